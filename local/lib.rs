@@ -1,0 +1,10 @@
+//! The laptop edition: the same template, schema, resolvers and handler on one port, without an AWS account.
+pub mod bedrock;
+pub mod dynamodb;
+pub mod graphql;
+pub mod identity;
+pub mod lambda;
+pub mod realtime;
+pub mod resolver;
+pub mod stack;
+pub mod template;
