@@ -16,7 +16,7 @@ export function request(ctx) {
     },
     condition: {
       expression:
-        'attribute_exists(pk) AND #run = :run AND attempt = :attempt AND #status IN (:running, :cancelling) AND (leaseUntil > :now OR claimableUntil > :now)',
+        '#run = :run AND attempt = :attempt AND #status IN (:running, :cancelling) AND (leaseUntil > :now OR claimableUntil > :now)',
       expressionNames: { '#run': 'run', '#status': 'status' },
       expressionValues: util.dynamodb.toMapValues({ ':run': run, ':attempt': attempt, ':now': now, ...LIVE }),
     },
@@ -34,9 +34,7 @@ export function response(ctx) {
 }
 
 const LIVE = { ':running': 'RUNNING', ':cancelling': 'CANCELLING' };
-const told = ({ conversationId, turnId }, event) => ({
-  ...event,
-  conversationId,
-  turnId,
-  text: event.content.map((block) => block.text ?? '').join(''),
-});
+const told = ({ conversationId, turnId }, event) => {
+  const text = event.content.map((block) => block.text ?? '').join('');
+  return { ...event, conversationId, turnId, text };
+};
