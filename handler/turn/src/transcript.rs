@@ -16,14 +16,22 @@ pub fn transcript(request: &TurnRequest) -> Vec<TranscriptMessage> {
     kept.chain([&request.question]).fold(Vec::new(), append)
 }
 
-/// How many more events the model may be given; None when there are none or the context is full already. An estimate
-/// from the size of those at hand.
-pub fn older_events_wanted(request: &TurnRequest) -> Option<u32> {
+/// Events right before a position that the model may be given too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OlderEvents {
+    pub before: u32,
+    pub at_most: u32,
+}
+
+/// None when there are none, or the context is full already. How many is an estimate from the size of those at hand.
+pub fn older_events_wanted(request: &TurnRequest) -> Option<OlderEvents> {
     let at_hand = || request.history.iter().chain([&request.question]);
+    let before = at_hand().map(|event| event.position).min().filter(|oldest| *oldest > 1)?;
     let spent: usize = at_hand().map(size).sum();
     let left = request.agent.context_bytes.checked_sub(spent).filter(|left| *left > 0)?;
     let average = (spent / at_hand().count()).max(1);
-    request.history_cut.unwrap_or(false).then(|| (left / average + 1).clamp(4, 1000) as u32)
+    let at_most = (left / average + 1).clamp(4, 1000) as u32;
+    request.history_cut.unwrap_or(false).then_some(OlderEvents { before, at_most })
 }
 
 /// The events of each turn that begins with its question, without answers that were given up.
