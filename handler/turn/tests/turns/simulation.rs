@@ -34,6 +34,7 @@ struct Stage {
     heard: Vec<(Duration, String)>,
 }
 
+#[expect(clippy::disallowed_methods, reason = "a simulation begins at some moment")]
 pub fn play(script: Script) -> Played {
     let now = Instant::now();
     let mut attempt = Attempt::begin(beginning(&script, now), now);
