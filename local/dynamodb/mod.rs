@@ -1,0 +1,75 @@
+//! The DynamoDB of the laptop edition: an embedded database, spoken to as AppSync's data source speaks and over HTTP.
+mod conditional;
+mod document;
+mod operations;
+mod paging;
+mod tables;
+mod values;
+
+use std::future::Future;
+use std::path::Path;
+use std::time::Duration;
+
+use dynoxide::Database;
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+pub use tables::TableFault;
+
+/// All tables of the stack. Clones share them.
+#[derive(Clone)]
+pub struct DynamoDb {
+    database: Database,
+}
+
+/// What a handler sees as `ctx.result` and `ctx.error`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    pub result: Value,
+    pub error: Option<DataSourceError>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataSourceError {
+    /// As AppSync writes it: `DynamoDB:ConditionalCheckFailedException`.
+    pub error_type: String,
+    pub message: String,
+}
+
+impl DynamoDb {
+    /// Opens the file at `path`, or a database in memory that nothing outlives.
+    pub fn open(path: Option<&Path>) -> Result<Self, TableFault> {
+        let database = match path {
+            None => Database::memory(),
+            Some(path) => Database::new(&path.to_string_lossy()),
+        };
+        Ok(DynamoDb { database: database.map_err(|fault| TableFault::Unopened(fault.to_string()))? })
+    }
+
+    /// Carries out one request document of an AppSync DynamoDB data source that is bound to `table`.
+    pub async fn run(&self, table: &str, request: &Value) -> Answer {
+        operations::run(&self.database, table, request).unwrap_or_else(Answer::from)
+    }
+
+    /// Deletes expired items, again and again. DynamoDB itself takes days over it.
+    pub async fn sweep(&self, every: Duration) {
+        loop {
+            tokio::time::sleep(every).await;
+            match self.database.sweep_ttl() {
+                Ok(count) => tracing::debug!(count, "expired items deleted"),
+                Err(fault) => tracing::warn!(%fault, "expired items stay"),
+            }
+        }
+    }
+
+    /// Speaks DynamoDB's own protocol, for SDKs, until `stop`.
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
+        dynoxide::server::serve_with_shutdown(listener, self.database.clone(), stop)
+            .await
+            .map_err(std::io::Error::other)
+    }
+}

@@ -1,0 +1,180 @@
+//! One JavaScript runtime with the utilities loaded; compiles each file once.
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use rquickjs::context::intrinsic::{Eval, Json, MapSet, Promise, RegExp, RegExpCompiler, TypedArrays};
+use rquickjs::loader::{BuiltinLoader, BuiltinResolver};
+use rquickjs::{CatchResultExt, Context, Ctx, Function, Module, Object, Persistent, Runtime};
+use serde_json::{Value, json};
+
+use super::{Handler, Outcome, Raised, Run, iterations, native};
+use crate::stack::Code;
+
+const MEMORY_BYTES: usize = 128 * 1024 * 1024;
+const STACK_BYTES: usize = 512 * 1024;
+/// AppSync documents none for a handler; a request as a whole has 30 seconds.
+const HANDLER_TIME: Duration = Duration::from_secs(10);
+/// AppSync's limit on what a handler evaluates to.
+const RESULT_BYTES: usize = 5 * 1024 * 1024;
+
+/// One JavaScript runtime. Not `Send`: one per thread.
+pub struct Engine {
+    modules: RefCell<HashMap<Code, Exports>>,
+    call: Persistent<Function<'static>>,
+    deadline: Rc<Cell<Option<Instant>>>,
+    context: Context,
+}
+
+type Exports = Persistent<Object<'static>>;
+
+/// The clock and the randomness that handlers see.
+#[derive(Clone)]
+pub struct Ambient {
+    pub now: Rc<dyn Fn() -> jiff::Timestamp>,
+    pub random: Rc<dyn Fn() -> u64>,
+}
+
+impl Default for Ambient {
+    fn default() -> Self {
+        Ambient { now: Rc::new(jiff::Timestamp::now), random: Rc::new(system_random) }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("The JavaScript engine did not start: {0}")]
+pub struct EngineFault(String);
+
+impl Engine {
+    pub fn new() -> Result<Self, EngineFault> {
+        Engine::with_ambient(Ambient::default())
+    }
+
+    pub fn with_ambient(ambient: Ambient) -> Result<Self, EngineFault> {
+        let (context, deadline) = start().map_err(|fault| EngineFault(fault.to_string()))?;
+        let call =
+            context.with(|js| load_driver(&js, &ambient).catch(&js).map_err(|fault| EngineFault(fault.to_string())))?;
+        Ok(Engine { modules: RefCell::default(), call, deadline, context })
+    }
+
+    /// Runs one handler of `code`. `context` is what it sees as `ctx`, without `args`.
+    pub fn run(&self, code: &Code, handler: Handler, context: Value) -> Run {
+        self.run_text(code, handler, &context.to_string())
+    }
+
+    /// As `run`, for a context that only JSON text can hold: strings with halves of surrogate pairs.
+    pub fn run_text(&self, code: &Code, handler: Handler, context: &str) -> Run {
+        self.deadline.set(Instant::now().checked_add(HANDLER_TIME));
+        let report =
+            self.context.with(|js| self.call(&js, code, handler, context).catch(&js).map_err(|f| f.to_string()));
+        self.deadline.set(None);
+        report.and_then(|text| read(&text)).unwrap_or_else(|message| broken(context, message))
+    }
+
+    fn call(&self, js: &Ctx<'_>, code: &Code, handler: Handler, context: &str) -> rquickjs::Result<String> {
+        let exports = self.exports(js, code)?.restore(js)?;
+        let function: Function = exports.get(handler.name())?;
+        let call = self.call.clone().restore(js)?;
+        call.call((function, handler.name(), code.path.as_str(), context))
+    }
+
+    fn exports(&self, js: &Ctx<'_>, code: &Code) -> rquickjs::Result<Exports> {
+        if let Some(exports) = self.modules.borrow().get(code) {
+            return Ok(exports.clone());
+        }
+        let exports = Persistent::save(js, evaluate(js, &code.path, &iterations::counted(&code.text))?);
+        self.modules.borrow_mut().insert(code.clone(), exports.clone());
+        Ok(exports)
+    }
+}
+
+const MODULES: [(&str, &str); 8] = [
+    ("appsync/run", include_str!("run.js")),
+    ("appsync/values", include_str!("values.js")),
+    ("appsync/transform", include_str!("transform.js")),
+    ("appsync/headers", include_str!("headers.js")),
+    ("@aws-appsync/utils", include_str!("utils.js")),
+    ("@aws-appsync/utils/dynamodb", include_str!("dynamodb.js")),
+    ("appsync/language", include_str!("language.js")),
+    ("appsync/driver", include_str!("driver.js")),
+];
+
+fn start() -> rquickjs::Result<(Context, Rc<Cell<Option<Instant>>>)> {
+    let runtime = Runtime::new()?;
+    runtime.set_memory_limit(MEMORY_BYTES);
+    runtime.set_max_stack_size(STACK_BYTES);
+    let (mut resolver, mut loader) = (BuiltinResolver::default(), BuiltinLoader::default());
+    for (name, source) in MODULES {
+        resolver.add_module(name);
+        loader.add_module(name, source);
+    }
+    runtime.set_loader(resolver, loader);
+    let deadline = Rc::new(Cell::new(None));
+    let watched = deadline.clone();
+    runtime.set_interrupt_handler(Some(Box::new(move || watched.get().is_some_and(|at| Instant::now() > at))));
+    type Language = (Eval, RegExpCompiler, RegExp, Json, MapSet, TypedArrays, Promise);
+    Ok((Context::custom::<Language>(&runtime)?, deadline))
+}
+
+fn load_driver(js: &Ctx<'_>, ambient: &Ambient) -> rquickjs::Result<Persistent<Function<'static>>> {
+    js.globals().set("native", native::object(js, ambient)?)?;
+    let driver = evaluate(js, "start", "export { call } from 'appsync/driver';")?;
+    let call: Function = driver.get("call")?;
+    Ok(Persistent::save(js, call))
+}
+
+fn evaluate<'js>(js: &Ctx<'js>, name: &str, source: &str) -> rquickjs::Result<Object<'js>> {
+    let (module, done) = Module::declare(js.clone(), name, source)?.eval()?;
+    done.finish::<()>()?;
+    module.namespace()
+}
+
+fn read(report: &str) -> Result<Run, String> {
+    if report.len() > RESULT_BYTES {
+        return Err(format!("A handler may evaluate to {RESULT_BYTES} bytes; this one evaluates to {}.", report.len()));
+    }
+    serde_json::from_str(&java_text(report)).map_err(|fault| format!("The handler's result is not JSON: {fault}."))
+}
+
+/// What remains of a run that never came back: the handler was stopped, or its file does not load.
+fn broken(context: &str, message: String) -> Run {
+    let context: Value = serde_json::from_str(context).unwrap_or_default();
+    let raised = Raised { message, error_type: Some("Code".into()), data: Value::Null, info: Value::Null };
+    Run {
+        outcome: Outcome::Raised(raised),
+        arguments: context.get("arguments").cloned().unwrap_or_else(|| json!({})),
+        stash: context.get("stash").cloned().unwrap_or_else(|| json!({})),
+        appended: Vec::new(),
+        logs: Vec::new(),
+        subscription_filter: None,
+        invalidation_filter: None,
+        invalidations: Vec::new(),
+        response_headers: Vec::new(),
+    }
+}
+
+/// `JSON.stringify` escapes halves of surrogate pairs and nothing else as `\ud…`; Java writes them as question marks.
+fn java_text(json: &str) -> std::borrow::Cow<'_, str> {
+    if !json.contains("\\ud") {
+        return json.into();
+    }
+    let mut text = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        text.push_str(before);
+        let half = escape.starts_with("\\ud") && escape.is_char_boundary(6);
+        let length = if half { 6 } else { 2 };
+        text.push_str(if half { "?" } else { &escape[..length] });
+        rest = &escape[length..];
+    }
+    text.push_str(rest);
+    text.into()
+}
+
+/// The random bits of two version 4 UUIDs, whose fixed bits are left out.
+fn system_random() -> u64 {
+    let (high, low) = (uuid::Uuid::new_v4().as_u128(), uuid::Uuid::new_v4().as_u128());
+    ((high >> 96) as u64) << 32 | (low >> 96) as u64
+}
