@@ -8,6 +8,7 @@ mod java;
 mod names;
 mod native;
 mod subset;
+mod time;
 
 pub use code::{Fault, check};
 pub use engine::{Ambient, Engine, EngineFault};
