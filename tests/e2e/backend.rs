@@ -1,5 +1,5 @@
 //! What a user does, as verbs.
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use client::{
     AppSync, Credentials, Error,
@@ -25,7 +25,7 @@ pub struct Backend {
     pub api: AppSync,
     /// Asks with an administrator's IAM keys.
     pub administrator: AppSync,
-    state: TempDir,
+    _state: TempDir,
 }
 
 impl Backend {
@@ -36,14 +36,13 @@ impl Backend {
     pub async fn with_parameters<const N: usize>(parameters: [(&str, &str); N]) -> Self {
         let state = tempfile::tempdir().unwrap();
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let laptop = Laptop::start(options(&state, parameters.into())).await.unwrap();
-        let api = AppSync::new(&laptop.endpoint.url, Credentials::ApiKey(laptop.endpoint.api_key.clone())).unwrap();
-        let administrator = signed(&laptop, &laptop.endpoint.administrator);
-        Self { laptop, api, administrator, state }
+        Self::of(Laptop::start(options(&state, parameters.into())).await.unwrap(), state)
     }
 
-    pub fn state(&self) -> PathBuf {
-        self.state.path().to_owned()
+    fn of(laptop: Laptop, state: TempDir) -> Self {
+        let api = AppSync::new(&laptop.endpoint.url, Credentials::ApiKey(laptop.endpoint.api_key.clone())).unwrap();
+        let administrator = signed(&laptop, &laptop.endpoint.administrator);
+        Self { laptop, api, administrator, _state: state }
     }
 
     /// An agent of the scripted model, and a conversation with it.
@@ -205,4 +204,68 @@ pub fn draw() -> String {
 
 pub async fn patiently<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, work).await.expect("it happens in time")
+}
+
+/// What lies in the table, past the API.
+impl Backend {
+    /// Kept on disk, in a folder that outlives it.
+    pub async fn kept_in(folder: &TempDir) -> Self {
+        let options = Options { ephemeral: false, ..options(folder, BTreeMap::new()) };
+        Self::of(Laptop::start(options).await.unwrap(), tempfile::tempdir().unwrap())
+    }
+
+    pub async fn count_items(&self, partition: &str) -> usize {
+        let request = json!({
+            "operation": "Query",
+            "query": { "expression": "pk = :pk", "expressionValues": { ":pk": { "S": partition } } },
+            "consistentRead": true,
+        });
+        self.table(&request).await["items"].as_array().map_or(0, Vec::len)
+    }
+
+    pub async fn count_all_items(&self) -> usize {
+        self.table(&json!({ "operation": "Scan" })).await["items"].as_array().map_or(0, Vec::len)
+    }
+
+    /// Waits until a partition is empty: nothing tells when the handler has purged it.
+    pub async fn purged(&self, partition: &str) {
+        patiently(async {
+            while self.count_items(partition).await > 0 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+    }
+
+    /// Makes a conversation one of so many events, user and agent by turns, each of them saying `text` and its position.
+    pub async fn seed_events(&self, conversation_id: &str, count: u32, text: &str) {
+        let partition = json!({ "S": format!("CONVERSATION#{conversation_id}") });
+        for position in 1..=count {
+            let (turn, kind) = (format!("t{}", position.div_ceil(2)), if position % 2 == 1 { "USER" } else { "AGENT" });
+            let said = format!("{text} {position}");
+            self.table(&json!({
+                "operation": "PutItem",
+                "key": { "pk": partition, "sk": { "S": format!("EVENT#{position:08}") } },
+                "attributeValues": {
+                    "id": { "S": format!("e{position}") }, "conversationId": { "S": conversation_id }, "turnId": { "S": turn },
+                    "position": { "N": position }, "attempt": { "N": 1 }, "createdAt": { "S": "2026-01-01T00:00:00.000Z" },
+                    "sender": { "M": { "kind": { "S": kind } } },
+                    "content": { "L": [{ "M": { "text": { "S": said } } }] },
+                },
+            }))
+            .await;
+        }
+        self.table(&json!({
+            "operation": "UpdateItem",
+            "key": { "pk": partition, "sk": { "S": "META" } },
+            "update": { "expression": "SET eventCount = :count", "expressionValues": { ":count": { "N": count } } },
+        }))
+        .await;
+    }
+
+    async fn table(&self, request: &Value) -> Value {
+        let answer = self.laptop.database.run("parlance-Table", request).await;
+        assert_eq!(answer.error, None, "{request}");
+        answer.result
+    }
 }
