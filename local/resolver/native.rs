@@ -20,7 +20,7 @@ pub fn object<'js>(js: &Ctx<'js>, ambient: &Ambient) -> Result<Object<'js>> {
 }
 
 fn add_ambient(native: &Object<'_>, ambient: &Ambient) -> Result<()> {
-    let Ambient { now, random } = ambient.clone();
+    let Ambient { now, random, .. } = ambient.clone();
     let (ulid_now, ksuid_now) = (now.clone(), now.clone());
     native.set("now", Func::from(move || now().as_millisecond() as f64))?;
     let double = random.clone();
