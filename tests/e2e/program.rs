@@ -109,8 +109,9 @@ async fn a_template_that_cannot_be_honoured_is_one_clear_sentence() {
 #[tokio::test]
 async fn a_resolver_with_a_fault_is_one_clear_sentence_with_its_place() {
     let root = TempDir::new().unwrap();
-    let copied = Command::new("cp").args(["-r", "template.yaml", "schema.graphql", "resolvers"]).arg(root.path());
-    assert!({ copied }.current_dir(env!("CARGO_MANIFEST_DIR")).status().await.unwrap().success());
+    let mut copy = Command::new("cp");
+    copy.args(["-r", "template.yaml", "schema.graphql", "resolvers"]).arg(root.path()).current_dir(env!("CARGO_MANIFEST_DIR"));
+    assert!(copy.status().await.unwrap().success());
     let file = root.path().join("resolvers/putBatch.js");
     std::fs::write(&file, "export function request(ctx) {\n  throw 1;\n}\nexport function response(ctx) {}\n").unwrap();
     let sentence = refused(&["--port", "0", "--root", root.path().to_str().unwrap()]).await;
