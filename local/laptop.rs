@@ -176,12 +176,11 @@ fn api_key(options: &Options) -> Result<String, Fault> {
     }
 }
 
-/// The laptop has one user, who may list what the API key's owner has.
 fn deployment(options: &Options, endpoint: &Endpoint) -> Deployment {
-    let mut parameters = options.parameters.clone();
-    parameters.entry("ApiKeyListing".into()).or_insert_with(|| "true".into());
     Deployment {
-        parameters,
+        parameters: options.parameters.clone(),
+        // A laptop has one user, who may list what the API key's owner has.
+        preferences: BTreeMap::from([("ApiKeyListing".into(), "true".into())]),
         graphql_url: endpoint.url.clone(),
         realtime_url: endpoint.realtime_url.clone(),
         api_key: endpoint.api_key.clone(),

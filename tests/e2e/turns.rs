@@ -61,12 +61,15 @@ async fn a_second_question_is_answered_with_the_first_in_mind() {
 #[tokio::test]
 async fn a_message_without_a_conversation_begins_one() {
     let backend = Backend::start().await;
-    let turn = backend.api.call(&SendMessage { text: "Hello!".into(), ..SendMessage::default() }).await.unwrap();
-    assert_eq!((turn.status, turn.run, turn.attempt), (TurnStatus::Queued, 1, 0));
-    assert_eq!(turn.question.unwrap().said(), "Hello!");
-    let conversation = backend.api.call(&GetConversation { id: turn.conversation_id.clone() }).await.unwrap();
+    let send = "mutation { sendMessage(input: {text: \"Hello!\"}) { id conversationId status run attempt question { text position } } }";
+    let answer = backend.execute(send, json!({})).await;
+    let turn = &answer["data"]["sendMessage"];
+    assert_eq!((&turn["status"], &turn["run"], &turn["attempt"]), (&json!("QUEUED"), &json!(1), &json!(0)), "{answer}");
+    assert_eq!(turn["question"], json!({ "text": "Hello!", "position": 1 }));
+    let id = turn["conversationId"].as_str().unwrap().to_owned();
+    let conversation = backend.api.call(&GetConversation { id }).await.unwrap();
     assert_eq!(conversation.agent_id, "default");
-    assert_eq!(conversation.active_turn.map(|active| active.id), Some(turn.id));
+    assert_eq!(conversation.active_turn.map(|active| active.id).as_deref(), turn["id"].as_str());
 }
 
 #[tokio::test]
@@ -77,7 +80,7 @@ async fn a_message_sent_again_is_the_same_turn() {
     let id = draw();
     let first = say(&backend.api, &conversation, &id, "Hello!").await.unwrap();
     let again = say(&backend.api, &conversation, &id, "Hello!").await.unwrap();
-    assert_eq!((first.id, first.question), (again.id, again.question));
+    assert_eq!((first.id, first.run), (again.id, again.run));
     ear.until_end(&id).await;
     let after = say(&backend.api, &conversation, &id, "Hello!").await.unwrap();
     assert_eq!((after.status, after.attempt), (TurnStatus::Completed, 1));
