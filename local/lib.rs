@@ -1,5 +1,6 @@
 //! The laptop edition: the same template, schema, resolvers and handler on one port, without an AWS account.
 pub mod bedrock;
+pub mod chat;
 pub mod dynamodb;
 pub mod graphql;
 pub mod identity;
