@@ -91,7 +91,8 @@ where
     let place = Place::find(&options)?;
     let api = AppSync::new(&place.url, Credentials::ApiKey(place.api_key.clone()))?;
     let mut memory = Memory::read(&options.state)?;
-    let conversation_id = place::choose_conversation(&api, &options, &place, memory.last_conversation(&place.url)).await?;
+    let conversation_id =
+        place::choose_conversation(&api, &options, &place, memory.last_conversation(&place.url)).await?;
     memory.remember(&place.url, &conversation_id)?;
     let mut talk = Talk::begin(api, conversation_id, Paper::new(output, is_terminal)).await?;
     match options.text {

@@ -75,14 +75,7 @@ mod tests {
     use super::*;
 
     fn options(state: &Path) -> ChatOptions {
-        ChatOptions {
-            text: None,
-            url: None,
-            api_key: None,
-            new: false,
-            conversation: None,
-            state: state.to_owned(),
-        }
+        ChatOptions { text: None, url: None, api_key: None, new: false, conversation: None, state: state.to_owned() }
     }
 
     #[test]
@@ -107,7 +100,8 @@ mod tests {
     #[test]
     fn without_a_server_one_sentence_says_what_to_do() {
         let error = Place::find(&options(Path::new("nowhere"))).unwrap_err();
-        let sentence = "No server runs in this folder: start one with `cargo run`, or name an API with --url and --api-key.";
+        let sentence =
+            "No server runs in this folder: start one with `cargo run`, or name an API with --url and --api-key.";
         assert_eq!(error.to_string(), sentence);
     }
 

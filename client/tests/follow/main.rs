@@ -151,7 +151,8 @@ async fn an_api_that_fails_for_a_while_is_asked_again() {
 async fn a_conversation_that_is_deleted_ends_the_following() {
     let server = quiet_server().await;
     let mut follower = api(&server).follow("c").await.unwrap();
-    let error = json!({ "path": ["getTurn"], "data": null, "errorType": "NotFound", "errorInfo": null, "message": "Gone." });
+    let error =
+        json!({ "path": ["getTurn"], "data": null, "errorType": "NotFound", "errorInfo": null, "message": "Gone." });
     server.answer("GetTurn", 200, json!({ "data": { "getTurn": null }, "errors": [error] }));
     server.publish(&question());
     server.publish(&batch(5, "x"));

@@ -251,8 +251,7 @@ fn a_number_missing_among_stored_batches_is_that_of_an_event() {
     bench.changes();
     bench.hear_text(1, 5, "dd");
     bench.rule.poll_refill();
-    let changes =
-        bench.refill(turn(1, "RUNNING", &[(4, "cc"), (5, "dd")], json!([event("AGENT", 2, "aab", None)])));
+    let changes = bench.refill(turn(1, "RUNNING", &[(4, "cc"), (5, "dd")], json!([event("AGENT", 2, "aab", None)])));
     assert_eq!(changes, [text("b"), text("cc"), text("dd")]);
 }
 
