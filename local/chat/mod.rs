@@ -4,11 +4,14 @@ mod paper;
 mod place;
 mod talk;
 
-use std::{io::Write, path::PathBuf};
+use std::{
+    io::{IsTerminal, Write},
+    path::PathBuf,
+};
 
 use clap::Args;
 use client::{AppSync, Credentials};
-use tokio::io::{AsyncBufRead, AsyncBufReadExt};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 
 use self::{memory::Memory, paper::Paper, place::Place, talk::Talk};
 
@@ -29,9 +32,9 @@ pub struct ChatOptions {
     /// Continue this conversation
     #[arg(long, value_name = "ID")]
     pub conversation: Option<String>,
-    /// Where the running server and the chat keep what they know
-    #[arg(long = "state", default_value = ".parlance")]
-    pub directory: PathBuf,
+    /// Where the running server keeps endpoint.json, and the chat its last conversations
+    #[arg(long, default_value = ".parlance")]
+    pub state: PathBuf,
 }
 
 /// Where the chat reads and writes.
@@ -59,14 +62,27 @@ pub enum ChatError {
     File { path: PathBuf, reason: String },
     #[error("There is no conversation {id} at {url}.")]
     NoConversation { id: String, url: String },
+    #[error("The message was not answered.")]
+    Unanswered,
     #[error("The console cannot be used: {0}.")]
     Console(#[from] std::io::Error),
     #[error("{0}.")]
     Api(#[from] client::Error),
 }
 
+/// Talks on the standard input and output. An answer that failed is an error, after all has been printed.
+pub async fn run(options: ChatOptions) -> Result<(), ChatError> {
+    let output = std::io::stdout();
+    let is_terminal = output.is_terminal();
+    let console = Console { input: BufReader::new(tokio::io::stdin()), output, is_terminal };
+    match converse(options, console).await? {
+        Outcome::Answered => Ok(()),
+        Outcome::Failed => Err(ChatError::Unanswered),
+    }
+}
+
 /// Says the text, or each line of the input, and prints the answers as they stream.
-pub async fn run<I, O>(options: ChatOptions, console: Console<I, O>) -> Result<Outcome, ChatError>
+pub async fn converse<I, O>(options: ChatOptions, console: Console<I, O>) -> Result<Outcome, ChatError>
 where
     I: AsyncBufRead + Unpin,
     O: Write,
@@ -74,8 +90,9 @@ where
     let Console { input, output, is_terminal } = console;
     let place = Place::find(&options)?;
     let api = AppSync::new(&place.url, Credentials::ApiKey(place.api_key.clone()))?;
-    let mut memory = Memory::read(&options.directory)?;
-    let conversation_id = place::choose_conversation(&api, &options, &place, memory.last_conversation(&place.url)).await?;
+    let mut memory = Memory::read(&options.state)?;
+    let conversation_id =
+        place::choose_conversation(&api, &options, &place, memory.last_conversation(&place.url)).await?;
     memory.remember(&place.url, &conversation_id)?;
     let mut talk = Talk::begin(api, conversation_id, Paper::new(output, is_terminal)).await?;
     match options.text {

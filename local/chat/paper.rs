@@ -51,7 +51,11 @@ impl<O: Write> Paper<O> {
     pub fn note(&mut self, note: &str) -> Result<()> {
         self.finish_line()?;
         let note = self.presentable(note);
-        if self.is_terminal { writeln!(self.output, "\x1b[2m({note})\x1b[0m") } else { writeln!(self.output, "({note})") }?;
+        if self.is_terminal {
+            writeln!(self.output, "\x1b[2m({note})\x1b[0m")
+        } else {
+            writeln!(self.output, "({note})")
+        }?;
         self.output.flush()
     }
 
@@ -141,7 +145,8 @@ mod tests {
 
     #[test]
     fn a_failure_keeps_the_partial_text_and_says_whether_to_ask_again() {
-        let failure = Failure { code: FailureCode::Throttled, message: "The model is busy.".to_owned(), retryable: true };
+        let failure =
+            Failure { code: FailureCode::Throttled, message: "The model is busy.".to_owned(), retryable: true };
         let text = printed(false, |paper| {
             paper.append("Hel")?;
             paper.end(&ending(TurnStatus::Failed, None, Some(failure.clone())))

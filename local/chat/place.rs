@@ -23,7 +23,7 @@ impl Place {
         if let (Some(url), Some(api_key)) = (&options.url, &options.api_key) {
             return Ok(Self { url: url.clone(), api_key: api_key.clone() });
         }
-        let path = options.directory.join("endpoint.json");
+        let path = options.state.join("endpoint.json");
         let unusable = |reason: String| ChatError::File { path: path.clone(), reason };
         match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string())),
@@ -74,15 +74,8 @@ mod tests {
 
     use super::*;
 
-    fn options(directory: &Path) -> ChatOptions {
-        ChatOptions {
-            text: None,
-            url: None,
-            api_key: None,
-            new: false,
-            conversation: None,
-            directory: directory.to_owned(),
-        }
+    fn options(state: &Path) -> ChatOptions {
+        ChatOptions { text: None, url: None, api_key: None, new: false, conversation: None, state: state.to_owned() }
     }
 
     #[test]
@@ -107,7 +100,8 @@ mod tests {
     #[test]
     fn without_a_server_one_sentence_says_what_to_do() {
         let error = Place::find(&options(Path::new("nowhere"))).unwrap_err();
-        let sentence = "No server runs in this folder: start one with `cargo run`, or name an API with --url and --api-key.";
+        let sentence =
+            "No server runs in this folder: start one with `cargo run`, or name an API with --url and --api-key.";
         assert_eq!(error.to_string(), sentence);
     }
 
