@@ -36,6 +36,14 @@ impl From<Refusal> for Answer {
 }
 
 impl Refusal {
+    /// What AppSync's own paging does not take.
+    pub fn token() -> Self {
+        Refusal {
+            error_type: "DynamoDB:UserIllegalArgumentException".into(),
+            message: "Invalid pagination token given.".into(),
+        }
+    }
+
     pub fn with(self, result: Value) -> Answer {
         let Refusal { error_type, message } = self;
         Answer { result, error: Some(DataSourceError { error_type, message }) }

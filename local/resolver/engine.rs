@@ -147,10 +147,17 @@ fn evaluate<'js>(js: &Ctx<'js>, name: &str, source: &str) -> rquickjs::Result<Ob
 }
 
 fn read(report: &str) -> Result<Run, String> {
-    if report.len() > RESULT_BYTES {
-        return Err(format!("A handler may evaluate to {RESULT_BYTES} bytes; this one evaluates to {}.", report.len()));
+    let run: Run = serde_json::from_str(&java_text(report))
+        .map_err(|fault| format!("The handler's result is not JSON: {fault}."))?;
+    match &run.outcome {
+        Outcome::Returned(value) if report.len() > RESULT_BYTES => match value.to_string().len() {
+            bytes if bytes > RESULT_BYTES => {
+                Err(format!("A handler may evaluate to {RESULT_BYTES} bytes, not to {bytes}."))
+            }
+            _ => Ok(run),
+        },
+        _ => Ok(run),
     }
-    serde_json::from_str(&java_text(report)).map_err(|fault| format!("The handler's result is not JSON: {fault}."))
 }
 
 /// What remains of a run that never came back: the handler was stopped, or its file does not load.

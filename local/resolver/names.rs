@@ -12,8 +12,8 @@ pub const IMPORTS: [(&str, &str); 2] = [
 
 pub const VALUES: &str = "NaN Infinity undefined";
 
-/// Global objects and their members. The objects are no functions themselves.
-pub const OBJECTS: [(&str, &str); 8] = [
+/// Objects and their members. All but the last are global; none is a function itself.
+pub const OBJECTS: [(&str, &str); 9] = [
     ("Object", "assign entries hasOwn keys values"),
     ("Number", "isFinite isNaN"),
     ("Math", "random min max round floor ceil"),
@@ -26,6 +26,7 @@ pub const OBJECTS: [(&str, &str); 8] = [
     ),
     ("extensions", "setSubscriptionFilter setSubscriptionInvalidationFilter invalidateSubscriptions evictFromApiCache"),
     ("runtime", "earlyReturn"),
+    ("operations", "add remove replace increment decrement append prepend updateListItem"),
 ];
 
 /// The members of `util`'s members.
@@ -52,7 +53,7 @@ pub const UTILITIES: [(&str, &str); 8] = [
     ("xml", "toMap toJsonString"),
 ];
 
-/// The array methods that take a function, written where it is passed.
+/// The array methods that take a function.
 pub const CALLBACK_METHODS: &str =
     "forEach map flatMap filter reduce reduceRight find findIndex findLast findLastIndex some every";
 
