@@ -50,7 +50,7 @@ impl Refusal {
     }
 }
 
-/// One object of a request document and where it stands in it.
+/// A request document, or an object inside one.
 #[derive(Clone, Copy)]
 pub struct Document<'a> {
     members: &'a Map<String, Value>,

@@ -11,7 +11,8 @@ use oxc_span::{GetSpan, SourceType, Span};
 
 use super::names::{CALLBACK_METHODS, lists};
 
-/// The code with the calls written in, line for line. Code that does not parse comes back as it is.
+/// The code with the calls written in. Lines stay where they are; columns after a call move. Code that does not parse
+/// comes back as it is.
 pub fn counted(code: &str) -> String {
     let allocator = Allocator::default();
     let parsed = Parser::new(&allocator, code, SourceType::mjs()).parse();

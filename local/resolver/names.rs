@@ -12,8 +12,8 @@ pub const IMPORTS: [(&str, &str); 2] = [
 
 pub const VALUES: &str = "NaN Infinity undefined";
 
-/// Objects and their members. All but the last are global; none is a function itself.
-pub const OBJECTS: [(&str, &str); 9] = [
+/// Global objects and their members. None is a function itself.
+pub const OBJECTS: [(&str, &str); 8] = [
     ("Object", "assign entries hasOwn keys values"),
     ("Number", "isFinite isNaN"),
     ("Math", "random min max round floor ceil"),
@@ -26,8 +26,11 @@ pub const OBJECTS: [(&str, &str); 9] = [
     ),
     ("extensions", "setSubscriptionFilter setSubscriptionInvalidationFilter invalidateSubscriptions evictFromApiCache"),
     ("runtime", "earlyReturn"),
-    ("operations", "add remove replace increment decrement append prepend updateListItem"),
 ];
+
+/// Objects that are there only when imported.
+pub const IMPORTED_OBJECTS: [(&str, &str); 1] =
+    [("operations", "add remove replace increment decrement append prepend updateListItem")];
 
 /// The members of `util`'s members.
 pub const UTILITIES: [(&str, &str); 8] = [
@@ -58,8 +61,8 @@ pub const CALLBACK_METHODS: &str =
     "forEach map flatMap filter reduce reduceRight find findIndex findLast findLastIndex some every";
 
 /// The other methods of arrays and strings.
-pub const METHODS: &str = "charAt concat endsWith fill flat indexOf join lastIndexOf pop push replace replaceAll reverse \
-    shift slice sort splice split startsWith toLowerCase toUpperCase trim trimEnd trimStart unshift";
+pub const METHODS: &str = "charAt concat endsWith fill flat indexOf join lastIndexOf pop push replace replaceAll \
+    reverse shift slice sort splice split startsWith toLowerCase toUpperCase trim trimEnd trimStart unshift";
 
 pub fn lists(words: &str, name: &str) -> bool {
     words.split_ascii_whitespace().any(|word| word == name)

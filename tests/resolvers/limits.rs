@@ -81,7 +81,8 @@ fn a_result_has_at_most_5_megabytes() {
     let refused = "A handler may evaluate to 5242880 bytes, not to 8388610.";
     assert_eq!(message(&engine, &large, Handler::Request), refused);
     let stashed = code(
-        "let text = 'x'; for (const one of ctx.args.list.slice(0, 22)) text += text; ctx.stash.text = text; ctx.stash.more = text; return text.length;",
+        "let text = 'x'; for (const one of ctx.args.list.slice(0, 22)) text += text;
+        Object.assign(ctx.stash, { text, more: text }); return text.length;",
     );
     assert_eq!(message(&engine, &stashed, Handler::Request), "Returned(Number(4194304))");
 }
