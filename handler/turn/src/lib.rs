@@ -1,1 +1,21 @@
-//! Pure.
+//! Answering a turn, without the world: no async, no clock, no environment, no AWS.
+//!
+//! An [`attempt::Attempt`] is handed inputs and drained of steps; whoever runs it owns the sockets and the clock, asks
+//! it when it wants to be woken, and decides nothing. Time is an argument everywhere.
+pub mod request;
+pub mod words;
+
+pub mod claim;
+pub mod failures;
+pub mod limits;
+pub mod mutation;
+pub mod transcript;
+
+pub mod answer;
+pub mod attempt;
+pub mod outbox;
+pub mod pacing;
+
+mod asking;
+mod backoff;
+mod escaped;

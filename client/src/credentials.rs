@@ -1,0 +1,180 @@
+//! Who is calling, as AppSync wants to be told: over HTTP, and in each handshake of the realtime protocol.
+use std::{fmt, time::SystemTime};
+
+use aws_credential_types::Credentials as AwsCredentials;
+use aws_sigv4::{
+    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
+    sign::v4,
+};
+use reqwest::Url;
+use serde_json::{Map, Value};
+
+use crate::{endpoint::Endpoint, errors::Error};
+
+#[derive(Clone)]
+pub enum Credentials {
+    ApiKey(String),
+    /// Of a user pool, an OpenID Connect provider or a Lambda authorizer.
+    Token(String),
+    Iam(IamKeys),
+}
+
+#[derive(Clone)]
+pub struct IamKeys {
+    pub access_key: String,
+    pub secret_key: String,
+    pub session_token: Option<String>,
+    pub region: String,
+}
+
+/// The headers that IAM callers of the realtime protocol sign besides the host.
+const SIGNED_BY_SOCKETS: [(&str, &str); 3] = [
+    ("accept", "application/json, text/javascript"),
+    ("content-encoding", "amz-1.0"),
+    ("content-type", "application/json; charset=UTF-8"),
+];
+
+type Headers = Vec<(String, String)>;
+
+impl Credentials {
+    /// The headers that authorize one POST of this body; `content-type: application/json` is signed with it.
+    pub fn http_headers(&self, url: &Url, body: &str, at: SystemTime) -> Result<Headers, Error> {
+        self.headers(url, body, &[("content-type", "application/json")], at)
+    }
+
+    /// What the WebSocket handshake carries.
+    pub fn connect_header(&self, endpoint: &Endpoint, at: SystemTime) -> Result<Value, Error> {
+        self.socket_header(endpoint, &endpoint.connect_url(), "{}", at)
+    }
+
+    /// What the start of one subscription carries; `data` is its operation exactly as it is sent.
+    pub fn start_header(&self, endpoint: &Endpoint, data: &str, at: SystemTime) -> Result<Value, Error> {
+        self.socket_header(endpoint, endpoint.graphql(), data, at)
+    }
+
+    fn socket_header(&self, endpoint: &Endpoint, url: &Url, body: &str, at: SystemTime) -> Result<Value, Error> {
+        let signed: &[(&str, &str)] = match self {
+            Self::Iam(_) => &SIGNED_BY_SOCKETS,
+            Self::ApiKey(_) | Self::Token(_) => &[],
+        };
+        let mut header = Map::from_iter([("host".to_owned(), endpoint.host().into())]);
+        header.extend(signed.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())));
+        header.extend(self.headers(url, body, signed, at)?.into_iter().map(|(name, value)| (name, value.into())));
+        Ok(Value::Object(header))
+    }
+
+    fn headers(&self, url: &Url, body: &str, signed: &[(&str, &str)], at: SystemTime) -> Result<Headers, Error> {
+        match self {
+            Self::ApiKey(key) => Ok(vec![("x-api-key".to_owned(), key.clone())]),
+            Self::Token(token) => Ok(vec![("Authorization".to_owned(), token.clone())]),
+            Self::Iam(keys) => keys.sign(url, body, signed, at).map_err(|error| Error::Credentials(error.to_string())),
+        }
+    }
+}
+
+impl IamKeys {
+    fn sign(
+        &self,
+        url: &Url,
+        body: &str,
+        signed: &[(&str, &str)],
+        at: SystemTime,
+    ) -> Result<Headers, Box<dyn std::error::Error>> {
+        let identity = self.identity().into();
+        let params = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(&self.region)
+            .name("appsync")
+            .time(at)
+            .settings(SigningSettings::default())
+            .build()?
+            .into();
+        let headers = signed.iter().copied();
+        let request = SignableRequest::new("POST", url.as_str(), headers, SignableBody::Bytes(body.as_bytes()))?;
+        let (instructions, _) = sign(request, &params)?.into_parts();
+        Ok(instructions.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
+    fn identity(&self) -> AwsCredentials {
+        AwsCredentials::new(&self.access_key, &self.secret_key, self.session_token.clone(), None, "client")
+    }
+}
+
+/// Names the kind and nothing secret.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ApiKey(_) => "ApiKey",
+            Self::Token(_) => "Token",
+            Self::Iam(_) => "Iam",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn endpoint() -> Endpoint {
+        Endpoint::parse("http://localhost:4000/graphql").unwrap()
+    }
+
+    fn iam(session_token: Option<&str>) -> Credentials {
+        Credentials::Iam(IamKeys {
+            access_key: "AKIAEXAMPLE".to_owned(),
+            secret_key: "secret".to_owned(),
+            session_token: session_token.map(str::to_owned),
+            region: "eu-west-1".to_owned(),
+        })
+    }
+
+    fn at() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)
+    }
+
+    #[test]
+    fn an_api_key_travels_as_it_is() {
+        let credentials = Credentials::ApiKey("da2-x".to_owned());
+        let header = credentials.connect_header(&endpoint(), at()).unwrap();
+        assert_eq!(header, json!({"host": "localhost:4000", "x-api-key": "da2-x"}));
+        assert_eq!(credentials.start_header(&endpoint(), "{}", at()).unwrap(), header);
+    }
+
+    #[test]
+    fn a_token_travels_in_authorization() {
+        let header = Credentials::Token("jwt".to_owned()).connect_header(&endpoint(), at()).unwrap();
+        assert_eq!(header, json!({"host": "localhost:4000", "Authorization": "jwt"}));
+    }
+
+    #[test]
+    fn iam_signs_each_handshake_for_its_own_url_and_body() {
+        let connect = iam(Some("token")).connect_header(&endpoint(), at()).unwrap();
+        let start = iam(Some("token")).start_header(&endpoint(), "{\"query\":\"q\"}", at()).unwrap();
+        assert_eq!(connect["x-amz-date"], "20231114T221320Z");
+        assert_eq!(connect["x-amz-security-token"], "token");
+        assert_eq!(connect["content-encoding"], "amz-1.0");
+        let scope = "AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/20231114/eu-west-1/appsync/aws4_request, \
+                     SignedHeaders=accept;content-encoding;content-type;host;x-amz-date;x-amz-security-token, Signature=";
+        assert!(connect["authorization"].as_str().unwrap().starts_with(scope));
+        assert_ne!(connect["authorization"], start["authorization"]);
+    }
+
+    #[test]
+    fn iam_signs_the_body_of_a_request() {
+        let graphql = endpoint().graphql().clone();
+        let one = iam(None).http_headers(&graphql, "{\"query\":\"a\"}", at()).unwrap();
+        let other = iam(None).http_headers(&graphql, "{\"query\":\"b\"}", at()).unwrap();
+        assert_eq!(one.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["x-amz-date", "authorization"]);
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn no_secret_is_printed() {
+        let printed = format!("{:?} {:?}", iam(Some("token")), Credentials::ApiKey("da2-x".to_owned()));
+        assert_eq!(printed, "Iam ApiKey");
+    }
+}

@@ -1,0 +1,106 @@
+//! The GraphQL documents, constant: values travel as variables.
+
+macro_rules! event_fields {
+    () => {
+        "{ id conversationId position turnId sender { kind id name } content { text } text stopReason \
+         usage { inputTokens outputTokens totalTokens cacheReadTokens cacheWriteTokens } \
+         failure { code message retryable } superseded createdAt }"
+    };
+}
+
+macro_rules! metadata_fields {
+    () => {
+        "{ status contentBlockIndex agentPartialMessage note }"
+    };
+}
+
+macro_rules! turn_fields {
+    () => {
+        concat!(
+            "{ id conversationId status run attempt question ",
+            event_fields!(),
+            " answer ",
+            event_fields!(),
+            " batches { attempt sequence metadata ",
+            metadata_fields!(),
+            " } hasMoreBatches failure { code message retryable } \
+             usage { inputTokens outputTokens totalTokens cacheReadTokens cacheWriteTokens } }"
+        )
+    };
+}
+
+macro_rules! conversation_fields {
+    () => {
+        "{ id title agentId activeTurn { id status } createdAt lastActivityAt }"
+    };
+}
+
+macro_rules! agent_fields {
+    () => {
+        "{ id version name modelId inference { maxTokens temperature topP stopSequences } contextBytes }"
+    };
+}
+
+pub const CREATE_CONVERSATION: &str = concat!(
+    "mutation CreateConversation($input: CreateConversationInput) { createConversation(input: $input) ",
+    conversation_fields!(),
+    " }"
+);
+
+pub const UPDATE_CONVERSATION: &str = concat!(
+    "mutation UpdateConversation($input: UpdateConversationInput!) { updateConversation(input: $input) ",
+    conversation_fields!(),
+    " }"
+);
+
+pub const DELETE_CONVERSATION: &str =
+    concat!("mutation DeleteConversation($id: ID!) { deleteConversation(id: $id) ", conversation_fields!(), " }");
+
+pub const GET_CONVERSATION: &str =
+    concat!("query GetConversation($id: ID!) { getConversation(id: $id) ", conversation_fields!(), " }");
+
+pub const LIST_CONVERSATIONS: &str = concat!(
+    "query ListConversations($limit: Int, $nextToken: String) { \
+     listConversations(limit: $limit, nextToken: $nextToken) { items ",
+    conversation_fields!(),
+    " nextToken } }"
+);
+
+pub const GET_EVENTS: &str = concat!(
+    "query GetEvents($conversationId: ID!, $limit: Int, $before: Int, $after: Int) { \
+     getConversation(id: $conversationId) { activeTurn { id status } \
+     events(limit: $limit, before: $before, after: $after) { items ",
+    event_fields!(),
+    " hasMore } } }"
+);
+
+/// The question and its answer arrive as updates: selecting them here would only make the send slower.
+pub const SEND_MESSAGE: &str = "mutation SendMessage($input: SendMessageInput!) { \
+     sendMessage(input: $input) { id conversationId status run attempt failure { code message retryable } } }";
+
+pub const GET_TURN: &str = concat!(
+    "query GetTurn($conversationId: ID!, $id: ID!, $attempt: Int, $afterSequence: Int) { \
+     getTurn(conversationId: $conversationId, id: $id, attempt: $attempt, afterSequence: $afterSequence) ",
+    turn_fields!(),
+    " }"
+);
+
+pub const PUT_AGENT: &str =
+    concat!("mutation PutAgent($input: PutAgentInput!) { putAgent(input: $input) ", agent_fields!(), " }");
+
+pub const GET_AGENT: &str = concat!("query GetAgent($id: ID!) { getAgent(id: $id) ", agent_fields!(), " }");
+
+pub const LIST_AGENTS: &str = concat!(
+    "query ListAgents($limit: Int, $nextToken: String) { listAgents(limit: $limit, nextToken: $nextToken) { items ",
+    agent_fields!(),
+    " nextToken } }"
+);
+
+pub const ON_CONVERSATION_UPDATE: &str = concat!(
+    "subscription OnConversationUpdate($conversationId: ID!) { onConversationUpdate(conversationId: $conversationId) \
+     { conversationId turnId attempt sequence metadata ",
+    metadata_fields!(),
+    " event ",
+    event_fields!(),
+    " } }"
+);

@@ -1,0 +1,111 @@
+//! Mutations out: one signed POST each.
+mod documents;
+mod request;
+mod response;
+
+use std::time::{Duration, SystemTime};
+
+use aws_config::{Region, SdkConfig};
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, SharedCredentialsProvider},
+};
+use aws_sigv4::{
+    http_request::{SignableBody, SignableRequest, SigningError, SigningParams, SigningSettings, sign},
+    sign::v4::{self, signing_params::BuildError},
+};
+use turn::{
+    mutation::{Mutation, PublishFailure},
+    words::TurnStatus,
+};
+
+/// AppSync itself gives up after 30 s; a publish that takes this long is sent again instead.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
+const CONTENT_TYPE: (&str, &str) = ("content-type", "application/json");
+
+pub struct AppSync {
+    http: reqwest::Client,
+    url: String,
+    region: Region,
+    credentials: SharedCredentialsProvider,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("AWS_REGION must be set.")]
+    NoRegion,
+    #[error("The environment must provide AWS credentials.")]
+    NoCredentials,
+    #[error("The HTTP client cannot be set up: {0}.")]
+    Http(#[from] reqwest::Error),
+}
+
+#[derive(Debug, thiserror::Error)]
+enum UnsignedError {
+    #[error(transparent)]
+    Parameters(#[from] BuildError),
+    #[error(transparent)]
+    Signature(#[from] SigningError),
+    #[error(transparent)]
+    Request(#[from] http::Error),
+    #[error(transparent)]
+    Url(#[from] reqwest::Error),
+}
+
+impl AppSync {
+    pub fn new(config: &SdkConfig, url: &str) -> Result<Self, ConnectError> {
+        Ok(Self {
+            http: reqwest::Client::builder().timeout(PUBLISH_TIMEOUT).build()?,
+            url: url.to_owned(),
+            region: config.region().cloned().ok_or(ConnectError::NoRegion)?,
+            credentials: config.credentials_provider().ok_or(ConnectError::NoCredentials)?,
+        })
+    }
+
+    /// The turn's status, as the accepted mutation returned it.
+    pub async fn publish(&self, mutation: &Mutation) -> Result<TurnStatus, PublishFailure> {
+        let sequence = mutation.sequence;
+        let result = self.send(request::body(mutation)).await;
+        match result {
+            Ok(status) => tracing::debug!(sequence, ?status, "published"),
+            Err(PublishFailure::Refused) => tracing::error!(sequence, "publish refused"),
+            Err(failure) => tracing::info!(sequence, ?failure, "not published"),
+        }
+        result
+    }
+
+    async fn send(&self, body: Vec<u8>) -> Result<TurnStatus, PublishFailure> {
+        let credentials = self.credentials.provide_credentials().await.map_err(again)?;
+        let request = self.signed(body, credentials).map_err(|error| {
+            tracing::error!(%error, "signing");
+            PublishFailure::Refused
+        })?;
+        let response = self.http.execute(request).await.map_err(again)?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(again)?;
+        response::verdict(status, &body)
+    }
+
+    fn signed(&self, body: Vec<u8>, credentials: Credentials) -> Result<reqwest::Request, UnsignedError> {
+        let identity = credentials.into();
+        let parameters: SigningParams = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(self.region.as_ref())
+            .name("appsync")
+            .time(SystemTime::now())
+            .settings(SigningSettings::default())
+            .build()?
+            .into();
+        let signable = SignableRequest::new("POST", &self.url, [CONTENT_TYPE].into_iter(), SignableBody::Bytes(&body))?;
+        let (instructions, _) = sign(signable, &parameters)?.into_parts();
+        let mut request = http::Request::post(&self.url).header(CONTENT_TYPE.0, CONTENT_TYPE.1).body(body)?;
+        instructions.apply_to_request_http1x(&mut request);
+        Ok(request.try_into()?)
+    }
+}
+
+/// Whether it arrived is not known, so it goes out again.
+fn again(error: impl std::error::Error) -> PublishFailure {
+    tracing::debug!(%error, "sending");
+    PublishFailure::Again
+}

@@ -1,0 +1,170 @@
+//! ConverseStream: our request in, our stream events out.
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_sdk_bedrockruntime::{
+    Client,
+    config::{self, retry::RetryConfig, timeout::TimeoutConfig},
+    error::{ProvideErrorMetadata, SdkError},
+    operation::converse_stream::ConverseStreamError,
+    types::{
+        self as sdk, ContentBlock, ContentBlockDelta, ConversationRole, ConverseStreamOutput, InferenceConfiguration,
+        Message, SystemContentBlock, error::ConverseStreamOutputError,
+    },
+};
+use futures::{Stream, StreamExt, TryStreamExt, future, stream};
+use turn::{
+    failures::FailureCode,
+    request::Inference,
+    words::{ModelRequest, SenderKind, StopReason, StreamEvent, TranscriptMessage, Usage},
+};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub struct Bedrock {
+    client: Client,
+}
+
+impl Bedrock {
+    /// Without the SDK's retries, which nobody would see, and without its time limits, which would cut a long answer.
+    pub fn new(config: &SdkConfig) -> Self {
+        let config = config::Builder::from(config)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
+            .build();
+        Self { client: Client::from_conf(config) }
+    }
+
+    /// Sends on the first poll; dropping it closes the connection.
+    pub fn converse(
+        &self,
+        request: &ModelRequest,
+    ) -> impl Stream<Item = Result<StreamEvent, FailureCode>> + Send + use<> {
+        let call = self
+            .client
+            .converse_stream()
+            .model_id(&request.model_id)
+            .set_system(request.system_prompt.clone().map(|text| vec![SystemContentBlock::Text(text)]))
+            .inference_config(inference(&request.inference))
+            .set_messages(Some(request.transcript.iter().filter_map(message).collect()));
+        stream::once(async move { call.send().await.map_err(|error| refusal(&error)) })
+            .map_ok(|output| {
+                stream::try_unfold(output.stream, |mut receiver| async move {
+                    let event = receiver.recv().await.map_err(|error| interruption(&error))?;
+                    Ok(event.map(|event| (event, receiver)))
+                })
+            })
+            .try_flatten()
+            .and_then(|event| future::ok(stream_event(event)))
+            .boxed()
+    }
+}
+
+fn inference(inference: &Inference) -> InferenceConfiguration {
+    InferenceConfiguration::builder()
+        .set_max_tokens(inference.max_tokens)
+        .set_temperature(inference.temperature)
+        .set_top_p(inference.top_p)
+        .set_stop_sequences(inference.stop_sequences.clone())
+        .build()
+}
+
+fn message(message: &TranscriptMessage) -> Option<Message> {
+    let role = match message.side {
+        SenderKind::User => ConversationRole::User,
+        SenderKind::Agent => ConversationRole::Assistant,
+    };
+    let content = message.texts.iter().cloned().map(ContentBlock::Text).collect();
+    Message::builder().role(role).set_content(Some(content)).build().ok()
+}
+
+fn stream_event(event: ConverseStreamOutput) -> StreamEvent {
+    match event {
+        ConverseStreamOutput::ContentBlockDelta(block) => match block.delta {
+            Some(ContentBlockDelta::Text(text)) => {
+                StreamEvent::Text { block: u32::try_from(block.content_block_index).unwrap_or_default(), text }
+            }
+            _ => StreamEvent::Other,
+        },
+        ConverseStreamOutput::MessageStop(stop) => StreamEvent::Stopped(stop_reason(&stop.stop_reason)),
+        ConverseStreamOutput::Metadata(metadata) => {
+            metadata.usage.map_or(StreamEvent::Other, |usage| StreamEvent::Used(used(&usage)))
+        }
+        _ => StreamEvent::Other,
+    }
+}
+
+fn stop_reason(reason: &sdk::StopReason) -> StopReason {
+    match reason {
+        sdk::StopReason::EndTurn => StopReason::EndTurn,
+        sdk::StopReason::StopSequence => StopReason::StopSequence,
+        sdk::StopReason::MaxTokens => StopReason::MaxTokens,
+        sdk::StopReason::ModelContextWindowExceeded => StopReason::ContextWindowExceeded,
+        sdk::StopReason::GuardrailIntervened => StopReason::GuardrailIntervened,
+        sdk::StopReason::ContentFiltered => StopReason::ContentFiltered,
+        sdk::StopReason::MalformedModelOutput | sdk::StopReason::MalformedToolUse => StopReason::MalformedOutput,
+        _ => StopReason::Other,
+    }
+}
+
+fn used(usage: &sdk::TokenUsage) -> Usage {
+    Usage {
+        input_tokens: usage.input_tokens,
+        output_tokens: usage.output_tokens,
+        total_tokens: usage.total_tokens,
+        cache_read_tokens: usage.cache_read_input_tokens,
+        cache_write_tokens: usage.cache_write_input_tokens,
+    }
+}
+
+/// Before the stream.
+fn refusal(error: &SdkError<ConverseStreamError>) -> FailureCode {
+    use ConverseStreamError as Error;
+    let code = match error {
+        SdkError::ConstructionFailure(_) => FailureCode::Internal,
+        SdkError::ServiceError(refused) => match refused.err() {
+            Error::ThrottlingException(_) | Error::ModelNotReadyException(_) => FailureCode::Throttled,
+            Error::AccessDeniedException(_) | Error::ResourceNotFoundException(_) => FailureCode::ModelNotAllowed,
+            Error::ValidationException(_) => FailureCode::ModelRefused,
+            Error::InternalServerException(_)
+            | Error::ModelErrorException(_)
+            | Error::ModelTimeoutException(_)
+            | Error::ServiceUnavailableException(_)
+            | Error::ModelStreamErrorException(_) => FailureCode::ModelUnavailable,
+            unnamed => by_status(unnamed.code(), refused.raw().status().as_u16()),
+        },
+        _ => FailureCode::ModelUnavailable,
+    };
+    log(error, code);
+    code
+}
+
+/// Of an error that the SDK has no name for.
+fn by_status(code: Option<&str>, status: u16) -> FailureCode {
+    match (code, status) {
+        (Some("ServiceQuotaExceededException"), _) | (_, 429) => FailureCode::Throttled,
+        (_, 408 | 424 | 500..) => FailureCode::ModelUnavailable,
+        (_, 404) => FailureCode::ModelNotAllowed,
+        (_, 400) => FailureCode::ModelRefused,
+        // Our own signature, token or request: nothing that the agent's owner could mend.
+        _ => FailureCode::Internal,
+    }
+}
+
+/// Within the stream.
+fn interruption<R: std::fmt::Debug>(error: &SdkError<ConverseStreamOutputError, R>) -> FailureCode {
+    use ConverseStreamOutputError as Error;
+    let code = match error.as_service_error() {
+        Some(Error::ThrottlingException(_)) => FailureCode::Throttled,
+        Some(Error::ValidationException(_)) => FailureCode::ModelRefused,
+        _ => FailureCode::ModelUnavailable,
+    };
+    log(error, code);
+    code
+}
+
+fn log<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, code: FailureCode) {
+    let name = error.code();
+    tracing::info!(?code, name, "bedrock");
+    tracing::debug!(message = error.message(), "bedrock");
+}

@@ -1,0 +1,52 @@
+//! Why an invocation fails: what Lambda records, and what makes it try again.
+use lambda_runtime::Diagnostic;
+use turn::failures::{Failure, Loudness};
+
+use crate::aws::TableError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum HandlerError {
+    #[error("the payload is neither a turn nor a purge")]
+    Payload,
+    #[error("the turn is being answered already")]
+    Leased,
+    #[error(transparent)]
+    Table(#[from] TableError),
+    #[error("AppSync does not accept what the turn publishes")]
+    Refused,
+    #[error("the turn could not be published in time")]
+    OutOfTime,
+}
+
+impl HandlerError {
+    /// What serde has to say may quote the conversation.
+    pub(crate) fn payload(error: serde_json::Error) -> Self {
+        tracing::debug!(%error, "payload");
+        Self::Payload
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Payload => "Handler.Payload",
+            Self::Leased => "Handler.Leased",
+            Self::Table(_) => "Handler.Table",
+            Self::Refused => "Handler.Refused",
+            Self::OutOfTime => "Handler.OutOfTime",
+        }
+    }
+}
+
+impl From<HandlerError> for Diagnostic {
+    fn from(error: HandlerError) -> Self {
+        Self { error_type: error.name().into(), error_message: error.to_string() }
+    }
+}
+
+pub(crate) fn log_failure(attempt: u32, updates: u32, failure: &Failure) {
+    let code = failure.code;
+    match failure.loudness {
+        Loudness::Info => tracing::info!(attempt, updates, ?code, "failed"),
+        Loudness::Warning => tracing::warn!(attempt, updates, ?code, "failed"),
+        Loudness::Error => tracing::error!(attempt, updates, ?code, "failed"),
+    }
+}

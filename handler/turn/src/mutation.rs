@@ -1,0 +1,94 @@
+//! What is sent to AppSync, as values.
+use std::sync::Arc;
+
+use crate::{
+    claim::Claim,
+    failures::Failure,
+    request::Agent,
+    words::{ContentBlock, ConversationEvent, StopReason, TurnStatus, Usage},
+};
+
+/// One numbered publish. Never changed once made: its number names its content.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mutation {
+    pub claim: Claim,
+    /// From 1 within the attempt, without gaps.
+    pub sequence: u32,
+    pub update: Update,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Update {
+    /// The attempt has begun; carries the user's event to everybody who watches.
+    Began(ConversationEvent),
+    /// What a waiting person may be told.
+    Note(&'static str),
+    Batch(Batch),
+    /// Stored for good; a closing status ends the turn.
+    Event(AgentEvent),
+}
+
+/// Deltas of one content block, joined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    pub block: u32,
+    pub text: String,
+}
+
+/// An agent's event: a whole answer, or as much of one as fits an update.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgentEvent {
+    pub id: String,
+    pub position: u32,
+    pub agent: Arc<Agent>,
+    pub content: Vec<ContentBlock>,
+    pub end: Option<AnswerEnd>,
+}
+
+/// What the last event of an answer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerEnd {
+    pub why: Why,
+    pub usage: Option<Usage>,
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    Stopped(StopReason),
+    Failed(Failure),
+}
+
+/// Why a publish did not succeed, as far as an attempt branches on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublishFailure {
+    /// It may have arrived or not: send the same again.
+    Again,
+    /// Another attempt owns the turn, or it has ended.
+    Stale,
+    /// It would be refused again.
+    Refused,
+}
+
+impl Mutation {
+    /// Whether nothing may follow it.
+    pub fn closes_turn(&self) -> bool {
+        matches!(&self.update, Update::Event(event) if event.end.is_some())
+    }
+}
+
+impl AgentEvent {
+    pub fn status(&self) -> TurnStatus {
+        self.end.map_or(TurnStatus::Running, |end| end.why.status())
+    }
+}
+
+impl Why {
+    pub fn status(self) -> TurnStatus {
+        match self {
+            Self::Stopped(StopReason::Cancelled) => TurnStatus::Cancelled,
+            Self::Stopped(_) => TurnStatus::Completed,
+            Self::Failed(_) => TurnStatus::Failed,
+        }
+    }
+}

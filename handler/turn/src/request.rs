@@ -1,0 +1,64 @@
+//! What the handler is invoked with.
+use serde::Deserialize;
+
+use crate::words::ConversationEvent;
+
+/// The payload of an invocation, told apart by its member `type`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase")]
+pub enum Invocation {
+    Turn(Box<TurnRequest>),
+    Purge(PurgeRequest),
+}
+
+/// The order to answer one user message.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TurnRequest {
+    pub conversation_id: String,
+    pub turn_id: String,
+    /// Which order to answer this turn it is, from 1.
+    pub run: u32,
+    pub agent: Agent,
+    pub question: ConversationEvent,
+    /// Ascending by position, all older than the question.
+    #[serde(default)]
+    pub history: Vec<ConversationEvent>,
+    /// Whether the conversation has events older than those in `history`.
+    #[serde(default)]
+    pub history_cut: Option<bool>,
+}
+
+/// The order to remove what is left of a deleted conversation.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PurgeRequest {
+    pub conversation_id: String,
+}
+
+/// One version of an agent: what answers.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Agent {
+    pub id: String,
+    pub version: u32,
+    pub name: Option<String>,
+    /// A Bedrock model id or inference profile id.
+    pub model_id: String,
+    pub system_prompt: Option<String>,
+    /// How much of the conversation the model is given, in bytes of JSON-escaped text.
+    pub context_bytes: usize,
+    pub inference: Option<Inference>,
+}
+
+/// Inference settings of Converse; what is missing is the model's own default.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Inference {
+    pub max_tokens: Option<i32>,
+    /// 0 to 1.
+    pub temperature: Option<f32>,
+    /// 0 to 1.
+    pub top_p: Option<f32>,
+    pub stop_sequences: Option<Vec<String>>,
+}

@@ -1,0 +1,181 @@
+//! CloudFormation's functions and conditions, evaluated.
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::Fault;
+
+/// What a template's values may refer to.
+pub struct Scope<'a> {
+    pub parameters: BTreeMap<String, Value>,
+    pub conditions: &'a Map<String, Value>,
+    /// `Ref` of a resource or pseudo parameter, and `GetAtt` when an attribute is named.
+    pub resource: &'a dyn Fn(&Scope, &str, Option<&str>) -> Result<Value, Fault>,
+}
+
+impl Scope<'_> {
+    /// The value with every function replaced by what it yields; `AWS::NoValue` removes the member that holds it.
+    pub fn evaluate(&self, value: &Value) -> Result<Value, Fault> {
+        match value {
+            Value::Object(members) => match function(members) {
+                Some((name, argument)) => self.call(name, argument),
+                None => self.members(members),
+            },
+            Value::Array(items) => self.items(items).map(Value::Array),
+            plain => Ok(plain.clone()),
+        }
+    }
+
+    pub fn condition(&self, name: &str) -> Result<bool, Fault> {
+        let condition = self.conditions.get(name).ok_or_else(|| Fault::new(format!("there is no condition {name}")))?;
+        self.holds(condition)
+    }
+
+    fn members(&self, members: &Map<String, Value>) -> Result<Value, Fault> {
+        let mut evaluated = Map::new();
+        for (name, value) in members.iter().filter(|(_, value)| !self.is_absent(value)) {
+            evaluated.insert(name.clone(), self.evaluate(value)?);
+        }
+        Ok(Value::Object(evaluated))
+    }
+
+    fn items(&self, items: &[Value]) -> Result<Vec<Value>, Fault> {
+        items.iter().filter(|item| !self.is_absent(item)).map(|item| self.evaluate(item)).collect()
+    }
+
+    fn call(&self, name: &str, argument: &Value) -> Result<Value, Fault> {
+        match (name, argument) {
+            ("Ref", Value::String(target)) => self.reference(target, None),
+            ("Fn::GetAtt", Value::Array(path)) => match path.as_slice() {
+                [Value::String(target), Value::String(attribute)] => self.reference(target, Some(attribute)),
+                _ => Err(Fault::new(format!("Fn::GetAtt takes a resource and an attribute, not {argument}"))),
+            },
+            ("Fn::Sub", Value::String(text)) => self.substitute(text),
+            ("Fn::Join", Value::Array(parts)) => self.join(parts),
+            ("Fn::If", Value::Array(parts)) => self.evaluate(self.chosen(parts)?),
+            _ => {
+                Err(Fault::new(format!("{name} with {argument} is a function that the laptop edition cannot evaluate")))
+            }
+        }
+    }
+
+    fn reference(&self, target: &str, attribute: Option<&str>) -> Result<Value, Fault> {
+        match self.parameters.get(target) {
+            Some(value) if attribute.is_none() => Ok(value.clone()),
+            _ => (self.resource)(self, target, attribute),
+        }
+    }
+
+    fn substitute(&self, text: &str) -> Result<Value, Fault> {
+        let mut pieces = text.split("${");
+        let mut result = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            let (name, rest) =
+                piece.split_once('}').ok_or_else(|| Fault::new(format!("{text} has an unclosed ${{")))?;
+            let value = match name.split_once('.') {
+                Some((target, attribute)) => self.reference(target, Some(attribute))?,
+                None => self.reference(name, None)?,
+            };
+            result.push_str(&text_of(&value));
+            result.push_str(rest);
+        }
+        Ok(Value::String(result))
+    }
+
+    fn join(&self, parts: &[Value]) -> Result<Value, Fault> {
+        let [Value::String(separator), list] = parts else {
+            return Err(Fault::new("Fn::Join takes a separator and a list".into()));
+        };
+        let list = self.evaluate(list)?;
+        let items: Vec<String> = list.as_array().into_iter().flatten().map(text_of).collect();
+        Ok(Value::String(items.join(separator)))
+    }
+
+    fn chosen<'v>(&self, parts: &'v [Value]) -> Result<&'v Value, Fault> {
+        let [Value::String(condition), yes, no] = parts else {
+            return Err(Fault::new("Fn::If takes a condition's name and two values".into()));
+        };
+        Ok(if self.condition(condition)? { yes } else { no })
+    }
+
+    /// `AWS::NoValue`, or an If that comes to it.
+    fn is_absent(&self, value: &Value) -> bool {
+        match value.as_object().and_then(function) {
+            Some(("Ref", target)) => target == "AWS::NoValue",
+            Some(("Fn::If", Value::Array(parts))) => self.chosen(parts).is_ok_and(|chosen| self.is_absent(chosen)),
+            _ => false,
+        }
+    }
+
+    fn holds(&self, condition: &Value) -> Result<bool, Fault> {
+        match condition.as_object().and_then(function) {
+            Some(("Condition", Value::String(name))) => self.condition(name),
+            Some(("Fn::Equals", Value::Array(sides))) => match self.items(sides)?.as_slice() {
+                [left, right] => Ok(text_of(left) == text_of(right)),
+                _ => Err(Fault::new("Fn::Equals takes two values".into())),
+            },
+            Some(("Fn::Not", Value::Array(inner))) if inner.len() == 1 => self.holds(&inner[0]).map(|holds| !holds),
+            Some(("Fn::And", Value::Array(all))) => {
+                all.iter().try_fold(true, |so_far, one| Ok(so_far && self.holds(one)?))
+            }
+            Some(("Fn::Or", Value::Array(any))) => {
+                any.iter().try_fold(false, |so_far, one| Ok(so_far || self.holds(one)?))
+            }
+            _ => Err(Fault::new(format!("{condition} is a condition that the laptop edition cannot evaluate"))),
+        }
+    }
+}
+
+/// An object of one member whose name is a function's.
+fn function(members: &Map<String, Value>) -> Option<(&str, &Value)> {
+    let (name, argument) = members.iter().next()?;
+    let is_function = name == "Ref" || name == "Condition" || name.starts_with("Fn::");
+    (members.len() == 1 && is_function).then_some((name, argument))
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn evaluate(value: Value) -> Result<Value, String> {
+        let conditions =
+            json!({"Yes": {"Fn::Equals": ["1", {"Ref": "One"}]}, "No": {"Fn::Not": [{"Condition": "Yes"}]}});
+        let scope = Scope {
+            parameters: BTreeMap::from([("One".into(), json!(1))]),
+            conditions: conditions.as_object().unwrap(),
+            resource: &|_, target, attribute| match target {
+                "Table" => Ok(json!(attribute.unwrap_or("table"))),
+                _ => Err(Fault::new(format!("there is no {target}"))),
+            },
+        };
+        scope.evaluate(&value).map_err(|fault| fault.to_string())
+    }
+
+    #[test]
+    fn functions_yield_their_values() {
+        let cases = [
+            (json!({"Ref": "One"}), json!(1)),
+            (json!({"Fn::GetAtt": ["Table", "Arn"]}), json!("Arn")),
+            (json!({"Fn::Sub": "a/${Table.Arn}/${Table}/${One}"}), json!("a/Arn/table/1")),
+            (json!({"Fn::Join": ["-", ["a", {"Ref": "One"}]]}), json!("a-1")),
+            (json!({"Fn::If": ["Yes", "a", "b"]}), json!("a")),
+            (json!({"a": {"Fn::If": ["No", 1, {"Ref": "AWS::NoValue"}]}, "b": 2}), json!({"b": 2})),
+            (json!([{"Fn::If": ["No", 1, {"Ref": "AWS::NoValue"}]}, 2]), json!([2])),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(evaluate(value.clone()), Ok(expected), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_evaluated_is_named() {
+        assert_eq!(evaluate(json!({"Ref": "Nobody"})), Err("there is no Nobody".into()));
+        assert!(evaluate(json!({"Fn::Cidr": []})).unwrap_err().contains("Fn::Cidr"));
+    }
+}

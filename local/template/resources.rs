@@ -1,0 +1,124 @@
+//! All resources of a template, joined to one stack; an unknown type is refused by name.
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use super::{Fault, intrinsics::Scope, properties::*};
+use crate::stack::{Api, Code, PipelineFunction, Stack};
+
+/// The stack of all resources; `read` yields the text of a file that the template names.
+pub fn stack(
+    scope: &Scope,
+    resources: &Map<String, Value>,
+    api_id: &str,
+    read: impl Fn(&str) -> Result<String, Fault>,
+) -> Result<Stack, Fault> {
+    let mut parts = Parts::default();
+    for (name, resource) in resources {
+        parts.add(scope, name, resource).map_err(|fault| fault.within(name))?;
+    }
+    parts.assemble(api_id, read)
+}
+
+#[derive(Default)]
+struct Parts {
+    apis: Vec<ApiProperties>,
+    keys: Vec<String>,
+    schemas: Vec<String>,
+    sources: Vec<SourceProperties>,
+    pipeline_functions: Vec<PipelineFunctionProperties>,
+    resolvers: Vec<ResolverProperties>,
+    tables: Vec<(String, TableProperties)>,
+    roles: BTreeMap<String, Vec<Value>>,
+    functions: Vec<(String, String, FunctionProperties)>,
+}
+
+impl Parts {
+    fn add(&mut self, scope: &Scope, name: &str, resource: &Value) -> Result<(), Fault> {
+        if let Some(condition) = resource["Condition"].as_str()
+            && !scope.condition(condition)?
+        {
+            return Ok(());
+        }
+        let kind = resource["Type"].as_str().unwrap_or_default();
+        let properties = scope.evaluate(&resource["Properties"])?;
+        let reference = |attribute| scope.evaluate(&attribute).map(|value| text(&value));
+        match kind {
+            "AWS::AppSync::GraphQLApi" => self.apis.push(shape(properties)?),
+            "AWS::AppSync::ApiKey" => self.keys.push(reference(json!({"Fn::GetAtt": [name, "ApiKey"]}))?),
+            "AWS::AppSync::GraphQLSchema" => {
+                self.schemas.push(shape::<SchemaProperties>(properties)?.definition_s3_location)
+            }
+            "AWS::AppSync::DataSource" => self.sources.push(shape(properties)?),
+            "AWS::AppSync::FunctionConfiguration" => self.pipeline_functions.push(shape(properties)?),
+            "AWS::AppSync::Resolver" => self.resolvers.push(shape(properties)?),
+            "AWS::DynamoDB::Table" => self.tables.push((reference(json!({"Ref": name}))?, shape(properties)?)),
+            "AWS::IAM::Role" => {
+                let arn = reference(json!({"Fn::GetAtt": [name, "Arn"]}))?;
+                self.roles.insert(arn, statements(&properties));
+            }
+            "AWS::Serverless::Function" => {
+                let arn = reference(json!({"Fn::GetAtt": [name, "Arn"]}))?;
+                self.functions.push((reference(json!({"Ref": name}))?, arn, shape(properties)?));
+            }
+            "AWS::Logs::LogGroup" => {}
+            other => return Err(Fault::new(format!("the laptop edition has no {other}"))),
+        }
+        Ok(())
+    }
+
+    fn assemble(self, api_id: &str, read: impl Fn(&str) -> Result<String, Fault>) -> Result<Stack, Fault> {
+        let api = only("AWS::AppSync::GraphQLApi", self.apis)?;
+        let schema = read(&only("AWS::AppSync::GraphQLSchema", self.schemas)?)?;
+        let code = |path: String| read(&path).map(|text| Code { path, text });
+        let sources =
+            self.sources.into_iter().map(|source| Ok((source.name.clone(), source.into_source(&self.functions)?)));
+        let functions = self.pipeline_functions.into_iter().map(|function| {
+            let code = code(function.code_s3_location)?;
+            Ok((
+                function.name.clone(),
+                PipelineFunction { name: function.name, data_source: function.data_source_name, code },
+            ))
+        });
+        let resolvers = self.resolvers.into_iter().map(|resolver| resolver.into_resolver(&code));
+        let roles = &self.roles;
+        Ok(Stack {
+            api: Api {
+                modes: api.modes()?,
+                name: api.name,
+                id: api_id.to_owned(),
+                schema,
+                keys: self.keys,
+                environment: texts(api.environment_variables),
+                data_sources: sources.collect::<Result<_, _>>()?,
+                functions: functions.collect::<Result<_, _>>()?,
+                resolvers: resolvers.collect::<Result<_, _>>()?,
+                introspection: api.introspection_config.as_deref() != Some("DISABLED"),
+            },
+            tables: self.tables.into_iter().map(|(name, table)| (name.clone(), table.into_table(&name))).collect(),
+            functions: (self.functions.into_iter())
+                .map(|(name, arn, function)| (name.clone(), function.into_function(name, arn, roles)))
+                .collect(),
+        })
+    }
+}
+
+fn statements(role: &Value) -> Vec<Value> {
+    let policies = role["Policies"].as_array().into_iter().flatten();
+    policies
+        .flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().into_iter().flatten())
+        .cloned()
+        .collect()
+}
+
+fn shape<T: DeserializeOwned>(properties: Value) -> Result<T, Fault> {
+    serde_json::from_value(properties).map_err(|error| Fault::new(error.to_string()))
+}
+
+fn only<T>(kind: &str, mut all: Vec<T>) -> Result<T, Fault> {
+    match (all.pop(), all.pop()) {
+        (Some(one), None) => Ok(one),
+        _ => Err(Fault::new(format!("the laptop edition runs exactly one {kind}"))),
+    }
+}

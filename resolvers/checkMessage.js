@@ -1,0 +1,32 @@
+import { runtime, util } from '@aws-appsync/utils';
+
+/**
+ * Refuses a message that cannot be sent, before anything is read or written, and names the turn it begins.
+ * @param {import('@aws-appsync/utils').Context} ctx
+ */
+export function request(ctx) {
+  const { conversationId, id, text } = ctx.args.input;
+  check('conversationId', !conversationId || isId(conversationId), '1 to 64 of A-Z, a-z, 0-9, _ and -');
+  check('conversationId', conversationId !== '', '1 to 64 of A-Z, a-z, 0-9, _ and -');
+  check('id', id === undefined || id === null || isId(id), '1 to 64 of A-Z, a-z, 0-9, _ and -');
+  check('text', text && text.trim() !== '', 'more than blanks');
+  // A lone surrogate has no UTF-8: it does not survive the way there and back.
+  check('text', util.base64Decode(util.base64Encode(text)) === text, 'Unicode text without lone surrogates');
+  check('text', bytes(text) <= 102400, 'at most 100 KB of JSON-escaped UTF-8');
+  ctx.stash.turnId = id ?? util.autoId();
+  return runtime.earlyReturn();
+}
+
+/** @param {import('@aws-appsync/utils').Context} ctx */
+export function response(ctx) {
+  return ctx.prev.result;
+}
+
+const isId = (id) => util.matches('\\A[A-Za-z0-9_-]{1,64}\\z', id);
+const check = (field, holds, allowed) => holds || util.error(`${field} must be ${allowed}.`, 'InvalidInput', null, { field });
+
+function bytes(text) {
+  const encoded = util.base64Encode(JSON.stringify(text));
+  const padding = encoded.endsWith('==') ? 2 : encoded.endsWith('=') ? 1 : 0;
+  return (encoded.length / 4) * 3 - padding - '""'.length;
+}

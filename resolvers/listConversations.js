@@ -1,0 +1,31 @@
+import { runtime, util } from '@aws-appsync/utils';
+import { query } from '@aws-appsync/utils/dynamodb';
+
+/**
+ * Lists the caller's conversations, latest activity first. The cursor is ours: where the last page ended.
+ * @param {import('@aws-appsync/utils').Context} ctx
+ */
+export function request(ctx) {
+  const limit = ctx.args.limit ?? 20;
+  check('limit', limit >= 1 && limit <= 100, '1 to 100');
+  const token = ctx.args.nextToken ?? '';
+  const cursor = util.matches('\\A(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?\\z', token) && util.base64Decode(token);
+  const end = cursor && util.matches('\\A[0-9TZ:.-]{20,30}#[A-Za-z0-9_-]{1,64}\\z', cursor);
+  check('nextToken', token === '' || end, 'what the last page returned');
+  if (!ctx.identity && ctx.env.API_KEY_LISTING !== 'true') runtime.earlyReturn({ items: [], nextToken: null });
+  return query({
+    query: { listKey: { eq: `OWNER#${ctx.stash.owner}` }, ...(cursor ? { listSort: { lt: cursor } } : {}) },
+    index: 'list',
+    scanIndexForward: false,
+    limit,
+  });
+}
+
+/** @param {import('@aws-appsync/utils').Context} ctx */
+export function response(ctx) {
+  if (ctx.error) util.error('The table did not answer. Try again.', 'TryAgain');
+  const { items, nextToken } = ctx.result;
+  return { items, nextToken: nextToken ? util.base64Encode(items[items.length - 1].listSort) : null };
+}
+
+const check = (field, holds, allowed) => holds || util.error(`${field} must be ${allowed}.`, 'InvalidInput', null, { field });
