@@ -209,6 +209,7 @@ fn files_keep_their_measure_and_their_names() {
 fn stack() -> Stack {
     let deployment = Deployment {
         parameters: BTreeMap::new(),
+        preferences: BTreeMap::new(),
         graphql_url: "http://localhost/graphql".into(),
         realtime_url: "ws://localhost/graphql/realtime".into(),
         api_key: "key".into(),

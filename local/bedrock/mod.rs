@@ -1,5 +1,6 @@
 //! A Bedrock whose model is a script: real ConverseStream frames over HTTP, answers that say that they are a stand-in.
 mod answer;
+mod forward;
 mod frames;
 mod misbehaviours;
 mod playback;
@@ -24,6 +25,7 @@ use axum::{
 };
 use uuid::Uuid;
 
+pub use forward::{Fault, Upstream, forward};
 pub use misbehaviours::{MISBEHAVIOURS, Misbehaviour};
 
 use refusal::Refusal;

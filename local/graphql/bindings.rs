@@ -32,10 +32,14 @@ impl Bindings {
         let mut bindings = HashMap::<String, HashMap<String, Bound>>::new();
         for ((type_name, field), resolver) in &api.resolvers {
             if schema.type_named(type_name).is_none() {
-                return Err(Fault::new(format!("the resolver of {type_name}.{field} needs a type {type_name}, which schema.graphql does not have")));
+                return Err(Fault::new(format!(
+                    "the resolver of {type_name}.{field} needs a type {type_name}, which schema.graphql does not have"
+                )));
             }
             if schema.field(type_name, field).is_none() {
-                return Err(Fault::new(format!("the resolver of {type_name}.{field} needs that field, which schema.graphql does not have")));
+                return Err(Fault::new(format!(
+                    "the resolver of {type_name}.{field} needs that field, which schema.graphql does not have"
+                )));
             }
             let bound = bind(api, resolver, &format!("the resolver of {type_name}.{field}"))?;
             bindings.entry(type_name.clone()).or_default().insert(field.clone(), bound);
@@ -67,19 +71,18 @@ fn bind(api: &Api, resolver: &Resolver, owner: &str) -> Result<Bound, Fault> {
 }
 
 fn step(api: &Api, function: &str, owner: &str) -> Result<Step, Fault> {
-    let function = api
-        .functions
-        .get(function)
-        .ok_or_else(|| Fault::new(format!("{owner} calls the function {function}, which the template does not have")))?;
+    let function = api.functions.get(function).ok_or_else(|| {
+        Fault::new(format!("{owner} calls the function {function}, which the template does not have"))
+    })?;
     let owner = format!("the function {}", function.name);
     Ok(Step { code: function.code.clone(), source: source(api, &function.data_source, &owner)? })
 }
 
 fn source(api: &Api, name: &str, owner: &str) -> Result<DataSource, Fault> {
     let source = api.data_sources.get(name);
-    source.cloned().ok_or_else(|| {
-        Fault::new(format!("{owner} uses the data source {name}, which the template does not have"))
-    })
+    source
+        .cloned()
+        .ok_or_else(|| Fault::new(format!("{owner} uses the data source {name}, which the template does not have")))
 }
 
 fn checked(code: &Code) -> Result<Code, Fault> {

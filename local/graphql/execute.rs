@@ -66,7 +66,12 @@ impl<'a> Execution<'a> {
     }
 
     /// The response's `data`; its errors are in `into_errors`.
-    pub async fn root(&self, kind: OperationType, set: &apollo_compiler::executable::SelectionSet, root: &Value) -> Completed {
+    pub async fn root(
+        &self,
+        kind: OperationType,
+        set: &apollo_compiler::executable::SelectionSet,
+        root: &Value,
+    ) -> Completed {
         let Some(root_type) = self.reading.schema.root(kind) else { return Completed::Null };
         let gathered = self.reading.gather(root_type, [set]);
         let mut members = Vec::with_capacity(gathered.len());
@@ -97,6 +102,24 @@ impl<'a> Execution<'a> {
         self.resolved.fetch_add(1, Ordering::Relaxed) < RESOLVERS_PER_REQUEST
     }
 
+    /// Waits no longer than the request has time; running out of it is one more error.
+    pub async fn within_time<T>(
+        &self,
+        site: &Site<'_>,
+        work: impl Future<Output = Result<T, Bubble>>,
+    ) -> Result<T, Bubble> {
+        timeout_at(self.deadline, work).await.unwrap_or_else(|_| {
+            self.report_at(site, "ExecutionTimeout", "Execution timed out.".to_owned());
+            Err(Bubble)
+        })
+    }
+
+    pub fn report_at(&self, site: &Site<'_>, error_type: &str, sentence: String) {
+        let (path, location) =
+            (site.path.segments(), Location::of(site.field.location(), &self.reading.document.sources));
+        self.report(GraphqlError::of_field(sentence, Detail::of_type(error_type), path, location));
+    }
+
     async fn root_field(
         &self,
         root_type: &ObjectType,
@@ -104,7 +127,7 @@ impl<'a> Execution<'a> {
         fields: &[&Node<Field>],
         root: &Value,
     ) -> Option<Result<Member, Bubble>> {
-        let path = Path { parent: None, step: Step::Field(key) };
+        let path = Path::root(key);
         let finished = timeout_at(self.deadline, self.member(root_type, key, fields, root, path)).await;
         let member = finished.unwrap_or_else(|_| {
             let field = *fields.first()?;
@@ -202,7 +225,9 @@ impl<'a> Execution<'a> {
                 Some(object_type) => self.object(object_type, site, value, path).await,
                 None => {
                     let field = format!("{}.{}", site.parent_type.name, site.field.name);
-                    let sentence = format!("Abstract type '{name}' must resolve to an Object type at runtime for field '{field}'. Could not determine the exact type of '{name}'");
+                    let sentence = format!(
+                        "Abstract type '{name}' must resolve to an Object type at runtime for field '{field}'. Could not determine the exact type of '{name}'"
+                    );
                     self.report(GraphqlError::of_value(sentence, path.segments()));
                     Err(Bubble)
                 }
@@ -251,7 +276,10 @@ impl<'a> Execution<'a> {
                 let (parent, path) = (&site.parent_type.name, path.segments());
                 let nullable = expected.clone().nullable();
                 self.report(GraphqlError::of_value(
-                    format!("Cannot return null for non-nullable type: '{nullable}' within parent '{parent}' ({})", written(&path)),
+                    format!(
+                        "Cannot return null for non-nullable type: '{nullable}' within parent '{parent}' ({})",
+                        written(&path)
+                    ),
                     path,
                 ));
                 Err(Bubble)
@@ -272,7 +300,8 @@ impl<'a> Execution<'a> {
         };
         let path = path.segments();
         let place = written(&path);
-        let sentence = format!("Can't resolve value ({place}) : type mismatch error, expected type {expected}, got {got}");
+        let sentence =
+            format!("Can't resolve value ({place}) : type mismatch error, expected type {expected}, got {got}");
         self.report(GraphqlError::of_value(sentence, path));
         Bubble
     }
@@ -289,7 +318,11 @@ impl<'a> Execution<'a> {
     }
 }
 
-impl Path<'_> {
+impl<'a> Path<'a> {
+    pub fn root(key: &'a Name) -> Self {
+        Self { parent: None, step: Step::Field(key) }
+    }
+
     pub fn segments(&self) -> Vec<Segment> {
         let mut segments = self.parent.map_or_else(Vec::new, Path::segments);
         segments.push(match self.step {

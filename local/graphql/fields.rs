@@ -97,8 +97,7 @@ impl<'a> Resolving<'a> {
             Bubble
         })?;
         let around = self.surroundings(execution, site, parent);
-        let mut resolution =
-            pipeline::resolve(bound, &self.service.sources, around, Value::Object(arguments)).await;
+        let mut resolution = pipeline::resolve(bound, &self.service.sources, around, Value::Object(arguments)).await;
         for raised in std::mem::take(&mut resolution.appended) {
             self.raise(execution, site, raised);
         }

@@ -28,7 +28,8 @@ use crate::{
 };
 
 const BODY_BYTES: usize = 1024 * 1024;
-const CLIENT_HEADERS: &str = "authorization, content-type, x-api-key, x-amz-date, x-amz-security-token, x-amz-user-agent";
+const CLIENT_HEADERS: &str =
+    "authorization, content-type, x-api-key, x-amz-date, x-amz-security-token, x-amz-user-agent";
 static ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
 pub fn router(service: Arc<Service>) -> Router {
@@ -59,7 +60,8 @@ async fn asked_by_get(State(service): State<Arc<Service>>, request: HttpRequest)
     if let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
         return realtime::connect(service, &parts, upgrade);
     }
-    let asked = Query::<BTreeMap<String, String>>::try_from_uri(&parts.uri).ok().and_then(|Query(query)| of_query(query));
+    let asked =
+        Query::<BTreeMap<String, String>>::try_from_uri(&parts.uri).ok().and_then(|Query(query)| of_query(query));
     serve(&service, &parts, &[], asked.ok_or(Malformed::Unparsable)).await
 }
 
@@ -159,7 +161,12 @@ fn respond(status: StatusCode, body: &impl serde::Serialize, headers: &[(String,
     }
     answer.insert(CONTENT_TYPE, HeaderValue::from_static("application/json;charset=UTF-8"));
     answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("x-amzn-RequestId,x-amzn-ErrorType,x-amz-user-agent,x-amzn-ErrorMessage,Date,x-amz-schema-version"));
+    answer.insert(
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static(
+            "x-amzn-RequestId,x-amzn-ErrorType,x-amz-user-agent,x-amzn-ErrorMessage,Date,x-amz-schema-version",
+        ),
+    );
     response.headers_mut().insert("x-amzn-appsync-tokensconsumed", HeaderValue::from_static("1"));
     response
 }

@@ -15,10 +15,17 @@ pub type Members = Map<String, Value>;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Misfit {
     /// Null, or nothing, where the type forbids it.
-    Null { expected: String },
+    Null {
+        expected: String,
+    },
     /// A member the input type does not have.
-    Undefined { input_type: String },
-    Invalid { shown: String, expected: String },
+    Undefined {
+        input_type: String,
+    },
+    Invalid {
+        shown: String,
+        expected: String,
+    },
 }
 
 /// The variables a resolver sees: the request's own, with defaults; each was found to fit.
@@ -71,10 +78,9 @@ fn plain(literal: &Literal, variables: &Members) -> Option<Value> {
         Literal::Int(number) => number.as_str().parse().ok().map(Value::Number)?,
         Literal::Float(number) => number.as_str().parse().ok().map(Value::Number)?,
         Literal::List(items) => items.iter().map(|item| plain(item, variables).unwrap_or_default()).collect(),
-        Literal::Object(members) => members
-            .iter()
-            .filter_map(|(name, member)| Some((name.to_string(), plain(member, variables)?)))
-            .collect(),
+        Literal::Object(members) => {
+            members.iter().filter_map(|(name, member)| Some((name.to_string(), plain(member, variables)?))).collect()
+        }
     })
 }
 
@@ -139,7 +145,9 @@ impl Misfit {
         match self {
             Misfit::Null { expected } => format!("argument '{argument}' is null, but its type is '{expected}'"),
             Misfit::Undefined { input_type } => {
-                format!("argument '{argument}' contains a field that is not defined for input object type '{input_type}'")
+                format!(
+                    "argument '{argument}' contains a field that is not defined for input object type '{input_type}'"
+                )
             }
             Misfit::Invalid { shown, expected } => {
                 format!("argument '{argument}' with value '{shown}' is not a valid '{expected}'")

@@ -11,7 +11,8 @@ pub fn introspect(schema: &Schema, prepared: &Prepared) -> Result<Value, Graphql
     if !asked || !operation.operation_type.is_query() {
         return Ok(Value::Null);
     }
-    let refused = |fault: apollo_compiler::request::RequestError| GraphqlError::of_request(fault.message().to_string(), None);
+    let refused =
+        |fault: apollo_compiler::request::RequestError| GraphqlError::of_request(fault.message().to_string(), None);
     introspection::check_max_depth(document, operation).map_err(refused)?;
     let variables = serde_json::from_value(Value::Object(prepared.variables.clone())).unwrap_or_default();
     let variables = coerce_variable_values(&schema.definitions, operation, &variables).map_err(refused)?;

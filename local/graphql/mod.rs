@@ -25,7 +25,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
-pub(crate) use operation::{Answer, Call, InitialData};
+pub(crate) use self::http::seen as headers_seen;
+pub(crate) use operation::{Answer, Call, Rejection, Subscribed, Subscription};
 pub use sources::Sources;
 pub(crate) use validate::Request;
 

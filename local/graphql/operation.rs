@@ -43,11 +43,9 @@ pub struct Subscribed {
     pub filter: Filter,
     /// When a mutation invalidates it.
     pub invalidation: Option<Filter>,
-    pub initial: InitialData,
+    /// What the subscription's resolver returned; null when there is nothing to deliver at once.
+    pub initial: Value,
 }
-
-/// What the subscription's resolver returned; null when there is nothing to deliver at once.
-pub type InitialData = Value;
 
 /// An accepted subscription: which field, for whom, with which selection.
 pub struct Subscription {
@@ -92,7 +90,12 @@ impl Service {
         }
         let opened = self.open(&prepared, &call).await.map_err(Rejection::Errors)?;
         let subscription = Subscription { field: opened.field, prepared, call };
-        Ok(Subscribed { subscription, filter: opened.filter, invalidation: opened.invalidation, initial: opened.initial })
+        Ok(Subscribed {
+            subscription,
+            filter: opened.filter,
+            invalidation: opened.invalidation,
+            initial: opened.initial,
+        })
     }
 
     /// What a subscriber sees of a payload: its own selection of what the mutation resolved.
@@ -122,8 +125,7 @@ impl Service {
     }
 
     fn execution<'a>(&'a self, prepared: &'a Prepared, call: &'a Call, origin: Origin<'a>) -> Execution<'a> {
-        let reading =
-            Reading { schema: &self.schema, document: &prepared.document, variables: &prepared.variables };
+        let reading = Reading { schema: &self.schema, document: &prepared.document, variables: &prepared.variables };
         let resolving = Resolving::new(self, &call.caller, &call.request, origin);
         Execution::new(reading, resolving, Instant::now() + REQUEST_TIME)
     }
@@ -168,7 +170,13 @@ struct Opened {
     field: String,
     filter: Filter,
     invalidation: Option<Filter>,
-    initial: InitialData,
+    initial: Value,
+}
+
+impl Rejection {
+    pub fn unparsable() -> Self {
+        Rejection::Errors(vec![GraphqlError::of_request("Unable to parse GraphQL query.", None)])
+    }
 }
 
 impl Answer {

@@ -1,7 +1,11 @@
 //! One resolver's way: its handlers, its functions, their data sources.
 use serde_json::{Value, json};
 
-use super::{bindings::{Bound, Step}, engines, sources::{Answer, Sources}};
+use super::{
+    bindings::{Bound, Step},
+    engines,
+    sources::{Answer, Sources},
+};
 use crate::{
     resolver::{Handler, Invalidation, Outcome, Raised, Run, SkipTo},
     stack::Code,
@@ -43,7 +47,8 @@ impl Refusal {
 }
 
 pub async fn resolve(bound: &Bound, sources: &Sources, around: Surroundings, arguments: Value) -> Resolution {
-    let mut pass = Pass { sources, around, arguments, stash: json!({}), prev: Value::Null, found: Resolution::default() };
+    let mut pass =
+        Pass { sources, around, arguments, stash: json!({}), prev: Value::Null, found: Resolution::default() };
     let ending = match bound {
         Bound::Unit(step) => pass.step(step).await.map(|(value, _)| value),
         Bound::Pipeline { code, steps } => pass.pipeline(code, steps).await,

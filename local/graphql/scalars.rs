@@ -224,6 +224,9 @@ mod tests {
         assert_eq!(present("Int", &json!("12")), Ok(json!(12)));
         assert_eq!(present("Int", &json!(12.0)), Ok(json!(12)));
         assert_eq!(present("Int", &json!(12.5)), Err("Expected type 'Int' but was 'Double'.".to_owned()));
-        assert_eq!(present("AWSTimestamp", &json!("x")), Err("Unable to serialize `x` as a valid Timestamp Object.".to_owned()));
+        assert_eq!(
+            present("AWSTimestamp", &json!("x")),
+            Err("Unable to serialize `x` as a valid Timestamp Object.".to_owned())
+        );
     }
 }

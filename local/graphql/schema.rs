@@ -77,7 +77,9 @@ fn fired(definitions: &Definitions) -> Result<HashMap<Name, Vec<Name>>, Fault> {
         for mutation in mutations_of(subscription) {
             let field = root(OperationType::Mutation).and_then(|mutations| mutations.fields.get(mutation));
             let field = field.ok_or_else(|| {
-                Fault::new(format!("Subscription.{name} subscribes to Mutation.{mutation}, which is not in schema.graphql"))
+                Fault::new(format!(
+                    "Subscription.{name} subscribes to Mutation.{mutation}, which is not in schema.graphql"
+                ))
             })?;
             if field.ty.inner_named_type() != subscription.ty.inner_named_type() {
                 return Err(Fault::new(format!(

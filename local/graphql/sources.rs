@@ -1,20 +1,18 @@
 //! The data sources behind resolvers: a table, a function, or none.
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
 use super::pipeline::Refusal;
 use crate::{
     dynamodb::DynamoDb,
-    lambda::{InvocationType, Lambda},
+    lambda::{InvocationType, InvokeError, Lambda},
     stack::DataSource,
 };
 
 /// What the data sources of an API stand on.
 #[derive(Clone)]
 pub struct Sources {
-    pub dynamodb: Arc<DynamoDb>,
-    pub lambda: Arc<Lambda>,
+    pub dynamodb: DynamoDb,
+    pub lambda: Lambda,
 }
 
 /// What a response handler sees as `ctx.result` and `ctx.error`.
@@ -42,18 +40,24 @@ impl Sources {
     async fn invoke(&self, function: &str, request: &Value) -> Result<Answer, Refusal> {
         match operation(request)? {
             "Invoke" => {}
-            other => return Err(Refusal::mapping(format!("Operation '{other}' is not supported for a Lambda data source here; 'Invoke' is."))),
+            other => {
+                return Err(Refusal::mapping(format!(
+                    "Operation '{other}' is not supported for a Lambda data source here; 'Invoke' is."
+                )));
+            }
         }
         let kind = match request.get("invocationType").and_then(Value::as_str) {
             None | Some("RequestResponse") => InvocationType::RequestResponse,
             Some("Event") => InvocationType::Event,
             Some(other) => {
-                return Err(Refusal::mapping(format!("Invocation type '{other}' is neither 'RequestResponse' nor 'Event'.")));
+                return Err(Refusal::mapping(format!(
+                    "Invocation type '{other}' is neither 'RequestResponse' nor 'Event'."
+                )));
             }
         };
         Ok(match self.lambda.invoke(function, kind, member(request, "payload")).await {
             Ok(result) => Answer { result, error: None },
-            Err(error) => Answer { result: Value::Null, error: Some(failure(&error.error_type, &error.message)) },
+            Err(error) => Answer { result: Value::Null, error: Some(invocation_failure(&error)) },
         })
     }
 }
@@ -69,4 +73,17 @@ fn member(request: &Value, name: &str) -> Value {
 
 fn failure(error_type: &str, message: &str) -> Value {
     json!({ "type": error_type, "message": message })
+}
+
+fn invocation_failure(error: &InvokeError) -> Value {
+    let error_type = match error {
+        InvokeError::NotFound { .. } => "Lambda:ResourceNotFoundException",
+        InvokeError::TooLarge { .. } => "Lambda:RequestTooLargeException",
+        InvokeError::Throttled => "Lambda:TooManyRequestsException",
+        InvokeError::Stopped => "Lambda:ServiceException",
+        InvokeError::Unhandled(error) => {
+            return json!({ "type": "Lambda:Unhandled", "message": error.message, "unhandledErrorType": error.kind });
+        }
+    };
+    failure(error_type, &error.to_string())
 }

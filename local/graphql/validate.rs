@@ -3,9 +3,9 @@ use apollo_compiler::{
     ExecutableDocument, Node,
     ast::{Definition, Document, Selection as Written},
     collections::HashSet,
-    diagnostic::ToCliReport,
+    diagnostic::{Diagnostic, ToCliReport},
     executable::{Operation, Selection, SelectionSet},
-    validation::{DiagnosticList, Valid},
+    validation::{DiagnosticData, DiagnosticList, Valid},
 };
 
 use super::{
@@ -93,8 +93,7 @@ impl<'a> Walk<'a> {
             match selection {
                 Selection::Field(field) => {
                     path.push(&field.name);
-                    let fitted =
-                        input::arguments(self.schema, &field.definition, field, &self.prepared.variables);
+                    let fitted = input::arguments(self.schema, &field.definition, field, &self.prepared.variables);
                     if let Err((argument, misfit)) = fitted {
                         let location = Location::of(field.location(), &self.prepared.document.sources);
                         faults.push(refusal("WrongType", &misfit.of_argument(&argument), &path.join("/"), location));
@@ -117,7 +116,7 @@ impl<'a> Walk<'a> {
 
 fn in_appsync_words(faults: &DiagnosticList, query: &str) -> Vec<GraphqlError> {
     let written = Document::parse(query, "query").unwrap_or_else(|refused| refused.partial);
-    let translate = |fault: apollo_compiler::diagnostic::Diagnostic<'_, _>| {
+    let translate = |fault: Diagnostic<'_, DiagnosticData>| {
         let span = ToCliReport::location(fault.error);
         let path = span.map_or(String::new(), |span| path_at(&written, span.offset()));
         let sentence = fault.error.to_string();
@@ -143,15 +142,17 @@ fn in_words(fault: &str, described: &str) -> (&'static str, String) {
         "UnusedFragment" => ("UnusedFragment", format!("Unused fragment {}", name(0))),
         "UndefinedDefinition" => ("UnknownType", format!("Unknown type {}", name(0))),
         "UndefinedDirective" => ("UnknownDirective", format!("Unknown directive {}", name(0).trim_start_matches('@'))),
-        "DisallowedVariableUsage" => (
-            "VariableTypeMismatch",
-            format!("Variable type '{}' does not match expected type '{}'", name(1), name(3)),
-        ),
+        "DisallowedVariableUsage" => {
+            ("VariableTypeMismatch", format!("Variable type '{}' does not match expected type '{}'", name(1), name(3)))
+        }
         "MissingSubselection" => ("SubSelectionRequired", described.to_owned()),
         "SubselectionOnScalarType" | "SubselectionOnEnumType" => {
             ("SubSelectionNotAllowed", format!("Sub selection not allowed on leaf type {}", name(0)))
         }
-        "UnsupportedValueType" | "UndefinedEnumValue" | "UndefinedInputValue" | "IntCoercionError"
+        "UnsupportedValueType"
+        | "UndefinedEnumValue"
+        | "UndefinedInputValue"
+        | "IntCoercionError"
         | "FloatCoercionError" => ("WrongType", described.to_owned()),
         "ConflictingFieldType" | "ConflictingFieldArgument" | "ConflictingFieldName" => {
             ("FieldsConflict", described.to_owned())

@@ -39,11 +39,8 @@ impl Statement {
 fn read(statement: &Value) -> Option<Statement> {
     let allows = statement.get("Effect")?.as_str()? == "Allow";
     let conditional = statement.get("Condition").is_some();
-    let statement = Statement {
-        allows,
-        actions: texts(statement.get("Action")),
-        resources: texts(statement.get("Resource")),
-    };
+    let statement =
+        Statement { allows, actions: texts(statement.get("Action")), resources: texts(statement.get("Resource")) };
     (!(conditional && allows)).then_some(statement)
 }
 
@@ -112,7 +109,9 @@ mod tests {
     fn nothing_is_allowed_unless_a_statement_allows_it() {
         assert!(!allows(json!([])));
         assert!(!allows(json!([{ "Effect": "Allow", "Action": "dynamodb:*", "Resource": "*" }])));
-        assert!(allows(json!([{ "Effect": "Allow", "Action": ["dynamodb:*", "APPSYNC:graphql"], "Resource": [FIELD] }])));
+        assert!(allows(
+            json!([{ "Effect": "Allow", "Action": ["dynamodb:*", "APPSYNC:graphql"], "Resource": [FIELD] }])
+        ));
     }
 
     #[test]
@@ -127,6 +126,8 @@ mod tests {
         let mut granted = allow("*");
         granted["Condition"] = condition.clone();
         assert!(!allows(json!([granted])));
-        assert!(!allows(json!([allow("*"), { "Effect": "Deny", "Action": "*", "Resource": "*", "Condition": condition }])));
+        assert!(!allows(
+            json!([allow("*"), { "Effect": "Deny", "Action": "*", "Resource": "*", "Condition": condition }])
+        ));
     }
 }

@@ -11,7 +11,7 @@ use std::{
     time::SystemTime,
 };
 
-use http::{HeaderMap, HeaderName, Uri, header::AUTHORIZATION};
+use http::{HeaderMap, Uri, header::AUTHORIZATION};
 use serde_json::{Value, json};
 
 pub use denial::Denial;
@@ -19,6 +19,8 @@ pub use grants::Grants;
 pub use principal::Principal;
 
 use crate::stack::AuthMode;
+
+const API_KEY: &str = "x-api-key";
 
 /// The keys and principals an API knows. Clones share them.
 #[derive(Clone)]
@@ -92,8 +94,6 @@ impl Directory {
         Ok(Caller { identity: identity(&principal, presented), principal: Some(Signed { principal, region }) })
     }
 }
-
-static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 impl Caller {
     pub fn mode(&self) -> AuthMode {

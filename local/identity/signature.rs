@@ -30,9 +30,8 @@ pub fn read(headers: &HeaderMap) -> Result<Signature<'_>, Denial> {
 
 fn parse(written: &str) -> Option<Signature<'_>> {
     let parts = written.trim().strip_prefix(ALGORITHM)?;
-    let part = |name: &str| {
-        parts.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('=')).map(str::trim)
-    };
+    let part =
+        |name: &str| parts.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('=')).map(str::trim);
     let mut scope = part("Credential")?.split('/');
     let (access_key_id, date, region) = (scope.next()?, scope.next()?, scope.next()?);
     let fits = scope.next() == Some(SERVICE) && scope.next() == Some("aws4_request") && scope.next().is_none();

@@ -7,11 +7,7 @@ use std::{
 };
 
 use axum::extract::ws::{Message, WebSocket};
-use futures::{
-    StreamExt,
-    future::BoxFuture,
-    stream::FuturesUnordered,
-};
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use http::Uri;
 use serde_json::Value;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -53,6 +49,7 @@ pub async fn serve(service: Arc<Service>, mut socket: WebSocket, peer: Peer, adm
                 acknowledged: false,
                 subscriptions: HashMap::new(),
                 opening: FuturesUnordered::new(),
+                starts: 0,
             };
             let Err(Closed) = connection.run(&mut socket, updates).await;
         }
@@ -71,13 +68,21 @@ struct Connection {
     seat: Seat,
     /// Whether the client has said `connection_init`; until then nothing else is heard.
     acknowledged: bool,
-    /// By the client's id; one without a subscription is still being opened.
-    subscriptions: HashMap<String, Option<Arc<Subscription>>>,
+    /// By the client's id.
+    subscriptions: HashMap<String, Place>,
     opening: FuturesUnordered<BoxFuture<'static, Opened>>,
+    /// Numbers the starts: an id may be stopped and started again while its first start is still under way.
+    starts: u64,
+}
+
+enum Place {
+    Opening(u64),
+    Open(Arc<Subscription>),
 }
 
 struct Opened {
     id: String,
+    start: u64,
     outcome: Result<Subscribed, Rejection>,
 }
 
@@ -140,9 +145,11 @@ impl Connection {
             let errors = frames::error("MaxSubscriptionsReachedError", sentence);
             return send(socket, &ServerFrame::Error { id: &id, errors }).await;
         }
-        self.subscriptions.insert(id.clone(), None);
-        let (service, peer) = (self.service.clone(), self.peer);
-        self.opening.push(Box::pin(async move { Opened { id, outcome: open(&service, peer, &start).await } }));
+        self.starts += 1;
+        self.subscriptions.insert(id.clone(), Place::Opening(self.starts));
+        let (service, peer, number) = (self.service.clone(), self.peer, self.starts);
+        self.opening
+            .push(Box::pin(async move { Opened { id, start: number, outcome: open(&service, peer, &start).await } }));
         Ok(())
     }
 
@@ -152,14 +159,14 @@ impl Connection {
     }
 
     /// The subscription is known to the hub before the client hears of it, so nothing published from now on is missed.
-    async fn opened(&mut self, socket: &mut WebSocket, Opened { id, outcome }: Opened) -> Result<(), Closed> {
-        let Some(place) = self.subscriptions.get_mut(&id).filter(|place| place.is_none()) else {
+    async fn opened(&mut self, socket: &mut WebSocket, Opened { id, start, outcome }: Opened) -> Result<(), Closed> {
+        if !matches!(self.subscriptions.get(&id), Some(Place::Opening(number)) if *number == start) {
             return Ok(());
-        };
+        }
         match outcome {
             Ok(subscribed) => {
                 let subscription = Arc::new(subscribed.subscription);
-                *place = Some(subscription.clone());
+                self.subscriptions.insert(id.clone(), Place::Open(subscription.clone()));
                 self.seat.subscribe(&id, subscription.clone(), subscribed.filter, subscribed.invalidation);
                 send(socket, &ServerFrame::StartAck { id: &id }).await?;
                 self.deliver(socket, &id, &subscription, &subscribed.initial).await
@@ -176,8 +183,8 @@ impl Connection {
     }
 
     async fn pass_on(&mut self, socket: &mut WebSocket, update: Update) -> Result<(), Closed> {
-        let current = self.subscriptions.get(&update.id).and_then(Option::as_ref);
-        if !current.is_some_and(|current| Arc::ptr_eq(current, &update.subscription)) {
+        let current = self.subscriptions.get(&update.id);
+        if !matches!(current, Some(Place::Open(current)) if Arc::ptr_eq(current, &update.subscription)) {
             return Ok(());
         }
         match update.news {
@@ -191,7 +198,7 @@ impl Connection {
     }
 
     async fn deliver(
-        &self,
+        &mut self,
         socket: &mut WebSocket,
         id: &str,
         subscription: &Subscription,

@@ -11,7 +11,7 @@ const CONTAINED_VALUES: usize = 20;
 const TEXT_CHARACTERS: usize = 256;
 const PATH_LEVELS: usize = 5;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Filter {
     /// Each argument equals the field of the same name. One that was left out filters nothing.
     Arguments(Map<String, Value>),
@@ -19,13 +19,13 @@ pub enum Filter {
     Groups(Vec<Vec<Condition>>),
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Condition {
     path: Vec<String>,
     test: Test,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 enum Test {
     Equal(Value),
     Unequal(Value),
@@ -53,7 +53,9 @@ impl Filter {
         let groups = groups.iter().map(group).collect::<Result<Vec<_>, _>>()?;
         let branches: usize = groups.iter().map(|group| group.iter().map(Condition::branches).product::<usize>()).sum();
         if branches > BRANCHES {
-            return Err(format!("A subscription filter has at most {BRANCHES} alternatives, each value of an in being one; this has {branches}."));
+            return Err(format!(
+                "A subscription filter has at most {BRANCHES} alternatives, each value of an in being one; this has {branches}."
+            ));
         }
         Ok(Filter::Groups(groups))
     }
@@ -76,7 +78,10 @@ fn group(written: &Value) -> Result<Vec<Condition>, String> {
     fields.sort();
     fields.dedup();
     if fields.len() > FIELDS_OF_A_BRANCH {
-        return Err(format!("One list of filters names at most {FIELDS_OF_A_BRANCH} fields; this names {}.", fields.len()));
+        return Err(format!(
+            "One list of filters names at most {FIELDS_OF_A_BRANCH} fields; this names {}.",
+            fields.len()
+        ));
     }
     Ok(conditions)
 }

@@ -15,8 +15,13 @@ const CONNECTION_TIMEOUT_MILLISECONDS: u32 = 300_000;
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ClientFrame {
     ConnectionInit,
-    Start { id: String, payload: Start },
-    Stop { id: String },
+    Start {
+        id: String,
+        payload: Start,
+    },
+    Stop {
+        id: String,
+    },
     #[serde(other)]
     Unknown,
 }
@@ -48,12 +53,24 @@ pub enum ServerFrame<'a> {
     ConnectionAck,
     ConnectionError(Denial),
     KeepAlive,
-    StartAck { id: &'a str },
-    Error { id: &'a str, errors: Value },
-    Data { id: &'a str, answer: &'a Answer },
-    Complete { id: &'a str },
+    StartAck {
+        id: &'a str,
+    },
+    Error {
+        id: &'a str,
+        errors: Value,
+    },
+    Data {
+        id: &'a str,
+        answer: &'a Answer,
+    },
+    Complete {
+        id: &'a str,
+    },
     /// A mutation ended the subscription.
-    Invalidated { id: &'a str },
+    Invalidated {
+        id: &'a str,
+    },
 }
 
 #[derive(Serialize)]

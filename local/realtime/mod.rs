@@ -31,7 +31,8 @@ pub(crate) fn connect(service: Arc<Service>, parts: &Parts, upgrade: WebSocketUp
     if !credentials::protocols(&parts.headers).any(|protocol| protocol == PROTOCOL) {
         return (StatusCode::BAD_REQUEST, "NoProtocolError: a WebSocket of this API speaks graphql-ws").into_response();
     }
-    let peer = Peer { address: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip()) };
+    let peer =
+        Peer { address: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip()) };
     let admitted = credentials::of_handshake(parts).and_then(|headers| admit(&service, &headers, peer));
     upgrade
         .protocols([PROTOCOL])
