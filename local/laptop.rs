@@ -220,7 +220,12 @@ async fn serve_table(
 }
 
 fn administrator(keys: &Keys) -> Principal {
-    principal(keys, format!("arn:aws:iam::{ACCOUNT}:user/administrator"), "AIDAADMINISTRATOR".into(), Grants::everything())
+    principal(
+        keys,
+        format!("arn:aws:iam::{ACCOUNT}:user/administrator"),
+        "AIDAADMINISTRATOR".into(),
+        Grants::everything(),
+    )
 }
 
 fn principal(keys: &Keys, arn: String, user_id: String, grants: Grants) -> Principal {
@@ -285,7 +290,10 @@ fn launcher(options: &Options, environments: BTreeMap<String, Environment>) -> L
 fn serve(listener: TcpListener, router: Router, tasks: &mut JoinSet<()>, mut stopped: watch::Receiver<bool>) {
     tasks.spawn(async move {
         let stop = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
-        if let Err(error) = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).with_graceful_shutdown(stop).await {
+        if let Err(error) = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+            .with_graceful_shutdown(stop)
+            .await
+        {
             tracing::error!(%error, "the port's service ended");
         }
     });

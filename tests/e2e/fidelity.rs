@@ -14,7 +14,9 @@ fn check_streamed_is_stored(heard: &Heard) {
             confirmed.push_str(event.said());
             assert!(confirmed.starts_with(&streamed), "an event holds the batches before it, and perhaps a tail");
             streamed.clone_from(&confirmed);
-        } else if let Some(text) = update.metadata.as_ref().and_then(|metadata| metadata.agent_partial_message.as_deref()) {
+        } else if let Some(text) =
+            update.metadata.as_ref().and_then(|metadata| metadata.agent_partial_message.as_deref())
+        {
             streamed.push_str(text);
         }
         assert!(stored.starts_with(&streamed), "sequence {:?}", update.sequence);
@@ -25,7 +27,11 @@ fn check_streamed_is_stored(heard: &Heard) {
 
 /// getTurn gives the batches that were published, up to its page's end.
 fn check_batches_are_stored(heard: &Heard) {
-    let published = heard.updates.iter().filter(|update| update.event.is_none()).map(|update| (update.sequence, update.metadata.clone()));
+    let published = heard
+        .updates
+        .iter()
+        .filter(|update| update.event.is_none())
+        .map(|update| (update.sequence, update.metadata.clone()));
     let kept = heard.turn.batches.iter().flatten().map(|batch| (Some(batch.sequence), Some(batch.metadata.clone())));
     let is_whole = heard.turn.has_more_batches == Some(false);
     let (published, kept): (Vec<_>, Vec<_>) = (published.collect(), kept.skip(1).collect());

@@ -111,7 +111,9 @@ async fn a_template_that_cannot_be_honoured_is_one_clear_sentence() {
 async fn a_resolver_with_a_fault_is_one_clear_sentence_with_its_place() {
     let root = TempDir::new().unwrap();
     let mut copy = Command::new("cp");
-    copy.args(["-r", "template.yaml", "schema.graphql", "resolvers"]).arg(root.path()).current_dir(env!("CARGO_MANIFEST_DIR"));
+    copy.args(["-r", "template.yaml", "schema.graphql", "resolvers"])
+        .arg(root.path())
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
     assert!(copy.status().await.unwrap().success());
     let file = root.path().join("resolvers/putBatch.js");
     std::fs::write(&file, "export function request(ctx) {\n  throw 1;\n}\nexport function response(ctx) {}\n").unwrap();
@@ -132,5 +134,12 @@ fn the_readmes_curl_lines_are_those_that_are_printed() {
     let printed = welcome::curl(&endpoint);
     let flags = printed.split("'{").next().unwrap().trim();
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    assert!(readme.replace(" \\\n     ", "").contains(&flags.replace('\'', "\"").replace("\"content-type: application/json\"", "'content-type: application/json'")), "{flags}");
+    assert!(
+        readme.replace(" \\\n     ", "").contains(
+            &flags
+                .replace('\'', "\"")
+                .replace("\"content-type: application/json\"", "'content-type: application/json'")
+        ),
+        "{flags}"
+    );
 }

@@ -36,14 +36,22 @@ async fn stored_batches_are_the_updates_that_were_published() {
     let backend = Backend::start().await;
     let conversation = backend.conversation_with("parlance.deltas-40-15").await;
     let heard = backend.converse(&conversation, "Count.").await;
-    let published: Vec<_> = heard.updates[..heard.updates.len() - 1].iter().map(|update| (update.sequence, update.metadata.clone())).collect();
-    let stored: Vec<_> = heard.turn.batches.iter().flatten().map(|batch| (Some(batch.sequence), Some(batch.metadata.clone()))).collect();
+    let published: Vec<_> = heard.updates[..heard.updates.len() - 1]
+        .iter()
+        .map(|update| (update.sequence, update.metadata.clone()))
+        .collect();
+    let stored: Vec<_> =
+        heard.turn.batches.iter().flatten().map(|batch| (Some(batch.sequence), Some(batch.metadata.clone()))).collect();
     assert_eq!(stored, published);
     assert_eq!(heard.turn.has_more_batches, Some(false));
 
-    let request = GetTurn { conversation_id: conversation, id: heard.turn.id.clone(), attempt: Some(1), after_sequence: Some(2) };
+    let request =
+        GetTurn { conversation_id: conversation, id: heard.turn.id.clone(), attempt: Some(1), after_sequence: Some(2) };
     let rest = backend.api.call(&request).await.unwrap();
-    assert_eq!(rest.batches.iter().flatten().map(|batch| batch.sequence).collect::<Vec<_>>(), Vec::from_iter(3..heard.updates.len() as u32));
+    assert_eq!(
+        rest.batches.iter().flatten().map(|batch| batch.sequence).collect::<Vec<_>>(),
+        Vec::from_iter(3..heard.updates.len() as u32)
+    );
 }
 
 #[tokio::test]
@@ -53,8 +61,12 @@ async fn a_second_question_is_answered_with_the_first_in_mind() {
     backend.converse(&conversation, "What is a quokka?").await;
     let second = backend.converse(&conversation, "And what did I ask before?").await;
     assert!(second.stored().contains("What is a quokka?"), "{}", second.stored());
-    let positions: Vec<u32> =
-        backend.events(GetEvents { conversation_id: conversation, ..GetEvents::default() }).await.iter().map(|event| event.position).collect();
+    let positions: Vec<u32> = backend
+        .events(GetEvents { conversation_id: conversation, ..GetEvents::default() })
+        .await
+        .iter()
+        .map(|event| event.position)
+        .collect();
     assert_eq!(positions, [1, 2, 3, 4]);
 }
 
