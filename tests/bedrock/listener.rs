@@ -1,5 +1,5 @@
 //! A served Bedrock and what the SDK hears from it.
-use std::fmt::Debug;
+use std::{fmt::Debug, net::SocketAddr};
 
 use aws_sdk_bedrockruntime::{
     Client, Config,
@@ -16,7 +16,7 @@ use aws_sdk_bedrockruntime::{
 use tokio::net::TcpListener;
 
 pub struct Bedrock {
-    pub url: String,
+    pub address: SocketAddr,
     client: Client,
 }
 
@@ -42,18 +42,18 @@ pub enum Failure {
 impl Bedrock {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let address = listener.local_addr().expect("an address");
         tokio::spawn(async { axum::serve(listener, local::bedrock::router()).await });
         let config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
             .credentials_provider(Credentials::new("AKIDEXAMPLE", "secret", None, None, "test"))
-            .endpoint_url(&url)
+            .endpoint_url(format!("http://{address}"))
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();
-        Self { url, client: Client::from_conf(config) }
+        Self { address, client: Client::from_conf(config) }
     }
 
     pub async fn ask(&self, model_id: &str, text: &str) -> Heard {

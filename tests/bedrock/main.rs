@@ -5,6 +5,7 @@ mod refusals;
 
 use aws_sdk_bedrockruntime::types::{ConversationRole::User, StopReason};
 use listener::{Bedrock, said};
+use tokio::net::TcpStream;
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_says_that_it_is_a_stand_in_and_ends_with_its_usage() {
@@ -59,16 +60,22 @@ async fn an_inference_profile_is_named_by_its_arn() {
 #[tokio::test(start_paused = true)]
 async fn cleartext_http2_is_answered_too() {
     let bedrock = Bedrock::start().await;
-    let client = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
-    let response = client
-        .post(format!("{}/model/parlance.deltas-2-1/converse-stream", bedrock.url))
-        .header("authorization", "Bearer some-key")
-        .body(r#"{"messages":[{"role":"user","content":[{"text":"Hello"}]}]}"#)
-        .send()
-        .await
-        .expect("a response");
-    assert_eq!(response.version(), reqwest::Version::HTTP_2);
+    let socket = TcpStream::connect(bedrock.address).await.expect("a connection");
+    let (client, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
+    tokio::spawn(connection);
+    let request = http::Request::post(format!("http://{}/model/parlance.deltas-2-1/converse-stream", bedrock.address));
+    let request = request.header("authorization", "Bearer some-key").body(()).expect("a request");
+    let mut client = client.ready().await.expect("an open connection");
+    let (response, mut upload) = client.send_request(request, false).expect("a stream");
+    let hello = r#"{"messages":[{"role":"user","content":[{"text":"Hello"}]}]}"#;
+    upload.send_data(hello.into(), true).expect("an open stream");
+    let response = response.await.expect("a response");
     assert_eq!(response.headers()["content-type"], "application/vnd.amazon.eventstream");
-    let body = String::from_utf8_lossy(&response.bytes().await.expect("a whole body")).into_owned();
+    let mut frames = response.into_body();
+    let mut body = Vec::new();
+    while let Some(frame) = frames.data().await {
+        body.extend(frame.expect("a whole body"));
+    }
+    let body = String::from_utf8_lossy(&body);
     assert!(body.contains("0002 ") && body.contains("outputTokens"), "{body}");
 }

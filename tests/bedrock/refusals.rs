@@ -11,7 +11,7 @@ struct Refused {
 }
 
 async fn refuse(bedrock: &Bedrock, authorization: Option<&str>, body: String) -> Refused {
-    let url = format!("{}/model/any/converse-stream", bedrock.url);
+    let url = format!("http://{}/model/any/converse-stream", bedrock.address);
     let mut request = reqwest::Client::new().post(url).body(body);
     if let Some(authorization) = authorization {
         request = request.header("authorization", authorization);
