@@ -2,6 +2,7 @@
 use std::{collections::BTreeMap, io, path::PathBuf, process::Stdio, sync::Arc};
 
 use tokio::process::{Child, Command};
+use uuid::Uuid;
 
 use crate::stack::Function;
 
@@ -46,7 +47,7 @@ impl Launcher {
 }
 
 /// The variables that Lambda itself defines.
-fn reserved(function: &Function, runtime_api: &str) -> [(&'static str, String); 9] {
+fn reserved(function: &Function, runtime_api: &str) -> [(&'static str, String); 10] {
     [
         ("_HANDLER", "bootstrap".to_owned()),
         ("TZ", ":UTC".to_owned()),
@@ -57,5 +58,6 @@ fn reserved(function: &Function, runtime_api: &str) -> [(&'static str, String); 
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
         ("AWS_LAMBDA_LOG_FORMAT", "JSON".to_owned()),
         ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", function.name)),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", format!("[$LATEST]{}", Uuid::new_v4().simple())),
     ]
 }
