@@ -4,7 +4,7 @@ use std::{env, error::Error, fs, path::Path};
 use graphql_client_codegen::{CodegenMode, GraphQLClientCodegenOptions, generate_module_token_stream};
 
 const SCHEMA: &str = "../schema.graphql";
-const DOCUMENTS: &str = "src/aws/appsync/publish.graphql";
+const DOCUMENTS: &str = "src/aws/publish.graphql";
 /// AppSync knows its scalars by itself; graphql_client must be told.
 const APPSYNC_SCALARS: &str = "scalar AWSDateTime\n";
 /// Ours, in the crate `turn`.

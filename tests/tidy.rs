@@ -14,7 +14,7 @@ use apollo_compiler::{
 };
 use fancy_regex::Regex;
 use local::{
-    stack::{Resolver, Stack},
+    stack::{Code, Resolver, Stack},
     template::{Deployment, load},
 };
 
@@ -64,6 +64,14 @@ fn every_resolver_file_is_bound_once_and_every_binding_exists() {
 }
 
 #[test]
+fn every_resolver_file_is_what_appsync_accepts() {
+    for (path, text) in files("resolvers", "js") {
+        let checked = local::resolver::check(&Code { path: path.clone(), text });
+        assert!(checked.is_ok(), "{}", checked.unwrap_err());
+    }
+}
+
+#[test]
 fn every_pipeline_names_functions_that_exist_and_every_function_is_used() {
     let stack = stack();
     let mut used = BTreeSet::new();
@@ -101,8 +109,9 @@ fn everything_in_the_schema_is_described_and_says_who_may_use_it() {
             ExtendedType::Object(object) => {
                 for (field, definition) in &object.fields {
                     assert!(definition.description.is_some(), "{name}.{field} is not described");
-                    let modes = if is_root { &definition.directives } else { &object.directives };
-                    let says = modes.iter().any(|directive| matches!(directive.name.as_str(), "aws_api_key" | "aws_iam"));
+                    let own = definition.directives.iter().map(|directive| &directive.name);
+                    let inherited = object.directives.iter().map(|directive| &directive.name);
+                    let says = own.chain(inherited).any(|name| name == "aws_api_key" || name == "aws_iam");
                     assert!(says, "{name}.{field} does not say who may use it");
                 }
             }
@@ -140,7 +149,8 @@ fn every_write_to_a_turn_or_conversation_is_conditional() {
 #[test]
 fn the_handlers_documents_select_every_field_of_an_update() {
     let schema = schema();
-    let document = ExecutableDocument::parse_and_validate(&schema, read("handler/src/aws/publish.graphql"), "publish.graphql").unwrap();
+    let text = read("handler/src/aws/appsync/publish.graphql");
+    let document = ExecutableDocument::parse_and_validate(&schema, text, "publish.graphql").unwrap();
     let mut operations = 0;
     for operation in document.operations.iter() {
         operations += 1;

@@ -85,7 +85,7 @@ const updateExpression = (changes) => {
     .flatMap(([attribute, value]) => assignments(nameOf(attribute), value, valueOf));
   const remove = entries.filter(([, value]) => removes(value)).map(([attribute]) => nameOf(attribute));
   const clauses = [set.length > 0 && `SET ${set.join(', ')}`, remove.length > 0 && `REMOVE ${remove.join(', ')}`];
-  return withoutEmptyValues({ expression: clauses.filter(Boolean).join(' '), expressionNames, expressionValues });
+  return withoutEmptyValues({ expression: clauses.filter((clause) => clause).join(' '), expressionNames, expressionValues });
 };
 
 const versioning = ({ customPartitionKey, populateIndexFields, _version }) =>

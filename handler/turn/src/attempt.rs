@@ -3,6 +3,7 @@ use std::{sync::Arc, time::Instant};
 
 use crate::{
     answer::Answer,
+    asking::{Asking, Due},
     backoff::salt,
     claim::Claim,
     failures::FailureCode,
@@ -11,7 +12,7 @@ use crate::{
     outbox::Outbox,
     pacing::Pacing,
     request::Agent,
-    words::{ContentBlock, ConversationEvent, ModelRequest, StopReason, StreamEvent, TurnStatus, Usage},
+    words::{ContentBlock, ConversationEvent, ModelRequest, StreamEvent, TurnStatus, Usage},
 };
 
 /// What a person reads while a throttled model is asked again.
@@ -70,39 +71,18 @@ pub struct Attempt {
     claim: Claim,
     agent: Arc<Agent>,
     request: Arc<ModelRequest>,
-    bounds: Bounds,
-    limits: Limits,
-    model: Model,
-    /// When the model was asked or last gave a sign of life.
-    heard: Instant,
+    give_up_at: Instant,
+    asking: Asking,
     answer: Answer,
     usage: Option<Usage>,
     note: Option<&'static str>,
     pacing: Pacing,
     outbox: Outbox,
+    /// How many updates have been numbered.
     sequence: u32,
+    /// How many events of the answer have been made.
     events: u32,
-    salt: u64,
     ended: Option<Ended>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Model {
-    /// To be asked, after so many refusals.
-    Waiting {
-        until: Instant,
-        refusals: u32,
-    },
-    /// Has not said a word.
-    Asked {
-        refusals: u32,
-    },
-    Speaking,
-    /// Has said all; its usage is still to come.
-    Stopped(StopReason),
-    /// Its stream is to be closed.
-    Closing(Why),
-    Closed(Why),
 }
 
 impl Attempt {
@@ -110,8 +90,7 @@ impl Attempt {
         let Beginning { claim, agent, question, request, bounds, limits } = beginning;
         let salt = salt(&[&claim.conversation_id, &claim.turn_id, &claim.attempt.to_string()]);
         let mut attempt = Self {
-            model: Model::Waiting { until: now, refusals: 0 },
-            heard: now,
+            asking: Asking::begin(&bounds, limits, salt, now),
             answer: Answer::new(&bounds),
             usage: None,
             note: None,
@@ -119,13 +98,11 @@ impl Attempt {
             outbox: Outbox::new(bounds.publish_retry, salt),
             sequence: 0,
             events: 0,
-            salt,
             ended: None,
+            give_up_at: limits.give_up_at,
             agent: Arc::new(agent),
             request: Arc::new(request),
             claim,
-            bounds,
-            limits,
         };
         attempt.number(Update::Began(question), now);
         attempt
@@ -146,24 +123,21 @@ impl Attempt {
 
     /// Call until it answers None, then wait for an input or for `wake`.
     pub fn next(&mut self, now: Instant) -> Option<Step> {
-        self.keep_limits(now);
-        if let Some(ended) = self.ended {
-            return Some(Step::End(ended));
+        if now >= self.give_up_at {
+            self.ended = self.ended.or(Some(Ended::OutOfTime));
         }
-        self.model_step(now).or_else(|| self.publish_step(now))
+        match (self.ended, self.asking.next(now)) {
+            (Some(ended), _) => Some(Step::End(ended)),
+            (None, Some(Due::Ask)) => Some(Step::AskModel(Arc::clone(&self.request))),
+            (None, Some(Due::Close)) => Some(Step::CloseModel),
+            (None, None) => self.publish_step(now),
+        }
     }
 
     /// When time alone will make a difference.
     pub fn wake(&self, now: Instant) -> Instant {
-        let model = match self.model {
-            Model::Waiting { until, .. } => Some(until.min(self.limits.stop_model_at)),
-            Model::Asked { .. } | Model::Speaking | Model::Stopped(_) => {
-                Some(self.silent_at().min(self.limits.stop_model_at))
-            }
-            Model::Closing(_) | Model::Closed(_) => None,
-        };
         let publish = if self.outbox.is_free() { self.batch_due(now) } else { self.outbox.due() };
-        [model, publish].into_iter().flatten().fold(self.limits.give_up_at, Instant::min)
+        [self.asking.wake(), publish].into_iter().flatten().fold(self.give_up_at, Instant::min)
     }
 
     /// How many updates have been numbered.
@@ -171,59 +145,39 @@ impl Attempt {
         self.sequence
     }
 
-    /// Why the answer ended, once it has.
+    /// Why the answer is over, once it is.
     pub fn why(&self) -> Option<Why> {
-        match self.model {
-            Model::Closing(why) | Model::Closed(why) => Some(why),
-            Model::Waiting { .. } | Model::Asked { .. } | Model::Speaking | Model::Stopped(_) => None,
-        }
+        self.asking.why()
     }
 
     fn on_heard(&mut self, event: StreamEvent, now: Instant) {
         if self.why().is_some() {
             return;
         }
-        self.heard = now;
+        self.asking.on_sign_of_life(now);
         match event {
             StreamEvent::Text { block, text } => self.on_text(block, &text),
-            StreamEvent::Stopped(reason) => self.model = Model::Stopped(reason),
-            StreamEvent::Used(usage) => self.on_usage(usage),
+            StreamEvent::Stopped(reason) => self.asking.on_stop(reason),
+            StreamEvent::Used(usage) => {
+                self.usage = Some(usage);
+                self.asking.on_usage();
+            }
             StreamEvent::Other => {}
         }
     }
 
     fn on_text(&mut self, block: u32, text: &str) {
-        self.answer.push(block, text);
-        if let (Model::Asked { .. }, false) = (self.model, text.is_empty()) {
-            self.model = Model::Speaking;
+        if !text.is_empty() {
             self.note = None;
+            self.asking.on_word();
+            self.answer.push(block, text);
         }
     }
 
-    fn on_usage(&mut self, usage: Usage) {
-        self.usage = Some(usage);
-        if let Model::Stopped(reason) = self.model {
-            self.close_model(Why::Stopped(reason));
-        }
-    }
-
-    /// A model that has stopped has answered, whatever happens to its stream afterwards.
     fn on_model_failure(&mut self, code: FailureCode, now: Instant) {
-        match self.model {
-            Model::Asked { refusals } if code == FailureCode::Throttled => self.ask_again(refusals + 1, now),
-            Model::Asked { .. } | Model::Speaking => self.close_model(Why::Failed(code.failure())),
-            Model::Stopped(reason) => self.close_model(Why::Stopped(reason)),
-            Model::Waiting { .. } | Model::Closing(_) | Model::Closed(_) => {}
+        if self.asking.on_failure(code, now) {
+            self.note = Some(BUSY_NOTE);
         }
-    }
-
-    fn ask_again(&mut self, refusals: u32, now: Instant) {
-        let until = now + self.bounds.model_retry.after(refusals, self.salt);
-        if until > self.limits.retry_model_until {
-            return self.close_model(Why::Failed(FailureCode::Throttled.failure()));
-        }
-        self.note = Some(BUSY_NOTE);
-        self.model = Model::Waiting { until, refusals };
     }
 
     fn on_accepted(&mut self, status: TurnStatus) {
@@ -233,55 +187,10 @@ impl Attempt {
         }
         match status {
             TurnStatus::Queued | TurnStatus::Running => {}
-            TurnStatus::Cancelling => self.cancel(),
+            TurnStatus::Cancelling => self.asking.cancel(),
             TurnStatus::Completed | TurnStatus::Cancelled | TurnStatus::Failed => {
                 self.ended = Some(Ended::Superseded);
             }
-        }
-    }
-
-    /// A cancel that is heard before the last event leaves decides how the turn ends.
-    fn cancel(&mut self) {
-        let why = Why::Stopped(StopReason::Cancelled);
-        self.model = match self.model {
-            Model::Closed(_) => Model::Closed(why),
-            _ => Model::Closing(why),
-        };
-    }
-
-    fn close_model(&mut self, why: Why) {
-        self.model = Model::Closing(why);
-    }
-
-    fn keep_limits(&mut self, now: Instant) {
-        if now >= self.limits.give_up_at {
-            self.ended = self.ended.or(Some(Ended::OutOfTime));
-        }
-        match self.model {
-            Model::Closing(_) | Model::Closed(_) => {}
-            Model::Stopped(reason) if now >= self.limits.stop_model_at => self.close_model(Why::Stopped(reason)),
-            _ if now >= self.limits.stop_model_at => self.close_model(Why::Stopped(StopReason::Deadline)),
-            _ if now >= self.silent_at() => self.on_model_failure(FailureCode::ModelSilent, now),
-            _ => {}
-        }
-    }
-
-    fn silent_at(&self) -> Instant {
-        self.heard + self.bounds.model_silence
-    }
-
-    fn model_step(&mut self, now: Instant) -> Option<Step> {
-        match self.model {
-            Model::Waiting { until, refusals } if until <= now => {
-                self.model = Model::Asked { refusals };
-                self.heard = now;
-                Some(Step::AskModel(Arc::clone(&self.request)))
-            }
-            Model::Closing(why) => {
-                self.model = Model::Closed(why);
-                Some(Step::CloseModel)
-            }
-            _ => None,
         }
     }
 

@@ -11,6 +11,7 @@ pub enum FailureCode {
     ModelRefused,
     ModelNotAllowed,
     NotStarted,
+    Interrupted,
     Internal,
 }
 
@@ -36,13 +37,14 @@ pub struct Failure {
 }
 
 impl FailureCode {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Throttled,
         Self::ModelUnavailable,
         Self::ModelSilent,
         Self::ModelRefused,
         Self::ModelNotAllowed,
         Self::NotStarted,
+        Self::Interrupted,
         Self::Internal,
     ];
 
@@ -57,6 +59,7 @@ impl FailureCode {
             Self::ModelRefused => ("The model does not accept this conversation.", Warning, false),
             Self::ModelNotAllowed => ("This agent's model does not exist or may not be used.", Error, false),
             Self::NotStarted => ("The answer could not be started. Please try again.", Warning, true),
+            Self::Interrupted => ("The answer was interrupted. Please try again.", Error, true),
             Self::Internal => ("Something went wrong on our side. Please try again.", Error, true),
         };
         Failure { code: self, text, loudness, retryable }

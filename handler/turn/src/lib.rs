@@ -13,8 +13,9 @@ pub mod transcript;
 
 pub mod answer;
 pub mod attempt;
-pub mod backoff;
 pub mod outbox;
 pub mod pacing;
 
+mod asking;
+mod backoff;
 mod escaped;

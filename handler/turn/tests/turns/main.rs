@@ -1,0 +1,8 @@
+//! One attempt after the other, in memory and in no time: what the model says and AppSync answers goes in, timed; what
+//! is published comes out, timed.
+mod budgets;
+mod cases;
+mod contract;
+mod script;
+mod simulation;
+mod transcripts;
