@@ -176,12 +176,11 @@ fn api_key(options: &Options) -> Result<String, Fault> {
     }
 }
 
-/// The laptop has one user, who may list what the API key's owner has.
 fn deployment(options: &Options, endpoint: &Endpoint) -> Deployment {
-    let mut parameters = options.parameters.clone();
-    parameters.entry("ApiKeyListing".into()).or_insert_with(|| "true".into());
     Deployment {
-        parameters,
+        parameters: options.parameters.clone(),
+        // A laptop has one user, who may list what the API key's owner has.
+        preferences: BTreeMap::from([("ApiKeyListing".into(), "true".into())]),
         graphql_url: endpoint.url.clone(),
         realtime_url: endpoint.realtime_url.clone(),
         api_key: endpoint.api_key.clone(),
@@ -221,7 +220,12 @@ async fn serve_table(
 }
 
 fn administrator(keys: &Keys) -> Principal {
-    principal(keys, format!("arn:aws:iam::{ACCOUNT}:user/administrator"), "AIDAADMINISTRATOR".into(), Grants::everything())
+    principal(
+        keys,
+        format!("arn:aws:iam::{ACCOUNT}:user/administrator"),
+        "AIDAADMINISTRATOR".into(),
+        Grants::everything(),
+    )
 }
 
 fn principal(keys: &Keys, arn: String, user_id: String, grants: Grants) -> Principal {
@@ -286,7 +290,10 @@ fn launcher(options: &Options, environments: BTreeMap<String, Environment>) -> L
 fn serve(listener: TcpListener, router: Router, tasks: &mut JoinSet<()>, mut stopped: watch::Receiver<bool>) {
     tasks.spawn(async move {
         let stop = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
-        if let Err(error) = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).with_graceful_shutdown(stop).await {
+        if let Err(error) = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+            .with_graceful_shutdown(stop)
+            .await
+        {
             tracing::error!(%error, "the port's service ended");
         }
     });

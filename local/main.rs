@@ -1,14 +1,14 @@
 //! `parlance` runs the backend, `parlance chat` talks to one, `parlance handler` is one Lambda environment of it.
-use std::{collections::BTreeMap, io::IsTerminal, path::PathBuf, process::ExitCode};
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use local::{
-    chat::{self, ChatOptions, Console, Outcome},
+    chat::{self, ChatOptions},
     laptop::{Laptop, Models, Options},
     welcome,
 };
 use tokio::{
-    io::{AsyncReadExt, BufReader, stdin},
+    io::{AsyncReadExt, stdin},
     signal::unix::{SignalKind, signal},
 };
 
@@ -120,11 +120,8 @@ async fn environment() -> ExitCode {
 }
 
 async fn talk(options: ChatOptions) -> ExitCode {
-    let output = std::io::stdout();
-    let is_terminal = output.is_terminal() && std::io::stdin().is_terminal();
-    match chat::run(options, Console { input: BufReader::new(stdin()), output, is_terminal }).await {
-        Ok(Outcome::Answered) => ExitCode::SUCCESS,
-        Ok(Outcome::Failed) => ExitCode::FAILURE,
+    match chat::run(options).await {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
 }

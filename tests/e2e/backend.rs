@@ -80,7 +80,7 @@ impl Backend {
 
     pub async fn events(&self, page: GetEvents) -> Vec<ConversationEvent> {
         let answer = self.api.call(&page).await.unwrap();
-        answer.events.items
+        answer.events.unwrap().items
     }
 
     /// Any document, as a user of curl would send it: the whole answer.
@@ -162,7 +162,11 @@ pub async fn say(api: &AppSync, conversation_id: &str, id: &str, text: &str) -> 
 
 pub async fn execute(api: &AppSync, document: &str, variables: Value) -> Value {
     let answer = api.execute(document, variables).await.unwrap();
-    json!({ "data": answer.data, "errors": answer.errors })
+    let errors = answer.errors.iter().map(|error| {
+        let error_type = error.error_type.as_ref().map(ToString::to_string);
+        json!({ "errorType": error_type, "message": error.message, "errorInfo": error.error_info, "path": error.path })
+    });
+    json!({ "data": answer.data, "errors": errors.collect::<Value>() })
 }
 
 pub fn signed(laptop: &Laptop, keys: &Keys) -> AppSync {

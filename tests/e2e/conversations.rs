@@ -3,8 +3,8 @@ use std::time::Duration;
 use client::{
     errors::ErrorType,
     requests::{
-        CreateConversation, DeleteConversation, GetAgent, GetConversation, GetEvents, ListAgents, ListConversations, PutAgent,
-        SendMessage, UpdateConversation,
+        CreateConversation, DeleteConversation, GetAgent, GetConversation, GetEvents, ListAgents, ListConversations,
+        PutAgent, SendMessage, UpdateConversation,
     },
 };
 use serde_json::json;
@@ -48,7 +48,11 @@ async fn conversations_are_listed_by_last_activity_page_by_page() {
 async fn a_conversation_is_renamed_and_given_another_agent() {
     let backend = Backend::start().await;
     let id = backend.conversation().await;
-    backend.administrator.call(&PutAgent { id: "poet".into(), model_id: "parlance.echo".into(), ..PutAgent::default() }).await.unwrap();
+    backend
+        .administrator
+        .call(&PutAgent { id: "poet".into(), model_id: "parlance.echo".into(), ..PutAgent::default() })
+        .await
+        .unwrap();
     let change = UpdateConversation { id: id.clone(), title: Some("Verses".into()), agent_id: Some("poet".into()) };
     let changed = backend.api.call(&change).await.unwrap();
     assert_eq!((changed.title.as_deref(), changed.agent_id.as_str()), (Some("Verses"), "poet"));

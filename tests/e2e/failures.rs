@@ -58,17 +58,24 @@ async fn a_model_that_is_throttled_for_a_moment_answers_after_a_note() {
     let heard = backend.converse(&conversation, "Hello!").await;
     assert_eq!(heard.turn.status, TurnStatus::Completed);
     assert!(!heard.stored().is_empty());
-    let notes = heard.updates.iter().filter(|update| update.metadata.as_ref().is_some_and(|metadata| metadata.note.is_some()));
+    let notes =
+        heard.updates.iter().filter(|update| update.metadata.as_ref().is_some_and(|metadata| metadata.note.is_some()));
     assert!(notes.count() >= 1, "the person who waits is told");
 }
 
 #[tokio::test]
 async fn an_answer_that_stops_early_says_why() {
     let backend = Backend::start().await;
-    for (model_id, reason) in [("parlance.max-tokens", StopReason::MaxTokens), ("parlance.filtered", StopReason::ContentFiltered)] {
+    for (model_id, reason) in
+        [("parlance.max-tokens", StopReason::MaxTokens), ("parlance.filtered", StopReason::ContentFiltered)]
+    {
         let conversation = backend.conversation_with(model_id).await;
         let heard: Heard = backend.converse(&conversation, "Hello!").await;
-        assert_eq!((heard.turn.status, heard.last_event().stop_reason), (TurnStatus::Completed, Some(reason)), "{model_id}");
+        assert_eq!(
+            (heard.turn.status, heard.last_event().stop_reason),
+            (TurnStatus::Completed, Some(reason)),
+            "{model_id}"
+        );
     }
 }
 

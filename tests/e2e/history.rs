@@ -21,14 +21,23 @@ async fn five_thousand_events_are_read_back_as_far_as_the_agents_budget_reaches(
 #[tokio::test]
 async fn a_small_budget_keeps_the_newest_turns_whole() {
     let backend = Backend::start().await;
-    let small = PutAgent { id: "small".into(), model_id: "any".into(), context_bytes: Some(10_000), ..PutAgent::default() };
+    let small =
+        PutAgent { id: "small".into(), model_id: "any".into(), context_bytes: Some(10_000), ..PutAgent::default() };
     backend.administrator.call(&small).await.unwrap();
     let id = backend.conversation().await;
-    backend.api.call(&UpdateConversation { id: id.clone(), title: None, agent_id: Some("small".into()) }).await.unwrap();
+    backend
+        .api
+        .call(&UpdateConversation { id: id.clone(), title: None, agent_id: Some("small".into()) })
+        .await
+        .unwrap();
     backend.seed_events(&id, 40, &"x".repeat(1_000)).await;
     let heard = backend.converse(&id, "How many questions was that?").await;
     assert_eq!(heard.turn.status, TurnStatus::Completed);
-    assert!(heard.stored().contains('5') && !heard.stored().contains("21"), "four turns of two kilobytes fit: {}", heard.stored());
+    assert!(
+        heard.stored().contains('5') && !heard.stored().contains("21"),
+        "four turns of two kilobytes fit: {}",
+        heard.stored()
+    );
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 //! Nobody reads, sends or subscribes where they do not belong.
 use client::{
     errors::ErrorType,
-    requests::{CreateConversation, DeleteConversation, GetConversation, GetTurn, ListConversations, PutAgent, SendMessage, UpdateConversation},
+    requests::{
+        CreateConversation, DeleteConversation, GetConversation, GetTurn, ListConversations, PutAgent, SendMessage,
+        UpdateConversation,
+    },
 };
 use serde_json::json;
 
@@ -21,8 +24,15 @@ async fn two_owners_with_the_same_message_id_never_meet() {
     assert!(their_updates.iter().all(|update| update.conversation_id == their_place));
 
     let get = |id: &str| GetTurn { conversation_id: id.into(), id: "same".into(), ..GetTurn::default() };
-    let (my_turn, their_turn) = (mine.call(&get(&my_place)).await.unwrap(), theirs.call(&get(&their_place)).await.unwrap());
-    let text = |turn: &client::schema::Turn| turn.batches.iter().flatten().filter_map(|batch| batch.metadata.agent_partial_message.clone()).collect::<String>();
+    let (my_turn, their_turn) =
+        (mine.call(&get(&my_place)).await.unwrap(), theirs.call(&get(&their_place)).await.unwrap());
+    let text = |turn: &client::schema::Turn| {
+        turn.batches
+            .iter()
+            .flatten()
+            .filter_map(|batch| batch.metadata.agent_partial_message.clone())
+            .collect::<String>()
+    };
     assert!(text(&my_turn).contains("mine") && !text(&my_turn).contains("theirs"), "{}", text(&my_turn));
     assert!(text(&their_turn).contains("theirs"), "{}", text(&their_turn));
 }
@@ -36,9 +46,18 @@ async fn somebody_elses_conversation_is_one_that_does_not_exist() {
     let id = || theirs.clone();
     assert_eq!(refusal(api, &GetConversation { id: id() }).await.0, ErrorType::NotFound);
     assert_eq!(refusal(api, &DeleteConversation { id: id() }).await.0, ErrorType::NotFound);
-    assert_eq!(refusal(api, &UpdateConversation { id: id(), title: Some("Mine".into()), agent_id: None }).await.0, ErrorType::NotFound);
-    assert_eq!(refusal(api, &GetTurn { conversation_id: id(), id: turn.id, ..GetTurn::default() }).await.0, ErrorType::NotFound);
-    assert_eq!(refusal(api, &SendMessage { conversation_id: Some(id()), id: None, text: "Hello?".into() }).await.0, ErrorType::NotFound);
+    assert_eq!(
+        refusal(api, &UpdateConversation { id: id(), title: Some("Mine".into()), agent_id: None }).await.0,
+        ErrorType::NotFound
+    );
+    assert_eq!(
+        refusal(api, &GetTurn { conversation_id: id(), id: turn.id, ..GetTurn::default() }).await.0,
+        ErrorType::NotFound
+    );
+    assert_eq!(
+        refusal(api, &SendMessage { conversation_id: Some(id()), id: None, text: "Hello?".into() }).await.0,
+        ErrorType::NotFound
+    );
     let refused = Ear::try_open(api, &theirs).await.err().expect("the subscription is refused");
     assert_eq!(refused[0].error_type, Some(ErrorType::NotFound));
     assert!(api.call(&ListConversations::default()).await.unwrap().items.is_empty());

@@ -21,8 +21,8 @@ fn parlance(arguments: &[&str], state: &Path) -> Command {
 }
 
 /// A running server, and what it printed up to and with the curl line.
-async fn serve(state: &Path) -> (Child, Vec<String>) {
-    let mut server = parlance(&["--port", "0"], state).spawn().unwrap();
+async fn serve(state: &Path, port: u16) -> (Child, Vec<String>) {
+    let mut server = parlance(&["--port", &port.to_string()], state).spawn().unwrap();
     let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
     let mut printed = Vec::new();
     while let Some(line) = patiently(lines.next_line()).await.unwrap() {
@@ -56,7 +56,7 @@ async fn refused(arguments: &[&str]) -> String {
 #[tokio::test]
 async fn the_printed_curl_line_sends_a_message_and_reads_its_answer() {
     let state = TempDir::new().unwrap();
-    let (server, printed) = serve(state.path()).await;
+    let (server, printed) = serve(state.path(), 0).await;
     let line = printed.iter().find(|line| line.trim().starts_with("curl ")).expect("a curl line is printed");
     let output = patiently(Command::new("bash").args(["-c", line]).output()).await.unwrap();
     let answer = String::from_utf8(output.stdout).unwrap();
@@ -67,11 +67,12 @@ async fn the_printed_curl_line_sends_a_message_and_reads_its_answer() {
 #[tokio::test]
 async fn a_second_chat_goes_on_with_the_conversation_after_a_restart() {
     let state = TempDir::new().unwrap();
-    let (server, _) = serve(state.path()).await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (server, _) = serve(state.path(), port).await;
     let first = chat(state.path(), "My name is Ada.").await;
     assert!(first.status.success() && !first.stdout.is_empty(), "{first:?}");
     stop(server).await;
-    let (server, _) = serve(state.path()).await;
+    let (server, _) = serve(state.path(), port).await;
     let second = chat(state.path(), "What is my name?").await;
     let answer = String::from_utf8(second.stdout).unwrap();
     assert!(answer.contains("My name is Ada."), "{answer}");
@@ -109,8 +110,11 @@ async fn a_template_that_cannot_be_honoured_is_one_clear_sentence() {
 #[tokio::test]
 async fn a_resolver_with_a_fault_is_one_clear_sentence_with_its_place() {
     let root = TempDir::new().unwrap();
-    let copied = Command::new("cp").args(["-r", "template.yaml", "schema.graphql", "resolvers"]).arg(root.path());
-    assert!({ copied }.current_dir(env!("CARGO_MANIFEST_DIR")).status().await.unwrap().success());
+    let mut copy = Command::new("cp");
+    copy.args(["-r", "template.yaml", "schema.graphql", "resolvers"])
+        .arg(root.path())
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    assert!(copy.status().await.unwrap().success());
     let file = root.path().join("resolvers/putBatch.js");
     std::fs::write(&file, "export function request(ctx) {\n  throw 1;\n}\nexport function response(ctx) {}\n").unwrap();
     let sentence = refused(&["--port", "0", "--root", root.path().to_str().unwrap()]).await;
@@ -130,5 +134,12 @@ fn the_readmes_curl_lines_are_those_that_are_printed() {
     let printed = welcome::curl(&endpoint);
     let flags = printed.split("'{").next().unwrap().trim();
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    assert!(readme.replace(" \\\n     ", "").contains(&flags.replace('\'', "\"").replace("\"content-type: application/json\"", "'content-type: application/json'")), "{flags}");
+    assert!(
+        readme.replace(" \\\n     ", "").contains(
+            &flags
+                .replace('\'', "\"")
+                .replace("\"content-type: application/json\"", "'content-type: application/json'")
+        ),
+        "{flags}"
+    );
 }

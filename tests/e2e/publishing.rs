@@ -74,5 +74,15 @@ async fn a_turn_is_finished_once_and_finishing_it_again_is_success() {
     let turn = backend.turn(&update.conversation_id, update.turn_id.as_deref().unwrap()).await;
     assert_eq!(turn.status, TurnStatus::Completed);
     assert_eq!(turn.answer.unwrap().len(), 1);
-    assert!(backend.api.call(&client::requests::SendMessage { conversation_id: Some(update.conversation_id), id: None, text: "Next.".into() }).await.is_ok());
+    assert!(
+        backend
+            .api
+            .call(&client::requests::SendMessage {
+                conversation_id: Some(update.conversation_id),
+                id: None,
+                text: "Next.".into()
+            })
+            .await
+            .is_ok()
+    );
 }

@@ -36,14 +36,22 @@ async fn stored_batches_are_the_updates_that_were_published() {
     let backend = Backend::start().await;
     let conversation = backend.conversation_with("parlance.deltas-40-15").await;
     let heard = backend.converse(&conversation, "Count.").await;
-    let published: Vec<_> = heard.updates[..heard.updates.len() - 1].iter().map(|update| (update.sequence, update.metadata.clone())).collect();
-    let stored: Vec<_> = heard.turn.batches.iter().flatten().map(|batch| (Some(batch.sequence), Some(batch.metadata.clone()))).collect();
+    let published: Vec<_> = heard.updates[..heard.updates.len() - 1]
+        .iter()
+        .map(|update| (update.sequence, update.metadata.clone()))
+        .collect();
+    let stored: Vec<_> =
+        heard.turn.batches.iter().flatten().map(|batch| (Some(batch.sequence), Some(batch.metadata.clone()))).collect();
     assert_eq!(stored, published);
     assert_eq!(heard.turn.has_more_batches, Some(false));
 
-    let request = GetTurn { conversation_id: conversation, id: heard.turn.id.clone(), attempt: Some(1), after_sequence: Some(2) };
+    let request =
+        GetTurn { conversation_id: conversation, id: heard.turn.id.clone(), attempt: Some(1), after_sequence: Some(2) };
     let rest = backend.api.call(&request).await.unwrap();
-    assert_eq!(rest.batches.iter().flatten().map(|batch| batch.sequence).collect::<Vec<_>>(), Vec::from_iter(3..heard.updates.len() as u32));
+    assert_eq!(
+        rest.batches.iter().flatten().map(|batch| batch.sequence).collect::<Vec<_>>(),
+        Vec::from_iter(3..heard.updates.len() as u32)
+    );
 }
 
 #[tokio::test]
@@ -53,20 +61,27 @@ async fn a_second_question_is_answered_with_the_first_in_mind() {
     backend.converse(&conversation, "What is a quokka?").await;
     let second = backend.converse(&conversation, "And what did I ask before?").await;
     assert!(second.stored().contains("What is a quokka?"), "{}", second.stored());
-    let positions: Vec<u32> =
-        backend.events(GetEvents { conversation_id: conversation, ..GetEvents::default() }).await.iter().map(|event| event.position).collect();
+    let positions: Vec<u32> = backend
+        .events(GetEvents { conversation_id: conversation, ..GetEvents::default() })
+        .await
+        .iter()
+        .map(|event| event.position)
+        .collect();
     assert_eq!(positions, [1, 2, 3, 4]);
 }
 
 #[tokio::test]
 async fn a_message_without_a_conversation_begins_one() {
     let backend = Backend::start().await;
-    let turn = backend.api.call(&SendMessage { text: "Hello!".into(), ..SendMessage::default() }).await.unwrap();
-    assert_eq!((turn.status, turn.run, turn.attempt), (TurnStatus::Queued, 1, 0));
-    assert_eq!(turn.question.unwrap().said(), "Hello!");
-    let conversation = backend.api.call(&GetConversation { id: turn.conversation_id.clone() }).await.unwrap();
+    let send = "mutation { sendMessage(input: {text: \"Hello!\"}) { id conversationId status run attempt question { text position } } }";
+    let answer = backend.execute(send, json!({})).await;
+    let turn = &answer["data"]["sendMessage"];
+    assert_eq!((&turn["status"], &turn["run"], &turn["attempt"]), (&json!("QUEUED"), &json!(1), &json!(0)), "{answer}");
+    assert_eq!(turn["question"], json!({ "text": "Hello!", "position": 1 }));
+    let id = turn["conversationId"].as_str().unwrap().to_owned();
+    let conversation = backend.api.call(&GetConversation { id }).await.unwrap();
     assert_eq!(conversation.agent_id, "default");
-    assert_eq!(conversation.active_turn.map(|active| active.id), Some(turn.id));
+    assert_eq!(conversation.active_turn.map(|active| active.id).as_deref(), turn["id"].as_str());
 }
 
 #[tokio::test]
@@ -77,7 +92,7 @@ async fn a_message_sent_again_is_the_same_turn() {
     let id = draw();
     let first = say(&backend.api, &conversation, &id, "Hello!").await.unwrap();
     let again = say(&backend.api, &conversation, &id, "Hello!").await.unwrap();
-    assert_eq!((first.id, first.question), (again.id, again.question));
+    assert_eq!((first.id, first.run), (again.id, again.run));
     ear.until_end(&id).await;
     let after = say(&backend.api, &conversation, &id, "Hello!").await.unwrap();
     assert_eq!((after.status, after.attempt), (TurnStatus::Completed, 1));
