@@ -21,6 +21,7 @@ use crate::{
     lambda::{self, Lambda, Launcher},
     stack::{Function, Stack},
     template::{self, ACCOUNT, Deployment, REGION},
+    unkind::{self, Unkindness},
 };
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -41,6 +42,7 @@ pub struct Options {
     pub models: Models,
     /// Started as `<executable> handler`, it is one Lambda environment.
     pub executable: PathBuf,
+    pub unkindness: Unkindness,
     /// How long a second of Lambda's event queue lasts, in seconds: 1.0 but in tests.
     pub time_scale: f64,
 }
@@ -118,7 +120,7 @@ impl Laptop {
             Models::Scripted => bedrock::router(),
             Models::Real => bedrock::forward(Upstream::of_the_caller().await?),
         };
-        serve(listener, api.router().merge(models), &mut tasks, stopped);
+        serve(listener, unkind::treat(api.router().merge(models), options.unkindness), &mut tasks, stopped);
         announce(&options, &endpoint)?;
         Ok(Self { endpoint, database, lambda, stopping, tasks })
     }
