@@ -6,6 +6,9 @@ use uuid::Uuid;
 
 use crate::stack::Function;
 
+/// The variables for a function's processes.
+type EnvironmentOf = dyn Fn(&Function) -> BTreeMap<String, String> + Send + Sync;
+
 /// What is started as an execution environment, and with what around it.
 #[derive(Clone)]
 pub struct Launcher {
@@ -13,7 +16,7 @@ pub struct Launcher {
     pub arguments: Vec<String>,
     /// What a function's processes get beside the function's own environment: endpoints, region, credentials. It wins
     /// over the function's own. Nothing of this process's environment is passed on but `PATH`.
-    pub environment: Arc<dyn Fn(&Function) -> BTreeMap<String, String> + Send + Sync>,
+    pub environment: Arc<EnvironmentOf>,
     /// How long a second of the event queue (retries, backoff, event age) lasts, in seconds: 1.0 but in tests.
     pub time_scale: f64,
 }

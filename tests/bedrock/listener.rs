@@ -1,16 +1,16 @@
 //! A served Bedrock and what the SDK hears from it.
-use std::{fmt::Debug, net::SocketAddr};
+use std::net::SocketAddr;
 
 use aws_sdk_bedrockruntime::{
     Client, Config,
     config::{
         BehaviorVersion, Credentials, Region, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
     },
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
-    operation::converse_stream::builders::ConverseStreamFluentBuilder,
+    error::{ProvideErrorMetadata, SdkError},
+    operation::converse_stream::{ConverseStreamError, builders::ConverseStreamFluentBuilder},
     types::{
         ContentBlock, ContentBlockDelta, ConversationRole, ConverseStreamOutput, InferenceConfiguration, Message,
-        StopReason, TokenUsage,
+        StopReason, TokenUsage, error::ConverseStreamOutputError,
     },
 };
 use tokio::net::TcpListener;
@@ -33,8 +33,8 @@ pub struct Heard {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// Bedrock's own word for it, and its message.
-    Service(String, String),
+    /// Bedrock's own word for it.
+    Service(String),
     /// The connection broke.
     Connection,
 }
@@ -85,7 +85,7 @@ impl Heard {
 
     pub fn code(&self) -> Option<&str> {
         match &self.failure {
-            Some(Failure::Service(code, _)) => Some(code),
+            Some(Failure::Service(code)) => Some(code),
             Some(Failure::Connection) => Some("connection"),
             None => None,
         }
@@ -116,27 +116,30 @@ pub async fn hear(request: ConverseStreamFluentBuilder) -> Heard {
     let mut heard = Heard::default();
     let mut stream = match request.send().await {
         Ok(response) => response.stream,
-        Err(error) => return Heard { failure: Some(failure(&error)), ..heard },
+        Err(SdkError::ServiceError(refused)) => return Heard { failure: Some(refusal(refused.err())), ..heard },
+        Err(_) => return Heard { failure: Some(Failure::Connection), ..heard },
     };
     loop {
         match stream.recv().await {
             Ok(Some(event)) => heard.take(event),
             Ok(None) => return heard,
-            Err(error) => return Heard { failure: Some(failure(&error)), ..heard },
+            Err(SdkError::ServiceError(thrown)) => return Heard { failure: Some(exception(thrown.err())), ..heard },
+            Err(_) => return Heard { failure: Some(Failure::Connection), ..heard },
         }
     }
 }
 
-fn failure<E, R>(error: &SdkError<E, R>) -> Failure
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: Debug,
-{
-    match error {
-        SdkError::ServiceError(_) => {
-            let known = error.code().unwrap_or_else(|| panic!("no code: {}", DisplayErrorContext(error)));
-            Failure::Service(known.to_owned(), error.message().unwrap_or_default().to_owned())
-        }
-        _ => Failure::Connection,
-    }
+fn refusal(error: &ConverseStreamError) -> Failure {
+    Failure::Service(error.code().expect("a code").to_owned())
+}
+
+/// The SDK knows exceptions of the stream by their type alone: they carry no code.
+fn exception(error: &ConverseStreamOutputError) -> Failure {
+    let name = match error {
+        ConverseStreamOutputError::InternalServerException(_) => "InternalServerException",
+        ConverseStreamOutputError::ModelStreamErrorException(_) => "ModelStreamErrorException",
+        ConverseStreamOutputError::ThrottlingException(_) => "ThrottlingException",
+        other => panic!("{other:?}"),
+    };
+    Failure::Service(name.to_owned())
 }

@@ -12,21 +12,20 @@ const PATIENCE: Duration = Duration::from_secs(600);
 async fn each_failure_comes_with_its_code_and_with_the_text_before_it() {
     let cases = [
         ("parlance.throttled", "ThrottlingException", false),
-        ("parlance.throttled-midway", "throttlingException", true),
+        ("parlance.throttled-midway", "ThrottlingException", true),
         ("parlance.refused", "ValidationException", false),
         ("parlance.forbidden", "AccessDeniedException", false),
         ("parlance.missing", "ResourceNotFoundException", false),
         ("parlance.unavailable", "ServiceUnavailableException", false),
         ("parlance.cut", "connection", true),
         ("parlance.cut-at-once", "connection", false),
-        ("parlance.exception", "internalServerException", true),
-        ("parlance.stream-error", "modelStreamErrorException", true),
+        ("parlance.exception", "InternalServerException", true),
+        ("parlance.stream-error", "ModelStreamErrorException", true),
     ];
     let bedrock = Bedrock::start().await;
     for (model_id, code, some_text) in cases {
         let heard = bedrock.ask(model_id, "Hello").await;
-        let known = heard.code().map(str::to_lowercase);
-        assert_eq!(known, Some(code.to_lowercase()), "{model_id}");
+        assert_eq!(heard.code(), Some(code), "{model_id}");
         assert_eq!(!heard.deltas.is_empty(), some_text, "{model_id}");
         assert_eq!((heard.stop, heard.usage), (None, None), "{model_id}");
     }
