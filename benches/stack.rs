@@ -133,7 +133,7 @@ impl Measured {
         let publishes: Vec<&Recorded> = events.iter().filter(|event| event.what == "publish").collect();
         let carried =
             publishes.iter().zip(batches).flat_map(|(publish, bytes)| std::iter::repeat_n(publish.at, bytes / 5));
-        let deltas = events.iter().filter(|event| event.what == "delta").map(|event| event.at);
+        let deltas = events.iter().filter(|event| event.what == "contentBlockDelta").map(|event| event.at);
         let mut delays: Vec<Duration> = carried.zip(deltas).map(|(published, said)| published - said).collect();
         delays.sort();
         let metadata = events.iter().find(|event| event.what == "metadata").map(|event| event.at);
