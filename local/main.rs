@@ -1,1 +1,152 @@
-fn main() {}
+//! `parlance` runs the backend, `parlance chat` talks to one, `parlance handler` is one Lambda environment of it.
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use local::{
+    chat::{self, ChatOptions},
+    laptop::{Laptop, Models, Options},
+    welcome,
+};
+use tokio::{
+    io::{AsyncReadExt, stdin},
+    signal::unix::{SignalKind, signal},
+};
+
+/// The Parlance backend on this machine: the same template, schema, resolvers and handler, without an AWS account.
+#[derive(Parser)]
+#[command(name = "parlance", args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Talk to a running backend, here or deployed.
+    Chat(ChatOptions),
+    /// One Lambda environment; started by the backend itself.
+    #[command(hide = true)]
+    Handler,
+}
+
+#[derive(clap::Args)]
+struct ServerArguments {
+    /// The port on localhost; 0 takes any free one.
+    #[arg(long, default_value_t = 4000)]
+    port: u16,
+    /// Keep nothing: the table in memory, a new API key.
+    #[arg(long)]
+    ephemeral: bool,
+    /// Ask Amazon Bedrock, with your AWS credentials, instead of the scripted stand-in.
+    #[arg(long)]
+    bedrock: bool,
+    /// Where the table, the API key and endpoint.json are kept.
+    #[arg(long, default_value = ".parlance")]
+    state: PathBuf,
+    /// Where template.yaml is.
+    #[arg(long, default_value = ".")]
+    root: PathBuf,
+    /// A template parameter that differs from its default.
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
+    parameters: Vec<(String, String)>,
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse() {
+        Arguments { command: Some(Command::Handler), .. } => run(false, environment()),
+        Arguments { command: Some(Command::Chat(options)), .. } => run(false, talk(options)),
+        Arguments { command: None, server } => run(true, serve(server)),
+    }
+}
+
+fn run(is_parallel: bool, work: impl Future<Output = ExitCode>) -> ExitCode {
+    let mut builder = match is_parallel {
+        true => tokio::runtime::Builder::new_multi_thread(),
+        false => tokio::runtime::Builder::new_current_thread(),
+    };
+    match builder.enable_all().build() {
+        Ok(runtime) => runtime.block_on(work),
+        Err(error) => fail(&error),
+    }
+}
+
+async fn serve(arguments: ServerArguments) -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
+        .with_writer(std::io::stderr)
+        .init();
+    let options = match arguments.options() {
+        Ok(options) => options,
+        Err(error) => return fail(&error),
+    };
+    let (models, place) = (options.models, options.place());
+    let laptop = match Laptop::start(options).await {
+        Ok(laptop) => laptop,
+        Err(fault) => return fail(&fault),
+    };
+    print!("{}", welcome::text(&laptop.endpoint, models, &place));
+    match asked_to_stop().await {
+        Ok(()) => {
+            laptop.stop().await;
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error),
+    }
+}
+
+async fn asked_to_stop() -> std::io::Result<()> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// Ends with its standard input, so that no environment outlives the backend that started it.
+async fn environment() -> ExitCode {
+    let orphaned = async {
+        let mut nothing = [0; 1];
+        while stdin().read(&mut nothing).await.is_ok_and(|read| read > 0) {}
+    };
+    tokio::select! {
+        ended = handler::run() => match ended {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        },
+        () = orphaned => std::process::exit(0), // the read of standard input cannot be cancelled
+    }
+}
+
+async fn talk(options: ChatOptions) -> ExitCode {
+    match chat::run(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("parlance: {error}");
+    ExitCode::FAILURE
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it must be NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+impl ServerArguments {
+    fn options(self) -> std::io::Result<Options> {
+        Ok(Options {
+            root: self.root,
+            state: self.state,
+            ephemeral: self.ephemeral,
+            port: self.port,
+            parameters: BTreeMap::from_iter(self.parameters),
+            models: if self.bedrock { Models::Real } else { Models::Scripted },
+            executable: std::env::current_exe()?,
+            time_scale: 1.0,
+        })
+    }
+}

@@ -14,7 +14,7 @@ use apollo_compiler::{
 };
 use fancy_regex::Regex;
 use local::{
-    stack::{Resolver, Stack},
+    stack::{Code, Resolver, Stack},
     template::{Deployment, load},
 };
 
@@ -28,7 +28,8 @@ fn pure_code_is_pure() {
     }
     let manifest = read("handler/turn/Cargo.toml");
     let dependencies = manifest.split("[dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
-    let named: BTreeSet<_> = dependencies.lines().filter_map(|line| line.split(['.', ' ']).next()).filter(|name| !name.is_empty()).collect();
+    let named: BTreeSet<_> =
+        dependencies.lines().filter_map(|line| line.split(['.', ' ']).next()).filter(|name| !name.is_empty()).collect();
     assert!(named.is_subset(&["serde", "serde_json", "thiserror"].into()), "turn depends on {named:?}");
 }
 
@@ -41,7 +42,9 @@ fn nothing_of_the_laptop_edition_reaches_the_lambda() {
         .unwrap();
     let tree = String::from_utf8(tree.stdout).unwrap();
     assert!(tree.contains("lambda_runtime"), "the tree is the handler's");
-    for foreign in ["parlance ", "apollo-compiler ", "axum ", "dynoxide-rs ", "rquickjs ", "oxc_parser ", "saphyr ", "clap "] {
+    for foreign in
+        ["parlance ", "apollo-compiler ", "axum ", "dynoxide-rs ", "rquickjs ", "oxc_parser ", "saphyr ", "clap "]
+    {
         assert!(!tree.contains(foreign), "{foreign}is of the laptop edition, and the handler depends on it");
     }
 }
@@ -61,6 +64,14 @@ fn every_resolver_file_is_bound_once_and_every_binding_exists() {
     bindings.insert("resolvers/identifyCaller.js".into(), 1);
     let present: BTreeMap<String, usize> = files("resolvers", "js").into_keys().map(|path| (path, 1)).collect();
     assert_eq!(bindings, present);
+}
+
+#[test]
+fn every_resolver_file_is_what_appsync_accepts() {
+    for (path, text) in files("resolvers", "js") {
+        let checked = local::resolver::check(&Code { path: path.clone(), text });
+        assert!(checked.is_ok(), "{}", checked.unwrap_err());
+    }
 }
 
 #[test]
@@ -101,8 +112,9 @@ fn everything_in_the_schema_is_described_and_says_who_may_use_it() {
             ExtendedType::Object(object) => {
                 for (field, definition) in &object.fields {
                     assert!(definition.description.is_some(), "{name}.{field} is not described");
-                    let modes = if is_root { &definition.directives } else { &object.directives };
-                    let says = modes.iter().any(|directive| matches!(directive.name.as_str(), "aws_api_key" | "aws_iam"));
+                    let own = definition.directives.iter().map(|directive| &directive.name);
+                    let inherited = object.directives.iter().map(|directive| &directive.name);
+                    let says = own.chain(inherited).any(|name| name == "aws_api_key" || name == "aws_iam");
                     assert!(says, "{name}.{field} does not say who may use it");
                 }
             }
@@ -130,7 +142,9 @@ fn reads_that_decide_are_consistent() {
 #[test]
 fn every_write_to_a_turn_or_conversation_is_conditional() {
     for (path, text) in files("resolvers", "js") {
-        let writes = text.matches("updateItem:").count() + text.matches("'UpdateItem'").count() + text.matches("return update(").count();
+        let writes = text.matches("updateItem:").count()
+            + text.matches("'UpdateItem'").count()
+            + text.matches("return update(").count();
         let is_agent = path.ends_with("putAgent.js");
         let conditions = text.matches("condition").count() + text.matches("closing(turn)").count();
         assert!(is_agent || conditions >= writes, "{path} has {writes} updates and {conditions} conditions");
@@ -140,7 +154,8 @@ fn every_write_to_a_turn_or_conversation_is_conditional() {
 #[test]
 fn the_handlers_documents_select_every_field_of_an_update() {
     let schema = schema();
-    let document = ExecutableDocument::parse_and_validate(&schema, read("handler/src/aws/publish.graphql"), "publish.graphql").unwrap();
+    let text = read("handler/src/aws/appsync/publish.graphql");
+    let document = ExecutableDocument::parse_and_validate(&schema, text, "publish.graphql").unwrap();
     let mut operations = 0;
     for operation in document.operations.iter() {
         operations += 1;
@@ -165,7 +180,9 @@ fn check_selects_all(schema: &Schema, document: &ExecutableDocument, set: &Selec
 fn selected(document: &ExecutableDocument, set: &SelectionSet) -> BTreeMap<Name, SelectionSet> {
     let fields = set.selections.iter().flat_map(|selection| match selection {
         Selection::Field(field) => vec![(field.name.clone(), field.selection_set.clone())],
-        Selection::FragmentSpread(spread) => Vec::from_iter(selected(document, &document.fragments[&spread.fragment_name].selection_set)),
+        Selection::FragmentSpread(spread) => {
+            Vec::from_iter(selected(document, &document.fragments[&spread.fragment_name].selection_set))
+        }
         Selection::InlineFragment(inline) => Vec::from_iter(selected(document, &inline.selection_set)),
     });
     fields.collect()
@@ -175,7 +192,15 @@ fn selected(document: &ExecutableDocument, set: &SelectionSet) -> BTreeMap<Name,
 fn key_strings_agree_between_resolvers_and_handler() {
     let prefix = Regex::new(r"\b(?:[A-Z]+#|META\b)").unwrap();
     let prefixes = |texts: BTreeMap<String, String>| -> BTreeSet<String> {
-        texts.values().flat_map(|text| prefix.find_iter(without_tests(text)).map(|found| found.unwrap().as_str().to_owned()).collect::<Vec<_>>()).collect()
+        texts
+            .values()
+            .flat_map(|text| {
+                prefix
+                    .find_iter(without_tests(text))
+                    .map(|found| found.unwrap().as_str().to_owned())
+                    .collect::<Vec<_>>()
+            })
+            .collect()
     };
     let (resolvers, handler) = (prefixes(files("resolvers", "js")), prefixes(files("handler/src/aws", "rs")));
     assert!(["CONVERSATION#", "TURN#", "EVENT#", "META"].iter().all(|key| handler.contains(*key)), "{handler:?}");
@@ -184,13 +209,22 @@ fn key_strings_agree_between_resolvers_and_handler() {
 
 #[test]
 fn files_keep_their_measure_and_their_names() {
-    let limits = [("resolvers", "js", 40), ("handler/src", "rs", 300), ("handler/turn/src", "rs", 300), ("local", "rs", 420), ("client/src", "rs", 420)];
+    let limits = [
+        ("resolvers", "js", 40),
+        ("handler/src", "rs", 300),
+        ("handler/turn/src", "rs", 300),
+        ("local", "rs", 420),
+        ("client/src", "rs", 420),
+    ];
     for (folder, extension, limit) in limits {
         for (path, text) in files(folder, extension) {
             let lines = without_tests(&text).lines().count();
             assert!(lines <= limit, "{path} has {lines} lines, more than {limit}");
             let name = Path::new(&path).file_stem().unwrap().to_str().unwrap();
-            assert!(!["model", "event", "message", "handler", "utils", "helpers"].contains(&name), "{path} has a name of several meanings");
+            assert!(
+                !["model", "event", "message", "handler", "utils", "helpers"].contains(&name),
+                "{path} has a name of several meanings"
+            );
         }
     }
     assert!(read("README.md").lines().count() <= 200);
@@ -199,6 +233,7 @@ fn files_keep_their_measure_and_their_names() {
 fn stack() -> Stack {
     let deployment = Deployment {
         parameters: BTreeMap::new(),
+        preferences: BTreeMap::new(),
         graphql_url: "http://localhost/graphql".into(),
         realtime_url: "ws://localhost/graphql/realtime".into(),
         api_key: "key".into(),
@@ -239,7 +274,8 @@ fn files(folder: &str, extension: &str) -> BTreeMap<String, String> {
 }
 
 fn read(path: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 fn without_tests(text: &str) -> &str {

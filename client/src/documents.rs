@@ -74,8 +74,9 @@ pub const GET_EVENTS: &str = concat!(
     " hasMore } } }"
 );
 
-pub const SEND_MESSAGE: &str =
-    concat!("mutation SendMessage($input: SendMessageInput!) { sendMessage(input: $input) ", turn_fields!(), " }");
+/// The question and its answer arrive as updates: selecting them here would only make the send slower.
+pub const SEND_MESSAGE: &str = "mutation SendMessage($input: SendMessageInput!) { \
+     sendMessage(input: $input) { id conversationId status run attempt failure { code message retryable } } }";
 
 pub const GET_TURN: &str = concat!(
     "query GetTurn($conversationId: ID!, $id: ID!, $attempt: Int, $afterSequence: Int) { \

@@ -195,6 +195,7 @@ pub enum FailureCode {
     ModelRefused,
     ModelNotAllowed,
     NotStarted,
+    Interrupted,
     Internal,
     /// A code this client does not know.
     #[serde(other)]

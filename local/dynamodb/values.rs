@@ -1,8 +1,10 @@
-//! DynamoDB's typed values: from request documents, whose numbers are JSON numbers, and to the plain values handlers see.
+//! DynamoDB's typed values: from request documents, whose numbers are JSON numbers, to plain values for handlers.
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use dynoxide::{AttributeValue, Item};
-use serde_json::{Map, Number, Value, json};
+use serde_json::{Map, Value, json};
 
 use super::document::Refusal;
 
@@ -49,17 +51,26 @@ fn plain(value: &AttributeValue) -> Value {
         AttributeValue::B(bytes) => json!(BASE64.encode(bytes)),
         AttributeValue::BOOL(truth) => json!(truth),
         AttributeValue::NULL(_) => Value::Null,
-        AttributeValue::SS(texts) => json!(texts),
-        AttributeValue::NS(numbers) => numbers.iter().map(|digits| number(digits)).collect(),
-        AttributeValue::BS(sets) => sets.iter().map(|bytes| json!(BASE64.encode(bytes))).collect(),
+        AttributeValue::SS(texts) => json!(texts.iter().collect::<BTreeSet<_>>()),
+        AttributeValue::NS(numbers) => ordered(numbers),
+        AttributeValue::BS(sets) => {
+            sets.iter().collect::<BTreeSet<_>>().into_iter().map(|bytes| json!(BASE64.encode(bytes))).collect()
+        }
         AttributeValue::L(list) => list.iter().map(plain).collect(),
         AttributeValue::M(map) => plain_item(map),
     }
 }
 
-/// JavaScript keeps 53 bits of a number: so much of it survives here too.
+/// A set of numbers in the order of their values, as DynamoDB gives it.
+fn ordered(digits: &[String]) -> Value {
+    let mut numbers: Vec<Value> = digits.iter().map(|digits| number(digits)).collect();
+    numbers.sort_by(|one, other| one.as_f64().unwrap_or_default().total_cmp(&other.as_f64().unwrap_or_default()));
+    numbers.into()
+}
+
+/// JavaScript keeps 53 bits of a number: so much of it survives here too. What is whole prints as whole.
 fn number(digits: &str) -> Value {
-    let whole = digits.parse::<i64>().ok().map(Number::from);
-    let real = || digits.parse::<f64>().ok().and_then(Number::from_f64);
-    whole.or_else(real).map_or(Value::Null, Value::Number)
+    let real: f64 = digits.parse().unwrap_or(f64::NAN);
+    let whole = real.fract() == 0.0 && real.abs() < (1u64 << 53) as f64;
+    if whole { json!(real as i64) } else { json!(real) }
 }

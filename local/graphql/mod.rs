@@ -1,0 +1,112 @@
+//! AppSync: one GraphQL API, over HTTP and WebSockets, exactly as the template describes it.
+//!
+//! A request is authenticated (`identity`), made an operation (`validate`), allowed by IAM, and executed (`execute`):
+//! each field is authorized and resolved (`fields`), by code and data sources (`pipeline`) or from its parent. What a
+//! mutation resolved goes to its subscribers (`realtime`).
+mod authorize;
+mod bindings;
+mod completed;
+mod engines;
+pub(crate) mod errors;
+mod execute;
+mod fields;
+mod http;
+mod input;
+mod introspect;
+mod operation;
+mod pipeline;
+mod scalars;
+mod schema;
+mod selection;
+mod sources;
+mod validate;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+
+pub(crate) use self::http::seen as headers_seen;
+pub(crate) use operation::{Answer, Call, Rejection, Subscribed, Subscription};
+pub use sources::Sources;
+pub(crate) use validate::Request;
+
+use crate::{identity::Directory, realtime::Hub, stack::Api};
+use bindings::Bindings;
+use schema::Schema;
+
+/// AppSync's limit on a request.
+const REQUEST_TIME: Duration = Duration::from_secs(30);
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// One API, ready to serve. Clones share it.
+#[derive(Clone)]
+pub struct AppSync(Arc<Service>);
+
+/// Why an API cannot be served: one sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Fault(String);
+
+/// How an API differs from what AppSync does by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How often an idle WebSocket hears that it is alive.
+    pub keep_alive: Duration,
+}
+
+pub(crate) struct Service {
+    pub id: String,
+    pub schema: Schema,
+    pub bindings: Bindings,
+    pub sources: Sources,
+    pub directory: Directory,
+    /// `ctx.env`.
+    pub environment: Value,
+    pub introspection: bool,
+    pub hub: Hub,
+    pub settings: Settings,
+}
+
+impl AppSync {
+    pub fn new(api: Api, sources: Sources, directory: Directory) -> Result<Self, Fault> {
+        Self::with_settings(api, sources, directory, Settings::default())
+    }
+
+    pub fn with_settings(api: Api, sources: Sources, directory: Directory, settings: Settings) -> Result<Self, Fault> {
+        let schema = Schema::load(&api.schema)?;
+        let bindings = Bindings::load(&api, &schema)?;
+        Ok(Self(Arc::new(Service {
+            id: api.id,
+            schema,
+            bindings,
+            sources,
+            directory,
+            environment: json!(api.environment),
+            introspection: api.introspection,
+            hub: Hub::default(),
+            settings,
+        })))
+    }
+
+    /// Serves `/graphql` and `/graphql/realtime`.
+    pub fn router(&self) -> axum::Router {
+        http::router(self.0.clone())
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { keep_alive: KEEP_ALIVE }
+    }
+}
+
+impl Fault {
+    fn new(sentence: String) -> Self {
+        Self(sentence)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
+        text.write_str(&self.0)
+    }
+}

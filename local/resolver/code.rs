@@ -6,7 +6,7 @@ use oxc_ast::ast::{Declaration, Program, Statement};
 use oxc_parser::Parser;
 use oxc_span::{SourceType, Span};
 
-use super::Handler;
+use super::{Handler, subset};
 use crate::stack::Code;
 
 /// AppSync's limit on a file of code, in characters.
@@ -44,15 +44,16 @@ pub fn check(code: &Code) -> Result<(), Fault> {
     let allocator = Allocator::default();
     let parsed = Parser::new(&allocator, &code.text, SourceType::mjs()).parse();
     if let Some(error) = parsed.diagnostics.first() {
-        let span = error.labels.first().map(|label| Span::sized(label.offset() as u32, label.len() as u32));
+        let span = error.labels.first().map(|label| Span::sized(label.offset(), label.len()));
         return Err(fault(span, format!("{error}.")));
     }
-    for handler in [Handler::Request, Handler::Response] {
-        if !exports(&parsed.program, handler.name()) {
-            return Err(fault(None, format!("a file exports a function {}; this one does not.", handler.name())));
-        }
+    if let Some(refused) = subset::refused(&parsed.program) {
+        return Err(fault(Some(refused.span), refused.reason));
     }
-    Ok(())
+    match [Handler::Request, Handler::Response].into_iter().find(|handler| !exports(&parsed.program, handler.name())) {
+        Some(handler) => Err(fault(None, format!("a file exports a function {}; this one does not.", handler.name()))),
+        None => Ok(()),
+    }
 }
 
 fn exports(program: &Program<'_>, name: &str) -> bool {

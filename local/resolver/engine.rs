@@ -1,4 +1,5 @@
 //! One JavaScript runtime with the utilities loaded; compiles each file once.
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -6,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rquickjs::context::intrinsic::{Eval, Json, MapSet, Promise, RegExp, RegExpCompiler, TypedArrays};
 use rquickjs::loader::{BuiltinLoader, BuiltinResolver};
-use rquickjs::{CatchResultExt, Context, Ctx, Function, Module, Object, Persistent, Runtime};
+use rquickjs::{CatchResultExt, CaughtError, Context, Ctx, Function, Module, Object, Persistent, Runtime};
 use serde_json::{Value, json};
 
 use super::{Handler, Outcome, Raised, Run, iterations, native};
@@ -14,8 +15,6 @@ use crate::stack::Code;
 
 const MEMORY_BYTES: usize = 128 * 1024 * 1024;
 const STACK_BYTES: usize = 512 * 1024;
-/// AppSync documents none for a handler; a request as a whole has 30 seconds.
-const HANDLER_TIME: Duration = Duration::from_secs(10);
 /// AppSync's limit on what a handler evaluates to.
 const RESULT_BYTES: usize = 5 * 1024 * 1024;
 
@@ -23,22 +22,29 @@ const RESULT_BYTES: usize = 5 * 1024 * 1024;
 pub struct Engine {
     modules: RefCell<HashMap<Code, Exports>>,
     call: Persistent<Function<'static>>,
+    handler_time: Duration,
     deadline: Rc<Cell<Option<Instant>>>,
     context: Context,
 }
 
 type Exports = Persistent<Object<'static>>;
 
-/// The clock and the randomness that handlers see.
+/// The world around handlers.
 #[derive(Clone)]
 pub struct Ambient {
     pub now: Rc<dyn Fn() -> jiff::Timestamp>,
     pub random: Rc<dyn Fn() -> u64>,
+    /// How long a handler may run. AppSync documents only that a request as a whole has 30 seconds.
+    pub handler_time: Duration,
 }
 
 impl Default for Ambient {
     fn default() -> Self {
-        Ambient { now: Rc::new(jiff::Timestamp::now), random: Rc::new(system_random) }
+        Ambient {
+            now: Rc::new(jiff::Timestamp::now),
+            random: Rc::new(system_random),
+            handler_time: Duration::from_secs(10),
+        }
     }
 }
 
@@ -55,7 +61,7 @@ impl Engine {
         let (context, deadline) = start().map_err(|fault| EngineFault(fault.to_string()))?;
         let call =
             context.with(|js| load_driver(&js, &ambient).catch(&js).map_err(|fault| EngineFault(fault.to_string())))?;
-        Ok(Engine { modules: RefCell::default(), call, deadline, context })
+        Ok(Engine { modules: RefCell::default(), call, handler_time: ambient.handler_time, deadline, context })
     }
 
     /// Runs one handler of `code`. `context` is what it sees as `ctx`, without `args`.
@@ -65,11 +71,22 @@ impl Engine {
 
     /// As `run`, for a context that only JSON text can hold: strings with halves of surrogate pairs.
     pub fn run_text(&self, code: &Code, handler: Handler, context: &str) -> Run {
-        self.deadline.set(Instant::now().checked_add(HANDLER_TIME));
-        let report =
-            self.context.with(|js| self.call(&js, code, handler, context).catch(&js).map_err(|f| f.to_string()));
+        self.deadline.set(Instant::now().checked_add(self.handler_time));
+        let report = self
+            .context
+            .with(|js| self.call(&js, code, handler, context).catch(&js).map_err(|fault| self.told(&fault)));
         self.deadline.set(None);
         report.and_then(|text| read(&text)).unwrap_or_else(|message| broken(context, message))
+    }
+
+    fn told(&self, fault: &CaughtError<'_>) -> String {
+        if self.deadline.get().is_some_and(|deadline| Instant::now() > deadline) {
+            return format!("The handler ran longer than {:?}.", self.handler_time);
+        }
+        match fault {
+            CaughtError::Exception(exception) => format!("code.js: {}", exception.message().unwrap_or_default()),
+            other => format!("code.js: {other}"),
+        }
     }
 
     fn call(&self, js: &Ctx<'_>, code: &Code, handler: Handler, context: &str) -> rquickjs::Result<String> {
@@ -131,10 +148,17 @@ fn evaluate<'js>(js: &Ctx<'js>, name: &str, source: &str) -> rquickjs::Result<Ob
 }
 
 fn read(report: &str) -> Result<Run, String> {
-    if report.len() > RESULT_BYTES {
-        return Err(format!("A handler may evaluate to {RESULT_BYTES} bytes; this one evaluates to {}.", report.len()));
+    let run: Run = serde_json::from_str(&java_text(report))
+        .map_err(|fault| format!("The handler's result is not JSON: {fault}."))?;
+    match &run.outcome {
+        Outcome::Returned(value) if report.len() > RESULT_BYTES => match value.to_string().len() {
+            bytes if bytes > RESULT_BYTES => {
+                Err(format!("A handler may evaluate to {RESULT_BYTES} bytes, not to {bytes}."))
+            }
+            _ => Ok(run),
+        },
+        _ => Ok(run),
     }
-    serde_json::from_str(&java_text(report)).map_err(|fault| format!("The handler's result is not JSON: {fault}."))
 }
 
 /// What remains of a run that never came back: the handler was stopped, or its file does not load.
@@ -155,19 +179,18 @@ fn broken(context: &str, message: String) -> Run {
 }
 
 /// `JSON.stringify` escapes halves of surrogate pairs and nothing else as `\ud…`; Java writes them as question marks.
-fn java_text(json: &str) -> std::borrow::Cow<'_, str> {
+fn java_text(json: &str) -> Cow<'_, str> {
     if !json.contains("\\ud") {
         return json.into();
     }
     let mut text = String::with_capacity(json.len());
     let mut rest = json;
-    while let Some(at) = rest.find('\\') {
-        let (before, escape) = rest.split_at(at);
+    while let Some((before, escape)) = rest.find('\\').and_then(|at| rest.split_at_checked(at)) {
+        let half = escape.starts_with("\\ud");
+        let (escape, after) = escape.split_at_checked(if half { 6 } else { 2 }).unwrap_or((escape, ""));
         text.push_str(before);
-        let half = escape.starts_with("\\ud") && escape.is_char_boundary(6);
-        let length = if half { 6 } else { 2 };
-        text.push_str(if half { "?" } else { &escape[..length] });
-        rest = &escape[length..];
+        text.push_str(if half { "?" } else { escape });
+        rest = after;
     }
     text.push_str(rest);
     text.into()

@@ -1,10 +1,14 @@
 //! APPSYNC_JS: the JavaScript runtime of AppSync's resolvers and functions.
+mod bindings;
 mod code;
 mod engine;
 mod identifiers;
 mod iterations;
 mod java;
+mod names;
 mod native;
+mod subset;
+mod time;
 
 pub use code::{Fault, check};
 pub use engine::{Ambient, Engine, EngineFault};

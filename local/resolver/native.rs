@@ -8,18 +8,19 @@ use rquickjs::{Ctx, Exception, Object, Result};
 use unicode_normalization::UnicodeNormalization;
 
 use super::engine::Ambient;
-use super::{identifiers, java};
+use super::{identifiers, java, time};
 
 /// The object that the modules find as `native`.
 pub fn object<'js>(js: &Ctx<'js>, ambient: &Ambient) -> Result<Object<'js>> {
     let native = Object::new(js.clone())?;
     add_ambient(&native, ambient)?;
     add_texts(&native)?;
+    add_times(&native)?;
     Ok(native)
 }
 
 fn add_ambient(native: &Object<'_>, ambient: &Ambient) -> Result<()> {
-    let Ambient { now, random } = ambient.clone();
+    let Ambient { now, random, .. } = ambient.clone();
     let (ulid_now, ksuid_now) = (now.clone(), now.clone());
     native.set("now", Func::from(move || now().as_millisecond() as f64))?;
     let double = random.clone();
@@ -43,6 +44,21 @@ fn add_texts(native: &Object<'_>) -> Result<()> {
         Func::from(|js: Ctx<'_>, pattern: String, text: String| told(&js, java::matches(&pattern, &text))),
     )?;
     native.set("replace", Func::from(replace))
+}
+
+fn add_times(native: &Object<'_>) -> Result<()> {
+    native.set("formatIso", Func::from(|js: Ctx<'_>, at: f64| told(&js, time::iso(at))))?;
+    native.set("parseIso", Func::from(|js: Ctx<'_>, text: String| told(&js, time::parse_iso(&text))))?;
+    native.set("formatTime", Func::from(format_time))?;
+    native.set("parseTime", Func::from(parse_time))
+}
+
+fn format_time(js: Ctx<'_>, at: f64, pattern: String, zone: String) -> Result<String> {
+    told(&js, time::format(at, &pattern, &zone))
+}
+
+fn parse_time(js: Ctx<'_>, text: String, pattern: String, zone: Option<String>) -> Result<f64> {
+    told(&js, time::parse(&text, &pattern, zone.as_deref()))
 }
 
 fn replace(js: Ctx<'_>, text: String, pattern: String, replacement: String, everywhere: bool) -> Result<String> {

@@ -105,6 +105,12 @@ export const extensions = {
   evictFromApiCache: unsupported('extensions.evictFromApiCache'),
 };
 
-export const runtime = {
-  earlyReturn: (value, options) => end({ earlyReturn: { value: value ?? null, skipTo: options?.skipTo ?? null } }),
+const earlyReturn = (value, options) => {
+  const skipTo = options?.skipTo ?? 'UNSAID';
+  if (!['UNSAID', 'END', 'NEXT'].includes(skipTo)) {
+    fail(`runtime.earlyReturn skips to END or NEXT, not to ${skipTo}.`, 'Code');
+  }
+  end({ earlyReturn: { value: value ?? null, skipTo } });
 };
+
+export const runtime = { earlyReturn };

@@ -22,6 +22,8 @@ const API_ID: &str = "laptop";
 pub struct Deployment {
     /// Parameters that differ from their defaults.
     pub parameters: BTreeMap<String, String>,
+    /// What a laptop prefers where nothing is given, if the template has such a parameter.
+    pub preferences: BTreeMap<String, String>,
     pub graphql_url: String,
     pub realtime_url: String,
     pub api_key: String,
@@ -53,8 +55,11 @@ fn deploy(root: &Path, template: &Value, deployment: &Deployment) -> Result<Stac
     let nothing = Map::new();
     let section = |name: &str| template[name].as_object().unwrap_or(&nothing);
     let resources = section("Resources");
+    let declared = section("Parameters");
+    let preferred = deployment.preferences.iter().filter(|(name, _)| declared.contains_key(*name));
+    let given = preferred.chain(&deployment.parameters).map(|(name, value)| (name.clone(), value.clone())).collect();
     let scope = Scope {
-        parameters: parameters::values(section("Parameters"), &deployment.parameters)?,
+        parameters: parameters::values(declared, &given)?,
         conditions: section("Conditions"),
         resource: &|scope, name, attribute| refer(scope, resources, deployment, name, attribute),
     };
@@ -124,6 +129,7 @@ mod tests {
     fn deployment() -> Deployment {
         Deployment {
             parameters: BTreeMap::new(),
+            preferences: BTreeMap::new(),
             graphql_url: "http://localhost:4000/graphql".into(),
             realtime_url: "ws://localhost:4000/graphql/realtime".into(),
             api_key: "da2-key".into(),

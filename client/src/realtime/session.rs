@@ -264,3 +264,6 @@ const FINAL: [&str; 2] = ["UnauthorizedException", "BadRequestException"];
 fn is_limit(errors: &[ApiError]) -> bool {
     errors.iter().any(|error| matches!(&error.error_type, Some(ErrorType::Other(name)) if name == "LimitExceededError"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -290,3 +290,6 @@ fn implied_end(event: &ConversationEvent) -> Option<TurnStatus> {
         (None, _) => TurnStatus::Completed,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,36 @@
+//! Every document fits the schema that is deployed.
+use apollo_compiler::{ExecutableDocument, Schema};
+use client::documents;
+
+/// What AppSync adds to a schema.
+const PRELUDE: &str = "
+    scalar AWSDateTime
+    directive @aws_api_key on OBJECT | FIELD_DEFINITION
+    directive @aws_iam on OBJECT | FIELD_DEFINITION
+    directive @aws_subscribe(mutations: [String!]!) on FIELD_DEFINITION
+";
+
+#[test]
+fn every_document_is_valid() {
+    let schema = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../schema.graphql")).unwrap();
+    let schema = Schema::builder().parse(PRELUDE, "appsync.graphql").parse(schema, "schema.graphql").build().unwrap();
+    let schema = schema.validate().unwrap();
+    for document in [
+        documents::CREATE_CONVERSATION,
+        documents::UPDATE_CONVERSATION,
+        documents::DELETE_CONVERSATION,
+        documents::GET_CONVERSATION,
+        documents::LIST_CONVERSATIONS,
+        documents::GET_EVENTS,
+        documents::SEND_MESSAGE,
+        documents::GET_TURN,
+        documents::PUT_AGENT,
+        documents::GET_AGENT,
+        documents::LIST_AGENTS,
+        documents::ON_CONVERSATION_UPDATE,
+    ] {
+        if let Err(invalid) = ExecutableDocument::parse_and_validate(&schema, document, "document.graphql") {
+            panic!("{document}\n{}", invalid.errors);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Events as frames of `application/vnd.amazon.eventstream`.
+use std::io;
+
+use aws_smithy_eventstream::frame::write_message_to;
+use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::script::{Delta, Exception, StreamEvent};
+
+/// Bedrock pads its events with some of these, so that their sizes tell less of their words.
+const PADDING: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+
+pub(super) fn event(event: &StreamEvent) -> io::Result<Bytes> {
+    let (name, mut payload) = content(event);
+    let text = payload.to_string();
+    let padding = text.len() * 7 % PADDING.len();
+    payload["p"] = PADDING[..padding].into();
+    frame("event", ":event-type", name, &payload)
+}
+
+pub(super) fn exception(exception: Exception) -> io::Result<Bytes> {
+    let (name, payload) = match exception {
+        Exception::Throttling => {
+            ("throttlingException", json!({ "message": "Too many tokens, please wait before trying again." }))
+        }
+        Exception::InternalServer => (
+            "internalServerException",
+            json!({ "message": "The system encountered an unexpected error during processing. Try your request again." }),
+        ),
+        Exception::ModelStreamError => (
+            "modelStreamErrorException",
+            json!({
+                "message": "The model encountered an unexpected error during streaming.",
+                "originalStatusCode": 500,
+                "originalMessage": "Internal error of the model",
+            }),
+        ),
+    };
+    frame("exception", ":exception-type", name, &payload)
+}
+
+fn content(event: &StreamEvent) -> (&'static str, Value) {
+    match event {
+        StreamEvent::MessageStart => ("messageStart", json!({ "role": "assistant" })),
+        StreamEvent::ToolUseStart { index, id, name } => (
+            "contentBlockStart",
+            json!({ "contentBlockIndex": index, "start": { "toolUse": { "toolUseId": id, "name": name } } }),
+        ),
+        StreamEvent::Delta { index, delta } => {
+            ("contentBlockDelta", json!({ "contentBlockIndex": index, "delta": delta_content(delta) }))
+        }
+        StreamEvent::BlockStop { index } => ("contentBlockStop", json!({ "contentBlockIndex": index })),
+        StreamEvent::MessageStop { reason } => ("messageStop", json!({ "stopReason": reason })),
+        StreamEvent::Metadata { input_tokens, output_tokens, latency } => {
+            let total = input_tokens + output_tokens;
+            let usage = json!({ "inputTokens": input_tokens, "outputTokens": output_tokens, "totalTokens": total });
+            let latency = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
+            ("metadata", json!({ "usage": usage, "metrics": { "latencyMs": latency } }))
+        }
+    }
+}
+
+fn delta_content(delta: &Delta) -> Value {
+    match delta {
+        Delta::Text(text) => json!({ "text": text }),
+        Delta::Reasoning(text) => json!({ "reasoningContent": { "text": text } }),
+        Delta::ReasoningSignature(signature) => json!({ "reasoningContent": { "signature": signature } }),
+        Delta::RedactedReasoning(bytes) => json!({ "reasoningContent": { "redactedContent": bytes } }),
+        Delta::ToolInput(fragment) => json!({ "toolUse": { "input": fragment } }),
+        Delta::Citation { title, source } => json!({ "citation": { "title": title, "source": source } }),
+    }
+}
+
+fn frame(kind: &'static str, type_header: &'static str, name: &'static str, payload: &Value) -> io::Result<Bytes> {
+    let header = |name: &'static str, value: &'static str| Header::new(name, HeaderValue::String(value.into()));
+    let message = Message::new(payload.to_string())
+        .add_header(header(type_header, name))
+        .add_header(header(":content-type", "application/json"))
+        .add_header(header(":message-type", kind));
+    let mut bytes = Vec::new();
+    write_message_to(&message, &mut bytes).map_err(io::Error::other)?;
+    Ok(bytes.into())
+}

@@ -1,0 +1,115 @@
+//! A conversation in the terminal, with the laptop edition or any deployed API.
+mod memory;
+mod paper;
+mod place;
+mod talk;
+
+use std::{
+    io::{IsTerminal, Write},
+    path::PathBuf,
+};
+
+use clap::Args;
+use client::{AppSync, Credentials};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
+
+use self::{memory::Memory, paper::Paper, place::Place, talk::Talk};
+
+/// Options of `parlance chat`.
+#[derive(Args, Clone, Debug)]
+pub struct ChatOptions {
+    /// What to say; left out, lines are read until /quit or the end of the input
+    pub text: Option<String>,
+    /// GraphQL URL of the API; left out, the server running in this folder
+    #[arg(long, requires = "api_key")]
+    pub url: Option<String>,
+    /// API key of the API
+    #[arg(long, requires = "url")]
+    pub api_key: Option<String>,
+    /// Start another conversation instead of continuing the last one
+    #[arg(long, conflicts_with = "conversation")]
+    pub new: bool,
+    /// Continue this conversation
+    #[arg(long, value_name = "ID")]
+    pub conversation: Option<String>,
+    /// Where the running server keeps endpoint.json, and the chat its last conversations
+    #[arg(long, default_value = ".parlance")]
+    pub state: PathBuf,
+}
+
+/// Where the chat reads and writes.
+pub struct Console<I, O> {
+    pub input: I,
+    pub output: O,
+    /// Whether a person watches the output: only then may it be styled, prompted and cleaned of control characters.
+    pub is_terminal: bool,
+}
+
+/// How the last answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Answered,
+    Failed,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ChatError {
+    #[error("No server runs in this folder: start one with `cargo run`, or name an API with --url and --api-key.")]
+    NoServer,
+    #[error("Nothing answers at {url}: start the server with `cargo run`, or name an API with --url and --api-key.")]
+    Unreachable { url: String },
+    #[error("{} cannot be used: {reason}.", path.display())]
+    File { path: PathBuf, reason: String },
+    #[error("There is no conversation {id} at {url}.")]
+    NoConversation { id: String, url: String },
+    #[error("The message was not answered.")]
+    Unanswered,
+    #[error("The console cannot be used: {0}.")]
+    Console(#[from] std::io::Error),
+    #[error("{0}.")]
+    Api(#[from] client::Error),
+}
+
+/// Talks on the standard input and output. An answer that failed is an error, after all has been printed.
+pub async fn run(options: ChatOptions) -> Result<(), ChatError> {
+    let output = std::io::stdout();
+    let is_terminal = output.is_terminal();
+    let console = Console { input: BufReader::new(tokio::io::stdin()), output, is_terminal };
+    match converse(options, console).await? {
+        Outcome::Answered => Ok(()),
+        Outcome::Failed => Err(ChatError::Unanswered),
+    }
+}
+
+/// Says the text, or each line of the input, and prints the answers as they stream.
+pub async fn converse<I, O>(options: ChatOptions, console: Console<I, O>) -> Result<Outcome, ChatError>
+where
+    I: AsyncBufRead + Unpin,
+    O: Write,
+{
+    let Console { input, output, is_terminal } = console;
+    let place = Place::find(&options)?;
+    let api = AppSync::new(&place.url, Credentials::ApiKey(place.api_key.clone()))?;
+    let mut memory = Memory::read(&options.state)?;
+    let conversation_id =
+        place::choose_conversation(&api, &options, &place, memory.last_conversation(&place.url)).await?;
+    memory.remember(&place.url, &conversation_id)?;
+    let mut talk = Talk::begin(api, conversation_id, Paper::new(output, is_terminal)).await?;
+    match options.text {
+        Some(text) => talk.say(&text).await,
+        None => talk_on(talk, input).await,
+    }
+}
+
+async fn talk_on<O: Write>(mut talk: Talk<O>, input: impl AsyncBufRead + Unpin) -> Result<Outcome, ChatError> {
+    let mut lines = input.lines();
+    let mut outcome = Outcome::Answered;
+    loop {
+        talk.invite()?;
+        match lines.next_line().await?.as_deref().map(str::trim) {
+            None | Some("/quit") => return Ok(outcome),
+            Some("") => {}
+            Some(line) => outcome = talk.say(line).await?,
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The HTTP surface: POST and GET of GraphQL, preflights, and the door to WebSockets.
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::SystemTime};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{
+        ConnectInfo, DefaultBodyLimit, FromRequestParts, Query, Request as HttpRequest, State,
+        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+    },
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    header::{
+        ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+        ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, CONTENT_TYPE, COOKIE,
+    },
+    request::Parts,
+};
+use serde_json::{Value, json};
+
+use super::{Call, Request, Service};
+use crate::{
+    identity::{Denial, Presented},
+    realtime,
+};
+
+const BODY_BYTES: usize = 1024 * 1024;
+const CLIENT_HEADERS: &str =
+    "authorization, content-type, x-api-key, x-amz-date, x-amz-security-token, x-amz-user-agent";
+static ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+pub fn router(service: Arc<Service>) -> Router {
+    Router::new()
+        .route("/graphql", get(asked_by_get).post(asked_by_post).options(preflight))
+        .route("/graphql/realtime", get(connect))
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .with_state(service)
+}
+
+/// Why a request is not GraphQL.
+enum Malformed {
+    Empty,
+    Unparsable,
+}
+
+async fn asked_by_post(State(service): State<Arc<Service>>, parts: Parts, body: Bytes) -> Response {
+    let asked = match serde_json::from_slice::<Request>(&body) {
+        _ if body.is_empty() => Err(Malformed::Empty),
+        Ok(request) if !request.query.trim().is_empty() => Ok(request),
+        _ => Err(Malformed::Unparsable),
+    };
+    serve(&service, &parts, &body, asked).await
+}
+
+async fn asked_by_get(State(service): State<Arc<Service>>, request: HttpRequest) -> Response {
+    let (mut parts, _) = request.into_parts();
+    if let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+        return realtime::connect(service, &parts, upgrade);
+    }
+    let asked =
+        Query::<BTreeMap<String, String>>::try_from_uri(&parts.uri).ok().and_then(|Query(query)| of_query(query));
+    serve(&service, &parts, &[], asked.ok_or(Malformed::Unparsable)).await
+}
+
+async fn connect(
+    State(service): State<Arc<Service>>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    parts: Parts,
+) -> Response {
+    match upgrade {
+        Ok(upgrade) => realtime::connect(service, &parts, upgrade),
+        Err(rejection) => rejection.into_response(),
+    }
+}
+
+/// Every origin may call; the headers it may send are named, since a wildcard does not cover `authorization`.
+async fn preflight(headers: HeaderMap) -> Response {
+    let asked = headers.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+    let mut response = StatusCode::OK.into_response();
+    let answer = response.headers_mut();
+    answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    answer.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
+    answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked.unwrap_or(HeaderValue::from_static(CLIENT_HEADERS)));
+    answer.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("172800"));
+    response
+}
+
+fn of_query(mut query: BTreeMap<String, String>) -> Option<Request> {
+    let variables = query.remove("variables").map(|written| serde_json::from_str(&written)).transpose().ok()?;
+    let operation_name = query.remove("operationName");
+    Some(Request { query: query.remove("query")?, variables, operation_name })
+}
+
+async fn serve(service: &Service, parts: &Parts, body: &[u8], asked: Result<Request, Malformed>) -> Response {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
+    let presented = Presented {
+        method: parts.method.as_str(),
+        uri: &parts.uri,
+        headers: &parts.headers,
+        body,
+        peer,
+        now: SystemTime::now(),
+    };
+    let caller = match service.directory.caller(&presented) {
+        Ok(caller) => caller,
+        Err(denial) => return denied(denial),
+    };
+    let request = match asked {
+        Ok(request) => request,
+        Err(malformed) => return malformed.into_response(),
+    };
+    match service.answer(&request, &Call { caller, request: seen(&parts.headers) }).await {
+        Ok(answer) => respond(StatusCode::OK, &answer, &answer.headers),
+        Err(denial) => denied(denial),
+    }
+}
+
+/// `ctx.request`: headers in lower case, a repeated one as a list, cookies withheld.
+pub(crate) fn seen(headers: &HeaderMap) -> Value {
+    let text = |value: &HeaderValue| Value::from(String::from_utf8_lossy(value.as_bytes()));
+    let seen = headers.keys().filter(|name| **name != COOKIE).map(|name| {
+        let mut values: Vec<_> = headers.get_all(name).iter().map(text).collect();
+        let value = if values.len() == 1 { values.remove(0) } else { Value::Array(values) };
+        (name.to_string(), value)
+    });
+    json!({ "headers": seen.collect::<serde_json::Map<_, _>>(), "domainName": null })
+}
+
+fn denied(denial: Denial) -> Response {
+    refusal(denial.status(), denial.error_type(), denial.sentence())
+}
+
+impl IntoResponse for Malformed {
+    fn into_response(self) -> Response {
+        let sentence = match self {
+            Malformed::Empty => "Request body is empty.",
+            Malformed::Unparsable => "Unable to parse GraphQL query.",
+        };
+        refusal(StatusCode::BAD_REQUEST, "MalformedHttpRequestException", sentence)
+    }
+}
+
+fn refusal(status: StatusCode, error_type: &'static str, sentence: &str) -> Response {
+    let body = json!({ "errors": [{ "errorType": error_type, "message": sentence }] });
+    let mut response = respond(status, &body, &[]);
+    response.headers_mut().insert(ERROR_TYPE.clone(), HeaderValue::from_static(error_type));
+    response
+}
+
+fn respond(status: StatusCode, body: &impl serde::Serialize, headers: &[(String, String)]) -> Response {
+    let body = serde_json::to_vec(body).unwrap_or_default();
+    let mut response = (status, body).into_response();
+    let answer = response.headers_mut();
+    for (name, value) in headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            answer.insert(name, value);
+        }
+    }
+    answer.insert(CONTENT_TYPE, HeaderValue::from_static("application/json;charset=UTF-8"));
+    answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    answer.insert(
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static(
+            "x-amzn-RequestId,x-amzn-ErrorType,x-amz-user-agent,x-amzn-ErrorMessage,Date,x-amz-schema-version",
+        ),
+    );
+    response.headers_mut().insert("x-amzn-appsync-tokensconsumed", HeaderValue::from_static("1"));
+    response
+}

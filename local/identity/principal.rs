@@ -1,0 +1,50 @@
+//! An IAM identity that can sign requests.
+use serde_json::Value;
+
+use super::Grants;
+
+pub struct Principal {
+    pub access_key_id: String,
+    pub secret_access_key: String,
+    /// Temporary credentials come with one, and are no good without it.
+    pub session_token: Option<String>,
+    pub account: String,
+    /// A user's ARN, or that of a role's session.
+    pub arn: String,
+    /// What IAM knows the identity by; resolvers see it as `ctx.identity.username`.
+    pub user_id: String,
+    pub grants: Grants,
+}
+
+impl Principal {
+    /// A session of a role, with temporary credentials and the statements of the role's policies.
+    pub fn role_session(role_arn: &str, session: &str, credentials: [String; 3], statements: &[Value]) -> Self {
+        let [access_key_id, secret_access_key, session_token] = credentials;
+        let account = role_arn.split(':').nth(4).unwrap_or_default();
+        let role = role_arn.rsplit('/').next().unwrap_or_default();
+        let unique: String = role.chars().filter(char::is_ascii_alphanumeric).take(17).collect();
+        Self {
+            access_key_id,
+            secret_access_key,
+            session_token: Some(session_token),
+            account: account.to_owned(),
+            arn: format!("arn:aws:sts::{account}:assumed-role/{role}/{session}"),
+            user_id: format!("AROA{}:{session}", unique.to_ascii_uppercase()),
+            grants: Grants::of_statements(statements),
+        }
+    }
+
+    /// A user with long-lived credentials who may call every field.
+    pub fn administrator(account: &str, name: &str, access_key_id: String, secret_access_key: String) -> Self {
+        let unique: String = name.chars().filter(char::is_ascii_alphanumeric).take(17).collect();
+        Self {
+            access_key_id,
+            secret_access_key,
+            session_token: None,
+            account: account.to_owned(),
+            arn: format!("arn:aws:iam::{account}:user/{name}"),
+            user_id: format!("AIDA{}", unique.to_ascii_uppercase()),
+            grants: Grants::everything(),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The execution environments of one function: reused while warm, started when all are busy, up to its concurrency.
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::{sync::Semaphore, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Invocation, Launcher,
+    environment::{Ending, Environment},
+    failure::{FunctionError, InvokeError},
+};
+use crate::stack::Function;
+
+/// Without a reservation of its own a function gets this much: a laptop is not a region.
+const DEFAULT_CONCURRENCY: u32 = 50;
+/// An environment that found no work for so long is ended.
+const WARM: Duration = Duration::from_secs(600);
+
+pub(super) struct Pool {
+    pub function: Arc<Function>,
+    launcher: Arc<Launcher>,
+    places: Semaphore,
+    /// The one used last is the last.
+    idle: Mutex<Vec<Idle>>,
+    stopping: CancellationToken,
+}
+
+struct Idle {
+    environment: Environment,
+    since: Instant,
+}
+
+impl Pool {
+    pub fn new(function: Function, launcher: Arc<Launcher>, stopping: CancellationToken) -> Self {
+        let concurrency = function.reserved_concurrency.unwrap_or(DEFAULT_CONCURRENCY);
+        Self {
+            function: Arc::new(function),
+            launcher,
+            places: Semaphore::new(usize::try_from(concurrency).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)),
+            idle: Mutex::default(),
+            stopping,
+        }
+    }
+
+    pub async fn run(&self, invocation: &Invocation) -> Result<Value, InvokeError> {
+        if self.stopping.is_cancelled() {
+            return Err(InvokeError::Stopped);
+        }
+        let Ok(_place) = self.places.try_acquire() else { return Err(InvokeError::Throttled) };
+        let mut environment = match self.warm() {
+            Some(warm) => warm,
+            None => self.cold(invocation).await?,
+        };
+        let started = Instant::now();
+        let ending = tokio::select! {
+            ending = environment.run(invocation) => ending,
+            () = self.stopping.cancelled() => {
+                environment.end().await;
+                return Err(InvokeError::Stopped);
+            }
+        };
+        self.log(invocation, started.elapsed(), &ending);
+        match ending {
+            Ending::Answered(answer) => {
+                self.keep(environment).await;
+                answer.map_err(InvokeError::Unhandled)
+            }
+            Ending::Broken(failure) => {
+                environment.end().await;
+                Err(InvokeError::Unhandled(failure))
+            }
+        }
+    }
+
+    /// Ends the idle environments.
+    pub async fn close(&self) {
+        let idle = std::mem::take(&mut *self.idle());
+        end(idle).await;
+    }
+
+    fn warm(&self) -> Option<Environment> {
+        let mut idle = self.idle();
+        std::iter::from_fn(|| idle.pop()).map(|idle| idle.environment).find_map(|mut environment| {
+            let alive = environment.is_alive();
+            alive.then_some(environment)
+        })
+    }
+
+    async fn cold(&self, invocation: &Invocation) -> Result<Environment, InvokeError> {
+        let started = Environment::start(self.function.clone(), &self.launcher).await;
+        started.map_err(|fault| InvokeError::Unhandled(FunctionError::did_not_start(&invocation.request_id, &fault)))
+    }
+
+    async fn keep(&self, environment: Environment) {
+        let now = Instant::now();
+        let cooled: Vec<Idle> = {
+            let mut idle = self.idle();
+            let cooled = idle.iter().take_while(|idle| now.duration_since(idle.since) > WARM).count();
+            idle.push(Idle { environment, since: now });
+            idle.drain(..cooled).collect()
+        };
+        end(cooled).await;
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log(&self, invocation: &Invocation, took: Duration, ending: &Ending) {
+        let (function, request_id, milliseconds) = (&self.function.name, &invocation.request_id, took.as_millis());
+        match ending {
+            Ending::Answered(Ok(_)) => tracing::debug!(function, request_id, milliseconds, "invocation answered"),
+            Ending::Answered(Err(failure)) | Ending::Broken(failure) => {
+                tracing::warn!(function, request_id, milliseconds, error = failure.kind, "invocation failed");
+            }
+        }
+    }
+}
+
+async fn end(idle: Vec<Idle>) {
+    for idle in idle {
+        idle.environment.end().await;
+    }
+}

@@ -1,0 +1,319 @@
+//! The whole backend, put together: what template.yaml says, on one port.
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::Router;
+use serde::Serialize;
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use uuid::Uuid;
+
+use crate::{
+    bedrock::{self, Upstream},
+    dynamodb::{DynamoDb, TableFault},
+    graphql::{self, AppSync, Sources},
+    identity::{Directory, Grants, Principal},
+    lambda::{self, Lambda, Launcher},
+    stack::{Function, Stack},
+    template::{self, ACCOUNT, Deployment, REGION},
+};
+
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// What one start may choose.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where template.yaml is.
+    pub root: PathBuf,
+    /// Where the table, the API key and `endpoint.json` are kept.
+    pub state: PathBuf,
+    /// The table in memory, a new API key.
+    pub ephemeral: bool,
+    /// 0: any free port.
+    pub port: u16,
+    /// Template parameters that differ from their defaults.
+    pub parameters: BTreeMap<String, String>,
+    pub models: Models,
+    /// Started as `<executable> handler`, it is one Lambda environment.
+    pub executable: PathBuf,
+    /// How long a second of Lambda's event queue lasts, in seconds: 1.0 but in tests.
+    pub time_scale: f64,
+}
+
+/// Who answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Models {
+    Scripted,
+    /// Amazon Bedrock, with the caller's credentials.
+    Real,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    #[error("port {port} is taken: end what listens there, or choose another with --port")]
+    PortTaken { port: u16 },
+    #[error("{0}")]
+    Template(#[from] template::Fault),
+    #[error("{0}")]
+    Table(#[from] TableFault),
+    #[error("{0}")]
+    Api(#[from] graphql::Fault),
+    #[error("{0}")]
+    Lambda(#[from] lambda::Fault),
+    #[error("{0}")]
+    Bedrock(#[from] bedrock::Fault),
+    #[error("{place} cannot be used: {error}", place = place.display())]
+    State { place: PathBuf, error: io::Error },
+}
+
+/// Where a running backend is reached; also the content of `endpoint.json`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    pub url: String,
+    pub realtime_url: String,
+    pub api_key: String,
+    pub region: String,
+    pub administrator: Keys,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Keys {
+    pub access_key_id: String,
+    pub secret_access_key: String,
+}
+
+/// A running backend; it ends with `stop`, or with the process.
+pub struct Laptop {
+    pub endpoint: Endpoint,
+    pub database: DynamoDb,
+    lambda: Lambda,
+    stopping: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Laptop {
+    pub async fn start(options: Options) -> Result<Self, Fault> {
+        let listener = listen(options.port).await?;
+        let endpoint = endpoint(&options, &listener)?;
+        let stack = template::load(&options.root, &deployment(&options, &endpoint))?;
+        let database = database(&options, &stack)?;
+        let (stopping, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let table = serve_table(&database, &options.state, &mut tasks, stopped.clone()).await?;
+
+        let directory = Directory::new(stack.api.modes.clone(), stack.api.keys.clone());
+        directory.admit(administrator(&endpoint.administrator));
+        let launcher = launcher(&options, environments(&stack, &directory, &endpoint, table));
+        let lambda = Lambda::start(&stack.functions, launcher).await?;
+        let sources = Sources { dynamodb: database.clone(), lambda: lambda.clone() };
+        let api = AppSync::new(stack.api, sources, directory)?;
+        let models = match options.models {
+            Models::Scripted => bedrock::router(),
+            Models::Real => bedrock::forward(Upstream::of_the_caller().await?),
+        };
+        serve(listener, api.router().merge(models), &mut tasks, stopped);
+        announce(&options, &endpoint)?;
+        Ok(Self { endpoint, database, lambda, stopping, tasks })
+    }
+
+    /// Ends every environment, then every connection.
+    pub async fn stop(mut self) {
+        self.lambda.stop().await;
+        self.stopping.send_replace(true);
+        self.tasks.shutdown().await;
+    }
+}
+
+impl Options {
+    /// Where the table is, for people.
+    pub fn place(&self) -> String {
+        match self.ephemeral {
+            true => "memory".into(),
+            false => self.state.display().to_string(),
+        }
+    }
+}
+
+impl Keys {
+    fn draw() -> Self {
+        let (id, secret) = (Uuid::new_v4().simple().to_string(), Uuid::new_v4().simple().to_string());
+        Self { access_key_id: format!("AKIA{}", id[..16].to_uppercase()), secret_access_key: secret }
+    }
+}
+
+async fn listen(port: u16) -> Result<TcpListener, Fault> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|_| Fault::PortTaken { port })
+}
+
+/// The address clients use, and the key: the same at every start, unless nothing is to be kept.
+fn endpoint(options: &Options, listener: &TcpListener) -> Result<Endpoint, Fault> {
+    let here = format!("localhost:{}", address(listener, &options.state)?.port());
+    Ok(Endpoint {
+        url: format!("http://{here}/graphql"),
+        realtime_url: format!("ws://{here}/graphql/realtime"),
+        api_key: api_key(options)?,
+        region: REGION.into(),
+        administrator: Keys::draw(),
+    })
+}
+
+fn api_key(options: &Options) -> Result<String, Fault> {
+    let drawn = format!("da2-{}", &Uuid::new_v4().simple().to_string()[..26]);
+    if options.ephemeral {
+        return Ok(drawn);
+    }
+    let place = options.state.join("api-key");
+    match std::fs::read_to_string(&place) {
+        Ok(kept) => Ok(kept),
+        Err(_) => write(&place, &drawn).map(|()| drawn),
+    }
+}
+
+fn deployment(options: &Options, endpoint: &Endpoint) -> Deployment {
+    Deployment {
+        parameters: options.parameters.clone(),
+        // A laptop has one user, who may list what the API key's owner has.
+        preferences: BTreeMap::from([("ApiKeyListing".into(), "true".into())]),
+        graphql_url: endpoint.url.clone(),
+        realtime_url: endpoint.realtime_url.clone(),
+        api_key: endpoint.api_key.clone(),
+    }
+}
+
+fn database(options: &Options, stack: &Stack) -> Result<DynamoDb, Fault> {
+    let place = options.state.join("table.db");
+    let database = if options.ephemeral {
+        DynamoDb::open(None)?
+    } else {
+        create_folder(&options.state)?;
+        DynamoDb::open(Some(&place))?
+    };
+    database.create(&stack.tables)?;
+    Ok(database)
+}
+
+/// The same tables for the handler, which speaks DynamoDB's own protocol.
+async fn serve_table(
+    database: &DynamoDb,
+    state: &Path,
+    tasks: &mut JoinSet<()>,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<SocketAddr, Fault> {
+    let listener = listen(0).await?;
+    let address = address(&listener, state)?;
+    let (served, swept) = (database.clone(), database.clone());
+    tasks.spawn(async move {
+        let stop = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
+        if let Err(error) = served.serve(listener, stop).await {
+            tracing::error!(%error, "the table's endpoint ended");
+        }
+    });
+    tasks.spawn(async move { swept.sweep(SWEEP_EVERY).await });
+    Ok(address)
+}
+
+fn administrator(keys: &Keys) -> Principal {
+    principal(
+        keys,
+        format!("arn:aws:iam::{ACCOUNT}:user/administrator"),
+        "AIDAADMINISTRATOR".into(),
+        Grants::everything(),
+    )
+}
+
+fn principal(keys: &Keys, arn: String, user_id: String, grants: Grants) -> Principal {
+    Principal {
+        access_key_id: keys.access_key_id.clone(),
+        secret_access_key: keys.secret_access_key.clone(),
+        session_token: None,
+        account: ACCOUNT.into(),
+        arn,
+        user_id,
+        grants,
+    }
+}
+
+type Environment = BTreeMap<String, String>;
+
+/// What each function's processes get beside the function's own variables; its role is admitted with what it may do.
+fn environments(
+    stack: &Stack,
+    directory: &Directory,
+    endpoint: &Endpoint,
+    table: SocketAddr,
+) -> BTreeMap<String, Environment> {
+    let environment = |function: &Function| {
+        let keys = Keys::draw();
+        directory.admit(role(function, &keys));
+        (function.name.clone(), environment(&keys, endpoint, table))
+    };
+    stack.functions.values().map(environment).collect()
+}
+
+fn role(function: &Function, keys: &Keys) -> Principal {
+    let role = function.role_arn.rsplit('/').next().unwrap_or_default();
+    let arn = format!("arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{}", function.name);
+    let user_id = format!("AROA{}:{}", role.to_uppercase(), function.name);
+    principal(keys, arn, user_id, Grants::of_statements(&function.statements))
+}
+
+fn environment(keys: &Keys, endpoint: &Endpoint, table: SocketAddr) -> Environment {
+    let models = endpoint.url.trim_end_matches("/graphql");
+    [
+        ("AWS_ACCESS_KEY_ID", keys.access_key_id.as_str()),
+        ("AWS_SECRET_ACCESS_KEY", keys.secret_access_key.as_str()),
+        ("AWS_REGION", REGION),
+        ("AWS_ENDPOINT_URL_DYNAMODB", &format!("http://{table}")),
+        ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", models),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
+}
+
+fn launcher(options: &Options, environments: BTreeMap<String, Environment>) -> Launcher {
+    let environment = move |function: &Function| environments.get(&function.name).cloned().unwrap_or_default();
+    Launcher {
+        executable: options.executable.clone(),
+        arguments: vec!["handler".into()],
+        environment: Arc::new(environment),
+        time_scale: options.time_scale,
+    }
+}
+
+fn serve(listener: TcpListener, router: Router, tasks: &mut JoinSet<()>, mut stopped: watch::Receiver<bool>) {
+    tasks.spawn(async move {
+        let stop = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
+        if let Err(error) = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+            .with_graceful_shutdown(stop)
+            .await
+        {
+            tracing::error!(%error, "the port's service ended");
+        }
+    });
+}
+
+/// Tells `parlance chat` where the backend is.
+fn announce(options: &Options, endpoint: &Endpoint) -> Result<(), Fault> {
+    create_folder(&options.state)?;
+    let text = serde_json::to_string_pretty(endpoint).unwrap_or_default();
+    write(&options.state.join("endpoint.json"), &text)
+}
+
+fn address(listener: &TcpListener, state: &Path) -> Result<SocketAddr, Fault> {
+    listener.local_addr().map_err(|error| Fault::State { place: state.to_owned(), error })
+}
+
+fn create_folder(place: &Path) -> Result<(), Fault> {
+    std::fs::create_dir_all(place).map_err(|error| Fault::State { place: place.to_owned(), error })
+}
+
+fn write(place: &Path, text: &str) -> Result<(), Fault> {
+    std::fs::write(place, text).map_err(|error| Fault::State { place: place.to_owned(), error })
+}

@@ -1,0 +1,44 @@
+//! What a user reads when the backend has started: where it is, and a line that talks to it.
+use crate::laptop::{Endpoint, Models};
+
+pub fn text(endpoint: &Endpoint, models: Models, kept: &str) -> String {
+    let Endpoint { url, realtime_url, api_key, administrator, .. } = endpoint;
+    let models = match models {
+        Models::Scripted => "a scripted stand-in (--bedrock asks real ones)",
+        Models::Real => "Amazon Bedrock, with your credentials",
+    };
+    format!(
+        "Parlance is running. Ctrl-C ends it.
+
+  GraphQL        {url}
+  Realtime       {realtime_url}
+  API key        {api_key}
+  Administrator  {id}:{secret} (IAM)
+  Models         {models}
+  Kept in        {kept}
+
+Send a message and read its answer:
+
+  {curl}
+
+Or talk:
+
+  cargo run -- chat
+",
+        id = administrator.access_key_id,
+        secret = administrator.secret_access_key,
+        curl = curl(endpoint),
+    )
+}
+
+/// Sends a first message, then reads its turn; the ids are the line's own, so that it can be told which turn to read.
+pub fn curl(endpoint: &Endpoint) -> String {
+    let Endpoint { url, api_key, administrator, .. } = endpoint;
+    let id = format!("hello-{}", &administrator.access_key_id[16..]).to_lowercase();
+    let send = format!(
+        r#"mutation {{ createConversation(input: {{id: \"{id}\"}}) {{ id }} sendMessage(input: {{conversationId: \"{id}\", id: \"{id}\", text: \"Hello!\"}}) {{ status }} }}"#
+    );
+    let read = format!(r#"{{ getTurn(conversationId: \"{id}\", id: \"{id}\") {{ status answer {{ text }} }} }}"#);
+    let post = format!("curl -s {url} -H 'x-api-key: {api_key}' -H 'content-type: application/json' -d");
+    format!(r#"{post} '{{"query":"{send}"}}'; sleep 5; {post} '{{"query":"{read}"}}'"#)
+}

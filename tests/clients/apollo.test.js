@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ApolloClient, ApolloLink, CombinedGraphQLErrors, HttpLink, InMemoryCache, gql } from '@apollo/client';
+import authLink from 'aws-appsync-auth-link';
+import subscriptionLink from 'aws-appsync-subscription-link';
+import * as api from './api.js';
+import { Updates, assertStored, assertWholeTurn } from './turn.js';
+
+const { createAuthLink } = authLink;
+const { CONTROL_EVENTS_KEY, createSubscriptionHandshakeLink } = subscriptionLink;
+
+const connection = { url: api.url, region: 'us-east-1', auth: { type: 'API_KEY', apiKey: api.apiKey } };
+const client = new ApolloClient({
+  link: ApolloLink.from([
+    createAuthLink(connection),
+    createSubscriptionHandshakeLink(connection, new HttpLink({ uri: api.url })),
+  ]),
+  cache: new InMemoryCache(),
+  defaultOptions: { query: { fetchPolicy: 'no-cache' }, mutate: { fetchPolicy: 'no-cache' } },
+});
+
+test('Apollo receives all updates of a turn in order', { timeout: 60_000 }, async (t) => {
+  const { data } = await client.mutate({
+    mutation: gql(api.createConversation),
+    variables: { input: { title: 'Apollo' } },
+  });
+  const conversationId = data.createConversation.id;
+  assert.equal(data.createConversation.title, 'Apollo');
+
+  const updates = new Updates();
+  const { established, subscription } = subscribe(conversationId, updates);
+  t.after(() => subscription.unsubscribe());
+  await Promise.race([established, updates.ended]);
+
+  const text = 'Tell me about “streaming”. 👩‍👩‍👧';
+  const sent = await client.mutate({ mutation: gql(api.sendMessage), variables: { input: { conversationId, text } } });
+  const turnId = sent.data.sendMessage.id;
+  const seen = await updates.ended;
+  assertWholeTurn(seen, { conversationId, turnId, text });
+
+  const stored = await client.query({ query: gql(api.getTurn), variables: { conversationId, id: turnId } });
+  assertStored(stored.data.getTurn, seen);
+  const read = await client.query({ query: gql(api.getConversation), variables: { id: conversationId } });
+  assert.deepEqual(
+    read.data.getConversation.events.items.map(({ position, sender }) => [position, sender.kind]),
+    [
+      [1, 'USER'],
+      [2, 'AGENT'],
+    ],
+  );
+});
+
+test('Apollo is told why a message was refused', { timeout: 60_000 }, async () => {
+  const refused = client.mutate({ mutation: gql(api.sendMessage), variables: { input: { text: '  ' } } });
+  await assert.rejects(refused, (error) => {
+    assert.ok(CombinedGraphQLErrors.is(error), String(error));
+    assert.equal(error.errors[0].errorType, 'InvalidInput');
+    assert.equal(error.errors[0].errorInfo.field, 'text');
+    return true;
+  });
+});
+
+test('Apollo is told that a conversation does not exist', { timeout: 60_000 }, async () => {
+  const updates = new Updates();
+  subscribe('there-is-no-such-conversation', updates);
+  await assert.rejects(updates.ended, /NotFound/);
+});
+
+/** The link tells of AppSync's acknowledgement when it is asked to: nothing sent afterwards is missed. */
+function subscribe(conversationId, updates) {
+  let subscription;
+  const established = new Promise((resolve) => {
+    const context = { controlMessages: { [CONTROL_EVENTS_KEY]: true } };
+    const query = gql(api.onConversationUpdate);
+    subscription = client.subscribe({ query, variables: { conversationId }, context, fetchPolicy: 'no-cache' }).subscribe({
+      next: ({ data, error, extensions }) => {
+        if (extensions?.controlMsgType === 'CONNECTED') return resolve();
+        return error ? updates.error(error) : updates.next(data.onConversationUpdate);
+      },
+      error: (error) => updates.error(error),
+    });
+  });
+  return { established, subscription };
+}

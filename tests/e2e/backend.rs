@@ -1,0 +1,275 @@
+//! What a user does, as verbs.
+use std::{collections::BTreeMap, time::Duration};
+
+use client::{
+    AppSync, Credentials, Error,
+    credentials::IamKeys,
+    documents,
+    errors::{ApiError, ErrorType},
+    realtime::{Realtime, Subscription, session::Signal},
+    requests::{CreateConversation, GetEvents, GetTurn, PutAgent, Request, SendMessage},
+    schema::{Conversation, ConversationEvent, ConversationUpdate, Turn},
+};
+use futures::StreamExt;
+use local::laptop::{Keys, Laptop, Models, Options};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// Longer than any answer of a test takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+pub struct Backend {
+    pub laptop: Laptop,
+    /// Asks with the API key.
+    pub api: AppSync,
+    /// Asks with an administrator's IAM keys.
+    pub administrator: AppSync,
+    _state: TempDir,
+}
+
+impl Backend {
+    pub async fn start() -> Self {
+        Self::with_parameters([]).await
+    }
+
+    pub async fn with_parameters<const N: usize>(parameters: [(&str, &str); N]) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self::of(Laptop::start(options(&state, parameters.into())).await.unwrap(), state)
+    }
+
+    fn of(laptop: Laptop, state: TempDir) -> Self {
+        let api = AppSync::new(&laptop.endpoint.url, Credentials::ApiKey(laptop.endpoint.api_key.clone())).unwrap();
+        let administrator = signed(&laptop, &laptop.endpoint.administrator);
+        Self { laptop, api, administrator, _state: state }
+    }
+
+    /// An agent of the scripted model, and a conversation with it.
+    pub async fn conversation_with(&self, model_id: &str) -> String {
+        let id = model_id.replace('.', "-");
+        let agent = PutAgent { id: id.clone(), model_id: model_id.into(), ..PutAgent::default() };
+        self.administrator.call(&agent).await.unwrap();
+        self.create(CreateConversation { agent_id: Some(id), ..CreateConversation::default() }).await.id
+    }
+
+    pub async fn conversation(&self) -> String {
+        self.create(CreateConversation::default()).await.id
+    }
+
+    pub async fn create(&self, conversation: CreateConversation) -> Conversation {
+        self.api.call(&conversation).await.unwrap()
+    }
+
+    pub async fn say(&self, conversation_id: &str, text: &str) -> Turn {
+        say(&self.api, conversation_id, &draw(), text).await.unwrap()
+    }
+
+    /// Subscribes, says it, and hears everything until the turn ends.
+    pub async fn converse(&self, conversation_id: &str, text: &str) -> Heard {
+        let mut ear = Ear::open(&self.api, conversation_id).await;
+        let turn = self.say(conversation_id, text).await;
+        let updates = ear.until_end(&turn.id).await;
+        Heard { turn: self.turn(conversation_id, &turn.id).await, updates }
+    }
+
+    pub async fn turn(&self, conversation_id: &str, id: &str) -> Turn {
+        let request = GetTurn { conversation_id: conversation_id.into(), id: id.into(), ..GetTurn::default() };
+        self.api.call(&request).await.unwrap()
+    }
+
+    pub async fn events(&self, page: GetEvents) -> Vec<ConversationEvent> {
+        let answer = self.api.call(&page).await.unwrap();
+        answer.events.unwrap().items
+    }
+
+    /// Any document, as a user of curl would send it: the whole answer.
+    pub async fn execute(&self, document: &str, variables: Value) -> Value {
+        execute(&self.api, document, variables).await
+    }
+}
+
+/// A finished turn, and what a subscriber received of it.
+pub struct Heard {
+    pub turn: Turn,
+    pub updates: Vec<ConversationUpdate>,
+}
+
+impl Heard {
+    /// The batches, joined, as a subscriber received them.
+    pub fn streamed(&self) -> String {
+        self.updates.iter().filter_map(|update| update.metadata.as_ref()?.agent_partial_message.as_deref()).collect()
+    }
+
+    /// The agent's events, joined, as the table keeps them.
+    pub fn stored(&self) -> String {
+        self.turn.answer.iter().flatten().map(ConversationEvent::said).collect()
+    }
+
+    pub fn sequences(&self) -> Vec<u32> {
+        self.updates.iter().filter_map(|update| update.sequence).collect()
+    }
+
+    pub fn last_event(&self) -> &ConversationEvent {
+        self.updates.last().and_then(|update| update.event.as_ref()).expect("the last update carries the final event")
+    }
+}
+
+/// A subscriber that sees every update as it came.
+pub struct Ear(Subscription);
+
+impl Ear {
+    /// Returns when the subscription stands.
+    pub async fn open(api: &AppSync, conversation_id: &str) -> Self {
+        Self::try_open(api, conversation_id).await.unwrap()
+    }
+
+    pub async fn try_open(api: &AppSync, conversation_id: &str) -> Result<Self, Vec<ApiError>> {
+        let variables = json!({ "conversationId": conversation_id });
+        let mut subscription = Realtime::new(api).subscribe(documents::ON_CONVERSATION_UPDATE, &variables);
+        match patiently(subscription.next()).await {
+            Some(Signal::Subscribed) => Ok(Self(subscription)),
+            Some(Signal::Refused(errors)) => Err(errors),
+            other => panic!("the subscription begins with {other:?}"),
+        }
+    }
+
+    pub async fn next(&mut self) -> ConversationUpdate {
+        match patiently(self.0.next()).await {
+            Some(Signal::Data(mut data)) => serde_json::from_value(data["onConversationUpdate"].take()).unwrap(),
+            other => panic!("an update was due, not {other:?}"),
+        }
+    }
+
+    pub async fn until_end(&mut self, turn_id: &str) -> Vec<ConversationUpdate> {
+        let mut updates = Vec::new();
+        loop {
+            let update = self.next().await;
+            assert_eq!(update.turn_id.as_deref(), Some(turn_id));
+            let is_end = update.metadata.as_ref().is_some_and(|metadata| metadata.status.is_end());
+            updates.push(update);
+            if is_end {
+                return updates;
+            }
+        }
+    }
+}
+
+pub async fn say(api: &AppSync, conversation_id: &str, id: &str, text: &str) -> Result<Turn, Error> {
+    let (conversation_id, id) = (Some(conversation_id.to_owned()), Some(id.to_owned()));
+    api.call(&SendMessage { conversation_id, id, text: text.into() }).await
+}
+
+pub async fn execute(api: &AppSync, document: &str, variables: Value) -> Value {
+    let answer = api.execute(document, variables).await.unwrap();
+    let errors = answer.errors.iter().map(|error| {
+        let error_type = error.error_type.as_ref().map(ToString::to_string);
+        json!({ "errorType": error_type, "message": error.message, "errorInfo": error.error_info, "path": error.path })
+    });
+    json!({ "data": answer.data, "errors": errors.collect::<Value>() })
+}
+
+pub fn signed(laptop: &Laptop, keys: &Keys) -> AppSync {
+    let keys = IamKeys {
+        access_key: keys.access_key_id.clone(),
+        secret_key: keys.secret_access_key.clone(),
+        session_token: None,
+        region: laptop.endpoint.region.clone(),
+    };
+    AppSync::new(&laptop.endpoint.url, Credentials::Iam(keys)).unwrap()
+}
+
+/// The error that a request is refused with.
+pub async fn refusal<R: Request>(api: &AppSync, request: &R) -> (ErrorType, Value)
+where
+    R::Answer: std::fmt::Debug,
+{
+    let error = api.call(request).await.expect_err("the request is refused");
+    let named = error.named().unwrap_or_else(|| panic!("the API names the error: {error}")).clone();
+    (named.error_type.expect("the error has a type"), named.error_info.unwrap_or_default())
+}
+
+pub fn options(state: &TempDir, parameters: BTreeMap<String, String>) -> Options {
+    Options {
+        root: env!("CARGO_MANIFEST_DIR").into(),
+        state: state.path().to_owned(),
+        ephemeral: true,
+        port: 0,
+        parameters,
+        models: Models::Scripted,
+        executable: env!("CARGO_BIN_EXE_parlance").into(),
+        time_scale: 1.0,
+    }
+}
+
+pub fn draw() -> String {
+    Uuid::new_v4().to_string()
+}
+
+pub async fn patiently<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, work).await.expect("it happens in time")
+}
+
+/// What lies in the table, past the API.
+impl Backend {
+    /// Kept on disk, in a folder that outlives it.
+    pub async fn kept_in(folder: &TempDir) -> Self {
+        let options = Options { ephemeral: false, ..options(folder, BTreeMap::new()) };
+        Self::of(Laptop::start(options).await.unwrap(), tempfile::tempdir().unwrap())
+    }
+
+    pub async fn count_items(&self, partition: &str) -> usize {
+        let request = json!({
+            "operation": "Query",
+            "query": { "expression": "pk = :pk", "expressionValues": { ":pk": { "S": partition } } },
+            "consistentRead": true,
+        });
+        self.table(&request).await["items"].as_array().map_or(0, Vec::len)
+    }
+
+    pub async fn count_all_items(&self) -> usize {
+        self.table(&json!({ "operation": "Scan" })).await["items"].as_array().map_or(0, Vec::len)
+    }
+
+    /// Waits until a partition is empty: nothing tells when the handler has purged it.
+    pub async fn purged(&self, partition: &str) {
+        patiently(async {
+            while self.count_items(partition).await > 0 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+    }
+
+    /// Makes a conversation one of so many events, user and agent by turns, each of them saying `text` and its position.
+    pub async fn seed_events(&self, conversation_id: &str, count: u32, text: &str) {
+        let partition = json!({ "S": format!("CONVERSATION#{conversation_id}") });
+        for position in 1..=count {
+            let (turn, kind) = (format!("t{}", position.div_ceil(2)), if position % 2 == 1 { "USER" } else { "AGENT" });
+            let said = format!("{text} {position}");
+            self.table(&json!({
+                "operation": "PutItem",
+                "key": { "pk": partition, "sk": { "S": format!("EVENT#{position:08}") } },
+                "attributeValues": {
+                    "id": { "S": format!("e{position}") }, "conversationId": { "S": conversation_id }, "turnId": { "S": turn },
+                    "position": { "N": position }, "attempt": { "N": 1 }, "createdAt": { "S": "2026-01-01T00:00:00.000Z" },
+                    "sender": { "M": { "kind": { "S": kind } } },
+                    "content": { "L": [{ "M": { "text": { "S": said } } }] },
+                },
+            }))
+            .await;
+        }
+        self.table(&json!({
+            "operation": "UpdateItem",
+            "key": { "pk": partition, "sk": { "S": "META" } },
+            "update": { "expression": "SET eventCount = :count", "expressionValues": { ":count": { "N": count } } },
+        }))
+        .await;
+    }
+
+    async fn table(&self, request: &Value) -> Value {
+        let answer = self.laptop.database.run("parlance-Table", request).await;
+        assert_eq!(answer.error, None, "{request}");
+        answer.result
+    }
+}

@@ -1,0 +1,145 @@
+//! The program as a user starts it.
+use std::{
+    path::Path,
+    process::{Output, Stdio},
+};
+
+use local::{laptop::Endpoint, welcome};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
+
+use crate::backend::patiently;
+
+fn parlance(arguments: &[&str], state: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_parlance"));
+    command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).kill_on_drop(true);
+    command.arg("--state").arg(state).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A running server, and what it printed up to and with the curl line.
+async fn serve(state: &Path, port: u16) -> (Child, Vec<String>) {
+    let mut server = parlance(&["--port", &port.to_string()], state).spawn().unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    let mut printed = Vec::new();
+    while let Some(line) = patiently(lines.next_line()).await.unwrap() {
+        printed.push(line);
+        if printed.last().is_some_and(|line| line.contains("cargo run -- chat")) {
+            break;
+        }
+    }
+    (server, printed)
+}
+
+async fn stop(mut server: Child) {
+    let id = server.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().await.unwrap().success());
+    assert!(patiently(server.wait()).await.unwrap().success());
+}
+
+async fn chat(state: &Path, text: &str) -> Output {
+    patiently(parlance(&["chat", text], state).output()).await.unwrap()
+}
+
+async fn refused(arguments: &[&str]) -> String {
+    let state = TempDir::new().unwrap();
+    let output = patiently(parlance(arguments, state.path()).output()).await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let sentence = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(sentence.lines().count(), 1, "one sentence: {sentence}");
+    sentence
+}
+
+#[tokio::test]
+async fn the_printed_curl_line_sends_a_message_and_reads_its_answer() {
+    let state = TempDir::new().unwrap();
+    let (server, printed) = serve(state.path(), 0).await;
+    let line = printed.iter().find(|line| line.trim().starts_with("curl ")).expect("a curl line is printed");
+    let output = patiently(Command::new("bash").args(["-c", line]).output()).await.unwrap();
+    let answer = String::from_utf8(output.stdout).unwrap();
+    assert!(answer.contains("COMPLETED") && answer.contains("stand-in"), "{answer}");
+    stop(server).await;
+}
+
+#[tokio::test]
+async fn a_second_chat_goes_on_with_the_conversation_after_a_restart() {
+    let state = TempDir::new().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (server, _) = serve(state.path(), port).await;
+    let first = chat(state.path(), "My name is Ada.").await;
+    assert!(first.status.success() && !first.stdout.is_empty(), "{first:?}");
+    stop(server).await;
+    let (server, _) = serve(state.path(), port).await;
+    let second = chat(state.path(), "What is my name?").await;
+    let answer = String::from_utf8(second.stdout).unwrap();
+    assert!(answer.contains("My name is Ada."), "{answer}");
+    stop(server).await;
+}
+
+#[tokio::test]
+async fn a_chat_without_a_server_says_so() {
+    let state = TempDir::new().unwrap();
+    let output = chat(state.path(), "Hello?").await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("cargo run"));
+}
+
+#[tokio::test]
+async fn a_taken_port_is_one_clear_sentence() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    assert!(refused(&["--port", &port]).await.contains(&port));
+}
+
+#[tokio::test]
+async fn a_parameter_that_the_template_does_not_have_is_one_clear_sentence() {
+    assert!(refused(&["--port", "0", "--parameter", "Nothing=1"]).await.contains("Nothing"));
+}
+
+#[tokio::test]
+async fn a_template_that_cannot_be_honoured_is_one_clear_sentence() {
+    let root = TempDir::new().unwrap();
+    std::fs::write(root.path().join("template.yaml"), "Resources: { Queue: { Type: AWS::SQS::Queue } }").unwrap();
+    let sentence = refused(&["--port", "0", "--root", root.path().to_str().unwrap()]).await;
+    assert!(sentence.contains("Queue") && sentence.contains("AWS::SQS::Queue"), "{sentence}");
+}
+
+#[tokio::test]
+async fn a_resolver_with_a_fault_is_one_clear_sentence_with_its_place() {
+    let root = TempDir::new().unwrap();
+    let mut copy = Command::new("cp");
+    copy.args(["-r", "template.yaml", "schema.graphql", "resolvers"])
+        .arg(root.path())
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    assert!(copy.status().await.unwrap().success());
+    let file = root.path().join("resolvers/putBatch.js");
+    std::fs::write(&file, "export function request(ctx) {\n  throw 1;\n}\nexport function response(ctx) {}\n").unwrap();
+    let sentence = refused(&["--port", "0", "--root", root.path().to_str().unwrap()]).await;
+    assert!(sentence.contains("resolvers/putBatch.js:2:3"), "{sentence}");
+}
+
+#[test]
+fn the_readmes_curl_lines_are_those_that_are_printed() {
+    let keys = local::laptop::Keys { access_key_id: "AKIA0123456789ABCDEF".into(), secret_access_key: String::new() };
+    let endpoint = Endpoint {
+        url: "$URL".into(),
+        realtime_url: String::new(),
+        api_key: "$KEY".into(),
+        region: String::new(),
+        administrator: keys,
+    };
+    let printed = welcome::curl(&endpoint);
+    let flags = printed.split("'{").next().unwrap().trim();
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    assert!(
+        readme.replace(" \\\n     ", "").contains(
+            &flags
+                .replace('\'', "\"")
+                .replace("\"content-type: application/json\"", "'content-type: application/json'")
+        ),
+        "{flags}"
+    );
+}

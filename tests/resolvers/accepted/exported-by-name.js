@@ -1,0 +1,4 @@
+const request = () => ({});
+const response = (context) => context.result;
+
+export { request, response };

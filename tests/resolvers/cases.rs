@@ -1,0 +1,165 @@
+use std::path::Path;
+use std::rc::Rc;
+
+use local::resolver::{Ambient, Engine, Handler, Outcome, Raised, Run, SkipTo};
+use local::stack::Code;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{files, read};
+
+/// One call of a handler. What is not said is not compared.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Case {
+    name: String,
+    /// An expression that the request handler returns, instead of a whole file.
+    evaluate: Option<String>,
+    /// Lines of a file.
+    code: Option<Vec<String>>,
+    /// A file of the repository.
+    file: Option<String>,
+    #[serde(default)]
+    handler: Side,
+    context: Option<Value>,
+    /// The context as JSON text, where a value cannot hold it.
+    context_text: Option<String>,
+
+    returns: Option<Value>,
+    early_return: Option<EarlyReturn>,
+    raises: Option<Value>,
+    #[serde(default)]
+    unauthorized: bool,
+    arguments: Option<Value>,
+    stash: Option<Value>,
+    appended: Option<Vec<Value>>,
+    logs: Option<Vec<String>>,
+    subscription_filter: Option<Value>,
+    invalidation_filter: Option<Value>,
+    invalidations: Option<Value>,
+    response_headers: Option<Value>,
+}
+
+const IMPORTS: &str = "\
+import { util, extensions, runtime } from '@aws-appsync/utils';
+import * as ddb from '@aws-appsync/utils/dynamodb';
+";
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Side {
+    #[default]
+    Request,
+    Response,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EarlyReturn {
+    value: Value,
+    skip_to: SkipTo,
+}
+
+#[test]
+fn handlers_answer_as_recorded_and_documented() {
+    let engine = Engine::with_ambient(fixed()).expect("the engine starts");
+    let faults: Vec<String> = files("cases").iter().flat_map(|path| check_file(&engine, path)).collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n\n"));
+}
+
+fn check_file(engine: &Engine, path: &Path) -> Vec<String> {
+    let cases: Vec<Case> =
+        serde_json::from_str(&read(path)).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()));
+    assert!(!cases.is_empty(), "{} holds no case", path.display());
+    cases.iter().flat_map(|case| check(engine, path, case)).collect()
+}
+
+fn check(engine: &Engine, path: &Path, case: &Case) -> Vec<String> {
+    let run = run(engine, case);
+    let compared = [
+        case.expected_outcome().map(|expected| ("outcome", expected, outcome(&run))),
+        case.arguments.clone().map(|expected| ("arguments", expected, run.arguments.clone())),
+        case.stash.clone().map(|expected| ("stash", expected, run.stash.clone())),
+        case.appended.clone().map(|expected| ("appended", json!(expected), run.appended.iter().map(raised).collect())),
+        case.logs.clone().map(|expected| ("logs", json!(expected), json!(run.logs))),
+        case.subscription_filter.clone().map(|expected| ("filter", expected, json!(run.subscription_filter))),
+        case.invalidation_filter
+            .clone()
+            .map(|expected| ("invalidation filter", expected, json!(run.invalidation_filter))),
+        case.invalidations.clone().map(|expected| ("invalidations", expected, invalidations(&run))),
+        case.response_headers.clone().map(|expected| ("headers", expected, json!(run.response_headers))),
+    ];
+    let file = path.file_name().unwrap_or_default().display();
+    let told = |(what, expected, found): (&str, Value, Value)| {
+        (expected != found).then(|| format!("{file}: {}: {what}\n  expected {expected}\n  found    {found}", case.name))
+    };
+    compared.into_iter().flatten().filter_map(told).collect()
+}
+
+impl Case {
+    fn expected_outcome(&self) -> Option<Value> {
+        let early = self.early_return.as_ref();
+        let early = early.map(|early| json!({ "earlyReturn": early.value, "skipTo": format!("{:?}", early.skip_to) }));
+        let returned = self.returns.as_ref().map(|value| json!({ "returned": value }));
+        let raised = self.raises.as_ref().map(|value| json!({ "raised": value }));
+        let unauthorized = self.unauthorized.then(|| json!("unauthorized"));
+        early.or(returned).or(raised).or(unauthorized)
+    }
+
+    fn code(&self) -> Code {
+        let text = match (&self.evaluate, &self.code, &self.file) {
+            (Some(expression), None, None) => {
+                format!(
+                    "{IMPORTS}export const request = (ctx) => ({expression});\nexport const response = () => null;\n"
+                )
+            }
+            (None, Some(lines), None) => format!("{IMPORTS}{}", lines.join("\n")),
+            (None, None, Some(file)) => read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(file)),
+            _ => panic!("{}: a case has one of evaluate, code and file", self.name),
+        };
+        Code { path: self.file.clone().unwrap_or_else(|| "case.js".into()), text }
+    }
+}
+
+fn run(engine: &Engine, case: &Case) -> Run {
+    let handler = match case.handler {
+        Side::Request => Handler::Request,
+        Side::Response => Handler::Response,
+    };
+    match &case.context_text {
+        Some(text) => engine.run_text(&case.code(), handler, text),
+        None => engine.run(&case.code(), handler, case.context.clone().unwrap_or_else(|| json!({}))),
+    }
+}
+
+fn outcome(run: &Run) -> Value {
+    match &run.outcome {
+        Outcome::Returned(value) => json!({ "returned": value }),
+        Outcome::EarlyReturn { value, skip_to } => json!({ "earlyReturn": value, "skipTo": format!("{skip_to:?}") }),
+        Outcome::Raised(error) => json!({ "raised": raised(error) }),
+        Outcome::Unauthorized => json!("unauthorized"),
+    }
+}
+
+fn raised(error: &Raised) -> Value {
+    let mut members = serde_json::Map::from_iter([("message".to_owned(), json!(error.message))]);
+    let optional = [("errorType", json!(error.error_type)), ("data", error.data.clone()), ("info", error.info.clone())];
+    members.extend(
+        optional.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.to_owned(), value)),
+    );
+    Value::Object(members)
+}
+
+fn invalidations(run: &Run) -> Value {
+    let told = |one: &local::resolver::Invalidation| json!({ one.subscription_field.as_str(): one.payload });
+    run.invalidations.iter().map(told).collect()
+}
+
+/// It is always 2026-01-02T03:04:05.678Z, and chance has no choice.
+fn fixed() -> Ambient {
+    Ambient {
+        now: Rc::new(|| "2026-01-02T03:04:05.678Z".parse().expect("a time")),
+        random: Rc::new(|| 0x0123_4567_89ab_cdef),
+        ..Ambient::default()
+    }
+}
