@@ -52,9 +52,7 @@ impl FailureCode {
         use Loudness::{Error, Info, Warning};
         let (text, loudness, retryable) = match self {
             Self::Throttled => ("The model is too busy right now. Try again later.", Info, true),
-            Self::ModelUnavailable => {
-                ("The model could not be reached, or broke off. Try again.", Warning, true)
-            }
+            Self::ModelUnavailable => ("The model could not be reached, or broke off. Try again.", Warning, true),
             Self::ModelSilent => ("The model said nothing for too long. Try again.", Warning, true),
             Self::ModelRefused => ("The model does not accept this conversation.", Warning, false),
             Self::ModelNotAllowed => ("This agent's model does not exist or may not be used.", Error, false),
