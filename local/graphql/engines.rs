@@ -2,8 +2,6 @@
 //! short to be worth a change of thread.
 use std::cell::OnceCell;
 
-use serde_json::Value;
-
 use crate::{
     resolver::{Engine, Handler, Run},
     stack::Code,
@@ -13,13 +11,13 @@ thread_local! {
     static ENGINE: OnceCell<Engine> = const { OnceCell::new() };
 }
 
-/// Fails when this thread's engine cannot start.
-pub fn run(code: &Code, handler: Handler, context: Value) -> Result<Run, String> {
+/// Runs a handler with `ctx` given as JSON text. Fails when this thread's engine cannot start.
+pub fn run(code: &Code, handler: Handler, context: &str) -> Result<Run, String> {
     ENGINE.with(|cell| {
         if let Some(engine) = cell.get() {
-            return Ok(engine.run(code, handler, context));
+            return Ok(engine.run_text(code, handler, context));
         }
         let engine = Engine::new().map_err(|fault| fault.to_string())?;
-        Ok(cell.get_or_init(|| engine).run(code, handler, context))
+        Ok(cell.get_or_init(|| engine).run_text(code, handler, context))
     })
 }

@@ -136,6 +136,7 @@ impl<'a> Resolving<'a> {
             info: execution.reading.info(&site.parent_type.name, site.fields),
             request: self.request.clone(),
             environment: self.service.environment.clone(),
+            halves: execution.reading.halves,
         }
     }
 

@@ -6,6 +6,7 @@ use axum::{
     body::Bytes,
     extract::{
         ConnectInfo, DefaultBodyLimit, FromRequestParts, Query, Request as HttpRequest, State,
+        rejection::BytesRejection,
         ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     },
     response::{IntoResponse, Response},
@@ -46,11 +47,19 @@ enum Malformed {
     Unparsable,
 }
 
-async fn asked_by_post(State(service): State<Arc<Service>>, parts: Parts, body: Bytes) -> Response {
-    let asked = match serde_json::from_slice::<Request>(&body) {
-        _ if body.is_empty() => Err(Malformed::Empty),
-        Ok(request) if !request.query.trim().is_empty() => Ok(request),
-        _ => Err(Malformed::Unparsable),
+async fn asked_by_post(
+    State(service): State<Arc<Service>>,
+    parts: Parts,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let Ok(body) = body else {
+        let sentence = "A request has at most 1048576 bytes.";
+        return refusal(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLargeException", sentence);
+    };
+    let asked = match std::str::from_utf8(&body) {
+        Ok("") => Err(Malformed::Empty),
+        Ok(json) => Request::read(json).ok_or(Malformed::Unparsable),
+        Err(_) => Err(Malformed::Unparsable),
     };
     serve(&service, &parts, &body, asked).await
 }
@@ -91,7 +100,7 @@ async fn preflight(headers: HeaderMap) -> Response {
 fn of_query(mut query: BTreeMap<String, String>) -> Option<Request> {
     let variables = query.remove("variables").map(|written| serde_json::from_str(&written)).transpose().ok()?;
     let operation_name = query.remove("operationName");
-    Some(Request { query: query.remove("query")?, variables, operation_name })
+    Some(Request { query: query.remove("query")?, variables, operation_name, halves: false })
 }
 
 async fn serve(service: &Service, parts: &Parts, body: &[u8], asked: Result<Request, Malformed>) -> Response {

@@ -19,6 +19,7 @@ mod scalars;
 mod schema;
 mod selection;
 mod sources;
+mod surrogates;
 mod validate;
 
 use std::{fmt, sync::Arc, time::Duration};

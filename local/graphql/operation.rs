@@ -125,7 +125,8 @@ impl Service {
     }
 
     fn execution<'a>(&'a self, prepared: &'a Prepared, call: &'a Call, origin: Origin<'a>) -> Execution<'a> {
-        let reading = Reading { schema: &self.schema, document: &prepared.document, variables: &prepared.variables };
+        let Prepared { document, variables, halves, .. } = prepared;
+        let reading = Reading { schema: &self.schema, document, variables, halves: *halves };
         let resolving = Resolving::new(self, &call.caller, &call.request, origin);
         Execution::new(reading, resolving, Instant::now() + REQUEST_TIME)
     }

@@ -5,6 +5,7 @@ use super::{
     bindings::{Bound, Step},
     engines,
     sources::{Answer, Sources},
+    surrogates,
 };
 use crate::{
     resolver::{Handler, Invalidation, Outcome, Raised, Run, SkipTo},
@@ -18,6 +19,8 @@ pub struct Surroundings {
     pub info: Value,
     pub request: Value,
     pub environment: Value,
+    /// Whether private characters stand for halves of surrogate pairs.
+    pub halves: bool,
 }
 
 /// What a resolver run came to, with what its handlers asked for beside its value.
@@ -121,7 +124,9 @@ impl Pass<'_> {
             "result": answer.result,
             "error": answer.error,
         });
-        let run = engines::run(code, handler, context)
+        let context = context.to_string();
+        let context = if self.around.halves { surrogates::restored(&context) } else { context };
+        let run = engines::run(code, handler, &context)
             .map_err(|fault| Refusal::Raised(Raised { message: fault, ..internal_failure() }))?;
         self.note(code, run)
     }

@@ -19,6 +19,8 @@ pub struct Reading<'a> {
     pub schema: &'a Schema,
     pub document: &'a ExecutableDocument,
     pub variables: &'a Members,
+    /// Whether private characters stand for halves of surrogate pairs.
+    pub halves: bool,
 }
 
 impl<'a> Reading<'a> {

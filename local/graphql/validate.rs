@@ -1,4 +1,6 @@
 //! A request becomes an operation that fits the schema, or errors in AppSync's words.
+use std::borrow::Cow;
+
 use apollo_compiler::{
     ExecutableDocument, Node,
     ast::{Definition, Document, Selection as Written},
@@ -12,6 +14,7 @@ use super::{
     errors::{GraphqlError, Location},
     input::{self, Members},
     schema::Schema,
+    surrogates,
 };
 
 /// What a client asks: the body of a POST, or the data of a subscription's start.
@@ -23,6 +26,19 @@ pub struct Request {
     pub variables: Option<Members>,
     #[serde(default)]
     pub operation_name: Option<String>,
+    /// Whether private characters stand for halves of surrogate pairs.
+    #[serde(skip)]
+    pub halves: bool,
+}
+
+impl Request {
+    /// From the JSON a client sends; nothing when it is not a request.
+    pub fn read(json: &str) -> Option<Self> {
+        let carried = surrogates::carried(json);
+        let halves = matches!(carried, Cow::Owned(_));
+        let request: Self = serde_json::from_str(&carried).ok()?;
+        (!request.query.trim().is_empty()).then_some(Self { halves, ..request })
+    }
 }
 
 /// An operation that can be executed as it stands.
@@ -30,6 +46,7 @@ pub struct Prepared {
     pub document: Valid<ExecutableDocument>,
     pub operation: Node<Operation>,
     pub variables: Members,
+    pub halves: bool,
 }
 
 pub fn prepare(schema: &Schema, request: &Request, introspection: bool) -> Result<Prepared, Vec<GraphqlError>> {
@@ -40,7 +57,7 @@ pub fn prepare(schema: &Schema, request: &Request, introspection: bool) -> Resul
     let given = request.variables.clone().unwrap_or_default();
     let variables = input::variables(schema, &operation, &given)
         .map_err(|sentence| vec![GraphqlError::of_request(sentence, None)])?;
-    let prepared = Prepared { document, operation, variables };
+    let prepared = Prepared { document, operation, variables, halves: request.halves };
     let mut faults = Vec::new();
     if !introspection {
         prepared.refuse_introspection(&mut faults);

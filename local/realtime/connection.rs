@@ -235,7 +235,7 @@ async fn open(service: &Service, peer: Peer, start: &Start) -> Result<Subscribed
         now: SystemTime::now(),
     };
     let caller = service.directory.caller(&presented).map_err(Rejection::Denied)?;
-    let request: Request = serde_json::from_str(&start.data).map_err(|_| Rejection::unparsable())?;
+    let request = Request::read(&start.data).ok_or_else(Rejection::unparsable)?;
     service.subscribe(&request, Call { caller, request: headers_seen(&headers) }).await
 }
 
