@@ -8,7 +8,7 @@ use tokio::join;
 use crate::service::{Service, arn, function};
 
 fn telling(name: &str, destination: &str) -> Function {
-    let asynchronous = Asynchronous { retries: 2, event_age_seconds: 300, on_failure: Some(arn(destination)) };
+    let asynchronous = Asynchronous { retries: 2, event_age_seconds: 21_600, on_failure: Some(arn(destination)) };
     Function { asynchronous, ..function(name) }
 }
 
@@ -75,7 +75,8 @@ async fn an_event_waits_for_a_place_while_a_caller_is_throttled() {
 
 #[tokio::test]
 async fn an_event_that_finds_no_place_in_its_time_is_told_of_without_a_response() {
-    let blocked = Function { reserved_concurrency: Some(0), ..telling("answer", "closer") };
+    let mut blocked = Function { reserved_concurrency: Some(0), ..telling("answer", "closer") };
+    blocked.asynchronous.event_age_seconds = 60;
     let service = Service::start([blocked, function("closer")]).await;
     service.queue("answer", json!("never")).await;
     let told = service.told().await;

@@ -114,7 +114,7 @@ pub fn function(name: &str) -> Function {
         timeout_seconds: 60,
         reserved_concurrency: None,
         environment: BTreeMap::from([("GREETING".to_owned(), "Hello".to_owned())]),
-        asynchronous: Asynchronous { retries: 2, event_age_seconds: 300, on_failure: None },
+        asynchronous: Asynchronous { retries: 2, event_age_seconds: 21_600, on_failure: None },
         statements: Vec::new(),
         role_arn: format!("arn:aws:iam::123456789012:role/{name}"),
     }
