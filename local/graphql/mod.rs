@@ -21,6 +21,7 @@ mod selection;
 mod sources;
 mod surrogates;
 mod validate;
+mod wording;
 
 use std::{fmt, sync::Arc, time::Duration};
 

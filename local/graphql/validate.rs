@@ -3,11 +3,9 @@ use std::borrow::Cow;
 
 use apollo_compiler::{
     ExecutableDocument, Node,
-    ast::{Definition, Document, Selection as Written},
     collections::HashSet,
-    diagnostic::{Diagnostic, ToCliReport},
     executable::{Operation, Selection, SelectionSet},
-    validation::{DiagnosticData, DiagnosticList, Valid},
+    validation::Valid,
 };
 
 use super::{
@@ -15,6 +13,7 @@ use super::{
     input::{self, Members},
     schema::Schema,
     surrogates,
+    wording::{self, refusal},
 };
 
 /// What a client asks: the body of a POST, or the data of a subscription's start.
@@ -51,7 +50,7 @@ pub struct Prepared {
 
 pub fn prepare(schema: &Schema, request: &Request, introspection: bool) -> Result<Prepared, Vec<GraphqlError>> {
     let document = ExecutableDocument::parse_and_validate(&schema.definitions, request.query.as_str(), "query")
-        .map_err(|refused| in_appsync_words(&refused.errors, &request.query))?;
+        .map_err(|refused| wording::translate(schema, &refused.errors, &request.query))?;
     let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
     let operation = document.operations.get(name).map_err(|_| vec![unknown_operation(name)])?.clone();
     let given = request.variables.clone().unwrap_or_default();
@@ -85,11 +84,6 @@ fn unknown_operation(name: Option<&str>) -> GraphqlError {
         None => "Must provide operation name if query contains multiple operations.".to_owned(),
     };
     GraphqlError::of_request(sentence, None)
-}
-
-fn refusal(kind: &str, sentence: &str, path: &str, location: Option<Location>) -> GraphqlError {
-    let place = if path.is_empty() { String::new() } else { format!(" @ '{path}'") };
-    GraphqlError::of_request(format!("Validation error of type {kind}: {sentence}{place}"), location)
 }
 
 /// Checks the literals of AppSync's scalars, which the GraphQL library takes for anything.
@@ -128,85 +122,5 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-    }
-}
-
-fn in_appsync_words(faults: &DiagnosticList, query: &str) -> Vec<GraphqlError> {
-    let written = Document::parse(query, "query").unwrap_or_else(|refused| refused.partial);
-    let translate = |fault: Diagnostic<'_, DiagnosticData>| {
-        let span = ToCliReport::location(fault.error);
-        let path = span.map_or(String::new(), |span| path_at(&written, span.offset()));
-        let sentence = fault.error.to_string();
-        let (kind, sentence) = in_words(fault.error.unstable_error_name().unwrap_or("InvalidSyntax"), &sentence);
-        refusal(kind, &sentence, &path, Location::of(span, fault.sources))
-    };
-    faults.iter().map(translate).collect()
-}
-
-/// AppSync's name and sentence for a fault the library names and describes; the names stand between backticks.
-fn in_words(fault: &str, described: &str) -> (&'static str, String) {
-    let names: Vec<&str> = described.split('`').skip(1).step_by(2).collect();
-    let name = |index: usize| names.get(index).copied().unwrap_or_default();
-    let (owner, member) = name(0).split_once('.').unwrap_or(("", name(0)));
-    match fault {
-        "UndefinedField" => ("FieldUndefined", format!("Field '{}' in type '{}' is undefined", name(1), name(0))),
-        "UndefinedArgument" => ("UnknownArgument", format!("Unknown field argument {}", name(0))),
-        "RequiredArgument" => ("MissingFieldArgument", format!("Missing field argument {}", argument_of(name(0)))),
-        "RequiredField" => ("WrongType", format!("argument of type '{owner}' is missing required fields '[{member}]'")),
-        "UndefinedVariable" => ("UndefinedVariable", format!("Undefined variable {}", name(0).trim_start_matches('$'))),
-        "UnusedVariable" => ("UnusedVariable", format!("Unused variable {}", name(0).trim_start_matches('$'))),
-        "UndefinedFragment" => ("UndefinedFragment", format!("Undefined fragment {}", name(0))),
-        "UnusedFragment" => ("UnusedFragment", format!("Unused fragment {}", name(0))),
-        "UndefinedDefinition" => ("UnknownType", format!("Unknown type {}", name(0))),
-        "UndefinedDirective" => ("UnknownDirective", format!("Unknown directive {}", name(0).trim_start_matches('@'))),
-        "DisallowedVariableUsage" => {
-            ("VariableTypeMismatch", format!("Variable type '{}' does not match expected type '{}'", name(1), name(3)))
-        }
-        "MissingSubselection" => ("SubSelectionRequired", described.to_owned()),
-        "SubselectionOnScalarType" | "SubselectionOnEnumType" => {
-            ("SubSelectionNotAllowed", format!("Sub selection not allowed on leaf type {}", name(0)))
-        }
-        "UnsupportedValueType"
-        | "UndefinedEnumValue"
-        | "UndefinedInputValue"
-        | "IntCoercionError"
-        | "FloatCoercionError" => ("WrongType", described.to_owned()),
-        "ConflictingFieldType" | "ConflictingFieldArgument" | "ConflictingFieldName" => {
-            ("FieldsConflict", described.to_owned())
-        }
-        "InvalidSyntax" => ("InvalidSyntax", described.to_owned()),
-        _ => ("InvalidDocument", described.to_owned()),
-    }
-}
-
-/// `id` of the coordinate `Query.get(id:)`.
-fn argument_of(coordinate: &str) -> &str {
-    coordinate.split_once('(').map_or(coordinate, |(_, argument)| argument.trim_end_matches([')', ':']))
-}
-
-/// The names of the fields around an offset of the document, outermost first, joined with `/`.
-fn path_at(document: &Document, offset: usize) -> String {
-    let mut path = Vec::new();
-    for definition in &document.definitions {
-        match definition {
-            Definition::OperationDefinition(operation) => descend(&operation.selection_set, offset, &mut path),
-            Definition::FragmentDefinition(fragment) => descend(&fragment.selection_set, offset, &mut path),
-            _ => {}
-        }
-    }
-    path.join("/")
-}
-
-fn descend<'a>(selections: &'a [Written], offset: usize, path: &mut Vec<&'a str>) {
-    let around = |selection: &&Written| {
-        selection.location().is_some_and(|span| (span.offset()..span.end_offset()).contains(&offset))
-    };
-    match selections.iter().find(around) {
-        Some(Written::Field(field)) => {
-            path.push(&field.name);
-            descend(&field.selection_set, offset, path);
-        }
-        Some(Written::InlineFragment(fragment)) => descend(&fragment.selection_set, offset, path),
-        Some(Written::FragmentSpread(_)) | None => {}
     }
 }

@@ -49,8 +49,7 @@ const RESOLVERS: [(&str, &str, &str); 18] = [
     (
         "Mutation",
         "publish",
-        "const { id, count, size } = ctx.args;
-        const text = size ? Array(size).fill('x').join('') : ctx.args.text;
+        "const { id, count, text } = ctx.args;
         return { payload: { id, count, text, sender: { id: 's', name: 'Ann', secret: 'hush' } } }",
     ),
     ("Mutation", "fail", "util.error('Lost.', 'TryAgain')"),

@@ -177,10 +177,10 @@ async fn an_update_past_the_payload_limit_is_lost() {
     let server = Server::start().await;
     let mut socket = Socket::ready(&server).await;
     socket.start("s", "subscription { onUpdate { id text } }").await;
-    let query = "mutation($id: ID!, $size: Int) { publish(id: $id, size: $size) { id text } }";
-    let large = server.ask(query, json!({ "id": 1, "size": 240 * 1024 })).await;
+    let query = "mutation($id: ID!, $text: String) { publish(id: $id, text: $text) { id text } }";
+    let large = server.ask(query, json!({ "id": 1, "text": "x".repeat(240 * 1024) })).await;
     assert_eq!(large["data"]["publish"]["id"], "1");
-    server.ask(query, json!({ "id": 2, "size": 239 * 1024 })).await;
+    server.ask(query, json!({ "id": 2, "text": "x".repeat(239 * 1024) })).await;
     assert_eq!(socket.hear().await.unwrap()["payload"]["data"]["onUpdate"]["id"], "2");
 }
 
