@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Router, serve::ListenerExt};
 use serde::Serialize;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use uuid::Uuid;
@@ -289,7 +289,9 @@ fn launcher(options: &Options, environments: BTreeMap<String, Environment>) -> L
     }
 }
 
+/// Without Nagle's algorithm: a delta leaves when it is due.
 fn serve(listener: TcpListener, router: Router, tasks: &mut JoinSet<()>, mut stopped: watch::Receiver<bool>) {
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     tasks.spawn(async move {
         let stop = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
         if let Err(error) = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
