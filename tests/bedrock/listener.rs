@@ -13,6 +13,7 @@ use aws_sdk_bedrockruntime::{
         StopReason, TokenUsage, error::ConverseStreamOutputError,
     },
 };
+use axum::Router;
 use tokio::net::TcpListener;
 
 pub struct Bedrock {
@@ -41,9 +42,13 @@ pub enum Failure {
 
 impl Bedrock {
     pub async fn start() -> Self {
+        Self::serving(local::bedrock::router()).await
+    }
+
+    pub async fn serving(router: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        tokio::spawn(async { axum::serve(listener, local::bedrock::router()).await });
+        tokio::spawn(async { axum::serve(listener, router).await });
         let config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))

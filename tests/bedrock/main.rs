@@ -1,4 +1,5 @@
 //! The scripted Bedrock as the AWS SDK sees it. The clock is paused: scripts take no time.
+mod forwarding;
 mod listener;
 mod misbehaviours;
 mod refusals;
