@@ -1,7 +1,7 @@
 //! How the value of one field is found: its resolver, or its parent's property of the same name.
 use std::{
     borrow::Cow,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use apollo_compiler::{Name, Node, executable::Field, schema::ObjectType};
@@ -113,8 +113,9 @@ impl<'a> Resolving<'a> {
         if !is_mutation || *value == Completed::Null {
             return;
         }
+        let payload = Arc::new(value.published());
         for subscription in self.service.schema.fired_by(&field.name) {
-            self.service.hub.publish(subscription, &value.published());
+            self.service.hub.publish(subscription, &payload);
         }
     }
 

@@ -1,7 +1,10 @@
 //! Queries and what they are answered.
+use std::time::Duration;
+
+use local::graphql::Settings;
 use serde_json::{Value, json};
 
-use crate::api::Server;
+use crate::api::{Server, api};
 
 async fn check(query: &str, variables: Value, expected: Value) {
     let answer = Server::start().await.ask(query, variables).await;
@@ -242,4 +245,46 @@ async fn a_resolver_knows_what_was_selected() {
     assert_eq!((&info["field"], &info["parent"]), (&json!("info"), &json!("Query")));
     assert_eq!(info["variables"], json!({ "input": { "name": "n" } }));
     assert!(info["graphql"].as_str().unwrap().starts_with("{\n  name\n"), "{info}");
+}
+
+#[tokio::test]
+async fn a_response_handler_sees_a_tables_answer_and_its_refusal() {
+    let server = Server::start().await;
+    let first = server.ask("{ put(size: 1) }", json!({})).await;
+    assert_eq!(parsed(&first["data"]["put"])["result"], json!({ "id": "one", "size": 1 }));
+    let second = server.ask("{ put(size: 2) }", json!({})).await;
+    let seen = json!({ "result": { "id": "one", "size": 1 }, "type": "DynamoDB:ConditionalCheckFailedException" });
+    assert_eq!((parsed(&second["data"]["put"]), second.get("errors")), (seen, None));
+}
+
+#[tokio::test]
+async fn an_event_is_queued_and_answered_with_null() {
+    let answer = Server::start().await.ask("{ call(kind: \"Event\") }", json!({})).await;
+    assert_eq!(parsed(&answer["data"]["call"]), json!({ "result": null, "error": null }));
+}
+
+#[tokio::test]
+async fn a_request_a_data_source_does_not_know_is_refused_by_name() {
+    let server = Server::start().await;
+    let refused = |query: &'static str| {
+        let answer = server.ask(query, json!({}));
+        async move { answer.await["errors"][0].clone() }
+    };
+    let error = refused("{ call(operation: \"Dance\") }").await;
+    let message = "Operation 'Dance' is not supported for a Lambda data source here; 'Invoke' is.";
+    assert_eq!((&error["errorType"], &error["message"]), (&json!("MappingTemplate"), &json!(message)));
+    let error = refused("{ call(kind: \"Later\") }").await;
+    let message = "Invocation type 'Later' is neither 'RequestResponse' nor 'Event'.";
+    assert_eq!((&error["errorType"], &error["message"]), (&json!("MappingTemplate"), &json!(message)));
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_loses_the_fields_that_are_not_done() {
+    let settings = Settings { request_time: Duration::from_millis(500), ..Settings::default() };
+    let server = Server::start_with(api(), settings).await;
+    let answer = server.ask("{ call thing(id: 1) { id } }", json!({})).await;
+    assert_eq!(answer["data"], json!({ "call": null, "thing": { "id": "1" } }));
+    let error = json!({ "path": ["call"], "data": null, "errorType": "ExecutionTimeout", "errorInfo": null,
+        "locations": [{ "line": 1, "column": 3, "sourceName": null }], "message": "Execution timed out." });
+    assert_eq!(answer["errors"], json!([error]));
 }
