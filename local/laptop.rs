@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Router, serve::ListenerExt};
 use serde::Serialize;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use uuid::Uuid;
@@ -21,6 +21,7 @@ use crate::{
     lambda::{self, Lambda, Launcher},
     stack::{Function, Stack},
     template::{self, ACCOUNT, Deployment, REGION},
+    unkind::{self, Unkindness},
 };
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -41,6 +42,7 @@ pub struct Options {
     pub models: Models,
     /// Started as `<executable> handler`, it is one Lambda environment.
     pub executable: PathBuf,
+    pub unkindness: Unkindness,
     /// How long a second of Lambda's event queue lasts, in seconds: 1.0 but in tests.
     pub time_scale: f64,
 }
@@ -118,7 +120,7 @@ impl Laptop {
             Models::Scripted => bedrock::router(),
             Models::Real => bedrock::forward(Upstream::of_the_caller().await?),
         };
-        serve(listener, api.router().merge(models), &mut tasks, stopped);
+        serve(listener, unkind::treat(api.router().merge(models), options.unkindness), &mut tasks, stopped);
         announce(&options, &endpoint)?;
         Ok(Self { endpoint, database, lambda, stopping, tasks })
     }
@@ -287,7 +289,9 @@ fn launcher(options: &Options, environments: BTreeMap<String, Environment>) -> L
     }
 }
 
+/// Without Nagle's algorithm: a delta leaves when it is due.
 fn serve(listener: TcpListener, router: Router, tasks: &mut JoinSet<()>, mut stopped: watch::Receiver<bool>) {
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     tasks.spawn(async move {
         let stop = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
         if let Err(error) = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())

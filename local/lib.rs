@@ -10,4 +10,5 @@ pub mod realtime;
 pub mod resolver;
 pub mod stack;
 pub mod template;
+pub mod unkind;
 pub mod welcome;

@@ -1,10 +1,11 @@
 //! `parlance` runs the backend, `parlance chat` talks to one, `parlance handler` is one Lambda environment of it.
-use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use local::{
     chat::{self, ChatOptions},
     laptop::{Laptop, Models, Options},
+    unkind::Unkindness,
     welcome,
 };
 use tokio::{
@@ -48,6 +49,9 @@ struct ServerArguments {
     /// Where template.yaml is.
     #[arg(long, default_value = ".")]
     root: PathBuf,
+    /// Let every publish of the handler take this much longer.
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
+    publish_latency: u64,
     /// A template parameter that differs from its default.
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
@@ -146,6 +150,7 @@ impl ServerArguments {
             parameters: BTreeMap::from_iter(self.parameters),
             models: if self.bedrock { Models::Real } else { Models::Scripted },
             executable: std::env::current_exe()?,
+            unkindness: Unkindness { publish_latency: Duration::from_millis(self.publish_latency) },
             time_scale: 1.0,
         })
     }

@@ -71,7 +71,7 @@ impl ApiError {
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.error_type {
-            Some(error_type) => write!(f, "{} ({error_type})", self.message),
+            Some(error_type) => write!(f, "{error_type}: {}", self.message),
             None => f.write_str(&self.message),
         }
     }

@@ -6,10 +6,7 @@ pub mod relay;
 
 mod aws;
 
-use std::{
-    sync::Arc,
-    time::{Instant, SystemTime},
-};
+use std::{sync::Arc, time::SystemTime};
 
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
@@ -36,7 +33,7 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
 }
 
 async fn serve(event: LambdaEvent<Value>, aws: Arc<Aws>, settings: Settings) -> Result<(), HandlerError> {
-    let began = Instant::now();
+    let began = relay::now();
     let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
     let limits = Limits::within(began, left);
     match serde_json::from_value(event.payload).map_err(HandlerError::payload)? {
@@ -59,7 +56,7 @@ async fn answer(mut request: TurnRequest, limits: Limits, aws: &Aws, settings: &
     };
     read_older_events(&mut request, aws).await?;
     let attempt = claim.attempt;
-    let mut turn = Attempt::begin(beginning(request, claim, limits, settings), Instant::now());
+    let mut turn = Attempt::begin(beginning(request, claim, limits, settings), relay::now());
     let ended = relay::relay(&mut turn, aws).await;
     report(attempt, ended, &turn);
     match ended {

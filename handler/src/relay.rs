@@ -63,6 +63,7 @@ where
     }
 }
 
-fn now() -> Instant {
+/// The runtime's clock, which tests may pause.
+pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }

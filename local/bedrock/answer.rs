@@ -3,6 +3,11 @@ use super::request::{Inference, Transcript};
 
 pub(super) const STAND_IN: &str = "I am Parlance's scripted stand-in, not a real model.";
 
+const EXPLANATION: &str = "I know nothing about it, but each word of this reply reached you by the path that a real \
+    model's would: it was streamed in small deltas, gathered into batches, published as mutations, and delivered over \
+    your subscription. The finished answer is now kept as an event of this conversation. To speak with a real model \
+    instead, start the laptop edition with --bedrock.";
+
 /// The characters of a token, as models have them on average or a little more.
 const TOKEN_CHARACTERS: usize = 6;
 const QUOTED_CHARACTERS: usize = 80;
@@ -19,10 +24,7 @@ pub(super) fn answer(transcript: &Transcript) -> String {
     };
     let instructions = transcript.system_prompt().map(|prompt| format!(" My instructions begin: “{}”.", quote(prompt)));
     let instructions = instructions.unwrap_or_default();
-    format!(
-        "{STAND_IN} {questions}{instructions} I know nothing about it, but each word of this reply reached you by the \
-         path that a real model's would."
-    )
+    format!("{STAND_IN} {questions}{instructions} {EXPLANATION}")
 }
 
 /// As much of an answer as the request allows, in pieces as a model streams them, and why it ends there.

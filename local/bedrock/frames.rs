@@ -73,6 +73,7 @@ fn delta_content(delta: &Delta) -> Value {
 }
 
 fn frame(kind: &'static str, type_header: &'static str, name: &'static str, payload: &Value) -> io::Result<Bytes> {
+    tracing::trace!("{name}");
     let header = |name: &'static str, value: &'static str| Header::new(name, HeaderValue::String(value.into()));
     let message = Message::new(payload.to_string())
         .add_header(header(type_header, name))

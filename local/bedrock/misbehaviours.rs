@@ -160,3 +160,42 @@ fn deltas(name: &str, asked: &Asked) -> Option<Script> {
     let scribe = Scribe::begin(Pace::Every(Duration::from_millis(pause.into()))).say(text);
     (count <= MOST_DELTAS).then(|| scribe.close_block().stop("end_turn", asked.transcript))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hello() -> Transcript {
+        let body = br#"{"messages":[{"role":"user","content":[{"text":"Hello"}]}]}"#;
+        Transcript::parse(body).expect("a transcript")
+    }
+
+    fn pauses(model_id: &str) -> Vec<Duration> {
+        match script(model_id, &hello(), 0) {
+            Script::Stream(steps) => steps.into_iter().map(|(pause, _)| pause).collect(),
+            other => panic!("{model_id} does not stream: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_plain_answer_begins_after_300_milliseconds_and_takes_two_to_four_seconds() {
+        let pauses = pauses("anthropic.claude");
+        assert_eq!(pauses.first(), Some(&Duration::from_millis(300)));
+        assert!(pauses[1..].iter().all(|pause| pause.as_millis() <= 30));
+        let whole = pauses.iter().sum::<Duration>().as_secs_f64();
+        assert!((2.0..4.0).contains(&whole), "{whole} s");
+    }
+
+    #[test]
+    fn counted_deltas_come_at_the_named_pace() {
+        let pauses = pauses("parlance.deltas-300-15");
+        assert_eq!(pauses.iter().filter(|pause| pause.as_millis() == 15).count(), 301, "each delta and the metadata");
+    }
+
+    #[test]
+    fn counted_deltas_without_proper_numbers_are_a_plain_answer() {
+        for name in ["parlance.deltas-", "parlance.deltas-1", "parlance.deltas-x-1", "parlance.deltas-1000000-1"] {
+            assert_eq!(script(name, &hello(), 0), script("any", &hello(), 0), "{name}");
+        }
+    }
+}

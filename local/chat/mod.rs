@@ -66,7 +66,7 @@ pub enum ChatError {
     Unanswered,
     #[error("The console cannot be used: {0}.")]
     Console(#[from] std::io::Error),
-    #[error("{0}.")]
+    #[error(transparent)]
     Api(#[from] client::Error),
 }
 

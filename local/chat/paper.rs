@@ -166,8 +166,8 @@ mod tests {
 
     #[test]
     fn only_a_terminal_sees_prompts_and_styles() {
-        assert_eq!(printed(false, Paper::prompt), "");
-        assert_eq!(printed(true, Paper::prompt), "> ");
+        assert_eq!(printed(false, |paper| paper.prompt()), "");
+        assert_eq!(printed(true, |paper| paper.prompt()), "> ");
         assert_eq!(printed(true, |paper| paper.note("Wait.")), "\x1b[2m(Wait.)\x1b[0m\n");
     }
 

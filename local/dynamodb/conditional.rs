@@ -1,16 +1,17 @@
 //! Single-item writes, whose conditions AppSync judges a second time: a repeated put or delete is not a failure.
-use dynoxide::{Database, DynoxideError, Item};
+use dynoxide::{DynoxideError, Item};
 use serde_json::{Map, Value, json};
 
 use super::Answer;
 use super::document::{Document, Refusal, Request, build};
+use super::meter::Metered;
 use super::operations::answer;
 use super::values::plain_item;
 
 type Outcome = Result<Answer, Refusal>;
 
 /// Succeeds also when the condition fails and the stored item is the one to be written, `equalsIgnore` aside.
-pub fn put(database: &Database, table: &str, document: Document<'_>) -> Outcome {
+pub fn put(database: &Metered, table: &str, document: Document<'_>) -> Outcome {
     let item = whole_item(document)?;
     let written = plain_item(&build::<Item>(item.clone())?);
     let request = write(table, document)?.set("Item", item);
@@ -23,7 +24,7 @@ pub fn put(database: &Database, table: &str, document: Document<'_>) -> Outcome 
     }
 }
 
-pub fn update(database: &Database, table: &str, document: Document<'_>) -> Outcome {
+pub fn update(database: &Metered, table: &str, document: Document<'_>) -> Outcome {
     document.required("update")?;
     let request = write(table, document)?
         .set("Key", document.typed("key")?)
@@ -36,7 +37,7 @@ pub fn update(database: &Database, table: &str, document: Document<'_>) -> Outco
 }
 
 /// Succeeds also when the condition fails and there is no such item.
-pub fn delete(database: &Database, table: &str, document: Document<'_>) -> Outcome {
+pub fn delete(database: &Metered, table: &str, document: Document<'_>) -> Outcome {
     let request = write(table, document)?.set("Key", document.typed("key")?).set("ReturnValues", "ALL_OLD");
     match database.delete_item(request.build()?) {
         Ok(response) => Ok(answer(response.attributes.as_ref().map_or(Value::Null, plain_item))),

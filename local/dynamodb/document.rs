@@ -36,13 +36,21 @@ impl From<Refusal> for Answer {
 }
 
 impl Refusal {
+    /// What AppSync's own paging does not take.
+    pub fn token() -> Self {
+        Refusal {
+            error_type: "DynamoDB:UserIllegalArgumentException".into(),
+            message: "Invalid pagination token given.".into(),
+        }
+    }
+
     pub fn with(self, result: Value) -> Answer {
         let Refusal { error_type, message } = self;
         Answer { result, error: Some(DataSourceError { error_type, message }) }
     }
 }
 
-/// One object of a request document and where it stands in it.
+/// A request document, or an object inside one.
 #[derive(Clone, Copy)]
 pub struct Document<'a> {
     members: &'a Map<String, Value>,

@@ -1,6 +1,7 @@
 //! The DynamoDB of the laptop edition: an embedded database, spoken to as AppSync's data source speaks and over HTTP.
 mod conditional;
 mod document;
+mod meter;
 mod operations;
 mod paging;
 mod tables;
@@ -14,12 +15,15 @@ use dynoxide::Database;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
+pub use meter::Charged;
 pub use tables::TableFault;
+
+use meter::Metered;
 
 /// All tables of the stack. Clones share them.
 #[derive(Clone)]
 pub struct DynamoDb {
-    database: Database,
+    database: Metered,
 }
 
 /// What a handler sees as `ctx.result` and `ctx.error`.
@@ -43,12 +47,19 @@ impl DynamoDb {
             None => Database::memory(),
             Some(path) => Database::new(&path.to_string_lossy()),
         };
-        Ok(DynamoDb { database: database.map_err(|fault| TableFault::Unopened(fault.to_string()))? })
+        let database = database.map_err(|fault| TableFault::Unopened(fault.to_string()))?;
+        Ok(DynamoDb { database: Metered::new(database) })
     }
 
     /// Carries out one request document of an AppSync DynamoDB data source that is bound to `table`.
     pub async fn run(&self, table: &str, request: &Value) -> Answer {
+        self.database.count_call();
         operations::run(&self.database, table, request).unwrap_or_else(Answer::from)
+    }
+
+    /// What the data sources' requests have cost since it was opened.
+    pub fn charged(&self) -> Charged {
+        self.database.charged()
     }
 
     /// Deletes expired items, again and again. DynamoDB itself takes days over it.
@@ -68,7 +79,7 @@ impl DynamoDb {
         listener: TcpListener,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
-        dynoxide::server::serve_with_shutdown(listener, self.database.clone(), stop)
+        dynoxide::server::serve_with_shutdown(listener, Database::clone(&self.database), stop)
             .await
             .map_err(std::io::Error::other)
     }

@@ -2,10 +2,11 @@
 use std::collections::HashSet;
 
 use dynoxide::errors::CancellationReason;
-use dynoxide::{Database, DynoxideError, Item};
+use dynoxide::{DynoxideError, Item};
 use serde_json::{Map, Value, json};
 
 use super::document::{Document, Refusal, Request, build, unsuitable};
+use super::meter::Metered;
 use super::values::plain_item;
 use super::{Answer, conditional, paging};
 
@@ -13,7 +14,7 @@ const KEYS_PER_BATCH_GET: usize = 100;
 
 type Outcome = Result<Answer, Refusal>;
 
-pub fn run(database: &Database, table: &str, request: &Value) -> Outcome {
+pub fn run(database: &Metered, table: &str, request: &Value) -> Outcome {
     let document = Document::read(request)?;
     document.refuse(&["customPartitionKey", "populateIndexFields", "_version"])?;
     match document.text("operation")? {
@@ -40,12 +41,12 @@ fn item_or_null(item: Option<Item>) -> Value {
     item.as_ref().map_or(Value::Null, plain_item)
 }
 
-fn get(database: &Database, table: &str, document: Document<'_>) -> Outcome {
+fn get(database: &Metered, table: &str, document: Document<'_>) -> Outcome {
     let key = document.typed("key")?;
     Ok(answer(item_or_null(get_item(database, table, document, key)?)))
 }
 
-fn get_item(database: &Database, table: &str, options: Document<'_>, key: Value) -> Result<Option<Item>, Refusal> {
+fn get_item(database: &Metered, table: &str, options: Document<'_>, key: Value) -> Result<Option<Item>, Refusal> {
     let request = Request::to(table)
         .set("Key", key)
         .copy("ConsistentRead", &options, "consistentRead")
@@ -53,7 +54,7 @@ fn get_item(database: &Database, table: &str, options: Document<'_>, key: Value)
     Ok(database.get_item(request.build()?)?.item)
 }
 
-fn query(database: &Database, table: &str, document: Document<'_>) -> Outcome {
+fn query(database: &Metered, table: &str, document: Document<'_>) -> Outcome {
     document.required("query")?;
     let request = listing(table, document)?
         .copy("ScanIndexForward", &document, "scanIndexForward")
@@ -62,7 +63,7 @@ fn query(database: &Database, table: &str, document: Document<'_>) -> Outcome {
     Ok(page_answer(table, document, page.items, page.scanned_count, page.last_evaluated_key))
 }
 
-fn scan(database: &Database, table: &str, document: Document<'_>) -> Outcome {
+fn scan(database: &Metered, table: &str, document: Document<'_>) -> Outcome {
     let request = listing(table, document)?.copy("Segment", &document, "segment").copy(
         "TotalSegments",
         &document,
@@ -98,7 +99,7 @@ fn page_answer(
     answer(json!({ "items": items, "nextToken": next, "scannedCount": scanned }))
 }
 
-fn batch_get(database: &Database, document: Document<'_>) -> Outcome {
+fn batch_get(database: &Metered, document: Document<'_>) -> Outcome {
     let tables = document.map("tables")?;
     let mut data = Map::new();
     for (table, request) in tables {
@@ -111,19 +112,19 @@ fn batch_get(database: &Database, document: Document<'_>) -> Outcome {
     Ok(answer(json!({ "unprocessedKeys": none_of(&data), "data": data })))
 }
 
-fn batch_put(database: &Database, document: Document<'_>) -> Outcome {
+fn batch_put(database: &Metered, document: Document<'_>) -> Outcome {
     let data = batch_write(database, document, |item| json!({ "PutRequest": { "Item": item } }))?;
     Ok(answer(json!({ "unprocessedItems": none_of(&data), "data": data })))
 }
 
-fn batch_delete(database: &Database, document: Document<'_>) -> Outcome {
+fn batch_delete(database: &Metered, document: Document<'_>) -> Outcome {
     let data = batch_write(database, document, |key| json!({ "DeleteRequest": { "Key": key } }))?;
     Ok(answer(json!({ "unprocessedKeys": none_of(&data), "data": data })))
 }
 
 /// Writes all entries and gives them back, as plain values, by table.
 fn batch_write(
-    database: &Database,
+    database: &Metered,
     document: Document<'_>,
     write: impl Fn(&Value) -> Value,
 ) -> Result<Map<String, Value>, Refusal> {
@@ -139,7 +140,7 @@ fn batch_write(
     Ok(data)
 }
 
-fn transact_get(database: &Database, document: Document<'_>) -> Outcome {
+fn transact_get(database: &Metered, document: Document<'_>) -> Outcome {
     let items = document.list("transactItems")?;
     let gets = items.iter().map(|item| {
         let item = Document::read(item)?;
@@ -156,7 +157,7 @@ fn transact_get(database: &Database, document: Document<'_>) -> Outcome {
     Ok(answer(json!({ "items": items, "cancellationReasons": null })))
 }
 
-fn transact_write(database: &Database, document: Document<'_>) -> Outcome {
+fn transact_write(database: &Metered, document: Document<'_>) -> Outcome {
     let items = document.list("transactItems")?;
     let writes = items.iter().map(|item| transacted(Document::read(item)?)).collect::<Result<Value, Refusal>>()?;
     if let Err(fault) = database.transact_write_items(build(json!({ "TransactItems": writes }))?) {

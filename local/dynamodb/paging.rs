@@ -19,10 +19,9 @@ pub fn start_key(table: &str, document: &Document<'_>) -> Result<Option<Value>, 
     if document.optional("nextToken").is_none() {
         return Ok(None);
     }
-    let refused = || Refusal::template("Invalid pagination token given.".into());
-    let bytes = BASE64.decode(document.text("nextToken")?).map_err(|_| refused())?;
-    let (bound, key): (u64, Value) = serde_json::from_slice(&bytes).map_err(|_| refused())?;
-    if bound == binding(table, document) { Ok(Some(key)) } else { Err(refused()) }
+    let bytes = BASE64.decode(document.text("nextToken")?).map_err(|_| Refusal::token())?;
+    let (bound, key): (u64, Value) = serde_json::from_slice(&bytes).map_err(|_| Refusal::token())?;
+    if bound == binding(table, document) { Ok(Some(key)) } else { Err(Refusal::token()) }
 }
 
 fn binding(table: &str, document: &Document<'_>) -> u64 {

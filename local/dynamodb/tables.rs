@@ -13,7 +13,7 @@ pub enum TableFault {
     #[error("Table {table} cannot be created: {reason}")]
     Refused { table: String, reason: String },
     #[error(
-        "Table {table} is stored with another {member} than the template now says; delete the stored data to start anew."
+        "Table {table} is stored with another {member} than the template says; delete the stored data to start anew."
     )]
     Changed { table: String, member: &'static str },
 }
@@ -40,13 +40,13 @@ impl DynamoDb {
     }
 
     fn create_table(&self, name: &str, definition: &Value) -> Result<(), TableFault> {
-        let refused = |reason: String| TableFault::Refused { table: name.to_owned(), reason };
+        let refused = |reason: String| refused(name, &reason);
         let request = serde_json::from_value(definition.clone()).map_err(|fault| refused(fault.to_string()))?;
         self.database.create_table(request).map(|_| ()).map_err(|fault| refused(fault.to_string()))
     }
 
     fn expire(&self, name: &str, attribute: &str) -> Result<(), TableFault> {
-        let refused = |reason: String| TableFault::Refused { table: name.to_owned(), reason };
+        let refused = |reason: String| refused(name, &reason);
         let described = json!({ "TableName": name });
         let described = serde_json::from_value(described).map_err(|fault| refused(fault.to_string()))?;
         let stored = self.database.describe_time_to_live(described).map_err(|fault| refused(fault.to_string()))?;
@@ -59,6 +59,10 @@ impl DynamoDb {
         let wanted = serde_json::from_value(wanted).map_err(|fault| refused(fault.to_string()))?;
         self.database.update_time_to_live(wanted).map(|_| ()).map_err(|fault| refused(fault.to_string()))
     }
+}
+
+fn refused(table: &str, reason: &str) -> TableFault {
+    TableFault::Refused { table: table.to_owned(), reason: reason.trim_start_matches("VALIDATION:").to_owned() }
 }
 
 fn unchanged(table: &str, stored: &Value, wanted: &Value) -> Result<(), TableFault> {

@@ -1,4 +1,4 @@
-//! DynamoDB's typed values: from request documents, whose numbers are JSON numbers, and to the plain values handlers see.
+//! DynamoDB's typed values: from request documents, whose numbers are JSON numbers, to plain values for handlers.
 use std::collections::BTreeSet;
 
 use base64::Engine as _;

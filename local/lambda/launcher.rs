@@ -2,8 +2,12 @@
 use std::{collections::BTreeMap, io, path::PathBuf, process::Stdio, sync::Arc};
 
 use tokio::process::{Child, Command};
+use uuid::Uuid;
 
 use crate::stack::Function;
+
+/// The variables for a function's processes.
+type EnvironmentOf = dyn Fn(&Function) -> BTreeMap<String, String> + Send + Sync;
 
 /// What is started as an execution environment, and with what around it.
 #[derive(Clone)]
@@ -12,7 +16,7 @@ pub struct Launcher {
     pub arguments: Vec<String>,
     /// What a function's processes get beside the function's own environment: endpoints, region, credentials. It wins
     /// over the function's own. Nothing of this process's environment is passed on but `PATH`.
-    pub environment: Arc<dyn Fn(&Function) -> BTreeMap<String, String> + Send + Sync>,
+    pub environment: Arc<EnvironmentOf>,
     /// How long a second of the event queue (retries, backoff, event age) lasts, in seconds: 1.0 but in tests.
     pub time_scale: f64,
 }
@@ -46,7 +50,7 @@ impl Launcher {
 }
 
 /// The variables that Lambda itself defines.
-fn reserved(function: &Function, runtime_api: &str) -> [(&'static str, String); 9] {
+fn reserved(function: &Function, runtime_api: &str) -> [(&'static str, String); 10] {
     [
         ("_HANDLER", "bootstrap".to_owned()),
         ("TZ", ":UTC".to_owned()),
@@ -57,5 +61,6 @@ fn reserved(function: &Function, runtime_api: &str) -> [(&'static str, String); 
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
         ("AWS_LAMBDA_LOG_FORMAT", "JSON".to_owned()),
         ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", function.name)),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", format!("[$LATEST]{}", Uuid::new_v4().simple())),
     ]
 }

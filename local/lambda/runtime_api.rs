@@ -7,13 +7,14 @@ use std::{
 
 use axum::{
     Json, Router,
-    body::Bytes,
-    extract::{DefaultBodyLimit, Path, State, rejection::BytesRejection},
+    body::Body,
+    extract::{Path, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::{get, post},
     serve::ListenerExt,
 };
+use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
@@ -105,7 +106,6 @@ fn router(desk: Arc<Desk>) -> Router {
         .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
         .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
         .route("/2018-06-01/runtime/init/error", post(init_error))
-        .layer(DefaultBodyLimit::max(RESPONSE_BYTES))
         .with_state(desk)
 }
 
@@ -126,42 +126,43 @@ async fn next(State(desk): State<Arc<Desk>>) -> Response {
     (headers, Json(payload)).into_response()
 }
 
-async fn response(
-    State(desk): State<Arc<Desk>>,
-    Path(id): Path<String>,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
+async fn response(State(desk): State<Arc<Desk>>, Path(id): Path<String>, body: Body) -> Response {
     if !desk.hand_back(&id) {
         return unknown_request(&id);
     }
-    let (status, answer) = match body {
-        Ok(body) => (StatusCode::ACCEPTED, document(&body)),
-        Err(_) => (StatusCode::PAYLOAD_TOO_LARGE, Err(FunctionError::response_too_large(RESPONSE_BYTES))),
+    let (status, answer) = match whole(body).await {
+        Some(body) => (StatusCode::ACCEPTED, document(&body)),
+        None => (StatusCode::PAYLOAD_TOO_LARGE, Err(FunctionError::response_too_large(RESPONSE_BYTES))),
     };
     desk.report(Report::Answered(answer)).await;
     (status, Json(json!({ "status": "OK" }))).into_response()
 }
 
-async fn error(
-    State(desk): State<Arc<Desk>>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
+async fn error(State(desk): State<Arc<Desk>>, Path(id): Path<String>, headers: HeaderMap, body: Body) -> Response {
     if !desk.hand_back(&id) {
         return unknown_request(&id);
     }
-    desk.report(Report::Answered(Err(reported(&headers, body)))).await;
+    desk.report(Report::Answered(Err(reported(&headers, body).await))).await;
     accepted()
 }
 
-async fn init_error(
-    State(desk): State<Arc<Desk>>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    desk.report(Report::InitFailed(reported(&headers, body))).await;
+async fn init_error(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Body) -> Response {
+    desk.report(Report::InitFailed(reported(&headers, body).await)).await;
     accepted()
+}
+
+/// None when it is too large. It is read to its end even then: a client that is cut off while it writes sees a broken
+/// connection and not the refusal.
+async fn whole(body: Body) -> Option<Vec<u8>> {
+    let mut pieces = body.into_data_stream();
+    let (mut kept, mut length) = (Vec::new(), 0_usize);
+    while let Some(Ok(piece)) = pieces.next().await {
+        length = length.saturating_add(piece.len());
+        if length <= RESPONSE_BYTES {
+            kept.extend_from_slice(&piece);
+        }
+    }
+    (length <= RESPONSE_BYTES).then_some(kept)
 }
 
 /// A function's answer is a JSON document; an empty one is `null`.
@@ -172,8 +173,8 @@ fn document(body: &[u8]) -> Result<Value, FunctionError> {
     serde_json::from_slice(body).map_err(|fault| FunctionError::malformed_response(&fault))
 }
 
-fn reported(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> FunctionError {
-    let payload = body.ok().and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or_else(|| json!({}));
+async fn reported(headers: &HeaderMap, body: Body) -> FunctionError {
+    let payload = whole(body).await.and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or_else(|| json!({}));
     let kind = headers.get("Lambda-Runtime-Function-Error-Type").and_then(|value| value.to_str().ok());
     FunctionError::reported(payload, kind)
 }

@@ -2,7 +2,7 @@
 use std::collections::{HashMap, HashSet};
 
 use oxc_ast::AstKind;
-use oxc_ast::ast::{Expression, FormalParameters, ImportDeclaration, Program};
+use oxc_ast::ast::{Expression, FormalParameters, ImportDeclaration, ImportDeclarationSpecifier, Program};
 use oxc_ast_visit::Visit;
 use oxc_span::Span;
 
@@ -11,13 +11,21 @@ use super::subset::Refused;
 #[derive(Default)]
 pub struct Bindings<'a> {
     names: HashSet<&'a str>,
-    imports: HashSet<&'a str>,
+    /// By local name.
+    imports: HashMap<&'a str, Import>,
     functions: HashSet<&'a str>,
     contexts: HashSet<&'a str>,
     /// By caller: the callee and the place of the call.
     calls: HashMap<&'a str, Vec<(&'a str, Span)>>,
     /// The named functions around the node being read; `None` for what is no named function.
     around: Vec<Option<&'a str>>,
+}
+
+pub enum Import {
+    /// All of a module.
+    Module(String),
+    /// One export, by the name it has there.
+    Name(String),
 }
 
 impl<'a> Bindings<'a> {
@@ -31,8 +39,8 @@ impl<'a> Bindings<'a> {
         self.names.contains(name)
     }
 
-    pub fn imports(&self, name: &str) -> bool {
-        self.imports.contains(name)
+    pub fn import(&self, name: &str) -> Option<&Import> {
+        self.imports.get(name)
     }
 
     pub fn is_function(&self, name: &str) -> bool {
@@ -73,9 +81,13 @@ impl<'a> Bindings<'a> {
         self.around.iter().rev().find_map(|name| *name).unwrap_or_default()
     }
 
-    fn import(&mut self, import: &ImportDeclaration<'a>) {
+    fn imports(&mut self, import: &ImportDeclaration<'a>) {
         for specifier in import.specifiers.iter().flatten() {
-            self.imports.insert(specifier.local().name.as_str());
+            let imported = match specifier {
+                ImportDeclarationSpecifier::ImportSpecifier(one) => Import::Name(one.imported.name().to_string()),
+                _ => Import::Module(import.source.value.to_string()),
+            };
+            self.imports.insert(specifier.local().name.as_str(), imported);
         }
     }
 
@@ -96,7 +108,7 @@ impl<'a> Visit<'a> for Bindings<'a> {
             AstKind::BindingIdentifier(name) => {
                 self.names.insert(name.name.as_str());
             }
-            AstKind::ImportDeclaration(import) => self.import(import),
+            AstKind::ImportDeclaration(import) => self.imports(import),
             AstKind::Function(function) => {
                 self.function(function.id.as_ref().map(|name| name.name.as_str()), &function.params);
             }

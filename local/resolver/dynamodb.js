@@ -1,5 +1,5 @@
 // The module @aws-appsync/utils/dynamodb: request documents for a DynamoDB data source.
-import { dynamodb } from 'appsync/values';
+import { dynamodb, mapValues } from 'appsync/values';
 import { toExpression } from 'appsync/transform';
 
 const { toDynamoDB, toMapValues } = dynamodb;
@@ -9,9 +9,6 @@ export const { toStringSet, toNumberSet, toBinarySet } = dynamodb;
 
 const present = (object) =>
   Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined && value !== null));
-
-const mapValues = (object, convert) =>
-  Object.fromEntries(Object.entries(object).map(([name, value]) => [name, convert(value)]));
 
 const condition = (filter) => {
   if (filter === undefined || filter === null) return undefined;
@@ -65,7 +62,9 @@ const isOperation = (value) => typeof value?.type === 'string' && value.type.sta
 
 /** The assignments that one attribute asks for. */
 const assignments = (name, value, valueOf) => {
-  if (isArray(value) && value.some(isOperation)) return value.flatMap((item) => assignments(name, item, valueOf));
+  if (isArray(value) && value.some(isOperation)) {
+    return value.flatMap((item) => assignments(name, item, valueOf));
+  }
   switch (isOperation(value) ? value.type : 'OPERATION_REPLACE') {
     case 'OPERATION_INCREMENT': return [`${name} = ${name} + ${valueOf(value.by)}`];
     case 'OPERATION_DECREMENT': return [`${name} = ${name} - ${valueOf(value.by)}`];
@@ -85,7 +84,8 @@ const updateExpression = (changes) => {
     .flatMap(([attribute, value]) => assignments(nameOf(attribute), value, valueOf));
   const remove = entries.filter(([, value]) => removes(value)).map(([attribute]) => nameOf(attribute));
   const clauses = [set.length > 0 && `SET ${set.join(', ')}`, remove.length > 0 && `REMOVE ${remove.join(', ')}`];
-  return withoutEmptyValues({ expression: clauses.filter((clause) => clause).join(' '), expressionNames, expressionValues });
+  const expression = clauses.filter((clause) => clause).join(' ');
+  return withoutEmptyValues({ expression, expressionNames, expressionValues });
 };
 
 const versioning = ({ customPartitionKey, populateIndexFields, _version }) =>

@@ -1,4 +1,5 @@
 //! One JavaScript runtime with the utilities loaded; compiles each file once.
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -147,10 +148,17 @@ fn evaluate<'js>(js: &Ctx<'js>, name: &str, source: &str) -> rquickjs::Result<Ob
 }
 
 fn read(report: &str) -> Result<Run, String> {
-    if report.len() > RESULT_BYTES {
-        return Err(format!("A handler may evaluate to {RESULT_BYTES} bytes; this one evaluates to {}.", report.len()));
+    let run: Run = serde_json::from_str(&java_text(report))
+        .map_err(|fault| format!("The handler's result is not JSON: {fault}."))?;
+    match &run.outcome {
+        Outcome::Returned(value) if report.len() > RESULT_BYTES => match value.to_string().len() {
+            bytes if bytes > RESULT_BYTES => {
+                Err(format!("A handler may evaluate to {RESULT_BYTES} bytes, not to {bytes}."))
+            }
+            _ => Ok(run),
+        },
+        _ => Ok(run),
     }
-    serde_json::from_str(&java_text(report)).map_err(|fault| format!("The handler's result is not JSON: {fault}."))
 }
 
 /// What remains of a run that never came back: the handler was stopped, or its file does not load.
@@ -171,19 +179,18 @@ fn broken(context: &str, message: String) -> Run {
 }
 
 /// `JSON.stringify` escapes halves of surrogate pairs and nothing else as `\ud…`; Java writes them as question marks.
-fn java_text(json: &str) -> std::borrow::Cow<'_, str> {
+fn java_text(json: &str) -> Cow<'_, str> {
     if !json.contains("\\ud") {
         return json.into();
     }
     let mut text = String::with_capacity(json.len());
     let mut rest = json;
-    while let Some(at) = rest.find('\\') {
-        let (before, escape) = rest.split_at(at);
+    while let Some((before, escape)) = rest.find('\\').and_then(|at| rest.split_at_checked(at)) {
+        let half = escape.starts_with("\\ud");
+        let (escape, after) = escape.split_at_checked(if half { 6 } else { 2 }).unwrap_or((escape, ""));
         text.push_str(before);
-        let half = escape.starts_with("\\ud") && escape.is_char_boundary(6);
-        let length = if half { 6 } else { 2 };
-        text.push_str(if half { "?" } else { &escape[..length] });
-        rest = &escape[length..];
+        text.push_str(if half { "?" } else { escape });
+        rest = after;
     }
     text.push_str(rest);
     text.into()

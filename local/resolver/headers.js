@@ -18,7 +18,7 @@ export const addResponseHeader = (name, value) => {
   const key = String(name).toLowerCase();
   if (reserved(key)) refuse(`The response header ${name} is reserved.`);
   run.responseHeaders[key] = typeof value === 'object' ? JSON.stringify(value) : String(value);
-  const bytes = Object.entries(run.responseHeaders).reduce((sum, [header, text]) => sum + header.length + text.length, 0);
+  const bytes = Object.entries(run.responseHeaders).flat().join('').length;
   if (bytes > BYTES_OF_RESPONSE_HEADERS) refuse(`Response headers may hold ${BYTES_OF_RESPONSE_HEADERS} bytes in all.`);
 };
 

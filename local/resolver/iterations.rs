@@ -9,7 +9,10 @@ use oxc_ast_visit::{Visit, walk};
 use oxc_parser::Parser;
 use oxc_span::{GetSpan, SourceType, Span};
 
-/// The code with the calls written in, line for line. Code that does not parse comes back as it is.
+use super::names::{CALLBACK_METHODS, lists};
+
+/// The code with the calls written in. Lines stay where they are; columns after a call move. Code that does not parse
+/// comes back as it is.
 pub fn counted(code: &str) -> String {
     let allocator = Allocator::default();
     let parsed = Parser::new(&allocator, code, SourceType::mjs()).parse();
@@ -63,6 +66,9 @@ impl Insertions {
                     self.count_block(body.span);
                 }
             }
+            Expression::Identifier(name) => {
+                self.enclose(name.span, "(...values)=>(countIteration(),", "(...values))");
+            }
             _ => {}
         }
     }
@@ -80,7 +86,10 @@ impl<'a> Visit<'a> for Insertions {
     }
 
     fn visit_call_expression(&mut self, call: &CallExpression<'a>) {
-        for callback in call.arguments.iter().filter_map(Argument::as_expression) {
+        let method = call.callee.get_member_expr().and_then(|member| member.static_property_name());
+        if method.is_some_and(|method| lists(CALLBACK_METHODS, method))
+            && let Some(callback) = call.arguments.first().and_then(Argument::as_expression)
+        {
             self.count_callback(callback);
         }
         walk::walk_call_expression(self, call);

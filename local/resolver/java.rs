@@ -77,7 +77,7 @@ fn parse_replacement(replacement: &str) -> Result<Vec<Part>, String> {
             '$' => match rest.next() {
                 Some('{') => Part::Named(rest.by_ref().take_while(|next| *next != '}').collect()),
                 Some(digit @ '0'..='9') => Part::Group(digit as usize - '0' as usize),
-                _ => return Err("a dollar sign in the replacement is followed by a group; write \\$ for the sign".into()),
+                _ => return Err("a dollar sign in the replacement names a group; \\$ is the sign itself".into()),
             },
             _ => Part::Literal(character),
         });

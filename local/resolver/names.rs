@@ -12,7 +12,7 @@ pub const IMPORTS: [(&str, &str); 2] = [
 
 pub const VALUES: &str = "NaN Infinity undefined";
 
-/// Global objects and their members. The objects are no functions themselves.
+/// Global objects and their members. None is a function itself.
 pub const OBJECTS: [(&str, &str); 8] = [
     ("Object", "assign entries hasOwn keys values"),
     ("Number", "isFinite isNaN"),
@@ -27,6 +27,10 @@ pub const OBJECTS: [(&str, &str); 8] = [
     ("extensions", "setSubscriptionFilter setSubscriptionInvalidationFilter invalidateSubscriptions evictFromApiCache"),
     ("runtime", "earlyReturn"),
 ];
+
+/// Objects that are there only when imported.
+pub const IMPORTED_OBJECTS: [(&str, &str); 1] =
+    [("operations", "add remove replace increment decrement append prepend updateListItem")];
 
 /// The members of `util`'s members.
 pub const UTILITIES: [(&str, &str); 8] = [
@@ -52,13 +56,13 @@ pub const UTILITIES: [(&str, &str); 8] = [
     ("xml", "toMap toJsonString"),
 ];
 
-/// The array methods that take a function, written where it is passed.
+/// The array methods that take a function.
 pub const CALLBACK_METHODS: &str =
     "forEach map flatMap filter reduce reduceRight find findIndex findLast findLastIndex some every";
 
 /// The other methods of arrays and strings.
-pub const METHODS: &str = "charAt concat endsWith fill flat indexOf join lastIndexOf pop push replace replaceAll reverse \
-    shift slice sort splice split startsWith toLowerCase toUpperCase trim trimEnd trimStart unshift";
+pub const METHODS: &str = "charAt concat endsWith fill flat indexOf join lastIndexOf pop push replace replaceAll \
+    reverse shift slice sort splice split startsWith toLowerCase toUpperCase trim trimEnd trimStart unshift";
 
 pub fn lists(words: &str, name: &str) -> bool {
     words.split_ascii_whitespace().any(|word| word == name)

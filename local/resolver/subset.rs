@@ -9,8 +9,8 @@ use oxc_ast::ast::{
 use oxc_ast_visit::Visit;
 use oxc_span::{GetSpan, Span};
 
-use super::bindings::Bindings;
-use super::names::{CALLBACK_METHODS, IMPORTS, METHODS, OBJECTS, UTILITIES, VALUES, lists, under};
+use super::bindings::{Bindings, Import};
+use super::names::{CALLBACK_METHODS, IMPORTED_OBJECTS, IMPORTS, METHODS, OBJECTS, UTILITIES, VALUES, lists, under};
 
 /// A construct outside the subset, and why it is.
 pub struct Refused {
@@ -124,7 +124,7 @@ impl<'a> Reader<'a> {
     /// A name that nothing in the file declares.
     fn name(&mut self, name: &IdentifierReference<'a>) {
         let text = name.name.as_str();
-        if self.bindings.declares(text) || lists(VALUES, text) || under(&OBJECTS, text).is_some() {
+        if self.bindings.declares(text) || lists(VALUES, text) || self.known(text).is_some() {
             return;
         }
         self.refuse(name.span, format!("the name {text} is not part of APPSYNC_JS"));
@@ -133,8 +133,8 @@ impl<'a> Reader<'a> {
     /// `Object.create`, `util.validate`, `util.time.yesterday`: members that are not there.
     fn member(&mut self, member: &StaticMemberExpression<'a>) {
         let (object, path) = match &member.object {
-            Expression::Identifier(object) => (self.global(&object.name), object.name.to_string()),
-            Expression::StaticMemberExpression(outer) if outer.object.is_specific_id("util") => {
+            Expression::Identifier(object) => (self.known(&object.name), object.name.to_string()),
+            Expression::StaticMemberExpression(outer) if self.is_util(&outer.object) => {
                 (under(&UTILITIES, &outer.property.name), format!("util.{}", outer.property.name))
             }
             _ => return self.reflection(member),
@@ -148,9 +148,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The members of a global object, unless the file gives its name to something else.
-    fn global(&self, name: &str) -> Option<&'static str> {
-        under(&OBJECTS, name).filter(|_| self.bindings.imports(name) || !self.bindings.declares(name))
+    /// The members of what is global or imported under this name.
+    fn known(&self, name: &str) -> Option<&'static str> {
+        match self.bindings.import(name) {
+            Some(Import::Module(source)) => under(&IMPORTS, source),
+            Some(Import::Name(exported)) => under(&OBJECTS, exported).or(under(&IMPORTED_OBJECTS, exported)),
+            None if self.bindings.declares(name) => None,
+            None => under(&OBJECTS, name),
+        }
     }
 
     fn reflection(&mut self, member: &StaticMemberExpression<'a>) {
@@ -169,7 +174,7 @@ impl<'a> Reader<'a> {
             }
             Expression::StaticMemberExpression(_) => "",
             Expression::Identifier(name) => {
-                if self.global(&name.name).is_some() {
+                if self.known(&name.name).is_some() {
                     self.refuse(name.span, format!("{} is no function of APPSYNC_JS", name.name));
                 }
                 ""
@@ -182,10 +187,15 @@ impl<'a> Reader<'a> {
     /// `util.time`, `ddb`, `operations`, `Object`: what has functions of its own, not methods.
     fn is_module(&self, object: &Expression<'a>) -> bool {
         match object {
-            Expression::Identifier(name) => self.global(&name.name).is_some() || self.bindings.imports(&name.name),
+            Expression::Identifier(name) => self.known(&name.name).is_some(),
             Expression::StaticMemberExpression(member) => self.is_module(&member.object),
             _ => false,
         }
+    }
+
+    fn is_util(&self, object: &Expression<'a>) -> bool {
+        let members = object.get_identifier_reference().and_then(|name| self.known(&name.name));
+        members.is_some() && members == under(&OBJECTS, "util")
     }
 
     fn method(&mut self, span: Span, name: &str) {
@@ -194,16 +204,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Functions go to array methods only, written in place.
+    /// Functions go to array methods only.
     fn arguments(&mut self, call: &CallExpression<'a>, method: &str) {
         if method == "sort" && !call.arguments.is_empty() {
             return self.refuse(call.span, "sort takes no comparator in APPSYNC_JS".into());
         }
         for (index, argument) in call.arguments.iter().filter_map(Argument::as_expression).enumerate() {
-            let inline = index == 0 && argument.is_function() && lists(CALLBACK_METHODS, method);
-            if self.is_function(argument) && !inline {
-                let reason = "a function may be passed only to an array method, written in place";
-                self.refuse(argument.span(), reason.into());
+            let callback = index == 0 && lists(CALLBACK_METHODS, method);
+            if self.is_function(argument) && !callback {
+                self.refuse(argument.span(), "a function may be passed only to an array method".into());
             }
         }
     }

@@ -107,7 +107,9 @@ export const extensions = {
 
 const earlyReturn = (value, options) => {
   const skipTo = options?.skipTo ?? 'UNSAID';
-  if (!['UNSAID', 'END', 'NEXT'].includes(skipTo)) fail(`runtime.earlyReturn skips to END or NEXT, not to ${skipTo}.`, 'Code');
+  if (!['UNSAID', 'END', 'NEXT'].includes(skipTo)) {
+    fail(`runtime.earlyReturn skips to END or NEXT, not to ${skipTo}.`, 'Code');
+  }
   end({ earlyReturn: { value: value ?? null, skipTo } });
 };
 

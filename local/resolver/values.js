@@ -1,19 +1,20 @@
 // util.dynamodb: plain values to DynamoDB's typed ones. Numbers stay JSON numbers.
 const { isArray } = Array;
 
-const map = (object, convert) => Object.fromEntries(Object.entries(object).map(([name, value]) => [name, convert(value)]));
+export const mapValues = (object, convert) =>
+  Object.fromEntries(Object.entries(object).map(([name, value]) => [name, convert(value)]));
 
 const toDynamoDB = (value) => {
   if (typeof value === 'string') return { S: value };
   if (typeof value === 'number') return { N: value };
   if (typeof value === 'boolean') return { BOOL: value };
   if (value === null || value === undefined) return { NULL: null };
-  return isArray(value) ? { L: value.map(toDynamoDB) } : { M: map(value, toDynamoDB) };
+  return isArray(value) ? { L: value.map(toDynamoDB) } : { M: mapValues(value, toDynamoDB) };
 };
 
 const typed = (type) => (value) => (value === null || value === undefined ? null : { [type]: value });
 
-const toMapValues = (object) => (object === null || object === undefined ? null : map(object, toDynamoDB));
+const toMapValues = (object) => (object === null || object === undefined ? null : mapValues(object, toDynamoDB));
 
 export const isMap = (value) => value !== null && typeof value === 'object' && !isArray(value);
 

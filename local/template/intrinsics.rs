@@ -5,12 +5,14 @@ use serde_json::{Map, Value};
 
 use super::Fault;
 
+/// `Ref` of a resource or pseudo parameter; with an attribute's name, its `GetAtt`.
+pub type Referrer<'a> = dyn Fn(&Scope, &str, Option<&str>) -> Result<Value, Fault> + 'a;
+
 /// What a template's values may refer to.
 pub struct Scope<'a> {
     pub parameters: BTreeMap<String, Value>,
     pub conditions: &'a Map<String, Value>,
-    /// `Ref` of a resource or pseudo parameter, and `GetAtt` when an attribute is named.
-    pub resource: &'a dyn Fn(&Scope, &str, Option<&str>) -> Result<Value, Fault>,
+    pub resource: &'a Referrer<'a>,
 }
 
 impl Scope<'_> {

@@ -81,7 +81,7 @@ impl Parts {
                 PipelineFunction { name: function.name, data_source: function.data_source_name, code },
             ))
         });
-        let resolvers = self.resolvers.into_iter().map(|resolver| resolver.into_resolver(&code));
+        let resolvers = self.resolvers.into_iter().map(|resolver| resolver.into_resolver(code));
         let roles = &self.roles;
         Ok(Stack {
             api: Api {

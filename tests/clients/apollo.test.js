@@ -1,18 +1,23 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ApolloClient, ApolloLink, CombinedGraphQLErrors, HttpLink, InMemoryCache, gql } from '@apollo/client';
-import authLink from 'aws-appsync-auth-link';
-import subscriptionLink from 'aws-appsync-subscription-link';
+import { createAuthLink } from 'aws-appsync-auth-link';
+import { CONTROL_EVENTS_KEY, createSubscriptionHandshakeLink } from 'aws-appsync-subscription-link';
+import { tap } from 'rxjs';
 import * as api from './api.js';
 import { Updates, assertStored, assertWholeTurn } from './turn.js';
 
-const { createAuthLink } = authLink;
-const { CONTROL_EVENTS_KEY, createSubscriptionHandshakeLink } = subscriptionLink;
-
+// Apollo Client drops results without data, and AppSync's acknowledgement is one: whoever waits for it listens in between.
+const acknowledgements = new ApolloLink((operation, forward) =>
+  forward(operation).pipe(
+    tap(({ extensions }) => extensions?.controlMsgType === 'CONNECTED' && operation.getContext().established()),
+  ),
+);
 const connection = { url: api.url, region: 'us-east-1', auth: { type: 'API_KEY', apiKey: api.apiKey } };
 const client = new ApolloClient({
   link: ApolloLink.from([
     createAuthLink(connection),
+    acknowledgements,
     createSubscriptionHandshakeLink(connection, new HttpLink({ uri: api.url })),
   ]),
   cache: new InMemoryCache(),
@@ -66,18 +71,14 @@ test('Apollo is told that a conversation does not exist', { timeout: 60_000 }, a
   await assert.rejects(updates.ended, /NotFound/);
 });
 
-/** The link tells of AppSync's acknowledgement when it is asked to: nothing sent afterwards is missed. */
+/** Established when AppSync has acknowledged the subscription: nothing sent afterwards is missed. */
 function subscribe(conversationId, updates) {
   let subscription;
   const established = new Promise((resolve) => {
-    const context = { controlMessages: { [CONTROL_EVENTS_KEY]: true } };
+    const context = { controlMessages: { [CONTROL_EVENTS_KEY]: true }, established: resolve };
     const query = gql(api.onConversationUpdate);
     subscription = client.subscribe({ query, variables: { conversationId }, context, fetchPolicy: 'no-cache' }).subscribe({
-      next: ({ data, error, extensions }) => {
-        if (extensions?.controlMsgType === 'CONNECTED') return resolve();
-        return error ? updates.error(error) : updates.next(data.onConversationUpdate);
-      },
-      error: (error) => updates.error(error),
+      next: ({ data, error }) => (error ? updates.error(error) : updates.next(data.onConversationUpdate)),
     });
   });
   return { established, subscription };

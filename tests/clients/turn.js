@@ -16,7 +16,7 @@ export class Updates {
   }
 
   error(error) {
-    this.reject(new Error(`The subscription failed: ${JSON.stringify(error)}`, { cause: error }));
+    this.reject(new Error(`The subscription failed: ${JSON.stringify(error.cause ?? error)}`, { cause: error }));
   }
 }
 

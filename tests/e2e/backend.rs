@@ -11,7 +11,10 @@ use client::{
     schema::{Conversation, ConversationEvent, ConversationUpdate, Turn},
 };
 use futures::StreamExt;
-use local::laptop::{Keys, Laptop, Models, Options};
+use local::{
+    laptop::{Keys, Laptop, Models, Options},
+    unkind::Unkindness,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -37,6 +40,13 @@ impl Backend {
         let state = tempfile::tempdir().unwrap();
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Self::of(Laptop::start(options(&state, parameters.into())).await.unwrap(), state)
+    }
+
+    /// Messages are stored and their turns queued, but no environment ever starts.
+    pub async fn without_handler() -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let options = Options { executable: "/nonexistent".into(), ..options(&state, BTreeMap::new()) };
+        Self::of(Laptop::start(options).await.unwrap(), state)
     }
 
     fn of(laptop: Laptop, state: TempDir) -> Self {
@@ -198,6 +208,7 @@ pub fn options(state: &TempDir, parameters: BTreeMap<String, String>) -> Options
         parameters,
         models: Models::Scripted,
         executable: env!("CARGO_BIN_EXE_parlance").into(),
+        unkindness: Unkindness::default(),
         time_scale: 1.0,
     }
 }

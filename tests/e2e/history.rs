@@ -1,10 +1,38 @@
 //! Long conversations: what the model is given, and what reading it costs.
 use client::{
-    requests::{PutAgent, UpdateConversation},
+    requests::{PutAgent, SendMessage, UpdateConversation},
     schema::TurnStatus,
 };
 
 use crate::backend::Backend;
+
+/// Beside one invocation of the handler, which is the fourth call.
+const TABLE_CALLS: u64 = 3;
+
+#[tokio::test]
+async fn sending_takes_four_calls_of_data_sources_however_long_the_conversation_is() {
+    let backend = Backend::without_handler().await;
+    for (events, size, most_read_units) in [(0, 0, 3.0), (5_000, 20, 20.0), (50, 90_000, 260.0)] {
+        let id = backend.conversation().await;
+        backend.seed_events(&id, events, &"x".repeat(size)).await;
+        let before = backend.laptop.database.charged();
+        backend.say(&id, "Hello!").await;
+        let after = backend.laptop.database.charged();
+        let read_units = after.read_units - before.read_units;
+        println!("{events} events of {size} bytes: {read_units} read units");
+        assert_eq!(after.calls - before.calls, TABLE_CALLS, "{events} events of {size} bytes");
+        assert!(read_units <= most_read_units, "{events} events of {size} bytes take {read_units} read units");
+    }
+}
+
+#[tokio::test]
+async fn a_first_message_takes_three_calls() {
+    let backend = Backend::without_handler().await;
+    let before = backend.laptop.database.charged();
+    let message = SendMessage { text: "Hello!".into(), ..SendMessage::default() };
+    backend.api.call(&message).await.unwrap();
+    assert_eq!(backend.laptop.database.charged().calls - before.calls, TABLE_CALLS - 1);
+}
 
 #[tokio::test]
 async fn five_thousand_events_are_read_back_as_far_as_the_agents_budget_reaches() {

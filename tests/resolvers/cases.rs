@@ -40,6 +40,11 @@ struct Case {
     response_headers: Option<Value>,
 }
 
+const IMPORTS: &str = "\
+import { util, extensions, runtime } from '@aws-appsync/utils';
+import * as ddb from '@aws-appsync/utils/dynamodb';
+";
+
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Side {
@@ -102,14 +107,13 @@ impl Case {
     }
 
     fn code(&self) -> Code {
-        let imports = "import { util, extensions, runtime } from '@aws-appsync/utils';\nimport * as ddb from '@aws-appsync/utils/dynamodb';\n";
         let text = match (&self.evaluate, &self.code, &self.file) {
             (Some(expression), None, None) => {
                 format!(
-                    "{imports}export const request = (ctx) => ({expression});\nexport const response = () => null;\n"
+                    "{IMPORTS}export const request = (ctx) => ({expression});\nexport const response = () => null;\n"
                 )
             }
-            (None, Some(lines), None) => format!("{imports}{}", lines.join("\n")),
+            (None, Some(lines), None) => format!("{IMPORTS}{}", lines.join("\n")),
             (None, None, Some(file)) => read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(file)),
             _ => panic!("{}: a case has one of evaluate, code and file", self.name),
         };

@@ -129,8 +129,15 @@ fn a_table_that_the_template_changed_is_refused_in_one_sentence() {
     let fault = dynamodb.create(&[("Main".to_owned(), changed)].into()).expect_err("another key");
     assert_eq!(
         fault.to_string(),
-        "Table Main is stored with another KeySchema than the template now says; delete the stored data to start anew."
+        "Table Main is stored with another KeySchema than the template says; delete the stored data to start anew."
     );
+}
+
+#[test]
+fn a_table_that_dynamodb_would_not_create_is_refused_with_its_reason() {
+    let dynamodb = DynamoDb::open(None).expect("a database in memory");
+    let fault = dynamodb.create(&[("ab".to_owned(), table("ab"))].into()).expect_err("the name is too short");
+    assert!(fault.to_string().starts_with("Table ab cannot be created: 1 validation error detected: "), "{fault}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -211,7 +211,7 @@ async fn what_the_api_refuses_keeps_its_type_and_details() {
         "locations": [], "message": "Busy." });
     server.answer("SendMessage", 200, json!({ "data": { "sendMessage": null }, "errors": [error] }));
     let error = api(&server).call(&SendMessage { text: "Hi".to_owned(), ..SendMessage::default() }).await.unwrap_err();
-    assert_eq!(error.to_string(), "Busy. (ConversationBusy)");
+    assert_eq!(error.to_string(), "ConversationBusy: Busy.");
     assert!(!error.is_transient());
     let named = error.named().unwrap();
     assert_eq!(named.error_type, Some(ErrorType::ConversationBusy));

@@ -168,3 +168,154 @@ fn log<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, code: FailureCode) {
     tracing::info!(?code, name, "bedrock");
     tracing::debug!(message = error.message(), "bedrock");
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_bedrockruntime::{
+        config::http::HttpResponse,
+        error::ErrorMetadata,
+        primitives::Blob,
+        types::{
+            CitationsDelta, ContentBlockDeltaEvent, ConverseStreamMetadataEvent, MessageStopEvent,
+            ReasoningContentBlockDelta, TokenUsage, ToolUseBlockDelta,
+            error::{
+                AccessDeniedException, InternalServerException, ModelErrorException, ModelNotReadyException,
+                ModelStreamErrorException, ModelTimeoutException, ResourceNotFoundException,
+                ServiceUnavailableException, ThrottlingException, ValidationException,
+            },
+        },
+    };
+
+    use super::*;
+
+    #[test]
+    fn text_keeps_its_block_and_what_is_not_text_is_a_sign_of_life() {
+        let text = StreamEvent::Text { block: 2, text: "Hi".into() };
+        assert_eq!(delta(ContentBlockDelta::Text("Hi".into())), text);
+        for other in [
+            ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::Text("Hm".into())),
+            ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::RedactedContent(Blob::new([1]))),
+            ContentBlockDelta::ToolUse(ToolUseBlockDelta::builder().input("{}").build().unwrap()),
+            ContentBlockDelta::Citation(CitationsDelta::builder().title("A page").build()),
+        ] {
+            assert_eq!(delta(other), StreamEvent::Other);
+        }
+    }
+
+    #[test]
+    fn every_stop_reason_is_one_of_ours() {
+        for (theirs, ours) in [
+            ("end_turn", StopReason::EndTurn),
+            ("stop_sequence", StopReason::StopSequence),
+            ("max_tokens", StopReason::MaxTokens),
+            ("model_context_window_exceeded", StopReason::ContextWindowExceeded),
+            ("guardrail_intervened", StopReason::GuardrailIntervened),
+            ("content_filtered", StopReason::ContentFiltered),
+            ("malformed_model_output", StopReason::MalformedOutput),
+            ("malformed_tool_use", StopReason::MalformedOutput),
+            ("tool_use", StopReason::Other),
+            ("not_invented_yet", StopReason::Other),
+        ] {
+            let stop = MessageStopEvent::builder().stop_reason(theirs.into()).build().unwrap();
+            assert_eq!(stream_event(ConverseStreamOutput::MessageStop(stop)), StreamEvent::Stopped(ours), "{theirs}");
+        }
+    }
+
+    #[test]
+    fn usage_comes_with_its_cache_tokens() {
+        let usage = TokenUsage::builder().input_tokens(5).output_tokens(2).total_tokens(7);
+        let usage = usage.cache_read_input_tokens(4).cache_write_input_tokens(1).build().unwrap();
+        let metadata = ConverseStreamMetadataEvent::builder().usage(usage).build();
+        let used = Usage {
+            input_tokens: 5,
+            output_tokens: 2,
+            total_tokens: 7,
+            cache_read_tokens: Some(4),
+            cache_write_tokens: Some(1),
+        };
+        assert_eq!(stream_event(ConverseStreamOutput::Metadata(metadata)), StreamEvent::Used(used));
+    }
+
+    #[test]
+    fn every_refusal_has_its_failure() {
+        use ConverseStreamError as Error;
+        let unnamed = |code: &str| Error::generic(ErrorMetadata::builder().code(code).build());
+        for (status, error, expected) in [
+            (429, Error::ThrottlingException(ThrottlingException::builder().build()), FailureCode::Throttled),
+            (429, Error::ModelNotReadyException(ModelNotReadyException::builder().build()), FailureCode::Throttled),
+            (400, Error::ValidationException(ValidationException::builder().build()), FailureCode::ModelRefused),
+            (403, Error::AccessDeniedException(AccessDeniedException::builder().build()), FailureCode::ModelNotAllowed),
+            (
+                404,
+                Error::ResourceNotFoundException(ResourceNotFoundException::builder().build()),
+                FailureCode::ModelNotAllowed,
+            ),
+            (
+                408,
+                Error::ModelTimeoutException(ModelTimeoutException::builder().build()),
+                FailureCode::ModelUnavailable,
+            ),
+            (424, Error::ModelErrorException(ModelErrorException::builder().build()), FailureCode::ModelUnavailable),
+            (
+                424,
+                Error::ModelStreamErrorException(ModelStreamErrorException::builder().build()),
+                FailureCode::ModelUnavailable,
+            ),
+            (
+                500,
+                Error::InternalServerException(InternalServerException::builder().build()),
+                FailureCode::ModelUnavailable,
+            ),
+            (
+                503,
+                Error::ServiceUnavailableException(ServiceUnavailableException::builder().build()),
+                FailureCode::ModelUnavailable,
+            ),
+            (400, unnamed("ServiceQuotaExceededException"), FailureCode::Throttled),
+            (400, unnamed("SomethingNew"), FailureCode::ModelRefused),
+            (403, unnamed("ExpiredTokenException"), FailureCode::Internal),
+            (502, unnamed("BadGateway"), FailureCode::ModelUnavailable),
+        ] {
+            let named = format!("{status} {error:?}");
+            let response = HttpResponse::new(status.try_into().unwrap(), "".into());
+            assert_eq!(refusal(&SdkError::service_error(error, response)), expected, "{named}");
+        }
+        let broken = std::io::Error::other("no network");
+        assert_eq!(refusal(&SdkError::timeout_error(broken)), FailureCode::ModelUnavailable);
+    }
+
+    #[test]
+    fn every_interruption_has_its_failure() {
+        use ConverseStreamOutputError as Error;
+        for (error, expected) in [
+            (Error::ThrottlingException(ThrottlingException::builder().build()), FailureCode::Throttled),
+            (Error::ValidationException(ValidationException::builder().build()), FailureCode::ModelRefused),
+            (Error::InternalServerException(InternalServerException::builder().build()), FailureCode::ModelUnavailable),
+            (
+                Error::ModelStreamErrorException(ModelStreamErrorException::builder().build()),
+                FailureCode::ModelUnavailable,
+            ),
+            (
+                Error::ServiceUnavailableException(ServiceUnavailableException::builder().build()),
+                FailureCode::ModelUnavailable,
+            ),
+            (Error::unhandled("cut"), FailureCode::ModelUnavailable),
+        ] {
+            let named = format!("{error:?}");
+            assert_eq!(interruption(&SdkError::service_error(error, ())), expected, "{named}");
+        }
+    }
+
+    #[test]
+    fn a_side_of_the_transcript_is_one_message_with_all_its_texts() {
+        let texts = vec!["One".to_owned(), "Two".to_owned()];
+        let message = message(&TranscriptMessage { side: SenderKind::Agent, texts }).unwrap();
+        assert_eq!(message.role(), &ConversationRole::Assistant);
+        assert_eq!(message.content(), [ContentBlock::Text("One".into()), ContentBlock::Text("Two".into())]);
+    }
+
+    fn delta(delta: ContentBlockDelta) -> StreamEvent {
+        let event = ContentBlockDeltaEvent::builder().content_block_index(2).delta(delta).build().unwrap();
+        stream_event(ConverseStreamOutput::ContentBlockDelta(event))
+    }
+}

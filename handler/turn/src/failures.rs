@@ -51,16 +51,14 @@ impl FailureCode {
     pub const fn failure(self) -> Failure {
         use Loudness::{Error, Info, Warning};
         let (text, loudness, retryable) = match self {
-            Self::Throttled => ("The model is too busy right now. Please try again later.", Info, true),
-            Self::ModelUnavailable => {
-                ("The model could not be reached, or broke off. Please try again.", Warning, true)
-            }
-            Self::ModelSilent => ("The model said nothing for too long. Please try again.", Warning, true),
+            Self::Throttled => ("The model is too busy right now. Try again later.", Info, true),
+            Self::ModelUnavailable => ("The model could not be reached, or broke off. Try again.", Warning, true),
+            Self::ModelSilent => ("The model said nothing for too long. Try again.", Warning, true),
             Self::ModelRefused => ("The model does not accept this conversation.", Warning, false),
             Self::ModelNotAllowed => ("This agent's model does not exist or may not be used.", Error, false),
-            Self::NotStarted => ("The answer could not be started. Please try again.", Warning, true),
-            Self::Interrupted => ("The answer was interrupted. Please try again.", Error, true),
-            Self::Internal => ("Something went wrong on our side. Please try again.", Error, true),
+            Self::NotStarted => ("The answer could not be started. Try again.", Warning, true),
+            Self::Interrupted => ("The work on the answer was interrupted. Try again.", Error, true),
+            Self::Internal => ("Something went wrong on our side. Try again.", Error, true),
         };
         Failure { code: self, text, loudness, retryable }
     }

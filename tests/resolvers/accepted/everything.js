@@ -5,8 +5,10 @@ import { get, operations } from '@aws-appsync/utils/dynamodb';
 const LIMIT = 100;
 const clamp = (value) => Math.min(Math.max(value ?? 1, 1), LIMIT);
 
+const quote = (text) => `"${text}"`;
+
 function describe({ id, tags = [], ...rest }) {
-  return `${id}: ${tags.map((tag) => tag.trim().toLowerCase()).join(', ')} ${JSON.stringify(rest)}`;
+  return `${id}: ${tags.map((tag) => tag.trim().toLowerCase()).map(quote).join(', ')} ${JSON.stringify(rest)}`;
 }
 
 /**

@@ -1,4 +1,4 @@
-// code.js:5:16: a function may be passed only to an array method, written in place.
+// code.js:5:16: a function may be passed only to an array method.
 const apply = (change) => change;
 
 export function request(ctx) {

@@ -122,3 +122,115 @@ fn status(data: metadata::AgentMetadataInput) -> Vec<u8> {
 fn json(query: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(query).expect("names and plain data always serialize")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+    use turn::{failures::FailureCode, mutation::Batch, request::Agent, words::Sender};
+
+    use super::*;
+
+    #[test]
+    fn a_beginning_carries_the_users_event() {
+        let (operation, data) = sent(Update::Began(ConversationEvent {
+            id: "t1".into(),
+            position: 7,
+            turn_id: Some("t1".into()),
+            attempt: None,
+            sender: Sender { kind: SenderKind::User, id: Some("u1".into()), name: None },
+            content: vec![ContentBlock::text("Why?")],
+            superseded: None,
+            created_at: Some("2026-11-21T09:00:00.000Z".into()),
+        }));
+        assert_eq!(operation, "AgentPublishMetadata");
+        assert_eq!(
+            (&data["status"], &data["run"], &data["attempt"], &data["sequence"]),
+            (&json!("RUNNING"), &json!(1), &json!(2), &json!(3))
+        );
+        assert_eq!(data["event"]["sender"], json!({ "kind": "USER", "id": "u1", "name": null }));
+        assert_eq!(data["event"]["content"], json!([{ "text": "Why?" }]));
+        assert_eq!(data["event"]["createdAt"], "2026-11-21T09:00:00.000Z");
+    }
+
+    #[test]
+    fn a_batch_keeps_its_block_and_its_bytes() {
+        let text = "\r\n\u{0}👩‍👩‍👧 שלום \"\\n";
+        let (_, data) = sent(Update::Batch(Batch { block: 2, text: text.into() }));
+        assert_eq!((&data["contentBlockIndex"], &data["agentPartialMessage"]), (&json!(2), &json!(text)));
+        assert_eq!((&data["note"], &data["event"]), (&Value::Null, &Value::Null));
+    }
+
+    #[test]
+    fn a_note_is_a_status_without_text() {
+        let (_, data) = sent(Update::Note("The model is busy; trying again."));
+        assert_eq!(
+            (&data["note"], &data["agentPartialMessage"]),
+            (&json!("The model is busy; trying again."), &Value::Null)
+        );
+    }
+
+    #[test]
+    fn a_final_event_says_who_answered_how_it_ended_and_what_it_cost() {
+        let usage = Usage {
+            input_tokens: 5,
+            output_tokens: 2,
+            total_tokens: 7,
+            cache_read_tokens: Some(4),
+            cache_write_tokens: None,
+        };
+        let (operation, data) =
+            sent(event(Some(AnswerEnd { why: Why::Stopped(StopReason::MaxTokens), usage: Some(usage) })));
+        assert_eq!((operation.as_str(), &data["status"]), ("AgentPublishEvent", &json!("COMPLETED")));
+        let event = &data["event"];
+        assert_eq!((&event["id"], &event["position"]), (&json!("t1-2-1"), &json!(8)));
+        assert_eq!(event["sender"], json!({ "kind": "AGENT", "id": "default", "name": "Parlance" }));
+        assert_eq!((&event["modelId"], &event["agentVersion"]), (&json!("any"), &json!(3)));
+        assert_eq!((&event["stopReason"], &event["failure"]), (&json!("MAX_TOKENS"), &Value::Null));
+        assert_eq!(
+            event["usage"],
+            json!({ "inputTokens": 5, "outputTokens": 2, "totalTokens": 7, "cacheReadTokens": 4, "cacheWriteTokens": null })
+        );
+    }
+
+    #[test]
+    fn a_failure_is_what_the_table_says() {
+        let why = Why::Failed(FailureCode::ModelRefused.failure());
+        let (_, data) = sent(event(Some(AnswerEnd { why, usage: None })));
+        assert_eq!(data["status"], "FAILED");
+        let failure =
+            json!({ "code": "MODEL_REFUSED", "message": FailureCode::ModelRefused.failure().text, "retryable": false });
+        assert_eq!((&data["event"]["failure"], &data["event"]["stopReason"]), (&failure, &Value::Null));
+    }
+
+    #[test]
+    fn an_event_that_more_will_follow_leaves_the_turn_running() {
+        let (operation, data) = sent(event(None));
+        assert_eq!(
+            (operation.as_str(), &data["status"], &data["event"]["stopReason"]),
+            ("AgentPublishEvent", &json!("RUNNING"), &Value::Null)
+        );
+    }
+
+    fn event(end: Option<AnswerEnd>) -> Update {
+        let agent = Agent {
+            id: "default".into(),
+            version: 3,
+            name: Some("Parlance".into()),
+            model_id: "any".into(),
+            system_prompt: None,
+            context_bytes: 1000,
+            inference: None,
+        };
+        let content = vec![ContentBlock::text("Because.")];
+        Update::Event(AgentEvent { id: "t1-2-1".into(), position: 8, agent: Arc::new(agent), content, end })
+    }
+
+    fn sent(update: Update) -> (String, Value) {
+        let claim = Claim { conversation_id: "c1".into(), turn_id: "t1".into(), run: 1, attempt: 2, last_position: 7 };
+        let body = body(&Mutation { claim, sequence: 3, update });
+        let request: Value = serde_json::from_slice(&body).unwrap();
+        (request["operationName"].as_str().unwrap().to_owned(), request["variables"]["data"].clone())
+    }
+}

@@ -3,6 +3,8 @@ mod claim;
 mod history;
 mod items;
 mod purge;
+#[cfg(test)]
+mod tests;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{

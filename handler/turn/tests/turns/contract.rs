@@ -30,6 +30,18 @@ fn every_failure_has_a_row_that_people_can_read() {
 }
 
 #[test]
+fn failures_that_resolvers_write_are_rows_of_the_same_table() {
+    for (resolver, failure) in [
+        (include_str!("../../../../resolvers/closeUnstartedTurn.js"), FailureCode::NotStarted.failure()),
+        (include_str!("../../../../resolvers/loadTurn.js"), FailureCode::Interrupted.failure()),
+    ] {
+        let code = serde_json::to_value(failure.code).unwrap().as_str().unwrap().to_owned();
+        let row = format!("code: '{code}', message: '{}', retryable: {} ", failure.text, failure.retryable);
+        assert!(resolver.contains(&row), "{row}");
+    }
+}
+
+#[test]
 fn invocations_are_told_apart_by_their_type() {
     let turn = r#"{ "type": "turn", "conversationId": "c1", "turnId": "t1", "run": 1,
         "agent": { "id": "default", "version": 0, "name": null, "modelId": "m", "contextBytes": 400000,

@@ -1,0 +1,103 @@
+//! What DynamoDB would charge for.
+use std::{
+    ops::Deref,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use dynoxide::{
+    Database, Result,
+    actions::{
+        batch_write_item::{BatchWriteItemRequest, BatchWriteItemResponse},
+        delete_item::{DeleteItemRequest, DeleteItemResponse},
+        get_item::{GetItemRequest, GetItemResponse},
+        put_item::{PutItemRequest, PutItemResponse},
+        query::{QueryRequest, QueryResponse},
+        scan::{ScanRequest, ScanResponse},
+        transact_get_items::{TransactGetItemsRequest, TransactGetItemsResponse},
+        transact_write_items::{TransactWriteItemsRequest, TransactWriteItemsResponse},
+        update_item::{UpdateItemRequest, UpdateItemResponse},
+    },
+    types::ConsumedCapacity,
+};
+
+/// Calls of data sources, and the units they were charged; failed writes are not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Charged {
+    pub calls: u64,
+    pub read_units: f64,
+    pub write_units: f64,
+}
+
+/// The database, asked to say what each call consumed.
+#[derive(Clone)]
+pub(super) struct Metered {
+    database: Database,
+    charged: Arc<Mutex<Charged>>,
+}
+
+macro_rules! metered {
+    ($($call:ident($request:ty) -> $response:ty, $units:ident;)*) => {
+        $(pub fn $call(&self, mut request: $request) -> Result<$response> {
+            request.return_consumed_capacity = Some("TOTAL".to_owned());
+            let response = self.database.$call(request)?;
+            let units: f64 = response.consumed_capacity.iter().flat_map(Units::units).sum();
+            self.charge(|charged| charged.$units += units);
+            Ok(response)
+        })*
+    };
+}
+
+impl Metered {
+    pub fn new(database: Database) -> Self {
+        Self { database, charged: Arc::default() }
+    }
+
+    pub fn charged(&self) -> Charged {
+        *self.charged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn count_call(&self) {
+        self.charge(|charged| charged.calls += 1);
+    }
+
+    metered! {
+        get_item(GetItemRequest) -> GetItemResponse, read_units;
+        query(QueryRequest) -> QueryResponse, read_units;
+        scan(ScanRequest) -> ScanResponse, read_units;
+        transact_get_items(TransactGetItemsRequest) -> TransactGetItemsResponse, read_units;
+        put_item(PutItemRequest) -> PutItemResponse, write_units;
+        update_item(UpdateItemRequest) -> UpdateItemResponse, write_units;
+        delete_item(DeleteItemRequest) -> DeleteItemResponse, write_units;
+        batch_write_item(BatchWriteItemRequest) -> BatchWriteItemResponse, write_units;
+        transact_write_items(TransactWriteItemsRequest) -> TransactWriteItemsResponse, write_units;
+    }
+
+    fn charge(&self, add: impl FnOnce(&mut Charged)) {
+        add(&mut self.charged.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Deref for Metered {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        &self.database
+    }
+}
+
+/// One table's capacity, or one for each table.
+trait Units {
+    fn units(&self) -> Vec<f64>;
+}
+
+impl Units for ConsumedCapacity {
+    fn units(&self) -> Vec<f64> {
+        vec![self.capacity_units]
+    }
+}
+
+impl Units for Vec<ConsumedCapacity> {
+    fn units(&self) -> Vec<f64> {
+        self.iter().map(|table| table.capacity_units).collect()
+    }
+}
