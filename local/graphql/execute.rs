@@ -23,7 +23,7 @@ use super::{
 };
 
 /// AppSync's limit on the resolvers one request may run.
-const RESOLVERS_PER_REQUEST: usize = 10_000;
+pub const RESOLVERS_PER_REQUEST: usize = 10_000;
 
 /// One execution of one operation.
 pub struct Execution<'a> {
@@ -115,8 +115,7 @@ impl<'a> Execution<'a> {
     }
 
     pub fn report_at(&self, site: &Site<'_>, error_type: &str, sentence: String) {
-        let (path, location) =
-            (site.path.segments(), Location::of(site.field.location(), &self.reading.document.sources));
+        let (path, location) = (site.path.segments(), self.location(site.field));
         self.report(GraphqlError::of_field(sentence, Detail::of_type(error_type), path, location));
     }
 

@@ -12,7 +12,7 @@ use super::{
     bindings::Bound,
     completed::Completed,
     errors::{Detail, GraphqlError},
-    execute::{Bubble, Execution, Site},
+    execute::{Bubble, Execution, RESOLVERS_PER_REQUEST, Site},
     input,
     pipeline::{self, Refusal, Resolution, Surroundings},
 };
@@ -80,14 +80,9 @@ impl<'a> Resolving<'a> {
         parent: &Value,
     ) -> Result<Resolution, Bubble> {
         if !execution.may_resolve() {
-            let sentence = "The request runs more resolvers than the 10000 it may.";
-            let error = GraphqlError::of_field(
-                sentence,
-                Detail::of_type("LimitExceededException"),
-                site.path.segments(),
-                execution.location(site.field),
-            );
-            execution.report(error);
+            let sentence =
+                format!("A request may run at most {RESOLVERS_PER_REQUEST} resolvers; this one asks for more.");
+            execution.report_at(site, "LimitExceededException", sentence);
             return Err(Bubble);
         }
         let arguments =
@@ -146,12 +141,7 @@ impl<'a> Resolving<'a> {
             Refusal::Raised(raised) => self.raise(execution, site, raised),
             Refusal::Unauthorized => {
                 let (field, parent) = (&site.field.name, &site.parent_type.name);
-                execution.report(GraphqlError::of_field(
-                    format!("Not Authorized to access {field} on type {parent}"),
-                    Detail::of_type("Unauthorized"),
-                    site.path.segments(),
-                    execution.location(site.field),
-                ));
+                execution.report_at(site, "Unauthorized", format!("Not Authorized to access {field} on type {parent}"));
             }
         }
         Err(Bubble)
