@@ -23,7 +23,7 @@ use super::{
 };
 
 /// AppSync's limit on the resolvers one request may run.
-const RESOLVERS_PER_REQUEST: usize = 10_000;
+pub const RESOLVERS_PER_REQUEST: usize = 10_000;
 
 /// One execution of one operation.
 pub struct Execution<'a> {
@@ -115,8 +115,7 @@ impl<'a> Execution<'a> {
     }
 
     pub fn report_at(&self, site: &Site<'_>, error_type: &str, sentence: String) {
-        let (path, location) =
-            (site.path.segments(), Location::of(site.field.location(), &self.reading.document.sources));
+        let (path, location) = (site.path.segments(), self.location(site.field));
         self.report(GraphqlError::of_field(sentence, Detail::of_type(error_type), path, location));
     }
 
@@ -223,14 +222,7 @@ impl<'a> Execution<'a> {
             _ if !value.is_object() => Err(self.mismatch("OBJECT", value, path)),
             _ => match self.object_type(name, value) {
                 Some(object_type) => self.object(object_type, site, value, path).await,
-                None => {
-                    let field = format!("{}.{}", site.parent_type.name, site.field.name);
-                    let sentence = format!(
-                        "Abstract type '{name}' must resolve to an Object type at runtime for field '{field}'. Could not determine the exact type of '{name}'"
-                    );
-                    self.report(GraphqlError::of_value(sentence, path.segments()));
-                    Err(Bubble)
-                }
+                None => Err(self.undetermined(name, site, path)),
             },
         }
     }
@@ -303,6 +295,14 @@ impl<'a> Execution<'a> {
         let sentence =
             format!("Can't resolve value ({place}) : type mismatch error, expected type {expected}, got {got}");
         self.report(GraphqlError::of_value(sentence, path));
+        Bubble
+    }
+
+    fn undetermined(&self, name: &Name, site: &Site<'_>, path: Path<'_>) -> Bubble {
+        let field = format!("{}.{}", site.parent_type.name, site.field.name);
+        let sentence = format!("Abstract type '{name}' must resolve to an Object type at runtime for field '{field}'.");
+        let sentence = format!("{sentence} Could not determine the exact type of '{name}'");
+        self.report(GraphqlError::of_value(sentence, path.segments()));
         Bubble
     }
 

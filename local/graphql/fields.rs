@@ -1,7 +1,7 @@
 //! How the value of one field is found: its resolver, or its parent's property of the same name.
 use std::{
     borrow::Cow,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use apollo_compiler::{Name, Node, executable::Field, schema::ObjectType};
@@ -12,7 +12,7 @@ use super::{
     bindings::Bound,
     completed::Completed,
     errors::{Detail, GraphqlError},
-    execute::{Bubble, Execution, Site},
+    execute::{Bubble, Execution, RESOLVERS_PER_REQUEST, Site},
     input,
     pipeline::{self, Refusal, Resolution, Surroundings},
 };
@@ -80,14 +80,9 @@ impl<'a> Resolving<'a> {
         parent: &Value,
     ) -> Result<Resolution, Bubble> {
         if !execution.may_resolve() {
-            let sentence = "The request runs more resolvers than the 10000 it may.";
-            let error = GraphqlError::of_field(
-                sentence,
-                Detail::of_type("LimitExceededException"),
-                site.path.segments(),
-                execution.location(site.field),
-            );
-            execution.report(error);
+            let sentence =
+                format!("A request may run at most {RESOLVERS_PER_REQUEST} resolvers; this one asks for more.");
+            execution.report_at(site, "LimitExceededException", sentence);
             return Err(Bubble);
         }
         let arguments =
@@ -113,8 +108,9 @@ impl<'a> Resolving<'a> {
         if !is_mutation || *value == Completed::Null {
             return;
         }
+        let payload = Arc::new(value.published());
         for subscription in self.service.schema.fired_by(&field.name) {
-            self.service.hub.publish(subscription, &value.published());
+            self.service.hub.publish(subscription, &payload);
         }
     }
 
@@ -145,12 +141,7 @@ impl<'a> Resolving<'a> {
             Refusal::Raised(raised) => self.raise(execution, site, raised),
             Refusal::Unauthorized => {
                 let (field, parent) = (&site.field.name, &site.parent_type.name);
-                execution.report(GraphqlError::of_field(
-                    format!("Not Authorized to access {field} on type {parent}"),
-                    Detail::of_type("Unauthorized"),
-                    site.path.segments(),
-                    execution.location(site.field),
-                ));
+                execution.report_at(site, "Unauthorized", format!("Not Authorized to access {field} on type {parent}"));
             }
         }
         Err(Bubble)

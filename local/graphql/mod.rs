@@ -23,7 +23,7 @@ mod surrogates;
 mod validate;
 mod wording;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -46,6 +46,7 @@ pub struct AppSync(Arc<Service>);
 
 /// Why an API cannot be served: one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct Fault(String);
 
 /// How an API differs from what AppSync does by itself.
@@ -53,6 +54,8 @@ pub struct Fault(String);
 pub struct Settings {
     /// How often an idle WebSocket hears that it is alive.
     pub keep_alive: Duration,
+    /// How long a request may take.
+    pub request_time: Duration,
 }
 
 pub(crate) struct Service {
@@ -64,7 +67,7 @@ pub(crate) struct Service {
     /// `ctx.env`.
     pub environment: Value,
     pub introspection: bool,
-    pub hub: Hub,
+    pub hub: Hub<Subscription>,
     pub settings: Settings,
 }
 
@@ -97,18 +100,12 @@ impl AppSync {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { keep_alive: KEEP_ALIVE }
+        Self { keep_alive: KEEP_ALIVE, request_time: REQUEST_TIME }
     }
 }
 
 impl Fault {
     fn new(sentence: String) -> Self {
         Self(sentence)
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
-        text.write_str(&self.0)
     }
 }

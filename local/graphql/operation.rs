@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::{
-    REQUEST_TIME, Service,
+    Service,
     completed::Completed,
     errors::GraphqlError,
     execute::{Execution, Path, Site},
@@ -74,7 +74,7 @@ impl Service {
         }
         let introspected = match introspect(&self.schema, &prepared) {
             Ok(introspected) => introspected,
-            Err(error) => return Ok(Answer::refused(vec![error])),
+            Err(errors) => return Ok(Answer::refused(errors)),
         };
         let origin = Origin::Resolvers { introspected: &introspected };
         Ok(self.execute(&prepared, call, origin, &Value::Null).await)
@@ -128,7 +128,7 @@ impl Service {
         let Prepared { document, variables, halves, .. } = prepared;
         let reading = Reading { schema: &self.schema, document, variables, halves: *halves };
         let resolving = Resolving::new(self, &call.caller, &call.request, origin);
-        Execution::new(reading, resolving, Instant::now() + REQUEST_TIME)
+        Execution::new(reading, resolving, Instant::now() + self.settings.request_time)
     }
 
     async fn open(&self, prepared: &Prepared, call: &Call) -> Result<Opened, Vec<GraphqlError>> {

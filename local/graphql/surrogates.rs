@@ -1,5 +1,5 @@
-//! Halves of surrogate pairs: JSON's escapes can write them, JavaScript keeps them, and Rust's strings cannot hold them.
-//! Between a request that has any and its resolvers they travel as characters of the last private use plane.
+//! Halves of surrogate pairs: JSON can escape them, JavaScript keeps them, and Rust's strings cannot hold them. Between
+//! a request that has any and its resolvers they travel as characters of the last private use plane.
 use std::borrow::Cow;
 
 const PLANE: u32 = 0x10_0000;

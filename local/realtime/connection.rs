@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use super::{
     credentials,
     frames::{self, ClientFrame, ServerFrame, Start},
-    hub::{News, Seat, Update},
+    hub::{News, Registration, Seat, Update},
 };
 use crate::{
     graphql::{Call, Rejection, Request, Service, Subscribed, Subscription, headers_seen},
@@ -65,7 +65,7 @@ pub async fn serve(service: Arc<Service>, mut socket: WebSocket, peer: Peer, adm
 struct Connection {
     service: Arc<Service>,
     peer: Peer,
-    seat: Seat,
+    seat: Seat<Subscription>,
     /// Whether the client has said `connection_init`; until then nothing else is heard.
     acknowledged: bool,
     /// By the client's id.
@@ -90,7 +90,7 @@ impl Connection {
     async fn run(
         &mut self,
         socket: &mut WebSocket,
-        mut updates: tokio::sync::mpsc::Receiver<Update>,
+        mut updates: tokio::sync::mpsc::Receiver<Update<Subscription>>,
     ) -> Result<std::convert::Infallible, Closed> {
         let mut keep_alive = interval(self.service.settings.keep_alive);
         keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -167,7 +167,13 @@ impl Connection {
             Ok(subscribed) => {
                 let subscription = Arc::new(subscribed.subscription);
                 self.subscriptions.insert(id.clone(), Place::Open(subscription.clone()));
-                self.seat.subscribe(&id, subscription.clone(), subscribed.filter, subscribed.invalidation);
+                let registration = Registration {
+                    subscription: subscription.clone(),
+                    field: subscription.field.clone(),
+                    filter: subscribed.filter,
+                    invalidation: subscribed.invalidation,
+                };
+                self.seat.subscribe(&id, registration);
                 send(socket, &ServerFrame::StartAck { id: &id }).await?;
                 self.deliver(socket, &id, &subscription, &subscribed.initial).await
             }
@@ -182,7 +188,7 @@ impl Connection {
         }
     }
 
-    async fn pass_on(&mut self, socket: &mut WebSocket, update: Update) -> Result<(), Closed> {
+    async fn pass_on(&mut self, socket: &mut WebSocket, update: Update<Subscription>) -> Result<(), Closed> {
         let current = self.subscriptions.get(&update.id);
         if !matches!(current, Some(Place::Open(current)) if Arc::ptr_eq(current, &update.subscription)) {
             return Ok(());

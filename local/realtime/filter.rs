@@ -54,7 +54,7 @@ impl Filter {
         let branches: usize = groups.iter().map(|group| group.iter().map(Condition::branches).product::<usize>()).sum();
         if branches > BRANCHES {
             return Err(format!(
-                "A subscription filter has at most {BRANCHES} alternatives, each value of an in being one; this has {branches}."
+                "A subscription filter has at most {BRANCHES} alternatives, counting each value of in; this has {branches}."
             ));
         }
         Ok(Filter::Groups(groups))
@@ -140,21 +140,20 @@ impl Condition {
     }
 
     fn holds(&self, payload: &Value) -> bool {
-        let at = |value: &Value, name: &String| value.get(name).cloned();
-        let found = self.path.iter().try_fold(payload.clone(), |value, name| at(&value, name)).unwrap_or_default();
+        let found = self.path.iter().try_fold(payload, |value, name| value.get(name)).unwrap_or(&Value::Null);
         match &self.test {
-            Test::Equal(value) => equal(&found, value),
-            Test::Unequal(value) => !equal(&found, value),
-            Test::Ordered(value, fits) => compare(&found, value).is_some_and(fits),
+            Test::Equal(value) => equal(found, value),
+            Test::Unequal(value) => !equal(found, value),
+            Test::Ordered(value, fits) => compare(found, value).is_some_and(fits),
             Test::Between(low, high) => {
-                compare(&found, low).is_some_and(Ordering::is_ge) && compare(&found, high).is_some_and(Ordering::is_le)
+                compare(found, low).is_some_and(Ordering::is_ge) && compare(found, high).is_some_and(Ordering::is_le)
             }
-            Test::In(values) => values.iter().any(|value| equal(&found, value)),
-            Test::NotIn(values) => !values.iter().any(|value| equal(&found, value)),
-            Test::Contains(value) => contains(&found, value),
-            Test::NotContains(value) => !contains(&found, value),
-            Test::ContainsAny(values) => values.iter().any(|value| contains(&found, value)),
-            Test::BeginsWith(value) => begins(&found, value),
+            Test::In(values) => values.iter().any(|value| equal(found, value)),
+            Test::NotIn(values) => !values.iter().any(|value| equal(found, value)),
+            Test::Contains(value) => contains(found, value),
+            Test::NotContains(value) => !contains(found, value),
+            Test::ContainsAny(values) => values.iter().any(|value| contains(found, value)),
+            Test::BeginsWith(value) => begins(found, value),
             Test::Never => false,
         }
     }

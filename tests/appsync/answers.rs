@@ -1,17 +1,14 @@
 //! Queries and what they are answered.
+use std::time::Duration;
+
+use local::graphql::Settings;
 use serde_json::{Value, json};
 
-use crate::api::Server;
+use crate::api::{Server, api};
 
 async fn check(query: &str, variables: Value, expected: Value) {
     let answer = Server::start().await.ask(query, variables).await;
     assert_eq!(answer, expected, "{query}");
-}
-
-async fn check_error(query: &str, variables: Value, message: &str) {
-    let answer = Server::start().await.ask(query, variables).await;
-    let errors = answer["errors"].as_array().cloned().unwrap_or_default();
-    assert_eq!(errors.first().map(|error| &error["message"]), Some(&json!(message)), "{query}: {answer}");
 }
 
 fn parsed(answer: &Value) -> Value {
@@ -28,82 +25,13 @@ async fn an_invalid_document_is_told_with_its_place() {
 
 #[tokio::test]
 async fn documents_and_variables_are_refused_in_appsyncs_words() {
-    let by_input = "query($input: ThingInput) { echo(input: $input) }";
-    let cases = [
-        (
-            "{ thing(id: 1) { friend { nope } } }",
-            json!({}),
-            "Validation error of type FieldUndefined: Field 'nope' in type 'Thing' is undefined @ 'thing/friend/nope'",
-        ),
-        (
-            "{ thing { id } }",
-            json!({}),
-            "Validation error of type MissingFieldArgument: Missing field argument id @ 'thing'",
-        ),
-        (
-            "{ thing(id: 1, x: 2) { id } }",
-            json!({}),
-            "Validation error of type UnknownArgument: Unknown field argument x @ 'thing'",
-        ),
-        (
-            "{ thing(id: $id) { id } }",
-            json!({}),
-            "Validation error of type UndefinedVariable: Undefined variable id @ 'thing'",
-        ),
-        (
-            "{ thing(id: 1) }",
-            json!({}),
-            "Validation error of type SubSelectionRequired: Sub selection required for type Thing of field thing @ 'thing'",
-        ),
-        (
-            "{ echo { x } }",
-            json!({}),
-            "Validation error of type SubSelectionNotAllowed: Sub selection not allowed on leaf type AWSJSON of field echo @ 'echo'",
-        ),
-        (
-            "query($id: String) { thing(id: $id) { id } }",
-            json!({ "id": "1" }),
-            "Validation error of type VariableTypeMismatch: Variable type 'String' does not match expected type 'ID!' @ 'thing'",
-        ),
-        (
-            "{ echo(date: \"2026-02-30\") }",
-            json!({}),
-            "Validation error of type WrongType: argument 'date' with value '\"2026-02-30\"' is not a valid 'AWSDate' @ 'echo'",
-        ),
-        (
-            "query($id: ID!) { thing(id: $id) { id } }",
-            json!({}),
-            "Variable 'id' has coerced Null value for NonNull type 'ID!'",
-        ),
-        (by_input, json!({ "input": {} }), "Variable 'input' has coerced Null value for NonNull type 'String!'"),
-        (
-            by_input,
-            json!({ "input": { "name": "n", "x": 1 } }),
-            "The variables input contains a field that is not defined for input object type 'ThingInput' ",
-        ),
-        (
-            "query($date: AWSDate) { echo(date: $date) }",
-            json!({ "date": "yesterday" }),
-            "Variable 'date' has an invalid value.",
-        ),
-        (
-            "query($kind: Kind) { echo(kind: $kind) }",
-            json!({ "kind": "OVAL" }),
-            "Variable 'kind' has an invalid value.",
-        ),
-        (
-            "query($json: AWSJSON) { echo(json: $json) }",
-            json!({ "json": "{a}" }),
-            "Variable 'json' has an invalid value.",
-        ),
-        (
-            "query A { nothing { value } } query B { nothing { value } }",
-            json!({}),
-            "Must provide operation name if query contains multiple operations.",
-        ),
-    ];
-    for (query, variables, message) in cases {
-        check_error(query, variables, message).await;
+    let cases: Vec<Value> = serde_json::from_str(include_str!("refused.json")).unwrap();
+    let server = Server::start().await;
+    for case in cases {
+        let query = case["query"].as_str().unwrap();
+        let answer = server.ask(query, case.get("variables").cloned().unwrap_or(json!({}))).await;
+        assert_eq!((&answer["data"], &answer["errors"][0]["path"]), (&Value::Null, &Value::Null), "{query}");
+        assert_eq!(answer["errors"][0]["message"], case["message"], "{query}");
     }
 }
 
@@ -242,4 +170,46 @@ async fn a_resolver_knows_what_was_selected() {
     assert_eq!((&info["field"], &info["parent"]), (&json!("info"), &json!("Query")));
     assert_eq!(info["variables"], json!({ "input": { "name": "n" } }));
     assert!(info["graphql"].as_str().unwrap().starts_with("{\n  name\n"), "{info}");
+}
+
+#[tokio::test]
+async fn a_response_handler_sees_a_tables_answer_and_its_refusal() {
+    let server = Server::start().await;
+    let first = server.ask("{ put(size: 1) }", json!({})).await;
+    assert_eq!(parsed(&first["data"]["put"])["result"], json!({ "id": "one", "size": 1 }));
+    let second = server.ask("{ put(size: 2) }", json!({})).await;
+    let seen = json!({ "result": { "id": "one", "size": 1 }, "type": "DynamoDB:ConditionalCheckFailedException" });
+    assert_eq!((parsed(&second["data"]["put"]), second.get("errors")), (seen, None));
+}
+
+#[tokio::test]
+async fn an_event_is_queued_and_answered_with_null() {
+    let answer = Server::start().await.ask("{ call(kind: \"Event\") }", json!({})).await;
+    assert_eq!(parsed(&answer["data"]["call"]), json!({ "result": null, "error": null }));
+}
+
+#[tokio::test]
+async fn a_request_a_data_source_does_not_know_is_refused_by_name() {
+    let server = Server::start().await;
+    let refused = |query: &'static str| {
+        let answer = server.ask(query, json!({}));
+        async move { answer.await["errors"][0].clone() }
+    };
+    let error = refused("{ call(operation: \"Dance\") }").await;
+    let message = "Operation 'Dance' is not supported for a Lambda data source here; 'Invoke' is.";
+    assert_eq!((&error["errorType"], &error["message"]), (&json!("MappingTemplate"), &json!(message)));
+    let error = refused("{ call(kind: \"Later\") }").await;
+    let message = "Invocation type 'Later' is neither 'RequestResponse' nor 'Event'.";
+    assert_eq!((&error["errorType"], &error["message"]), (&json!("MappingTemplate"), &json!(message)));
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_loses_the_fields_that_are_not_done() {
+    let settings = Settings { request_time: Duration::from_millis(500), ..Settings::default() };
+    let server = Server::start_with(api(), settings).await;
+    let answer = server.ask("{ call thing(id: 1) { id } }", json!({})).await;
+    assert_eq!(answer["data"], json!({ "call": null, "thing": { "id": "1" } }));
+    let error = json!({ "path": ["call"], "data": null, "errorType": "ExecutionTimeout", "errorInfo": null,
+        "locations": [{ "line": 1, "column": 3, "sourceName": null }], "message": "Execution timed out." });
+    assert_eq!(answer["errors"], json!([error]));
 }

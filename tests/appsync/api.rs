@@ -6,7 +6,7 @@ use local::{
     graphql::{AppSync, Fault, Settings, Sources},
     identity::{Directory, Principal},
     lambda::{Lambda, Launcher},
-    stack::{Api, AuthMode, Code, DataSource, PipelineFunction, Resolver},
+    stack::{Api, Asynchronous, AuthMode, Code, DataSource, Function, PipelineFunction, Resolver, Table},
 };
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ pub const SCHEMA: &str = include_str!("schema.graphql");
 /// Answers with what the request handler put into the payload.
 const PLAIN: &str = "export function response(ctx) { return ctx.result }";
 
-const RESOLVERS: [(&str, &str, &str); 18] = [
+const RESOLVERS: [(&str, &str, &str); 19] = [
     (
         "Query",
         "thing",
@@ -44,6 +44,11 @@ const RESOLVERS: [(&str, &str, &str); 18] = [
     ("Query", "result", "return { payload: ctx.args.value }"),
     ("Query", "nothing", "return { payload: {} }"),
     ("Query", "pet", "return { payload: { __typename: 'Dog', name: 'Rex', lives: 9 } }"),
+    (
+        "Mutation",
+        "kick",
+        "extensions.invalidateSubscriptions({ subscriptionField: 'onKickable', payload: { id: ctx.args.id } }); return {}",
+    ),
     ("Query", "halves", "return { payload: ctx.args.text.length }"),
     ("Query", "locked", "return { payload: { id: 'l' } }"),
     (
@@ -89,15 +94,40 @@ impl Server {
 }
 
 pub async fn build(api: Api, settings: Settings) -> Result<AppSync, Fault> {
-    let launcher = Launcher::new(PathBuf::new(), Vec::new(), BTreeMap::new());
-    let sources = Sources {
-        dynamodb: DynamoDb::open(None).unwrap(),
-        lambda: Lambda::start(&BTreeMap::new(), launcher).await.unwrap(),
-    };
+    let launcher = Launcher::new(PathBuf::from("sleep"), vec!["1000".into()], BTreeMap::new());
+    let lambda = Lambda::start(&[("slow".into(), slow())].into(), launcher).await.unwrap();
+    let dynamodb = DynamoDb::open(None).unwrap();
+    dynamodb.create(&[("things".into(), things())].into()).unwrap();
+    let sources = Sources { dynamodb, lambda };
     let directory = Directory::new(api.modes.clone(), api.keys.clone());
     directory.admit(publisher());
     directory.admit(Principal::administrator("123456789012", "root", "AKIAROOT".into(), "root-secret".into()));
     AppSync::with_settings(api, sources, directory, settings)
+}
+
+/// A function whose process never asks for work.
+fn slow() -> Function {
+    Function {
+        name: "slow".into(),
+        arn: "arn:aws:lambda:eu-west-1:123456789012:function:slow".into(),
+        memory_megabytes: 128,
+        timeout_seconds: 900,
+        reserved_concurrency: None,
+        environment: BTreeMap::new(),
+        asynchronous: Asynchronous { retries: 0, event_age_seconds: 60, on_failure: None },
+        statements: Vec::new(),
+        role_arn: "arn:aws:iam::123456789012:role/Slow".into(),
+    }
+}
+
+fn things() -> Table {
+    let definition = json!({
+        "TableName": "things",
+        "BillingMode": "PAY_PER_REQUEST",
+        "KeySchema": [{ "AttributeName": "id", "KeyType": "HASH" }],
+        "AttributeDefinitions": [{ "AttributeName": "id", "AttributeType": "S" }],
+    });
+    Table { definition, ttl_attribute: None }
 }
 
 /// A role that may publish, and nothing else.
@@ -117,6 +147,11 @@ pub fn api() -> Api {
     let pipeline = Resolver::Pipeline { functions: steps, code: code("piped", PIPED) };
     resolvers.insert(key("Query", "piped"), pipeline);
     resolvers.insert(key("Subscription", "onFiltered"), unit(&code("onFiltered", FILTERED)));
+    resolvers.insert(key("Subscription", "onKickable"), unit(&code("onKickable", KICKABLE)));
+    for (field, data_source, text) in [("call", "function", CALL), ("put", "table", PUT)] {
+        let resolver = Resolver::Unit { data_source: data_source.into(), code: code(field, text) };
+        resolvers.insert(key("Query", field), resolver);
+    }
     Api {
         name: "test".into(),
         id: "api1".into(),
@@ -124,7 +159,12 @@ pub fn api() -> Api {
         modes: vec![AuthMode::ApiKey, AuthMode::Iam],
         keys: vec![KEY.into()],
         environment: BTreeMap::from([("TABLE".into(), "t".into())]),
-        data_sources: BTreeMap::from([("none".into(), DataSource::None)]),
+        data_sources: [
+            ("none".into(), DataSource::None),
+            ("table".into(), DataSource::Table("things".into())),
+            ("function".into(), DataSource::Lambda("slow".into())),
+        ]
+        .into(),
         functions: [("first", FIRST), ("second", SECOND)]
             .map(|(name, text)| (name.to_owned(), function(name, text)))
             .into(),
@@ -156,6 +196,29 @@ const SECOND: &str = "export function request(ctx) {
 }
 export function response(ctx) { return ctx.result }";
 
+const KICKABLE: &str = "import { extensions } from '@aws-appsync/utils';
+export function request(ctx) { return { payload: null } }
+export function response(ctx) {
+  const filters = [{ fieldName: 'id', operator: 'eq', value: ctx.args.id }];
+  extensions.setSubscriptionInvalidationFilter({ filterGroup: [{ filters }] });
+  return null;
+}";
+
+/// Shows what a response handler sees of the function's answer.
+const CALL: &str = "export function request(ctx) {
+  return { operation: ctx.args.operation ?? 'Invoke', invocationType: ctx.args.kind, payload: { a: 1 } };
+}
+export function response(ctx) { return { result: ctx.result, error: ctx.error } }";
+
+/// Writes the same key each time, and shows what a response handler sees.
+const PUT: &str = "import { util } from '@aws-appsync/utils';
+export function request(ctx) {
+  const condition = { expression: 'attribute_not_exists(id)' };
+  const attributeValues = { size: util.dynamodb.toDynamoDB(ctx.args.size) };
+  return { operation: 'PutItem', key: { id: { S: 'one' } }, attributeValues, condition };
+}
+export function response(ctx) { return { result: ctx.result, type: ctx.error?.type } }";
+
 const FILTERED: &str = "import { extensions } from '@aws-appsync/utils';
 export function request(ctx) { return { payload: null } }
 export function response(ctx) {
@@ -181,7 +244,7 @@ pub fn function(name: &str, text: &str) -> PipelineFunction {
 }
 
 fn plain(name: &str, request: &str) -> Code {
-    let imports = "import { util } from '@aws-appsync/utils';";
+    let imports = "import { extensions, util } from '@aws-appsync/utils';";
     code(name, &format!("{imports}\nexport function request(ctx) {{ {request} }}\n{PLAIN}"))
 }
 

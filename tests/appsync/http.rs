@@ -8,13 +8,15 @@ use crate::{
 
 const QUERY: &str = r#"{"query":"{ thing(id: 1) { id } }"}"#;
 
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 struct Told {
     status: u16,
     error_type: String,
     body: Value,
 }
 
-async fn post(server: &Server, headers: &[(&str, &str)], body: &str) -> Told {
+async fn post(server: &Server, headers: Headers<'_>, body: &str) -> Told {
     let mut request = Client::new().post(server.url()).body(body.to_owned());
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -36,7 +38,7 @@ async fn what_is_not_a_request_is_refused_in_appsyncs_words() {
     let key = [("x-api-key", KEY)];
     let wrong = [("x-api-key", "da2-wrong")];
     let unparsable = "Unable to parse GraphQL query.";
-    let cases: [(&[(&str, &str)], &str, u16, &str, &str); 9] = [
+    let cases: [(Headers, &str, u16, &str, &str); 9] = [
         (&[], QUERY, 401, "UnauthorizedException", "Valid authorization header not provided."),
         (&[("authorization", "meow")], QUERY, 401, "UnauthorizedException", "Valid authorization header not provided."),
         (&wrong, QUERY, 401, "UnauthorizedException", "You are not authorized to make this call."),

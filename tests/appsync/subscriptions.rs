@@ -229,8 +229,22 @@ async fn a_connection_holds_two_hundred_subscriptions() {
 }
 
 #[tokio::test]
+async fn a_mutation_may_end_subscriptions() {
+    let server = Server::start().await;
+    let (mut kicked, mut kept) = (Socket::ready(&server).await, Socket::ready(&server).await);
+    assert_eq!(kicked.start("s", "subscription { onKickable(id: 1) { id } }").await, acknowledged("s"));
+    assert_eq!(kept.start("s", "subscription { onKickable(id: 2) { id } }").await, acknowledged("s"));
+    server.ask("mutation { kick(id: 1) { id } }", json!({})).await;
+    let payload = json!({ "message": "Subscription complete." });
+    assert_eq!(kicked.hear().await, Some(json!({ "id": "s", "type": "complete", "payload": payload })));
+    assert_eq!(kicked.hear().await, None);
+    publish(&server, "2", 2).await;
+    assert_eq!(kept.hear().await, data("s", json!({ "onKickable": { "id": "2" } })));
+}
+
+#[tokio::test]
 async fn an_idle_connection_is_kept_alive() {
-    let settings = Settings { keep_alive: Duration::from_millis(20) };
+    let settings = Settings { keep_alive: Duration::from_millis(20), ..Settings::default() };
     let server = Server::start_with(api(), settings).await;
     let mut socket = Socket::ready(&server).await;
     for _ in 0..3 {
