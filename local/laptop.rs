@@ -17,7 +17,7 @@ use crate::{
     bedrock::{self, Upstream},
     dynamodb::{DynamoDb, TableFault},
     graphql::{self, AppSync, Sources},
-    identity::{Directory, Grants, Principal},
+    identity::{Directory, Principal},
     lambda::{self, Lambda, Launcher},
     stack::{Function, Stack},
     template::{self, ACCOUNT, Deployment, REGION},
@@ -222,24 +222,7 @@ async fn serve_table(
 }
 
 fn administrator(keys: &Keys) -> Principal {
-    principal(
-        keys,
-        format!("arn:aws:iam::{ACCOUNT}:user/administrator"),
-        "AIDAADMINISTRATOR".into(),
-        Grants::everything(),
-    )
-}
-
-fn principal(keys: &Keys, arn: String, user_id: String, grants: Grants) -> Principal {
-    Principal {
-        access_key_id: keys.access_key_id.clone(),
-        secret_access_key: keys.secret_access_key.clone(),
-        session_token: None,
-        account: ACCOUNT.into(),
-        arn,
-        user_id,
-        grants,
-    }
+    Principal::administrator(ACCOUNT, "administrator", keys.access_key_id.clone(), keys.secret_access_key.clone())
 }
 
 type Environment = BTreeMap<String, String>;
@@ -253,24 +236,20 @@ fn environments(
 ) -> BTreeMap<String, Environment> {
     let environment = |function: &Function| {
         let keys = Keys::draw();
-        directory.admit(role(function, &keys));
-        (function.name.clone(), environment(&keys, endpoint, table))
+        let token = Uuid::new_v4().to_string();
+        let credentials = [keys.access_key_id.clone(), keys.secret_access_key.clone(), token.clone()];
+        directory.admit(Principal::role_session(&function.role_arn, &function.name, credentials, &function.statements));
+        (function.name.clone(), environment(&keys, &token, endpoint, table))
     };
     stack.functions.values().map(environment).collect()
 }
 
-fn role(function: &Function, keys: &Keys) -> Principal {
-    let role = function.role_arn.rsplit('/').next().unwrap_or_default();
-    let arn = format!("arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{}", function.name);
-    let user_id = format!("AROA{}:{}", role.to_uppercase(), function.name);
-    principal(keys, arn, user_id, Grants::of_statements(&function.statements))
-}
-
-fn environment(keys: &Keys, endpoint: &Endpoint, table: SocketAddr) -> Environment {
+fn environment(keys: &Keys, token: &str, endpoint: &Endpoint, table: SocketAddr) -> Environment {
     let models = endpoint.url.trim_end_matches("/graphql");
     [
         ("AWS_ACCESS_KEY_ID", keys.access_key_id.as_str()),
         ("AWS_SECRET_ACCESS_KEY", keys.secret_access_key.as_str()),
+        ("AWS_SESSION_TOKEN", token),
         ("AWS_REGION", REGION),
         ("AWS_ENDPOINT_URL_DYNAMODB", &format!("http://{table}")),
         ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", models),

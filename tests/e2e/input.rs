@@ -39,6 +39,17 @@ async fn a_message_must_have_a_text_and_well_formed_ids() {
 }
 
 #[tokio::test]
+async fn half_of_a_surrogate_pair_is_no_text() {
+    let backend = Backend::start().await;
+    let body = r#"{"query":"mutation($input: SendMessageInput!) { sendMessage(input: $input) { id } }","variables":{"input":{"text":"half \ud83d"}}}"#;
+    let request =
+        reqwest::Client::new().post(&backend.laptop.endpoint.url).header("x-api-key", &backend.laptop.endpoint.api_key);
+    let answer: Value = request.body(body).send().await.unwrap().json().await.unwrap();
+    assert_eq!(answer["errors"][0]["errorType"], "InvalidInput", "{answer}");
+    assert_eq!(answer["errors"][0]["errorInfo"]["field"], "text", "{answer}");
+}
+
+#[tokio::test]
 async fn a_message_of_exactly_the_limit_is_taken() {
     let backend = Backend::start().await;
     let conversation = backend.conversation_with("parlance.echo").await;
