@@ -37,6 +37,8 @@ const MUTATIONS: usize = 30;
 const DELAY_P95: Duration = Duration::from_millis(300);
 const TAIL: Duration = Duration::from_millis(20);
 const WRITE_UNITS: f64 = 90.0;
+/// For answers up to 256 KB.
+const RESIDENT_MEGABYTES: f64 = 25.0;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -52,7 +54,47 @@ async fn main() -> ExitCode {
             kept &= count != 300 || measured.keeps_budgets(Duration::from_millis(*latency));
         }
     }
+    kept &= measure_handler(&tape).await;
     if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A handler's first turn, a turn of a warm one, and the memory it took for 256 KB of answer.
+async fn measure_handler(tape: &Tape) -> bool {
+    let state = tempfile::tempdir().expect("a folder");
+    let laptop = Laptop::start(options(state.path().to_owned(), Duration::ZERO)).await.expect("the backend starts");
+    let api = AppSync::new(&laptop.endpoint.url, Credentials::ApiKey(laptop.endpoint.api_key.clone())).expect("an URL");
+    let conversation_id = prepare(&laptop, "parlance.deltas-52000-0").await;
+    for temperature in ["cold", "warm"] {
+        tape.rewind();
+        let sent = Instant::now();
+        converse(&api, conversation_id.clone()).await;
+        let until = |what: &str| {
+            let event = tape.events().into_iter().find(|event| event.what == what);
+            event.map_or(f64::NAN, |event| (event.at - sent).as_secs_f64() * 1_000.0)
+        };
+        println!(
+            "{temperature}: send to model asked {:.0} ms, to first publish {:.0} ms",
+            until("messageStart"),
+            until("publish")
+        );
+    }
+    let resident = peak_resident_of_children();
+    println!("handler: at most {resident:.1} MB resident for answers of 256 KB");
+    laptop.stop().await;
+    resident < RESIDENT_MEGABYTES
+}
+
+/// In megabytes, of the child with the highest peak; as Linux tells it.
+fn peak_resident_of_children() -> f64 {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let children: String =
+        threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok()).collect();
+    let peak = |child: &str| -> Option<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{child}/status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(line.trim().trim_end_matches(" kB").parse::<f64>().ok()? / 1_024.0)
+    };
+    children.split_whitespace().filter_map(peak).fold(0.0, f64::max)
 }
 
 /// One answer on a backend of its own.
