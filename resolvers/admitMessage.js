@@ -8,7 +8,7 @@ export function request(ctx) {
   const { asked, turn, turnId } = ctx.stash;
   const { text } = ctx.args.input;
   if (asked) {
-    const same = asked.content.length === 1 && asked.content[0].text === text;
+    const same = asked.turnId === turnId && asked.content.length === 1 && asked.content[0].text === text;
     if (!same) util.error(`The id ${turnId} is taken by another message.`, 'IdConflict');
     runtime.earlyReturn({ ...turn, question: { ...asked, text } }, { skipTo: 'END' });
   }

@@ -25,5 +25,10 @@ export function response(ctx) {
 }
 
 const within = (value, least, most) => value === undefined || value === null || (value >= least && value <= most);
-const bytes = (text) => (util.base64Encode(JSON.stringify(text)).length * 3) / 4;
 const check = (field, holds, allowed) => holds || util.error(`${field} must be ${allowed}.`, 'InvalidInput', null, { field });
+
+function bytes(text) {
+  const encoded = util.base64Encode(JSON.stringify(text));
+  const padding = encoded.endsWith('==') ? 2 : encoded.endsWith('=') ? 1 : 0;
+  return (encoded.length / 4) * 3 - padding - '""'.length;
+}

@@ -31,7 +31,8 @@ export function request(ctx) {
 
 /** If it cannot be closed either, it reads as failed once it can no longer be claimed. */
 export function response(ctx) {
-  return ctx.error ? ctx.prev.result : { ...ctx.prev.result, status: 'FAILED', failure: FAILURE };
+  const lastPosition = ctx.stash.question.position + 1;
+  return ctx.error ? ctx.prev.result : { ...ctx.prev.result, status: 'FAILED', failure: FAILURE, lastPosition };
 }
 
 const FAILURE = { code: 'NOT_STARTED', message: 'The answer could not be started. Try again.', retryable: true };

@@ -3,19 +3,21 @@ import { query } from '@aws-appsync/utils/dynamodb';
 
 /**
  * Reads a conversation's events by position: those after one, those before one, or the newest.
+ * Strongly consistent: whoever catches up hears of what was missed only here.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
   const { limit = 20, before, after } = ctx.args;
   check('limit', limit === null || (limit >= 1 && limit <= 100), '1 to 100');
-  check('before', !before || (before >= 1 && before <= 99999999), 'a position');
-  check('after', !after || (after >= 0 && after <= 99999998), 'a position');
+  check('before', isNone(before) || (before >= 1 && before <= 99999999), 'a position');
+  check('after', isNone(after) || (after >= 0 && after <= 99999998), 'a position');
   check('after', isNone(after) || isNone(before), 'left out when before is given');
   const first = isNone(after) ? 0 : after + 1;
   const last = isNone(before) ? 99999999 : before - 1;
   return query({
     query: { pk: { eq: `CONVERSATION#${ctx.source.id}` }, sk: { between: [key(first), key(last)] } },
     scanIndexForward: !isNone(after),
+    consistentRead: true,
     limit: limit ?? 20,
   });
 }

@@ -6,7 +6,7 @@ import { get } from '@aws-appsync/utils/dynamodb';
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
-  const field = ctx.args.input?.agentId ? 'agentId' : 'id';
+  const field = ctx.args.input ? 'agentId' : 'id';
   ctx.stash.agentId = ctx.stash.conversation?.agentId ?? ctx.args.input?.agentId ?? ctx.args.id ?? 'default';
   if (!util.matches('\\A[A-Za-z0-9_-]{1,64}\\z', ctx.stash.agentId)) {
     util.error(`${field} must be 1 to 64 of A-Z, a-z, 0-9, _ and -.`, 'InvalidInput', null, { field });

@@ -8,7 +8,8 @@ import { get } from '@aws-appsync/utils/dynamodb';
 export function request(ctx) {
   const { conversationId, question, questionPosition } = ctx.source;
   if (question) runtime.earlyReturn(question);
-  return get({ key: { pk: `CONVERSATION#${conversationId}`, sk: `EVENT#${`${100000000 + questionPosition}`.slice(1)}` } });
+  const sk = `EVENT#${`${100000000 + questionPosition}`.slice(1)}`;
+  return get({ key: { pk: `CONVERSATION#${conversationId}`, sk }, consistentRead: true });
 }
 
 /** @param {import('@aws-appsync/utils').Context} ctx */

@@ -8,7 +8,7 @@ import { get } from '@aws-appsync/utils/dynamodb';
 export function request(ctx) {
   const conversation = ctx.source ?? ctx.stash.conversation;
   const id = ctx.args.id ?? ctx.stash.asked?.turnId ?? conversation.activeTurnId;
-  if (!id) runtime.earlyReturn(null);
+  if ((id ?? null) === null) runtime.earlyReturn(null);
   if (!util.matches('\\A[A-Za-z0-9_-]{1,64}\\z', id)) {
     util.error('id must be 1 to 64 of A-Z, a-z, 0-9, _ and -.', 'InvalidInput', null, { field: 'id' });
   }

@@ -6,7 +6,7 @@ import { util } from '@aws-appsync/utils';
  */
 export function request(ctx) {
   const { id, title, agentId } = ctx.args.input ?? {};
-  check('id', !id || util.matches('\\A[A-Za-z0-9_-]{1,64}\\z', id), '1 to 64 of A-Z, a-z, 0-9, _ and -');
+  check('id', (id ?? null) === null || util.matches('\\A[A-Za-z0-9_-]{1,64}\\z', id), '1 to 64 of A-Z, a-z, 0-9, _ and -');
   check('title', !title || title.length <= 200, 'at most 200 characters');
   const now = util.time.nowISO8601();
   const drawn = id ?? util.autoId();
@@ -31,7 +31,7 @@ export function response(ctx) {
   if (ctx.error.type !== 'DynamoDB:ConditionalCheckFailedException') util.error('The table did not answer. Try again.', 'TryAgain');
   const { id, title, agentId } = ctx.args.input;
   const { owner, deletedAt, ...stored } = ctx.result;
-  const same = (stored.title ?? null) === (title ?? null) && stored.agentId === (agentId ?? 'default');
+  const same = (stored.title || null) === (title || null) && stored.agentId === (agentId ?? 'default');
   if (deletedAt || owner !== ctx.stash.owner || !same) util.error(`The id ${id} is taken.`, 'IdConflict');
   return ctx.result;
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{files, read};
 
-/// One call of a handler. What is not said is not compared.
+/// One call of a handler. What is not said is not compared. `{"$text": "ab", "times": 2}` stands for `"abab"`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Case {
@@ -17,7 +17,7 @@ struct Case {
     evaluate: Option<String>,
     /// Lines of a file.
     code: Option<Vec<String>>,
-    /// A file of the repository.
+    /// A file of the repository; in `functions/` it is the resolver that the data file is named after.
     file: Option<String>,
     #[serde(default)]
     handler: Side,
@@ -45,7 +45,7 @@ import { util, extensions, runtime } from '@aws-appsync/utils';
 import * as ddb from '@aws-appsync/utils/dynamodb';
 ";
 
-#[derive(Clone, Copy, Default, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Side {
     #[default]
@@ -67,11 +67,46 @@ fn handlers_answer_as_recorded_and_documented() {
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
 }
 
+#[test]
+fn every_function_of_the_backend_answers_as_written() {
+    let engine = Engine::with_ambient(fixed()).expect("the engine starts");
+    let faults: Vec<String> = files("../../resolvers").iter().flat_map(|path| check_function(&engine, path)).collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n\n"));
+}
+
+fn check_function(engine: &Engine, resolver: &Path) -> Vec<String> {
+    let name = resolver.file_stem().unwrap_or_default().display();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/resolvers/cases/functions/{name}.json"));
+    let of_resolver = |case| Case { file: Some(format!("resolvers/{name}.js")), ..case };
+    let cases: Vec<Case> = cases(&path).into_iter().map(of_resolver).collect();
+    let called = |side| cases.iter().any(|case| case.handler == side);
+    assert!(called(Side::Request) && called(Side::Response), "{name} has a handler without a case");
+    cases.iter().flat_map(|case| check(engine, &path, case)).collect()
+}
+
 fn check_file(engine: &Engine, path: &Path) -> Vec<String> {
-    let cases: Vec<Case> =
-        serde_json::from_str(&read(path)).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()));
+    cases(path).iter().flat_map(|case| check(engine, path, case)).collect()
+}
+
+fn cases(path: &Path) -> Vec<Case> {
+    let written = serde_json::from_str(&read(path)).map(written_out).and_then(serde_json::from_value);
+    let cases: Vec<Case> = written.unwrap_or_else(|fault| panic!("{}: {fault}", path.display()));
     assert!(!cases.is_empty(), "{} holds no case", path.display());
-    cases.iter().flat_map(|case| check(engine, path, case)).collect()
+    cases
+}
+
+/// The value with every `{"$text": …, "times": …}` in it as the text it stands for.
+fn written_out(value: Value) -> Value {
+    match value {
+        Value::Object(members) => match (members.get("$text"), members.get("times")) {
+            (Some(Value::String(text)), Some(times)) => {
+                json!(text.repeat(times.as_u64().and_then(|times| times.try_into().ok()).expect("a number of times")))
+            }
+            _ => members.into_iter().map(|(name, value)| (name, written_out(value))).collect(),
+        },
+        Value::Array(list) => list.into_iter().map(written_out).collect(),
+        other => other,
+    }
 }
 
 fn check(engine: &Engine, path: &Path, case: &Case) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! The JavaScript runtime and the DynamoDB data source, against recorded and documented answers of AWS.
 //!
-//! `cases/` calls handlers, `refused/` and `accepted/` are files that AWS would refuse or take at deployment,
-//! `dynamodb/` holds conversations with a data source.
+//! `cases/` calls handlers, `cases/functions/` those of this backend, one file for each of `resolvers/`; `refused/` and
+//! `accepted/` are files that AWS would refuse or take at deployment, `dynamodb/` holds conversations with a data source.
 mod cases;
 mod deployment;
 mod limits;
@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/resolvers").join(folder);
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|fault| panic!("{}: {fault}", folder.display()));
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("a readable folder").path()).collect();
+    let paths = entries.map(|entry| entry.expect("a readable folder").path());
+    let mut paths: Vec<PathBuf> = paths.filter(|path| path.is_file()).collect();
     assert!(!paths.is_empty(), "{} is empty", folder.display());
     paths.sort();
     paths
