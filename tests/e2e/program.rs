@@ -15,6 +15,8 @@ use crate::backend::patiently;
 
 fn parlance(arguments: &[&str], state: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_parlance"));
+    // A folder that is not there yet, as in a fresh clone.
+    let state = state.join(".parlance");
     command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).kill_on_drop(true);
     command.arg("--state").arg(state).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
