@@ -3,7 +3,7 @@ use std::rc::Rc;
 
 use local::resolver::{Ambient, Engine, Handler, Outcome, Raised, Run, SkipTo};
 use local::stack::Code;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::{files, read};
@@ -25,6 +25,8 @@ struct Case {
     /// The context as JSON text, where a value cannot hold it.
     context_text: Option<String>,
 
+    /// `null` is compared too.
+    #[serde(default, deserialize_with = "said")]
     returns: Option<Value>,
     early_return: Option<EarlyReturn>,
     raises: Option<Value>,
@@ -131,6 +133,10 @@ fn check(engine: &Engine, path: &Path, case: &Case) -> Vec<String> {
         (expected != found).then(|| format!("{file}: {}: {what}\n  expected {expected}\n  found    {found}", case.name))
     };
     compared.into_iter().flatten().filter_map(told).collect()
+}
+
+fn said<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(value).map(Some)
 }
 
 impl Case {
