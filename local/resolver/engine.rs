@@ -71,17 +71,23 @@ impl Engine {
 
     /// As `run`, for a context that only JSON text can hold: strings with halves of surrogate pairs.
     pub fn run_text(&self, code: &Code, handler: Handler, context: &str) -> Run {
-        self.deadline.set(Instant::now().checked_add(self.handler_time));
+        self.run_within(self.handler_time, code, handler, context)
+    }
+
+    /// As `run_text`, for a handler that has only `time_left`, if that is less than it would have.
+    pub fn run_within(&self, time_left: Duration, code: &Code, handler: Handler, context: &str) -> Run {
+        let time = self.handler_time.min(time_left);
+        self.deadline.set(Instant::now().checked_add(time));
         let report = self
             .context
-            .with(|js| self.call(&js, code, handler, context).catch(&js).map_err(|fault| self.told(&fault)));
+            .with(|js| self.call(&js, code, handler, context).catch(&js).map_err(|fault| self.told(&fault, time)));
         self.deadline.set(None);
         report.and_then(|text| read(&text)).unwrap_or_else(|message| broken(context, message))
     }
 
-    fn told(&self, fault: &CaughtError<'_>) -> String {
+    fn told(&self, fault: &CaughtError<'_>, time: Duration) -> String {
         if self.deadline.get().is_some_and(|deadline| Instant::now() > deadline) {
-            return format!("The handler ran longer than {:?}.", self.handler_time);
+            return format!("The handler ran longer than {time:?}.");
         }
         match fault {
             CaughtError::Exception(exception) => format!("code.js: {}", exception.message().unwrap_or_default()),
@@ -151,12 +157,14 @@ fn read(report: &str) -> Result<Run, String> {
     let run: Run = serde_json::from_str(&java_text(report))
         .map_err(|fault| format!("The handler's result is not JSON: {fault}."))?;
     match &run.outcome {
-        Outcome::Returned(value) if report.len() > RESULT_BYTES => match value.to_string().len() {
-            bytes if bytes > RESULT_BYTES => {
-                Err(format!("A handler may evaluate to {RESULT_BYTES} bytes, not to {bytes}."))
+        Outcome::Returned(value) | Outcome::EarlyReturn { value, .. } if report.len() > RESULT_BYTES => {
+            match value.to_string().len() {
+                bytes if bytes > RESULT_BYTES => {
+                    Err(format!("A handler may evaluate to {RESULT_BYTES} bytes, not to {bytes}."))
+                }
+                _ => Ok(run),
             }
-            _ => Ok(run),
-        },
+        }
         _ => Ok(run),
     }
 }

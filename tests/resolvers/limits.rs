@@ -80,6 +80,9 @@ fn a_result_has_at_most_5_megabytes() {
     let large = code("let text = 'x'; for (const one of ctx.args.list.slice(0, 23)) text += text; return text;");
     let refused = "A handler may evaluate to 5242880 bytes, not to 8388610.";
     assert_eq!(message(&engine, &large, Handler::Request), refused);
+    let early =
+        code("let text = 'x'; for (const one of ctx.args.list.slice(0, 23)) text += text; runtime.earlyReturn(text);");
+    assert_eq!(message(&engine, &early, Handler::Request), refused);
     let stashed = code(
         "let text = 'x'; for (const one of ctx.args.list.slice(0, 22)) text += text;
         Object.assign(ctx.stash, { text, more: text }); return text.length;",
