@@ -71,6 +71,11 @@ fn a_handler_that_never_ends_is_stopped() {
     let engine = Engine::with_ambient(ambient).expect("the engine starts");
     let endless = code("while (true) {}");
     assert_eq!(message(&engine, &endless, Handler::Request), "The handler ran longer than 50ms.");
+    let slow = code(
+        "let text = 'ab'; for (const one of ctx.args.list.slice(0, 18)) text += text;
+        for (const one of ctx.args.list.slice(0, 900)) text.split('a');",
+    );
+    assert_eq!(message(&engine, &slow, Handler::Request), "The handler ran longer than 50ms.");
     assert_eq!(message(&engine, &endless, Handler::Response), "Returned(String(\"still here\"))");
 }
 
