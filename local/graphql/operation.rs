@@ -10,6 +10,7 @@ use super::{
     errors::GraphqlError,
     execute::Execution,
     fields::{Origin, Resolving},
+    filter::Filter,
     input,
     introspect::introspect,
     ledger::Ledger,
@@ -18,10 +19,7 @@ use super::{
     site::{Path, Site},
     validate::{self, Prepared, Request},
 };
-use crate::{
-    identity::{Caller, Denial},
-    realtime::Filter,
-};
+use crate::identity::{Caller, Denial};
 
 /// Who asks, and with which headers.
 #[derive(Clone)]

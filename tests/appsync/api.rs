@@ -2,8 +2,9 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use local::{
+    appsync::AppSync,
     dynamodb::DynamoDb,
-    graphql::{AppSync, Fault, Settings, Sources},
+    graphql::{Fault, Settings, Sources},
     identity::{Directory, Principal},
     lambda::{Lambda, Launcher},
     stack::{Api, Asynchronous, AuthMode, Code, DataSource, Function, PipelineFunction, Resolver, Table},
