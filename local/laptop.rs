@@ -16,9 +16,10 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use uuid::Uuid;
 
 use crate::{
+    appsync::AppSync,
     bedrock::{self, Upstream},
     dynamodb::{DynamoDb, TableFault},
-    graphql::{self, AppSync, Sources},
+    graphql::{self, Sources},
     identity::{Directory, Principal},
     lambda::{self, Lambda, Launcher},
     stack::{Function, Stack},

@@ -1,4 +1,5 @@
 //! The laptop edition: the same template, schema, resolvers and handler on one port, without an AWS account.
+pub mod appsync;
 pub mod bedrock;
 pub mod chat;
 pub mod dynamodb;

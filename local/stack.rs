@@ -33,14 +33,17 @@ pub struct Api {
     pub introspection: bool,
 }
 
+/// How a caller proves who it is: AppSync's `API_KEY` or `AWS_IAM`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthMode {
     ApiKey,
     Iam,
 }
 
+/// Where a resolver's request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DataSource {
+    /// Nowhere: what the request calls `payload` is the result.
     None,
     /// The table's name.
     Table(String),
@@ -56,32 +59,40 @@ pub struct Code {
     pub text: String,
 }
 
+/// One step of pipelines: an `AWS::AppSync::FunctionConfiguration`.
 #[derive(Clone, Debug)]
 pub struct PipelineFunction {
     pub name: String,
+    /// By its name in `Api::data_sources`.
     pub data_source: String,
     pub code: Code,
 }
 
+/// How a field is answered: by one data source, or by functions in a row.
 #[derive(Clone, Debug)]
 pub enum Resolver {
     Unit { data_source: String, code: Code },
+    /// The functions by their names in `Api::functions`, in the order of their calls; the code runs around them.
     Pipeline { functions: Vec<String>, code: Code },
 }
 
+/// A DynamoDB table.
 #[derive(Clone, Debug)]
 pub struct Table {
     /// The body of DynamoDB's CreateTable.
     pub definition: Value,
+    /// Which number, in seconds since 1970, says when an item expires.
     pub ttl_attribute: Option<String>,
 }
 
+/// A Lambda function; its code is this program's own handler.
 #[derive(Clone, Debug)]
 pub struct Function {
     pub name: String,
     pub arn: String,
     pub memory_megabytes: u32,
     pub timeout_seconds: u32,
+    /// How many invocations may run at once; without it, as many as the account allows.
     pub reserved_concurrency: Option<u32>,
     pub environment: BTreeMap<String, String>,
     pub asynchronous: Asynchronous,

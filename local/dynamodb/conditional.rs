@@ -3,9 +3,9 @@ use dynoxide::{DynoxideError, Item};
 use serde_json::{Map, Value, json};
 
 use super::Answer;
-use super::document::{Document, Refusal, Request, build};
+use super::document::{Document, Request, build};
 use super::meter::Metered;
-use super::operations::answer;
+use super::refusal::Refusal;
 use super::values::plain_item;
 
 type Outcome = Result<Answer, Refusal>;
@@ -16,7 +16,7 @@ pub fn put(database: &Metered, table: &str, document: Document<'_>) -> Outcome {
     let written = plain_item(&build::<Item>(item.clone())?);
     let request = write(table, document)?.set("Item", item);
     match database.put_item(request.build()?) {
-        Ok(_) => Ok(answer(written)),
+        Ok(_) => Ok(Answer::of(written)),
         Err(fault) => failed(fault, |stored| {
             let ignored = ignored(document);
             (without(stored, &ignored) == without(&written, &ignored)).then(|| stored.clone())
@@ -31,7 +31,7 @@ pub fn update(database: &Metered, table: &str, document: Document<'_>) -> Outcom
         .set("ReturnValues", "ALL_NEW")
         .expression("UpdateExpression", document.child("update")?)?;
     match database.update_item(request.build()?) {
-        Ok(response) => Ok(answer(response.attributes.as_ref().map_or(Value::Null, plain_item))),
+        Ok(response) => Ok(Answer::of(response.attributes.as_ref().map_or(Value::Null, plain_item))),
         Err(fault) => failed(fault, |_| None),
     }
 }
@@ -40,7 +40,7 @@ pub fn update(database: &Metered, table: &str, document: Document<'_>) -> Outcom
 pub fn delete(database: &Metered, table: &str, document: Document<'_>) -> Outcome {
     let request = write(table, document)?.set("Key", document.typed("key")?).set("ReturnValues", "ALL_OLD");
     match database.delete_item(request.build()?) {
-        Ok(response) => Ok(answer(response.attributes.as_ref().map_or(Value::Null, plain_item))),
+        Ok(response) => Ok(Answer::of(response.attributes.as_ref().map_or(Value::Null, plain_item))),
         Err(fault) => failed(fault, |stored| stored.is_null().then_some(Value::Null)),
     }
 }
@@ -69,7 +69,7 @@ fn write(table: &str, document: Document<'_>) -> Result<Request, Refusal> {
 fn failed(fault: DynoxideError, forgiven: impl Fn(&Value) -> Option<Value>) -> Outcome {
     let DynoxideError::ConditionalCheckFailedException(_, stored) = &fault else { return Err(fault.into()) };
     let stored = stored.as_ref().map_or(Value::Null, plain_item);
-    Ok(forgiven(&stored).map_or_else(|| Refusal::from(fault).with(stored), answer))
+    Ok(forgiven(&stored).map_or_else(|| Refusal::from(fault).with(stored), Answer::of))
 }
 
 fn ignored(document: Document<'_>) -> Vec<String> {

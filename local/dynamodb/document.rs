@@ -1,54 +1,9 @@
 //! Reads request documents, as resolvers write them, into the members of DynamoDB's own requests.
-use dynoxide::DynoxideError;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use super::refusal::Refusal;
 use super::values::typed_map;
-use super::{Answer, DataSourceError};
-
-/// Why a request was not carried out.
-#[derive(Debug)]
-pub struct Refusal {
-    error_type: String,
-    message: String,
-}
-
-impl Refusal {
-    /// The document is not one that AppSync reads.
-    pub fn template(message: String) -> Self {
-        Refusal { error_type: "MappingTemplate".into(), message }
-    }
-}
-
-impl From<DynoxideError> for Refusal {
-    /// Exceptions that DynamoDB's SDK has no class for are all `DynamoDbException`.
-    fn from(fault: DynoxideError) -> Self {
-        let name = fault.error_type().rsplit('#').next().unwrap_or_default();
-        let name = if name == "ValidationException" { "DynamoDbException" } else { name };
-        Refusal { error_type: format!("DynamoDB:{name}"), message: fault.to_string() }
-    }
-}
-
-impl From<Refusal> for Answer {
-    fn from(refusal: Refusal) -> Self {
-        refusal.with(Value::Null)
-    }
-}
-
-impl Refusal {
-    /// What AppSync's own paging does not take.
-    pub fn token() -> Self {
-        Refusal {
-            error_type: "DynamoDB:UserIllegalArgumentException".into(),
-            message: "Invalid pagination token given.".into(),
-        }
-    }
-
-    pub fn with(self, result: Value) -> Answer {
-        let Refusal { error_type, message } = self;
-        Answer { result, error: Some(DataSourceError { error_type, message }) }
-    }
-}
 
 /// A request document, or an object inside one.
 #[derive(Clone, Copy)]
@@ -160,8 +115,6 @@ impl Request {
 }
 
 pub fn build<T: DeserializeOwned>(request: Value) -> Result<T, Refusal> {
-    serde_json::from_value(request).map_err(|fault| Refusal {
-        error_type: "DynamoDB:DynamoDbException".into(),
-        message: fault.to_string().trim_start_matches("VALIDATION:").to_owned(),
-    })
+    serde_json::from_value(request)
+        .map_err(|fault| Refusal::request(fault.to_string().trim_start_matches("VALIDATION:").to_owned()))
 }

@@ -4,6 +4,7 @@ mod document;
 mod meter;
 mod operations;
 mod paging;
+mod refusal;
 mod tables;
 mod values;
 
@@ -14,11 +15,13 @@ use std::time::Duration;
 use dynoxide::Database;
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::task::spawn_blocking;
 
 pub use meter::Charged;
 pub use tables::TableFault;
 
 use meter::Metered;
+use refusal::Refusal;
 
 /// All tables of the stack. Clones share them.
 #[derive(Clone)]
@@ -40,6 +43,12 @@ pub struct DataSourceError {
     pub message: String,
 }
 
+impl Answer {
+    fn of(result: Value) -> Self {
+        Answer { result, error: None }
+    }
+}
+
 impl DynamoDb {
     /// Opens the file at `path`, or a database in memory that nothing outlives.
     pub fn open(path: Option<&Path>) -> Result<Self, TableFault> {
@@ -54,7 +63,9 @@ impl DynamoDb {
     /// Carries out one request document of an AppSync DynamoDB data source that is bound to `table`.
     pub async fn run(&self, table: &str, request: &Value) -> Answer {
         self.database.count_call();
-        operations::run(&self.database, table, request).unwrap_or_else(Answer::from)
+        let (database, table, request) = (self.database.clone(), table.to_owned(), request.clone());
+        let outcome = spawn_blocking(move || operations::run(&database, &table, &request)).await;
+        outcome.unwrap_or_else(|_| Err(Refusal::broken())).unwrap_or_else(Answer::from)
     }
 
     /// What the data sources' requests have cost since it was opened.
@@ -66,9 +77,10 @@ impl DynamoDb {
     pub async fn sweep(&self, every: Duration) {
         loop {
             tokio::time::sleep(every).await;
-            match self.database.sweep_ttl() {
-                Ok(count) => tracing::debug!(count, "expired items deleted"),
-                Err(fault) => tracing::warn!(%fault, "expired items stay"),
+            let database = self.database.clone();
+            match spawn_blocking(move || database.sweep_ttl()).await {
+                Ok(Ok(count)) => tracing::debug!(count, "expired items deleted"),
+                fault => tracing::warn!(?fault, "expired items stay"),
             }
         }
     }

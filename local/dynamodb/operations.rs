@@ -5,8 +5,9 @@ use dynoxide::errors::CancellationReason;
 use dynoxide::{DynoxideError, Item};
 use serde_json::{Map, Value, json};
 
-use super::document::{Document, Refusal, Request, build, unsuitable};
+use super::document::{Document, Request, build, unsuitable};
 use super::meter::Metered;
+use super::refusal::Refusal;
 use super::values::plain_item;
 use super::{Answer, conditional, paging};
 
@@ -33,17 +34,13 @@ pub fn run(database: &Metered, table: &str, request: &Value) -> Outcome {
     }
 }
 
-pub fn answer(result: Value) -> Answer {
-    Answer { result, error: None }
-}
-
 fn item_or_null(item: Option<Item>) -> Value {
     item.as_ref().map_or(Value::Null, plain_item)
 }
 
 fn get(database: &Metered, table: &str, document: Document<'_>) -> Outcome {
     let key = document.typed("key")?;
-    Ok(answer(item_or_null(get_item(database, table, document, key)?)))
+    Ok(Answer::of(item_or_null(get_item(database, table, document, key)?)))
 }
 
 fn get_item(database: &Metered, table: &str, options: Document<'_>, key: Value) -> Result<Option<Item>, Refusal> {
@@ -96,7 +93,7 @@ fn page_answer(
 ) -> Answer {
     let items: Vec<Value> = items.iter().flatten().map(plain_item).collect();
     let next = last_key.map(|key| paging::token(table, &document, &json!(key)));
-    answer(json!({ "items": items, "nextToken": next, "scannedCount": scanned }))
+    Answer::of(json!({ "items": items, "nextToken": next, "scannedCount": scanned }))
 }
 
 fn batch_get(database: &Metered, document: Document<'_>) -> Outcome {
@@ -109,17 +106,17 @@ fn batch_get(database: &Metered, document: Document<'_>) -> Outcome {
         let items = keys.into_iter().map(|key| get_item(database, table, request, key).map(item_or_null));
         data.insert(table.clone(), items.collect::<Result<_, _>>()?);
     }
-    Ok(answer(json!({ "unprocessedKeys": none_of(&data), "data": data })))
+    Ok(Answer::of(json!({ "unprocessedKeys": none_of(&data), "data": data })))
 }
 
 fn batch_put(database: &Metered, document: Document<'_>) -> Outcome {
     let data = batch_write(database, document, |item| json!({ "PutRequest": { "Item": item } }))?;
-    Ok(answer(json!({ "unprocessedItems": none_of(&data), "data": data })))
+    Ok(Answer::of(json!({ "unprocessedItems": none_of(&data), "data": data })))
 }
 
 fn batch_delete(database: &Metered, document: Document<'_>) -> Outcome {
     let data = batch_write(database, document, |key| json!({ "DeleteRequest": { "Key": key } }))?;
-    Ok(answer(json!({ "unprocessedKeys": none_of(&data), "data": data })))
+    Ok(Answer::of(json!({ "unprocessedKeys": none_of(&data), "data": data })))
 }
 
 /// Writes all entries and gives them back, as plain values, by table.
@@ -154,7 +151,7 @@ fn transact_get(database: &Metered, document: Document<'_>) -> Outcome {
         Ok(response) => response.responses.into_iter().map(|one| item_or_null(one.item)).collect(),
         Err(fault) => return cancelled(fault, "items"),
     };
-    Ok(answer(json!({ "items": items, "cancellationReasons": null })))
+    Ok(Answer::of(json!({ "items": items, "cancellationReasons": null })))
 }
 
 fn transact_write(database: &Metered, document: Document<'_>) -> Outcome {
@@ -164,7 +161,7 @@ fn transact_write(database: &Metered, document: Document<'_>) -> Outcome {
         return cancelled(fault, "keys");
     }
     let keys = items.iter().map(|item| plain_map(Document::read(item)?.typed("key")?));
-    Ok(answer(json!({ "keys": keys.collect::<Result<Value, _>>()?, "cancellationReasons": null })))
+    Ok(Answer::of(json!({ "keys": keys.collect::<Result<Value, _>>()?, "cancellationReasons": null })))
 }
 
 fn transacted(item: Document<'_>) -> Result<Value, Refusal> {

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use dynoxide::{AttributeValue, Item};
 use serde_json::{Map, Value, json};
 
-use super::document::Refusal;
+use super::refusal::Refusal;
 
 /// A map of typed values as DynamoDB reads it: `{"N": 10}` becomes `{"N": "10"}`, `{"NULL": null}` becomes true.
 pub fn typed_map(values: &Map<String, Value>) -> Result<Value, Refusal> {

@@ -12,11 +12,16 @@ use super::{
     bindings::Bound,
     completed::Completed,
     errors::{Detail, GraphqlError},
-    execute::{Bubble, Execution, RESOLVERS_PER_REQUEST, Site},
     input,
-    pipeline::{self, Refusal, Resolution, Surroundings},
+    ledger::{INVALIDATIONS_PER_REQUEST, Ledger, RESOLVERS_PER_REQUEST},
+    pipeline::{self, Resolution, Surroundings},
+    refusal::Refusal,
+    site::{Bubble, Site},
 };
-use crate::{identity::Caller, resolver::Raised};
+use crate::{
+    identity::Caller,
+    resolver::{Invalidation, Raised},
+};
 
 /// On whose behalf fields are resolved, and from what.
 pub struct Resolving<'a> {
@@ -43,11 +48,11 @@ impl<'a> Resolving<'a> {
 
     pub async fn resolve<'v>(
         &self,
-        execution: &Execution<'_>,
+        ledger: &Ledger<'_>,
         site: &Site<'_>,
         parent: &'v Value,
     ) -> Result<Cow<'v, Value>, Bubble> {
-        self.authorize(execution, site)?;
+        self.authorize(ledger, site)?;
         let bound = match self.origin {
             Origin::Resolvers { .. } => self.service.bindings.of(&site.parent_type.name, &site.field.name),
             Origin::Payload => None,
@@ -55,49 +60,46 @@ impl<'a> Resolving<'a> {
         let Some(bound) = bound else {
             return Ok(parent.get(site.field.name.as_str()).map_or(Cow::Owned(Value::Null), Cow::Borrowed));
         };
-        let resolution = self.run(execution, site, bound, parent).await?;
-        for invalidation in &resolution.invalidations {
-            self.service.hub.invalidate(&invalidation.subscription_field, &invalidation.payload);
-        }
+        let resolution = self.run(ledger, site, bound, parent).await?;
+        self.invalidate(ledger, site, &resolution.invalidations)?;
         self.response_headers.lock().unwrap_or_else(PoisonError::into_inner).extend(resolution.response_headers);
         Ok(Cow::Owned(resolution.value))
     }
 
-    pub fn authorize(&self, execution: &Execution<'_>, site: &Site<'_>) -> Result<(), Bubble> {
+    pub fn authorize(&self, ledger: &Ledger<'_>, site: &Site<'_>) -> Result<(), Bubble> {
         let default = self.service.directory.default_mode();
         if authorize::admits(self.caller.mode(), default, site.definition, site.parent_type) {
             return Ok(());
         }
-        self.refuse(execution, site, Refusal::Unauthorized)
+        self.refuse(ledger, site, Refusal::Unauthorized)
     }
 
     /// Runs a field's resolver; what it raises becomes errors of the response.
     pub async fn run(
         &self,
-        execution: &Execution<'_>,
+        ledger: &Ledger<'_>,
         site: &Site<'_>,
         bound: &Bound,
         parent: &Value,
     ) -> Result<Resolution, Bubble> {
-        if !execution.may_resolve() {
+        if !ledger.may_resolve() {
             let sentence =
                 format!("A request may run at most {RESOLVERS_PER_REQUEST} resolvers; this one asks for more.");
-            execution.report_at(site, "LimitExceededException", sentence);
+            ledger.report_at(site, "LimitExceededException", sentence);
             return Err(Bubble);
         }
-        let arguments =
-            input::arguments(execution.reading.schema, site.definition, site.field, execution.reading.variables);
+        let arguments = input::arguments(ledger.reading.schema, site.definition, site.field, ledger.reading.variables);
         let arguments = arguments.map_err(|(argument, misfit)| {
-            execution.report(GraphqlError::of_value(misfit.of_argument(&argument), site.path.segments()));
+            ledger.report(GraphqlError::of_value(misfit.of_argument(&argument), site.path.segments()));
             Bubble
         })?;
-        let around = self.surroundings(execution, site, parent);
+        let around = self.surroundings(ledger, site, parent);
         let mut resolution = pipeline::resolve(bound, &self.service.sources, around, Value::Object(arguments)).await;
         for raised in std::mem::take(&mut resolution.appended) {
-            self.raise(execution, site, raised);
+            self.raise(ledger, site, raised);
         }
         match resolution.refused.take() {
-            Some(refusal) => self.refuse(execution, site, refusal),
+            Some(refusal) => self.refuse(ledger, site, refusal),
             None => Ok(resolution),
         }
     }
@@ -125,32 +127,48 @@ impl<'a> Resolving<'a> {
         std::mem::take(&mut *self.response_headers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn surroundings(&self, execution: &Execution<'_>, site: &Site<'_>, parent: &Value) -> Surroundings {
+    fn invalidate(&self, ledger: &Ledger<'_>, site: &Site<'_>, invalidations: &[Invalidation]) -> Result<(), Bubble> {
+        for Invalidation { subscription_field, payload } in invalidations {
+            if !ledger.may_invalidate() {
+                let most = INVALIDATIONS_PER_REQUEST;
+                let sentence =
+                    format!("A request may invalidate subscriptions {most} times; this one does so more often.");
+                ledger.report_at(site, "LimitExceededException", sentence);
+                return Err(Bubble);
+            }
+            self.service.hub.invalidate(subscription_field, payload);
+        }
+        Ok(())
+    }
+
+    fn surroundings(&self, ledger: &Ledger<'_>, site: &Site<'_>, parent: &Value) -> Surroundings {
         Surroundings {
             source: parent.clone(),
             identity: self.caller.identity().clone(),
-            info: execution.reading.info(&site.parent_type.name, site.fields),
+            info: ledger.reading.info(&site.parent_type.name, site.fields),
             request: self.request.clone(),
             environment: self.service.environment.clone(),
-            halves: execution.reading.halves,
+            halves: ledger.reading.halves,
+            deadline: ledger.deadline,
         }
     }
 
-    fn refuse<T>(&self, execution: &Execution<'_>, site: &Site<'_>, refusal: Refusal) -> Result<T, Bubble> {
+    fn refuse<T>(&self, ledger: &Ledger<'_>, site: &Site<'_>, refusal: Refusal) -> Result<T, Bubble> {
         match refusal {
-            Refusal::Raised(raised) => self.raise(execution, site, raised),
+            Refusal::Raised(raised) => self.raise(ledger, site, raised),
+            Refusal::OutOfTime => ledger.report_at(site, "ExecutionTimeout", "Execution timed out."),
             Refusal::Unauthorized => {
                 let (field, parent) = (&site.field.name, &site.parent_type.name);
-                execution.report_at(site, "Unauthorized", format!("Not Authorized to access {field} on type {parent}"));
+                ledger.report_at(site, "Unauthorized", format!("Not Authorized to access {field} on type {parent}"));
             }
         }
         Err(Bubble)
     }
 
-    fn raise(&self, execution: &Execution<'_>, site: &Site<'_>, raised: Raised) {
-        let data = execution.reading.selected(raised.data, site.fields);
+    fn raise(&self, ledger: &Ledger<'_>, site: &Site<'_>, raised: Raised) {
+        let data = ledger.reading.selected(raised.data, site.fields);
         let detail = Detail { error_type: raised.error_type, data, info: raised.info };
-        let location = execution.location(site.field);
-        execution.report(GraphqlError::of_field(raised.message, detail, site.path.segments(), location));
+        let location = ledger.location(site.field);
+        ledger.report(GraphqlError::of_field(raised.message, detail, site.path.segments(), location));
     }
 }

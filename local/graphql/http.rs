@@ -1,14 +1,10 @@
-//! The HTTP surface: POST and GET of GraphQL, preflights, and the door to WebSockets.
+//! The HTTP surface: POST and GET of GraphQL, and preflights.
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::SystemTime};
 
 use axum::{
     Router,
     body::Bytes,
-    extract::{
-        ConnectInfo, DefaultBodyLimit, FromRequestParts, Query, Request as HttpRequest, State,
-        rejection::BytesRejection,
-        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
-    },
+    extract::{ConnectInfo, DefaultBodyLimit, Query, State, rejection::BytesRejection},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -23,10 +19,7 @@ use http::{
 use serde_json::{Value, json};
 
 use super::{Call, Request, Service};
-use crate::{
-    identity::{Denial, Presented},
-    realtime,
-};
+use crate::identity::{Denial, Presented};
 
 const BODY_BYTES: usize = 1024 * 1024;
 const CLIENT_HEADERS: &str =
@@ -36,7 +29,6 @@ static ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 pub fn router(service: Arc<Service>) -> Router {
     Router::new()
         .route("/graphql", get(asked_by_get).post(asked_by_post).options(preflight))
-        .route("/graphql/realtime", get(connect))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .with_state(service)
 }
@@ -64,25 +56,10 @@ async fn asked_by_post(
     serve(&service, &parts, &body, asked).await
 }
 
-async fn asked_by_get(State(service): State<Arc<Service>>, request: HttpRequest) -> Response {
-    let (mut parts, _) = request.into_parts();
-    if let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-        return realtime::connect(service, &parts, upgrade);
-    }
+async fn asked_by_get(State(service): State<Arc<Service>>, parts: Parts) -> Response {
     let asked =
         Query::<BTreeMap<String, String>>::try_from_uri(&parts.uri).ok().and_then(|Query(query)| of_query(query));
     serve(&service, &parts, &[], asked.ok_or(Malformed::Unparsable)).await
-}
-
-async fn connect(
-    State(service): State<Arc<Service>>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-    parts: Parts,
-) -> Response {
-    match upgrade {
-        Ok(upgrade) => realtime::connect(service, &parts, upgrade),
-        Err(rejection) => rejection.into_response(),
-    }
 }
 
 /// Every origin may call; the headers it may send are named, since a wildcard does not cover `authorization`.

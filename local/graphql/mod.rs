@@ -1,8 +1,8 @@
-//! AppSync: one GraphQL API, over HTTP and WebSockets, exactly as the template describes it.
+//! What an API answers to GraphQL, and what its subscribers are to hear.
 //!
 //! A request is authenticated (`identity`), made an operation (`validate`), allowed by IAM, and executed (`execute`):
 //! each field is authorized and resolved (`fields`), by code and data sources (`pipeline`) or from its parent. What a
-//! mutation resolved goes to its subscribers (`realtime`).
+//! mutation resolved goes to its subscribers (`hub`) whose filters it passes (`filter`).
 mod authorize;
 mod bindings;
 mod completed;
@@ -10,39 +10,42 @@ mod engines;
 pub(crate) mod errors;
 mod execute;
 mod fields;
+mod filter;
 mod http;
+mod hub;
 mod input;
 mod introspect;
+mod ledger;
 mod operation;
 mod pipeline;
+mod refusal;
 mod scalars;
 mod schema;
 mod selection;
+mod site;
 mod sources;
 mod surrogates;
 mod validate;
 mod wording;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-pub(crate) use self::http::seen as headers_seen;
+pub(crate) use self::http::{router, seen as headers_seen};
+pub(crate) use hub::{News, Registration, Seat, Update};
 pub(crate) use operation::{Answer, Call, Rejection, Subscribed, Subscription};
 pub use sources::Sources;
 pub(crate) use validate::Request;
 
-use crate::{identity::Directory, realtime::Hub, stack::Api};
+use crate::{identity::Directory, stack::Api};
 use bindings::Bindings;
+use hub::Hub;
 use schema::Schema;
 
 /// AppSync's limit on a request.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
-
-/// One API, ready to serve. Clones share it.
-#[derive(Clone)]
-pub struct AppSync(Arc<Service>);
 
 /// Why an API cannot be served: one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +61,7 @@ pub struct Settings {
     pub request_time: Duration,
 }
 
+/// One API, ready to answer.
 pub(crate) struct Service {
     pub id: String,
     pub schema: Schema,
@@ -71,15 +75,11 @@ pub(crate) struct Service {
     pub settings: Settings,
 }
 
-impl AppSync {
-    pub fn new(api: Api, sources: Sources, directory: Directory) -> Result<Self, Fault> {
-        Self::with_settings(api, sources, directory, Settings::default())
-    }
-
-    pub fn with_settings(api: Api, sources: Sources, directory: Directory, settings: Settings) -> Result<Self, Fault> {
+impl Service {
+    pub fn new(api: Api, sources: Sources, directory: Directory, settings: Settings) -> Result<Self, Fault> {
         let schema = Schema::load(&api.schema)?;
         let bindings = Bindings::load(&api, &schema)?;
-        Ok(Self(Arc::new(Service {
+        Ok(Self {
             id: api.id,
             schema,
             bindings,
@@ -89,12 +89,7 @@ impl AppSync {
             introspection: api.introspection,
             hub: Hub::default(),
             settings,
-        })))
-    }
-
-    /// Serves `/graphql` and `/graphql/realtime`.
-    pub fn router(&self) -> axum::Router {
-        http::router(self.0.clone())
+        })
     }
 }
 

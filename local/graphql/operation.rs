@@ -8,17 +8,18 @@ use super::{
     Service,
     completed::Completed,
     errors::GraphqlError,
-    execute::{Execution, Path, Site},
+    execute::Execution,
     fields::{Origin, Resolving},
+    filter::Filter,
     input,
     introspect::introspect,
+    ledger::Ledger,
+    pipeline::Resolution,
     selection::Reading,
+    site::{Path, Site},
     validate::{self, Prepared, Request},
 };
-use crate::{
-    identity::{Caller, Denial},
-    realtime::Filter,
-};
+use crate::identity::{Caller, Denial};
 
 /// Who asks, and with which headers.
 #[derive(Clone)]
@@ -121,42 +122,39 @@ impl Service {
         let operation = &prepared.operation;
         let data = execution.root(operation.operation_type, &operation.selection_set, root).await;
         let headers = execution.resolving.take_response_headers();
-        Answer { data, errors: execution.into_errors(), headers }
+        Answer { data, errors: execution.ledger.into_errors(), headers }
     }
 
     fn execution<'a>(&'a self, prepared: &'a Prepared, call: &'a Call, origin: Origin<'a>) -> Execution<'a> {
         let Prepared { document, variables, halves, .. } = prepared;
         let reading = Reading { schema: &self.schema, document, variables, halves: *halves };
         let resolving = Resolving::new(self, &call.caller, &call.request, origin);
-        Execution::new(reading, resolving, Instant::now() + self.settings.request_time)
+        Execution { ledger: Ledger::new(reading, Instant::now() + self.settings.request_time), resolving }
     }
 
     async fn open(&self, prepared: &Prepared, call: &Call) -> Result<Opened, Vec<GraphqlError>> {
         let execution = self.execution(prepared, call, Origin::Resolvers { introspected: &Value::Null });
         let opened = self.open_root(prepared, &execution).await;
-        let errors = execution.into_errors();
+        let errors = execution.ledger.into_errors();
         opened.filter(|_| errors.is_empty()).ok_or(errors)
     }
 
-    /// Nothing when the execution has errors to show for it.
+    /// Nothing when the ledger has errors to show for it.
     async fn open_root(&self, prepared: &Prepared, execution: &Execution<'_>) -> Option<Opened> {
+        let Execution { ledger, resolving } = execution;
         let root_type = self.schema.root(OperationType::Subscription)?;
-        let gathered = execution.reading.gather(root_type, [&prepared.operation.selection_set]);
+        let gathered = ledger.reading.gather(root_type, [&prepared.operation.selection_set]);
         let (key, fields) = gathered.first()?;
         let field = *fields.first()?;
         let definition = root_type.fields.get(&field.name)?;
         let site = Site { parent_type: root_type, definition, fields, field, path: Path::root(key) };
-        execution.resolving.authorize(execution, &site).ok()?;
+        resolving.authorize(ledger, &site).ok()?;
         let arguments = input::arguments(&self.schema, definition, field, &prepared.variables).ok()?;
-        let bound = self.bindings.of(&root_type.name, &field.name);
-        let resolution = match bound {
-            Some(bound) => {
-                let run = execution.resolving.run(execution, &site, bound, &Value::Null);
-                execution.within_time(&site, run).await.ok()?
-            }
-            None => super::pipeline::Resolution::default(),
+        let resolution = match self.bindings.of(&root_type.name, &field.name) {
+            Some(bound) => resolving.run(ledger, &site, bound, &Value::Null).await.ok()?,
+            None => Resolution::default(),
         };
-        let report = |sentence: String| execution.report_at(&site, "BadRequestException", sentence);
+        let report = |sentence: String| ledger.report_at(&site, "BadRequestException", sentence);
         let filter = match &resolution.subscription_filter {
             Some(written) => Filter::enhanced(written).map_err(report).ok()?,
             None => Filter::of_arguments(arguments),

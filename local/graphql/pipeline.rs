@@ -1,9 +1,16 @@
 //! One resolver's way: its handlers, its functions, their data sources.
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::{
+    task::yield_now,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     bindings::{Bound, Step},
     engines,
+    refusal::Refusal,
     sources::{Answer, Sources},
     surrogates,
 };
@@ -21,6 +28,8 @@ pub struct Surroundings {
     pub environment: Value,
     /// Whether private characters stand for halves of surrogate pairs.
     pub halves: bool,
+    /// When the request's time is over.
+    pub deadline: Instant,
 }
 
 /// What a resolver run came to, with what its handlers asked for beside its value.
@@ -33,20 +42,6 @@ pub struct Resolution {
     pub invalidation_filter: Option<Value>,
     pub invalidations: Vec<Invalidation>,
     pub response_headers: Vec<(String, String)>,
-}
-
-/// Why a resolver run has no value.
-pub enum Refusal {
-    Raised(Raised),
-    Unauthorized,
-}
-
-impl Refusal {
-    /// A request to a data source that AppSync itself does not accept.
-    pub fn mapping(message: impl Into<String>) -> Self {
-        let error_type = Some("MappingTemplate".to_owned());
-        Refusal::Raised(Raised { message: message.into(), error_type, data: Value::Null, info: Value::Null })
-    }
 }
 
 pub async fn resolve(bound: &Bound, sources: &Sources, around: Surroundings, arguments: Value) -> Resolution {
@@ -81,7 +76,7 @@ enum Left {
 
 impl Pass<'_> {
     async fn pipeline(&mut self, code: &Code, steps: &[Step]) -> Result<Value, Refusal> {
-        let (first, functions_follow) = match self.call(code, Handler::Request, Answer::default())? {
+        let (first, functions_follow) = match self.call(code, Handler::Request, Answer::default()).await? {
             Left::Plainly(value) | Left::Early(value, SkipTo::Next) => (value, true),
             Left::Early(value, SkipTo::End | SkipTo::Unsaid) => (value, false),
         };
@@ -94,24 +89,41 @@ impl Pass<'_> {
             }
         }
         let last = Answer { result: self.prev.clone(), error: None };
-        match self.call(code, Handler::Response, last)? {
+        match self.call(code, Handler::Response, last).await? {
             Left::Plainly(value) | Left::Early(value, _) => Ok(value),
         }
     }
 
     async fn step(&mut self, step: &Step) -> Result<(Value, SkipTo), Refusal> {
-        let request = match self.call(&step.code, Handler::Request, Answer::default())? {
+        let request = match self.call(&step.code, Handler::Request, Answer::default()).await? {
             Left::Plainly(request) => request,
             Left::Early(value, skip_to) => return Ok((value, skip_to)),
         };
-        let answer = self.sources.ask(&step.source, &request).await?;
-        match self.call(&step.code, Handler::Response, answer)? {
+        let asked = self.sources.ask(&step.source, &request);
+        let answer = timeout_at(self.around.deadline, asked).await.unwrap_or(Err(Refusal::OutOfTime))?;
+        match self.call(&step.code, Handler::Response, answer).await? {
             Left::Plainly(value) => Ok((value, SkipTo::Next)),
             Left::Early(value, skip_to) => Ok((value, skip_to)),
         }
     }
 
-    fn call(&mut self, code: &Code, handler: Handler, answer: Answer) -> Result<Left, Refusal> {
+    /// A handler keeps its thread for as long as it runs: before it, others have their turn.
+    async fn call(&mut self, code: &Code, handler: Handler, answer: Answer) -> Result<Left, Refusal> {
+        yield_now().await;
+        let time_left = self.time_left()?;
+        let context = self.context(answer);
+        let run = engines::run(code, handler, &context, time_left).map_err(Refusal::internal)?;
+        let left = self.note(code, run);
+        self.time_left().and(left)
+    }
+
+    fn time_left(&self) -> Result<Duration, Refusal> {
+        let left = self.around.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(Refusal::OutOfTime) } else { Ok(left) }
+    }
+
+    /// `ctx`, as JSON text.
+    fn context(&mut self, answer: Answer) -> String {
         let context = json!({
             "arguments": self.arguments.take(),
             "source": self.around.source,
@@ -125,10 +137,7 @@ impl Pass<'_> {
             "error": answer.error,
         });
         let context = context.to_string();
-        let context = if self.around.halves { surrogates::restored(&context) } else { context };
-        let run = engines::run(code, handler, &context)
-            .map_err(|fault| Refusal::Raised(Raised { message: fault, ..internal_failure() }))?;
-        self.note(code, run)
+        if self.around.halves { surrogates::restored(&context) } else { context }
     }
 
     fn note(&mut self, code: &Code, run: Run) -> Result<Left, Refusal> {
@@ -149,9 +158,4 @@ impl Pass<'_> {
             Outcome::Unauthorized => Err(Refusal::Unauthorized),
         }
     }
-}
-
-fn internal_failure() -> Raised {
-    let error_type = Some("InternalFailure".to_owned());
-    Raised { message: String::new(), error_type, data: Value::Null, info: Value::Null }
 }

@@ -1,7 +1,7 @@
 //! The data sources behind resolvers: a table, a function, or none.
 use serde_json::{Value, json};
 
-use super::pipeline::Refusal;
+use super::refusal::Refusal;
 use crate::{
     dynamodb::DynamoDb,
     lambda::{InvocationType, InvokeError, Lambda},

@@ -15,10 +15,11 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use super::{
     credentials,
     frames::{self, ClientFrame, ServerFrame, Start},
-    hub::{News, Registration, Seat, Update},
 };
 use crate::{
-    graphql::{Call, Rejection, Request, Service, Subscribed, Subscription, headers_seen},
+    graphql::{
+        Call, News, Registration, Rejection, Request, Seat, Service, Subscribed, Subscription, Update, headers_seen,
+    },
     identity::{Denial, Presented},
 };
 

@@ -1,20 +1,21 @@
 //! Subscriptions over WebSockets: AppSync's `graphql-ws` protocol.
 mod connection;
 mod credentials;
-mod filter;
 mod frames;
-mod hub;
 
 use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
 use axum::{
-    extract::{ConnectInfo, ws::WebSocketUpgrade},
+    Router,
+    extract::{
+        ConnectInfo, FromRequestParts, Request, State,
+        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+    },
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
+    routing::get,
 };
 use http::{HeaderMap, StatusCode, Uri, request::Parts};
-
-pub use filter::Filter;
-pub(crate) use hub::Hub;
 
 use crate::{
     graphql::Service,
@@ -26,8 +27,33 @@ const PROTOCOL: &str = "graphql-ws";
 /// The largest frame a client may send; AppSync documents none.
 const FRAME_BYTES: usize = 1024 * 1024;
 
+/// Serves WebSockets at `/graphql/realtime`, and to whoever asks for one where `graphql` is served.
+pub(crate) fn mounted(graphql: Router, service: Arc<Service>) -> Router {
+    let graphql = graphql.route_layer(from_fn_with_state(service.clone(), connect_if_asked));
+    Router::new().route("/graphql/realtime", get(connect)).with_state(service).merge(graphql)
+}
+
+async fn connect_if_asked(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+        Ok(upgrade) => open(service, &parts, upgrade),
+        Err(_) => next.run(Request::from_parts(parts, body)).await,
+    }
+}
+
+async fn connect(
+    State(service): State<Arc<Service>>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    parts: Parts,
+) -> Response {
+    match upgrade {
+        Ok(upgrade) => open(service, &parts, upgrade),
+        Err(rejection) => rejection.into_response(),
+    }
+}
+
 /// Opens a WebSocket. Bad credentials are told on it: a browser learns nothing from a refused upgrade.
-pub(crate) fn connect(service: Arc<Service>, parts: &Parts, upgrade: WebSocketUpgrade) -> Response {
+fn open(service: Arc<Service>, parts: &Parts, upgrade: WebSocketUpgrade) -> Response {
     if !credentials::protocols(&parts.headers).any(|protocol| protocol == PROTOCOL) {
         return (StatusCode::BAD_REQUEST, "NoProtocolError: a WebSocket of this API speaks graphql-ws").into_response();
     }

@@ -1,15 +1,16 @@
 //! One JavaScript runtime with the utilities loaded; compiles each file once.
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rquickjs::context::intrinsic::{Eval, Json, MapSet, Promise, RegExp, RegExpCompiler, TypedArrays};
 use rquickjs::loader::{BuiltinLoader, BuiltinResolver};
 use rquickjs::{CatchResultExt, CaughtError, Context, Ctx, Function, Module, Object, Persistent, Runtime};
 use serde_json::{Value, json};
 
+use super::stopwatch::Stopwatch;
 use super::{Handler, Outcome, Raised, Run, iterations, native};
 use crate::stack::Code;
 
@@ -23,7 +24,7 @@ pub struct Engine {
     modules: RefCell<HashMap<Code, Exports>>,
     call: Persistent<Function<'static>>,
     handler_time: Duration,
-    deadline: Rc<Cell<Option<Instant>>>,
+    stopwatch: Stopwatch,
     context: Context,
 }
 
@@ -58,10 +59,12 @@ impl Engine {
     }
 
     pub fn with_ambient(ambient: Ambient) -> Result<Self, EngineFault> {
-        let (context, deadline) = start().map_err(|fault| EngineFault(fault.to_string()))?;
-        let call =
-            context.with(|js| load_driver(&js, &ambient).catch(&js).map_err(|fault| EngineFault(fault.to_string())))?;
-        Ok(Engine { modules: RefCell::default(), call, handler_time: ambient.handler_time, deadline, context })
+        let stopwatch = Stopwatch::default();
+        let context = start(&stopwatch).map_err(|fault| EngineFault(fault.to_string()))?;
+        let call = context.with(|js| {
+            load_driver(&js, &ambient, &stopwatch).catch(&js).map_err(|fault| EngineFault(fault.to_string()))
+        })?;
+        Ok(Engine { modules: RefCell::default(), call, handler_time: ambient.handler_time, stopwatch, context })
     }
 
     /// Runs one handler of `code`. `context` is what it sees as `ctx`, without `args`.
@@ -71,22 +74,24 @@ impl Engine {
 
     /// As `run`, for a context that only JSON text can hold: strings with halves of surrogate pairs.
     pub fn run_text(&self, code: &Code, handler: Handler, context: &str) -> Run {
-        self.deadline.set(Instant::now().checked_add(self.handler_time));
+        self.run_within(self.handler_time, code, handler, context)
+    }
+
+    /// As `run_text`, for a handler that has only `time_left`, if that is less than it would have.
+    pub fn run_within(&self, time_left: Duration, code: &Code, handler: Handler, context: &str) -> Run {
+        self.stopwatch.start(self.handler_time.min(time_left));
         let report = self
             .context
             .with(|js| self.call(&js, code, handler, context).catch(&js).map_err(|fault| self.told(&fault)));
-        self.deadline.set(None);
+        self.stopwatch.stop();
         report.and_then(|text| read(&text)).unwrap_or_else(|message| broken(context, message))
     }
 
     fn told(&self, fault: &CaughtError<'_>) -> String {
-        if self.deadline.get().is_some_and(|deadline| Instant::now() > deadline) {
-            return format!("The handler ran longer than {:?}.", self.handler_time);
-        }
-        match fault {
+        self.stopwatch.overrun().unwrap_or_else(|| match fault {
             CaughtError::Exception(exception) => format!("code.js: {}", exception.message().unwrap_or_default()),
             other => format!("code.js: {other}"),
-        }
+        })
     }
 
     fn call(&self, js: &Ctx<'_>, code: &Code, handler: Handler, context: &str) -> rquickjs::Result<String> {
@@ -117,7 +122,7 @@ const MODULES: [(&str, &str); 8] = [
     ("appsync/driver", include_str!("driver.js")),
 ];
 
-fn start() -> rquickjs::Result<(Context, Rc<Cell<Option<Instant>>>)> {
+fn start(stopwatch: &Stopwatch) -> rquickjs::Result<Context> {
     let runtime = Runtime::new()?;
     runtime.set_memory_limit(MEMORY_BYTES);
     runtime.set_max_stack_size(STACK_BYTES);
@@ -127,15 +132,18 @@ fn start() -> rquickjs::Result<(Context, Rc<Cell<Option<Instant>>>)> {
         loader.add_module(name, source);
     }
     runtime.set_loader(resolver, loader);
-    let deadline = Rc::new(Cell::new(None));
-    let watched = deadline.clone();
-    runtime.set_interrupt_handler(Some(Box::new(move || watched.get().is_some_and(|at| Instant::now() > at))));
+    let stopwatch = stopwatch.clone();
+    runtime.set_interrupt_handler(Some(Box::new(move || stopwatch.overrun().is_some())));
     type Language = (Eval, RegExpCompiler, RegExp, Json, MapSet, TypedArrays, Promise);
-    Ok((Context::custom::<Language>(&runtime)?, deadline))
+    Context::custom::<Language>(&runtime)
 }
 
-fn load_driver(js: &Ctx<'_>, ambient: &Ambient) -> rquickjs::Result<Persistent<Function<'static>>> {
-    js.globals().set("native", native::object(js, ambient)?)?;
+fn load_driver(
+    js: &Ctx<'_>,
+    ambient: &Ambient,
+    stopwatch: &Stopwatch,
+) -> rquickjs::Result<Persistent<Function<'static>>> {
+    js.globals().set("native", native::object(js, ambient, stopwatch)?)?;
     let driver = evaluate(js, "start", "export { call } from 'appsync/driver';")?;
     let call: Function = driver.get("call")?;
     Ok(Persistent::save(js, call))
@@ -151,12 +159,14 @@ fn read(report: &str) -> Result<Run, String> {
     let run: Run = serde_json::from_str(&java_text(report))
         .map_err(|fault| format!("The handler's result is not JSON: {fault}."))?;
     match &run.outcome {
-        Outcome::Returned(value) if report.len() > RESULT_BYTES => match value.to_string().len() {
-            bytes if bytes > RESULT_BYTES => {
-                Err(format!("A handler may evaluate to {RESULT_BYTES} bytes, not to {bytes}."))
+        Outcome::Returned(value) | Outcome::EarlyReturn { value, .. } if report.len() > RESULT_BYTES => {
+            match value.to_string().len() {
+                bytes if bytes > RESULT_BYTES => {
+                    Err(format!("A handler may evaluate to {RESULT_BYTES} bytes, not to {bytes}."))
+                }
+                _ => Ok(run),
             }
-            _ => Ok(run),
-        },
+        }
         _ => Ok(run),
     }
 }

@@ -7,6 +7,7 @@ mod iterations;
 mod java;
 mod names;
 mod native;
+mod stopwatch;
 mod subset;
 mod time;
 

@@ -8,11 +8,14 @@ use rquickjs::{Ctx, Exception, Object, Result};
 use unicode_normalization::UnicodeNormalization;
 
 use super::engine::Ambient;
+use super::stopwatch::Stopwatch;
 use super::{identifiers, java, time};
 
 /// The object that the modules find as `native`.
-pub fn object<'js>(js: &Ctx<'js>, ambient: &Ambient) -> Result<Object<'js>> {
+pub fn object<'js>(js: &Ctx<'js>, ambient: &Ambient, stopwatch: &Stopwatch) -> Result<Object<'js>> {
     let native = Object::new(js.clone())?;
+    let stopwatch = stopwatch.clone();
+    native.set("overrun", Func::from(move || stopwatch.overrun()))?;
     add_ambient(&native, ambient)?;
     add_texts(&native)?;
     add_times(&native)?;

@@ -29,8 +29,13 @@ export const end = (outcome) => {
 
 export const fail = (message, errorType) => end({ raised: raised(message, errorType) });
 
-/** Called once per loop pass and per callback of an array method: the engine writes the calls into the code. */
+/**
+ * Called once per loop pass and per callback of an array method: the engine writes the calls into the code. The engine
+ * itself looks at the clock too seldom for a few passes that take long.
+ */
 export const countIteration = () => {
+  const overrun = native.overrun();
+  if (overrun) fail(overrun, 'Code');
   run.iterations += 1;
   if (run.iterations > ITERATIONS_PER_HANDLER) {
     fail(`A handler may make ${ITERATIONS_PER_HANDLER} loop iterations; this one makes more.`, 'Code');

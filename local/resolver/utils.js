@@ -82,27 +82,23 @@ export const util = {
   xml: each('util.xml', ['toMap', 'toJsonString']),
 };
 
-const inSubscriptionResponse = (name) => {
-  if (run.phase !== 'response' || run.context.info?.parentTypeName !== 'Subscription') {
-    fail(`${name} may be called only in the response handler of a subscription.`, 'Code');
+const inResponseOf = (parent, name) => {
+  if (run.phase !== 'response' || run.context.info?.parentTypeName !== parent) {
+    fail(`${name} may be called only in the response handler of a ${parent.toLowerCase()}.`, 'Code');
   }
 };
 
-const INVALIDATIONS_PER_REQUEST = 5;
-
 export const extensions = {
   setSubscriptionFilter: (filter) => {
-    inSubscriptionResponse('extensions.setSubscriptionFilter');
+    inResponseOf('Subscription', 'extensions.setSubscriptionFilter');
     run.subscriptionFilter = filter;
   },
   setSubscriptionInvalidationFilter: (filter) => {
-    inSubscriptionResponse('extensions.setSubscriptionInvalidationFilter');
+    inResponseOf('Subscription', 'extensions.setSubscriptionInvalidationFilter');
     run.invalidationFilter = filter;
   },
   invalidateSubscriptions: ({ subscriptionField, payload }) => {
-    if (run.invalidations.length === INVALIDATIONS_PER_REQUEST) {
-      fail(`A request may invalidate subscriptions ${INVALIDATIONS_PER_REQUEST} times.`, 'Code');
-    }
+    inResponseOf('Mutation', 'extensions.invalidateSubscriptions');
     run.invalidations.push({ subscriptionField, payload });
   },
   evictFromApiCache: unsupported('extensions.evictFromApiCache'),

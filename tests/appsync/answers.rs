@@ -203,13 +203,41 @@ async fn a_request_a_data_source_does_not_know_is_refused_by_name() {
     assert_eq!((&error["errorType"], &error["message"]), (&json!("MappingTemplate"), &json!(message)));
 }
 
+/// A server whose requests have little time. The engine is not part of it: it has already run the query.
+async fn hurried(query: &str, request_time: Duration) -> Server {
+    let server = Server::start_with(api(), Settings { request_time, ..Settings::default() }).await;
+    server.ask(query, json!({})).await;
+    server
+}
+
+fn timed_out(field: &str, column: usize) -> Value {
+    json!({ "path": [field], "data": null, "errorType": "ExecutionTimeout", "errorInfo": null,
+        "locations": [{ "line": 1, "column": column, "sourceName": null }], "message": "Execution timed out." })
+}
+
 #[tokio::test]
 async fn a_request_that_takes_too_long_loses_the_fields_that_are_not_done() {
-    let settings = Settings { request_time: Duration::from_millis(500), ..Settings::default() };
-    let server = Server::start_with(api(), settings).await;
-    let answer = server.ask("{ call thing(id: 1) { id } }", json!({})).await;
+    let query = "{ call thing(id: 1) { id } }";
+    let answer = hurried(query, Duration::from_secs(1)).await.ask(query, json!({})).await;
     assert_eq!(answer["data"], json!({ "call": null, "thing": { "id": "1" } }));
-    let error = json!({ "path": ["call"], "data": null, "errorType": "ExecutionTimeout", "errorInfo": null,
-        "locations": [{ "line": 1, "column": 3, "sourceName": null }], "message": "Execution timed out." });
-    assert_eq!(answer["errors"], json!([error]));
+    assert_eq!(answer["errors"], json!([timed_out("call", 3)]));
+}
+
+#[tokio::test]
+async fn a_handler_is_stopped_when_the_time_is_over_and_no_further_mutation_runs() {
+    let server = hurried("mutation { publish(id: 0) { id } }", Duration::from_secs(1)).await;
+    let query = "mutation { publish(id: 1) { id } dawdle(id: 2) { id } kick(id: 3) { id } }";
+    let answer = server.ask(query, json!({})).await;
+    assert_eq!(answer["data"], json!({ "publish": { "id": "1" }, "dawdle": null, "kick": null }));
+    assert_eq!(answer["errors"], json!([timed_out("dawdle", 34), timed_out("kick", 55)]));
+}
+
+#[tokio::test]
+async fn a_request_may_invalidate_subscriptions_five_times() {
+    let kicks: String = (1..=6).map(|number| format!("k{number}: kick(id: {number}) {{ id }} ")).collect();
+    let answer = Server::start().await.ask(&format!("mutation {{ {kicks} }}"), json!({})).await;
+    let kicked: Vec<_> = (1..=6).filter(|number| !answer["data"][format!("k{number}")].is_null()).collect();
+    assert_eq!(kicked, [1, 2, 3, 4, 5], "{answer}");
+    let message = "A request may invalidate subscriptions 5 times; this one does so more often.";
+    assert_eq!((&answer["errors"][0]["path"], &answer["errors"][0]["message"]), (&json!(["k6"]), &json!(message)));
 }

@@ -2,8 +2,9 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use local::{
+    appsync::AppSync,
     dynamodb::DynamoDb,
-    graphql::{AppSync, Fault, Settings, Sources},
+    graphql::{Fault, Settings, Sources},
     identity::{Directory, Principal},
     lambda::{Lambda, Launcher},
     stack::{Api, Asynchronous, AuthMode, Code, DataSource, Function, PipelineFunction, Resolver, Table},
@@ -44,11 +45,6 @@ const RESOLVERS: [(&str, &str, &str); 19] = [
     ("Query", "result", "return { payload: ctx.args.value }"),
     ("Query", "nothing", "return { payload: {} }"),
     ("Query", "pet", "return { payload: { __typename: 'Dog', name: 'Rex', lives: 9 } }"),
-    (
-        "Mutation",
-        "kick",
-        "extensions.invalidateSubscriptions({ subscriptionField: 'onKickable', payload: { id: ctx.args.id } }); return {}",
-    ),
     ("Query", "halves", "return { payload: ctx.args.text.length }"),
     ("Query", "locked", "return { payload: { id: 'l' } }"),
     (
@@ -56,6 +52,14 @@ const RESOLVERS: [(&str, &str, &str); 19] = [
         "publish",
         "const { id, count, text } = ctx.args;
         return { payload: { id, count, text, sender: { id: 's', name: 'Ann', secret: 'hush' } } }",
+    ),
+    (
+        "Mutation",
+        "dawdle",
+        "let long = 'ab';
+        for (const one of '18 doublings, no more'.slice(0, 18).split('')) { long += long }
+        for (const one of long.slice(0, 900).split('')) { ctx.stash.parts = long.split('a').length }
+        return { payload: { id: ctx.args.id } }",
     ),
     ("Mutation", "fail", "util.error('Lost.', 'TryAgain')"),
     ("Mutation", "sign", "return { payload: { id: ctx.args.id, text: ctx.identity.userArn } }"),
@@ -148,6 +152,7 @@ pub fn api() -> Api {
     resolvers.insert(key("Query", "piped"), pipeline);
     resolvers.insert(key("Subscription", "onFiltered"), unit(&code("onFiltered", FILTERED)));
     resolvers.insert(key("Subscription", "onKickable"), unit(&code("onKickable", KICKABLE)));
+    resolvers.insert(key("Mutation", "kick"), unit(&code("kick", KICK)));
     for (field, data_source, text) in [("call", "function", CALL), ("put", "table", PUT)] {
         let resolver = Resolver::Unit { data_source: data_source.into(), code: code(field, text) };
         resolvers.insert(key("Query", field), resolver);
@@ -202,6 +207,13 @@ export function response(ctx) {
   const filters = [{ fieldName: 'id', operator: 'eq', value: ctx.args.id }];
   extensions.setSubscriptionInvalidationFilter({ filterGroup: [{ filters }] });
   return null;
+}";
+
+const KICK: &str = "import { extensions } from '@aws-appsync/utils';
+export function request(ctx) { return { payload: { id: ctx.args.id } } }
+export function response(ctx) {
+  extensions.invalidateSubscriptions({ subscriptionField: 'onKickable', payload: { id: ctx.args.id } });
+  return ctx.result;
 }";
 
 /// Shows what a response handler sees of the function's answer.

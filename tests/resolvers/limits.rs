@@ -71,6 +71,11 @@ fn a_handler_that_never_ends_is_stopped() {
     let engine = Engine::with_ambient(ambient).expect("the engine starts");
     let endless = code("while (true) {}");
     assert_eq!(message(&engine, &endless, Handler::Request), "The handler ran longer than 50ms.");
+    let slow = code(
+        "let text = 'ab'; for (const one of ctx.args.list.slice(0, 18)) text += text;
+        for (const one of ctx.args.list.slice(0, 900)) text.split('a');",
+    );
+    assert_eq!(message(&engine, &slow, Handler::Request), "The handler ran longer than 50ms.");
     assert_eq!(message(&engine, &endless, Handler::Response), "Returned(String(\"still here\"))");
 }
 
@@ -80,6 +85,9 @@ fn a_result_has_at_most_5_megabytes() {
     let large = code("let text = 'x'; for (const one of ctx.args.list.slice(0, 23)) text += text; return text;");
     let refused = "A handler may evaluate to 5242880 bytes, not to 8388610.";
     assert_eq!(message(&engine, &large, Handler::Request), refused);
+    let early =
+        code("let text = 'x'; for (const one of ctx.args.list.slice(0, 23)) text += text; runtime.earlyReturn(text);");
+    assert_eq!(message(&engine, &early, Handler::Request), refused);
     let stashed = code(
         "let text = 'x'; for (const one of ctx.args.list.slice(0, 22)) text += text;
         Object.assign(ctx.stash, { text, more: text }); return text.length;",

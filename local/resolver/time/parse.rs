@@ -1,3 +1,4 @@
+//! Reads a moment out of a text that was written as a pattern says.
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{Offset, TimeZone};
 

@@ -1,3 +1,5 @@
+//! Reads a pattern of Java's `DateTimeFormatter`: letters that stand for fields, quoted texts, and the rest as it is.
+
 /// A pattern of Java's `DateTimeFormatter`, in its parts.
 pub struct Pattern(pub Vec<Part>);
 
@@ -8,6 +10,8 @@ pub enum Part {
     Field(char, usize),
 }
 
+/// Java's widest number.
+const MOST_IN_A_ROW: usize = 19;
 /// Letters with a meaning here. Java knows more: weeks, optional sections and padding.
 const LETTERS: &str = "GuyMLdDEaHhKkmsSAnNQqVzOXxZ";
 
@@ -20,6 +24,11 @@ impl Pattern {
                 '\'' => quoted(rest).ok_or_else(|| format!("a quote in the pattern {text:?} is not closed"))?,
                 letter if LETTERS.contains(letter) => {
                     let count = rest.chars().take_while(|next| *next == letter).count();
+                    if count > MOST_IN_A_ROW {
+                        return Err(format!(
+                            "a pattern has at most {MOST_IN_A_ROW} letters {letter} in a row, not {count}"
+                        ));
+                    }
                     (Part::Field(letter, count), count)
                 }
                 letter if letter.is_ascii_alphabetic() || "[]{}#".contains(letter) => {

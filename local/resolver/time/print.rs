@@ -1,3 +1,4 @@
+//! Writes a moment as a pattern says, in English.
 use jiff::Zoned;
 use jiff::tz::Offset;
 

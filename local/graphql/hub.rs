@@ -7,7 +7,7 @@ use std::{
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::Filter;
+use super::filter::Filter;
 
 /// How many updates may wait for a connection that does not keep up.
 const WAITING_UPDATES: usize = 1_000;

@@ -1,0 +1,67 @@
+//! What one execution has used up, and what went wrong in it.
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use apollo_compiler::{Node, executable::Field};
+use tokio::time::Instant;
+
+use super::{
+    errors::{Detail, GraphqlError, Location},
+    selection::Reading,
+    site::Site,
+};
+
+/// AppSync's limit on the resolvers one request may run.
+pub const RESOLVERS_PER_REQUEST: usize = 10_000;
+/// AppSync's limit on the calls of `extensions.invalidateSubscriptions` in one request.
+pub const INVALIDATIONS_PER_REQUEST: usize = 5;
+
+/// The account of one execution; its fields write into it side by side.
+pub struct Ledger<'a> {
+    pub reading: Reading<'a>,
+    pub deadline: Instant,
+    errors: Mutex<Vec<GraphqlError>>,
+    resolved: AtomicUsize,
+    invalidated: AtomicUsize,
+}
+
+impl<'a> Ledger<'a> {
+    pub fn new(reading: Reading<'a>, deadline: Instant) -> Self {
+        Self {
+            reading,
+            deadline,
+            errors: Mutex::default(),
+            resolved: AtomicUsize::default(),
+            invalidated: AtomicUsize::default(),
+        }
+    }
+
+    /// Counts a resolver that is about to run; false when the request has run too many.
+    pub fn may_resolve(&self) -> bool {
+        self.resolved.fetch_add(1, Ordering::Relaxed) < RESOLVERS_PER_REQUEST
+    }
+
+    /// Counts an invalidation that is about to be told; false when the request has told too many.
+    pub fn may_invalidate(&self) -> bool {
+        self.invalidated.fetch_add(1, Ordering::Relaxed) < INVALIDATIONS_PER_REQUEST
+    }
+
+    pub fn report(&self, error: GraphqlError) {
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner).push(error);
+    }
+
+    pub fn report_at(&self, site: &Site<'_>, error_type: &str, sentence: impl Into<String>) {
+        let (path, location) = (site.path.segments(), self.location(site.field));
+        self.report(GraphqlError::of_field(sentence, Detail::of_type(error_type), path, location));
+    }
+
+    pub fn location(&self, field: &Node<Field>) -> Option<Location> {
+        Location::of(field.location(), &self.reading.document.sources)
+    }
+
+    pub fn into_errors(self) -> Vec<GraphqlError> {
+        self.errors.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
