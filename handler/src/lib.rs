@@ -95,7 +95,7 @@ fn beginning(request: TurnRequest, claim: Claim, limits: Limits, settings: &Sett
 fn report(attempt: u32, ended: Ended, turn: &Attempt) {
     let updates = turn.updates();
     match turn.why() {
-        Some(Why::Failed(failure)) => errors::log_failure(attempt, updates, &failure),
+        Some(Why::Failed(failure)) => errors::log_failure(attempt, updates, ended, &failure),
         Some(Why::Stopped(reason)) => tracing::info!(attempt, updates, ?reason, ?ended, "answered"),
         None => tracing::warn!(attempt, updates, ?ended, "not answered"),
     }
