@@ -50,7 +50,7 @@ async fn serve(event: LambdaEvent<Value>, aws: Arc<Aws>, settings: Settings) -> 
 }
 
 async fn answer(mut request: TurnRequest, limits: Limits, aws: &Aws, settings: &Settings) -> Result<(), HandlerError> {
-    let claim = match aws.table.claim(&request).await? {
+    let claim = match aws.table.claim(&request, SystemTime::now()).await? {
         Ok(claim) => claim,
         Err(refusal) => return refused(refusal),
     };
