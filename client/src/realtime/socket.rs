@@ -6,11 +6,7 @@ use std::{
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use futures::{
-    FutureExt, SinkExt, StreamExt,
-    channel::mpsc::{UnboundedReceiver, UnboundedSender},
-    future::BoxFuture,
-};
+use futures::{FutureExt, SinkExt, StreamExt, channel::mpsc::UnboundedReceiver, future::BoxFuture};
 use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
@@ -20,7 +16,8 @@ use tokio_tungstenite::{
 
 use super::{
     frames::{ClientFrame, ServerFrame},
-    session::{Session, Signal, Step},
+    mailbox::Sender,
+    session::{Session, Step},
 };
 use crate::{credentials::Credentials, endpoint::Endpoint, errors::Error};
 
@@ -28,7 +25,7 @@ use crate::{credentials::Credentials, endpoint::Endpoint, errors::Error};
 const SOCKET_TIMEOUT: Duration = Duration::from_secs(15);
 
 pub(super) enum Command {
-    Subscribe { id: String, data: String, signals: UnboundedSender<Signal> },
+    Subscribe { id: String, data: String, signals: Sender },
     Unsubscribe { id: String },
 }
 
@@ -74,7 +71,7 @@ pub(super) async fn run(connector: Connector, mut commands: UnboundedReceiver<Co
     }
 }
 
-fn obey(command: Command, session: &mut Session, owners: &mut HashMap<String, UnboundedSender<Signal>>) {
+fn obey(command: Command, session: &mut Session, owners: &mut HashMap<String, Sender>) {
     match command {
         Command::Subscribe { id, data, signals } => {
             owners.insert(id.clone(), signals);
@@ -103,20 +100,14 @@ fn tell(happened: Happened, session: &mut Session, line: &mut Line) {
 }
 
 /// False when the socket is of no more use.
-async fn take(
-    step: Step,
-    connector: &Connector,
-    line: &mut Line,
-    owners: &mut HashMap<String, UnboundedSender<Signal>>,
-) -> bool {
+async fn take(step: Step, connector: &Connector, line: &mut Line, owners: &mut HashMap<String, Sender>) -> bool {
     match step {
         Step::Open => *line = connector.open(),
         Step::Send(frame) => return connector.send(line, &frame).await,
         Step::Close => *line = Line::Closed,
         Step::Tell { id, signal } => {
             if let Some(owner) = owners.get(&id) {
-                // Whoever no longer listens has sent a command that says so.
-                let _ = owner.unbounded_send(signal);
+                owner.send(signal);
             }
         }
     }

@@ -134,6 +134,23 @@ async fn a_turn_that_came_and_went_while_the_connection_was_cut_is_read_afterwar
 }
 
 #[tokio::test]
+async fn whoever_left_too_much_unread_reads_the_stored_turn_instead() {
+    let server = quiet_server().await;
+    let api = api(&server);
+    let realtime = Realtime::new(&api);
+    let mut away = Follower::begin(api.clone(), &realtime, "c").await.unwrap();
+    let mut reading = Follower::begin(api.clone(), &realtime, "c").await.unwrap();
+    server.answer("GetTurn", 200, turn("COMPLETED", &[], &[event("AGENT", 2, "Hello", Some("END_TURN"))]));
+    server.publish(&question());
+    for sequence in 2..1500 {
+        server.publish(&batch(sequence, "x"));
+    }
+    server.publish(&last(1500, "Hello"));
+    read_to_end(&mut reading).await;
+    assert_eq!(next_text(&mut away).await, "Hello");
+}
+
+#[tokio::test]
 async fn an_api_that_fails_for_a_while_is_asked_again() {
     let server = quiet_server().await;
     let mut follower = api(&server).follow("c").await.unwrap();
