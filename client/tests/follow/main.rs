@@ -3,6 +3,7 @@ mod server;
 
 use client::{
     AppSync, Credentials, Error, Follower,
+    credentials::IamKeys,
     errors::ErrorType,
     realtime::Realtime,
     requests::{GetTurn, SendMessage},
@@ -219,6 +220,22 @@ async fn a_refused_socket_is_an_error_at_once() {
     server.refuse_sockets(json!({ "type": "connection_error", "payload": { "errors": [error] } }));
     let Err(Error::Subscription(errors)) = api(&server).follow("c").await else { panic!("the follower is let in") };
     assert_eq!(errors[0].error_code, Some(401));
+}
+
+#[tokio::test]
+async fn a_handshake_that_cannot_be_written_is_an_error_at_once() {
+    let server = quiet_server().await;
+    let unsignable = Credentials::Iam(IamKeys {
+        access_key: "AKIAEXAMPLE".to_owned(),
+        secret_key: "secret".to_owned(),
+        session_token: Some("two\nlines".to_owned()),
+        region: "eu-west-1".to_owned(),
+    });
+    let unsigned = AppSync::new(&server.url, unsignable).unwrap().follow("c").await.err();
+    assert!(matches!(unsigned, Some(Error::Credentials(_))), "{unsigned:?}");
+    let endless = format!("{}/{}", server.url, "x".repeat(70_000));
+    let unparsed = AppSync::new(&endless, Credentials::ApiKey("da2-test".to_owned())).unwrap().follow("c").await.err();
+    assert!(matches!(unparsed, Some(Error::Endpoint { .. })));
 }
 
 #[tokio::test]
