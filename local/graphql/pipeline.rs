@@ -111,9 +111,14 @@ impl Pass<'_> {
     async fn call(&mut self, code: &Code, handler: Handler, answer: Answer) -> Result<Left, Refusal> {
         yield_now().await;
         let time_left = self.time_left()?;
+        let given = self.around.halves.then(|| self.arguments.clone());
         let context = self.context(answer);
         let run = engines::run(code, handler, &context, time_left).map_err(Refusal::internal)?;
         let left = self.note(code, run);
+        // A handler's report has lost its halves: arguments that it left alone are as they came.
+        if let Some(given) = given.filter(|given| surrogates::lost(given) == self.arguments) {
+            self.arguments = given;
+        }
         self.time_left().and(left)
     }
 

@@ -2,6 +2,8 @@
 //! a request that has any and its resolvers they travel as characters of the last private use plane.
 use std::borrow::Cow;
 
+use serde_json::Value;
+
 const PLANE: u32 = 0x10_0000;
 const ESCAPE_BYTES: usize = 6;
 
@@ -31,10 +33,14 @@ pub fn carried(json: &str) -> Cow<'_, str> {
     text.into()
 }
 
+/// What is left of a value once Java has written it: a question mark for each half.
+pub fn lost(value: &Value) -> Value {
+    let written: String = value.to_string().chars().map(|letter| carrier(letter).map_or(letter, |_| '?')).collect();
+    serde_json::from_str(&written).unwrap_or_default()
+}
+
 /// JSON text with the halves as escapes again.
 pub fn restored(json: &str) -> String {
-    let carrier =
-        |character: char| u32::from(character).checked_sub(PLANE).filter(|code| (0xD800..=0xDFFF).contains(code));
     json.chars().fold(String::with_capacity(json.len()), |mut text, character| {
         match carrier(character) {
             Some(code) => text.push_str(&format!("\\u{code:04x}")),
@@ -42,6 +48,11 @@ pub fn restored(json: &str) -> String {
         }
         text
     })
+}
+
+/// The surrogate that a character stands for.
+fn carrier(character: char) -> Option<u32> {
+    u32::from(character).checked_sub(PLANE).filter(|code| (0xD800..=0xDFFF).contains(code))
 }
 
 /// The surrogate that an escape at the start of the text stands for.
@@ -63,6 +74,12 @@ mod tests {
             let again = restored(&carried);
             assert_eq!(again, json);
         }
+    }
+
+    #[test]
+    fn what_java_writes_of_a_half_is_a_question_mark() {
+        let given: Value = serde_json::from_str(&carried(r#"{"text":"a\ud83d b"}"#)).unwrap();
+        assert_eq!(lost(&given), serde_json::json!({ "text": "a? b" }));
     }
 
     #[test]
