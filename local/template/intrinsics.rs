@@ -1,5 +1,5 @@
 //! CloudFormation's functions and conditions, evaluated.
-use std::collections::BTreeMap;
+use std::{cell::Cell, collections::BTreeMap};
 
 use serde_json::{Map, Value};
 
@@ -13,36 +13,61 @@ pub struct Scope<'a> {
     pub parameters: BTreeMap<String, Value>,
     pub conditions: &'a Map<String, Value>,
     pub resource: &'a Referrer<'a>,
+    /// How deep the evaluation is; 0 at first.
+    pub depth: Cell<u32>,
 }
+
+/// Whoever refers to himself gets here.
+const DEEPEST: u32 = 64;
 
 impl Scope<'_> {
     /// The value with every function replaced by what it yields; `AWS::NoValue` removes the member that holds it.
     pub fn evaluate(&self, value: &Value) -> Result<Value, Fault> {
-        match value {
+        self.deeper(|| match value {
             Value::Object(members) => match function(members) {
                 Some((name, argument)) => self.call(name, argument),
                 None => self.members(members),
             },
             Value::Array(items) => self.items(items).map(Value::Array),
             plain => Ok(plain.clone()),
-        }
+        })
     }
 
     pub fn condition(&self, name: &str) -> Result<bool, Fault> {
         let condition = self.conditions.get(name).ok_or_else(|| Fault::new(format!("there is no condition {name}")))?;
-        self.holds(condition)
+        self.deeper(|| self.holds(condition))
+    }
+
+    fn deeper<T>(&self, evaluation: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+        if self.depth.get() >= DEEPEST {
+            let sentence =
+                format!("a condition or value refers to itself, or is nested more than {DEEPEST} levels deep");
+            return Err(Fault::new(sentence));
+        }
+        self.depth.set(self.depth.get() + 1);
+        let value = evaluation();
+        self.depth.set(self.depth.get() - 1);
+        value
     }
 
     fn members(&self, members: &Map<String, Value>) -> Result<Value, Fault> {
         let mut evaluated = Map::new();
-        for (name, value) in members.iter().filter(|(_, value)| !self.is_absent(value)) {
-            evaluated.insert(name.clone(), self.evaluate(value)?);
+        for (name, value) in members {
+            if !self.is_absent(value)? {
+                evaluated.insert(name.clone(), self.evaluate(value)?);
+            }
         }
         Ok(Value::Object(evaluated))
     }
 
     fn items(&self, items: &[Value]) -> Result<Vec<Value>, Fault> {
-        items.iter().filter(|item| !self.is_absent(item)).map(|item| self.evaluate(item)).collect()
+        let mut evaluated = Vec::new();
+        for item in items {
+            if !self.is_absent(item)? {
+                evaluated.push(self.evaluate(item)?);
+            }
+        }
+        Ok(evaluated)
     }
 
     fn call(&self, name: &str, argument: &Value) -> Result<Value, Fault> {
@@ -101,11 +126,11 @@ impl Scope<'_> {
     }
 
     /// `AWS::NoValue`, or an If that comes to it.
-    fn is_absent(&self, value: &Value) -> bool {
+    fn is_absent(&self, value: &Value) -> Result<bool, Fault> {
         match value.as_object().and_then(function) {
-            Some(("Ref", target)) => target == "AWS::NoValue",
-            Some(("Fn::If", Value::Array(parts))) => self.chosen(parts).is_ok_and(|chosen| self.is_absent(chosen)),
-            _ => false,
+            Some(("Ref", target)) => Ok(target == "AWS::NoValue"),
+            Some(("Fn::If", Value::Array(parts))) => self.is_absent(self.chosen(parts)?),
+            _ => Ok(false),
         }
     }
 
@@ -155,6 +180,7 @@ mod tests {
                 "Table" => Ok(json!(attribute.unwrap_or("table"))),
                 _ => Err(Fault::new(format!("there is no {target}"))),
             },
+            depth: Cell::default(),
         };
         scope.evaluate(&value).map_err(|fault| fault.to_string())
     }

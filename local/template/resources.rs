@@ -26,9 +26,10 @@ struct Parts {
     apis: Vec<ApiProperties>,
     keys: Vec<String>,
     schemas: Vec<String>,
-    sources: Vec<SourceProperties>,
+    /// By logical name, as the resolvers.
+    sources: Vec<(String, SourceProperties)>,
     pipeline_functions: Vec<PipelineFunctionProperties>,
-    resolvers: Vec<ResolverProperties>,
+    resolvers: Vec<(String, ResolverProperties)>,
     tables: Vec<(String, TableProperties)>,
     roles: BTreeMap<String, Vec<Value>>,
     functions: Vec<(String, String, FunctionProperties)>,
@@ -46,17 +47,20 @@ impl Parts {
         let reference = |attribute| scope.evaluate(&attribute).map(|value| text(&value));
         match kind {
             "AWS::AppSync::GraphQLApi" => self.apis.push(shape(properties)?),
-            "AWS::AppSync::ApiKey" => self.keys.push(reference(json!({"Fn::GetAtt": [name, "ApiKey"]}))?),
+            "AWS::AppSync::ApiKey" => {
+                shape::<KeyProperties>(properties)?;
+                self.keys.push(reference(json!({"Fn::GetAtt": [name, "ApiKey"]}))?);
+            }
             "AWS::AppSync::GraphQLSchema" => {
                 self.schemas.push(shape::<SchemaProperties>(properties)?.definition_s3_location)
             }
-            "AWS::AppSync::DataSource" => self.sources.push(shape(properties)?),
+            "AWS::AppSync::DataSource" => self.sources.push((name.to_owned(), shape(properties)?)),
             "AWS::AppSync::FunctionConfiguration" => self.pipeline_functions.push(shape(properties)?),
-            "AWS::AppSync::Resolver" => self.resolvers.push(shape(properties)?),
+            "AWS::AppSync::Resolver" => self.resolvers.push((name.to_owned(), shape(properties)?)),
             "AWS::DynamoDB::Table" => self.tables.push((reference(json!({"Ref": name}))?, shape(properties)?)),
             "AWS::IAM::Role" => {
                 let arn = reference(json!({"Fn::GetAtt": [name, "Arn"]}))?;
-                self.roles.insert(arn, statements(&properties));
+                self.roles.insert(arn, shape::<RoleProperties>(properties)?.statements());
             }
             "AWS::Serverless::Function" => {
                 let arn = reference(json!({"Fn::GetAtt": [name, "Arn"]}))?;
@@ -72,8 +76,14 @@ impl Parts {
         let api = only("AWS::AppSync::GraphQLApi", self.apis)?;
         let schema = read(&only("AWS::AppSync::GraphQLSchema", self.schemas)?)?;
         let code = |path: String| read(&path).map(|text| Code { path, text });
-        let sources =
-            self.sources.into_iter().map(|source| Ok((source.name.clone(), source.into_source(&self.functions)?)));
+        let has_table = |table: &str| self.tables.iter().any(|(name, _)| name == table);
+        let function_at = |arn: &str| {
+            let found = self.functions.iter().find(|(_, known, _)| known == arn);
+            found.map(|(name, ..)| name.clone())
+        };
+        let sources = (self.sources.into_iter())
+            .map(|(name, source)| source.into_source(has_table, function_at).map_err(|fault| fault.within(name)));
+        let sources = sources.collect::<Result<_, _>>()?;
         let functions = self.pipeline_functions.into_iter().map(|function| {
             let code = code(function.code_s3_location)?;
             Ok((
@@ -81,20 +91,21 @@ impl Parts {
                 PipelineFunction { name: function.name, data_source: function.data_source_name, code },
             ))
         });
-        let resolvers = self.resolvers.into_iter().map(|resolver| resolver.into_resolver(code));
+        let resolvers = (self.resolvers.into_iter())
+            .map(|(name, resolver)| resolver.into_resolver(code).map_err(|fault| fault.within(name)));
         let roles = &self.roles;
         Ok(Stack {
             api: Api {
-                modes: api.modes()?,
-                name: api.name,
+                modes: api.modes(),
+                introspection: api.introspection(),
+                name: api.name.clone(),
                 id: api_id.to_owned(),
                 schema,
                 keys: self.keys,
-                environment: texts(api.environment_variables),
-                data_sources: sources.collect::<Result<_, _>>()?,
+                environment: api.environment(),
+                data_sources: sources,
                 functions: functions.collect::<Result<_, _>>()?,
                 resolvers: resolvers.collect::<Result<_, _>>()?,
-                introspection: api.introspection_config.as_deref() != Some("DISABLED"),
             },
             tables: self.tables.into_iter().map(|(name, table)| (name.clone(), table.into_table(&name))).collect(),
             functions: (self.functions.into_iter())
@@ -102,14 +113,6 @@ impl Parts {
                 .collect(),
         })
     }
-}
-
-fn statements(role: &Value) -> Vec<Value> {
-    let policies = role["Policies"].as_array().into_iter().flatten();
-    policies
-        .flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().into_iter().flatten())
-        .cloned()
-        .collect()
 }
 
 fn shape<T: DeserializeOwned>(properties: Value) -> Result<T, Fault> {

@@ -1,0 +1,23 @@
+//! Each resource type in the shape the laptop edition honours: serde refuses an unknown property by name.
+mod api;
+mod functions;
+mod pipelines;
+mod roles;
+mod sources;
+mod tables;
+
+use serde_json::Value;
+
+pub use api::{ApiProperties, KeyProperties, SchemaProperties};
+pub use functions::FunctionProperties;
+pub use pipelines::{PipelineFunctionProperties, ResolverProperties};
+pub use roles::RoleProperties;
+pub use sources::SourceProperties;
+pub use tables::TableProperties;
+
+/// A property that has no effect on a laptop: logs, tracing, backups, how the handler is built.
+type WithoutEffect = serde::de::IgnoredAny;
+
+pub fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

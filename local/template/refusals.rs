@@ -1,0 +1,186 @@
+//! What the laptop edition cannot honour, and the sentence that says so.
+use super::{tests::deployment, *};
+use crate::stack::Stack;
+
+/// A stack of one of each, which is accepted; the tests spoil one resource of it.
+fn resources() -> Value {
+    json!({
+        "Api": { "Type": "AWS::AppSync::GraphQLApi", "Properties": {
+            "Name": "parlance", "AuthenticationType": "API_KEY", "EnvironmentVariables": { "TABLE_NAME": "t" } } },
+        "Key": { "Type": "AWS::AppSync::ApiKey", "Properties": { "ApiId": "laptop" } },
+        "Schema": { "Type": "AWS::AppSync::GraphQLSchema", "Properties": {
+            "ApiId": "laptop", "DefinitionS3Location": "schema.graphql" } },
+        "Table": { "Type": "AWS::DynamoDB::Table", "Properties": {
+            "BillingMode": "PAY_PER_REQUEST", "AttributeDefinitions": [], "KeySchema": [],
+            "TimeToLiveSpecification": { "AttributeName": "expiresAt", "Enabled": true } } },
+        "TableSource": { "Type": "AWS::AppSync::DataSource", "Properties": {
+            "ApiId": "laptop", "Name": "Table", "Type": "AMAZON_DYNAMODB", "ServiceRoleArn": "arn",
+            "DynamoDBConfig": { "TableName": { "Ref": "Table" }, "AwsRegion": { "Ref": "AWS::Region" } } } },
+        "HandlerSource": { "Type": "AWS::AppSync::DataSource", "Properties": {
+            "ApiId": "laptop", "Name": "Handler", "Type": "AWS_LAMBDA", "ServiceRoleArn": "arn",
+            "LambdaConfig": { "LambdaFunctionArn": { "Fn::GetAtt": ["Handler", "Arn"] } } } },
+        "ListEvents": { "Type": "AWS::AppSync::FunctionConfiguration", "Properties": {
+            "ApiId": "laptop", "Name": "listEvents", "DataSourceName": "Table",
+            "Runtime": { "Name": "APPSYNC_JS", "RuntimeVersion": "1.0.0" },
+            "CodeS3Location": "resolvers/listEvents.js" } },
+        "Events": { "Type": "AWS::AppSync::Resolver", "Properties": {
+            "ApiId": "laptop", "TypeName": "Conversation", "FieldName": "events", "Kind": "PIPELINE",
+            "PipelineConfig": { "Functions": ["listEvents"] },
+            "Runtime": { "Name": "APPSYNC_JS", "RuntimeVersion": "1.0.0" },
+            "CodeS3Location": "resolvers/identifyCaller.js" } },
+        "Role": { "Type": "AWS::IAM::Role", "Properties": { "AssumeRolePolicyDocument": {}, "Policies": [] } },
+        "Handler": { "Type": "AWS::Serverless::Function", "Properties": {
+            "CodeUri": "handler/", "Handler": "bootstrap", "Runtime": "provided.al2023", "MemorySize": 256,
+            "Timeout": 60, "Role": { "Fn::GetAtt": ["Role", "Arn"] },
+            "EventInvokeConfig": { "MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60 } } },
+    })
+}
+
+fn deployed(template: &Value) -> Result<Stack, String> {
+    deploy(Path::new(env!("CARGO_MANIFEST_DIR")), template, &deployment()).map_err(|fault| fault.to_string())
+}
+
+/// What is said of the stack with one value of it replaced, or added.
+fn refusal(pointer: &str, value: &Value) -> String {
+    let mut resources = resources();
+    let (place, member) = pointer.rsplit_once('/').unwrap();
+    resources.pointer_mut(place).unwrap()[member] = value.clone();
+    deployed(&json!({ "Resources": resources })).expect_err(pointer)
+}
+
+#[test]
+fn a_stack_of_one_of_each_is_accepted() {
+    let stack = deployed(&json!({ "Resources": resources() })).unwrap();
+    assert_eq!(stack.functions["parlance-Handler"].asynchronous.retries, 0);
+    assert_eq!(stack.tables["parlance-Table"].ttl_attribute.as_deref(), Some("expiresAt"));
+}
+
+#[test]
+fn what_a_laptop_cannot_honour_is_refused_by_name() {
+    let cases = [
+        ("/Queue", json!({ "Type": "AWS::SQS::Queue" }), "Queue: the laptop edition has no AWS::SQS::Queue"),
+        ("/Api/Properties/Caching", json!(true), "Api: unknown field `Caching`"),
+        ("/Api/Properties/AuthenticationType", json!("OPENID_CONNECT"), "Api: unknown variant `OPENID_CONNECT`"),
+        ("/Api/Properties/IntrospectionConfig", json!("OFF"), "Api: unknown variant `OFF`"),
+        ("/Key/Properties/ApiKeyId", json!("mine"), "Key: unknown field `ApiKeyId`"),
+        ("/Table/Properties/StreamSpecification", json!({}), "Table: unknown field `StreamSpecification`"),
+        ("/Table/Properties/TimeToLiveSpecification/After", json!(1), "Table: unknown field `After`"),
+        ("/Role/Properties/ManagedPolicyArns", json!([]), "Role: unknown field `ManagedPolicyArns`"),
+        ("/Events/Properties/CachingConfig", json!({}), "Events: unknown field `CachingConfig`"),
+        ("/Events/Properties/Kind", json!("UNIT"), "Events: the resolver of Conversation.events has either Kind"),
+    ];
+    for (pointer, value, sentence) in cases {
+        let refusal = refusal(pointer, &value);
+        assert!(refusal.starts_with(sentence), "{pointer}: {refusal}");
+    }
+}
+
+#[test]
+fn resolvers_and_pipeline_functions_run_in_the_one_runtime() {
+    for resource in ["Events", "ListEvents"] {
+        let runtime = |member: &str, value| refusal(&format!("/{resource}/Properties/Runtime/{member}"), &value);
+        let known = format!("{resource}: unknown variant `APPSYNC_PY`, expected `APPSYNC_JS`");
+        assert_eq!(runtime("Name", json!("APPSYNC_PY")), known);
+        let known = format!("{resource}: unknown variant `2.0.0`, expected `1.0.0`");
+        assert_eq!(runtime("RuntimeVersion", json!("2.0.0")), known);
+    }
+}
+
+#[test]
+fn a_data_source_reaches_a_resource_of_the_stack_and_nothing_else() {
+    let elsewhere = "arn:aws:lambda:us-east-1:000000000000:function:elsewhere";
+    let cases = [
+        ("TableSource", "DynamoDBConfig/TableName", json!("elsewhere"), "elsewhere is no table of this stack"),
+        (
+            "TableSource",
+            "DynamoDBConfig/AwsRegion",
+            json!("eu-west-1"),
+            "AwsRegion must be that of the stack, us-east-1, not eu-west-1",
+        ),
+        ("TableSource", "DynamoDBConfig/Versioned", json!(true), "unknown field `Versioned`"),
+        ("TableSource", "DynamoDBConfig/DeltaSyncConfig", json!({}), "unknown field `DeltaSyncConfig`"),
+        ("TableSource", "DynamoDBConfig/UseCallerCredentials", json!(true), "unknown field `UseCallerCredentials`"),
+        ("TableSource", "LambdaConfig", json!({}), "unknown field `LambdaConfig`"),
+        ("TableSource", "Type", json!("HTTP"), "unknown variant `HTTP`"),
+        (
+            "HandlerSource",
+            "LambdaConfig/LambdaFunctionArn",
+            json!(elsewhere),
+            "arn:aws:lambda:us-east-1:000000000000:function:elsewhere is no function of this stack",
+        ),
+        ("HandlerSource", "LambdaConfig/Qualifier", json!("live"), "unknown field `Qualifier`"),
+    ];
+    for (resource, property, value, sentence) in cases {
+        let refusal = refusal(&format!("/{resource}/Properties/{property}"), &value);
+        assert!(refusal.starts_with(&format!("{resource}: {sentence}")), "{property}: {refusal}");
+    }
+}
+
+#[test]
+fn an_event_is_retried_and_kept_within_lambdas_limits() {
+    let on_success = json!({ "OnSuccess": { "Type": "Lambda", "Destination": "arn" } });
+    let on_queue = json!({ "OnFailure": { "Type": "SQS", "Destination": "arn" } });
+    let age = "MaximumEventAgeInSeconds must be from 60 to 21600, not";
+    let cases = [
+        ("MaximumRetryAttempts", json!(3), "MaximumRetryAttempts must be from 0 to 2, not 3".to_owned()),
+        ("MaximumEventAgeInSeconds", json!(59), format!("{age} 59")),
+        ("MaximumEventAgeInSeconds", json!(21_601), format!("{age} 21601")),
+        ("DestinationConfig", on_success, "unknown field `OnSuccess`, expected `OnFailure`".to_owned()),
+        ("DestinationConfig", on_queue, "unknown variant `SQS`, expected `Lambda`".to_owned()),
+    ];
+    for (property, value, sentence) in cases {
+        let refusal = refusal(&format!("/Handler/Properties/EventInvokeConfig/{property}"), &value);
+        assert_eq!(refusal, format!("Handler: {sentence}"));
+    }
+}
+
+#[test]
+fn variables_of_resolvers_keep_appsyncs_limits() {
+    let many: Map<String, Value> = (0..51).map(|number| (format!("V{number:02}"), json!(""))).collect();
+    let name = |name: &str| {
+        let allowed = "at least two letters, digits and underscores, a letter first";
+        format!("Api: EnvironmentVariables has the name {name}, which must be {allowed}")
+    };
+    let cases = [
+        (
+            json!({ "LONG": "é".repeat(513) }),
+            "Api: the environment variable LONG has 513 characters, more than 512".into(),
+        ),
+        (Value::Object(many), "Api: EnvironmentVariables has 51 pairs, more than 50".into()),
+        (json!({ "A": "" }), name("A")),
+        (json!({ "": "" }), name("")),
+        (json!({ "1A": "" }), name("1A")),
+        (json!({ "_A": "" }), name("_A")),
+        (json!({ "A-B": "" }), name("A-B")),
+        (json!({ "AÄ": "" }), name("AÄ")),
+    ];
+    for (variables, sentence) in cases {
+        assert_eq!(refusal("/Api/Properties/EnvironmentVariables", &variables), sentence);
+    }
+    let mut accepted = resources();
+    let most: Map<String, Value> = (0..50).map(|number| (format!("V{number}"), json!("é".repeat(512)))).collect();
+    accepted["Api"]["Properties"]["EnvironmentVariables"] = Value::Object(most);
+    assert_eq!(deployed(&json!({ "Resources": accepted })).unwrap().api.environment.len(), 50);
+}
+
+#[test]
+fn what_refers_to_itself_is_refused() {
+    let itself = json!({ "Condition": "A" });
+    let chosen = json!({ "Fn::If": ["A", "yes", "no"] });
+    let conditions = [
+        json!({ "A": { "Fn::Not": [itself] } }),
+        json!({ "A": { "Fn::And": [itself, itself] } }),
+        json!({ "A": { "Condition": "B" }, "B": itself }),
+        json!({ "A": { "Fn::Equals": [chosen, chosen] } }),
+    ];
+    let sentence = "Table: a condition or value refers to itself, or is nested more than 64 levels deep";
+    for conditions in conditions {
+        let mut resources = resources();
+        resources["Table"]["Condition"] = json!("A");
+        let refused = deployed(&json!({ "Conditions": conditions, "Resources": resources }));
+        assert_eq!(refused.err().as_deref(), Some(sentence), "{conditions}");
+    }
+    let named_by_itself = json!({ "Fn::GetAtt": ["TableSource", "Name"] });
+    let refusal = refusal("/TableSource/Properties/Name", &named_by_itself);
+    assert!(refusal.starts_with("TableSource: a condition or value refers to itself"), "{refusal}");
+}
