@@ -59,7 +59,8 @@ impl Lambda {
         });
         let functions: BTreeMap<_, _> = pools.collect();
         let running = TaskTracker::new();
-        for pool in functions.values().cloned() {
+        for pool in functions.values() {
+            let pool = Arc::clone(pool);
             running.spawn(async move { pool.sweep().await });
         }
         Ok(Self { functions: Arc::new(functions), time_scale, running, stopping })
