@@ -16,7 +16,7 @@ export function request(ctx) {
   check('topP', within(inference?.topP, 0, 1), '0 to 1');
   check('stopSequences', (inference?.stopSequences ?? []).length <= 20, 'at most 20');
   check('stopSequences', (inference?.stopSequences ?? []).every((text) => text.length > 0), 'without empty texts');
-  return runtime.earlyReturn();
+  return runtime.earlyReturn({});
 }
 
 /** @param {import('@aws-appsync/utils').Context} ctx */

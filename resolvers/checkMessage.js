@@ -14,7 +14,7 @@ export function request(ctx) {
   check('text', util.base64Decode(util.base64Encode(text)) === text, 'Unicode text without lone surrogates');
   check('text', bytes(text) <= 102400, 'at most 100 KB of JSON-escaped UTF-8');
   ctx.stash.turnId = id ?? util.autoId();
-  return runtime.earlyReturn();
+  return runtime.earlyReturn({});
 }
 
 /** @param {import('@aws-appsync/utils').Context} ctx */

@@ -11,7 +11,7 @@ export function request(ctx) {
   ctx.stash.events = [];
   if (!id) {
     ctx.stash.conversation = { id: util.autoId(), agentId: 'default', eventCount: 0, isNew: true };
-    runtime.earlyReturn();
+    runtime.earlyReturn({});
   }
   return query({
     query: { pk: { eq: `CONVERSATION#${id}` }, sk: { between: ['EVENT#', 'META'] } },
