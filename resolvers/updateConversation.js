@@ -8,6 +8,7 @@ import { operations, update } from '@aws-appsync/utils/dynamodb';
 export function request(ctx) {
   const { id, title, agentId } = ctx.args.input;
   check('id', util.matches('\\A[A-Za-z0-9_-]{1,64}\\z', id), '1 to 64 of A-Z, a-z, 0-9, _ and -');
+  check('title', !title || util.base64Decode(util.base64Encode(title)) === title, 'Unicode text without lone surrogates');
   check('title', !title || title.length <= 200, 'at most 200 characters');
   check('input', (title ?? null) !== null || agentId, 'a change of title or agentId');
   return update({
