@@ -20,6 +20,7 @@ export function request(ctx) {
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
+  if (ctx.error) console.error(ctx.error.type);
   if (ctx.error) util.error('The table did not answer. Try again.', 'TryAgain');
   const first = ctx.args.nextToken ? [] : [ctx.stash.agent];
   const room = (ctx.args.limit ?? 20) - first.length;

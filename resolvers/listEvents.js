@@ -24,6 +24,7 @@ export function request(ctx) {
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
+  if (ctx.error) console.error(ctx.error.type);
   if (ctx.error) util.error('The table did not answer. Try again.', 'TryAgain');
   const limit = ctx.args.limit ?? 20;
   const page = ctx.result.items.slice(0, limit);

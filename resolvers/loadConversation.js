@@ -23,17 +23,17 @@ export function request(ctx) {
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
+  if (ctx.error) console.error(ctx.error.type);
   if (ctx.error) util.error('The table did not answer. Try again.', 'TryAgain');
   const { conversationId, id } = ctx.args.input;
   const [conversation, ...events] = ctx.result.items;
   const isMine = conversation?.sk === 'META' && !conversation.deletedAt && conversation.owner === ctx.stash.owner;
-  const asked = events.find((event) => event.id === ctx.stash.turnId);
+  ctx.stash.asked = events.find((event) => event.id === ctx.stash.turnId);
   const isNew = !conversationId && !conversation;
   if (conversationId && !isMine) util.error(`There is no conversation ${conversationId}.`, 'NotFound');
-  if (!conversationId && !isNew && !(isMine && asked)) util.error(`The id ${id} is taken.`, 'IdConflict');
+  if (!conversationId && !isNew && !(isMine && ctx.stash.asked)) util.error(`The id ${id} is taken.`, 'IdConflict');
   ctx.stash.conversation = isNew ? begun(id) : conversation;
   ctx.stash.events = events;
-  ctx.stash.asked = asked;
   return ctx.stash.conversation;
 }
 

@@ -20,6 +20,7 @@ export function request(ctx) {
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
+  if (ctx.error) console.error(ctx.error.type);
   if (ctx.error) util.error('The table did not answer. Try again.', 'TryAgain');
   if (!ctx.result) return ctx.args.id ? util.error(`There is no turn ${ctx.args.id}.`, 'NotFound') : null;
   const status = effectiveStatus(ctx.result, util.time.nowEpochMilliSeconds());
