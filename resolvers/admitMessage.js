@@ -15,7 +15,7 @@ export function request(ctx) {
   if (turn && (turn.status === 'QUEUED' || turn.status === 'RUNNING' || turn.status === 'CANCELLING')) {
     util.error('The conversation is still answering the last message.', 'ConversationBusy', null, { turnId: turn.id });
   }
-  return runtime.earlyReturn();
+  return runtime.earlyReturn({});
 }
 
 /** @param {import('@aws-appsync/utils').Context} ctx */

@@ -6,15 +6,14 @@ import { runtime, util } from '@aws-appsync/utils';
  */
 export function request(ctx) {
   const { conversationId, id, text } = ctx.args.input;
-  check('conversationId', !conversationId || isId(conversationId), '1 to 64 of A-Z, a-z, 0-9, _ and -');
-  check('conversationId', conversationId !== '', '1 to 64 of A-Z, a-z, 0-9, _ and -');
-  check('id', id === undefined || id === null || isId(id), '1 to 64 of A-Z, a-z, 0-9, _ and -');
-  check('text', text && text.trim() !== '', 'more than blanks');
+  check('conversationId', (conversationId ?? null) === null || isId(conversationId), '1 to 64 of A-Z, a-z, 0-9, _ and -');
+  check('id', (id ?? null) === null || isId(id), '1 to 64 of A-Z, a-z, 0-9, _ and -');
+  check('text', text && text.trim() !== '' && !util.matches('\\A[\\s\\p{Z}\\x{1C}-\\x{1F}\\x{85}]*\\z', text), 'more than blanks');
   // A lone surrogate has no UTF-8: it does not survive the way there and back.
   check('text', util.base64Decode(util.base64Encode(text)) === text, 'Unicode text without lone surrogates');
   check('text', bytes(text) <= 102400, 'at most 100 KB of JSON-escaped UTF-8');
   ctx.stash.turnId = id ?? util.autoId();
-  return runtime.earlyReturn();
+  return runtime.earlyReturn({});
 }
 
 /** @param {import('@aws-appsync/utils').Context} ctx */

@@ -17,7 +17,7 @@ export function request(ctx) {
   ctx.stash.conversationChange = isLast
     ? { eventCount: position, lastActivityAt: now, listSort: `${now}#${conversationId}` }
     : { eventCount: position };
-  return runtime.earlyReturn();
+  return runtime.earlyReturn({});
 }
 
 /** @param {import('@aws-appsync/utils').Context} ctx */

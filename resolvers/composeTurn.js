@@ -27,7 +27,7 @@ export function request(ctx) {
   const progress = { eventCount: position, activeTurnId: turnId, lastActivityAt: now, listSort: `${now}#${conversation.id}` };
   const begun = { id: conversation.id, owner, agentId: conversation.agentId, createdAt: now };
   ctx.stash.progress = conversation.isNew ? { ...begun, ...progress, ...(listed ? { listKey: `OWNER#${owner}` } : {}) } : progress;
-  return runtime.earlyReturn();
+  return runtime.earlyReturn({});
 }
 
 /** @param {import('@aws-appsync/utils').Context} ctx */

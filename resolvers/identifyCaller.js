@@ -1,5 +1,5 @@
 /**
- * Around every pipeline: who asks, then what the last function found. The owner comes from the identity, never from arguments.
+ * Around every pipeline: who asks, then what the last function found, or null where it marked that there is nothing. The owner comes from the identity, never from arguments.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
@@ -9,7 +9,7 @@ export function request(ctx) {
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
-  return ctx.prev.result;
+  return ctx.stash.isAbsent ? null : ctx.prev.result;
 }
 
 // All callers with an API key are one owner. An IAM caller is its Cognito identity, or its role whatever the session is called.

@@ -10,20 +10,25 @@ export function request(ctx) {
   check('limit', limit >= 1 && limit <= 100, '1 to 100');
   const token = ctx.args.nextToken ?? '';
   const cursor = util.matches('\\A(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?\\z', token) && util.base64Decode(token);
-  check('nextToken', token === '' || (cursor && util.matches('\\A[A-Za-z0-9_-]{1,64}\\z', cursor)), 'what the last page returned');
+  check('nextToken', token === '' || (cursor && util.matches('\\A(?:!|[A-Za-z0-9_-]{1,64})\\z', cursor)), 'what the last page returned');
   return query({
     query: { listKey: { eq: 'AGENTS' }, ...(cursor ? { listSort: { gt: cursor } } : {}) },
     index: 'list',
-    limit,
+    limit: token === '' ? limit : limit + 1,
   });
 }
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
+  if (ctx.error) console.error(ctx.error.type);
   if (ctx.error) util.error('The table did not answer. Try again.', 'TryAgain');
-  const { items, nextToken } = ctx.result;
   const first = ctx.args.nextToken ? [] : [ctx.stash.agent];
-  return { items: [...first, ...items], nextToken: nextToken ? util.base64Encode(items[items.length - 1].id) : null };
+  const room = (ctx.args.limit ?? 20) - first.length;
+  const items = ctx.result.items.slice(0, room);
+  const more = ctx.result.items.length > room || ctx.result.nextToken;
+  // "!" sorts below every id: the page held the default agent alone.
+  const last = items.length > 0 ? items[items.length - 1].id : '!';
+  return { items: [...first, ...items], nextToken: more ? util.base64Encode(last) : null };
 }
 
 const check = (field, holds, allowed) => holds || util.error(`${field} must be ${allowed}.`, 'InvalidInput', null, { field });

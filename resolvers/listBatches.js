@@ -1,4 +1,4 @@
-import { util } from '@aws-appsync/utils';
+import { runtime, util } from '@aws-appsync/utils';
 import { query } from '@aws-appsync/utils/dynamodb';
 
 /**
@@ -11,6 +11,9 @@ export function request(ctx) {
   const after = ctx.args.afterSequence ?? 0;
   check('attempt', attempt >= 0 && attempt <= 999, 'an attempt of the turn');
   check('afterSequence', after >= 0 && after <= 999998, 'a sequence, or 0 for all');
+  // A named fragment is not written out here: it may ask for them.
+  const isAsked = ['batches', 'hasMoreBatches', '...'].some((part) => ctx.info.selectionSetGraphQL.indexOf(part) >= 0);
+  if (!isAsked) runtime.earlyReturn(turn);
   const prefix = `${1000 + attempt}`.slice(1);
   const first = `${prefix}#${`${1000001 + after}`.slice(1)}`;
   return query({
@@ -24,6 +27,7 @@ export function request(ctx) {
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
+  if (ctx.error) console.error(ctx.error.type);
   if (ctx.error) util.error('The table did not answer. Try again.', 'TryAgain');
   const batches = ctx.result.items.map(({ attempt, sequence, status, contentBlockIndex, text, note }) => ({
     attempt,

@@ -17,15 +17,18 @@ export function request(ctx) {
     query: { listKey: { eq: `OWNER#${ctx.stash.owner}` }, ...(cursor ? { listSort: { lt: cursor } } : {}) },
     index: 'list',
     scanIndexForward: false,
-    limit,
+    limit: limit + 1,
   });
 }
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
+  if (ctx.error) console.error(ctx.error.type);
   if (ctx.error) util.error('The table did not answer. Try again.', 'TryAgain');
-  const { items, nextToken } = ctx.result;
-  return { items, nextToken: nextToken ? util.base64Encode(items[items.length - 1].listSort) : null };
+  const limit = ctx.args.limit ?? 20;
+  const items = ctx.result.items.slice(0, limit);
+  const more = ctx.result.items.length > limit || ctx.result.nextToken;
+  return { items, nextToken: more ? util.base64Encode(items[items.length - 1].listSort) : null };
 }
 
 const check = (field, holds, allowed) => holds || util.error(`${field} must be ${allowed}.`, 'InvalidInput', null, { field });

@@ -18,15 +18,18 @@ export function request(ctx) {
     query: { pk: { eq: `CONVERSATION#${ctx.source.id}` }, sk: { between: [key(first), key(last)] } },
     scanIndexForward: !isNone(after),
     consistentRead: true,
-    limit: limit ?? 20,
+    limit: (limit ?? 20) + 1,
   });
 }
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
+  if (ctx.error) console.error(ctx.error.type);
   if (ctx.error) util.error('The table did not answer. Try again.', 'TryAgain');
-  const items = ctx.result.items.map((event) => ({ ...event, text: event.content.map((block) => block.text ?? '').join('') }));
-  if (!isNone(ctx.args.after)) return { items, hasMore: ctx.result.nextToken !== null };
+  const limit = ctx.args.limit ?? 20;
+  const page = ctx.result.items.slice(0, limit);
+  const items = page.map((event) => ({ ...event, text: event.content.map((block) => block.text ?? '').join('') }));
+  if (!isNone(ctx.args.after)) return { items, hasMore: ctx.result.items.length > limit || ctx.result.nextToken !== null };
   return { items: items.reverse(), hasMore: items.length > 0 && items[0].position > 1 };
 }
 

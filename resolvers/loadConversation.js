@@ -3,15 +3,15 @@ import { query } from '@aws-appsync/utils/dynamodb';
 
 /**
  * Reads the conversation and its newest events in one query: META sorts right after the events, and no other item between them.
- * A message without a conversation begins one.
+ * A message without a conversation begins one of its own id.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
-  const id = ctx.args.input.conversationId;
+  const id = ctx.args.input.conversationId ?? ctx.args.input.id;
   ctx.stash.events = [];
   if (!id) {
-    ctx.stash.conversation = { id: util.autoId(), agentId: 'default', eventCount: 0, isNew: true };
-    runtime.earlyReturn();
+    ctx.stash.conversation = begun(util.autoId());
+    runtime.earlyReturn({});
   }
   return query({
     query: { pk: { eq: `CONVERSATION#${id}` }, sk: { between: ['EVENT#', 'META'] } },
@@ -23,13 +23,18 @@ export function request(ctx) {
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
+  if (ctx.error) console.error(ctx.error.type);
   if (ctx.error) util.error('The table did not answer. Try again.', 'TryAgain');
+  const { conversationId, id } = ctx.args.input;
   const [conversation, ...events] = ctx.result.items;
-  if (conversation?.sk !== 'META' || conversation.deletedAt || conversation.owner !== ctx.stash.owner) {
-    util.error(`There is no conversation ${ctx.args.input.conversationId}.`, 'NotFound');
-  }
-  ctx.stash.conversation = conversation;
-  ctx.stash.events = events;
+  const isMine = conversation?.sk === 'META' && !conversation.deletedAt && conversation.owner === ctx.stash.owner;
   ctx.stash.asked = events.find((event) => event.id === ctx.stash.turnId);
-  return conversation;
+  const isNew = !conversationId && !conversation;
+  if (conversationId && !isMine) util.error(`There is no conversation ${conversationId}.`, 'NotFound');
+  if (!conversationId && !isNew && !(isMine && ctx.stash.asked)) util.error(`The id ${id} is taken.`, 'IdConflict');
+  ctx.stash.conversation = isNew ? begun(id) : conversation;
+  ctx.stash.events = events;
+  return ctx.stash.conversation;
 }
+
+const begun = (id) => ({ id, agentId: 'default', eventCount: 0, isNew: true });

@@ -8,7 +8,10 @@ import { get } from '@aws-appsync/utils/dynamodb';
 export function request(ctx) {
   const conversation = ctx.source ?? ctx.stash.conversation;
   const id = ctx.args.id ?? ctx.stash.asked?.turnId ?? conversation.activeTurnId;
-  if ((id ?? null) === null) runtime.earlyReturn(null);
+  if ((id ?? null) === null) {
+    if (ctx.source) ctx.stash.isAbsent = true;
+    runtime.earlyReturn({});
+  }
   if (!util.matches('\\A[A-Za-z0-9_-]{1,64}\\z', id)) {
     util.error('id must be 1 to 64 of A-Z, a-z, 0-9, _ and -.', 'InvalidInput', null, { field: 'id' });
   }
@@ -17,11 +20,12 @@ export function request(ctx) {
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
+  if (ctx.error) console.error(ctx.error.type);
   if (ctx.error) util.error('The table did not answer. Try again.', 'TryAgain');
-  if (!ctx.result && ctx.args.id) util.error(`There is no turn ${ctx.args.id}.`, 'NotFound');
-  if (!ctx.result) return null;
+  if (!ctx.result) return ctx.args.id ? util.error(`There is no turn ${ctx.args.id}.`, 'NotFound') : null;
   const status = effectiveStatus(ctx.result, util.time.nowEpochMilliSeconds());
   const failure = status === 'FAILED' && ctx.result.status !== 'FAILED' ? INTERRUPTED : ctx.result.failure;
+  if (ctx.source && (status === 'COMPLETED' || status === 'CANCELLED' || status === 'FAILED')) return null;
   ctx.stash.turn = { ...ctx.result, status, failure, storedStatus: ctx.result.status };
   return ctx.stash.turn;
 }

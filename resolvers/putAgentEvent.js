@@ -31,6 +31,7 @@ export function response(ctx) {
   const isMine = stored && stored.id === ctx.stash.event.id && stored.attempt === attempt;
   const refused = reasons.some(({ type }) => type.endsWith('CheckFailed'));
   if (!isMine && refused) util.error('Another attempt owns the turn, or it has ended.', 'StaleAttempt');
+  if (!isMine) console.error(ctx.error?.type);
   if (!isMine) util.error('The table did not answer. Try again.', 'TryAgain');
   const text = stored.content.map((block) => block.text ?? '').join('');
   return { conversationId, turnId, attempt, sequence, metadata: { status }, event: { ...stored, text } };

@@ -27,6 +27,9 @@ export function request(ctx) {
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
   if (!ctx.error) return ctx.result;
-  if (ctx.error.type !== 'DynamoDB:ConditionalCheckFailedException') util.error('The table did not answer. Try again.', 'TryAgain');
+  if (ctx.error.type !== 'DynamoDB:ConditionalCheckFailedException') {
+    console.error(ctx.error.type);
+    util.error('The table did not answer. Try again.', 'TryAgain');
+  }
   return util.error('This number was published with another content.', 'StaleAttempt');
 }

@@ -7,6 +7,7 @@ import { util } from '@aws-appsync/utils';
 export function request(ctx) {
   const { id, title, agentId } = ctx.args.input ?? {};
   check('id', (id ?? null) === null || util.matches('\\A[A-Za-z0-9_-]{1,64}\\z', id), '1 to 64 of A-Z, a-z, 0-9, _ and -');
+  check('title', !title || util.base64Decode(util.base64Encode(title)) === title, 'Unicode text without lone surrogates');
   check('title', !title || title.length <= 200, 'at most 200 characters');
   const now = util.time.nowISO8601();
   const drawn = id ?? util.autoId();

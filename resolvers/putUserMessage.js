@@ -30,6 +30,7 @@ export function response(ctx) {
   if (!ctx.error) return ctx.stash.queued;
   const failed = (ctx.result?.cancellationReasons ?? []).map(({ type }) => type.endsWith('CheckFailed'));
   if (failed[1] && !failed[0] && !failed[2]) util.error(`The id ${ctx.stash.turnId} is taken by another message.`, 'IdConflict');
+  console.error(ctx.error.type);
   return util.error('Somebody else wrote to the conversation just now. Try again.', 'TryAgain');
 }
 

@@ -25,8 +25,8 @@ export function request(ctx) {
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
-  const stale = ctx.error?.type === 'DynamoDB:ConditionalCheckFailedException';
-  if (stale) util.error('Another attempt owns the turn, or it has ended.', 'StaleAttempt');
+  if (ctx.error?.type === 'DynamoDB:ConditionalCheckFailedException') util.error('Another attempt owns the turn, or it has ended.', 'StaleAttempt');
+  if (ctx.error) console.error(ctx.error.type);
   if (ctx.error) util.error('The table did not answer. Try again.', 'TryAgain');
   const { contentBlockIndex, agentPartialMessage, note, event, ...update } = ctx.args.data;
   const metadata = { status: ctx.result.status, contentBlockIndex, agentPartialMessage, note };

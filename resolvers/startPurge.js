@@ -10,6 +10,7 @@ export function request(ctx) {
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
+  if (ctx.error) console.error(ctx.error.type);
   if (ctx.error) util.error('The conversation is deleted, but its purge did not start. Delete it again.', 'TryAgain');
   return ctx.prev.result;
 }

@@ -33,6 +33,7 @@ export function request(ctx) {
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
+  if (ctx.error) console.error(ctx.error.type);
   ctx.stash.unstarted = !!ctx.error;
   const { question, queued } = ctx.stash;
   return { ...queued, question: { ...question, text: question.content[0].text } };

@@ -58,7 +58,7 @@ async fn a_conversation_is_renamed_and_given_another_agent() {
     assert_eq!((changed.title.as_deref(), changed.agent_id.as_str()), (Some("Verses"), "poet"));
     assert_eq!(backend.converse(&id, "roses").await.stored(), "roses", "the new agent answers");
 
-    let untitle = "mutation($id: ID!) { updateConversation(input: {id: $id, title: null}) { title agentId } }";
+    let untitle = "mutation($id: ID!) { updateConversation(input: {id: $id, title: \"\"}) { title agentId } }";
     let answer = backend.execute(untitle, json!({ "id": id })).await;
     assert_eq!(answer["data"]["updateConversation"], json!({ "title": null, "agentId": "poet" }));
 }

@@ -85,6 +85,17 @@ async fn a_message_without_a_conversation_begins_one() {
 }
 
 #[tokio::test]
+async fn a_first_message_sent_again_is_one_conversation_and_one_turn() {
+    let backend = Backend::start().await;
+    let message = SendMessage { conversation_id: None, id: Some(draw()), text: "Hello!".into() };
+    let first = backend.api.call(&message).await.unwrap();
+    let again = backend.api.call(&message).await.unwrap();
+    assert_eq!((&again.conversation_id, &again.id, again.run), (&first.conversation_id, &first.id, first.run));
+    let other = SendMessage { text: "Goodbye!".into(), ..message };
+    assert_eq!(refusal(&backend.api, &other).await.0, ErrorType::IdConflict);
+}
+
+#[tokio::test]
 async fn a_message_sent_again_is_the_same_turn() {
     let backend = Backend::start().await;
     let conversation = backend.conversation().await;
