@@ -71,9 +71,15 @@ pub struct PipelineFunction {
 /// How a field is answered: by one data source, or by functions in a row.
 #[derive(Clone, Debug)]
 pub enum Resolver {
-    Unit { data_source: String, code: Code },
+    Unit {
+        data_source: String,
+        code: Code,
+    },
     /// The functions by their names in `Api::functions`, in the order of their calls; the code runs around them.
-    Pipeline { functions: Vec<String>, code: Code },
+    Pipeline {
+        functions: Vec<String>,
+        code: Code,
+    },
 }
 
 /// A DynamoDB table.
