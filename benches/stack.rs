@@ -81,13 +81,13 @@ async fn measure_handler(tape: &Tape) -> bool {
     let long = prepare(&laptop, "parlance.deltas-52000-0").await;
     converse(&api, long).await;
     let resident = peak_resident_of_children();
-    println!("handler: at most {resident:.1} MB resident for answers of 256 KB");
+    println!("handler: at most {resident:.1?} MB resident for answers of 256 KB");
     laptop.stop().await;
-    resident < RESIDENT_MEGABYTES
+    resident.is_some_and(|megabytes| megabytes < RESIDENT_MEGABYTES)
 }
 
 /// In megabytes, of the child with the highest peak; as Linux tells it.
-fn peak_resident_of_children() -> f64 {
+fn peak_resident_of_children() -> Option<f64> {
     let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let children: String =
         threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok()).collect();
@@ -96,7 +96,7 @@ fn peak_resident_of_children() -> f64 {
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         Some(line.trim().trim_end_matches(" kB").parse::<f64>().ok()? / 1_024.0)
     };
-    children.split_whitespace().filter_map(peak).fold(0.0, f64::max)
+    children.split_whitespace().filter_map(peak).reduce(f64::max)
 }
 
 /// One answer on a backend of its own.

@@ -1,8 +1,10 @@
 //! The whole backend, put together: what template.yaml says, on one port.
 use std::{
     collections::BTreeMap,
-    io,
+    fs::File,
+    io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -60,6 +62,8 @@ pub enum Models {
 pub enum Fault {
     #[error("port {port} is taken: end what listens there, or choose another with --port")]
     PortTaken { port: u16 },
+    #[error("port {port} cannot be used: {error}")]
+    Port { port: u16, error: io::Error },
     #[error("{0}")]
     Template(#[from] template::Fault),
     #[error("{0}")]
@@ -97,6 +101,7 @@ pub struct Laptop {
     pub endpoint: Endpoint,
     pub database: DynamoDb,
     lambda: Lambda,
+    announced: PathBuf,
     stopping: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -113,21 +118,20 @@ impl Laptop {
 
         let directory = Directory::new(stack.api.modes.clone(), stack.api.keys.clone());
         directory.admit(administrator(&endpoint.administrator));
-        let launcher = launcher(&options, environments(&stack, &directory, &endpoint, table));
+        let environments = environments(&stack, &directory, &endpoint, table);
+        let models = models(&options, &environments).await?;
+        let launcher = launcher(&options, environments);
         let lambda = Lambda::start(&stack.functions, launcher).await?;
         let sources = Sources { dynamodb: database.clone(), lambda: lambda.clone() };
         let api = AppSync::new(stack.api, sources, directory)?;
-        let models = match options.models {
-            Models::Scripted => bedrock::router(),
-            Models::Real => bedrock::forward(Upstream::of_the_caller().await?),
-        };
         serve(listener, unkind::treat(api.router().merge(models), options.unkindness), &mut tasks, stopped);
-        announce(&options, &endpoint)?;
-        Ok(Self { endpoint, database, lambda, stopping, tasks })
+        let announced = announce(&options, &endpoint)?;
+        Ok(Self { endpoint, database, lambda, announced, stopping, tasks })
     }
 
     /// Ends every environment, then every connection.
     pub async fn stop(mut self) {
+        drop(std::fs::remove_file(&self.announced)); // whoever looks for a server finds none
         self.lambda.stop().await;
         self.stopping.send_replace(true);
         self.tasks.shutdown().await;
@@ -152,7 +156,10 @@ impl Keys {
 }
 
 async fn listen(port: u16) -> Result<TcpListener, Fault> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|_| Fault::PortTaken { port })
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => Fault::PortTaken { port },
+        _ => Fault::Port { port, error },
+    })
 }
 
 /// The address clients use, and the key: the same at every start, unless nothing is to be kept.
@@ -172,6 +179,7 @@ fn api_key(options: &Options) -> Result<String, Fault> {
     if options.ephemeral {
         return Ok(drawn);
     }
+    create_folder(&options.state)?;
     let place = options.state.join("api-key");
     match std::fs::read_to_string(&place) {
         Ok(kept) => Ok(kept),
@@ -192,12 +200,7 @@ fn deployment(options: &Options, endpoint: &Endpoint) -> Deployment {
 
 fn database(options: &Options, stack: &Stack) -> Result<DynamoDb, Fault> {
     let place = options.state.join("table.db");
-    let database = if options.ephemeral {
-        DynamoDb::open(None)?
-    } else {
-        create_folder(&options.state)?;
-        DynamoDb::open(Some(&place))?
-    };
+    let database = if options.ephemeral { DynamoDb::open(None)? } else { DynamoDb::open(Some(&place))? };
     database.create(&stack.tables)?;
     Ok(database)
 }
@@ -259,6 +262,14 @@ fn environment(keys: &Keys, token: &str, endpoint: &Endpoint, table: SocketAddr)
     .into()
 }
 
+async fn models(options: &Options, environments: &BTreeMap<String, Environment>) -> Result<Router, Fault> {
+    let keys = environments.values().filter_map(|environment| environment.get("AWS_ACCESS_KEY_ID")).cloned();
+    Ok(match options.models {
+        Models::Scripted => bedrock::router(),
+        Models::Real => bedrock::forward(Upstream::of_the_caller().await?, keys.collect()),
+    })
+}
+
 fn launcher(options: &Options, environments: BTreeMap<String, Environment>) -> Launcher {
     let environment = move |function: &Function| environments.get(&function.name).cloned().unwrap_or_default();
     Launcher {
@@ -284,10 +295,11 @@ fn serve(listener: TcpListener, router: Router, tasks: &mut JoinSet<()>, mut sto
 }
 
 /// Tells `parlance chat` where the backend is.
-fn announce(options: &Options, endpoint: &Endpoint) -> Result<(), Fault> {
+fn announce(options: &Options, endpoint: &Endpoint) -> Result<PathBuf, Fault> {
     create_folder(&options.state)?;
+    let place = options.state.join("endpoint.json");
     let text = serde_json::to_string_pretty(endpoint).unwrap_or_default();
-    write(&options.state.join("endpoint.json"), &text)
+    write(&place, &text).map(|()| place)
 }
 
 fn address(listener: &TcpListener, state: &Path) -> Result<SocketAddr, Fault> {
@@ -298,6 +310,9 @@ fn create_folder(place: &Path) -> Result<(), Fault> {
     std::fs::create_dir_all(place).map_err(|error| Fault::State { place: place.to_owned(), error })
 }
 
+/// For nobody else to read: it holds keys.
 fn write(place: &Path, text: &str) -> Result<(), Fault> {
-    std::fs::write(place, text).map_err(|error| Fault::State { place: place.to_owned(), error })
+    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(place);
+    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| Fault::State { place: place.to_owned(), error })
 }

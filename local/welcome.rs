@@ -31,7 +31,7 @@ Or talk:
     )
 }
 
-/// Sends a first message, then reads its turn; the ids are the line's own, so that it can be told which turn to read.
+/// Sends a first message, then reads its turn until it has ended; the ids are the line's own, so that it can be told which turn to read.
 pub fn curl(endpoint: &Endpoint) -> String {
     let Endpoint { url, api_key, administrator, .. } = endpoint;
     let id = format!("hello-{}", &administrator.access_key_id[16..]).to_lowercase();
@@ -40,5 +40,6 @@ pub fn curl(endpoint: &Endpoint) -> String {
     );
     let read = format!(r#"{{ getTurn(conversationId: \"{id}\", id: \"{id}\") {{ status answer {{ text }} }} }}"#);
     let post = format!("curl -s {url} -H 'x-api-key: {api_key}' -H 'content-type: application/json' -d");
-    format!(r#"{post} '{{"query":"{send}"}}'; sleep 5; {post} '{{"query":"{read}"}}'"#)
+    let read = format!(r#"{post} '{{"query":"{read}"}}' | grep -E 'COMPLETED|FAILED'"#);
+    format!(r#"{post} '{{"query":"{send}"}}'; until {read}; do sleep 1; done"#)
 }

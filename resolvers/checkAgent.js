@@ -25,10 +25,5 @@ export function response(ctx) {
 }
 
 const within = (value, least, most) => value === undefined || value === null || (value >= least && value <= most);
+const bytes = (text) => (util.base64Encode(JSON.stringify(text)).length * 3) / 4 - '""'.length;
 const check = (field, holds, allowed) => holds || util.error(`${field} must be ${allowed}.`, 'InvalidInput', null, { field });
-
-function bytes(text) {
-  const encoded = util.base64Encode(JSON.stringify(text));
-  const padding = encoded.endsWith('==') ? 2 : encoded.endsWith('=') ? 1 : 0;
-  return (encoded.length / 4) * 3 - padding - '""'.length;
-}

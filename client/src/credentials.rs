@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::{endpoint::Endpoint, errors::Error};
 
+/// Who calls the API. `Debug` shows nothing secret.
 #[derive(Clone)]
 pub enum Credentials {
     ApiKey(String),
@@ -19,6 +20,7 @@ pub enum Credentials {
     Iam(IamKeys),
 }
 
+/// Keys of a user or, with a session token, of an assumed role.
 #[derive(Clone)]
 pub struct IamKeys {
     pub access_key: String,

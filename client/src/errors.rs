@@ -4,7 +4,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::Value;
 
-#[derive(Debug, thiserror::Error)]
+/// Why a request has no answer, or why a conversation can no longer be followed.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Error {
     #[error("{url} is no GraphQL endpoint: it must be an absolute http or https URL")]
     Endpoint { url: String },

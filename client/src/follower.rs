@@ -4,11 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{
-    FutureExt, Stream, StreamExt,
-    future::BoxFuture,
-    stream::{FuturesUnordered, try_unfold},
-};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use serde_json::{Value, json};
 
 use crate::{
@@ -84,16 +80,13 @@ impl Follower {
         }
     }
 
-    pub fn into_stream(self) -> impl Stream<Item = Result<Progress, Error>> {
-        try_unfold(self, |mut follower| async move { Ok(Some((follower.next().await?, follower))) })
-    }
-
     fn hear(&mut self, signal: Option<Signal>) -> Result<(), Error> {
         match signal {
             Some(Signal::Subscribed) => self.rule.subscribed(),
             Some(Signal::Data(data)) => self.update(&data),
             Some(Signal::Interrupted) => {}
             Some(Signal::Refused(errors)) => return Err(Error::Subscription(errors)),
+            Some(Signal::Failed(error)) => return Err(error),
             None => return Err(Error::Transport("the connection's task has ended".to_owned())),
         }
         Ok(())

@@ -9,7 +9,9 @@ use crate::{
     },
 };
 
+/// One operation of the API: [`AppSync::call`](crate::AppSync::call) carries it out.
 pub trait Request: Serialize {
+    /// The operation, with every value left to its variables.
     const DOCUMENT: &'static str;
     /// The root field that carries the answer.
     const FIELD: &'static str;

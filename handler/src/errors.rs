@@ -1,6 +1,9 @@
 //! Why an invocation fails: what Lambda records, and what makes it try again.
 use lambda_runtime::Diagnostic;
-use turn::failures::{Failure, Loudness};
+use turn::{
+    attempt::Ended,
+    failures::{Failure, Loudness},
+};
 
 use crate::aws::TableError;
 
@@ -42,11 +45,11 @@ impl From<HandlerError> for Diagnostic {
     }
 }
 
-pub(crate) fn log_failure(attempt: u32, updates: u32, failure: &Failure) {
+pub(crate) fn log_failure(attempt: u32, updates: u32, ended: Ended, failure: &Failure) {
     let code = failure.code;
     match failure.loudness {
-        Loudness::Info => tracing::info!(attempt, updates, ?code, "failed"),
-        Loudness::Warning => tracing::warn!(attempt, updates, ?code, "failed"),
-        Loudness::Error => tracing::error!(attempt, updates, ?code, "failed"),
+        Loudness::Info => tracing::info!(attempt, updates, ?ended, ?code, "failed"),
+        Loudness::Warning => tracing::warn!(attempt, updates, ?ended, ?code, "failed"),
+        Loudness::Error => tracing::error!(attempt, updates, ?ended, ?code, "failed"),
     }
 }

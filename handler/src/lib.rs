@@ -50,7 +50,7 @@ async fn serve(event: LambdaEvent<Value>, aws: Arc<Aws>, settings: Settings) -> 
 }
 
 async fn answer(mut request: TurnRequest, limits: Limits, aws: &Aws, settings: &Settings) -> Result<(), HandlerError> {
-    let claim = match aws.table.claim(&request).await? {
+    let claim = match aws.table.claim(&request, SystemTime::now()).await? {
         Ok(claim) => claim,
         Err(refusal) => return refused(refusal),
     };
@@ -95,7 +95,7 @@ fn beginning(request: TurnRequest, claim: Claim, limits: Limits, settings: &Sett
 fn report(attempt: u32, ended: Ended, turn: &Attempt) {
     let updates = turn.updates();
     match turn.why() {
-        Some(Why::Failed(failure)) => errors::log_failure(attempt, updates, &failure),
+        Some(Why::Failed(failure)) => errors::log_failure(attempt, updates, ended, &failure),
         Some(Why::Stopped(reason)) => tracing::info!(attempt, updates, ?reason, ?ended, "answered"),
         None => tracing::warn!(attempt, updates, ?ended, "not answered"),
     }

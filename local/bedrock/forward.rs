@@ -11,14 +11,17 @@ use aws_sigv4::{
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::State,
+    extract::{DefaultBodyLimit, State},
     response::{IntoResponse, Response},
     routing::post,
 };
 use futures::stream::try_unfold;
-use http::{StatusCode, Uri, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, StatusCode, Uri,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+};
 
-use super::Refusal;
+use super::{REQUEST_BYTES, Refusal};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
@@ -48,15 +51,28 @@ impl Upstream {
     }
 }
 
-pub fn forward(upstream: Upstream) -> Router {
-    let state = Arc::new((upstream, reqwest::Client::new()));
-    Router::new().route("/model/{model}/converse-stream", post(pass_on)).with_state(state)
+/// For requests signed with one of `keys` alone: a web page that finds this port must not spend the caller's money. The
+/// key ids are drawn at each start and told to nobody but the handler's processes.
+pub fn forward(upstream: Upstream, keys: Vec<String>) -> Router {
+    let state = Arc::new(Forwarder { upstream, keys, client: reqwest::Client::new() });
+    Router::new()
+        .route("/model/{model}/converse-stream", post(pass_on))
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES))
+        .with_state(state)
 }
 
-async fn pass_on(State(state): State<Arc<(Upstream, reqwest::Client)>>, uri: Uri, body: Bytes) -> Response {
-    let (upstream, client) = &*state;
-    let answer = match upstream.signed(uri.path(), body).await {
-        Some(request) => client.execute(request).await,
+struct Forwarder {
+    upstream: Upstream,
+    keys: Vec<String>,
+    client: reqwest::Client,
+}
+
+async fn pass_on(State(state): State<Arc<Forwarder>>, headers: HeaderMap, uri: Uri, body: Bytes) -> Response {
+    if !state.knows(&headers) {
+        return Refusal::unknown_credentials().into_response();
+    }
+    let answer = match state.upstream.signed(uri.path(), body).await {
+        Some(request) => state.client.execute(request).await,
         None => return Refusal::unknown_credentials().into_response(),
     };
     match answer {
@@ -65,6 +81,13 @@ async fn pass_on(State(state): State<Arc<(Upstream, reqwest::Client)>>, uri: Uri
             tracing::warn!(%error, "Bedrock cannot be reached");
             Refusal::unavailable().into_response()
         }
+    }
+}
+
+impl Forwarder {
+    fn knows(&self, headers: &HeaderMap) -> bool {
+        let signed = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        self.keys.iter().any(|key| signed.contains(&format!("Credential={key}/")))
     }
 }
 

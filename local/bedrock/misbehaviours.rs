@@ -105,11 +105,16 @@ fn slow(asked: &Asked) -> Script {
 }
 
 fn long(asked: &Asked) -> Script {
+    fast(&long_text(), 256, asked)
+}
+
+/// What `parlance.long` says: 1 MB.
+pub fn long_text() -> String {
     let lines = (1..).map(|number| format!("This is line {number} of a very long answer.\n"));
     let mut text = format!("{STAND_IN}\n");
     text.extend(lines.take(LONG_BYTES / 30));
     text.truncate(LONG_BYTES);
-    fast(&text, 256, asked)
+    text
 }
 
 fn echo(asked: &Asked) -> Script {
@@ -125,8 +130,8 @@ fn unicode(asked: &Asked) -> Script {
     Scribe::begin(Pace::Natural).say(chunks(UNICODE, 5)).close_block().stop("end_turn", asked.transcript)
 }
 
-/// Joined emoji, flags, marks that combine, right-to-left text, line ends, control characters and the outer planes.
-const UNICODE: &str = "I am Parlance's scripted stand-in, not a real model.\r\n\
+/// What `parlance.unicode` says: joined emoji, flags, marks that combine, right-to-left text, line ends, control characters and the outer planes.
+pub const UNICODE: &str = "I am Parlance's scripted stand-in, not a real model.\r\n\
     👩‍👩‍👧‍👦 🏳️‍🌈 🇫🇷 👍🏽 e\u{301} Z\u{351}\u{36b}\u{343}a\u{300}l\u{489}go \u{fb01} Å A\u{30a}\r\n\
     שָׁלוֹם עוֹלָם \u{202e}reversed\u{202c} مَرْحَبًا\u{200f} हिन्दी 日本語 ไทย\n\r\t\
     \u{0}\u{1}\u{7}\u{8}\u{b}\u{c}\u{1b}[31m\u{7f}\u{85}\u{a0}\u{ad}\u{200b}\u{2028}\u{2029}\u{feff}\u{fffd}\u{ffff}\u{10ffff}\

@@ -26,7 +26,7 @@ use axum::{
 use uuid::Uuid;
 
 pub use forward::{Fault, Upstream, forward};
-pub use misbehaviours::{MISBEHAVIOURS, Misbehaviour};
+pub use misbehaviours::{MISBEHAVIOURS, Misbehaviour, UNICODE, long_text};
 
 use refusal::Refusal;
 use request::Transcript;

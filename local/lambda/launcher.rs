@@ -21,31 +21,26 @@ pub struct Launcher {
     pub time_scale: f64,
 }
 
-/// What the operating system needs to start a program at all.
-const INHERITED: [&str; 2] = ["PATH", "SystemRoot"];
-
 impl Launcher {
     pub fn new(executable: PathBuf, arguments: Vec<String>, environment: BTreeMap<String, String>) -> Self {
         Self { executable, arguments, environment: Arc::new(move |_| environment.clone()), time_scale: 1.0 }
     }
 
     pub(super) fn launch(&self, function: &Function, runtime_api: &str) -> io::Result<Child> {
-        let mut command = Command::new(&self.executable);
-        command
+        Command::new(&self.executable)
             .args(&self.arguments)
             .env_clear()
-            .envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .envs(&function.environment)
             .envs((self.environment)(function))
             .envs(reserved(function, runtime_api))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        // Ctrl-C in a terminal reaches the whole process group: the service decides when its processes end.
-        #[cfg(unix)]
-        command.process_group(0);
-        command.spawn()
+            .kill_on_drop(true)
+            // Ctrl-C in a terminal reaches the whole process group: the service decides when its processes end.
+            .process_group(0)
+            .spawn()
     }
 }
 

@@ -57,7 +57,12 @@ impl Lambda {
         let pools = functions.iter().map(|(name, function)| {
             (name.clone(), Arc::new(Pool::new(function.clone(), launcher.clone(), stopping.clone())))
         });
-        Ok(Self { functions: Arc::new(pools.collect()), time_scale, running: TaskTracker::new(), stopping })
+        let functions: BTreeMap<_, _> = pools.collect();
+        let running = TaskTracker::new();
+        for pool in functions.values().cloned() {
+            running.spawn(async move { pool.sweep().await });
+        }
+        Ok(Self { functions: Arc::new(functions), time_scale, running, stopping })
     }
 
     /// Runs a function, given by name or ARN. An Event invocation is queued and answers `null` at once.

@@ -5,7 +5,10 @@ use std::{
 };
 
 use serde_json::Value;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -24,7 +27,7 @@ pub(super) struct Pool {
     pub function: Arc<Function>,
     launcher: Arc<Launcher>,
     places: Semaphore,
-    /// The one used last is the last.
+    /// The one used last is the last, so the first cools first.
     idle: Mutex<Vec<Idle>>,
     stopping: CancellationToken,
 }
@@ -66,13 +69,20 @@ impl Pool {
         self.log(invocation, started.elapsed(), &ending);
         match ending {
             Ending::Answered(answer) => {
-                self.keep(environment).await;
+                self.keep(environment);
                 answer.map_err(InvokeError::Unhandled)
             }
             Ending::Broken(failure) => {
                 environment.end().await;
                 Err(InvokeError::Unhandled(failure))
             }
+        }
+    }
+
+    /// Ends environments as they cool, until the service stops.
+    pub async fn sweep(&self) {
+        while self.stopping.run_until_cancelled(sleep_until(self.next_cooling())).await.is_some() {
+            end(self.cooled()).await;
         }
     }
 
@@ -95,15 +105,21 @@ impl Pool {
         started.map_err(|fault| InvokeError::Unhandled(FunctionError::did_not_start(&invocation.request_id, &fault)))
     }
 
-    async fn keep(&self, environment: Environment) {
+    fn keep(&self, environment: Environment) {
+        self.idle().push(Idle { environment, since: Instant::now() });
+    }
+
+    /// None cools before: one that is not idle yet has all its time to come.
+    fn next_cooling(&self) -> Instant {
+        let oldest = self.idle().first().map(|idle| idle.since);
+        oldest.unwrap_or_else(Instant::now) + WARM
+    }
+
+    fn cooled(&self) -> Vec<Idle> {
         let now = Instant::now();
-        let cooled: Vec<Idle> = {
-            let mut idle = self.idle();
-            let cooled = idle.iter().take_while(|idle| now.duration_since(idle.since) > WARM).count();
-            idle.push(Idle { environment, since: now });
-            idle.drain(..cooled).collect()
-        };
-        end(cooled).await;
+        let mut idle = self.idle();
+        let cooled = idle.iter().take_while(|idle| now.duration_since(idle.since) >= WARM).count();
+        idle.drain(..cooled).collect()
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
@@ -124,5 +140,48 @@ impl Pool {
 async fn end(idle: Vec<Idle>) {
     for idle in idle {
         idle.environment.end().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::stack::Asynchronous;
+
+    fn function() -> Function {
+        Function {
+            name: "answer".into(),
+            arn: "arn:aws:lambda:eu-west-1:123456789012:function:answer".into(),
+            memory_megabytes: 256,
+            timeout_seconds: 60,
+            reserved_concurrency: None,
+            environment: BTreeMap::new(),
+            asynchronous: Asynchronous { retries: 2, event_age_seconds: 300, on_failure: None },
+            statements: Vec::new(),
+            role_arn: "arn:aws:iam::123456789012:role/answer".into(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_environment_that_finds_no_work_is_ended_though_nothing_else_happens() {
+        let launcher = Arc::new(Launcher::new("sleep".into(), vec!["1000".into()], BTreeMap::new()));
+        let stopping = CancellationToken::new();
+        let pool = Arc::new(Pool::new(function(), launcher.clone(), stopping.clone()));
+        let sweeping = tokio::spawn({
+            let pool = pool.clone();
+            async move { pool.sweep().await }
+        });
+        sleep(WARM / 2).await;
+        pool.keep(Environment::start(pool.function.clone(), &launcher).await.unwrap());
+        sleep(WARM - Duration::from_secs(1)).await;
+        assert_eq!(pool.idle().len(), 1);
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(pool.idle().len(), 0);
+        stopping.cancel();
+        sweeping.await.unwrap();
     }
 }

@@ -36,9 +36,12 @@ const math = {
   randomWithinRange: (start, end) => start + Math.floor(native.random() * (end - start)),
 };
 
+/** As JSON text; what cannot be rendered stays null. */
+const written = (expression) => expression && JSON.stringify(expression);
+
 const transform = {
-  toDynamoDBFilterExpression: (filter) => JSON.stringify(toExpression(filter)),
-  toDynamoDBConditionExpression: (condition) => JSON.stringify(toExpression(condition)),
+  toDynamoDBFilterExpression: (filter) => written(toExpression(filter)),
+  toDynamoDBConditionExpression: (condition) => written(toExpression(condition)),
   toElasticsearchQueryDSL,
   toSubscriptionFilter,
 };

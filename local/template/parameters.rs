@@ -55,6 +55,11 @@ fn broken_rule(parameter: &Value, text: &str) -> Option<String> {
     if let Some(most) = rule("MaxLength").and_then(Value::as_u64).filter(|most| text.chars().count() as u64 > *most) {
         return Some(format!("at most {most} characters"));
     }
+    if let Some(least) =
+        rule("MinLength").and_then(Value::as_u64).filter(|least| (text.chars().count() as u64) < *least)
+    {
+        return Some(format!("at least {least} characters long"));
+    }
     let allowed = rule("AllowedValues").and_then(Value::as_array);
     if let Some(allowed) = allowed.filter(|allowed| !allowed.iter().any(|value| plain(value) == text)) {
         return Some(format!("one of {}", allowed.iter().map(plain).collect::<Vec<_>>().join(", ")));
@@ -91,6 +96,7 @@ mod tests {
         check(json!({"Type": "String", "AllowedValues": ["a", "b"]}), "c", Err("one of a, b"));
         check(json!({"Type": "String", "AllowedPattern": "[a-z]+"}), "abc1", Err("[a-z]+"));
         check(json!({"Type": "String", "MaxLength": 2}), "abc", Err("at most 2 characters"));
+        check(json!({"Type": "String", "MinLength": 1}), "", Err("at least 1 characters long"));
         check(json!({"Type": "CommaDelimitedList"}), "a, b", Ok(json!(["a", "b"])));
     }
 

@@ -17,13 +17,16 @@ async fn forwarder(seen: Arc<Mutex<Vec<String>>>) -> Bedrock {
     };
     let upstream = Bedrock::serving(router().layer(middleware::map_request(remember))).await;
     let credentials = Credentials::new("AKIDCALLER", "secret", Some("token".into()), None, "test");
-    Bedrock::serving(forward(Upstream {
+    let upstream = Upstream {
         url: format!("http://{}", upstream.address),
         region: "eu-west-1".into(),
         credentials: SharedCredentialsProvider::new(credentials),
-    }))
-    .await
+    };
+    Bedrock::serving(forward(upstream, vec![ASKER.into()])).await
 }
+
+/// Whom the SDK of these tests asks as.
+const ASKER: &str = "AKIDEXAMPLE";
 
 #[tokio::test]
 async fn an_answer_comes_through_frame_by_frame_in_the_callers_name() {
@@ -56,6 +59,28 @@ async fn a_bedrock_that_cannot_be_reached_is_unavailable() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let credentials = SharedCredentialsProvider::new(Credentials::new("AKIDCALLER", "secret", None, None, "test"));
     let upstream = Upstream { url: format!("http://{closed}"), region: "eu-west-1".into(), credentials };
-    let heard = Bedrock::serving(forward(upstream)).await.ask("any", "Hello").await;
+    let heard = Bedrock::serving(forward(upstream, vec![ASKER.into()])).await.ask("any", "Hello").await;
     assert_eq!(heard.failure, Some(Failure::Service("ServiceUnavailableException".into())));
+}
+
+#[tokio::test]
+async fn who_is_not_one_of_the_backends_own_processes_is_refused() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let url = format!("http://{}/model/any/converse-stream", forwarder(Arc::clone(&seen)).await.address);
+    let body = r#"{"messages":[{"role":"user","content":[{"text":"Hello"}]}]}"#;
+    for authorization in
+        ["", "Bearer token", "AWS4-HMAC-SHA256 Credential=AKIDSTRANGER/20260101/us-east-1/bedrock/aws4_request"]
+    {
+        let asked =
+            reqwest::Client::new().post(&url).header("authorization", authorization).body(body).send().await.unwrap();
+        assert_eq!(asked.status(), 403, "{authorization:?}");
+    }
+    assert!(seen.lock().unwrap().is_empty(), "nothing was signed for a stranger");
+}
+
+#[tokio::test]
+async fn a_long_transcript_passes() {
+    let text = "x".repeat(3_000_000);
+    let heard = forwarder(Arc::default()).await.ask("parlance.deltas-1-0", &text).await;
+    assert_eq!(heard.failure, None);
 }

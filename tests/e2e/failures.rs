@@ -1,9 +1,11 @@
 //! Whatever the model does, the turn ends in the right typed event, with the text that had arrived.
+use std::time::{Duration, Instant};
+
 use client::schema::{FailureCode, StopReason, TurnStatus};
 
 use crate::backend::{Backend, Heard};
 
-async fn check(backend: &Backend, model_id: &str, expected: FailureCode, retryable: bool, keeps_text: bool) {
+async fn check(backend: &Backend, model_id: &str, expected: FailureCode, retryable: bool, keeps_text: bool) -> Heard {
     let conversation = backend.conversation_with(model_id).await;
     let heard = backend.converse(&conversation, "Tell me a story.").await;
     let event = heard.last_event();
@@ -17,6 +19,15 @@ async fn check(backend: &Backend, model_id: &str, expected: FailureCode, retryab
     for internal in ["Exception", "aws", "parlance.", "http"] {
         assert!(!failure.message.contains(internal), "{model_id} tells a client {:?}", failure.message);
     }
+    heard
+}
+
+fn notes(heard: &Heard) -> usize {
+    heard
+        .updates
+        .iter()
+        .filter(|update| update.metadata.as_ref().is_some_and(|metadata| metadata.note.is_some()))
+        .count()
 }
 
 #[tokio::test]
@@ -48,7 +59,10 @@ async fn a_silent_model_fails_after_the_silence_that_is_allowed() {
 #[tokio::test]
 async fn a_throttled_model_is_asked_again_visibly_until_a_quarter_of_the_time_is_spent() {
     let backend = Backend::with_parameters([("HandlerTimeoutSeconds", "60")]).await;
-    check(&backend, "parlance.throttled", FailureCode::Throttled, true, false).await;
+    let began = Instant::now();
+    let heard = check(&backend, "parlance.throttled", FailureCode::Throttled, true, false).await;
+    assert!(notes(&heard) >= 1, "the person who waits is told");
+    assert!(began.elapsed() < Duration::from_secs(30), "a quarter of 60 seconds is 15");
 }
 
 #[tokio::test]
@@ -58,9 +72,7 @@ async fn a_model_that_is_throttled_for_a_moment_answers_after_a_note() {
     let heard = backend.converse(&conversation, "Hello!").await;
     assert_eq!(heard.turn.status, TurnStatus::Completed);
     assert!(!heard.stored().is_empty());
-    let notes =
-        heard.updates.iter().filter(|update| update.metadata.as_ref().is_some_and(|metadata| metadata.note.is_some()));
-    assert!(notes.count() >= 1, "the person who waits is told");
+    assert!(notes(&heard) >= 1, "the person who waits is told");
 }
 
 #[tokio::test]

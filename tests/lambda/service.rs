@@ -1,5 +1,5 @@
 //! A Lambda service whose functions tell the test of every invocation.
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use local::{
     lambda::{Fault, InvocationType, InvokeError, Lambda, Launcher},
@@ -9,12 +9,15 @@ use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
+    time::timeout,
 };
 
 /// The test that plays the function when this binary is started again.
 pub const FUNCTION_TEST: &str = "a_function_answers_through_the_runtime_api";
 /// Lambda's minute takes 30 milliseconds.
 const TIME_SCALE: f64 = 0.0005;
+/// Far longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Service {
     pub lambda: Lambda,
@@ -53,10 +56,9 @@ impl Service {
 
     /// The next invocation that a function tells of.
     pub async fn told(&self) -> Told {
-        let (connection, _) = self.told.accept().await.expect("a connection");
+        let (connection, _) = patiently(self.told.accept()).await.expect("a connection");
         let mut connection = BufReader::new(connection);
-        let mut line = String::new();
-        connection.read_line(&mut line).await.expect("a line");
+        let line = line_of(&mut connection).await;
         let told: Value = serde_json::from_str(&line).expect("JSON");
         let text = |name: &str| told[name].as_str().expect("a string").to_owned();
         Told { function: text("function"), request_id: text("requestId"), payload: told["payload"].clone(), connection }
@@ -67,9 +69,7 @@ impl Told {
     /// Lets a function that waits go on, and sees it go on.
     pub async fn release(&mut self) {
         self.connection.write_all(b"go on\n").await.expect("the function reads");
-        let mut line = String::new();
-        self.connection.read_line(&mut line).await.expect("a line");
-        assert_eq!(line, "went on\n");
+        assert_eq!(line_of(&mut self.connection).await, "went on\n");
     }
 
     /// Makes a function that waits end its process.
@@ -79,8 +79,19 @@ impl Told {
 
     /// Returns when the process is gone.
     pub async fn process_ended(mut self) {
-        self.connection.read_to_end(&mut Vec::new()).await.ok();
+        patiently(self.connection.read_to_end(&mut Vec::new())).await.ok();
     }
+}
+
+async fn line_of(connection: &mut BufReader<TcpStream>) -> String {
+    let mut line = String::new();
+    patiently(connection.read_line(&mut line)).await.expect("a line");
+    line
+}
+
+/// What never comes fails the test instead of halting it.
+async fn patiently<T>(coming: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, coming).await.expect("this comes sooner")
 }
 
 /// What a test wants of the function that it starts.

@@ -3,6 +3,7 @@ pub mod backoff;
 pub mod frames;
 pub mod session;
 
+mod mailbox;
 mod socket;
 mod subscription;
 

@@ -10,14 +10,14 @@ use super::{
     backoff::Backoff,
     frames::{ClientFrame, ServerFrame},
 };
-use crate::errors::{ApiError, ErrorType};
+use crate::errors::{ApiError, Error, ErrorType};
 
 /// How long AppSync may take to acknowledge a connection or a subscription.
 const ACK_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// Open a socket; `opened` or `lost` follows.
+    /// Open a socket; `opened`, `lost` or `failed` follows.
     Open,
     Send(ClientFrame),
     /// Close the socket, if there is one; nothing follows.
@@ -38,8 +38,11 @@ pub enum Signal {
     Interrupted,
     /// For good; nothing follows.
     Refused(Vec<ApiError>),
+    /// No handshake can be written with this endpoint and these credentials; nothing follows.
+    Failed(Error),
 }
 
+/// One connection with all its subscriptions. Hand in what happened, then drain what to do.
 pub struct Session {
     link: Link,
     backoff: Backoff,
@@ -116,17 +119,22 @@ impl Session {
         self.link = Link::Waiting { until: now + self.backoff.next(chance) };
     }
 
+    /// A handshake could not be written, and never will be.
+    pub fn failed(&mut self, error: &Error) {
+        self.dismiss(&Signal::Failed(error.clone()));
+    }
+
     pub fn received(&mut self, frame: ServerFrame, chance: f64, now: Instant) {
         if let Link::Live { timeout, quiet_until } = &mut self.link {
             *quiet_until = now + *timeout;
         }
         match frame {
             ServerFrame::Ack { timeout } => self.greeted(timeout, now),
-            ServerFrame::Refused(errors) if is_final(&errors) => self.refused(&errors),
+            ServerFrame::Refused(errors) if is_final(&errors) => self.dismiss(&Signal::Refused(errors)),
             ServerFrame::Refused(_) => self.broken(chance, now),
             ServerFrame::Started { id } => self.started(id),
             ServerFrame::Data { id, data } => self.tell(id, Signal::Data(data)),
-            ServerFrame::Error { id, errors } => self.failed(id, errors, chance, now),
+            ServerFrame::Error { id, errors } => self.refused(id, errors, chance, now),
             ServerFrame::Complete { id } => self.completed(&id, chance, now),
             ServerFrame::KeepAlive | ServerFrame::Unknown => {}
         }
@@ -194,15 +202,15 @@ impl Session {
         }
     }
 
-    fn refused(&mut self, errors: &[ApiError]) {
+    fn dismiss(&mut self, signal: &Signal) {
         for (id, _) in std::mem::take(&mut self.subscriptions) {
-            self.steps.push_back(Step::Tell { id, signal: Signal::Refused(errors.to_vec()) });
+            self.steps.push_back(Step::Tell { id, signal: signal.clone() });
         }
         self.rest_if_unused();
     }
 
     /// AppSync addresses some errors to nobody: they say nothing about a subscription.
-    fn failed(&mut self, id: String, errors: Vec<ApiError>, chance: f64, now: Instant) {
+    fn refused(&mut self, id: String, errors: Vec<ApiError>, chance: f64, now: Instant) {
         if is_limit(&errors) {
             return self.broken(chance, now);
         }

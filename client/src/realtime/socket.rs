@@ -6,21 +6,18 @@ use std::{
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use futures::{
-    FutureExt, SinkExt, StreamExt,
-    channel::mpsc::{UnboundedReceiver, UnboundedSender},
-    future::BoxFuture,
-};
+use futures::{FutureExt, SinkExt, StreamExt, channel::mpsc::UnboundedReceiver, future::BoxFuture};
 use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{ClientRequestBuilder, Message},
+    tungstenite::{ClientRequestBuilder, Message, client::IntoClientRequest, handshake::client::Request},
 };
 
 use super::{
     frames::{ClientFrame, ServerFrame},
-    session::{Session, Signal, Step},
+    mailbox::Sender,
+    session::{Session, Step},
 };
 use crate::{credentials::Credentials, endpoint::Endpoint, errors::Error};
 
@@ -28,7 +25,7 @@ use crate::{credentials::Credentials, endpoint::Endpoint, errors::Error};
 const SOCKET_TIMEOUT: Duration = Duration::from_secs(15);
 
 pub(super) enum Command {
-    Subscribe { id: String, data: String, signals: UnboundedSender<Signal> },
+    Subscribe { id: String, data: String, signals: Sender },
     Unsubscribe { id: String },
 }
 
@@ -51,6 +48,19 @@ enum Happened {
     Lost,
 }
 
+/// Why a step could not be taken.
+enum Fault {
+    /// The socket is of no more use; another one may be.
+    Lost,
+    Unwritable(Error),
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Unwritable(error)
+    }
+}
+
 /// Runs until nobody can give commands any more.
 pub(super) async fn run(connector: Connector, mut commands: UnboundedReceiver<Command>) {
     let mut session = Session::new();
@@ -58,9 +68,12 @@ pub(super) async fn run(connector: Connector, mut commands: UnboundedReceiver<Co
     let mut owners = HashMap::new();
     loop {
         while let Some(step) = session.poll_step() {
-            if !take(step, &connector, &mut line, &mut owners).await {
+            if let Err(fault) = take(step, &connector, &mut line, &mut owners).await {
                 line = Line::Closed;
-                session.lost(chance(), Instant::now());
+                match fault {
+                    Fault::Lost => session.lost(chance(), Instant::now()),
+                    Fault::Unwritable(error) => session.failed(&error),
+                }
             }
         }
         tokio::select! {
@@ -74,7 +87,7 @@ pub(super) async fn run(connector: Connector, mut commands: UnboundedReceiver<Co
     }
 }
 
-fn obey(command: Command, session: &mut Session, owners: &mut HashMap<String, UnboundedSender<Signal>>) {
+fn obey(command: Command, session: &mut Session, owners: &mut HashMap<String, Sender>) {
     match command {
         Command::Subscribe { id, data, signals } => {
             owners.insert(id.clone(), signals);
@@ -102,53 +115,50 @@ fn tell(happened: Happened, session: &mut Session, line: &mut Line) {
     }
 }
 
-/// False when the socket is of no more use.
 async fn take(
     step: Step,
     connector: &Connector,
     line: &mut Line,
-    owners: &mut HashMap<String, UnboundedSender<Signal>>,
-) -> bool {
+    owners: &mut HashMap<String, Sender>,
+) -> Result<(), Fault> {
     match step {
-        Step::Open => *line = connector.open(),
-        Step::Send(frame) => return connector.send(line, &frame).await,
+        Step::Open => *line = connector.open()?,
+        Step::Send(frame) => connector.send(line, &frame).await?,
         Step::Close => *line = Line::Closed,
         Step::Tell { id, signal } => {
             if let Some(owner) = owners.get(&id) {
-                // Whoever no longer listens has sent a command that says so.
-                let _ = owner.unbounded_send(signal);
+                owner.send(signal);
             }
         }
     }
-    true
+    Ok(())
 }
 
 impl Connector {
-    fn open(&self) -> Line {
-        let Ok(request) = self.handshake() else { return Line::Opening(async { None }.boxed()) };
-        Line::Opening(
-            async move {
-                let opened = timeout(SOCKET_TIMEOUT, connect_async(request)).await;
-                opened.ok()?.ok().map(|(socket, _)| Box::new(socket))
-            }
-            .boxed(),
-        )
+    fn open(&self) -> Result<Line, Error> {
+        let request = self.handshake()?;
+        let opening = async move {
+            let opened = timeout(SOCKET_TIMEOUT, connect_async(request)).await;
+            opened.ok()?.ok().map(|(socket, _)| Box::new(socket))
+        };
+        Ok(Line::Opening(opening.boxed()))
     }
 
-    fn handshake(&self) -> Result<ClientRequestBuilder, Error> {
+    fn handshake(&self) -> Result<Request, Error> {
         let header = self.credentials.connect_header(&self.endpoint, SystemTime::now())?.to_string();
         let url = self.endpoint.realtime().as_str();
-        let uri = url.parse().map_err(|_| Error::Endpoint { url: url.to_owned() })?;
-        Ok(ClientRequestBuilder::new(uri)
+        let refused = || Error::Endpoint { url: url.to_owned() };
+        let request = ClientRequestBuilder::new(url.parse().map_err(|_| refused())?)
             .with_sub_protocol("graphql-ws")
-            .with_sub_protocol(format!("header-{}", BASE64_URL_SAFE_NO_PAD.encode(header))))
+            .with_sub_protocol(format!("header-{}", BASE64_URL_SAFE_NO_PAD.encode(header)));
+        request.into_client_request().map_err(|_| refused())
     }
 
-    async fn send(&self, line: &mut Line, frame: &ClientFrame) -> bool {
-        let Line::Open(socket) = line else { return true };
-        let Ok(authorization) = self.authorization(frame) else { return false };
-        let sent = timeout(SOCKET_TIMEOUT, socket.send(Message::text(frame.to_text(&authorization)))).await;
-        matches!(sent, Ok(Ok(())))
+    async fn send(&self, line: &mut Line, frame: &ClientFrame) -> Result<(), Fault> {
+        let Line::Open(socket) = line else { return Ok(()) };
+        let text = frame.to_text(&self.authorization(frame)?);
+        let sent = timeout(SOCKET_TIMEOUT, socket.send(Message::text(text))).await;
+        if let Ok(Ok(())) = sent { Ok(()) } else { Err(Fault::Lost) }
     }
 
     fn authorization(&self, frame: &ClientFrame) -> Result<Value, Error> {

@@ -6,12 +6,13 @@ use std::{
 
 use futures::{
     Stream, StreamExt,
-    channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded},
+    channel::mpsc::{UnboundedSender, unbounded},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
+    mailbox::{Receiver, mailbox},
     session::Signal,
     socket::{Command, Connector, run},
 };
@@ -33,7 +34,7 @@ impl Realtime {
     }
 
     pub fn subscribe(&self, document: &str, variables: &Value) -> Subscription {
-        let (signals, stream) = unbounded();
+        let (signals, stream) = mailbox();
         let id = Uuid::new_v4().to_string();
         let data = json!({ "query": document, "variables": variables }).to_string();
         // If the connection's task is gone, so is the sender of signals, and the stream just ends.
@@ -42,11 +43,12 @@ impl Realtime {
     }
 }
 
-/// A stream of what happens to one subscription; dropping it ends the subscription.
+/// A stream of what happens to one subscription; dropping it ends the subscription. Whoever leaves more than a thousand
+/// updates unread is told of an interruption in their place.
 pub struct Subscription {
     id: String,
     commands: UnboundedSender<Command>,
-    signals: UnboundedReceiver<Signal>,
+    signals: Receiver,
 }
 
 impl Stream for Subscription {

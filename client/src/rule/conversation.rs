@@ -30,6 +30,7 @@ pub enum Ask {
     },
 }
 
+/// What is known of a conversation being followed: told of updates and answers, it says what to ask and what to show.
 pub struct ConversationRule {
     turns: Vec<(String, TurnRule)>,
     /// The highest position met; None until the first answer to `Ask::Events`.

@@ -44,6 +44,7 @@ pub struct Refill {
     pub after_sequence: u32,
 }
 
+/// What is known of one turn: its attempt, its text so far, and what is missing of it.
 pub struct TurnRule {
     /// 0 before the first.
     attempt: u32,

@@ -3,6 +3,7 @@ mod server;
 
 use client::{
     AppSync, Credentials, Error, Follower,
+    credentials::IamKeys,
     errors::ErrorType,
     realtime::Realtime,
     requests::{GetTurn, SendMessage},
@@ -134,6 +135,23 @@ async fn a_turn_that_came_and_went_while_the_connection_was_cut_is_read_afterwar
 }
 
 #[tokio::test]
+async fn whoever_left_too_much_unread_reads_the_stored_turn_instead() {
+    let server = quiet_server().await;
+    let api = api(&server);
+    let realtime = Realtime::new(&api);
+    let mut away = Follower::begin(api.clone(), &realtime, "c").await.unwrap();
+    let mut reading = Follower::begin(api.clone(), &realtime, "c").await.unwrap();
+    server.answer("GetTurn", 200, turn("COMPLETED", &[], &[event("AGENT", 2, "Hello", Some("END_TURN"))]));
+    server.publish(&question());
+    for sequence in 2..1500 {
+        server.publish(&batch(sequence, "x"));
+    }
+    server.publish(&last(1500, "Hello"));
+    read_to_end(&mut reading).await;
+    assert_eq!(next_text(&mut away).await, "Hello");
+}
+
+#[tokio::test]
 async fn an_api_that_fails_for_a_while_is_asked_again() {
     let server = quiet_server().await;
     let mut follower = api(&server).follow("c").await.unwrap();
@@ -202,6 +220,22 @@ async fn a_refused_socket_is_an_error_at_once() {
     server.refuse_sockets(json!({ "type": "connection_error", "payload": { "errors": [error] } }));
     let Err(Error::Subscription(errors)) = api(&server).follow("c").await else { panic!("the follower is let in") };
     assert_eq!(errors[0].error_code, Some(401));
+}
+
+#[tokio::test]
+async fn a_handshake_that_cannot_be_written_is_an_error_at_once() {
+    let server = quiet_server().await;
+    let unsignable = Credentials::Iam(IamKeys {
+        access_key: "AKIAEXAMPLE".to_owned(),
+        secret_key: "secret".to_owned(),
+        session_token: Some("two\nlines".to_owned()),
+        region: "eu-west-1".to_owned(),
+    });
+    let unsigned = AppSync::new(&server.url, unsignable).unwrap().follow("c").await.err();
+    assert!(matches!(unsigned, Some(Error::Credentials(_))), "{unsigned:?}");
+    let endless = format!("{}/{}", server.url, "x".repeat(70_000));
+    let unparsed = AppSync::new(&endless, Credentials::ApiKey("da2-test".to_owned())).unwrap().follow("c").await.err();
+    assert!(matches!(unparsed, Some(Error::Endpoint { .. })));
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ impl Bedrock {
             .client
             .converse_stream()
             .model_id(&request.model_id)
-            .set_system(request.system_prompt.clone().map(|text| vec![SystemContentBlock::Text(text)]))
+            .set_system(system(request.system_prompt.as_deref()))
             .inference_config(inference(&request.inference))
             .set_messages(Some(request.transcript.iter().filter_map(message).collect()));
         stream::once(async move { call.send().await.map_err(|error| refusal(&error)) })
@@ -60,12 +60,21 @@ impl Bedrock {
     }
 }
 
+fn system(prompt: Option<&str>) -> Option<Vec<SystemContentBlock>> {
+    let prompt = prompt.filter(|text| !text.trim().is_empty())?;
+    Some(vec![SystemContentBlock::Text(prompt.to_owned())])
+}
+
 fn inference(inference: &Inference) -> InferenceConfiguration {
+    let stop_sequences = inference.stop_sequences.clone().map(|mut texts| {
+        texts.retain(|text| !text.is_empty());
+        texts
+    });
     InferenceConfiguration::builder()
         .set_max_tokens(inference.max_tokens)
         .set_temperature(inference.temperature)
         .set_top_p(inference.top_p)
-        .set_stop_sequences(inference.stop_sequences.clone())
+        .set_stop_sequences(stop_sequences)
         .build()
 }
 
@@ -312,6 +321,17 @@ mod tests {
         let message = message(&TranscriptMessage { side: SenderKind::Agent, texts }).unwrap();
         assert_eq!(message.role(), &ConversationRole::Assistant);
         assert_eq!(message.content(), [ContentBlock::Text("One".into()), ContentBlock::Text("Two".into())]);
+    }
+
+    #[test]
+    fn what_bedrock_refuses_as_empty_is_left_out() {
+        for blank in [None, Some(""), Some(" \n")] {
+            assert_eq!(system(blank), None);
+        }
+        assert_eq!(system(Some(" Be brief.")), Some(vec![SystemContentBlock::Text(" Be brief.".into())]));
+        let stop_sequences = Some(vec![String::new(), "\n".into(), "END".into()]);
+        let configuration = inference(&Inference { stop_sequences, ..Inference::default() });
+        assert_eq!(configuration.stop_sequences(), ["\n", "END"]);
     }
 
     fn delta(delta: ContentBlockDelta) -> StreamEvent {

@@ -181,9 +181,9 @@ impl Attempt {
     }
 
     fn on_accepted(&mut self, status: TurnStatus) {
-        match self.outbox.accepted() {
-            Some(sent) if sent.closes_turn() => return self.ended = Some(Ended::Published),
-            _ => {}
+        if self.outbox.accepted().is_some_and(|sent| sent.closes_turn()) {
+            self.ended = Some(Ended::Published);
+            return;
         }
         match status {
             TurnStatus::Queued | TurnStatus::Running => {}

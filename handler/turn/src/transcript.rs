@@ -1,4 +1,5 @@
-//! Events in, a transcript out that Converse accepts: it starts and ends with the user, alternates, and has no blank text.
+//! Events in, a transcript out that Converse accepts: it starts and ends with the user, alternates, and has no blank text
+//! but the question's own: what counts as blank there was decided when it was sent.
 use std::collections::HashMap;
 
 use crate::{
@@ -13,7 +14,8 @@ pub fn transcript(request: &TurnRequest) -> Vec<TranscriptMessage> {
     let turns = answerable_turns(&request.history);
     let fitting = turns.iter().rev().take_while(|turn| fits(turn, &mut left)).count();
     let kept = turns[turns.len() - fitting..].iter().flatten().copied();
-    kept.chain([&request.question]).fold(Vec::new(), append)
+    let history = kept.map(|event| message(event, said(event)));
+    history.chain([message(&request.question, request.question.texts())]).fold(Vec::new(), append)
 }
 
 /// Events right before a position that the model may be given too.
@@ -75,11 +77,14 @@ fn size(event: &ConversationEvent) -> usize {
     said(event).map(escaped_len).sum()
 }
 
-fn append(mut messages: Vec<TranscriptMessage>, event: &ConversationEvent) -> Vec<TranscriptMessage> {
-    let texts = said(event).map(str::to_owned);
+fn message<'a>(event: &ConversationEvent, texts: impl Iterator<Item = &'a str>) -> TranscriptMessage {
+    TranscriptMessage { side: event.sender.kind, texts: texts.map(str::to_owned).collect() }
+}
+
+fn append(mut messages: Vec<TranscriptMessage>, next: TranscriptMessage) -> Vec<TranscriptMessage> {
     match messages.last_mut() {
-        Some(last) if last.side == event.sender.kind => last.texts.extend(texts),
-        _ => messages.push(TranscriptMessage { side: event.sender.kind, texts: texts.collect() }),
+        Some(last) if last.side == next.side => last.texts.extend(next.texts),
+        _ => messages.push(next),
     }
     messages
 }

@@ -100,7 +100,7 @@ pub struct ModelRequest {
     pub transcript: Vec<TranscriptMessage>,
 }
 
-/// One message of the transcript, as Converse wants it: one side, at least one text, none of them blank.
+/// One message of the transcript, as Converse wants it: one side, at least one text, none blank but the question's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TranscriptMessage {
     pub side: SenderKind,

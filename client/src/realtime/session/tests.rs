@@ -148,6 +148,19 @@ fn a_refused_handshake_is_final_for_every_subscription() {
 }
 
 #[test]
+fn a_handshake_that_cannot_be_written_is_final_for_every_subscription() {
+    let mut bench = Bench::new();
+    bench.subscribe("a");
+    bench.subscribe("b");
+    let error = Error::Credentials("no".to_owned());
+    bench.session.failed(&error);
+    let failed = Signal::Failed(error);
+    assert_eq!(bench.steps(), [told("a", failed.clone()), told("b", failed), Step::Close]);
+    assert_eq!(bench.session.wake(), None);
+    assert_eq!(bench.subscribe("c"), [Step::Open]);
+}
+
+#[test]
 fn a_handshake_that_failed_for_a_while_is_tried_again() {
     let mut bench = Bench::new();
     bench.subscribe("a");

@@ -5,21 +5,8 @@ use reqwest::StatusCode;
 use serde::Deserialize;
 use turn::{mutation::PublishFailure, words::TurnStatus};
 
-/// Errors after which the same mutation may succeed: our resolvers' own, AppSync's, and DynamoDB's behind a resolver.
-const PASSING_ERRORS: [&str; 12] = [
-    "TryAgain",
-    "ExecutionTimeout",
-    "InternalFailure",
-    "InternalServerError",
-    "DynamoDB:InternalServerError",
-    "DynamoDB:ServiceUnavailable",
-    "DynamoDB:ThrottlingException",
-    "DynamoDB:RequestLimitExceeded",
-    "DynamoDB:ProvisionedThroughputExceededException",
-    "DynamoDB:TransactionConflictException",
-    "DynamoDB:TransactionInProgressException",
-    "DynamoDB:LimitExceededException",
-];
+/// Errors after which the same mutation may succeed: our resolvers' own and AppSync's.
+const PASSING_ERRORS: [&str; 4] = ["TryAgain", "ExecutionTimeout", "InternalFailure", "InternalServerError"];
 
 #[derive(Deserialize)]
 struct Response {
@@ -107,7 +94,6 @@ mod tests {
             (200, error("\"StaleAttempt\""), Stale),
             (200, error("\"TryAgain\""), Again),
             (200, error("\"ExecutionTimeout\""), Again),
-            (200, error("\"DynamoDB:ProvisionedThroughputExceededException\""), Again),
             (200, error("\"Unauthorized\""), Refused),
             (200, error("null"), Refused),
             (

@@ -22,8 +22,8 @@ const CLAIMABLE: &str = "#run = :run AND #status IN (:queued, :running) \
     AND (attribute_not_exists(leaseUntil) OR leaseUntil <= :now) AND claimableUntil > :now";
 
 impl Table {
-    pub async fn claim(&self, request: &TurnRequest) -> Result<Result<Claim, Refusal>, TableError> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    pub async fn claim(&self, request: &TurnRequest, now: SystemTime) -> Result<Result<Claim, Refusal>, TableError> {
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let claimed = self
             .client
             .update_item()
@@ -49,12 +49,23 @@ impl Table {
             Ok(output) => claim(request, output.attributes.unwrap_or_default()).map(Ok),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(met)) => {
-                    let turn = met.item.as_ref().map(stored_turn).transpose()?;
-                    Ok(Err(Refusal::of(turn, request.run, now.as_millis() as u64)))
+                    met_a_turn(request, met.item.clone(), now)
                 }
                 _ => Err(failed("UpdateItem")(error)),
             },
         }
+    }
+}
+
+/// A lease that ends when ours would is ours: the SDK repeats a call whose answer was lost.
+fn met_a_turn(request: &TurnRequest, met: Option<Item>, now: Duration) -> Result<Result<Claim, Refusal>, TableError> {
+    let turn = met.as_ref().map(stored_turn).transpose()?;
+    let ours = Some((now + LEASE).as_millis() as u64);
+    match met {
+        Some(met) if turn.is_some_and(|turn| turn.run == request.run && turn.lease_until == ours) => {
+            claim(request, met).map(Ok)
+        }
+        _ => Ok(Err(Refusal::of(turn, request.run, now.as_millis() as u64))),
     }
 }
 

@@ -2,12 +2,11 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, WriteRequest};
-use futures::{Stream, TryStreamExt, stream};
 use turn::limits::Backoff;
 
 use super::{
     Table, TableError, batches_key, conversation_key, failed,
-    items::{Item, text_in},
+    items::{Item, needed, text_in},
     text,
 };
 
@@ -17,22 +16,25 @@ const META: &str = "META";
 const RETRY: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(5) };
 
 impl Table {
-    /// Does nothing to a conversation that is not marked as deleted.
+    /// Does nothing to a conversation that is not marked as deleted, such as one that has taken the id meanwhile.
     pub async fn purge(&self, conversation: &str) -> Result<(), TableError> {
-        if !self.is_deleted(conversation).await? {
-            tracing::info!("nothing to purge");
-            return Ok(());
+        loop {
+            let rest = self.some_keys(&conversation_key(conversation)).await?;
+            // Asked after the keys are read, so that they are the deleted conversation's.
+            let Some(created_at) = self.deleted(conversation).await? else { return Ok(()) };
+            let rest: Vec<_> = rest.into_iter().filter(|key| text_in(key, "sk") != Some(META)).collect();
+            if rest.is_empty() {
+                return self.delete_meta(conversation, created_at).await;
+            }
+            self.purge_batches(conversation, &rest).await?;
+            self.delete(rest.clone()).await?;
+            // Until its turn was gone, an attempt could publish.
+            self.purge_batches(conversation, &rest).await?;
         }
-        let partition = conversation_key(conversation);
-        let mut pages = self.keys(&partition);
-        while let Some(page) = pages.try_next().await? {
-            self.purge_batches(conversation, &page).await?;
-            self.delete(page.into_iter().filter(|key| text_in(key, "sk") != Some(META)).collect()).await?;
-        }
-        self.delete(vec![key(&partition, META)]).await
     }
 
-    async fn is_deleted(&self, conversation: &str) -> Result<bool, TableError> {
+    /// When a conversation that is marked as deleted was created.
+    async fn deleted(&self, conversation: &str) -> Result<Option<String>, TableError> {
         let found = self
             .client
             .get_item()
@@ -42,37 +44,60 @@ impl Table {
             .send()
             .await
             .map_err(failed("GetItem"))?;
-        Ok(found.item().is_some_and(|item| text_in(item, "deletedAt").is_some()))
+        let deleted = found.item().filter(|item| text_in(item, "deletedAt").is_some());
+        let created_at = |item| needed("conversation", "createdAt", text_in(item, "createdAt").map(str::to_owned));
+        deleted.map(created_at).transpose()
+    }
+
+    /// Unless another conversation has taken the id.
+    async fn delete_meta(&self, conversation: &str, created_at: String) -> Result<(), TableError> {
+        let deleted = self
+            .client
+            .delete_item()
+            .table_name(&self.name)
+            .set_key(Some(key(&conversation_key(conversation), META)))
+            .condition_expression("attribute_exists(deletedAt) AND createdAt = :seen")
+            .expression_attribute_values(":seen", text(created_at))
+            .send()
+            .await;
+        match deleted {
+            Err(error)
+                if !error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) =>
+            {
+                Err(failed("DeleteItem")(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The batches of every turn among `keys`.
     async fn purge_batches(&self, conversation: &str, keys: &[Item]) -> Result<(), TableError> {
         for turn in keys.iter().filter_map(|key| text_in(key, "sk")?.strip_prefix("TURN#")) {
-            let mut pages = self.keys(&batches_key(conversation, turn));
-            while let Some(page) = pages.try_next().await? {
-                self.delete(page).await?;
+            loop {
+                let batches = self.some_keys(&batches_key(conversation, turn)).await?;
+                if batches.is_empty() {
+                    break;
+                }
+                self.delete(batches).await?;
             }
         }
         Ok(())
     }
 
-    /// Page by page.
-    fn keys(&self, partition: &str) -> impl Stream<Item = Result<Vec<Item>, TableError>> + Unpin + use<> {
-        let query = self
+    /// The first of a partition, as many as a page holds; none once it is empty.
+    async fn some_keys(&self, partition: &str) -> Result<Vec<Item>, TableError> {
+        let page = self
             .client
             .query()
             .table_name(&self.name)
             .key_condition_expression("pk = :pk")
             .expression_attribute_values(":pk", text(partition))
             .projection_expression("pk, sk")
-            .consistent_read(true);
-        let pages = stream::try_unfold(Some(query), |query| async move {
-            let Some(query) = query else { return Ok(None) };
-            let page = query.clone().send().await.map_err(failed("Query"))?;
-            let next = page.last_evaluated_key.map(|key| query.set_exclusive_start_key(Some(key)));
-            Ok(Some((page.items.unwrap_or_default(), next)))
-        });
-        Box::pin(pages)
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(failed("Query"))?;
+        Ok(page.items.unwrap_or_default())
     }
 
     async fn delete(&self, mut keys: Vec<Item>) -> Result<(), TableError> {

@@ -1,10 +1,20 @@
 //! Against an embedded DynamoDB, over HTTP, as the SDK speaks.
+use std::{
+    sync::Mutex,
+    time::{Duration, SystemTime},
+};
+
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::{
     Client,
-    config::{BehaviorVersion, Region},
+    config::{
+        BehaviorVersion, ConfigBag, Intercept, Region, RuntimeComponents,
+        interceptors::BeforeTransmitInterceptorContextRef,
+    },
+    error::BoxError,
     types::{AttributeValue, BillingMode, KeySchemaElement, KeyType, PutRequest, ScalarAttributeType, WriteRequest},
 };
+use dynoxide::Database;
 use turn::{
     claim::Refusal,
     request::TurnRequest,
@@ -14,35 +24,47 @@ use turn::{
 
 use super::{Table, batches_key, conversation_key, items::Item, number, text};
 
+const NOW: u64 = 1_795_000_000_000;
 const FAR: u64 = 9_999_999_999_999;
 
 #[tokio::test]
 async fn a_queued_turn_is_claimed_once_while_its_lease_lives() {
     let table = table().await;
     table.put([turn("QUEUED", None, FAR)]).await;
-    let claim = table.claim(&request(1)).await.unwrap().unwrap();
+    let claim = table.claim(&request(1), at(NOW)).await.unwrap().unwrap();
     assert_eq!((claim.run, claim.attempt, claim.last_position), (1, 1, 7));
     let stored = table.all().await.remove(0);
     assert_eq!(
         (stored["status"].as_s().unwrap().as_str(), stored["lastSequence"].as_n().unwrap().as_str()),
         ("RUNNING", "0")
     );
-    assert_eq!(table.claim(&request(1)).await.unwrap(), Err(Refusal::Leased));
+    assert_eq!(table.claim(&request(1), at(NOW + 29_999)).await.unwrap(), Err(Refusal::Leased));
+}
+
+#[tokio::test]
+async fn a_claim_whose_answer_was_lost_is_still_ours() {
+    let table = table().await;
+    table.put([turn("QUEUED", None, FAR)]).await;
+    let claim = table.claim(&request(1), at(NOW)).await.unwrap();
+    let claimed = table.all().await;
+    assert_eq!(table.claim(&request(1), at(NOW)).await.unwrap(), claim);
+    assert_eq!(table.all().await, claimed);
+    assert_eq!(table.claim(&request(2), at(NOW)).await.unwrap(), Err(Refusal::OtherRun));
 }
 
 #[tokio::test]
 async fn a_turn_whose_lease_has_run_out_is_claimed_for_the_next_attempt() {
     let table = table().await;
     table.put([turn("RUNNING", Some(1), FAR)]).await;
-    assert_eq!(table.claim(&request(1)).await.unwrap().unwrap().attempt, 1);
+    assert_eq!(table.claim(&request(1), at(NOW)).await.unwrap().unwrap().attempt, 1);
     table.put([with(turn("RUNNING", Some(1), FAR), "attempt", number(4))]).await;
-    assert_eq!(table.claim(&request(1)).await.unwrap().unwrap().attempt, 5);
+    assert_eq!(table.claim(&request(1), at(NOW)).await.unwrap().unwrap().attempt, 5);
 }
 
 #[tokio::test]
 async fn a_claim_that_is_refused_changes_nothing_and_says_why() {
     let table = table().await;
-    assert_eq!(table.claim(&request(1)).await.unwrap(), Err(Refusal::Gone));
+    assert_eq!(table.claim(&request(1), at(NOW)).await.unwrap(), Err(Refusal::Gone));
     for (stored, run, expected) in [
         (turn("QUEUED", None, FAR), 2, Refusal::OtherRun),
         (turn("COMPLETED", None, FAR), 1, Refusal::Ended),
@@ -51,7 +73,7 @@ async fn a_claim_that_is_refused_changes_nothing_and_says_why() {
         (turn("RUNNING", Some(FAR), FAR), 1, Refusal::Leased),
     ] {
         table.put([stored.clone()]).await;
-        assert_eq!(table.claim(&request(run)).await.unwrap(), Err(expected));
+        assert_eq!(table.claim(&request(run), at(NOW)).await.unwrap(), Err(expected));
         assert_eq!(table.all().await, [stored]);
     }
 }
@@ -92,9 +114,33 @@ async fn a_conversation_that_is_not_deleted_is_not_purged() {
     assert_eq!(sorted(table.all().await), sorted(items));
 }
 
+#[tokio::test]
+async fn what_is_said_during_a_purge_is_purged_too() {
+    let late = [item(&batches_key("c1", "t1"), "001#000001"), item(&conversation_key("c1"), "EVENT#00000002")];
+    let (table, database) = table_and_database().await;
+    table.put([meta("c1", "2026-11-20", Some("2026-11-21")), turn("RUNNING", None, FAR)]).await;
+    table.interrupted("BatchWriteItem", &database, &late).purge("c1").await.unwrap();
+    assert_eq!(table.all().await, []);
+}
+
+#[tokio::test]
+async fn a_conversation_that_takes_the_id_during_a_purge_stays() {
+    for (operation, deleted_at) in [("Query", None), ("DeleteItem", None), ("DeleteItem", Some("2026-11-23"))] {
+        let (table, database) = table_and_database().await;
+        table.put([meta("c1", "2026-11-20", Some("2026-11-21"))]).await;
+        let taken = [meta("c1", "2026-11-22", deleted_at), item(&conversation_key("c1"), "TURN#t9")];
+        table.interrupted(operation, &database, &taken).purge("c1").await.unwrap();
+        assert_eq!(sorted(table.all().await), taken, "{operation}");
+    }
+}
+
+fn meta(id: &str, created_at: &str, deleted_at: Option<&str>) -> Item {
+    let meta = with(item(&conversation_key(id), "META"), "createdAt", text(created_at));
+    deleted_at.map_or(meta.clone(), |at| with(meta, "deletedAt", text(at)))
+}
+
 fn conversation(id: &str, deleted_at: Option<&str>) -> Vec<Item> {
-    let meta = item(&conversation_key(id), "META");
-    let meta = deleted_at.map_or(meta.clone(), |at| with(meta, "deletedAt", text(at)));
+    let meta = meta(id, "2026-11-20", deleted_at);
     let turns = ["t1", "t2", "t3"];
     let batches = turns
         .into_iter()
@@ -175,12 +221,68 @@ impl Table {
     }
 }
 
-/// An empty one, on a port of its own, for as long as the test's runtime.
+/// Writes items right before the first call of an operation leaves.
+struct Interruption {
+    target: String,
+    writes: Mutex<Vec<serde_json::Value>>,
+    database: Database,
+}
+
+impl std::fmt::Debug for Interruption {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.target)
+    }
+}
+
+impl Intercept for Interruption {
+    fn name(&self) -> &'static str {
+        "interruption"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if context.request().headers().get("x-amz-target") == Some(&self.target) {
+            for write in self.writes.lock().unwrap().drain(..) {
+                self.database.put_item(serde_json::from_value(write).unwrap()).unwrap();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Table {
+    fn interrupted(&self, operation: &str, database: &Database, items: &[Item]) -> Self {
+        let written = |(name, value): (&String, &AttributeValue)| {
+            (name.clone(), serde_json::json!({ "S": value.as_s().unwrap() }))
+        };
+        let write = |item: &Item| {
+            let item: serde_json::Map<_, _> = item.iter().map(written).collect();
+            serde_json::json!({ "TableName": self.name, "Item": item })
+        };
+        let interruption = Interruption {
+            target: format!("DynamoDB_20120810.{operation}"),
+            writes: Mutex::new(items.iter().map(write).collect()),
+            database: database.clone(),
+        };
+        let config = self.client.config().to_builder().interceptor(interruption).build();
+        Self { client: Client::from_conf(config), name: self.name.clone() }
+    }
+}
+
 async fn table() -> Table {
+    table_and_database().await.0
+}
+
+/// An empty one, on a port of its own, for as long as the test's runtime.
+async fn table_and_database() -> (Table, Database) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let database = dynoxide::Database::memory().unwrap();
-    tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, std::future::pending()));
+    let database = Database::memory().unwrap();
+    tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database.clone(), std::future::pending()));
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
@@ -189,7 +291,12 @@ async fn table() -> Table {
         .build();
     let table = Table { client: Client::from_conf(config), name: "parlance".into() };
     table.create().await;
-    table
+    (table, database)
+}
+
+/// Milliseconds since 1970.
+fn at(now: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(now)
 }
 
 impl Table {

@@ -73,6 +73,16 @@ fn text_reaches_the_model_byte_for_byte() {
 }
 
 #[test]
+fn a_question_is_asked_even_where_it_looks_blank() {
+    for history in ["", "u1:Hi", "u1:Hi a1:Hello"] {
+        let mut request = request(history, 1000);
+        request.question.content = vec![ContentBlock::text("\u{85}")];
+        let asked = transcript(&request).pop().unwrap();
+        assert_eq!((asked.side, asked.texts.last().unwrap().as_str()), (SenderKind::User, "\u{85}"), "{history}");
+    }
+}
+
+#[test]
 fn older_events_are_wanted_only_where_there_are_some_and_they_would_fit() {
     let older = |history: &str, first: u32, cut, context_bytes| {
         let mut request = request(history, context_bytes);
