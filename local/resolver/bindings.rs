@@ -6,7 +6,7 @@ use oxc_ast::ast::{Expression, FormalParameters, ImportDeclaration, ImportDeclar
 use oxc_ast_visit::Visit;
 use oxc_span::Span;
 
-use super::subset::Refused;
+use super::refused::Refused;
 
 #[derive(Default)]
 pub struct Bindings<'a> {

@@ -2,7 +2,6 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
 use std::time::Duration;
 
 use rquickjs::context::intrinsic::{Eval, Json, MapSet, Promise, RegExp, RegExpCompiler, TypedArrays};
@@ -10,6 +9,7 @@ use rquickjs::loader::{BuiltinLoader, BuiltinResolver};
 use rquickjs::{CatchResultExt, CaughtError, Context, Ctx, Function, Module, Object, Persistent, Runtime};
 use serde_json::{Value, json};
 
+use super::ambient::Ambient;
 use super::stopwatch::Stopwatch;
 use super::{Handler, Outcome, Raised, Run, iterations, native};
 use crate::stack::Code;
@@ -29,25 +29,6 @@ pub struct Engine {
 }
 
 type Exports = Persistent<Object<'static>>;
-
-/// The world around handlers.
-#[derive(Clone)]
-pub struct Ambient {
-    pub now: Rc<dyn Fn() -> jiff::Timestamp>,
-    pub random: Rc<dyn Fn() -> u64>,
-    /// How long a handler may run. AppSync documents only that a request as a whole has 30 seconds.
-    pub handler_time: Duration,
-}
-
-impl Default for Ambient {
-    fn default() -> Self {
-        Ambient {
-            now: Rc::new(jiff::Timestamp::now),
-            random: Rc::new(system_random),
-            handler_time: Duration::from_secs(10),
-        }
-    }
-}
 
 #[derive(Debug, thiserror::Error)]
 #[error("The JavaScript engine did not start: {0}")]
@@ -204,10 +185,4 @@ fn java_text(json: &str) -> Cow<'_, str> {
     }
     text.push_str(rest);
     text.into()
-}
-
-/// The random bits of two version 4 UUIDs, whose fixed bits are left out.
-fn system_random() -> u64 {
-    let (high, low) = (uuid::Uuid::new_v4().as_u128(), uuid::Uuid::new_v4().as_u128());
-    ((high >> 96) as u64) << 32 | (low >> 96) as u64
 }

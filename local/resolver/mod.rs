@@ -1,4 +1,5 @@
 //! APPSYNC_JS: the JavaScript runtime of AppSync's resolvers and functions.
+mod ambient;
 mod bindings;
 mod code;
 mod engine;
@@ -7,12 +8,14 @@ mod iterations;
 mod java;
 mod names;
 mod native;
+mod refused;
 mod stopwatch;
 mod subset;
 mod time;
 
+pub use ambient::Ambient;
 pub use code::{Fault, check};
-pub use engine::{Ambient, Engine, EngineFault};
+pub use engine::{Engine, EngineFault};
 
 use serde::Deserialize;
 use serde_json::Value;

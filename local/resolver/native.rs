@@ -7,7 +7,7 @@ use rquickjs::function::Func;
 use rquickjs::{Ctx, Exception, Object, Result};
 use unicode_normalization::UnicodeNormalization;
 
-use super::engine::Ambient;
+use super::ambient::Ambient;
 use super::stopwatch::Stopwatch;
 use super::{identifiers, java, time};
 

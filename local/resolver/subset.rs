@@ -11,12 +11,7 @@ use oxc_span::{GetSpan, Span};
 
 use super::bindings::{Bindings, Import};
 use super::names::{CALLBACK_METHODS, IMPORTED_OBJECTS, IMPORTS, METHODS, OBJECTS, UTILITIES, VALUES, lists, under};
-
-/// A construct outside the subset, and why it is.
-pub struct Refused {
-    pub span: Span,
-    pub reason: String,
-}
+use super::refused::Refused;
 
 /// The first construct of the program that lies outside the subset.
 pub fn refused(program: &Program<'_>) -> Option<Refused> {
