@@ -11,9 +11,10 @@ export function request(ctx) {
   const at = (sk) => ({ table: ctx.env.TABLE_NAME, key: { pk: `CONVERSATION#${conversation.id}`, sk } });
   const position = question.position + 1;
   const { conversationId, turnId } = question;
+  const about = { conversationId, turnId, attempt: 0, position, createdAt: util.time.nowISO8601() };
   const sender = { kind: 'AGENT', id: ctx.stash.agent.id };
-  const createdAt = util.time.nowISO8601();
-  const notice = { id: `${turnId}-0-1`, conversationId, position, turnId, attempt: 0, sender, content: [], failure: FAILURE, createdAt };
+  const notice = { ...about, id: `${turnId}-0-1`, sender, content: [], failure: FAILURE };
+  const freed = { eventCount: position, activeTurnId: operations.remove() };
   return transactWrite({
     items: [
       { putItem: { ...at(`EVENT#${`${100000000 + position}`.slice(1)}`), item: notice } },
@@ -24,7 +25,7 @@ export function request(ctx) {
           condition: { status: { eq: 'QUEUED' }, run: { eq: queued.run } },
         },
       },
-      { updateItem: { ...at('META'), update: { eventCount: position, activeTurnId: operations.remove() }, condition: { activeTurnId: { eq: turnId } } } },
+      { updateItem: { ...at('META'), update: freed, condition: { activeTurnId: { eq: turnId } } } },
     ],
   });
 }

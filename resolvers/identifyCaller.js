@@ -1,5 +1,6 @@
 /**
- * Around every pipeline: who asks, then what the last function found, or null where it marked that there is nothing. The owner comes from the identity, never from arguments.
+ * Around every pipeline: who asks, then what the last function found, or null where it marked that there is nothing.
+ * The owner comes from the identity, never from arguments.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {

@@ -31,7 +31,7 @@ export function response(ctx) {
   if (!ctx.error) return ctx.result;
   if (ctx.error.type !== 'DynamoDB:ConditionalCheckFailedException') util.error('The table did not answer. Try again.', 'TryAgain');
   const { id, title, agentId } = ctx.args.input;
-  const { owner, deletedAt, ...stored } = ctx.result;
+  const { owner, deletedAt, ...stored } = ctx.result ?? {};
   const same = (stored.title || null) === (title || null) && stored.agentId === (agentId ?? 'default');
   if (deletedAt || owner !== ctx.stash.owner || !same) util.error(`The id ${id} is taken.`, 'IdConflict');
   return ctx.result;

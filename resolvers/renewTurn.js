@@ -25,7 +25,8 @@ export function request(ctx) {
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
-  if (ctx.error?.type === 'DynamoDB:ConditionalCheckFailedException') util.error('Another attempt owns the turn, or it has ended.', 'StaleAttempt');
+  const isStale = ctx.error?.type === 'DynamoDB:ConditionalCheckFailedException';
+  if (isStale) util.error('Another attempt owns the turn, or it has ended.', 'StaleAttempt');
   if (ctx.error) console.error(ctx.error.type);
   if (ctx.error) util.error('The table did not answer. Try again.', 'TryAgain');
   const { contentBlockIndex, agentPartialMessage, note, event, ...update } = ctx.args.data;
@@ -34,7 +35,5 @@ export function response(ctx) {
 }
 
 const LIVE = { ':running': 'RUNNING', ':cancelling': 'CANCELLING' };
-const told = ({ conversationId, turnId }, event) => {
-  const text = event.content.map((block) => block.text ?? '').join('');
-  return { ...event, conversationId, turnId, text };
-};
+const said = (event) => event.content.map((block) => block.text ?? '').join('');
+const told = ({ conversationId, turnId }, event) => ({ ...event, conversationId, turnId, text: said(event) });

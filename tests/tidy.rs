@@ -221,7 +221,7 @@ fn files_keep_their_measure_and_their_names() {
         ("client/src", "rs", 420),
     ];
     for (folder, extension, limit) in limits {
-        for (path, text) in files(folder, extension) {
+        for (path, text) in files(folder, extension).into_iter().filter(|(path, _)| !path.ends_with("/tests.rs")) {
             let lines = without_tests(&text).lines().count();
             assert!(lines <= limit, "{path} has {lines} lines, more than {limit}");
             let name = Path::new(&path).file_stem().unwrap().to_str().unwrap();
