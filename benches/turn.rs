@@ -9,9 +9,10 @@ use turn::{
     attempt::{Attempt, Beginning, Input, Step},
     claim::Claim,
     limits::{Bounds, Limits},
-    request::{Agent, Inference},
+    request::Agent,
     words::{
-        ContentBlock, ConversationEvent, ModelRequest, Sender, SenderKind, StopReason, StreamEvent, TurnStatus, Usage,
+        ContentBlock, ConversationEvent, Inference, ModelRequest, Sender, SenderKind, StopReason, StreamEvent,
+        TurnStatus, Usage,
     },
 };
 

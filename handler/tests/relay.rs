@@ -14,8 +14,11 @@ use turn::{
     failures::FailureCode,
     limits::{Bounds, Limits},
     mutation::{AgentEvent, Mutation, PublishFailure, Update},
-    request::{Agent, Inference},
-    words::{ContentBlock, ConversationEvent, ModelRequest, Sender, SenderKind, StopReason, StreamEvent, TurnStatus},
+    request::Agent,
+    words::{
+        ContentBlock, ConversationEvent, Inference, ModelRequest, Sender, SenderKind, StopReason, StreamEvent,
+        TurnStatus,
+    },
 };
 
 type Said = (Duration, Result<StreamEvent, FailureCode>);

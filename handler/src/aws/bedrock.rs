@@ -15,8 +15,7 @@ use aws_sdk_bedrockruntime::{
 use futures::{Stream, StreamExt, TryStreamExt, future, stream};
 use turn::{
     failures::FailureCode,
-    request::Inference,
-    words::{ModelRequest, SenderKind, StopReason, StreamEvent, TranscriptMessage, Usage},
+    words::{Inference, ModelRequest, SenderKind, StopReason, StreamEvent, TranscriptMessage, Usage},
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,7 +1,7 @@
 //! What the handler is invoked with.
 use serde::Deserialize;
 
-use crate::words::ConversationEvent;
+use crate::words::{ConversationEvent, Inference};
 
 /// The payload of an invocation, told apart by its member `type`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -49,16 +49,4 @@ pub struct Agent {
     /// How much of the conversation the model is given, in bytes of JSON-escaped text.
     pub context_bytes: usize,
     pub inference: Option<Inference>,
-}
-
-/// Inference settings of Converse; what is missing is the model's own default.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Inference {
-    pub max_tokens: Option<i32>,
-    /// 0 to 1.
-    pub temperature: Option<f32>,
-    /// 0 to 1.
-    pub top_p: Option<f32>,
-    pub stop_sequences: Option<Vec<String>>,
 }

@@ -91,12 +91,24 @@ pub struct Usage {
     pub cache_write_tokens: Option<i32>,
 }
 
+/// Inference settings of Converse; what is missing is the model's own default.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Inference {
+    pub max_tokens: Option<i32>,
+    /// 0 to 1.
+    pub temperature: Option<f32>,
+    /// 0 to 1.
+    pub top_p: Option<f32>,
+    pub stop_sequences: Option<Vec<String>>,
+}
+
 /// What the model is asked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelRequest {
     pub model_id: String,
     pub system_prompt: Option<String>,
-    pub inference: crate::request::Inference,
+    pub inference: Inference,
     pub transcript: Vec<TranscriptMessage>,
 }
 

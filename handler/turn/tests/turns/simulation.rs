@@ -10,8 +10,8 @@ use turn::{
     claim::Claim,
     limits::Limits,
     mutation::Mutation,
-    request::{Agent, Inference},
-    words::{ContentBlock, ConversationEvent, ModelRequest, Sender, SenderKind, StreamEvent, TurnStatus},
+    request::Agent,
+    words::{ContentBlock, ConversationEvent, Inference, ModelRequest, Sender, SenderKind, StreamEvent, TurnStatus},
 };
 
 use crate::script::{PublishAnswer, Said, Script};
