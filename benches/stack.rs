@@ -81,7 +81,10 @@ async fn measure_handler(tape: &Tape) -> bool {
     let long = prepare(&laptop, "parlance.deltas-52000-0").await;
     converse(&api, long).await;
     let resident = peak_resident_of_children();
-    println!("handler: at most {resident:.1?} MB resident for answers of 256 KB");
+    match resident {
+        Some(megabytes) => println!("handler: at most {megabytes:.1} MB resident for answers of 256 KB"),
+        None => println!("handler: this system does not tell its memory"),
+    }
     laptop.stop().await;
     resident.is_some_and(|megabytes| megabytes < RESIDENT_MEGABYTES)
 }
