@@ -8,6 +8,7 @@ import { get } from '@aws-appsync/utils/dynamodb';
 export function request(ctx) {
   const field = ctx.args.conversationId === undefined ? 'id' : 'conversationId';
   const id = ctx.args[field];
+  // Anchored at both ends: whether matches means the whole text or a part of it is not documented.
   if (!util.matches('\\A[A-Za-z0-9_-]{1,64}\\z', id)) {
     util.error(`${field} must be 1 to 64 of A-Z, a-z, 0-9, _ and -.`, 'InvalidInput', null, { field });
   }

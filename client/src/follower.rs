@@ -93,6 +93,7 @@ impl Follower {
     }
 
     /// What cannot be read counts as lost: the rule finds the gap.
+    /// AppSync does not document whether subscribers hear of a publish that was refused: such an update would be null.
     fn update(&mut self, data: &Value) {
         let update = data.get("onConversationUpdate").cloned().unwrap_or_default();
         if let Ok(update) = serde_json::from_value::<ConversationUpdate>(update) {
