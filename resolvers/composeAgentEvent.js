@@ -6,6 +6,9 @@ import { runtime, util } from '@aws-appsync/utils';
  */
 export function request(ctx) {
   const { conversationId, turnId, attempt, sequence, status, event } = ctx.args.data;
+  if (status === 'QUEUED' || status === 'CANCELLING') {
+    util.error('status must be RUNNING, COMPLETED, CANCELLED or FAILED.', 'InvalidInput', null, { field: 'status' });
+  }
   const now = util.time.nowISO8601();
   const { position, usage, failure } = event;
   ctx.stash.event = { ...event, conversationId, turnId, attempt, createdAt: event.createdAt ?? now };
