@@ -4,7 +4,7 @@ use serde::Serialize;
 use turn::{
     claim::Claim,
     failures::Failure,
-    mutation::{AgentEvent, AnswerEnd, Mutation, Update, Why},
+    mutation::{AgentEvent, AnswerEnd, Mutation, StoredEvent, Update, Why},
     words::{ContentBlock, ConversationEvent, SenderKind, StopReason, TurnStatus, Usage},
 };
 
@@ -14,7 +14,7 @@ use super::documents::{
 
 pub fn body(mutation: &Mutation) -> Vec<u8> {
     match &mutation.update {
-        Update::Began(question) => {
+        Update::Began { question, .. } => {
             status(metadata::AgentMetadataInput { event: Some(self::question(question)), ..running(mutation) })
         }
         Update::Note(note) => {
@@ -26,6 +26,7 @@ pub fn body(mutation: &Mutation) -> Vec<u8> {
             ..running(mutation)
         }),
         Update::Event(event) => answer(mutation, event),
+        Update::Stored(event) => stored(mutation, event),
     }
 }
 
@@ -62,6 +63,28 @@ fn question(event: &ConversationEvent) -> metadata::ConversationEventInput {
 }
 
 fn answer(mutation: &Mutation, event: &AgentEvent) -> Vec<u8> {
+    publish(mutation, event.status(), agent_event(event))
+}
+
+/// AppSync's resolvers answer with the event as it is stored, whatever else is said of it here.
+fn stored(mutation: &Mutation, event: &StoredEvent) -> Vec<u8> {
+    let StoredEvent { id, position, status } = event.clone();
+    let event = event::ConversationEventInput {
+        id,
+        position: position.into(),
+        sender: event::SenderInput { kind: SenderKind::Agent, id: None, name: None },
+        content: Vec::new(),
+        stop_reason: None,
+        usage: None,
+        failure: None,
+        model_id: None,
+        agent_version: None,
+        created_at: None,
+    };
+    publish(mutation, status, event)
+}
+
+fn publish(mutation: &Mutation, status: TurnStatus, event: event::ConversationEventInput) -> Vec<u8> {
     let Claim { conversation_id, turn_id, run, attempt, .. } = mutation.claim.clone();
     let data = event::AgentEventInput {
         conversation_id,
@@ -69,8 +92,8 @@ fn answer(mutation: &Mutation, event: &AgentEvent) -> Vec<u8> {
         run: run.into(),
         attempt: attempt.into(),
         sequence: mutation.sequence.into(),
-        status: event.status(),
-        event: agent_event(event),
+        status,
+        event,
     };
     json(&AgentPublishEvent::build_query(event::Variables { data }))
 }
@@ -134,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_beginning_carries_the_users_event() {
-        let (operation, data) = sent(Update::Began(ConversationEvent {
+        let question = ConversationEvent {
             id: "t1".into(),
             position: 7,
             turn_id: Some("t1".into()),
@@ -143,7 +166,8 @@ mod tests {
             content: vec![ContentBlock::text("Why?")],
             superseded: None,
             created_at: Some("2026-11-21T09:00:00.000Z".into()),
-        }));
+        };
+        let (operation, data) = sent(Update::Began { question, continues: false });
         assert_eq!(operation, "AgentPublishMetadata");
         assert_eq!(
             (&data["status"], &data["run"], &data["attempt"], &data["sequence"]),
@@ -202,6 +226,16 @@ mod tests {
         let failure =
             json!({ "code": "MODEL_REFUSED", "message": FailureCode::ModelRefused.failure().text, "retryable": false });
         assert_eq!((&data["event"]["failure"], &data["event"]["stopReason"]), (&failure, &Value::Null));
+    }
+
+    #[test]
+    fn a_stored_event_is_named_and_not_repeated() {
+        let (operation, data) =
+            sent(Update::Stored(StoredEvent { id: "t1-closed-1".into(), position: 9, status: TurnStatus::Cancelled }));
+        assert_eq!((operation.as_str(), &data["status"]), ("AgentPublishEvent", &json!("CANCELLED")));
+        let event = &data["event"];
+        assert_eq!((&event["id"], &event["position"]), (&json!("t1-closed-1"), &json!(9)));
+        assert_eq!(event["content"], json!([]));
     }
 
     #[test]
