@@ -345,7 +345,7 @@ fn batch(update: &ConversationUpdate) -> Option<AgentBatch> {
 }
 
 fn metadata(status: TurnStatus, text: Option<String>) -> AgentMetadata {
-    AgentMetadata { status, content_block_index: Some(0), agent_partial_message: text, note: None }
+    AgentMetadata { status, content_block_index: Some(0), agent_partial_message: text, note: None, continues: None }
 }
 
 fn event(turn_id: &str, position: u32, kind: SenderKind, text: &str) -> ConversationEvent {
@@ -354,6 +354,7 @@ fn event(turn_id: &str, position: u32, kind: SenderKind, text: &str) -> Conversa
         conversation_id: "c".to_owned(),
         position,
         turn_id: Some(turn_id.to_owned()),
+        attempt: None,
         sender: Sender { kind, id: None, name: None },
         content: Vec::new(),
         text: Some(text.to_owned()),
