@@ -14,9 +14,11 @@ use super::documents::{
 
 pub fn body(mutation: &Mutation) -> Vec<u8> {
     match &mutation.update {
-        Update::Began { question, .. } => {
-            status(metadata::AgentMetadataInput { event: Some(self::question(question)), ..running(mutation) })
-        }
+        Update::Began { question, continues } => status(metadata::AgentMetadataInput {
+            event: Some(self::question(question)),
+            continues: continues.then_some(true),
+            ..running(mutation)
+        }),
         Update::Note(note) => {
             status(metadata::AgentMetadataInput { note: Some((*note).to_owned()), ..running(mutation) })
         }
@@ -168,7 +170,10 @@ mod tests {
             superseded: None,
             created_at: Some("2026-11-21T09:00:00.000Z".into()),
         };
-        let (operation, data) = sent(Update::Began { question, continues: false });
+        let (_, data) = sent(Update::Began { question: question.clone(), continues: false });
+        assert_eq!(data["continues"], Value::Null);
+        let (operation, data) = sent(Update::Began { question, continues: true });
+        assert_eq!(data["continues"], true);
         assert_eq!(operation, "AgentPublishMetadata");
         assert_eq!(
             (&data["status"], &data["run"], &data["attempt"], &data["sequence"]),
