@@ -13,12 +13,12 @@ use serde_json::Value;
 use tracing::{Instrument, info_span};
 use turn::{
     attempt::{Attempt, Beginning, Ended},
-    claim::{Claim, Refusal},
+    claim::Refusal,
     limits::Limits,
     mutation::Why,
-    request::{Invocation, TurnRequest},
-    transcript::{older_events_wanted, transcript},
-    words::ModelRequest,
+    request::{Agent, Invocation, TurnRequest},
+    transcript::{Material, older_events_wanted, transcript},
+    words::{ModelRequest, TranscriptMessage},
 };
 
 use crate::{aws::Aws, errors::HandlerError, settings::Settings};
@@ -49,19 +49,25 @@ async fn serve(event: LambdaEvent<Value>, aws: Arc<Aws>, settings: Settings) -> 
     }
 }
 
-async fn answer(mut request: TurnRequest, limits: Limits, aws: &Aws, settings: &Settings) -> Result<(), HandlerError> {
+async fn answer(request: TurnRequest, limits: Limits, aws: &Aws, settings: &Settings) -> Result<(), HandlerError> {
     let claim = match aws.table.claim(&request, SystemTime::now()).await? {
         Ok(claim) => claim,
         Err(refusal) => return refused(refusal),
     };
-    read_older_events(&mut request, aws).await?;
     let attempt = claim.attempt;
-    let mut turn = Attempt::begin(beginning(request, claim, limits, settings), relay::now());
+    let continues = request.continues.unwrap_or(false);
+    let mut material = material(&request)?;
+    read_older_events(&mut material, &request.conversation_id, aws).await?;
+    let ask = ask(&request.agent, transcript(&material));
+    let TurnRequest { agent, .. } = request;
+    let Material { question, .. } = material;
+    let beginning = Beginning { claim, agent, question, continues, request: ask, bounds: settings.bounds, limits };
+    let mut turn = Attempt::begin(beginning, relay::now());
     let ended = relay::relay(&mut turn, aws).await;
     report(attempt, ended, &turn);
     match ended {
         Ended::Published | Ended::Superseded => Ok(()),
-        Ended::Refused => Err(HandlerError::Refused),
+        Ended::Unannounced => Err(HandlerError::Unannounced),
         Ended::OutOfTime => Err(HandlerError::OutOfTime),
     }
 }
@@ -71,25 +77,33 @@ fn refused(refusal: Refusal) -> Result<(), HandlerError> {
     if refusal.is_worth_another_look() { Err(HandlerError::Leased) } else { Ok(()) }
 }
 
-async fn read_older_events(request: &mut TurnRequest, aws: &Aws) -> Result<(), HandlerError> {
-    while let Some(wanted) = older_events_wanted(request) {
-        let mut older = aws.table.events_before(&request.conversation_id, wanted).await?;
-        request.history_cut = Some(!older.is_empty());
-        older.append(&mut request.history);
-        request.history = older;
+fn material(request: &TurnRequest) -> Result<Material, HandlerError> {
+    Ok(Material {
+        history: request.history.clone(),
+        history_cut: request.history_cut.unwrap_or(false),
+        question: request.question.clone().ok_or(HandlerError::Payload)?,
+        standing: Vec::new(),
+        context_bytes: request.agent.context_bytes,
+    })
+}
+
+async fn read_older_events(material: &mut Material, conversation: &str, aws: &Aws) -> Result<(), HandlerError> {
+    while let Some(wanted) = older_events_wanted(material) {
+        let mut older = aws.table.events_before(conversation, wanted).await?;
+        material.history_cut = !older.is_empty();
+        older.append(&mut material.history);
+        material.history = older;
     }
     Ok(())
 }
 
-fn beginning(request: TurnRequest, claim: Claim, limits: Limits, settings: &Settings) -> Beginning {
-    let ask = ModelRequest {
-        model_id: request.agent.model_id.clone(),
-        system_prompt: request.agent.system_prompt.clone(),
-        inference: request.agent.inference.clone().unwrap_or_default(),
-        transcript: transcript(&request),
-    };
-    let TurnRequest { agent, question, .. } = request;
-    Beginning { claim, agent, question, request: ask, bounds: settings.bounds, limits }
+fn ask(agent: &Agent, transcript: Vec<TranscriptMessage>) -> ModelRequest {
+    ModelRequest {
+        model_id: agent.model_id.clone(),
+        system_prompt: agent.system_prompt.clone(),
+        inference: agent.inference.clone().unwrap_or_default(),
+        transcript,
+    }
 }
 
 fn report(attempt: u32, ended: Ended, turn: &Attempt) {

@@ -11,6 +11,7 @@ use turn::{
     failures::FailureCode,
     mutation::{Mutation, PublishFailure},
     words::{ModelRequest, StreamEvent, TurnStatus},
+    writing::{Write, WriteFailure},
 };
 
 use crate::{relay::Outside, settings::Settings};
@@ -46,5 +47,9 @@ impl Outside for Aws {
 
     async fn publish(&self, mutation: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {
         self.appsync.publish(&mutation).await
+    }
+
+    async fn write(&self, _: Write) -> Result<TurnStatus, WriteFailure> {
+        Err(WriteFailure::Again)
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     pacing::Pacing,
     request::Agent,
     words::{ContentBlock, ConversationEvent, ModelRequest, StreamEvent, TurnStatus, Usage},
+    writing::{Write, WriteFailure},
 };
 
 /// What a person reads while a throttled model is asked again.
@@ -28,6 +29,8 @@ pub enum Input {
     ModelClosed,
     /// The turn's status, as the accepted publish returned it.
     Published(Result<TurnStatus, PublishFailure>),
+    /// The turn's status, as the write found or left it.
+    Written(Result<TurnStatus, WriteFailure>),
     /// Nothing but time.
     Woken,
 }
@@ -40,6 +43,8 @@ pub enum Step {
     CloseModel,
     /// One at a time: the next comes after the answer to this one.
     Publish(Arc<Mutation>),
+    /// One at a time, beside the publish.
+    Write(Write),
     /// The attempt is over.
     End(Ended),
 }
@@ -47,12 +52,12 @@ pub enum Step {
 /// How an attempt is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// The turn is closed.
+    /// The turn is closed, and everybody who watches has been told.
     Published,
+    /// The turn is closed, but AppSync has not taken its last update.
+    Unannounced,
     /// Another attempt owns the turn, or somebody else has closed it.
     Superseded,
-    /// AppSync does not accept what must be published.
-    Refused,
     /// The process has no time left to publish.
     OutOfTime,
 }
@@ -62,6 +67,8 @@ pub struct Beginning {
     pub claim: Claim,
     pub agent: Agent,
     pub question: ConversationEvent,
+    /// Whether what stands of the answer stays, and this attempt goes on after it.
+    pub continues: bool,
     pub request: ModelRequest,
     pub bounds: Bounds,
     pub limits: Limits,
@@ -87,7 +94,7 @@ pub struct Attempt {
 
 impl Attempt {
     pub fn begin(beginning: Beginning, now: Instant) -> Self {
-        let Beginning { claim, agent, question, request, bounds, limits } = beginning;
+        let Beginning { claim, agent, question, continues, request, bounds, limits } = beginning;
         let salt = salt(&[&claim.conversation_id, &claim.turn_id, &claim.attempt.to_string()]);
         let mut attempt = Self {
             asking: Asking::begin(&bounds, limits, salt, now),
@@ -104,7 +111,7 @@ impl Attempt {
             request: Arc::new(request),
             claim,
         };
-        attempt.number(Update::Began(question), now);
+        attempt.number(Update::Began { question, continues }, now);
         attempt
     }
 
@@ -116,7 +123,10 @@ impl Attempt {
             Input::Published(Ok(status)) => self.on_accepted(status),
             Input::Published(Err(PublishFailure::Again)) => self.outbox.again(now),
             Input::Published(Err(PublishFailure::Stale)) => self.ended = Some(Ended::Superseded),
-            Input::Published(Err(PublishFailure::Refused)) => self.ended = Some(Ended::Refused),
+            Input::Published(Err(PublishFailure::Refused)) => self.outbox.again(now),
+            Input::Written(Ok(status)) => self.on_status(status),
+            Input::Written(Err(WriteFailure::Again)) => {}
+            Input::Written(Err(WriteFailure::Stale)) => self.ended = Some(Ended::Superseded),
             Input::Woken => {}
         }
     }
@@ -185,6 +195,10 @@ impl Attempt {
             self.ended = Some(Ended::Published);
             return;
         }
+        self.on_status(status);
+    }
+
+    fn on_status(&mut self, status: TurnStatus) {
         match status {
             TurnStatus::Queued | TurnStatus::Running => {}
             TurnStatus::Cancelling => self.asking.cancel(),

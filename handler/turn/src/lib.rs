@@ -10,6 +10,7 @@ pub mod failures;
 pub mod limits;
 pub mod mutation;
 pub mod transcript;
+pub mod writing;
 
 pub mod answer;
 pub mod attempt;
