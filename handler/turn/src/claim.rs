@@ -113,7 +113,8 @@ mod tests {
             ..EXAMPLE
         };
         let turn = |status, run, lease, claimable| Refusal::of(Some(stored(status, run, lease, claimable)), 2, NOW);
-        let announced = |status| Refusal::of(Some(StoredTurn { announced: true, ..stored(status, 2, None, NOW) }), 2, NOW);
+        let announced =
+            |status| Refusal::of(Some(StoredTurn { announced: true, ..stored(status, 2, None, NOW) }), 2, NOW);
         let (live, dead, open, past) = (Some(1_001), Some(1_000), 1_001, 1_000);
         for (refusal, expected) in [
             (Refusal::of(None, 2, NOW), Refusal::Gone),
