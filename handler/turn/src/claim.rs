@@ -1,5 +1,29 @@
 //! The right to answer a turn, and why it may be refused.
-use crate::words::TurnStatus;
+use serde::Deserialize;
+
+use crate::{request::TurnRequest, words::TurnStatus};
+
+/// An order to answer a turn, as far as claiming and closing need to know it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Order {
+    pub conversation_id: String,
+    pub turn_id: String,
+    pub run: u32,
+}
+
+impl Order {
+    pub fn of(request: &TurnRequest) -> Self {
+        let TurnRequest { conversation_id, turn_id, run, .. } = request;
+        Self { conversation_id: conversation_id.clone(), turn_id: turn_id.clone(), run: *run }
+    }
+
+    /// The claim of the attempt that the turn counts last.
+    pub fn claim(&self, turn: &StoredTurn) -> Claim {
+        let Self { conversation_id, turn_id, run } = self.clone();
+        Claim { conversation_id, turn_id, run, attempt: turn.attempt, last_position: turn.last_position }
+    }
+}
 
 /// Carried by everything an attempt publishes.
 #[derive(Clone, Debug, PartialEq, Eq)]
