@@ -19,4 +19,5 @@ pub mod pacing;
 
 mod asking;
 mod backoff;
+mod delivery;
 mod escaped;
