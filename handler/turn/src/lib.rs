@@ -21,4 +21,5 @@ pub mod pacing;
 
 mod asking;
 mod backoff;
+mod delivery;
 mod escaped;
