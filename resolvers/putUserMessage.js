@@ -12,7 +12,7 @@ export function request(ctx) {
   const at = (sk) => ({ table: ctx.env.TABLE_NAME, key: { pk: `CONVERSATION#${conversation.id}`, sk } });
   const absent = { attributeExists: false };
   const put = (sk, item) => ({ putItem: { ...at(sk), item, condition: { pk: { attributeExists: false } } } });
-  const free = { activeTurnId: turn ? { eq: turn.id } : absent, deletedAt: absent };
+  const free = { deletedAt: absent, activeTurnId: turn ? { eq: turn.id } : absent };
   const unchanged = { owner: { eq: owner }, eventCount: { eq: conversation.eventCount }, ...free };
   const goesOn = { updateItem: { ...at('META'), update: progress, condition: unchanged } };
   const items = [put(key(question), question), put(`TURN#${queued.id}`, queued), conversation.isNew ? put('META', progress) : goesOn];
@@ -28,7 +28,7 @@ export function response(ctx) {
   const { conversation, owner, queued, turnId } = ctx.stash;
   if (!ctx.error) return queued;
   const [turn, meta] = (ctx.result?.cancellationReasons ?? []).slice(1);
-  const isKnown = failed(meta) && meta.item?.owner === owner && !meta.item.deletedAt;
+  const isKnown = failed(meta) && meta.item?.owner === owner && !meta.item?.deletedAt;
   ctx.stash.taken = failed(turn) && (!conversation.isNew || isKnown) ? turn.item : null;
   if (ctx.stash.taken) return ctx.stash.taken;
   if (conversation.isNew && failed(meta)) util.error(`The id ${turnId} is taken.`, 'IdConflict');
