@@ -20,7 +20,7 @@ use dynoxide::{
     types::ConsumedCapacity,
 };
 
-/// Calls of data sources, and the units they were charged; failed writes are not counted.
+/// Calls, and the units they were charged; failed writes are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Charged {
     pub calls: u64,
@@ -38,10 +38,12 @@ pub(super) struct Metered {
 macro_rules! metered {
     ($($call:ident($request:ty) -> $response:ty, $units:ident;)*) => {
         $(pub fn $call(&self, mut request: $request) -> Result<$response> {
-            request.return_consumed_capacity = Some("TOTAL".to_owned());
-            let response = self.database.$call(request)?;
+            let is_asked = request.return_consumed_capacity.is_some();
+            request.return_consumed_capacity.get_or_insert_with(|| "TOTAL".to_owned());
+            let mut response = self.database.$call(request)?;
             let units: f64 = response.consumed_capacity.iter().flat_map(Units::units).sum();
             self.charge(|charged| charged.$units += units);
+            response.consumed_capacity.take_if(|_| !is_asked);
             Ok(response)
         })*
     };
