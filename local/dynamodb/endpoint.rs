@@ -9,14 +9,15 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use dynoxide::{DynoxideError, Result};
+use dynoxide::DynoxideError;
 use futures::{future::ready, stream::once};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
-use super::DynamoDb;
+use super::{DynamoDb, failure::Failure};
+use crate::unkind::Mishap;
 
 const TARGET: &str = "x-amz-target";
 const VERSION: &str = "DynamoDB_20120810.";
@@ -55,9 +56,12 @@ impl DynamoDb {
             "TransactWriteItems" => carry_out(body, |request| database.transact_write_items(request)),
             other => return unknown(other),
         };
+        if database.is_struck(Mishap::TableAnswerLost) {
+            return Reply::Lost;
+        }
         match answer {
             Ok(body) => Reply::Answer { status: 200, body },
-            Err(fault) => Reply::Answer { status: fault.status_code(), body: fault.to_json().into_bytes() },
+            Err(failure) => Reply::Answer { status: failure.status(), body: failure.to_json().into_bytes() },
         }
     }
 }
@@ -70,10 +74,13 @@ async fn called(State(database): State<DynamoDb>, headers: HeaderMap, body: Byte
     }
 }
 
-fn carry_out<Q: DeserializeOwned, A: Serialize>(body: &[u8], call: impl FnOnce(Q) -> Result<A>) -> Result<Vec<u8>> {
+fn carry_out<Q: DeserializeOwned, A: Serialize>(
+    body: &[u8],
+    call: impl FnOnce(Q) -> Result<A, Failure>,
+) -> Result<Vec<u8>, Failure> {
     let request = serde_json::from_slice(body).map_err(|fault| unreadable(&fault.to_string()))?;
     let answer = call(request)?;
-    serde_json::to_vec(&answer).map_err(|fault| DynoxideError::InternalServerError(fault.to_string()))
+    Ok(serde_json::to_vec(&answer).map_err(|fault| DynoxideError::InternalServerError(fault.to_string()))?)
 }
 
 /// The database marks what it refuses while it reads a request; anything else is not a request at all.

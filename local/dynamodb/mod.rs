@@ -1,30 +1,35 @@
 //! The DynamoDB of the laptop edition: an embedded database, spoken to as AppSync's data source speaks and over HTTP.
+mod calls;
 mod conditional;
 mod document;
 mod endpoint;
+mod failure;
 mod meter;
 mod operations;
 mod paging;
 mod refusal;
+mod replica;
 mod tables;
 mod values;
 
-use std::future::Future;
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
 use dynoxide::Database;
 use serde_json::Value;
-use tokio::net::TcpListener;
 use tokio::task::spawn_blocking;
 
 pub use endpoint::Reply;
 pub use meter::Charged;
 pub use tables::TableFault;
 
+use crate::stack::Table;
+use crate::unkind::{Fates, Mishap};
 use meter::Metered;
 use refusal::Refusal;
+use replica::Replica;
 
 /// All tables of the stack. Clones share them.
 #[derive(Clone)]
@@ -66,6 +71,16 @@ impl DynamoDb {
         Ok(DynamoDb { sources: Metered::new(database.clone()), functions: Metered::new(database) })
     }
 
+    /// From now on as unkind as the fates want it, to data sources and to functions.
+    pub fn unkindly(self, fates: &Fates, tables: &BTreeMap<String, Table>) -> Result<Self, TableFault> {
+        let replica = fates.include(Mishap::StaleRead).then(|| Replica::of(&self.sources, tables)).transpose();
+        let replica = replica.map_err(|fault| TableFault::Unopened(fault.to_string()))?.map(Arc::new);
+        Ok(Self {
+            sources: self.sources.unkindly(fates.clone(), replica.clone()),
+            functions: self.functions.unkindly(fates.clone(), replica),
+        })
+    }
+
     /// Carries out one request document of an AppSync DynamoDB data source that is bound to `table`.
     pub async fn run(&self, table: &str, request: &Value) -> Answer {
         self.sources.count_call();
@@ -94,15 +109,5 @@ impl DynamoDb {
                 fault => tracing::warn!(?fault, "expired items stay"),
             }
         }
-    }
-
-    /// Speaks DynamoDB's own protocol, for SDKs, until `stop`.
-    pub async fn serve(
-        &self,
-        listener: TcpListener,
-        stop: impl Future<Output = ()> + Send + 'static,
-    ) -> std::io::Result<()> {
-        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-        axum::serve(listener, self.router()).with_graceful_shutdown(stop).await
     }
 }
