@@ -111,3 +111,6 @@ impl DynamoDb {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

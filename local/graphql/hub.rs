@@ -184,6 +184,7 @@ mod tests {
     use serde_json::{Map, json};
 
     use super::*;
+    use crate::unkind::Unkindness;
 
     fn registration(invalidation: Option<Filter>) -> Registration<()> {
         let filter = Filter::of_arguments(Map::new());
@@ -225,5 +226,56 @@ mod tests {
         let update = updates.recv().await.unwrap();
         assert!(update.id == "bob" && matches!(update.news, News::Invalidated));
         assert!(updates.recv().await.is_none());
+    }
+
+    fn unkind_hub(mishap: Mishap, subscriber: u64, update: u64) -> Hub<()> {
+        let subscribers = [(mishap, subscriber, update)].into();
+        Hub::new(Fates::of(&Unkindness { subscribers, ..Unkindness::default() }))
+    }
+
+    fn turn(status: &str) -> Arc<Value> {
+        Arc::new(json!({ "metadata": { "status": status } }))
+    }
+
+    async fn heard(updates: &mut mpsc::Receiver<Update<()>>) -> Option<Value> {
+        match updates.recv().await?.news {
+            News::Payload(payload) => Some(Value::clone(&payload)),
+            News::Invalidated => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lost_update_is_lost_to_one_subscriber_alone() {
+        let hub = unkind_hub(Mishap::UpdateLost, 2, 1);
+        let ((ann, mut anns), (bob, mut bobs)) = (hub.join(), hub.join());
+        ann.subscribe("a", registration(None));
+        bob.subscribe("b", registration(None));
+        hub.publish("onUpdate", &payload(1));
+        hub.publish("onUpdate", &payload(2));
+        assert_eq!(heard(&mut anns).await, Some(json!({ "number": 1 })));
+        assert_eq!(heard(&mut bobs).await, Some(json!({ "number": 2 })));
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_cut_instead_of_an_update() {
+        let hub = unkind_hub(Mishap::SubscriberCut, 1, 2);
+        let (seat, mut updates) = hub.join();
+        seat.subscribe("a", registration(None));
+        (1..=3).for_each(|number| hub.publish("onUpdate", &payload(number)));
+        assert_eq!(heard(&mut updates).await, Some(json!({ "number": 1 })));
+        assert_eq!(heard(&mut updates).await, None, "it ended");
+    }
+
+    #[tokio::test]
+    async fn only_the_last_update_of_a_turn_is_lost() {
+        let hub =
+            Hub::new(Fates::of(&Unkindness { rates: [(Mishap::LastUpdateLost, 1.0)].into(), ..Unkindness::default() }));
+        let (seat, mut updates) = hub.join();
+        seat.subscribe("a", registration(None));
+        for status in ["RUNNING", "COMPLETED", "RUNNING"] {
+            hub.publish("onUpdate", &turn(status));
+        }
+        assert_eq!(heard(&mut updates).await, Some(Value::clone(&turn("RUNNING"))));
+        assert_eq!(heard(&mut updates).await, Some(Value::clone(&turn("RUNNING"))));
     }
 }

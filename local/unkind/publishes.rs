@@ -124,3 +124,96 @@ fn timed_out(field: &str) -> Response {
 fn contains(body: &[u8], word: &str) -> bool {
     body.windows(word.len()).any(|window| window == word.as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use axum::routing::post;
+    use serde_json::Value;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// An AppSync that counts what it carries out.
+    struct Unkind {
+        url: String,
+        executed: Arc<AtomicU64>,
+    }
+
+    impl Unkind {
+        async fn serving(plan: Unkindness) -> Self {
+            let executed = Arc::new(AtomicU64::new(0));
+            let count = executed.clone();
+            let carry_out = move || {
+                count.fetch_add(1, Ordering::Relaxed);
+                ready("{}")
+            };
+            let router = Router::new().route("/graphql", post(carry_out));
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}/graphql", listener.local_addr().unwrap());
+            let treated = treat(router, &plan, &Fates::of(&plan));
+            tokio::spawn(async move { axum::serve(listener, treated).await });
+            Self { url, executed }
+        }
+
+        /// The status and the error type of a publish's answer; nothing when the connection broke.
+        async fn publish(&self) -> Option<(u16, Value)> {
+            let request = reqwest::Client::new().post(&self.url).header(AUTHORIZATION, "signed");
+            let answer = request.body(r#"{"query":"mutation { agentPublishEvent }"}"#).send().await.ok()?;
+            let status = answer.status().as_u16();
+            let body: Value = serde_json::from_slice(&answer.bytes().await.ok()?).unwrap();
+            Some((status, body["errors"][0]["errorType"].clone()))
+        }
+
+        fn executed(&self) -> u64 {
+            self.executed.load(Ordering::Relaxed)
+        }
+    }
+
+    fn always(mishap: Mishap) -> Unkindness {
+        Unkindness { rates: [(mishap, 1.0)].into(), ..Unkindness::default() }
+    }
+
+    #[tokio::test]
+    async fn a_refused_publish_has_no_effect() {
+        let appsync = Unkind::serving(always(Mishap::PublishRefused)).await;
+        for _ in 0..10 {
+            let (status, error_type) = appsync.publish().await.unwrap();
+            assert!(matches!(status, 429 | 500) || error_type == "ExecutionTimeout", "{status} {error_type}");
+        }
+        assert_eq!(appsync.executed(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_unconfirmed_publish_took_effect() {
+        let appsync = Unkind::serving(always(Mishap::PublishUnconfirmed)).await;
+        for _ in 0..10 {
+            let answer = appsync.publish().await;
+            assert!(answer.is_none_or(|(status, error)| status == 500 || error == "ExecutionTimeout"));
+        }
+        assert_eq!(appsync.executed(), 10);
+    }
+
+    #[tokio::test]
+    async fn a_publish_is_executed_twice_when_it_is_to_be() {
+        let plan = Unkindness { exactly: [(Mishap::PublishTwice, 2)].into(), ..Unkindness::default() };
+        let appsync = Unkind::serving(plan).await;
+        for executed in [1, 3, 4] {
+            assert_eq!(appsync.publish().await, Some((200, Value::Null)));
+            assert_eq!(appsync.executed(), executed);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_outage_lasts_its_time() {
+        let exactly = [(Mishap::PublishOutage, 2)].into();
+        let outage = Duration::from_millis(200);
+        let appsync = Unkind::serving(Unkindness { exactly, outage, ..Unkindness::default() }).await;
+        assert_eq!(appsync.publish().await, Some((200, Value::Null)));
+        let began = Instant::now();
+        while appsync.publish().await.unwrap().0 == 503 {}
+        assert!(began.elapsed() >= outage);
+        assert_eq!(appsync.executed(), 2);
+    }
+}
