@@ -91,7 +91,7 @@ impl<O: Write> Talk<O> {
                 Change::Replaced(text) => self.paper.replace(&text)?,
                 Change::Note(note) => self.paper.note(&note)?,
                 Change::Ended(ending) => return Ok(ending),
-                Change::Question(_) => {}
+                Change::Question(_) | Change::Reopened => {}
             }
         }
     }

@@ -70,7 +70,7 @@ async fn read_to_end(follower: &mut Follower) -> (Vec<String>, TurnStatus) {
             Change::Text(text) => pages.push(page + &text),
             Change::Replaced(text) => pages.push(text),
             Change::Ended(ending) => return (pages, ending.status),
-            Change::Question(_) | Change::Note(_) => {}
+            Change::Question(_) | Change::Note(_) | Change::Reopened => {}
         }
     }
 }
