@@ -77,7 +77,11 @@ fn run(is_parallel: bool, work: impl Future<Output = ExitCode>) -> ExitCode {
         false => tokio::runtime::Builder::new_current_thread(),
     };
     match builder.enable_all().build() {
-        Ok(runtime) => runtime.block_on(work),
+        Ok(runtime) => {
+            let code = runtime.block_on(work);
+            runtime.shutdown_background(); // a read of standard input cannot be cancelled
+            code
+        }
         Err(error) => fail(&error),
     }
 }

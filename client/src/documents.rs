@@ -2,7 +2,7 @@
 
 macro_rules! event_fields {
     () => {
-        "{ id conversationId position turnId sender { kind id name } content { text } text stopReason \
+        "{ id conversationId position turnId attempt sender { kind id name } content { text } text stopReason \
          usage { inputTokens outputTokens totalTokens cacheReadTokens cacheWriteTokens } \
          failure { code message retryable } superseded createdAt }"
     };
@@ -10,7 +10,7 @@ macro_rules! event_fields {
 
 macro_rules! metadata_fields {
     () => {
-        "{ status contentBlockIndex agentPartialMessage note }"
+        "{ status contentBlockIndex agentPartialMessage note continues }"
     };
 }
 
@@ -75,8 +75,35 @@ pub const GET_EVENTS: &str = concat!(
 );
 
 /// The question and its answer arrive as updates: selecting them here would only make the send slower.
-pub const SEND_MESSAGE: &str = "mutation SendMessage($input: SendMessageInput!) { \
-     sendMessage(input: $input) { id conversationId status run attempt failure { code message retryable } } }";
+macro_rules! started_turn_fields {
+    () => {
+        "{ id conversationId status run attempt failure { code message retryable } }"
+    };
+}
+
+pub const SEND_MESSAGE: &str = concat!(
+    "mutation SendMessage($input: SendMessageInput!) { sendMessage(input: $input) ",
+    started_turn_fields!(),
+    " }"
+);
+
+pub const CANCEL_TURN: &str = concat!(
+    "mutation CancelTurn($conversationId: ID!, $id: ID!) { cancelTurn(conversationId: $conversationId, id: $id) ",
+    turn_fields!(),
+    " }"
+);
+
+pub const RETRY_TURN: &str = concat!(
+    "mutation RetryTurn($conversationId: ID!, $id: ID!) { retryTurn(conversationId: $conversationId, id: $id) ",
+    started_turn_fields!(),
+    " }"
+);
+
+pub const CONTINUE_TURN: &str = concat!(
+    "mutation ContinueTurn($conversationId: ID!, $id: ID!) { continueTurn(conversationId: $conversationId, id: $id) ",
+    started_turn_fields!(),
+    " }"
+);
 
 pub const GET_TURN: &str = concat!(
     "query GetTurn($conversationId: ID!, $id: ID!, $attempt: Int, $afterSequence: Int) { \

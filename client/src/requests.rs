@@ -118,6 +118,33 @@ pub struct GetTurn {
 }
 request!(GetTurn, GET_TURN, "getTurn", Turn, |it| json!(it));
 
+/// Stops an answer and keeps what it has said; a turn that has ended stays as it is.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CancelTurn {
+    pub conversation_id: String,
+    pub id: String,
+}
+request!(CancelTurn, CANCEL_TURN, "cancelTurn", Turn, |it| json!(it));
+
+/// Answers the conversation's last turn anew.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetryTurn {
+    pub conversation_id: String,
+    pub id: String,
+}
+request!(RetryTurn, RETRY_TURN, "retryTurn", Turn, |it| json!(it));
+
+/// Has the conversation's last answer go on where it ended.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContinueTurn {
+    pub conversation_id: String,
+    pub id: String,
+}
+request!(ContinueTurn, CONTINUE_TURN, "continueTurn", Turn, |it| json!(it));
+
 /// Writes the next version of an agent. For administrators: IAM.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]

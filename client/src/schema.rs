@@ -51,6 +51,8 @@ pub struct ConversationEvent {
     /// From 1, without gaps.
     pub position: u32,
     pub turn_id: Option<String>,
+    /// Which claim of the turn said it; none for a user's event.
+    pub attempt: Option<u32>,
     pub sender: Sender,
     pub content: Vec<ContentBlock>,
     /// The text blocks of the content, joined.
@@ -103,7 +105,7 @@ pub struct Turn {
     /// 0 before the first claim.
     pub attempt: u32,
     pub question: Option<ConversationEvent>,
-    /// The agent's events of the last attempt, in order of position.
+    /// The agent's events that are the turn's answer, in order of position.
     pub answer: Option<Vec<ConversationEvent>>,
     pub batches: Option<Vec<AgentBatch>>,
     pub has_more_batches: Option<bool>,
@@ -159,6 +161,8 @@ pub struct AgentMetadata {
     pub content_block_index: Option<u32>,
     pub agent_partial_message: Option<String>,
     pub note: Option<String>,
+    /// Whether the attempt that begins here goes on after what stands of the answer.
+    pub continues: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]

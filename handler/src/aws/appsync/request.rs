@@ -41,6 +41,7 @@ fn running(mutation: &Mutation) -> metadata::AgentMetadataInput {
         content_block_index: None,
         agent_partial_message: None,
         note: None,
+        continues: None,
         event: None,
     }
 }
