@@ -34,6 +34,8 @@ pub struct Lambda {
     fates: Fates,
     processes: Processes,
     running: TaskTracker,
+    /// Deliveries that wait or run; closed from the start, which hinders nobody and lets it be waited for.
+    events: TaskTracker,
     stopping: CancellationToken,
 }
 
@@ -62,12 +64,13 @@ impl Lambda {
             (name.clone(), Arc::new(Pool::new(function.clone(), launcher.clone(), stopping.clone())))
         });
         let functions: BTreeMap<_, _> = pools.collect();
-        let running = TaskTracker::new();
+        let (running, events) = (TaskTracker::new(), TaskTracker::new());
+        events.close();
         for pool in functions.values() {
             let pool = Arc::clone(pool);
             running.spawn(async move { pool.sweep().await });
         }
-        Ok(Self { functions: Arc::new(functions), time_scale, fates, processes, running, stopping })
+        Ok(Self { functions: Arc::new(functions), time_scale, fates, processes, running, events, stopping })
     }
 
     /// Runs a function, given by name or ARN. An Event invocation is queued and answers `null` at once.
@@ -94,11 +97,17 @@ impl Lambda {
         self.processes.kill(access_key_id).await
     }
 
+    /// Returns when no event waits, runs or is to be delivered again.
+    pub async fn settled(&self) {
+        self.events.wait().await;
+    }
+
     /// Ends every process and forgets what is queued. Returns when nothing is left.
     pub async fn stop(&self) {
         self.stopping.cancel();
         self.running.close();
         self.running.wait().await;
+        self.events.wait().await;
         for pool in self.functions.values() {
             pool.close().await;
         }

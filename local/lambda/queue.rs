@@ -20,7 +20,7 @@ impl Lambda {
     pub(super) fn enqueue(&self, pool: Arc<Pool>, invocation: Invocation) {
         for after in deliveries(&self.fates) {
             let (lambda, pool, invocation) = (self.clone(), pool.clone(), invocation.clone());
-            self.running.spawn(async move {
+            self.events.spawn(async move {
                 let waited = sleep(after.mul_f64(lambda.time_scale));
                 if lambda.stopping.run_until_cancelled(waited).await.is_some() {
                     lambda.deliver(&pool, invocation).await;

@@ -20,7 +20,7 @@ use super::{Fates, Lot, Mishap, Unkindness};
 use crate::lambda::Processes;
 
 /// A process that is to die is dead by this one of its calls.
-const LAST_CALL: u64 = 40;
+const LAST_CALL: u64 = 20;
 /// So long an answer is on its way to a process that dies after it.
 const ARRIVAL: Duration = Duration::from_millis(5);
 
@@ -76,6 +76,7 @@ struct Seen {
 struct Life {
     calls: Vec<Call>,
     doom: Option<Doom>,
+    death: Option<Point>,
 }
 
 #[derive(Clone, Copy)]
@@ -105,16 +106,23 @@ impl Witness {
         self.lives().iter().map(|(process, life)| (*process, life.calls.clone())).collect()
     }
 
+    /// Where each process that was killed was killed, by the number of the process.
+    pub fn deaths(&self) -> BTreeMap<u64, Point> {
+        self.lives().iter().filter_map(|(process, life)| Some((*process, life.death?))).collect()
+    }
+
     /// Writes a call down; tells where in it the process dies, if it does.
     fn note(&self, process: u64, call: Call) -> Option<Phase> {
         let mut lives = self.lives();
-        let life = lives.entry(process).or_insert_with(|| Life { calls: Vec::new(), doom: self.doom(process) });
+        let life = lives.entry(process).or_insert_with(|| Life { doom: self.doom(process), ..Life::default() });
         life.calls.push(call);
         let number = life.calls.iter().filter(|past| **past == call).count() as u64;
-        match life.doom? {
+        let phase = match life.doom? {
             Doom::At(point) => (point.call == call && point.number == number).then_some(point.phase),
             Doom::Nth(nth, phase) => (life.calls.len() as u64 == nth).then_some(phase),
-        }
+        }?;
+        life.death = Some(Point { call, number, phase });
+        Some(phase)
     }
 
     fn doom(&self, process: u64) -> Option<Doom> {
