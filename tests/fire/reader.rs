@@ -36,8 +36,10 @@ impl Reader {
     pub async fn until_end(mut self) -> Seen {
         let (mut question, mut text) = (None, String::new());
         loop {
-            let next = timeout(PATIENCE, self.follower.next()).await;
-            let Ok(Progress { turn_id, change }) = next.expect("something happens in time") else {
+            let Ok(next) = timeout(PATIENCE, self.follower.next()).await else {
+                panic!("{}: nothing more happens after {text:?}", self.conversation_id);
+            };
+            let Ok(Progress { turn_id, change }) = next else {
                 self.follower = follow(&self.api, &self.conversation_id, &self.turn_id).await;
                 text.clear();
                 continue;
