@@ -28,14 +28,27 @@ pub(super) async fn play(script: Script) -> Response {
 /// Steps are due by the clock of the whole answer: a late one does not delay the next.
 fn body(steps: Vec<(Duration, ScriptStep)>) -> Body {
     let start = Instant::now();
+    let listening = Listening;
     let due = steps.into_iter().scan(start, |due, (pause, step)| {
         *due += pause;
         Some((*due, step))
     });
-    Body::from_stream(stream::iter(due).then(|(due, step)| async move {
-        sleep_until(due).await;
-        perform(step).await
+    Body::from_stream(stream::iter(due).then(move |(due, step)| {
+        let _listening = &listening;
+        async move {
+            sleep_until(due).await;
+            perform(step).await
+        }
     }))
+}
+
+/// Somebody reads the answer.
+struct Listening;
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        tracing::trace!("closed");
+    }
 }
 
 async fn perform(step: ScriptStep) -> io::Result<Bytes> {
