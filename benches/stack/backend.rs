@@ -90,7 +90,7 @@ fn options(state: PathBuf, publish_latency: Duration) -> Options {
         parameters: BTreeMap::new(),
         models: Models::Scripted,
         executable: env!("CARGO_BIN_EXE_parlance").into(),
-        unkindness: Unkindness { publish_latency },
+        unkindness: Unkindness { publish_latency, ..Unkindness::default() },
         time_scale: 1.0,
     }
 }
