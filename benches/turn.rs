@@ -77,6 +77,7 @@ impl Answering {
         while let Some(step) = self.attempt.next(self.now) {
             match black_box(step) {
                 Step::Publish(_) => self.attempt.on(Input::Published(Ok(TurnStatus::Running)), self.now),
+                Step::Write(_) => self.attempt.on(Input::Written(Ok(TurnStatus::Running)), self.now),
                 Step::AskModel(_) | Step::CloseModel => {}
                 Step::End(_) => return,
             }
@@ -111,6 +112,7 @@ fn beginning(now: Instant) -> Beginning {
             superseded: None,
             created_at: None,
         },
+        continues: false,
         request: ModelRequest {
             model_id: "any".into(),
             system_prompt: None,

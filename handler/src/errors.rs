@@ -15,8 +15,8 @@ pub enum HandlerError {
     Leased,
     #[error(transparent)]
     Table(#[from] TableError),
-    #[error("AppSync does not accept what the turn publishes")]
-    Refused,
+    #[error("the turn is closed but could not be announced")]
+    Unannounced,
     #[error("the turn could not be published in time")]
     OutOfTime,
 }
@@ -33,7 +33,7 @@ impl HandlerError {
             Self::Payload => "Handler.Payload",
             Self::Leased => "Handler.Leased",
             Self::Table(_) => "Handler.Table",
-            Self::Refused => "Handler.Refused",
+            Self::Unannounced => "Handler.Unannounced",
             Self::OutOfTime => "Handler.OutOfTime",
         }
     }

@@ -1,10 +1,14 @@
-//! The Lambda that answers turns: claims one, reads what was said, streams the model, publishes.
+//! The Lambda that answers turns: claims one, reads what was said, streams the model, publishes. As the closer it ends
+//! those whose invocations have failed for good.
 pub mod settings;
 
+pub mod clock;
 pub mod errors;
 pub mod relay;
 
+mod answering;
 mod aws;
+mod closing;
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -12,16 +16,19 @@ use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
 use tracing::{Instrument, info_span};
 use turn::{
-    attempt::{Attempt, Beginning, Ended},
-    claim::{Claim, Refusal},
-    limits::Limits,
-    mutation::Why,
-    request::{Invocation, TurnRequest},
-    transcript::{older_events_wanted, transcript},
-    words::ModelRequest,
+    limits::{Bounds, Limits},
+    request::Invocation,
 };
+use uuid::Uuid;
 
-use crate::{aws::Aws, errors::HandlerError, settings::Settings};
+use crate::{aws::Aws, clock::Clock, errors::HandlerError, relay::Outside, settings::Settings};
+
+pub use aws::{Table, TableError};
+
+/// What is sent to AppSync, and what its answers mean.
+pub mod publishing {
+    pub use crate::aws::{body, verdict};
+}
 
 /// Serves invocations until the environment ends: what the binary `bootstrap` does, and each environment of the laptop
 /// edition. Sets the process's tracing subscriber.
@@ -29,74 +36,48 @@ pub async fn run() -> Result<(), lambda_runtime::Error> {
     lambda_runtime::tracing::init_default_subscriber();
     let settings = Settings::read(|name| std::env::var(name).ok())?;
     let aws = Arc::new(Aws::connect(&settings).await?);
-    lambda_runtime::run(service_fn(move |event| serve(event, Arc::clone(&aws), settings.clone()))).await
+    lambda_runtime::run(service_fn(move |event| receive(event, Arc::clone(&aws), settings.bounds))).await
 }
 
-async fn serve(event: LambdaEvent<Value>, aws: Arc<Aws>, settings: Settings) -> Result<(), HandlerError> {
-    let began = relay::now();
-    let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-    let limits = Limits::within(began, left);
-    match serde_json::from_value(event.payload).map_err(HandlerError::payload)? {
+async fn receive(event: LambdaEvent<Value>, aws: Arc<Aws>, bounds: Bounds) -> Result<(), HandlerError> {
+    let clock = Clock::starting_at(SystemTime::now());
+    let left = event.context.deadline().duration_since(clock.now()).unwrap_or_default();
+    let invoked = Invoked {
+        table: &aws.table,
+        outside: &aws.during(clock),
+        clock,
+        limits: Limits::within(relay::now(), left),
+        holder: Uuid::new_v4(),
+        bounds,
+    };
+    serve(event.payload, &invoked).await
+}
+
+/// What one invocation is served with.
+pub struct Invoked<'a, O> {
+    pub table: &'a Table,
+    pub outside: &'a O,
+    pub clock: Clock,
+    pub limits: Limits,
+    /// Random: tells its claim from all others.
+    pub holder: Uuid,
+    pub bounds: Bounds,
+}
+
+/// Answers a turn, purges a conversation, or closes what a failure record names.
+pub async fn serve<O: Outside>(payload: Value, invoked: &Invoked<'_, O>) -> Result<(), HandlerError> {
+    if closing::is_failure_record(&payload) {
+        return closing::close_failed(payload, invoked).await;
+    }
+    match serde_json::from_value(payload).map_err(HandlerError::payload)? {
         Invocation::Turn(request) => {
             let span =
                 info_span!("turn", conversation = request.conversation_id, turn = request.turn_id, run = request.run);
-            answer(*request, limits, &aws, &settings).instrument(span).await
+            answering::answer(*request, invoked).instrument(span).await
         }
         Invocation::Purge(request) => {
             let span = info_span!("purge", conversation = request.conversation_id);
-            Ok(aws.table.purge(&request.conversation_id).instrument(span).await?)
+            Ok(invoked.table.purge(&request.conversation_id).instrument(span).await?)
         }
-    }
-}
-
-async fn answer(mut request: TurnRequest, limits: Limits, aws: &Aws, settings: &Settings) -> Result<(), HandlerError> {
-    let claim = match aws.table.claim(&request, SystemTime::now()).await? {
-        Ok(claim) => claim,
-        Err(refusal) => return refused(refusal),
-    };
-    read_older_events(&mut request, aws).await?;
-    let attempt = claim.attempt;
-    let mut turn = Attempt::begin(beginning(request, claim, limits, settings), relay::now());
-    let ended = relay::relay(&mut turn, aws).await;
-    report(attempt, ended, &turn);
-    match ended {
-        Ended::Published | Ended::Superseded => Ok(()),
-        Ended::Refused => Err(HandlerError::Refused),
-        Ended::OutOfTime => Err(HandlerError::OutOfTime),
-    }
-}
-
-fn refused(refusal: Refusal) -> Result<(), HandlerError> {
-    tracing::info!(?refusal, "not claimed");
-    if refusal.is_worth_another_look() { Err(HandlerError::Leased) } else { Ok(()) }
-}
-
-async fn read_older_events(request: &mut TurnRequest, aws: &Aws) -> Result<(), HandlerError> {
-    while let Some(wanted) = older_events_wanted(request) {
-        let mut older = aws.table.events_before(&request.conversation_id, wanted).await?;
-        request.history_cut = Some(!older.is_empty());
-        older.append(&mut request.history);
-        request.history = older;
-    }
-    Ok(())
-}
-
-fn beginning(request: TurnRequest, claim: Claim, limits: Limits, settings: &Settings) -> Beginning {
-    let ask = ModelRequest {
-        model_id: request.agent.model_id.clone(),
-        system_prompt: request.agent.system_prompt.clone(),
-        inference: request.agent.inference.clone().unwrap_or_default(),
-        transcript: transcript(&request),
-    };
-    let TurnRequest { agent, question, .. } = request;
-    Beginning { claim, agent, question, request: ask, bounds: settings.bounds, limits }
-}
-
-fn report(attempt: u32, ended: Ended, turn: &Attempt) {
-    let updates = turn.updates();
-    match turn.why() {
-        Some(Why::Failed(failure)) => errors::log_failure(attempt, updates, ended, &failure),
-        Some(Why::Stopped(reason)) => tracing::info!(attempt, updates, ?reason, ?ended, "answered"),
-        None => tracing::warn!(attempt, updates, ?ended, "not answered"),
     }
 }

@@ -13,6 +13,7 @@ use turn::{
     failures::FailureCode,
     mutation::{Mutation, PublishFailure},
     words::{ModelRequest, StreamEvent, TurnStatus},
+    writing::{Write, WriteFailure},
 };
 
 /// Everything outside the process, as far as one attempt needs it.
@@ -21,23 +22,28 @@ pub trait Outside: Sync {
     fn ask(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, FailureCode>> + Send;
     /// The turn's status, as the accepted mutation returned it.
     fn publish(&self, mutation: Arc<Mutation>) -> impl Future<Output = Result<TurnStatus, PublishFailure>> + Send;
+    /// The turn's status, as the write found or left it.
+    fn write(&self, write: Write) -> impl Future<Output = Result<TurnStatus, WriteFailure>> + Send;
 }
 
 pub async fn relay(attempt: &mut Attempt, outside: &impl Outside) -> Ended {
     let mut model = pin!(None);
     let mut publish = pin!(Fuse::terminated());
+    let mut write = pin!(Fuse::terminated());
     loop {
         while let Some(step) = attempt.next(now()) {
             match step {
                 Step::AskModel(request) => model.set(Some(outside.ask(request))),
                 Step::CloseModel => model.set(None),
                 Step::Publish(mutation) => publish.set(outside.publish(mutation).fuse()),
+                Step::Write(order) => write.set(outside.write(order).fuse()),
                 Step::End(ended) => return ended,
             }
         }
         let input = select! {
             biased; // answers before words, so that a fast model starves nobody
             result = &mut publish => Input::Published(result),
+            result = &mut write => Input::Written(result),
             heard = heard(model.as_mut().as_pin_mut()) => {
                 if !matches!(heard, Input::Heard(_)) {
                     model.set(None);

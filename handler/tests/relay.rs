@@ -19,6 +19,7 @@ use turn::{
         ContentBlock, ConversationEvent, Inference, ModelRequest, Sender, SenderKind, StopReason, StreamEvent,
         TurnStatus,
     },
+    writing::{Write, WriteFailure},
 };
 
 type Said = (Duration, Result<StreamEvent, FailureCode>);
@@ -30,6 +31,7 @@ struct Recorder {
     /// For each time the model is asked.
     asks: Mutex<VecDeque<Model>>,
     publishes: Mutex<VecDeque<Result<TurnStatus, PublishFailure>>>,
+    writes: Mutex<VecDeque<Result<TurnStatus, WriteFailure>>>,
     log: Arc<Mutex<Vec<(Duration, Done)>>>,
 }
 
@@ -51,6 +53,8 @@ enum Done {
     Closed,
     Sent(Arc<Mutation>),
     Answered(u32),
+    Written(Write),
+    WriteAnswered,
 }
 
 impl Outside for Recorder {
@@ -88,6 +92,13 @@ impl Outside for Recorder {
         self.note(Done::Answered(sequence));
         self.publishes.lock().unwrap().pop_front().unwrap_or(Ok(TurnStatus::Running))
     }
+
+    async fn write(&self, write: Write) -> Result<TurnStatus, WriteFailure> {
+        self.note(Done::Written(write));
+        sleep(self.latency).await;
+        self.note(Done::WriteAnswered);
+        self.writes.lock().unwrap().pop_front().unwrap_or(Ok(TurnStatus::Running))
+    }
 }
 
 /// Notes when the stream it belongs to is dropped.
@@ -120,6 +131,7 @@ impl Recorder {
             latency: Duration::from_millis(latency),
             asks: Mutex::new(asks.into_iter().collect()),
             publishes: Mutex::default(),
+            writes: Mutex::default(),
             log: Arc::default(),
         }
     }
@@ -231,6 +243,50 @@ async fn a_lost_publish_is_repeated_unchanged() {
     assert!(second.iter().all(|mutation| Arc::ptr_eq(mutation, second[0])));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_renewed_while_the_model_is_silent() {
+    let outside = Recorder::new(30, [model([word(25_000, "Hi"), stop(5)], Then::Ends)]);
+    assert_eq!(outside.run().await, Ended::Published);
+    assert_eq!(outside.when(|done| matches!(done, Done::Written(Write::Renew(_)))), [10_030, 20_060]);
+    assert_eq!(outside.when(|done| *done == Done::WriteAnswered), [10_060, 20_090]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_that_a_renewal_tells_closes_the_models_stream() {
+    let outside = Recorder::new(30, [model([], Then::FallsSilent)]);
+    outside.writes.lock().unwrap().push_back(Ok(TurnStatus::Cancelling));
+    assert_eq!(outside.run().await, Ended::Published);
+    assert_eq!(outside.when(|done| *done == Done::Closed), [10_060]);
+    assert_eq!(outside.last_event().status(), TurnStatus::Cancelled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_leaves_while_a_publish_is_on_its_way_and_the_model_is_read() {
+    let says = (0..100).map(|_| word(150, "tick ")).chain([stop(1)]);
+    let outside = Recorder::new(12_000, [model(says, Then::Ends)]);
+    assert_eq!(outside.run().await, Ended::Published);
+    assert_eq!(outside.when(|done| matches!(done, Done::Written(_)))[0], 10_000);
+    assert_eq!(outside.when(|done| *done == Done::Answered(1)), [12_000]);
+    assert_eq!(outside.when(|done| *done == Done::Heard).last(), Some(&15_001));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_appsync_refuses_is_written_and_announced_in_the_same_bytes() {
+    let outside = Recorder::new(30, [model([word(50, "Hi"), stop(50)], Then::Ends)]);
+    outside.publishes.lock().unwrap().extend([Ok(TurnStatus::Running), Err(PublishFailure::Refused)]);
+    outside.writes.lock().unwrap().extend([Err(WriteFailure::Again)]);
+    assert_eq!(outside.run().await, Ended::Published);
+    let log = outside.log.lock().unwrap();
+    let written = log.iter().filter_map(|(_, done)| match done {
+        Done::Written(Write::Event(event)) => Some(event),
+        _ => None,
+    });
+    let written: Vec<_> = written.collect();
+    assert_eq!(written.len(), 2);
+    assert!(log.iter().any(|(_, done)| matches!(done, Done::Sent(sent) if Arc::ptr_eq(sent, written[0]))));
+    assert!(written[0].closes_turn() && Arc::ptr_eq(written[0], written[1]));
+}
+
 fn model(says: impl IntoIterator<Item = Said>, then: Then) -> Model {
     Model { says: says.into_iter().collect(), then }
 }
@@ -266,6 +322,7 @@ fn beginning() -> Beginning {
             superseded: None,
             created_at: None,
         },
+        continues: false,
         request: ModelRequest {
             model_id: "m".into(),
             system_prompt: None,

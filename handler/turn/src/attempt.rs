@@ -6,13 +6,14 @@ use crate::{
     asking::{Asking, Due},
     backoff::salt,
     claim::Claim,
+    delivery::{Delivery, News, Takes},
     failures::FailureCode,
     limits::{Bounds, Limits},
     mutation::{AgentEvent, AnswerEnd, Mutation, PublishFailure, Update, Why},
-    outbox::Outbox,
     pacing::Pacing,
     request::Agent,
     words::{ContentBlock, ConversationEvent, ModelRequest, StreamEvent, TurnStatus, Usage},
+    writing::{Write, WriteFailure},
 };
 
 /// What a person reads while a throttled model is asked again.
@@ -28,6 +29,8 @@ pub enum Input {
     ModelClosed,
     /// The turn's status, as the accepted publish returned it.
     Published(Result<TurnStatus, PublishFailure>),
+    /// The turn's status, as the write found or left it.
+    Written(Result<TurnStatus, WriteFailure>),
     /// Nothing but time.
     Woken,
 }
@@ -40,6 +43,8 @@ pub enum Step {
     CloseModel,
     /// One at a time: the next comes after the answer to this one.
     Publish(Arc<Mutation>),
+    /// One at a time, beside the publish.
+    Write(Write),
     /// The attempt is over.
     End(Ended),
 }
@@ -47,13 +52,13 @@ pub enum Step {
 /// How an attempt is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// The turn is closed.
+    /// The turn is closed, and everybody who watches has been told.
     Published,
+    /// The turn is closed, but AppSync has not taken its last update.
+    Unannounced,
     /// Another attempt owns the turn, or somebody else has closed it.
     Superseded,
-    /// AppSync does not accept what must be published.
-    Refused,
-    /// The process has no time left to publish.
+    /// The process has no time left to close the turn.
     OutOfTime,
 }
 
@@ -62,6 +67,8 @@ pub struct Beginning {
     pub claim: Claim,
     pub agent: Agent,
     pub question: ConversationEvent,
+    /// Whether what stands of the answer stays, and this attempt goes on after it.
+    pub continues: bool,
     pub request: ModelRequest,
     pub bounds: Bounds,
     pub limits: Limits,
@@ -71,13 +78,12 @@ pub struct Attempt {
     claim: Claim,
     agent: Arc<Agent>,
     request: Arc<ModelRequest>,
-    give_up_at: Instant,
     asking: Asking,
     answer: Answer,
     usage: Option<Usage>,
     note: Option<&'static str>,
     pacing: Pacing,
-    outbox: Outbox,
+    delivery: Delivery,
     /// How many updates have been numbered.
     sequence: u32,
     /// How many events of the answer have been made.
@@ -87,7 +93,7 @@ pub struct Attempt {
 
 impl Attempt {
     pub fn begin(beginning: Beginning, now: Instant) -> Self {
-        let Beginning { claim, agent, question, request, bounds, limits } = beginning;
+        let Beginning { claim, agent, question, continues, request, bounds, limits } = beginning;
         let salt = salt(&[&claim.conversation_id, &claim.turn_id, &claim.attempt.to_string()]);
         let mut attempt = Self {
             asking: Asking::begin(&bounds, limits, salt, now),
@@ -95,16 +101,15 @@ impl Attempt {
             usage: None,
             note: None,
             pacing: Pacing::new(&bounds),
-            outbox: Outbox::new(bounds.publish_retry, salt),
+            delivery: Delivery::begin(claim.clone(), bounds, limits, salt, now),
             sequence: 0,
             events: 0,
             ended: None,
-            give_up_at: limits.give_up_at,
             agent: Arc::new(agent),
             request: Arc::new(request),
             claim,
         };
-        attempt.number(Update::Began(question), now);
+        attempt.number(Update::Began { question, continues }, now);
         attempt
     }
 
@@ -113,31 +118,35 @@ impl Attempt {
             Input::Heard(event) => self.on_heard(event, now),
             Input::ModelFailed(code) => self.on_model_failure(code, now),
             Input::ModelClosed => self.on_model_failure(FailureCode::ModelUnavailable, now),
-            Input::Published(Ok(status)) => self.on_accepted(status),
-            Input::Published(Err(PublishFailure::Again)) => self.outbox.again(now),
-            Input::Published(Err(PublishFailure::Stale)) => self.ended = Some(Ended::Superseded),
-            Input::Published(Err(PublishFailure::Refused)) => self.ended = Some(Ended::Refused),
+            Input::Published(result) => {
+                let news = self.delivery.on_published(result, now);
+                self.on_news(news);
+            }
+            Input::Written(result) => {
+                let news = self.delivery.on_written(result, now);
+                self.on_news(news);
+            }
             Input::Woken => {}
         }
     }
 
     /// Call until it answers None, then wait for an input or for `wake`.
     pub fn next(&mut self, now: Instant) -> Option<Step> {
-        if now >= self.give_up_at {
-            self.ended = self.ended.or(Some(Ended::OutOfTime));
+        self.ended = self.ended.or_else(|| self.delivery.keep_limits(now));
+        if let Some(ended) = self.ended {
+            return Some(Step::End(ended));
         }
-        match (self.ended, self.asking.next(now)) {
-            (Some(ended), _) => Some(Step::End(ended)),
-            (None, Some(Due::Ask)) => Some(Step::AskModel(Arc::clone(&self.request))),
-            (None, Some(Due::Close)) => Some(Step::CloseModel),
-            (None, None) => self.publish_step(now),
+        match self.asking.next(now) {
+            Some(Due::Ask) => Some(Step::AskModel(Arc::clone(&self.request))),
+            Some(Due::Close) => Some(Step::CloseModel),
+            None => self.deliver(now),
         }
     }
 
     /// When time alone will make a difference.
     pub fn wake(&self, now: Instant) -> Instant {
-        let publish = if self.outbox.is_free() { self.batch_due(now) } else { self.outbox.due() };
-        [self.asking.wake(), publish].into_iter().flatten().fold(self.give_up_at, Instant::min)
+        let batch = self.batch_due(now).filter(|_| self.delivery.takes() == Takes::Anything);
+        [self.asking.wake(), batch].into_iter().flatten().fold(self.delivery.wake(), Instant::min)
     }
 
     /// How many updates have been numbered.
@@ -180,37 +189,39 @@ impl Attempt {
         }
     }
 
-    fn on_accepted(&mut self, status: TurnStatus) {
-        if self.outbox.accepted().is_some_and(|sent| sent.closes_turn()) {
-            self.ended = Some(Ended::Published);
-            return;
-        }
-        match status {
-            TurnStatus::Queued | TurnStatus::Running => {}
-            TurnStatus::Cancelling => self.asking.cancel(),
-            TurnStatus::Completed | TurnStatus::Cancelled | TurnStatus::Failed => {
-                self.ended = Some(Ended::Superseded);
-            }
+    fn on_news(&mut self, news: News) {
+        match news {
+            News::None => {}
+            News::Cancelled => self.asking.cancel(),
+            News::Over(ended) => self.ended = Some(ended),
         }
     }
 
-    fn publish_step(&mut self, now: Instant) -> Option<Step> {
-        if self.outbox.is_free()
-            && let Some(update) = self.next_update(now)
-        {
+    fn deliver(&mut self, now: Instant) -> Option<Step> {
+        if self.why().is_some() {
+            self.delivery.answer_is_over(now);
+        }
+        let update = match self.delivery.takes() {
+            Takes::Anything => self.next_event().or_else(|| self.next_partial(now)),
+            Takes::Events => self.next_event(),
+            Takes::Nothing => None,
+        };
+        if let Some(update) = update {
             self.number(update, now);
         }
-        self.outbox.send(now).map(Step::Publish)
+        self.delivery.next(now)
     }
 
-    fn next_update(&mut self, now: Instant) -> Option<Update> {
+    fn next_event(&mut self) -> Option<Update> {
         if let Some(content) = self.answer.next_full() {
             return Some(self.event(content, None));
         }
-        if let Some(why) = self.why() {
-            let content = self.answer.close();
-            return Some(self.event(content, Some(AnswerEnd { why, usage: self.usage })));
-        }
+        let why = self.why()?;
+        let content = self.answer.close();
+        Some(self.event(content, Some(AnswerEnd { why, usage: self.usage })))
+    }
+
+    fn next_partial(&mut self, now: Instant) -> Option<Update> {
         if self.batch_due(now).is_some_and(|due| due <= now) {
             self.pacing.started(now);
             return self.answer.next_batch().map(Update::Batch);
@@ -238,6 +249,6 @@ impl Attempt {
 
     fn number(&mut self, update: Update, now: Instant) {
         self.sequence += 1;
-        self.outbox.put(Mutation { claim: self.claim.clone(), sequence: self.sequence, update }, now);
+        self.delivery.put(Mutation { claim: self.claim.clone(), sequence: self.sequence, update }, now);
     }
 }

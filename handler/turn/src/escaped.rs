@@ -14,6 +14,19 @@ pub fn fitting(text: &str, room: usize) -> (usize, usize) {
     (text.len(), taken)
 }
 
+/// Where the longest end of `text` begins that takes at most `room` escaped bytes; and how many it takes.
+pub fn fitting_end(text: &str, room: usize) -> (usize, usize) {
+    let (mut from, mut taken) = (text.len(), 0);
+    for (at, character) in text.char_indices().rev() {
+        let size = escaped_char(character);
+        if taken + size > room {
+            break;
+        }
+        (from, taken) = (at, taken + size);
+    }
+    (from, taken)
+}
+
 /// Bytes that `text` takes between the quotes of a JSON string.
 pub fn escaped_len(text: &str) -> usize {
     text.chars().map(escaped_char).sum()
@@ -50,6 +63,21 @@ mod tests {
             ("é", 9, (2, 2)),
         ] {
             assert_eq!(fitting(text, room), expected, "{text:?} in {room}");
+        }
+    }
+
+    #[test]
+    fn an_end_never_splits_a_character() {
+        for (text, room, expected) in [
+            ("", 5, (0, 0)),
+            ("abc", 2, (1, 2)),
+            ("éa", 2, (2, 1)),
+            ("👩‍👩", 6, (7, 4)),
+            ("\n\n", 3, (1, 2)),
+            ("é", 9, (0, 2)),
+            ("é", 0, (2, 0)),
+        ] {
+            assert_eq!(fitting_end(text, room), expected, "{text:?} in {room}");
         }
     }
 }

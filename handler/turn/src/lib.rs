@@ -6,10 +6,13 @@ pub mod request;
 pub mod words;
 
 pub mod claim;
+pub mod closing;
 pub mod failures;
 pub mod limits;
 pub mod mutation;
+pub mod status;
 pub mod transcript;
+pub mod writing;
 
 pub mod answer;
 pub mod attempt;
@@ -18,4 +21,5 @@ pub mod pacing;
 
 mod asking;
 mod backoff;
+mod delivery;
 mod escaped;

@@ -14,7 +14,14 @@ pub struct Bounds {
     pub event_max_bytes: usize,
     /// How long a model may say nothing at all.
     pub model_silence: Duration,
+    /// How long nothing may be accepted before the lease is renewed directly.
+    pub heartbeat: Duration,
+    /// How long an answer that is over waits for AppSync before it is written directly.
+    pub publish_patience: Duration,
+    /// How long AppSync is asked to announce what was written directly.
+    pub announcing: Duration,
     pub publish_retry: Backoff,
+    pub write_retry: Backoff,
     pub model_retry: Backoff,
 }
 
@@ -35,7 +42,12 @@ impl Default for Bounds {
             // AppSync drops updates over 240 KB without a word.
             event_max_bytes: 160_000,
             model_silence: Duration::from_secs(120),
+            // A third of a lease.
+            heartbeat: Duration::from_secs(10),
+            publish_patience: Duration::from_secs(10),
+            announcing: Duration::from_secs(60),
             publish_retry: Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5) },
+            write_retry: Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(2) },
             model_retry: Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(20) },
         }
     }
@@ -48,7 +60,9 @@ pub struct Limits {
     pub retry_model_until: Instant,
     /// The answer ends here, with what has arrived.
     pub stop_model_at: Instant,
-    /// Nothing more is published.
+    /// An answer that is over does not wait for AppSync after this.
+    pub publish_until: Instant,
+    /// Nothing more is published or written.
     pub give_up_at: Instant,
 }
 
@@ -59,6 +73,7 @@ impl Limits {
         Self {
             retry_model_until: now + left / 4,
             stop_model_at: now + left.saturating_sub(reserve),
+            publish_until: now + left.saturating_sub(Duration::from_secs(6)),
             give_up_at: now + left.saturating_sub(Duration::from_secs(1)),
         }
     }
@@ -71,12 +86,15 @@ mod tests {
 
     #[test]
     fn the_model_is_stopped_in_good_time_before_lambda_kills() {
-        for (left, stop, retry, give_up) in [(900, 855, 225, 899), (100, 90, 25, 99), (8, 0, 2, 7), (0, 0, 0, 0)] {
+        for (left, stop, retry, publish, give_up) in
+            [(900, 855, 225, 894, 899), (100, 90, 25, 94, 99), (8, 0, 2, 2, 7), (0, 0, 0, 0, 0)]
+        {
             let now = Instant::now();
             let seconds = |seconds| now + Duration::from_secs(seconds);
             let limits = Limits::within(now, Duration::from_secs(left));
             assert_eq!(limits.stop_model_at, seconds(stop), "{left} s left");
             assert_eq!(limits.retry_model_until, seconds(retry), "{left} s left");
+            assert_eq!(limits.publish_until, seconds(publish), "{left} s left");
             assert_eq!(limits.give_up_at, seconds(give_up), "{left} s left");
         }
     }

@@ -20,12 +20,18 @@ pub struct Mutation {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Update {
     /// The attempt has begun; carries the user's event to everybody who watches.
-    Began(ConversationEvent),
+    Began {
+        question: ConversationEvent,
+        /// What stands of the answer stays, and the attempt's text goes after it.
+        continues: bool,
+    },
     /// What a waiting person may be told.
     Note(&'static str),
     Batch(Batch),
     /// Stored for good; a closing status ends the turn.
     Event(AgentEvent),
+    /// An event that the table has already is told to everybody who watches.
+    Stored(StoredEvent),
 }
 
 /// Deltas of one content block, joined.
@@ -43,6 +49,15 @@ pub struct AgentEvent {
     pub agent: Arc<Agent>,
     pub content: Vec<ContentBlock>,
     pub end: Option<AnswerEnd>,
+}
+
+/// An agent's event that is in the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEvent {
+    pub id: String,
+    pub position: u32,
+    /// The turn's, with this event.
+    pub status: TurnStatus,
 }
 
 /// What the last event of an answer says.
@@ -73,7 +88,11 @@ pub enum PublishFailure {
 impl Mutation {
     /// Whether nothing may follow it.
     pub fn closes_turn(&self) -> bool {
-        matches!(&self.update, Update::Event(event) if event.end.is_some())
+        match &self.update {
+            Update::Began { .. } | Update::Note(_) | Update::Batch(_) => false,
+            Update::Event(event) => event.status().is_end(),
+            Update::Stored(event) => event.status.is_end(),
+        }
     }
 }
 

@@ -1,73 +1,77 @@
-//! The one publish in flight: the same bytes until it is answered.
-use std::{sync::Arc, time::Instant};
+//! One thing at a time on its way out: the same until it is accepted.
+use std::time::Instant;
 
-use crate::{limits::Backoff, mutation::Mutation};
+use crate::limits::Backoff;
 
 #[derive(Debug)]
-pub struct Outbox {
-    held: Option<Held>,
+pub struct Outbox<T> {
+    /// To be sent until it is accepted.
+    held: Option<Held<T>>,
+    /// Sent and not answered yet: what is held, unless that was withdrawn meanwhile.
+    in_flight: Option<T>,
     backoff: Backoff,
     salt: u64,
 }
 
 #[derive(Debug)]
-struct Held {
-    mutation: Arc<Mutation>,
-    tries: u32,
-    state: State,
+struct Held<T> {
+    what: T,
+    failed: u32,
+    due: Instant,
 }
 
-#[derive(Debug)]
-enum State {
-    Due(Instant),
-    InFlight,
-}
-
-impl Outbox {
+impl<T: Clone + PartialEq> Outbox<T> {
     /// `salt`: sets its waits apart from those of other turns.
     pub fn new(backoff: Backoff, salt: u64) -> Self {
-        Self { held: None, backoff, salt }
+        Self { held: None, in_flight: None, backoff, salt }
     }
 
-    pub fn is_free(&self) -> bool {
-        self.held.is_none()
+    /// What is to be sent.
+    pub fn held(&self) -> Option<&T> {
+        self.held.as_ref().map(|held| &held.what)
     }
 
-    /// Only into a free outbox.
-    pub fn put(&mut self, mutation: Mutation, now: Instant) {
-        debug_assert!(self.is_free(), "one publish at a time");
-        self.held = Some(Held { mutation: Arc::new(mutation), tries: 0, state: State::Due(now) });
+    /// Whether nothing is to be sent and nothing is waited for.
+    pub fn is_idle(&self) -> bool {
+        self.held.is_none() && self.in_flight.is_none()
     }
 
-    /// When there is something to send; None while it is free or in flight.
+    /// Only where nothing is held.
+    pub fn put(&mut self, what: T, now: Instant) {
+        debug_assert!(self.held.is_none(), "one thing at a time");
+        self.held = Some(Held { what, failed: 0, due: now });
+    }
+
+    /// It is not sent any more. Where it is on its way, its answer is still to come.
+    pub fn withdraw(&mut self) -> Option<T> {
+        self.held.take().map(|held| held.what)
+    }
+
+    /// When there is something to send; None while nothing is held or something is on its way.
     pub fn due(&self) -> Option<Instant> {
-        match self.held.as_ref()?.state {
-            State::Due(at) => Some(at),
-            State::InFlight => None,
-        }
+        let held = self.held.as_ref()?;
+        self.in_flight.is_none().then_some(held.due)
     }
 
-    pub fn send(&mut self, now: Instant) -> Option<Arc<Mutation>> {
-        let held = self.held.as_mut()?;
-        match held.state {
-            State::Due(at) if at <= now => {
-                held.state = State::InFlight;
-                Some(Arc::clone(&held.mutation))
-            }
-            State::Due(_) | State::InFlight => None,
-        }
+    pub fn send(&mut self, now: Instant) -> Option<T> {
+        self.due().filter(|due| *due <= now)?;
+        self.in_flight = self.held().cloned();
+        self.in_flight.clone()
     }
 
-    /// What was sent has been accepted.
-    pub fn accepted(&mut self) -> Option<Arc<Mutation>> {
-        self.held.take().map(|held| held.mutation)
+    /// What was on its way has been accepted.
+    pub fn accepted(&mut self) -> Option<T> {
+        let sent = self.in_flight.take();
+        self.held.take_if(|held| Some(&held.what) == sent.as_ref());
+        sent
     }
 
-    /// What was sent may be lost: it goes out once more, after a wait.
-    pub fn again(&mut self, now: Instant) {
-        let Some(held) = &mut self.held else { return };
-        held.tries += 1;
-        let salt = self.salt.wrapping_add(u64::from(held.mutation.sequence) << 32);
-        held.state = State::Due(now + self.backoff.after(held.tries, salt));
+    /// What was on its way has failed. Whether it is still to be sent: then it goes out once more, after a wait.
+    pub fn failed(&mut self, now: Instant) -> bool {
+        let sent = self.in_flight.take();
+        let Some(held) = self.held.as_mut().filter(|held| Some(&held.what) == sent.as_ref()) else { return false };
+        held.failed += 1;
+        held.due = now + self.backoff.after(held.failed, self.salt);
+        true
     }
 }

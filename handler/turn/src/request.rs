@@ -20,13 +20,16 @@ pub struct TurnRequest {
     /// Which order to answer this turn it is, from 1.
     pub run: u32,
     pub agent: Agent,
-    pub question: ConversationEvent,
+    /// Missing in a retry or a continue: the table has it.
+    pub question: Option<ConversationEvent>,
     /// Ascending by position, all older than the question.
     #[serde(default)]
     pub history: Vec<ConversationEvent>,
     /// Whether the conversation has events older than those in `history`.
     #[serde(default)]
     pub history_cut: Option<bool>,
+    /// Whether the run goes on where the answer so far has ended.
+    pub continues: Option<bool>,
 }
 
 /// The order to remove what is left of a deleted conversation.

@@ -1,21 +1,39 @@
 //! Events in, a transcript out that Converse accepts: it starts and ends with the user, alternates, and has no blank text
 //! but the question's own: what counts as blank there was decided when it was sent.
-use std::collections::HashMap;
-
 use crate::{
-    escaped::escaped_len,
-    request::TurnRequest,
+    escaped::{escaped_len, fitting_end},
     words::{ConversationEvent, SenderKind, TranscriptMessage},
 };
 
-/// The newest whole turns that fit the agent's `context_bytes`, then the question, which always stays.
-pub fn transcript(request: &TurnRequest) -> Vec<TranscriptMessage> {
-    let mut left = request.agent.context_bytes.saturating_sub(size(&request.question));
-    let turns = answerable_turns(&request.history);
+/// How a model is asked to continue: one that is given the beginning of its answer to complete may refuse the request.
+const GO_ON: &str = "Your answer above broke off. Go on exactly where it stopped: begin with the very next character, \
+    repeat nothing, and do not mention the interruption.";
+
+/// What a transcript is made from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Material {
+    /// Ascending by position, all older than the question.
+    pub history: Vec<ConversationEvent>,
+    /// Whether the conversation has events older than those in `history`.
+    pub history_cut: bool,
+    pub question: ConversationEvent,
+    /// What stands of an answer that is to be continued, ascending.
+    pub standing: Vec<ConversationEvent>,
+    /// How much the model is given, in bytes of JSON-escaped text.
+    pub context_bytes: usize,
+}
+
+/// The newest whole turns that fit, then the question, which always stays; where an answer is to be continued, as much of
+/// its end as fits and the order to go on.
+pub fn transcript(material: &Material) -> Vec<TranscriptMessage> {
+    let mut left = material.context_bytes.saturating_sub(size(&material.question));
+    let continuing = continuing(&material.standing, &mut left);
+    let turns = answered_turns(&material.history);
     let fitting = turns.iter().rev().take_while(|turn| fits(turn, &mut left)).count();
     let kept = turns[turns.len() - fitting..].iter().flatten().copied();
-    let history = kept.map(|event| message(event, said(event)));
-    history.chain([message(&request.question, request.question.texts())]).fold(Vec::new(), append)
+    let history = kept.map(|event| message(event.sender.kind, said(event)));
+    let question = message(SenderKind::User, material.question.texts());
+    history.chain([question]).chain(continuing).fold(Vec::new(), append)
 }
 
 /// Events right before a position that the model may be given too.
@@ -26,36 +44,50 @@ pub struct OlderEvents {
 }
 
 /// None when there are none, or the context is full already. How many is an estimate from the size of those at hand.
-pub fn older_events_wanted(request: &TurnRequest) -> Option<OlderEvents> {
-    let at_hand = || request.history.iter().chain([&request.question]);
+pub fn older_events_wanted(material: &Material) -> Option<OlderEvents> {
+    let at_hand = || material.history.iter().chain([&material.question]).chain(&material.standing);
     let before = at_hand().map(|event| event.position).min().filter(|oldest| *oldest > 1)?;
     let spent: usize = at_hand().map(size).sum();
-    let left = request.agent.context_bytes.checked_sub(spent).filter(|left| *left > 0)?;
+    let left = material.context_bytes.checked_sub(spent).filter(|left| *left > 0)?;
     let average = (spent / at_hand().count()).max(1);
     let at_most = (left / average + 1).clamp(4, 1000) as u32;
-    request.history_cut.unwrap_or(false).then_some(OlderEvents { before, at_most })
+    material.history_cut.then_some(OlderEvents { before, at_most })
 }
 
-/// The events of each turn that begins with its question, without answers that were given up.
-fn answerable_turns(history: &[ConversationEvent]) -> Vec<Vec<&ConversationEvent>> {
-    let last_attempts = last_attempts(history);
-    let of_last_attempt =
-        |event: &&ConversationEvent| event.attempt >= last_attempts.get(&event.turn_id).copied().flatten();
-    let current = history.iter().filter(|event| event.superseded != Some(true) && is_said(event));
-    let events: Vec<_> =
-        current.filter(|event| event.sender.kind == SenderKind::User || of_last_attempt(event)).collect();
+/// None where nothing stands, or nothing of it fits.
+fn continuing(standing: &[ConversationEvent], left: &mut usize) -> Vec<TranscriptMessage> {
+    let room = left.saturating_sub(escaped_len(GO_ON));
+    let texts: Vec<_> = standing.iter().flat_map(said).collect();
+    let end = end_that_fits(&texts, room);
+    if end.is_empty() {
+        return Vec::new();
+    }
+    let spent: usize = end.iter().chain([&GO_ON]).map(|text| escaped_len(text)).sum();
+    *left = left.saturating_sub(spent);
+    vec![message(SenderKind::Agent, end.into_iter()), message(SenderKind::User, [GO_ON].into_iter())]
+}
+
+/// The last texts, the first of them cut where it must be.
+fn end_that_fits<'a>(texts: &[&'a str], mut room: usize) -> Vec<&'a str> {
+    let mut end = Vec::new();
+    for text in texts.iter().rev() {
+        let (from, size) = fitting_end(text, room);
+        end.push(&text[from..]);
+        room -= size;
+        if from > 0 {
+            break;
+        }
+    }
+    end.retain(|text| !text.trim().is_empty());
+    end.reverse();
+    end
+}
+
+/// The events of each turn that begins with its question, without answers that were replaced.
+fn answered_turns(history: &[ConversationEvent]) -> Vec<Vec<&ConversationEvent>> {
+    let events: Vec<_> = history.iter().filter(|event| event.superseded != Some(true) && is_said(event)).collect();
     let turns = events.chunk_by(|one, next| one.turn_id == next.turn_id);
     turns.filter(|turn| turn[0].sender.kind == SenderKind::User).map(<[_]>::to_vec).collect()
-}
-
-/// By turn. An attempt that was overtaken does not count, even where the one that overtook it said nothing usable.
-fn last_attempts(history: &[ConversationEvent]) -> HashMap<&Option<String>, Option<u32>> {
-    let mut attempts = HashMap::new();
-    for event in history {
-        let last = attempts.entry(&event.turn_id).or_insert(event.attempt);
-        *last = event.attempt.max(*last);
-    }
-    attempts
 }
 
 fn is_said(event: &ConversationEvent) -> bool {
@@ -77,8 +109,8 @@ fn size(event: &ConversationEvent) -> usize {
     said(event).map(escaped_len).sum()
 }
 
-fn message<'a>(event: &ConversationEvent, texts: impl Iterator<Item = &'a str>) -> TranscriptMessage {
-    TranscriptMessage { side: event.sender.kind, texts: texts.map(str::to_owned).collect() }
+fn message<'a>(side: SenderKind, texts: impl Iterator<Item = &'a str>) -> TranscriptMessage {
+    TranscriptMessage { side, texts: texts.map(str::to_owned).collect() }
 }
 
 fn append(mut messages: Vec<TranscriptMessage>, next: TranscriptMessage) -> Vec<TranscriptMessage> {

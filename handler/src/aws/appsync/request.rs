@@ -4,7 +4,7 @@ use serde::Serialize;
 use turn::{
     claim::Claim,
     failures::Failure,
-    mutation::{AgentEvent, AnswerEnd, Mutation, Update, Why},
+    mutation::{AgentEvent, AnswerEnd, Mutation, StoredEvent, Update, Why},
     words::{ContentBlock, ConversationEvent, SenderKind, StopReason, TurnStatus, Usage},
 };
 
@@ -14,9 +14,11 @@ use super::documents::{
 
 pub fn body(mutation: &Mutation) -> Vec<u8> {
     match &mutation.update {
-        Update::Began(question) => {
-            status(metadata::AgentMetadataInput { event: Some(self::question(question)), ..running(mutation) })
-        }
+        Update::Began { question, continues } => status(metadata::AgentMetadataInput {
+            event: Some(self::question(question)),
+            continues: continues.then_some(true),
+            ..running(mutation)
+        }),
         Update::Note(note) => {
             status(metadata::AgentMetadataInput { note: Some((*note).to_owned()), ..running(mutation) })
         }
@@ -26,6 +28,7 @@ pub fn body(mutation: &Mutation) -> Vec<u8> {
             ..running(mutation)
         }),
         Update::Event(event) => answer(mutation, event),
+        Update::Stored(event) => stored(mutation, event),
     }
 }
 
@@ -63,6 +66,28 @@ fn question(event: &ConversationEvent) -> metadata::ConversationEventInput {
 }
 
 fn answer(mutation: &Mutation, event: &AgentEvent) -> Vec<u8> {
+    publish(mutation, event.status(), agent_event(event))
+}
+
+/// AppSync's resolvers answer with the event as it is stored, whatever else is said of it here.
+fn stored(mutation: &Mutation, event: &StoredEvent) -> Vec<u8> {
+    let StoredEvent { id, position, status } = event.clone();
+    let event = event::ConversationEventInput {
+        id,
+        position: position.into(),
+        sender: event::SenderInput { kind: SenderKind::Agent, id: None, name: None },
+        content: Vec::new(),
+        stop_reason: None,
+        usage: None,
+        failure: None,
+        model_id: None,
+        agent_version: None,
+        created_at: None,
+    };
+    publish(mutation, status, event)
+}
+
+fn publish(mutation: &Mutation, status: TurnStatus, event: event::ConversationEventInput) -> Vec<u8> {
     let Claim { conversation_id, turn_id, run, attempt, .. } = mutation.claim.clone();
     let data = event::AgentEventInput {
         conversation_id,
@@ -70,8 +95,8 @@ fn answer(mutation: &Mutation, event: &AgentEvent) -> Vec<u8> {
         run: run.into(),
         attempt: attempt.into(),
         sequence: mutation.sequence.into(),
-        status: event.status(),
-        event: agent_event(event),
+        status,
+        event,
     };
     json(&AgentPublishEvent::build_query(event::Variables { data }))
 }
@@ -135,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_beginning_carries_the_users_event() {
-        let (operation, data) = sent(Update::Began(ConversationEvent {
+        let question = ConversationEvent {
             id: "t1".into(),
             position: 7,
             turn_id: Some("t1".into()),
@@ -144,7 +169,11 @@ mod tests {
             content: vec![ContentBlock::text("Why?")],
             superseded: None,
             created_at: Some("2026-11-21T09:00:00.000Z".into()),
-        }));
+        };
+        let (_, data) = sent(Update::Began { question: question.clone(), continues: false });
+        assert_eq!(data["continues"], Value::Null);
+        let (operation, data) = sent(Update::Began { question, continues: true });
+        assert_eq!(data["continues"], true);
         assert_eq!(operation, "AgentPublishMetadata");
         assert_eq!(
             (&data["status"], &data["run"], &data["attempt"], &data["sequence"]),
@@ -203,6 +232,16 @@ mod tests {
         let failure =
             json!({ "code": "MODEL_REFUSED", "message": FailureCode::ModelRefused.failure().text, "retryable": false });
         assert_eq!((&data["event"]["failure"], &data["event"]["stopReason"]), (&failure, &Value::Null));
+    }
+
+    #[test]
+    fn a_stored_event_is_named_and_not_repeated() {
+        let (operation, data) =
+            sent(Update::Stored(StoredEvent { id: "t1-closed-1".into(), position: 9, status: TurnStatus::Cancelled }));
+        assert_eq!((operation.as_str(), &data["status"]), ("AgentPublishEvent", &json!("CANCELLED")));
+        let event = &data["event"];
+        assert_eq!((&event["id"], &event["position"]), (&json!("t1-closed-1"), &json!(9)));
+        assert_eq!(event["content"], json!([]));
     }
 
     #[test]

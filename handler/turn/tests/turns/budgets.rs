@@ -109,7 +109,7 @@ fn carried(step: &Step) -> usize {
     match &mutation.update {
         Update::Batch(batch) => batch.text.len(),
         Update::Event(event) => joined(&event.content).len(),
-        Update::Began(_) | Update::Note(_) => 0,
+        Update::Began { .. } | Update::Note(_) | Update::Stored(_) => 0,
     }
 }
 

@@ -1,12 +1,13 @@
 //! Every file in tests/turns: a script, a line of dashes, and what the attempt does. `UPDATE_EXPECT=1` rewrites the
 //! second half.
-use std::{collections::HashMap, env, fmt::Write, fs, path::Path, time::Duration};
+use std::{collections::HashMap, env, fmt::Write as _, fs, path::Path, time::Duration};
 
 use turn::{
     attempt::{Ended, Step},
     limits::Bounds,
     mutation::{AgentEvent, Mutation, Update, Why},
     words::{ContentBlock, StreamEvent},
+    writing::Write,
 };
 
 use crate::{
@@ -66,7 +67,7 @@ fn keeps_promises(played: &Played, bounds: &Bounds, said: &str) -> Result<(), St
         promise(mutation.sequence == newest + 1, "numbers have no gaps")?;
         sent.insert(mutation.sequence, mutation);
         match &mutation.update {
-            Update::Began(_) | Update::Note(_) => {}
+            Update::Began { .. } | Update::Note(_) | Update::Stored(_) => {}
             Update::Batch(batch) => {
                 promise(json_len(&batch.text) <= bounds.batch_max_bytes, "a batch is bounded")?;
                 batches.push_str(&batch.text);
@@ -89,10 +90,11 @@ fn promise(kept: bool, promise: &str) -> Result<(), String> {
     if kept { Ok(()) } else { Err(format!("broken: {promise}")) }
 }
 
+/// All that was sent, published or written.
 pub fn mutations(played: &Played) -> impl Iterator<Item = &Mutation> {
     played.steps.iter().filter_map(|(_, step)| match step {
-        Step::Publish(mutation) => Some(mutation.as_ref()),
-        _ => None,
+        Step::Publish(mutation) | Step::Write(Write::Event(mutation)) => Some(mutation.as_ref()),
+        Step::AskModel(_) | Step::CloseModel | Step::Write(Write::Renew(_)) | Step::End(_) => None,
     })
 }
 
@@ -109,6 +111,8 @@ fn shown(at: Duration, step: &Step) -> String {
         Step::AskModel(_) => "ask".into(),
         Step::CloseModel => "close".into(),
         Step::Publish(mutation) => format!("#{} {}", mutation.sequence, shown_update(&mutation.update)),
+        Step::Write(Write::Renew(_)) => "renew".into(),
+        Step::Write(Write::Event(event)) => format!("write #{} {}", event.sequence, shown_update(&event.update)),
         Step::End(ended) => format!("end: {ended:?}"),
     };
     format!("{:>6} {what}\n", at.as_millis())
@@ -116,10 +120,14 @@ fn shown(at: Duration, step: &Step) -> String {
 
 fn shown_update(update: &Update) -> String {
     match update {
-        Update::Began(question) => format!("began with {} at {}", question.id, question.position),
+        Update::Began { question, continues } => {
+            let continuing = if *continues { ", continuing" } else { "" };
+            format!("began with {} at {}{continuing}", question.id, question.position)
+        }
         Update::Note(note) => format!("note {note:?}"),
         Update::Batch(batch) => format!("batch of {}: {}", batch.block, shown_text(&batch.text)),
         Update::Event(event) => shown_event(event),
+        Update::Stored(event) => format!("{:?} {} at {}, stored", event.status, event.id, event.position),
     }
 }
 

@@ -49,7 +49,7 @@ fn invocations_are_told_apart_by_their_type() {
         "question": { "id": "t1", "position": 1, "turnId": "t1", "sender": {"kind": "USER"}, "content": [{"text": "Hi"}], "createdAt": "x" },
         "history": [], "historyCut": false }"#;
     let Ok(Invocation::Turn(turn)) = serde_json::from_str(turn) else { panic!("not read as a turn") };
-    assert_eq!(turn.question.texts().collect::<Vec<_>>(), ["Hi"]);
+    assert_eq!(turn.question.unwrap().texts().collect::<Vec<_>>(), ["Hi"]);
     assert_eq!(turn.agent.inference.unwrap().max_tokens, Some(1024));
     let purge = serde_json::from_str(r#"{ "type": "purge", "conversationId": "c1" }"#);
     assert!(matches!(purge, Ok(Invocation::Purge(purge)) if purge.conversation_id == "c1"));

@@ -5,16 +5,21 @@
 //! latency 30                      how long AppSync takes, in milliseconds
 //! batch-bytes 4096 | event-bytes 160000 | silence 120000 | left 900000      bounds other than the usual ones
 //! attempt 2                       which claim of the turn it is
+//! continues                       it goes on where an answer has ended
 //! ask                             begins what the model does when it is asked once
 //!   +15 text "Hello"              after 15 ms: a delta of block 0; text[1] "…" is one of block 1
 //!   300x +15 text "tick "         three hundred of them
 //!   +0 text "é"*3000              one delta, its text repeated
 //!   +0 other | stopped END_TURN | used 12 3 | failed THROTTLED | closed
 //! publish 2 again 10000           how AppSync answers number 2, one line per try, and how long it takes
+//! appsync 100..60000 again        how AppSync answers everything it is sent in that time; without an end: from then on
+//! write 3 again 100               how the table answers the writing of number 3, one line per try
+//! renew accepted CANCELLING       how the table answers the renewals of the lease, one line each, from the first
 //! ```
-//! Publishes are accepted with RUNNING unless a line says accepted STATUS, again, stale or refused.
+//! All is accepted with RUNNING unless a line says accepted STATUS, again, stale or (only AppSync) refused.
 use std::{
     collections::{HashMap, VecDeque},
+    ops::Range,
     time::Duration,
 };
 
@@ -24,6 +29,7 @@ use turn::{
     limits::Bounds,
     mutation::PublishFailure,
     words::{StreamEvent, TurnStatus, Usage},
+    writing::WriteFailure,
 };
 
 #[derive(Debug)]
@@ -31,14 +37,31 @@ pub struct Script {
     pub latency: Duration,
     pub left: Duration,
     pub attempt: u32,
+    /// Whether it goes on where an answer has ended.
+    pub continues: bool,
     pub bounds: Bounds,
     /// For each time the model is asked: after how long it does what.
     pub asks: VecDeque<Vec<(Duration, Said)>>,
     /// By sequence, for each try.
-    pub answers: HashMap<u32, VecDeque<(PublishAnswer, Option<Duration>)>>,
+    pub publishes: HashMap<u32, VecDeque<Scripted<PublishAnswer>>>,
+    /// By sequence, for each try.
+    pub writes: HashMap<u32, VecDeque<Scripted<WriteAnswer>>>,
+    pub renewals: VecDeque<Scripted<WriteAnswer>>,
+    pub weather: Vec<Weather>,
 }
 
 pub type PublishAnswer = Result<TurnStatus, PublishFailure>;
+pub type WriteAnswer = Result<TurnStatus, WriteFailure>;
+
+/// An answer, and how long it takes.
+pub type Scripted<A> = (A, Option<Duration>);
+
+/// How AppSync answers for a time.
+#[derive(Clone, Debug)]
+pub struct Weather {
+    pub time: Range<Duration>,
+    pub answer: PublishAnswer,
+}
 
 #[derive(Clone, Debug)]
 pub enum Said {
@@ -63,9 +86,13 @@ impl Default for Script {
             latency: Duration::ZERO,
             left: Duration::from_secs(900),
             attempt: 1,
+            continues: false,
             bounds: Bounds::default(),
             asks: VecDeque::new(),
-            answers: HashMap::new(),
+            publishes: HashMap::new(),
+            writes: HashMap::new(),
+            renewals: VecDeque::new(),
+            weather: Vec::new(),
         }
     }
 }
@@ -87,26 +114,21 @@ impl Script {
             "silence" => self.bounds.model_silence = milliseconds(rest)?,
             "batch-bytes" => self.bounds.batch_max_bytes = rest.parse().ok()?,
             "event-bytes" => self.bounds.event_max_bytes = rest.parse().ok()?,
+            "continues" => self.continues = true,
             "attempt" => self.attempt = rest.parse().ok()?,
             "ask" => self.asks.push_back(Vec::new()),
-            "publish" => self.publish(rest)?,
+            "publish" => {
+                let (sequence, rest) = rest.split_once(' ')?;
+                self.publishes.entry(sequence.parse().ok()?).or_default().push_back(scripted(rest, publish_answer)?);
+            }
+            "write" => {
+                let (sequence, rest) = rest.split_once(' ')?;
+                self.writes.entry(sequence.parse().ok()?).or_default().push_back(scripted(rest, write_answer)?);
+            }
+            "renew" => self.renewals.push_back(scripted(rest, write_answer)?),
+            "appsync" => self.weather.push(weather(rest)?),
             _ => self.said(line)?,
         }
-        Some(())
-    }
-
-    fn publish(&mut self, rest: &str) -> Option<()> {
-        let mut words = rest.split(' ');
-        let sequence = words.next()?.parse().ok()?;
-        let answer = match words.next()? {
-            "accepted" => Ok(word(words.next()?)?),
-            "again" => Err(PublishFailure::Again),
-            "stale" => Err(PublishFailure::Stale),
-            "refused" => Err(PublishFailure::Refused),
-            _ => return None,
-        };
-        let latency = words.next().map(|word| milliseconds(word).expect("a latency in milliseconds"));
-        self.answers.entry(sequence).or_default().push_back((answer, latency));
         Some(())
     }
 
@@ -118,6 +140,41 @@ impl Script {
         ask.extend(std::iter::repeat_n((after, said), times.parse().ok()?));
         Some(())
     }
+}
+
+/// An answer, and perhaps how many milliseconds it takes.
+fn scripted<A>(text: &str, answer: impl Fn(&str) -> Option<A>) -> Option<Scripted<A>> {
+    match answer(text) {
+        Some(answer) => Some((answer, None)),
+        None => {
+            let (text, latency) = text.rsplit_once(' ')?;
+            Some((answer(text)?, Some(milliseconds(latency)?)))
+        }
+    }
+}
+
+fn publish_answer(text: &str) -> Option<PublishAnswer> {
+    Some(match text {
+        "again" => Err(PublishFailure::Again),
+        "stale" => Err(PublishFailure::Stale),
+        "refused" => Err(PublishFailure::Refused),
+        _ => Ok(word(text.strip_prefix("accepted ")?)?),
+    })
+}
+
+fn write_answer(text: &str) -> Option<WriteAnswer> {
+    Some(match text {
+        "again" => Err(WriteFailure::Again),
+        "stale" => Err(WriteFailure::Stale),
+        _ => Ok(word(text.strip_prefix("accepted ")?)?),
+    })
+}
+
+fn weather(text: &str) -> Option<Weather> {
+    let (time, answer) = text.split_once(' ')?;
+    let (from, until) = time.split_once("..")?;
+    let until = if until.is_empty() { Duration::MAX } else { milliseconds(until)? };
+    Some(Weather { time: milliseconds(from)?..until, answer: publish_answer(answer)? })
 }
 
 fn said_what(text: &str) -> Option<Said> {

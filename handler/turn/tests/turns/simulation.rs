@@ -12,9 +12,10 @@ use turn::{
     mutation::Mutation,
     request::Agent,
     words::{ContentBlock, ConversationEvent, Inference, ModelRequest, Sender, SenderKind, StreamEvent, TurnStatus},
+    writing::Write,
 };
 
-use crate::script::{PublishAnswer, Said, Script};
+use crate::script::{PublishAnswer, Said, Script, WriteAnswer};
 
 /// What an attempt did, and when.
 pub struct Played {
@@ -30,6 +31,7 @@ struct Stage {
     now: Instant,
     model: VecDeque<(Instant, Said)>,
     publish: Option<(Instant, PublishAnswer)>,
+    write: Option<(Instant, WriteAnswer)>,
     played: Vec<(Duration, Step)>,
     heard: Vec<(Duration, String)>,
 }
@@ -39,7 +41,7 @@ pub fn play(script: Script) -> Played {
     let now = Instant::now();
     let mut attempt = Attempt::begin(beginning(&script, now), now);
     let (model, played, heard) = Default::default();
-    let mut stage = Stage { script, began: now, now, model, publish: None, played, heard };
+    let mut stage = Stage { script, began: now, now, model, publish: None, write: None, played, heard };
     loop {
         while let Some(step) = attempt.next(stage.now) {
             if let Step::End(ended) = step {
@@ -59,6 +61,7 @@ impl Stage {
             Step::AskModel(_) => self.ask(),
             Step::CloseModel => self.model.clear(),
             Step::Publish(mutation) => self.publish(mutation),
+            Step::Write(write) => self.write(write),
             Step::End(_) => {}
         }
         self.record(step);
@@ -82,19 +85,39 @@ impl Stage {
 
     fn publish(&mut self, mutation: &Arc<Mutation>) {
         assert!(self.publish.is_none(), "one publish in flight");
-        let scripted = self.script.answers.get_mut(&mutation.sequence).and_then(VecDeque::pop_front);
-        let (answer, latency) = scripted.unwrap_or((Ok(TurnStatus::Running), None));
+        let scripted = self.script.publishes.get_mut(&mutation.sequence).and_then(VecDeque::pop_front);
+        let (answer, latency) = scripted.unwrap_or((self.weather(), None));
         self.publish = Some((self.now + latency.unwrap_or(self.script.latency), answer));
+    }
+
+    fn weather(&self) -> PublishAnswer {
+        let at = self.now - self.began;
+        let weather = self.script.weather.iter().find(|weather| weather.time.contains(&at));
+        weather.map_or(Ok(TurnStatus::Running), |weather| weather.answer)
+    }
+
+    fn write(&mut self, write: &Write) {
+        assert!(self.write.is_none(), "one write in flight");
+        let scripted = match write {
+            Write::Renew(_) => self.script.renewals.pop_front(),
+            Write::Event(event) => self.script.writes.get_mut(&event.sequence).and_then(VecDeque::pop_front),
+        };
+        let (answer, latency) = scripted.unwrap_or((Ok(TurnStatus::Running), None));
+        self.write = Some((self.now + latency.unwrap_or(self.script.latency), answer));
     }
 
     /// The next thing that happens, in the relay's order where two happen at once.
     fn wait(&mut self, wake: Instant) -> Input {
         let answered = self.publish.as_ref().map(|(at, _)| *at);
+        let written = self.write.as_ref().map(|(at, _)| *at);
         let said = self.model.front().map(|(at, _)| *at);
-        let next = [answered, said].into_iter().flatten().fold(wake, Instant::min);
+        let next = [answered, written, said].into_iter().flatten().fold(wake, Instant::min);
         self.now = self.now.max(next);
         if answered == Some(next) {
             return Input::Published(self.publish.take().expect("a publish is in flight").1);
+        }
+        if written == Some(next) {
+            return Input::Written(self.write.take().expect("a write is in flight").1);
         }
         if said == Some(next) {
             return self.hear();
@@ -124,6 +147,7 @@ fn beginning(script: &Script, now: Instant) -> Beginning {
         claim,
         agent: agent(),
         question: question(),
+        continues: script.continues,
         request,
         bounds: script.bounds,
         limits: Limits::within(now, script.left),

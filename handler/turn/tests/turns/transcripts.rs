@@ -1,12 +1,14 @@
-//! Histories in, transcripts out. An event is written `u1:text` (user, turn 1), `a1:text` (agent), `a1.2:text` (its
-//! attempt 2) or `a1-:text` (superseded); several texts of one event are joined by `|`.
+//! Histories in, transcripts out. An event is written `u1:text` (user, turn 1), `a1:text` (agent) or `a1-:text`
+//! (superseded); several texts of one event are joined by `|`. `go-on` stands for the order to continue.
 use turn::{
-    request::TurnRequest,
-    transcript::{OlderEvents, older_events_wanted, transcript},
+    transcript::{Material, OlderEvents, older_events_wanted, transcript},
     words::{ContentBlock, ConversationEvent, Sender, SenderKind},
 };
 
-use crate::simulation::{agent, question};
+use crate::simulation::question;
+
+/// How the order to continue begins.
+const GO_ON: &str = "Your answer above broke off.";
 
 #[test]
 fn a_transcript_is_always_one_that_the_model_accepts() {
@@ -27,12 +29,11 @@ fn a_transcript_is_always_one_that_the_model_accepts() {
         ("a1:One", "u:Why?"),
         // Answers that were given up.
         ("u1:Hi a1-:Wrong a1:Right", "u:Hi a:Right u:Why?"),
-        ("u1:Hi a1.1:Begun a1.2:Done", "u:Hi a:Done u:Why?"),
-        ("u1:Hi a1.1:Begun a1.1:more a1.3:Done", "u:Hi a:Done u:Why?"),
-        ("u1:Hi a1.1:Begun a1.2:", "u:Hi|Why?"),
-        ("u1:Hi a1.2:One u2:Ho a2.1:Two", "u:Hi a:One u:Ho a:Two u:Why?"),
+        ("u1:Hi a1-:Wrong a1-:more a1:Right", "u:Hi a:Right u:Why?"),
+        ("u1:Hi a1:Begun a1-:Lost a1:Done", "u:Hi a:Begun|Done u:Why?"),
+        ("u1:Hi a1-:Wrong a1:", "u:Hi|Why?"),
     ] {
-        assert_eq!(shown(&request(history, 1000)), expected, "{history}");
+        assert_eq!(shown(&material(history, 1000)), expected, "{history}");
     }
 }
 
@@ -48,85 +49,115 @@ fn whole_turns_are_dropped_oldest_first_until_the_rest_fits() {
         (9, "u:Why?"),
         (0, "u:Why?"),
     ] {
-        assert_eq!(shown(&request(history, context_bytes)), expected, "{context_bytes} bytes");
+        assert_eq!(shown(&material(history, context_bytes)), expected, "{context_bytes} bytes");
     }
 }
 
 #[test]
 fn a_turn_that_does_not_fit_ends_the_transcript_even_where_an_older_one_would_fit() {
-    assert_eq!(shown(&request("u1:1 a1:1 u2:123456789 a2:1 u3:2 a3:2", 10)), "u:2 a:2 u:Why?");
+    assert_eq!(shown(&material("u1:1 a1:1 u2:123456789 a2:1 u3:2 a3:2", 10)), "u:2 a:2 u:Why?");
 }
 
 #[test]
 fn texts_count_as_they_travel() {
     let quotes = "u1:\"\"\" a1:é";
-    assert_eq!(shown(&request(quotes, 4 + 6 + 2)), "u:\"\"\" a:é u:Why?");
-    assert_eq!(shown(&request(quotes, 4 + 6 + 1)), "u:Why?");
+    assert_eq!(shown(&material(quotes, 4 + 6 + 2)), "u:\"\"\" a:é u:Why?");
+    assert_eq!(shown(&material(quotes, 4 + 6 + 1)), "u:Why?");
 }
 
 #[test]
 fn text_reaches_the_model_byte_for_byte() {
-    let mut request = request("u1:x", 1000);
+    let mut material = material("u1:x", 1000);
     let text = " \r\nשלום 👩‍👩‍👧‍👦\u{0}e\u{301}\t";
-    request.history[0].content = vec![ContentBlock::text(text)];
-    assert_eq!(transcript(&request)[0].texts[0], text);
+    material.history[0].content = vec![ContentBlock::text(text)];
+    assert_eq!(transcript(&material)[0].texts[0], text);
 }
 
 #[test]
 fn a_question_is_asked_even_where_it_looks_blank() {
     for history in ["", "u1:Hi", "u1:Hi a1:Hello"] {
-        let mut request = request(history, 1000);
-        request.question.content = vec![ContentBlock::text("\u{85}")];
-        let asked = transcript(&request).pop().unwrap();
+        let mut material = material(history, 1000);
+        material.question.content = vec![ContentBlock::text("\u{85}")];
+        let asked = transcript(&material).pop().unwrap();
         assert_eq!((asked.side, asked.texts.last().unwrap().as_str()), (SenderKind::User, "\u{85}"), "{history}");
     }
 }
 
 #[test]
-fn older_events_are_wanted_only_where_there_are_some_and_they_would_fit() {
-    let older = |history: &str, first: u32, cut, context_bytes| {
-        let mut request = request(history, context_bytes);
-        request.history_cut = cut;
-        for (event, position) in request.history.iter_mut().chain([&mut request.question]).zip(first..) {
-            event.position = position;
-        }
-        older_events_wanted(&request)
-    };
-    let wanted = |before, at_most| Some(OlderEvents { before, at_most });
-    assert_eq!(older("", 1, Some(false), 1000), None);
-    assert_eq!(older("", 9, Some(true), 1000), wanted(9, 250));
-    assert_eq!(older("u1:Hi a1:Ho", 7, None, 1000), None);
-    assert_eq!(older("u1:Hi a1:Ho", 7, Some(true), 8), None);
-    assert_eq!(older("u1:Hi a1:Ho", 7, Some(true), 9), wanted(7, 4));
-    assert_eq!(older("u1:Hi a1:Ho", 7, Some(true), 108), wanted(7, 51));
-    assert_eq!(older("u1:Hi a1:Ho", 7, Some(true), 4_000_000), wanted(7, 1000));
-    assert_eq!(older("u1:Hi a1:Ho", 1, Some(true), 1000), None);
+fn what_stands_is_said_already_and_the_model_is_asked_to_go_on() {
+    for (history, standing, expected) in [
+        ("", "a1:Half", "u:Why? a:Half u:go-on"),
+        ("u1:Hi a1:Ho", "a2:One a2:Two", "u:Hi a:Ho u:Why? a:One|Two u:go-on"),
+        ("u1:Hi", "a2:One|_|Two", "u:Hi|Why? a:One|Two u:go-on"),
+        // Where nothing was said the question is asked again.
+        ("u1:Hi a1:Ho", "", "u:Hi a:Ho u:Why?"),
+        ("u1:Hi a1:Ho", "a2:_ a2:", "u:Hi a:Ho u:Why?"),
+    ] {
+        assert_eq!(shown(&continuing(history, standing, 1000)), expected, "{history} {standing}");
+    }
 }
 
-fn request(history: &str, context_bytes: usize) -> TurnRequest {
-    let mut agent = agent();
-    agent.context_bytes = context_bytes;
-    TurnRequest {
-        conversation_id: "c1".into(),
-        turn_id: "t1".into(),
-        run: 1,
-        agent,
-        question: question(),
-        history: history.split(' ').filter(|event| !event.is_empty()).zip(1..).map(event).collect(),
-        history_cut: Some(false),
+#[test]
+fn of_an_answer_that_does_not_fit_its_end_is_continued() {
+    let order = transcript(&continuing("", "a1:Half", 1000)).pop().unwrap().texts.concat().len();
+    let spent = "Why?".len() + order;
+    for (room, expected) in [
+        (14, "u:12 a:34 u:Why? a:abcde|éfgh u:go-on"),
+        (13, "u:Why? a:abcde|éfgh u:go-on"),
+        (10, "u:Why? a:abcde|éfgh u:go-on"),
+        (9, "u:Why? a:bcde|éfgh u:go-on"),
+        (5, "u:Why? a:éfgh u:go-on"),
+        (4, "u:Why? a:fgh u:go-on"),
+        (1, "u:Why? a:h u:go-on"),
+        (0, "u:12 a:34 u:Why?"),
+    ] {
+        assert_eq!(shown(&continuing("u1:12 a1:34", "a2:abcde a2:éfgh", spent + room)), expected, "{room} bytes");
     }
+    assert_eq!(shown(&continuing("", "a1:Half", 0)), "u:Why?");
+}
+
+#[test]
+fn older_events_are_wanted_only_where_there_are_some_and_they_would_fit() {
+    let older = |history: &str, first: u32, cut, context_bytes| {
+        let mut material = material(history, context_bytes);
+        material.history_cut = cut;
+        for (event, position) in material.history.iter_mut().chain([&mut material.question]).zip(first..) {
+            event.position = position;
+        }
+        older_events_wanted(&material)
+    };
+    let wanted = |before, at_most| Some(OlderEvents { before, at_most });
+    assert_eq!(older("", 1, false, 1000), None);
+    assert_eq!(older("", 9, true, 1000), wanted(9, 250));
+    assert_eq!(older("u1:Hi a1:Ho", 7, false, 1000), None);
+    assert_eq!(older("u1:Hi a1:Ho", 7, true, 8), None);
+    assert_eq!(older("u1:Hi a1:Ho", 7, true, 9), wanted(7, 4));
+    assert_eq!(older("u1:Hi a1:Ho", 7, true, 108), wanted(7, 51));
+    assert_eq!(older("u1:Hi a1:Ho", 7, true, 4_000_000), wanted(7, 1000));
+    assert_eq!(older("u1:Hi a1:Ho", 1, true, 1000), None);
+}
+
+fn material(history: &str, context_bytes: usize) -> Material {
+    Material { history: events(history), history_cut: false, question: question(), standing: Vec::new(), context_bytes }
+}
+
+fn continuing(history: &str, standing: &str, context_bytes: usize) -> Material {
+    Material { standing: events(standing), ..material(history, context_bytes) }
+}
+
+fn events(written: &str) -> Vec<ConversationEvent> {
+    written.split(' ').filter(|event| !event.is_empty()).zip(1..).map(event).collect()
 }
 
 fn event((written, position): (&str, u32)) -> ConversationEvent {
     let (head, texts) = written.split_once(':').unwrap();
     let (kind, turn) = head.split_at(1);
-    let (turn, attempt) = turn.trim_end_matches('-').split_once('.').unwrap_or((turn.trim_end_matches('-'), "1"));
     let kind = if kind == "u" { SenderKind::User } else { SenderKind::Agent };
     ConversationEvent {
         id: written.into(),
         position,
-        turn_id: Some(format!("turn-{turn}")),
-        attempt: (kind == SenderKind::Agent).then(|| attempt.parse().unwrap()),
+        turn_id: Some(format!("turn-{}", turn.trim_end_matches('-'))),
+        attempt: (kind == SenderKind::Agent).then_some(1),
         sender: Sender { kind, id: None, name: None },
         content: texts.split('|').map(|text| ContentBlock::text(text.replace('_', " \n"))).collect(),
         superseded: Some(head.ends_with('-')),
@@ -134,10 +165,11 @@ fn event((written, position): (&str, u32)) -> ConversationEvent {
     }
 }
 
-fn shown(request: &TurnRequest) -> String {
-    let messages = transcript(request).into_iter().map(|message| {
+fn shown(material: &Material) -> String {
+    let messages = transcript(material).into_iter().map(|message| {
         let side = if message.side == SenderKind::User { "u" } else { "a" };
-        format!("{side}:{}", message.texts.join("|"))
+        let texts = message.texts.iter().map(|text| if text.starts_with(GO_ON) { "go-on" } else { text });
+        format!("{side}:{}", texts.collect::<Vec<_>>().join("|"))
     });
     messages.collect::<Vec<_>>().join(" ")
 }

@@ -1,0 +1,219 @@
+//! How what is said reaches the table and those who watch: through AppSync, or directly where AppSync does not serve.
+use std::{sync::Arc, time::Instant};
+
+use crate::{
+    attempt::{Ended, Step},
+    claim::Claim,
+    limits::{Bounds, Limits},
+    mutation::{Mutation, PublishFailure, Update},
+    outbox::Outbox,
+    words::TurnStatus,
+    writing::{Write, WriteFailure},
+};
+
+#[derive(Debug)]
+pub struct Delivery {
+    claim: Claim,
+    way: Way,
+    publishing: Outbox<Arc<Mutation>>,
+    writing: Outbox<Write>,
+    /// When the lease was last extended, as far as is known.
+    renewed: Instant,
+    /// Since when the answer is over and nothing of it has been published.
+    waiting: Option<Instant>,
+    /// Whether the closing event has been handed in.
+    closing: bool,
+    bounds: Bounds,
+    limits: Limits,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// AppSync stores what it tells.
+    Publishing,
+    /// Events are written to the table, and nothing else is told.
+    Writing,
+    /// All is written; AppSync is still to tell how the turn has ended.
+    Announcing { until: Instant },
+}
+
+/// What can be delivered now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    Anything,
+    Events,
+    Nothing,
+}
+
+/// What an answer from outside means to the attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    None,
+    Cancelled,
+    Over(Ended),
+}
+
+impl Delivery {
+    /// Right after the claim, which began the lease. `salt`: sets its waits apart from those of other turns.
+    pub fn begin(claim: Claim, bounds: Bounds, limits: Limits, salt: u64, now: Instant) -> Self {
+        Self {
+            claim,
+            way: Way::Publishing,
+            publishing: Outbox::new(bounds.publish_retry, salt),
+            writing: Outbox::new(bounds.write_retry, salt.rotate_left(1)),
+            renewed: now,
+            waiting: None,
+            closing: false,
+            bounds,
+            limits,
+        }
+    }
+
+    pub fn takes(&self) -> Takes {
+        match self.way {
+            _ if self.closing => Takes::Nothing,
+            Way::Publishing if self.publishing.is_idle() => Takes::Anything,
+            Way::Writing if !matches!(self.writing.held(), Some(Write::Event(_))) => Takes::Events,
+            Way::Publishing | Way::Writing | Way::Announcing { .. } => Takes::Nothing,
+        }
+    }
+
+    /// Only what it takes.
+    pub fn put(&mut self, mutation: Mutation, now: Instant) {
+        self.closing = mutation.closes_turn();
+        match self.way {
+            Way::Writing => self.write(Arc::new(mutation), now),
+            Way::Publishing | Way::Announcing { .. } => self.publishing.put(Arc::new(mutation), now),
+        }
+        if self.closing {
+            self.stop_renewing();
+        }
+    }
+
+    /// What comes next is the end of the answer.
+    pub fn answer_is_over(&mut self, now: Instant) {
+        self.waiting.get_or_insert(now);
+    }
+
+    /// Lets go of what has taken too long.
+    pub fn keep_limits(&mut self, now: Instant) -> Option<Ended> {
+        match self.way {
+            Way::Announcing { until } => return (now >= until).then_some(Ended::Unannounced),
+            Way::Publishing if self.write_at().is_some_and(|at| at <= now) => self.write_from_now_on(now),
+            Way::Publishing | Way::Writing => {}
+        }
+        (now >= self.limits.give_up_at).then_some(Ended::OutOfTime)
+    }
+
+    pub fn next(&mut self, now: Instant) -> Option<Step> {
+        if self.renewal_due().is_some_and(|due| due <= now) {
+            self.writing.put(Write::Renew(self.claim.clone()), now);
+        }
+        let publish = self.publishing.send(now).map(Step::Publish);
+        publish.or_else(|| self.writing.send(now).map(Step::Write))
+    }
+
+    /// When time alone will make a difference.
+    pub fn wake(&self) -> Instant {
+        let way = match self.way {
+            Way::Publishing => self.write_at(),
+            Way::Writing => None,
+            Way::Announcing { until } => Some(until),
+        };
+        let moments = [way, self.publishing.due(), self.writing.due(), self.renewal_due()];
+        moments.into_iter().flatten().fold(self.limits.give_up_at, Instant::min)
+    }
+
+    pub fn on_published(&mut self, result: Result<TurnStatus, PublishFailure>, now: Instant) -> News {
+        match result {
+            Ok(status) => self.on_accepted(status, now),
+            Err(failure) if self.publishing.failed(now) => self.on_publish_failure(failure, now),
+            // Of what was withdrawn; what took its place will tell.
+            Err(_) => News::None,
+        }
+    }
+
+    pub fn on_written(&mut self, result: Result<TurnStatus, WriteFailure>, now: Instant) -> News {
+        match result {
+            Ok(status) => self.on_done(status, now),
+            Err(failure) => match (self.writing.failed(now), failure) {
+                (true, WriteFailure::Stale) => News::Over(Ended::Superseded),
+                (true, WriteFailure::Again) | (false, _) => News::None,
+            },
+        }
+    }
+
+    fn on_accepted(&mut self, status: TurnStatus, now: Instant) -> News {
+        if self.publishing.accepted().is_some_and(|sent| sent.closes_turn()) {
+            return News::Over(Ended::Published);
+        }
+        self.waiting = self.waiting.map(|_| now);
+        self.stop_renewing();
+        self.on_status(status, now)
+    }
+
+    fn on_done(&mut self, status: TurnStatus, now: Instant) -> News {
+        match self.writing.accepted() {
+            Some(Write::Event(event)) if event.closes_turn() => {
+                self.announce(event, now);
+                News::None
+            }
+            _ => self.on_status(status, now),
+        }
+    }
+
+    fn on_status(&mut self, status: TurnStatus, now: Instant) -> News {
+        self.renewed = now;
+        match status {
+            // The end that it tells of may be our own; and it is too late to end otherwise.
+            _ if self.closing => News::None,
+            TurnStatus::Queued | TurnStatus::Running => News::None,
+            TurnStatus::Cancelling => News::Cancelled,
+            TurnStatus::Completed | TurnStatus::Cancelled | TurnStatus::Failed => News::Over(Ended::Superseded),
+        }
+    }
+
+    fn on_publish_failure(&mut self, failure: PublishFailure, now: Instant) -> News {
+        match (failure, self.way) {
+            (PublishFailure::Again, _) => return News::None,
+            (PublishFailure::Stale, _) => return News::Over(Ended::Superseded),
+            (PublishFailure::Refused, Way::Announcing { .. }) => return News::Over(Ended::Unannounced),
+            (PublishFailure::Refused, Way::Publishing | Way::Writing) => self.write_from_now_on(now),
+        }
+        News::None
+    }
+
+    /// An event that AppSync may have stored keeps its number and its bytes; anything else is left out, and its number
+    /// is a gap that a reader can see.
+    fn write_from_now_on(&mut self, now: Instant) {
+        self.way = Way::Writing;
+        if let Some(event) = self.publishing.withdraw().filter(|stuck| matches!(stuck.update, Update::Event(_))) {
+            self.write(event, now);
+        }
+    }
+
+    fn write(&mut self, event: Arc<Mutation>, now: Instant) {
+        self.stop_renewing();
+        self.writing.put(Write::Event(event), now);
+    }
+
+    fn announce(&mut self, event: Arc<Mutation>, now: Instant) {
+        let until = (now + self.bounds.announcing).min(self.limits.give_up_at);
+        self.way = Way::Announcing { until };
+        self.publishing.put(event, now);
+    }
+
+    fn write_at(&self) -> Option<Instant> {
+        self.waiting.map(|since| (since + self.bounds.publish_patience).min(self.limits.publish_until))
+    }
+
+    fn renewal_due(&self) -> Option<Instant> {
+        (!self.closing && self.writing.is_idle()).then(|| self.renewed + self.bounds.heartbeat)
+    }
+
+    fn stop_renewing(&mut self) {
+        if let Some(Write::Renew(_)) = self.writing.held() {
+            self.writing.withdraw();
+        }
+    }
+}
