@@ -74,7 +74,7 @@ fn replaced(value: &Value, one: &Value, by: &Value) -> Value {
     }
 }
 
-fn table(name: &str) -> Table {
+pub fn table(name: &str) -> Table {
     let definition = json!({
         "TableName": name,
         "BillingMode": "PAY_PER_REQUEST",
