@@ -216,8 +216,10 @@ impl World {
 
     fn accepted(&mut self, status: TurnStatus) {
         self.renewed = self.now;
-        self.cancelled |= status == TurnStatus::Cancelling && self.closing.is_none();
-        self.overtaken |= status.is_end();
+        if self.closing.is_none() {
+            self.cancelled |= status == TurnStatus::Cancelling;
+            self.overtaken |= status.is_end();
+        }
     }
 
     fn pass(&mut self, time: Duration) {
