@@ -19,12 +19,12 @@ use crate::{
     appsync::AppSync,
     bedrock::{self, Upstream},
     dynamodb::{DynamoDb, TableFault},
-    graphql::{self, Sources},
+    graphql::{self, Settings, Sources},
     identity::{Directory, Principal},
-    lambda::{self, Lambda, Launcher},
+    lambda::{self, EnvironmentOf, Lambda, Launcher, Processes},
     stack::{Function, Stack},
     template::{self, ACCOUNT, Deployment, REGION},
-    unkind::{self, Unkindness},
+    unkind::{self, Fates, Unkindness, Witness},
 };
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -100,7 +100,11 @@ pub struct Keys {
 pub struct Laptop {
     pub endpoint: Endpoint,
     pub database: DynamoDb,
-    lambda: Lambda,
+    pub lambda: Lambda,
+    /// What has befallen so far.
+    pub fates: Fates,
+    /// What processes have asked so far, if that is written down.
+    pub witness: Witness,
     announced: PathBuf,
     stopping: watch::Sender<bool>,
     tasks: JoinSet<()>,
@@ -111,22 +115,33 @@ impl Laptop {
         let listener = listen(options.port).await?;
         let endpoint = endpoint(&options, &listener)?;
         let stack = template::load(&options.root, &deployment(&options, &endpoint))?;
-        let database = database(&options, &stack)?;
+        let fates = Fates::of(&options.unkindness);
+        let processes = Processes::default();
+        let witness = Witness::of(&options.unkindness, fates.clone(), processes.clone());
+        let database = database(&options, &stack, &fates)?;
         let (stopping, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let table = serve_table(&database, &options.state, &mut tasks, stopped.clone()).await?;
+        let table = serve_table(&database, &witness, &options.state, &mut tasks, stopped.clone()).await?;
 
         let directory = Directory::new(stack.api.modes.clone(), stack.api.keys.clone());
         directory.admit(administrator(&endpoint.administrator));
-        let environments = environments(&stack, &directory, &endpoint, table);
-        let models = models(&options, &environments).await?;
-        let launcher = launcher(&options, environments);
+        let models = models(&options, &directory).await?;
+        let launcher = Launcher {
+            executable: options.executable.clone(),
+            arguments: vec!["handler".into()],
+            environment: environment(&directory, &endpoint, table),
+            time_scale: options.time_scale,
+            fates: fates.clone(),
+            processes,
+        };
         let lambda = Lambda::start(&stack.functions, launcher).await?;
         let sources = Sources { dynamodb: database.clone(), lambda: lambda.clone() };
-        let api = AppSync::new(stack.api, sources, directory)?;
-        serve(listener, unkind::treat(api.router().merge(models), options.unkindness), &mut tasks, stopped);
+        let settings = Settings { fates: fates.clone(), ..Settings::default() };
+        let api = AppSync::with_settings(stack.api, sources, directory, settings)?;
+        let router = unkind::treat(api.router(), &options.unkindness, &fates).merge(models);
+        serve(listener, witness.watch(router), &mut tasks, stopped);
         let announced = announce(&options, &endpoint)?;
-        Ok(Self { endpoint, database, lambda, announced, stopping, tasks })
+        Ok(Self { endpoint, database, lambda, fates, witness, announced, stopping, tasks })
     }
 
     /// Ends every environment, then every connection.
@@ -198,29 +213,25 @@ fn deployment(options: &Options, endpoint: &Endpoint) -> Deployment {
     }
 }
 
-fn database(options: &Options, stack: &Stack) -> Result<DynamoDb, Fault> {
+fn database(options: &Options, stack: &Stack, fates: &Fates) -> Result<DynamoDb, Fault> {
     let place = options.state.join("table.db");
     let database = if options.ephemeral { DynamoDb::open(None)? } else { DynamoDb::open(Some(&place))? };
     database.create(&stack.tables)?;
-    Ok(database)
+    Ok(database.unkindly(fates, &stack.tables)?)
 }
 
 /// The same tables for the handler, which speaks DynamoDB's own protocol.
 async fn serve_table(
     database: &DynamoDb,
+    witness: &Witness,
     state: &Path,
     tasks: &mut JoinSet<()>,
-    mut stopped: watch::Receiver<bool>,
+    stopped: watch::Receiver<bool>,
 ) -> Result<SocketAddr, Fault> {
     let listener = listen(0).await?;
     let address = address(&listener, state)?;
-    let (served, swept) = (database.clone(), database.clone());
-    tasks.spawn(async move {
-        let stop = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
-        if let Err(error) = served.serve(listener, stop).await {
-            tracing::error!(%error, "the table's endpoint ended");
-        }
-    });
+    serve(listener, witness.watch(database.router()), tasks, stopped);
+    let swept = database.clone();
     tasks.spawn(async move { swept.sweep(SWEEP_EVERY).await });
     Ok(address)
 }
@@ -229,55 +240,33 @@ fn administrator(keys: &Keys) -> Principal {
     Principal::administrator(ACCOUNT, "administrator", keys.access_key_id.clone(), keys.secret_access_key.clone())
 }
 
-type Environment = BTreeMap<String, String>;
-
-/// What each function's processes get beside the function's own variables; its role is admitted with what it may do.
-fn environments(
-    stack: &Stack,
-    directory: &Directory,
-    endpoint: &Endpoint,
-    table: SocketAddr,
-) -> BTreeMap<String, Environment> {
-    let environment = |function: &Function| {
+/// What a process gets beside its function's own variables: credentials of its own, admitted with what its function's
+/// role may do, so that a call's access key id names the process.
+fn environment(directory: &Directory, endpoint: &Endpoint, table: SocketAddr) -> Arc<EnvironmentOf> {
+    let (directory, models) = (directory.clone(), endpoint.url.trim_end_matches("/graphql").to_owned());
+    Arc::new(move |function: &Function| {
         let keys = Keys::draw();
         let token = Uuid::new_v4().to_string();
         let credentials = [keys.access_key_id.clone(), keys.secret_access_key.clone(), token.clone()];
         directory.admit(Principal::role_session(&function.role_arn, &function.name, credentials, &function.statements));
-        (function.name.clone(), environment(&keys, &token, endpoint, table))
-    };
-    stack.functions.values().map(environment).collect()
-}
-
-fn environment(keys: &Keys, token: &str, endpoint: &Endpoint, table: SocketAddr) -> Environment {
-    let models = endpoint.url.trim_end_matches("/graphql");
-    [
-        ("AWS_ACCESS_KEY_ID", keys.access_key_id.as_str()),
-        ("AWS_SECRET_ACCESS_KEY", keys.secret_access_key.as_str()),
-        ("AWS_SESSION_TOKEN", token),
-        ("AWS_REGION", REGION),
-        ("AWS_ENDPOINT_URL_DYNAMODB", &format!("http://{table}")),
-        ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", models),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .into()
-}
-
-async fn models(options: &Options, environments: &BTreeMap<String, Environment>) -> Result<Router, Fault> {
-    let keys = environments.values().filter_map(|environment| environment.get("AWS_ACCESS_KEY_ID")).cloned();
-    Ok(match options.models {
-        Models::Scripted => bedrock::router(),
-        Models::Real => bedrock::forward(Upstream::of_the_caller().await?, keys.collect()),
+        [
+            ("AWS_ACCESS_KEY_ID", keys.access_key_id),
+            ("AWS_SECRET_ACCESS_KEY", keys.secret_access_key),
+            ("AWS_SESSION_TOKEN", token),
+            ("AWS_REGION", REGION.to_owned()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", format!("http://{table}")),
+            ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", models.clone()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
     })
 }
 
-fn launcher(options: &Options, environments: BTreeMap<String, Environment>) -> Launcher {
-    let environment = move |function: &Function| environments.get(&function.name).cloned().unwrap_or_default();
-    Launcher {
-        executable: options.executable.clone(),
-        arguments: vec!["handler".into()],
-        environment: Arc::new(environment),
-        time_scale: options.time_scale,
-    }
+async fn models(options: &Options, directory: &Directory) -> Result<Router, Fault> {
+    Ok(match options.models {
+        Models::Scripted => bedrock::router(),
+        Models::Real => bedrock::forward(Upstream::of_the_caller().await?, directory.clone()),
+    })
 }
 
 /// Without Nagle's algorithm: a delta leaves when it is due.

@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 use local::{
     chat::{self, ChatOptions},
     laptop::{Laptop, Models, Options},
-    unkind::Unkindness,
+    unkind::{Mishap, Unkindness, UnknownMishap},
     welcome,
 };
 use tokio::{
@@ -52,6 +52,12 @@ struct ServerArguments {
     /// Let every publish of the handler take this much longer.
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
     publish_latency: u64,
+    /// Let a mishap befall at this rate, from 0 to 1; may be repeated. See `--help` for the list.
+    #[arg(long = "unkind", value_name = "NAME=RATE", value_parser = mishap, long_help = mishaps())]
+    unkind: Vec<(Mishap, f64)>,
+    /// What the mishaps are drawn from: the same number, the same lots.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
     /// A template parameter that differs from its default.
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
@@ -71,7 +77,11 @@ fn run(is_parallel: bool, work: impl Future<Output = ExitCode>) -> ExitCode {
         false => tokio::runtime::Builder::new_current_thread(),
     };
     match builder.enable_all().build() {
-        Ok(runtime) => runtime.block_on(work),
+        Ok(runtime) => {
+            let code = runtime.block_on(work);
+            runtime.shutdown_background(); // a read of standard input cannot be cancelled
+            code
+        }
         Err(error) => fail(&error),
     }
 }
@@ -115,7 +125,7 @@ async fn environment() -> ExitCode {
         while stdin().read(&mut nothing).await.is_ok_and(|read| read > 0) {}
     };
     tokio::select! {
-        ended = handler::run() => match ended {
+        ended = Box::pin(handler::run()) => match ended {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),
         },
@@ -140,6 +150,20 @@ fn parameter(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+fn mishap(text: &str) -> Result<(Mishap, f64), String> {
+    let (name, rate) = text.split_once('=').ok_or("it must be NAME=RATE")?;
+    let mishap = name.parse().map_err(|unknown: UnknownMishap| unknown.to_string())?;
+    match rate.parse() {
+        Ok(rate) if (0.0..=1.0).contains(&rate) => Ok((mishap, rate)),
+        _ => Err(format!("the rate must be from 0 to 1, not '{rate}'")),
+    }
+}
+
+fn mishaps() -> String {
+    let row = |mishap: Mishap| format!("\n  {mishap:19}  {}", mishap.description());
+    format!("Let a mishap befall at this rate, from 0 to 1; may be repeated:{}", Mishap::ALL.map(row).concat())
+}
+
 impl ServerArguments {
     fn options(self) -> std::io::Result<Options> {
         Ok(Options {
@@ -150,7 +174,12 @@ impl ServerArguments {
             parameters: BTreeMap::from_iter(self.parameters),
             models: if self.bedrock { Models::Real } else { Models::Scripted },
             executable: std::env::current_exe()?,
-            unkindness: Unkindness { publish_latency: Duration::from_millis(self.publish_latency) },
+            unkindness: Unkindness {
+                seed: self.seed,
+                publish_latency: Duration::from_millis(self.publish_latency),
+                rates: BTreeMap::from_iter(self.unkind),
+                ..Unkindness::default()
+            },
             time_scale: 1.0,
         })
     }

@@ -2,38 +2,38 @@ import { runtime, util } from '@aws-appsync/utils';
 import { operations, transactWrite } from '@aws-appsync/utils/dynamodb';
 
 /**
- * Closes a turn that Lambda would not take: FAILED, retryable, the conversation free again.
+ * Closes a turn that Lambda would not take: FAILED, retryable, the conversation free again. Of a repeated message it is left alone,
+ * since it may have been taken before.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
-  if (!ctx.stash.unstarted) runtime.earlyReturn(ctx.prev.result);
-  const { conversation, question, queued } = ctx.stash;
+  const { agent, asked, conversation, queued, unstarted } = ctx.stash;
+  if (!unstarted) runtime.earlyReturn(ctx.prev.result);
+  if (asked) util.error(FAILURE.message, 'TryAgain');
   const at = (sk) => ({ table: ctx.env.TABLE_NAME, key: { pk: `CONVERSATION#${conversation.id}`, sk } });
-  const position = question.position + 1;
-  const { conversationId, turnId } = question;
-  const about = { conversationId, turnId, attempt: 0, position, createdAt: util.time.nowISO8601() };
-  const sender = { kind: 'AGENT', id: ctx.stash.agent.id };
-  const notice = { ...about, id: `${turnId}-0-1`, sender, content: [], failure: FAILURE };
+  const { id, run, attempt } = queued;
+  const position = queued.lastPosition + 1;
+  const about = { id: `${id}-closed-${run}`, conversationId: conversation.id, turnId: id, attempt, position };
+  const said = { sender: { kind: 'AGENT', id: agent.id }, content: [], failure: FAILURE };
+  const notice = { ...about, ...said, createdAt: util.time.nowISO8601() };
+  ctx.stash.change = { status: 'FAILED', failure: FAILURE, lastPosition: position, lastSequence: 1, lastEventSequence: 1 };
+  const untouched = { status: { eq: 'QUEUED' }, run: { eq: run }, attempt: { eq: attempt } };
+  const busy = { eventCount: { eq: queued.lastPosition }, activeTurnId: { eq: id }, deletedAt: { attributeExists: false } };
   const freed = { eventCount: position, activeTurnId: operations.remove() };
+  const key = `EVENT#${`${100000000 + position}`.slice(1)}`;
   return transactWrite({
     items: [
-      { putItem: { ...at(`EVENT#${`${100000000 + position}`.slice(1)}`), item: notice } },
-      {
-        updateItem: {
-          ...at(`TURN#${queued.id}`),
-          update: { status: 'FAILED', failure: FAILURE, lastPosition: position },
-          condition: { status: { eq: 'QUEUED' }, run: { eq: queued.run } },
-        },
-      },
-      { updateItem: { ...at('META'), update: freed, condition: { activeTurnId: { eq: turnId } } } },
+      { putItem: { ...at(key), item: notice, condition: { pk: { attributeExists: false } } } },
+      { updateItem: { ...at(`TURN#${id}`), update: ctx.stash.change, condition: untouched } },
+      { updateItem: { ...at('META'), update: freed, condition: busy } },
     ],
   });
 }
 
 /** If it cannot be closed either, it reads as failed once it can no longer be claimed. */
 export function response(ctx) {
-  const lastPosition = ctx.stash.question.position + 1;
-  return ctx.error ? ctx.prev.result : { ...ctx.prev.result, status: 'FAILED', failure: FAILURE, lastPosition };
+  if (ctx.error) console.error(ctx.error.type);
+  return ctx.error ? ctx.prev.result : { ...ctx.prev.result, ...ctx.stash.change };
 }
 
 const FAILURE = { code: 'NOT_STARTED', message: 'The answer could not be started. Try again.', retryable: true };

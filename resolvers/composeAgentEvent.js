@@ -12,7 +12,7 @@ export function request(ctx) {
   const now = util.time.nowISO8601();
   const { position, usage, failure } = event;
   ctx.stash.event = { ...event, conversationId, turnId, attempt, createdAt: event.createdAt ?? now };
-  const counts = { lastPosition: position, lastSequence: sequence };
+  const counts = { lastPosition: position, lastSequence: sequence, lastEventSequence: sequence };
   const isLast = status !== 'RUNNING';
   ctx.stash.turnChange = isLast
     ? { status, announced: true, ...counts, ...(usage ? { usage } : {}), ...(failure ? { failure } : {}) }

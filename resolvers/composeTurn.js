@@ -1,28 +1,31 @@
 import { runtime, util } from '@aws-appsync/utils';
 
 /**
- * Writes out what a message brings about: the question, its turn, and the conversation that begins with it or goes on.
+ * Admits a message and writes out what it brings about: the question, its turn, and the conversation that begins with it or goes on.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
-  const { conversation, owner, turnId } = ctx.stash;
+  const { asked, closing, conversation, owner, turn, turnId } = ctx.stash;
+  const { text } = ctx.args.input;
+  if (asked) {
+    const same = asked.turnId === turnId && asked.content.length === 1 && asked.content[0].text === text;
+    if (!same) util.error(`The id ${turnId} is taken by another message.`, 'IdConflict');
+    ctx.stash.question = asked;
+    ctx.stash.queued = turn;
+    runtime.earlyReturn({});
+  }
+  if (turn && (turn.status === 'QUEUED' || turn.status === 'RUNNING' || turn.status === 'CANCELLING')) {
+    util.error('The conversation is still answering the last message.', 'ConversationBusy', null, { turnId: turn.id });
+  }
   const now = util.time.nowISO8601();
-  const position = conversation.eventCount + 1;
+  const position = (closing?.event.position ?? conversation.eventCount) + 1;
   const common = { id: turnId, conversationId: conversation.id, createdAt: now };
-  const content = [{ text: ctx.args.input.text }];
-  ctx.stash.question = { ...common, position, turnId, sender: { kind: 'USER' }, content };
-  ctx.stash.queued = {
-    ...common,
-    status: 'QUEUED',
-    run: 1,
-    attempt: 0,
-    questionPosition: position,
-    lastPosition: position,
-    lastSequence: 0,
-    announced: false,
-    // As long as Lambda keeps the invocation (300 s), and a minute more for two clocks.
-    claimableUntil: util.time.nowEpochMilliSeconds() + 360000,
-  };
+  ctx.stash.question = { ...common, position, turnId, sender: { kind: 'USER' }, content: [{ text }] };
+  const positions = { questionPosition: position, answerPosition: position, runPosition: position, lastPosition: position };
+  const counts = { run: 1, attempt: 0, lastSequence: 0, lastEventSequence: 0 };
+  // As long as Lambda keeps the invocation (300 s), and a minute more for two clocks.
+  const claimableUntil = util.time.nowEpochMilliSeconds() + 360000;
+  ctx.stash.queued = { ...common, status: 'QUEUED', ...counts, ...positions, announced: false, claimableUntil };
   const listed = ctx.identity || ctx.env.API_KEY_LISTING === 'true';
   const progress = { eventCount: position, activeTurnId: turnId, lastActivityAt: now, listSort: `${now}#${conversation.id}` };
   const begun = { id: conversation.id, owner, agentId: conversation.agentId, createdAt: now };

@@ -29,10 +29,10 @@ export function request(ctx) {
 export function response(ctx) {
   if (ctx.error) console.error(ctx.error.type);
   if (ctx.error) util.error('The table did not answer. Try again.', 'TryAgain');
-  const batches = ctx.result.items.map(({ attempt, sequence, status, contentBlockIndex, text, note }) => ({
+  const batches = ctx.result.items.map(({ attempt, sequence, status, contentBlockIndex, text, note, continues }) => ({
     attempt,
     sequence,
-    metadata: { status, contentBlockIndex, agentPartialMessage: text, note },
+    metadata: { status, contentBlockIndex, agentPartialMessage: text, note, continues },
   }));
   return { ...ctx.stash.turn, batches, hasMoreBatches: ctx.result.nextToken !== null };
 }

@@ -3,7 +3,7 @@ import { query } from '@aws-appsync/utils/dynamodb';
 
 /**
  * Reads the conversation and its newest events in one query: META sorts right after the events, and no other item between them.
- * A message without a conversation begins one of its own id.
+ * A message without a conversation begins one of its own id; whether it did so before, its transaction finds out.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
@@ -29,11 +29,11 @@ export function response(ctx) {
   const [conversation, ...events] = ctx.result.items;
   const isMine = conversation?.sk === 'META' && !conversation.deletedAt && conversation.owner === ctx.stash.owner;
   ctx.stash.asked = events.find((event) => event.id === ctx.stash.turnId);
-  const isNew = !conversationId && !conversation;
   if (conversationId && !isMine) util.error(`There is no conversation ${conversationId}.`, 'NotFound');
-  if (!conversationId && !isNew && !(isMine && ctx.stash.asked)) util.error(`The id ${id} is taken.`, 'IdConflict');
+  if (conversation && !isMine) util.error(`The id ${id} is taken.`, 'IdConflict');
+  const isNew = !conversationId && !ctx.stash.asked;
   ctx.stash.conversation = isNew ? begun(id) : conversation;
-  ctx.stash.events = events;
+  ctx.stash.events = isNew ? [] : events;
   return ctx.stash.conversation;
 }
 

@@ -29,8 +29,8 @@ export function response(ctx) {
   const reasons = ctx.result?.cancellationReasons ?? [];
   const stored = ctx.error ? reasons[0]?.item : ctx.stash.event;
   const isMine = stored && stored.id === ctx.stash.event.id && stored.attempt === attempt;
-  const refused = reasons.some(({ type }) => type.endsWith('CheckFailed'));
-  if (!isMine && refused) util.error('Another attempt owns the turn, or it has ended.', 'StaleAttempt');
+  ctx.stash.wasStored = !!ctx.error;
+  if (!isMine && reasons.some(({ type }) => type.endsWith('CheckFailed'))) util.error('Another attempt owns the turn, or it has ended.', 'StaleAttempt');
   if (!isMine) console.error(ctx.error?.type);
   if (!isMine) util.error('The table did not answer. Try again.', 'TryAgain');
   const text = stored.content.map((block) => block.text ?? '').join('');

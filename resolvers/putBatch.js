@@ -5,7 +5,7 @@ import { util } from '@aws-appsync/utils';
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
-  const { conversationId, turnId, attempt, sequence, status, contentBlockIndex, agentPartialMessage, note } = ctx.args.data;
+  const { conversationId, turnId, attempt, sequence, status, contentBlockIndex, agentPartialMessage, note, continues } = ctx.args.data;
   const sk = `${`${1000 + attempt}`.slice(1)}#${`${1000000 + sequence}`.slice(1)}`;
   return {
     operation: 'PutItem',
@@ -19,6 +19,7 @@ export function request(ctx) {
       expiresAt: util.time.nowEpochSeconds() + 86400,
       ...(agentPartialMessage ? { text: agentPartialMessage, contentBlockIndex: contentBlockIndex ?? 0 } : {}),
       ...(note ? { note } : {}),
+      ...(continues ? { continues } : {}),
     }),
     condition: { expression: 'attribute_not_exists(pk)', equalsIgnore: ['expiresAt'] },
   };

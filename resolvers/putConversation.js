@@ -1,7 +1,9 @@
 import { util } from '@aws-appsync/utils';
+import { transactWrite } from '@aws-appsync/utils/dynamodb';
 
 /**
  * Creates a conversation; the same id with the same content again is the conversation that was created.
+ * As a transaction, which is documented to say what stands in its way.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
@@ -12,29 +14,26 @@ export function request(ctx) {
   const now = util.time.nowISO8601();
   const drawn = id ?? util.autoId();
   const listed = ctx.identity || ctx.env.API_KEY_LISTING === 'true';
-  const conversation = { id: drawn, owner: ctx.stash.owner, agentId: agentId ?? 'default', eventCount: 0, createdAt: now, lastActivityAt: now };
-  const attributes = {
-    ...conversation,
+  const begun = { id: drawn, owner: ctx.stash.owner, agentId: agentId ?? 'default', eventCount: 0, createdAt: now, lastActivityAt: now };
+  ctx.stash.begun = {
+    ...begun,
     ...(title ? { title } : {}),
     ...(listed ? { listKey: `OWNER#${ctx.stash.owner}`, listSort: `${now}#${drawn}` } : {}),
   };
-  return {
-    operation: 'PutItem',
-    key: util.dynamodb.toMapValues({ pk: `CONVERSATION#${drawn}`, sk: 'META' }),
-    attributeValues: util.dynamodb.toMapValues(attributes),
-    condition: { expression: 'attribute_not_exists(pk)' },
-  };
+  const at = { table: ctx.env.TABLE_NAME, key: { pk: `CONVERSATION#${drawn}`, sk: 'META' } };
+  return transactWrite({ items: [{ putItem: { ...at, item: ctx.stash.begun, condition: { pk: { attributeExists: false } } } }] });
 }
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
-  if (!ctx.error) return ctx.result;
-  if (ctx.error.type !== 'DynamoDB:ConditionalCheckFailedException') util.error('The table did not answer. Try again.', 'TryAgain');
+  if (!ctx.error) return ctx.stash.begun;
+  const stored = ctx.result?.cancellationReasons?.[0]?.item;
+  if (!stored) console.error(ctx.error.type);
+  if (!stored) util.error('The table did not answer. Try again.', 'TryAgain');
   const { id, title, agentId } = ctx.args.input;
-  const { owner, deletedAt, ...stored } = ctx.result ?? {};
   const same = (stored.title || null) === (title || null) && stored.agentId === (agentId ?? 'default');
-  if (deletedAt || owner !== ctx.stash.owner || !same) util.error(`The id ${id} is taken.`, 'IdConflict');
-  return ctx.result;
+  if (stored.deletedAt || stored.owner !== ctx.stash.owner || !same) util.error(`The id ${id} is taken.`, 'IdConflict');
+  return stored;
 }
 
 const check = (field, holds, allowed) => holds || util.error(`${field} must be ${allowed}.`, 'InvalidInput', null, { field });

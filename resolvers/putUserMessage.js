@@ -1,4 +1,4 @@
-import { util } from '@aws-appsync/utils';
+import { runtime, util } from '@aws-appsync/utils';
 import { transactWrite } from '@aws-appsync/utils/dynamodb';
 
 /**
@@ -7,34 +7,34 @@ import { transactWrite } from '@aws-appsync/utils/dynamodb';
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
-  const { conversation, owner, progress, question, queued, turn } = ctx.stash;
+  const { asked, closing, conversation, owner, progress, question, queued, turn } = ctx.stash;
+  if (asked) runtime.earlyReturn({});
   const at = (sk) => ({ table: ctx.env.TABLE_NAME, key: { pk: `CONVERSATION#${conversation.id}`, sk } });
-  const absent = { pk: { attributeExists: false } };
-  const free = turn ? { activeTurnId: { eq: turn.id } } : { activeTurnId: { attributeExists: false } };
-  const unchanged = { owner: { eq: owner }, eventCount: { eq: conversation.eventCount }, deletedAt: { attributeExists: false }, ...free };
-  const died = turn && turn.status !== turn.storedStatus;
-  return transactWrite({
-    items: [
-      { putItem: { ...at(`EVENT#${`${100000000 + question.position}`.slice(1)}`), item: question, condition: absent } },
-      { putItem: { ...at(`TURN#${queued.id}`), item: queued, condition: absent } },
-      conversation.isNew
-        ? { putItem: { ...at('META'), item: progress, condition: absent } }
-        : { updateItem: { ...at('META'), update: progress, condition: unchanged } },
-      ...(died ? [{ updateItem: { ...at(`TURN#${turn.id}`), ...closing(turn) } }] : []),
-    ],
-  });
+  const absent = { attributeExists: false };
+  const put = (sk, item) => ({ putItem: { ...at(sk), item, condition: { pk: { attributeExists: false } } } });
+  const free = { deletedAt: absent, activeTurnId: turn ? { eq: turn.id } : absent };
+  const unchanged = { owner: { eq: owner }, eventCount: { eq: conversation.eventCount }, ...free };
+  const goesOn = { updateItem: { ...at('META'), update: progress, condition: unchanged } };
+  const items = [put(key(question), question), put(`TURN#${queued.id}`, queued), conversation.isNew ? put('META', progress) : goesOn];
+  if (!closing) return transactWrite({ items });
+  const lease = turn.leaseUntil ? { eq: turn.leaseUntil } : absent;
+  const asRead = { attempt: { eq: turn.attempt }, status: { eq: turn.storedStatus }, leaseUntil: lease };
+  const closed = { updateItem: { ...at(`TURN#${turn.id}`), update: closing.change, condition: asRead } };
+  return transactWrite({ items: [...items, put(key(closing.event), closing.event), closed] });
 }
 
-/** @param {import('@aws-appsync/utils').Context} ctx */
+/** A taken id may be this very message, sent before: that is looked at, where the conversation is the caller's. */
 export function response(ctx) {
-  if (!ctx.error) return ctx.stash.queued;
-  const failed = (ctx.result?.cancellationReasons ?? []).map(({ type }) => type.endsWith('CheckFailed'));
-  if (failed[1] && !failed[0] && !failed[2]) util.error(`The id ${ctx.stash.turnId} is taken by another message.`, 'IdConflict');
+  const { conversation, owner, queued, turnId } = ctx.stash;
+  if (!ctx.error) return queued;
+  const [turn, meta] = (ctx.result?.cancellationReasons ?? []).slice(1);
+  const isKnown = failed(meta) && meta.item?.owner === owner && !meta.item?.deletedAt;
+  ctx.stash.taken = failed(turn) && (!conversation.isNew || isKnown) ? turn.item : null;
+  if (ctx.stash.taken) return ctx.stash.taken;
+  if (conversation.isNew && failed(meta)) util.error(`The id ${turnId} is taken.`, 'IdConflict');
   console.error(ctx.error.type);
   return util.error('Somebody else wrote to the conversation just now. Try again.', 'TryAgain');
 }
 
-const closing = ({ status, failure, attempt, leaseUntil }) => ({
-  update: { status, ...(failure ? { failure } : {}) },
-  condition: { attempt: { eq: attempt }, ...(leaseUntil ? { leaseUntil: { eq: leaseUntil } } : {}) },
-});
+const failed = (reason) => reason?.type.endsWith('CheckFailed');
+const key = ({ position }) => `EVENT#${`${100000000 + position}`.slice(1)}`;

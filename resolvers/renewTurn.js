@@ -29,8 +29,8 @@ export function response(ctx) {
   if (isStale) util.error('Another attempt owns the turn, or it has ended.', 'StaleAttempt');
   if (ctx.error) console.error(ctx.error.type);
   if (ctx.error) util.error('The table did not answer. Try again.', 'TryAgain');
-  const { contentBlockIndex, agentPartialMessage, note, event, ...update } = ctx.args.data;
-  const metadata = { status: ctx.result.status, contentBlockIndex, agentPartialMessage, note };
+  const { contentBlockIndex, agentPartialMessage, note, continues, event, ...update } = ctx.args.data;
+  const metadata = { status: ctx.result.status, contentBlockIndex, agentPartialMessage, note, continues };
   return { ...update, metadata, event: event && told(update, event) };
 }
 

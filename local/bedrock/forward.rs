@@ -22,6 +22,7 @@ use http::{
 };
 
 use super::{REQUEST_BYTES, Refusal};
+use crate::identity::Directory;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
@@ -51,10 +52,10 @@ impl Upstream {
     }
 }
 
-/// For requests signed with one of `keys` alone: a web page that finds this port must not spend the caller's money. The
-/// key ids are drawn at each start and told to nobody but the handler's processes.
-pub fn forward(upstream: Upstream, keys: Vec<String>) -> Router {
-    let state = Arc::new(Forwarder { upstream, keys, client: reqwest::Client::new() });
+/// For requests signed with keys of functions' processes alone: a web page that finds this port must not spend the
+/// caller's money. The key ids are drawn for each process and told to nobody else.
+pub fn forward(upstream: Upstream, directory: Directory) -> Router {
+    let state = Arc::new(Forwarder { upstream, directory, client: reqwest::Client::new() });
     Router::new()
         .route("/model/{model}/converse-stream", post(pass_on))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES))
@@ -63,7 +64,7 @@ pub fn forward(upstream: Upstream, keys: Vec<String>) -> Router {
 
 struct Forwarder {
     upstream: Upstream,
-    keys: Vec<String>,
+    directory: Directory,
     client: reqwest::Client,
 }
 
@@ -87,7 +88,8 @@ async fn pass_on(State(state): State<Arc<Forwarder>>, headers: HeaderMap, uri: U
 impl Forwarder {
     fn knows(&self, headers: &HeaderMap) -> bool {
         let signed = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        self.keys.iter().any(|key| signed.contains(&format!("Credential={key}/")))
+        let key = signed.split_once("Credential=").and_then(|(_, rest)| rest.split('/').next());
+        key.is_some_and(|key| self.directory.is_session(key))
     }
 }
 

@@ -18,7 +18,10 @@ use super::{
 pub(super) async fn play(script: Script) -> Response {
     match script {
         Script::Refused(refusal) => refusal.into_response(),
-        Script::Silent => pending().await,
+        Script::Silent => {
+            let _listening = Listening;
+            pending().await
+        }
         Script::Stream(steps) => {
             ([(header::CONTENT_TYPE, "application/vnd.amazon.eventstream")], body(steps)).into_response()
         }
@@ -42,7 +45,7 @@ fn body(steps: Vec<(Duration, ScriptStep)>) -> Body {
     }))
 }
 
-/// Somebody reads the answer.
+/// Somebody waits for the answer, or reads it.
 struct Listening;
 
 impl Drop for Listening {

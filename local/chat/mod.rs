@@ -11,14 +11,21 @@ use std::{
 
 use clap::Args;
 use client::{AppSync, Credentials};
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
+use futures::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use tokio::{
+    io::{AsyncBufRead, AsyncBufReadExt, BufReader},
+    signal::unix::{SignalKind, signal},
+};
 
 use self::{memory::Memory, paper::Paper, place::Place, talk::Talk};
 
 /// Options of `parlance chat`.
 #[derive(Args, Clone, Debug)]
 pub struct ChatOptions {
-    /// What to say; left out, lines are read until /quit or the end of the input
+    /// What to say, or /retry or /continue for the last answer; left out, lines are read until /quit or the end of the input
     pub text: Option<String>,
     /// GraphQL URL of the API; left out, the server running in this folder
     #[arg(long, requires = "api_key")]
@@ -43,6 +50,8 @@ pub struct Console<I, O> {
     pub output: O,
     /// Whether a person watches the output: only then may it be styled, prompted and cleaned of control characters.
     pub is_terminal: bool,
+    /// Each is a Ctrl-C: the first cancels the answer that streams, any other leaves.
+    pub interrupts: BoxStream<'static, ()>,
 }
 
 /// How the last answer ended.
@@ -64,6 +73,8 @@ pub enum ChatError {
     NoConversation { id: String, url: String },
     #[error("The message was not answered.")]
     Unanswered,
+    #[error("You left; the answer goes on without you.")]
+    Left,
     #[error("The console cannot be used: {0}.")]
     Console(#[from] std::io::Error),
     #[error(transparent)]
@@ -74,7 +85,9 @@ pub enum ChatError {
 pub async fn run(options: ChatOptions) -> Result<(), ChatError> {
     let output = std::io::stdout();
     let is_terminal = output.is_terminal();
-    let console = Console { input: BufReader::new(tokio::io::stdin()), output, is_terminal };
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let interrupts = stream::poll_fn(move |context| interrupt.poll_recv(context)).boxed();
+    let console = Console { input: BufReader::new(tokio::io::stdin()), output, is_terminal, interrupts };
     match converse(options, console).await? {
         Outcome::Answered => Ok(()),
         Outcome::Failed => Err(ChatError::Unanswered),
@@ -87,14 +100,14 @@ where
     I: AsyncBufRead + Unpin,
     O: Write,
 {
-    let Console { input, output, is_terminal } = console;
+    let Console { input, output, is_terminal, interrupts } = console;
     let place = Place::find(&options)?;
     let api = AppSync::new(&place.url, Credentials::ApiKey(place.api_key.clone()))?;
     let mut memory = Memory::read(&options.state)?;
     let conversation_id =
         place::choose_conversation(&api, &options, &place, memory.last_conversation(&place.url)).await?;
     memory.remember(&place.url, &conversation_id)?;
-    let mut talk = Talk::begin(api, conversation_id, Paper::new(output, is_terminal)).await?;
+    let mut talk = Talk::begin(api, conversation_id, Paper::new(output, is_terminal), interrupts).await?;
     match options.text {
         Some(text) => talk.say(&text).await,
         None => talk_on(talk, input).await,
@@ -106,7 +119,11 @@ async fn talk_on<O: Write>(mut talk: Talk<O>, input: impl AsyncBufRead + Unpin) 
     let mut outcome = Outcome::Answered;
     loop {
         talk.invite()?;
-        match lines.next_line().await?.as_deref().map(str::trim) {
+        let line = tokio::select! {
+            line = lines.next_line() => line?,
+            left = talk.idle() => return left.map(|()| outcome),
+        };
+        match line.as_deref().map(str::trim) {
             None | Some("/quit") => return Ok(outcome),
             Some("") => {}
             Some(line) => outcome = talk.say(line).await?,

@@ -89,20 +89,20 @@ impl<O: Write> Paper<O> {
 fn remark(ending: &Ending) -> Option<String> {
     if ending.status == TurnStatus::Failed {
         return Some(match &ending.failure {
-            Some(failure) if failure.retryable => format!("Failed: {} Asking again may help.", failure.message),
+            Some(failure) if failure.retryable => format!("Failed: {} /retry asks again.", failure.message),
             Some(failure) => format!("Failed: {}", failure.message),
             None => "Failed.".to_owned(),
         });
     }
     let reason = match ending.stop_reason? {
         StopReason::EndTurn | StopReason::StopSequence => return None,
-        StopReason::MaxTokens => "The answer reached its longest length.",
+        StopReason::MaxTokens => "The answer reached its longest length. /continue goes on.",
         StopReason::ContextWindowExceeded => "The conversation has grown too long for the model.",
         StopReason::GuardrailIntervened => "A guardrail stopped the answer.",
         StopReason::ContentFiltered => "A content filter stopped the answer.",
         StopReason::MalformedOutput => "The model broke off in disorder.",
-        StopReason::Deadline => "The time for the answer ran out.",
-        StopReason::Cancelled => "The answer was cancelled.",
+        StopReason::Deadline => "The time for the answer ran out. /continue goes on.",
+        StopReason::Cancelled => "Cancelled. /continue goes on.",
         StopReason::Other => "The model stopped early.",
     };
     Some(reason.to_owned())
@@ -151,7 +151,7 @@ mod tests {
             paper.append("Hel")?;
             paper.end(&ending(TurnStatus::Failed, None, Some(failure.clone())))
         });
-        assert_eq!(text, "Hel\n(Failed: The model is busy. Asking again may help.)\n");
+        assert_eq!(text, "Hel\n(Failed: The model is busy. /retry asks again.)\n");
     }
 
     #[test]

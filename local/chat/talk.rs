@@ -4,16 +4,21 @@ use std::{io::Write, time::Duration};
 use client::{
     AppSync, Error, Follower,
     errors::ErrorType,
-    requests::SendMessage,
+    requests::{CancelTurn, ContinueTurn, GetEvents, Request, RetryTurn, SendMessage},
     rule::{Change, Ending},
-    schema::TurnStatus,
+    schema::{Turn, TurnStatus},
+};
+use futures::{
+    FutureExt, StreamExt,
+    future::BoxFuture,
+    stream::{BoxStream, FuturesUnordered},
 };
 use uuid::Uuid;
 
 use super::{ChatError, Outcome, paper::Paper};
 
-/// How often a message is sent again when it is unknown whether it arrived.
-const RESENDS: u32 = 5;
+/// How often an order is repeated when it is unknown whether it arrived.
+const REPEATS: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 
 pub(super) struct Talk<O> {
@@ -21,21 +26,44 @@ pub(super) struct Talk<O> {
     conversation_id: String,
     follower: Follower,
     paper: Paper<O>,
+    interrupts: BoxStream<'static, ()>,
+    /// Whether the answer awaited has been asked to stop.
+    is_interrupted: bool,
+    cancelling: FuturesUnordered<BoxFuture<'static, Result<Turn, Error>>>,
 }
 
 impl<O: Write> Talk<O> {
     /// Subscribes, so that nothing said from now on is missed.
-    pub async fn begin(api: AppSync, conversation_id: String, paper: Paper<O>) -> Result<Self, ChatError> {
+    pub async fn begin(
+        api: AppSync,
+        conversation_id: String,
+        paper: Paper<O>,
+        interrupts: BoxStream<'static, ()>,
+    ) -> Result<Self, ChatError> {
         let follower = api.follow(&conversation_id).await?;
-        Ok(Self { api, conversation_id, follower, paper })
+        let (is_interrupted, cancelling) = (false, FuturesUnordered::new());
+        Ok(Self { api, conversation_id, follower, paper, interrupts, is_interrupted, cancelling })
     }
 
     pub fn invite(&mut self) -> Result<(), ChatError> {
         Ok(self.paper.prompt()?)
     }
 
+    /// Until the person leaves. What others say meanwhile is not printed.
+    pub async fn idle(&mut self) -> Result<(), ChatError> {
+        loop {
+            tokio::select! {
+                progress = self.follower.next() => drop(progress?),
+                Some(()) = self.interrupts.next() => return Ok(()),
+            }
+        }
+    }
+
     pub async fn say(&mut self, text: &str) -> Result<Outcome, ChatError> {
-        let turn_id = self.send(text).await?;
+        let Some(turn_id) = self.order(text).await? else {
+            self.paper.note("Nothing has been said yet.")?;
+            return Ok(Outcome::Answered);
+        };
         self.follower.expect(&turn_id);
         let ending = self.print_answer(&turn_id).await?;
         self.paper.end(&ending)?;
@@ -45,26 +73,53 @@ impl<O: Write> Talk<O> {
         })
     }
 
-    /// The message keeps its id, so that it is one message however often it is sent.
-    async fn send(&mut self, text: &str) -> Result<String, ChatError> {
-        let message = SendMessage {
-            conversation_id: Some(self.conversation_id.clone()),
-            id: Some(Uuid::new_v4().to_string()),
-            text: text.to_owned(),
-        };
-        let mut resends = 0;
+    /// The turn that will be answered. A message keeps its id, so that it is one message however often it is sent.
+    async fn order(&mut self, text: &str) -> Result<Option<String>, ChatError> {
+        let conversation_id = self.conversation_id.clone();
+        if !matches!(text, "/retry" | "/continue") {
+            let id = Uuid::new_v4().to_string();
+            let message =
+                SendMessage { conversation_id: Some(conversation_id), id: Some(id.clone()), text: text.to_owned() };
+            return self.insist(&message, &id).await.map(Some);
+        }
+        let Some(id) = self.last_turn().await? else { return Ok(None) };
+        if text == "/retry" {
+            self.insist(&RetryTurn { conversation_id, id: id.clone() }, &id).await?;
+        } else {
+            self.insist(&ContinueTurn { conversation_id, id: id.clone() }, &id).await?;
+        }
+        Ok(Some(id))
+    }
+
+    async fn last_turn(&self) -> Result<Option<String>, ChatError> {
+        let conversation_id = self.conversation_id.clone();
+        let newest = self.api.call(&GetEvents { conversation_id, limit: Some(1), ..GetEvents::default() }).await?;
+        Ok(newest.events.and_then(|events| events.items.into_iter().next_back()?.turn_id))
+    }
+
+    /// Until the API has taken the order. Busy with this very turn, it has taken an order whose answer was lost.
+    async fn insist<R>(&mut self, order: &R, turn_id: &str) -> Result<String, ChatError>
+    where
+        R: Request<Answer = Turn>,
+    {
+        let mut repeats = 0;
         loop {
-            let error = match self.api.call(&message).await {
+            let answer = tokio::select! {
+                answer = self.api.call(order) => answer,
+                Some(()) = self.interrupts.next() => return Err(ChatError::Left),
+            };
+            let error = match answer {
                 Ok(turn) => return Ok(turn.id),
                 Err(error) => error,
             };
-            if let Some(turn_id) = busy_with(&error) {
-                self.wait_for(&turn_id).await?;
-            } else if error.is_transient() && resends < RESENDS {
-                tokio::time::sleep(FIRST_WAIT * 2_u32.pow(resends)).await;
-                resends += 1;
-            } else {
-                return Err(error.into());
+            match busy_with(&error) {
+                Some(busy) if busy == turn_id => return Ok(busy),
+                Some(busy) => self.wait_for(&busy).await?,
+                None if error.is_transient() && repeats < REPEATS => {
+                    tokio::time::sleep(FIRST_WAIT * 2_u32.pow(repeats)).await;
+                    repeats += 1;
+                }
+                None => return Err(error.into()),
             }
         }
     }
@@ -72,28 +127,48 @@ impl<O: Write> Talk<O> {
     async fn wait_for(&mut self, turn_id: &str) -> Result<(), ChatError> {
         self.paper.note("An earlier message is still being answered.")?;
         self.follower.expect(turn_id);
-        loop {
-            let progress = self.follower.next().await?;
-            if progress.turn_id == turn_id && matches!(progress.change, Change::Ended(_)) {
-                return Ok(());
-            }
-        }
+        self.is_interrupted = false;
+        while !matches!(self.next_change(turn_id).await?, Change::Ended(_)) {}
+        Ok(())
     }
 
     async fn print_answer(&mut self, turn_id: &str) -> Result<Ending, ChatError> {
+        self.is_interrupted = false;
         loop {
-            let progress = self.follower.next().await?;
-            if progress.turn_id != turn_id {
-                continue;
-            }
-            match progress.change {
+            match self.next_change(turn_id).await? {
                 Change::Text(text) => self.paper.append(&text)?,
                 Change::Replaced(text) => self.paper.replace(&text)?,
                 Change::Note(note) => self.paper.note(&note)?,
                 Change::Ended(ending) => return Ok(ending),
-                Change::Question(_) => {}
+                Change::Question(_) | Change::Reopened => {}
             }
         }
+    }
+    async fn next_change(&mut self, turn_id: &str) -> Result<Change, ChatError> {
+        loop {
+            tokio::select! {
+                progress = self.follower.next() => match progress? {
+                    progress if progress.turn_id == turn_id => return Ok(progress.change),
+                    _ => {}
+                },
+                Some(()) = self.interrupts.next() => self.cancel(turn_id)?,
+                Some(cancelled) = self.cancelling.next() => match cancelled {
+                    Ok(turn) => self.follower.expect(&turn.id),
+                    Err(error) => self.paper.note(&format!("It cannot be cancelled: {error}"))?,
+                },
+            }
+        }
+    }
+
+    fn cancel(&mut self, turn_id: &str) -> Result<(), ChatError> {
+        if self.is_interrupted {
+            return Err(ChatError::Left);
+        }
+        self.is_interrupted = true;
+        self.paper.note("Cancelling. Ctrl-C again leaves.")?;
+        let (api, conversation_id, id) = (self.api.clone(), self.conversation_id.clone(), turn_id.to_owned());
+        self.cancelling.push(async move { api.call(&CancelTurn { conversation_id, id }).await }.boxed());
+        Ok(())
     }
 }
 

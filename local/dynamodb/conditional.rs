@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::Answer;
 use super::document::{Document, Request, build};
+use super::failure::Failure;
 use super::meter::Metered;
 use super::refusal::Refusal;
 use super::values::plain_item;
@@ -66,10 +67,12 @@ fn write(table: &str, document: Document<'_>) -> Result<Request, Refusal> {
 }
 
 /// The stored item comes along as the result, unless `forgiven` finds that nothing is amiss.
-fn failed(fault: DynoxideError, forgiven: impl Fn(&Value) -> Option<Value>) -> Outcome {
-    let DynoxideError::ConditionalCheckFailedException(_, stored) = &fault else { return Err(fault.into()) };
+fn failed(failure: Failure, forgiven: impl Fn(&Value) -> Option<Value>) -> Outcome {
+    let Failure::Database(DynoxideError::ConditionalCheckFailedException(_, stored)) = &failure else {
+        return Err(failure.into());
+    };
     let stored = stored.as_ref().map_or(Value::Null, plain_item);
-    Ok(forgiven(&stored).map_or_else(|| Refusal::from(fault).with(stored), Answer::of))
+    Ok(forgiven(&stored).map_or_else(|| Refusal::from(failure).with(stored), Answer::of))
 }
 
 fn ignored(document: Document<'_>) -> Vec<String> {

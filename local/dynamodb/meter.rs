@@ -5,7 +5,7 @@ use std::{
 };
 
 use dynoxide::{
-    Database, Result,
+    Database,
     actions::{
         batch_write_item::{BatchWriteItemRequest, BatchWriteItemResponse},
         delete_item::{DeleteItemRequest, DeleteItemResponse},
@@ -20,7 +20,14 @@ use dynoxide::{
     types::ConsumedCapacity,
 };
 
-/// Calls of data sources, and the units they were charged; failed writes are not counted.
+use super::{
+    calls::{self, Call},
+    failure::Failure,
+    replica::Replica,
+};
+use crate::unkind::{Fates, Mishap};
+
+/// Calls, and the units they were charged; failed writes are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Charged {
     pub calls: u64,
@@ -28,20 +35,27 @@ pub struct Charged {
     pub write_units: f64,
 }
 
-/// The database, asked to say what each call consumed.
+/// The database, asked to say what each call consumed, and as unkind as it is to be.
 #[derive(Clone)]
 pub(super) struct Metered {
     database: Database,
     charged: Arc<Mutex<Charged>>,
+    fates: Fates,
+    /// None unless reads are to be stale.
+    replica: Option<Arc<Replica>>,
 }
+
+type Result<T> = std::result::Result<T, Failure>;
 
 macro_rules! metered {
     ($($call:ident($request:ty) -> $response:ty, $units:ident;)*) => {
         $(pub fn $call(&self, mut request: $request) -> Result<$response> {
-            request.return_consumed_capacity = Some("TOTAL".to_owned());
-            let response = self.database.$call(request)?;
+            let is_asked = request.return_consumed_capacity.is_some();
+            request.return_consumed_capacity.get_or_insert_with(|| "TOTAL".to_owned());
+            let mut response = self.carry_out(request, |database, request| database.$call(request))?;
             let units: f64 = response.consumed_capacity.iter().flat_map(Units::units).sum();
             self.charge(|charged| charged.$units += units);
+            response.consumed_capacity.take_if(|_| !is_asked);
             Ok(response)
         })*
     };
@@ -49,7 +63,16 @@ macro_rules! metered {
 
 impl Metered {
     pub fn new(database: Database) -> Self {
-        Self { database, charged: Arc::default() }
+        Self { database, charged: Arc::default(), fates: Fates::default(), replica: None }
+    }
+
+    pub fn unkindly(self, fates: Fates, replica: Option<Arc<Replica>>) -> Self {
+        Self { fates, replica, ..self }
+    }
+
+    /// Whether the mishap befalls a call that has been carried out.
+    pub fn is_struck(&self, mishap: Mishap) -> bool {
+        self.fates.strike(mishap).is_some()
     }
 
     pub fn charged(&self) -> Charged {
@@ -70,6 +93,25 @@ impl Metered {
         delete_item(DeleteItemRequest) -> DeleteItemResponse, write_units;
         batch_write_item(BatchWriteItemRequest) -> BatchWriteItemResponse, write_units;
         transact_write_items(TransactWriteItemsRequest) -> TransactWriteItemsResponse, write_units;
+    }
+
+    fn carry_out<Q: Call, A>(&self, request: Q, call: impl FnOnce(&Database, Q) -> dynoxide::Result<A>) -> Result<A> {
+        if self.fates.are_kind() {
+            return Ok(call(&self.database, request)?);
+        }
+        if let Some(failure) = calls::trouble(&request, &self.fates) {
+            return Err(failure);
+        }
+        let Some(replica) = &self.replica else { return Ok(call(&self.database, request)?) };
+        if request.is_eventual() && self.is_struck(Mishap::StaleRead) {
+            return Ok(call(&replica.database, request)?);
+        }
+        let places = replica.places(&request);
+        let response = call(&self.database, request)?;
+        if !places.is_empty() {
+            replica.follow(&self.database, places)?;
+        }
+        Ok(response)
     }
 
     fn charge(&self, add: impl FnOnce(&mut Charged)) {

@@ -1,32 +1,43 @@
 //! The DynamoDB of the laptop edition: an embedded database, spoken to as AppSync's data source speaks and over HTTP.
+mod calls;
 mod conditional;
 mod document;
+mod endpoint;
+mod failure;
 mod meter;
 mod operations;
 mod paging;
 mod refusal;
+mod replica;
 mod tables;
 mod values;
 
-use std::future::Future;
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dynoxide::Database;
 use serde_json::Value;
-use tokio::net::TcpListener;
 use tokio::task::spawn_blocking;
 
+pub use endpoint::Reply;
 pub use meter::Charged;
 pub use tables::TableFault;
 
+use crate::stack::Table;
+use crate::unkind::{Fates, Mishap};
 use meter::Metered;
 use refusal::Refusal;
+use replica::Replica;
 
 /// All tables of the stack. Clones share them.
 #[derive(Clone)]
 pub struct DynamoDb {
-    database: Metered,
+    /// As AppSync's data sources use it.
+    sources: Metered,
+    /// As functions use it.
+    functions: Metered,
 }
 
 /// What a handler sees as `ctx.result` and `ctx.error`.
@@ -57,42 +68,49 @@ impl DynamoDb {
             Some(path) => Database::new(&path.to_string_lossy()),
         };
         let database = database.map_err(|fault| TableFault::Unopened(fault.to_string()))?;
-        Ok(DynamoDb { database: Metered::new(database) })
+        Ok(DynamoDb { sources: Metered::new(database.clone()), functions: Metered::new(database) })
+    }
+
+    /// From now on as unkind as the fates want it, to data sources and to functions.
+    pub fn unkindly(self, fates: &Fates, tables: &BTreeMap<String, Table>) -> Result<Self, TableFault> {
+        let replica = fates.include(Mishap::StaleRead).then(|| Replica::of(&self.sources, tables)).transpose();
+        let replica = replica.map_err(|fault| TableFault::Unopened(fault.to_string()))?.map(Arc::new);
+        Ok(Self {
+            sources: self.sources.unkindly(fates.clone(), replica.clone()),
+            functions: self.functions.unkindly(fates.clone(), replica),
+        })
     }
 
     /// Carries out one request document of an AppSync DynamoDB data source that is bound to `table`.
     pub async fn run(&self, table: &str, request: &Value) -> Answer {
-        self.database.count_call();
-        let (database, table, request) = (self.database.clone(), table.to_owned(), request.clone());
+        self.sources.count_call();
+        let (database, table, request) = (self.sources.clone(), table.to_owned(), request.clone());
         let outcome = spawn_blocking(move || operations::run(&database, &table, &request)).await;
         outcome.unwrap_or_else(|_| Err(Refusal::broken())).unwrap_or_else(Answer::from)
     }
 
     /// What the data sources' requests have cost since it was opened.
     pub fn charged(&self) -> Charged {
-        self.database.charged()
+        self.sources.charged()
+    }
+
+    /// What the functions' calls have cost since it was opened.
+    pub fn charged_to_functions(&self) -> Charged {
+        self.functions.charged()
     }
 
     /// Deletes expired items, again and again. DynamoDB itself takes days over it.
     pub async fn sweep(&self, every: Duration) {
         loop {
             tokio::time::sleep(every).await;
-            let database = self.database.clone();
+            let database = self.sources.clone();
             match spawn_blocking(move || database.sweep_ttl()).await {
                 Ok(Ok(count)) => tracing::debug!(count, "expired items deleted"),
                 fault => tracing::warn!(?fault, "expired items stay"),
             }
         }
     }
-
-    /// Speaks DynamoDB's own protocol, for SDKs, until `stop`.
-    pub async fn serve(
-        &self,
-        listener: TcpListener,
-        stop: impl Future<Output = ()> + Send + 'static,
-    ) -> std::io::Result<()> {
-        dynoxide::server::serve_with_shutdown(listener, Database::clone(&self.database), stop)
-            .await
-            .map_err(std::io::Error::other)
-    }
 }
+
+#[cfg(test)]
+mod tests;

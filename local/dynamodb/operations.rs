@@ -6,6 +6,7 @@ use dynoxide::{DynoxideError, Item};
 use serde_json::{Map, Value, json};
 
 use super::document::{Document, Request, build, unsuitable};
+use super::failure::Failure;
 use super::meter::Metered;
 use super::refusal::Refusal;
 use super::values::plain_item;
@@ -184,10 +185,12 @@ fn transacted(item: Document<'_>) -> Result<Value, Refusal> {
 }
 
 /// The answer to a transaction that was cancelled: a reason for each item, in order.
-fn cancelled(fault: DynoxideError, results: &str) -> Outcome {
-    let DynoxideError::TransactionCanceledException(_, reasons) = &fault else { return Err(fault.into()) };
+fn cancelled(failure: Failure, results: &str) -> Outcome {
+    let Failure::Database(DynoxideError::TransactionCanceledException(_, reasons)) = &failure else {
+        return Err(failure.into());
+    };
     let reasons: Vec<Value> = reasons.iter().map(reason).collect();
-    Ok(Refusal::from(fault).with(json!({ results: null, "cancellationReasons": reasons })))
+    Ok(Refusal::from(failure).with(json!({ results: null, "cancellationReasons": reasons })))
 }
 
 /// AppSync documents its own spelling of the one reason that resolvers look for.
@@ -224,5 +227,5 @@ fn unlike(keys: &[Value], most: usize) -> Result<(), Refusal> {
         count if count > distinct.len() => "Provided list of item keys contains duplicates".to_owned(),
         _ => return Ok(()),
     };
-    Err(DynoxideError::ValidationException(message).into())
+    Err(Failure::from(DynoxideError::ValidationException(message)).into())
 }

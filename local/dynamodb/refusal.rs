@@ -1,8 +1,7 @@
 //! Why a request was not carried out, in AppSync's words.
-use dynoxide::DynoxideError;
 use serde_json::Value;
 
-use super::{Answer, DataSourceError};
+use super::{Answer, DataSourceError, failure::Failure};
 
 #[derive(Debug)]
 pub struct Refusal {
@@ -43,12 +42,14 @@ impl Refusal {
     }
 }
 
-impl From<DynoxideError> for Refusal {
+impl From<Failure> for Refusal {
     /// Exceptions that DynamoDB's SDK has no class for are all `DynamoDbException`.
-    fn from(fault: DynoxideError) -> Self {
-        let name = fault.error_type().rsplit('#').next().unwrap_or_default();
-        let name = if name == "ValidationException" { "DynamoDbException" } else { name };
-        Refusal { error_type: format!("DynamoDB:{name}"), message: fault.to_string() }
+    fn from(failure: Failure) -> Self {
+        let name = match failure.name() {
+            "ValidationException" | "ThrottlingException" => "DynamoDbException",
+            name => name,
+        };
+        Refusal { error_type: format!("DynamoDB:{name}"), message: failure.message() }
     }
 }
 

@@ -35,21 +35,21 @@ impl DynamoDb {
 
     fn describe(&self, name: &str) -> Option<Value> {
         let request = serde_json::from_value(json!({ "TableName": name })).ok()?;
-        let response = self.database.describe_table(request).ok()?;
+        let response = self.sources.describe_table(request).ok()?;
         serde_json::to_value(response.table).ok()
     }
 
     fn create_table(&self, name: &str, definition: &Value) -> Result<(), TableFault> {
         let refused = |reason: String| refused(name, &reason);
         let request = serde_json::from_value(definition.clone()).map_err(|fault| refused(fault.to_string()))?;
-        self.database.create_table(request).map(|_| ()).map_err(|fault| refused(fault.to_string()))
+        self.sources.create_table(request).map(|_| ()).map_err(|fault| refused(fault.to_string()))
     }
 
     fn expire(&self, name: &str, attribute: &str) -> Result<(), TableFault> {
         let refused = |reason: String| refused(name, &reason);
         let described = json!({ "TableName": name });
         let described = serde_json::from_value(described).map_err(|fault| refused(fault.to_string()))?;
-        let stored = self.database.describe_time_to_live(described).map_err(|fault| refused(fault.to_string()))?;
+        let stored = self.sources.describe_time_to_live(described).map_err(|fault| refused(fault.to_string()))?;
         let stored = serde_json::to_value(stored).unwrap_or_default();
         if stored.pointer("/TimeToLiveDescription/AttributeName") == Some(&json!(attribute)) {
             return Ok(());
@@ -57,7 +57,7 @@ impl DynamoDb {
         let wanted =
             json!({ "TableName": name, "TimeToLiveSpecification": { "AttributeName": attribute, "Enabled": true } });
         let wanted = serde_json::from_value(wanted).map_err(|fault| refused(fault.to_string()))?;
-        self.database.update_time_to_live(wanted).map(|_| ()).map_err(|fault| refused(fault.to_string()))
+        self.sources.update_time_to_live(wanted).map(|_| ()).map_err(|fault| refused(fault.to_string()))
     }
 }
 

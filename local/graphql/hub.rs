@@ -8,22 +8,36 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::filter::Filter;
+use crate::unkind::{Fates, Mishap};
 
 /// How many updates may wait for a connection that does not keep up.
 const WAITING_UPDATES: usize = 1_000;
 
 /// All subscriptions of one API, each with what its connection knows of it. Clones share them.
-pub struct Hub<S>(Arc<Mutex<Seats<S>>>);
+pub struct Hub<S> {
+    seats: Arc<Mutex<Seats<S>>>,
+    fates: Fates,
+}
 
 struct Seats<S> {
     next: u64,
     taken: BTreeMap<u64, Taken<S>>,
+    /// How many subscriptions there ever were.
+    subscribed: u64,
 }
 
 struct Taken<S> {
     outbox: mpsc::Sender<Update<S>>,
     /// By the id the client chose.
-    registrations: HashMap<String, Registration<S>>,
+    registrations: HashMap<String, Subscriber<S>>,
+}
+
+struct Subscriber<S> {
+    registration: Registration<S>,
+    /// Counted from 1 in the order of subscribing.
+    number: u64,
+    /// How many updates were for it.
+    updates: u64,
 }
 
 /// What a subscription wants to hear of.
@@ -54,6 +68,12 @@ pub struct Seat<S> {
 }
 
 impl<S> Hub<S> {
+    /// Without updates, and as unkind to its subscribers as the fates want it.
+    pub fn new(fates: Fates) -> Self {
+        let seats = Seats { next: 0, taken: BTreeMap::new(), subscribed: 0 };
+        Self { seats: Arc::new(Mutex::new(seats)), fates }
+    }
+
     /// The updates end when the connection has fallen too far behind.
     pub fn join(&self) -> (Seat<S>, mpsc::Receiver<Update<S>>) {
         let (outbox, updates) = mpsc::channel(WAITING_UPDATES);
@@ -81,28 +101,36 @@ impl<S> Hub<S> {
     }
 
     fn tell(&self, news: impl Fn(&Registration<S>) -> Option<News>) {
-        self.seats().taken.retain(|number, taken| {
-            let kept_up = taken.registrations.iter().all(|(id, registration)| {
-                let Some(news) = news(registration) else { return true };
-                let subscription = registration.subscription.clone();
-                taken.outbox.try_send(Update { id: id.clone(), subscription, news }).is_ok()
+        self.seats().taken.retain(|number, Taken { outbox, registrations }| {
+            let stays = registrations.iter_mut().all(|(id, subscriber)| {
+                let Some(news) = news(&subscriber.registration) else { return true };
+                match subscriber.fate(&self.fates, &news) {
+                    Fate::Told => {}
+                    Fate::Missed => return true,
+                    Fate::Cut => return false,
+                }
+                let subscription = subscriber.registration.subscription.clone();
+                outbox.try_send(Update { id: id.clone(), subscription, news }).is_ok()
             });
-            if !kept_up {
+            if !stays {
                 tracing::warn!(connection = number, "a WebSocket client does not keep up: its connection is closed");
             }
-            kept_up
+            stays
         });
     }
 
     fn seats(&self) -> MutexGuard<'_, Seats<S>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<S> Seat<S> {
     pub fn subscribe(&self, id: &str, registration: Registration<S>) {
-        if let Some(taken) = self.hub.seats().taken.get_mut(&self.number) {
-            taken.registrations.insert(id.to_owned(), registration);
+        let mut seats = self.hub.seats();
+        seats.subscribed += 1;
+        let subscriber = Subscriber { registration, number: seats.subscribed, updates: 0 };
+        if let Some(taken) = seats.taken.get_mut(&self.number) {
+            taken.registrations.insert(id.to_owned(), subscriber);
         }
     }
 
@@ -113,6 +141,32 @@ impl<S> Seat<S> {
     }
 }
 
+/// What becomes of an update on its way to one subscriber.
+enum Fate {
+    Told,
+    Missed,
+    /// The connection ends instead.
+    Cut,
+}
+
+impl<S> Subscriber<S> {
+    fn fate(&mut self, fates: &Fates, news: &News) -> Fate {
+        let News::Payload(payload) = news else { return Fate::Told };
+        self.updates += 1;
+        let befalls = |mishap| fates.strike_subscriber(mishap, self.number, self.updates).is_some();
+        if befalls(Mishap::SubscriberCut) {
+            return Fate::Cut;
+        }
+        let is_missed = befalls(Mishap::UpdateLost) || ends_a_turn(payload) && befalls(Mishap::LastUpdateLost);
+        if is_missed { Fate::Missed } else { Fate::Told }
+    }
+}
+
+fn ends_a_turn(payload: &Value) -> bool {
+    let status = payload.pointer("/metadata/status").and_then(Value::as_str);
+    status.is_some_and(|status| ["COMPLETED", "CANCELLED", "FAILED"].contains(&status))
+}
+
 impl<S> Drop for Seat<S> {
     fn drop(&mut self) {
         self.hub.seats().taken.remove(&self.number);
@@ -121,13 +175,7 @@ impl<S> Drop for Seat<S> {
 
 impl<S> Clone for Hub<S> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<S> Default for Hub<S> {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(Seats { next: 0, taken: BTreeMap::new() })))
+        Self { seats: self.seats.clone(), fates: self.fates.clone() }
     }
 }
 
@@ -136,6 +184,7 @@ mod tests {
     use serde_json::{Map, json};
 
     use super::*;
+    use crate::unkind::Unkindness;
 
     fn registration(invalidation: Option<Filter>) -> Registration<()> {
         let filter = Filter::of_arguments(Map::new());
@@ -148,7 +197,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_does_not_keep_up_hears_what_waited_and_then_the_end() {
-        let hub = Hub::default();
+        let hub = Hub::new(Fates::default());
         let (slow, mut behind) = hub.join();
         let (quick, mut abreast) = hub.join();
         slow.subscribe("s", registration(None));
@@ -166,7 +215,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_invalidation_reaches_those_whose_filter_it_passes() {
-        let hub = Hub::default();
+        let hub = Hub::new(Fates::default());
         let (seat, mut updates) = hub.join();
         let of_user = |user: &str| Filter::of_arguments(Map::from_iter([("user".to_owned(), user.into())]));
         seat.subscribe("ann", registration(Some(of_user("ann"))));
@@ -177,5 +226,56 @@ mod tests {
         let update = updates.recv().await.unwrap();
         assert!(update.id == "bob" && matches!(update.news, News::Invalidated));
         assert!(updates.recv().await.is_none());
+    }
+
+    fn unkind_hub(mishap: Mishap, subscriber: u64, update: u64) -> Hub<()> {
+        let subscribers = [(mishap, subscriber, update)].into();
+        Hub::new(Fates::of(&Unkindness { subscribers, ..Unkindness::default() }))
+    }
+
+    fn turn(status: &str) -> Arc<Value> {
+        Arc::new(json!({ "metadata": { "status": status } }))
+    }
+
+    async fn heard(updates: &mut mpsc::Receiver<Update<()>>) -> Option<Value> {
+        match updates.recv().await?.news {
+            News::Payload(payload) => Some(Value::clone(&payload)),
+            News::Invalidated => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lost_update_is_lost_to_one_subscriber_alone() {
+        let hub = unkind_hub(Mishap::UpdateLost, 2, 1);
+        let ((ann, mut anns), (bob, mut bobs)) = (hub.join(), hub.join());
+        ann.subscribe("a", registration(None));
+        bob.subscribe("b", registration(None));
+        hub.publish("onUpdate", &payload(1));
+        hub.publish("onUpdate", &payload(2));
+        assert_eq!(heard(&mut anns).await, Some(json!({ "number": 1 })));
+        assert_eq!(heard(&mut bobs).await, Some(json!({ "number": 2 })));
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_cut_instead_of_an_update() {
+        let hub = unkind_hub(Mishap::SubscriberCut, 1, 2);
+        let (seat, mut updates) = hub.join();
+        seat.subscribe("a", registration(None));
+        (1..=3).for_each(|number| hub.publish("onUpdate", &payload(number)));
+        assert_eq!(heard(&mut updates).await, Some(json!({ "number": 1 })));
+        assert_eq!(heard(&mut updates).await, None, "it ended");
+    }
+
+    #[tokio::test]
+    async fn only_the_last_update_of_a_turn_is_lost() {
+        let hub =
+            Hub::new(Fates::of(&Unkindness { rates: [(Mishap::LastUpdateLost, 1.0)].into(), ..Unkindness::default() }));
+        let (seat, mut updates) = hub.join();
+        seat.subscribe("a", registration(None));
+        for status in ["RUNNING", "COMPLETED", "RUNNING"] {
+            hub.publish("onUpdate", &turn(status));
+        }
+        assert_eq!(heard(&mut updates).await, Some(Value::clone(&turn("RUNNING"))));
+        assert_eq!(heard(&mut updates).await, Some(Value::clone(&turn("RUNNING"))));
     }
 }

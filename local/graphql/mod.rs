@@ -38,7 +38,7 @@ pub(crate) use operation::{Answer, Call, Rejection, Subscribed, Subscription};
 pub use sources::Sources;
 pub(crate) use validate::Request;
 
-use crate::{identity::Directory, stack::Api};
+use crate::{identity::Directory, stack::Api, unkind::Fates};
 use bindings::Bindings;
 use hub::Hub;
 use schema::Schema;
@@ -53,12 +53,14 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 pub struct Fault(String);
 
 /// How an API differs from what AppSync does by itself.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// How often an idle WebSocket hears that it is alive.
     pub keep_alive: Duration,
     /// How long a request may take.
     pub request_time: Duration,
+    /// What befalls updates on their way to subscribers.
+    pub fates: Fates,
 }
 
 /// One API, ready to answer.
@@ -87,7 +89,7 @@ impl Service {
             directory,
             environment: json!(api.environment),
             introspection: api.introspection,
-            hub: Hub::default(),
+            hub: Hub::new(settings.fates.clone()),
             settings,
         })
     }
@@ -95,7 +97,7 @@ impl Service {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { keep_alive: KEEP_ALIVE, request_time: REQUEST_TIME }
+        Self { keep_alive: KEEP_ALIVE, request_time: REQUEST_TIME, fates: Fates::default() }
     }
 }
 

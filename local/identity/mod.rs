@@ -67,6 +67,12 @@ impl Directory {
         principals.insert(principal.access_key_id.clone(), Arc::new(principal));
     }
 
+    /// Whether this is a key of temporary credentials: of a function's process, not of a user.
+    pub fn is_session(&self, access_key_id: &str) -> bool {
+        let principals = self.principals.read().unwrap_or_else(PoisonError::into_inner);
+        principals.get(access_key_id).is_some_and(|principal| principal.session_token.is_some())
+    }
+
     pub fn default_mode(&self) -> Option<AuthMode> {
         self.modes.first().copied()
     }

@@ -1,17 +1,15 @@
 //! One execution environment: a process and the Runtime API that it speaks with.
-use std::{io, process::ExitStatus, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use serde_json::Value;
-use tokio::{
-    process::{Child, ChildStdin},
-    time::timeout,
-};
+use tokio::time::timeout;
 
 use super::{
     Invocation,
     failure::FunctionError,
     launcher::Launcher,
     logs,
+    process::Process,
     runtime_api::{Assignment, Report, RuntimeApi},
 };
 use crate::stack::Function;
@@ -22,9 +20,7 @@ const INIT_SECONDS: u64 = 10;
 pub(super) struct Environment {
     function: Arc<Function>,
     api: RuntimeApi,
-    child: Child,
-    /// Held for as long as the environment lives: its process ends when this closes, so none outlives a killed parent.
-    _lifeline: Option<ChildStdin>,
+    process: Process,
 }
 
 /// How an invocation ended.
@@ -38,15 +34,15 @@ pub(super) enum Ending {
 impl Environment {
     pub async fn start(function: Arc<Function>, launcher: &Launcher) -> io::Result<Self> {
         let api = RuntimeApi::open().await?;
-        let mut child = launcher.launch(&function, &api.address)?;
-        let lifeline = child.stdin.take();
+        let (mut child, access_key_id) = launcher.launch(&function, &api.address)?;
         logs::follow(&function.name, &mut child);
-        Ok(Self { function, api, child, _lifeline: lifeline })
+        let process = Process::keep(child, access_key_id, &launcher.processes);
+        Ok(Self { function, api, process })
     }
 
     /// False when the process ended while it was idle.
-    pub fn is_alive(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+    pub fn is_alive(&self) -> bool {
+        self.process.is_alive()
     }
 
     pub async fn run(&mut self, invocation: &Invocation) -> Ending {
@@ -54,15 +50,19 @@ impl Environment {
         tokio::select! {
             biased;
             ending = answer(&mut self.api, &self.function, invocation) => ending,
-            status = self.child.wait() => Ending::Broken(FunctionError::exited(id, &describe(status))),
+            how = self.process.ended() => Ending::Broken(FunctionError::exited(id, &how)),
         }
     }
 
     /// Returns when the process is gone.
-    pub async fn end(mut self) {
-        if let Err(fault) = self.child.kill().await {
-            tracing::warn!(function = self.function.name, %fault, "an execution environment could not be ended");
-        }
+    pub async fn end(self) {
+        self.process.clone().kill().await;
+    }
+}
+
+impl Drop for Environment {
+    fn drop(&mut self) {
+        self.process.condemn();
     }
 }
 
@@ -102,8 +102,4 @@ async fn answered(api: &mut RuntimeApi) -> Ending {
             None => return std::future::pending().await,
         }
     }
-}
-
-fn describe(status: io::Result<ExitStatus>) -> String {
-    status.map_or_else(|fault| fault.to_string(), |status| status.to_string())
 }

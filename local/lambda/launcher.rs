@@ -4,35 +4,50 @@ use std::{collections::BTreeMap, io, path::PathBuf, process::Stdio, sync::Arc};
 use tokio::process::{Child, Command};
 use uuid::Uuid;
 
-use crate::stack::Function;
+use super::process::Processes;
+use crate::{stack::Function, unkind::Fates};
 
-/// The variables for a function's processes.
-type EnvironmentOf = dyn Fn(&Function) -> BTreeMap<String, String> + Send + Sync;
+/// The variables for one process of a function.
+pub type EnvironmentOf = dyn Fn(&Function) -> BTreeMap<String, String> + Send + Sync;
 
 /// What is started as an execution environment, and with what around it.
 #[derive(Clone)]
 pub struct Launcher {
     pub executable: PathBuf,
     pub arguments: Vec<String>,
-    /// What a function's processes get beside the function's own environment: endpoints, region, credentials. It wins
-    /// over the function's own. Nothing of this process's environment is passed on but `PATH`.
+    /// What a process gets beside its function's own environment: endpoints, region, credentials. It wins over the
+    /// function's own. Asked at every start. Nothing of this process's environment is passed on but `PATH`.
     pub environment: Arc<EnvironmentOf>,
     /// How long a second of the event queue (retries, backoff, event age) lasts, in seconds: 1.0 but in tests.
     pub time_scale: f64,
+    /// What befalls the event queue.
+    pub fates: Fates,
+    /// Those that were started.
+    pub processes: Processes,
 }
 
 impl Launcher {
     pub fn new(executable: PathBuf, arguments: Vec<String>, environment: BTreeMap<String, String>) -> Self {
-        Self { executable, arguments, environment: Arc::new(move |_| environment.clone()), time_scale: 1.0 }
+        Self {
+            executable,
+            arguments,
+            environment: Arc::new(move |_| environment.clone()),
+            time_scale: 1.0,
+            fates: Fates::default(),
+            processes: Processes::default(),
+        }
     }
 
-    pub(super) fn launch(&self, function: &Function, runtime_api: &str) -> io::Result<Child> {
-        Command::new(&self.executable)
+    /// The process and its access key id, which is drawn when the environment names none.
+    pub(super) fn launch(&self, function: &Function, runtime_api: &str) -> io::Result<(Child, String)> {
+        let environment = (self.environment)(function);
+        let access_key_id = environment.get("AWS_ACCESS_KEY_ID").cloned();
+        let child = Command::new(&self.executable)
             .args(&self.arguments)
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .envs(&function.environment)
-            .envs((self.environment)(function))
+            .envs(environment)
             .envs(reserved(function, runtime_api))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -40,7 +55,8 @@ impl Launcher {
             .kill_on_drop(true)
             // Ctrl-C in a terminal reaches the whole process group: the service decides when its processes end.
             .process_group(0)
-            .spawn()
+            .spawn()?;
+        Ok((child, access_key_id.unwrap_or_else(|| Uuid::new_v4().to_string())))
     }
 }
 

@@ -5,6 +5,7 @@ mod failure;
 mod launcher;
 mod logs;
 mod pool;
+mod process;
 mod queue;
 mod record;
 mod runtime_api;
@@ -16,9 +17,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 pub use failure::{Fault, FunctionError, InvokeError};
-pub use launcher::Launcher;
+pub use launcher::{EnvironmentOf, Launcher};
+pub use process::Processes;
 
-use crate::stack::Function;
+use crate::{stack::Function, unkind::Fates};
 use pool::Pool;
 
 const SYNCHRONOUS_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
@@ -29,7 +31,11 @@ const ASYNCHRONOUS_PAYLOAD_BYTES: usize = 1024 * 1024;
 pub struct Lambda {
     functions: Arc<BTreeMap<String, Arc<Pool>>>,
     time_scale: f64,
+    fates: Fates,
+    processes: Processes,
     running: TaskTracker,
+    /// Deliveries that wait or run; closed from the start, which hinders nobody and lets it be waited for.
+    events: TaskTracker,
     stopping: CancellationToken,
 }
 
@@ -52,18 +58,19 @@ impl Lambda {
     pub async fn start(functions: &BTreeMap<String, Function>, launcher: Launcher) -> Result<Self, Fault> {
         functions.values().try_for_each(|function| check_destination(function, functions))?;
         let stopping = CancellationToken::new();
-        let time_scale = launcher.time_scale;
+        let (time_scale, fates, processes) = (launcher.time_scale, launcher.fates.clone(), launcher.processes.clone());
         let launcher = Arc::new(launcher);
         let pools = functions.iter().map(|(name, function)| {
             (name.clone(), Arc::new(Pool::new(function.clone(), launcher.clone(), stopping.clone())))
         });
         let functions: BTreeMap<_, _> = pools.collect();
-        let running = TaskTracker::new();
+        let (running, events) = (TaskTracker::new(), TaskTracker::new());
+        events.close();
         for pool in functions.values() {
             let pool = Arc::clone(pool);
             running.spawn(async move { pool.sweep().await });
         }
-        Ok(Self { functions: Arc::new(functions), time_scale, running, stopping })
+        Ok(Self { functions: Arc::new(functions), time_scale, fates, processes, running, events, stopping })
     }
 
     /// Runs a function, given by name or ARN. An Event invocation is queued and answers `null` at once.
@@ -84,11 +91,23 @@ impl Lambda {
         }
     }
 
+    /// Kills a process at once (SIGKILL), as a machine that breaks would; returns when it is gone. False when no process
+    /// has these credentials.
+    pub async fn kill(&self, access_key_id: &str) -> bool {
+        self.processes.kill(access_key_id).await
+    }
+
+    /// Returns when no event waits, runs or is to be delivered again.
+    pub async fn settled(&self) {
+        self.events.wait().await;
+    }
+
     /// Ends every process and forgets what is queued. Returns when nothing is left.
     pub async fn stop(&self) {
         self.stopping.cancel();
         self.running.close();
         self.running.wait().await;
+        self.events.wait().await;
         for pool in self.functions.values() {
             pool.close().await;
         }

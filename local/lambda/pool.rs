@@ -94,10 +94,7 @@ impl Pool {
 
     fn warm(&self) -> Option<Environment> {
         let mut idle = self.idle();
-        std::iter::from_fn(|| idle.pop()).map(|idle| idle.environment).find_map(|mut environment| {
-            let alive = environment.is_alive();
-            alive.then_some(environment)
-        })
+        std::iter::from_fn(|| idle.pop()).map(|idle| idle.environment).find(Environment::is_alive)
     }
 
     async fn cold(&self, invocation: &Invocation) -> Result<Environment, InvokeError> {

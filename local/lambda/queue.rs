@@ -11,11 +11,22 @@ use super::{
     pool::Pool,
     record::record,
 };
+use crate::unkind::{Fates, Mishap};
+
+/// By then an event that is delivered again has come again.
+const AGAIN_WITHIN_SECONDS: u64 = 120;
 
 impl Lambda {
     pub(super) fn enqueue(&self, pool: Arc<Pool>, invocation: Invocation) {
-        let lambda = self.clone();
-        self.running.spawn(async move { lambda.deliver(&pool, invocation).await });
+        for after in deliveries(&self.fates) {
+            let (lambda, pool, invocation) = (self.clone(), pool.clone(), invocation.clone());
+            self.events.spawn(async move {
+                let waited = sleep(after.mul_f64(lambda.time_scale));
+                if lambda.stopping.run_until_cancelled(waited).await.is_some() {
+                    lambda.deliver(&pool, invocation).await;
+                }
+            });
+        }
     }
 
     async fn deliver(&self, pool: &Pool, invocation: Invocation) {
@@ -67,4 +78,19 @@ impl Lambda {
             tracing::error!(function = function.name, destination, %fault, "the failure destination was not told");
         }
     }
+}
+
+/// When an event is delivered: at once, and once only unless the fates want it otherwise. Lambda promises at least once.
+fn deliveries(fates: &Fates) -> Vec<Duration> {
+    let mut deliveries = vec![Duration::ZERO];
+    if fates.strike(Mishap::EventTwice).is_some() {
+        deliveries.push(Duration::ZERO);
+    }
+    if fates.strike(Mishap::EventThrice).is_some() {
+        deliveries.extend([Duration::ZERO; 2]);
+    }
+    if let Some(lot) = fates.strike(Mishap::EventAgain) {
+        deliveries.push(Duration::from_secs(1 + lot.among(AGAIN_WITHIN_SECONDS)));
+    }
+    deliveries
 }

@@ -4,7 +4,11 @@ use std::sync::{Arc, Mutex};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_bedrockruntime::types::StopReason;
 use axum::{extract::Request, middleware};
-use local::bedrock::{Upstream, forward, router};
+use local::{
+    bedrock::{Upstream, forward, router},
+    identity::{Directory, Principal},
+    stack::AuthMode,
+};
 
 use crate::listener::{Bedrock, Failure};
 
@@ -22,11 +26,17 @@ async fn forwarder(seen: Arc<Mutex<Vec<String>>>) -> Bedrock {
         region: "eu-west-1".into(),
         credentials: SharedCredentialsProvider::new(credentials),
     };
-    Bedrock::serving(forward(upstream, vec![ASKER.into()])).await
+    Bedrock::serving(forward(upstream, directory())).await
 }
 
-/// Whom the SDK of these tests asks as.
-const ASKER: &str = "AKIDEXAMPLE";
+/// Whom the SDK of these tests asks as, taken for a process of the backend's own; and a user, who is not.
+fn directory() -> Directory {
+    let directory = Directory::new(vec![AuthMode::Iam], Vec::new());
+    let credentials = ["AKIDEXAMPLE".into(), "secret".into(), "token".into()];
+    directory.admit(Principal::role_session("arn:aws:iam::123456789012:role/Handler", "run", credentials, &[]));
+    directory.admit(Principal::administrator("123456789012", "ann", "AKIDADMINISTRATOR".into(), "secret".into()));
+    directory
+}
 
 #[tokio::test]
 async fn an_answer_comes_through_frame_by_frame_in_the_callers_name() {
@@ -59,7 +69,7 @@ async fn a_bedrock_that_cannot_be_reached_is_unavailable() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let credentials = SharedCredentialsProvider::new(Credentials::new("AKIDCALLER", "secret", None, None, "test"));
     let upstream = Upstream { url: format!("http://{closed}"), region: "eu-west-1".into(), credentials };
-    let heard = Bedrock::serving(forward(upstream, vec![ASKER.into()])).await.ask("any", "Hello").await;
+    let heard = Bedrock::serving(forward(upstream, directory())).await.ask("any", "Hello").await;
     assert_eq!(heard.failure, Some(Failure::Service("ServiceUnavailableException".into())));
 }
 
@@ -68,9 +78,12 @@ async fn who_is_not_one_of_the_backends_own_processes_is_refused() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let url = format!("http://{}/model/any/converse-stream", forwarder(Arc::clone(&seen)).await.address);
     let body = r#"{"messages":[{"role":"user","content":[{"text":"Hello"}]}]}"#;
-    for authorization in
-        ["", "Bearer token", "AWS4-HMAC-SHA256 Credential=AKIDSTRANGER/20260101/us-east-1/bedrock/aws4_request"]
-    {
+    for authorization in [
+        "",
+        "Bearer token",
+        "AWS4-HMAC-SHA256 Credential=AKIDSTRANGER/20260101/us-east-1/bedrock/aws4_request",
+        "AWS4-HMAC-SHA256 Credential=AKIDADMINISTRATOR/20260101/us-east-1/bedrock/aws4_request",
+    ] {
         let asked =
             reqwest::Client::new().post(&url).header("authorization", authorization).body(body).send().await.unwrap();
         assert_eq!(asked.status(), 403, "{authorization:?}");

@@ -4,6 +4,7 @@ mod events;
 mod function;
 mod lifetime;
 mod service;
+mod unkindly;
 
 use local::lambda::Fault;
 use serde_json::json;

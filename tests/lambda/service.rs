@@ -1,9 +1,10 @@
 //! A Lambda service whose functions tell the test of every invocation.
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use local::{
     lambda::{Fault, InvocationType, InvokeError, Lambda, Launcher},
     stack::{Asynchronous, Function},
+    unkind::{Fates, Unkindness},
 };
 use serde_json::Value;
 use tokio::{
@@ -11,6 +12,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::timeout,
 };
+use uuid::Uuid;
 
 /// The test that plays the function when this binary is started again.
 pub const FUNCTION_TEST: &str = "a_function_answers_through_the_runtime_api";
@@ -34,10 +36,14 @@ pub struct Told {
 
 impl Service {
     pub async fn start(functions: impl IntoIterator<Item = Function>) -> Self {
+        Self::start_unkindly(functions, &Unkindness::default()).await
+    }
+
+    pub async fn start_unkindly(functions: impl IntoIterator<Item = Function>, plan: &Unkindness) -> Self {
         let told = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = told.local_addr().expect("an address").to_string();
         let functions = functions.into_iter().map(|function| function.telling(&address));
-        Self { lambda: lambda(functions).await.expect("functions that can be served"), told }
+        Self { lambda: unkind_lambda(functions, plan).await.expect("functions that can be served"), told }
     }
 
     /// Where functions tell of invocations.
@@ -109,12 +115,26 @@ impl Playing for Function {
 
 /// A service in a hurry that starts this binary for each function.
 pub async fn lambda(functions: impl IntoIterator<Item = Function>) -> Result<Lambda, Fault> {
+    unkind_lambda(functions, &Unkindness::default()).await
+}
+
+async fn unkind_lambda(functions: impl IntoIterator<Item = Function>, plan: &Unkindness) -> Result<Lambda, Fault> {
     let functions = functions.into_iter().map(|function| (function.name.clone(), function)).collect();
     let executable = std::env::current_exe().expect("this binary");
     let arguments = [FUNCTION_TEST, "--exact", "--nocapture"].map(str::to_owned).to_vec();
-    let environment = BTreeMap::from([("AWS_REGION".to_owned(), "eu-west-1".to_owned())]);
-    let launcher = Launcher { time_scale: TIME_SCALE, ..Launcher::new(executable, arguments, environment) };
+    let launcher = Launcher {
+        environment: Arc::new(|_| environment()),
+        time_scale: TIME_SCALE,
+        fates: Fates::of(plan),
+        ..Launcher::new(executable, arguments, BTreeMap::new())
+    };
     Lambda::start(&functions, launcher).await
+}
+
+/// Of each process, with an access key id of its own.
+fn environment() -> BTreeMap<String, String> {
+    let variables = [("AWS_REGION", "eu-west-1".to_owned()), ("AWS_ACCESS_KEY_ID", Uuid::new_v4().to_string())];
+    variables.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
 pub fn function(name: &str) -> Function {

@@ -5,6 +5,7 @@
 mod cases;
 mod deployment;
 mod limits;
+mod status;
 mod tables;
 
 use std::path::{Path, PathBuf};

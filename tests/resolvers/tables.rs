@@ -74,7 +74,7 @@ fn replaced(value: &Value, one: &Value, by: &Value) -> Value {
     }
 }
 
-fn table(name: &str) -> Table {
+pub fn table(name: &str) -> Table {
     let definition = json!({
         "TableName": name,
         "BillingMode": "PAY_PER_REQUEST",
@@ -159,26 +159,18 @@ async fn an_sdk_sees_the_same_tables() {
     dynamodb.run("Main", &put(json!({ "n": { "N": 1 } }))).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = tokio::spawn(async move { dynamodb.serve(listener, async { drop(stopped.await) }).await });
+    tokio::spawn(async move { axum::serve(listener, dynamodb.router()).await });
     let request = json!({ "TableName": "Main", "Key": { "pk": { "S": "a" }, "sk": { "S": "b" } } });
     let response = reqwest::Client::new()
         .post(format!("http://{address}/"))
         .header("x-amz-target", "DynamoDB_20120810.GetItem")
         .header("content-type", "application/x-amz-json-1.0")
-        .header(
-            "authorization",
-            "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=a",
-        )
-        .header("x-amz-date", "20260101T000000Z")
         .body(request.to_string())
         .send()
         .await
         .expect("an answer");
     let body: Value = response.json().await.expect("JSON");
     assert_eq!(body["Item"]["n"], json!({ "N": "1" }));
-    drop(stop);
-    server.await.expect("the server ends").expect("without a fault");
 }
 
 #[tokio::test]

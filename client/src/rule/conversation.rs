@@ -46,11 +46,15 @@ impl ConversationRule {
         Self { turns: Vec::new(), newest: None, asking: Asking::Idle, progress: VecDeque::new() }
     }
 
-    /// The subscription stands, for the first time or again: what happened before is not known.
+    /// The subscription stands, for the first time or again: what happened before is not known. Of the turns that had ended,
+    /// only the newest can have been reopened.
     pub fn subscribed(&mut self) {
         self.asking.doubt();
-        for (_, turn) in self.turns.iter_mut().filter(|(_, turn)| turn.is_open()) {
-            turn.doubt();
+        let newest = self.turns.len().saturating_sub(1);
+        for (index, (_, turn)) in self.turns.iter_mut().enumerate() {
+            if turn.is_open() || index == newest {
+                turn.doubt();
+            }
         }
     }
 

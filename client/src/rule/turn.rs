@@ -1,10 +1,11 @@
 //! The rule for one turn.
 use std::{
+    cmp::Ordering,
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-use super::asking::Asking;
+use super::{asking::Asking, page::Page};
 use crate::schema::{
     AgentBatch, AgentMetadata, ConversationEvent, ConversationUpdate, Failure, SenderKind, StopReason, Turn,
     TurnStatus, Usage,
@@ -17,7 +18,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// The user's event that is being answered.
-    Question(ConversationEvent),
+    Question(Box<ConversationEvent>),
     /// Text to append.
     Text(String),
     /// The whole text anew, in place of what was shown.
@@ -25,6 +26,8 @@ pub enum Change {
     /// What a waiting person may be told.
     Note(String),
     Ended(Ending),
+    /// The turn had ended and is being answered again: a retry or a continuation was ordered.
+    Reopened,
 }
 
 /// How the turn ended. `Change::Text` and `Change::Replaced` before it have given the stored answer, to the byte.
@@ -44,7 +47,7 @@ pub struct Refill {
     pub after_sequence: u32,
 }
 
-/// What is known of one turn: its attempt, its text so far, and what is missing of it.
+/// What is known of one turn: its attempt, its page so far, and what is missing of it.
 pub struct TurnRule {
     /// 0 before the first.
     attempt: u32,
@@ -52,9 +55,9 @@ pub struct TurnRule {
     next: u32,
     /// The highest sequence met in this attempt.
     highest: u32,
-    text: String,
-    /// How many bytes of the text whole events have brought or confirmed.
-    confirmed: usize,
+    page: Page,
+    /// What stands from earlier runs is only what was shown: getTurn has not said so yet.
+    presumed: bool,
     /// How many agent's events of this attempt were applied.
     events: usize,
     questioned: bool,
@@ -71,8 +74,8 @@ impl TurnRule {
             attempt: 0,
             next: 1,
             highest: 0,
-            text: String::new(),
-            confirmed: 0,
+            page: Page::default(),
+            presumed: false,
             events: 0,
             questioned: false,
             open: true,
@@ -96,9 +99,15 @@ impl TurnRule {
         }
         self.heard = now;
         self.highest = self.highest.max(sequence);
-        if sequence == self.next {
-            self.apply(update.metadata.as_ref(), update.event.as_ref());
-        } else if sequence > self.next {
+        let missed = match sequence.cmp(&self.next) {
+            Ordering::Less => end(update.metadata.as_ref(), update.event.as_ref()).is_some(),
+            Ordering::Equal => {
+                self.apply(update.metadata.as_ref(), update.event.as_ref());
+                self.presumed
+            }
+            Ordering::Greater => true,
+        };
+        if self.open && missed {
             self.asking.want();
         }
     }
@@ -114,9 +123,15 @@ impl TurnRule {
         self.heard = now;
         let before = (self.attempt, self.next);
         self.take_question(turn.question.as_ref());
-        self.take(turn);
+        if turn.attempt > self.attempt {
+            self.begin(turn.attempt);
+        }
         let other_attempt = refill.attempt.is_some_and(|asked| asked != self.attempt);
-        let incomplete = other_attempt || turn.has_more_batches == Some(true) || self.highest >= self.next;
+        if turn.attempt == self.attempt && self.open {
+            self.take(turn, !other_attempt && turn.has_more_batches != Some(true));
+        }
+        let incomplete =
+            other_attempt || self.presumed || turn.has_more_batches == Some(true) || self.highest >= self.next;
         if self.open && incomplete && self.asking.is_idle() {
             let progressed = (self.attempt, self.next) != before;
             if progressed { self.asking.want() } else { self.asking.wait(now) }
@@ -142,8 +157,11 @@ impl TurnRule {
 
     /// What to ask getTurn for now; each one drained is answered by `refilled` or `refill_failed`.
     pub fn poll_refill(&mut self) -> Option<Refill> {
-        let attempt = (self.attempt > 0).then_some(self.attempt);
-        self.asking.poll(|| Refill { attempt, after_sequence: self.next - 1 })
+        let refill = match self.attempt {
+            0 => Refill { attempt: None, after_sequence: 0 },
+            attempt => Refill { attempt: Some(attempt), after_sequence: self.next - 1 },
+        };
+        self.asking.poll(|| refill)
     }
 
     pub fn poll_change(&mut self) -> Option<Change> {
@@ -155,29 +173,39 @@ impl TurnRule {
     }
 
     fn begin(&mut self, attempt: u32) {
-        self.show(String::new());
-        self.count_from(attempt);
-    }
-
-    fn count_from(&mut self, attempt: u32) {
+        if !self.open {
+            self.changes.push_back(Change::Reopened);
+        }
+        self.changes.extend(self.page.turn_over(self.open));
         self.attempt = attempt;
         self.next = 1;
         self.highest = 0;
-        self.confirmed = 0;
+        self.presumed = true;
         self.events = 0;
         self.open = true;
+    }
+
+    fn stand_on(&mut self, standing: &str) {
+        self.presumed = false;
+        self.changes.extend(self.page.stand_on(standing));
     }
 
     fn apply(&mut self, metadata: Option<&AgentMetadata>, event: Option<&ConversationEvent>) {
         self.next += 1;
         self.take_metadata(metadata);
-        let status = metadata.map(|metadata| metadata.status).or_else(|| event.and_then(implied_end));
-        match (event, status.filter(|status| status.is_end())) {
-            (Some(event), _) if event.sender.kind == SenderKind::User => self.take_question(Some(event)),
-            (Some(event), Some(end)) => self.take_last(event, end),
+        match (event, end(metadata, event)) {
+            (Some(event), _) if event.sender.kind == SenderKind::User => self.take_beginning(metadata, event),
+            (Some(event), Some(status)) if self.questioned && !self.presumed => self.take_last(event, status),
             (Some(event), None) => self.take_event(event),
-            (None, Some(_)) => self.doubt(),
+            (_, Some(_)) => self.doubt(),
             (None, None) => {}
+        }
+    }
+
+    fn take_beginning(&mut self, metadata: Option<&AgentMetadata>, question: &ConversationEvent) {
+        self.take_question(Some(question));
+        if metadata.and_then(|metadata| metadata.continues) != Some(true) {
+            self.stand_on("");
         }
     }
 
@@ -186,60 +214,44 @@ impl TurnRule {
         if let Some(note) = &metadata.note {
             self.changes.push_back(Change::Note(note.clone()));
         }
-        if let Some(text) = metadata.agent_partial_message.as_deref().filter(|text| !text.is_empty()) {
-            self.text.push_str(text);
-            self.changes.push_back(Change::Text(text.to_owned()));
+        if let Some(text) = &metadata.agent_partial_message {
+            self.changes.extend(self.page.append(text));
         }
     }
 
     fn take_question(&mut self, event: Option<&ConversationEvent>) {
         if let Some(event) = event.filter(|_| !self.questioned) {
             self.questioned = true;
-            self.changes.push_back(Change::Question(event.clone()));
+            self.changes.push_back(Change::Question(Box::new(event.clone())));
         }
     }
 
-    /// One of several events of an answer. Batches of the next one may have been shown already.
     fn take_event(&mut self, event: &ConversationEvent) {
-        let whole = self.confirmed_with(event);
-        self.confirmed = whole.len();
         self.events += 1;
-        if !self.text.starts_with(&whole) {
-            self.show(whole);
-        }
+        self.changes.extend(self.page.confirm(event.said()));
     }
 
     fn take_last(&mut self, event: &ConversationEvent, status: TurnStatus) {
-        self.show(self.confirmed_with(event));
+        self.changes.extend(self.page.conclude(event.said()));
         self.end(Ending { status, stop_reason: event.stop_reason, failure: event.failure.clone(), usage: event.usage });
     }
 
-    fn confirmed_with(&self, event: &ConversationEvent) -> String {
-        [self.text.get(..self.confirmed).unwrap_or_default(), event.said()].concat()
-    }
-
-    fn take(&mut self, turn: &Turn) {
-        let news = turn.attempt > self.attempt || turn.attempt == self.attempt && self.open;
+    /// Events of lower attempts are what stands from earlier runs: of others, none is left in an answer.
+    fn take(&mut self, turn: &Turn, has_all_batches: bool) {
         let answer = turn.answer.as_deref().unwrap_or_default();
-        if news && turn.status.is_end() && answer.last().is_some_and(ConversationEvent::ends_answer) {
-            self.count_from(turn.attempt);
-            self.show(answer.iter().map(ConversationEvent::said).collect());
-            self.end(ending(turn));
-        } else if news {
-            self.take_unfinished(turn, answer);
+        let earlier = |event: &ConversationEvent| event.attempt.is_some_and(|attempt| attempt < turn.attempt);
+        let (standing, own) = answer.split_at(answer.partition_point(earlier));
+        if turn.status.is_end() && own.last().is_some_and(ConversationEvent::ends_answer) {
+            self.changes.extend(self.page.show(said(answer)));
+            return self.end(ending(turn, own));
         }
-    }
-
-    fn take_unfinished(&mut self, turn: &Turn, answer: &[ConversationEvent]) {
-        if turn.attempt > self.attempt {
-            self.begin(turn.attempt);
-        }
-        self.take_batches(turn.batches.as_deref().unwrap_or_default(), answer);
-        if turn.status.is_end() && turn.has_more_batches != Some(true) {
-            for event in answer.iter().skip(self.events) {
+        self.stand_on(&said(standing));
+        self.take_batches(turn.batches.as_deref().unwrap_or_default(), own);
+        if turn.status.is_end() && has_all_batches {
+            for event in own.iter().skip(self.events) {
                 self.take_event(event);
             }
-            self.end(ending(turn));
+            self.end(ending(turn, own));
         }
     }
 
@@ -258,15 +270,6 @@ impl TurnRule {
         }
     }
 
-    fn show(&mut self, text: String) {
-        match text.strip_prefix(self.text.as_str()) {
-            Some("") => return,
-            Some(tail) => self.changes.push_back(Change::Text(tail.to_owned())),
-            None => self.changes.push_back(Change::Replaced(text.clone())),
-        }
-        self.text = text;
-    }
-
     fn end(&mut self, ending: Ending) {
         self.open = false;
         self.asking.forget_retry();
@@ -274,14 +277,25 @@ impl TurnRule {
     }
 }
 
-fn ending(turn: &Turn) -> Ending {
-    let last = turn.answer.as_ref().and_then(|events| events.last());
+/// `own`: what this attempt has said for good.
+fn ending(turn: &Turn, own: &[ConversationEvent]) -> Ending {
+    let last = own.last();
     Ending {
         status: turn.status,
         stop_reason: last.and_then(|event| event.stop_reason),
         failure: turn.failure.clone().or_else(|| last.and_then(|event| event.failure.clone())),
         usage: turn.usage.or_else(|| last.and_then(|event| event.usage)),
     }
+}
+
+fn said(events: &[ConversationEvent]) -> String {
+    events.iter().map(ConversationEvent::said).collect()
+}
+
+/// How an update ends the turn, if it does.
+fn end(metadata: Option<&AgentMetadata>, event: Option<&ConversationEvent>) -> Option<TurnStatus> {
+    let status = metadata.map(|metadata| metadata.status).or_else(|| event.and_then(implied_end));
+    status.filter(|status| status.is_end())
 }
 
 fn implied_end(event: &ConversationEvent) -> Option<TurnStatus> {

@@ -1,6 +1,8 @@
 //! The client over real sockets, against an API that misbehaves on request.
 mod server;
 
+use std::collections::BTreeMap;
+
 use client::{
     AppSync, Credentials, Error, Follower,
     credentials::IamKeys,
@@ -10,6 +12,7 @@ use client::{
     rule::Change,
     schema::TurnStatus,
 };
+use futures::future::join_all;
 use serde_json::{Value, json};
 use server::Server;
 
@@ -70,7 +73,7 @@ async fn read_to_end(follower: &mut Follower) -> (Vec<String>, TurnStatus) {
             Change::Text(text) => pages.push(page + &text),
             Change::Replaced(text) => pages.push(text),
             Change::Ended(ending) => return (pages, ending.status),
-            Change::Question(_) | Change::Note(_) => {}
+            Change::Question(_) | Change::Note(_) | Change::Reopened => {}
         }
     }
 }
@@ -132,6 +135,95 @@ async fn a_turn_that_came_and_went_while_the_connection_was_cut_is_read_afterwar
     server.cut_sockets();
     let (pages, _) = read_to_end(&mut follower).await;
     assert_eq!(pages.last().unwrap(), "Second");
+}
+
+#[tokio::test]
+async fn wherever_the_connection_is_cut_the_text_is_the_stored_one() {
+    let updates = [question(), batch(2, "Hel"), batch(3, "lo, "), batch(4, "wor"), last(5, "Hello, world")];
+    let read = |heard: usize| {
+        let updates = &updates;
+        async move {
+            let server = quiet_server().await;
+            let mut follower = api(&server).follow("c").await.unwrap();
+            server.answer("GetTurn", 200, turn("COMPLETED", &[], &[updates[4]["event"].clone()]));
+            updates[..heard].iter().for_each(|update| server.publish(update));
+            server.cut_sockets();
+            updates[heard..].iter().for_each(|update| server.publish(update));
+            read_to_end(&mut follower).await
+        }
+    };
+    for (pages, status) in join_all((1..=updates.len()).map(read)).await {
+        assert_eq!(pages.last().map(String::as_str), Some("Hello, world"), "{pages:?}");
+        assert!(pages.is_sorted_by(|page, next| next.starts_with(page)), "nothing is taken back: {pages:?}");
+        assert_eq!(status, TurnStatus::Completed);
+    }
+}
+
+#[tokio::test]
+async fn three_turns_that_came_and_went_are_all_reported() {
+    let server = quiet_server().await;
+    let mut follower = api(&server).follow("c").await.unwrap();
+    server.publish(&question());
+    server.publish(&last(2, "First"));
+    read_to_end(&mut follower).await;
+
+    let mut missed = Vec::new();
+    for (position, id, piece, text) in
+        [(3, "u", r#""id":"u""#, "Second"), (5, "v", r#""id":"v""#, ""), (7, "w", r#""id":"w""#, "Fourth")]
+    {
+        let mut answered = event("AGENT", position + 1, text, Some("END_TURN"));
+        answered["turnId"] = id.into();
+        let mut finished = turn("COMPLETED", &[], std::slice::from_ref(&answered));
+        finished["data"]["getTurn"]["id"] = id.into();
+        server.answer(piece, 200, finished);
+        missed.push(answered);
+    }
+    server.answer("GetTurn", 200, turn("COMPLETED", &[], &[event("AGENT", 2, "First", Some("END_TURN"))]));
+    server.answer("GetEvents", 200, events(&missed));
+    server.cut_sockets();
+    let mut read = BTreeMap::<String, String>::new();
+    let mut ended = 0;
+    while ended < 3 {
+        let progress = follower.next().await.unwrap();
+        let page = read.entry(progress.turn_id).or_default();
+        match progress.change {
+            Change::Text(text) => page.push_str(&text),
+            Change::Ended(_) => ended += 1,
+            Change::Question(_) => {}
+            change => panic!("{change:?} of a turn that only ended"),
+        }
+    }
+    assert_eq!(
+        read.into_iter().collect::<Vec<_>>(),
+        [("u", "Second"), ("v", ""), ("w", "Fourth")].map(|(id, text)| (id.to_owned(), text.to_owned()))
+    );
+}
+
+#[tokio::test]
+async fn a_continuation_is_one_text_with_what_stands() {
+    let server = quiet_server().await;
+    let mut follower = api(&server).follow("c").await.unwrap();
+    let said = |attempt: u32, position, text, stop_reason| {
+        let mut said = event("AGENT", position, text, Some(stop_reason));
+        said["attempt"] = attempt.into();
+        said
+    };
+    let of_third = |mut update: Value| {
+        update["attempt"] = 3.into();
+        update
+    };
+    let standing = said(1, 2, "Once", "CANCELLED");
+    let mut running = turn("RUNNING", &[], &[standing]);
+    running["data"]["getTurn"]["attempt"] = 3.into();
+    server.answer("GetTurn", 200, running);
+    let mut begun = of_third(question());
+    begun["metadata"]["continues"] = true.into();
+    server.publish(&begun);
+    assert_eq!(next_text(&mut follower).await, "Once");
+    server.publish(&of_third(batch(2, " upon")));
+    server.publish(&of_third(update(3, "COMPLETED", None, said(3, 3, " upon a time", "END_TURN"))));
+    let (pages, _) = read_to_end(&mut follower).await;
+    assert_eq!(pages, ["", " upon", " upon a time"]);
 }
 
 #[tokio::test]

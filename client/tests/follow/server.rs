@@ -26,7 +26,7 @@ pub struct Server {
 
 #[derive(Default)]
 struct Shared {
-    /// By the name of the operation: an HTTP status and a body.
+    /// By a piece of the request, such as the name of its operation: an HTTP status and a body.
     answers: Vec<(&'static str, u16, Value)>,
     /// The first frame in place of an acknowledgement.
     refusal: Option<Value>,
@@ -52,10 +52,10 @@ impl Server {
         server
     }
 
-    pub fn answer(&self, operation: &'static str, status: u16, body: Value) {
+    pub fn answer(&self, piece: &'static str, status: u16, body: Value) {
         let mut shared = self.shared();
-        shared.answers.retain(|(known, ..)| *known != operation);
-        shared.answers.push((operation, status, body));
+        shared.answers.retain(|(known, ..)| *known != piece);
+        shared.answers.push((piece, status, body));
     }
 
     pub fn refuse_sockets(&self, frame: Value) {
@@ -123,7 +123,7 @@ impl Server {
 
     fn answer_to(&self, body: &str) -> (u16, String) {
         let shared = self.shared();
-        let known = shared.answers.iter().find(|(operation, ..)| body.contains(operation));
+        let known = shared.answers.iter().find(|(piece, ..)| body.contains(piece));
         let (_, status, answer) = known.unwrap_or_else(|| panic!("no answer is set for {body}"));
         (*status, answer.to_string())
     }

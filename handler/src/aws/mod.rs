@@ -14,19 +14,24 @@ use turn::{
     writing::{Write, WriteFailure},
 };
 
-use crate::{relay::Outside, settings::Settings};
+use crate::{clock::Clock, relay::Outside, settings::Settings};
 use appsync::AppSync;
 use bedrock::Bedrock;
-use dynamodb::Table;
 
-pub use appsync::ConnectError;
-pub use dynamodb::TableError;
+pub use appsync::{ConnectError, body, verdict};
+pub use dynamodb::{Table, TableError, wait_before_next_try};
 
 /// One client each, reused by every invocation of the environment.
 pub struct Aws {
     pub table: Table,
     bedrock: Bedrock,
     appsync: AppSync,
+}
+
+/// AWS as one invocation uses it.
+pub struct During<'a> {
+    aws: &'a Aws,
+    clock: Clock,
 }
 
 impl Aws {
@@ -38,18 +43,22 @@ impl Aws {
             appsync: AppSync::new(&config, &settings.graphql_url)?,
         })
     }
+
+    pub fn during(&self, clock: Clock) -> During<'_> {
+        During { aws: self, clock }
+    }
 }
 
-impl Outside for Aws {
+impl Outside for During<'_> {
     fn ask(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, FailureCode>> + Send {
-        self.bedrock.converse(&request)
+        self.aws.bedrock.converse(&request)
     }
 
     async fn publish(&self, mutation: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {
-        self.appsync.publish(&mutation).await
+        self.aws.appsync.publish(&mutation).await
     }
 
-    async fn write(&self, _: Write) -> Result<TurnStatus, WriteFailure> {
-        Err(WriteFailure::Again)
+    async fn write(&self, write: Write) -> Result<TurnStatus, WriteFailure> {
+        self.aws.table.write(write, self.clock.now()).await
     }
 }

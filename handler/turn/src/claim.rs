@@ -1,5 +1,29 @@
 //! The right to answer a turn, and why it may be refused.
-use crate::words::TurnStatus;
+use serde::Deserialize;
+
+use crate::{request::TurnRequest, words::TurnStatus};
+
+/// An order to answer a turn, as far as claiming and closing need to know it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Order {
+    pub conversation_id: String,
+    pub turn_id: String,
+    pub run: u32,
+}
+
+impl Order {
+    pub fn of(request: &TurnRequest) -> Self {
+        let TurnRequest { conversation_id, turn_id, run, .. } = request;
+        Self { conversation_id: conversation_id.clone(), turn_id: turn_id.clone(), run: *run }
+    }
+
+    /// The claim of the attempt that the turn counts last.
+    pub fn claim(&self, turn: &StoredTurn) -> Claim {
+        let Self { conversation_id, turn_id, run } = self.clone();
+        Claim { conversation_id, turn_id, run, attempt: turn.attempt, last_position: turn.last_position }
+    }
+}
 
 /// Carried by everything an attempt publishes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,13 +37,33 @@ pub struct Claim {
     pub last_position: u32,
 }
 
-/// A turn as the table has it, as far as a claim depends on it. Times are milliseconds since 1970.
+/// A turn as the table has it. Times are milliseconds since 1970, positions are those of its conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredTurn {
     pub status: TurnStatus,
     pub run: u32,
+    pub attempt: u32,
+    /// None until the run has been claimed.
     pub lease_until: Option<u64>,
     pub claimable_until: u64,
+    /// Whether subscribers have been told of its end.
+    pub announced: bool,
+    pub question_position: u32,
+    /// The answer follows it.
+    pub answer_position: u32,
+    /// What the current run has said follows it.
+    pub run_position: u32,
+    pub last_position: u32,
+    /// Of the attempt's newest update.
+    pub last_sequence: u32,
+    /// Of the attempt's newest event, or 0: the batches after it are text that no event holds.
+    pub last_event_sequence: u32,
+}
+
+impl StoredTurn {
+    pub fn is_leased(&self, now: u64) -> bool {
+        self.lease_until.is_some_and(|until| until > now)
+    }
 }
 
 /// Why a turn could not be claimed.
@@ -31,9 +75,13 @@ pub enum Refusal {
     Gone,
     /// A newer run has been ordered.
     OtherRun,
+    /// It has ended, and subscribers know.
     Ended,
+    /// It has ended, and nobody has told the subscribers.
+    Unannounced,
+    /// Its user has cancelled it, and whoever was to end it is dead.
     Cancelled,
-    /// Nobody may begin it any more; whoever reads it sees it failed.
+    /// Nobody may begin it any more.
     TooLate,
 }
 
@@ -45,19 +93,32 @@ impl Refusal {
             return Self::OtherRun;
         }
         match turn.status {
-            TurnStatus::Completed | TurnStatus::Cancelled | TurnStatus::Failed => Self::Ended,
-            _ if turn.lease_until.is_some_and(|until| until > now) => Self::Leased,
+            status if status.is_end() && turn.announced => Self::Ended,
+            status if status.is_end() => Self::Unannounced,
+            _ if turn.is_leased(now) => Self::Leased,
             TurnStatus::Cancelling => Self::Cancelled,
-            TurnStatus::Queued | TurnStatus::Running if turn.claimable_until <= now => Self::TooLate,
-            TurnStatus::Queued | TurnStatus::Running => Self::Leased,
+            _ if turn.claimable_until <= now => Self::TooLate,
+            _ => Self::Leased,
         }
     }
-
-    /// Whether a later delivery of the same order may succeed.
-    pub fn is_worth_another_look(self) -> bool {
-        self == Self::Leased
-    }
 }
+
+/// A turn that has just been claimed.
+#[cfg(test)]
+pub(crate) const EXAMPLE: StoredTurn = StoredTurn {
+    status: TurnStatus::Running,
+    run: 1,
+    attempt: 1,
+    lease_until: Some(31_000),
+    claimable_until: 361_000,
+    announced: false,
+    question_position: 7,
+    answer_position: 7,
+    run_position: 7,
+    last_position: 7,
+    last_sequence: 0,
+    last_event_sequence: 0,
+};
 
 #[cfg(test)]
 mod tests {
@@ -68,17 +129,27 @@ mod tests {
 
     #[test]
     fn a_refused_claim_says_why() {
-        let turn = |status, run, lease_until, claimable_until| {
-            Refusal::of(Some(StoredTurn { status, run, lease_until, claimable_until }), 2, NOW)
+        let stored = |status, run, lease_until, claimable_until| StoredTurn {
+            status,
+            run,
+            lease_until,
+            claimable_until,
+            ..EXAMPLE
         };
+        let turn = |status, run, lease, claimable| Refusal::of(Some(stored(status, run, lease, claimable)), 2, NOW);
+        let announced =
+            |status| Refusal::of(Some(StoredTurn { announced: true, ..stored(status, 2, None, NOW) }), 2, NOW);
         let (live, dead, open, past) = (Some(1_001), Some(1_000), 1_001, 1_000);
         for (refusal, expected) in [
             (Refusal::of(None, 2, NOW), Refusal::Gone),
             (turn(Queued, 3, None, open), Refusal::OtherRun),
             (turn(Running, 1, live, open), Refusal::OtherRun),
-            (turn(Completed, 2, live, open), Refusal::Ended),
-            (turn(Cancelled, 2, None, past), Refusal::Ended),
-            (turn(Failed, 2, dead, past), Refusal::Ended),
+            (turn(Completed, 2, live, open), Refusal::Unannounced),
+            (turn(Cancelled, 2, None, past), Refusal::Unannounced),
+            (turn(Failed, 2, dead, past), Refusal::Unannounced),
+            (announced(Completed), Refusal::Ended),
+            (announced(Cancelled), Refusal::Ended),
+            (announced(Failed), Refusal::Ended),
             (turn(Running, 2, live, open), Refusal::Leased),
             (turn(Running, 2, live, past), Refusal::Leased),
             (turn(Cancelling, 2, live, open), Refusal::Leased),
@@ -89,12 +160,5 @@ mod tests {
         ] {
             assert_eq!(refusal, expected);
         }
-    }
-
-    #[test]
-    fn only_a_live_lease_is_worth_another_look() {
-        let others = [Refusal::Gone, Refusal::OtherRun, Refusal::Ended, Refusal::Cancelled, Refusal::TooLate];
-        assert!(Refusal::Leased.is_worth_another_look());
-        assert!(others.into_iter().all(|refusal| !refusal.is_worth_another_look()));
     }
 }

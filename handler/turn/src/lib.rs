@@ -6,9 +6,11 @@ pub mod request;
 pub mod words;
 
 pub mod claim;
+pub mod closing;
 pub mod failures;
 pub mod limits;
 pub mod mutation;
+pub mod status;
 pub mod transcript;
 pub mod writing;
 

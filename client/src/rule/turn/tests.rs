@@ -65,6 +65,17 @@ fn last(text: &str) -> Value {
     event("AGENT", 2, text, Some("END_TURN"))
 }
 
+/// An agent's event of an earlier run or of this one.
+fn said_by(attempt: u32, position: u32, text: &str, stop_reason: Option<&str>) -> Value {
+    let mut said = event("AGENT", position, text, stop_reason);
+    said["attempt"] = attempt.into();
+    said
+}
+
+fn continuing() -> Value {
+    json!({ "status": "RUNNING", "continues": true })
+}
+
 fn turn(attempt: u32, status: &str, batches: &[(u32, &str)], answer: Value) -> Value {
     let batches = batches.iter().map(|(sequence, text)| {
         let metadata = json!({ "status": "RUNNING", "agentPartialMessage": text });
@@ -285,6 +296,122 @@ fn a_retry_opens_an_ended_turn_again() {
     let mut bench = Bench::hearing(&["old"]);
     bench.hear(1, 3, json!({ "status": "COMPLETED" }), last("old"));
     assert!(!bench.rule.is_open());
-    assert_eq!(bench.hear(2, 1, json!({ "status": "RUNNING" }), question()), [replaced("")]);
+    assert_eq!(bench.hear(2, 1, json!({ "status": "RUNNING" }), question()), [Change::Reopened, replaced("")]);
     assert!(bench.rule.is_open());
+}
+
+#[test]
+fn a_continuation_goes_on_after_what_stands() {
+    let mut bench = Bench::hearing(&["Once"]);
+    bench.hear(1, 3, json!({ "status": "CANCELLED" }), event("AGENT", 2, "Once", Some("CANCELLED")));
+    assert_eq!(bench.hear(3, 1, continuing(), question()), [Change::Reopened]);
+    assert_eq!(bench.hear_text(3, 2, " upon"), [text(" upon")]);
+    assert_eq!(bench.rule.poll_refill(), asks(3, 2));
+    let standing = json!([said_by(1, 2, "Once", Some("CANCELLED"))]);
+    assert_eq!(bench.refill(turn(3, "RUNNING", &[], standing)), []);
+    let end = bench.hear(3, 3, json!({ "status": "COMPLETED" }), said_by(3, 3, " upon a time.", Some("END_TURN")));
+    assert_eq!(end, [text(" a time."), completed()]);
+}
+
+#[test]
+fn what_stands_is_put_right_under_what_was_said_since() {
+    let mut bench = Bench::hearing(&["Onc"]);
+    bench.hear(4, 1, continuing(), question());
+    bench.hear_text(4, 2, " upon");
+    bench.rule.poll_refill();
+    let standing = json!([said_by(1, 2, "Once", None), said_by(2, 3, " more", Some("MAX_TOKENS"))]);
+    assert_eq!(bench.refill(turn(4, "RUNNING", &[], standing)), [replaced("Once more upon")]);
+    assert_eq!(bench.hear_text(4, 3, " a"), [text(" a")]);
+}
+
+#[test]
+fn an_end_waits_for_what_stands() {
+    let mut bench = Bench::new();
+    bench.hear(3, 1, continuing(), question());
+    let end = said_by(3, 3, " upon", Some("END_TURN"));
+    assert_eq!(bench.hear(3, 2, json!({ "status": "COMPLETED" }), end.clone()), []);
+    assert_eq!(bench.rule.poll_refill(), asks(3, 2));
+    let whole = json!([said_by(1, 2, "Once", Some("CANCELLED")), end]);
+    assert_eq!(bench.refill(turn(3, "COMPLETED", &[], whole)), [text("Once upon"), completed()]);
+}
+
+#[test]
+fn a_continuing_attempt_that_dies_takes_its_text_with_it() {
+    let mut bench = Bench::hearing(&["Once"]);
+    bench.hear(1, 3, json!({ "status": "COMPLETED" }), last("Once"));
+    bench.hear(3, 1, continuing(), question());
+    bench.hear_text(3, 2, " lost");
+    assert_eq!(bench.hear(4, 1, continuing(), question()), [replaced("Once")]);
+    assert_eq!(bench.hear_text(4, 2, " upon"), [text(" upon")]);
+}
+
+#[test]
+fn a_continuation_that_dies_unsaid_ends_by_its_own_reason() {
+    let mut bench = Bench::new();
+    bench.rule.doubt();
+    bench.rule.poll_refill();
+    let standing = json!([said_by(1, 2, "Once", Some("MAX_TOKENS"))]);
+    let changes = bench.refill(turn(3, "FAILED", &[(1, ""), (2, " upon")], standing));
+    let failed = Ending { status: TurnStatus::Failed, stop_reason: None, failure: None, usage: None };
+    assert_eq!(changes[1..], [text("Once"), text(" upon"), Change::Ended(failed)]);
+}
+
+#[test]
+fn a_turn_reopened_but_not_begun_is_open() {
+    let mut bench = Bench::hearing(&["old"]);
+    bench.hear(1, 3, json!({ "status": "COMPLETED" }), last("old"));
+    bench.rule.doubt();
+    bench.rule.poll_refill();
+    assert_eq!(bench.refill(turn(2, "QUEUED", &[], json!([]))), [Change::Reopened, replaced("")]);
+    assert!(bench.rule.is_open());
+}
+
+#[test]
+fn an_answer_finished_directly_is_read_when_it_is_announced() {
+    let mut bench = Bench::hearing(&["Hel"]);
+    bench.changes();
+    assert_eq!(bench.hear(1, 5, json!({ "status": "COMPLETED" }), said_by(1, 2, "", Some("END_TURN"))), []);
+    assert_eq!(bench.rule.poll_refill(), asks(1, 2));
+    let stored = json!([said_by(1, 2, "Hello", Some("END_TURN"))]);
+    assert_eq!(bench.refill(turn(1, "COMPLETED", &[], stored)), [text("lo"), completed()]);
+}
+
+#[test]
+fn what_comes_after_the_end_is_dropped() {
+    let mut bench = Bench::hearing(&["Hel"]);
+    bench.hear(1, 3, json!({ "status": "COMPLETED" }), last("Hello"));
+    assert_eq!(bench.hear_text(1, 2, "Hel"), []);
+    assert_eq!(bench.hear_text(1, 7, "late"), []);
+    assert_eq!(bench.hear(1, 3, json!({ "status": "COMPLETED" }), last("")), []);
+    assert_eq!(bench.rule.poll_refill(), None);
+}
+
+#[test]
+fn an_end_under_a_number_that_a_stored_batch_had_taken_is_asked_about() {
+    let mut bench = Bench::hearing(&["a"]);
+    bench.hear_text(1, 4, "x");
+    bench.rule.poll_refill();
+    bench.refill(turn(1, "RUNNING", &[(3, "b"), (4, "x")], json!([])));
+    bench.changes();
+    assert_eq!(bench.hear(1, 4, json!({ "status": "FAILED" }), event("AGENT", 2, "ab", None)), []);
+    assert_eq!(bench.rule.poll_refill(), asks(1, 4));
+}
+
+#[test]
+fn a_turn_cancelled_before_its_first_word_ends_without_text() {
+    let mut bench = Bench::new();
+    let mut closed = said_by(0, 2, "", Some("CANCELLED"));
+    closed["text"] = Value::Null;
+    bench.hear(0, 1, json!({ "status": "CANCELLED" }), closed.clone());
+    assert_eq!(bench.rule.poll_refill(), Some(Refill { attempt: None, after_sequence: 0 }));
+    let changes = bench.refill(turn(0, "CANCELLED", &[], json!([closed])));
+    assert!(matches!(&changes[..], [Change::Question(_), Change::Ended(end)] if end.status == TurnStatus::Cancelled));
+}
+
+#[test]
+fn an_end_that_comes_first_waits_for_its_question() {
+    let mut bench = Bench::new();
+    bench.hear(1, 1, json!({ "status": "FAILED" }), said_by(1, 2, "", None));
+    assert!(bench.rule.is_open());
+    assert_eq!(bench.rule.poll_refill(), asks(1, 1));
 }

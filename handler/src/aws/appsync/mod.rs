@@ -19,6 +19,9 @@ use turn::{
     words::TurnStatus,
 };
 
+pub use request::body;
+pub use response::verdict;
+
 /// AppSync itself gives up after 30 s; a publish that takes this long is sent again instead.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 const CONTENT_TYPE: (&str, &str) = ("content-type", "application/json");
@@ -65,7 +68,7 @@ impl AppSync {
     /// The turn's status, as the accepted mutation returned it.
     pub async fn publish(&self, mutation: &Mutation) -> Result<TurnStatus, PublishFailure> {
         let sequence = mutation.sequence;
-        let result = self.send(request::body(mutation)).await;
+        let result = self.send(body(mutation)).await;
         match result {
             Ok(status) => tracing::debug!(sequence, ?status, "published"),
             Err(PublishFailure::Refused) => tracing::error!(sequence, "publish refused"),
@@ -83,7 +86,7 @@ impl AppSync {
         let response = self.http.execute(request).await.map_err(again)?;
         let status = response.status();
         let body = response.bytes().await.map_err(again)?;
-        response::verdict(status, &body)
+        verdict(status, &body)
     }
 
     fn signed(&self, body: Vec<u8>, credentials: Credentials) -> Result<reqwest::Request, UnsignedError> {

@@ -1,55 +1,63 @@
 //! Claiming a turn: one conditional update.
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use aws_sdk_dynamodb::{
     operation::update_item::UpdateItemError,
     types::{ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
 use turn::{
-    claim::{Claim, Refusal, StoredTurn},
-    request::TurnRequest,
+    claim::{Order, Refusal, StoredTurn},
+    words::TurnStatus,
 };
+use uuid::Uuid;
 
 use super::{
-    Table, TableError, conversation_key, failed,
-    items::{Item, needed, number_in, text_in, word},
-    number, text,
+    LEASE, Table, TableError,
+    expressions::{Change, claimable},
+    failed,
+    items::{Item, number, spelled, stored_turn, text, text_in},
+    keys::turn_key,
+    patiently,
 };
-
-const LEASE: Duration = Duration::from_secs(30);
-const CLAIM: &str = "SET #status = :running, leaseUntil = :lease, lastSequence = :zero ADD attempt :one";
-const CLAIMABLE: &str = "#run = :run AND #status IN (:queued, :running) \
-    AND (attribute_not_exists(leaseUntil) OR leaseUntil <= :now) AND claimableUntil > :now";
+use crate::clock::epoch_milliseconds;
 
 impl Table {
-    pub async fn claim(&self, request: &TurnRequest, now: SystemTime) -> Result<Result<Claim, Refusal>, TableError> {
-        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    /// `holder`: told to nobody else, so that a claim whose answer was lost is known for ours.
+    pub async fn claim(
+        &self,
+        order: &Order,
+        holder: Uuid,
+        now: SystemTime,
+    ) -> Result<Result<StoredTurn, Refusal>, TableError> {
+        patiently(holder, || self.claim_once(order, holder, now)).await
+    }
+
+    async fn claim_once(
+        &self,
+        order: &Order,
+        holder: Uuid,
+        now: SystemTime,
+    ) -> Result<Result<StoredTurn, Refusal>, TableError> {
+        let key = turn_key(&order.conversation_id, &order.turn_id);
+        let change = Change::new(key, claimable(order.run, epoch_milliseconds(now)))
+            .set("status", text(spelled(TurnStatus::Running)))
+            .set("leaseUntil", number(epoch_milliseconds(now + LEASE)))
+            .set("holder", text(holder))
+            .set("lastSequence", number(0))
+            .set("lastEventSequence", number(0))
+            .also("ADD #attempt :one")
+            .with(":one", number(1));
         let claimed = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key("pk", text(conversation_key(&request.conversation_id)))
-            .key("sk", text(format!("TURN#{}", request.turn_id)))
-            .update_expression(CLAIM)
-            .condition_expression(CLAIMABLE)
-            .expression_attribute_names("#run", "run")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":run", number(request.run))
-            .expression_attribute_values(":queued", text("QUEUED"))
-            .expression_attribute_values(":running", text("RUNNING"))
-            .expression_attribute_values(":now", number(now.as_millis()))
-            .expression_attribute_values(":lease", number((now + LEASE).as_millis()))
-            .expression_attribute_values(":zero", number(0))
-            .expression_attribute_values(":one", number(1))
+            .update(change)
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
         match claimed {
-            Ok(output) => claim(request, output.attributes.unwrap_or_default()).map(Ok),
+            Ok(output) => stored_turn(&output.attributes.unwrap_or_default()).map(Ok),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(met)) => {
-                    met_a_turn(request, met.item.clone(), now)
+                    met_a_turn(order, met.item.as_ref(), holder, epoch_milliseconds(now))
                 }
                 _ => Err(failed("UpdateItem")(error)),
             },
@@ -57,33 +65,15 @@ impl Table {
     }
 }
 
-/// A lease that ends when ours would is ours: the SDK repeats a call whose answer was lost.
-fn met_a_turn(request: &TurnRequest, met: Option<Item>, now: Duration) -> Result<Result<Claim, Refusal>, TableError> {
-    let turn = met.as_ref().map(stored_turn).transpose()?;
-    let ours = Some((now + LEASE).as_millis() as u64);
-    match met {
-        Some(met) if turn.is_some_and(|turn| turn.run == request.run && turn.lease_until == ours) => {
-            claim(request, met).map(Ok)
-        }
-        _ => Ok(Err(Refusal::of(turn, request.run, now.as_millis() as u64))),
-    }
-}
-
-fn claim(request: &TurnRequest, turn: Item) -> Result<Claim, TableError> {
-    Ok(Claim {
-        conversation_id: request.conversation_id.clone(),
-        turn_id: request.turn_id.clone(),
-        run: request.run,
-        attempt: needed("turn", "attempt", number_in(&turn, "attempt"))?,
-        last_position: needed("turn", "lastPosition", number_in(&turn, "lastPosition"))?,
-    })
-}
-
-fn stored_turn(turn: &Item) -> Result<StoredTurn, TableError> {
-    Ok(StoredTurn {
-        status: needed("turn", "status", text_in(turn, "status").and_then(word))?,
-        run: needed("turn", "run", number_in(turn, "run"))?,
-        lease_until: number_in(turn, "leaseUntil"),
-        claimable_until: needed("turn", "claimableUntil", number_in(turn, "claimableUntil"))?,
-    })
+/// One that we hold already was claimed by a call whose answer was lost.
+fn met_a_turn(
+    order: &Order,
+    met: Option<&Item>,
+    holder: Uuid,
+    now: u64,
+) -> Result<Result<StoredTurn, Refusal>, TableError> {
+    let turn = met.map(stored_turn).transpose()?;
+    let is_held = met.and_then(|met| text_in(met, "holder")) == Some(&holder.to_string());
+    let ours = turn.filter(|turn| is_held && turn.run == order.run && turn.is_leased(now));
+    Ok(ours.filter(|turn| !turn.status.is_end()).ok_or_else(|| Refusal::of(turn, order.run, now)))
 }

@@ -1,25 +1,24 @@
 //! Removing what is left of a deleted conversation. May be repeated: what names other items goes after them.
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, WriteRequest};
+use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
 use turn::limits::Backoff;
 
 use super::{
-    Table, TableError, batches_key, conversation_key, failed,
-    items::{Item, needed, text_in},
-    text,
+    Table, TableError, failed,
+    items::{Item, needed, text, text_in},
+    keys::{META, batches_partition, conversation_partition, meta_key},
 };
 
 /// What one BatchWriteItem takes.
 const DELETES_PER_CALL: usize = 25;
-const META: &str = "META";
 const RETRY: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(5) };
 
 impl Table {
     /// Does nothing to a conversation that is not marked as deleted, such as one that has taken the id meanwhile.
     pub async fn purge(&self, conversation: &str) -> Result<(), TableError> {
         loop {
-            let rest = self.some_keys(&conversation_key(conversation)).await?;
+            let rest = self.some_keys(&conversation_partition(conversation)).await?;
             // Asked after the keys are read, so that they are the deleted conversation's.
             let Some(created_at) = self.deleted(conversation).await? else { return Ok(()) };
             let rest: Vec<_> = rest.into_iter().filter(|key| text_in(key, "sk") != Some(META)).collect();
@@ -39,7 +38,7 @@ impl Table {
             .client
             .get_item()
             .table_name(&self.name)
-            .set_key(Some(key(&conversation_key(conversation), META)))
+            .set_key(Some(meta_key(conversation)))
             .consistent_read(true)
             .send()
             .await
@@ -55,7 +54,7 @@ impl Table {
             .client
             .delete_item()
             .table_name(&self.name)
-            .set_key(Some(key(&conversation_key(conversation), META)))
+            .set_key(Some(meta_key(conversation)))
             .condition_expression("attribute_exists(deletedAt) AND createdAt = :seen")
             .expression_attribute_values(":seen", text(created_at))
             .send()
@@ -74,7 +73,7 @@ impl Table {
     async fn purge_batches(&self, conversation: &str, keys: &[Item]) -> Result<(), TableError> {
         for turn in keys.iter().filter_map(|key| text_in(key, "sk")?.strip_prefix("TURN#")) {
             loop {
-                let batches = self.some_keys(&batches_key(conversation, turn)).await?;
+                let batches = self.some_keys(&batches_partition(conversation, turn)).await?;
                 if batches.is_empty() {
                     break;
                 }
@@ -129,9 +128,4 @@ impl Table {
 fn deletion(key: Item) -> WriteRequest {
     let delete = DeleteRequest::builder().set_key(Some(key)).build().expect("a key is set");
     WriteRequest::builder().delete_request(delete).build()
-}
-
-fn key(partition: &str, sort: &str) -> Item {
-    let attribute = |name: &str, value: &str| (name.to_owned(), AttributeValue::S(value.to_owned()));
-    Item::from([attribute("pk", partition), attribute("sk", sort)])
 }

@@ -1,0 +1,96 @@
+//! A backend to measure, and somebody who talks to it.
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use client::{
+    AppSync, Credentials,
+    credentials::IamKeys,
+    documents,
+    realtime::{Realtime, Subscription, session::Signal},
+    requests::{CreateConversation, PutAgent, SendMessage},
+};
+use futures::StreamExt;
+use local::{
+    laptop::{Laptop, Models, Options},
+    unkind::Unkindness,
+};
+use tempfile::TempDir;
+
+pub struct Backend {
+    pub laptop: Laptop,
+    pub api: AppSync,
+    _state: TempDir,
+}
+
+impl Backend {
+    pub async fn start(publish_latency: Duration) -> Self {
+        let state = tempfile::tempdir().expect("a folder");
+        let laptop =
+            Laptop::start(options(state.path().to_owned(), publish_latency)).await.expect("the backend starts");
+        let key = Credentials::ApiKey(laptop.endpoint.api_key.clone());
+        let api = AppSync::new(&laptop.endpoint.url, key).expect("an URL");
+        Self { laptop, api, _state: state }
+    }
+
+    /// A conversation with an agent of a scripted model.
+    pub async fn conversation_with(&self, model_id: &str) -> String {
+        let agent = PutAgent { id: "measured".into(), model_id: model_id.into(), ..PutAgent::default() };
+        self.administrator().call(&agent).await.expect("the agent is put");
+        let wish = CreateConversation { agent_id: Some(agent.id), ..CreateConversation::default() };
+        self.api.call(&wish).await.expect("the conversation is created").id
+    }
+
+    /// Subscribes, then sends a message; the turn's id.
+    pub async fn ask(&self, conversation_id: &str) -> (Subscription, String) {
+        let variables = serde_json::json!({ "conversationId": conversation_id });
+        let mut updates = Realtime::new(&self.api).subscribe(documents::ON_CONVERSATION_UPDATE, &variables);
+        assert!(matches!(updates.next().await, Some(Signal::Subscribed)));
+        let message =
+            SendMessage { conversation_id: Some(conversation_id.to_owned()), id: None, text: "Count.".into() };
+        (updates, self.api.call(&message).await.expect("the message is sent").id)
+    }
+
+    /// The bytes of text in each update of an answer, in order; the last is what the final event added.
+    pub async fn converse(&self, conversation_id: &str) -> Vec<usize> {
+        let (mut updates, _) = self.ask(conversation_id).await;
+        let mut sizes = Vec::new();
+        while let Some(Signal::Data(data)) = updates.next().await {
+            let update = &data["onConversationUpdate"];
+            if update["metadata"]["status"] == "COMPLETED" {
+                let whole = update["event"]["text"].as_str().map_or(0, str::len);
+                sizes.push(whole - sizes.iter().sum::<usize>());
+                break;
+            }
+            sizes.push(update["metadata"]["agentPartialMessage"].as_str().map_or(0, str::len));
+        }
+        sizes
+    }
+
+    pub async fn stop(self) {
+        self.laptop.stop().await;
+    }
+
+    fn administrator(&self) -> AppSync {
+        let keys = &self.laptop.endpoint.administrator;
+        let keys = IamKeys {
+            access_key: keys.access_key_id.clone(),
+            secret_key: keys.secret_access_key.clone(),
+            session_token: None,
+            region: self.laptop.endpoint.region.clone(),
+        };
+        AppSync::new(&self.laptop.endpoint.url, Credentials::Iam(keys)).expect("an URL")
+    }
+}
+
+fn options(state: PathBuf, publish_latency: Duration) -> Options {
+    Options {
+        root: env!("CARGO_MANIFEST_DIR").into(),
+        state,
+        ephemeral: true,
+        port: 0,
+        parameters: BTreeMap::new(),
+        models: Models::Scripted,
+        executable: env!("CARGO_BIN_EXE_parlance").into(),
+        unkindness: Unkindness { publish_latency, ..Unkindness::default() },
+        time_scale: 1.0,
+    }
+}

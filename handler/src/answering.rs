@@ -1,0 +1,123 @@
+//! Carrying out an order: the claim, what was said before, the attempt.
+use turn::{
+    attempt::{Attempt, Beginning, Ended},
+    claim::{Order, Refusal, StoredTurn},
+    mutation::Why,
+    request::{Agent, TurnRequest},
+    transcript::{Material, older_events_wanted, transcript},
+    words::{ConversationEvent, ModelRequest, SenderKind, TranscriptMessage},
+};
+
+use crate::{
+    Invoked,
+    aws::{Table, TableError},
+    closing::close,
+    errors::{HandlerError, log_failure},
+    relay::{self, Outside, relay},
+};
+
+pub async fn answer<O: Outside>(request: TurnRequest, invoked: &Invoked<'_, O>) -> Result<(), HandlerError> {
+    let order = Order::of(&request);
+    match invoked.table.claim(&order, invoked.holder, invoked.clock.now()).await? {
+        Ok(turn) => attempt(request, &order, &turn, invoked).await,
+        Err(refusal) => refused(refusal, &order, invoked).await,
+    }
+}
+
+async fn refused<O: Outside>(refusal: Refusal, order: &Order, invoked: &Invoked<'_, O>) -> Result<(), HandlerError> {
+    tracing::info!(?refusal, "not claimed");
+    match refusal {
+        Refusal::Leased => Err(HandlerError::Leased),
+        Refusal::Gone | Refusal::OtherRun | Refusal::Ended => Ok(()),
+        Refusal::Unannounced | Refusal::Cancelled | Refusal::TooLate => close(order, invoked).await,
+    }
+}
+
+async fn attempt<O: Outside>(
+    request: TurnRequest,
+    order: &Order,
+    turn: &StoredTurn,
+    invoked: &Invoked<'_, O>,
+) -> Result<(), HandlerError> {
+    invoked.table.supersede_leftovers(order, turn, invoked.holder).await?;
+    let continues = request.continues.unwrap_or(false);
+    let agent = request.agent.clone();
+    let Some(material) = material(request, turn, invoked.table).await? else {
+        tracing::info!("the question is gone");
+        return Ok(());
+    };
+    let beginning = Beginning {
+        claim: order.claim(turn),
+        request: ask(&agent, transcript(&material)),
+        agent,
+        question: material.question,
+        continues,
+        bounds: invoked.bounds,
+        limits: invoked.limits,
+    };
+    let mut attempt = Attempt::begin(beginning, relay::now());
+    let ended = relay(&mut attempt, invoked.outside).await;
+    report(turn.attempt, ended, &attempt);
+    match ended {
+        Ended::Published | Ended::Superseded => Ok(()),
+        Ended::Unannounced => Err(HandlerError::Unannounced),
+        Ended::OutOfTime => Err(HandlerError::OutOfTime),
+    }
+}
+
+/// None where the question has been purged.
+async fn material(request: TurnRequest, turn: &StoredTurn, table: &Table) -> Result<Option<Material>, TableError> {
+    let conversation = &request.conversation_id;
+    let question = match request.question {
+        Some(question) => Some(question),
+        None => table.event(conversation, turn.question_position).await?,
+    };
+    let Some(question) = question else { return Ok(None) };
+    let mut material = Material {
+        history: request.history,
+        history_cut: request.history_cut.unwrap_or(false),
+        question,
+        standing: Vec::new(),
+        context_bytes: request.agent.context_bytes,
+    };
+    if request.continues == Some(true) {
+        let answer = table.events_at(conversation, turn.answer_position + 1..=turn.run_position).await?;
+        material.standing = answer.into_iter().filter(|event| stands(event, &request.turn_id)).collect();
+    }
+    read_older_events(&mut material, conversation, table).await?;
+    Ok(Some(material))
+}
+
+fn stands(event: &ConversationEvent, turn_id: &str) -> bool {
+    let is_answer = event.sender.kind == SenderKind::Agent && event.turn_id.as_deref() == Some(turn_id);
+    is_answer && event.superseded != Some(true)
+}
+
+async fn read_older_events(material: &mut Material, conversation: &str, table: &Table) -> Result<(), TableError> {
+    while let Some(wanted) = older_events_wanted(material) {
+        let mut older = table.events_before(conversation, wanted).await?;
+        material.history_cut = !older.is_empty();
+        older.append(&mut material.history);
+        material.history = older;
+    }
+    Ok(())
+}
+
+fn ask(agent: &Agent, transcript: Vec<TranscriptMessage>) -> ModelRequest {
+    ModelRequest {
+        model_id: agent.model_id.clone(),
+        system_prompt: agent.system_prompt.clone(),
+        inference: agent.inference.clone().unwrap_or_default(),
+        transcript,
+    }
+}
+
+fn report(attempt: u32, ended: Ended, turn: &Attempt) {
+    let updates = turn.updates();
+    match turn.why() {
+        _ if ended == Ended::Superseded => tracing::info!(attempt, updates, "superseded"),
+        Some(Why::Failed(failure)) => log_failure(attempt, updates, ended, &failure),
+        Some(Why::Stopped(reason)) => tracing::info!(attempt, updates, ?reason, ?ended, "answered"),
+        None => tracing::warn!(attempt, updates, ?ended, "not answered"),
+    }
+}

@@ -1,0 +1,39 @@
+import { runtime, util } from '@aws-appsync/utils';
+import { operations, transactWrite } from '@aws-appsync/utils/dynamodb';
+
+/**
+ * Cancels a turn: a handler at work is asked to stop; where none is, the turn ends here and now, and frees its conversation.
+ * @param {import('@aws-appsync/utils').Context} ctx
+ */
+export function request(ctx) {
+  const { closing, conversation, turn } = ctx.stash;
+  if (turn.status !== 'RUNNING' && turn.status !== 'QUEUED') runtime.earlyReturn(turn);
+  const at = (sk) => ({ table: ctx.env.TABLE_NAME, key: { pk: `CONVERSATION#${conversation.id}`, sk } });
+  const asRead = { run: { eq: turn.run }, attempt: { eq: turn.attempt }, status: { eq: turn.storedStatus } };
+  if (turn.status === 'RUNNING') {
+    const alive = { leaseUntil: { gt: util.time.nowEpochMilliSeconds() } };
+    const asked = { ...at(`TURN#${turn.id}`), update: { status: 'CANCELLING' }, condition: { ...asRead, ...alive } };
+    return transactWrite({ items: [{ updateItem: asked }] });
+  }
+  const { change, event } = closing;
+  const dead = { leaseUntil: turn.leaseUntil ? { eq: turn.leaseUntil } : { attributeExists: false } };
+  const busy = { eventCount: { eq: turn.lastPosition }, activeTurnId: { eq: turn.id }, deletedAt: { attributeExists: false } };
+  const freed = { eventCount: event.position, activeTurnId: operations.remove() };
+  const key = `EVENT#${`${100000000 + event.position}`.slice(1)}`;
+  return transactWrite({
+    items: [
+      { updateItem: { ...at(`TURN#${turn.id}`), update: change, condition: { ...asRead, ...dead } } },
+      { putItem: { ...at(key), item: event, condition: { pk: { attributeExists: false } } } },
+      { updateItem: { ...at('META'), update: freed, condition: busy } },
+    ],
+  });
+}
+
+/** A turn that has ended meanwhile stays as it is. */
+export function response(ctx) {
+  if (!ctx.error) return { ...ctx.stash.turn, status: 'CANCELLING', ...ctx.stash.closing?.change };
+  const stored = ctx.result?.cancellationReasons?.[0]?.item;
+  if (stored && stored.status !== 'QUEUED' && stored.status !== 'RUNNING' && stored.status !== 'CANCELLING') return stored;
+  console.error(ctx.error.type);
+  return util.error('Somebody else wrote to the turn just now. Try again.', 'TryAgain');
+}
