@@ -1,4 +1,7 @@
 //! Ending a turn whose order nobody will carry out: closed where its handler is dead, announced where nobody has told.
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use serde::Deserialize;

@@ -66,7 +66,7 @@ impl Intercept for Answer {
 
 impl Table {
     /// What is asked is done, but answered with an error the first time.
-    pub(crate) fn answering(&self, operation: &str, body: &'static str) -> Self {
+    pub fn answering(&self, operation: &str, body: &'static str) -> Self {
         let target = format!("DynamoDB_20120810.{operation}");
         let answer = Answer { target, body, state: AtomicU8::new(UNASKED) };
         let config = self.client.config().to_builder().interceptor(answer).build();

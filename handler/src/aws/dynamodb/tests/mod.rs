@@ -12,7 +12,7 @@ use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::{
     Client,
     config::{BehaviorVersion, Region},
-    types::{AttributeValue, BillingMode, KeySchemaElement, KeyType, PutRequest, ScalarAttributeType, WriteRequest},
+    types::{BillingMode, KeySchemaElement, KeyType, PutRequest, ScalarAttributeType, WriteRequest},
 };
 use dynoxide::Database;
 use serde::Deserialize;
@@ -23,15 +23,19 @@ use turn::{
 };
 use uuid::Uuid;
 
+pub use super::items::{Item, number, text};
+pub use aws_sdk_dynamodb::types::AttributeValue;
+pub use lost::CANCELLED;
+
 use super::{
     Table,
-    items::{Item, number, text, text_in},
+    items::text_in,
     keys::{batches_partition, conversation_partition, event_key, meta_key, turn_key},
 };
 
-pub(crate) const NOW: u64 = 1_795_000_000_000;
-pub(crate) const FAR: u64 = 9_999_999_999_999;
-pub(crate) const HOLDER: Uuid = Uuid::from_u128(7);
+pub const NOW: u64 = 1_795_000_000_000;
+pub const FAR: u64 = 9_999_999_999_999;
+pub const HOLDER: Uuid = Uuid::from_u128(7);
 
 /// One row of the table that the resolvers are held to as well.
 #[derive(Clone, Debug, Deserialize)]
@@ -74,7 +78,7 @@ fn event(conversation: &str, position: u32) -> Item {
 }
 
 /// The seventh event of the conversation asked, and nothing has been said since.
-pub(crate) fn turn(status: &str, lease_until: Option<u64>, claimable_until: u64) -> Item {
+pub fn turn(status: &str, lease_until: Option<u64>, claimable_until: u64) -> Item {
     let mut turn = turn_key("c1", "t1");
     turn.extend(named([
         ("status", text(status)),
@@ -92,7 +96,7 @@ pub(crate) fn turn(status: &str, lease_until: Option<u64>, claimable_until: u64)
 }
 
 /// The conversation while it waits for that turn.
-pub(crate) fn busy() -> Item {
+pub fn busy() -> Item {
     let mut meta = meta_key("c1");
     meta.extend(named([
         ("agentId", text("default")),
@@ -104,7 +108,7 @@ pub(crate) fn busy() -> Item {
 }
 
 /// An event of that turn that an attempt has said.
-pub(crate) fn said(position: u32, attempt: u32) -> Item {
+pub fn said(position: u32, attempt: u32) -> Item {
     let mut event = event_key("c1", position);
     event.extend(named([
         ("id", text(format!("t1-{attempt}-{position}"))),
@@ -117,13 +121,13 @@ pub(crate) fn said(position: u32, attempt: u32) -> Item {
     event
 }
 
-pub(crate) fn batch(attempt: u32, sequence: u32, said: &str) -> Item {
+pub fn batch(attempt: u32, sequence: u32, said: &str) -> Item {
     let mut batch = item(&batches_partition("c1", "t1"), &super::keys::batch_sort(attempt, sequence));
     batch.extend(named([("sequence", number(sequence)), ("contentBlockIndex", number(0)), ("text", text(said))]));
     batch
 }
 
-pub(crate) fn order(run: u32) -> Order {
+pub fn order(run: u32) -> Order {
     Order { conversation_id: "c1".into(), turn_id: "t1".into(), run }
 }
 
@@ -135,12 +139,12 @@ fn item(partition: &str, sort: &str) -> Item {
     named([("pk", text(partition)), ("sk", text(sort))])
 }
 
-pub(crate) fn with(mut item: Item, name: &str, value: AttributeValue) -> Item {
+pub fn with(mut item: Item, name: &str, value: AttributeValue) -> Item {
     item.insert(name.to_owned(), value);
     item
 }
 
-fn named<const N: usize>(attributes: [(&str, AttributeValue); N]) -> Item {
+pub fn named<const N: usize>(attributes: [(&str, AttributeValue); N]) -> Item {
     attributes.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
@@ -162,7 +166,7 @@ fn sorted(mut items: Vec<Item>) -> Vec<Item> {
 }
 
 impl Table {
-    pub(crate) async fn put(&self, items: impl IntoIterator<Item = Item>) {
+    pub async fn put(&self, items: impl IntoIterator<Item = Item>) {
         let put = |item| PutRequest::builder().set_item(Some(item)).build().unwrap();
         let put = |item| WriteRequest::builder().put_request(put(item)).build();
         let requests: Vec<_> = items.into_iter().map(put).collect();
@@ -172,7 +176,7 @@ impl Table {
         }
     }
 
-    pub(crate) async fn all(&self) -> Vec<Item> {
+    pub async fn all(&self) -> Vec<Item> {
         self.client.scan().table_name(&self.name).send().await.unwrap().items.unwrap_or_default()
     }
 
@@ -184,7 +188,7 @@ impl Table {
     }
 
     /// An item as plain JSON, without its key.
-    pub(crate) async fn stored(&self, sort: &str) -> Value {
+    pub async fn stored(&self, sort: &str) -> Value {
         let all = self.all().await;
         let Some(item) = all.iter().find(|item| text_in(item, "sk") == Some(sort)) else { return Value::Null };
         let attributes = item.iter().filter(|(name, _)| !matches!(name.as_str(), "pk" | "sk"));
@@ -192,7 +196,7 @@ impl Table {
     }
 }
 
-pub(crate) async fn table() -> Table {
+pub async fn table() -> Table {
     table_and_database().await.0
 }
 
@@ -214,7 +218,7 @@ async fn table_and_database() -> (Table, Database) {
 }
 
 /// Milliseconds since 1970.
-pub(crate) fn at(now: u64) -> SystemTime {
+pub fn at(now: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(now)
 }
 
