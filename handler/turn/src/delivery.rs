@@ -71,7 +71,6 @@ impl Delivery {
 
     pub fn takes(&self) -> Takes {
         match self.way {
-            _ if self.closing => Takes::Nothing,
             Way::Publishing if self.publishing.is_idle() => Takes::Anything,
             Way::Writing if self.writing.is_idle() || self.renewal_waits() => Takes::Events,
             Way::Publishing | Way::Writing | Way::Announcing { .. } => Takes::Nothing,
