@@ -260,6 +260,13 @@ impl Backend {
         Self::of(Laptop::start(options).await.unwrap(), tempfile::tempdir().unwrap())
     }
 
+    /// Kept on disk, and no environment ever starts.
+    pub async fn without_handler_in(folder: &TempDir) -> Self {
+        let options = Options { ephemeral: false, ..options(folder, BTreeMap::new()) };
+        let options = Options { executable: "/nonexistent".into(), ..options };
+        Self::of(Laptop::start(options).await.unwrap(), tempfile::tempdir().unwrap())
+    }
+
     pub async fn count_items(&self, partition: &str) -> usize {
         let request = json!({
             "operation": "Query",

@@ -9,7 +9,7 @@ use client::{
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::backend::{Backend, Ear, Heard, draw, refusal, say};
+use crate::backend::{Backend, Ear, Heard, draw, patiently, refusal, say};
 
 #[tokio::test]
 async fn a_cancel_while_text_flows_keeps_what_was_said() {
@@ -25,7 +25,10 @@ async fn a_cancel_while_text_flows_keeps_what_was_said() {
     updates.extend(ear.until_end(&turn.id).await);
 
     let heard = Heard { turn: backend.turn(&conversation, &turn.id).await, updates };
-    assert_eq!((heard.turn.status, heard.last_event().stop_reason), (TurnStatus::Cancelled, Some(StopReason::Cancelled)));
+    assert_eq!(
+        (heard.turn.status, heard.last_event().stop_reason),
+        (TurnStatus::Cancelled, Some(StopReason::Cancelled))
+    );
     assert!(heard.stored().starts_with(&heard.streamed()), "nothing said is lost");
     assert!(!heard.streamed().is_empty());
     backend.say(&conversation, "And now something else.").await;
@@ -191,11 +194,32 @@ async fn a_first_message_is_known_again_beyond_the_newest_events() {
     backend.cancel(&first.conversation_id, &id).await;
     backend.seed_events_at(&first.conversation_id, 3..=300, "An event").await;
     let again = backend.api.call(&message(None, &id, "Hello!")).await.unwrap();
-    assert_eq!((again.id, again.conversation_id, again.status), (id.clone(), first.conversation_id, TurnStatus::Cancelled));
+    assert_eq!(
+        (again.id, again.conversation_id, again.status),
+        (id.clone(), first.conversation_id, TurnStatus::Cancelled)
+    );
     assert_eq!(refusal(&backend.api, &message(None, &id, "Goodbye!")).await.0, ErrorType::IdConflict);
 
     let taken = backend.conversation().await;
     assert_eq!(refusal(&backend.api, &message(None, &taken, "Hello!")).await.0, ErrorType::IdConflict);
+}
+
+#[tokio::test]
+async fn a_message_whose_order_was_lost_is_answered_once_it_is_sent_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = Backend::without_handler_in(&folder).await;
+    let conversation = before.conversation().await;
+    let turn = before.say(&conversation, "Hello!").await;
+    patiently(before.laptop.stop()).await;
+
+    let after = Backend::kept_in(&folder).await;
+    let mut ear = Ear::open(&after.api, &conversation).await;
+    let again = say(&after.api, &conversation, &turn.id, "Hello!").await.unwrap();
+    assert_eq!((again.status, again.run, again.attempt), (TurnStatus::Queued, 1, 0));
+    let updates = ear.until_end(&turn.id).await;
+    assert_eq!(updates[0].event.as_ref().map(|event| (event.position, event.said())), Some((1, "Hello!")));
+    assert_eq!(after.turn(&conversation, &turn.id).await.status, TurnStatus::Completed);
+    patiently(after.laptop.stop()).await;
 }
 
 #[tokio::test]
