@@ -1,4 +1,7 @@
 //! Carrying out an order: the claim, what was said before, the attempt.
+#[cfg(test)]
+mod tests;
+
 use turn::{
     attempt::{Attempt, Beginning, Ended},
     claim::{Order, Refusal, StoredTurn},

@@ -1,5 +1,8 @@
 //! Ending a turn whose order nobody will carry out: closed where its handler is dead, announced where nobody has told.
-use std::{sync::Arc, time::Duration};
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -20,9 +23,6 @@ use crate::{
     errors::HandlerError,
     relay::{self, Outside},
 };
-
-/// How long a stored end is told to an AppSync that does not listen.
-const ANNOUNCING: Duration = Duration::from_secs(60);
 
 /// What Lambda sends on when an invocation has failed for good. It quotes the conversation: only ids are read.
 #[derive(Deserialize)]
@@ -121,7 +121,7 @@ async fn announce<O: Outside>(order: &Order, turn: &StoredTurn, invoked: &Invoke
     };
     let event = StoredEvent { id: event.id, position: event.position, status: turn.status };
     let mutation = Mutation { claim: order.claim(turn), sequence: turn.last_sequence, update: Update::Stored(event) };
-    let until = invoked.limits.give_up_at.min(relay::now() + ANNOUNCING);
+    let until = invoked.limits.give_up_at.min(relay::now() + invoked.bounds.announcing);
     let announced = timeout_at(until.into(), publish(Arc::new(mutation), invoked)).await;
     announced.unwrap_or(Err(HandlerError::Unannounced))
 }

@@ -9,6 +9,8 @@ pub mod relay;
 mod answering;
 mod aws;
 mod closing;
+#[cfg(test)]
+mod rehearsal;
 
 use std::{sync::Arc, time::SystemTime};
 

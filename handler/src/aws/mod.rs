@@ -19,6 +19,8 @@ use appsync::AppSync;
 use bedrock::Bedrock;
 
 pub use appsync::{ConnectError, body, verdict};
+#[cfg(test)]
+pub use dynamodb::tests as table;
 pub use dynamodb::{Table, TableError, wait_before_next_try};
 
 /// One client each, reused by every invocation of the environment.

@@ -73,7 +73,7 @@ impl Delivery {
         match self.way {
             _ if self.closing => Takes::Nothing,
             Way::Publishing if self.publishing.is_idle() => Takes::Anything,
-            Way::Writing if !matches!(self.writing.held(), Some(Write::Event(_))) => Takes::Events,
+            Way::Writing if self.writing.is_idle() || self.renewal_waits() => Takes::Events,
             Way::Publishing | Way::Writing | Way::Announcing { .. } => Takes::Nothing,
         }
     }
@@ -209,6 +209,11 @@ impl Delivery {
 
     fn renewal_due(&self) -> Option<Instant> {
         (!self.closing && self.writing.is_idle()).then(|| self.renewed + self.bounds.heartbeat)
+    }
+
+    /// Whether a renewal that has failed is to be tried again.
+    fn renewal_waits(&self) -> bool {
+        self.writing.due().is_some() && matches!(self.writing.held(), Some(Write::Renew(_)))
     }
 
     fn stop_renewing(&mut self) {

@@ -6,7 +6,19 @@ use serde::Deserialize;
 use turn::{mutation::PublishFailure, words::TurnStatus};
 
 /// Errors after which the same mutation may succeed: our resolvers' own and AppSync's.
-const PASSING_ERRORS: [&str; 4] = ["TryAgain", "ExecutionTimeout", "InternalFailure", "InternalServerError"];
+const PASSING_ERRORS: [&str; 11] = [
+    "TryAgain",
+    "ExecutionTimeout",
+    "InternalFailure",
+    "InternalServerError",
+    "LimitExceededException",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
+    "ThrottlingException",
+    "TooManyRequests",
+    "TooManyRequestsException",
+];
 
 #[derive(Deserialize)]
 struct Response {
@@ -94,6 +106,9 @@ mod tests {
             (200, error("\"StaleAttempt\""), Stale),
             (200, error("\"TryAgain\""), Again),
             (200, error("\"ExecutionTimeout\""), Again),
+            (200, error("\"ThrottlingException\""), Again),
+            (200, error("\"TooManyRequests\""), Again),
+            (400, r#"{"errors":[{"errorType":"ThrottlingException","message":"Rate exceeded"}]}"#.into(), Again),
             (200, error("\"Unauthorized\""), Refused),
             (200, error("null"), Refused),
             (

@@ -7,7 +7,7 @@ mod keys;
 mod purge;
 mod reading;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 mod writing;
 
 use std::time::Duration;

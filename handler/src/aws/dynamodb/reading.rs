@@ -63,7 +63,7 @@ impl Table {
             return Ok(Vec::new());
         }
         let (first, last) = (event_sort(*positions.start()), event_sort(*positions.end()));
-        let events = self.all(self.range(conversation_partition(conversation), first, last)).await?;
+        let events = self.whole(self.range(conversation_partition(conversation), first, last)).await?;
         events.iter().map(items::event).collect()
     }
 
@@ -72,7 +72,7 @@ impl Table {
         let partition = batches_partition(&order.conversation_id, &order.turn_id);
         let sort = |sequence| batch_sort(turn.attempt, sequence);
         let range = self.range(partition, sort(turn.last_event_sequence + 1), sort(LAST_SEQUENCE));
-        let batches = self.all(range).await?;
+        let batches = self.whole(range).await?;
         batches.iter().map(items::stored_batch).collect()
     }
 
@@ -93,7 +93,7 @@ impl Table {
     }
 
     /// Page after page.
-    async fn all(&self, query: QueryFluentBuilder) -> Result<Vec<Item>, TableError> {
+    async fn whole(&self, query: QueryFluentBuilder) -> Result<Vec<Item>, TableError> {
         query.into_paginator().items().send().collect::<Result<_, _>>().await.map_err(failed("Query"))
     }
 }

@@ -102,7 +102,7 @@ pub fn joined(content: &[ContentBlock]) -> String {
     content.iter().filter_map(|block| block.text.as_deref()).collect()
 }
 
-fn json_len(text: &str) -> usize {
+pub fn json_len(text: &str) -> usize {
     serde_json::to_string(text).unwrap().len() - 2
 }
 

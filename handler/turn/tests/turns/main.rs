@@ -3,6 +3,7 @@
 mod budgets;
 mod cases;
 mod contract;
+mod interleavings;
 mod script;
 mod simulation;
 mod transcripts;

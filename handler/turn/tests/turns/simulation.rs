@@ -134,7 +134,7 @@ impl Stage {
     }
 }
 
-fn beginning(script: &Script, now: Instant) -> Beginning {
+pub fn beginning(script: &Script, now: Instant) -> Beginning {
     let claim =
         Claim { conversation_id: "c1".into(), turn_id: "t1".into(), run: 1, attempt: script.attempt, last_position: 7 };
     let request = ModelRequest {

@@ -1,11 +1,12 @@
 //! Histories in, transcripts out. An event is written `u1:text` (user, turn 1), `a1:text` (agent) or `a1-:text`
 //! (superseded); several texts of one event are joined by `|`. `go-on` stands for the order to continue.
+use proptest::{collection::vec, prelude::*};
 use turn::{
     transcript::{Material, OlderEvents, older_events_wanted, transcript},
-    words::{ContentBlock, ConversationEvent, Sender, SenderKind},
+    words::{ContentBlock, ConversationEvent, Sender, SenderKind, TranscriptMessage},
 };
 
-use crate::simulation::question;
+use crate::{cases::json_len, simulation::question};
 
 /// How the order to continue begins.
 const GO_ON: &str = "Your answer above broke off.";
@@ -35,6 +36,52 @@ fn a_transcript_is_always_one_that_the_model_accepts() {
     ] {
         assert_eq!(shown(&material(history, 1000)), expected, "{history}");
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_history_gives_a_transcript_that_the_model_accepts(
+        history in vec(said_by_anybody(), 0..20),
+        standing in vec(said_by_the_agent(), 0..4),
+        context_bytes in 0_usize..400,
+    ) {
+        let material = continuing(&history.join(" "), &standing.join(" "), context_bytes);
+        let messages = transcript(&material);
+        let users = messages.iter().map(|message| message.side == SenderKind::User);
+        prop_assert!(users.eq((0..messages.len()).map(|at| at % 2 == 0)) && messages.len() % 2 == 1);
+        let texts: Vec<_> = messages.iter().flat_map(|message| &message.texts).collect();
+        prop_assert!(messages.iter().all(|message| !message.texts.is_empty()));
+        prop_assert!(texts.iter().all(|text| !text.trim().is_empty()));
+        prop_assert!(texts.iter().any(|text| *text == "Why?"), "the question is always asked");
+        let size: usize = texts.iter().map(|text| json_len(text)).sum();
+        prop_assert!(size <= context_bytes.max("Why?".len()), "{size} bytes");
+        let (goes_on, stands) = (shown(&material).ends_with("u:go-on"), !texts_of(&standing).trim().is_empty());
+        prop_assert!(stands || !goes_on, "nothing stands");
+        prop_assert!(goes_on || !stands || context_bytes < 250, "what stands is continued where there is room");
+        prop_assert!(!goes_on || continued(&messages).is_some_and(|said| texts_of(&standing).ends_with(&said)));
+    }
+}
+
+/// The answer that the model is asked to go on with.
+fn continued(messages: &[TranscriptMessage]) -> Option<String> {
+    messages.iter().rev().nth(1).map(|answer| answer.texts.concat())
+}
+
+/// What is not blank of it.
+fn texts_of(standing: &[String]) -> String {
+    let written = events(&standing.join(" "));
+    let texts = written.iter().flat_map(ConversationEvent::texts);
+    texts.filter(|text| !text.trim().is_empty()).collect()
+}
+
+fn said_by_anybody() -> impl Strategy<Value = String> {
+    prop_oneof!["u[1-4]:[a-z_|\"é]{0,12}", "a[1-4]-?:[a-z_|\"é]{0,12}"]
+}
+
+fn said_by_the_agent() -> impl Strategy<Value = String> {
+    "a5:[a-z_|\"é]{0,40}"
 }
 
 #[test]

@@ -1,0 +1,142 @@
+use serde_json::{Value, json};
+use turn::{
+    mutation::{PublishFailure, Update},
+    words::{SenderKind, TurnStatus},
+};
+
+use crate::{
+    aws::table::{AttributeValue, FAR, Item, NOW, busy, named, number, said, text, turn, with},
+    errors::HandlerError,
+    rehearsal::Rehearsal,
+};
+
+#[tokio::test]
+async fn an_order_is_claimed_asked_and_published() {
+    let rehearsal = rehearsing([turn("QUEUED", None, FAR), busy()]).await;
+    rehearsal.serve(order(json!({ "question": asked("Why?") }))).await.unwrap();
+    assert_eq!(transcript(&rehearsal), [(SenderKind::User, vec!["Why?".to_owned()])]);
+    let published = rehearsal.published();
+    assert!(matches!(&published[0].update, Update::Began { continues: false, .. }));
+    let last = published.last().unwrap();
+    assert!(last.closes_turn() && last.claim.attempt == 2);
+    assert_eq!(rehearsal.table.stored("TURN#t1").await["status"], "RUNNING");
+}
+
+#[tokio::test]
+async fn a_question_that_the_order_does_not_carry_is_read() {
+    let rehearsal = rehearsing([turn("QUEUED", None, FAR), busy(), question()]).await;
+    rehearsal.serve(order(json!({ "question": null, "historyCut": true }))).await.unwrap();
+    assert_eq!(transcript(&rehearsal), [(SenderKind::User, vec!["Why not?".to_owned()])]);
+}
+
+#[tokio::test]
+async fn an_answer_that_goes_on_is_given_to_the_model_as_it_stands() {
+    let second = with(with(turn("QUEUED", None, FAR), "runPosition", number(10)), "lastPosition", number(10));
+    let replaced = with(said(8, 1), "superseded", AttributeValue::Bool(true));
+    let rehearsal = rehearsing([second, busy(), question(), replaced, says(9, "So "), says(10, "it")]).await;
+    rehearsal.serve(order(json!({ "question": null, "continues": true }))).await.unwrap();
+    let transcript = transcript(&rehearsal);
+    assert_eq!(
+        transcript[..2],
+        [(SenderKind::User, vec!["Why not?".to_owned()]), (SenderKind::Agent, vec!["So ".to_owned(), "it".to_owned()]),]
+    );
+    assert_eq!((transcript[2].0, transcript.len()), (SenderKind::User, 3));
+    assert!(matches!(&rehearsal.published()[0].update, Update::Began { continues: true, .. }));
+}
+
+#[tokio::test]
+async fn what_a_dead_attempt_of_the_run_left_is_marked_before_the_next_begins() {
+    let left = with(turn("RUNNING", Some(NOW), FAR), "lastPosition", number(8));
+    let rehearsal = rehearsing([left, with(busy(), "eventCount", number(8)), said(8, 1)]).await;
+    rehearsal.answer([Err(PublishFailure::Stale)]);
+    rehearsal.serve(order(json!({ "question": asked("Why?") }))).await.unwrap();
+    assert_eq!(rehearsal.table.stored("EVENT#00000008").await["superseded"], true);
+    assert_eq!(rehearsal.published().len(), 1);
+}
+
+#[tokio::test]
+async fn a_delivery_that_meets_a_living_handler_asks_nothing_and_is_looked_at_again() {
+    let rehearsal = rehearsing([turn("RUNNING", Some(NOW + 60_000), FAR), busy()]).await;
+    let met = rehearsal.serve(order(json!({ "question": asked("Why?") }))).await;
+    assert!(matches!(met, Err(HandlerError::Leased)));
+    assert!(rehearsal.asked().is_empty() && rehearsal.published().is_empty());
+}
+
+#[tokio::test]
+async fn a_delivery_that_comes_for_nothing_says_nothing() {
+    let announced = with(turn("COMPLETED", Some(NOW), FAR), "announced", AttributeValue::Bool(true));
+    let other_run = with(turn("QUEUED", None, FAR), "run", number(2));
+    for items in [vec![], vec![announced, busy()], vec![other_run, busy()], vec![turn("QUEUED", None, FAR), busy()]] {
+        let rehearsal = rehearsing(items).await;
+        rehearsal.serve(order(json!({ "question": null }))).await.unwrap();
+        assert!(rehearsal.asked().is_empty() && rehearsal.published().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_turn_that_may_not_be_answered_any_more_is_closed_without_the_model() {
+    for (left, expected) in [
+        (turn("CANCELLING", Some(NOW), FAR), TurnStatus::Cancelled),
+        (turn("RUNNING", Some(NOW), NOW), TurnStatus::Failed),
+        (turn("QUEUED", None, NOW), TurnStatus::Failed),
+    ] {
+        let rehearsal = rehearsing([left, busy()]).await;
+        rehearsal.serve(order(json!({ "question": asked("Why?") }))).await.unwrap();
+        assert!(rehearsal.asked().is_empty());
+        let [told] = rehearsal.published().try_into().unwrap();
+        assert!(matches!(&told.update, Update::Stored(event) if event.status == expected), "{told:?}");
+        assert_eq!(rehearsal.table.stored("META").await.get("activeTurnId"), None);
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_a_former_delivery_could_not_announce_is_announced_without_the_model() {
+    let ended = with(turn("COMPLETED", Some(NOW), FAR), "lastPosition", number(8));
+    let rehearsal = rehearsing([ended, said(8, 1)]).await;
+    rehearsal.serve(order(json!({ "question": asked("Why?") }))).await.unwrap();
+    assert!(rehearsal.asked().is_empty());
+    assert!(matches!(&rehearsal.published()[0].update, Update::Stored(event) if event.id == "t1-1-8"));
+}
+
+#[tokio::test]
+async fn an_answer_that_appsync_refuses_is_stored_and_left_for_another_delivery_to_announce() {
+    let rehearsal = rehearsing([turn("QUEUED", None, FAR), busy()]).await;
+    rehearsal.answer(std::iter::repeat_n(Err(PublishFailure::Refused), 100));
+    let ended = rehearsal.serve(order(json!({ "question": asked("Why?") }))).await;
+    assert!(matches!(ended, Err(HandlerError::Unannounced)));
+    assert_eq!(rehearsal.table.stored("EVENT#00000008").await["content"], json!([{ "text": "So be it." }]));
+    let turn = rehearsal.table.stored("TURN#t1").await;
+    assert_eq!((&turn["status"], &turn["announced"]), (&json!("COMPLETED"), &json!(false)));
+}
+
+async fn rehearsing(items: impl IntoIterator<Item = Item>) -> Rehearsal {
+    let rehearsal = Rehearsal::new().await;
+    rehearsal.table.put(items).await;
+    rehearsal
+}
+
+fn order(members: Value) -> Value {
+    let agent = json!({ "id": "default", "version": 1, "modelId": "any", "contextBytes": 400_000 });
+    let mut order = json!({ "type": "turn", "conversationId": "c1", "turnId": "t1", "run": 1, "agent": agent });
+    order.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    order
+}
+
+fn asked(text: &str) -> Value {
+    json!({ "id": "t1", "position": 7, "turnId": "t1", "sender": { "kind": "USER" }, "content": [{ "text": text }] })
+}
+
+fn question() -> Item {
+    with(says(7, "Why not?"), "sender", AttributeValue::M(named([("kind", text("USER"))])))
+}
+
+fn says(position: u32, words: &str) -> Item {
+    let block = AttributeValue::M(named([("text", text(words))]));
+    with(said(position, 1), "content", AttributeValue::L(vec![block]))
+}
+
+/// What the model was asked, once.
+fn transcript(rehearsal: &Rehearsal) -> Vec<(SenderKind, Vec<String>)> {
+    let [request] = rehearsal.asked().try_into().unwrap();
+    request.transcript.iter().map(|message| (message.side, message.texts.clone())).collect()
+}

@@ -1,0 +1,75 @@
+//! Answers that are lost or replaced on their way, after what they answer was done.
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use aws_sdk_dynamodb::{
+    config::{
+        ConfigBag, Intercept, RuntimeComponents,
+        http::HttpResponse,
+        interceptors::{BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextRef},
+    },
+    error::BoxError,
+};
+
+use super::*;
+
+pub const CONFLICT: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionConflictException"}"#;
+pub const CANCELLED: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+    "CancellationReasons":[{"Code":"None"},{"Code":"TransactionConflict"},{"Code":"None"}]}"#;
+
+const UNASKED: u8 = 0;
+const ASKED: u8 = 1;
+const ANSWERED: u8 = 2;
+
+/// Stands in for the first answer to an operation.
+#[derive(Debug)]
+struct Answer {
+    target: String,
+    body: &'static str,
+    state: AtomicU8,
+}
+
+impl Answer {
+    fn moves(&self, from: u8, to: u8) -> bool {
+        self.state.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+impl Intercept for Answer {
+    fn name(&self) -> &'static str {
+        "answer"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if context.request().headers().get("x-amz-target") == Some(&self.target) {
+            self.moves(UNASKED, ASKED);
+        }
+        Ok(())
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if self.moves(ASKED, ANSWERED) {
+            *context.response_mut() = HttpResponse::new(400.try_into()?, self.body.into());
+        }
+        Ok(())
+    }
+}
+
+impl Table {
+    /// What is asked is done, but answered with an error the first time.
+    pub fn answering(&self, operation: &str, body: &'static str) -> Self {
+        let target = format!("DynamoDB_20120810.{operation}");
+        let answer = Answer { target, body, state: AtomicU8::new(UNASKED) };
+        let config = self.client.config().to_builder().interceptor(answer).build();
+        Self::with_client(Client::from_conf(config), self.name.clone())
+    }
+}

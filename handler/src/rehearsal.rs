@@ -1,0 +1,92 @@
+//! An invocation with a table of its own, a model that says "So be it." and an AppSync that answers what it is told to.
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures::{Stream, stream};
+use serde_json::Value;
+use turn::{
+    failures::FailureCode,
+    limits::{Backoff, Bounds, Limits},
+    mutation::{Mutation, PublishFailure},
+    words::{ModelRequest, StopReason, StreamEvent, TurnStatus, Usage},
+    writing::{Write, WriteFailure},
+};
+
+use crate::{
+    Invoked, Table,
+    aws::table::{HOLDER, NOW, at, table},
+    clock::Clock,
+    errors::HandlerError,
+    relay::{self, Outside},
+    serve,
+};
+
+pub struct Rehearsal {
+    pub table: Table,
+    pub left: Duration,
+    clock: Clock,
+    /// After these every publish is accepted.
+    answers: Mutex<VecDeque<Result<TurnStatus, PublishFailure>>>,
+    published: Mutex<Vec<Arc<Mutation>>>,
+    asked: Mutex<Vec<Arc<ModelRequest>>>,
+}
+
+impl Rehearsal {
+    pub async fn new() -> Self {
+        Self {
+            table: table().await,
+            left: Duration::from_secs(900),
+            clock: Clock::starting_at(at(NOW)),
+            answers: Mutex::default(),
+            published: Mutex::default(),
+            asked: Mutex::default(),
+        }
+    }
+
+    pub fn answer(&self, answers: impl IntoIterator<Item = Result<TurnStatus, PublishFailure>>) {
+        self.answers.lock().unwrap().extend(answers);
+    }
+
+    pub async fn serve(&self, payload: Value) -> Result<(), HandlerError> {
+        let quick = Backoff { first: Duration::from_millis(1), longest: Duration::from_millis(1) };
+        let invoked = Invoked {
+            table: &self.table,
+            outside: self,
+            clock: self.clock,
+            limits: Limits::within(relay::now(), self.left),
+            holder: HOLDER,
+            bounds: Bounds { publish_retry: quick, ..Bounds::default() },
+        };
+        serve(payload, &invoked).await
+    }
+
+    /// Since they were last taken.
+    pub fn published(&self) -> Vec<Arc<Mutation>> {
+        std::mem::take(&mut self.published.lock().unwrap())
+    }
+
+    /// Since they were last taken.
+    pub fn asked(&self) -> Vec<Arc<ModelRequest>> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+impl Outside for Rehearsal {
+    fn ask(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, FailureCode>> + Send {
+        self.asked.lock().unwrap().push(request);
+        let words = StreamEvent::Text { block: 0, text: "So be it.".into() };
+        stream::iter([words, StreamEvent::Stopped(StopReason::EndTurn), StreamEvent::Used(Usage::default())].map(Ok))
+    }
+
+    async fn publish(&self, mutation: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {
+        self.published.lock().unwrap().push(mutation);
+        self.answers.lock().unwrap().pop_front().unwrap_or(Ok(TurnStatus::Running))
+    }
+
+    async fn write(&self, write: Write) -> Result<TurnStatus, WriteFailure> {
+        self.table.write(write, self.clock.now()).await
+    }
+}
