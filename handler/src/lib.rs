@@ -52,7 +52,8 @@ async fn receive(event: LambdaEvent<Value>, aws: Arc<Aws>, bounds: Bounds) -> Re
         holder: Uuid::new_v4(),
         bounds,
     };
-    serve(event.payload, &invoked).await
+    // A future of this depth is more than the compiler lays out in one piece.
+    Box::pin(serve(event.payload, &invoked)).await
 }
 
 /// What one invocation is served with.

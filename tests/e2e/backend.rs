@@ -1,5 +1,5 @@
 //! What a user does, as verbs.
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use client::{
     AppSync, Credentials, Error,
@@ -7,10 +7,13 @@ use client::{
     documents,
     errors::{ApiError, ErrorType},
     realtime::{Realtime, Subscription, session::Signal},
-    requests::{CreateConversation, GetEvents, GetTurn, PutAgent, Request, SendMessage},
+    requests::{
+        CancelTurn, ContinueTurn, CreateConversation, GetEvents, GetTurn, PutAgent, Request, RetryTurn, SendMessage,
+    },
     schema::{Conversation, ConversationEvent, ConversationUpdate, Turn},
 };
 use futures::StreamExt;
+use jiff::Timestamp;
 use local::{
     laptop::{Keys, Laptop, Models, Options},
     unkind::Unkindness,
@@ -83,9 +86,37 @@ impl Backend {
         Heard { turn: self.turn(conversation_id, &turn.id).await, updates }
     }
 
+    /// Has the last answer go on, and hears everything until it ends.
+    pub async fn go_on(&self, conversation_id: &str, id: &str) -> Heard {
+        let mut ear = Ear::open(&self.api, conversation_id).await;
+        let request = ContinueTurn { conversation_id: conversation_id.into(), id: id.into() };
+        self.api.call(&request).await.unwrap();
+        let updates = ear.until_end(id).await;
+        Heard { turn: self.turn(conversation_id, id).await, updates }
+    }
+
+    /// Has the last question answered anew, and hears everything until it is.
+    pub async fn retry(&self, conversation_id: &str, id: &str) -> Heard {
+        let mut ear = Ear::open(&self.api, conversation_id).await;
+        let request = RetryTurn { conversation_id: conversation_id.into(), id: id.into() };
+        self.api.call(&request).await.unwrap();
+        let updates = ear.until_end(id).await;
+        Heard { turn: self.turn(conversation_id, id).await, updates }
+    }
+
+    pub async fn cancel(&self, conversation_id: &str, id: &str) -> Turn {
+        let request = CancelTurn { conversation_id: conversation_id.into(), id: id.into() };
+        self.api.call(&request).await.unwrap()
+    }
+
     pub async fn turn(&self, conversation_id: &str, id: &str) -> Turn {
         let request = GetTurn { conversation_id: conversation_id.into(), id: id.into(), ..GetTurn::default() };
         self.api.call(&request).await.unwrap()
+    }
+
+    /// The newest events of a conversation, at most 20.
+    pub async fn newest_events(&self, conversation_id: &str) -> Vec<ConversationEvent> {
+        self.events(GetEvents { conversation_id: conversation_id.into(), ..GetEvents::default() }).await
     }
 
     pub async fn events(&self, page: GetEvents) -> Vec<ConversationEvent> {
@@ -229,6 +260,13 @@ impl Backend {
         Self::of(Laptop::start(options).await.unwrap(), tempfile::tempdir().unwrap())
     }
 
+    /// Kept on disk, and no environment ever starts.
+    pub async fn without_handler_in(folder: &TempDir) -> Self {
+        let options = Options { ephemeral: false, ..options(folder, BTreeMap::new()) };
+        let options = Options { executable: "/nonexistent".into(), ..options };
+        Self::of(Laptop::start(options).await.unwrap(), tempfile::tempdir().unwrap())
+    }
+
     pub async fn count_items(&self, partition: &str) -> usize {
         let request = json!({
             "operation": "Query",
@@ -254,8 +292,14 @@ impl Backend {
 
     /// Makes a conversation one of so many events, user and agent by turns, each of them saying `text` and its position.
     pub async fn seed_events(&self, conversation_id: &str, count: u32, text: &str) {
+        self.seed_events_at(conversation_id, 1..=count, text).await;
+    }
+
+    /// Puts events at these positions, the last of which is the conversation's newest.
+    pub async fn seed_events_at(&self, conversation_id: &str, positions: RangeInclusive<u32>, text: &str) {
         let partition = json!({ "S": format!("CONVERSATION#{conversation_id}") });
-        for position in 1..=count {
+        let count = *positions.end();
+        for position in positions {
             let (turn, kind) = (format!("t{}", position.div_ceil(2)), if position % 2 == 1 { "USER" } else { "AGENT" });
             let said = format!("{text} {position}");
             self.table(&json!({
@@ -274,6 +318,37 @@ impl Backend {
             "operation": "UpdateItem",
             "key": { "pk": partition, "sk": { "S": "META" } },
             "update": { "expression": "SET eventCount = :count", "expressionValues": { ":count": { "N": count } } },
+        }))
+        .await;
+    }
+
+    /// Leaves a queued turn as an attempt does that has published these batches and died.
+    pub async fn let_die(&self, turn: &Turn, batches: &[&str], claimable_until: Timestamp) {
+        for (sequence, text) in (1..).zip(batches) {
+            let pk = format!("TURN#{}#{}", turn.conversation_id, turn.id);
+            self.table(&json!({
+                "operation": "PutItem",
+                "key": { "pk": { "S": pk }, "sk": { "S": format!("001#{sequence:06}") } },
+                "attributeValues": {
+                    "attempt": { "N": 1 }, "sequence": { "N": sequence }, "status": { "S": "RUNNING" },
+                    "contentBlockIndex": { "N": 0 }, "text": { "S": text },
+                },
+            }))
+            .await;
+        }
+        self.table(&json!({
+            "operation": "UpdateItem",
+            "key": {
+                "pk": { "S": format!("CONVERSATION#{}", turn.conversation_id) },
+                "sk": { "S": format!("TURN#{}", turn.id) },
+            },
+            "update": {
+                "expression": "SET #status = :running, attempt = :one, leaseUntil = :one, claimableUntil = :until",
+                "expressionNames": { "#status": "status" },
+                "expressionValues": {
+                    ":running": { "S": "RUNNING" }, ":one": { "N": 1 }, ":until": { "N": claimable_until.as_millisecond() },
+                },
+            },
         }))
         .await;
     }

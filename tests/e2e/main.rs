@@ -8,4 +8,5 @@ mod input;
 mod owners;
 mod program;
 mod publishing;
+mod runs;
 mod turns;

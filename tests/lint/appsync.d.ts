@@ -52,7 +52,7 @@ interface String {
   trimStart(): string;
 }
 
-interface Iterator<T> {
+interface Iterator<T, TReturn = unknown, TNext = unknown> {
   next(): { done?: boolean; value: T };
 }
 interface SymbolConstructor {
