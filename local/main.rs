@@ -125,7 +125,7 @@ async fn environment() -> ExitCode {
         while stdin().read(&mut nothing).await.is_ok_and(|read| read > 0) {}
     };
     tokio::select! {
-        ended = handler::run() => match ended {
+        ended = Box::pin(handler::run()) => match ended {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),
         },
