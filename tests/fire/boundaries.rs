@@ -9,34 +9,39 @@ const MODEL: &str = "parlance.deltas-102-400";
 const DELTAS: usize = 102;
 const UPDATES: u64 = 100;
 
-/// So many readers, the nth of whom is met at its nth update, and again each time that all have been met.
-async fn read_along(mishap: Mishap, readers: u64) {
-    let each = (1..=UPDATES).map(|update| (mishap, (update - 1) % readers + 1, update));
-    let stage = Stage::set(Unkindness { subscribers: each.collect(), ..Unkindness::default() }, 1.0).await;
+const READERS: u64 = 5;
+
+/// Several readers of one long answer; tells how often the mishap befell them.
+async fn read_along(plan: Unkindness, mishap: Mishap) -> u64 {
+    let stage = Stage::set(plan, 1.0).await;
     let scene = stage.scene(MODEL, 0).await;
-    let mut reading = Vec::new();
-    for _ in 0..readers {
-        reading.push(stage.read(&scene).await);
+    let mut readers = Vec::new();
+    for _ in 0..READERS {
+        readers.push(stage.read(&scene).await);
     }
-    let reading = join_all(reading.into_iter().map(|reader| reader.until_end()));
+    let reading = join_all(readers.into_iter().map(|reader| reader.until_end()));
     let (seen, ()) = tokio::join!(reading, stage.say(&scene));
     stage.laptop.lambda.settled().await;
     stage.check(&scene, &deltas(DELTAS), &seen).await;
-    let befallen = stage.laptop.fates.befallen();
-    println!("{befallen:?}");
-    assert_eq!(befallen.get(&mishap), Some(&UPDATES));
+    let times = stage.laptop.fates.befallen().get(&mishap).copied().unwrap_or_default();
+    println!("{mishap}: {times} times");
     stage.laptop.stop().await;
+    times
 }
 
-/// A connection is another subscriber once it is cut, so each reader is cut once.
+/// A connection that was cut comes back as another subscriber, so cuts are counted over all of them: one in four.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_cut_at_any_update_ends_with_the_stored_text() {
-    read_along(Mishap::SubscriberCut, UPDATES).await;
+async fn readers_who_are_cut_again_and_again_end_with_the_stored_text() {
+    let exactly = (1..=UPDATES * READERS).step_by(4).map(|occasion| (Mishap::SubscriberCut, occasion));
+    let plan = Unkindness { exactly: exactly.collect(), ..Unkindness::default() };
+    assert!(read_along(plan, Mishap::SubscriberCut).await >= UPDATES / 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_who_misses_any_update_ends_with_the_stored_text() {
-    read_along(Mishap::UpdateLost, UPDATES / 5).await;
+    let each = (1..=UPDATES).map(|update| (Mishap::UpdateLost, update % READERS + 1, update));
+    let plan = Unkindness { subscribers: each.collect(), ..Unkindness::default() };
+    assert_eq!(read_along(plan, Mishap::UpdateLost).await, UPDATES);
 }
 
 #[tokio::test(flavor = "multi_thread")]
