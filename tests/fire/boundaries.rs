@@ -4,33 +4,52 @@ use local::unkind::{Mishap, Unkindness};
 
 use crate::stage::{Stage, deltas};
 
-const MODEL: &str = "parlance.deltas-2000-12";
+/// Slow enough that each delta is an update of its own.
+const MODEL: &str = "parlance.deltas-102-400";
+const DELTAS: usize = 102;
 const UPDATES: u64 = 100;
 
-/// One reader for each update, in the order of subscribing; then one for the last update.
-async fn read_along(mishap: Mishap) {
-    let each = (1..=UPDATES).map(|number| (mishap, number, number));
-    let plan = Unkindness { subscribers: each.collect(), ..Unkindness::default() };
+const READERS: u64 = 5;
+
+/// Several readers of one long answer; tells how often the mishap befell them.
+async fn read_along(plan: Unkindness, mishap: Mishap) -> u64 {
     let stage = Stage::set(plan, 1.0).await;
     let scene = stage.scene(MODEL, 0).await;
     let mut readers = Vec::new();
-    for _ in 1..=UPDATES {
+    for _ in 0..READERS {
         readers.push(stage.read(&scene).await);
     }
     let reading = join_all(readers.into_iter().map(|reader| reader.until_end()));
     let (seen, ()) = tokio::join!(reading, stage.say(&scene));
     stage.laptop.lambda.settled().await;
-    stage.check(&scene, &deltas(2000), &seen).await;
-    println!("{:?}", stage.laptop.fates.befallen());
+    stage.check(&scene, &deltas(DELTAS), &seen).await;
+    let times = stage.laptop.fates.befallen().get(&mishap).copied().unwrap_or_default();
+    println!("{mishap}: {times} times");
     stage.laptop.stop().await;
+    times
 }
 
+/// A connection that was cut comes back as another subscriber, so cuts are counted over all of them: one in four.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_cut_at_any_update_ends_with_the_stored_text() {
-    read_along(Mishap::SubscriberCut).await;
+async fn readers_who_are_cut_again_and_again_end_with_the_stored_text() {
+    let exactly = (1..=UPDATES * READERS).step_by(4).map(|occasion| (Mishap::SubscriberCut, occasion));
+    let plan = Unkindness { exactly: exactly.collect(), ..Unkindness::default() };
+    assert!(read_along(plan, Mishap::SubscriberCut).await >= UPDATES / 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_who_misses_any_update_ends_with_the_stored_text() {
-    read_along(Mishap::UpdateLost).await;
+    let each = (1..=UPDATES).map(|update| (Mishap::UpdateLost, update % READERS + 1, update));
+    let plan = Unkindness { subscribers: each.collect(), ..Unkindness::default() };
+    assert_eq!(read_along(plan, Mishap::UpdateLost).await, UPDATES);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_who_miss_the_last_update_end_with_the_stored_text() {
+    let plan = Unkindness { rates: [(Mishap::LastUpdateLost, 1.0)].into(), ..Unkindness::default() };
+    let stage = Stage::set(plan, 1.0).await;
+    let scene = stage.scene("parlance.deltas-40-10", 0).await;
+    let seen = stage.play(&scene).await;
+    stage.check(&scene, &deltas(40), &[seen]).await;
+    stage.laptop.stop().await;
 }

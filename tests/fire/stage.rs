@@ -21,7 +21,7 @@ use crate::{
 /// A minute of Lambda's event queue takes 36 seconds: longer than the lease of a process that died.
 pub const OUTLIVING_LEASES: f64 = 0.6;
 /// Longer than anything here takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 pub struct Stage {
     pub laptop: Laptop,
