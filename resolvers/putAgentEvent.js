@@ -10,8 +10,9 @@ export function request(ctx) {
   const { event, turnChange, conversationChange } = ctx.stash;
   const at = (sk) => ({ table: ctx.env.TABLE_NAME, key: { pk: `CONVERSATION#${conversationId}`, sk } });
   const now = util.time.nowEpochMilliSeconds();
-  const mine = { run: { eq: run }, attempt: { eq: attempt }, status: { in: ['RUNNING', 'CANCELLING'] } };
-  const alive = { or: [{ leaseUntil: { gt: now } }, { claimableUntil: { gt: now } }] };
+  const mine = { run: { eq: run }, attempt: { eq: attempt } };
+  const leased = { leaseUntil: { gt: now }, status: { in: ['RUNNING', 'CANCELLING'] } };
+  const alive = { or: [leased, { claimableUntil: { gt: now }, status: { eq: 'RUNNING' } }] };
   const freed = status === 'RUNNING' ? conversationChange : { ...conversationChange, activeTurnId: operations.remove() };
   const next = { eventCount: { eq: event.position - 1 }, activeTurnId: { eq: turnId }, deletedAt: { attributeExists: false } };
   return transactWrite({

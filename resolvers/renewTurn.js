@@ -16,7 +16,7 @@ export function request(ctx) {
     },
     condition: {
       expression:
-        '#run = :run AND attempt = :attempt AND #status IN (:running, :cancelling) AND (leaseUntil > :now OR claimableUntil > :now)',
+        '#run = :run AND attempt = :attempt AND ((leaseUntil > :now AND #status IN (:running, :cancelling)) OR (claimableUntil > :now AND #status = :running))',
       expressionNames: { '#run': 'run', '#status': 'status' },
       expressionValues: util.dynamodb.toMapValues({ ':run': run, ':attempt': attempt, ':now': now, ...LIVE }),
     },

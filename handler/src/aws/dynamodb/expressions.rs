@@ -13,8 +13,8 @@ use super::items::{Item, number, spelled, text};
 const CLAIMABLE: &str = "#run = :run AND #status IN (:queued, :running) \
     AND (attribute_not_exists(#leaseUntil) OR #leaseUntil <= :now) AND #claimableUntil > :now";
 /// The attempt owns the turn, which nobody may see as ended.
-const FENCE: &str = "#run = :run AND #attempt = :attempt AND #status IN (:running, :cancelling) \
-    AND (#leaseUntil > :now OR #claimableUntil > :now)";
+const FENCE: &str = "#run = :run AND #attempt = :attempt \
+    AND ((#leaseUntil > :now AND #status IN (:running, :cancelling)) OR (#claimableUntil > :now AND #status = :running))";
 const UNCLAIMED_AS_READ: &str =
     "#run = :run AND #attempt = :attempt AND #status = :seen AND attribute_not_exists(#leaseUntil)";
 const CLAIMED_AS_READ: &str = "#run = :run AND #attempt = :attempt AND #status = :seen AND #leaseUntil = :lease";
