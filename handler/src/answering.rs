@@ -22,7 +22,7 @@ use crate::{
 pub async fn answer<O: Outside>(request: TurnRequest, invoked: &Invoked<'_, O>) -> Result<(), HandlerError> {
     let order = Order::of(&request);
     match invoked.table.claim(&order, invoked.holder, invoked.clock.now()).await? {
-        Ok(turn) => attempt(request, &order, &turn, invoked).await,
+        Ok(turn) => Box::pin(attempt(request, &order, &turn, invoked)).await,
         Err(refusal) => refused(refusal, &order, invoked).await,
     }
 }
@@ -32,7 +32,7 @@ async fn refused<O: Outside>(refusal: Refusal, order: &Order, invoked: &Invoked<
     match refusal {
         Refusal::Leased => Err(HandlerError::Leased),
         Refusal::Gone | Refusal::OtherRun | Refusal::Ended => Ok(()),
-        Refusal::Unannounced | Refusal::Cancelled | Refusal::TooLate => close(order, invoked).await,
+        Refusal::Unannounced | Refusal::Cancelled | Refusal::TooLate => Box::pin(close(order, invoked)).await,
     }
 }
 

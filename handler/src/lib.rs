@@ -69,17 +69,17 @@ pub struct Invoked<'a, O> {
 /// Answers a turn, purges a conversation, or closes what a failure record names.
 pub async fn serve<O: Outside>(payload: Value, invoked: &Invoked<'_, O>) -> Result<(), HandlerError> {
     if closing::is_failure_record(&payload) {
-        return closing::close_failed(payload, invoked).await;
+        return Box::pin(closing::close_failed(payload, invoked)).await;
     }
     match serde_json::from_value(payload).map_err(HandlerError::payload)? {
         Invocation::Turn(request) => {
             let span =
                 info_span!("turn", conversation = request.conversation_id, turn = request.turn_id, run = request.run);
-            answering::answer(*request, invoked).instrument(span).await
+            Box::pin(answering::answer(*request, invoked)).instrument(span).await
         }
         Invocation::Purge(request) => {
             let span = info_span!("purge", conversation = request.conversation_id);
-            Ok(invoked.table.purge(&request.conversation_id).instrument(span).await?)
+            Ok(Box::pin(invoked.table.purge(&request.conversation_id)).instrument(span).await?)
         }
     }
 }
