@@ -16,7 +16,8 @@ export function request(ctx) {
     return transactWrite({ items: [{ updateItem: asked }] });
   }
   const { change, event } = closing;
-  const dead = { leaseUntil: turn.leaseUntil ? { eq: turn.leaseUntil } : { attributeExists: false } };
+  const lease = turn.leaseUntil ? { eq: turn.leaseUntil } : { attributeExists: false };
+  const dead = { leaseUntil: lease, claimableUntil: { gt: util.time.nowEpochMilliSeconds() } };
   const busy = { eventCount: { eq: turn.lastPosition }, activeTurnId: { eq: turn.id }, deletedAt: { attributeExists: false } };
   const freed = { eventCount: event.position, activeTurnId: operations.remove() };
   const key = `EVENT#${`${100000000 + event.position}`.slice(1)}`;

@@ -52,7 +52,7 @@ impl ClosingEvent {
     /// `batches`: of the turn's attempt, after its last event's sequence, ascending. One may have been stored although
     /// the turn does not count it yet.
     pub fn new(turn_id: &str, turn: &StoredTurn, why: Why, batches: &[StoredBatch]) -> Self {
-        let last = batches.last().map_or(0, |batch| batch.sequence);
+        let last = batches.last().map_or(turn.last_event_sequence, |batch| batch.sequence);
         Self {
             id: format!("{turn_id}-closed-{}", turn.run),
             position: turn.last_position + 1,
