@@ -9,16 +9,15 @@ export function request(ctx) {
   const { conversationId, turnId, run, attempt, status } = ctx.args.data;
   const { event, turnChange, conversationChange } = ctx.stash;
   const at = (sk) => ({ table: ctx.env.TABLE_NAME, key: { pk: `CONVERSATION#${conversationId}`, sk } });
-  const now = util.time.nowEpochMilliSeconds();
-  const mine = { run: { eq: run }, attempt: { eq: attempt } };
-  const leased = { leaseUntil: { gt: now }, status: { in: ['RUNNING', 'CANCELLING'] } };
-  const alive = { or: [leased, { claimableUntil: { gt: now }, status: { eq: 'RUNNING' } }] };
+  const future = { gt: util.time.nowEpochMilliSeconds() };
+  const leased = { leaseUntil: future, status: { in: ['RUNNING', 'CANCELLING'] } };
+  const mine = { run: { eq: run }, attempt: { eq: attempt }, or: [leased, { claimableUntil: future, status: { eq: 'RUNNING' } }] };
   const freed = status === 'RUNNING' ? conversationChange : { ...conversationChange, activeTurnId: operations.remove() };
   const next = { eventCount: { eq: event.position - 1 }, activeTurnId: { eq: turnId }, deletedAt: { attributeExists: false } };
   return transactWrite({
     items: [
       { putItem: { ...at(key(event.position)), item: event, condition: { pk: { attributeExists: false } } } },
-      { updateItem: { ...at(`TURN#${turnId}`), update: turnChange, condition: { ...mine, ...alive } } },
+      { updateItem: { ...at(`TURN#${turnId}`), update: turnChange, condition: mine } },
       { updateItem: { ...at('META'), update: freed, condition: next } },
     ],
   });
