@@ -14,9 +14,10 @@ use turn::{
 use crate::{
     Invoked,
     aws::{Table, TableError},
+    clock,
     closing::close,
     errors::{HandlerError, log_failure},
-    relay::{self, Outside, relay},
+    relay::{Outside, relay},
 };
 
 pub async fn answer<O: Outside>(request: TurnRequest, invoked: &Invoked<'_, O>) -> Result<(), HandlerError> {
@@ -58,7 +59,7 @@ async fn attempt<O: Outside>(
         bounds: invoked.bounds,
         limits: invoked.limits,
     };
-    let mut attempt = Attempt::begin(beginning, relay::now());
+    let mut attempt = Attempt::begin(beginning, clock::now());
     let ended = relay(&mut attempt, invoked.outside).await;
     report(turn.attempt, ended, &attempt);
     match ended {

@@ -19,9 +19,9 @@ use turn::{
 use crate::{
     Invoked,
     aws::{TableError, wait_before_next_try},
-    clock::epoch_milliseconds,
+    clock::{self, epoch_milliseconds},
     errors::HandlerError,
-    relay::{self, Outside},
+    relay::Outside,
 };
 
 /// What Lambda sends on when an invocation has failed for good. It quotes the conversation: only ids are read.
@@ -121,7 +121,7 @@ async fn announce<O: Outside>(order: &Order, turn: &StoredTurn, invoked: &Invoke
     };
     let event = StoredEvent { id: event.id, position: event.position, status: turn.status };
     let mutation = Mutation { claim: order.claim(turn), sequence: turn.last_sequence, update: Update::Stored(event) };
-    let until = invoked.limits.give_up_at.min(relay::now() + invoked.bounds.announcing);
+    let until = invoked.limits.give_up_at.min(clock::now() + invoked.bounds.announcing);
     let announced = timeout_at(until.into(), publish(Arc::new(mutation), invoked)).await;
     announced.unwrap_or(Err(HandlerError::Unannounced))
 }

@@ -48,7 +48,7 @@ async fn receive(event: LambdaEvent<Value>, aws: Arc<Aws>, bounds: Bounds) -> Re
         table: &aws.table,
         outside: &aws.during(clock),
         clock,
-        limits: Limits::within(relay::now(), left),
+        limits: Limits::within(clock::now(), left),
         holder: Uuid::new_v4(),
         bounds,
     };
