@@ -67,6 +67,13 @@ pub struct Invoked<'a, O> {
     pub bounds: Bounds,
 }
 
+impl<O> Invoked<'_, O> {
+    /// Sets its waits apart from those of other invocations.
+    fn salt(&self) -> u64 {
+        self.holder.as_u64_pair().0
+    }
+}
+
 /// Answers a turn, purges a conversation, or closes what a failure record names.
 pub async fn serve<O: Outside>(payload: Value, invoked: &Invoked<'_, O>) -> Result<(), HandlerError> {
     if closing::is_failure_record(&payload) {
