@@ -263,7 +263,8 @@ impl<'a> Checker<'a> {
         if texts().any(|text| text.trim().is_empty()) || asked.transcript.iter().any(|(_, texts)| texts.is_empty()) {
             self.violated(8, "the model was asked with a blank text".into());
         }
-        for replaced in asked.replaced.iter().filter(|replaced| !replaced.trim().is_empty()) {
+        // Shorter ones may be said again by chance.
+        for replaced in asked.replaced.iter().filter(|replaced| replaced.len() > 16) {
             if texts().any(|text| text.contains(replaced.as_str())) {
                 self.violated(8, format!("the model was told the replaced answer {:?}", start(replaced)));
             }

@@ -13,7 +13,7 @@ pub struct Evidence {
     pub now: u64,
     /// Of one conversation and of its turns' batches, as the table has them.
     pub items: Vec<Value>,
-    /// By turn. The first subscriber was there from the beginning.
+    /// By turn. The first subscriber was there from the beginning, and has connected once more at the end.
     pub subscribers: Vec<BTreeMap<String, Page>>,
     /// What was acknowledged to the senders, by turn.
     pub acknowledged: BTreeMap<String, String>,

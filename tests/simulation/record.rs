@@ -78,7 +78,7 @@ impl Record {
         let number = (claim.turn_id.clone(), claim.attempt, mutation.sequence);
         let sent = self.sent.entry(number.clone()).or_insert_with(|| body.to_vec());
         if sent != body {
-            self.violations.push(format!("7: number {number:?} was sent with two contents"));
+            self.violations.push(format!("invariant 7: number {number:?} was sent with two contents"));
         }
     }
 

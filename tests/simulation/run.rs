@@ -5,14 +5,14 @@ use tokio::{runtime::Builder, time::sleep};
 
 use crate::{
     checker::{self, Violation},
-    evidence::{Asked, Evidence},
+    evidence::{Asked, Evidence, Page},
     record::Record,
     sabotage::Sabotage,
     stage::Stage,
     subscriber::{Pages, Subscriber},
     users,
     weather::Counts,
-    world::World,
+    world::{Trace, World},
 };
 
 /// Longer than anything may still be waited for: Lambda's retries, and the last moment a turn can be claimed.
@@ -29,10 +29,10 @@ pub struct Report {
     pub trace: Vec<String>,
 }
 
-pub fn run(stage: &Stage, seed: u64, sabotage: Option<Sabotage>, traced: bool) -> Report {
+pub fn run(stage: &Stage, seed: u64, sabotage: Option<Sabotage>, trace: Trace) -> Report {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime starts");
     runtime.block_on(async {
-        let world = World::begin(seed, sabotage, stage.clone(), traced);
+        let world = World::begin(seed, sabotage, stage.clone(), trace);
         let (line, pages) = Subscriber::begin(&world);
         let mut subscribers = vec![(line.clone(), pages)];
         let others = world.dice(|dice| dice.below(2));
@@ -43,13 +43,19 @@ pub fn run(stage: &Stage, seed: u64, sabotage: Option<Sabotage>, traced: bool) -
         sleep(world.dice(|dice| dice.seconds(0..300))).await;
         world.chance(|weather, _| weather.clear());
         sleep(DUST).await;
+        let undisturbed = pages_of(&subscribers[0].1);
         subscribers.iter().for_each(|(line, _)| line.reconnect());
         sleep(LAST_LOOK).await;
-        report(&world, &subscribers.into_iter().map(|(_, pages)| pages).collect::<Vec<_>>())
+        let settled = subscribers.iter().map(|(_, pages)| pages_of(pages));
+        report(&world, settled.chain([undisturbed]).collect())
     })
 }
 
-fn report(world: &World, pages: &[Pages]) -> Report {
+fn pages_of(pages: &Pages) -> BTreeMap<String, Page> {
+    pages.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+fn report(world: &World, pages: Vec<BTreeMap<String, Page>>) -> Report {
     let evidence = world.note(|record| evidence(world, record, pages));
     let violations = checker::check(&evidence);
     let noted = world.note(|record| record.violations.clone());
@@ -67,7 +73,7 @@ fn report(world: &World, pages: &[Pages]) -> Report {
     }
 }
 
-fn evidence(world: &World, record: &Record, pages: &[Pages]) -> Evidence {
+fn evidence(world: &World, record: &Record, subscribers: Vec<BTreeMap<String, Page>>) -> Evidence {
     let conversation = world.conversation();
     let mut items = world.stage.items(&format!("CONVERSATION#{conversation}"));
     let turns = items.iter().filter(|item| item["sk"].as_str().is_some_and(|key| key.starts_with("TURN#")));
@@ -81,14 +87,13 @@ fn evidence(world: &World, record: &Record, pages: &[Pages]) -> Evidence {
             *heard.entry((turn.clone(), u64::from(*attempt))).or_default() += stream.heard.as_str();
         }
     }
-    let subscribers = pages.iter().map(|pages| pages.lock().unwrap_or_else(PoisonError::into_inner).clone());
     let asked = record
         .streams
         .iter()
         .map(|stream| Asked { transcript: stream.transcript.clone(), replaced: stream.replaced.clone() });
     Evidence {
         now: world.milliseconds(),
-        subscribers: subscribers.collect(),
+        subscribers,
         acknowledged: record.acknowledged.clone(),
         asked: asked.collect(),
         heard,

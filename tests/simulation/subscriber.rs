@@ -196,11 +196,27 @@ impl Subscriber {
 
     fn ask(&mut self) {
         while let Some(ask) = self.rule.poll_ask() {
+            self.world.trace(|| format!("a subscriber asks {ask:?}"));
             self.asked.push(answer(self.user.clone(), self.world.conversation(), ask).boxed());
         }
     }
 
     fn take(&mut self, answered: Answered) {
+        if let Answered::Turn { answer: Ok(turn), .. } = &answered {
+            self.world.trace(|| {
+                format!(
+                    "  answer {:?} {} {:?} {:?} more {:?}",
+                    turn.status,
+                    turn.attempt,
+                    turn.answer.iter().flatten().map(|e| (e.id.clone(), e.said().len())).collect::<Vec<_>>(),
+                    turn.batches.iter().flatten().map(|b| b.sequence).collect::<Vec<_>>(),
+                    turn.has_more_batches
+                )
+            });
+        }
+        if let Answered::Turn { answer: Err(e), .. } = &answered {
+            self.world.trace(|| format!("  answer {e:?}"));
+        }
         match answered {
             Answered::Events(Ok(page)) => self.rule.caught_up(&page, now()),
             Answered::Turn { answer: Ok(turn), .. } => self.rule.refilled(&turn, now()),

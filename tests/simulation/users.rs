@@ -59,6 +59,7 @@ impl User {
             Err(_) => return Err(Problem::Lost),
         };
         match answer["errors"][0]["errorType"].as_str() {
+            Some("Code") => panic!("{document} with {variables}: {}", answer["errors"]),
             Some(refused) => Err(Problem::Refused(refused.to_owned())),
             None if answer["errors"].is_array() => Err(Problem::Refused(answer["errors"].to_string())),
             None => Ok(answer["data"][field].take()),
@@ -114,13 +115,13 @@ impl User {
     }
 
     async fn wait_for_the_end(&self, id: &str) {
-        for _ in 0..200 {
+        for looks in 1..80 {
             if let Ok(turn) = self.on_turn("getTurn", id).await
                 && matches!(turn.status.as_str(), "COMPLETED" | "CANCELLED" | "FAILED")
             {
                 return;
             }
-            sleep(Duration::from_secs(5)).await;
+            sleep(Duration::from_secs(looks.min(30))).await;
         }
     }
 }
@@ -205,7 +206,7 @@ async fn meddle(world: &Arc<World>, other: &User, id: &str, text: &str, line: &L
             sleep(pause).await;
             let sent = other.send(id, "something else").await;
             if sent.is_ok() {
-                world.note(|record| record.violations.push(format!("2: {id} was taken for another text")));
+                world.note(|record| record.violations.push(format!("invariant 2: {id} was taken for another text")));
             }
         }
         _ => {}

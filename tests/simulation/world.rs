@@ -37,12 +37,21 @@ pub struct World {
     chance: Mutex<(Weather, Dice)>,
     record: Mutex<Record>,
     lines: Mutex<Vec<Line>>,
-    trace: Option<Mutex<Vec<String>>>,
+    trace: Trace,
+}
+
+/// What becomes of the lines that tell a run.
+#[derive(Default)]
+pub enum Trace {
+    #[default]
+    Unwritten,
+    Printed,
+    Kept(Mutex<Vec<String>>),
 }
 
 impl World {
     /// Begins a run on this thread, under a paused clock.
-    pub fn begin(seed: u64, sabotage: Option<Sabotage>, stage: Stage, traced: bool) -> Arc<Self> {
+    pub fn begin(seed: u64, sabotage: Option<Sabotage>, stage: Stage, trace: Trace) -> Arc<Self> {
         let mut dice = Dice::new(seed);
         let weather = Weather::draw(&mut dice);
         let world = Arc::new(Self {
@@ -55,7 +64,7 @@ impl World {
             chance: Mutex::new((weather, dice)),
             record: Mutex::default(),
             lines: Mutex::default(),
-            trace: traced.then(Mutex::default),
+            trace,
         });
         CURRENT.with(|current| current.replace(Some(Arc::clone(&world))));
         world
@@ -109,14 +118,19 @@ impl World {
     }
 
     pub fn trace(&self, line: impl FnOnce() -> String) {
-        if let Some(trace) = &self.trace {
-            let line = format!("{:>9.3} {}", self.elapsed().as_secs_f64(), line());
-            lock(trace).push(line);
+        let told = || format!("{:>9.3} {}", self.elapsed().as_secs_f64(), line());
+        match &self.trace {
+            Trace::Unwritten => {}
+            Trace::Printed => println!("{}", told()),
+            Trace::Kept(lines) => lock(lines).push(told()),
         }
     }
 
     pub fn traced(&self) -> Vec<String> {
-        self.trace.as_ref().map(|trace| lock(trace).clone()).unwrap_or_default()
+        match &self.trace {
+            Trace::Kept(lines) => lock(lines).clone(),
+            Trace::Unwritten | Trace::Printed => Vec::new(),
+        }
     }
 
     pub fn listen(&self, line: Line) {
@@ -143,8 +157,8 @@ impl World {
 fn bounds(dice: &mut Dice) -> Bounds {
     let usual = Bounds::default();
     Bounds {
-        event_max_bytes: dice.one_of(&[usual.event_max_bytes, usual.event_max_bytes, 4_000, 900]),
-        batch_max_bytes: dice.one_of(&[usual.batch_max_bytes, usual.batch_max_bytes, 64]),
+        event_max_bytes: dice.one_of(&[usual.event_max_bytes, 8_192]),
+        batch_max_bytes: dice.one_of(&[usual.batch_max_bytes, usual.batch_max_bytes, 256]),
         ..usual
     }
 }

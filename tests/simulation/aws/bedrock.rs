@@ -124,5 +124,5 @@ fn text(dice: &mut Dice) -> String {
     for _ in 0..dice.within(1..5) {
         text.push_str(dice.one_of(&PIECES));
     }
-    if dice.per_mille(5) { text.repeat(400) } else { text }
+    if dice.per_mille(5) { text.repeat(200) } else { text }
 }

@@ -72,7 +72,7 @@ pub async fn run<E>(world: &World, time: Duration, work: impl Future<Output = Re
             Ok(Ok(Ok(()))) => Ending::Answered,
             Ok(Ok(Err(_))) => Ending::Failed,
             Ok(Err(_)) => {
-                world.note(|record| record.violations.push("a function panicked".into()));
+                world.note(|record| record.violations.push("invariant 4: a function panicked".into()));
                 Ending::Failed
             }
             Err(_) => {
