@@ -198,15 +198,16 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// 7: the batches of the last attempt begin the stored answer, byte for byte.
+    /// 7: the batches of the last attempt begin the stored answer, byte for byte. One that came as somebody else closed
+    /// the turn was refused, and may be stored all the same.
     fn batches(&mut self, turn: &'a Value) {
-        if !self.table.last(turn).any(closes) {
-            return;
-        }
+        let Some(end) = self.table.last(turn).find(|event| closes(event)) else { return };
+        let by_others = text(end, "id").contains("-closed-");
+        let told = if by_others { number(turn, "lastSequence") } else { u64::MAX };
         let answer: String = self.table.last(turn).map(content).collect();
         let mut rest = answer.as_str();
         let (mut next, mut gap) = (1, false);
-        for batch in self.table.batches(turn) {
+        for batch in self.table.batches(turn).into_iter().filter(|batch| number(batch, "sequence") < told) {
             let (sequence, said) = (number(batch, "sequence"), text(batch, "text"));
             gap |= sequence != next;
             let found = if gap { rest.find(said) } else { rest.starts_with(said).then_some(0) };

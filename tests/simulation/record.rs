@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use local::stack::Function;
 use serde_json::Value;
 use turn::{
-    mutation::Mutation,
+    mutation::{Mutation, Update},
     words::{ModelRequest, SenderKind},
 };
 
@@ -74,6 +74,9 @@ impl Record {
         let claim = &mutation.claim;
         for stream in streams {
             self.streams[*stream].attempt = Some((claim.turn_id.clone(), claim.attempt));
+        }
+        if let Update::Stored(_) = mutation.update {
+            return; // tells what is stored, with its bytes left out
         }
         let number = (claim.turn_id.clone(), claim.attempt, mutation.sequence);
         let sent = self.sent.entry(number.clone()).or_insert_with(|| body.to_vec());

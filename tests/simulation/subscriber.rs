@@ -131,6 +131,7 @@ impl Subscriber {
             let cut = self.world.strikes(|weather| weather.cuts / 10, Fault::SubscriberCut);
             if cut {
                 self.away().await;
+                continue;
             }
             select! {
                 biased;
@@ -184,19 +185,27 @@ impl Subscriber {
     fn look(&mut self) {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(Progress { turn_id, change }) = self.rule.poll_progress() {
+            self.world.trace(|| {
+                format!(
+                    "sub {:?} {turn_id} {}",
+                    Arc::as_ptr(&self.pages),
+                    format!("{change:?}").chars().take(80).collect::<String>()
+                )
+            });
             let page = pages.entry(turn_id).or_default();
             match change {
                 Change::Text(text) => page.text.push_str(&text),
                 Change::Replaced(text) => page.text = text,
+                Change::Reopened => page.ended = None,
                 Change::Ended(ending) => page.ended = Some(ending.status),
-                _ => {}
+                Change::Question(_) | Change::Note(_) => {}
             }
         }
     }
 
     fn ask(&mut self) {
         while let Some(ask) = self.rule.poll_ask() {
-            self.world.trace(|| format!("a subscriber asks {ask:?}"));
+            self.world.trace(|| format!("sub {:?} asks {ask:?}", Arc::as_ptr(&self.pages)));
             self.asked.push(answer(self.user.clone(), self.world.conversation(), ask).boxed());
         }
     }
