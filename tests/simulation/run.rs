@@ -33,13 +33,9 @@ pub fn run(stage: &Stage, seed: u64, sabotage: Option<Sabotage>, trace: Trace) -
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime starts");
     runtime.block_on(async {
         let world = World::begin(seed, sabotage, stage.clone(), trace);
-        let (line, pages) = Subscriber::begin(&world);
-        let mut subscribers = vec![(line.clone(), pages)];
-        let others = world.dice(|dice| dice.below(2));
-        for _ in 0..others {
-            subscribers.push(Subscriber::begin(&world));
-        }
-        users::converse(world.clone(), line).await;
+        let count = world.dice(|dice| dice.within(1..3));
+        let subscribers: Vec<_> = (0..count).map(|number| Subscriber::begin(number, &world)).collect();
+        users::converse(world.clone(), subscribers[0].0.clone()).await;
         sleep(world.dice(|dice| dice.seconds(0..300))).await;
         world.chance(|weather, _| weather.clear());
         sleep(DUST).await;

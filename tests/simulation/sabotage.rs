@@ -1,6 +1,8 @@
 //! Builds that are broken on purpose, each in one place: what the checker must catch.
 use serde_json::{Value, json};
 
+use crate::weather::Weather;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sabotage {
     /// Attempts write without a fence.
@@ -22,6 +24,15 @@ pub enum Sabotage {
 }
 
 impl Sabotage {
+    /// Brings about what makes the difference.
+    pub fn of_weather(self, weather: &mut Weather) {
+        match self {
+            Self::NoFence => (weather.stalls, weather.deaths) = (600, 0),
+            Self::EternalLease => weather.deaths = 600,
+            _ => {}
+        }
+    }
+
     /// A request of a resolver to the table.
     pub fn of_resolvers(self, request: &mut Value) {
         match self {
@@ -38,7 +49,7 @@ impl Sabotage {
                 }
             }),
             Self::EternalLease => each_write(request, |write| {
-                if let Some(values) = write["update"]["expressionValues"].as_object_mut() {
+                if let Some(values) = write.pointer_mut("/update/expressionValues").and_then(Value::as_object_mut) {
                     values.iter_mut().filter(|(name, _)| name.contains("lease")).for_each(|(_, value)| {
                         *value = json!({ "N": "9999999999999" });
                     });
@@ -50,7 +61,7 @@ impl Sabotage {
                 }
             }),
             Self::NothingSuperseded => {
-                if let Some(items) = request["transactItems"].as_array_mut() {
+                if let Some(items) = request.get_mut("transactItems").and_then(Value::as_array_mut) {
                     items.retain(|item| !item["update"].to_string().contains("superseded"));
                 }
             }
@@ -61,16 +72,10 @@ impl Sabotage {
     /// A call of the handler to the table.
     pub fn of_handler(self, body: Vec<u8>) -> Vec<u8> {
         let Ok(mut request) = serde_json::from_slice::<Value>(&body) else { return body };
-        match self {
-            Self::NoFence => {
-                let of_turn = request["Key"]["sk"]["S"].as_str().is_some_and(|key| key.starts_with("TURN#"));
-                if let Some(request) = request.as_object_mut().filter(|_| of_turn) {
-                    if request["UpdateExpression"].as_str().is_some_and(|update| !update.contains("attempt")) {
-                        request.remove("ConditionExpression");
-                    }
-                }
-            }
-            _ => return body,
+        let renews = request["Key"]["sk"]["S"].as_str().is_some_and(|key| key.starts_with("TURN#"))
+            && request["UpdateExpression"].as_str().is_some_and(|update| !update.contains("attempt"));
+        if self == Self::NoFence && renews {
+            request.as_object_mut().and_then(|request| request.remove("ConditionExpression"));
         }
         serde_json::to_vec(&request).unwrap_or(body)
     }
@@ -95,7 +100,7 @@ impl Sabotage {
 }
 
 fn each_write(request: &mut Value, change: impl Fn(&mut Value)) {
-    match request["transactItems"].as_array_mut() {
+    match request.get_mut("transactItems").and_then(Value::as_array_mut) {
         Some(items) => items.iter_mut().for_each(change),
         None => change(request),
     }

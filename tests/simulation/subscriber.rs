@@ -14,7 +14,7 @@ use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered}
 use serde_json::Value;
 use tokio::{
     select,
-    sync::mpsc,
+    sync::{Notify, mpsc},
     time::{Instant, sleep, sleep_until},
 };
 
@@ -30,6 +30,8 @@ use crate::{
 pub struct Line {
     news: mpsc::UnboundedSender<News>,
     connection: Arc<Mutex<Connection>>,
+    /// Told when it is known where the conversation stands.
+    standing: Arc<Notify>,
 }
 
 enum News {
@@ -49,6 +51,7 @@ struct Connection {
 pub type Pages = Arc<Mutex<BTreeMap<String, Page>>>;
 
 pub struct Subscriber {
+    number: u64,
     world: Arc<World>,
     user: User,
     line: Line,
@@ -64,6 +67,11 @@ enum Answered {
 }
 
 impl Line {
+    /// From now on nothing may be missed.
+    pub async fn stands(&self) {
+        self.standing.notified().await;
+    }
+
     /// The turn was ordered by this subscriber's user.
     pub fn expect(&self, turn_id: &str) {
         drop(self.news.send(News::Expected { turn_id: turn_id.to_owned() }));
@@ -104,12 +112,14 @@ impl Line {
 
 impl Subscriber {
     /// Listens until the run ends.
-    pub fn begin(world: &Arc<World>) -> (Line, Pages) {
+    pub fn begin(number: u64, world: &Arc<World>) -> (Line, Pages) {
         let (sender, news) = mpsc::unbounded_channel();
         let connection = Connection { number: 0, listening_from: None, arrival: Instant::now() };
-        let line = Line { news: sender, connection: Arc::new(Mutex::new(connection)) };
+        let connection = Arc::new(Mutex::new(connection));
+        let line = Line { news: sender, connection, standing: Arc::default() };
         let pages = Pages::default();
         let mut subscriber = Self {
+            number,
             world: Arc::clone(world),
             user: User::new(world),
             line: line.clone(),
@@ -185,13 +195,6 @@ impl Subscriber {
     fn look(&mut self) {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(Progress { turn_id, change }) = self.rule.poll_progress() {
-            self.world.trace(|| {
-                format!(
-                    "sub {:?} {turn_id} {}",
-                    Arc::as_ptr(&self.pages),
-                    format!("{change:?}").chars().take(80).collect::<String>()
-                )
-            });
             let page = pages.entry(turn_id).or_default();
             match change {
                 Change::Text(text) => page.text.push_str(&text),
@@ -205,29 +208,17 @@ impl Subscriber {
 
     fn ask(&mut self) {
         while let Some(ask) = self.rule.poll_ask() {
-            self.world.trace(|| format!("sub {:?} asks {ask:?}", Arc::as_ptr(&self.pages)));
+            self.world.trace(|| format!("subscriber {} asks {ask:?}", self.number));
             self.asked.push(answer(self.user.clone(), self.world.conversation(), ask).boxed());
         }
     }
 
     fn take(&mut self, answered: Answered) {
-        if let Answered::Turn { answer: Ok(turn), .. } = &answered {
-            self.world.trace(|| {
-                format!(
-                    "  answer {:?} {} {:?} {:?} more {:?}",
-                    turn.status,
-                    turn.attempt,
-                    turn.answer.iter().flatten().map(|e| (e.id.clone(), e.said().len())).collect::<Vec<_>>(),
-                    turn.batches.iter().flatten().map(|b| b.sequence).collect::<Vec<_>>(),
-                    turn.has_more_batches
-                )
-            });
-        }
-        if let Answered::Turn { answer: Err(e), .. } = &answered {
-            self.world.trace(|| format!("  answer {e:?}"));
-        }
         match answered {
-            Answered::Events(Ok(page)) => self.rule.caught_up(&page, now()),
+            Answered::Events(Ok(page)) => {
+                self.line.standing.notify_one();
+                self.rule.caught_up(&page, now());
+            }
             Answered::Turn { answer: Ok(turn), .. } => self.rule.refilled(&turn, now()),
             Answered::Events(Err(_)) => self.rule.catch_up_failed(now()),
             Answered::Turn { turn_id, answer: Err(_) } => self.rule.refill_failed(&turn_id, now()),

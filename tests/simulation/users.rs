@@ -144,6 +144,7 @@ impl Problem {
 pub async fn converse(world: Arc<World>, line: Line) {
     let (user, other) = (User::new(&world), User::new(&world));
     user.create().await;
+    line.stands().await;
     for number in 1..=world.dice(|dice| dice.within(1..4)) {
         let id = format!("t{number}");
         let text = format!("«question {number}» {}", world.dice(Dice::draw));

@@ -53,7 +53,10 @@ impl World {
     /// Begins a run on this thread, under a paused clock.
     pub fn begin(seed: u64, sabotage: Option<Sabotage>, stage: Stage, trace: Trace) -> Arc<Self> {
         let mut dice = Dice::new(seed);
-        let weather = Weather::draw(&mut dice);
+        let mut weather = Weather::draw(&mut dice);
+        if let Some(sabotage) = sabotage {
+            sabotage.of_weather(&mut weather);
+        }
         let world = Arc::new(Self {
             seed,
             sabotage,
