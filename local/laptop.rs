@@ -135,7 +135,7 @@ impl Laptop {
             processes,
         };
         let lambda = Lambda::start(&stack.functions, launcher).await?;
-        let sources = Sources { dynamodb: database.clone(), lambda: lambda.clone() };
+        let sources = Sources::new(database.clone(), lambda.clone());
         let settings = Settings { fates: fates.clone(), ..Settings::default() };
         let api = AppSync::with_settings(stack.api, sources, directory, settings)?;
         let router = unkind::treat(api.router(), &options.unkindness, &fates).merge(models);

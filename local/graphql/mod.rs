@@ -33,9 +33,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 pub(crate) use self::http::{router, seen as headers_seen};
+pub use engines::surround;
 pub(crate) use hub::{News, Registration, Seat, Update};
 pub(crate) use operation::{Answer, Call, Rejection, Subscribed, Subscription};
-pub use sources::Sources;
+pub use sources::{Functions, Sources, Tables};
 pub(crate) use validate::Request;
 
 use crate::{identity::Directory, stack::Api, unkind::Fates};

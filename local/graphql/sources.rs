@@ -1,9 +1,12 @@
 //! The data sources behind resolvers: a table, a function, or none.
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::refusal::Refusal;
 use crate::{
-    dynamodb::DynamoDb,
+    dynamodb::{self, DynamoDb},
     lambda::{InvocationType, InvokeError, Lambda},
     stack::DataSource,
 };
@@ -11,8 +14,42 @@ use crate::{
 /// What the data sources of an API stand on.
 #[derive(Clone)]
 pub struct Sources {
-    pub dynamodb: DynamoDb,
-    pub lambda: Lambda,
+    tables: Arc<dyn Tables>,
+    functions: Arc<dyn Functions>,
+}
+
+/// Where the requests of DynamoDB data sources go.
+pub trait Tables: Send + Sync {
+    /// Carries out one request document of a data source that is bound to `table`.
+    fn run<'a>(&'a self, table: &'a str, request: &'a Value) -> BoxFuture<'a, dynamodb::Answer>;
+}
+
+/// Where the requests of Lambda data sources go.
+pub trait Functions: Send + Sync {
+    /// Runs a function, given by name or ARN. An Event invocation is queued and answers `null` at once.
+    fn invoke<'a>(
+        &'a self,
+        function: &'a str,
+        kind: InvocationType,
+        payload: Value,
+    ) -> BoxFuture<'a, Result<Value, InvokeError>>;
+}
+
+impl Tables for DynamoDb {
+    fn run<'a>(&'a self, table: &'a str, request: &'a Value) -> BoxFuture<'a, dynamodb::Answer> {
+        Box::pin(self.run(table, request))
+    }
+}
+
+impl Functions for Lambda {
+    fn invoke<'a>(
+        &'a self,
+        function: &'a str,
+        kind: InvocationType,
+        payload: Value,
+    ) -> BoxFuture<'a, Result<Value, InvokeError>> {
+        Box::pin(self.invoke(function, kind, payload))
+    }
 }
 
 /// What a response handler sees as `ctx.result` and `ctx.error`.
@@ -23,13 +60,17 @@ pub struct Answer {
 }
 
 impl Sources {
+    pub fn new(tables: impl Tables + 'static, functions: impl Functions + 'static) -> Self {
+        Self { tables: Arc::new(tables), functions: Arc::new(functions) }
+    }
+
     /// Asks a data source what a request handler returned.
     pub async fn ask(&self, source: &DataSource, request: &Value) -> Result<Answer, Refusal> {
         match source {
             DataSource::None => Ok(Answer { result: member(request, "payload"), error: None }),
             DataSource::Table(table) => {
                 operation(request)?;
-                let answer = self.dynamodb.run(table, request).await;
+                let answer = self.tables.run(table, request).await;
                 let error = answer.error.map(|error| failure(&error.error_type, &error.message));
                 Ok(Answer { result: answer.result, error })
             }
@@ -55,7 +96,7 @@ impl Sources {
                 )));
             }
         };
-        Ok(match self.lambda.invoke(function, kind, member(request, "payload")).await {
+        Ok(match self.functions.invoke(function, kind, member(request, "payload")).await {
             Ok(result) => Answer { result, error: None },
             Err(error) => Answer { result: Value::Null, error: Some(invocation_failure(&error)) },
         })

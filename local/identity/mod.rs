@@ -84,7 +84,7 @@ impl Directory {
         let key = presented.headers.get(API_KEY).filter(|_| self.modes.contains(&AuthMode::ApiKey));
         let key = key.ok_or(Denial::CredentialsMissing)?;
         if self.keys.iter().any(|known| same(known.as_bytes(), key.as_bytes())) {
-            Ok(Caller { identity: Value::Null, principal: None })
+            Ok(Caller::with_key())
         } else {
             Err(Denial::NotAuthorized)
         }
@@ -96,12 +96,22 @@ impl Directory {
         let principal = principals.get(signature.access_key_id).cloned().ok_or(Denial::ClientUnknown)?;
         drop(principals);
         signature.verify(presented, &principal)?;
-        let region = signature.region.to_owned();
-        Ok(Caller { identity: identity(&principal, presented), principal: Some(Signed { principal, region }) })
+        Ok(Caller::signing(principal, signature.region, source_addresses(presented)))
     }
 }
 
 impl Caller {
+    /// Somebody with an API key.
+    pub fn with_key() -> Self {
+        Self { identity: Value::Null, principal: None }
+    }
+
+    /// Somebody who signs in a region, calling from these addresses.
+    pub fn signing(principal: Arc<Principal>, region: &str, addresses: Vec<String>) -> Self {
+        let identity = identity(&principal, addresses);
+        Self { identity, principal: Some(Signed { principal, region: region.to_owned() }) }
+    }
+
     pub fn mode(&self) -> AuthMode {
         if self.principal.is_some() { AuthMode::Iam } else { AuthMode::ApiKey }
     }
@@ -121,12 +131,12 @@ impl Caller {
     }
 }
 
-fn identity(principal: &Principal, presented: &Presented<'_>) -> Value {
+fn identity(principal: &Principal, addresses: Vec<String>) -> Value {
     json!({
         "accountId": principal.account,
         "cognitoIdentityPoolId": null,
         "cognitoIdentityId": null,
-        "sourceIp": source_addresses(presented),
+        "sourceIp": addresses,
         "username": principal.user_id,
         "userArn": principal.arn,
         "cognitoIdentityAuthType": null,

@@ -5,7 +5,7 @@ use crate::stack::Asynchronous;
 
 /// How a try ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub enum Outcome {
     Answered,
     Failed,
     /// The function did not run.
@@ -14,7 +14,7 @@ pub(super) enum Outcome {
 
 /// What the queue does next with the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub enum Next {
     Forget,
     TryAfter(Duration),
     GiveUp(Condition),
@@ -22,14 +22,14 @@ pub(super) enum Next {
 
 /// Why an event was given up, as the destination is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Condition {
+pub enum Condition {
     RetriesExhausted,
     EventAgeExceeded,
 }
 
 /// The tries of an event so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tries {
+pub struct Tries {
     /// How often the function ran.
     pub invocations: u32,
     /// How often in a row it could not run.
@@ -51,7 +51,7 @@ impl Tries {
 }
 
 /// `tries` include the one that ended so; `age` is the event's.
-pub(super) fn next(outcome: Outcome, tries: Tries, age: Duration, settings: &Asynchronous) -> Next {
+pub fn next(outcome: Outcome, tries: Tries, age: Duration, settings: &Asynchronous) -> Next {
     match outcome {
         Outcome::Answered => Next::Forget,
         Outcome::Failed if tries.invocations > settings.retries.into() => Next::GiveUp(Condition::RetriesExhausted),

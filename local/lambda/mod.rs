@@ -1,5 +1,5 @@
 //! The Lambda service: an execution environment is a process, an Event invocation waits in a queue and is retried.
-mod decisions;
+pub mod decisions;
 mod environment;
 mod failure;
 mod launcher;

@@ -102,7 +102,7 @@ pub async fn build(api: Api, settings: Settings) -> Result<AppSync, Fault> {
     let lambda = Lambda::start(&[("slow".into(), slow())].into(), launcher).await.unwrap();
     let dynamodb = DynamoDb::open(None).unwrap();
     dynamodb.create(&[("things".into(), things())].into()).unwrap();
-    let sources = Sources { dynamodb, lambda };
+    let sources = Sources::new(dynamodb, lambda);
     let directory = Directory::new(api.modes.clone(), api.keys.clone());
     directory.admit(publisher());
     directory.admit(Principal::administrator("123456789012", "root", "AKIAROOT".into(), "root-secret".into()));

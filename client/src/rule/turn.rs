@@ -25,6 +25,7 @@ pub enum Change {
     Replaced(String),
     /// What a waiting person may be told.
     Note(String),
+    /// Said again where an end that was read off the time has been written since.
     Ended(Ending),
     /// The turn had ended and is being answered again: a retry or a continuation was ordered.
     Reopened,
@@ -62,6 +63,9 @@ pub struct TurnRule {
     events: usize,
     questioned: bool,
     open: bool,
+    /// Its end is stored with an event: nothing of this attempt follows it. An end that was only read off the time may
+    /// still be written, with text that no reader was told of.
+    concluded: bool,
     heard: Instant,
     asking: Asking<Refill>,
     changes: VecDeque<Change>,
@@ -79,6 +83,7 @@ impl TurnRule {
             events: 0,
             questioned: false,
             open: true,
+            concluded: false,
             heard: now,
             asking: Asking::Idle,
             changes: VecDeque::new(),
@@ -91,8 +96,11 @@ impl TurnRule {
 
     pub fn update(&mut self, update: &ConversationUpdate, now: Instant) {
         let (Some(attempt), Some(sequence)) = (update.attempt, update.sequence) else { return };
-        if attempt < self.attempt || attempt == self.attempt && !self.open {
+        if attempt < self.attempt || attempt == self.attempt && self.concluded {
             return;
+        }
+        if attempt == self.attempt && !self.open {
+            return self.asking.want();
         }
         if attempt > self.attempt {
             self.begin(attempt);
@@ -127,7 +135,7 @@ impl TurnRule {
             self.begin(turn.attempt);
         }
         let other_attempt = refill.attempt.is_some_and(|asked| asked != self.attempt);
-        if turn.attempt == self.attempt && self.open {
+        if turn.attempt == self.attempt && !self.concluded {
             self.take(turn, !other_attempt && turn.has_more_batches != Some(true));
         }
         let incomplete =
@@ -183,6 +191,7 @@ impl TurnRule {
         self.presumed = true;
         self.events = 0;
         self.open = true;
+        self.concluded = false;
     }
 
     fn stand_on(&mut self, standing: &str) {
@@ -233,6 +242,7 @@ impl TurnRule {
 
     fn take_last(&mut self, event: &ConversationEvent, status: TurnStatus) {
         self.changes.extend(self.page.conclude(event.said()));
+        self.concluded = true;
         self.end(Ending { status, stop_reason: event.stop_reason, failure: event.failure.clone(), usage: event.usage });
     }
 
@@ -243,7 +253,11 @@ impl TurnRule {
         let (standing, own) = answer.split_at(answer.partition_point(earlier));
         if turn.status.is_end() && own.last().is_some_and(ConversationEvent::ends_answer) {
             self.changes.extend(self.page.show(said(answer)));
+            self.concluded = true;
             return self.end(ending(turn, own));
+        }
+        if !self.open {
+            return;
         }
         self.stand_on(&said(standing));
         self.take_batches(turn.batches.as_deref().unwrap_or_default(), own);
