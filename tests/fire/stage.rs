@@ -4,7 +4,7 @@ use std::time::Duration;
 use client::{
     AppSync, Credentials, Error,
     credentials::IamKeys,
-    requests::{CreateConversation, PutAgent, Request, SendMessage},
+    requests::{CancelTurn, CreateConversation, ListConversations, PutAgent, Request, SendMessage},
 };
 use local::{
     laptop::{Laptop, Models, Options},
@@ -20,6 +20,8 @@ use crate::{
 
 /// A minute of Lambda's event queue takes 36 seconds: longer than the lease of a process that died.
 pub const OUTLIVING_LEASES: f64 = 0.6;
+/// So many turns are answered at the same time.
+pub const AT_ONCE: usize = 100;
 /// Longer than anything here takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -45,7 +47,7 @@ impl Stage {
             state: state.path().to_owned(),
             ephemeral: true,
             port: 0,
-            parameters: Default::default(),
+            parameters: [("HandlerReservedConcurrency".into(), AT_ONCE.to_string())].into(),
             models: Models::Scripted,
             executable: env!("CARGO_BIN_EXE_parlance").into(),
             unkindness,
@@ -82,6 +84,16 @@ impl Stage {
     pub async fn say(&self, scene: &Scene) {
         let (conversation_id, id) = (Some(scene.id.clone()), Some(scene.turn_id.clone()));
         insist(&self.api, &SendMessage { conversation_id, id, text: scene.text.clone() }).await;
+    }
+
+    pub async fn cancel(&self, scene: &Scene) {
+        insist(&self.api, &CancelTurn { conversation_id: scene.id.clone(), id: scene.turn_id.clone() }).await;
+    }
+
+    /// The ids of the conversations, as far as one page holds them.
+    pub async fn list(&self) -> Vec<String> {
+        let page = insist(&self.api, &ListConversations { limit: Some(100), next_token: None }).await;
+        page.items.into_iter().map(|conversation| conversation.id).collect()
     }
 
     /// Reads while it is said, until the turn has ended.
