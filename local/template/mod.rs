@@ -149,7 +149,11 @@ mod tests {
         assert_eq!(handler.environment["GRAPHQL_URL"], "http://localhost:4000/graphql");
         assert_eq!(
             handler.asynchronous,
-            crate::stack::Asynchronous { retries: 2, event_age_seconds: 300, on_failure: None }
+            crate::stack::Asynchronous {
+                retries: 2,
+                event_age_seconds: 300,
+                on_failure: Some(stack.functions["parlance-Closer"].arn.clone()),
+            }
         );
         assert!(handler.statements.iter().any(|statement| statement["Action"] == "appsync:GraphQL"));
         let resolver = &stack.api.resolvers[&("Mutation".into(), "agentPublishMetadata".into())];

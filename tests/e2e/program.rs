@@ -7,7 +7,7 @@ use std::{
 use local::laptop::Endpoint;
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::{Child, Command},
 };
 
@@ -22,9 +22,13 @@ fn parlance(arguments: &[&str], state: &Path) -> Command {
     command
 }
 
-/// A running server, and what it printed up to and with the curl line.
 async fn serve(state: &Path, port: u16) -> (Child, Vec<String>) {
-    let mut server = parlance(&["--port", &port.to_string()], state).spawn().unwrap();
+    serve_with(state, &["--port", &port.to_string()]).await
+}
+
+/// A running server, and what it printed up to and with the curl line.
+async fn serve_with(state: &Path, arguments: &[&str]) -> (Child, Vec<String>) {
+    let mut server = parlance(arguments, state).spawn().unwrap();
     let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
     let mut printed = Vec::new();
     while let Some(line) = patiently(lines.next_line()).await.unwrap() {
@@ -41,9 +45,13 @@ fn port(printed: &[String]) -> u16 {
     line.split([':', '/']).filter_map(|part| part.parse().ok()).next().expect("the URL has a port")
 }
 
-async fn stop(mut server: Child) {
-    let id = server.id().unwrap().to_string();
+async fn interrupt(program: &Child) {
+    let id = program.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-INT", &id]).status().await.unwrap().success());
+}
+
+async fn stop(mut server: Child) {
+    interrupt(&server).await;
     assert!(patiently(server.wait()).await.unwrap().success());
 }
 
@@ -83,6 +91,29 @@ async fn a_second_chat_goes_on_with_the_conversation_after_a_restart() {
     let second = chat(state.path(), "What is my name?").await;
     let answer = String::from_utf8(second.stdout).unwrap();
     assert!(answer.contains("My name is Ada."), "{answer}");
+    stop(server).await;
+}
+
+#[tokio::test]
+async fn ctrl_c_cancels_the_answer_that_streams_and_the_chat_goes_on_with_it_or_asks_anew() {
+    let state = TempDir::new().unwrap();
+    let (server, printed) = serve_with(state.path(), &["--port", "0", "--parameter", "ModelId=parlance.slow"]).await;
+    let mut talking = parlance(&["chat", "Count."], state.path()).spawn().unwrap();
+    let mut lines = BufReader::new(talking.stdout.take().unwrap());
+    let mut first = [0];
+    patiently(lines.read_exact(&mut first)).await.unwrap();
+    interrupt(&talking).await;
+    let mut told = String::new();
+    patiently(lines.read_to_string(&mut told)).await.unwrap();
+    assert!(patiently(talking.wait()).await.unwrap().success());
+    assert!(told.ends_with("(Cancelled. /continue goes on.)\n"), "{told}");
+    stop(server).await;
+
+    let (server, _) = serve_with(state.path(), &["--port", &port(&printed).to_string()]).await;
+    let continued = chat(state.path(), "/continue").await;
+    assert!(continued.status.success() && !continued.stdout.is_empty(), "{continued:?}");
+    let anew = String::from_utf8(chat(state.path(), "/retry").await.stdout).unwrap();
+    assert!(anew.contains("Count."), "the question is asked again: {anew}");
     stop(server).await;
 }
 
