@@ -1,6 +1,6 @@
 //! Readers of one long answer: at each of its updates, the last one included, somebody is cut off and somebody else
 //! misses it.
-use futures::future::join_all;
+use futures::{FutureExt, future::join_all};
 use local::unkind::{Boundary, Mishap, Unkindness};
 
 use crate::stage::{Stage, deltas};
@@ -20,8 +20,9 @@ async fn read_along(mishap: Mishap) {
     for _ in &boundaries {
         readers.push(stage.read(&scene).await);
     }
-    let reading = join_all(readers.into_iter().map(|reader| reader.until_end()));
-    let (seen, ()) = tokio::join!(reading, stage.say(&scene));
+    let saying = stage.say(&scene).shared();
+    let reading = join_all(readers.into_iter().map(|reader| reader.until_end(saying.clone())));
+    let (seen, ()) = tokio::join!(reading, saying);
     stage.laptop.lambda.settled().await;
     stage.check(&scene, &deltas(DELTAS), &seen).await;
     // None can befall twice: so each has befallen.

@@ -10,8 +10,8 @@ use local::unkind::{
 
 use crate::stage::{AT_ONCE, OUTLIVING_LEASES, Stage, deltas};
 
-const MODEL: &str = "parlance.deltas-200-30";
-const DELTAS: usize = 200;
+const MODEL: &str = "parlance.deltas-300-30";
+const DELTAS: usize = 300;
 
 /// One process of twenty, each at another point.
 fn kills() -> BTreeMap<u64, Point> {
@@ -20,7 +20,7 @@ fn kills() -> BTreeMap<u64, Point> {
         (ConverseStream, 1, During),
         (Publish, 1, Before),
         (Publish, 2, During),
-        (Publish, 4, After),
+        (Publish, 3, After),
     ];
     let points = points.map(|(call, number, phase)| Point { call, number, phase });
     (1..=AT_ONCE as u64).step_by(AT_ONCE / points.len()).zip(points).collect()

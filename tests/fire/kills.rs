@@ -1,7 +1,7 @@
 //! A process killed before, during and after each call it makes for a turn.
 use std::{collections::BTreeMap, time::Duration};
 
-use futures::future::join_all;
+use futures::future::{join_all, ready};
 use local::unkind::{Call, Phase, Point, Unkindness};
 use tokio::time::sleep;
 
@@ -47,8 +47,9 @@ async fn killed_at(points: &[Point]) -> Vec<Point> {
     let scenes = join_all((0..points.len()).map(|number| stage.scene(MODEL, number))).await;
     let mut readings = Vec::new();
     for (process, scene) in (1..).zip(&scenes) {
-        readings.push(tokio::spawn(stage.read(scene).await.until_end()));
+        let reader = stage.read(scene).await;
         stage.say(scene).await;
+        readings.push(tokio::spawn(reader.until_end(ready(()))));
         has_begun(&stage, process).await;
         sleep(APART).await;
     }

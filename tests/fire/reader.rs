@@ -1,10 +1,13 @@
 //! Somebody who reads along, by the client's rule, and writes down what was shown.
+use std::pin::pin;
+
 use client::{
     AppSync, Follower,
     rule::{Change, Progress},
     schema::TurnStatus,
 };
-use tokio::time::timeout;
+use futures::FutureExt;
+use tokio::{select, time::timeout};
 
 use crate::stage::PATIENCE;
 
@@ -30,12 +33,19 @@ impl Reader {
         Self { conversation_id: conversation_id.to_owned(), turn_id: turn_id.to_owned(), follower }
     }
 
-    /// Reads until the turn has ended.
-    pub async fn until_end(mut self) -> Seen {
-        self.follower.expect(&self.turn_id);
+    /// Reads until the turn has ended, which is expected from when it `is_ordered`.
+    pub async fn until_end(mut self, is_ordered: impl Future<Output = ()>) -> Seen {
+        let mut is_ordered = pin!(is_ordered.fuse());
         let (mut question, mut text) = (None, String::new());
         loop {
-            let Ok(next) = timeout(PATIENCE, self.follower.next()).await else {
+            let next = select! {
+                () = &mut is_ordered => {
+                    self.follower.expect(&self.turn_id);
+                    continue;
+                }
+                next = timeout(PATIENCE, self.follower.next()) => next,
+            };
+            let Ok(next) = next else {
                 panic!("{}: nothing more happens after {text:?}", self.conversation_id);
             };
             let Progress { turn_id, change } = next.expect("whoever follows is not sent away");

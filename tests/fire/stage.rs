@@ -6,6 +6,7 @@ use client::{
     credentials::IamKeys,
     requests::{CancelTurn, CreateConversation, ListConversations, PutAgent, Request, SendMessage},
 };
+use futures::FutureExt;
 use local::{
     laptop::{Laptop, Models, Options},
     unkind::Unkindness,
@@ -99,8 +100,8 @@ impl Stage {
     /// Reads while it is said, until the turn has ended.
     pub async fn play(&self, scene: &Scene) -> Seen {
         let reader = self.read(scene).await;
-        let (seen, ()) = tokio::join!(reader.until_end(), self.say(scene));
-        seen
+        let saying = self.say(scene).shared();
+        tokio::join!(reader.until_end(saying.clone()), saying).0
     }
 
     /// Finds every invariant kept in a conversation whose turn has ended.

@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt, future::join_all, stream};
+use futures::{FutureExt, StreamExt, future::join_all, stream};
 use local::unkind::{Mishap, Unkindness};
 use tokio::time::sleep;
 
@@ -64,14 +64,15 @@ async fn run(seed: u64, turns: usize) -> BTreeMap<Mishap, u64> {
 async fn live(stage: &Stage, scene: &Scene, number: usize) -> Seen {
     stage.list().await;
     let reader = stage.read(scene).await;
+    let saying = stage.say(scene).shared();
     let acting = async {
-        stage.say(scene).await;
+        saying.clone().await;
         if number % 5 == 4 {
             sleep(Duration::from_millis(100) * number as u32).await;
             stage.cancel(scene).await;
         }
     };
-    tokio::join!(reader.until_end(), acting).0
+    tokio::join!(reader.until_end(saying.clone()), acting).0
 }
 
 /// A list may be old: it may lack the newest conversations and never shows one twice, or one that never was.
