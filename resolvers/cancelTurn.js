@@ -10,31 +10,31 @@ export function request(ctx) {
   if (turn.status !== 'RUNNING' && turn.status !== 'QUEUED') runtime.earlyReturn(turn);
   const at = (sk) => ({ table: ctx.env.TABLE_NAME, key: { pk: `CONVERSATION#${conversation.id}`, sk } });
   const asRead = { run: { eq: turn.run }, attempt: { eq: turn.attempt }, status: { eq: turn.storedStatus } };
+  const [absent, future] = [{ attributeExists: false }, { gt: util.time.nowEpochMilliSeconds() }];
   if (turn.status === 'RUNNING') {
-    const alive = { leaseUntil: { gt: util.time.nowEpochMilliSeconds() } };
-    const asked = { ...at(`TURN#${turn.id}`), update: { status: 'CANCELLING' }, condition: { ...asRead, ...alive } };
+    const asked = { ...at(`TURN#${turn.id}`), update: { status: 'CANCELLING' }, condition: { ...asRead, leaseUntil: future } };
     return transactWrite({ items: [{ updateItem: asked }] });
   }
+  if (!closing.isWhole) util.error('What was said is still being stored. Try again.', 'TryAgain');
   const { change, event } = closing;
-  const lease = turn.leaseUntil ? { eq: turn.leaseUntil } : { attributeExists: false };
-  const dead = { leaseUntil: lease, claimableUntil: { gt: util.time.nowEpochMilliSeconds() } };
-  const busy = { eventCount: { eq: turn.lastPosition }, activeTurnId: { eq: turn.id }, deletedAt: { attributeExists: false } };
+  const idle = { leaseUntil: turn.leaseUntil ? { eq: turn.leaseUntil } : absent, claimableUntil: future };
+  const busy = { eventCount: { eq: turn.lastPosition }, activeTurnId: { eq: turn.id }, deletedAt: absent };
   const freed = { eventCount: event.position, activeTurnId: operations.remove() };
   const key = `EVENT#${`${100000000 + event.position}`.slice(1)}`;
   return transactWrite({
     items: [
-      { updateItem: { ...at(`TURN#${turn.id}`), update: change, condition: { ...asRead, ...dead } } },
-      { putItem: { ...at(key), item: event, condition: { pk: { attributeExists: false } } } },
+      { updateItem: { ...at(`TURN#${turn.id}`), update: change, condition: { ...asRead, ...idle } } },
+      { putItem: { ...at(key), item: event, condition: { pk: absent } } },
       { updateItem: { ...at('META'), update: freed, condition: busy } },
     ],
   });
 }
 
-/** A turn that has ended meanwhile stays as it is. */
+/** A turn that has ended meanwhile, or was cancelled by another, stays as it is. */
 export function response(ctx) {
   if (!ctx.error) return { ...ctx.stash.turn, status: 'CANCELLING', ...ctx.stash.closing?.change };
   const stored = ctx.result?.cancellationReasons?.[0]?.item;
-  if (stored && stored.status !== 'QUEUED' && stored.status !== 'RUNNING' && stored.status !== 'CANCELLING') return stored;
+  if (stored && stored.status !== 'QUEUED' && stored.status !== 'RUNNING') return stored;
   console.error(ctx.error.type);
   return util.error('Somebody else wrote to the turn just now. Try again.', 'TryAgain');
 }

@@ -2,7 +2,6 @@ import { runtime, util } from '@aws-appsync/utils';
 
 /**
  * Admits a new run of a turn, which must be the conversation's last and have ended, and writes out what it changes.
- * A retry replaces what was answered; what continues goes after it.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
@@ -10,21 +9,25 @@ export function request(ctx) {
   // The turn was read after its conversation: what it has stored meanwhile does not make it an older one.
   const isLatest = turn.lastPosition >= conversation.eventCount && (conversation.activeTurnId ?? turn.id) === turn.id;
   if (!isLatest) util.error('Only the last turn of a conversation can be answered again.', 'NotLatestTurn');
+  const isRetry = ctx.info.fieldName === 'retryTurn';
+  if (turn.run > 1 && turn.status === 'QUEUED' && isRetry === (turn.runPosition === turn.answerPosition)) {
+    ctx.stash.asked = turn;
+    ctx.stash.queued = turn;
+    runtime.earlyReturn({});
+  }
   if (turn.status === 'QUEUED' || turn.status === 'RUNNING' || turn.status === 'CANCELLING') {
     util.error('The turn is still being answered.', 'ConversationBusy', null, { turnId: turn.id });
   }
-  const isRetry = ctx.info.fieldName === 'retryTurn';
+  if (closing && !closing.isWhole) util.error('What was said is still being stored. Try again.', 'TryAgain');
   const last = closing?.event.position ?? turn.lastPosition;
   const counts = { run: turn.run + 1, attempt: turn.attempt + 1, lastSequence: 0, lastEventSequence: 0, announced: false };
   const positions = { lastPosition: last, runPosition: last, ...(isRetry ? { answerPosition: last } : {}) };
-  const claimableUntil = util.time.nowEpochMilliSeconds() + 360000;
-  ctx.stash.change = { status: 'QUEUED', ...counts, ...positions, claimableUntil };
+  ctx.stash.change = { status: 'QUEUED', ...counts, ...positions, claimableUntil: util.time.nowEpochMilliSeconds() + 360000 };
   const { leaseUntil, holder, failure, usage, storedStatus, ...kept } = turn;
   ctx.stash.queued = { ...kept, ...ctx.stash.change };
   // A transaction has room for 100 items.
-  const offsets = TENS.flatMap((tens) => ONES.map((ones) => tens + ones));
-  const replaced = offsets.map((offset) => turn.lastPosition - offset).filter((position) => position > turn.answerPosition);
-  ctx.stash.replaced = isRetry ? replaced : [];
+  const newest = TENS.flatMap((tens) => ONES.map((ones) => turn.lastPosition - tens - ones));
+  ctx.stash.replaced = newest.filter((position) => isRetry && position > turn.answerPosition);
   return runtime.earlyReturn({});
 }
 

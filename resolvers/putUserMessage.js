@@ -11,7 +11,7 @@ export function request(ctx) {
   if (asked) runtime.earlyReturn({});
   const at = (sk) => ({ table: ctx.env.TABLE_NAME, key: { pk: `CONVERSATION#${conversation.id}`, sk } });
   const absent = { attributeExists: false };
-  const put = (sk, item) => ({ putItem: { ...at(sk), item, condition: { pk: { attributeExists: false } } } });
+  const put = (sk, item) => ({ putItem: { ...at(sk), item, condition: { pk: absent } } });
   const free = { deletedAt: absent, activeTurnId: turn ? { eq: turn.id } : absent };
   const unchanged = { owner: { eq: owner }, eventCount: { eq: conversation.eventCount }, ...free };
   const goesOn = { updateItem: { ...at('META'), update: progress, condition: unchanged } };

@@ -1,4 +1,4 @@
-import { util } from '@aws-appsync/utils';
+import { runtime, util } from '@aws-appsync/utils';
 import { operations, transactWrite } from '@aws-appsync/utils/dynamodb';
 
 /**
@@ -7,7 +7,8 @@ import { operations, transactWrite } from '@aws-appsync/utils/dynamodb';
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
-  const { change, closing, conversation, owner, queued, replaced, turn } = ctx.stash;
+  const { asked, change, closing, conversation, owner, queued, replaced, turn } = ctx.stash;
+  if (asked) runtime.earlyReturn(queued);
   const at = (sk) => ({ table: ctx.env.TABLE_NAME, key: { pk: `CONVERSATION#${conversation.id}`, sk } });
   const [absent, gone, now] = [{ attributeExists: false }, operations.remove(), util.time.nowISO8601()];
   const lease = turn.leaseUntil ? { eq: turn.leaseUntil } : absent;

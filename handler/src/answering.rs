@@ -62,9 +62,22 @@ async fn attempt<O: Outside>(
     let ended = relay(&mut attempt, invoked.outside).await;
     report(turn.attempt, ended, &attempt);
     match ended {
-        Ended::Published | Ended::Superseded => Ok(()),
+        Ended::Published => Ok(()),
+        Ended::Superseded => leave(order, turn, invoked).await,
         Ended::Unannounced => Err(HandlerError::Unannounced),
         Ended::OutOfTime => Err(HandlerError::OutOfTime),
+    }
+}
+
+/// Refused by the fence, an attempt has no more to say; but where it only overslept its lease, nobody else may come.
+async fn leave<O: Outside>(order: &Order, mine: &StoredTurn, invoked: &Invoked<'_, O>) -> Result<(), HandlerError> {
+    let turn = invoked.table.turn(order).await?;
+    if turn.is_none_or(|turn| turn.attempt != mine.attempt) {
+        return Ok(());
+    }
+    match Box::pin(close(order, invoked)).await {
+        Err(HandlerError::Leased) => Ok(()),
+        closed => closed,
     }
 }
 

@@ -17,7 +17,7 @@ use turn::{
 
 use crate::{
     Invoked, Table,
-    aws::table::{HOLDER, NOW, at, table},
+    aws::table::{HOLDER, Item, NOW, at, table},
     clock::Clock,
     errors::HandlerError,
     relay::{self, Outside},
@@ -30,6 +30,8 @@ pub struct Rehearsal {
     clock: Clock,
     /// After these every publish is accepted.
     answers: Mutex<VecDeque<Result<TurnStatus, PublishFailure>>>,
+    /// Written to the table just before the next publish.
+    meanwhile: Mutex<Option<Item>>,
     published: Mutex<Vec<Arc<Mutation>>>,
     asked: Mutex<Vec<Arc<ModelRequest>>>,
 }
@@ -41,6 +43,7 @@ impl Rehearsal {
             left: Duration::from_secs(900),
             clock: Clock::starting_at(at(NOW)),
             answers: Mutex::default(),
+            meanwhile: Mutex::default(),
             published: Mutex::default(),
             asked: Mutex::default(),
         }
@@ -48,6 +51,10 @@ impl Rehearsal {
 
     pub fn answer(&self, answers: impl IntoIterator<Item = Result<TurnStatus, PublishFailure>>) {
         self.answers.lock().unwrap().extend(answers);
+    }
+
+    pub fn meanwhile(&self, item: Item) {
+        *self.meanwhile.lock().unwrap() = Some(item);
     }
 
     pub async fn serve(&self, payload: Value) -> Result<(), HandlerError> {
@@ -82,6 +89,8 @@ impl Outside for Rehearsal {
     }
 
     async fn publish(&self, mutation: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        self.table.put(meanwhile).await;
         self.published.lock().unwrap().push(mutation);
         self.answers.lock().unwrap().pop_front().unwrap_or(Ok(TurnStatus::Running))
     }

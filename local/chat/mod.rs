@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::Args;
-use client::{AppSync, Credentials};
+use client::{AppSync, Credentials, Follower};
 use futures::{
     StreamExt,
     stream::{self, BoxStream},
@@ -75,6 +75,8 @@ pub enum ChatError {
     Unanswered,
     #[error("You left; the answer goes on without you.")]
     Left,
+    #[error("You left before anything was said.")]
+    LeftUnheard,
     #[error("The console cannot be used: {0}.")]
     Console(#[from] std::io::Error),
     #[error(transparent)]
@@ -100,18 +102,28 @@ where
     I: AsyncBufRead + Unpin,
     O: Write,
 {
-    let Console { input, output, is_terminal, interrupts } = console;
-    let place = Place::find(&options)?;
-    let api = AppSync::new(&place.url, Credentials::ApiKey(place.api_key.clone()))?;
-    let mut memory = Memory::read(&options.state)?;
-    let conversation_id =
-        place::choose_conversation(&api, &options, &place, memory.last_conversation(&place.url)).await?;
-    memory.remember(&place.url, &conversation_id)?;
-    let mut talk = Talk::begin(api, conversation_id, Paper::new(output, is_terminal), interrupts).await?;
+    let Console { input, output, is_terminal, mut interrupts } = console;
+    let (api, conversation_id, follower) = tokio::select! {
+        begun = begin(&options) => begun?,
+        Some(()) = interrupts.next() => return Err(ChatError::LeftUnheard),
+    };
+    let mut talk = Talk::new(api, conversation_id, follower, Paper::new(output, is_terminal), interrupts);
     match options.text {
         Some(text) => talk.say(&text).await,
         None => talk_on(talk, input).await,
     }
+}
+
+/// Subscribes to the conversation, so that nothing said from now on is missed.
+async fn begin(options: &ChatOptions) -> Result<(AppSync, String, Follower), ChatError> {
+    let place = Place::find(options)?;
+    let api = AppSync::new(&place.url, Credentials::ApiKey(place.api_key.clone()))?;
+    let mut memory = Memory::read(&options.state)?;
+    let last = memory.last_conversation(&place.url);
+    let conversation_id = place::choose_conversation(&api, options, &place, last).await?;
+    memory.remember(&place.url, &conversation_id)?;
+    let follower = api.follow(&conversation_id).await?;
+    Ok((api, conversation_id, follower))
 }
 
 async fn talk_on<O: Write>(mut talk: Talk<O>, input: impl AsyncBufRead + Unpin) -> Result<Outcome, ChatError> {

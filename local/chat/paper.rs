@@ -94,17 +94,18 @@ fn remark(ending: &Ending) -> Option<String> {
             None => "Failed.".to_owned(),
         });
     }
-    let reason = match ending.stop_reason? {
-        StopReason::EndTurn | StopReason::StopSequence => return None,
-        StopReason::MaxTokens => "The answer reached its longest length. /continue goes on.",
-        StopReason::ContextWindowExceeded => "The conversation has grown too long for the model.",
-        StopReason::GuardrailIntervened => "A guardrail stopped the answer.",
-        StopReason::ContentFiltered => "A content filter stopped the answer.",
-        StopReason::MalformedOutput => "The model broke off in disorder.",
-        StopReason::Deadline => "The time for the answer ran out. /continue goes on.",
-        StopReason::Cancelled => "Cancelled. /continue goes on.",
-        StopReason::Other => "The model stopped early.",
-    };
+    let reason =
+        match ending.stop_reason.or((ending.status == TurnStatus::Cancelled).then_some(StopReason::Cancelled))? {
+            StopReason::EndTurn | StopReason::StopSequence => return None,
+            StopReason::MaxTokens => "The answer reached its longest length. /continue goes on.",
+            StopReason::ContextWindowExceeded => "The conversation has grown too long for the model.",
+            StopReason::GuardrailIntervened => "A guardrail stopped the answer.",
+            StopReason::ContentFiltered => "A content filter stopped the answer.",
+            StopReason::MalformedOutput => "The model broke off in disorder.",
+            StopReason::Deadline => "The time for the answer ran out. /continue goes on.",
+            StopReason::Cancelled => "Cancelled. /continue goes on.",
+            StopReason::Other => "The model stopped early.",
+        };
     Some(reason.to_owned())
 }
 
@@ -152,6 +153,15 @@ mod tests {
             paper.end(&ending(TurnStatus::Failed, None, Some(failure.clone())))
         });
         assert_eq!(text, "Hel\n(Failed: The model is busy. /retry asks again.)\n");
+    }
+
+    #[test]
+    fn a_cancelled_answer_says_so_even_where_nobody_stored_why() {
+        let text = printed(false, |paper| {
+            paper.append("Hel")?;
+            paper.end(&ending(TurnStatus::Cancelled, None, None))
+        });
+        assert_eq!(text, "Hel\n(Cancelled. /continue goes on.)\n");
     }
 
     #[test]

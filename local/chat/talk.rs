@@ -33,16 +33,15 @@ pub(super) struct Talk<O> {
 }
 
 impl<O: Write> Talk<O> {
-    /// Subscribes, so that nothing said from now on is missed.
-    pub async fn begin(
+    pub fn new(
         api: AppSync,
         conversation_id: String,
+        follower: Follower,
         paper: Paper<O>,
         interrupts: BoxStream<'static, ()>,
-    ) -> Result<Self, ChatError> {
-        let follower = api.follow(&conversation_id).await?;
+    ) -> Self {
         let (is_interrupted, cancelling) = (false, FuturesUnordered::new());
-        Ok(Self { api, conversation_id, follower, paper, interrupts, is_interrupted, cancelling })
+        Self { api, conversation_id, follower, paper, interrupts, is_interrupted, cancelling }
     }
 
     pub fn invite(&mut self) -> Result<(), ChatError> {
@@ -115,10 +114,7 @@ impl<O: Write> Talk<O> {
             match busy_with(&error) {
                 Some(busy) if busy == turn_id => return Ok(busy),
                 Some(busy) => self.wait_for(&busy).await?,
-                None if error.is_transient() && repeats < REPEATS => {
-                    tokio::time::sleep(FIRST_WAIT * 2_u32.pow(repeats)).await;
-                    repeats += 1;
-                }
+                None if error.is_transient() && repeats < REPEATS => wait_before(&mut repeats).await,
                 None => return Err(error.into()),
             }
         }
@@ -127,13 +123,13 @@ impl<O: Write> Talk<O> {
     async fn wait_for(&mut self, turn_id: &str) -> Result<(), ChatError> {
         self.paper.note("An earlier message is still being answered.")?;
         self.follower.expect(turn_id);
-        self.is_interrupted = false;
+        self.forget_interrupts();
         while !matches!(self.next_change(turn_id).await?, Change::Ended(_)) {}
         Ok(())
     }
 
     async fn print_answer(&mut self, turn_id: &str) -> Result<Ending, ChatError> {
-        self.is_interrupted = false;
+        self.forget_interrupts();
         loop {
             match self.next_change(turn_id).await? {
                 Change::Text(text) => self.paper.append(&text)?,
@@ -144,6 +140,13 @@ impl<O: Write> Talk<O> {
             }
         }
     }
+
+    /// What was cancelled before is another turn's.
+    fn forget_interrupts(&mut self) {
+        self.is_interrupted = false;
+        self.cancelling.clear();
+    }
+
     async fn next_change(&mut self, turn_id: &str) -> Result<Change, ChatError> {
         loop {
             tokio::select! {
@@ -154,7 +157,10 @@ impl<O: Write> Talk<O> {
                 Some(()) = self.interrupts.next() => self.cancel(turn_id)?,
                 Some(cancelled) = self.cancelling.next() => match cancelled {
                     Ok(turn) => self.follower.expect(&turn.id),
-                    Err(error) => self.paper.note(&format!("It cannot be cancelled: {error}"))?,
+                    Err(error) => {
+                        self.is_interrupted = false;
+                        self.paper.note(&format!("It cannot be cancelled: {error}"))?;
+                    }
                 },
             }
         }
@@ -167,9 +173,24 @@ impl<O: Write> Talk<O> {
         self.is_interrupted = true;
         self.paper.note("Cancelling. Ctrl-C again leaves.")?;
         let (api, conversation_id, id) = (self.api.clone(), self.conversation_id.clone(), turn_id.to_owned());
-        self.cancelling.push(async move { api.call(&CancelTurn { conversation_id, id }).await }.boxed());
+        self.cancelling.push(cancelled(api, CancelTurn { conversation_id, id }).boxed());
         Ok(())
     }
+}
+
+async fn cancelled(api: AppSync, order: CancelTurn) -> Result<Turn, Error> {
+    let mut repeats = 0;
+    loop {
+        match api.call(&order).await {
+            Err(error) if error.is_transient() && repeats < REPEATS => wait_before(&mut repeats).await,
+            answer => return answer,
+        }
+    }
+}
+
+async fn wait_before(repeats: &mut u32) {
+    tokio::time::sleep(FIRST_WAIT * 2_u32.pow(*repeats)).await;
+    *repeats += 1;
 }
 
 fn busy_with(error: &Error) -> Option<String> {

@@ -109,6 +109,17 @@ async fn an_answer_that_appsync_refuses_is_stored_and_left_for_another_delivery_
     assert_eq!((&turn["status"], &turn["announced"]), (&json!("COMPLETED"), &json!(false)));
 }
 
+#[tokio::test]
+async fn an_attempt_that_overslept_its_lease_closes_its_turn_unless_another_owns_it() {
+    for (attempt, expected) in [(2, "CANCELLED"), (3, "CANCELLING")] {
+        let rehearsal = rehearsing([turn("QUEUED", None, FAR), busy()]).await;
+        rehearsal.meanwhile(with(turn("CANCELLING", Some(NOW), FAR), "attempt", number(attempt)));
+        rehearsal.answer([Err(PublishFailure::Stale)]);
+        rehearsal.serve(order(json!({ "question": asked("Why?") }))).await.unwrap();
+        assert_eq!(rehearsal.table.stored("TURN#t1").await["status"], expected, "attempt {attempt}");
+    }
+}
+
 async fn rehearsing(items: impl IntoIterator<Item = Item>) -> Rehearsal {
     let rehearsal = Rehearsal::new().await;
     rehearsal.table.put(items).await;
