@@ -228,7 +228,8 @@ async fn the_same_message_twice_at_once_is_one_turn() {
     let id = draw();
     let message = message(None, &id, "Hello!");
     let (one, two) = tokio::join!(backend.api.call(&message), backend.api.call(&message));
-    let told = [one, two].map(|answer| answer.map_err(|error| error.named().and_then(|named| named.error_type.clone())));
+    let told =
+        [one, two].map(|answer| answer.map_err(|error| error.named().and_then(|named| named.error_type.clone())));
     assert!(told.iter().any(Result::is_ok), "one of them is taken");
     for answer in told {
         match answer {
