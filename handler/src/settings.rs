@@ -128,8 +128,8 @@ mod tests {
             "TABLE_NAME must be set. \
              GRAPHQL_URL must be an http or https URL, not \"ftp://x\". \
              MODEL_SILENCE_SECONDS must be a whole number from 1 to 900, not \"never\". \
-             BATCH_MAX_BYTES must be a whole number from 64 to 65536, not \"1\". \
              PACING_LAST_MILLISECONDS must be a whole number from 1 to 10000, not \"0\". \
+             BATCH_MAX_BYTES must be a whole number from 64 to 65536, not \"1\". \
              PACING_FIRST_MILLISECONDS must not be above PACING_LAST_MILLISECONDS."
         );
     }
