@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use client::{realtime::session::Signal, requests::CancelTurn};
 use futures::StreamExt;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::{backend::Backend, tape::Tape};
 
@@ -16,22 +16,35 @@ const IN_SILENCE: Duration = Duration::from_secs(10);
 /// What a busy machine adds.
 const LEEWAY: Duration = Duration::from_millis(50);
 
+/// How long after its budget a model is waited for that is not left.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Whether the budgets are kept.
 pub async fn measure_all(tape: &Tape) -> bool {
     let mut kept = true;
     for latency in LATENCIES.map(Duration::from_millis) {
-        let took = measure(tape, "parlance.deltas-2000-15", 15, latency).await;
         let budget = INTERVAL.max(latency) + latency;
-        println!("cancel while text flows, latency {latency:?}: model left after {took:?}, budget {budget:?}");
-        kept &= took <= budget + LEEWAY;
+        let took = measure(tape, "parlance.deltas-2000-15", 15, latency, budget).await;
+        println!("cancel while text flows, latency {latency:?}: {}, budget {budget:?}", told(took));
+        kept &= took.is_some_and(|took| took <= budget + LEEWAY);
     }
-    let took = measure(tape, "parlance.silent", 1, Duration::ZERO).await;
-    println!("cancel in silence: model left after {took:?}, budget {IN_SILENCE:?}");
-    kept & (took <= IN_SILENCE + LEEWAY)
+    let took = measure(tape, "parlance.silent", 1, Duration::ZERO, IN_SILENCE).await;
+    println!("cancel in silence: {}, budget {IN_SILENCE:?}", told(took));
+    kept & took.is_some_and(|took| took <= IN_SILENCE + LEEWAY)
 }
 
-/// From the cancellation, sent after so many updates, to the end of the model's stream.
-async fn measure(tape: &Tape, model_id: &str, updates: usize, publish_latency: Duration) -> Duration {
+fn told(took: Option<Duration>) -> String {
+    took.map_or("model not left".into(), |took| format!("model left after {took:?}"))
+}
+
+/// From the cancellation, sent after so many updates, to the end of the model's stream; None where it does not end.
+async fn measure(
+    tape: &Tape,
+    model_id: &str,
+    updates: usize,
+    publish_latency: Duration,
+    budget: Duration,
+) -> Option<Duration> {
     let backend = Backend::start(publish_latency).await;
     let conversation_id = backend.conversation_with(model_id).await;
     let (mut heard, id) = backend.ask(&conversation_id).await;
@@ -41,12 +54,16 @@ async fn measure(tape: &Tape, model_id: &str, updates: usize, publish_latency: D
     tape.rewind();
     let cancelled = Instant::now();
     backend.api.call(&CancelTurn { conversation_id, id }).await.expect("the turn is cancelled");
-    let closed = loop {
+    let closed = timeout(budget + PATIENCE, closed(tape)).await.ok();
+    backend.stop().await;
+    closed.map(|closed| closed - cancelled)
+}
+
+async fn closed(tape: &Tape) -> Instant {
+    loop {
         if let Some(closed) = tape.events().into_iter().find(|event| event.what == "closed") {
-            break closed.at;
+            return closed.at;
         }
         sleep(Duration::from_millis(5)).await;
-    };
-    backend.stop().await;
-    closed - cancelled
+    }
 }

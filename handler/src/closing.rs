@@ -91,7 +91,11 @@ async fn end<O: Outside>(order: &Order, invoked: &Invoked<'_, O>) -> Result<Left
     match (turn, decision) {
         (None, _) | (_, Decision::Nothing) => Ok(Left::Nothing),
         (_, Decision::Later) => Ok(Left::Later),
-        (Some(turn), Decision::Announce) => Ok(Left::Announcement(turn)),
+        (Some(turn), Decision::Announce) => {
+            // Whoever ended it may not have marked them.
+            invoked.table.supersede_leftovers(order, &turn, invoked.salt()).await?;
+            Ok(Left::Announcement(turn))
+        }
         (Some(turn), Decision::Close(why)) => write(order, &turn, why, invoked).await,
     }
 }

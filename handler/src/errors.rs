@@ -9,7 +9,7 @@ use crate::aws::TableError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum HandlerError {
-    #[error("the payload is neither a turn nor a purge")]
+    #[error("the payload is not one that is served")]
     Payload,
     #[error("the turn is being answered already")]
     Leased,

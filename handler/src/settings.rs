@@ -66,7 +66,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
     }
 
     fn milliseconds(&mut self, name: &str, usual: Duration) -> Duration {
-        Duration::from_millis(self.number(name, 0..=10_000, usual.as_millis() as u64))
+        Duration::from_millis(self.number(name, 1..=10_000, usual.as_millis() as u64))
     }
 
     fn bytes(&mut self, name: &str, range: RangeInclusive<u64>, usual: usize) -> usize {
@@ -121,12 +121,14 @@ mod tests {
             ("MODEL_SILENCE_SECONDS", "never"),
             ("BATCH_MAX_BYTES", "1"),
             ("PACING_FIRST_MILLISECONDS", "300"),
+            ("PACING_LAST_MILLISECONDS", "0"),
         ]);
         assert_eq!(
             problems.unwrap_err().to_string(),
             "TABLE_NAME must be set. \
              GRAPHQL_URL must be an http or https URL, not \"ftp://x\". \
              MODEL_SILENCE_SECONDS must be a whole number from 1 to 900, not \"never\". \
+             PACING_LAST_MILLISECONDS must be a whole number from 1 to 10000, not \"0\". \
              BATCH_MAX_BYTES must be a whole number from 64 to 65536, not \"1\". \
              PACING_FIRST_MILLISECONDS must not be above PACING_LAST_MILLISECONDS."
         );

@@ -64,6 +64,17 @@ async fn an_end_that_nobody_was_told_of_is_announced_under_its_number() {
 }
 
 #[tokio::test]
+async fn what_dead_attempts_have_left_is_marked_before_an_end_is_announced() {
+    let cancelled = with(with(ended(), "lastPosition", number(9)), "attempt", number(2));
+    let closing = with(said(9, 2), "id", text("t1-closed-1"));
+    let rehearsal = rehearsing([cancelled, said(8, 1), closing]).await;
+    rehearsal.serve(record(1)).await.unwrap();
+    assert_eq!(rehearsal.table.stored("EVENT#00000008").await["superseded"], true);
+    assert_eq!(rehearsal.table.stored("EVENT#00000009").await.get("superseded"), None);
+    assert_eq!(rehearsal.published().len(), 1);
+}
+
+#[tokio::test]
 async fn an_end_without_an_event_of_its_own_is_not_announced() {
     for newest in [with(said(8, 1), "turnId", text("t2")), with(said(8, 1), "sender", user())] {
         let rehearsal = rehearsing([ended(), newest]).await;

@@ -16,7 +16,10 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::claim::EXAMPLE;
+    use crate::{
+        claim::{EXAMPLE, Refusal},
+        closing::{Decision, decide},
+    };
 
     #[derive(Debug, Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -26,16 +29,59 @@ mod tests {
         claimable_until: u64,
         now: u64,
         effective: TurnStatus,
+        claimable: bool,
+    }
+
+    impl Case {
+        fn turn(&self) -> StoredTurn {
+            let Self { status, lease_until, claimable_until, .. } = *self;
+            StoredTurn { status, lease_until, claimable_until, ..EXAMPLE }
+        }
+    }
+
+    fn cases() -> Vec<Case> {
+        serde_json::from_str(include_str!("../../../tests/effective-status.json")).unwrap()
     }
 
     #[test]
     fn every_case_reads_as_the_table_says() {
-        let cases: Vec<Case> = serde_json::from_str(include_str!("../../../tests/effective-status.json")).unwrap();
+        let cases = cases();
         assert_eq!(cases.len(), 6 * 4 * 3);
         for case in cases {
-            let Case { status, lease_until, claimable_until, now, .. } = case;
-            let turn = StoredTurn { status, lease_until, claimable_until, ..EXAMPLE };
-            assert_eq!(effective(&turn, now), case.effective, "{case:?}");
+            assert_eq!(effective(&case.turn(), case.now), case.effective, "{case:?}");
+        }
+    }
+
+    /// Whoever cannot claim a turn does with it as readers are told.
+    #[test]
+    fn a_refused_claim_reads_every_case_alike() {
+        for case in cases().into_iter().filter(|case| !case.claimable) {
+            let expected = match case.effective {
+                _ if case.status.is_end() => Refusal::Unannounced,
+                TurnStatus::Cancelled => Refusal::Cancelled,
+                TurnStatus::Failed => Refusal::TooLate,
+                _ => Refusal::Leased,
+            };
+            assert_eq!(Refusal::of(Some(case.turn()), 1, case.now), expected, "{case:?}");
+        }
+    }
+
+    /// Whoever closes a turn whose order nobody will carry out does not wait until it can no longer be claimed.
+    #[test]
+    fn a_closing_ends_every_case_as_readers_are_told() {
+        for case in cases() {
+            let decision = decide(Some(&case.turn()), 1, case.now);
+            let is_leased = case.lease_until.is_some_and(|until| until > case.now);
+            match decision {
+                Decision::Announce => assert!(case.status.is_end(), "{case:?}"),
+                Decision::Later => assert!(is_leased && !case.status.is_end(), "{case:?}"),
+                Decision::Close(_) if is_leased => panic!("{case:?}"),
+                Decision::Close(why) if case.effective == TurnStatus::Queued => {
+                    assert_eq!(why.status(), TurnStatus::Failed, "{case:?}");
+                }
+                Decision::Close(why) => assert_eq!(why.status(), case.effective, "{case:?}"),
+                Decision::Nothing => panic!("{case:?}"),
+            }
         }
     }
 }

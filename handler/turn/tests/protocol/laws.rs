@@ -4,7 +4,7 @@ use turn::words::TurnStatus::{self, Cancelled, Cancelling, Completed, Failed, Qu
 use crate::{
     steps::{self, Step},
     weakness::Weakness,
-    world::World,
+    world::{Delivery, World},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum Law {
     ReadersSeeAReopening,
     BusyExactlyWhileOpen,
     EveryTurnCanBeClosed,
+    /// Lambda repeats or records one that fails, and nothing else would come.
+    AnOpenTurnIsOwedADelivery,
     NeverBusyForGood,
 }
 
@@ -46,6 +48,7 @@ pub fn hold(world: &World, weakness: Weakness) -> Result<(), Law> {
         (Law::BusyExactlyWhileOpen, world.is_active != world.turn.status.is_end()),
         (Law::EveryTurnCanBeClosed, can_be_closed(world, weakness)),
         (Law::NeverBusyForGood, is_free_in_the_end(world, weakness)),
+        (Law::AnOpenTurnIsOwedADelivery, world.turn.status.is_end() || is_owed_a_delivery(world)),
     ])
 }
 
@@ -93,6 +96,14 @@ fn rank(status: TurnStatus) -> u8 {
 fn can_be_closed(world: &World, weakness: Weakness) -> bool {
     let late = steps::late(world);
     late.turn.status.is_end() || steps::closed(&late, late.turn.run, late.turn, weakness).is_some()
+}
+
+fn is_owed_a_delivery(world: &World) -> bool {
+    world.deliveries.iter().any(|delivery| match *delivery {
+        Delivery::Waiting { run } | Delivery::Answering { run, .. } | Delivery::Finished { run, .. } => {
+            run == world.turn.run
+        }
+    })
 }
 
 /// Nobody does anything any more; then the next message is sent.

@@ -114,7 +114,7 @@ fn deliver(world: &World, delivery: Delivery, weakness: Weakness) -> Vec<Next> {
     match delivery {
         Delivery::Waiting { run } => begin(world, &rest, run, weakness).into_iter().collect(),
         Delivery::Answering { run, attempt, .. } if !world.turn.admits_attempt(run, attempt, weakness) => {
-            vec![(Step::Stop { attempt }, rest)]
+            vec![leave(&rest, (run, attempt), weakness).unwrap_or((Step::Stop { attempt }, rest))]
         }
         Delivery::Answering { run, attempt, heard_cancel } => work(&rest, (run, attempt), heard_cancel, weakness),
         Delivery::Finished { run, attempt } => {
@@ -134,11 +134,16 @@ fn begin(world: &World, rest: &World, run: u8, weakness: Weakness) -> Option<Nex
     }
     match Refusal::of(Some(turn.stored()), run.into(), NOW) {
         Refusal::Leased => None,
-        Refusal::Cancelled | Refusal::Unannounced => close_or_announce(rest, run, weakness),
-        Refusal::Gone | Refusal::OtherRun | Refusal::Ended | Refusal::TooLate => {
-            Some((Step::Leave { run }, rest.clone()))
-        }
+        Refusal::TooLate if weakness == Weakness::TooLateIsLeftOpen => Some((Step::Leave { run }, rest.clone())),
+        Refusal::Cancelled | Refusal::Unannounced | Refusal::TooLate => close_or_announce(rest, run, weakness),
+        Refusal::Gone | Refusal::OtherRun | Refusal::Ended => Some((Step::Leave { run }, rest.clone())),
     }
+}
+
+/// Refused by the fence, an attempt closes the turn that nobody else has claimed.
+fn leave(rest: &World, (run, attempt): (u8, u8), weakness: Weakness) -> Option<Next> {
+    let is_mine = rest.turn.attempt == attempt && weakness != Weakness::OversleptIsLeftOpen;
+    is_mine.then(|| close_or_announce(rest, run, weakness))?
 }
 
 fn work(rest: &World, (run, attempt): (u8, u8), heard_cancel: bool, weakness: Weakness) -> Vec<Next> {

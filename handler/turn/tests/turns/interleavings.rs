@@ -205,7 +205,9 @@ impl World {
         let closes = |write| matches!(write, Write::Event(event) if event.closes_turn());
         let is_renewal = matches!(self.write, Some(Write::Renew(_)));
         let Some(closes) = self.write.take().map(closes) else { return };
-        self.renewed = self.now;
+        if is_renewal {
+            self.renewed = self.now;
+        }
         match answer {
             Ok(_) if closes => self.closing_written = true,
             Ok(status) => self.accepted(status),
