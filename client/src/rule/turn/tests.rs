@@ -309,6 +309,23 @@ fn an_end_that_was_read_off_the_time_is_put_right_by_the_one_that_is_stored() {
 }
 
 #[test]
+fn an_end_that_nobody_writes_is_looked_at_for_a_while_and_then_believed() {
+    let mut bench = Bench::hearing(&["Hel"]);
+    bench.rule.doubt();
+    bench.rule.poll_refill();
+    bench.refill(turn(1, "CANCELLED", &[], json!([])));
+    let mut looks = 0;
+    while let Some(at) = bench.rule.wake() {
+        bench.now = at;
+        bench.rule.advance(at);
+        assert_eq!(bench.rule.poll_refill(), asks(1, 2));
+        assert_eq!(bench.refill(turn(1, "CANCELLED", &[], json!([]))), []);
+        looks += 1;
+    }
+    assert_eq!(looks, SECOND_LOOKS);
+}
+
+#[test]
 fn a_retry_opens_an_ended_turn_again() {
     let mut bench = Bench::hearing(&["old"]);
     bench.hear(1, 3, json!({ "status": "COMPLETED" }), last("old"));
