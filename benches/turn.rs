@@ -93,6 +93,7 @@ fn deltas(count: usize) -> Vec<StreamEvent> {
 fn beginning(now: Instant) -> Beginning {
     Beginning {
         claim: Claim { conversation_id: "c1".into(), turn_id: "t1".into(), run: 1, attempt: 1, last_position: 1 },
+        leased: now,
         agent: Agent {
             id: "default".into(),
             version: 0,

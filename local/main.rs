@@ -184,3 +184,35 @@ impl ServerArguments {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unkindness(arguments: &[&str]) -> Result<Unkindness, String> {
+        let parsed = Arguments::try_parse_from(["parlance"].iter().chain(arguments));
+        let options = parsed.map_err(|error| error.to_string())?.server.options();
+        options.map(|options| options.unkindness).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn mishaps_befall_as_the_command_line_wants_it() {
+        let arguments = ["--unkind", "stale-read=0.5", "--unkind", "process-killed=1", "--seed", "7"];
+        let Unkindness { seed, rates, .. } = unkindness(&arguments).unwrap();
+        assert_eq!((seed, rates), (7, [(Mishap::StaleRead, 0.5), (Mishap::ProcessKilled, 1.0)].into()));
+    }
+
+    #[test]
+    fn a_mishap_or_a_rate_that_is_none_is_one_clear_sentence() {
+        for (value, sentence) in [
+            ("bad-luck=0.5", "there is no mishap 'bad-luck'; choose from table-conflict, "),
+            ("stale-read=2", "the rate must be from 0 to 1, not '2'\n"),
+            ("stale-read=often", "the rate must be from 0 to 1, not 'often'\n"),
+            ("stale-read", "it must be NAME=RATE\n"),
+        ] {
+            let told = unkindness(&["--unkind", value]).unwrap_err();
+            let expected = format!("error: invalid value '{value}' for '--unkind <NAME=RATE>': {sentence}");
+            assert!(told.starts_with(&expected), "{told}");
+        }
+    }
+}

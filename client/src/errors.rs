@@ -64,7 +64,7 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    fn is_transient(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         matches!(self.error_type, Some(ErrorType::TryAgain | ErrorType::ExecutionTimeout))
     }
 }

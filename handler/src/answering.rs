@@ -2,6 +2,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::time::Instant;
+
 use turn::{
     attempt::{Attempt, Beginning, Ended},
     claim::{Order, Refusal, StoredTurn},
@@ -14,15 +16,17 @@ use turn::{
 use crate::{
     Invoked,
     aws::{Table, TableError},
+    clock,
     closing::close,
     errors::{HandlerError, log_failure},
-    relay::{self, Outside, relay},
+    relay::{Outside, relay},
 };
 
 pub async fn answer<O: Outside>(request: TurnRequest, invoked: &Invoked<'_, O>) -> Result<(), HandlerError> {
     let order = Order::of(&request);
-    match invoked.table.claim(&order, invoked.holder, invoked.clock.now()).await? {
-        Ok(turn) => Box::pin(attempt(request, &order, &turn, invoked)).await,
+    let leased = clock::now();
+    match invoked.table.claim(&order, invoked.holder, invoked.clock).await? {
+        Ok(turn) => Box::pin(attempt(request, &order, Claimed { turn, leased }, invoked)).await,
         Err(refusal) => refused(refusal, &order, invoked).await,
     }
 }
@@ -36,29 +40,27 @@ async fn refused<O: Outside>(refusal: Refusal, order: &Order, invoked: &Invoked<
     }
 }
 
+struct Claimed {
+    turn: StoredTurn,
+    /// At the latest.
+    leased: Instant,
+}
+
 async fn attempt<O: Outside>(
     request: TurnRequest,
     order: &Order,
-    turn: &StoredTurn,
+    claimed: Claimed,
     invoked: &Invoked<'_, O>,
 ) -> Result<(), HandlerError> {
-    invoked.table.supersede_leftovers(order, turn, invoked.holder).await?;
-    let continues = request.continues.unwrap_or(false);
-    let agent = request.agent.clone();
+    let turn = &claimed.turn;
+    invoked.table.supersede_leftovers(order, turn, invoked.salt()).await?;
+    let (agent, continues) = (request.agent.clone(), request.continues.unwrap_or(false));
     let Some(material) = material(request, turn, invoked.table).await? else {
         tracing::info!("the question is gone");
         return Ok(());
     };
-    let beginning = Beginning {
-        claim: order.claim(turn),
-        request: ask(&agent, transcript(&material)),
-        agent,
-        question: material.question,
-        continues,
-        bounds: invoked.bounds,
-        limits: invoked.limits,
-    };
-    let mut attempt = Attempt::begin(beginning, relay::now());
+    let beginning = beginning(material, agent, continues, order, &claimed, invoked);
+    let mut attempt = Attempt::begin(beginning, clock::now());
     let ended = relay(&mut attempt, invoked.outside).await;
     report(turn.attempt, ended, &attempt);
     match ended {
@@ -66,6 +68,27 @@ async fn attempt<O: Outside>(
         Ended::Superseded => leave(order, turn, invoked).await,
         Ended::Unannounced => Err(HandlerError::Unannounced),
         Ended::OutOfTime => Err(HandlerError::OutOfTime),
+    }
+}
+
+/// What was read goes into the transcript, and no further.
+fn beginning<O>(
+    material: Material,
+    agent: Agent,
+    continues: bool,
+    order: &Order,
+    claimed: &Claimed,
+    invoked: &Invoked<'_, O>,
+) -> Beginning {
+    Beginning {
+        claim: order.claim(&claimed.turn),
+        leased: claimed.leased,
+        request: ask(&agent, transcript(&material)),
+        agent,
+        question: material.question,
+        continues,
+        bounds: invoked.bounds,
+        limits: invoked.limits,
     }
 }
 

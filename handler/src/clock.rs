@@ -4,6 +4,11 @@ use std::time::{Duration, SystemTime};
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use tokio::time::Instant;
 
+/// The runtime's clock, which tests may pause.
+pub(crate) fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
 /// Runs with the runtime's clock, which tests may pause, from the wall time it was started at.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -18,6 +23,12 @@ impl Clock {
 
     pub fn now(&self) -> SystemTime {
         self.wall + self.started.elapsed()
+    }
+
+    /// One that stands still: it has not started yet.
+    #[cfg(test)]
+    pub fn standing_at(wall: SystemTime) -> Self {
+        Self { wall, started: Instant::now() + Duration::from_secs(86_400) }
     }
 }
 

@@ -18,10 +18,10 @@ use turn::{
 
 use crate::{
     Invoked,
-    aws::{TableError, wait_before_next_try},
-    clock::epoch_milliseconds,
+    aws::{TableError, patiently},
+    clock::{self, epoch_milliseconds},
     errors::HandlerError,
-    relay::{self, Outside},
+    relay::Outside,
 };
 
 /// What Lambda sends on when an invocation has failed for good. It quotes the conversation: only ids are read.
@@ -69,32 +69,31 @@ pub async fn close_failed<O: Outside>(record: Value, invoked: &Invoked<'_, O>) -
 
 /// Does what is left to do for the order, whoever has begun it.
 pub async fn close<O: Outside>(order: &Order, invoked: &Invoked<'_, O>) -> Result<(), HandlerError> {
-    let mut tries = 0;
-    loop {
-        let turn = invoked.table.turn(order).await?;
-        let decision = decide(turn.as_ref(), order.run, epoch_milliseconds(invoked.clock.now()));
-        tracing::info!(?decision, "closing");
-        let (turn, why) = match (turn, decision) {
-            (None, _) | (_, Decision::Nothing) => return Ok(()),
-            (_, Decision::Later) => return Err(HandlerError::Leased),
-            (Some(turn), Decision::Announce) => return announce(order, &turn, invoked).await,
-            (Some(turn), Decision::Close(why)) => (turn, why),
-        };
-        match write(order, &turn, why, invoked).await {
-            Ok(Written::Closed) => {}
-            Ok(Written::Deleted) => return Ok(()),
-            Err(error) => {
-                tries += 1;
-                let wait = wait_before_next_try(&error, tries, invoked.holder).ok_or(error)?;
-                sleep(wait).await;
-            }
-        }
+    match patiently(invoked.salt(), || Box::pin(end(order, invoked))).await? {
+        Left::Nothing => Ok(()),
+        Left::Later => Err(HandlerError::Leased),
+        Left::Announcement(turn) => announce(order, &turn, invoked).await,
     }
 }
 
-enum Written {
-    Closed,
-    Deleted,
+/// What is left to do for a turn whose table needs no more writing.
+enum Left {
+    Nothing,
+    Later,
+    Announcement(StoredTurn),
+}
+
+/// One try: fails where anything changes between reading and writing.
+async fn end<O: Outside>(order: &Order, invoked: &Invoked<'_, O>) -> Result<Left, TableError> {
+    let turn = invoked.table.turn(order).await?;
+    let decision = decide(turn.as_ref(), order.run, epoch_milliseconds(invoked.clock.now()));
+    tracing::info!(?decision, "closing");
+    match (turn, decision) {
+        (None, _) | (_, Decision::Nothing) => Ok(Left::Nothing),
+        (_, Decision::Later) => Ok(Left::Later),
+        (Some(turn), Decision::Announce) => Ok(Left::Announcement(turn)),
+        (Some(turn), Decision::Close(why)) => write(order, &turn, why, invoked).await,
+    }
 }
 
 async fn write<O: Outside>(
@@ -102,13 +101,14 @@ async fn write<O: Outside>(
     turn: &StoredTurn,
     why: Why,
     invoked: &Invoked<'_, O>,
-) -> Result<Written, TableError> {
-    let Some(agent) = invoked.table.agent_of(&order.conversation_id).await? else { return Ok(Written::Deleted) };
-    invoked.table.supersede_leftovers(order, turn, invoked.holder).await?;
+) -> Result<Left, TableError> {
+    let Some(agent) = invoked.table.agent_of(&order.conversation_id).await? else { return Ok(Left::Nothing) };
+    invoked.table.supersede_leftovers(order, turn, invoked.salt()).await?;
     let batches = invoked.table.batches(order, turn).await?;
     let event = ClosingEvent::new(&order.turn_id, turn, why, &batches);
     invoked.table.close(order, turn, &event, &agent, invoked.clock.now()).await?;
-    Ok(Written::Closed)
+    let (status, last_position, last_sequence) = (why.status(), event.position, event.sequence);
+    Ok(Left::Announcement(StoredTurn { status, last_position, last_sequence, ..*turn }))
 }
 
 async fn announce<O: Outside>(order: &Order, turn: &StoredTurn, invoked: &Invoked<'_, O>) -> Result<(), HandlerError> {
@@ -121,7 +121,7 @@ async fn announce<O: Outside>(order: &Order, turn: &StoredTurn, invoked: &Invoke
     };
     let event = StoredEvent { id: event.id, position: event.position, status: turn.status };
     let mutation = Mutation { claim: order.claim(turn), sequence: turn.last_sequence, update: Update::Stored(event) };
-    let until = invoked.limits.give_up_at.min(relay::now() + invoked.bounds.announcing);
+    let until = invoked.limits.give_up_at.min(clock::now() + invoked.bounds.announcing);
     let announced = timeout_at(until.into(), publish(Arc::new(mutation), invoked)).await;
     announced.unwrap_or(Err(HandlerError::Unannounced))
 }
@@ -135,7 +135,7 @@ async fn publish<O: Outside>(mutation: Arc<Mutation>, invoked: &Invoked<'_, O>) 
             Err(PublishFailure::Refused) => return Err(HandlerError::Unannounced),
             Err(PublishFailure::Again) => {
                 tries += 1;
-                sleep(invoked.bounds.publish_retry.after(tries, invoked.holder.as_u64_pair().0)).await;
+                sleep(invoked.bounds.publish_retry.after(tries, invoked.salt())).await;
             }
         }
     }

@@ -48,7 +48,7 @@ async fn receive(event: LambdaEvent<Value>, aws: Arc<Aws>, bounds: Bounds) -> Re
         table: &aws.table,
         outside: &aws.during(clock),
         clock,
-        limits: Limits::within(relay::now(), left),
+        limits: Limits::within(clock::now(), left),
         holder: Uuid::new_v4(),
         bounds,
     };
@@ -65,6 +65,13 @@ pub struct Invoked<'a, O> {
     /// Random: tells its claim from all others.
     pub holder: Uuid,
     pub bounds: Bounds,
+}
+
+impl<O> Invoked<'_, O> {
+    /// Sets its waits apart from those of other invocations.
+    fn salt(&self) -> u64 {
+        self.holder.as_u64_pair().0
+    }
 }
 
 /// Answers a turn, purges a conversation, or closes what a failure record names.

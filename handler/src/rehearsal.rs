@@ -18,9 +18,9 @@ use turn::{
 use crate::{
     Invoked, Table,
     aws::table::{HOLDER, Item, NOW, at, table},
-    clock::Clock,
+    clock::{self, Clock},
     errors::HandlerError,
-    relay::{self, Outside},
+    relay::Outside,
     serve,
 };
 
@@ -63,7 +63,7 @@ impl Rehearsal {
             table: &self.table,
             outside: self,
             clock: self.clock,
-            limits: Limits::within(relay::now(), self.left),
+            limits: Limits::within(clock::now(), self.left),
             holder: HOLDER,
             bounds: Bounds { publish_retry: quick, ..Bounds::default() },
         };

@@ -3,7 +3,6 @@ use std::{
     future::pending,
     pin::{Pin, pin},
     sync::Arc,
-    time::Instant,
 };
 
 use futures::{FutureExt, Stream, StreamExt, future::Fuse};
@@ -15,6 +14,8 @@ use turn::{
     words::{ModelRequest, StreamEvent, TurnStatus},
     writing::{Write, WriteFailure},
 };
+
+use crate::clock::now;
 
 /// Everything outside the process, as far as one attempt needs it.
 pub trait Outside: Sync {
@@ -67,9 +68,4 @@ where
         Some(Err(code)) => Input::ModelFailed(code),
         None => Input::ModelClosed,
     }
-}
-
-/// The runtime's clock, which tests may pause.
-pub(crate) fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }

@@ -303,6 +303,7 @@ fn beginning() -> Beginning {
     let sender = Sender { kind: SenderKind::User, id: None, name: None };
     Beginning {
         claim: Claim { conversation_id: "c1".into(), turn_id: "t1".into(), run: 1, attempt: 1, last_position: 1 },
+        leased: Instant::now().into_std(),
         agent: Agent {
             id: "default".into(),
             version: 0,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::filter::Filter;
-use crate::unkind::{Fates, Mishap};
+use crate::unkind::{Boundary, Fates, Mishap};
 
 /// How many updates may wait for a connection that does not keep up.
 const WAITING_UPDATES: usize = 1_000;
@@ -153,11 +153,13 @@ impl<S> Subscriber<S> {
     fn fate(&mut self, fates: &Fates, news: &News) -> Fate {
         let News::Payload(payload) = news else { return Fate::Told };
         self.updates += 1;
-        let befalls = |mishap| fates.strike_subscriber(mishap, self.number, self.updates).is_some();
+        let is_last = ends_a_turn(payload);
+        let boundaries = &[Boundary::Nth(self.updates), Boundary::Last][..if is_last { 2 } else { 1 }];
+        let befalls = |mishap| fates.strike_subscriber(mishap, self.number, boundaries).is_some();
         if befalls(Mishap::SubscriberCut) {
             return Fate::Cut;
         }
-        let is_missed = befalls(Mishap::UpdateLost) || ends_a_turn(payload) && befalls(Mishap::LastUpdateLost);
+        let is_missed = befalls(Mishap::UpdateLost) || is_last && befalls(Mishap::LastUpdateLost);
         if is_missed { Fate::Missed } else { Fate::Told }
     }
 }
@@ -228,8 +230,8 @@ mod tests {
         assert!(updates.recv().await.is_none());
     }
 
-    fn unkind_hub(mishap: Mishap, subscriber: u64, update: u64) -> Hub<()> {
-        let subscribers = [(mishap, subscriber, update)].into();
+    fn unkind_hub(mishap: Mishap, subscriber: u64, boundary: Boundary) -> Hub<()> {
+        let subscribers = [(mishap, subscriber, boundary)].into();
         Hub::new(Fates::of(&Unkindness { subscribers, ..Unkindness::default() }))
     }
 
@@ -246,7 +248,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_lost_update_is_lost_to_one_subscriber_alone() {
-        let hub = unkind_hub(Mishap::UpdateLost, 2, 1);
+        let hub = unkind_hub(Mishap::UpdateLost, 2, Boundary::Nth(1));
         let ((ann, mut anns), (bob, mut bobs)) = (hub.join(), hub.join());
         ann.subscribe("a", registration(None));
         bob.subscribe("b", registration(None));
@@ -258,11 +260,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_is_cut_instead_of_an_update() {
-        let hub = unkind_hub(Mishap::SubscriberCut, 1, 2);
+        let hub = unkind_hub(Mishap::SubscriberCut, 1, Boundary::Nth(2));
         let (seat, mut updates) = hub.join();
         seat.subscribe("a", registration(None));
         (1..=3).for_each(|number| hub.publish("onUpdate", &payload(number)));
         assert_eq!(heard(&mut updates).await, Some(json!({ "number": 1 })));
+        assert_eq!(heard(&mut updates).await, None, "it ended");
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_cut_instead_of_the_last_update_of_a_turn() {
+        let hub = unkind_hub(Mishap::SubscriberCut, 1, Boundary::Last);
+        let (seat, mut updates) = hub.join();
+        seat.subscribe("a", registration(None));
+        for status in ["RUNNING", "COMPLETED"] {
+            hub.publish("onUpdate", &turn(status));
+        }
+        assert_eq!(heard(&mut updates).await, Some(Value::clone(&turn("RUNNING"))));
         assert_eq!(heard(&mut updates).await, None, "it ended");
     }
 

@@ -4,7 +4,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Mishap, Unkindness};
+use super::{Boundary, Mishap, Unkindness};
 
 /// Asked at every occasion of a mishap. Clones share the counts; the default is kind for ever.
 #[derive(Clone, Debug, Default)]
@@ -47,10 +47,11 @@ impl Fates {
         self.decide(mishap, |plan, occasion| plan.exactly.contains(&(mishap, occasion)))
     }
 
-    /// At a subscriber's nth update, both counted from 1.
-    pub fn strike_subscriber(&self, mishap: Mishap, subscriber: u64, update: u64) -> Option<Lot> {
+    /// At an update of a subscriber, counted from 1 in the order of subscribing. One update can be two boundaries.
+    pub fn strike_subscriber(&self, mishap: Mishap, subscriber: u64, boundaries: &[Boundary]) -> Option<Lot> {
         self.decide(mishap, |plan, occasion| {
-            plan.subscribers.contains(&(mishap, subscriber, update)) || plan.exactly.contains(&(mishap, occasion))
+            let mut planned = boundaries.iter().map(|boundary| (mishap, subscriber, *boundary));
+            planned.any(|planned| plan.subscribers.contains(&planned)) || plan.exactly.contains(&(mishap, occasion))
         })
     }
 
@@ -112,6 +113,7 @@ fn scattered(number: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Boundary::{Last, Nth};
 
     fn struck(seed: u64, rate: f64) -> Vec<bool> {
         let rates = BTreeMap::from([(Mishap::StaleRead, rate)]);
@@ -143,10 +145,11 @@ mod tests {
 
     #[test]
     fn a_subscriber_is_struck_at_its_own_update_alone() {
-        let subscribers = [(Mishap::UpdateLost, 2, 5)].into();
+        let subscribers = [(Mishap::UpdateLost, 2, Nth(5)), (Mishap::UpdateLost, 3, Last)].into();
         let fates = Fates::of(&Unkindness { subscribers, ..Unkindness::default() });
-        let struck = |subscriber, update| fates.strike_subscriber(Mishap::UpdateLost, subscriber, update).is_some();
-        assert!(struck(2, 5) && !struck(1, 5) && !struck(2, 4));
+        let struck = |subscriber, at: &[_]| fates.strike_subscriber(Mishap::UpdateLost, subscriber, at).is_some();
+        assert!(struck(2, &[Nth(5)]) && !struck(1, &[Nth(5)]) && !struck(2, &[Nth(4)]));
+        assert!(struck(3, &[Nth(9), Last]) && !struck(3, &[Nth(9)]) && !struck(2, &[Nth(9), Last]));
     }
 
     #[test]

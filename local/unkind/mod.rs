@@ -31,12 +31,21 @@ pub struct Unkindness {
     pub rates: BTreeMap<Mishap, f64>,
     /// The occasions at which a mishap befalls for certain, each kind counted from 1: the 3rd publish.
     pub exactly: BTreeSet<(Mishap, u64)>,
-    /// The same for one subscriber: the mishap, its number in the order of subscribing, and which of its updates.
-    pub subscribers: BTreeSet<(Mishap, u64, u64)>,
+    /// The same for one subscriber: the mishap, its number in the order of subscribing, and at which of its updates.
+    pub subscribers: BTreeSet<(Mishap, u64, Boundary)>,
     /// Processes, numbered in the order of their start, and where in their work they are killed.
     pub kills: BTreeMap<u64, Point>,
     /// Whether the calls of processes are written down.
     pub is_recording: bool,
+}
+
+/// One of the updates that a subscriber is to hear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Boundary {
+    /// Counted from 1.
+    Nth(u64),
+    /// The one that ends a turn.
+    Last,
 }
 
 impl Default for Unkindness {

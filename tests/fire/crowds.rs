@@ -1,23 +1,44 @@
 //! Many turns at once, and processes that die under them.
+use std::collections::BTreeMap;
+
 use futures::future::join_all;
-use local::unkind::{Mishap, Unkindness};
+use local::unkind::{
+    Call::{ConverseStream, Publish, UpdateItem},
+    Phase::{After, Before, During},
+    Point, Unkindness,
+};
 
-use crate::stage::{OUTLIVING_LEASES, Stage, deltas};
+use crate::stage::{AT_ONCE, OUTLIVING_LEASES, Stage, deltas};
 
-const TURNS: usize = 100;
+const MODEL: &str = "parlance.deltas-300-30";
+const DELTAS: usize = 300;
+
+/// One process of twenty, each at another point.
+fn kills() -> BTreeMap<u64, Point> {
+    let points = [
+        (UpdateItem, 1, After),
+        (ConverseStream, 1, During),
+        (Publish, 1, Before),
+        (Publish, 2, During),
+        (Publish, 3, After),
+    ];
+    let points = points.map(|(call, number, phase)| Point { call, number, phase });
+    (1..=AT_ONCE as u64).step_by(AT_ONCE / points.len()).zip(points).collect()
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_turns_at_once_are_answered_though_one_process_in_twenty_is_killed() {
-    let plan = Unkindness { seed: 3, rates: [(Mishap::ProcessKilled, 0.05)].into(), ..Unkindness::default() };
-    let stage = Stage::set(plan, OUTLIVING_LEASES).await;
-    let scenes = join_all((0..TURNS).map(|number| stage.scene("parlance.deltas-100-15", number))).await;
+    let kills = kills();
+    let stage = Stage::set(Unkindness { kills: kills.clone(), ..Unkindness::default() }, OUTLIVING_LEASES).await;
+    let scenes = join_all((0..AT_ONCE).map(|number| stage.scene(MODEL, number))).await;
     let seen = join_all(scenes.iter().map(|scene| stage.play(scene))).await;
     stage.laptop.lambda.settled().await;
     for (scene, seen) in scenes.iter().zip(seen) {
-        stage.check(scene, &deltas(100), &[seen]).await;
+        stage.check(scene, &deltas(DELTAS), &[seen]).await;
     }
     let (deaths, processes) = (stage.laptop.witness.deaths(), stage.laptop.witness.recorded().len());
-    println!("{} of {processes} processes killed: {deaths:?}", deaths.len());
-    assert!(!deaths.is_empty());
+    println!("{} of {processes} processes killed", deaths.len());
+    assert_eq!(deaths, kills);
+    assert!(processes >= AT_ONCE, "only {processes} worked at once");
     stage.laptop.stop().await;
 }

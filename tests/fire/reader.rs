@@ -1,15 +1,17 @@
 //! Somebody who reads along, by the client's rule, and writes down what was shown.
+use std::pin::pin;
+
 use client::{
     AppSync, Follower,
     rule::{Change, Progress},
     schema::TurnStatus,
 };
-use tokio::time::timeout;
+use futures::FutureExt;
+use tokio::{select, time::timeout};
 
 use crate::stage::PATIENCE;
 
 pub struct Reader {
-    api: AppSync,
     conversation_id: String,
     turn_id: String,
     follower: Follower,
@@ -27,23 +29,26 @@ pub struct Seen {
 impl Reader {
     /// Returns when the subscription stands.
     pub async fn open(api: &AppSync, conversation_id: &str, turn_id: &str) -> Self {
-        let follower = follow(api, conversation_id, turn_id).await;
-        let (api, conversation_id, turn_id) = (api.clone(), conversation_id.to_owned(), turn_id.to_owned());
-        Self { api, conversation_id, turn_id, follower }
+        let follower = api.follow(conversation_id).await.expect("whoever may follow is let in");
+        Self { conversation_id: conversation_id.to_owned(), turn_id: turn_id.to_owned(), follower }
     }
 
-    /// Reads until the turn has ended.
-    pub async fn until_end(mut self) -> Seen {
+    /// Reads until the turn has ended, which is expected from when it `is_ordered`.
+    pub async fn until_end(mut self, is_ordered: impl Future<Output = ()>) -> Seen {
+        let mut is_ordered = pin!(is_ordered.fuse());
         let (mut question, mut text) = (None, String::new());
         loop {
-            let Ok(next) = timeout(PATIENCE, self.follower.next()).await else {
+            let next = select! {
+                () = &mut is_ordered => {
+                    self.follower.expect(&self.turn_id);
+                    continue;
+                }
+                next = timeout(PATIENCE, self.follower.next()) => next,
+            };
+            let Ok(next) = next else {
                 panic!("{}: nothing more happens after {text:?}", self.conversation_id);
             };
-            let Ok(Progress { turn_id, change }) = next else {
-                self.follower = follow(&self.api, &self.conversation_id, &self.turn_id).await;
-                text.clear();
-                continue;
-            };
+            let Progress { turn_id, change } = next.expect("whoever follows is not sent away");
             assert_eq!(turn_id, self.turn_id);
             match change {
                 Change::Question(event) => question = Some(event.said().to_owned()),
@@ -52,16 +57,6 @@ impl Reader {
                 Change::Note(_) | Change::Reopened => {}
                 Change::Ended(ending) => return Seen { question, text, status: ending.status },
             }
-        }
-    }
-}
-
-/// Again and again, as long as it is refused: who follows anew is shown everything anew.
-async fn follow(api: &AppSync, conversation_id: &str, turn_id: &str) -> Follower {
-    loop {
-        if let Ok(mut follower) = api.follow(conversation_id).await {
-            follower.expect(turn_id);
-            return follower;
         }
     }
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 use client::{
     AppSync, Credentials, Error,
     credentials::IamKeys,
-    requests::{CreateConversation, PutAgent, Request, SendMessage},
+    requests::{CancelTurn, CreateConversation, ListConversations, PutAgent, Request, SendMessage},
 };
+use futures::FutureExt;
 use local::{
     laptop::{Laptop, Models, Options},
     unkind::Unkindness,
@@ -20,6 +21,8 @@ use crate::{
 
 /// A minute of Lambda's event queue takes 36 seconds: longer than the lease of a process that died.
 pub const OUTLIVING_LEASES: f64 = 0.6;
+/// So many turns are answered at the same time.
+pub const AT_ONCE: usize = 100;
 /// Longer than anything here takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -45,7 +48,7 @@ impl Stage {
             state: state.path().to_owned(),
             ephemeral: true,
             port: 0,
-            parameters: Default::default(),
+            parameters: [("HandlerReservedConcurrency".into(), AT_ONCE.to_string())].into(),
             models: Models::Scripted,
             executable: env!("CARGO_BIN_EXE_parlance").into(),
             unkindness,
@@ -84,11 +87,21 @@ impl Stage {
         insist(&self.api, &SendMessage { conversation_id, id, text: scene.text.clone() }).await;
     }
 
+    pub async fn cancel(&self, scene: &Scene) {
+        insist(&self.api, &CancelTurn { conversation_id: scene.id.clone(), id: scene.turn_id.clone() }).await;
+    }
+
+    /// The ids of the conversations, as far as one page holds them.
+    pub async fn list(&self) -> Vec<String> {
+        let page = insist(&self.api, &ListConversations { limit: Some(100), next_token: None }).await;
+        page.items.into_iter().map(|conversation| conversation.id).collect()
+    }
+
     /// Reads while it is said, until the turn has ended.
     pub async fn play(&self, scene: &Scene) -> Seen {
         let reader = self.read(scene).await;
-        let (seen, ()) = tokio::join!(reader.until_end(), self.say(scene));
-        seen
+        let saying = self.say(scene).shared();
+        tokio::join!(reader.until_end(saying.clone()), saying).0
     }
 
     /// Finds every invariant kept in a conversation whose turn has ended.

@@ -211,7 +211,7 @@ impl Session {
 
     /// AppSync addresses some errors to nobody: they say nothing about a subscription.
     fn refused(&mut self, id: String, errors: Vec<ApiError>, chance: f64, now: Instant) {
-        if is_limit(&errors) {
+        if passes(&errors) {
             return self.broken(chance, now);
         }
         if self.subscriptions.contains_key(&id) {
@@ -268,10 +268,13 @@ fn is_final(errors: &[ApiError]) -> bool {
 
 const FINAL: [&str; 2] = ["UnauthorizedException", "BadRequestException"];
 
-/// Whether a limit was hit that passes by itself.
-fn is_limit(errors: &[ApiError]) -> bool {
-    errors.iter().any(|error| matches!(&error.error_type, Some(ErrorType::Other(name)) if name == "LimitExceededError"))
+/// Whether what stands in the way passes by itself.
+fn passes(errors: &[ApiError]) -> bool {
+    let is_limit = |error: &ApiError| matches!(&error.error_type, Some(ErrorType::Other(name)) if name == LIMIT);
+    errors.iter().any(|error| error.is_transient() || is_limit(error))
 }
+
+const LIMIT: &str = "LimitExceededError";
 
 #[cfg(test)]
 mod tests;

@@ -21,7 +21,7 @@ use bedrock::Bedrock;
 pub use appsync::{ConnectError, body, verdict};
 #[cfg(test)]
 pub use dynamodb::tests as table;
-pub use dynamodb::{Table, TableError, wait_before_next_try};
+pub use dynamodb::{Table, TableError, patiently};
 
 /// One client each, reused by every invocation of the environment.
 pub struct Aws {

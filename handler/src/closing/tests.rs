@@ -103,6 +103,14 @@ async fn a_closing_whose_answer_was_lost_is_done_once() {
 }
 
 #[tokio::test]
+async fn a_turn_that_does_not_fit_its_conversation_is_given_up() {
+    let rehearsal = rehearsing([turn("RUNNING", Some(NOW), FAR), with(busy(), "eventCount", number(9))]).await;
+    assert!(matches!(rehearsal.serve(record(1)).await, Err(HandlerError::Table(_))));
+    assert_eq!(rehearsal.table.stored("TURN#t1").await["status"], "RUNNING");
+    assert_eq!(rehearsal.published(), []);
+}
+
+#[tokio::test]
 async fn what_is_deleted_stays_as_it_is() {
     for items in [vec![], vec![turn("QUEUED", None, FAR), with(busy(), "deletedAt", text("2026-11-21"))]] {
         let rehearsal = rehearsing(items.clone()).await;

@@ -50,14 +50,14 @@ impl Answer {
     /// Adds a delta; what no longer fits the open event opens the next.
     pub fn push(&mut self, index: u32, mut delta: &str) {
         while !delta.is_empty() {
-            let (bytes, size) = fitting(delta, self.room(index));
+            let (bytes, _) = fitting(delta, self.room(index));
             if bytes == 0 && !self.open.is_empty() {
                 self.seal();
                 continue;
             }
             let bytes = bytes.max(delta.ceil_char_boundary(1));
             let (head, rest) = delta.split_at(bytes);
-            self.extend(index, head, size);
+            self.extend(index, head);
             delta = rest;
         }
     }
@@ -110,7 +110,8 @@ impl Answer {
         self.open.last().is_some_and(|block| block.index == index)
     }
 
-    fn extend(&mut self, index: u32, text: &str, size: usize) {
+    fn extend(&mut self, index: u32, text: &str) {
+        let size = escaped_len(text);
         if !self.continues(index) {
             self.open.push(Block { index, text: String::new(), shown: 0 });
             self.open_bytes += BLOCK_BYTES;

@@ -65,6 +65,8 @@ pub enum Ended {
 /// What an attempt begins with.
 pub struct Beginning {
     pub claim: Claim,
+    /// When the claim began its lease.
+    pub leased: Instant,
     pub agent: Agent,
     pub question: ConversationEvent,
     /// Whether what stands of the answer stays, and this attempt goes on after it.
@@ -93,7 +95,7 @@ pub struct Attempt {
 
 impl Attempt {
     pub fn begin(beginning: Beginning, now: Instant) -> Self {
-        let Beginning { claim, agent, question, continues, request, bounds, limits } = beginning;
+        let Beginning { claim, leased, agent, question, continues, request, bounds, limits } = beginning;
         let salt = salt(&[&claim.conversation_id, &claim.turn_id, &claim.attempt.to_string()]);
         let mut attempt = Self {
             asking: Asking::begin(&bounds, limits, salt, now),
@@ -101,7 +103,7 @@ impl Attempt {
             usage: None,
             note: None,
             pacing: Pacing::new(&bounds),
-            delivery: Delivery::begin(claim.clone(), bounds, limits, salt, now),
+            delivery: Delivery::begin(claim.clone(), bounds, limits, salt, leased),
             sequence: 0,
             events: 0,
             ended: None,

@@ -16,8 +16,10 @@ pub struct Delivery {
     claim: Claim,
     way: Way,
     publishing: Outbox<Arc<Mutation>>,
-    writing: Outbox<Write>,
-    /// When the lease was last extended, as far as is known.
+    /// Events. What is written and what is renewed take turns.
+    writing: Outbox<Arc<Mutation>>,
+    renewing: Outbox<Claim>,
+    /// When the table last extended the lease, or would not.
     renewed: Instant,
     /// Since when the answer is over and nothing of it has been published.
     waiting: Option<Instant>,
@@ -54,14 +56,15 @@ pub enum News {
 }
 
 impl Delivery {
-    /// Right after the claim, which began the lease. `salt`: sets its waits apart from those of other turns.
-    pub fn begin(claim: Claim, bounds: Bounds, limits: Limits, salt: u64, now: Instant) -> Self {
+    /// `leased`: when the claim began the lease. `salt`: sets its waits apart from those of other turns.
+    pub fn begin(claim: Claim, bounds: Bounds, limits: Limits, salt: u64, leased: Instant) -> Self {
         Self {
             claim,
             way: Way::Publishing,
             publishing: Outbox::new(bounds.publish_retry, salt),
             writing: Outbox::new(bounds.write_retry, salt.rotate_left(1)),
-            renewed: now,
+            renewing: Outbox::new(bounds.write_retry, salt.rotate_left(2)),
+            renewed: leased,
             waiting: None,
             closing: false,
             bounds,
@@ -72,7 +75,7 @@ impl Delivery {
     pub fn takes(&self) -> Takes {
         match self.way {
             Way::Publishing if self.publishing.is_idle() => Takes::Anything,
-            Way::Writing if self.writing.is_idle() || self.renewal_waits() => Takes::Events,
+            Way::Writing if self.writing.is_idle() && !self.renewing.is_sent() => Takes::Events,
             Way::Publishing | Way::Writing | Way::Announcing { .. } => Takes::Nothing,
         }
     }
@@ -85,7 +88,7 @@ impl Delivery {
             Way::Publishing | Way::Announcing { .. } => self.publishing.put(Arc::new(mutation), now),
         }
         if self.closing {
-            self.stop_renewing();
+            self.renewing.withdraw();
         }
     }
 
@@ -105,11 +108,8 @@ impl Delivery {
     }
 
     pub fn next(&mut self, now: Instant) -> Option<Step> {
-        if self.renewal_due().is_some_and(|due| due <= now) {
-            self.writing.put(Write::Renew(self.claim.clone()), now);
-        }
         let publish = self.publishing.send(now).map(Step::Publish);
-        publish.or_else(|| self.writing.send(now).map(Step::Write))
+        publish.or_else(|| self.next_write(now).map(Step::Write))
     }
 
     /// When time alone will make a difference.
@@ -119,7 +119,8 @@ impl Delivery {
             Way::Writing => None,
             Way::Announcing { until } => Some(until),
         };
-        let moments = [way, self.publishing.due(), self.writing.due(), self.renewal_due()];
+        let write = self.writing.due().filter(|_| !self.renewing.is_sent());
+        let moments = [way, self.publishing.due(), write, self.renewal_due()];
         moments.into_iter().flatten().fold(self.limits.give_up_at, Instant::min)
     }
 
@@ -133,12 +134,20 @@ impl Delivery {
     }
 
     pub fn on_written(&mut self, result: Result<TurnStatus, WriteFailure>, now: Instant) -> News {
+        let is_renewal = self.renewing.is_sent();
         match result {
-            Ok(status) => self.on_done(status, now),
-            Err(failure) => match (self.writing.failed(now), failure) {
-                (true, WriteFailure::Stale) => News::Over(Ended::Superseded),
-                (true, WriteFailure::Again) | (false, _) => News::None,
-            },
+            Ok(status) if is_renewal => {
+                self.renewing.accepted();
+                self.on_status(status, now)
+            }
+            Ok(status) => self.on_stored(status, now),
+            Err(failure) => {
+                let is_wanted = if is_renewal { self.renewing.failed(now) } else { self.writing.failed(now) };
+                match failure {
+                    WriteFailure::Stale if is_wanted => self.on_stale(is_renewal, now),
+                    WriteFailure::Stale | WriteFailure::Again => News::None,
+                }
+            }
         }
     }
 
@@ -147,18 +156,29 @@ impl Delivery {
             return News::Over(Ended::Published);
         }
         self.waiting = self.waiting.map(|_| now);
-        self.stop_renewing();
+        self.renewing.withdraw();
         self.on_status(status, now)
     }
 
-    fn on_done(&mut self, status: TurnStatus, now: Instant) -> News {
+    fn on_stored(&mut self, status: TurnStatus, now: Instant) -> News {
+        self.renewing.withdraw();
         match self.writing.accepted() {
-            Some(Write::Event(event)) if event.closes_turn() => {
+            Some(event) if event.closes_turn() => {
                 self.announce(event, now);
                 News::None
             }
             _ => self.on_status(status, now),
         }
+    }
+
+    /// Of a turn that is being closed, the end that a renewal has met may be our own.
+    fn on_stale(&mut self, is_renewal: bool, now: Instant) -> News {
+        if is_renewal && self.closing {
+            self.renewing.withdraw();
+            self.renewed = now;
+            return News::None;
+        }
+        News::Over(Ended::Superseded)
     }
 
     fn on_status(&mut self, status: TurnStatus, now: Instant) -> News {
@@ -192,8 +212,8 @@ impl Delivery {
     }
 
     fn write(&mut self, event: Arc<Mutation>, now: Instant) {
-        self.stop_renewing();
-        self.writing.put(Write::Event(event), now);
+        self.renewing.withdraw();
+        self.writing.put(event, now);
     }
 
     fn announce(&mut self, event: Arc<Mutation>, now: Instant) {
@@ -206,18 +226,26 @@ impl Delivery {
         self.waiting.map(|since| (since + self.bounds.publish_patience).min(self.limits.publish_until))
     }
 
-    fn renewal_due(&self) -> Option<Instant> {
-        (!self.closing && self.writing.is_idle()).then(|| self.renewed + self.bounds.heartbeat)
-    }
-
-    /// Whether a renewal that has failed is to be tried again.
-    fn renewal_waits(&self) -> bool {
-        self.writing.due().is_some() && matches!(self.writing.held(), Some(Write::Renew(_)))
-    }
-
-    fn stop_renewing(&mut self) {
-        if let Some(Write::Renew(_)) = self.writing.held() {
-            self.writing.withdraw();
+    /// An event goes before a renewal, which fills the wait for its next try.
+    fn next_write(&mut self, now: Instant) -> Option<Write> {
+        if self.renewing.is_sent() {
+            return None;
         }
+        if let Some(event) = self.writing.send(now) {
+            return Some(Write::Event(event));
+        }
+        self.renewal_due().filter(|due| *due <= now)?;
+        if self.renewing.is_idle() {
+            self.renewing.put(self.claim.clone(), now);
+        }
+        self.renewing.send(now).map(Write::Renew)
+    }
+
+    /// None while it would meet what is being written.
+    fn renewal_due(&self) -> Option<Instant> {
+        let closing_waits = self.publishing.due().is_some() || self.writing.due().is_some();
+        let is_open = !matches!(self.way, Way::Announcing { .. }) && (!self.closing || closing_waits);
+        let is_free = !self.writing.is_sent() && !self.renewing.is_sent();
+        (is_open && is_free).then(|| self.renewing.due().unwrap_or(self.renewed + self.bounds.heartbeat))
     }
 }

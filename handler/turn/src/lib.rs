@@ -20,6 +20,6 @@ pub mod outbox;
 pub mod pacing;
 
 mod asking;
-mod backoff;
+pub mod backoff;
 mod delivery;
 mod escaped;

@@ -26,9 +26,9 @@ impl<T: Clone + PartialEq> Outbox<T> {
         Self { held: None, in_flight: None, backoff, salt }
     }
 
-    /// What is to be sent.
-    pub fn held(&self) -> Option<&T> {
-        self.held.as_ref().map(|held| &held.what)
+    /// Whether something is on its way.
+    pub fn is_sent(&self) -> bool {
+        self.in_flight.is_some()
     }
 
     /// Whether nothing is to be sent and nothing is waited for.
@@ -55,7 +55,7 @@ impl<T: Clone + PartialEq> Outbox<T> {
 
     pub fn send(&mut self, now: Instant) -> Option<T> {
         self.due().filter(|due| *due <= now)?;
-        self.in_flight = self.held().cloned();
+        self.in_flight = self.held.as_ref().map(|held| held.what.clone());
         self.in_flight.clone()
     }
 

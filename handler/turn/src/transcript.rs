@@ -9,6 +9,9 @@ use crate::{
 const GO_ON: &str = "Your answer above broke off. Go on exactly where it stopped: begin with the very next character, \
     repeat nothing, and do not mention the interruption.";
 
+/// Of an answer that is to be continued, in JSON-escaped bytes: what the model is given of its end at the least.
+const END_MIN_BYTES: usize = 2048;
+
 /// What a transcript is made from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Material {
@@ -24,7 +27,7 @@ pub struct Material {
 }
 
 /// The newest whole turns that fit, then the question, which always stays; where an answer is to be continued, as much of
-/// its end as fits and the order to go on.
+/// its end as fits and the order to go on, which always stay too: a model without them would begin anew.
 pub fn transcript(material: &Material) -> Vec<TranscriptMessage> {
     let mut left = material.context_bytes.saturating_sub(size(&material.question));
     let continuing = continuing(&material.standing, &mut left);
@@ -54,9 +57,9 @@ pub fn older_events_wanted(material: &Material) -> Option<OlderEvents> {
     material.history_cut.then_some(OlderEvents { before, at_most })
 }
 
-/// None where nothing stands, or nothing of it fits.
+/// None where nothing stands.
 fn continuing(standing: &[ConversationEvent], left: &mut usize) -> Vec<TranscriptMessage> {
-    let room = left.saturating_sub(escaped_len(GO_ON));
+    let room = left.saturating_sub(escaped_len(GO_ON)).max(END_MIN_BYTES);
     let texts: Vec<_> = standing.iter().flat_map(said).collect();
     let end = end_that_fits(&texts, room);
     if end.is_empty() {
@@ -67,11 +70,16 @@ fn continuing(standing: &[ConversationEvent], left: &mut usize) -> Vec<Transcrip
     vec![message(SenderKind::Agent, end.into_iter()), message(SenderKind::User, [GO_ON].into_iter())]
 }
 
-/// The last texts, the first of them cut where it must be.
+/// The last texts, the first of them cut where it must be; without the space at their end where that alone would fit.
 fn end_that_fits<'a>(texts: &[&'a str], mut room: usize) -> Vec<&'a str> {
-    let mut end = Vec::new();
+    let mut end: Vec<&str> = Vec::new();
     for text in texts.iter().rev() {
-        let (from, size) = fitting_end(text, room);
+        let (mut text, mut cut) = (*text, fitting_end(text, room));
+        if end.is_empty() && text[cut.0..].trim().is_empty() {
+            text = text.trim_end();
+            cut = fitting_end(text, room);
+        }
+        let (from, size) = cut;
         end.push(&text[from..]);
         room -= size;
         if from > 0 {

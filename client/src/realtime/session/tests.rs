@@ -192,6 +192,21 @@ fn a_rate_limit_is_waited_out() {
 }
 
 #[test]
+fn a_subscription_that_may_be_tried_again_is_tried_again() {
+    let mut bench = Bench::live();
+    bench.session.lost(1.0, bench.now);
+    bench.pass(Duration::from_millis(250));
+    bench.open();
+    for error_type in ["TryAgain", "ExecutionTimeout"] {
+        let frame = ServerFrame::Error { id: "a".to_owned(), errors: error(error_type, None) };
+        assert_eq!(bench.hear(frame), [Step::Close], "{error_type}");
+        assert_eq!(bench.pass(Duration::from_millis(250)), [Step::Open]);
+        assert_eq!(bench.open(), [Step::Send(ClientFrame::Init), start("a")]);
+    }
+    assert_eq!(bench.hear(ServerFrame::Started { id: "a".to_owned() }), [told("a", Signal::Subscribed)]);
+}
+
+#[test]
 fn a_subscription_ended_by_the_other_side_asks_to_be_let_in_again() {
     let mut bench = Bench::live();
     let steps = bench.hear(ServerFrame::Complete { id: "a".to_owned() });

@@ -19,7 +19,7 @@ use super::{
     keys::turn_key,
     patiently,
 };
-use crate::clock::epoch_milliseconds;
+use crate::clock::{Clock, epoch_milliseconds};
 
 impl Table {
     /// `holder`: told to nobody else, so that a claim whose answer was lost is known for ours.
@@ -27,9 +27,9 @@ impl Table {
         &self,
         order: &Order,
         holder: Uuid,
-        now: SystemTime,
+        clock: Clock,
     ) -> Result<Result<StoredTurn, Refusal>, TableError> {
-        patiently(holder, || self.claim_once(order, holder, now)).await
+        patiently(holder.as_u64_pair().0, || self.claim_once(order, holder, clock.now())).await
     }
 
     async fn claim_once(

@@ -1,19 +1,17 @@
 //! Closing a turn that nobody works on: its last event, its end and its conversation in one transaction.
 use std::time::SystemTime;
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use turn::{
     claim::{Order, StoredTurn},
     closing::ClosingEvent,
     mutation::Why,
     words::{ConversationEvent, SenderKind},
 };
-use uuid::Uuid;
 
 use super::{
     Table, TableError,
     expressions::{Change, addition, as_read, busy, of_turn},
-    failed,
+    failed, is_refused,
     items::{self, flag, number, spelled, text},
     keys::{event_key, meta_key, turn_key},
     patiently,
@@ -21,7 +19,7 @@ use super::{
 use crate::clock::iso_8601;
 
 impl Table {
-    /// Refused where anything has changed since the turn was read.
+    /// One try. Refused where anything has changed since the turn was read.
     pub async fn close(
         &self,
         order: &Order,
@@ -54,7 +52,7 @@ impl Table {
     }
 
     /// Marks what attempts of the current run have said that died before the turn's attempt.
-    pub async fn supersede_leftovers(&self, order: &Order, turn: &StoredTurn, salt: Uuid) -> Result<(), TableError> {
+    pub async fn supersede_leftovers(&self, order: &Order, turn: &StoredTurn, salt: u64) -> Result<(), TableError> {
         let said = self.events_at(&order.conversation_id, turn.run_position + 1..=turn.last_position).await?;
         for event in said.iter().filter(|event| is_left_over(event, turn)) {
             patiently(salt, || self.supersede(order, event.position)).await?;
@@ -67,11 +65,7 @@ impl Table {
         let key = event_key(&order.conversation_id, position);
         let change = Change::new(key, of_turn(&order.turn_id)).set("superseded", flag(true));
         match self.update(change).send().await {
-            Err(error)
-                if !matches!(error.as_service_error(), Some(UpdateItemError::ConditionalCheckFailedException(_))) =>
-            {
-                Err(failed("UpdateItem")(error))
-            }
+            Err(error) if !is_refused(&error) => Err(failed("UpdateItem")(error)),
             _ => Ok(()),
         }
     }

@@ -12,7 +12,7 @@ mod writing;
 
 use std::time::Duration;
 
-use aws_config::{SdkConfig, timeout::TimeoutConfig};
+use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_dynamodb::{
     Client,
     config::Builder,
@@ -20,7 +20,6 @@ use aws_sdk_dynamodb::{
     operation::update_item::builders::UpdateItemFluentBuilder,
 };
 use turn::limits::Backoff;
-use uuid::Uuid;
 
 use expressions::Change;
 
@@ -29,14 +28,17 @@ const LEASE: Duration = Duration::from_secs(30);
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 const TRIES: u32 = 6;
 const RETRY: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(1) };
-/// After these the same call may succeed. The SDK repeats what is throttled by itself, but not what merely met another.
-const PASSING: [&str; 6] = [
+/// After these the same call may succeed.
+const PASSING: [&str; 9] = [
     NO_ANSWER,
     "TransactionCanceledException",
     "TransactionConflictException",
+    "TransactionInProgressException",
     "ThrottlingException",
     "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
     "InternalServerError",
+    "ServiceUnavailable",
 ];
 const NO_ANSWER: &str = "no answer";
 
@@ -67,8 +69,10 @@ impl Table {
         Self::with_client(Client::from_conf(config), name)
     }
 
+    /// The SDK's own retries would repeat a condition under a moment that has passed.
     pub fn with_client(client: Client, name: impl Into<String>) -> Self {
-        Self { client, name: name.into() }
+        let config = client.config().to_builder().retry_config(RetryConfig::disabled()).build();
+        Self { client: Client::from_conf(config), name: name.into() }
     }
 
     fn update(&self, change: Change) -> UpdateItemFluentBuilder {
@@ -83,13 +87,8 @@ impl Table {
     }
 }
 
-/// How long to wait before the next try, if there should be one. `tries`: how many have failed, from 1. `salt`: sets its
-/// waits apart from those of whoever it met.
-pub fn wait_before_next_try(error: &TableError, tries: u32, salt: Uuid) -> Option<Duration> {
-    (tries < TRIES && error.is_passing()).then(|| RETRY.after(tries, salt.as_u64_pair().0))
-}
-
-async fn patiently<T, F>(salt: Uuid, call: impl Fn() -> F) -> Result<T, TableError>
+/// Tries again a few times what may succeed in a moment. `salt`: sets its waits apart from those of whoever it met.
+pub async fn patiently<T, F>(salt: u64, call: impl Fn() -> F) -> Result<T, TableError>
 where
     F: Future<Output = Result<T, TableError>>,
 {
@@ -97,13 +96,15 @@ where
     loop {
         tries += 1;
         match call().await {
-            Err(error) => match wait_before_next_try(&error, tries, salt) {
-                Some(wait) => tokio::time::sleep(wait).await,
-                None => return Err(error),
-            },
+            Err(error) if tries < TRIES && error.is_passing() => tokio::time::sleep(RETRY.after(tries, salt)).await,
             done => return done,
         }
     }
+}
+
+/// Whether a write of one item has found its condition unmet.
+fn is_refused<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    error.code() == Some("ConditionalCheckFailedException")
 }
 
 fn failed<E: ProvideErrorMetadata, R>(operation: &'static str) -> impl Fn(SdkError<E, R>) -> TableError {

@@ -2,12 +2,13 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
-use turn::limits::Backoff;
+use turn::{backoff::salt, limits::Backoff};
 
 use super::{
-    Table, TableError, failed,
+    Table, TableError, failed, is_refused,
     items::{Item, needed, text, text_in},
     keys::{META, batches_partition, conversation_partition, meta_key},
+    patiently,
 };
 
 /// What one BatchWriteItem takes.
@@ -34,39 +35,28 @@ impl Table {
 
     /// When a conversation that is marked as deleted was created.
     async fn deleted(&self, conversation: &str) -> Result<Option<String>, TableError> {
-        let found = self
-            .client
-            .get_item()
-            .table_name(&self.name)
-            .set_key(Some(meta_key(conversation)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(failed("GetItem"))?;
-        let deleted = found.item().filter(|item| text_in(item, "deletedAt").is_some());
+        let found = self.item(meta_key(conversation)).await?;
+        let deleted = found.as_ref().filter(|item| text_in(item, "deletedAt").is_some());
         let created_at = |item| needed("conversation", "createdAt", text_in(item, "createdAt").map(str::to_owned));
         deleted.map(created_at).transpose()
     }
 
     /// Unless another conversation has taken the id.
     async fn delete_meta(&self, conversation: &str, created_at: String) -> Result<(), TableError> {
-        let deleted = self
+        let call = self
             .client
             .delete_item()
             .table_name(&self.name)
             .set_key(Some(meta_key(conversation)))
             .condition_expression("attribute_exists(deletedAt) AND createdAt = :seen")
-            .expression_attribute_values(":seen", text(created_at))
-            .send()
-            .await;
-        match deleted {
-            Err(error)
-                if !error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) =>
-            {
-                Err(failed("DeleteItem")(error))
+            .expression_attribute_values(":seen", text(created_at));
+        let delete = || async {
+            match call.clone().send().await {
+                Err(error) if !is_refused(&error) => Err(failed("DeleteItem")(error)),
+                _ => Ok(()),
             }
-            _ => Ok(()),
-        }
+        };
+        patiently(salt(&[conversation]), delete).await
     }
 
     /// The batches of every turn among `keys`.
@@ -85,18 +75,16 @@ impl Table {
 
     /// The first of a partition, as many as a page holds; none once it is empty.
     async fn some_keys(&self, partition: &str) -> Result<Vec<Item>, TableError> {
-        let page = self
+        let call = self
             .client
             .query()
             .table_name(&self.name)
             .key_condition_expression("pk = :pk")
             .expression_attribute_values(":pk", text(partition))
             .projection_expression("pk, sk")
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(failed("Query"))?;
-        Ok(page.items.unwrap_or_default())
+            .consistent_read(true);
+        let page = patiently(salt(&[partition]), || async { call.clone().send().await.map_err(failed("Query")) });
+        Ok(page.await?.items.unwrap_or_default())
     }
 
     async fn delete(&self, mut keys: Vec<Item>) -> Result<(), TableError> {
@@ -117,9 +105,11 @@ impl Table {
 
     /// What DynamoDB did not get to.
     async fn delete_once(&self, keys: Vec<Item>) -> Result<Vec<Item>, TableError> {
+        let salt = keys.len() as u64;
         let requests = keys.into_iter().map(deletion).collect();
         let call = self.client.batch_write_item().request_items(&self.name, requests);
-        let output = call.send().await.map_err(failed("BatchWriteItem"))?;
+        let delete = || async { call.clone().send().await.map_err(failed("BatchWriteItem")) };
+        let output = patiently(salt, delete).await?;
         let left = output.unprocessed_items.unwrap_or_default().into_values().flatten();
         Ok(left.filter_map(|request| Some(request.delete_request?.key)).collect())
     }

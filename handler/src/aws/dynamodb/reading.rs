@@ -3,6 +3,7 @@ use std::ops::RangeInclusive;
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use turn::{
+    backoff::salt,
     claim::{Order, StoredTurn},
     closing::StoredBatch,
     transcript::OlderEvents,
@@ -13,6 +14,7 @@ use super::{
     Table, TableError, failed,
     items::{self, Item, text, text_in},
     keys::{batch_sort, batches_partition, conversation_partition, event_key, event_sort, meta_key, turn_key},
+    patiently,
 };
 
 const LAST_SEQUENCE: u32 = 999_999;
@@ -43,14 +45,10 @@ impl Table {
         wanted: OlderEvents,
     ) -> Result<Vec<ConversationEvent>, TableError> {
         let (first, last) = (event_sort(1), event_sort(wanted.before.saturating_sub(1)));
-        let page = self
-            .range(conversation_partition(conversation), first, last)
-            .scan_index_forward(false)
-            .limit(wanted.at_most.cast_signed())
-            .send()
-            .await
-            .map_err(failed("Query"))?;
-        page.items().iter().rev().map(items::event).collect()
+        let range = self.range(conversation_partition(conversation), first, last);
+        let newest = range.scan_index_forward(false).limit(wanted.at_most.cast_signed());
+        let page = patiently(salt(&[conversation]), || async { newest.clone().send().await.map_err(failed("Query")) });
+        page.await?.items().iter().rev().map(items::event).collect()
     }
 
     /// In ascending order, all of them.
@@ -63,7 +61,8 @@ impl Table {
             return Ok(Vec::new());
         }
         let (first, last) = (event_sort(*positions.start()), event_sort(*positions.end()));
-        let events = self.whole(self.range(conversation_partition(conversation), first, last)).await?;
+        let range = self.range(conversation_partition(conversation), first, last);
+        let events = patiently(salt(&[conversation]), || whole(&range)).await?;
         events.iter().map(items::event).collect()
     }
 
@@ -72,13 +71,14 @@ impl Table {
         let partition = batches_partition(&order.conversation_id, &order.turn_id);
         let sort = |sequence| batch_sort(turn.attempt, sequence);
         let range = self.range(partition, sort(turn.last_event_sequence + 1), sort(LAST_SEQUENCE));
-        let batches = self.whole(range).await?;
+        let batches = patiently(salt(&[&order.turn_id]), || whole(&range)).await?;
         batches.iter().map(items::stored_batch).collect()
     }
 
-    async fn item(&self, key: Item) -> Result<Option<Item>, TableError> {
+    pub(super) async fn item(&self, key: Item) -> Result<Option<Item>, TableError> {
+        let salt = salt(&[text_in(&key, "sk").unwrap_or_default()]);
         let call = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
-        Ok(call.send().await.map_err(failed("GetItem"))?.item)
+        Ok(patiently(salt, || async { call.clone().send().await.map_err(failed("GetItem")) }).await?.item)
     }
 
     fn range(&self, partition: String, first: String, last: String) -> QueryFluentBuilder {
@@ -91,9 +91,9 @@ impl Table {
             .expression_attribute_values(":last", text(last))
             .consistent_read(true)
     }
+}
 
-    /// Page after page.
-    async fn whole(&self, query: QueryFluentBuilder) -> Result<Vec<Item>, TableError> {
-        query.into_paginator().items().send().collect::<Result<_, _>>().await.map_err(failed("Query"))
-    }
+/// Page after page.
+async fn whole(query: &QueryFluentBuilder) -> Result<Vec<Item>, TableError> {
+    query.clone().into_paginator().items().send().collect::<Result<_, _>>().await.map_err(failed("Query"))
 }

@@ -15,14 +15,14 @@ use turn::{
 use super::{
     LEASE, Table, TableError,
     expressions::{Change, addition, busy, fence},
-    failed,
+    failed, is_refused,
     items::{self, flag, number, number_in, spelled, text, text_in, word},
     keys::{meta_key, turn_key},
 };
 use crate::clock::{epoch_milliseconds, iso_8601};
 
 impl Table {
-    /// The turn's status, as the write found or left it.
+    /// One try. The turn's status, as the write found or left it.
     pub async fn write(&self, write: Write, now: SystemTime) -> Result<TurnStatus, WriteFailure> {
         let written = match &write {
             Write::Renew(claim) => self.renew(claim, now).await,
@@ -45,11 +45,7 @@ impl Table {
                 let turn = output.attributes.unwrap_or_default();
                 text_in(&turn, "status").and_then(word).ok_or(WriteFailure::Stale)
             }
-            Err(error)
-                if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) =>
-            {
-                Err(WriteFailure::Stale)
-            }
+            Err(error) if is_refused(&error) => Err(WriteFailure::Stale),
             Err(error) => Err(again(failed("UpdateItem")(error))),
         }
     }

@@ -203,12 +203,13 @@ impl World {
 
     fn written(&mut self, answer: WriteAnswer) {
         let closes = |write| matches!(write, Write::Event(event) if event.closes_turn());
+        let is_renewal = matches!(self.write, Some(Write::Renew(_)));
         let Some(closes) = self.write.take().map(closes) else { return };
         self.renewed = self.now;
         match answer {
             Ok(_) if closes => self.closing_written = true,
             Ok(status) => self.accepted(status),
-            Err(WriteFailure::Stale) => self.overtaken = true,
+            Err(WriteFailure::Stale) => self.overtaken |= !(is_renewal && self.closing.is_some()),
             Err(WriteFailure::Again) => {}
         }
         self.input(Input::Written(answer));
@@ -285,7 +286,7 @@ impl World {
                 assert!(matches!(event.update, Update::Event(_)), "only events are written");
                 self.send(event);
             }
-            Write::Renew(_) => assert!(self.closing.is_none(), "what is being closed needs no lease"),
+            Write::Renew(_) => assert!(!self.closing_written, "what is closed needs no lease"),
         }
         self.write = Some(write);
     }
@@ -339,7 +340,8 @@ impl World {
                 assert!(self.now < self.limits.give_up_at, "every attempt ends in time");
                 assert!(self.attempt.wake(self.now) > self.now, "whoever has nothing to do sleeps");
                 let lost = self.renewed + self.bounds.heartbeat + self.bounds.write_retry.longest;
-                assert!(self.closing.is_some() || self.write.is_some() || self.now < lost, "a lease is kept alive");
+                let is_closing = self.closing_written || self.publish.as_ref().is_some_and(|sent| sent.closes_turn());
+                assert!(is_closing || self.write.is_some() || self.now < lost, "a lease is kept alive");
             }
         }
     }

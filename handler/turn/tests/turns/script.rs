@@ -5,6 +5,7 @@
 //! latency 30                      how long AppSync takes, in milliseconds
 //! batch-bytes 4096 | event-bytes 160000 | silence 120000 | left 900000      bounds other than the usual ones
 //! attempt 2                       which claim of the turn it is
+//! claimed-before 9000             how long ago its lease began
 //! continues                       it goes on where an answer has ended
 //! ask                             begins what the model does when it is asked once
 //!   +15 text "Hello"              after 15 ms: a delta of block 0; text[1] "…" is one of block 1
@@ -37,6 +38,8 @@ pub struct Script {
     pub latency: Duration,
     pub left: Duration,
     pub attempt: u32,
+    /// How long ago its lease began.
+    pub claimed_before: Duration,
     /// Whether it goes on where an answer has ended.
     pub continues: bool,
     pub bounds: Bounds,
@@ -86,6 +89,7 @@ impl Default for Script {
             latency: Duration::ZERO,
             left: Duration::from_secs(900),
             attempt: 1,
+            claimed_before: Duration::ZERO,
             continues: false,
             bounds: Bounds::default(),
             asks: VecDeque::new(),
@@ -111,6 +115,7 @@ impl Script {
         match word {
             "latency" => self.latency = milliseconds(rest)?,
             "left" => self.left = milliseconds(rest)?,
+            "claimed-before" => self.claimed_before = milliseconds(rest)?,
             "silence" => self.bounds.model_silence = milliseconds(rest)?,
             "batch-bytes" => self.bounds.batch_max_bytes = rest.parse().ok()?,
             "event-bytes" => self.bounds.event_max_bytes = rest.parse().ok()?,

@@ -145,6 +145,7 @@ pub fn beginning(script: &Script, now: Instant) -> Beginning {
     };
     Beginning {
         claim,
+        leased: now.checked_sub(script.claimed_before).unwrap_or(now),
         agent: agent(),
         question: question(),
         continues: script.continues,

@@ -55,11 +55,11 @@ proptest! {
         prop_assert!(messages.iter().all(|message| !message.texts.is_empty()));
         prop_assert!(texts.iter().all(|text| !text.trim().is_empty()));
         prop_assert!(texts.iter().any(|text| *text == "Why?"), "the question is always asked");
-        let size: usize = texts.iter().map(|text| json_len(text)).sum();
-        prop_assert!(size <= context_bytes.max("Why?".len()), "{size} bytes");
         let (goes_on, stands) = (shown(&material).ends_with("u:go-on"), !texts_of(&standing).trim().is_empty());
-        prop_assert!(stands || !goes_on, "nothing stands");
-        prop_assert!(goes_on || !stands || context_bytes < 250, "what stands is continued where there is room");
+        prop_assert_eq!(goes_on, stands, "what stands is continued, and nothing else");
+        let always = "Why?".len() + if stands { json_len(&texts_of(&standing)) + order().len() } else { 0 };
+        let size: usize = texts.iter().map(|text| json_len(text)).sum();
+        prop_assert!(size <= context_bytes.max(always), "{size} bytes");
         prop_assert!(!goes_on || continued(&messages).is_some_and(|said| texts_of(&standing).ends_with(&said)));
     }
 }
@@ -146,21 +146,38 @@ fn what_stands_is_said_already_and_the_model_is_asked_to_go_on() {
 
 #[test]
 fn of_an_answer_that_does_not_fit_its_end_is_continued() {
-    let order = transcript(&continuing("", "a1:Half", 1000)).pop().unwrap().texts.concat().len();
-    let spent = "Why?".len() + order;
-    for (room, expected) in [
-        (14, "u:12 a:34 u:Why? a:abcde|éfgh u:go-on"),
-        (13, "u:Why? a:abcde|éfgh u:go-on"),
-        (10, "u:Why? a:abcde|éfgh u:go-on"),
-        (9, "u:Why? a:bcde|éfgh u:go-on"),
-        (5, "u:Why? a:éfgh u:go-on"),
-        (4, "u:Why? a:fgh u:go-on"),
-        (1, "u:Why? a:h u:go-on"),
-        (0, "u:12 a:34 u:Why?"),
-    ] {
-        assert_eq!(shown(&continuing("u1:12 a1:34", "a2:abcde a2:éfgh", spent + room)), expected, "{room} bytes");
+    let spent = "Why?".len() + order().len();
+    for (room, expected, history) in
+        [(3004, 3000, true), (3003, 3000, false), (2999, 2999, false), (2048, 2048, false), (2047, 2048, false)]
+    {
+        let standing = format!("a2:{} a2:{}", "é".repeat(1000), "f".repeat(1000));
+        let messages = transcript(&continuing("u1:12 a1:34", &standing, spent + room));
+        let said = continued(&messages).unwrap();
+        assert!((expected - 1..=expected).contains(&said.len()), "{room} bytes: {}", said.len());
+        assert!(said.ends_with(&"f".repeat(1000)) && said.starts_with('é'));
+        assert_eq!(messages.len(), if history { 5 } else { 3 }, "{room} bytes");
     }
-    assert_eq!(shown(&continuing("", "a1:Half", 0)), "u:Why?");
+}
+
+#[test]
+fn an_end_of_what_stands_is_continued_even_where_nothing_fits() {
+    for context_bytes in [0, 4] {
+        assert_eq!(shown(&continuing("u1:12 a1:34", "a2:Half", context_bytes)), "u:Why? a:Half u:go-on");
+        let standing = format!("a2:{}", "f".repeat(5000));
+        let said = continued(&transcript(&continuing("", &standing, context_bytes))).unwrap();
+        assert_eq!(said.len(), 2048);
+    }
+}
+
+#[test]
+fn an_answer_that_ended_in_nothing_but_space_is_continued_from_its_last_word() {
+    let mut material = continuing("", "a2:Half", 0);
+    material.standing[0].content = vec![ContentBlock::text(format!("Half{}", "\n".repeat(5000)))];
+    assert_eq!(shown(&material), "u:Why? a:Half u:go-on");
+}
+
+fn order() -> String {
+    transcript(&continuing("", "a1:Half", 1000)).pop().unwrap().texts.concat()
 }
 
 #[test]

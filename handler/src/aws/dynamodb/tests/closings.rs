@@ -69,7 +69,7 @@ async fn what_dead_attempts_of_the_run_have_said_is_marked_and_nothing_else() {
     table.put([with(said(7, 2), "sender", AttributeValue::M(named([("kind", text("USER"))])))]).await;
     let turn = table.turn(&order(1)).await.unwrap().unwrap();
     for _ in 0..2 {
-        table.answering("UpdateItem", lost::CONFLICT).supersede_leftovers(&order(1), &turn, HOLDER).await.unwrap();
+        table.answering("UpdateItem", lost::CONFLICT).supersede_leftovers(&order(1), &turn, 7).await.unwrap();
         let mut marked = Vec::new();
         for position in 7..=12 {
             marked.push(table.stored(&format!("EVENT#{position:08}")).await["superseded"] == true);
@@ -85,7 +85,7 @@ async fn an_event_that_another_turn_has_put_there_meanwhile_is_not_marked() {
     table.put([second, said(8, 1)]).await;
     let turn = table.turn(&order(1)).await.unwrap().unwrap();
     table.put([with(said(8, 1), "turnId", text("t9"))]).await;
-    table.supersede_leftovers(&order(1), &turn, HOLDER).await.unwrap();
+    table.supersede_leftovers(&order(1), &turn, 7).await.unwrap();
     assert_eq!(table.stored("EVENT#00000008").await["superseded"], Value::Null);
 }
 

@@ -16,6 +16,8 @@ pub const CONFLICT: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#Transa
 pub const CANCELLED: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
     "CancellationReasons":[{"Code":"None"},{"Code":"TransactionConflict"},{"Code":"None"}]}"#;
 
+pub const THROTTLED: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException"}"#;
+
 const UNASKED: u8 = 0;
 const ASKED: u8 = 1;
 const ANSWERED: u8 = 2;

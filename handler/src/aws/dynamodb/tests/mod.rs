@@ -27,6 +27,8 @@ pub use super::items::{Item, number, text};
 pub use aws_sdk_dynamodb::types::AttributeValue;
 pub use lost::CANCELLED;
 
+use crate::clock::Clock;
+
 use super::{
     Table,
     items::text_in,
@@ -215,6 +217,11 @@ async fn table_and_database() -> (Table, Database) {
     let table = Table::with_client(Client::from_conf(config), "parlance");
     table.create().await;
     (table, database)
+}
+
+/// Stands still.
+fn clock(now: u64) -> Clock {
+    Clock::standing_at(at(now))
 }
 
 /// Milliseconds since 1970.

@@ -5,7 +5,10 @@ use turn::{
     words::{ContentBlock, SenderKind},
 };
 
-use super::*;
+use super::{
+    super::{NO_ANSWER, PASSING},
+    *,
+};
 
 #[tokio::test]
 async fn older_events_come_in_order_and_nothing_else_with_them() {
@@ -57,6 +60,27 @@ async fn an_event_is_read_by_its_position() {
     table.put([said(8, 2)]).await;
     assert_eq!(table.event("c1", 7).await.unwrap(), None);
     assert_eq!(table.event("c1", 8).await.unwrap().unwrap().id, "t1-2-8");
+}
+
+#[tokio::test]
+async fn a_reading_that_fails_for_a_moment_is_done_again() {
+    let table = table().await;
+    table.put([turn("QUEUED", None, FAR), said(8, 1), batch(1, 1, "So")]).await;
+    for error in PASSING.into_iter().filter(|code| *code != NO_ANSWER) {
+        let failing = |operation| table.answering(operation, error_of(error));
+        assert!(failing("GetItem").turn(&order(1)).await.unwrap().is_some(), "{error}");
+        assert_eq!(failing("Query").events_at("c1", 8..=8).await.unwrap().len(), 1, "{error}");
+        let wanted = OlderEvents { before: 9, at_most: 1 };
+        assert_eq!(failing("Query").events_before("c1", wanted).await.unwrap().len(), 1, "{error}");
+    }
+    let nothing = table.answering("GetItem", "");
+    assert!(nothing.event("c1", 8).await.unwrap().is_some());
+    let denied = table.answering("GetItem", error_of("AccessDeniedException"));
+    assert!(denied.event("c1", 8).await.is_err());
+}
+
+fn error_of(code: &str) -> &'static str {
+    format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}"}}"#).leak()
 }
 
 #[tokio::test]

@@ -159,6 +159,16 @@ async fn a_write_that_met_another_is_done_again() {
     assert_eq!(met.write(Write::Renew(mine()), at(NOW)).await, Err(WriteFailure::Again));
 }
 
+#[tokio::test]
+async fn a_write_is_tried_once_so_that_each_try_has_its_own_moment() {
+    let table = table().await;
+    table.put([turn("RUNNING", Some(FAR), FAR), busy()]).await;
+    for (operation, write) in [("UpdateItem", Write::Renew(mine())), ("TransactWriteItems", event(Some(ended())))] {
+        let throttled = table.answering(operation, lost::THROTTLED);
+        assert_eq!(throttled.write(write, at(NOW)).await, Err(WriteFailure::Again));
+    }
+}
+
 fn ended() -> AnswerEnd {
     let usage = Usage {
         input_tokens: 5,
