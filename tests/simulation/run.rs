@@ -33,7 +33,7 @@ pub fn run(stage: &Stage, seed: u64, sabotage: Option<Sabotage>, trace: Trace) -
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime starts");
     runtime.block_on(async {
         let world = World::begin(seed, sabotage, stage.clone(), trace);
-        let count = world.dice(|dice| dice.within(1..3));
+        let count = world.dice(|dice| dice.one_of(&[1, 1, 2]));
         let subscribers: Vec<_> = (0..count).map(|number| Subscriber::begin(number, &world)).collect();
         users::converse(world.clone(), subscribers[0].0.clone()).await;
         sleep(world.dice(|dice| dice.seconds(0..300))).await;

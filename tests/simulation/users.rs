@@ -115,13 +115,13 @@ impl User {
     }
 
     async fn wait_for_the_end(&self, id: &str) {
-        for looks in 1..80 {
+        for looks in 1..16 {
             if let Ok(turn) = self.on_turn("getTurn", id).await
                 && matches!(turn.status.as_str(), "COMPLETED" | "CANCELLED" | "FAILED")
             {
                 return;
             }
-            sleep(Duration::from_secs(looks.min(30))).await;
+            sleep(Duration::from_secs(looks * looks)).await;
         }
     }
 }
@@ -145,7 +145,7 @@ pub async fn converse(world: Arc<World>, line: Line) {
     let (user, other) = (User::new(&world), User::new(&world));
     user.create().await;
     line.stands().await;
-    for number in 1..=world.dice(|dice| dice.within(1..4)) {
+    for number in 1..=world.dice(|dice| dice.one_of(&[1, 1, 1, 2, 2, 3])) {
         let id = format!("t{number}");
         let text = format!("«question {number}» {}", world.dice(Dice::draw));
         if !begin(&world, &user, &other, &id, &text, &line).await {
@@ -216,7 +216,7 @@ async fn meddle(world: &Arc<World>, other: &User, id: &str, text: &str, line: &L
 
 /// After the end: retries and continues, which may be cancelled too.
 async fn again(world: &Arc<World>, user: &User, other: &User, id: &str, line: &Line) {
-    while world.dice(|dice| dice.percent(35)) {
+    while world.dice(|dice| dice.percent(30)) {
         let operation = world.dice(|dice| dice.one_of(&["retryTurn", "continueTurn"]));
         let ordered = user.on_turn(operation, id).await;
         line.expect(id);

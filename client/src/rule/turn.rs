@@ -13,6 +13,10 @@ use crate::schema::{
 
 /// How long an open turn may be silent before its state is asked for.
 const SILENCE: Duration = Duration::from_secs(10);
+/// How often, and after how long each time, an end that was only read off the time is looked at again: as long as
+/// somebody may still come to write it.
+const SECOND_LOOKS: u32 = 12;
+const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
 
 /// What a reader should see happen.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +70,8 @@ pub struct TurnRule {
     /// Its end is stored with an event: nothing of this attempt follows it. An end that was only read off the time may
     /// still be written, with text that no reader was told of.
     concluded: bool,
+    /// How often it will be looked at again all the same.
+    looks_left: u32,
     heard: Instant,
     asking: Asking<Refill>,
     changes: VecDeque<Change>,
@@ -84,6 +90,7 @@ impl TurnRule {
             questioned: false,
             open: true,
             concluded: false,
+            looks_left: 0,
             heard: now,
             asking: Asking::Idle,
             changes: VecDeque::new(),
@@ -154,6 +161,7 @@ impl TurnRule {
     pub fn advance(&mut self, now: Instant) {
         self.asking.advance(now);
         if self.silent_at().is_some_and(|at| now >= at) {
+            self.looks_left = self.looks_left.saturating_sub(1);
             self.asking.want();
         }
     }
@@ -177,7 +185,12 @@ impl TurnRule {
     }
 
     fn silent_at(&self) -> Option<Instant> {
-        (self.open && self.asking.is_idle()).then(|| self.heard + SILENCE)
+        let patience = match (self.open, self.looks_left) {
+            (true, _) => SILENCE,
+            (false, 0) => return None,
+            (false, _) => BETWEEN_LOOKS,
+        };
+        self.asking.is_idle().then(|| self.heard + patience)
     }
 
     fn begin(&mut self, attempt: u32) {
@@ -192,6 +205,7 @@ impl TurnRule {
         self.events = 0;
         self.open = true;
         self.concluded = false;
+        self.looks_left = 0;
     }
 
     fn stand_on(&mut self, standing: &str) {
@@ -286,6 +300,7 @@ impl TurnRule {
 
     fn end(&mut self, ending: Ending) {
         self.open = false;
+        self.looks_left = if self.concluded { 0 } else { SECOND_LOOKS };
         self.asking.forget_retry();
         self.changes.push_back(Change::Ended(ending));
     }

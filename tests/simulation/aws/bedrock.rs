@@ -61,10 +61,10 @@ fn script(dice: &mut Dice, number: usize) -> Script {
         return refusal(dice);
     }
     let (least, most) = dice.one_of(&[(0, 1), (5, 30), (5, 30), (100, 400), (2_000, 9_000)]);
-    let length = match dice.below(20) {
+    let length = match dice.below(40) {
         0 if most <= 30 => dice.within(200..400),
         1..6 if most <= 400 => dice.within(20..60),
-        _ => dice.within(1..16),
+        _ => dice.within(1..10),
     };
     let mut say = |dice: &mut Dice, event| says.push((dice.milliseconds(least..most), Ok(event)));
     say(dice, StreamEvent::Other);

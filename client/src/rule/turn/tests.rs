@@ -292,6 +292,40 @@ fn a_turn_that_died_without_a_last_event_ends_with_what_had_arrived() {
 }
 
 #[test]
+fn an_end_that_was_read_off_the_time_is_put_right_by_the_one_that_is_stored() {
+    let mut bench = Bench::hearing(&["Hel"]);
+    bench.rule.doubt();
+    bench.rule.poll_refill();
+    let dead = bench.refill(turn(1, "CANCELLED", &[], json!([])));
+    assert!(matches!(&dead[..], [Change::Ended(_)]));
+    assert_eq!(bench.hear(1, 4, json!({ "status": "CANCELLED" }), event("AGENT", 2, "", Some("CANCELLED"))), []);
+    assert_eq!(bench.rule.poll_refill(), asks(1, 2));
+    let closed =
+        bench.refill(turn(1, "CANCELLED", &[(3, "lo")], json!([event("AGENT", 2, "Hello", Some("CANCELLED"))])));
+    assert_eq!(closed[0], text("lo"));
+    assert!(matches!(&closed[1..], [Change::Ended(ending)] if ending.stop_reason == Some(StopReason::Cancelled)));
+    assert_eq!(bench.hear_text(1, 3, "lo"), []);
+    assert_eq!(bench.rule.poll_refill(), None);
+}
+
+#[test]
+fn an_end_that_nobody_writes_is_looked_at_for_a_while_and_then_believed() {
+    let mut bench = Bench::hearing(&["Hel"]);
+    bench.rule.doubt();
+    bench.rule.poll_refill();
+    bench.refill(turn(1, "CANCELLED", &[], json!([])));
+    let mut looks = 0;
+    while let Some(at) = bench.rule.wake() {
+        bench.now = at;
+        bench.rule.advance(at);
+        assert_eq!(bench.rule.poll_refill(), asks(1, 2));
+        assert_eq!(bench.refill(turn(1, "CANCELLED", &[], json!([]))), []);
+        looks += 1;
+    }
+    assert_eq!(looks, SECOND_LOOKS);
+}
+
+#[test]
 fn a_retry_opens_an_ended_turn_again() {
     let mut bench = Bench::hearing(&["old"]);
     bench.hear(1, 3, json!({ "status": "COMPLETED" }), last("old"));
