@@ -42,7 +42,7 @@ async fn refused<O: Outside>(refusal: Refusal, order: &Order, invoked: &Invoked<
 
 struct Claimed {
     turn: StoredTurn,
-    /// At the latest.
+    /// When the claim was first sent: its lease began no earlier.
     leased: Instant,
 }
 

@@ -65,7 +65,7 @@ pub enum Ended {
 /// What an attempt begins with.
 pub struct Beginning {
     pub claim: Claim,
-    /// When the claim began its lease.
+    /// When the claim was sent, which began the lease.
     pub leased: Instant,
     pub agent: Agent,
     pub question: ConversationEvent,
