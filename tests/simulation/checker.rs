@@ -257,7 +257,7 @@ impl<'a> Checker<'a> {
     fn transcript(&mut self, asked: &Asked) {
         let sides: Vec<bool> = asked.transcript.iter().map(|(user, _)| *user).collect();
         let alternates = sides.iter().enumerate().all(|(index, user)| *user == (index % 2 == 0));
-        if !alternates || sides.len() % 2 == 0 {
+        if !alternates || sides.len().is_multiple_of(2) {
             self.violated(8, format!("the model was asked with {sides:?}"));
         }
         let texts = || asked.transcript.iter().flat_map(|(_, texts)| texts);
