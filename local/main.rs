@@ -1,11 +1,11 @@
 //! `parlance` runs the backend, `parlance chat` talks to one, `parlance handler` is one Lambda environment of it.
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, time::Duration};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use local::{
     chat::{self, ChatOptions},
     laptop::{Laptop, Models, Options},
-    unkind::{Mishap, Unkindness, UnknownMishap},
+    unkind::{Mishap, Unkindness},
     welcome,
 };
 use tokio::{
@@ -152,7 +152,10 @@ fn parameter(text: &str) -> Result<(String, String), String> {
 
 fn mishap(text: &str) -> Result<(Mishap, f64), String> {
     let (name, rate) = text.split_once('=').ok_or("it must be NAME=RATE")?;
-    let mishap = name.parse().map_err(|unknown: UnknownMishap| unknown.to_string())?;
+    let mishap = Mishap::named(name).ok_or_else(|| {
+        let all = Mishap::value_variants().iter().map(Mishap::to_string).collect::<Vec<_>>().join(", ");
+        format!("there is no mishap '{name}'; choose from {all}")
+    })?;
     match rate.parse() {
         Ok(rate) if (0.0..=1.0).contains(&rate) => Ok((mishap, rate)),
         _ => Err(format!("the rate must be from 0 to 1, not '{rate}'")),
@@ -160,8 +163,12 @@ fn mishap(text: &str) -> Result<(Mishap, f64), String> {
 }
 
 fn mishaps() -> String {
-    let row = |mishap: Mishap| format!("\n  {mishap:19}  {}", mishap.description());
-    format!("Let a mishap befall at this rate, from 0 to 1; may be repeated:{}", Mishap::ALL.map(row).concat())
+    let row = |mishap: &Mishap| {
+        let help = mishap.to_possible_value().and_then(|value| value.get_help().map(ToString::to_string));
+        format!("\n  {mishap:19}  {}", help.unwrap_or_default())
+    };
+    let rows: String = Mishap::value_variants().iter().map(row).collect();
+    format!("Let a mishap befall at this rate, from 0 to 1; may be repeated:{rows}")
 }
 
 impl ServerArguments {

@@ -17,7 +17,7 @@ export function request(ctx) {
   check('temperature', within(inference?.temperature, 0, 1), '0 to 1');
   check('topP', within(inference?.topP, 0, 1), '0 to 1');
   check('stopSequences', (inference?.stopSequences ?? []).length <= 20, 'at most 20');
-  check('stopSequences', (inference?.stopSequences ?? []).every(isUnicode), 'Unicode text without lone surrogates');
+  check('stopSequences', (inference?.stopSequences ?? []).every((text) => isUnicode(text)), 'Unicode text without lone surrogates');
   check('stopSequences', (inference?.stopSequences ?? []).every((text) => text.length > 0), 'without empty texts');
   return runtime.earlyReturn({});
 }

@@ -21,8 +21,7 @@ impl Lambda {
         for after in deliveries(&self.fates) {
             let (lambda, pool, invocation) = (self.clone(), pool.clone(), invocation.clone());
             self.events.spawn(async move {
-                let waited = sleep(after.mul_f64(lambda.time_scale));
-                if lambda.stopping.run_until_cancelled(waited).await.is_some() {
+                if after.is_zero() || lambda.pause(after).await {
                     lambda.deliver(&pool, invocation).await;
                 }
             });
@@ -57,7 +56,12 @@ impl Lambda {
     async fn wait(&self, pool: &Pool, invocation: &Invocation, delay: Duration) {
         let (function, request_id, seconds) = (&pool.function.name, &invocation.request_id, delay.as_secs());
         tracing::info!(function, request_id, seconds, "event waits for its next try");
-        self.stopping.run_until_cancelled(sleep(delay.mul_f64(self.time_scale))).await;
+        self.pause(delay).await;
+    }
+
+    /// In Lambda's seconds; false when the service stops meanwhile.
+    async fn pause(&self, delay: Duration) -> bool {
+        self.stopping.run_until_cancelled(sleep(delay.mul_f64(self.time_scale))).await.is_some()
     }
 
     async fn give_up(

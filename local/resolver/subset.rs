@@ -199,15 +199,16 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Functions go to array methods only.
+    /// Functions go to array methods only, written out where they are passed.
     fn arguments(&mut self, call: &CallExpression<'a>, method: &str) {
         if method == "sort" && !call.arguments.is_empty() {
             return self.refuse(call.span, "sort takes no comparator in APPSYNC_JS".into());
         }
         for (index, argument) in call.arguments.iter().filter_map(Argument::as_expression).enumerate() {
-            let callback = index == 0 && lists(CALLBACK_METHODS, method);
-            if self.is_function(argument) && !callback {
-                self.refuse(argument.span(), "a function may be passed only to an array method".into());
+            let is_inline = argument.without_parentheses().is_function();
+            let is_callback = index == 0 && is_inline && lists(CALLBACK_METHODS, method);
+            if self.is_function(argument) && !is_callback {
+                self.refuse(argument.span(), "a function may be passed only inline, to an array method".into());
             }
         }
     }

@@ -4,6 +4,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use clap::ValueEnum;
+
 use super::{Boundary, Mishap, Unkindness};
 
 /// Asked at every occasion of a mishap. Clones share the counts; the default is kind for ever.
@@ -28,7 +30,7 @@ pub struct Lot(u64);
 
 impl Fates {
     pub fn of(plan: &Unkindness) -> Self {
-        let is_unkind = Mishap::ALL.into_iter().any(|mishap| plan.includes(mishap));
+        let is_unkind = Mishap::value_variants().iter().any(|mishap| plan.includes(*mishap));
         Self(is_unkind.then(|| Arc::new(Spun { plan: plan.clone(), counts: Mutex::default() })))
     }
 
@@ -155,6 +157,8 @@ mod tests {
     #[test]
     fn nothing_befalls_that_was_not_asked_for() {
         let fates = Fates::of(&Unkindness::default());
-        assert!(Mishap::ALL.into_iter().all(|mishap| fates.strike(mishap).is_none() && !fates.include(mishap)));
+        assert!(
+            Mishap::value_variants().iter().all(|mishap| fates.strike(*mishap).is_none() && !fates.include(*mishap))
+        );
     }
 }

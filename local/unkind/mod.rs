@@ -15,7 +15,7 @@ use std::{
 
 pub use fates::{Fates, Lot};
 pub use kills::{Call, Phase, Point, Witness};
-pub use mishap::{Mishap, UnknownMishap};
+pub use mishap::Mishap;
 pub use publishes::treat;
 
 /// The plan: what befalls, how often or when.

@@ -8,7 +8,7 @@ const clamp = (value) => Math.min(Math.max(value ?? 1, 1), LIMIT);
 const quote = (text) => `"${text}"`;
 
 function describe({ id, tags = [], ...rest }) {
-  return `${id}: ${tags.map((tag) => tag.trim().toLowerCase()).map(quote).join(', ')} ${JSON.stringify(rest)}`;
+  return `${id}: ${tags.map((tag) => tag.trim().toLowerCase()).map((tag) => quote(tag)).join(', ')} ${JSON.stringify(rest)}`;
 }
 
 /**
