@@ -87,7 +87,7 @@ fn refer(
     let kind = resource["Type"].as_str().unwrap_or_default();
     let arn = |service: &str, rest: String| json!(format!("arn:aws:{service}:{REGION}:{ACCOUNT}:{rest}"));
     Ok(match (kind, attribute) {
-        ("AWS::DynamoDB::Table" | "AWS::Serverless::Function", None) => json!(physical_name(name)),
+        ("AWS::DynamoDB::Table" | "AWS::Serverless::Function" | "AWS::IAM::Role", None) => json!(physical_name(name)),
         ("AWS::DynamoDB::Table", Some("Arn")) => arn("dynamodb", format!("table/{}", physical_name(name))),
         ("AWS::Serverless::Function", Some("Arn")) => arn("lambda", format!("function:{}", physical_name(name))),
         ("AWS::AppSync::GraphQLApi", Some("ApiId")) => json!(API_ID),

@@ -29,6 +29,9 @@ fn resources() -> Value {
             "Runtime": { "Name": "APPSYNC_JS", "RuntimeVersion": "1.0.0" },
             "CodeS3Location": "resolvers/identifyCaller.js" } },
         "Role": { "Type": "AWS::IAM::Role", "Properties": { "AssumeRolePolicyDocument": {}, "Policies": [] } },
+        "Publishing": { "Type": "AWS::IAM::RolePolicy", "Properties": {
+            "RoleName": { "Ref": "Role" }, "PolicyName": "publish", "PolicyDocument": {
+                "Version": "2012-10-17", "Statement": [{ "Sid": "Publish" }] } } },
         "Handler": { "Type": "AWS::Serverless::Function", "Properties": {
             "CodeUri": "handler/", "Handler": "bootstrap", "Runtime": "provided.al2023", "MemorySize": 256,
             "Timeout": 60, "Role": { "Fn::GetAtt": ["Role", "Arn"] },
@@ -51,7 +54,9 @@ fn refusal(pointer: &str, value: &Value) -> String {
 #[test]
 fn a_stack_of_one_of_each_is_accepted() {
     let stack = deployed(&json!({ "Resources": resources() })).unwrap();
-    assert_eq!(stack.functions["parlance-Handler"].asynchronous.retries, 0);
+    let handler = &stack.functions["parlance-Handler"];
+    assert_eq!(handler.asynchronous.retries, 0);
+    assert_eq!(handler.statements, [json!({ "Sid": "Publish" })], "a policy beside its role counts like one within");
     assert_eq!(stack.tables["parlance-Table"].ttl_attribute.as_deref(), Some("expiresAt"));
 }
 
@@ -66,6 +71,9 @@ fn what_a_laptop_cannot_honour_is_refused_by_name() {
         ("/Table/Properties/StreamSpecification", json!({}), "Table: unknown field `StreamSpecification`"),
         ("/Table/Properties/TimeToLiveSpecification/After", json!(1), "Table: unknown field `After`"),
         ("/Role/Properties/ManagedPolicyArns", json!([]), "Role: unknown field `ManagedPolicyArns`"),
+        ("/Publishing/Properties/UserName", json!("me"), "Publishing: unknown field `UserName`"),
+        ("/Publishing/Properties/RoleName", json!("nobody"), "Publishing: nobody is no role of this stack"),
+        ("/Handler/Properties/Role", json!("arn:nobody"), "parlance-Handler: arn:nobody is no role of this stack"),
         ("/Events/Properties/CachingConfig", json!({}), "Events: unknown field `CachingConfig`"),
         ("/Events/Properties/Kind", json!("UNIT"), "Events: the resolver of Conversation.events has either Kind"),
     ];
