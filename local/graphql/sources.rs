@@ -7,9 +7,27 @@ use serde_json::{Value, json};
 use super::refusal::Refusal;
 use crate::{
     dynamodb::{self, DynamoDb},
+    identity::{Access, AccessDenied, Session},
     lambda::{InvocationType, InvokeError, Lambda},
     stack::DataSource,
 };
+
+/// What AppSync calls its sessions of data sources' roles.
+const SESSION: &str = "APPSYNC_ASSUME_ROLE";
+
+/// A data source, and as whom AppSync reaches it.
+pub enum Source {
+    None,
+    Table {
+        table: String,
+        session: Session,
+    },
+    /// The function by name or ARN.
+    Lambda {
+        function: String,
+        session: Session,
+    },
+}
 
 /// What the data sources of an API stand on.
 #[derive(Clone)]
@@ -20,8 +38,8 @@ pub struct Sources {
 
 /// Where the requests of DynamoDB data sources go.
 pub trait Tables: Send + Sync {
-    /// Carries out one request document of a data source that is bound to `table`.
-    fn run<'a>(&'a self, table: &'a str, request: &'a Value) -> BoxFuture<'a, dynamodb::Answer>;
+    /// Carries out one request document of a data source that is bound to `table`, on behalf of its role.
+    fn run<'a>(&'a self, table: &'a str, session: &'a Session, request: &'a Value) -> BoxFuture<'a, dynamodb::Answer>;
 }
 
 /// Where the requests of Lambda data sources go.
@@ -36,8 +54,8 @@ pub trait Functions: Send + Sync {
 }
 
 impl Tables for DynamoDb {
-    fn run<'a>(&'a self, table: &'a str, request: &'a Value) -> BoxFuture<'a, dynamodb::Answer> {
-        Box::pin(self.run(table, request))
+    fn run<'a>(&'a self, table: &'a str, session: &'a Session, request: &'a Value) -> BoxFuture<'a, dynamodb::Answer> {
+        Box::pin(async move { self.on_behalf_of(session).run(table, request).await })
     }
 }
 
@@ -59,26 +77,40 @@ pub struct Answer {
     pub error: Option<Value>,
 }
 
+impl Source {
+    pub fn of(source: &DataSource) -> Self {
+        match source {
+            DataSource::None => Self::None,
+            DataSource::Table { table, role } => {
+                Self::Table { table: table.clone(), session: Session::of(role, SESSION) }
+            }
+            DataSource::Lambda { function, role } => {
+                Self::Lambda { function: function.clone(), session: Session::of(role, SESSION) }
+            }
+        }
+    }
+}
+
 impl Sources {
     pub fn new(tables: impl Tables + 'static, functions: impl Functions + 'static) -> Self {
         Self { tables: Arc::new(tables), functions: Arc::new(functions) }
     }
 
     /// Asks a data source what a request handler returned.
-    pub async fn ask(&self, source: &DataSource, request: &Value) -> Result<Answer, Refusal> {
+    pub async fn ask(&self, source: &Source, request: &Value) -> Result<Answer, Refusal> {
         match source {
-            DataSource::None => Ok(Answer { result: member(request, "payload"), error: None }),
-            DataSource::Table(table) => {
+            Source::None => Ok(Answer { result: member(request, "payload"), error: None }),
+            Source::Table { table, session } => {
                 operation(request)?;
-                let answer = self.tables.run(table, request).await;
+                let answer = self.tables.run(table, session, request).await;
                 let error = answer.error.map(|error| failure(&error.error_type, &error.message));
                 Ok(Answer { result: answer.result, error })
             }
-            DataSource::Lambda(function) => self.invoke(function, request).await,
+            Source::Lambda { function, session } => self.invoke(function, session, request).await,
         }
     }
 
-    async fn invoke(&self, function: &str, request: &Value) -> Result<Answer, Refusal> {
+    async fn invoke(&self, function: &str, session: &Session, request: &Value) -> Result<Answer, Refusal> {
         match operation(request)? {
             "Invoke" => {}
             other => {
@@ -96,6 +128,10 @@ impl Sources {
                 )));
             }
         };
+        let access = Access { action: "lambda:InvokeFunction", resource: function, leading_keys: &[] };
+        if let Err(denied) = session.request(&access) {
+            return Ok(Answer { result: Value::Null, error: Some(forbidden(&denied)) });
+        }
         Ok(match self.functions.invoke(function, kind, member(request, "payload")).await {
             Ok(result) => Answer { result, error: None },
             Err(error) => Answer { result: Value::Null, error: Some(invocation_failure(&error)) },
@@ -114,6 +150,11 @@ fn member(request: &Value, name: &str) -> Value {
 
 fn failure(error_type: &str, message: &str) -> Value {
     json!({ "type": error_type, "message": message })
+}
+
+/// Lambda's SDK has no class for this exception, as DynamoDB's has none; that AppSync names it alike is taken from there.
+fn forbidden(denied: &AccessDenied) -> Value {
+    failure("Lambda:LambdaException", &denied.to_string())
 }
 
 fn invocation_failure(error: &InvokeError) -> Value {
