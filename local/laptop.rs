@@ -101,6 +101,8 @@ pub struct Laptop {
     pub endpoint: Endpoint,
     pub database: DynamoDb,
     pub lambda: Lambda,
+    /// Whom the API knows: whoever is admitted may sign from now on.
+    pub directory: Directory,
     /// What has befallen so far.
     pub fates: Fates,
     /// What processes have asked so far, if that is written down.
@@ -138,11 +140,11 @@ impl Laptop {
         let lambda = Lambda::start(&stack.functions, launcher).await?;
         let sources = Sources::new(database.clone(), lambda.clone());
         let settings = Settings { fates: fates.clone(), ..Settings::default() };
-        let api = AppSync::with_settings(stack.api, sources, directory, settings)?;
+        let api = AppSync::with_settings(stack.api, sources, directory.clone(), settings)?;
         let router = unkind::treat(api.router(), &options.unkindness, &fates).merge(models);
         serve(listener, witness.watch(router), &mut tasks, stopped);
         let announced = announce(&options, &endpoint)?;
-        Ok(Self { endpoint, database, lambda, fates, witness, announced, stopping, tasks })
+        Ok(Self { endpoint, database, lambda, directory, fates, witness, announced, stopping, tasks })
     }
 
     /// Ends every environment, then every connection.
