@@ -17,10 +17,9 @@ export function request(ctx) {
   const unchanged = { owner: as(conversation.owner), eventCount: { eq: conversation.eventCount }, ...free };
   const goesOn = { updateItem: { ...at('META'), update: progress, condition: unchanged } };
   const asRead = turn && { attempt: { eq: turn.attempt }, status: as(turn.storedStatus), leaseUntil: as(turn.leaseUntil) };
-  const closed = closing && { ...at(`TURN#${turn.id}`), update: closing.change, condition: asRead };
+  const closed = closing && { updateItem: { ...at(`TURN#${turn.id}`), update: closing.change, condition: asRead } };
   const said = [put(key(question), question), put(`TURN#${queued.id}`, queued), conversation.isNew ? put('META', progress) : goesOn];
-  const ended = closed ? [put(key(closing.event), closing.event), { updateItem: closed }] : [];
-  return transactWrite({ items: [...said, ...admission, ...ended] });
+  return transactWrite({ items: [...said, ...admission, ...(closed ? [put(key(closing.event), closing.event), closed] : [])] });
 }
 
 /** A taken id may be this very message, sent before: that is looked at, unless the caller is no longer admitted. */
@@ -28,9 +27,8 @@ export function response(ctx) {
   const { admission, conversation, queued } = ctx.stash;
   if (!ctx.error) return queued;
   const reasons = ctx.result?.cancellationReasons ?? [];
-  const [turn, admitted] = [reasons[1], reasons[3]];
-  const isTaken = admission.length > 0 && failed(admitted);
-  const taken = conversation.isNew ? isTaken && admitted.item : !isTaken && failed(turn) && turn.item;
+  const isRefused = admission.length > 0 && failed(reasons[3]);
+  const taken = conversation.isNew ? isRefused && reasons[3].item : !isRefused && failed(reasons[1]) && reasons[1].item;
   ctx.stash.taken = taken || null;
   if (taken) return taken;
   console.error(ctx.error.type);
