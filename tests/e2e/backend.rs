@@ -364,7 +364,7 @@ impl Backend {
             let pk = format!("TURN#{}#{}", turn.conversation_id, turn.id);
             self.table(&json!({
                 "operation": "PutItem",
-                "key": { "pk": { "S": pk }, "sk": { "S": format!("001#{sequence:06}") } },
+                "key": { "pk": { "S": pk }, "sk": { "S": format!("000001#{sequence:06}") } },
                 "attributeValues": {
                     "attempt": { "N": 1 }, "sequence": { "N": sequence }, "status": { "S": "RUNNING" },
                     "contentBlockIndex": { "N": 0 }, "text": { "S": text },
