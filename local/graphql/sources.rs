@@ -169,3 +169,86 @@ fn invocation_failure(error: &InvokeError) -> Value {
     };
     failure(error_type, &error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::stack::{Role, Table};
+
+    /// A service of functions that all answer.
+    struct Answering;
+
+    impl Functions for Answering {
+        fn invoke<'a>(
+            &'a self,
+            _: &'a str,
+            _: InvocationType,
+            payload: Value,
+        ) -> BoxFuture<'a, Result<Value, InvokeError>> {
+            Box::pin(async { Ok(payload) })
+        }
+    }
+
+    fn role(statements: Value) -> Role {
+        Role {
+            arn: "arn:aws:iam::000000000000:role/Reaching".into(),
+            statements: statements.as_array().cloned().unwrap(),
+        }
+    }
+
+    async fn asked(source: DataSource, request: Value) -> Answer {
+        let definition = json!({
+            "TableName": "Things", "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [{ "AttributeName": "id", "AttributeType": "S" }],
+            "KeySchema": [{ "AttributeName": "id", "KeyType": "HASH" }],
+        });
+        let database = DynamoDb::open(None).unwrap();
+        database.create(&BTreeMap::from([("Things".into(), Table { definition, ttl_attribute: None })])).unwrap();
+        let Ok(answer) = Sources::new(database, Answering).ask(&Source::of(&source), &request).await else {
+            panic!("the request is AppSync's")
+        };
+        answer
+    }
+
+    fn denied(action: &str, resource: &str) -> String {
+        format!(
+            "User: arn:aws:sts::000000000000:assumed-role/Reaching/APPSYNC_ASSUME_ROLE is not authorized to perform: \
+             {action} on resource: {resource} because no identity-based policy allows the {action} action"
+        )
+    }
+
+    #[tokio::test]
+    async fn a_table_is_reached_as_far_as_its_sources_role_may() {
+        let table = "arn:aws:dynamodb:us-east-1:000000000000:table/Things";
+        let statement = json!({ "Effect": "Allow", "Action": "dynamodb:BatchGetItem", "Resource": table,
+            "Condition": { "StringLike": { "dynamodb:LeadingKeys": "MINE#*" } } });
+        let source = || DataSource::Table { table: "Things".into(), role: role(json!([statement])) };
+        let batch = |ids: [&str; 2]| {
+            let keys = ids.map(|id| json!({ "id": { "S": id } }));
+            json!({ "operation": "BatchGetItem", "tables": { "Things": { "keys": keys } } })
+        };
+        let answer = asked(source(), batch(["MINE#1", "MINE#2"])).await;
+        assert_eq!((answer.error, &answer.result["data"]["Things"]), (None, &json!([null, null])));
+        let get = json!({ "operation": "GetItem", "key": { "id": { "S": "MINE#1" } } });
+        for (request, action) in [(batch(["MINE#1", "YOURS#1"]), "BatchGetItem"), (get, "GetItem")] {
+            let message = denied(&format!("dynamodb:{action}"), table);
+            let answer = asked(source(), request).await;
+            assert_eq!(answer.error, Some(failure("DynamoDB:DynamoDbException", &message)));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_function_is_invoked_where_its_sources_role_may() {
+        let function = |name: &str| format!("arn:aws:lambda:us-east-1:000000000000:function:{name}");
+        let statement = json!({ "Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": function("answer") });
+        let source = |name: &str| DataSource::Lambda { function: function(name), role: role(json!([statement])) };
+        let invoke = json!({ "operation": "Invoke", "payload": "Hello" });
+        let answer = asked(source("answer"), invoke.clone()).await;
+        assert_eq!((answer.result, answer.error), (json!("Hello"), None));
+        let answer = asked(source("close"), invoke).await;
+        let message = denied("lambda:InvokeFunction", &function("close"));
+        assert_eq!(answer.error, Some(failure("Lambda:LambdaException", &message)));
+    }
+}
