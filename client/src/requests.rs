@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::{
     documents,
     schema::{
-        Agent, AgentConnection, Conversation, ConversationConnection, ConversationEvents, InferenceSettings, Turn,
+        Agent, AgentConnection, Caller, Conversation, ConversationConnection, ConversationEvents, InferenceSettings,
+        Turn,
     },
 };
 
@@ -171,3 +172,8 @@ pub struct ListAgents {
     pub next_token: Option<String>,
 }
 request!(ListAgents, LIST_AGENTS, "listAgents", AgentConnection, |it| json!(it));
+
+/// Who the caller is to the API, and what it has used of its quotas.
+#[derive(Clone, Debug, Serialize)]
+pub struct GetCaller;
+request!(GetCaller, GET_CALLER, "getCaller", Caller, |_| json!({}));
