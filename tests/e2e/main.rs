@@ -8,5 +8,6 @@ mod input;
 mod owners;
 mod program;
 mod publishing;
+mod quotas;
 mod runs;
 mod turns;
