@@ -326,6 +326,19 @@ impl Backend {
         .await;
     }
 
+    /// Waits for the first item that a query finds.
+    pub async fn found(&self, query: &Value) -> Value {
+        patiently(async {
+            loop {
+                if let Some(item) = self.table(query).await["items"].get(0) {
+                    return item.clone();
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await
+    }
+
     /// Makes a conversation one of so many events, user and agent by turns, each of them saying `text` and its position.
     pub async fn seed_events(&self, conversation_id: &str, count: u32, text: &str) {
         self.seed_events_at(conversation_id, 1..=count, text).await;

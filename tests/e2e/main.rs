@@ -8,6 +8,7 @@ mod input;
 mod owners;
 mod program;
 mod publishing;
+mod quotas;
 mod runs;
 mod sharing;
 mod turns;

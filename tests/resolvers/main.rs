@@ -5,6 +5,7 @@
 mod cases;
 mod deployment;
 mod limits;
+mod quotas;
 mod status;
 mod tables;
 
