@@ -26,11 +26,11 @@ export function response(ctx) {
   const { admission, conversation, queued, quotas } = ctx.stash;
   if (!ctx.error) return queued;
   const reasons = ctx.result?.cancellationReasons ?? [];
-  const isRefused = admission.length > 0 && failed(reasons[3]);
-  const taken = conversation.isNew ? isRefused && reasons[3].item : !isRefused && failed(reasons[1]) && reasons[1].item;
-  ctx.stash.taken = taken || null;
-  if (taken) return taken;
-  const exceeded = quotas.findLast((_, nth) => failed(reasons.slice(-quotas.length)[nth]));
+  const [turn, admitted] = [reasons[1], admission.length > 0 ? reasons[3] : null];
+  const known = conversation.isNew ? admitted ?? turn : turn;
+  ctx.stash.taken = failed(known) && (conversation.isNew || !failed(admitted)) ? known.item : null;
+  if (ctx.stash.taken) return ctx.stash.taken;
+  const exceeded = known?.type === 'None' && quotas.findLast((_, nth) => failed(reasons.slice(-quotas.length)[nth]));
   if (exceeded) util.error(`Your quota is used up until ${exceeded.retryAt}.`, 'QuotaExceeded', null, { retryAt: exceeded.retryAt });
   console.error(ctx.error.type);
   return util.error('Somebody else wrote to the conversation just now. Try again.', 'TryAgain');
