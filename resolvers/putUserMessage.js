@@ -30,7 +30,7 @@ export function response(ctx) {
   ctx.stash.taken = failed(turn) && (!conversation.isNew || isKnown) ? turn.item : null;
   if (ctx.stash.taken) return ctx.stash.taken;
   if (conversation.isNew && failed(meta)) util.error(`The id ${turnId} is taken.`, 'IdConflict');
-  const exceeded = quotas.findLast((_, nth) => failed(reasons.slice(-quotas.length)[nth]));
+  const exceeded = turn?.type === 'None' && quotas.findLast((_, nth) => failed(reasons.slice(-quotas.length)[nth]));
   if (exceeded) util.error(`Your quota is used up until ${exceeded.retryAt}.`, 'QuotaExceeded', null, { retryAt: exceeded.retryAt });
   console.error(ctx.error.type);
   return util.error('Somebody else wrote to the conversation just now. Try again.', 'TryAgain');
