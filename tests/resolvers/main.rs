@@ -6,6 +6,7 @@ mod cases;
 mod deployment;
 mod limits;
 mod quotas;
+mod sharing;
 mod status;
 mod tables;
 
