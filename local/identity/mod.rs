@@ -6,6 +6,7 @@ mod grants;
 mod issuer;
 mod keyring;
 mod principal;
+mod session;
 mod signature;
 mod signing_key;
 mod token;
@@ -24,9 +25,10 @@ use serde_json::{Value, json};
 
 pub use denial::Denial;
 pub use door::router;
-pub use grants::Grants;
+pub use grants::{Access, Grants};
 pub use issuer::{CLIENT, Issuer, Issuers, TokenUse, Tokens};
 pub use principal::{PooledIdentity, Principal};
+pub use session::{AccessDenied, Session};
 pub use signing_key::{KeyFault, SigningKey};
 pub use users::User;
 
@@ -92,6 +94,16 @@ impl Directory {
     pub fn is_session(&self, access_key_id: &str) -> bool {
         let principals = self.principals.read().unwrap_or_else(PoisonError::into_inner);
         principals.get(access_key_id).is_some_and(|principal| principal.session_token.is_some())
+    }
+
+    /// Whose temporary credentials a request was signed with. Its signature is not verified.
+    pub fn session(&self, headers: &HeaderMap) -> Option<Session> {
+        let signed = headers.get(AUTHORIZATION)?.to_str().ok()?;
+        let (_, credential) = signed.split_once("Credential=")?;
+        let principals = self.principals.read().unwrap_or_else(PoisonError::into_inner);
+        let principal = principals.get(credential.split('/').next()?)?;
+        let is_session = principal.session_token.is_some();
+        is_session.then(|| Session::with(principal.arn.clone(), principal.grants.clone()))
     }
 
     pub fn default_mode(&self) -> Option<AuthMode> {

@@ -18,10 +18,10 @@ fn resources() -> Value {
             "BillingMode": "PAY_PER_REQUEST", "AttributeDefinitions": [], "KeySchema": [],
             "TimeToLiveSpecification": { "AttributeName": "expiresAt", "Enabled": true } } },
         "TableSource": { "Type": "AWS::AppSync::DataSource", "Properties": {
-            "ApiId": "laptop", "Name": "Table", "Type": "AMAZON_DYNAMODB", "ServiceRoleArn": "arn",
+            "ApiId": "laptop", "Name": "Table", "Type": "AMAZON_DYNAMODB", "ServiceRoleArn": { "Fn::GetAtt": ["Role", "Arn"] },
             "DynamoDBConfig": { "TableName": { "Ref": "Table" }, "AwsRegion": { "Ref": "AWS::Region" } } } },
         "HandlerSource": { "Type": "AWS::AppSync::DataSource", "Properties": {
-            "ApiId": "laptop", "Name": "Handler", "Type": "AWS_LAMBDA", "ServiceRoleArn": "arn",
+            "ApiId": "laptop", "Name": "Handler", "Type": "AWS_LAMBDA", "ServiceRoleArn": { "Fn::GetAtt": ["Role", "Arn"] },
             "LambdaConfig": { "LambdaFunctionArn": { "Fn::GetAtt": ["Handler", "Arn"] } } } },
         "ListEvents": { "Type": "AWS::AppSync::FunctionConfiguration", "Properties": {
             "ApiId": "laptop", "Name": "listEvents", "DataSourceName": "Table",
@@ -35,12 +35,16 @@ fn resources() -> Value {
         "Role": { "Type": "AWS::IAM::Role", "Properties": { "AssumeRolePolicyDocument": {}, "Policies": [] } },
         "Publishing": { "Type": "AWS::IAM::RolePolicy", "Properties": {
             "RoleName": { "Ref": "Role" }, "PolicyName": "publish", "PolicyDocument": {
-                "Version": "2012-10-17", "Statement": [{ "Sid": "Publish" }] } } },
+                "Version": "2012-10-17", "Statement": [publishing()] } } },
         "Handler": { "Type": "AWS::Serverless::Function", "Properties": {
             "CodeUri": "handler/", "Handler": "bootstrap", "Runtime": "provided.al2023", "MemorySize": 256,
             "Timeout": 60, "Role": { "Fn::GetAtt": ["Role", "Arn"] },
             "EventInvokeConfig": { "MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60 } } },
     })
+}
+
+fn publishing() -> Value {
+    json!({ "Sid": "Publish", "Effect": "Allow", "Action": "appsync:GraphQL", "Resource": "arn:aws:appsync:*" })
 }
 
 fn deployed(template: &Value) -> Result<Stack, String> {
@@ -60,7 +64,7 @@ fn a_stack_of_one_of_each_is_accepted() {
     let stack = deployed(&json!({ "Resources": resources() })).unwrap();
     let handler = &stack.functions["parlance-Handler"];
     assert_eq!(handler.asynchronous.retries, 0);
-    assert_eq!(handler.statements, [json!({ "Sid": "Publish" })], "a policy beside its role counts like one within");
+    assert_eq!(handler.role.statements, [publishing()], "a policy beside its role counts like one within");
     assert_eq!(stack.tables["parlance-Table"].ttl_attribute.as_deref(), Some("expiresAt"));
 }
 
@@ -81,6 +85,11 @@ fn what_a_laptop_cannot_honour_is_refused_by_name() {
         ("/Table/Properties/TimeToLiveSpecification/After", json!(1), "Table: unknown field `After`"),
         ("/Role/Properties/ManagedPolicyArns", json!([]), "Role: unknown field `ManagedPolicyArns`"),
         ("/Publishing/Properties/UserName", json!("me"), "Publishing: unknown field `UserName`"),
+        (
+            "/Publishing/Properties/PolicyDocument/Statement/0/NotAction",
+            json!("sns:*"),
+            "Publishing: a statement cannot be judged on a laptop: unknown field `NotAction`",
+        ),
         ("/Publishing/Properties/RoleName", json!("nobody"), "Publishing: nobody is no role of this stack"),
         ("/Handler/Properties/Role", json!("arn:nobody"), "parlance-Handler: arn:nobody is no role of this stack"),
         ("/Events/Properties/CachingConfig", json!({}), "Events: unknown field `CachingConfig`"),
@@ -151,6 +160,7 @@ fn a_data_source_reaches_a_resource_of_the_stack_and_nothing_else() {
             json!(elsewhere),
             "arn:aws:lambda:us-east-1:000000000000:function:elsewhere is no function of this stack",
         ),
+        ("HandlerSource", "ServiceRoleArn", json!("arn:nobody"), "arn:nobody is no role of this stack"),
         ("HandlerSource", "LambdaConfig/Qualifier", json!("live"), "unknown field `Qualifier`"),
     ];
     for (resource, property, value, sentence) in cases {

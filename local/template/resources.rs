@@ -67,7 +67,7 @@ impl Parts {
             "AWS::DynamoDB::Table" => self.tables.push((reference(json!({"Ref": name}))?, shape(properties)?)),
             "AWS::IAM::Role" => {
                 let arn = reference(json!({"Fn::GetAtt": [name, "Arn"]}))?;
-                self.roles.add(arn, shape(properties)?);
+                self.roles.add(reference(json!({"Ref": name}))?, arn, shape(properties)?)?;
             }
             "AWS::IAM::RolePolicy" => self.policies.push((name.to_owned(), shape(properties)?)),
             "AWS::Serverless::Function" => {
@@ -88,12 +88,11 @@ impl Parts {
         let schema = read(&only("AWS::AppSync::GraphQLSchema", self.schemas)?)?;
         let code = |path: String| read(&path).map(|text| Code { path, text });
         let has_table = |table: &str| self.tables.iter().any(|(name, _)| name == table);
-        let function_at = |arn: &str| {
-            let found = self.functions.iter().find(|(_, known, _)| known == arn);
-            found.map(|(name, ..)| name.clone())
-        };
-        let sources = (self.sources.into_iter())
-            .map(|(name, source)| source.into_source(has_table, function_at).map_err(|fault| fault.within(name)));
+        let has_function = |arn: &str| self.functions.iter().any(|(_, known, _)| known == arn);
+        let roles = &self.roles;
+        let sources = self.sources.into_iter().map(|(name, source)| {
+            source.into_source(roles, has_table, has_function).map_err(|fault| fault.within(name))
+        });
         let sources = sources.collect::<Result<_, _>>()?;
         let functions = self.pipeline_functions.into_iter().map(|function| {
             let code = code(function.code_s3_location)?;
@@ -104,7 +103,6 @@ impl Parts {
         });
         let resolvers = (self.resolvers.into_iter())
             .map(|(name, resolver)| resolver.into_resolver(code).map_err(|fault| fault.within(name)));
-        let roles = &self.roles;
         let lambdas = self.functions.into_iter().map(|(name, arn, function)| {
             let function = function.into_function(name.clone(), arn, roles).map_err(|fault| fault.within(&name))?;
             Ok((name, function))
@@ -127,6 +125,7 @@ impl Parts {
             },
             tables: self.tables.into_iter().map(|(name, table)| (name.clone(), table.into_table(&name))).collect(),
             functions: lambdas,
+            roles: self.roles.by_name(),
         })
     }
 }

@@ -88,8 +88,7 @@ impl FunctionProperties {
             reserved_concurrency: self.reserved_concurrent_executions,
             environment: variables.into_iter().map(|(name, value)| (name, text(&value))).collect(),
             asynchronous: self.event_invoke_config.0,
-            statements: roles.statements(&self.role)?,
-            role_arn: self.role,
+            role: roles.at(&self.role)?,
         })
     }
 }

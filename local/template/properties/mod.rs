@@ -14,7 +14,7 @@ pub use api::{ApiProperties, KeyProperties, SchemaProperties};
 pub use functions::FunctionProperties;
 pub use modes::Pools;
 pub use pipelines::{PipelineFunctionProperties, ResolverProperties};
-pub use roles::{RolePolicyProperties, RoleProperties, Roles};
+pub use roles::{RolePolicyProperties, Roles};
 pub use sources::SourceProperties;
 pub use tables::TableProperties;
 pub use users::{PoolClientProperties, PoolGroupProperties, PoolProperties};

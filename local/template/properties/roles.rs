@@ -5,11 +5,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::WithoutEffect;
-use crate::template::Fault;
+use crate::{identity::Grants, stack::Role, template::Fault};
 
-/// The statements of all policies, as IAM writes them, by their role's ARN.
+/// By name.
 #[derive(Default)]
-pub struct Roles(BTreeMap<String, Vec<Value>>);
+pub struct Roles(BTreeMap<String, Role>);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
@@ -47,21 +47,35 @@ struct Document {
 }
 
 impl Roles {
-    pub fn add(&mut self, arn: String, role: RoleProperties) {
-        let statements = role.policies.into_iter().flat_map(|policy| policy.policy_document.statement);
-        self.0.insert(arn, statements.collect());
+    pub fn add(&mut self, name: String, arn: String, properties: RoleProperties) -> Result<(), Fault> {
+        let role = self.0.entry(name).or_insert(Role { arn, statements: Vec::new() });
+        properties.policies.into_iter().try_for_each(|policy| policy.policy_document.extend(role))
     }
 
     pub fn attach(&mut self, policy: RolePolicyProperties) -> Result<(), Fault> {
         let RolePolicyProperties { role_name, policy_document, .. } = policy;
-        let role = self.0.iter_mut().find(|(arn, _)| arn.rsplit('/').next() == Some(&role_name));
-        let (_, statements) = role.ok_or_else(|| Fault::new(format!("{role_name} is no role of this stack")))?;
-        statements.extend(policy_document.statement);
-        Ok(())
+        let role = self.0.get_mut(&role_name).ok_or_else(|| unknown(&role_name))?;
+        policy_document.extend(role)
     }
 
-    pub fn statements(&self, arn: &str) -> Result<Vec<Value>, Fault> {
-        let statements = self.0.get(arn);
-        statements.cloned().ok_or_else(|| Fault::new(format!("{arn} is no role of this stack")))
+    pub fn at(&self, arn: &str) -> Result<Role, Fault> {
+        self.0.values().find(|role| role.arn == arn).cloned().ok_or_else(|| unknown(arn))
     }
+
+    pub fn by_name(self) -> BTreeMap<String, Role> {
+        self.0
+    }
+}
+
+impl Document {
+    fn extend(self, role: &mut Role) -> Result<(), Fault> {
+        let refused = |fault| Fault::new(format!("a statement cannot be judged on a laptop: {fault}"));
+        self.statement.iter().try_for_each(Grants::check).map_err(refused)?;
+        role.statements.extend(self.statement);
+        Ok(())
+    }
+}
+
+fn unknown(role: &str) -> Fault {
+    Fault::new(format!("{role} is no role of this stack"))
 }
