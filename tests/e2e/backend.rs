@@ -72,7 +72,8 @@ impl Backend {
     }
 
     fn of(laptop: Laptop, state: TempDir) -> Self {
-        let api = AppSync::new(&laptop.endpoint.url, Credentials::ApiKey(laptop.endpoint.api_key.clone())).unwrap();
+        let key = Credentials::ApiKey(laptop.endpoint.api_key.clone().expect("the API takes a key"));
+        let api = AppSync::new(&laptop.endpoint.url, key).unwrap();
         let administrator = signed(&laptop, &laptop.endpoint.administrator);
         Self { laptop, api, administrator, _state: state }
     }
@@ -273,6 +274,8 @@ pub fn options(state: &TempDir, parameters: BTreeMap<String, String>) -> Options
         ephemeral: true,
         port: 0,
         parameters,
+        users: Vec::new(),
+        oidc: false,
         models: Models::Scripted,
         executable: env!("CARGO_BIN_EXE_parlance").into(),
         unkindness: Unkindness::default(),
