@@ -101,6 +101,8 @@ pub struct Laptop {
     pub endpoint: Endpoint,
     pub database: DynamoDb,
     pub lambda: Lambda,
+    /// Whom the API knows: whoever is admitted may sign from now on.
+    pub directory: Directory,
     /// What has befallen so far.
     pub fates: Fates,
     /// What processes have asked so far, if that is written down.
@@ -121,10 +123,11 @@ impl Laptop {
         let database = database(&options, &stack, &fates)?;
         let (stopping, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let table = serve_table(&database, &witness, &options.state, &mut tasks, stopped.clone()).await?;
-
         let directory = Directory::new(stack.api.modes.clone(), stack.api.keys.clone());
         directory.admit(administrator(&endpoint.administrator));
+        let tables = witness.watch(database.router(directory.clone()));
+        let table = serve_table(&database, tables, &options.state, &mut tasks, stopped.clone()).await?;
+
         let models = models(&options, &directory).await?;
         let launcher = Launcher {
             executable: options.executable.clone(),
@@ -137,11 +140,11 @@ impl Laptop {
         let lambda = Lambda::start(&stack.functions, launcher).await?;
         let sources = Sources::new(database.clone(), lambda.clone());
         let settings = Settings { fates: fates.clone(), ..Settings::default() };
-        let api = AppSync::with_settings(stack.api, sources, directory, settings)?;
+        let api = AppSync::with_settings(stack.api, sources, directory.clone(), settings)?;
         let router = unkind::treat(api.router(), &options.unkindness, &fates).merge(models);
         serve(listener, witness.watch(router), &mut tasks, stopped);
         let announced = announce(&options, &endpoint)?;
-        Ok(Self { endpoint, database, lambda, fates, witness, announced, stopping, tasks })
+        Ok(Self { endpoint, database, lambda, directory, fates, witness, announced, stopping, tasks })
     }
 
     /// Ends every environment, then every connection.
@@ -205,11 +208,20 @@ fn api_key(options: &Options) -> Result<String, Fault> {
 fn deployment(options: &Options, endpoint: &Endpoint) -> Deployment {
     Deployment {
         parameters: options.parameters.clone(),
-        // A laptop has one user, who may list what the API key's owner has.
-        preferences: BTreeMap::from([("ApiKeyListing".into(), "true".into())]),
+        preferences: preferences(options.models),
         graphql_url: endpoint.url.clone(),
         realtime_url: endpoint.realtime_url.clone(),
         api_key: endpoint.api_key.clone(),
+    }
+}
+
+/// A laptop has one user, who may list what the API key's owner has; its agents may name the models of the script.
+fn preferences(models: Models) -> BTreeMap<String, String> {
+    let listing = ("ApiKeyListing".to_owned(), "true".to_owned());
+    let scripted = ("MoreModelArns".to_owned(), "arn:aws:bedrock:*::foundation-model/parlance.*".to_owned());
+    match models {
+        Models::Scripted => [listing, scripted].into(),
+        Models::Real => [listing].into(),
     }
 }
 
@@ -223,14 +235,14 @@ fn database(options: &Options, stack: &Stack, fates: &Fates) -> Result<DynamoDb,
 /// The same tables for the handler, which speaks DynamoDB's own protocol.
 async fn serve_table(
     database: &DynamoDb,
-    witness: &Witness,
+    router: Router,
     state: &Path,
     tasks: &mut JoinSet<()>,
     stopped: watch::Receiver<bool>,
 ) -> Result<SocketAddr, Fault> {
     let listener = listen(0).await?;
     let address = address(&listener, state)?;
-    serve(listener, witness.watch(database.router()), tasks, stopped);
+    serve(listener, router, tasks, stopped);
     let swept = database.clone();
     tasks.spawn(async move { swept.sweep(SWEEP_EVERY).await });
     Ok(address)
@@ -248,7 +260,12 @@ fn environment(directory: &Directory, endpoint: &Endpoint, table: SocketAddr) ->
         let keys = Keys::draw();
         let token = Uuid::new_v4().to_string();
         let credentials = [keys.access_key_id.clone(), keys.secret_access_key.clone(), token.clone()];
-        directory.admit(Principal::role_session(&function.role_arn, &function.name, credentials, &function.statements));
+        directory.admit(Principal::role_session(
+            &function.role.arn,
+            &function.name,
+            credentials,
+            &function.role.statements,
+        ));
         [
             ("AWS_ACCESS_KEY_ID", keys.access_key_id),
             ("AWS_SECRET_ACCESS_KEY", keys.secret_access_key),
@@ -263,10 +280,11 @@ fn environment(directory: &Directory, endpoint: &Endpoint, table: SocketAddr) ->
 }
 
 async fn models(options: &Options, directory: &Directory) -> Result<Router, Fault> {
-    Ok(match options.models {
+    let models = match options.models {
         Models::Scripted => bedrock::router(),
         Models::Real => bedrock::forward(Upstream::of_the_caller().await?, directory.clone()),
-    })
+    };
+    Ok(bedrock::guarded(models, directory.clone()))
 }
 
 /// Without Nagle's algorithm: a delta leaves when it is due.

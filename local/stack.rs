@@ -11,6 +11,16 @@ pub struct Stack {
     pub tables: BTreeMap<String, Table>,
     /// By function name.
     pub functions: BTreeMap<String, Function>,
+    /// By role name.
+    pub roles: BTreeMap<String, Role>,
+}
+
+/// As whom a part of the stack acts, and what it may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Role {
+    pub arn: String,
+    /// The statements of its policies, as IAM writes them.
+    pub statements: Vec<Value>,
 }
 
 /// The GraphQL API with its schema, data sources and resolvers.
@@ -45,10 +55,10 @@ pub enum AuthMode {
 pub enum DataSource {
     /// Nowhere: what the request calls `payload` is the result.
     None,
-    /// The table's name.
-    Table(String),
-    /// The function's name.
-    Lambda(String),
+    /// The table by its name.
+    Table { table: String, role: Role },
+    /// The function by its ARN.
+    Lambda { function: String, role: Role },
 }
 
 /// A file of APPSYNC_JS.
@@ -102,9 +112,7 @@ pub struct Function {
     pub reserved_concurrency: Option<u32>,
     pub environment: BTreeMap<String, String>,
     pub asynchronous: Asynchronous,
-    /// The statements of its role's policies, as IAM writes them.
-    pub statements: Vec<Value>,
-    pub role_arn: String,
+    pub role: Role,
 }
 
 /// How Lambda treats an Event invocation.

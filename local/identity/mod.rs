@@ -2,6 +2,7 @@
 mod denial;
 mod grants;
 mod principal;
+mod session;
 mod signature;
 
 use std::{
@@ -15,8 +16,9 @@ use http::{HeaderMap, Uri, header::AUTHORIZATION};
 use serde_json::{Value, json};
 
 pub use denial::Denial;
-pub use grants::Grants;
+pub use grants::{Access, Grants};
 pub use principal::Principal;
+pub use session::{AccessDenied, Session};
 
 use crate::stack::AuthMode;
 
@@ -71,6 +73,16 @@ impl Directory {
     pub fn is_session(&self, access_key_id: &str) -> bool {
         let principals = self.principals.read().unwrap_or_else(PoisonError::into_inner);
         principals.get(access_key_id).is_some_and(|principal| principal.session_token.is_some())
+    }
+
+    /// Whose temporary credentials a request was signed with. Its signature is not verified.
+    pub fn session(&self, headers: &HeaderMap) -> Option<Session> {
+        let signed = headers.get(AUTHORIZATION)?.to_str().ok()?;
+        let (_, credential) = signed.split_once("Credential=")?;
+        let principals = self.principals.read().unwrap_or_else(PoisonError::into_inner);
+        let principal = principals.get(credential.split('/').next()?)?;
+        let is_session = principal.session_token.is_some();
+        is_session.then(|| Session::with(principal.arn.clone(), principal.grants.clone()))
     }
 
     pub fn default_mode(&self) -> Option<AuthMode> {

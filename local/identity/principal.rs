@@ -1,7 +1,7 @@
 //! An IAM identity that can sign requests.
 use serde_json::Value;
 
-use super::Grants;
+use super::{Grants, session};
 
 pub struct Principal {
     pub access_key_id: String,
@@ -28,7 +28,7 @@ impl Principal {
             secret_access_key,
             session_token: Some(session_token),
             account: account.to_owned(),
-            arn: format!("arn:aws:sts::{account}:assumed-role/{role}/{session}"),
+            arn: session::arn(role_arn, session),
             user_id: format!("AROA{}:{session}", unique.to_ascii_uppercase()),
             grants: Grants::of_statements(statements),
         }

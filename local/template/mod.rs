@@ -87,7 +87,7 @@ fn refer(
     let kind = resource["Type"].as_str().unwrap_or_default();
     let arn = |service: &str, rest: String| json!(format!("arn:aws:{service}:{REGION}:{ACCOUNT}:{rest}"));
     Ok(match (kind, attribute) {
-        ("AWS::DynamoDB::Table" | "AWS::Serverless::Function", None) => json!(physical_name(name)),
+        ("AWS::DynamoDB::Table" | "AWS::Serverless::Function" | "AWS::IAM::Role", None) => json!(physical_name(name)),
         ("AWS::DynamoDB::Table", Some("Arn")) => arn("dynamodb", format!("table/{}", physical_name(name))),
         ("AWS::Serverless::Function", Some("Arn")) => arn("lambda", format!("function:{}", physical_name(name))),
         ("AWS::AppSync::GraphQLApi", Some("ApiId")) => json!(API_ID),
@@ -144,8 +144,10 @@ mod tests {
         let stack = load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment()).unwrap();
         assert_eq!(stack.api.keys, ["da2-key"]);
         assert_eq!(stack.api.environment["TABLE_NAME"], "parlance-Table");
-        assert_eq!(stack.api.data_sources["Handler"], DataSource::Lambda("parlance-Handler".into()));
         let handler = &stack.functions["parlance-Handler"];
+        let starting = stack.roles["parlance-HandlerSourceRole"].clone();
+        let source = DataSource::Lambda { function: handler.arn.clone(), role: starting };
+        assert_eq!(stack.api.data_sources["Handler"], source);
         assert_eq!(handler.environment["GRAPHQL_URL"], "http://localhost:4000/graphql");
         assert_eq!(
             handler.asynchronous,
@@ -155,7 +157,7 @@ mod tests {
                 on_failure: Some(stack.functions["parlance-Closer"].arn.clone()),
             }
         );
-        assert!(handler.statements.iter().any(|statement| statement["Action"] == "appsync:GraphQL"));
+        assert!(handler.role.statements.iter().any(|statement| statement["Action"] == "appsync:GraphQL"));
         let resolver = &stack.api.resolvers[&("Mutation".into(), "agentPublishMetadata".into())];
         assert!(matches!(resolver, Resolver::Pipeline { functions, .. } if functions == &["putBatch", "renewTurn"]));
     }

@@ -7,7 +7,7 @@ use local::{
     graphql::{Fault, Settings, Sources},
     identity::{Directory, Principal},
     lambda::{Lambda, Launcher},
-    stack::{Api, Asynchronous, AuthMode, Code, DataSource, Function, PipelineFunction, Resolver, Table},
+    stack::{Api, Asynchronous, AuthMode, Code, DataSource, Function, PipelineFunction, Resolver, Role, Table},
 };
 use serde_json::{Value, json};
 
@@ -109,6 +109,13 @@ pub async fn build(api: Api, settings: Settings) -> Result<AppSync, Fault> {
     AppSync::with_settings(api, sources, directory, settings)
 }
 
+/// As whom the API reaches what is behind it.
+fn reaching() -> Role {
+    let statement =
+        json!({ "Effect": "Allow", "Action": ["dynamodb:PutItem", "lambda:InvokeFunction"], "Resource": "*" });
+    Role { arn: "arn:aws:iam::123456789012:role/Reaching".into(), statements: vec![statement] }
+}
+
 /// A function whose process never asks for work.
 fn slow() -> Function {
     Function {
@@ -119,8 +126,7 @@ fn slow() -> Function {
         reserved_concurrency: None,
         environment: BTreeMap::new(),
         asynchronous: Asynchronous { retries: 0, event_age_seconds: 60, on_failure: None },
-        statements: Vec::new(),
-        role_arn: "arn:aws:iam::123456789012:role/Slow".into(),
+        role: Role { arn: "arn:aws:iam::123456789012:role/Slow".into(), statements: Vec::new() },
     }
 }
 
@@ -166,8 +172,8 @@ pub fn api() -> Api {
         environment: BTreeMap::from([("TABLE".into(), "t".into())]),
         data_sources: [
             ("none".into(), DataSource::None),
-            ("table".into(), DataSource::Table("things".into())),
-            ("function".into(), DataSource::Lambda("slow".into())),
+            ("table".into(), DataSource::Table { table: "things".into(), role: reaching() }),
+            ("function".into(), DataSource::Lambda { function: slow().arn, role: reaching() }),
         ]
         .into(),
         functions: [("first", FIRST), ("second", SECOND)]

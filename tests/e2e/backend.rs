@@ -15,7 +15,9 @@ use client::{
 use futures::StreamExt;
 use jiff::Timestamp;
 use local::{
+    identity::Principal,
     laptop::{Keys, Laptop, Models, Options},
+    template::ACCOUNT,
     unkind::Unkindness,
 };
 use serde_json::{Value, json};
@@ -50,6 +52,23 @@ impl Backend {
         let state = tempfile::tempdir().unwrap();
         let options = Options { executable: "/nonexistent".into(), ..options(&state, BTreeMap::new()) };
         Self::of(Laptop::start(options).await.unwrap(), state)
+    }
+
+    /// Somebody who is known, by the session of a role of this name.
+    pub fn user(&self, name: &str) -> User {
+        let api = AppSync::new(&self.laptop.endpoint.url, Credentials::Iam(self.session_of(name))).unwrap();
+        User { api, id: format!("IAM#{ACCOUNT}#AROA{}", name.to_ascii_uppercase()) }
+    }
+
+    /// Keys of a role's session, which may use every field as far as IAM goes.
+    pub fn session_of(&self, role: &str) -> IamKeys {
+        let [access_key, secret_key, token] = [draw(), draw(), draw()];
+        let everything = json!({ "Effect": "Allow", "Action": "appsync:GraphQL", "Resource": "*" });
+        let role = format!("arn:aws:iam::{ACCOUNT}:role/{role}");
+        let credentials = [access_key.clone(), secret_key.clone(), token.clone()];
+        self.laptop.directory.admit(Principal::role_session(&role, "test", credentials, &[everything]));
+        let region = self.laptop.endpoint.region.clone();
+        IamKeys { access_key, secret_key, session_token: Some(token), region }
     }
 
     fn of(laptop: Laptop, state: TempDir) -> Self {
@@ -130,6 +149,12 @@ impl Backend {
     }
 }
 
+pub struct User {
+    pub api: AppSync,
+    /// As the API knows it.
+    pub id: String,
+}
+
 /// A finished turn, and what a subscriber received of it.
 pub struct Heard {
     pub turn: Turn,
@@ -179,6 +204,17 @@ impl Ear {
         match patiently(self.0.next()).await {
             Some(Signal::Data(mut data)) => serde_json::from_value(data["onConversationUpdate"].take()).unwrap(),
             other => panic!("an update was due, not {other:?}"),
+        }
+    }
+
+    /// Until the subscription is ended and not let in again.
+    pub async fn until_refused(&mut self) -> Vec<ApiError> {
+        loop {
+            match patiently(self.0.next()).await {
+                Some(Signal::Interrupted | Signal::Data(_)) => {}
+                Some(Signal::Refused(errors)) => return errors,
+                other => panic!("a refusal was due, not {other:?}"),
+            }
         }
     }
 

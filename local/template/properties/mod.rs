@@ -11,7 +11,7 @@ use serde_json::Value;
 pub use api::{ApiProperties, KeyProperties, SchemaProperties};
 pub use functions::FunctionProperties;
 pub use pipelines::{PipelineFunctionProperties, ResolverProperties};
-pub use roles::RoleProperties;
+pub use roles::{RolePolicyProperties, Roles};
 pub use sources::SourceProperties;
 pub use tables::TableProperties;
 
