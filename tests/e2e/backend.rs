@@ -15,7 +15,9 @@ use client::{
 use futures::StreamExt;
 use jiff::Timestamp;
 use local::{
+    identity::Principal,
     laptop::{Keys, Laptop, Models, Options},
+    template::ACCOUNT,
     unkind::Unkindness,
 };
 use serde_json::{Value, json};
@@ -52,8 +54,36 @@ impl Backend {
         Self::of(Laptop::start(options).await.unwrap(), state)
     }
 
+    /// With all modes and without quotas; API keys list nothing, and no environment ever starts.
+    pub async fn for_access() -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let parameters = [("ApiKeyListing", "false"), ("MessagesPerMinute", "0"), ("TokensPerDay", "0")];
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let options = Options { executable: "/nonexistent".into(), oidc: true, ..options(&state, parameters.into()) };
+        let users = vec![local::identity::User::named("somebody")];
+        Self::of(Laptop::start(Options { users, ..options }).await.unwrap(), state)
+    }
+
+    /// Somebody who is known, by the session of a role of this name.
+    pub fn user(&self, name: &str) -> User {
+        let api = AppSync::new(&self.laptop.endpoint.url, Credentials::Iam(self.session_of(name))).unwrap();
+        User { api, id: format!("IAM#{ACCOUNT}#AROA{}", name.to_ascii_uppercase()) }
+    }
+
+    /// Keys of a role's session, which may use every field as far as IAM goes.
+    pub fn session_of(&self, role: &str) -> IamKeys {
+        let [access_key, secret_key, token] = [draw(), draw(), draw()];
+        let everything = json!({ "Effect": "Allow", "Action": "appsync:GraphQL", "Resource": "*" });
+        let role = format!("arn:aws:iam::{ACCOUNT}:role/{role}");
+        let credentials = [access_key.clone(), secret_key.clone(), token.clone()];
+        self.laptop.directory.admit(Principal::role_session(&role, "test", credentials, &[everything]));
+        let region = self.laptop.endpoint.region.clone();
+        IamKeys { access_key, secret_key, session_token: Some(token), region }
+    }
+
     fn of(laptop: Laptop, state: TempDir) -> Self {
-        let api = AppSync::new(&laptop.endpoint.url, Credentials::ApiKey(laptop.endpoint.api_key.clone())).unwrap();
+        let key = Credentials::ApiKey(laptop.endpoint.api_key.clone().expect("the API takes a key"));
+        let api = AppSync::new(&laptop.endpoint.url, key).unwrap();
         let administrator = signed(&laptop, &laptop.endpoint.administrator);
         Self { laptop, api, administrator, _state: state }
     }
@@ -130,6 +160,12 @@ impl Backend {
     }
 }
 
+pub struct User {
+    pub api: AppSync,
+    /// As the API knows it.
+    pub id: String,
+}
+
 /// A finished turn, and what a subscriber received of it.
 pub struct Heard {
     pub turn: Turn,
@@ -179,6 +215,17 @@ impl Ear {
         match patiently(self.0.next()).await {
             Some(Signal::Data(mut data)) => serde_json::from_value(data["onConversationUpdate"].take()).unwrap(),
             other => panic!("an update was due, not {other:?}"),
+        }
+    }
+
+    /// Until the subscription is ended and not let in again.
+    pub async fn until_refused(&mut self) -> Vec<ApiError> {
+        loop {
+            match patiently(self.0.next()).await {
+                Some(Signal::Interrupted | Signal::Data(_)) => {}
+                Some(Signal::Refused(errors)) => return errors,
+                other => panic!("a refusal was due, not {other:?}"),
+            }
         }
     }
 
@@ -237,6 +284,8 @@ pub fn options(state: &TempDir, parameters: BTreeMap<String, String>) -> Options
         ephemeral: true,
         port: 0,
         parameters,
+        users: Vec::new(),
+        oidc: false,
         models: Models::Scripted,
         executable: env!("CARGO_BIN_EXE_parlance").into(),
         unkindness: Unkindness::default(),
@@ -288,6 +337,19 @@ impl Backend {
             }
         })
         .await;
+    }
+
+    /// Waits for the first item that a query finds.
+    pub async fn found(&self, query: &Value) -> Value {
+        patiently(async {
+            loop {
+                if let Some(item) = self.table(query).await["items"].get(0) {
+                    return item.clone();
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await
     }
 
     /// Makes a conversation one of so many events, user and agent by turns, each of them saying `text` and its position.
@@ -351,6 +413,32 @@ impl Backend {
             },
         }))
         .await;
+    }
+
+    /// Leaves a queued turn as an attempt does that has just claimed it.
+    pub async fn claim(&self, conversation_id: &str, turn_id: &str) {
+        let lease = Timestamp::now().as_millisecond() + 60_000;
+        self.table(&json!({
+            "operation": "UpdateItem",
+            "key": { "pk": { "S": format!("CONVERSATION#{conversation_id}") }, "sk": { "S": format!("TURN#{turn_id}") } },
+            "update": {
+                "expression": "SET #status = :running, attempt = :one, leaseUntil = :lease",
+                "expressionNames": { "#status": "status" },
+                "expressionValues": { ":running": { "S": "RUNNING" }, ":one": { "N": 1 }, ":lease": { "N": lease } },
+            },
+        }))
+        .await;
+    }
+
+    /// Everything the table has of a conversation, as it is.
+    pub async fn items_of(&self, conversation_id: &str) -> Value {
+        let partition = format!("CONVERSATION#{conversation_id}");
+        let request = json!({
+            "operation": "Query",
+            "query": { "expression": "pk = :pk", "expressionValues": { ":pk": { "S": partition } } },
+            "consistentRead": true,
+        });
+        self.table(&request).await["items"].take()
     }
 
     async fn table(&self, request: &Value) -> Value {
