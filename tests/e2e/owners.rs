@@ -77,7 +77,7 @@ async fn somebody_elses_conversation_is_byte_for_byte_one_that_does_not_exist() 
     say(&ann.api, &theirs, "t", "Private.").await.unwrap();
 
     let strangers =
-        [Credentials::Iam(backend.session_of("Cat")), Credentials::ApiKey(backend.laptop.endpoint.api_key.clone())];
+        [Credentials::Iam(backend.session_of("Cat")), backend.api.credentials().clone()];
     for credentials in strangers {
         for question in QUESTIONS {
             let found = answer(&backend, &credentials, question, &theirs).await;
