@@ -1,11 +1,9 @@
 //! The whole backend, put together: what template.yaml says, on one port.
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io::{self, Write},
+    io,
     net::{Ipv4Addr, SocketAddr},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -20,7 +18,8 @@ use crate::{
     bedrock::{self, Upstream},
     dynamodb::{DynamoDb, TableFault},
     graphql::{self, Settings, Sources},
-    identity::{Directory, Principal},
+    identity::{self, Directory, Issuers, Principal, User},
+    kept,
     lambda::{self, EnvironmentOf, Lambda, Launcher, Processes},
     stack::{Function, Stack},
     template::{self, ACCOUNT, Deployment, REGION},
@@ -42,6 +41,10 @@ pub struct Options {
     pub port: u16,
     /// Template parameters that differ from their defaults.
     pub parameters: BTreeMap<String, String>,
+    /// Whom the stack's own user pool knows; with any, it has one.
+    pub users: Vec<User>,
+    /// Whether an OpenID Connect provider runs here, which the API trusts.
+    pub oidc: bool,
     pub models: Models,
     /// Started as `<executable> handler`, it is one Lambda environment.
     pub executable: PathBuf,
@@ -74,8 +77,10 @@ pub enum Fault {
     Lambda(#[from] lambda::Fault),
     #[error("{0}")]
     Bedrock(#[from] bedrock::Fault),
-    #[error("{place} cannot be used: {error}", place = place.display())]
-    State { place: PathBuf, error: io::Error },
+    #[error("{0}")]
+    State(#[from] kept::Fault),
+    #[error("the parameter {parameter} is {given}, so {reason}")]
+    Contradiction { parameter: &'static str, given: String, reason: &'static str },
 }
 
 /// Where a running backend is reached; also the content of `endpoint.json`.
@@ -84,8 +89,12 @@ pub enum Fault {
 pub struct Endpoint {
     pub url: String,
     pub realtime_url: String,
-    pub api_key: String,
+    /// Nothing when the API takes none.
+    pub api_key: Option<String>,
     pub region: String,
+    /// The issuers that run here.
+    pub user_pool: Option<String>,
+    pub oidc: Option<String>,
     pub administrator: Keys,
 }
 
@@ -107,6 +116,8 @@ pub struct Laptop {
     pub fates: Fates,
     /// What processes have asked so far, if that is written down.
     pub witness: Witness,
+    /// Who gives out tokens here.
+    pub issuers: Issuers,
     announced: PathBuf,
     stopping: watch::Sender<bool>,
     tasks: JoinSet<()>,
@@ -115,8 +126,10 @@ pub struct Laptop {
 impl Laptop {
     pub async fn start(options: Options) -> Result<Self, Fault> {
         let listener = listen(options.port).await?;
-        let endpoint = endpoint(&options, &listener)?;
-        let stack = template::load(&options.root, &deployment(&options, &endpoint))?;
+        let server = format!("http://localhost:{}", address(&listener)?.port());
+        let stack = template::load(&options.root, &deployment(&options, &server)?)?;
+        let issuers = issuers(&options, &stack, &server)?;
+        let endpoint = endpoint(&server, &stack, &issuers);
         let fates = Fates::of(&options.unkindness);
         let processes = Processes::default();
         let witness = Witness::of(&options.unkindness, fates.clone(), processes.clone());
@@ -124,9 +137,10 @@ impl Laptop {
         let (stopping, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let directory = Directory::new(stack.api.modes.clone(), stack.api.keys.clone());
+        let directory = directory.trusting(stack.api.issuers.clone());
         directory.admit(administrator(&endpoint.administrator));
         let tables = witness.watch(database.router(directory.clone()));
-        let table = serve_table(&database, tables, &options.state, &mut tasks, stopped.clone()).await?;
+        let table = serve_table(&database, tables, &mut tasks, stopped.clone()).await?;
 
         let models = models(&options, &directory).await?;
         let launcher = Launcher {
@@ -142,9 +156,10 @@ impl Laptop {
         let settings = Settings { fates: fates.clone(), ..Settings::default() };
         let api = AppSync::with_settings(stack.api, sources, directory.clone(), settings)?;
         let router = unkind::treat(api.router(), &options.unkindness, &fates).merge(models);
+        let router = router.merge(identity::router(&issuers));
         serve(listener, witness.watch(router), &mut tasks, stopped);
         let announced = announce(&options, &endpoint)?;
-        Ok(Self { endpoint, database, lambda, directory, fates, witness, announced, stopping, tasks })
+        Ok(Self { endpoint, database, lambda, directory, issuers, fates, witness, announced, stopping, tasks })
     }
 
     /// Ends every environment, then every connection.
@@ -180,39 +195,61 @@ async fn listen(port: u16) -> Result<TcpListener, Fault> {
     })
 }
 
-/// The address clients use, and the key: the same at every start, unless nothing is to be kept.
-fn endpoint(options: &Options, listener: &TcpListener) -> Result<Endpoint, Fault> {
-    let here = format!("localhost:{}", address(listener, &options.state)?.port());
-    Ok(Endpoint {
-        url: format!("http://{here}/graphql"),
-        realtime_url: format!("ws://{here}/graphql/realtime"),
-        api_key: api_key(options)?,
+/// The address clients use, and the key if the API takes one.
+fn endpoint(server: &str, stack: &Stack, issuers: &Issuers) -> Endpoint {
+    Endpoint {
+        url: format!("{server}/graphql"),
+        realtime_url: realtime_url(server),
+        api_key: stack.api.keys.first().cloned(),
         region: REGION.into(),
+        user_pool: issuers.pool.as_ref().map(|issuer| issuer.url().to_owned()),
+        oidc: issuers.oidc.as_ref().map(|issuer| issuer.url().to_owned()),
         administrator: Keys::draw(),
+    }
+}
+
+fn realtime_url(server: &str) -> String {
+    format!("{}/graphql/realtime", server.replacen("http", "ws", 1))
+}
+
+/// The same at every start, unless nothing is to be kept.
+fn api_key(options: &Options) -> Result<String, kept::Fault> {
+    let drawn = format!("da2-{}", &Uuid::new_v4().simple().to_string()[..26]);
+    match options.ephemeral {
+        true => Ok(drawn),
+        false => kept::text(&options.state.join("api-key"), &drawn),
+    }
+}
+
+fn deployment(options: &Options, server: &str) -> Result<Deployment, Fault> {
+    Ok(Deployment {
+        parameters: parameters(options, server)?,
+        preferences: preferences(options.models),
+        graphql_url: format!("{server}/graphql"),
+        realtime_url: realtime_url(server),
+        api_key: api_key(options)?,
     })
 }
 
-fn api_key(options: &Options) -> Result<String, Fault> {
-    let drawn = format!("da2-{}", &Uuid::new_v4().simple().to_string()[..26]);
-    if options.ephemeral {
-        return Ok(drawn);
+/// Users need a pool of the stack's own, and a provider has to be trusted.
+fn parameters(options: &Options, server: &str) -> Result<BTreeMap<String, String>, Fault> {
+    let mut parameters = options.parameters.clone();
+    let mut need = |parameter: &'static str, value: String, reason| match parameters.get(parameter) {
+        Some(given) if *given != value => Err(Fault::Contradiction { parameter, given: given.clone(), reason }),
+        _ => Ok(drop(parameters.insert(parameter.into(), value))),
+    };
+    if !options.users.is_empty() {
+        need("UserPool", "create".into(), "there is no pool here for the users of --user")?;
     }
-    create_folder(&options.state)?;
-    let place = options.state.join("api-key");
-    match std::fs::read_to_string(&place) {
-        Ok(kept) => Ok(kept),
-        Err(_) => write(&place, &drawn).map(|()| drawn),
+    if options.oidc {
+        need("OidcIssuer", Issuers::oidc_url(server), "the provider of --oidc would not be trusted")?;
     }
+    Ok(parameters)
 }
 
-fn deployment(options: &Options, endpoint: &Endpoint) -> Deployment {
-    Deployment {
-        parameters: options.parameters.clone(),
-        preferences: preferences(options.models),
-        graphql_url: endpoint.url.clone(),
-        realtime_url: endpoint.realtime_url.clone(),
-        api_key: endpoint.api_key.clone(),
-    }
+fn issuers(options: &Options, stack: &Stack, server: &str) -> Result<Issuers, kept::Fault> {
+    let state = (!options.ephemeral).then_some(options.state.as_path());
+    Issuers::of(&stack.api.issuers, server, options.users.clone(), state)
 }
 
 /// A laptop has one user, who may list what the API key's owner has; its agents may name the models of the script.
@@ -236,12 +273,11 @@ fn database(options: &Options, stack: &Stack, fates: &Fates) -> Result<DynamoDb,
 async fn serve_table(
     database: &DynamoDb,
     router: Router,
-    state: &Path,
     tasks: &mut JoinSet<()>,
     stopped: watch::Receiver<bool>,
 ) -> Result<SocketAddr, Fault> {
     let listener = listen(0).await?;
-    let address = address(&listener, state)?;
+    let address = address(&listener)?;
     serve(listener, router, tasks, stopped);
     let swept = database.clone();
     tasks.spawn(async move { swept.sweep(SWEEP_EVERY).await });
@@ -302,24 +338,12 @@ fn serve(listener: TcpListener, router: Router, tasks: &mut JoinSet<()>, mut sto
 }
 
 /// Tells `parlance chat` where the backend is.
-fn announce(options: &Options, endpoint: &Endpoint) -> Result<PathBuf, Fault> {
-    create_folder(&options.state)?;
+fn announce(options: &Options, endpoint: &Endpoint) -> Result<PathBuf, kept::Fault> {
     let place = options.state.join("endpoint.json");
     let text = serde_json::to_string_pretty(endpoint).unwrap_or_default();
-    write(&place, &text).map(|()| place)
+    kept::write(&place, text.as_bytes()).map(|()| place)
 }
 
-fn address(listener: &TcpListener, state: &Path) -> Result<SocketAddr, Fault> {
-    listener.local_addr().map_err(|error| Fault::State { place: state.to_owned(), error })
-}
-
-fn create_folder(place: &Path) -> Result<(), Fault> {
-    std::fs::create_dir_all(place).map_err(|error| Fault::State { place: place.to_owned(), error })
-}
-
-/// For nobody else to read: it holds keys.
-fn write(place: &Path, text: &str) -> Result<(), Fault> {
-    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(place);
-    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|error| Fault::State { place: place.to_owned(), error })
+fn address(listener: &TcpListener) -> Result<SocketAddr, Fault> {
+    listener.local_addr().map_err(|error| Fault::Port { port: 0, error })
 }

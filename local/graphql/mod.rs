@@ -16,6 +16,7 @@ mod hub;
 mod input;
 mod introspect;
 mod ledger;
+mod modes;
 mod operation;
 mod pipeline;
 mod refusal;
@@ -35,11 +36,16 @@ use serde_json::{Value, json};
 pub(crate) use self::http::{router, seen as headers_seen};
 pub use engines::surround;
 pub(crate) use hub::{News, Registration, Seat, Update};
+pub use modes::with_modes;
 pub(crate) use operation::{Answer, Call, Rejection, Subscribed, Subscription};
 pub use sources::{Functions, Sources, Tables};
 pub(crate) use validate::Request;
 
-use crate::{identity::Directory, stack::Api, unkind::Fates};
+use crate::{
+    identity::Directory,
+    stack::{Api, Limits},
+    unkind::Fates,
+};
 use bindings::Bindings;
 use hub::Hub;
 use schema::Schema;
@@ -74,6 +80,7 @@ pub(crate) struct Service {
     /// `ctx.env`.
     pub environment: Value,
     pub introspection: bool,
+    pub limits: Limits,
     pub hub: Hub<Subscription>,
     pub settings: Settings,
 }
@@ -90,6 +97,7 @@ impl Service {
             directory,
             environment: json!(api.environment),
             introspection: api.introspection,
+            limits: api.limits,
             hub: Hub::new(settings.fates.clone()),
             settings,
         })

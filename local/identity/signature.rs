@@ -6,7 +6,7 @@ use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SigningSettings, sign},
     sign::v4,
 };
-use http::{HeaderMap, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
 use super::{Denial, Presented, Principal, same};
 
@@ -21,6 +21,11 @@ pub struct Signature<'a> {
     date: &'a str,
     signed_headers: Vec<&'a str>,
     signature: &'a str,
+}
+
+/// Whether an `Authorization` header is of Signature Version 4, good or not.
+pub fn is_one(written: &HeaderValue) -> bool {
+    written.as_bytes().trim_ascii_start().starts_with(ALGORITHM.as_bytes())
 }
 
 pub fn read(headers: &HeaderMap) -> Result<Signature<'_>, Denial> {

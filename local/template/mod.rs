@@ -3,14 +3,21 @@ mod intrinsics;
 mod parameters;
 mod properties;
 mod resources;
+mod schema;
 mod yaml;
 
 use std::{cell::Cell, collections::BTreeMap, fmt, path::Path};
 
 use serde_json::{Map, Value, json};
 
-use crate::stack::Stack;
+use crate::{
+    identity::{CLIENT, Issuers},
+    stack::Stack,
+};
 use intrinsics::Scope;
+
+pub use parameters::parameter;
+pub use schema::{SchemaOptions, schema};
 
 pub const REGION: &str = "us-east-1";
 pub const ACCOUNT: &str = "000000000000";
@@ -27,6 +34,13 @@ pub struct Deployment {
     pub graphql_url: String,
     pub realtime_url: String,
     pub api_key: String,
+}
+
+impl Deployment {
+    /// `http://localhost:4000`
+    fn server(&self) -> &str {
+        self.graphql_url.trim_end_matches("/graphql")
+    }
 }
 
 /// One sentence that says what in the template cannot be honoured.
@@ -98,6 +112,9 @@ fn refer(
         ("AWS::AppSync::DataSource", Some("Name")) | ("AWS::AppSync::FunctionConfiguration", Some("FunctionId")) => {
             scope.evaluate(&resource["Properties"]["Name"])?
         }
+        ("AWS::Cognito::UserPool", None) => json!(format!("{REGION}_laptop")),
+        ("AWS::Cognito::UserPool", Some("ProviderURL")) => json!(Issuers::pool_url(deployment.server())),
+        ("AWS::Cognito::UserPoolClient", None) => json!(CLIENT),
         ("AWS::IAM::Role", Some("Arn")) => json!(format!("arn:aws:iam::{ACCOUNT}:role/{}", physical_name(name))),
         ("AWS::Logs::LogGroup", None) => scope.evaluate(&resource["Properties"]["LogGroupName"])?,
         ("AWS::Logs::LogGroup", Some("Arn")) => arn("logs", format!("log-group:{}:*", physical_name(name))),
@@ -122,6 +139,8 @@ fn physical_name(logical: &str) -> String {
     format!("{STACK_NAME}-{logical}")
 }
 
+#[cfg(test)]
+mod combinations;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

@@ -8,6 +8,10 @@ fn resources() -> Value {
         "Api": { "Type": "AWS::AppSync::GraphQLApi", "Properties": {
             "Name": "parlance", "AuthenticationType": "API_KEY", "EnvironmentVariables": { "TABLE_NAME": "t" } } },
         "Key": { "Type": "AWS::AppSync::ApiKey", "Properties": { "ApiId": "laptop" } },
+        "Pool": { "Type": "AWS::Cognito::UserPool", "Properties": { "UserPoolName": "parlance" } },
+        "Client": { "Type": "AWS::Cognito::UserPoolClient", "Properties": { "UserPoolId": { "Ref": "Pool" } } },
+        "Group": { "Type": "AWS::Cognito::UserPoolGroup", "Properties": {
+            "UserPoolId": { "Ref": "Pool" }, "GroupName": "administrators" } },
         "Schema": { "Type": "AWS::AppSync::GraphQLSchema", "Properties": {
             "ApiId": "laptop", "DefinitionS3Location": "schema.graphql" } },
         "Table": { "Type": "AWS::DynamoDB::Table", "Properties": {
@@ -72,6 +76,11 @@ fn what_a_laptop_cannot_honour_is_refused_by_name() {
         ("/Api/Properties/AuthenticationType", json!("OPENID_CONNECT"), "Api: unknown variant `OPENID_CONNECT`"),
         ("/Api/Properties/IntrospectionConfig", json!("OFF"), "Api: unknown variant `OFF`"),
         ("/Key/Properties/ApiKeyId", json!("mine"), "Key: unknown field `ApiKeyId`"),
+        ("/Api/Properties/QueryDepthLimit", json!(76), "QueryDepthLimit must be from 0 to 75, not 76"),
+        ("/Api/Properties/ResolverCountLimit", json!(10_001), "ResolverCountLimit must be from 0 to 10000, not 10001"),
+        ("/Pool/Properties/LambdaConfig", json!({}), "Pool: unknown field `LambdaConfig`"),
+        ("/Client/Properties/GenerateSecret", json!(true), "Client: unknown field `GenerateSecret`"),
+        ("/Group/Properties/RoleArn", json!("arn"), "Group: unknown field `RoleArn`"),
         ("/Table/Properties/StreamSpecification", json!({}), "Table: unknown field `StreamSpecification`"),
         ("/Table/Properties/TimeToLiveSpecification/After", json!(1), "Table: unknown field `After`"),
         ("/Role/Properties/ManagedPolicyArns", json!([]), "Role: unknown field `ManagedPolicyArns`"),
@@ -89,6 +98,32 @@ fn what_a_laptop_cannot_honour_is_refused_by_name() {
     for (pointer, value, sentence) in cases {
         let refusal = refusal(pointer, &value);
         assert!(refusal.starts_with(sentence), "{pointer}: {refusal}");
+    }
+}
+
+#[test]
+fn a_mode_that_a_laptop_cannot_honour_is_refused_by_name() {
+    let pool = |config: Value| json!([{ "AuthenticationType": "AMAZON_COGNITO_USER_POOLS", "UserPoolConfig": config }]);
+    let provider = |config: Value| json!([{ "AuthenticationType": "OPENID_CONNECT", "OpenIDConnectConfig": config }]);
+    let cases = [
+        (json!([{ "AuthenticationType": "AWS_LAMBDA" }]), "unknown variant `AWS_LAMBDA`"),
+        (json!([{ "AuthenticationType": "AWS_IAM", "UserPoolConfig": {} }]), "unknown field `UserPoolConfig`"),
+        (json!([{ "AuthenticationType": "AMAZON_COGNITO_USER_POOLS" }]), "missing field `UserPoolConfig`"),
+        (pool(json!({ "UserPoolId": "us-east-1_a" })), "missing field `AwsRegion`"),
+        (
+            pool(json!({ "UserPoolId": "a", "AwsRegion": "r", "DefaultAction": "DENY" })),
+            "unknown field `DefaultAction`",
+        ),
+        (
+            pool(json!({ "UserPoolId": "a", "AwsRegion": "r", "AppIdClientRegex": "[" })),
+            "[ is not a regular expression of client ids",
+        ),
+        (provider(json!({ "ClientId": "a" })), "missing field `Issuer`"),
+        (provider(json!({ "Issuer": "https://a", "Leeway": 1 })), "unknown field `Leeway`"),
+    ];
+    for (providers, sentence) in cases {
+        let refusal = refusal("/Api/Properties/AdditionalAuthenticationProviders", &providers);
+        assert!(refusal.starts_with(&format!("Api: {sentence}")), "{providers}: {refusal}");
     }
 }
 

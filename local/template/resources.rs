@@ -23,6 +23,7 @@ pub fn stack(
 struct Parts {
     apis: Vec<ApiProperties>,
     keys: Vec<String>,
+    pools: Pools,
     schemas: Vec<String>,
     /// By logical name, as the resolvers.
     sources: Vec<(String, SourceProperties)>,
@@ -50,6 +51,13 @@ impl Parts {
                 shape::<KeyProperties>(properties)?;
                 self.keys.push(reference(json!({"Fn::GetAtt": [name, "ApiKey"]}))?);
             }
+            "AWS::Cognito::UserPool" => {
+                shape::<PoolProperties>(properties)?;
+                let issuer = reference(json!({"Fn::GetAtt": [name, "ProviderURL"]}))?;
+                self.pools.insert(reference(json!({"Ref": name}))?, issuer);
+            }
+            "AWS::Cognito::UserPoolClient" => drop(shape::<PoolClientProperties>(properties)?),
+            "AWS::Cognito::UserPoolGroup" => drop(shape::<PoolGroupProperties>(properties)?),
             "AWS::AppSync::GraphQLSchema" => {
                 self.schemas.push(shape::<SchemaProperties>(properties)?.definition_s3_location)
             }
@@ -104,6 +112,8 @@ impl Parts {
             api: Api {
                 modes: api.modes(),
                 introspection: api.introspection(),
+                limits: api.limits()?,
+                issuers: api.issuers(&self.pools),
                 name: api.name.clone(),
                 id: api_id.to_owned(),
                 schema,

@@ -7,7 +7,7 @@ use local::{
     graphql::{Fault, Settings, Sources},
     identity::{Directory, Principal},
     lambda::{Lambda, Launcher},
-    stack::{Api, Asynchronous, AuthMode, Code, DataSource, Function, PipelineFunction, Resolver, Role, Table},
+    stack::{Api, Asynchronous, AuthMode, Code, DataSource, Function, Limits, PipelineFunction, Resolver, Role, Table},
 };
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ pub const SCHEMA: &str = include_str!("schema.graphql");
 /// Answers with what the request handler put into the payload.
 const PLAIN: &str = "export function response(ctx) { return ctx.result }";
 
-const RESOLVERS: [(&str, &str, &str); 19] = [
+const RESOLVERS: [(&str, &str, &str); 21] = [
     (
         "Query",
         "thing",
@@ -47,6 +47,8 @@ const RESOLVERS: [(&str, &str, &str); 19] = [
     ("Query", "pet", "return { payload: { __typename: 'Dog', name: 'Rex', lives: 9 } }"),
     ("Query", "halves", "return { payload: ctx.args.text.length }"),
     ("Query", "locked", "return { payload: { id: 'l' } }"),
+    ("Query", "whoami", "return { payload: { identity: ctx.identity, mode: util.authType() } }"),
+    ("Query", "throne", "return { payload: 'Sit down.' }"),
     (
         "Mutation",
         "publish",
@@ -103,7 +105,7 @@ pub async fn build(api: Api, settings: Settings) -> Result<AppSync, Fault> {
     let dynamodb = DynamoDb::open(None).unwrap();
     dynamodb.create(&[("things".into(), things())].into()).unwrap();
     let sources = Sources::new(dynamodb, lambda);
-    let directory = Directory::new(api.modes.clone(), api.keys.clone());
+    let directory = Directory::new(api.modes.clone(), api.keys.clone()).trusting(api.issuers.clone());
     directory.admit(publisher());
     directory.admit(Principal::administrator("123456789012", "root", "AKIAROOT".into(), "root-secret".into()));
     AppSync::with_settings(api, sources, directory, settings)
@@ -180,7 +182,9 @@ pub fn api() -> Api {
             .map(|(name, text)| (name.to_owned(), function(name, text)))
             .into(),
         resolvers,
+        issuers: Vec::new(),
         introspection: true,
+        limits: Limits::default(),
     }
 }
 

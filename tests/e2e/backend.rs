@@ -54,6 +54,16 @@ impl Backend {
         Self::of(Laptop::start(options).await.unwrap(), state)
     }
 
+    /// With all modes and without quotas; API keys list nothing, and no environment ever starts.
+    pub async fn for_access() -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let parameters = [("ApiKeyListing", "false"), ("MessagesPerMinute", "0"), ("TokensPerDay", "0")];
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let options = Options { executable: "/nonexistent".into(), oidc: true, ..options(&state, parameters.into()) };
+        let users = vec![local::identity::User::named("somebody")];
+        Self::of(Laptop::start(Options { users, ..options }).await.unwrap(), state)
+    }
+
     /// Somebody who is known, by the session of a role of this name.
     pub fn user(&self, name: &str) -> User {
         let api = AppSync::new(&self.laptop.endpoint.url, Credentials::Iam(self.session_of(name))).unwrap();
@@ -72,7 +82,8 @@ impl Backend {
     }
 
     fn of(laptop: Laptop, state: TempDir) -> Self {
-        let api = AppSync::new(&laptop.endpoint.url, Credentials::ApiKey(laptop.endpoint.api_key.clone())).unwrap();
+        let key = Credentials::ApiKey(laptop.endpoint.api_key.clone().expect("the API takes a key"));
+        let api = AppSync::new(&laptop.endpoint.url, key).unwrap();
         let administrator = signed(&laptop, &laptop.endpoint.administrator);
         Self { laptop, api, administrator, _state: state }
     }
@@ -273,6 +284,8 @@ pub fn options(state: &TempDir, parameters: BTreeMap<String, String>) -> Options
         ephemeral: true,
         port: 0,
         parameters,
+        users: Vec::new(),
+        oidc: false,
         models: Models::Scripted,
         executable: env!("CARGO_BIN_EXE_parlance").into(),
         unkindness: Unkindness::default(),
@@ -400,6 +413,32 @@ impl Backend {
             },
         }))
         .await;
+    }
+
+    /// Leaves a queued turn as an attempt does that has just claimed it.
+    pub async fn claim(&self, conversation_id: &str, turn_id: &str) {
+        let lease = Timestamp::now().as_millisecond() + 60_000;
+        self.table(&json!({
+            "operation": "UpdateItem",
+            "key": { "pk": { "S": format!("CONVERSATION#{conversation_id}") }, "sk": { "S": format!("TURN#{turn_id}") } },
+            "update": {
+                "expression": "SET #status = :running, attempt = :one, leaseUntil = :lease",
+                "expressionNames": { "#status": "status" },
+                "expressionValues": { ":running": { "S": "RUNNING" }, ":one": { "N": 1 }, ":lease": { "N": lease } },
+            },
+        }))
+        .await;
+    }
+
+    /// Everything the table has of a conversation, as it is.
+    pub async fn items_of(&self, conversation_id: &str) -> Value {
+        let partition = format!("CONVERSATION#{conversation_id}");
+        let request = json!({
+            "operation": "Query",
+            "query": { "expression": "pk = :pk", "expressionValues": { ":pk": { "S": partition } } },
+            "consistentRead": true,
+        });
+        self.table(&request).await["items"].take()
     }
 
     async fn table(&self, request: &Value) -> Value {

@@ -6,7 +6,7 @@ use client::{
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::backend::{Backend, Ear, draw, refusal, say};
+use crate::backend::{Backend, Ear, draw, say};
 
 #[tokio::test]
 async fn an_answer_is_counted_once_it_has_ended_and_may_overshoot_the_day() {
@@ -22,9 +22,10 @@ async fn an_answer_is_counted_once_it_has_ended_and_may_overshoot_the_day() {
     assert!(cost.total_tokens > 1, "the answer overshoots");
 
     let now = Timestamp::now();
-    let (error_type, info) = refusal(user, &SendMessage { text: "And this?".into(), ..SendMessage::default() }).await;
-    let retry_at: Timestamp = info["retryAt"].as_str().unwrap().parse().unwrap();
-    assert_eq!((error_type, retry_at.as_second() % 86_400), (ErrorType::QuotaExceeded, 0));
+    let refused = user.call(&SendMessage { text: "And this?".into(), ..SendMessage::default() }).await.unwrap_err();
+    let named = refused.named().unwrap();
+    let retry_at: Timestamp = named.retry_at().unwrap().parse().unwrap();
+    assert_eq!((&named.error_type, retry_at.as_second() % 86_400), (&Some(ErrorType::QuotaExceeded), 0));
     assert!(retry_at > now && retry_at.as_second() - now.as_second() <= 86_400);
 }
 

@@ -110,6 +110,20 @@ async fn each_user_has_quotas_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_participants_messages_are_its_own_and_not_the_owners() {
+    let (stage, ann, bob) = (Stage::with([("MessagesPerMinute", "1")]), user("ann"), user("bob"));
+    stage.begin(&ann, "c1").await;
+    stage.share(&ann, "c1", &bob).await;
+    stage.say(&bob, "c1", "m1").await.unwrap();
+    assert_eq!(stage.used(&ann).await["messagesThisMinute"], 0);
+    stage.turn(&bob, "cancelTurn").await.unwrap();
+    assert_eq!(stage.turn(&bob, "retryTurn").await, Err(exceeded("2026-11-21T12:01:00.000Z")));
+    stage.turn(&ann, "retryTurn").await.unwrap();
+    let asked_by = stage.started().into_iter().map(|payload| payload["askedBy"].clone()).collect::<Vec<_>>();
+    assert_eq!(asked_by, [stage.used(&bob).await["id"].clone(), stage.used(&ann).await["id"].clone()]);
+}
+
+#[tokio::test]
 async fn tokens_are_counted_for_whoever_asks() {
     let (stage, ann) = (Stage::with([]), user("ann"));
     stage.send(&ann, "m1").await.unwrap();
@@ -218,6 +232,12 @@ impl Stage {
     async fn begin(&self, caller: &Caller, id: &str) {
         let document = "mutation ($id: ID) { it: createConversation(input: {id: $id}) { id } }";
         self.ask(caller, document, json!({ "id": id })).await.expect("a conversation");
+    }
+
+    async fn share(&self, owner: &Caller, conversation: &str, user: &Caller) {
+        let document = "mutation ($in: ID!, $to: ID!) { it: shareConversation(input: {conversationId: $in, userId: $to, access: WRITE}) { access } }";
+        let shared = self.ask(owner, document, json!({ "in": conversation, "to": self.used(user).await["id"] })).await;
+        assert_eq!(shared.expect("it is shared")["access"], "WRITE");
     }
 
     /// A message that begins a conversation; of an error, what programs branch on.
