@@ -10,4 +10,5 @@ mod program;
 mod publishing;
 mod runs;
 mod sharing;
+mod tokens;
 mod turns;
