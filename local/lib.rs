@@ -7,6 +7,7 @@ pub mod graphql;
 pub mod identity;
 pub mod lambda;
 pub mod laptop;
+mod patience;
 pub mod realtime;
 pub mod resolver;
 pub mod stack;

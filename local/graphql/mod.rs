@@ -9,6 +9,7 @@ mod completed;
 mod engines;
 pub(crate) mod errors;
 mod execute;
+mod extent;
 mod fields;
 mod filter;
 mod http;
@@ -19,6 +20,7 @@ mod ledger;
 mod operation;
 mod pipeline;
 mod refusal;
+mod register;
 mod scalars;
 mod schema;
 mod selection;
@@ -47,6 +49,7 @@ use schema::Schema;
 /// AppSync's limit on a request.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
+const SENDING_TIME: Duration = Duration::from_secs(30);
 
 /// Why an API cannot be served: one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,8 +61,10 @@ pub struct Fault(String);
 pub struct Settings {
     /// How often an idle WebSocket hears that it is alive.
     pub keep_alive: Duration,
-    /// How long a request may take.
+    /// How long a request may take; its body has as long to arrive.
     pub request_time: Duration,
+    /// How long a WebSocket client may take to accept a frame.
+    pub sending_time: Duration,
     /// What befalls updates on their way to subscribers.
     pub fates: Fates,
 }
@@ -98,7 +103,7 @@ impl Service {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { keep_alive: KEEP_ALIVE, request_time: REQUEST_TIME, fates: Fates::default() }
+        Self { keep_alive: KEEP_ALIVE, request_time: REQUEST_TIME, sending_time: SENDING_TIME, fates: Fates::default() }
     }
 }
 

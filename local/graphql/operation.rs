@@ -13,7 +13,7 @@ use super::{
     filter::Filter,
     input,
     introspect::introspect,
-    ledger::Ledger,
+    ledger::{ANSWER_BYTES, Ledger},
     pipeline::Resolution,
     selection::Reading,
     site::{Path, Site},
@@ -121,6 +121,10 @@ impl Service {
         let execution = self.execution(prepared, call, origin);
         let operation = &prepared.operation;
         let data = execution.root(operation.operation_type, &operation.selection_set, root).await;
+        if execution.ledger.is_too_large() {
+            let sentence = format!("A response has at most {ANSWER_BYTES} bytes; this one would have more.");
+            return Answer::refused(vec![GraphqlError::of_request(sentence, None)]);
+        }
         let headers = execution.resolving.take_response_headers();
         Answer { data, errors: execution.ledger.into_errors(), headers }
     }

@@ -1,10 +1,31 @@
 //! YAML with CloudFormation's short tags in, the JSON that CloudFormation's long form would be out.
-use saphyr::{LoadableYamlNode, Scalar, ScanError, Yaml};
+use saphyr::{Scalar, ScanError, Yaml, YamlLoader};
+use saphyr_parser::{Event, Parser, SpannedEventReceiver};
 use serde_json::{Map, Value, json};
 
+/// How deep a document may be nested: what follows it down has to come to its end.
+const DEEPEST: usize = 64;
+
 pub fn parse(text: &str) -> Result<Value, ScanError> {
-    let documents = Yaml::load_from_str(text)?;
-    Ok(documents.first().map_or(Value::Null, long_form))
+    let mut loader = YamlLoader::<Yaml>::default();
+    let mut depth = 0_usize;
+    for event in Parser::new_from_str(text) {
+        let (event, span) = event?;
+        match event {
+            Event::SequenceStart(..) | Event::MappingStart(..) => depth += 1,
+            Event::SequenceEnd | Event::MappingEnd => depth = depth.saturating_sub(1),
+            Event::Alias(_) => return Err(ScanError::new_str(span.start, "CloudFormation knows no aliases")),
+            _ => {}
+        }
+        if depth > DEEPEST {
+            return Err(ScanError::new(span.start, format!("it is nested more than {DEEPEST} levels deep")));
+        }
+        loader.on_event(event, span);
+    }
+    match loader.error() {
+        Some(fault) => Err(fault.clone()),
+        None => Ok(loader.into_documents().first().map_or(Value::Null, long_form)),
+    }
 }
 
 fn long_form(yaml: &Yaml) -> Value {
@@ -66,5 +87,15 @@ mod tests {
             "G": {"Fn::If": ["H", {"Ref": "B"}, 1]}, "I": "1.0.0", "J": "true", "K": true,
         });
         assert_eq!(parse(yaml).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_grows_without_end_is_refused() {
+        let deep = "- ".repeat(100_000);
+        let laughs = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]";
+        for (yaml, reason) in [(deep.as_str(), "64 levels"), (laughs, "aliases")] {
+            let refused = parse(yaml).unwrap_err().to_string();
+            assert!(refused.contains(reason), "{refused}");
+        }
     }
 }
