@@ -41,6 +41,17 @@ pub struct Keys {
     pub secret_access_key: String,
 }
 
+impl Endpoint {
+    pub fn address(&self) -> SocketAddr {
+        let port = self.url.split([':', '/']).filter_map(|part| part.parse().ok()).next();
+        SocketAddr::from(([127, 0, 0, 1], port.expect("the URL has a port")))
+    }
+
+    pub fn host(&self) -> String {
+        format!("localhost:{}", self.address().port())
+    }
+}
+
 impl Besieged {
     pub async fn start() -> Self {
         Self::start_with(&[]).await
@@ -70,15 +81,6 @@ impl Besieged {
         let endpoint = endpoint(state.path());
         let resident_at_first = resident(&process);
         Self { endpoint, process, complaints, resident_at_first, _state: state }
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        let port = self.endpoint.url.split([':', '/']).filter_map(|part| part.parse().ok()).next();
-        SocketAddr::from(([127, 0, 0, 1], port.expect("the URL has a port")))
-    }
-
-    pub fn host(&self) -> String {
-        format!("localhost:{}", self.address().port())
     }
 
     pub fn user(&self) -> AppSync {
@@ -133,9 +135,13 @@ fn endpoint(state: &Path) -> Endpoint {
     serde_json::from_str(&text).expect("JSON")
 }
 
-/// In bytes, as `ps` tells it in kilobytes.
+/// In bytes. Where there is no `/proc`, `ps` knows it.
 fn resident(process: &Child) -> u64 {
     let id = process.id().expect("it lives").to_string();
-    let told = std::process::Command::new("ps").args(["-o", "rss=", "-p", &id]).output().expect("ps");
-    String::from_utf8_lossy(&told.stdout).trim().parse::<u64>().expect("kilobytes") * 1024
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let told = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).map(str::to_owned).unwrap_or_else(|| {
+        let told = std::process::Command::new("ps").args(["-o", "rss=", "-p", &id]).output().expect("ps");
+        String::from_utf8_lossy(&told.stdout).into_owned()
+    });
+    told.trim().trim_end_matches(" kB").parse::<u64>().expect("kilobytes") * 1024
 }

@@ -4,6 +4,7 @@
 //! --nocapture` gives each target a minute of a fresh seed; `FUZZ_SEED=…` repeats one, `FUZZ_INPUT=file` one input.
 //! Abuse: a well-behaved user has to be served meanwhile, and memory stays within bounds.
 
+mod abuse;
 mod besieged;
 mod bystander;
 mod dice;

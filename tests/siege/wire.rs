@@ -14,7 +14,7 @@ use tokio_tungstenite::{
     tungstenite::{Message, client::IntoClientRequest},
 };
 
-use crate::besieged::Besieged;
+use crate::besieged::Endpoint;
 
 /// Far longer than anything takes that is going to happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -44,21 +44,21 @@ pub struct Socket {
 }
 
 impl Socket {
-    pub async fn open(besieged: &Besieged) -> Self {
-        let authorization = json!({ "host": besieged.host(), "x-api-key": besieged.endpoint.api_key });
-        let url = format!("ws://{}/graphql/realtime", besieged.host());
+    pub async fn open(endpoint: &Endpoint) -> Self {
+        let authorization = json!({ "host": endpoint.host(), "x-api-key": endpoint.api_key });
+        let url = format!("ws://{}/graphql/realtime", endpoint.host());
         let mut request = url.into_client_request().expect("a request");
         let header = URL_SAFE_NO_PAD.encode(authorization.to_string());
         let protocols = format!("graphql-ws, header-{header}").parse().expect("a header");
         request.headers_mut().insert("sec-websocket-protocol", protocols);
-        let stream = TcpStream::connect(besieged.address()).await.expect("a connection");
+        let stream = TcpStream::connect(endpoint.address()).await.expect("a connection");
         let (stream, _) = client_async(request, stream).await.expect("a handshake");
         Self { stream, authorization }
     }
 
     /// Past the acknowledgement, too.
-    pub async fn ready(besieged: &Besieged) -> Self {
-        let mut socket = Self::open(besieged).await;
+    pub async fn ready(endpoint: &Endpoint) -> Self {
+        let mut socket = Self::open(endpoint).await;
         socket.say(&json!({ "type": "connection_init" })).await;
         assert_eq!(socket.hear().await.expect("an acknowledgement")["type"], "connection_ack");
         assert_eq!(socket.hear().await.expect("a sign of life")["type"], "ka");

@@ -65,14 +65,14 @@ impl Target for Headers {
     }
 
     async fn take(&mut self, input: &[u8]) -> Result<(), String> {
-        let (host, length) = (self.0.host(), BODY.len());
+        let (host, length) = (self.0.endpoint.host(), BODY.len());
         let mut request =
             format!("POST /graphql HTTP/1.1\r\nhost: {host}\r\ncontent-length: {length}\r\nconnection: close\r\n")
                 .into_bytes();
         request.extend(input);
         request.extend(b"\r\n");
         request.extend(BODY.as_bytes());
-        let answer = exchange(self.0.address(), &request).await.ok_or("no answer")?;
+        let answer = exchange(self.0.endpoint.address(), &request).await.ok_or("no answer")?;
         let status: String = String::from_utf8_lossy(&answer).chars().skip(9).take(3).collect();
         if !["", "200", "400", "401", "403", "413", "431"].contains(&status.as_str()) {
             return Err(format!("status {status}"));

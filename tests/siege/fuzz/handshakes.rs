@@ -12,7 +12,7 @@ struct Handshakes(Besieged);
 
 impl Handshakes {
     fn headers(&self) -> [Value; 5] {
-        let (host, key) = (self.0.host(), &self.0.endpoint.api_key);
+        let (host, key) = (self.0.endpoint.host(), &self.0.endpoint.api_key);
         [
             json!({ "host": host, "x-api-key": key }),
             json!({ "Host": host, "X-API-KEY": key, "x-amz-date": "20261121T000000Z" }),
@@ -73,7 +73,7 @@ impl Target for Handshakes {
     }
 
     async fn take(&mut self, input: &[u8]) -> Result<(), String> {
-        exchange(self.0.address(), input).await.ok_or("the connection is neither refused nor closed")?;
+        exchange(self.0.endpoint.address(), input).await.ok_or("the connection is neither refused nor closed")?;
         self.0.holds(150)
     }
 }

@@ -1,7 +1,7 @@
 //! Everything that parses bytes of strangers: no panic, no hang, no more memory than the input is worth.
 mod credentials;
 mod cursors;
-mod documents;
+pub mod documents;
 mod event_streams;
 mod handshakes;
 mod requests;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use super::{Target, besiege, documents::Documents, texts};
 use crate::{besieged::Besieged, dice::Dice, wire::exchange};
 
+const LONGEST_BODY: usize = 1 << 20;
 /// What a response may come to, with its errors and its JSON.
 const LONGEST_ANSWER: usize = 40 << 20;
 const MEGABYTES: u64 = 300;
@@ -51,7 +52,12 @@ impl Target for Bodies {
 
     async fn take(&mut self, input: &[u8]) -> Result<(), String> {
         let request = self.http.post(&self.besieged.endpoint.url).header("x-api-key", &self.besieged.endpoint.api_key);
-        let answer = request.body(input.to_vec()).send().await.map_err(|fault| format!("no answer: {fault:?}"))?;
+        let answer = match request.body(input.to_vec()).send().await {
+            Ok(answer) => answer,
+            // Refused before it was said to its end.
+            Err(_) if input.len() > LONGEST_BODY => return self.besieged.holds(MEGABYTES),
+            Err(fault) => return Err(format!("no answer: {fault:?}")),
+        };
         let status = answer.status().as_u16();
         let bytes = answer.bytes().await.map_err(|fault| format!("no whole answer: {fault:?}"))?;
         let body: Value = serde_json::from_slice(&bytes).map_err(|fault| format!("not JSON: {fault}"))?;
@@ -107,7 +113,7 @@ impl Target for Heads {
     }
 
     async fn take(&mut self, input: &[u8]) -> Result<(), String> {
-        exchange(self.0.address(), input).await.ok_or("the connection is neither answered nor closed")?;
+        exchange(self.0.endpoint.address(), input).await.ok_or("the connection is neither answered nor closed")?;
         self.0.holds(MEGABYTES)
     }
 }

@@ -20,7 +20,7 @@ struct Sessions {
 impl Sessions {
     async fn new() -> Self {
         let besieged = Besieged::start().await;
-        let socket = Socket::open(&besieged).await;
+        let socket = Socket::open(&besieged.endpoint).await;
         let init = json!({ "type": "connection_init" });
         let starts = ["a", "b", "a"].map(|id| socket.start_frame(id, "c1"));
         let fair = [vec![init], starts.into(), vec![json!({ "id": "a", "type": "stop" })]].concat();
@@ -93,7 +93,7 @@ impl Target for Sessions {
     }
 
     async fn take(&mut self, input: &[u8]) -> Result<(), String> {
-        let mut socket = Socket::open(&self.besieged).await;
+        let mut socket = Socket::open(&self.besieged.endpoint).await;
         let mut is_fair = true;
         for piece in pieces(input) {
             match std::str::from_utf8(piece) {
