@@ -6,6 +6,23 @@ from samcli.yamlhelper import yaml_parse
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
+SERVICES = ["appsync.amazonaws.com", "lambda.amazonaws.com"]
+
+
+def of_iam(template):
+    """Its roles and policies, as they are written."""
+    found = {name: resource for name, resource in template["Resources"].items() if resource["Type"].startswith("AWS::IAM::")}
+    return json.loads(json.dumps(found, default=str))
+
+
+def check_trust(name, role):
+    """A role is for one service, and for nobody else."""
+    [statement] = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    [(kind, service)] = statement["Principal"].items()
+    assert kind == "Service" and service in SERVICES, f"{name} may be assumed by {kind} {service}"
+    assert statement["Action"] == "sts:AssumeRole", f"{name} may be had by {statement['Action']}"
+
+
 with open(sys.argv[1]) as file:
     template = yaml_parse(file.read())
 for resource in template["Resources"].values():
@@ -16,4 +33,12 @@ for resource in template["Resources"].values():
     for name in ("DefinitionS3Location", "CodeS3Location"):
         if name in properties:
             properties[name] = "s3://bucket/" + properties[name]
-print(json.dumps(Translator({}, Parser()).translate(template, {}), indent=2, default=str))
+written = of_iam(template)
+translated = Translator({}, Parser()).translate(template, {})
+print(json.dumps(translated, indent=2, default=str))
+
+deployed = of_iam(translated)
+assert deployed == written, f"SAM makes other roles or policies of them: {sorted(deployed)}, not {sorted(written)}"
+for name, resource in deployed.items():
+    if resource["Type"] == "AWS::IAM::Role":
+        check_trust(name, resource)

@@ -1,11 +1,9 @@
 //! The whole backend, put together: what template.yaml says, on one port.
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io::{self, Write},
+    io,
     net::{Ipv4Addr, SocketAddr},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -20,7 +18,8 @@ use crate::{
     bedrock::{self, Upstream},
     dynamodb::{DynamoDb, TableFault},
     graphql::{self, Settings, Sources},
-    identity::{Directory, Principal},
+    identity::{self, Directory, Issuers, Principal, User},
+    kept,
     lambda::{self, EnvironmentOf, Lambda, Launcher, Processes},
     patience::{PATIENCE, Patient},
     stack::{Function, Stack},
@@ -43,6 +42,10 @@ pub struct Options {
     pub port: u16,
     /// Template parameters that differ from their defaults.
     pub parameters: BTreeMap<String, String>,
+    /// Whom the stack's own user pool knows; with any, it has one.
+    pub users: Vec<User>,
+    /// Whether an OpenID Connect provider runs here, which the API trusts.
+    pub oidc: bool,
     pub models: Models,
     /// Started as `<executable> handler`, it is one Lambda environment.
     pub executable: PathBuf,
@@ -75,8 +78,10 @@ pub enum Fault {
     Lambda(#[from] lambda::Fault),
     #[error("{0}")]
     Bedrock(#[from] bedrock::Fault),
-    #[error("{place} cannot be used: {error}", place = place.display())]
-    State { place: PathBuf, error: io::Error },
+    #[error("{0}")]
+    State(#[from] kept::Fault),
+    #[error("the parameter {parameter} is {given}, so {reason}")]
+    Contradiction { parameter: &'static str, given: String, reason: &'static str },
 }
 
 /// Where a running backend is reached; also the content of `endpoint.json`.
@@ -85,8 +90,12 @@ pub enum Fault {
 pub struct Endpoint {
     pub url: String,
     pub realtime_url: String,
-    pub api_key: String,
+    /// Nothing when the API takes none.
+    pub api_key: Option<String>,
     pub region: String,
+    /// The issuers that run here.
+    pub user_pool: Option<String>,
+    pub oidc: Option<String>,
     pub administrator: Keys,
 }
 
@@ -102,10 +111,14 @@ pub struct Laptop {
     pub endpoint: Endpoint,
     pub database: DynamoDb,
     pub lambda: Lambda,
+    /// Whom the API knows: whoever is admitted may sign from now on.
+    pub directory: Directory,
     /// What has befallen so far.
     pub fates: Fates,
     /// What processes have asked so far, if that is written down.
     pub witness: Witness,
+    /// Who gives out tokens here.
+    pub issuers: Issuers,
     announced: PathBuf,
     stopping: watch::Sender<bool>,
     tasks: JoinSet<()>,
@@ -114,18 +127,22 @@ pub struct Laptop {
 impl Laptop {
     pub async fn start(options: Options) -> Result<Self, Fault> {
         let listener = listen(options.port).await?;
-        let endpoint = endpoint(&options, &listener)?;
-        let stack = template::load(&options.root, &deployment(&options, &endpoint))?;
+        let server = format!("http://localhost:{}", address(&listener)?.port());
+        let stack = template::load(&options.root, &deployment(&options, &server)?)?;
+        let issuers = issuers(&options, &stack, &server)?;
+        let endpoint = endpoint(&server, &stack, &issuers);
         let fates = Fates::of(&options.unkindness);
         let processes = Processes::default();
         let witness = Witness::of(&options.unkindness, fates.clone(), processes.clone());
         let database = database(&options, &stack, &fates)?;
         let (stopping, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let table = serve_table(&database, &witness, &options.state, &mut tasks, stopped.clone()).await?;
-
         let directory = Directory::new(stack.api.modes.clone(), stack.api.keys.clone());
+        let directory = directory.trusting(stack.api.issuers.clone());
         directory.admit(administrator(&endpoint.administrator));
+        let tables = witness.watch(database.router(directory.clone()));
+        let table = serve_table(&database, tables, &mut tasks, stopped.clone()).await?;
+
         let models = models(&options, &directory).await?;
         let launcher = Launcher {
             executable: options.executable.clone(),
@@ -138,11 +155,12 @@ impl Laptop {
         let lambda = Lambda::start(&stack.functions, launcher).await?;
         let sources = Sources::new(database.clone(), lambda.clone());
         let settings = Settings { fates: fates.clone(), ..Settings::default() };
-        let api = AppSync::with_settings(stack.api, sources, directory, settings)?;
+        let api = AppSync::with_settings(stack.api, sources, directory.clone(), settings)?;
         let router = unkind::treat(api.router(), &options.unkindness, &fates).merge(models);
+        let router = router.merge(identity::router(&issuers));
         serve(listener, witness.watch(router), &mut tasks, stopped);
         let announced = announce(&options, &endpoint)?;
-        Ok(Self { endpoint, database, lambda, fates, witness, announced, stopping, tasks })
+        Ok(Self { endpoint, database, lambda, directory, issuers, fates, witness, announced, stopping, tasks })
     }
 
     /// Ends every environment, then every connection.
@@ -178,39 +196,70 @@ async fn listen(port: u16) -> Result<TcpListener, Fault> {
     })
 }
 
-/// The address clients use, and the key: the same at every start, unless nothing is to be kept.
-fn endpoint(options: &Options, listener: &TcpListener) -> Result<Endpoint, Fault> {
-    let here = format!("localhost:{}", address(listener, &options.state)?.port());
-    Ok(Endpoint {
-        url: format!("http://{here}/graphql"),
-        realtime_url: format!("ws://{here}/graphql/realtime"),
-        api_key: api_key(options)?,
+/// The address clients use, and the key if the API takes one.
+fn endpoint(server: &str, stack: &Stack, issuers: &Issuers) -> Endpoint {
+    Endpoint {
+        url: format!("{server}/graphql"),
+        realtime_url: realtime_url(server),
+        api_key: stack.api.keys.first().cloned(),
         region: REGION.into(),
+        user_pool: issuers.pool.as_ref().map(|issuer| issuer.url().to_owned()),
+        oidc: issuers.oidc.as_ref().map(|issuer| issuer.url().to_owned()),
         administrator: Keys::draw(),
+    }
+}
+
+fn realtime_url(server: &str) -> String {
+    format!("{}/graphql/realtime", server.replacen("http", "ws", 1))
+}
+
+/// The same at every start, unless nothing is to be kept.
+fn api_key(options: &Options) -> Result<String, kept::Fault> {
+    let drawn = format!("da2-{}", &Uuid::new_v4().simple().to_string()[..26]);
+    match options.ephemeral {
+        true => Ok(drawn),
+        false => kept::text(&options.state.join("api-key"), &drawn),
+    }
+}
+
+fn deployment(options: &Options, server: &str) -> Result<Deployment, Fault> {
+    Ok(Deployment {
+        parameters: parameters(options, server)?,
+        preferences: preferences(options.models),
+        graphql_url: format!("{server}/graphql"),
+        realtime_url: realtime_url(server),
+        api_key: api_key(options)?,
     })
 }
 
-fn api_key(options: &Options) -> Result<String, Fault> {
-    let drawn = format!("da2-{}", &Uuid::new_v4().simple().to_string()[..26]);
-    if options.ephemeral {
-        return Ok(drawn);
+/// Users need a pool of the stack's own, and a provider has to be trusted.
+fn parameters(options: &Options, server: &str) -> Result<BTreeMap<String, String>, Fault> {
+    let mut parameters = options.parameters.clone();
+    let mut need = |parameter: &'static str, value: String, reason| match parameters.get(parameter) {
+        Some(given) if *given != value => Err(Fault::Contradiction { parameter, given: given.clone(), reason }),
+        _ => Ok(drop(parameters.insert(parameter.into(), value))),
+    };
+    if !options.users.is_empty() {
+        need("UserPool", "create".into(), "there is no pool here for the users of --user")?;
     }
-    create_folder(&options.state)?;
-    let place = options.state.join("api-key");
-    match std::fs::read_to_string(&place) {
-        Ok(kept) => Ok(kept),
-        Err(_) => write(&place, &drawn).map(|()| drawn),
+    if options.oidc {
+        need("OidcIssuer", Issuers::oidc_url(server), "the provider of --oidc would not be trusted")?;
     }
+    Ok(parameters)
 }
 
-fn deployment(options: &Options, endpoint: &Endpoint) -> Deployment {
-    Deployment {
-        parameters: options.parameters.clone(),
-        // A laptop has one user, who may list what the API key's owner has.
-        preferences: BTreeMap::from([("ApiKeyListing".into(), "true".into())]),
-        graphql_url: endpoint.url.clone(),
-        realtime_url: endpoint.realtime_url.clone(),
-        api_key: endpoint.api_key.clone(),
+fn issuers(options: &Options, stack: &Stack, server: &str) -> Result<Issuers, kept::Fault> {
+    let state = (!options.ephemeral).then_some(options.state.as_path());
+    Issuers::of(&stack.api.issuers, server, options.users.clone(), state)
+}
+
+/// A laptop has one user, who may list what the API key's owner has; its agents may name the models of the script.
+fn preferences(models: Models) -> BTreeMap<String, String> {
+    let listing = ("ApiKeyListing".to_owned(), "true".to_owned());
+    let scripted = ("MoreModelArns".to_owned(), "arn:aws:bedrock:*::foundation-model/parlance.*".to_owned());
+    match models {
+        Models::Scripted => [listing, scripted].into(),
+        Models::Real => [listing].into(),
     }
 }
 
@@ -224,14 +273,13 @@ fn database(options: &Options, stack: &Stack, fates: &Fates) -> Result<DynamoDb,
 /// The same tables for the handler, which speaks DynamoDB's own protocol.
 async fn serve_table(
     database: &DynamoDb,
-    witness: &Witness,
-    state: &Path,
+    router: Router,
     tasks: &mut JoinSet<()>,
     stopped: watch::Receiver<bool>,
 ) -> Result<SocketAddr, Fault> {
     let listener = listen(0).await?;
-    let address = address(&listener, state)?;
-    serve(listener, witness.watch(database.router()), tasks, stopped);
+    let address = address(&listener)?;
+    serve(listener, router, tasks, stopped);
     let swept = database.clone();
     tasks.spawn(async move { swept.sweep(SWEEP_EVERY).await });
     Ok(address)
@@ -249,7 +297,12 @@ fn environment(directory: &Directory, endpoint: &Endpoint, table: SocketAddr) ->
         let keys = Keys::draw();
         let token = Uuid::new_v4().to_string();
         let credentials = [keys.access_key_id.clone(), keys.secret_access_key.clone(), token.clone()];
-        directory.admit(Principal::role_session(&function.role_arn, &function.name, credentials, &function.statements));
+        directory.admit(Principal::role_session(
+            &function.role.arn,
+            &function.name,
+            credentials,
+            &function.role.statements,
+        ));
         [
             ("AWS_ACCESS_KEY_ID", keys.access_key_id),
             ("AWS_SECRET_ACCESS_KEY", keys.secret_access_key),
@@ -264,10 +317,11 @@ fn environment(directory: &Directory, endpoint: &Endpoint, table: SocketAddr) ->
 }
 
 async fn models(options: &Options, directory: &Directory) -> Result<Router, Fault> {
-    Ok(match options.models {
+    let models = match options.models {
         Models::Scripted => bedrock::router(),
         Models::Real => bedrock::forward(Upstream::of_the_caller().await?, directory.clone()),
-    })
+    };
+    Ok(bedrock::guarded(models, directory.clone()))
 }
 
 /// Without Nagle's algorithm: a delta leaves when it is due. Without those who dawdle.
@@ -285,24 +339,12 @@ fn serve(listener: TcpListener, router: Router, tasks: &mut JoinSet<()>, mut sto
 }
 
 /// Tells `parlance chat` where the backend is.
-fn announce(options: &Options, endpoint: &Endpoint) -> Result<PathBuf, Fault> {
-    create_folder(&options.state)?;
+fn announce(options: &Options, endpoint: &Endpoint) -> Result<PathBuf, kept::Fault> {
     let place = options.state.join("endpoint.json");
     let text = serde_json::to_string_pretty(endpoint).unwrap_or_default();
-    write(&place, &text).map(|()| place)
+    kept::write(&place, text.as_bytes()).map(|()| place)
 }
 
-fn address(listener: &TcpListener, state: &Path) -> Result<SocketAddr, Fault> {
-    listener.local_addr().map_err(|error| Fault::State { place: state.to_owned(), error })
-}
-
-fn create_folder(place: &Path) -> Result<(), Fault> {
-    std::fs::create_dir_all(place).map_err(|error| Fault::State { place: place.to_owned(), error })
-}
-
-/// For nobody else to read: it holds keys.
-fn write(place: &Path, text: &str) -> Result<(), Fault> {
-    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(place);
-    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|error| Fault::State { place: place.to_owned(), error })
+fn address(listener: &TcpListener) -> Result<SocketAddr, Fault> {
+    listener.local_addr().map_err(|error| Fault::Port { port: 0, error })
 }

@@ -1,10 +1,14 @@
-//! `parlance` runs the backend, `parlance chat` talks to one, `parlance handler` is one Lambda environment of it.
+//! `parlance` runs the backend, `parlance chat` talks to one, `parlance token` and `parlance schema` print what their
+//! names say, `parlance handler` is one Lambda environment.
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use local::{
     chat::{self, ChatOptions},
+    identity::User,
     laptop::{Laptop, Models, Options},
+    template::{self, SchemaOptions},
+    token::{self, TokenOptions},
     unkind::{Mishap, Unkindness},
     welcome,
 };
@@ -27,6 +31,10 @@ struct Arguments {
 enum Command {
     /// Talk to a running backend, here or deployed.
     Chat(ChatOptions),
+    /// Print a user's access token, from the server that runs in this folder.
+    Token(TokenOptions),
+    /// Print schema.graphql with the directives of only those modes that the parameters switch on.
+    Schema(SchemaOptions),
     /// One Lambda environment; started by the backend itself.
     #[command(hide = true)]
     Handler,
@@ -59,14 +67,24 @@ struct ServerArguments {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// A template parameter that differs from its default.
-    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = template::parameter)]
     parameters: Vec<(String, String)>,
+    /// A user of the stack's own user pool, with its groups; may be repeated. `parlance token NAME` signs it in.
+    #[arg(long = "user", value_name = "NAME[:GROUP,…]")]
+    users: Vec<User>,
+    /// Run an OpenID Connect provider that the API trusts; `parlance token NAME --oidc` signs anybody in.
+    #[arg(long)]
+    oidc: bool,
 }
 
 fn main() -> ExitCode {
     match Arguments::parse() {
         Arguments { command: Some(Command::Handler), .. } => run(false, environment()),
         Arguments { command: Some(Command::Chat(options)), .. } => run(false, talk(options)),
+        Arguments { command: Some(Command::Token(options)), .. } => {
+            run(false, async move { print(token::fetch(&options).await) })
+        }
+        Arguments { command: Some(Command::Schema(options)), .. } => print(template::schema(&options)),
         Arguments { command: None, server } => run(true, serve(server)),
     }
 }
@@ -140,14 +158,19 @@ async fn talk(options: ChatOptions) -> ExitCode {
     }
 }
 
+fn print(text: Result<String, impl std::fmt::Display>) -> ExitCode {
+    match text {
+        Ok(text) => {
+            println!("{}", text.trim_end());
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error),
+    }
+}
+
 fn fail(error: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("parlance: {error}");
     ExitCode::FAILURE
-}
-
-fn parameter(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("it must be NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn mishap(text: &str) -> Result<(Mishap, f64), String> {
@@ -179,6 +202,8 @@ impl ServerArguments {
             ephemeral: self.ephemeral,
             port: self.port,
             parameters: BTreeMap::from_iter(self.parameters),
+            users: self.users,
+            oidc: self.oidc,
             models: if self.bedrock { Models::Real } else { Models::Scripted },
             executable: std::env::current_exe()?,
             unkindness: Unkindness {

@@ -1,6 +1,7 @@
 //! What template.yaml says, in our words: the wiring that the rest of the laptop edition runs.
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
+use fancy_regex::Regex;
 use serde_json::Value;
 
 /// Every resource of the template, with parameters, conditions and references resolved.
@@ -11,6 +12,16 @@ pub struct Stack {
     pub tables: BTreeMap<String, Table>,
     /// By function name.
     pub functions: BTreeMap<String, Function>,
+    /// By role name.
+    pub roles: BTreeMap<String, Role>,
+}
+
+/// As whom a part of the stack acts, and what it may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Role {
+    pub arn: String,
+    /// The statements of its policies, as IAM writes them.
+    pub statements: Vec<Value>,
 }
 
 /// The GraphQL API with its schema, data sources and resolvers.
@@ -23,6 +34,8 @@ pub struct Api {
     /// The default mode first.
     pub modes: Vec<AuthMode>,
     pub keys: Vec<String>,
+    /// Whose tokens are taken.
+    pub issuers: Vec<TokenIssuer>,
     /// What resolvers read as `ctx.env`.
     pub environment: BTreeMap<String, String>,
     pub data_sources: BTreeMap<String, DataSource>,
@@ -31,13 +44,44 @@ pub struct Api {
     /// By type name and field name.
     pub resolvers: BTreeMap<(String, String), Resolver>,
     pub introspection: bool,
+    pub limits: Limits,
 }
 
-/// How a caller proves who it is: AppSync's `API_KEY` or `AWS_IAM`.
+/// How a caller proves who it is: AppSync's `API_KEY`, `AWS_IAM`, `AMAZON_COGNITO_USER_POOLS` or `OPENID_CONNECT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthMode {
     ApiKey,
     Iam,
+    UserPool,
+    OpenId,
+}
+
+/// Who signs tokens, and which of them are taken.
+#[derive(Clone, Debug)]
+pub struct TokenIssuer {
+    /// What tokens call it: their `iss`.
+    pub url: String,
+    /// Which clients' tokens are taken; without it, those of all.
+    pub clients: Option<Regex>,
+    pub kind: IssuerKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IssuerKind {
+    UserPool,
+    /// How long tokens are taken after they were issued, and after their user was authenticated, whatever they say.
+    OpenId {
+        after_issue: Option<Duration>,
+        after_authentication: Option<Duration>,
+    },
+}
+
+/// What one request may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How deep its fields may be nested; without it, as deep as they will.
+    pub query_depth: Option<usize>,
+    pub resolvers: usize,
 }
 
 /// Where a resolver's request goes.
@@ -45,10 +89,10 @@ pub enum AuthMode {
 pub enum DataSource {
     /// Nowhere: what the request calls `payload` is the result.
     None,
-    /// The table's name.
-    Table(String),
-    /// The function's name.
-    Lambda(String),
+    /// The table by its name.
+    Table { table: String, role: Role },
+    /// The function by its ARN.
+    Lambda { function: String, role: Role },
 }
 
 /// A file of APPSYNC_JS.
@@ -102,9 +146,7 @@ pub struct Function {
     pub reserved_concurrency: Option<u32>,
     pub environment: BTreeMap<String, String>,
     pub asynchronous: Asynchronous,
-    /// The statements of its role's policies, as IAM writes them.
-    pub statements: Vec<Value>,
-    pub role_arn: String,
+    pub role: Role,
 }
 
 /// How Lambda treats an Event invocation.
@@ -114,4 +156,20 @@ pub struct Asynchronous {
     pub event_age_seconds: u32,
     /// The ARN of the function that is told of an event that failed for good.
     pub on_failure: Option<String>,
+}
+
+impl IssuerKind {
+    pub fn mode(self) -> AuthMode {
+        match self {
+            Self::UserPool => AuthMode::UserPool,
+            Self::OpenId { .. } => AuthMode::OpenId,
+        }
+    }
+}
+
+/// AppSync's own limits.
+impl Default for Limits {
+    fn default() -> Self {
+        Self { query_depth: None, resolvers: 10_000 }
+    }
 }

@@ -5,6 +5,7 @@ import { runtime, util } from '@aws-appsync/utils';
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
+  if (!ctx.stash.isAdministrator) util.unauthorized();
   const { id, name, modelId, systemPrompt, inference, contextBytes } = ctx.args.input;
   check('id', util.matches('\\A[A-Za-z0-9_-]{1,64}\\z', id), '1 to 64 of A-Z, a-z, 0-9, _ and -');
   check('name', isUnicode(name ?? ''), 'Unicode text without lone surrogates');

@@ -1,7 +1,8 @@
 import { runtime, util } from '@aws-appsync/utils';
 
 /**
- * Refuses a message that cannot be sent, before anything is read or written, and names the turn it begins.
+ * Refuses a message that cannot be sent, before anything is read or written; names the turn it begins and, where it begins one, the
+ * conversation. Under an id of the caller's that is noted for a day, in its transaction: the same message again finds it.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
@@ -13,6 +14,13 @@ export function request(ctx) {
   check('text', util.base64Decode(util.base64Encode(text)) === text, 'Unicode text without lone surrogates');
   check('text', bytes(text) <= 102400, 'at most 100 KB of JSON-escaped UTF-8');
   ctx.stash.turnId = id ?? util.autoId();
+  if (conversationId) runtime.earlyReturn({});
+  const now = util.time.nowEpochSeconds();
+  const begun = { conversationId: util.autoId(), turnId: ctx.stash.turnId, expiresAt: now + 86400 };
+  const at = { table: ctx.env.TABLE_NAME, key: { pk: `USER#${ctx.stash.userId}`, sk: `BEGUN#${id}` } };
+  const condition = { or: [{ pk: { attributeExists: false } }, { expiresAt: { le: now } }] };
+  ctx.stash.admission = id ? [{ putItem: { ...at, item: begun, condition } }] : [];
+  ctx.stash.conversation = { id: begun.conversationId, agentId: 'default', eventCount: 0, isNew: true };
   return runtime.earlyReturn({});
 }
 

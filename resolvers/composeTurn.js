@@ -5,7 +5,7 @@ import { runtime, util } from '@aws-appsync/utils';
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
-  const { asked, closing, conversation, owner, turn, turnId } = ctx.stash;
+  const { asked, closing, conversation, turn, turnId, userId, userName } = ctx.stash;
   const { text } = ctx.args.input;
   if (asked) {
     const same = asked.turnId === turnId && asked.content.length === 1 && asked.content[0].text === text;
@@ -20,7 +20,8 @@ export function request(ctx) {
   const now = util.time.nowISO8601();
   const position = (closing?.event.position ?? conversation.eventCount) + 1;
   const common = { id: turnId, conversationId: conversation.id, createdAt: now };
-  ctx.stash.question = { ...common, position, turnId, sender: { kind: 'USER' }, content: [{ text }] };
+  const sender = { kind: 'USER', id: ctx.identity ? userId : null, name: userName };
+  ctx.stash.question = { ...common, position, turnId, sender, content: [{ text }] };
   const positions = { questionPosition: position, answerPosition: position, runPosition: position, lastPosition: position };
   const counts = { run: 1, attempt: 0, lastSequence: 0, lastEventSequence: 0 };
   // As long as Lambda keeps the invocation (300 s), and a minute more for two clocks.
@@ -28,8 +29,8 @@ export function request(ctx) {
   ctx.stash.queued = { ...common, status: 'QUEUED', ...counts, ...positions, announced: false, claimableUntil };
   const listed = ctx.identity || ctx.env.API_KEY_LISTING === 'true';
   const progress = { eventCount: position, activeTurnId: turnId, lastActivityAt: now, listSort: `${now}#${conversation.id}` };
-  const begun = { id: conversation.id, owner, agentId: conversation.agentId, createdAt: now };
-  ctx.stash.progress = conversation.isNew ? { ...begun, ...progress, ...(listed ? { listKey: `OWNER#${owner}` } : {}) } : progress;
+  const begun = { id: conversation.id, owner: userId, agentId: conversation.agentId, createdAt: now };
+  ctx.stash.progress = conversation.isNew ? { ...begun, ...progress, ...(listed ? { listKey: `OWNER#${userId}` } : {}) } : progress;
   return runtime.earlyReturn({});
 }
 

@@ -28,7 +28,8 @@ export function response(ctx) {
   const more = ctx.result.items.length > room || ctx.result.nextToken;
   // "!" sorts below every id: the page held the default agent alone.
   const last = items.length > 0 ? items[items.length - 1].id : '!';
-  return { items: [...first, ...items], nextToken: more ? util.base64Encode(last) : null };
+  const told = [...first, ...items].map((agent) => (ctx.stash.isAdministrator ? agent : { ...agent, systemPrompt: null }));
+  return { items: told, nextToken: more ? util.base64Encode(last) : null };
 }
 
 const check = (field, holds, allowed) => holds || util.error(`${field} must be ${allowed}.`, 'InvalidInput', null, { field });

@@ -9,12 +9,12 @@ export function request(ctx) {
   const { turn } = ctx.stash;
   const attempt = ctx.args.attempt ?? turn.attempt;
   const after = ctx.args.afterSequence ?? 0;
-  check('attempt', attempt >= 0 && attempt <= 999, 'an attempt of the turn');
+  check('attempt', attempt >= 0 && attempt <= 999999, 'an attempt of the turn');
   check('afterSequence', after >= 0 && after <= 999998, 'a sequence, or 0 for all');
   // A named fragment is not written out here: it may ask for them.
   const isAsked = ['batches', 'hasMoreBatches', '...'].some((part) => ctx.info.selectionSetGraphQL.indexOf(part) >= 0);
   if (!isAsked) runtime.earlyReturn(turn);
-  const prefix = `${1000 + attempt}`.slice(1);
+  const prefix = `${1000000 + attempt}`.slice(1);
   const first = `${prefix}#${`${1000001 + after}`.slice(1)}`;
   return query({
     query: { pk: { eq: `TURN#${turn.conversationId}#${turn.id}` }, sk: { between: [first, `${prefix}#999999`] } },

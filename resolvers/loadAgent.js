@@ -22,7 +22,7 @@ export function response(ctx) {
   const agent = ctx.result ?? (id === 'default' ? defaultAgent(ctx.env) : null);
   if (!agent) util.error(`There is no agent ${id}.`, 'NotFound');
   ctx.stash.agent = agent;
-  return agent;
+  return ctx.stash.isAdministrator ? agent : { ...agent, systemPrompt: null };
 }
 
 // What the template says, until somebody puts an agent of that name.

@@ -2,39 +2,37 @@ import { runtime, util } from '@aws-appsync/utils';
 import { query } from '@aws-appsync/utils/dynamodb';
 
 /**
- * Reads the conversation and its newest events in one query: META sorts right after the events, and no other item between them.
- * A message without a conversation begins one of its own id; whether it did so before, its transaction finds out.
+ * Reads the conversation, its newest events and who takes part in it, up to the caller, in one query: META sorts right after the events,
+ * the participants right after META.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
-  const id = ctx.args.input.conversationId ?? ctx.args.input.id;
   ctx.stash.events = [];
-  if (!id) {
-    ctx.stash.conversation = begun(util.autoId());
-    runtime.earlyReturn({});
-  }
+  if (ctx.stash.conversation) runtime.earlyReturn({});
+  const sk = { between: ['EVENT#', `PARTICIPANT#${ctx.stash.userId}`] };
   return query({
-    query: { pk: { eq: `CONVERSATION#${id}` }, sk: { between: ['EVENT#', 'META'] } },
+    query: { pk: { eq: `CONVERSATION#${ctx.args.input.conversationId}` }, sk },
     scanIndexForward: false,
     consistentRead: true,
     limit: 201,
   });
 }
 
-/** @param {import('@aws-appsync/utils').Context} ctx */
+/** A participant's right to write is held by `admission`, in the transaction; it also lists the conversation anew. */
 export function response(ctx) {
   if (ctx.error) console.error(ctx.error.type);
   if (ctx.error) util.error('The table did not answer. Try again.', 'TryAgain');
-  const { conversationId, id } = ctx.args.input;
-  const [conversation, ...events] = ctx.result.items;
-  const isMine = conversation?.sk === 'META' && !conversation.deletedAt && conversation.owner === ctx.stash.owner;
-  ctx.stash.asked = events.find((event) => event.id === ctx.stash.turnId);
-  if (conversationId && !isMine) util.error(`There is no conversation ${conversationId}.`, 'NotFound');
-  if (conversation && !isMine) util.error(`The id ${id} is taken.`, 'IdConflict');
-  const isNew = !conversationId && !ctx.stash.asked;
-  ctx.stash.conversation = isNew ? begun(id) : conversation;
-  ctx.stash.events = isNew ? [] : events;
-  return ctx.stash.conversation;
+  const { turnId, userId } = ctx.stash;
+  const sk = `PARTICIPANT#${userId}`;
+  const meta = ctx.result.items.find((item) => item.sk === 'META');
+  const access = meta?.owner === userId ? 'OWNER' : ctx.result.items.find((item) => item.sk === sk)?.access;
+  if (!meta || meta.deletedAt || !access) util.error(`There is no conversation ${ctx.args.input.conversationId}.`, 'NotFound');
+  if (access === 'READ') util.error('You may only read this conversation.', 'Unauthorized');
+  const at = { table: ctx.env.TABLE_NAME, key: { pk: `CONVERSATION#${meta.id}`, sk } };
+  const listed = { listSort: `${util.time.nowISO8601()}#${meta.id}` };
+  ctx.stash.admission = access === 'WRITE' ? [{ updateItem: { ...at, update: listed, condition: { access: { eq: 'WRITE' } } } }] : [];
+  ctx.stash.conversation = meta;
+  ctx.stash.events = ctx.result.items.filter((item) => item.sk.startsWith('EVENT#'));
+  ctx.stash.asked = ctx.stash.events.find((event) => event.id === turnId);
+  return meta;
 }
-
-const begun = (id) => ({ id, agentId: 'default', eventCount: 0, isNew: true });

@@ -11,7 +11,7 @@ export function request(ctx) {
   const isDead = turn && turn.status !== 'QUEUED' && turn.status !== turn.storedStatus;
   const isDue = ctx.info.fieldName === 'cancelTurn' ? turn.status === 'QUEUED' : isDead;
   if (!isDue || closing?.isWhole) runtime.earlyReturn({});
-  const key = (sequence) => `${`${1000 + turn.attempt}`.slice(1)}#${`${1000000 + sequence}`.slice(1)}`;
+  const key = (sequence) => `${`${1000000 + turn.attempt}`.slice(1)}#${`${1000000 + sequence}`.slice(1)}`;
   const sk = { between: [key((closing?.read ?? turn.lastEventSequence) + 1), key(999999)] };
   return query({ query: { pk: { eq: `TURN#${turn.conversationId}#${turn.id}` }, sk }, consistentRead: true, limit: 900 });
 }

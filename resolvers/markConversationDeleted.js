@@ -19,14 +19,14 @@ export function request(ctx) {
     condition: {
       expression: 'attribute_exists(pk) AND #owner = :owner',
       expressionNames: { '#owner': 'owner' },
-      expressionValues: util.dynamodb.toMapValues({ ':owner': ctx.stash.owner }),
+      expressionValues: util.dynamodb.toMapValues({ ':owner': ctx.stash.userId }),
     },
   };
 }
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
-  if (!ctx.error) return ctx.result;
+  if (!ctx.error) return { ...ctx.result, ownerId: ctx.result.owner, access: 'OWNER' };
   if (ctx.error.type !== 'DynamoDB:ConditionalCheckFailedException') {
     console.error(ctx.error.type);
     util.error('The table did not answer. Try again.', 'TryAgain');

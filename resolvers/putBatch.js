@@ -6,7 +6,7 @@ import { util } from '@aws-appsync/utils';
  */
 export function request(ctx) {
   const { conversationId, turnId, attempt, sequence, status, contentBlockIndex, agentPartialMessage, note, continues } = ctx.args.data;
-  const sk = `${`${1000 + attempt}`.slice(1)}#${`${1000000 + sequence}`.slice(1)}`;
+  const sk = `${`${1000000 + attempt}`.slice(1)}#${`${1000000 + sequence}`.slice(1)}`;
   return {
     operation: 'PutItem',
     key: util.dynamodb.toMapValues({ pk: `TURN#${conversationId}#${turnId}`, sk }),

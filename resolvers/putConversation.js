@@ -14,11 +14,11 @@ export function request(ctx) {
   const now = util.time.nowISO8601();
   const drawn = id ?? util.autoId();
   const listed = ctx.identity || ctx.env.API_KEY_LISTING === 'true';
-  const begun = { id: drawn, owner: ctx.stash.owner, agentId: agentId ?? 'default', eventCount: 0, createdAt: now, lastActivityAt: now };
+  const begun = { id: drawn, owner: ctx.stash.userId, agentId: agentId ?? 'default', eventCount: 0, createdAt: now, lastActivityAt: now };
   ctx.stash.begun = {
     ...begun,
     ...(title ? { title } : {}),
-    ...(listed ? { listKey: `OWNER#${ctx.stash.owner}`, listSort: `${now}#${drawn}` } : {}),
+    ...(listed ? { listKey: `OWNER#${ctx.stash.userId}`, listSort: `${now}#${drawn}` } : {}),
   };
   const at = { table: ctx.env.TABLE_NAME, key: { pk: `CONVERSATION#${drawn}`, sk: 'META' } };
   return transactWrite({ items: [{ putItem: { ...at, item: ctx.stash.begun, condition: { pk: { attributeExists: false } } } }] });
@@ -26,14 +26,15 @@ export function request(ctx) {
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
-  if (!ctx.error) return ctx.stash.begun;
+  if (!ctx.error) return shown(ctx.stash.begun);
   const stored = ctx.result?.cancellationReasons?.[0]?.item;
   if (!stored) console.error(ctx.error.type);
   if (!stored) util.error('The table did not answer. Try again.', 'TryAgain');
   const { id, title, agentId } = ctx.args.input;
   const same = (stored.title || null) === (title || null) && stored.agentId === (agentId ?? 'default');
-  if (stored.deletedAt || stored.owner !== ctx.stash.owner || !same) util.error(`The id ${id} is taken.`, 'IdConflict');
-  return stored;
+  if (stored.deletedAt || stored.owner !== ctx.stash.userId || !same) util.error(`The id ${id} is taken.`, 'IdConflict');
+  return shown(stored);
 }
 
+const shown = (conversation) => ({ ...conversation, ownerId: conversation.owner, access: 'OWNER' });
 const check = (field, holds, allowed) => holds || util.error(`${field} must be ${allowed}.`, 'InvalidInput', null, { field });

@@ -17,13 +17,13 @@ export function request(ctx) {
       ...((title ?? null) === null ? {} : { title: title === '' ? operations.remove() : title }),
       ...(agentId ? { agentId } : {}),
     },
-    condition: { owner: { eq: ctx.stash.owner }, deletedAt: { attributeExists: false } },
+    condition: { owner: { eq: ctx.stash.userId }, deletedAt: { attributeExists: false } },
   });
 }
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
-  if (!ctx.error) return ctx.result;
+  if (!ctx.error) return { ...ctx.result, ownerId: ctx.result.owner, access: 'OWNER' };
   if (ctx.error.type !== 'DynamoDB:ConditionalCheckFailedException') {
     console.error(ctx.error.type);
     util.error('The table did not answer. Try again.', 'TryAgain');

@@ -26,7 +26,7 @@ impl Backend {
         let state = tempfile::tempdir().expect("a folder");
         let laptop =
             Laptop::start(options(state.path().to_owned(), publish_latency)).await.expect("the backend starts");
-        let key = Credentials::ApiKey(laptop.endpoint.api_key.clone());
+        let key = Credentials::ApiKey(laptop.endpoint.api_key.clone().expect("the API takes a key"));
         let api = AppSync::new(&laptop.endpoint.url, key).expect("an URL");
         Self { laptop, api, _state: state }
     }
@@ -88,6 +88,8 @@ fn options(state: PathBuf, publish_latency: Duration) -> Options {
         ephemeral: true,
         port: 0,
         parameters: BTreeMap::new(),
+        users: Vec::new(),
+        oidc: false,
         models: Models::Scripted,
         executable: env!("CARGO_BIN_EXE_parlance").into(),
         unkindness: Unkindness { publish_latency, ..Unkindness::default() },

@@ -31,7 +31,13 @@ macro_rules! turn_fields {
 
 macro_rules! conversation_fields {
     () => {
-        "{ id title agentId activeTurn { id status } createdAt lastActivityAt }"
+        "{ id title agentId activeTurn { id status } createdAt lastActivityAt ownerId access }"
+    };
+}
+
+macro_rules! participant_fields {
+    () => {
+        "{ conversationId userId access sharedAt }"
     };
 }
 
@@ -72,6 +78,25 @@ pub const GET_EVENTS: &str = concat!(
      events(limit: $limit, before: $before, after: $after) { items ",
     event_fields!(),
     " hasMore } } }"
+);
+
+pub const GET_PARTICIPANTS: &str = concat!(
+    "query GetParticipants($conversationId: ID!) { getConversation(id: $conversationId) { participants ",
+    participant_fields!(),
+    " } }"
+);
+
+pub const SHARE_CONVERSATION: &str = concat!(
+    "mutation ShareConversation($input: ShareConversationInput!) { shareConversation(input: $input) ",
+    participant_fields!(),
+    " }"
+);
+
+pub const UNSHARE_CONVERSATION: &str = concat!(
+    "mutation UnshareConversation($conversationId: ID!, $userId: ID!) { \
+     unshareConversation(conversationId: $conversationId, userId: $userId) ",
+    participant_fields!(),
+    " }"
 );
 
 /// The question and its answer arrive as updates: selecting them here would only make the send slower.

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::{
     documents,
     schema::{
-        Agent, AgentConnection, Conversation, ConversationConnection, ConversationEvents, InferenceSettings, Turn,
+        Access, Agent, AgentConnection, Conversation, ConversationConnection, ConversationEvents,
+        ConversationParticipants, InferenceSettings, Participant, Turn,
     },
 };
 
@@ -92,6 +93,33 @@ pub struct GetEvents {
     pub after: Option<u32>,
 }
 request!(GetEvents, GET_EVENTS, "getConversation", ConversationEvents, |it| json!(it));
+
+/// With whom a conversation is shared.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GetParticipants {
+    pub conversation_id: String,
+}
+request!(GetParticipants, GET_PARTICIPANTS, "getConversation", ConversationParticipants, |it| json!(it));
+
+/// Shares a conversation of the caller's, or changes a participant's access.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShareConversation {
+    pub conversation_id: String,
+    pub user_id: String,
+    pub access: Access,
+}
+request!(ShareConversation, SHARE_CONVERSATION, "shareConversation", Participant, |it| json!({ "input": it }));
+
+/// Ends a participant's part in a conversation; none is answered where it had none.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnshareConversation {
+    pub conversation_id: String,
+    pub user_id: String,
+}
+request!(UnshareConversation, UNSHARE_CONVERSATION, "unshareConversation", Option<Participant>, |it| json!(it));
 
 /// The id makes it the same message however often it is sent.
 #[derive(Clone, Debug, Default, Serialize)]

@@ -1,6 +1,6 @@
 //! The types of the API as a client reads them. Unknown fields are ignored and unknown codes kept apart, so that the API
 //! may grow.
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -11,6 +11,34 @@ pub struct Conversation {
     pub active_turn: Option<ActiveTurn>,
     pub created_at: String,
     pub last_activity_at: String,
+    pub owner_id: Option<String>,
+    /// The caller's own.
+    pub access: Option<Access>,
+}
+
+/// What a user may do in a conversation.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Access {
+    Owner,
+    Write,
+    Read,
+}
+
+/// A user with whom a conversation is shared.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Participant {
+    pub conversation_id: String,
+    pub user_id: String,
+    pub access: Access,
+    pub shared_at: String,
+}
+
+/// With whom a conversation is shared, at most 50.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct ConversationParticipants {
+    pub participants: Option<Vec<Participant>>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
@@ -236,7 +264,7 @@ pub struct AgentConnection {
     pub next_token: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize, serde::Serialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct InferenceSettings {
     pub max_tokens: Option<u32>,

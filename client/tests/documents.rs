@@ -6,6 +6,8 @@ use client::documents;
 const PRELUDE: &str = "
     scalar AWSDateTime
     directive @aws_api_key on OBJECT | FIELD_DEFINITION
+    directive @aws_cognito_user_pools(cognito_groups: [String!]) on OBJECT | FIELD_DEFINITION
+    directive @aws_oidc on OBJECT | FIELD_DEFINITION
     directive @aws_iam on OBJECT | FIELD_DEFINITION
     directive @aws_subscribe(mutations: [String!]!) on FIELD_DEFINITION
 ";
@@ -22,6 +24,9 @@ fn every_document_is_valid() {
         documents::GET_CONVERSATION,
         documents::LIST_CONVERSATIONS,
         documents::GET_EVENTS,
+        documents::GET_PARTICIPANTS,
+        documents::SHARE_CONVERSATION,
+        documents::UNSHARE_CONVERSATION,
         documents::SEND_MESSAGE,
         documents::CANCEL_TURN,
         documents::RETRY_TURN,

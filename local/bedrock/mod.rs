@@ -2,6 +2,7 @@
 mod answer;
 mod forward;
 mod frames;
+mod guard;
 mod misbehaviours;
 mod playback;
 mod refusal;
@@ -26,6 +27,7 @@ use axum::{
 use uuid::Uuid;
 
 pub use forward::{Fault, Upstream, forward};
+pub use guard::guarded;
 pub use misbehaviours::{MISBEHAVIOURS, Misbehaviour, UNICODE, long_text};
 
 use refusal::Refusal;

@@ -6,6 +6,8 @@ use axum::{
 };
 use serde_json::json;
 
+use crate::identity::AccessDenied;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     status: StatusCode,
@@ -39,6 +41,10 @@ impl Refusal {
     pub fn forbidden() -> Self {
         let message = "You don't have access to the model with the specified model ID.";
         Self::new(StatusCode::FORBIDDEN, "AccessDeniedException", message)
+    }
+
+    pub fn denied(denied: &AccessDenied) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "AccessDeniedException", denied.to_string())
     }
 
     pub fn missing() -> Self {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::Args;
-use client::{AppSync, Credentials, Follower};
+use client::{AppSync, Follower};
 use futures::{
     StreamExt,
     stream::{self, BoxStream},
@@ -28,11 +28,14 @@ pub struct ChatOptions {
     /// What to say, or /retry or /continue for the last answer; left out, lines are read until /quit or the end of the input
     pub text: Option<String>,
     /// GraphQL URL of the API; left out, the server running in this folder
-    #[arg(long, requires = "api_key")]
+    #[arg(long, requires = "credentials")]
     pub url: Option<String>,
     /// API key of the API
-    #[arg(long, requires = "url")]
+    #[arg(long, requires = "url", group = "credentials")]
     pub api_key: Option<String>,
+    /// Token of a user, from `parlance token` or from who signs the API's users in
+    #[arg(long, value_name = "JWT", group = "credentials")]
+    pub token: Option<String>,
     /// Start another conversation instead of continuing the last one
     #[arg(long, conflicts_with = "conversation")]
     pub new: bool,
@@ -63,12 +66,18 @@ pub enum Outcome {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ChatError {
-    #[error("No server runs in this folder: start one with `cargo run`, or name an API with --url and --api-key.")]
+    #[error(
+        "No server runs in this folder: start one with `cargo run`, or name an API with --url and --api-key or --token."
+    )]
     NoServer,
-    #[error("Nothing answers at {url}: start the server with `cargo run`, or name an API with --url and --api-key.")]
+    #[error(
+        "Nothing answers at {url}: start the server with `cargo run`, or name an API with --url and --api-key or --token."
+    )]
     Unreachable { url: String },
     #[error("{} cannot be used: {reason}.", path.display())]
     File { path: PathBuf, reason: String },
+    #[error("The API at {url} takes no key: say who you are with --token \"$(cargo run -q -- token NAME)\".")]
+    NoKey { url: String },
     #[error("There is no conversation {id} at {url}.")]
     NoConversation { id: String, url: String },
     #[error("The message was not answered.")]
@@ -117,7 +126,7 @@ where
 /// Subscribes to the conversation, so that nothing said from now on is missed.
 async fn begin(options: &ChatOptions) -> Result<(AppSync, String, Follower), ChatError> {
     let place = Place::find(options)?;
-    let api = AppSync::new(&place.url, Credentials::ApiKey(place.api_key.clone()))?;
+    let api = AppSync::new(&place.url, place.credentials.clone())?;
     let mut memory = Memory::read(&options.state)?;
     let last = memory.last_conversation(&place.url);
     let conversation_id = place::choose_conversation(&api, options, &place, last).await?;

@@ -1,34 +1,39 @@
 //! Which API, and which of its conversations.
-use std::{fs, io::ErrorKind};
-
 use client::{
-    AppSync, Error,
+    AppSync, Credentials, Error,
     errors::ErrorType,
     requests::{CreateConversation, GetConversation},
 };
-use serde::Deserialize;
 
 use super::{ChatError, ChatOptions};
+use crate::announced::{self, Announced};
 
-/// A running server writes this down in `endpoint.json`.
-#[derive(Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug)]
 pub(super) struct Place {
     pub url: String,
-    pub api_key: String,
+    pub credentials: Credentials,
 }
 
 impl Place {
+    /// The API that is named, or else the one of a running server.
     pub fn find(options: &ChatOptions) -> Result<Self, ChatError> {
-        if let (Some(url), Some(api_key)) = (&options.url, &options.api_key) {
-            return Ok(Self { url: url.clone(), api_key: api_key.clone() });
+        let Announced { url, api_key } = match &options.url {
+            Some(url) => Announced { url: url.clone(), api_key: options.api_key.clone() },
+            None => Announced::read(&options.state)?,
+        };
+        let token = options.token.clone().map(Credentials::Token);
+        match token.or(api_key.map(Credentials::ApiKey)) {
+            Some(credentials) => Ok(Self { url, credentials }),
+            None => Err(ChatError::NoKey { url }),
         }
-        let path = options.state.join("endpoint.json");
-        let unusable = |reason: String| ChatError::File { path: path.clone(), reason };
-        match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string())),
-            Err(error) if error.kind() == ErrorKind::NotFound => Err(ChatError::NoServer),
-            Err(error) => Err(unusable(error.to_string())),
+    }
+}
+
+impl From<announced::Fault> for ChatError {
+    fn from(fault: announced::Fault) -> Self {
+        match fault {
+            announced::Fault::NoServer => ChatError::NoServer,
+            announced::Fault::File { path, reason } => ChatError::File { path, reason },
         }
     }
 }
@@ -70,38 +75,68 @@ fn is_not_found(error: &Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::{fs, path::Path};
 
     use super::*;
 
     fn options(state: &Path) -> ChatOptions {
-        ChatOptions { text: None, url: None, api_key: None, new: false, conversation: None, state: state.to_owned() }
+        ChatOptions {
+            text: None,
+            url: None,
+            api_key: None,
+            token: None,
+            new: false,
+            conversation: None,
+            state: state.to_owned(),
+        }
+    }
+
+    fn announce(endpoint: &str) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("endpoint.json"), endpoint).unwrap();
+        directory
+    }
+
+    fn found(options: &ChatOptions) -> (String, &'static str, String) {
+        let Place { url, credentials } = Place::find(options).unwrap();
+        match credentials {
+            Credentials::ApiKey(key) => (url, "key", key),
+            Credentials::Token(token) => (url, "token", token),
+            Credentials::Iam(_) => panic!("the chat signs nothing"),
+        }
     }
 
     #[test]
     fn a_running_server_is_found_by_what_it_wrote_down() {
-        let directory = tempfile::tempdir().unwrap();
-        let endpoint = r#"{"url":"http://localhost:4000/graphql","realtimeUrl":"ws://x","apiKey":"da2-x"}"#;
-        fs::write(directory.path().join("endpoint.json"), endpoint).unwrap();
-        let place = Place::find(&options(directory.path())).unwrap();
-        assert_eq!(place, Place { url: "http://localhost:4000/graphql".to_owned(), api_key: "da2-x".to_owned() });
+        let directory = announce(r#"{"url":"http://localhost:4000/graphql","realtimeUrl":"ws://x","apiKey":"da2-x"}"#);
+        let keyed = options(directory.path());
+        assert_eq!(found(&keyed), ("http://localhost:4000/graphql".to_owned(), "key", "da2-x".to_owned()));
+        let signed_in = ChatOptions { token: Some("a.b.c".to_owned()), ..keyed };
+        assert_eq!(found(&signed_in), ("http://localhost:4000/graphql".to_owned(), "token", "a.b.c".to_owned()));
     }
 
     #[test]
     fn an_api_that_is_named_needs_no_server() {
-        let named = ChatOptions {
-            url: Some("https://api.example.com/graphql".to_owned()),
-            api_key: Some("da2-y".to_owned()),
-            ..options(Path::new("nowhere"))
-        };
-        assert_eq!(Place::find(&named).unwrap().url, "https://api.example.com/graphql");
+        let url = "https://api.example.com/graphql".to_owned();
+        let named = ChatOptions { url: Some(url.clone()), ..options(Path::new("nowhere")) };
+        let keyed = ChatOptions { api_key: Some("da2-y".to_owned()), ..named.clone() };
+        assert_eq!(found(&keyed), (url.clone(), "key", "da2-y".to_owned()));
+        let signed_in = ChatOptions { token: Some("a.b.c".to_owned()), ..named };
+        assert_eq!(found(&signed_in), (url, "token", "a.b.c".to_owned()));
+    }
+
+    #[test]
+    fn where_no_key_is_taken_one_sentence_asks_for_a_token() {
+        let directory = announce(r#"{"url":"http://localhost:4000/graphql","apiKey":null}"#);
+        let error = Place::find(&options(directory.path())).unwrap_err();
+        let sentence = "The API at http://localhost:4000/graphql takes no key: say who you are with --token \"$(cargo run -q -- token NAME)\".";
+        assert_eq!(error.to_string(), sentence);
     }
 
     #[test]
     fn without_a_server_one_sentence_says_what_to_do() {
         let error = Place::find(&options(Path::new("nowhere"))).unwrap_err();
-        let sentence =
-            "No server runs in this folder: start one with `cargo run`, or name an API with --url and --api-key.";
+        let sentence = "No server runs in this folder: start one with `cargo run`, or name an API with --url and --api-key or --token.";
         assert_eq!(error.to_string(), sentence);
     }
 
@@ -110,8 +145,9 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/graphql", listener.local_addr().unwrap());
         drop(listener);
-        let place = Place { url: url.clone(), api_key: "da2-x".to_owned() };
-        let api = AppSync::new(&url, client::Credentials::ApiKey("da2-x".to_owned())).unwrap();
+        let credentials = Credentials::ApiKey("da2-x".to_owned());
+        let place = Place { url: url.clone(), credentials: credentials.clone() };
+        let api = AppSync::new(&url, credentials).unwrap();
         let error = choose_conversation(&api, &options(Path::new("nowhere")), &place, None).await.unwrap_err();
         assert!(error.to_string().starts_with(&format!("Nothing answers at {url}: ")), "{error}");
     }

@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::{DynamoDb, failure::Failure};
-use crate::unkind::Mishap;
+use crate::{identity::Directory, unkind::Mishap};
 
 const TARGET: &str = "x-amz-target";
 const VERSION: &str = "DynamoDB_20120810.";
@@ -35,9 +35,11 @@ pub enum Reply {
 }
 
 impl DynamoDb {
-    /// Serves `POST /` to functions. Signatures are not verified.
-    pub fn router(&self) -> Router {
-        Router::new().route("/", post(called)).layer(DefaultBodyLimit::max(BODY_BYTES)).with_state(self.clone())
+    /// Serves `POST /` to functions, each of which may do what its role's policies allow. Who calls is told by the
+    /// access key alone: signatures are not verified.
+    pub fn router(&self, directory: Directory) -> Router {
+        let state = (self.clone(), directory);
+        Router::new().route("/", post(called)).layer(DefaultBodyLimit::max(BODY_BYTES)).with_state(state)
     }
 
     /// Carries out one call of a function; `target` is the `X-Amz-Target` header: `DynamoDB_20120810.GetItem`.
@@ -61,12 +63,26 @@ impl DynamoDb {
         }
         match answer {
             Ok(body) => Reply::Answer { status: 200, body },
-            Err(failure) => Reply::Answer { status: failure.status(), body: failure.to_json().into_bytes() },
+            Err(failure) => Reply::refusal(&failure),
         }
     }
 }
 
-async fn called(State(database): State<DynamoDb>, headers: HeaderMap, body: Bytes) -> Response {
+impl Reply {
+    fn refusal(failure: &Failure) -> Self {
+        Self::Answer { status: failure.status(), body: failure.to_json().into_bytes() }
+    }
+}
+
+async fn called(
+    State((database, directory)): State<(DynamoDb, Directory)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let Some(session) = directory.session(&headers) else {
+        return Reply::refusal(&Failure::ClientUnknown).into_response();
+    };
+    let database = database.on_behalf_of(&session);
     let target = headers.get(TARGET).and_then(|target| target.to_str().ok()).unwrap_or_default().to_owned();
     match spawn_blocking(move || database.answer(&target, &body)).await {
         Ok(reply) => reply.into_response(),

@@ -2,15 +2,21 @@
 use dynoxide::{DynoxideError, errors::CancellationReason};
 use serde_json::json;
 
+use crate::identity::AccessDenied;
+
 #[derive(Debug)]
 pub enum Failure {
     Database(DynoxideError),
     /// A write of one item met a transaction.
     Conflict,
     Throttled,
+    AccessDenied(AccessDenied),
+    /// Credentials that nobody has.
+    ClientUnknown,
 }
 
 const CONFLICT: &str = "Transaction is ongoing for the item";
+const CLIENT_UNKNOWN: &str = "The security token included in the request is invalid.";
 const THROTTLED: &str = "Throughput exceeds the current capacity of your table or index. DynamoDB is automatically scaling your table or index so please try again shortly.";
 
 impl Failure {
@@ -49,6 +55,8 @@ impl Failure {
             Self::Database(fault) => fault.error_type().rsplit('#').next().unwrap_or_default(),
             Self::Conflict => "TransactionConflictException",
             Self::Throttled => "ThrottlingException",
+            Self::AccessDenied(_) => "AccessDeniedException",
+            Self::ClientUnknown => "UnrecognizedClientException",
         }
     }
 
@@ -57,29 +65,39 @@ impl Failure {
             Self::Database(fault) => fault.to_string(),
             Self::Conflict => CONFLICT.into(),
             Self::Throttled => THROTTLED.into(),
+            Self::AccessDenied(denied) => denied.to_string(),
+            Self::ClientUnknown => CLIENT_UNKNOWN.into(),
         }
     }
 
     pub fn status(&self) -> u16 {
         match self {
             Self::Database(fault) => fault.status_code(),
-            Self::Conflict | Self::Throttled => 400,
+            Self::Conflict | Self::Throttled | Self::AccessDenied(_) | Self::ClientUnknown => 400,
         }
     }
 
     /// As DynamoDB writes it over the wire.
     pub fn to_json(&self) -> String {
-        let namespace = match self {
+        let (namespace, member) = match self {
             Self::Database(fault) => return fault.to_json(),
-            Self::Conflict => "com.amazonaws.dynamodb.v20120810",
-            Self::Throttled => "com.amazon.coral.availability",
+            Self::Conflict => ("com.amazonaws.dynamodb.v20120810", "message"),
+            Self::Throttled => ("com.amazon.coral.availability", "message"),
+            Self::AccessDenied(_) => ("com.amazon.coral.service", "Message"),
+            Self::ClientUnknown => ("com.amazon.coral.service", "message"),
         };
-        json!({ "__type": format!("{namespace}#{}", self.name()), "message": self.message() }).to_string()
+        json!({ "__type": format!("{namespace}#{}", self.name()), member: self.message() }).to_string()
     }
 }
 
 impl From<DynoxideError> for Failure {
     fn from(fault: DynoxideError) -> Self {
         Self::Database(fault)
+    }
+}
+
+impl From<AccessDenied> for Failure {
+    fn from(denied: AccessDenied) -> Self {
+        Self::AccessDenied(denied)
     }
 }

@@ -21,8 +21,10 @@ use dynoxide::{
 };
 
 use super::{
+    accesses::Accesses,
     calls::{self, Call},
     failure::Failure,
+    guard::Guard,
     replica::Replica,
 };
 use crate::unkind::{Fates, Mishap};
@@ -43,6 +45,8 @@ pub(super) struct Metered {
     fates: Fates,
     /// None unless reads are to be stale.
     replica: Option<Arc<Replica>>,
+    /// None where nobody's policies are asked.
+    guard: Option<Guard>,
 }
 
 type Result<T> = std::result::Result<T, Failure>;
@@ -63,7 +67,21 @@ macro_rules! metered {
 
 impl Metered {
     pub fn new(database: Database) -> Self {
-        Self { database, charged: Arc::default(), fates: Fates::default(), replica: None }
+        Self { database, charged: Arc::default(), fates: Fates::default(), replica: None, guard: None }
+    }
+
+    pub fn guarded(&self, guard: Guard) -> Self {
+        Self { guard: Some(guard), ..self.clone() }
+    }
+
+    /// For calls whose larger whole has been admitted.
+    pub fn unguarded(&self) -> Self {
+        Self { guard: None, ..self.clone() }
+    }
+
+    /// Whether the caller's policies allow the call.
+    pub fn admit(&self, call: &impl Accesses) -> Result<()> {
+        self.guard.as_ref().map_or(Ok(()), |guard| guard.check(call)).map_err(Failure::from)
     }
 
     pub fn unkindly(self, fates: Fates, replica: Option<Arc<Replica>>) -> Self {
@@ -95,7 +113,12 @@ impl Metered {
         transact_write_items(TransactWriteItemsRequest) -> TransactWriteItemsResponse, write_units;
     }
 
-    fn carry_out<Q: Call, A>(&self, request: Q, call: impl FnOnce(&Database, Q) -> dynoxide::Result<A>) -> Result<A> {
+    fn carry_out<Q: Call + Accesses, A>(
+        &self,
+        request: Q,
+        call: impl FnOnce(&Database, Q) -> dynoxide::Result<A>,
+    ) -> Result<A> {
+        self.admit(&request)?;
         if self.fates.are_kind() {
             return Ok(call(&self.database, request)?);
         }

@@ -1,9 +1,11 @@
 //! The DynamoDB of the laptop edition: an embedded database, spoken to as AppSync's data source speaks and over HTTP.
+mod accesses;
 mod calls;
 mod conditional;
 mod document;
 mod endpoint;
 mod failure;
+mod guard;
 mod meter;
 mod operations;
 mod paging;
@@ -25,8 +27,10 @@ pub use endpoint::Reply;
 pub use meter::Charged;
 pub use tables::TableFault;
 
+use crate::identity::Session;
 use crate::stack::Table;
 use crate::unkind::{Fates, Mishap};
+use guard::{Guard, Partitions};
 use meter::Metered;
 use refusal::Refusal;
 use replica::Replica;
@@ -38,6 +42,7 @@ pub struct DynamoDb {
     sources: Metered,
     /// As functions use it.
     functions: Metered,
+    partitions: Partitions,
 }
 
 /// What a handler sees as `ctx.result` and `ctx.error`.
@@ -68,7 +73,15 @@ impl DynamoDb {
             Some(path) => Database::new(&path.to_string_lossy()),
         };
         let database = database.map_err(|fault| TableFault::Unopened(fault.to_string()))?;
-        Ok(DynamoDb { sources: Metered::new(database.clone()), functions: Metered::new(database) })
+        let (sources, functions) = (Metered::new(database.clone()), Metered::new(database));
+        Ok(DynamoDb { sources, functions, partitions: Partitions::default() })
+    }
+
+    /// The same tables, for somebody who may do only what his role's policies allow.
+    pub fn on_behalf_of(&self, session: &Session) -> Self {
+        let guard = Guard::new(session.clone(), self.partitions.clone());
+        let (sources, functions) = (self.sources.guarded(guard.clone()), self.functions.guarded(guard));
+        Self { sources, functions, partitions: self.partitions.clone() }
     }
 
     /// From now on as unkind as the fates want it, to data sources and to functions.
@@ -78,6 +91,7 @@ impl DynamoDb {
         Ok(Self {
             sources: self.sources.unkindly(fates.clone(), replica.clone()),
             functions: self.functions.unkindly(fates.clone(), replica),
+            partitions: self.partitions,
         })
     }
 

@@ -46,7 +46,7 @@ impl From<Failure> for Refusal {
     /// Exceptions that DynamoDB's SDK has no class for are all `DynamoDbException`.
     fn from(failure: Failure) -> Self {
         let name = match failure.name() {
-            "ValidationException" | "ThrottlingException" => "DynamoDbException",
+            "ValidationException" | "ThrottlingException" | "AccessDeniedException" => "DynamoDbException",
             name => name,
         };
         Refusal { error_type: format!("DynamoDB:{name}"), message: failure.message() }

@@ -25,6 +25,7 @@ impl DynamoDb {
     /// Creates the tables that are not there yet, and turns their expiry on.
     pub fn create(&self, tables: &BTreeMap<String, Table>) -> Result<(), TableFault> {
         tables.iter().try_for_each(|(name, table)| {
+            self.partitions.learn(name, table);
             match self.describe(name) {
                 Some(stored) => unchanged(name, &stored, &table.definition)?,
                 None => self.create_table(name, &table.definition)?,

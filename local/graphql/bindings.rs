@@ -1,10 +1,10 @@
 //! Which code and data source answers which field. Everything the template says is checked before anything is served.
 use std::collections::HashMap;
 
-use super::{Fault, schema::Schema};
+use super::{Fault, schema::Schema, sources::Source};
 use crate::{
     resolver,
-    stack::{Api, Code, DataSource, Resolver},
+    stack::{Api, Code, Resolver},
 };
 
 /// AppSync's limit on the functions of one pipeline.
@@ -18,7 +18,7 @@ pub enum Bound {
 
 pub struct Step {
     pub code: Code,
-    pub source: DataSource,
+    pub source: Source,
 }
 
 /// By type, then by field.
@@ -78,11 +78,9 @@ fn step(api: &Api, function: &str, owner: &str) -> Result<Step, Fault> {
     Ok(Step { code: function.code.clone(), source: source(api, &function.data_source, &owner)? })
 }
 
-fn source(api: &Api, name: &str, owner: &str) -> Result<DataSource, Fault> {
-    let source = api.data_sources.get(name);
-    source
-        .cloned()
-        .ok_or_else(|| Fault::new(format!("{owner} uses the data source {name}, which the template does not have")))
+fn source(api: &Api, name: &str, owner: &str) -> Result<Source, Fault> {
+    let source = api.data_sources.get(name).map(Source::of);
+    source.ok_or_else(|| Fault::new(format!("{owner} uses the data source {name}, which the template does not have")))
 }
 
 fn checked(code: &Code) -> Result<Code, Fault> {

@@ -13,7 +13,7 @@ use super::{
     completed::Completed,
     errors::{Detail, GraphqlError},
     input,
-    ledger::{INVALIDATIONS_PER_REQUEST, Ledger, RESOLVERS_PER_REQUEST},
+    ledger::{INVALIDATIONS_PER_REQUEST, Ledger},
     pipeline::{self, Resolution, Surroundings},
     refusal::Refusal,
     site::{Bubble, Site},
@@ -54,6 +54,11 @@ impl<'a> Resolving<'a> {
     ) -> Result<Cow<'v, Value>, Bubble> {
         self.authorize(ledger, site)?;
         let bound = match self.origin {
+            // AppSync documents the type of this error, and not its sentence.
+            Origin::Resolvers { .. } if !ledger.may_descend(site) => {
+                ledger.report_at(site, "QueryDepthLimitReached", "Query depth limit reached.");
+                return Err(Bubble);
+            }
             Origin::Resolvers { .. } => self.service.bindings.of(&site.parent_type.name, &site.field.name),
             Origin::Payload => None,
         };
@@ -68,7 +73,7 @@ impl<'a> Resolving<'a> {
 
     pub fn authorize(&self, ledger: &Ledger<'_>, site: &Site<'_>) -> Result<(), Bubble> {
         let default = self.service.directory.default_mode();
-        if authorize::admits(self.caller.mode(), default, site.definition, site.parent_type) {
+        if authorize::admits(self.caller, default, site.definition, site.parent_type) {
             return Ok(());
         }
         self.refuse(ledger, site, Refusal::Unauthorized)
@@ -83,9 +88,7 @@ impl<'a> Resolving<'a> {
         parent: &Value,
     ) -> Result<Resolution, Bubble> {
         if !ledger.may_resolve() {
-            let sentence =
-                format!("A request may run at most {RESOLVERS_PER_REQUEST} resolvers; this one asks for more.");
-            ledger.report_at(site, "LimitExceededException", sentence);
+            ledger.report_at(site, "ResolverExecutionLimitReached", "Resolver invocation limit reached.");
             return Err(Bubble);
         }
         let arguments = input::arguments(ledger.reading.schema, site.definition, site.field, ledger.reading.variables);

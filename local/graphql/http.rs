@@ -104,7 +104,7 @@ async fn serve(service: &Service, parts: &Parts, body: &[u8], asked: Result<Requ
         peer,
         now: SystemTime::now(),
     };
-    let caller = match service.directory.caller(&presented) {
+    let caller = match service.directory.caller(&presented).await {
         Ok(caller) => caller,
         Err(denial) => return denied(denial),
     };

@@ -12,9 +12,8 @@ use super::{
     selection::Reading,
     site::Site,
 };
+use crate::stack::Limits;
 
-/// AppSync's limit on the resolvers one request may run.
-pub const RESOLVERS_PER_REQUEST: usize = 10_000;
 /// AppSync's limit on the calls of `extensions.invalidateSubscriptions` in one request.
 pub const INVALIDATIONS_PER_REQUEST: usize = 5;
 /// How many resolvers of a request run at once; each of them holds a copy of what its handlers see.
@@ -29,6 +28,7 @@ const ENTRY_BYTES: usize = 64;
 pub struct Ledger<'a> {
     pub reading: Reading<'a>,
     pub deadline: Instant,
+    limits: Limits,
     errors: Mutex<Vec<GraphqlError>>,
     resolved: AtomicUsize,
     invalidated: AtomicUsize,
@@ -37,10 +37,11 @@ pub struct Ledger<'a> {
 }
 
 impl<'a> Ledger<'a> {
-    pub fn new(reading: Reading<'a>, deadline: Instant) -> Self {
+    pub fn new(reading: Reading<'a>, limits: Limits, deadline: Instant) -> Self {
         Self {
             reading,
             deadline,
+            limits,
             errors: Mutex::default(),
             resolved: AtomicUsize::default(),
             invalidated: AtomicUsize::default(),
@@ -51,7 +52,12 @@ impl<'a> Ledger<'a> {
 
     /// Counts a resolver that is about to run; false when the request has run too many.
     pub fn may_resolve(&self) -> bool {
-        self.resolved.fetch_add(1, Ordering::Relaxed) < RESOLVERS_PER_REQUEST
+        self.resolved.fetch_add(1, Ordering::Relaxed) < self.limits.resolvers
+    }
+
+    /// Whether a field may stand as deep as it does.
+    pub fn may_descend(&self, site: &Site<'_>) -> bool {
+        self.limits.query_depth.is_none_or(|deepest| site.path.depth() <= deepest)
     }
 
     /// Counts an invalidation that is about to be told; false when the request has told too many.

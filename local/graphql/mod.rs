@@ -17,6 +17,7 @@ mod hub;
 mod input;
 mod introspect;
 mod ledger;
+mod modes;
 mod operation;
 mod pipeline;
 mod refusal;
@@ -37,11 +38,16 @@ use serde_json::{Value, json};
 pub(crate) use self::http::{router, seen as headers_seen};
 pub use engines::surround;
 pub(crate) use hub::{News, Registration, Seat, Update};
+pub use modes::with_modes;
 pub(crate) use operation::{Answer, Call, Rejection, Subscribed, Subscription};
 pub use sources::{Functions, Sources, Tables};
 pub(crate) use validate::Request;
 
-use crate::{identity::Directory, stack::Api, unkind::Fates};
+use crate::{
+    identity::Directory,
+    stack::{Api, Limits},
+    unkind::Fates,
+};
 use bindings::Bindings;
 use hub::Hub;
 use schema::Schema;
@@ -79,6 +85,7 @@ pub(crate) struct Service {
     /// `ctx.env`.
     pub environment: Value,
     pub introspection: bool,
+    pub limits: Limits,
     pub hub: Hub<Subscription>,
     pub settings: Settings,
 }
@@ -95,6 +102,7 @@ impl Service {
             directory,
             environment: json!(api.environment),
             introspection: api.introspection,
+            limits: api.limits,
             hub: Hub::new(settings.fates.clone()),
             settings,
         })

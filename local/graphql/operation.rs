@@ -133,7 +133,8 @@ impl Service {
         let Prepared { document, variables, halves, .. } = prepared;
         let reading = Reading { schema: &self.schema, document, variables, halves: *halves };
         let resolving = Resolving::new(self, &call.caller, &call.request, origin);
-        Execution { ledger: Ledger::new(reading, Instant::now() + self.settings.request_time), resolving }
+        let deadline = Instant::now() + self.settings.request_time;
+        Execution { ledger: Ledger::new(reading, self.limits, deadline), resolving }
     }
 
     async fn open(&self, prepared: &Prepared, call: &Call) -> Result<Opened, Vec<GraphqlError>> {

@@ -46,6 +46,12 @@ impl<'a> Path<'a> {
         Self { parent: Some(self), step: Step::Index(index) }
     }
 
+    /// How many fields the way leads through; items of lists are on the level of their list.
+    pub fn depth(&self) -> usize {
+        let above = self.parent.map_or(0, Path::depth);
+        above + usize::from(matches!(self.step, Step::Field(_)))
+    }
+
     pub fn segments(&self) -> Vec<Segment> {
         let mut segments = self.parent.map_or_else(Vec::new, Path::segments);
         segments.push(match self.step {

@@ -5,7 +5,7 @@ use http::StatusCode;
 pub enum Denial {
     /// None, or none of a mode the API has.
     CredentialsMissing,
-    /// A key the API does not have.
+    /// A key the API does not have, or a token that is not for it.
     NotAuthorized,
     /// An access key or a session token nobody knows.
     ClientUnknown,
@@ -14,21 +14,32 @@ pub enum Denial {
     SignatureExpired,
     /// Good credentials without `appsync:GraphQL` on the field.
     PermissionMissing,
+    /// What should be a JSON Web Token is none.
+    TokenMalformed,
+    TokenExpired,
 }
 
 impl Denial {
     pub fn status(self) -> StatusCode {
         match self {
-            Denial::CredentialsMissing | Denial::NotAuthorized | Denial::PermissionMissing => StatusCode::UNAUTHORIZED,
             Denial::ClientUnknown | Denial::SignatureMismatch | Denial::SignatureExpired => StatusCode::FORBIDDEN,
+            Denial::CredentialsMissing
+            | Denial::NotAuthorized
+            | Denial::PermissionMissing
+            | Denial::TokenMalformed
+            | Denial::TokenExpired => StatusCode::UNAUTHORIZED,
         }
     }
 
     pub fn error_type(self) -> &'static str {
         match self {
-            Denial::CredentialsMissing | Denial::NotAuthorized | Denial::PermissionMissing => "UnauthorizedException",
             Denial::ClientUnknown => "UnrecognizedClientException",
             Denial::SignatureMismatch | Denial::SignatureExpired => "InvalidSignatureException",
+            Denial::CredentialsMissing
+            | Denial::NotAuthorized
+            | Denial::PermissionMissing
+            | Denial::TokenMalformed
+            | Denial::TokenExpired => "UnauthorizedException",
         }
     }
 
@@ -37,6 +48,8 @@ impl Denial {
             Denial::CredentialsMissing => "Valid authorization header not provided.",
             Denial::NotAuthorized => "You are not authorized to make this call.",
             Denial::PermissionMissing => "Permission denied",
+            Denial::TokenMalformed => "Unable to parse JWT token.",
+            Denial::TokenExpired => "Token has expired.",
             Denial::ClientUnknown => "The security token included in the request is invalid.",
             Denial::SignatureMismatch => {
                 "The request signature we calculated does not match the signature you provided. Check your AWS Secret \

@@ -1,15 +1,52 @@
 //! What an identity's IAM policies let it do.
+mod conditions;
+
+use std::{str::Chars, sync::Arc};
+
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json};
 
-/// The statements of an identity's policies. Nothing is allowed unless one allows it; one that denies wins.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Grants(Vec<Statement>);
+use conditions::{Conditions, Texts};
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The statements of an identity's policies. Nothing is allowed unless one allows it; one that denies wins. Clones
+/// share them.
+#[derive(Clone, Debug, Default)]
+pub struct Grants(Arc<[Statement]>);
+
+/// What somebody is about to do, as far as statements can tell it from something else.
+#[derive(Clone, Copy, Debug)]
+pub struct Access<'a> {
+    pub action: &'a str,
+    pub resource: &'a str,
+    /// The partition keys that a call of DynamoDB names: `dynamodb:LeadingKeys`. Without any the key is absent.
+    pub leading_keys: &'a [&'a str],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Allowed,
+    /// No statement says anything of it.
+    NotAllowed,
+    /// A statement forbids it.
+    Denied,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct Statement {
-    allows: bool,
-    actions: Vec<String>,
-    resources: Vec<String>,
+    #[serde(rename = "Sid")]
+    _sid: Option<IgnoredAny>,
+    effect: Effect,
+    action: Texts,
+    resource: Texts,
+    #[serde(default, rename = "Condition")]
+    conditions: Conditions,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+enum Effect {
+    Allow,
+    Deny,
 }
 
 impl Grants {
@@ -17,61 +54,80 @@ impl Grants {
         Self::of_statements(&[json!({ "Effect": "Allow", "Action": "*", "Resource": "*" })])
     }
 
-    /// Statements as IAM writes them. One with a condition is taken as unmet when it allows, and as met when it denies.
+    /// Statements as IAM writes them. One that is not understood widens nothing: it allows nothing, or denies everything.
     pub fn of_statements(statements: &[Value]) -> Self {
-        Self(statements.iter().filter_map(read).collect())
+        Self(statements.iter().filter_map(|statement| read(statement).ok().or_else(|| instead_of(statement))).collect())
+    }
+
+    /// Err says what in a statement is not understood.
+    pub fn check(statement: &Value) -> Result<(), String> {
+        read(statement).map(drop).map_err(|fault| fault.to_string())
     }
 
     pub fn allow(&self, action: &str, resource: &str) -> bool {
-        let action = action.to_ascii_lowercase();
-        let mut matching = self.0.iter().filter(|statement| statement.covers(&action, resource)).peekable();
-        matching.peek().is_some() && matching.all(|statement| statement.allows)
+        self.judge(&Access { action, resource, leading_keys: &[] }) == Verdict::Allowed
+    }
+
+    pub fn judge(&self, access: &Access<'_>) -> Verdict {
+        let action = access.action.to_ascii_lowercase();
+        let mut verdict = Verdict::NotAllowed;
+        for statement in self.0.iter().filter(|statement| statement.covers(&action, access)) {
+            match statement.effect {
+                Effect::Deny => return Verdict::Denied,
+                Effect::Allow => verdict = Verdict::Allowed,
+            }
+        }
+        verdict
     }
 }
 
 impl Statement {
-    fn covers(&self, action: &str, resource: &str) -> bool {
-        self.actions.iter().any(|pattern| matches(&pattern.to_ascii_lowercase(), action))
-            && self.resources.iter().any(|pattern| matches(pattern, resource))
+    fn covers(&self, action: &str, access: &Access<'_>) -> bool {
+        self.action.iter().any(|pattern| matches(pattern, action))
+            && self.resource.iter().any(|pattern| matches(pattern, access.resource))
+            && self.conditions.hold(access.leading_keys)
     }
 }
 
-fn read(statement: &Value) -> Option<Statement> {
-    let allows = statement.get("Effect")?.as_str()? == "Allow";
-    let conditional = statement.get("Condition").is_some();
-    let statement =
-        Statement { allows, actions: texts(statement.get("Action")), resources: texts(statement.get("Resource")) };
-    (!(conditional && allows)).then_some(statement)
+fn read(statement: &Value) -> Result<Statement, serde_json::Error> {
+    let mut statement = Statement::deserialize(statement)?;
+    statement.action.iter_mut().for_each(|action| action.make_ascii_lowercase());
+    Ok(statement)
 }
 
-fn texts(value: Option<&Value>) -> Vec<String> {
-    let values = value.map_or(&[][..], |value| value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice));
-    values.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+fn instead_of(statement: &Value) -> Option<Statement> {
+    let all = || Texts(vec!["*".into()]);
+    (statement["Effect"] != "Allow").then(|| Statement {
+        _sid: None,
+        effect: Effect::Deny,
+        action: all(),
+        resource: all(),
+        conditions: Conditions::default(),
+    })
 }
 
 /// IAM's patterns: `*` is any run of characters, `?` any one.
 fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    let (mut at, mut read) = (0, 0);
-    let mut retry = None;
-    while read < text.len() {
-        match pattern.get(at) {
-            Some('*') => {
-                retry = Some((at, read));
-                at += 1;
+    let (mut pattern, mut text) = (pattern.chars(), text.chars());
+    let mut retry: Option<(Chars<'_>, Chars<'_>)> = None;
+    loop {
+        let (mut rest, mut unread) = (pattern.clone(), text.clone());
+        match (rest.next(), unread.next()) {
+            (None, None) => return true,
+            (Some('*'), _) => {
+                retry = Some((rest.clone(), text.clone()));
+                pattern = rest;
             }
-            Some(expected) if *expected == '?' || text.get(read) == Some(expected) => {
-                at += 1;
-                read += 1;
-            }
+            (Some(expected), Some(read)) if expected == '?' || expected == read => (pattern, text) = (rest, unread),
             _ => {
-                let Some((star, taken)) = retry else { return false };
-                retry = Some((star, taken + 1));
-                (at, read) = (star + 1, taken + 1);
+                let Some((after, taken)) = retry.as_mut() else { return false };
+                if taken.next().is_none() {
+                    return false;
+                }
+                (pattern, text) = (after.clone(), taken.clone());
             }
         }
     }
-    pattern.iter().skip(at).all(|rest| *rest == '*')
 }
 
 #[cfg(test)]
@@ -121,13 +177,23 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_never_widens_a_grant() {
-        let condition = json!({ "Bool": { "aws:SecureTransport": "true" } });
-        let mut granted = allow("*");
-        granted["Condition"] = condition.clone();
-        assert!(!allows(json!([granted])));
-        assert!(!allows(
-            json!([allow("*"), { "Effect": "Deny", "Action": "*", "Resource": "*", "Condition": condition }])
-        ));
+    fn what_is_not_understood_never_widens_a_grant() {
+        let odd = [
+            ("Condition", json!({ "Bool": { "aws:SecureTransport": "true" } })),
+            ("Condition", json!({ "StringLikeIfExists": { "dynamodb:LeadingKeys": "a" } })),
+            ("Condition", json!({ "StringLike": { "aws:PrincipalTag/team": "a" } })),
+            ("NotAction", json!("dynamodb:*")),
+            ("NotResource", json!("*")),
+        ];
+        for (member, value) in odd {
+            let mut granted = allow("*");
+            granted[member] = value.clone();
+            let mut denial = json!({ "Effect": "Deny", "Action": "sns:*", "Resource": "*" });
+            denial[member] = value;
+            assert!(Grants::check(&granted).is_err() && Grants::check(&denial).is_err(), "{granted}");
+            assert!(!allows(json!([granted])), "{granted}");
+            assert!(!allows(json!([allow("*"), denial])), "{denial}");
+        }
+        assert!(allows(json!([allow("*"), { "Effect": "Deny", "Action": "sns:*", "Resource": "*" }])));
     }
 }

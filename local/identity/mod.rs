@@ -1,8 +1,17 @@
-//! Who calls the API: API keys, and IAM principals by their signatures.
+//! Who calls the API: API keys, IAM principals by their signatures, users by the tokens that issuers have signed; and
+//! the issuers of a laptop.
 mod denial;
+mod door;
 mod grants;
+mod issuer;
+mod keyring;
 mod principal;
+mod session;
 mod signature;
+mod signing_key;
+mod token;
+mod trust;
+mod users;
 
 use std::{
     collections::HashMap,
@@ -11,14 +20,21 @@ use std::{
     time::SystemTime,
 };
 
-use http::{HeaderMap, Uri, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, Uri, header::AUTHORIZATION};
 use serde_json::{Value, json};
 
 pub use denial::Denial;
-pub use grants::Grants;
-pub use principal::Principal;
+pub use door::router;
+pub use grants::{Access, Grants};
+pub use issuer::{CLIENT, Issuer, Issuers, TokenUse, Tokens};
+pub use principal::{PooledIdentity, Principal};
+pub use session::{AccessDenied, Session};
+pub use signing_key::{KeyFault, SigningKey};
+pub use users::User;
 
-use crate::stack::AuthMode;
+use crate::stack::{AuthMode, TokenIssuer};
+use token::Token;
+use trust::Trusted;
 
 const API_KEY: &str = "x-api-key";
 
@@ -28,6 +44,7 @@ pub struct Directory {
     modes: Vec<AuthMode>,
     keys: Vec<String>,
     principals: Arc<RwLock<HashMap<String, Arc<Principal>>>>,
+    trusted: Arc<[Trusted]>,
 }
 
 /// A request as its credentials were made for it. For a WebSocket it is not the one that arrived, but the one that
@@ -46,19 +63,25 @@ pub struct Presented<'a> {
 #[derive(Clone)]
 pub struct Caller {
     identity: Value,
-    principal: Option<Signed>,
+    proof: Proof,
 }
 
 #[derive(Clone)]
-struct Signed {
-    principal: Arc<Principal>,
-    region: String,
+enum Proof {
+    Key,
+    Signature { principal: Arc<Principal>, region: String },
+    Token(AuthMode),
 }
 
 impl Directory {
     /// The default mode first.
     pub fn new(modes: Vec<AuthMode>, keys: Vec<String>) -> Self {
-        Self { modes, keys, principals: Arc::default() }
+        Self { modes, keys, principals: Arc::default(), trusted: Arc::default() }
+    }
+
+    /// The same, and whoever has a token of these issuers.
+    pub fn trusting(self, issuers: Vec<TokenIssuer>) -> Self {
+        Self { trusted: issuers.into_iter().map(Trusted::new).collect(), ..self }
     }
 
     /// From now on the principal's signatures are known.
@@ -73,21 +96,48 @@ impl Directory {
         principals.get(access_key_id).is_some_and(|principal| principal.session_token.is_some())
     }
 
+    /// Whose temporary credentials a request was signed with. Its signature is not verified.
+    pub fn session(&self, headers: &HeaderMap) -> Option<Session> {
+        let signed = headers.get(AUTHORIZATION)?.to_str().ok()?;
+        let (_, credential) = signed.split_once("Credential=")?;
+        let principals = self.principals.read().unwrap_or_else(PoisonError::into_inner);
+        let principal = principals.get(credential.split('/').next()?)?;
+        let is_session = principal.session_token.is_some();
+        is_session.then(|| Session::with(principal.arn.clone(), principal.grants.clone()))
+    }
+
     pub fn default_mode(&self) -> Option<AuthMode> {
         self.modes.first().copied()
     }
 
-    pub fn caller(&self, presented: &Presented<'_>) -> Result<Caller, Denial> {
-        if presented.headers.contains_key(AUTHORIZATION) && self.modes.contains(&AuthMode::Iam) {
-            return self.signer(presented);
+    /// A signature is IAM's where the API has that mode; whatever else is in `Authorization` is taken for a token.
+    pub async fn caller(&self, presented: &Presented<'_>) -> Result<Caller, Denial> {
+        match presented.headers.get(AUTHORIZATION) {
+            Some(written) if signature::is_one(written) && self.modes.contains(&AuthMode::Iam) => {
+                self.signer(presented)
+            }
+            Some(written) if !self.trusted.is_empty() => self.bearer(written, presented).await,
+            Some(_) if self.modes.contains(&AuthMode::Iam) => Err(Denial::CredentialsMissing),
+            _ => self.holder_of_key(presented.headers),
         }
-        let key = presented.headers.get(API_KEY).filter(|_| self.modes.contains(&AuthMode::ApiKey));
+    }
+
+    fn holder_of_key(&self, headers: &HeaderMap) -> Result<Caller, Denial> {
+        let key = headers.get(API_KEY).filter(|_| self.modes.contains(&AuthMode::ApiKey));
         let key = key.ok_or(Denial::CredentialsMissing)?;
         if self.keys.iter().any(|known| same(known.as_bytes(), key.as_bytes())) {
             Ok(Caller::with_key())
         } else {
             Err(Denial::NotAuthorized)
         }
+    }
+
+    /// The token says which issuer is asked.
+    async fn bearer(&self, written: &HeaderValue, presented: &Presented<'_>) -> Result<Caller, Denial> {
+        let token = Token::read(written.to_str().map_err(|_| Denial::TokenMalformed)?)?;
+        let issuer = self.trusted.iter().find(|trusted| trusted.has_issued(&token)).ok_or(Denial::NotAuthorized)?;
+        let identity = issuer.identity(&token, presented).await?;
+        Ok(Caller::with_token(issuer.mode(), identity))
     }
 
     fn signer(&self, presented: &Presented<'_>) -> Result<Caller, Denial> {
@@ -103,17 +153,26 @@ impl Directory {
 impl Caller {
     /// Somebody with an API key.
     pub fn with_key() -> Self {
-        Self { identity: Value::Null, principal: None }
+        Self { identity: Value::Null, proof: Proof::Key }
     }
 
     /// Somebody who signs in a region, calling from these addresses.
     pub fn signing(principal: Arc<Principal>, region: &str, addresses: Vec<String>) -> Self {
         let identity = identity(&principal, addresses);
-        Self { identity, principal: Some(Signed { principal, region: region.to_owned() }) }
+        Self { identity, proof: Proof::Signature { principal, region: region.to_owned() } }
+    }
+
+    /// Somebody whose token is good, in a mode of tokens.
+    pub fn with_token(mode: AuthMode, identity: Value) -> Self {
+        Self { identity, proof: Proof::Token(mode) }
     }
 
     pub fn mode(&self) -> AuthMode {
-        if self.principal.is_some() { AuthMode::Iam } else { AuthMode::ApiKey }
+        match &self.proof {
+            Proof::Key => AuthMode::ApiKey,
+            Proof::Signature { .. } => AuthMode::Iam,
+            Proof::Token(mode) => *mode,
+        }
     }
 
     /// `ctx.identity`.
@@ -121,26 +180,32 @@ impl Caller {
         &self.identity
     }
 
-    /// Whether the caller's IAM policies let it use a root field. An API key has none, and may.
+    /// Whether the caller is of a group of its user pool.
+    pub fn is_of(&self, group: &str) -> bool {
+        self.identity["groups"].as_array().is_some_and(|groups| groups.iter().any(|own| own == group))
+    }
+
+    /// Whether the caller's IAM policies let it use a root field. Who has none may.
     pub fn may(&self, api: &str, type_name: &str, field: &str) -> bool {
-        self.principal.as_ref().is_none_or(|Signed { principal, region }| {
-            let account = &principal.account;
-            let resource = format!("arn:aws:appsync:{region}:{account}:apis/{api}/types/{type_name}/fields/{field}");
-            principal.grants.allow("appsync:GraphQL", &resource)
-        })
+        let Proof::Signature { principal, region } = &self.proof else { return true };
+        let account = &principal.account;
+        let resource = format!("arn:aws:appsync:{region}:{account}:apis/{api}/types/{type_name}/fields/{field}");
+        principal.grants.allow("appsync:GraphQL", &resource)
     }
 }
 
 fn identity(principal: &Principal, addresses: Vec<String>) -> Value {
+    let pooled = principal.pooled.as_ref();
+    let kind = pooled.map(|pooled| if pooled.provider.is_some() { "authenticated" } else { "unauthenticated" });
     json!({
         "accountId": principal.account,
-        "cognitoIdentityPoolId": null,
-        "cognitoIdentityId": null,
+        "cognitoIdentityPoolId": pooled.map(|pooled| &pooled.pool_id),
+        "cognitoIdentityId": pooled.map(|pooled| &pooled.identity_id),
         "sourceIp": addresses,
         "username": principal.user_id,
         "userArn": principal.arn,
-        "cognitoIdentityAuthType": null,
-        "cognitoIdentityAuthProvider": null,
+        "cognitoIdentityAuthType": kind,
+        "cognitoIdentityAuthProvider": pooled.and_then(|pooled| pooled.provider.as_ref()),
     })
 }
 

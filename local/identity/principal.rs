@@ -1,7 +1,7 @@
 //! An IAM identity that can sign requests.
 use serde_json::Value;
 
-use super::Grants;
+use super::{Grants, session};
 
 pub struct Principal {
     pub access_key_id: String,
@@ -13,7 +13,19 @@ pub struct Principal {
     pub arn: String,
     /// What IAM knows the identity by; resolvers see it as `ctx.identity.username`.
     pub user_id: String,
+    /// Whom a Cognito identity pool has given the credentials to.
+    pub pooled: Option<PooledIdentity>,
     pub grants: Grants,
+}
+
+/// An identity of a Cognito identity pool: somebody without an IAM identity of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PooledIdentity {
+    pub pool_id: String,
+    pub identity_id: String,
+    /// As AWS writes who vouches for it, such as `cognito-idp.us-east-1.amazonaws.com/us-east-1_a:CognitoSignIn:<sub>`;
+    /// nobody does for a guest.
+    pub provider: Option<String>,
 }
 
 impl Principal {
@@ -28,10 +40,22 @@ impl Principal {
             secret_access_key,
             session_token: Some(session_token),
             account: account.to_owned(),
-            arn: format!("arn:aws:sts::{account}:assumed-role/{role}/{session}"),
+            arn: session::arn(role_arn, session),
             user_id: format!("AROA{}:{session}", unique.to_ascii_uppercase()),
+            pooled: None,
             grants: Grants::of_statements(statements),
         }
+    }
+
+    /// Somebody whom an identity pool lets use a role.
+    pub fn identity_pool_user(
+        identity: PooledIdentity,
+        role_arn: &str,
+        credentials: [String; 3],
+        statements: &[Value],
+    ) -> Self {
+        let session = Self::role_session(role_arn, "CognitoIdentityCredentials", credentials, statements);
+        Self { pooled: Some(identity), ..session }
     }
 
     /// A user with long-lived credentials who may call every field.
@@ -44,6 +68,7 @@ impl Principal {
             account: account.to_owned(),
             arn: format!("arn:aws:iam::{account}:user/{name}"),
             user_id: format!("AIDA{}", unique.to_ascii_uppercase()),
+            pooled: None,
             grants: Grants::everything(),
         }
     }

@@ -9,7 +9,7 @@ use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SigningSettings, sign},
     sign::v4,
 };
-use http::{HeaderMap, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
 use super::{Denial, Presented, Principal, same};
 
@@ -25,6 +25,11 @@ pub struct Signature<'a> {
     /// Each once: a header that is named again and again would be hashed as often.
     signed_headers: BTreeSet<&'a str>,
     signature: &'a str,
+}
+
+/// Whether an `Authorization` header is of Signature Version 4, good or not.
+pub fn is_one(written: &HeaderValue) -> bool {
+    written.as_bytes().trim_ascii_start().starts_with(ALGORITHM.as_bytes())
 }
 
 pub fn read(headers: &HeaderMap) -> Result<Signature<'_>, Denial> {

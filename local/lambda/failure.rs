@@ -8,6 +8,10 @@ pub enum Fault {
     OwnDestination { function: String },
     #[error("Function {function}: its failure destination {destination} is not a function of this stack.")]
     UnknownDestination { function: String, destination: String },
+    #[error(
+        "Function {function}: The function's execution role does not have permissions to call Invoke on {destination}"
+    )]
+    ForbiddenDestination { function: String, destination: String },
 }
 
 /// Why an invocation has no answer.

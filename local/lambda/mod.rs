@@ -20,7 +20,7 @@ pub use failure::{Fault, FunctionError, InvokeError};
 pub use launcher::{EnvironmentOf, Launcher};
 pub use process::Processes;
 
-use crate::{stack::Function, unkind::Fates};
+use crate::{identity::Grants, stack::Function, unkind::Fates};
 use pool::Pool;
 
 const SYNCHRONOUS_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
@@ -122,11 +122,17 @@ impl Lambda {
 
 fn check_destination(function: &Function, functions: &BTreeMap<String, Function>) -> Result<(), Fault> {
     let Some(destination) = &function.asynchronous.on_failure else { return Ok(()) };
-    match functions.get(name_of(destination)) {
-        Some(found) if found.name == function.name => Err(Fault::OwnDestination { function: function.name.clone() }),
-        Some(_) => Ok(()),
-        None => Err(Fault::UnknownDestination { function: function.name.clone(), destination: destination.clone() }),
+    let (destination, name) = (destination.clone(), function.name.clone());
+    match functions.get(name_of(&destination)) {
+        Some(found) if found.name == name => Err(Fault::OwnDestination { function: name }),
+        Some(_) if may_tell(function, &destination) => Ok(()),
+        Some(_) => Err(Fault::ForbiddenDestination { function: name, destination }),
+        None => Err(Fault::UnknownDestination { function: name, destination }),
     }
+}
+
+fn may_tell(function: &Function, destination: &str) -> bool {
+    Grants::of_statements(&function.role.statements).allow("lambda:InvokeFunction", destination)
 }
 
 fn check_size(kind: InvocationType, payload: &Value) -> Result<(), InvokeError> {

@@ -147,7 +147,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::stack::Asynchronous;
+    use crate::stack::{Asynchronous, Role};
 
     fn function() -> Function {
         Function {
@@ -158,8 +158,7 @@ mod tests {
             reserved_concurrency: None,
             environment: BTreeMap::new(),
             asynchronous: Asynchronous { retries: 2, event_age_seconds: 300, on_failure: None },
-            statements: Vec::new(),
-            role_arn: "arn:aws:iam::123456789012:role/answer".into(),
+            role: Role { arn: "arn:aws:iam::123456789012:role/answer".into(), statements: Vec::new() },
         }
     }
 

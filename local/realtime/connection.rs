@@ -261,7 +261,7 @@ async fn open(service: &Service, peer: Peer, start: &Start) -> Result<Subscribed
         peer: peer.address,
         now: SystemTime::now(),
     };
-    let caller = service.directory.caller(&presented).map_err(Rejection::Denied)?;
+    let caller = service.directory.caller(&presented).await.map_err(Rejection::Denied)?;
     let request = Request::read(&start.data).ok_or_else(Rejection::unparsable)?;
     service.subscribe(&request, Call { caller, request: headers_seen(&headers) }).await
 }

@@ -117,7 +117,11 @@ pub fn denied(denial: Denial) -> Value {
         Denial::SignatureMismatch | Denial::SignatureExpired => {
             json!([{ "errorType": "BadRequestException", "message": denial.sentence(), "errorCode": 400 }])
         }
-        Denial::NotAuthorized | Denial::ClientUnknown | Denial::PermissionMissing => {
+        Denial::NotAuthorized
+        | Denial::ClientUnknown
+        | Denial::PermissionMissing
+        | Denial::TokenMalformed
+        | Denial::TokenExpired => {
             json!([{ "errorType": "UnauthorizedException", "message": denial.sentence(), "errorCode": 401 }])
         }
     }

@@ -38,7 +38,7 @@ pub(crate) fn mounted(graphql: Router, service: Arc<Service>) -> Router {
 async fn connect_if_asked(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-        Ok(upgrade) => open(service, &parts, upgrade),
+        Ok(upgrade) => open(service, &parts, upgrade).await,
         Err(_) => next.run(Request::from_parts(parts, body)).await,
     }
 }
@@ -49,19 +49,22 @@ async fn connect(
     parts: Parts,
 ) -> Response {
     match upgrade {
-        Ok(upgrade) => open(service, &parts, upgrade),
+        Ok(upgrade) => open(service, &parts, upgrade).await,
         Err(rejection) => rejection.into_response(),
     }
 }
 
 /// Opens a WebSocket. Bad credentials are told on it: a browser learns nothing from a refused upgrade.
-fn open(service: Arc<Service>, parts: &Parts, upgrade: WebSocketUpgrade) -> Response {
+async fn open(service: Arc<Service>, parts: &Parts, upgrade: WebSocketUpgrade) -> Response {
     if !credentials::protocols(&parts.headers).any(|protocol| protocol == PROTOCOL) {
         return (StatusCode::BAD_REQUEST, "NoProtocolError: a WebSocket of this API speaks graphql-ws").into_response();
     }
     let peer =
         Peer { address: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip()) };
-    let admitted = credentials::of_handshake(parts).and_then(|headers| admit(&service, &headers, peer));
+    let admitted = match credentials::of_handshake(parts) {
+        Ok(headers) => admit(&service, &headers, peer).await,
+        Err(denial) => Err(denial),
+    };
     upgrade
         .protocols([PROTOCOL])
         .read_buffer_size(READ_BUFFER_BYTES)
@@ -71,9 +74,9 @@ fn open(service: Arc<Service>, parts: &Parts, upgrade: WebSocketUpgrade) -> Resp
 }
 
 /// A handshake is signed as a POST of `{}` to a path that serves nothing else.
-fn admit(service: &Service, headers: &HeaderMap, peer: Peer) -> Result<(), Denial> {
+async fn admit(service: &Service, headers: &HeaderMap, peer: Peer) -> Result<(), Denial> {
     let uri = Uri::from_static("/graphql/connect");
     let now = SystemTime::now();
     let presented = Presented { method: "POST", uri: &uri, headers, body: b"{}", peer: peer.address, now };
-    service.directory.caller(&presented).map(|_| ())
+    service.directory.caller(&presented).await.map(|_| ())
 }

@@ -105,6 +105,8 @@ impl Scope<'_> {
             },
             ("Fn::Sub", Value::String(text)) => self.substitute(text),
             ("Fn::Join", Value::Array(parts)) => self.join(parts),
+            ("Fn::Split", Value::Array(parts)) => self.split(parts),
+            ("Fn::Select", Value::Array(parts)) => self.select(parts),
             ("Fn::If", Value::Array(parts)) => self.evaluate(self.chosen(parts)?),
             _ => {
                 Err(Fault::new(format!("{name} with {argument} is a function that the laptop edition cannot evaluate")))
@@ -144,6 +146,23 @@ impl Scope<'_> {
         let items: Vec<String> = list.as_array().into_iter().flatten().map(text_of).collect();
         self.work(separator.len().saturating_mul(items.len()))?;
         Ok(Value::String(items.join(separator)))
+    }
+
+    fn split(&self, parts: &[Value]) -> Result<Value, Fault> {
+        let [Value::String(separator), text] = parts else {
+            return Err(Fault::new("Fn::Split takes a separator and a text".into()));
+        };
+        let text = text_of(&self.evaluate(text)?);
+        Ok(text.split(separator.as_str()).collect())
+    }
+
+    fn select(&self, parts: &[Value]) -> Result<Value, Fault> {
+        let [index, list] = parts else {
+            return Err(Fault::new("Fn::Select takes an index and a list".into()));
+        };
+        let (index, list) = (text_of(&self.evaluate(index)?), self.evaluate(list)?);
+        let item = index.parse::<usize>().ok().and_then(|index| list.get(index).cloned());
+        item.ok_or_else(|| Fault::new(format!("Fn::Select finds no item {index} in {list}")))
     }
 
     fn chosen<'v>(&self, parts: &'v [Value]) -> Result<&'v Value, Fault> {
@@ -220,6 +239,9 @@ mod tests {
             (json!({"Fn::GetAtt": ["Table", "Arn"]}), json!("Arn")),
             (json!({"Fn::Sub": "a/${Table.Arn}/${Table}/${One}"}), json!("a/Arn/table/1")),
             (json!({"Fn::Join": ["-", ["a", {"Ref": "One"}]]}), json!("a-1")),
+            (json!({"Fn::Split": ["_", "a_b_c"]}), json!(["a", "b", "c"])),
+            (json!({"Fn::Select": [1, {"Fn::Split": ["-", {"Fn::Sub": "a-${One}"}]}]}), json!("1")),
+            (json!({"Fn::Select": ["0", ["a", "b"]]}), json!("a")),
             (json!({"Fn::If": ["Yes", "a", "b"]}), json!("a")),
             (json!({"a": {"Fn::If": ["No", 1, {"Ref": "AWS::NoValue"}]}, "b": 2}), json!({"b": 2})),
             (json!([{"Fn::If": ["No", 1, {"Ref": "AWS::NoValue"}]}, 2]), json!([2])),
@@ -245,5 +267,8 @@ mod tests {
     fn what_cannot_be_evaluated_is_named() {
         assert_eq!(evaluate(json!({"Ref": "Nobody"})), Err("there is no Nobody".into()));
         assert!(evaluate(json!({"Fn::Cidr": []})).unwrap_err().contains("Fn::Cidr"));
+        let beyond = evaluate(json!({"Fn::Select": [2, ["a", "b"]]}));
+        assert_eq!(beyond, Err(r#"Fn::Select finds no item 2 in ["a","b"]"#.into()));
+        assert_eq!(evaluate(json!({"Fn::Split": ["_"]})), Err("Fn::Split takes a separator and a text".into()));
     }
 }

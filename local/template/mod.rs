@@ -3,14 +3,21 @@ mod intrinsics;
 mod parameters;
 mod properties;
 mod resources;
+mod schema;
 mod yaml;
 
 use std::{collections::BTreeMap, fmt, path::Path};
 
 use serde_json::{Map, Value, json};
 
-use crate::stack::Stack;
+use crate::{
+    identity::{CLIENT, Issuers},
+    stack::Stack,
+};
 use intrinsics::{Scope, Spent};
+
+pub use parameters::parameter;
+pub use schema::{SchemaOptions, schema};
 
 pub const REGION: &str = "us-east-1";
 pub const ACCOUNT: &str = "000000000000";
@@ -29,6 +36,13 @@ pub struct Deployment {
     pub graphql_url: String,
     pub realtime_url: String,
     pub api_key: String,
+}
+
+impl Deployment {
+    /// `http://localhost:4000`
+    fn server(&self) -> &str {
+        self.graphql_url.trim_end_matches("/graphql")
+    }
 }
 
 /// One sentence that says what in the template cannot be honoured.
@@ -92,7 +106,7 @@ fn refer(
     let kind = resource["Type"].as_str().unwrap_or_default();
     let arn = |service: &str, rest: String| json!(format!("arn:aws:{service}:{REGION}:{ACCOUNT}:{rest}"));
     Ok(match (kind, attribute) {
-        ("AWS::DynamoDB::Table" | "AWS::Serverless::Function", None) => json!(physical_name(name)),
+        ("AWS::DynamoDB::Table" | "AWS::Serverless::Function" | "AWS::IAM::Role", None) => json!(physical_name(name)),
         ("AWS::DynamoDB::Table", Some("Arn")) => arn("dynamodb", format!("table/{}", physical_name(name))),
         ("AWS::Serverless::Function", Some("Arn")) => arn("lambda", format!("function:{}", physical_name(name))),
         ("AWS::AppSync::GraphQLApi", Some("ApiId")) => json!(API_ID),
@@ -103,6 +117,9 @@ fn refer(
         ("AWS::AppSync::DataSource", Some("Name")) | ("AWS::AppSync::FunctionConfiguration", Some("FunctionId")) => {
             scope.evaluate(&resource["Properties"]["Name"])?
         }
+        ("AWS::Cognito::UserPool", None) => json!(format!("{REGION}_laptop")),
+        ("AWS::Cognito::UserPool", Some("ProviderURL")) => json!(Issuers::pool_url(deployment.server())),
+        ("AWS::Cognito::UserPoolClient", None) => json!(CLIENT),
         ("AWS::IAM::Role", Some("Arn")) => json!(format!("arn:aws:iam::{ACCOUNT}:role/{}", physical_name(name))),
         ("AWS::Logs::LogGroup", None) => scope.evaluate(&resource["Properties"]["LogGroupName"])?,
         ("AWS::Logs::LogGroup", Some("Arn")) => arn("logs", format!("log-group:{}:*", physical_name(name))),
@@ -128,6 +145,8 @@ fn physical_name(logical: &str) -> String {
 }
 
 #[cfg(test)]
+mod combinations;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod tests {
@@ -149,8 +168,10 @@ mod tests {
         let stack = load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment()).unwrap();
         assert_eq!(stack.api.keys, ["da2-key"]);
         assert_eq!(stack.api.environment["TABLE_NAME"], "parlance-Table");
-        assert_eq!(stack.api.data_sources["Handler"], DataSource::Lambda("parlance-Handler".into()));
         let handler = &stack.functions["parlance-Handler"];
+        let starting = stack.roles["parlance-HandlerSourceRole"].clone();
+        let source = DataSource::Lambda { function: handler.arn.clone(), role: starting };
+        assert_eq!(stack.api.data_sources["Handler"], source);
         assert_eq!(handler.environment["GRAPHQL_URL"], "http://localhost:4000/graphql");
         assert_eq!(
             handler.asynchronous,
@@ -160,7 +181,7 @@ mod tests {
                 on_failure: Some(stack.functions["parlance-Closer"].arn.clone()),
             }
         );
-        assert!(handler.statements.iter().any(|statement| statement["Action"] == "appsync:GraphQL"));
+        assert!(handler.role.statements.iter().any(|statement| statement["Action"] == "appsync:GraphQL"));
         let resolver = &stack.api.resolvers[&("Mutation".into(), "agentPublishMetadata".into())];
         assert!(matches!(resolver, Resolver::Pipeline { functions, .. } if functions == &["putBatch", "renewTurn"]));
     }

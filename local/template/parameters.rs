@@ -6,6 +6,12 @@ use serde_json::{Map, Value, json};
 
 use super::Fault;
 
+/// `NAME=VALUE`, as a command line says it.
+pub fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it must be NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 /// Each declared parameter with its value: a string, a number, or a list of strings.
 pub fn values(
     declared: &Map<String, Value>,

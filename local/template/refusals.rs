@@ -8,16 +8,20 @@ fn resources() -> Value {
         "Api": { "Type": "AWS::AppSync::GraphQLApi", "Properties": {
             "Name": "parlance", "AuthenticationType": "API_KEY", "EnvironmentVariables": { "TABLE_NAME": "t" } } },
         "Key": { "Type": "AWS::AppSync::ApiKey", "Properties": { "ApiId": "laptop" } },
+        "Pool": { "Type": "AWS::Cognito::UserPool", "Properties": { "UserPoolName": "parlance" } },
+        "Client": { "Type": "AWS::Cognito::UserPoolClient", "Properties": { "UserPoolId": { "Ref": "Pool" } } },
+        "Group": { "Type": "AWS::Cognito::UserPoolGroup", "Properties": {
+            "UserPoolId": { "Ref": "Pool" }, "GroupName": "administrators" } },
         "Schema": { "Type": "AWS::AppSync::GraphQLSchema", "Properties": {
             "ApiId": "laptop", "DefinitionS3Location": "schema.graphql" } },
         "Table": { "Type": "AWS::DynamoDB::Table", "Properties": {
             "BillingMode": "PAY_PER_REQUEST", "AttributeDefinitions": [], "KeySchema": [],
             "TimeToLiveSpecification": { "AttributeName": "expiresAt", "Enabled": true } } },
         "TableSource": { "Type": "AWS::AppSync::DataSource", "Properties": {
-            "ApiId": "laptop", "Name": "Table", "Type": "AMAZON_DYNAMODB", "ServiceRoleArn": "arn",
+            "ApiId": "laptop", "Name": "Table", "Type": "AMAZON_DYNAMODB", "ServiceRoleArn": { "Fn::GetAtt": ["Role", "Arn"] },
             "DynamoDBConfig": { "TableName": { "Ref": "Table" }, "AwsRegion": { "Ref": "AWS::Region" } } } },
         "HandlerSource": { "Type": "AWS::AppSync::DataSource", "Properties": {
-            "ApiId": "laptop", "Name": "Handler", "Type": "AWS_LAMBDA", "ServiceRoleArn": "arn",
+            "ApiId": "laptop", "Name": "Handler", "Type": "AWS_LAMBDA", "ServiceRoleArn": { "Fn::GetAtt": ["Role", "Arn"] },
             "LambdaConfig": { "LambdaFunctionArn": { "Fn::GetAtt": ["Handler", "Arn"] } } } },
         "ListEvents": { "Type": "AWS::AppSync::FunctionConfiguration", "Properties": {
             "ApiId": "laptop", "Name": "listEvents", "DataSourceName": "Table",
@@ -29,11 +33,18 @@ fn resources() -> Value {
             "Runtime": { "Name": "APPSYNC_JS", "RuntimeVersion": "1.0.0" },
             "CodeS3Location": "resolvers/identifyCaller.js" } },
         "Role": { "Type": "AWS::IAM::Role", "Properties": { "AssumeRolePolicyDocument": {}, "Policies": [] } },
+        "Publishing": { "Type": "AWS::IAM::RolePolicy", "Properties": {
+            "RoleName": { "Ref": "Role" }, "PolicyName": "publish", "PolicyDocument": {
+                "Version": "2012-10-17", "Statement": [publishing()] } } },
         "Handler": { "Type": "AWS::Serverless::Function", "Properties": {
             "CodeUri": "handler/", "Handler": "bootstrap", "Runtime": "provided.al2023", "MemorySize": 256,
             "Timeout": 60, "Role": { "Fn::GetAtt": ["Role", "Arn"] },
             "EventInvokeConfig": { "MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60 } } },
     })
+}
+
+fn publishing() -> Value {
+    json!({ "Sid": "Publish", "Effect": "Allow", "Action": "appsync:GraphQL", "Resource": "arn:aws:appsync:*" })
 }
 
 fn deployed(template: &Value) -> Result<Stack, String> {
@@ -51,7 +62,9 @@ fn refusal(pointer: &str, value: &Value) -> String {
 #[test]
 fn a_stack_of_one_of_each_is_accepted() {
     let stack = deployed(&json!({ "Resources": resources() })).unwrap();
-    assert_eq!(stack.functions["parlance-Handler"].asynchronous.retries, 0);
+    let handler = &stack.functions["parlance-Handler"];
+    assert_eq!(handler.asynchronous.retries, 0);
+    assert_eq!(handler.role.statements, [publishing()], "a policy beside its role counts like one within");
     assert_eq!(stack.tables["parlance-Table"].ttl_attribute.as_deref(), Some("expiresAt"));
 }
 
@@ -63,15 +76,54 @@ fn what_a_laptop_cannot_honour_is_refused_by_name() {
         ("/Api/Properties/AuthenticationType", json!("OPENID_CONNECT"), "Api: unknown variant `OPENID_CONNECT`"),
         ("/Api/Properties/IntrospectionConfig", json!("OFF"), "Api: unknown variant `OFF`"),
         ("/Key/Properties/ApiKeyId", json!("mine"), "Key: unknown field `ApiKeyId`"),
+        ("/Api/Properties/QueryDepthLimit", json!(76), "QueryDepthLimit must be from 0 to 75, not 76"),
+        ("/Api/Properties/ResolverCountLimit", json!(10_001), "ResolverCountLimit must be from 0 to 10000, not 10001"),
+        ("/Pool/Properties/LambdaConfig", json!({}), "Pool: unknown field `LambdaConfig`"),
+        ("/Client/Properties/GenerateSecret", json!(true), "Client: unknown field `GenerateSecret`"),
+        ("/Group/Properties/RoleArn", json!("arn"), "Group: unknown field `RoleArn`"),
         ("/Table/Properties/StreamSpecification", json!({}), "Table: unknown field `StreamSpecification`"),
         ("/Table/Properties/TimeToLiveSpecification/After", json!(1), "Table: unknown field `After`"),
         ("/Role/Properties/ManagedPolicyArns", json!([]), "Role: unknown field `ManagedPolicyArns`"),
+        ("/Publishing/Properties/UserName", json!("me"), "Publishing: unknown field `UserName`"),
+        (
+            "/Publishing/Properties/PolicyDocument/Statement/0/NotAction",
+            json!("sns:*"),
+            "Publishing: a statement cannot be judged on a laptop: unknown field `NotAction`",
+        ),
+        ("/Publishing/Properties/RoleName", json!("nobody"), "Publishing: nobody is no role of this stack"),
+        ("/Handler/Properties/Role", json!("arn:nobody"), "parlance-Handler: arn:nobody is no role of this stack"),
         ("/Events/Properties/CachingConfig", json!({}), "Events: unknown field `CachingConfig`"),
         ("/Events/Properties/Kind", json!("UNIT"), "Events: the resolver of Conversation.events has either Kind"),
     ];
     for (pointer, value, sentence) in cases {
         let refusal = refusal(pointer, &value);
         assert!(refusal.starts_with(sentence), "{pointer}: {refusal}");
+    }
+}
+
+#[test]
+fn a_mode_that_a_laptop_cannot_honour_is_refused_by_name() {
+    let pool = |config: Value| json!([{ "AuthenticationType": "AMAZON_COGNITO_USER_POOLS", "UserPoolConfig": config }]);
+    let provider = |config: Value| json!([{ "AuthenticationType": "OPENID_CONNECT", "OpenIDConnectConfig": config }]);
+    let cases = [
+        (json!([{ "AuthenticationType": "AWS_LAMBDA" }]), "unknown variant `AWS_LAMBDA`"),
+        (json!([{ "AuthenticationType": "AWS_IAM", "UserPoolConfig": {} }]), "unknown field `UserPoolConfig`"),
+        (json!([{ "AuthenticationType": "AMAZON_COGNITO_USER_POOLS" }]), "missing field `UserPoolConfig`"),
+        (pool(json!({ "UserPoolId": "us-east-1_a" })), "missing field `AwsRegion`"),
+        (
+            pool(json!({ "UserPoolId": "a", "AwsRegion": "r", "DefaultAction": "DENY" })),
+            "unknown field `DefaultAction`",
+        ),
+        (
+            pool(json!({ "UserPoolId": "a", "AwsRegion": "r", "AppIdClientRegex": "[" })),
+            "[ is not a regular expression of client ids",
+        ),
+        (provider(json!({ "ClientId": "a" })), "missing field `Issuer`"),
+        (provider(json!({ "Issuer": "https://a", "Leeway": 1 })), "unknown field `Leeway`"),
+    ];
+    for (providers, sentence) in cases {
+        let refusal = refusal("/Api/Properties/AdditionalAuthenticationProviders", &providers);
+        assert!(refusal.starts_with(&format!("Api: {sentence}")), "{providers}: {refusal}");
     }
 }
 
@@ -108,6 +160,7 @@ fn a_data_source_reaches_a_resource_of_the_stack_and_nothing_else() {
             json!(elsewhere),
             "arn:aws:lambda:us-east-1:000000000000:function:elsewhere is no function of this stack",
         ),
+        ("HandlerSource", "ServiceRoleArn", json!("arn:nobody"), "arn:nobody is no role of this stack"),
         ("HandlerSource", "LambdaConfig/Qualifier", json!("live"), "unknown field `Qualifier`"),
     ];
     for (resource, property, value, sentence) in cases {

@@ -1,6 +1,4 @@
 //! All resources of a template, joined to one stack; an unknown type is refused by name.
-use std::collections::BTreeMap;
-
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
@@ -25,13 +23,15 @@ pub fn stack(
 struct Parts {
     apis: Vec<ApiProperties>,
     keys: Vec<String>,
+    pools: Pools,
     schemas: Vec<String>,
     /// By logical name, as the resolvers.
     sources: Vec<(String, SourceProperties)>,
     pipeline_functions: Vec<PipelineFunctionProperties>,
     resolvers: Vec<(String, ResolverProperties)>,
     tables: Vec<(String, TableProperties)>,
-    roles: BTreeMap<String, Vec<Value>>,
+    roles: Roles,
+    policies: Vec<(String, RolePolicyProperties)>,
     functions: Vec<(String, String, FunctionProperties)>,
 }
 
@@ -51,6 +51,13 @@ impl Parts {
                 shape::<KeyProperties>(properties)?;
                 self.keys.push(reference(json!({"Fn::GetAtt": [name, "ApiKey"]}))?);
             }
+            "AWS::Cognito::UserPool" => {
+                shape::<PoolProperties>(properties)?;
+                let issuer = reference(json!({"Fn::GetAtt": [name, "ProviderURL"]}))?;
+                self.pools.insert(reference(json!({"Ref": name}))?, issuer);
+            }
+            "AWS::Cognito::UserPoolClient" => drop(shape::<PoolClientProperties>(properties)?),
+            "AWS::Cognito::UserPoolGroup" => drop(shape::<PoolGroupProperties>(properties)?),
             "AWS::AppSync::GraphQLSchema" => {
                 self.schemas.push(shape::<SchemaProperties>(properties)?.definition_s3_location)
             }
@@ -60,8 +67,9 @@ impl Parts {
             "AWS::DynamoDB::Table" => self.tables.push((reference(json!({"Ref": name}))?, shape(properties)?)),
             "AWS::IAM::Role" => {
                 let arn = reference(json!({"Fn::GetAtt": [name, "Arn"]}))?;
-                self.roles.insert(arn, shape::<RoleProperties>(properties)?.statements());
+                self.roles.add(reference(json!({"Ref": name}))?, arn, shape(properties)?)?;
             }
+            "AWS::IAM::RolePolicy" => self.policies.push((name.to_owned(), shape(properties)?)),
             "AWS::Serverless::Function" => {
                 let arn = reference(json!({"Fn::GetAtt": [name, "Arn"]}))?;
                 self.functions.push((reference(json!({"Ref": name}))?, arn, shape(properties)?));
@@ -72,17 +80,19 @@ impl Parts {
         Ok(())
     }
 
-    fn assemble(self, api_id: &str, read: impl Fn(&str) -> Result<String, Fault>) -> Result<Stack, Fault> {
+    fn assemble(mut self, api_id: &str, read: impl Fn(&str) -> Result<String, Fault>) -> Result<Stack, Fault> {
+        for (name, policy) in self.policies {
+            self.roles.attach(policy).map_err(|fault| fault.within(name))?;
+        }
         let api = only("AWS::AppSync::GraphQLApi", self.apis)?;
         let schema = read(&only("AWS::AppSync::GraphQLSchema", self.schemas)?)?;
         let code = |path: String| read(&path).map(|text| Code { path, text });
         let has_table = |table: &str| self.tables.iter().any(|(name, _)| name == table);
-        let function_at = |arn: &str| {
-            let found = self.functions.iter().find(|(_, known, _)| known == arn);
-            found.map(|(name, ..)| name.clone())
-        };
-        let sources = (self.sources.into_iter())
-            .map(|(name, source)| source.into_source(has_table, function_at).map_err(|fault| fault.within(name)));
+        let has_function = |arn: &str| self.functions.iter().any(|(_, known, _)| known == arn);
+        let roles = &self.roles;
+        let sources = self.sources.into_iter().map(|(name, source)| {
+            source.into_source(roles, has_table, has_function).map_err(|fault| fault.within(name))
+        });
         let sources = sources.collect::<Result<_, _>>()?;
         let functions = self.pipeline_functions.into_iter().map(|function| {
             let code = code(function.code_s3_location)?;
@@ -93,11 +103,17 @@ impl Parts {
         });
         let resolvers = (self.resolvers.into_iter())
             .map(|(name, resolver)| resolver.into_resolver(code).map_err(|fault| fault.within(name)));
-        let roles = &self.roles;
+        let lambdas = self.functions.into_iter().map(|(name, arn, function)| {
+            let function = function.into_function(name.clone(), arn, roles).map_err(|fault| fault.within(&name))?;
+            Ok((name, function))
+        });
+        let lambdas = lambdas.collect::<Result<_, _>>()?;
         Ok(Stack {
             api: Api {
                 modes: api.modes(),
                 introspection: api.introspection(),
+                limits: api.limits()?,
+                issuers: api.issuers(&self.pools),
                 name: api.name.clone(),
                 id: api_id.to_owned(),
                 schema,
@@ -108,9 +124,8 @@ impl Parts {
                 resolvers: resolvers.collect::<Result<_, _>>()?,
             },
             tables: self.tables.into_iter().map(|(name, table)| (name.clone(), table.into_table(&name))).collect(),
-            functions: (self.functions.into_iter())
-                .map(|(name, arn, function)| (name.clone(), function.into_function(name, arn, roles)))
-                .collect(),
+            functions: lambdas,
+            roles: self.roles.by_name(),
         })
     }
 }

@@ -7,7 +7,7 @@ use local::{
     graphql::{Fault, Settings, Sources},
     identity::{Directory, Principal},
     lambda::{Lambda, Launcher},
-    stack::{Api, Asynchronous, AuthMode, Code, DataSource, Function, PipelineFunction, Resolver, Table},
+    stack::{Api, Asynchronous, AuthMode, Code, DataSource, Function, Limits, PipelineFunction, Resolver, Role, Table},
 };
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ pub const SCHEMA: &str = include_str!("schema.graphql");
 /// Answers with what the request handler put into the payload.
 const PLAIN: &str = "export function response(ctx) { return ctx.result }";
 
-const RESOLVERS: [(&str, &str, &str); 19] = [
+const RESOLVERS: [(&str, &str, &str); 21] = [
     (
         "Query",
         "thing",
@@ -47,6 +47,8 @@ const RESOLVERS: [(&str, &str, &str); 19] = [
     ("Query", "pet", "return { payload: { __typename: 'Dog', name: 'Rex', lives: 9 } }"),
     ("Query", "halves", "return { payload: ctx.args.text.length }"),
     ("Query", "locked", "return { payload: { id: 'l' } }"),
+    ("Query", "whoami", "return { payload: { identity: ctx.identity, mode: util.authType() } }"),
+    ("Query", "throne", "return { payload: 'Sit down.' }"),
     (
         "Mutation",
         "publish",
@@ -103,10 +105,17 @@ pub async fn build(api: Api, settings: Settings) -> Result<AppSync, Fault> {
     let dynamodb = DynamoDb::open(None).unwrap();
     dynamodb.create(&[("things".into(), things())].into()).unwrap();
     let sources = Sources::new(dynamodb, lambda);
-    let directory = Directory::new(api.modes.clone(), api.keys.clone());
+    let directory = Directory::new(api.modes.clone(), api.keys.clone()).trusting(api.issuers.clone());
     directory.admit(publisher());
     directory.admit(Principal::administrator("123456789012", "root", "AKIAROOT".into(), "root-secret".into()));
     AppSync::with_settings(api, sources, directory, settings)
+}
+
+/// As whom the API reaches what is behind it.
+fn reaching() -> Role {
+    let statement =
+        json!({ "Effect": "Allow", "Action": ["dynamodb:PutItem", "lambda:InvokeFunction"], "Resource": "*" });
+    Role { arn: "arn:aws:iam::123456789012:role/Reaching".into(), statements: vec![statement] }
 }
 
 /// A function whose process never asks for work.
@@ -119,8 +128,7 @@ fn slow() -> Function {
         reserved_concurrency: None,
         environment: BTreeMap::new(),
         asynchronous: Asynchronous { retries: 0, event_age_seconds: 60, on_failure: None },
-        statements: Vec::new(),
-        role_arn: "arn:aws:iam::123456789012:role/Slow".into(),
+        role: Role { arn: "arn:aws:iam::123456789012:role/Slow".into(), statements: Vec::new() },
     }
 }
 
@@ -166,15 +174,17 @@ pub fn api() -> Api {
         environment: BTreeMap::from([("TABLE".into(), "t".into())]),
         data_sources: [
             ("none".into(), DataSource::None),
-            ("table".into(), DataSource::Table("things".into())),
-            ("function".into(), DataSource::Lambda("slow".into())),
+            ("table".into(), DataSource::Table { table: "things".into(), role: reaching() }),
+            ("function".into(), DataSource::Lambda { function: slow().arn, role: reaching() }),
         ]
         .into(),
         functions: [("first", FIRST), ("second", SECOND)]
             .map(|(name, text)| (name.to_owned(), function(name, text)))
             .into(),
         resolvers,
+        issuers: Vec::new(),
         introspection: true,
+        limits: Limits::default(),
     }
 }
 

@@ -18,13 +18,13 @@ const QUERY: &str = r#"{"query":"{ thing(id: 1) { id } }"}"#;
 
 type Headers<'a> = &'a [(&'a str, &'a str)];
 
-struct Told {
-    status: u16,
-    error_type: String,
-    body: Value,
+pub struct Told {
+    pub status: u16,
+    pub error_type: String,
+    pub body: Value,
 }
 
-async fn post(server: &Server, headers: Headers<'_>, body: &str) -> Told {
+pub async fn post(server: &Server, headers: Headers<'_>, body: &str) -> Told {
     let mut request = Client::new().post(server.url()).body(body.to_owned());
     for (name, value) in headers {
         request = request.header(*name, *value);

@@ -2,7 +2,9 @@
 mod answers;
 mod api;
 mod http;
+mod limits;
 mod loading;
 mod signing;
 mod socket;
 mod subscriptions;
+mod tokens;

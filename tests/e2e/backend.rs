@@ -15,7 +15,9 @@ use client::{
 use futures::StreamExt;
 use jiff::Timestamp;
 use local::{
+    identity::Principal,
     laptop::{Keys, Laptop, Models, Options},
+    template::ACCOUNT,
     unkind::Unkindness,
 };
 use serde_json::{Value, json};
@@ -52,8 +54,26 @@ impl Backend {
         Self::of(Laptop::start(options).await.unwrap(), state)
     }
 
+    /// Somebody who is known, by the session of a role of this name.
+    pub fn user(&self, name: &str) -> User {
+        let api = AppSync::new(&self.laptop.endpoint.url, Credentials::Iam(self.session_of(name))).unwrap();
+        User { api, id: format!("IAM#{ACCOUNT}#AROA{}", name.to_ascii_uppercase()) }
+    }
+
+    /// Keys of a role's session, which may use every field as far as IAM goes.
+    pub fn session_of(&self, role: &str) -> IamKeys {
+        let [access_key, secret_key, token] = [draw(), draw(), draw()];
+        let everything = json!({ "Effect": "Allow", "Action": "appsync:GraphQL", "Resource": "*" });
+        let role = format!("arn:aws:iam::{ACCOUNT}:role/{role}");
+        let credentials = [access_key.clone(), secret_key.clone(), token.clone()];
+        self.laptop.directory.admit(Principal::role_session(&role, "test", credentials, &[everything]));
+        let region = self.laptop.endpoint.region.clone();
+        IamKeys { access_key, secret_key, session_token: Some(token), region }
+    }
+
     fn of(laptop: Laptop, state: TempDir) -> Self {
-        let api = AppSync::new(&laptop.endpoint.url, Credentials::ApiKey(laptop.endpoint.api_key.clone())).unwrap();
+        let key = Credentials::ApiKey(laptop.endpoint.api_key.clone().expect("the API takes a key"));
+        let api = AppSync::new(&laptop.endpoint.url, key).unwrap();
         let administrator = signed(&laptop, &laptop.endpoint.administrator);
         Self { laptop, api, administrator, _state: state }
     }
@@ -130,6 +150,12 @@ impl Backend {
     }
 }
 
+pub struct User {
+    pub api: AppSync,
+    /// As the API knows it.
+    pub id: String,
+}
+
 /// A finished turn, and what a subscriber received of it.
 pub struct Heard {
     pub turn: Turn,
@@ -179,6 +205,17 @@ impl Ear {
         match patiently(self.0.next()).await {
             Some(Signal::Data(mut data)) => serde_json::from_value(data["onConversationUpdate"].take()).unwrap(),
             other => panic!("an update was due, not {other:?}"),
+        }
+    }
+
+    /// Until the subscription is ended and not let in again.
+    pub async fn until_refused(&mut self) -> Vec<ApiError> {
+        loop {
+            match patiently(self.0.next()).await {
+                Some(Signal::Interrupted | Signal::Data(_)) => {}
+                Some(Signal::Refused(errors)) => return errors,
+                other => panic!("a refusal was due, not {other:?}"),
+            }
         }
     }
 
@@ -237,6 +274,8 @@ pub fn options(state: &TempDir, parameters: BTreeMap<String, String>) -> Options
         ephemeral: true,
         port: 0,
         parameters,
+        users: Vec::new(),
+        oidc: false,
         models: Models::Scripted,
         executable: env!("CARGO_BIN_EXE_parlance").into(),
         unkindness: Unkindness::default(),
@@ -328,7 +367,7 @@ impl Backend {
             let pk = format!("TURN#{}#{}", turn.conversation_id, turn.id);
             self.table(&json!({
                 "operation": "PutItem",
-                "key": { "pk": { "S": pk }, "sk": { "S": format!("001#{sequence:06}") } },
+                "key": { "pk": { "S": pk }, "sk": { "S": format!("000001#{sequence:06}") } },
                 "attributeValues": {
                     "attempt": { "N": 1 }, "sequence": { "N": sequence }, "status": { "S": "RUNNING" },
                     "contentBlockIndex": { "N": 0 }, "text": { "S": text },

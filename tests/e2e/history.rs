@@ -49,8 +49,12 @@ async fn five_thousand_events_are_read_back_as_far_as_the_agents_budget_reaches(
 #[tokio::test]
 async fn a_small_budget_keeps_the_newest_turns_whole() {
     let backend = Backend::start().await;
-    let small =
-        PutAgent { id: "small".into(), model_id: "any".into(), context_bytes: Some(10_000), ..PutAgent::default() };
+    let small = PutAgent {
+        id: "small".into(),
+        model_id: "parlance.any".into(),
+        context_bytes: Some(10_000),
+        ..PutAgent::default()
+    };
     backend.administrator.call(&small).await.unwrap();
     let id = backend.conversation().await;
     backend

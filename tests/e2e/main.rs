@@ -9,4 +9,5 @@ mod owners;
 mod program;
 mod publishing;
 mod runs;
+mod sharing;
 mod turns;

@@ -1,12 +1,13 @@
 //! Nobody reads, sends or subscribes where they do not belong.
+use std::time::SystemTime;
+
 use client::{
+    Credentials,
     errors::ErrorType,
-    requests::{
-        CreateConversation, DeleteConversation, GetConversation, GetTurn, ListConversations, PutAgent, SendMessage,
-        UpdateConversation,
-    },
+    requests::{CreateConversation, GetTurn, ListConversations, PutAgent, SendMessage, ShareConversation},
+    schema::Access,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::backend::{Backend, Ear, refusal, say};
 
@@ -38,29 +39,74 @@ async fn two_owners_with_the_same_message_id_never_meet() {
 }
 
 #[tokio::test]
-async fn somebody_elses_conversation_is_one_that_does_not_exist() {
-    let backend = Backend::start().await;
-    let theirs = backend.administrator.call(&CreateConversation::default()).await.unwrap().id;
-    let turn = say(&backend.administrator, &theirs, "t", "Private.").await.unwrap();
-    let api = &backend.api;
-    let id = || theirs.clone();
-    assert_eq!(refusal(api, &GetConversation { id: id() }).await.0, ErrorType::NotFound);
-    assert_eq!(refusal(api, &DeleteConversation { id: id() }).await.0, ErrorType::NotFound);
-    assert_eq!(
-        refusal(api, &UpdateConversation { id: id(), title: Some("Mine".into()), agent_id: None }).await.0,
-        ErrorType::NotFound
-    );
-    assert_eq!(
-        refusal(api, &GetTurn { conversation_id: id(), id: turn.id, ..GetTurn::default() }).await.0,
-        ErrorType::NotFound
-    );
-    assert_eq!(
-        refusal(api, &SendMessage { conversation_id: Some(id()), id: None, text: "Hello?".into() }).await.0,
-        ErrorType::NotFound
-    );
-    let refused = Ear::try_open(api, &theirs).await.err().expect("the subscription is refused");
-    assert_eq!(refused[0].error_type, Some(ErrorType::NotFound));
-    assert!(api.call(&ListConversations::default()).await.unwrap().items.is_empty());
+async fn two_users_first_messages_with_the_same_id_never_meet() {
+    let backend = Backend::without_handler().await;
+    let (ann, bob) = (backend.user("Ann"), backend.user("Bob"));
+    let message = |text: &str| SendMessage { conversation_id: None, id: Some("same".into()), text: text.into() };
+    let anns = ann.api.call(&message("Hello!")).await.unwrap();
+    let bobs = bob.api.call(&message("Hello!")).await.unwrap();
+    assert_ne!(anns.conversation_id, bobs.conversation_id);
+    for (api, first) in [(&ann.api, anns), (&bob.api, bobs)] {
+        assert_eq!(api.call(&message("Hello!")).await.unwrap().conversation_id, first.conversation_id);
+        assert_eq!(refusal(api, &message("Goodbye!")).await.0, ErrorType::IdConflict);
+        assert_eq!(api.call(&ListConversations::default()).await.unwrap().items.len(), 1);
+    }
+}
+
+/// What anybody may ask about a conversation, of which `t` is a turn.
+const QUESTIONS: [&str; 10] = [
+    "query($id: ID!) { getConversation(id: $id) { id title ownerId events { items { text } } participants { userId } } }",
+    "query($id: ID!) { getTurn(conversationId: $id, id: \"t\") { status question { text } batches { sequence } } }",
+    "mutation($id: ID!) { updateConversation(input: {id: $id, title: \"Mine\"}) { id } }",
+    "mutation($id: ID!) { deleteConversation(id: $id) { id } }",
+    "mutation($id: ID!) { sendMessage(input: {conversationId: $id, id: \"t\", text: \"Private.\"}) { id status } }",
+    "mutation($id: ID!) { cancelTurn(conversationId: $id, id: \"t\") { status } }",
+    "mutation($id: ID!) { retryTurn(conversationId: $id, id: \"t\") { status } }",
+    "mutation($id: ID!) { continueTurn(conversationId: $id, id: \"t\") { status } }",
+    "mutation($id: ID!) { shareConversation(input: {conversationId: $id, userId: \"a#b\", access: READ}) { userId } }",
+    "mutation($id: ID!) { unshareConversation(conversationId: $id, userId: \"a#b\") { userId } }",
+];
+
+#[tokio::test]
+async fn somebody_elses_conversation_is_byte_for_byte_one_that_does_not_exist() {
+    let backend = Backend::without_handler().await;
+    let (ann, bob, cat) = (backend.user("Ann"), backend.user("Bob"), backend.user("Cat"));
+    let theirs = ann.api.call(&CreateConversation::default()).await.unwrap().id;
+    let access = Access::Write;
+    ann.api.call(&ShareConversation { conversation_id: theirs.clone(), user_id: bob.id, access }).await.unwrap();
+    say(&ann.api, &theirs, "t", "Private.").await.unwrap();
+
+    let strangers =
+        [Credentials::Iam(backend.session_of("Cat")), Credentials::ApiKey(backend.laptop.endpoint.api_key.clone())];
+    for credentials in strangers {
+        for question in QUESTIONS {
+            let found = answer(&backend, &credentials, question, &theirs).await;
+            let missing = answer(&backend, &credentials, question, "no-such-conversation").await;
+            assert_eq!(found.replace(&theirs, "no-such-conversation"), missing, "{question}");
+            let told: Value = serde_json::from_str(&missing).unwrap();
+            let error_type = told["errors"][0]["errorType"].as_str();
+            assert!(matches!(error_type, Some("NotFound" | "Unauthorized")), "{missing}");
+        }
+    }
+    for api in [&cat.api, &backend.api] {
+        let refused = Ear::try_open(api, &theirs).await.err().expect("the subscription is refused");
+        let missing = Ear::try_open(api, "no-such-conversation").await.err().expect("the subscription is refused");
+        assert_eq!(refused[0].error_type, Some(ErrorType::NotFound));
+        assert_eq!(format!("{refused:?}").replace(&theirs, "no-such-conversation"), format!("{missing:?}"));
+        assert!(api.call(&ListConversations::default()).await.unwrap().items.is_empty());
+    }
+}
+
+/// The body of the answer, as it came.
+async fn answer(backend: &Backend, credentials: &Credentials, document: &str, id: &str) -> String {
+    let url = reqwest::Url::parse(&backend.laptop.endpoint.url).unwrap();
+    let body = json!({ "query": document, "variables": { "id": id } }).to_string();
+    let headers = credentials.http_headers(&url, &body, SystemTime::now()).unwrap();
+    let request = headers
+        .into_iter()
+        .fold(reqwest::Client::new().post(url), |request, (name, value)| request.header(name, value));
+    let request = request.header("content-type", "application/json").body(body);
+    request.send().await.unwrap().text().await.unwrap()
 }
 
 #[tokio::test]

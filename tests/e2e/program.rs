@@ -168,7 +168,7 @@ async fn the_readmes_curl_lines_work_as_they_stand() {
     assert_eq!(blocks.len(), 2, "one talks, one puts an agent");
     for block in blocks {
         let mut shell = Command::new("bash");
-        shell.args(["-c", block]).env("URL", url).env("KEY", api_key);
+        shell.args(["-c", block]).env("URL", url).env("KEY", api_key.as_ref().unwrap());
         shell.env("ACCESS_KEY", &administrator.access_key_id).env("SECRET", &administrator.secret_access_key);
         let output = patiently(shell.output()).await.unwrap();
         let answers = String::from_utf8(output.stdout).unwrap();

@@ -1,11 +1,11 @@
 //! The fence: only the attempt that owns a turn publishes, each number has one content, and repeating is success.
 use client::{
-    AppSync,
+    AppSync, Credentials,
     schema::{ConversationUpdate, TurnStatus},
 };
 use serde_json::{Value, json};
 
-use crate::backend::{Backend, Ear, execute, signed};
+use crate::backend::{Backend, Ear, execute};
 
 const METADATA: &str = "mutation($data: AgentMetadataInput!) { agentPublishMetadata(data: $data) { attempt sequence metadata { status } } }";
 const EVENT: &str = "mutation($data: AgentEventInput!) { agentPublishEvent(data: $data) { attempt sequence metadata { status } event { id position text } } }";
@@ -33,7 +33,30 @@ fn closing(update: &ConversationUpdate, attempt: u32, id: &str) -> Value {
 }
 
 fn handler(backend: &Backend) -> AppSync {
-    signed(&backend.laptop, &backend.laptop.endpoint.administrator)
+    session_of(backend, "parlance-HandlerRole")
+}
+
+fn session_of(backend: &Backend, role: &str) -> AppSync {
+    AppSync::new(&backend.laptop.endpoint.url, Credentials::Iam(backend.session_of(role))).unwrap()
+}
+
+#[tokio::test]
+async fn a_grant_for_every_field_does_not_make_a_publisher() {
+    let backend = Backend::start().await;
+    let (update, _ear) = running(&backend).await;
+    for other in ["Administrator", "parlance-HandlerRole2", "arlance-HandlerRole"] {
+        for (document, data) in [(METADATA, batch(&update, 1, 500, "forged")), (EVENT, closing(&update, 1, "forged"))] {
+            let refused = execute(&session_of(&backend, other), document, data.clone()).await;
+            assert_eq!(refused["errors"][0]["errorType"], "Unauthorized", "{other}: {refused}");
+            let refused = execute(&backend.administrator, document, data).await;
+            assert_eq!(refused["errors"][0]["errorType"], "Unauthorized", "{refused}");
+        }
+    }
+    let closer = session_of(&backend, "parlance-CloserRole");
+    let refused = execute(&closer, METADATA, batch(&update, 1, 500, "forged")).await;
+    assert_eq!(refused["errors"][0]["errorType"], "Unauthorized", "the closer publishes no batches: {refused}");
+    let closed = execute(&closer, EVENT, closing(&update, 1, "the-end")).await;
+    assert_eq!(closed["data"]["agentPublishEvent"]["event"]["id"], "the-end", "{closed}");
 }
 
 #[tokio::test]

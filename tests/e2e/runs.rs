@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use client::{
     errors::ErrorType,
-    requests::{ContinueTurn, RetryTurn, SendMessage},
+    requests::{ContinueTurn, DeleteConversation, RetryTurn, SendMessage},
     schema::{ConversationUpdate, FailureCode, StopReason, Turn, TurnStatus},
 };
 use jiff::Timestamp;
@@ -196,12 +196,23 @@ async fn a_first_message_is_known_again_beyond_the_newest_events() {
     let again = backend.api.call(&message(None, &id, "Hello!")).await.unwrap();
     assert_eq!(
         (again.id, again.conversation_id, again.status),
-        (id.clone(), first.conversation_id, TurnStatus::Cancelled)
+        (id.clone(), first.conversation_id.clone(), TurnStatus::Cancelled)
     );
     assert_eq!(refusal(&backend.api, &message(None, &id, "Goodbye!")).await.0, ErrorType::IdConflict);
 
-    let taken = backend.conversation().await;
-    assert_eq!(refusal(&backend.api, &message(None, &taken, "Hello!")).await.0, ErrorType::IdConflict);
+    backend.api.call(&DeleteConversation { id: first.conversation_id }).await.unwrap();
+    assert_eq!(refusal(&backend.api, &message(None, &id, "Hello!")).await.0, ErrorType::IdConflict, "it is deleted");
+}
+
+#[tokio::test]
+async fn a_first_message_whose_work_died_is_known_again_as_it_stands_now() {
+    let backend = Backend::without_handler().await;
+    let id = draw();
+    let first = backend.api.call(&message(None, &id, "Hello!")).await.unwrap();
+    backend.let_die(&first, &["Hal"], Timestamp::UNIX_EPOCH).await;
+    let again = backend.api.call(&message(None, &id, "Hello!")).await.unwrap();
+    assert_eq!((again.status, again.conversation_id), (TurnStatus::Failed, first.conversation_id));
+    assert_eq!(again.failure.map(|failure| failure.code), Some(FailureCode::Interrupted));
 }
 
 #[tokio::test]
@@ -237,7 +248,9 @@ async fn the_same_message_twice_at_once_is_one_turn() {
             Err(refused) => assert_eq!(refused, Some(ErrorType::TryAgain)),
         }
     }
-    assert_eq!(backend.newest_events(&id).await.len(), 1);
+    let conversation = backend.api.call(&message).await.unwrap().conversation_id;
+    assert_eq!(backend.newest_events(&conversation).await.len(), 1);
+    assert_eq!(backend.count_items("USER#API_KEY").await, 1);
 }
 
 fn message(conversation_id: Option<&str>, id: &str, text: &str) -> SendMessage {

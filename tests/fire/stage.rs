@@ -49,6 +49,8 @@ impl Stage {
             ephemeral: true,
             port: 0,
             parameters: [("HandlerReservedConcurrency".into(), AT_ONCE.to_string())].into(),
+            users: Vec::new(),
+            oidc: false,
             models: Models::Scripted,
             executable: env!("CARGO_BIN_EXE_parlance").into(),
             unkindness,
@@ -62,7 +64,9 @@ impl Stage {
             session_token: None,
             region: endpoint.region.clone(),
         };
-        let api = AppSync::new(&endpoint.url, Credentials::ApiKey(endpoint.api_key.clone())).unwrap();
+        let api =
+            AppSync::new(&endpoint.url, Credentials::ApiKey(endpoint.api_key.clone().expect("the API takes a key")))
+                .unwrap();
         let administrator = AppSync::new(&endpoint.url, Credentials::Iam(keys)).unwrap();
         Self { laptop, api, administrator, _state: state }
     }

@@ -1,6 +1,6 @@
 use local::{
     lambda::InvokeError,
-    stack::{Asynchronous, Function},
+    stack::{Asynchronous, Function, Role},
 };
 use serde_json::{Value, json};
 use tokio::join;
@@ -9,7 +9,9 @@ use crate::service::{Service, arn, function};
 
 fn telling(name: &str, destination: &str) -> Function {
     let asynchronous = Asynchronous { retries: 2, event_age_seconds: 21_600, on_failure: Some(arn(destination)) };
-    Function { asynchronous, ..function(name) }
+    let statement = json!({ "Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": arn(destination) });
+    let told = function(name);
+    Function { asynchronous, role: Role { statements: vec![statement], ..told.role }, ..told }
 }
 
 #[tokio::test]

@@ -41,6 +41,16 @@ async fn a_failure_destination_is_a_function_of_the_stack() {
     assert!(matches!(fault, Fault::UnknownDestination { .. }), "{fault}");
 }
 
+#[tokio::test]
+async fn a_failure_destination_is_one_that_the_functions_role_may_invoke() {
+    let mut unable = function("answer");
+    unable.asynchronous.on_failure = Some(service::arn("closer"));
+    let fault = lambda([unable, function("closer")]).await.err().expect("a refusal");
+    let words = "Function answer: The function's execution role does not have permissions to call Invoke on \
+                 arn:aws:lambda:eu-west-1:123456789012:function:closer";
+    assert_eq!(fault.to_string(), words);
+}
+
 fn block_on(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(test);

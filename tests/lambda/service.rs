@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use local::{
     lambda::{Fault, InvocationType, InvokeError, Lambda, Launcher},
-    stack::{Asynchronous, Function},
+    stack::{Asynchronous, Function, Role},
     unkind::{Fates, Unkindness},
 };
 use serde_json::Value;
@@ -146,8 +146,7 @@ pub fn function(name: &str) -> Function {
         reserved_concurrency: None,
         environment: BTreeMap::from([("GREETING".to_owned(), "Hello".to_owned())]),
         asynchronous: Asynchronous { retries: 2, event_age_seconds: 21_600, on_failure: None },
-        statements: Vec::new(),
-        role_arn: format!("arn:aws:iam::123456789012:role/{name}"),
+        role: Role { arn: format!("arn:aws:iam::123456789012:role/{name}"), statements: Vec::new() },
     }
 }
 

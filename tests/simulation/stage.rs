@@ -5,7 +5,7 @@ use local::{
     appsync::AppSync,
     dynamodb::DynamoDb,
     graphql::{Sources, surround},
-    identity::{Caller, Directory, Principal},
+    identity::{Caller, Directory, Principal, Session},
     resolver::Ambient,
     stack::{Function, Stack},
     template::{self, ACCOUNT, Deployment, REGION},
@@ -25,6 +25,7 @@ pub struct Stage {
     pub table: String,
     pub functions: Arc<BTreeMap<String, Function>>,
     publishers: Arc<BTreeMap<String, Caller>>,
+    sessions: Arc<BTreeMap<String, Session>>,
 }
 
 impl Stage {
@@ -37,11 +38,14 @@ impl Stage {
         let directory = Directory::new(stack.api.modes.clone(), stack.api.keys.clone());
         let api = AppSync::new(stack.api, Sources::new(UnreliableTables, Queue), directory).expect("the API loads");
         let publishers = stack.functions.values().map(|function| (function.name.clone(), publisher(function)));
+        let session = |function: &Function| Session::of(&function.role, &function.name);
+        let sessions = stack.functions.iter().map(|(name, function)| (name.clone(), session(function)));
         Self {
             api,
             database,
             table: stack.tables.keys().next().expect("there is a table").clone(),
             publishers: Arc::new(publishers.collect()),
+            sessions: Arc::new(sessions.collect()),
             functions: Arc::new(stack.functions),
         }
     }
@@ -49,6 +53,11 @@ impl Stage {
     /// As whom a function calls the API: with its role's policies.
     pub fn publisher(&self, function: &str) -> Caller {
         self.publishers[function].clone()
+    }
+
+    /// The table as a function reaches it: with its role's policies.
+    pub fn database_of(&self, function: &str) -> DynamoDb {
+        self.database.on_behalf_of(&self.sessions[function])
     }
 
     /// All items under a partition key.
@@ -88,7 +97,7 @@ fn stack() -> Stack {
 
 fn publisher(function: &Function) -> Caller {
     let credentials = ["AKIASIMULATED".into(), "secret".into(), "token".into()];
-    let principal = Principal::role_session(&function.role_arn, &function.name, credentials, &function.statements);
+    let principal = Principal::role_session(&function.role.arn, &function.name, credentials, &function.role.statements);
     assert_eq!(principal.account, ACCOUNT);
     Caller::signing(Arc::new(principal), REGION, Vec::new())
 }

@@ -4,41 +4,39 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{WithoutEffect, text};
-use crate::{stack::AuthMode, template::Fault};
+use super::{
+    Pools, WithoutEffect,
+    modes::{DefaultMode, Provider},
+    text,
+};
+use crate::{
+    stack::{AuthMode, Limits, TokenIssuer},
+    template::Fault,
+};
 
 const MOST_VARIABLES: usize = 50;
 /// In characters.
 const LONGEST_VALUE: usize = 512;
+const DEEPEST_QUERY: usize = 75;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct ApiProperties {
     pub name: String,
-    authentication_type: Authentication,
+    authentication_type: DefaultMode,
     #[serde(default)]
     additional_authentication_providers: Vec<Provider>,
     #[serde(default)]
     environment_variables: Variables,
     introspection_config: Option<Introspection>,
+    #[serde(default)]
+    query_depth_limit: usize,
+    #[serde(default)]
+    resolver_count_limit: usize,
     #[serde(rename = "XrayEnabled")]
     _xray_enabled: Option<WithoutEffect>,
     #[serde(rename = "LogConfig")]
     _log_config: Option<WithoutEffect>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct Provider {
-    authentication_type: Authentication,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-enum Authentication {
-    #[serde(rename = "API_KEY")]
-    ApiKey,
-    #[serde(rename = "AWS_IAM")]
-    Iam,
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq)]
@@ -56,8 +54,29 @@ struct Variables(BTreeMap<String, String>);
 impl ApiProperties {
     /// The default mode first.
     pub fn modes(&self) -> Vec<AuthMode> {
-        let more = self.additional_authentication_providers.iter().map(|provider| provider.authentication_type);
-        std::iter::once(self.authentication_type).chain(more).map(AuthMode::from).collect()
+        let more = self.additional_authentication_providers.iter().map(Provider::mode);
+        std::iter::once(self.authentication_type.into()).chain(more).collect()
+    }
+
+    pub fn issuers(&self, pools: &Pools) -> Vec<TokenIssuer> {
+        self.additional_authentication_providers.iter().filter_map(|provider| provider.issuer(pools)).collect()
+    }
+
+    /// A limit of 0 is none of its own.
+    pub fn limits(&self) -> Result<Limits, Fault> {
+        let most = Limits::default().resolvers;
+        for (limit, given, most) in [
+            ("QueryDepthLimit", self.query_depth_limit, DEEPEST_QUERY),
+            ("ResolverCountLimit", self.resolver_count_limit, most),
+        ] {
+            if given > most {
+                return Err(Fault::new(format!("{limit} must be from 0 to {most}, not {given}")));
+            }
+        }
+        Ok(Limits {
+            query_depth: Some(self.query_depth_limit).filter(|limit| *limit > 0),
+            resolvers: Some(self.resolver_count_limit).filter(|limit| *limit > 0).unwrap_or(most),
+        })
     }
 
     pub fn introspection(&self) -> bool {
@@ -66,15 +85,6 @@ impl ApiProperties {
 
     pub fn environment(self) -> BTreeMap<String, String> {
         self.environment_variables.0
-    }
-}
-
-impl From<Authentication> for AuthMode {
-    fn from(authentication: Authentication) -> Self {
-        match authentication {
-            Authentication::ApiKey => Self::ApiKey,
-            Authentication::Iam => Self::Iam,
-        }
     }
 }
 

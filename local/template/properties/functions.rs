@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{WithoutEffect, text};
+use super::{Roles, WithoutEffect, text};
 use crate::{
     stack::{Asynchronous, Function},
     template::Fault,
@@ -78,9 +78,9 @@ struct Environment {
 }
 
 impl FunctionProperties {
-    pub fn into_function(self, name: String, arn: String, roles: &BTreeMap<String, Vec<Value>>) -> Function {
+    pub fn into_function(self, name: String, arn: String, roles: &Roles) -> Result<Function, Fault> {
         let variables = self.environment.map(|environment| environment.variables).unwrap_or_default();
-        Function {
+        Ok(Function {
             name,
             arn,
             memory_megabytes: self.memory_size,
@@ -88,9 +88,8 @@ impl FunctionProperties {
             reserved_concurrency: self.reserved_concurrent_executions,
             environment: variables.into_iter().map(|(name, value)| (name, text(&value))).collect(),
             asynchronous: self.event_invoke_config.0,
-            statements: roles.get(&self.role).cloned().unwrap_or_default(),
-            role_arn: self.role,
-        }
+            role: roles.at(&self.role)?,
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! What resolvers reach.
 use serde::Deserialize;
 
-use super::WithoutEffect;
+use super::{Roles, WithoutEffect};
 use crate::{
     stack::DataSource,
     template::{Fault, REGION},
@@ -21,8 +21,7 @@ pub enum SourceProperties {
         #[serde(rename = "ApiId")]
         _api_id: WithoutEffect,
         name: String,
-        #[serde(rename = "ServiceRoleArn")]
-        _service_role_arn: WithoutEffect,
+        service_role_arn: String,
         #[serde(rename = "DynamoDBConfig")]
         dynamodb_config: TableReached,
     },
@@ -31,8 +30,7 @@ pub enum SourceProperties {
         #[serde(rename = "ApiId")]
         _api_id: WithoutEffect,
         name: String,
-        #[serde(rename = "ServiceRoleArn")]
-        _service_role_arn: WithoutEffect,
+        service_role_arn: String,
         lambda_config: FunctionReached,
     },
 }
@@ -51,25 +49,31 @@ pub struct FunctionReached {
 }
 
 impl SourceProperties {
-    /// The data source by its name. `has_table` knows the stack's tables; `function_at` names its function of an ARN.
+    /// The data source by its name. `has_table` knows the stack's tables by name, `has_function` its functions by ARN.
     pub fn into_source(
         self,
+        roles: &Roles,
         has_table: impl Fn(&str) -> bool,
-        function_at: impl Fn(&str) -> Option<String>,
+        has_function: impl Fn(&str) -> bool,
     ) -> Result<(String, DataSource), Fault> {
         match self {
             Self::None { name, .. } => Ok((name, DataSource::None)),
-            Self::Table { name, dynamodb_config, .. } => Ok((name, table(dynamodb_config, has_table)?)),
-            Self::Lambda { name, lambda_config: FunctionReached { lambda_function_arn: arn }, .. } => {
-                let function = function_at(&arn);
-                let function = function.ok_or_else(|| Fault::new(format!("{arn} is no function of this stack")))?;
-                Ok((name, DataSource::Lambda(function)))
+            Self::Table { name, service_role_arn, dynamodb_config, .. } => {
+                let table = table(dynamodb_config, has_table)?;
+                Ok((name, DataSource::Table { table, role: roles.at(&service_role_arn)? }))
+            }
+            Self::Lambda { name, service_role_arn, lambda_config, .. } => {
+                let function = lambda_config.lambda_function_arn;
+                if !has_function(&function) {
+                    return Err(Fault::new(format!("{function} is no function of this stack")));
+                }
+                Ok((name, DataSource::Lambda { function, role: roles.at(&service_role_arn)? }))
             }
         }
     }
 }
 
-fn table(reached: TableReached, has_table: impl Fn(&str) -> bool) -> Result<DataSource, Fault> {
+fn table(reached: TableReached, has_table: impl Fn(&str) -> bool) -> Result<String, Fault> {
     let TableReached { table_name, aws_region } = reached;
     if aws_region != REGION {
         return Err(Fault::new(format!("AwsRegion must be that of the stack, {REGION}, not {aws_region}")));
@@ -77,5 +81,5 @@ fn table(reached: TableReached, has_table: impl Fn(&str) -> bool) -> Result<Data
     if !has_table(&table_name) {
         return Err(Fault::new(format!("{table_name} is no table of this stack")));
     }
-    Ok(DataSource::Table(table_name))
+    Ok(table_name)
 }

@@ -81,7 +81,7 @@ async fn what_is_too_much_is_refused_in_one_sentence() {
 
 #[tokio::test]
 async fn as_much_as_appsync_takes_is_answered() {
-    let besieged = Besieged::start().await;
+    let besieged = Besieged::start_with(&["--parameter", "ResolverCount=10000"]).await;
     let user = besieged.user();
     let selections = format!("{{ __typename {} }}", "__typename ".repeat(10_000));
     assert_eq!(user.execute(&selections, json!({})).await.unwrap().data, json!({ "__typename": "Query" }));

@@ -83,5 +83,5 @@ impl Target for Headers {
 
 #[tokio::test]
 async fn signatures_tokens_and_keys() {
-    besiege("credentials", 500, &mut Headers(Besieged::start().await)).await;
+    besiege("credentials", 80, &mut Headers(Besieged::start().await)).await;
 }

@@ -74,5 +74,5 @@ impl Target for Cursors {
 
 #[tokio::test]
 async fn cursors_that_nobody_gave() {
-    besiege("cursors", 250, &mut Cursors::new().await).await;
+    besiege("cursors", 40, &mut Cursors::new().await).await;
 }

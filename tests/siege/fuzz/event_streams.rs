@@ -126,5 +126,5 @@ impl Target for Streams {
 
 #[tokio::test]
 async fn event_streams_of_models() {
-    besiege("event streams", 400, &mut Streams::new().await).await;
+    besiege("event streams", 80, &mut Streams::new().await).await;
 }

@@ -80,5 +80,5 @@ impl Target for Handshakes {
 
 #[tokio::test]
 async fn handshakes_of_sockets() {
-    besiege("handshakes", 400, &mut Handshakes(Besieged::start().await)).await;
+    besiege("handshakes", 80, &mut Handshakes(Besieged::start().await)).await;
 }

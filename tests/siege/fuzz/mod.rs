@@ -10,18 +10,22 @@ mod runtime_api;
 mod sessions;
 mod tables;
 mod templates;
+mod tokens;
 
 use std::{
     path::PathBuf,
+    thread,
     time::{Duration, Instant},
 };
 
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::{sync::oneshot, time::timeout};
 
 use crate::dice::Dice;
 
 /// How long one input may take on a busy machine.
 const INPUT_TIME: Duration = Duration::from_secs(15);
+/// What a thread of the program has.
+const STACK_BYTES: usize = 2 << 20;
 const FIXED_SEED: u64 = 4;
 
 pub trait Target {
@@ -87,9 +91,12 @@ fn place(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("siege-{}.input", name.replace(' ', "-")))
 }
 
-/// Runs what is not asynchronous aside; a panic of it is a finding.
+/// Runs what is not asynchronous on a thread that nobody has to wait for; a panic of it is a finding.
 pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
-    spawn_blocking(work).await.map_err(|panicked| panicked.to_string())
+    let (tell, told) = oneshot::channel();
+    let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || tell.send(work()).is_ok());
+    thread.map_err(|fault| fault.to_string())?;
+    told.await.map_err(|_| "it panicked".to_owned())
 }
 
 pub fn texts(texts: &[&str]) -> Vec<Vec<u8>> {

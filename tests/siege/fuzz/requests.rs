@@ -80,7 +80,7 @@ fn body(query: &str, variables: Value) -> Vec<u8> {
 async fn bodies_of_requests() {
     let mut target =
         Bodies { besieged: Besieged::start().await, http: reqwest::Client::new(), documents: Documents::new() };
-    besiege("bodies", 400, &mut target).await;
+    besiege("bodies", 60, &mut target).await;
 }
 
 struct Heads(Besieged);
@@ -120,5 +120,5 @@ impl Target for Heads {
 
 #[tokio::test]
 async fn heads_of_requests() {
-    besiege("heads", 400, &mut Heads(Besieged::start().await)).await;
+    besiege("heads", 100, &mut Heads(Besieged::start().await)).await;
 }

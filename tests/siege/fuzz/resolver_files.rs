@@ -120,5 +120,5 @@ impl Target for Files {
 
 #[tokio::test]
 async fn resolver_files_of_strangers() {
-    besiege("resolver files", 800, &mut Files).await;
+    besiege("resolver files", 150, &mut Files).await;
 }

@@ -131,5 +131,5 @@ impl Sessions {
 
 #[tokio::test]
 async fn sessions_of_sockets() {
-    besiege("sessions", 250, &mut Sessions::new().await).await;
+    besiege("sessions", 40, &mut Sessions::new().await).await;
 }

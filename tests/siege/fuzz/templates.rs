@@ -112,5 +112,5 @@ impl Target for Templates {
 
 #[tokio::test]
 async fn templates_of_strangers() {
-    besiege("templates", 250, &mut Templates::new()).await;
+    besiege("templates", 40, &mut Templates::new()).await;
 }

@@ -31,7 +31,7 @@ use crate::{network::Trouble, weather::Link, world::World};
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub async fn serve(world: &Arc<World>, function: &str, payload: Value, left: Duration) -> Result<(), HandlerError> {
-    let table = sdk::table(world);
+    let table = sdk::table(world, function);
     let clock = Clock::starting_at(world.handler_time());
     let holder = world.dice(|dice| Uuid::from_u64_pair(dice.draw(), dice.draw()));
     let outside = Here {

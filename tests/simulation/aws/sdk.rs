@@ -21,10 +21,11 @@ use crate::{network::Trouble, weather::Link, world::World};
 
 const EXCEPTIONS: &str = "com.amazonaws.dynamodb.v20120810#";
 
-/// With the handler's own settings. A region for each run: what retries may draw on is shared within one.
-pub fn table(world: &World) -> Table {
+/// With the handler's own settings, on behalf of a function. A region for each run: what retries may draw on is shared
+/// within one.
+pub fn table(world: &World, function: &str) -> Table {
     fastrand::seed(world.seed);
-    let connector = SharedHttpConnector::new(Connector);
+    let connector = SharedHttpConnector::new(Connector { function: function.to_owned() });
     let credentials = Credentials::new("AKIASIMULATED", "secret", None, None, "simulation");
     let config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -37,15 +38,17 @@ pub fn table(world: &World) -> Table {
 }
 
 #[derive(Debug)]
-struct Connector;
+struct Connector {
+    function: String,
+}
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        HttpConnectorFuture::new(carry(request))
+        HttpConnectorFuture::new(carry(self.function.clone(), request))
     }
 }
 
-async fn carry(request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+async fn carry(function: String, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
     let world = World::current();
     let target: Arc<str> = request.headers().get("x-amz-target").unwrap_or_default().into();
     let mut body = request.body().bytes().unwrap_or_default().to_vec();
@@ -53,7 +56,7 @@ async fn carry(request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
         body = sabotage.of_handler(body);
     }
     invocation::reach(&world, &target).await;
-    let (database, asked) = (world.stage.database.clone(), Arc::clone(&target));
+    let (database, asked) = (world.stage.database_of(&function), Arc::clone(&target));
     let carry_out = move || {
         let (database, target, body) = (database.clone(), Arc::clone(&asked), body.clone());
         async move { database.answer(&target, &body) }

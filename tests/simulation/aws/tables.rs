@@ -3,6 +3,7 @@ use futures::future::BoxFuture;
 use local::{
     dynamodb::{Answer, DataSourceError},
     graphql::Tables,
+    identity::Session,
 };
 use serde_json::{Value, json};
 
@@ -12,14 +13,15 @@ use crate::{network::Trouble, sabotage::Sabotage, weather::Link, world::World};
 pub struct UnreliableTables;
 
 impl Tables for UnreliableTables {
-    fn run<'a>(&'a self, table: &'a str, request: &'a Value) -> BoxFuture<'a, Answer> {
+    fn run<'a>(&'a self, table: &'a str, session: &'a Session, request: &'a Value) -> BoxFuture<'a, Answer> {
         Box::pin(async move {
             let world = World::current();
             let operation = request["operation"].as_str().unwrap_or_default().to_owned();
             if matches!(operation.as_str(), "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems") {
                 api::count_writes(if world.has(Sabotage::WrittenTwice) { 2 } else { 1 });
             }
-            let (database, table, mut request) = (world.stage.database.clone(), table.to_owned(), request.clone());
+            let database = world.stage.database.on_behalf_of(session);
+            let (table, mut request) = (table.to_owned(), request.clone());
             if let Some(sabotage) = world.sabotage {
                 sabotage.of_resolvers(&mut request);
             }

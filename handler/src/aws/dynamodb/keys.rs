@@ -20,7 +20,7 @@ pub fn event_sort(position: u32) -> String {
 }
 
 pub fn batch_sort(attempt: u32, sequence: u32) -> String {
-    format!("{attempt:03}#{sequence:06}")
+    format!("{attempt:06}#{sequence:06}")
 }
 
 pub fn conversation_partition(conversation: &str) -> String {

@@ -31,7 +31,7 @@ async fn a_conversation_that_is_not_deleted_is_not_purged() {
 #[tokio::test]
 async fn what_is_said_during_a_purge_is_purged_too() {
     let late =
-        [item(&batches_partition("c1", "t1"), "001#000001"), item(&conversation_partition("c1"), "EVENT#00000002")];
+        [item(&batches_partition("c1", "t1"), "000001#000001"), item(&conversation_partition("c1"), "EVENT#00000002")];
     let (table, database) = table_and_database().await;
     table.put([meta("c1", "2026-11-20", Some("2026-11-21")), turn("RUNNING", None, FAR)]).await;
     table.interrupted("BatchWriteItem", &database, &late).purge("c1").await.unwrap();
@@ -58,7 +58,7 @@ fn conversation(id: &str, deleted_at: Option<&str>) -> Vec<Item> {
     let meta = meta(id, "2026-11-20", deleted_at);
     let turns = ["t1", "t2", "t3"];
     let batches = turns.into_iter().flat_map(|turn| {
-        (1..=60).map(move |sequence| item(&batches_partition(id, turn), &format!("001#{sequence:06}")))
+        (1..=60).map(move |sequence| item(&batches_partition(id, turn), &format!("000001#{sequence:06}")))
     });
     let turns = turns.into_iter().map(|turn| item(&conversation_partition(id), &format!("TURN#{turn}")));
     (1..=70).map(|position| event(id, position)).chain(batches).chain(turns).chain([meta]).collect()

@@ -1,0 +1,23 @@
+import { runtime, util } from '@aws-appsync/utils';
+import { query } from '@aws-appsync/utils/dynamodb';
+
+/**
+ * Reads with whom a conversation is shared.
+ * @param {import('@aws-appsync/utils').Context} ctx
+ */
+export function request(ctx) {
+  const { id, participantCount } = ctx.source;
+  if (!participantCount) runtime.earlyReturn([]);
+  return query({
+    query: { pk: { eq: `CONVERSATION#${id}` }, sk: { beginsWith: 'PARTICIPANT#' } },
+    consistentRead: true,
+    limit: 50,
+  });
+}
+
+/** @param {import('@aws-appsync/utils').Context} ctx */
+export function response(ctx) {
+  if (ctx.error) console.error(ctx.error.type);
+  if (ctx.error) util.error('The table did not answer. Try again.', 'TryAgain');
+  return ctx.result.items;
+}

@@ -1,0 +1,41 @@
+//! What each role of the template may do, and that the laptop edition holds them to it.
+mod enforcement;
+mod rights;
+mod statements;
+
+use std::{collections::BTreeMap, path::Path};
+
+use local::{
+    stack::Stack,
+    template::{self, Deployment},
+};
+use serde_json::Value;
+
+/// Deployments that differ most in what they ask of roles.
+const EXTREMES: [&[(&str, &str)]; 2] = [
+    &[],
+    &[
+        ("ApiKeyListing", "true"),
+        ("HandlerReservedConcurrency", "10"),
+        ("CloserReservedConcurrency", "2"),
+        ("MoreModelArns", "arn:aws:bedrock:*::foundation-model/parlance.*"),
+    ],
+];
+
+fn deployed(parameters: &[(&str, &str)]) -> Stack {
+    let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let deployment = Deployment {
+        parameters,
+        preferences: BTreeMap::new(),
+        graphql_url: "http://localhost:4000/graphql".into(),
+        realtime_url: "ws://localhost:4000/graphql/realtime".into(),
+        api_key: "da2-key".into(),
+    };
+    template::load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment).expect("the template loads")
+}
+
+/// One text, or a list of them.
+fn texts(value: &Value) -> Vec<&str> {
+    let all = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    all.iter().filter_map(Value::as_str).collect()
+}
