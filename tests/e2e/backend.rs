@@ -54,6 +54,16 @@ impl Backend {
         Self::of(Laptop::start(options).await.unwrap(), state)
     }
 
+    /// With all modes and without quotas; API keys list nothing, and no environment ever starts.
+    pub async fn for_access() -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let parameters = [("ApiKeyListing", "false"), ("MessagesPerMinute", "0"), ("TokensPerDay", "0")];
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let options = Options { executable: "/nonexistent".into(), oidc: true, ..options(&state, parameters.into()) };
+        let users = vec![local::identity::User::named("somebody")];
+        Self::of(Laptop::start(Options { users, ..options }).await.unwrap(), state)
+    }
+
     /// Somebody who is known, by the session of a role of this name.
     pub fn user(&self, name: &str) -> User {
         let api = AppSync::new(&self.laptop.endpoint.url, Credentials::Iam(self.session_of(name))).unwrap();
@@ -329,6 +339,19 @@ impl Backend {
         .await;
     }
 
+    /// Waits for the first item that a query finds.
+    pub async fn found(&self, query: &Value) -> Value {
+        patiently(async {
+            loop {
+                if let Some(item) = self.table(query).await["items"].get(0) {
+                    return item.clone();
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await
+    }
+
     /// Makes a conversation one of so many events, user and agent by turns, each of them saying `text` and its position.
     pub async fn seed_events(&self, conversation_id: &str, count: u32, text: &str) {
         self.seed_events_at(conversation_id, 1..=count, text).await;
@@ -390,6 +413,32 @@ impl Backend {
             },
         }))
         .await;
+    }
+
+    /// Leaves a queued turn as an attempt does that has just claimed it.
+    pub async fn claim(&self, conversation_id: &str, turn_id: &str) {
+        let lease = Timestamp::now().as_millisecond() + 60_000;
+        self.table(&json!({
+            "operation": "UpdateItem",
+            "key": { "pk": { "S": format!("CONVERSATION#{conversation_id}") }, "sk": { "S": format!("TURN#{turn_id}") } },
+            "update": {
+                "expression": "SET #status = :running, attempt = :one, leaseUntil = :lease",
+                "expressionNames": { "#status": "status" },
+                "expressionValues": { ":running": { "S": "RUNNING" }, ":one": { "N": 1 }, ":lease": { "N": lease } },
+            },
+        }))
+        .await;
+    }
+
+    /// Everything the table has of a conversation, as it is.
+    pub async fn items_of(&self, conversation_id: &str) -> Value {
+        let partition = format!("CONVERSATION#{conversation_id}");
+        let request = json!({
+            "operation": "Query",
+            "query": { "expression": "pk = :pk", "expressionValues": { ":pk": { "S": partition } } },
+            "consistentRead": true,
+        });
+        self.table(&request).await["items"].take()
     }
 
     async fn table(&self, request: &Value) -> Value {
