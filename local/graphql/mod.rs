@@ -34,6 +34,7 @@ mod wording;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 pub(crate) use self::http::{router, seen as headers_seen};
 pub use engines::surround;
@@ -88,6 +89,8 @@ pub(crate) struct Service {
     pub limits: Limits,
     pub hub: Hub<Subscription>,
     pub settings: Settings,
+    /// Whose turn it is to have a large document looked at.
+    pub large_documents: Semaphore,
 }
 
 impl Service {
@@ -105,6 +108,7 @@ impl Service {
             limits: api.limits,
             hub: Hub::new(settings.fates.clone()),
             settings,
+            large_documents: Semaphore::new(1),
         })
     }
 }

@@ -74,8 +74,7 @@ fn row(names: &[&str], admitted: &[&str]) -> String {
 
 /// Whom of a mode a field admits, in as few words as say it.
 fn people(mode: &str, admitted: &[&str]) -> String {
-    let of_mode: Vec<_> =
-        admitted.iter().filter_map(|caller| caller.strip_prefix(mode)?.strip_prefix('.')).collect();
+    let of_mode: Vec<_> = admitted.iter().filter_map(|caller| caller.strip_prefix(mode)?.strip_prefix('.')).collect();
     let everybody = |known: &[&str]| known.iter().all(|who| of_mode.contains(who));
     if of_mode.is_empty() {
         "–".to_owned()

@@ -88,7 +88,8 @@ impl People {
         let forger = SigningKey::draw().unwrap().named(issuer.key().id());
         self.add(format!("{mode}.forged"), Caller::with(Credentials::Token(forger.sign(&claims).unwrap())));
         let id = |who: &str| Some(format!("{}#{}", issuer.url(), User::named(who).subject()));
-        let owner = Owner { api: self.api(backend, &format!("{mode}.owner")), writer: id("writer"), reader: id("reader") };
+        let owner =
+            Owner { api: self.api(backend, &format!("{mode}.owner")), writer: id("writer"), reader: id("reader") };
         self.owners.insert(mode, owner);
     }
 

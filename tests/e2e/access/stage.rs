@@ -94,7 +94,9 @@ impl Scene {
             "Mutation.deleteConversation" => ("mutation ($id: ID!) { deleteConversation(id: $id) { id } }", id),
             "Mutation.shareConversation" => (
                 "mutation ($input: ShareConversationInput!) { shareConversation(input: $input) { access } }",
-                input(json!({ "conversationId": self.conversation, "userId": "https://example.com#one-more", "access": "READ" })),
+                input(
+                    json!({ "conversationId": self.conversation, "userId": "https://example.com#one-more", "access": "READ" }),
+                ),
             ),
             "Mutation.unshareConversation" => (
                 "mutation ($id: ID!, $userId: ID!) { unshareConversation(conversationId: $id, userId: $userId) { userId } }",
@@ -128,10 +130,9 @@ impl Scene {
                 "mutation ($data: AgentEventInput!) { agentPublishEvent(data: $data) { sequence } }",
                 json!({ "data": self.publish("COMPLETED") }),
             ),
-            "Subscription.onConversationUpdate" => (
-                "subscription ($id: ID!) { onConversationUpdate(conversationId: $id) { sequence } }",
-                id,
-            ),
+            "Subscription.onConversationUpdate" => {
+                ("subscription ($id: ID!) { onConversationUpdate(conversationId: $id) { sequence } }", id)
+            }
             other => panic!("{other} has no request"),
         };
         Asked { document, variables }
