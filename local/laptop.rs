@@ -237,7 +237,10 @@ fn parameters(options: &Options, server: &str) -> Result<BTreeMap<String, String
     let mut parameters = options.parameters.clone();
     let mut need = |parameter: &'static str, value: String, reason| match parameters.get(parameter) {
         Some(given) if *given != value => Err(Fault::Contradiction { parameter, given: given.clone(), reason }),
-        _ => Ok(drop(parameters.insert(parameter.into(), value))),
+        _ => {
+            parameters.insert(parameter.into(), value);
+            Ok(())
+        }
     };
     if !options.users.is_empty() {
         need("UserPool", "create".into(), "there is no pool here for the users of --user")?;

@@ -26,15 +26,15 @@ function userId({ accountId, cognitoIdentityId, issuer, sub, username }) {
   return `IAM#${cognitoIdentityId ?? `${accountId}#${username.startsWith('AROA') ? username.split(':')[0] : username}`}`;
 }
 
-function quotas({ env: { MESSAGES_PER_MINUTE, TABLE_NAME, TOKENS_PER_DAY }, stash }) {
+function quotas({ env, stash }) {
   const now = util.time.nowEpochMilliSeconds();
   const date = util.time.epochMilliSecondsToISO8601(now);
-  const at = (sk) => ({ table: TABLE_NAME, key: util.dynamodb.toMapValues({ pk: `USAGE#${stash.userId}`, sk }) });
+  const at = (sk) => ({ table: env.TABLE_NAME, key: util.dynamodb.toMapValues({ pk: `USAGE#${stash.userId}`, sk }) });
   const says = (expression, values) => ({ expression, expressionValues: util.dynamodb.toMapValues(values) });
   const below = (limit, sum) => says(`attribute_not_exists(${sum}) OR ${sum} < :limit`, { ':limit': JSON.parse(limit) });
   const one = says('SET expiresAt = :later ADD messages :one', { ':one': 1, ':later': Math.floor(now / 1000) + 3600 });
-  const minute = { ...at(`MINUTE#${date.slice(0, 16)}`), operation: 'UpdateItem', update: one, condition: below(MESSAGES_PER_MINUTE, 'messages') };
-  const day = { ...at(`DAY#${date.slice(0, 10)}`), operation: 'ConditionCheck', condition: below(TOKENS_PER_DAY, 'tokens') };
-  const limits = [[MESSAGES_PER_MINUTE, minute, 60000], [TOKENS_PER_DAY, day, 86400000]].filter(([limit]) => limit !== '0');
+  const minute = { ...at(`MINUTE#${date.slice(0, 16)}`), operation: 'UpdateItem', update: one, condition: below(env.MESSAGES_PER_MINUTE, 'messages') };
+  const day = { ...at(`DAY#${date.slice(0, 10)}`), operation: 'ConditionCheck', condition: below(env.TOKENS_PER_DAY, 'tokens') };
+  const limits = [[env.MESSAGES_PER_MINUTE, minute, 60000], [env.TOKENS_PER_DAY, day, 86400000]].filter(([limit]) => limit !== '0');
   return limits.map(([, item, length]) => ({ item, retryAt: util.time.epochMilliSecondsToISO8601(now - (now % length) + length) }));
 }

@@ -14,10 +14,10 @@ export function request(ctx) {
   const { eventCount, owner } = conversation;
   const unchanged = { owner: is(owner), eventCount: is(eventCount), deletedAt: is(null), activeTurnId: is(turn?.id) };
   const goesOn = { updateItem: { ...at('META'), update: progress, condition: unchanged } };
-  const items = [put(key(question), question), put(`TURN#${queued.id}`, queued), conversation.isNew ? put('META', progress) : goesOn];
+  const said = [put(key(question), question), put(`TURN#${queued.id}`, queued), conversation.isNew ? put('META', progress) : goesOn];
   const asRead = { attempt: is(turn?.attempt), status: is(turn?.storedStatus), leaseUntil: is(turn?.leaseUntil) };
   const closed = { updateItem: { ...at(`TURN#${turn?.id}`), update: closing?.change, condition: asRead } };
-  items.push(...admission, ...(closing ? [put(key(closing.event), closing.event), closed] : []));
+  const items = [...said, ...admission, ...(closing ? [put(key(closing.event), closing.event), closed] : [])];
   return { operation: 'TransactWriteItems', transactItems: [...transactWrite({ items }).transactItems, ...quotas.map(({ item }) => item)] };
 }
 

@@ -1,5 +1,9 @@
 //! What a user does, as verbs.
-use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ops::RangeInclusive,
+    time::{Duration, SystemTime},
+};
 
 use client::{
     AppSync, Credentials, Error,
@@ -15,7 +19,7 @@ use client::{
 use futures::StreamExt;
 use jiff::Timestamp;
 use local::{
-    identity::Principal,
+    identity::{self, Issuer, Principal},
     laptop::{Keys, Laptop, Models, Options},
     template::ACCOUNT,
     unkind::Unkindness,
@@ -29,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 pub struct Backend {
     pub laptop: Laptop,
-    /// Asks with the API key.
+    /// Asks with the API key; where none is taken, as the administrator.
     pub api: AppSync,
     /// Asks with an administrator's IAM keys.
     pub administrator: AppSync,
@@ -54,13 +58,43 @@ impl Backend {
         Self::of(Laptop::start(options).await.unwrap(), state)
     }
 
+    /// With a user pool of these users, and a provider of any.
+    pub async fn with_users<const N: usize>(users: &[&str], parameters: [(&str, &str); N]) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let users = users.iter().map(|user| user.parse().unwrap()).collect();
+        let options = Options { users, oidc: true, ..options(&state, parameters.into()) };
+        Self::of(Laptop::start(options).await.unwrap(), state)
+    }
+
+    /// Somebody who is known, by a token of the user pool.
+    pub fn pool_user(&self, name: &str) -> User {
+        self.holder(self.laptop.issuers.pool.as_ref().unwrap(), name)
+    }
+
+    /// Somebody who is known, by a token of the OpenID Connect provider.
+    pub fn provider_user(&self, name: &str) -> User {
+        self.holder(self.laptop.issuers.oidc.as_ref().unwrap(), name)
+    }
+
+    fn holder(&self, issuer: &Issuer, name: &str) -> User {
+        let tokens = issuer.tokens(name, SystemTime::now()).unwrap().unwrap();
+        let id = format!("{}#{}", issuer.url(), identity::User::named(name).subject());
+        User { api: self.calling_with(tokens.access_token), id }
+    }
+
+    pub fn calling_with(&self, token: String) -> AppSync {
+        AppSync::new(&self.laptop.endpoint.url, Credentials::Token(token)).unwrap()
+    }
+
     /// With all modes and without quotas; API keys list nothing, and no environment ever starts.
     pub async fn for_access() -> Self {
         let state = tempfile::tempdir().unwrap();
-        let parameters = [("ApiKeyListing", "false"), ("MessagesPerMinute", "0"), ("TokensPerDay", "0")];
-        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let options = Options { executable: "/nonexistent".into(), oidc: true, ..options(&state, parameters.into()) };
-        let users = vec![local::identity::User::named("somebody")];
+        let quotas = [("MessagesPerMinute", "0"), ("TokensPerDay", "0")];
+        let parameters = [("ApiKeyListing", "false"), ("OidcClients", "laptop")].into_iter().chain(quotas);
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let options = Options { executable: "/nonexistent".into(), oidc: true, ..options(&state, parameters) };
+        let users = vec![identity::User::named("somebody")];
         Self::of(Laptop::start(Options { users, ..options }).await.unwrap(), state)
     }
 
@@ -82,9 +116,9 @@ impl Backend {
     }
 
     fn of(laptop: Laptop, state: TempDir) -> Self {
-        let key = Credentials::ApiKey(laptop.endpoint.api_key.clone().expect("the API takes a key"));
-        let api = AppSync::new(&laptop.endpoint.url, key).unwrap();
         let administrator = signed(&laptop, &laptop.endpoint.administrator);
+        let key = laptop.endpoint.api_key.clone().map(Credentials::ApiKey);
+        let api = key.map_or(administrator.clone(), |key| AppSync::new(&laptop.endpoint.url, key).unwrap());
         Self { laptop, api, administrator, _state: state }
     }
 

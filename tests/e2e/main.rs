@@ -12,4 +12,5 @@ mod publishing;
 mod quotas;
 mod runs;
 mod sharing;
+mod tokens;
 mod turns;
