@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
     task::block_in_place,
-    time::Instant,
+    time::{Instant, timeout},
 };
 
 use super::{
@@ -118,8 +118,8 @@ impl Service {
         if request.query.len() <= SMALL_DOCUMENT_BYTES {
             return prepare();
         }
-        // Never closed, so a permit always comes.
-        let _turn = self.large_documents.acquire().await;
+        let turn = timeout(self.settings.request_time, self.large_documents.acquire()).await;
+        let _turn = turn.map_err(|_| vec![GraphqlError::of_request("Execution timed out.", None)])?;
         match Handle::current().runtime_flavor() {
             RuntimeFlavor::MultiThread => block_in_place(prepare),
             _ => prepare(),

@@ -86,7 +86,7 @@ impl Dice {
             2 => drop(bytes.drain(some)),
             3 => {
                 let times = if self.one_in(16) { 4_096 } else { 1 + self.below(8) };
-                let again = bytes[some].repeat(times);
+                let again = bytes[some.clone()].repeat(times.min(LONGEST / some.len().max(1)));
                 insert(bytes, at, &again);
             }
             4 => insert(bytes, at, self.among(&ODDITIES).as_bytes()),

@@ -76,8 +76,8 @@ impl Documents {
             "x ".repeat(15_001),
             format!("{{ {} }}", ",".repeat(900_000)),
             format!("{{ __typename }} #{}", "é".repeat(400_000)),
-            format!("{{ getAgent(id: \"{}", "\\\"".repeat(400_000)),
-            format!("{{ getAgent(id: {}", "\"\"\"".repeat(300_000)),
+            format!("{{ getAgent(id: \"{}", "\\\"".repeat(200_000)),
+            format!("{{ getAgent(id: {}", "\"\"\"".repeat(150_000)),
             format!("{{ {} }}", aliases(2_000, "nope(x: 1)")),
             format!("{{ {} }}", aliases(1_000, "getAgent(id: 1, id: 2, nope: {}) { id { id } }")),
             format!(
