@@ -9,5 +9,6 @@ mod owners;
 mod program;
 mod publishing;
 mod runs;
+mod secrets;
 mod sharing;
 mod turns;
