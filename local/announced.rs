@@ -7,7 +7,7 @@ use std::{
 use serde::Deserialize;
 
 /// As much of `endpoint.json` as others need.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Announced {
     pub url: String,

@@ -24,6 +24,7 @@ export function request(ctx) {
     history,
     historyCut: !question || history.length < question.position - 1,
     continues: queued.runPosition > queued.answerPosition,
+    askedBy: ctx.identity ? ctx.stash.userId : null,
   };
   return { operation: 'Invoke', invocationType: 'Event', payload };
 }

@@ -148,6 +148,9 @@ pub const LIST_AGENTS: &str = concat!(
     " nextToken } }"
 );
 
+pub const GET_CALLER: &str = "query GetCaller { getCaller { id name isAdministrator \
+     messagesThisMinute messagesPerMinute tokensToday tokensPerDay } }";
+
 pub const ON_CONVERSATION_UPDATE: &str = concat!(
     "subscription OnConversationUpdate($conversationId: ID!) { onConversationUpdate(conversationId: $conversationId) \
      { conversationId turnId attempt sequence metadata ",

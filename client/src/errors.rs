@@ -64,6 +64,11 @@ pub struct ApiError {
 }
 
 impl ApiError {
+    /// When what exceeded a quota will be taken: ISO 8601.
+    pub fn retry_at(&self) -> Option<&str> {
+        self.error_info.as_ref()?.get("retryAt")?.as_str()
+    }
+
     pub(crate) fn is_transient(&self) -> bool {
         matches!(self.error_type, Some(ErrorType::TryAgain | ErrorType::ExecutionTimeout))
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     documents,
     schema::{
-        Access, Agent, AgentConnection, Conversation, ConversationConnection, ConversationEvents,
+        Access, Agent, AgentConnection, Caller, Conversation, ConversationConnection, ConversationEvents,
         ConversationParticipants, InferenceSettings, Participant, Turn,
     },
 };
@@ -199,3 +199,8 @@ pub struct ListAgents {
     pub next_token: Option<String>,
 }
 request!(ListAgents, LIST_AGENTS, "listAgents", AgentConnection, |it| json!(it));
+
+/// Who the caller is to the API, and what it has used of its quotas.
+#[derive(Clone, Debug, Serialize)]
+pub struct GetCaller;
+request!(GetCaller, GET_CALLER, "getCaller", Caller, |_| json!({}));

@@ -256,6 +256,20 @@ pub struct Agent {
     pub context_bytes: u64,
 }
 
+/// Who calls, and what it has used of its quotas; none of it with the API key.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Caller {
+    pub id: String,
+    pub name: Option<String>,
+    pub is_administrator: bool,
+    /// None where messages are not limited.
+    pub messages_this_minute: Option<u32>,
+    pub messages_per_minute: Option<u32>,
+    pub tokens_today: Option<u64>,
+    pub tokens_per_day: Option<u64>,
+}
+
 /// A page of agents by id, the default one first.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase")]

@@ -35,6 +35,7 @@ fn every_document_is_valid() {
         documents::PUT_AGENT,
         documents::GET_AGENT,
         documents::LIST_AGENTS,
+        documents::GET_CALLER,
         documents::ON_CONVERSATION_UPDATE,
     ] {
         if let Err(invalid) = ExecutableDocument::parse_and_validate(&schema, document, "document.graphql") {

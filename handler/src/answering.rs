@@ -4,13 +4,14 @@ mod tests;
 
 use std::time::Instant;
 
+use tokio::time::timeout_at;
 use turn::{
     attempt::{Attempt, Beginning, Ended},
     claim::{Order, Refusal, StoredTurn},
     mutation::Why,
     request::{Agent, TurnRequest},
     transcript::{Material, older_events_wanted, transcript},
-    words::{ConversationEvent, ModelRequest, SenderKind, TranscriptMessage},
+    words::{ConversationEvent, ModelRequest, SenderKind, TranscriptMessage, Usage},
 };
 
 use crate::{
@@ -55,6 +56,7 @@ async fn attempt<O: Outside>(
     let turn = &claimed.turn;
     invoked.table.supersede_leftovers(order, turn, invoked.salt()).await?;
     let (agent, continues) = (request.agent.clone(), request.continues.unwrap_or(false));
+    let asked_by = request.asked_by.clone();
     let Some(material) = material(request, turn, invoked.table).await? else {
         tracing::info!("the question is gone");
         return Ok(());
@@ -63,11 +65,25 @@ async fn attempt<O: Outside>(
     let mut attempt = Attempt::begin(beginning, clock::now());
     let ended = relay(&mut attempt, invoked.outside).await;
     report(turn.attempt, ended, &attempt);
+    if let (Some(user), Some(usage), true) = (asked_by, attempt.usage(), ended.is_accepted()) {
+        count(&user, usage, invoked).await;
+    }
     match ended {
         Ended::Published => Ok(()),
         Ended::Superseded => leave(order, turn, invoked).await,
         Ended::Unannounced => Err(HandlerError::Unannounced),
         Ended::OutOfTime => Err(HandlerError::OutOfTime),
+    }
+}
+
+/// The turn has its end whether this succeeds or not: quotas are a brake, not a bill.
+async fn count<O>(user: &str, usage: Usage, invoked: &Invoked<'_, O>) {
+    let until = invoked.limits.give_up_at.min(clock::now() + invoked.bounds.counting);
+    let counting = invoked.table.count_tokens(user, usage.total_tokens, invoked.clock.now(), invoked.salt());
+    match timeout_at(until.into(), counting).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "tokens not counted"),
+        Err(_) => tracing::warn!("tokens not counted in time"),
     }
 }
 

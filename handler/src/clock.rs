@@ -45,6 +45,11 @@ pub(crate) fn iso_8601(at: SystemTime) -> String {
     format!("{}.{:03}Z", written.trim_end_matches('Z'), since.subsec_millis())
 }
 
+/// The day in UTC: `2026-11-21`.
+pub(crate) fn day(at: SystemTime) -> String {
+    iso_8601(at).chars().take_while(|part| *part != 'T').collect()
+}
+
 fn since_epoch(at: SystemTime) -> Duration {
     at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
@@ -68,7 +73,9 @@ mod tests {
             (1_795_000_000_050, "2026-11-18T11:06:40.050Z"),
             (0, "1970-01-01T00:00:00.000Z"),
         ] {
-            assert_eq!(iso_8601(SystemTime::UNIX_EPOCH + Duration::from_millis(milliseconds)), written);
+            let at = SystemTime::UNIX_EPOCH + Duration::from_millis(milliseconds);
+            assert_eq!(iso_8601(at), written);
+            assert_eq!(day(at), written[..10]);
         }
     }
 }

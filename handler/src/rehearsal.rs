@@ -27,6 +27,7 @@ use crate::{
 pub struct Rehearsal {
     pub table: Table,
     pub left: Duration,
+    pub bounds: Bounds,
     clock: Clock,
     /// After these every publish is accepted.
     answers: Mutex<VecDeque<Result<TurnStatus, PublishFailure>>>,
@@ -41,6 +42,10 @@ impl Rehearsal {
         Self {
             table: table().await,
             left: Duration::from_secs(900),
+            bounds: Bounds {
+                publish_retry: Backoff { first: Duration::from_millis(1), longest: Duration::from_millis(1) },
+                ..Bounds::default()
+            },
             clock: Clock::starting_at(at(NOW)),
             answers: Mutex::default(),
             meanwhile: Mutex::default(),
@@ -58,14 +63,13 @@ impl Rehearsal {
     }
 
     pub async fn serve(&self, payload: Value) -> Result<(), HandlerError> {
-        let quick = Backoff { first: Duration::from_millis(1), longest: Duration::from_millis(1) };
         let invoked = Invoked {
             table: &self.table,
             outside: self,
             clock: self.clock,
             limits: Limits::within(clock::now(), self.left),
             holder: HOLDER,
-            bounds: Bounds { publish_retry: quick, ..Bounds::default() },
+            bounds: self.bounds,
         };
         serve(payload, &invoked).await
     }
@@ -85,7 +89,8 @@ impl Outside for Rehearsal {
     fn ask(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, FailureCode>> + Send {
         self.asked.lock().unwrap().push(request);
         let words = StreamEvent::Text { block: 0, text: "So be it.".into() };
-        stream::iter([words, StreamEvent::Stopped(StopReason::EndTurn), StreamEvent::Used(Usage::default())].map(Ok))
+        let usage = Usage { total_tokens: 7, ..Usage::default() };
+        stream::iter([words, StreamEvent::Stopped(StopReason::EndTurn), StreamEvent::Used(usage)].map(Ok))
     }
 
     async fn publish(&self, mutation: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {

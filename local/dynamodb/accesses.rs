@@ -37,7 +37,8 @@ pub trait Accesses {
 }
 
 impl<'a> Access<'a> {
-    /// Those of the attribute that partitions the table or index; none when one of them cannot be told.
+    /// Those of the attribute that partitions the table, or the index where one is queried; none when one of them cannot
+    /// be told.
     pub fn partition_keys(&self, attribute: &str) -> Vec<&'a str> {
         let keys = match &self.place {
             Place::Items(items) => items.iter().map(|item| text(item.get(attribute)?)).collect(),
@@ -141,7 +142,8 @@ fn written(write: &WriteRequest) -> impl Iterator<Item = &Item> {
     put.chain(write.delete_request.iter().map(|delete| &delete.key))
 }
 
-/// A transaction needs no right of its own, but that to each thing it does.
+/// A transaction needs no right of its own, but that to each thing it does. AWS lists `dynamodb:LeadingKeys` for
+/// ConditionCheckItem, which transactions alone have: their items are taken to name their partitions as single calls do.
 impl Accesses for TransactWriteItemsRequest {
     fn accesses(&self) -> Vec<Access<'_>> {
         self.transact_items.iter().flat_map(done).collect()

@@ -20,9 +20,12 @@ pub struct Guard {
     partitions: Partitions,
 }
 
-/// The attributes that partition tables and indexes, by table and index. Clones share them.
+/// Which attributes partition each table and its indexes. Clones share them.
 #[derive(Clone, Default)]
-pub struct Partitions(Arc<RwLock<BTreeMap<String, BTreeMap<Option<String>, String>>>>);
+pub struct Partitions(Arc<RwLock<BTreeMap<String, Attributes>>>);
+
+/// By index; the table's own under none.
+type Attributes = BTreeMap<Option<String>, String>;
 
 impl Guard {
     pub fn new(session: Session, partitions: Partitions) -> Self {

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     const SCHEMA: &str = "type Query @aws_iam @aws_oidc {
-  \"Whose?\"
+  \"\"\"Whose?\"\"\"
   mine(id: ID!): Thing @aws_api_key @aws_iam @deprecated
 }
 

@@ -38,7 +38,7 @@ pub enum TokenUse {
 }
 
 /// What a token endpoint answers.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Serialize)]
 pub struct Tokens {
     pub id_token: String,
     pub access_token: String,

@@ -13,7 +13,6 @@ use crate::stack::{IssuerKind, TokenIssuer};
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
 /// A token as it was given. Who it says issued it tells only whose key to verify it with.
-#[derive(Debug)]
 pub struct Token<'a> {
     text: &'a str,
     pub key_id: Option<String>,
@@ -21,7 +20,6 @@ pub struct Token<'a> {
 }
 
 /// What a token says whose signature is good.
-#[derive(Debug)]
 pub struct Claims(Map<String, Value>);
 
 #[derive(Deserialize)]

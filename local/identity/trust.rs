@@ -1,4 +1,6 @@
 //! Whose tokens an API takes.
+use serde_json::Value;
+
 use super::{
     Denial, Presented,
     keyring::{Keyring, Place},
@@ -6,7 +8,6 @@ use super::{
     token::Token,
 };
 use crate::stack::{AuthMode, IssuerKind, TokenIssuer};
-use serde_json::Value;
 
 /// An issuer whose tokens are taken, with its keys.
 pub struct Trusted {

@@ -160,7 +160,7 @@ async fn a_field_that_names_groups_is_for_their_members() {
     let realm = Realm::start().await;
     let throne = r#"{"query":"{ throne whoami }"}"#;
     let told = realm.ask(&realm.token(json!({})), throne).await;
-    assert_eq!(told.body["data"]["throne"], json!("\"Sit down.\""));
+    assert_eq!(told.body["data"]["throne"], json!("Sit down."));
     let bob = realm.pool().tokens("bob", SystemTime::now()).unwrap().unwrap();
     let provided = realm.oidc().tokens("arthur", SystemTime::now()).unwrap().unwrap();
     for token in [bob.access_token, bob.id_token, provided.id_token] {

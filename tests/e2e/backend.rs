@@ -1,5 +1,9 @@
 //! What a user does, as verbs.
-use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ops::RangeInclusive,
+    time::{Duration, SystemTime},
+};
 
 use client::{
     AppSync, Credentials, Error,
@@ -15,7 +19,7 @@ use client::{
 use futures::StreamExt;
 use jiff::Timestamp;
 use local::{
-    identity::Principal,
+    identity::{self, Issuer, Principal},
     laptop::{Keys, Laptop, Models, Options},
     template::ACCOUNT,
     unkind::Unkindness,
@@ -29,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 pub struct Backend {
     pub laptop: Laptop,
-    /// Asks with the API key.
+    /// Asks with the API key; where none is taken, as the administrator.
     pub api: AppSync,
     /// Asks with an administrator's IAM keys.
     pub administrator: AppSync,
@@ -54,6 +58,45 @@ impl Backend {
         Self::of(Laptop::start(options).await.unwrap(), state)
     }
 
+    /// With a user pool of these users, and a provider of any.
+    pub async fn with_users<const N: usize>(users: &[&str], parameters: [(&str, &str); N]) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let users = users.iter().map(|user| user.parse().unwrap()).collect();
+        let options = Options { users, oidc: true, ..options(&state, parameters.into()) };
+        Self::of(Laptop::start(options).await.unwrap(), state)
+    }
+
+    /// Somebody who is known, by a token of the user pool.
+    pub fn pool_user(&self, name: &str) -> User {
+        self.holder(self.laptop.issuers.pool.as_ref().unwrap(), name)
+    }
+
+    /// Somebody who is known, by a token of the OpenID Connect provider.
+    pub fn provider_user(&self, name: &str) -> User {
+        self.holder(self.laptop.issuers.oidc.as_ref().unwrap(), name)
+    }
+
+    fn holder(&self, issuer: &Issuer, name: &str) -> User {
+        let tokens = issuer.tokens(name, SystemTime::now()).unwrap().unwrap();
+        let id = format!("{}#{}", issuer.url(), identity::User::named(name).subject());
+        User { api: self.calling_with(tokens.access_token), id }
+    }
+
+    pub fn calling_with(&self, token: String) -> AppSync {
+        AppSync::new(&self.laptop.endpoint.url, Credentials::Token(token)).unwrap()
+    }
+
+    /// With all modes and without quotas; API keys list nothing, and no environment ever starts.
+    pub async fn for_access() -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let parameters = [("ApiKeyListing", "false"), ("MessagesPerMinute", "0"), ("TokensPerDay", "0")];
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let options = Options { executable: "/nonexistent".into(), oidc: true, ..options(&state, parameters.into()) };
+        let users = vec![identity::User::named("somebody")];
+        Self::of(Laptop::start(Options { users, ..options }).await.unwrap(), state)
+    }
+
     /// Somebody who is known, by the session of a role of this name.
     pub fn user(&self, name: &str) -> User {
         let api = AppSync::new(&self.laptop.endpoint.url, Credentials::Iam(self.session_of(name))).unwrap();
@@ -72,9 +115,9 @@ impl Backend {
     }
 
     fn of(laptop: Laptop, state: TempDir) -> Self {
-        let key = Credentials::ApiKey(laptop.endpoint.api_key.clone().expect("the API takes a key"));
-        let api = AppSync::new(&laptop.endpoint.url, key).unwrap();
         let administrator = signed(&laptop, &laptop.endpoint.administrator);
+        let key = laptop.endpoint.api_key.clone().map(Credentials::ApiKey);
+        let api = key.map_or(administrator.clone(), |key| AppSync::new(&laptop.endpoint.url, key).unwrap());
         Self { laptop, api, administrator, _state: state }
     }
 
@@ -329,6 +372,19 @@ impl Backend {
         .await;
     }
 
+    /// Waits for the first item that a query finds.
+    pub async fn found(&self, query: &Value) -> Value {
+        patiently(async {
+            loop {
+                if let Some(item) = self.table(query).await["items"].get(0) {
+                    return item.clone();
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await
+    }
+
     /// Makes a conversation one of so many events, user and agent by turns, each of them saying `text` and its position.
     pub async fn seed_events(&self, conversation_id: &str, count: u32, text: &str) {
         self.seed_events_at(conversation_id, 1..=count, text).await;
@@ -390,6 +446,32 @@ impl Backend {
             },
         }))
         .await;
+    }
+
+    /// Leaves a queued turn as an attempt does that has just claimed it.
+    pub async fn claim(&self, conversation_id: &str, turn_id: &str) {
+        let lease = Timestamp::now().as_millisecond() + 60_000;
+        self.table(&json!({
+            "operation": "UpdateItem",
+            "key": { "pk": { "S": format!("CONVERSATION#{conversation_id}") }, "sk": { "S": format!("TURN#{turn_id}") } },
+            "update": {
+                "expression": "SET #status = :running, attempt = :one, leaseUntil = :lease",
+                "expressionNames": { "#status": "status" },
+                "expressionValues": { ":running": { "S": "RUNNING" }, ":one": { "N": 1 }, ":lease": { "N": lease } },
+            },
+        }))
+        .await;
+    }
+
+    /// Everything the table has of a conversation, as it is.
+    pub async fn items_of(&self, conversation_id: &str) -> Value {
+        let partition = format!("CONVERSATION#{conversation_id}");
+        let request = json!({
+            "operation": "Query",
+            "query": { "expression": "pk = :pk", "expressionValues": { ":pk": { "S": partition } } },
+            "consistentRead": true,
+        });
+        self.table(&request).await["items"].take()
     }
 
     async fn table(&self, request: &Value) -> Value {

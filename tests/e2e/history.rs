@@ -1,10 +1,10 @@
 //! Long conversations: what the model is given, and what reading it costs.
 use client::{
-    requests::{PutAgent, SendMessage, UpdateConversation},
-    schema::TurnStatus,
+    requests::{CreateConversation, PutAgent, SendMessage, ShareConversation, UpdateConversation},
+    schema::{Access, TurnStatus},
 };
 
-use crate::backend::Backend;
+use crate::backend::{Backend, say};
 
 /// Beside one invocation of the handler, which is the fourth call.
 const TABLE_CALLS: u64 = 3;
@@ -28,10 +28,27 @@ async fn sending_takes_four_calls_of_data_sources_however_long_the_conversation_
 #[tokio::test]
 async fn a_first_message_takes_three_calls() {
     let backend = Backend::without_handler().await;
+    for id in [None, Some("first".into())] {
+        let before = backend.laptop.database.charged();
+        let message = SendMessage { id, text: "Hello!".into(), ..SendMessage::default() };
+        backend.api.call(&message).await.unwrap();
+        assert_eq!(backend.laptop.database.charged().calls - before.calls, TABLE_CALLS - 1);
+    }
+}
+
+#[tokio::test]
+async fn a_participants_message_takes_four_calls_among_fifty() {
+    let backend = Backend::without_handler().await;
+    let (ann, bob) = (backend.user("Ann"), backend.user("Bob"));
+    let id = ann.api.call(&CreateConversation::default()).await.unwrap().id;
+    let others = (1..50).map(|number| format!("AAA#{number}"));
+    for user_id in others.chain([bob.id]) {
+        let share = ShareConversation { conversation_id: id.clone(), user_id, access: Access::Write };
+        ann.api.call(&share).await.unwrap();
+    }
     let before = backend.laptop.database.charged();
-    let message = SendMessage { text: "Hello!".into(), ..SendMessage::default() };
-    backend.api.call(&message).await.unwrap();
-    assert_eq!(backend.laptop.database.charged().calls - before.calls, TABLE_CALLS - 1);
+    say(&bob.api, &id, "t1", "Hello!").await.unwrap();
+    assert_eq!(backend.laptop.database.charged().calls - before.calls, TABLE_CALLS);
 }
 
 #[tokio::test]

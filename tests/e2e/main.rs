@@ -1,4 +1,5 @@
 //! The whole backend on a free port: real sockets, real JavaScript, a real table, the handler in processes of its own.
+mod access;
 mod backend;
 mod conversations;
 mod failures;
@@ -8,7 +9,9 @@ mod input;
 mod owners;
 mod program;
 mod publishing;
+mod quotas;
 mod runs;
 mod secrets;
 mod sharing;
+mod tokens;
 mod turns;

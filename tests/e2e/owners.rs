@@ -5,7 +5,7 @@ use client::{
     Credentials,
     errors::ErrorType,
     requests::{CreateConversation, GetTurn, ListConversations, PutAgent, SendMessage, ShareConversation},
-    schema::Access,
+    schema::{Access, TurnStatus},
 };
 use serde_json::{Value, json};
 
@@ -77,7 +77,7 @@ async fn somebody_elses_conversation_is_byte_for_byte_one_that_does_not_exist() 
     say(&ann.api, &theirs, "t", "Private.").await.unwrap();
 
     let strangers =
-        [Credentials::Iam(backend.session_of("Cat")), Credentials::ApiKey(backend.laptop.endpoint.api_key.clone())];
+        [Credentials::Iam(backend.session_of("Cat")), backend.api.credentials().clone()];
     for credentials in strangers {
         for question in QUESTIONS {
             let found = answer(&backend, &credentials, question, &theirs).await;
@@ -118,6 +118,19 @@ async fn only_the_handler_publishes_and_only_administrators_put_agents() {
     let answer = backend.execute(publish, json!({})).await;
     assert_eq!(answer["errors"][0]["errorType"], "Unauthorized");
     assert_eq!(answer["data"]["agentPublishMetadata"], json!(null));
+}
+
+#[tokio::test]
+async fn without_iam_access_nobody_signs_but_the_handler_and_the_closer() {
+    let backend = Backend::with_parameters([("IamAccess", "false")]).await;
+    let conversation = backend.conversation().await;
+    assert_eq!(backend.converse(&conversation, "Hello!").await.turn.status, TurnStatus::Completed);
+    let put = PutAgent { id: "mine".into(), model_id: "parlance.echo".into(), ..PutAgent::default() };
+    assert_eq!(refusal(&backend.administrator, &put).await.0, ErrorType::Unauthorized);
+    let ann = backend.user("Ann");
+    assert_eq!(refusal(&ann.api, &ListConversations::default()).await.0, ErrorType::Unauthorized);
+    let refused = Ear::try_open(&ann.api, &conversation).await.err().expect("the subscription is refused");
+    assert_eq!(refused[0].error_type, Some(ErrorType::Unauthorized));
 }
 
 #[tokio::test]

@@ -118,6 +118,58 @@ async fn ctrl_c_cancels_the_answer_that_streams_and_the_chat_goes_on_with_it_or_
 }
 
 #[tokio::test]
+async fn a_user_signs_in_and_chats_with_the_token() {
+    let state = TempDir::new().unwrap();
+    let users = ["--user", "ada:administrators", "--oidc", "--parameter", "ApiKeyAccess=false"];
+    let (server, printed) = serve_with(state.path(), &[&["--port", "0"], &users[..]].concat()).await;
+    assert!(printed.iter().any(|line| line.contains("User pool") && line.ends_with("/pool")), "{printed:?}");
+    let keyless = chat(state.path(), "Hello?").await;
+    let sentence = String::from_utf8(keyless.stderr).unwrap();
+    assert!(sentence.contains("takes no key") && sentence.contains("--token"), "{sentence}");
+    for sign_in in [&["token", "ada"][..], &["token", "anybody", "--oidc"]] {
+        let printed = patiently(parlance(sign_in, state.path()).output()).await.unwrap();
+        let token = String::from_utf8(printed.stdout).unwrap();
+        let said = patiently(parlance(&["chat", "--token", token.trim(), "Hello!"], state.path()).output()).await;
+        let said = said.unwrap();
+        assert!(said.status.success() && !said.stdout.is_empty(), "{said:?}");
+    }
+    let unknown = patiently(parlance(&["token", "mallory"], state.path()).output()).await.unwrap();
+    let sentence = String::from_utf8(unknown.stderr).unwrap();
+    assert_eq!(sentence, "parlance: The server gives no token: there is no user 'mallory'.\n");
+    stop(server).await;
+}
+
+#[tokio::test]
+async fn a_token_is_good_after_a_restart() {
+    let state = TempDir::new().unwrap();
+    let (server, printed) = serve_with(state.path(), &["--port", "0", "--user", "ada"]).await;
+    let token = patiently(parlance(&["token", "ada"], state.path()).output()).await.unwrap();
+    let token = String::from_utf8(token.stdout).unwrap();
+    stop(server).await;
+    let (server, _) = serve_with(state.path(), &["--port", &port(&printed).to_string(), "--user", "ada"]).await;
+    let said = parlance(&["chat", "--token", token.trim(), "Hello!"], state.path()).output();
+    assert!(patiently(said).await.unwrap().status.success());
+    stop(server).await;
+}
+
+#[tokio::test]
+async fn options_that_contradict_parameters_are_one_clear_sentence() {
+    let no_pool = refused(&["--port", "0", "--user", "ada", "--parameter", "UserPool=none"]).await;
+    assert_eq!(no_pool, "parlance: the parameter UserPool is none, so there is no pool here for the users of --user\n");
+    let elsewhere = ["--port", "0", "--oidc", "--parameter", "OidcIssuer=https://id.example.com"];
+    let sentence = "is https://id.example.com, so the provider of --oidc would not be trusted";
+    assert_eq!(refused(&elsewhere).await, format!("parlance: the parameter OidcIssuer {sentence}\n"));
+}
+
+#[tokio::test]
+async fn the_schema_is_printed_for_the_modes_that_parameters_choose() {
+    let mut schema = Command::new(env!("CARGO_BIN_EXE_parlance"));
+    schema.args(["schema", "--parameter", "ApiKeyAccess=false"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let printed = String::from_utf8(patiently(schema.output()).await.unwrap().stdout).unwrap();
+    assert!(printed.contains("type Query {") && printed.contains("@aws_iam") && !printed.contains("@aws_api_key"));
+}
+
+#[tokio::test]
 async fn a_chat_without_a_server_says_so() {
     let state = TempDir::new().unwrap();
     let output = chat(state.path(), "Hello?").await;

@@ -119,10 +119,20 @@ declare module '@aws-appsync/utils' {
     matches(javaRegex: string, text: string): boolean;
     urlDecode(text: string): string;
     urlEncode(text: string): string;
-    time: { nowISO8601(): string; nowEpochSeconds(): number; nowEpochMilliSeconds(): number };
+    time: {
+      nowISO8601(): string;
+      nowEpochSeconds(): number;
+      nowEpochMilliSeconds(): number;
+      epochMilliSecondsToISO8601(milliseconds: number): string;
+    };
+    transform: { toSubscriptionFilter(filter: any): any };
     dynamodb: { toMapValues(values: any): any; toDynamoDB(value: any): any; toNumber(value: number): any; toString(value: string): any };
   };
-  const extensions: { setSubscriptionFilter(filter: any): void };
+  const extensions: {
+    setSubscriptionFilter(filter: any): void;
+    setSubscriptionInvalidationFilter(filter: any): void;
+    invalidateSubscriptions(invalidation: { subscriptionField: string; payload: any }): void;
+  };
 }
 
 declare module '@aws-appsync/utils/dynamodb' {
@@ -139,5 +149,7 @@ declare module '@aws-appsync/utils/dynamodb' {
     filter?: any;
     nextToken?: string;
   }): any;
+  function batchGet(request: { tables: { [name: string]: { keys: any[]; consistentRead?: boolean; projection?: string[] } } }): any;
+  function transactGet(request: { items: { table: string; key: any; projection?: string[] }[] }): any;
   function transactWrite(request: { items: any[] }): any;
 }

@@ -11,11 +11,24 @@ use local::{
 };
 use serde_json::Value;
 
-/// Deployments that differ most in what they ask of roles.
-const EXTREMES: [&[(&str, &str)]; 2] = [
+/// As it comes; with everything off that can be; with everything on.
+const EXTREMES: [&[(&str, &str)]; 3] = [
     &[],
     &[
+        ("ApiKeyAccess", "false"),
+        ("IamAccess", "false"),
+        ("MessagesPerMinute", "0"),
+        ("TokensPerDay", "0"),
+        ("QueryDepth", "0"),
+        ("ResolverCount", "0"),
+        ("Introspection", "DISABLED"),
+    ],
+    &[
         ("ApiKeyListing", "true"),
+        ("UserPool", "create"),
+        ("OidcIssuer", "https://issuer.example"),
+        ("OidcClients", "web|phone"),
+        ("WafRequestsPerFiveMinutes", "1000"),
         ("HandlerReservedConcurrency", "10"),
         ("CloserReservedConcurrency", "2"),
         ("MoreModelArns", "arn:aws:bedrock:*::foundation-model/parlance.*"),

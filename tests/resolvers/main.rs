@@ -5,6 +5,8 @@
 mod cases;
 mod deployment;
 mod limits;
+mod quotas;
+mod sharing;
 mod status;
 mod tables;
 

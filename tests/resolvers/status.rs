@@ -32,6 +32,22 @@ fn a_turn_is_told_with_its_effective_status() {
     }
 }
 
+#[test]
+fn a_message_sent_again_is_told_with_the_same_status() {
+    for case in cases() {
+        let Case { status, lease_until, claimable_until, .. } = &case;
+        let turn =
+            json!({ "id": "t1", "status": status, "leaseUntil": lease_until, "claimableUntil": claimable_until });
+        let asked = json!({ "id": "t1", "content": [{ "text": "Hello!" }] });
+        let context = json!({
+            "env": { "TABLE_NAME": "Main" }, "arguments": { "input": { "text": "Hello!" } },
+            "result": { "data": { "Main": [{ "id": "c1" }, turn, asked] }, "unprocessedKeys": { "Main": [] } },
+        });
+        let told = case.call("confirmRepeat", Handler::Response, context);
+        assert_eq!(told["status"], json!(case.effective), "{case:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_publish_passes_the_fence_or_is_refused() {
     for case in cases() {

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use local::dynamodb::{Answer, DataSourceError, DynamoDb};
+use local::identity::{Directory, Principal};
 use local::stack::Table;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -159,10 +160,15 @@ async fn an_sdk_sees_the_same_tables() {
     dynamodb.run("Main", &put(json!({ "n": { "N": 1 } }))).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    tokio::spawn(async move { axum::serve(listener, dynamodb.router()).await });
+    let directory = Directory::new(Vec::new(), Vec::new());
+    let reading = json!({ "Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": "*" });
+    let credentials = ["AKIAREADER".into(), "secret".into(), "token".into()];
+    directory.admit(Principal::role_session("arn:aws:iam::123456789012:role/Reader", "one", credentials, &[reading]));
+    tokio::spawn(async move { axum::serve(listener, dynamodb.router(directory)).await });
     let request = json!({ "TableName": "Main", "Key": { "pk": { "S": "a" }, "sk": { "S": "b" } } });
     let response = reqwest::Client::new()
         .post(format!("http://{address}/"))
+        .header("authorization", "AWS4-HMAC-SHA256 Credential=AKIAREADER/20261121/us-east-1/dynamodb/aws4_request")
         .header("x-amz-target", "DynamoDB_20120810.GetItem")
         .header("content-type", "application/x-amz-json-1.0")
         .body(request.to_string())

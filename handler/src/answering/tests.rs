@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use turn::{
     mutation::{PublishFailure, Update},
@@ -5,7 +7,7 @@ use turn::{
 };
 
 use crate::{
-    aws::table::{AttributeValue, FAR, Item, NOW, busy, named, number, said, text, turn, with},
+    aws::table::{AttributeValue, FAR, Item, NOW, busy, day_key, named, number, said, text, turn, with},
     errors::HandlerError,
     rehearsal::Rehearsal,
 };
@@ -118,6 +120,45 @@ async fn an_attempt_that_overslept_its_lease_closes_its_turn_unless_another_owns
         rehearsal.serve(order(json!({ "question": asked("Why?") }))).await.unwrap();
         assert_eq!(rehearsal.table.stored("TURN#t1").await["status"], expected, "attempt {attempt}");
     }
+}
+
+#[tokio::test]
+async fn what_an_answer_has_cost_is_added_to_the_day_of_whoever_asked() {
+    let spent = with(day_key("ann", "2026-11-18"), "tokens", number(5));
+    let rehearsal = rehearsing([turn("QUEUED", None, FAR), busy(), spent]).await;
+    rehearsal.serve(order(json!({ "question": asked("Why?"), "askedBy": "ann" }))).await.unwrap();
+    assert_eq!(rehearsal.table.stored("DAY#2026-11-18").await["tokens"], 12);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_stored_is_counted_once_though_it_is_announced_later() {
+    let rehearsal = rehearsing([turn("QUEUED", None, FAR), busy()]).await;
+    rehearsal.answer(std::iter::repeat_n(Err(PublishFailure::Refused), 100));
+    let order = order(json!({ "question": asked("Why?"), "askedBy": "ann" }));
+    assert!(matches!(rehearsal.serve(order.clone()).await, Err(HandlerError::Unannounced)));
+    assert_eq!(rehearsal.table.stored("DAY#2026-11-18").await["tokens"], 7);
+    drop(rehearsal.serve(order).await);
+    assert_eq!(rehearsal.table.stored("DAY#2026-11-18").await["tokens"], 7);
+}
+
+#[tokio::test]
+async fn what_nobody_is_to_be_counted_for_is_not_counted() {
+    for (asked_by, answer) in [(json!(null), Ok(TurnStatus::Running)), (json!("ann"), Err(PublishFailure::Stale))] {
+        let rehearsal = rehearsing([turn("QUEUED", None, FAR), busy()]).await;
+        rehearsal.answer([answer]);
+        rehearsal.serve(order(json!({ "question": asked("Why?"), "askedBy": asked_by }))).await.unwrap();
+        let items = rehearsal.table.all().await;
+        assert!(!items.iter().any(|item| item.contains_key("tokens")), "{items:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_does_not_count_changes_nothing_about_the_end() {
+    let mut rehearsal = rehearsing([turn("QUEUED", None, FAR), busy()]).await;
+    rehearsal.table = rehearsal.table.throttling("ADD tokens");
+    rehearsal.bounds.counting = Duration::from_millis(50);
+    rehearsal.serve(order(json!({ "question": asked("Why?"), "askedBy": "ann" }))).await.unwrap();
+    assert!(rehearsal.published().last().is_some_and(|last| last.closes_turn()));
 }
 
 async fn rehearsing(items: impl IntoIterator<Item = Item>) -> Rehearsal {

@@ -93,6 +93,16 @@ pub struct Attempt {
     ended: Option<Ended>,
 }
 
+impl Ended {
+    /// Whether the turn is closed as this attempt says.
+    pub fn is_accepted(self) -> bool {
+        match self {
+            Self::Published | Self::Unannounced => true,
+            Self::Superseded | Self::OutOfTime => false,
+        }
+    }
+}
+
 impl Attempt {
     pub fn begin(beginning: Beginning, now: Instant) -> Self {
         let Beginning { claim, leased, agent, question, continues, request, bounds, limits } = beginning;
@@ -159,6 +169,11 @@ impl Attempt {
     /// Why the answer is over, once it is.
     pub fn why(&self) -> Option<Why> {
         self.asking.why()
+    }
+
+    /// What the model has counted, once it has said so.
+    pub fn usage(&self) -> Option<Usage> {
+        self.usage
     }
 
     fn on_heard(&mut self, event: StreamEvent, now: Instant) {

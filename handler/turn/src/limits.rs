@@ -20,6 +20,8 @@ pub struct Bounds {
     pub publish_patience: Duration,
     /// How long AppSync is asked to announce what was written directly.
     pub announcing: Duration,
+    /// How long the process stays after the end to count what the answer cost.
+    pub counting: Duration,
     pub publish_retry: Backoff,
     pub write_retry: Backoff,
     pub model_retry: Backoff,
@@ -46,6 +48,7 @@ impl Default for Bounds {
             heartbeat: Duration::from_secs(10),
             publish_patience: Duration::from_secs(10),
             announcing: Duration::from_secs(60),
+            counting: Duration::from_secs(2),
             publish_retry: Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5) },
             write_retry: Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(2) },
             model_retry: Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(20) },

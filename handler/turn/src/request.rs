@@ -30,6 +30,8 @@ pub struct TurnRequest {
     pub history_cut: Option<bool>,
     /// Whether the run goes on where the answer so far has ended.
     pub continues: Option<bool>,
+    /// Which user's quota the answer is counted for, if any's.
+    pub asked_by: Option<String>,
 }
 
 /// The order to remove what is left of a deleted conversation.

@@ -31,6 +31,11 @@ pub fn batches_partition(conversation: &str, turn: &str) -> String {
     format!("TURN#{conversation}#{turn}")
 }
 
+/// What a user has used on a day: `2026-11-21`.
+pub fn day_key(user: &str, day: &str) -> Item {
+    key(&format!("USAGE#{user}"), &format!("DAY#{day}"))
+}
+
 fn key(partition: &str, sort: &str) -> Item {
     Item::from([("pk".to_owned(), text(partition)), ("sk".to_owned(), text(sort))])
 }

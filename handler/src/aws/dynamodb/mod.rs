@@ -8,6 +8,7 @@ mod purge;
 mod reading;
 #[cfg(test)]
 pub mod tests;
+mod usage;
 mod writing;
 
 use std::time::Duration;

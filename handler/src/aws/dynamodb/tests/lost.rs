@@ -1,5 +1,5 @@
 //! Answers that are lost or replaced on their way, after what they answer was done.
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use aws_sdk_dynamodb::{
     config::{
@@ -17,6 +17,7 @@ pub const CANCELLED: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#Trans
     "CancellationReasons":[{"Code":"None"},{"Code":"TransactionConflict"},{"Code":"None"}]}"#;
 
 pub const THROTTLED: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException"}"#;
+pub const FAILED: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError"}"#;
 
 const UNASKED: u8 = 0;
 const ASKED: u8 = 1;
@@ -66,7 +67,50 @@ impl Intercept for Answer {
     }
 }
 
+/// Stands in for every answer to what says these words.
+#[derive(Debug)]
+struct Throttle {
+    words: &'static str,
+    said: AtomicBool,
+}
+
+impl Intercept for Throttle {
+    fn name(&self) -> &'static str {
+        "throttle"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let said = String::from_utf8_lossy(context.request().body().bytes().unwrap_or_default());
+        self.said.store(said.contains(self.words), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if self.said.load(Ordering::Relaxed) {
+            *context.response_mut() = HttpResponse::new(400.try_into()?, THROTTLED.into());
+        }
+        Ok(())
+    }
+}
+
 impl Table {
+    /// What says these words is throttled, however often it is said.
+    pub fn throttling(&self, words: &'static str) -> Self {
+        let config =
+            self.client.config().to_builder().interceptor(Throttle { words, said: AtomicBool::new(false) }).build();
+        Self::with_client(Client::from_conf(config), self.name.clone())
+    }
+
     /// What is asked is done, but answered with an error the first time.
     pub fn answering(&self, operation: &str, body: &'static str) -> Self {
         let target = format!("DynamoDB_20120810.{operation}");

@@ -4,6 +4,7 @@ mod closings;
 mod lost;
 mod purging;
 mod readings;
+mod usage;
 mod writings;
 
 use std::time::{Duration, SystemTime};
@@ -23,7 +24,10 @@ use turn::{
 };
 use uuid::Uuid;
 
-pub use super::items::{Item, number, text};
+pub use super::{
+    items::{Item, number, text},
+    keys::day_key,
+};
 pub use aws_sdk_dynamodb::types::AttributeValue;
 pub use lost::CANCELLED;
 

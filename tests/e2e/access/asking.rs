@@ -1,0 +1,118 @@
+//! A root field asked for by one caller, and what came of it.
+use std::time::{Duration, SystemTime};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use client::{Credentials, endpoint::Endpoint};
+use futures::{SinkExt, StreamExt};
+use reqwest::Url;
+use serde_json::{Value, json};
+use tokio_tungstenite::{
+    connect_async,
+    tungstenite::{ClientRequestBuilder, Message},
+};
+
+use crate::backend::patiently;
+
+/// Somebody, with or without credentials.
+pub struct Caller {
+    pub credentials: Option<Credentials>,
+    /// How long ago it signs.
+    pub ago: Duration,
+}
+
+/// A document with its variables.
+pub struct Asked {
+    pub document: &'static str,
+    pub variables: Value,
+}
+
+impl Caller {
+    pub fn with(credentials: Credentials) -> Self {
+        Self { credentials: Some(credentials), ago: Duration::ZERO }
+    }
+
+    pub const NOBODY: Self = Self { credentials: None, ago: Duration::ZERO };
+
+    fn moment(&self) -> SystemTime {
+        SystemTime::now() - self.ago
+    }
+
+    /// The whole answer over HTTP.
+    pub async fn post(&self, endpoint: &Endpoint, asked: &Asked) -> Value {
+        let body = asked.body();
+        let mut request = reqwest::Client::new().post(endpoint.graphql().clone());
+        request = request.header("content-type", "application/json");
+        if let Some(credentials) = &self.credentials {
+            for (name, value) in credentials.http_headers(endpoint.graphql(), &body, self.moment()).unwrap() {
+                request = request.header(name, value);
+            }
+        }
+        request.body(body).send().await.unwrap().json().await.unwrap()
+    }
+
+    /// The first frame that says how the subscription went.
+    pub async fn subscribe(&self, endpoint: &Endpoint, asked: &Asked) -> Value {
+        let data = asked.body();
+        let nobody = || json!({ "host": endpoint.host() });
+        let connect = self.credentials.as_ref().map(|known| known.connect_header(endpoint, self.moment()).unwrap());
+        let start = self.credentials.as_ref().map(|known| known.start_header(endpoint, &data, self.moment()).unwrap());
+        let header = URL_SAFE_NO_PAD.encode(connect.unwrap_or_else(nobody).to_string());
+        let url: Url = endpoint.realtime().clone();
+        let request = ClientRequestBuilder::new(url.as_str().parse().unwrap())
+            .with_sub_protocol("graphql-ws")
+            .with_sub_protocol(format!("header-{header}"));
+        let (mut socket, _) = patiently(connect_async(request)).await.unwrap();
+        let authorization = start.unwrap_or_else(nobody);
+        let payload = json!({ "data": data, "extensions": { "authorization": authorization } });
+        for frame in [json!({ "type": "connection_init" }), json!({ "type": "start", "id": "1", "payload": payload })] {
+            // Whoever is refused at once is no longer heard.
+            drop(socket.send(Message::text(frame.to_string())).await);
+        }
+        loop {
+            let Some(Ok(Message::Text(text))) = patiently(socket.next()).await else { continue };
+            let frame: Value = serde_json::from_str(&text).unwrap();
+            if ["connection_error", "start_ack", "error"].contains(&frame["type"].as_str().unwrap()) {
+                return frame;
+            }
+        }
+    }
+}
+
+impl Asked {
+    fn body(&self) -> String {
+        json!({ "query": self.document, "variables": self.variables }).to_string()
+    }
+}
+
+/// The outcome, in the matrix's words.
+pub fn outcome(answer: &Value) -> String {
+    let errors = answer.pointer("/payload/errors").unwrap_or(&answer["errors"]);
+    let Some(error) = errors.get(0) else { return shown(&answer["data"]).into() };
+    let text = |name: &str| error[name].as_str().unwrap_or_default();
+    let (error_type, message) = (text("errorType"), text("message"));
+    match (error_type, message) {
+        ("Unauthorized", _) if message.starts_with("Not Authorized to access ") => "denied".into(),
+        ("Unauthorized", _) => "unauthorized".into(),
+        ("NotFound", _) => "not found".into(),
+        ("UnauthorizedException", "Valid authorization header not provided.") => "no credentials".into(),
+        ("UnauthorizedException", "You are not authorized to make this call.") => "not authorized".into(),
+        ("UnauthorizedException", "Token has expired.") => "expired".into(),
+        ("UnauthorizedException", "Permission denied") => "no permission".into(),
+        ("UnrecognizedClientException", _) => "unknown client".into(),
+        ("InvalidSignatureException", _) if message.starts_with("Signature expired") => "signature expired".into(),
+        ("InvalidSignatureException" | "BadRequestException", _) if message.starts_with("The request signature") => {
+            "signature forged".into()
+        }
+        _ => format!("{error_type}: {message}"),
+    }
+}
+
+/// A subscription's acknowledgement has no data; everything else shows something unless it hides or lacks it.
+fn shown(data: &Value) -> &'static str {
+    match data.as_object().and_then(|data| data.values().next()) {
+        None => "ok",
+        Some(Value::Null) => "hidden",
+        Some(Value::Object(found)) if found.get("systemPrompt") == Some(&Value::Null) => "hidden",
+        Some(_) => "ok",
+    }
+}
