@@ -76,8 +76,7 @@ async fn somebody_elses_conversation_is_byte_for_byte_one_that_does_not_exist() 
     ann.api.call(&ShareConversation { conversation_id: theirs.clone(), user_id: bob.id, access }).await.unwrap();
     say(&ann.api, &theirs, "t", "Private.").await.unwrap();
 
-    let strangers =
-        [Credentials::Iam(backend.session_of("Cat")), backend.api.credentials().clone()];
+    let strangers = [Credentials::Iam(backend.session_of("Cat")), backend.api.credentials().clone()];
     for credentials in strangers {
         for question in QUESTIONS {
             let found = answer(&backend, &credentials, question, &theirs).await;

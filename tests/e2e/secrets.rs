@@ -30,10 +30,23 @@ use self::{
 };
 use crate::backend::{Ear, draw, patiently};
 
-/// Every way in which the scripted models fail, and one that is throttled for a moment.
+/// What the scripted models do but answer.
 const FAILING: [&str; 15] = [
-    "throttled-twice", "throttled-midway", "refused", "forbidden", "missing", "unavailable", "cut", "cut-at-once", "silent",
-    "falls-silent", "exception", "stream-error", "blank", "max-tokens", "filtered",
+    "throttled-twice",
+    "throttled-midway",
+    "refused",
+    "forbidden",
+    "missing",
+    "unavailable",
+    "cut",
+    "cut-at-once",
+    "silent",
+    "falls-silent",
+    "exception",
+    "stream-error",
+    "blank",
+    "max-tokens",
+    "filtered",
 ];
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -72,6 +85,7 @@ impl Callers {
 async fn credentials_are_nowhere_but_in_the_key_files_and_text_is_in_the_table_alone() {
     let stage = Stage::set().await;
     everything_that_is_asked(&stage).await;
+    more_than_is_allowed(&stage).await;
     everything_that_goes_wrong(&stage).await;
 
     let leaks = stage.leaks();
@@ -90,7 +104,11 @@ fn what_is_meant_is_found(stage: &Stage) {
         }
     }
     for place in [Place::File("endpoint.json".into()), Place::Greeting] {
-        assert_eq!(stage.found(|other| *other == place), [API_KEY, ADMINISTRATOR].map(str::to_owned).into(), "{place:?}");
+        assert_eq!(
+            stage.found(|other| *other == place),
+            [API_KEY, ADMINISTRATOR].map(str::to_owned).into(),
+            "{place:?}"
+        );
     }
     let handed = stage.found(|place| *place == Place::Invocation);
     assert!(handed.contains("a question") && handed.contains("a prompt"), "{handed:?}");
@@ -100,7 +118,8 @@ fn what_is_meant_is_found(stage: &Stage) {
         assert!(records.contains(told), "a record tells {told}: {records}");
     }
     let log = stage.read(|place| *place == Place::Log);
-    for told in ["answered", "failed", "bedrock", "not published", "written directly", "an invocation failed for good"] {
+    for told in ["answered", "failed", "bedrock", "not published", "written directly", "an invocation failed for good"]
+    {
         assert!(log.contains(told), "the log tells '{told}'");
     }
 }
@@ -142,6 +161,18 @@ async fn everything_that_is_asked(stage: &Stage) {
     stage.end(server).await;
 }
 
+async fn more_than_is_allowed(stage: &Stage) {
+    let server =
+        stage.serve(Path::new(PROJECT), "info", &["--user", "bob", "--parameter", "MessagesPerMinute=1"]).await;
+    let bob = server.caller(Credentials::Token(token(stage, &["bob"]).await));
+    for taken in [true, false] {
+        let message = SendMessage { conversation_id: None, id: None, text: stage.text("a first message") };
+        assert_eq!(stage.ask(&bob, &message).await.is_some(), taken);
+    }
+    stage.end(server).await;
+    assert!(stage.read(|place| *place == Place::Refusal).contains("QuotaExceeded"));
+}
+
 /// Orders that are delivered twice, processes that die, AppSync and the table that fail: with records at once.
 async fn everything_that_goes_wrong(stage: &Stage) {
     let root = stage.root("hasty");
@@ -149,8 +180,9 @@ async fn everything_that_goes_wrong(stage: &Stage) {
     let patient = fs::read_to_string(&template).unwrap();
     fs::write(&template, patient.replace("MaximumRetryAttempts: 2", "MaximumRetryAttempts: 0")).unwrap();
 
-    let weather = ["event-twice=1", "publish-outage=1", "table-conflict=0.1", "table-throttled=0.1", "table-answer-lost=0.1"];
-    for mishaps in [&weather[..], &["process-killed=1"]] {
+    let weather =
+        ["event-twice=1", "publish-outage=1", "table-conflict=0.1", "table-throttled=0.1", "table-answer-lost=0.1"];
+    for (mishaps, has_end) in [(&weather[..], true), (&["process-killed=1"], false)] {
         let known = stage.wiretap.count_records();
         let arguments: Vec<&str> = mishaps.iter().flat_map(|mishap| ["--unkind", mishap]).collect();
         let server = stage.serve(&root, "info", &arguments).await;
@@ -158,6 +190,9 @@ async fn everything_that_goes_wrong(stage: &Stage) {
         let conversation = begin(stage, &caller, Some("deltas-300-15")).await;
         let turn = say(stage, &caller, &conversation, &draw(), stage.text("a question")).await;
         patiently(stage.wiretap.until_records(known + 1)).await;
+        if has_end {
+            until_end(stage, &caller, &conversation, &turn).await;
+        }
         stage.ask(&caller, &CancelTurn { conversation_id: conversation.clone(), id: turn }).await;
         stage.ask(&caller, &GetEvents { conversation_id: conversation, ..GetEvents::default() }).await;
         stage.end(server).await;
@@ -198,7 +233,10 @@ async fn talk(stage: &Stage, caller: &AppSync) {
     stage.ask(caller, &ContinueTurn { conversation_id: id.clone(), id: turn.clone() }).await.unwrap();
     until_end(stage, caller, &id, &turn).await;
     read(stage, caller, &id).await;
-    stage.ask(caller, &SendMessage { conversation_id: None, id: None, text: stage.text("a first message") }).await.unwrap();
+    stage
+        .ask(caller, &SendMessage { conversation_id: None, id: None, text: stage.text("a first message") })
+        .await
+        .unwrap();
     let doomed = begin(stage, caller, None).await;
     say(stage, caller, &doomed, &draw(), stage.text("a message that is deleted")).await;
     stage.ask(caller, &DeleteConversation { id: doomed.clone() }).await.unwrap();
@@ -212,6 +250,7 @@ async fn read(stage: &Stage, caller: &AppSync, id: &str) {
     stage.ask(caller, &ListConversations::default()).await;
     stage.ask(caller, &GetAgent { id: "echo".into() }).await;
     stage.ask(caller, &ListAgents::default()).await;
+    stage.ask_for(caller, "{ getCaller { id name messagesThisMinute tokensToday } }", json!({})).await;
 }
 
 async fn meet_refusals(stage: &Stage, caller: &AppSync) {
@@ -227,7 +266,9 @@ async fn meet_refusals(stage: &Stage, caller: &AppSync) {
     stage.ask(caller, &message("nowhere", stage.text("to nobody"))).await;
     stage.ask(caller, &message(&id, stage.text("a long message").repeat(3000))).await;
     let title = Some(stage.text("a long title").repeat(9));
-    stage.ask(caller, &UpdateConversation { id: id.clone(), title: title.clone(), ..UpdateConversation::default() }).await;
+    stage
+        .ask(caller, &UpdateConversation { id: id.clone(), title: title.clone(), ..UpdateConversation::default() })
+        .await;
     stage.ask(caller, &CreateConversation { title, ..CreateConversation::default() }).await;
     let next_token = Some(stage.text("a cursor"));
     stage.ask(caller, &ListConversations { next_token: next_token.clone(), ..ListConversations::default() }).await;

@@ -87,7 +87,8 @@ impl Planted {
         let value = &self.value;
         let pieces = [value.get(..PIECE), value.get(value.len().saturating_sub(PIECE)..)];
         let pieces = pieces.into_iter().flatten().filter(|_| self.kind == Kind::Credential).map(str::to_owned);
-        let encoded = (0..3).flat_map(|offset| [STANDARD_NO_PAD, URL_SAFE_NO_PAD].map(|code| within(&code, offset, value)));
+        let encoded =
+            (0..3).flat_map(|offset| [STANDARD_NO_PAD, URL_SAFE_NO_PAD].map(|code| within(&code, offset, value)));
         [value.clone()].into_iter().chain(encoded).chain(pieces).collect()
     }
 }
@@ -103,7 +104,9 @@ fn within(code: &impl Engine, offset: usize, value: &str) -> String {
 
 impl Search {
     pub fn of(planted: impl IntoIterator<Item = Planted>) -> Self {
-        let forms = planted.into_iter().flat_map(|planted| planted.forms().into_iter().map(move |form| (form, planted.clone())));
+        let forms = planted
+            .into_iter()
+            .flat_map(|planted| planted.forms().into_iter().map(move |form| (form, planted.clone())));
         let planted: BTreeMap<String, Planted> = forms.collect();
         // The longest first: a piece must not hide the whole, which may be somebody else's.
         let mut forms: Vec<_> = planted.keys().map(|form| fancy_regex::escape(form)).collect();
@@ -144,7 +147,8 @@ mod tests {
     }
 
     fn leaks(place: Place, text: String) -> usize {
-        let all = [planted(Kind::Credential, "token"), planted(Kind::Credential, API_KEY), planted(Kind::Text, "title")];
+        let all =
+            [planted(Kind::Credential, "token"), planted(Kind::Credential, API_KEY), planted(Kind::Text, "title")];
         Search::of(all).leaks(&[Written { place, text }]).len()
     }
 
@@ -170,12 +174,16 @@ mod tests {
         for place in [Place::Item, Place::Answer, Place::Invocation, file("table.db"), file("table.db-wal")] {
             assert_eq!(leaks(place, title.clone()), 0);
         }
-        for place in [Place::Log, Place::Greeting, Place::Refusal, Place::Record, Place::Report, file("endpoint.json")] {
+        for place in [Place::Log, Place::Greeting, Place::Refusal, Place::Record, Place::Report, file("endpoint.json")]
+        {
             assert_eq!(leaks(place, title.clone()), 1);
         }
         let key = planted(Kind::Credential, API_KEY).value;
         for place in [Place::Greeting, file("api-key"), file("endpoint.json")] {
-            assert_eq!((leaks(place.clone(), key.clone()), leaks(place, planted(Kind::Credential, "token").value)), (0, 1));
+            assert_eq!(
+                (leaks(place.clone(), key.clone()), leaks(place, planted(Kind::Credential, "token").value)),
+                (0, 1)
+            );
         }
         for place in [Place::Item, Place::Answer, Place::Invocation, Place::Log, file("table.db")] {
             assert_eq!(leaks(place, key.clone()), 1);

@@ -160,7 +160,8 @@ impl Stage {
     pub fn found(&self, places: impl Fn(&Place) -> bool) -> BTreeSet<String> {
         let search = Search::of(self.planted.lock().unwrap().clone());
         let written = self.written.lock().unwrap();
-        let found = written.iter().filter(|written| places(&written.place)).flat_map(|written| search.found(&written.text));
+        let found =
+            written.iter().filter(|written| places(&written.place)).flat_map(|written| search.found(&written.text));
         found.map(|(_, planted)| planted.name.clone()).collect()
     }
 

@@ -70,7 +70,8 @@ pub async fn over_http(stage: &Stage, server: &Server, token: &str) {
 
 fn headers(stage: &Stage, token: &str, expired: &str) -> Vec<(&'static str, String)> {
     let made_up = |name: &str| stage.made_up(name);
-    let (header, payload) = token.split_once('.').map(|(header, rest)| (header, rest.split('.').next().unwrap())).unwrap();
+    let (header, payload) =
+        token.split_once('.').map(|(header, rest)| (header, rest.split('.').next().unwrap())).unwrap();
     let forged = format!("{header}.{payload}.{}", made_up("a forged signature"));
     let unsigned = format!("{}.{payload}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#), made_up("of no algorithm"));
     let scope = "AKIAIOSFODNN7EXAMPLE/20260101/us-east-1/appsync/aws4_request, SignedHeaders=host;x-amz-date";
@@ -133,7 +134,8 @@ pub async fn over_websockets(stage: &Stage, server: &Server, token: &str) {
         let query = format!("?header={}&payload=e30=", STANDARD.encode(credentials.to_string()).replace('+', "%2B"));
         converse(stage, host, &query, "graphql-ws", &[]).await;
         let authorization = format!(r#""extensions":{{"authorization":{credentials}}}"#);
-        let start = format!(r#"{{"id":"1","type":"start","payload":{{"data":"{{\"query\":\"{START}\"}}",{authorization}}}}}"#);
+        let start =
+            format!(r#"{{"id":"1","type":"start","payload":{{"data":"{{\"query\":\"{START}\"}}",{authorization}}}}}"#);
         let admitted = format!("graphql-ws, header-{}", URL_SAFE_NO_PAD.encode(key.to_string()));
         converse(stage, host, "", &admitted, &[start]).await;
     }
@@ -144,7 +146,8 @@ pub async fn over_websockets(stage: &Stage, server: &Server, token: &str) {
 
 fn frames(stage: &Stage, key: &serde_json::Value) -> Vec<String> {
     let start = |data: String| {
-        json!({ "id": "2", "type": "start", "payload": { "data": data, "extensions": { "authorization": key } } }).to_string()
+        json!({ "id": "2", "type": "start", "payload": { "data": data, "extensions": { "authorization": key } } })
+            .to_string()
     };
     let field = "onConversationUpdate(conversationId: $id) { turnId }";
     let wrong = json!({ "query": format!("subscription($id: ID!) {{ {field} }}"), "variables": { "id": [stage.text("a wrong id")] } });
@@ -152,7 +155,7 @@ fn frames(stage: &Stage, key: &serde_json::Value) -> Vec<String> {
         stage.made_up("a frame that is none"),
         format!(r#"{{"type":"start","token":"{}"#, stage.made_up("in a cut frame")),
         json!({ "type": stage.made_up("a frame's type") }).to_string(),
-        json!({ "id": stage.made_up("a subscription's id"), "type": "stop" }).to_string(),
+        json!({ "id": "3", "type": "stop", "payload": stage.made_up("a payload of no use") }).to_string(),
         start(stage.made_up("no data")),
         start(wrong.to_string()),
     ]
