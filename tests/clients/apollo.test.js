@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import { ApolloClient, ApolloLink, CombinedGraphQLErrors, HttpLink, InMemoryCache, gql } from '@apollo/client';
 import { BaseHttpLink } from '@apollo/client/link/http';
-import { createAuthLink } from 'aws-appsync-auth-link';
-import { CONTROL_EVENTS_KEY, createSubscriptionHandshakeLink } from 'aws-appsync-subscription-link';
 import { tap } from 'rxjs';
 import * as api from './api.js';
 import { Updates, assertStored, assertWholeTurn } from './turn.js';
+
+// As ES modules the links cannot sign in Node, which does not see the names that their hash exports; bundlers do.
+const require = createRequire(import.meta.url);
+const { createAuthLink } = require('aws-appsync-auth-link');
+const { CONTROL_EVENTS_KEY, createSubscriptionHandshakeLink } = require('aws-appsync-subscription-link');
 
 // Apollo Client drops results without data, and AppSync's acknowledgement is one: whoever waits for it listens in between.
 const acknowledgements = new ApolloLink((operation, forward) =>
