@@ -21,6 +21,7 @@ use crate::{
     identity::{self, Directory, Issuers, Principal, User},
     kept,
     lambda::{self, EnvironmentOf, Lambda, Launcher, Processes},
+    patience::{PATIENCE, Patient},
     stack::{Function, Stack},
     template::{self, ACCOUNT, Deployment, REGION},
     unkind::{self, Fates, Unkindness, Witness},
@@ -236,7 +237,10 @@ fn parameters(options: &Options, server: &str) -> Result<BTreeMap<String, String
     let mut parameters = options.parameters.clone();
     let mut need = |parameter: &'static str, value: String, reason| match parameters.get(parameter) {
         Some(given) if *given != value => Err(Fault::Contradiction { parameter, given: given.clone(), reason }),
-        _ => Ok(drop(parameters.insert(parameter.into(), value))),
+        _ => {
+            parameters.insert(parameter.into(), value);
+            Ok(())
+        }
     };
     if !options.users.is_empty() {
         need("UserPool", "create".into(), "there is no pool here for the users of --user")?;
@@ -323,9 +327,9 @@ async fn models(options: &Options, directory: &Directory) -> Result<Router, Faul
     Ok(bedrock::guarded(models, directory.clone()))
 }
 
-/// Without Nagle's algorithm: a delta leaves when it is due.
+/// Without Nagle's algorithm: a delta leaves when it is due. Without those who dawdle.
 fn serve(listener: TcpListener, router: Router, tasks: &mut JoinSet<()>, mut stopped: watch::Receiver<bool>) {
-    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    let listener = Patient { listener, patience: PATIENCE }.tap_io(|stream| drop(stream.io.set_nodelay(true)));
     tasks.spawn(async move {
         let stop = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
         if let Err(error) = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())

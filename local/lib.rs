@@ -9,6 +9,7 @@ pub mod identity;
 pub mod kept;
 pub mod lambda;
 pub mod laptop;
+mod patience;
 pub mod realtime;
 pub mod resolver;
 pub mod stack;

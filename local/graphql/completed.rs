@@ -21,6 +21,17 @@ pub struct Member {
 }
 
 impl Completed {
+    /// How much text it holds, roughly, without that of objects in it.
+    pub fn text_bytes(&self) -> usize {
+        match self {
+            Completed::Leaf(Value::String(text)) => text.len(),
+            Completed::Leaf(Value::Null | Value::Bool(_) | Value::Number(_)) => size_of::<Value>(),
+            Completed::Leaf(whole) => whole.to_string().len(),
+            Completed::List(items) => items.iter().map(|item| size_of::<Completed>() + item.text_bytes()).sum(),
+            Completed::Null | Completed::Object { .. } => 0,
+        }
+    }
+
     /// The value under the fields' own names, with the types of objects: what subscribers select from.
     pub fn published(&self) -> Value {
         match self {

@@ -58,6 +58,23 @@ impl GraphqlError {
     }
 }
 
+impl GraphqlError {
+    /// Line and column of what it is about.
+    pub fn place(&self) -> Option<(usize, usize)> {
+        let location = self.locations.as_ref()?.first()?;
+        Some((location.line, location.column))
+    }
+
+    /// How much text it holds, roughly.
+    pub fn text_bytes(&self) -> usize {
+        let names = self.path.iter().flatten().map(|segment| match segment {
+            Segment::Field(name) => name.len(),
+            Segment::Index(_) => size_of::<usize>(),
+        });
+        self.message.len() + names.sum::<usize>()
+    }
+}
+
 impl Detail {
     pub fn of_type(error_type: &str) -> Self {
         Self { error_type: Some(error_type.to_owned()), data: Value::Null, info: Value::Null }

@@ -82,7 +82,13 @@ impl<'a> Execution<'a> {
                 }
             }
         };
-        Some(value.map(|value| Member { key: key.clone(), field: field.name.clone(), value }))
+        Some(value.and_then(|value| self.counted(Member { key: key.clone(), field: field.name.clone(), value })))
+    }
+
+    /// The member, unless the response has become too large.
+    fn counted(&self, member: Member) -> Result<Member, Bubble> {
+        let text_bytes = member.key.len() + member.value.text_bytes();
+        if self.ledger.may_answer(text_bytes) { Ok(member) } else { Err(Bubble) }
     }
 
     fn complete<'s>(

@@ -96,6 +96,8 @@ impl<'a> Resolving<'a> {
             ledger.report(GraphqlError::of_value(misfit.of_argument(&argument), site.path.segments()));
             Bubble
         })?;
+        // Never closed, so a permit always comes.
+        let _running = ledger.running.acquire().await;
         let around = self.surroundings(ledger, site, parent);
         let mut resolution = pipeline::resolve(bound, &self.service.sources, around, Value::Object(arguments)).await;
         for raised in std::mem::take(&mut resolution.appended) {

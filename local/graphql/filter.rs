@@ -3,6 +3,8 @@ use std::cmp::Ordering;
 
 use serde_json::{Map, Value};
 
+use super::register::{Pin, at};
+
 /// The OR branches of a filter, counting each value of an `in` as one.
 const BRANCHES: usize = 10;
 const FIELDS_OF_A_BRANCH: usize = 5;
@@ -58,6 +60,20 @@ impl Filter {
             ));
         }
         Ok(Filter::Groups(groups))
+    }
+
+    /// A text that every payload it lets pass has at some path, if there is one.
+    pub fn pin(&self) -> Option<Pin> {
+        match self {
+            Filter::Arguments(arguments) => arguments.iter().find_map(|(name, value)| {
+                let text = value.as_str()?.to_owned();
+                Some(Pin { path: vec![name.clone()], text })
+            }),
+            Filter::Groups(groups) => match groups.as_slice() {
+                [group] => group.iter().find_map(Condition::pin),
+                _ => None,
+            },
+        }
     }
 
     pub fn matches(&self, payload: &Value) -> bool {
@@ -139,8 +155,13 @@ impl Condition {
         if let Test::In(values) = &self.test { values.len().max(1) } else { 1 }
     }
 
+    fn pin(&self) -> Option<Pin> {
+        let Test::Equal(Value::String(text)) = &self.test else { return None };
+        Some(Pin { path: self.path.clone(), text: text.clone() })
+    }
+
     fn holds(&self, payload: &Value) -> bool {
-        let found = self.path.iter().try_fold(payload, |value, name| value.get(name)).unwrap_or(&Value::Null);
+        let found = at(payload, &self.path).unwrap_or(&Value::Null);
         match &self.test {
             Test::Equal(value) => equal(found, value),
             Test::Unequal(value) => !equal(found, value),

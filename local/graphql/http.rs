@@ -1,10 +1,15 @@
 //! The HTTP surface: POST and GET of GraphQL, and preflights.
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use axum::{
     Router,
-    body::Bytes,
-    extract::{ConnectInfo, DefaultBodyLimit, Query, State, rejection::BytesRejection},
+    body::{Body, Bytes, to_bytes},
+    extract::{ConnectInfo, Query, State},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -17,6 +22,7 @@ use http::{
     request::Parts,
 };
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::{Call, Request, Service};
 use crate::identity::{Denial, Presented};
@@ -27,10 +33,7 @@ const CLIENT_HEADERS: &str =
 static ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
 pub fn router(service: Arc<Service>) -> Router {
-    Router::new()
-        .route("/graphql", get(asked_by_get).post(asked_by_post).options(preflight))
-        .layer(DefaultBodyLimit::max(BODY_BYTES))
-        .with_state(service)
+    Router::new().route("/graphql", get(asked_by_get).post(asked_by_post).options(preflight)).with_state(service)
 }
 
 /// Why a request is not GraphQL.
@@ -39,14 +42,10 @@ enum Malformed {
     Unparsable,
 }
 
-async fn asked_by_post(
-    State(service): State<Arc<Service>>,
-    parts: Parts,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let Ok(body) = body else {
-        let sentence = "A request has at most 1048576 bytes.";
-        return refusal(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLargeException", sentence);
+async fn asked_by_post(State(service): State<Arc<Service>>, parts: Parts, body: Body) -> Response {
+    let body = match arrived(body, service.settings.request_time).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
     };
     let asked = match std::str::from_utf8(&body) {
         Ok("") => Err(Malformed::Empty),
@@ -60,6 +59,21 @@ async fn asked_by_get(State(service): State<Arc<Service>>, parts: Parts) -> Resp
     let asked =
         Query::<BTreeMap<String, String>>::try_from_uri(&parts.uri).ok().and_then(|Query(query)| of_query(query));
     serve(&service, &parts, &[], asked.ok_or(Malformed::Unparsable)).await
+}
+
+/// The whole body, unless it is too large or takes too long.
+async fn arrived(body: Body, most: Duration) -> Result<Bytes, Response> {
+    match timeout(most, to_bytes(body, BODY_BYTES)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) => {
+            let sentence = "A request has at most 1048576 bytes.";
+            Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLargeException", sentence))
+        }
+        Err(_) => {
+            let sentence = "The request did not arrive in time.";
+            Err(refusal(StatusCode::REQUEST_TIMEOUT, "RequestTimeoutException", sentence))
+        }
+    }
 }
 
 /// Every origin may call; the headers it may send are named, since a wildcard does not cover `authorization`.

@@ -1,13 +1,16 @@
 //! Who is subscribed to what, and the way of a payload to each of them.
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::filter::Filter;
+use super::{
+    filter::Filter,
+    register::{Pin, Register},
+};
 use crate::unkind::{Boundary, Fates, Mishap};
 
 /// How many updates may wait for a connection that does not keep up.
@@ -21,21 +24,25 @@ pub struct Hub<S> {
 
 struct Seats<S> {
     next: u64,
-    taken: BTreeMap<u64, Taken<S>>,
+    taken: HashMap<u64, Taken<S>>,
     /// How many subscriptions there ever were.
     subscribed: u64,
+    /// Counted from 1 in the order of subscribing.
+    subscribers: HashMap<u64, Subscriber<S>>,
+    register: Register,
 }
 
 struct Taken<S> {
     outbox: mpsc::Sender<Update<S>>,
-    /// By the id the client chose.
-    registrations: HashMap<String, Subscriber<S>>,
+    /// Its subscribers, by the id the client chose.
+    numbers: HashMap<Arc<str>, u64>,
 }
 
 struct Subscriber<S> {
     registration: Registration<S>,
-    /// Counted from 1 in the order of subscribing.
-    number: u64,
+    pin: Option<Pin>,
+    seat: u64,
+    id: Arc<str>,
     /// How many updates were for it.
     updates: u64,
 }
@@ -51,7 +58,7 @@ pub struct Registration<S> {
 
 /// What a connection is to tell its client.
 pub struct Update<S> {
-    pub id: String,
+    pub id: Arc<str>,
     pub subscription: Arc<S>,
     pub news: News,
 }
@@ -70,7 +77,13 @@ pub struct Seat<S> {
 impl<S> Hub<S> {
     /// Without updates, and as unkind to its subscribers as the fates want it.
     pub fn new(fates: Fates) -> Self {
-        let seats = Seats { next: 0, taken: BTreeMap::new(), subscribed: 0 };
+        let seats = Seats {
+            next: 0,
+            taken: HashMap::new(),
+            subscribed: 0,
+            subscribers: HashMap::new(),
+            register: Register::default(),
+        };
         Self { seats: Arc::new(Mutex::new(seats)), fates }
     }
 
@@ -80,42 +93,26 @@ impl<S> Hub<S> {
         let mut seats = self.seats();
         let number = seats.next;
         seats.next += 1;
-        seats.taken.insert(number, Taken { outbox, registrations: HashMap::new() });
+        seats.taken.insert(number, Taken { outbox, numbers: HashMap::new() });
         (Seat { hub: self.clone(), number }, updates)
     }
 
     /// Hands a payload to every subscription of the field whose filter it passes, in the order of publication.
     pub fn publish(&self, field: &str, payload: &Arc<Value>) {
-        self.tell(|registration| {
-            let concerned = registration.field == field && registration.filter.matches(payload);
-            concerned.then(|| News::Payload(payload.clone()))
+        let mut seats = self.seats();
+        let concerned = seats.register.concerned(field, payload);
+        seats.tell(concerned, &self.fates, |registration| {
+            registration.filter.matches(payload).then(|| News::Payload(payload.clone()))
         });
     }
 
     /// Ends the subscriptions of the field whose invalidation filter the payload passes.
     pub fn invalidate(&self, field: &str, payload: &Value) {
-        self.tell(|registration| {
-            let filter = registration.invalidation.as_ref().filter(|_| registration.field == field);
+        let mut seats = self.seats();
+        let all = seats.register.all(field);
+        seats.tell(all, &self.fates, |registration| {
+            let filter = registration.invalidation.as_ref();
             filter.is_some_and(|filter| filter.matches(payload)).then_some(News::Invalidated)
-        });
-    }
-
-    fn tell(&self, news: impl Fn(&Registration<S>) -> Option<News>) {
-        self.seats().taken.retain(|number, Taken { outbox, registrations }| {
-            let stays = registrations.iter_mut().all(|(id, subscriber)| {
-                let Some(news) = news(&subscriber.registration) else { return true };
-                match subscriber.fate(&self.fates, &news) {
-                    Fate::Told => {}
-                    Fate::Missed => return true,
-                    Fate::Cut => return false,
-                }
-                let subscription = subscriber.registration.subscription.clone();
-                outbox.try_send(Update { id: id.clone(), subscription, news }).is_ok()
-            });
-            if !stays {
-                tracing::warn!(connection = number, "a WebSocket client does not keep up: its connection is closed");
-            }
-            stays
         });
     }
 
@@ -124,20 +121,66 @@ impl<S> Hub<S> {
     }
 }
 
-impl<S> Seat<S> {
-    pub fn subscribe(&self, id: &str, registration: Registration<S>) {
-        let mut seats = self.hub.seats();
-        seats.subscribed += 1;
-        let subscriber = Subscriber { registration, number: seats.subscribed, updates: 0 };
-        if let Some(taken) = seats.taken.get_mut(&self.number) {
-            taken.registrations.insert(id.to_owned(), subscriber);
+impl<S> Seats<S> {
+    fn tell(
+        &mut self,
+        numbers: impl IntoIterator<Item = u64>,
+        fates: &Fates,
+        news: impl Fn(&Registration<S>) -> Option<News>,
+    ) {
+        for number in numbers {
+            let Some(subscriber) = self.subscribers.get_mut(&number) else { continue };
+            let Some(news) = news(&subscriber.registration) else { continue };
+            let is_told = match subscriber.fate(number, fates, &news) {
+                Fate::Missed => continue,
+                Fate::Cut => false,
+                Fate::Told => {
+                    let outbox = self.taken.get(&subscriber.seat).map(|taken| &taken.outbox);
+                    outbox.is_some_and(|outbox| outbox.try_send(subscriber.update(news)).is_ok())
+                }
+            };
+            if !is_told {
+                let seat = subscriber.seat;
+                tracing::warn!(connection = seat, "a WebSocket client does not keep up: its connection is closed");
+                self.give_up(seat);
+            }
         }
     }
 
-    pub fn unsubscribe(&self, id: &str) {
-        if let Some(taken) = self.hub.seats().taken.get_mut(&self.number) {
-            taken.registrations.remove(id);
+    fn enter(&mut self, seat: u64, id: &str, registration: Registration<S>) {
+        self.strike(seat, id);
+        let Some(taken) = self.taken.get_mut(&seat) else { return };
+        self.subscribed += 1;
+        let (number, id, pin) = (self.subscribed, Arc::<str>::from(id), registration.filter.pin());
+        taken.numbers.insert(id.clone(), number);
+        self.register.enter(&registration.field, pin.clone(), number);
+        self.subscribers.insert(number, Subscriber { registration, pin, seat, id, updates: 0 });
+    }
+
+    fn strike(&mut self, seat: u64, id: &str) {
+        let number = self.taken.get_mut(&seat).and_then(|taken| taken.numbers.remove(id));
+        number.into_iter().for_each(|number| self.forget(number));
+    }
+
+    fn give_up(&mut self, seat: u64) {
+        let taken = self.taken.remove(&seat);
+        taken.into_iter().flat_map(|taken| taken.numbers.into_values()).for_each(|number| self.forget(number));
+    }
+
+    fn forget(&mut self, number: u64) {
+        if let Some(Subscriber { registration, pin, .. }) = self.subscribers.remove(&number) {
+            self.register.strike(&registration.field, pin.as_ref(), number);
         }
+    }
+}
+
+impl<S> Seat<S> {
+    pub fn subscribe(&self, id: &str, registration: Registration<S>) {
+        self.hub.seats().enter(self.number, id, registration);
+    }
+
+    pub fn unsubscribe(&self, id: &str) {
+        self.hub.seats().strike(self.number, id);
     }
 }
 
@@ -150,12 +193,16 @@ enum Fate {
 }
 
 impl<S> Subscriber<S> {
-    fn fate(&mut self, fates: &Fates, news: &News) -> Fate {
+    fn update(&self, news: News) -> Update<S> {
+        Update { id: self.id.clone(), subscription: self.registration.subscription.clone(), news }
+    }
+
+    fn fate(&mut self, number: u64, fates: &Fates, news: &News) -> Fate {
         let News::Payload(payload) = news else { return Fate::Told };
         self.updates += 1;
         let is_last = ends_a_turn(payload);
         let boundaries = &[Boundary::Nth(self.updates), Boundary::Last][..if is_last { 2 } else { 1 }];
-        let befalls = |mishap| fates.strike_subscriber(mishap, self.number, boundaries).is_some();
+        let befalls = |mishap| fates.strike_subscriber(mishap, number, boundaries).is_some();
         if befalls(Mishap::SubscriberCut) {
             return Fate::Cut;
         }
@@ -171,7 +218,7 @@ fn ends_a_turn(payload: &Value) -> bool {
 
 impl<S> Drop for Seat<S> {
     fn drop(&mut self) {
-        self.hub.seats().taken.remove(&self.number);
+        self.hub.seats().give_up(self.number);
     }
 }
 
@@ -226,8 +273,24 @@ mod tests {
         hub.invalidate("onUpdate", &json!({ "user": "bob" }));
         drop(seat);
         let update = updates.recv().await.unwrap();
-        assert!(update.id == "bob" && matches!(update.news, News::Invalidated));
+        assert!(&*update.id == "bob" && matches!(update.news, News::Invalidated));
         assert!(updates.recv().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_ended_leaves_nothing_behind() {
+        let hub = Hub::new(Fates::default());
+        let (ann, _anns) = hub.join();
+        let (bob, _bobs) = hub.join();
+        for (seat, id) in [(&ann, "1"), (&ann, "2"), (&ann, "2"), (&bob, "1")] {
+            seat.subscribe(id, registration(None));
+        }
+        ann.unsubscribe("1");
+        drop(bob);
+        assert_eq!(hub.seats().register.all("onUpdate"), [3].into(), "under an id again: anew");
+        drop(ann);
+        let seats = hub.seats();
+        assert!(seats.taken.is_empty() && seats.subscribers.is_empty() && seats.register.all("onUpdate").is_empty());
     }
 
     fn unkind_hub(mishap: Mishap, subscriber: u64, boundary: Boundary) -> Hub<()> {

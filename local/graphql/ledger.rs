@@ -5,7 +5,7 @@ use std::sync::{
 };
 
 use apollo_compiler::{Node, executable::Field};
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     errors::{Detail, GraphqlError, Location},
@@ -16,6 +16,13 @@ use crate::stack::Limits;
 
 /// AppSync's limit on the calls of `extensions.invalidateSubscriptions` in one request.
 pub const INVALIDATIONS_PER_REQUEST: usize = 5;
+/// How many resolvers of a request run at once; each of them holds a copy of what its handlers see.
+const RESOLVERS_AT_ONCE: usize = 16;
+/// What a response may come to, roughly: AppSync documents 5 MB for what one resolver evaluates to, and none for the
+/// whole.
+pub const ANSWER_BYTES: usize = 16 * 1024 * 1024;
+/// What a field or an error weighs beside its own text.
+const ENTRY_BYTES: usize = 64;
 
 /// The account of one execution; its fields write into it side by side.
 pub struct Ledger<'a> {
@@ -25,6 +32,8 @@ pub struct Ledger<'a> {
     errors: Mutex<Vec<GraphqlError>>,
     resolved: AtomicUsize,
     invalidated: AtomicUsize,
+    answered: AtomicUsize,
+    pub running: Semaphore,
 }
 
 impl<'a> Ledger<'a> {
@@ -36,6 +45,8 @@ impl<'a> Ledger<'a> {
             errors: Mutex::default(),
             resolved: AtomicUsize::default(),
             invalidated: AtomicUsize::default(),
+            answered: AtomicUsize::default(),
+            running: Semaphore::new(RESOLVERS_AT_ONCE),
         }
     }
 
@@ -54,7 +65,20 @@ impl<'a> Ledger<'a> {
         self.invalidated.fetch_add(1, Ordering::Relaxed) < INVALIDATIONS_PER_REQUEST
     }
 
+    /// Counts an entry of the response with so much text of its own; false when the response is too large already.
+    pub fn may_answer(&self, text_bytes: usize) -> bool {
+        self.answered.fetch_add(ENTRY_BYTES + text_bytes, Ordering::Relaxed) < ANSWER_BYTES
+    }
+
+    pub fn is_too_large(&self) -> bool {
+        self.answered.load(Ordering::Relaxed) >= ANSWER_BYTES
+    }
+
+    /// Nobody will read an error of a response that is too large.
     pub fn report(&self, error: GraphqlError) {
+        if !self.may_answer(error.text_bytes()) {
+            return;
+        }
         self.errors.lock().unwrap_or_else(PoisonError::into_inner).push(error);
     }
 

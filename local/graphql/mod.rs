@@ -9,6 +9,7 @@ mod completed;
 mod engines;
 pub(crate) mod errors;
 mod execute;
+mod extent;
 mod fields;
 mod filter;
 mod http;
@@ -20,6 +21,7 @@ mod modes;
 mod operation;
 mod pipeline;
 mod refusal;
+mod register;
 mod scalars;
 mod schema;
 mod selection;
@@ -32,6 +34,7 @@ mod wording;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 pub(crate) use self::http::{router, seen as headers_seen};
 pub use engines::surround;
@@ -53,6 +56,7 @@ use schema::Schema;
 /// AppSync's limit on a request.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
+const SENDING_TIME: Duration = Duration::from_secs(30);
 
 /// Why an API cannot be served: one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,8 +68,10 @@ pub struct Fault(String);
 pub struct Settings {
     /// How often an idle WebSocket hears that it is alive.
     pub keep_alive: Duration,
-    /// How long a request may take.
+    /// How long a request may take; its body has as long to arrive.
     pub request_time: Duration,
+    /// How long a WebSocket client may take to accept a frame.
+    pub sending_time: Duration,
     /// What befalls updates on their way to subscribers.
     pub fates: Fates,
 }
@@ -83,6 +89,8 @@ pub(crate) struct Service {
     pub limits: Limits,
     pub hub: Hub<Subscription>,
     pub settings: Settings,
+    /// Whose turn it is to have a large document looked at.
+    pub large_documents: Semaphore,
 }
 
 impl Service {
@@ -100,13 +108,14 @@ impl Service {
             limits: api.limits,
             hub: Hub::new(settings.fates.clone()),
             settings,
+            large_documents: Semaphore::new(1),
         })
     }
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { keep_alive: KEEP_ALIVE, request_time: REQUEST_TIME, fates: Fates::default() }
+        Self { keep_alive: KEEP_ALIVE, request_time: REQUEST_TIME, sending_time: SENDING_TIME, fates: Fates::default() }
     }
 }
 

@@ -2,7 +2,11 @@
 use apollo_compiler::ast::OperationType;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
-use tokio::time::Instant;
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    task::block_in_place,
+    time::Instant,
+};
 
 use super::{
     Service,
@@ -13,13 +17,16 @@ use super::{
     filter::Filter,
     input,
     introspect::introspect,
-    ledger::Ledger,
+    ledger::{ANSWER_BYTES, Ledger},
     pipeline::Resolution,
     selection::Reading,
     site::{Path, Site},
     validate::{self, Prepared, Request},
 };
 use crate::identity::{Caller, Denial};
+
+/// Larger than what clients usually send.
+const SMALL_DOCUMENT_BYTES: usize = 8 * 1024;
 
 /// Who asks, and with which headers.
 #[derive(Clone)]
@@ -63,7 +70,7 @@ pub enum Rejection {
 
 impl Service {
     pub async fn answer(&self, request: &Request, call: &Call) -> Result<Answer, Denial> {
-        let prepared = match self.prepare(request) {
+        let prepared = match self.prepare(request).await {
             Ok(prepared) => prepared,
             Err(errors) => return Ok(Answer::refused(errors)),
         };
@@ -83,7 +90,7 @@ impl Service {
 
     /// Runs the subscription's resolver, once; whether it lets the caller subscribe, and to what.
     pub async fn subscribe(&self, request: &Request, call: Call) -> Result<Subscribed, Rejection> {
-        let prepared = self.prepare(request).map_err(Rejection::Errors)?;
+        let prepared = self.prepare(request).await.map_err(Rejection::Errors)?;
         self.permit(&prepared, &call.caller).map_err(Rejection::Denied)?;
         if prepared.operation.operation_type != OperationType::Subscription {
             let sentence = "A WebSocket serves subscriptions; queries and mutations are sent over HTTP.";
@@ -105,8 +112,18 @@ impl Service {
         self.execute(&subscription.prepared, &subscription.call, Origin::Payload, &Value::Object(root)).await
     }
 
-    fn prepare(&self, request: &Request) -> Result<Prepared, Vec<GraphqlError>> {
-        validate::prepare(&self.schema, request, self.introspection)
+    /// A large document keeps its thread for a while: one at a time, and others have the other threads.
+    async fn prepare(&self, request: &Request) -> Result<Prepared, Vec<GraphqlError>> {
+        let prepare = || validate::prepare(&self.schema, request, self.introspection);
+        if request.query.len() <= SMALL_DOCUMENT_BYTES {
+            return prepare();
+        }
+        // Never closed, so a permit always comes.
+        let _turn = self.large_documents.acquire().await;
+        match Handle::current().runtime_flavor() {
+            RuntimeFlavor::MultiThread => block_in_place(prepare),
+            _ => prepare(),
+        }
     }
 
     /// Every root field needs the caller's IAM policies to allow it.
@@ -121,6 +138,10 @@ impl Service {
         let execution = self.execution(prepared, call, origin);
         let operation = &prepared.operation;
         let data = execution.root(operation.operation_type, &operation.selection_set, root).await;
+        if execution.ledger.is_too_large() {
+            let sentence = format!("A response has at most {ANSWER_BYTES} bytes; this one would have more.");
+            return Answer::refused(vec![GraphqlError::of_request(sentence, None)]);
+        }
         let headers = execution.resolving.take_response_headers();
         Answer { data, errors: execution.ledger.into_errors(), headers }
     }

@@ -5,16 +5,21 @@ use apollo_compiler::{
     ExecutableDocument, Node,
     collections::HashSet,
     executable::{Operation, Selection, SelectionSet},
-    validation::Valid,
+    parser::Parser,
+    validation::{DiagnosticList, Valid},
 };
 
 use super::{
     errors::{GraphqlError, Location},
+    extent,
     input::{self, Members},
     schema::Schema,
     surrogates,
     wording::{self, refusal},
 };
+
+/// AppSync's GraphQL library stops at so many faults of a document.
+pub const FAULTS: usize = 100;
 
 /// What a client asks: the body of a POST, or the data of a subscription's start.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
@@ -49,14 +54,14 @@ pub struct Prepared {
 }
 
 pub fn prepare(schema: &Schema, request: &Request, introspection: bool) -> Result<Prepared, Vec<GraphqlError>> {
-    let document = ExecutableDocument::parse_and_validate(&schema.definitions, request.query.as_str(), "query")
-        .map_err(|refused| wording::translate(schema, &refused.errors, &request.query))?;
+    let document = parse(schema, &request.query)?;
     let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
     let operation = document.operations.get(name).map_err(|_| vec![unknown_operation(name)])?.clone();
     let given = request.variables.clone().unwrap_or_default();
     let variables = input::variables(schema, &operation, &given)
         .map_err(|sentence| vec![GraphqlError::of_request(sentence, None)])?;
     let prepared = Prepared { document, operation, variables, halves: request.halves };
+    extent::check(&prepared).map_err(|refused| vec![refused])?;
     let mut faults = Vec::new();
     if !introspection {
         prepared.refuse_introspection(&mut faults);
@@ -64,6 +69,23 @@ pub fn prepare(schema: &Schema, request: &Request, introspection: bool) -> Resul
     let walk = Walk { schema, prepared: &prepared };
     walk.check(&prepared.operation.selection_set, &mut Vec::new(), &mut HashSet::default(), &mut faults);
     if faults.is_empty() { Ok(prepared) } else { Err(faults) }
+}
+
+fn parse(schema: &Schema, query: &str) -> Result<Valid<ExecutableDocument>, Vec<GraphqlError>> {
+    extent::check_tokens(query).map_err(|refused| vec![refused])?;
+    let told = |refused: DiagnosticList| wording::translate(schema, &refused, query);
+    let mut parser = Parser::new().token_limit(extent::TOKENS_READ);
+    match parser.parse_executable(&schema.definitions, query, "query") {
+        Ok(document) => document.validate(&schema.definitions).map_err(|refused| told(refused.errors)),
+        Err(refused) => {
+            let mut faults = told(refused.errors);
+            faults.extend(
+                refused.partial.validate(&schema.definitions).err().into_iter().flat_map(|more| told(more.errors)),
+            );
+            faults.sort_by_key(GraphqlError::place);
+            Err(faults)
+        }
+    }
 }
 
 impl Prepared {
@@ -105,7 +127,9 @@ impl<'a> Walk<'a> {
                 Selection::Field(field) => {
                     path.push(&field.name);
                     let fitted = input::arguments(self.schema, &field.definition, field, &self.prepared.variables);
-                    if let Err((argument, misfit)) = fitted {
+                    if let Err((argument, misfit)) = fitted
+                        && faults.len() < FAULTS
+                    {
                         let location = Location::of(field.location(), &self.prepared.document.sources);
                         faults.push(refusal("WrongType", &misfit.of_argument(&argument), &path.join("/"), location));
                     }

@@ -2,17 +2,21 @@
 use apollo_compiler::{
     ast::{Definition, Document, Field, Selection},
     diagnostic::{Diagnostic, ToCliReport},
+    parser::Parser,
     validation::{DiagnosticData, DiagnosticList},
 };
 
 use super::{
     errors::{GraphqlError, Location},
+    extent::TOKENS_READ,
     schema::Schema,
+    validate::FAULTS,
 };
 
 pub fn translate(schema: &Schema, faults: &DiagnosticList, query: &str) -> Vec<GraphqlError> {
-    let document = Document::parse(query, "query").unwrap_or_else(|refused| refused.partial);
-    faults.iter().filter_map(|fault| Written { schema, document: &document }.error(&fault)).collect()
+    let mut parser = Parser::new().token_limit(TOKENS_READ);
+    let document = parser.parse_ast(query, "query").unwrap_or_else(|refused| refused.partial);
+    faults.iter().filter_map(|fault| Written { schema, document: &document }.error(&fault)).take(FAULTS).collect()
 }
 
 /// `Validation error of type FieldUndefined: Field 'x' in type 'Query' is undefined @ 'x'`

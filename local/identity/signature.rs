@@ -1,5 +1,8 @@
 //! AWS Signature Version 4, read from a request and computed again.
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime},
+};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::{
@@ -19,7 +22,8 @@ pub struct Signature<'a> {
     pub access_key_id: &'a str,
     pub region: &'a str,
     date: &'a str,
-    signed_headers: Vec<&'a str>,
+    /// Each once: a header that is named again and again would be hashed as often.
+    signed_headers: BTreeSet<&'a str>,
     signature: &'a str,
 }
 
@@ -66,7 +70,7 @@ impl Signature<'_> {
     }
 
     fn computed(&self, presented: &Presented<'_>, principal: &Principal, made: SystemTime) -> Option<String> {
-        if !self.signed_headers.contains(&"host") {
+        if !self.signed_headers.contains("host") {
             return None;
         }
         let headers = self.signed_headers.iter().flat_map(|name| {

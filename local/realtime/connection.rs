@@ -27,8 +27,8 @@ use crate::{
 const SUBSCRIPTIONS: usize = 200;
 const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 const PAYLOAD_BYTES: usize = 240 * 1024;
-/// How long a client may take to accept a frame.
-const SENDING_TIME: Duration = Duration::from_secs(30);
+/// How many starts of a connection are worked on at once. While there are as many, nothing more is heard of it.
+const STARTS_AT_ONCE: usize = 32;
 
 /// Where a connection comes from.
 #[derive(Clone, Copy)]
@@ -39,7 +39,8 @@ pub struct Peer {
 /// The client is gone, or is to be.
 struct Closed;
 
-pub async fn serve(service: Arc<Service>, mut socket: WebSocket, peer: Peer, admitted: Result<(), Denial>) {
+pub async fn serve(service: Arc<Service>, socket: WebSocket, peer: Peer, admitted: Result<(), Denial>) {
+    let mut line = Line { socket, sending_time: service.settings.sending_time };
     match admitted {
         Ok(()) => {
             let (seat, updates) = service.hub.join();
@@ -52,15 +53,32 @@ pub async fn serve(service: Arc<Service>, mut socket: WebSocket, peer: Peer, adm
                 opening: FuturesUnordered::new(),
                 starts: 0,
             };
-            let Err(Closed) = connection.run(&mut socket, updates).await;
+            let Err(Closed) = connection.run(&mut line, updates).await;
         }
         Err(denial) => {
-            let told = send(&mut socket, &ServerFrame::ConnectionError(denial)).await;
+            let told = line.send(&ServerFrame::ConnectionError(denial)).await;
             tracing::debug!(?denial, told = told.is_ok(), "a WebSocket was refused");
         }
     }
     // The client may be gone already; then there is nobody to say goodbye to.
-    timeout(SENDING_TIME, socket.send(Message::Close(None))).await.ok();
+    line.say(Message::Close(None)).await.ok();
+}
+
+/// The way to a client, who has so much time to accept a frame.
+struct Line {
+    socket: WebSocket,
+    sending_time: Duration,
+}
+
+impl Line {
+    async fn send(&mut self, frame: &ServerFrame<'_>) -> Result<(), Closed> {
+        self.say(Message::Text(frame.text().into())).await
+    }
+
+    async fn say(&mut self, message: Message) -> Result<(), Closed> {
+        let said = timeout(self.sending_time, self.socket.send(message)).await;
+        said.map_err(|_| Closed)?.map_err(|_| Closed)
+    }
 }
 
 struct Connection {
@@ -90,7 +108,7 @@ struct Opened {
 impl Connection {
     async fn run(
         &mut self,
-        socket: &mut WebSocket,
+        line: &mut Line,
         mut updates: tokio::sync::mpsc::Receiver<Update<Subscription>>,
     ) -> Result<std::convert::Infallible, Closed> {
         let mut keep_alive = interval(self.service.settings.keep_alive);
@@ -99,10 +117,12 @@ impl Connection {
         tokio::pin!(life);
         loop {
             tokio::select! {
-                heard = socket.recv() => self.hear(socket, heard, &mut keep_alive).await?,
-                Some(opened) = self.opening.next() => self.opened(socket, opened).await?,
-                update = updates.recv() => self.pass_on(socket, update.ok_or(Closed)?).await?,
-                _ = keep_alive.tick(), if self.acknowledged => send(socket, &ServerFrame::KeepAlive).await?,
+                heard = line.socket.recv(), if self.opening.len() < STARTS_AT_ONCE => {
+                    self.hear(line, heard, &mut keep_alive).await?;
+                },
+                Some(opened) = self.opening.next() => self.opened(line, opened).await?,
+                update = updates.recv() => self.pass_on(line, update.ok_or(Closed)?).await?,
+                _ = keep_alive.tick(), if self.acknowledged => line.send(&ServerFrame::KeepAlive).await?,
                 () = &mut life => return Err(Closed),
             }
         }
@@ -110,7 +130,7 @@ impl Connection {
 
     async fn hear(
         &mut self,
-        socket: &mut WebSocket,
+        line: &mut Line,
         heard: Option<Result<Message, axum::Error>>,
         keep_alive: &mut tokio::time::Interval,
     ) -> Result<(), Closed> {
@@ -123,28 +143,28 @@ impl Connection {
             ClientFrame::ConnectionInit => {
                 self.acknowledged = true;
                 keep_alive.reset_immediately();
-                send(socket, &ServerFrame::ConnectionAck).await
+                line.send(&ServerFrame::ConnectionAck).await
             }
             _ if !self.acknowledged => Ok(()),
-            ClientFrame::Start { id, payload } => self.start(socket, id, payload).await,
-            ClientFrame::Stop { id } => self.stop(socket, &id).await,
+            ClientFrame::Start { id, payload } => self.start(line, id, payload).await,
+            ClientFrame::Stop { id } => self.stop(line, &id).await,
             ClientFrame::Unknown => {
                 let errors =
                     frames::error("UnsupportedOperation", "unknown not supported through the realtime channel");
-                send(socket, &ServerFrame::Error { id: "", errors }).await
+                line.send(&ServerFrame::Error { id: "", errors }).await
             }
         }
     }
 
-    async fn start(&mut self, socket: &mut WebSocket, id: String, start: Start) -> Result<(), Closed> {
+    async fn start(&mut self, line: &mut Line, id: String, start: Start) -> Result<(), Closed> {
         if self.subscriptions.contains_key(&id) {
             let errors = frames::error("DuplicatedOperationError", format!("Duplicated operation with id {id}"));
-            return send(socket, &ServerFrame::Error { id: &id, errors }).await;
+            return line.send(&ServerFrame::Error { id: &id, errors }).await;
         }
         if self.subscriptions.len() >= SUBSCRIPTIONS {
             let sentence = format!("Max number of {SUBSCRIPTIONS} subscriptions reached");
             let errors = frames::error("MaxSubscriptionsReachedError", sentence);
-            return send(socket, &ServerFrame::Error { id: &id, errors }).await;
+            return line.send(&ServerFrame::Error { id: &id, errors }).await;
         }
         self.starts += 1;
         self.subscriptions.insert(id.clone(), Place::Opening(self.starts));
@@ -154,13 +174,13 @@ impl Connection {
         Ok(())
     }
 
-    async fn stop(&mut self, socket: &mut WebSocket, id: &str) -> Result<(), Closed> {
+    async fn stop(&mut self, line: &mut Line, id: &str) -> Result<(), Closed> {
         self.forget(id);
-        send(socket, &ServerFrame::Complete { id }).await
+        line.send(&ServerFrame::Complete { id }).await
     }
 
     /// The subscription is known to the hub before the client hears of it, so nothing published from now on is missed.
-    async fn opened(&mut self, socket: &mut WebSocket, Opened { id, start, outcome }: Opened) -> Result<(), Closed> {
+    async fn opened(&mut self, line: &mut Line, Opened { id, start, outcome }: Opened) -> Result<(), Closed> {
         if !matches!(self.subscriptions.get(&id), Some(Place::Opening(number)) if *number == start) {
             return Ok(());
         }
@@ -175,8 +195,8 @@ impl Connection {
                     invalidation: subscribed.invalidation,
                 };
                 self.seat.subscribe(&id, registration);
-                send(socket, &ServerFrame::StartAck { id: &id }).await?;
-                self.deliver(socket, &id, &subscription, &subscribed.initial).await
+                line.send(&ServerFrame::StartAck { id: &id }).await?;
+                self.deliver(line, &id, &subscription, &subscribed.initial).await
             }
             Err(rejection) => {
                 self.subscriptions.remove(&id);
@@ -184,21 +204,21 @@ impl Connection {
                     Rejection::Denied(denial) => frames::denied(denial),
                     Rejection::Errors(errors) => frames::of_graphql(&errors),
                 };
-                send(socket, &ServerFrame::Error { id: &id, errors }).await
+                line.send(&ServerFrame::Error { id: &id, errors }).await
             }
         }
     }
 
-    async fn pass_on(&mut self, socket: &mut WebSocket, update: Update<Subscription>) -> Result<(), Closed> {
-        let current = self.subscriptions.get(&update.id);
+    async fn pass_on(&mut self, line: &mut Line, update: Update<Subscription>) -> Result<(), Closed> {
+        let current = self.subscriptions.get(&*update.id);
         if !matches!(current, Some(Place::Open(current)) if Arc::ptr_eq(current, &update.subscription)) {
             return Ok(());
         }
         match update.news {
-            News::Payload(payload) => self.deliver(socket, &update.id, &update.subscription, &payload).await,
+            News::Payload(payload) => self.deliver(line, &update.id, &update.subscription, &payload).await,
             News::Invalidated => {
                 self.forget(&update.id);
-                send(socket, &ServerFrame::Invalidated { id: &update.id }).await?;
+                line.send(&ServerFrame::Invalidated { id: &update.id }).await?;
                 Err(Closed)
             }
         }
@@ -206,7 +226,7 @@ impl Connection {
 
     async fn deliver(
         &mut self,
-        socket: &mut WebSocket,
+        line: &mut Line,
         id: &str,
         subscription: &Subscription,
         payload: &Value,
@@ -221,7 +241,7 @@ impl Connection {
             tracing::warn!(field, bytes, "an update of more than {PAYLOAD_BYTES} bytes is dropped, silently on AWS");
             return Ok(());
         }
-        send_text(socket, frame).await
+        line.say(Message::Text(frame.into())).await
     }
 
     fn forget(&mut self, id: &str) {
@@ -244,13 +264,4 @@ async fn open(service: &Service, peer: Peer, start: &Start) -> Result<Subscribed
     let caller = service.directory.caller(&presented).await.map_err(Rejection::Denied)?;
     let request = Request::read(&start.data).ok_or_else(Rejection::unparsable)?;
     service.subscribe(&request, Call { caller, request: headers_seen(&headers) }).await
-}
-
-async fn send(socket: &mut WebSocket, frame: &ServerFrame<'_>) -> Result<(), Closed> {
-    send_text(socket, frame.text()).await
-}
-
-async fn send_text(socket: &mut WebSocket, text: String) -> Result<(), Closed> {
-    let sent = timeout(SENDING_TIME, socket.send(Message::Text(text.into()))).await;
-    sent.map_err(|_| Closed)?.map_err(|_| Closed)
 }

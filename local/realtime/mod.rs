@@ -24,8 +24,10 @@ use crate::{
 use connection::Peer;
 
 const PROTOCOL: &str = "graphql-ws";
-/// The largest frame a client may send; AppSync documents none.
-const FRAME_BYTES: usize = 1024 * 1024;
+/// The largest message a client may send, in one frame or in many; AppSync documents none.
+const MESSAGE_BYTES: usize = 1024 * 1024;
+/// What every connection keeps for reading, however idle it is.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
 
 /// Serves WebSockets at `/graphql/realtime`, and to whoever asks for one where `graphql` is served.
 pub(crate) fn mounted(graphql: Router, service: Arc<Service>) -> Router {
@@ -65,7 +67,9 @@ async fn open(service: Arc<Service>, parts: &Parts, upgrade: WebSocketUpgrade) -
     };
     upgrade
         .protocols([PROTOCOL])
-        .max_message_size(FRAME_BYTES)
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .max_message_size(MESSAGE_BYTES)
+        .max_frame_size(MESSAGE_BYTES)
         .on_upgrade(move |socket| connection::serve(service, socket, peer, admitted))
 }
 

@@ -2,6 +2,7 @@
 mod ambient;
 mod bindings;
 mod code;
+mod depth;
 mod engine;
 mod identifiers;
 mod iterations;

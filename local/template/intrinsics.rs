@@ -13,12 +13,22 @@ pub struct Scope<'a> {
     pub parameters: BTreeMap<String, Value>,
     pub conditions: &'a Map<String, Value>,
     pub resource: &'a Referrer<'a>,
-    /// How deep the evaluation is; 0 at first.
-    pub depth: Cell<u32>,
+    pub spent: Spent,
+}
+
+/// What the evaluation has cost so far; nothing at first.
+#[derive(Default)]
+pub struct Spent {
+    depth: Cell<u32>,
+    work: Cell<usize>,
 }
 
 /// Whoever refers to himself gets here.
 const DEEPEST: u32 = 64;
+/// Whoever refers to others twice, and they to others twice, gets here: the bytes of evaluated text, and so much for
+/// each step.
+const MOST_WORK: usize = 16 << 20;
+const STEP: usize = 16;
 
 impl Scope<'_> {
     /// The value with every function replaced by what it yields; `AWS::NoValue` removes the member that holds it.
@@ -29,7 +39,7 @@ impl Scope<'_> {
                 None => self.members(members),
             },
             Value::Array(items) => self.items(items).map(Value::Array),
-            plain => Ok(plain.clone()),
+            plain => self.given(plain),
         })
     }
 
@@ -39,15 +49,31 @@ impl Scope<'_> {
     }
 
     fn deeper<T>(&self, evaluation: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-        if self.depth.get() >= DEEPEST {
+        let Spent { depth, .. } = &self.spent;
+        self.work(STEP)?;
+        if depth.get() >= DEEPEST {
             let sentence =
                 format!("a condition or value refers to itself, or is nested more than {DEEPEST} levels deep");
             return Err(Fault::new(sentence));
         }
-        self.depth.set(self.depth.get() + 1);
+        depth.set(depth.get() + 1);
         let value = evaluation();
-        self.depth.set(self.depth.get() - 1);
+        depth.set(depth.get() - 1);
         value
+    }
+
+    fn work(&self, amount: usize) -> Result<(), Fault> {
+        let work = self.spent.work.get().saturating_add(amount);
+        self.spent.work.set(work);
+        if work <= MOST_WORK {
+            return Ok(());
+        }
+        Err(Fault::new("its conditions and values multiply each other: there is too much to evaluate".into()))
+    }
+
+    fn given(&self, value: &Value) -> Result<Value, Fault> {
+        self.work(value.as_str().map_or(0, str::len))?;
+        Ok(value.clone())
     }
 
     fn members(&self, members: &Map<String, Value>) -> Result<Value, Fault> {
@@ -90,7 +116,7 @@ impl Scope<'_> {
 
     fn reference(&self, target: &str, attribute: Option<&str>) -> Result<Value, Fault> {
         match self.parameters.get(target) {
-            Some(value) if attribute.is_none() => Ok(value.clone()),
+            Some(value) if attribute.is_none() => self.given(value),
             _ => (self.resource)(self, target, attribute),
         }
     }
@@ -101,6 +127,7 @@ impl Scope<'_> {
         for piece in pieces {
             let (name, rest) =
                 piece.split_once('}').ok_or_else(|| Fault::new(format!("{text} has an unclosed ${{")))?;
+            self.work(STEP + piece.len())?;
             let value = match name.split_once('.') {
                 Some((target, attribute)) => self.reference(target, Some(attribute))?,
                 None => self.reference(name, None)?,
@@ -117,6 +144,7 @@ impl Scope<'_> {
         };
         let list = self.evaluate(list)?;
         let items: Vec<String> = list.as_array().into_iter().flatten().map(text_of).collect();
+        self.work(separator.len().saturating_mul(items.len()))?;
         Ok(Value::String(items.join(separator)))
     }
 
@@ -199,7 +227,7 @@ mod tests {
                 "Table" => Ok(json!(attribute.unwrap_or("table"))),
                 _ => Err(Fault::new(format!("there is no {target}"))),
             },
-            depth: Cell::default(),
+            spent: Spent::default(),
         };
         scope.evaluate(&value).map_err(|fault| fault.to_string())
     }
@@ -221,6 +249,18 @@ mod tests {
         for (value, expected) in cases {
             assert_eq!(evaluate(value.clone()), Ok(expected), "{value}");
         }
+    }
+
+    #[test]
+    fn conditions_that_multiply_come_to_an_end() {
+        let doubled = |depth: usize| json!({ "Fn::Or": vec![json!({ "Condition": format!("C{depth}") }); 2] });
+        let mut conditions: Map<_, _> = (0..40).map(|depth| (format!("C{depth}"), doubled(depth + 1))).collect();
+        conditions.insert("C40".into(), json!({ "Fn::Equals": ["a", "b"] }));
+        let resource: &Referrer<'_> = &|_, _, _| Ok(Value::Null);
+        let spent = Spent::default();
+        let scope = Scope { parameters: BTreeMap::new(), conditions: &conditions, resource, spent };
+        let refused = scope.evaluate(&json!({ "Fn::If": ["C0", 1, 2] })).unwrap_err().to_string();
+        assert!(refused.contains("multiply"), "{refused}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod resources;
 mod schema;
 mod yaml;
 
-use std::{cell::Cell, collections::BTreeMap, fmt, path::Path};
+use std::{collections::BTreeMap, fmt, path::Path};
 
 use serde_json::{Map, Value, json};
 
@@ -14,7 +14,7 @@ use crate::{
     identity::{CLIENT, Issuers},
     stack::Stack,
 };
-use intrinsics::Scope;
+use intrinsics::{Scope, Spent};
 
 pub use parameters::parameter;
 pub use schema::{SchemaOptions, schema};
@@ -23,6 +23,8 @@ pub const REGION: &str = "us-east-1";
 pub const ACCOUNT: &str = "000000000000";
 const STACK_NAME: &str = "parlance";
 const API_ID: &str = "laptop";
+/// CloudFormation's limit on a template.
+const TEMPLATE_BYTES: usize = 1024 * 1024;
 
 /// What AWS would decide at deployment.
 #[derive(Clone, Debug)]
@@ -61,6 +63,9 @@ impl Fault {
 /// Reads `template.yaml` below `root`, with the schema and resolver files it names.
 pub fn load(root: &Path, deployment: &Deployment) -> Result<Stack, Fault> {
     let text = read(root, "template.yaml")?;
+    if text.len() > TEMPLATE_BYTES {
+        return Err(Fault(format!("template.yaml has {} bytes; a template has at most {TEMPLATE_BYTES}", text.len())));
+    }
     let template = yaml::parse(&text).map_err(|error| Fault(format!("template.yaml is not YAML: {error}")))?;
     deploy(root, &template, deployment).map_err(|fault| fault.within("template.yaml"))
 }
@@ -76,7 +81,7 @@ fn deploy(root: &Path, template: &Value, deployment: &Deployment) -> Result<Stac
         parameters: parameters::values(declared, &given)?,
         conditions: section("Conditions"),
         resource: &|scope, name, attribute| refer(scope, resources, deployment, name, attribute),
-        depth: Cell::default(),
+        spent: Spent::default(),
     };
     resources::stack(&scope, resources, API_ID, |path| read(root, path))
 }

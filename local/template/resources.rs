@@ -56,8 +56,12 @@ impl Parts {
                 let issuer = reference(json!({"Fn::GetAtt": [name, "ProviderURL"]}))?;
                 self.pools.insert(reference(json!({"Ref": name}))?, issuer);
             }
-            "AWS::Cognito::UserPoolClient" => drop(shape::<PoolClientProperties>(properties)?),
-            "AWS::Cognito::UserPoolGroup" => drop(shape::<PoolGroupProperties>(properties)?),
+            "AWS::Cognito::UserPoolClient" => {
+                shape::<PoolClientProperties>(properties)?;
+            }
+            "AWS::Cognito::UserPoolGroup" => {
+                shape::<PoolGroupProperties>(properties)?;
+            }
             "AWS::AppSync::GraphQLSchema" => {
                 self.schemas.push(shape::<SchemaProperties>(properties)?.definition_s3_location)
             }

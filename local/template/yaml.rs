@@ -1,23 +1,51 @@
 //! YAML with CloudFormation's short tags in, the JSON that CloudFormation's long form would be out.
-use saphyr::{LoadableYamlNode, Scalar, ScanError, Yaml};
+use saphyr::{Scalar, ScanError, Yaml, YamlLoader};
+use saphyr_parser::{Event, Parser, SpannedEventReceiver};
 use serde_json::{Map, Value, json};
 
-pub fn parse(text: &str) -> Result<Value, ScanError> {
-    let documents = Yaml::load_from_str(text)?;
-    Ok(documents.first().map_or(Value::Null, long_form))
+/// How deep a document may be nested: what follows it down has to come to its end.
+const DEEPEST: usize = 64;
+
+/// A fault is one sentence.
+pub fn parse(text: &str) -> Result<Value, String> {
+    let documents = load(text).map_err(|fault| fault.to_string())?;
+    documents.first().map_or(Ok(Value::Null), long_form)
 }
 
-fn long_form(yaml: &Yaml) -> Value {
-    match yaml {
+fn load(text: &str) -> Result<Vec<Yaml<'_>>, ScanError> {
+    let mut loader = YamlLoader::default();
+    let mut depth = 0_usize;
+    for event in Parser::new_from_str(text) {
+        let (event, span) = event?;
+        match event {
+            Event::SequenceStart(..) | Event::MappingStart(..) => depth += 1,
+            Event::SequenceEnd | Event::MappingEnd => depth = depth.saturating_sub(1),
+            Event::Alias(_) => return Err(ScanError::new_str(span.start, "CloudFormation knows no aliases")),
+            _ => {}
+        }
+        if depth > DEEPEST {
+            return Err(ScanError::new(span.start, format!("it is nested more than {DEEPEST} levels deep")));
+        }
+        loader.on_event(event, span);
+    }
+    match loader.error() {
+        Some(fault) => Err(fault.clone()),
+        None => Ok(loader.into_documents()),
+    }
+}
+
+fn long_form(yaml: &Yaml) -> Result<Value, String> {
+    Ok(match yaml {
         Yaml::Value(scalar) => plain(scalar),
         Yaml::Representation(text, ..) => Value::String(text.to_string()),
-        Yaml::Sequence(items) => items.iter().map(long_form).collect(),
+        Yaml::Sequence(items) => items.iter().map(long_form).collect::<Result<_, _>>()?,
         Yaml::Mapping(entries) => {
-            Value::Object(entries.iter().map(|(key, value)| (name(key), long_form(value))).collect())
+            let entries = entries.iter().map(|(key, value)| Ok((name(key)?, long_form(value)?)));
+            Value::Object(entries.collect::<Result<_, String>>()?)
         }
-        Yaml::Tagged(tag, inner) => intrinsic(&tag.suffix, long_form(inner)),
+        Yaml::Tagged(tag, inner) => intrinsic(&tag.suffix, long_form(inner)?),
         Yaml::Alias(_) | Yaml::BadValue => Value::Null,
-    }
+    })
 }
 
 fn plain(scalar: &Scalar) -> Value {
@@ -30,10 +58,13 @@ fn plain(scalar: &Scalar) -> Value {
     }
 }
 
-fn name(key: &Yaml) -> String {
-    match long_form(key) {
-        Value::String(text) => text,
-        other => other.to_string(),
+fn name(key: &Yaml) -> Result<String, String> {
+    match key {
+        Yaml::Value(_) | Yaml::Representation(..) => match long_form(key)? {
+            Value::String(text) => Ok(text),
+            other => Ok(other.to_string()),
+        },
+        _ => Err("a key is itself a list or an object".into()),
     }
 }
 
@@ -66,5 +97,16 @@ mod tests {
             "G": {"Fn::If": ["H", {"Ref": "B"}, 1]}, "I": "1.0.0", "J": "true", "K": true,
         });
         assert_eq!(parse(yaml).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_grows_without_end_is_refused() {
+        let deep = "- ".repeat(100_000);
+        let laughs = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]";
+        let keys = "? ".repeat(40);
+        for (yaml, reason) in [(deep.as_str(), "64 levels"), (laughs, "aliases"), (keys.as_str(), "a key is itself")] {
+            let refused = parse(yaml).unwrap_err();
+            assert!(refused.contains(reason), "{refused}");
+        }
     }
 }

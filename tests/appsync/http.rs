@@ -1,8 +1,16 @@
+use std::time::Duration;
+
+use local::graphql::Settings;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 
 use crate::{
-    api::{KEY, Server, api},
+    api::{KEY, PATIENCE, Server, api},
     signing::{ADMINISTRATOR, PUBLISHER, Signer},
 };
 
@@ -150,4 +158,17 @@ async fn introspection_answers_unless_the_api_switches_it_off() {
     let closed = Server::start_with(closed, local::graphql::Settings::default()).await.ask(query, json!({})).await;
     let message = "Validation error of type FieldUndefined: Field '__schema' in type 'Query' is undefined @ '__schema'";
     assert_eq!((&closed["data"], &closed["errors"][0]["message"]), (&Value::Null, &json!(message)));
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_in_time_is_refused() {
+    let settings = Settings { request_time: Duration::from_millis(200), ..Settings::default() };
+    let server = Server::start_with(api(), settings).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let head = format!("POST /graphql HTTP/1.1\r\nhost: localhost\r\nx-api-key: {KEY}\r\ncontent-length: 9\r\n\r\n{{");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 1024];
+    let length = timeout(PATIENCE, stream.read(&mut answer)).await.expect("it is refused").unwrap();
+    let answer = String::from_utf8_lossy(&answer[..length]);
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("RequestTimeoutException"), "{answer}");
 }

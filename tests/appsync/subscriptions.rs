@@ -260,3 +260,23 @@ async fn nothing_is_heard_before_the_connection_is_initialized() {
     socket.say(&json!({ "id": "early", "type": "stop" })).await;
     socket.initialize().await;
 }
+
+#[tokio::test]
+async fn a_subscriber_who_never_reads_is_dropped() {
+    let sending_time = Duration::from_millis(300);
+    let server = Server::start_with(api(), Settings { sending_time, ..Settings::default() }).await;
+    let mut silent = Socket::ready(&server).await;
+    assert_eq!(silent.start("s", "subscription { onUpdate { id text } }").await, acknowledged("s"));
+    let mutation = "mutation($text: String) { publish(id: 1, text: $text) { id text } }";
+    let published = 80; // more than two sockets hold between them
+    for _ in 0..published {
+        server.ask(mutation, json!({ "text": "x".repeat(200_000) })).await;
+    }
+    // Nobody outside can tell when it happens, and whoever reads too soon is none who never reads.
+    tokio::time::sleep(3 * sending_time).await;
+    let mut heard = 0;
+    while silent.hear().await.is_some() {
+        heard += 1;
+    }
+    assert!(heard < published, "it was dropped before it could hear everything");
+}

@@ -90,9 +90,10 @@ impl Backend {
     /// With all modes and without quotas; API keys list nothing, and no environment ever starts.
     pub async fn for_access() -> Self {
         let state = tempfile::tempdir().unwrap();
-        let parameters = [("ApiKeyListing", "false"), ("MessagesPerMinute", "0"), ("TokensPerDay", "0")];
-        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let options = Options { executable: "/nonexistent".into(), oidc: true, ..options(&state, parameters.into()) };
+        let quotas = [("MessagesPerMinute", "0"), ("TokensPerDay", "0")];
+        let parameters = [("ApiKeyListing", "false"), ("OidcClients", "laptop")].into_iter().chain(quotas);
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let options = Options { executable: "/nonexistent".into(), oidc: true, ..options(&state, parameters) };
         let users = vec![identity::User::named("somebody")];
         Self::of(Laptop::start(Options { users, ..options }).await.unwrap(), state)
     }

@@ -84,35 +84,38 @@ impl Asked {
     }
 }
 
-/// The outcome, in the matrix's words.
+/// The outcome, in the matrix's words. A handshake is refused in other words than a request.
 pub fn outcome(answer: &Value) -> String {
     let errors = answer.pointer("/payload/errors").unwrap_or(&answer["errors"]);
     let Some(error) = errors.get(0) else { return shown(&answer["data"]).into() };
     let text = |name: &str| error[name].as_str().unwrap_or_default();
     let (error_type, message) = (text("errorType"), text("message"));
-    match (error_type, message) {
-        ("Unauthorized", _) if message.starts_with("Not Authorized to access ") => "denied".into(),
-        ("Unauthorized", _) => "unauthorized".into(),
-        ("NotFound", _) => "not found".into(),
-        ("UnauthorizedException", "Valid authorization header not provided.") => "no credentials".into(),
-        ("UnauthorizedException", "You are not authorized to make this call.") => "not authorized".into(),
-        ("UnauthorizedException", "Token has expired.") => "expired".into(),
-        ("UnauthorizedException", "Permission denied") => "no permission".into(),
-        ("UnrecognizedClientException", _) => "unknown client".into(),
-        ("InvalidSignatureException", _) if message.starts_with("Signature expired") => "signature expired".into(),
-        ("InvalidSignatureException" | "BadRequestException", _) if message.starts_with("The request signature") => {
-            "signature forged".into()
-        }
-        _ => format!("{error_type}: {message}"),
+    let by_message = match message {
+        "Valid authorization header not provided." | "Required headers are missing." => "no credentials",
+        "You are not authorized to make this call." => "not authorized",
+        "Token has expired." => "expired",
+        "Permission denied" => "no permission",
+        "The security token included in the request is invalid." => "unknown client",
+        _ if message.starts_with("Not Authorized to access ") => "denied",
+        _ if message.starts_with("Signature expired: ") => "signature expired",
+        _ if message.starts_with("The request signature we calculated ") => "signature forged",
+        _ => "",
+    };
+    match (by_message, error_type) {
+        ("", "Unauthorized") => "unauthorized".into(),
+        ("", "NotFound") => "not found".into(),
+        ("", _) => format!("{error_type}: {message}"),
+        (known, _) => known.into(),
     }
 }
 
 /// A subscription's acknowledgement has no data; everything else shows something unless it hides or lacks it.
 fn shown(data: &Value) -> &'static str {
-    match data.as_object().and_then(|data| data.values().next()) {
-        None => "ok",
+    let found = data.as_object().and_then(|data| data.values().next());
+    let found = found.map(|found| found.pointer("/items/0").unwrap_or(found));
+    match found {
         Some(Value::Null) => "hidden",
         Some(Value::Object(found)) if found.get("systemPrompt") == Some(&Value::Null) => "hidden",
-        Some(_) => "ok",
+        None | Some(_) => "ok",
     }
 }

@@ -22,14 +22,22 @@ const ROOTS: [&str; 3] = ["Query", "Mutation", "Subscription"];
 #[tokio::test(flavor = "multi_thread")]
 async fn every_caller_gets_of_every_field_what_the_matrix_says() {
     let backend = Backend::for_access().await;
-    let people = People::of(&backend).await;
+    let people = People::of(&backend);
     let stage = Stage { backend: &backend, people: &people };
     let (mut cells, mut wrong) = (0, Vec::new());
+    let mut scenes = BTreeMap::new();
     for (field, caller, expected) in Matrix::read().cells() {
         cells += 1;
-        let found = try_cell(&stage, field, caller, expected).await;
+        let mode = people.mode_of(caller);
+        let scene = match scenes.remove(&(field, mode)) {
+            Some(untouched) => untouched,
+            None => stage.set(field, people.owner_of(mode)).await,
+        };
+        let found = try_cell(&stage, field, caller, &scene).await;
         if found != expected {
             wrong.push(format!("{field} for {caller}: {found}, not {expected}"));
+        } else if expected != "ok" {
+            scenes.insert((field, mode), scene);
         }
     }
     println!("{cells} cells");
@@ -38,15 +46,14 @@ async fn every_caller_gets_of_every_field_what_the_matrix_says() {
 
 /// What comes of it; whoever is refused has changed nothing, and of a conversation that is not theirs they learn as much
 /// as of one that does not exist.
-async fn try_cell(stage: &Stage<'_>, field: &str, caller: &str, expected: &str) -> String {
-    let scene = stage.set(field, stage.people.owner_for(caller)).await;
+async fn try_cell(stage: &Stage<'_>, field: &str, caller: &str, scene: &Scene) -> String {
     let before = stage.backend.items_of(&scene.conversation).await;
-    let answer = put(stage, field, caller, &scene).await;
+    let answer = put(stage, field, caller, scene).await;
     let found = match outcome(&answer) {
         shown if shown == "ok" && field == "Query.listConversations" => listed(&answer, &scene.conversation),
         other => other,
     };
-    if expected != "ok" && before != stage.backend.items_of(&scene.conversation).await {
+    if found != "ok" && before != stage.backend.items_of(&scene.conversation).await {
         return format!("{found}, and the conversation has changed");
     }
     if found == "not found" {

@@ -1,12 +1,17 @@
 //! Everybody in the matrix, with their credentials.
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use client::{AppSync, Credentials, credentials::IamKeys};
-use local::identity::{Issuer, PooledIdentity, Principal, SigningKey, TokenUse, User};
+use local::{
+    identity::{Issuer, PooledIdentity, Principal, SigningKey, TokenUse, User},
+    stack::{Function, Role},
+    template::{self, Deployment},
+};
 use serde_json::{Value, json};
 
 use super::asking::Caller;
@@ -28,7 +33,7 @@ pub struct Owner {
 const LONG_AGO: Duration = Duration::from_secs(2 * 60 * 60);
 
 impl People {
-    pub async fn of(backend: &Backend) -> Self {
+    pub fn of(backend: &Backend) -> Self {
         let mut people = Self { callers: BTreeMap::new(), owners: BTreeMap::new() };
         people.add("nobody", Caller::NOBODY);
         people.add_keys(backend);
@@ -43,13 +48,17 @@ impl People {
         self.callers.get(name).unwrap_or_else(|| panic!("{name} is nobody"))
     }
 
-    /// A stranger with the API key asks about a user's conversation, everybody else about one of their own mode.
-    pub fn owner_for(&self, caller: &str) -> &Owner {
-        let mode = match caller {
+    /// Whose conversations a caller asks about: a stranger with the API key a user's, everybody else those of their own mode.
+    pub fn mode_of(&self, caller: &str) -> &'static str {
+        let named = match caller {
             "key.stranger" => "pool",
             "nobody" => "key",
             other => other.split('.').next().unwrap_or_default(),
         };
+        self.owners.keys().find(|mode| **mode == named).unwrap_or_else(|| panic!("{caller} has no mode"))
+    }
+
+    pub fn owner_of(&self, mode: &str) -> &Owner {
         &self.owners[mode]
     }
 
@@ -101,8 +110,9 @@ impl People {
             users.insert(who, user);
         }
         self.add("iam.administrator", Caller::with(backend.administrator.credentials().clone()));
-        for (who, role) in [("handler", "parlance-HandlerRole"), ("closer", "parlance-CloserRole")] {
-            self.add(format!("iam.{who}"), Caller::with(Credentials::Iam(backend.session_of(role))));
+        for (name, function) in functions() {
+            let who = name.trim_start_matches("parlance-").to_lowercase();
+            self.add(format!("iam.{who}"), Caller::with(admitted(backend, &name, &function.role)));
         }
         self.add("iam.identity", Caller::with(pooled(backend)));
         self.add("iam.unpermitted", Caller::with(unpermitted(backend)));
@@ -144,11 +154,27 @@ fn pooled(backend: &Backend) -> Credentials {
     signing(backend, [key, secret, token])
 }
 
-fn unpermitted(backend: &Backend) -> Credentials {
-    let keys = ["ASIAUNPERMITTED", "unpermitted-secret", "unpermitted-token"].map(str::to_owned);
-    let role = "arn:aws:iam::000000000000:role/Unpermitted";
-    backend.laptop.directory.admit(Principal::role_session(role, "session", keys.clone(), &[]));
+/// The stack's own, which have the rights of their roles and no others.
+fn functions() -> BTreeMap<String, Function> {
+    let deployment = Deployment {
+        parameters: BTreeMap::new(),
+        preferences: BTreeMap::new(),
+        graphql_url: "http://localhost/graphql".into(),
+        realtime_url: "ws://localhost/graphql/realtime".into(),
+        api_key: "key".into(),
+    };
+    template::load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment).unwrap().functions
+}
+
+fn admitted(backend: &Backend, session: &str, role: &Role) -> Credentials {
+    let keys = ["key", "secret", "token"].map(|part| format!("{session}-{part}"));
+    backend.laptop.directory.admit(Principal::role_session(&role.arn, session, keys.clone(), &role.statements));
     signing(backend, keys)
+}
+
+fn unpermitted(backend: &Backend) -> Credentials {
+    let role = Role { arn: "arn:aws:iam::000000000000:role/Unpermitted".into(), statements: Vec::new() };
+    admitted(backend, "unpermitted", &role)
 }
 
 fn signing(backend: &Backend, [access_key, secret_key, token]: [String; 3]) -> Credentials {
