@@ -54,7 +54,8 @@ def faults(file):
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         found = [str(match) for match in Runner(ConfigMixIn([str(file)])).run()]
         try:
-            cli(["validate", "--lint", "--template", str(file)], standalone_mode=False)
+            if cli(["validate", "--lint", "--template", str(file)], standalone_mode=False):
+                found.append(said.getvalue())
         except Exception as fault:  # whatever it is, it is not clean
             found.append(f"{fault}: {said.getvalue()}")
     return found

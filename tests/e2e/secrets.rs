@@ -110,6 +110,9 @@ fn what_is_meant_is_found(stage: &Stage) {
             "{place:?}"
         );
     }
+    for secret in ["a process's AWS_SECRET_ACCESS_KEY", "a process's AWS_SESSION_TOKEN", "pool-key", "oidc-key"] {
+        assert!(stage.has_planted(secret), "{secret} is known");
+    }
     let handed = stage.found(|place| *place == Place::Invocation);
     assert!(handed.contains("a question") && handed.contains("a prompt"), "{handed:?}");
     assert!(stage.found(|place| *place == Place::Answer).contains("a question"));
