@@ -24,13 +24,13 @@ const VARIABLE_BYTES: u64 = 5 * 1024 * 1024;
 /// What the GraphQL library may read of a document that `check_tokens` lets pass.
 pub const TOKENS_READ: usize = TOKENS + IGNORED_TOKENS;
 
-pub fn check_tokens(document: &str) -> Result<(), GraphqlError> {
+pub fn check_tokens(document: &str) -> Result<(), Vec<GraphqlError>> {
     let within = Tokens(document).take(TOKENS + 1).count() <= TOKENS;
     if within { Ok(()) } else { Err(refusal(format!("A document has at most {TOKENS} tokens; this one has more."))) }
 }
 
 /// Of an operation that fits the schema.
-pub fn check(prepared: &Prepared) -> Result<(), GraphqlError> {
+pub fn check(prepared: &Prepared) -> Result<(), Vec<GraphqlError>> {
     let mut measure = Measure {
         document: &prepared.document,
         variables: prepared.variables.iter().map(|(name, value)| (name.as_str(), bytes(value))).collect(),
@@ -51,8 +51,8 @@ pub fn check(prepared: &Prepared) -> Result<(), GraphqlError> {
     }
 }
 
-fn refusal(sentence: String) -> GraphqlError {
-    GraphqlError::of_request(sentence, None)
+fn refusal(sentence: String) -> Vec<GraphqlError> {
+    vec![GraphqlError::of_request(sentence, None)]
 }
 
 fn bytes(value: &serde_json::Value) -> u64 {
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn a_document_of_too_many_tokens_is_refused() {
         assert_eq!(check_tokens(&"a ".repeat(TOKENS)), Ok(()));
-        let refused = check_tokens(&"a ".repeat(TOKENS + 1)).map_err(|refused| refused.message);
+        let refused = check_tokens(&"a ".repeat(TOKENS + 1)).map_err(|refused| refused[0].message.clone());
         assert_eq!(refused, Err("A document has at most 15000 tokens; this one has more.".to_owned()));
     }
 }

@@ -61,7 +61,7 @@ pub fn prepare(schema: &Schema, request: &Request, introspection: bool) -> Resul
     let variables = input::variables(schema, &operation, &given)
         .map_err(|sentence| vec![GraphqlError::of_request(sentence, None)])?;
     let prepared = Prepared { document, operation, variables, halves: request.halves };
-    extent::check(&prepared).map_err(|refused| vec![refused])?;
+    extent::check(&prepared)?;
     let mut faults = Vec::new();
     if !introspection {
         prepared.refuse_introspection(&mut faults);
@@ -72,7 +72,7 @@ pub fn prepare(schema: &Schema, request: &Request, introspection: bool) -> Resul
 }
 
 fn parse(schema: &Schema, query: &str) -> Result<Valid<ExecutableDocument>, Vec<GraphqlError>> {
-    extent::check_tokens(query).map_err(|refused| vec![refused])?;
+    extent::check_tokens(query)?;
     let told = |refused: DiagnosticList| wording::translate(schema, &refused, query);
     let mut parser = Parser::new().token_limit(extent::TOKENS_READ);
     match parser.parse_executable(&schema.definitions, query, "query") {
