@@ -314,11 +314,14 @@ async fn fail(stage: &Stage, caller: &AppSync, model: &str) {
 }
 
 async fn begin(stage: &Stage, caller: &AppSync, agent: Option<&str>) -> String {
-    let id = Some(draw());
-    let conversation =
-        CreateConversation { id: id.clone(), title: Some(stage.text("a title")), agent_id: agent.map(str::to_owned) };
+    let id = draw();
+    let conversation = CreateConversation {
+        id: Some(id.clone()),
+        title: Some(stage.text("a title")),
+        agent_id: agent.map(str::to_owned),
+    };
     patiently(async { while stage.ask(caller, &conversation).await.is_none() {} }).await;
-    id.unwrap()
+    id
 }
 
 /// Until it is taken, whatever the weather.

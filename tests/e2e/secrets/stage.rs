@@ -211,11 +211,8 @@ impl Stage {
         let noted = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
         for file in noted.filter(|file| file.extension().is_some_and(|extension| extension == "environment")) {
             for line in fs::read_to_string(&file).unwrap().lines() {
-                match line.split_once('=') {
-                    Some((name @ ("AWS_SECRET_ACCESS_KEY" | "AWS_SESSION_TOKEN"), value)) => {
-                        self.plant(Kind::Credential, &format!("a process's {name}"), value.to_owned());
-                    }
-                    _ => {}
+                if let Some((name @ ("AWS_SECRET_ACCESS_KEY" | "AWS_SESSION_TOKEN"), value)) = line.split_once('=') {
+                    self.plant(Kind::Credential, &format!("a process's {name}"), value.to_owned());
                 }
             }
             fs::remove_file(file).unwrap();
