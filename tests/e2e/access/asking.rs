@@ -69,7 +69,11 @@ impl Caller {
             drop(socket.send(Message::text(frame.to_string())).await);
         }
         loop {
-            let Some(Ok(Message::Text(text))) = patiently(socket.next()).await else { continue };
+            let text = match patiently(socket.next()).await {
+                Some(Ok(Message::Text(text))) => text,
+                Some(Ok(_)) => continue,
+                ended => panic!("the socket ended without a word on the subscription: {ended:?}"),
+            };
             let frame: Value = serde_json::from_str(&text).unwrap();
             if ["connection_error", "start_ack", "error"].contains(&frame["type"].as_str().unwrap()) {
                 return frame;
@@ -87,7 +91,7 @@ impl Asked {
 /// The outcome, in the matrix's words. A handshake is refused in other words than a request.
 pub fn outcome(answer: &Value) -> String {
     let errors = answer.pointer("/payload/errors").unwrap_or(&answer["errors"]);
-    let Some(error) = errors.get(0) else { return shown(&answer["data"]).into() };
+    let Some(error) = errors.get(0) else { return shown(answer) };
     let text = |name: &str| error[name].as_str().unwrap_or_default();
     let (error_type, message) = (text("errorType"), text("message"));
     let by_message = match message {
@@ -109,13 +113,15 @@ pub fn outcome(answer: &Value) -> String {
     }
 }
 
-/// A subscription's acknowledgement has no data; everything else shows something unless it hides or lacks it.
-fn shown(data: &Value) -> &'static str {
-    let found = data.as_object().and_then(|data| data.values().next());
+/// An acknowledged subscription, or data that is there, hidden or lacking; of anything else the answer itself.
+fn shown(answer: &Value) -> String {
+    let found = answer["data"].as_object().and_then(|data| data.values().next());
     let found = found.map(|found| found.pointer("/items/0").unwrap_or(found));
     match found {
-        Some(Value::Null) => "hidden",
-        Some(Value::Object(found)) if found.get("systemPrompt") == Some(&Value::Null) => "hidden",
-        None | Some(_) => "ok",
+        None if answer["type"] == "start_ack" => "ok".into(),
+        Some(Value::Null) => "hidden".into(),
+        Some(Value::Object(found)) if found.get("systemPrompt") == Some(&Value::Null) => "hidden".into(),
+        Some(Value::Object(_)) => "ok".into(),
+        None | Some(_) => answer.to_string(),
     }
 }

@@ -59,7 +59,8 @@ async fn try_cell(stage: &Stage<'_>, field: &str, caller: &str, scene: &Scene) -
     if found == "not found" {
         let missing = scene.missing();
         let alike = put(stage, field, caller, &missing).await.to_string();
-        if alike.replace(&missing.conversation, &scene.conversation) != answer.to_string() {
+        let answer = answer.to_string();
+        if alike.replace(&missing.conversation, &scene.conversation) != answer {
             return format!("{answer}, where a missing conversation gives {alike}");
         }
     }
@@ -67,8 +68,9 @@ async fn try_cell(stage: &Stage<'_>, field: &str, caller: &str, scene: &Scene) -
 }
 
 async fn put(stage: &Stage<'_>, field: &str, caller: &str, scene: &Scene) -> Value {
-    let (caller, endpoint) = (stage.people.named(caller), stage.backend.api.endpoint());
-    let asked = scene.asked(field);
+    let (name, endpoint) = (caller, stage.backend.api.endpoint());
+    let caller = stage.people.named(name);
+    let asked = scene.asked(field, name);
     match field.starts_with("Subscription.") {
         true => caller.subscribe(endpoint, &asked).await,
         false => caller.post(endpoint, &asked).await,

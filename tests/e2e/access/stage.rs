@@ -11,6 +11,7 @@ use crate::backend::{Backend, draw, say};
 /// One conversation, set up for one field.
 pub struct Scene {
     pub conversation: String,
+    writer: String,
     reader: String,
 }
 
@@ -31,7 +32,8 @@ impl Stage<'_> {
                 self.share(owner, &conversation, user, access).await;
             }
         }
-        let scene = Scene { conversation, reader: owner.reader.clone().unwrap_or_default() };
+        let [writer, reader] = [&owner.writer, &owner.reader].map(|user| user.clone().unwrap_or_default());
+        let scene = Scene { conversation, writer, reader };
         match field {
             "Query.getTurn" | "Mutation.cancelTurn" => self.ask(owner, &scene).await,
             "Mutation.retryTurn" | "Mutation.continueTurn" => {
@@ -63,11 +65,14 @@ impl Stage<'_> {
 impl Scene {
     /// The conversation that nobody has.
     pub fn missing(&self) -> Self {
-        Self { conversation: "nobody-has-this-one".into(), reader: self.reader.clone() }
+        let [writer, reader] = [&self.writer, &self.reader].map(String::clone);
+        Self { conversation: "nobody-has-this-one".into(), writer, reader }
     }
 
-    /// The field's own document, about this conversation.
-    pub fn asked(&self, field: &str) -> Asked {
+    /// The field's own document, about this conversation. Unshared is who asks, or the reader by others.
+    pub fn asked(&self, field: &str, caller: &str) -> Asked {
+        let is_writers_own = field == "Mutation.unshareConversation" && caller.ends_with(".writer");
+        let unshared = if is_writers_own { &self.writer } else { &self.reader };
         let id = json!({ "id": self.conversation });
         let turn = json!({ "conversationId": self.conversation, "id": TURN });
         let input = |input: Value| json!({ "input": input });
@@ -98,9 +103,9 @@ impl Scene {
                     json!({ "conversationId": self.conversation, "userId": "https://example.com#one-more", "access": "READ" }),
                 ),
             ),
-            "Mutation.unshareConversation" => (
+            "Mutation.unshareConversation" | "Mutation.unshareConversation.reader" => (
                 "mutation ($id: ID!, $userId: ID!) { unshareConversation(conversationId: $id, userId: $userId) { userId } }",
-                json!({ "id": self.conversation, "userId": self.reader }),
+                json!({ "id": self.conversation, "userId": unshared }),
             ),
             "Mutation.sendMessage" => (
                 "mutation ($input: SendMessageInput!) { sendMessage(input: $input) { id } }",

@@ -66,7 +66,7 @@ async fn sockets_that_are_half_open_are_closed() {
     let bystander = Bystander::of(&besieged, "parlance.deltas-5-10").await;
     let half_open = (0..200).map(async |number: usize| {
         let mut socket = Socket::ready(&besieged.endpoint).await;
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             socket.start("s", bystander.conversation_id()).await;
         }
         socket.stream.get_mut().shutdown().await.unwrap();

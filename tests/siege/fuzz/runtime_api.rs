@@ -78,7 +78,7 @@ impl Target for Answers {
         let api = format!("http://{}{API}", self.address().await);
         let asked = self.http.get(format!("{api}/invocation/next")).send().await.map_err(|fault| fault.to_string())?;
         let id = asked.headers()["lambda-runtime-aws-request-id"].to_str().expect("an id").to_owned();
-        let kind = if input.len() % 2 == 0 { "response" } else { "error" };
+        let kind = if input.len().is_multiple_of(2) { "response" } else { "error" };
         let nobody = self.http.post(format!("{api}/invocation/nobody/{kind}")).body(input.to_vec()).send();
         let told = self.http.post(format!("{api}/invocation/{id}/{kind}")).body(input.to_vec()).send();
         let statuses = [nobody.await, told.await].map(|told| told.map(|told| told.status().as_u16()));

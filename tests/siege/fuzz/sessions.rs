@@ -60,7 +60,7 @@ impl Target for Sessions {
             session(&[init.clone(), self.start_of(&"i".repeat(500_000), "{ a }")]),
             session(&[init.clone(), self.start_of("m", "mutation { publish(id: 1) { id } }")]),
             session(&vec![init.clone(); 300]),
-            [session(&[init.clone()]), BETWEEN.to_vec(), "[".repeat(200_000).into_bytes()].concat(),
+            [session(std::slice::from_ref(&init)), BETWEEN.to_vec(), "[".repeat(200_000).into_bytes()].concat(),
             // No frames: a reserved opcode, a text that is none, a length that nobody has, an unmasked one, half of one.
             b"\x83\x80\0\0\0\0".to_vec(),
             b"\x81\x82\0\0\0\0\xc3\x28".to_vec(),
