@@ -2,16 +2,20 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Amplify } from 'aws-amplify';
 import { generateClient } from 'aws-amplify/api';
+import { decodeJWT } from 'aws-amplify/auth';
 import { Hub } from 'aws-amplify/utils';
 import * as api from './api.js';
 import { Updates, assertStored, assertWholeTurn } from './turn.js';
 
 // Amplify turns http:// into wss:// but leaves HTTP:// alone, which a WebSocket takes for ws://. Deployed APIs need nothing of it.
-Amplify.configure({
-  API: {
-    GraphQL: { endpoint: api.url.replace(/^http:/, 'HTTP:'), defaultAuthMode: 'apiKey', apiKey: api.apiKey },
-  },
-});
+const modes = {
+  API_KEY: { defaultAuthMode: 'apiKey', apiKey: api.apiKey },
+  AMAZON_COGNITO_USER_POOLS: { defaultAuthMode: 'userPool' },
+};
+Amplify.configure(
+  { API: { GraphQL: { endpoint: api.url.replace(/^http:/, 'HTTP:'), ...modes[api.mode] } } },
+  { Auth: { tokenProvider: { getTokens: async () => ({ accessToken: decodeJWT(api.token) }) } } },
+);
 const client = generateClient();
 
 test('Amplify receives all updates of a turn in order', { timeout: 60_000 }, async (t) => {

@@ -5,7 +5,16 @@ import WebSocket from 'ws';
 globalThis.WebSocket ??= WebSocket;
 
 export const url = required('PARLANCE_URL');
-export const apiKey = required('PARLANCE_API_KEY');
+
+/** As AppSync calls it: API_KEY, AMAZON_COGNITO_USER_POOLS, OPENID_CONNECT or AWS_IAM. */
+export const mode = process.env.PARLANCE_MODE ?? 'API_KEY';
+export const apiKey = mode === 'API_KEY' && required('PARLANCE_API_KEY');
+/** Of a user pool or of an OpenID Connect provider. */
+export const token = ['AMAZON_COGNITO_USER_POOLS', 'OPENID_CONNECT'].includes(mode) && required('PARLANCE_TOKEN');
+export const iamKeys = mode === 'AWS_IAM' && {
+  accessKeyId: required('AWS_ACCESS_KEY_ID'),
+  secretAccessKey: required('AWS_SECRET_ACCESS_KEY'),
+};
 
 const event = `{
   id conversationId position turnId sender { kind id name } content { text } text stopReason
@@ -41,6 +50,6 @@ export const onConversationUpdate = `subscription OnConversationUpdate($conversa
 
 function required(name) {
   const value = process.env[name];
-  if (!value) throw new Error(`${name} must be set: the server prints its URL and API key when it starts.`);
+  if (!value) throw new Error(`${name} must be set: the server prints its URL and keys when it starts, and "parlance token" a token.`);
   return value;
 }

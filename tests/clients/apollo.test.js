@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import { ApolloClient, ApolloLink, CombinedGraphQLErrors, HttpLink, InMemoryCache, gql } from '@apollo/client';
-import { createAuthLink } from 'aws-appsync-auth-link';
-import { CONTROL_EVENTS_KEY, createSubscriptionHandshakeLink } from 'aws-appsync-subscription-link';
+import { BaseHttpLink } from '@apollo/client/link/http';
 import { tap } from 'rxjs';
 import * as api from './api.js';
 import { Updates, assertStored, assertWholeTurn } from './turn.js';
+
+// As ES modules the links cannot sign in Node, which does not see the names that their hash exports; bundlers do.
+const require = createRequire(import.meta.url);
+const { createAuthLink } = require('aws-appsync-auth-link');
+const { CONTROL_EVENTS_KEY, createSubscriptionHandshakeLink } = require('aws-appsync-subscription-link');
 
 // Apollo Client drops results without data, and AppSync's acknowledgement is one: whoever waits for it listens in between.
 const acknowledgements = new ApolloLink((operation, forward) =>
@@ -13,12 +18,19 @@ const acknowledgements = new ApolloLink((operation, forward) =>
     tap(({ extensions }) => extensions?.controlMsgType === 'CONNECTED' && operation.getContext().established()),
   ),
 );
-const connection = { url: api.url, region: 'us-east-1', auth: { type: 'API_KEY', apiKey: api.apiKey } };
+const auths = {
+  API_KEY: { apiKey: api.apiKey },
+  OPENID_CONNECT: { jwtToken: async () => api.token },
+  AWS_IAM: { credentials: async () => api.iamKeys },
+};
+const connection = { url: api.url, region: 'us-east-1', auth: { type: api.mode, ...auths[api.mode] } };
+// HttpLink adds to the body what the authentication link has not signed.
+const Http = api.mode === 'AWS_IAM' ? BaseHttpLink : HttpLink;
 const client = new ApolloClient({
   link: ApolloLink.from([
     createAuthLink(connection),
     acknowledgements,
-    createSubscriptionHandshakeLink(connection, new HttpLink({ uri: api.url })),
+    createSubscriptionHandshakeLink(connection, new Http({ uri: api.url })),
   ]),
   cache: new InMemoryCache(),
   defaultOptions: { query: { fetchPolicy: 'no-cache' }, mutate: { fetchPolicy: 'no-cache' } },

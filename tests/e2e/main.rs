@@ -11,6 +11,7 @@ mod program;
 mod publishing;
 mod quotas;
 mod runs;
+mod secrets;
 mod sharing;
 mod tokens;
 mod turns;
