@@ -91,7 +91,7 @@ impl Backend {
     pub async fn for_access() -> Self {
         let state = tempfile::tempdir().unwrap();
         let quotas = [("MessagesPerMinute", "0"), ("TokensPerDay", "0")];
-        let parameters = [("ApiKeyListing", "false"), ("OidcClients", "laptop")].into_iter().chain(quotas);
+        let parameters = [("ApiKeyListing", "false"), ("OidcClientPattern", "laptop")].into_iter().chain(quotas);
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let options = Options { executable: "/nonexistent".into(), oidc: true, ..options(&state, parameters) };
         let users = vec![identity::User::named("somebody")];
