@@ -69,12 +69,12 @@ fn clients_are_named_by_their_whole_ids() {
         let issuer = deployed(parameters).unwrap().issuers.remove(0);
         issuer.clients.is_none_or(|clients| clients.is_match(client).unwrap())
     };
-    let own = [("UserPool", "create"), ("UserPoolClients", "other")];
+    let own = [("UserPool", "create"), ("UserPoolClientPattern", "other")];
     assert!(taken(&own, CLIENT) && !taken(&own, "other") && !taken(&own, "laptop2"));
-    let existing = [("UserPool", "eu-west-1_Existing1"), ("UserPoolClients", "web|app")];
+    let existing = [("UserPool", "eu-west-1_Existing1"), ("UserPoolClientPattern", "web|app")];
     assert!(taken(&existing, "app") && !taken(&existing, "web2") && !taken(&existing, "myapp"));
     assert!(taken(&existing[..1], "anything"));
-    let provider = [("OidcIssuer", OIDC), ("OidcClients", "web|app")];
+    let provider = [("OidcIssuer", OIDC), ("OidcClientPattern", "web|app")];
     assert!(taken(&provider, "web") && !taken(&provider, "webapp") && taken(&provider[..1], "anything"));
 }
 
@@ -114,7 +114,7 @@ fn a_choice_that_is_none_is_refused_by_name() {
         let refused = deployed(&[(parameter, value)]).expect_err(parameter);
         assert!(refused.starts_with(&format!("template.yaml: the parameter {parameter} must be ")), "{refused}");
     }
-    let unbalanced = deployed(&[("OidcIssuer", OIDC), ("OidcClients", "(")]).unwrap_err();
+    let unbalanced = deployed(&[("OidcIssuer", OIDC), ("OidcClientPattern", "(")]).unwrap_err();
     assert_eq!(unbalanced, "template.yaml: Api: ^(()$ is not a regular expression of client ids");
     let guarded = deployed(&[("WafRequestsPerFiveMinutes", "1000")]).unwrap_err();
     assert!(guarded.starts_with("template.yaml: Waf"), "{guarded}");

@@ -27,7 +27,7 @@ const EXTREMES: [&[(&str, &str)]; 3] = [
         ("ApiKeyListing", "true"),
         ("UserPool", "create"),
         ("OidcIssuer", "https://issuer.example"),
-        ("OidcClients", "web|phone"),
+        ("OidcClientPattern", "web|phone"),
         ("HandlerReservedConcurrency", "10"),
         ("CloserReservedConcurrency", "2"),
         ("MoreModelArns", "arn:aws:bedrock:*::foundation-model/parlance.*"),
