@@ -1,4 +1,6 @@
 //! Whatever modes are chosen, the template is a stack that has them, and no others.
+use apollo_compiler::ast::Document;
+
 use super::{tests::deployment, *};
 use crate::stack::{Api, AuthMode, IssuerKind};
 
@@ -51,14 +53,19 @@ fn every_choice_of_modes_is_a_stack() {
 fn a_schema_can_be_told_for_every_choice_of_modes() {
     for (pool, _) in POOLS {
         for (key, oidc) in [("true", ""), ("true", OIDC), ("false", ""), ("false", OIDC)] {
-            let chosen = [("ApiKeyAccess", key), ("UserPool", pool), ("OidcIssuer", oidc)];
-            let parameters = chosen.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+            let clients = if oidc.is_empty() { "" } else { "web" };
+            let modes =
+                [("ApiKeyAccess", key), ("UserPool", pool), ("OidcIssuer", oidc), ("OidcClientPattern", clients)];
+            let others = [("WafRequestsPerFiveMinutes", "1000"), ("HandlerReservedConcurrency", "9")];
+            let chosen = [&modes[..], &others].concat();
+            let parameters = chosen.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
             let told = schema(&SchemaOptions { parameters, root: env!("CARGO_MANIFEST_DIR").into() }).unwrap();
             let says = |directive: &str| told.contains(directive);
             assert!(says("@aws_iam") && says("agentPublishEvent"), "{chosen:?}");
             assert_eq!(says("@aws_api_key"), key == "true", "{chosen:?}");
-            assert!(!says("@aws_cognito_user_pools") || pool != "none", "{chosen:?}");
-            assert!(!says("@aws_oidc") || !oidc.is_empty(), "{chosen:?}");
+            assert_eq!(says("@aws_cognito_user_pools"), pool != "none", "{chosen:?}");
+            assert_eq!(says("@aws_oidc"), !oidc.is_empty(), "{chosen:?}");
+            assert!(Document::parse(told, "schema.graphql").is_ok(), "{chosen:?}");
         }
     }
 }
