@@ -108,7 +108,10 @@ fn narrower(statement: &Value) -> Vec<Value> {
         };
         (0..texts.len()).map(spoilt).collect::<Vec<_>>()
     };
-    ["/Action", "/Resource", "/Condition/ForAllValues:StringLike/dynamodb:LeadingKeys"].into_iter().flat_map(without).collect()
+    ["/Action", "/Resource", "/Condition/ForAllValues:StringLike/dynamodb:LeadingKeys"]
+        .into_iter()
+        .flat_map(without)
+        .collect()
 }
 
 #[test]
