@@ -87,7 +87,8 @@ pub async fn serve<O: Outside>(payload: Value, invoked: &Invoked<'_, O>) -> Resu
         }
         Invocation::Purge(request) => {
             let span = info_span!("purge", conversation = request.conversation_id);
-            Ok(Box::pin(invoked.table.purge(&request.conversation_id)).instrument(span).await?)
+            let purge = invoked.table.purge(&request.conversation_id, invoked.clock.now());
+            Ok(Box::pin(purge).instrument(span).await?)
         }
     }
 }

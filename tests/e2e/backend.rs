@@ -363,10 +363,24 @@ impl Backend {
         self.table(&json!({ "operation": "Scan" })).await["items"].as_array().map_or(0, Vec::len)
     }
 
-    /// Waits until a partition is empty: nothing tells when the handler has purged it.
-    pub async fn purged(&self, partition: &str) {
+    /// Waits until nothing but the tombstone is left of a conversation: nothing tells when the handler has purged it.
+    pub async fn purged(&self, conversation_id: &str) {
+        let request = json!({
+            "operation": "Query",
+            "query": {
+                "expression": "pk = :pk",
+                "expressionValues": { ":pk": { "S": format!("CONVERSATION#{conversation_id}") } },
+            },
+            "consistentRead": true,
+        });
         patiently(async {
-            while self.count_items(partition).await > 0 {
+            loop {
+                let left = self.table(&request).await["items"].as_array().cloned().unwrap_or_default();
+                if let [meta] = left.as_slice()
+                    && meta["expiresAt"].is_number()
+                {
+                    return;
+                }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         })

@@ -105,8 +105,11 @@ async fn a_deleted_conversation_is_gone_at_once_and_purged_in_the_background() {
     backend.api.call(&DeleteConversation { id: id.clone() }).await.unwrap();
     assert_eq!(refusal(&backend.api, &GetConversation { id: id.clone() }).await.0, ErrorType::NotFound);
     assert_eq!(backend.api.call(&ListConversations::default()).await.unwrap().items.len(), 0);
-    backend.purged(&format!("CONVERSATION#{id}")).await;
+    backend.purged(&id).await;
     assert_eq!(backend.count_items(&format!("TURN#{id}#{}", turn.id)).await, 0);
+    let taken = CreateConversation { id: Some(id.clone()), ..CreateConversation::default() };
+    assert_eq!(refusal(&backend.api, &taken).await.0, ErrorType::IdConflict, "its id is not used again");
+    assert_eq!(refusal(&backend.api, &GetConversation { id }).await.0, ErrorType::NotFound);
 }
 
 #[tokio::test]
@@ -115,7 +118,7 @@ async fn a_conversation_of_five_thousand_events_is_purged_whole() {
     let id = backend.conversation().await;
     backend.seed_events(&id, 5_000, "An event of the past.").await;
     backend.api.call(&DeleteConversation { id: id.clone() }).await.unwrap();
-    backend.purged(&format!("CONVERSATION#{id}")).await;
+    backend.purged(&id).await;
 }
 
 #[tokio::test]

@@ -114,16 +114,16 @@ fn one_forbidden_item_forbids_a_whole_batch_or_transaction() {
         let table = "parlance-Table";
         let kept = json!({ "Put": { "TableName": table, "Item": key("CONVERSATION#c1") } });
         let mut other = json!({ "TableName": table, "Key": key(partition) });
-        if kind == "ConditionCheck" {
-            other["ConditionExpression"] = json!("attribute_not_exists(pk)");
-        }
+        let (member, expression) =
+            if kind == "Update" { ("UpdateExpression", "REMOVE title") } else { ("ConditionExpression", "attribute_not_exists(pk)") };
+        other[member] = json!(expression);
         answered("TransactWriteItems", &json!({ "TransactItems": [kept, { kind: other }] }))
     };
     assert_eq!(batch("CONVERSATION#c2").0, 200);
-    assert_eq!(transaction("Delete", "CONVERSATION#c2").0, 200);
+    assert_eq!(transaction("Update", "CONVERSATION#c2").0, 200);
     let refusals = [
         (batch("USER#ann"), "dynamodb:BatchWriteItem"),
-        (transaction("Delete", "USER#ann"), "dynamodb:DeleteItem"),
+        (transaction("Update", "USER#ann"), "dynamodb:UpdateItem"),
         (transaction("ConditionCheck", "CONVERSATION#c2"), "dynamodb:ConditionCheckItem"),
     ];
     for ((status, refused), action) in refusals {

@@ -1,30 +1,34 @@
 //! Removing what is left of a deleted conversation. May be repeated: what names other items goes after them.
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
 use turn::{backoff::salt, limits::Backoff};
 
 use super::{
     Table, TableError, failed, is_refused,
-    items::{Item, needed, text, text_in},
+    items::{Item, number, text, text_in},
     keys::{META, batches_partition, conversation_partition, meta_key},
     patiently,
 };
+use crate::clock::epoch_milliseconds;
 
 /// What one BatchWriteItem takes.
 const DELETES_PER_CALL: usize = 25;
+/// How long nobody else may take the id: longer than anything that was begun under it lives.
+const TOMBSTONE_KEPT: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 const RETRY: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(5) };
 
 impl Table {
-    /// Does nothing to a conversation that is not marked as deleted, such as one that has taken the id meanwhile.
-    pub async fn purge(&self, conversation: &str) -> Result<(), TableError> {
+    /// Leaves a tombstone. Does nothing to a conversation that is not marked as deleted, such as one that has taken the
+    /// id meanwhile.
+    pub async fn purge(&self, conversation: &str, now: SystemTime) -> Result<(), TableError> {
         loop {
-            let rest = self.some_keys(&conversation_partition(conversation)).await?;
+            let rest = self.last_keys(&conversation_partition(conversation)).await?;
             // Asked after the keys are read, so that they are the deleted conversation's.
-            let Some(created_at) = self.deleted(conversation).await? else { return Ok(()) };
+            let Some(deleted_at) = self.deleted_at(conversation).await? else { return Ok(()) };
             let rest: Vec<_> = rest.into_iter().filter(|key| text_in(key, "sk") != Some(META)).collect();
             if rest.is_empty() {
-                return self.delete_meta(conversation, created_at).await;
+                return self.put_tombstone(conversation, deleted_at, now).await;
             }
             self.purge_batches(conversation, &rest).await?;
             self.delete(rest.clone()).await?;
@@ -33,37 +37,36 @@ impl Table {
         }
     }
 
-    /// When a conversation that is marked as deleted was created.
-    async fn deleted(&self, conversation: &str) -> Result<Option<String>, TableError> {
+    /// None where it is not marked as deleted.
+    async fn deleted_at(&self, conversation: &str) -> Result<Option<String>, TableError> {
         let found = self.item(meta_key(conversation)).await?;
-        let deleted = found.as_ref().filter(|item| text_in(item, "deletedAt").is_some());
-        let created_at = |item| needed("conversation", "createdAt", text_in(item, "createdAt").map(str::to_owned));
-        deleted.map(created_at).transpose()
+        Ok(found.as_ref().and_then(|item| text_in(item, "deletedAt")).map(str::to_owned))
     }
 
-    /// Unless another conversation has taken the id.
-    async fn delete_meta(&self, conversation: &str, created_at: String) -> Result<(), TableError> {
+    /// In place of the conversation, of which nothing else is left; unless another has taken the id.
+    async fn put_tombstone(&self, conversation: &str, deleted_at: String, now: SystemTime) -> Result<(), TableError> {
         let call = self
             .client
-            .delete_item()
+            .put_item()
             .table_name(&self.name)
-            .set_key(Some(meta_key(conversation)))
-            .condition_expression("attribute_exists(deletedAt) AND createdAt = :seen")
-            .expression_attribute_values(":seen", text(created_at));
-        let delete = || async {
+            .set_item(Some(meta_key(conversation)))
+            .item("deletedAt", text(deleted_at))
+            .item("expiresAt", number(epoch_milliseconds(now + TOMBSTONE_KEPT) / 1000))
+            .condition_expression("attribute_exists(deletedAt)");
+        let put = || async {
             match call.clone().send().await {
-                Err(error) if !is_refused(&error) => Err(failed("DeleteItem")(error)),
+                Err(error) if !is_refused(&error) => Err(failed("PutItem")(error)),
                 _ => Ok(()),
             }
         };
-        patiently(salt(&[conversation]), delete).await
+        patiently(salt(&[conversation]), put).await
     }
 
     /// The batches of every turn among `keys`.
     async fn purge_batches(&self, conversation: &str, keys: &[Item]) -> Result<(), TableError> {
         for turn in keys.iter().filter_map(|key| text_in(key, "sk")?.strip_prefix("TURN#")) {
             loop {
-                let batches = self.some_keys(&batches_partition(conversation, turn)).await?;
+                let batches = self.last_keys(&batches_partition(conversation, turn)).await?;
                 if batches.is_empty() {
                     break;
                 }
@@ -73,8 +76,9 @@ impl Table {
         Ok(())
     }
 
-    /// The first of a partition, as many as a page holds; none once it is empty.
-    async fn some_keys(&self, partition: &str) -> Result<Vec<Item>, TableError> {
+    /// The last of a partition, as many as a page holds; none once it is empty. Of a conversation the turns come first:
+    /// once its turn is gone, a handler at work is refused and stops.
+    async fn last_keys(&self, partition: &str) -> Result<Vec<Item>, TableError> {
         let call = self
             .client
             .query()
@@ -82,6 +86,7 @@ impl Table {
             .key_condition_expression("pk = :pk")
             .expression_attribute_values(":pk", text(partition))
             .projection_expression("pk, sk")
+            .scan_index_forward(false)
             .consistent_read(true);
         let page = patiently(salt(&[partition]), || async { call.clone().send().await.map_err(failed("Query")) });
         Ok(page.await?.items.unwrap_or_default())
