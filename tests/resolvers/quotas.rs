@@ -1,7 +1,6 @@
 //! Quotas, through the API as the template wires it, at moments of our choosing.
 use std::{
     cell::Cell,
-    collections::BTreeMap,
     path::Path,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
