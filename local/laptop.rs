@@ -18,12 +18,12 @@ use crate::{
     bedrock::{self, Upstream},
     dynamodb::{DynamoDb, TableFault},
     graphql::{self, Settings, Sources},
-    identity::{self, Directory, Issuers, Principal, User},
+    identity::{self, CLIENT, Directory, Issuers, Principal, User},
     kept,
     lambda::{self, EnvironmentOf, Lambda, Launcher, Processes},
     patience::{PATIENCE, Patient},
     stack::{Function, Stack},
-    template::{self, ACCOUNT, Deployment, REGION},
+    template::{self, ACCOUNT, Deployment, REGION, realtime_url},
     unkind::{self, Fates, Unkindness, Witness},
 };
 
@@ -34,9 +34,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 pub struct Options {
     /// Where template.yaml is.
     pub root: PathBuf,
-    /// Where the table, the API key and `endpoint.json` are kept.
+    /// Where the table, the API key, the issuers' signing keys and `endpoint.json` are kept.
     pub state: PathBuf,
-    /// The table in memory, a new API key.
+    /// The table in memory, new keys.
     pub ephemeral: bool,
     /// 0: any free port.
     pub port: u16,
@@ -96,6 +96,8 @@ pub struct Endpoint {
     /// The issuers that run here.
     pub user_pool: Option<String>,
     pub oidc: Option<String>,
+    /// Whether the administrator's signature is taken.
+    pub iam_access: bool,
     pub administrator: Keys,
 }
 
@@ -205,12 +207,9 @@ fn endpoint(server: &str, stack: &Stack, issuers: &Issuers) -> Endpoint {
         region: REGION.into(),
         user_pool: issuers.pool.as_ref().map(|issuer| issuer.url().to_owned()),
         oidc: issuers.oidc.as_ref().map(|issuer| issuer.url().to_owned()),
+        iam_access: stack.api.environment.get("IAM_ACCESS").is_none_or(|access| access == "true"),
         administrator: Keys::draw(),
     }
-}
-
-fn realtime_url(server: &str) -> String {
-    format!("{}/graphql/realtime", server.replacen("http", "ws", 1))
 }
 
 /// The same at every start, unless nothing is to be kept.
@@ -223,13 +222,8 @@ fn api_key(options: &Options) -> Result<String, kept::Fault> {
 }
 
 fn deployment(options: &Options, server: &str) -> Result<Deployment, Fault> {
-    Ok(Deployment {
-        parameters: parameters(options, server)?,
-        preferences: preferences(options.models),
-        graphql_url: format!("{server}/graphql"),
-        realtime_url: realtime_url(server),
-        api_key: api_key(options)?,
-    })
+    let preferences = preferences(options.models);
+    Ok(Deployment { preferences, api_key: api_key(options)?, ..Deployment::at(server, parameters(options, server)?) })
 }
 
 /// Users need a pool of the stack's own, and a provider has to be trusted.
@@ -247,6 +241,7 @@ fn parameters(options: &Options, server: &str) -> Result<BTreeMap<String, String
     }
     if options.oidc {
         need("OidcIssuer", Issuers::oidc_url(server), "the provider of --oidc would not be trusted")?;
+        parameters.entry("OidcClientPattern".into()).or_insert_with(|| CLIENT.into());
     }
     Ok(parameters)
 }
@@ -322,7 +317,7 @@ fn environment(directory: &Directory, endpoint: &Endpoint, table: SocketAddr) ->
 async fn models(options: &Options, directory: &Directory) -> Result<Router, Fault> {
     let models = match options.models {
         Models::Scripted => bedrock::router(),
-        Models::Real => bedrock::forward(Upstream::of_the_caller().await?, directory.clone()),
+        Models::Real => bedrock::forward(Upstream::of_the_caller().await?),
     };
     Ok(bedrock::guarded(models, directory.clone()))
 }

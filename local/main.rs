@@ -45,13 +45,13 @@ struct ServerArguments {
     /// The port on localhost; 0 takes any free one.
     #[arg(long, default_value_t = 4000)]
     port: u16,
-    /// Keep nothing: the table in memory, a new API key.
+    /// Keep nothing: the table in memory, new keys.
     #[arg(long)]
     ephemeral: bool,
     /// Ask Amazon Bedrock, with your AWS credentials, instead of the scripted stand-in.
     #[arg(long)]
     bedrock: bool,
-    /// Where the table, the API key and endpoint.json are kept.
+    /// Where the table, the API key, the issuers' signing keys and endpoint.json are kept.
     #[arg(long, default_value = ".parlance")]
     state: PathBuf,
     /// Where template.yaml is.
@@ -113,12 +113,12 @@ async fn serve(arguments: ServerArguments) -> ExitCode {
         Ok(options) => options,
         Err(error) => return fail(&error),
     };
-    let (models, place) = (options.models, options.place());
+    let (models, place, users) = (options.models, options.place(), options.users.clone());
     let laptop = match Laptop::start(options).await {
         Ok(laptop) => laptop,
         Err(fault) => return fail(&fault),
     };
-    print!("{}", welcome::text(&laptop.endpoint, models, &place));
+    print!("{}", welcome::text(&laptop.endpoint, models, &place, &users));
     match asked_to_stop().await {
         Ok(()) => {
             laptop.stop().await;

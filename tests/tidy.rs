@@ -240,13 +240,7 @@ fn files_keep_their_measure_and_their_names() {
 }
 
 fn stack() -> Stack {
-    let deployment = Deployment {
-        parameters: BTreeMap::new(),
-        preferences: BTreeMap::new(),
-        graphql_url: "http://localhost/graphql".into(),
-        realtime_url: "ws://localhost/graphql/realtime".into(),
-        api_key: "key".into(),
-    };
+    let deployment = Deployment::at("http://localhost", BTreeMap::new());
     load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment).unwrap()
 }
 

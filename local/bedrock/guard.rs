@@ -16,7 +16,8 @@ const ACTION: &str = "bedrock:InvokeModelWithResponseStream";
 /// How the ids of Bedrock's own inference profiles begin.
 const PROFILES: [&str; 10] = ["global.", "us.", "us-gov.", "eu.", "apac.", "au.", "ca.", "jp.", "sa.", "me."];
 
-/// The same routes, for functions' processes that may ask the model they name.
+/// The same routes, for functions' processes that may ask the model they name: a web page that finds this port must not
+/// spend the money of whoever runs it. The key ids are drawn for each process and told to nobody else.
 pub fn guarded(models: Router, directory: Directory) -> Router {
     models.route_layer(middleware::from_fn_with_state(directory, admit))
 }
@@ -41,18 +42,55 @@ fn may_ask(session: &Session, model_id: &str) -> Result<(), AccessDenied> {
     resources(model_id).iter().try_for_each(ask)
 }
 
-/// All that must be allowed. A profile's model must be so wherever the profile may send to; that is its own region here,
-/// and for a global profile the model of no region too.
+/// All that must be allowed. A profile's model must be so wherever the profile may send to. That is its own region here,
+/// and for a global profile the model of no region too; AWS asks for every region of a geographic profile. Which model is
+/// behind an application's own profile is known to AWS alone.
 fn resources(model_id: &str) -> Vec<String> {
+    let (arn, region, name) = match named_by_arn(model_id) {
+        Some((region, name)) => (model_id.to_owned(), region, name),
+        None => (format!("arn:aws:bedrock:{REGION}:{ACCOUNT}:inference-profile/{model_id}"), REGION, model_id),
+    };
     let model = |region: &str, id: &str| format!("arn:aws:bedrock:{region}::foundation-model/{id}");
-    let profile = PROFILES.iter().find_map(|prefix| Some((*prefix, model_id.strip_prefix(prefix)?)));
+    let profile = PROFILES.iter().find_map(|scope| Some((*scope, name.strip_prefix(scope)?)));
     match profile {
-        _ if model_id.starts_with("arn:") => vec![model_id.to_owned()],
-        None => vec![model(REGION, model_id)],
         Some((scope, id)) => {
-            let own = format!("arn:aws:bedrock:{REGION}:{ACCOUNT}:inference-profile/{model_id}");
             let everywhere = (scope == "global.").then(|| model("", id));
-            [own, model(REGION, id)].into_iter().chain(everywhere).collect()
+            [arn, model(region, id)].into_iter().chain(everywhere).collect()
+        }
+        None if model_id.starts_with("arn:") => vec![model_id.to_owned()],
+        None => vec![model(REGION, model_id)],
+    }
+}
+
+/// The region and id of an inference profile.
+fn named_by_arn(model_id: &str) -> Option<(&str, &str)> {
+    let (owner, name) = model_id.split_once(":inference-profile/")?;
+    Some((owner.strip_prefix("arn:aws:bedrock:")?.split(':').next()?, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_needs_its_models_however_it_is_named() {
+        let own = "arn:aws:bedrock:us-east-1:000000000000:inference-profile";
+        let model = "arn:aws:bedrock:us-east-1::foundation-model/a.b";
+        let everywhere = "arn:aws:bedrock:::foundation-model/a.b";
+        let elsewhere = "arn:aws:bedrock:eu-west-1:1:inference-profile/eu.a.b";
+        let application = "arn:aws:bedrock:us-east-1:1:application-inference-profile/x";
+        let cases: [(&str, &[&str]); 8] = [
+            ("a.b", &[model]),
+            (model, &[model]),
+            ("us.a.b", &[&format!("{own}/us.a.b"), model]),
+            (&format!("{own}/us.a.b"), &[&format!("{own}/us.a.b"), model]),
+            ("global.a.b", &[&format!("{own}/global.a.b"), model, everywhere]),
+            (&format!("{own}/global.a.b"), &[&format!("{own}/global.a.b"), model, everywhere]),
+            (elsewhere, &[elsewhere, "arn:aws:bedrock:eu-west-1::foundation-model/a.b"]),
+            (application, &[application]),
+        ];
+        for (model_id, expected) in cases {
+            assert_eq!(resources(model_id), expected, "{model_id}");
         }
     }
 }

@@ -24,10 +24,6 @@ impl Refusal {
         Self::invalid("Malformed input request, please reformat your input and try again.")
     }
 
-    pub fn no_credentials() -> Self {
-        Self::new(StatusCode::FORBIDDEN, "MissingAuthenticationTokenException", "Missing Authentication Token")
-    }
-
     pub fn unknown_credentials() -> Self {
         let message = "The security token included in the request is invalid.";
         Self::new(StatusCode::FORBIDDEN, "UnrecognizedClientException", message)

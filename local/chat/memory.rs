@@ -1,4 +1,4 @@
-//! The last conversation at each API, kept between chats.
+//! Each caller's last conversation at each API, kept between chats.
 use std::{
     collections::BTreeMap,
     fs,
@@ -7,10 +7,11 @@ use std::{
 };
 
 use super::ChatError;
+use crate::kept;
 
 pub(super) struct Memory {
     path: PathBuf,
-    /// Conversation ids by GraphQL URL.
+    /// Conversation ids by GraphQL URL and caller, with a space between them.
     conversations: BTreeMap<String, String>,
 }
 
@@ -25,21 +26,22 @@ impl Memory {
         Ok(Self { path, conversations })
     }
 
-    pub fn last_conversation(&self, url: &str) -> Option<&str> {
-        self.conversations.get(url).map(String::as_str)
+    pub fn last_conversation(&self, url: &str, caller_id: &str) -> Option<&str> {
+        self.conversations.get(&key(url, caller_id)).map(String::as_str)
     }
 
-    pub fn remember(&mut self, url: &str, conversation_id: &str) -> Result<(), ChatError> {
-        let before = self.conversations.insert(url.to_owned(), conversation_id.to_owned());
+    pub fn remember(&mut self, url: &str, caller_id: &str, conversation_id: &str) -> Result<(), ChatError> {
+        let before = self.conversations.insert(key(url, caller_id), conversation_id.to_owned());
         if before.as_deref() == Some(conversation_id) {
             return Ok(());
         }
         let text = serde_json::to_string_pretty(&self.conversations).map_err(|error| unusable(&self.path, &error))?;
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)
-            .and_then(|()| fs::write(&self.path, text))
-            .map_err(|error| unusable(&self.path, &error))
+        Ok(kept::write(&self.path, text.as_bytes())?)
     }
+}
+
+fn key(url: &str, caller_id: &str) -> String {
+    format!("{url} {caller_id}")
 }
 
 fn unusable(path: &Path, error: &dyn std::error::Error) -> ChatError {
@@ -51,17 +53,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_conversation_is_kept_for_each_api() {
+    fn the_last_conversation_is_kept_for_each_api_and_caller() {
         let directory = tempfile::tempdir().unwrap();
         let folder = directory.path().join("not-there-yet");
         let mut memory = Memory::read(&folder).unwrap();
-        assert_eq!(memory.last_conversation("http://a"), None);
-        memory.remember("http://a", "one").unwrap();
-        memory.remember("http://b", "two").unwrap();
-        memory.remember("http://a", "three").unwrap();
+        assert_eq!(memory.last_conversation("http://a", "ada"), None);
+        for (url, caller, id) in [
+            ("http://a", "ada", "one"),
+            ("http://b", "ada", "two"),
+            ("http://a", "bob", "three"),
+            ("http://a", "ada", "four"),
+        ] {
+            memory.remember(url, caller, id).unwrap();
+        }
         let again = Memory::read(&folder).unwrap();
-        assert_eq!(again.last_conversation("http://a"), Some("three"));
-        assert_eq!(again.last_conversation("http://b"), Some("two"));
+        let last = |url, caller| again.last_conversation(url, caller);
+        assert_eq!((last("http://a", "ada"), last("http://a", "bob")), (Some("four"), Some("three")));
+        assert_eq!((last("http://b", "ada"), last("http://b", "bob")), (Some("two"), None));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use tokio::{
 };
 
 use self::{memory::Memory, paper::Paper, place::Place, talk::Talk};
+use crate::kept;
 
 /// Options of `parlance chat`.
 #[derive(Args, Clone, Debug)]
@@ -88,6 +89,8 @@ pub enum ChatError {
     LeftUnheard,
     #[error("The console cannot be used: {0}.")]
     Console(#[from] std::io::Error),
+    #[error("{0}.")]
+    Kept(#[from] kept::Fault),
     #[error(transparent)]
     Api(#[from] client::Error),
 }
@@ -128,9 +131,10 @@ async fn begin(options: &ChatOptions) -> Result<(AppSync, String, Follower), Cha
     let place = Place::find(options)?;
     let api = AppSync::new(&place.url, place.credentials.clone())?;
     let mut memory = Memory::read(&options.state)?;
-    let last = memory.last_conversation(&place.url);
+    let caller = place.caller(&api).await?;
+    let last = memory.last_conversation(&place.url, &caller.id);
     let conversation_id = place::choose_conversation(&api, options, &place, last).await?;
-    memory.remember(&place.url, &conversation_id)?;
+    memory.remember(&place.url, &caller.id, &conversation_id)?;
     let follower = api.follow(&conversation_id).await?;
     Ok((api, conversation_id, follower))
 }

@@ -2,7 +2,8 @@
 use client::{
     AppSync, Credentials, Error,
     errors::ErrorType,
-    requests::{CreateConversation, GetConversation},
+    requests::{CreateConversation, GetCaller, GetConversation},
+    schema::Caller,
 };
 
 use super::{ChatError, ChatOptions};
@@ -61,6 +62,10 @@ pub(super) async fn choose_conversation(
 }
 
 impl Place {
+    pub async fn caller(&self, api: &AppSync) -> Result<Caller, ChatError> {
+        api.call(&GetCaller).await.map_err(|error| self.explain(error))
+    }
+
     fn explain(&self, error: Error) -> ChatError {
         match error {
             Error::Transport(_) => ChatError::Unreachable { url: self.url.clone() },

@@ -1,6 +1,6 @@
 //! The schema for an API that lacks some of the modes it speaks of.
 use apollo_compiler::{
-    Node,
+    Name, Node,
     ast::{Definition, DirectiveList, Document, FieldDefinition},
 };
 
@@ -26,6 +26,12 @@ pub fn with_modes(text: &str, modes: &[AuthMode]) -> Result<String, Fault> {
                 let interface = interface.make_mut();
                 keep(&mut interface.directives, modes, &interface.name)?;
                 keep_of_fields(&mut interface.fields, modes, &interface.name)?;
+            }
+            Definition::ObjectTypeExtension(_) | Definition::InterfaceTypeExtension(_) => {
+                let name = definition.name().map_or("a type", Name::as_str);
+                return Err(Fault::new(format!(
+                    "schema.graphql extends {name}, of which the modes must stand together"
+                )));
             }
             _ => {}
         }
@@ -86,6 +92,12 @@ type Thing @aws_iam @aws_cognito_user_pools(cognito_groups: [\"poets\"]) {
         let sentence = "is for modes that the API does not have, and would be open to its default";
         assert_eq!(refused(&[AuthMode::OpenId]), format!("Query.mine {sentence}"));
         assert_eq!(refused(&[AuthMode::OpenId, AuthMode::ApiKey]), format!("Thing {sentence}"));
+    }
+
+    #[test]
+    fn a_type_in_pieces_is_refused() {
+        let refused = with_modes("type Query { a: ID } extend type Query { b: ID @aws_oidc }", &[]).unwrap_err();
+        assert_eq!(refused.to_string(), "schema.graphql extends Query, of which the modes must stand together");
     }
 
     #[test]

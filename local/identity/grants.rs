@@ -3,7 +3,10 @@ mod conditions;
 
 use std::{str::Chars, sync::Arc};
 
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{
+    Deserialize,
+    de::{Error as _, IgnoredAny},
+};
 use serde_json::{Value, json};
 
 use conditions::{Conditions, Texts};
@@ -90,6 +93,9 @@ impl Statement {
 }
 
 fn read(statement: &Value) -> Result<Statement, serde_json::Error> {
+    if statement.to_string().contains("${") {
+        return Err(serde_json::Error::custom("a policy variable is not understood"));
+    }
     let mut statement = Statement::deserialize(statement)?;
     statement.action.iter_mut().for_each(|action| action.make_ascii_lowercase());
     Ok(statement)
@@ -184,6 +190,8 @@ mod tests {
             ("Condition", json!({ "StringLike": { "aws:PrincipalTag/team": "a" } })),
             ("NotAction", json!("dynamodb:*")),
             ("NotResource", json!("*")),
+            ("Resource", json!(["*", "arn:${aws:username}"])),
+            ("Condition", json!({ "StringLike": { "dynamodb:LeadingKeys": "USER#${aws:userid}" } })),
         ];
         for (member, value) in odd {
             let mut granted = allow("*");

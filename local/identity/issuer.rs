@@ -47,6 +47,15 @@ pub struct Tokens {
     pub expires_in: u64,
 }
 
+/// Why an issuer gives out none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoTokens {
+    #[error("there is no user '{0}'")]
+    UserUnknown(String),
+    #[error(transparent)]
+    Unsigned(#[from] KeyFault),
+}
+
 /// Whom an issuer knows.
 enum Users {
     Of(Vec<User>),
@@ -101,15 +110,11 @@ impl Issuer {
         &self.key
     }
 
-    /// Nothing for a user it does not know.
-    pub fn tokens(&self, name: &str, now: SystemTime) -> Option<Result<Tokens, KeyFault>> {
-        let user = self.user(name)?;
-        let token = |token_use| self.key.sign(&self.claims(&user, token_use, now));
-        let tokens = |id_token| -> Result<Tokens, KeyFault> {
-            let access_token = token(TokenUse::Access)?;
-            Ok(Tokens { id_token, access_token, token_type: "Bearer", expires_in: LIFETIME.as_secs() })
-        };
-        Some(token(TokenUse::Id).and_then(tokens))
+    pub fn tokens(&self, name: &str, now: SystemTime) -> Result<Tokens, NoTokens> {
+        let user = self.user(name).ok_or_else(|| NoTokens::UserUnknown(name.to_owned()))?;
+        let id_token = self.key.sign(&self.claims(&user, TokenUse::Id, now))?;
+        let access_token = self.key.sign(&self.claims(&user, TokenUse::Access, now))?;
+        Ok(Tokens { id_token, access_token, token_type: "Bearer", expires_in: LIFETIME.as_secs() })
     }
 
     /// What a token of the user says.

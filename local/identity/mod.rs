@@ -1,5 +1,6 @@
 //! Who calls the API: API keys, IAM principals by their signatures, users by the tokens that issuers have signed; and
 //! the issuers of a laptop.
+mod caller;
 mod denial;
 mod door;
 mod grants;
@@ -20,13 +21,12 @@ use std::{
     time::SystemTime,
 };
 
-use http::{HeaderMap, HeaderValue, Uri, header::AUTHORIZATION};
-use serde_json::{Value, json};
-
+pub use caller::Caller;
 pub use denial::Denial;
 pub use door::router;
 pub use grants::{Access, Grants};
-pub use issuer::{CLIENT, Issuer, Issuers, TokenUse, Tokens};
+use http::{HeaderMap, HeaderValue, Uri, header::AUTHORIZATION};
+pub use issuer::{CLIENT, Issuer, Issuers, NoTokens, TokenUse, Tokens};
 pub use principal::{PooledIdentity, Principal};
 pub use session::{AccessDenied, Session};
 pub use signing_key::{KeyFault, SigningKey};
@@ -59,20 +59,6 @@ pub struct Presented<'a> {
     pub now: SystemTime,
 }
 
-/// Somebody whose credentials are good.
-#[derive(Clone)]
-pub struct Caller {
-    identity: Value,
-    proof: Proof,
-}
-
-#[derive(Clone)]
-enum Proof {
-    Key,
-    Signature { principal: Arc<Principal>, region: String },
-    Token(AuthMode),
-}
-
 impl Directory {
     /// The default mode first.
     pub fn new(modes: Vec<AuthMode>, keys: Vec<String>) -> Self {
@@ -88,12 +74,6 @@ impl Directory {
     pub fn admit(&self, principal: Principal) {
         let mut principals = self.principals.write().unwrap_or_else(PoisonError::into_inner);
         principals.insert(principal.access_key_id.clone(), Arc::new(principal));
-    }
-
-    /// Whether this is a key of temporary credentials: of a function's process, not of a user.
-    pub fn is_session(&self, access_key_id: &str) -> bool {
-        let principals = self.principals.read().unwrap_or_else(PoisonError::into_inner);
-        principals.get(access_key_id).is_some_and(|principal| principal.session_token.is_some())
     }
 
     /// Whose temporary credentials a request was signed with. Its signature is not verified.
@@ -148,65 +128,6 @@ impl Directory {
         signature.verify(presented, &principal)?;
         Ok(Caller::signing(principal, signature.region, source_addresses(presented)))
     }
-}
-
-impl Caller {
-    /// Somebody with an API key.
-    pub fn with_key() -> Self {
-        Self { identity: Value::Null, proof: Proof::Key }
-    }
-
-    /// Somebody who signs in a region, calling from these addresses.
-    pub fn signing(principal: Arc<Principal>, region: &str, addresses: Vec<String>) -> Self {
-        let identity = identity(&principal, addresses);
-        Self { identity, proof: Proof::Signature { principal, region: region.to_owned() } }
-    }
-
-    /// Somebody whose token is good, in a mode of tokens.
-    pub fn with_token(mode: AuthMode, identity: Value) -> Self {
-        Self { identity, proof: Proof::Token(mode) }
-    }
-
-    pub fn mode(&self) -> AuthMode {
-        match &self.proof {
-            Proof::Key => AuthMode::ApiKey,
-            Proof::Signature { .. } => AuthMode::Iam,
-            Proof::Token(mode) => *mode,
-        }
-    }
-
-    /// `ctx.identity`.
-    pub fn identity(&self) -> &Value {
-        &self.identity
-    }
-
-    /// Whether the caller is of a group of its user pool.
-    pub fn is_of(&self, group: &str) -> bool {
-        self.identity["groups"].as_array().is_some_and(|groups| groups.iter().any(|own| own == group))
-    }
-
-    /// Whether the caller's IAM policies let it use a root field. Who has none may.
-    pub fn may(&self, api: &str, type_name: &str, field: &str) -> bool {
-        let Proof::Signature { principal, region } = &self.proof else { return true };
-        let account = &principal.account;
-        let resource = format!("arn:aws:appsync:{region}:{account}:apis/{api}/types/{type_name}/fields/{field}");
-        principal.grants.allow("appsync:GraphQL", &resource)
-    }
-}
-
-fn identity(principal: &Principal, addresses: Vec<String>) -> Value {
-    let pooled = principal.pooled.as_ref();
-    let kind = pooled.map(|pooled| if pooled.provider.is_some() { "authenticated" } else { "unauthenticated" });
-    json!({
-        "accountId": principal.account,
-        "cognitoIdentityPoolId": pooled.map(|pooled| &pooled.pool_id),
-        "cognitoIdentityId": pooled.map(|pooled| &pooled.identity_id),
-        "sourceIp": addresses,
-        "username": principal.user_id,
-        "userArn": principal.arn,
-        "cognitoIdentityAuthType": kind,
-        "cognitoIdentityAuthProvider": pooled.and_then(|pooled| pooled.provider.as_ref()),
-    })
 }
 
 /// What `x-forwarded-for` says, then the address that connected.

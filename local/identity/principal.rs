@@ -1,7 +1,7 @@
 //! An IAM identity that can sign requests.
 use serde_json::Value;
 
-use super::{Grants, session};
+use super::{Grants, session::RoleArn};
 
 pub struct Principal {
     pub access_key_id: String,
@@ -32,15 +32,14 @@ impl Principal {
     /// A session of a role, with temporary credentials and the statements of the role's policies.
     pub fn role_session(role_arn: &str, session: &str, credentials: [String; 3], statements: &[Value]) -> Self {
         let [access_key_id, secret_access_key, session_token] = credentials;
-        let account = role_arn.split(':').nth(4).unwrap_or_default();
-        let role = role_arn.rsplit('/').next().unwrap_or_default();
-        let unique: String = role.chars().filter(char::is_ascii_alphanumeric).take(17).collect();
+        let role = RoleArn::of(role_arn);
+        let unique: String = role.name.chars().filter(char::is_ascii_alphanumeric).take(17).collect();
         Self {
             access_key_id,
             secret_access_key,
             session_token: Some(session_token),
-            account: account.to_owned(),
-            arn: session::arn(role_arn, session),
+            account: role.account.to_owned(),
+            arn: role.session(session),
             user_id: format!("AROA{}:{session}", unique.to_ascii_uppercase()),
             pooled: None,
             grants: Grants::of_statements(statements),

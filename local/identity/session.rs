@@ -24,7 +24,7 @@ pub struct AccessDenied {
 
 impl Session {
     pub fn of(role: &Role, name: &str) -> Self {
-        Self::with(arn(&role.arn, name), Grants::of_statements(&role.statements))
+        Self::with(RoleArn::of(&role.arn).session(name), Grants::of_statements(&role.statements))
     }
 
     pub(super) fn with(arn: String, grants: Grants) -> Self {
@@ -44,11 +44,22 @@ impl Session {
     }
 }
 
-/// Of a session of the role.
-pub(super) fn arn(role_arn: &str, session: &str) -> String {
-    let account = role_arn.split(':').nth(4).unwrap_or_default();
-    let role = role_arn.rsplit('/').next().unwrap_or_default();
-    format!("arn:aws:sts::{account}:assumed-role/{role}/{session}")
+/// What the ARN of a role tells.
+pub(super) struct RoleArn<'a> {
+    pub account: &'a str,
+    pub name: &'a str,
+}
+
+impl<'a> RoleArn<'a> {
+    pub fn of(arn: &'a str) -> Self {
+        let account = arn.split(':').nth(4).unwrap_or_default();
+        Self { account, name: arn.rsplit('/').next().unwrap_or_default() }
+    }
+
+    /// The ARN of a session of the role.
+    pub fn session(&self, session: &str) -> String {
+        format!("arn:aws:sts::{}:assumed-role/{}/{session}", self.account, self.name)
+    }
 }
 
 #[cfg(test)]

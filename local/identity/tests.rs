@@ -6,7 +6,7 @@ use aws_sigv4::{
     sign::v4,
 };
 use http::Request;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 

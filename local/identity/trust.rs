@@ -3,7 +3,7 @@ use serde_json::Value;
 
 use super::{
     Denial, Presented,
-    keyring::{Keyring, Place},
+    keyring::{Keyring, Publication},
     source_addresses,
     token::Token,
 };
@@ -17,12 +17,12 @@ pub struct Trusted {
 
 impl Trusted {
     pub fn new(issuer: TokenIssuer) -> Self {
-        let well_known = format!("{}/.well-known", issuer.url.trim_end_matches('/'));
-        let place = match issuer.kind {
-            IssuerKind::UserPool => Place::Keys(format!("{well_known}/jwks.json")),
-            IssuerKind::OpenId { .. } => Place::Discovery(format!("{well_known}/openid-configuration")),
+        let publication = match issuer.kind {
+            IssuerKind::UserPool => Publication::Keys,
+            IssuerKind::OpenId { .. } => Publication::Discovery,
         };
-        Self { issuer, keyring: Keyring::new(place) }
+        let keyring = Keyring::new(&issuer.url, publication);
+        Self { issuer, keyring }
     }
 
     pub fn mode(&self) -> AuthMode {

@@ -181,7 +181,8 @@ impl Scope<'_> {
         }
     }
 
-    fn holds(&self, condition: &Value) -> Result<bool, Fault> {
+    /// Whether a condition holds that stands here without a name.
+    pub fn holds(&self, condition: &Value) -> Result<bool, Fault> {
         match condition.as_object().and_then(function) {
             Some(("Condition", Value::String(name))) => self.condition(name),
             Some(("Fn::Equals", Value::Array(sides))) => match self.items(sides)?.as_slice() {

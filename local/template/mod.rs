@@ -3,6 +3,7 @@ mod intrinsics;
 mod parameters;
 mod properties;
 mod resources;
+mod rules;
 mod schema;
 mod yaml;
 
@@ -14,7 +15,7 @@ use crate::{
     identity::{CLIENT, Issuers},
     stack::Stack,
 };
-use intrinsics::{Scope, Spent};
+use intrinsics::{Referrer, Scope, Spent};
 
 pub use parameters::parameter;
 pub use schema::{SchemaOptions, schema};
@@ -39,10 +40,26 @@ pub struct Deployment {
 }
 
 impl Deployment {
+    /// As a server at this URL has it: `http://localhost:4000`.
+    pub fn at(server: &str, parameters: BTreeMap<String, String>) -> Self {
+        Self {
+            parameters,
+            preferences: BTreeMap::new(),
+            graphql_url: format!("{server}/graphql"),
+            realtime_url: realtime_url(server),
+            api_key: "da2-none".into(),
+        }
+    }
+
     /// `http://localhost:4000`
     fn server(&self) -> &str {
         self.graphql_url.trim_end_matches("/graphql")
     }
+}
+
+/// Where WebSockets are opened at a server.
+pub fn realtime_url(server: &str) -> String {
+    format!("{}/graphql/realtime", server.replacen("http", "ws", 1))
 }
 
 /// One sentence that says what in the template cannot be honoured.
@@ -62,12 +79,19 @@ impl Fault {
 
 /// Reads `template.yaml` below `root`, with the schema and resolver files it names.
 pub fn load(root: &Path, deployment: &Deployment) -> Result<Stack, Fault> {
+    deployed(root, &template(root)?, deployment)
+}
+
+fn deployed(root: &Path, template: &Value, deployment: &Deployment) -> Result<Stack, Fault> {
+    deploy(root, template, deployment).map_err(|fault| fault.within("template.yaml"))
+}
+
+fn template(root: &Path) -> Result<Value, Fault> {
     let text = read(root, "template.yaml")?;
     if text.len() > TEMPLATE_BYTES {
         return Err(Fault(format!("template.yaml has {} bytes; a template has at most {TEMPLATE_BYTES}", text.len())));
     }
-    let template = yaml::parse(&text).map_err(|error| Fault(format!("template.yaml is not YAML: {error}")))?;
-    deploy(root, &template, deployment).map_err(|fault| fault.within("template.yaml"))
+    yaml::parse(&text).map_err(|error| Fault(format!("template.yaml is not YAML: {error}")))
 }
 
 fn deploy(root: &Path, template: &Value, deployment: &Deployment) -> Result<Stack, Fault> {
@@ -77,13 +101,22 @@ fn deploy(root: &Path, template: &Value, deployment: &Deployment) -> Result<Stac
     let declared = section("Parameters");
     let preferred = deployment.preferences.iter().filter(|(name, _)| declared.contains_key(*name));
     let given = preferred.chain(&deployment.parameters).map(|(name, value)| (name.clone(), value.clone())).collect();
+    let parameters = parameters::values(declared, &given)?;
+    rules::check(section("Rules"), &rule_scope(parameters.clone(), &nothing))?;
     let scope = Scope {
-        parameters: parameters::values(declared, &given)?,
+        parameters,
         conditions: section("Conditions"),
         resource: &|scope, name, attribute| refer(scope, resources, deployment, name, attribute),
         spent: Spent::default(),
     };
     resources::stack(&scope, resources, API_ID, |path| read(root, path))
+}
+
+/// What rules may refer to.
+fn rule_scope(parameters: BTreeMap<String, Value>, nothing: &Map<String, Value>) -> Scope<'_> {
+    let resource: &Referrer<'_> =
+        &|_, name, _| Err(Fault(format!("there is no parameter {name}, and a rule sees nothing else")));
+    Scope { parameters, conditions: nothing, resource, spent: Spent::default() }
 }
 
 fn read(root: &Path, path: &str) -> Result<String, Fault> {
@@ -154,13 +187,7 @@ mod tests {
     use crate::stack::{DataSource, Resolver};
 
     pub fn deployment() -> Deployment {
-        Deployment {
-            parameters: BTreeMap::new(),
-            preferences: BTreeMap::new(),
-            graphql_url: "http://localhost:4000/graphql".into(),
-            realtime_url: "ws://localhost:4000/graphql/realtime".into(),
-            api_key: "da2-key".into(),
-        }
+        Deployment { api_key: "da2-key".into(), ..Deployment::at("http://localhost:4000", BTreeMap::new()) }
     }
 
     #[test]

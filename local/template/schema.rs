@@ -1,9 +1,10 @@
 //! The schema for the modes that parameters switch on.
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::Value;
 
-use super::{Deployment, Fault, load, parameter};
+use super::{Deployment, Fault, deployed, parameter, template};
 use crate::graphql::with_modes;
 
 /// Options of `parlance schema`.
@@ -19,13 +20,17 @@ pub struct SchemaOptions {
 
 /// schema.graphql without the directives of modes that the API will not have.
 pub fn schema(options: &SchemaOptions) -> Result<String, Fault> {
-    let deployment = Deployment {
-        parameters: options.parameters.iter().cloned().collect(),
-        preferences: BTreeMap::new(),
-        graphql_url: "https://api.example.com/graphql".into(),
-        realtime_url: "wss://api.example.com/graphql/realtime".into(),
-        api_key: "da2-none".into(),
-    };
-    let api = load(&options.root, &deployment)?.api;
+    let deployment = Deployment::at("https://api.example.com", options.parameters.iter().cloned().collect());
+    let api = deployed(&options.root, &without_web_acl(template(&options.root)?), &deployment)?.api;
     with_modes(&api.schema, &api.modes).map_err(|fault| Fault::new(fault.to_string()))
+}
+
+/// A laptop has none, and a schema is the same behind one.
+fn without_web_acl(mut template: Value) -> Value {
+    let is_of_web_acl =
+        |resource: &Value| resource["Type"].as_str().is_some_and(|kind| kind.starts_with("AWS::WAFv2::"));
+    if let Some(resources) = template["Resources"].as_object_mut() {
+        resources.retain(|_, resource| !is_of_web_acl(resource));
+    }
+    template
 }

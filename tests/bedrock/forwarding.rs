@@ -5,10 +5,11 @@ use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_bedrockruntime::types::StopReason;
 use axum::{extract::Request, middleware};
 use local::{
-    bedrock::{Upstream, forward, router},
+    bedrock::{Upstream, forward, guarded, router},
     identity::{Directory, Principal},
     stack::AuthMode,
 };
+use serde_json::json;
 
 use crate::listener::{Bedrock, Failure};
 
@@ -26,14 +27,16 @@ async fn forwarder(seen: Arc<Mutex<Vec<String>>>) -> Bedrock {
         region: "eu-west-1".into(),
         credentials: SharedCredentialsProvider::new(credentials),
     };
-    Bedrock::serving(forward(upstream, directory())).await
+    Bedrock::serving(guarded(forward(upstream), directory())).await
 }
 
 /// Whom the SDK of these tests asks as, taken for a process of the backend's own; and a user, who is not.
 fn directory() -> Directory {
     let directory = Directory::new(vec![AuthMode::Iam], Vec::new());
     let credentials = ["AKIDEXAMPLE".into(), "secret".into(), "token".into()];
-    directory.admit(Principal::role_session("arn:aws:iam::123456789012:role/Handler", "run", credentials, &[]));
+    let role = "arn:aws:iam::123456789012:role/Handler";
+    let everything = json!({ "Effect": "Allow", "Action": "bedrock:*", "Resource": "*" });
+    directory.admit(Principal::role_session(role, "run", credentials, &[everything]));
     directory.admit(Principal::administrator("123456789012", "ann", "AKIDADMINISTRATOR".into(), "secret".into()));
     directory
 }
@@ -69,7 +72,7 @@ async fn a_bedrock_that_cannot_be_reached_is_unavailable() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let credentials = SharedCredentialsProvider::new(Credentials::new("AKIDCALLER", "secret", None, None, "test"));
     let upstream = Upstream { url: format!("http://{closed}"), region: "eu-west-1".into(), credentials };
-    let heard = Bedrock::serving(forward(upstream, directory())).await.ask("any", "Hello").await;
+    let heard = Bedrock::serving(forward(upstream)).await.ask("any", "Hello").await;
     assert_eq!(heard.failure, Some(Failure::Service("ServiceUnavailableException".into())));
 }
 

@@ -78,7 +78,7 @@ impl Backend {
     }
 
     fn holder(&self, issuer: &Issuer, name: &str) -> User {
-        let tokens = issuer.tokens(name, SystemTime::now()).unwrap().unwrap();
+        let tokens = issuer.tokens(name, SystemTime::now()).unwrap();
         let id = format!("{}#{}", issuer.url(), identity::User::named(name).subject());
         User { api: self.calling_with(tokens.access_token), id }
     }

@@ -78,7 +78,7 @@ async fn a_token_that_is_not_for_this_api_lets_nobody_in() {
     };
     let impostor = SigningKey::draw().unwrap().named(pool.key().id());
     let elsewhere = Issuer::open_id("https://id.example.com".into(), SigningKey::draw().unwrap());
-    let foreign = elsewhere.tokens("ada", SystemTime::now()).unwrap().unwrap().access_token;
+    let foreign = elsewhere.tokens("ada", SystemTime::now()).unwrap().access_token;
     let (expired, refused) = ("Token has expired.", "You are not authorized to make this call.");
     let cases = [
         (sign(pool.key(), json!({ "exp": 1 })), expired),

@@ -36,13 +36,7 @@ const EXTREMES: [&[(&str, &str)]; 3] = [
 
 fn deployed(parameters: &[(&str, &str)]) -> Stack {
     let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let deployment = Deployment {
-        parameters,
-        preferences: BTreeMap::new(),
-        graphql_url: "http://localhost:4000/graphql".into(),
-        realtime_url: "ws://localhost:4000/graphql/realtime".into(),
-        api_key: "da2-key".into(),
-    };
+    let deployment = Deployment::at("http://localhost:4000", parameters);
     template::load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment).expect("the template loads")
 }
 

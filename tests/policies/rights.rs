@@ -77,7 +77,7 @@ fn every_role_has_rights_and_limits_to_them() {
 }
 
 #[test]
-fn every_action_and_partition_of_a_statement_is_needed_by_a_right() {
+fn every_action_resource_and_partition_of_a_statement_is_needed_by_a_right() {
     let mut stack = deployed(&[]);
     for (role, Rights { may, .. }) in rights() {
         let name = format!("parlance-{role}");
@@ -93,7 +93,7 @@ fn every_action_and_partition_of_a_statement_is_needed_by_a_right() {
     }
 }
 
-/// The statement without one of its actions, or without one of the patterns of its partitions.
+/// The statement without one of its actions or resources, or without one of the patterns of its partitions.
 fn narrower(statement: &Value) -> Vec<Value> {
     let without = |pointer: &str| {
         let texts = statement.pointer(pointer).map(texts).unwrap_or_default();
@@ -108,7 +108,10 @@ fn narrower(statement: &Value) -> Vec<Value> {
         };
         (0..texts.len()).map(spoilt).collect::<Vec<_>>()
     };
-    ["/Action", "/Condition/ForAllValues:StringLike/dynamodb:LeadingKeys"].into_iter().flat_map(without).collect()
+    ["/Action", "/Resource", "/Condition/ForAllValues:StringLike/dynamodb:LeadingKeys"]
+        .into_iter()
+        .flat_map(without)
+        .collect()
 }
 
 #[test]

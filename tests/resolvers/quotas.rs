@@ -208,13 +208,10 @@ impl Functions for Started {
 
 impl Stage {
     fn with<const N: usize>(parameters: [(&str, &str); N]) -> Self {
-        let deployment = Deployment {
-            parameters: parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
-            preferences: BTreeMap::new(),
-            graphql_url: "http://api.invalid/graphql".into(),
-            realtime_url: "ws://api.invalid/graphql/realtime".into(),
-            api_key: "da2-staged".into(),
-        };
+        let deployment = Deployment::at(
+            "http://api.invalid",
+            parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        );
         let stack = template::load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment).expect("the template loads");
         let now = Rc::new(Cell::new(NOON.parse().expect("a time")));
         let clock = Rc::clone(&now);

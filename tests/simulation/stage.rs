@@ -85,13 +85,7 @@ impl Stage {
 }
 
 fn stack() -> Stack {
-    let deployment = Deployment {
-        parameters: BTreeMap::new(),
-        preferences: BTreeMap::new(),
-        graphql_url: "http://api.invalid/graphql".into(),
-        realtime_url: "ws://api.invalid/graphql/realtime".into(),
-        api_key: "da2-simulated".into(),
-    };
+    let deployment = Deployment::at("http://api.invalid", BTreeMap::new());
     template::load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment).expect("the template loads")
 }
 

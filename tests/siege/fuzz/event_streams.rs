@@ -10,11 +10,7 @@ use aws_sdk_bedrockruntime::{
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message as Frame};
 use axum::{Router, body::Bytes, http::header::CONTENT_TYPE, routing::post};
-use local::{
-    bedrock::{Upstream, forward},
-    identity::{Directory, Principal},
-    stack::AuthMode,
-};
+use local::bedrock::{Upstream, forward};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -46,13 +42,10 @@ impl Streams {
         let model = served(Router::new().route("/model/{id}/converse-stream", post(answered))).await;
         let credentials = SharedCredentialsProvider::new(Credentials::new("AKIDCALLER", "secret", None, None, "siege"));
         let upstream = Upstream { url: model, region: "eu-west-1".into(), credentials };
-        let directory = Directory::new(vec![AuthMode::Iam], Vec::new());
-        let keys = ["AKIDHANDLER".into(), "secret".into(), "token".into()];
-        directory.admit(Principal::role_session("arn:aws:iam::123456789012:role/Handler", "run", keys, &[]));
         let config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("eu-west-1"))
-            .endpoint_url(served(forward(upstream, directory)).await)
+            .endpoint_url(served(forward(upstream)).await)
             .credentials_provider(Keys::new("AKIDHANDLER", "secret", Some("token".into()), None, "siege"))
             .retry_config(RetryConfig::disabled())
             .build();

@@ -27,13 +27,7 @@ impl Templates {
 }
 
 fn deployment() -> Deployment {
-    Deployment {
-        parameters: BTreeMap::new(),
-        preferences: BTreeMap::new(),
-        graphql_url: "http://localhost/graphql".into(),
-        realtime_url: "ws://localhost/graphql/realtime".into(),
-        api_key: "key".into(),
-    }
+    Deployment::at("http://localhost", BTreeMap::new())
 }
 
 /// Values that refer to each other, doubling at each level.
