@@ -102,7 +102,7 @@ fn a_pool_elsewhere_is_asked_in_its_own_region_and_a_provider_is_believed_for_as
 #[test]
 fn requests_are_bounded_as_the_parameters_say() {
     let api = deployed(&[]).unwrap();
-    assert_eq!((api.limits.query_depth, api.limits.resolvers, api.introspection), (Some(15), 500, true));
+    assert_eq!((api.limits.query_depth, api.limits.resolvers, api.introspection), (Some(15), 250, true));
     let api = deployed(&[("QueryDepth", "0"), ("ResolverCount", "0"), ("Introspection", "DISABLED")]).unwrap();
     assert_eq!((api.limits.query_depth, api.limits.resolvers, api.introspection), (None, 10_000, false));
 }
@@ -128,6 +128,9 @@ fn a_choice_that_is_none_is_refused_by_name() {
     }
     let unbalanced = deployed(&[("OidcIssuer", OIDC), ("OidcClientPattern", "(")]).unwrap_err();
     assert_eq!(unbalanced, "template.yaml: Api: ^(()$ is not a regular expression of client ids");
+    let of_any_client = deployed(&[("OidcIssuer", OIDC)]).unwrap_err();
+    let sentence = "OidcClientPattern must say which clients of OidcIssuer may call.";
+    assert_eq!(of_any_client, format!("template.yaml: OidcClientsAreNamed: {sentence}"));
     let guarded = deployed(&[("WafRequestsPerFiveMinutes", "1000")]).unwrap_err();
     assert!(guarded.starts_with("template.yaml: Waf"), "{guarded}");
 }
