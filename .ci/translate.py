@@ -21,6 +21,10 @@ def check_trust(name, role):
     [(kind, service)] = statement["Principal"].items()
     assert kind == "Service" and service in SERVICES, f"{name} may be assumed by {kind} {service}"
     assert statement["Action"] == "sts:AssumeRole", f"{name} may be had by {statement['Action']}"
+    # Lambda assumes roles without saying for which account; only functions of this one are given them.
+    if service == "appsync.amazonaws.com":
+        account = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+        assert statement.get("Condition") == account, f"{name} may be assumed for another account"
 
 
 with open(sys.argv[1]) as file:

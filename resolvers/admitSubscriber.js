@@ -8,16 +8,16 @@ export function request() {
 }
 
 /**
- * Nothing: a value would be delivered as the first update. A participant listens until the conversation is no longer shared; its owner
- * cannot be shut out.
+ * Nothing: a value would be delivered as the first update. Everybody listens until the conversation is deleted, a participant until it
+ * is no longer shared.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function response(ctx) {
   const { conversation, userId } = ctx.stash;
   const here = { conversationId: { eq: conversation.id } };
   extensions.setSubscriptionFilter(util.transform.toSubscriptionFilter(here));
-  if (conversation.access !== 'OWNER') {
-    extensions.setSubscriptionInvalidationFilter(util.transform.toSubscriptionFilter({ ...here, userId: { eq: userId } }));
-  }
+  const users = conversation.access === 'OWNER' ? ['*'] : ['*', userId];
+  const shutOut = { or: users.map((user) => ({ ...here, userId: { eq: user } })) };
+  extensions.setSubscriptionInvalidationFilter(util.transform.toSubscriptionFilter(shutOut));
   return null;
 }

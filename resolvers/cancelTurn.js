@@ -6,14 +6,14 @@ import { operations, transactWrite } from '@aws-appsync/utils/dynamodb';
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
-  const { closing, conversation, turn } = ctx.stash;
+  const { admission, closing, conversation, turn } = ctx.stash;
   if (turn.status !== 'RUNNING' && turn.status !== 'QUEUED') runtime.earlyReturn(turn);
   const at = (sk) => ({ table: ctx.env.TABLE_NAME, key: { pk: `CONVERSATION#${conversation.id}`, sk } });
   const asRead = { run: { eq: turn.run }, attempt: { eq: turn.attempt }, status: { eq: turn.storedStatus } };
   const [absent, future] = [{ attributeExists: false }, { gt: util.time.nowEpochMilliSeconds() }];
   if (turn.status === 'RUNNING') {
     const asked = { ...at(`TURN#${turn.id}`), update: { status: 'CANCELLING' }, condition: { ...asRead, leaseUntil: future } };
-    return transactWrite({ items: [{ updateItem: asked }] });
+    return transactWrite({ items: [{ updateItem: asked }, ...admission] });
   }
   if (!closing.isWhole) util.error('What was said is still being stored. Try again.', 'TryAgain');
   const { change, event } = closing;
@@ -21,13 +21,12 @@ export function request(ctx) {
   const busy = { eventCount: { eq: turn.lastPosition }, activeTurnId: { eq: turn.id }, deletedAt: absent };
   const freed = { eventCount: event.position, activeTurnId: operations.remove() };
   const key = `EVENT#${`${100000000 + event.position}`.slice(1)}`;
-  return transactWrite({
-    items: [
-      { updateItem: { ...at(`TURN#${turn.id}`), update: change, condition: { ...asRead, ...idle } } },
-      { putItem: { ...at(key), item: event, condition: { pk: absent } } },
-      { updateItem: { ...at('META'), update: freed, condition: busy } },
-    ],
-  });
+  const ended = [
+    { updateItem: { ...at(`TURN#${turn.id}`), update: change, condition: { ...asRead, ...idle } } },
+    { putItem: { ...at(key), item: event, condition: { pk: absent } } },
+    { updateItem: { ...at('META'), update: freed, condition: busy } },
+  ];
+  return transactWrite({ items: [...ended, ...admission] });
 }
 
 /** A turn that has ended meanwhile, or was cancelled by another, stays as it is. */

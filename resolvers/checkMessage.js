@@ -1,14 +1,15 @@
 import { runtime, util } from '@aws-appsync/utils';
 
 /**
- * Refuses a message that cannot be sent, before anything is read or written; names the turn it begins and, where it begins one, the
- * conversation. Under an id of the caller's that is noted for a day, in its transaction: the same message again finds it.
+ * Refuses a message that cannot be sent, before anything is read or written; names its turn and, where it begins one, the conversation.
+ * Under an id of the caller's that is noted for a day: the same again finds it. With an API key all are one, and nobody must guess it.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
   const { conversationId, id, text } = ctx.args.input;
   check('conversationId', (conversationId ?? null) === null || isId(conversationId), '1 to 64 of A-Z, a-z, 0-9, _ and -');
   check('id', (id ?? null) === null || isId(id), '1 to 64 of A-Z, a-z, 0-9, _ and -');
+  check('id', ctx.identity || conversationId || !id || id.length >= 16, 'at least 16 characters where an API key begins a conversation');
   check('text', text && text.trim() !== '' && !util.matches('\\A[\\s\\p{Z}\\x{1C}-\\x{1F}\\x{85}]*\\z', text), 'more than blanks');
   // A lone surrogate has no UTF-8: it does not survive the way there and back.
   check('text', util.base64Decode(util.base64Encode(text)) === text, 'Unicode text without lone surrogates');

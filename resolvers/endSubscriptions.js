@@ -1,7 +1,8 @@
 import { extensions } from '@aws-appsync/utils';
 
 /**
- * Ends the live subscriptions of a user who no longer takes part in a conversation, also where that was so before.
+ * Ends the live subscriptions of a user who no longer takes part in a conversation, also where that was so before; of one that is
+ * deleted, everybody's.
  */
 export function request() {
   return { payload: null };
@@ -9,7 +10,8 @@ export function request() {
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
-  const { conversationId, userId } = ctx.args;
-  extensions.invalidateSubscriptions({ subscriptionField: 'onConversationUpdate', payload: { conversationId, userId } });
+  const { id, conversationId, userId } = ctx.args;
+  const payload = { conversationId: conversationId ?? id, userId: userId ?? '*' };
+  extensions.invalidateSubscriptions({ subscriptionField: 'onConversationUpdate', payload });
   return ctx.prev.result;
 }

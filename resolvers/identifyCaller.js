@@ -1,19 +1,19 @@
 import { util } from '@aws-appsync/utils';
 
 /**
- * Around every pipeline: who asks, by identity and never by arguments; then what the last function found, or null where that is marked.
+ * Around every pipeline: who asks, by identity, not arguments; guests are nobody. Then what the last function found, or null where marked.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
-  const { claims = {}, cognitoIdentityId, groups, userArn } = ctx.identity ?? {};
+  const { claims = {}, cognitoIdentityAuthType, cognitoIdentityId, groups, userArn } = ctx.identity ?? {};
   const publishes = [ctx.env.HANDLER_SESSIONS, ctx.env.CLOSER_SESSIONS].some((sessions) => userArn?.startsWith(sessions));
-  if (userArn && !publishes && ctx.env.IAM_ACCESS !== 'true') util.unauthorized();
+  if (userArn && !publishes && (ctx.env.IAM_ACCESS !== 'true' || cognitoIdentityAuthType === 'unauthenticated')) util.unauthorized();
   const name = claims.name ?? claims['cognito:username'] ?? claims.username ?? claims.preferred_username;
   const cuts = typeof name === 'string' ? [name.slice(0, 200), name.slice(0, 199)] : []; // the first may end in half a character
   ctx.stash.userId = ctx.identity ? userId(ctx.identity) : 'API_KEY';
   ctx.stash.userName = cuts.find((text) => util.base64Decode(util.base64Encode(text)) === text) || null;
   ctx.stash.isAdministrator = userArn ? !cognitoIdentityId : (groups ?? []).indexOf('administrators') >= 0;
-  ctx.stash.quotas = ['sendMessage', 'retryTurn', 'continueTurn'].indexOf(ctx.info.fieldName) >= 0 && ctx.identity ? quotas(ctx) : [];
+  ctx.stash.quotas = ['sendMessage', 'retryTurn', 'continueTurn', 'shareConversation'].indexOf(ctx.info.fieldName) >= 0 && ctx.identity ? quotas(ctx) : [];
   return {};
 }
 

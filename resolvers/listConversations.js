@@ -29,9 +29,12 @@ export function response(ctx) {
   const page = ctx.result.items.slice(0, limit);
   // Of each that is shared two items are read, in one read of at most 100: the next page has the others.
   const over = page.filter((item) => item.sk !== 'META')[50];
-  const items = over ? page.filter((item) => item.listSort > over.listSort) : page;
-  const more = ctx.result.items.length > items.length || ctx.result.nextToken;
-  return { items, nextToken: more ? util.base64Encode(items[items.length - 1].listSort) : null };
+  const part = over ? page.filter((item) => item.listSort > over.listSort) : page;
+  // The index is late: what has just moved in it may be there twice.
+  const keys = part.map(({ pk }) => pk);
+  const items = part.filter(({ pk }, nth) => keys.indexOf(pk) === nth);
+  const more = ctx.result.items.length > part.length || ctx.result.nextToken;
+  return { items, nextToken: more ? util.base64Encode(part[part.length - 1].listSort) : null };
 }
 
 const check = (field, holds, allowed) => holds || util.error(`${field} must be ${allowed}.`, 'InvalidInput', null, { field });

@@ -31,7 +31,7 @@ export function response(ctx) {
   ctx.stash.taken = failed(known) && (conversation.isNew || !failed(admitted)) ? known.item : null;
   if (ctx.stash.taken) return ctx.stash.taken;
   const exceeded = known?.type === 'None' && quotas.findLast((_, nth) => failed(reasons.slice(-quotas.length)[nth]));
-  if (exceeded) util.error(`Your quota is used up until ${exceeded.retryAt}.`, 'QuotaExceeded', null, { retryAt: exceeded.retryAt });
+  if (exceeded) util.error('Your quota is used up for now.', 'QuotaExceeded', null, { retryAt: exceeded.retryAt });
   console.error(ctx.error.type);
   return util.error('Somebody else wrote to the conversation just now. Try again.', 'TryAgain');
 }

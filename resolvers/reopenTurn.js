@@ -31,7 +31,7 @@ export function response(ctx) {
   if (!ctx.error) return ctx.stash.queued;
   const [quotas, reasons] = [ctx.stash.quotas, ctx.result?.cancellationReasons ?? []];
   const exceeded = reasons[0]?.type === 'None' && quotas.findLast((_, nth) => isUnmet(reasons.slice(-quotas.length)[nth]));
-  if (exceeded) util.error(`Your quota is used up until ${exceeded.retryAt}.`, 'QuotaExceeded', null, { retryAt: exceeded.retryAt });
+  if (exceeded) util.error('Your quota is used up for now.', 'QuotaExceeded', null, { retryAt: exceeded.retryAt });
   console.error(ctx.error.type);
   return util.error('Somebody else wrote to the conversation just now. Try again.', 'TryAgain');
 }

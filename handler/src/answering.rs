@@ -11,7 +11,7 @@ use turn::{
     mutation::Why,
     request::{Agent, TurnRequest},
     transcript::{Material, older_events_wanted, transcript},
-    words::{ConversationEvent, ModelRequest, SenderKind, TranscriptMessage, Usage},
+    words::{ConversationEvent, ModelRequest, SenderKind, TranscriptMessage},
 };
 
 use crate::{
@@ -65,8 +65,8 @@ async fn attempt<O: Outside>(
     let mut attempt = Attempt::begin(beginning, clock::now());
     let ended = relay(&mut attempt, invoked.outside).await;
     report(turn.attempt, ended, &attempt);
-    if let (Some(user), Some(usage), true) = (asked_by, attempt.usage(), ended.is_accepted()) {
-        count(&user, usage, invoked).await;
+    if let (Some(user), Some(tokens), true) = (asked_by, attempt.tokens(), ended.is_accepted()) {
+        count(&user, tokens, invoked).await;
     }
     match ended {
         Ended::Published => Ok(()),
@@ -77,9 +77,9 @@ async fn attempt<O: Outside>(
 }
 
 /// The turn has its end whether this succeeds or not: quotas are a brake, not a bill.
-async fn count<O>(user: &str, usage: Usage, invoked: &Invoked<'_, O>) {
+async fn count<O>(user: &str, tokens: i32, invoked: &Invoked<'_, O>) {
     let until = invoked.limits.give_up_at.min(clock::now() + invoked.bounds.counting);
-    let counting = invoked.table.count_tokens(user, usage.total_tokens, invoked.clock.now(), invoked.salt());
+    let counting = invoked.table.count_tokens(user, tokens, invoked.clock.now(), invoked.salt());
     match timeout_at(until.into(), counting).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "tokens not counted"),

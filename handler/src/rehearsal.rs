@@ -28,6 +28,8 @@ pub struct Rehearsal {
     pub table: Table,
     pub left: Duration,
     pub bounds: Bounds,
+    /// What the model counts, if its stream gets that far.
+    pub usage: Option<Usage>,
     clock: Clock,
     /// After these every publish is accepted.
     answers: Mutex<VecDeque<Result<TurnStatus, PublishFailure>>>,
@@ -46,6 +48,7 @@ impl Rehearsal {
                 publish_retry: Backoff { first: Duration::from_millis(1), longest: Duration::from_millis(1) },
                 ..Bounds::default()
             },
+            usage: Some(Usage { total_tokens: 7, ..Usage::default() }),
             clock: Clock::starting_at(at(NOW)),
             answers: Mutex::default(),
             meanwhile: Mutex::default(),
@@ -89,8 +92,8 @@ impl Outside for Rehearsal {
     fn ask(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, FailureCode>> + Send {
         self.asked.lock().unwrap().push(request);
         let words = StreamEvent::Text { block: 0, text: "So be it.".into() };
-        let usage = Usage { total_tokens: 7, ..Usage::default() };
-        stream::iter([words, StreamEvent::Stopped(StopReason::EndTurn), StreamEvent::Used(usage)].map(Ok))
+        let said = [words, StreamEvent::Stopped(StopReason::EndTurn)];
+        stream::iter(said.into_iter().chain(self.usage.map(StreamEvent::Used)).map(Ok))
     }
 
     async fn publish(&self, mutation: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {

@@ -21,9 +21,14 @@ fn deployed(parameters: &[(&str, &str)]) -> Result<Api, String> {
 fn check(key: bool, pool: (&str, Option<&str>), provider: Option<&str>, iam: bool) {
     let (key_access, iam_access) = (key.to_string(), iam.to_string());
     let (pool, pool_issuer) = pool;
-    let oidc = provider.unwrap_or_default();
-    let chosen =
-        [("ApiKeyAccess", key_access.as_str()), ("UserPool", pool), ("OidcIssuer", oidc), ("IamAccess", &iam_access)];
+    let (oidc, clients) = provider.map_or(("", ""), |oidc| (oidc, "web"));
+    let chosen = [
+        ("ApiKeyAccess", key_access.as_str()),
+        ("UserPool", pool),
+        ("OidcIssuer", oidc),
+        ("OidcClientPattern", clients),
+        ("IamAccess", &iam_access),
+    ];
     let api = deployed(&chosen).unwrap_or_else(|fault| panic!("{chosen:?}: {fault}"));
     let modes = [
         Some(AuthMode::Iam),
@@ -82,12 +87,12 @@ fn clients_are_named_by_their_whole_ids() {
     assert!(taken(&existing, "app") && !taken(&existing, "web2") && !taken(&existing, "myapp"));
     assert!(taken(&existing[..1], "anything"));
     let provider = [("OidcIssuer", OIDC), ("OidcClientPattern", "web|app")];
-    assert!(taken(&provider, "web") && !taken(&provider, "webapp") && taken(&provider[..1], "anything"));
+    assert!(taken(&provider, "web") && !taken(&provider, "webapp"));
 }
 
 #[test]
 fn a_pool_elsewhere_is_asked_in_its_own_region_and_a_provider_is_believed_for_as_long_as_its_tokens_say() {
-    let parameters = [("UserPool", "eu-central-1_Existing1"), ("OidcIssuer", OIDC)];
+    let parameters = [("UserPool", "eu-central-1_Existing1"), ("OidcIssuer", OIDC), ("OidcClientPattern", "web")];
     let issuers = deployed(&parameters).unwrap().issuers;
     assert_eq!(issuers[0].url, "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Existing1");
     assert_eq!(issuers[0].kind, IssuerKind::UserPool);
@@ -97,7 +102,7 @@ fn a_pool_elsewhere_is_asked_in_its_own_region_and_a_provider_is_believed_for_as
 #[test]
 fn requests_are_bounded_as_the_parameters_say() {
     let api = deployed(&[]).unwrap();
-    assert_eq!((api.limits.query_depth, api.limits.resolvers, api.introspection), (Some(15), 500, true));
+    assert_eq!((api.limits.query_depth, api.limits.resolvers, api.introspection), (Some(15), 250, true));
     let api = deployed(&[("QueryDepth", "0"), ("ResolverCount", "0"), ("Introspection", "DISABLED")]).unwrap();
     assert_eq!((api.limits.query_depth, api.limits.resolvers, api.introspection), (None, 10_000, false));
 }
@@ -123,6 +128,9 @@ fn a_choice_that_is_none_is_refused_by_name() {
     }
     let unbalanced = deployed(&[("OidcIssuer", OIDC), ("OidcClientPattern", "(")]).unwrap_err();
     assert_eq!(unbalanced, "template.yaml: Api: ^(()$ is not a regular expression of client ids");
+    let of_any_client = deployed(&[("OidcIssuer", OIDC)]).unwrap_err();
+    let sentence = "OidcClientPattern must say which clients of OidcIssuer may call.";
+    assert_eq!(of_any_client, format!("template.yaml: OidcClientsAreNamed: {sentence}"));
     let guarded = deployed(&[("WafRequestsPerFiveMinutes", "1000")]).unwrap_err();
     assert!(guarded.starts_with("template.yaml: Waf"), "{guarded}");
 }

@@ -269,6 +269,9 @@ async fn an_issuer_gives_out_tokens_and_says_where_its_keys_are() {
     let empty = json!({ "error": "invalid_request", "error_description": "a form with a username is asked for" });
     assert_eq!(ask(pool.clone(), "user=bob").await, (400, empty));
 
+    let rebound = Client::new().post(format!("{pool}/token")).header("host", "evil.example").body("username=bob");
+    assert_eq!(rebound.send().await.unwrap().status(), 400);
+
     for (issuer, url) in [(realm.pool(), pool), (realm.oidc(), oidc)] {
         let get = |place: String| async move { reqwest::get(place).await.unwrap().json::<Value>().await.unwrap() };
         let discovered = get(format!("{url}/.well-known/openid-configuration")).await;

@@ -1,5 +1,6 @@
 //! The program as a user starts it.
 use std::{
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Output, Stdio},
 };
@@ -136,6 +137,38 @@ async fn a_user_signs_in_and_chats_with_the_token() {
     let unknown = patiently(parlance(&["token", "mallory"], state.path()).output()).await.unwrap();
     let sentence = String::from_utf8(unknown.stderr).unwrap();
     assert_eq!(sentence, "parlance: The server gives no token: there is no user 'mallory'.\n");
+    stop(server).await;
+}
+
+#[tokio::test]
+async fn each_user_goes_on_with_their_own_last_conversation() {
+    let state = TempDir::new().unwrap();
+    let (server, _) = serve_with(state.path(), &["--port", "0", "--user", "ada", "--user", "bob"]).await;
+    let mut tokens = Vec::new();
+    for name in ["ada", "bob"] {
+        let printed = patiently(parlance(&["token", name], state.path()).output()).await.unwrap();
+        tokens.push(String::from_utf8(printed.stdout).unwrap());
+    }
+    for said in [["I am Ada.", "I am Bob."], ["/retry"; 2]] {
+        for ((said, token), name) in said.iter().zip(&tokens).zip(["Ada", "Bob"]) {
+            let told = parlance(&["chat", "--token", token.trim(), said], state.path()).output();
+            let answer = String::from_utf8(patiently(told).await.unwrap().stdout).unwrap();
+            assert!(answer.contains(&format!("I am {name}.")), "{said}: {answer}");
+        }
+    }
+    stop(server).await;
+}
+
+#[tokio::test]
+async fn what_is_kept_is_for_its_owner_alone() {
+    let folder = TempDir::new().unwrap();
+    let state = folder.path().join("state");
+    let (server, _) = serve_with(&state, &["--port", "0", "--user", "ada", "--oidc"]).await;
+    let mode = |place: &Path| place.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&state), 0o700);
+    for file in ["api-key", "endpoint.json", "pool-key", "oidc-key"] {
+        assert_eq!(mode(&state.join(file)), 0o600, "{file}");
+    }
     stop(server).await;
 }
 

@@ -115,6 +115,19 @@ async fn whoever_is_shut_out_hears_and_sees_no_more() {
 }
 
 #[tokio::test]
+async fn nobody_listens_to_what_is_deleted() {
+    let backend = Backend::start().await;
+    let (ann, bob) = (backend.user("Ann"), backend.user("Bob"));
+    let id = begin(&ann).await;
+    share(&ann, &id, &bob, Access::Read).await;
+    let ears = [Ear::open(&ann.api, &id).await, Ear::open(&bob.api, &id).await];
+    ann.api.call(&DeleteConversation { id }).await.unwrap();
+    for mut ear in ears {
+        assert_eq!(ear.until_refused().await[0].error_type, Some(ErrorType::NotFound));
+    }
+}
+
+#[tokio::test]
 async fn a_participant_leaves() {
     let backend = Backend::without_handler().await;
     let (ann, bob, cat) = (backend.user("Ann"), backend.user("Bob"), backend.user("Cat"));
@@ -156,7 +169,7 @@ async fn shared_conversations_are_listed_among_ones_own_by_last_activity() {
 
 #[tokio::test]
 async fn a_conversation_has_at_most_fifty_participants() {
-    let backend = Backend::without_handler().await;
+    let backend = Backend::with_parameters([("MessagesPerMinute", "0")]).await;
     let ann = backend.user("Ann");
     let id = begin(&ann).await;
     let wish = |number: usize, access| sharing(&id, &format!("https://id.example.com#{number}"), access);
@@ -199,7 +212,7 @@ async fn nobody_is_an_owner_twice_and_nobody_in_particular_takes_part() {
 
 #[tokio::test]
 async fn a_purge_leaves_nothing_of_participants() {
-    let backend = Backend::start().await;
+    let backend = Backend::with_parameters([("MessagesPerMinute", "0")]).await;
     let (ann, bob) = (backend.user("Ann"), backend.user("Bob"));
     let id = begin(&ann).await;
     share(&ann, &id, &bob, Access::Write).await;

@@ -114,8 +114,11 @@ fn one_forbidden_item_forbids_a_whole_batch_or_transaction() {
         let table = "parlance-Table";
         let kept = json!({ "Put": { "TableName": table, "Item": key("CONVERSATION#c1") } });
         let mut other = json!({ "TableName": table, "Key": key(partition) });
-        let (member, expression) =
-            if kind == "Update" { ("UpdateExpression", "REMOVE title") } else { ("ConditionExpression", "attribute_not_exists(pk)") };
+        let (member, expression) = if kind == "Update" {
+            ("UpdateExpression", "REMOVE title")
+        } else {
+            ("ConditionExpression", "attribute_not_exists(pk)")
+        };
         other[member] = json!(expression);
         answered("TransactWriteItems", &json!({ "TransactItems": [kept, { kind: other }] }))
     };

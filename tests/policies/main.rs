@@ -3,7 +3,7 @@ mod enforcement;
 mod rights;
 mod statements;
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 use local::{
     stack::Stack,

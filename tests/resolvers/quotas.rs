@@ -1,7 +1,6 @@
 //! Quotas, through the API as the template wires it, at moments of our choosing.
 use std::{
     cell::Cell,
-    collections::BTreeMap,
     path::Path,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
@@ -111,23 +110,42 @@ async fn each_user_has_quotas_of_its_own() {
 
 #[tokio::test]
 async fn a_participants_messages_are_its_own_and_not_the_owners() {
-    let (stage, ann, bob) = (Stage::with([("MessagesPerMinute", "1")]), user("ann"), user("bob"));
+    let (stage, ann, bob) = (Stage::with([("MessagesPerMinute", "2")]), user("ann"), user("bob"));
     stage.begin(&ann, "c1").await;
-    stage.share(&ann, "c1", &bob).await;
+    stage.share(&ann, "c1", &bob, "WRITE").await.unwrap();
     stage.say(&bob, "c1", "m1").await.unwrap();
-    assert_eq!(stage.used(&ann).await["messagesThisMinute"], 0);
+    stage.turn(&bob, "cancelTurn").await.unwrap();
+    stage.turn(&bob, "retryTurn").await.unwrap();
+    assert_eq!(stage.used(&ann).await["messagesThisMinute"], 1, "the sharing");
     stage.turn(&bob, "cancelTurn").await.unwrap();
     assert_eq!(stage.turn(&bob, "retryTurn").await, Err(exceeded("2026-11-21T12:01:00.000Z")));
     stage.turn(&ann, "retryTurn").await.unwrap();
     let asked_by = stage.started().into_iter().map(|payload| payload["askedBy"].clone()).collect::<Vec<_>>();
-    assert_eq!(asked_by, [stage.used(&bob).await["id"].clone(), stage.used(&ann).await["id"].clone()]);
+    let [ann, bob] = [stage.used(&ann).await["id"].clone(), stage.used(&bob).await["id"].clone()];
+    assert_eq!(asked_by, [bob.clone(), bob, ann]);
+}
+
+#[tokio::test]
+async fn a_sharing_is_counted_as_a_message_and_costs_no_tokens() {
+    let limits = [("MessagesPerMinute", "2"), ("TokensPerDay", "1")];
+    let (stage, ann, bob) = (Stage::with(limits), user("ann"), user("bob"));
+    stage.begin(&ann, "c1").await;
+    stage.spend(&ann, "2026-11-21", 1).await;
+    for access in ["READ", "READ", "WRITE"] {
+        stage.share(&ann, "c1", &bob, access).await.unwrap();
+    }
+    assert_eq!(stage.used(&ann).await["messagesThisMinute"], 2, "the same again is not counted");
+    let before = stage.items().await;
+    assert_eq!(stage.share(&ann, "c1", &bob, "READ").await, Err(exceeded("2026-11-21T12:01:00.000Z")));
+    assert_eq!(stage.items().await, before);
+    stage.share(&ann, "c1", &bob, "WRITE").await.unwrap();
 }
 
 #[tokio::test]
 async fn tokens_are_counted_for_whoever_asks() {
     let (stage, ann) = (Stage::with([]), user("ann"));
     stage.send(&ann, "m1").await.unwrap();
-    stage.send(&Caller::with_key(), "m2").await.unwrap();
+    stage.send(&Caller::with_key(), "drawn-by-nobody-1").await.unwrap();
     let asked_by = stage.started().into_iter().map(|payload| payload["askedBy"].clone()).collect::<Vec<_>>();
     assert_eq!(asked_by, [stage.used(&ann).await["id"].clone(), Value::Null]);
 }
@@ -135,7 +153,7 @@ async fn tokens_are_counted_for_whoever_asks() {
 #[tokio::test]
 async fn callers_with_an_api_key_are_not_limited_and_not_counted() {
     let (stage, key) = (Stage::with([("MessagesPerMinute", "1"), ("TokensPerDay", "1")]), Caller::with_key());
-    for id in ["m1", "m2", "m3"] {
+    for id in ["drawn-by-nobody-1", "drawn-by-nobody-2", "drawn-by-nobody-3"] {
         stage.send(&key, id).await.unwrap();
     }
     assert!(stage.usage().await.is_empty());
@@ -189,7 +207,10 @@ impl Functions for Started {
 
 impl Stage {
     fn with<const N: usize>(parameters: [(&str, &str); N]) -> Self {
-        let deployment = Deployment::at("http://api.invalid", parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+        let deployment = Deployment::at(
+            "http://api.invalid",
+            parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        );
         let stack = template::load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment).expect("the template loads");
         let now = Rc::new(Cell::new(NOON.parse().expect("a time")));
         let clock = Rc::clone(&now);
@@ -228,10 +249,10 @@ impl Stage {
         self.ask(caller, document, json!({ "id": id })).await.expect("a conversation");
     }
 
-    async fn share(&self, owner: &Caller, conversation: &str, user: &Caller) {
-        let document = "mutation ($in: ID!, $to: ID!) { it: shareConversation(input: {conversationId: $in, userId: $to, access: WRITE}) { access } }";
-        let shared = self.ask(owner, document, json!({ "in": conversation, "to": self.used(user).await["id"] })).await;
-        assert_eq!(shared.expect("it is shared")["access"], "WRITE");
+    async fn share(&self, owner: &Caller, conversation: &str, user: &Caller, access: &str) -> Result<Value, Value> {
+        let document = "mutation ($in: ID!, $to: ID!, $access: Access!) { it: shareConversation(input: {conversationId: $in, userId: $to, access: $access}) { access } }";
+        let variables = json!({ "in": conversation, "to": self.used(user).await["id"], "access": access });
+        self.ask(owner, document, variables).await.map_err(branched_on)
     }
 
     /// A message that begins a conversation; of an error, what programs branch on.

@@ -62,7 +62,7 @@ async fn of_two_that_join_at_once_none_is_left_uncounted() {
         let arguments = json!({ "input": { "conversationId": "c1", "userId": user, "access": "READ" } });
         let conversation = json!({ "id": "c1", "owner": ANN, "participantCount": 1 });
         let share = Pipeline { arguments, stash: json!({ "participant": null }), ..pipeline.clone() };
-        let answer = share.write("putParticipant", json!({ "conversation": conversation })).await;
+        let answer = share.write("putParticipant", json!({ "conversation": conversation, "quotas": [] })).await;
         assert_eq!(answer.error.is_none(), is_first, "{user}");
     }
     assert_eq!(pipeline.item("META").await["participantCount"], 2);

@@ -131,6 +131,15 @@ async fn what_an_answer_has_cost_is_added_to_the_day_of_whoever_asked() {
 }
 
 #[tokio::test]
+async fn an_answer_whose_cost_the_model_never_tells_is_counted_by_its_size() {
+    let mut rehearsal = rehearsing([turn("QUEUED", None, FAR), busy()]).await;
+    rehearsal.usage = None;
+    rehearsal.serve(order(json!({ "question": asked("Why?"), "askedBy": "ann" }))).await.unwrap();
+    let bytes = "Why?".len() + "So be it.".len();
+    assert_eq!(rehearsal.table.stored("DAY#2026-11-18").await["tokens"], bytes.div_ceil(4));
+}
+
+#[tokio::test]
 async fn an_answer_that_is_stored_is_counted_once_though_it_is_announced_later() {
     let rehearsal = rehearsing([turn("QUEUED", None, FAR), busy()]).await;
     rehearsal.answer(std::iter::repeat_n(Err(PublishFailure::Refused), 100));

@@ -6,6 +6,7 @@ use crate::{
     asking::{Asking, Due},
     backoff::salt,
     claim::Claim,
+    cost::estimated_tokens,
     delivery::{Delivery, News, Takes},
     failures::FailureCode,
     limits::{Bounds, Limits},
@@ -83,6 +84,10 @@ pub struct Attempt {
     asking: Asking,
     answer: Answer,
     usage: Option<Usage>,
+    /// Whether the model has been asked.
+    asked: bool,
+    /// Bytes that it has said.
+    said: usize,
     note: Option<&'static str>,
     pacing: Pacing,
     delivery: Delivery,
@@ -111,6 +116,8 @@ impl Attempt {
             asking: Asking::begin(&bounds, limits, salt, now),
             answer: Answer::new(&bounds),
             usage: None,
+            asked: false,
+            said: 0,
             note: None,
             pacing: Pacing::new(&bounds),
             delivery: Delivery::begin(claim.clone(), bounds, limits, salt, leased),
@@ -149,7 +156,10 @@ impl Attempt {
             return Some(Step::End(ended));
         }
         match self.asking.next(now) {
-            Some(Due::Ask) => Some(Step::AskModel(Arc::clone(&self.request))),
+            Some(Due::Ask) => {
+                self.asked = true;
+                Some(Step::AskModel(Arc::clone(&self.request)))
+            }
             Some(Due::Close) => Some(Step::CloseModel),
             None => self.deliver(now),
         }
@@ -171,9 +181,11 @@ impl Attempt {
         self.asking.why()
     }
 
-    /// What the model has counted, once it has said so.
-    pub fn usage(&self) -> Option<Usage> {
-        self.usage
+    /// What counts for whoever asked: the model's own count or, where it never came, an estimate; none where the model
+    /// was not asked.
+    pub fn tokens(&self) -> Option<i32> {
+        let counted = self.usage.map(|usage| usage.total_tokens);
+        counted.or_else(|| self.asked.then(|| estimated_tokens(&self.request.transcript, self.said)))
     }
 
     fn on_heard(&mut self, event: StreamEvent, now: Instant) {
@@ -196,6 +208,7 @@ impl Attempt {
         if !text.is_empty() {
             self.note = None;
             self.asking.on_word();
+            self.said += text.len();
             self.answer.push(block, text);
         }
     }

@@ -21,5 +21,6 @@ pub mod pacing;
 
 mod asking;
 pub mod backoff;
+mod cost;
 mod delivery;
 mod escaped;

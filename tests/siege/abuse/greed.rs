@@ -88,11 +88,13 @@ async fn as_much_as_appsync_takes_is_answered() {
 async fn a_response_that_grows_too_large_is_no_response() {
     let mut besieged = Besieged::start().await;
     let user = besieged.user();
-    let message = SendMessage { conversation_id: None, id: Some("large".into()), text: "x".repeat(100_000) };
+    let message =
+        SendMessage { conversation_id: None, id: Some("a-large-message-of-mine".into()), text: "x".repeat(100_000) };
     let conversation_id = user.call(&message).await.unwrap().conversation_id;
     let texts = aliased(1_000, "text");
-    let document =
-        format!("{{ getTurn(conversationId: \"{conversation_id}\", id: \"large\") {{ question {{ {texts} }} }} }}");
+    let document = format!(
+        "{{ getTurn(conversationId: \"{conversation_id}\", id: \"a-large-message-of-mine\") {{ question {{ {texts} }} }} }}"
+    );
     let answer = user.execute(&document, json!({})).await.unwrap();
     assert_eq!(answer.data, Value::Null);
     assert_eq!(answer.errors[0].message, "A response has at most 16777216 bytes; this one would have more.");

@@ -118,8 +118,9 @@ impl Intercept for Deletions {
         let body: serde_json::Value = serde_json::from_slice(context.request().body().bytes().unwrap())?;
         let requests = body["RequestItems"].as_object().into_iter().flat_map(|tables| tables.values());
         let sorts = requests.filter_map(serde_json::Value::as_array).flatten();
-        let sorts: Vec<_> =
-            sorts.filter_map(|request| request["DeleteRequest"]["Key"]["sk"]["S"].as_str().map(str::to_owned)).collect();
+        let sorts: Vec<_> = sorts
+            .filter_map(|request| request["DeleteRequest"]["Key"]["sk"]["S"].as_str().map(str::to_owned))
+            .collect();
         if !sorts.is_empty() {
             self.0.lock().unwrap().push(sorts);
         }
