@@ -196,6 +196,8 @@ mod tests {
 
     static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::draw().unwrap());
 
+    type Answer = watch::Receiver<Option<(StatusCode, Value)>>;
+
     /// An issuer that answers what it is told to, once it is told to.
     struct Stub {
         url: String,
@@ -220,9 +222,7 @@ mod tests {
             Self { url, answers, asked, discovered }
         }
 
-        async fn answer(
-            State((mut answer, asked)): State<(watch::Receiver<Option<(StatusCode, Value)>>, Arc<AtomicUsize>)>,
-        ) -> (StatusCode, Json<Value>) {
+        async fn answer(State((mut answer, asked)): State<(Answer, Arc<AtomicUsize>)>) -> (StatusCode, Json<Value>) {
             asked.fetch_add(1, Ordering::SeqCst);
             let (status, body) = answer.wait_for(Option::is_some).await.unwrap().clone().unwrap();
             (status, Json(body))

@@ -162,8 +162,8 @@ async fn each_user_goes_on_with_their_own_last_conversation() {
 #[tokio::test]
 async fn what_is_kept_is_for_its_owner_alone() {
     let folder = TempDir::new().unwrap();
-    let state = folder.path().join("state");
-    let (server, _) = serve_with(&state, &["--port", "0", "--user", "ada", "--oidc"]).await;
+    let (server, _) = serve_with(folder.path(), &["--port", "0", "--user", "ada", "--oidc"]).await;
+    let state = folder.path().join(".parlance");
     let mode = |place: &Path| place.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&state), 0o700);
     for file in ["api-key", "endpoint.json", "pool-key", "oidc-key"] {
