@@ -28,7 +28,7 @@ async fn sending_takes_four_calls_of_data_sources_however_long_the_conversation_
 #[tokio::test]
 async fn a_first_message_takes_three_calls() {
     let backend = Backend::without_handler().await;
-    for id in [None, Some("first".into())] {
+    for id in [None, Some("the-first-of-mine".into())] {
         let before = backend.laptop.database.charged();
         let message = SendMessage { id, text: "Hello!".into(), ..SendMessage::default() };
         backend.api.call(&message).await.unwrap();
@@ -38,7 +38,7 @@ async fn a_first_message_takes_three_calls() {
 
 #[tokio::test]
 async fn a_participants_message_takes_four_calls_among_fifty() {
-    let backend = Backend::without_handler().await;
+    let backend = Backend::for_access().await;
     let (ann, bob) = (backend.user("Ann"), backend.user("Bob"));
     let id = ann.api.call(&CreateConversation::default()).await.unwrap().id;
     let others = (1..50).map(|number| format!("AAA#{number}"));
