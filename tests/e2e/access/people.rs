@@ -156,13 +156,7 @@ fn pooled(backend: &Backend) -> Credentials {
 
 /// The stack's own, which have the rights of their roles and no others.
 fn functions() -> BTreeMap<String, Function> {
-    let deployment = Deployment {
-        parameters: BTreeMap::new(),
-        preferences: BTreeMap::new(),
-        graphql_url: "http://localhost/graphql".into(),
-        realtime_url: "ws://localhost/graphql/realtime".into(),
-        api_key: "key".into(),
-    };
+    let deployment = Deployment::at("http://localhost", BTreeMap::new());
     template::load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment).unwrap().functions
 }
 
