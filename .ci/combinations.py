@@ -30,12 +30,14 @@ WAF = ["10", "999999999"]
 def combinations(template):
     """Every choice of modes; then all numbers at their least and at their most, with the edge guarded and all modes on."""
     for values in itertools.product(*MODES.values()):
-        yield dict(zip(MODES, values))
-    everyone = {"UserPool": "create", "OidcIssuer": "https://issuer.example.com"}
+        modes = dict(zip(MODES, values))
+        # A provider's clients must be named.
+        yield {**modes, "OidcClientPattern": "web|mobile" if modes["OidcIssuer"] else ""}
+    everyone = {"UserPool": "create", "OidcIssuer": "https://issuer.example.com", "OidcClientPattern": "web|mobile"}
     for bound, waf in zip(["MinValue", "MaxValue"], WAF):
         numbers = {name: given[bound] for name, given in template["Parameters"].items() if bound in given}
         yield {**everyone, **numbers, "WafRequestsPerFiveMinutes": waf}
-    clients = {"UserPool": "us-east-1_Existing1", "UserPoolClients": "web|mobile", "OidcClients": "web|mobile"}
+    clients = {"UserPool": "us-east-1_Existing1", "UserPoolClientPattern": "web|mobile"}
     yield {**everyone, **clients, "Introspection": "DISABLED"}
 
 
