@@ -13,5 +13,6 @@ mod quotas;
 mod runs;
 mod secrets;
 mod sharing;
+mod storage;
 mod tokens;
 mod turns;
