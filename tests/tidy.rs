@@ -245,7 +245,7 @@ fn stack() -> Stack {
 }
 
 fn schema() -> Valid<Schema> {
-    let prelude = read("local/graphql/prelude.graphql");
+    let prelude = read("local/graphql/schema/prelude.graphql");
     Schema::builder()
         .parse(prelude, "prelude.graphql")
         .parse(read("schema.graphql"), "schema.graphql")

@@ -3,11 +3,11 @@ use dynoxide::{DynoxideError, Item};
 use serde_json::{Map, Value, json};
 
 use super::Answer;
-use super::document::{Document, Request, build};
-use super::failure::Failure;
-use super::meter::Metered;
-use super::refusal::Refusal;
-use super::values::plain_item;
+use super::appsync_error::Refusal;
+use super::attribute_values::plain_item;
+use super::consumed_capacity::Metered;
+use super::database_error::Failure;
+use super::request_document::{Document, Request, build};
 
 type Outcome = Result<Answer, Refusal>;
 

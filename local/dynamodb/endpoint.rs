@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
-use super::{DynamoDb, failure::Failure};
+use super::{DynamoDb, database_error::Failure};
 use crate::{identity::Directory, unkind::Mishap};
 
 const TARGET: &str = "x-amz-target";

@@ -1,18 +1,18 @@
 //! The DynamoDB of the laptop edition: an embedded database, spoken to as AppSync's data source speaks and over HTTP.
-mod accesses;
-mod calls;
+mod appsync_error;
+mod attribute_values;
 mod conditional;
-mod document;
+mod consumed_capacity;
+mod database_error;
 mod endpoint;
-mod failure;
-mod guard;
-mod meter;
+mod fault_points;
+mod iam_actions;
+mod iam_guard;
 mod operations;
 mod paging;
-mod refusal;
-mod replica;
+mod request_document;
+mod stale_replica;
 mod tables;
-mod values;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,17 +23,17 @@ use dynoxide::Database;
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 
+pub use consumed_capacity::Charged;
 pub use endpoint::Reply;
-pub use meter::Charged;
 pub use tables::TableFault;
 
 use crate::identity::Session;
 use crate::stack::Table;
 use crate::unkind::{Fates, Mishap};
-use guard::{Guard, Partitions};
-use meter::Metered;
-use refusal::Refusal;
-use replica::Replica;
+use appsync_error::Refusal;
+use consumed_capacity::Metered;
+use iam_guard::{Guard, Partitions};
+use stale_replica::Replica;
 
 /// All tables of the stack. Clones share them.
 #[derive(Clone)]

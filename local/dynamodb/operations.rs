@@ -6,11 +6,11 @@ use dynoxide::errors::CancellationReason;
 use dynoxide::{DynoxideError, Item};
 use serde_json::{Map, Value, json};
 
-use super::document::{Document, Request, build, unsuitable};
-use super::failure::Failure;
-use super::meter::Metered;
-use super::refusal::Refusal;
-use super::values::plain_item;
+use super::appsync_error::Refusal;
+use super::attribute_values::plain_item;
+use super::consumed_capacity::Metered;
+use super::database_error::Failure;
+use super::request_document::{Document, Request, build, unsuitable};
 use super::{Answer, conditional, paging};
 
 const KEYS_PER_BATCH_GET: usize = 100;
@@ -210,7 +210,9 @@ fn reason(reason: &CancellationReason) -> Value {
 }
 
 fn typed_list(name: &str, entries: &[Value]) -> Result<Vec<Value>, Refusal> {
-    let typed = |entry: &Value| super::values::typed_map(entry.as_object().ok_or_else(|| unsuitable(name, "objects"))?);
+    let typed = |entry: &Value| {
+        super::attribute_values::typed_map(entry.as_object().ok_or_else(|| unsuitable(name, "objects"))?)
+    };
     entries.iter().map(typed).collect()
 }
 

@@ -5,8 +5,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde_json::{Value, json};
 
-use super::document::Document;
-use super::refusal::Refusal;
+use super::appsync_error::Refusal;
+use super::request_document::Document;
 
 /// The members of a request that a token is bound to.
 const BOUND: [&str; 6] = ["operation", "query", "index", "scanIndexForward", "segment", "totalSegments"];

@@ -3,33 +3,14 @@
 //! A request is authenticated (`identity`), made an operation (`validate`), allowed by IAM, and executed (`execute`):
 //! each field is authorized and resolved (`fields`), by code and data sources (`pipeline`) or from its parent. What a
 //! mutation resolved goes to its subscribers (`hub`) whose filters it passes (`filter`).
-mod authorize;
-mod bindings;
-mod completed;
-mod engines;
-pub(crate) mod errors;
-mod execute;
-mod extent;
-mod fields;
-mod filter;
+mod execution;
+pub(crate) mod graphql_error;
 mod http;
-mod hub;
-mod input;
-mod introspect;
-mod ledger;
-mod modes;
-mod operation;
-mod pipeline;
-mod refusal;
-mod register;
-mod scalars;
+mod lone_surrogates;
+mod operations;
 mod schema;
-mod selection;
-mod site;
-mod sources;
-mod surrogates;
-mod validate;
-mod wording;
+mod subscriptions;
+mod validation;
 
 use std::time::Duration;
 
@@ -37,21 +18,21 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 pub(crate) use self::http::{router, seen as headers_seen};
-pub use engines::surround;
-pub(crate) use hub::{News, Registration, Seat, Update};
-pub use modes::with_modes;
-pub(crate) use operation::{Answer, Call, Rejection, Subscribed, Subscription};
-pub use sources::{Functions, Sources, Tables};
-pub(crate) use validate::Request;
+pub use execution::data_sources::{Functions, Sources, Tables};
+pub use execution::thread_engine::surround;
+pub(crate) use operations::{Answer, Call, Rejection, Subscribed, Subscription};
+pub use schema::auth_modes::with_modes;
+pub(crate) use subscriptions::registry::{News, Registration, Seat, Update};
+pub(crate) use validation::Request;
 
 use crate::{
     identity::Directory,
     stack::{Api, Limits},
     unkind::Fates,
 };
-use bindings::Bindings;
-use hub::Hub;
+use execution::bindings::Bindings;
 use schema::Schema;
+use subscriptions::registry::Hub;
 
 /// AppSync's limit on a request.
 const REQUEST_TIME: Duration = Duration::from_secs(30);

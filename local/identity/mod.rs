@@ -1,18 +1,18 @@
 //! Who calls the API: API keys, IAM principals by their signatures, users by the tokens that issuers have signed; and
 //! the issuers of a laptop.
+mod assumed_role;
+mod auth_error;
 mod caller;
-mod denial;
-mod door;
-mod grants;
-mod issuer;
-mod keyring;
+mod iam_policy;
+mod jwks_cache;
+mod local_issuer;
+mod oidc_routes;
+mod pool_user;
 mod principal;
-mod session;
 mod signature;
 mod signing_key;
 mod token;
-mod trust;
-mod users;
+mod trusted_issuer;
 
 use std::{
     collections::HashMap,
@@ -21,20 +21,20 @@ use std::{
     time::SystemTime,
 };
 
+pub use assumed_role::{AccessDenied, Session};
+pub use auth_error::Denial;
 pub use caller::Caller;
-pub use denial::Denial;
-pub use door::router;
-pub use grants::{Access, Grants};
 use http::{HeaderMap, HeaderValue, Uri, header::AUTHORIZATION};
-pub use issuer::{CLIENT, Issuer, Issuers, NoTokens, TokenUse, Tokens};
+pub use iam_policy::{Access, Grants};
+pub use local_issuer::{CLIENT, Issuer, Issuers, NoTokens, TokenUse, Tokens};
+pub use oidc_routes::router;
+pub use pool_user::User;
 pub use principal::{PooledIdentity, Principal};
-pub use session::{AccessDenied, Session};
 pub use signing_key::{KeyFault, SigningKey};
-pub use users::User;
 
 use crate::stack::{AuthMode, TokenIssuer};
 use token::Token;
-use trust::Trusted;
+use trusted_issuer::Trusted;
 
 const API_KEY: &str = "x-api-key";
 

@@ -1,7 +1,7 @@
 //! An IAM identity that can sign requests.
 use serde_json::Value;
 
-use super::{Grants, session::RoleArn};
+use super::{Grants, assumed_role::RoleArn};
 
 pub struct Principal {
     pub access_key_id: String,

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    graphql::{Answer, errors::GraphqlError},
+    graphql::{Answer, graphql_error::GraphqlError},
     identity::Denial,
 };
 

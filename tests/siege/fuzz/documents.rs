@@ -15,7 +15,7 @@ pub struct Documents {
 
 impl Documents {
     pub fn new() -> Self {
-        let prelude = include_str!("../../../local/graphql/prelude.graphql");
+        let prelude = include_str!("../../../local/graphql/schema/prelude.graphql");
         let schema =
             Schema::builder().parse(prelude, "prelude").parse(include_str!("../../../schema.graphql"), "schema");
         Self { schema: schema.build().expect("a schema").validate().expect("a valid schema") }
