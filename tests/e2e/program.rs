@@ -238,10 +238,10 @@ async fn a_resolver_with_a_fault_is_one_clear_sentence_with_its_place() {
         .arg(root.path())
         .current_dir(env!("CARGO_MANIFEST_DIR"));
     assert!(copy.status().await.unwrap().success());
-    let file = root.path().join("resolvers/putBatch.js");
+    let file = root.path().join("resolvers/publishing/putBatch.js");
     std::fs::write(&file, "export function request(ctx) {\n  throw 1;\n}\nexport function response(ctx) {}\n").unwrap();
     let sentence = refused(&["--port", "0", "--root", root.path().to_str().unwrap()]).await;
-    assert!(sentence.contains("resolvers/putBatch.js:2:3"), "{sentence}");
+    assert!(sentence.contains("resolvers/publishing/putBatch.js:2:3"), "{sentence}");
 }
 
 #[tokio::test]

@@ -131,7 +131,7 @@ fn what_is_meant_is_found(stage: &Stage) {
 async fn what_a_resolver_tells_the_log_is_found() {
     let stage = Stage::set().await;
     let root = stage.root("telling");
-    let resolver = root.join("resolvers/checkMessage.js");
+    let resolver = root.join("resolvers/messages/validateMessage.js");
     let code = fs::read_to_string(&resolver).unwrap();
     let telling = code.replacen("ctx.args.input;", "ctx.args.input;\n  console.log(text, ctx.request.headers);", 1);
     assert_ne!(telling, code);

@@ -103,7 +103,7 @@ declare module '@aws-appsync/utils' {
     request: { headers: any; domainName: string | null };
     result: any;
     source: any;
-    stash: any;
+    stash: Stash;
   }
   const runtime: { earlyReturn(value?: unknown, options?: { skipTo: 'END' | 'NEXT' }): never };
   const util: {

@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use local::resolver::{Ambient, Engine, Handler, Outcome, Raised, Run, SkipTo};
@@ -72,20 +72,43 @@ fn handlers_answer_as_recorded_and_documented() {
 #[test]
 fn every_function_of_the_backend_answers_as_written() {
     let engine = Engine::with_ambient(fixed()).expect("the engine starts");
-    let resolvers = files("../../resolvers");
-    assert_eq!(files("cases/functions").len(), resolvers.len(), "each resolver has a data file, and nothing else has");
+    let resolvers = resolver_names();
+    assert_eq!(case_files(), resolvers, "each resolver has a data file, and nothing else has");
     let faults: Vec<String> = resolvers.iter().flat_map(|path| check_function(&engine, path)).collect();
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
 }
 
-fn check_function(engine: &Engine, resolver: &Path) -> Vec<String> {
-    let name = resolver.file_stem().unwrap_or_default().display();
+fn check_function(engine: &Engine, name: &String) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/resolvers/cases/functions/{name}.json"));
     let cases: Vec<Case> =
         cases(&path).into_iter().map(|case| case.of_function(format!("resolvers/{name}.js"))).collect();
     let called = |side| cases.iter().any(|case| case.handler == side);
     assert!(called(Side::Request) && called(Side::Response), "{name} has a handler without a case");
     cases.iter().flat_map(|case| check(engine, &path, case)).collect()
+}
+
+/// The deployed resolvers, as `turns/loadTurn`.
+fn resolver_names() -> Vec<String> {
+    names_in_folders("resolvers")
+}
+
+/// The data files of the resolvers, as `turns/loadTurn`.
+fn case_files() -> Vec<String> {
+    names_in_folders("tests/resolvers/cases/functions")
+}
+
+fn names_in_folders(root: &str) -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(root);
+    let folders = sorted(&root).into_iter().filter(|path| path.is_dir());
+    let files = folders.flat_map(|folder| sorted(&folder));
+    files.map(|file| file.strip_prefix(&root).expect("below").with_extension("").display().to_string()).collect()
+}
+
+fn sorted(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a readable folder");
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("a readable folder").path()).collect();
+    paths.sort();
+    paths
 }
 
 fn check_file(engine: &Engine, path: &Path) -> Vec<String> {
@@ -128,7 +151,7 @@ fn check(engine: &Engine, path: &Path, case: &Case) -> Vec<String> {
         case.invalidations.clone().map(|expected| ("invalidations", expected, invalidations(&run))),
         case.response_headers.clone().map(|expected| ("headers", expected, json!(run.response_headers))),
     ];
-    let file = path.file_name().unwrap_or_default().display();
+    let file = path.display();
     let told = |(what, expected, found): (&str, Value, Value)| {
         (expected != found).then(|| format!("{file}: {}: {what}\n  expected {expected}\n  found    {found}", case.name))
     };

@@ -14,7 +14,7 @@ const BOB: &str = "https://id.example.com#bob";
 #[tokio::test]
 async fn a_participant_who_still_writes_sends_and_is_listed_anew() {
     let send = Pipeline::send().await;
-    assert_eq!(send.write("putUserMessage", message()).await.error, None);
+    assert_eq!(send.write("messages/putUserMessage", message()).await.error, None);
     assert_eq!(send.item("TURN#t2").await["status"], "QUEUED");
     assert_ne!(send.item(&part(BOB)).await["listSort"], "long ago");
 }
@@ -23,35 +23,35 @@ async fn a_participant_who_still_writes_sends_and_is_listed_anew() {
 async fn whoever_is_shut_out_inside_a_send_sends_nothing() {
     let send = Pipeline::send().await;
     send.run(json!({ "operation": "DeleteItem", "key": key(&part(BOB)) })).await;
-    send.is_lost("putUserMessage", message()).await;
+    send.loses_race("messages/putUserMessage", message()).await;
 }
 
 #[tokio::test]
 async fn whoever_may_only_read_inside_a_send_sends_nothing() {
     let send = Pipeline::send().await;
     send.change(&part(BOB), "access", "READ").await;
-    send.is_lost("putUserMessage", message()).await;
+    send.loses_race("messages/putUserMessage", message()).await;
 }
 
 #[tokio::test]
 async fn nobody_sends_to_what_is_deleted_inside_a_send() {
     let send = Pipeline::send().await;
     send.change("META", "deletedAt", "2026-01-01T00:00:00.000Z").await;
-    send.is_lost("putUserMessage", message()).await;
+    send.loses_race("messages/putUserMessage", message()).await;
 }
 
 #[tokio::test]
 async fn whoever_is_shut_out_inside_a_retry_opens_no_turn() {
     let retry = Pipeline::retry().await;
     retry.run(json!({ "operation": "DeleteItem", "key": key(&part(BOB)) })).await;
-    retry.is_lost("reopenTurn", order()).await;
+    retry.loses_race("turns/requeueTurn", order()).await;
     assert_eq!(retry.item("TURN#t1").await["run"], 1);
 }
 
 #[tokio::test]
 async fn a_participant_who_still_writes_opens_a_turn() {
     let retry = Pipeline::retry().await;
-    assert_eq!(retry.write("reopenTurn", order()).await.error, None);
+    assert_eq!(retry.write("turns/requeueTurn", order()).await.error, None);
     assert_eq!(retry.item("TURN#t1").await["run"], 2);
 }
 
@@ -62,7 +62,7 @@ async fn of_two_that_join_at_once_none_is_left_uncounted() {
         let arguments = json!({ "input": { "conversationId": "c1", "userId": user, "access": "READ" } });
         let conversation = json!({ "id": "c1", "owner": ANN, "participantCount": 1 });
         let share = Pipeline { arguments, stash: json!({ "participant": null }), ..pipeline.clone() };
-        let answer = share.write("putParticipant", json!({ "conversation": conversation, "quotas": [] })).await;
+        let answer = share.write("sharing/putParticipant", json!({ "conversation": conversation })).await;
         assert_eq!(answer.error.is_none(), is_first, "{user}");
     }
     assert_eq!(pipeline.item("META").await["participantCount"], 2);
@@ -80,18 +80,18 @@ impl Pipeline {
     /// Of a participant, who may write and has been found to.
     async fn send() -> Self {
         let arguments = json!({ "input": { "conversationId": "c1", "id": "t2", "text": "Hello!" } });
-        Self { arguments, ..Self::stored(BOB).await }.having_read("loadConversation").await
+        Self { arguments, ..Self::stored(BOB).await }.having_read("messages/authorizeSend").await
     }
 
     async fn retry() -> Self {
         let arguments = json!({ "conversationId": "c1", "id": "t1" });
-        Self { arguments, ..Self::stored(BOB).await }.having_read("requireConversation").await
+        Self { arguments, ..Self::stored(BOB).await }.having_read("conversations/authorizeConversation").await
     }
 
     async fn stored(caller: &str) -> Self {
         let dynamodb = DynamoDb::open(None).expect("a database in memory");
         dynamodb.create(&[("Main".into(), table("Main"))].into()).expect("a table");
-        let stash = json!({ "userId": caller, "turnId": "t2", "quotas": [] });
+        let stash = json!({ "userId": caller, "turnId": "t2" });
         let pipeline = Self { table: dynamodb, arguments: Value::Null, stash };
         let meta = json!({
             "id": { "S": "c1" }, "owner": { "S": ANN }, "eventCount": { "N": 2 }, "participantCount": { "N": 1 },
@@ -116,21 +116,26 @@ impl Pipeline {
         self
     }
 
-    /// What the table answers to a function that is left all this.
-    async fn write(&self, function: &str, left: Value) -> Answer {
-        let stash = merged(&self.stash, &left);
-        let (request, _) = self.call(function, Handler::Request, &stash, Value::Null);
-        self.table.run("Main", &returned(request)).await
+    /// The table's answer to a function, given members of the stash from functions before it.
+    async fn write(&self, function: &str, members: Value) -> Answer {
+        self.write_and_stash(function, members).await.0
     }
 
-    /// The function writes nothing, and its caller is to ask again.
-    async fn is_lost(&self, function: &str, left: Value) {
+    /// The answer, and the stash as the function's request handler left it.
+    async fn write_and_stash(&self, function: &str, members: Value) -> (Answer, Value) {
+        let stash = merged(&self.stash, &members);
+        let (request, stash) = self.call(function, Handler::Request, &stash, Value::Null);
+        (self.table.run("Main", &returned(request)).await, stash)
+    }
+
+    /// The function writes nothing, and raises TryAgain.
+    async fn loses_race(&self, function: &str, members: Value) {
         let before = self.everything().await;
-        let Answer { result, error } = self.write(function, left.clone()).await;
+        let (Answer { result, error }, stash) = self.write_and_stash(function, members).await;
         let error = error.expect("the transaction is cancelled");
         assert_eq!(error.error_type, "DynamoDB:TransactionCanceledException");
         let answer = json!({ "result": result, "error": { "type": error.error_type } });
-        match self.call(function, Handler::Response, &merged(&self.stash, &left), answer).0 {
+        match self.call(function, Handler::Response, &stash, answer).0 {
             Outcome::Raised(raised) => assert_eq!(raised.error_type.as_deref(), Some("TryAgain")),
             other => panic!("a refusal was due, not {other:?}"),
         }
@@ -174,19 +179,15 @@ impl Pipeline {
 
 /// What stands before putUserMessage in its pipeline leaves this.
 fn message() -> Value {
-    json!({
-        "question": { "id": "t2", "position": 3, "content": [{ "text": "Hello!" }] },
-        "queued": { "id": "t2", "status": "QUEUED" },
-        "progress": { "eventCount": 3, "activeTurnId": "t2" },
-    })
+    json!({ "userName": null })
 }
 
 /// What stands before reopenTurn in its pipeline leaves this.
 fn order() -> Value {
-    json!({
-        "turn": { "id": "t1", "run": 1, "attempt": 1, "storedStatus": "COMPLETED" }, "replaced": [],
-        "queued": { "id": "t1", "lastPosition": 2, "answerPosition": 2 }, "change": { "status": "QUEUED", "run": 2 },
-    })
+    json!({ "turn": {
+        "id": "t1", "run": 1, "attempt": 1, "status": "COMPLETED", "storedStatus": "COMPLETED",
+        "lastPosition": 2, "answerPosition": 2, "runPosition": 2,
+    } })
 }
 
 fn part(user: &str) -> String {

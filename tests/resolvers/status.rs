@@ -27,7 +27,7 @@ fn a_turn_is_told_with_its_effective_status() {
         let Case { status, lease_until, claimable_until, .. } = &case;
         let turn =
             json!({ "id": "t1", "status": status, "leaseUntil": lease_until, "claimableUntil": claimable_until });
-        let told = case.call("loadTurn", Handler::Response, json!({ "result": turn }));
+        let told = case.call("turns/loadTurn", Handler::Response, json!({ "result": turn }));
         assert_eq!(told["status"], json!(case.effective), "{case:?}");
     }
 }
@@ -43,7 +43,7 @@ fn a_message_sent_again_is_told_with_the_same_status() {
             "env": { "TABLE_NAME": "Main" }, "arguments": { "input": { "text": "Hello!" } },
             "result": { "data": { "Main": [{ "id": "c1" }, turn, asked] }, "unprocessedKeys": { "Main": [] } },
         });
-        let told = case.call("confirmRepeat", Handler::Response, context);
+        let told = case.call("messages/checkIdempotentReplay", Handler::Response, context);
         assert_eq!(told["status"], json!(case.effective), "{case:?}");
     }
 }
@@ -51,7 +51,7 @@ fn a_message_sent_again_is_told_with_the_same_status() {
 #[tokio::test]
 async fn a_publish_passes_the_fence_or_is_refused() {
     for case in cases() {
-        let request = case.call("renewTurn", Handler::Request, json!({ "arguments": { "data": data() } }));
+        let request = case.call("publishing/renewTurn", Handler::Request, json!({ "arguments": { "data": data() } }));
         let answer = case.table().await.run("Main", &request).await;
         assert_eq!(answer.error.is_none(), case.fenced, "{case:?} {:?}", answer.error);
     }
@@ -59,12 +59,11 @@ async fn a_publish_passes_the_fence_or_is_refused() {
 
 #[tokio::test]
 async fn an_agents_event_passes_the_same_fence() {
-    let event = json!({ "id": "t1-1-1", "position": 2, "attempt": 1, "content": [] });
-    let stash =
-        json!({ "event": event, "turnChange": { "lastPosition": 2 }, "conversationChange": { "eventCount": 2 } });
+    let mut data = data();
+    data["event"] = json!({ "id": "t1-1-1", "position": 2, "content": [] });
     for case in cases() {
-        let context = json!({ "arguments": { "data": data() }, "stash": stash, "env": { "TABLE_NAME": "Main" } });
-        let request = case.call("putAgentEvent", Handler::Request, context);
+        let context = json!({ "arguments": { "data": data }, "stash": {}, "env": { "TABLE_NAME": "Main" } });
+        let request = case.call("publishing/putAgentEvent", Handler::Request, context);
         let answer = case.table().await.run("Main", &request).await;
         assert_eq!(answer.error.is_none(), case.fenced, "{case:?} {:?}", answer.error);
     }

@@ -32,8 +32,8 @@ fn every_failure_has_a_row_that_people_can_read() {
 #[test]
 fn failures_that_resolvers_write_are_rows_of_the_same_table() {
     for (resolver, failure) in [
-        (include_str!("../../../../resolvers/closeUnstartedTurn.js"), FailureCode::NotStarted.failure()),
-        (include_str!("../../../../resolvers/loadTurn.js"), FailureCode::Interrupted.failure()),
+        (include_str!("../../../../resolvers/turns/failIfInvokeFailed.js"), FailureCode::NotStarted.failure()),
+        (include_str!("../../../../resolvers/turns/loadTurn.js"), FailureCode::Interrupted.failure()),
     ] {
         let code = serde_json::to_value(failure.code).unwrap().as_str().unwrap().to_owned();
         let row = format!("code: '{code}', message: '{}', retryable: {} ", failure.text, failure.retryable);

@@ -1,0 +1,62 @@
+import { util } from '@aws-appsync/utils';
+import { query } from '@aws-appsync/utils/dynamodb';
+
+/**
+ * Lists the agents: the default one first, then those of the index by id. A page's token is the id of its
+ * last agent.
+ * @param {import('@aws-appsync/utils').Context} ctx
+ */
+export function request(ctx) {
+  const limit = ctx.args.limit ?? 20;
+  requireInput('limit', limit >= 1 && limit <= 100, '1 to 100');
+  const token = ctx.args.nextToken ?? '';
+  const lastId = decodeToken(token);
+  const isLastId = util.matches('\\A(?:!|[A-Za-z0-9_-]{1,64})\\z', lastId);
+  requireInput('nextToken', token === '' || isLastId, 'what the last page returned');
+  const listKey = { eq: 'AGENTS' };
+  return query({
+    query: lastId ? { listKey, listSort: { gt: lastId } } : { listKey },
+    index: 'list',
+    limit: token === '' ? limit : limit + 1,
+  });
+}
+
+/** @param {import('@aws-appsync/utils').Context} ctx */
+export function response(ctx) {
+  if (ctx.error) raiseTableError(ctx);
+  const first = ctx.args.nextToken ? [] : [ctx.stash.agent];
+  const room = (ctx.args.limit ?? 20) - first.length;
+  const items = ctx.result.items.slice(0, room);
+  const hasMore = ctx.result.items.length > room || ctx.result.nextToken;
+  // A page of the default agent alone ends with "!", which sorts before every id.
+  const lastId = items.length > 0 ? items[items.length - 1].id : '!';
+  return {
+    items: [...first, ...items].map((agent) => withoutPrompt(ctx, agent)),
+    nextToken: hasMore ? util.base64Encode(lastId) : null,
+  };
+}
+
+/** Only administrators see system prompts. */
+const withoutPrompt = (ctx, agent) => (ctx.stash.isAdministrator ? agent : { ...agent, systemPrompt: null });
+
+// Copies of helpers in resolvers/shared.js, which says why.
+
+/** Refuses an argument of the request. */
+function requireInput(field, isValid, requirement) {
+  if (!isValid) util.error(`${field} must be ${requirement}.`, 'InvalidInput', null, { field });
+}
+
+/** What a page of a list ended with; the empty text where the token is not one of ours. */
+function decodeToken(token) {
+  const isBase64 = util.matches(
+    '\\A(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?\\z',
+    token,
+  );
+  return isBase64 ? util.base64Decode(token) : '';
+}
+
+/** The table failed: the caller may try again. Its own message may hold data, so only the type is logged. */
+function raiseTableError(ctx) {
+  if (ctx.error) console.error(ctx.error.type);
+  util.error('The table did not answer. Try again.', 'TryAgain');
+}

@@ -1,0 +1,56 @@
+import { util } from '@aws-appsync/utils';
+import { get } from '@aws-appsync/utils/dynamodb';
+
+/**
+ * Reads an agent's current version: the conversation's, the one named by the arguments, or the default one.
+ * Only administrators see the system prompt; the stash has it for startTurn.
+ * @param {import('@aws-appsync/utils').Context} ctx
+ */
+export function request(ctx) {
+  const field = ctx.args.input ? 'agentId' : 'id';
+  const agentId = ctx.stash.conversation?.agentId ?? ctx.args.input?.agentId ?? ctx.args.id ?? 'default';
+  requireInput(field, isId(agentId), ID_RULE);
+  ctx.stash.agentId = agentId;
+  return get({ key: { pk: `AGENT#${agentId}`, sk: 'META' }, consistentRead: true });
+}
+
+/** @param {import('@aws-appsync/utils').Context} ctx */
+export function response(ctx) {
+  if (ctx.error) raiseTableError(ctx);
+  const { agentId } = ctx.stash;
+  const agent = ctx.result ?? (agentId === 'default' ? defaultAgent(ctx.env) : null);
+  if (!agent) util.error(`There is no agent ${agentId}.`, 'NotFound');
+  ctx.stash.agent = agent;
+  return ctx.stash.isAdministrator ? agent : { ...agent, systemPrompt: null };
+}
+
+/** The default agent as the template's parameters have it, until an administrator puts one of that id. */
+function defaultAgent(env) {
+  return {
+    id: 'default',
+    version: 0,
+    name: 'Assistant',
+    modelId: env.MODEL_ID,
+    systemPrompt: env.SYSTEM_PROMPT,
+    inference: { maxTokens: JSON.parse(env.MAX_TOKENS) },
+    contextBytes: JSON.parse(env.CONTEXT_BYTES),
+  };
+}
+
+// Copies of helpers in resolvers/shared.js, which says why.
+
+const ID_RULE = '1 to 64 of A-Z, a-z, 0-9, _ and -';
+
+/** The pattern is anchored because AWS does not document whether util.matches looks at the whole text. */
+const isId = (value) => util.matches('\\A[A-Za-z0-9_-]{1,64}\\z', value);
+
+/** Refuses an argument of the request. */
+function requireInput(field, isValid, requirement) {
+  if (!isValid) util.error(`${field} must be ${requirement}.`, 'InvalidInput', null, { field });
+}
+
+/** The table failed: the caller may try again. Its own message may hold data, so only the type is logged. */
+function raiseTableError(ctx) {
+  if (ctx.error) console.error(ctx.error.type);
+  util.error('The table did not answer. Try again.', 'TryAgain');
+}

@@ -1,0 +1,76 @@
+import { runtime, util } from '@aws-appsync/utils';
+import { batchGet } from '@aws-appsync/utils/dynamodb';
+
+/**
+ * Reads the message that has the id already, where putUserMessage was refused for it: one older than the
+ * newest events, or a first message in the conversation that it began. The same text again is a replay, which
+ * returns the same turn.
+ * @param {import('@aws-appsync/utils').Context} ctx
+ */
+export function request(ctx) {
+  const { conflictItem, turnId } = ctx.stash;
+  if (!conflictItem) runtime.earlyReturn(ctx.prev.result);
+  const sortKeys = ['META', `TURN#${turnId}`, eventKey(conflictItem.questionPosition ?? 1)];
+  const keys = sortKeys.map((sk) => ({ pk: `CONVERSATION#${conflictItem.conversationId}`, sk }));
+  return batchGet({ tables: { [ctx.env.TABLE_NAME]: { keys, consistentRead: true } } });
+}
+
+/** @param {import('@aws-appsync/utils').Context} ctx */
+export function response(ctx) {
+  const unprocessed = (ctx.result?.unprocessedKeys ?? {})[ctx.env.TABLE_NAME] ?? [];
+  if (ctx.error || unprocessed.length > 0) raiseTableError(ctx);
+  const [conversation, turn, message] = ctx.result.data[ctx.env.TABLE_NAME];
+  const isSame = message && turn && isSameText(message, ctx.args.input.text);
+  if (!isSame || !conversation || conversation.deletedAt) {
+    util.error(`The id ${ctx.stash.turnId} is taken by another message.`, 'IdConflict');
+  }
+  ctx.stash.isReplay = true;
+  ctx.stash.conversation = conversation;
+  ctx.stash.question = message;
+  ctx.stash.queuedTurn = withEffectiveStatus(turn, util.time.nowEpochMilliSeconds());
+  return ctx.stash.queuedTurn;
+}
+
+const isSameText = (event, text) => event.content.length === 1 && event.content[0].text === text;
+
+// Copies of helpers in resolvers/shared.js, which says why.
+
+/** The sort key of an event: eight digits, so that keys sort by position. */
+const eventKey = (position) => `EVENT#${`${100000000 + position}`.slice(1)}`;
+
+/** The table failed: the caller may try again. Its own message may hold data, so only the type is logged. */
+function raiseTableError(ctx) {
+  if (ctx.error) console.error(ctx.error.type);
+  util.error('The table did not answer. Try again.', 'TryAgain');
+}
+
+/**
+ * A turn with the status that its lease and its time to be claimed give it; storedStatus keeps the table's. A
+ * handler whose lease is over is dead. Tested with turn::status in Rust against tests/effective-status.json.
+ */
+function withEffectiveStatus(turn, now) {
+  const status = effectiveStatus(turn, now);
+  const failure = turn.status === 'QUEUED' ? NOT_STARTED : INTERRUPTED;
+  const hasDied = status === 'FAILED' && turn.status !== 'FAILED';
+  return { ...turn, status, failure: hasDied ? failure : turn.failure, storedStatus: turn.status };
+}
+
+function effectiveStatus(turn, now) {
+  if (turn.status === 'COMPLETED' || turn.status === 'CANCELLED' || turn.status === 'FAILED')
+    return turn.status;
+  if ((turn.leaseUntil ?? 0) > now) return turn.status;
+  if (turn.status === 'CANCELLING') return 'CANCELLED';
+  return turn.claimableUntil > now ? 'QUEUED' : 'FAILED';
+}
+
+const NOT_STARTED = {
+  code: 'NOT_STARTED',
+  message: 'The answer could not be started. Try again.',
+  retryable: true,
+};
+
+const INTERRUPTED = {
+  code: 'INTERRUPTED',
+  message: 'The work on the answer was interrupted. Try again.',
+  retryable: true,
+};

@@ -1,0 +1,247 @@
+import { runtime, util } from '@aws-appsync/utils';
+import { transactWrite } from '@aws-appsync/utils/dynamodb';
+
+/**
+ * Stores the user's message, its queued turn and the conversation in one transaction, counts the message for
+ * the quotas, and closes a turn whose handler died. A message that is stored already returns its turn.
+ * @param {import('@aws-appsync/utils').Context} ctx
+ */
+export function request(ctx) {
+  const { closing, conversation, existingMessage, turn } = ctx.stash;
+  if (existingMessage) runtime.earlyReturn(replay(ctx));
+  if (turn && isAnswering(turn)) {
+    const info = { turnId: turn.id };
+    util.error('The conversation is still answering the last message.', 'ConversationBusy', null, info);
+  }
+  const now = util.time.nowISO8601();
+  const position = (closing ? closing.event.position : conversation.eventCount) + 1;
+  ctx.stash.question = questionAt(ctx, position, now);
+  ctx.stash.queuedTurn = queuedTurnAt(ctx, position, now);
+  ctx.stash.quotas = quotaItems(ctx);
+  const named = [
+    { name: 'question', item: putNew(ctx, eventKey(position), ctx.stash.question) },
+    { name: 'turn', item: putNew(ctx, `TURN#${ctx.stash.turnId}`, ctx.stash.queuedTurn) },
+    { name: 'conversation', item: conversationWrite(ctx, position, now) },
+    { name: 'writePermission', item: ctx.stash.writePermission },
+    { name: 'firstMessage', item: ctx.stash.firstMessage },
+    ...closingWrites(ctx),
+  ].filter(({ item }) => item);
+  ctx.stash.transactionItemNames = [...named, ...ctx.stash.quotas].map(({ name }) => name);
+  const { transactItems } = transactWrite({ items: named.map(({ item }) => item) });
+  // The quotas add to a number that may not exist, which transactWrite's updates cannot.
+  const quotaWrites = ctx.stash.quotas.map(({ item }) => item);
+  return { operation: 'TransactWriteItems', transactItems: [...transactItems, ...quotaWrites] };
+}
+
+/**
+ * Where the turn's id is taken, checkIdempotentReplay looks whether it is this message, sent before.
+ * @param {import('@aws-appsync/utils').Context} ctx
+ */
+export function response(ctx) {
+  if (!ctx.error) return ctx.stash.queuedTurn;
+  const isNew = ctx.stash.conversation.isNew;
+  const idReason = (isNew && reasonFor(ctx, 'firstMessage')) || reasonFor(ctx, 'turn');
+  const lostPermission = isConditionFailed(reasonFor(ctx, 'writePermission'));
+  if (isConditionFailed(idReason) && !lostPermission) {
+    ctx.stash.conflictItem = idReason.item;
+    return idReason.item;
+  }
+  if (idReason?.type === 'None') raiseExceededQuota(ctx);
+  return raiseLostRace(ctx);
+}
+
+/** The turn of a message that was stored before. Another text under its id is refused. */
+function replay(ctx) {
+  const { existingMessage, turn, turnId } = ctx.stash;
+  const isSame = existingMessage.turnId === turnId && isSameText(existingMessage, ctx.args.input.text);
+  if (!isSame) util.error(`The id ${turnId} is taken by another message.`, 'IdConflict');
+  ctx.stash.isReplay = true;
+  ctx.stash.question = existingMessage;
+  ctx.stash.queuedTurn = turn;
+  return {};
+}
+
+const isSameText = (event, text) => event.content.length === 1 && event.content[0].text === text;
+
+function questionAt(ctx, position, now) {
+  const { conversation, turnId, userId, userName } = ctx.stash;
+  return {
+    id: turnId,
+    conversationId: conversation.id,
+    createdAt: now,
+    position,
+    turnId,
+    sender: { kind: 'USER', id: ctx.identity ? userId : null, name: userName },
+    content: [{ text: ctx.args.input.text }],
+  };
+}
+
+function queuedTurnAt(ctx, position, now) {
+  return {
+    id: ctx.stash.turnId,
+    conversationId: ctx.stash.conversation.id,
+    createdAt: now,
+    status: 'QUEUED',
+    run: 1,
+    attempt: 0,
+    lastSequence: 0,
+    lastEventSequence: 0,
+    questionPosition: position,
+    answerPosition: position,
+    runPosition: position,
+    lastPosition: position,
+    announced: false,
+    claimableUntil: util.time.nowEpochMilliSeconds() + CLAIMABLE_MILLISECONDS,
+  };
+}
+
+function conversationWrite(ctx, position, now) {
+  const { conversation, turn, turnId, userId } = ctx.stash;
+  const change = {
+    eventCount: position,
+    activeTurnId: turnId,
+    lastActivityAt: now,
+    listSort: `${now}#${conversation.id}`,
+  };
+  if (!conversation.isNew) {
+    const asRead = {
+      owner: unchanged(conversation.owner),
+      eventCount: unchanged(conversation.eventCount),
+      deletedAt: { attributeExists: false },
+      activeTurnId: unchanged(turn?.id),
+    };
+    return {
+      updateItem: { ...conversationItem(ctx, conversation.id, 'META'), update: change, condition: asRead },
+    };
+  }
+  const isListed = ctx.identity || ctx.env.API_KEY_LISTING === 'true';
+  const created = {
+    id: conversation.id,
+    owner: userId,
+    agentId: conversation.agentId,
+    createdAt: now,
+    ...change,
+  };
+  return putNew(ctx, 'META', isListed ? { ...created, listKey: `OWNER#${userId}` } : created);
+}
+
+/**
+ * What closes the turn of a handler that died: an event with the text that it published, and the turn's end.
+ */
+function closingWrites(ctx) {
+  const { closing, conversation, turn } = ctx.stash;
+  if (!closing) return [];
+  const asRead = {
+    attempt: unchanged(turn.attempt),
+    status: unchanged(turn.storedStatus),
+    leaseUntil: unchanged(turn.leaseUntil),
+  };
+  const turnItem = conversationItem(ctx, conversation.id, `TURN#${turn.id}`);
+  return [
+    { name: 'closingEvent', item: putNew(ctx, eventKey(closing.event.position), closing.event) },
+    {
+      name: 'closedTurn',
+      item: { updateItem: { ...turnItem, update: closing.turnChange, condition: asRead } },
+    },
+  ];
+}
+
+function putNew(ctx, sk, item) {
+  const isNew = { pk: { attributeExists: false } };
+  return { putItem: { ...conversationItem(ctx, ctx.stash.conversation.id, sk), item, condition: isNew } };
+}
+
+// Copies of helpers in resolvers/shared.js, which says why.
+
+/**
+ * How long a queued run may be claimed: the 300 s for which Lambda keeps an event (MaximumEventAgeInSeconds
+ * in template.yaml), and 60 s for two clocks that differ.
+ */
+const CLAIMABLE_MILLISECONDS = 360000;
+
+const isNull = (value) => value === undefined || value === null;
+
+/** The sort key of an event: eight digits, so that keys sort by position. */
+const eventKey = (position) => `EVENT#${`${100000000 + position}`.slice(1)}`;
+
+/** An item of a conversation, as transactWrite and transactGet name it. */
+function conversationItem(ctx, conversationId, sk) {
+  return { table: ctx.env.TABLE_NAME, key: { pk: `CONVERSATION#${conversationId}`, sk } };
+}
+
+/** A condition: the attribute is as it was read, also where it was not there. */
+const unchanged = (value) => (isNull(value) ? { attributeExists: false } : { eq: value });
+
+/** Why one item of the transaction was refused, by the name that the request gave it. */
+function reasonFor(ctx, name) {
+  return (ctx.result?.cancellationReasons ?? [])[ctx.stash.transactionItemNames.indexOf(name)];
+}
+
+/** AppSync documents the first spelling; DynamoDB has the second. */
+const isConditionFailed = (reason) =>
+  reason?.type === 'ConditionCheckFailed' || reason?.type === 'ConditionalCheckFailed';
+
+const isAnswering = (turn) =>
+  turn.status === 'QUEUED' || turn.status === 'RUNNING' || turn.status === 'CANCELLING';
+
+/**
+ * The items of a transaction that hold the caller to its quotas: one counts a message of this minute, the
+ * other checks the tokens of this day. An item's name is `minuteQuota` or `dayQuota`; retryAt is when the
+ * next period begins. All callers with the API key are one user, so they have no quota.
+ */
+function quotaItems(ctx) {
+  if (!ctx.identity) return [];
+  const now = util.time.nowEpochMilliSeconds();
+  const date = util.time.epochMilliSecondsToISO8601(now);
+  const usageItem = (sk) => {
+    const key = util.dynamodb.toMapValues({ pk: `USAGE#${ctx.stash.userId}`, sk });
+    return { table: ctx.env.TABLE_NAME, key };
+  };
+  const isBelow = (attribute, limit) => ({
+    expression: `attribute_not_exists(${attribute}) OR ${attribute} < :limit`,
+    expressionValues: util.dynamodb.toMapValues({ ':limit': JSON.parse(limit) }),
+  });
+  const countMessage = {
+    expression: 'SET expiresAt = :expiresAt ADD messages :one',
+    expressionValues: util.dynamodb.toMapValues({ ':one': 1, ':expiresAt': Math.floor(now / 1000) + 3600 }),
+  };
+  const nextPeriod = (length) => util.time.epochMilliSecondsToISO8601(now - (now % length) + length);
+  const minuteQuota = {
+    name: 'minuteQuota',
+    limit: ctx.env.MESSAGES_PER_MINUTE,
+    retryAt: nextPeriod(60000),
+    item: {
+      ...usageItem(`MINUTE#${date.slice(0, 16)}`),
+      operation: 'UpdateItem',
+      update: countMessage,
+      condition: isBelow('messages', ctx.env.MESSAGES_PER_MINUTE),
+    },
+  };
+  const dayQuota = {
+    name: 'dayQuota',
+    limit: ctx.env.TOKENS_PER_DAY,
+    retryAt: nextPeriod(86400000),
+    item: {
+      ...usageItem(`DAY#${date.slice(0, 10)}`),
+      operation: 'ConditionCheck',
+      condition: isBelow('tokens', ctx.env.TOKENS_PER_DAY),
+    },
+  };
+  return [minuteQuota, dayQuota].filter((quota) => quota.limit !== '0');
+}
+
+/**
+ * Raises QuotaExceeded where a quota refused the transaction; of two, the one that lasts longer says when to
+ * try again.
+ */
+function raiseExceededQuota(ctx) {
+  const exceeded = ctx.stash.quotas.findLast((quota) => isConditionFailed(reasonFor(ctx, quota.name)));
+  if (exceeded)
+    util.error('Your quota is used up for now.', 'QuotaExceeded', null, { retryAt: exceeded.retryAt });
+}
+
+/** Somebody else wrote what the transaction was about, between its read and its write. */
+function raiseLostRace(ctx) {
+  console.error(ctx.error.type);
+  util.error('Somebody else wrote to the conversation just now. Try again.', 'TryAgain');
+}

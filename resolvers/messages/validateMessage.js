@@ -1,0 +1,78 @@
+import { runtime, util } from '@aws-appsync/utils';
+
+/**
+ * Refuses a message that cannot be sent, before anything is read or written. Names its turn and, for a first
+ * message, the new conversation.
+ * @param {import('@aws-appsync/utils').Context} ctx
+ */
+export function request(ctx) {
+  const { conversationId, id, text } = ctx.args.input;
+  requireInput('conversationId', isNull(conversationId) || isId(conversationId), ID_RULE);
+  requireInput('id', isNull(id) || isId(id), ID_RULE);
+  // All callers with the API key are one user: a short id of a first message could be guessed.
+  const isUnguessable = ctx.identity || conversationId || !id || id.length >= 16;
+  requireInput('id', isUnguessable, 'at least 16 characters where an API key begins a conversation');
+  requireInput('text', text && !isBlank(text), 'more than blanks');
+  requireInput('text', isUnicode(text), 'Unicode text without lone surrogates');
+  requireInput('text', jsonSize(text) <= 102400, 'at most 100 KB of JSON-escaped UTF-8');
+  ctx.stash.turnId = id ?? util.autoId();
+  if (!conversationId) beginConversation(ctx);
+  return runtime.earlyReturn({});
+}
+
+/** @param {import('@aws-appsync/utils').Context} ctx */
+export function response(ctx) {
+  return ctx.prev.result;
+}
+
+/**
+ * A first message with an id is recorded for a day, so that the same message sent again finds its
+ * conversation.
+ */
+function beginConversation(ctx) {
+  const conversationId = util.autoId();
+  const { turnId, userId } = ctx.stash;
+  ctx.stash.conversation = { id: conversationId, agentId: 'default', eventCount: 0, isNew: true };
+  const { id } = ctx.args.input;
+  if (!id) return;
+  const now = util.time.nowEpochSeconds();
+  ctx.stash.firstMessage = {
+    putItem: {
+      table: ctx.env.TABLE_NAME,
+      key: { pk: `USER#${userId}`, sk: `BEGUN#${id}` },
+      item: { conversationId, turnId, expiresAt: now + RETENTION_SECONDS },
+      condition: { or: [{ pk: { attributeExists: false } }, { expiresAt: { le: now } }] },
+    },
+  };
+}
+
+/** JavaScript's blanks and those of Java's \p{Z} and \s: a model may refuse a message of only these. */
+const isBlank = (text) =>
+  text.trim() === '' || util.matches('\\A[\\s\\p{Z}\\x{1C}-\\x{1F}\\x{85}]*\\z', text);
+
+// Copies of helpers in resolvers/shared.js, which says why.
+
+/** How long batches and the records of first messages are kept. */
+const RETENTION_SECONDS = 86400;
+
+const ID_RULE = '1 to 64 of A-Z, a-z, 0-9, _ and -';
+
+/** The pattern is anchored because AWS does not document whether util.matches looks at the whole text. */
+const isId = (value) => util.matches('\\A[A-Za-z0-9_-]{1,64}\\z', value);
+
+/** Refuses an argument of the request. */
+function requireInput(field, isValid, requirement) {
+  if (!isValid) util.error(`${field} must be ${requirement}.`, 'InvalidInput', null, { field });
+}
+
+const isNull = (value) => value === undefined || value === null;
+
+/** A lone surrogate has no UTF-8, so it does not survive the encoding and decoding. */
+const isUnicode = (text) => util.base64Decode(util.base64Encode(text)) === text;
+
+/** The size of a text in a JSON document: bytes of JSON-escaped UTF-8, without the quotes. */
+function jsonSize(text) {
+  const encoded = util.base64Encode(JSON.stringify(text));
+  const padding = encoded.endsWith('==') ? 2 : encoded.endsWith('=') ? 1 : 0;
+  return (encoded.length / 4) * 3 - padding - '""'.length;
+}

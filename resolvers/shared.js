@@ -1,0 +1,198 @@
+/*
+ * Helpers that several functions declare. AppSync resolvers and functions cannot import files, so each copies what it needs.
+ * This file is not deployed: it is the source of truth, and tests/conventions.rs holds every copy to its text here.
+ */
+import { util } from '@aws-appsync/utils';
+
+/**
+ * How long a handler owns a turn after its last accepted publish. The same as LEASE in
+ * handler/src/aws/dynamodb/expressions.rs.
+ */
+const LEASE_MILLISECONDS = 30000;
+
+/**
+ * How long a queued run may be claimed: the 300 s for which Lambda keeps an event (MaximumEventAgeInSeconds
+ * in template.yaml), and 60 s for two clocks that differ.
+ */
+const CLAIMABLE_MILLISECONDS = 360000;
+
+/** How long batches and the records of first messages are kept. */
+const RETENTION_SECONDS = 86400;
+
+const ID_RULE = '1 to 64 of A-Z, a-z, 0-9, _ and -';
+
+/** The pattern is anchored because AWS does not document whether util.matches looks at the whole text. */
+const isId = (value) => util.matches('\\A[A-Za-z0-9_-]{1,64}\\z', value);
+
+/** Refuses an argument of the request. */
+function requireInput(field, isValid, requirement) {
+  if (!isValid) util.error(`${field} must be ${requirement}.`, 'InvalidInput', null, { field });
+}
+
+const isNull = (value) => value === undefined || value === null;
+
+/** A lone surrogate has no UTF-8, so it does not survive the encoding and decoding. */
+const isUnicode = (text) => util.base64Decode(util.base64Encode(text)) === text;
+
+/** The size of a text in a JSON document: bytes of JSON-escaped UTF-8, without the quotes. */
+function jsonSize(text) {
+  const encoded = util.base64Encode(JSON.stringify(text));
+  const padding = encoded.endsWith('==') ? 2 : encoded.endsWith('=') ? 1 : 0;
+  return (encoded.length / 4) * 3 - padding - '""'.length;
+}
+
+/** What a page of a list ended with; the empty text where the token is not one of ours. */
+function decodeToken(token) {
+  const isBase64 = util.matches(
+    '\\A(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?\\z',
+    token,
+  );
+  return isBase64 ? util.base64Decode(token) : '';
+}
+
+/** The sort key of an event: eight digits, so that keys sort by position. */
+const eventKey = (position) => `EVENT#${`${100000000 + position}`.slice(1)}`;
+
+/** The sort key of a batch: six digits each, so that keys sort by attempt, then sequence. */
+const batchKey = (attempt, sequence) =>
+  `${`${1000000 + attempt}`.slice(1)}#${`${1000000 + sequence}`.slice(1)}`;
+
+/** An item of a conversation, as transactWrite and transactGet name it. */
+function conversationItem(ctx, conversationId, sk) {
+  return { table: ctx.env.TABLE_NAME, key: { pk: `CONVERSATION#${conversationId}`, sk } };
+}
+
+/** A condition: the attribute is as it was read, also where it was not there. */
+const unchanged = (value) => (isNull(value) ? { attributeExists: false } : { eq: value });
+
+/** The table failed: the caller may try again. Its own message may hold data, so only the type is logged. */
+function raiseTableError(ctx) {
+  if (ctx.error) console.error(ctx.error.type);
+  util.error('The table did not answer. Try again.', 'TryAgain');
+}
+
+/** Why one item of the transaction was refused, by the name that the request gave it. */
+function reasonFor(ctx, name) {
+  return (ctx.result?.cancellationReasons ?? [])[ctx.stash.transactionItemNames.indexOf(name)];
+}
+
+/** AppSync documents the first spelling; DynamoDB has the second. */
+const isConditionFailed = (reason) =>
+  reason?.type === 'ConditionCheckFailed' || reason?.type === 'ConditionalCheckFailed';
+
+/** A conversation of the caller's, as the API shows it. */
+const toOwnConversation = (item) => ({ ...item, ownerId: item.owner, access: 'OWNER' });
+
+/** The text blocks of an event, joined. */
+const joinText = (event) => event.content.map((block) => block.text ?? '').join('');
+
+/**
+ * A turn with the status that its lease and its time to be claimed give it; storedStatus keeps the table's. A
+ * handler whose lease is over is dead. Tested with turn::status in Rust against tests/effective-status.json.
+ */
+function withEffectiveStatus(turn, now) {
+  const status = effectiveStatus(turn, now);
+  const failure = turn.status === 'QUEUED' ? NOT_STARTED : INTERRUPTED;
+  const hasDied = status === 'FAILED' && turn.status !== 'FAILED';
+  return { ...turn, status, failure: hasDied ? failure : turn.failure, storedStatus: turn.status };
+}
+
+function effectiveStatus(turn, now) {
+  if (turn.status === 'COMPLETED' || turn.status === 'CANCELLED' || turn.status === 'FAILED')
+    return turn.status;
+  if ((turn.leaseUntil ?? 0) > now) return turn.status;
+  if (turn.status === 'CANCELLING') return 'CANCELLED';
+  return turn.claimableUntil > now ? 'QUEUED' : 'FAILED';
+}
+
+const NOT_STARTED = {
+  code: 'NOT_STARTED',
+  message: 'The answer could not be started. Try again.',
+  retryable: true,
+};
+
+const INTERRUPTED = {
+  code: 'INTERRUPTED',
+  message: 'The work on the answer was interrupted. Try again.',
+  retryable: true,
+};
+
+const isAnswering = (turn) =>
+  turn.status === 'QUEUED' || turn.status === 'RUNNING' || turn.status === 'CANCELLING';
+
+/**
+ * The items of a transaction that hold the caller to its quotas: one counts a message of this minute, the
+ * other checks the tokens of this day. An item's name is `minuteQuota` or `dayQuota`; retryAt is when the
+ * next period begins. All callers with the API key are one user, so they have no quota.
+ */
+function quotaItems(ctx) {
+  if (!ctx.identity) return [];
+  const now = util.time.nowEpochMilliSeconds();
+  const date = util.time.epochMilliSecondsToISO8601(now);
+  const usageItem = (sk) => {
+    const key = util.dynamodb.toMapValues({ pk: `USAGE#${ctx.stash.userId}`, sk });
+    return { table: ctx.env.TABLE_NAME, key };
+  };
+  const isBelow = (attribute, limit) => ({
+    expression: `attribute_not_exists(${attribute}) OR ${attribute} < :limit`,
+    expressionValues: util.dynamodb.toMapValues({ ':limit': JSON.parse(limit) }),
+  });
+  const countMessage = {
+    expression: 'SET expiresAt = :expiresAt ADD messages :one',
+    expressionValues: util.dynamodb.toMapValues({ ':one': 1, ':expiresAt': Math.floor(now / 1000) + 3600 }),
+  };
+  const nextPeriod = (length) => util.time.epochMilliSecondsToISO8601(now - (now % length) + length);
+  const minuteQuota = {
+    name: 'minuteQuota',
+    limit: ctx.env.MESSAGES_PER_MINUTE,
+    retryAt: nextPeriod(60000),
+    item: {
+      ...usageItem(`MINUTE#${date.slice(0, 16)}`),
+      operation: 'UpdateItem',
+      update: countMessage,
+      condition: isBelow('messages', ctx.env.MESSAGES_PER_MINUTE),
+    },
+  };
+  const dayQuota = {
+    name: 'dayQuota',
+    limit: ctx.env.TOKENS_PER_DAY,
+    retryAt: nextPeriod(86400000),
+    item: {
+      ...usageItem(`DAY#${date.slice(0, 10)}`),
+      operation: 'ConditionCheck',
+      condition: isBelow('tokens', ctx.env.TOKENS_PER_DAY),
+    },
+  };
+  return [minuteQuota, dayQuota].filter((quota) => quota.limit !== '0');
+}
+
+/**
+ * Raises QuotaExceeded where a quota refused the transaction; of two, the one that lasts longer says when to
+ * try again.
+ */
+function raiseExceededQuota(ctx) {
+  const exceeded = ctx.stash.quotas.findLast((quota) => isConditionFailed(reasonFor(ctx, quota.name)));
+  if (exceeded)
+    util.error('Your quota is used up for now.', 'QuotaExceeded', null, { retryAt: exceeded.retryAt });
+}
+
+/** Somebody else wrote what the transaction was about, between its read and its write. */
+function raiseLostRace(ctx) {
+  console.error(ctx.error.type);
+  util.error('Somebody else wrote to the conversation just now. Try again.', 'TryAgain');
+}
+
+/**
+ * A participant's right to write is checked by the transaction that writes, because it may end between the
+ * read and the write. The same item moves the conversation to the top of the participant's list. The owner
+ * needs no such item.
+ */
+function writePermissionCheck(ctx, conversationId) {
+  return {
+    updateItem: {
+      ...conversationItem(ctx, conversationId, `PARTICIPANT#${ctx.stash.userId}`),
+      update: { listSort: `${util.time.nowISO8601()}#${conversationId}` },
+      condition: { access: { eq: 'WRITE' } },
+    },
+  };
+}

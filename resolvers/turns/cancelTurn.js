@@ -1,0 +1,98 @@
+import { runtime, util } from '@aws-appsync/utils';
+import { operations, transactWrite } from '@aws-appsync/utils/dynamodb';
+
+/**
+ * Cancels a turn. A live handler reads CANCELLING with its next publish and ends the turn; a turn without a
+ * handler ends here.
+ * @param {import('@aws-appsync/utils').Context} ctx
+ */
+export function request(ctx) {
+  const { turn } = ctx.stash;
+  if (turn.status !== 'RUNNING' && turn.status !== 'QUEUED') runtime.earlyReturn(turn);
+  const writes = turn.status === 'RUNNING' ? [askHandlerToStop(ctx)] : closeQueuedTurn(ctx);
+  const { writePermission } = ctx.stash;
+  return transactWrite({ items: writePermission ? [...writes, writePermission] : writes });
+}
+
+/**
+ * A turn that has ended in the meantime, or that somebody else cancelled, is returned as it is.
+ * @param {import('@aws-appsync/utils').Context} ctx
+ */
+export function response(ctx) {
+  if (!ctx.error) return { ...ctx.stash.turn, status: 'CANCELLING', ...ctx.stash.closing?.turnChange };
+  // The turn is the first item of both transactions.
+  const stored = ctx.result?.cancellationReasons?.[0]?.item;
+  if (stored && stored.status !== 'QUEUED' && stored.status !== 'RUNNING') return stored;
+  console.error(ctx.error.type);
+  return util.error('Somebody else wrote to the turn just now. Try again.', 'TryAgain');
+}
+
+function askHandlerToStop(ctx) {
+  const { conversation, turn } = ctx.stash;
+  const isLeased = { leaseUntil: { gt: util.time.nowEpochMilliSeconds() } };
+  return {
+    updateItem: {
+      ...conversationItem(ctx, conversation.id, `TURN#${turn.id}`),
+      update: { status: 'CANCELLING' },
+      condition: { ...sameRun(turn), ...isLeased },
+    },
+  };
+}
+
+function closeQueuedTurn(ctx) {
+  const { closing, conversation, turn } = ctx.stash;
+  if (!closing.allPagesRead) util.error('The answer is still being stored. Try again.', 'TryAgain');
+  const { event, turnChange } = closing;
+  const unclaimed = {
+    leaseUntil: unchanged(turn.leaseUntil),
+    claimableUntil: { gt: util.time.nowEpochMilliSeconds() },
+  };
+  const isActive = {
+    eventCount: { eq: turn.lastPosition },
+    activeTurnId: { eq: turn.id },
+    deletedAt: { attributeExists: false },
+  };
+  return [
+    {
+      updateItem: {
+        ...conversationItem(ctx, conversation.id, `TURN#${turn.id}`),
+        update: turnChange,
+        condition: { ...sameRun(turn), ...unclaimed },
+      },
+    },
+    {
+      putItem: {
+        ...conversationItem(ctx, conversation.id, eventKey(event.position)),
+        item: event,
+        condition: { pk: { attributeExists: false } },
+      },
+    },
+    {
+      updateItem: {
+        ...conversationItem(ctx, conversation.id, 'META'),
+        update: { eventCount: event.position, activeTurnId: operations.remove() },
+        condition: isActive,
+      },
+    },
+  ];
+}
+
+/** A condition: nothing has happened to the turn since it was read. */
+function sameRun(turn) {
+  return { run: { eq: turn.run }, attempt: { eq: turn.attempt }, status: { eq: turn.storedStatus } };
+}
+
+// Copies of helpers in resolvers/shared.js, which says why.
+
+const isNull = (value) => value === undefined || value === null;
+
+/** The sort key of an event: eight digits, so that keys sort by position. */
+const eventKey = (position) => `EVENT#${`${100000000 + position}`.slice(1)}`;
+
+/** An item of a conversation, as transactWrite and transactGet name it. */
+function conversationItem(ctx, conversationId, sk) {
+  return { table: ctx.env.TABLE_NAME, key: { pk: `CONVERSATION#${conversationId}`, sk } };
+}
+
+/** A condition: the attribute is as it was read, also where it was not there. */
+const unchanged = (value) => (isNull(value) ? { attributeExists: false } : { eq: value });

@@ -1,0 +1,45 @@
+import { runtime, util } from '@aws-appsync/utils';
+import { query } from '@aws-appsync/utils/dynamodb';
+
+/**
+ * Reads a page of the agent's events that are a turn's answer. A page holds 1 MB: the pipeline names this
+ * function once for each page that it allows.
+ * @param {import('@aws-appsync/utils').Context} ctx
+ */
+export function request(ctx) {
+  const { conversationId, answerPosition, lastPosition } = ctx.source;
+  const { answer = [], nextAnswerPosition = answerPosition + 1 } = ctx.stash;
+  if (nextAnswerPosition > lastPosition) runtime.earlyReturn(answer);
+  const sk = { between: [eventKey(nextAnswerPosition), eventKey(lastPosition)] };
+  return query({ query: { pk: { eq: `CONVERSATION#${conversationId}` }, sk }, consistentRead: true });
+}
+
+/** @param {import('@aws-appsync/utils').Context} ctx */
+export function response(ctx) {
+  if (ctx.error) raiseTableError(ctx);
+  const { attempt, runPosition, lastPosition } = ctx.source;
+  const { items } = ctx.result;
+  // Events of this run belong to its last attempt; an attempt that died was replaced by the next.
+  const isOfAnswer = (event) =>
+    !event.superseded && (event.position <= runPosition || event.attempt === attempt);
+  const page = items
+    .filter((event) => isOfAnswer(event))
+    .map((event) => ({ ...event, text: joinText(event) }));
+  ctx.stash.answer = [...(ctx.stash.answer ?? []), ...page];
+  ctx.stash.nextAnswerPosition = (items.length > 0 ? items[items.length - 1].position : lastPosition) + 1;
+  return ctx.stash.answer;
+}
+
+// Copies of helpers in resolvers/shared.js, which says why.
+
+/** The sort key of an event: eight digits, so that keys sort by position. */
+const eventKey = (position) => `EVENT#${`${100000000 + position}`.slice(1)}`;
+
+/** The table failed: the caller may try again. Its own message may hold data, so only the type is logged. */
+function raiseTableError(ctx) {
+  if (ctx.error) console.error(ctx.error.type);
+  util.error('The table did not answer. Try again.', 'TryAgain');
+}
+
+/** The text blocks of an event, joined. */
+const joinText = (event) => event.content.map((block) => block.text ?? '').join('');

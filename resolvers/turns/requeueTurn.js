@@ -1,0 +1,256 @@
+import { runtime, util } from '@aws-appsync/utils';
+import { operations, transactWrite } from '@aws-appsync/utils/dynamodb';
+
+/**
+ * Queues a new run of a conversation's last turn, for retryTurn and continueTurn, and counts it as a message
+ * for the quotas. A retry marks the old answer as superseded. The same order again, before it is claimed,
+ * returns the queued turn.
+ * @param {import('@aws-appsync/utils').Context} ctx
+ */
+export function request(ctx) {
+  const { closing, conversation, turn } = ctx.stash;
+  requireLatestTurn(conversation, turn);
+  if (isQueuedAlready(ctx)) {
+    ctx.stash.isReplay = true;
+    ctx.stash.queuedTurn = turn;
+    runtime.earlyReturn(turn);
+  }
+  if (isAnswering(turn)) {
+    util.error('The turn is still being answered.', 'ConversationBusy', null, { turnId: turn.id });
+  }
+  if (closing && !closing.allPagesRead)
+    util.error('The answer is still being stored. Try again.', 'TryAgain');
+  const change = turnChange(ctx);
+  const { leaseUntil, holder, failure, usage, storedStatus, ...kept } = turn;
+  ctx.stash.queuedTurn = { ...kept, ...change };
+  ctx.stash.quotas = quotaItems(ctx);
+  const named = [
+    { name: 'turn', item: turnWrite(ctx, change) },
+    { name: 'conversation', item: conversationWrite(ctx) },
+    ...supersededEvents(ctx),
+    { name: 'closingEvent', item: closing && closingEventWrite(ctx) },
+    { name: 'writePermission', item: ctx.stash.writePermission },
+  ].filter(({ item }) => item);
+  ctx.stash.transactionItemNames = [...named, ...ctx.stash.quotas].map(({ name }) => name);
+  const { transactItems } = transactWrite({ items: named.map(({ item }) => item) });
+  // The quotas add to a number that may not exist, which transactWrite's updates cannot.
+  const quotaWrites = ctx.stash.quotas.map(({ item }) => item);
+  return { operation: 'TransactWriteItems', transactItems: [...transactItems, ...quotaWrites] };
+}
+
+/**
+ * A turn that has changed may have been queued by this same order, sent before: the caller finds that when it
+ * tries again.
+ * @param {import('@aws-appsync/utils').Context} ctx
+ */
+export function response(ctx) {
+  if (!ctx.error) return ctx.stash.queuedTurn;
+  if (reasonFor(ctx, 'turn')?.type === 'None') raiseExceededQuota(ctx);
+  return raiseLostRace(ctx);
+}
+
+/**
+ * The conversation was read before the turn, so the turn may have stored more events than the conversation
+ * counted then.
+ */
+function requireLatestTurn(conversation, turn) {
+  const isOtherActive = !isNull(conversation.activeTurnId) && conversation.activeTurnId !== turn.id;
+  const isLatest = turn.lastPosition >= conversation.eventCount && !isOtherActive;
+  if (!isLatest) util.error('Only the last turn of a conversation can be answered again.', 'NotLatestTurn');
+}
+
+/** A retry replaces the whole answer, so its run begins where the answer begins. */
+function isQueuedAlready(ctx) {
+  const { turn } = ctx.stash;
+  const isQueuedRetry = turn.runPosition === turn.answerPosition;
+  return turn.run > 1 && turn.status === 'QUEUED' && isRetry(ctx) === isQueuedRetry;
+}
+
+const isRetry = (ctx) => ctx.info.fieldName === 'retryTurn';
+
+function turnChange(ctx) {
+  const { closing, turn } = ctx.stash;
+  const lastPosition = closing ? closing.event.position : turn.lastPosition;
+  return {
+    status: 'QUEUED',
+    run: turn.run + 1,
+    // Whatever reopens a turn raises its attempt, so that no handler of an older run can end the new one.
+    attempt: turn.attempt + 1,
+    lastSequence: 0,
+    lastEventSequence: 0,
+    announced: false,
+    lastPosition,
+    runPosition: lastPosition,
+    ...(isRetry(ctx) ? { answerPosition: lastPosition } : {}),
+    claimableUntil: util.time.nowEpochMilliSeconds() + CLAIMABLE_MILLISECONDS,
+  };
+}
+
+function turnWrite(ctx, change) {
+  const { conversation, turn } = ctx.stash;
+  const removed = operations.remove();
+  return {
+    updateItem: {
+      ...conversationItem(ctx, conversation.id, `TURN#${turn.id}`),
+      update: { ...change, leaseUntil: removed, holder: removed, failure: removed, usage: removed },
+      condition: {
+        run: unchanged(turn.run),
+        attempt: unchanged(turn.attempt),
+        status: unchanged(turn.storedStatus),
+        leaseUntil: unchanged(turn.leaseUntil),
+      },
+    },
+  };
+}
+
+function conversationWrite(ctx) {
+  const { conversation, queuedTurn, turn } = ctx.stash;
+  const now = util.time.nowISO8601();
+  return {
+    updateItem: {
+      ...conversationItem(ctx, conversation.id, 'META'),
+      update: {
+        eventCount: queuedTurn.lastPosition,
+        activeTurnId: turn.id,
+        lastActivityAt: now,
+        listSort: `${now}#${conversation.id}`,
+      },
+      condition: {
+        owner: unchanged(conversation.owner),
+        eventCount: unchanged(conversation.eventCount),
+        deletedAt: { attributeExists: false },
+        activeTurnId: unchanged(conversation.activeTurnId),
+      },
+    },
+  };
+}
+
+/** The events of the answer that a retry replaces: at most 90, because a transaction has 100 items. */
+function supersededEvents(ctx) {
+  if (!isRetry(ctx)) return [];
+  const { conversation, turn } = ctx.stash;
+  const newest = TENS.flatMap((tens) => ONES.map((ones) => turn.lastPosition - tens - ones));
+  return newest
+    .filter((position) => position > turn.answerPosition)
+    .map((position) => ({
+      name: 'supersededEvent',
+      item: {
+        updateItem: {
+          ...conversationItem(ctx, conversation.id, eventKey(position)),
+          update: { superseded: true },
+          condition: { pk: { attributeExists: true } },
+        },
+      },
+    }));
+}
+
+/** The numbers 0 to 89, because APPSYNC_JS has no counting loop. */
+const TENS = [0, 10, 20, 30, 40, 50, 60, 70, 80];
+const ONES = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+
+function closingEventWrite(ctx) {
+  const { closing, conversation } = ctx.stash;
+  const { event } = closing;
+  return {
+    putItem: {
+      ...conversationItem(ctx, conversation.id, eventKey(event.position)),
+      item: isRetry(ctx) ? { ...event, superseded: true } : event,
+      condition: { pk: { attributeExists: false } },
+    },
+  };
+}
+
+// Copies of helpers in resolvers/shared.js, which says why.
+
+/**
+ * How long a queued run may be claimed: the 300 s for which Lambda keeps an event (MaximumEventAgeInSeconds
+ * in template.yaml), and 60 s for two clocks that differ.
+ */
+const CLAIMABLE_MILLISECONDS = 360000;
+
+const isNull = (value) => value === undefined || value === null;
+
+/** The sort key of an event: eight digits, so that keys sort by position. */
+const eventKey = (position) => `EVENT#${`${100000000 + position}`.slice(1)}`;
+
+/** An item of a conversation, as transactWrite and transactGet name it. */
+function conversationItem(ctx, conversationId, sk) {
+  return { table: ctx.env.TABLE_NAME, key: { pk: `CONVERSATION#${conversationId}`, sk } };
+}
+
+/** A condition: the attribute is as it was read, also where it was not there. */
+const unchanged = (value) => (isNull(value) ? { attributeExists: false } : { eq: value });
+
+/** Why one item of the transaction was refused, by the name that the request gave it. */
+function reasonFor(ctx, name) {
+  return (ctx.result?.cancellationReasons ?? [])[ctx.stash.transactionItemNames.indexOf(name)];
+}
+
+/** AppSync documents the first spelling; DynamoDB has the second. */
+const isConditionFailed = (reason) =>
+  reason?.type === 'ConditionCheckFailed' || reason?.type === 'ConditionalCheckFailed';
+
+const isAnswering = (turn) =>
+  turn.status === 'QUEUED' || turn.status === 'RUNNING' || turn.status === 'CANCELLING';
+
+/**
+ * The items of a transaction that hold the caller to its quotas: one counts a message of this minute, the
+ * other checks the tokens of this day. An item's name is `minuteQuota` or `dayQuota`; retryAt is when the
+ * next period begins. All callers with the API key are one user, so they have no quota.
+ */
+function quotaItems(ctx) {
+  if (!ctx.identity) return [];
+  const now = util.time.nowEpochMilliSeconds();
+  const date = util.time.epochMilliSecondsToISO8601(now);
+  const usageItem = (sk) => {
+    const key = util.dynamodb.toMapValues({ pk: `USAGE#${ctx.stash.userId}`, sk });
+    return { table: ctx.env.TABLE_NAME, key };
+  };
+  const isBelow = (attribute, limit) => ({
+    expression: `attribute_not_exists(${attribute}) OR ${attribute} < :limit`,
+    expressionValues: util.dynamodb.toMapValues({ ':limit': JSON.parse(limit) }),
+  });
+  const countMessage = {
+    expression: 'SET expiresAt = :expiresAt ADD messages :one',
+    expressionValues: util.dynamodb.toMapValues({ ':one': 1, ':expiresAt': Math.floor(now / 1000) + 3600 }),
+  };
+  const nextPeriod = (length) => util.time.epochMilliSecondsToISO8601(now - (now % length) + length);
+  const minuteQuota = {
+    name: 'minuteQuota',
+    limit: ctx.env.MESSAGES_PER_MINUTE,
+    retryAt: nextPeriod(60000),
+    item: {
+      ...usageItem(`MINUTE#${date.slice(0, 16)}`),
+      operation: 'UpdateItem',
+      update: countMessage,
+      condition: isBelow('messages', ctx.env.MESSAGES_PER_MINUTE),
+    },
+  };
+  const dayQuota = {
+    name: 'dayQuota',
+    limit: ctx.env.TOKENS_PER_DAY,
+    retryAt: nextPeriod(86400000),
+    item: {
+      ...usageItem(`DAY#${date.slice(0, 10)}`),
+      operation: 'ConditionCheck',
+      condition: isBelow('tokens', ctx.env.TOKENS_PER_DAY),
+    },
+  };
+  return [minuteQuota, dayQuota].filter((quota) => quota.limit !== '0');
+}
+
+/**
+ * Raises QuotaExceeded where a quota refused the transaction; of two, the one that lasts longer says when to
+ * try again.
+ */
+function raiseExceededQuota(ctx) {
+  const exceeded = ctx.stash.quotas.findLast((quota) => isConditionFailed(reasonFor(ctx, quota.name)));
+  if (exceeded)
+    util.error('Your quota is used up for now.', 'QuotaExceeded', null, { retryAt: exceeded.retryAt });
+}
+
+/** Somebody else wrote what the transaction was about, between its read and its write. */
+function raiseLostRace(ctx) {
+  console.error(ctx.error.type);
+  util.error('Somebody else wrote to the conversation just now. Try again.', 'TryAgain');
+}

@@ -1,0 +1,65 @@
+import { runtime, util } from '@aws-appsync/utils';
+
+/**
+ * Invokes the handler asynchronously to answer a queued turn. After a message the payload has the question
+ * and as much of the newest history as fits; after a retry or a continue the handler reads both from the
+ * table.
+ * @param {import('@aws-appsync/utils').Context} ctx
+ */
+export function request(ctx) {
+  const { conversation, question, queuedTurn } = ctx.stash;
+  if (queuedTurn.status !== 'QUEUED') runtime.earlyReturn(toTurn(ctx), { skipTo: 'END' });
+  const { id, version, name, modelId, systemPrompt, inference, contextBytes } = ctx.stash.agent;
+  const history = question ? historyBefore(question, ctx.stash.recentEvents) : [];
+  const payload = {
+    type: 'turn',
+    conversationId: conversation.id,
+    turnId: queuedTurn.id,
+    run: queuedTurn.run,
+    agent: { id, version, name, modelId, systemPrompt, inference, contextBytes },
+    question: question ? toPayloadEvent(question) : null,
+    history,
+    historyCut: !question || history.length < question.position - 1,
+    continues: queuedTurn.runPosition > queuedTurn.answerPosition,
+    askedBy: ctx.identity ? ctx.stash.userId : null,
+  };
+  return { operation: 'Invoke', invocationType: 'Event', payload };
+}
+
+/** @param {import('@aws-appsync/utils').Context} ctx */
+export function response(ctx) {
+  if (ctx.error) console.error(ctx.error.type);
+  ctx.stash.invokeFailed = !!ctx.error;
+  return toTurn(ctx);
+}
+
+/**
+ * Lambda bills an asynchronous payload by 256 KB and accepts 1 MB; whether AppSync accepts as much is not
+ * documented. The question (at most 100 KB) and the agent (at most 64 KB and its settings) come on top of
+ * this.
+ */
+const HISTORY_BYTES = 196608;
+
+/** Oldest first. `newestFirst`: the newest events of the conversation. */
+function historyBefore(question, newestFirst) {
+  const history = [];
+  let room = HISTORY_BYTES;
+  const older = newestFirst.filter((event) => event.position < question.position);
+  for (const event of older) {
+    room -= (util.base64Encode(JSON.stringify(event.content)).length * 3) / 4;
+    if (room < 0) break;
+    history.unshift(toPayloadEvent(event));
+  }
+  return history;
+}
+
+function toPayloadEvent(item) {
+  const { pk, sk, usage, ...event } = item;
+  return event;
+}
+
+function toTurn(ctx) {
+  const { question, queuedTurn } = ctx.stash;
+  if (!question) return queuedTurn;
+  return { ...queuedTurn, question: { ...question, text: question.content[0].text } };
+}

@@ -1,0 +1,320 @@
+//! Conventions that no compiler checks.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use apollo_compiler::{
+    ExecutableDocument, Name, Schema,
+    executable::{Selection, SelectionSet},
+    schema::ExtendedType,
+    validation::Valid,
+};
+use fancy_regex::Regex;
+use local::{
+    stack::{Code, Resolver, Stack},
+    template::{Deployment, load},
+};
+
+#[test]
+fn turn_crate_is_pure() {
+    let impure = ["async ", "tokio", "aws_", "std::env", "::now()", "std::fs", "std::net", "rand::"];
+    for (path, text) in files("handler/turn/src", "rs") {
+        let code = without_tests(&text);
+        let found: Vec<_> = impure.iter().filter(|word| code.contains(**word)).collect();
+        assert!(found.is_empty(), "{path} is pure, so it must not say {found:?}");
+    }
+    let manifest = read("handler/turn/Cargo.toml");
+    let dependencies = manifest.split("[dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+    let named: BTreeSet<_> =
+        dependencies.lines().filter_map(|line| line.split(['.', ' ']).next()).filter(|name| !name.is_empty()).collect();
+    assert!(named.is_subset(&["serde", "serde_json", "thiserror"].into()), "turn depends on {named:?}");
+}
+
+#[test]
+fn handler_does_not_depend_on_the_local_server() {
+    let tree = Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--package", "handler", "--edges", "normal", "--prefix", "none"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let tree = String::from_utf8(tree.stdout).unwrap();
+    assert!(tree.contains("lambda_runtime"), "the tree is the handler's");
+    for foreign in
+        ["parlance ", "apollo-compiler ", "axum ", "dynoxide-rs ", "rquickjs ", "oxc_parser ", "saphyr ", "clap "]
+    {
+        assert!(!tree.contains(foreign), "the handler depends on {foreign}of the local server");
+    }
+}
+
+#[test]
+fn every_resolver_file_is_deployed_exactly_once() {
+    let stack = stack();
+    let mut deployed: BTreeMap<String, usize> = BTreeMap::new();
+    for function in stack.api.functions.values() {
+        *deployed.entry(function.code.path.clone()).or_default() += 1;
+        let file = Path::new(&function.code.path).file_stem().unwrap().to_str().unwrap();
+        assert_eq!(file, function.name, "a function has its file's name");
+    }
+    for resolver in stack.api.resolvers.values() {
+        let (Resolver::Unit { code, .. } | Resolver::Pipeline { code, .. }) = resolver;
+        assert_eq!(code.path, AUTHENTICATE, "every resolver authenticates its caller first");
+    }
+    deployed.insert(AUTHENTICATE.into(), 1);
+    let present: BTreeMap<String, usize> = resolvers().into_keys().map(|path| (path, 1)).collect();
+    assert_eq!(deployed, present);
+}
+
+const AUTHENTICATE: &str = "resolvers/auth/authenticate.js";
+const SHARED: &str = "resolvers/shared.js";
+
+/// The resolver files that are deployed, with their text, by path.
+fn resolvers() -> BTreeMap<String, String> {
+    files("resolvers", "js").into_iter().filter(|(path, _)| path != SHARED).collect()
+}
+
+/// AppSync functions cannot import files, so several declare the same helpers.
+#[test]
+fn copied_helpers_equal_shared_js() {
+    let shared = declarations(&read(SHARED));
+    let mut uses: BTreeMap<&str, usize> = shared.keys().map(|name| (name.as_str(), 0)).collect();
+    for (path, text) in resolvers() {
+        let (own, copies) = text.split_once(COPIES).unwrap_or((&text, ""));
+        for name in declarations(own).keys() {
+            assert!(!shared.contains_key(name), "{path} declares {name} of {SHARED} before the line {COPIES:?}");
+        }
+        for (name, copy) in declarations(copies) {
+            assert_eq!(Some(&copy), shared.get(&name), "{path}: {name} differs from {SHARED}");
+            *uses.get_mut(name.as_str()).unwrap() += 1;
+        }
+    }
+    for (name, count) in uses {
+        assert!(count > 0, "{name} of {SHARED} is used by no resolver");
+    }
+}
+
+const COPIES: &str = "// Copies of helpers in resolvers/shared.js, which says why.";
+
+/// The declarations of a JavaScript file with their comments, by name. A blank line ends a declaration.
+fn declarations(text: &str) -> BTreeMap<String, String> {
+    let name = Regex::new(r"(?m)^(?:const|function) (\w+)").unwrap();
+    let paragraphs = text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty());
+    let named = paragraphs.filter_map(|paragraph| {
+        let found = name.captures(paragraph).unwrap()?;
+        Some((found.get(1)?.as_str().to_owned(), paragraph.to_owned()))
+    });
+    named.collect()
+}
+
+/// The lease and the time to claim stand in resolvers, handler and template.
+#[test]
+fn lease_and_claim_time_agree_everywhere() {
+    let shared = read(SHARED);
+    let constant = |name: &str| -> u64 {
+        let pattern = Regex::new(&format!(r"const {name} = (\d+);")).unwrap();
+        let found = pattern.captures(&shared).unwrap();
+        let found = found.unwrap_or_else(|| panic!("{SHARED} does not declare {name}"));
+        found.get(1).unwrap().as_str().parse().unwrap()
+    };
+    let handler = stack().functions.into_values().find(|function| function.asynchronous.on_failure.is_some()).unwrap();
+    let event_age = u64::from(handler.asynchronous.event_age_seconds);
+    assert_eq!(constant("CLAIMABLE_MILLISECONDS"), (event_age + 60) * 1000, "event age and a minute for two clocks");
+}
+
+#[test]
+fn every_resolver_file_passes_the_deployment_checks() {
+    for (path, text) in resolvers() {
+        let checked = local::resolver::check(&Code { path: path.clone(), text });
+        assert!(checked.is_ok(), "{}", checked.unwrap_err());
+    }
+}
+
+#[test]
+fn every_pipeline_function_is_used() {
+    let stack = stack();
+    let mut used = BTreeSet::new();
+    for (field, resolver) in &stack.api.resolvers {
+        let Resolver::Pipeline { functions, .. } = resolver else { panic!("{field:?} is a pipeline") };
+        assert!(functions.len() <= 10, "{field:?} has more functions than AppSync allows");
+        used.extend(functions.iter().cloned());
+    }
+    assert_eq!(used, stack.api.functions.keys().cloned().collect());
+}
+
+#[test]
+fn every_root_field_has_a_resolver() {
+    let (schema, stack) = (schema(), stack());
+    for root in ["Query", "Mutation", "Subscription"] {
+        for field in schema.get_object(root).unwrap().fields.keys() {
+            let key = (root.to_owned(), field.to_string());
+            assert!(stack.api.resolvers.contains_key(&key), "{root}.{field} has no resolver");
+        }
+    }
+    for (owner, field) in stack.api.resolvers.keys() {
+        assert!(schema.type_field(owner, field).is_ok(), "{owner}.{field} has a resolver and no field");
+    }
+}
+
+/// What a field or type says of its callers. One that says nothing would be the default mode's.
+const MODES: [&str; 4] = ["aws_api_key", "aws_cognito_user_pools", "aws_oidc", "aws_iam"];
+
+#[test]
+fn every_type_and_field_has_a_description_and_auth_modes() {
+    let schema = schema();
+    let ours = schema.types.values().filter(|kind| !kind.is_built_in() && !kind.name().starts_with("AWS"));
+    for kind in ours {
+        let name = kind.name();
+        let is_root = ["Query", "Mutation", "Subscription"].contains(&name.as_str());
+        assert!(is_root || kind.description().is_some(), "{name} is not described");
+        match kind {
+            ExtendedType::Object(object) => {
+                let is_open = MODES.iter().all(|mode| object.directives.has(mode));
+                assert!(is_root || is_open, "{name} does not say that every mode may read it");
+                for (field, definition) in &object.fields {
+                    assert!(definition.description.is_some(), "{name}.{field} is not described");
+                    let says = MODES.iter().any(|mode| definition.directives.has(mode));
+                    assert!(says || !is_root, "{name}.{field} does not say who may use it");
+                }
+            }
+            ExtendedType::InputObject(input) => {
+                for (field, definition) in &input.fields {
+                    assert!(definition.description.is_some(), "{name}.{field} is not described");
+                }
+            }
+            // AppSync's own parser is known to stumble over descriptions inside an enum.
+            ExtendedType::Enum(values) => {
+                assert!(values.values.values().all(|value| value.description.is_none()), "{name} describes a value");
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn reads_that_decide_are_strongly_consistent() {
+    // An index cannot be read consistently; a question never changes; a page of events decides nothing.
+    let undecided =
+        ["agents/listAgents", "conversations/listConversations", "conversations/listEvents", "turns/loadQuestion"];
+    for (path, text) in resolvers() {
+        let reads = ["get", "batchGet", "query"].iter().any(|read| text.contains(&format!("return {read}(")));
+        let decides = !undecided.iter().any(|name| path == format!("resolvers/{name}.js"));
+        assert!(!reads || !decides || text.contains("consistentRead: true"), "{path} decides on an inconsistent read");
+    }
+}
+
+#[test]
+fn every_write_has_a_condition() {
+    for (path, text) in resolvers() {
+        let writes = text.matches("updateItem:").count()
+            + text.matches("'UpdateItem'").count()
+            + text.matches("return update(").count();
+        let is_agent = path.ends_with("putAgent.js");
+        let conditions = text.matches("condition").count();
+        assert!(is_agent || conditions >= writes, "{path} has {writes} updates and {conditions} conditions");
+    }
+}
+
+#[test]
+fn publish_documents_select_every_field_of_an_update() {
+    let schema = schema();
+    let text = read("handler/src/aws/publish.graphql");
+    let document = ExecutableDocument::parse_and_validate(&schema, text, "publish.graphql").unwrap();
+    let mut operations = 0;
+    for operation in document.operations.iter() {
+        operations += 1;
+        for selection in &operation.selection_set.selections {
+            let Selection::Field(field) = selection else { panic!("a root selection is a field") };
+            check_selects_all(&schema, &document, &field.selection_set);
+        }
+    }
+    assert_eq!(operations, 2);
+}
+
+fn check_selects_all(schema: &Schema, document: &ExecutableDocument, set: &SelectionSet) {
+    let selected = selected(document, set);
+    for (name, definition) in &schema.get_object(&set.ty).unwrap().fields {
+        let inner = selected.get(name).unwrap_or_else(|| panic!("{}.{name} is not selected", set.ty));
+        if schema.get_object(definition.ty.inner_named_type()).is_some() {
+            check_selects_all(schema, document, inner);
+        }
+    }
+}
+
+fn selected(document: &ExecutableDocument, set: &SelectionSet) -> BTreeMap<Name, SelectionSet> {
+    let fields = set.selections.iter().flat_map(|selection| match selection {
+        Selection::Field(field) => vec![(field.name.clone(), field.selection_set.clone())],
+        Selection::FragmentSpread(spread) => {
+            Vec::from_iter(selected(document, &document.fragments[&spread.fragment_name].selection_set))
+        }
+        Selection::InlineFragment(inline) => Vec::from_iter(selected(document, &inline.selection_set)),
+    });
+    fields.collect()
+}
+
+#[test]
+fn handler_uses_only_key_prefixes_of_the_resolvers() {
+    let prefix = Regex::new(r"\b(?:[A-Z]+#|META\b)").unwrap();
+    let prefixes = |texts: BTreeMap<String, String>| -> BTreeSet<String> {
+        texts
+            .values()
+            .flat_map(|text| {
+                prefix
+                    .find_iter(without_tests(text))
+                    .map(|found| found.unwrap().as_str().to_owned())
+                    .collect::<Vec<_>>()
+            })
+            .collect()
+    };
+    let (resolvers, handler) = (prefixes(resolvers()), prefixes(files("handler/src/aws", "rs")));
+    assert!(["CONVERSATION#", "TURN#", "EVENT#", "META"].iter().all(|key| handler.contains(*key)), "{handler:?}");
+    assert!(handler.is_subset(&resolvers), "the handler knows {handler:?}, the resolvers {resolvers:?}");
+}
+
+fn stack() -> Stack {
+    let deployment = Deployment::at("http://localhost", BTreeMap::new());
+    load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment).unwrap()
+}
+
+fn schema() -> Valid<Schema> {
+    let prelude = read("local/graphql/schema/prelude.graphql");
+    Schema::builder()
+        .parse(prelude, "prelude.graphql")
+        .parse(read("schema.graphql"), "schema.graphql")
+        .build()
+        .unwrap()
+        .validate()
+        .unwrap()
+}
+
+/// Every file below a folder with its text, by its path from the root.
+fn files(folder: &str, extension: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![PathBuf::from(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(&folder)).unwrap() {
+            let entry = entry.unwrap();
+            let path = folder.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|found| found == extension) {
+                let path = path.to_str().unwrap().to_owned();
+                let text = read(&path);
+                found.insert(path, text);
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{folder} holds .{extension} files");
+    found
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn without_tests(text: &str) -> &str {
+    let tests = text.find("mod tests {").and_then(|at| text[..at].rfind("#[cfg(test)]"));
+    &text[..tests.unwrap_or(text.len())]
+}
