@@ -130,7 +130,7 @@ fn a_choice_that_is_none_is_refused_by_name() {
     assert_eq!(unbalanced, "template.yaml: Api: ^(()$ is not a regular expression of client ids");
     let of_any_client = deployed(&[("OidcIssuer", OIDC)]).unwrap_err();
     let sentence = "OidcClientPattern must say which clients of OidcIssuer may call.";
-    assert_eq!(of_any_client, format!("template.yaml: OidcClientsAreNamed: {sentence}"));
+    assert_eq!(of_any_client, format!("template.yaml: OidcClientsRequired: {sentence}"));
     let guarded = deployed(&[("WafRequestsPerFiveMinutes", "1000")]).unwrap_err();
     assert!(guarded.starts_with("template.yaml: Waf"), "{guarded}");
 }
