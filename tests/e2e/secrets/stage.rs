@@ -74,11 +74,8 @@ impl Stage {
     /// A copy of the project's files, for changes.
     pub fn root(&self, name: &str) -> PathBuf {
         let (root, project) = (self.folder.path().join(name), Path::new(env!("CARGO_MANIFEST_DIR")));
-        fs::create_dir_all(root.join("resolvers")).unwrap();
-        let resolvers = fs::read_dir(project.join("resolvers")).unwrap().map(|entry| entry.unwrap().path());
-        let files = ["template.yaml", "schema.graphql"].map(|name| project.join(name)).into_iter().chain(resolvers);
-        for file in files {
-            fs::copy(&file, root.join(file.strip_prefix(project).unwrap())).unwrap();
+        for name in ["template.yaml", "schema.graphql", "resolvers"] {
+            copy(&project.join(name), &root.join(name));
         }
         root
     }
@@ -243,4 +240,17 @@ async fn all(mut stream: impl AsyncRead + Unpin) -> String {
 
 fn drawn() -> String {
     Uuid::new_v4().simple().to_string()
+}
+
+/// Copies a file, or a folder with everything in it.
+fn copy(from: &Path, to: &Path) {
+    if !from.is_dir() {
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(from, to).unwrap();
+        return;
+    }
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        copy(&entry.path(), &to.join(entry.file_name()));
+    }
 }

@@ -7,7 +7,7 @@ use local::{
 };
 use serde_json::json;
 
-use super::{Target, aside, besiege, texts};
+use super::{Target, aside, besiege, files_below, texts};
 use crate::dice::Dice;
 
 const HANDLER_TIME: Duration = Duration::from_millis(300);
@@ -24,9 +24,7 @@ fn file(body: &str) -> String {
 
 fn below(folder: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let mut paths: Vec<_> = folder.read_dir().expect("a folder").map(|entry| entry.expect("a file").path()).collect();
-    paths.sort();
-    paths.iter().map(|path| std::fs::read(path).expect("a readable file")).collect()
+    files_below(&folder).iter().map(|path| std::fs::read(path).expect("a readable file")).collect()
 }
 
 impl Target for Files {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 use local::template::{Deployment, load};
 use tempfile::TempDir;
 
-use super::{Target, aside, besiege, texts};
+use super::{Target, aside, besiege, files_below, texts};
 use crate::dice::Dice;
 
 struct Templates {
@@ -15,11 +15,10 @@ impl Templates {
     /// A folder with everything that the template names.
     fn new() -> Self {
         let (root, own) = (tempfile::tempdir().expect("a folder"), Path::new(env!("CARGO_MANIFEST_DIR")));
-        std::fs::create_dir(root.path().join("resolvers")).expect("a folder");
-        for entry in own.join("resolvers").read_dir().expect("a folder") {
-            let file = entry.expect("a file").path();
-            std::fs::copy(&file, root.path().join("resolvers").join(file.file_name().expect("a name")))
-                .expect("a copy");
+        for file in files_below(&own.join("resolvers")) {
+            let copy = root.path().join(file.strip_prefix(own).expect("a file of the project"));
+            std::fs::create_dir_all(copy.parent().expect("a folder")).expect("a folder");
+            std::fs::copy(&file, copy).expect("a copy");
         }
         std::fs::copy(own.join("schema.graphql"), root.path().join("schema.graphql")).expect("a copy");
         Self { root }
