@@ -1,19 +1,20 @@
-//! The laptop edition: the same template, schema, resolvers and handler on one port, without an AWS account.
+//! The local server: the same template, schema, resolvers and handler on one port, without an AWS account.
 pub mod announced;
 pub mod appsync;
 pub mod bedrock;
 pub mod chat;
 pub mod dynamodb;
+pub mod fault_injection;
 pub mod graphql;
 pub mod identity;
-pub mod kept;
 pub mod lambda;
-pub mod laptop;
-mod patience;
+mod private_file;
 pub mod realtime;
 pub mod resolver;
+pub mod server;
 pub mod stack;
+mod stalled_connections;
+mod state_dir;
 pub mod template;
 pub mod token;
-pub mod unkind;
 pub mod welcome;

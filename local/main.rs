@@ -2,14 +2,14 @@
 //! names say, `parlance handler` is one Lambda environment.
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, time::Duration};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use local::{
     chat::{self, ChatOptions},
+    fault_injection::{Fault, FaultPlan},
     identity::User,
-    laptop::{Laptop, Models, Options},
+    server::{Models, Server, ServerOptions},
     template::{self, SchemaOptions},
     token::{self, TokenOptions},
-    unkind::{Mishap, Unkindness},
     welcome,
 };
 use tokio::{
@@ -60,10 +60,10 @@ struct ServerArguments {
     /// Let every publish of the handler take this much longer.
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
     publish_latency: u64,
-    /// Let a mishap befall at this rate, from 0 to 1; may be repeated. See `--help` for the list.
-    #[arg(long = "unkind", value_name = "NAME=RATE", value_parser = mishap, long_help = mishaps())]
-    unkind: Vec<(Mishap, f64)>,
-    /// What the mishaps are drawn from: the same number, the same lots.
+    /// Inject a fault at this rate, from 0 to 1; may be repeated. See `--help` for the list.
+    #[arg(long = "fault", value_name = "NAME=RATE", value_parser = FaultPlan::parse_rate, long_help = fault_help())]
+    faults: Vec<(Fault, f64)>,
+    /// Seed of the random generators that decide when faults are injected.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// A template parameter that differs from its default.
@@ -113,15 +113,15 @@ async fn serve(arguments: ServerArguments) -> ExitCode {
         Ok(options) => options,
         Err(error) => return fail(&error),
     };
-    let (models, place, users) = (options.models, options.place(), options.users.clone());
-    let laptop = match Laptop::start(options).await {
-        Ok(laptop) => laptop,
+    let (models, place, users) = (options.models, options.table_location(), options.users.clone());
+    let server = match Server::start(options).await {
+        Ok(server) => server,
         Err(fault) => return fail(&fault),
     };
-    print!("{}", welcome::text(&laptop.endpoint, models, &place, &users));
+    print!("{}", welcome::text(&server.endpoint, models, &place, &users));
     match asked_to_stop().await {
         Ok(()) => {
-            laptop.stop().await;
+            server.stop().await;
             ExitCode::SUCCESS
         }
         Err(error) => fail(&error),
@@ -173,30 +173,23 @@ fn fail(error: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn mishap(text: &str) -> Result<(Mishap, f64), String> {
-    let (name, rate) = text.split_once('=').ok_or("it must be NAME=RATE")?;
-    let mishap = Mishap::named(name).ok_or_else(|| {
-        let all = Mishap::value_variants().iter().map(Mishap::to_string).collect::<Vec<_>>().join(", ");
-        format!("there is no mishap '{name}'; choose from {all}")
-    })?;
-    match rate.parse() {
-        Ok(rate) if (0.0..=1.0).contains(&rate) => Ok((mishap, rate)),
-        _ => Err(format!("the rate must be from 0 to 1, not '{rate}'")),
-    }
-}
-
-fn mishaps() -> String {
-    let row = |mishap: &Mishap| {
-        let help = mishap.to_possible_value().and_then(|value| value.get_help().map(ToString::to_string));
-        format!("\n  {mishap:19}  {}", help.unwrap_or_default())
-    };
-    let rows: String = Mishap::value_variants().iter().map(row).collect();
-    format!("Let a mishap befall at this rate, from 0 to 1; may be repeated:{rows}")
+fn fault_help() -> String {
+    let rows: String = Fault::ALL
+        .iter()
+        .map(|fault| {
+            format!(
+                "
+  {fault:19}  {}",
+                fault.description()
+            )
+        })
+        .collect();
+    format!("Inject a fault at this rate, from 0 to 1; may be repeated:{rows}")
 }
 
 impl ServerArguments {
-    fn options(self) -> std::io::Result<Options> {
-        Ok(Options {
+    fn options(self) -> std::io::Result<ServerOptions> {
+        Ok(ServerOptions {
             root: self.root,
             state: self.state,
             ephemeral: self.ephemeral,
@@ -204,13 +197,13 @@ impl ServerArguments {
             parameters: BTreeMap::from_iter(self.parameters),
             users: self.users,
             oidc: self.oidc,
-            models: if self.bedrock { Models::Real } else { Models::Scripted },
+            models: if self.bedrock { Models::Bedrock } else { Models::Scripted },
             executable: std::env::current_exe()?,
-            unkindness: Unkindness {
+            fault_plan: FaultPlan {
                 seed: self.seed,
                 publish_latency: Duration::from_millis(self.publish_latency),
-                rates: BTreeMap::from_iter(self.unkind),
-                ..Unkindness::default()
+                rates: BTreeMap::from_iter(self.faults),
+                ..FaultPlan::default()
             },
             time_scale: 1.0,
         })
@@ -221,29 +214,29 @@ impl ServerArguments {
 mod tests {
     use super::*;
 
-    fn unkindness(arguments: &[&str]) -> Result<Unkindness, String> {
+    fn fault_plan(arguments: &[&str]) -> Result<FaultPlan, String> {
         let parsed = Arguments::try_parse_from(["parlance"].iter().chain(arguments));
         let options = parsed.map_err(|error| error.to_string())?.server.options();
-        options.map(|options| options.unkindness).map_err(|error| error.to_string())
+        options.map(|options| options.fault_plan).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn mishaps_befall_as_the_command_line_wants_it() {
-        let arguments = ["--unkind", "stale-read=0.5", "--unkind", "process-killed=1", "--seed", "7"];
-        let Unkindness { seed, rates, .. } = unkindness(&arguments).unwrap();
-        assert_eq!((seed, rates), (7, [(Mishap::StaleRead, 0.5), (Mishap::ProcessKilled, 1.0)].into()));
+    fn fault_options_fill_the_fault_plan() {
+        let arguments = ["--fault", "stale-read=0.5", "--fault", "process-killed=1", "--seed", "7"];
+        let FaultPlan { seed, rates, .. } = fault_plan(&arguments).unwrap();
+        assert_eq!((seed, rates), (7, [(Fault::StaleRead, 0.5), (Fault::ProcessKilled, 1.0)].into()));
     }
 
     #[test]
-    fn a_mishap_or_a_rate_that_is_none_is_one_clear_sentence() {
+    fn invalid_fault_option_is_one_clear_sentence() {
         for (value, sentence) in [
-            ("bad-luck=0.5", "there is no mishap 'bad-luck'; choose from table-conflict, "),
+            ("bad-luck=0.5", "there is no fault 'bad-luck'; choose from table-conflict, "),
             ("stale-read=2", "the rate must be from 0 to 1, not '2'\n"),
             ("stale-read=often", "the rate must be from 0 to 1, not 'often'\n"),
             ("stale-read", "it must be NAME=RATE\n"),
         ] {
-            let told = unkindness(&["--unkind", value]).unwrap_err();
-            let expected = format!("error: invalid value '{value}' for '--unkind <NAME=RATE>': {sentence}");
+            let told = fault_plan(&["--fault", value]).unwrap_err();
+            let expected = format!("error: invalid value '{value}' for '--fault <NAME=RATE>': {sentence}");
             assert!(told.starts_with(&expected), "{told}");
         }
     }

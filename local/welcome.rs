@@ -1,12 +1,12 @@
 //! What a user reads when the backend has started: where it is, and a line that talks to it.
 use crate::{
     identity::User,
-    laptop::{Endpoint, Keys, Models},
+    server::{AccessKey, Endpoint, Models},
 };
 
 /// `users` are those that the user pool knows.
 pub fn text(endpoint: &Endpoint, models: Models, kept: &str, users: &[User]) -> String {
-    let Endpoint { url, realtime_url, administrator: Keys { access_key_id, secret_access_key }, .. } = endpoint;
+    let Endpoint { url, realtime_url, administrator: AccessKey { access_key_id, secret_access_key }, .. } = endpoint;
     let api_key = endpoint.api_key.as_deref().unwrap_or("none is taken");
     let administrator = match endpoint.iam_access {
         true => format!("{access_key_id}:{secret_access_key} (IAM)"),
@@ -17,7 +17,7 @@ pub fn text(endpoint: &Endpoint, models: Models, kept: &str, users: &[User]) -> 
     let issuers: String = issuers.collect();
     let models = match models {
         Models::Scripted => "a scripted stand-in (--bedrock asks real ones)",
-        Models::Real => "Amazon Bedrock, with your credentials",
+        Models::Bedrock => "Amazon Bedrock, with your credentials",
     };
     let lines = [("Send a message and read its answer", curl(endpoint)), ("Talk", chat(endpoint, users))];
     let lines = lines.into_iter().filter_map(|(what, line)| Some(format!("\n{what}:\n\n  {}\n", line?)));
@@ -50,7 +50,7 @@ fn curl(endpoint: &Endpoint) -> Option<String> {
 
 /// The key, or else the administrator's signature, of what may call.
 fn credentials(endpoint: &Endpoint) -> Option<String> {
-    let Endpoint { api_key, region, administrator: Keys { access_key_id, secret_access_key }, .. } = endpoint;
+    let Endpoint { api_key, region, administrator: AccessKey { access_key_id, secret_access_key }, .. } = endpoint;
     match api_key {
         Some(key) => Some(format!("-H 'x-api-key: {key}'")),
         None => endpoint
@@ -84,7 +84,10 @@ mod tests {
             user_pool: Some("http://localhost:4000/pool".into()),
             oidc: oidc.map(str::to_owned),
             iam_access,
-            administrator: Keys { access_key_id: format!("AKIA{}", "A".repeat(16)), secret_access_key: "s".into() },
+            administrator: AccessKey {
+                access_key_id: format!("AKIA{}", "A".repeat(16)),
+                secret_access_key: "s".into(),
+            },
         }
     }
 

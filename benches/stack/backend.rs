@@ -10,13 +10,13 @@ use client::{
 };
 use futures::StreamExt;
 use local::{
-    laptop::{Laptop, Models, Options},
-    unkind::Unkindness,
+    fault_injection::FaultPlan,
+    server::{Models, Server, ServerOptions},
 };
 use tempfile::TempDir;
 
 pub struct Backend {
-    pub laptop: Laptop,
+    pub server: Server,
     pub api: AppSync,
     _state: TempDir,
 }
@@ -24,11 +24,11 @@ pub struct Backend {
 impl Backend {
     pub async fn start(publish_latency: Duration) -> Self {
         let state = tempfile::tempdir().expect("a folder");
-        let laptop =
-            Laptop::start(options(state.path().to_owned(), publish_latency)).await.expect("the backend starts");
-        let key = Credentials::ApiKey(laptop.endpoint.api_key.clone().expect("the API takes a key"));
-        let api = AppSync::new(&laptop.endpoint.url, key).expect("an URL");
-        Self { laptop, api, _state: state }
+        let server =
+            Server::start(options(state.path().to_owned(), publish_latency)).await.expect("the backend starts");
+        let key = Credentials::ApiKey(server.endpoint.api_key.clone().expect("the API takes a key"));
+        let api = AppSync::new(&server.endpoint.url, key).expect("an URL");
+        Self { server, api, _state: state }
     }
 
     /// A conversation with an agent of a scripted model.
@@ -66,23 +66,23 @@ impl Backend {
     }
 
     pub async fn stop(self) {
-        self.laptop.stop().await;
+        self.server.stop().await;
     }
 
     fn administrator(&self) -> AppSync {
-        let keys = &self.laptop.endpoint.administrator;
+        let keys = &self.server.endpoint.administrator;
         let keys = IamKeys {
             access_key: keys.access_key_id.clone(),
             secret_key: keys.secret_access_key.clone(),
             session_token: None,
-            region: self.laptop.endpoint.region.clone(),
+            region: self.server.endpoint.region.clone(),
         };
-        AppSync::new(&self.laptop.endpoint.url, Credentials::Iam(keys)).expect("an URL")
+        AppSync::new(&self.server.endpoint.url, Credentials::Iam(keys)).expect("an URL")
     }
 }
 
-fn options(state: PathBuf, publish_latency: Duration) -> Options {
-    Options {
+fn options(state: PathBuf, publish_latency: Duration) -> ServerOptions {
+    ServerOptions {
         root: env!("CARGO_MANIFEST_DIR").into(),
         state,
         ephemeral: true,
@@ -92,7 +92,7 @@ fn options(state: PathBuf, publish_latency: Duration) -> Options {
         oidc: false,
         models: Models::Scripted,
         executable: env!("CARGO_BIN_EXE_parlance").into(),
-        unkindness: Unkindness { publish_latency, ..Unkindness::default() },
+        fault_plan: FaultPlan { publish_latency, ..FaultPlan::default() },
         time_scale: 1.0,
     }
 }

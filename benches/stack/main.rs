@@ -16,7 +16,8 @@ use tape::Tape;
 #[tokio::main]
 async fn main() -> ExitCode {
     let tape = Tape::default();
-    let watched = Targets::new().with_target("local::bedrock", Level::TRACE).with_target("local::unkind", Level::TRACE);
+    let watched =
+        Targets::new().with_target("local::bedrock", Level::TRACE).with_target("local::fault_injection", Level::TRACE);
     tracing_subscriber::registry().with(tape.clone().with_filter(watched)).init();
     let kept = [answers::measure_all(&tape).await, handler::measure(&tape).await, cancelling::measure_all(&tape).await];
     if kept == [true; 3] { ExitCode::SUCCESS } else { ExitCode::FAILURE }

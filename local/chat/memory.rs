@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::ChatError;
-use crate::kept;
+use crate::private_file;
 
 pub(super) struct Memory {
     path: PathBuf,
@@ -36,7 +36,7 @@ impl Memory {
             return Ok(());
         }
         let text = serde_json::to_string_pretty(&self.conversations).map_err(|error| unusable(&self.path, &error))?;
-        Ok(kept::write(&self.path, text.as_bytes())?)
+        Ok(private_file::write(&self.path, text.as_bytes())?)
     }
 }
 

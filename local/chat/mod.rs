@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use self::{memory::Memory, paper::Paper, place::Place, talk::Talk};
-use crate::kept;
+use crate::private_file::FileError;
 
 /// Options of `parlance chat`.
 #[derive(Args, Clone, Debug)]
@@ -90,7 +90,7 @@ pub enum ChatError {
     #[error("The console cannot be used: {0}.")]
     Console(#[from] std::io::Error),
     #[error("{0}.")]
-    Kept(#[from] kept::Fault),
+    Kept(#[from] FileError),
     #[error(transparent)]
     Api(#[from] client::Error),
 }

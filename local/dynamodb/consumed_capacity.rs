@@ -27,7 +27,7 @@ use super::{
     iam_guard::Guard,
     stale_replica::Replica,
 };
-use crate::unkind::{Fates, Mishap};
+use crate::fault_injection::{Fault, FaultInjector};
 
 /// Calls, and the units they were charged; failed writes are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -42,7 +42,7 @@ pub struct Charged {
 pub(super) struct Metered {
     database: Database,
     charged: Arc<Mutex<Charged>>,
-    fates: Fates,
+    faults: FaultInjector,
     /// None unless reads are to be stale.
     replica: Option<Arc<Replica>>,
     /// None where nobody's policies are asked.
@@ -67,7 +67,7 @@ macro_rules! metered {
 
 impl Metered {
     pub fn new(database: Database) -> Self {
-        Self { database, charged: Arc::default(), fates: Fates::default(), replica: None, guard: None }
+        Self { database, charged: Arc::default(), faults: FaultInjector::default(), replica: None, guard: None }
     }
 
     pub fn guarded(&self, guard: Guard) -> Self {
@@ -84,13 +84,13 @@ impl Metered {
         self.guard.as_ref().map_or(Ok(()), |guard| guard.check(call)).map_err(Failure::from)
     }
 
-    pub fn unkindly(self, fates: Fates, replica: Option<Arc<Replica>>) -> Self {
-        Self { fates, replica, ..self }
+    pub fn with_faults(self, faults: FaultInjector, replica: Option<Arc<Replica>>) -> Self {
+        Self { faults, replica, ..self }
     }
 
-    /// Whether the mishap befalls a call that has been carried out.
-    pub fn is_struck(&self, mishap: Mishap) -> bool {
-        self.fates.strike(mishap).is_some()
+    /// Whether the fault befalls a call that has been carried out.
+    pub fn is_struck(&self, fault: Fault) -> bool {
+        self.faults.should_inject(fault)
     }
 
     pub fn charged(&self) -> Charged {
@@ -119,14 +119,14 @@ impl Metered {
         call: impl FnOnce(&Database, Q) -> dynoxide::Result<A>,
     ) -> Result<A> {
         self.admit(&request)?;
-        if self.fates.are_kind() {
+        if !self.faults.is_enabled() {
             return Ok(call(&self.database, request)?);
         }
-        if let Some(failure) = fault_points::trouble(&request, &self.fates) {
+        if let Some(failure) = fault_points::trouble(&request, &self.faults) {
             return Err(failure);
         }
         let Some(replica) = &self.replica else { return Ok(call(&self.database, request)?) };
-        if request.is_eventual() && self.is_struck(Mishap::StaleRead) {
+        if request.is_eventual() && self.is_struck(Fault::StaleRead) {
             return Ok(call(&replica.database, request)?);
         }
         let places = replica.places(&request);

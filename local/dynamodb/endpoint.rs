@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::{DynamoDb, database_error::Failure};
-use crate::{identity::Directory, unkind::Mishap};
+use crate::{fault_injection::Fault, identity::Directory};
 
 const TARGET: &str = "x-amz-target";
 const VERSION: &str = "DynamoDB_20120810.";
@@ -58,7 +58,7 @@ impl DynamoDb {
             "TransactWriteItems" => carry_out(body, |request| database.transact_write_items(request)),
             other => return unknown(other),
         };
-        if database.is_struck(Mishap::TableAnswerLost) {
+        if database.is_struck(Fault::TableAnswerLost) {
             return Reply::Lost;
         }
         match answer {

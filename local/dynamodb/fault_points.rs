@@ -15,7 +15,7 @@ use dynoxide::{
 };
 
 use super::database_error::Failure;
-use crate::unkind::{Fates, Lot, Mishap};
+use crate::fault_injection::{Fault, FaultInjector};
 
 pub trait Call {
     /// The table of each write, and the item or its key.
@@ -35,24 +35,20 @@ pub trait Call {
 }
 
 /// What befalls the call before it is carried out.
-pub fn trouble(call: &impl Call, fates: &Fates) -> Option<Failure> {
+pub fn trouble(call: &impl Call, faults: &FaultInjector) -> Option<Failure> {
     let can_conflict = call.transacted().is_some() || !call.writes().is_empty();
-    if let Some(lot) = can_conflict.then(|| fates.strike(Mishap::TableConflict)).flatten() {
+    if let Some(mut rng) = can_conflict.then(|| faults.sample(Fault::TableConflict)).flatten() {
         return Some(match call.transacted() {
-            Some(items) => Failure::conflict_in(items, which(lot, items)),
+            Some(items) => Failure::conflict_in(items, rng.usize(..items)),
             None => Failure::Conflict,
         });
     }
-    let lot = fates.strike(Mishap::TableThrottled)?;
+    let mut rng = faults.sample(Fault::TableThrottled)?;
     Some(match call.transacted() {
-        Some(items) => Failure::throttled_in(items, which(lot, items)),
-        None if lot.among(2) == 0 => Failure::Throttled,
+        Some(items) => Failure::throttled_in(items, rng.usize(..items)),
+        None if rng.bool() => Failure::Throttled,
         None => Failure::provisioned_throughput_exceeded(),
     })
-}
-
-fn which(lot: Lot, items: usize) -> usize {
-    usize::try_from(lot.among(items as u64)).unwrap_or_default()
 }
 
 impl Call for GetItemRequest {

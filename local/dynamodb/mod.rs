@@ -27,9 +27,9 @@ pub use consumed_capacity::Charged;
 pub use endpoint::Reply;
 pub use tables::TableFault;
 
+use crate::fault_injection::{Fault, FaultInjector};
 use crate::identity::Session;
 use crate::stack::Table;
-use crate::unkind::{Fates, Mishap};
 use appsync_error::Refusal;
 use consumed_capacity::Metered;
 use iam_guard::{Guard, Partitions};
@@ -84,13 +84,13 @@ impl DynamoDb {
         Self { sources, functions, partitions: self.partitions.clone() }
     }
 
-    /// From now on as unkind as the fates want it, to data sources and to functions.
-    pub fn unkindly(self, fates: &Fates, tables: &BTreeMap<String, Table>) -> Result<Self, TableFault> {
-        let replica = fates.include(Mishap::StaleRead).then(|| Replica::of(&self.sources, tables)).transpose();
+    /// From now on as unkind as the faults want it, to data sources and to functions.
+    pub fn with_faults(self, faults: &FaultInjector, tables: &BTreeMap<String, Table>) -> Result<Self, TableFault> {
+        let replica = faults.includes(Fault::StaleRead).then(|| Replica::of(&self.sources, tables)).transpose();
         let replica = replica.map_err(|fault| TableFault::Unopened(fault.to_string()))?.map(Arc::new);
         Ok(Self {
-            sources: self.sources.unkindly(fates.clone(), replica.clone()),
-            functions: self.functions.unkindly(fates.clone(), replica),
+            sources: self.sources.with_faults(faults.clone(), replica.clone()),
+            functions: self.functions.with_faults(faults.clone(), replica),
             partitions: self.partitions,
         })
     }

@@ -3,9 +3,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::unkind::Unkindness;
+use crate::fault_injection::FaultPlan;
 
-fn database(plan: &Unkindness) -> DynamoDb {
+fn database(plan: &FaultPlan) -> DynamoDb {
     let definition = json!({
         "TableName": "Things", "BillingMode": "PAY_PER_REQUEST",
         "AttributeDefinitions": [{ "AttributeName": "pk", "AttributeType": "S" }],
@@ -14,11 +14,11 @@ fn database(plan: &Unkindness) -> DynamoDb {
     let tables = BTreeMap::from([("Things".to_owned(), Table { definition, ttl_attribute: None })]);
     let database = DynamoDb::open(None).unwrap();
     database.create(&tables).unwrap();
-    database.unkindly(&Fates::of(plan), &tables).unwrap()
+    database.with_faults(&FaultInjector::new(plan), &tables).unwrap()
 }
 
-fn at_first(mishap: Mishap) -> Unkindness {
-    Unkindness { exactly: [(mishap, 1)].into(), ..Unkindness::default() }
+fn at_first(fault: Fault) -> FaultPlan {
+    FaultPlan { on_hits: [(fault, 1)].into(), ..FaultPlan::default() }
 }
 
 fn put(id: &str) -> Value {
@@ -44,7 +44,7 @@ fn transaction() -> Value {
 
 #[test]
 fn a_function_hears_of_a_conflict_as_dynamodb_tells_it_and_nothing_is_written() {
-    let database = database(&at_first(Mishap::TableConflict));
+    let database = database(&at_first(Fault::TableConflict));
     let (status, conflict) = called(&database, "PutItem", &put("a"));
     assert_eq!(status, 400);
     assert_eq!(conflict["__type"], "com.amazonaws.dynamodb.v20120810#TransactionConflictException");
@@ -55,7 +55,7 @@ fn a_function_hears_of_a_conflict_as_dynamodb_tells_it_and_nothing_is_written() 
 
 #[test]
 fn a_transaction_in_conflict_is_cancelled_with_one_reason_for_each_item() {
-    let database = database(&at_first(Mishap::TableConflict));
+    let database = database(&at_first(Fault::TableConflict));
     let transaction = json!({ "TransactItems": [{ "Put": put("a") }, { "Put": put("b") }] });
     let (status, cancelled) = called(&database, "TransactWriteItems", &transaction);
     assert_eq!(status, 400);
@@ -67,7 +67,7 @@ fn a_transaction_in_conflict_is_cancelled_with_one_reason_for_each_item() {
 
 #[tokio::test]
 async fn a_resolver_sees_a_conflict_as_appsync_tells_it() {
-    let database = database(&at_first(Mishap::TableConflict));
+    let database = database(&at_first(Fault::TableConflict));
     let (result, error) = asked(&database, transaction()).await;
     assert_eq!(error.as_deref(), Some("DynamoDB:TransactionCanceledException"));
     let kinds: Vec<&Value> = result["cancellationReasons"].as_array().unwrap().iter().map(|one| &one["type"]).collect();
@@ -77,8 +77,8 @@ async fn a_resolver_sees_a_conflict_as_appsync_tells_it() {
 
 #[tokio::test]
 async fn a_throttled_table_says_so_to_functions_and_to_resolvers() {
-    let rates = [(Mishap::TableThrottled, 1.0)].into();
-    let database = database(&Unkindness { rates, ..Unkindness::default() });
+    let rates = [(Fault::TableThrottled, 1.0)].into();
+    let database = database(&FaultPlan { rates, ..FaultPlan::default() });
     for _ in 0..8 {
         let (status, throttled) = called(&database, "PutItem", &put("a"));
         let name = throttled["__type"].as_str().unwrap().rsplit('#').next().unwrap();
@@ -94,7 +94,7 @@ async fn a_throttled_table_says_so_to_functions_and_to_resolvers() {
 
 #[test]
 fn a_lost_answer_is_lost_after_the_write() {
-    let database = database(&at_first(Mishap::TableAnswerLost));
+    let database = database(&at_first(Fault::TableAnswerLost));
     let write = database.answer("DynamoDB_20120810.PutItem", put("a").to_string().as_bytes());
     assert_eq!(write, Reply::Lost);
     let get = json!({ "TableName": "Things", "Key": { "pk": { "S": "a" } } });
@@ -103,8 +103,8 @@ fn a_lost_answer_is_lost_after_the_write() {
 
 #[tokio::test]
 async fn a_read_that_is_not_strongly_consistent_misses_the_newest_writes_and_no_others() {
-    let rates = [(Mishap::StaleRead, 1.0)].into();
-    let database = database(&Unkindness { rates, ..Unkindness::default() });
+    let rates = [(Fault::StaleRead, 1.0)].into();
+    let database = database(&FaultPlan { rates, ..FaultPlan::default() });
     let read = |id: &str, consistent: bool| json!({ "operation": "GetItem", "key": { "pk": { "S": id } }, "consistentRead": consistent });
     let found = async |id: &str, consistent| asked(&database, read(id, consistent)).await.0 != Value::Null;
     called(&database, "PutItem", &put("old"));

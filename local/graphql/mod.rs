@@ -26,9 +26,9 @@ pub(crate) use subscriptions::registry::{News, Registration, Seat, Update};
 pub(crate) use validation::Request;
 
 use crate::{
+    fault_injection::FaultInjector,
     identity::Directory,
     stack::{Api, Limits},
-    unkind::Fates,
 };
 use execution::bindings::Bindings;
 use schema::Schema;
@@ -54,7 +54,7 @@ pub struct Settings {
     /// How long a WebSocket client may take to accept a frame.
     pub sending_time: Duration,
     /// What befalls updates on their way to subscribers.
-    pub fates: Fates,
+    pub faults: FaultInjector,
 }
 
 /// One API, ready to answer.
@@ -87,7 +87,7 @@ impl Service {
             environment: json!(api.environment),
             introspection: api.introspection,
             limits: api.limits,
-            hub: Hub::new(settings.fates.clone()),
+            hub: Hub::new(settings.faults.clone()),
             settings,
             large_documents: Semaphore::new(1),
         })
@@ -96,7 +96,12 @@ impl Service {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { keep_alive: KEEP_ALIVE, request_time: REQUEST_TIME, sending_time: SENDING_TIME, fates: Fates::default() }
+        Self {
+            keep_alive: KEEP_ALIVE,
+            request_time: REQUEST_TIME,
+            sending_time: SENDING_TIME,
+            faults: FaultInjector::default(),
+        }
     }
 }
 

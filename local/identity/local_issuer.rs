@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{KeyFault, SigningKey, User};
-use crate::{kept, stack::TokenIssuer};
+use crate::{
+    stack::TokenIssuer,
+    state_dir::{self, StateDirError},
+};
 
 const LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// The one client of both issuers, as the template's `Ref` of its user pool's client names it.
@@ -78,10 +81,12 @@ impl Issuers {
         server: &str,
         users: Vec<User>,
         state: Option<&Path>,
-    ) -> Result<Self, kept::Fault> {
+    ) -> Result<Self, StateDirError> {
         let key_of = |url: &str, name| {
             let lives_here = trusted.iter().any(|issuer| issuer.url == url);
-            lives_here.then(|| kept::key(state.map(|state| state.join(name)).as_deref())).transpose()
+            lives_here
+                .then(|| state_dir::load_or_create_key(state.map(|state| state.join(name)).as_deref()))
+                .transpose()
         };
         let (pool, oidc) = (Self::pool_url(server), Self::oidc_url(server));
         Ok(Self {

@@ -5,10 +5,10 @@ use tokio::process::{Child, Command};
 use uuid::Uuid;
 
 use super::process::Processes;
-use crate::{stack::Function, unkind::Fates};
+use crate::{fault_injection::FaultInjector, stack::Function};
 
 /// The variables for one process of a function.
-pub type EnvironmentOf = dyn Fn(&Function) -> BTreeMap<String, String> + Send + Sync;
+pub type EnvironmentBuilder = dyn Fn(&Function) -> BTreeMap<String, String> + Send + Sync;
 
 /// What is started as an execution environment, and with what around it.
 #[derive(Clone)]
@@ -17,11 +17,11 @@ pub struct Launcher {
     pub arguments: Vec<String>,
     /// What a process gets beside its function's own environment: endpoints, region, credentials. It wins over the
     /// function's own. Asked at every start. Nothing of this process's environment is passed on but `PATH`.
-    pub environment: Arc<EnvironmentOf>,
+    pub environment: Arc<EnvironmentBuilder>,
     /// How long a second of the event queue (retries, backoff, event age) lasts, in seconds: 1.0 but in tests.
     pub time_scale: f64,
-    /// What befalls the event queue.
-    pub fates: Fates,
+    /// Injects faults into the event queue.
+    pub faults: FaultInjector,
     /// Those that were started.
     pub processes: Processes,
 }
@@ -33,7 +33,7 @@ impl Launcher {
             arguments,
             environment: Arc::new(move |_| environment.clone()),
             time_scale: 1.0,
-            fates: Fates::default(),
+            faults: FaultInjector::default(),
             processes: Processes::default(),
         }
     }

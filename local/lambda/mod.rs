@@ -17,10 +17,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 pub use failure::{Fault, FunctionError, InvokeError};
-pub use launcher::{EnvironmentOf, Launcher};
+pub use launcher::{EnvironmentBuilder, Launcher};
 pub use process::Processes;
 
-use crate::{identity::Grants, stack::Function, unkind::Fates};
+use crate::{fault_injection::FaultInjector, identity::Grants, stack::Function};
 use pool::Pool;
 
 const SYNCHRONOUS_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
@@ -31,7 +31,7 @@ const ASYNCHRONOUS_PAYLOAD_BYTES: usize = 1024 * 1024;
 pub struct Lambda {
     functions: Arc<BTreeMap<String, Arc<Pool>>>,
     time_scale: f64,
-    fates: Fates,
+    faults: FaultInjector,
     processes: Processes,
     running: TaskTracker,
     /// Deliveries that wait or run; closed from the start, which hinders nobody and lets it be waited for.
@@ -58,7 +58,8 @@ impl Lambda {
     pub async fn start(functions: &BTreeMap<String, Function>, launcher: Launcher) -> Result<Self, Fault> {
         functions.values().try_for_each(|function| check_destination(function, functions))?;
         let stopping = CancellationToken::new();
-        let (time_scale, fates, processes) = (launcher.time_scale, launcher.fates.clone(), launcher.processes.clone());
+        let (time_scale, faults, processes) =
+            (launcher.time_scale, launcher.faults.clone(), launcher.processes.clone());
         let launcher = Arc::new(launcher);
         let pools = functions.iter().map(|(name, function)| {
             (name.clone(), Arc::new(Pool::new(function.clone(), launcher.clone(), stopping.clone())))
@@ -70,7 +71,7 @@ impl Lambda {
             let pool = Arc::clone(pool);
             running.spawn(async move { pool.sweep().await });
         }
-        Ok(Self { functions: Arc::new(functions), time_scale, fates, processes, running, events, stopping })
+        Ok(Self { functions: Arc::new(functions), time_scale, faults, processes, running, events, stopping })
     }
 
     /// Runs a function, given by name or ARN. An Event invocation is queued and answers `null` at once.

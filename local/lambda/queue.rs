@@ -11,14 +11,14 @@ use super::{
     pool::Pool,
     record::record,
 };
-use crate::unkind::{Fates, Mishap};
+use crate::fault_injection::{Fault, FaultInjector};
 
 /// By then an event that is delivered again has come again.
 const AGAIN_WITHIN_SECONDS: u64 = 120;
 
 impl Lambda {
     pub(super) fn enqueue(&self, pool: Arc<Pool>, invocation: Invocation) {
-        for after in deliveries(&self.fates) {
+        for after in deliveries(&self.faults) {
             let (lambda, pool, invocation) = (self.clone(), pool.clone(), invocation.clone());
             self.events.spawn(async move {
                 if after.is_zero() || lambda.pause(after).await {
@@ -84,17 +84,17 @@ impl Lambda {
     }
 }
 
-/// When an event is delivered: at once, and once only unless the fates want it otherwise. Lambda promises at least once.
-fn deliveries(fates: &Fates) -> Vec<Duration> {
+/// When an event is delivered: at once, and once only unless the faults want it otherwise. Lambda promises at least once.
+fn deliveries(faults: &FaultInjector) -> Vec<Duration> {
     let mut deliveries = vec![Duration::ZERO];
-    if fates.strike(Mishap::EventTwice).is_some() {
+    if faults.should_inject(Fault::EventTwice) {
         deliveries.push(Duration::ZERO);
     }
-    if fates.strike(Mishap::EventThrice).is_some() {
+    if faults.should_inject(Fault::EventThrice) {
         deliveries.extend([Duration::ZERO; 2]);
     }
-    if let Some(lot) = fates.strike(Mishap::EventAgain) {
-        deliveries.push(Duration::from_secs(1 + lot.among(AGAIN_WITHIN_SECONDS)));
+    if let Some(mut rng) = faults.sample(Fault::EventAgain) {
+        deliveries.push(Duration::from_secs(rng.u64(1..=AGAIN_WITHIN_SECONDS)));
     }
     deliveries
 }

@@ -17,10 +17,10 @@ use client::{
 };
 use futures::StreamExt;
 use local::{
+    fault_injection::FaultPlan,
     identity::{self, Issuer, Principal},
-    laptop::{Keys, Laptop, Models, Options},
+    server::{AccessKey, Models, Server, ServerOptions},
     template::ACCOUNT,
-    unkind::Unkindness,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -30,7 +30,7 @@ use uuid::Uuid;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 pub struct Backend {
-    pub laptop: Laptop,
+    pub server: Server,
     /// Asks with the API key; where none is taken, as the administrator.
     pub api: AppSync,
     /// Asks with an administrator's IAM keys.
@@ -46,14 +46,14 @@ impl Backend {
     pub async fn with_parameters<const N: usize>(parameters: [(&str, &str); N]) -> Self {
         let state = tempfile::tempdir().unwrap();
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Self::of(Laptop::start(options(&state, parameters.into())).await.unwrap(), state)
+        Self::of(Server::start(options(&state, parameters.into())).await.unwrap(), state)
     }
 
     /// Messages are stored and their turns queued, but no environment ever starts.
     pub async fn without_handler() -> Self {
         let state = tempfile::tempdir().unwrap();
-        let options = Options { executable: "/nonexistent".into(), ..options(&state, BTreeMap::new()) };
-        Self::of(Laptop::start(options).await.unwrap(), state)
+        let options = ServerOptions { executable: "/nonexistent".into(), ..options(&state, BTreeMap::new()) };
+        Self::of(Server::start(options).await.unwrap(), state)
     }
 
     /// With a user pool of these users, and a provider of any.
@@ -61,18 +61,18 @@ impl Backend {
         let state = tempfile::tempdir().unwrap();
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let users = users.iter().map(|user| user.parse().unwrap()).collect();
-        let options = Options { users, oidc: true, ..options(&state, parameters.into()) };
-        Self::of(Laptop::start(options).await.unwrap(), state)
+        let options = ServerOptions { users, oidc: true, ..options(&state, parameters.into()) };
+        Self::of(Server::start(options).await.unwrap(), state)
     }
 
     /// Somebody who is known, by a token of the user pool.
     pub fn pool_user(&self, name: &str) -> User {
-        self.holder(self.laptop.issuers.pool.as_ref().unwrap(), name)
+        self.holder(self.server.issuers.pool.as_ref().unwrap(), name)
     }
 
     /// Somebody who is known, by a token of the OpenID Connect provider.
     pub fn provider_user(&self, name: &str) -> User {
-        self.holder(self.laptop.issuers.oidc.as_ref().unwrap(), name)
+        self.holder(self.server.issuers.oidc.as_ref().unwrap(), name)
     }
 
     fn holder(&self, issuer: &Issuer, name: &str) -> User {
@@ -82,7 +82,7 @@ impl Backend {
     }
 
     pub fn calling_with(&self, token: String) -> AppSync {
-        AppSync::new(&self.laptop.endpoint.url, Credentials::Token(token)).unwrap()
+        AppSync::new(&self.server.endpoint.url, Credentials::Token(token)).unwrap()
     }
 
     /// With all modes and without quotas; API keys list nothing, and no environment ever starts.
@@ -91,33 +91,33 @@ impl Backend {
         let quotas = [("MessagesPerMinute", "0"), ("TokensPerDay", "0")];
         let parameters = [("ApiKeyListing", "false"), ("OidcClientPattern", "laptop")].into_iter().chain(quotas);
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let options = Options { executable: "/nonexistent".into(), oidc: true, ..options(&state, parameters) };
+        let options = ServerOptions { executable: "/nonexistent".into(), oidc: true, ..options(&state, parameters) };
         let users = vec![identity::User::named("somebody")];
-        Self::of(Laptop::start(Options { users, ..options }).await.unwrap(), state)
+        Self::of(Server::start(ServerOptions { users, ..options }).await.unwrap(), state)
     }
 
     /// Somebody who is known, by the session of a role of this name.
     pub fn user(&self, name: &str) -> User {
-        let api = AppSync::new(&self.laptop.endpoint.url, Credentials::Iam(self.session_of(name))).unwrap();
+        let api = AppSync::new(&self.server.endpoint.url, Credentials::Iam(self.session_of(name))).unwrap();
         User { api, id: format!("IAM#{ACCOUNT}#AROA{}", name.to_ascii_uppercase()) }
     }
 
-    /// Keys of a role's session, which may use every field as far as IAM goes.
+    /// AccessKey of a role's session, which may use every field as far as IAM goes.
     pub fn session_of(&self, role: &str) -> IamKeys {
         let [access_key, secret_key, token] = [draw(), draw(), draw()];
         let everything = json!({ "Effect": "Allow", "Action": "appsync:GraphQL", "Resource": "*" });
         let role = format!("arn:aws:iam::{ACCOUNT}:role/{role}");
         let credentials = [access_key.clone(), secret_key.clone(), token.clone()];
-        self.laptop.directory.admit(Principal::role_session(&role, "test", credentials, &[everything]));
-        let region = self.laptop.endpoint.region.clone();
+        self.server.directory.admit(Principal::role_session(&role, "test", credentials, &[everything]));
+        let region = self.server.endpoint.region.clone();
         IamKeys { access_key, secret_key, session_token: Some(token), region }
     }
 
-    pub(crate) fn of(laptop: Laptop, state: TempDir) -> Self {
-        let administrator = signed(&laptop, &laptop.endpoint.administrator);
-        let key = laptop.endpoint.api_key.clone().map(Credentials::ApiKey);
-        let api = key.map_or(administrator.clone(), |key| AppSync::new(&laptop.endpoint.url, key).unwrap());
-        Self { laptop, api, administrator, _state: state }
+    pub(crate) fn of(server: Server, state: TempDir) -> Self {
+        let administrator = signed(&server, &server.endpoint.administrator);
+        let key = server.endpoint.api_key.clone().map(Credentials::ApiKey);
+        let api = key.map_or(administrator.clone(), |key| AppSync::new(&server.endpoint.url, key).unwrap());
+        Self { server, api, administrator, _state: state }
     }
 
     /// An agent of the scripted model, and a conversation with it.
@@ -289,14 +289,14 @@ pub async fn execute(api: &AppSync, document: &str, variables: Value) -> Value {
     json!({ "data": answer.data, "errors": errors.collect::<Value>() })
 }
 
-pub fn signed(laptop: &Laptop, keys: &Keys) -> AppSync {
+pub fn signed(server: &Server, keys: &AccessKey) -> AppSync {
     let keys = IamKeys {
         access_key: keys.access_key_id.clone(),
         secret_key: keys.secret_access_key.clone(),
         session_token: None,
-        region: laptop.endpoint.region.clone(),
+        region: server.endpoint.region.clone(),
     };
-    AppSync::new(&laptop.endpoint.url, Credentials::Iam(keys)).unwrap()
+    AppSync::new(&server.endpoint.url, Credentials::Iam(keys)).unwrap()
 }
 
 /// The error that a request is refused with.
@@ -309,8 +309,8 @@ where
     (named.error_type.expect("the error has a type"), named.error_info.unwrap_or_default())
 }
 
-pub fn options(state: &TempDir, parameters: BTreeMap<String, String>) -> Options {
-    Options {
+pub fn options(state: &TempDir, parameters: BTreeMap<String, String>) -> ServerOptions {
+    ServerOptions {
         root: env!("CARGO_MANIFEST_DIR").into(),
         state: state.path().to_owned(),
         ephemeral: true,
@@ -320,7 +320,7 @@ pub fn options(state: &TempDir, parameters: BTreeMap<String, String>) -> Options
         oidc: false,
         models: Models::Scripted,
         executable: env!("CARGO_BIN_EXE_parlance").into(),
-        unkindness: Unkindness::default(),
+        fault_plan: FaultPlan::default(),
         time_scale: 1.0,
     }
 }

@@ -151,11 +151,11 @@ async fn what_is_kept_outlives_a_restart() {
     let before = Backend::kept_in(&state).await;
     let id = before.conversation().await;
     before.converse(&id, "Remember me.").await;
-    let key = before.laptop.endpoint.api_key.clone();
-    patiently(before.laptop.stop()).await;
+    let key = before.server.endpoint.api_key.clone();
+    patiently(before.server.stop()).await;
     let after = Backend::kept_in(&state).await;
-    assert_eq!(after.laptop.endpoint.api_key, key);
+    assert_eq!(after.server.endpoint.api_key, key);
     let again = after.converse(&id, "What did I say?").await;
     assert!(again.stored().contains("Remember me."), "{}", again.stored());
-    patiently(async { tokio::time::timeout(Duration::from_secs(10), after.laptop.stop()).await.unwrap() }).await;
+    patiently(async { tokio::time::timeout(Duration::from_secs(10), after.server.stop()).await.unwrap() }).await;
 }

@@ -43,8 +43,8 @@ async fn half_of_a_surrogate_pair_is_no_text() {
     let backend = Backend::start().await;
     let body = r#"{"query":"mutation($input: SendMessageInput!) { sendMessage(input: $input) { id } }","variables":{"input":{"text":"half \ud83d"}}}"#;
     let request = reqwest::Client::new()
-        .post(&backend.laptop.endpoint.url)
-        .header("x-api-key", backend.laptop.endpoint.api_key.as_ref().unwrap());
+        .post(&backend.server.endpoint.url)
+        .header("x-api-key", backend.server.endpoint.api_key.as_ref().unwrap());
     let answer: Value = request.body(body).send().await.unwrap().json().await.unwrap();
     assert_eq!(answer["errors"][0]["errorType"], "InvalidInput", "{answer}");
     assert_eq!(answer["errors"][0]["errorInfo"]["field"], "text", "{answer}");

@@ -98,7 +98,7 @@ async fn somebody_elses_conversation_is_byte_for_byte_one_that_does_not_exist() 
 
 /// The body of the answer, as it came.
 async fn answer(backend: &Backend, credentials: &Credentials, document: &str, id: &str) -> String {
-    let url = reqwest::Url::parse(&backend.laptop.endpoint.url).unwrap();
+    let url = reqwest::Url::parse(&backend.server.endpoint.url).unwrap();
     let body = json!({ "query": document, "variables": { "id": id } }).to_string();
     let headers = credentials.http_headers(&url, &body, SystemTime::now()).unwrap();
     let request = headers

@@ -5,7 +5,7 @@ use std::{
     process::{Output, Stdio},
 };
 
-use local::laptop::Endpoint;
+use local::server::Endpoint;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
@@ -247,7 +247,7 @@ async fn a_resolver_with_a_fault_is_one_clear_sentence_with_its_place() {
 #[tokio::test]
 async fn the_readmes_curl_lines_work_as_they_stand() {
     let backend = Backend::start().await;
-    let Endpoint { url, api_key, administrator, .. } = &backend.laptop.endpoint;
+    let Endpoint { url, api_key, administrator, .. } = &backend.server.endpoint;
     let readme = include_str!("../../README.md");
     let blocks: Vec<&str> = readme.split("```sh\n").skip(1).filter_map(|block| block.split("```").next()).collect();
     assert_eq!(blocks.len(), 2, "one talks, one puts an agent");

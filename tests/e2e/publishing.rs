@@ -37,7 +37,7 @@ fn handler(backend: &Backend) -> AppSync {
 }
 
 fn session_of(backend: &Backend, role: &str) -> AppSync {
-    AppSync::new(&backend.laptop.endpoint.url, Credentials::Iam(backend.session_of(role))).unwrap()
+    AppSync::new(&backend.server.endpoint.url, Credentials::Iam(backend.session_of(role))).unwrap()
 }
 
 #[tokio::test]

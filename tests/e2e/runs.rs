@@ -221,7 +221,7 @@ async fn a_message_whose_order_was_lost_is_answered_once_it_is_sent_again() {
     let before = Backend::without_handler_in(&folder).await;
     let conversation = before.conversation().await;
     let turn = before.say(&conversation, "Hello!").await;
-    patiently(before.laptop.stop()).await;
+    patiently(before.server.stop()).await;
 
     let after = Backend::kept_in(&folder).await;
     let mut ear = Ear::open(&after.api, &conversation).await;
@@ -230,7 +230,7 @@ async fn a_message_whose_order_was_lost_is_answered_once_it_is_sent_again() {
     let updates = ear.until_end(&turn.id).await;
     assert_eq!(updates[0].event.as_ref().map(|event| (event.position, event.said())), Some((1, "Hello!")));
     assert_eq!(after.turn(&conversation, &turn.id).await.status, TurnStatus::Completed);
-    patiently(after.laptop.stop()).await;
+    patiently(after.server.stop()).await;
 }
 
 #[tokio::test]

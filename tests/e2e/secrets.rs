@@ -185,9 +185,9 @@ async fn everything_that_goes_wrong(stage: &Stage) {
 
     let weather =
         ["event-twice=1", "publish-outage=1", "table-conflict=0.1", "table-throttled=0.1", "table-answer-lost=0.1"];
-    for (mishaps, has_end) in [(&weather[..], true), (&["process-killed=1"], false)] {
+    for (faults, has_end) in [(&weather[..], true), (&["process-killed=1"], false)] {
         let known = stage.wiretap.count_records();
-        let arguments: Vec<&str> = mishaps.iter().flat_map(|mishap| ["--unkind", mishap]).collect();
+        let arguments: Vec<&str> = faults.iter().flat_map(|fault| ["--fault", fault]).collect();
         let server = stage.serve(&root, "info", &arguments).await;
         let caller = with_key(&server);
         let conversation = begin(stage, &caller, Some("deltas-300-15")).await;

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use client::schema::Turn;
 use jiff::Timestamp;
-use local::laptop::{Laptop, Options};
+use local::server::{Server, ServerOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -12,15 +12,15 @@ use crate::backend::{Backend, options, patiently};
 impl Backend {
     /// Kept on disk, in a folder that outlives it.
     pub async fn kept_in(folder: &TempDir) -> Self {
-        let options = Options { ephemeral: false, ..options(folder, BTreeMap::new()) };
-        Self::of(Laptop::start(options).await.unwrap(), tempfile::tempdir().unwrap())
+        let options = ServerOptions { ephemeral: false, ..options(folder, BTreeMap::new()) };
+        Self::of(Server::start(options).await.unwrap(), tempfile::tempdir().unwrap())
     }
 
     /// Kept on disk, and no environment ever starts.
     pub async fn without_handler_in(folder: &TempDir) -> Self {
-        let options = Options { ephemeral: false, ..options(folder, BTreeMap::new()) };
-        let options = Options { executable: "/nonexistent".into(), ..options };
-        Self::of(Laptop::start(options).await.unwrap(), tempfile::tempdir().unwrap())
+        let options = ServerOptions { ephemeral: false, ..options(folder, BTreeMap::new()) };
+        let options = ServerOptions { executable: "/nonexistent".into(), ..options };
+        Self::of(Server::start(options).await.unwrap(), tempfile::tempdir().unwrap())
     }
 
     pub async fn count_items(&self, partition: &str) -> usize {
@@ -153,7 +153,7 @@ impl Backend {
     }
 
     async fn table(&self, request: &Value) -> Value {
-        let answer = self.laptop.database.run("parlance-Table", request).await;
+        let answer = self.server.database.run("parlance-Table", request).await;
         assert_eq!(answer.error, None, "{request}");
         answer.result
     }

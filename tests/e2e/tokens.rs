@@ -54,7 +54,7 @@ async fn administrators_of_the_pool_put_agents_and_no_other_user_does() {
     ada.call(&put).await.unwrap();
     assert!(execute(&ada, prompt, json!({})).await["data"]["getAgent"]["systemPrompt"].is_string());
     // The provider's users are nobody's administrators, whatever their tokens say.
-    let oidc = backend.laptop.issuers.oidc.as_ref().unwrap();
+    let oidc = backend.server.issuers.oidc.as_ref().unwrap();
     let mut claims = oidc.claims(&"ada".parse().unwrap(), TokenUse::Id, SystemTime::now());
     claims["cognito:groups"] = json!(["administrators"]);
     let pretender = backend.calling_with(oidc.key().sign(&claims).unwrap());
@@ -68,7 +68,7 @@ async fn administrators_of_the_pool_put_agents_and_no_other_user_does() {
 #[tokio::test]
 async fn a_token_that_is_not_for_this_api_lets_nobody_in() {
     let backend = Backend::with_users(&USERS, []).await;
-    let pool = backend.laptop.issuers.pool.as_ref().unwrap();
+    let pool = backend.server.issuers.pool.as_ref().unwrap();
     let sign = |key: &SigningKey, changed: Value| {
         let mut claims = pool.claims(&"ada".parse().unwrap(), TokenUse::Access, SystemTime::now());
         for (name, value) in changed.as_object().unwrap() {
@@ -98,8 +98,8 @@ async fn a_token_that_is_not_for_this_api_lets_nobody_in() {
 #[tokio::test]
 async fn a_mode_that_is_switched_off_lets_nobody_in() {
     let backend = Backend::with_users(&[], [("ApiKeyAccess", "false"), ("IamAccess", "false")]).await;
-    assert_eq!(backend.laptop.endpoint.api_key, None);
-    let keyed = AppSync::new(&backend.laptop.endpoint.url, Credentials::ApiKey("da2-any".into())).unwrap();
+    assert_eq!(backend.server.endpoint.api_key, None);
+    let keyed = AppSync::new(&backend.server.endpoint.url, Credentials::ApiKey("da2-any".into())).unwrap();
     let sentence = "Valid authorization header not provided.";
     assert_eq!(refused_outright(&keyed, &ListConversations::default()).await, sentence);
     assert_eq!(refusal(&backend.administrator, &ListConversations::default()).await.0, ErrorType::Unauthorized);

@@ -2,7 +2,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::{join_all, ready};
-use local::unkind::{Call, Phase, Point, Unkindness};
+use local::fault_injection::{Call, CallPhase, FaultPlan, KillPoint};
 use tokio::time::sleep;
 
 use crate::stage::{OUTLIVING_LEASES, Stage, deltas};
@@ -19,31 +19,31 @@ const ROUNDS: usize = 3;
 
 /// The calls of one turn that nothing disturbs, in their order.
 async fn recorded() -> Vec<Call> {
-    let stage = Stage::set(Unkindness { is_recording: true, ..Unkindness::default() }, 1.0).await;
+    let stage = Stage::set(FaultPlan { record_calls: true, ..FaultPlan::default() }, 1.0).await;
     let scene = stage.scene(MODEL, 0).await;
     let seen = stage.play(&scene).await;
-    stage.laptop.lambda.settled().await;
+    stage.server.lambda.settled().await;
     stage.check(&scene, &deltas(DELTAS), &[seen]).await;
-    let calls = stage.laptop.witness.recorded().remove(&1).unwrap();
-    stage.laptop.stop().await;
+    let calls = stage.server.call_recorder.calls().remove(&1).unwrap();
+    stage.server.stop().await;
     calls
 }
 
 /// Before, during and after each call.
-fn points(calls: &[Call]) -> Vec<Point> {
+fn points(calls: &[Call]) -> Vec<KillPoint> {
     let mut counts = BTreeMap::new();
     let numbered = calls.iter().map(|call| {
         let count = counts.entry(*call).or_insert(0);
         *count += 1;
         (*call, *count)
     });
-    numbered.flat_map(|(call, number)| Phase::ALL.map(|phase| Point { call, number, phase })).collect()
+    numbered.flat_map(|(call, number)| CallPhase::ALL.map(|phase| KillPoint { call, number, phase })).collect()
 }
 
 /// A turn for each point, whose first process is killed there; tells where processes were killed.
-async fn killed_at(points: &[Point]) -> Vec<Point> {
+async fn killed_at(points: &[KillPoint]) -> Vec<KillPoint> {
     let kills = (1..).zip(points.iter().copied()).collect();
-    let stage = Stage::set(Unkindness { kills, ..Unkindness::default() }, OUTLIVING_LEASES).await;
+    let stage = Stage::set(FaultPlan { kills, ..FaultPlan::default() }, OUTLIVING_LEASES).await;
     let scenes = join_all((0..points.len()).map(|number| stage.scene(MODEL, number))).await;
     let mut readings = Vec::new();
     for (process, scene) in (1..).zip(&scenes) {
@@ -54,18 +54,18 @@ async fn killed_at(points: &[Point]) -> Vec<Point> {
         sleep(APART).await;
     }
     let seen = join_all(readings).await;
-    stage.laptop.lambda.settled().await;
+    stage.server.lambda.settled().await;
     for (scene, seen) in scenes.iter().zip(seen) {
         stage.check(scene, &deltas(DELTAS), &[seen.unwrap()]).await;
     }
-    let deaths = stage.laptop.witness.deaths();
-    stage.laptop.stop().await;
+    let deaths = stage.server.call_recorder.kills();
+    stage.server.stop().await;
     deaths.into_values().collect()
 }
 
 /// Processes are numbered as they start: the next turn's is the next.
 async fn has_begun(stage: &Stage, process: u64) {
-    while !stage.laptop.witness.recorded().contains_key(&process) {
+    while !stage.server.call_recorder.calls().contains_key(&process) {
         sleep(Duration::from_millis(10)).await;
     }
 }
@@ -83,6 +83,6 @@ async fn a_process_killed_at_any_point_of_its_turn_leaves_one_whole_answer() {
         }
     }
     assert!(left.is_empty(), "nobody was killed at {left:?}");
-    let named: Vec<String> = points.iter().map(Point::to_string).collect();
+    let named: Vec<String> = points.iter().map(KillPoint::to_string).collect();
     println!("killed at {} points: {}", points.len(), named.join(", "));
 }

@@ -8,8 +8,8 @@ use client::{
 };
 use futures::FutureExt;
 use local::{
-    laptop::{Laptop, Models, Options},
-    unkind::Unkindness,
+    fault_injection::FaultPlan,
+    server::{Models, Server, ServerOptions},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -27,7 +27,7 @@ pub const AT_ONCE: usize = 100;
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
 pub struct Stage {
-    pub laptop: Laptop,
+    pub server: Server,
     api: AppSync,
     administrator: AppSync,
     _state: TempDir,
@@ -41,9 +41,9 @@ pub struct Scene {
 }
 
 impl Stage {
-    pub async fn set(unkindness: Unkindness, time_scale: f64) -> Self {
+    pub async fn set(fault_plan: FaultPlan, time_scale: f64) -> Self {
         let state = tempfile::tempdir().unwrap();
-        let options = Options {
+        let options = ServerOptions {
             root: env!("CARGO_MANIFEST_DIR").into(),
             state: state.path().to_owned(),
             ephemeral: true,
@@ -53,11 +53,11 @@ impl Stage {
             oidc: false,
             models: Models::Scripted,
             executable: env!("CARGO_BIN_EXE_parlance").into(),
-            unkindness,
+            fault_plan,
             time_scale,
         };
-        let laptop = Laptop::start(options).await.unwrap();
-        let (endpoint, keys) = (&laptop.endpoint, &laptop.endpoint.administrator);
+        let server = Server::start(options).await.unwrap();
+        let (endpoint, keys) = (&server.endpoint, &server.endpoint.administrator);
         let keys = IamKeys {
             access_key: keys.access_key_id.clone(),
             secret_key: keys.secret_access_key.clone(),
@@ -68,7 +68,7 @@ impl Stage {
             AppSync::new(&endpoint.url, Credentials::ApiKey(endpoint.api_key.clone().expect("the API takes a key")))
                 .unwrap();
         let administrator = AppSync::new(&endpoint.url, Credentials::Iam(keys)).unwrap();
-        Self { laptop, api, administrator, _state: state }
+        Self { server, api, administrator, _state: state }
     }
 
     /// A conversation with an agent of the scripted model; every name in it is told apart by `number`.
@@ -124,7 +124,7 @@ impl Stage {
             "consistentRead": true,
         });
         loop {
-            let answer = self.laptop.database.run("parlance-Table", &request).await;
+            let answer = self.server.database.run("parlance-Table", &request).await;
             if let (Value::Array(items), None) = (answer.result["items"].clone(), answer.error) {
                 assert!(answer.result["nextToken"].is_null(), "one page holds a conversation of a test");
                 return items;

@@ -4,9 +4,8 @@ use std::{
     time::Duration,
 };
 
-use clap::ValueEnum;
 use futures::{FutureExt, StreamExt, future::join_all, stream};
-use local::unkind::{Mishap, Unkindness};
+use local::fault_injection::{Fault, FaultPlan};
 use tokio::time::sleep;
 
 use crate::{
@@ -24,40 +23,40 @@ const TOGETHER: usize = 20;
 /// Backends at once.
 const BACKENDS: usize = 5;
 
-fn weather(seed: u64) -> Unkindness {
+fn weather(seed: u64) -> FaultPlan {
     let rates = [
-        (Mishap::TableConflict, 0.02),
-        (Mishap::TableThrottled, 0.01),
-        (Mishap::TableAnswerLost, 0.02),
-        (Mishap::StaleRead, 0.2),
-        (Mishap::PublishRefused, 0.03),
-        (Mishap::PublishUnconfirmed, 0.03),
-        (Mishap::PublishTwice, 0.03),
-        (Mishap::PublishOutage, 0.01),
-        (Mishap::UpdateLost, 0.03),
-        (Mishap::LastUpdateLost, 0.2),
-        (Mishap::SubscriberCut, 0.03),
-        (Mishap::EventTwice, 0.1),
-        (Mishap::EventThrice, 0.05),
-        (Mishap::EventAgain, 0.1),
-        (Mishap::ProcessKilled, 0.1),
+        (Fault::TableConflict, 0.02),
+        (Fault::TableThrottled, 0.01),
+        (Fault::TableAnswerLost, 0.02),
+        (Fault::StaleRead, 0.2),
+        (Fault::PublishRefused, 0.03),
+        (Fault::PublishUnconfirmed, 0.03),
+        (Fault::PublishTwice, 0.03),
+        (Fault::PublishOutage, 0.01),
+        (Fault::UpdateLost, 0.03),
+        (Fault::LastUpdateLost, 0.2),
+        (Fault::SubscriberCut, 0.03),
+        (Fault::EventTwice, 0.1),
+        (Fault::EventThrice, 0.05),
+        (Fault::EventAgain, 0.1),
+        (Fault::ProcessKilled, 0.1),
     ];
     let (publish_latency, outage) = (Duration::from_millis(20), Duration::from_secs(5));
-    Unkindness { seed, publish_latency, outage, rates: rates.into(), ..Unkindness::default() }
+    FaultPlan { seed, publish_latency, outage, rates: rates.into(), ..FaultPlan::default() }
 }
 
-async fn run(seed: u64, turns: usize) -> BTreeMap<Mishap, u64> {
+async fn run(seed: u64, turns: usize) -> BTreeMap<Fault, u64> {
     let stage = Stage::set(weather(seed), OUTLIVING_LEASES).await;
     let scenes = join_all((0..turns).map(|number| stage.scene(MODEL, number))).await;
     let seen = join_all(scenes.iter().enumerate().map(|(number, scene)| live(&stage, scene, number))).await;
-    stage.laptop.lambda.settled().await;
+    stage.server.lambda.settled().await;
     check_list(&stage.list().await, &scenes);
     for (scene, seen) in scenes.iter().zip(seen) {
         println!("seed {seed}, {}: {:?}", scene.id, seen.status);
         stage.check(scene, &deltas(DELTAS), &[seen]).await;
     }
-    let befallen = stage.laptop.fates.befallen();
-    stage.laptop.stop().await;
+    let befallen = stage.server.faults.injected_counts();
+    stage.server.stop().await;
     befallen
 }
 
@@ -87,11 +86,11 @@ fn check_list(listed: &[String], scenes: &[Scene]) {
 async fn every_invariant_holds_in_any_weather() {
     let runs = std::env::var("FIRE_RUNS").map_or(RUNS, |runs| runs.parse().expect("FIRE_RUNS is a number"));
     let seeds = (0..runs.div_ceil(TOGETHER)).map(|seed| run(seed as u64, TOGETHER.min(runs - seed * TOGETHER)));
-    let befallen: Vec<BTreeMap<Mishap, u64>> = stream::iter(seeds).buffer_unordered(BACKENDS).collect().await;
+    let befallen: Vec<BTreeMap<Fault, u64>> = stream::iter(seeds).buffer_unordered(BACKENDS).collect().await;
     println!("{runs} runs");
-    for mishap in Mishap::value_variants() {
-        let times: u64 = befallen.iter().filter_map(|befallen| befallen.get(mishap)).sum();
-        println!("{mishap:20}{times:>6}");
-        assert!(times > 0 || runs < ENOUGH, "{mishap} never befell");
+    for fault in Fault::ALL {
+        let times: u64 = befallen.iter().filter_map(|befallen| befallen.get(&fault)).sum();
+        println!("{fault:20}{times:>6}");
+        assert!(times > 0 || runs < ENOUGH, "{fault} never befell");
     }
 }

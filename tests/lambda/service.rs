@@ -2,9 +2,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use local::{
+    fault_injection::{FaultInjector, FaultPlan},
     lambda::{Fault, InvocationType, InvokeError, Lambda, Launcher},
     stack::{Asynchronous, Function, Role},
-    unkind::{Fates, Unkindness},
 };
 use serde_json::Value;
 use tokio::{
@@ -36,14 +36,14 @@ pub struct Told {
 
 impl Service {
     pub async fn start(functions: impl IntoIterator<Item = Function>) -> Self {
-        Self::start_unkindly(functions, &Unkindness::default()).await
+        Self::start_with_faults(functions, &FaultPlan::default()).await
     }
 
-    pub async fn start_unkindly(functions: impl IntoIterator<Item = Function>, plan: &Unkindness) -> Self {
+    pub async fn start_with_faults(functions: impl IntoIterator<Item = Function>, plan: &FaultPlan) -> Self {
         let told = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = told.local_addr().expect("an address").to_string();
         let functions = functions.into_iter().map(|function| function.telling(&address));
-        Self { lambda: unkind_lambda(functions, plan).await.expect("functions that can be served"), told }
+        Self { lambda: lambda_with_faults(functions, plan).await.expect("functions that can be served"), told }
     }
 
     /// Where functions tell of invocations.
@@ -115,17 +115,17 @@ impl Playing for Function {
 
 /// A service in a hurry that starts this binary for each function.
 pub async fn lambda(functions: impl IntoIterator<Item = Function>) -> Result<Lambda, Fault> {
-    unkind_lambda(functions, &Unkindness::default()).await
+    lambda_with_faults(functions, &FaultPlan::default()).await
 }
 
-async fn unkind_lambda(functions: impl IntoIterator<Item = Function>, plan: &Unkindness) -> Result<Lambda, Fault> {
+async fn lambda_with_faults(functions: impl IntoIterator<Item = Function>, plan: &FaultPlan) -> Result<Lambda, Fault> {
     let functions = functions.into_iter().map(|function| (function.name.clone(), function)).collect();
     let executable = std::env::current_exe().expect("this binary");
     let arguments = [FUNCTION_TEST, "--exact", "--nocapture"].map(str::to_owned).to_vec();
     let launcher = Launcher {
         environment: Arc::new(|_| environment()),
         time_scale: TIME_SCALE,
-        fates: Fates::of(plan),
+        faults: FaultInjector::new(plan),
         ..Launcher::new(executable, arguments, BTreeMap::new())
     };
     Lambda::start(&functions, launcher).await

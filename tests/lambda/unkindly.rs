@@ -1,7 +1,7 @@
 //! What Lambda promises and nobody likes: processes die at any moment, and events come more than once.
 use local::{
+    fault_injection::{Fault, FaultPlan},
     lambda::InvokeError,
-    unkind::{Mishap, Unkindness},
 };
 use serde_json::json;
 use tokio::join;
@@ -44,17 +44,17 @@ async fn a_process_that_idles_is_killed_and_not_used_again() {
 
 #[tokio::test]
 async fn an_event_is_delivered_twice_three_times_and_again_later_under_one_id() {
-    for (mishap, deliveries) in [(Mishap::EventTwice, 2), (Mishap::EventThrice, 3), (Mishap::EventAgain, 2)] {
-        let plan = Unkindness { exactly: [(mishap, 1)].into(), ..Unkindness::default() };
-        let service = Service::start_unkindly([function("answer")], &plan).await;
+    for (fault, deliveries) in [(Fault::EventTwice, 2), (Fault::EventThrice, 3), (Fault::EventAgain, 2)] {
+        let plan = FaultPlan { on_hits: [(fault, 1)].into(), ..FaultPlan::default() };
+        let service = Service::start_with_faults([function("answer")], &plan).await;
         service.queue("answer", json!("once")).await;
         let first = service.told().await;
         for _ in 1..deliveries {
             let again = service.told().await;
-            assert_eq!((&again.request_id, &again.payload), (&first.request_id, &first.payload), "{mishap}");
+            assert_eq!((&again.request_id, &again.payload), (&first.request_id, &first.payload), "{fault}");
         }
         service.queue("answer", json!("another")).await;
-        assert_eq!(service.told().await.payload, "another", "{mishap} befell one event");
+        assert_eq!(service.told().await.payload, "another", "{fault} befell one event");
         service.lambda.stop().await;
     }
 }

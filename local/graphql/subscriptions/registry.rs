@@ -7,11 +7,11 @@ use std::{
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use crate::fault_injection::{Fault, FaultInjector, UpdatePosition};
 use crate::graphql::{
     subscriptions::filter::Filter,
     subscriptions::index::{Pin, Register},
 };
-use crate::unkind::{Boundary, Fates, Mishap};
 
 /// How many updates may wait for a connection that does not keep up.
 const WAITING_UPDATES: usize = 1_000;
@@ -19,7 +19,7 @@ const WAITING_UPDATES: usize = 1_000;
 /// All subscriptions of one API, each with what its connection knows of it. Clones share them.
 pub struct Hub<S> {
     seats: Arc<Mutex<Seats<S>>>,
-    fates: Fates,
+    faults: FaultInjector,
 }
 
 struct Seats<S> {
@@ -75,8 +75,8 @@ pub struct Seat<S> {
 }
 
 impl<S> Hub<S> {
-    /// Without updates, and as unkind to its subscribers as the fates want it.
-    pub fn new(fates: Fates) -> Self {
+    /// Without updates, and as unkind to its subscribers as the faults want it.
+    pub fn new(faults: FaultInjector) -> Self {
         let seats = Seats {
             next: 0,
             taken: HashMap::new(),
@@ -84,7 +84,7 @@ impl<S> Hub<S> {
             subscribers: HashMap::new(),
             register: Register::default(),
         };
-        Self { seats: Arc::new(Mutex::new(seats)), fates }
+        Self { seats: Arc::new(Mutex::new(seats)), faults }
     }
 
     /// The updates end when the connection has fallen too far behind.
@@ -101,7 +101,7 @@ impl<S> Hub<S> {
     pub fn publish(&self, field: &str, payload: &Arc<Value>) {
         let mut seats = self.seats();
         let concerned = seats.register.concerned(field, payload);
-        seats.tell(concerned, &self.fates, |registration| {
+        seats.tell(concerned, &self.faults, |registration| {
             registration.filter.matches(payload).then(|| News::Payload(payload.clone()))
         });
     }
@@ -110,7 +110,7 @@ impl<S> Hub<S> {
     pub fn invalidate(&self, field: &str, payload: &Value) {
         let mut seats = self.seats();
         let all = seats.register.all(field);
-        seats.tell(all, &self.fates, |registration| {
+        seats.tell(all, &self.faults, |registration| {
             let filter = registration.invalidation.as_ref();
             filter.is_some_and(|filter| filter.matches(payload)).then_some(News::Invalidated)
         });
@@ -125,13 +125,13 @@ impl<S> Seats<S> {
     fn tell(
         &mut self,
         numbers: impl IntoIterator<Item = u64>,
-        fates: &Fates,
+        faults: &FaultInjector,
         news: impl Fn(&Registration<S>) -> Option<News>,
     ) {
         for number in numbers {
             let Some(subscriber) = self.subscribers.get_mut(&number) else { continue };
             let Some(news) = news(&subscriber.registration) else { continue };
-            let is_told = match subscriber.fate(number, fates, &news) {
+            let is_told = match subscriber.fate(number, faults, &news) {
                 Fate::Missed => continue,
                 Fate::Cut => false,
                 Fate::Told => {
@@ -197,16 +197,16 @@ impl<S> Subscriber<S> {
         Update { id: self.id.clone(), subscription: self.registration.subscription.clone(), news }
     }
 
-    fn fate(&mut self, number: u64, fates: &Fates, news: &News) -> Fate {
+    fn fate(&mut self, number: u64, faults: &FaultInjector, news: &News) -> Fate {
         let News::Payload(payload) = news else { return Fate::Told };
         self.updates += 1;
         let is_last = ends_a_turn(payload);
-        let boundaries = &[Boundary::Nth(self.updates), Boundary::Last][..if is_last { 2 } else { 1 }];
-        let befalls = |mishap| fates.strike_subscriber(mishap, number, boundaries).is_some();
-        if befalls(Mishap::SubscriberCut) {
+        let boundaries = &[UpdatePosition::Nth(self.updates), UpdatePosition::Last][..if is_last { 2 } else { 1 }];
+        let befalls = |fault| faults.should_inject_at_update(fault, number, boundaries);
+        if befalls(Fault::SubscriberCut) {
             return Fate::Cut;
         }
-        let is_missed = befalls(Mishap::UpdateLost) || is_last && befalls(Mishap::LastUpdateLost);
+        let is_missed = befalls(Fault::UpdateLost) || is_last && befalls(Fault::LastUpdateLost);
         if is_missed { Fate::Missed } else { Fate::Told }
     }
 }
@@ -224,7 +224,7 @@ impl<S> Drop for Seat<S> {
 
 impl<S> Clone for Hub<S> {
     fn clone(&self) -> Self {
-        Self { seats: self.seats.clone(), fates: self.fates.clone() }
+        Self { seats: self.seats.clone(), faults: self.faults.clone() }
     }
 }
 
@@ -233,7 +233,7 @@ mod tests {
     use serde_json::{Map, json};
 
     use super::*;
-    use crate::unkind::Unkindness;
+    use crate::fault_injection::FaultPlan;
 
     fn registration(invalidation: Option<Filter>) -> Registration<()> {
         let filter = Filter::of_arguments(Map::new());
@@ -246,7 +246,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_does_not_keep_up_hears_what_waited_and_then_the_end() {
-        let hub = Hub::new(Fates::default());
+        let hub = Hub::new(FaultInjector::default());
         let (slow, mut behind) = hub.join();
         let (quick, mut abreast) = hub.join();
         slow.subscribe("s", registration(None));
@@ -264,7 +264,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_invalidation_reaches_those_whose_filter_it_passes() {
-        let hub = Hub::new(Fates::default());
+        let hub = Hub::new(FaultInjector::default());
         let (seat, mut updates) = hub.join();
         let of_user = |user: &str| Filter::of_arguments(Map::from_iter([("user".to_owned(), user.into())]));
         seat.subscribe("ann", registration(Some(of_user("ann"))));
@@ -279,7 +279,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_ended_leaves_nothing_behind() {
-        let hub = Hub::new(Fates::default());
+        let hub = Hub::new(FaultInjector::default());
         let (ann, _anns) = hub.join();
         let (bob, _bobs) = hub.join();
         for (seat, id) in [(&ann, "1"), (&ann, "2"), (&ann, "2"), (&bob, "1")] {
@@ -293,9 +293,9 @@ mod tests {
         assert!(seats.taken.is_empty() && seats.subscribers.is_empty() && seats.register.all("onUpdate").is_empty());
     }
 
-    fn unkind_hub(mishap: Mishap, subscriber: u64, boundary: Boundary) -> Hub<()> {
-        let subscribers = [(mishap, subscriber, boundary)].into();
-        Hub::new(Fates::of(&Unkindness { subscribers, ..Unkindness::default() }))
+    fn hub_with_faults(fault: Fault, subscriber: u64, boundary: UpdatePosition) -> Hub<()> {
+        let on_updates = [(fault, subscriber, boundary)].into();
+        Hub::new(FaultInjector::new(&FaultPlan { on_updates, ..FaultPlan::default() }))
     }
 
     fn turn(status: &str) -> Arc<Value> {
@@ -311,7 +311,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_lost_update_is_lost_to_one_subscriber_alone() {
-        let hub = unkind_hub(Mishap::UpdateLost, 2, Boundary::Nth(1));
+        let hub = hub_with_faults(Fault::UpdateLost, 2, UpdatePosition::Nth(1));
         let ((ann, mut anns), (bob, mut bobs)) = (hub.join(), hub.join());
         ann.subscribe("a", registration(None));
         bob.subscribe("b", registration(None));
@@ -323,7 +323,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_is_cut_instead_of_an_update() {
-        let hub = unkind_hub(Mishap::SubscriberCut, 1, Boundary::Nth(2));
+        let hub = hub_with_faults(Fault::SubscriberCut, 1, UpdatePosition::Nth(2));
         let (seat, mut updates) = hub.join();
         seat.subscribe("a", registration(None));
         (1..=3).for_each(|number| hub.publish("onUpdate", &payload(number)));
@@ -333,7 +333,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_is_cut_instead_of_the_last_update_of_a_turn() {
-        let hub = unkind_hub(Mishap::SubscriberCut, 1, Boundary::Last);
+        let hub = hub_with_faults(Fault::SubscriberCut, 1, UpdatePosition::Last);
         let (seat, mut updates) = hub.join();
         seat.subscribe("a", registration(None));
         for status in ["RUNNING", "COMPLETED"] {
@@ -345,8 +345,10 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_last_update_of_a_turn_is_lost() {
-        let hub =
-            Hub::new(Fates::of(&Unkindness { rates: [(Mishap::LastUpdateLost, 1.0)].into(), ..Unkindness::default() }));
+        let hub = Hub::new(FaultInjector::new(&FaultPlan {
+            rates: [(Fault::LastUpdateLost, 1.0)].into(),
+            ..FaultPlan::default()
+        }));
         let (seat, mut updates) = hub.join();
         seat.subscribe("a", registration(None));
         for status in ["RUNNING", "COMPLETED", "RUNNING"] {

@@ -37,7 +37,7 @@ impl People {
         let mut people = Self { callers: BTreeMap::new(), owners: BTreeMap::new() };
         people.add("nobody", Caller::NOBODY);
         people.add_keys(backend);
-        let issuers = &backend.laptop.issuers;
+        let issuers = &backend.server.issuers;
         people.add_tokens(backend, "pool", issuers.pool.as_ref().expect("the stack has a user pool"));
         people.add_tokens(backend, "oidc", issuers.oidc.as_ref().expect("the stack trusts a provider"));
         people.add_signers(backend);
@@ -128,7 +128,7 @@ impl People {
 
     fn api(&self, backend: &Backend, name: &str) -> AppSync {
         let credentials = self.named(name).credentials.clone().expect("an owner has credentials");
-        AppSync::new(&backend.laptop.endpoint.url, credentials).unwrap()
+        AppSync::new(&backend.server.endpoint.url, credentials).unwrap()
     }
 }
 
@@ -150,7 +150,7 @@ fn pooled(backend: &Backend) -> Credentials {
     let everything = json!({ "Effect": "Allow", "Action": "appsync:GraphQL", "Resource": "*" });
     let credentials = [key.clone(), secret.clone(), token.clone()];
     let role = "arn:aws:iam::000000000000:role/Authenticated";
-    backend.laptop.directory.admit(Principal::identity_pool_user(identity, role, credentials, &[everything]));
+    backend.server.directory.admit(Principal::identity_pool_user(identity, role, credentials, &[everything]));
     signing(backend, [key, secret, token])
 }
 
@@ -162,7 +162,7 @@ fn functions() -> BTreeMap<String, Function> {
 
 fn admitted(backend: &Backend, session: &str, role: &Role) -> Credentials {
     let keys = ["key", "secret", "token"].map(|part| format!("{session}-{part}"));
-    backend.laptop.directory.admit(Principal::role_session(&role.arn, session, keys.clone(), &role.statements));
+    backend.server.directory.admit(Principal::role_session(&role.arn, session, keys.clone(), &role.statements));
     signing(backend, keys)
 }
 
@@ -172,7 +172,7 @@ fn unpermitted(backend: &Backend) -> Credentials {
 }
 
 fn signing(backend: &Backend, [access_key, secret_key, token]: [String; 3]) -> Credentials {
-    let region = backend.laptop.endpoint.region.clone();
+    let region = backend.server.endpoint.region.clone();
     Credentials::Iam(IamKeys { access_key, secret_key, session_token: Some(token), region })
 }
 

@@ -1,0 +1,379 @@
+//! The local server: every part of the backend, assembled from template.yaml and served on one port.
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{Router, serve::ListenerExt};
+use serde::Serialize;
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use uuid::Uuid;
+
+use crate::{
+    appsync::AppSync,
+    bedrock::{self, Upstream},
+    dynamodb::{DynamoDb, TableFault},
+    fault_injection::{CallRecorder, FaultInjector, FaultPlan, with_publish_faults},
+    graphql::{self, Settings, Sources},
+    identity::{self, CLIENT, Directory, Issuers, Principal, User},
+    lambda::{self, EnvironmentBuilder, Lambda, Launcher, Processes},
+    private_file::{self, FileError},
+    stack::{Function, Stack},
+    stalled_connections::{REQUEST_TIMEOUT, TimeoutListener},
+    state_dir::{self, StateDirError},
+    template::{self, ACCOUNT, Deployment, REGION, realtime_url},
+};
+
+/// How often expired items are deleted from the tables.
+const TTL_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The settings of one start.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// The directory of template.yaml.
+    pub root: PathBuf,
+    /// The directory of the table, the API key, the issuers' signing keys and `endpoint.json`.
+    pub state: PathBuf,
+    /// Keep the table in memory and generate new keys.
+    pub ephemeral: bool,
+    /// 0 selects any free port.
+    pub port: u16,
+    /// Template parameters that differ from their defaults.
+    pub parameters: BTreeMap<String, String>,
+    /// The users of the stack's own user pool. Any user makes the stack create one.
+    pub users: Vec<User>,
+    /// Whether an OpenID Connect provider runs here and is trusted by the API.
+    pub oidc: bool,
+    pub models: Models,
+    /// Started as `<executable> handler`, it is one Lambda environment.
+    pub executable: PathBuf,
+    pub fault_plan: FaultPlan,
+    /// Length of a second of Lambda's event queue, in seconds; tests shorten it, otherwise it is 1.0.
+    pub time_scale: f64,
+}
+
+/// Where the models' answers come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Models {
+    /// Scripted models in this process.
+    Scripted,
+    /// Amazon Bedrock, with the AWS credentials of the user who starts the server.
+    Bedrock,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("port {port} is taken: end what listens there, or choose another with --port")]
+    PortTaken { port: u16 },
+    #[error("port {port} cannot be used: {error}")]
+    Port { port: u16, error: io::Error },
+    #[error("{0}")]
+    Template(#[from] template::Fault),
+    #[error("{0}")]
+    Table(#[from] TableFault),
+    #[error("{0}")]
+    Api(#[from] graphql::Fault),
+    #[error("{0}")]
+    Lambda(#[from] lambda::Fault),
+    #[error("{0}")]
+    Bedrock(#[from] bedrock::Fault),
+    #[error("{0}")]
+    State(#[from] StateDirError),
+    #[error("{0}")]
+    EndpointFile(#[from] FileError),
+    #[error("the parameter {parameter} is {given}, so {consequence}")]
+    Contradiction { parameter: &'static str, given: String, consequence: &'static str },
+}
+
+/// How to reach a running server; also the content of `endpoint.json`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    pub url: String,
+    pub realtime_url: String,
+    /// None when the API accepts no key.
+    pub api_key: Option<String>,
+    pub region: String,
+    /// The URL of the user pool, if one runs here.
+    pub user_pool: Option<String>,
+    /// The URL of the OpenID Connect provider, if one runs here.
+    pub oidc: Option<String>,
+    /// Whether the API accepts the administrator's signature.
+    pub iam_access: bool,
+    pub administrator: AccessKey,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccessKey {
+    pub access_key_id: String,
+    pub secret_access_key: String,
+}
+
+/// A running server; it ends with `stop`, or with the process.
+pub struct Server {
+    pub endpoint: Endpoint,
+    pub database: DynamoDb,
+    pub lambda: Lambda,
+    /// The principals that the API knows; more may be admitted while it runs.
+    pub directory: Directory,
+    pub faults: FaultInjector,
+    /// The calls of functions' processes, if `FaultPlan::record_calls` is set.
+    pub call_recorder: CallRecorder,
+    /// The token issuers that run here.
+    pub issuers: Issuers,
+    endpoint_file: PathBuf,
+    shutdown: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Server {
+    /// Starts every part of the stack. The port accepts requests when this returns.
+    pub async fn start(options: ServerOptions) -> Result<Self, StartError> {
+        let listener = listen(options.port).await?;
+        let base_url = format!("http://localhost:{}", local_address(&listener)?.port());
+        let stack = template::load(&options.root, &deployment(&options, &base_url)?)?;
+        let issuers = load_issuers(&options, &stack, &base_url)?;
+        let endpoint = Endpoint::new(&base_url, &stack, &issuers);
+        let directory = create_directory(&stack, &endpoint);
+
+        let faults = FaultInjector::new(&options.fault_plan);
+        let processes = Processes::default();
+        let call_recorder = CallRecorder::new(&options.fault_plan, faults.clone(), processes.clone());
+        let (shutdown, shutdown_signal) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+
+        let database = open_database(&options, &stack, &faults)?;
+        let table_router = call_recorder.wrap_router(database.router(directory.clone()));
+        let table_address = serve_tables(&database, table_router, &mut tasks, shutdown_signal.clone()).await?;
+
+        let model_router = model_router(&options, &directory).await?;
+        let launcher = Launcher {
+            executable: options.executable.clone(),
+            arguments: vec!["handler".into()],
+            environment: process_environment(&directory, &base_url, table_address),
+            time_scale: options.time_scale,
+            faults: faults.clone(),
+            processes,
+        };
+        let lambda = Lambda::start(&stack.functions, launcher).await?;
+
+        let sources = Sources::new(database.clone(), lambda.clone());
+        let settings = Settings { faults: faults.clone(), ..Settings::default() };
+        let api = AppSync::with_settings(stack.api, sources, directory.clone(), settings)?;
+        let router = with_publish_faults(api.router(), &options.fault_plan, &faults)
+            .merge(model_router)
+            .merge(identity::router(&issuers));
+        serve(listener, call_recorder.wrap_router(router), &mut tasks, shutdown_signal);
+
+        let endpoint_file = write_endpoint_file(&options, &endpoint)?;
+        Ok(Self {
+            endpoint,
+            database,
+            lambda,
+            directory,
+            faults,
+            call_recorder,
+            issuers,
+            endpoint_file,
+            shutdown,
+            tasks,
+        })
+    }
+
+    /// Ends every Lambda environment, then every connection.
+    pub async fn stop(mut self) {
+        drop(std::fs::remove_file(&self.endpoint_file));
+        self.lambda.stop().await;
+        self.shutdown.send_replace(true);
+        self.tasks.shutdown().await;
+    }
+}
+
+impl ServerOptions {
+    /// Where the table is kept, for the start message.
+    pub fn table_location(&self) -> String {
+        match self.ephemeral {
+            true => "memory".into(),
+            false => self.state.display().to_string(),
+        }
+    }
+}
+
+impl Endpoint {
+    fn new(base_url: &str, stack: &Stack, issuers: &Issuers) -> Self {
+        Self {
+            url: format!("{base_url}/graphql"),
+            realtime_url: realtime_url(base_url),
+            api_key: stack.api.keys.first().cloned(),
+            region: REGION.into(),
+            user_pool: issuers.pool.as_ref().map(|issuer| issuer.url().to_owned()),
+            oidc: issuers.oidc.as_ref().map(|issuer| issuer.url().to_owned()),
+            iam_access: stack.api.environment.get("IAM_ACCESS").is_none_or(|access| access == "true"),
+            administrator: AccessKey::generate(),
+        }
+    }
+}
+
+impl AccessKey {
+    fn generate() -> Self {
+        let (id, secret) = (Uuid::new_v4().simple().to_string(), Uuid::new_v4().simple().to_string());
+        Self { access_key_id: format!("AKIA{}", id[..16].to_uppercase()), secret_access_key: secret }
+    }
+}
+
+async fn listen(port: u16) -> Result<TcpListener, StartError> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => StartError::PortTaken { port },
+        _ => StartError::Port { port, error },
+    })
+}
+
+fn local_address(listener: &TcpListener) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|error| StartError::Port { port: 0, error })
+}
+
+fn deployment(options: &ServerOptions, base_url: &str) -> Result<Deployment, StartError> {
+    Ok(Deployment {
+        preferences: preferences(options.models),
+        api_key: api_key(options)?,
+        ..Deployment::at(base_url, parameters(options, base_url)?)
+    })
+}
+
+/// The key of the previous start, unless nothing is kept.
+fn api_key(options: &ServerOptions) -> Result<String, StateDirError> {
+    let new_key = format!("da2-{}", &Uuid::new_v4().simple().to_string()[..26]);
+    match options.ephemeral {
+        true => Ok(new_key),
+        false => state_dir::load_or_create_text(&options.state.join("api-key"), &new_key),
+    }
+}
+
+/// The given parameters, and those that follow from other options: users need the stack's own user pool, and the local
+/// OpenID Connect provider must be trusted.
+fn parameters(options: &ServerOptions, base_url: &str) -> Result<BTreeMap<String, String>, StartError> {
+    let mut parameters = options.parameters.clone();
+    let mut require = |parameter: &'static str, value: String, consequence| match parameters.get(parameter) {
+        Some(given) if *given != value => {
+            Err(StartError::Contradiction { parameter, given: given.clone(), consequence })
+        }
+        _ => {
+            parameters.insert(parameter.into(), value);
+            Ok(())
+        }
+    };
+    if !options.users.is_empty() {
+        require("UserPool", "create".into(), "there is no pool here for the users of --user")?;
+    }
+    if options.oidc {
+        require("OidcIssuer", Issuers::oidc_url(base_url), "the provider of --oidc would not be trusted")?;
+        parameters.entry("OidcClientPattern".into()).or_insert_with(|| CLIENT.into());
+    }
+    Ok(parameters)
+}
+
+/// Defaults of the local server: its one user may list the conversations of the API key's owner, and agents may use the
+/// scripted models.
+fn preferences(models: Models) -> BTreeMap<String, String> {
+    let listing = ("ApiKeyListing".to_owned(), "true".to_owned());
+    let scripted_models = ("MoreModelArns".to_owned(), "arn:aws:bedrock:*::foundation-model/parlance.*".to_owned());
+    match models {
+        Models::Scripted => [listing, scripted_models].into(),
+        Models::Bedrock => [listing].into(),
+    }
+}
+
+fn load_issuers(options: &ServerOptions, stack: &Stack, base_url: &str) -> Result<Issuers, StateDirError> {
+    let state = (!options.ephemeral).then_some(options.state.as_path());
+    Issuers::of(&stack.api.issuers, base_url, options.users.clone(), state)
+}
+
+fn create_directory(stack: &Stack, endpoint: &Endpoint) -> Directory {
+    let directory = Directory::new(stack.api.modes.clone(), stack.api.keys.clone());
+    let directory = directory.trusting(stack.api.issuers.clone());
+    let AccessKey { access_key_id, secret_access_key } = endpoint.administrator.clone();
+    directory.admit(Principal::administrator(ACCOUNT, "administrator", access_key_id, secret_access_key));
+    directory
+}
+
+fn open_database(options: &ServerOptions, stack: &Stack, faults: &FaultInjector) -> Result<DynamoDb, StartError> {
+    let file = options.state.join("table.db");
+    let database = if options.ephemeral { DynamoDb::open(None)? } else { DynamoDb::open(Some(&file))? };
+    database.create(&stack.tables)?;
+    Ok(database.with_faults(faults, &stack.tables)?)
+}
+
+/// Serves the tables to functions by DynamoDB's own protocol, on a port of their own.
+async fn serve_tables(
+    database: &DynamoDb,
+    router: Router,
+    tasks: &mut JoinSet<()>,
+    shutdown_signal: watch::Receiver<bool>,
+) -> Result<SocketAddr, StartError> {
+    let listener = listen(0).await?;
+    let address = local_address(&listener)?;
+    serve(listener, router, tasks, shutdown_signal);
+    let database = database.clone();
+    tasks.spawn(async move { database.sweep(TTL_INTERVAL).await });
+    Ok(address)
+}
+
+async fn model_router(options: &ServerOptions, directory: &Directory) -> Result<Router, StartError> {
+    let router = match options.models {
+        Models::Scripted => bedrock::router(),
+        Models::Bedrock => bedrock::forward(Upstream::of_the_caller().await?),
+    };
+    Ok(bedrock::guarded(router, directory.clone()))
+}
+
+/// The variables of a process beside its function's own. Each process gets its own credentials, with the permissions of
+/// its function's role; the access key id of a call therefore identifies the process.
+fn process_environment(directory: &Directory, base_url: &str, table_address: SocketAddr) -> Arc<EnvironmentBuilder> {
+    let (directory, bedrock_url) = (directory.clone(), base_url.to_owned());
+    Arc::new(move |function: &Function| {
+        let AccessKey { access_key_id, secret_access_key } = AccessKey::generate();
+        let session_token = Uuid::new_v4().to_string();
+        directory.admit(Principal::role_session(
+            &function.role.arn,
+            &function.name,
+            [access_key_id.clone(), secret_access_key.clone(), session_token.clone()],
+            &function.role.statements,
+        ));
+        [
+            ("AWS_ACCESS_KEY_ID", access_key_id),
+            ("AWS_SECRET_ACCESS_KEY", secret_access_key),
+            ("AWS_SESSION_TOKEN", session_token),
+            ("AWS_REGION", REGION.to_owned()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", format!("http://{table_address}")),
+            ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", bedrock_url.clone()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    })
+}
+
+/// Without Nagle's algorithm, which would delay deltas, and with a timeout for stalled requests.
+fn serve(listener: TcpListener, router: Router, tasks: &mut JoinSet<()>, mut shutdown_signal: watch::Receiver<bool>) {
+    let listener =
+        TimeoutListener { listener, timeout: REQUEST_TIMEOUT }.tap_io(|stream| drop(stream.io.set_nodelay(true)));
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    tasks.spawn(async move {
+        let shutdown = async move { drop(shutdown_signal.wait_for(|is_shutdown| *is_shutdown).await) };
+        if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(shutdown).await {
+            tracing::error!(%error, "the HTTP service ended");
+        }
+    });
+}
+
+/// Writes `endpoint.json`, which `parlance chat` and `parlance token` read.
+fn write_endpoint_file(options: &ServerOptions, endpoint: &Endpoint) -> Result<PathBuf, FileError> {
+    let path = options.state.join("endpoint.json");
+    let json = serde_json::to_string_pretty(endpoint).unwrap_or_default();
+    private_file::write(&path, json.as_bytes())?;
+    Ok(path)
+}
