@@ -4,16 +4,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use api::types::{
+    ContentBlock, ConversationEvent, InferenceSettings, Sender, SenderKind, StopReason, TurnStatus, Usage,
+};
 use divan::{AllocProfiler, Bencher, counter::ItemsCount};
 use turn::{
     attempt::{Attempt, Beginning, Input, Step},
     claim::Claim,
     limits::{Bounds, Limits},
     request::Agent,
-    words::{
-        ContentBlock, ConversationEvent, Inference, ModelRequest, Sender, SenderKind, StopReason, StreamEvent,
-        TurnStatus, Usage,
-    },
+    types::{ModelRequest, StreamEvent},
 };
 
 #[global_allocator]
@@ -105,19 +105,24 @@ fn beginning(now: Instant) -> Beginning {
         },
         question: ConversationEvent {
             id: "t1".into(),
+            conversation_id: "c1".into(),
             position: 1,
             turn_id: Some("t1".into()),
             attempt: None,
             sender: Sender { kind: SenderKind::User, id: None, name: None },
             content: vec![ContentBlock::text("Why?")],
+            text: None,
+            stop_reason: None,
+            usage: None,
+            failure: None,
             superseded: None,
-            created_at: None,
+            created_at: "2026-11-21T09:00:00.000Z".into(),
         },
         continues: false,
         request: ModelRequest {
             model_id: "any".into(),
             system_prompt: None,
-            inference: Inference::default(),
+            inference: InferenceSettings::default(),
             transcript: Vec::new(),
         },
         bounds: Bounds::default(),

@@ -4,6 +4,7 @@ mod tests;
 
 use std::time::Instant;
 
+use api::types::{ConversationEvent, SenderKind};
 use tokio::time::timeout_at;
 use turn::{
     attempt::{Attempt, Beginning, Ended},
@@ -11,7 +12,7 @@ use turn::{
     mutation::Why,
     request::{Agent, TurnRequest},
     transcript::{Material, older_events_wanted, transcript},
-    words::{ConversationEvent, ModelRequest, SenderKind, TranscriptMessage},
+    types::{ModelRequest, TranscriptMessage},
 };
 
 use crate::{
@@ -77,7 +78,7 @@ async fn attempt<O: Outside>(
 }
 
 /// The turn has its end whether this succeeds or not: quotas are a brake, not a bill.
-async fn count<O>(user: &str, tokens: i32, invoked: &Invoked<'_, O>) {
+async fn count<O>(user: &str, tokens: u32, invoked: &Invoked<'_, O>) {
     let until = invoked.limits.give_up_at.min(clock::now() + invoked.bounds.counting);
     let counting = invoked.table.count_tokens(user, tokens, invoked.clock.now(), invoked.salt());
     match timeout_at(until.into(), counting).await {

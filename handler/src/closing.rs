@@ -4,6 +4,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use api::types::SenderKind;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{sleep, timeout_at};
@@ -13,7 +14,6 @@ use turn::{
     closing::{ClosingEvent, Decision, decide},
     mutation::{Mutation, PublishFailure, StoredEvent, Update, Why},
     request::PurgeRequest,
-    words::SenderKind,
 };
 
 use crate::{
@@ -139,7 +139,7 @@ async fn publish<O: Outside>(mutation: Arc<Mutation>, invoked: &Invoked<'_, O>) 
             Err(PublishFailure::Refused) => return Err(HandlerError::Unannounced),
             Err(PublishFailure::Again) => {
                 tries += 1;
-                sleep(invoked.bounds.publish_retry.after(tries, invoked.salt())).await;
+                sleep(invoked.bounds.publish_retry.seeded_delay(tries, invoked.salt())).await;
             }
         }
     }

@@ -5,13 +5,16 @@ use std::{
     time::Duration,
 };
 
+use api::{
+    backoff::Backoff,
+    types::{FailureCode, StopReason, TurnStatus, Usage},
+};
 use futures::{Stream, stream};
 use serde_json::Value;
 use turn::{
-    failures::FailureCode,
-    limits::{Backoff, Bounds, Limits},
+    limits::{Bounds, Limits},
     mutation::{Mutation, PublishFailure},
-    words::{ModelRequest, StopReason, StreamEvent, TurnStatus, Usage},
+    types::{ModelRequest, StreamEvent},
     writing::{Write, WriteFailure},
 };
 
@@ -45,7 +48,7 @@ impl Rehearsal {
             table: table().await,
             left: Duration::from_secs(900),
             bounds: Bounds {
-                publish_retry: Backoff { first: Duration::from_millis(1), longest: Duration::from_millis(1) },
+                publish_retry: Backoff::half_jitter(Duration::from_millis(1), Duration::from_millis(1)),
                 ..Bounds::default()
             },
             usage: Some(Usage { total_tokens: 7, ..Usage::default() }),

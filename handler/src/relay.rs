@@ -5,13 +5,13 @@ use std::{
     sync::Arc,
 };
 
+use api::types::{FailureCode, TurnStatus};
 use futures::{FutureExt, Stream, StreamExt, future::Fuse};
 use tokio::{select, time::sleep_until};
 use turn::{
     attempt::{Attempt, Ended, Input, Step},
-    failures::FailureCode,
     mutation::{Mutation, PublishFailure},
-    words::{ModelRequest, StreamEvent, TurnStatus},
+    types::{ModelRequest, StreamEvent},
     writing::{Write, WriteFailure},
 };
 

@@ -5,20 +5,19 @@ use std::{
     time::Duration,
 };
 
+use api::types::{
+    ContentBlock, ConversationEvent, FailureCode, InferenceSettings, Sender, SenderKind, StopReason, TurnStatus,
+};
 use futures::{Stream, StreamExt, future::pending, stream};
 use handler::relay::{Outside, relay};
 use tokio::time::{Instant, sleep};
 use turn::{
     attempt::{Attempt, Beginning, Ended},
     claim::Claim,
-    failures::FailureCode,
     limits::{Bounds, Limits},
     mutation::{AgentEvent, Mutation, PublishFailure, Update},
     request::Agent,
-    words::{
-        ContentBlock, ConversationEvent, Inference, ModelRequest, Sender, SenderKind, StopReason, StreamEvent,
-        TurnStatus,
-    },
+    types::{ModelRequest, StreamEvent},
     writing::{Write, WriteFailure},
 };
 
@@ -315,19 +314,24 @@ fn beginning() -> Beginning {
         },
         question: ConversationEvent {
             id: "t1".into(),
+            conversation_id: "c1".into(),
             position: 1,
             turn_id: Some("t1".into()),
             attempt: None,
             sender,
             content: vec![ContentBlock::text("Why?")],
+            text: None,
+            stop_reason: None,
+            usage: None,
+            failure: None,
             superseded: None,
-            created_at: None,
+            created_at: "2026-11-21T09:00:00.000Z".into(),
         },
         continues: false,
         request: ModelRequest {
             model_id: "m".into(),
             system_prompt: None,
-            inference: Inference::default(),
+            inference: InferenceSettings::default(),
             transcript: Vec::new(),
         },
         bounds: Bounds::default(),

@@ -1,11 +1,12 @@
 //! What is written down of a run beside what the table keeps.
 use std::collections::BTreeMap;
 
+use api::types::SenderKind;
 use local::stack::Function;
 use serde_json::Value;
 use turn::{
     mutation::{Mutation, Update},
-    words::{ModelRequest, SenderKind},
+    types::ModelRequest,
 };
 
 use crate::{checker, evidence::Transcript, world::World};

@@ -1,10 +1,8 @@
 use std::time::Duration;
 
+use api::types::{SenderKind, TurnStatus};
 use serde_json::{Value, json};
-use turn::{
-    mutation::{PublishFailure, Update},
-    words::{SenderKind, TurnStatus},
-};
+use turn::mutation::{PublishFailure, Update};
 
 use crate::{
     aws::table::{AttributeValue, FAR, Item, NOW, busy, day_key, named, number, said, text, turn, with},
@@ -184,7 +182,10 @@ fn order(members: Value) -> Value {
 }
 
 fn asked(text: &str) -> Value {
-    json!({ "id": "t1", "position": 7, "turnId": "t1", "sender": { "kind": "USER" }, "content": [{ "text": text }] })
+    json!({
+        "id": "t1", "conversationId": "c1", "position": 7, "turnId": "t1", "sender": { "kind": "USER" },
+        "content": [{ "text": text }], "createdAt": "2026-11-21T09:00:00.000Z",
+    })
 }
 
 fn question() -> Item {

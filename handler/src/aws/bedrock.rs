@@ -1,6 +1,7 @@
 //! ConverseStream: our request in, our stream events out.
 use std::time::Duration;
 
+use api::types::{FailureCode, InferenceSettings, SenderKind, StopReason, Usage};
 use aws_config::SdkConfig;
 use aws_sdk_bedrockruntime::{
     Client,
@@ -13,10 +14,7 @@ use aws_sdk_bedrockruntime::{
     },
 };
 use futures::{Stream, StreamExt, TryStreamExt, future, stream};
-use turn::{
-    failures::FailureCode,
-    words::{Inference, ModelRequest, SenderKind, StopReason, StreamEvent, TranscriptMessage, Usage},
-};
+use turn::types::{ModelRequest, StreamEvent, TranscriptMessage};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -64,15 +62,15 @@ fn system(prompt: Option<&str>) -> Option<Vec<SystemContentBlock>> {
     Some(vec![SystemContentBlock::Text(prompt.to_owned())])
 }
 
-fn inference(inference: &Inference) -> InferenceConfiguration {
+fn inference(inference: &InferenceSettings) -> InferenceConfiguration {
     let stop_sequences = inference.stop_sequences.clone().map(|mut texts| {
         texts.retain(|text| !text.is_empty());
         texts
     });
     InferenceConfiguration::builder()
-        .set_max_tokens(inference.max_tokens)
-        .set_temperature(inference.temperature)
-        .set_top_p(inference.top_p)
+        .set_max_tokens(inference.max_tokens.map(|tokens| tokens.try_into().unwrap_or(i32::MAX)))
+        .set_temperature(inference.temperature.map(|temperature| temperature as f32))
+        .set_top_p(inference.top_p.map(|top_p| top_p as f32))
         .set_stop_sequences(stop_sequences)
         .build()
 }
@@ -117,12 +115,16 @@ fn stop_reason(reason: &sdk::StopReason) -> StopReason {
 
 fn used(usage: &sdk::TokenUsage) -> Usage {
     Usage {
-        input_tokens: usage.input_tokens,
-        output_tokens: usage.output_tokens,
-        total_tokens: usage.total_tokens,
-        cache_read_tokens: usage.cache_read_input_tokens,
-        cache_write_tokens: usage.cache_write_input_tokens,
+        input_tokens: token_count(usage.input_tokens),
+        output_tokens: token_count(usage.output_tokens),
+        total_tokens: token_count(usage.total_tokens),
+        cache_read_tokens: usage.cache_read_input_tokens.map(token_count),
+        cache_write_tokens: usage.cache_write_input_tokens.map(token_count),
     }
+}
+
+fn token_count(count: i32) -> u32 {
+    count.try_into().unwrap_or_default()
 }
 
 /// Before the stream.
@@ -329,7 +331,7 @@ mod tests {
         }
         assert_eq!(system(Some(" Be brief.")), Some(vec![SystemContentBlock::Text(" Be brief.".into())]));
         let stop_sequences = Some(vec![String::new(), "\n".into(), "END".into()]);
-        let configuration = inference(&Inference { stop_sequences, ..Inference::default() });
+        let configuration = inference(&InferenceSettings { stop_sequences, ..InferenceSettings::default() });
         assert_eq!(configuration.stop_sequences(), ["\n", "END"]);
     }
 

@@ -5,12 +5,12 @@ mod dynamodb;
 
 use std::sync::Arc;
 
+use api::types::{FailureCode, TurnStatus};
 use aws_config::BehaviorVersion;
 use futures::Stream;
 use turn::{
-    failures::FailureCode,
     mutation::{Mutation, PublishFailure},
-    words::{ModelRequest, StreamEvent, TurnStatus},
+    types::{ModelRequest, StreamEvent},
     writing::{Write, WriteFailure},
 };
 

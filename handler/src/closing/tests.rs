@@ -1,11 +1,9 @@
 use std::time::Duration;
 
+use api::types::TurnStatus;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
-use turn::{
-    mutation::{PublishFailure, StoredEvent, Update},
-    words::TurnStatus,
-};
+use turn::mutation::{PublishFailure, StoredEvent, Update};
 
 use crate::{
     aws::table::{CANCELLED, FAR, Item, NOW, batch, busy, number, said, text, turn, with},

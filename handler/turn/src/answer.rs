@@ -5,8 +5,8 @@ use crate::{
     escaped::{escaped_len, fitting},
     limits::Bounds,
     mutation::Batch,
-    words::ContentBlock,
 };
+use api::types::ContentBlock;
 
 /// An event's members besides its content: ids, names, usage, a failure's text.
 const ENVELOPE_BYTES: usize = 4096;

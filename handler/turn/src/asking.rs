@@ -2,10 +2,13 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    failures::FailureCode,
-    limits::{Backoff, Bounds, Limits},
+    failures::Failure,
+    limits::{Bounds, Limits},
     mutation::Why,
-    words::StopReason,
+};
+use api::{
+    backoff::Backoff,
+    types::{FailureCode, StopReason},
 };
 
 #[derive(Debug)]
@@ -120,7 +123,7 @@ impl Asking {
     pub fn on_failure(&mut self, code: FailureCode, now: Instant) -> bool {
         match self.state {
             State::Asked { refusals } if code == FailureCode::Throttled => return self.ask_again(refusals + 1, now),
-            State::Asked { .. } | State::Speaking => self.close(Why::Failed(code.failure())),
+            State::Asked { .. } | State::Speaking => self.close(Why::Failed(Failure::new(code))),
             State::Stopped(reason) => self.close(Why::Stopped(reason)),
             State::Waiting { .. } | State::Closing(_) | State::Closed(_) => {}
         }
@@ -139,11 +142,11 @@ impl Asking {
     }
 
     fn ask_again(&mut self, refusals: u32, now: Instant) -> bool {
-        let until = now + self.retry.after(refusals, self.salt);
+        let until = now + self.retry.seeded_delay(refusals, self.salt);
         let in_time = until <= self.limits.retry_model_until;
         self.state = match in_time {
             true => State::Waiting { until, refusals },
-            false => State::Closing(Why::Failed(FailureCode::Throttled.failure())),
+            false => State::Closing(Why::Failed(Failure::new(FailureCode::Throttled))),
         };
         in_time
     }

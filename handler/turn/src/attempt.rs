@@ -4,17 +4,19 @@ use std::{sync::Arc, time::Instant};
 use crate::{
     answer::Answer,
     asking::{Asking, Due},
-    backoff::salt,
     claim::Claim,
     cost::estimated_tokens,
     delivery::{Delivery, News, Takes},
-    failures::FailureCode,
     limits::{Bounds, Limits},
     mutation::{AgentEvent, AnswerEnd, Mutation, PublishFailure, Update, Why},
     pacing::Pacing,
     request::Agent,
-    words::{ContentBlock, ConversationEvent, ModelRequest, StreamEvent, TurnStatus, Usage},
+    types::{ModelRequest, StreamEvent},
     writing::{Write, WriteFailure},
+};
+use api::{
+    backoff::jitter_seed,
+    types::{ContentBlock, ConversationEvent, FailureCode, TurnStatus, Usage},
 };
 
 /// What a person reads while a throttled model is asked again.
@@ -111,7 +113,7 @@ impl Ended {
 impl Attempt {
     pub fn begin(beginning: Beginning, now: Instant) -> Self {
         let Beginning { claim, leased, agent, question, continues, request, bounds, limits } = beginning;
-        let salt = salt(&[&claim.conversation_id, &claim.turn_id, &claim.attempt.to_string()]);
+        let salt = jitter_seed(&[&claim.conversation_id, &claim.turn_id, &claim.attempt.to_string()]);
         let mut attempt = Self {
             asking: Asking::begin(&bounds, limits, salt, now),
             answer: Answer::new(&bounds),
@@ -183,7 +185,7 @@ impl Attempt {
 
     /// What counts for whoever asked: the model's own count or, where it never came, an estimate; none where the model
     /// was not asked.
-    pub fn tokens(&self) -> Option<i32> {
+    pub fn tokens(&self) -> Option<u32> {
         let counted = self.usage.map(|usage| usage.total_tokens);
         counted.or_else(|| self.asked.then(|| estimated_tokens(&self.request.transcript, self.said)))
     }

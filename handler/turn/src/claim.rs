@@ -1,7 +1,8 @@
 //! The right to answer a turn, and why it may be refused.
 use serde::Deserialize;
 
-use crate::{request::TurnRequest, words::TurnStatus};
+use crate::request::TurnRequest;
+use api::types::TurnStatus;
 
 /// An order to answer a turn, as far as claiming and closing need to know it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -1,10 +1,6 @@
 //! Ending a turn that nobody works on any more, so that what its dead attempt said is kept.
-use crate::{
-    claim::StoredTurn,
-    failures::FailureCode,
-    mutation::Why,
-    words::{ContentBlock, StopReason, TurnStatus},
-};
+use crate::{claim::StoredTurn, failures::Failure, mutation::Why};
+use api::types::{ContentBlock, FailureCode, StopReason, TurnStatus};
 
 /// What is left to do for a turn whose order nobody will carry out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +21,8 @@ pub fn decide(turn: Option<&StoredTurn>, run: u32, now: u64) -> Decision {
         TurnStatus::Completed | TurnStatus::Cancelled | TurnStatus::Failed => Decision::Announce,
         _ if turn.is_leased(now) => Decision::Later,
         TurnStatus::Cancelling => Decision::Close(Why::Stopped(StopReason::Cancelled)),
-        TurnStatus::Running => Decision::Close(Why::Failed(FailureCode::Interrupted.failure())),
-        TurnStatus::Queued => Decision::Close(Why::Failed(FailureCode::NotStarted.failure())),
+        TurnStatus::Running => Decision::Close(Why::Failed(Failure::new(FailureCode::Interrupted))),
+        TurnStatus::Queued => Decision::Close(Why::Failed(Failure::new(FailureCode::NotStarted))),
     }
 }
 
@@ -110,9 +106,9 @@ mod tests {
             let left = |status| StoredTurn { status, claimable_until, ..EXAMPLE };
             let why = |status| decide(Some(&left(status)), 1, DEAD);
             assert_eq!(why(Cancelling), Decision::Close(Why::Stopped(StopReason::Cancelled)));
-            assert_eq!(why(Running), Decision::Close(Why::Failed(FailureCode::Interrupted.failure())));
+            assert_eq!(why(Running), Decision::Close(Why::Failed(Failure::new(FailureCode::Interrupted))));
             let unclaimed = StoredTurn { lease_until: None, ..left(Queued) };
-            let not_started = Decision::Close(Why::Failed(FailureCode::NotStarted.failure()));
+            let not_started = Decision::Close(Why::Failed(Failure::new(FailureCode::NotStarted)));
             assert_eq!(decide(Some(&unclaimed), 1, 0), not_started);
         }
     }
@@ -131,7 +127,7 @@ mod tests {
     #[test]
     fn a_turn_that_said_nothing_is_closed_with_an_empty_event() {
         let turn = StoredTurn { last_sequence: 7, ..EXAMPLE };
-        let event = ClosingEvent::new("t1", &turn, Why::Failed(FailureCode::NotStarted.failure()), &[]);
+        let event = ClosingEvent::new("t1", &turn, Why::Failed(Failure::new(FailureCode::NotStarted)), &[]);
         assert_eq!((event.sequence, event.content), (8, Vec::new()));
     }
 }

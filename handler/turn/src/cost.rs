@@ -1,19 +1,19 @@
 //! What an answer has cost where the model does not say: it does so last, and a stream that is cut never gets there.
-use crate::{escaped::escaped_len, words::TranscriptMessage};
+use crate::{escaped::escaped_len, types::TranscriptMessage};
 
 /// About as many bytes as a token has: fewer in code and most languages, more in English prose.
 const BYTES_PER_TOKEN: usize = 4;
 
 /// `said`: bytes of the answer.
-pub fn estimated_tokens(transcript: &[TranscriptMessage], said: usize) -> i32 {
+pub fn estimated_tokens(transcript: &[TranscriptMessage], said: usize) -> u32 {
     let read: usize = transcript.iter().flat_map(|message| &message.texts).map(|text| escaped_len(text)).sum();
-    (read + said).div_ceil(BYTES_PER_TOKEN).try_into().unwrap_or(i32::MAX)
+    (read + said).div_ceil(BYTES_PER_TOKEN).try_into().unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::SenderKind;
+    use api::types::SenderKind;
 
     #[test]
     fn four_bytes_are_a_token_and_a_rest_is_one_too() {
@@ -26,7 +26,7 @@ mod tests {
             (vec![message(&["Why?"])], 1, 2),
             (vec![message(&["Why", "not?"]), message(&["\n"])], 3, 3),
             (vec![message(&["\"é\""])], 0, 2),
-            (vec![], usize::MAX - 8, i32::MAX),
+            (vec![], usize::MAX - 8, u32::MAX),
         ] {
             assert_eq!(estimated_tokens(&transcript, said), expected, "{transcript:?} and {said}");
         }

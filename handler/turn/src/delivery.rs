@@ -7,9 +7,9 @@ use crate::{
     limits::{Bounds, Limits},
     mutation::{Mutation, PublishFailure, Update},
     outbox::Outbox,
-    words::TurnStatus,
     writing::{Write, WriteFailure},
 };
+use api::types::TurnStatus;
 
 #[derive(Debug)]
 pub struct Delivery {

@@ -1,19 +1,5 @@
 //! Every way a turn can fail, and what each means to people, logs and programs: one table.
-use serde::{Deserialize, Serialize};
-
-/// What a program branches on; spelled as in schema.graphql.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum FailureCode {
-    Throttled,
-    ModelUnavailable,
-    ModelSilent,
-    ModelRefused,
-    ModelNotAllowed,
-    NotStarted,
-    Interrupted,
-    Internal,
-}
+use api::types::FailureCode;
 
 /// How loudly a failure is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,30 +22,21 @@ pub struct Failure {
     pub retryable: bool,
 }
 
-impl FailureCode {
-    pub const ALL: [Self; 8] = [
-        Self::Throttled,
-        Self::ModelUnavailable,
-        Self::ModelSilent,
-        Self::ModelRefused,
-        Self::ModelNotAllowed,
-        Self::NotStarted,
-        Self::Interrupted,
-        Self::Internal,
-    ];
-
-    pub const fn failure(self) -> Failure {
+impl Failure {
+    pub const fn new(code: FailureCode) -> Self {
         use Loudness::{Error, Info, Warning};
-        let (text, loudness, retryable) = match self {
-            Self::Throttled => ("The model is too busy right now. Try again later.", Info, true),
-            Self::ModelUnavailable => ("The model could not be reached, or broke off. Try again.", Warning, true),
-            Self::ModelSilent => ("The model said nothing for too long. Try again.", Warning, true),
-            Self::ModelRefused => ("The model does not accept this conversation.", Warning, false),
-            Self::ModelNotAllowed => ("This agent's model does not exist or may not be used.", Error, false),
-            Self::NotStarted => ("The answer could not be started. Try again.", Warning, true),
-            Self::Interrupted => ("The work on the answer was interrupted. Try again.", Error, true),
-            Self::Internal => ("Something went wrong on our side. Try again.", Error, true),
+        let (text, loudness, retryable) = match code {
+            FailureCode::Throttled => ("The model is too busy right now. Try again later.", Info, true),
+            FailureCode::ModelUnavailable => {
+                ("The model could not be reached, or broke off. Try again.", Warning, true)
+            }
+            FailureCode::ModelSilent => ("The model said nothing for too long. Try again.", Warning, true),
+            FailureCode::ModelRefused => ("The model does not accept this conversation.", Warning, false),
+            FailureCode::ModelNotAllowed => ("This agent's model does not exist or may not be used.", Error, false),
+            FailureCode::NotStarted => ("The answer could not be started. Try again.", Warning, true),
+            FailureCode::Interrupted => ("The work on the answer was interrupted. Try again.", Error, true),
+            FailureCode::Internal => ("Something went wrong on our side. Try again.", Error, true),
         };
-        Failure { code: self, text, loudness, retryable }
+        Self { code, text, loudness, retryable }
     }
 }

@@ -3,7 +3,7 @@
 //! An [`attempt::Attempt`] is handed inputs and drained of steps; whoever runs it owns the sockets and the clock, asks
 //! it when it wants to be woken, and decides nothing. Time is an argument everywhere.
 pub mod request;
-pub mod words;
+pub mod types;
 
 pub mod claim;
 pub mod closing;
@@ -20,7 +20,6 @@ pub mod outbox;
 pub mod pacing;
 
 mod asking;
-pub mod backoff;
 mod cost;
 mod delivery;
 mod escaped;

@@ -1,6 +1,8 @@
 //! The bounds an attempt keeps, and the moments derived from Lambda's deadline.
 use std::time::{Duration, Instant};
 
+use api::backoff::Backoff;
+
 /// Sizes and intervals; the same for every attempt of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -27,13 +29,6 @@ pub struct Bounds {
     pub model_retry: Backoff,
 }
 
-/// The first and the longest wait of a series that doubles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backoff {
-    pub first: Duration,
-    pub longest: Duration,
-}
-
 impl Default for Bounds {
     fn default() -> Self {
         Self {
@@ -49,9 +44,9 @@ impl Default for Bounds {
             publish_patience: Duration::from_secs(10),
             announcing: Duration::from_secs(60),
             counting: Duration::from_secs(2),
-            publish_retry: Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5) },
-            write_retry: Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(2) },
-            model_retry: Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(20) },
+            publish_retry: Backoff::half_jitter(Duration::from_millis(100), Duration::from_secs(5)),
+            write_retry: Backoff::half_jitter(Duration::from_millis(50), Duration::from_secs(2)),
+            model_retry: Backoff::half_jitter(Duration::from_millis(500), Duration::from_secs(20)),
         }
     }
 }

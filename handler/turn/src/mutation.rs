@@ -1,12 +1,8 @@
 //! What is sent to AppSync, as values.
 use std::sync::Arc;
 
-use crate::{
-    claim::Claim,
-    failures::Failure,
-    request::Agent,
-    words::{ContentBlock, ConversationEvent, StopReason, TurnStatus, Usage},
-};
+use crate::{claim::Claim, failures::Failure, request::Agent};
+use api::types::{ContentBlock, ConversationEvent, StopReason, TurnStatus, Usage};
 
 /// One numbered publish. Never changed once made: its number names its content.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! One thing at a time on its way out: the same until it is accepted.
 use std::time::Instant;
 
-use crate::limits::Backoff;
+use api::backoff::Backoff;
 
 #[derive(Debug)]
 pub struct Outbox<T> {
@@ -71,7 +71,7 @@ impl<T: Clone + PartialEq> Outbox<T> {
         let sent = self.in_flight.take();
         let Some(held) = self.held.as_mut().filter(|held| Some(&held.what) == sent.as_ref()) else { return false };
         held.failed += 1;
-        held.due = now + self.backoff.after(held.failed, self.salt);
+        held.due = now + self.backoff.seeded_delay(held.failed, self.salt);
         true
     }
 }

@@ -1,7 +1,7 @@
 //! What the handler is invoked with.
 use serde::Deserialize;
 
-use crate::words::{ConversationEvent, Inference};
+use api::types::{ConversationEvent, InferenceSettings};
 
 /// The payload of an invocation, told apart by its member `type`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -53,5 +53,5 @@ pub struct Agent {
     pub system_prompt: Option<String>,
     /// How much of the conversation the model is given, in bytes of JSON-escaped text.
     pub context_bytes: usize,
-    pub inference: Option<Inference>,
+    pub inference: Option<InferenceSettings>,
 }

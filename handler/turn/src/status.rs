@@ -1,5 +1,6 @@
 //! What a turn's status means at a moment: a handler that is dead has left what it last wrote.
-use crate::{claim::StoredTurn, words::TurnStatus};
+use crate::claim::StoredTurn;
+use api::types::TurnStatus;
 
 /// `now`: milliseconds since 1970. An end is never undone; RUNNING may read as QUEUED until the turn is claimed again.
 pub fn effective(turn: &StoredTurn, now: u64) -> TurnStatus {

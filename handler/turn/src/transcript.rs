@@ -2,8 +2,9 @@
 //! but the question's own: what counts as blank there was decided when it was sent.
 use crate::{
     escaped::{escaped_len, fitting_end},
-    words::{ConversationEvent, SenderKind, TranscriptMessage},
+    types::TranscriptMessage,
 };
+use api::types::{ConversationEvent, SenderKind};
 
 /// How a model is asked to continue: one that is given the beginning of its answer to complete may refuse the request.
 const GO_ON: &str = "Your answer above broke off. Go on exactly where it stopped: begin with the very next character, \

@@ -1,12 +1,10 @@
 //! The model: says something else each time it is asked, and says it badly by seed.
 use std::{future::pending, sync::Arc, time::Duration};
 
+use api::types::{FailureCode, StopReason, Usage};
 use futures::{Stream, StreamExt, stream};
 use tokio::time::sleep;
-use turn::{
-    failures::FailureCode,
-    words::{ModelRequest, StopReason, StreamEvent, Usage},
-};
+use turn::types::{ModelRequest, StreamEvent};
 
 use super::invocation;
 use crate::{dice::Dice, world::World};

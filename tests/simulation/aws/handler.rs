@@ -4,6 +4,7 @@ use std::{
     time::Duration,
 };
 
+use ::api::types::{FailureCode, TurnStatus};
 use futures::Stream;
 use handler::{
     Invoked, Table,
@@ -16,10 +17,9 @@ use http::StatusCode;
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 use turn::{
-    failures::FailureCode,
     limits::Limits,
     mutation::{Mutation, PublishFailure},
-    words::{ModelRequest, StreamEvent, TurnStatus},
+    types::{ModelRequest, StreamEvent},
     writing::{Write, WriteFailure},
 };
 use uuid::Uuid;

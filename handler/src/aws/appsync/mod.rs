@@ -5,19 +5,16 @@ mod response;
 
 use std::time::{Duration, SystemTime};
 
+use api::{
+    signing::{PostRequest, SigningError},
+    types::TurnStatus,
+};
 use aws_config::{Region, SdkConfig};
 use aws_credential_types::{
     Credentials,
     provider::{ProvideCredentials, SharedCredentialsProvider},
 };
-use aws_sigv4::{
-    http_request::{SignableBody, SignableRequest, SigningError, SigningParams, SigningSettings, sign},
-    sign::v4::{self, signing_params::BuildError},
-};
-use turn::{
-    mutation::{Mutation, PublishFailure},
-    words::TurnStatus,
-};
+use turn::mutation::{Mutation, PublishFailure};
 
 pub use request::body;
 pub use response::verdict;
@@ -46,13 +43,9 @@ pub enum ConnectError {
 #[derive(Debug, thiserror::Error)]
 enum UnsignedError {
     #[error(transparent)]
-    Parameters(#[from] BuildError),
+    Signing(#[from] SigningError),
     #[error(transparent)]
-    Signature(#[from] SigningError),
-    #[error(transparent)]
-    Request(#[from] http::Error),
-    #[error(transparent)]
-    Url(#[from] reqwest::Error),
+    Request(#[from] reqwest::Error),
 }
 
 impl AppSync {
@@ -90,20 +83,14 @@ impl AppSync {
     }
 
     fn signed(&self, body: Vec<u8>, credentials: Credentials) -> Result<reqwest::Request, UnsignedError> {
-        let identity = credentials.into();
-        let parameters: SigningParams = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(self.region.as_ref())
-            .name("appsync")
-            .time(SystemTime::now())
-            .settings(SigningSettings::default())
-            .build()?
-            .into();
-        let signable = SignableRequest::new("POST", &self.url, [CONTENT_TYPE].into_iter(), SignableBody::Bytes(&body))?;
-        let (instructions, _) = sign(signable, &parameters)?.into_parts();
-        let mut request = http::Request::post(&self.url).header(CONTENT_TYPE.0, CONTENT_TYPE.1).body(body)?;
-        instructions.apply_to_request_http1x(&mut request);
-        Ok(request.try_into()?)
+        let request =
+            PostRequest { url: &self.url, region: self.region.as_ref(), headers: &[CONTENT_TYPE], body: &body };
+        let authorization = request.sign(credentials, SystemTime::now())?;
+        let mut builder = self.http.post(&self.url).header(CONTENT_TYPE.0, CONTENT_TYPE.1);
+        for (name, value) in authorization {
+            builder = builder.header(name, value);
+        }
+        Ok(builder.body(body).build()?)
     }
 }
 

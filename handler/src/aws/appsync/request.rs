@@ -1,11 +1,11 @@
 //! A mutation as the body of a GraphQL request. The same mutation gives the same bytes.
+use api::types::{ContentBlock, ConversationEvent, SenderKind, StopReason, TurnStatus, Usage};
 use graphql_client::GraphQLQuery;
 use serde::Serialize;
 use turn::{
     claim::Claim,
     failures::Failure,
     mutation::{AgentEvent, AnswerEnd, Mutation, StoredEvent, Update, Why},
-    words::{ContentBlock, ConversationEvent, SenderKind, StopReason, TurnStatus, Usage},
 };
 
 use super::documents::{
@@ -61,7 +61,7 @@ fn question(event: &ConversationEvent) -> metadata::ConversationEventInput {
         failure: None,
         model_id: None,
         agent_version: None,
-        created_at: event.created_at.clone(),
+        created_at: Some(event.created_at.clone()),
     }
 }
 
@@ -153,8 +153,9 @@ fn json(query: &impl Serialize) -> Vec<u8> {
 mod tests {
     use std::sync::Arc;
 
+    use api::types::{FailureCode, Sender};
     use serde_json::{Value, json};
-    use turn::{failures::FailureCode, mutation::Batch, request::Agent, words::Sender};
+    use turn::{mutation::Batch, request::Agent};
 
     use super::*;
 
@@ -162,13 +163,18 @@ mod tests {
     fn a_beginning_carries_the_users_event() {
         let question = ConversationEvent {
             id: "t1".into(),
+            conversation_id: "c1".into(),
             position: 7,
             turn_id: Some("t1".into()),
             attempt: None,
             sender: Sender { kind: SenderKind::User, id: Some("u1".into()), name: None },
             content: vec![ContentBlock::text("Why?")],
+            text: None,
+            stop_reason: None,
+            usage: None,
+            failure: None,
             superseded: None,
-            created_at: Some("2026-11-21T09:00:00.000Z".into()),
+            created_at: "2026-11-21T09:00:00.000Z".into(),
         };
         let (_, data) = sent(Update::Began { question: question.clone(), continues: false });
         assert_eq!(data["continues"], Value::Null);
@@ -226,11 +232,10 @@ mod tests {
 
     #[test]
     fn a_failure_is_what_the_table_says() {
-        let why = Why::Failed(FailureCode::ModelRefused.failure());
+        let why = Why::Failed(Failure::new(FailureCode::ModelRefused));
         let (_, data) = sent(event(Some(AnswerEnd { why, usage: None })));
         assert_eq!(data["status"], "FAILED");
-        let failure =
-            json!({ "code": "MODEL_REFUSED", "message": FailureCode::ModelRefused.failure().text, "retryable": false });
+        let failure = json!({ "code": "MODEL_REFUSED", "message": Failure::new(FailureCode::ModelRefused).text, "retryable": false });
         assert_eq!((&data["event"]["failure"], &data["event"]["stopReason"]), (&failure, &Value::Null));
     }
 

@@ -1,9 +1,10 @@
 //! What AppSync's answer to a publish means. GraphQL fails with HTTP 200; errors carry their type at their top level.
 use std::collections::HashMap;
 
+use api::types::TurnStatus;
 use reqwest::StatusCode;
 use serde::Deserialize;
-use turn::{mutation::PublishFailure, words::TurnStatus};
+use turn::mutation::PublishFailure;
 
 /// Errors after which the same mutation may succeed: our resolvers' own and AppSync's.
 const PASSING_ERRORS: [&str; 11] = [

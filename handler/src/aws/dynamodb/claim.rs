@@ -1,14 +1,12 @@
 //! Claiming a turn: one conditional update.
 use std::time::SystemTime;
 
+use api::types::TurnStatus;
 use aws_sdk_dynamodb::{
     operation::update_item::UpdateItemError,
     types::{ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
-use turn::{
-    claim::{Order, Refusal, StoredTurn},
-    words::TurnStatus,
-};
+use turn::claim::{Order, Refusal, StoredTurn};
 use uuid::Uuid;
 
 use super::{

@@ -1,11 +1,11 @@
 //! Closing a turn that nobody works on: its last event, its end and its conversation in one transaction.
 use std::time::SystemTime;
 
+use api::types::{ConversationEvent, SenderKind};
 use turn::{
     claim::{Order, StoredTurn},
     closing::ClosingEvent,
     mutation::Why,
-    words::{ConversationEvent, SenderKind},
 };
 
 use super::{

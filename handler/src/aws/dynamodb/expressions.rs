@@ -1,11 +1,9 @@
 //! Updates and conditions as DynamoDB spells them. Each attribute is named by a placeholder of its own name.
 use std::collections::HashMap;
 
+use api::types::TurnStatus;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
-use turn::{
-    claim::{Claim, StoredTurn},
-    words::TurnStatus,
-};
+use turn::claim::{Claim, StoredTurn};
 
 use super::items::{Item, number, spelled, text};
 

@@ -1,6 +1,7 @@
 //! Items as DynamoDB returns and takes them, and what they mean.
 use std::{collections::HashMap, str::FromStr};
 
+use api::types::{ContentBlock, ConversationEvent, Sender, SenderKind, Usage};
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{
     Serialize,
@@ -11,7 +12,6 @@ use turn::{
     closing::{ClosingEvent, StoredBatch},
     failures::Failure,
     mutation::{AgentEvent, Why},
-    words::{ContentBlock, ConversationEvent, Sender, SenderKind, Usage},
 };
 
 use super::{TableError, keys::event_key};
@@ -22,13 +22,18 @@ pub fn event(item: &Item) -> Result<ConversationEvent, TableError> {
     let optional = |name| text_in(item, name).map(str::to_owned);
     Ok(ConversationEvent {
         id: needed("event", "id", optional("id"))?,
+        conversation_id: needed("event", "conversationId", optional("conversationId"))?,
         position: needed("event", "position", number_in(item, "position"))?,
         turn_id: optional("turnId"),
         attempt: number_in(item, "attempt"),
         sender: needed("event", "sender", sender(item))?,
         content: content(item),
+        text: None,
+        stop_reason: None,
+        usage: None,
+        failure: None,
         superseded: is_set(item, "superseded"),
-        created_at: optional("createdAt"),
+        created_at: needed("event", "createdAt", optional("createdAt"))?,
     })
 }
 

@@ -13,6 +13,7 @@ mod writing;
 
 use std::time::Duration;
 
+use api::backoff::Backoff;
 use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_dynamodb::{
     Client,
@@ -20,7 +21,6 @@ use aws_sdk_dynamodb::{
     error::{ProvideErrorMetadata, SdkError},
     operation::update_item::builders::UpdateItemFluentBuilder,
 };
-use turn::limits::Backoff;
 
 use expressions::Change;
 
@@ -28,7 +28,7 @@ const LEASE: Duration = Duration::from_secs(30);
 /// The SDK itself would wait for an answer without end.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 const TRIES: u32 = 6;
-const RETRY: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(1) };
+const RETRY: Backoff = Backoff::half_jitter(Duration::from_millis(50), Duration::from_secs(1));
 /// After these the same call may succeed.
 const PASSING: [&str; 9] = [
     NO_ANSWER,
@@ -97,7 +97,9 @@ where
     loop {
         tries += 1;
         match call().await {
-            Err(error) if tries < TRIES && error.is_passing() => tokio::time::sleep(RETRY.after(tries, salt)).await,
+            Err(error) if tries < TRIES && error.is_passing() => {
+                tokio::time::sleep(RETRY.seeded_delay(tries, salt)).await
+            }
             done => return done,
         }
     }

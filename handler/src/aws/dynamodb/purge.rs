@@ -1,8 +1,8 @@
 //! Removing what is left of a deleted conversation. May be repeated: what names other items goes after them.
 use std::time::{Duration, SystemTime};
 
+use api::backoff::{Backoff, jitter_seed};
 use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
-use turn::{backoff::salt, limits::Backoff};
 
 use super::{
     Table, TableError, failed, is_refused,
@@ -16,7 +16,7 @@ use crate::clock::epoch_milliseconds;
 const DELETES_PER_CALL: usize = 25;
 /// How long nobody else may take the id: longer than anything that was begun under it lives.
 const TOMBSTONE_KEPT: Duration = Duration::from_secs(2 * 24 * 60 * 60);
-const RETRY: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(5) };
+const RETRY: Backoff = Backoff::half_jitter(Duration::from_millis(50), Duration::from_secs(5));
 
 impl Table {
     /// Leaves a tombstone. Does nothing to a conversation that is not marked as deleted, such as one that has taken the
@@ -59,7 +59,7 @@ impl Table {
                 _ => Ok(()),
             }
         };
-        patiently(salt(&[conversation]), put).await
+        patiently(jitter_seed(&[conversation]), put).await
     }
 
     /// The batches of every turn among `keys`.
@@ -88,7 +88,8 @@ impl Table {
             .projection_expression("pk, sk")
             .scan_index_forward(false)
             .consistent_read(true);
-        let page = patiently(salt(&[partition]), || async { call.clone().send().await.map_err(failed("Query")) });
+        let page =
+            patiently(jitter_seed(&[partition]), || async { call.clone().send().await.map_err(failed("Query")) });
         Ok(page.await?.items.unwrap_or_default())
     }
 
@@ -101,7 +102,7 @@ impl Table {
                 tries = 0;
             } else {
                 tries += 1;
-                tokio::time::sleep(RETRY.after(tries, rest.len() as u64)).await;
+                tokio::time::sleep(RETRY.seeded_delay(tries, rest.len() as u64)).await;
             }
             keys = left.into_iter().chain(rest).collect();
         }

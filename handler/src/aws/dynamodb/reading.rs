@@ -1,13 +1,12 @@
 //! Reading what the invocation does not carry. Everything is read consistently.
 use std::ops::RangeInclusive;
 
+use api::{backoff::jitter_seed, types::ConversationEvent};
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use turn::{
-    backoff::salt,
     claim::{Order, StoredTurn},
     closing::StoredBatch,
     transcript::OlderEvents,
-    words::ConversationEvent,
 };
 
 use super::{
@@ -47,7 +46,8 @@ impl Table {
         let (first, last) = (event_sort(1), event_sort(wanted.before.saturating_sub(1)));
         let range = self.range(conversation_partition(conversation), first, last);
         let newest = range.scan_index_forward(false).limit(wanted.at_most.cast_signed());
-        let page = patiently(salt(&[conversation]), || async { newest.clone().send().await.map_err(failed("Query")) });
+        let page =
+            patiently(jitter_seed(&[conversation]), || async { newest.clone().send().await.map_err(failed("Query")) });
         page.await?.items().iter().rev().map(items::event).collect()
     }
 
@@ -62,7 +62,7 @@ impl Table {
         }
         let (first, last) = (event_sort(*positions.start()), event_sort(*positions.end()));
         let range = self.range(conversation_partition(conversation), first, last);
-        let events = patiently(salt(&[conversation]), || whole(&range)).await?;
+        let events = patiently(jitter_seed(&[conversation]), || whole(&range)).await?;
         events.iter().map(items::event).collect()
     }
 
@@ -71,12 +71,12 @@ impl Table {
         let partition = batches_partition(&order.conversation_id, &order.turn_id);
         let sort = |sequence| batch_sort(turn.attempt, sequence);
         let range = self.range(partition, sort(turn.last_event_sequence + 1), sort(LAST_SEQUENCE));
-        let batches = patiently(salt(&[&order.turn_id]), || whole(&range)).await?;
+        let batches = patiently(jitter_seed(&[&order.turn_id]), || whole(&range)).await?;
         batches.iter().map(items::stored_batch).collect()
     }
 
     pub(super) async fn item(&self, key: Item) -> Result<Option<Item>, TableError> {
-        let salt = salt(&[text_in(&key, "sk").unwrap_or_default()]);
+        let salt = jitter_seed(&[text_in(&key, "sk").unwrap_or_default()]);
         let call = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
         Ok(patiently(salt, || async { call.clone().send().await.map_err(failed("GetItem")) }).await?.item)
     }

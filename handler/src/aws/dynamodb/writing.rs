@@ -1,6 +1,7 @@
 //! What an attempt writes by itself, under its fence: exactly what AppSync's resolvers write for it.
 use std::time::SystemTime;
 
+use api::types::TurnStatus;
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
     types::{AttributeValue, CancellationReason, ReturnValue, TransactWriteItem},
@@ -8,7 +9,6 @@ use aws_sdk_dynamodb::{
 use turn::{
     claim::Claim,
     mutation::{AgentEvent, AnswerEnd, Mutation, Update, Why},
-    words::TurnStatus,
     writing::{Write, WriteFailure},
 };
 

@@ -1,5 +1,5 @@
 //! What the protocol promises.
-use turn::words::TurnStatus::{self, Cancelled, Cancelling, Completed, Failed, Queued, Running};
+use api::types::TurnStatus::{self, Cancelled, Cancelling, Completed, Failed, Queued, Running};
 
 use crate::{
     steps::{self, Step},

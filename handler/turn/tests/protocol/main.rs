@@ -9,9 +9,9 @@ mod table;
 mod weakness;
 mod world;
 
+use api::types::TurnStatus;
 use explorer::{Explored, Violation, explore};
 use steps::Step;
-use turn::words::TurnStatus;
 use weakness::{TABLE, Weakness};
 use world::{May, World};
 

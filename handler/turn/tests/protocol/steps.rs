@@ -1,12 +1,12 @@
 //! Everything that can happen next.
+use api::types::{
+    StopReason,
+    TurnStatus::{self, Cancelled, Cancelling, Completed, Failed, Queued, Running},
+};
 use turn::{
     claim::Refusal,
     closing::{self, Decision},
     mutation::Why,
-    words::{
-        StopReason,
-        TurnStatus::{self, Cancelled, Cancelling, Completed, Failed, Queued, Running},
-    },
 };
 
 use crate::{

@@ -1,11 +1,8 @@
 //! The turn as the table has it, and the conditions of the writes to it. Of time, only what decides is kept.
 use std::hash::{Hash, Hasher};
 
-use turn::{
-    claim::StoredTurn,
-    status,
-    words::TurnStatus::{self, Cancelling, Queued, Running},
-};
+use api::types::TurnStatus::{self, Cancelling, Queued, Running};
+use turn::{claim::StoredTurn, status};
 
 use crate::weakness::Weakness;
 

@@ -1,5 +1,5 @@
 //! Everything there is: the turn, and everybody who may still do something about it.
-use turn::words::TurnStatus;
+use api::types::TurnStatus;
 
 use crate::table::{Item, Lease};
 

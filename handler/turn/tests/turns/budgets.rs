@@ -1,11 +1,8 @@
 //! What a streamed answer may cost, in simulated time.
 use std::time::Duration;
 
-use turn::{
-    attempt::Step,
-    mutation::Update,
-    words::{StopReason, StreamEvent, Usage},
-};
+use api::types::{StopReason, Usage};
+use turn::{attempt::Step, mutation::Update, types::StreamEvent};
 
 use crate::{
     cases::joined,

@@ -2,11 +2,12 @@
 //! second half.
 use std::{collections::HashMap, env, fmt::Write as _, fs, path::Path, time::Duration};
 
+use api::types::ContentBlock;
 use turn::{
     attempt::{Ended, Step},
     limits::Bounds,
     mutation::{AgentEvent, Mutation, Update, Why},
-    words::{ContentBlock, StreamEvent},
+    types::StreamEvent,
     writing::Write,
 };
 

@@ -5,13 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use api::types::{FailureCode, StopReason, TurnStatus, Usage};
 use proptest::{collection::vec, prelude::*, sample::select};
 use turn::{
     attempt::{Attempt, Ended, Input, Step},
-    failures::FailureCode,
     limits::{Bounds, Limits},
     mutation::{Mutation, PublishFailure, Update},
-    words::{StopReason, StreamEvent, TurnStatus, Usage},
+    types::StreamEvent,
     writing::{Write, WriteFailure},
 };
 

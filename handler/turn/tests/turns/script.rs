@@ -24,14 +24,9 @@ use std::{
     time::Duration,
 };
 
+use api::types::{FailureCode, TurnStatus, Usage};
 use serde::de::DeserializeOwned;
-use turn::{
-    attempt::Input,
-    limits::Bounds,
-    mutation::PublishFailure,
-    words::{StreamEvent, TurnStatus, Usage},
-    writing::WriteFailure,
-};
+use turn::{attempt::Input, limits::Bounds, mutation::PublishFailure, types::StreamEvent, writing::WriteFailure};
 
 #[derive(Debug)]
 pub struct Script {
@@ -69,7 +64,7 @@ pub struct Weather {
 #[derive(Clone, Debug)]
 pub enum Said {
     Event(StreamEvent),
-    Failed(turn::failures::FailureCode),
+    Failed(FailureCode),
     Closed,
 }
 
@@ -208,7 +203,7 @@ fn repeated(text: &str) -> Option<String> {
 }
 
 fn usage(rest: &str) -> Option<Usage> {
-    let mut numbers = rest.split(' ').map(|number| number.parse::<i32>());
+    let mut numbers = rest.split(' ').map(|number| number.parse::<u32>());
     let mut next = || numbers.next()?.ok();
     let (input_tokens, output_tokens) = (next()?, next()?);
     let (cache_read_tokens, cache_write_tokens) = (next(), next());

@@ -5,13 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use api::types::{ContentBlock, ConversationEvent, InferenceSettings, Sender, SenderKind, TurnStatus};
 use turn::{
     attempt::{Attempt, Beginning, Ended, Input, Step},
     claim::Claim,
     limits::Limits,
     mutation::Mutation,
     request::Agent,
-    words::{ContentBlock, ConversationEvent, Inference, ModelRequest, Sender, SenderKind, StreamEvent, TurnStatus},
+    types::{ModelRequest, StreamEvent},
     writing::Write,
 };
 
@@ -140,7 +141,7 @@ pub fn beginning(script: &Script, now: Instant) -> Beginning {
     let request = ModelRequest {
         model_id: "anthropic.some-model".into(),
         system_prompt: None,
-        inference: Inference::default(),
+        inference: InferenceSettings::default(),
         transcript: Vec::new(),
     };
     Beginning {
@@ -170,12 +171,17 @@ pub fn agent() -> Agent {
 pub fn question() -> ConversationEvent {
     ConversationEvent {
         id: "t1".into(),
+        conversation_id: "c1".into(),
         position: 7,
         turn_id: Some("t1".into()),
         attempt: None,
         sender: Sender { kind: SenderKind::User, id: Some("u1".into()), name: None },
         content: vec![ContentBlock::text("Why?")],
+        text: None,
+        stop_reason: None,
+        usage: None,
+        failure: None,
         superseded: None,
-        created_at: Some("2026-11-21T09:00:00.000Z".into()),
+        created_at: "2026-11-21T09:00:00.000Z".into(),
     }
 }

@@ -1,9 +1,10 @@
 //! Histories in, transcripts out. An event is written `u1:text` (user, turn 1), `a1:text` (agent) or `a1-:text`
 //! (superseded); several texts of one event are joined by `|`. `go-on` stands for the order to continue.
+use api::types::{ContentBlock, ConversationEvent, Sender, SenderKind};
 use proptest::{collection::vec, prelude::*};
 use turn::{
     transcript::{Material, OlderEvents, older_events_wanted, transcript},
-    words::{ContentBlock, ConversationEvent, Sender, SenderKind, TranscriptMessage},
+    types::TranscriptMessage,
 };
 
 use crate::{cases::json_len, simulation::question};
@@ -219,13 +220,18 @@ fn event((written, position): (&str, u32)) -> ConversationEvent {
     let kind = if kind == "u" { SenderKind::User } else { SenderKind::Agent };
     ConversationEvent {
         id: written.into(),
+        conversation_id: "c1".into(),
         position,
         turn_id: Some(format!("turn-{}", turn.trim_end_matches('-'))),
         attempt: (kind == SenderKind::Agent).then_some(1),
         sender: Sender { kind, id: None, name: None },
         content: texts.split('|').map(|text| ContentBlock::text(text.replace('_', " \n"))).collect(),
+        text: None,
+        stop_reason: None,
+        usage: None,
+        failure: None,
         superseded: Some(head.ends_with('-')),
-        created_at: None,
+        created_at: "2026-11-21T09:00:00.000Z".into(),
     }
 }
 

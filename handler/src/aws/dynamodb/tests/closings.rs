@@ -1,4 +1,5 @@
-use turn::{closing::ClosingEvent, failures::FailureCode, mutation::Why, words::StopReason};
+use api::types::{FailureCode, StopReason};
+use turn::{closing::ClosingEvent, failures::Failure, mutation::Why};
 
 use super::*;
 
@@ -27,7 +28,7 @@ async fn a_closing_keeps_what_was_said_ends_the_turn_and_frees_the_conversation(
 async fn a_failed_closing_says_why_on_its_event_and_its_turn() {
     let table = table().await;
     table.put([turn("QUEUED", None, FAR), busy()]).await;
-    let failure = FailureCode::NotStarted.failure();
+    let failure = Failure::new(FailureCode::NotStarted);
     close(&table, Why::Failed(failure)).await.unwrap();
     let expected = json!({ "code": "NOT_STARTED", "message": failure.text, "retryable": true });
     assert_eq!(table.stored("EVENT#00000008").await["failure"], expected);

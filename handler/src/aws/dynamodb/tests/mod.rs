@@ -9,6 +9,7 @@ mod writings;
 
 use std::time::{Duration, SystemTime};
 
+use api::types::TurnStatus;
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::{
     Client,
@@ -18,10 +19,7 @@ use aws_sdk_dynamodb::{
 use dynoxide::Database;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use turn::{
-    claim::{Claim, Order},
-    words::TurnStatus,
-};
+use turn::claim::{Claim, Order};
 use uuid::Uuid;
 
 pub use super::{
@@ -72,13 +70,14 @@ fn event(conversation: &str, position: u32) -> Item {
     let block = [("text", text("Said\r\n👩‍👩‍👧"))];
     event.extend(named([
         ("id", text(format!("e{position}"))),
+        ("conversationId", text(conversation)),
         ("position", number(position)),
         ("turnId", text(format!("t{position}"))),
         ("attempt", number(2)),
         ("sender", AttributeValue::M(named(sender))),
         ("content", AttributeValue::L(vec![AttributeValue::M(named(block))])),
         ("superseded", AttributeValue::Bool(true)),
-        ("createdAt", AttributeValue::Null(true)),
+        ("createdAt", text("2026-11-21T09:00:00.000Z")),
     ]));
     event
 }
@@ -118,11 +117,13 @@ pub fn said(position: u32, attempt: u32) -> Item {
     let mut event = event_key("c1", position);
     event.extend(named([
         ("id", text(format!("t1-{attempt}-{position}"))),
+        ("conversationId", text("c1")),
         ("position", number(position)),
         ("turnId", text("t1")),
         ("attempt", number(attempt)),
         ("sender", AttributeValue::M(named([("kind", text("AGENT"))]))),
         ("content", AttributeValue::L(vec![AttributeValue::M(named([("text", text("So."))]))])),
+        ("createdAt", text("2026-11-21T09:00:00.000Z")),
     ]));
     event
 }

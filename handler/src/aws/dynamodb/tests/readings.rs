@@ -1,9 +1,7 @@
 use std::ops::RangeInclusive;
 
-use turn::{
-    transcript::OlderEvents,
-    words::{ContentBlock, SenderKind},
-};
+use api::types::{ContentBlock, SenderKind};
+use turn::transcript::OlderEvents;
 
 use super::{
     super::{NO_ANSWER, PASSING},
@@ -23,7 +21,7 @@ async fn older_events_come_in_order_and_nothing_else_with_them() {
     assert_eq!((newest.id.as_str(), newest.turn_id.as_deref(), newest.attempt), ("e40", Some("t40"), Some(2)));
     assert_eq!((newest.sender.kind, newest.sender.name.as_deref()), (SenderKind::Agent, None));
     assert_eq!(newest.content, [ContentBlock::text("Said\r\n👩‍👩‍👧")]);
-    assert_eq!((newest.superseded, newest.created_at.as_deref()), (Some(true), None));
+    assert_eq!((newest.superseded, newest.created_at.as_str()), (Some(true), "2026-11-21T09:00:00.000Z"));
 }
 
 #[tokio::test]

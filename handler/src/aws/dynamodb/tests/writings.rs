@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
+use api::types::{ContentBlock, FailureCode, StopReason, Usage};
 use turn::{
-    failures::FailureCode,
+    failures::Failure,
     mutation::{AgentEvent, AnswerEnd, Mutation, Update, Why},
     request::Agent,
-    words::{ContentBlock, StopReason, Usage},
     writing::{Write, WriteFailure},
 };
 
@@ -86,7 +86,7 @@ async fn a_finish_stores_the_answer_ends_the_turn_and_frees_the_conversation() {
 async fn a_failure_is_stored_with_its_event_and_its_turn() {
     let table = table().await;
     table.put([turn("RUNNING", Some(FAR), FAR), busy()]).await;
-    let failure = FailureCode::Throttled.failure();
+    let failure = Failure::new(FailureCode::Throttled);
     let end = AnswerEnd { why: Why::Failed(failure), usage: None };
     assert_eq!(table.write(event(Some(end)), at(NOW)).await, Ok(TurnStatus::Failed));
     let expected = json!({ "code": "THROTTLED", "message": failure.text, "retryable": true });

@@ -1,0 +1,235 @@
+//! Types of the GraphQL API, spelled as in schema.graphql. Unknown fields are ignored, so that the API may grow.
+use std::borrow::Cow;
+
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{IntoDeserializer, value::StrDeserializer},
+};
+
+/// One entry of a conversation: a user's message, or an agent's answer or a part of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConversationEvent {
+    /// Unique in its conversation; a user's event has its turn's id.
+    pub id: String,
+    pub conversation_id: String,
+    /// Number in the conversation, from 1, without gaps.
+    pub position: u32,
+    pub turn_id: Option<String>,
+    /// The attempt that wrote an agent's event; `None` for a user's event.
+    pub attempt: Option<u32>,
+    pub sender: Sender,
+    pub content: Vec<ContentBlock>,
+    /// The text blocks of the content, joined. Only in responses of the API, not in the table.
+    pub text: Option<String>,
+    pub stop_reason: Option<StopReason>,
+    pub usage: Option<Usage>,
+    pub failure: Option<Failure>,
+    /// True once the answer of a retry has replaced this one.
+    pub superseded: Option<bool>,
+    /// ISO 8601.
+    pub created_at: String,
+}
+
+impl ConversationEvent {
+    /// The texts of the content blocks, in order.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.content.iter().filter_map(|block| block.text.as_deref())
+    }
+
+    /// The joined text; empty if there is none.
+    pub fn text_or_empty(&self) -> &str {
+        self.text.as_deref().unwrap_or_default()
+    }
+
+    /// Whether an answer ends with this event.
+    pub fn ends_answer(&self) -> bool {
+        self.sender.kind == SenderKind::Agent && (self.stop_reason.is_some() || self.failure.is_some())
+    }
+}
+
+/// The author of an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sender {
+    pub kind: SenderKind,
+    /// The agent's id, or the user's; `None` for callers with an API key.
+    pub id: Option<String>,
+    pub name: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum SenderKind {
+    User,
+    Agent,
+}
+
+/// One piece of content. Exactly one member is set; later kinds of content are added as further optional members.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContentBlock {
+    pub text: Option<String>,
+}
+
+impl ContentBlock {
+    pub fn text(text: impl Into<String>) -> Self {
+        Self { text: Some(text.into()) }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TurnStatus {
+    Queued,
+    Running,
+    Cancelling,
+    Completed,
+    Cancelled,
+    Failed,
+}
+
+impl TurnStatus {
+    /// Whether the turn is over.
+    pub fn is_end(self) -> bool {
+        match self {
+            Self::Queued | Self::Running | Self::Cancelling => false,
+            Self::Completed | Self::Cancelled | Self::Failed => true,
+        }
+    }
+}
+
+/// Why the model's answer ended without a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum StopReason {
+    EndTurn,
+    StopSequence,
+    MaxTokens,
+    ContextWindowExceeded,
+    GuardrailIntervened,
+    ContentFiltered,
+    MalformedOutput,
+    Deadline,
+    Cancelled,
+    /// Any reason that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+/// Why a turn failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// `None` for a code that this version does not know.
+    #[serde(deserialize_with = "known_failure_code")]
+    pub code: Option<FailureCode>,
+    /// A sentence for people.
+    pub message: String,
+    /// Whether a retry can help.
+    pub retryable: bool,
+}
+
+/// What a program branches on when a turn fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum FailureCode {
+    Throttled,
+    ModelUnavailable,
+    ModelSilent,
+    ModelRefused,
+    ModelNotAllowed,
+    NotStarted,
+    Interrupted,
+    Internal,
+}
+
+impl FailureCode {
+    pub const ALL: [Self; 8] = [
+        Self::Throttled,
+        Self::ModelUnavailable,
+        Self::ModelSilent,
+        Self::ModelRefused,
+        Self::ModelNotAllowed,
+        Self::NotStarted,
+        Self::Interrupted,
+        Self::Internal,
+    ];
+}
+
+fn known_failure_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<FailureCode>, D::Error> {
+    let Some(code) = Option::<Cow<str>>::deserialize(deserializer)? else { return Ok(None) };
+    let code: StrDeserializer<serde::de::value::Error> = code.as_ref().into_deserializer();
+    Ok(FailureCode::deserialize(code).ok())
+}
+
+/// Tokens as the model counted them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    pub input_tokens: u32,
+    pub output_tokens: u32,
+    pub total_tokens: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_read_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_write_tokens: Option<u32>,
+}
+
+/// Inference settings of an agent. The model's own default applies where one is missing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InferenceSettings {
+    pub max_tokens: Option<u32>,
+    /// 0 to 1.
+    pub temperature: Option<f64>,
+    /// 0 to 1.
+    pub top_p: Option<f64>,
+    pub stop_sequences: Option<Vec<String>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, from_value, json};
+
+    use super::*;
+
+    fn event(stop_reason: Value, failure: Value) -> ConversationEvent {
+        from_value(json!({
+            "id": "t1-1-1",
+            "conversationId": "c1",
+            "position": 2,
+            "turnId": "t1",
+            "attempt": 1,
+            "sender": { "kind": "AGENT", "id": "default", "name": null },
+            "content": [{ "text": "Hi" }, { "text": "!", "notInventedYet": {} }],
+            "stopReason": stop_reason,
+            "failure": failure,
+            "createdAt": "2026-11-21T09:00:00.000Z",
+            "notInventedYet": true,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored_and_missing_optional_fields_are_none() {
+        let event = event(json!("END_TURN"), Value::Null);
+        assert_eq!(event.texts().collect::<Vec<_>>(), ["Hi", "!"]);
+        assert_eq!((event.text_or_empty(), event.superseded), ("", None));
+        assert!(event.ends_answer());
+    }
+
+    #[test]
+    fn unknown_stop_reason_reads_as_other() {
+        assert_eq!(event(json!("NOT_INVENTED_YET"), Value::Null).stop_reason, Some(StopReason::Other));
+    }
+
+    #[test]
+    fn unknown_failure_code_reads_as_none() {
+        let code = |code: &str| {
+            let failure = json!({ "code": code, "message": "No.", "retryable": true });
+            event(Value::Null, failure).failure.unwrap().code
+        };
+        assert_eq!(code("NOT_INVENTED_YET"), None);
+        for known in FailureCode::ALL {
+            assert_eq!(code(serde_json::to_value(known).unwrap().as_str().unwrap()), Some(known));
+        }
+    }
+}
