@@ -1,9 +1,9 @@
 //! The local server: the same template, schema, resolvers and handler on one port, without an AWS account.
-pub mod announced;
 pub mod appsync;
 pub mod bedrock;
 pub mod chat;
 pub mod dynamodb;
+pub mod endpoint_file;
 pub mod fault_injection;
 pub mod graphql;
 pub mod identity;

@@ -1,10 +1,9 @@
-//! `parlance` runs the backend, `parlance chat` talks to one, `parlance token` and `parlance schema` print what their
-//! names say, `parlance handler` is one Lambda environment.
+//! The `parlance` command: the local server, and the subcommands `chat`, `token`, `schema` and `handler`.
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use local::{
-    chat::{self, ChatOptions},
+    chat::ChatOptions,
     fault_injection::{Fault, FaultPlan},
     identity::User,
     server::{Models, Server, ServerOptions},
@@ -14,12 +13,13 @@ use local::{
 };
 use tokio::{
     io::{AsyncReadExt, stdin},
+    runtime::Builder,
     signal::unix::{SignalKind, signal},
 };
 
-/// The Parlance backend on this machine: the same template, schema, resolvers and handler, without an AWS account.
+/// Runs the Parlance backend locally: the same template, schema, resolvers and handler as on AWS, without an AWS account.
 #[derive(Parser)]
-#[command(name = "parlance", args_conflicts_with_subcommands = true)]
+#[command(name = "parlance", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -29,75 +29,84 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Talk to a running backend, here or deployed.
+    /// Chat with the local server or with a deployed API.
     Chat(ChatOptions),
-    /// Print a user's access token, from the server that runs in this folder.
+    /// Print a user's access token, issued by the server that runs in this folder.
     Token(TokenOptions),
-    /// Print schema.graphql with the directives of only those modes that the parameters switch on.
+    /// Print schema.graphql with the directives of the authorization modes that the parameters switch on.
     Schema(SchemaOptions),
-    /// One Lambda environment; started by the backend itself.
+    /// Run one Lambda execution environment; the local server starts it.
     #[command(hide = true)]
     Handler,
 }
 
 #[derive(clap::Args)]
 struct ServerArguments {
-    /// The port on localhost; 0 takes any free one.
+    /// The port on localhost; 0 chooses a free one.
     #[arg(long, default_value_t = 4000)]
     port: u16,
-    /// Keep nothing: the table in memory, new keys.
+    /// Keep the table in memory and generate new keys at each start.
     #[arg(long)]
     ephemeral: bool,
-    /// Ask Amazon Bedrock, with your AWS credentials, instead of the scripted stand-in.
+    /// Call Amazon Bedrock, with your AWS credentials, instead of the scripted models.
     #[arg(long)]
     bedrock: bool,
-    /// Where the table, the API key, the issuers' signing keys and endpoint.json are kept.
+    /// The folder for the table, the API key, the issuers' signing keys and endpoint.json.
     #[arg(long, default_value = ".parlance")]
     state: PathBuf,
-    /// Where template.yaml is.
+    /// The folder that holds template.yaml.
     #[arg(long, default_value = ".")]
     root: PathBuf,
-    /// Let every publish of the handler take this much longer.
+    /// Delay every publish of the handler by this time.
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
     publish_latency: u64,
-    /// Inject a fault at this rate, from 0 to 1; may be repeated. See `--help` for the list.
-    #[arg(long = "fault", value_name = "NAME=RATE", value_parser = FaultPlan::parse_rate, long_help = fault_help())]
-    faults: Vec<(Fault, f64)>,
-    /// Seed of the random generators that decide when faults are injected.
+    /// Inject a fault of AWS at this rate, from 0 to 1; may be repeated. `--fault help` lists the faults.
+    #[arg(long = "fault", value_name = "NAME=RATE", value_parser = parse_fault)]
+    faults: Vec<FaultArgument>,
+    /// The seed of the random numbers that choose when faults are injected.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// A template parameter that differs from its default.
+    /// Set a template parameter; may be repeated.
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = template::parameter)]
     parameters: Vec<(String, String)>,
-    /// A user of the stack's own user pool, with its groups; may be repeated. `parlance token NAME` signs it in.
+    /// Add a user with groups to the stack's own user pool; may be repeated. `parlance token NAME` prints its token.
     #[arg(long = "user", value_name = "NAME[:GROUP,…]")]
     users: Vec<User>,
-    /// Run an OpenID Connect provider that the API trusts; `parlance token NAME --oidc` signs anybody in.
+    /// Run an OpenID Connect provider that the API trusts. `parlance token NAME --oidc` prints a token for any name.
     #[arg(long)]
     oidc: bool,
 }
 
+#[derive(Clone, Debug, PartialEq)]
+enum FaultArgument {
+    /// `--fault help`
+    Help,
+    /// `--fault NAME=RATE`
+    Rate(Fault, f64),
+}
+
 fn main() -> ExitCode {
-    match Arguments::parse() {
-        Arguments { command: Some(Command::Handler), .. } => run(false, environment()),
-        Arguments { command: Some(Command::Chat(options)), .. } => run(false, talk(options)),
-        Arguments { command: Some(Command::Token(options)), .. } => {
-            run(false, async move { print(token::fetch(&options).await) })
+    let Arguments { command, server } = Arguments::parse();
+    match command {
+        None if server.faults.contains(&FaultArgument::Help) => {
+            print!("{}", fault_list());
+            ExitCode::SUCCESS
         }
-        Arguments { command: Some(Command::Schema(options)), .. } => print(template::schema(&options)),
-        Arguments { command: None, server } => run(true, serve(server)),
+        None => run(Builder::new_multi_thread(), serve(server)),
+        Some(Command::Chat(options)) => run(Builder::new_current_thread(), chat(options)),
+        Some(Command::Token(options)) => {
+            run(Builder::new_current_thread(), async move { print(token::fetch(&options).await) })
+        }
+        Some(Command::Schema(options)) => print(template::schema(&options)),
+        Some(Command::Handler) => run(Builder::new_current_thread(), handler()),
     }
 }
 
-fn run(is_parallel: bool, work: impl Future<Output = ExitCode>) -> ExitCode {
-    let mut builder = match is_parallel {
-        true => tokio::runtime::Builder::new_multi_thread(),
-        false => tokio::runtime::Builder::new_current_thread(),
-    };
-    match builder.enable_all().build() {
+fn run(mut runtime: Builder, work: impl Future<Output = ExitCode>) -> ExitCode {
+    match runtime.enable_all().build() {
         Ok(runtime) => {
             let code = runtime.block_on(work);
-            runtime.shutdown_background(); // a read of standard input cannot be cancelled
+            runtime.shutdown_background(); // Does not wait for a read of standard input, which cannot be cancelled.
             code
         }
         Err(error) => fail(&error),
@@ -113,13 +122,13 @@ async fn serve(arguments: ServerArguments) -> ExitCode {
         Ok(options) => options,
         Err(error) => return fail(&error),
     };
-    let (models, place, users) = (options.models, options.table_location(), options.users.clone());
+    let (models, state, users) = (options.models, options.table_location(), options.users.clone());
     let server = match Server::start(options).await {
         Ok(server) => server,
-        Err(fault) => return fail(&fault),
+        Err(error) => return fail(&error),
     };
-    print!("{}", welcome::text(&server.endpoint, models, &place, &users));
-    match asked_to_stop().await {
+    print!("{}", welcome::text(&server.endpoint, models, &state, &users));
+    match wait_for_stop_signal().await {
         Ok(()) => {
             server.stop().await;
             ExitCode::SUCCESS
@@ -128,31 +137,32 @@ async fn serve(arguments: ServerArguments) -> ExitCode {
     }
 }
 
-async fn asked_to_stop() -> std::io::Result<()> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+async fn wait_for_stop_signal() -> std::io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
     }
 }
 
-/// Ends with its standard input, so that no environment outlives the backend that started it.
-async fn environment() -> ExitCode {
-    let orphaned = async {
-        let mut nothing = [0; 1];
-        while stdin().read(&mut nothing).await.is_ok_and(|read| read > 0) {}
+/// Ends when its standard input is closed, so that no environment outlives the server that started it.
+async fn handler() -> ExitCode {
+    let input_closed = async {
+        let mut buffer = [0; 1];
+        while stdin().read(&mut buffer).await.is_ok_and(|read| read > 0) {}
     };
     tokio::select! {
-        ended = Box::pin(handler::run()) => match ended {
+        result = Box::pin(handler::run()) => match result {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),
         },
-        () = orphaned => std::process::exit(0), // the read of standard input cannot be cancelled
+        () = input_closed => std::process::exit(0),
     }
 }
 
-async fn talk(options: ChatOptions) -> ExitCode {
-    match chat::run(options).await {
+async fn chat(options: ChatOptions) -> ExitCode {
+    match local::chat::run(options).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
@@ -173,22 +183,26 @@ fn fail(error: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn fault_help() -> String {
-    let rows: String = Fault::ALL
-        .iter()
-        .map(|fault| {
-            format!(
-                "
-  {fault:19}  {}",
-                fault.description()
-            )
-        })
-        .collect();
-    format!("Inject a fault at this rate, from 0 to 1; may be repeated:{rows}")
+fn parse_fault(text: &str) -> Result<FaultArgument, String> {
+    match text {
+        "help" => Ok(FaultArgument::Help),
+        _ => FaultPlan::parse_rate(text).map(|(fault, rate)| FaultArgument::Rate(fault, rate)),
+    }
+}
+
+/// All faults, one per line.
+fn fault_list() -> String {
+    Fault::ALL.iter().map(|fault| format!("{fault:19}  {}\n", fault.description())).collect()
 }
 
 impl ServerArguments {
     fn options(self) -> std::io::Result<ServerOptions> {
+        let mut rates = BTreeMap::new();
+        for fault in self.faults {
+            if let FaultArgument::Rate(fault, rate) = fault {
+                rates.insert(fault, rate);
+            }
+        }
         Ok(ServerOptions {
             root: self.root,
             state: self.state,
@@ -202,7 +216,7 @@ impl ServerArguments {
             fault_plan: FaultPlan {
                 seed: self.seed,
                 publish_latency: Duration::from_millis(self.publish_latency),
-                rates: BTreeMap::from_iter(self.faults),
+                rates,
                 ..FaultPlan::default()
             },
             time_scale: 1.0,
@@ -215,29 +229,41 @@ mod tests {
     use super::*;
 
     fn fault_plan(arguments: &[&str]) -> Result<FaultPlan, String> {
-        let parsed = Arguments::try_parse_from(["parlance"].iter().chain(arguments));
-        let options = parsed.map_err(|error| error.to_string())?.server.options();
-        options.map(|options| options.fault_plan).map_err(|error| error.to_string())
+        let arguments = ["parlance"].iter().chain(arguments);
+        let parsed = Arguments::try_parse_from(arguments).map_err(|error| error.to_string())?;
+        let options = parsed.server.options().map_err(|error| error.to_string())?;
+        Ok(options.fault_plan)
     }
 
     #[test]
-    fn fault_options_fill_the_fault_plan() {
+    fn fault_options_become_a_fault_plan() {
         let arguments = ["--fault", "stale-read=0.5", "--fault", "process-killed=1", "--seed", "7"];
         let FaultPlan { seed, rates, .. } = fault_plan(&arguments).unwrap();
         assert_eq!((seed, rates), (7, [(Fault::StaleRead, 0.5), (Fault::ProcessKilled, 1.0)].into()));
     }
 
     #[test]
-    fn invalid_fault_option_is_one_clear_sentence() {
+    fn invalid_fault_or_rate_is_one_clear_sentence() {
         for (value, sentence) in [
             ("bad-luck=0.5", "there is no fault 'bad-luck'; choose from table-conflict, "),
             ("stale-read=2", "the rate must be from 0 to 1, not '2'\n"),
             ("stale-read=often", "the rate must be from 0 to 1, not 'often'\n"),
             ("stale-read", "it must be NAME=RATE\n"),
         ] {
-            let told = fault_plan(&["--fault", value]).unwrap_err();
+            let error = fault_plan(&["--fault", value]).unwrap_err();
             let expected = format!("error: invalid value '{value}' for '--fault <NAME=RATE>': {sentence}");
-            assert!(told.starts_with(&expected), "{told}");
+            assert!(error.starts_with(&expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn fault_list_describes_every_fault_on_one_line() {
+        let list = fault_list();
+        assert_eq!(list.lines().count(), Fault::ALL.len());
+        for (line, fault) in list.lines().zip(Fault::ALL) {
+            let (name, description) = line.split_once(' ').unwrap();
+            assert_eq!(Fault::from_name(name), Some(fault));
+            assert!(!description.trim().is_empty(), "{name} is not described");
         }
     }
 }

@@ -1,31 +1,31 @@
-//! A user's token, from the server that runs on this machine.
+//! `parlance token`: fetches a user's access token from the server that runs in this folder.
 use std::path::PathBuf;
 
 use clap::Args;
 use serde::Deserialize;
 
 use crate::{
-    announced::{self, Announced},
+    endpoint_file::{EndpointFile, EndpointFileError},
     identity::Issuers,
 };
 
 /// Options of `parlance token`.
 #[derive(Args, Clone, Debug)]
 pub struct TokenOptions {
-    /// Whose token: a name that was given with --user, or with --oidc any
+    /// The user: a name given to the server with --user, or any name with --oidc
     pub name: String,
-    /// Ask the OpenID Connect provider instead of the user pool
+    /// Ask the server's OpenID Connect provider instead of its user pool
     #[arg(long)]
     pub oidc: bool,
-    /// Where the running server keeps endpoint.json
+    /// The server's state folder, which holds endpoint.json
     #[arg(long, default_value = ".parlance")]
     pub state: PathBuf,
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub enum TokenError {
     #[error(transparent)]
-    Place(#[from] announced::Fault),
+    EndpointFile(#[from] EndpointFileError),
     #[error("Nothing answers at {url}: start the server with `cargo run`.")]
     Unreachable { url: String },
     #[error("There is no issuer at {url}: start the server with --user, or with --oidc.")]
@@ -36,25 +36,26 @@ pub enum Fault {
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Answer {
-    Given { access_token: String },
-    Refused { error_description: String },
+enum TokenResponse {
+    Token { access_token: String },
+    Error { error_description: String },
 }
 
-/// The user's access token.
-pub async fn fetch(options: &TokenOptions) -> Result<String, Fault> {
-    let server = Announced::read(&options.state)?;
-    let url = if options.oidc { Issuers::oidc_url(server.server()) } else { Issuers::pool_url(server.server()) };
+/// Returns the user's access token.
+pub async fn fetch(options: &TokenOptions) -> Result<String, TokenError> {
+    let endpoint = EndpointFile::read(&options.state)?;
+    let issuer = if options.oidc { Issuers::oidc_url(endpoint.origin()) } else { Issuers::pool_url(endpoint.origin()) };
     let form = serde_urlencoded::to_string([("username", &options.name)]).unwrap_or_default();
-    let response = ask(&format!("{url}/token"), form).await.map_err(|_| Fault::Unreachable { url: server.url })?;
+    let response = post(&format!("{issuer}/token"), form).await;
+    let response = response.map_err(|_| TokenError::Unreachable { url: endpoint.url })?;
     match response.json().await {
-        Ok(Answer::Given { access_token }) => Ok(access_token),
-        Ok(Answer::Refused { error_description }) => Err(Fault::Refused(error_description)),
-        Err(_) => Err(Fault::NoIssuer { url }),
+        Ok(TokenResponse::Token { access_token }) => Ok(access_token),
+        Ok(TokenResponse::Error { error_description }) => Err(TokenError::Refused(error_description)),
+        Err(_) => Err(TokenError::NoIssuer { url: issuer }),
     }
 }
 
-/// Without a proxy, to which this machine is another.
-async fn ask(url: &str, form: String) -> reqwest::Result<reqwest::Response> {
+/// Ignores the proxy settings of the environment: through a proxy, localhost is another machine.
+async fn post(url: &str, form: String) -> reqwest::Result<reqwest::Response> {
     reqwest::Client::builder().no_proxy().build()?.post(url).body(form).send().await
 }

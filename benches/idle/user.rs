@@ -5,7 +5,7 @@ use client::{
     AppSync, Credentials,
     credentials::IamKeys,
     documents,
-    realtime::{Realtime, Subscription, session::Signal},
+    realtime::{Realtime, Signal, Subscription},
     requests::{CreateConversation, GetTurn, PutAgent, SendMessage},
 };
 use futures::StreamExt;

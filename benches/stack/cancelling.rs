@@ -1,7 +1,7 @@
 //! How soon a cancelled turn leaves its model.
 use std::time::{Duration, Instant};
 
-use client::{realtime::session::Signal, requests::CancelTurn};
+use client::{realtime::Signal, requests::CancelTurn};
 use futures::StreamExt;
 use tokio::time::{sleep, timeout};
 

@@ -12,11 +12,11 @@ use crate::{
     requests::Request,
 };
 
-/// AppSync itself gives up on a request after 30 seconds.
+/// Longer than AppSync's own limit of 30 seconds.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(35);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One API as one caller. Cheap to clone: clones share their connections.
+/// A client of one API with one set of credentials. Clones share their connections.
 #[derive(Clone, Debug)]
 pub struct AppSync {
     endpoint: Endpoint,
@@ -24,7 +24,7 @@ pub struct AppSync {
     http: reqwest::Client,
 }
 
-/// What GraphQL answered: data may stand beside errors.
+/// A GraphQL response. It can hold data and errors at once.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 pub struct GraphQlResponse {
     #[serde(default)]
@@ -39,7 +39,7 @@ impl AppSync {
             .timeout(REQUEST_TIMEOUT)
             .connect_timeout(CONNECT_TIMEOUT)
             .build()
-            .map_err(|error| Error::Transport(causes(&error)))?;
+            .map_err(|error| Error::Transport(with_sources(&error)))?;
         Ok(Self { endpoint: Endpoint::parse(url)?, credentials, http })
     }
 
@@ -51,20 +51,20 @@ impl AppSync {
         &self.credentials
     }
 
-    /// Any error the API names makes the whole answer an error.
+    /// Sends a request and returns its answer. Any entry in the response's `errors` makes it an error, even with data.
     pub async fn call<R: Request>(&self, request: &R) -> Result<R::Answer, Error> {
         let response = self.execute(R::DOCUMENT, request.variables()).await?;
         if !response.errors.is_empty() {
             return Err(Error::GraphQl(response.errors));
         }
         let answer = response.data.get(R::FIELD).cloned().unwrap_or_default();
-        serde_json::from_value(answer).map_err(|error| Error::Unreadable(format!("{}: {error}", R::FIELD)))
+        serde_json::from_value(answer).map_err(|error| Error::InvalidResponse(format!("{}: {error}", R::FIELD)))
     }
 
-    /// Any document; what GraphQL answers is the answer, errors and all.
+    /// Executes any document and returns the response with its data and its errors.
     pub async fn execute(&self, document: &str, variables: Value) -> Result<GraphQlResponse, Error> {
         let body = json!({ "query": document, "variables": variables }).to_string();
-        read(self.post(body).await?).await
+        parse(self.post(body).await?).await
     }
 
     async fn post(&self, body: String) -> Result<Response, Error> {
@@ -73,22 +73,22 @@ impl AppSync {
         for (name, value) in self.credentials.http_headers(url, &body, SystemTime::now())? {
             request = request.header(name, value);
         }
-        request.body(body).send().await.map_err(|error| Error::Transport(causes(&error)))
+        request.body(body).send().await.map_err(|error| Error::Transport(with_sources(&error)))
     }
 }
 
-async fn read(response: Response) -> Result<GraphQlResponse, Error> {
+async fn parse(response: Response) -> Result<GraphQlResponse, Error> {
     let status = response.status();
-    let body = response.bytes().await.map_err(|error| Error::Transport(causes(&error)))?;
-    let answer = serde_json::from_slice::<GraphQlResponse>(&body);
+    let body = response.bytes().await.map_err(|error| Error::Transport(with_sources(&error)))?;
+    let parsed = serde_json::from_slice::<GraphQlResponse>(&body);
     if status.is_success() {
-        return answer.map_err(|error| Error::Unreadable(error.to_string()));
+        return parsed.map_err(|error| Error::InvalidResponse(error.to_string()));
     }
-    Err(Error::Refused { status: status.as_u16(), errors: answer.unwrap_or_default().errors })
+    Err(Error::Http { status: status.as_u16(), errors: parsed.unwrap_or_default().errors })
 }
 
-/// reqwest's own text leaves out what went wrong.
-fn causes(error: &dyn std::error::Error) -> String {
+/// The error and its sources in one text: reqwest's own text omits the sources.
+fn with_sources(error: &dyn std::error::Error) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

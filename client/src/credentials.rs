@@ -1,4 +1,4 @@
-//! Who is calling, as AppSync wants to be told: over HTTP, and in each handshake of the realtime protocol.
+//! Credentials of the caller, and the headers that carry them over HTTP and in the realtime protocol.
 use std::{fmt, time::SystemTime};
 
 use aws_credential_types::Credentials as AwsCredentials;
@@ -11,16 +11,16 @@ use serde_json::{Map, Value};
 
 use crate::{endpoint::Endpoint, errors::Error};
 
-/// Who calls the API. `Debug` shows nothing secret.
+/// Credentials for one of the API's authorization modes. `Debug` shows no secret.
 #[derive(Clone)]
 pub enum Credentials {
     ApiKey(String),
-    /// Of a user pool, an OpenID Connect provider or a Lambda authorizer.
+    /// Token of a user pool, an OpenID Connect provider or a Lambda authorizer.
     Token(String),
     Iam(IamKeys),
 }
 
-/// Keys of a user or, with a session token, of an assumed role.
+/// Keys of an IAM user or, with a session token, of an assumed role.
 #[derive(Clone)]
 pub struct IamKeys {
     pub access_key: String,
@@ -29,8 +29,8 @@ pub struct IamKeys {
     pub region: String,
 }
 
-/// The headers that IAM callers of the realtime protocol sign besides the host.
-const SIGNED_BY_SOCKETS: [(&str, &str); 3] = [
+/// The headers besides the host that IAM callers sign in the realtime protocol, as AppSync documents it.
+const REALTIME_SIGNED_HEADERS: [(&str, &str); 3] = [
     ("accept", "application/json, text/javascript"),
     ("content-encoding", "amz-1.0"),
     ("content-type", "application/json; charset=UTF-8"),
@@ -39,24 +39,24 @@ const SIGNED_BY_SOCKETS: [(&str, &str); 3] = [
 type Headers = Vec<(String, String)>;
 
 impl Credentials {
-    /// The headers that authorize one POST of this body; `content-type: application/json` is signed with it.
+    /// The headers that authorize one POST of this body with `content-type: application/json`, which is signed too.
     pub fn http_headers(&self, url: &Url, body: &str, at: SystemTime) -> Result<Headers, Error> {
         self.headers(url, body, &[("content-type", "application/json")], at)
     }
 
-    /// What the WebSocket handshake carries.
-    pub fn connect_header(&self, endpoint: &Endpoint, at: SystemTime) -> Result<Value, Error> {
-        self.socket_header(endpoint, &endpoint.connect_url(), "{}", at)
+    /// The header object of the WebSocket handshake.
+    pub fn connection_header(&self, endpoint: &Endpoint, at: SystemTime) -> Result<Value, Error> {
+        self.realtime_header(endpoint, &endpoint.connect_url(), "{}", at)
     }
 
-    /// What the start of one subscription carries; `data` is its operation exactly as it is sent.
-    pub fn start_header(&self, endpoint: &Endpoint, data: &str, at: SystemTime) -> Result<Value, Error> {
-        self.socket_header(endpoint, endpoint.graphql(), data, at)
+    /// The header object that starts one subscription. `operation` is the JSON text exactly as it is sent.
+    pub fn subscription_header(&self, endpoint: &Endpoint, operation: &str, at: SystemTime) -> Result<Value, Error> {
+        self.realtime_header(endpoint, endpoint.graphql(), operation, at)
     }
 
-    fn socket_header(&self, endpoint: &Endpoint, url: &Url, body: &str, at: SystemTime) -> Result<Value, Error> {
+    fn realtime_header(&self, endpoint: &Endpoint, url: &Url, body: &str, at: SystemTime) -> Result<Value, Error> {
         let signed: &[(&str, &str)] = match self {
-            Self::Iam(_) => &SIGNED_BY_SOCKETS,
+            Self::Iam(_) => &REALTIME_SIGNED_HEADERS,
             Self::ApiKey(_) | Self::Token(_) => &[],
         };
         let mut header = Map::from_iter([("host".to_owned(), endpoint.host().into())]);
@@ -102,7 +102,7 @@ impl IamKeys {
     }
 }
 
-/// Names the kind and nothing secret.
+/// Shows the mode and no secret.
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -139,23 +139,23 @@ mod tests {
     }
 
     #[test]
-    fn an_api_key_travels_as_it_is() {
+    fn api_key_is_sent_unchanged() {
         let credentials = Credentials::ApiKey("da2-x".to_owned());
-        let header = credentials.connect_header(&endpoint(), at()).unwrap();
+        let header = credentials.connection_header(&endpoint(), at()).unwrap();
         assert_eq!(header, json!({"host": "localhost:4000", "x-api-key": "da2-x"}));
-        assert_eq!(credentials.start_header(&endpoint(), "{}", at()).unwrap(), header);
+        assert_eq!(credentials.subscription_header(&endpoint(), "{}", at()).unwrap(), header);
     }
 
     #[test]
-    fn a_token_travels_in_authorization() {
-        let header = Credentials::Token("jwt".to_owned()).connect_header(&endpoint(), at()).unwrap();
+    fn token_is_sent_in_authorization() {
+        let header = Credentials::Token("jwt".to_owned()).connection_header(&endpoint(), at()).unwrap();
         assert_eq!(header, json!({"host": "localhost:4000", "Authorization": "jwt"}));
     }
 
     #[test]
-    fn iam_signs_each_handshake_for_its_own_url_and_body() {
-        let connect = iam(Some("token")).connect_header(&endpoint(), at()).unwrap();
-        let start = iam(Some("token")).start_header(&endpoint(), "{\"query\":\"q\"}", at()).unwrap();
+    fn iam_signs_connection_and_subscription_separately() {
+        let connect = iam(Some("token")).connection_header(&endpoint(), at()).unwrap();
+        let start = iam(Some("token")).subscription_header(&endpoint(), "{\"query\":\"q\"}", at()).unwrap();
         assert_eq!(connect["x-amz-date"], "20231114T221320Z");
         assert_eq!(connect["x-amz-security-token"], "token");
         assert_eq!(connect["content-encoding"], "amz-1.0");
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn iam_signs_the_body_of_a_request() {
+    fn iam_signature_depends_on_the_body() {
         let graphql = endpoint().graphql().clone();
         let one = iam(None).http_headers(&graphql, "{\"query\":\"a\"}", at()).unwrap();
         let other = iam(None).http_headers(&graphql, "{\"query\":\"b\"}", at()).unwrap();
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn no_secret_is_printed() {
+    fn debug_output_contains_no_secret() {
         let printed = format!("{:?} {:?}", iam(Some("token")), Credentials::ApiKey("da2-x".to_owned()));
         assert_eq!(printed, "Iam ApiKey");
     }

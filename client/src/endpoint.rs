@@ -1,4 +1,4 @@
-//! Where the API is: its GraphQL URL, and the realtime URL that follows from it.
+//! The API's GraphQL URL, and the realtime URL derived from it.
 use reqwest::Url;
 
 use crate::errors::Error;
@@ -10,11 +10,12 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// AppSync's own hosts have a second host for realtime; any other host serves it below the GraphQL path.
+    /// Parses a GraphQL URL. An AppSync host has a second host for realtime; a custom domain and the local server serve
+    /// realtime below the GraphQL path.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let refused = || Error::Endpoint { url: text.to_owned() };
-        let graphql = Url::parse(text).map_err(|_| refused())?;
-        let realtime = realtime_url(&graphql).ok_or_else(refused)?;
+        let invalid = || Error::InvalidEndpoint { url: text.to_owned() };
+        let graphql = Url::parse(text).map_err(|_| invalid())?;
+        let realtime = realtime_url(&graphql).ok_or_else(invalid)?;
         Ok(Self { graphql, realtime })
     }
 
@@ -26,13 +27,13 @@ impl Endpoint {
         &self.realtime
     }
 
-    /// What the credentials of the realtime protocol are bound to: the GraphQL host, with its port unless it is the usual.
+    /// The `host` in the credentials of the realtime protocol: the GraphQL host, with its port unless that is the default.
     pub fn host(&self) -> String {
         let host = self.graphql.host_str().unwrap_or_default();
         self.graphql.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 
-    /// The URL a WebSocket's credentials are signed for; nothing is served there.
+    /// The URL that a WebSocket's credentials are signed for. Nothing is served there.
     pub fn connect_url(&self) -> Url {
         let mut url = self.graphql.clone();
         url.set_path(&format!("{}/connect", self.graphql.path().trim_end_matches('/')));
@@ -57,8 +58,8 @@ fn realtime_url(graphql: &Url) -> Option<Url> {
 
 fn realtime_host(host: &str) -> Option<String> {
     let (api, rest) = host.split_once(".appsync-api.")?;
-    let of_aws = rest.ends_with(".amazonaws.com") || rest.ends_with(".amazonaws.com.cn");
-    of_aws.then(|| format!("{api}.appsync-realtime-api.{rest}"))
+    let is_aws_domain = rest.ends_with(".amazonaws.com") || rest.ends_with(".amazonaws.com.cn");
+    is_aws_domain.then(|| format!("{api}.appsync-realtime-api.{rest}"))
 }
 
 #[cfg(test)]
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_realtime_url_follows_from_the_graphql_url() {
+    fn realtime_url_is_derived_from_the_graphql_url() {
         let cases = [
             (
                 "https://abcdefghijklmnopqrstuvwxyz.appsync-api.eu-west-1.amazonaws.com/graphql",
@@ -87,24 +88,24 @@ mod tests {
     }
 
     #[test]
-    fn the_host_names_an_unusual_port() {
+    fn host_includes_a_port_that_is_not_the_default() {
         assert_eq!(Endpoint::parse("http://localhost:4000/graphql").unwrap().host(), "localhost:4000");
         assert_eq!(Endpoint::parse("https://api.example.com:443/graphql").unwrap().host(), "api.example.com");
     }
 
     #[test]
-    fn sockets_are_signed_for_the_connect_path() {
+    fn connect_url_is_below_the_graphql_path() {
         let endpoint = Endpoint::parse("https://api.example.com/graphql").unwrap();
         assert_eq!(endpoint.connect_url().as_str(), "https://api.example.com/graphql/connect");
     }
 
     #[test]
-    fn what_is_no_http_url_is_refused_by_name() {
+    fn error_names_the_text_that_is_not_an_http_url() {
         for text in ["", "graphql", "ftp://example.com/graphql", "/graphql"] {
             let error = Endpoint::parse(text).unwrap_err();
             assert_eq!(
                 error.to_string(),
-                format!("{text} is no GraphQL endpoint: it must be an absolute http or https URL")
+                format!("{text} is not a GraphQL endpoint: it must be an absolute http or https URL")
             );
         }
     }

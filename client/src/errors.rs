@@ -1,27 +1,28 @@
-//! What can go wrong, apart by what a caller can do about it.
+//! Errors of the API and of the connection to it.
 use std::fmt;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Why a request has no answer, or why a conversation can no longer be followed.
+/// Why a request failed, or why a conversation can no longer be followed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Error {
-    #[error("{url} is no GraphQL endpoint: it must be an absolute http or https URL")]
-    Endpoint { url: String },
+    #[error("{url} is not a GraphQL endpoint: it must be an absolute http or https URL")]
+    InvalidEndpoint { url: String },
     #[error("the credentials cannot sign a request: {0}")]
     Credentials(String),
-    /// Whether the request was carried out is unknown.
+    /// No response arrived. The request may have been carried out.
     #[error("the API could not be reached: {0}")]
     Transport(String),
-    /// Refused before GraphQL looked at it.
-    #[error("the API answered {status}: {}", listed(.errors))]
-    Refused { status: u16, errors: Vec<ApiError> },
-    #[error("{}", listed(.0))]
+    /// The response has an HTTP error status: the GraphQL operation was not executed.
+    #[error("the API answered {status}: {}", join_errors(.errors))]
+    Http { status: u16, errors: Vec<ApiError> },
+    /// The operation was executed and the response has errors.
+    #[error("{}", join_errors(.0))]
     GraphQl(Vec<ApiError>),
-    #[error("the API's answer cannot be read: {0}")]
-    Unreadable(String),
-    #[error("the subscription was refused: {}", listed(.0))]
+    #[error("the API's response cannot be parsed: {0}")]
+    InvalidResponse(String),
+    #[error("the subscription was refused: {}", join_errors(.0))]
     Subscription(Vec<ApiError>),
 }
 
@@ -30,22 +31,24 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Transport(_) => true,
-            Self::Refused { status, .. } => *status == 429 || *status >= 500,
+            Self::Http { status, .. } => *status == 429 || *status >= 500,
             Self::GraphQl(errors) => !errors.is_empty() && errors.iter().all(ApiError::is_transient),
-            Self::Endpoint { .. } | Self::Credentials(_) | Self::Unreadable(_) | Self::Subscription(_) => false,
+            Self::InvalidEndpoint { .. } | Self::Credentials(_) | Self::InvalidResponse(_) | Self::Subscription(_) => {
+                false
+            }
         }
     }
 
-    /// The first error the API named, if it named one.
-    pub fn named(&self) -> Option<&ApiError> {
+    /// The first error that the API has returned, if it has returned one.
+    pub fn api_error(&self) -> Option<&ApiError> {
         match self {
-            Self::Refused { errors, .. } | Self::GraphQl(errors) | Self::Subscription(errors) => errors.first(),
-            Self::Endpoint { .. } | Self::Credentials(_) | Self::Transport(_) | Self::Unreadable(_) => None,
+            Self::Http { errors, .. } | Self::GraphQl(errors) | Self::Subscription(errors) => errors.first(),
+            Self::InvalidEndpoint { .. } | Self::Credentials(_) | Self::Transport(_) | Self::InvalidResponse(_) => None,
         }
     }
 }
 
-/// One entry of AppSync's `errors`.
+/// One entry of a response's `errors`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiError {
@@ -53,18 +56,18 @@ pub struct ApiError {
     pub error_type: Option<ErrorType>,
     #[serde(default)]
     pub message: String,
-    /// Details of the error type.
+    /// Details, which depend on the error type.
     #[serde(default)]
     pub error_info: Option<Value>,
     #[serde(default)]
     pub path: Option<Value>,
-    /// The realtime protocol's, like an HTTP status.
+    /// In errors of the realtime protocol: a code like an HTTP status.
     #[serde(default)]
     pub error_code: Option<u16>,
 }
 
 impl ApiError {
-    /// When what exceeded a quota will be taken: ISO 8601.
+    /// When a request that exceeded a quota can be sent again, as an ISO 8601 time.
     pub fn retry_at(&self) -> Option<&str> {
         self.error_info.as_ref()?.get("retryAt")?.as_str()
     }
@@ -83,7 +86,7 @@ impl fmt::Display for ApiError {
     }
 }
 
-/// The API's closed list, and AppSync's own.
+/// The API's error types, which are a closed list, and AppSync's own.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(from = "String")]
 pub enum ErrorType {
@@ -97,7 +100,7 @@ pub enum ErrorType {
     QuotaExceeded,
     Unauthorized,
     ExecutionTimeout,
-    /// AppSync has more of its own, such as UnauthorizedException.
+    /// An error type of AppSync, such as UnauthorizedException.
     Other(String),
 }
 
@@ -123,12 +126,12 @@ impl fmt::Display for ErrorType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Other(name) => f.write_str(name),
-            named => write!(f, "{named:?}"),
+            known => write!(f, "{known:?}"),
         }
     }
 }
 
-fn listed(errors: &[ApiError]) -> String {
+fn join_errors(errors: &[ApiError]) -> String {
     match errors {
         [] => "no reason given".to_owned(),
         errors => errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),

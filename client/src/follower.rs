@@ -1,4 +1,4 @@
-//! Follows one conversation: joins the subscription, the requests and the rule.
+//! Follows one conversation: connects its subscription and its requests with the reassembly of updates.
 use std::{
     future::pending,
     time::{Duration, Instant},
@@ -11,79 +11,80 @@ use crate::{
     appsync::AppSync,
     documents,
     errors::Error,
-    realtime::{Realtime, Subscription, session::Signal},
+    realtime::{Realtime, Signal, Subscription},
+    reassembly::{ConversationReassembly, Fetch, TurnChange},
     requests::{GetEvents, GetTurn},
-    rule::{Ask, ConversationRule, Progress},
     schema::{ConversationEvents, ConversationUpdate, Turn},
 };
 
-/// The largest page of events the API gives.
-const PAGE: u32 = 100;
-/// How long the first subscription may take before following is given up; later interruptions are waited out.
+/// The API's largest page of events.
+const EVENTS_PER_PAGE: u32 = 100;
+/// How long the first subscription may take. Later interruptions are waited out without a limit.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Reports what happens in a conversation from now on, without a gap, whatever the connection does.
+/// Reports the changes of a conversation from now on without a gap, across reconnects.
 pub struct Follower {
     api: AppSync,
     conversation_id: String,
-    rule: ConversationRule,
+    reassembly: ConversationReassembly,
     subscription: Subscription,
-    asked: FuturesUnordered<BoxFuture<'static, Answered>>,
+    requests: FuturesUnordered<BoxFuture<'static, Response>>,
 }
 
-enum Answered {
+enum Response {
     Events(Result<ConversationEvents, Error>),
-    Turn { turn_id: String, answer: Result<Box<Turn>, Error> },
+    Turn { turn_id: String, result: Result<Box<Turn>, Error> },
 }
 
 impl AppSync {
-    /// Returns when the subscription stands: no message sent afterwards is missed.
+    /// Follows a conversation over a connection of its own. Returns once AppSync has acknowledged the subscription, so that
+    /// no message sent afterwards is missed.
     pub async fn follow(&self, conversation_id: &str) -> Result<Follower, Error> {
-        Follower::begin(self.clone(), &Realtime::new(self), conversation_id).await
+        Follower::start(self.clone(), &Realtime::new(self), conversation_id).await
     }
 }
 
 impl Follower {
-    /// Shares a connection with other subscriptions.
-    pub async fn begin(api: AppSync, realtime: &Realtime, conversation_id: &str) -> Result<Self, Error> {
+    /// Like [`AppSync::follow`], over a connection that other subscriptions share.
+    pub async fn start(api: AppSync, realtime: &Realtime, conversation_id: &str) -> Result<Self, Error> {
         let variables = json!({ "conversationId": conversation_id });
         let mut follower = Self {
             api,
             conversation_id: conversation_id.to_owned(),
-            rule: ConversationRule::new(),
+            reassembly: ConversationReassembly::new(),
             subscription: realtime.subscribe(documents::ON_CONVERSATION_UPDATE, &variables),
-            asked: FuturesUnordered::new(),
+            requests: FuturesUnordered::new(),
         };
-        let standing = tokio::time::timeout(SUBSCRIBE_TIMEOUT, follower.subscription.next()).await;
-        let signal = standing.map_err(|_| Error::Transport("the subscription took too long".to_owned()))?;
-        follower.hear(signal)?;
+        let first_signal = tokio::time::timeout(SUBSCRIBE_TIMEOUT, follower.subscription.next()).await;
+        let signal = first_signal.map_err(|_| Error::Transport("the subscription took too long".to_owned()))?;
+        follower.handle_signal(signal)?;
         Ok(follower)
     }
 
-    /// The turn of a message just sent will be reported to its end, even if no update ever tells of it.
-    pub fn expect(&mut self, turn_id: &str) {
-        self.rule.expect(turn_id, Instant::now());
+    /// Declares a turn that the caller has started: it is reported to its end even if no update of it arrives.
+    pub fn expect_turn(&mut self, turn_id: &str) {
+        self.reassembly.expect_turn(turn_id, Instant::now());
     }
 
-    /// What happened next. An error means that nothing more can be followed. Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Result<Progress, Error> {
+    /// Waits for the next change. After an error nothing more can be followed. Cancel safe.
+    pub async fn next(&mut self) -> Result<TurnChange, Error> {
         loop {
-            if let Some(progress) = self.rule.poll_progress() {
-                return Ok(progress);
+            if let Some(change) = self.reassembly.poll_change() {
+                return Ok(change);
             }
-            self.ask();
+            self.send_requests();
             tokio::select! {
-                signal = self.subscription.next() => self.hear(signal)?,
-                Some(answered) = self.asked.next() => self.take(answered)?,
-                () = wake(self.rule.wake()) => self.rule.advance(Instant::now()),
+                signal = self.subscription.next() => self.handle_signal(signal)?,
+                Some(response) = self.requests.next() => self.handle_response(response)?,
+                () = sleep_until(self.reassembly.wake_at()) => self.reassembly.advance(Instant::now()),
             }
         }
     }
 
-    fn hear(&mut self, signal: Option<Signal>) -> Result<(), Error> {
+    fn handle_signal(&mut self, signal: Option<Signal>) -> Result<(), Error> {
         match signal {
-            Some(Signal::Subscribed) => self.rule.subscribed(),
-            Some(Signal::Data(data)) => self.update(&data),
+            Some(Signal::Subscribed) => self.reassembly.on_subscribed(),
+            Some(Signal::Data(data)) => self.handle_update(&data),
             Some(Signal::Interrupted) => {}
             Some(Signal::Refused(errors)) => return Err(Error::Subscription(errors)),
             Some(Signal::Failed(error)) => return Err(error),
@@ -92,57 +93,58 @@ impl Follower {
         Ok(())
     }
 
-    /// What cannot be read counts as lost: the rule finds the gap.
-    /// AppSync does not document whether subscribers hear of a publish that was refused: such an update would be null.
-    fn update(&mut self, data: &Value) {
+    /// An update that cannot be parsed counts as lost: the reassembly finds the gap. AppSync does not document whether
+    /// subscribers receive a null update after a failed publish.
+    fn handle_update(&mut self, data: &Value) {
         let update = data.get("onConversationUpdate").cloned().unwrap_or_default();
         if let Ok(update) = serde_json::from_value::<ConversationUpdate>(update) {
-            self.rule.update(&update, Instant::now());
+            self.reassembly.on_update(&update, Instant::now());
         }
     }
 
-    fn ask(&mut self) {
-        while let Some(ask) = self.rule.poll_ask() {
-            let (api, conversation_id) = (self.api.clone(), self.conversation_id.clone());
-            self.asked.push(answer(api, conversation_id, ask).boxed());
+    fn send_requests(&mut self) {
+        while let Some(fetch) = self.reassembly.poll_fetch() {
+            let request = send(self.api.clone(), self.conversation_id.clone(), fetch);
+            self.requests.push(request.boxed());
         }
     }
 
-    fn take(&mut self, answered: Answered) -> Result<(), Error> {
+    fn handle_response(&mut self, response: Response) -> Result<(), Error> {
         let now = Instant::now();
-        match answered {
-            Answered::Events(Ok(page)) => self.rule.caught_up(&page, now),
-            Answered::Turn { answer: Ok(turn), .. } => self.rule.refilled(&turn, now),
-            Answered::Events(Err(error)) if error.is_transient() => self.rule.catch_up_failed(now),
-            Answered::Turn { turn_id, answer: Err(error) } if error.is_transient() => {
-                self.rule.refill_failed(&turn_id, now);
+        match response {
+            Response::Events(Ok(events)) => self.reassembly.on_events(&events, now),
+            Response::Events(Err(error)) if error.is_transient() => self.reassembly.on_events_failed(now),
+            Response::Events(Err(error)) => return Err(error),
+            Response::Turn { result: Ok(turn), .. } => self.reassembly.on_turn(&turn, now),
+            Response::Turn { turn_id, result: Err(error) } if error.is_transient() => {
+                self.reassembly.on_turn_failed(&turn_id, now);
             }
-            Answered::Events(Err(error)) | Answered::Turn { answer: Err(error), .. } => return Err(error),
+            Response::Turn { result: Err(error), .. } => return Err(error),
         }
         Ok(())
     }
 }
 
-async fn answer(api: AppSync, conversation_id: String, ask: Ask) -> Answered {
-    match ask {
-        Ask::Events { after } => {
-            let limit = Some(if after.is_some() { PAGE } else { 1 });
-            let request = GetEvents { conversation_id, limit, before: None, after };
-            Answered::Events(api.call(&request).await)
+async fn send(api: AppSync, conversation_id: String, fetch: Fetch) -> Response {
+    match fetch {
+        Fetch::Events { after } => {
+            let limit = if after.is_some() { EVENTS_PER_PAGE } else { 1 };
+            let request = GetEvents { conversation_id, limit: Some(limit), before: None, after };
+            Response::Events(api.call(&request).await)
         }
-        Ask::Turn { turn_id, refill } => {
+        Fetch::Turn { turn_id, query } => {
             let request = GetTurn {
                 conversation_id,
                 id: turn_id.clone(),
-                attempt: refill.attempt,
-                after_sequence: Some(refill.after_sequence),
+                attempt: query.attempt,
+                after_sequence: Some(query.after_sequence),
             };
-            Answered::Turn { turn_id, answer: api.call(&request).await.map(Box::new) }
+            Response::Turn { turn_id, result: api.call(&request).await.map(Box::new) }
         }
     }
 }
 
-async fn wake(at: Option<Instant>) {
+async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => pending().await,

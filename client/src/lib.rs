@@ -1,14 +1,14 @@
-//! A client of the conversations API: GraphQL over HTTP, AppSync's realtime protocol, and the rule that turns numbered
-//! updates into text without gaps.
+//! A client of the conversations API: GraphQL over HTTP, AppSync's realtime protocol, and the reassembly of numbered updates
+//! into text without gaps.
 //!
-//! [`rule`] and [`realtime::session`] are pure: they are handed what happened and the time, and are asked what to do.
-//! [`appsync`], [`follower`] and [`realtime`] are their edges and decide nothing.
+//! [`reassembly`] and the state machine of [`realtime`] are pure: they are given events and the time, and return what to do.
+//! [`appsync`], [`follower`] and the sockets of [`realtime`] do the I/O and decide nothing.
 pub mod schema;
 
 pub mod documents;
 pub mod requests;
 
-pub mod rule;
+pub mod reassembly;
 
 pub mod appsync;
 pub mod credentials;

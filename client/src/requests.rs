@@ -1,4 +1,4 @@
-//! Each request is a value: a constant document, its variables, and the type of its answer.
+//! The operations of the API as values: each has a constant document, variables, and the type of its answer.
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
@@ -10,11 +10,11 @@ use crate::{
     },
 };
 
-/// One operation of the API: [`AppSync::call`](crate::AppSync::call) carries it out.
+/// One operation of the API, sent by [`AppSync::call`](crate::AppSync::call).
 pub trait Request: Serialize {
-    /// The operation, with every value left to its variables.
+    /// The GraphQL document; every value is passed as a variable.
     const DOCUMENT: &'static str;
-    /// The root field that carries the answer.
+    /// The root field of the answer.
     const FIELD: &'static str;
     type Answer: DeserializeOwned;
 
@@ -36,7 +36,7 @@ macro_rules! request {
     };
 }
 
-/// Starts a conversation; with an id it can be repeated.
+/// Creates a conversation. With an id it is idempotent.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CreateConversation {
@@ -47,9 +47,15 @@ pub struct CreateConversation {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<String>,
 }
-request!(CreateConversation, CREATE_CONVERSATION, "createConversation", Conversation, |it| json!({ "input": it }));
+request!(
+    CreateConversation,
+    CREATE_CONVERSATION,
+    "createConversation",
+    Conversation,
+    |request| json!({ "input": request })
+);
 
-/// What is left out stays as it is.
+/// Changes a conversation. Fields that are None stay unchanged.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UpdateConversation {
@@ -59,19 +65,25 @@ pub struct UpdateConversation {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<String>,
 }
-request!(UpdateConversation, UPDATE_CONVERSATION, "updateConversation", Conversation, |it| json!({ "input": it }));
+request!(
+    UpdateConversation,
+    UPDATE_CONVERSATION,
+    "updateConversation",
+    Conversation,
+    |request| json!({ "input": request })
+);
 
 #[derive(Clone, Debug, Serialize)]
 pub struct DeleteConversation {
     pub id: String,
 }
-request!(DeleteConversation, DELETE_CONVERSATION, "deleteConversation", Conversation, |it| json!(it));
+request!(DeleteConversation, DELETE_CONVERSATION, "deleteConversation", Conversation, |request| json!(request));
 
 #[derive(Clone, Debug, Serialize)]
 pub struct GetConversation {
     pub id: String,
 }
-request!(GetConversation, GET_CONVERSATION, "getConversation", Conversation, |it| json!(it));
+request!(GetConversation, GET_CONVERSATION, "getConversation", Conversation, |request| json!(request));
 
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -79,9 +91,9 @@ pub struct ListConversations {
     pub limit: Option<u32>,
     pub next_token: Option<String>,
 }
-request!(ListConversations, LIST_CONVERSATIONS, "listConversations", ConversationConnection, |it| json!(it));
+request!(ListConversations, LIST_CONVERSATIONS, "listConversations", ConversationConnection, |request| json!(request));
 
-/// The newest events, or those before or after a position; and the turn being answered.
+/// The active turn, and the newest events or those before or after a position.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GetEvents {
@@ -92,17 +104,17 @@ pub struct GetEvents {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<u32>,
 }
-request!(GetEvents, GET_EVENTS, "getConversation", ConversationEvents, |it| json!(it));
+request!(GetEvents, GET_EVENTS, "getConversation", ConversationEvents, |request| json!(request));
 
-/// With whom a conversation is shared.
+/// The participants of a conversation.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GetParticipants {
     pub conversation_id: String,
 }
-request!(GetParticipants, GET_PARTICIPANTS, "getConversation", ConversationParticipants, |it| json!(it));
+request!(GetParticipants, GET_PARTICIPANTS, "getConversation", ConversationParticipants, |request| json!(request));
 
-/// Shares a conversation of the caller's, or changes a participant's access.
+/// Shares the caller's conversation with a user, or changes a participant's access.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ShareConversation {
@@ -110,18 +122,26 @@ pub struct ShareConversation {
     pub user_id: String,
     pub access: Access,
 }
-request!(ShareConversation, SHARE_CONVERSATION, "shareConversation", Participant, |it| json!({ "input": it }));
+request!(
+    ShareConversation,
+    SHARE_CONVERSATION,
+    "shareConversation",
+    Participant,
+    |request| json!({ "input": request })
+);
 
-/// Ends a participant's part in a conversation; none is answered where it had none.
+/// Removes a participant. The answer is None if the user was no participant.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UnshareConversation {
     pub conversation_id: String,
     pub user_id: String,
 }
-request!(UnshareConversation, UNSHARE_CONVERSATION, "unshareConversation", Option<Participant>, |it| json!(it));
+request!(UnshareConversation, UNSHARE_CONVERSATION, "unshareConversation", Option<Participant>, |request| json!(
+    request
+));
 
-/// The id makes it the same message however often it is sent.
+/// Sends a message. With an id it is idempotent.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SendMessage {
@@ -131,9 +151,9 @@ pub struct SendMessage {
     pub id: Option<String>,
     pub text: String,
 }
-request!(SendMessage, SEND_MESSAGE, "sendMessage", Turn, |it| json!({ "input": it }));
+request!(SendMessage, SEND_MESSAGE, "sendMessage", Turn, |request| json!({ "input": request }));
 
-/// A turn with the stored batches of an attempt (default: its own) after a sequence (default: 0).
+/// A turn with the stored batches of an attempt (default: the current one) after a sequence (default: 0).
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GetTurn {
@@ -144,36 +164,36 @@ pub struct GetTurn {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after_sequence: Option<u32>,
 }
-request!(GetTurn, GET_TURN, "getTurn", Turn, |it| json!(it));
+request!(GetTurn, GET_TURN, "getTurn", Turn, |request| json!(request));
 
-/// Stops an answer and keeps what it has said; a turn that has ended stays as it is.
+/// Cancels a turn and keeps the text so far. A turn that has ended stays unchanged.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CancelTurn {
     pub conversation_id: String,
     pub id: String,
 }
-request!(CancelTurn, CANCEL_TURN, "cancelTurn", Turn, |it| json!(it));
+request!(CancelTurn, CANCEL_TURN, "cancelTurn", Turn, |request| json!(request));
 
-/// Answers the conversation's last turn anew.
+/// Answers the conversation's last turn again, from the beginning.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RetryTurn {
     pub conversation_id: String,
     pub id: String,
 }
-request!(RetryTurn, RETRY_TURN, "retryTurn", Turn, |it| json!(it));
+request!(RetryTurn, RETRY_TURN, "retryTurn", Turn, |request| json!(request));
 
-/// Has the conversation's last answer go on where it ended.
+/// Continues the answer of the conversation's last turn where it ended.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ContinueTurn {
     pub conversation_id: String,
     pub id: String,
 }
-request!(ContinueTurn, CONTINUE_TURN, "continueTurn", Turn, |it| json!(it));
+request!(ContinueTurn, CONTINUE_TURN, "continueTurn", Turn, |request| json!(request));
 
-/// Writes the next version of an agent. For administrators: IAM.
+/// Stores the next version of an agent. Only for administrators.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PutAgent {
@@ -184,13 +204,13 @@ pub struct PutAgent {
     pub inference: Option<InferenceSettings>,
     pub context_bytes: Option<u64>,
 }
-request!(PutAgent, PUT_AGENT, "putAgent", Agent, |it| json!({ "input": it }));
+request!(PutAgent, PUT_AGENT, "putAgent", Agent, |request| json!({ "input": request }));
 
 #[derive(Clone, Debug, Serialize)]
 pub struct GetAgent {
     pub id: String,
 }
-request!(GetAgent, GET_AGENT, "getAgent", Agent, |it| json!(it));
+request!(GetAgent, GET_AGENT, "getAgent", Agent, |request| json!(request));
 
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -198,9 +218,9 @@ pub struct ListAgents {
     pub limit: Option<u32>,
     pub next_token: Option<String>,
 }
-request!(ListAgents, LIST_AGENTS, "listAgents", AgentConnection, |it| json!(it));
+request!(ListAgents, LIST_AGENTS, "listAgents", AgentConnection, |request| json!(request));
 
-/// Who the caller is to the API, and what it has used of its quotas.
+/// The caller and its use of the quotas.
 #[derive(Clone, Debug, Serialize)]
 pub struct GetCaller;
 request!(GetCaller, GET_CALLER, "getCaller", Caller, |_| json!({}));

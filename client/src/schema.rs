@@ -1,5 +1,5 @@
-//! The types of the API as a client reads them. Unknown fields are ignored and unknown codes kept apart, so that the API
-//! may grow.
+//! The API's types as a client reads them. Unknown fields are ignored and unknown codes have a variant of their own, so that
+//! the API can grow.
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -12,7 +12,7 @@ pub struct Conversation {
     pub created_at: String,
     pub last_activity_at: String,
     pub owner_id: Option<String>,
-    /// The caller's own.
+    /// The caller's access.
     pub access: Option<Access>,
 }
 
@@ -35,7 +35,7 @@ pub struct Participant {
     pub shared_at: String,
 }
 
-/// With whom a conversation is shared, at most 50.
+/// The participants of a conversation, at most 50.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub struct ConversationParticipants {
     pub participants: Option<Vec<Participant>>,
@@ -55,7 +55,7 @@ pub struct ConversationConnection {
     pub next_token: Option<String>,
 }
 
-/// Events of one conversation, with the turn being answered.
+/// Events of one conversation, and its active turn.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ConversationEvents {
@@ -63,7 +63,7 @@ pub struct ConversationEvents {
     pub events: Option<ConversationEventConnection>,
 }
 
-/// A page of events in order of position.
+/// A page of events, ordered by position.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ConversationEventConnection {
@@ -76,14 +76,14 @@ pub struct ConversationEventConnection {
 pub struct ConversationEvent {
     pub id: String,
     pub conversation_id: String,
-    /// From 1, without gaps.
+    /// Numbered from 1 without gaps.
     pub position: u32,
     pub turn_id: Option<String>,
-    /// Which claim of the turn said it; none for a user's event.
+    /// The attempt of the turn that produced it; None for a user's event.
     pub attempt: Option<u32>,
     pub sender: Sender,
     pub content: Vec<ContentBlock>,
-    /// The text blocks of the content, joined.
+    /// The text blocks of the content, concatenated.
     pub text: Option<String>,
     pub stop_reason: Option<StopReason>,
     pub usage: Option<Usage>,
@@ -93,12 +93,12 @@ pub struct ConversationEvent {
 }
 
 impl ConversationEvent {
-    /// The text, empty when nothing was said.
-    pub fn said(&self) -> &str {
+    /// The text; empty where there is none.
+    pub fn text(&self) -> &str {
         self.text.as_deref().unwrap_or_default()
     }
 
-    /// Whether an answer ends with this event.
+    /// Whether this event is the last one of an answer.
     pub fn ends_answer(&self) -> bool {
         self.sender.kind == SenderKind::Agent && (self.stop_reason.is_some() || self.failure.is_some())
     }
@@ -133,7 +133,7 @@ pub struct Turn {
     /// 0 before the first claim.
     pub attempt: u32,
     pub question: Option<ConversationEvent>,
-    /// The agent's events that are the turn's answer, in order of position.
+    /// The agent events of the turn's answer, ordered by position.
     pub answer: Option<Vec<ConversationEvent>>,
     pub batches: Option<Vec<AgentBatch>>,
     pub has_more_batches: Option<bool>,
@@ -161,7 +161,7 @@ impl TurnStatus {
     }
 }
 
-/// A stored update: what was published under its number.
+/// A stored update of an attempt.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub struct AgentBatch {
     pub attempt: u32,
@@ -169,14 +169,14 @@ pub struct AgentBatch {
     pub metadata: AgentMetadata,
 }
 
-/// What a subscriber receives.
+/// An update as a subscriber receives it.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ConversationUpdate {
     pub conversation_id: String,
     pub turn_id: Option<String>,
     pub attempt: Option<u32>,
-    /// Its number within the attempt, from 1, without gaps.
+    /// Numbered from 1 within the attempt, without gaps.
     pub sequence: Option<u32>,
     pub metadata: Option<AgentMetadata>,
     pub event: Option<ConversationEvent>,
@@ -189,7 +189,7 @@ pub struct AgentMetadata {
     pub content_block_index: Option<u32>,
     pub agent_partial_message: Option<String>,
     pub note: Option<String>,
-    /// Whether the attempt that begins here goes on after what stands of the answer.
+    /// Set on the first update of an attempt that continues the answer of earlier runs.
     pub continues: Option<bool>,
 }
 
@@ -205,7 +205,7 @@ pub enum StopReason {
     MalformedOutput,
     Deadline,
     Cancelled,
-    /// Also a reason this client does not know.
+    /// Also a reason that this client does not know.
     #[serde(other)]
     Other,
 }
@@ -213,7 +213,7 @@ pub enum StopReason {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub struct Failure {
     pub code: FailureCode,
-    /// What a person reads.
+    /// Text for a user.
     pub message: String,
     pub retryable: bool,
 }
@@ -229,7 +229,7 @@ pub enum FailureCode {
     NotStarted,
     Interrupted,
     Internal,
-    /// A code this client does not know.
+    /// A code that this client does not know.
     #[serde(other)]
     Unknown,
 }
@@ -248,7 +248,7 @@ pub struct Usage {
 #[serde(rename_all = "camelCase")]
 pub struct Agent {
     pub id: String,
-    /// From 1; 0 is the default agent as the template has it.
+    /// Numbered from 1; 0 is the default agent as the template defines it.
     pub version: u32,
     pub name: Option<String>,
     pub model_id: String,
@@ -256,21 +256,21 @@ pub struct Agent {
     pub context_bytes: u64,
 }
 
-/// Who calls, and what it has used of its quotas; none of it with the API key.
+/// The caller and its use of the quotas. The quota fields are None with an API key.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Caller {
     pub id: String,
     pub name: Option<String>,
     pub is_administrator: bool,
-    /// None where messages are not limited.
+    /// None where the number of messages is not limited.
     pub messages_this_minute: Option<u32>,
     pub messages_per_minute: Option<u32>,
     pub tokens_today: Option<u64>,
     pub tokens_per_day: Option<u64>,
 }
 
-/// A page of agents by id, the default one first.
+/// A page of agents, ordered by id after the default agent.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentConnection {

@@ -1,8 +1,9 @@
-//! A conversation in the terminal, with the laptop edition or any deployed API.
-mod memory;
-mod paper;
-mod place;
-mod talk;
+//! `parlance chat`: a conversation in the terminal, with the local server or any deployed API.
+mod input;
+mod last_conversation;
+mod renderer;
+mod session;
+mod target;
 
 use std::{
     io::{IsTerminal, Write},
@@ -20,30 +21,37 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use self::{memory::Memory, paper::Paper, place::Place, talk::Talk};
+pub use self::input::CommandError;
+use self::{
+    input::{HELP, Input, TurnRequest},
+    last_conversation::LastConversations,
+    renderer::Renderer,
+    session::Session,
+    target::{Target, choose_conversation},
+};
 use crate::private_file::FileError;
 
 /// Options of `parlance chat`.
 #[derive(Args, Clone, Debug)]
 pub struct ChatOptions {
-    /// What to say, or /retry or /continue for the last answer; left out, lines are read until /quit or the end of the input
+    /// A message or a command, of which /help prints a list; without it, lines are read until /quit or the end of the input
     pub text: Option<String>,
-    /// GraphQL URL of the API; left out, the server running in this folder
+    /// GraphQL URL of the API; without it, the server that runs in this folder
     #[arg(long, requires = "credentials")]
     pub url: Option<String>,
     /// API key of the API
     #[arg(long, requires = "url", group = "credentials")]
     pub api_key: Option<String>,
-    /// Token of a user, from `parlance token` or from who signs the API's users in
+    /// Token of a user, from `parlance token` or from the issuer that signs in the API's users
     #[arg(long, value_name = "JWT", group = "credentials")]
     pub token: Option<String>,
-    /// Start another conversation instead of continuing the last one
+    /// Start a new conversation instead of continuing the last one
     #[arg(long, conflicts_with = "conversation")]
     pub new: bool,
     /// Continue this conversation
     #[arg(long, value_name = "ID")]
     pub conversation: Option<String>,
-    /// Where the running server keeps endpoint.json, and the chat its last conversations
+    /// The server's state folder, which holds endpoint.json; the chat stores its last conversations there
     #[arg(long, default_value = ".parlance")]
     pub state: PathBuf,
 }
@@ -52,9 +60,9 @@ pub struct ChatOptions {
 pub struct Console<I, O> {
     pub input: I,
     pub output: O,
-    /// Whether a person watches the output: only then may it be styled, prompted and cleaned of control characters.
+    /// Whether the output is a terminal: only then it is styled, prompted and cleaned of control characters.
     pub is_terminal: bool,
-    /// Each is a Ctrl-C: the first cancels the answer that streams, any other leaves.
+    /// One item for each Ctrl-C. The first cancels the answer that streams, every other one leaves.
     pub interrupts: BoxStream<'static, ()>,
 }
 
@@ -76,26 +84,28 @@ pub enum ChatError {
     )]
     Unreachable { url: String },
     #[error("{} cannot be used: {reason}.", path.display())]
-    File { path: PathBuf, reason: String },
-    #[error("The API at {url} takes no key: say who you are with --token \"$(cargo run -q -- token NAME)\".")]
-    NoKey { url: String },
+    UnusableFile { path: PathBuf, reason: String },
+    #[error("The API at {url} accepts no API key: sign in with --token \"$(cargo run -q -- token NAME)\".")]
+    NoApiKey { url: String },
     #[error("There is no conversation {id} at {url}.")]
     NoConversation { id: String, url: String },
+    #[error(transparent)]
+    Command(#[from] CommandError),
     #[error("The message was not answered.")]
     Unanswered,
-    #[error("You left; the answer goes on without you.")]
-    Left,
-    #[error("You left before anything was said.")]
-    LeftUnheard,
+    #[error("You left before the end of the answer, which continues in the background.")]
+    LeftEarly,
+    #[error("You left before a message was sent.")]
+    LeftBeforeStart,
     #[error("The console cannot be used: {0}.")]
     Console(#[from] std::io::Error),
     #[error("{0}.")]
-    Kept(#[from] FileError),
+    File(#[from] FileError),
     #[error(transparent)]
     Api(#[from] client::Error),
 }
 
-/// Talks on the standard input and output. An answer that failed is an error, after all has been printed.
+/// Chats on the standard input and output. A failed answer is an error, after all of it has been printed.
 pub async fn run(options: ChatOptions) -> Result<(), ChatError> {
     let output = std::io::stdout();
     let is_terminal = output.is_terminal();
@@ -108,50 +118,71 @@ pub async fn run(options: ChatOptions) -> Result<(), ChatError> {
     }
 }
 
-/// Says the text, or each line of the input, and prints the answers as they stream.
+/// Sends the text of the options, or each line of the input, and prints the answers as they stream.
 pub async fn converse<I, O>(options: ChatOptions, console: Console<I, O>) -> Result<Outcome, ChatError>
 where
     I: AsyncBufRead + Unpin,
     O: Write,
 {
     let Console { input, output, is_terminal, mut interrupts } = console;
-    let (api, conversation_id, follower) = tokio::select! {
-        begun = begin(&options) => begun?,
-        Some(()) = interrupts.next() => return Err(ChatError::LeftUnheard),
+    let mut renderer = Renderer::new(output, is_terminal);
+    let request = match options.text.as_deref().map(Input::parse).transpose()? {
+        Some(Input::Turn(request)) => Some(request),
+        Some(Input::Help) => {
+            renderer.append(HELP)?;
+            return Ok(Outcome::Answered);
+        }
+        Some(Input::Quit) => return Ok(Outcome::Answered),
+        None => None,
     };
-    let mut talk = Talk::new(api, conversation_id, follower, Paper::new(output, is_terminal), interrupts);
-    match options.text {
-        Some(text) => talk.say(&text).await,
-        None => talk_on(talk, input).await,
+    let (api, conversation_id, follower) = tokio::select! {
+        started = start(&options) => started?,
+        Some(()) = interrupts.next() => return Err(ChatError::LeftBeforeStart),
+    };
+    let mut session = Session::new(api, conversation_id, follower, renderer, interrupts);
+    match request {
+        Some(request) => session.answer(request).await,
+        None => answer_lines(session, input).await,
     }
 }
 
-/// Subscribes to the conversation, so that nothing said from now on is missed.
-async fn begin(options: &ChatOptions) -> Result<(AppSync, String, Follower), ChatError> {
-    let place = Place::find(options)?;
-    let api = AppSync::new(&place.url, place.credentials.clone())?;
-    let mut memory = Memory::read(&options.state)?;
-    let caller = place.caller(&api).await?;
-    let last = memory.last_conversation(&place.url, &caller.id);
-    let conversation_id = place::choose_conversation(&api, options, &place, last).await?;
-    memory.remember(&place.url, &caller.id, &conversation_id)?;
+/// Chooses the conversation and subscribes to it, so that no update from now on is missed.
+async fn start(options: &ChatOptions) -> Result<(AppSync, String, Follower), ChatError> {
+    let target = Target::from_options(options)?;
+    let api = AppSync::new(&target.url, target.credentials.clone())?;
+    let mut last_conversations = LastConversations::load(&options.state)?;
+    let caller = target.caller(&api).await?;
+    let last = last_conversations.get(&target.url, &caller.id);
+    let conversation_id = choose_conversation(&api, options, &target, last).await?;
+    last_conversations.set(&target.url, &caller.id, &conversation_id)?;
     let follower = api.follow(&conversation_id).await?;
     Ok((api, conversation_id, follower))
 }
 
-async fn talk_on<O: Write>(mut talk: Talk<O>, input: impl AsyncBufRead + Unpin) -> Result<Outcome, ChatError> {
+async fn answer_lines<O: Write>(
+    mut session: Session<O>,
+    input: impl AsyncBufRead + Unpin,
+) -> Result<Outcome, ChatError> {
     let mut lines = input.lines();
     let mut outcome = Outcome::Answered;
     loop {
-        talk.invite()?;
+        session.prompt()?;
         let line = tokio::select! {
             line = lines.next_line() => line?,
-            left = talk.idle() => return left.map(|()| outcome),
+            left = session.wait_for_interrupt() => return left.map(|()| outcome),
         };
-        match line.as_deref().map(str::trim) {
-            None | Some("/quit") => return Ok(outcome),
-            Some("") => {}
-            Some(line) => outcome = talk.say(line).await?,
+        let Some(line) = line else { return Ok(outcome) };
+        if line.trim().is_empty() {
+            continue;
+        }
+        match Input::parse(&line) {
+            Ok(Input::Turn(TurnRequest::Send { text })) => {
+                outcome = session.answer(TurnRequest::Send { text: text.trim() }).await?;
+            }
+            Ok(Input::Turn(request)) => outcome = session.answer(request).await?,
+            Ok(Input::Help) => session.print(HELP)?,
+            Ok(Input::Quit) => return Ok(outcome),
+            Err(error) => session.note(&error.to_string())?,
         }
     }
 }

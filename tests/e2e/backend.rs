@@ -9,7 +9,7 @@ use client::{
     credentials::IamKeys,
     documents,
     errors::{ApiError, ErrorType},
-    realtime::{Realtime, Subscription, session::Signal},
+    realtime::{Realtime, Signal, Subscription},
     requests::{
         CancelTurn, ContinueTurn, CreateConversation, GetEvents, GetTurn, PutAgent, Request, RetryTurn, SendMessage,
     },
@@ -212,7 +212,7 @@ impl Heard {
 
     /// The agent's events, joined, as the table keeps them.
     pub fn stored(&self) -> String {
-        self.turn.answer.iter().flatten().map(ConversationEvent::said).collect()
+        self.turn.answer.iter().flatten().map(ConversationEvent::text).collect()
     }
 
     pub fn sequences(&self) -> Vec<u32> {
@@ -305,7 +305,7 @@ where
     R::Answer: std::fmt::Debug,
 {
     let error = api.call(request).await.expect_err("the request is refused");
-    let named = error.named().unwrap_or_else(|| panic!("the API names the error: {error}")).clone();
+    let named = error.api_error().unwrap_or_else(|| panic!("the API names the error: {error}")).clone();
     (named.error_type.expect("the error has a type"), named.error_info.unwrap_or_default())
 }
 

@@ -13,9 +13,9 @@ async fn check(backend: &Backend, model_id: &str, expected: FailureCode, retryab
     assert_eq!((failure.code, failure.retryable), (expected, retryable), "{model_id}");
     assert_eq!(heard.turn.status, TurnStatus::Failed, "{model_id}");
     assert_eq!(heard.turn.failure.as_ref(), Some(failure), "{model_id}");
-    assert_eq!(!event.said().is_empty(), keeps_text, "{model_id} said {:?}", event.said());
-    assert!(event.said().starts_with(&heard.streamed()), "{model_id} keeps what was streamed");
-    assert_eq!(heard.stored(), event.said(), "{model_id}");
+    assert_eq!(!event.text().is_empty(), keeps_text, "{model_id} said {:?}", event.text());
+    assert!(event.text().starts_with(&heard.streamed()), "{model_id} keeps what was streamed");
+    assert_eq!(heard.stored(), event.text(), "{model_id}");
     for internal in ["Exception", "aws", "parlance.", "http"] {
         assert!(!failure.message.contains(internal), "{model_id} tells a client {:?}", failure.message);
     }

@@ -23,7 +23,7 @@ async fn an_answer_is_counted_once_it_has_ended_and_may_overshoot_the_day() {
 
     let now = Timestamp::now();
     let refused = user.call(&SendMessage { text: "And this?".into(), ..SendMessage::default() }).await.unwrap_err();
-    let named = refused.named().unwrap();
+    let named = refused.api_error().unwrap();
     let retry_at: Timestamp = named.retry_at().unwrap().parse().unwrap();
     assert_eq!((&named.error_type, retry_at.as_second() % 86_400), (&Some(ErrorType::QuotaExceeded), 0));
     assert!(retry_at > now && retry_at.as_second() - now.as_second() <= 86_400);

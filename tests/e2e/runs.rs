@@ -46,7 +46,7 @@ async fn a_cancel_of_a_turn_that_nobody_answers_ends_it_at_once_and_frees_the_co
     let cancelled = backend.cancel(&conversation, &turn.id).await;
     assert_eq!(cancelled.status, TurnStatus::Cancelled);
     let answer = cancelled.answer.unwrap();
-    let told: Vec<_> = answer.iter().map(|event| (event.position, event.said(), event.stop_reason)).collect();
+    let told: Vec<_> = answer.iter().map(|event| (event.position, event.text(), event.stop_reason)).collect();
     assert_eq!(told, [(2, "", Some(StopReason::Cancelled))]);
     assert_eq!(backend.say(&conversation, "Hello again!").await.status, TurnStatus::Queued);
 }
@@ -148,7 +148,7 @@ async fn what_a_dead_attempt_said_stands_before_the_next_message() {
     backend.let_die(&dead, &["Hel", "lo."], Timestamp::UNIX_EPOCH).await;
     backend.say(&conversation, "Are you there?").await;
     let events = backend.newest_events(&conversation).await;
-    let told: Vec<_> = events.iter().map(|event| (event.position, event.said())).collect();
+    let told: Vec<_> = events.iter().map(|event| (event.position, event.text())).collect();
     assert_eq!(told, [(1, "Hello!"), (2, "Hello."), (3, "Are you there?")]);
     let turn = backend.turn(&conversation, &dead.id).await;
     assert_eq!((turn.status, said(&turn)), (TurnStatus::Failed, vec!["Hello.".to_owned()]));
@@ -228,7 +228,7 @@ async fn a_message_whose_order_was_lost_is_answered_once_it_is_sent_again() {
     let again = say(&after.api, &conversation, &turn.id, "Hello!").await.unwrap();
     assert_eq!((again.status, again.run, again.attempt), (TurnStatus::Queued, 1, 0));
     let updates = ear.until_end(&turn.id).await;
-    assert_eq!(updates[0].event.as_ref().map(|event| (event.position, event.said())), Some((1, "Hello!")));
+    assert_eq!(updates[0].event.as_ref().map(|event| (event.position, event.text())), Some((1, "Hello!")));
     assert_eq!(after.turn(&conversation, &turn.id).await.status, TurnStatus::Completed);
     patiently(after.server.stop()).await;
 }
@@ -240,7 +240,7 @@ async fn the_same_message_twice_at_once_is_one_turn() {
     let message = message(None, &id, "Hello!");
     let (one, two) = tokio::join!(backend.api.call(&message), backend.api.call(&message));
     let told =
-        [one, two].map(|answer| answer.map_err(|error| error.named().and_then(|named| named.error_type.clone())));
+        [one, two].map(|answer| answer.map_err(|error| error.api_error().and_then(|named| named.error_type.clone())));
     assert!(told.iter().any(Result::is_ok), "one of them is taken");
     for answer in told {
         match answer {
@@ -263,5 +263,5 @@ fn in_a_minute() -> Timestamp {
 
 /// The texts of a turn's answer.
 fn said(turn: &Turn) -> Vec<String> {
-    turn.answer.iter().flatten().map(|event| event.said().to_owned()).collect()
+    turn.answer.iter().flatten().map(|event| event.text().to_owned()).collect()
 }

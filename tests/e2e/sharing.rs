@@ -54,7 +54,7 @@ async fn a_participant_who_reads_sees_and_hears_everything_and_changes_nothing()
     assert_eq!((seen.owner_id.as_deref(), seen.access), (Some(ann.id.as_str()), Some(Access::Read)));
     assert_eq!(participants(&bob.api, &id).await, [(bob.id.clone(), Access::Read)]);
     let refused = say(&bob.api, &id, &draw(), "May I?").await.unwrap_err();
-    assert_eq!(refused.named().unwrap().error_type, Some(ErrorType::Unauthorized));
+    assert_eq!(refused.api_error().unwrap().error_type, Some(ErrorType::Unauthorized));
     let (conversation_id, turn) = (id.clone(), turn.id);
     let cancel = CancelTurn { conversation_id: conversation_id.clone(), id: turn.clone() };
     assert_eq!(refusal(&bob.api, &cancel).await.0, ErrorType::Unauthorized);

@@ -22,7 +22,7 @@ where
     R::Answer: std::fmt::Debug,
 {
     match api.call(request).await {
-        Err(Error::Refused { status: 401, errors }) => errors[0].message.clone(),
+        Err(Error::Http { status: 401, errors }) => errors[0].message.clone(),
         other => panic!("the request is refused, not {other:?}"),
     }
 }

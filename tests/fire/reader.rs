@@ -3,7 +3,7 @@ use std::pin::pin;
 
 use client::{
     AppSync, Follower,
-    rule::{Change, Progress},
+    reassembly::{Change, TurnChange},
     schema::TurnStatus,
 };
 use futures::FutureExt;
@@ -40,7 +40,7 @@ impl Reader {
         loop {
             let next = select! {
                 () = &mut is_ordered => {
-                    self.follower.expect(&self.turn_id);
+                    self.follower.expect_turn(&self.turn_id);
                     continue;
                 }
                 next = timeout(PATIENCE, self.follower.next()) => next,
@@ -48,11 +48,11 @@ impl Reader {
             let Ok(next) = next else {
                 panic!("{}: nothing more happens after {text:?}", self.conversation_id);
             };
-            let Progress { turn_id, change } = next.expect("whoever follows is not sent away");
+            let TurnChange { turn_id, change } = next.expect("whoever follows is not sent away");
             assert_eq!(turn_id, self.turn_id);
             match change {
-                Change::Question(event) => question = Some(event.said().to_owned()),
-                Change::Text(more) => text.push_str(&more),
+                Change::Question(event) => question = Some(event.text().to_owned()),
+                Change::Appended(more) => text.push_str(&more),
                 Change::Replaced(whole) => text = whole,
                 Change::Note(_) | Change::Reopened => {}
                 Change::Ended(ending) => return Seen { question, text, status: ending.status },

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use client::{
     AppSync, documents,
-    realtime::{Realtime, session::Signal},
+    realtime::{Realtime, Signal},
     requests::{CreateConversation, PutAgent, SendMessage},
 };
 use futures::StreamExt;

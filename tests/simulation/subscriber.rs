@@ -6,8 +6,8 @@ use std::{
 };
 
 use client::{
+    reassembly::{Change, ConversationReassembly, Fetch, TurnChange},
     requests::{GetEvents, GetTurn},
-    rule::{Ask, Change, ConversationRule, Progress},
     schema::{ConversationEvents, ConversationUpdate, Turn},
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -56,7 +56,7 @@ pub struct Subscriber {
     user: User,
     line: Line,
     news: mpsc::UnboundedReceiver<News>,
-    rule: ConversationRule,
+    reassembly: ConversationReassembly,
     pages: Pages,
     asked: FuturesUnordered<BoxFuture<'static, Answered>>,
 }
@@ -124,7 +124,7 @@ impl Subscriber {
             user: User::new(world),
             line: line.clone(),
             news,
-            rule: ConversationRule::new(),
+            reassembly: ConversationReassembly::new(),
             pages: Arc::clone(&pages),
             asked: FuturesUnordered::new(),
         };
@@ -147,7 +147,7 @@ impl Subscriber {
                 biased;
                 Some(news) = self.news.recv() => self.hear(news),
                 Some(answered) = self.asked.next() => self.take(answered),
-                () = wake(self.rule.wake()) => self.rule.advance(now()),
+                () = wake(self.reassembly.wake_at()) => self.reassembly.advance(now()),
             }
         }
     }
@@ -156,11 +156,11 @@ impl Subscriber {
         match news {
             News::Update { connection, update } if connection == self.connection() => {
                 if let Ok(update) = serde_json::from_value::<ConversationUpdate>(*update) {
-                    self.rule.update(&update, now());
+                    self.reassembly.on_update(&update, now());
                 }
             }
             News::Update { .. } => {}
-            News::Expected { turn_id } => self.rule.expect(&turn_id, now()),
+            News::Expected { turn_id } => self.reassembly.expect_turn(&turn_id, now()),
             News::Reconnect => self.connect(),
         }
     }
@@ -174,7 +174,7 @@ impl Subscriber {
             connection.number += 1;
             connection.listening_from = Some(Instant::now() + deaf);
         }
-        self.rule.subscribed();
+        self.reassembly.on_subscribed();
     }
 
     async fn away(&mut self) {
@@ -194,10 +194,10 @@ impl Subscriber {
 
     fn look(&mut self) {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(Progress { turn_id, change }) = self.rule.poll_progress() {
+        while let Some(TurnChange { turn_id, change }) = self.reassembly.poll_change() {
             let page = pages.entry(turn_id).or_default();
             match change {
-                Change::Text(text) => page.text.push_str(&text),
+                Change::Appended(text) => page.text.push_str(&text),
                 Change::Replaced(text) => page.text = text,
                 Change::Reopened => page.ended = None,
                 Change::Ended(ending) => page.ended = Some(ending.status),
@@ -207,7 +207,7 @@ impl Subscriber {
     }
 
     fn ask(&mut self) {
-        while let Some(ask) = self.rule.poll_ask() {
+        while let Some(ask) = self.reassembly.poll_fetch() {
             self.world.trace(|| format!("subscriber {} asks {ask:?}", self.number));
             self.asked.push(answer(self.user.clone(), self.world.conversation(), ask).boxed());
         }
@@ -217,27 +217,27 @@ impl Subscriber {
         match answered {
             Answered::Events(Ok(page)) => {
                 self.line.standing.notify_one();
-                self.rule.caught_up(&page, now());
+                self.reassembly.on_events(&page, now());
             }
-            Answered::Turn { answer: Ok(turn), .. } => self.rule.refilled(&turn, now()),
-            Answered::Events(Err(_)) => self.rule.catch_up_failed(now()),
-            Answered::Turn { turn_id, answer: Err(_) } => self.rule.refill_failed(&turn_id, now()),
+            Answered::Turn { answer: Ok(turn), .. } => self.reassembly.on_turn(&turn, now()),
+            Answered::Events(Err(_)) => self.reassembly.on_events_failed(now()),
+            Answered::Turn { turn_id, answer: Err(_) } => self.reassembly.on_turn_failed(&turn_id, now()),
         }
     }
 }
 
-async fn answer(user: User, conversation_id: String, ask: Ask) -> Answered {
+async fn answer(user: User, conversation_id: String, ask: Fetch) -> Answered {
     match ask {
-        Ask::Events { after } => {
+        Fetch::Events { after } => {
             let limit = Some(if after.is_some() { 100 } else { 1 });
             Answered::Events(user.ask(&GetEvents { conversation_id, limit, before: None, after }).await)
         }
-        Ask::Turn { turn_id, refill } => {
+        Fetch::Turn { turn_id, query } => {
             let request = GetTurn {
                 conversation_id,
                 id: turn_id.clone(),
-                attempt: refill.attempt,
-                after_sequence: Some(refill.after_sequence),
+                attempt: query.attempt,
+                after_sequence: Some(query.after_sequence),
             };
             Answered::Turn { turn_id, answer: user.ask(&request).await.map(Box::new) }
         }

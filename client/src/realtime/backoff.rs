@@ -1,21 +1,21 @@
-//! How long to wait before connecting again.
+//! The wait before the next connection attempt.
 use std::time::Duration;
 
-const FIRST: Duration = Duration::from_millis(250);
-const LAST: Duration = Duration::from_secs(20);
+const FIRST_LIMIT: Duration = Duration::from_millis(250);
+const HIGHEST_LIMIT: Duration = Duration::from_secs(20);
 
-/// Doubles with each failure, with full jitter; starts anew once a connection stands.
+/// Exponential backoff with full jitter.
 #[derive(Debug, Default)]
 pub struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
-    /// `chance` is drawn from 0 to 1.
-    pub fn next(&mut self, chance: f64) -> Duration {
-        let longest = FIRST.saturating_mul(2_u32.saturating_pow(self.failures)).min(LAST);
+    /// `jitter` is a random number from 0 to 1.
+    pub fn next(&mut self, jitter: f64) -> Duration {
+        let limit = FIRST_LIMIT.saturating_mul(2_u32.saturating_pow(self.failures)).min(HIGHEST_LIMIT);
         self.failures = self.failures.saturating_add(1);
-        longest.mul_f64(chance.clamp(0.0, 1.0))
+        limit.mul_f64(jitter.clamp(0.0, 1.0))
     }
 
     pub fn reset(&mut self) {
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_a_limit() {
+    fn waits_double_up_to_the_highest_limit() {
         let mut backoff = Backoff::default();
         let waits: Vec<_> = (0..9).map(|_| backoff.next(1.0).as_millis()).collect();
         assert_eq!(waits, [250, 500, 1000, 2000, 4000, 8000, 16000, 20000, 20000]);
@@ -37,8 +37,8 @@ mod tests {
     }
 
     #[test]
-    fn many_failures_overflow_nothing() {
+    fn number_of_failures_does_not_overflow() {
         let mut backoff = Backoff { failures: u32::MAX };
-        assert_eq!(backoff.next(1.0), LAST);
+        assert_eq!(backoff.next(1.0), HIGHEST_LIMIT);
     }
 }

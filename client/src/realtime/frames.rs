@@ -1,4 +1,4 @@
-//! The JSON frames of the protocol.
+//! The JSON frames of AppSync's realtime protocol.
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -6,16 +6,17 @@ use serde_json::{Value, json};
 
 use crate::errors::ApiError;
 
-/// When AppSync does not say how long it may be silent.
+/// The keep-alive timeout where `connection_ack` names none: AppSync's documented default.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientFrame {
     Init,
-    /// `data` is the operation, a JSON text; its credentials are added when it is sent.
+    /// Its credentials are added when it is sent.
     Start {
         id: String,
-        data: String,
+        /// The GraphQL operation as a JSON text.
+        operation: String,
     },
     Stop {
         id: String,
@@ -24,13 +25,13 @@ pub enum ClientFrame {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum ServerFrame {
-    Ack {
+    ConnectionAck {
+        /// How long the server may send nothing before the connection counts as lost.
         timeout: Duration,
     },
-    /// The handshake was refused.
-    Refused(Vec<ApiError>),
+    ConnectionError(Vec<ApiError>),
     KeepAlive,
-    Started {
+    StartAck {
         id: String,
     },
     Data {
@@ -38,24 +39,25 @@ pub enum ServerFrame {
         data: Value,
     },
     Error {
+        /// Empty for errors that concern no subscription.
         id: String,
         errors: Vec<ApiError>,
     },
     Complete {
         id: String,
     },
-    /// Of a kind this client does not know.
+    /// A frame of another type, or no valid frame.
     Unknown,
 }
 
 impl ClientFrame {
-    /// `authorization` is what a start carries; the other frames need none.
+    /// `authorization` is sent with `Start` only.
     pub fn to_text(&self, authorization: &Value) -> String {
         match self {
             Self::Init => json!({ "type": "connection_init" }),
-            Self::Start { id, data } => {
+            Self::Start { id, operation } => {
                 let extensions = json!({ "authorization": authorization });
-                json!({ "id": id, "type": "start", "payload": { "data": data, "extensions": extensions } })
+                json!({ "id": id, "type": "start", "payload": { "data": operation, "extensions": extensions } })
             }
             Self::Stop { id } => json!({ "id": id, "type": "stop" }),
         }
@@ -65,14 +67,14 @@ impl ClientFrame {
 
 impl ServerFrame {
     pub fn parse(text: &str) -> Self {
-        let Ok(Raw { kind, id, payload }) = serde_json::from_str(text) else { return Self::Unknown };
+        let Ok(RawFrame { kind, id, payload }) = serde_json::from_str(text) else { return Self::Unknown };
         match kind.as_str() {
-            "connection_ack" => Self::Ack { timeout: timeout(&payload) },
-            "connection_error" => Self::Refused(errors(&payload)),
+            "connection_ack" => Self::ConnectionAck { timeout: parse_timeout(&payload) },
+            "connection_error" => Self::ConnectionError(parse_errors(&payload)),
             "ka" => Self::KeepAlive,
-            "start_ack" => Self::Started { id },
+            "start_ack" => Self::StartAck { id },
             "data" => Self::Data { id, data: payload.get("data").cloned().unwrap_or_default() },
-            "error" => Self::Error { id, errors: errors(&payload) },
+            "error" => Self::Error { id, errors: parse_errors(&payload) },
             "complete" => Self::Complete { id },
             _ => Self::Unknown,
         }
@@ -80,7 +82,7 @@ impl ServerFrame {
 }
 
 #[derive(Deserialize)]
-struct Raw {
+struct RawFrame {
     #[serde(rename = "type")]
     kind: String,
     #[serde(default)]
@@ -89,12 +91,12 @@ struct Raw {
     payload: Value,
 }
 
-fn timeout(payload: &Value) -> Duration {
+fn parse_timeout(payload: &Value) -> Duration {
     payload.get("connectionTimeoutMs").and_then(Value::as_u64).map_or(DEFAULT_TIMEOUT, Duration::from_millis)
 }
 
-/// AppSync sends a list, and for some limits a single object.
-fn errors(payload: &Value) -> Vec<ApiError> {
+/// AppSync sends a list of errors, and for some limits a single object.
+fn parse_errors(payload: &Value) -> Vec<ApiError> {
     let entries = match payload.get("errors") {
         Some(Value::Array(entries)) => entries.as_slice(),
         Some(entry) => std::slice::from_ref(entry),
@@ -109,8 +111,8 @@ mod tests {
     use crate::errors::ErrorType;
 
     #[test]
-    fn a_start_carries_its_operation_as_text_and_its_own_credentials() {
-        let start = ClientFrame::Start { id: "s".to_owned(), data: "{\"query\":\"q\"}".to_owned() };
+    fn start_carries_the_operation_as_text_and_its_credentials() {
+        let start = ClientFrame::Start { id: "s".to_owned(), operation: "{\"query\":\"q\"}".to_owned() };
         let text = start.to_text(&json!({"host": "h", "x-api-key": "k"}));
         let frame: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(
@@ -121,14 +123,14 @@ mod tests {
     }
 
     #[test]
-    fn what_appsync_sends_is_understood() {
+    fn server_frames_are_parsed() {
         let id = || "s".to_owned();
         let cases = [
             (r#"{"type":"connection_ack","payload":{"connectionTimeoutMs":1000}}"#, ack(1)),
             (r#"{"type":"connection_ack"}"#, ack(300)),
             (r#"{"type":"ka"}"#, ServerFrame::KeepAlive),
-            (r#"{"type":"start_ack","id":"s"}"#, ServerFrame::Started { id: id() }),
-            (r#"{"type":"start_ack","id":"s","payload":{}}"#, ServerFrame::Started { id: id() }),
+            (r#"{"type":"start_ack","id":"s"}"#, ServerFrame::StartAck { id: id() }),
+            (r#"{"type":"start_ack","id":"s","payload":{}}"#, ServerFrame::StartAck { id: id() }),
             (r#"{"type":"complete","id":"s"}"#, ServerFrame::Complete { id: id() }),
             (
                 r#"{"type":"data","id":"s","payload":{"data":{"f":1}}}"#,
@@ -144,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_come_as_a_list_or_as_one_object() {
+    fn errors_are_parsed_from_a_list_or_one_object() {
         let list = r#"{"type":"error","id":"s","payload":{"errors":[{"errorType":"Unauthorized","message":"no"}]}}"#;
         let one = r#"{"type":"error","id":"s","payload":{"errors":{"errorType":"Unauthorized","message":"no"}}}"#;
         assert_eq!(ServerFrame::parse(list), ServerFrame::parse(one));
@@ -153,6 +155,6 @@ mod tests {
     }
 
     fn ack(seconds: u64) -> ServerFrame {
-        ServerFrame::Ack { timeout: Duration::from_secs(seconds) }
+        ServerFrame::ConnectionAck { timeout: Duration::from_secs(seconds) }
     }
 }

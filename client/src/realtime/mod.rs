@@ -1,10 +1,11 @@
-//! AppSync's realtime protocol: several subscriptions over one WebSocket, which is made anew whenever it is lost.
-pub mod backoff;
-pub mod frames;
-pub mod session;
-
-mod mailbox;
-mod socket;
+//! AppSync's realtime protocol: subscriptions that share one WebSocket, which is reconnected whenever it is lost.
 mod subscription;
 
+mod backoff;
+mod connection;
+mod frames;
+mod signal_queue;
+mod socket;
+
+pub use connection::Signal;
 pub use subscription::{Realtime, Subscription};

@@ -1,4 +1,4 @@
-//! The edge: sockets, the clock and chance. One loop that moves values and decides nothing.
+//! The connection's task: carries out the effects of the state machine with a real socket, clock and jitter.
 use std::{
     collections::HashMap,
     future::pending,
@@ -15,9 +15,9 @@ use tokio_tungstenite::{
 };
 
 use super::{
+    connection::{Connection, Effect},
     frames::{ClientFrame, ServerFrame},
-    mailbox::Sender,
-    session::{Session, Step},
+    signal_queue::Sender,
 };
 use crate::{credentials::Credentials, endpoint::Endpoint, errors::Error};
 
@@ -25,7 +25,7 @@ use crate::{credentials::Credentials, endpoint::Endpoint, errors::Error};
 const SOCKET_TIMEOUT: Duration = Duration::from_secs(15);
 
 pub(super) enum Command {
-    Subscribe { id: String, data: String, signals: Sender },
+    Subscribe { id: String, operation: String, signals: Sender },
     Unsubscribe { id: String },
 }
 
@@ -36,96 +36,97 @@ pub(super) struct Connector {
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-enum Line {
+enum Link {
     Closed,
     Opening(BoxFuture<'static, Option<Box<Socket>>>),
     Open(Box<Socket>),
 }
 
-enum Happened {
+enum LinkEvent {
     Opened(Box<Socket>),
-    Received(ServerFrame),
+    Frame(ServerFrame),
     Lost,
 }
 
-/// Why a step could not be taken.
-enum Fault {
-    /// The socket is of no more use; another one may be.
-    Lost,
-    Unwritable(Error),
+/// Why an effect was not carried out.
+enum EffectError {
+    /// The socket is lost; another one may succeed.
+    SocketLost,
+    /// The handshake or the credentials of a frame cannot be built.
+    Handshake(Error),
 }
 
-impl From<Error> for Fault {
+impl From<Error> for EffectError {
     fn from(error: Error) -> Self {
-        Self::Unwritable(error)
+        Self::Handshake(error)
     }
 }
 
-/// Runs until nobody can give commands any more.
+/// Runs until every sender of commands is dropped.
 pub(super) async fn run(connector: Connector, mut commands: UnboundedReceiver<Command>) {
-    let mut session = Session::new();
-    let mut line = Line::Closed;
+    let mut connection = Connection::new();
+    let mut link = Link::Closed;
     let mut owners = HashMap::new();
     loop {
-        while let Some(step) = session.poll_step() {
-            if let Err(fault) = take(step, &connector, &mut line, &mut owners).await {
-                line = Line::Closed;
-                match fault {
-                    Fault::Lost => session.lost(chance(), Instant::now()),
-                    Fault::Unwritable(error) => session.failed(&error),
+        while let Some(effect) = connection.poll_effect() {
+            if let Err(error) = carry_out(effect, &connector, &mut link, &mut owners).await {
+                link = Link::Closed;
+                match error {
+                    EffectError::SocketLost => connection.on_socket_lost(jitter(), Instant::now()),
+                    EffectError::Handshake(error) => connection.on_handshake_error(&error),
                 }
             }
         }
         tokio::select! {
             command = commands.next() => match command {
-                Some(command) => obey(command, &mut session, &mut owners),
+                Some(command) => handle_command(command, &mut connection, &mut owners),
                 None => return,
             },
-            happened = line.happened() => tell(happened, &mut session, &mut line),
-            () = sleep_until(session.wake()) => session.advance(chance(), Instant::now()),
+            event = link.next_event() => handle_link_event(event, &mut connection, &mut link),
+            () = sleep_until(connection.wake_at()) => connection.advance(jitter(), Instant::now()),
         }
     }
 }
 
-fn obey(command: Command, session: &mut Session, owners: &mut HashMap<String, Sender>) {
+fn handle_command(command: Command, connection: &mut Connection, owners: &mut HashMap<String, Sender>) {
     match command {
-        Command::Subscribe { id, data, signals } => {
+        Command::Subscribe { id, operation, signals } => {
             owners.insert(id.clone(), signals);
-            session.subscribe(id, data, Instant::now());
+            connection.subscribe(id, operation, Instant::now());
         }
         Command::Unsubscribe { id } => {
             owners.remove(&id);
-            session.unsubscribe(&id);
+            connection.unsubscribe(&id);
         }
     }
 }
 
-fn tell(happened: Happened, session: &mut Session, line: &mut Line) {
+fn handle_link_event(event: LinkEvent, connection: &mut Connection, link: &mut Link) {
     let now = Instant::now();
-    match happened {
-        Happened::Opened(socket) => {
-            *line = Line::Open(socket);
-            session.opened(now);
+    match event {
+        LinkEvent::Opened(socket) => {
+            *link = Link::Open(socket);
+            connection.on_socket_opened(now);
         }
-        Happened::Received(frame) => session.received(frame, chance(), now),
-        Happened::Lost => {
-            *line = Line::Closed;
-            session.lost(chance(), now);
+        LinkEvent::Frame(frame) => connection.on_frame(frame, jitter(), now),
+        LinkEvent::Lost => {
+            *link = Link::Closed;
+            connection.on_socket_lost(jitter(), now);
         }
     }
 }
 
-async fn take(
-    step: Step,
+async fn carry_out(
+    effect: Effect,
     connector: &Connector,
-    line: &mut Line,
+    link: &mut Link,
     owners: &mut HashMap<String, Sender>,
-) -> Result<(), Fault> {
-    match step {
-        Step::Open => *line = connector.open()?,
-        Step::Send(frame) => connector.send(line, &frame).await?,
-        Step::Close => *line = Line::Closed,
-        Step::Tell { id, signal } => {
+) -> Result<(), EffectError> {
+    match effect {
+        Effect::OpenSocket => *link = connector.open()?,
+        Effect::SendFrame(frame) => connector.send(link, &frame).await?,
+        Effect::CloseSocket => *link = Link::Closed,
+        Effect::Deliver { id, signal } => {
             if let Some(owner) = owners.get(&id) {
                 owner.send(signal);
             }
@@ -135,49 +136,53 @@ async fn take(
 }
 
 impl Connector {
-    fn open(&self) -> Result<Line, Error> {
+    fn open(&self) -> Result<Link, Error> {
         let request = self.handshake()?;
         let opening = async move {
             let opened = timeout(SOCKET_TIMEOUT, connect_async(request)).await;
-            opened.ok()?.ok().map(|(socket, _)| Box::new(socket))
+            let (socket, _response) = opened.ok()?.ok()?;
+            Some(Box::new(socket))
         };
-        Ok(Line::Opening(opening.boxed()))
+        Ok(Link::Opening(opening.boxed()))
     }
 
+    /// AppSync reads the credentials from a sub-protocol, because browsers cannot set headers on a WebSocket.
     fn handshake(&self) -> Result<Request, Error> {
-        let header = self.credentials.connect_header(&self.endpoint, SystemTime::now())?.to_string();
+        let header = self.credentials.connection_header(&self.endpoint, SystemTime::now())?.to_string();
         let url = self.endpoint.realtime().as_str();
-        let refused = || Error::Endpoint { url: url.to_owned() };
-        let request = ClientRequestBuilder::new(url.parse().map_err(|_| refused())?)
+        let invalid = || Error::InvalidEndpoint { url: url.to_owned() };
+        let request = ClientRequestBuilder::new(url.parse().map_err(|_| invalid())?)
             .with_sub_protocol("graphql-ws")
             .with_sub_protocol(format!("header-{}", BASE64_URL_SAFE_NO_PAD.encode(header)));
-        request.into_client_request().map_err(|_| refused())
+        request.into_client_request().map_err(|_| invalid())
     }
 
-    async fn send(&self, line: &mut Line, frame: &ClientFrame) -> Result<(), Fault> {
-        let Line::Open(socket) = line else { return Ok(()) };
+    async fn send(&self, link: &mut Link, frame: &ClientFrame) -> Result<(), EffectError> {
+        let Link::Open(socket) = link else { return Ok(()) };
         let text = frame.to_text(&self.authorization(frame)?);
         let sent = timeout(SOCKET_TIMEOUT, socket.send(Message::text(text))).await;
-        if let Ok(Ok(())) = sent { Ok(()) } else { Err(Fault::Lost) }
+        if let Ok(Ok(())) = sent { Ok(()) } else { Err(EffectError::SocketLost) }
     }
 
     fn authorization(&self, frame: &ClientFrame) -> Result<Value, Error> {
         match frame {
-            ClientFrame::Start { data, .. } => self.credentials.start_header(&self.endpoint, data, SystemTime::now()),
+            ClientFrame::Start { operation, .. } => {
+                self.credentials.subscription_header(&self.endpoint, operation, SystemTime::now())
+            }
             ClientFrame::Init | ClientFrame::Stop { .. } => Ok(Value::Null),
         }
     }
 }
 
-impl Line {
-    async fn happened(&mut self) -> Happened {
+impl Link {
+    async fn next_event(&mut self) -> LinkEvent {
         match self {
             Self::Closed => pending().await,
-            Self::Opening(opening) => opening.await.map_or(Happened::Lost, Happened::Opened),
+            Self::Opening(opening) => opening.await.map_or(LinkEvent::Lost, LinkEvent::Opened),
             Self::Open(socket) => loop {
                 match socket.next().await {
-                    Some(Ok(Message::Text(text))) => return Happened::Received(ServerFrame::parse(&text)),
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => return Happened::Lost,
+                    Some(Ok(Message::Text(text))) => return LinkEvent::Frame(ServerFrame::parse(&text)),
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => return LinkEvent::Lost,
                     Some(Ok(_)) => {}
                 }
             },
@@ -192,6 +197,7 @@ async fn sleep_until(at: Option<Instant>) {
     }
 }
 
-fn chance() -> f64 {
-    f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX)
+/// A random number from 0 to 1.
+fn jitter() -> f64 {
+    fastrand::f64()
 }

@@ -1,4 +1,4 @@
-//! The handles that a program holds.
+//! Handles on a connection and on its subscriptions.
 use std::{
     pin::Pin,
     task::{Context, Poll},
@@ -12,39 +12,39 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    mailbox::{Receiver, mailbox},
-    session::Signal,
+    Signal,
+    signal_queue::{Receiver, signal_queue},
     socket::{Command, Connector, run},
 };
 use crate::appsync::AppSync;
 
-/// One connection to the API, opened with the first subscription and closed after the last.
+/// One connection to the API, opened with its first subscription and closed after its last. Clones share the connection.
 #[derive(Clone)]
 pub struct Realtime {
     commands: UnboundedSender<Command>,
 }
 
 impl Realtime {
-    /// Must be called within a Tokio runtime, on which the connection lives.
+    /// Spawns the connection's task: call this within a Tokio runtime.
     pub fn new(api: &AppSync) -> Self {
-        let (commands, orders) = unbounded();
+        let (commands, receiver) = unbounded();
         let connector = Connector { endpoint: api.endpoint().clone(), credentials: api.credentials().clone() };
-        tokio::spawn(run(connector, orders));
+        tokio::spawn(run(connector, receiver));
         Self { commands }
     }
 
     pub fn subscribe(&self, document: &str, variables: &Value) -> Subscription {
-        let (signals, stream) = mailbox();
+        let (sender, signals) = signal_queue();
         let id = Uuid::new_v4().to_string();
-        let data = json!({ "query": document, "variables": variables }).to_string();
-        // If the connection's task is gone, so is the sender of signals, and the stream just ends.
-        let _ = self.commands.unbounded_send(Command::Subscribe { id: id.clone(), data, signals });
-        Subscription { id, commands: self.commands.clone(), signals: stream }
+        let operation = json!({ "query": document, "variables": variables }).to_string();
+        // If the connection's task is gone, the command and its sender are dropped, and the stream ends.
+        let _ = self.commands.unbounded_send(Command::Subscribe { id: id.clone(), operation, signals: sender });
+        Subscription { id, commands: self.commands.clone(), signals }
     }
 }
 
-/// A stream of what happens to one subscription; dropping it ends the subscription. Whoever leaves more than a thousand
-/// updates unread is told of an interruption in their place.
+/// The signals of one subscription as a stream. Dropping it unsubscribes. An owner who leaves more than a thousand updates
+/// unread receives [`Signal::Interrupted`] in place of them.
 pub struct Subscription {
     id: String,
     commands: UnboundedSender<Command>,

@@ -1,5 +1,5 @@
-//! The client over real sockets, against an API that misbehaves on request.
-mod server;
+//! The client over real sockets, against a fake API that fails on request.
+mod fake_api;
 
 use std::collections::BTreeMap;
 
@@ -8,23 +8,23 @@ use client::{
     credentials::IamKeys,
     errors::ErrorType,
     realtime::Realtime,
+    reassembly::Change,
     requests::{GetTurn, SendMessage},
-    rule::Change,
     schema::TurnStatus,
 };
+use fake_api::FakeApi;
 use futures::future::join_all;
 use serde_json::{Value, json};
-use server::Server;
 
-fn api(server: &Server) -> AppSync {
-    AppSync::new(&server.url, Credentials::ApiKey("da2-test".to_owned())).unwrap()
+fn client(api: &FakeApi) -> AppSync {
+    AppSync::new(&api.url, Credentials::ApiKey("da2-test".to_owned())).unwrap()
 }
 
-/// A conversation in which nothing has been said.
-async fn quiet_server() -> Server {
-    let server = Server::start().await;
-    server.answer("GetEvents", 200, events(&[]));
-    server
+/// An API whose conversation has no events.
+async fn api_without_events() -> FakeApi {
+    let api = FakeApi::start().await;
+    api.respond("GetEvents", 200, events(&[]));
+    api
 }
 
 fn events(items: &[Value]) -> Value {
@@ -50,7 +50,7 @@ fn batch(sequence: u32, text: &str) -> Value {
     update(sequence, "RUNNING", Some(text), Value::Null)
 }
 
-fn last(sequence: u32, text: &str) -> Value {
+fn last_update(sequence: u32, text: &str) -> Value {
     update(sequence, "COMPLETED", None, event("AGENT", 2, text, Some("END_TURN")))
 }
 
@@ -64,15 +64,15 @@ fn turn(status: &str, batches: &[(u32, &str)], answer: &[Value]) -> Value {
         "hasMoreBatches": false } } })
 }
 
-/// The text as it stands after each change, until the turn ends.
+/// Every state of the displayed text until the turn ends, and the status of the end.
 async fn read_to_end(follower: &mut Follower) -> (Vec<String>, TurnStatus) {
-    let mut pages = vec![String::new()];
+    let mut texts = vec![String::new()];
     loop {
-        let page = pages.last().cloned().unwrap_or_default();
+        let text = texts.last().cloned().unwrap_or_default();
         match follower.next().await.unwrap().change {
-            Change::Text(text) => pages.push(page + &text),
-            Change::Replaced(text) => pages.push(text),
-            Change::Ended(ending) => return (pages, ending.status),
+            Change::Appended(tail) => texts.push(text + &tail),
+            Change::Replaced(text) => texts.push(text),
+            Change::Ended(end) => return (texts, end.status),
             Change::Question(_) | Change::Note(_) | Change::Reopened => {}
         }
     }
@@ -80,281 +80,278 @@ async fn read_to_end(follower: &mut Follower) -> (Vec<String>, TurnStatus) {
 
 async fn next_text(follower: &mut Follower) -> String {
     loop {
-        if let Change::Text(text) = follower.next().await.unwrap().change {
+        if let Change::Appended(text) = follower.next().await.unwrap().change {
             return text;
         }
     }
 }
 
 #[tokio::test]
-async fn a_turn_is_followed_from_its_question_to_its_end() {
-    let server = quiet_server().await;
-    let mut follower = api(&server).follow("c").await.unwrap();
-    for update in [question(), batch(2, "Hel"), batch(3, "lo"), last(4, "Hello!")] {
-        server.publish(&update);
+async fn turn_is_followed_from_question_to_end() {
+    let api = api_without_events().await;
+    let mut follower = client(&api).follow("c").await.unwrap();
+    for update in [question(), batch(2, "Hel"), batch(3, "lo"), last_update(4, "Hello!")] {
+        api.publish(&update);
     }
-    let (pages, status) = read_to_end(&mut follower).await;
-    assert_eq!(pages, ["", "Hel", "Hello", "Hello!"]);
+    let (texts, status) = read_to_end(&mut follower).await;
+    assert_eq!(texts, ["", "Hel", "Hello", "Hello!"]);
     assert_eq!(status, TurnStatus::Completed);
 }
 
 #[tokio::test]
-async fn a_cut_connection_neither_loses_nor_repeats_text() {
-    let server = quiet_server().await;
-    let mut follower = api(&server).follow("c").await.unwrap();
-    server.publish(&question());
-    server.publish(&batch(2, "Hel"));
+async fn cut_connection_neither_loses_nor_repeats_text() {
+    let api = api_without_events().await;
+    let mut follower = client(&api).follow("c").await.unwrap();
+    api.publish(&question());
+    api.publish(&batch(2, "Hel"));
     assert_eq!(next_text(&mut follower).await, "Hel");
 
-    server.cut_sockets();
-    server.publish(&batch(3, "lo, "));
-    server.answer("GetTurn", 200, turn("RUNNING", &[(3, "lo, "), (4, "wor")], &[]));
+    api.cut_sockets();
+    api.publish(&batch(3, "lo, "));
+    api.respond("GetTurn", 200, turn("RUNNING", &[(3, "lo, "), (4, "wor")], &[]));
     assert_eq!(next_text(&mut follower).await, "lo, ");
-    server.publish(&batch(4, "wor"));
-    server.publish(&last(5, "Hello, world"));
-    let (pages, _) = read_to_end(&mut follower).await;
-    assert_eq!(pages, ["", "wor", "world"]);
-    assert_eq!(server.protocols().len(), 2);
+    api.publish(&batch(4, "wor"));
+    api.publish(&last_update(5, "Hello, world"));
+    let (texts, _) = read_to_end(&mut follower).await;
+    assert_eq!(texts, ["", "wor", "world"]);
+    assert_eq!(api.protocols().len(), 2);
 }
 
 #[tokio::test]
-async fn a_turn_that_came_and_went_while_the_connection_was_cut_is_read_afterwards() {
-    let server = quiet_server().await;
-    let mut follower = api(&server).follow("c").await.unwrap();
-    server.publish(&question());
-    server.publish(&last(2, "First"));
+async fn turn_missed_while_the_connection_was_cut_is_fetched() {
+    let api = api_without_events().await;
+    let mut follower = client(&api).follow("c").await.unwrap();
+    api.publish(&question());
+    api.publish(&last_update(2, "First"));
     read_to_end(&mut follower).await;
 
-    let (mut asked, mut answered) = (event("USER", 3, "And?", None), event("AGENT", 4, "Second", Some("END_TURN")));
-    asked["turnId"] = "u".into();
-    answered["turnId"] = "u".into();
-    server.answer("GetEvents", 200, events(&[asked, answered.clone()]));
-    let mut finished = turn("COMPLETED", &[], &[answered]);
+    let mut question = event("USER", 3, "And?", None);
+    question["turnId"] = "u".into();
+    let mut answer = event("AGENT", 4, "Second", Some("END_TURN"));
+    answer["turnId"] = "u".into();
+    api.respond("GetEvents", 200, events(&[question, answer.clone()]));
+    let mut finished = turn("COMPLETED", &[], &[answer]);
     finished["data"]["getTurn"]["id"] = "u".into();
-    server.answer("GetTurn", 200, finished);
-    server.cut_sockets();
-    let (pages, _) = read_to_end(&mut follower).await;
-    assert_eq!(pages.last().unwrap(), "Second");
+    api.respond("GetTurn", 200, finished);
+    api.cut_sockets();
+    let (texts, _) = read_to_end(&mut follower).await;
+    assert_eq!(texts.last().unwrap(), "Second");
 }
 
 #[tokio::test]
-async fn wherever_the_connection_is_cut_the_text_is_the_stored_one() {
-    let updates = [question(), batch(2, "Hel"), batch(3, "lo, "), batch(4, "wor"), last(5, "Hello, world")];
-    let read = |heard: usize| {
+async fn connection_cut_after_any_update_ends_with_the_stored_text() {
+    let updates = [question(), batch(2, "Hel"), batch(3, "lo, "), batch(4, "wor"), last_update(5, "Hello, world")];
+    let follow_with_cut_after = |delivered: usize| {
         let updates = &updates;
         async move {
-            let server = quiet_server().await;
-            let mut follower = api(&server).follow("c").await.unwrap();
-            server.answer("GetTurn", 200, turn("COMPLETED", &[], &[updates[4]["event"].clone()]));
-            updates[..heard].iter().for_each(|update| server.publish(update));
-            server.cut_sockets();
-            updates[heard..].iter().for_each(|update| server.publish(update));
+            let api = api_without_events().await;
+            let mut follower = client(&api).follow("c").await.unwrap();
+            api.respond("GetTurn", 200, turn("COMPLETED", &[], &[updates[4]["event"].clone()]));
+            updates[..delivered].iter().for_each(|update| api.publish(update));
+            api.cut_sockets();
+            updates[delivered..].iter().for_each(|update| api.publish(update));
             read_to_end(&mut follower).await
         }
     };
-    for (pages, status) in join_all((1..=updates.len()).map(read)).await {
-        assert_eq!(pages.last().map(String::as_str), Some("Hello, world"), "{pages:?}");
-        assert!(pages.is_sorted_by(|page, next| next.starts_with(page)), "nothing is taken back: {pages:?}");
+    for (texts, status) in join_all((1..=updates.len()).map(follow_with_cut_after)).await {
+        assert_eq!(texts.last().map(String::as_str), Some("Hello, world"), "{texts:?}");
+        assert!(texts.is_sorted_by(|text, next| next.starts_with(text)), "text was taken back: {texts:?}");
         assert_eq!(status, TurnStatus::Completed);
     }
 }
 
 #[tokio::test]
-async fn three_turns_that_came_and_went_are_all_reported() {
-    let server = quiet_server().await;
-    let mut follower = api(&server).follow("c").await.unwrap();
-    server.publish(&question());
-    server.publish(&last(2, "First"));
+async fn three_missed_turns_are_all_reported() {
+    let api = api_without_events().await;
+    let mut follower = client(&api).follow("c").await.unwrap();
+    api.publish(&question());
+    api.publish(&last_update(2, "First"));
     read_to_end(&mut follower).await;
 
     let mut missed = Vec::new();
-    for (position, id, piece, text) in
-        [(3, "u", r#""id":"u""#, "Second"), (5, "v", r#""id":"v""#, ""), (7, "w", r#""id":"w""#, "Fourth")]
+    for (position, id, pattern, text) in
+        [(4, "u", r#""id":"u""#, "Second"), (6, "v", r#""id":"v""#, ""), (8, "w", r#""id":"w""#, "Fourth")]
     {
-        let mut answered = event("AGENT", position + 1, text, Some("END_TURN"));
-        answered["turnId"] = id.into();
-        let mut finished = turn("COMPLETED", &[], std::slice::from_ref(&answered));
+        let mut answer = event("AGENT", position, text, Some("END_TURN"));
+        answer["turnId"] = id.into();
+        let mut finished = turn("COMPLETED", &[], std::slice::from_ref(&answer));
         finished["data"]["getTurn"]["id"] = id.into();
-        server.answer(piece, 200, finished);
-        missed.push(answered);
+        api.respond(pattern, 200, finished);
+        missed.push(answer);
     }
-    server.answer("GetTurn", 200, turn("COMPLETED", &[], &[event("AGENT", 2, "First", Some("END_TURN"))]));
-    server.answer("GetEvents", 200, events(&missed));
-    server.cut_sockets();
-    let mut read = BTreeMap::<String, String>::new();
-    let mut ended = 0;
-    while ended < 3 {
-        let progress = follower.next().await.unwrap();
-        let page = read.entry(progress.turn_id).or_default();
-        match progress.change {
-            Change::Text(text) => page.push_str(&text),
-            Change::Ended(_) => ended += 1,
+    api.respond("GetTurn", 200, turn("COMPLETED", &[], &[event("AGENT", 2, "First", Some("END_TURN"))]));
+    api.respond("GetEvents", 200, events(&missed));
+    api.cut_sockets();
+    let mut texts = BTreeMap::<String, String>::new();
+    let mut ended_turns = 0;
+    while ended_turns < 3 {
+        let next = follower.next().await.unwrap();
+        let text = texts.entry(next.turn_id).or_default();
+        match next.change {
+            Change::Appended(tail) => text.push_str(&tail),
+            Change::Ended(_) => ended_turns += 1,
             Change::Question(_) => {}
-            change => panic!("{change:?} of a turn that only ended"),
+            change => panic!("{change:?} of a turn that had ended"),
         }
     }
-    assert_eq!(
-        read.into_iter().collect::<Vec<_>>(),
-        [("u", "Second"), ("v", ""), ("w", "Fourth")].map(|(id, text)| (id.to_owned(), text.to_owned()))
-    );
+    let expected = [("u", "Second"), ("v", ""), ("w", "Fourth")];
+    assert!(texts.iter().map(|(id, text)| (id.as_str(), text.as_str())).eq(expected), "{texts:?}");
 }
 
 #[tokio::test]
-async fn a_continuation_is_one_text_with_what_stands() {
-    let server = quiet_server().await;
-    let mut follower = api(&server).follow("c").await.unwrap();
-    let said = |attempt: u32, position, text, stop_reason| {
-        let mut said = event("AGENT", position, text, Some(stop_reason));
-        said["attempt"] = attempt.into();
-        said
+async fn continuation_is_one_text_with_the_base() {
+    let api = api_without_events().await;
+    let mut follower = client(&api).follow("c").await.unwrap();
+    let with_attempt = |attempt: u32, mut value: Value| {
+        value["attempt"] = attempt.into();
+        value
     };
-    let of_third = |mut update: Value| {
-        update["attempt"] = 3.into();
-        update
-    };
-    let standing = said(1, 2, "Once", "CANCELLED");
-    let mut running = turn("RUNNING", &[], &[standing]);
+    let base = with_attempt(1, event("AGENT", 2, "Once", Some("CANCELLED")));
+    let mut running = turn("RUNNING", &[], &[base]);
     running["data"]["getTurn"]["attempt"] = 3.into();
-    server.answer("GetTurn", 200, running);
-    let mut begun = of_third(question());
-    begun["metadata"]["continues"] = true.into();
-    server.publish(&begun);
+    api.respond("GetTurn", 200, running);
+    let mut first_update = with_attempt(3, question());
+    first_update["metadata"]["continues"] = true.into();
+    api.publish(&first_update);
     assert_eq!(next_text(&mut follower).await, "Once");
-    server.publish(&of_third(batch(2, " upon")));
-    server.publish(&of_third(update(3, "COMPLETED", None, said(3, 3, " upon a time", "END_TURN"))));
-    let (pages, _) = read_to_end(&mut follower).await;
-    assert_eq!(pages, ["", " upon", " upon a time"]);
+    api.publish(&with_attempt(3, batch(2, " upon")));
+    let last_event = with_attempt(3, event("AGENT", 3, " upon a time", Some("END_TURN")));
+    api.publish(&with_attempt(3, update(3, "COMPLETED", None, last_event)));
+    let (texts, _) = read_to_end(&mut follower).await;
+    assert_eq!(texts, ["", " upon", " upon a time"]);
 }
 
 #[tokio::test]
-async fn whoever_left_too_much_unread_reads_the_stored_turn_instead() {
-    let server = quiet_server().await;
-    let api = api(&server);
-    let realtime = Realtime::new(&api);
-    let mut away = Follower::begin(api.clone(), &realtime, "c").await.unwrap();
-    let mut reading = Follower::begin(api.clone(), &realtime, "c").await.unwrap();
-    server.answer("GetTurn", 200, turn("COMPLETED", &[], &[event("AGENT", 2, "Hello", Some("END_TURN"))]));
-    server.publish(&question());
+async fn slow_reader_receives_the_stored_turn() {
+    let api = api_without_events().await;
+    let client = client(&api);
+    let realtime = Realtime::new(&client);
+    let mut slow_reader = Follower::start(client.clone(), &realtime, "c").await.unwrap();
+    let mut reader = Follower::start(client.clone(), &realtime, "c").await.unwrap();
+    api.respond("GetTurn", 200, turn("COMPLETED", &[], &[event("AGENT", 2, "Hello", Some("END_TURN"))]));
+    api.publish(&question());
     for sequence in 2..1500 {
-        server.publish(&batch(sequence, "x"));
+        api.publish(&batch(sequence, "x"));
     }
-    server.publish(&last(1500, "Hello"));
-    read_to_end(&mut reading).await;
-    assert_eq!(next_text(&mut away).await, "Hello");
+    api.publish(&last_update(1500, "Hello"));
+    read_to_end(&mut reader).await;
+    assert_eq!(next_text(&mut slow_reader).await, "Hello");
 }
 
 #[tokio::test]
-async fn an_api_that_fails_for_a_while_is_asked_again() {
-    let server = quiet_server().await;
-    let mut follower = api(&server).follow("c").await.unwrap();
-    server.answer("GetTurn", 500, json!({}));
-    server.publish(&question());
-    server.publish(&batch(3, "lo"));
-    server.publish(&batch(2, "Hel"));
+async fn failed_request_is_repeated() {
+    let api = api_without_events().await;
+    let mut follower = client(&api).follow("c").await.unwrap();
+    api.respond("GetTurn", 500, json!({}));
+    api.publish(&question());
+    api.publish(&batch(3, "lo"));
+    api.publish(&batch(2, "Hel"));
     assert_eq!(next_text(&mut follower).await, "Hel");
-    server.answer("GetTurn", 200, turn("COMPLETED", &[], &[event("AGENT", 2, "Hello", Some("END_TURN"))]));
-    let (pages, _) = read_to_end(&mut follower).await;
-    assert_eq!(pages, ["", "lo"]);
+    api.respond("GetTurn", 200, turn("COMPLETED", &[], &[event("AGENT", 2, "Hello", Some("END_TURN"))]));
+    let (texts, _) = read_to_end(&mut follower).await;
+    assert_eq!(texts, ["", "lo"]);
 }
 
 #[tokio::test]
-async fn a_conversation_that_is_deleted_ends_the_following() {
-    let server = quiet_server().await;
-    let mut follower = api(&server).follow("c").await.unwrap();
+async fn deleted_conversation_ends_following_with_not_found() {
+    let api = api_without_events().await;
+    let mut follower = client(&api).follow("c").await.unwrap();
     let error =
         json!({ "path": ["getTurn"], "data": null, "errorType": "NotFound", "errorInfo": null, "message": "Gone." });
-    server.answer("GetTurn", 200, json!({ "data": { "getTurn": null }, "errors": [error] }));
-    server.publish(&question());
-    server.publish(&batch(5, "x"));
+    api.respond("GetTurn", 200, json!({ "data": { "getTurn": null }, "errors": [error] }));
+    api.publish(&question());
+    api.publish(&batch(5, "x"));
     let error = loop {
         if let Err(error) = follower.next().await {
             break error;
         }
     };
-    assert_eq!(error.named().and_then(|named| named.error_type.clone()), Some(ErrorType::NotFound));
+    assert_eq!(error.api_error().and_then(|error| error.error_type.clone()), Some(ErrorType::NotFound));
 }
 
 #[tokio::test]
-async fn followers_share_a_socket_and_leave_it_by_themselves() {
-    let server = quiet_server().await;
-    let api = api(&server);
-    let realtime = Realtime::new(&api);
-    let first = Follower::begin(api.clone(), &realtime, "c").await.unwrap();
-    let mut second = Follower::begin(api.clone(), &realtime, "c").await.unwrap();
+async fn followers_share_a_socket_and_unsubscribe_when_dropped() {
+    let api = api_without_events().await;
+    let client = client(&api);
+    let realtime = Realtime::new(&client);
+    let first = Follower::start(client.clone(), &realtime, "c").await.unwrap();
+    let mut second = Follower::start(client.clone(), &realtime, "c").await.unwrap();
     drop(first);
-    server.publish(&question());
-    server.publish(&last(2, "Hello"));
+    api.publish(&question());
+    api.publish(&last_update(2, "Hello"));
     read_to_end(&mut second).await;
-    assert_eq!(server.protocols().len(), 1);
-    let (starts, stops) = (server.frames("start"), server.frames("stop"));
+    assert_eq!(api.protocols().len(), 1);
+    let (starts, stops) = (api.frames("start"), api.frames("stop"));
     assert_eq!(starts.len(), 2);
     assert_eq!(stops.len(), 1);
     assert_eq!(starts[0]["id"], stops[0]["id"]);
 }
 
 #[tokio::test]
-async fn the_handshake_carries_the_credentials() {
-    let server = quiet_server().await;
-    api(&server).follow("c").await.unwrap();
-    let host = server.url.trim_start_matches("http://").trim_end_matches("/graphql").to_owned();
-    let start = &server.frames("start")[0];
+async fn handshake_and_start_carry_the_credentials() {
+    let api = api_without_events().await;
+    client(&api).follow("c").await.unwrap();
+    let host = api.url.trim_start_matches("http://").trim_end_matches("/graphql").to_owned();
+    let start = &api.frames("start")[0];
     assert_eq!(start["payload"]["extensions"]["authorization"], json!({ "host": host, "x-api-key": "da2-test" }));
     let data: Value = serde_json::from_str(start["payload"]["data"].as_str().unwrap()).unwrap();
     assert_eq!(data["variables"], json!({ "conversationId": "c" }));
-    assert!(server.protocols()[0].starts_with("graphql-ws"));
-    assert!(server.protocols()[0].contains("header-ey"), "base64url of a JSON object");
+    assert!(api.protocols()[0].starts_with("graphql-ws"));
+    assert!(api.protocols()[0].contains("header-ey"), "base64url of a JSON object");
 }
 
 #[tokio::test]
-async fn a_refused_socket_is_an_error_at_once() {
-    let server = quiet_server().await;
+async fn refused_connection_is_an_error_at_once() {
+    let api = api_without_events().await;
     let error = json!({ "errorType": "UnauthorizedException", "message": "You are not authorized.", "errorCode": 401 });
-    server.refuse_sockets(json!({ "type": "connection_error", "payload": { "errors": [error] } }));
-    let Err(Error::Subscription(errors)) = api(&server).follow("c").await else { panic!("the follower is let in") };
+    api.refuse_connections(json!({ "type": "connection_error", "payload": { "errors": [error] } }));
+    let Err(Error::Subscription(errors)) = client(&api).follow("c").await else {
+        panic!("the subscription is accepted")
+    };
     assert_eq!(errors[0].error_code, Some(401));
 }
 
 #[tokio::test]
-async fn a_handshake_that_cannot_be_written_is_an_error_at_once() {
-    let server = quiet_server().await;
+async fn handshake_that_cannot_be_built_is_an_error_at_once() {
+    let api = api_without_events().await;
     let unsignable = Credentials::Iam(IamKeys {
         access_key: "AKIAEXAMPLE".to_owned(),
         secret_key: "secret".to_owned(),
         session_token: Some("two\nlines".to_owned()),
         region: "eu-west-1".to_owned(),
     });
-    let unsigned = AppSync::new(&server.url, unsignable).unwrap().follow("c").await.err();
-    assert!(matches!(unsigned, Some(Error::Credentials(_))), "{unsigned:?}");
-    let endless = format!("{}/{}", server.url, "x".repeat(70_000));
-    let unparsed = AppSync::new(&endless, Credentials::ApiKey("da2-test".to_owned())).unwrap().follow("c").await.err();
-    assert!(matches!(unparsed, Some(Error::Endpoint { .. })));
+    let error = AppSync::new(&api.url, unsignable).unwrap().follow("c").await.err();
+    assert!(matches!(error, Some(Error::Credentials(_))), "{error:?}");
+    let long_url = format!("{}/{}", api.url, "x".repeat(70_000));
+    let error = AppSync::new(&long_url, Credentials::ApiKey("da2-test".to_owned())).unwrap().follow("c").await.err();
+    assert!(matches!(error, Some(Error::InvalidEndpoint { .. })));
 }
 
 #[tokio::test]
-async fn what_the_api_refuses_keeps_its_type_and_details() {
-    let server = Server::start().await;
+async fn graphql_error_keeps_its_type_and_details() {
+    let api = FakeApi::start().await;
     let error = json!({ "path": ["sendMessage"], "data": null, "errorType": "ConversationBusy", "errorInfo": { "turnId": "t9" },
         "locations": [], "message": "Busy." });
-    server.answer("SendMessage", 200, json!({ "data": { "sendMessage": null }, "errors": [error] }));
-    let error = api(&server).call(&SendMessage { text: "Hi".to_owned(), ..SendMessage::default() }).await.unwrap_err();
+    api.respond("SendMessage", 200, json!({ "data": { "sendMessage": null }, "errors": [error] }));
+    let error = client(&api).call(&SendMessage { text: "Hi".to_owned(), ..SendMessage::default() }).await.unwrap_err();
     assert_eq!(error.to_string(), "ConversationBusy: Busy.");
     assert!(!error.is_transient());
-    let named = error.named().unwrap();
-    assert_eq!(named.error_type, Some(ErrorType::ConversationBusy));
-    assert_eq!(named.error_info, Some(json!({ "turnId": "t9" })));
+    let api_error = error.api_error().unwrap();
+    assert_eq!(api_error.error_type, Some(ErrorType::ConversationBusy));
+    assert_eq!(api_error.error_info, Some(json!({ "turnId": "t9" })));
 }
 
 #[tokio::test]
-async fn refusals_of_http_are_told_apart_from_unreachable_apis() {
-    let server = Server::start().await;
+async fn http_errors_differ_from_an_unreachable_api() {
+    let api = FakeApi::start().await;
     let request = GetTurn { conversation_id: "c".to_owned(), id: "t".to_owned(), ..GetTurn::default() };
     let unauthorized = json!({ "errors": [{ "errorType": "UnauthorizedException", "message": "No." }] });
-    for (status, body, transient) in [(401, unauthorized, false), (429, json!({}), true), (503, json!("x"), true)] {
-        server.answer("GetTurn", status, body);
-        let error = api(&server).call(&request).await.unwrap_err();
-        assert!(matches!(&error, Error::Refused { status: told, .. } if *told == status), "{error}");
-        assert_eq!(error.is_transient(), transient);
+    for (status, body, is_transient) in [(401, unauthorized, false), (429, json!({}), true), (503, json!("x"), true)] {
+        api.respond("GetTurn", status, body);
+        let error = client(&api).call(&request).await.unwrap_err();
+        assert!(matches!(&error, Error::Http { status: actual, .. } if *actual == status), "{error}");
+        assert_eq!(error.is_transient(), is_transient);
     }
-    let nowhere = AppSync::new("http://127.0.0.1:1/graphql", Credentials::ApiKey("k".to_owned())).unwrap();
-    assert!(matches!(nowhere.call(&request).await, Err(Error::Transport(_))));
+    let unreachable = AppSync::new("http://127.0.0.1:1/graphql", Credentials::ApiKey("k".to_owned())).unwrap();
+    assert!(matches!(unreachable.call(&request).await, Err(Error::Transport(_))));
 }

@@ -54,8 +54,9 @@ impl Caller {
     pub async fn subscribe(&self, endpoint: &Endpoint, asked: &Asked) -> Value {
         let data = asked.body();
         let nobody = || json!({ "host": endpoint.host() });
-        let connect = self.credentials.as_ref().map(|known| known.connect_header(endpoint, self.moment()).unwrap());
-        let start = self.credentials.as_ref().map(|known| known.start_header(endpoint, &data, self.moment()).unwrap());
+        let connect = self.credentials.as_ref().map(|known| known.connection_header(endpoint, self.moment()).unwrap());
+        let start =
+            self.credentials.as_ref().map(|known| known.subscription_header(endpoint, &data, self.moment()).unwrap());
         let header = URL_SAFE_NO_PAD.encode(connect.unwrap_or_else(nobody).to_string());
         let url: Url = endpoint.realtime().clone();
         let request = ClientRequestBuilder::new(url.as_str().parse().unwrap())

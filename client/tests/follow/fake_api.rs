@@ -1,4 +1,4 @@
-//! A small API on a free port: GraphQL answers that a test sets, and sockets that a test can cut.
+//! A fake API on a free port: GraphQL responses that a test sets, and sockets that a test can cut.
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures::{
@@ -19,31 +19,38 @@ use tokio_tungstenite::{
 };
 
 #[derive(Clone)]
-pub struct Server {
+pub struct FakeApi {
     pub url: String,
     shared: Arc<Mutex<Shared>>,
 }
 
 #[derive(Default)]
 struct Shared {
-    /// By a piece of the request, such as the name of its operation: an HTTP status and a body.
-    answers: Vec<(&'static str, u16, Value)>,
-    /// The first frame in place of an acknowledgement.
-    refusal: Option<Value>,
-    sockets: Vec<UnboundedSender<Order>>,
-    /// The sub-protocols of every socket.
+    /// The first response whose pattern occurs in the request body is sent.
+    responses: Vec<CannedResponse>,
+    /// The frame that answers `connection_init` in place of `connection_ack`.
+    connection_error: Option<Value>,
+    sockets: Vec<UnboundedSender<SocketCommand>>,
+    /// The sub-protocols that each socket's handshake carried.
     protocols: Vec<String>,
-    /// Everything that clients sent over sockets.
+    /// Every frame that clients have sent.
     frames: Vec<Value>,
 }
 
+struct CannedResponse {
+    /// A part of the request body, such as the name of its operation.
+    pattern: &'static str,
+    status: u16,
+    body: Value,
+}
+
 #[derive(Clone)]
-enum Order {
+enum SocketCommand {
     Publish(Value),
     Cut,
 }
 
-impl Server {
+impl FakeApi {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/graphql", listener.local_addr().unwrap());
@@ -52,23 +59,25 @@ impl Server {
         server
     }
 
-    pub fn answer(&self, piece: &'static str, status: u16, body: Value) {
+    /// Sets the response to requests whose body contains the pattern, in place of an earlier response.
+    pub fn respond(&self, pattern: &'static str, status: u16, body: Value) {
         let mut shared = self.shared();
-        shared.answers.retain(|(known, ..)| *known != piece);
-        shared.answers.push((piece, status, body));
+        shared.responses.retain(|response| response.pattern != pattern);
+        shared.responses.push(CannedResponse { pattern, status, body });
     }
 
-    pub fn refuse_sockets(&self, frame: Value) {
-        self.shared().refusal = Some(frame);
+    /// Answers every `connection_init` with this frame.
+    pub fn refuse_connections(&self, frame: Value) {
+        self.shared().connection_error = Some(frame);
     }
 
-    /// Sends to every subscription on every socket.
+    /// Sends an update to every subscription on every socket.
     pub fn publish(&self, update: &Value) {
-        self.order(&Order::Publish(json!({ "data": { "onConversationUpdate": update } })));
+        self.command(&SocketCommand::Publish(json!({ "data": { "onConversationUpdate": update } })));
     }
 
     pub fn cut_sockets(&self) {
-        self.order(&Order::Cut);
+        self.command(&SocketCommand::Cut);
         self.shared().sockets.clear();
     }
 
@@ -84,8 +93,8 @@ impl Server {
         self.shared.lock().unwrap()
     }
 
-    fn order(&self, order: &Order) {
-        self.shared().sockets.retain(|socket| socket.unbounded_send(order.clone()).is_ok());
+    fn command(&self, command: &SocketCommand) {
+        self.shared().sockets.retain(|socket| socket.unbounded_send(command.clone()).is_ok());
     }
 
     async fn listen(self, listener: TcpListener) {
@@ -116,43 +125,43 @@ impl Server {
         }
         let mut body = vec![0; length];
         stream.read_exact(&mut body).await.unwrap();
-        let (status, answer) = self.answer_to(&String::from_utf8(body).unwrap());
-        let head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", answer.len());
-        stream.write_all((head + &answer).as_bytes()).await.unwrap();
+        let (status, response) = self.response_to(&String::from_utf8(body).unwrap());
+        let head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", response.len());
+        stream.write_all((head + &response).as_bytes()).await.unwrap();
     }
 
-    fn answer_to(&self, body: &str) -> (u16, String) {
+    fn response_to(&self, body: &str) -> (u16, String) {
         let shared = self.shared();
-        let known = shared.answers.iter().find(|(piece, ..)| body.contains(piece));
-        let (_, status, answer) = known.unwrap_or_else(|| panic!("no answer is set for {body}"));
-        (*status, answer.to_string())
+        let response = shared.responses.iter().find(|response| body.contains(response.pattern));
+        let response = response.unwrap_or_else(|| panic!("no response is set for {body}"));
+        (response.status, response.body.to_string())
     }
 
     async fn serve_socket(self, stream: TcpStream) {
         let shared = self.shared.clone();
         #[allow(clippy::result_large_err, reason = "the signature is tungstenite's")]
-        let greet = move |request: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
+        let accept_protocol = move |request: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
             let protocols = request.headers()["sec-websocket-protocol"].to_str().unwrap().to_owned();
             shared.lock().unwrap().protocols.push(protocols);
             response.headers_mut().insert("sec-websocket-protocol", "graphql-ws".parse().unwrap());
             Ok(response)
         };
-        let socket = accept_hdr_async(stream, greet).await.unwrap();
-        let (sender, orders) = unbounded();
+        let socket = accept_hdr_async(stream, accept_protocol).await.unwrap();
+        let (sender, commands) = unbounded();
         self.shared().sockets.push(sender);
-        self.talk(socket, orders).await;
+        self.run_socket(socket, commands).await;
     }
 
-    async fn talk(self, mut socket: WebSocketStream<TcpStream>, mut orders: UnboundedReceiver<Order>) {
+    async fn run_socket(self, mut socket: WebSocketStream<TcpStream>, mut commands: UnboundedReceiver<SocketCommand>) {
         let mut subscriptions = Vec::new();
         loop {
             let frames = tokio::select! {
-                order = orders.next() => match order {
-                    Some(Order::Publish(payload)) => data_frames(&subscriptions, &payload),
-                    Some(Order::Cut) | None => return,
+                command = commands.next() => match command {
+                    Some(SocketCommand::Publish(payload)) => data_frames(&subscriptions, &payload),
+                    Some(SocketCommand::Cut) | None => return,
                 },
                 message = socket.next() => match message {
-                    Some(Ok(Message::Text(text))) => self.reply(&text, &mut subscriptions),
+                    Some(Ok(Message::Text(text))) => self.handle_frame(&text, &mut subscriptions),
                     Some(Ok(_)) => Vec::new(),
                     Some(Err(_)) | None => return,
                 },
@@ -163,7 +172,7 @@ impl Server {
         }
     }
 
-    fn reply(&self, text: &str, subscriptions: &mut Vec<Value>) -> Vec<Value> {
+    fn handle_frame(&self, text: &str, subscriptions: &mut Vec<Value>) -> Vec<Value> {
         let frame: Value = serde_json::from_str(text).unwrap();
         let mut shared = self.shared();
         shared.frames.push(frame.clone());
@@ -171,17 +180,17 @@ impl Server {
         match frame["type"].as_str().unwrap() {
             "connection_init" => {
                 let ack = json!({ "type": "connection_ack", "payload": { "connectionTimeoutMs": 300_000 } });
-                vec![shared.refusal.clone().unwrap_or(ack), json!({ "type": "ka" })]
+                vec![shared.connection_error.clone().unwrap_or(ack), json!({ "type": "ka" })]
             }
             "start" => {
                 subscriptions.push(id.clone());
                 vec![json!({ "type": "start_ack", "id": id })]
             }
             "stop" => {
-                subscriptions.retain(|known| known != id);
+                subscriptions.retain(|subscription| subscription != id);
                 vec![json!({ "type": "complete", "id": id })]
             }
-            other => panic!("{other} is no frame of a client"),
+            other => panic!("a client does not send {other} frames"),
         }
     }
 }

@@ -1,0 +1,283 @@
+//! Randomized test: clients follow conversations over a network that loses, duplicates and reorders updates, and must end
+//! with exactly the stored text.
+mod history;
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use fastrand::Rng;
+use history::Transition;
+
+use super::{Change, ConversationReassembly, Fetch, TurnChange};
+use crate::schema::{ActiveTurn, ConversationEventConnection, ConversationEvents, ConversationUpdate, Turn};
+
+const CONVERSATIONS: u64 = 5_000;
+/// A client that sleeps longer than this waits for no response, retry or silence: it only checks periodically.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
+const BATCHES_PER_PAGE: usize = 4;
+const EVENTS_PER_PAGE: usize = 2;
+
+#[test]
+fn every_client_ends_with_the_stored_text() {
+    for seed in 1..=CONVERSATIONS {
+        Simulation::new(seed).run();
+    }
+}
+
+/// What a user sees of one turn.
+#[derive(Default)]
+struct DisplayedTurn {
+    text: String,
+    has_ended: bool,
+}
+
+/// A response that the API has given and the client has not received.
+enum Response {
+    Events(ConversationEvents),
+    Turn(Box<Turn>),
+}
+
+struct Simulation {
+    seed: u64,
+    rng: Rng,
+    loss_percent: u32,
+    /// Everything that the backend will do.
+    history: Vec<Transition>,
+    /// How many transitions of the history have happened.
+    happened: usize,
+    updates_in_flight: Vec<ConversationUpdate>,
+    responses_in_flight: Vec<Response>,
+    client: ConversationReassembly,
+    /// The newest position in the first response. Turns that ended up to there need not be displayed.
+    follows_from: Option<u32>,
+    displayed: BTreeMap<String, DisplayedTurn>,
+    now: Instant,
+}
+
+impl Simulation {
+    fn new(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let history = history::generate(&mut rng);
+        let loss_percent = [0, 25, 60][rng.usize(..3)];
+        let mut simulation = Self {
+            seed,
+            rng,
+            loss_percent,
+            history,
+            happened: 0,
+            updates_in_flight: Vec::new(),
+            responses_in_flight: Vec::new(),
+            client: ConversationReassembly::new(),
+            follows_from: None,
+            displayed: BTreeMap::new(),
+            now: Instant::now(),
+        };
+        simulation.client.on_subscribed();
+        simulation.drain_client();
+        if percent(&mut simulation.rng, 50) {
+            simulation.deliver_all_responses();
+        }
+        simulation
+    }
+
+    fn run(mut self) {
+        while self.happened < self.history.len() {
+            self.act_at_random();
+            self.drain_client();
+        }
+        for update in std::mem::take(&mut self.updates_in_flight) {
+            self.client.on_update(&update, self.now);
+        }
+        self.run_until_idle();
+        self.check_displayed_turns();
+    }
+
+    fn act_at_random(&mut self) {
+        match self.rng.u32(..12) {
+            0..=4 => self.take_transition(),
+            5..=7 if !self.updates_in_flight.is_empty() => self.deliver_update(),
+            8 | 9 if !self.responses_in_flight.is_empty() => self.deliver_or_fail_response(),
+            10 if percent(&mut self.rng, 30) => self.reconnect(),
+            _ => {
+                let time = Duration::from_millis(self.rng.u64(..4_000));
+                self.advance(time);
+            }
+        }
+    }
+
+    fn take_transition(&mut self) {
+        let Some(transition) = self.history.get(self.happened) else { return };
+        self.happened += 1;
+        let is_lost = percent(&mut self.rng, self.loss_percent);
+        let is_duplicated = percent(&mut self.rng, 15);
+        let Some(update) = &transition.update else { return };
+        if !is_lost {
+            self.updates_in_flight.push(update.clone());
+            if is_duplicated {
+                self.updates_in_flight.push(update.clone());
+            }
+        }
+    }
+
+    fn deliver_update(&mut self) {
+        let is_in_order = percent(&mut self.rng, 70);
+        let index = if is_in_order { 0 } else { self.rng.usize(..self.updates_in_flight.len()) };
+        let update = self.updates_in_flight.remove(index);
+        self.client.on_update(&update, self.now);
+    }
+
+    fn deliver_or_fail_response(&mut self) {
+        let index = self.rng.usize(..self.responses_in_flight.len());
+        let response = self.responses_in_flight.remove(index);
+        if percent(&mut self.rng, 80) {
+            return self.deliver_response(&response);
+        }
+        match response {
+            Response::Events(_) => self.client.on_events_failed(self.now),
+            Response::Turn(turn) => self.client.on_turn_failed(&turn.id, self.now),
+        }
+    }
+
+    /// The client misses a few transitions, or several turns, and subscribes again.
+    fn reconnect(&mut self) {
+        self.updates_in_flight.clear();
+        let most_missed = if percent(&mut self.rng, 30) { 80 } else { 5 };
+        let missed = self.rng.usize(..most_missed);
+        self.happened = self.history.len().min(self.happened + missed);
+        self.client.on_subscribed();
+    }
+
+    fn advance(&mut self, time: Duration) {
+        self.now += time;
+        self.client.advance(self.now);
+    }
+
+    /// Loses nothing more and lets time pass until the client has checked periodically twice.
+    fn run_until_idle(&mut self) {
+        let mut periodic_checks = 0;
+        for _ in 0..1_000 {
+            self.deliver_all_responses();
+            let wake_at = self.client.wake_at().expect("a client always checks periodically");
+            let wait = wake_at.saturating_duration_since(self.now);
+            if wait > LONGEST_WAIT {
+                periodic_checks += 1;
+            }
+            if periodic_checks > 2 {
+                return;
+            }
+            self.advance(wait);
+        }
+        panic!("seed {}: the client never becomes idle", self.seed);
+    }
+
+    fn deliver_all_responses(&mut self) {
+        self.drain_client();
+        while let Some(response) = self.responses_in_flight.pop() {
+            self.deliver_response(&response);
+            self.drain_client();
+        }
+    }
+
+    fn deliver_response(&mut self, response: &Response) {
+        match response {
+            Response::Events(page) => {
+                let events = page.events.iter().flat_map(|events| &events.items);
+                let newest = events.map(|event| event.position).max().unwrap_or(0);
+                self.follows_from.get_or_insert(newest);
+                self.client.on_events(page, self.now);
+            }
+            Response::Turn(turn) => self.client.on_turn(turn, self.now),
+        }
+    }
+
+    fn drain_client(&mut self) {
+        while let Some(fetch) = self.client.poll_fetch() {
+            let stored = &self.history[..self.happened];
+            let response = match fetch {
+                Fetch::Events { after } => Response::Events(get_events(stored, after)),
+                Fetch::Turn { turn_id, query } => {
+                    Response::Turn(Box::new(get_turn(stored, &turn_id, query.attempt, query.after_sequence)))
+                }
+            };
+            self.responses_in_flight.push(response);
+        }
+        while let Some(change) = self.client.poll_change() {
+            self.display(change);
+        }
+    }
+
+    fn display(&mut self, TurnChange { turn_id, change }: TurnChange) {
+        let seed = self.seed;
+        let turn = self.displayed.entry(turn_id.clone()).or_default();
+        let is_reopened = change == Change::Reopened;
+        assert_eq!(turn.has_ended, is_reopened, "seed {seed}: {turn_id} has ended, or not, before {change:?}");
+        match change {
+            Change::Appended(text) => turn.text.push_str(&text),
+            Change::Replaced(text) => turn.text = text,
+            Change::Reopened => turn.has_ended = false,
+            Change::Ended(_) => {
+                turn.has_ended = true;
+                let stored = &self.history[..self.happened];
+                let is_stored_end = transitions_of(stored, &turn_id)
+                    .any(|transition| transition.turn.status.is_end() && transition.text == turn.text);
+                assert!(is_stored_end, "seed {seed}: {turn_id} never ended with {:?}", turn.text);
+            }
+            Change::Question(_) | Change::Note(_) => {}
+        }
+    }
+
+    fn check_displayed_turns(&self) {
+        let seed = self.seed;
+        let last_transitions: BTreeMap<_, _> =
+            self.history.iter().map(|transition| (&transition.turn.id, transition)).collect();
+        for (turn_id, last) in last_transitions {
+            let Some(turn) = self.displayed.get(turn_id) else {
+                let events = transitions_of(&self.history, turn_id).filter_map(|transition| transition.event.as_ref());
+                let last_position = events.map(|event| event.position).next_back();
+                let ended_before = last_position <= self.follows_from;
+                assert!(ended_before, "seed {seed}: {turn_id} was not displayed");
+                continue;
+            };
+            assert!(turn.has_ended, "seed {seed}: {turn_id} did not end");
+            assert_eq!(turn.text, last.text, "seed {seed}: {turn_id}");
+        }
+    }
+}
+
+fn percent(rng: &mut Rng, chance: u32) -> bool {
+    rng.u32(..100) < chance
+}
+
+fn transitions_of<'a>(history: &'a [Transition], turn_id: &'a str) -> impl DoubleEndedIterator<Item = &'a Transition> {
+    history.iter().filter(move |transition| transition.turn.id == turn_id)
+}
+
+fn get_turn(stored: &[Transition], turn_id: &str, attempt: Option<u32>, after_sequence: u32) -> Turn {
+    let newest = transitions_of(stored, turn_id).next_back().expect("a client fetches only turns that exist");
+    let attempt = attempt.unwrap_or(newest.turn.attempt);
+    let mut batches: Vec<_> = transitions_of(stored, turn_id)
+        .filter_map(|transition| transition.batch.clone())
+        .filter(|batch| batch.attempt == attempt && batch.sequence > after_sequence)
+        .collect();
+    let has_more_batches = batches.len() > BATCHES_PER_PAGE;
+    batches.truncate(BATCHES_PER_PAGE);
+    Turn { batches: Some(batches), has_more_batches: Some(has_more_batches), ..newest.turn.clone() }
+}
+
+fn get_events(stored: &[Transition], after: Option<u32>) -> ConversationEvents {
+    let events = stored.iter().filter_map(|transition| transition.event.clone());
+    let newer: Vec<_> = events.filter(|event| Some(event.position) > after).collect();
+    let has_more = after.is_some() && newer.len() > EVENTS_PER_PAGE;
+    let items = match after {
+        Some(_) => newer.into_iter().take(EVENTS_PER_PAGE).collect(),
+        None => newer.into_iter().next_back().into_iter().collect(),
+    };
+    let active_turn = stored
+        .last()
+        .map(|transition| &transition.turn)
+        .filter(|turn| !turn.status.is_end())
+        .map(|turn| ActiveTurn { id: turn.id.clone(), status: turn.status });
+    ConversationEvents { active_turn, events: Some(ConversationEventConnection { items, has_more }) }
+}

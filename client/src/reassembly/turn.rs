@@ -1,0 +1,371 @@
+//! Reassembly of one turn.
+use std::{
+    cmp::Ordering,
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use super::{request_state::RequestState, text_buffer::TextBuffer};
+use crate::schema::{
+    AgentBatch, AgentMetadata, ConversationEvent, ConversationUpdate, Failure, SenderKind, StopReason, Turn,
+    TurnStatus, Usage,
+};
+
+/// How long an open turn may bring no update before getTurn is called.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a derived end is checked again: the closer or a late handler may store the real end for about that long.
+const RECHECKS: u32 = 12;
+const RECHECK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A change to what is displayed of a turn.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// The user's event that the turn answers.
+    Question(Box<ConversationEvent>),
+    /// Text to append to the answer.
+    Appended(String),
+    /// The whole text of the answer, in place of what was displayed.
+    Replaced(String),
+    /// A message for a person who waits for the answer.
+    Note(String),
+    /// The turn ended. Comes a second time if the first end was derived from an expired lease and an end was stored later.
+    Ended(TurnEnd),
+    /// The turn had ended and is answered again: it was retried or continued.
+    Reopened,
+}
+
+/// How a turn ended. The `Appended` and `Replaced` changes before it have given the stored answer, byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TurnEnd {
+    pub status: TurnStatus,
+    pub stop_reason: Option<StopReason>,
+    pub failure: Option<Failure>,
+    pub usage: Option<Usage>,
+}
+
+/// The arguments of getTurn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TurnQuery {
+    /// None: the turn's current attempt.
+    pub attempt: Option<u32>,
+    pub after_sequence: u32,
+}
+
+/// What a client knows of one turn, and which part of it is missing.
+pub struct TurnReassembly {
+    phase: Phase,
+    /// 0 before the first attempt.
+    attempt: u32,
+    /// The sequence to apply next.
+    next_sequence: u32,
+    /// The highest sequence seen in this attempt.
+    highest_sequence: u32,
+    /// How many agent events of this attempt were applied.
+    events_applied: usize,
+    is_question_shown: bool,
+    text: TextBuffer,
+    last_activity: Instant,
+    request: RequestState<TurnQuery>,
+    changes: VecDeque<Change>,
+}
+
+enum Phase {
+    /// The attempt streams. Its base text is what was displayed before, which getTurn has not confirmed.
+    AwaitingBase,
+    /// The attempt streams after a base text that is known.
+    Streaming,
+    /// getTurn answered a final status without an event that ends the answer: the lease has expired, and such an event may
+    /// still be stored, with text that no update carried.
+    EndDerived { rechecks_left: u32 },
+    /// The event that ends the answer is stored: nothing of this attempt follows.
+    EndStored,
+}
+
+impl TurnReassembly {
+    /// A turn of which nothing is known yet.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            phase: Phase::Streaming,
+            attempt: 0,
+            next_sequence: 1,
+            highest_sequence: 0,
+            events_applied: 0,
+            is_question_shown: false,
+            text: TextBuffer::default(),
+            last_activity: now,
+            request: RequestState::Idle,
+            changes: VecDeque::new(),
+        }
+    }
+
+    pub fn is_open(&self) -> bool {
+        match self.phase {
+            Phase::AwaitingBase | Phase::Streaming => true,
+            Phase::EndDerived { .. } | Phase::EndStored => false,
+        }
+    }
+
+    /// An update arrived. One without attempt and sequence belongs to no turn and is ignored.
+    pub fn on_update(&mut self, update: &ConversationUpdate, now: Instant) {
+        let (Some(attempt), Some(sequence)) = (update.attempt, update.sequence) else { return };
+        match attempt.cmp(&self.attempt) {
+            Ordering::Less => return,
+            Ordering::Equal => match self.phase {
+                Phase::AwaitingBase | Phase::Streaming => {}
+                // The real end may be stored by now.
+                Phase::EndDerived { .. } => return self.request.request(),
+                Phase::EndStored => return,
+            },
+            Ordering::Greater => self.start_attempt(attempt),
+        }
+        self.last_activity = now;
+        self.highest_sequence = self.highest_sequence.max(sequence);
+        let (metadata, event) = (update.metadata.as_ref(), update.event.as_ref());
+        let is_incomplete = match sequence.cmp(&self.next_sequence) {
+            // An end can be published under the number of a stored batch that was never published.
+            Ordering::Less => end_status(metadata, event).is_some(),
+            Ordering::Equal => {
+                self.apply(metadata, event);
+                matches!(self.phase, Phase::AwaitingBase)
+            }
+            Ordering::Greater => true,
+        };
+        if self.is_open() && is_incomplete {
+            self.request.request();
+        }
+    }
+
+    /// Something may have been missed: calls getTurn.
+    pub fn mark_stale(&mut self) {
+        self.request.mark_stale();
+    }
+
+    /// getTurn answered the query that was drained last.
+    pub fn on_turn(&mut self, turn: &Turn, now: Instant) {
+        let Some(query) = self.request.complete() else { return };
+        self.last_activity = now;
+        let before = (self.attempt, self.next_sequence);
+        self.show_question(turn.question.as_ref());
+        if turn.attempt > self.attempt {
+            self.start_attempt(turn.attempt);
+        }
+        let is_of_other_attempt = query.attempt.is_some_and(|attempt| attempt != self.attempt);
+        let has_more_batches = turn.has_more_batches == Some(true);
+        let is_final = matches!(self.phase, Phase::EndStored);
+        if turn.attempt == self.attempt && !is_final {
+            let has_all_batches = !is_of_other_attempt && !has_more_batches;
+            self.merge_turn(turn, has_all_batches);
+        }
+        let is_incomplete = is_of_other_attempt
+            || has_more_batches
+            || matches!(self.phase, Phase::AwaitingBase)
+            || self.highest_sequence >= self.next_sequence;
+        if self.is_open() && is_incomplete && self.request.is_idle() {
+            let has_progressed = (self.attempt, self.next_sequence) != before;
+            if has_progressed { self.request.request() } else { self.request.back_off(now) }
+        }
+    }
+
+    /// The query that was drained last failed.
+    pub fn on_turn_failed(&mut self, now: Instant) {
+        self.request.back_off(now);
+    }
+
+    pub fn advance(&mut self, now: Instant) {
+        self.request.advance(now);
+        if self.silence_ends_at().is_some_and(|at| now >= at) {
+            if let Phase::EndDerived { rechecks_left } = &mut self.phase {
+                *rechecks_left -= 1;
+            }
+            self.request.request();
+        }
+    }
+
+    /// When to call `advance`, if nothing else happens before.
+    pub fn wake_at(&self) -> Option<Instant> {
+        self.request.retry_at().or(self.silence_ends_at())
+    }
+
+    /// The arguments to call getTurn with now. `on_turn` or `on_turn_failed` follows.
+    pub fn poll_query(&mut self) -> Option<TurnQuery> {
+        let query = match self.attempt {
+            0 => TurnQuery { attempt: None, after_sequence: 0 },
+            attempt => TurnQuery { attempt: Some(attempt), after_sequence: self.next_sequence - 1 },
+        };
+        self.request.poll(query)
+    }
+
+    pub fn poll_change(&mut self) -> Option<Change> {
+        self.changes.pop_front()
+    }
+
+    fn silence_ends_at(&self) -> Option<Instant> {
+        if !self.request.is_idle() {
+            return None;
+        }
+        match self.phase {
+            Phase::AwaitingBase | Phase::Streaming => Some(self.last_activity + SILENCE_TIMEOUT),
+            Phase::EndDerived { rechecks_left: 0 } | Phase::EndStored => None,
+            Phase::EndDerived { .. } => Some(self.last_activity + RECHECK_INTERVAL),
+        }
+    }
+
+    fn start_attempt(&mut self, attempt: u32) {
+        let previous_ended = !self.is_open();
+        if previous_ended {
+            self.changes.push_back(Change::Reopened);
+        }
+        self.changes.extend(self.text.start_attempt(previous_ended));
+        self.phase = Phase::AwaitingBase;
+        self.attempt = attempt;
+        self.next_sequence = 1;
+        self.highest_sequence = 0;
+        self.events_applied = 0;
+    }
+
+    fn set_base(&mut self, base: &str) {
+        self.phase = Phase::Streaming;
+        self.changes.extend(self.text.set_base(base));
+    }
+
+    fn apply(&mut self, metadata: Option<&AgentMetadata>, event: Option<&ConversationEvent>) {
+        self.next_sequence += 1;
+        self.apply_metadata(metadata);
+        let end = end_status(metadata, event);
+        let Some(event) = event else {
+            if end.is_some() {
+                self.mark_stale();
+            }
+            return;
+        };
+        if event.sender.kind == SenderKind::User {
+            return self.apply_question(metadata, event);
+        }
+        let can_end = self.is_question_shown && matches!(self.phase, Phase::Streaming);
+        match end {
+            None => self.apply_event(event),
+            Some(status) if can_end => self.apply_last_event(event, status),
+            Some(_) => self.mark_stale(),
+        }
+    }
+
+    fn apply_metadata(&mut self, metadata: Option<&AgentMetadata>) {
+        let Some(metadata) = metadata else { return };
+        if let Some(note) = &metadata.note {
+            self.changes.push_back(Change::Note(note.clone()));
+        }
+        if let Some(text) = &metadata.agent_partial_message {
+            self.changes.extend(self.text.append(text));
+        }
+    }
+
+    /// The first update of an attempt carries the question, and says whether the attempt continues a base text.
+    fn apply_question(&mut self, metadata: Option<&AgentMetadata>, question: &ConversationEvent) {
+        self.show_question(Some(question));
+        let continues = metadata.and_then(|metadata| metadata.continues) == Some(true);
+        if !continues {
+            self.set_base("");
+        }
+    }
+
+    fn show_question(&mut self, question: Option<&ConversationEvent>) {
+        if self.is_question_shown {
+            return;
+        }
+        if let Some(question) = question {
+            self.is_question_shown = true;
+            self.changes.push_back(Change::Question(Box::new(question.clone())));
+        }
+    }
+
+    fn apply_event(&mut self, event: &ConversationEvent) {
+        self.events_applied += 1;
+        self.changes.extend(self.text.commit(event.text()));
+    }
+
+    fn apply_last_event(&mut self, event: &ConversationEvent, status: TurnStatus) {
+        self.changes.extend(self.text.finish(event.text()));
+        let end =
+            TurnEnd { status, stop_reason: event.stop_reason, failure: event.failure.clone(), usage: event.usage };
+        self.end(Phase::EndStored, end);
+    }
+
+    fn merge_turn(&mut self, turn: &Turn, has_all_batches: bool) {
+        let answer = turn.answer.as_deref().unwrap_or_default();
+        let is_of_earlier_run = |event: &ConversationEvent| event.attempt.is_some_and(|attempt| attempt < turn.attempt);
+        let (base, own) = answer.split_at(answer.partition_point(is_of_earlier_run));
+        let is_end_stored = turn.status.is_end() && own.last().is_some_and(ConversationEvent::ends_answer);
+        if is_end_stored {
+            self.changes.extend(self.text.replace(joined_text(answer)));
+            return self.end(Phase::EndStored, turn_end(turn, own));
+        }
+        if !self.is_open() {
+            return;
+        }
+        self.set_base(&joined_text(base));
+        self.merge_batches(turn.batches.as_deref().unwrap_or_default(), own);
+        if turn.status.is_end() && has_all_batches {
+            for event in own.iter().skip(self.events_applied) {
+                self.apply_event(event);
+            }
+            self.end(Phase::EndDerived { rechecks_left: RECHECKS }, turn_end(turn, own));
+        }
+    }
+
+    /// A sequence missing among the stored batches is that of an agent event: those are stored as events.
+    fn merge_batches(&mut self, batches: &[AgentBatch], own_events: &[ConversationEvent]) {
+        let attempt = self.attempt;
+        for batch in batches.iter().filter(|batch| batch.attempt == attempt) {
+            while batch.sequence > self.next_sequence {
+                let Some(event) = own_events.get(self.events_applied) else { return };
+                self.apply_event(event);
+                self.next_sequence += 1;
+            }
+            if batch.sequence == self.next_sequence {
+                self.apply(Some(&batch.metadata), None);
+            }
+        }
+    }
+
+    fn end(&mut self, phase: Phase, end: TurnEnd) {
+        self.phase = phase;
+        self.request.cancel_retry();
+        self.changes.push_back(Change::Ended(end));
+    }
+}
+
+/// `own_events` are the stored events of the turn's current attempt.
+fn turn_end(turn: &Turn, own_events: &[ConversationEvent]) -> TurnEnd {
+    let last = own_events.last();
+    TurnEnd {
+        status: turn.status,
+        stop_reason: last.and_then(|event| event.stop_reason),
+        failure: turn.failure.clone().or_else(|| last.and_then(|event| event.failure.clone())),
+        usage: turn.usage.or_else(|| last.and_then(|event| event.usage)),
+    }
+}
+
+fn joined_text(events: &[ConversationEvent]) -> String {
+    events.iter().map(ConversationEvent::text).collect()
+}
+
+/// The final status that an update carries, if it ends the turn.
+fn end_status(metadata: Option<&AgentMetadata>, event: Option<&ConversationEvent>) -> Option<TurnStatus> {
+    let status = metadata.map(|metadata| metadata.status).or_else(|| event.and_then(implied_status));
+    status.filter(|status| status.is_end())
+}
+
+/// The final status that an event without metadata implies.
+fn implied_status(event: &ConversationEvent) -> Option<TurnStatus> {
+    if !event.ends_answer() {
+        return None;
+    }
+    Some(match (&event.failure, event.stop_reason) {
+        (Some(_), _) => TurnStatus::Failed,
+        (None, Some(StopReason::Cancelled)) => TurnStatus::Cancelled,
+        (None, _) => TurnStatus::Completed,
+    })
+}
+
+#[cfg(test)]
+mod tests;

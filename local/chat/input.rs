@@ -1,0 +1,113 @@
+//! Parsing of what the user types: a message or a command.
+
+pub(super) const HELP: &str = "\
+/retry     answer the last message again
+/continue  continue the last answer where it ended
+/help      list the commands
+/quit      leave; the end of the input also leaves
+Ctrl-C cancels the answer that streams; pressed again, or with no answer streaming, it leaves.
+A space before the slash sends a line as a message.
+";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Input<'a> {
+    Turn(TurnRequest<'a>),
+    Help,
+    Quit,
+}
+
+/// What starts a turn, or starts it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TurnRequest<'a> {
+    Send { text: &'a str },
+    Retry,
+    Continue,
+}
+
+/// Why a text that starts like a command is neither a command nor a message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    #[error(
+        "There is no command {command}: the commands are /retry, /continue, /help and /quit, and a space before \
+         the slash sends a message."
+    )]
+    Unknown { command: String },
+    #[error(
+        "The command {command} takes no text: the commands are /retry, /continue, /help and /quit, and a space before \
+         the slash sends a message."
+    )]
+    UnexpectedText { command: String },
+}
+
+impl<'a> Input<'a> {
+    /// A text whose first characters are a slash and a word is a command, and refused if that is unknown. Every other text
+    /// is a message, such as ` /retry`, `/etc/hosts` and `// a comment`.
+    pub fn parse(text: &'a str) -> Result<Self, CommandError> {
+        let (command, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+        if !is_command(command) {
+            return Ok(Self::Turn(TurnRequest::Send { text }));
+        }
+        let input = match command {
+            "/retry" => Self::Turn(TurnRequest::Retry),
+            "/continue" => Self::Turn(TurnRequest::Continue),
+            "/help" => Self::Help,
+            "/quit" => Self::Quit,
+            _ => return Err(CommandError::Unknown { command: command.to_owned() }),
+        };
+        if !rest.trim().is_empty() {
+            return Err(CommandError::UnexpectedText { command: command.to_owned() });
+        }
+        Ok(input)
+    }
+}
+
+fn is_command(word: &str) -> bool {
+    let Some(name) = word.strip_prefix('/') else { return false };
+    !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_recognized() {
+        let cases = [
+            ("/retry", Input::Turn(TurnRequest::Retry)),
+            ("/continue ", Input::Turn(TurnRequest::Continue)),
+            ("/help", Input::Help),
+            ("/quit\t", Input::Quit),
+        ];
+        for (text, input) in cases {
+            assert_eq!(Input::parse(text), Ok(input), "{text}");
+        }
+    }
+
+    #[test]
+    fn texts_that_do_not_start_with_a_slash_and_a_word_are_messages() {
+        for text in ["Hello", "", " /retry", "/", "/ 2", "//", "// a comment", "/etc/hosts", "What is /retry?"] {
+            assert_eq!(Input::parse(text), Ok(Input::Turn(TurnRequest::Send { text })), "{text}");
+        }
+    }
+
+    #[test]
+    fn unknown_commands_are_refused() {
+        for text in ["/shrug", "/Retry", "/shrug me", "/retry-all"] {
+            let command = text.split(' ').next().unwrap().to_owned();
+            assert_eq!(Input::parse(text), Err(CommandError::Unknown { command }), "{text}");
+        }
+        for text in ["/retry now", "/quit the job"] {
+            let command = text.split(' ').next().unwrap().to_owned();
+            assert_eq!(Input::parse(text), Err(CommandError::UnexpectedText { command }), "{text}");
+        }
+    }
+
+    #[test]
+    fn help_and_errors_name_every_command() {
+        let error = CommandError::Unknown { command: "/shrug".to_owned() }.to_string();
+        for command in ["/retry", "/continue", "/help", "/quit"] {
+            assert!(Input::parse(command).is_ok());
+            assert!(HELP.contains(command) && error.contains(command), "{command}");
+        }
+    }
+}

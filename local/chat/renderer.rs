@@ -1,0 +1,188 @@
+//! Prints an answer while it streams.
+use std::{
+    borrow::Cow,
+    io::{Result, Write},
+};
+
+use client::{
+    reassembly::TurnEnd,
+    schema::{StopReason, TurnStatus},
+};
+
+pub(super) struct Renderer<O> {
+    output: O,
+    is_terminal: bool,
+    is_at_line_start: bool,
+}
+
+impl<O: Write> Renderer<O> {
+    pub fn new(output: O, is_terminal: bool) -> Self {
+        Self { output, is_terminal, is_at_line_start: true }
+    }
+
+    pub fn prompt(&mut self) -> Result<()> {
+        if self.is_terminal {
+            write!(self.output, "> ")?;
+        }
+        self.output.flush()
+    }
+
+    pub fn append(&mut self, text: &str) -> Result<()> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        write!(self.output, "{}", self.sanitize(text))?;
+        self.is_at_line_start = text.ends_with('\n');
+        self.output.flush()
+    }
+
+    /// Prints the whole answer again: printed text cannot be taken back.
+    pub fn replace(&mut self, text: &str) -> Result<()> {
+        self.note("The answer starts again.")?;
+        self.append(text)
+    }
+
+    /// Prints a line that is no part of an answer.
+    pub fn note(&mut self, note: &str) -> Result<()> {
+        self.finish_line()?;
+        let note = self.sanitize(note);
+        if self.is_terminal {
+            writeln!(self.output, "\x1b[2m({note})\x1b[0m")
+        } else {
+            writeln!(self.output, "({note})")
+        }?;
+        self.output.flush()
+    }
+
+    pub fn end(&mut self, end: &TurnEnd) -> Result<()> {
+        if let Some(note) = end_note(end) {
+            self.note(&note)?;
+        }
+        self.finish_line()?;
+        self.output.flush()
+    }
+
+    fn finish_line(&mut self) -> Result<()> {
+        if !self.is_at_line_start {
+            writeln!(self.output)?;
+            self.is_at_line_start = true;
+        }
+        Ok(())
+    }
+
+    /// Replaces control characters for a terminal, so that a model cannot send it escape sequences.
+    fn sanitize<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let is_harmless = |letter: char| !letter.is_control() || matches!(letter, '\n' | '\t');
+        if !self.is_terminal || text.chars().all(is_harmless) {
+            return text.into();
+        }
+        let letters = text.chars().filter(|letter| *letter != '\r');
+        letters.map(|letter| if is_harmless(letter) { letter } else { char::REPLACEMENT_CHARACTER }).collect()
+    }
+}
+
+/// What to tell the user about an end; None for the usual one.
+fn end_note(end: &TurnEnd) -> Option<String> {
+    if end.status == TurnStatus::Failed {
+        return Some(match &end.failure {
+            Some(failure) if failure.retryable => format!("Failed: {} /retry tries again.", failure.message),
+            Some(failure) => format!("Failed: {}", failure.message),
+            None => "Failed.".to_owned(),
+        });
+    }
+    // A turn that was cancelled while its handler was dead has no event with a stop reason.
+    let is_cancelled = end.status == TurnStatus::Cancelled;
+    let stop_reason = end.stop_reason.or(is_cancelled.then_some(StopReason::Cancelled))?;
+    let note = match stop_reason {
+        StopReason::EndTurn | StopReason::StopSequence => return None,
+        StopReason::MaxTokens => "The answer reached its maximum length. /continue continues it.",
+        StopReason::ContextWindowExceeded => "The conversation has become too long for the model.",
+        StopReason::GuardrailIntervened => "A guardrail stopped the answer.",
+        StopReason::ContentFiltered => "A content filter stopped the answer.",
+        StopReason::MalformedOutput => "The model produced malformed output.",
+        StopReason::Deadline => "The answer ran out of time. /continue continues it.",
+        StopReason::Cancelled => "Cancelled. /continue continues the answer.",
+        StopReason::Other => "The model stopped early.",
+    };
+    Some(note.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use client::schema::{Failure, FailureCode};
+
+    use super::*;
+
+    fn printed(is_terminal: bool, print: impl Fn(&mut Renderer<&mut Vec<u8>>) -> Result<()>) -> String {
+        let mut bytes = Vec::new();
+        print(&mut Renderer::new(&mut bytes, is_terminal)).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    fn end(status: TurnStatus, stop_reason: Option<StopReason>, failure: Option<Failure>) -> TurnEnd {
+        TurnEnd { status, stop_reason, failure, usage: None }
+    }
+
+    #[test]
+    fn answer_ends_with_a_newline() {
+        let text = printed(false, |renderer| {
+            renderer.append("Hel")?;
+            renderer.append("lo")?;
+            renderer.end(&end(TurnStatus::Completed, Some(StopReason::EndTurn), None))
+        });
+        assert_eq!(text, "Hello\n");
+    }
+
+    #[test]
+    fn answer_that_ends_with_a_newline_gets_no_second_one() {
+        let text = printed(false, |renderer| {
+            renderer.append("Hello\n")?;
+            renderer.end(&end(TurnStatus::Completed, Some(StopReason::EndTurn), None))
+        });
+        assert_eq!(text, "Hello\n");
+    }
+
+    #[test]
+    fn retryable_failure_keeps_the_text_and_names_retry() {
+        let failure =
+            Failure { code: FailureCode::Throttled, message: "The model is busy.".to_owned(), retryable: true };
+        let text = printed(false, |renderer| {
+            renderer.append("Hel")?;
+            renderer.end(&end(TurnStatus::Failed, None, Some(failure.clone())))
+        });
+        assert_eq!(text, "Hel\n(Failed: The model is busy. /retry tries again.)\n");
+    }
+
+    #[test]
+    fn cancelled_answer_without_stop_reason_is_noted() {
+        let text = printed(false, |renderer| {
+            renderer.append("Hel")?;
+            renderer.end(&end(TurnStatus::Cancelled, None, None))
+        });
+        assert_eq!(text, "Hel\n(Cancelled. /continue continues the answer.)\n");
+    }
+
+    #[test]
+    fn replaced_answer_is_printed_again() {
+        let text = printed(false, |renderer| {
+            renderer.append("Hel")?;
+            renderer.replace("")?;
+            renderer.append("Good day")
+        });
+        assert_eq!(text, "Hel\n(The answer starts again.)\nGood day");
+    }
+
+    #[test]
+    fn prompts_and_styles_are_for_terminals_only() {
+        assert_eq!(printed(false, |renderer| renderer.prompt()), "");
+        assert_eq!(printed(true, |renderer| renderer.prompt()), "> ");
+        assert_eq!(printed(true, |renderer| renderer.note("Wait.")), "\x1b[2m(Wait.)\x1b[0m\n");
+    }
+
+    #[test]
+    fn control_characters_are_replaced_for_terminals_only() {
+        let text = "a\x1b[2Jb\u{9b}31mc\r\nd\te";
+        assert_eq!(printed(true, |renderer| renderer.append(text)), "a\u{fffd}[2Jb\u{fffd}31mc\nd\te");
+        assert_eq!(printed(false, |renderer| renderer.append(text)), text);
+    }
+}
