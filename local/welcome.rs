@@ -96,7 +96,10 @@ mod tests {
             user_pool: Some("http://localhost:4000/pool".into()),
             oidc: oidc.map(str::to_owned),
             iam_access,
-            administrator: AccessKey { access_key_id: format!("AKIA{}", "A".repeat(16)), secret_access_key: "s".into() },
+            administrator: AccessKey {
+                access_key_id: format!("AKIA{}", "A".repeat(16)),
+                secret_access_key: "s".into(),
+            },
         }
     }
 
