@@ -9,9 +9,10 @@ use api::types::{
 };
 use divan::{AllocProfiler, Bencher, counter::ItemsCount};
 use turn::{
-    attempt::{Attempt, Beginning, Input, Step},
+    attempt::{Attempt, AttemptStart, Effect, Input},
     claim::Claim,
-    limits::{Bounds, Limits},
+    deadlines::Deadlines,
+    limits::Limits,
     request::Agent,
     types::{ModelRequest, StreamEvent},
 };
@@ -59,7 +60,7 @@ struct Answering {
 impl Answering {
     fn after(deltas: usize) -> Self {
         let now = Instant::now();
-        let mut answering = Self { attempt: Attempt::begin(beginning(now), now), now };
+        let mut answering = Self { attempt: Attempt::begin(attempt_start(now), now), now };
         answering.drain();
         answering.hear(self::deltas(deltas));
         answering
@@ -68,7 +69,7 @@ impl Answering {
     fn hear(&mut self, events: impl IntoIterator<Item = StreamEvent>) {
         for event in events {
             self.now += INTERVAL;
-            self.attempt.on(Input::Heard(event), self.now);
+            self.attempt.on(Input::ModelEvent(event), self.now);
             self.drain();
         }
     }
@@ -76,10 +77,10 @@ impl Answering {
     fn drain(&mut self) {
         while let Some(step) = self.attempt.next(self.now) {
             match black_box(step) {
-                Step::Publish(_) => self.attempt.on(Input::Published(Ok(TurnStatus::Running)), self.now),
-                Step::Write(_) => self.attempt.on(Input::Written(Ok(TurnStatus::Running)), self.now),
-                Step::AskModel(_) | Step::CloseModel => {}
-                Step::End(_) => return,
+                Effect::Publish(_) => self.attempt.on(Input::Published(Ok(TurnStatus::Running)), self.now),
+                Effect::Write(_) => self.attempt.on(Input::Written(Ok(TurnStatus::Running)), self.now),
+                Effect::CallModel(_) | Effect::CloseModelStream => {}
+                Effect::End(_) => return,
             }
         }
     }
@@ -90,8 +91,8 @@ fn deltas(count: usize) -> Vec<StreamEvent> {
     std::iter::repeat_with(delta).take(count).collect()
 }
 
-fn beginning(now: Instant) -> Beginning {
-    Beginning {
+fn attempt_start(now: Instant) -> AttemptStart {
+    AttemptStart {
         claim: Claim { conversation_id: "c1".into(), turn_id: "t1".into(), run: 1, attempt: 1, last_position: 1 },
         leased: now,
         agent: Agent {
@@ -125,7 +126,7 @@ fn beginning(now: Instant) -> Beginning {
             inference: InferenceSettings::default(),
             transcript: Vec::new(),
         },
-        bounds: Bounds::default(),
-        limits: Limits::within(now, Duration::from_secs(900)),
+        limits: Limits::default(),
+        deadlines: Deadlines::within(now, Duration::from_secs(900)),
     }
 }

@@ -1,4 +1,4 @@
-//! Wall time during one invocation.
+//! Wall time clients one invocation.
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};

@@ -1,8 +1,8 @@
 //! Why an invocation fails: what Lambda records, and what makes it try again.
 use lambda_runtime::Diagnostic;
 use turn::{
-    attempt::Ended,
-    failures::{Failure, Loudness},
+    attempt::AttemptEnd,
+    failures::{Failure, Severity},
 };
 
 use crate::aws::TableError;
@@ -45,11 +45,11 @@ impl From<HandlerError> for Diagnostic {
     }
 }
 
-pub(crate) fn log_failure(attempt: u32, updates: u32, ended: Ended, failure: &Failure) {
+pub(crate) fn log_failure(attempt: u32, updates: u32, ended: AttemptEnd, failure: &Failure) {
     let code = failure.code;
-    match failure.loudness {
-        Loudness::Info => tracing::info!(attempt, updates, ?ended, ?code, "failed"),
-        Loudness::Warning => tracing::warn!(attempt, updates, ?ended, ?code, "failed"),
-        Loudness::Error => tracing::error!(attempt, updates, ?ended, ?code, "failed"),
+    match failure.severity {
+        Severity::Info => tracing::info!(attempt, updates, ?ended, ?code, "failed"),
+        Severity::Warning => tracing::warn!(attempt, updates, ?ended, ?code, "failed"),
+        Severity::Error => tracing::error!(attempt, updates, ?ended, ?code, "failed"),
     }
 }

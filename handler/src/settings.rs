@@ -1,13 +1,13 @@
 //! The environment, read once; all problems reported together.
 use std::{ops::RangeInclusive, time::Duration};
 
-use turn::limits::Bounds;
+use turn::limits::Limits;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     pub table_name: String,
     pub graphql_url: String,
-    pub bounds: Bounds,
+    pub limits: Limits,
 }
 
 /// One sentence per problem.
@@ -19,11 +19,11 @@ impl Settings {
     /// `variable`: an environment variable's value, if it is set.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let mut reader = Reader { variable, problems: Vec::new() };
-        let usual = Bounds::default();
+        let usual = Limits::default();
         let settings = Self {
             table_name: reader.required("TABLE_NAME"),
             graphql_url: reader.url("GRAPHQL_URL"),
-            bounds: Bounds {
+            limits: Limits {
                 model_silence: Duration::from_secs(reader.number(
                     "MODEL_SILENCE_SECONDS",
                     1..=900,
@@ -36,7 +36,7 @@ impl Settings {
                 ..usual
             },
         };
-        if settings.bounds.pacing_first > settings.bounds.pacing_last {
+        if settings.limits.pacing_first > settings.limits.pacing_last {
             reader.problems.push("PACING_FIRST_MILLISECONDS must not be above PACING_LAST_MILLISECONDS.".into());
         }
         if reader.problems.is_empty() { Ok(settings) } else { Err(SettingsError(reader.problems)) }
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn two_variables_are_enough() {
         let settings = read(&[("TABLE_NAME", "parlance"), ("GRAPHQL_URL", "https://api.example.com/graphql")]).unwrap();
-        assert_eq!(settings.bounds, Bounds::default());
+        assert_eq!(settings.limits, Limits::default());
     }
 
     #[test]
@@ -109,9 +109,9 @@ mod tests {
             ("PACING_LAST_MILLISECONDS", "500"),
             ("EVENT_MAX_BYTES", "9000"),
         ]);
-        let bounds = settings.unwrap().bounds;
-        assert_eq!(bounds.model_silence, Duration::from_secs(3));
-        assert_eq!((bounds.pacing_last, bounds.event_max_bytes), (Duration::from_millis(500), 9000));
+        let limits = settings.unwrap().limits;
+        assert_eq!(limits.model_silence, Duration::from_secs(3));
+        assert_eq!((limits.pacing_last, limits.event_max_bytes), (Duration::from_millis(500), 9000));
     }
 
     #[test]

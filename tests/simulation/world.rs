@@ -8,7 +8,7 @@ use std::{
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
-use turn::limits::Bounds;
+use turn::limits::Limits;
 
 use crate::{
     dice::Dice,
@@ -30,7 +30,7 @@ pub struct World {
     pub seed: u64,
     pub sabotage: Option<Sabotage>,
     pub stage: Stage,
-    pub bounds: Bounds,
+    pub limits: Limits,
     began: Instant,
     /// How far the handlers' clocks are ahead of AppSync's, in milliseconds.
     skew: u64,
@@ -61,7 +61,7 @@ impl World {
             seed,
             sabotage,
             stage,
-            bounds: bounds(&mut dice),
+            limits: limits(&mut dice),
             began: Instant::now(),
             skew: dice.one_of(&[0, 0, 50, 2_000]),
             chance: Mutex::new((weather, dice)),
@@ -157,9 +157,9 @@ impl World {
 }
 
 /// Small events and batches in some runs, so that short answers meet every boundary.
-fn bounds(dice: &mut Dice) -> Bounds {
-    let usual = Bounds::default();
-    Bounds {
+fn limits(dice: &mut Dice) -> Limits {
+    let usual = Limits::default();
+    Limits {
         event_max_bytes: dice.one_of(&[usual.event_max_bytes, 8_192]),
         batch_max_bytes: dice.one_of(&[usual.batch_max_bytes, usual.batch_max_bytes, 256]),
         ..usual

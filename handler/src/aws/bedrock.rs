@@ -23,7 +23,7 @@ pub struct Bedrock {
 }
 
 impl Bedrock {
-    /// Without the SDK's retries, which nobody would see, and without its time limits, which would cut a long answer.
+    /// Without the SDK's retries, which nobody would see, and without its time deadlines, which would cut a long answer.
     pub fn new(config: &SdkConfig) -> Self {
         let config = config::Builder::from(config)
             .retry_config(RetryConfig::disabled())

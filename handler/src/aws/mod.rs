@@ -9,19 +9,19 @@ use api::types::{FailureCode, TurnStatus};
 use aws_config::BehaviorVersion;
 use futures::Stream;
 use turn::{
+    direct_write::{DirectWrite, WriteFailure},
     mutation::{Mutation, PublishFailure},
     types::{ModelRequest, StreamEvent},
-    writing::{Write, WriteFailure},
 };
 
-use crate::{clock::Clock, relay::Outside, settings::Settings};
+use crate::{clock::Clock, event_loop::Effects, settings::Settings};
 use appsync::AppSync;
 use bedrock::Bedrock;
 
-pub use appsync::{ConnectError, body, verdict};
+pub use appsync::{ConnectError, classify_response, request_body};
 #[cfg(test)]
 pub use dynamodb::tests as table;
-pub use dynamodb::{Table, TableError, patiently};
+pub use dynamodb::{Table, TableError, with_retries};
 
 /// One client each, reused by every invocation of the environment.
 pub struct Aws {
@@ -31,7 +31,7 @@ pub struct Aws {
 }
 
 /// AWS as one invocation uses it.
-pub struct During<'a> {
+pub struct InvocationClients<'a> {
     aws: &'a Aws,
     clock: Clock,
 }
@@ -46,13 +46,13 @@ impl Aws {
         })
     }
 
-    pub fn during(&self, clock: Clock) -> During<'_> {
-        During { aws: self, clock }
+    pub fn clients(&self, clock: Clock) -> InvocationClients<'_> {
+        InvocationClients { aws: self, clock }
     }
 }
 
-impl Outside for During<'_> {
-    fn ask(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, FailureCode>> + Send {
+impl Effects for InvocationClients<'_> {
+    fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, FailureCode>> + Send {
         self.aws.bedrock.converse(&request)
     }
 
@@ -60,7 +60,7 @@ impl Outside for During<'_> {
         self.aws.appsync.publish(&mutation).await
     }
 
-    async fn write(&self, write: Write) -> Result<TurnStatus, WriteFailure> {
+    async fn write(&self, write: DirectWrite) -> Result<TurnStatus, WriteFailure> {
         self.aws.table.write(write, self.clock.now()).await
     }
 }

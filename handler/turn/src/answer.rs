@@ -2,8 +2,8 @@
 use std::collections::VecDeque;
 
 use crate::{
-    escaped::{escaped_len, fitting},
-    limits::Bounds,
+    json_size::{fitting_prefix, json_size},
+    limits::Limits,
     mutation::Batch,
 };
 use api::types::ContentBlock;
@@ -36,21 +36,21 @@ struct Block {
 }
 
 impl Answer {
-    pub fn new(bounds: &Bounds) -> Self {
+    pub fn new(limits: &Limits) -> Self {
         Self {
             full: VecDeque::new(),
             open: Vec::new(),
             open_bytes: ENVELOPE_BYTES,
             unshown_bytes: 0,
-            batch_max_bytes: bounds.batch_max_bytes,
-            event_max_bytes: bounds.event_max_bytes,
+            batch_max_bytes: limits.batch_max_bytes,
+            event_max_bytes: limits.event_max_bytes,
         }
     }
 
     /// Adds a delta; what no longer fits the open event opens the next.
     pub fn push(&mut self, index: u32, mut delta: &str) {
         while !delta.is_empty() {
-            let (bytes, _) = fitting(delta, self.room(index));
+            let (bytes, _) = fitting_prefix(delta, self.room(index));
             if bytes == 0 && !self.open.is_empty() {
                 self.seal();
                 continue;
@@ -75,11 +75,11 @@ impl Answer {
     pub fn next_batch(&mut self) -> Option<Batch> {
         let block = self.open.iter_mut().find(|block| block.shown < block.text.len())?;
         let unshown = block.text.get(block.shown..)?;
-        let (bytes, _) = fitting(unshown, self.batch_max_bytes);
+        let (bytes, _) = fitting_prefix(unshown, self.batch_max_bytes);
         let text = &unshown[..bytes.max(unshown.ceil_char_boundary(1))];
         let batch = Batch { block: block.index, text: text.to_owned() };
         block.shown += text.len();
-        self.unshown_bytes -= escaped_len(&batch.text);
+        self.unshown_bytes -= json_size(&batch.text);
         Some(batch)
     }
 
@@ -111,7 +111,7 @@ impl Answer {
     }
 
     fn extend(&mut self, index: u32, text: &str) {
-        let size = escaped_len(text);
+        let size = json_size(text);
         if !self.continues(index) {
             self.open.push(Block { index, text: String::new(), shown: 0 });
             self.open_bytes += BLOCK_BYTES;

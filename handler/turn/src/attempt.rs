@@ -3,16 +3,17 @@ use std::{sync::Arc, time::Instant};
 
 use crate::{
     answer::Answer,
-    asking::{Asking, Due},
     claim::Claim,
-    cost::estimated_tokens,
-    delivery::{Delivery, News, Takes},
-    limits::{Bounds, Limits},
-    mutation::{AgentEvent, AnswerEnd, Mutation, PublishFailure, Update, Why},
+    deadlines::Deadlines,
+    delivery::{Accepts, Delivery, DeliveryOutcome},
+    direct_write::{DirectWrite, WriteFailure},
+    limits::Limits,
+    model_call::{ModelAction, ModelCall},
+    mutation::{AgentEvent, AnswerEnd, EndReason, Mutation, PublishFailure, Update},
     pacing::Pacing,
     request::Agent,
+    token_estimate::estimate_tokens,
     types::{ModelRequest, StreamEvent},
-    writing::{Write, WriteFailure},
 };
 use api::{
     backoff::jitter_seed,
@@ -22,39 +23,39 @@ use api::{
 /// What a person reads while a throttled model is asked again.
 const BUSY_NOTE: &str = "The model is busy; trying again.";
 
-/// What has happened outside.
+/// What has happened effects.
 #[derive(Debug, PartialEq)]
 pub enum Input {
-    Heard(StreamEvent),
+    ModelEvent(StreamEvent),
     /// The model's stream broke, or could not be opened.
     ModelFailed(FailureCode),
     /// The model's stream is over.
-    ModelClosed,
+    ModelStreamEnded,
     /// The turn's status, as the accepted publish returned it.
     Published(Result<TurnStatus, PublishFailure>),
     /// The turn's status, as the write found or left it.
     Written(Result<TurnStatus, WriteFailure>),
     /// Nothing but time.
-    Woken,
+    TimerFired,
 }
 
-/// What is to be done outside.
+/// What is to be done effects.
 #[derive(Debug, PartialEq)]
-pub enum Step {
+pub enum Effect {
     /// Opens a stream in place of the one before.
-    AskModel(Arc<ModelRequest>),
-    CloseModel,
+    CallModel(Arc<ModelRequest>),
+    CloseModelStream,
     /// One at a time: the next comes after the answer to this one.
     Publish(Arc<Mutation>),
     /// One at a time, beside the publish.
-    Write(Write),
+    Write(DirectWrite),
     /// The attempt is over.
-    End(Ended),
+    End(AttemptEnd),
 }
 
 /// How an attempt is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum AttemptEnd {
     /// The turn is closed, and everybody who watches has been told.
     Published,
     /// The turn is closed, but AppSync has not taken its last update.
@@ -66,7 +67,7 @@ pub enum Ended {
 }
 
 /// What an attempt begins with.
-pub struct Beginning {
+pub struct AttemptStart {
     pub claim: Claim,
     /// When the claim was sent, which began the lease.
     pub leased: Instant,
@@ -75,15 +76,15 @@ pub struct Beginning {
     /// Whether what stands of the answer stays, and this attempt goes on after it.
     pub continues: bool,
     pub request: ModelRequest,
-    pub bounds: Bounds,
     pub limits: Limits,
+    pub deadlines: Deadlines,
 }
 
 pub struct Attempt {
     claim: Claim,
     agent: Arc<Agent>,
     request: Arc<ModelRequest>,
-    asking: Asking,
+    model_call: ModelCall,
     answer: Answer,
     usage: Option<Usage>,
     /// Whether the model has been asked.
@@ -97,10 +98,10 @@ pub struct Attempt {
     sequence: u32,
     /// How many events of the answer have been made.
     events: u32,
-    ended: Option<Ended>,
+    ended: Option<AttemptEnd>,
 }
 
-impl Ended {
+impl AttemptEnd {
     /// Whether the turn is closed as this attempt says.
     pub fn is_accepted(self) -> bool {
         match self {
@@ -111,18 +112,18 @@ impl Ended {
 }
 
 impl Attempt {
-    pub fn begin(beginning: Beginning, now: Instant) -> Self {
-        let Beginning { claim, leased, agent, question, continues, request, bounds, limits } = beginning;
-        let salt = jitter_seed(&[&claim.conversation_id, &claim.turn_id, &claim.attempt.to_string()]);
+    pub fn begin(beginning: AttemptStart, now: Instant) -> Self {
+        let AttemptStart { claim, leased, agent, question, continues, request, limits, deadlines } = beginning;
+        let jitter_seed = jitter_seed(&[&claim.conversation_id, &claim.turn_id, &claim.attempt.to_string()]);
         let mut attempt = Self {
-            asking: Asking::begin(&bounds, limits, salt, now),
-            answer: Answer::new(&bounds),
+            model_call: ModelCall::begin(&limits, deadlines, jitter_seed, now),
+            answer: Answer::new(&limits),
             usage: None,
             asked: false,
             said: 0,
             note: None,
-            pacing: Pacing::new(&bounds),
-            delivery: Delivery::begin(claim.clone(), bounds, limits, salt, leased),
+            pacing: Pacing::new(&limits),
+            delivery: Delivery::begin(claim.clone(), limits, deadlines, jitter_seed, leased),
             sequence: 0,
             events: 0,
             ended: None,
@@ -136,9 +137,9 @@ impl Attempt {
 
     pub fn on(&mut self, input: Input, now: Instant) {
         match input {
-            Input::Heard(event) => self.on_heard(event, now),
+            Input::ModelEvent(event) => self.on_heard(event, now),
             Input::ModelFailed(code) => self.on_model_failure(code, now),
-            Input::ModelClosed => self.on_model_failure(FailureCode::ModelUnavailable, now),
+            Input::ModelStreamEnded => self.on_model_failure(FailureCode::ModelUnavailable, now),
             Input::Published(result) => {
                 let news = self.delivery.on_published(result, now);
                 self.on_news(news);
@@ -147,30 +148,30 @@ impl Attempt {
                 let news = self.delivery.on_written(result, now);
                 self.on_news(news);
             }
-            Input::Woken => {}
+            Input::TimerFired => {}
         }
     }
 
     /// Call until it answers None, then wait for an input or for `wake`.
-    pub fn next(&mut self, now: Instant) -> Option<Step> {
+    pub fn next(&mut self, now: Instant) -> Option<Effect> {
         self.ended = self.ended.or_else(|| self.delivery.keep_limits(now));
         if let Some(ended) = self.ended {
-            return Some(Step::End(ended));
+            return Some(Effect::End(ended));
         }
-        match self.asking.next(now) {
-            Some(Due::Ask) => {
+        match self.model_call.next(now) {
+            Some(ModelAction::Open) => {
                 self.asked = true;
-                Some(Step::AskModel(Arc::clone(&self.request)))
+                Some(Effect::CallModel(Arc::clone(&self.request)))
             }
-            Some(Due::Close) => Some(Step::CloseModel),
+            Some(ModelAction::Close) => Some(Effect::CloseModelStream),
             None => self.deliver(now),
         }
     }
 
     /// When time alone will make a difference.
     pub fn wake(&self, now: Instant) -> Instant {
-        let batch = self.batch_due(now).filter(|_| self.delivery.takes() == Takes::Anything);
-        [self.asking.wake(), batch].into_iter().flatten().fold(self.delivery.wake(), Instant::min)
+        let batch = self.batch_due(now).filter(|_| self.delivery.accepts() == Accepts::Anything);
+        [self.model_call.wake(), batch].into_iter().flatten().fold(self.delivery.wake(), Instant::min)
     }
 
     /// How many updates have been numbered.
@@ -179,28 +180,28 @@ impl Attempt {
     }
 
     /// Why the answer is over, once it is.
-    pub fn why(&self) -> Option<Why> {
-        self.asking.why()
+    pub fn why(&self) -> Option<EndReason> {
+        self.model_call.why()
     }
 
     /// What counts for whoever asked: the model's own count or, where it never came, an estimate; none where the model
     /// was not asked.
     pub fn tokens(&self) -> Option<u32> {
         let counted = self.usage.map(|usage| usage.total_tokens);
-        counted.or_else(|| self.asked.then(|| estimated_tokens(&self.request.transcript, self.said)))
+        counted.or_else(|| self.asked.then(|| estimate_tokens(&self.request.transcript, self.said)))
     }
 
     fn on_heard(&mut self, event: StreamEvent, now: Instant) {
         if self.why().is_some() {
             return;
         }
-        self.asking.on_sign_of_life(now);
+        self.model_call.on_sign_of_life(now);
         match event {
             StreamEvent::Text { block, text } => self.on_text(block, &text),
-            StreamEvent::Stopped(reason) => self.asking.on_stop(reason),
+            StreamEvent::Stopped(reason) => self.model_call.on_stop(reason),
             StreamEvent::Used(usage) => {
                 self.usage = Some(usage);
-                self.asking.on_usage();
+                self.model_call.on_usage();
             }
             StreamEvent::Other => {}
         }
@@ -209,34 +210,34 @@ impl Attempt {
     fn on_text(&mut self, block: u32, text: &str) {
         if !text.is_empty() {
             self.note = None;
-            self.asking.on_word();
+            self.model_call.on_word();
             self.said += text.len();
             self.answer.push(block, text);
         }
     }
 
     fn on_model_failure(&mut self, code: FailureCode, now: Instant) {
-        if self.asking.on_failure(code, now) {
+        if self.model_call.on_failure(code, now) {
             self.note = Some(BUSY_NOTE);
         }
     }
 
-    fn on_news(&mut self, news: News) {
+    fn on_news(&mut self, news: DeliveryOutcome) {
         match news {
-            News::None => {}
-            News::Cancelled => self.asking.cancel(),
-            News::Over(ended) => self.ended = Some(ended),
+            DeliveryOutcome::None => {}
+            DeliveryOutcome::Cancelled => self.model_call.cancel(),
+            DeliveryOutcome::Over(ended) => self.ended = Some(ended),
         }
     }
 
-    fn deliver(&mut self, now: Instant) -> Option<Step> {
+    fn deliver(&mut self, now: Instant) -> Option<Effect> {
         if self.why().is_some() {
             self.delivery.answer_is_over(now);
         }
-        let update = match self.delivery.takes() {
-            Takes::Anything => self.next_event().or_else(|| self.next_partial(now)),
-            Takes::Events => self.next_event(),
-            Takes::Nothing => None,
+        let update = match self.delivery.accepts() {
+            Accepts::Anything => self.next_event().or_else(|| self.next_partial(now)),
+            Accepts::Events => self.next_event(),
+            Accepts::Nothing => None,
         };
         if let Some(update) = update {
             self.number(update, now);

@@ -7,14 +7,14 @@ use api::types::TurnStatus;
 /// An order to answer a turn, as far as claiming and closing need to know it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Order {
+pub struct RunId {
     pub conversation_id: String,
     pub turn_id: String,
     pub run: u32,
 }
 
-impl Order {
-    pub fn of(request: &TurnRequest) -> Self {
+impl RunId {
+    pub fn from_request(request: &TurnRequest) -> Self {
         let TurnRequest { conversation_id, turn_id, run, .. } = request;
         Self { conversation_id: conversation_id.clone(), turn_id: turn_id.clone(), run: *run }
     }
@@ -69,7 +69,7 @@ impl StoredTurn {
 
 /// Why a turn could not be claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum ClaimRefusal {
     /// Somebody is answering, or was a moment ago: look again later.
     Leased,
     /// Its conversation has been deleted.
@@ -86,7 +86,7 @@ pub enum Refusal {
     TooLate,
 }
 
-impl Refusal {
+impl ClaimRefusal {
     /// Reads the refusal off the turn that a claim for `run` met.
     pub fn of(turn: Option<StoredTurn>, run: u32, now: u64) -> Self {
         let Some(turn) = turn else { return Self::Gone };
@@ -137,27 +137,28 @@ mod tests {
             claimable_until,
             ..EXAMPLE
         };
-        let turn = |status, run, lease, claimable| Refusal::of(Some(stored(status, run, lease, claimable)), 2, NOW);
+        let turn =
+            |status, run, lease, claimable| ClaimRefusal::of(Some(stored(status, run, lease, claimable)), 2, NOW);
         let announced =
-            |status| Refusal::of(Some(StoredTurn { announced: true, ..stored(status, 2, None, NOW) }), 2, NOW);
+            |status| ClaimRefusal::of(Some(StoredTurn { announced: true, ..stored(status, 2, None, NOW) }), 2, NOW);
         let (live, dead, open, past) = (Some(1_001), Some(1_000), 1_001, 1_000);
         for (refusal, expected) in [
-            (Refusal::of(None, 2, NOW), Refusal::Gone),
-            (turn(Queued, 3, None, open), Refusal::OtherRun),
-            (turn(Running, 1, live, open), Refusal::OtherRun),
-            (turn(Completed, 2, live, open), Refusal::Unannounced),
-            (turn(Cancelled, 2, None, past), Refusal::Unannounced),
-            (turn(Failed, 2, dead, past), Refusal::Unannounced),
-            (announced(Completed), Refusal::Ended),
-            (announced(Cancelled), Refusal::Ended),
-            (announced(Failed), Refusal::Ended),
-            (turn(Running, 2, live, open), Refusal::Leased),
-            (turn(Running, 2, live, past), Refusal::Leased),
-            (turn(Cancelling, 2, live, open), Refusal::Leased),
-            (turn(Cancelling, 2, dead, open), Refusal::Cancelled),
-            (turn(Running, 2, dead, past), Refusal::TooLate),
-            (turn(Queued, 2, None, past), Refusal::TooLate),
-            (turn(Queued, 2, None, open), Refusal::Leased),
+            (ClaimRefusal::of(None, 2, NOW), ClaimRefusal::Gone),
+            (turn(Queued, 3, None, open), ClaimRefusal::OtherRun),
+            (turn(Running, 1, live, open), ClaimRefusal::OtherRun),
+            (turn(Completed, 2, live, open), ClaimRefusal::Unannounced),
+            (turn(Cancelled, 2, None, past), ClaimRefusal::Unannounced),
+            (turn(Failed, 2, dead, past), ClaimRefusal::Unannounced),
+            (announced(Completed), ClaimRefusal::Ended),
+            (announced(Cancelled), ClaimRefusal::Ended),
+            (announced(Failed), ClaimRefusal::Ended),
+            (turn(Running, 2, live, open), ClaimRefusal::Leased),
+            (turn(Running, 2, live, past), ClaimRefusal::Leased),
+            (turn(Cancelling, 2, live, open), ClaimRefusal::Leased),
+            (turn(Cancelling, 2, dead, open), ClaimRefusal::Cancelled),
+            (turn(Running, 2, dead, past), ClaimRefusal::TooLate),
+            (turn(Queued, 2, None, past), ClaimRefusal::TooLate),
+            (turn(Queued, 2, None, open), ClaimRefusal::Leased),
         ] {
             assert_eq!(refusal, expected);
         }

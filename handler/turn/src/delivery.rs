@@ -2,19 +2,20 @@
 use std::{sync::Arc, time::Instant};
 
 use crate::{
-    attempt::{Ended, Step},
+    attempt::{AttemptEnd, Effect},
     claim::Claim,
-    limits::{Bounds, Limits},
+    deadlines::Deadlines,
+    direct_write::{DirectWrite, WriteFailure},
+    limits::Limits,
     mutation::{Mutation, PublishFailure, Update},
     outbox::Outbox,
-    writing::{Write, WriteFailure},
 };
 use api::types::TurnStatus;
 
 #[derive(Debug)]
 pub struct Delivery {
     claim: Claim,
-    way: Way,
+    way: DeliveryMode,
     publishing: Outbox<Arc<Mutation>>,
     /// Events. What is written and what is renewed take turns.
     writing: Outbox<Arc<Mutation>>,
@@ -25,12 +26,12 @@ pub struct Delivery {
     waiting: Option<Instant>,
     /// Whether the closing event has been handed in.
     closing: bool,
-    bounds: Bounds,
     limits: Limits,
+    deadlines: Deadlines,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Way {
+enum DeliveryMode {
     /// AppSync stores what it tells.
     Publishing,
     /// Events are written to the table, and nothing else is told.
@@ -41,42 +42,42 @@ enum Way {
 
 /// What can be delivered now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Takes {
+pub enum Accepts {
     Anything,
     Events,
     Nothing,
 }
 
-/// What an answer from outside means to the attempt.
+/// What an answer from effects means to the attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum News {
+pub enum DeliveryOutcome {
     None,
     Cancelled,
-    Over(Ended),
+    Over(AttemptEnd),
 }
 
 impl Delivery {
-    /// `leased`: when the claim began the lease. `salt`: sets its waits apart from those of other turns.
-    pub fn begin(claim: Claim, bounds: Bounds, limits: Limits, salt: u64, leased: Instant) -> Self {
+    /// `leased`: when the claim began the lease. `jitter_seed`: sets its waits apart from those of other turns.
+    pub fn begin(claim: Claim, limits: Limits, deadlines: Deadlines, jitter_seed: u64, leased: Instant) -> Self {
         Self {
             claim,
-            way: Way::Publishing,
-            publishing: Outbox::new(bounds.publish_retry, salt),
-            writing: Outbox::new(bounds.write_retry, salt.rotate_left(1)),
-            renewing: Outbox::new(bounds.write_retry, salt.rotate_left(2)),
+            way: DeliveryMode::Publishing,
+            publishing: Outbox::new(limits.publish_retry, jitter_seed),
+            writing: Outbox::new(limits.write_retry, jitter_seed.rotate_left(1)),
+            renewing: Outbox::new(limits.write_retry, jitter_seed.rotate_left(2)),
             renewed: leased,
             waiting: None,
             closing: false,
-            bounds,
             limits,
+            deadlines,
         }
     }
 
-    pub fn takes(&self) -> Takes {
+    pub fn accepts(&self) -> Accepts {
         match self.way {
-            Way::Publishing if self.publishing.is_idle() => Takes::Anything,
-            Way::Writing if self.writing.is_idle() && !self.renewing.is_sent() => Takes::Events,
-            Way::Publishing | Way::Writing | Way::Announcing { .. } => Takes::Nothing,
+            DeliveryMode::Publishing if self.publishing.is_idle() => Accepts::Anything,
+            DeliveryMode::Writing if self.writing.is_idle() && !self.renewing.is_sent() => Accepts::Events,
+            DeliveryMode::Publishing | DeliveryMode::Writing | DeliveryMode::Announcing { .. } => Accepts::Nothing,
         }
     }
 
@@ -84,8 +85,8 @@ impl Delivery {
     pub fn put(&mut self, mutation: Mutation, now: Instant) {
         self.closing = mutation.closes_turn();
         match self.way {
-            Way::Writing => self.write(Arc::new(mutation), now),
-            Way::Publishing | Way::Announcing { .. } => self.publishing.put(Arc::new(mutation), now),
+            DeliveryMode::Writing => self.write(Arc::new(mutation), now),
+            DeliveryMode::Publishing | DeliveryMode::Announcing { .. } => self.publishing.put(Arc::new(mutation), now),
         }
         if self.closing {
             self.renewing.withdraw();
@@ -98,42 +99,42 @@ impl Delivery {
     }
 
     /// Lets go of what has taken too long.
-    pub fn keep_limits(&mut self, now: Instant) -> Option<Ended> {
+    pub fn keep_limits(&mut self, now: Instant) -> Option<AttemptEnd> {
         match self.way {
-            Way::Announcing { until } => return (now >= until).then_some(Ended::Unannounced),
-            Way::Publishing if self.write_at().is_some_and(|at| at <= now) => self.write_from_now_on(now),
-            Way::Publishing | Way::Writing => {}
+            DeliveryMode::Announcing { until } => return (now >= until).then_some(AttemptEnd::Unannounced),
+            DeliveryMode::Publishing if self.write_at().is_some_and(|at| at <= now) => self.write_from_now_on(now),
+            DeliveryMode::Publishing | DeliveryMode::Writing => {}
         }
-        (now >= self.limits.give_up_at).then_some(Ended::OutOfTime)
+        (now >= self.deadlines.give_up_at).then_some(AttemptEnd::OutOfTime)
     }
 
-    pub fn next(&mut self, now: Instant) -> Option<Step> {
-        let publish = self.publishing.send(now).map(Step::Publish);
-        publish.or_else(|| self.next_write(now).map(Step::Write))
+    pub fn next(&mut self, now: Instant) -> Option<Effect> {
+        let publish = self.publishing.send(now).map(Effect::Publish);
+        publish.or_else(|| self.next_write(now).map(Effect::Write))
     }
 
     /// When time alone will make a difference.
     pub fn wake(&self) -> Instant {
         let way = match self.way {
-            Way::Publishing => self.write_at(),
-            Way::Writing => None,
-            Way::Announcing { until } => Some(until),
+            DeliveryMode::Publishing => self.write_at(),
+            DeliveryMode::Writing => None,
+            DeliveryMode::Announcing { until } => Some(until),
         };
         let write = self.writing.due().filter(|_| !self.renewing.is_sent());
         let moments = [way, self.publishing.due(), write, self.renewal_due()];
-        moments.into_iter().flatten().fold(self.limits.give_up_at, Instant::min)
+        moments.into_iter().flatten().fold(self.deadlines.give_up_at, Instant::min)
     }
 
-    pub fn on_published(&mut self, result: Result<TurnStatus, PublishFailure>, now: Instant) -> News {
+    pub fn on_published(&mut self, result: Result<TurnStatus, PublishFailure>, now: Instant) -> DeliveryOutcome {
         match result {
             Ok(status) => self.on_accepted(status, now),
             Err(failure) if self.publishing.failed(now) => self.on_publish_failure(failure, now),
             // Of what was withdrawn; what took its place will tell.
-            Err(_) => News::None,
+            Err(_) => DeliveryOutcome::None,
         }
     }
 
-    pub fn on_written(&mut self, result: Result<TurnStatus, WriteFailure>, now: Instant) -> News {
+    pub fn on_written(&mut self, result: Result<TurnStatus, WriteFailure>, now: Instant) -> DeliveryOutcome {
         let is_renewal = self.renewing.is_sent();
         match result {
             Ok(status) if is_renewal => {
@@ -145,67 +146,71 @@ impl Delivery {
                 let is_wanted = if is_renewal { self.renewing.failed(now) } else { self.writing.failed(now) };
                 match failure {
                     WriteFailure::Stale if is_wanted => self.on_stale(is_renewal, now),
-                    WriteFailure::Stale | WriteFailure::Again => News::None,
+                    WriteFailure::Stale | WriteFailure::Again => DeliveryOutcome::None,
                 }
             }
         }
     }
 
-    fn on_accepted(&mut self, status: TurnStatus, now: Instant) -> News {
+    fn on_accepted(&mut self, status: TurnStatus, now: Instant) -> DeliveryOutcome {
         if self.publishing.accepted().is_some_and(|sent| sent.closes_turn()) {
-            return News::Over(Ended::Published);
+            return DeliveryOutcome::Over(AttemptEnd::Published);
         }
         self.waiting = self.waiting.map(|_| now);
         self.renewing.withdraw();
         self.on_status(status, now)
     }
 
-    fn on_stored(&mut self, status: TurnStatus, now: Instant) -> News {
+    fn on_stored(&mut self, status: TurnStatus, now: Instant) -> DeliveryOutcome {
         self.renewing.withdraw();
         match self.writing.accepted() {
             Some(event) if event.closes_turn() => {
                 self.announce(event, now);
-                News::None
+                DeliveryOutcome::None
             }
             _ => self.on_status(status, now),
         }
     }
 
     /// Of a turn that is being closed, the end that a renewal has met may be our own.
-    fn on_stale(&mut self, is_renewal: bool, now: Instant) -> News {
+    fn on_stale(&mut self, is_renewal: bool, now: Instant) -> DeliveryOutcome {
         if is_renewal && self.closing {
             self.renewing.withdraw();
             self.renewed = now;
-            return News::None;
+            return DeliveryOutcome::None;
         }
-        News::Over(Ended::Superseded)
+        DeliveryOutcome::Over(AttemptEnd::Superseded)
     }
 
-    fn on_status(&mut self, status: TurnStatus, now: Instant) -> News {
+    fn on_status(&mut self, status: TurnStatus, now: Instant) -> DeliveryOutcome {
         self.renewed = now;
         match status {
             // The end that it tells of may be our own; and it is too late to end otherwise.
-            _ if self.closing => News::None,
-            TurnStatus::Queued | TurnStatus::Running => News::None,
-            TurnStatus::Cancelling => News::Cancelled,
-            TurnStatus::Completed | TurnStatus::Cancelled | TurnStatus::Failed => News::Over(Ended::Superseded),
+            _ if self.closing => DeliveryOutcome::None,
+            TurnStatus::Queued | TurnStatus::Running => DeliveryOutcome::None,
+            TurnStatus::Cancelling => DeliveryOutcome::Cancelled,
+            TurnStatus::Completed | TurnStatus::Cancelled | TurnStatus::Failed => {
+                DeliveryOutcome::Over(AttemptEnd::Superseded)
+            }
         }
     }
 
-    fn on_publish_failure(&mut self, failure: PublishFailure, now: Instant) -> News {
+    fn on_publish_failure(&mut self, failure: PublishFailure, now: Instant) -> DeliveryOutcome {
         match (failure, self.way) {
-            (PublishFailure::Again, _) => return News::None,
-            (PublishFailure::Stale, _) => return News::Over(Ended::Superseded),
-            (PublishFailure::Refused, Way::Announcing { .. }) => return News::Over(Ended::Unannounced),
-            (PublishFailure::Refused, Way::Publishing | Way::Writing) => self.write_from_now_on(now),
+            (PublishFailure::Again, _) => return DeliveryOutcome::None,
+            (PublishFailure::Stale, _) => return DeliveryOutcome::Over(AttemptEnd::Superseded),
+            (PublishFailure::Refused, DeliveryMode::Announcing { .. }) => {
+                return DeliveryOutcome::Over(AttemptEnd::Unannounced);
+            }
+            (PublishFailure::Refused, DeliveryMode::Publishing | DeliveryMode::Writing) => self.write_from_now_on(now),
         }
-        News::None
+        DeliveryOutcome::None
     }
 
     /// An event that AppSync may have stored keeps its number and its bytes; anything else is left out, and its number
     /// is a gap that a reader can see.
     fn write_from_now_on(&mut self, now: Instant) {
-        self.way = Way::Writing;
+        self.way = DeliveryMode::Writing;
         if let Some(event) = self.publishing.withdraw().filter(|stuck| matches!(stuck.update, Update::Event(_))) {
             self.write(event, now);
         }
@@ -217,35 +222,35 @@ impl Delivery {
     }
 
     fn announce(&mut self, event: Arc<Mutation>, now: Instant) {
-        let until = (now + self.bounds.announcing).min(self.limits.give_up_at);
-        self.way = Way::Announcing { until };
+        let until = (now + self.limits.announcing).min(self.deadlines.give_up_at);
+        self.way = DeliveryMode::Announcing { until };
         self.publishing.put(event, now);
     }
 
     fn write_at(&self) -> Option<Instant> {
-        self.waiting.map(|since| (since + self.bounds.publish_patience).min(self.limits.publish_until))
+        self.waiting.map(|since| (since + self.limits.publish_patience).min(self.deadlines.publish_until))
     }
 
     /// An event goes before a renewal, which fills the wait for its next try.
-    fn next_write(&mut self, now: Instant) -> Option<Write> {
+    fn next_write(&mut self, now: Instant) -> Option<DirectWrite> {
         if self.renewing.is_sent() {
             return None;
         }
         if let Some(event) = self.writing.send(now) {
-            return Some(Write::Event(event));
+            return Some(DirectWrite::StoreEvent(event));
         }
         self.renewal_due().filter(|due| *due <= now)?;
         if self.renewing.is_idle() {
             self.renewing.put(self.claim.clone(), now);
         }
-        self.renewing.send(now).map(Write::Renew)
+        self.renewing.send(now).map(DirectWrite::RenewLease)
     }
 
     /// None while it would meet what is being written.
     fn renewal_due(&self) -> Option<Instant> {
         let closing_waits = self.publishing.due().is_some() || self.writing.due().is_some();
-        let is_open = !matches!(self.way, Way::Announcing { .. }) && (!self.closing || closing_waits);
+        let is_open = !matches!(self.way, DeliveryMode::Announcing { .. }) && (!self.closing || closing_waits);
         let is_free = !self.writing.is_sent() && !self.renewing.is_sent();
-        (is_open && is_free).then(|| self.renewing.due().unwrap_or(self.renewed + self.bounds.heartbeat))
+        (is_open && is_free).then(|| self.renewing.due().unwrap_or(self.renewed + self.limits.heartbeat))
     }
 }

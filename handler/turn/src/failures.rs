@@ -3,7 +3,7 @@ use api::types::FailureCode;
 
 /// How loudly a failure is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loudness {
+pub enum Severity {
     /// Happens in good health.
     Info,
     /// Worth a look when it grows.
@@ -17,15 +17,15 @@ pub struct Failure {
     pub code: FailureCode,
     /// What the user reads; nothing internal.
     pub text: &'static str,
-    pub loudness: Loudness,
+    pub severity: Severity,
     /// Whether asking again can help.
     pub retryable: bool,
 }
 
 impl Failure {
     pub const fn new(code: FailureCode) -> Self {
-        use Loudness::{Error, Info, Warning};
-        let (text, loudness, retryable) = match code {
+        use Severity::{Error, Info, Warning};
+        let (text, severity, retryable) = match code {
             FailureCode::Throttled => ("The model is too busy right now. Try again later.", Info, true),
             FailureCode::ModelUnavailable => {
                 ("The model could not be reached, or broke off. Try again.", Warning, true)
@@ -37,6 +37,6 @@ impl Failure {
             FailureCode::Interrupted => ("The work on the answer was interrupted. Try again.", Error, true),
             FailureCode::Internal => ("Something went wrong on our side. Try again.", Error, true),
         };
-        Self { code, text, loudness, retryable }
+        Self { code, text, severity, retryable }
     }
 }

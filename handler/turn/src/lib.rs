@@ -6,20 +6,21 @@ pub mod request;
 pub mod types;
 
 pub mod claim;
-pub mod closing;
+pub mod closing_decision;
+pub mod deadlines;
+pub mod direct_write;
 pub mod failures;
 pub mod limits;
 pub mod mutation;
 pub mod status;
 pub mod transcript;
-pub mod writing;
 
 pub mod answer;
 pub mod attempt;
 pub mod outbox;
 pub mod pacing;
 
-mod asking;
-mod cost;
 mod delivery;
-mod escaped;
+mod json_size;
+mod model_call;
+mod token_estimate;

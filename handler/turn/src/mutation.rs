@@ -59,13 +59,13 @@ pub struct StoredEvent {
 /// What the last event of an answer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerEnd {
-    pub why: Why,
+    pub why: EndReason,
     pub usage: Option<Usage>,
 }
 
 /// Why an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum EndReason {
     Stopped(StopReason),
     Failed(Failure),
 }
@@ -98,7 +98,7 @@ impl AgentEvent {
     }
 }
 
-impl Why {
+impl EndReason {
     pub fn status(self) -> TurnStatus {
         match self {
             Self::Stopped(StopReason::Cancelled) => TurnStatus::Cancelled,

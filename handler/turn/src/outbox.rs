@@ -10,7 +10,7 @@ pub struct Outbox<T> {
     /// Sent and not answered yet: what is held, unless that was withdrawn meanwhile.
     in_flight: Option<T>,
     backoff: Backoff,
-    salt: u64,
+    jitter_seed: u64,
 }
 
 #[derive(Debug)]
@@ -21,9 +21,9 @@ struct Held<T> {
 }
 
 impl<T: Clone + PartialEq> Outbox<T> {
-    /// `salt`: sets its waits apart from those of other turns.
-    pub fn new(backoff: Backoff, salt: u64) -> Self {
-        Self { held: None, in_flight: None, backoff, salt }
+    /// `jitter_seed`: sets its waits apart from those of other turns.
+    pub fn new(backoff: Backoff, jitter_seed: u64) -> Self {
+        Self { held: None, in_flight: None, backoff, jitter_seed }
     }
 
     /// Whether something is on its way.
@@ -71,7 +71,7 @@ impl<T: Clone + PartialEq> Outbox<T> {
         let sent = self.in_flight.take();
         let Some(held) = self.held.as_mut().filter(|held| Some(&held.what) == sent.as_ref()) else { return false };
         held.failed += 1;
-        held.due = now + self.backoff.seeded_delay(held.failed, self.salt);
+        held.due = now + self.backoff.seeded_delay(held.failed, self.jitter_seed);
         true
     }
 }

@@ -1,7 +1,7 @@
 //! When the next batch may leave.
 use std::time::{Duration, Instant};
 
-use crate::limits::Bounds;
+use crate::limits::Limits;
 
 /// The interval grows with every batch, because a reader who has text to read no longer waits for it.
 #[derive(Debug)]
@@ -12,8 +12,8 @@ pub struct Pacing {
 }
 
 impl Pacing {
-    pub fn new(bounds: &Bounds) -> Self {
-        Self { interval: bounds.pacing_first, longest: bounds.pacing_last, earliest: None }
+    pub fn new(limits: &Limits) -> Self {
+        Self { interval: limits.pacing_first, longest: limits.pacing_last, earliest: None }
     }
 
     /// The first batch may leave at once.
@@ -35,7 +35,7 @@ mod tests {
     #[test]
     fn the_interval_grows_by_a_quarter_per_batch_up_to_its_longest() {
         let mut now = Instant::now();
-        let mut pacing = Pacing::new(&Bounds::default());
+        let mut pacing = Pacing::new(&Limits::default());
         assert_eq!(pacing.due(now), now);
         for milliseconds in
             [40.0, 50.0, 62.5, 78.125, 97.65625, 122.070312, 152.587890, 190.734863, 238.418578, 250.0, 250.0]

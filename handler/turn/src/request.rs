@@ -1,4 +1,4 @@
-//! What the handler is invoked with.
+//! What the handler is context with.
 use serde::Deserialize;
 
 use api::types::{ConversationEvent, InferenceSettings};

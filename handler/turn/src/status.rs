@@ -18,8 +18,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        claim::{EXAMPLE, Refusal},
-        closing::{Decision, decide},
+        claim::{ClaimRefusal, EXAMPLE},
+        closing_decision::{ClosingDecision, decide},
     };
 
     #[derive(Debug, Deserialize)]
@@ -58,12 +58,12 @@ mod tests {
     fn a_refused_claim_reads_every_case_alike() {
         for case in cases().into_iter().filter(|case| !case.claimable) {
             let expected = match case.effective {
-                _ if case.status.is_end() => Refusal::Unannounced,
-                TurnStatus::Cancelled => Refusal::Cancelled,
-                TurnStatus::Failed => Refusal::TooLate,
-                _ => Refusal::Leased,
+                _ if case.status.is_end() => ClaimRefusal::Unannounced,
+                TurnStatus::Cancelled => ClaimRefusal::Cancelled,
+                TurnStatus::Failed => ClaimRefusal::TooLate,
+                _ => ClaimRefusal::Leased,
             };
-            assert_eq!(Refusal::of(Some(case.turn()), 1, case.now), expected, "{case:?}");
+            assert_eq!(ClaimRefusal::of(Some(case.turn()), 1, case.now), expected, "{case:?}");
         }
     }
 
@@ -74,14 +74,14 @@ mod tests {
             let decision = decide(Some(&case.turn()), 1, case.now);
             let is_leased = case.lease_until.is_some_and(|until| until > case.now);
             match decision {
-                Decision::Announce => assert!(case.status.is_end(), "{case:?}"),
-                Decision::Later => assert!(is_leased && !case.status.is_end(), "{case:?}"),
-                Decision::Close(_) if is_leased => panic!("{case:?}"),
-                Decision::Close(why) if case.effective == TurnStatus::Queued => {
+                ClosingDecision::Announce => assert!(case.status.is_end(), "{case:?}"),
+                ClosingDecision::Later => assert!(is_leased && !case.status.is_end(), "{case:?}"),
+                ClosingDecision::Close(_) if is_leased => panic!("{case:?}"),
+                ClosingDecision::Close(why) if case.effective == TurnStatus::Queued => {
                     assert_eq!(why.status(), TurnStatus::Failed, "{case:?}");
                 }
-                Decision::Close(why) => assert_eq!(why.status(), case.effective, "{case:?}"),
-                Decision::Nothing => panic!("{case:?}"),
+                ClosingDecision::Close(why) => assert_eq!(why.status(), case.effective, "{case:?}"),
+                ClosingDecision::Nothing => panic!("{case:?}"),
             }
         }
     }

@@ -7,20 +7,20 @@ use std::{
 use ::api::types::{FailureCode, TurnStatus};
 use futures::Stream;
 use handler::{
-    Invoked, Table,
+    InvocationContext, Table,
     clock::Clock,
     errors::HandlerError,
-    publishing::{body, verdict},
-    relay::Outside,
+    event_loop::Effects,
+    publishing::{classify_response, request_body},
 };
 use http::StatusCode;
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 use turn::{
-    limits::Limits,
+    deadlines::Deadlines,
+    direct_write::{DirectWrite, WriteFailure},
     mutation::{Mutation, PublishFailure},
     types::{ModelRequest, StreamEvent},
-    writing::{Write, WriteFailure},
 };
 use uuid::Uuid;
 
@@ -34,22 +34,22 @@ pub async fn serve(world: &Arc<World>, function: &str, payload: Value, left: Dur
     let table = sdk::table(world, function);
     let clock = Clock::starting_at(world.handler_time());
     let holder = world.dice(|dice| Uuid::from_u64_pair(dice.draw(), dice.draw()));
-    let outside = Here {
+    let effects = Here {
         world: Arc::clone(world),
         function: function.to_owned(),
         table: &table,
         clock,
         streams: Mutex::default(),
     };
-    let invoked = Invoked {
+    let context = InvocationContext {
         table: &table,
-        outside: &outside,
+        effects: &effects,
         clock,
-        limits: Limits::within(Instant::now().into_std(), left),
+        deadlines: Deadlines::within(Instant::now().into_std(), left),
         holder,
-        bounds: world.bounds,
+        limits: world.limits,
     };
-    let served = handler::serve(payload, &invoked).await;
+    let served = handler::serve(payload, &context).await;
     if let Err(error) = &served {
         world.trace(|| format!("{function}: {error}"));
     }
@@ -76,15 +76,15 @@ impl Here<'_> {
     }
 }
 
-impl Outside for Here<'_> {
-    fn ask(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, FailureCode>> + Send {
+impl Effects for Here<'_> {
+    fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, FailureCode>> + Send {
         let (number, stream) = bedrock::converse(Arc::clone(&self.world), &request);
         self.streams().push(number);
         stream
     }
 
     async fn publish(&self, mutation: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {
-        let mut sent = body(&mutation);
+        let mut sent = request_body(&mutation);
         self.sends(&mutation, &sent);
         if let Some(sabotage) = self.world.sabotage {
             sent = sabotage.of_publishes(sent);
@@ -95,10 +95,10 @@ impl Outside for Here<'_> {
         let answer = timeout(PUBLISH_TIMEOUT, api::request(&self.world, Link::HandlerToApi, caller, sent)).await;
         invocation::reach(&self.world, "a publish's answer").await;
         let result = match answer.unwrap_or(Err(Trouble::Broken)) {
-            Ok(body) => verdict(StatusCode::OK, &body),
+            Ok(body) => classify_response(StatusCode::OK, &body),
             Err(Trouble::Broken) => Err(PublishFailure::Again),
-            Err(Trouble::Throttled) => verdict(StatusCode::TOO_MANY_REQUESTS, b""),
-            Err(Trouble::Failed) => verdict(StatusCode::SERVICE_UNAVAILABLE, b""),
+            Err(Trouble::Throttled) => classify_response(StatusCode::TOO_MANY_REQUESTS, b""),
+            Err(Trouble::Failed) => classify_response(StatusCode::SERVICE_UNAVAILABLE, b""),
         };
         self.world.trace(|| {
             let (attempt, sequence) = (mutation.claim.attempt, mutation.sequence);
@@ -107,14 +107,16 @@ impl Outside for Here<'_> {
         result
     }
 
-    async fn write(&self, write: Write) -> Result<TurnStatus, WriteFailure> {
-        if let Write::Event(mutation) = &write {
-            self.sends(mutation, &body(mutation));
+    async fn write(&self, write: DirectWrite) -> Result<TurnStatus, WriteFailure> {
+        if let DirectWrite::StoreEvent(mutation) = &write {
+            self.sends(mutation, &request_body(mutation));
         }
         let result = self.table.write(write.clone(), self.clock.now()).await;
         self.world.trace(|| match &write {
-            Write::Renew(claim) => format!("renew {} of attempt {}: {result:?}", claim.turn_id, claim.attempt),
-            Write::Event(mutation) => format!("write {} directly: {result:?}", mutation.sequence),
+            DirectWrite::RenewLease(claim) => {
+                format!("renew {} of attempt {}: {result:?}", claim.turn_id, claim.attempt)
+            }
+            DirectWrite::StoreEvent(mutation) => format!("write {} directly: {result:?}", mutation.sequence),
         });
         result
     }

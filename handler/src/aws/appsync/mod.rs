@@ -16,8 +16,8 @@ use aws_credential_types::{
 };
 use turn::mutation::{Mutation, PublishFailure};
 
-pub use request::body;
-pub use response::verdict;
+pub use request::request_body;
+pub use response::classify_response;
 
 /// AppSync itself gives up after 30 s; a publish that takes this long is sent again instead.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -61,7 +61,7 @@ impl AppSync {
     /// The turn's status, as the accepted mutation returned it.
     pub async fn publish(&self, mutation: &Mutation) -> Result<TurnStatus, PublishFailure> {
         let sequence = mutation.sequence;
-        let result = self.send(body(mutation)).await;
+        let result = self.send(request_body(mutation)).await;
         match result {
             Ok(status) => tracing::debug!(sequence, ?status, "published"),
             Err(PublishFailure::Refused) => tracing::error!(sequence, "publish refused"),
@@ -79,7 +79,7 @@ impl AppSync {
         let response = self.http.execute(request).await.map_err(again)?;
         let status = response.status();
         let body = response.bytes().await.map_err(again)?;
-        verdict(status, &body)
+        classify_response(status, &body)
     }
 
     fn signed(&self, body: Vec<u8>, credentials: Credentials) -> Result<reqwest::Request, UnsignedError> {

@@ -5,14 +5,14 @@ use serde::Serialize;
 use turn::{
     claim::Claim,
     failures::Failure,
-    mutation::{AgentEvent, AnswerEnd, Mutation, StoredEvent, Update, Why},
+    mutation::{AgentEvent, AnswerEnd, EndReason, Mutation, StoredEvent, Update},
 };
 
 use super::documents::{
     AgentPublishEvent, AgentPublishMetadata, agent_publish_event as event, agent_publish_metadata as metadata,
 };
 
-pub fn body(mutation: &Mutation) -> Vec<u8> {
+pub fn request_body(mutation: &Mutation) -> Vec<u8> {
     match &mutation.update {
         Update::Began { question, continues } => status(metadata::AgentMetadataInput {
             event: Some(self::question(question)),
@@ -120,8 +120,8 @@ fn agent_event(event: &AgentEvent) -> event::ConversationEventInput {
 
 fn why(end: AnswerEnd) -> (Option<StopReason>, Option<event::FailureInput>) {
     match end.why {
-        Why::Stopped(reason) => (Some(reason), None),
-        Why::Failed(Failure { code, text, retryable, .. }) => {
+        EndReason::Stopped(reason) => (Some(reason), None),
+        EndReason::Failed(Failure { code, text, retryable, .. }) => {
             (None, Some(event::FailureInput { code, message: text.to_owned(), retryable }))
         }
     }
@@ -217,7 +217,7 @@ mod tests {
             cache_write_tokens: None,
         };
         let (operation, data) =
-            sent(event(Some(AnswerEnd { why: Why::Stopped(StopReason::MaxTokens), usage: Some(usage) })));
+            sent(event(Some(AnswerEnd { why: EndReason::Stopped(StopReason::MaxTokens), usage: Some(usage) })));
         assert_eq!((operation.as_str(), &data["status"]), ("AgentPublishEvent", &json!("COMPLETED")));
         let event = &data["event"];
         assert_eq!((&event["id"], &event["position"]), (&json!("t1-2-1"), &json!(8)));
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_what_the_table_says() {
-        let why = Why::Failed(Failure::new(FailureCode::ModelRefused));
+        let why = EndReason::Failed(Failure::new(FailureCode::ModelRefused));
         let (_, data) = sent(event(Some(AnswerEnd { why, usage: None })));
         assert_eq!(data["status"], "FAILED");
         let failure = json!({ "code": "MODEL_REFUSED", "message": Failure::new(FailureCode::ModelRefused).text, "retryable": false });
@@ -274,7 +274,7 @@ mod tests {
 
     fn sent(update: Update) -> (String, Value) {
         let claim = Claim { conversation_id: "c1".into(), turn_id: "t1".into(), run: 1, attempt: 2, last_position: 7 };
-        let body = body(&Mutation { claim, sequence: 3, update });
+        let body = request_body(&Mutation { claim, sequence: 3, update });
         let request: Value = serde_json::from_slice(&body).unwrap();
         (request["operationName"].as_str().unwrap().to_owned(), request["variables"]["data"].clone())
     }

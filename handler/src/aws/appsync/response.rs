@@ -44,7 +44,7 @@ struct ResponseError {
     message: Option<String>,
 }
 
-pub fn verdict(status: StatusCode, body: &[u8]) -> Result<TurnStatus, PublishFailure> {
+pub fn classify_response(status: StatusCode, body: &[u8]) -> Result<TurnStatus, PublishFailure> {
     if status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) {
         return Err(PublishFailure::Again);
     }
@@ -96,7 +96,7 @@ mod tests {
             ),
             (r#"{"data":{"agentPublishEvent":{"metadata":null,"event":{"id":"t-1-1"}}}}"#, TurnStatus::Running),
         ] {
-            assert_eq!(verdict(StatusCode::OK, body.as_bytes()), Ok(expected), "{body}");
+            assert_eq!(classify_response(StatusCode::OK, body.as_bytes()), Ok(expected), "{body}");
         }
     }
 
@@ -135,7 +135,7 @@ mod tests {
             (503, String::new(), Again),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(verdict(status, body.as_bytes()), Err(expected), "{status}: {body}");
+            assert_eq!(classify_response(status, body.as_bytes()), Err(expected), "{status}: {body}");
         }
     }
 }

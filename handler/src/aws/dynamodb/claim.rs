@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::{
     operation::update_item::UpdateItemError,
     types::{ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
-use turn::claim::{Order, Refusal, StoredTurn};
+use turn::claim::{ClaimRefusal, RunId, StoredTurn};
 use uuid::Uuid;
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
     failed,
     items::{Item, number, spelled, stored_turn, text, text_in},
     keys::turn_key,
-    patiently,
+    with_retries,
 };
 use crate::clock::{Clock, epoch_milliseconds};
 
@@ -23,19 +23,19 @@ impl Table {
     /// `holder`: told to nobody else, so that a claim whose answer was lost is known for ours.
     pub async fn claim(
         &self,
-        order: &Order,
+        order: &RunId,
         holder: Uuid,
         clock: Clock,
-    ) -> Result<Result<StoredTurn, Refusal>, TableError> {
-        patiently(holder.as_u64_pair().0, || self.claim_once(order, holder, clock.now())).await
+    ) -> Result<Result<StoredTurn, ClaimRefusal>, TableError> {
+        with_retries(holder.as_u64_pair().0, || self.claim_once(order, holder, clock.now())).await
     }
 
     async fn claim_once(
         &self,
-        order: &Order,
+        order: &RunId,
         holder: Uuid,
         now: SystemTime,
-    ) -> Result<Result<StoredTurn, Refusal>, TableError> {
+    ) -> Result<Result<StoredTurn, ClaimRefusal>, TableError> {
         let key = turn_key(&order.conversation_id, &order.turn_id);
         let change = Change::new(key, claimable(order.run, epoch_milliseconds(now)))
             .set("status", text(spelled(TurnStatus::Running)))
@@ -65,13 +65,13 @@ impl Table {
 
 /// One that we hold already was claimed by a call whose answer was lost.
 fn met_a_turn(
-    order: &Order,
+    order: &RunId,
     met: Option<&Item>,
     holder: Uuid,
     now: u64,
-) -> Result<Result<StoredTurn, Refusal>, TableError> {
+) -> Result<Result<StoredTurn, ClaimRefusal>, TableError> {
     let turn = met.map(stored_turn).transpose()?;
     let is_held = met.and_then(|met| text_in(met, "holder")) == Some(&holder.to_string());
     let ours = turn.filter(|turn| is_held && turn.run == order.run && turn.is_leased(now));
-    Ok(ours.filter(|turn| !turn.status.is_end()).ok_or_else(|| Refusal::of(turn, order.run, now)))
+    Ok(ours.filter(|turn| !turn.status.is_end()).ok_or_else(|| ClaimRefusal::of(turn, order.run, now)))
 }

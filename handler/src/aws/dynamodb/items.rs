@@ -9,9 +9,9 @@ use serde::{
 };
 use turn::{
     claim::{Claim, StoredTurn},
-    closing::{ClosingEvent, StoredBatch},
+    closing_decision::{ClosingEvent, StoredBatch},
     failures::Failure,
-    mutation::{AgentEvent, Why},
+    mutation::{AgentEvent, EndReason},
 };
 
 use super::{TableError, keys::event_key};
@@ -107,10 +107,10 @@ fn said(claim: &Claim, Spoken { id, position, sender, content, created_at }: Spo
     event_key(&claim.conversation_id, position).into_iter().chain(attributes).collect()
 }
 
-fn why(why: Why) -> (&'static str, AttributeValue) {
+fn why(why: EndReason) -> (&'static str, AttributeValue) {
     match why {
-        Why::Stopped(reason) => ("stopReason", text(spelled(reason))),
-        Why::Failed(failure) => ("failure", self::failure(failure)),
+        EndReason::Stopped(reason) => ("stopReason", text(spelled(reason))),
+        EndReason::Failed(failure) => ("failure", self::failure(failure)),
     }
 }
 

@@ -1,15 +1,15 @@
 //! The one table, as far as the handler reads and writes it directly.
 mod claim;
-mod closing;
+mod close_write;
+mod direct_write;
 mod expressions;
 mod items;
 mod keys;
 mod purge;
-mod reading;
+mod reads;
 #[cfg(test)]
 pub mod tests;
 mod usage;
-mod writing;
 
 use std::time::Duration;
 
@@ -88,8 +88,8 @@ impl Table {
     }
 }
 
-/// Tries again a few times what may succeed in a moment. `salt`: sets its waits apart from those of whoever it met.
-pub async fn patiently<T, F>(salt: u64, call: impl Fn() -> F) -> Result<T, TableError>
+/// Tries again a few times what may succeed in a moment. `jitter_seed`: sets its waits apart from those of whoever it met.
+pub async fn with_retries<T, F>(jitter_seed: u64, call: impl Fn() -> F) -> Result<T, TableError>
 where
     F: Future<Output = Result<T, TableError>>,
 {
@@ -98,7 +98,7 @@ where
         tries += 1;
         match call().await {
             Err(error) if tries < TRIES && error.is_passing() => {
-                tokio::time::sleep(RETRY.seeded_delay(tries, salt)).await
+                tokio::time::sleep(RETRY.seeded_delay(tries, jitter_seed)).await
             }
             done => return done,
         }

@@ -8,7 +8,7 @@ use super::{
     Table, TableError, failed, is_refused,
     items::{Item, number, text, text_in},
     keys::{META, batches_partition, conversation_partition, meta_key},
-    patiently,
+    with_retries,
 };
 use crate::clock::epoch_milliseconds;
 
@@ -59,7 +59,7 @@ impl Table {
                 _ => Ok(()),
             }
         };
-        patiently(jitter_seed(&[conversation]), put).await
+        with_retries(jitter_seed(&[conversation]), put).await
     }
 
     /// The batches of every turn among `keys`.
@@ -89,7 +89,7 @@ impl Table {
             .scan_index_forward(false)
             .consistent_read(true);
         let page =
-            patiently(jitter_seed(&[partition]), || async { call.clone().send().await.map_err(failed("Query")) });
+            with_retries(jitter_seed(&[partition]), || async { call.clone().send().await.map_err(failed("Query")) });
         Ok(page.await?.items.unwrap_or_default())
     }
 
@@ -111,11 +111,11 @@ impl Table {
 
     /// What DynamoDB did not get to.
     async fn delete_once(&self, keys: Vec<Item>) -> Result<Vec<Item>, TableError> {
-        let salt = keys.len() as u64;
+        let jitter_seed = keys.len() as u64;
         let requests = keys.into_iter().map(deletion).collect();
         let call = self.client.batch_write_item().request_items(&self.name, requests);
         let delete = || async { call.clone().send().await.map_err(failed("BatchWriteItem")) };
-        let output = patiently(salt, delete).await?;
+        let output = with_retries(jitter_seed, delete).await?;
         let left = output.unprocessed_items.unwrap_or_default().into_values().flatten();
         Ok(left.filter_map(|request| Some(request.delete_request?.key)).collect())
     }

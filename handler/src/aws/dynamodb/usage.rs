@@ -16,13 +16,19 @@ const UNDONE: [&str; 4] = [
 
 impl Table {
     /// Adds to the tokens of the user's day, and keeps trying until that is done or may have been: never twice.
-    /// `salt`: sets its waits apart from those of others.
-    pub async fn count_tokens(&self, user: &str, tokens: u32, now: SystemTime, salt: u64) -> Result<(), TableError> {
+    /// `jitter_seed`: sets its waits apart from those of others.
+    pub async fn count_tokens(
+        &self,
+        user: &str,
+        tokens: u32,
+        now: SystemTime,
+        jitter_seed: u64,
+    ) -> Result<(), TableError> {
         let mut tries = 0;
         loop {
             tries += 1;
             match self.add_tokens(user, tokens, now).await {
-                Err(error) if is_undone(&error) => tokio::time::sleep(RETRY.seeded_delay(tries, salt)).await,
+                Err(error) if is_undone(&error) => tokio::time::sleep(RETRY.seeded_delay(tries, jitter_seed)).await,
                 done => return done,
             }
         }

@@ -2,10 +2,10 @@
 use std::{collections::HashSet, fmt};
 
 use crate::{
-    laws::{self, Law},
+    invariants::{self, Invariant},
+    model::World,
+    mutants::Mutant,
     steps::{self, Step},
-    weakness::Weakness,
-    world::World,
 };
 
 pub struct Explored {
@@ -15,25 +15,25 @@ pub struct Explored {
 
 #[derive(Debug)]
 pub struct Violation {
-    pub law: Law,
+    pub invariant: Invariant,
     pub path: Vec<Step>,
     pub world: World,
 }
 
-pub fn explore(begin: World, weakness: Weakness) -> Result<Explored, Violation> {
+pub fn explore(begin: World, mutant: Mutant) -> Result<Explored, Violation> {
     let mut known = HashSet::from([begin.clone()]);
     let mut states = vec![begin];
     let mut reached: Vec<Option<(usize, Step)>> = vec![None];
     let mut steps = 0;
     let mut next = 0;
     while let Some(before) = states.get(next).cloned() {
-        for (step, after) in steps::from(&before, weakness) {
+        for (step, after) in steps::from(&before, mutant) {
             steps += 1;
             let is_new = !known.contains(&after);
-            let kept = laws::keep(&before, step, &after, weakness);
-            let held = if is_new { laws::hold(&after, weakness) } else { Ok(()) };
-            if let Err(law) = kept.and(held) {
-                return Err(Violation { law, path: path(&reached, next, step), world: after });
+            let kept = invariants::keep(&before, step, &after, mutant);
+            let held = if is_new { invariants::hold(&after, mutant) } else { Ok(()) };
+            if let Err(invariant) = kept.and(held) {
+                return Err(Violation { invariant, path: path(&reached, next, step), world: after });
             }
             if is_new {
                 known.insert(after.clone());
@@ -58,6 +58,6 @@ fn path(reached: &[Option<(usize, Step)>], mut state: usize, last: Step) -> Vec<
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is broken by {:?}, which leads to {:?}", self.law, self.path, self.world)
+        write!(f, "{:?} is broken by {:?}, which leads to {:?}", self.invariant, self.path, self.world)
     }
 }

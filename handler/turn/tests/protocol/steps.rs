@@ -4,15 +4,15 @@ use api::types::{
     TurnStatus::{self, Cancelled, Cancelling, Completed, Failed, Queued, Running},
 };
 use turn::{
-    claim::Refusal,
-    closing::{self, Decision},
-    mutation::Why,
+    claim::ClaimRefusal,
+    closing_decision::{self, ClosingDecision},
+    mutation::EndReason,
 };
 
 use crate::{
+    model::{Closer, Delivery, World},
+    mutants::Mutant,
     table::{Item, Lease, NOW},
-    weakness::Weakness,
-    world::{Closer, Delivery, World},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,21 +68,21 @@ pub enum Way {
 
 type Next = (Step, World);
 
-pub fn from(world: &World, weakness: Weakness) -> Vec<Next> {
+pub fn from(world: &World, mutant: Mutant) -> Vec<Next> {
     let mut steps = time(world);
     let mut deliveries = world.deliveries.clone();
     deliveries.dedup();
     for delivery in deliveries {
-        steps.extend(deliver(world, delivery, weakness));
+        steps.extend(deliver(world, delivery, mutant));
     }
     for read in reads(world.turn) {
-        steps.extend(cancel(world, read, weakness));
-        steps.extend(retry(world, read, weakness));
-        steps.extend(next_message(world, read, weakness));
+        steps.extend(cancel(world, read, mutant));
+        steps.extend(retry(world, read, mutant));
+        steps.extend(next_message(world, read, mutant));
     }
     steps.extend(send_again(world));
-    steps.extend(first_closer(world, weakness));
-    steps.extend(close_or_announce(world, 2, weakness));
+    steps.extend(first_closer(world, mutant));
+    steps.extend(close_or_announce(world, 2, mutant));
     steps
 }
 
@@ -109,14 +109,14 @@ fn reads(turn: Item) -> impl Iterator<Item = Item> {
     [turn].into_iter().chain((!turn.is_claimable).then_some(earlier))
 }
 
-fn deliver(world: &World, delivery: Delivery, weakness: Weakness) -> Vec<Next> {
+fn deliver(world: &World, delivery: Delivery, mutant: Mutant) -> Vec<Next> {
     let rest = world.without(delivery);
     match delivery {
-        Delivery::Waiting { run } => begin(world, &rest, run, weakness).into_iter().collect(),
-        Delivery::Answering { run, attempt, .. } if !world.turn.admits_attempt(run, attempt, weakness) => {
-            vec![leave(&rest, (run, attempt), weakness).unwrap_or((Step::Stop { attempt }, rest))]
+        Delivery::Waiting { run } => begin(world, &rest, run, mutant).into_iter().collect(),
+        Delivery::Answering { run, attempt, .. } if !world.turn.admits_attempt(run, attempt, mutant) => {
+            vec![leave(&rest, (run, attempt), mutant).unwrap_or((Step::Stop { attempt }, rest))]
         }
-        Delivery::Answering { run, attempt, heard_cancel } => work(&rest, (run, attempt), heard_cancel, weakness),
+        Delivery::Answering { run, attempt, heard_cancel } => work(&rest, (run, attempt), heard_cancel, mutant),
         Delivery::Finished { run, attempt } => {
             let is_mine = (world.turn.run, world.turn.attempt) == (run, attempt);
             let turn = Item { is_announced: world.turn.is_announced || is_mine, ..world.turn };
@@ -125,29 +125,31 @@ fn deliver(world: &World, delivery: Delivery, weakness: Weakness) -> Vec<Next> {
     }
 }
 
-fn begin(world: &World, rest: &World, run: u8, weakness: Weakness) -> Option<Next> {
+fn begin(world: &World, rest: &World, run: u8, mutant: Mutant) -> Option<Next> {
     let turn = world.turn;
-    if turn.admits_claim(run, weakness) {
+    if turn.admits_claim(run, mutant) {
         let attempt = turn.attempt + 1;
         let claimed = rest.with(Item { status: Running, attempt, lease: Lease::Live, ..turn });
         return Some((Step::Claim { run }, claimed.and(Delivery::Answering { run, attempt, heard_cancel: false })));
     }
-    match Refusal::of(Some(turn.stored()), run.into(), NOW) {
-        Refusal::Leased => None,
-        Refusal::TooLate if weakness == Weakness::TooLateIsLeftOpen => Some((Step::Leave { run }, rest.clone())),
-        Refusal::Cancelled | Refusal::Unannounced | Refusal::TooLate => close_or_announce(rest, run, weakness),
-        Refusal::Gone | Refusal::OtherRun | Refusal::Ended => Some((Step::Leave { run }, rest.clone())),
+    match ClaimRefusal::of(Some(turn.stored()), run.into(), NOW) {
+        ClaimRefusal::Leased => None,
+        ClaimRefusal::TooLate if mutant == Mutant::TooLateIsLeftOpen => Some((Step::Leave { run }, rest.clone())),
+        ClaimRefusal::Cancelled | ClaimRefusal::Unannounced | ClaimRefusal::TooLate => {
+            close_or_announce(rest, run, mutant)
+        }
+        ClaimRefusal::Gone | ClaimRefusal::OtherRun | ClaimRefusal::Ended => Some((Step::Leave { run }, rest.clone())),
     }
 }
 
 /// Refused by the fence, an attempt closes the turn that nobody else has claimed.
-fn leave(rest: &World, (run, attempt): (u8, u8), weakness: Weakness) -> Option<Next> {
-    let is_mine = rest.turn.attempt == attempt && weakness != Weakness::OversleptIsLeftOpen;
-    is_mine.then(|| close_or_announce(rest, run, weakness))?
+fn leave(rest: &World, (run, attempt): (u8, u8), mutant: Mutant) -> Option<Next> {
+    let is_mine = rest.turn.attempt == attempt && mutant != Mutant::OversleptIsLeftOpen;
+    is_mine.then(|| close_or_announce(rest, run, mutant))?
 }
 
-fn work(rest: &World, (run, attempt): (u8, u8), heard_cancel: bool, weakness: Weakness) -> Vec<Next> {
-    let status = if weakness == Weakness::RenewalForgetsTheCancel { Running } else { rest.turn.status };
+fn work(rest: &World, (run, attempt): (u8, u8), heard_cancel: bool, mutant: Mutant) -> Vec<Next> {
+    let status = if mutant == Mutant::RenewalForgetsTheCancel { Running } else { rest.turn.status };
     let renewed = rest.with(Item { status, lease: Lease::Live, ..rest.turn });
     let heard = heard_cancel || rest.turn.status == Cancelling;
     let answering = |heard_cancel| Delivery::Answering { run, attempt, heard_cancel };
@@ -156,7 +158,7 @@ fn work(rest: &World, (run, attempt): (u8, u8), heard_cancel: bool, weakness: We
     for by in [Way::AppSync, Way::AppSyncUnheard, Way::Table] {
         let mut finished = rest.ended(run, status);
         finished.turn.is_announced = by != Way::Table;
-        finished.is_active = weakness == Weakness::FinishKeepsTheConversationBusy;
+        finished.is_active = mutant == Mutant::FinishKeepsTheConversationBusy;
         let finished = match by {
             Way::AppSync => finished,
             Way::AppSyncUnheard => finished.and(answering(heard_cancel)),
@@ -167,15 +169,15 @@ fn work(rest: &World, (run, attempt): (u8, u8), heard_cancel: bool, weakness: We
     steps
 }
 
-fn cancel(world: &World, read: Item, weakness: Weakness) -> Option<Next> {
+fn cancel(world: &World, read: Item, mutant: Mutant) -> Option<Next> {
     if !world.may.cancel {
         return None;
     }
     let turn = world.turn;
-    let is_in_time = turn.is_claimable || weakness == Weakness::CancelIgnoresTime;
-    let is_running = match weakness {
-        Weakness::CancelIgnoresEnd => true,
-        Weakness::CancelIgnoresLease => turn.status == Running,
+    let is_in_time = turn.is_claimable || mutant == Mutant::CancelIgnoresTime;
+    let is_running = match mutant {
+        Mutant::CancelIgnoresEnd => true,
+        Mutant::CancelIgnoresLease => turn.status == Running,
         _ => turn.status == Running && turn.is_leased(),
     };
     let (step, mut after) = if is_running {
@@ -198,17 +200,17 @@ fn send_again(world: &World) -> Option<Next> {
     Some((Step::SendAgain, sent.and(Delivery::Waiting { run: world.turn.run })))
 }
 
-fn retry(world: &World, read: Item, weakness: Weakness) -> Option<Next> {
+fn retry(world: &World, read: Item, mutant: Mutant) -> Option<Next> {
     let turn = world.turn;
-    if !world.may.retry || !(read.has_ended() || weakness == Weakness::RetryIgnoresTheOpenTurn) {
+    if !world.may.retry || !(read.has_ended() || mutant == Mutant::RetryIgnoresTheOpenTurn) {
         return None;
     }
-    let attempt = match weakness {
-        Weakness::RetryKeepsAttempt => turn.attempt,
-        Weakness::AttemptsBeginAnewAndFenceIgnoresRun => 0,
+    let attempt = match mutant {
+        Mutant::RetryKeepsAttempt => turn.attempt,
+        Mutant::AttemptsBeginAnewAndFenceIgnoresRun => 0,
         _ => turn.attempt + 1,
     };
-    let run = if weakness == Weakness::RetryKeepsRun { turn.run } else { turn.run + 1 };
+    let run = if mutant == Mutant::RetryKeepsRun { turn.run } else { turn.run + 1 };
     let item = Item { status: Queued, run, attempt, lease: Lease::None, is_claimable: true, is_announced: false };
     let mut reopened = World { is_active: true, ..world.with(item) };
     reopened.may.retry = false;
@@ -216,10 +218,10 @@ fn retry(world: &World, read: Item, weakness: Weakness) -> Option<Next> {
 }
 
 /// Closes a turn that has only effectively ended. Afterwards the turn is no longer the last, and cannot be retried.
-pub fn next_message(world: &World, read: Item, weakness: Weakness) -> Option<Next> {
-    let is_admitted = match weakness {
-        Weakness::NextMessageTrustsTheStoredStatus => read.status.is_end(),
-        Weakness::NextMessageIgnoresTheActiveTurn => true,
+pub fn next_message(world: &World, read: Item, mutant: Mutant) -> Option<Next> {
+    let is_admitted = match mutant {
+        Mutant::NextMessageTrustsTheStoredStatus => read.status.is_end(),
+        Mutant::NextMessageIgnoresTheActiveTurn => true,
         _ => read.has_ended(),
     };
     if !world.may.go_on || !is_admitted {
@@ -232,14 +234,14 @@ pub fn next_message(world: &World, read: Item, weakness: Weakness) -> Option<Nex
 }
 
 /// Reads the record of a delivery that failed for good, and writes some time later.
-fn first_closer(world: &World, weakness: Weakness) -> Option<Next> {
+fn first_closer(world: &World, mutant: Mutant) -> Option<Next> {
     let now = |closer, world: &World| World { closers: [closer, world.closers[1]], ..world.clone() };
     match world.closers[0] {
-        Closer::Ready if matches!(decision(world.turn, 1, weakness), Decision::Close(_)) => {
+        Closer::Ready if matches!(decision(world.turn, 1, mutant), ClosingDecision::Close(_)) => {
             Some((Step::ReadToClose { run: 1 }, now(Closer::Read(world.turn), world)))
         }
-        Closer::Ready => close_or_announce(world, 1, weakness),
-        Closer::Read(read) => Some(match closed(world, 1, read, weakness) {
+        Closer::Ready => close_or_announce(world, 1, mutant),
+        Closer::Read(read) => Some(match closed(world, 1, read, mutant) {
             Some(closed) => (Step::Close { run: 1 }, now(Closer::Ready, &closed)),
             None => (Step::LookAgain, now(Closer::Ready, world)),
         }),
@@ -247,33 +249,35 @@ fn first_closer(world: &World, weakness: Weakness) -> Option<Next> {
 }
 
 /// A closer, or a handler that finds nothing else to do.
-fn close_or_announce(world: &World, run: u8, weakness: Weakness) -> Option<Next> {
-    match decision(world.turn, run, weakness) {
-        Decision::Close(_) => closed(world, run, world.turn, weakness).map(|closed| (Step::Close { run }, closed)),
-        Decision::Announce if weakness == Weakness::CloserRepeatsTheAnswer => {
+fn close_or_announce(world: &World, run: u8, mutant: Mutant) -> Option<Next> {
+    match decision(world.turn, run, mutant) {
+        ClosingDecision::Close(_) => closed(world, run, world.turn, mutant).map(|closed| (Step::Close { run }, closed)),
+        ClosingDecision::Announce if mutant == Mutant::CloserRepeatsTheAnswer => {
             Some((Step::Announce { run }, world.ended(run, world.turn.status)))
         }
-        Decision::Announce => Some((Step::Announce { run }, world.with(Item { is_announced: true, ..world.turn }))),
-        Decision::Later | Decision::Nothing => None,
+        ClosingDecision::Announce => {
+            Some((Step::Announce { run }, world.with(Item { is_announced: true, ..world.turn })))
+        }
+        ClosingDecision::Later | ClosingDecision::Nothing => None,
     }
 }
 
 /// The world in which what was read is closed; None when the table refuses or there is nothing to close.
-pub fn closed(world: &World, run: u8, read: Item, weakness: Weakness) -> Option<World> {
-    let Decision::Close(why) = decision(read, run, weakness) else { return None };
+pub fn closed(world: &World, run: u8, read: Item, mutant: Mutant) -> Option<World> {
+    let ClosingDecision::Close(why) = decision(read, run, mutant) else { return None };
     let status = match why {
-        Why::Stopped(StopReason::Cancelled) if weakness != Weakness::CloserAlwaysFails => Cancelled,
+        EndReason::Stopped(StopReason::Cancelled) if mutant != Mutant::CloserAlwaysFails => Cancelled,
         _ => Failed,
     };
-    (world.turn.is_as(read, weakness) && world.is_active).then(|| world.ended(read.run, status))
+    (world.turn.is_as(read, mutant) && world.is_active).then(|| world.ended(read.run, status))
 }
 
-fn decision(turn: Item, run: u8, weakness: Weakness) -> Decision {
-    let run = if weakness == Weakness::CloserIgnoresRun { turn.run } else { run };
-    let lease = if weakness == Weakness::CloserIgnoresLease { Lease::Dead } else { turn.lease };
-    match closing::decide(Some(&Item { lease, ..turn }.stored()), run.into(), NOW) {
-        Decision::Close(_) if weakness == Weakness::CloserLeavesTheUnclaimed && turn.status == Queued => {
-            Decision::Nothing
+fn decision(turn: Item, run: u8, mutant: Mutant) -> ClosingDecision {
+    let run = if mutant == Mutant::CloserIgnoresRun { turn.run } else { run };
+    let lease = if mutant == Mutant::CloserIgnoresLease { Lease::Dead } else { turn.lease };
+    match closing_decision::decide(Some(&Item { lease, ..turn }.stored()), run.into(), NOW) {
+        ClosingDecision::Close(_) if mutant == Mutant::CloserLeavesTheUnclaimed && turn.status == Queued => {
+            ClosingDecision::Nothing
         }
         decision => decision,
     }

@@ -4,7 +4,7 @@ use std::hash::{Hash, Hasher};
 use api::types::TurnStatus::{self, Cancelling, Queued, Running};
 use turn::{claim::StoredTurn, status};
 
-use crate::weakness::Weakness;
+use crate::mutants::Mutant;
 
 pub const NOW: u64 = 1_000;
 
@@ -60,32 +60,30 @@ impl Item {
         self.lease == Lease::Live
     }
 
-    pub fn admits_claim(self, run: u8, weakness: Weakness) -> bool {
-        (self.run == run || weakness == Weakness::ClaimIgnoresRun)
-            && (matches!(self.status, Queued | Running) || weakness == Weakness::ClaimIgnoresStatus)
-            && (self.lease != Lease::Live || weakness == Weakness::ClaimIgnoresLease)
-            && (self.is_claimable || weakness == Weakness::ClaimIgnoresTime)
+    pub fn admits_claim(self, run: u8, mutant: Mutant) -> bool {
+        (self.run == run || mutant == Mutant::ClaimIgnoresRun)
+            && (matches!(self.status, Queued | Running) || mutant == Mutant::ClaimIgnoresStatus)
+            && (self.lease != Lease::Live || mutant == Mutant::ClaimIgnoresLease)
+            && (self.is_claimable || mutant == Mutant::ClaimIgnoresTime)
     }
 
     /// The fence of everything an attempt writes.
-    pub fn admits_attempt(self, run: u8, attempt: u8, weakness: Weakness) -> bool {
-        let is_its_run = self.run == run || weakness.fence_ignores_run();
-        let is_its_attempt = self.attempt == attempt || weakness == Weakness::FenceIgnoresAttempt;
-        let is_open = matches!(self.status, Running | Cancelling) || weakness == Weakness::FenceIgnoresStatus;
+    pub fn admits_attempt(self, run: u8, attempt: u8, mutant: Mutant) -> bool {
+        let is_its_run = self.run == run || mutant.fence_ignores_run();
+        let is_its_attempt = self.attempt == attempt || mutant == Mutant::FenceIgnoresAttempt;
+        let is_open = matches!(self.status, Running | Cancelling) || mutant == Mutant::FenceIgnoresStatus;
         let is_in_time = match self.status {
-            Cancelling => {
-                self.lease == Lease::Live || self.is_claimable && weakness == Weakness::FenceLetsTheCancelledGoOn
-            }
+            Cancelling => self.lease == Lease::Live || self.is_claimable && mutant == Mutant::FenceLetsTheCancelledGoOn,
             _ => self.lease == Lease::Live || self.is_claimable,
         };
-        is_its_run && is_its_attempt && is_open && (is_in_time || weakness == Weakness::FenceIgnoresTime)
+        is_its_run && is_its_attempt && is_open && (is_in_time || mutant == Mutant::FenceIgnoresTime)
     }
 
     /// The condition of whoever writes what follows from what it has read.
-    pub fn is_as(self, read: Item, weakness: Weakness) -> bool {
+    pub fn is_as(self, read: Item, mutant: Mutant) -> bool {
         let same = (self.run, self.attempt, self.status) == (read.run, read.attempt, read.status);
-        same && (self.lease == read.lease || weakness == Weakness::ClosingIgnoresRenewal)
-            || weakness == Weakness::ClosingIgnoresWhatWasRead
+        same && (self.lease == read.lease || mutant == Mutant::ClosingIgnoresRenewal)
+            || mutant == Mutant::ClosingIgnoresWhatWasRead
     }
 
     pub fn key(self) -> (u8, u8, u8, Lease, bool, bool) {

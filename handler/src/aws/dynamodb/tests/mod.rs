@@ -1,11 +1,11 @@
 //! Against an embedded DynamoDB, over HTTP, as the SDK speaks.
-mod claims;
-mod closings;
-mod lost;
-mod purging;
-mod readings;
+mod claim;
+mod close_write;
+mod direct_write;
+mod purge;
+mod reads;
+mod replaced_responses;
 mod usage;
-mod writings;
 
 use std::time::{Duration, SystemTime};
 
@@ -19,7 +19,7 @@ use aws_sdk_dynamodb::{
 use dynoxide::Database;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use turn::claim::{Claim, Order};
+use turn::claim::{Claim, RunId};
 use uuid::Uuid;
 
 pub use super::{
@@ -27,7 +27,7 @@ pub use super::{
     keys::day_key,
 };
 pub use aws_sdk_dynamodb::types::AttributeValue;
-pub use lost::CANCELLED;
+pub use replaced_responses::CANCELLED;
 
 use crate::clock::Clock;
 
@@ -134,8 +134,8 @@ pub fn batch(attempt: u32, sequence: u32, said: &str) -> Item {
     batch
 }
 
-pub fn order(run: u32) -> Order {
-    Order { conversation_id: "c1".into(), turn_id: "t1".into(), run }
+pub fn order(run: u32) -> RunId {
+    RunId { conversation_id: "c1".into(), turn_id: "t1".into(), run }
 }
 
 fn mine() -> Claim {

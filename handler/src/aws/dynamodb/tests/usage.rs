@@ -22,7 +22,11 @@ async fn tokens_are_added_up_by_user_and_day() {
 
 #[tokio::test]
 async fn tokens_are_added_again_only_where_the_answer_says_that_they_were_not() {
-    for (answer, expected) in [(lost::CONFLICT, json!(14)), (lost::THROTTLED, json!(14)), (lost::FAILED, json!(7))] {
+    for (answer, expected) in [
+        (replaced_responses::CONFLICT, json!(14)),
+        (replaced_responses::THROTTLED, json!(14)),
+        (replaced_responses::FAILED, json!(7)),
+    ] {
         let table = table().await;
         // The first try is carried out, whatever its answer says.
         let counted = table.answering("UpdateItem", answer).count_tokens("ann", 7, at(NOW), 7).await;

@@ -9,16 +9,17 @@ use api::types::{
     ContentBlock, ConversationEvent, FailureCode, InferenceSettings, Sender, SenderKind, StopReason, TurnStatus,
 };
 use futures::{Stream, StreamExt, future::pending, stream};
-use handler::relay::{Outside, relay};
+use handler::event_loop::{Effects, run_attempt};
 use tokio::time::{Instant, sleep};
 use turn::{
-    attempt::{Attempt, Beginning, Ended},
+    attempt::{Attempt, AttemptEnd, AttemptStart},
     claim::Claim,
-    limits::{Bounds, Limits},
+    deadlines::Deadlines,
+    direct_write::{DirectWrite, WriteFailure},
+    limits::Limits,
     mutation::{AgentEvent, Mutation, PublishFailure, Update},
     request::Agent,
     types::{ModelRequest, StreamEvent},
-    writing::{Write, WriteFailure},
 };
 
 type Said = (Duration, Result<StreamEvent, FailureCode>);
@@ -52,12 +53,12 @@ enum Done {
     Closed,
     Sent(Arc<Mutation>),
     Answered(u32),
-    Written(Write),
+    Written(DirectWrite),
     WriteAnswered,
 }
 
-impl Outside for Recorder {
-    fn ask(&self, _: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, FailureCode>> + Send {
+impl Effects for Recorder {
+    fn call_model(&self, _: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, FailureCode>> + Send {
         let model = self.asks.lock().unwrap().pop_front().expect("the model is asked once per entry");
         let closing = Closing(self.clock(), Arc::clone(&self.log));
         self.note(Done::Asked);
@@ -92,7 +93,7 @@ impl Outside for Recorder {
         self.publishes.lock().unwrap().pop_front().unwrap_or(Ok(TurnStatus::Running))
     }
 
-    async fn write(&self, write: Write) -> Result<TurnStatus, WriteFailure> {
+    async fn write(&self, write: DirectWrite) -> Result<TurnStatus, WriteFailure> {
         self.note(Done::Written(write));
         sleep(self.latency).await;
         self.note(Done::WriteAnswered);
@@ -143,9 +144,9 @@ impl Recorder {
         self.log.lock().unwrap().push((self.began.elapsed(), done));
     }
 
-    async fn run(&self) -> Ended {
-        let mut attempt = Attempt::begin(beginning(), Instant::now().into_std());
-        relay(&mut attempt, self).await
+    async fn run(&self) -> AttemptEnd {
+        let mut attempt = Attempt::begin(attempt_start(), Instant::now().into_std());
+        run_attempt(&mut attempt, self).await
     }
 
     fn when(&self, is: impl Fn(&Done) -> bool) -> Vec<u128> {
@@ -166,73 +167,73 @@ impl Recorder {
 
 #[tokio::test(start_paused = true)]
 async fn the_model_is_asked_while_the_first_publish_is_on_its_way() {
-    let outside = Recorder::new(60, [model([word(5, "Hi"), stop(5)], Then::Ends)]);
-    assert_eq!(outside.run().await, Ended::Published);
-    assert_eq!(outside.when(|done| *done == Done::Asked), [0]);
-    assert_eq!(outside.when(|done| *done == Done::Answered(1)), [60]);
-    assert_eq!(outside.last_event().content, [ContentBlock::text("Hi")]);
+    let effects = Recorder::new(60, [model([word(5, "Hi"), stop(5)], Then::Ends)]);
+    assert_eq!(effects.run().await, AttemptEnd::Published);
+    assert_eq!(effects.when(|done| *done == Done::Asked), [0]);
+    assert_eq!(effects.when(|done| *done == Done::Answered(1)), [60]);
+    assert_eq!(effects.last_event().content, [ContentBlock::text("Hi")]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn reading_never_waits_for_publishing() {
     let says = (0..1000).map(|_| word(1, "tick ")).chain([stop(1)]);
-    let outside = Recorder::new(9000, [model(says, Then::Ends)]);
-    assert_eq!(outside.run().await, Ended::Published);
-    assert_eq!(outside.when(|done| *done == Done::Heard).last(), Some(&1001));
-    assert_eq!(outside.when(|done| matches!(done, Done::Sent(_))), [0, 9000]);
-    assert_eq!(outside.last_event().content, [ContentBlock::text("tick ".repeat(1000))]);
+    let effects = Recorder::new(9000, [model(says, Then::Ends)]);
+    assert_eq!(effects.run().await, AttemptEnd::Published);
+    assert_eq!(effects.when(|done| *done == Done::Heard).last(), Some(&1001));
+    assert_eq!(effects.when(|done| matches!(done, Done::Sent(_))), [0, 9000]);
+    assert_eq!(effects.last_event().content, [ContentBlock::text("tick ".repeat(1000))]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_leaves_when_its_time_has_come_though_nothing_else_happens() {
-    let outside = Recorder::new(10, [model([word(20, "one "), word(5, "two"), stop(5000)], Then::Ends)]);
-    assert_eq!(outside.run().await, Ended::Published);
-    assert_eq!(outside.when(|done| matches!(done, Done::Sent(_))), [0, 20, 60, 5025]);
+    let effects = Recorder::new(10, [model([word(20, "one "), word(5, "two"), stop(5000)], Then::Ends)]);
+    assert_eq!(effects.run().await, AttemptEnd::Published);
+    assert_eq!(effects.when(|done| matches!(done, Done::Sent(_))), [0, 20, 60, 5025]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_cancel_closes_the_models_stream() {
     let says = (0..1000).map(|_| word(50, "tick "));
-    let outside = Recorder::new(30, [model(says, Then::Ends)]);
-    outside.publishes.lock().unwrap().extend([Ok(TurnStatus::Running), Ok(TurnStatus::Cancelling)]);
-    assert_eq!(outside.run().await, Ended::Published);
-    assert_eq!(outside.when(|done| *done == Done::Closed), [80]);
-    assert_eq!(outside.last_event().status(), TurnStatus::Cancelled);
+    let effects = Recorder::new(30, [model(says, Then::Ends)]);
+    effects.publishes.lock().unwrap().extend([Ok(TurnStatus::Running), Ok(TurnStatus::Cancelling)]);
+    assert_eq!(effects.run().await, AttemptEnd::Published);
+    assert_eq!(effects.when(|done| *done == Done::Closed), [80]);
+    assert_eq!(effects.last_event().status(), TurnStatus::Cancelled);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_failed_is_left_and_the_model_is_asked_again() {
     let throttled = model([(Duration::from_millis(5), Err(FailureCode::Throttled))], Then::Ends);
-    let outside = Recorder::new(30, [throttled, model([word(5, "Hi"), stop(5)], Then::Ends)]);
-    assert_eq!(outside.run().await, Ended::Published);
-    let (asked, closed) = (outside.when(|done| *done == Done::Asked), outside.when(|done| *done == Done::Closed));
+    let effects = Recorder::new(30, [throttled, model([word(5, "Hi"), stop(5)], Then::Ends)]);
+    assert_eq!(effects.run().await, AttemptEnd::Published);
+    let (asked, closed) = (effects.when(|done| *done == Done::Asked), effects.when(|done| *done == Done::Closed));
     assert_eq!((asked.len(), closed[0]), (2, 5));
-    assert_eq!(outside.last_event().status(), TurnStatus::Completed);
+    assert_eq!(effects.last_event().status(), TurnStatus::Completed);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_ends_without_a_reason_ends_the_turn() {
-    let outside = Recorder::new(30, [model([word(50, "Half")], Then::Ends)]);
-    assert_eq!(outside.run().await, Ended::Published);
-    assert_eq!(outside.last_event().status(), TurnStatus::Failed);
-    assert_eq!(outside.last_event().content, [ContentBlock::text("Half")]);
+    let effects = Recorder::new(30, [model([word(50, "Half")], Then::Ends)]);
+    assert_eq!(effects.run().await, AttemptEnd::Published);
+    assert_eq!(effects.last_event().status(), TurnStatus::Failed);
+    assert_eq!(effects.last_event().content, [ContentBlock::text("Half")]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_model_is_left_by_the_clock_alone() {
-    let outside = Recorder::new(30, [model([word(50, "Half")], Then::FallsSilent)]);
-    assert_eq!(outside.run().await, Ended::Published);
-    assert_eq!(outside.when(|done| *done == Done::Closed), [120_050]);
-    assert_eq!(outside.last_event().status(), TurnStatus::Failed);
+    let effects = Recorder::new(30, [model([word(50, "Half")], Then::FallsSilent)]);
+    assert_eq!(effects.run().await, AttemptEnd::Published);
+    assert_eq!(effects.when(|done| *done == Done::Closed), [120_050]);
+    assert_eq!(effects.last_event().status(), TurnStatus::Failed);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_publish_is_repeated_unchanged() {
-    let outside = Recorder::new(30, [model([word(50, "Hi"), stop(5)], Then::Ends)]);
+    let effects = Recorder::new(30, [model([word(50, "Hi"), stop(5)], Then::Ends)]);
     let lost = Err(PublishFailure::Again);
-    outside.publishes.lock().unwrap().extend([Ok(TurnStatus::Running), lost, lost]);
-    assert_eq!(outside.run().await, Ended::Published);
-    let log = outside.log.lock().unwrap();
+    effects.publishes.lock().unwrap().extend([Ok(TurnStatus::Running), lost, lost]);
+    assert_eq!(effects.run().await, AttemptEnd::Published);
+    let log = effects.log.lock().unwrap();
     let second = log.iter().filter_map(|(_, done)| match done {
         Done::Sent(mutation) if mutation.sequence == 2 => Some(mutation),
         _ => None,
@@ -244,40 +245,40 @@ async fn a_lost_publish_is_repeated_unchanged() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lease_is_renewed_while_the_model_is_silent() {
-    let outside = Recorder::new(30, [model([word(25_000, "Hi"), stop(5)], Then::Ends)]);
-    assert_eq!(outside.run().await, Ended::Published);
-    assert_eq!(outside.when(|done| matches!(done, Done::Written(Write::Renew(_)))), [10_030, 20_060]);
-    assert_eq!(outside.when(|done| *done == Done::WriteAnswered), [10_060, 20_090]);
+    let effects = Recorder::new(30, [model([word(25_000, "Hi"), stop(5)], Then::Ends)]);
+    assert_eq!(effects.run().await, AttemptEnd::Published);
+    assert_eq!(effects.when(|done| matches!(done, Done::Written(DirectWrite::RenewLease(_)))), [10_030, 20_060]);
+    assert_eq!(effects.when(|done| *done == Done::WriteAnswered), [10_060, 20_090]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_cancel_that_a_renewal_tells_closes_the_models_stream() {
-    let outside = Recorder::new(30, [model([], Then::FallsSilent)]);
-    outside.writes.lock().unwrap().push_back(Ok(TurnStatus::Cancelling));
-    assert_eq!(outside.run().await, Ended::Published);
-    assert_eq!(outside.when(|done| *done == Done::Closed), [10_060]);
-    assert_eq!(outside.last_event().status(), TurnStatus::Cancelled);
+    let effects = Recorder::new(30, [model([], Then::FallsSilent)]);
+    effects.writes.lock().unwrap().push_back(Ok(TurnStatus::Cancelling));
+    assert_eq!(effects.run().await, AttemptEnd::Published);
+    assert_eq!(effects.when(|done| *done == Done::Closed), [10_060]);
+    assert_eq!(effects.last_event().status(), TurnStatus::Cancelled);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_write_leaves_while_a_publish_is_on_its_way_and_the_model_is_read() {
     let says = (0..100).map(|_| word(150, "tick ")).chain([stop(1)]);
-    let outside = Recorder::new(12_000, [model(says, Then::Ends)]);
-    assert_eq!(outside.run().await, Ended::Published);
-    assert_eq!(outside.when(|done| matches!(done, Done::Written(_)))[0], 10_000);
-    assert_eq!(outside.when(|done| *done == Done::Answered(1)), [12_000]);
-    assert_eq!(outside.when(|done| *done == Done::Heard).last(), Some(&15_001));
+    let effects = Recorder::new(12_000, [model(says, Then::Ends)]);
+    assert_eq!(effects.run().await, AttemptEnd::Published);
+    assert_eq!(effects.when(|done| matches!(done, Done::Written(_)))[0], 10_000);
+    assert_eq!(effects.when(|done| *done == Done::Answered(1)), [12_000]);
+    assert_eq!(effects.when(|done| *done == Done::Heard).last(), Some(&15_001));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_appsync_refuses_is_written_and_announced_in_the_same_bytes() {
-    let outside = Recorder::new(30, [model([word(50, "Hi"), stop(50)], Then::Ends)]);
-    outside.publishes.lock().unwrap().extend([Ok(TurnStatus::Running), Err(PublishFailure::Refused)]);
-    outside.writes.lock().unwrap().extend([Err(WriteFailure::Again)]);
-    assert_eq!(outside.run().await, Ended::Published);
-    let log = outside.log.lock().unwrap();
+    let effects = Recorder::new(30, [model([word(50, "Hi"), stop(50)], Then::Ends)]);
+    effects.publishes.lock().unwrap().extend([Ok(TurnStatus::Running), Err(PublishFailure::Refused)]);
+    effects.writes.lock().unwrap().extend([Err(WriteFailure::Again)]);
+    assert_eq!(effects.run().await, AttemptEnd::Published);
+    let log = effects.log.lock().unwrap();
     let written = log.iter().filter_map(|(_, done)| match done {
-        Done::Written(Write::Event(event)) => Some(event),
+        Done::Written(DirectWrite::StoreEvent(event)) => Some(event),
         _ => None,
     });
     let written: Vec<_> = written.collect();
@@ -298,9 +299,9 @@ fn stop(after: u64) -> Said {
     (Duration::from_millis(after), Ok(StreamEvent::Stopped(StopReason::EndTurn)))
 }
 
-fn beginning() -> Beginning {
+fn attempt_start() -> AttemptStart {
     let sender = Sender { kind: SenderKind::User, id: None, name: None };
-    Beginning {
+    AttemptStart {
         claim: Claim { conversation_id: "c1".into(), turn_id: "t1".into(), run: 1, attempt: 1, last_position: 1 },
         leased: Instant::now().into_std(),
         agent: Agent {
@@ -334,7 +335,7 @@ fn beginning() -> Beginning {
             inference: InferenceSettings::default(),
             transcript: Vec::new(),
         },
-        bounds: Bounds::default(),
-        limits: Limits::within(Instant::now().into_std(), Duration::from_secs(900)),
+        limits: Limits::default(),
+        deadlines: Deadlines::within(Instant::now().into_std(), Duration::from_secs(900)),
     }
 }

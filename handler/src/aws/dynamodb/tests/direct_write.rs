@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use api::types::{ContentBlock, FailureCode, StopReason, Usage};
 use turn::{
+    direct_write::{DirectWrite, WriteFailure},
     failures::Failure,
-    mutation::{AgentEvent, AnswerEnd, Mutation, Update, Why},
+    mutation::{AgentEvent, AnswerEnd, EndReason, Mutation, Update},
     request::Agent,
-    writing::{Write, WriteFailure},
 };
 
 use super::*;
@@ -14,7 +14,7 @@ use super::*;
 async fn every_write_holds_to_the_fence_of_the_table_of_cases() {
     let table = table().await;
     for case in Case::all() {
-        for write in [Write::Renew(mine()), event(None), event(Some(ended()))] {
+        for write in [DirectWrite::RenewLease(mine()), event(None), event(Some(ended()))] {
             table.clear().await;
             table.put([case.turn(), busy()]).await;
             let before = sorted(table.all().await);
@@ -31,7 +31,7 @@ async fn another_run_or_attempt_may_not_write() {
     for (run, attempt) in [(2, 1), (1, 2)] {
         let turn = with(turn("RUNNING", Some(FAR), FAR), "run", number(run));
         table.put([with(turn, "attempt", number(attempt)), busy()]).await;
-        for write in [Write::Renew(mine()), event(None), event(Some(ended()))] {
+        for write in [DirectWrite::RenewLease(mine()), event(None), event(Some(ended()))] {
             assert_eq!(table.write(write, at(NOW)).await, Err(WriteFailure::Stale));
         }
     }
@@ -41,7 +41,7 @@ async fn another_run_or_attempt_may_not_write() {
 #[tokio::test]
 async fn a_turn_that_is_gone_is_not_brought_back() {
     let table = table().await;
-    for write in [Write::Renew(mine()), event(None), event(Some(ended()))] {
+    for write in [DirectWrite::RenewLease(mine()), event(None), event(Some(ended()))] {
         assert_eq!(table.write(write, at(NOW)).await, Err(WriteFailure::Stale));
     }
     assert_eq!(table.all().await, []);
@@ -52,7 +52,7 @@ async fn a_renewal_extends_the_lease_and_hears_of_a_cancellation() {
     let table = table().await;
     for (status, expected) in [("RUNNING", TurnStatus::Running), ("CANCELLING", TurnStatus::Cancelling)] {
         table.put([turn(status, Some(NOW + 1), FAR)]).await;
-        assert_eq!(table.write(Write::Renew(mine()), at(NOW)).await, Ok(expected));
+        assert_eq!(table.write(DirectWrite::RenewLease(mine()), at(NOW)).await, Ok(expected));
         assert_eq!(table.all().await, [turn(status, Some(NOW + 30_000), FAR)]);
     }
 }
@@ -87,7 +87,7 @@ async fn a_failure_is_stored_with_its_event_and_its_turn() {
     let table = table().await;
     table.put([turn("RUNNING", Some(FAR), FAR), busy()]).await;
     let failure = Failure::new(FailureCode::Throttled);
-    let end = AnswerEnd { why: Why::Failed(failure), usage: None };
+    let end = AnswerEnd { why: EndReason::Failed(failure), usage: None };
     assert_eq!(table.write(event(Some(end)), at(NOW)).await, Ok(TurnStatus::Failed));
     let expected = json!({ "code": "THROTTLED", "message": failure.text, "retryable": true });
     assert_eq!(table.stored("EVENT#00000008").await["failure"], expected);
@@ -151,20 +151,22 @@ async fn a_write_that_met_another_is_done_again() {
     let table = table().await;
     table.put([turn("RUNNING", Some(FAR), FAR), busy()]).await;
     let event = event(Some(ended()));
-    let met = table.answering("TransactWriteItems", lost::CANCELLED);
+    let met = table.answering("TransactWriteItems", replaced_responses::CANCELLED);
     assert_eq!(met.write(event.clone(), at(NOW)).await, Err(WriteFailure::Again));
     assert_eq!(met.write(event, at(NOW)).await, Ok(TurnStatus::Completed));
     table.put([turn("RUNNING", Some(FAR), FAR)]).await;
-    let met = table.answering("UpdateItem", lost::CONFLICT);
-    assert_eq!(met.write(Write::Renew(mine()), at(NOW)).await, Err(WriteFailure::Again));
+    let met = table.answering("UpdateItem", replaced_responses::CONFLICT);
+    assert_eq!(met.write(DirectWrite::RenewLease(mine()), at(NOW)).await, Err(WriteFailure::Again));
 }
 
 #[tokio::test]
 async fn a_write_is_tried_once_so_that_each_try_has_its_own_moment() {
     let table = table().await;
     table.put([turn("RUNNING", Some(FAR), FAR), busy()]).await;
-    for (operation, write) in [("UpdateItem", Write::Renew(mine())), ("TransactWriteItems", event(Some(ended())))] {
-        let throttled = table.answering(operation, lost::THROTTLED);
+    for (operation, write) in
+        [("UpdateItem", DirectWrite::RenewLease(mine())), ("TransactWriteItems", event(Some(ended())))]
+    {
+        let throttled = table.answering(operation, replaced_responses::THROTTLED);
         assert_eq!(throttled.write(write, at(NOW)).await, Err(WriteFailure::Again));
     }
 }
@@ -177,10 +179,10 @@ fn ended() -> AnswerEnd {
         cache_read_tokens: Some(4),
         cache_write_tokens: None,
     };
-    AnswerEnd { why: Why::Stopped(StopReason::MaxTokens), usage: Some(usage) }
+    AnswerEnd { why: EndReason::Stopped(StopReason::MaxTokens), usage: Some(usage) }
 }
 
-fn event(end: Option<AnswerEnd>) -> Write {
+fn event(end: Option<AnswerEnd>) -> DirectWrite {
     let agent = Agent {
         id: "default".into(),
         version: 3,
@@ -192,5 +194,5 @@ fn event(end: Option<AnswerEnd>) -> Write {
     };
     let content = vec![ContentBlock::text("So\r\nbe it.")];
     let event = AgentEvent { id: "t1-1-1".into(), position: 8, agent: Arc::new(agent), content, end };
-    Write::Event(Arc::new(Mutation { claim: mine(), sequence: 4, update: Update::Event(event) }))
+    DirectWrite::StoreEvent(Arc::new(Mutation { claim: mine(), sequence: 4, update: Update::Event(event) }))
 }

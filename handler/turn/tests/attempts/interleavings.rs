@@ -8,17 +8,18 @@ use std::{
 use api::types::{FailureCode, StopReason, TurnStatus, Usage};
 use proptest::{collection::vec, prelude::*, sample::select};
 use turn::{
-    attempt::{Attempt, Ended, Input, Step},
-    limits::{Bounds, Limits},
+    attempt::{Attempt, AttemptEnd, Effect, Input},
+    deadlines::Deadlines,
+    direct_write::{DirectWrite, WriteFailure},
+    limits::Limits,
     mutation::{Mutation, PublishFailure, Update},
     types::StreamEvent,
-    writing::{Write, WriteFailure},
 };
 
 use crate::{
     cases::{joined, json_len},
     script::{PublishAnswer, Script, WriteAnswer},
-    simulation::beginning,
+    simulation::attempt_start,
 };
 
 const TEXTS: [&str; 9] =
@@ -60,13 +61,13 @@ proptest! {
         batch_max_bytes in 8_usize..200,
         event_max_bytes in 4_150_usize..5_000,
     ) {
-        let bounds = Bounds { batch_max_bytes, event_max_bytes, ..Bounds::default() };
-        let script = Script { left: Duration::from_millis(left), bounds, ..Script::default() };
+        let limits = Limits { batch_max_bytes, event_max_bytes, ..Limits::default() };
+        let script = Script { left: Duration::from_millis(left), limits, ..Script::default() };
         let mut world = World::new(&script);
         for happening in happenings {
             world.happens(happening);
         }
-        let in_time = world.now + RECOVERY < world.limits.give_up_at;
+        let in_time = world.now + RECOVERY < world.deadlines.give_up_at;
         world.rests(rest);
         prop_assert!(rest == Rest::Silence || !in_time || world.is_settled(), "health ends a turn");
     }
@@ -114,12 +115,12 @@ fn write_answer() -> impl Strategy<Value = WriteAnswer> {
 /// Everything around one attempt, and what has been seen of it.
 struct World {
     attempt: Attempt,
-    bounds: Bounds,
     limits: Limits,
+    deadlines: Deadlines,
     now: Instant,
     model_is_open: bool,
     publish: Option<Arc<Mutation>>,
-    write: Option<Write>,
+    write: Option<DirectWrite>,
     sent: BTreeMap<u32, Arc<Mutation>>,
     heard: String,
     /// Of events.
@@ -133,7 +134,7 @@ struct World {
     closing_written: bool,
     /// When the lease was renewed, or its renewal last failed.
     renewed: Instant,
-    ended: Option<Ended>,
+    ended: Option<AttemptEnd>,
 }
 
 impl World {
@@ -141,9 +142,9 @@ impl World {
     fn new(script: &Script) -> Self {
         let now = Instant::now();
         let mut world = Self {
-            attempt: Attempt::begin(beginning(script, now), now),
-            bounds: script.bounds,
-            limits: Limits::within(now, script.left),
+            attempt: Attempt::begin(attempt_start(script, now), now),
+            limits: script.limits,
+            deadlines: Deadlines::within(now, script.left),
             now,
             model_is_open: false,
             publish: None,
@@ -168,7 +169,7 @@ impl World {
             _ if self.ended.is_some() => {}
             Happening::Said(event) if self.model_is_open => self.hear(event),
             Happening::ModelFails(code) if self.model_is_open => self.model_ends(Input::ModelFailed(code)),
-            Happening::ModelCloses if self.model_is_open => self.model_ends(Input::ModelClosed),
+            Happening::ModelCloses if self.model_is_open => self.model_ends(Input::ModelStreamEnded),
             Happening::Published(answer) => self.published(answer),
             Happening::Written(answer) => self.written(answer),
             Happening::Passes(time) => self.pass(time),
@@ -180,7 +181,7 @@ impl World {
         if let (StreamEvent::Text { text, .. }, None) = (&event, self.attempt.why()) {
             self.heard.push_str(text);
         }
-        self.input(Input::Heard(event));
+        self.input(Input::ModelEvent(event));
     }
 
     fn model_ends(&mut self, input: Input) {
@@ -197,13 +198,13 @@ impl World {
         }
         self.input(Input::Published(answer));
         if answer.is_ok() && closes {
-            assert_eq!(self.ended, Some(Ended::Published), "an accepted closing event is the end");
+            assert_eq!(self.ended, Some(AttemptEnd::Published), "an accepted closing event is the end");
         }
     }
 
     fn written(&mut self, answer: WriteAnswer) {
-        let closes = |write| matches!(write, Write::Event(event) if event.closes_turn());
-        let is_renewal = matches!(self.write, Some(Write::Renew(_)));
+        let closes = |write| matches!(write, DirectWrite::StoreEvent(event) if event.closes_turn());
+        let is_renewal = matches!(self.write, Some(DirectWrite::RenewLease(_)));
         let Some(closes) = self.write.take().map(closes) else { return };
         if is_renewal {
             self.renewed = self.now;
@@ -229,7 +230,7 @@ impl World {
         let until = self.now + time;
         while self.ended.is_none() && self.now < until {
             self.now = self.attempt.wake(self.now).min(until);
-            self.input(Input::Woken);
+            self.input(Input::TimerFired);
         }
     }
 
@@ -265,11 +266,11 @@ impl World {
             && let Some(step) = self.attempt.next(self.now)
         {
             match step {
-                Step::AskModel(_) => self.model_is_open = true,
-                Step::CloseModel => self.model_is_open = false,
-                Step::Publish(mutation) => self.publish(mutation),
-                Step::Write(write) => self.write(write),
-                Step::End(ended) => self.ended = Some(ended),
+                Effect::CallModel(_) => self.model_is_open = true,
+                Effect::CloseModelStream => self.model_is_open = false,
+                Effect::Publish(mutation) => self.publish(mutation),
+                Effect::Write(write) => self.write(write),
+                Effect::End(ended) => self.ended = Some(ended),
             }
         }
         self.check();
@@ -281,14 +282,14 @@ impl World {
         self.publish = Some(mutation);
     }
 
-    fn write(&mut self, write: Write) {
+    fn write(&mut self, write: DirectWrite) {
         assert!(self.write.is_none(), "one write at a time");
         match &write {
-            Write::Event(event) => {
+            DirectWrite::StoreEvent(event) => {
                 assert!(matches!(event.update, Update::Event(_)), "only events are written");
                 self.send(event);
             }
-            Write::Renew(_) => assert!(!self.closing_written, "what is closed needs no lease"),
+            DirectWrite::RenewLease(_) => assert!(!self.closing_written, "what is closed needs no lease"),
         }
         self.write = Some(write);
     }
@@ -311,12 +312,12 @@ impl World {
             Update::Began { .. } => assert_eq!(mutation.sequence, 1),
             Update::Note(_) | Update::Stored(_) => {}
             Update::Batch(batch) => {
-                assert!(!batch.text.is_empty() && json_len(&batch.text) <= self.bounds.batch_max_bytes);
+                assert!(!batch.text.is_empty() && json_len(&batch.text) <= self.limits.batch_max_bytes);
                 self.shown.push_str(&batch.text);
             }
             Update::Event(event) => {
                 let text = joined(&event.content);
-                assert!(2 * json_len(&text) <= self.bounds.event_max_bytes, "an event is bounded");
+                assert!(2 * json_len(&text) <= self.limits.event_max_bytes, "an event is bounded");
                 assert!(text.starts_with(&self.shown), "batches are the beginning of their event");
                 self.shown.clear();
                 self.told.push_str(&text);
@@ -339,9 +340,9 @@ impl World {
         match self.ended {
             Some(ended) => self.check_end(ended),
             None => {
-                assert!(self.now < self.limits.give_up_at, "every attempt ends in time");
+                assert!(self.now < self.deadlines.give_up_at, "every attempt ends in time");
                 assert!(self.attempt.wake(self.now) > self.now, "whoever has nothing to do sleeps");
-                let lost = self.renewed + self.bounds.heartbeat + self.bounds.write_retry.longest;
+                let lost = self.renewed + self.limits.heartbeat + self.limits.write_retry.longest;
                 let is_closing = self.closing_written || self.publish.as_ref().is_some_and(|sent| sent.closes_turn());
                 assert!(is_closing || self.write.is_some() || self.now < lost, "a lease is kept alive");
             }
@@ -351,25 +352,25 @@ impl World {
     /// How many references to it this world holds.
     fn own_references(&self, sent: &Arc<Mutation>) -> usize {
         let written = match &self.write {
-            Some(Write::Event(event)) => Some(event),
-            Some(Write::Renew(_)) | None => None,
+            Some(DirectWrite::StoreEvent(event)) => Some(event),
+            Some(DirectWrite::RenewLease(_)) | None => None,
         };
         let others = [self.publish.as_ref(), written, self.closing.as_ref()];
         1 + others.into_iter().flatten().filter(|other| other.sequence == sent.sequence).count()
     }
 
-    fn check_end(&self, ended: Ended) {
-        assert!(self.now <= self.limits.give_up_at, "it ends in time");
+    fn check_end(&self, ended: AttemptEnd) {
+        assert!(self.now <= self.deadlines.give_up_at, "it ends in time");
         match ended {
-            Ended::Published => assert!(self.closing.is_some()),
-            Ended::Unannounced => assert!(self.closing_written, "only what is stored can be announced later"),
-            Ended::Superseded => assert!(self.overtaken, "only an answer can tell that"),
-            Ended::OutOfTime => assert_eq!(self.now, self.limits.give_up_at),
+            AttemptEnd::Published => assert!(self.closing.is_some()),
+            AttemptEnd::Unannounced => assert!(self.closing_written, "only what is stored can be announced later"),
+            AttemptEnd::Superseded => assert!(self.overtaken, "only an answer can tell that"),
+            AttemptEnd::OutOfTime => assert_eq!(self.now, self.deadlines.give_up_at),
         }
     }
 
     /// Whether the turn is closed, by this attempt or another.
     fn is_settled(&self) -> bool {
-        self.overtaken || self.closing.is_some() && self.ended != Some(Ended::OutOfTime)
+        self.overtaken || self.closing.is_some() && self.ended != Some(AttemptEnd::OutOfTime)
     }
 }

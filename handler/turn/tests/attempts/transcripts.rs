@@ -3,14 +3,14 @@
 use api::types::{ContentBlock, ConversationEvent, Sender, SenderKind};
 use proptest::{collection::vec, prelude::*};
 use turn::{
-    transcript::{Material, OlderEvents, older_events_wanted, transcript},
+    transcript::{OlderEvents, TranscriptInput, older_events_wanted, transcript},
     types::TranscriptMessage,
 };
 
 use crate::{cases::json_len, simulation::question};
 
 /// How the order to continue begins.
-const GO_ON: &str = "Your answer above broke off.";
+const CONTINUE_PROMPT: &str = "Your answer above broke off.";
 
 #[test]
 fn a_transcript_is_always_one_that_the_model_accepts() {
@@ -45,10 +45,10 @@ proptest! {
     #[test]
     fn any_history_gives_a_transcript_that_the_model_accepts(
         history in vec(said_by_anybody(), 0..20),
-        standing in vec(said_by_the_agent(), 0..4),
+        kept_answer in vec(said_by_the_agent(), 0..4),
         context_bytes in 0_usize..400,
     ) {
-        let material = continuing(&history.join(" "), &standing.join(" "), context_bytes);
+        let material = continuing(&history.join(" "), &kept_answer.join(" "), context_bytes);
         let messages = transcript(&material);
         let users = messages.iter().map(|message| message.side == SenderKind::User);
         prop_assert!(users.eq((0..messages.len()).map(|at| at % 2 == 0)) && messages.len() % 2 == 1);
@@ -56,12 +56,12 @@ proptest! {
         prop_assert!(messages.iter().all(|message| !message.texts.is_empty()));
         prop_assert!(texts.iter().all(|text| !text.trim().is_empty()));
         prop_assert!(texts.iter().any(|text| *text == "Why?"), "the question is always asked");
-        let (goes_on, stands) = (shown(&material).ends_with("u:go-on"), !texts_of(&standing).trim().is_empty());
+        let (goes_on, stands) = (shown(&material).ends_with("u:go-on"), !texts_of(&kept_answer).trim().is_empty());
         prop_assert_eq!(goes_on, stands, "what stands is continued, and nothing else");
-        let always = "Why?".len() + if stands { json_len(&texts_of(&standing)) + order().len() } else { 0 };
+        let always = "Why?".len() + if stands { json_len(&texts_of(&kept_answer)) + order().len() } else { 0 };
         let size: usize = texts.iter().map(|text| json_len(text)).sum();
         prop_assert!(size <= context_bytes.max(always), "{size} bytes");
-        prop_assert!(!goes_on || continued(&messages).is_some_and(|said| texts_of(&standing).ends_with(&said)));
+        prop_assert!(!goes_on || continued(&messages).is_some_and(|said| texts_of(&kept_answer).ends_with(&said)));
     }
 }
 
@@ -71,8 +71,8 @@ fn continued(messages: &[TranscriptMessage]) -> Option<String> {
 }
 
 /// What is not blank of it.
-fn texts_of(standing: &[String]) -> String {
-    let written = events(&standing.join(" "));
+fn texts_of(kept_answer: &[String]) -> String {
+    let written = events(&kept_answer.join(" "));
     let texts = written.iter().flat_map(ConversationEvent::texts);
     texts.filter(|text| !text.trim().is_empty()).collect()
 }
@@ -133,7 +133,7 @@ fn a_question_is_asked_even_where_it_looks_blank() {
 
 #[test]
 fn what_stands_is_said_already_and_the_model_is_asked_to_go_on() {
-    for (history, standing, expected) in [
+    for (history, kept_answer, expected) in [
         ("", "a1:Half", "u:Why? a:Half u:go-on"),
         ("u1:Hi a1:Ho", "a2:One a2:Two", "u:Hi a:Ho u:Why? a:One|Two u:go-on"),
         ("u1:Hi", "a2:One|_|Two", "u:Hi|Why? a:One|Two u:go-on"),
@@ -141,7 +141,7 @@ fn what_stands_is_said_already_and_the_model_is_asked_to_go_on() {
         ("u1:Hi a1:Ho", "", "u:Hi a:Ho u:Why?"),
         ("u1:Hi a1:Ho", "a2:_ a2:", "u:Hi a:Ho u:Why?"),
     ] {
-        assert_eq!(shown(&continuing(history, standing, 1000)), expected, "{history} {standing}");
+        assert_eq!(shown(&continuing(history, kept_answer, 1000)), expected, "{history} {kept_answer}");
     }
 }
 
@@ -151,8 +151,8 @@ fn of_an_answer_that_does_not_fit_its_end_is_continued() {
     for (room, expected, history) in
         [(3004, 3000, true), (3003, 3000, false), (2999, 2999, false), (2048, 2048, false), (2047, 2048, false)]
     {
-        let standing = format!("a2:{} a2:{}", "é".repeat(1000), "f".repeat(1000));
-        let messages = transcript(&continuing("u1:12 a1:34", &standing, spent + room));
+        let kept_answer = format!("a2:{} a2:{}", "é".repeat(1000), "f".repeat(1000));
+        let messages = transcript(&continuing("u1:12 a1:34", &kept_answer, spent + room));
         let said = continued(&messages).unwrap();
         assert!((expected - 1..=expected).contains(&said.len()), "{room} bytes: {}", said.len());
         assert!(said.ends_with(&"f".repeat(1000)) && said.starts_with('é'));
@@ -164,8 +164,8 @@ fn of_an_answer_that_does_not_fit_its_end_is_continued() {
 fn an_end_of_what_stands_is_continued_even_where_nothing_fits() {
     for context_bytes in [0, 4] {
         assert_eq!(shown(&continuing("u1:12 a1:34", "a2:Half", context_bytes)), "u:Why? a:Half u:go-on");
-        let standing = format!("a2:{}", "f".repeat(5000));
-        let said = continued(&transcript(&continuing("", &standing, context_bytes))).unwrap();
+        let kept_answer = format!("a2:{}", "f".repeat(5000));
+        let said = continued(&transcript(&continuing("", &kept_answer, context_bytes))).unwrap();
         assert_eq!(said.len(), 2048);
     }
 }
@@ -173,7 +173,7 @@ fn an_end_of_what_stands_is_continued_even_where_nothing_fits() {
 #[test]
 fn an_answer_that_ended_in_nothing_but_space_is_continued_from_its_last_word() {
     let mut material = continuing("", "a2:Half", 0);
-    material.standing[0].content = vec![ContentBlock::text(format!("Half{}", "\n".repeat(5000)))];
+    material.kept_answer[0].content = vec![ContentBlock::text(format!("Half{}", "\n".repeat(5000)))];
     assert_eq!(shown(&material), "u:Why? a:Half u:go-on");
 }
 
@@ -202,12 +202,18 @@ fn older_events_are_wanted_only_where_there_are_some_and_they_would_fit() {
     assert_eq!(older("u1:Hi a1:Ho", 1, true, 1000), None);
 }
 
-fn material(history: &str, context_bytes: usize) -> Material {
-    Material { history: events(history), history_cut: false, question: question(), standing: Vec::new(), context_bytes }
+fn material(history: &str, context_bytes: usize) -> TranscriptInput {
+    TranscriptInput {
+        history: events(history),
+        history_cut: false,
+        question: question(),
+        kept_answer: Vec::new(),
+        context_bytes,
+    }
 }
 
-fn continuing(history: &str, standing: &str, context_bytes: usize) -> Material {
-    Material { standing: events(standing), ..material(history, context_bytes) }
+fn continuing(history: &str, kept_answer: &str, context_bytes: usize) -> TranscriptInput {
+    TranscriptInput { kept_answer: events(kept_answer), ..material(history, context_bytes) }
 }
 
 fn events(written: &str) -> Vec<ConversationEvent> {
@@ -235,10 +241,10 @@ fn event((written, position): (&str, u32)) -> ConversationEvent {
     }
 }
 
-fn shown(material: &Material) -> String {
+fn shown(material: &TranscriptInput) -> String {
     let messages = transcript(material).into_iter().map(|message| {
         let side = if message.side == SenderKind::User { "u" } else { "a" };
-        let texts = message.texts.iter().map(|text| if text.starts_with(GO_ON) { "go-on" } else { text });
+        let texts = message.texts.iter().map(|text| if text.starts_with(CONTINUE_PROMPT) { "go-on" } else { text });
         format!("{side}:{}", texts.collect::<Vec<_>>().join("|"))
     });
     messages.collect::<Vec<_>>().join(" ")

@@ -5,11 +5,11 @@ use crate::{claim::Claim, mutation::Mutation};
 
 /// One write, under the fence of its attempt. Doing it twice is doing it once.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Write {
+pub enum DirectWrite {
     /// Extends the attempt's lease, and tells the turn's status.
-    Renew(Claim),
+    RenewLease(Claim),
     /// Stores an agent's event exactly as AppSync's resolvers would; a closing one has been announced to nobody.
-    Event(Arc<Mutation>),
+    StoreEvent(Arc<Mutation>),
 }
 
 /// Why a write did not succeed, as far as an attempt branches on it.

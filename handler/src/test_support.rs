@@ -12,25 +12,26 @@ use api::{
 use futures::{Stream, stream};
 use serde_json::Value;
 use turn::{
-    limits::{Bounds, Limits},
+    deadlines::Deadlines,
+    direct_write::{DirectWrite, WriteFailure},
+    limits::Limits,
     mutation::{Mutation, PublishFailure},
     types::{ModelRequest, StreamEvent},
-    writing::{Write, WriteFailure},
 };
 
 use crate::{
-    Invoked, Table,
+    InvocationContext, Table,
     aws::table::{HOLDER, Item, NOW, at, table},
     clock::{self, Clock},
     errors::HandlerError,
-    relay::Outside,
+    event_loop::Effects,
     serve,
 };
 
-pub struct Rehearsal {
+pub struct TestInvocation {
     pub table: Table,
     pub left: Duration,
-    pub bounds: Bounds,
+    pub limits: Limits,
     /// What the model counts, if its stream gets that far.
     pub usage: Option<Usage>,
     clock: Clock,
@@ -42,14 +43,14 @@ pub struct Rehearsal {
     asked: Mutex<Vec<Arc<ModelRequest>>>,
 }
 
-impl Rehearsal {
+impl TestInvocation {
     pub async fn new() -> Self {
         Self {
             table: table().await,
             left: Duration::from_secs(900),
-            bounds: Bounds {
+            limits: Limits {
                 publish_retry: Backoff::half_jitter(Duration::from_millis(1), Duration::from_millis(1)),
-                ..Bounds::default()
+                ..Limits::default()
             },
             usage: Some(Usage { total_tokens: 7, ..Usage::default() }),
             clock: Clock::starting_at(at(NOW)),
@@ -69,15 +70,15 @@ impl Rehearsal {
     }
 
     pub async fn serve(&self, payload: Value) -> Result<(), HandlerError> {
-        let invoked = Invoked {
+        let context = InvocationContext {
             table: &self.table,
-            outside: self,
+            effects: self,
             clock: self.clock,
-            limits: Limits::within(clock::now(), self.left),
+            deadlines: Deadlines::within(clock::now(), self.left),
             holder: HOLDER,
-            bounds: self.bounds,
+            limits: self.limits,
         };
-        serve(payload, &invoked).await
+        serve(payload, &context).await
     }
 
     /// Since they were last taken.
@@ -91,8 +92,8 @@ impl Rehearsal {
     }
 }
 
-impl Outside for Rehearsal {
-    fn ask(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, FailureCode>> + Send {
+impl Effects for TestInvocation {
+    fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, FailureCode>> + Send {
         self.asked.lock().unwrap().push(request);
         let words = StreamEvent::Text { block: 0, text: "So be it.".into() };
         let said = [words, StreamEvent::Stopped(StopReason::EndTurn)];
@@ -106,7 +107,7 @@ impl Outside for Rehearsal {
         self.answers.lock().unwrap().pop_front().unwrap_or(Ok(TurnStatus::Running))
     }
 
-    async fn write(&self, write: Write) -> Result<TurnStatus, WriteFailure> {
+    async fn write(&self, write: DirectWrite) -> Result<TurnStatus, WriteFailure> {
         self.table.write(write, self.clock.now()).await
     }
 }

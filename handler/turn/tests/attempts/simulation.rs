@@ -7,23 +7,23 @@ use std::{
 
 use api::types::{ContentBlock, ConversationEvent, InferenceSettings, Sender, SenderKind, TurnStatus};
 use turn::{
-    attempt::{Attempt, Beginning, Ended, Input, Step},
+    attempt::{Attempt, AttemptEnd, AttemptStart, Effect, Input},
     claim::Claim,
-    limits::Limits,
+    deadlines::Deadlines,
+    direct_write::DirectWrite,
     mutation::Mutation,
     request::Agent,
     types::{ModelRequest, StreamEvent},
-    writing::Write,
 };
 
 use crate::script::{PublishAnswer, Said, Script, WriteAnswer};
 
 /// What an attempt did, and when.
 pub struct Played {
-    pub steps: Vec<(Duration, Step)>,
+    pub steps: Vec<(Duration, Effect)>,
     /// Deltas that reached the attempt while it was listening, and when.
     pub heard: Vec<(Duration, String)>,
-    pub ended: Ended,
+    pub ended: AttemptEnd,
 }
 
 struct Stage {
@@ -33,19 +33,19 @@ struct Stage {
     model: VecDeque<(Instant, Said)>,
     publish: Option<(Instant, PublishAnswer)>,
     write: Option<(Instant, WriteAnswer)>,
-    played: Vec<(Duration, Step)>,
+    played: Vec<(Duration, Effect)>,
     heard: Vec<(Duration, String)>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "a simulation begins at some moment")]
 pub fn play(script: Script) -> Played {
     let now = Instant::now();
-    let mut attempt = Attempt::begin(beginning(&script, now), now);
+    let mut attempt = Attempt::begin(attempt_start(&script, now), now);
     let (model, played, heard) = Default::default();
     let mut stage = Stage { script, began: now, now, model, publish: None, write: None, played, heard };
     loop {
         while let Some(step) = attempt.next(stage.now) {
-            if let Step::End(ended) = step {
+            if let Effect::End(ended) = step {
                 stage.record(step);
                 return Played { steps: stage.played, heard: stage.heard, ended };
             }
@@ -57,18 +57,18 @@ pub fn play(script: Script) -> Played {
 }
 
 impl Stage {
-    fn take(&mut self, step: Step) {
+    fn take(&mut self, step: Effect) {
         match &step {
-            Step::AskModel(_) => self.ask(),
-            Step::CloseModel => self.model.clear(),
-            Step::Publish(mutation) => self.publish(mutation),
-            Step::Write(write) => self.write(write),
-            Step::End(_) => {}
+            Effect::CallModel(_) => self.ask(),
+            Effect::CloseModelStream => self.model.clear(),
+            Effect::Publish(mutation) => self.publish(mutation),
+            Effect::Write(write) => self.write(write),
+            Effect::End(_) => {}
         }
         self.record(step);
     }
 
-    fn record(&mut self, step: Step) {
+    fn record(&mut self, step: Effect) {
         self.played.push((self.now - self.began, step));
     }
 
@@ -97,11 +97,11 @@ impl Stage {
         weather.map_or(Ok(TurnStatus::Running), |weather| weather.answer)
     }
 
-    fn write(&mut self, write: &Write) {
+    fn write(&mut self, write: &DirectWrite) {
         assert!(self.write.is_none(), "one write in flight");
         let scripted = match write {
-            Write::Renew(_) => self.script.renewals.pop_front(),
-            Write::Event(event) => self.script.writes.get_mut(&event.sequence).and_then(VecDeque::pop_front),
+            DirectWrite::RenewLease(_) => self.script.renewals.pop_front(),
+            DirectWrite::StoreEvent(event) => self.script.writes.get_mut(&event.sequence).and_then(VecDeque::pop_front),
         };
         let (answer, latency) = scripted.unwrap_or((Ok(TurnStatus::Running), None));
         self.write = Some((self.now + latency.unwrap_or(self.script.latency), answer));
@@ -123,7 +123,7 @@ impl Stage {
         if said == Some(next) {
             return self.hear();
         }
-        Input::Woken
+        Input::TimerFired
     }
 
     fn hear(&mut self) -> Input {
@@ -135,7 +135,7 @@ impl Stage {
     }
 }
 
-pub fn beginning(script: &Script, now: Instant) -> Beginning {
+pub fn attempt_start(script: &Script, now: Instant) -> AttemptStart {
     let claim =
         Claim { conversation_id: "c1".into(), turn_id: "t1".into(), run: 1, attempt: script.attempt, last_position: 7 };
     let request = ModelRequest {
@@ -144,15 +144,15 @@ pub fn beginning(script: &Script, now: Instant) -> Beginning {
         inference: InferenceSettings::default(),
         transcript: Vec::new(),
     };
-    Beginning {
+    AttemptStart {
         claim,
         leased: now.checked_sub(script.claimed_before).unwrap_or(now),
         agent: agent(),
         question: question(),
         continues: script.continues,
         request,
-        bounds: script.bounds,
-        limits: Limits::within(now, script.left),
+        limits: script.limits,
+        deadlines: Deadlines::within(now, script.left),
     }
 }
 

@@ -1,4 +1,4 @@
-use turn::claim::Refusal;
+use turn::claim::ClaimRefusal;
 
 use super::*;
 
@@ -34,7 +34,7 @@ async fn a_turn_is_claimed_once_while_its_lease_lives() {
     assert!(table.claim(&order(1), HOLDER, clock(NOW)).await.unwrap().is_ok());
     for later in [0, 29_999] {
         let other = table.claim(&order(1), Uuid::from_u128(8), clock(NOW + later)).await.unwrap();
-        assert_eq!(other, Err(Refusal::Leased));
+        assert_eq!(other, Err(ClaimRefusal::Leased));
     }
     assert!(table.claim(&order(1), Uuid::from_u128(8), clock(NOW + 30_000)).await.unwrap().is_ok());
 }
@@ -43,19 +43,20 @@ async fn a_turn_is_claimed_once_while_its_lease_lives() {
 async fn a_claim_whose_answer_was_lost_is_still_ours() {
     let table = table().await;
     table.put([turn("QUEUED", None, FAR)]).await;
-    let claimed = table.answering("UpdateItem", lost::CONFLICT).claim(&order(1), HOLDER, clock(NOW)).await.unwrap();
+    let claimed =
+        table.answering("UpdateItem", replaced_responses::CONFLICT).claim(&order(1), HOLDER, clock(NOW)).await.unwrap();
     assert_eq!(claimed.unwrap().attempt, 2);
     let stored = table.all().await;
     assert_eq!(table.claim(&order(1), HOLDER, clock(NOW + 3_000)).await.unwrap(), claimed);
     assert_eq!(table.all().await, stored);
-    assert_eq!(table.claim(&order(2), HOLDER, clock(NOW)).await.unwrap(), Err(Refusal::OtherRun));
+    assert_eq!(table.claim(&order(2), HOLDER, clock(NOW)).await.unwrap(), Err(ClaimRefusal::OtherRun));
 }
 
 #[tokio::test]
 async fn each_try_to_claim_has_its_own_moment() {
     let table = table().await;
     table.put([turn("RUNNING", Some(NOW + 20), FAR)]).await;
-    let met = table.answering("UpdateItem", lost::CONFLICT);
+    let met = table.answering("UpdateItem", replaced_responses::CONFLICT);
     let claimed = met.claim(&order(1), HOLDER, Clock::starting_at(at(NOW))).await.unwrap().unwrap();
     assert!(claimed.lease_until > Some(NOW + 30_020), "{claimed:?}");
 }
@@ -68,20 +69,20 @@ async fn a_claim_whose_answer_was_lost_is_ours_to_end_once_it_is_cancelled_and_n
     let claimed = table.claim(&order(1), HOLDER, clock(NOW)).await.unwrap();
     assert_eq!(claimed.unwrap().status, TurnStatus::Cancelling);
     table.put([held("FAILED")]).await;
-    assert_eq!(table.claim(&order(1), HOLDER, clock(NOW)).await.unwrap(), Err(Refusal::Unannounced));
+    assert_eq!(table.claim(&order(1), HOLDER, clock(NOW)).await.unwrap(), Err(ClaimRefusal::Unannounced));
 }
 
 #[tokio::test]
 async fn a_claim_that_is_refused_changes_nothing_and_says_why() {
     let table = table().await;
-    assert_eq!(table.claim(&order(1), HOLDER, clock(NOW)).await.unwrap(), Err(Refusal::Gone));
+    assert_eq!(table.claim(&order(1), HOLDER, clock(NOW)).await.unwrap(), Err(ClaimRefusal::Gone));
     for (stored, run, expected) in [
-        (turn("QUEUED", None, FAR), 2, Refusal::OtherRun),
-        (with(turn("COMPLETED", None, FAR), "announced", AttributeValue::Bool(true)), 1, Refusal::Ended),
-        (turn("COMPLETED", None, FAR), 1, Refusal::Unannounced),
-        (turn("CANCELLING", Some(1), FAR), 1, Refusal::Cancelled),
-        (turn("QUEUED", None, 1), 1, Refusal::TooLate),
-        (turn("RUNNING", Some(FAR), FAR), 1, Refusal::Leased),
+        (turn("QUEUED", None, FAR), 2, ClaimRefusal::OtherRun),
+        (with(turn("COMPLETED", None, FAR), "announced", AttributeValue::Bool(true)), 1, ClaimRefusal::Ended),
+        (turn("COMPLETED", None, FAR), 1, ClaimRefusal::Unannounced),
+        (turn("CANCELLING", Some(1), FAR), 1, ClaimRefusal::Cancelled),
+        (turn("QUEUED", None, 1), 1, ClaimRefusal::TooLate),
+        (turn("RUNNING", Some(FAR), FAR), 1, ClaimRefusal::Leased),
     ] {
         table.put([stored.clone()]).await;
         assert_eq!(table.claim(&order(run), HOLDER, clock(NOW)).await.unwrap(), Err(expected));

@@ -1,14 +1,14 @@
-//! Every file in tests/turns: a script, a line of dashes, and what the attempt does. `UPDATE_EXPECT=1` rewrites the
+//! Every file in tests/golden: a script, a line of dashes, and what the attempt does. `UPDATE_EXPECT=1` rewrites the
 //! second half.
 use std::{collections::HashMap, env, fmt::Write as _, fs, path::Path, time::Duration};
 
 use api::types::ContentBlock;
 use turn::{
-    attempt::{Ended, Step},
-    limits::Bounds,
-    mutation::{AgentEvent, Mutation, Update, Why},
+    attempt::{AttemptEnd, Effect},
+    direct_write::DirectWrite,
+    limits::Limits,
+    mutation::{AgentEvent, EndReason, Mutation, Update},
     types::StreamEvent,
-    writing::Write,
 };
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     simulation::{Played, play},
 };
 
-const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/turns");
+const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
 const DIVIDER: &str = "---\n";
 /// Longer texts are shown by both their ends.
 const SHOWN_CHARS: usize = 60;
@@ -35,9 +35,9 @@ fn check(path: &Path) -> Result<(), String> {
     let text = fs::read_to_string(path).unwrap();
     let (script, expected) = text.split_once(DIVIDER).unwrap_or((&text, ""));
     let parsed = Script::parse(script);
-    let (bounds, said) = (parsed.bounds, all_said(&parsed));
+    let (limits, said) = (parsed.limits, all_said(&parsed));
     let played = play(parsed);
-    keeps_promises(&played, &bounds, &said).map_err(|broken| format!("{}: {broken}", path.display()))?;
+    keeps_promises(&played, &limits, &said).map_err(|broken| format!("{}: {broken}", path.display()))?;
     let actual = played.steps.iter().map(|(at, step)| shown(*at, step)).collect::<String>();
     if env::var_os("UPDATE_EXPECT").is_some() {
         fs::write(path, format!("{}\n\n{DIVIDER}{actual}", script.trim_end())).unwrap();
@@ -56,7 +56,7 @@ fn all_said(script: &Script) -> String {
 }
 
 /// What holds for every attempt, whatever happens to it.
-fn keeps_promises(played: &Played, bounds: &Bounds, said: &str) -> Result<(), String> {
+fn keeps_promises(played: &Played, limits: &Limits, said: &str) -> Result<(), String> {
     let mut sent: HashMap<u32, &Mutation> = HashMap::new();
     let (mut batches, mut stored) = (String::new(), String::new());
     for mutation in mutations(played) {
@@ -70,12 +70,12 @@ fn keeps_promises(played: &Played, bounds: &Bounds, said: &str) -> Result<(), St
         match &mutation.update {
             Update::Began { .. } | Update::Note(_) | Update::Stored(_) => {}
             Update::Batch(batch) => {
-                promise(json_len(&batch.text) <= bounds.batch_max_bytes, "a batch is bounded")?;
+                promise(json_len(&batch.text) <= limits.batch_max_bytes, "a batch is bounded")?;
                 batches.push_str(&batch.text);
             }
             Update::Event(event) => {
                 let text = joined(&event.content);
-                promise(2 * json_len(&text) <= bounds.event_max_bytes, "an event is bounded")?;
+                promise(2 * json_len(&text) <= limits.event_max_bytes, "an event is bounded")?;
                 promise(text.starts_with(&batches), "batches are the beginning of their event")?;
                 batches.clear();
                 stored.push_str(&text);
@@ -84,7 +84,7 @@ fn keeps_promises(played: &Played, bounds: &Bounds, said: &str) -> Result<(), St
     }
     let heard: String = played.heard.iter().map(|(_, text)| text.as_str()).collect();
     promise(said.starts_with(&heard), "the script was followed")?;
-    promise(played.ended != Ended::Published || stored == heard, "what was heard is stored, byte for byte")
+    promise(played.ended != AttemptEnd::Published || stored == heard, "what was heard is stored, byte for byte")
 }
 
 fn promise(kept: bool, promise: &str) -> Result<(), String> {
@@ -94,8 +94,11 @@ fn promise(kept: bool, promise: &str) -> Result<(), String> {
 /// All that was sent, published or written.
 pub fn mutations(played: &Played) -> impl Iterator<Item = &Mutation> {
     played.steps.iter().filter_map(|(_, step)| match step {
-        Step::Publish(mutation) | Step::Write(Write::Event(mutation)) => Some(mutation.as_ref()),
-        Step::AskModel(_) | Step::CloseModel | Step::Write(Write::Renew(_)) | Step::End(_) => None,
+        Effect::Publish(mutation) | Effect::Write(DirectWrite::StoreEvent(mutation)) => Some(mutation.as_ref()),
+        Effect::CallModel(_)
+        | Effect::CloseModelStream
+        | Effect::Write(DirectWrite::RenewLease(_))
+        | Effect::End(_) => None,
     })
 }
 
@@ -107,14 +110,16 @@ pub fn json_len(text: &str) -> usize {
     serde_json::to_string(text).unwrap().len() - 2
 }
 
-fn shown(at: Duration, step: &Step) -> String {
+fn shown(at: Duration, step: &Effect) -> String {
     let what = match step {
-        Step::AskModel(_) => "ask".into(),
-        Step::CloseModel => "close".into(),
-        Step::Publish(mutation) => format!("#{} {}", mutation.sequence, shown_update(&mutation.update)),
-        Step::Write(Write::Renew(_)) => "renew".into(),
-        Step::Write(Write::Event(event)) => format!("write #{} {}", event.sequence, shown_update(&event.update)),
-        Step::End(ended) => format!("end: {ended:?}"),
+        Effect::CallModel(_) => "ask".into(),
+        Effect::CloseModelStream => "close".into(),
+        Effect::Publish(mutation) => format!("#{} {}", mutation.sequence, shown_update(&mutation.update)),
+        Effect::Write(DirectWrite::RenewLease(_)) => "renew".into(),
+        Effect::Write(DirectWrite::StoreEvent(event)) => {
+            format!("write #{} {}", event.sequence, shown_update(&event.update))
+        }
+        Effect::End(ended) => format!("end: {ended:?}"),
     };
     format!("{:>6} {what}\n", at.as_millis())
 }
@@ -137,8 +142,10 @@ fn shown_event(event: &AgentEvent) -> String {
     let mut shown = format!("{:?} {} at {} [{}]", event.status(), event.id, event.position, texts.join(", "));
     if let Some(end) = event.end {
         match end.why {
-            Why::Stopped(reason) => write!(shown, " {reason:?}").unwrap(),
-            Why::Failed(failure) => write!(shown, " {:?}, retryable: {}", failure.code, failure.retryable).unwrap(),
+            EndReason::Stopped(reason) => write!(shown, " {reason:?}").unwrap(),
+            EndReason::Failed(failure) => {
+                write!(shown, " {:?}, retryable: {}", failure.code, failure.retryable).unwrap()
+            }
         }
         if let Some(usage) = end.usage {
             write!(shown, " used {}+{}={}", usage.input_tokens, usage.output_tokens, usage.total_tokens).unwrap();

@@ -1,31 +1,27 @@
 //! The model's side of an attempt: when it is asked, how long it may say nothing, why its answer is over.
 use std::time::{Duration, Instant};
 
-use crate::{
-    failures::Failure,
-    limits::{Bounds, Limits},
-    mutation::Why,
-};
+use crate::{deadlines::Deadlines, failures::Failure, limits::Limits, mutation::EndReason};
 use api::{
     backoff::Backoff,
     types::{FailureCode, StopReason},
 };
 
 #[derive(Debug)]
-pub struct Asking {
+pub struct ModelCall {
     state: State,
     /// When it was asked or last gave a sign of life.
     heard: Instant,
     silence: Duration,
     retry: Backoff,
-    limits: Limits,
-    salt: u64,
+    deadlines: Deadlines,
+    jitter_seed: u64,
 }
 
 /// What is to be done about the model's stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Due {
-    Ask,
+pub enum ModelAction {
+    Open,
     Close,
 }
 
@@ -44,34 +40,34 @@ enum State {
     /// Has said all; its usage is still to come.
     Stopped(StopReason),
     /// Its stream is to be closed.
-    Closing(Why),
-    Closed(Why),
+    Closing(EndReason),
+    Closed(EndReason),
 }
 
-impl Asking {
-    /// `salt`: sets its waits apart from those of other turns.
-    pub fn begin(bounds: &Bounds, limits: Limits, salt: u64, now: Instant) -> Self {
+impl ModelCall {
+    /// `jitter_seed`: sets its waits apart from those of other turns.
+    pub fn begin(limits: &Limits, deadlines: Deadlines, jitter_seed: u64, now: Instant) -> Self {
         Self {
             state: State::Waiting { until: now, refusals: 0 },
             heard: now,
-            silence: bounds.model_silence,
-            retry: bounds.model_retry,
-            limits,
-            salt,
+            silence: limits.model_silence,
+            retry: limits.model_retry,
+            deadlines,
+            jitter_seed,
         }
     }
 
-    pub fn next(&mut self, now: Instant) -> Option<Due> {
+    pub fn next(&mut self, now: Instant) -> Option<ModelAction> {
         self.keep_limits(now);
         match self.state {
             State::Waiting { until, refusals } if until <= now => {
                 self.state = State::Asked { refusals };
                 self.heard = now;
-                Some(Due::Ask)
+                Some(ModelAction::Open)
             }
             State::Closing(why) => {
                 self.state = State::Closed(why);
-                Some(Due::Close)
+                Some(ModelAction::Close)
             }
             State::Waiting { .. } | State::Asked { .. } | State::Speaking | State::Stopped(_) | State::Closed(_) => {
                 None
@@ -82,16 +78,16 @@ impl Asking {
     /// When time alone will make a difference.
     pub fn wake(&self) -> Option<Instant> {
         match self.state {
-            State::Waiting { until, .. } => Some(until.min(self.limits.stop_model_at)),
+            State::Waiting { until, .. } => Some(until.min(self.deadlines.stop_model_at)),
             State::Asked { .. } | State::Speaking | State::Stopped(_) => {
-                Some(self.silent_at().min(self.limits.stop_model_at))
+                Some(self.silent_at().min(self.deadlines.stop_model_at))
             }
             State::Closing(_) | State::Closed(_) => None,
         }
     }
 
     /// Why the answer is over, once it is.
-    pub fn why(&self) -> Option<Why> {
+    pub fn why(&self) -> Option<EndReason> {
         match self.state {
             State::Closing(why) | State::Closed(why) => Some(why),
             State::Waiting { .. } | State::Asked { .. } | State::Speaking | State::Stopped(_) => None,
@@ -115,7 +111,7 @@ impl Asking {
     /// Usage comes last.
     pub fn on_usage(&mut self) {
         if let State::Stopped(reason) = self.state {
-            self.close(Why::Stopped(reason));
+            self.close(EndReason::Stopped(reason));
         }
     }
 
@@ -123,8 +119,8 @@ impl Asking {
     pub fn on_failure(&mut self, code: FailureCode, now: Instant) -> bool {
         match self.state {
             State::Asked { refusals } if code == FailureCode::Throttled => return self.ask_again(refusals + 1, now),
-            State::Asked { .. } | State::Speaking => self.close(Why::Failed(Failure::new(code))),
-            State::Stopped(reason) => self.close(Why::Stopped(reason)),
+            State::Asked { .. } | State::Speaking => self.close(EndReason::Failed(Failure::new(code))),
+            State::Stopped(reason) => self.close(EndReason::Stopped(reason)),
             State::Waiting { .. } | State::Closing(_) | State::Closed(_) => {}
         }
         false
@@ -132,7 +128,7 @@ impl Asking {
 
     /// Decides how the turn ends even where the answer was over already.
     pub fn cancel(&mut self) {
-        let why = Why::Stopped(StopReason::Cancelled);
+        let why = EndReason::Stopped(StopReason::Cancelled);
         self.state = match self.state {
             State::Closed(_) => State::Closed(why),
             State::Waiting { .. } | State::Asked { .. } | State::Speaking | State::Stopped(_) | State::Closing(_) => {
@@ -142,24 +138,24 @@ impl Asking {
     }
 
     fn ask_again(&mut self, refusals: u32, now: Instant) -> bool {
-        let until = now + self.retry.seeded_delay(refusals, self.salt);
-        let in_time = until <= self.limits.retry_model_until;
+        let until = now + self.retry.seeded_delay(refusals, self.jitter_seed);
+        let in_time = until <= self.deadlines.retry_model_until;
         self.state = match in_time {
             true => State::Waiting { until, refusals },
-            false => State::Closing(Why::Failed(Failure::new(FailureCode::Throttled))),
+            false => State::Closing(EndReason::Failed(Failure::new(FailureCode::Throttled))),
         };
         in_time
     }
 
-    fn close(&mut self, why: Why) {
+    fn close(&mut self, why: EndReason) {
         self.state = State::Closing(why);
     }
 
     fn keep_limits(&mut self, now: Instant) {
         match self.state {
             State::Closing(_) | State::Closed(_) => {}
-            State::Stopped(reason) if now >= self.limits.stop_model_at => self.close(Why::Stopped(reason)),
-            _ if now >= self.limits.stop_model_at => self.close(Why::Stopped(StopReason::Deadline)),
+            State::Stopped(reason) if now >= self.deadlines.stop_model_at => self.close(EndReason::Stopped(reason)),
+            _ if now >= self.deadlines.stop_model_at => self.close(EndReason::Stopped(StopReason::Deadline)),
             State::Asked { .. } | State::Speaking | State::Stopped(_) if now >= self.silent_at() => {
                 self.on_failure(FailureCode::ModelSilent, now);
             }

@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use api::types::{StopReason, Usage};
-use turn::{attempt::Step, mutation::Update, types::StreamEvent};
+use turn::{attempt::Effect, mutation::Update, types::StreamEvent};
 
 use crate::{
     cases::joined,
@@ -70,7 +70,7 @@ impl Measured {
 
 fn measure(deltas: usize, interval: u64, latency: u64) -> Measured {
     let played = play(script(deltas, interval, latency));
-    let published: Vec<_> = played.steps.iter().filter(|(_, step)| matches!(step, Step::Publish(_))).collect();
+    let published: Vec<_> = played.steps.iter().filter(|(_, step)| matches!(step, Effect::Publish(_))).collect();
     let mut delays = delays(&played);
     delays.sort();
     let said_all = played.heard.last().unwrap().0;
@@ -94,15 +94,15 @@ fn delays(played: &Played) -> Vec<Duration> {
 }
 
 /// Bytes of text that a step is the first to carry; the final event carries all that is left.
-fn carried_first(step: &Step) -> usize {
+fn carried_first(step: &Effect) -> usize {
     match step {
-        Step::Publish(mutation) if mutation.closes_turn() => usize::MAX,
+        Effect::Publish(mutation) if mutation.closes_turn() => usize::MAX,
         _ => carried(step),
     }
 }
 
-fn carried(step: &Step) -> usize {
-    let Step::Publish(mutation) = step else { return 0 };
+fn carried(step: &Effect) -> usize {
+    let Effect::Publish(mutation) = step else { return 0 };
     match &mutation.update {
         Update::Batch(batch) => batch.text.len(),
         Update::Event(event) => joined(&event.content).len(),

@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 use api::{backoff::jitter_seed, types::ConversationEvent};
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use turn::{
-    claim::{Order, StoredTurn},
-    closing::StoredBatch,
+    claim::{RunId, StoredTurn},
+    closing_decision::StoredBatch,
     transcript::OlderEvents,
 };
 
@@ -13,13 +13,13 @@ use super::{
     Table, TableError, failed,
     items::{self, Item, text, text_in},
     keys::{batch_sort, batches_partition, conversation_partition, event_key, event_sort, meta_key, turn_key},
-    patiently,
+    with_retries,
 };
 
 const LAST_SEQUENCE: u32 = 999_999;
 
 impl Table {
-    pub async fn turn(&self, order: &Order) -> Result<Option<StoredTurn>, TableError> {
+    pub async fn turn(&self, order: &RunId) -> Result<Option<StoredTurn>, TableError> {
         self.item(turn_key(&order.conversation_id, &order.turn_id)).await?.as_ref().map(items::stored_turn).transpose()
     }
 
@@ -46,8 +46,9 @@ impl Table {
         let (first, last) = (event_sort(1), event_sort(wanted.before.saturating_sub(1)));
         let range = self.range(conversation_partition(conversation), first, last);
         let newest = range.scan_index_forward(false).limit(wanted.at_most.cast_signed());
-        let page =
-            patiently(jitter_seed(&[conversation]), || async { newest.clone().send().await.map_err(failed("Query")) });
+        let page = with_retries(jitter_seed(&[conversation]), || async {
+            newest.clone().send().await.map_err(failed("Query"))
+        });
         page.await?.items().iter().rev().map(items::event).collect()
     }
 
@@ -62,23 +63,23 @@ impl Table {
         }
         let (first, last) = (event_sort(*positions.start()), event_sort(*positions.end()));
         let range = self.range(conversation_partition(conversation), first, last);
-        let events = patiently(jitter_seed(&[conversation]), || whole(&range)).await?;
+        let events = with_retries(jitter_seed(&[conversation]), || whole(&range)).await?;
         events.iter().map(items::event).collect()
     }
 
     /// What the turn's attempt has published since its last event, in order.
-    pub async fn batches(&self, order: &Order, turn: &StoredTurn) -> Result<Vec<StoredBatch>, TableError> {
+    pub async fn batches(&self, order: &RunId, turn: &StoredTurn) -> Result<Vec<StoredBatch>, TableError> {
         let partition = batches_partition(&order.conversation_id, &order.turn_id);
         let sort = |sequence| batch_sort(turn.attempt, sequence);
         let range = self.range(partition, sort(turn.last_event_sequence + 1), sort(LAST_SEQUENCE));
-        let batches = patiently(jitter_seed(&[&order.turn_id]), || whole(&range)).await?;
+        let batches = with_retries(jitter_seed(&[&order.turn_id]), || whole(&range)).await?;
         batches.iter().map(items::stored_batch).collect()
     }
 
     pub(super) async fn item(&self, key: Item) -> Result<Option<Item>, TableError> {
-        let salt = jitter_seed(&[text_in(&key, "sk").unwrap_or_default()]);
+        let jitter_seed = jitter_seed(&[text_in(&key, "sk").unwrap_or_default()]);
         let call = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
-        Ok(patiently(salt, || async { call.clone().send().await.map_err(failed("GetItem")) }).await?.item)
+        Ok(with_retries(jitter_seed, || async { call.clone().send().await.map_err(failed("GetItem")) }).await?.item)
     }
 
     fn range(&self, partition: String, first: String, last: String) -> QueryFluentBuilder {

@@ -1,9 +1,9 @@
-//! The first half of a file in tests/turns: what happens outside during one attempt.
+//! The first half of a file in tests/golden: what happens effects clients one attempt.
 //!
 //! ```text
 //! # Why this case exists.
 //! latency 30                      how long AppSync takes, in milliseconds
-//! batch-bytes 4096 | event-bytes 160000 | silence 120000 | left 900000      bounds other than the usual ones
+//! batch-bytes 4096 | event-bytes 160000 | silence 120000 | left 900000      limits other than the usual ones
 //! attempt 2                       which claim of the turn it is
 //! claimed-before 9000             how long ago its lease began
 //! continues                       it goes on where an answer has ended
@@ -26,7 +26,7 @@ use std::{
 
 use api::types::{FailureCode, TurnStatus, Usage};
 use serde::de::DeserializeOwned;
-use turn::{attempt::Input, limits::Bounds, mutation::PublishFailure, types::StreamEvent, writing::WriteFailure};
+use turn::{attempt::Input, direct_write::WriteFailure, limits::Limits, mutation::PublishFailure, types::StreamEvent};
 
 #[derive(Debug)]
 pub struct Script {
@@ -37,7 +37,7 @@ pub struct Script {
     pub claimed_before: Duration,
     /// Whether it goes on where an answer has ended.
     pub continues: bool,
-    pub bounds: Bounds,
+    pub limits: Limits,
     /// For each time the model is asked: after how long it does what.
     pub asks: VecDeque<Vec<(Duration, Said)>>,
     /// By sequence, for each try.
@@ -71,9 +71,9 @@ pub enum Said {
 impl From<Said> for Input {
     fn from(said: Said) -> Self {
         match said {
-            Said::Event(event) => Self::Heard(event),
+            Said::Event(event) => Self::ModelEvent(event),
             Said::Failed(code) => Self::ModelFailed(code),
-            Said::Closed => Self::ModelClosed,
+            Said::Closed => Self::ModelStreamEnded,
         }
     }
 }
@@ -86,7 +86,7 @@ impl Default for Script {
             attempt: 1,
             claimed_before: Duration::ZERO,
             continues: false,
-            bounds: Bounds::default(),
+            limits: Limits::default(),
             asks: VecDeque::new(),
             publishes: HashMap::new(),
             writes: HashMap::new(),
@@ -111,9 +111,9 @@ impl Script {
             "latency" => self.latency = milliseconds(rest)?,
             "left" => self.left = milliseconds(rest)?,
             "claimed-before" => self.claimed_before = milliseconds(rest)?,
-            "silence" => self.bounds.model_silence = milliseconds(rest)?,
-            "batch-bytes" => self.bounds.batch_max_bytes = rest.parse().ok()?,
-            "event-bytes" => self.bounds.event_max_bytes = rest.parse().ok()?,
+            "silence" => self.limits.model_silence = milliseconds(rest)?,
+            "batch-bytes" => self.limits.batch_max_bytes = rest.parse().ok()?,
+            "event-bytes" => self.limits.event_max_bytes = rest.parse().ok()?,
             "continues" => self.continues = true,
             "attempt" => self.attempt = rest.parse().ok()?,
             "ask" => self.asks.push_back(Vec::new()),

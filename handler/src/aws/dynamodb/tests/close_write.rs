@@ -1,5 +1,5 @@
 use api::types::{FailureCode, StopReason};
-use turn::{closing::ClosingEvent, failures::Failure, mutation::Why};
+use turn::{closing_decision::ClosingEvent, failures::Failure, mutation::EndReason};
 
 use super::*;
 
@@ -7,7 +7,7 @@ use super::*;
 async fn a_closing_keeps_what_was_said_ends_the_turn_and_frees_the_conversation() {
     let table = table().await;
     table.put([turn("CANCELLING", Some(1), FAR), busy(), batch(1, 2, "So "), batch(1, 3, "be it.")]).await;
-    close(&table, Why::Stopped(StopReason::Cancelled)).await.unwrap();
+    close(&table, EndReason::Stopped(StopReason::Cancelled)).await.unwrap();
     let expected = json!({
         "id": "t1-closed-1", "conversationId": "c1", "turnId": "t1", "attempt": 1, "position": 8,
         "sender": { "kind": "AGENT", "id": "default" }, "content": [{ "text": "So be it." }],
@@ -29,7 +29,7 @@ async fn a_failed_closing_says_why_on_its_event_and_its_turn() {
     let table = table().await;
     table.put([turn("QUEUED", None, FAR), busy()]).await;
     let failure = Failure::new(FailureCode::NotStarted);
-    close(&table, Why::Failed(failure)).await.unwrap();
+    close(&table, EndReason::Failed(failure)).await.unwrap();
     let expected = json!({ "code": "NOT_STARTED", "message": failure.text, "retryable": true });
     assert_eq!(table.stored("EVENT#00000008").await["failure"], expected);
     assert_eq!(table.stored("TURN#t1").await["failure"], expected);
@@ -53,7 +53,7 @@ async fn nothing_is_closed_that_has_changed_since_it_was_read() {
         let turn = table.turn(&order(1)).await.unwrap().unwrap();
         table.put([changed.clone()]).await;
         let before = sorted(table.all().await);
-        let event = ClosingEvent::new("t1", &turn, Why::Stopped(StopReason::Cancelled), &[]);
+        let event = ClosingEvent::new("t1", &turn, EndReason::Stopped(StopReason::Cancelled), &[]);
         let refused = table.close(&order(1), &turn, &event, "default", at(NOW)).await.unwrap_err();
         assert!(refused.is_passing(), "{refused}");
         assert_eq!(sorted(table.all().await), before, "{changed:?}");
@@ -70,7 +70,11 @@ async fn what_dead_attempts_of_the_run_have_said_is_marked_and_nothing_else() {
     table.put([with(said(7, 2), "sender", AttributeValue::M(named([("kind", text("USER"))])))]).await;
     let turn = table.turn(&order(1)).await.unwrap().unwrap();
     for _ in 0..2 {
-        table.answering("UpdateItem", lost::CONFLICT).supersede_leftovers(&order(1), &turn, 7).await.unwrap();
+        table
+            .answering("UpdateItem", replaced_responses::CONFLICT)
+            .supersede_leftovers(&order(1), &turn, 7)
+            .await
+            .unwrap();
         let mut marked = Vec::new();
         for position in 7..=12 {
             marked.push(table.stored(&format!("EVENT#{position:08}")).await["superseded"] == true);
@@ -90,7 +94,7 @@ async fn an_event_that_another_turn_has_put_there_meanwhile_is_not_marked() {
     assert_eq!(table.stored("EVENT#00000008").await["superseded"], Value::Null);
 }
 
-async fn close(table: &Table, why: Why) -> Result<(), super::super::TableError> {
+async fn close(table: &Table, why: EndReason) -> Result<(), super::super::TableError> {
     let turn = table.turn(&order(1)).await?.unwrap();
     let batches = table.batches(&order(1), &turn).await?;
     let event = ClosingEvent::new("t1", &turn, why, &batches);

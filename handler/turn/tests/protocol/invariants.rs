@@ -2,13 +2,13 @@
 use api::types::TurnStatus::{self, Cancelled, Cancelling, Completed, Failed, Queued, Running};
 
 use crate::{
+    model::{Delivery, World},
+    mutants::Mutant,
     steps::{self, Step},
-    weakness::Weakness,
-    world::{Delivery, World},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Law {
+pub enum Invariant {
     OneAnswerPerRun,
     NoFinishIsStale,
     RunsAreAnsweredByTheirOwn,
@@ -28,32 +28,32 @@ pub enum Law {
 }
 
 /// What must hold of every step.
-pub fn keep(before: &World, step: Step, after: &World, weakness: Weakness) -> Result<(), Law> {
+pub fn keep(before: &World, step: Step, after: &World, mutant: Mutant) -> Result<(), Invariant> {
     broken(&[
-        (Law::NoFinishIsStale, no_finish_is_stale(before, step)),
-        (Law::RunsAreAnsweredByTheirOwn, is_of_the_run(before, step)),
-        (Law::LiveAttemptsAreLeftAlone, leaves_live_attempts_alone(before, step)),
-        (Law::OnlyAnEndIsReopened, step != Step::Reopen || before.turn.has_ended()),
-        (Law::ReadersSeeAReopening, step != Step::Reopen || is_seen(before, after, weakness)),
-        (Law::CancelledIsNotFailed, statuses(before, after) != Some((Cancelled, Failed))),
-        (Law::AnEndIsNeverUndone, statuses(before, after).is_none_or(|(was, is)| !was.is_end() || is == was)),
-        (Law::StatusesNeverGoBack, statuses(before, after).is_none_or(|(was, is)| rank(is) >= rank(was))),
+        (Invariant::NoFinishIsStale, no_finish_is_stale(before, step)),
+        (Invariant::RunsAreAnsweredByTheirOwn, is_of_the_run(before, step)),
+        (Invariant::LiveAttemptsAreLeftAlone, leaves_live_attempts_alone(before, step)),
+        (Invariant::OnlyAnEndIsReopened, step != Step::Reopen || before.turn.has_ended()),
+        (Invariant::ReadersSeeAReopening, step != Step::Reopen || is_seen(before, after, mutant)),
+        (Invariant::CancelledIsNotFailed, statuses(before, after) != Some((Cancelled, Failed))),
+        (Invariant::AnEndIsNeverUndone, statuses(before, after).is_none_or(|(was, is)| !was.is_end() || is == was)),
+        (Invariant::StatusesNeverGoBack, statuses(before, after).is_none_or(|(was, is)| rank(is) >= rank(was))),
     ])
 }
 
 /// What must hold of a world, whichever step led there.
-pub fn hold(world: &World, weakness: Weakness) -> Result<(), Law> {
+pub fn hold(world: &World, mutant: Mutant) -> Result<(), Invariant> {
     broken(&[
-        (Law::OneAnswerPerRun, world.answers.iter().all(|answers| *answers <= 1)),
-        (Law::BusyExactlyWhileOpen, world.is_active != world.turn.status.is_end()),
-        (Law::EveryTurnCanBeClosed, can_be_closed(world, weakness)),
-        (Law::NeverBusyForGood, is_free_in_the_end(world, weakness)),
-        (Law::AnOpenTurnIsOwedADelivery, world.turn.status.is_end() || is_owed_a_delivery(world)),
+        (Invariant::OneAnswerPerRun, world.answers.iter().all(|answers| *answers <= 1)),
+        (Invariant::BusyExactlyWhileOpen, world.is_active != world.turn.status.is_end()),
+        (Invariant::EveryTurnCanBeClosed, can_be_closed(world, mutant)),
+        (Invariant::NeverBusyForGood, is_free_in_the_end(world, mutant)),
+        (Invariant::AnOpenTurnIsOwedADelivery, world.turn.status.is_end() || is_owed_a_delivery(world)),
     ])
 }
 
-fn broken(laws: &[(Law, bool)]) -> Result<(), Law> {
-    laws.iter().find(|(_, kept)| !kept).map_or(Ok(()), |(law, _)| Err(*law))
+fn broken(invariants: &[(Invariant, bool)]) -> Result<(), Invariant> {
+    invariants.iter().find(|(_, kept)| !kept).map_or(Ok(()), |(invariant, _)| Err(*invariant))
 }
 
 fn no_finish_is_stale(before: &World, step: Step) -> bool {
@@ -76,8 +76,8 @@ fn leaves_live_attempts_alone(before: &World, step: Step) -> bool {
     !matches!(step, Step::Claim { .. } | Step::Close { .. }) || !before.turn.is_leased()
 }
 
-fn is_seen(before: &World, after: &World, weakness: Weakness) -> bool {
-    after.turn.attempt > before.turn.attempt || weakness == Weakness::AttemptsBeginAnewAndFenceIgnoresRun
+fn is_seen(before: &World, after: &World, mutant: Mutant) -> bool {
+    after.turn.attempt > before.turn.attempt || mutant == Mutant::AttemptsBeginAnewAndFenceIgnoresRun
 }
 
 /// What readers were told of a run, and are told now.
@@ -93,9 +93,9 @@ fn rank(status: TurnStatus) -> u8 {
     }
 }
 
-fn can_be_closed(world: &World, weakness: Weakness) -> bool {
+fn can_be_closed(world: &World, mutant: Mutant) -> bool {
     let late = steps::late(world);
-    late.turn.status.is_end() || steps::closed(&late, late.turn.run, late.turn, weakness).is_some()
+    late.turn.status.is_end() || steps::closed(&late, late.turn.run, late.turn, mutant).is_some()
 }
 
 fn is_owed_a_delivery(world: &World) -> bool {
@@ -107,8 +107,8 @@ fn is_owed_a_delivery(world: &World) -> bool {
 }
 
 /// Nobody does anything any more; then the next message is sent.
-fn is_free_in_the_end(world: &World, weakness: Weakness) -> bool {
+fn is_free_in_the_end(world: &World, mutant: Mutant) -> bool {
     let mut late = steps::late(world);
     late.may.go_on = true;
-    !late.is_active || steps::next_message(&late, late.turn, weakness).is_some_and(|(_, sent)| !sent.is_active)
+    !late.is_active || steps::next_message(&late, late.turn, mutant).is_some_and(|(_, sent)| !sent.is_active)
 }

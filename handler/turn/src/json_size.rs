@@ -2,7 +2,7 @@
 
 /// Bytes of the longest beginning of `text` that takes at most `room` escaped bytes, never splitting a character; and
 /// how many escaped bytes it takes.
-pub fn fitting(text: &str, room: usize) -> (usize, usize) {
+pub fn fitting_prefix(text: &str, room: usize) -> (usize, usize) {
     let mut taken = 0;
     for (at, character) in text.char_indices() {
         let size = escaped_char(character);
@@ -15,7 +15,7 @@ pub fn fitting(text: &str, room: usize) -> (usize, usize) {
 }
 
 /// Where the longest end of `text` begins that takes at most `room` escaped bytes; and how many it takes.
-pub fn fitting_end(text: &str, room: usize) -> (usize, usize) {
+pub fn fitting_suffix(text: &str, room: usize) -> (usize, usize) {
     let (mut from, mut taken) = (text.len(), 0);
     for (at, character) in text.char_indices().rev() {
         let size = escaped_char(character);
@@ -28,7 +28,7 @@ pub fn fitting_end(text: &str, room: usize) -> (usize, usize) {
 }
 
 /// Bytes that `text` takes between the quotes of a JSON string.
-pub fn escaped_len(text: &str) -> usize {
+pub fn json_size(text: &str) -> usize {
     text.chars().map(escaped_char).sum()
 }
 
@@ -62,7 +62,7 @@ mod tests {
             ("\n\n", 3, (1, 2)),
             ("é", 9, (2, 2)),
         ] {
-            assert_eq!(fitting(text, room), expected, "{text:?} in {room}");
+            assert_eq!(fitting_prefix(text, room), expected, "{text:?} in {room}");
         }
     }
 
@@ -77,7 +77,7 @@ mod tests {
             ("é", 9, (0, 2)),
             ("é", 0, (2, 0)),
         ] {
-            assert_eq!(fitting_end(text, room), expected, "{text:?} in {room}");
+            assert_eq!(fitting_suffix(text, room), expected, "{text:?} in {room}");
         }
     }
 }

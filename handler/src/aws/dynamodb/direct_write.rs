@@ -8,8 +8,8 @@ use aws_sdk_dynamodb::{
 };
 use turn::{
     claim::Claim,
-    mutation::{AgentEvent, AnswerEnd, Mutation, Update, Why},
-    writing::{Write, WriteFailure},
+    direct_write::{DirectWrite, WriteFailure},
+    mutation::{AgentEvent, AnswerEnd, EndReason, Mutation, Update},
 };
 
 use super::{
@@ -23,10 +23,10 @@ use crate::clock::{epoch_milliseconds, iso_8601};
 
 impl Table {
     /// One try. The turn's status, as the write found or left it.
-    pub async fn write(&self, write: Write, now: SystemTime) -> Result<TurnStatus, WriteFailure> {
+    pub async fn write(&self, write: DirectWrite, now: SystemTime) -> Result<TurnStatus, WriteFailure> {
         let written = match &write {
-            Write::Renew(claim) => self.renew(claim, now).await,
-            Write::Event(mutation) => self.store(mutation, now).await,
+            DirectWrite::RenewLease(claim) => self.renew(claim, now).await,
+            DirectWrite::StoreEvent(mutation) => self.store(mutation, now).await,
         };
         match &written {
             Ok(status) => tracing::info!(?status, "written directly"),
@@ -102,8 +102,8 @@ fn ended(change: Change, AnswerEnd { why, usage }: AnswerEnd) -> Change {
     let change = change.set("status", text(spelled(why.status()))).set("announced", flag(false));
     let change = usage.into_iter().fold(change, |change, usage| change.set("usage", items::usage(usage)));
     match why {
-        Why::Stopped(_) => change,
-        Why::Failed(failure) => change.set("failure", items::failure(failure)),
+        EndReason::Stopped(_) => change,
+        EndReason::Failed(failure) => change.set("failure", items::failure(failure)),
     }
 }
 

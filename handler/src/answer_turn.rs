@@ -7,38 +7,47 @@ use std::time::Instant;
 use api::types::{ConversationEvent, SenderKind};
 use tokio::time::timeout_at;
 use turn::{
-    attempt::{Attempt, Beginning, Ended},
-    claim::{Order, Refusal, StoredTurn},
-    mutation::Why,
+    attempt::{Attempt, AttemptEnd, AttemptStart},
+    claim::{ClaimRefusal, RunId, StoredTurn},
+    mutation::EndReason,
     request::{Agent, TurnRequest},
-    transcript::{Material, older_events_wanted, transcript},
+    transcript::{TranscriptInput, older_events_wanted, transcript},
     types::{ModelRequest, TranscriptMessage},
 };
 
 use crate::{
-    Invoked,
+    InvocationContext,
     aws::{Table, TableError},
     clock,
-    closing::close,
     errors::{HandlerError, log_failure},
-    relay::{Outside, relay},
+    event_loop::{Effects, run_attempt},
+    orphan_closer::close,
 };
 
-pub async fn answer<O: Outside>(request: TurnRequest, invoked: &Invoked<'_, O>) -> Result<(), HandlerError> {
-    let order = Order::of(&request);
+pub async fn answer_turn<O: Effects>(
+    request: TurnRequest,
+    context: &InvocationContext<'_, O>,
+) -> Result<(), HandlerError> {
+    let order = RunId::from_request(&request);
     let leased = clock::now();
-    match invoked.table.claim(&order, invoked.holder, invoked.clock).await? {
-        Ok(turn) => Box::pin(attempt(request, &order, Claimed { turn, leased }, invoked)).await,
-        Err(refusal) => refused(refusal, &order, invoked).await,
+    match context.table.claim(&order, context.holder, context.clock).await? {
+        Ok(turn) => Box::pin(attempt(request, &order, Claimed { turn, leased }, context)).await,
+        Err(refusal) => refused(refusal, &order, context).await,
     }
 }
 
-async fn refused<O: Outside>(refusal: Refusal, order: &Order, invoked: &Invoked<'_, O>) -> Result<(), HandlerError> {
+async fn refused<O: Effects>(
+    refusal: ClaimRefusal,
+    order: &RunId,
+    context: &InvocationContext<'_, O>,
+) -> Result<(), HandlerError> {
     tracing::info!(?refusal, "not claimed");
     match refusal {
-        Refusal::Leased => Err(HandlerError::Leased),
-        Refusal::Gone | Refusal::OtherRun | Refusal::Ended => Ok(()),
-        Refusal::Unannounced | Refusal::Cancelled | Refusal::TooLate => Box::pin(close(order, invoked)).await,
+        ClaimRefusal::Leased => Err(HandlerError::Leased),
+        ClaimRefusal::Gone | ClaimRefusal::OtherRun | ClaimRefusal::Ended => Ok(()),
+        ClaimRefusal::Unannounced | ClaimRefusal::Cancelled | ClaimRefusal::TooLate => {
+            Box::pin(close(order, context)).await
+        }
     }
 }
 
@@ -48,39 +57,39 @@ struct Claimed {
     leased: Instant,
 }
 
-async fn attempt<O: Outside>(
+async fn attempt<O: Effects>(
     request: TurnRequest,
-    order: &Order,
+    order: &RunId,
     claimed: Claimed,
-    invoked: &Invoked<'_, O>,
+    context: &InvocationContext<'_, O>,
 ) -> Result<(), HandlerError> {
     let turn = &claimed.turn;
-    invoked.table.supersede_leftovers(order, turn, invoked.salt()).await?;
+    context.table.supersede_leftovers(order, turn, context.jitter_seed()).await?;
     let (agent, continues) = (request.agent.clone(), request.continues.unwrap_or(false));
     let asked_by = request.asked_by.clone();
-    let Some(material) = material(request, turn, invoked.table).await? else {
+    let Some(material) = material(request, turn, context.table).await? else {
         tracing::info!("the question is gone");
         return Ok(());
     };
-    let beginning = beginning(material, agent, continues, order, &claimed, invoked);
+    let beginning = attempt_start(material, agent, continues, order, &claimed, context);
     let mut attempt = Attempt::begin(beginning, clock::now());
-    let ended = relay(&mut attempt, invoked.outside).await;
+    let ended = run_attempt(&mut attempt, context.effects).await;
     report(turn.attempt, ended, &attempt);
     if let (Some(user), Some(tokens), true) = (asked_by, attempt.tokens(), ended.is_accepted()) {
-        count(&user, tokens, invoked).await;
+        count(&user, tokens, context).await;
     }
     match ended {
-        Ended::Published => Ok(()),
-        Ended::Superseded => leave(order, turn, invoked).await,
-        Ended::Unannounced => Err(HandlerError::Unannounced),
-        Ended::OutOfTime => Err(HandlerError::OutOfTime),
+        AttemptEnd::Published => Ok(()),
+        AttemptEnd::Superseded => leave(order, turn, context).await,
+        AttemptEnd::Unannounced => Err(HandlerError::Unannounced),
+        AttemptEnd::OutOfTime => Err(HandlerError::OutOfTime),
     }
 }
 
 /// The turn has its end whether this succeeds or not: quotas are a brake, not a bill.
-async fn count<O>(user: &str, tokens: u32, invoked: &Invoked<'_, O>) {
-    let until = invoked.limits.give_up_at.min(clock::now() + invoked.bounds.counting);
-    let counting = invoked.table.count_tokens(user, tokens, invoked.clock.now(), invoked.salt());
+async fn count<O>(user: &str, tokens: u32, context: &InvocationContext<'_, O>) {
+    let until = context.deadlines.give_up_at.min(clock::now() + context.limits.counting);
+    let counting = context.table.count_tokens(user, tokens, context.clock.now(), context.jitter_seed());
     match timeout_at(until.into(), counting).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "tokens not counted"),
@@ -89,56 +98,64 @@ async fn count<O>(user: &str, tokens: u32, invoked: &Invoked<'_, O>) {
 }
 
 /// What was read goes into the transcript, and no further.
-fn beginning<O>(
-    material: Material,
+fn attempt_start<O>(
+    material: TranscriptInput,
     agent: Agent,
     continues: bool,
-    order: &Order,
+    order: &RunId,
     claimed: &Claimed,
-    invoked: &Invoked<'_, O>,
-) -> Beginning {
-    Beginning {
+    context: &InvocationContext<'_, O>,
+) -> AttemptStart {
+    AttemptStart {
         claim: order.claim(&claimed.turn),
         leased: claimed.leased,
         request: ask(&agent, transcript(&material)),
         agent,
         question: material.question,
         continues,
-        bounds: invoked.bounds,
-        limits: invoked.limits,
+        limits: context.limits,
+        deadlines: context.deadlines,
     }
 }
 
 /// Refused by the fence, an attempt has no more to say; but where it only overslept its lease, nobody else may come.
-async fn leave<O: Outside>(order: &Order, mine: &StoredTurn, invoked: &Invoked<'_, O>) -> Result<(), HandlerError> {
-    let turn = invoked.table.turn(order).await?;
+async fn leave<O: Effects>(
+    order: &RunId,
+    mine: &StoredTurn,
+    context: &InvocationContext<'_, O>,
+) -> Result<(), HandlerError> {
+    let turn = context.table.turn(order).await?;
     if turn.is_none_or(|turn| turn.attempt != mine.attempt) {
         return Ok(());
     }
-    match Box::pin(close(order, invoked)).await {
+    match Box::pin(close(order, context)).await {
         Err(HandlerError::Leased) => Ok(()),
         closed => closed,
     }
 }
 
 /// None where the question has been purged.
-async fn material(request: TurnRequest, turn: &StoredTurn, table: &Table) -> Result<Option<Material>, TableError> {
+async fn material(
+    request: TurnRequest,
+    turn: &StoredTurn,
+    table: &Table,
+) -> Result<Option<TranscriptInput>, TableError> {
     let conversation = &request.conversation_id;
     let question = match request.question {
         Some(question) => Some(question),
         None => table.event(conversation, turn.question_position).await?,
     };
     let Some(question) = question else { return Ok(None) };
-    let mut material = Material {
+    let mut material = TranscriptInput {
         history: request.history,
         history_cut: request.history_cut.unwrap_or(false),
         question,
-        standing: Vec::new(),
+        kept_answer: Vec::new(),
         context_bytes: request.agent.context_bytes,
     };
     if request.continues == Some(true) {
         let answer = table.events_at(conversation, turn.answer_position + 1..=turn.run_position).await?;
-        material.standing = answer.into_iter().filter(|event| stands(event, &request.turn_id)).collect();
+        material.kept_answer = answer.into_iter().filter(|event| stands(event, &request.turn_id)).collect();
     }
     read_older_events(&mut material, conversation, table).await?;
     Ok(Some(material))
@@ -149,7 +166,11 @@ fn stands(event: &ConversationEvent, turn_id: &str) -> bool {
     is_answer && event.superseded != Some(true)
 }
 
-async fn read_older_events(material: &mut Material, conversation: &str, table: &Table) -> Result<(), TableError> {
+async fn read_older_events(
+    material: &mut TranscriptInput,
+    conversation: &str,
+    table: &Table,
+) -> Result<(), TableError> {
     while let Some(wanted) = older_events_wanted(material) {
         let mut older = table.events_before(conversation, wanted).await?;
         material.history_cut = !older.is_empty();
@@ -168,12 +189,12 @@ fn ask(agent: &Agent, transcript: Vec<TranscriptMessage>) -> ModelRequest {
     }
 }
 
-fn report(attempt: u32, ended: Ended, turn: &Attempt) {
+fn report(attempt: u32, ended: AttemptEnd, turn: &Attempt) {
     let updates = turn.updates();
     match turn.why() {
-        _ if ended == Ended::Superseded => tracing::info!(attempt, updates, "superseded"),
-        Some(Why::Failed(failure)) => log_failure(attempt, updates, ended, &failure),
-        Some(Why::Stopped(reason)) => tracing::info!(attempt, updates, ?reason, ?ended, "answered"),
+        _ if ended == AttemptEnd::Superseded => tracing::info!(attempt, updates, "superseded"),
+        Some(EndReason::Failed(failure)) => log_failure(attempt, updates, ended, &failure),
+        Some(EndReason::Stopped(reason)) => tracing::info!(attempt, updates, ?reason, ?ended, "answered"),
         None => tracing::warn!(attempt, updates, ?ended, "not answered"),
     }
 }

@@ -3,9 +3,9 @@ use std::time::SystemTime;
 
 use api::types::{ConversationEvent, SenderKind};
 use turn::{
-    claim::{Order, StoredTurn},
-    closing::ClosingEvent,
-    mutation::Why,
+    claim::{RunId, StoredTurn},
+    closing_decision::ClosingEvent,
+    mutation::EndReason,
 };
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
     failed, is_refused,
     items::{self, flag, number, spelled, text},
     keys::{event_key, meta_key, turn_key},
-    patiently,
+    with_retries,
 };
 use crate::clock::iso_8601;
 
@@ -22,13 +22,13 @@ impl Table {
     /// One try. Refused where anything has changed since the turn was read.
     pub async fn close(
         &self,
-        order: &Order,
+        order: &RunId,
         turn: &StoredTurn,
         event: &ClosingEvent,
         agent: &str,
         now: SystemTime,
     ) -> Result<(), TableError> {
-        let Order { conversation_id, turn_id, .. } = order;
+        let RunId { conversation_id, turn_id, .. } = order;
         let ended = Change::new(turn_key(conversation_id, turn_id), as_read(turn))
             .set("status", text(spelled(event.why.status())))
             .set("announced", flag(false))
@@ -36,8 +36,8 @@ impl Table {
             .set("lastSequence", number(event.sequence))
             .set("lastEventSequence", number(event.sequence));
         let ended = match event.why {
-            Why::Stopped(_) => ended,
-            Why::Failed(failure) => ended.set("failure", items::failure(failure)),
+            EndReason::Stopped(_) => ended,
+            EndReason::Failed(failure) => ended.set("failure", items::failure(failure)),
         };
         let freed = Change::new(meta_key(conversation_id), busy(turn_id, turn.last_position))
             .set("eventCount", number(event.position))
@@ -52,16 +52,21 @@ impl Table {
     }
 
     /// Marks what attempts of the current run have said that died before the turn's attempt.
-    pub async fn supersede_leftovers(&self, order: &Order, turn: &StoredTurn, salt: u64) -> Result<(), TableError> {
+    pub async fn supersede_leftovers(
+        &self,
+        order: &RunId,
+        turn: &StoredTurn,
+        jitter_seed: u64,
+    ) -> Result<(), TableError> {
         let said = self.events_at(&order.conversation_id, turn.run_position + 1..=turn.last_position).await?;
         for event in said.iter().filter(|event| is_left_over(event, turn)) {
-            patiently(salt, || self.supersede(order, event.position)).await?;
+            with_retries(jitter_seed, || self.supersede(order, event.position)).await?;
         }
         Ok(())
     }
 
     /// Nothing, where it has been purged meanwhile.
-    async fn supersede(&self, order: &Order, position: u32) -> Result<(), TableError> {
+    async fn supersede(&self, order: &RunId, position: u32) -> Result<(), TableError> {
         let key = event_key(&order.conversation_id, position);
         let change = Change::new(key, of_turn(&order.turn_id)).set("superseded", flag(true));
         match self.update(change).send().await {

@@ -1,12 +1,12 @@
 //! What an answer has cost where the model does not say: it does so last, and a stream that is cut never gets there.
-use crate::{escaped::escaped_len, types::TranscriptMessage};
+use crate::{json_size::json_size, types::TranscriptMessage};
 
 /// About as many bytes as a token has: fewer in code and most languages, more in English prose.
 const BYTES_PER_TOKEN: usize = 4;
 
 /// `said`: bytes of the answer.
-pub fn estimated_tokens(transcript: &[TranscriptMessage], said: usize) -> u32 {
-    let read: usize = transcript.iter().flat_map(|message| &message.texts).map(|text| escaped_len(text)).sum();
+pub fn estimate_tokens(transcript: &[TranscriptMessage], said: usize) -> u32 {
+    let read: usize = transcript.iter().flat_map(|message| &message.texts).map(|text| json_size(text)).sum();
     (read + said).div_ceil(BYTES_PER_TOKEN).try_into().unwrap_or(u32::MAX)
 }
 
@@ -28,7 +28,7 @@ mod tests {
             (vec![message(&["\"é\""])], 0, 2),
             (vec![], usize::MAX - 8, u32::MAX),
         ] {
-            assert_eq!(estimated_tokens(&transcript, said), expected, "{transcript:?} and {said}");
+            assert_eq!(estimate_tokens(&transcript, said), expected, "{transcript:?} and {said}");
         }
     }
 }
