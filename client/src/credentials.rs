@@ -1,11 +1,8 @@
 //! Credentials of the caller, and the headers that carry them over HTTP and in the realtime protocol.
 use std::{fmt, time::SystemTime};
 
+use api::signing::{PostRequest, SigningError};
 use aws_credential_types::Credentials as AwsCredentials;
-use aws_sigv4::{
-    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
-    sign::v4,
-};
 use reqwest::Url;
 use serde_json::{Map, Value};
 
@@ -41,7 +38,7 @@ type Headers = Vec<(String, String)>;
 impl Credentials {
     /// The headers that authorize one POST of this body with `content-type: application/json`, which is signed too.
     pub fn http_headers(&self, url: &Url, body: &str, at: SystemTime) -> Result<Headers, Error> {
-        self.headers(url, body, &[("content-type", "application/json")], at)
+        self.authorization(url, body, &[("content-type", "application/json")], at)
     }
 
     /// The header object of the WebSocket handshake.
@@ -55,21 +52,34 @@ impl Credentials {
     }
 
     fn realtime_header(&self, endpoint: &Endpoint, url: &Url, body: &str, at: SystemTime) -> Result<Value, Error> {
-        let signed: &[(&str, &str)] = match self {
+        let signed_headers: &[(&str, &str)] = match self {
             Self::Iam(_) => &REALTIME_SIGNED_HEADERS,
             Self::ApiKey(_) | Self::Token(_) => &[],
         };
-        let mut header = Map::from_iter([("host".to_owned(), endpoint.host().into())]);
-        header.extend(signed.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())));
-        header.extend(self.headers(url, body, signed, at)?.into_iter().map(|(name, value)| (name, value.into())));
+        let mut header = Map::new();
+        header.insert("host".to_owned(), endpoint.host().into());
+        for (name, value) in signed_headers {
+            header.insert((*name).to_owned(), (*value).into());
+        }
+        for (name, value) in self.authorization(url, body, signed_headers, at)? {
+            header.insert(name, value.into());
+        }
         Ok(Value::Object(header))
     }
 
-    fn headers(&self, url: &Url, body: &str, signed: &[(&str, &str)], at: SystemTime) -> Result<Headers, Error> {
+    fn authorization(
+        &self,
+        url: &Url,
+        body: &str,
+        signed_headers: &[(&str, &str)],
+        at: SystemTime,
+    ) -> Result<Headers, Error> {
         match self {
             Self::ApiKey(key) => Ok(vec![("x-api-key".to_owned(), key.clone())]),
             Self::Token(token) => Ok(vec![("Authorization".to_owned(), token.clone())]),
-            Self::Iam(keys) => keys.sign(url, body, signed, at).map_err(|error| Error::Credentials(error.to_string())),
+            Self::Iam(keys) => {
+                keys.sign(url, body, signed_headers, at).map_err(|error| Error::Credentials(error.to_string()))
+            }
         }
     }
 }
@@ -79,26 +89,14 @@ impl IamKeys {
         &self,
         url: &Url,
         body: &str,
-        signed: &[(&str, &str)],
+        signed_headers: &[(&str, &str)],
         at: SystemTime,
-    ) -> Result<Headers, Box<dyn std::error::Error>> {
-        let identity = self.identity().into();
-        let params = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(&self.region)
-            .name("appsync")
-            .time(at)
-            .settings(SigningSettings::default())
-            .build()?
-            .into();
-        let headers = signed.iter().copied();
-        let request = SignableRequest::new("POST", url.as_str(), headers, SignableBody::Bytes(body.as_bytes()))?;
-        let (instructions, _) = sign(request, &params)?.into_parts();
-        Ok(instructions.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
-    }
-
-    fn identity(&self) -> AwsCredentials {
-        AwsCredentials::new(&self.access_key, &self.secret_key, self.session_token.clone(), None, "client")
+    ) -> Result<Headers, SigningError> {
+        let session_token = self.session_token.clone();
+        let credentials = AwsCredentials::new(&self.access_key, &self.secret_key, session_token, None, "client");
+        let region = &self.region;
+        let request = PostRequest { url: url.as_str(), region, headers: signed_headers, body: body.as_bytes() };
+        request.sign(credentials, at)
     }
 }
 

@@ -1,5 +1,8 @@
-//! The API's types as a client reads them. Unknown fields are ignored and unknown codes have a variant of their own, so that
-//! the API can grow.
+//! The API's types as a client reads them. Unknown fields are ignored, so that the API can grow.
+pub use api::types::{
+    ContentBlock, ConversationEvent, Failure, FailureCode, InferenceSettings, Sender, SenderKind, StopReason,
+    TurnStatus, Usage,
+};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -73,58 +76,6 @@ pub struct ConversationEventConnection {
 
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
-pub struct ConversationEvent {
-    pub id: String,
-    pub conversation_id: String,
-    /// Numbered from 1 without gaps.
-    pub position: u32,
-    pub turn_id: Option<String>,
-    /// The attempt of the turn that produced it; None for a user's event.
-    pub attempt: Option<u32>,
-    pub sender: Sender,
-    pub content: Vec<ContentBlock>,
-    /// The text blocks of the content, concatenated.
-    pub text: Option<String>,
-    pub stop_reason: Option<StopReason>,
-    pub usage: Option<Usage>,
-    pub failure: Option<Failure>,
-    pub superseded: Option<bool>,
-    pub created_at: String,
-}
-
-impl ConversationEvent {
-    /// The text; empty where there is none.
-    pub fn text(&self) -> &str {
-        self.text.as_deref().unwrap_or_default()
-    }
-
-    /// Whether this event is the last one of an answer.
-    pub fn ends_answer(&self) -> bool {
-        self.sender.kind == SenderKind::Agent && (self.stop_reason.is_some() || self.failure.is_some())
-    }
-}
-
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-pub struct Sender {
-    pub kind: SenderKind,
-    pub id: Option<String>,
-    pub name: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum SenderKind {
-    User,
-    Agent,
-}
-
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-pub struct ContentBlock {
-    pub text: Option<String>,
-}
-
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(rename_all = "camelCase")]
 pub struct Turn {
     pub id: String,
     pub conversation_id: String,
@@ -139,26 +90,6 @@ pub struct Turn {
     pub has_more_batches: Option<bool>,
     pub failure: Option<Failure>,
     pub usage: Option<Usage>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum TurnStatus {
-    Queued,
-    Running,
-    Cancelling,
-    Completed,
-    Cancelled,
-    Failed,
-}
-
-impl TurnStatus {
-    pub fn is_end(self) -> bool {
-        match self {
-            Self::Queued | Self::Running | Self::Cancelling => false,
-            Self::Completed | Self::Cancelled | Self::Failed => true,
-        }
-    }
 }
 
 /// A stored update of an attempt.
@@ -193,57 +124,6 @@ pub struct AgentMetadata {
     pub continues: Option<bool>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum StopReason {
-    EndTurn,
-    StopSequence,
-    MaxTokens,
-    ContextWindowExceeded,
-    GuardrailIntervened,
-    ContentFiltered,
-    MalformedOutput,
-    Deadline,
-    Cancelled,
-    /// Also a reason that this client does not know.
-    #[serde(other)]
-    Other,
-}
-
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-pub struct Failure {
-    pub code: FailureCode,
-    /// Text for a user.
-    pub message: String,
-    pub retryable: bool,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum FailureCode {
-    Throttled,
-    ModelUnavailable,
-    ModelSilent,
-    ModelRefused,
-    ModelNotAllowed,
-    NotStarted,
-    Interrupted,
-    Internal,
-    /// A code that this client does not know.
-    #[serde(other)]
-    Unknown,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct Usage {
-    pub input_tokens: u64,
-    pub output_tokens: u64,
-    pub total_tokens: u64,
-    pub cache_read_tokens: Option<u64>,
-    pub cache_write_tokens: Option<u64>,
-}
-
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Agent {
@@ -276,13 +156,4 @@ pub struct Caller {
 pub struct AgentConnection {
     pub items: Vec<Agent>,
     pub next_token: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct InferenceSettings {
-    pub max_tokens: Option<u32>,
-    pub temperature: Option<f64>,
-    pub top_p: Option<f64>,
-    pub stop_sequences: Option<Vec<String>>,
 }

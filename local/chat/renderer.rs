@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn retryable_failure_keeps_the_text_and_names_retry() {
         let failure =
-            Failure { code: FailureCode::Throttled, message: "The model is busy.".to_owned(), retryable: true };
+            Failure { code: Some(FailureCode::Throttled), message: "The model is busy.".to_owned(), retryable: true };
         let text = printed(false, |renderer| {
             renderer.append("Hel")?;
             renderer.end(&end(TurnStatus::Failed, None, Some(failure.clone())))

@@ -1,6 +1,7 @@
 //! A chat session: sends messages to one conversation and prints the answers.
 use std::{future::pending, io::Write, time::Duration};
 
+use api::backoff::Backoff;
 use client::{
     AppSync, Error, Follower,
     errors::ErrorType,
@@ -15,7 +16,7 @@ use super::{ChatError, Outcome, input::TurnRequest, renderer::Renderer};
 
 /// How often a request is repeated after transient errors.
 const MAX_RETRIES: u32 = 5;
-const FIRST_RETRY_DELAY: Duration = Duration::from_millis(250);
+const RETRY_BACKOFF: Backoff = Backoff::half_jitter(Duration::from_millis(250), Duration::from_secs(8));
 
 pub(super) struct Session<O> {
     api: AppSync,
@@ -219,8 +220,8 @@ async fn cancel(api: AppSync, request: CancelTurn) -> Result<Turn, Error> {
 }
 
 async fn sleep_before_retry(retries: &mut u32) {
-    tokio::time::sleep(FIRST_RETRY_DELAY * 2_u32.pow(*retries)).await;
     *retries += 1;
+    tokio::time::sleep(RETRY_BACKOFF.delay(*retries, fastrand::f64())).await;
 }
 
 /// The turn with which the conversation is busy, if the error says so.

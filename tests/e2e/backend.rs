@@ -212,7 +212,7 @@ impl Heard {
 
     /// The agent's events, joined, as the table keeps them.
     pub fn stored(&self) -> String {
-        self.turn.answer.iter().flatten().map(ConversationEvent::text).collect()
+        self.turn.answer.iter().flatten().map(ConversationEvent::text_or_empty).collect()
     }
 
     pub fn sequences(&self) -> Vec<u32> {

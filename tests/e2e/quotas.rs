@@ -18,7 +18,7 @@ async fn an_answer_is_counted_once_it_has_ended_and_may_overshoot_the_day() {
     let updates = ear.until_end(&turn.id).await;
     let cost = updates.last().and_then(|update| update.event.as_ref()?.usage).expect("the answer tells its cost");
     let caller = user.call(&GetCaller).await.unwrap();
-    assert_eq!((backend.tokens_spent(&caller.id).await, caller.tokens_per_day), (cost.total_tokens, Some(1)));
+    assert_eq!((backend.tokens_spent(&caller.id).await, caller.tokens_per_day), (cost.total_tokens.into(), Some(1)));
     assert!(cost.total_tokens > 1, "the answer overshoots");
 
     let now = Timestamp::now();

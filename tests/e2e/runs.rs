@@ -46,7 +46,7 @@ async fn a_cancel_of_a_turn_that_nobody_answers_ends_it_at_once_and_frees_the_co
     let cancelled = backend.cancel(&conversation, &turn.id).await;
     assert_eq!(cancelled.status, TurnStatus::Cancelled);
     let answer = cancelled.answer.unwrap();
-    let told: Vec<_> = answer.iter().map(|event| (event.position, event.text(), event.stop_reason)).collect();
+    let told: Vec<_> = answer.iter().map(|event| (event.position, event.text_or_empty(), event.stop_reason)).collect();
     assert_eq!(told, [(2, "", Some(StopReason::Cancelled))]);
     assert_eq!(backend.say(&conversation, "Hello again!").await.status, TurnStatus::Queued);
 }
@@ -91,7 +91,7 @@ async fn a_failed_answer_can_be_retried() {
     let conversation = backend.conversation_with("parlance.cut").await;
     let first = backend.converse(&conversation, "Tell me a story.").await;
     let again = backend.retry(&conversation, &first.turn.id).await;
-    assert_eq!(again.turn.failure.map(|failure| failure.code), Some(FailureCode::ModelUnavailable));
+    assert_eq!(again.turn.failure.and_then(|failure| failure.code), Some(FailureCode::ModelUnavailable));
     assert_eq!(again.turn.run, 2);
 }
 
@@ -148,11 +148,11 @@ async fn what_a_dead_attempt_said_stands_before_the_next_message() {
     backend.let_die(&dead, &["Hel", "lo."], Timestamp::UNIX_EPOCH).await;
     backend.say(&conversation, "Are you there?").await;
     let events = backend.newest_events(&conversation).await;
-    let told: Vec<_> = events.iter().map(|event| (event.position, event.text())).collect();
+    let told: Vec<_> = events.iter().map(|event| (event.position, event.text_or_empty())).collect();
     assert_eq!(told, [(1, "Hello!"), (2, "Hello."), (3, "Are you there?")]);
     let turn = backend.turn(&conversation, &dead.id).await;
     assert_eq!((turn.status, said(&turn)), (TurnStatus::Failed, vec!["Hello.".to_owned()]));
-    assert_eq!(turn.failure.map(|failure| failure.code), Some(FailureCode::Interrupted));
+    assert_eq!(turn.failure.and_then(|failure| failure.code), Some(FailureCode::Interrupted));
 }
 
 #[tokio::test]
@@ -212,7 +212,7 @@ async fn a_first_message_whose_work_died_is_known_again_as_it_stands_now() {
     backend.let_die(&first, &["Hal"], Timestamp::UNIX_EPOCH).await;
     let again = backend.api.call(&message(None, &id, "Hello!")).await.unwrap();
     assert_eq!((again.status, again.conversation_id), (TurnStatus::Failed, first.conversation_id));
-    assert_eq!(again.failure.map(|failure| failure.code), Some(FailureCode::Interrupted));
+    assert_eq!(again.failure.and_then(|failure| failure.code), Some(FailureCode::Interrupted));
 }
 
 #[tokio::test]
@@ -228,7 +228,7 @@ async fn a_message_whose_order_was_lost_is_answered_once_it_is_sent_again() {
     let again = say(&after.api, &conversation, &turn.id, "Hello!").await.unwrap();
     assert_eq!((again.status, again.run, again.attempt), (TurnStatus::Queued, 1, 0));
     let updates = ear.until_end(&turn.id).await;
-    assert_eq!(updates[0].event.as_ref().map(|event| (event.position, event.text())), Some((1, "Hello!")));
+    assert_eq!(updates[0].event.as_ref().map(|event| (event.position, event.text_or_empty())), Some((1, "Hello!")));
     assert_eq!(after.turn(&conversation, &turn.id).await.status, TurnStatus::Completed);
     patiently(after.server.stop()).await;
 }
@@ -263,5 +263,5 @@ fn in_a_minute() -> Timestamp {
 
 /// The texts of a turn's answer.
 fn said(turn: &Turn) -> Vec<String> {
-    turn.answer.iter().flatten().map(|event| event.text().to_owned()).collect()
+    turn.answer.iter().flatten().map(|event| event.text_or_empty().to_owned()).collect()
 }

@@ -51,7 +51,7 @@ impl Reader {
             let TurnChange { turn_id, change } = next.expect("whoever follows is not sent away");
             assert_eq!(turn_id, self.turn_id);
             match change {
-                Change::Question(event) => question = Some(event.text().to_owned()),
+                Change::Question(event) => question = Some(event.text_or_empty().to_owned()),
                 Change::Appended(more) => text.push_str(&more),
                 Change::Replaced(whole) => text = whole,
                 Change::Note(_) | Change::Reopened => {}

@@ -5,16 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use api::backoff::Backoff;
 use serde_json::Value;
 
-use super::{
-    backoff::Backoff,
-    frames::{ClientFrame, ServerFrame},
-};
+use super::frames::{ClientFrame, ServerFrame};
 use crate::errors::{ApiError, Error, ErrorType};
 
 /// How long AppSync may take to acknowledge a connection or a subscription.
 const ACK_TIMEOUT: Duration = Duration::from_secs(15);
+/// The wait before a lost connection is opened again. The jitter spreads clients that were cut off at the same moment.
+const RECONNECT_BACKOFF: Backoff = Backoff::full_jitter(Duration::from_millis(250), Duration::from_secs(20));
 
 /// AppSync's error types that reject the credentials or the request for good.
 const FINAL_ERROR_TYPES: [&str; 2] = ["UnauthorizedException", "BadRequestException"];
@@ -53,7 +53,8 @@ pub enum Signal {
 
 pub struct Connection {
     state: State,
-    backoff: Backoff,
+    /// Failed connections since the last established one.
+    failures: u32,
     subscriptions: BTreeMap<String, Entry>,
     effects: VecDeque<Effect>,
 }
@@ -90,12 +91,7 @@ enum SubscriptionState {
 
 impl Connection {
     pub fn new() -> Self {
-        Self {
-            state: State::Idle,
-            backoff: Backoff::default(),
-            subscriptions: BTreeMap::new(),
-            effects: VecDeque::new(),
-        }
+        Self { state: State::Idle, failures: 0, subscriptions: BTreeMap::new(), effects: VecDeque::new() }
     }
 
     /// `operation` is `{"query", "variables"}` as a JSON text.
@@ -136,7 +132,8 @@ impl Connection {
             }
             subscription.state = SubscriptionState::Unsent;
         }
-        self.state = State::BackingOff { until: now + self.backoff.next(jitter) };
+        self.failures = self.failures.saturating_add(1);
+        self.state = State::BackingOff { until: now + RECONNECT_BACKOFF.delay(self.failures, jitter) };
     }
 
     /// The handshake cannot be built, now or later.
@@ -203,7 +200,7 @@ impl Connection {
     fn on_connection_ack(&mut self, keep_alive_timeout: Duration, now: Instant) {
         if let State::AwaitingAck { .. } = self.state {
             self.state = State::Established { keep_alive_timeout, deadline: now + keep_alive_timeout };
-            self.backoff.reset();
+            self.failures = 0;
             self.start_subscriptions(now);
         }
     }

@@ -1,7 +1,6 @@
 //! AppSync's realtime protocol: subscriptions that share one WebSocket, which is reconnected whenever it is lost.
 mod subscription;
 
-mod backoff;
 mod connection;
 mod frames;
 mod signal_queue;

@@ -280,11 +280,11 @@ impl TurnReassembly {
 
     fn apply_event(&mut self, event: &ConversationEvent) {
         self.events_applied += 1;
-        self.changes.extend(self.text.commit(event.text()));
+        self.changes.extend(self.text.commit(event.text_or_empty()));
     }
 
     fn apply_last_event(&mut self, event: &ConversationEvent, status: TurnStatus) {
-        self.changes.extend(self.text.finish(event.text()));
+        self.changes.extend(self.text.finish(event.text_or_empty()));
         let end =
             TurnEnd { status, stop_reason: event.stop_reason, failure: event.failure.clone(), usage: event.usage };
         self.end(Phase::EndStored, end);
@@ -346,7 +346,7 @@ fn turn_end(turn: &Turn, own_events: &[ConversationEvent]) -> TurnEnd {
 }
 
 fn joined_text(events: &[ConversationEvent]) -> String {
-    events.iter().map(ConversationEvent::text).collect()
+    events.iter().map(ConversationEvent::text_or_empty).collect()
 }
 
 /// The final status that an update carries, if it ends the turn.

@@ -266,7 +266,7 @@ impl StoredTurn {
     /// A transition to the turn as it is now, which stores and publishes nothing else.
     fn transition(&self) -> Transition {
         let answer = self.current_answer();
-        let event_text: String = answer.iter().map(ConversationEvent::text).collect();
+        let event_text: String = answer.iter().map(ConversationEvent::text_or_empty).collect();
         let turn = Turn {
             id: self.id.clone(),
             conversation_id: "c".to_owned(),
@@ -304,7 +304,7 @@ fn text_metadata(text: String) -> AgentMetadata {
 }
 
 fn interrupted() -> Failure {
-    Failure { code: FailureCode::Interrupted, message: "Interrupted.".to_owned(), retryable: true }
+    Failure { code: Some(FailureCode::Interrupted), message: "Interrupted.".to_owned(), retryable: true }
 }
 
 fn event(turn_id: &str, position: u32, kind: SenderKind, text: &str) -> ConversationEvent {

@@ -14,7 +14,7 @@ fn batches_append_and_last_event_brings_the_tail() {
 fn question_is_shown_once() {
     let mut harness = Harness::new();
     let changes = harness.receive(1, 1, json!({ "status": "RUNNING" }), question());
-    assert!(matches!(&changes[..], [Change::Question(event)] if event.text() == "Why?"));
+    assert!(matches!(&changes[..], [Change::Question(event)] if event.text_or_empty() == "Why?"));
     assert_eq!(harness.receive(2, 1, json!({ "status": "RUNNING" }), question()), []);
 }
 
