@@ -67,7 +67,7 @@ struct ServerArguments {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Set a template parameter; may be repeated.
-    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = template::parameter)]
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = template::parse_parameter)]
     parameters: Vec<(String, String)>,
     /// Add a user with groups to the stack's own user pool; may be repeated. `parlance token NAME` prints its token.
     #[arg(long = "user", value_name = "NAME[:GROUP,…]")]

@@ -20,12 +20,12 @@ use crate::{
     fault_injection::{CallRecorder, FaultInjector, FaultPlan, with_publish_faults},
     graphql::{self, Settings, Sources},
     identity::{self, CLIENT, Directory, Issuers, Principal, User},
-    lambda::{self, EnvironmentBuilder, Lambda, Launcher, Processes},
+    lambda::{DestinationError, EnvironmentBuilder, Lambda, Launcher, Processes},
     private_file::{self, FileError},
     stack::{Function, Stack},
     stalled_connections::{REQUEST_TIMEOUT, TimeoutListener},
     state_dir::{self, StateDirError},
-    template::{self, ACCOUNT, Deployment, REGION, realtime_url},
+    template::{self, ACCOUNT, Deployment, REGION, TemplateError, realtime_url},
 };
 
 /// How often expired items are deleted from the tables.
@@ -72,13 +72,13 @@ pub enum StartError {
     #[error("port {port} cannot be used: {error}")]
     Port { port: u16, error: io::Error },
     #[error("{0}")]
-    Template(#[from] template::Fault),
+    Template(#[from] TemplateError),
     #[error("{0}")]
     Table(#[from] TableFault),
     #[error("{0}")]
     Api(#[from] graphql::Fault),
     #[error("{0}")]
-    Lambda(#[from] lambda::Fault),
+    Lambda(#[from] DestinationError),
     #[error("{0}")]
     Bedrock(#[from] bedrock::Fault),
     #[error("{0}")]
@@ -239,7 +239,7 @@ fn local_address(listener: &TcpListener) -> Result<SocketAddr, StartError> {
 
 fn deployment(options: &ServerOptions, base_url: &str) -> Result<Deployment, StartError> {
     Ok(Deployment {
-        preferences: preferences(options.models),
+        local_defaults: local_defaults(options.models),
         api_key: api_key(options)?,
         ..Deployment::at(base_url, parameters(options, base_url)?)
     })
@@ -279,7 +279,7 @@ fn parameters(options: &ServerOptions, base_url: &str) -> Result<BTreeMap<String
 
 /// Defaults of the local server: its one user may list the conversations of the API key's owner, and agents may use the
 /// scripted models.
-fn preferences(models: Models) -> BTreeMap<String, String> {
+fn local_defaults(models: Models) -> BTreeMap<String, String> {
     let listing = ("ApiKeyListing".to_owned(), "true".to_owned());
     let scripted_models = ("MoreModelArns".to_owned(), "arn:aws:bedrock:*::foundation-model/parlance.*".to_owned());
     match models {

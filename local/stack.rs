@@ -1,4 +1,4 @@
-//! What template.yaml says, in our words: the wiring that the rest of the laptop edition runs.
+//! The stack that template.yaml describes, in the form that the local server runs.
 use std::{collections::BTreeMap, time::Duration};
 
 use fancy_regex::Regex;
@@ -16,11 +16,11 @@ pub struct Stack {
     pub roles: BTreeMap<String, Role>,
 }
 
-/// As whom a part of the stack acts, and what it may do.
+/// An IAM role of a function or a data source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Role {
     pub arn: String,
-    /// The statements of its policies, as IAM writes them.
+    /// The statements of its policies, as JSON.
     pub statements: Vec<Value>,
 }
 
@@ -29,17 +29,17 @@ pub struct Role {
 pub struct Api {
     pub name: String,
     pub id: String,
-    /// schema.graphql, as it stands on disk.
+    /// The content of schema.graphql.
     pub schema: String,
     /// The default mode first.
     pub modes: Vec<AuthMode>,
     pub keys: Vec<String>,
-    /// Whose tokens are taken.
+    /// The issuers whose tokens the API accepts.
     pub issuers: Vec<TokenIssuer>,
-    /// What resolvers read as `ctx.env`.
+    /// `ctx.env` of resolvers.
     pub environment: BTreeMap<String, String>,
     pub data_sources: BTreeMap<String, DataSource>,
-    /// By function name, as pipelines call them.
+    /// By function name.
     pub functions: BTreeMap<String, PipelineFunction>,
     /// By type name and field name.
     pub resolvers: BTreeMap<(String, String), Resolver>,
@@ -47,7 +47,7 @@ pub struct Api {
     pub limits: Limits,
 }
 
-/// How a caller proves who it is: AppSync's `API_KEY`, `AWS_IAM`, `AMAZON_COGNITO_USER_POOLS` or `OPENID_CONNECT`.
+/// How a caller authenticates: AppSync's `API_KEY`, `AWS_IAM`, `AMAZON_COGNITO_USER_POOLS` or `OPENID_CONNECT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthMode {
     ApiKey,
@@ -56,12 +56,12 @@ pub enum AuthMode {
     OpenId,
 }
 
-/// Who signs tokens, and which of them are taken.
+/// An issuer of JSON Web Tokens, and which of its tokens the API accepts.
 #[derive(Clone, Debug)]
 pub struct TokenIssuer {
-    /// What tokens call it: their `iss`.
+    /// The `iss` claim of its tokens.
     pub url: String,
-    /// Which clients' tokens are taken; without it, those of all.
+    /// The clients whose tokens are accepted; None accepts those of all clients.
     pub clients: Option<Regex>,
     pub kind: IssuerKind,
 }
@@ -69,57 +69,60 @@ pub struct TokenIssuer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IssuerKind {
     UserPool,
-    /// How long tokens are taken after they were issued, and after their user was authenticated, whatever they say.
     OpenId {
-        after_issue: Option<Duration>,
-        after_authentication: Option<Duration>,
+        /// How long a token is accepted after its `iat`, even if its `exp` is later.
+        iat_ttl: Option<Duration>,
+        /// How long a token is accepted after its `auth_time`, even if its `exp` is later.
+        auth_ttl: Option<Duration>,
     },
 }
 
-/// What one request may ask for.
+/// The limits of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How deep its fields may be nested; without it, as deep as they will.
+    /// The maximum nesting of fields; None is unlimited.
     pub query_depth: Option<usize>,
+    /// The maximum number of resolvers that run.
     pub resolvers: usize,
 }
 
-/// Where a resolver's request goes.
+/// The target of a resolver's request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DataSource {
-    /// Nowhere: what the request calls `payload` is the result.
+    /// No target: `payload` of the request is the result.
     None,
-    /// The table by its name.
+    /// A table, by its name.
     Table { table: String, role: Role },
-    /// The function by its ARN.
+    /// A function, by its ARN.
     Lambda { function: String, role: Role },
 }
 
-/// A file of APPSYNC_JS.
+/// A file of APPSYNC_JS code.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Code {
-    /// As the template writes it, for messages: `resolvers/putBatch.js`.
+    /// The path in the template, for messages: `resolvers/putBatch.js`.
     pub path: String,
     pub text: String,
 }
 
-/// One step of pipelines: an `AWS::AppSync::FunctionConfiguration`.
+/// One function of a pipeline: an `AWS::AppSync::FunctionConfiguration`.
 #[derive(Clone, Debug)]
 pub struct PipelineFunction {
     pub name: String,
-    /// By its name in `Api::data_sources`.
+    /// The name in `Api::data_sources`.
     pub data_source: String,
     pub code: Code,
 }
 
-/// How a field is answered: by one data source, or by functions in a row.
+/// The resolver of a field: one data source, or a pipeline of functions.
 #[derive(Clone, Debug)]
 pub enum Resolver {
     Unit {
         data_source: String,
         code: Code,
     },
-    /// The functions by their names in `Api::functions`, in the order of their calls; the code runs around them.
+    /// The functions by their names in `Api::functions`, in calling order. The code runs before the first and after the
+    /// last function.
     Pipeline {
         functions: Vec<String>,
         code: Code,
@@ -131,30 +134,30 @@ pub enum Resolver {
 pub struct Table {
     /// The body of DynamoDB's CreateTable.
     pub definition: Value,
-    /// Which number, in seconds since 1970, says when an item expires.
+    /// The attribute that holds an item's expiry, in seconds since 1970.
     pub ttl_attribute: Option<String>,
 }
 
-/// A Lambda function; its code is this program's own handler.
+/// A Lambda function. Its code is `parlance handler`.
 #[derive(Clone, Debug)]
 pub struct Function {
     pub name: String,
     pub arn: String,
     pub memory_megabytes: u32,
     pub timeout_seconds: u32,
-    /// How many invocations may run at once; without it, as many as the account allows.
+    /// The maximum of concurrent invocations; None is the account's limit.
     pub reserved_concurrency: Option<u32>,
     pub environment: BTreeMap<String, String>,
-    pub asynchronous: Asynchronous,
+    pub event_invoke: EventInvokeConfig,
     pub role: Role,
 }
 
-/// How Lambda treats an Event invocation.
+/// How Lambda retries Event invocations.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asynchronous {
-    pub retries: u8,
-    pub event_age_seconds: u32,
-    /// The ARN of the function that is told of an event that failed for good.
+pub struct EventInvokeConfig {
+    pub max_retries: u8,
+    pub max_event_age_seconds: u32,
+    /// The ARN of the function that is invoked with a record of each discarded event.
     pub on_failure: Option<String>,
 }
 

@@ -126,8 +126,8 @@ fn lease_and_claim_time_agree_everywhere() {
         let found = found.unwrap_or_else(|| panic!("{SHARED} does not declare {name}"));
         found.get(1).unwrap().as_str().parse().unwrap()
     };
-    let handler = stack().functions.into_values().find(|function| function.asynchronous.on_failure.is_some()).unwrap();
-    let event_age = u64::from(handler.asynchronous.event_age_seconds);
+    let handler = stack().functions.into_values().find(|function| function.event_invoke.on_failure.is_some()).unwrap();
+    let event_age = u64::from(handler.event_invoke.max_event_age_seconds);
     assert_eq!(constant("CLAIMABLE_MILLISECONDS"), (event_age + 60) * 1000, "event age and a minute for two clocks");
 }
 

@@ -116,9 +116,7 @@ impl Claims {
         }
         let ends = match kind {
             IssuerKind::UserPool => [None, None],
-            IssuerKind::OpenId { after_issue, after_authentication } => {
-                [self.end("iat", after_issue)?, self.end("auth_time", after_authentication)?]
-            }
+            IssuerKind::OpenId { iat_ttl, auth_ttl } => [self.end("iat", iat_ttl)?, self.end("auth_time", auth_ttl)?],
         };
         let ends = ends.into_iter().flatten().fold(expires, f64::min);
         if now < ends { Ok(()) } else { Err(Denial::TokenExpired) }
@@ -170,8 +168,8 @@ mod tests {
         TokenIssuer { url: POOL.into(), clients, kind: IssuerKind::UserPool }
     }
 
-    fn provider(after_issue: Option<Duration>, after_authentication: Option<Duration>) -> TokenIssuer {
-        TokenIssuer { kind: IssuerKind::OpenId { after_issue, after_authentication }, ..pool(Some("^web$")) }
+    fn provider(iat_ttl: Option<Duration>, auth_ttl: Option<Duration>) -> TokenIssuer {
+        TokenIssuer { kind: IssuerKind::OpenId { iat_ttl, auth_ttl }, ..pool(Some("^web$")) }
     }
 
     /// What a good access token of the pool and ID token of the provider says, with some claims changed; null removes one.

@@ -1,4 +1,4 @@
-//! One execution environment: a process and the Runtime API that it speaks with.
+//! One execution environment: a process and the Runtime API that it calls.
 use std::{io, sync::Arc, time::Duration};
 
 use serde_json::Value;
@@ -6,15 +6,15 @@ use tokio::time::timeout;
 
 use super::{
     Invocation,
-    failure::FunctionError,
+    errors::FunctionError,
     launcher::Launcher,
     logs,
     process::Process,
-    runtime_api::{Assignment, Report, RuntimeApi},
+    runtime_api::{RuntimeApi, RuntimeEvent, Work},
 };
 use crate::stack::Function;
 
-/// Lambda's limit for starting, beside the function's own timeout.
+/// Lambda's limit for the initialization, which does not count towards the function's timeout.
 const INIT_SECONDS: u64 = 10;
 
 pub(super) struct Environment {
@@ -24,10 +24,10 @@ pub(super) struct Environment {
 }
 
 /// How an invocation ended.
-pub(super) enum Ending {
-    /// The environment can take the next one.
-    Answered(Result<Value, FunctionError>),
-    /// The process is gone, or has to go.
+pub(super) enum InvocationEnd {
+    /// The environment can be reused.
+    Responded(Result<Value, FunctionError>),
+    /// The process has ended, or must be ended.
     Broken(FunctionError),
 }
 
@@ -35,8 +35,8 @@ impl Environment {
     pub async fn start(function: Arc<Function>, launcher: &Launcher) -> io::Result<Self> {
         let api = RuntimeApi::open().await?;
         let (mut child, access_key_id) = launcher.launch(&function, &api.address)?;
-        logs::follow(&function.name, &mut child);
-        let process = Process::keep(child, access_key_id, &launcher.processes);
+        logs::forward_output(&function.name, &mut child);
+        let process = Process::supervise(child, access_key_id, &launcher.processes);
         Ok(Self { function, api, process })
     }
 
@@ -45,16 +45,16 @@ impl Environment {
         self.process.is_alive()
     }
 
-    pub async fn run(&mut self, invocation: &Invocation) -> Ending {
+    pub async fn run(&mut self, invocation: &Invocation) -> InvocationEnd {
         let id = &invocation.request_id;
         tokio::select! {
             biased;
-            ending = answer(&mut self.api, &self.function, invocation) => ending,
-            how = self.process.ended() => Ending::Broken(FunctionError::exited(id, &how)),
+            end = run_invocation(&mut self.api, &self.function, invocation) => end,
+            status = self.process.wait() => InvocationEnd::Broken(FunctionError::exited(id, &status)),
         }
     }
 
-    /// Returns when the process is gone.
+    /// Kills the process and waits until it has ended.
     pub async fn end(self) {
         self.process.clone().kill().await;
     }
@@ -62,43 +62,44 @@ impl Environment {
 
 impl Drop for Environment {
     fn drop(&mut self) {
-        self.process.condemn();
+        self.process.start_kill();
     }
 }
 
-async fn answer(api: &mut RuntimeApi, function: &Function, invocation: &Invocation) -> Ending {
+async fn run_invocation(api: &mut RuntimeApi, function: &Function, invocation: &Invocation) -> InvocationEnd {
     let id = &invocation.request_id;
-    match timeout(Duration::from_secs(INIT_SECONDS), ready(api)).await {
+    match timeout(Duration::from_secs(INIT_SECONDS), wait_until_ready(api)).await {
         Ok(Ok(())) => {}
-        Ok(Err(failure)) => return Ending::Broken(failure),
-        Err(_) => return Ending::Broken(FunctionError::timed_out(id, INIT_SECONDS as f64)),
+        Ok(Err(error)) => return InvocationEnd::Broken(error),
+        Err(_) => return InvocationEnd::Broken(FunctionError::timed_out(id, INIT_SECONDS as f64)),
     }
     let limit = Duration::from_secs(function.timeout_seconds.into());
-    let assignment = Assignment { invocation: invocation.clone(), function_arn: function.arn.clone(), timeout: limit };
-    if api.assignments.send(assignment).await.is_err() {
+    let work = Work { invocation: invocation.clone(), function_arn: function.arn.clone(), timeout: limit };
+    if api.work.send(work).await.is_err() {
+        // The API is closed: the process has ended, which `run` reports.
         return std::future::pending().await;
     }
-    match timeout(limit, answered(api)).await {
-        Ok(ending) => ending,
-        Err(_) => Ending::Broken(FunctionError::timed_out(id, limit.as_secs_f64())),
+    match timeout(limit, wait_for_response(api)).await {
+        Ok(end) => end,
+        Err(_) => InvocationEnd::Broken(FunctionError::timed_out(id, limit.as_secs_f64())),
     }
 }
 
 /// Waits until the process asks for work.
-async fn ready(api: &mut RuntimeApi) -> Result<(), FunctionError> {
-    match api.reports.recv().await {
-        Some(Report::InitFailed(failure)) => Err(failure),
-        Some(Report::Ready | Report::Answered(_)) => Ok(()),
+async fn wait_until_ready(api: &mut RuntimeApi) -> Result<(), FunctionError> {
+    match api.events.recv().await {
+        Some(RuntimeEvent::InitFailed(error)) => Err(error),
+        Some(RuntimeEvent::Ready | RuntimeEvent::Responded(_)) => Ok(()),
         None => std::future::pending().await,
     }
 }
 
-async fn answered(api: &mut RuntimeApi) -> Ending {
+async fn wait_for_response(api: &mut RuntimeApi) -> InvocationEnd {
     loop {
-        match api.reports.recv().await {
-            Some(Report::Ready) => {}
-            Some(Report::Answered(answer)) => return Ending::Answered(answer),
-            Some(Report::InitFailed(failure)) => return Ending::Broken(failure),
+        match api.events.recv().await {
+            Some(RuntimeEvent::Ready) => {}
+            Some(RuntimeEvent::Responded(response)) => return InvocationEnd::Responded(response),
+            Some(RuntimeEvent::InitFailed(error)) => return InvocationEnd::Broken(error),
             None => return std::future::pending().await,
         }
     }

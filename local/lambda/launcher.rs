@@ -1,4 +1,4 @@
-//! How the process of an execution environment is started.
+//! Starts the processes of execution environments.
 use std::{collections::BTreeMap, io, path::PathBuf, process::Stdio, sync::Arc};
 
 use tokio::process::{Child, Command};
@@ -7,22 +7,22 @@ use uuid::Uuid;
 use super::process::Processes;
 use crate::{fault_injection::FaultInjector, stack::Function};
 
-/// The variables for one process of a function.
+/// Builds the environment variables of one process of a function.
 pub type EnvironmentBuilder = dyn Fn(&Function) -> BTreeMap<String, String> + Send + Sync;
 
-/// What is started as an execution environment, and with what around it.
+/// The program that is started as an execution environment, and its environment variables.
 #[derive(Clone)]
 pub struct Launcher {
     pub executable: PathBuf,
     pub arguments: Vec<String>,
-    /// What a process gets beside its function's own environment: endpoints, region, credentials. It wins over the
-    /// function's own. Asked at every start. Nothing of this process's environment is passed on but `PATH`.
+    /// Called at every start, for the variables beside the function's own: endpoints, region, credentials. They override
+    /// the function's own. Of this process's environment only `PATH` is passed on.
     pub environment: Arc<EnvironmentBuilder>,
-    /// How long a second of the event queue (retries, backoff, event age) lasts, in seconds: 1.0 but in tests.
+    /// Length of a second of the event queue (retries, backoff, event age), in seconds; tests shorten it.
     pub time_scale: f64,
     /// Injects faults into the event queue.
     pub faults: FaultInjector,
-    /// Those that were started.
+    /// The processes that this launcher started.
     pub processes: Processes,
 }
 
@@ -38,7 +38,7 @@ impl Launcher {
         }
     }
 
-    /// The process and its access key id, which is drawn when the environment names none.
+    /// Starts a process. Returns it with its access key id, which is random when the environment has none.
     pub(super) fn launch(&self, function: &Function, runtime_api: &str) -> io::Result<(Child, String)> {
         let environment = (self.environment)(function);
         let access_key_id = environment.get("AWS_ACCESS_KEY_ID").cloned();
@@ -48,20 +48,20 @@ impl Launcher {
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .envs(&function.environment)
             .envs(environment)
-            .envs(reserved(function, runtime_api))
+            .envs(reserved_variables(function, runtime_api))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
-            // Ctrl-C in a terminal reaches the whole process group: the service decides when its processes end.
+            // Ctrl-C in a terminal signals the whole process group; the service alone ends its processes.
             .process_group(0)
             .spawn()?;
         Ok((child, access_key_id.unwrap_or_else(|| Uuid::new_v4().to_string())))
     }
 }
 
-/// The variables that Lambda itself defines.
-fn reserved(function: &Function, runtime_api: &str) -> [(&'static str, String); 10] {
+/// The variables that Lambda defines.
+fn reserved_variables(function: &Function, runtime_api: &str) -> [(&'static str, String); 10] {
     [
         ("_HANDLER", "bootstrap".to_owned()),
         ("TZ", ":UTC".to_owned()),

@@ -1,13 +1,13 @@
-//! The Lambda service: an execution environment is a process, an Event invocation waits in a queue and is retried.
-pub mod decisions;
+//! The Lambda service: each execution environment is a process; Event invocations are queued and retried.
 mod environment;
-mod failure;
+mod errors;
+mod failure_record;
 mod launcher;
 mod logs;
 mod pool;
 mod process;
 mod queue;
-mod record;
+pub mod retry_policy;
 mod runtime_api;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-pub use failure::{Fault, FunctionError, InvokeError};
+pub use errors::{DestinationError, FunctionError, InvokeError};
 pub use launcher::{EnvironmentBuilder, Launcher};
 pub use process::Processes;
 
@@ -26,27 +26,27 @@ use pool::Pool;
 const SYNCHRONOUS_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
 const ASYNCHRONOUS_PAYLOAD_BYTES: usize = 1024 * 1024;
 
-/// The functions of a stack, ready to be invoked. Clones share everything.
+/// The functions of a stack, ready to be invoked. Clones share state.
 #[derive(Clone)]
 pub struct Lambda {
     functions: Arc<BTreeMap<String, Arc<Pool>>>,
     time_scale: f64,
     faults: FaultInjector,
     processes: Processes,
-    running: TaskTracker,
-    /// Deliveries that wait or run; closed from the start, which hinders nobody and lets it be waited for.
+    tasks: TaskTracker,
+    /// One task for each queued event. A closed tracker still accepts tasks, and only a closed one can be waited for.
     events: TaskTracker,
-    stopping: CancellationToken,
+    shutdown: CancellationToken,
 }
 
-/// Whether the caller waits for the function's answer.
+/// Whether the caller waits for the function's response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvocationType {
     RequestResponse,
     Event,
 }
 
-/// One order to run a function: the same request id on every try of it.
+/// A request to run a function. Retries keep its request id.
 #[derive(Clone, Debug)]
 struct Invocation {
     request_id: String,
@@ -54,31 +54,41 @@ struct Invocation {
 }
 
 impl Lambda {
-    /// Starts no process yet: the first invocation does.
-    pub async fn start(functions: &BTreeMap<String, Function>, launcher: Launcher) -> Result<Self, Fault> {
+    /// Checks the functions' failure destinations. A process is started by the first invocation that needs one.
+    pub async fn start(functions: &BTreeMap<String, Function>, launcher: Launcher) -> Result<Self, DestinationError> {
         functions.values().try_for_each(|function| check_destination(function, functions))?;
-        let stopping = CancellationToken::new();
-        let (time_scale, faults, processes) =
-            (launcher.time_scale, launcher.faults.clone(), launcher.processes.clone());
+        let shutdown = CancellationToken::new();
         let launcher = Arc::new(launcher);
-        let pools = functions.iter().map(|(name, function)| {
-            (name.clone(), Arc::new(Pool::new(function.clone(), launcher.clone(), stopping.clone())))
-        });
-        let functions: BTreeMap<_, _> = pools.collect();
-        let (running, events) = (TaskTracker::new(), TaskTracker::new());
-        events.close();
-        for pool in functions.values() {
+        let pools: BTreeMap<_, _> = functions
+            .iter()
+            .map(|(name, function)| {
+                let pool = Pool::new(function.clone(), launcher.clone(), shutdown.clone());
+                (name.clone(), Arc::new(pool))
+            })
+            .collect();
+        let tasks = TaskTracker::new();
+        for pool in pools.values() {
             let pool = Arc::clone(pool);
-            running.spawn(async move { pool.sweep().await });
+            tasks.spawn(async move { pool.end_expired_environments().await });
         }
-        Ok(Self { functions: Arc::new(functions), time_scale, faults, processes, running, events, stopping })
+        let events = TaskTracker::new();
+        events.close();
+        Ok(Self {
+            functions: Arc::new(pools),
+            time_scale: launcher.time_scale,
+            faults: launcher.faults.clone(),
+            processes: launcher.processes.clone(),
+            tasks,
+            events,
+            shutdown,
+        })
     }
 
-    /// Runs a function, given by name or ARN. An Event invocation is queued and answers `null` at once.
+    /// Runs a function, given by name or ARN. An Event invocation is queued and returns `null` at once.
     pub async fn invoke(&self, function: &str, kind: InvocationType, payload: Value) -> Result<Value, InvokeError> {
-        let name = name_of(function);
+        let name = function_name(function);
         let pool = self.functions.get(name).ok_or_else(|| InvokeError::NotFound { function: name.to_owned() })?;
-        if self.stopping.is_cancelled() {
+        if self.shutdown.is_cancelled() {
             return Err(InvokeError::Stopped);
         }
         check_size(kind, &payload)?;
@@ -88,51 +98,51 @@ impl Lambda {
                 self.enqueue(pool.clone(), invocation);
                 Ok(Value::Null)
             }
-            InvocationType::RequestResponse => self.answer(pool.clone(), invocation).await,
+            InvocationType::RequestResponse => self.run(pool.clone(), invocation).await,
         }
     }
 
-    /// Kills a process at once (SIGKILL), as a machine that breaks would; returns when it is gone. False when no process
-    /// has these credentials.
+    /// Kills a process with SIGKILL, as a failing machine would. Returns when it has ended; false when no process has
+    /// this access key id.
     pub async fn kill(&self, access_key_id: &str) -> bool {
         self.processes.kill(access_key_id).await
     }
 
-    /// Returns when no event waits, runs or is to be delivered again.
-    pub async fn settled(&self) {
+    /// Waits until no event is queued, running or waiting for a retry.
+    pub async fn wait_for_events(&self) {
         self.events.wait().await;
     }
 
-    /// Ends every process and forgets what is queued. Returns when nothing is left.
+    /// Ends every process and discards queued events. Returns when nothing is left.
     pub async fn stop(&self) {
-        self.stopping.cancel();
-        self.running.close();
-        self.running.wait().await;
+        self.shutdown.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
         self.events.wait().await;
         for pool in self.functions.values() {
-            pool.close().await;
+            pool.end_idle_environments().await;
         }
     }
 
-    /// The function runs to its end even when its caller has gone.
-    async fn answer(&self, pool: Arc<Pool>, invocation: Invocation) -> Result<Value, InvokeError> {
-        let run = self.running.spawn(async move { pool.run(&invocation).await });
-        run.await.unwrap_or(Err(InvokeError::Stopped))
+    /// Runs in a task of its own, so that the function completes even when its caller stops waiting.
+    async fn run(&self, pool: Arc<Pool>, invocation: Invocation) -> Result<Value, InvokeError> {
+        let task = self.tasks.spawn(async move { pool.run(&invocation).await });
+        task.await.unwrap_or(Err(InvokeError::Stopped))
     }
 }
 
-fn check_destination(function: &Function, functions: &BTreeMap<String, Function>) -> Result<(), Fault> {
-    let Some(destination) = &function.asynchronous.on_failure else { return Ok(()) };
+fn check_destination(function: &Function, functions: &BTreeMap<String, Function>) -> Result<(), DestinationError> {
+    let Some(destination) = &function.event_invoke.on_failure else { return Ok(()) };
     let (destination, name) = (destination.clone(), function.name.clone());
-    match functions.get(name_of(&destination)) {
-        Some(found) if found.name == name => Err(Fault::OwnDestination { function: name }),
-        Some(_) if may_tell(function, &destination) => Ok(()),
-        Some(_) => Err(Fault::ForbiddenDestination { function: name, destination }),
-        None => Err(Fault::UnknownDestination { function: name, destination }),
+    match functions.get(function_name(&destination)) {
+        Some(found) if found.name == name => Err(DestinationError::OwnDestination { function: name }),
+        Some(_) if may_invoke(function, &destination) => Ok(()),
+        Some(_) => Err(DestinationError::ForbiddenDestination { function: name, destination }),
+        None => Err(DestinationError::UnknownDestination { function: name, destination }),
     }
 }
 
-fn may_tell(function: &Function, destination: &str) -> bool {
+fn may_invoke(function: &Function, destination: &str) -> bool {
     Grants::of_statements(&function.role.statements).allow("lambda:InvokeFunction", destination)
 }
 
@@ -145,7 +155,7 @@ fn check_size(kind: InvocationType, payload: &Value) -> Result<(), InvokeError> 
 }
 
 /// The name within an ARN such as `arn:aws:lambda:eu-west-1:123456789012:function:answer:$LATEST`, or the name itself.
-fn name_of(function: &str) -> &str {
+fn function_name(function: &str) -> &str {
     let unqualified = function.split_once(":function:").map_or(function, |(_, name)| name);
     unqualified.split(':').next().unwrap_or(unqualified)
 }

@@ -1,6 +1,6 @@
-//! The execution environments of one function: reused while warm, started when all are busy, up to its concurrency.
+//! The execution environments of one function: reused when idle, started when all are busy, up to its concurrency.
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -13,128 +13,132 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Invocation, Launcher,
-    environment::{Ending, Environment},
-    failure::{FunctionError, InvokeError},
+    environment::{Environment, InvocationEnd},
+    errors::{FunctionError, InvokeError},
 };
 use crate::stack::Function;
 
-/// Without a reservation of its own a function gets this much: a laptop is not a region.
+/// The concurrency of a function without a reservation; a region allows more.
 const DEFAULT_CONCURRENCY: u32 = 50;
-/// An environment that found no work for so long is ended.
-const WARM: Duration = Duration::from_secs(600);
+/// An environment that is idle for so long is ended.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 
 pub(super) struct Pool {
     pub function: Arc<Function>,
     launcher: Arc<Launcher>,
-    places: Semaphore,
-    /// The one used last is the last, so the first cools first.
-    idle: Mutex<Vec<Idle>>,
-    stopping: CancellationToken,
+    concurrency: Semaphore,
+    /// In the order of their last use: the first expires first, and the last is reused first.
+    idle: Mutex<Vec<IdleEnvironment>>,
+    shutdown: CancellationToken,
 }
 
-struct Idle {
+struct IdleEnvironment {
     environment: Environment,
     since: Instant,
 }
 
 impl Pool {
-    pub fn new(function: Function, launcher: Arc<Launcher>, stopping: CancellationToken) -> Self {
+    pub fn new(function: Function, launcher: Arc<Launcher>, shutdown: CancellationToken) -> Self {
         let concurrency = function.reserved_concurrency.unwrap_or(DEFAULT_CONCURRENCY);
+        let permits = usize::try_from(concurrency).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         Self {
             function: Arc::new(function),
             launcher,
-            places: Semaphore::new(usize::try_from(concurrency).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)),
+            concurrency: Semaphore::new(permits),
             idle: Mutex::default(),
-            stopping,
+            shutdown,
         }
     }
 
     pub async fn run(&self, invocation: &Invocation) -> Result<Value, InvokeError> {
-        if self.stopping.is_cancelled() {
+        if self.shutdown.is_cancelled() {
             return Err(InvokeError::Stopped);
         }
-        let Ok(_place) = self.places.try_acquire() else { return Err(InvokeError::Throttled) };
-        let mut environment = match self.warm() {
-            Some(warm) => warm,
-            None => self.cold(invocation).await?,
+        let Ok(_permit) = self.concurrency.try_acquire() else { return Err(InvokeError::Throttled) };
+        let mut environment = match self.take_idle_environment() {
+            Some(environment) => environment,
+            None => self.start_environment(invocation).await?,
         };
         let started = Instant::now();
-        let ending = tokio::select! {
-            ending = environment.run(invocation) => ending,
-            () = self.stopping.cancelled() => {
+        let end = tokio::select! {
+            end = environment.run(invocation) => end,
+            () = self.shutdown.cancelled() => {
                 environment.end().await;
                 return Err(InvokeError::Stopped);
             }
         };
-        self.log(invocation, started.elapsed(), &ending);
-        match ending {
-            Ending::Answered(answer) => {
-                self.keep(environment);
-                answer.map_err(InvokeError::Unhandled)
+        self.log(invocation, started.elapsed(), &end);
+        match end {
+            InvocationEnd::Responded(response) => {
+                self.add_idle_environment(environment);
+                response.map_err(InvokeError::Unhandled)
             }
-            Ending::Broken(failure) => {
+            InvocationEnd::Broken(error) => {
                 environment.end().await;
-                Err(InvokeError::Unhandled(failure))
+                Err(InvokeError::Unhandled(error))
             }
         }
     }
 
-    /// Ends environments as they cool, until the service stops.
-    pub async fn sweep(&self) {
-        while self.stopping.run_until_cancelled(sleep_until(self.next_cooling())).await.is_some() {
-            end(self.cooled()).await;
+    /// Ends environments when they have been idle too long, until the service stops.
+    pub async fn end_expired_environments(&self) {
+        while self.shutdown.run_until_cancelled(sleep_until(self.next_expiry())).await.is_some() {
+            end_all(self.take_expired()).await;
         }
     }
 
-    /// Ends the idle environments.
-    pub async fn close(&self) {
+    pub async fn end_idle_environments(&self) {
         let idle = std::mem::take(&mut *self.idle());
-        end(idle).await;
+        end_all(idle).await;
     }
 
-    fn warm(&self) -> Option<Environment> {
+    fn take_idle_environment(&self) -> Option<Environment> {
         let mut idle = self.idle();
         std::iter::from_fn(|| idle.pop()).map(|idle| idle.environment).find(Environment::is_alive)
     }
 
-    async fn cold(&self, invocation: &Invocation) -> Result<Environment, InvokeError> {
-        let started = Environment::start(self.function.clone(), &self.launcher).await;
-        started.map_err(|fault| InvokeError::Unhandled(FunctionError::did_not_start(&invocation.request_id, &fault)))
+    async fn start_environment(&self, invocation: &Invocation) -> Result<Environment, InvokeError> {
+        let result = Environment::start(self.function.clone(), &self.launcher).await;
+        result.map_err(|error| InvokeError::Unhandled(FunctionError::start_failed(&invocation.request_id, &error)))
     }
 
-    fn keep(&self, environment: Environment) {
-        self.idle().push(Idle { environment, since: Instant::now() });
+    fn add_idle_environment(&self, environment: Environment) {
+        self.idle().push(IdleEnvironment { environment, since: Instant::now() });
     }
 
-    /// None cools before: one that is not idle yet has all its time to come.
-    fn next_cooling(&self) -> Instant {
+    /// The earliest time at which an environment can expire. An environment that is busy now expires later than this.
+    fn next_expiry(&self) -> Instant {
         let oldest = self.idle().first().map(|idle| idle.since);
-        oldest.unwrap_or_else(Instant::now) + WARM
+        oldest.unwrap_or_else(Instant::now) + IDLE_TIMEOUT
     }
 
-    fn cooled(&self) -> Vec<Idle> {
+    fn take_expired(&self) -> Vec<IdleEnvironment> {
         let now = Instant::now();
         let mut idle = self.idle();
-        let cooled = idle.iter().take_while(|idle| now.duration_since(idle.since) >= WARM).count();
-        idle.drain(..cooled).collect()
+        let expired = idle.iter().take_while(|idle| now.duration_since(idle.since) >= IDLE_TIMEOUT).count();
+        idle.drain(..expired).collect()
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<IdleEnvironment>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn log(&self, invocation: &Invocation, took: Duration, ending: &Ending) {
-        let (function, request_id, milliseconds) = (&self.function.name, &invocation.request_id, took.as_millis());
-        match ending {
-            Ending::Answered(Ok(_)) => tracing::debug!(function, request_id, milliseconds, "invocation answered"),
-            Ending::Answered(Err(failure)) | Ending::Broken(failure) => {
-                tracing::warn!(function, request_id, milliseconds, error = failure.kind, "invocation failed");
+    fn log(&self, invocation: &Invocation, duration: Duration, end: &InvocationEnd) {
+        let function = &self.function.name;
+        let request_id = &invocation.request_id;
+        let milliseconds = duration.as_millis();
+        match end {
+            InvocationEnd::Responded(Ok(_)) => {
+                tracing::debug!(function, request_id, milliseconds, "invocation answered")
+            }
+            InvocationEnd::Responded(Err(error)) | InvocationEnd::Broken(error) => {
+                tracing::warn!(function, request_id, milliseconds, error = error.kind, "invocation failed");
             }
         }
     }
 }
 
-async fn end(idle: Vec<Idle>) {
+async fn end_all(idle: Vec<IdleEnvironment>) {
     for idle in idle {
         idle.environment.end().await;
     }
@@ -147,7 +151,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::stack::{Asynchronous, Role};
+    use crate::stack::{EventInvokeConfig, Role};
 
     fn function() -> Function {
         Function {
@@ -157,27 +161,27 @@ mod tests {
             timeout_seconds: 60,
             reserved_concurrency: None,
             environment: BTreeMap::new(),
-            asynchronous: Asynchronous { retries: 2, event_age_seconds: 300, on_failure: None },
+            event_invoke: EventInvokeConfig { max_retries: 2, max_event_age_seconds: 300, on_failure: None },
             role: Role { arn: "arn:aws:iam::123456789012:role/answer".into(), statements: Vec::new() },
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_environment_that_finds_no_work_is_ended_though_nothing_else_happens() {
+    async fn idle_environment_is_ended_after_its_timeout() {
         let launcher = Arc::new(Launcher::new("sleep".into(), vec!["1000".into()], BTreeMap::new()));
-        let stopping = CancellationToken::new();
-        let pool = Arc::new(Pool::new(function(), launcher.clone(), stopping.clone()));
-        let sweeping = tokio::spawn({
+        let shutdown = CancellationToken::new();
+        let pool = Arc::new(Pool::new(function(), launcher.clone(), shutdown.clone()));
+        let task = tokio::spawn({
             let pool = pool.clone();
-            async move { pool.sweep().await }
+            async move { pool.end_expired_environments().await }
         });
-        sleep(WARM / 2).await;
-        pool.keep(Environment::start(pool.function.clone(), &launcher).await.unwrap());
-        sleep(WARM - Duration::from_secs(1)).await;
+        sleep(IDLE_TIMEOUT / 2).await;
+        pool.add_idle_environment(Environment::start(pool.function.clone(), &launcher).await.unwrap());
+        sleep(IDLE_TIMEOUT - Duration::from_secs(1)).await;
         assert_eq!(pool.idle().len(), 1);
         sleep(Duration::from_secs(2)).await;
         assert_eq!(pool.idle().len(), 0);
-        stopping.cancel();
-        sweeping.await.unwrap();
+        shutdown.cancel();
+        task.await.unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! The process of an execution environment, and how to find it by its credentials.
+//! The processes of execution environments: supervision, and look-up by access key id.
 use std::{
     collections::HashMap,
     io,
@@ -9,105 +9,108 @@ use std::{
 use tokio::{process::Child, sync::watch};
 use tokio_util::sync::CancellationToken;
 
-/// A process that runs, or has run. Clones are the same process.
+/// A process that runs, or has ended. Clones refer to the same process.
 #[derive(Clone)]
 pub(super) struct Process {
-    condemned: CancellationToken,
-    /// How it ended, once it has.
-    ended: watch::Receiver<Option<String>>,
+    kill_request: CancellationToken,
+    /// The exit status as text, once the process has ended.
+    exit: watch::Receiver<Option<String>>,
 }
 
-/// The processes that run now, by the access key id that each was given. Clones share them.
+/// The running processes by their access key ids. Clones share state.
 #[derive(Clone, Default)]
-pub struct Processes(Arc<Mutex<Known>>);
+pub struct Processes(Arc<Mutex<ProcessTable>>);
 
 #[derive(Default)]
-struct Known {
+struct ProcessTable {
     started: u64,
-    alive: HashMap<String, (u64, Process)>,
+    running: HashMap<String, RunningProcess>,
+}
+
+struct RunningProcess {
+    number: u64,
+    process: Process,
 }
 
 impl Process {
-    /// Holds the child's standard input for as long as it lives: it ends when that closes, so none outlives a killed
-    /// parent.
-    pub fn keep(mut child: Child, access_key_id: String, processes: &Processes) -> Self {
-        let condemned = CancellationToken::new();
-        let (tell, ended) = watch::channel(None);
-        let process = Self { condemned: condemned.clone(), ended };
-        processes.enlist(access_key_id.clone(), process.clone());
+    /// Supervises the child in a task, which holds the child's standard input: `parlance handler` ends when its standard
+    /// input closes, so no child outlives a killed parent.
+    pub fn supervise(mut child: Child, access_key_id: String, processes: &Processes) -> Self {
+        let kill_request = CancellationToken::new();
+        let (exit_sender, exit) = watch::channel(None);
+        let process = Self { kill_request: kill_request.clone(), exit };
+        processes.add(access_key_id.clone(), process.clone());
         let processes = processes.clone();
         tokio::spawn(async move {
-            let lifeline = child.stdin.take();
+            let stdin = child.stdin.take();
             let status = tokio::select! {
                 status = child.wait() => status,
-                () = condemned.cancelled() => match child.start_kill() {
+                () = kill_request.cancelled() => match child.start_kill() {
                     Ok(()) => child.wait().await,
-                    Err(fault) => Err(fault),
+                    Err(error) => Err(error),
                 },
             };
-            drop(lifeline);
-            processes.strike_off(&access_key_id);
-            tell.send_replace(Some(described(status)));
+            drop(stdin);
+            processes.remove(&access_key_id);
+            exit_sender.send_replace(Some(describe_exit(status)));
         });
         process
     }
 
     pub fn is_alive(&self) -> bool {
-        self.ended.borrow().is_none()
+        self.exit.borrow().is_none()
     }
 
-    /// Returns when it has ended, and how.
-    pub async fn ended(&mut self) -> String {
-        match self.ended.wait_for(Option::is_some).await {
-            Ok(how) => how.clone().unwrap_or_default(),
+    /// Waits until the process has ended. Returns its exit status as text.
+    pub async fn wait(&mut self) -> String {
+        match self.exit.wait_for(Option::is_some).await {
+            Ok(exit) => exit.clone().unwrap_or_default(),
             Err(_) => "the runtime ended".to_owned(),
         }
     }
 
-    /// Kills it (SIGKILL); returns when it is gone.
+    /// Sends SIGKILL and waits until the process has ended.
     pub async fn kill(mut self) {
-        self.condemned.cancel();
-        self.ended().await;
+        self.kill_request.cancel();
+        self.wait().await;
     }
 
-    /// Kills it without waiting.
-    pub fn condemn(&self) {
-        self.condemned.cancel();
+    /// Sends SIGKILL without waiting.
+    pub fn start_kill(&self) {
+        self.kill_request.cancel();
     }
 }
 
 impl Processes {
-    /// Kills a process at once (SIGKILL); returns when it is gone. False when no process has these credentials.
+    /// Kills a process with SIGKILL and waits until it has ended. False when no process has this access key id.
     pub async fn kill(&self, access_key_id: &str) -> bool {
-        let found = self.known().alive.get(access_key_id).map(|(_, process)| process.clone());
-        let is_known = found.is_some();
-        if let Some(process) = found {
-            process.kill().await;
-        }
-        is_known
+        let process = self.table().running.get(access_key_id).map(|running| running.process.clone());
+        let Some(process) = process else { return false };
+        process.kill().await;
+        true
     }
 
-    /// Which process has these credentials, counted from 1 in the order of their start; none when it is gone.
+    /// The number of a running process, counted from 1 in the order of their start.
     pub fn number(&self, access_key_id: &str) -> Option<u64> {
-        self.known().alive.get(access_key_id).map(|(number, _)| *number)
+        self.table().running.get(access_key_id).map(|running| running.number)
     }
 
-    fn enlist(&self, access_key_id: String, process: Process) {
-        let mut known = self.known();
-        known.started += 1;
-        let number = known.started;
-        known.alive.insert(access_key_id, (number, process));
+    fn add(&self, access_key_id: String, process: Process) {
+        let mut table = self.table();
+        table.started += 1;
+        let number = table.started;
+        table.running.insert(access_key_id, RunningProcess { number, process });
     }
 
-    fn strike_off(&self, access_key_id: &str) {
-        self.known().alive.remove(access_key_id);
+    fn remove(&self, access_key_id: &str) {
+        self.table().running.remove(access_key_id);
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn table(&self) -> MutexGuard<'_, ProcessTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn described(status: io::Result<ExitStatus>) -> String {
-    status.map_or_else(|fault| fault.to_string(), |status| status.to_string())
+fn describe_exit(status: io::Result<ExitStatus>) -> String {
+    status.map_or_else(|error| error.to_string(), |status| status.to_string())
 }

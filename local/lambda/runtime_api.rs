@@ -1,4 +1,4 @@
-//! The Runtime API of one execution environment: its process asks for work here and hands back answers.
+//! The Runtime API of one execution environment: its process polls for invocations and posts responses.
 use std::{
     io,
     sync::{Arc, Mutex, PoisonError},
@@ -23,160 +23,163 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-use super::{Invocation, failure::FunctionError};
+use super::{Invocation, errors::FunctionError};
 
-/// Lambda's limit for what a function returns.
+/// Lambda's limit for a response.
 const RESPONSE_BYTES: usize = 6_291_556;
 
 /// The service's side of the API. Dropping it closes the API.
 pub(super) struct RuntimeApi {
     pub address: String,
-    pub assignments: mpsc::Sender<Assignment>,
-    pub reports: mpsc::Receiver<Report>,
+    pub work: mpsc::Sender<Work>,
+    pub events: mpsc::Receiver<RuntimeEvent>,
     _server: AbortOnDropHandle<()>,
 }
 
-/// Work for the process.
-pub(super) struct Assignment {
+/// An invocation for the process.
+pub(super) struct Work {
     pub invocation: Invocation,
     pub function_arn: String,
     pub timeout: Duration,
 }
 
-/// What the process tells.
-pub(super) enum Report {
-    /// It waits for work.
+/// A request of the process.
+pub(super) enum RuntimeEvent {
+    /// The process polls for an invocation.
     Ready,
-    Answered(Result<Value, FunctionError>),
+    Responded(Result<Value, FunctionError>),
     InitFailed(FunctionError),
 }
 
-/// The process's side: at most one invocation is in its hands.
-struct Desk {
-    assignments: AsyncMutex<mpsc::Receiver<Assignment>>,
-    reports: mpsc::Sender<Report>,
-    in_hand: Mutex<Option<String>>,
+/// The process's side of the API.
+struct ApiState {
+    work: AsyncMutex<mpsc::Receiver<Work>>,
+    events: mpsc::Sender<RuntimeEvent>,
+    /// The request id of the running invocation.
+    running: Mutex<Option<String>>,
 }
 
 impl RuntimeApi {
     pub async fn open() -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?.to_string();
-        let (assignments, work) = mpsc::channel(1);
-        let (told, reports) = mpsc::channel(4);
-        let desk = Desk { assignments: AsyncMutex::new(work), reports: told, in_hand: Mutex::default() };
-        let served = axum::serve(undelayed(listener), router(Arc::new(desk)));
+        let (work, work_receiver) = mpsc::channel(1);
+        let (event_sender, events) = mpsc::channel(4);
+        let state = ApiState { work: AsyncMutex::new(work_receiver), events: event_sender, running: Mutex::default() };
+        let server = axum::serve(without_nagle_delay(listener), router(Arc::new(state)));
         let server = tokio::spawn(async move {
-            if let Err(fault) = served.await {
-                tracing::error!(%fault, "the Runtime API ended");
+            if let Err(error) = server.await {
+                tracing::error!(%error, "the Runtime API ended");
             }
         });
-        Ok(Self { address, assignments, reports, _server: AbortOnDropHandle::new(server) })
+        Ok(Self { address, work, events, _server: AbortOnDropHandle::new(server) })
     }
 }
 
-impl Desk {
-    /// Whether this is the invocation in hand, which then no longer is.
-    fn hand_back(&self, request_id: &str) -> bool {
-        let mut in_hand = self.in_hand.lock().unwrap_or_else(PoisonError::into_inner);
-        in_hand.take_if(|id| id == request_id).is_some()
+impl ApiState {
+    fn begin_invocation(&self, request_id: &str) {
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(request_id.to_owned());
     }
 
-    fn hand_out(&self, request_id: &str) {
-        *self.in_hand.lock().unwrap_or_else(PoisonError::into_inner) = Some(request_id.to_owned());
+    /// False when this invocation is not running.
+    fn end_invocation(&self, request_id: &str) -> bool {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.take_if(|id| id == request_id).is_some()
     }
 
-    async fn report(&self, report: Report) {
-        // Nobody listens any more when the environment is being ended.
-        self.reports.send(report).await.ok();
+    async fn send(&self, event: RuntimeEvent) {
+        // The receiver is gone when the environment is being ended.
+        self.events.send(event).await.ok();
     }
 }
 
-fn undelayed(listener: TcpListener) -> impl axum::serve::Listener<Addr = std::net::SocketAddr> {
+fn without_nagle_delay(listener: TcpListener) -> impl axum::serve::Listener<Addr = std::net::SocketAddr> {
     listener.tap_io(|stream| {
-        if let Err(fault) = stream.set_nodelay(true) {
-            tracing::debug!(%fault, "a connection keeps Nagle's delay");
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps Nagle's delay");
         }
     })
 }
 
-fn router(desk: Arc<Desk>) -> Router {
+fn router(state: Arc<ApiState>) -> Router {
     Router::new()
         .route("/2018-06-01/runtime/invocation/next", get(next))
         .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
         .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
         .route("/2018-06-01/runtime/init/error", post(init_error))
-        .with_state(desk)
+        .with_state(state)
 }
 
-async fn next(State(desk): State<Arc<Desk>>) -> Response {
-    desk.report(Report::Ready).await;
-    let Some(assignment) = desk.assignments.lock().await.recv().await else {
-        return refused(StatusCode::INTERNAL_SERVER_ERROR, "Container", "The execution environment is ending.");
+async fn next(State(state): State<Arc<ApiState>>) -> Response {
+    state.send(RuntimeEvent::Ready).await;
+    let Some(work) = state.work.lock().await.recv().await else {
+        return error_response(StatusCode::INTERNAL_SERVER_ERROR, "Container", "The execution environment is ending.");
     };
-    let Invocation { request_id, payload } = &assignment.invocation;
-    desk.hand_out(request_id);
+    let Invocation { request_id, payload } = &work.invocation;
+    state.begin_invocation(request_id);
     let headers = [
         ("Lambda-Runtime-Aws-Request-Id", request_id.clone()),
-        ("Lambda-Runtime-Deadline-Ms", epoch_milliseconds_after(assignment.timeout).to_string()),
-        ("Lambda-Runtime-Invoked-Function-Arn", assignment.function_arn),
+        ("Lambda-Runtime-Deadline-Ms", epoch_milliseconds_after(work.timeout).to_string()),
+        ("Lambda-Runtime-Invoked-Function-Arn", work.function_arn),
         ("Lambda-Runtime-Trace-Id", trace_id()),
         ("Lambda-Runtime-Invocation-Id", Uuid::new_v4().to_string()),
     ];
     (headers, Json(payload)).into_response()
 }
 
-async fn response(State(desk): State<Arc<Desk>>, Path(id): Path<String>, body: Body) -> Response {
-    if !desk.hand_back(&id) {
+async fn response(State(state): State<Arc<ApiState>>, Path(id): Path<String>, body: Body) -> Response {
+    if !state.end_invocation(&id) {
         return unknown_request(&id);
     }
-    let (status, answer) = match whole(body).await {
-        Some(body) => (StatusCode::ACCEPTED, document(&body)),
+    let (status, response) = match read_body(body).await {
+        Some(body) => (StatusCode::ACCEPTED, parse_response(&body)),
         None => (StatusCode::PAYLOAD_TOO_LARGE, Err(FunctionError::response_too_large(RESPONSE_BYTES))),
     };
-    desk.report(Report::Answered(answer)).await;
+    state.send(RuntimeEvent::Responded(response)).await;
     (status, Json(json!({ "status": "OK" }))).into_response()
 }
 
-async fn error(State(desk): State<Arc<Desk>>, Path(id): Path<String>, headers: HeaderMap, body: Body) -> Response {
-    if !desk.hand_back(&id) {
+async fn error(State(state): State<Arc<ApiState>>, Path(id): Path<String>, headers: HeaderMap, body: Body) -> Response {
+    if !state.end_invocation(&id) {
         return unknown_request(&id);
     }
-    desk.report(Report::Answered(Err(reported(&headers, body).await))).await;
+    state.send(RuntimeEvent::Responded(Err(read_error(&headers, body).await))).await;
     accepted()
 }
 
-async fn init_error(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Body) -> Response {
-    desk.report(Report::InitFailed(reported(&headers, body).await)).await;
+async fn init_error(State(state): State<Arc<ApiState>>, headers: HeaderMap, body: Body) -> Response {
+    state.send(RuntimeEvent::InitFailed(read_error(&headers, body).await)).await;
     accepted()
 }
 
-/// None when it is too large. It is read to its end even then: a client that is cut off while it writes sees a broken
-/// connection and not the refusal.
-async fn whole(body: Body) -> Option<Vec<u8>> {
-    let mut pieces = body.into_data_stream();
-    let (mut kept, mut length) = (Vec::new(), 0_usize);
-    while let Some(Ok(piece)) = pieces.next().await {
-        length = length.saturating_add(piece.len());
+/// None when the body is too large. It is read to its end even then, because a client whose connection closes while it
+/// writes does not read the error response.
+async fn read_body(body: Body) -> Option<Vec<u8>> {
+    let mut chunks = body.into_data_stream();
+    let mut bytes = Vec::new();
+    let mut length = 0_usize;
+    while let Some(Ok(chunk)) = chunks.next().await {
+        length = length.saturating_add(chunk.len());
         if length <= RESPONSE_BYTES {
-            kept.extend_from_slice(&piece);
+            bytes.extend_from_slice(&chunk);
         }
     }
-    (length <= RESPONSE_BYTES).then_some(kept)
+    (length <= RESPONSE_BYTES).then_some(bytes)
 }
 
-/// A function's answer is a JSON document; an empty one is `null`.
-fn document(body: &[u8]) -> Result<Value, FunctionError> {
+/// A response is a JSON document; an empty body is `null`.
+fn parse_response(body: &[u8]) -> Result<Value, FunctionError> {
     if body.is_empty() {
         return Ok(Value::Null);
     }
-    serde_json::from_slice(body).map_err(|fault| FunctionError::malformed_response(&fault))
+    serde_json::from_slice(body).map_err(|error| FunctionError::malformed_response(&error))
 }
 
-async fn reported(headers: &HeaderMap, body: Body) -> FunctionError {
-    let payload = whole(body).await.and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or_else(|| json!({}));
+async fn read_error(headers: &HeaderMap, body: Body) -> FunctionError {
+    let payload =
+        read_body(body).await.and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or_else(|| json!({}));
     let kind = headers.get("Lambda-Runtime-Function-Error-Type").and_then(|value| value.to_str().ok());
-    FunctionError::reported(payload, kind)
+    FunctionError::from_report(payload, kind)
 }
 
 fn accepted() -> Response {
@@ -184,10 +187,10 @@ fn accepted() -> Response {
 }
 
 fn unknown_request(id: &str) -> Response {
-    refused(StatusCode::BAD_REQUEST, "InvalidRequestID", &format!("No invocation {id} is in hand."))
+    error_response(StatusCode::BAD_REQUEST, "InvalidRequestID", &format!("No invocation {id} is running."))
 }
 
-fn refused(status: StatusCode, kind: &str, message: &str) -> Response {
+fn error_response(status: StatusCode, kind: &str, message: &str) -> Response {
     (status, Json(json!({ "errorType": kind, "errorMessage": message }))).into_response()
 }
 
@@ -196,7 +199,7 @@ fn epoch_milliseconds_after(timeout: Duration) -> u128 {
     (now + timeout).as_millis()
 }
 
-/// X-Ray's form, not sampled.
+/// An X-Ray trace header, not sampled.
 fn trace_id() -> String {
     let seconds = epoch_milliseconds_after(Duration::ZERO) / 1000;
     let random = Uuid::new_v4().simple().to_string();

@@ -1,4 +1,4 @@
-//! template.yaml in, the stack it describes out. What the laptop edition cannot honour it refuses by name.
+//! Loads template.yaml as a `Stack`. Whatever the local server does not support is an error that names it.
 mod intrinsics;
 mod parameters;
 mod properties;
@@ -15,127 +15,132 @@ use crate::{
     identity::{CLIENT, Issuers},
     stack::Stack,
 };
-use intrinsics::{Referrer, Scope, Spent};
+use intrinsics::{EvaluationCost, ResourceResolver, Scope};
 
-pub use parameters::parameter;
-pub use schema::{SchemaOptions, schema};
+pub use parameters::parse_parameter;
+pub use schema::{SchemaOptions, filtered_schema};
 
 pub const REGION: &str = "us-east-1";
 pub const ACCOUNT: &str = "000000000000";
 const STACK_NAME: &str = "parlance";
-const API_ID: &str = "laptop";
+const API_ID: &str = "local";
 /// CloudFormation's limit on a template.
 const TEMPLATE_BYTES: usize = 1024 * 1024;
 
-/// What AWS would decide at deployment.
+/// The values that a deployment adds to the template.
 #[derive(Clone, Debug)]
 pub struct Deployment {
     /// Parameters that differ from their defaults.
     pub parameters: BTreeMap<String, String>,
-    /// What a laptop prefers where nothing is given, if the template has such a parameter.
-    pub preferences: BTreeMap<String, String>,
+    /// Defaults of the local server, for those parameters that the template declares and `parameters` does not set.
+    pub local_defaults: BTreeMap<String, String>,
     pub graphql_url: String,
     pub realtime_url: String,
     pub api_key: String,
 }
 
 impl Deployment {
-    /// As a server at this URL has it: `http://localhost:4000`.
-    pub fn at(server: &str, parameters: BTreeMap<String, String>) -> Self {
+    /// The deployment of a server at this URL: `http://localhost:4000`.
+    pub fn at(base_url: &str, parameters: BTreeMap<String, String>) -> Self {
         Self {
             parameters,
-            preferences: BTreeMap::new(),
-            graphql_url: format!("{server}/graphql"),
-            realtime_url: realtime_url(server),
+            local_defaults: BTreeMap::new(),
+            graphql_url: format!("{base_url}/graphql"),
+            realtime_url: realtime_url(base_url),
             api_key: "da2-none".into(),
         }
     }
 
     /// `http://localhost:4000`
-    fn server(&self) -> &str {
+    fn base_url(&self) -> &str {
         self.graphql_url.trim_end_matches("/graphql")
     }
 }
 
-/// Where WebSockets are opened at a server.
-pub fn realtime_url(server: &str) -> String {
-    format!("{}/graphql/realtime", server.replacen("http", "ws", 1))
+/// The URL of a server's realtime endpoint.
+pub fn realtime_url(base_url: &str) -> String {
+    format!("{}/graphql/realtime", base_url.replacen("http", "ws", 1))
 }
 
-/// One sentence that says what in the template cannot be honoured.
+/// Why the template cannot be loaded, in one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Fault(String);
+pub struct TemplateError(String);
 
-impl Fault {
-    pub fn new(sentence: String) -> Self {
-        Self(sentence)
+impl TemplateError {
+    pub fn new(message: String) -> Self {
+        Self(message)
     }
 
-    fn within(self, place: impl fmt::Display) -> Self {
-        Self(format!("{place}: {self}"))
+    /// The same error with its location in front.
+    fn at(self, location: impl fmt::Display) -> Self {
+        Self(format!("{location}: {self}"))
     }
 }
 
-/// Reads `template.yaml` below `root`, with the schema and resolver files it names.
-pub fn load(root: &Path, deployment: &Deployment) -> Result<Stack, Fault> {
-    deployed(root, &template(root)?, deployment)
+/// Loads `template.yaml` in the directory `root`, with the schema and resolver files that it names.
+pub fn load(root: &Path, deployment: &Deployment) -> Result<Stack, TemplateError> {
+    load_template(root, &read_template(root)?, deployment)
 }
 
-fn deployed(root: &Path, template: &Value, deployment: &Deployment) -> Result<Stack, Fault> {
-    deploy(root, template, deployment).map_err(|fault| fault.within("template.yaml"))
+fn load_template(root: &Path, template: &Value, deployment: &Deployment) -> Result<Stack, TemplateError> {
+    build_stack(root, template, deployment).map_err(|error| error.at("template.yaml"))
 }
 
-fn template(root: &Path) -> Result<Value, Fault> {
-    let text = read(root, "template.yaml")?;
+fn read_template(root: &Path) -> Result<Value, TemplateError> {
+    let text = read_file(root, "template.yaml")?;
     if text.len() > TEMPLATE_BYTES {
-        return Err(Fault(format!("template.yaml has {} bytes; a template has at most {TEMPLATE_BYTES}", text.len())));
+        return Err(TemplateError(format!(
+            "template.yaml has {} bytes; a template has at most {TEMPLATE_BYTES}",
+            text.len()
+        )));
     }
-    yaml::parse(&text).map_err(|error| Fault(format!("template.yaml is not YAML: {error}")))
+    yaml::parse(&text).map_err(|error| TemplateError(format!("template.yaml is not YAML: {error}")))
 }
 
-fn deploy(root: &Path, template: &Value, deployment: &Deployment) -> Result<Stack, Fault> {
-    let nothing = Map::new();
-    let section = |name: &str| template[name].as_object().unwrap_or(&nothing);
+fn build_stack(root: &Path, template: &Value, deployment: &Deployment) -> Result<Stack, TemplateError> {
+    let empty = Map::new();
+    let section = |name: &str| template[name].as_object().unwrap_or(&empty);
     let resources = section("Resources");
     let declared = section("Parameters");
-    let preferred = deployment.preferences.iter().filter(|(name, _)| declared.contains_key(*name));
-    let given = preferred.chain(&deployment.parameters).map(|(name, value)| (name.clone(), value.clone())).collect();
-    let parameters = parameters::values(declared, &given)?;
-    rules::check(section("Rules"), &rule_scope(parameters.clone(), &nothing))?;
+    let defaults = deployment.local_defaults.iter().filter(|(name, _)| declared.contains_key(*name));
+    let given = defaults.chain(&deployment.parameters).map(|(name, value)| (name.clone(), value.clone())).collect();
+    let parameters = parameters::resolve(declared, &given)?;
+    rules::check(section("Rules"), &rule_scope(parameters.clone(), &empty))?;
     let scope = Scope {
         parameters,
         conditions: section("Conditions"),
-        resource: &|scope, name, attribute| refer(scope, resources, deployment, name, attribute),
-        spent: Spent::default(),
+        resolve_resource: &|scope, name, attribute| resolve_reference(scope, resources, deployment, name, attribute),
+        cost: EvaluationCost::default(),
     };
-    resources::stack(&scope, resources, API_ID, |path| read(root, path))
+    resources::assemble_stack(&scope, resources, API_ID, |path| read_file(root, path))
 }
 
-/// What rules may refer to.
-fn rule_scope(parameters: BTreeMap<String, Value>, nothing: &Map<String, Value>) -> Scope<'_> {
-    let resource: &Referrer<'_> =
-        &|_, name, _| Err(Fault(format!("there is no parameter {name}, and a rule sees nothing else")));
-    Scope { parameters, conditions: nothing, resource, spent: Spent::default() }
+/// The scope of rules, which may refer to parameters only.
+fn rule_scope(parameters: BTreeMap<String, Value>, empty: &Map<String, Value>) -> Scope<'_> {
+    let resolve_resource: &ResourceResolver<'_> =
+        &|_, name, _| Err(TemplateError(format!("there is no parameter {name}, and a rule can refer to nothing else")));
+    Scope { parameters, conditions: empty, resolve_resource, cost: EvaluationCost::default() }
 }
 
-fn read(root: &Path, path: &str) -> Result<String, Fault> {
-    let place = root.join(path);
-    std::fs::read_to_string(&place).map_err(|error| Fault(format!("{} cannot be read: {error}", place.display())))
+fn read_file(root: &Path, path: &str) -> Result<String, TemplateError> {
+    let path = root.join(path);
+    std::fs::read_to_string(&path).map_err(|error| TemplateError(format!("{} cannot be read: {error}", path.display())))
 }
 
-/// `Ref` (no attribute) and `GetAtt` of pseudo parameters and resources, as this deployment has them.
-fn refer(
+/// The value of `Ref` (without an attribute) or `GetAtt` of a pseudo parameter or a resource.
+fn resolve_reference(
     scope: &Scope,
     resources: &Map<String, Value>,
     deployment: &Deployment,
     name: &str,
     attribute: Option<&str>,
-) -> Result<Value, Fault> {
+) -> Result<Value, TemplateError> {
     if let (Some(value), None) = (pseudo_parameter(name), attribute) {
         return Ok(json!(value));
     }
-    let resource = resources.get(name).ok_or_else(|| Fault(format!("there is no parameter or resource {name}")))?;
+    let resource =
+        resources.get(name).ok_or_else(|| TemplateError(format!("there is no parameter or resource {name}")))?;
     let kind = resource["Type"].as_str().unwrap_or_default();
     let arn = |service: &str, rest: String| json!(format!("arn:aws:{service}:{REGION}:{ACCOUNT}:{rest}"));
     Ok(match (kind, attribute) {
@@ -150,15 +155,15 @@ fn refer(
         ("AWS::AppSync::DataSource", Some("Name")) | ("AWS::AppSync::FunctionConfiguration", Some("FunctionId")) => {
             scope.evaluate(&resource["Properties"]["Name"])?
         }
-        ("AWS::Cognito::UserPool", None) => json!(format!("{REGION}_laptop")),
-        ("AWS::Cognito::UserPool", Some("ProviderURL")) => json!(Issuers::pool_url(deployment.server())),
+        ("AWS::Cognito::UserPool", None) => json!(format!("{REGION}_local")),
+        ("AWS::Cognito::UserPool", Some("ProviderURL")) => json!(Issuers::pool_url(deployment.base_url())),
         ("AWS::Cognito::UserPoolClient", None) => json!(CLIENT),
         ("AWS::IAM::Role", Some("Arn")) => json!(format!("arn:aws:iam::{ACCOUNT}:role/{}", physical_name(name))),
         ("AWS::Logs::LogGroup", None) => scope.evaluate(&resource["Properties"]["LogGroupName"])?,
         ("AWS::Logs::LogGroup", Some("Arn")) => arn("logs", format!("log-group:{}:*", physical_name(name))),
-        (kind, None) => return Err(Fault(format!("Ref {name} of a {kind} has no value on a laptop"))),
+        (kind, None) => return Err(TemplateError(format!("Ref {name} of a {kind} has no value on the local server"))),
         (kind, Some(attribute)) => {
-            return Err(Fault(format!("{name}.{attribute} of a {kind} has no value on a laptop")));
+            return Err(TemplateError(format!("{name}.{attribute} of a {kind} has no value on the local server")));
         }
     })
 }
@@ -178,9 +183,9 @@ fn physical_name(logical: &str) -> String {
 }
 
 #[cfg(test)]
-mod combinations;
+mod mode_matrix_tests;
 #[cfg(test)]
-mod refusals;
+mod unsupported_tests;
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,20 +196,20 @@ mod tests {
     }
 
     #[test]
-    fn the_template_becomes_a_stack() {
+    fn template_is_loaded_as_a_stack() {
         let stack = load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment()).unwrap();
         assert_eq!(stack.api.keys, ["da2-key"]);
         assert_eq!(stack.api.environment["TABLE_NAME"], "parlance-Table");
         let handler = &stack.functions["parlance-Handler"];
-        let starting = stack.roles["parlance-HandlerSourceRole"].clone();
-        let source = DataSource::Lambda { function: handler.arn.clone(), role: starting };
+        let role = stack.roles["parlance-HandlerSourceRole"].clone();
+        let source = DataSource::Lambda { function: handler.arn.clone(), role };
         assert_eq!(stack.api.data_sources["Handler"], source);
         assert_eq!(handler.environment["GRAPHQL_URL"], "http://localhost:4000/graphql");
         assert_eq!(
-            handler.asynchronous,
-            crate::stack::Asynchronous {
-                retries: 2,
-                event_age_seconds: 300,
+            handler.event_invoke,
+            crate::stack::EventInvokeConfig {
+                max_retries: 2,
+                max_event_age_seconds: 300,
                 on_failure: Some(stack.functions["parlance-Closer"].arn.clone()),
             }
         );

@@ -1,103 +1,111 @@
-//! All resources of a template, joined to one stack; an unknown type is refused by name.
+//! Reads all resources of a template and joins them to one stack.
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::{Fault, intrinsics::Scope, properties::*};
+use super::{TemplateError, intrinsics::Scope, properties::*};
 use crate::stack::{Api, Code, PipelineFunction, Stack};
 
-/// The stack of all resources; `read` yields the text of a file that the template names.
-pub fn stack(
+/// The stack of all resources. `read` returns the content of a file that the template names.
+pub fn assemble_stack(
     scope: &Scope,
     resources: &Map<String, Value>,
     api_id: &str,
-    read: impl Fn(&str) -> Result<String, Fault>,
-) -> Result<Stack, Fault> {
-    let mut parts = Parts::default();
+    read: impl Fn(&str) -> Result<String, TemplateError>,
+) -> Result<Stack, TemplateError> {
+    let mut collected = Resources::default();
     for (name, resource) in resources {
-        parts.add(scope, name, resource).map_err(|fault| fault.within(name))?;
+        collected.add(scope, name, resource).map_err(|error| error.at(name))?;
     }
-    parts.assemble(api_id, read)
+    collected.assemble(api_id, read)
 }
 
 #[derive(Default)]
-struct Parts {
+struct Resources {
     apis: Vec<ApiProperties>,
     keys: Vec<String>,
-    pools: Pools,
+    user_pools: UserPools,
     schemas: Vec<String>,
-    /// By logical name, as the resolvers.
-    sources: Vec<(String, SourceProperties)>,
+    /// With their logical names.
+    data_sources: Vec<(String, DataSourceProperties)>,
     pipeline_functions: Vec<PipelineFunctionProperties>,
+    /// With their logical names.
     resolvers: Vec<(String, ResolverProperties)>,
+    /// With their table names.
     tables: Vec<(String, TableProperties)>,
     roles: Roles,
+    /// With their logical names.
     policies: Vec<(String, RolePolicyProperties)>,
+    /// With their names and ARNs.
     functions: Vec<(String, String, FunctionProperties)>,
 }
 
-impl Parts {
-    fn add(&mut self, scope: &Scope, name: &str, resource: &Value) -> Result<(), Fault> {
+impl Resources {
+    fn add(&mut self, scope: &Scope, name: &str, resource: &Value) -> Result<(), TemplateError> {
         if let Some(condition) = resource["Condition"].as_str()
-            && !scope.condition(condition)?
+            && !scope.named_condition(condition)?
         {
             return Ok(());
         }
         let kind = resource["Type"].as_str().unwrap_or_default();
         let properties = scope.evaluate(&resource["Properties"])?;
-        let reference = |attribute| scope.evaluate(&attribute).map(|value| text(&value));
+        let reference = |attribute| scope.evaluate(&attribute).map(|value| to_text(&value));
         match kind {
-            "AWS::AppSync::GraphQLApi" => self.apis.push(shape(properties)?),
+            "AWS::AppSync::GraphQLApi" => self.apis.push(deserialize(properties)?),
             "AWS::AppSync::ApiKey" => {
-                shape::<KeyProperties>(properties)?;
+                deserialize::<KeyProperties>(properties)?;
                 self.keys.push(reference(json!({"Fn::GetAtt": [name, "ApiKey"]}))?);
             }
             "AWS::Cognito::UserPool" => {
-                shape::<PoolProperties>(properties)?;
+                deserialize::<PoolProperties>(properties)?;
                 let issuer = reference(json!({"Fn::GetAtt": [name, "ProviderURL"]}))?;
-                self.pools.insert(reference(json!({"Ref": name}))?, issuer);
+                self.user_pools.insert(reference(json!({"Ref": name}))?, issuer);
             }
             "AWS::Cognito::UserPoolClient" => {
-                shape::<PoolClientProperties>(properties)?;
+                deserialize::<PoolClientProperties>(properties)?;
             }
             "AWS::Cognito::UserPoolGroup" => {
-                shape::<PoolGroupProperties>(properties)?;
+                deserialize::<PoolGroupProperties>(properties)?;
             }
             "AWS::AppSync::GraphQLSchema" => {
-                self.schemas.push(shape::<SchemaProperties>(properties)?.definition_s3_location)
+                self.schemas.push(deserialize::<SchemaProperties>(properties)?.definition_s3_location)
             }
-            "AWS::AppSync::DataSource" => self.sources.push((name.to_owned(), shape(properties)?)),
-            "AWS::AppSync::FunctionConfiguration" => self.pipeline_functions.push(shape(properties)?),
-            "AWS::AppSync::Resolver" => self.resolvers.push((name.to_owned(), shape(properties)?)),
-            "AWS::DynamoDB::Table" => self.tables.push((reference(json!({"Ref": name}))?, shape(properties)?)),
+            "AWS::AppSync::DataSource" => self.data_sources.push((name.to_owned(), deserialize(properties)?)),
+            "AWS::AppSync::FunctionConfiguration" => self.pipeline_functions.push(deserialize(properties)?),
+            "AWS::AppSync::Resolver" => self.resolvers.push((name.to_owned(), deserialize(properties)?)),
+            "AWS::DynamoDB::Table" => self.tables.push((reference(json!({"Ref": name}))?, deserialize(properties)?)),
             "AWS::IAM::Role" => {
                 let arn = reference(json!({"Fn::GetAtt": [name, "Arn"]}))?;
-                self.roles.add(reference(json!({"Ref": name}))?, arn, shape(properties)?)?;
+                self.roles.add(reference(json!({"Ref": name}))?, arn, deserialize(properties)?)?;
             }
-            "AWS::IAM::RolePolicy" => self.policies.push((name.to_owned(), shape(properties)?)),
+            "AWS::IAM::RolePolicy" => self.policies.push((name.to_owned(), deserialize(properties)?)),
             "AWS::Serverless::Function" => {
                 let arn = reference(json!({"Fn::GetAtt": [name, "Arn"]}))?;
-                self.functions.push((reference(json!({"Ref": name}))?, arn, shape(properties)?));
+                self.functions.push((reference(json!({"Ref": name}))?, arn, deserialize(properties)?));
             }
             "AWS::Logs::LogGroup" => {}
-            other => return Err(Fault::new(format!("the laptop edition has no {other}"))),
+            other => return Err(TemplateError::new(format!("the local server does not support {other}"))),
         }
         Ok(())
     }
 
-    fn assemble(mut self, api_id: &str, read: impl Fn(&str) -> Result<String, Fault>) -> Result<Stack, Fault> {
+    fn assemble(
+        mut self,
+        api_id: &str,
+        read: impl Fn(&str) -> Result<String, TemplateError>,
+    ) -> Result<Stack, TemplateError> {
         for (name, policy) in self.policies {
-            self.roles.attach(policy).map_err(|fault| fault.within(name))?;
+            self.roles.attach(policy).map_err(|error| error.at(name))?;
         }
-        let api = only("AWS::AppSync::GraphQLApi", self.apis)?;
-        let schema = read(&only("AWS::AppSync::GraphQLSchema", self.schemas)?)?;
+        let api = exactly_one("AWS::AppSync::GraphQLApi", self.apis)?;
+        let schema = read(&exactly_one("AWS::AppSync::GraphQLSchema", self.schemas)?)?;
         let code = |path: String| read(&path).map(|text| Code { path, text });
         let has_table = |table: &str| self.tables.iter().any(|(name, _)| name == table);
-        let has_function = |arn: &str| self.functions.iter().any(|(_, known, _)| known == arn);
+        let has_function = |arn: &str| self.functions.iter().any(|(_, existing, _)| existing == arn);
         let roles = &self.roles;
-        let sources = self.sources.into_iter().map(|(name, source)| {
-            source.into_source(roles, has_table, has_function).map_err(|fault| fault.within(name))
+        let data_sources = self.data_sources.into_iter().map(|(name, source)| {
+            source.into_data_source(roles, has_table, has_function).map_err(|error| error.at(name))
         });
-        let sources = sources.collect::<Result<_, _>>()?;
+        let data_sources = data_sources.collect::<Result<_, _>>()?;
         let functions = self.pipeline_functions.into_iter().map(|function| {
             let code = code(function.code_s3_location)?;
             Ok((
@@ -106,41 +114,41 @@ impl Parts {
             ))
         });
         let resolvers = (self.resolvers.into_iter())
-            .map(|(name, resolver)| resolver.into_resolver(code).map_err(|fault| fault.within(name)));
-        let lambdas = self.functions.into_iter().map(|(name, arn, function)| {
-            let function = function.into_function(name.clone(), arn, roles).map_err(|fault| fault.within(&name))?;
+            .map(|(name, resolver)| resolver.into_resolver(code).map_err(|error| error.at(name)));
+        let lambda_functions = self.functions.into_iter().map(|(name, arn, function)| {
+            let function = function.into_function(name.clone(), arn, roles).map_err(|error| error.at(&name))?;
             Ok((name, function))
         });
-        let lambdas = lambdas.collect::<Result<_, _>>()?;
+        let lambda_functions = lambda_functions.collect::<Result<_, _>>()?;
         Ok(Stack {
             api: Api {
                 modes: api.modes(),
                 introspection: api.introspection(),
                 limits: api.limits()?,
-                issuers: api.issuers(&self.pools),
+                issuers: api.issuers(&self.user_pools),
                 name: api.name.clone(),
                 id: api_id.to_owned(),
                 schema,
                 keys: self.keys,
                 environment: api.environment(),
-                data_sources: sources,
+                data_sources,
                 functions: functions.collect::<Result<_, _>>()?,
                 resolvers: resolvers.collect::<Result<_, _>>()?,
             },
             tables: self.tables.into_iter().map(|(name, table)| (name.clone(), table.into_table(&name))).collect(),
-            functions: lambdas,
-            roles: self.roles.by_name(),
+            functions: lambda_functions,
+            roles: self.roles.into_map(),
         })
     }
 }
 
-fn shape<T: DeserializeOwned>(properties: Value) -> Result<T, Fault> {
-    serde_json::from_value(properties).map_err(|error| Fault::new(error.to_string()))
+fn deserialize<T: DeserializeOwned>(properties: Value) -> Result<T, TemplateError> {
+    serde_json::from_value(properties).map_err(|error| TemplateError::new(error.to_string()))
 }
 
-fn only<T>(kind: &str, mut all: Vec<T>) -> Result<T, Fault> {
+fn exactly_one<T>(kind: &str, mut all: Vec<T>) -> Result<T, TemplateError> {
     match (all.pop(), all.pop()) {
         (Some(one), None) => Ok(one),
-        _ => Err(Fault::new(format!("the laptop edition runs exactly one {kind}"))),
+        _ => Err(TemplateError::new(format!("the local server runs exactly one {kind}"))),
     }
 }

@@ -1,36 +1,36 @@
-//! The schema for the modes that parameters switch on.
+//! Prints the schema with the directives of the enabled authorization modes only.
 use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::Value;
 
-use super::{Deployment, Fault, deployed, parameter, template};
+use super::{Deployment, TemplateError, load_template, parse_parameter, read_template};
 use crate::graphql::with_modes;
 
 /// Options of `parlance schema`.
 #[derive(Args, Clone, Debug)]
 pub struct SchemaOptions {
     /// A template parameter that differs from its default
-    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parse_parameter)]
     pub parameters: Vec<(String, String)>,
     /// Where template.yaml is
     #[arg(long, default_value = ".")]
     pub root: PathBuf,
 }
 
-/// schema.graphql without the directives of modes that the API will not have.
-pub fn schema(options: &SchemaOptions) -> Result<String, Fault> {
+/// schema.graphql without the directives of modes that the API does not have.
+pub fn filtered_schema(options: &SchemaOptions) -> Result<String, TemplateError> {
     let deployment = Deployment::at("https://api.example.com", options.parameters.iter().cloned().collect());
-    let api = deployed(&options.root, &without_web_acl(template(&options.root)?), &deployment)?.api;
-    with_modes(&api.schema, &api.modes).map_err(|fault| Fault::new(fault.to_string()))
+    let template = without_web_acl(read_template(&options.root)?);
+    let api = load_template(&options.root, &template, &deployment)?.api;
+    with_modes(&api.schema, &api.modes).map_err(|error| TemplateError::new(error.to_string()))
 }
 
-/// A laptop has none, and a schema is the same behind one.
+/// Removes the web ACL, which the local server does not support and which does not affect the schema.
 fn without_web_acl(mut template: Value) -> Value {
-    let is_of_web_acl =
-        |resource: &Value| resource["Type"].as_str().is_some_and(|kind| kind.starts_with("AWS::WAFv2::"));
+    let is_web_acl = |resource: &Value| resource["Type"].as_str().is_some_and(|kind| kind.starts_with("AWS::WAFv2::"));
     if let Some(resources) = template["Resources"].as_object_mut() {
-        resources.retain(|_, resource| !is_of_web_acl(resource));
+        resources.retain(|_, resource| !is_web_acl(resource));
     }
     template
 }

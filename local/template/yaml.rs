@@ -1,14 +1,14 @@
-//! YAML with CloudFormation's short tags in, the JSON that CloudFormation's long form would be out.
+//! Parses YAML with CloudFormation's short tags into the JSON of CloudFormation's long form.
 use saphyr::{Scalar, ScanError, Yaml, YamlLoader};
 use saphyr_parser::{Event, Parser, SpannedEventReceiver};
 use serde_json::{Map, Value, json};
 
-/// How deep a document may be nested: what follows it down has to come to its end.
-const DEEPEST: usize = 64;
+/// The limit on nesting; the functions that walk a document are recursive.
+const MAX_DEPTH: usize = 64;
 
-/// A fault is one sentence.
+/// The first document, or `null`. The error is one sentence.
 pub fn parse(text: &str) -> Result<Value, String> {
-    let documents = load(text).map_err(|fault| fault.to_string())?;
+    let documents = load(text).map_err(|error| error.to_string())?;
     documents.first().map_or(Ok(Value::Null), long_form)
 }
 
@@ -20,35 +20,35 @@ fn load(text: &str) -> Result<Vec<Yaml<'_>>, ScanError> {
         match event {
             Event::SequenceStart(..) | Event::MappingStart(..) => depth += 1,
             Event::SequenceEnd | Event::MappingEnd => depth = depth.saturating_sub(1),
-            Event::Alias(_) => return Err(ScanError::new_str(span.start, "CloudFormation knows no aliases")),
+            Event::Alias(_) => return Err(ScanError::new_str(span.start, "CloudFormation does not support aliases")),
             _ => {}
         }
-        if depth > DEEPEST {
-            return Err(ScanError::new(span.start, format!("it is nested more than {DEEPEST} levels deep")));
+        if depth > MAX_DEPTH {
+            return Err(ScanError::new(span.start, format!("it is nested more than {MAX_DEPTH} levels deep")));
         }
         loader.on_event(event, span);
     }
     match loader.error() {
-        Some(fault) => Err(fault.clone()),
+        Some(error) => Err(error.clone()),
         None => Ok(loader.into_documents()),
     }
 }
 
 fn long_form(yaml: &Yaml) -> Result<Value, String> {
     Ok(match yaml {
-        Yaml::Value(scalar) => plain(scalar),
+        Yaml::Value(scalar) => scalar_value(scalar),
         Yaml::Representation(text, ..) => Value::String(text.to_string()),
         Yaml::Sequence(items) => items.iter().map(long_form).collect::<Result<_, _>>()?,
         Yaml::Mapping(entries) => {
-            let entries = entries.iter().map(|(key, value)| Ok((name(key)?, long_form(value)?)));
+            let entries = entries.iter().map(|(key, value)| Ok((key_text(key)?, long_form(value)?)));
             Value::Object(entries.collect::<Result<_, String>>()?)
         }
-        Yaml::Tagged(tag, inner) => intrinsic(&tag.suffix, long_form(inner)?),
+        Yaml::Tagged(tag, inner) => expand_tag(&tag.suffix, long_form(inner)?),
         Yaml::Alias(_) | Yaml::BadValue => Value::Null,
     })
 }
 
-fn plain(scalar: &Scalar) -> Value {
+fn scalar_value(scalar: &Scalar) -> Value {
     match scalar {
         Scalar::Null => Value::Null,
         Scalar::Boolean(value) => json!(value),
@@ -58,7 +58,7 @@ fn plain(scalar: &Scalar) -> Value {
     }
 }
 
-fn name(key: &Yaml) -> Result<String, String> {
+fn key_text(key: &Yaml) -> Result<String, String> {
     match key {
         Yaml::Value(_) | Yaml::Representation(..) => match long_form(key)? {
             Value::String(text) => Ok(text),
@@ -69,16 +69,16 @@ fn name(key: &Yaml) -> Result<String, String> {
 }
 
 /// `!Ref x` is `{"Ref": x}`, `!GetAtt a.b` is `{"Fn::GetAtt": ["a", "b"]}`, any other `!X y` is `{"Fn::X": y}`.
-fn intrinsic(tag: &str, inner: Value) -> Value {
+fn expand_tag(tag: &str, inner: Value) -> Value {
     let (function, argument) = match (tag, inner) {
         ("Ref" | "Condition", name) => (tag.to_owned(), name),
-        ("GetAtt", Value::String(path)) => ("Fn::GetAtt".to_owned(), attribute(&path)),
+        ("GetAtt", Value::String(path)) => ("Fn::GetAtt".to_owned(), attribute_path(&path)),
         (tag, argument) => (format!("Fn::{tag}"), argument),
     };
     Value::Object(Map::from_iter([(function, argument)]))
 }
 
-fn attribute(path: &str) -> Value {
+fn attribute_path(path: &str) -> Value {
     match path.split_once('.') {
         Some((resource, attribute)) => json!([resource, attribute]),
         None => json!([path]),
@@ -100,13 +100,15 @@ mod tests {
     }
 
     #[test]
-    fn what_grows_without_end_is_refused() {
+    fn deep_nesting_aliases_and_complex_keys_are_refused() {
         let deep = "- ".repeat(100_000);
-        let laughs = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]";
+        let billion_laughs = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]";
         let keys = "? ".repeat(40);
-        for (yaml, reason) in [(deep.as_str(), "64 levels"), (laughs, "aliases"), (keys.as_str(), "a key is itself")] {
-            let refused = parse(yaml).unwrap_err();
-            assert!(refused.contains(reason), "{refused}");
+        for (yaml, reason) in
+            [(deep.as_str(), "64 levels"), (billion_laughs, "aliases"), (keys.as_str(), "a key is itself")]
+        {
+            let error = parse(yaml).unwrap_err();
+            assert!(error.contains(reason), "{error}");
         }
     }
 }

@@ -7,7 +7,9 @@ use local::{
     graphql::{Fault, Settings, Sources},
     identity::{Directory, Principal},
     lambda::{Lambda, Launcher},
-    stack::{Api, Asynchronous, AuthMode, Code, DataSource, Function, Limits, PipelineFunction, Resolver, Role, Table},
+    stack::{
+        Api, AuthMode, Code, DataSource, EventInvokeConfig, Function, Limits, PipelineFunction, Resolver, Role, Table,
+    },
 };
 use serde_json::{Value, json};
 
@@ -127,7 +129,7 @@ fn slow() -> Function {
         timeout_seconds: 900,
         reserved_concurrency: None,
         environment: BTreeMap::new(),
-        asynchronous: Asynchronous { retries: 0, event_age_seconds: 60, on_failure: None },
+        event_invoke: EventInvokeConfig { max_retries: 0, max_event_age_seconds: 60, on_failure: None },
         role: Role { arn: "arn:aws:iam::123456789012:role/Slow".into(), statements: Vec::new() },
     }
 }

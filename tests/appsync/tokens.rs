@@ -40,7 +40,7 @@ impl Realm {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let home = format!("http://localhost:{}", listener.local_addr().unwrap().port());
         let clients = Some(Regex::new(&format!("^{CLIENT}$")).unwrap());
-        let of_provider = IssuerKind::OpenId { after_issue: None, after_authentication: None };
+        let of_provider = IssuerKind::OpenId { iat_ttl: None, auth_ttl: None };
         let mut api = api();
         api.modes.extend([AuthMode::UserPool, AuthMode::OpenId]);
         api.issuers = vec![

@@ -24,7 +24,7 @@ async fn read_along(fault: Fault) {
     let saying = stage.say(&scene).shared();
     let reading = join_all(readers.into_iter().map(|reader| reader.until_end(saying.clone())));
     let (seen, ()) = tokio::join!(reading, saying);
-    stage.server.lambda.settled().await;
+    stage.server.lambda.wait_for_events().await;
     stage.check(&scene, &deltas(DELTAS), &seen).await;
     // None can befall twice: so each has befallen.
     assert_eq!(stage.server.faults.injected_counts(), [(fault, boundaries.len() as u64)].into());

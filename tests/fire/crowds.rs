@@ -32,7 +32,7 @@ async fn a_hundred_turns_at_once_are_answered_though_one_process_in_twenty_is_ki
     let stage = Stage::set(FaultPlan { kills: kills.clone(), ..FaultPlan::default() }, OUTLIVING_LEASES).await;
     let scenes = join_all((0..AT_ONCE).map(|number| stage.scene(MODEL, number))).await;
     let seen = join_all(scenes.iter().map(|scene| stage.play(scene))).await;
-    stage.server.lambda.settled().await;
+    stage.server.lambda.wait_for_events().await;
     for (scene, seen) in scenes.iter().zip(seen) {
         stage.check(scene, &deltas(DELTAS), &[seen]).await;
     }

@@ -21,7 +21,7 @@ async fn an_order_delivered_twice_three_times_and_again_later_is_answered_once()
     let scenes = (0..turns as usize).map(|number| (number, models[number % 2]));
     let scenes = join_all(scenes.map(|(number, model)| stage.scene(model, number))).await;
     let seen = join_all(scenes.iter().map(|scene| stage.play(scene))).await;
-    stage.server.lambda.settled().await;
+    stage.server.lambda.wait_for_events().await;
     for ((scene, seen), count) in scenes.iter().zip(seen).zip([20, 200].into_iter().cycle()) {
         stage.check(scene, &deltas(count), &[seen]).await;
     }

@@ -22,7 +22,7 @@ async fn recorded() -> Vec<Call> {
     let stage = Stage::set(FaultPlan { record_calls: true, ..FaultPlan::default() }, 1.0).await;
     let scene = stage.scene(MODEL, 0).await;
     let seen = stage.play(&scene).await;
-    stage.server.lambda.settled().await;
+    stage.server.lambda.wait_for_events().await;
     stage.check(&scene, &deltas(DELTAS), &[seen]).await;
     let calls = stage.server.call_recorder.calls().remove(&1).unwrap();
     stage.server.stop().await;
@@ -54,7 +54,7 @@ async fn killed_at(points: &[KillPoint]) -> Vec<KillPoint> {
         sleep(APART).await;
     }
     let seen = join_all(readings).await;
-    stage.server.lambda.settled().await;
+    stage.server.lambda.wait_for_events().await;
     for (scene, seen) in scenes.iter().zip(seen) {
         stage.check(scene, &deltas(DELTAS), &[seen.unwrap()]).await;
     }

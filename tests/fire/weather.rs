@@ -49,7 +49,7 @@ async fn run(seed: u64, turns: usize) -> BTreeMap<Fault, u64> {
     let stage = Stage::set(weather(seed), OUTLIVING_LEASES).await;
     let scenes = join_all((0..turns).map(|number| stage.scene(MODEL, number))).await;
     let seen = join_all(scenes.iter().enumerate().map(|(number, scene)| live(&stage, scene, number))).await;
-    stage.server.lambda.settled().await;
+    stage.server.lambda.wait_for_events().await;
     check_list(&stage.list().await, &scenes);
     for (scene, seen) in scenes.iter().zip(seen) {
         println!("seed {seed}, {}: {:?}", scene.id, seen.status);

@@ -1,54 +1,54 @@
 //! The Lambda service with real processes: this test binary is also the program that it starts.
-mod answers;
 mod events;
-mod function;
+mod failures;
 mod lifetime;
+mod responses;
 mod service;
-mod unkindly;
+mod test_function;
 
-use local::lambda::Fault;
+use local::lambda::DestinationError;
 use serde_json::json;
 use service::{Service, function, lambda};
 
 #[test]
-fn a_function_answers_through_the_runtime_api() {
-    if function::is_asked_for() {
-        return function::play();
+fn function_responds_through_the_runtime_api() {
+    if test_function::is_started_as_function() {
+        return test_function::run();
     }
     block_on(async {
         let service = Service::start([service::function("answer")]).await;
-        let answer = service.ask("answer", json!({ "text": "Hello" })).await;
+        let answer = service.invoke("answer", json!({ "text": "Hello" })).await;
         assert_eq!(answer, Ok(json!({ "text": "Hello" })));
         service.lambda.stop().await;
     });
 }
 
 #[tokio::test]
-async fn a_function_is_not_its_own_failure_destination() {
+async fn function_is_not_its_own_failure_destination() {
     let mut own = function("answer");
-    own.asynchronous.on_failure = Some(own.arn.clone());
-    let fault = lambda([own]).await.err().expect("a refusal");
-    assert_eq!(fault, Fault::OwnDestination { function: "answer".into() });
-    let words = "Function answer: You can't specify the function as a destination for itself.";
-    assert_eq!(fault.to_string(), words);
+    own.event_invoke.on_failure = Some(own.arn.clone());
+    let error = lambda([own]).await.err().expect("an error");
+    assert_eq!(error, DestinationError::OwnDestination { function: "answer".into() });
+    let message = "Function answer: You can't specify the function as a destination for itself.";
+    assert_eq!(error.to_string(), message);
 }
 
 #[tokio::test]
-async fn a_failure_destination_is_a_function_of_the_stack() {
+async fn failure_destination_must_be_a_function_of_the_stack() {
     let mut lost = function("answer");
-    lost.asynchronous.on_failure = Some(service::arn("elsewhere"));
-    let fault = lambda([lost]).await.err().expect("a refusal");
-    assert!(matches!(fault, Fault::UnknownDestination { .. }), "{fault}");
+    lost.event_invoke.on_failure = Some(service::arn("elsewhere"));
+    let error = lambda([lost]).await.err().expect("an error");
+    assert!(matches!(error, DestinationError::UnknownDestination { .. }), "{error}");
 }
 
 #[tokio::test]
-async fn a_failure_destination_is_one_that_the_functions_role_may_invoke() {
+async fn role_must_allow_to_invoke_the_failure_destination() {
     let mut unable = function("answer");
-    unable.asynchronous.on_failure = Some(service::arn("closer"));
-    let fault = lambda([unable, function("closer")]).await.err().expect("a refusal");
-    let words = "Function answer: The function's execution role does not have permissions to call Invoke on \
+    unable.event_invoke.on_failure = Some(service::arn("closer"));
+    let error = lambda([unable, function("closer")]).await.err().expect("an error");
+    let message = "Function answer: The function's execution role does not have permissions to call Invoke on \
                  arn:aws:lambda:eu-west-1:123456789012:function:closer";
-    assert_eq!(fault.to_string(), words);
+    assert_eq!(error.to_string(), message);
 }
 
 fn block_on(test: impl Future<Output = ()>) {

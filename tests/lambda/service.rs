@@ -1,10 +1,10 @@
-//! A Lambda service whose functions tell the test of every invocation.
+//! A Lambda service whose functions report every invocation to the test.
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use local::{
     fault_injection::{FaultInjector, FaultPlan},
-    lambda::{Fault, InvocationType, InvokeError, Lambda, Launcher},
-    stack::{Asynchronous, Function, Role},
+    lambda::{DestinationError, InvocationType, InvokeError, Lambda, Launcher},
+    stack::{EventInvokeConfig, Function, Role},
 };
 use serde_json::Value;
 use tokio::{
@@ -14,20 +14,20 @@ use tokio::{
 };
 use uuid::Uuid;
 
-/// The test that plays the function when this binary is started again.
-pub const FUNCTION_TEST: &str = "a_function_answers_through_the_runtime_api";
-/// Lambda's minute takes 30 milliseconds.
+/// The test that runs as the function when this binary is started as a Lambda environment.
+pub const FUNCTION_TEST: &str = "function_responds_through_the_runtime_api";
+/// A minute of the event queue takes 30 milliseconds.
 const TIME_SCALE: f64 = 0.0005;
-/// Far longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than any step of a test takes on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub struct Service {
     pub lambda: Lambda,
-    told: TcpListener,
+    reports: TcpListener,
 }
 
-/// A function's word of an invocation, and the connection that lasts as long as its process.
-pub struct Told {
+/// A function's report of an invocation. The connection stays open until the function's process ends.
+pub struct InvocationReport {
     pub function: String,
     pub request_id: String,
     pub payload: Value,
@@ -40,85 +40,92 @@ impl Service {
     }
 
     pub async fn start_with_faults(functions: impl IntoIterator<Item = Function>, plan: &FaultPlan) -> Self {
-        let told = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = told.local_addr().expect("an address").to_string();
-        let functions = functions.into_iter().map(|function| function.telling(&address));
-        Self { lambda: lambda_with_faults(functions, plan).await.expect("functions that can be served"), told }
+        let reports = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = reports.local_addr().expect("an address").to_string();
+        let functions = functions.into_iter().map(|function| function.reporting_to(&address));
+        Self { lambda: lambda_with_faults(functions, plan).await.expect("valid functions"), reports }
     }
 
-    /// Where functions tell of invocations.
+    /// The address that receives the reports.
     pub fn address(&self) -> String {
-        self.told.local_addr().expect("an address").to_string()
+        self.reports.local_addr().expect("an address").to_string()
     }
 
-    pub async fn ask(&self, function: &str, payload: Value) -> Result<Value, InvokeError> {
+    pub async fn invoke(&self, function: &str, payload: Value) -> Result<Value, InvokeError> {
         self.lambda.invoke(function, InvocationType::RequestResponse, payload).await
     }
 
-    pub async fn queue(&self, function: &str, payload: Value) {
-        let queued = self.lambda.invoke(function, InvocationType::Event, payload).await;
-        assert_eq!(queued, Ok(Value::Null));
+    pub async fn invoke_event(&self, function: &str, payload: Value) {
+        let result = self.lambda.invoke(function, InvocationType::Event, payload).await;
+        assert_eq!(result, Ok(Value::Null));
     }
 
-    /// The next invocation that a function tells of.
-    pub async fn told(&self) -> Told {
-        let (connection, _) = patiently(self.told.accept()).await.expect("a connection");
+    /// The report of the next invocation.
+    pub async fn next_report(&self) -> InvocationReport {
+        let (connection, _) = with_timeout(self.reports.accept()).await.expect("a connection");
         let mut connection = BufReader::new(connection);
-        let line = line_of(&mut connection).await;
-        let told: Value = serde_json::from_str(&line).expect("JSON");
-        let text = |name: &str| told[name].as_str().expect("a string").to_owned();
-        Told { function: text("function"), request_id: text("requestId"), payload: told["payload"].clone(), connection }
+        let line = read_line(&mut connection).await;
+        let report: Value = serde_json::from_str(&line).expect("JSON");
+        let text = |name: &str| report[name].as_str().expect("a string").to_owned();
+        InvocationReport {
+            function: text("function"),
+            request_id: text("requestId"),
+            payload: report["payload"].clone(),
+            connection,
+        }
     }
 }
 
-impl Told {
-    /// Lets a function that waits go on, and sees it go on.
+impl InvocationReport {
+    /// Makes a waiting function return.
     pub async fn release(&mut self) {
-        self.connection.write_all(b"go on\n").await.expect("the function reads");
-        assert_eq!(line_of(&mut self.connection).await, "went on\n");
+        self.connection.write_all(b"return\n").await.expect("the function reads");
+        assert_eq!(read_line(&mut self.connection).await, "continued\n");
     }
 
-    /// Makes a function that waits end its process.
-    pub async fn break_down(&mut self) {
+    /// Makes a waiting function exit its process.
+    pub async fn exit_process(&mut self) {
         self.connection.write_all(b"exit\n").await.expect("the function reads");
     }
 
-    /// Returns when the process is gone.
+    /// Waits until the process has ended.
     pub async fn process_ended(mut self) {
-        patiently(self.connection.read_to_end(&mut Vec::new())).await.ok();
+        with_timeout(self.connection.read_to_end(&mut Vec::new())).await.ok();
     }
 }
 
-async fn line_of(connection: &mut BufReader<TcpStream>) -> String {
+async fn read_line(connection: &mut BufReader<TcpStream>) -> String {
     let mut line = String::new();
-    patiently(connection.read_line(&mut line)).await.expect("a line");
+    with_timeout(connection.read_line(&mut line)).await.expect("a line");
     line
 }
 
-/// What never comes fails the test instead of halting it.
-async fn patiently<T>(coming: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, coming).await.expect("this comes sooner")
+/// Fails the test where it would wait forever.
+async fn with_timeout<T>(future: impl Future<Output = T>) -> T {
+    timeout(TIMEOUT, future).await.expect("the test does not hang")
 }
 
-/// What a test wants of the function that it starts.
-pub trait Playing {
-    /// Tells of each invocation there.
-    fn telling(self, address: &str) -> Self;
+pub trait ReportInvocations {
+    /// The function reports each invocation to this address.
+    fn reporting_to(self, address: &str) -> Self;
 }
 
-impl Playing for Function {
-    fn telling(mut self, address: &str) -> Self {
-        self.environment.insert("FUNCTION_TELLS".into(), address.to_owned());
+impl ReportInvocations for Function {
+    fn reporting_to(mut self, address: &str) -> Self {
+        self.environment.insert("FUNCTION_REPORTS_TO".into(), address.to_owned());
         self
     }
 }
 
-/// A service in a hurry that starts this binary for each function.
-pub async fn lambda(functions: impl IntoIterator<Item = Function>) -> Result<Lambda, Fault> {
+/// A service with a short retry schedule that starts this binary for each function.
+pub async fn lambda(functions: impl IntoIterator<Item = Function>) -> Result<Lambda, DestinationError> {
     lambda_with_faults(functions, &FaultPlan::default()).await
 }
 
-async fn lambda_with_faults(functions: impl IntoIterator<Item = Function>, plan: &FaultPlan) -> Result<Lambda, Fault> {
+async fn lambda_with_faults(
+    functions: impl IntoIterator<Item = Function>,
+    plan: &FaultPlan,
+) -> Result<Lambda, DestinationError> {
     let functions = functions.into_iter().map(|function| (function.name.clone(), function)).collect();
     let executable = std::env::current_exe().expect("this binary");
     let arguments = [FUNCTION_TEST, "--exact", "--nocapture"].map(str::to_owned).to_vec();
@@ -131,7 +138,7 @@ async fn lambda_with_faults(functions: impl IntoIterator<Item = Function>, plan:
     Lambda::start(&functions, launcher).await
 }
 
-/// Of each process, with an access key id of its own.
+/// The environment of a process, with an access key id of its own.
 fn environment() -> BTreeMap<String, String> {
     let variables = [("AWS_REGION", "eu-west-1".to_owned()), ("AWS_ACCESS_KEY_ID", Uuid::new_v4().to_string())];
     variables.map(|(name, value)| (name.to_owned(), value)).into()
@@ -145,7 +152,7 @@ pub fn function(name: &str) -> Function {
         timeout_seconds: 60,
         reserved_concurrency: None,
         environment: BTreeMap::from([("GREETING".to_owned(), "Hello".to_owned())]),
-        asynchronous: Asynchronous { retries: 2, event_age_seconds: 21_600, on_failure: None },
+        event_invoke: EventInvokeConfig { max_retries: 2, max_event_age_seconds: 21_600, on_failure: None },
         role: Role { arn: format!("arn:aws:iam::123456789012:role/{name}"), statements: Vec::new() },
     }
 }

@@ -47,7 +47,7 @@ pub struct Chain {
 
 impl Record {
     pub fn ordered(&mut self, function: &Function, payload: &Value) -> usize {
-        let closes = function.asynchronous.on_failure.is_none();
+        let closes = function.event_invoke.on_failure.is_none();
         let order = if closes { &payload["requestPayload"] } else { payload };
         self.chains.push(Chain {
             turn_id: order["turnId"].as_str().unwrap_or_default().to_owned(),

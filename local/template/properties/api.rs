@@ -1,23 +1,22 @@
-//! The API itself, its schema and its keys.
+//! The API, its schema and its keys.
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Pools, WithoutEffect,
-    modes::{DefaultMode, Provider},
-    text,
+    Ignored, UserPools,
+    auth_providers::{DefaultMode, Provider},
+    to_text,
 };
 use crate::{
     stack::{AuthMode, Limits, TokenIssuer},
-    template::Fault,
+    template::TemplateError,
 };
 
-const MOST_VARIABLES: usize = 50;
-/// In characters.
-const LONGEST_VALUE: usize = 512;
-const DEEPEST_QUERY: usize = 75;
+const MAX_VARIABLES: usize = 50;
+const MAX_VALUE_CHARACTERS: usize = 512;
+const MAX_QUERY_DEPTH: usize = 75;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
@@ -34,9 +33,9 @@ pub struct ApiProperties {
     #[serde(default)]
     resolver_count_limit: usize,
     #[serde(rename = "XrayEnabled")]
-    _xray_enabled: Option<WithoutEffect>,
+    _xray_enabled: Option<Ignored>,
     #[serde(rename = "LogConfig")]
-    _log_config: Option<WithoutEffect>,
+    _log_config: Option<Ignored>,
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq)]
@@ -46,7 +45,7 @@ enum Introspection {
     Disabled,
 }
 
-/// What AppSync accepts as `EnvironmentVariables`.
+/// `EnvironmentVariables` within AppSync's limits.
 #[derive(Default, Deserialize)]
 #[serde(try_from = "BTreeMap<String, Value>")]
 struct Variables(BTreeMap<String, String>);
@@ -58,24 +57,24 @@ impl ApiProperties {
         std::iter::once(self.authentication_type.into()).chain(more).collect()
     }
 
-    pub fn issuers(&self, pools: &Pools) -> Vec<TokenIssuer> {
-        self.additional_authentication_providers.iter().filter_map(|provider| provider.issuer(pools)).collect()
+    pub fn issuers(&self, user_pools: &UserPools) -> Vec<TokenIssuer> {
+        self.additional_authentication_providers.iter().filter_map(|provider| provider.issuer(user_pools)).collect()
     }
 
-    /// A limit of 0 is none of its own.
-    pub fn limits(&self) -> Result<Limits, Fault> {
-        let most = Limits::default().resolvers;
-        for (limit, given, most) in [
-            ("QueryDepthLimit", self.query_depth_limit, DEEPEST_QUERY),
-            ("ResolverCountLimit", self.resolver_count_limit, most),
+    /// A limit of 0 selects AppSync's own limit.
+    pub fn limits(&self) -> Result<Limits, TemplateError> {
+        let max_resolvers = Limits::default().resolvers;
+        for (property, value, maximum) in [
+            ("QueryDepthLimit", self.query_depth_limit, MAX_QUERY_DEPTH),
+            ("ResolverCountLimit", self.resolver_count_limit, max_resolvers),
         ] {
-            if given > most {
-                return Err(Fault::new(format!("{limit} must be from 0 to {most}, not {given}")));
+            if value > maximum {
+                return Err(TemplateError::new(format!("{property} must be from 0 to {maximum}, not {value}")));
             }
         }
         Ok(Limits {
             query_depth: Some(self.query_depth_limit).filter(|limit| *limit > 0),
-            resolvers: Some(self.resolver_count_limit).filter(|limit| *limit > 0).unwrap_or(most),
+            resolvers: Some(self.resolver_count_limit).filter(|limit| *limit > 0).unwrap_or(max_resolvers),
         })
     }
 
@@ -89,39 +88,40 @@ impl ApiProperties {
 }
 
 impl TryFrom<BTreeMap<String, Value>> for Variables {
-    type Error = Fault;
+    type Error = TemplateError;
 
-    fn try_from(values: BTreeMap<String, Value>) -> Result<Self, Fault> {
-        if values.len() > MOST_VARIABLES {
-            return Err(Fault::new(format!(
-                "EnvironmentVariables has {} pairs, more than {MOST_VARIABLES}",
+    fn try_from(values: BTreeMap<String, Value>) -> Result<Self, TemplateError> {
+        if values.len() > MAX_VARIABLES {
+            return Err(TemplateError::new(format!(
+                "EnvironmentVariables has {} pairs, more than {MAX_VARIABLES}",
                 values.len()
             )));
         }
-        let checked = values.into_iter().map(|(name, value)| {
-            let value = text(&value);
-            check(&name, &value)?;
+        let variables = values.into_iter().map(|(name, value)| {
+            let value = to_text(&value);
+            check_variable(&name, &value)?;
             Ok((name, value))
         });
-        checked.collect::<Result<_, _>>().map(Self)
+        variables.collect::<Result<_, _>>().map(Self)
     }
 }
 
-fn check(name: &str, value: &str) -> Result<(), Fault> {
-    if !is_name(name) {
+fn check_variable(name: &str, value: &str) -> Result<(), TemplateError> {
+    if !is_variable_name(name) {
         let allowed = "at least two letters, digits and underscores, a letter first";
-        return Err(Fault::new(format!("EnvironmentVariables has the name {name}, which must be {allowed}")));
+        return Err(TemplateError::new(format!("EnvironmentVariables has the name {name}, which must be {allowed}")));
     }
     let length = value.chars().count();
-    if length > LONGEST_VALUE {
-        let sentence = format!("the environment variable {name} has {length} characters, more than {LONGEST_VALUE}");
-        return Err(Fault::new(sentence));
+    if length > MAX_VALUE_CHARACTERS {
+        let message =
+            format!("the environment variable {name} has {length} characters, more than {MAX_VALUE_CHARACTERS}");
+        return Err(TemplateError::new(message));
     }
     Ok(())
 }
 
 /// `[A-Za-z][A-Za-z0-9_]+`
-fn is_name(name: &str) -> bool {
+fn is_variable_name(name: &str) -> bool {
     let mut characters = name.chars();
     characters.next().is_some_and(|first| first.is_ascii_alphabetic())
         && name.len() > 1
@@ -132,7 +132,7 @@ fn is_name(name: &str) -> bool {
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct SchemaProperties {
     #[serde(rename = "ApiId")]
-    _api_id: WithoutEffect,
+    _api_id: Ignored,
     #[serde(rename = "DefinitionS3Location")]
     pub definition_s3_location: String,
 }
@@ -141,9 +141,9 @@ pub struct SchemaProperties {
 #[serde(deny_unknown_fields)]
 pub struct KeyProperties {
     #[serde(rename = "ApiId")]
-    _api_id: WithoutEffect,
+    _api_id: Ignored,
     #[serde(rename = "Description")]
-    _description: Option<WithoutEffect>,
+    _description: Option<Ignored>,
     #[serde(rename = "Expires")]
-    _expires: Option<WithoutEffect>,
+    _expires: Option<Ignored>,
 }

@@ -1,17 +1,17 @@
-//! Lambda functions, in SAM's words.
+//! Lambda functions: `AWS::Serverless::Function`.
 use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive};
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Roles, WithoutEffect, text};
+use super::{Ignored, Roles, to_text};
 use crate::{
-    stack::{Asynchronous, Function},
-    template::Fault,
+    stack::{EventInvokeConfig, Function},
+    template::TemplateError,
 };
 
-const RETRIES: RangeInclusive<u8> = 0..=2;
-const EVENT_AGE_SECONDS: RangeInclusive<u32> = 60..=21_600;
+const MAX_RETRIES: RangeInclusive<u8> = 0..=2;
+const MAX_EVENT_AGE_SECONDS: RangeInclusive<u32> = 60..=21_600;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
@@ -21,31 +21,31 @@ pub struct FunctionProperties {
     reserved_concurrent_executions: Option<u32>,
     role: String,
     #[serde(default)]
-    event_invoke_config: EventInvokeConfig,
+    event_invoke_config: EventInvoke,
     environment: Option<Environment>,
     #[serde(rename = "Description")]
-    _description: Option<WithoutEffect>,
+    _description: Option<Ignored>,
     #[serde(rename = "CodeUri")]
-    _code_uri: WithoutEffect,
+    _code_uri: Ignored,
     #[serde(rename = "Handler")]
-    _handler: WithoutEffect,
+    _handler: Ignored,
     #[serde(rename = "Runtime")]
-    _runtime: WithoutEffect,
+    _runtime: Ignored,
     #[serde(rename = "Architectures")]
-    _architectures: Option<WithoutEffect>,
+    _architectures: Option<Ignored>,
     #[serde(rename = "Tracing")]
-    _tracing: Option<WithoutEffect>,
+    _tracing: Option<Ignored>,
     #[serde(rename = "LoggingConfig")]
-    _logging_config: Option<WithoutEffect>,
+    _logging_config: Option<Ignored>,
 }
 
 #[derive(Deserialize)]
-#[serde(try_from = "AsynchronousProperties")]
-struct EventInvokeConfig(Asynchronous);
+#[serde(try_from = "EventInvokeProperties")]
+struct EventInvoke(EventInvokeConfig);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct AsynchronousProperties {
+struct EventInvokeProperties {
     maximum_event_age_in_seconds: Option<u32>,
     maximum_retry_attempts: Option<u8>,
     #[serde(default)]
@@ -78,7 +78,7 @@ struct Environment {
 }
 
 impl FunctionProperties {
-    pub fn into_function(self, name: String, arn: String, roles: &Roles) -> Result<Function, Fault> {
+    pub fn into_function(self, name: String, arn: String, roles: &Roles) -> Result<Function, TemplateError> {
         let variables = self.environment.map(|environment| environment.variables).unwrap_or_default();
         Ok(Function {
             name,
@@ -86,44 +86,48 @@ impl FunctionProperties {
             memory_megabytes: self.memory_size,
             timeout_seconds: self.timeout,
             reserved_concurrency: self.reserved_concurrent_executions,
-            environment: variables.into_iter().map(|(name, value)| (name, text(&value))).collect(),
-            asynchronous: self.event_invoke_config.0,
-            role: roles.at(&self.role)?,
+            environment: variables.into_iter().map(|(name, value)| (name, to_text(&value))).collect(),
+            event_invoke: self.event_invoke_config.0,
+            role: roles.get(&self.role)?,
         })
     }
 }
 
-/// Where the template says nothing, Lambda retries twice and keeps an event for six hours.
-impl Default for EventInvokeConfig {
+/// Lambda's defaults: two retries, and events of at most six hours.
+impl Default for EventInvoke {
     fn default() -> Self {
-        Self(Asynchronous { retries: *RETRIES.end(), event_age_seconds: *EVENT_AGE_SECONDS.end(), on_failure: None })
+        Self(EventInvokeConfig {
+            max_retries: *MAX_RETRIES.end(),
+            max_event_age_seconds: *MAX_EVENT_AGE_SECONDS.end(),
+            on_failure: None,
+        })
     }
 }
 
-impl TryFrom<AsynchronousProperties> for EventInvokeConfig {
-    type Error = Fault;
+impl TryFrom<EventInvokeProperties> for EventInvoke {
+    type Error = TemplateError;
 
-    fn try_from(config: AsynchronousProperties) -> Result<Self, Fault> {
+    fn try_from(config: EventInvokeProperties) -> Result<Self, TemplateError> {
         let age = config.maximum_event_age_in_seconds;
         let on_failure = config.destination_config.on_failure;
-        Ok(Self(Asynchronous {
-            retries: within("MaximumRetryAttempts", config.maximum_retry_attempts, RETRIES)?,
-            event_age_seconds: within("MaximumEventAgeInSeconds", age, EVENT_AGE_SECONDS)?,
+        Ok(Self(EventInvokeConfig {
+            max_retries: in_range("MaximumRetryAttempts", config.maximum_retry_attempts, MAX_RETRIES)?,
+            max_event_age_seconds: in_range("MaximumEventAgeInSeconds", age, MAX_EVENT_AGE_SECONDS)?,
             on_failure: on_failure.map(|on_failure| on_failure.destination),
         }))
     }
 }
 
-/// The upper end where the template says nothing.
-fn within<N: Copy + Display + PartialOrd>(
+/// The given value, which must be in the range; without one, the end of the range.
+fn in_range<N: Copy + Display + PartialOrd>(
     property: &str,
-    given: Option<N>,
+    value: Option<N>,
     allowed: RangeInclusive<N>,
-) -> Result<N, Fault> {
-    let value = given.unwrap_or(*allowed.end());
+) -> Result<N, TemplateError> {
+    let value = value.unwrap_or(*allowed.end());
     if allowed.contains(&value) {
         return Ok(value);
     }
-    let (least, most) = allowed.into_inner();
-    Err(Fault::new(format!("{property} must be from {least} to {most}, not {value}")))
+    let (minimum, maximum) = allowed.into_inner();
+    Err(TemplateError::new(format!("{property} must be from {minimum} to {maximum}, not {value}")))
 }

@@ -1,27 +1,27 @@
-//! Each resource type in the shape the laptop edition honours: serde refuses an unknown property by name.
+//! The supported properties of each resource type. Serde refuses an unknown property by name.
 mod api;
+mod auth_providers;
+mod data_sources;
 mod functions;
-mod modes;
-mod pipelines;
+mod resolvers;
 mod roles;
-mod sources;
 mod tables;
-mod users;
+mod user_pools;
 
 use serde_json::Value;
 
 pub use api::{ApiProperties, KeyProperties, SchemaProperties};
+pub use auth_providers::UserPools;
+pub use data_sources::DataSourceProperties;
 pub use functions::FunctionProperties;
-pub use modes::Pools;
-pub use pipelines::{PipelineFunctionProperties, ResolverProperties};
+pub use resolvers::{PipelineFunctionProperties, ResolverProperties};
 pub use roles::{RolePolicyProperties, Roles};
-pub use sources::SourceProperties;
 pub use tables::TableProperties;
-pub use users::{PoolClientProperties, PoolGroupProperties, PoolProperties};
+pub use user_pools::{PoolClientProperties, PoolGroupProperties, PoolProperties};
 
-/// A property that has no effect on a laptop: logs, tracing, backups, how the handler is built.
-type WithoutEffect = serde::de::IgnoredAny;
+/// A property without effect on the local server: logs, tracing, backups, how the handler is built.
+type Ignored = serde::de::IgnoredAny;
 
-pub fn text(value: &Value) -> String {
+pub fn to_text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

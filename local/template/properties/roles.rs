@@ -1,13 +1,13 @@
-//! Roles, of which the laptop edition takes the policies written in the template.
+//! IAM roles with the policies that are written in the template.
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::WithoutEffect;
-use crate::{identity::Grants, stack::Role, template::Fault};
+use super::Ignored;
+use crate::{identity::Grants, stack::Role, template::TemplateError};
 
-/// By name.
+/// The roles by name.
 #[derive(Default)]
 pub struct Roles(BTreeMap<String, Role>);
 
@@ -15,67 +15,68 @@ pub struct Roles(BTreeMap<String, Role>);
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct RoleProperties {
     #[serde(rename = "AssumeRolePolicyDocument")]
-    _assume_role_policy_document: WithoutEffect,
+    _assume_role_policy_document: Ignored,
     #[serde(default)]
     policies: Vec<Policy>,
 }
 
-/// A policy that stands beside its role.
+/// A policy that is a resource of its own.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct RolePolicyProperties {
     role_name: String,
     #[serde(rename = "PolicyName")]
-    _policy_name: WithoutEffect,
-    policy_document: Document,
+    _policy_name: Ignored,
+    policy_document: PolicyDocument,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct Policy {
     #[serde(rename = "PolicyName")]
-    _policy_name: WithoutEffect,
-    policy_document: Document,
+    _policy_name: Ignored,
+    policy_document: PolicyDocument,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct Document {
+struct PolicyDocument {
     #[serde(rename = "Version")]
-    _version: WithoutEffect,
+    _version: Ignored,
     statement: Vec<Value>,
 }
 
 impl Roles {
-    pub fn add(&mut self, name: String, arn: String, properties: RoleProperties) -> Result<(), Fault> {
+    pub fn add(&mut self, name: String, arn: String, properties: RoleProperties) -> Result<(), TemplateError> {
         let role = self.0.entry(name).or_insert(Role { arn, statements: Vec::new() });
-        properties.policies.into_iter().try_for_each(|policy| policy.policy_document.extend(role))
+        properties.policies.into_iter().try_for_each(|policy| policy.policy_document.add_to(role))
     }
 
-    pub fn attach(&mut self, policy: RolePolicyProperties) -> Result<(), Fault> {
+    pub fn attach(&mut self, policy: RolePolicyProperties) -> Result<(), TemplateError> {
         let RolePolicyProperties { role_name, policy_document, .. } = policy;
-        let role = self.0.get_mut(&role_name).ok_or_else(|| unknown(&role_name))?;
-        policy_document.extend(role)
+        let role = self.0.get_mut(&role_name).ok_or_else(|| unknown_role(&role_name))?;
+        policy_document.add_to(role)
     }
 
-    pub fn at(&self, arn: &str) -> Result<Role, Fault> {
-        self.0.values().find(|role| role.arn == arn).cloned().ok_or_else(|| unknown(arn))
+    pub fn get(&self, arn: &str) -> Result<Role, TemplateError> {
+        self.0.values().find(|role| role.arn == arn).cloned().ok_or_else(|| unknown_role(arn))
     }
 
-    pub fn by_name(self) -> BTreeMap<String, Role> {
+    pub fn into_map(self) -> BTreeMap<String, Role> {
         self.0
     }
 }
 
-impl Document {
-    fn extend(self, role: &mut Role) -> Result<(), Fault> {
-        let refused = |fault| Fault::new(format!("a statement cannot be judged on a laptop: {fault}"));
-        self.statement.iter().try_for_each(Grants::check).map_err(refused)?;
+impl PolicyDocument {
+    fn add_to(self, role: &mut Role) -> Result<(), TemplateError> {
+        let unsupported =
+            |error| TemplateError::new(format!("the local server cannot evaluate a policy statement: {error}"));
+        self.statement.iter().try_for_each(Grants::check).map_err(unsupported)?;
         role.statements.extend(self.statement);
         Ok(())
     }
 }
 
-fn unknown(role: &str) -> Fault {
-    Fault::new(format!("{role} is no role of this stack"))
+fn unknown_role(role: &str) -> TemplateError {
+    TemplateError::new(format!("{role} is no role of this stack"))
 }

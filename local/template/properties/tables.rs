@@ -1,8 +1,8 @@
-//! Tables: what they are made of goes to CreateTable, which knows its own rules.
+//! DynamoDB tables. CreateTable validates their definitions.
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::WithoutEffect;
+use super::Ignored;
 use crate::stack::Table;
 
 #[derive(Deserialize)]
@@ -15,7 +15,7 @@ pub struct TableProperties {
     global_secondary_indexes: Value,
     time_to_live_specification: Option<TimeToLive>,
     #[serde(rename = "PointInTimeRecoverySpecification")]
-    _point_in_time_recovery_specification: Option<WithoutEffect>,
+    _point_in_time_recovery_specification: Option<Ignored>,
 }
 
 #[derive(Deserialize)]

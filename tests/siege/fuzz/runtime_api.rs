@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use local::{
     lambda::{InvocationType, InvokeError, Lambda, Launcher},
-    stack::{Asynchronous, Function, Role},
+    stack::{EventInvokeConfig, Function, Role},
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -35,7 +35,7 @@ impl Answers {
             timeout_seconds: 60,
             reserved_concurrency: Some(1),
             environment: BTreeMap::new(),
-            asynchronous: Asynchronous { retries: 0, event_age_seconds: 60, on_failure: None },
+            event_invoke: EventInvokeConfig { max_retries: 0, max_event_age_seconds: 60, on_failure: None },
             role: Role { arn: "arn:aws:iam::000000000000:role/f".into(), statements: Vec::new() },
         };
         let lambda = Lambda::start(&[("f".to_owned(), function)].into(), launcher).await.expect("a service");

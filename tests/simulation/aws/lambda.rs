@@ -6,7 +6,7 @@ use local::{
     graphql::Functions,
     lambda::{
         InvocationType, InvokeError,
-        decisions::{Condition, Next, Outcome, Tries, next},
+        retry_policy::{Decision, FailureCondition, Outcome, TryCounts, decide},
     },
     stack::Function,
 };
@@ -70,14 +70,14 @@ async fn deliver(world: &Arc<World>, function: &Function, payload: &Value) -> bo
     let queued = Instant::now();
     let late = world.strikes(|weather| weather.lateness, Fault::DeliveredLate);
     sleep(world.dice(|dice| if late { dice.seconds(1..290) } else { dice.milliseconds(2..120) })).await;
-    let mut tries = Tries::default();
+    let mut tries = TryCounts::default();
     loop {
         let outcome = attempt(world, function, payload).await;
         tries = tries.after(outcome);
-        match next(outcome, tries, queued.elapsed(), &function.asynchronous) {
-            Next::Forget => return true,
-            Next::TryAfter(delay) => sleep(delay).await,
-            Next::GiveUp(condition) => {
+        match decide(outcome, tries, queued.elapsed(), &function.event_invoke) {
+            Decision::Done => return true,
+            Decision::RetryAfter(delay) => sleep(delay).await,
+            Decision::Discard(condition) => {
                 give_up(world, function, payload, condition);
                 return false;
             }
@@ -95,14 +95,14 @@ async fn attempt(world: &Arc<World>, function: &Function, payload: &Value) -> Ou
     let ending = invocation::run(world, time, work).await;
     world.trace(|| format!("{} ends: {ending:?}", function.name));
     match ending {
-        Ending::Answered => Outcome::Answered,
+        Ending::Answered => Outcome::Succeeded,
         Ending::Failed | Ending::Killed | Ending::TimedOut => Outcome::Failed,
     }
 }
 
-fn give_up(world: &Arc<World>, function: &Function, payload: &Value, condition: Condition) {
+fn give_up(world: &Arc<World>, function: &Function, payload: &Value, condition: FailureCondition) {
     world.trace(|| format!("an order of {} is given up: {condition:?}", function.name));
-    let Some(destination) = &function.asynchronous.on_failure else { return };
+    let Some(destination) = &function.event_invoke.on_failure else { return };
     let record = json!({
         "version": "1.0",
         "timestamp": world.timestamp().to_string(),

@@ -1,4 +1,4 @@
-//! How callers of the API prove who they are.
+//! The authentication providers of the API.
 use std::{collections::BTreeMap, time::Duration};
 
 use fancy_regex::Regex;
@@ -6,13 +6,13 @@ use serde::Deserialize;
 
 use crate::{
     stack::{AuthMode, IssuerKind, TokenIssuer},
-    template::Fault,
+    template::TemplateError,
 };
 
 /// The issuers of the stack's own user pools, by pool id.
-pub type Pools = BTreeMap<String, String>;
+pub type UserPools = BTreeMap<String, String>;
 
-/// A default mode; one that takes tokens would need settings beside it, which the laptop edition does not read.
+/// The supported default modes. A mode for tokens would need further properties of the API.
 #[derive(Clone, Copy, Deserialize)]
 pub enum DefaultMode {
     #[serde(rename = "API_KEY")]
@@ -31,18 +31,18 @@ pub enum Provider {
     #[serde(rename = "AMAZON_COGNITO_USER_POOLS")]
     UserPool {
         #[serde(rename = "UserPoolConfig")]
-        pool: PoolTrusted,
+        pool: UserPoolConfig,
     },
     #[serde(rename = "OPENID_CONNECT")]
     OpenId {
         #[serde(rename = "OpenIDConnectConfig")]
-        provider: ProviderTrusted,
+        provider: OpenIdConnectConfig,
     },
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub struct PoolTrusted {
+pub struct UserPoolConfig {
     user_pool_id: String,
     aws_region: String,
     app_id_client_regex: Option<ClientPattern>,
@@ -50,27 +50,30 @@ pub struct PoolTrusted {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub struct ProviderTrusted {
+pub struct OpenIdConnectConfig {
     issuer: String,
     client_id: Option<ClientPattern>,
-    /// In milliseconds, as the next.
+    /// In milliseconds.
     #[serde(rename = "IatTTL")]
     iat_ttl: Option<u64>,
+    /// In milliseconds.
     #[serde(rename = "AuthTTL")]
     auth_ttl: Option<u64>,
 }
 
-/// Whether AppSync looks for a client's id anywhere in a client's name is not documented: here it is the whole name.
+/// Matches whole client ids. Whether AppSync matches a part of an id is not documented.
 #[derive(Clone, Deserialize)]
 #[serde(try_from = "String")]
 struct ClientPattern(Regex);
 
 impl TryFrom<String> for ClientPattern {
-    type Error = Fault;
+    type Error = TemplateError;
 
-    fn try_from(pattern: String) -> Result<Self, Fault> {
-        let whole = Regex::new(&format!(r"\A(?:{pattern})\z"));
-        whole.map(Self).map_err(|_| Fault::new(format!("{pattern} is not a regular expression of client ids")))
+    fn try_from(pattern: String) -> Result<Self, TemplateError> {
+        let whole_id = Regex::new(&format!(r"\A(?:{pattern})\z"));
+        whole_id
+            .map(Self)
+            .map_err(|_| TemplateError::new(format!("{pattern} is not a regular expression of client ids")))
     }
 }
 
@@ -93,21 +96,21 @@ impl Provider {
         }
     }
 
-    /// Of a pool that is not the stack's own, the laptop edition asks Cognito for the keys.
-    pub fn issuer(&self, pools: &Pools) -> Option<TokenIssuer> {
+    /// The issuer of the provider's tokens: the local server for a pool of the stack, Cognito for any other pool.
+    pub fn issuer(&self, user_pools: &UserPools) -> Option<TokenIssuer> {
         match self {
             Self::ApiKey {} | Self::Iam {} => None,
-            Self::UserPool { pool: PoolTrusted { user_pool_id: id, aws_region: region, app_id_client_regex } } => {
-                let elsewhere = || format!("https://cognito-idp.{region}.amazonaws.com/{id}");
-                let url = pools.get(id).cloned().unwrap_or_else(elsewhere);
+            Self::UserPool { pool: UserPoolConfig { user_pool_id: id, aws_region: region, app_id_client_regex } } => {
+                let cognito_url = || format!("https://cognito-idp.{region}.amazonaws.com/{id}");
+                let url = user_pools.get(id).cloned().unwrap_or_else(cognito_url);
                 let clients = app_id_client_regex.clone().map(|ClientPattern(pattern)| pattern);
                 Some(TokenIssuer { url, clients, kind: IssuerKind::UserPool })
             }
-            Self::OpenId { provider: ProviderTrusted { issuer, client_id, iat_ttl, auth_ttl } } => {
-                let after_issue = iat_ttl.map(Duration::from_millis);
-                let after_authentication = auth_ttl.map(Duration::from_millis);
+            Self::OpenId { provider: OpenIdConnectConfig { issuer, client_id, iat_ttl, auth_ttl } } => {
+                let iat_ttl = iat_ttl.map(Duration::from_millis);
+                let auth_ttl = auth_ttl.map(Duration::from_millis);
                 let clients = client_id.clone().map(|ClientPattern(pattern)| pattern);
-                let kind = IssuerKind::OpenId { after_issue, after_authentication };
+                let kind = IssuerKind::OpenId { iat_ttl, auth_ttl };
                 Some(TokenIssuer { url: issuer.clone(), clients, kind })
             }
         }

@@ -1,9 +1,9 @@
-//! What can go wrong, in AWS's words.
+//! Errors of the Lambda service, with AWS's messages.
 use serde_json::{Value, json};
 
-/// Why the functions of a stack cannot be served.
+/// A failure destination that Lambda would not accept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum DestinationError {
     #[error("Function {function}: You can't specify the function as a destination for itself.")]
     OwnDestination { function: String },
     #[error("Function {function}: its failure destination {destination} is not a function of this stack.")]
@@ -14,7 +14,7 @@ pub enum Fault {
     ForbiddenDestination { function: String, destination: String },
 }
 
-/// Why an invocation has no answer.
+/// Why an invocation has no response.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum InvokeError {
     #[error("Function not found: {function}")]
@@ -29,7 +29,7 @@ pub enum InvokeError {
     Stopped,
 }
 
-/// What a function that failed says of itself, or the service of a function that said nothing.
+/// The error of a function: reported by its runtime, or by the service when the process ended or timed out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FunctionError {
     /// `errorType`
@@ -41,8 +41,8 @@ pub struct FunctionError {
 }
 
 impl FunctionError {
-    /// From the body and the `Lambda-Runtime-Function-Error-Type` header of a runtime's report.
-    pub(super) fn reported(payload: Value, header: Option<&str>) -> Self {
+    /// From the body and the `Lambda-Runtime-Function-Error-Type` header of a runtime's error report.
+    pub(super) fn from_report(payload: Value, header: Option<&str>) -> Self {
         let member = |name: &str| payload.get(name).and_then(Value::as_str).map(str::to_owned);
         Self {
             kind: member("errorType").or_else(|| header.map(str::to_owned)).unwrap_or_else(|| "Unhandled".to_owned()),
@@ -52,31 +52,31 @@ impl FunctionError {
     }
 
     pub(super) fn timed_out(request_id: &str, seconds: f64) -> Self {
-        Self::of_service("Sandbox.Timedout", format!("{request_id} Task timed out after {seconds:.2} seconds"))
+        Self::from_service("Sandbox.Timedout", format!("{request_id} Task timed out after {seconds:.2} seconds"))
     }
 
-    pub(super) fn exited(request_id: &str, how: &str) -> Self {
-        let message = match how {
+    pub(super) fn exited(request_id: &str, exit_status: &str) -> Self {
+        let message = match exit_status {
             "exit status: 0" => format!("RequestId: {request_id} Error: Runtime exited without providing a reason"),
-            how => format!("RequestId: {request_id} Error: Runtime exited with error: {how}"),
+            status => format!("RequestId: {request_id} Error: Runtime exited with error: {status}"),
         };
-        Self::of_service("Runtime.ExitError", message)
+        Self::from_service("Runtime.ExitError", message)
     }
 
-    pub(super) fn did_not_start(request_id: &str, why: &std::io::Error) -> Self {
-        Self::of_service("Runtime.InvalidEntrypoint", format!("RequestId: {request_id} Error: {why}"))
+    pub(super) fn start_failed(request_id: &str, error: &std::io::Error) -> Self {
+        Self::from_service("Runtime.InvalidEntrypoint", format!("RequestId: {request_id} Error: {error}"))
     }
 
     pub(super) fn response_too_large(limit: usize) -> Self {
         let message = format!("Response payload size exceeded maximum allowed payload size ({limit} bytes).");
-        Self::of_service("Function.ResponseSizeTooLarge", message)
+        Self::from_service("Function.ResponseSizeTooLarge", message)
     }
 
-    pub(super) fn malformed_response(why: &serde_json::Error) -> Self {
-        Self::of_service("Runtime.MalformedResponse", format!("The function's response is not JSON: {why}"))
+    pub(super) fn malformed_response(error: &serde_json::Error) -> Self {
+        Self::from_service("Runtime.MalformedResponse", format!("The function's response is not JSON: {error}"))
     }
 
-    fn of_service(kind: &str, message: String) -> Self {
+    fn from_service(kind: &str, message: String) -> Self {
         let payload = json!({ "errorType": kind, "errorMessage": message });
         Self { kind: kind.to_owned(), message, payload }
     }

@@ -1,4 +1,4 @@
-//! Whatever modes are chosen, the template is a stack that has them, and no others.
+//! Loads the real template with every combination of authorization modes.
 use apollo_compiler::ast::Document;
 
 use super::{tests::deployment, *};
@@ -11,14 +11,14 @@ const POOLS: [(&str, Option<&str>); 3] = [
     ("us-east-1_Existing1", Some("https://cognito-idp.us-east-1.amazonaws.com/us-east-1_Existing1")),
 ];
 
-fn deployed(parameters: &[(&str, &str)]) -> Result<Api, String> {
+fn load_api(parameters: &[(&str, &str)]) -> Result<Api, String> {
     let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let stack = load(root, &Deployment { parameters, ..deployment() });
-    stack.map(|stack| stack.api).map_err(|fault| fault.to_string())
+    stack.map(|stack| stack.api).map_err(|error| error.to_string())
 }
 
-fn check(key: bool, pool: (&str, Option<&str>), provider: Option<&str>, iam: bool) {
+fn check_modes(key: bool, pool: (&str, Option<&str>), provider: Option<&str>, iam: bool) {
     let (key_access, iam_access) = (key.to_string(), iam.to_string());
     let (pool, pool_issuer) = pool;
     let (oidc, clients) = provider.map_or(("", ""), |oidc| (oidc, "web"));
@@ -29,7 +29,7 @@ fn check(key: bool, pool: (&str, Option<&str>), provider: Option<&str>, iam: boo
         ("OidcClientPattern", clients),
         ("IamAccess", &iam_access),
     ];
-    let api = deployed(&chosen).unwrap_or_else(|fault| panic!("{chosen:?}: {fault}"));
+    let api = load_api(&chosen).unwrap_or_else(|error| panic!("{chosen:?}: {error}"));
     let modes = [
         Some(AuthMode::Iam),
         key.then_some(AuthMode::ApiKey),
@@ -44,18 +44,18 @@ fn check(key: bool, pool: (&str, Option<&str>), provider: Option<&str>, iam: boo
 }
 
 #[test]
-fn every_choice_of_modes_is_a_stack() {
+fn every_combination_of_modes_is_a_stack() {
     for pool in POOLS {
         for provider in [None, Some(OIDC)] {
             for (key, iam) in [(true, true), (true, false), (false, true), (false, false)] {
-                check(key, pool, provider, iam);
+                check_modes(key, pool, provider, iam);
             }
         }
     }
 }
 
 #[test]
-fn a_schema_can_be_told_for_every_choice_of_modes() {
+fn schema_has_directives_of_enabled_modes_only() {
     for (pool, _) in POOLS {
         for (key, oidc) in [("true", ""), ("true", OIDC), ("false", ""), ("false", OIDC)] {
             let clients = if oidc.is_empty() { "" } else { "web" };
@@ -64,51 +64,52 @@ fn a_schema_can_be_told_for_every_choice_of_modes() {
             let others = [("WafRequestsPerFiveMinutes", "1000"), ("HandlerReservedConcurrency", "9")];
             let chosen = [&modes[..], &others].concat();
             let parameters = chosen.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-            let told = schema(&SchemaOptions { parameters, root: env!("CARGO_MANIFEST_DIR").into() }).unwrap();
-            let says = |directive: &str| told.contains(directive);
-            assert!(says("@aws_iam") && says("agentPublishEvent"), "{chosen:?}");
-            assert_eq!(says("@aws_api_key"), key == "true", "{chosen:?}");
-            assert_eq!(says("@aws_cognito_user_pools"), pool != "none", "{chosen:?}");
-            assert_eq!(says("@aws_oidc"), !oidc.is_empty(), "{chosen:?}");
-            assert!(Document::parse(told, "schema.graphql").is_ok(), "{chosen:?}");
+            let filtered =
+                filtered_schema(&SchemaOptions { parameters, root: env!("CARGO_MANIFEST_DIR").into() }).unwrap();
+            let has = |directive: &str| filtered.contains(directive);
+            assert!(has("@aws_iam") && has("agentPublishEvent"), "{chosen:?}");
+            assert_eq!(has("@aws_api_key"), key == "true", "{chosen:?}");
+            assert_eq!(has("@aws_cognito_user_pools"), pool != "none", "{chosen:?}");
+            assert_eq!(has("@aws_oidc"), !oidc.is_empty(), "{chosen:?}");
+            assert!(Document::parse(filtered, "schema.graphql").is_ok(), "{chosen:?}");
         }
     }
 }
 
 #[test]
-fn clients_are_named_by_their_whole_ids() {
-    let taken = |parameters: &[(&str, &str)], client: &str| {
-        let issuer = deployed(parameters).unwrap().issuers.remove(0);
+fn client_pattern_matches_whole_ids() {
+    let accepts = |parameters: &[(&str, &str)], client: &str| {
+        let issuer = load_api(parameters).unwrap().issuers.remove(0);
         issuer.clients.is_none_or(|clients| clients.is_match(client).unwrap())
     };
     let own = [("UserPool", "create"), ("UserPoolClientPattern", "other")];
-    assert!(taken(&own, CLIENT) && !taken(&own, "other") && !taken(&own, "laptop2"));
+    assert!(accepts(&own, CLIENT) && !accepts(&own, "other") && !accepts(&own, "laptop2"));
     let existing = [("UserPool", "eu-west-1_Existing1"), ("UserPoolClientPattern", "web|app")];
-    assert!(taken(&existing, "app") && !taken(&existing, "web2") && !taken(&existing, "myapp"));
-    assert!(taken(&existing[..1], "anything"));
+    assert!(accepts(&existing, "app") && !accepts(&existing, "web2") && !accepts(&existing, "myapp"));
+    assert!(accepts(&existing[..1], "anything"));
     let provider = [("OidcIssuer", OIDC), ("OidcClientPattern", "web|app")];
-    assert!(taken(&provider, "web") && !taken(&provider, "webapp"));
+    assert!(accepts(&provider, "web") && !accepts(&provider, "webapp"));
 }
 
 #[test]
-fn a_pool_elsewhere_is_asked_in_its_own_region_and_a_provider_is_believed_for_as_long_as_its_tokens_say() {
+fn existing_pool_is_in_its_own_region_and_oidc_tokens_have_no_extra_ttl() {
     let parameters = [("UserPool", "eu-central-1_Existing1"), ("OidcIssuer", OIDC), ("OidcClientPattern", "web")];
-    let issuers = deployed(&parameters).unwrap().issuers;
+    let issuers = load_api(&parameters).unwrap().issuers;
     assert_eq!(issuers[0].url, "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Existing1");
     assert_eq!(issuers[0].kind, IssuerKind::UserPool);
-    assert_eq!(issuers[1].kind, IssuerKind::OpenId { after_issue: None, after_authentication: None });
+    assert_eq!(issuers[1].kind, IssuerKind::OpenId { iat_ttl: None, auth_ttl: None });
 }
 
 #[test]
-fn requests_are_bounded_as_the_parameters_say() {
-    let api = deployed(&[]).unwrap();
+fn parameters_set_the_limits_of_requests() {
+    let api = load_api(&[]).unwrap();
     assert_eq!((api.limits.query_depth, api.limits.resolvers, api.introspection), (Some(15), 250, true));
-    let api = deployed(&[("QueryDepth", "0"), ("ResolverCount", "0"), ("Introspection", "DISABLED")]).unwrap();
+    let api = load_api(&[("QueryDepth", "0"), ("ResolverCount", "0"), ("Introspection", "DISABLED")]).unwrap();
     assert_eq!((api.limits.query_depth, api.limits.resolvers, api.introspection), (None, 10_000, false));
 }
 
 #[test]
-fn a_choice_that_is_none_is_refused_by_name() {
+fn invalid_parameter_value_is_refused_by_name() {
     let cases = [
         ("ApiKeyAccess", "yes"),
         ("IamAccess", ""),
@@ -123,14 +124,14 @@ fn a_choice_that_is_none_is_refused_by_name() {
         ("WafRequestsPerFiveMinutes", "9"),
     ];
     for (parameter, value) in cases {
-        let refused = deployed(&[(parameter, value)]).expect_err(parameter);
-        assert!(refused.starts_with(&format!("template.yaml: the parameter {parameter} must be ")), "{refused}");
+        let error = load_api(&[(parameter, value)]).expect_err(parameter);
+        assert!(error.starts_with(&format!("template.yaml: the parameter {parameter} must be ")), "{error}");
     }
-    let unbalanced = deployed(&[("OidcIssuer", OIDC), ("OidcClientPattern", "(")]).unwrap_err();
+    let unbalanced = load_api(&[("OidcIssuer", OIDC), ("OidcClientPattern", "(")]).unwrap_err();
     assert_eq!(unbalanced, "template.yaml: Api: ^(()$ is not a regular expression of client ids");
-    let of_any_client = deployed(&[("OidcIssuer", OIDC)]).unwrap_err();
-    let sentence = "OidcClientPattern must say which clients of OidcIssuer may call.";
-    assert_eq!(of_any_client, format!("template.yaml: OidcClientsRequired: {sentence}"));
-    let guarded = deployed(&[("WafRequestsPerFiveMinutes", "1000")]).unwrap_err();
-    assert!(guarded.starts_with("template.yaml: Waf"), "{guarded}");
+    let without_pattern = load_api(&[("OidcIssuer", OIDC)]).unwrap_err();
+    let message = "OidcClientPattern must say which clients of OidcIssuer may call.";
+    assert_eq!(without_pattern, format!("template.yaml: OidcClientsRequired: {message}"));
+    let with_web_acl = load_api(&[("WafRequestsPerFiveMinutes", "1000")]).unwrap_err();
+    assert!(with_web_acl.starts_with("template.yaml: Waf"), "{with_web_acl}");
 }

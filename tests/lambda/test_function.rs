@@ -1,4 +1,4 @@
-//! The function under test, played by this binary when Lambda's variables are there.
+//! The function that the tests invoke: this test binary, started with Lambda's environment variables.
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::TcpStream,
@@ -8,27 +8,27 @@ use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::{Value, json};
 
 /// Whether this process was started as an execution environment.
-pub fn is_asked_for() -> bool {
+pub fn is_started_as_function() -> bool {
     std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some()
 }
 
 /// Serves invocations until standard input closes.
 #[tokio::main(flavor = "current_thread")]
-pub async fn play() {
-    std::thread::spawn(end_with_standard_input);
+pub async fn run() {
+    std::thread::spawn(exit_when_stdin_closes);
     match std::env::var("FUNCTION_INIT").as_deref() {
-        Ok("refuse") => refuse_to_start().await,
+        Ok("fail") => report_init_error().await,
         Ok("exit") => std::process::exit(4),
-        _ => lambda_runtime::run(service_fn(answer)).await.expect("the Runtime API answers"),
+        _ => lambda_runtime::run(service_fn(handle)).await.expect("the Runtime API answers"),
     }
 }
 
-fn end_with_standard_input() {
+fn exit_when_stdin_closes() {
     io::stdin().read_to_end(&mut Vec::new()).ok();
     std::process::exit(0);
 }
 
-async fn refuse_to_start() {
+async fn report_init_error() {
     let api = std::env::var("AWS_LAMBDA_RUNTIME_API").expect("an address");
     let report = json!({ "errorType": "Settings.Missing", "errorMessage": "TABLE_NAME is not set." });
     let url = format!("http://{api}/2018-06-01/runtime/init/error");
@@ -36,8 +36,8 @@ async fn refuse_to_start() {
     std::process::exit(1);
 }
 
-async fn answer(event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
-    let mut caller = tell(&event);
+async fn handle(event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
+    let mut test = report_invocation(&event);
     let payload = event.payload;
     match payload["do"].as_str().unwrap_or("echo") {
         "fail" => {
@@ -47,7 +47,7 @@ async fn answer(event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
         "exit" => std::process::exit(3),
         "hang" => std::future::pending().await,
         "wait" => {
-            wait(caller.as_mut().expect("FUNCTION_TELLS"));
+            wait_for_command(test.as_mut().expect("FUNCTION_REPORTS_TO"));
             Ok(Value::Null)
         }
         "describe" => Ok(json!({
@@ -63,24 +63,24 @@ async fn answer(event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
     }
 }
 
-fn wait(caller: &mut BufReader<TcpStream>) {
-    let mut order = String::new();
-    caller.read_line(&mut order).expect("a line");
-    if order == "exit\n" {
+fn wait_for_command(test: &mut BufReader<TcpStream>) {
+    let mut command = String::new();
+    test.read_line(&mut command).expect("a line");
+    if command == "exit\n" {
         std::process::exit(3);
     }
-    writeln!(caller.get_mut(), "went on").expect("the test reads");
+    writeln!(test.get_mut(), "continued").expect("the test reads");
 }
 
-/// Tells the test of the invocation, over a connection that stays open as long as this process lives.
-fn tell(event: &LambdaEvent<Value>) -> Option<BufReader<TcpStream>> {
-    let mut caller = TcpStream::connect(std::env::var("FUNCTION_TELLS").ok()?).expect("the test listens");
-    let told = json!({
+/// Reports the invocation to the test, over a connection that stays open until this process ends.
+fn report_invocation(event: &LambdaEvent<Value>) -> Option<BufReader<TcpStream>> {
+    let mut test = TcpStream::connect(std::env::var("FUNCTION_REPORTS_TO").ok()?).expect("the test listens");
+    let report = json!({
         "function": event.context.env_config.function_name,
         "requestId": event.context.request_id,
         "payload": event.payload,
     });
-    writeln!(caller, "{told}").expect("the test reads");
-    std::mem::forget(caller.try_clone().expect("a second handle"));
-    Some(BufReader::new(caller))
+    writeln!(test, "{report}").expect("the test reads");
+    std::mem::forget(test.try_clone().expect("a second handle"));
+    Some(BufReader::new(test))
 }

@@ -1,45 +1,45 @@
-//! The stack's own user pool: who its users are, and how they sign in, is the command line's business on a laptop.
+//! The stack's own user pool. On the local server, its users are given on the command line.
 use serde::Deserialize;
 
-use super::WithoutEffect;
+use super::Ignored;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PoolProperties {
     #[serde(rename = "UserPoolName")]
-    _user_pool_name: Option<WithoutEffect>,
+    _user_pool_name: Option<Ignored>,
     #[serde(rename = "AdminCreateUserConfig")]
-    _admin_create_user_config: Option<WithoutEffect>,
+    _admin_create_user_config: Option<Ignored>,
     #[serde(rename = "Policies")]
-    _policies: Option<WithoutEffect>,
+    _policies: Option<Ignored>,
     #[serde(rename = "UsernameConfiguration")]
-    _username_configuration: Option<WithoutEffect>,
+    _username_configuration: Option<Ignored>,
     #[serde(rename = "AccountRecoverySetting")]
-    _account_recovery_setting: Option<WithoutEffect>,
+    _account_recovery_setting: Option<Ignored>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PoolClientProperties {
     #[serde(rename = "UserPoolId")]
-    _user_pool_id: WithoutEffect,
+    _user_pool_id: Ignored,
     #[serde(rename = "ClientName")]
-    _client_name: Option<WithoutEffect>,
+    _client_name: Option<Ignored>,
     #[serde(rename = "ExplicitAuthFlows")]
-    _explicit_auth_flows: Option<WithoutEffect>,
+    _explicit_auth_flows: Option<Ignored>,
     #[serde(rename = "PreventUserExistenceErrors")]
-    _prevent_user_existence_errors: Option<WithoutEffect>,
+    _prevent_user_existence_errors: Option<Ignored>,
     #[serde(rename = "EnableTokenRevocation")]
-    _enable_token_revocation: Option<WithoutEffect>,
+    _enable_token_revocation: Option<Ignored>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PoolGroupProperties {
     #[serde(rename = "UserPoolId")]
-    _user_pool_id: WithoutEffect,
+    _user_pool_id: Ignored,
     #[serde(rename = "GroupName")]
-    _group_name: WithoutEffect,
+    _group_name: Ignored,
     #[serde(rename = "Description")]
-    _description: Option<WithoutEffect>,
+    _description: Option<Ignored>,
 }

@@ -1,17 +1,17 @@
-//! The resolvers of the API and the functions they call.
+//! The resolvers of the API and their pipeline functions.
 use serde::Deserialize;
 
-use super::WithoutEffect;
+use super::Ignored;
 use crate::{
     stack::{Code, Resolver},
-    template::Fault,
+    template::TemplateError,
 };
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct PipelineFunctionProperties {
     #[serde(rename = "ApiId")]
-    _api_id: WithoutEffect,
+    _api_id: Ignored,
     pub name: String,
     pub data_source_name: String,
     #[serde(rename = "Runtime")]
@@ -24,7 +24,7 @@ pub struct PipelineFunctionProperties {
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct ResolverProperties {
     #[serde(rename = "ApiId")]
-    _api_id: WithoutEffect,
+    _api_id: Ignored,
     type_name: String,
     field_name: String,
     kind: Option<String>,
@@ -42,7 +42,7 @@ struct PipelineConfig {
     functions: Vec<String>,
 }
 
-/// The one runtime there is.
+/// The only supported runtime.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Runtime {
@@ -61,21 +61,24 @@ enum RuntimeName {
 #[derive(Deserialize)]
 enum RuntimeVersion {
     #[serde(rename = "1.0.0")]
-    First,
+    V1,
 }
 
 impl ResolverProperties {
     pub fn into_resolver(
         self,
-        code: impl Fn(String) -> Result<Code, Fault>,
-    ) -> Result<((String, String), Resolver), Fault> {
+        code: impl Fn(String) -> Result<Code, TemplateError>,
+    ) -> Result<((String, String), Resolver), TemplateError> {
         let code = code(self.code_s3_location)?;
         let resolver = match (self.kind.as_deref(), self.data_source_name, self.pipeline_config) {
             (Some("PIPELINE"), None, Some(config)) => Resolver::Pipeline { functions: config.functions, code },
             (Some("UNIT") | None, Some(data_source), None) => Resolver::Unit { data_source, code },
             _ => {
-                let sentence = "has either Kind PIPELINE with PipelineConfig or Kind UNIT with DataSourceName";
-                return Err(Fault::new(format!("the resolver of {}.{} {sentence}", self.type_name, self.field_name)));
+                let rule = "has either Kind PIPELINE with PipelineConfig or Kind UNIT with DataSourceName";
+                return Err(TemplateError::new(format!(
+                    "the resolver of {}.{} {rule}",
+                    self.type_name, self.field_name
+                )));
             }
         };
         Ok(((self.type_name, self.field_name), resolver))

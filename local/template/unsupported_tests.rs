@@ -1,41 +1,41 @@
-//! What the laptop edition cannot honour, and the sentence that says so.
+//! Templates that the local server does not support, and their error messages.
 use super::{tests::deployment, *};
 use crate::stack::Stack;
 
-/// A stack of one of each, which is accepted; the tests spoil one resource of it.
+/// A supported stack with one resource of each type; each test changes one value of it.
 fn resources() -> Value {
     json!({
         "Api": { "Type": "AWS::AppSync::GraphQLApi", "Properties": {
             "Name": "parlance", "AuthenticationType": "API_KEY", "EnvironmentVariables": { "TABLE_NAME": "t" } } },
-        "Key": { "Type": "AWS::AppSync::ApiKey", "Properties": { "ApiId": "laptop" } },
+        "Key": { "Type": "AWS::AppSync::ApiKey", "Properties": { "ApiId": "local" } },
         "Pool": { "Type": "AWS::Cognito::UserPool", "Properties": { "UserPoolName": "parlance" } },
         "Client": { "Type": "AWS::Cognito::UserPoolClient", "Properties": { "UserPoolId": { "Ref": "Pool" } } },
         "Group": { "Type": "AWS::Cognito::UserPoolGroup", "Properties": {
             "UserPoolId": { "Ref": "Pool" }, "GroupName": "administrators" } },
         "Schema": { "Type": "AWS::AppSync::GraphQLSchema", "Properties": {
-            "ApiId": "laptop", "DefinitionS3Location": "schema.graphql" } },
+            "ApiId": "local", "DefinitionS3Location": "schema.graphql" } },
         "Table": { "Type": "AWS::DynamoDB::Table", "Properties": {
             "BillingMode": "PAY_PER_REQUEST", "AttributeDefinitions": [], "KeySchema": [],
             "TimeToLiveSpecification": { "AttributeName": "expiresAt", "Enabled": true } } },
         "TableSource": { "Type": "AWS::AppSync::DataSource", "Properties": {
-            "ApiId": "laptop", "Name": "Table", "Type": "AMAZON_DYNAMODB", "ServiceRoleArn": { "Fn::GetAtt": ["Role", "Arn"] },
+            "ApiId": "local", "Name": "Table", "Type": "AMAZON_DYNAMODB", "ServiceRoleArn": { "Fn::GetAtt": ["Role", "Arn"] },
             "DynamoDBConfig": { "TableName": { "Ref": "Table" }, "AwsRegion": { "Ref": "AWS::Region" } } } },
         "HandlerSource": { "Type": "AWS::AppSync::DataSource", "Properties": {
-            "ApiId": "laptop", "Name": "Handler", "Type": "AWS_LAMBDA", "ServiceRoleArn": { "Fn::GetAtt": ["Role", "Arn"] },
+            "ApiId": "local", "Name": "Handler", "Type": "AWS_LAMBDA", "ServiceRoleArn": { "Fn::GetAtt": ["Role", "Arn"] },
             "LambdaConfig": { "LambdaFunctionArn": { "Fn::GetAtt": ["Handler", "Arn"] } } } },
         "ListEvents": { "Type": "AWS::AppSync::FunctionConfiguration", "Properties": {
-            "ApiId": "laptop", "Name": "listEvents", "DataSourceName": "Table",
+            "ApiId": "local", "Name": "listEvents", "DataSourceName": "Table",
             "Runtime": { "Name": "APPSYNC_JS", "RuntimeVersion": "1.0.0" },
             "CodeS3Location": "resolvers/listEvents.js" } },
         "Events": { "Type": "AWS::AppSync::Resolver", "Properties": {
-            "ApiId": "laptop", "TypeName": "Conversation", "FieldName": "events", "Kind": "PIPELINE",
+            "ApiId": "local", "TypeName": "Conversation", "FieldName": "events", "Kind": "PIPELINE",
             "PipelineConfig": { "Functions": ["listEvents"] },
             "Runtime": { "Name": "APPSYNC_JS", "RuntimeVersion": "1.0.0" },
             "CodeS3Location": "resolvers/identifyCaller.js" } },
         "Role": { "Type": "AWS::IAM::Role", "Properties": { "AssumeRolePolicyDocument": {}, "Policies": [] } },
         "Publishing": { "Type": "AWS::IAM::RolePolicy", "Properties": {
             "RoleName": { "Ref": "Role" }, "PolicyName": "publish", "PolicyDocument": {
-                "Version": "2012-10-17", "Statement": [publishing()] } } },
+                "Version": "2012-10-17", "Statement": [publish_statement()] } } },
         "Handler": { "Type": "AWS::Serverless::Function", "Properties": {
             "CodeUri": "handler/", "Handler": "bootstrap", "Runtime": "provided.al2023", "MemorySize": 256,
             "Timeout": 60, "Role": { "Fn::GetAtt": ["Role", "Arn"] },
@@ -43,35 +43,35 @@ fn resources() -> Value {
     })
 }
 
-fn publishing() -> Value {
+fn publish_statement() -> Value {
     json!({ "Sid": "Publish", "Effect": "Allow", "Action": "appsync:GraphQL", "Resource": "arn:aws:appsync:*" })
 }
 
-fn deployed(template: &Value) -> Result<Stack, String> {
-    deploy(Path::new(env!("CARGO_MANIFEST_DIR")), template, &deployment()).map_err(|fault| fault.to_string())
+fn load(template: &Value) -> Result<Stack, String> {
+    build_stack(Path::new(env!("CARGO_MANIFEST_DIR")), template, &deployment()).map_err(|error| error.to_string())
 }
 
-/// What is said of the stack with one value of it replaced, or added.
-fn refusal(pointer: &str, value: &Value) -> String {
+/// The error of the stack with one value replaced or added.
+fn load_error(pointer: &str, value: &Value) -> String {
     let mut resources = resources();
-    let (place, member) = pointer.rsplit_once('/').unwrap();
-    resources.pointer_mut(place).unwrap()[member] = value.clone();
-    deployed(&json!({ "Resources": resources })).expect_err(pointer)
+    let (parent, member) = pointer.rsplit_once('/').unwrap();
+    resources.pointer_mut(parent).unwrap()[member] = value.clone();
+    load(&json!({ "Resources": resources })).expect_err(pointer)
 }
 
 #[test]
-fn a_stack_of_one_of_each_is_accepted() {
-    let stack = deployed(&json!({ "Resources": resources() })).unwrap();
+fn one_resource_of_each_type_is_accepted() {
+    let stack = load(&json!({ "Resources": resources() })).unwrap();
     let handler = &stack.functions["parlance-Handler"];
-    assert_eq!(handler.asynchronous.retries, 0);
-    assert_eq!(handler.role.statements, [publishing()], "a policy beside its role counts like one within");
+    assert_eq!(handler.event_invoke.max_retries, 0);
+    assert_eq!(handler.role.statements, [publish_statement()], "a policy resource adds to its role");
     assert_eq!(stack.tables["parlance-Table"].ttl_attribute.as_deref(), Some("expiresAt"));
 }
 
 #[test]
-fn what_a_laptop_cannot_honour_is_refused_by_name() {
+fn unsupported_property_is_refused_by_name() {
     let cases = [
-        ("/Queue", json!({ "Type": "AWS::SQS::Queue" }), "Queue: the laptop edition has no AWS::SQS::Queue"),
+        ("/Queue", json!({ "Type": "AWS::SQS::Queue" }), "Queue: the local server does not support AWS::SQS::Queue"),
         ("/Api/Properties/Caching", json!(true), "Api: unknown field `Caching`"),
         ("/Api/Properties/AuthenticationType", json!("OPENID_CONNECT"), "Api: unknown variant `OPENID_CONNECT`"),
         ("/Api/Properties/IntrospectionConfig", json!("OFF"), "Api: unknown variant `OFF`"),
@@ -88,21 +88,21 @@ fn what_a_laptop_cannot_honour_is_refused_by_name() {
         (
             "/Publishing/Properties/PolicyDocument/Statement/0/NotAction",
             json!("sns:*"),
-            "Publishing: a statement cannot be judged on a laptop: unknown field `NotAction`",
+            "Publishing: the local server cannot evaluate a policy statement: unknown field `NotAction`",
         ),
         ("/Publishing/Properties/RoleName", json!("nobody"), "Publishing: nobody is no role of this stack"),
         ("/Handler/Properties/Role", json!("arn:nobody"), "parlance-Handler: arn:nobody is no role of this stack"),
         ("/Events/Properties/CachingConfig", json!({}), "Events: unknown field `CachingConfig`"),
         ("/Events/Properties/Kind", json!("UNIT"), "Events: the resolver of Conversation.events has either Kind"),
     ];
-    for (pointer, value, sentence) in cases {
-        let refusal = refusal(pointer, &value);
-        assert!(refusal.starts_with(sentence), "{pointer}: {refusal}");
+    for (pointer, value, message) in cases {
+        let error = load_error(pointer, &value);
+        assert!(error.starts_with(message), "{pointer}: {error}");
     }
 }
 
 #[test]
-fn a_mode_that_a_laptop_cannot_honour_is_refused_by_name() {
+fn unsupported_auth_provider_is_refused_by_name() {
     let pool = |config: Value| json!([{ "AuthenticationType": "AMAZON_COGNITO_USER_POOLS", "UserPoolConfig": config }]);
     let provider = |config: Value| json!([{ "AuthenticationType": "OPENID_CONNECT", "OpenIDConnectConfig": config }]);
     let cases = [
@@ -121,16 +121,16 @@ fn a_mode_that_a_laptop_cannot_honour_is_refused_by_name() {
         (provider(json!({ "ClientId": "a" })), "missing field `Issuer`"),
         (provider(json!({ "Issuer": "https://a", "Leeway": 1 })), "unknown field `Leeway`"),
     ];
-    for (providers, sentence) in cases {
-        let refusal = refusal("/Api/Properties/AdditionalAuthenticationProviders", &providers);
-        assert!(refusal.starts_with(&format!("Api: {sentence}")), "{providers}: {refusal}");
+    for (providers, message) in cases {
+        let error = load_error("/Api/Properties/AdditionalAuthenticationProviders", &providers);
+        assert!(error.starts_with(&format!("Api: {message}")), "{providers}: {error}");
     }
 }
 
 #[test]
-fn resolvers_and_pipeline_functions_run_in_the_one_runtime() {
+fn appsync_js_is_the_only_runtime() {
     for resource in ["Events", "ListEvents"] {
-        let runtime = |member: &str, value| refusal(&format!("/{resource}/Properties/Runtime/{member}"), &value);
+        let runtime = |member: &str, value| load_error(&format!("/{resource}/Properties/Runtime/{member}"), &value);
         let known = format!("{resource}: unknown variant `APPSYNC_PY`, expected `APPSYNC_JS`");
         assert_eq!(runtime("Name", json!("APPSYNC_PY")), known);
         let known = format!("{resource}: unknown variant `2.0.0`, expected `1.0.0`");
@@ -139,7 +139,7 @@ fn resolvers_and_pipeline_functions_run_in_the_one_runtime() {
 }
 
 #[test]
-fn a_data_source_reaches_a_resource_of_the_stack_and_nothing_else() {
+fn data_source_must_refer_to_a_resource_of_the_stack() {
     let elsewhere = "arn:aws:lambda:us-east-1:000000000000:function:elsewhere";
     let cases = [
         ("TableSource", "DynamoDBConfig/TableName", json!("elsewhere"), "elsewhere is no table of this stack"),
@@ -163,14 +163,14 @@ fn a_data_source_reaches_a_resource_of_the_stack_and_nothing_else() {
         ("HandlerSource", "ServiceRoleArn", json!("arn:nobody"), "arn:nobody is no role of this stack"),
         ("HandlerSource", "LambdaConfig/Qualifier", json!("live"), "unknown field `Qualifier`"),
     ];
-    for (resource, property, value, sentence) in cases {
-        let refusal = refusal(&format!("/{resource}/Properties/{property}"), &value);
-        assert!(refusal.starts_with(&format!("{resource}: {sentence}")), "{property}: {refusal}");
+    for (resource, property, value, message) in cases {
+        let error = load_error(&format!("/{resource}/Properties/{property}"), &value);
+        assert!(error.starts_with(&format!("{resource}: {message}")), "{property}: {error}");
     }
 }
 
 #[test]
-fn an_event_is_retried_and_kept_within_lambdas_limits() {
+fn event_invoke_config_is_within_lambda_limits() {
     let on_success = json!({ "OnSuccess": { "Type": "Lambda", "Destination": "arn" } });
     let on_queue = json!({ "OnFailure": { "Type": "SQS", "Destination": "arn" } });
     let age = "MaximumEventAgeInSeconds must be from 60 to 21600, not";
@@ -181,14 +181,14 @@ fn an_event_is_retried_and_kept_within_lambdas_limits() {
         ("DestinationConfig", on_success, "unknown field `OnSuccess`, expected `OnFailure`".to_owned()),
         ("DestinationConfig", on_queue, "unknown variant `SQS`, expected `Lambda`".to_owned()),
     ];
-    for (property, value, sentence) in cases {
-        let refusal = refusal(&format!("/Handler/Properties/EventInvokeConfig/{property}"), &value);
-        assert_eq!(refusal, format!("Handler: {sentence}"));
+    for (property, value, message) in cases {
+        let error = load_error(&format!("/Handler/Properties/EventInvokeConfig/{property}"), &value);
+        assert_eq!(error, format!("Handler: {message}"));
     }
 }
 
 #[test]
-fn variables_of_resolvers_keep_appsyncs_limits() {
+fn environment_variables_are_within_appsync_limits() {
     let many: Map<String, Value> = (0..51).map(|number| (format!("V{number:02}"), json!(""))).collect();
     let name = |name: &str| {
         let allowed = "at least two letters, digits and underscores, a letter first";
@@ -207,33 +207,33 @@ fn variables_of_resolvers_keep_appsyncs_limits() {
         (json!({ "A-B": "" }), name("A-B")),
         (json!({ "AÄ": "" }), name("AÄ")),
     ];
-    for (variables, sentence) in cases {
-        assert_eq!(refusal("/Api/Properties/EnvironmentVariables", &variables), sentence);
+    for (variables, message) in cases {
+        assert_eq!(load_error("/Api/Properties/EnvironmentVariables", &variables), message);
     }
     let mut accepted = resources();
     let most: Map<String, Value> = (0..50).map(|number| (format!("V{number}"), json!("é".repeat(512)))).collect();
     accepted["Api"]["Properties"]["EnvironmentVariables"] = Value::Object(most);
-    assert_eq!(deployed(&json!({ "Resources": accepted })).unwrap().api.environment.len(), 50);
+    assert_eq!(load(&json!({ "Resources": accepted })).unwrap().api.environment.len(), 50);
 }
 
 #[test]
-fn what_refers_to_itself_is_refused() {
-    let itself = json!({ "Condition": "A" });
+fn circular_reference_is_refused() {
+    let reference_to_itself = json!({ "Condition": "A" });
     let chosen = json!({ "Fn::If": ["A", "yes", "no"] });
     let conditions = [
-        json!({ "A": { "Fn::Not": [itself] } }),
-        json!({ "A": { "Fn::And": [itself, itself] } }),
-        json!({ "A": { "Condition": "B" }, "B": itself }),
+        json!({ "A": { "Fn::Not": [reference_to_itself] } }),
+        json!({ "A": { "Fn::And": [reference_to_itself, reference_to_itself] } }),
+        json!({ "A": { "Condition": "B" }, "B": reference_to_itself }),
         json!({ "A": { "Fn::Equals": [chosen, chosen] } }),
     ];
-    let sentence = "Table: a condition or value refers to itself, or is nested more than 64 levels deep";
+    let message = "Table: a condition or value refers to itself, or is nested more than 64 levels deep";
     for conditions in conditions {
         let mut resources = resources();
         resources["Table"]["Condition"] = json!("A");
-        let refused = deployed(&json!({ "Conditions": conditions, "Resources": resources }));
-        assert_eq!(refused.err().as_deref(), Some(sentence), "{conditions}");
+        let result = load(&json!({ "Conditions": conditions, "Resources": resources }));
+        assert_eq!(result.err().as_deref(), Some(message), "{conditions}");
     }
     let named_by_itself = json!({ "Fn::GetAtt": ["TableSource", "Name"] });
-    let refusal = refusal("/TableSource/Properties/Name", &named_by_itself);
-    assert!(refusal.starts_with("TableSource: a condition or value refers to itself"), "{refusal}");
+    let error = load_error("/TableSource/Properties/Name", &named_by_itself);
+    assert!(error.starts_with("TableSource: a condition or value refers to itself"), "{error}");
 }
