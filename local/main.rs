@@ -97,7 +97,7 @@ fn main() -> ExitCode {
         Some(Command::Token(options)) => {
             run(Builder::new_current_thread(), async move { print(token::fetch(&options).await) })
         }
-        Some(Command::Schema(options)) => print(template::schema(&options)),
+        Some(Command::Schema(options)) => print(template::filtered_schema(&options)),
         Some(Command::Handler) => run(Builder::new_current_thread(), handler()),
     }
 }
