@@ -1,4 +1,4 @@
-//! Users with tokens, of the stack's own user pool and of an OpenID Connect provider.
+//! Callers with tokens of the stack's user pool and of an OpenID Connect provider.
 use std::time::SystemTime;
 
 use client::{
@@ -13,98 +13,100 @@ use crate::backend::{Backend, Ear, User, draw, execute, refusal, say};
 
 const USERS: [&str; 2] = ["ada:administrators", "bob"];
 
-async fn begin(user: &User) -> String {
+async fn create_conversation(user: &User) -> String {
     user.api.call(&CreateConversation::default()).await.unwrap().id
 }
 
-async fn refused_outright<R: Request>(api: &AppSync, request: &R) -> String
+/// The message of the 401 response to a request.
+async fn unauthorized_message<R: Request>(api: &AppSync, request: &R) -> String
 where
     R::Answer: std::fmt::Debug,
 {
     match api.call(request).await {
         Err(Error::Http { status: 401, errors }) => errors[0].message.clone(),
-        other => panic!("the request is refused, not {other:?}"),
+        other => panic!("the response has status 401, not {other:?}"),
     }
 }
 
 #[tokio::test]
-async fn users_of_every_issuer_talk_where_nobody_else_hears() {
+async fn users_of_each_issuer_see_only_their_own_conversations() {
     let backend = Backend::with_users(&USERS, [("ApiKeyAccess", "false")]).await;
     let (ada, bob, other_ada) = (backend.pool_user("ada"), backend.pool_user("bob"), backend.provider_user("ada"));
     for user in [&ada, &bob, &other_ada] {
-        let conversation = begin(user).await;
+        let conversation = create_conversation(user).await;
         let mut ear = Ear::open(&user.api, &conversation).await;
         let turn = say(&user.api, &conversation, &draw(), "Hello!").await.unwrap();
         assert!(ear.until_end(&turn.id).await.iter().any(|update| update.event.is_some()));
-        let listed = user.api.call(&ListConversations::default()).await.unwrap().items;
-        assert_eq!(listed.iter().map(|listed| listed.id.as_str()).collect::<Vec<_>>(), [conversation.as_str()]);
-        for stranger in [&ada, &bob, &other_ada].into_iter().filter(|stranger| stranger.id != user.id) {
+        let list = user.api.call(&ListConversations::default()).await.unwrap();
+        assert_eq!(list.items.iter().map(|item| item.id.as_str()).collect::<Vec<_>>(), [conversation.as_str()]);
+        for other in [&ada, &bob, &other_ada].into_iter().filter(|other| other.id != user.id) {
             let get = GetConversation { id: conversation.clone() };
-            assert_eq!(refusal(&stranger.api, &get).await.0, ErrorType::NotFound);
+            assert_eq!(refusal(&other.api, &get).await.0, ErrorType::NotFound);
         }
     }
 }
 
 #[tokio::test]
-async fn administrators_of_the_pool_put_agents_and_no_other_user_does() {
+async fn only_administrators_of_the_pool_put_agents() {
     let backend = Backend::with_users(&USERS, []).await;
-    let put = PutAgent { id: "poet".into(), model_id: "parlance.echo".into(), ..PutAgent::default() };
-    let prompt = "{ getAgent(id: \"default\") { systemPrompt } }";
+    let put_agent = PutAgent { id: "poet".into(), model_id: "parlance.echo".into(), ..PutAgent::default() };
+    let get_system_prompt = "{ getAgent(id: \"default\") { systemPrompt } }";
     let ada = backend.pool_user("ada").api;
-    ada.call(&put).await.unwrap();
-    assert!(execute(&ada, prompt, json!({})).await["data"]["getAgent"]["systemPrompt"].is_string());
-    // The provider's users are nobody's administrators, whatever their tokens say.
+    ada.call(&put_agent).await.unwrap();
+    assert!(execute(&ada, get_system_prompt, json!({})).await["data"]["getAgent"]["systemPrompt"].is_string());
+    // A group claim in a token of the provider makes no administrator.
     let oidc = backend.server.issuers.oidc.as_ref().unwrap();
     let mut claims = oidc.claims(&"ada".parse().unwrap(), TokenUse::Id, SystemTime::now());
     claims["cognito:groups"] = json!(["administrators"]);
-    let pretender = backend.calling_with(oidc.key().sign(&claims).unwrap());
-    for other in [backend.pool_user("bob").api, pretender] {
-        assert_eq!(refusal(&other, &put).await.0, ErrorType::Unauthorized);
-        let told = execute(&other, prompt, json!({})).await;
-        assert_eq!(told["data"]["getAgent"], json!({ "systemPrompt": null }));
+    let provider_user = backend.calling_with(oidc.key().sign(&claims).unwrap());
+    for other in [backend.pool_user("bob").api, provider_user] {
+        assert_eq!(refusal(&other, &put_agent).await.0, ErrorType::Unauthorized);
+        let response = execute(&other, get_system_prompt, json!({})).await;
+        assert_eq!(response["data"]["getAgent"], json!({ "systemPrompt": null }));
     }
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_for_this_api_lets_nobody_in() {
+async fn invalid_tokens_are_refused_over_http_and_websocket() {
     let backend = Backend::with_users(&USERS, []).await;
     let pool = backend.server.issuers.pool.as_ref().unwrap();
-    let sign = |key: &SigningKey, changed: Value| {
+    let sign = |key: &SigningKey, changed_claims: Value| {
         let mut claims = pool.claims(&"ada".parse().unwrap(), TokenUse::Access, SystemTime::now());
-        for (name, value) in changed.as_object().unwrap() {
+        for (name, value) in changed_claims.as_object().unwrap() {
             claims[name] = value.clone();
         }
         key.sign(&claims).unwrap()
     };
-    let impostor = SigningKey::draw().unwrap().named(pool.key().id());
-    let elsewhere = Issuer::open_id("https://id.example.com".into(), SigningKey::draw().unwrap());
-    let foreign = elsewhere.tokens("ada", SystemTime::now()).unwrap().access_token;
-    let (expired, refused) = ("Token has expired.", "You are not authorized to make this call.");
+    let other_key_with_same_id = SigningKey::draw().unwrap().named(pool.key().id());
+    let other_issuer = Issuer::open_id("https://id.example.com".into(), SigningKey::draw().unwrap());
+    let token_of_other_issuer = other_issuer.tokens("ada", SystemTime::now()).unwrap().access_token;
+    let expired = "Token has expired.";
+    let unauthorized = "You are not authorized to make this call.";
     let cases = [
         (sign(pool.key(), json!({ "exp": 1 })), expired),
-        (sign(pool.key(), json!({ "client_id": "another" })), refused),
-        (sign(&impostor, json!({})), refused),
-        (foreign, refused),
-        ("meow".to_owned(), "Unable to parse JWT token."),
+        (sign(pool.key(), json!({ "client_id": "another" })), unauthorized),
+        (sign(&other_key_with_same_id, json!({})), unauthorized),
+        (token_of_other_issuer, unauthorized),
+        ("no-jwt".to_owned(), "Unable to parse JWT token."),
     ];
     for (token, message) in cases {
         let api = backend.calling_with(token);
-        assert_eq!(refused_outright(&api, &ListConversations::default()).await, message);
-        let refused = Ear::try_open(&api, "c").await.err().expect("the handshake is refused");
-        assert_eq!(refused[0].message, message);
+        assert_eq!(unauthorized_message(&api, &ListConversations::default()).await, message);
+        let errors = Ear::try_open(&api, "c").await.err().expect("the handshake is refused");
+        assert_eq!(errors[0].message, message);
     }
 }
 
 #[tokio::test]
-async fn a_mode_that_is_switched_off_lets_nobody_in() {
+async fn switched_off_modes_are_refused_and_the_handler_still_publishes() {
     let backend = Backend::with_users(&[], [("ApiKeyAccess", "false"), ("IamAccess", "false")]).await;
     assert_eq!(backend.server.endpoint.api_key, None);
-    let keyed = AppSync::new(&backend.server.endpoint.url, Credentials::ApiKey("da2-any".into())).unwrap();
+    let with_key = AppSync::new(&backend.server.endpoint.url, Credentials::ApiKey("da2-any".into())).unwrap();
     let sentence = "Valid authorization header not provided.";
-    assert_eq!(refused_outright(&keyed, &ListConversations::default()).await, sentence);
+    assert_eq!(unauthorized_message(&with_key, &ListConversations::default()).await, sentence);
     assert_eq!(refusal(&backend.administrator, &ListConversations::default()).await.0, ErrorType::Unauthorized);
     let user = backend.provider_user("ada");
-    let conversation = begin(&user).await;
+    let conversation = create_conversation(&user).await;
     let mut ear = Ear::open(&user.api, &conversation).await;
     let turn = say(&user.api, &conversation, &draw(), "Does the handler publish?").await.unwrap();
     ear.until_end(&turn.id).await;
