@@ -1,12 +1,12 @@
-//! AppSync: one API exactly as the template describes it, over HTTP (`graphql`) and over WebSockets (`realtime`).
+//! AppSync: one API as the template describes it, over HTTP (`graphql`) and WebSockets (`realtime`).
 use std::sync::Arc;
 
 use axum::Router;
 use http::HeaderMap;
 
 use crate::{
-    graphql::{self, Call, Fault, Request, Service, Settings, Sources, headers_seen},
-    identity::{Caller, Denial, Directory},
+    graphql::{self, ApiDefinitionError, ApiSettings, CallContext, DataSources, Request, Service, forwarded_request},
+    identity::{AuthError, Authenticator, Caller},
     realtime,
     stack::Api,
 };
@@ -16,23 +16,30 @@ use crate::{
 pub struct AppSync(Arc<Service>);
 
 impl AppSync {
-    pub fn new(api: Api, sources: Sources, directory: Directory) -> Result<Self, Fault> {
-        Self::with_settings(api, sources, directory, Settings::default())
+    pub fn new(api: Api, data_sources: DataSources, authenticator: Authenticator) -> Result<Self, ApiDefinitionError> {
+        Self::with_settings(api, data_sources, authenticator, ApiSettings::default())
     }
 
-    pub fn with_settings(api: Api, sources: Sources, directory: Directory, settings: Settings) -> Result<Self, Fault> {
-        Service::new(api, sources, directory, settings).map(|service| Self(Arc::new(service)))
+    pub fn with_settings(
+        api: Api,
+        data_sources: DataSources,
+        authenticator: Authenticator,
+        settings: ApiSettings,
+    ) -> Result<Self, ApiDefinitionError> {
+        Service::new(api, data_sources, authenticator, settings).map(|service| Self(Arc::new(service)))
     }
 
-    /// Answers a request's body to a caller whose credentials are good: the way of `/graphql` behind its door.
-    pub async fn answer(&self, caller: Caller, body: &str) -> Result<Vec<u8>, Denial> {
-        let Some(request) = Request::read(body) else { return Ok(Vec::new()) };
-        let answer = self.0.answer(&request, &Call { caller, request: headers_seen(&HeaderMap::new()) }).await?;
-        Ok(serde_json::to_vec(&answer).unwrap_or_default())
+    /// Executes the body of a request for an authenticated caller and returns the body of the response. The response to
+    /// a body that is not a GraphQL request is empty.
+    pub async fn execute(&self, caller: Caller, body: &str) -> Result<Vec<u8>, AuthError> {
+        let Some(request) = Request::parse(body) else { return Ok(Vec::new()) };
+        let call = CallContext { caller, request: forwarded_request(&HeaderMap::new()) };
+        let response = self.0.execute(&request, &call).await?;
+        Ok(serde_json::to_vec(&response).unwrap_or_default())
     }
 
     /// Serves `/graphql` and `/graphql/realtime`.
     pub fn router(&self) -> Router {
-        realtime::mounted(graphql::router(self.0.clone()), self.0.clone())
+        realtime::add_routes(graphql::router(self.0.clone()), self.0.clone())
     }
 }

@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 use local::{
     chat::ChatOptions,
     fault_injection::{Fault, FaultPlan},
-    identity::User,
+    identity::PoolUser,
     server::{Models, Server, ServerOptions},
     template::{self, SchemaOptions},
     token::{self, TokenOptions},
@@ -71,7 +71,7 @@ struct ServerArguments {
     parameters: Vec<(String, String)>,
     /// Add a user with groups to the stack's own user pool; may be repeated. `parlance token NAME` prints its token.
     #[arg(long = "user", value_name = "NAME[:GROUP,…]")]
-    users: Vec<User>,
+    users: Vec<PoolUser>,
     /// Run an OpenID Connect provider that the API trusts. `parlance token NAME --oidc` prints a token for any name.
     #[arg(long)]
     oidc: bool,

@@ -16,10 +16,10 @@ use uuid::Uuid;
 use crate::{
     appsync::AppSync,
     bedrock::{self, Upstream},
-    dynamodb::{DynamoDb, TableFault},
+    dynamodb::{DynamoDb, TableSetupError},
     fault_injection::{CallRecorder, FaultInjector, FaultPlan, with_publish_faults},
-    graphql::{self, Settings, Sources},
-    identity::{self, CLIENT, Directory, Issuers, Principal, User},
+    graphql::{self, ApiSettings, DataSources},
+    identity::{self, Authenticator, LOCAL_CLIENT_ID, LocalIssuers, PoolUser, Principal},
     lambda::{DestinationError, EnvironmentBuilder, Lambda, Launcher, Processes},
     private_file::{self, FileError},
     stack::{Function, Stack},
@@ -45,7 +45,7 @@ pub struct ServerOptions {
     /// Template parameters that differ from their defaults.
     pub parameters: BTreeMap<String, String>,
     /// The users of the stack's own user pool. Any user makes the stack create one.
-    pub users: Vec<User>,
+    pub users: Vec<PoolUser>,
     /// Whether an OpenID Connect provider runs here and is trusted by the API.
     pub oidc: bool,
     pub models: Models,
@@ -74,9 +74,9 @@ pub enum StartError {
     #[error("{0}")]
     Template(#[from] TemplateError),
     #[error("{0}")]
-    Table(#[from] TableFault),
+    Table(#[from] TableSetupError),
     #[error("{0}")]
-    Api(#[from] graphql::Fault),
+    Api(#[from] graphql::ApiDefinitionError),
     #[error("{0}")]
     Lambda(#[from] DestinationError),
     #[error("{0}")]
@@ -120,12 +120,12 @@ pub struct Server {
     pub database: DynamoDb,
     pub lambda: Lambda,
     /// The principals that the API knows; more may be admitted while it runs.
-    pub directory: Directory,
+    pub authenticator: Authenticator,
     pub faults: FaultInjector,
     /// The calls of functions' processes, if `FaultPlan::record_calls` is set.
     pub call_recorder: CallRecorder,
     /// The token issuers that run here.
-    pub issuers: Issuers,
+    pub issuers: LocalIssuers,
     endpoint_file: PathBuf,
     shutdown: watch::Sender<bool>,
     tasks: JoinSet<()>,
@@ -139,7 +139,7 @@ impl Server {
         let stack = template::load(&options.root, &deployment(&options, &base_url)?)?;
         let issuers = load_issuers(&options, &stack, &base_url)?;
         let endpoint = Endpoint::new(&base_url, &stack, &issuers);
-        let directory = create_directory(&stack, &endpoint);
+        let authenticator = create_authenticator(&stack, &endpoint);
 
         let faults = FaultInjector::new(&options.fault_plan);
         let processes = Processes::default();
@@ -148,23 +148,23 @@ impl Server {
         let mut tasks = JoinSet::new();
 
         let database = open_database(&options, &stack, &faults)?;
-        let table_router = call_recorder.wrap_router(database.router(directory.clone()));
+        let table_router = call_recorder.wrap_router(database.router(authenticator.clone()));
         let table_address = serve_tables(&database, table_router, &mut tasks, shutdown_signal.clone()).await?;
 
-        let model_router = model_router(&options, &directory).await?;
+        let model_router = model_router(&options, &authenticator).await?;
         let launcher = Launcher {
             executable: options.executable.clone(),
             arguments: vec!["handler".into()],
-            environment: process_environment(&directory, &base_url, table_address),
+            environment: process_environment(&authenticator, &base_url, table_address),
             time_scale: options.time_scale,
             faults: faults.clone(),
             processes,
         };
         let lambda = Lambda::start(&stack.functions, launcher).await?;
 
-        let sources = Sources::new(database.clone(), lambda.clone());
-        let settings = Settings { faults: faults.clone(), ..Settings::default() };
-        let api = AppSync::with_settings(stack.api, sources, directory.clone(), settings)?;
+        let sources = DataSources::new(database.clone(), lambda.clone());
+        let settings = ApiSettings { faults: faults.clone(), ..ApiSettings::default() };
+        let api = AppSync::with_settings(stack.api, sources, authenticator.clone(), settings)?;
         let router = with_publish_faults(api.router(), &options.fault_plan, &faults)
             .merge(model_router)
             .merge(identity::router(&issuers));
@@ -175,7 +175,7 @@ impl Server {
             endpoint,
             database,
             lambda,
-            directory,
+            authenticator,
             faults,
             call_recorder,
             issuers,
@@ -205,7 +205,7 @@ impl ServerOptions {
 }
 
 impl Endpoint {
-    fn new(base_url: &str, stack: &Stack, issuers: &Issuers) -> Self {
+    fn new(base_url: &str, stack: &Stack, issuers: &LocalIssuers) -> Self {
         Self {
             url: format!("{base_url}/graphql"),
             realtime_url: realtime_url(base_url),
@@ -271,8 +271,8 @@ fn parameters(options: &ServerOptions, base_url: &str) -> Result<BTreeMap<String
         require("UserPool", "create".into(), "there is no pool here for the users of --user")?;
     }
     if options.oidc {
-        require("OidcIssuer", Issuers::oidc_url(base_url), "the provider of --oidc would not be trusted")?;
-        parameters.entry("OidcClientPattern".into()).or_insert_with(|| CLIENT.into());
+        require("OidcIssuer", LocalIssuers::oidc_url(base_url), "the provider of --oidc would not be trusted")?;
+        parameters.entry("OidcClientPattern".into()).or_insert_with(|| LOCAL_CLIENT_ID.into());
     }
     Ok(parameters)
 }
@@ -288,23 +288,23 @@ fn local_defaults(models: Models) -> BTreeMap<String, String> {
     }
 }
 
-fn load_issuers(options: &ServerOptions, stack: &Stack, base_url: &str) -> Result<Issuers, StateDirError> {
+fn load_issuers(options: &ServerOptions, stack: &Stack, base_url: &str) -> Result<LocalIssuers, StateDirError> {
     let state = (!options.ephemeral).then_some(options.state.as_path());
-    Issuers::of(&stack.api.issuers, base_url, options.users.clone(), state)
+    LocalIssuers::load(&stack.api.issuers, base_url, options.users.clone(), state)
 }
 
-fn create_directory(stack: &Stack, endpoint: &Endpoint) -> Directory {
-    let directory = Directory::new(stack.api.modes.clone(), stack.api.keys.clone());
-    let directory = directory.trusting(stack.api.issuers.clone());
+fn create_authenticator(stack: &Stack, endpoint: &Endpoint) -> Authenticator {
+    let authenticator = Authenticator::new(stack.api.modes.clone(), stack.api.keys.clone());
+    let authenticator = authenticator.with_trusted_issuers(stack.api.issuers.clone());
     let AccessKey { access_key_id, secret_access_key } = endpoint.administrator.clone();
-    directory.admit(Principal::administrator(ACCOUNT, "administrator", access_key_id, secret_access_key));
-    directory
+    authenticator.add_principal(Principal::administrator(ACCOUNT, "administrator", access_key_id, secret_access_key));
+    authenticator
 }
 
 fn open_database(options: &ServerOptions, stack: &Stack, faults: &FaultInjector) -> Result<DynamoDb, StartError> {
     let file = options.state.join("table.db");
     let database = if options.ephemeral { DynamoDb::open(None)? } else { DynamoDb::open(Some(&file))? };
-    database.create(&stack.tables)?;
+    database.create_tables(&stack.tables)?;
     Ok(database.with_faults(faults, &stack.tables)?)
 }
 
@@ -319,26 +319,30 @@ async fn serve_tables(
     let address = local_address(&listener)?;
     serve(listener, router, tasks, shutdown_signal);
     let database = database.clone();
-    tasks.spawn(async move { database.sweep(TTL_INTERVAL).await });
+    tasks.spawn(async move { database.delete_expired_items_every(TTL_INTERVAL).await });
     Ok(address)
 }
 
-async fn model_router(options: &ServerOptions, directory: &Directory) -> Result<Router, StartError> {
+async fn model_router(options: &ServerOptions, authenticator: &Authenticator) -> Result<Router, StartError> {
     let router = match options.models {
         Models::Scripted => bedrock::router(),
         Models::Bedrock => bedrock::forward(Upstream::of_the_caller().await?),
     };
-    Ok(bedrock::guarded(router, directory.clone()))
+    Ok(bedrock::guarded(router, authenticator.clone()))
 }
 
 /// The variables of a process beside its function's own. Each process gets its own credentials, with the permissions of
 /// its function's role; the access key id of a call therefore identifies the process.
-fn process_environment(directory: &Directory, base_url: &str, table_address: SocketAddr) -> Arc<EnvironmentBuilder> {
-    let (directory, bedrock_url) = (directory.clone(), base_url.to_owned());
+fn process_environment(
+    authenticator: &Authenticator,
+    base_url: &str,
+    table_address: SocketAddr,
+) -> Arc<EnvironmentBuilder> {
+    let (authenticator, bedrock_url) = (authenticator.clone(), base_url.to_owned());
     Arc::new(move |function: &Function| {
         let AccessKey { access_key_id, secret_access_key } = AccessKey::generate();
         let session_token = Uuid::new_v4().to_string();
-        directory.admit(Principal::role_session(
+        authenticator.add_principal(Principal::role_session(
             &function.role.arn,
             &function.name,
             [access_key_id.clone(), secret_access_key.clone(), session_token.clone()],

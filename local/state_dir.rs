@@ -5,7 +5,7 @@ use std::{
 };
 
 use crate::{
-    identity::{KeyFault, SigningKey},
+    identity::{SigningKey, SigningKeyError},
     private_file::{self, FileError},
 };
 
@@ -14,11 +14,11 @@ pub enum StateDirError {
     #[error("{0}")]
     File(#[from] FileError),
     #[error("{} cannot be used: {error}", path.display())]
-    Key { path: PathBuf, error: KeyFault },
+    Key { path: PathBuf, error: SigningKeyError },
     #[error("{} cannot be used: it is empty", path.display())]
     Empty { path: PathBuf },
     #[error("{0}")]
-    KeyGeneration(KeyFault),
+    KeyGeneration(SigningKeyError),
 }
 
 /// The content of a text file. A file that does not exist is created with the initial text.
@@ -37,12 +37,12 @@ pub fn load_or_create_text(path: &Path, initial: &str) -> Result<String, StateDi
 /// The signing key in a file. A file that does not exist is created with a new key; without a path, the key is new and
 /// is not kept.
 pub fn load_or_create_key(path: Option<&Path>) -> Result<SigningKey, StateDirError> {
-    let Some(path) = path else { return SigningKey::draw().map_err(StateDirError::KeyGeneration) };
+    let Some(path) = path else { return SigningKey::generate().map_err(StateDirError::KeyGeneration) };
     let key_error = |error| StateDirError::Key { path: path.to_owned(), error };
     match fs::read(path) {
-        Ok(bytes) => SigningKey::read(&bytes).map_err(key_error),
+        Ok(bytes) => SigningKey::from_pkcs8(&bytes).map_err(key_error),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let key = SigningKey::draw().map_err(key_error)?;
+            let key = SigningKey::generate().map_err(key_error)?;
             private_file::write(path, &key.to_pkcs8().map_err(key_error)?)?;
             Ok(key)
         }
@@ -63,8 +63,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key");
         let first = load_or_create_key(Some(&path)).unwrap();
-        assert_eq!(load_or_create_key(Some(&path)).unwrap().id(), first.id());
-        assert_ne!(load_or_create_key(None).unwrap().id(), first.id());
+        assert_eq!(load_or_create_key(Some(&path)).unwrap().key_id(), first.key_id());
+        assert_ne!(load_or_create_key(None).unwrap().key_id(), first.key_id());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::{
     endpoint_file::{EndpointFile, EndpointFileError},
-    identity::Issuers,
+    identity::LocalIssuers,
 };
 
 /// Options of `parlance token`.
@@ -44,7 +44,11 @@ enum TokenResponse {
 /// Returns the user's access token.
 pub async fn fetch(options: &TokenOptions) -> Result<String, TokenError> {
     let endpoint = EndpointFile::read(&options.state)?;
-    let issuer = if options.oidc { Issuers::oidc_url(endpoint.origin()) } else { Issuers::pool_url(endpoint.origin()) };
+    let issuer = if options.oidc {
+        LocalIssuers::oidc_url(endpoint.origin())
+    } else {
+        LocalIssuers::pool_url(endpoint.origin())
+    };
     let form = serde_urlencoded::to_string([("username", &options.name)]).unwrap_or_default();
     let response = post(&format!("{issuer}/token"), form).await;
     let response = response.map_err(|_| TokenError::Unreachable { url: endpoint.url })?;

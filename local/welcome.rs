@@ -1,11 +1,11 @@
 //! The message that the server prints when it has started: what listens where, and commands that call it.
 use crate::{
-    identity::User,
+    identity::PoolUser,
     server::{AccessKey, Endpoint, Models},
 };
 
 /// `users` are the users of the server's user pool. `state` names the place where the server stores its state.
-pub fn text(endpoint: &Endpoint, models: Models, state: &str, users: &[User]) -> String {
+pub fn text(endpoint: &Endpoint, models: Models, state: &str, users: &[PoolUser]) -> String {
     let Endpoint { url, realtime_url, administrator: AccessKey { access_key_id, secret_access_key }, .. } = endpoint;
     let api_key = endpoint.api_key.as_deref().unwrap_or("none (API keys are switched off)");
     let administrator = match endpoint.iam_access {
@@ -70,7 +70,7 @@ fn curl_credentials(endpoint: &Endpoint) -> Option<String> {
 }
 
 /// A chat with the API key or, without one, with a token of a user of the server's issuers.
-fn chat_command(endpoint: &Endpoint, users: &[User]) -> Option<String> {
+fn chat_command(endpoint: &Endpoint, users: &[PoolUser]) -> Option<String> {
     if endpoint.api_key.is_some() {
         return Some("cargo run -- chat".into());
     }
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn printed_commands_use_modes_that_are_switched_on() {
-        let ada = [User::named("ada")];
+        let ada = [PoolUser::named("ada")];
         let pool_chat = Some(r#"cargo run -- chat --token "$(cargo run -q -- token ada)""#);
         let oidc_chat = Some(r#"cargo run -- chat --token "$(cargo run -q -- token ada --oidc)""#);
         let oidc = Some("http://localhost:4000/oidc");

@@ -34,9 +34,9 @@ async fn measure(tape: &Tape, count: u32, pause: u64, publish_latency: Duration)
     let backend = Backend::start(publish_latency).await;
     let conversation_id = backend.conversation_with(&format!("parlance.deltas-{count}-{pause}")).await;
     tape.rewind();
-    let charged = backend.server.database.charged();
+    let charged = backend.server.database.data_source_capacity();
     let batches = backend.converse(&conversation_id).await;
-    let write_units = backend.server.database.charged().write_units - charged.write_units;
+    let write_units = backend.server.database.data_source_capacity().write_units - charged.write_units;
     let measured = Measured::of(&tape.events(), &batches, write_units);
     backend.stop().await;
     measured

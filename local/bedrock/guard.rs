@@ -8,7 +8,7 @@ use axum::{
 
 use super::refusal::Refusal;
 use crate::{
-    identity::{Access, AccessDenied, Directory, Session},
+    identity::{AccessDenied, AccessRequest, AssumedRole, Authenticator},
     template::{ACCOUNT, REGION},
 };
 
@@ -18,27 +18,27 @@ const PROFILES: [&str; 10] = ["global.", "us.", "us-gov.", "eu.", "apac.", "au."
 
 /// The same routes, for functions' processes that may ask the model they name: a web page that finds this port must not
 /// spend the money of whoever runs it. The key ids are drawn for each process and told to nobody else.
-pub fn guarded(models: Router, directory: Directory) -> Router {
-    models.route_layer(middleware::from_fn_with_state(directory, admit))
+pub fn guarded(models: Router, authenticator: Authenticator) -> Router {
+    models.route_layer(middleware::from_fn_with_state(authenticator, admit))
 }
 
 async fn admit(
-    State(directory): State<Directory>,
+    State(authenticator): State<Authenticator>,
     Path(model_id): Path<String>,
     request: Request,
     next: Next,
 ) -> Response {
-    let Some(session) = directory.session(request.headers()) else {
+    let Some(role) = authenticator.assumed_role(request.headers()) else {
         return Refusal::unknown_credentials().into_response();
     };
-    match may_ask(&session, &model_id) {
+    match may_ask(&role, &model_id) {
         Ok(()) => next.run(request).await,
         Err(denied) => Refusal::denied(&denied).into_response(),
     }
 }
 
-fn may_ask(session: &Session, model_id: &str) -> Result<(), AccessDenied> {
-    let ask = |resource: &String| session.request(&Access { action: ACTION, resource, leading_keys: &[] });
+fn may_ask(role: &AssumedRole, model_id: &str) -> Result<(), AccessDenied> {
+    let ask = |resource: &String| role.authorize(&AccessRequest { action: ACTION, resource, leading_keys: &[] });
     resources(model_id).iter().try_for_each(ask)
 }
 

@@ -1,60 +1,60 @@
-//! Why a request was not carried out, in AppSync's words.
+//! AppSync's errors of DynamoDB data sources.
 use serde_json::Value;
 
-use super::{Answer, DataSourceError, database_error::Failure};
+use super::{DataSourceError, DataSourceResponse, database_error::DatabaseError};
 
 #[derive(Debug)]
-pub struct Refusal {
+pub struct AppSyncError {
     error_type: String,
     message: String,
 }
 
-impl Refusal {
-    /// The document is not one that AppSync reads.
-    pub fn template(message: String) -> Self {
-        Refusal { error_type: "MappingTemplate".into(), message }
+impl AppSyncError {
+    /// AppSync does not accept the request document.
+    pub fn invalid_document(message: String) -> Self {
+        AppSyncError { error_type: "MappingTemplate".into(), message }
     }
 
-    /// The document is AppSync's, and what it asks for is not a request that DynamoDB reads.
-    pub fn request(message: String) -> Self {
-        Refusal { error_type: "DynamoDB:DynamoDbException".into(), message }
+    /// AppSync accepts the request document, but DynamoDB does not accept the request.
+    pub fn invalid_request(message: String) -> Self {
+        AppSyncError { error_type: "DynamoDB:DynamoDbException".into(), message }
     }
 
-    /// What AppSync's own paging does not take.
-    pub fn token() -> Self {
-        Refusal {
+    pub fn invalid_next_token() -> Self {
+        AppSyncError {
             error_type: "DynamoDB:UserIllegalArgumentException".into(),
             message: "Invalid pagination token given.".into(),
         }
     }
 
-    /// The database itself failed.
-    pub fn broken() -> Self {
-        Refusal {
+    /// The database failed.
+    pub fn internal() -> Self {
+        AppSyncError {
             error_type: "DynamoDB:InternalServerErrorException".into(),
             message: "The table could not process the request.".into(),
         }
     }
 
-    pub fn with(self, result: Value) -> Answer {
-        let Refusal { error_type, message } = self;
-        Answer { result, error: Some(DataSourceError { error_type, message }) }
+    /// The response with this error and a result.
+    pub fn into_response(self, result: Value) -> DataSourceResponse {
+        let AppSyncError { error_type, message } = self;
+        DataSourceResponse { result, error: Some(DataSourceError { error_type, message }) }
     }
 }
 
-impl From<Failure> for Refusal {
-    /// Exceptions that DynamoDB's SDK has no class for are all `DynamoDbException`.
-    fn from(failure: Failure) -> Self {
-        let name = match failure.name() {
+impl From<DatabaseError> for AppSyncError {
+    /// DynamoDB's SDK has no classes for some exceptions; AppSync names all of these `DynamoDbException`.
+    fn from(error: DatabaseError) -> Self {
+        let name = match error.name() {
             "ValidationException" | "ThrottlingException" | "AccessDeniedException" => "DynamoDbException",
             name => name,
         };
-        Refusal { error_type: format!("DynamoDB:{name}"), message: failure.message() }
+        AppSyncError { error_type: format!("DynamoDB:{name}"), message: error.message() }
     }
 }
 
-impl From<Refusal> for Answer {
-    fn from(refusal: Refusal) -> Self {
-        refusal.with(Value::Null)
+impl From<AppSyncError> for DataSourceResponse {
+    fn from(error: AppSyncError) -> Self {
+        error.into_response(Value::Null)
     }
 }

@@ -1,4 +1,4 @@
-//! What DynamoDB would charge for.
+//! The database with metering of consumed capacity, authorization and fault injection.
 use std::{
     ops::Deref,
     sync::{Arc, Mutex, PoisonError},
@@ -21,84 +21,87 @@ use dynoxide::{
 };
 
 use super::{
-    database_error::Failure,
-    fault_points::{self, Call},
-    iam_actions::Accesses,
-    iam_guard::Guard,
-    stale_replica::Replica,
+    database_error::DatabaseError,
+    fault_points::{self, FaultyCall},
+    iam_actions::AuthorizedCall,
+    iam_guard::IamGuard,
+    stale_replica::StaleReplica,
 };
 use crate::fault_injection::{Fault, FaultInjector};
 
-/// Calls, and the units they were charged; failed writes are not counted.
+/// The calls and the capacity units that they consumed. Failed writes consume nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Charged {
+pub struct CapacityTotals {
     pub calls: u64,
     pub read_units: f64,
     pub write_units: f64,
 }
 
-/// The database, asked to say what each call consumed, and as unkind as it is to be.
 #[derive(Clone)]
-pub(super) struct Metered {
+pub(super) struct MeteredDatabase {
     database: Database,
-    charged: Arc<Mutex<Charged>>,
+    totals: Arc<Mutex<CapacityTotals>>,
     faults: FaultInjector,
-    /// None unless reads are to be stale.
-    replica: Option<Arc<Replica>>,
-    /// None where nobody's policies are asked.
-    guard: Option<Guard>,
+    /// `Some` if eventually consistent reads may be stale.
+    replica: Option<Arc<StaleReplica>>,
+    /// `None` if calls are not authorized.
+    guard: Option<IamGuard>,
 }
 
-type Result<T> = std::result::Result<T, Failure>;
+type Result<T> = std::result::Result<T, DatabaseError>;
 
+/// Defines a method for each operation: it requests the consumed capacity, adds it to the totals, and removes it from
+/// the response unless the caller has requested it.
 macro_rules! metered {
-    ($($call:ident($request:ty) -> $response:ty, $units:ident;)*) => {
-        $(pub fn $call(&self, mut request: $request) -> Result<$response> {
-            let is_asked = request.return_consumed_capacity.is_some();
+    ($($operation:ident($request:ty) -> $response:ty, $units:ident;)*) => {
+        $(pub fn $operation(&self, mut request: $request) -> Result<$response> {
+            let is_requested = request.return_consumed_capacity.is_some();
             request.return_consumed_capacity.get_or_insert_with(|| "TOTAL".to_owned());
-            let mut response = self.carry_out(request, |database, request| database.$call(request))?;
-            let units: f64 = response.consumed_capacity.iter().flat_map(Units::units).sum();
-            self.charge(|charged| charged.$units += units);
-            response.consumed_capacity.take_if(|_| !is_asked);
+            let mut response = self.call(request, |database, request| database.$operation(request))?;
+            let units: f64 = response.consumed_capacity.iter().flat_map(CapacityUnits::units).sum();
+            self.add_to_totals(|totals| totals.$units += units);
+            response.consumed_capacity.take_if(|_| !is_requested);
             Ok(response)
         })*
     };
 }
 
-impl Metered {
+impl MeteredDatabase {
     pub fn new(database: Database) -> Self {
-        Self { database, charged: Arc::default(), faults: FaultInjector::default(), replica: None, guard: None }
+        Self { database, totals: Arc::default(), faults: FaultInjector::default(), replica: None, guard: None }
     }
 
-    pub fn guarded(&self, guard: Guard) -> Self {
+    pub fn with_guard(&self, guard: IamGuard) -> Self {
         Self { guard: Some(guard), ..self.clone() }
     }
 
-    /// For calls whose larger whole has been admitted.
-    pub fn unguarded(&self) -> Self {
+    /// For the single calls of a batch that is authorized as a whole.
+    pub fn without_guard(&self) -> Self {
         Self { guard: None, ..self.clone() }
     }
 
-    /// Whether the caller's policies allow the call.
-    pub fn admit(&self, call: &impl Accesses) -> Result<()> {
-        self.guard.as_ref().map_or(Ok(()), |guard| guard.check(call)).map_err(Failure::from)
-    }
-
-    pub fn with_faults(self, faults: FaultInjector, replica: Option<Arc<Replica>>) -> Self {
+    pub fn with_faults(self, faults: FaultInjector, replica: Option<Arc<StaleReplica>>) -> Self {
         Self { faults, replica, ..self }
     }
 
-    /// Whether the fault befalls a call that has been carried out.
-    pub fn is_struck(&self, fault: Fault) -> bool {
+    /// Fails unless the caller's policies allow the call.
+    pub fn authorize(&self, call: &impl AuthorizedCall) -> Result<()> {
+        match &self.guard {
+            Some(guard) => Ok(guard.authorize(call)?),
+            None => Ok(()),
+        }
+    }
+
+    pub fn should_inject(&self, fault: Fault) -> bool {
         self.faults.should_inject(fault)
     }
 
-    pub fn charged(&self) -> Charged {
-        *self.charged.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn capacity_totals(&self) -> CapacityTotals {
+        *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn count_call(&self) {
-        self.charge(|charged| charged.calls += 1);
+        self.add_to_totals(|totals| totals.calls += 1);
     }
 
     metered! {
@@ -113,36 +116,36 @@ impl Metered {
         transact_write_items(TransactWriteItemsRequest) -> TransactWriteItemsResponse, write_units;
     }
 
-    fn carry_out<Q: Call + Accesses, A>(
+    fn call<Q: FaultyCall + AuthorizedCall, A>(
         &self,
         request: Q,
         call: impl FnOnce(&Database, Q) -> dynoxide::Result<A>,
     ) -> Result<A> {
-        self.admit(&request)?;
+        self.authorize(&request)?;
         if !self.faults.is_enabled() {
             return Ok(call(&self.database, request)?);
         }
-        if let Some(failure) = fault_points::trouble(&request, &self.faults) {
-            return Err(failure);
+        if let Some(error) = fault_points::injected_error(&request, &self.faults) {
+            return Err(error);
         }
         let Some(replica) = &self.replica else { return Ok(call(&self.database, request)?) };
-        if request.is_eventual() && self.is_struck(Fault::StaleRead) {
+        if request.is_eventually_consistent() && self.should_inject(Fault::StaleRead) {
             return Ok(call(&replica.database, request)?);
         }
-        let places = replica.places(&request);
+        let written_keys = replica.written_keys(&request);
         let response = call(&self.database, request)?;
-        if !places.is_empty() {
-            replica.follow(&self.database, places)?;
+        if !written_keys.is_empty() {
+            replica.replicate(&self.database, written_keys)?;
         }
         Ok(response)
     }
 
-    fn charge(&self, add: impl FnOnce(&mut Charged)) {
-        add(&mut self.charged.lock().unwrap_or_else(PoisonError::into_inner));
+    fn add_to_totals(&self, add: impl FnOnce(&mut CapacityTotals)) {
+        add(&mut self.totals.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
-impl Deref for Metered {
+impl Deref for MeteredDatabase {
     type Target = Database;
 
     fn deref(&self) -> &Database {
@@ -150,18 +153,18 @@ impl Deref for Metered {
     }
 }
 
-/// One table's capacity, or one for each table.
-trait Units {
+/// The capacity units of a response: of one table, or of each table.
+trait CapacityUnits {
     fn units(&self) -> Vec<f64>;
 }
 
-impl Units for ConsumedCapacity {
+impl CapacityUnits for ConsumedCapacity {
     fn units(&self) -> Vec<f64> {
         vec![self.capacity_units]
     }
 }
 
-impl Units for Vec<ConsumedCapacity> {
+impl CapacityUnits for Vec<ConsumedCapacity> {
     fn units(&self) -> Vec<f64> {
         self.iter().map(|table| table.capacity_units).collect()
     }

@@ -1,4 +1,4 @@
-//! What a call does to the table, and so what can befall it.
+//! Fault injection into DynamoDB calls, and the properties of calls that decide which faults are possible.
 use dynoxide::{
     Item,
     actions::{
@@ -14,112 +14,110 @@ use dynoxide::{
     },
 };
 
-use super::database_error::Failure;
+use super::database_error::DatabaseError;
 use crate::fault_injection::{Fault, FaultInjector};
 
-pub trait Call {
+/// A call with the properties that fault injection needs.
+pub trait FaultyCall {
     /// The table of each write, and the item or its key.
     fn writes(&self) -> Vec<(&str, &Item)> {
         Vec::new()
     }
 
-    /// Whether a replica that lags behind may answer it.
-    fn is_eventual(&self) -> bool {
+    /// Whether a stale replica may answer the call.
+    fn is_eventually_consistent(&self) -> bool {
         false
     }
 
-    /// How many items a transaction holds.
-    fn transacted(&self) -> Option<usize> {
+    /// The number of items of a transaction; `None` for other calls.
+    fn transaction_items(&self) -> Option<usize> {
         None
     }
 }
 
-/// What befalls the call before it is carried out.
-pub fn trouble(call: &impl Call, faults: &FaultInjector) -> Option<Failure> {
-    let can_conflict = call.transacted().is_some() || !call.writes().is_empty();
-    if let Some(mut rng) = can_conflict.then(|| faults.sample(Fault::TableConflict)).flatten() {
-        return Some(match call.transacted() {
-            Some(items) => Failure::conflict_in(items, rng.usize(..items)),
-            None => Failure::Conflict,
+/// The error to return instead of running the call, if a fault occurs.
+pub fn injected_error(call: &impl FaultyCall, faults: &FaultInjector) -> Option<DatabaseError> {
+    let can_conflict = call.transaction_items().is_some() || !call.writes().is_empty();
+    if can_conflict && let Some(mut rng) = faults.sample(Fault::TableConflict) {
+        return Some(match call.transaction_items() {
+            Some(count) => DatabaseError::transaction_conflict(count, rng.usize(..count)),
+            None => DatabaseError::Conflict,
         });
     }
     let mut rng = faults.sample(Fault::TableThrottled)?;
-    Some(match call.transacted() {
-        Some(items) => Failure::throttled_in(items, rng.usize(..items)),
-        None if rng.bool() => Failure::Throttled,
-        None => Failure::provisioned_throughput_exceeded(),
+    Some(match call.transaction_items() {
+        Some(count) => DatabaseError::transaction_throttled(count, rng.usize(..count)),
+        None if rng.bool() => DatabaseError::Throttled,
+        None => DatabaseError::provisioned_throughput_exceeded(),
     })
 }
 
-impl Call for GetItemRequest {
-    fn is_eventual(&self) -> bool {
+impl FaultyCall for GetItemRequest {
+    fn is_eventually_consistent(&self) -> bool {
         self.consistent_read != Some(true)
     }
 }
 
-impl Call for QueryRequest {
-    fn is_eventual(&self) -> bool {
+impl FaultyCall for QueryRequest {
+    fn is_eventually_consistent(&self) -> bool {
         self.consistent_read != Some(true)
     }
 }
 
-impl Call for ScanRequest {
-    fn is_eventual(&self) -> bool {
+impl FaultyCall for ScanRequest {
+    fn is_eventually_consistent(&self) -> bool {
         self.consistent_read != Some(true)
     }
 }
 
-impl Call for TransactGetItemsRequest {
-    fn transacted(&self) -> Option<usize> {
+impl FaultyCall for TransactGetItemsRequest {
+    fn transaction_items(&self) -> Option<usize> {
         Some(self.transact_items.len())
     }
 }
 
-impl Call for PutItemRequest {
+impl FaultyCall for PutItemRequest {
     fn writes(&self) -> Vec<(&str, &Item)> {
         vec![(&self.table_name, &self.item)]
     }
 }
 
-impl Call for UpdateItemRequest {
+impl FaultyCall for UpdateItemRequest {
     fn writes(&self) -> Vec<(&str, &Item)> {
         vec![(&self.table_name, &self.key)]
     }
 }
 
-impl Call for DeleteItemRequest {
+impl FaultyCall for DeleteItemRequest {
     fn writes(&self) -> Vec<(&str, &Item)> {
         vec![(&self.table_name, &self.key)]
     }
 }
 
-impl Call for BatchWriteItemRequest {
+impl FaultyCall for BatchWriteItemRequest {
     fn writes(&self) -> Vec<(&str, &Item)> {
-        let entries =
-            self.request_items.iter().flat_map(|(table, entries)| entries.iter().map(move |entry| (table, entry)));
-        entries
-            .flat_map(|(table, entry)| {
-                let (put, delete) = (entry.put_request.as_ref(), entry.delete_request.as_ref());
-                put.map(|put| &put.item)
-                    .into_iter()
-                    .chain(delete.map(|delete| &delete.key))
-                    .map(|item| (table.as_str(), item))
-            })
-            .collect()
+        let mut writes = Vec::new();
+        for (table, entries) in &self.request_items {
+            for entry in entries {
+                writes.extend(entry.put_request.iter().map(|put| (table.as_str(), &put.item)));
+                writes.extend(entry.delete_request.iter().map(|delete| (table.as_str(), &delete.key)));
+            }
+        }
+        writes
     }
 }
 
-impl Call for TransactWriteItemsRequest {
+impl FaultyCall for TransactWriteItemsRequest {
     fn writes(&self) -> Vec<(&str, &Item)> {
-        self.transact_items.iter().filter_map(written).collect()
+        self.transact_items.iter().filter_map(written_item).collect()
     }
 
-    fn transacted(&self) -> Option<usize> {
+    fn transaction_items(&self) -> Option<usize> {
         Some(self.transact_items.len())
     }
 }
 
-fn written(entry: &TransactWriteItem) -> Option<(&str, &Item)> {
+fn written_item(entry: &TransactWriteItem) -> Option<(&str, &Item)> {
     let put = entry.put.as_ref().map(|put| (put.table_name.as_str(), &put.item));
     let update = entry.update.as_ref().map(|update| (update.table_name.as_str(), &update.key));
     let delete = entry.delete.as_ref().map(|delete| (delete.table_name.as_str(), &delete.key));

@@ -1,4 +1,4 @@
-//! What a call does, action by action, as IAM tells one from the other.
+//! The IAM actions that each DynamoDB call requires.
 use dynoxide::{
     AttributeValue, Item,
     actions::{
@@ -16,148 +16,152 @@ use dynoxide::{
 };
 
 /// One action on one table or index.
-pub struct Access<'a> {
+pub struct IamAction<'a> {
     pub action: &'static str,
     pub table: &'a str,
     pub index: Option<&'a str>,
-    place: Place<'a>,
+    partitions: Partitions<'a>,
 }
 
-/// Where it says which partitions it touches.
-enum Place<'a> {
-    /// Items, or their keys.
-    Items(Vec<&'a Item>),
-    Condition(&'a QueryRequest),
-    /// Nowhere: all of them.
-    Nowhere,
+/// The part of a request that names its partitions.
+enum Partitions<'a> {
+    /// Items, or keys of items.
+    OfItems(Vec<&'a Item>),
+    OfQuery(&'a QueryRequest),
+    All,
 }
 
-pub trait Accesses {
-    fn accesses(&self) -> Vec<Access<'_>>;
+/// A call that IAM authorizes.
+pub trait AuthorizedCall {
+    fn iam_actions(&self) -> Vec<IamAction<'_>>;
 }
 
-impl<'a> Access<'a> {
-    /// Those of the attribute that partitions the table, or the index where one is queried; none when one of them cannot
-    /// be told.
+impl<'a> IamAction<'a> {
+    /// The values of the partition key, given the name of its attribute in the table or index. Empty if one of the values
+    /// is unknown.
     pub fn partition_keys(&self, attribute: &str) -> Vec<&'a str> {
-        let keys = match &self.place {
-            Place::Items(items) => items.iter().map(|item| text(item.get(attribute)?)).collect(),
-            Place::Condition(query) => equated(query, attribute).map(|key| vec![key]),
-            Place::Nowhere => None,
+        let keys = match &self.partitions {
+            Partitions::OfItems(items) => items.iter().map(|item| as_text(item.get(attribute)?)).collect(),
+            Partitions::OfQuery(query) => equality_value(query, attribute).map(|key| vec![key]),
+            Partitions::All => None,
         };
         keys.unwrap_or_default()
     }
 
-    fn to_items(action: &'static str, table: &'a str, items: Vec<&'a Item>) -> Self {
-        Self { action, table, index: None, place: Place::Items(items) }
+    fn on_items(action: &'static str, table: &'a str, items: Vec<&'a Item>) -> Self {
+        Self { action, table, index: None, partitions: Partitions::OfItems(items) }
     }
 }
 
-fn text(value: &AttributeValue) -> Option<&str> {
+fn as_text(value: &AttributeValue) -> Option<&str> {
     match value {
         AttributeValue::S(text) => Some(text),
         _ => None,
     }
 }
 
-/// What the query's condition has the attribute equal.
-fn equated<'a>(query: &'a QueryRequest, attribute: &str) -> Option<&'a str> {
+/// The value that the query's key condition requires the attribute to equal.
+fn equality_value<'a>(query: &'a QueryRequest, attribute: &str) -> Option<&'a str> {
     let condition = query.key_condition_expression.as_deref()?.replace(['(', ')'], " ").replace('=', " = ");
     let tokens: Vec<&str> = condition.split_whitespace().collect();
-    let named = |name: &&str| match query.expression_attribute_names.as_ref().and_then(|names| names.get(*name)) {
-        Some(named) => named == attribute,
+    let is_attribute = |name: &&str| match query.expression_attribute_names.as_ref().and_then(|names| names.get(*name))
+    {
+        Some(replacement) => replacement == attribute,
         None => *name == attribute,
     };
-    let value = tokens.windows(3).find(|tokens| named(&tokens[0]) && tokens[1] == "=").map(|tokens| tokens[2])?;
-    text(query.expression_attribute_values.as_ref()?.get(value)?)
+    let mut windows = tokens.windows(3);
+    let placeholder = windows.find(|tokens| is_attribute(&tokens[0]) && tokens[1] == "=").map(|tokens| tokens[2])?;
+    as_text(query.expression_attribute_values.as_ref()?.get(placeholder)?)
 }
 
-impl Accesses for GetItemRequest {
-    fn accesses(&self) -> Vec<Access<'_>> {
-        vec![Access::to_items("dynamodb:GetItem", &self.table_name, vec![&self.key])]
+impl AuthorizedCall for GetItemRequest {
+    fn iam_actions(&self) -> Vec<IamAction<'_>> {
+        vec![IamAction::on_items("dynamodb:GetItem", &self.table_name, vec![&self.key])]
     }
 }
 
-impl Accesses for BatchGetItemRequest {
-    fn accesses(&self) -> Vec<Access<'_>> {
+impl AuthorizedCall for BatchGetItemRequest {
+    fn iam_actions(&self) -> Vec<IamAction<'_>> {
         let tables = self.request_items.iter();
         tables
-            .map(|(table, wanted)| Access::to_items("dynamodb:BatchGetItem", table, wanted.keys.iter().collect()))
+            .map(|(table, batch)| IamAction::on_items("dynamodb:BatchGetItem", table, batch.keys.iter().collect()))
             .collect()
     }
 }
 
-impl Accesses for QueryRequest {
-    fn accesses(&self) -> Vec<Access<'_>> {
+impl AuthorizedCall for QueryRequest {
+    fn iam_actions(&self) -> Vec<IamAction<'_>> {
         let (table, index) = (self.table_name.as_str(), self.index_name.as_deref());
-        vec![Access { action: "dynamodb:Query", table, index, place: Place::Condition(self) }]
+        vec![IamAction { action: "dynamodb:Query", table, index, partitions: Partitions::OfQuery(self) }]
     }
 }
 
-impl Accesses for ScanRequest {
-    fn accesses(&self) -> Vec<Access<'_>> {
+impl AuthorizedCall for ScanRequest {
+    fn iam_actions(&self) -> Vec<IamAction<'_>> {
         let (table, index) = (self.table_name.as_str(), self.index_name.as_deref());
-        vec![Access { action: "dynamodb:Scan", table, index, place: Place::Nowhere }]
+        vec![IamAction { action: "dynamodb:Scan", table, index, partitions: Partitions::All }]
     }
 }
 
-impl Accesses for TransactGetItemsRequest {
-    fn accesses(&self) -> Vec<Access<'_>> {
+impl AuthorizedCall for TransactGetItemsRequest {
+    fn iam_actions(&self) -> Vec<IamAction<'_>> {
         let gets = self.transact_items.iter().map(|item| &item.get);
-        gets.map(|get| Access::to_items("dynamodb:GetItem", &get.table_name, vec![&get.key])).collect()
+        gets.map(|get| IamAction::on_items("dynamodb:GetItem", &get.table_name, vec![&get.key])).collect()
     }
 }
 
-impl Accesses for PutItemRequest {
-    fn accesses(&self) -> Vec<Access<'_>> {
-        vec![Access::to_items("dynamodb:PutItem", &self.table_name, vec![&self.item])]
+impl AuthorizedCall for PutItemRequest {
+    fn iam_actions(&self) -> Vec<IamAction<'_>> {
+        vec![IamAction::on_items("dynamodb:PutItem", &self.table_name, vec![&self.item])]
     }
 }
 
-impl Accesses for UpdateItemRequest {
-    fn accesses(&self) -> Vec<Access<'_>> {
-        vec![Access::to_items("dynamodb:UpdateItem", &self.table_name, vec![&self.key])]
+impl AuthorizedCall for UpdateItemRequest {
+    fn iam_actions(&self) -> Vec<IamAction<'_>> {
+        vec![IamAction::on_items("dynamodb:UpdateItem", &self.table_name, vec![&self.key])]
     }
 }
 
-impl Accesses for DeleteItemRequest {
-    fn accesses(&self) -> Vec<Access<'_>> {
-        vec![Access::to_items("dynamodb:DeleteItem", &self.table_name, vec![&self.key])]
+impl AuthorizedCall for DeleteItemRequest {
+    fn iam_actions(&self) -> Vec<IamAction<'_>> {
+        vec![IamAction::on_items("dynamodb:DeleteItem", &self.table_name, vec![&self.key])]
     }
 }
 
-impl Accesses for BatchWriteItemRequest {
-    fn accesses(&self) -> Vec<Access<'_>> {
+impl AuthorizedCall for BatchWriteItemRequest {
+    fn iam_actions(&self) -> Vec<IamAction<'_>> {
         let tables = self.request_items.iter();
         tables
             .map(|(table, writes)| {
-                Access::to_items("dynamodb:BatchWriteItem", table, writes.iter().flat_map(written).collect())
+                IamAction::on_items("dynamodb:BatchWriteItem", table, writes.iter().flat_map(written_items).collect())
             })
             .collect()
     }
 }
 
-fn written(write: &WriteRequest) -> impl Iterator<Item = &Item> {
+fn written_items(write: &WriteRequest) -> impl Iterator<Item = &Item> {
     let put = write.put_request.iter().map(|put| &put.item);
     put.chain(write.delete_request.iter().map(|delete| &delete.key))
 }
 
-/// A transaction needs no right of its own, but that to each thing it does. AWS lists `dynamodb:LeadingKeys` for
-/// ConditionCheckItem, which transactions alone have: their items are taken to name their partitions as single calls do.
-impl Accesses for TransactWriteItemsRequest {
-    fn accesses(&self) -> Vec<Access<'_>> {
-        self.transact_items.iter().flat_map(done).collect()
+/// A transaction requires the actions of its items and no action of its own.
+///
+/// Items of transactions are assumed to have `dynamodb:LeadingKeys` as single calls do: AWS lists the condition key for
+/// ConditionCheckItem, which only transactions use.
+impl AuthorizedCall for TransactWriteItemsRequest {
+    fn iam_actions(&self) -> Vec<IamAction<'_>> {
+        self.transact_items.iter().flat_map(entry_actions).collect()
     }
 }
 
-fn done(entry: &TransactWriteItem) -> impl Iterator<Item = Access<'_>> {
+fn entry_actions(entry: &TransactWriteItem) -> impl Iterator<Item = IamAction<'_>> {
     let put = entry.put.iter().map(|put| ("dynamodb:PutItem", &put.table_name, &put.item));
     let update = entry.update.iter().map(|update| ("dynamodb:UpdateItem", &update.table_name, &update.key));
     let delete = entry.delete.iter().map(|delete| ("dynamodb:DeleteItem", &delete.table_name, &delete.key));
     let check =
         entry.condition_check.iter().map(|check| ("dynamodb:ConditionCheckItem", &check.table_name, &check.key));
     let all = put.chain(update).chain(delete).chain(check);
-    all.map(|(action, table, item)| Access::to_items(action, table, vec![item]))
+    all.map(|(action, table, item)| IamAction::on_items(action, table, vec![item]))
 }
 
 #[cfg(test)]
@@ -171,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_names_its_partition_however_it_is_written() {
+    fn partition_key_of_a_query_is_read_from_its_condition() {
         let values = json!({ ":key": { "S": "TURN#1" }, ":other": { "S": "USER#1" } });
         let names = json!({ "#key": "pk", "#pk": "sk" });
         let cases = [
@@ -190,12 +194,12 @@ mod tests {
         for (condition, expected) in cases {
             let query = query(json!({ "TableName": "Things", "KeyConditionExpression": condition,
                 "ExpressionAttributeNames": names, "ExpressionAttributeValues": values }));
-            assert_eq!(query.accesses()[0].partition_keys("pk"), Vec::from_iter(expected), "{condition}");
+            assert_eq!(query.iam_actions()[0].partition_keys("pk"), Vec::from_iter(expected), "{condition}");
         }
     }
 
     #[test]
-    fn a_transaction_does_what_each_of_its_items_does() {
+    fn transaction_requires_the_actions_of_its_items() {
         let key = |id: &str| json!({ "pk": { "S": id } });
         let transaction: TransactWriteItemsRequest = serde_json::from_value(json!({ "TransactItems": [
             { "Put": { "TableName": "t", "Item": key("a") } },
@@ -204,8 +208,8 @@ mod tests {
             { "ConditionCheck": { "TableName": "u", "Key": key("d"), "ConditionExpression": "attribute_exists(pk)" } },
         ] }))
         .unwrap();
-        let done: Vec<_> = (transaction.accesses().iter())
-            .map(|access| (access.action, access.table, access.partition_keys("pk").concat()))
+        let actions: Vec<_> = (transaction.iam_actions().iter())
+            .map(|action| (action.action, action.table, action.partition_keys("pk").concat()))
             .collect();
         let expected = [
             ("dynamodb:PutItem", "t", "a"),
@@ -213,14 +217,14 @@ mod tests {
             ("dynamodb:DeleteItem", "t", "c"),
             ("dynamodb:ConditionCheckItem", "u", "d"),
         ];
-        assert_eq!(done, expected.map(|(action, table, key)| (action, table, key.to_owned())));
+        assert_eq!(actions, expected.map(|(action, table, key)| (action, table, key.to_owned())));
     }
 
     #[test]
-    fn a_key_that_cannot_be_told_leaves_none_of_a_batch() {
+    fn unknown_partition_key_of_a_batch_hides_the_others() {
         let keys = json!([{ "pk": { "S": "a" } }, { "pk": { "N": "1" } }]);
         let batch: BatchGetItemRequest =
             serde_json::from_value(json!({ "RequestItems": { "t": { "Keys": keys } } })).unwrap();
-        assert!(batch.accesses()[0].partition_keys("pk").is_empty());
+        assert!(batch.iam_actions()[0].partition_keys("pk").is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the policies of whoever calls allow a call, with every action that it takes.
+//! Authorization of DynamoDB calls by the policies of the caller's role.
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock},
@@ -6,69 +6,75 @@ use std::{
 
 use serde_json::Value;
 
-use super::iam_actions::{Access, Accesses};
+use super::iam_actions::{AuthorizedCall, IamAction};
 use crate::{
-    identity::{self, AccessDenied, Session},
+    identity::{AccessDenied, AccessRequest, AssumedRole},
     stack::Table,
     template::{ACCOUNT, REGION},
 };
 
-/// On whose behalf calls are carried out.
+/// Authorizes calls for one role.
 #[derive(Clone)]
-pub struct Guard {
-    session: Session,
-    partitions: Partitions,
+pub struct IamGuard {
+    role: AssumedRole,
+    partition_key_names: PartitionKeyNames,
 }
 
-/// Which attributes partition each table and its indexes. Clones share them.
+/// The partition key attributes of each table and its indexes. Clones share them.
 #[derive(Clone, Default)]
-pub struct Partitions(Arc<RwLock<BTreeMap<String, Attributes>>>);
+pub struct PartitionKeyNames(Arc<RwLock<BTreeMap<String, TableKeyNames>>>);
 
-/// By index; the table's own under none.
-type Attributes = BTreeMap<Option<String>, String>;
+/// The attribute by index name; the table's own attribute has the key `None`.
+type TableKeyNames = BTreeMap<Option<String>, String>;
 
-impl Guard {
-    pub fn new(session: Session, partitions: Partitions) -> Self {
-        Self { session, partitions }
+impl IamGuard {
+    pub fn new(role: AssumedRole, partition_key_names: PartitionKeyNames) -> Self {
+        Self { role, partition_key_names }
     }
 
-    pub fn check(&self, call: &impl Accesses) -> Result<(), AccessDenied> {
-        call.accesses().iter().try_for_each(|access| self.admit(access))
+    /// Fails unless the role's policies allow every action of the call.
+    pub fn authorize(&self, call: &impl AuthorizedCall) -> Result<(), AccessDenied> {
+        call.iam_actions().iter().try_for_each(|action| self.authorize_action(action))
     }
 
-    fn admit(&self, access: &Access<'_>) -> Result<(), AccessDenied> {
-        let attribute = self.partitions.attribute(access);
-        let leading_keys = attribute.map(|attribute| access.partition_keys(&attribute)).unwrap_or_default();
-        let resource = arn(access);
-        self.session.request(&identity::Access {
-            action: access.action,
-            resource: &resource,
-            leading_keys: &leading_keys,
-        })
+    fn authorize_action(&self, action: &IamAction<'_>) -> Result<(), AccessDenied> {
+        let attribute = self.partition_key_names.get(action);
+        let leading_keys = attribute.map(|attribute| action.partition_keys(&attribute)).unwrap_or_default();
+        let resource = arn(action);
+        self.role.authorize(&AccessRequest { action: action.action, resource: &resource, leading_keys: &leading_keys })
     }
 }
 
-impl Partitions {
-    pub fn learn(&self, name: &str, table: &Table) {
-        let indexes = table.definition["GlobalSecondaryIndexes"].as_array().into_iter().flatten();
-        let indexes = indexes.filter_map(|index| Some((Some(index["IndexName"].as_str()?.to_owned()), hash(index)?)));
-        let attributes =
-            hash(&table.definition).map(|attribute| (None, attribute)).into_iter().chain(indexes).collect();
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), attributes);
+impl PartitionKeyNames {
+    pub fn add_table(&self, name: &str, table: &Table) {
+        let mut names = TableKeyNames::new();
+        if let Some(attribute) = hash_attribute(&table.definition) {
+            names.insert(None, attribute);
+        }
+        for index in table.definition["GlobalSecondaryIndexes"].as_array().into_iter().flatten() {
+            if let (Some(index_name), Some(attribute)) = (index["IndexName"].as_str(), hash_attribute(index)) {
+                names.insert(Some(index_name.to_owned()), attribute);
+            }
+        }
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), names);
     }
 
-    fn attribute(&self, access: &Access<'_>) -> Option<String> {
+    fn get(&self, action: &IamAction<'_>) -> Option<String> {
         let tables = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        tables.get(access.table)?.get(&access.index.map(str::to_owned)).cloned()
+        tables.get(action.table)?.get(&action.index.map(str::to_owned)).cloned()
     }
 }
 
-fn hash(definition: &Value) -> Option<String> {
+/// The partition key attribute of a table or index definition.
+fn hash_attribute(definition: &Value) -> Option<String> {
     let mut schema = definition["KeySchema"].as_array()?.iter();
     schema.find(|entry| entry["KeyType"] == "HASH")?["AttributeName"].as_str().map(str::to_owned)
 }
 
-fn arn(access: &Access<'_>) -> String {
-    let table = format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{}", access.table);
-    access.index.map_or_else(|| table.clone(), |index| format!("{table}/index/{index}"))
+fn arn(action: &IamAction<'_>) -> String {
+    let table = format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{}", action.table);
+    match action.index {
+        Some(index) => format!("{table}/index/{index}"),
+        None => table,
+    }
 }

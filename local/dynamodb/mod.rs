@@ -1,4 +1,4 @@
-//! The DynamoDB of the laptop edition: an embedded database, spoken to as AppSync's data source speaks and over HTTP.
+//! The local DynamoDB: an embedded database behind AppSync's data sources and behind DynamoDB's HTTP protocol.
 mod appsync_error;
 mod attribute_values;
 mod conditional;
@@ -13,123 +13,136 @@ mod paging;
 mod request_document;
 mod stale_replica;
 mod tables;
+#[cfg(test)]
+mod tests;
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use dynoxide::Database;
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 
-pub use consumed_capacity::Charged;
-pub use endpoint::Reply;
-pub use tables::TableFault;
+pub use consumed_capacity::CapacityTotals;
+pub use endpoint::EndpointResponse;
+pub use tables::TableSetupError;
 
-use crate::fault_injection::{Fault, FaultInjector};
-use crate::identity::Session;
-use crate::stack::Table;
-use appsync_error::Refusal;
-use consumed_capacity::Metered;
-use iam_guard::{Guard, Partitions};
-use stale_replica::Replica;
+use crate::{
+    fault_injection::{Fault, FaultInjector},
+    identity::AssumedRole,
+    stack::Table,
+};
+use appsync_error::AppSyncError;
+use consumed_capacity::MeteredDatabase;
+use iam_guard::{IamGuard, PartitionKeyNames};
+use stale_replica::StaleReplica;
 
 /// All tables of the stack. Clones share them.
 #[derive(Clone)]
 pub struct DynamoDb {
-    /// As AppSync's data sources use it.
-    sources: Metered,
-    /// As functions use it.
-    functions: Metered,
-    partitions: Partitions,
+    /// The database for AppSync's data sources.
+    for_data_sources: MeteredDatabase,
+    /// The database for Lambda functions: the same tables, metered separately.
+    for_functions: MeteredDatabase,
+    partition_key_names: PartitionKeyNames,
 }
 
-/// What a handler sees as `ctx.result` and `ctx.error`.
+/// The response to a data source request: `ctx.result` and `ctx.error`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
+pub struct DataSourceResponse {
     pub result: Value,
     pub error: Option<DataSourceError>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataSourceError {
-    /// As AppSync writes it: `DynamoDB:ConditionalCheckFailedException`.
+    /// AppSync's error type, such as `DynamoDB:ConditionalCheckFailedException`.
     pub error_type: String,
     pub message: String,
 }
 
-impl Answer {
-    fn of(result: Value) -> Self {
-        Answer { result, error: None }
+impl DataSourceResponse {
+    fn from_result(result: Value) -> Self {
+        Self { result, error: None }
     }
 }
 
 impl DynamoDb {
-    /// Opens the file at `path`, or a database in memory that nothing outlives.
-    pub fn open(path: Option<&Path>) -> Result<Self, TableFault> {
+    /// Opens the database file at `path`, or a database in memory.
+    pub fn open(path: Option<&Path>) -> Result<Self, TableSetupError> {
         let database = match path {
             None => Database::memory(),
             Some(path) => Database::new(&path.to_string_lossy()),
         };
-        let database = database.map_err(|fault| TableFault::Unopened(fault.to_string()))?;
-        let (sources, functions) = (Metered::new(database.clone()), Metered::new(database));
-        Ok(DynamoDb { sources, functions, partitions: Partitions::default() })
-    }
-
-    /// The same tables, for somebody who may do only what his role's policies allow.
-    pub fn on_behalf_of(&self, session: &Session) -> Self {
-        let guard = Guard::new(session.clone(), self.partitions.clone());
-        let (sources, functions) = (self.sources.guarded(guard.clone()), self.functions.guarded(guard));
-        Self { sources, functions, partitions: self.partitions.clone() }
-    }
-
-    /// From now on as unkind as the faults want it, to data sources and to functions.
-    pub fn with_faults(self, faults: &FaultInjector, tables: &BTreeMap<String, Table>) -> Result<Self, TableFault> {
-        let replica = faults.includes(Fault::StaleRead).then(|| Replica::of(&self.sources, tables)).transpose();
-        let replica = replica.map_err(|fault| TableFault::Unopened(fault.to_string()))?.map(Arc::new);
-        Ok(Self {
-            sources: self.sources.with_faults(faults.clone(), replica.clone()),
-            functions: self.functions.with_faults(faults.clone(), replica),
-            partitions: self.partitions,
+        let database = database.map_err(|error| TableSetupError::Open(error.to_string()))?;
+        Ok(DynamoDb {
+            for_data_sources: MeteredDatabase::new(database.clone()),
+            for_functions: MeteredDatabase::new(database),
+            partition_key_names: PartitionKeyNames::default(),
         })
     }
 
-    /// Carries out one request document of an AppSync DynamoDB data source that is bound to `table`.
-    pub async fn run(&self, table: &str, request: &Value) -> Answer {
+    /// The same tables with the permissions of a role.
+    pub fn as_role(&self, role: &AssumedRole) -> Self {
+        let guard = IamGuard::new(role.clone(), self.partition_key_names.clone());
+        Self {
+            for_data_sources: self.for_data_sources.with_guard(guard.clone()),
+            for_functions: self.for_functions.with_guard(guard),
+            partition_key_names: self.partition_key_names.clone(),
+        }
+    }
+
+    /// Injects faults into all calls.
+    pub fn with_faults(
+        self,
+        faults: &FaultInjector,
+        tables: &BTreeMap<String, Table>,
+    ) -> Result<Self, TableSetupError> {
+        let replica = match faults.includes(Fault::StaleRead) {
+            true => {
+                let replica = StaleReplica::copy_of(&self.for_data_sources, tables);
+                Some(Arc::new(replica.map_err(|error| TableSetupError::Open(error.to_string()))?))
+            }
+            false => None,
+        };
+        Ok(Self {
+            for_data_sources: self.for_data_sources.with_faults(faults.clone(), replica.clone()),
+            for_functions: self.for_functions.with_faults(faults.clone(), replica),
+            partition_key_names: self.partition_key_names,
+        })
+    }
+
+    /// Runs one request document of an AppSync DynamoDB data source that is bound to `table`.
+    pub async fn run(&self, table: &str, request: &Value) -> DataSourceResponse {
         let (database, table, request) = (self.clone(), table.to_owned(), request.clone());
-        let outcome = spawn_blocking(move || database.run_here(&table, &request)).await;
-        outcome.unwrap_or_else(|_| Answer::from(Refusal::broken()))
+        let response = spawn_blocking(move || database.run_blocking(&table, &request)).await;
+        response.unwrap_or_else(|_| DataSourceResponse::from(AppSyncError::internal()))
     }
 
-    /// As `run`, on the thread that calls.
-    pub fn run_here(&self, table: &str, request: &Value) -> Answer {
-        self.sources.count_call();
-        operations::run(&self.sources, table, request).unwrap_or_else(Answer::from)
+    /// Runs a request document on the current thread.
+    pub fn run_blocking(&self, table: &str, request: &Value) -> DataSourceResponse {
+        self.for_data_sources.count_call();
+        operations::run(&self.for_data_sources, table, request).unwrap_or_else(DataSourceResponse::from)
     }
 
-    /// What the data sources' requests have cost since it was opened.
-    pub fn charged(&self) -> Charged {
-        self.sources.charged()
+    /// The capacity that data sources have consumed since the database was opened.
+    pub fn data_source_capacity(&self) -> CapacityTotals {
+        self.for_data_sources.capacity_totals()
     }
 
-    /// What the functions' calls have cost since it was opened.
-    pub fn charged_to_functions(&self) -> Charged {
-        self.functions.charged()
+    /// The capacity that functions have consumed since the database was opened.
+    pub fn function_capacity(&self) -> CapacityTotals {
+        self.for_functions.capacity_totals()
     }
 
-    /// Deletes expired items, again and again. DynamoDB itself takes days over it.
-    pub async fn sweep(&self, every: Duration) {
+    /// Deletes expired items at an interval, forever. DynamoDB itself may take days to delete them.
+    pub async fn delete_expired_items_every(&self, interval: Duration) {
         loop {
-            tokio::time::sleep(every).await;
-            let database = self.sources.clone();
+            tokio::time::sleep(interval).await;
+            let database = self.for_data_sources.clone();
             match spawn_blocking(move || database.sweep_ttl()).await {
                 Ok(Ok(count)) => tracing::debug!(count, "expired items deleted"),
-                fault => tracing::warn!(?fault, "expired items stay"),
+                error => tracing::warn!(?error, "expired items cannot be deleted"),
             }
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

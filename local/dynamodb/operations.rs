@@ -1,25 +1,29 @@
 //! The operations of a DynamoDB data source, one function each.
 use std::collections::HashSet;
 
-use dynoxide::actions::batch_get_item::BatchGetItemRequest;
-use dynoxide::errors::CancellationReason;
-use dynoxide::{DynoxideError, Item};
+use dynoxide::{DynoxideError, Item, actions::batch_get_item::BatchGetItemRequest, errors::CancellationReason};
 use serde_json::{Map, Value, json};
 
-use super::appsync_error::Refusal;
-use super::attribute_values::plain_item;
-use super::consumed_capacity::Metered;
-use super::database_error::Failure;
-use super::request_document::{Document, Request, build, unsuitable};
-use super::{Answer, conditional, paging};
+use super::{
+    DataSourceResponse,
+    appsync_error::AppSyncError,
+    attribute_values::{to_attribute_values, to_plain_item},
+    conditional,
+    consumed_capacity::MeteredDatabase,
+    database_error::DatabaseError,
+    paging,
+    request_document::{RequestBuilder, RequestDocument, parse_request, wrong_type},
+};
 
-const KEYS_PER_BATCH_GET: usize = 100;
+const MAX_BATCH_GET_KEYS: usize = 100;
+/// Members that only versioned data sources use.
+const VERSIONED_MEMBERS: [&str; 3] = ["customPartitionKey", "populateIndexFields", "_version"];
 
-type Outcome = Result<Answer, Refusal>;
+type Outcome = Result<DataSourceResponse, AppSyncError>;
 
-pub fn run(database: &Metered, table: &str, request: &Value) -> Outcome {
-    let document = Document::read(request)?;
-    document.refuse(&["customPartitionKey", "populateIndexFields", "_version"])?;
+pub fn run(database: &MeteredDatabase, table: &str, request: &Value) -> Outcome {
+    let document = RequestDocument::parse(request)?;
+    document.reject_members(&VERSIONED_MEMBERS)?;
     match document.text("operation")? {
         "GetItem" => get(database, table, document),
         "PutItem" => conditional::put(database, table, document),
@@ -32,205 +36,230 @@ pub fn run(database: &Metered, table: &str, request: &Value) -> Outcome {
         "BatchDeleteItem" => batch_delete(database, document),
         "TransactGetItems" => transact_get(database, document),
         "TransactWriteItems" => transact_write(database, document),
-        other => Err(Refusal::template(format!("The laptop edition does not support the operation '{other}'."))),
+        other => {
+            let message = format!("The local server does not support the operation '{other}'.");
+            Err(AppSyncError::invalid_document(message))
+        }
     }
 }
 
 fn item_or_null(item: Option<Item>) -> Value {
-    item.as_ref().map_or(Value::Null, plain_item)
+    item.as_ref().map_or(Value::Null, to_plain_item)
 }
 
-fn get(database: &Metered, table: &str, document: Document<'_>) -> Outcome {
-    let key = document.typed("key")?;
-    Ok(Answer::of(item_or_null(get_item(database, table, document, key)?)))
+fn get(database: &MeteredDatabase, table: &str, document: RequestDocument<'_>) -> Outcome {
+    let key = document.attribute_values("key")?;
+    let item = get_item(database, table, document, key)?;
+    Ok(DataSourceResponse::from_result(item_or_null(item)))
 }
 
-fn get_item(database: &Metered, table: &str, options: Document<'_>, key: Value) -> Result<Option<Item>, Refusal> {
-    let request = Request::to(table)
+fn get_item(
+    database: &MeteredDatabase,
+    table: &str,
+    options: RequestDocument<'_>,
+    key: Value,
+) -> Result<Option<Item>, AppSyncError> {
+    let request = RequestBuilder::for_table(table)
         .set("Key", key)
         .copy("ConsistentRead", &options, "consistentRead")
         .expression("ProjectionExpression", options.child("projection")?)?;
     Ok(database.get_item(request.build()?)?.item)
 }
 
-fn query(database: &Metered, table: &str, document: Document<'_>) -> Outcome {
+fn query(database: &MeteredDatabase, table: &str, document: RequestDocument<'_>) -> Outcome {
     document.required("query")?;
-    let request = listing(table, document)?
+    let request = page_request(table, document)?
         .copy("ScanIndexForward", &document, "scanIndexForward")
         .expression("KeyConditionExpression", document.child("query")?)?;
     let page = database.query(request.build()?)?;
-    Ok(page_answer(table, document, page.items, page.scanned_count, page.last_evaluated_key))
+    Ok(page_response(table, document, page.items, page.scanned_count, page.last_evaluated_key))
 }
 
-fn scan(database: &Metered, table: &str, document: Document<'_>) -> Outcome {
-    let request = listing(table, document)?.copy("Segment", &document, "segment").copy(
+fn scan(database: &MeteredDatabase, table: &str, document: RequestDocument<'_>) -> Outcome {
+    let request = page_request(table, document)?.copy("Segment", &document, "segment").copy(
         "TotalSegments",
         &document,
         "totalSegments",
     );
     let page = database.scan(request.build()?)?;
-    Ok(page_answer(table, document, page.items, page.scanned_count, page.last_evaluated_key))
+    Ok(page_response(table, document, page.items, page.scanned_count, page.last_evaluated_key))
 }
 
-fn listing(table: &str, document: Document<'_>) -> Result<Request, Refusal> {
-    let request = Request::to(table)
+/// The members that queries and scans share.
+fn page_request(table: &str, document: RequestDocument<'_>) -> Result<RequestBuilder, AppSyncError> {
+    let request = RequestBuilder::for_table(table)
         .copy("IndexName", &document, "index")
         .copy("Limit", &document, "limit")
         .copy("ConsistentRead", &document, "consistentRead")
         .copy("Select", &document, "select")
         .expression("FilterExpression", document.child("filter")?)?
         .expression("ProjectionExpression", document.child("projection")?)?;
-    Ok(match paging::start_key(table, &document)? {
+    Ok(match paging::exclusive_start_key(table, &document)? {
         Some(key) => request.set("ExclusiveStartKey", key),
         None => request,
     })
 }
 
-fn page_answer(
+fn page_response(
     table: &str,
-    document: Document<'_>,
+    document: RequestDocument<'_>,
     items: Option<Vec<Item>>,
-    scanned: usize,
+    scanned_count: usize,
     last_key: Option<Item>,
-) -> Answer {
-    let items: Vec<Value> = items.iter().flatten().map(plain_item).collect();
-    let next = last_key.map(|key| paging::token(table, &document, &json!(key)));
-    Answer::of(json!({ "items": items, "nextToken": next, "scannedCount": scanned }))
+) -> DataSourceResponse {
+    let items: Vec<Value> = items.iter().flatten().map(to_plain_item).collect();
+    let next_token = last_key.map(|key| paging::next_token(table, &document, &json!(key)));
+    DataSourceResponse::from_result(json!({ "items": items, "nextToken": next_token, "scannedCount": scanned_count }))
 }
 
-fn batch_get(database: &Metered, document: Document<'_>) -> Outcome {
+/// Authorizes the batch of each table as `BatchGetItem`, then reads its items one by one.
+fn batch_get(database: &MeteredDatabase, document: RequestDocument<'_>) -> Outcome {
     let tables = document.map("tables")?;
     let mut data = Map::new();
     for (table, request) in tables {
-        let request = Document::read(request)?;
-        let keys = typed_list("keys", request.list("keys")?)?;
-        unlike(&keys, KEYS_PER_BATCH_GET)?;
-        database.admit(&build::<BatchGetItemRequest>(json!({ "RequestItems": { table: { "Keys": keys } } }))?)?;
-        let admitted = database.unguarded();
-        let items = keys.into_iter().map(|key| get_item(&admitted, table, request, key).map(item_or_null));
+        let request = RequestDocument::parse(request)?;
+        let keys = attribute_value_list("keys", request.list("keys")?)?;
+        validate_batch_keys(&keys)?;
+        let batch: BatchGetItemRequest = parse_request(json!({ "RequestItems": { table: { "Keys": keys } } }))?;
+        database.authorize(&batch)?;
+        let authorized = database.without_guard();
+        let items = keys.into_iter().map(|key| get_item(&authorized, table, request, key).map(item_or_null));
         data.insert(table.clone(), items.collect::<Result<_, _>>()?);
     }
-    Ok(Answer::of(json!({ "unprocessedKeys": none_of(&data), "data": data })))
+    Ok(DataSourceResponse::from_result(json!({ "unprocessedKeys": empty_lists(&data), "data": data })))
 }
 
-fn batch_put(database: &Metered, document: Document<'_>) -> Outcome {
+fn batch_put(database: &MeteredDatabase, document: RequestDocument<'_>) -> Outcome {
     let data = batch_write(database, document, |item| json!({ "PutRequest": { "Item": item } }))?;
-    Ok(Answer::of(json!({ "unprocessedItems": none_of(&data), "data": data })))
+    Ok(DataSourceResponse::from_result(json!({ "unprocessedItems": empty_lists(&data), "data": data })))
 }
 
-fn batch_delete(database: &Metered, document: Document<'_>) -> Outcome {
+fn batch_delete(database: &MeteredDatabase, document: RequestDocument<'_>) -> Outcome {
     let data = batch_write(database, document, |key| json!({ "DeleteRequest": { "Key": key } }))?;
-    Ok(Answer::of(json!({ "unprocessedKeys": none_of(&data), "data": data })))
+    Ok(DataSourceResponse::from_result(json!({ "unprocessedKeys": empty_lists(&data), "data": data })))
 }
 
-/// Writes all entries and gives them back, as plain values, by table.
+/// Writes all entries. Returns the entries as plain values by table.
 fn batch_write(
-    database: &Metered,
-    document: Document<'_>,
-    write: impl Fn(&Value) -> Value,
-) -> Result<Map<String, Value>, Refusal> {
+    database: &MeteredDatabase,
+    document: RequestDocument<'_>,
+    to_write_request: impl Fn(&Value) -> Value,
+) -> Result<Map<String, Value>, AppSyncError> {
     let mut requests = Map::new();
     let mut data = Map::new();
     for (table, entries) in document.map("tables")? {
-        let entries = entries.as_array().ok_or_else(|| unsuitable("tables", "an object of lists"))?;
-        let entries = typed_list("tables", entries)?;
-        requests.insert(table.clone(), entries.iter().map(&write).collect());
-        data.insert(table.clone(), entries.into_iter().map(plain_map).collect::<Result<_, _>>()?);
+        let entries = entries.as_array().ok_or_else(|| wrong_type("tables", "an object of lists"))?;
+        let entries = attribute_value_list("tables", entries)?;
+        requests.insert(table.clone(), entries.iter().map(&to_write_request).collect());
+        data.insert(table.clone(), entries.into_iter().map(to_plain_map).collect::<Result<_, _>>()?);
     }
-    database.batch_write_item(build(json!({ "RequestItems": requests }))?)?;
+    database.batch_write_item(parse_request(json!({ "RequestItems": requests }))?)?;
     Ok(data)
 }
 
-fn transact_get(database: &Metered, document: Document<'_>) -> Outcome {
+fn transact_get(database: &MeteredDatabase, document: RequestDocument<'_>) -> Outcome {
     let items = document.list("transactItems")?;
-    let gets = items.iter().map(|item| {
-        let item = Document::read(item)?;
-        let get = Request::to(item.text("table")?)
-            .set("Key", item.typed("key")?)
-            .expression("ProjectionExpression", item.child("projection")?)?;
-        Ok(json!({ "Get": get.into_value() }))
-    });
-    let gets = gets.collect::<Result<Value, Refusal>>()?;
-    let items: Vec<Value> = match database.transact_get_items(build(json!({ "TransactItems": gets }))?) {
-        Ok(response) => response.responses.into_iter().map(|one| item_or_null(one.item)).collect(),
-        Err(fault) => return cancelled(fault, "items"),
+    let gets = items.iter().map(transact_get_entry).collect::<Result<Value, AppSyncError>>()?;
+    let items: Vec<Value> = match database.transact_get_items(parse_request(json!({ "TransactItems": gets }))?) {
+        Ok(response) => response.responses.into_iter().map(|response| item_or_null(response.item)).collect(),
+        Err(error) => return transaction_failed(error, "items"),
     };
-    Ok(Answer::of(json!({ "items": items, "cancellationReasons": null })))
+    Ok(DataSourceResponse::from_result(json!({ "items": items, "cancellationReasons": null })))
 }
 
-fn transact_write(database: &Metered, document: Document<'_>) -> Outcome {
+fn transact_get_entry(item: &Value) -> Result<Value, AppSyncError> {
+    let item = RequestDocument::parse(item)?;
+    let get = RequestBuilder::for_table(item.text("table")?)
+        .set("Key", item.attribute_values("key")?)
+        .expression("ProjectionExpression", item.child("projection")?)?;
+    Ok(json!({ "Get": get.into_value() }))
+}
+
+fn transact_write(database: &MeteredDatabase, document: RequestDocument<'_>) -> Outcome {
     let items = document.list("transactItems")?;
-    let writes = items.iter().map(|item| transacted(Document::read(item)?)).collect::<Result<Value, Refusal>>()?;
-    if let Err(fault) = database.transact_write_items(build(json!({ "TransactItems": writes }))?) {
-        return cancelled(fault, "keys");
+    let writes = items.iter().map(transact_write_entry).collect::<Result<Value, AppSyncError>>()?;
+    if let Err(error) = database.transact_write_items(parse_request(json!({ "TransactItems": writes }))?) {
+        return transaction_failed(error, "keys");
     }
-    let keys = items.iter().map(|item| plain_map(Document::read(item)?.typed("key")?));
-    Ok(Answer::of(json!({ "keys": keys.collect::<Result<Value, _>>()?, "cancellationReasons": null })))
+    let keys = items.iter().map(|item| to_plain_map(RequestDocument::parse(item)?.attribute_values("key")?));
+    let keys = keys.collect::<Result<Value, _>>()?;
+    Ok(DataSourceResponse::from_result(json!({ "keys": keys, "cancellationReasons": null })))
 }
 
-fn transacted(item: Document<'_>) -> Result<Value, Refusal> {
+fn transact_write_entry(item: &Value) -> Result<Value, AppSyncError> {
+    let item = RequestDocument::parse(item)?;
     let condition = item.child("condition")?;
-    let tell = condition.and_then(|one| one.optional("returnValuesOnConditionCheckFailure")) != Some(&json!(false));
-    let request = Request::to(item.text("table")?)
-        .set("ReturnValuesOnConditionCheckFailure", if tell { "ALL_OLD" } else { "NONE" })
+    let return_values = condition.and_then(|condition| condition.optional("returnValuesOnConditionCheckFailure"));
+    let returns_item = return_values != Some(&json!(false));
+    let request = RequestBuilder::for_table(item.text("table")?)
+        .set("ReturnValuesOnConditionCheckFailure", if returns_item { "ALL_OLD" } else { "NONE" })
         .expression("ConditionExpression", condition)?;
     let (kind, request) = match item.text("operation")? {
-        "PutItem" => ("Put", request.set("Item", conditional::whole_item(item)?)),
+        "PutItem" => ("Put", request.set("Item", conditional::full_item(item)?)),
         "UpdateItem" => {
             item.required("update")?;
-            ("Update", request.set("Key", item.typed("key")?).expression("UpdateExpression", item.child("update")?)?)
+            let request = request.set("Key", item.attribute_values("key")?);
+            ("Update", request.expression("UpdateExpression", item.child("update")?)?)
         }
-        "DeleteItem" => ("Delete", request.set("Key", item.typed("key")?)),
-        "ConditionCheck" => ("ConditionCheck", request.set("Key", item.typed("key")?)),
-        other => return Err(Refusal::template(format!("A transaction does not hold the operation '{other}'."))),
+        "DeleteItem" => ("Delete", request.set("Key", item.attribute_values("key")?)),
+        "ConditionCheck" => ("ConditionCheck", request.set("Key", item.attribute_values("key")?)),
+        other => {
+            let message = format!("A transaction does not hold the operation '{other}'.");
+            return Err(AppSyncError::invalid_document(message));
+        }
     };
     Ok(json!({ kind: request.into_value() }))
 }
 
-/// The answer to a transaction that was cancelled: a reason for each item, in order.
-fn cancelled(failure: Failure, results: &str) -> Outcome {
-    let Failure::Database(DynoxideError::TransactionCanceledException(_, reasons)) = &failure else {
-        return Err(failure.into());
+/// The response to a failed transaction. A cancelled one has a reason for each item, in order.
+fn transaction_failed(error: DatabaseError, result_member: &str) -> Outcome {
+    let DatabaseError::Database(DynoxideError::TransactionCanceledException(_, reasons)) = &error else {
+        return Err(error.into());
     };
-    let reasons: Vec<Value> = reasons.iter().map(reason).collect();
-    Ok(Refusal::from(failure).with(json!({ results: null, "cancellationReasons": reasons })))
+    let reasons: Vec<Value> = reasons.iter().map(cancellation_reason).collect();
+    let result = json!({ result_member: null, "cancellationReasons": reasons });
+    Ok(AppSyncError::from(error).into_response(result))
 }
 
-/// AppSync documents its own spelling of the one reason that resolvers look for.
-fn reason(reason: &CancellationReason) -> Value {
+/// AppSync documents its own name and message for a failed condition.
+fn cancellation_reason(reason: &CancellationReason) -> Value {
     let (kind, message) = match reason.code.as_str() {
         "ConditionalCheckFailed" => ("ConditionCheckFailed", "The condition check failed."),
         "None" => ("None", "None"),
         other => (other, reason.message.as_deref().unwrap_or_default()),
     };
     match &reason.item {
-        Some(item) => json!({ "item": plain_item(item), "type": kind, "message": message }),
+        Some(item) => json!({ "item": to_plain_item(item), "type": kind, "message": message }),
         None => json!({ "type": kind, "message": message }),
     }
 }
 
-fn typed_list(name: &str, entries: &[Value]) -> Result<Vec<Value>, Refusal> {
-    let typed = |entry: &Value| {
-        super::attribute_values::typed_map(entry.as_object().ok_or_else(|| unsuitable(name, "objects"))?)
+fn attribute_value_list(name: &str, entries: &[Value]) -> Result<Vec<Value>, AppSyncError> {
+    let convert = |entry: &Value| {
+        let members = entry.as_object().ok_or_else(|| wrong_type(name, "objects"))?;
+        to_attribute_values(members)
     };
-    entries.iter().map(typed).collect()
+    entries.iter().map(convert).collect()
 }
 
-fn plain_map(typed: Value) -> Result<Value, Refusal> {
-    Ok(plain_item(&build::<Item>(typed)?))
+fn to_plain_map(attribute_values: Value) -> Result<Value, AppSyncError> {
+    Ok(to_plain_item(&parse_request::<Item>(attribute_values)?))
 }
 
-fn none_of(data: &Map<String, Value>) -> Value {
+/// An empty list for each table.
+fn empty_lists(data: &Map<String, Value>) -> Value {
     data.keys().map(|table| (table.clone(), json!([]))).collect::<Map<_, _>>().into()
 }
 
-/// What DynamoDB itself would say of a batch of keys.
-fn unlike(keys: &[Value], most: usize) -> Result<(), Refusal> {
+/// DynamoDB's validation of the keys of a batch, which single reads do not perform.
+fn validate_batch_keys(keys: &[Value]) -> Result<(), AppSyncError> {
     let distinct: HashSet<String> = keys.iter().map(Value::to_string).collect();
-    let message = match keys.len() {
-        count if count > most => format!("A batch holds at most {most} keys, not {count}"),
-        count if count > distinct.len() => "Provided list of item keys contains duplicates".to_owned(),
-        _ => return Ok(()),
+    let message = if keys.len() > MAX_BATCH_GET_KEYS {
+        format!("A batch holds at most {MAX_BATCH_GET_KEYS} keys, not {}", keys.len())
+    } else if keys.len() > distinct.len() {
+        "Provided list of item keys contains duplicates".to_owned()
+    } else {
+        return Ok(());
     };
-    Err(Failure::from(DynoxideError::ValidationException(message)).into())
+    Err(DatabaseError::from(DynoxideError::ValidationException(message)).into())
 }

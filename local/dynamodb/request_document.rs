@@ -1,71 +1,77 @@
-//! Reads request documents, as resolvers write them, into the members of DynamoDB's own requests.
+//! Request documents of resolvers, and the DynamoDB requests that are built from them.
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::appsync_error::Refusal;
-use super::attribute_values::typed_map;
+use super::{appsync_error::AppSyncError, attribute_values::to_attribute_values};
 
-/// A request document, or an object inside one.
+/// A request document, or an object in one.
 #[derive(Clone, Copy)]
-pub struct Document<'a> {
+pub struct RequestDocument<'a> {
     members: &'a Map<String, Value>,
 }
 
-impl<'a> Document<'a> {
-    pub fn read(value: &'a Value) -> Result<Self, Refusal> {
-        let members = value.as_object();
-        let members = members.ok_or_else(|| Refusal::template(format!("A request is an object, not {value}.")))?;
-        Ok(Document { members })
+impl<'a> RequestDocument<'a> {
+    pub fn parse(value: &'a Value) -> Result<Self, AppSyncError> {
+        match value.as_object() {
+            Some(members) => Ok(RequestDocument { members }),
+            None => Err(AppSyncError::invalid_document(format!("A request is an object, not {value}."))),
+        }
     }
 
-    /// A null member is as good as absent.
+    /// The member, or `None` if it is absent or null.
     pub fn optional(&self, name: &str) -> Option<&'a Value> {
         self.members.get(name).filter(|value| !value.is_null())
     }
 
-    pub fn required(&self, name: &str) -> Result<&'a Value, Refusal> {
-        self.optional(name).ok_or_else(|| Refusal::template(format!("Value for field '$[{name}]' not found.")))
+    pub fn required(&self, name: &str) -> Result<&'a Value, AppSyncError> {
+        let missing = || AppSyncError::invalid_document(format!("Value for field '$[{name}]' not found."));
+        self.optional(name).ok_or_else(missing)
     }
 
-    pub fn text(&self, name: &str) -> Result<&'a str, Refusal> {
-        self.required(name)?.as_str().ok_or_else(|| unsuitable(name, "a string"))
+    pub fn text(&self, name: &str) -> Result<&'a str, AppSyncError> {
+        self.required(name)?.as_str().ok_or_else(|| wrong_type(name, "a string"))
     }
 
-    pub fn list(&self, name: &str) -> Result<&'a [Value], Refusal> {
-        self.required(name)?.as_array().map(Vec::as_slice).ok_or_else(|| unsuitable(name, "a list"))
+    pub fn list(&self, name: &str) -> Result<&'a [Value], AppSyncError> {
+        self.required(name)?.as_array().map(Vec::as_slice).ok_or_else(|| wrong_type(name, "a list"))
     }
 
-    pub fn map(&self, name: &str) -> Result<&'a Map<String, Value>, Refusal> {
-        self.required(name)?.as_object().ok_or_else(|| unsuitable(name, "an object"))
+    pub fn map(&self, name: &str) -> Result<&'a Map<String, Value>, AppSyncError> {
+        self.required(name)?.as_object().ok_or_else(|| wrong_type(name, "an object"))
     }
 
-    pub fn child(&self, name: &str) -> Result<Option<Document<'a>>, Refusal> {
-        self.optional(name).map(|_| self.map(name).map(|members| Document { members })).transpose()
+    /// The object in an optional member.
+    pub fn child(&self, name: &str) -> Result<Option<RequestDocument<'a>>, AppSyncError> {
+        match self.optional(name) {
+            Some(_) => self.map(name).map(|members| Some(RequestDocument { members })),
+            None => Ok(None),
+        }
     }
 
-    pub fn typed(&self, name: &str) -> Result<Value, Refusal> {
-        typed_map(self.map(name)?)
+    /// A required map of attribute values.
+    pub fn attribute_values(&self, name: &str) -> Result<Value, AppSyncError> {
+        to_attribute_values(self.map(name)?)
     }
 
-    /// Only versioned data sources read these.
-    pub fn refuse(&self, names: &[&str]) -> Result<(), Refusal> {
+    /// Fails if the document has one of these members.
+    pub fn reject_members(&self, names: &[&str]) -> Result<(), AppSyncError> {
         match names.iter().find(|name| self.optional(name).is_some()) {
-            Some(name) => Err(Refusal::template(format!("The laptop edition does not support '{name}'."))),
+            Some(name) => Err(AppSyncError::invalid_document(format!("The local server does not support '{name}'."))),
             None => Ok(()),
         }
     }
 }
 
-pub fn unsuitable(name: &str, wanted: &str) -> Refusal {
-    Refusal::template(format!("Field '$[{name}]' is to be {wanted}."))
+pub fn wrong_type(name: &str, expected: &str) -> AppSyncError {
+    AppSyncError::invalid_document(format!("Field '$[{name}]' is to be {expected}."))
 }
 
-/// A request to DynamoDB in the making.
-pub struct Request(Map<String, Value>);
+/// Builds a DynamoDB request from the members of a request document.
+pub struct RequestBuilder(Map<String, Value>);
 
-impl Request {
-    pub fn to(table: &str) -> Self {
-        Request(Map::from_iter([("TableName".to_owned(), json!(table))]))
+impl RequestBuilder {
+    pub fn for_table(table: &str) -> Self {
+        RequestBuilder(Map::from_iter([("TableName".to_owned(), json!(table))]))
     }
 
     pub fn set(mut self, name: &str, value: impl Into<Value>) -> Self {
@@ -73,23 +79,24 @@ impl Request {
         self
     }
 
-    /// Carries a member over if the document has it.
-    pub fn copy(self, name: &str, document: &Document<'_>, member: &str) -> Self {
+    /// Copies a member of the document, if it is present.
+    pub fn copy(self, name: &str, document: &RequestDocument<'_>, member: &str) -> Self {
         match document.optional(member) {
             Some(value) => self.set(name, value.clone()),
             None => self,
         }
     }
 
-    /// Adds `{expression, expressionNames, expressionValues}`; several expressions share names and values.
-    pub fn expression(mut self, name: &str, document: Option<Document<'_>>) -> Result<Self, Refusal> {
+    /// Adds an `{expression, expressionNames, expressionValues}` object, if it is present. All expressions of a request
+    /// share names and values.
+    pub fn expression(mut self, name: &str, document: Option<RequestDocument<'_>>) -> Result<Self, AppSyncError> {
         let Some(document) = document else { return Ok(self) };
         self = self.set(name, document.text("expression")?);
         if document.optional("expressionNames").is_some() {
             self.merge("ExpressionAttributeNames", document.map("expressionNames")?.clone());
         }
-        if let Some(Value::Object(values)) =
-            document.optional("expressionValues").map(|_| document.typed("expressionValues")).transpose()?
+        if document.optional("expressionValues").is_some()
+            && let Value::Object(values) = document.attribute_values("expressionValues")?
         {
             self.merge("ExpressionAttributeValues", values);
         }
@@ -109,12 +116,15 @@ impl Request {
         Value::Object(self.0)
     }
 
-    pub fn build<T: DeserializeOwned>(self) -> Result<T, Refusal> {
-        build(self.into_value())
+    pub fn build<T: DeserializeOwned>(self) -> Result<T, AppSyncError> {
+        parse_request(self.into_value())
     }
 }
 
-pub fn build<T: DeserializeOwned>(request: Value) -> Result<T, Refusal> {
-    serde_json::from_value(request)
-        .map_err(|fault| Refusal::request(fault.to_string().trim_start_matches("VALIDATION:").to_owned()))
+/// Parses a DynamoDB request. An invalid request fails with DynamoDB's message.
+pub fn parse_request<T: DeserializeOwned>(request: Value) -> Result<T, AppSyncError> {
+    serde_json::from_value(request).map_err(|error| {
+        let message = error.to_string();
+        AppSyncError::invalid_request(message.trim_start_matches("VALIDATION:").to_owned())
+    })
 }

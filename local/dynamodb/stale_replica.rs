@@ -1,95 +1,107 @@
-//! A copy that lags behind: what a read that is not strongly consistent may still see.
+//! A replica that lags behind the database: the source of stale reads.
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Mutex, PoisonError},
 };
 
 use dynoxide::{Database, DynoxideError, Item, Result};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::fault_points::Call;
+use super::fault_points::FaultyCall;
 use crate::stack::Table;
 
-/// How many writes the copy does not know of yet. DynamoDB's replicas mostly need less than a second.
-const BEHIND: usize = 4;
+/// The number of newest writes that the replica does not have. DynamoDB's replicas usually lag less than a second.
+const LAG_WRITES: usize = 4;
 
-pub struct Replica {
+pub struct StaleReplica {
     pub database: Database,
     /// The names of each table's key attributes.
-    keys: BTreeMap<String, Vec<String>>,
-    /// What the newest writes left behind, oldest first.
-    coming: Mutex<VecDeque<Vec<Image>>>,
+    key_names: BTreeMap<String, Vec<String>>,
+    /// The results of the newest writes, oldest first.
+    pending: Mutex<VecDeque<Vec<ItemImage>>>,
 }
 
-/// What a write left at a key: an item, or nothing.
-struct Image {
-    table: String,
-    key: Item,
+/// The item that a write left at a key; `None` if it left no item.
+struct ItemImage {
+    key: ItemKey,
     item: Option<Item>,
 }
 
-/// Where a write took place.
-pub struct Place {
+/// The table and the key attributes of an item.
+pub struct ItemKey {
     table: String,
-    key: Item,
+    attributes: Item,
 }
 
-impl Replica {
-    /// A copy of what is stored now.
-    pub fn of(original: &Database, tables: &BTreeMap<String, Table>) -> Result<Self> {
+impl StaleReplica {
+    /// Copies all items of the database.
+    pub fn copy_of(original: &Database, tables: &BTreeMap<String, Table>) -> Result<Self> {
         let database = Database::memory()?;
         for (name, table) in tables {
-            database.create_table(read(table.definition.clone())?)?;
-            copy(original, &database, name)?;
+            database.create_table(parse_request(table.definition.clone())?)?;
+            copy_items(original, &database, name)?;
         }
-        let keys = tables.iter().map(|(name, table)| (name.clone(), key_names(&table.definition))).collect();
-        Ok(Self { database, keys, coming: Mutex::default() })
+        let key_names = tables.iter().map(|(name, table)| (name.clone(), key_names(&table.definition))).collect();
+        Ok(Self { database, key_names, pending: Mutex::default() })
     }
 
-    pub fn places(&self, call: &impl Call) -> Vec<Place> {
-        let place = |(table, item): (&str, &Item)| {
-            let names = self.keys.get(table)?;
-            let key = item.iter().filter(|(name, _)| names.contains(name));
-            Some(Place {
-                table: table.to_owned(),
-                key: key.map(|(name, value)| (name.clone(), value.clone())).collect(),
-            })
-        };
-        call.writes().into_iter().filter_map(place).collect()
+    /// The keys of the items that a call writes.
+    pub fn written_keys(&self, call: &impl FaultyCall) -> Vec<ItemKey> {
+        call.writes().into_iter().filter_map(|(table, item)| self.item_key(table, item)).collect()
     }
 
-    /// Notes what a write left, and learns of the write that is old enough now. One write at a time: an older image
-    /// never comes after a newer.
-    pub fn follow(&self, original: &Database, places: Vec<Place>) -> Result<()> {
-        let mut coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner);
-        let image = |Place { table, key }| {
-            let request = read(json!({ "TableName": table, "Key": key, "ConsistentRead": true }))?;
-            Ok(Image { item: original.get_item(request)?.item, table, key })
-        };
-        coming.push_back(places.into_iter().map(image).collect::<Result<_>>()?);
-        while coming.len() > BEHIND {
-            coming.pop_front().into_iter().flatten().try_for_each(|image| self.learn(image))?;
+    fn item_key(&self, table: &str, item: &Item) -> Option<ItemKey> {
+        let names = self.key_names.get(table)?;
+        let attributes = item.iter().filter(|(name, _)| names.contains(name));
+        let attributes = attributes.map(|(name, value)| (name.clone(), value.clone())).collect();
+        Some(ItemKey { table: table.to_owned(), attributes })
+    }
+
+    /// Records the results of a write and applies the oldest recorded write to the replica. Reads the results under the
+    /// lock, so that an older image never follows a newer one.
+    pub fn replicate(&self, original: &Database, written_keys: Vec<ItemKey>) -> Result<()> {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let images = written_keys.into_iter().map(|key| read_image(original, key));
+        pending.push_back(images.collect::<Result<_>>()?);
+        while pending.len() > LAG_WRITES {
+            for image in pending.pop_front().into_iter().flatten() {
+                self.apply(image)?;
+            }
         }
         Ok(())
     }
 
-    fn learn(&self, Image { table, key, item }: Image) -> Result<()> {
+    fn apply(&self, ItemImage { key, item }: ItemImage) -> Result<()> {
+        let ItemKey { table, attributes } = key;
         match item {
-            Some(item) => self.database.put_item(read(json!({ "TableName": table, "Item": item }))?).map(drop),
-            None => self.database.delete_item(read(json!({ "TableName": table, "Key": key }))?).map(drop),
+            Some(item) => {
+                let request = parse_request(json!({ "TableName": table, "Item": item }))?;
+                self.database.put_item(request).map(drop)
+            }
+            None => {
+                let request = parse_request(json!({ "TableName": table, "Key": attributes }))?;
+                self.database.delete_item(request).map(drop)
+            }
         }
     }
 }
 
-fn copy(original: &Database, database: &Database, table: &str) -> Result<()> {
-    let mut start = Value::Null;
+fn read_image(original: &Database, key: ItemKey) -> Result<ItemImage> {
+    let request = json!({ "TableName": key.table, "Key": key.attributes, "ConsistentRead": true });
+    let item = original.get_item(parse_request(request)?)?.item;
+    Ok(ItemImage { key, item })
+}
+
+fn copy_items(original: &Database, copy: &Database, table: &str) -> Result<()> {
+    let mut start_key = Value::Null;
     loop {
-        let page = original.scan(read(json!({ "TableName": table, "ExclusiveStartKey": start }))?)?;
+        let page = original.scan(parse_request(json!({ "TableName": table, "ExclusiveStartKey": start_key }))?)?;
         for item in page.items.into_iter().flatten() {
-            database.put_item(read(json!({ "TableName": table, "Item": item }))?)?;
+            copy.put_item(parse_request(json!({ "TableName": table, "Item": item }))?)?;
         }
         match page.last_evaluated_key {
-            Some(key) => start = json!(key),
+            Some(key) => start_key = json!(key),
             None => return Ok(()),
         }
     }
@@ -100,6 +112,6 @@ fn key_names(definition: &Value) -> Vec<String> {
     schema.filter_map(|entry| entry.get("AttributeName")?.as_str().map(str::to_owned)).collect()
 }
 
-fn read<T: serde::de::DeserializeOwned>(request: Value) -> Result<T> {
-    serde_json::from_value(request).map_err(|fault| DynoxideError::InternalServerError(fault.to_string()))
+fn parse_request<T: DeserializeOwned>(request: Value) -> Result<T> {
+    serde_json::from_value(request).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
 }

@@ -1,3 +1,4 @@
+//! Fault injection into the calls of functions and data sources.
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -13,11 +14,11 @@ fn database(plan: &FaultPlan) -> DynamoDb {
     });
     let tables = BTreeMap::from([("Things".to_owned(), Table { definition, ttl_attribute: None })]);
     let database = DynamoDb::open(None).unwrap();
-    database.create(&tables).unwrap();
+    database.create_tables(&tables).unwrap();
     database.with_faults(&FaultInjector::new(plan), &tables).unwrap()
 }
 
-fn at_first(fault: Fault) -> FaultPlan {
+fn first_call_fails(fault: Fault) -> FaultPlan {
     FaultPlan { on_hits: [(fault, 1)].into(), ..FaultPlan::default() }
 }
 
@@ -25,16 +26,16 @@ fn put(id: &str) -> Value {
     json!({ "TableName": "Things", "Item": { "pk": { "S": id } } })
 }
 
-fn called(database: &DynamoDb, operation: &str, body: &Value) -> (u16, Value) {
-    match database.answer(&format!("DynamoDB_20120810.{operation}"), body.to_string().as_bytes()) {
-        Reply::Answer { status, body } => (status, serde_json::from_slice(&body).unwrap()),
-        Reply::Lost => (0, Value::Null),
+fn call(database: &DynamoDb, operation: &str, body: &Value) -> (u16, Value) {
+    match database.handle_call(&format!("DynamoDB_20120810.{operation}"), body.to_string().as_bytes()) {
+        EndpointResponse::Complete { status, body } => (status, serde_json::from_slice(&body).unwrap()),
+        EndpointResponse::ConnectionLost => (0, Value::Null),
     }
 }
 
-async fn asked(database: &DynamoDb, request: Value) -> (Value, Option<String>) {
-    let answer = database.run("Things", &request).await;
-    (answer.result, answer.error.map(|error| error.error_type))
+async fn run(database: &DynamoDb, request: Value) -> (Value, Option<String>) {
+    let response = database.run("Things", &request).await;
+    (response.result, response.error.map(|error| error.error_type))
 }
 
 fn transaction() -> Value {
@@ -43,78 +44,79 @@ fn transaction() -> Value {
 }
 
 #[test]
-fn a_function_hears_of_a_conflict_as_dynamodb_tells_it_and_nothing_is_written() {
-    let database = database(&at_first(Fault::TableConflict));
-    let (status, conflict) = called(&database, "PutItem", &put("a"));
+fn conflict_of_a_function_is_dynamodbs_error_and_writes_nothing() {
+    let database = database(&first_call_fails(Fault::TableConflict));
+    let (status, conflict) = call(&database, "PutItem", &put("a"));
     assert_eq!(status, 400);
     assert_eq!(conflict["__type"], "com.amazonaws.dynamodb.v20120810#TransactionConflictException");
     let get = json!({ "TableName": "Things", "Key": { "pk": { "S": "a" } } });
-    assert_eq!(called(&database, "GetItem", &get), (200, json!({})));
-    assert_eq!(called(&database, "PutItem", &put("a")).0, 200, "the next write meets nobody");
+    assert_eq!(call(&database, "GetItem", &get), (200, json!({})));
+    assert_eq!(call(&database, "PutItem", &put("a")).0, 200, "the next write succeeds");
 }
 
 #[test]
-fn a_transaction_in_conflict_is_cancelled_with_one_reason_for_each_item() {
-    let database = database(&at_first(Fault::TableConflict));
+fn conflicting_transaction_has_a_reason_for_each_item() {
+    let database = database(&first_call_fails(Fault::TableConflict));
     let transaction = json!({ "TransactItems": [{ "Put": put("a") }, { "Put": put("b") }] });
-    let (status, cancelled) = called(&database, "TransactWriteItems", &transaction);
+    let (status, cancelled) = call(&database, "TransactWriteItems", &transaction);
     assert_eq!(status, 400);
     assert_eq!(cancelled["__type"], "com.amazonaws.dynamodb.v20120810#TransactionCanceledException");
     let codes: Vec<&Value> =
-        cancelled["CancellationReasons"].as_array().unwrap().iter().map(|one| &one["Code"]).collect();
+        cancelled["CancellationReasons"].as_array().unwrap().iter().map(|reason| &reason["Code"]).collect();
     assert!(codes == ["TransactionConflict", "None"] || codes == ["None", "TransactionConflict"], "{codes:?}");
 }
 
 #[tokio::test]
-async fn a_resolver_sees_a_conflict_as_appsync_tells_it() {
-    let database = database(&at_first(Fault::TableConflict));
-    let (result, error) = asked(&database, transaction()).await;
+async fn conflict_of_a_resolver_is_appsyncs_error() {
+    let database = database(&first_call_fails(Fault::TableConflict));
+    let (result, error) = run(&database, transaction()).await;
     assert_eq!(error.as_deref(), Some("DynamoDB:TransactionCanceledException"));
-    let kinds: Vec<&Value> = result["cancellationReasons"].as_array().unwrap().iter().map(|one| &one["type"]).collect();
+    let kinds: Vec<&Value> =
+        result["cancellationReasons"].as_array().unwrap().iter().map(|reason| &reason["type"]).collect();
     assert!(kinds == ["TransactionConflict", "None"] || kinds == ["None", "TransactionConflict"], "{kinds:?}");
-    assert_eq!(asked(&database, transaction()).await.1, None);
+    assert_eq!(run(&database, transaction()).await.1, None);
 }
 
 #[tokio::test]
-async fn a_throttled_table_says_so_to_functions_and_to_resolvers() {
+async fn throttled_table_fails_calls_of_functions_and_resolvers() {
     let rates = [(Fault::TableThrottled, 1.0)].into();
     let database = database(&FaultPlan { rates, ..FaultPlan::default() });
     for _ in 0..8 {
-        let (status, throttled) = called(&database, "PutItem", &put("a"));
+        let (status, throttled) = call(&database, "PutItem", &put("a"));
         let name = throttled["__type"].as_str().unwrap().rsplit('#').next().unwrap();
         assert!(
             status == 400 && ["ThrottlingException", "ProvisionedThroughputExceededException"].contains(&name),
             "{name}"
         );
     }
-    let (result, error) = asked(&database, transaction()).await;
+    let (result, error) = run(&database, transaction()).await;
     assert_eq!(error.as_deref(), Some("DynamoDB:TransactionCanceledException"));
     assert!(result["cancellationReasons"].to_string().contains("ThrottlingError"), "{result}");
 }
 
 #[test]
-fn a_lost_answer_is_lost_after_the_write() {
-    let database = database(&at_first(Fault::TableAnswerLost));
-    let write = database.answer("DynamoDB_20120810.PutItem", put("a").to_string().as_bytes());
-    assert_eq!(write, Reply::Lost);
+fn lost_response_is_lost_after_the_write() {
+    let database = database(&first_call_fails(Fault::TableAnswerLost));
+    let response = database.handle_call("DynamoDB_20120810.PutItem", put("a").to_string().as_bytes());
+    assert_eq!(response, EndpointResponse::ConnectionLost);
     let get = json!({ "TableName": "Things", "Key": { "pk": { "S": "a" } } });
-    assert_eq!(called(&database, "GetItem", &get), (200, json!({ "Item": { "pk": { "S": "a" } } })));
+    assert_eq!(call(&database, "GetItem", &get), (200, json!({ "Item": { "pk": { "S": "a" } } })));
 }
 
 #[tokio::test]
-async fn a_read_that_is_not_strongly_consistent_misses_the_newest_writes_and_no_others() {
+async fn eventually_consistent_read_misses_the_newest_writes_only() {
     let rates = [(Fault::StaleRead, 1.0)].into();
     let database = database(&FaultPlan { rates, ..FaultPlan::default() });
     let read = |id: &str, consistent: bool| json!({ "operation": "GetItem", "key": { "pk": { "S": id } }, "consistentRead": consistent });
-    let found = async |id: &str, consistent| asked(&database, read(id, consistent)).await.0 != Value::Null;
-    called(&database, "PutItem", &put("old"));
+    let is_found = async |id: &str, consistent| run(&database, read(id, consistent)).await.0 != Value::Null;
+    call(&database, "PutItem", &put("old"));
     for number in 0..4 {
-        called(&database, "PutItem", &put(&format!("new{number}")));
+        call(&database, "PutItem", &put(&format!("new{number}")));
     }
-    assert!(found("old", false).await && found("old", true).await);
-    assert!(!found("new0", false).await && found("new0", true).await);
-    called(&database, "DeleteItem", &json!({ "TableName": "Things", "Key": { "pk": { "S": "old" } } }));
-    assert!(found("old", false).await && !found("old", true).await);
+    assert!(is_found("old", false).await && is_found("old", true).await);
+    assert!(!is_found("new0", false).await && is_found("new0", true).await);
+    call(&database, "DeleteItem", &json!({ "TableName": "Things", "Key": { "pk": { "S": "old" } } }));
+    assert!(is_found("old", false).await && !is_found("old", true).await);
     let get = json!({ "TableName": "Things", "Key": { "pk": { "S": "new3" } } });
-    assert_eq!(called(&database, "GetItem", &get), (200, json!({})), "functions read the same replicas");
+    assert_eq!(call(&database, "GetItem", &get), (200, json!({})), "functions read the same replica");
 }

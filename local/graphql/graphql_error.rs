@@ -1,90 +1,88 @@
-//! Entries of a response's `errors`, in the shapes AppSync gives them.
+//! Entries of a response's `errors`, in the shapes that AppSync gives them.
 use apollo_compiler::parser::{SourceMap, SourceSpan};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Value, json};
 
-/// One step of the way from the response's root to a value.
+/// An entry of `errors`. `detail` is present if a resolver raised the error or the field was not authorized.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GraphqlError {
+    pub path: Option<Vec<PathSegment>>,
+    pub locations: Option<Vec<Location>>,
+    pub message: String,
+    pub detail: Option<ErrorDetail>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ErrorDetail {
+    pub error_type: Option<String>,
+    pub data: Value,
+    pub info: Value,
+}
+
+/// One segment of a response path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum Segment {
+pub enum PathSegment {
     Field(String),
     Index(usize),
 }
 
-/// Where in the document a field or an argument stands, counted from 1.
+/// The position of a field or an argument in the document, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Location {
     pub line: usize,
     pub column: usize,
 }
 
-/// An entry of `errors`. `detail` is there when a resolver or the authorization of a field raised it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GraphqlError {
-    pub path: Option<Vec<Segment>>,
-    pub locations: Option<Vec<Location>>,
-    pub message: String,
-    pub detail: Option<Detail>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Detail {
-    pub error_type: Option<String>,
-    pub data: Value,
-    pub info: Value,
-}
-
 impl GraphqlError {
-    /// A fault of the request as a whole: nothing was executed.
-    pub fn of_request(message: impl Into<String>, location: Option<Location>) -> Self {
+    /// The request as a whole is rejected: nothing was executed.
+    pub fn request_error(message: impl Into<String>, location: Option<Location>) -> Self {
         let locations = location.map(|location| vec![location]);
         Self { path: None, locations, message: message.into(), detail: None }
     }
 
-    /// A value that does not fit the schema.
-    pub fn of_value(message: impl Into<String>, path: Vec<Segment>) -> Self {
+    /// A value does not fit the schema.
+    pub fn value_error(message: impl Into<String>, path: Vec<PathSegment>) -> Self {
         Self { path: Some(path), locations: None, message: message.into(), detail: None }
     }
 
-    /// What a resolver raised, or a denial.
-    pub fn of_field(
+    /// A resolver raised an error, or the caller is not authorized to read the field.
+    pub fn field_error(
         message: impl Into<String>,
-        detail: Detail,
-        path: Vec<Segment>,
+        detail: ErrorDetail,
+        path: Vec<PathSegment>,
         location: Option<Location>,
     ) -> Self {
         let locations = location.map(|location| vec![location]);
         Self { path: Some(path), locations, message: message.into(), detail: Some(detail) }
     }
-}
 
-impl GraphqlError {
-    /// Line and column of what it is about.
-    pub fn place(&self) -> Option<(usize, usize)> {
+    /// The line and column of the first location.
+    pub fn line_and_column(&self) -> Option<(usize, usize)> {
         let location = self.locations.as_ref()?.first()?;
         Some((location.line, location.column))
     }
 
-    /// How much text it holds, roughly.
+    /// The approximate number of bytes of the message and path.
     pub fn text_bytes(&self) -> usize {
-        let names = self.path.iter().flatten().map(|segment| match segment {
-            Segment::Field(name) => name.len(),
-            Segment::Index(_) => size_of::<usize>(),
+        let path_bytes = self.path.iter().flatten().map(|segment| match segment {
+            PathSegment::Field(name) => name.len(),
+            PathSegment::Index(_) => size_of::<usize>(),
         });
-        self.message.len() + names.sum::<usize>()
+        self.message.len() + path_bytes.sum::<usize>()
     }
 }
 
-impl Detail {
-    pub fn of_type(error_type: &str) -> Self {
+impl ErrorDetail {
+    pub fn from_type(error_type: &str) -> Self {
         Self { error_type: Some(error_type.to_owned()), data: Value::Null, info: Value::Null }
     }
 }
 
 impl Location {
-    pub fn of(span: Option<SourceSpan>, sources: &SourceMap) -> Option<Self> {
-        let found = span?.line_column(sources)?;
-        Some(Self { line: found.line, column: found.column })
+    pub fn from_span(span: Option<SourceSpan>, sources: &SourceMap) -> Option<Self> {
+        let start = span?.line_column(sources)?;
+        Some(Self { line: start.line, column: start.column })
     }
 }
 
@@ -109,10 +107,10 @@ impl Serialize for GraphqlError {
     }
 }
 
-/// `/posts[0]/title`: how AppSync writes a path inside a sentence.
-pub fn written(path: &[Segment]) -> String {
-    path.iter().fold(String::new(), |written, segment| match segment {
-        Segment::Field(name) => format!("{written}/{name}"),
-        Segment::Index(index) => format!("{written}[{index}]"),
+/// Formats a path as AppSync does inside a message: `/posts[0]/title`.
+pub fn format_path(path: &[PathSegment]) -> String {
+    path.iter().fold(String::new(), |text, segment| match segment {
+        PathSegment::Field(name) => format!("{text}/{name}"),
+        PathSegment::Index(index) => format!("{text}[{index}]"),
     })
 }

@@ -1,4 +1,4 @@
-//! What an API does with an authenticated request: answers it, subscribes, or delivers to a subscriber.
+//! The operations of an API: queries and mutations, opening a subscription, delivery to a subscriber.
 use apollo_compiler::ast::OperationType;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
@@ -8,211 +8,230 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::graphql::{
-    Service,
-    execution::budget::{ANSWER_BYTES, Ledger},
-    execution::executor::Execution,
-    execution::field_context::{Path, Site},
-    execution::field_resolution::{Origin, Resolving},
-    execution::introspection::introspect,
-    execution::pipeline::Resolution,
-    execution::response_value::Completed,
-    execution::selection::Reading,
+use super::{
+    execution::{
+        budget::{ExecutionBudget, MAX_RESPONSE_BYTES},
+        executor::Executor,
+        field_context::{FieldContext, ResponsePath},
+        field_resolver::{FieldResolver, ValueOrigin},
+        introspection::introspect,
+        pipeline::ResolverOutput,
+        response_value::ResponseValue,
+        selection::SelectionReader,
+        state::ExecutionState,
+    },
     graphql_error::GraphqlError,
+    request::{CallContext, Request},
     schema::input_coercion,
-    subscriptions::filter::Filter,
-    validation::{self, Prepared, Request},
+    service::Service,
+    subscriptions::{Subscription, filter::Filter},
+    validation::{self, operation::PreparedOperation},
 };
-use crate::identity::{Caller, Denial};
+use crate::identity::{AuthError, Caller};
 
-/// Larger than what clients usually send.
+/// Documents up to this size are validated concurrently. Clients usually send smaller ones.
 const SMALL_DOCUMENT_BYTES: usize = 8 * 1024;
 
-/// Who asks, and with which headers.
-#[derive(Clone)]
-pub struct Call {
-    pub caller: Caller,
-    /// `ctx.request`.
-    pub request: Value,
-}
-
-/// A response.
+/// The response to an operation.
 #[derive(Debug)]
-pub struct Answer {
-    pub data: Completed,
+pub struct GraphqlResponse {
+    pub data: ResponseValue,
     pub errors: Vec<GraphqlError>,
-    /// What resolvers asked for beside the body.
+    /// The HTTP headers that resolvers added.
     pub headers: Vec<(String, String)>,
 }
 
-/// A subscription that was accepted.
-pub struct Subscribed {
+/// A subscription that its resolver accepted.
+pub struct AcceptedSubscription {
     pub subscription: Subscription,
     pub filter: Filter,
-    /// When a mutation invalidates it.
-    pub invalidation: Option<Filter>,
-    /// What the subscription's resolver returned; null when there is nothing to deliver at once.
-    pub initial: Value,
+    /// An invalidation whose payload passes this filter ends the subscription.
+    pub invalidation_filter: Option<Filter>,
+    /// The value of the subscription's resolver, delivered at once; null if there is none.
+    pub initial_payload: Value,
 }
 
-/// An accepted subscription: which field, for whom, with which selection.
-pub struct Subscription {
-    pub field: String,
-    prepared: Prepared,
-    call: Call,
-}
-
-/// Why a subscription was not accepted.
-pub enum Rejection {
-    Denied(Denial),
+/// The reason why a subscription was not accepted.
+pub enum SubscribeError {
+    Unauthorized(AuthError),
     Errors(Vec<GraphqlError>),
 }
 
 impl Service {
-    pub async fn answer(&self, request: &Request, call: &Call) -> Result<Answer, Denial> {
+    /// Executes a query or a mutation.
+    pub async fn execute(&self, request: &Request, call: &CallContext) -> Result<GraphqlResponse, AuthError> {
         let prepared = match self.prepare(request).await {
             Ok(prepared) => prepared,
-            Err(errors) => return Ok(Answer::refused(errors)),
+            Err(errors) => return Ok(GraphqlResponse::from_errors(errors)),
         };
-        self.permit(&prepared, &call.caller)?;
-        let kind = prepared.operation.operation_type;
-        if kind == OperationType::Subscription {
-            let sentence = "A subscription is asked for over a WebSocket; here are queries and mutations.";
-            return Ok(Answer::refused(vec![GraphqlError::of_request(sentence, None)]));
+        self.authorize_root_fields(&prepared, &call.caller)?;
+        if prepared.operation.operation_type == OperationType::Subscription {
+            let message = "Subscriptions are served over WebSockets; HTTP serves queries and mutations.";
+            return Ok(GraphqlResponse::from_errors(vec![GraphqlError::request_error(message, None)]));
         }
         let introspected = match introspect(&self.schema, &prepared) {
             Ok(introspected) => introspected,
-            Err(errors) => return Ok(Answer::refused(errors)),
+            Err(errors) => return Ok(GraphqlResponse::from_errors(errors)),
         };
-        let origin = Origin::Resolvers { introspected: &introspected };
-        Ok(self.execute(&prepared, call, origin, &Value::Null).await)
+        let origin = ValueOrigin::Resolvers { introspected: &introspected };
+        Ok(self.run(&prepared, call, origin, &Value::Null).await)
     }
 
-    /// Runs the subscription's resolver, once; whether it lets the caller subscribe, and to what.
-    pub async fn subscribe(&self, request: &Request, call: Call) -> Result<Subscribed, Rejection> {
-        let prepared = self.prepare(request).await.map_err(Rejection::Errors)?;
-        self.permit(&prepared, &call.caller).map_err(Rejection::Denied)?;
+    /// Runs the subscription's resolver, which may reject the subscription and may set its filter.
+    pub async fn subscribe(
+        &self,
+        request: &Request,
+        call: CallContext,
+    ) -> Result<AcceptedSubscription, SubscribeError> {
+        let prepared = self.prepare(request).await.map_err(SubscribeError::Errors)?;
+        self.authorize_root_fields(&prepared, &call.caller).map_err(SubscribeError::Unauthorized)?;
         if prepared.operation.operation_type != OperationType::Subscription {
-            let sentence = "A WebSocket serves subscriptions; queries and mutations are sent over HTTP.";
-            return Err(Rejection::Errors(vec![GraphqlError::of_request(sentence, None)]));
+            let message = "WebSockets serve subscriptions; queries and mutations are served over HTTP.";
+            return Err(SubscribeError::Errors(vec![GraphqlError::request_error(message, None)]));
         }
-        let opened = self.open(&prepared, &call).await.map_err(Rejection::Errors)?;
-        let subscription = Subscription { field: opened.field, prepared, call };
-        Ok(Subscribed {
-            subscription,
-            filter: opened.filter,
-            invalidation: opened.invalidation,
-            initial: opened.initial,
+        let resolved = self.resolve_subscription(&prepared, &call).await.map_err(SubscribeError::Errors)?;
+        Ok(AcceptedSubscription {
+            subscription: Subscription { field: resolved.field, prepared, call },
+            filter: resolved.filter,
+            invalidation_filter: resolved.invalidation_filter,
+            initial_payload: resolved.initial_payload,
         })
     }
 
-    /// What a subscriber sees of a payload: its own selection of what the mutation resolved.
-    pub async fn deliver(&self, subscription: &Subscription, payload: &Value) -> Answer {
+    /// Executes a subscription's own selection on a published payload.
+    pub async fn deliver(&self, subscription: &Subscription, payload: &Value) -> GraphqlResponse {
         let root = Map::from_iter([(subscription.field.clone(), payload.clone())]);
-        self.execute(&subscription.prepared, &subscription.call, Origin::Payload, &Value::Object(root)).await
+        let Subscription { prepared, call, .. } = subscription;
+        self.run(prepared, call, ValueOrigin::Payload, &Value::Object(root)).await
     }
 
-    /// A large document keeps its thread for a while: one at a time, and others have the other threads.
-    async fn prepare(&self, request: &Request) -> Result<Prepared, Vec<GraphqlError>> {
+    /// Validates a request. Large documents are validated one at a time, because validation blocks its thread.
+    async fn prepare(&self, request: &Request) -> Result<PreparedOperation, Vec<GraphqlError>> {
         let prepare = || validation::prepare(&self.schema, request, self.introspection);
         if request.query.len() <= SMALL_DOCUMENT_BYTES {
             return prepare();
         }
-        let turn = timeout(self.settings.request_time, self.large_documents.acquire()).await;
-        let _turn = turn.map_err(|_| vec![GraphqlError::of_request("Execution timed out.", None)])?;
+        let permit = timeout(self.settings.request_timeout, self.large_documents.acquire()).await;
+        let _permit = permit.map_err(|_| vec![GraphqlError::request_error("Execution timed out.", None)])?;
         match Handle::current().runtime_flavor() {
             RuntimeFlavor::MultiThread => block_in_place(prepare),
             _ => prepare(),
         }
     }
 
-    /// Every root field needs the caller's IAM policies to allow it.
-    fn permit(&self, prepared: &Prepared, caller: &Caller) -> Result<(), Denial> {
-        let root = prepared.operation.object_type();
+    /// Fails unless the caller's IAM policies allow every root field.
+    fn authorize_root_fields(&self, prepared: &PreparedOperation, caller: &Caller) -> Result<(), AuthError> {
+        let root_type = prepared.operation.object_type();
         let mut fields = prepared.operation.root_fields(&prepared.document);
-        let allowed = fields.all(|field| field.name == "__typename" || caller.may(&self.id, root, &field.name));
-        if allowed { Ok(()) } else { Err(Denial::PermissionMissing) }
+        let is_allowed =
+            fields.all(|field| field.name == "__typename" || caller.may_access_field(&self.id, root_type, &field.name));
+        if is_allowed { Ok(()) } else { Err(AuthError::PermissionMissing) }
     }
 
-    async fn execute(&self, prepared: &Prepared, call: &Call, origin: Origin<'_>, root: &Value) -> Answer {
-        let execution = self.execution(prepared, call, origin);
+    async fn run(
+        &self,
+        prepared: &PreparedOperation,
+        call: &CallContext,
+        origin: ValueOrigin<'_>,
+        root: &Value,
+    ) -> GraphqlResponse {
+        let executor = self.executor(prepared, call, origin);
         let operation = &prepared.operation;
-        let data = execution.root(operation.operation_type, &operation.selection_set, root).await;
-        if execution.ledger.is_too_large() {
-            let sentence = format!("A response has at most {ANSWER_BYTES} bytes; this one would have more.");
-            return Answer::refused(vec![GraphqlError::of_request(sentence, None)]);
+        let data = executor.execute(operation.operation_type, &operation.selection_set, root).await;
+        if executor.state.budget.is_response_too_large() {
+            let message = format!("A response has at most {MAX_RESPONSE_BYTES} bytes; this one would have more.");
+            return GraphqlResponse::from_errors(vec![GraphqlError::request_error(message, None)]);
         }
-        let headers = execution.resolving.take_response_headers();
-        Answer { data, errors: execution.ledger.into_errors(), headers }
+        let headers = executor.resolver.take_response_headers();
+        GraphqlResponse { data, errors: executor.state.into_errors(), headers }
     }
 
-    fn execution<'a>(&'a self, prepared: &'a Prepared, call: &'a Call, origin: Origin<'a>) -> Execution<'a> {
-        let Prepared { document, variables, halves, .. } = prepared;
-        let reading = Reading { schema: &self.schema, document, variables, halves: *halves };
-        let resolving = Resolving::new(self, &call.caller, &call.request, origin);
-        let deadline = Instant::now() + self.settings.request_time;
-        Execution { ledger: Ledger::new(reading, self.limits, deadline), resolving }
+    fn executor<'a>(
+        &'a self,
+        prepared: &'a PreparedOperation,
+        call: &'a CallContext,
+        origin: ValueOrigin<'a>,
+    ) -> Executor<'a> {
+        let selections = SelectionReader {
+            schema: &self.schema,
+            document: &prepared.document,
+            variables: &prepared.variables,
+            has_lone_surrogates: prepared.has_lone_surrogates,
+        };
+        let budget = ExecutionBudget::new(self.limits, Instant::now() + self.settings.request_timeout);
+        let resolver = FieldResolver::new(self, call, origin);
+        Executor { state: ExecutionState::new(selections, budget), resolver }
     }
 
-    async fn open(&self, prepared: &Prepared, call: &Call) -> Result<Opened, Vec<GraphqlError>> {
-        let execution = self.execution(prepared, call, Origin::Resolvers { introspected: &Value::Null });
-        let opened = self.open_root(prepared, &execution).await;
-        let errors = execution.ledger.into_errors();
-        opened.filter(|_| errors.is_empty()).ok_or(errors)
+    async fn resolve_subscription(
+        &self,
+        prepared: &PreparedOperation,
+        call: &CallContext,
+    ) -> Result<ResolvedSubscription, Vec<GraphqlError>> {
+        let executor = self.executor(prepared, call, ValueOrigin::Resolvers { introspected: &Value::Null });
+        let resolved = self.resolve_subscription_field(prepared, &executor).await;
+        let errors = executor.state.into_errors();
+        resolved.filter(|_| errors.is_empty()).ok_or(errors)
     }
 
-    /// Nothing when the ledger has errors to show for it.
-    async fn open_root(&self, prepared: &Prepared, execution: &Execution<'_>) -> Option<Opened> {
-        let Execution { ledger, resolving } = execution;
-        let root_type = self.schema.root(OperationType::Subscription)?;
-        let gathered = ledger.reading.gather(root_type, [&prepared.operation.selection_set]);
-        let (key, fields) = gathered.first()?;
+    /// Returns `None` if the execution state has errors.
+    async fn resolve_subscription_field(
+        &self,
+        prepared: &PreparedOperation,
+        executor: &Executor<'_>,
+    ) -> Option<ResolvedSubscription> {
+        let Executor { state, resolver } = executor;
+        let root_type = self.schema.root_type(OperationType::Subscription)?;
+        let collected = state.selections.collect_fields(root_type, [&prepared.operation.selection_set]);
+        let (key, fields) = collected.first()?;
         let field = *fields.first()?;
         let definition = root_type.fields.get(&field.name)?;
-        let site = Site { parent_type: root_type, definition, fields, field, path: Path::root(key) };
-        resolving.authorize(ledger, &site).ok()?;
-        let arguments = input_coercion::arguments(&self.schema, definition, field, &prepared.variables).ok()?;
-        let resolution = match self.bindings.of(&root_type.name, &field.name) {
-            Some(bound) => resolving.run(ledger, &site, bound, &Value::Null).await.ok()?,
-            None => Resolution::default(),
+        let path = ResponsePath::root(key);
+        let context = FieldContext { parent_type: root_type, definition, fields, field, path };
+        resolver.authorize(state, &context).ok()?;
+        let arguments = input_coercion::coerce_arguments(&self.schema, definition, field, &prepared.variables).ok()?;
+        let output = match self.bindings.get(&root_type.name, &field.name) {
+            Some(bound) => resolver.run_resolver(state, &context, bound, &Value::Null).await.ok()?,
+            None => ResolverOutput::default(),
         };
-        let report = |sentence: String| ledger.report_at(&site, "BadRequestException", sentence);
-        let filter = match &resolution.subscription_filter {
-            Some(written) => Filter::enhanced(written).map_err(report).ok()?,
-            None => Filter::of_arguments(arguments),
+        let report = |message: String| state.report_field_error(&context, "BadRequestException", message);
+        let filter = match &output.subscription_filter {
+            Some(json) => Filter::parse(json).map_err(report).ok()?,
+            None => Filter::from_arguments(arguments),
         };
-        let invalidation = resolution.invalidation_filter.as_ref().map(Filter::enhanced).transpose();
-        let invalidation = invalidation.map_err(report).ok()?;
-        Some(Opened { field: field.name.to_string(), filter, invalidation, initial: resolution.value })
+        let invalidation_filter = output.invalidation_filter.as_ref().map(Filter::parse).transpose();
+        let invalidation_filter = invalidation_filter.map_err(report).ok()?;
+        let field = field.name.to_string();
+        Some(ResolvedSubscription { field, filter, invalidation_filter, initial_payload: output.value })
     }
 }
 
-struct Opened {
+struct ResolvedSubscription {
     field: String,
     filter: Filter,
-    invalidation: Option<Filter>,
-    initial: Value,
+    invalidation_filter: Option<Filter>,
+    initial_payload: Value,
 }
 
-impl Rejection {
+impl SubscribeError {
     pub fn unparsable() -> Self {
-        Rejection::Errors(vec![GraphqlError::of_request("Unable to parse GraphQL query.", None)])
+        SubscribeError::Errors(vec![GraphqlError::request_error("Unable to parse GraphQL query.", None)])
     }
 }
 
-impl Answer {
-    fn refused(errors: Vec<GraphqlError>) -> Self {
-        Self { data: Completed::Null, errors, headers: Vec::new() }
+impl GraphqlResponse {
+    fn from_errors(errors: Vec<GraphqlError>) -> Self {
+        Self { data: ResponseValue::Null, errors, headers: Vec::new() }
     }
 }
 
-impl Serialize for Answer {
+impl Serialize for GraphqlResponse {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut answer = serializer.serialize_map(None)?;
-        answer.serialize_entry("data", &self.data)?;
+        let mut response = serializer.serialize_map(None)?;
+        response.serialize_entry("data", &self.data)?;
         if !self.errors.is_empty() {
-            answer.serialize_entry("errors", &self.errors)?;
+            response.serialize_entry("errors", &self.errors)?;
         }
-        answer.end()
+        response.end()
     }
 }

@@ -1,18 +1,18 @@
-//! A session of a role: who calls other services on behalf of a part of the stack.
+//! A role session: a part of the stack that calls other services with the permissions of its role.
 use super::{
-    Grants,
-    iam_policy::{Access, Verdict},
+    IamPolicy,
+    iam_policy::{AccessRequest, PolicyDecision},
 };
 use crate::stack::Role;
 
 /// Clones are the same session.
 #[derive(Clone, Debug)]
-pub struct Session {
-    arn: String,
-    grants: Grants,
+pub struct AssumedRole {
+    session_arn: String,
+    policy: IamPolicy,
 }
 
-/// In the words of AWS, which services wrap in exceptions of their own.
+/// IAM's message about a denied request. Services wrap it in exceptions of their own.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("User: {user} is not authorized to perform: {action} on resource: {resource} {reason}")]
 pub struct AccessDenied {
@@ -22,43 +22,48 @@ pub struct AccessDenied {
     reason: String,
 }
 
-impl Session {
-    pub fn of(role: &Role, name: &str) -> Self {
-        Self::with(RoleArn::of(&role.arn).session(name), Grants::of_statements(&role.statements))
+impl AssumedRole {
+    pub fn new(role: &Role, session_name: &str) -> Self {
+        let session_arn = RoleArn::parse(&role.arn).session_arn(session_name);
+        Self::from_parts(session_arn, IamPolicy::from_statements(&role.statements))
     }
 
-    pub(super) fn with(arn: String, grants: Grants) -> Self {
-        Self { arn, grants }
+    pub(super) fn from_parts(session_arn: String, policy: IamPolicy) -> Self {
+        Self { session_arn, policy }
     }
 
-    pub fn request(&self, access: &Access<'_>) -> Result<(), AccessDenied> {
-        let reason = match self.grants.judge(access) {
-            Verdict::Allowed => return Ok(()),
-            Verdict::NotAllowed => {
-                format!("because no identity-based policy allows the {} action", access.action)
+    /// Fails unless the role's policies allow the request.
+    pub fn authorize(&self, request: &AccessRequest<'_>) -> Result<(), AccessDenied> {
+        let reason = match self.policy.evaluate(request) {
+            PolicyDecision::Allow => return Ok(()),
+            PolicyDecision::ImplicitDeny => {
+                format!("because no identity-based policy allows the {} action", request.action)
             }
-            Verdict::Denied => "with an explicit deny in an identity-based policy".to_owned(),
+            PolicyDecision::ExplicitDeny => "with an explicit deny in an identity-based policy".to_owned(),
         };
-        let (action, resource) = (access.action.to_owned(), access.resource.to_owned());
-        Err(AccessDenied { user: self.arn.clone(), action, resource, reason })
+        Err(AccessDenied {
+            user: self.session_arn.clone(),
+            action: request.action.to_owned(),
+            resource: request.resource.to_owned(),
+            reason,
+        })
     }
 }
 
-/// What the ARN of a role tells.
+/// The parts of a role's ARN.
 pub(super) struct RoleArn<'a> {
     pub account: &'a str,
     pub name: &'a str,
 }
 
 impl<'a> RoleArn<'a> {
-    pub fn of(arn: &'a str) -> Self {
+    pub fn parse(arn: &'a str) -> Self {
         let account = arn.split(':').nth(4).unwrap_or_default();
         Self { account, name: arn.rsplit('/').next().unwrap_or_default() }
     }
 
-    /// The ARN of a session of the role.
-    pub fn session(&self, session: &str) -> String {
-        format!("arn:aws:sts::{}:assumed-role/{}/{session}", self.account, self.name)
+    pub fn session_arn(&self, session_name: &str) -> String {
+        format!("arn:aws:sts::{}:assumed-role/{}/{session_name}", self.account, self.name)
     }
 }
 
@@ -68,24 +73,24 @@ mod tests {
 
     use super::*;
 
-    fn refusal(statements: Value) -> Option<String> {
+    fn denial_message(statements: Value) -> Option<String> {
         let role = Role {
             arn: "arn:aws:iam::123456789012:role/Handler".into(),
             statements: statements.as_array().cloned().unwrap_or_default(),
         };
-        let access = Access { action: "dynamodb:GetItem", resource: "arn:table", leading_keys: &["TURN#1"] };
-        Session::of(&role, "run").request(&access).err().map(|denied| denied.to_string())
+        let request = AccessRequest { action: "dynamodb:GetItem", resource: "arn:table", leading_keys: &["TURN#1"] };
+        AssumedRole::new(&role, "run").authorize(&request).err().map(|denied| denied.to_string())
     }
 
     #[test]
-    fn who_may_not_is_told_who_he_is_and_what_he_lacks() {
-        let asked = "User: arn:aws:sts::123456789012:assumed-role/Handler/run is not authorized to perform: \
-                     dynamodb:GetItem on resource: arn:table";
-        let lacking = format!("{asked} because no identity-based policy allows the dynamodb:GetItem action");
-        let forbidden = format!("{asked} with an explicit deny in an identity-based policy");
+    fn access_denied_names_principal_action_and_resource() {
+        let subject = "User: arn:aws:sts::123456789012:assumed-role/Handler/run is not authorized to perform: \
+                       dynamodb:GetItem on resource: arn:table";
+        let implicit = format!("{subject} because no identity-based policy allows the dynamodb:GetItem action");
+        let explicit = format!("{subject} with an explicit deny in an identity-based policy");
         let statement = |effect: &str| json!({ "Effect": effect, "Action": "dynamodb:GetItem", "Resource": "*" });
-        assert_eq!(refusal(json!([])), Some(lacking));
-        assert_eq!(refusal(json!([statement("Allow")])), None);
-        assert_eq!(refusal(json!([statement("Allow"), statement("Deny")])), Some(forbidden));
+        assert_eq!(denial_message(json!([])), Some(implicit));
+        assert_eq!(denial_message(json!([statement("Allow")])), None);
+        assert_eq!(denial_message(json!([statement("Allow"), statement("Deny")])), Some(explicit));
     }
 }

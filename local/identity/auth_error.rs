@@ -1,61 +1,63 @@
-//! Why somebody may not call the API, in AppSync's words.
+//! Authentication errors with AppSync's status codes, types and messages.
 use http::StatusCode;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Denial {
-    /// None, or none of a mode the API has.
+pub enum AuthError {
+    /// No credentials, or none of a mode that the API has.
     CredentialsMissing,
-    /// A key the API does not have, or a token that is not for it.
+    /// An unknown API key, or a token that is not for this API.
     NotAuthorized,
-    /// An access key or a session token nobody knows.
+    /// An unknown access key or session token.
     ClientUnknown,
     SignatureMismatch,
-    /// Signed too long ago, or for a time yet to come.
+    /// Signed too long ago, or at a time in the future.
     SignatureExpired,
-    /// Good credentials without `appsync:GraphQL` on the field.
+    /// The IAM policies of the caller do not allow `appsync:GraphQL` on the field.
     PermissionMissing,
-    /// What should be a JSON Web Token is none.
+    /// Not a JSON Web Token.
     TokenMalformed,
     TokenExpired,
 }
 
-impl Denial {
+impl AuthError {
     pub fn status(self) -> StatusCode {
         match self {
-            Denial::ClientUnknown | Denial::SignatureMismatch | Denial::SignatureExpired => StatusCode::FORBIDDEN,
-            Denial::CredentialsMissing
-            | Denial::NotAuthorized
-            | Denial::PermissionMissing
-            | Denial::TokenMalformed
-            | Denial::TokenExpired => StatusCode::UNAUTHORIZED,
+            AuthError::ClientUnknown | AuthError::SignatureMismatch | AuthError::SignatureExpired => {
+                StatusCode::FORBIDDEN
+            }
+            AuthError::CredentialsMissing
+            | AuthError::NotAuthorized
+            | AuthError::PermissionMissing
+            | AuthError::TokenMalformed
+            | AuthError::TokenExpired => StatusCode::UNAUTHORIZED,
         }
     }
 
     pub fn error_type(self) -> &'static str {
         match self {
-            Denial::ClientUnknown => "UnrecognizedClientException",
-            Denial::SignatureMismatch | Denial::SignatureExpired => "InvalidSignatureException",
-            Denial::CredentialsMissing
-            | Denial::NotAuthorized
-            | Denial::PermissionMissing
-            | Denial::TokenMalformed
-            | Denial::TokenExpired => "UnauthorizedException",
+            AuthError::ClientUnknown => "UnrecognizedClientException",
+            AuthError::SignatureMismatch | AuthError::SignatureExpired => "InvalidSignatureException",
+            AuthError::CredentialsMissing
+            | AuthError::NotAuthorized
+            | AuthError::PermissionMissing
+            | AuthError::TokenMalformed
+            | AuthError::TokenExpired => "UnauthorizedException",
         }
     }
 
-    pub fn sentence(self) -> &'static str {
+    pub fn message(self) -> &'static str {
         match self {
-            Denial::CredentialsMissing => "Valid authorization header not provided.",
-            Denial::NotAuthorized => "You are not authorized to make this call.",
-            Denial::PermissionMissing => "Permission denied",
-            Denial::TokenMalformed => "Unable to parse JWT token.",
-            Denial::TokenExpired => "Token has expired.",
-            Denial::ClientUnknown => "The security token included in the request is invalid.",
-            Denial::SignatureMismatch => {
+            AuthError::CredentialsMissing => "Valid authorization header not provided.",
+            AuthError::NotAuthorized => "You are not authorized to make this call.",
+            AuthError::PermissionMissing => "Permission denied",
+            AuthError::TokenMalformed => "Unable to parse JWT token.",
+            AuthError::TokenExpired => "Token has expired.",
+            AuthError::ClientUnknown => "The security token included in the request is invalid.",
+            AuthError::SignatureMismatch => {
                 "The request signature we calculated does not match the signature you provided. Check your AWS Secret \
                  Access Key and signing method. Consult the service documentation for details."
             }
-            Denial::SignatureExpired => "Signature expired: the time it was made is more than 5 minutes off.",
+            AuthError::SignatureExpired => "Signature expired: the time it was made is more than 5 minutes off.",
         }
     }
 }

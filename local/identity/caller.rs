@@ -1,4 +1,4 @@
-//! Who calls, once credentials have turned out to be good.
+//! An authenticated caller.
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -6,42 +6,40 @@ use serde_json::{Value, json};
 use super::Principal;
 use crate::stack::AuthMode;
 
-/// Somebody whose credentials are good.
 #[derive(Clone)]
 pub struct Caller {
     identity: Value,
-    proof: Proof,
+    credential: Credential,
 }
 
 #[derive(Clone)]
-enum Proof {
-    Key,
+enum Credential {
+    ApiKey,
     Signature { principal: Arc<Principal>, region: String },
     Token(AuthMode),
 }
 
 impl Caller {
-    /// Somebody with an API key.
-    pub fn with_key() -> Self {
-        Self { identity: Value::Null, proof: Proof::Key }
+    pub fn from_api_key() -> Self {
+        Self { identity: Value::Null, credential: Credential::ApiKey }
     }
 
-    /// Somebody who signs in a region, calling from these addresses.
-    pub fn signing(principal: Arc<Principal>, region: &str, addresses: Vec<String>) -> Self {
-        let identity = identity(&principal, addresses);
-        Self { identity, proof: Proof::Signature { principal, region: region.to_owned() } }
+    /// The signer of a request in a region, with the addresses of `ctx.identity.sourceIp`.
+    pub fn from_signature(principal: Arc<Principal>, region: &str, addresses: Vec<String>) -> Self {
+        let identity = iam_identity(&principal, addresses);
+        Self { identity, credential: Credential::Signature { principal, region: region.to_owned() } }
     }
 
-    /// Somebody whose token is good, in a mode of tokens.
-    pub fn with_token(mode: AuthMode, identity: Value) -> Self {
-        Self { identity, proof: Proof::Token(mode) }
+    /// The user of a token in one of the token modes, with `ctx.identity`.
+    pub fn from_token(mode: AuthMode, identity: Value) -> Self {
+        Self { identity, credential: Credential::Token(mode) }
     }
 
     pub fn mode(&self) -> AuthMode {
-        match &self.proof {
-            Proof::Key => AuthMode::ApiKey,
-            Proof::Signature { .. } => AuthMode::Iam,
-            Proof::Token(mode) => *mode,
+        match &self.credential {
+            Credential::ApiKey => AuthMode::ApiKey,
+            Credential::Signature { .. } => AuthMode::Iam,
+            Credential::Token(mode) => *mode,
         }
     }
 
@@ -50,31 +48,34 @@ impl Caller {
         &self.identity
     }
 
-    /// Whether the caller is of a group of its user pool.
-    pub fn is_of(&self, group: &str) -> bool {
+    /// Whether the caller is in a group of its user pool.
+    pub fn is_in_group(&self, group: &str) -> bool {
         self.identity["groups"].as_array().is_some_and(|groups| groups.iter().any(|own| own == group))
     }
 
-    /// Whether the caller's IAM policies let it use a root field. Who has none may.
-    pub fn may(&self, api: &str, type_name: &str, field: &str) -> bool {
-        let Proof::Signature { principal, region } = &self.proof else { return true };
+    /// Whether the caller's IAM policies allow a root field. Callers without IAM credentials are not restricted.
+    pub fn may_access_field(&self, api: &str, type_name: &str, field: &str) -> bool {
+        let Credential::Signature { principal, region } = &self.credential else { return true };
         let account = &principal.account;
         let resource = format!("arn:aws:appsync:{region}:{account}:apis/{api}/types/{type_name}/fields/{field}");
-        principal.grants.allow("appsync:GraphQL", &resource)
+        principal.policy.allows("appsync:GraphQL", &resource)
     }
 }
 
-fn identity(principal: &Principal, addresses: Vec<String>) -> Value {
-    let pooled = principal.pooled.as_ref();
-    let kind = pooled.map(|pooled| if pooled.provider.is_some() { "authenticated" } else { "unauthenticated" });
+fn iam_identity(principal: &Principal, addresses: Vec<String>) -> Value {
+    let cognito = principal.cognito_identity.as_ref();
+    let auth_type = cognito.map(|identity| match identity.provider {
+        Some(_) => "authenticated",
+        None => "unauthenticated",
+    });
     json!({
         "accountId": principal.account,
-        "cognitoIdentityPoolId": pooled.map(|pooled| &pooled.pool_id),
-        "cognitoIdentityId": pooled.map(|pooled| &pooled.identity_id),
+        "cognitoIdentityPoolId": cognito.map(|identity| &identity.pool_id),
+        "cognitoIdentityId": cognito.map(|identity| &identity.identity_id),
         "sourceIp": addresses,
         "username": principal.user_id,
         "userArn": principal.arn,
-        "cognitoIdentityAuthType": kind,
-        "cognitoIdentityAuthProvider": pooled.and_then(|pooled| pooled.provider.as_ref()),
+        "cognitoIdentityAuthType": auth_type,
+        "cognitoIdentityAuthProvider": cognito.and_then(|identity| identity.provider.as_ref()),
     })
 }

@@ -1,4 +1,4 @@
-//! What an identity's IAM policies let it do.
+//! Evaluation of identity-based IAM policies.
 mod conditions;
 
 use std::{str::Chars, sync::Arc};
@@ -11,27 +11,28 @@ use serde_json::{Value, json};
 
 use conditions::{Conditions, Texts};
 
-/// The statements of an identity's policies. Nothing is allowed unless one allows it; one that denies wins. Clones
-/// share them.
+/// The statements of an identity's policies. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Grants(Arc<[Statement]>);
+pub struct IamPolicy(Arc<[Statement]>);
 
-/// What somebody is about to do, as far as statements can tell it from something else.
+/// A request as IAM evaluates it.
 #[derive(Clone, Copy, Debug)]
-pub struct Access<'a> {
+pub struct AccessRequest<'a> {
     pub action: &'a str,
     pub resource: &'a str,
-    /// The partition keys that a call of DynamoDB names: `dynamodb:LeadingKeys`. Without any the key is absent.
+    /// The condition key `dynamodb:LeadingKeys`: the partition keys of a DynamoDB request. The condition key is absent if
+    /// the list is empty.
     pub leading_keys: &'a [&'a str],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Allowed,
-    /// No statement says anything of it.
-    NotAllowed,
-    /// A statement forbids it.
-    Denied,
+pub enum PolicyDecision {
+    /// A statement allows the request, and none denies it.
+    Allow,
+    /// No statement applies to the request.
+    ImplicitDeny,
+    /// A statement denies the request.
+    ExplicitDeny,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -52,85 +53,94 @@ enum Effect {
     Deny,
 }
 
-impl Grants {
-    pub fn everything() -> Self {
-        Self::of_statements(&[json!({ "Effect": "Allow", "Action": "*", "Resource": "*" })])
+impl IamPolicy {
+    pub fn allow_all() -> Self {
+        Self::from_statements(&[json!({ "Effect": "Allow", "Action": "*", "Resource": "*" })])
     }
 
-    /// Statements as IAM writes them. One that is not understood widens nothing: it allows nothing, or denies everything.
-    pub fn of_statements(statements: &[Value]) -> Self {
-        Self(statements.iter().filter_map(|statement| read(statement).ok().or_else(|| instead_of(statement))).collect())
+    /// Parses the statements of policy documents. An unsupported `Allow` statement is ignored; any other unsupported
+    /// statement denies everything.
+    pub fn from_statements(statements: &[Value]) -> Self {
+        let parse = |statement| parse_statement(statement).ok().or_else(|| fallback_statement(statement));
+        Self(statements.iter().filter_map(parse).collect())
     }
 
-    /// Err says what in a statement is not understood.
-    pub fn check(statement: &Value) -> Result<(), String> {
-        read(statement).map(drop).map_err(|fault| fault.to_string())
+    /// Fails if the statement is not supported. The error says why.
+    pub fn validate_statement(statement: &Value) -> Result<(), String> {
+        parse_statement(statement).map(drop).map_err(|error| error.to_string())
     }
 
-    pub fn allow(&self, action: &str, resource: &str) -> bool {
-        self.judge(&Access { action, resource, leading_keys: &[] }) == Verdict::Allowed
+    pub fn allows(&self, action: &str, resource: &str) -> bool {
+        self.evaluate(&AccessRequest { action, resource, leading_keys: &[] }) == PolicyDecision::Allow
     }
 
-    pub fn judge(&self, access: &Access<'_>) -> Verdict {
-        let action = access.action.to_ascii_lowercase();
-        let mut verdict = Verdict::NotAllowed;
-        for statement in self.0.iter().filter(|statement| statement.covers(&action, access)) {
+    pub fn evaluate(&self, request: &AccessRequest<'_>) -> PolicyDecision {
+        let action = request.action.to_ascii_lowercase();
+        let mut decision = PolicyDecision::ImplicitDeny;
+        for statement in self.0.iter().filter(|statement| statement.applies_to(&action, request)) {
             match statement.effect {
-                Effect::Deny => return Verdict::Denied,
-                Effect::Allow => verdict = Verdict::Allowed,
+                Effect::Deny => return PolicyDecision::ExplicitDeny,
+                Effect::Allow => decision = PolicyDecision::Allow,
             }
         }
-        verdict
+        decision
     }
 }
 
 impl Statement {
-    fn covers(&self, action: &str, access: &Access<'_>) -> bool {
-        self.action.iter().any(|pattern| matches(pattern, action))
-            && self.resource.iter().any(|pattern| matches(pattern, access.resource))
-            && self.conditions.hold(access.leading_keys)
+    /// `action` is in lower case, as the patterns of the statement are.
+    fn applies_to(&self, action: &str, request: &AccessRequest<'_>) -> bool {
+        self.action.iter().any(|pattern| matches_pattern(pattern, action))
+            && self.resource.iter().any(|pattern| matches_pattern(pattern, request.resource))
+            && self.conditions.hold(request.leading_keys)
     }
 }
 
-fn read(statement: &Value) -> Result<Statement, serde_json::Error> {
+fn parse_statement(statement: &Value) -> Result<Statement, serde_json::Error> {
     if statement.to_string().contains("${") {
-        return Err(serde_json::Error::custom("a policy variable is not understood"));
+        return Err(serde_json::Error::custom("policy variables are not supported"));
     }
     let mut statement = Statement::deserialize(statement)?;
     statement.action.iter_mut().for_each(|action| action.make_ascii_lowercase());
     Ok(statement)
 }
 
-fn instead_of(statement: &Value) -> Option<Statement> {
-    let all = || Texts(vec!["*".into()]);
+/// Replaces an unsupported statement: `None` for `Allow`, else a statement that denies everything.
+fn fallback_statement(statement: &Value) -> Option<Statement> {
+    let any = || Texts(vec!["*".into()]);
     (statement["Effect"] != "Allow").then(|| Statement {
         _sid: None,
         effect: Effect::Deny,
-        action: all(),
-        resource: all(),
+        action: any(),
+        resource: any(),
         conditions: Conditions::default(),
     })
 }
 
-/// IAM's patterns: `*` is any run of characters, `?` any one.
-fn matches(pattern: &str, text: &str) -> bool {
+/// Matches an IAM pattern: `*` stands for any characters, `?` for any one character.
+fn matches_pattern(pattern: &str, text: &str) -> bool {
     let (mut pattern, mut text) = (pattern.chars(), text.chars());
-    let mut retry: Option<(Chars<'_>, Chars<'_>)> = None;
+    // The pattern after the last `*`, and the text that this `*` has not consumed yet.
+    let mut backtrack: Option<(Chars<'_>, Chars<'_>)> = None;
     loop {
-        let (mut rest, mut unread) = (pattern.clone(), text.clone());
-        match (rest.next(), unread.next()) {
+        let (mut next_pattern, mut next_text) = (pattern.clone(), text.clone());
+        match (next_pattern.next(), next_text.next()) {
             (None, None) => return true,
             (Some('*'), _) => {
-                retry = Some((rest.clone(), text.clone()));
-                pattern = rest;
+                backtrack = Some((next_pattern.clone(), text.clone()));
+                pattern = next_pattern;
             }
-            (Some(expected), Some(read)) if expected == '?' || expected == read => (pattern, text) = (rest, unread),
+            (Some(expected), Some(actual)) if expected == '?' || expected == actual => {
+                pattern = next_pattern;
+                text = next_text;
+            }
             _ => {
-                let Some((after, taken)) = retry.as_mut() else { return false };
-                if taken.next().is_none() {
+                let Some((after_star, unconsumed)) = backtrack.as_mut() else { return false };
+                if unconsumed.next().is_none() {
                     return false;
                 }
-                (pattern, text) = (after.clone(), taken.clone());
+                pattern = after_star.clone();
+                text = unconsumed.clone();
             }
         }
     }
@@ -143,7 +153,7 @@ mod tests {
     const FIELD: &str = "arn:aws:appsync:eu-west-1:123456789012:apis/abc/types/Mutation/fields/publish";
 
     fn allows(statements: Value) -> bool {
-        Grants::of_statements(statements.as_array().unwrap()).allow("appsync:GraphQL", FIELD)
+        IamPolicy::from_statements(statements.as_array().unwrap()).allows("appsync:GraphQL", FIELD)
     }
 
     fn allow(resource: &str) -> Value {
@@ -151,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_resource_is_matched_with_wildcards() {
+    fn resource_patterns_have_wildcards() {
         let cases = [
             (FIELD, true),
             ("arn:aws:appsync:eu-west-1:123456789012:apis/abc/*", true),
@@ -168,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_allowed_unless_a_statement_allows_it() {
+    fn request_without_matching_statement_is_denied() {
         assert!(!allows(json!([])));
         assert!(!allows(json!([{ "Effect": "Allow", "Action": "dynamodb:*", "Resource": "*" }])));
         assert!(allows(
@@ -177,14 +187,14 @@ mod tests {
     }
 
     #[test]
-    fn a_denial_wins_over_every_grant() {
-        let denial = json!({ "Effect": "Deny", "Action": "appsync:*", "Resource": "*/fields/publish" });
-        assert!(!allows(json!([allow("*"), denial])));
+    fn deny_overrides_allow() {
+        let deny = json!({ "Effect": "Deny", "Action": "appsync:*", "Resource": "*/fields/publish" });
+        assert!(!allows(json!([allow("*"), deny])));
     }
 
     #[test]
-    fn what_is_not_understood_never_widens_a_grant() {
-        let odd = [
+    fn unsupported_statement_never_adds_permissions() {
+        let unsupported = [
             ("Condition", json!({ "Bool": { "aws:SecureTransport": "true" } })),
             ("Condition", json!({ "StringLikeIfExists": { "dynamodb:LeadingKeys": "a" } })),
             ("Condition", json!({ "StringLike": { "aws:PrincipalTag/team": "a" } })),
@@ -193,14 +203,15 @@ mod tests {
             ("Resource", json!(["*", "arn:${aws:username}"])),
             ("Condition", json!({ "StringLike": { "dynamodb:LeadingKeys": "USER#${aws:userid}" } })),
         ];
-        for (member, value) in odd {
-            let mut granted = allow("*");
-            granted[member] = value.clone();
-            let mut denial = json!({ "Effect": "Deny", "Action": "sns:*", "Resource": "*" });
-            denial[member] = value;
-            assert!(Grants::check(&granted).is_err() && Grants::check(&denial).is_err(), "{granted}");
-            assert!(!allows(json!([granted])), "{granted}");
-            assert!(!allows(json!([allow("*"), denial])), "{denial}");
+        for (member, value) in unsupported {
+            let mut allow_statement = allow("*");
+            allow_statement[member] = value.clone();
+            let mut deny_statement = json!({ "Effect": "Deny", "Action": "sns:*", "Resource": "*" });
+            deny_statement[member] = value;
+            assert!(IamPolicy::validate_statement(&allow_statement).is_err(), "{allow_statement}");
+            assert!(IamPolicy::validate_statement(&deny_statement).is_err(), "{deny_statement}");
+            assert!(!allows(json!([allow_statement])), "{allow_statement}");
+            assert!(!allows(json!([allow("*"), deny_statement])), "{deny_statement}");
         }
         assert!(allows(json!([allow("*"), { "Effect": "Deny", "Action": "sns:*", "Resource": "*" }])));
     }

@@ -1,4 +1,4 @@
-//! The keys that an issuer publishes, asked for when they are first needed.
+//! A cache of the JSON Web Keys that an issuer publishes, filled when a key is first needed.
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
@@ -14,112 +14,113 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::{sync::Mutex, time::Instant};
 
-/// A key nobody knows has the issuer asked again, for it may be new; but not more often than this.
-const ASK_AGAIN_AFTER: Duration = Duration::from_secs(30);
-/// An issuer that could not be read is left alone for so long.
-const PAUSE: Duration = Duration::from_secs(1);
-/// Older keys are asked for again, for they may have been withdrawn.
-const GOOD_FOR: Duration = Duration::from_secs(60 * 60);
-const ANSWER_TIME: Duration = Duration::from_secs(5);
-const ANSWER_BYTES: usize = 1 << 20;
+/// The shortest time between two successful fetches. An unknown key id triggers a fetch, because the key may be new.
+const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(30);
+/// The time without fetches after a failed one.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// The age after which keys are fetched again, because they may have been withdrawn.
+const MAX_AGE: Duration = Duration::from_secs(60 * 60);
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_RESPONSE_BYTES: usize = 1 << 20;
 
 /// Clones share the keys.
 #[derive(Clone)]
-pub struct Keyring(Arc<Shared>);
+pub struct JwksCache(Arc<Shared>);
 
-/// How an issuer publishes its keys.
+/// Where an issuer publishes its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Publication {
-    /// Beside its discovery document.
-    Keys,
-    /// Where its discovery document says.
+pub enum JwksLocation {
+    /// At `/.well-known/jwks.json`.
+    WellKnown,
+    /// At the `jwks_uri` of its discovery document.
     Discovery,
 }
 
 struct Shared {
     issuer: String,
-    publication: Publication,
-    held: RwLock<Held>,
-    asking: Mutex<()>,
+    location: JwksLocation,
+    state: RwLock<CacheState>,
+    /// Held during a fetch, so that concurrent callers wait for one fetch.
+    fetching: Mutex<()>,
 }
 
-/// What is known, and since when.
 #[derive(Default)]
-struct Held {
+struct CacheState {
     /// By key id.
     keys: HashMap<String, DecodingKey>,
-    read: Option<Instant>,
-    failed: Option<Instant>,
+    fetched_at: Option<Instant>,
+    failed_at: Option<Instant>,
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Unread {
+enum FetchError {
     #[error(transparent)]
-    Unanswered(#[from] reqwest::Error),
-    #[error("the answer of {0} has more than {ANSWER_BYTES} bytes")]
-    Long(Url),
-    #[error("the answer of {0} is not what it should be: {1}")]
+    Http(#[from] reqwest::Error),
+    #[error("the answer of {0} has more than {MAX_RESPONSE_BYTES} bytes")]
+    TooLarge(Url),
+    #[error("the answer of {0} is malformed: {1}")]
     Malformed(Url, serde_json::Error),
-    #[error("{0} is neither of https nor on this machine")]
+    #[error("{0} is neither an https address nor on this machine")]
     Insecure(String),
     #[error("its discovery document is that of {0}")]
-    OfAnother(String),
+    WrongIssuer(String),
 }
 
 #[derive(Deserialize)]
-struct Discovered {
+struct DiscoveryDocument {
     issuer: String,
     jwks_uri: String,
 }
 
 #[derive(Deserialize)]
-struct Published {
+struct KeySet {
     keys: Vec<Value>,
 }
 
-impl Keyring {
-    pub fn new(issuer: &str, publication: Publication) -> Self {
-        let (held, asking) = (RwLock::default(), Mutex::default());
-        Self(Arc::new(Shared { issuer: issuer.to_owned(), publication, held, asking }))
+impl JwksCache {
+    pub fn new(issuer: &str, location: JwksLocation) -> Self {
+        let (state, fetching) = (RwLock::default(), Mutex::default());
+        Self(Arc::new(Shared { issuer: issuer.to_owned(), location, state, fetching }))
     }
 
-    pub async fn key(&self, id: &str) -> Option<DecodingKey> {
-        if self.held(|held| !held.knows(id, Instant::now())) {
-            let own = self.clone();
-            drop(tokio::spawn(async move { own.ask().await }).await); // whoever leaves does not undo it
+    /// Returns a key by its id. Fetches the keys first if the id is unknown or the keys are too old.
+    pub async fn key(&self, key_id: &str) -> Option<DecodingKey> {
+        if !self.read(|state| state.has_fresh_key(key_id, Instant::now())) {
+            let cache = self.clone();
+            // The fetch runs in a task of its own, so that it completes even if the caller is cancelled.
+            drop(tokio::spawn(async move { cache.fetch().await }).await);
         }
-        self.held(|held| held.keys.get(id).cloned())
+        self.read(|state| state.keys.get(key_id).cloned())
     }
 
-    /// Whoever needs a key meanwhile waits for the same answer.
-    async fn ask(&self) {
-        let _alone = self.0.asking.lock().await;
-        if !self.held(|held| held.may_be_read(Instant::now())) {
+    async fn fetch(&self) {
+        let _guard = self.0.fetching.lock().await;
+        if !self.read(|state| state.may_fetch(Instant::now())) {
             return;
         }
-        let read = self.0.published().await;
-        let mut held = self.0.held.write().unwrap_or_else(PoisonError::into_inner);
-        match read {
-            Ok(keys) => *held = Held { keys, read: Some(Instant::now()), failed: None },
+        let fetched = self.0.fetch_keys().await;
+        let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        match fetched {
+            Ok(keys) => *state = CacheState { keys, fetched_at: Some(Instant::now()), failed_at: None },
             Err(error) => {
                 tracing::warn!(issuer = self.0.issuer, %error, "an issuer's keys cannot be read");
-                held.failed = Some(Instant::now());
+                state.failed_at = Some(Instant::now());
             }
         }
     }
 
-    fn held<T>(&self, look: impl FnOnce(&Held) -> T) -> T {
-        look(&self.0.held.read().unwrap_or_else(PoisonError::into_inner))
+    fn read<T>(&self, read: impl FnOnce(&CacheState) -> T) -> T {
+        read(&self.0.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Held {
-    fn knows(&self, id: &str, now: Instant) -> bool {
-        is_within(GOOD_FOR, self.read, now) && self.keys.contains_key(id)
+impl CacheState {
+    fn has_fresh_key(&self, key_id: &str, now: Instant) -> bool {
+        is_within(MAX_AGE, self.fetched_at, now) && self.keys.contains_key(key_id)
     }
 
-    fn may_be_read(&self, now: Instant) -> bool {
-        !is_within(ASK_AGAIN_AFTER, self.read, now) && !is_within(PAUSE, self.failed, now)
+    fn may_fetch(&self, now: Instant) -> bool {
+        !is_within(MIN_REFRESH_INTERVAL, self.fetched_at, now) && !is_within(RETRY_DELAY, self.failed_at, now)
     }
 }
 
@@ -128,43 +129,44 @@ fn is_within(span: Duration, since: Option<Instant>, now: Instant) -> bool {
 }
 
 impl Shared {
-    async fn published(&self) -> Result<HashMap<String, DecodingKey>, Unread> {
-        let http = self.client()?;
+    async fn fetch_keys(&self) -> Result<HashMap<String, DecodingKey>, FetchError> {
+        let client = self.client()?;
         let well_known = format!("{}/.well-known", self.issuer.trim_end_matches('/'));
-        let place = match self.publication {
-            Publication::Keys => format!("{well_known}/jwks.json"),
-            Publication::Discovery => {
-                let found: Discovered = self.get(&http, &format!("{well_known}/openid-configuration")).await?;
-                if found.issuer != self.issuer {
-                    return Err(Unread::OfAnother(found.issuer));
+        let jwks_url = match self.location {
+            JwksLocation::WellKnown => format!("{well_known}/jwks.json"),
+            JwksLocation::Discovery => {
+                let url = format!("{well_known}/openid-configuration");
+                let document: DiscoveryDocument = self.get(&client, &url).await?;
+                if document.issuer != self.issuer {
+                    return Err(FetchError::WrongIssuer(document.issuer));
                 }
-                found.jwks_uri
+                document.jwks_uri
             }
         };
-        let Published { keys } = self.get(&http, &place).await?;
-        Ok(keys.into_iter().filter_map(usable).collect())
+        let KeySet { keys } = self.get(&client, &jwks_url).await?;
+        Ok(keys.into_iter().filter_map(parse_rsa_key).collect())
     }
 
     fn client(&self) -> reqwest::Result<Client> {
-        let builder = Client::builder().timeout(ANSWER_TIME).redirect(Policy::none());
+        let builder = Client::builder().timeout(FETCH_TIMEOUT).redirect(Policy::none());
         if self.is_local() { builder.no_proxy().build() } else { builder.build() }
     }
 
-    async fn get<T: DeserializeOwned>(&self, http: &Client, place: &str) -> Result<T, Unread> {
-        let insecure = || Unread::Insecure(place.to_owned());
-        let url = Url::parse(place).map_err(|_| insecure())?;
+    async fn get<T: DeserializeOwned>(&self, client: &Client, address: &str) -> Result<T, FetchError> {
+        let insecure = || FetchError::Insecure(address.to_owned());
+        let url = Url::parse(address).map_err(|_| insecure())?;
         if url.scheme() != "https" && !self.is_local() {
             return Err(insecure());
         }
-        let mut answer = http.get(url.clone()).send().await?.error_for_status()?;
+        let mut response = client.get(url.clone()).send().await?.error_for_status()?;
         let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await? {
+        while let Some(chunk) = response.chunk().await? {
             body.extend_from_slice(&chunk);
-            if body.len() > ANSWER_BYTES {
-                return Err(Unread::Long(url));
+            if body.len() > MAX_RESPONSE_BYTES {
+                return Err(FetchError::TooLarge(url));
             }
         }
-        serde_json::from_slice(&body).map_err(|error| Unread::Malformed(url, error))
+        serde_json::from_slice(&body).map_err(|error| FetchError::Malformed(url, error))
     }
 
     fn is_local(&self) -> bool {
@@ -172,11 +174,14 @@ impl Shared {
     }
 }
 
-/// Of the keys that issuers publish, AppSync takes those of RSA that have an id.
-fn usable(published: Value) -> Option<(String, DecodingKey)> {
-    let key: Jwk = serde_json::from_value(published).ok()?;
-    let is_rsa = matches!(key.algorithm, AlgorithmParameters::RSA(_));
-    Some((key.common.key_id.clone()?, DecodingKey::from_jwk(&key).ok().filter(|_| is_rsa)?))
+/// Parses a JSON Web Key. AppSync uses only RSA keys that have an id.
+fn parse_rsa_key(json: Value) -> Option<(String, DecodingKey)> {
+    let jwk: Jwk = serde_json::from_value(json).ok()?;
+    if !matches!(jwk.algorithm, AlgorithmParameters::RSA(_)) {
+        return None;
+    }
+    let key_id = jwk.common.key_id.clone()?;
+    Some((key_id, DecodingKey::from_jwk(&jwk).ok()?))
 }
 
 #[cfg(test)]
@@ -194,37 +199,40 @@ mod tests {
     use super::*;
     use crate::identity::SigningKey;
 
-    static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::draw().unwrap());
+    static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate().unwrap());
 
-    type Answer = watch::Receiver<Option<(StatusCode, Value)>>;
+    type JwksResponse = watch::Receiver<Option<(StatusCode, Value)>>;
 
-    /// An issuer that answers what it is told to, once it is told to.
-    struct Stub {
+    /// An issuer that holds back its keys until a response is set.
+    struct StubIssuer {
         url: String,
-        answers: watch::Sender<Option<(StatusCode, Value)>>,
-        asked: Arc<AtomicUsize>,
-        discovered: watch::Sender<Value>,
+        jwks_response: watch::Sender<Option<(StatusCode, Value)>>,
+        jwks_requests: Arc<AtomicUsize>,
+        discovery_document: watch::Sender<Value>,
     }
 
-    impl Stub {
+    impl StubIssuer {
         async fn start() -> Self {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let url = format!("http://localhost:{}", listener.local_addr().unwrap().port());
-            let (answers, answer) = watch::channel(None);
-            let (discovered, discovery) = watch::channel(Self::discovery(&url, &url));
-            let asked = Arc::new(AtomicUsize::new(0));
-            let keys = get(Self::answer).with_state((answer, asked.clone()));
-            let found = async move |State(discovery): State<watch::Receiver<Value>>| Json(discovery.borrow().clone());
+            let (jwks_response, response) = watch::channel(None);
+            let (discovery_document, discovery) = watch::channel(Self::discovery(&url, &url));
+            let jwks_requests = Arc::new(AtomicUsize::new(0));
+            let jwks = get(Self::handle_jwks).with_state((response, jwks_requests.clone()));
+            let handle_discovery =
+                async move |State(discovery): State<watch::Receiver<Value>>| Json(discovery.borrow().clone());
             let router = Router::new()
-                .route("/.well-known/jwks.json", keys)
-                .route("/.well-known/openid-configuration", get(found).with_state(discovery));
+                .route("/.well-known/jwks.json", jwks)
+                .route("/.well-known/openid-configuration", get(handle_discovery).with_state(discovery));
             tokio::spawn(async move { axum::serve(listener, router).await });
-            Self { url, answers, asked, discovered }
+            Self { url, jwks_response, jwks_requests, discovery_document }
         }
 
-        async fn answer(State((mut answer, asked)): State<(Answer, Arc<AtomicUsize>)>) -> (StatusCode, Json<Value>) {
-            asked.fetch_add(1, Ordering::SeqCst);
-            let (status, body) = answer.wait_for(Option::is_some).await.unwrap().clone().unwrap();
+        async fn handle_jwks(
+            State((mut response, requests)): State<(JwksResponse, Arc<AtomicUsize>)>,
+        ) -> (StatusCode, Json<Value>) {
+            requests.fetch_add(1, Ordering::SeqCst);
+            let (status, body) = response.wait_for(Option::is_some).await.unwrap().clone().unwrap();
             (status, Json(body))
         }
 
@@ -233,94 +241,96 @@ mod tests {
         }
 
         fn publish(&self, keys: &[Value]) {
-            self.answers.send_replace(Some((StatusCode::OK, json!({ "keys": keys }))));
+            self.jwks_response.send_replace(Some((StatusCode::OK, json!({ "keys": keys }))));
         }
 
-        fn ring(&self) -> Keyring {
-            Keyring::new(&self.url, Publication::Discovery)
+        fn cache(&self) -> JwksCache {
+            JwksCache::new(&self.url, JwksLocation::Discovery)
         }
 
-        fn asked(&self) -> usize {
-            self.asked.load(Ordering::SeqCst)
+        fn request_count(&self) -> usize {
+            self.jwks_requests.load(Ordering::SeqCst)
         }
     }
 
-    async fn pass(span: Duration) {
+    async fn advance(span: Duration) {
         time::pause();
         time::advance(span).await;
         time::resume();
     }
 
     #[tokio::test]
-    async fn an_issuer_that_failed_is_asked_again_after_a_pause() {
-        let stub = Stub::start().await;
-        let ring = stub.ring();
-        stub.answers.send_replace(Some((StatusCode::SERVICE_UNAVAILABLE, json!({ "keys": [KEY.published()] }))));
-        assert!(ring.key(KEY.id()).await.is_none());
-        stub.publish(&[KEY.published()]);
-        assert!(ring.key(KEY.id()).await.is_none() && stub.asked() == 1, "it is left alone for a moment");
-        pass(PAUSE).await;
-        assert!(ring.key(KEY.id()).await.is_some());
+    async fn failed_fetch_is_retried_after_a_delay() {
+        let stub = StubIssuer::start().await;
+        let cache = stub.cache();
+        stub.jwks_response.send_replace(Some((StatusCode::SERVICE_UNAVAILABLE, json!({ "keys": [KEY.to_jwk()] }))));
+        assert!(cache.key(KEY.key_id()).await.is_none());
+        stub.publish(&[KEY.to_jwk()]);
+        assert!(cache.key(KEY.key_id()).await.is_none() && stub.request_count() == 1, "no fetch before the delay");
+        advance(RETRY_DELAY).await;
+        assert!(cache.key(KEY.key_id()).await.is_some());
     }
 
     #[tokio::test]
-    async fn a_caller_who_leaves_does_not_undo_the_asking() {
-        let stub = Stub::start().await;
-        let ring = stub.ring();
-        let mut first = Box::pin(ring.key(KEY.id()));
-        while stub.asked() == 0 {
+    async fn cancelled_caller_does_not_cancel_the_fetch() {
+        let stub = StubIssuer::start().await;
+        let cache = stub.cache();
+        let mut first = Box::pin(cache.key(KEY.key_id()));
+        while stub.request_count() == 0 {
             assert!(first.as_mut().now_or_never().is_none());
             tokio::task::yield_now().await;
         }
         drop(first);
-        stub.publish(&[KEY.published()]);
-        assert!(ring.key(KEY.id()).await.is_some());
-        assert_eq!(stub.asked(), 1);
+        stub.publish(&[KEY.to_jwk()]);
+        assert!(cache.key(KEY.key_id()).await.is_some());
+        assert_eq!(stub.request_count(), 1);
     }
 
     #[tokio::test]
-    async fn another_issuers_discovery_document_leads_to_no_keys() {
-        let stub = Stub::start().await;
-        stub.publish(&[KEY.published()]);
-        stub.discovered.send_replace(Stub::discovery("https://id.example.com", &stub.url));
-        assert!(stub.ring().key(KEY.id()).await.is_none());
-        assert_eq!(stub.asked(), 0);
+    async fn discovery_document_of_another_issuer_is_rejected() {
+        let stub = StubIssuer::start().await;
+        stub.publish(&[KEY.to_jwk()]);
+        stub.discovery_document.send_replace(StubIssuer::discovery("https://id.example.com", &stub.url));
+        assert!(stub.cache().key(KEY.key_id()).await.is_none());
+        assert_eq!(stub.request_count(), 0);
     }
 
     #[tokio::test]
-    async fn a_key_that_was_withdrawn_is_good_for_an_hour_at_most() {
-        let stub = Stub::start().await;
-        let ring = stub.ring();
-        stub.publish(&[KEY.published()]);
-        assert!(ring.key(KEY.id()).await.is_some());
+    async fn withdrawn_key_is_valid_for_one_hour_at_most() {
+        let stub = StubIssuer::start().await;
+        let cache = stub.cache();
+        stub.publish(&[KEY.to_jwk()]);
+        assert!(cache.key(KEY.key_id()).await.is_some());
         stub.publish(&[]);
-        pass(GOOD_FOR - ASK_AGAIN_AFTER).await;
-        assert!(ring.key(KEY.id()).await.is_some() && stub.asked() == 1);
-        pass(ASK_AGAIN_AFTER).await;
-        assert!(ring.key(KEY.id()).await.is_none());
+        advance(MAX_AGE - MIN_REFRESH_INTERVAL).await;
+        assert!(cache.key(KEY.key_id()).await.is_some() && stub.request_count() == 1);
+        advance(MIN_REFRESH_INTERVAL).await;
+        assert!(cache.key(KEY.key_id()).await.is_none());
     }
 
     #[tokio::test]
-    async fn an_answer_has_its_bounds() {
-        let stub = Stub::start().await;
-        stub.publish(&[KEY.published(), json!("k".repeat(ANSWER_BYTES))]);
-        assert!(stub.ring().key(KEY.id()).await.is_none());
-        stub.publish(&[KEY.published(), json!("k".repeat(ANSWER_BYTES / 2))]);
-        assert!(stub.ring().key(KEY.id()).await.is_some());
+    async fn response_size_is_limited() {
+        let stub = StubIssuer::start().await;
+        stub.publish(&[KEY.to_jwk(), json!("k".repeat(MAX_RESPONSE_BYTES))]);
+        assert!(stub.cache().key(KEY.key_id()).await.is_none());
+        stub.publish(&[KEY.to_jwk(), json!("k".repeat(MAX_RESPONSE_BYTES / 2))]);
+        assert!(stub.cache().key(KEY.key_id()).await.is_some());
     }
 
     #[tokio::test]
-    async fn keys_from_elsewhere_come_over_https() {
-        let ring = Keyring::new("https://id.example.com", Publication::Discovery);
-        let insecure = ring.0.get::<Value>(&Client::new(), "http://id.example.com/keys").await.unwrap_err();
-        assert_eq!(insecure.to_string(), "http://id.example.com/keys is neither of https nor on this machine");
+    async fn remote_keys_require_https() {
+        let cache = JwksCache::new("https://id.example.com", JwksLocation::Discovery);
+        let insecure = cache.0.get::<Value>(&Client::new(), "http://id.example.com/keys").await.unwrap_err();
+        assert_eq!(insecure.to_string(), "http://id.example.com/keys is neither an https address nor on this machine");
     }
 
     #[test]
-    fn an_issuer_is_not_asked_for_every_key_that_nobody_knows() {
+    fn unknown_key_ids_do_not_trigger_repeated_fetches() {
         let now = Instant::now();
-        let held = Held { read: Some(now), ..Held::default() };
-        assert!(Held::default().may_be_read(now));
-        assert!(!held.may_be_read(now + ASK_AGAIN_AFTER - PAUSE) && held.may_be_read(now + ASK_AGAIN_AFTER));
+        let state = CacheState { fetched_at: Some(now), ..CacheState::default() };
+        assert!(CacheState::default().may_fetch(now));
+        assert!(
+            !state.may_fetch(now + MIN_REFRESH_INTERVAL - RETRY_DELAY) && state.may_fetch(now + MIN_REFRESH_INTERVAL)
+        );
     }
 }

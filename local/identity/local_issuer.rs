@@ -1,4 +1,4 @@
-//! The issuers of a laptop: a user pool and an OpenID Connect provider that give out tokens for the asking.
+//! The local token issuers: a user pool and an OpenID Connect provider that issue tokens without a password.
 use std::{
     path::Path,
     sync::Arc,
@@ -9,40 +9,40 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{KeyFault, SigningKey, User};
+use super::{PoolUser, SigningKey, SigningKeyError};
 use crate::{
     stack::TokenIssuer,
     state_dir::{self, StateDirError},
 };
 
-const LIFETIME: Duration = Duration::from_secs(60 * 60);
-/// The one client of both issuers, as the template's `Ref` of its user pool's client names it.
-pub const CLIENT: &str = "laptop";
+const TOKEN_LIFETIME: Duration = Duration::from_secs(60 * 60);
+/// The client id of both issuers; the value of the template's `Ref` to its user pool client.
+pub const LOCAL_CLIENT_ID: &str = "laptop";
 
-/// Whoever reaches the port may have a token of it: for development.
-pub struct Issuer {
+/// An issuer for development: every client that reaches its port can get a token.
+pub struct LocalIssuer {
     url: String,
     key: SigningKey,
     users: Users,
 }
 
-/// The issuers that live here, of those that the API trusts.
+/// The local issuers that the API trusts.
 #[derive(Default)]
-pub struct Issuers {
-    pub pool: Option<Arc<Issuer>>,
-    pub oidc: Option<Arc<Issuer>>,
+pub struct LocalIssuers {
+    pub pool: Option<Arc<LocalIssuer>>,
+    pub oidc: Option<Arc<LocalIssuer>>,
 }
 
-/// What a token is for: telling who its user is, or calling in its name.
+/// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenUse {
     Id,
     Access,
 }
 
-/// What a token endpoint answers.
+/// The response of a token endpoint.
 #[derive(Serialize)]
-pub struct Tokens {
+pub struct TokenResponse {
     pub id_token: String,
     pub access_token: String,
     pub token_type: &'static str,
@@ -50,61 +50,67 @@ pub struct Tokens {
     pub expires_in: u64,
 }
 
-/// Why an issuer gives out none.
+/// The reason why an issuer issues no token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoTokens {
+pub enum TokenError {
     #[error("there is no user '{0}'")]
-    UserUnknown(String),
+    UnknownUser(String),
     #[error(transparent)]
-    Unsigned(#[from] KeyFault),
+    SigningKey(#[from] SigningKeyError),
 }
 
-/// Whom an issuer knows.
+/// The users of an issuer.
 enum Users {
-    Of(Vec<User>),
-    Anybody,
+    /// The users of a user pool.
+    Pool(Vec<PoolUser>),
+    /// Any name is a user.
+    AnyName,
 }
 
-impl Issuers {
-    /// Where the issuers of a server are.
+impl LocalIssuers {
+    /// The URL of the user pool of a server.
     pub fn pool_url(server: &str) -> String {
         format!("{server}/pool")
     }
 
+    /// The URL of the OpenID Connect provider of a server.
     pub fn oidc_url(server: &str) -> String {
         format!("{server}/oidc")
     }
 
-    /// `state` is where their keys are kept; without it, they are drawn.
-    pub fn of(
+    /// Makes the local issuers that are among the trusted issuers. Their keys are stored in the folder `state`; without a
+    /// folder, new keys are generated.
+    pub fn load(
         trusted: &[TokenIssuer],
         server: &str,
-        users: Vec<User>,
+        users: Vec<PoolUser>,
         state: Option<&Path>,
     ) -> Result<Self, StateDirError> {
-        let key_of = |url: &str, name| {
-            let lives_here = trusted.iter().any(|issuer| issuer.url == url);
-            lives_here
-                .then(|| state_dir::load_or_create_key(state.map(|state| state.join(name)).as_deref()))
+        let key_if_trusted = |url: &str, file_name| {
+            let is_trusted = trusted.iter().any(|issuer| issuer.url == url);
+            is_trusted
+                .then(|| state_dir::load_or_create_key(state.map(|state| state.join(file_name)).as_deref()))
                 .transpose()
         };
-        let (pool, oidc) = (Self::pool_url(server), Self::oidc_url(server));
+        let (pool_url, oidc_url) = (Self::pool_url(server), Self::oidc_url(server));
+        let pool_key = key_if_trusted(&pool_url, "pool-key")?;
+        let oidc_key = key_if_trusted(&oidc_url, "oidc-key")?;
         Ok(Self {
-            pool: key_of(&pool, "pool-key")?.map(|key| Arc::new(Issuer::pool(pool, key, users))),
-            oidc: key_of(&oidc, "oidc-key")?.map(|key| Arc::new(Issuer::open_id(oidc, key))),
+            pool: pool_key.map(|key| Arc::new(LocalIssuer::user_pool(pool_url, key, users))),
+            oidc: oidc_key.map(|key| Arc::new(LocalIssuer::open_id(oidc_url, key))),
         })
     }
 }
 
-impl Issuer {
-    /// A user pool: it knows its users.
-    pub fn pool(url: String, key: SigningKey, users: Vec<User>) -> Self {
-        Self { url, key, users: Users::Of(users) }
+impl LocalIssuer {
+    /// A user pool, which issues tokens to its users.
+    pub fn user_pool(url: String, key: SigningKey, users: Vec<PoolUser>) -> Self {
+        Self { url, key, users: Users::Pool(users) }
     }
 
-    /// An OpenID Connect provider: it knows everybody.
+    /// An OpenID Connect provider, which issues tokens to any name.
     pub fn open_id(url: String, key: SigningKey) -> Self {
-        Self { url, key, users: Users::Anybody }
+        Self { url, key, users: Users::AnyName }
     }
 
     pub fn url(&self) -> &str {
@@ -115,42 +121,47 @@ impl Issuer {
         &self.key
     }
 
-    pub fn tokens(&self, name: &str, now: SystemTime) -> Result<Tokens, NoTokens> {
-        let user = self.user(name).ok_or_else(|| NoTokens::UserUnknown(name.to_owned()))?;
+    /// Issues an ID token and an access token to a user.
+    pub fn issue_tokens(&self, name: &str, now: SystemTime) -> Result<TokenResponse, TokenError> {
+        let user = self.find_user(name).ok_or_else(|| TokenError::UnknownUser(name.to_owned()))?;
         let id_token = self.key.sign(&self.claims(&user, TokenUse::Id, now))?;
         let access_token = self.key.sign(&self.claims(&user, TokenUse::Access, now))?;
-        Ok(Tokens { id_token, access_token, token_type: "Bearer", expires_in: LIFETIME.as_secs() })
+        Ok(TokenResponse { id_token, access_token, token_type: "Bearer", expires_in: TOKEN_LIFETIME.as_secs() })
     }
 
-    /// What a token of the user says.
-    pub fn claims(&self, user: &User, token_use: TokenUse, now: SystemTime) -> Value {
+    /// The claims of a user's token.
+    pub fn claims(&self, user: &PoolUser, token_use: TokenUse, now: SystemTime) -> Value {
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut claims = json!({
             "iss": self.url,
             "sub": user.subject(),
             "iat": now,
             "auth_time": now,
-            "exp": now + LIFETIME.as_secs(),
+            "exp": now + TOKEN_LIFETIME.as_secs(),
             "jti": Uuid::new_v4().to_string(),
         });
-        let own = match (&self.users, token_use) {
-            (Users::Of(_), TokenUse::Id) => {
-                json!({ "token_use": "id", "aud": CLIENT, "cognito:username": user.name })
+        let specific = match (&self.users, token_use) {
+            (Users::Pool(_), TokenUse::Id) => {
+                json!({ "token_use": "id", "aud": LOCAL_CLIENT_ID, "cognito:username": user.name })
             }
-            (Users::Of(_), TokenUse::Access) => {
-                json!({ "token_use": "access", "client_id": CLIENT, "username": user.name, "version": 2 })
+            (Users::Pool(_), TokenUse::Access) => {
+                json!({ "token_use": "access", "client_id": LOCAL_CLIENT_ID, "username": user.name, "version": 2 })
             }
-            (Users::Anybody, _) => json!({ "aud": CLIENT, "azp": CLIENT, "preferred_username": user.name }),
+            (Users::AnyName, _) => {
+                json!({ "aud": LOCAL_CLIENT_ID, "azp": LOCAL_CLIENT_ID, "preferred_username": user.name })
+            }
         };
-        let groups = (!user.groups.is_empty()).then(|| ("cognito:groups".to_owned(), json!(user.groups)));
-        if let (Value::Object(claims), Value::Object(own)) = (&mut claims, own) {
-            claims.extend(own.into_iter().chain(groups));
+        if let (Value::Object(claims), Value::Object(specific)) = (&mut claims, specific) {
+            claims.extend(specific);
+            if !user.groups.is_empty() {
+                claims.insert("cognito:groups".to_owned(), json!(user.groups));
+            }
         }
         claims
     }
 
-    /// OpenID Connect's discovery document.
-    pub fn discovery(&self) -> Value {
+    /// The OpenID Connect discovery document.
+    pub fn discovery_document(&self) -> Value {
         let url = &self.url;
         json!({
             "issuer": url,
@@ -162,14 +173,16 @@ impl Issuer {
         })
     }
 
-    pub fn published_keys(&self) -> Value {
-        json!({ "keys": [self.key.published()] })
+    /// The JSON Web Key Set.
+    pub fn jwks(&self) -> Value {
+        json!({ "keys": [self.key.to_jwk()] })
     }
 
-    fn user(&self, name: &str) -> Option<User> {
+    fn find_user(&self, name: &str) -> Option<PoolUser> {
         match &self.users {
-            Users::Of(users) => users.iter().find(|user| user.name == name).cloned(),
-            Users::Anybody => Some(User::named(name)).filter(|_| !name.is_empty()),
+            Users::Pool(users) => users.iter().find(|user| user.name == name).cloned(),
+            Users::AnyName if name.is_empty() => None,
+            Users::AnyName => Some(PoolUser::named(name)),
         }
     }
 }

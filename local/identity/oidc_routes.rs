@@ -1,4 +1,4 @@
-//! Where the issuers of a laptop are asked: for what they publish, and for tokens.
+//! The HTTP routes of the local issuers: discovery document, keys, tokens.
 use std::{sync::Arc, time::SystemTime};
 
 use axum::{
@@ -16,69 +16,77 @@ use http::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Issuer, Issuers, local_issuer::NoTokens};
+use super::{LocalIssuer, LocalIssuers, TokenError};
 
-const FORM_BYTES: usize = 4096;
+const MAX_FORM_BYTES: usize = 4096;
 
-/// What a form asks for. There is no password: whoever reaches the port is trusted.
+/// The form of a token request. It has no password, because every client that reaches the port is trusted.
 #[derive(Deserialize)]
-struct Form {
+struct TokenRequest {
     username: String,
 }
 
-pub fn router(issuers: &Issuers) -> Router {
-    let doors = [("/pool", &issuers.pool), ("/oidc", &issuers.oidc)];
-    doors.into_iter().fold(Router::new(), |router, (path, issuer)| match issuer {
-        Some(issuer) => router.nest(path, door(issuer.clone())),
-        None => router,
-    })
+/// Serves the user pool at `/pool` and the OpenID Connect provider at `/oidc`.
+pub fn router(issuers: &LocalIssuers) -> Router {
+    let mut router = Router::new();
+    if let Some(pool) = &issuers.pool {
+        router = router.nest("/pool", issuer_routes(pool.clone()));
+    }
+    if let Some(oidc) = &issuers.oidc {
+        router = router.nest("/oidc", issuer_routes(oidc.clone()));
+    }
+    router
 }
 
-fn door(issuer: Arc<Issuer>) -> Router {
+fn issuer_routes(issuer: Arc<LocalIssuer>) -> Router {
     Router::new()
         .route("/.well-known/openid-configuration", get(discovery))
-        .route("/.well-known/jwks.json", get(published_keys))
-        .route("/token", post(tokens).layer(DefaultBodyLimit::max(FORM_BYTES)))
+        .route("/.well-known/jwks.json", get(jwks))
+        .route("/token", post(issue_tokens).layer(DefaultBodyLimit::max(MAX_FORM_BYTES)))
         .with_state(issuer)
 }
 
-async fn discovery(State(issuer): State<Arc<Issuer>>) -> Json<Value> {
-    Json(issuer.discovery())
+async fn discovery(State(issuer): State<Arc<LocalIssuer>>) -> Json<Value> {
+    Json(issuer.discovery_document())
 }
 
-async fn published_keys(State(issuer): State<Arc<Issuer>>) -> Json<Value> {
-    Json(issuer.published_keys())
+async fn jwks(State(issuer): State<Arc<LocalIssuer>>) -> Json<Value> {
+    Json(issuer.jwks())
 }
 
-async fn tokens(State(issuer): State<Arc<Issuer>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    if !is_asked_by_name(issuer.url(), &uri, &headers) {
-        return refused("invalid_request", "tokens are given out at localhost alone");
+async fn issue_tokens(State(issuer): State<Arc<LocalIssuer>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    if !is_addressed_to(issuer.url(), &uri, &headers) {
+        return error_response("invalid_request", "tokens are issued at localhost only");
     }
-    let Ok(Form { username }) = serde_urlencoded::from_bytes(&body) else {
-        return refused("invalid_request", "a form with a username is asked for");
+    let Ok(TokenRequest { username }) = serde_urlencoded::from_bytes(&body) else {
+        return error_response("invalid_request", "a form with a username is required");
     };
-    match issuer.tokens(&username, SystemTime::now()) {
+    match issuer.issue_tokens(&username, SystemTime::now()) {
         Ok(tokens) => ([(CACHE_CONTROL, "no-store")], Json(tokens)).into_response(),
-        Err(none @ NoTokens::UserUnknown(_)) => refused("invalid_grant", &none.to_string()),
-        Err(none @ NoTokens::Unsigned(_)) => refused("server_error", &none.to_string()),
+        Err(error @ TokenError::UnknownUser(_)) => error_response("invalid_grant", &error.to_string()),
+        Err(error @ TokenError::SigningKey(_)) => error_response("server_error", &error.to_string()),
     }
 }
 
-/// A web page may have its own name lead to this machine, and would then read what is answered here.
-fn is_asked_by_name(issuer: &str, uri: &Uri, headers: &HeaderMap) -> bool {
+/// Whether the request names localhost and the issuer's port. Rejects DNS rebinding: a web page whose own name resolves
+/// to this machine could otherwise read the response.
+fn is_addressed_to(issuer: &str, uri: &Uri, headers: &HeaderMap) -> bool {
     let port = |authority: &Authority| authority.port_u16().unwrap_or(80);
-    let own = issuer.parse::<Uri>().ok().and_then(|issuer| issuer.authority().map(port));
-    let is_own = |asked: Option<Authority>| {
-        asked.is_some_and(|asked| matches!(asked.host(), "localhost" | "127.0.0.1") && Some(port(&asked)) == own)
+    let issuer_port = issuer.parse::<Uri>().ok().and_then(|issuer| issuer.authority().map(port));
+    let is_issuer = |authority: Option<Authority>| {
+        authority.is_some_and(|authority| {
+            matches!(authority.host(), "localhost" | "127.0.0.1") && Some(port(&authority)) == issuer_port
+        })
     };
+    let of_uri = uri.authority().cloned().map(Some);
     let of_headers = headers.get_all(HOST).iter().map(|host| Authority::try_from(host.as_bytes()).ok());
-    let mut asked = uri.authority().cloned().map(Some).into_iter().chain(of_headers).peekable();
-    asked.peek().is_some() && asked.all(is_own)
+    let mut authorities = of_uri.into_iter().chain(of_headers).peekable();
+    authorities.peek().is_some() && authorities.all(is_issuer)
 }
 
-/// In the words of OAuth 2.0.
-fn refused(error: &str, sentence: &str) -> Response {
-    (StatusCode::BAD_REQUEST, Json(json!({ "error": error, "error_description": sentence }))).into_response()
+/// An OAuth 2.0 error.
+fn error_response(error: &str, description: &str) -> Response {
+    (StatusCode::BAD_REQUEST, Json(json!({ "error": error, "error_description": description }))).into_response()
 }
 
 #[cfg(test)]
@@ -86,21 +94,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_leads_here_is_not_the_servers_own() {
-        let asked = |uri: &str, hosts: &[&str]| {
+    fn other_host_names_are_rejected() {
+        let is_accepted = |uri: &str, hosts: &[&str]| {
             let headers = hosts.iter().map(|host| (HOST, host.parse().unwrap())).collect();
-            is_asked_by_name("http://localhost:4000/pool", &uri.parse().unwrap(), &headers)
+            is_addressed_to("http://localhost:4000/pool", &uri.parse().unwrap(), &headers)
         };
-        for own in ["localhost:4000", "127.0.0.1:4000"] {
-            assert!(asked("/token", &[own]) && asked(&format!("http://{own}/token"), &[]), "{own}");
+        for host in ["localhost:4000", "127.0.0.1:4000"] {
+            assert!(is_accepted("/token", &[host]) && is_accepted(&format!("http://{host}/token"), &[]), "{host}");
         }
         let others =
             ["", "localhost", "localhost:4001", "evil.example:4000", "localhost.evil.example:4000", "::1", "/"];
         for other in others {
-            assert!(!asked("/token", &[other]), "{other}");
-            assert!(!asked("http://localhost:4000/token", &[other]), "{other}");
+            assert!(!is_accepted("/token", &[other]), "{other}");
+            assert!(!is_accepted("http://localhost:4000/token", &[other]), "{other}");
         }
-        assert!(!asked("/token", &[]) && !asked("/token", &["localhost:4000", "evil.example:4000"]));
-        assert!(!asked("http://evil.example:4000/token", &["localhost:4000"]));
+        assert!(!is_accepted("/token", &[]));
+        assert!(!is_accepted("/token", &["localhost:4000", "evil.example:4000"]));
+        assert!(!is_accepted("http://evil.example:4000/token", &["localhost:4000"]));
     }
 }

@@ -1,74 +1,79 @@
-//! An IAM identity that can sign requests.
+//! IAM identities that sign requests.
 use serde_json::Value;
 
-use super::{Grants, assumed_role::RoleArn};
+use super::{IamPolicy, assumed_role::RoleArn};
 
 pub struct Principal {
     pub access_key_id: String,
     pub secret_access_key: String,
-    /// Temporary credentials come with one, and are no good without it.
+    /// The session token, which temporary credentials require.
     pub session_token: Option<String>,
     pub account: String,
-    /// A user's ARN, or that of a role's session.
+    /// The ARN of a user or of a role session.
     pub arn: String,
-    /// What IAM knows the identity by; resolvers see it as `ctx.identity.username`.
+    /// IAM's unique id; `ctx.identity.username` of resolvers.
     pub user_id: String,
-    /// Whom a Cognito identity pool has given the credentials to.
-    pub pooled: Option<PooledIdentity>,
-    pub grants: Grants,
+    /// The identity of a Cognito identity pool that received the credentials.
+    pub cognito_identity: Option<CognitoIdentity>,
+    pub policy: IamPolicy,
 }
 
-/// An identity of a Cognito identity pool: somebody without an IAM identity of their own.
+/// An identity of a Cognito identity pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PooledIdentity {
+pub struct CognitoIdentity {
     pub pool_id: String,
     pub identity_id: String,
-    /// As AWS writes who vouches for it, such as `cognito-idp.us-east-1.amazonaws.com/us-east-1_a:CognitoSignIn:<sub>`;
-    /// nobody does for a guest.
+    /// The login provider, such as `cognito-idp.us-east-1.amazonaws.com/us-east-1_a:CognitoSignIn:<sub>`; `None` for a
+    /// guest.
     pub provider: Option<String>,
 }
 
 impl Principal {
-    /// A session of a role, with temporary credentials and the statements of the role's policies.
-    pub fn role_session(role_arn: &str, session: &str, credentials: [String; 3], statements: &[Value]) -> Self {
+    /// A role session with temporary credentials (access key id, secret, session token) and the statements of the role's
+    /// policies.
+    pub fn role_session(role_arn: &str, session_name: &str, credentials: [String; 3], statements: &[Value]) -> Self {
         let [access_key_id, secret_access_key, session_token] = credentials;
-        let role = RoleArn::of(role_arn);
-        let unique: String = role.name.chars().filter(char::is_ascii_alphanumeric).take(17).collect();
+        let role = RoleArn::parse(role_arn);
         Self {
             access_key_id,
             secret_access_key,
             session_token: Some(session_token),
             account: role.account.to_owned(),
-            arn: role.session(session),
-            user_id: format!("AROA{}:{session}", unique.to_ascii_uppercase()),
-            pooled: None,
-            grants: Grants::of_statements(statements),
+            arn: role.session_arn(session_name),
+            user_id: format!("{}:{session_name}", unique_id("AROA", role.name)),
+            cognito_identity: None,
+            policy: IamPolicy::from_statements(statements),
         }
     }
 
-    /// Somebody whom an identity pool lets use a role.
+    /// A role session of a user of a Cognito identity pool.
     pub fn identity_pool_user(
-        identity: PooledIdentity,
+        identity: CognitoIdentity,
         role_arn: &str,
         credentials: [String; 3],
         statements: &[Value],
     ) -> Self {
         let session = Self::role_session(role_arn, "CognitoIdentityCredentials", credentials, statements);
-        Self { pooled: Some(identity), ..session }
+        Self { cognito_identity: Some(identity), ..session }
     }
 
-    /// A user with long-lived credentials who may call every field.
+    /// An IAM user with long-lived credentials and all permissions.
     pub fn administrator(account: &str, name: &str, access_key_id: String, secret_access_key: String) -> Self {
-        let unique: String = name.chars().filter(char::is_ascii_alphanumeric).take(17).collect();
         Self {
             access_key_id,
             secret_access_key,
             session_token: None,
             account: account.to_owned(),
             arn: format!("arn:aws:iam::{account}:user/{name}"),
-            user_id: format!("AIDA{}", unique.to_ascii_uppercase()),
-            pooled: None,
-            grants: Grants::everything(),
+            user_id: unique_id("AIDA", name),
+            cognito_identity: None,
+            policy: IamPolicy::allow_all(),
         }
     }
+}
+
+/// An id in the form of IAM's unique ids, derived from the name.
+fn unique_id(prefix: &str, name: &str) -> String {
+    let suffix: String = name.chars().filter(char::is_ascii_alphanumeric).take(17).collect();
+    format!("{prefix}{}", suffix.to_ascii_uppercase())
 }

@@ -1,4 +1,4 @@
-//! AWS Signature Version 4, read from a request and computed again.
+//! Verification of AWS Signature Version 4.
 use std::{
     collections::BTreeSet,
     time::{Duration, SystemTime},
@@ -11,86 +11,95 @@ use aws_sigv4::{
 };
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
-use super::{Denial, Presented, Principal, same};
+use super::{AuthError, AuthRequest, Principal, constant_time};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const SERVICE: &str = "appsync";
-const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
-/// What an `Authorization` header of Signature Version 4 says.
+/// A parsed `Authorization` header of Signature Version 4.
 pub struct Signature<'a> {
     pub access_key_id: &'a str,
     pub region: &'a str,
     date: &'a str,
-    /// Each once: a header that is named again and again would be hashed as often.
+    /// A set, because a name that occurs repeatedly would be hashed repeatedly.
     signed_headers: BTreeSet<&'a str>,
     signature: &'a str,
 }
 
-/// Whether an `Authorization` header is of Signature Version 4, good or not.
-pub fn is_one(written: &HeaderValue) -> bool {
-    written.as_bytes().trim_ascii_start().starts_with(ALGORITHM.as_bytes())
+/// Whether an `Authorization` header has the scheme of Signature Version 4.
+pub fn is_signature(authorization: &HeaderValue) -> bool {
+    authorization.as_bytes().trim_ascii_start().starts_with(ALGORITHM.as_bytes())
 }
 
-pub fn read(headers: &HeaderMap) -> Result<Signature<'_>, Denial> {
-    let written = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    written.and_then(parse).ok_or(Denial::CredentialsMissing)
+pub fn parse(headers: &HeaderMap) -> Result<Signature<'_>, AuthError> {
+    let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    authorization.and_then(parse_authorization).ok_or(AuthError::CredentialsMissing)
 }
 
-fn parse(written: &str) -> Option<Signature<'_>> {
-    let parts = written.trim().strip_prefix(ALGORITHM)?;
+fn parse_authorization(authorization: &str) -> Option<Signature<'_>> {
+    let parts = authorization.trim().strip_prefix(ALGORITHM)?;
     let part =
         |name: &str| parts.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('=')).map(str::trim);
     let mut scope = part("Credential")?.split('/');
     let (access_key_id, date, region) = (scope.next()?, scope.next()?, scope.next()?);
-    let fits = scope.next() == Some(SERVICE) && scope.next() == Some("aws4_request") && scope.next().is_none();
+    let is_for_appsync =
+        scope.next() == Some(SERVICE) && scope.next() == Some("aws4_request") && scope.next().is_none();
     let signed_headers = part("SignedHeaders")?.split(';').collect();
-    fits.then_some(Signature { access_key_id, region, date, signed_headers, signature: part("Signature")? })
+    is_for_appsync.then_some(Signature { access_key_id, region, date, signed_headers, signature: part("Signature")? })
 }
 
 impl Signature<'_> {
-    pub fn verify(&self, presented: &Presented<'_>, principal: &Principal) -> Result<(), Denial> {
-        let token = presented.headers.get("x-amz-security-token").map_or(&[][..], |token| token.as_bytes());
-        if !same(principal.session_token.as_deref().unwrap_or_default().as_bytes(), token) {
-            return Err(Denial::ClientUnknown);
+    /// Verifies the session token, the age and the signature of a request.
+    pub fn verify(&self, request: &AuthRequest<'_>, principal: &Principal) -> Result<(), AuthError> {
+        let token = request.headers.get("x-amz-security-token").map_or(&[][..], |token| token.as_bytes());
+        let expected_token = principal.session_token.as_deref().unwrap_or_default();
+        if !constant_time::equal(expected_token.as_bytes(), token) {
+            return Err(AuthError::ClientUnknown);
         }
-        let made = self.made_at(presented.headers).ok_or(Denial::SignatureMismatch)?;
-        let age = presented.now.duration_since(made).unwrap_or_else(|ahead| ahead.duration());
-        if age > CLOCK_SKEW {
-            return Err(Denial::SignatureExpired);
+        let signed_at = self.signed_at(request.headers).ok_or(AuthError::SignatureMismatch)?;
+        let age = request.now.duration_since(signed_at).unwrap_or_else(|in_future| in_future.duration());
+        if age > MAX_CLOCK_SKEW {
+            return Err(AuthError::SignatureExpired);
         }
-        let expected = self.computed(presented, principal, made).ok_or(Denial::SignatureMismatch)?;
-        if same(expected.as_bytes(), self.signature.as_bytes()) { Ok(()) } else { Err(Denial::SignatureMismatch) }
+        let expected = self.compute(request, principal, signed_at).ok_or(AuthError::SignatureMismatch)?;
+        let is_equal = constant_time::equal(expected.as_bytes(), self.signature.as_bytes());
+        if is_equal { Ok(()) } else { Err(AuthError::SignatureMismatch) }
     }
 
-    fn made_at(&self, headers: &HeaderMap) -> Option<SystemTime> {
-        let written = headers.get("x-amz-date")?.to_str().ok().filter(|written| written.starts_with(self.date))?;
-        let moment = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", written).ok()?;
-        Some(moment.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().into())
+    /// The time of `x-amz-date`, which must be on the date of the credential scope.
+    fn signed_at(&self, headers: &HeaderMap) -> Option<SystemTime> {
+        let date_header = headers.get("x-amz-date")?.to_str().ok()?;
+        if !date_header.starts_with(self.date) {
+            return None;
+        }
+        let date_time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", date_header).ok()?;
+        Some(date_time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().into())
     }
 
-    fn computed(&self, presented: &Presented<'_>, principal: &Principal, made: SystemTime) -> Option<String> {
+    /// Computes the signature of the request. Returns `None` if the request cannot be signed or `host` is not signed.
+    fn compute(&self, request: &AuthRequest<'_>, principal: &Principal, signed_at: SystemTime) -> Option<String> {
         if !self.signed_headers.contains("host") {
             return None;
         }
         let headers = self.signed_headers.iter().flat_map(|name| {
-            let values = presented.headers.get_all(*name).iter().filter_map(|value| value.to_str().ok());
+            let values = request.headers.get_all(*name).iter().filter_map(|value| value.to_str().ok());
             values.map(move |value| (*name, value))
         });
-        let body = SignableBody::Bytes(presented.body);
-        let request = SignableRequest::new(presented.method, presented.uri.to_string(), headers, body).ok()?;
+        let body = SignableBody::Bytes(request.body);
+        let signable = SignableRequest::new(request.method, request.uri.to_string(), headers, body).ok()?;
         let secret = principal.secret_access_key.as_str();
-        let identity = Credentials::new(self.access_key_id, secret, None, None, "directory").into();
+        let identity = Credentials::new(self.access_key_id, secret, None, None, "authenticator").into();
         let mut settings = SigningSettings::default();
         settings.excluded_headers = None;
-        let signing = v4::SigningParams::builder()
+        let parameters = v4::SigningParams::builder()
             .identity(&identity)
             .region(self.region)
             .name(SERVICE)
-            .time(made)
+            .time(signed_at)
             .settings(settings)
             .build()
             .ok()?;
-        Some(sign(request, &signing.into()).ok()?.signature().to_owned())
+        Some(sign(signable, &parameters.into()).ok()?.signature().to_owned())
     }
 }

@@ -1,4 +1,8 @@
-use std::time::{Duration, SystemTime};
+//! Authentication by API keys and signatures.
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::{
@@ -9,26 +13,31 @@ use http::Request;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::stack::AuthMode;
 
 const ACCESS_KEY: &str = "ASIAEXAMPLE";
 const BODY: &str = r#"{"query":"{ f }"}"#;
 
-fn directory() -> Directory {
-    let directory = Directory::new(vec![AuthMode::ApiKey, AuthMode::Iam], vec!["da2-right".into()]);
+fn authenticator() -> Authenticator {
+    let authenticator = Authenticator::new(vec![AuthMode::ApiKey, AuthMode::Iam], vec!["da2-right".into()]);
     let credentials = [ACCESS_KEY.into(), "secret".into(), "token".into()];
     let statements = [json!({ "Effect": "Allow", "Action": "appsync:GraphQL",
         "Resource": "arn:aws:appsync:eu-west-1:123456789012:apis/abc/types/Mutation/fields/publish" })];
-    directory.admit(Principal::role_session("arn:aws:iam::123456789012:role/Handler", "run", credentials, &statements));
-    directory
+    let role = "arn:aws:iam::123456789012:role/Handler";
+    authenticator.add_principal(Principal::role_session(role, "run", credentials, &statements));
+    authenticator
 }
 
 fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_000_000)
 }
 
-async fn admitted(request: &Request<String>) -> Result<Caller, Denial> {
-    let directory = directory();
-    let presented = Presented {
+async fn authenticate(request: &Request<String>) -> Result<Caller, AuthError> {
+    authenticate_with(&authenticator(), request).await
+}
+
+async fn authenticate_with(authenticator: &Authenticator, request: &Request<String>) -> Result<Caller, AuthError> {
+    let auth_request = AuthRequest {
         method: request.method().as_str(),
         uri: request.uri(),
         headers: request.headers(),
@@ -36,20 +45,20 @@ async fn admitted(request: &Request<String>) -> Result<Caller, Denial> {
         peer: Some([127, 0, 0, 1].into()),
         now: now(),
     };
-    directory.caller(&presented).await
+    authenticator.authenticate(&auth_request).await
 }
 
-fn keyed(key: &str) -> Request<String> {
+fn request_with_key(key: &str) -> Request<String> {
     Request::post("/graphql").header("x-api-key", key).body(BODY.into()).unwrap()
 }
 
-fn signed(token: &str, made: SystemTime) -> Request<String> {
+fn signed_request(token: &str, signed_at: SystemTime) -> Request<String> {
     let identity = Credentials::new(ACCESS_KEY, "secret", Some(token.into()), None, "test").into();
     let params = v4::SigningParams::builder()
         .identity(&identity)
         .region("eu-west-1")
         .name("appsync")
-        .time(made)
+        .time(signed_at)
         .settings(SigningSettings::default())
         .build()
         .unwrap();
@@ -62,93 +71,94 @@ fn signed(token: &str, made: SystemTime) -> Request<String> {
 }
 
 #[tokio::test]
-async fn a_known_key_is_admitted_and_no_other() {
-    let caller = admitted(&keyed("da2-right")).await.ok().unwrap();
+async fn only_known_api_keys_are_accepted() {
+    let caller = authenticate(&request_with_key("da2-right")).await.ok().unwrap();
     assert_eq!((caller.mode(), caller.identity()), (AuthMode::ApiKey, &Value::Null));
-    assert!(caller.may("abc", "Mutation", "anything"));
-    for wrong in ["da2-wrong", "da2-righ", "da2-rightt", ""] {
-        assert_eq!(admitted(&keyed(wrong)).await.err(), Some(Denial::NotAuthorized), "{wrong}");
+    assert!(caller.may_access_field("abc", "Mutation", "anything"));
+    for unknown in ["da2-wrong", "da2-righ", "da2-rightt", ""] {
+        assert_eq!(authenticate(&request_with_key(unknown)).await.err(), Some(AuthError::NotAuthorized), "{unknown}");
     }
 }
 
 #[tokio::test]
-async fn a_request_without_usable_credentials_is_denied() {
+async fn request_without_credentials_is_rejected() {
     let bare = Request::post("/graphql").body(BODY.to_owned()).unwrap();
-    assert_eq!(admitted(&bare).await.err(), Some(Denial::CredentialsMissing));
+    assert_eq!(authenticate(&bare).await.err(), Some(AuthError::CredentialsMissing));
     let basic = Request::post("/graphql").header("authorization", "Basic eDp5").body(BODY.to_owned()).unwrap();
-    assert_eq!(admitted(&basic).await.err(), Some(Denial::CredentialsMissing));
+    assert_eq!(authenticate(&basic).await.err(), Some(AuthError::CredentialsMissing));
 }
 
 #[tokio::test]
-async fn a_signature_identifies_a_role_session() {
-    let caller = admitted(&signed("token", now())).await.ok().unwrap();
+async fn signature_identifies_a_role_session() {
+    let caller = authenticate(&signed_request("token", now())).await.ok().unwrap();
     assert_eq!(caller.mode(), AuthMode::Iam);
     assert_eq!(caller.identity()["userArn"], "arn:aws:sts::123456789012:assumed-role/Handler/run");
     assert_eq!(caller.identity()["username"], "AROAHANDLER:run");
     assert_eq!(caller.identity()["sourceIp"], json!(["127.0.0.1"]));
-    assert!(caller.may("abc", "Mutation", "publish"));
-    assert!(!caller.may("abc", "Mutation", "sendMessage") && !caller.may("other", "Mutation", "publish"));
+    assert!(caller.may_access_field("abc", "Mutation", "publish"));
+    assert!(
+        !caller.may_access_field("abc", "Mutation", "sendMessage")
+            && !caller.may_access_field("other", "Mutation", "publish")
+    );
 }
 
 #[tokio::test]
-async fn a_signature_covers_body_path_and_host() {
-    let mut changed = signed("token", now());
+async fn signature_covers_body_path_and_host() {
+    let mut changed = signed_request("token", now());
     changed.body_mut().push(' ');
-    assert_eq!(admitted(&changed).await.err(), Some(Denial::SignatureMismatch));
-    let mut moved = signed("token", now());
+    assert_eq!(authenticate(&changed).await.err(), Some(AuthError::SignatureMismatch));
+    let mut moved = signed_request("token", now());
     *moved.uri_mut() = "/graphql/connect".parse().unwrap();
-    assert_eq!(admitted(&moved).await.err(), Some(Denial::SignatureMismatch));
-    let mut rehosted = signed("token", now());
+    assert_eq!(authenticate(&moved).await.err(), Some(AuthError::SignatureMismatch));
+    let mut rehosted = signed_request("token", now());
     rehosted.headers_mut().insert("host", "localhost".parse().unwrap());
-    assert_eq!(admitted(&rehosted).await.err(), Some(Denial::SignatureMismatch));
+    assert_eq!(authenticate(&rehosted).await.err(), Some(AuthError::SignatureMismatch));
 }
 
 #[tokio::test]
-async fn a_signature_ages() {
+async fn signature_expires_after_five_minutes() {
     let minutes = |count: u64| Duration::from_secs(count * 60);
-    assert!(admitted(&signed("token", now() - minutes(4))).await.is_ok());
-    assert_eq!(admitted(&signed("token", now() - minutes(6))).await.err(), Some(Denial::SignatureExpired));
-    assert_eq!(admitted(&signed("token", now() + minutes(6))).await.err(), Some(Denial::SignatureExpired));
+    assert!(authenticate(&signed_request("token", now() - minutes(4))).await.is_ok());
+    assert_eq!(
+        authenticate(&signed_request("token", now() - minutes(6))).await.err(),
+        Some(AuthError::SignatureExpired)
+    );
+    assert_eq!(
+        authenticate(&signed_request("token", now() + minutes(6))).await.err(),
+        Some(AuthError::SignatureExpired)
+    );
 }
 
 #[tokio::test]
-async fn temporary_credentials_are_no_good_without_their_token() {
-    assert_eq!(admitted(&signed("another", now())).await.err(), Some(Denial::ClientUnknown));
-    let mut stripped = signed("token", now());
+async fn temporary_credentials_require_their_session_token() {
+    assert_eq!(authenticate(&signed_request("another", now())).await.err(), Some(AuthError::ClientUnknown));
+    let mut stripped = signed_request("token", now());
     stripped.headers_mut().remove("x-amz-security-token");
-    assert_eq!(admitted(&stripped).await.err(), Some(Denial::ClientUnknown));
+    assert_eq!(authenticate(&stripped).await.err(), Some(AuthError::ClientUnknown));
 }
 
 #[tokio::test]
-async fn a_mode_the_api_does_not_have_admits_nobody() {
-    let keys_only = Directory::new(vec![AuthMode::Iam], vec!["da2-right".into()]);
-    let request = keyed("da2-right");
-    let presented = Presented {
-        method: "POST",
-        uri: request.uri(),
-        headers: request.headers(),
-        body: BODY.as_bytes(),
-        peer: None,
-        now: now(),
-    };
-    assert_eq!(keys_only.caller(&presented).await.err(), Some(Denial::CredentialsMissing));
+async fn api_key_is_rejected_without_the_api_key_mode() {
+    let iam_only = Authenticator::new(vec![AuthMode::Iam], vec!["da2-right".into()]);
+    let result = authenticate_with(&iam_only, &request_with_key("da2-right")).await;
+    assert_eq!(result.err(), Some(AuthError::CredentialsMissing));
 }
 
 #[test]
-fn an_identity_pool_says_who_uses_its_role() {
-    let user = PooledIdentity {
+fn identity_pool_user_has_cognito_members() {
+    let user = CognitoIdentity {
         pool_id: "us-east-1:pool".into(),
         identity_id: "us-east-1:ada".into(),
         provider: Some("cognito-idp.us-east-1.amazonaws.com/us-east-1_a:CognitoSignIn:s".into()),
     };
-    let guest = PooledIdentity { identity_id: "us-east-1:guest".into(), provider: None, ..user.clone() };
-    let seen = |identity: PooledIdentity| {
+    let guest = CognitoIdentity { identity_id: "us-east-1:guest".into(), provider: None, ..user.clone() };
+    let identity_json = |identity: CognitoIdentity| {
         let credentials = ["ASIAPOOLED".into(), "secret".into(), "token".into()];
         let role = "arn:aws:iam::123456789012:role/Users";
         let principal = Principal::identity_pool_user(identity, role, credentials, &[]);
-        Caller::signing(Arc::new(principal), "us-east-1", Vec::new()).identity().clone()
+        Caller::from_signature(Arc::new(principal), "us-east-1", Vec::new()).identity().clone()
     };
-    let ada = seen(user.clone());
+    let ada = identity_json(user.clone());
     assert_eq!(ada["userArn"], "arn:aws:sts::123456789012:assumed-role/Users/CognitoIdentityCredentials");
     assert_eq!(
         (&ada["cognitoIdentityId"], &ada["cognitoIdentityPoolId"]),
@@ -158,7 +168,7 @@ fn an_identity_pool_says_who_uses_its_role() {
         (&ada["cognitoIdentityAuthType"], &ada["cognitoIdentityAuthProvider"]),
         (&json!("authenticated"), &json!(user.provider))
     );
-    let guest = seen(guest);
+    let guest = identity_json(guest);
     assert_eq!(
         (&guest["cognitoIdentityAuthType"], &guest["cognitoIdentityAuthProvider"]),
         (&json!("unauthenticated"), &Value::Null)

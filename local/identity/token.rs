@@ -1,4 +1,4 @@
-//! JSON Web Tokens, judged as AppSync judges them.
+//! JSON Web Tokens, validated as AppSync does.
 use std::time::{Duration, SystemTime};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -6,20 +6,20 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
-use super::Denial;
+use super::AuthError;
 use crate::stack::{IssuerKind, TokenIssuer};
 
-/// How far an issuer's clock may be ahead of ours; how far AppSync lets it be is not documented.
-const CLOCK_SKEW: Duration = Duration::from_secs(60);
+/// The tolerance for the clocks of issuers. AppSync does not document its own.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
 
-/// A token as it was given. Who it says issued it tells only whose key to verify it with.
+/// A token whose signature is not verified. The issuer's name serves only to select the key.
 pub struct Token<'a> {
     text: &'a str,
     pub key_id: Option<String>,
     pub issuer: Option<String>,
 }
 
-/// What a token says whose signature is good.
+/// The claims of a token with a valid signature.
 pub struct Claims(Map<String, Value>);
 
 #[derive(Deserialize)]
@@ -31,22 +31,22 @@ struct Header {
 }
 
 #[derive(Deserialize)]
-struct Origin {
+struct IssuerClaim {
     #[serde(rename = "iss")]
     issuer: Option<String>,
 }
 
 impl<'a> Token<'a> {
-    /// From an `Authorization` header, with or without `Bearer`.
-    pub fn read(written: &'a str) -> Result<Self, Denial> {
-        let text = written.trim();
+    /// Parses an `Authorization` header, with or without `Bearer`.
+    pub fn parse(authorization: &'a str) -> Result<Self, AuthError> {
+        let text = authorization.trim();
         let text = text.strip_prefix("Bearer ").map_or(text, str::trim_start);
-        let (header, origin) = parts(text).ok_or(Denial::TokenMalformed)?;
-        Ok(Self { text, key_id: header.key_id, issuer: origin.issuer })
+        let (header, claim) = parse_parts(text).ok_or(AuthError::TokenMalformed)?;
+        Ok(Self { text, key_id: header.key_id, issuer: claim.issuer })
     }
 
-    /// What the token says, if the key's owner has signed it.
-    pub fn verify(&self, key: &DecodingKey) -> Option<Claims> {
+    /// Returns the claims if the signature is valid.
+    pub fn verify_signature(&self, key: &DecodingKey) -> Option<Claims> {
         let mut signature_only = Validation::new(Algorithm::RS256);
         signature_only.required_spec_claims.clear();
         signature_only.validate_exp = false;
@@ -56,30 +56,33 @@ impl<'a> Token<'a> {
     }
 }
 
-fn parts(text: &str) -> Option<(Header, Origin)> {
+fn parse_parts(text: &str) -> Option<(Header, IssuerClaim)> {
     let mut parts = text.split('.');
     let (header, claims, signature) = (parts.next()?, parts.next()?, parts.next()?);
-    let whole = parts.next().is_none() && BASE64_URL_SAFE_NO_PAD.decode(signature).is_ok();
-    whole.then_some((read(header)?, read(claims)?))
+    let has_three_parts = parts.next().is_none();
+    if !has_three_parts || BASE64_URL_SAFE_NO_PAD.decode(signature).is_err() {
+        return None;
+    }
+    Some((parse_part(header)?, parse_part(claims)?))
 }
 
-fn read<T: DeserializeOwned>(part: &str) -> Option<T> {
+fn parse_part<T: DeserializeOwned>(part: &str) -> Option<T> {
     serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).ok()?).ok()
 }
 
 impl Claims {
-    /// Whether a token that says this is taken from its issuer, now.
-    pub fn check(&self, issuer: &TokenIssuer, now: SystemTime) -> Result<(), Denial> {
-        let is_of_issuer = self.text("iss") == Some(&issuer.url);
-        let is_of_somebody = self.text("sub").is_some_and(|subject| !subject.is_empty());
-        if !is_of_issuer || !is_of_somebody || !self.is_of_client(issuer) {
-            return Err(Denial::NotAuthorized);
+    /// Checks issuer, subject, client and times.
+    pub fn validate(&self, issuer: &TokenIssuer, now: SystemTime) -> Result<(), AuthError> {
+        let has_issuer = self.text("iss") == Some(&issuer.url);
+        let has_subject = self.text("sub").is_some_and(|subject| !subject.is_empty());
+        if !has_issuer || !has_subject || !self.has_accepted_client(issuer) {
+            return Err(AuthError::NotAuthorized);
         }
-        self.check_times(issuer.kind, now)
+        self.validate_times(issuer.kind, now)
     }
 
     /// `ctx.identity`.
-    pub fn identity(self, kind: IssuerKind, addresses: Vec<String>) -> Value {
+    pub fn into_identity(self, kind: IssuerKind, addresses: Vec<String>) -> Value {
         let (subject, issuer) = (self.0.get("sub").cloned(), self.0.get("iss").cloned());
         match kind {
             IssuerKind::OpenId { .. } => json!({ "sub": subject, "issuer": issuer, "claims": self.0 }),
@@ -95,38 +98,41 @@ impl Claims {
         }
     }
 
-    /// An ID token names its client in `aud`, an access token of a user pool in `client_id`, one of others in `azp`.
-    fn is_of_client(&self, issuer: &TokenIssuer) -> bool {
-        let named = match (issuer.kind, self.text("token_use")) {
+    /// Checks the client id. An ID token of a user pool has it in `aud`, its access token in `client_id`; tokens of other
+    /// issuers have it in `aud` or `azp`.
+    fn has_accepted_client(&self, issuer: &TokenIssuer) -> bool {
+        let client_ids = match (issuer.kind, self.text("token_use")) {
             (IssuerKind::UserPool, Some("id")) => self.texts("aud"),
             (IssuerKind::UserPool, Some("access")) => self.texts("client_id"),
             (IssuerKind::UserPool, _) => return false,
             (IssuerKind::OpenId { .. }, _) => [self.texts("aud"), self.texts("azp")].concat(),
         };
-        let Some(taken) = &issuer.clients else { return true };
-        named.iter().any(|client| taken.is_match(client).unwrap_or(false))
+        let Some(accepted) = &issuer.clients else { return true };
+        client_ids.iter().any(|client_id| accepted.is_match(client_id).unwrap_or(false))
     }
 
-    fn check_times(&self, kind: IssuerKind, now: SystemTime) -> Result<(), Denial> {
+    fn validate_times(&self, kind: IssuerKind, now: SystemTime) -> Result<(), AuthError> {
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let expires = self.number("exp").ok_or(Denial::NotAuthorized)?;
-        let is_early = |claim| self.number(claim).is_some_and(|moment| moment > now + CLOCK_SKEW.as_secs_f64());
-        if is_early("nbf") || is_early("iat") {
-            return Err(Denial::NotAuthorized);
+        let expiry = self.number("exp").ok_or(AuthError::NotAuthorized)?;
+        let is_in_future = |claim| self.number(claim).is_some_and(|time| time > now + MAX_CLOCK_SKEW.as_secs_f64());
+        if is_in_future("nbf") || is_in_future("iat") {
+            return Err(AuthError::NotAuthorized);
         }
-        let ends = match kind {
+        let age_limits = match kind {
             IssuerKind::UserPool => [None, None],
-            IssuerKind::OpenId { iat_ttl, auth_ttl } => [self.end("iat", iat_ttl)?, self.end("auth_time", auth_ttl)?],
+            IssuerKind::OpenId { iat_ttl, auth_ttl } => {
+                [self.end_of_age("iat", iat_ttl)?, self.end_of_age("auth_time", auth_ttl)?]
+            }
         };
-        let ends = ends.into_iter().flatten().fold(expires, f64::min);
-        if now < ends { Ok(()) } else { Err(Denial::TokenExpired) }
+        let end = age_limits.into_iter().flatten().fold(expiry, f64::min);
+        if now < end { Ok(()) } else { Err(AuthError::TokenExpired) }
     }
 
-    /// A token that does not say when something was is not taken where its age since then is bounded.
-    fn end(&self, claim: &str, lasting: Option<Duration>) -> Result<Option<f64>, Denial> {
-        let Some(lasting) = lasting else { return Ok(None) };
-        let began = self.number(claim).ok_or(Denial::NotAuthorized)?;
-        Ok(Some(began + lasting.as_secs_f64()))
+    /// The end of a token's age limit, which counts from the time of a claim. Fails if there is a limit and no such claim.
+    fn end_of_age(&self, claim: &str, max_age: Option<Duration>) -> Result<Option<f64>, AuthError> {
+        let Some(max_age) = max_age else { return Ok(None) };
+        let start = self.number(claim).ok_or(AuthError::NotAuthorized)?;
+        Ok(Some(start + max_age.as_secs_f64()))
     }
 
     fn text(&self, claim: &str) -> Option<&str> {
@@ -157,10 +163,10 @@ mod tests {
     const POOL: &str = "https://pool.example.com/us-east-1_a";
     const HOUR: Option<Duration> = Some(Duration::from_secs(3600));
 
-    static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::draw().unwrap());
+    static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate().unwrap());
 
-    fn verifying(key: &SigningKey) -> DecodingKey {
-        DecodingKey::from_jwk(&serde_json::from_value(key.published()).unwrap()).unwrap()
+    fn decoding_key(key: &SigningKey) -> DecodingKey {
+        DecodingKey::from_jwk(&serde_json::from_value(key.to_jwk()).unwrap()).unwrap()
     }
 
     fn pool(clients: Option<&str>) -> TokenIssuer {
@@ -168,11 +174,12 @@ mod tests {
         TokenIssuer { url: POOL.into(), clients, kind: IssuerKind::UserPool }
     }
 
-    fn provider(iat_ttl: Option<Duration>, auth_ttl: Option<Duration>) -> TokenIssuer {
+    fn oidc_provider(iat_ttl: Option<Duration>, auth_ttl: Option<Duration>) -> TokenIssuer {
         TokenIssuer { kind: IssuerKind::OpenId { iat_ttl, auth_ttl }, ..pool(Some("^web$")) }
     }
 
-    /// What a good access token of the pool and ID token of the provider says, with some claims changed; null removes one.
+    /// The claims of a valid access token of the pool and a valid ID token of the provider, with some claims changed. Null
+    /// removes a claim.
     fn claims(changed: Value) -> Value {
         let mut claims = json!({ "iss": POOL, "sub": "s", "iat": NOW, "exp": NOW + 3600, "auth_time": NOW,
             "token_use": "access", "client_id": "web", "username": "ada", "aud": ["api", "web"] });
@@ -183,30 +190,30 @@ mod tests {
         claims
     }
 
-    fn verified(claims: &Value) -> Claims {
+    fn signed_claims(claims: &Value) -> Claims {
         let token = KEY.sign(claims).unwrap();
-        Token::read(&token).unwrap().verify(&verifying(&KEY)).unwrap()
+        Token::parse(&token).unwrap().verify_signature(&decoding_key(&KEY)).unwrap()
     }
 
-    fn judged(issuer: &TokenIssuer, changed: Value) -> Result<(), Denial> {
-        verified(&claims(changed)).check(issuer, SystemTime::UNIX_EPOCH + Duration::from_secs(NOW))
+    fn validate(issuer: &TokenIssuer, changed: Value) -> Result<(), AuthError> {
+        signed_claims(&claims(changed)).validate(issuer, SystemTime::UNIX_EPOCH + Duration::from_secs(NOW))
     }
 
     #[test]
-    fn a_token_may_come_with_a_word_before_it() {
+    fn bearer_prefix_is_optional() {
         let token = KEY.sign(&claims(json!({}))).unwrap();
-        for written in [token.clone(), format!("Bearer {token}"), format!(" Bearer  {token} ")] {
-            let read = Token::read(&written).unwrap();
-            assert_eq!((read.issuer.as_deref(), read.key_id.as_deref()), (Some(POOL), Some(KEY.id())));
-            assert!(read.verify(&verifying(&KEY)).is_some());
+        for authorization in [token.clone(), format!("Bearer {token}"), format!(" Bearer  {token} ")] {
+            let parsed = Token::parse(&authorization).unwrap();
+            assert_eq!((parsed.issuer.as_deref(), parsed.key_id.as_deref()), (Some(POOL), Some(KEY.key_id())));
+            assert!(parsed.verify_signature(&decoding_key(&KEY)).is_some());
         }
     }
 
     #[test]
-    fn what_is_no_token_is_told_apart() {
+    fn malformed_token_is_rejected() {
         let token = KEY.sign(&claims(json!({}))).unwrap();
         let parts: Vec<_> = token.split('.').collect();
-        let (header, said) = (parts[0], parts[1]);
+        let (header, payload) = (parts[0], parts[1]);
         let cases = [
             "",
             "Bearer",
@@ -215,38 +222,38 @@ mod tests {
             "..",
             &token[1..],
             &format!("{token}."),
-            &format!("{header}.{said}"),
-            &format!("{said}.{header}.{}", parts[2]),
+            &format!("{header}.{payload}"),
+            &format!("{payload}.{header}.{}", parts[2]),
             &format!("{header}.W10.{}", parts[2]),
         ];
         for malformed in cases {
-            assert_eq!(Token::read(malformed).err(), Some(Denial::TokenMalformed), "{malformed}");
+            assert_eq!(Token::parse(malformed).err(), Some(AuthError::TokenMalformed), "{malformed}");
         }
     }
 
     #[test]
-    fn only_the_keys_owner_can_have_signed_a_token() {
+    fn forged_signature_is_rejected() {
         let token = KEY.sign(&claims(json!({}))).unwrap();
-        let other = SigningKey::draw().unwrap();
-        assert!(Token::read(&token).unwrap().verify(&verifying(&other)).is_none());
+        let other = SigningKey::generate().unwrap();
+        assert!(Token::parse(&token).unwrap().verify_signature(&decoding_key(&other)).is_none());
         let (message, signature) = token.rsplit_once('.').unwrap();
         let (header, _) = message.split_once('.').unwrap();
         let changed = BASE64_URL_SAFE_NO_PAD.encode(claims(json!({ "sub": "t" })).to_string());
         let none = BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#);
         let symmetric = BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#);
-        let said = &message[header.len() + 1..];
+        let payload = &message[header.len() + 1..];
         for forged in [
             format!("{header}.{changed}.{signature}"),
-            format!("{none}.{said}."),
-            format!("{symmetric}.{said}.{signature}"),
+            format!("{none}.{payload}."),
+            format!("{symmetric}.{payload}.{signature}"),
             format!("{message}."),
         ] {
-            assert!(Token::read(&forged).unwrap().verify(&verifying(&KEY)).is_none(), "{forged}");
+            assert!(Token::parse(&forged).unwrap().verify_signature(&decoding_key(&KEY)).is_none(), "{forged}");
         }
     }
 
     #[test]
-    fn a_pools_token_is_for_a_client_and_a_use() {
+    fn pool_token_requires_client_and_token_use() {
         let (web, any) = (pool(Some("^(web|app)$")), pool(None));
         let cases = [
             (&web, json!({}), true),
@@ -265,13 +272,13 @@ mod tests {
             (&any, json!({ "sub": 7 }), false),
         ];
         for (issuer, changed, expected) in cases {
-            let denied = if expected { Ok(()) } else { Err(Denial::NotAuthorized) };
-            assert_eq!(judged(issuer, changed.clone()), denied, "{changed}");
+            let expected = if expected { Ok(()) } else { Err(AuthError::NotAuthorized) };
+            assert_eq!(validate(issuer, changed.clone()), expected, "{changed}");
         }
     }
 
     #[test]
-    fn a_providers_token_is_for_a_client() {
+    fn oidc_token_requires_client() {
         let cases = [
             (json!({}), true),
             (json!({ "aud": "web" }), true),
@@ -281,45 +288,46 @@ mod tests {
             (json!({ "token_use": null }), true),
         ];
         for (changed, expected) in cases {
-            assert_eq!(judged(&provider(None, None), changed.clone()).is_ok(), expected, "{changed}");
+            assert_eq!(validate(&oidc_provider(None, None), changed.clone()).is_ok(), expected, "{changed}");
         }
     }
 
     #[test]
-    fn a_token_is_good_for_its_time() {
+    fn token_times_are_validated() {
         let cases = [
             (pool(None), json!({ "exp": NOW + 1 }), Ok(())),
-            (pool(None), json!({ "exp": NOW }), Err(Denial::TokenExpired)),
-            (pool(None), json!({ "exp": 0.5 }), Err(Denial::TokenExpired)),
-            (pool(None), json!({ "exp": null }), Err(Denial::NotAuthorized)),
-            (pool(None), json!({ "exp": "tomorrow" }), Err(Denial::NotAuthorized)),
+            (pool(None), json!({ "exp": NOW }), Err(AuthError::TokenExpired)),
+            (pool(None), json!({ "exp": 0.5 }), Err(AuthError::TokenExpired)),
+            (pool(None), json!({ "exp": null }), Err(AuthError::NotAuthorized)),
+            (pool(None), json!({ "exp": "tomorrow" }), Err(AuthError::NotAuthorized)),
             (pool(None), json!({ "nbf": NOW + 60, "iat": NOW + 60 }), Ok(())),
-            (pool(None), json!({ "nbf": NOW + 61 }), Err(Denial::NotAuthorized)),
-            (pool(None), json!({ "iat": NOW + 61 }), Err(Denial::NotAuthorized)),
-            (provider(HOUR, None), json!({ "exp": NOW + 9999, "iat": NOW - 3599 }), Ok(())),
-            (provider(HOUR, None), json!({ "exp": NOW + 9999, "iat": NOW - 3600 }), Err(Denial::TokenExpired)),
-            (provider(HOUR, None), json!({ "iat": null }), Err(Denial::NotAuthorized)),
-            (provider(None, HOUR), json!({ "auth_time": NOW - 3600 }), Err(Denial::TokenExpired)),
-            (provider(None, HOUR), json!({ "auth_time": null }), Err(Denial::NotAuthorized)),
+            (pool(None), json!({ "nbf": NOW + 61 }), Err(AuthError::NotAuthorized)),
+            (pool(None), json!({ "iat": NOW + 61 }), Err(AuthError::NotAuthorized)),
+            (oidc_provider(HOUR, None), json!({ "exp": NOW + 9999, "iat": NOW - 3599 }), Ok(())),
+            (oidc_provider(HOUR, None), json!({ "exp": NOW + 9999, "iat": NOW - 3600 }), Err(AuthError::TokenExpired)),
+            (oidc_provider(HOUR, None), json!({ "iat": null }), Err(AuthError::NotAuthorized)),
+            (oidc_provider(None, HOUR), json!({ "auth_time": NOW - 3600 }), Err(AuthError::TokenExpired)),
+            (oidc_provider(None, HOUR), json!({ "auth_time": null }), Err(AuthError::NotAuthorized)),
         ];
         for (issuer, changed, expected) in cases {
-            assert_eq!(judged(&issuer, changed.clone()), expected, "{changed}");
+            assert_eq!(validate(&issuer, changed.clone()), expected, "{changed}");
         }
     }
 
     #[test]
-    fn resolvers_see_who_a_token_is_for() {
-        let said = claims(json!({ "cognito:groups": ["poets"] }));
-        let of_pool = verified(&said).identity(IssuerKind::UserPool, vec!["10.0.0.1".into()]);
+    fn identity_contains_claims() {
+        let claims_json = claims(json!({ "cognito:groups": ["poets"] }));
+        let pool_identity = signed_claims(&claims_json).into_identity(IssuerKind::UserPool, vec!["10.0.0.1".into()]);
         assert_eq!(
-            of_pool,
+            pool_identity,
             json!({ "sub": "s", "issuer": POOL, "username": "ada", "sourceIp": ["10.0.0.1"],
-            "groups": ["poets"], "defaultAuthStrategy": "ALLOW", "claims": said })
+            "groups": ["poets"], "defaultAuthStrategy": "ALLOW", "claims": claims_json })
         );
-        let said = claims(json!({ "token_use": "id", "username": null, "cognito:username": "ada" }));
-        let of_pool = verified(&said).identity(IssuerKind::UserPool, Vec::new());
-        assert_eq!((&of_pool["username"], &of_pool["groups"]), (&json!("ada"), &Value::Null));
-        let of_provider = verified(&said).identity(provider(None, None).kind, vec!["10.0.0.1".into()]);
-        assert_eq!(of_provider, json!({ "sub": "s", "issuer": POOL, "claims": said }));
+        let claims_json = claims(json!({ "token_use": "id", "username": null, "cognito:username": "ada" }));
+        let pool_identity = signed_claims(&claims_json).into_identity(IssuerKind::UserPool, Vec::new());
+        assert_eq!((&pool_identity["username"], &pool_identity["groups"]), (&json!("ada"), &Value::Null));
+        let oidc_identity =
+            signed_claims(&claims_json).into_identity(oidc_provider(None, None).kind, vec!["10.0.0.1".into()]);
+        assert_eq!(oidc_identity, json!({ "sub": "s", "issuer": POOL, "claims": claims_json }));
     }
 }

@@ -1,44 +1,44 @@
-//! Whose tokens an API takes.
+//! The issuers whose tokens an API accepts.
 use serde_json::Value;
 
 use super::{
-    Denial, Presented,
-    jwks_cache::{Keyring, Publication},
-    source_addresses,
+    AuthError, AuthRequest,
+    jwks_cache::{JwksCache, JwksLocation},
     token::Token,
 };
 use crate::stack::{AuthMode, IssuerKind, TokenIssuer};
 
-/// An issuer whose tokens are taken, with its keys.
-pub struct Trusted {
+/// An issuer with its published keys.
+pub struct TrustedIssuer {
     issuer: TokenIssuer,
-    keyring: Keyring,
+    keys: JwksCache,
 }
 
-impl Trusted {
+impl TrustedIssuer {
     pub fn new(issuer: TokenIssuer) -> Self {
-        let publication = match issuer.kind {
-            IssuerKind::UserPool => Publication::Keys,
-            IssuerKind::OpenId { .. } => Publication::Discovery,
+        let location = match issuer.kind {
+            IssuerKind::UserPool => JwksLocation::WellKnown,
+            IssuerKind::OpenId { .. } => JwksLocation::Discovery,
         };
-        let keyring = Keyring::new(&issuer.url, publication);
-        Self { issuer, keyring }
+        let keys = JwksCache::new(&issuer.url, location);
+        Self { issuer, keys }
     }
 
     pub fn mode(&self) -> AuthMode {
         self.issuer.kind.mode()
     }
 
-    pub fn has_issued(&self, token: &Token<'_>) -> bool {
+    /// Whether the token names this issuer. The claim is not verified.
+    pub fn is_issuer_of(&self, token: &Token<'_>) -> bool {
         token.issuer.as_deref() == Some(&self.issuer.url)
     }
 
-    /// `ctx.identity` of whom the token was issued to.
-    pub async fn identity(&self, token: &Token<'_>, presented: &Presented<'_>) -> Result<Value, Denial> {
-        let key_id = token.key_id.as_deref().ok_or(Denial::NotAuthorized)?;
-        let key = self.keyring.key(key_id).await.ok_or(Denial::NotAuthorized)?;
-        let claims = token.verify(&key).ok_or(Denial::NotAuthorized)?;
-        claims.check(&self.issuer, presented.now)?;
-        Ok(claims.identity(self.issuer.kind, source_addresses(presented)))
+    /// Verifies a token and returns `ctx.identity` of its user.
+    pub async fn verify(&self, token: &Token<'_>, request: &AuthRequest<'_>) -> Result<Value, AuthError> {
+        let key_id = token.key_id.as_deref().ok_or(AuthError::NotAuthorized)?;
+        let key = self.keys.key(key_id).await.ok_or(AuthError::NotAuthorized)?;
+        let claims = token.verify_signature(&key).ok_or(AuthError::NotAuthorized)?;
+        claims.validate(&self.issuer, request.now)?;
+        Ok(claims.into_identity(self.issuer.kind, request.source_addresses()))
     }
 }

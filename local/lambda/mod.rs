@@ -20,7 +20,7 @@ pub use errors::{DestinationError, FunctionError, InvokeError};
 pub use launcher::{EnvironmentBuilder, Launcher};
 pub use process::Processes;
 
-use crate::{fault_injection::FaultInjector, identity::Grants, stack::Function};
+use crate::{fault_injection::FaultInjector, identity::IamPolicy, stack::Function};
 use pool::Pool;
 
 const SYNCHRONOUS_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
@@ -143,7 +143,7 @@ fn check_destination(function: &Function, functions: &BTreeMap<String, Function>
 }
 
 fn may_invoke(function: &Function, destination: &str) -> bool {
-    Grants::of_statements(&function.role.statements).allow("lambda:InvokeFunction", destination)
+    IamPolicy::from_statements(&function.role.statements).allows("lambda:InvokeFunction", destination)
 }
 
 fn check_size(kind: InvocationType, payload: &Value) -> Result<(), InvokeError> {

@@ -1,6 +1,7 @@
-//! One WebSocket, from its handshake to its close.
+//! One WebSocket connection, from its handshake to its close.
 use std::{
     collections::HashMap,
+    convert::Infallible,
     net::IpAddr,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -10,223 +11,255 @@ use axum::extract::ws::{Message, WebSocket};
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use http::Uri;
 use serde_json::Value;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::{
+    sync::mpsc,
+    time::{Interval, MissedTickBehavior, interval, sleep, timeout},
+};
 
 use super::{
     credentials,
-    frames::{self, ClientFrame, ServerFrame, Start},
+    frames::{self, ClientFrame, ServerFrame, StartPayload},
 };
 use crate::{
     graphql::{
-        Call, News, Registration, Rejection, Request, Seat, Service, Subscribed, Subscription, Update, headers_seen,
+        AcceptedSubscription, CallContext, ConnectionHandle, NewSubscription, Notification, QueuedNotification,
+        Request, Service, SubscribeError, Subscription, forwarded_request,
     },
-    identity::{Denial, Presented},
+    identity::{AuthError, AuthRequest},
 };
 
-/// AppSync's limits: subscriptions of a connection, its life, and the payload of an update.
-const SUBSCRIPTIONS: usize = 200;
-const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
-const PAYLOAD_BYTES: usize = 240 * 1024;
-/// How many starts of a connection are worked on at once. While there are as many, nothing more is heard of it.
-const STARTS_AT_ONCE: usize = 32;
+/// AppSync's limit on the subscriptions of a connection.
+const MAX_SUBSCRIPTIONS: usize = 200;
+/// AppSync's limit on the duration of a connection.
+const MAX_CONNECTION_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// AppSync's limit on the payload of a data frame.
+const MAX_PAYLOAD_BYTES: usize = 240 * 1024;
+/// The number of start frames of a connection that are handled concurrently. While it is reached, no frame of the client
+/// is read.
+const MAX_PENDING_STARTS: usize = 32;
 
-/// Where a connection comes from.
-#[derive(Clone, Copy)]
-pub struct Peer {
-    pub address: Option<IpAddr>,
-}
-
-/// The client is gone, or is to be.
+/// The connection is closed, or must be closed.
 struct Closed;
 
-pub async fn serve(service: Arc<Service>, socket: WebSocket, peer: Peer, admitted: Result<(), Denial>) {
-    let mut line = Line { socket, sending_time: service.settings.sending_time };
-    match admitted {
+/// Serves a WebSocket until it is closed. Sends the error and closes at once if the handshake is not authenticated.
+pub async fn serve(
+    service: Arc<Service>,
+    socket: WebSocket,
+    peer: Option<IpAddr>,
+    authenticated: Result<(), AuthError>,
+) {
+    let mut socket = ClientSocket { socket, send_timeout: service.settings.send_timeout };
+    match authenticated {
         Ok(()) => {
-            let (seat, updates) = service.hub.join();
+            let (registered, notifications) = service.subscriptions.connect();
             let mut connection = Connection {
                 service,
                 peer,
-                seat,
-                acknowledged: false,
+                registered,
+                is_initialized: false,
                 subscriptions: HashMap::new(),
-                opening: FuturesUnordered::new(),
-                starts: 0,
+                pending_starts: FuturesUnordered::new(),
+                start_count: 0,
             };
-            let Err(Closed) = connection.run(&mut line, updates).await;
+            let Err(Closed) = connection.run(&mut socket, notifications).await;
         }
-        Err(denial) => {
-            let told = line.send(&ServerFrame::ConnectionError(denial)).await;
-            tracing::debug!(?denial, told = told.is_ok(), "a WebSocket was refused");
+        Err(error) => {
+            let sent = socket.send(&ServerFrame::ConnectionError(error)).await;
+            tracing::debug!(?error, sent = sent.is_ok(), "a WebSocket was refused");
         }
     }
-    // The client may be gone already; then there is nobody to say goodbye to.
-    line.say(Message::Close(None)).await.ok();
+    // Sending the close frame fails if the client has closed the connection already.
+    socket.send_message(Message::Close(None)).await.ok();
 }
 
-/// The way to a client, who has so much time to accept a frame.
-struct Line {
+struct ClientSocket {
     socket: WebSocket,
-    sending_time: Duration,
+    /// The longest duration in which the client may accept a frame.
+    send_timeout: Duration,
 }
 
-impl Line {
+impl ClientSocket {
     async fn send(&mut self, frame: &ServerFrame<'_>) -> Result<(), Closed> {
-        self.say(Message::Text(frame.text().into())).await
+        self.send_message(Message::Text(frame.to_json().into())).await
     }
 
-    async fn say(&mut self, message: Message) -> Result<(), Closed> {
-        let said = timeout(self.sending_time, self.socket.send(message)).await;
-        said.map_err(|_| Closed)?.map_err(|_| Closed)
+    async fn send_message(&mut self, message: Message) -> Result<(), Closed> {
+        match timeout(self.send_timeout, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Closed),
+        }
     }
 }
 
 struct Connection {
     service: Arc<Service>,
-    peer: Peer,
-    seat: Seat<Subscription>,
-    /// Whether the client has said `connection_init`; until then nothing else is heard.
-    acknowledged: bool,
+    peer: Option<IpAddr>,
+    /// Keeps the connection in the subscription registry.
+    registered: ConnectionHandle<Subscription>,
+    /// Whether the client has sent `connection_init`. All other frames are ignored before it.
+    is_initialized: bool,
     /// By the client's id.
-    subscriptions: HashMap<String, Place>,
-    opening: FuturesUnordered<BoxFuture<'static, Opened>>,
-    /// Numbers the starts: an id may be stopped and started again while its first start is still under way.
-    starts: u64,
+    subscriptions: HashMap<String, SubscriptionState>,
+    pending_starts: FuturesUnordered<BoxFuture<'static, FinishedStart>>,
+    start_count: u64,
 }
 
-enum Place {
-    Opening(u64),
-    Open(Arc<Subscription>),
+enum SubscriptionState {
+    /// The start with this number is pending. A client may stop an id and start it again while its first start is
+    /// pending; the number tells the two starts apart.
+    Starting(u64),
+    Active(Arc<Subscription>),
 }
 
-struct Opened {
+struct FinishedStart {
     id: String,
-    start: u64,
-    outcome: Result<Subscribed, Rejection>,
+    number: u64,
+    result: Result<AcceptedSubscription, SubscribeError>,
 }
 
 impl Connection {
     async fn run(
         &mut self,
-        line: &mut Line,
-        mut updates: tokio::sync::mpsc::Receiver<Update<Subscription>>,
-    ) -> Result<std::convert::Infallible, Closed> {
+        socket: &mut ClientSocket,
+        mut notifications: mpsc::Receiver<QueuedNotification<Subscription>>,
+    ) -> Result<Infallible, Closed> {
         let mut keep_alive = interval(self.service.settings.keep_alive);
         keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let life = sleep(LIFE);
-        tokio::pin!(life);
+        let end_of_life = sleep(MAX_CONNECTION_AGE);
+        tokio::pin!(end_of_life);
         loop {
             tokio::select! {
-                heard = line.socket.recv(), if self.opening.len() < STARTS_AT_ONCE => {
-                    self.hear(line, heard, &mut keep_alive).await?;
+                received = socket.socket.recv(), if self.pending_starts.len() < MAX_PENDING_STARTS => {
+                    self.handle_message(socket, received, &mut keep_alive).await?;
                 },
-                Some(opened) = self.opening.next() => self.opened(line, opened).await?,
-                update = updates.recv() => self.pass_on(line, update.ok_or(Closed)?).await?,
-                _ = keep_alive.tick(), if self.acknowledged => line.send(&ServerFrame::KeepAlive).await?,
-                () = &mut life => return Err(Closed),
+                Some(finished) = self.pending_starts.next() => self.finish_start(socket, finished).await?,
+                queued = notifications.recv() => self.handle_notification(socket, queued.ok_or(Closed)?).await?,
+                _ = keep_alive.tick(), if self.is_initialized => socket.send(&ServerFrame::KeepAlive).await?,
+                () = &mut end_of_life => return Err(Closed),
             }
         }
     }
 
-    async fn hear(
+    async fn handle_message(
         &mut self,
-        line: &mut Line,
-        heard: Option<Result<Message, axum::Error>>,
-        keep_alive: &mut tokio::time::Interval,
+        socket: &mut ClientSocket,
+        received: Option<Result<Message, axum::Error>>,
+        keep_alive: &mut Interval,
     ) -> Result<(), Closed> {
-        let text = match heard {
+        let text = match received {
             Some(Ok(Message::Text(text))) => text,
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Binary(_))) => return Ok(()),
             Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(Closed),
         };
-        match ClientFrame::read(&text) {
+        match ClientFrame::parse(&text) {
             ClientFrame::ConnectionInit => {
-                self.acknowledged = true;
+                self.is_initialized = true;
                 keep_alive.reset_immediately();
-                line.send(&ServerFrame::ConnectionAck).await
+                socket.send(&ServerFrame::ConnectionAck).await
             }
-            _ if !self.acknowledged => Ok(()),
-            ClientFrame::Start { id, payload } => self.start(line, id, payload).await,
-            ClientFrame::Stop { id } => self.stop(line, &id).await,
+            _ if !self.is_initialized => Ok(()),
+            ClientFrame::Start { id, payload } => self.start(socket, id, payload).await,
+            ClientFrame::Stop { id } => self.stop(socket, &id).await,
             ClientFrame::Unknown => {
-                let errors =
-                    frames::error("UnsupportedOperation", "unknown not supported through the realtime channel");
-                line.send(&ServerFrame::Error { id: "", errors }).await
+                let message = "unknown not supported through the realtime channel";
+                let errors = frames::error_entries("UnsupportedOperation", message);
+                socket.send(&ServerFrame::Error { id: "", errors }).await
             }
         }
     }
 
-    async fn start(&mut self, line: &mut Line, id: String, start: Start) -> Result<(), Closed> {
+    async fn start(&mut self, socket: &mut ClientSocket, id: String, payload: StartPayload) -> Result<(), Closed> {
         if self.subscriptions.contains_key(&id) {
-            let errors = frames::error("DuplicatedOperationError", format!("Duplicated operation with id {id}"));
-            return line.send(&ServerFrame::Error { id: &id, errors }).await;
+            let message = format!("Duplicated operation with id {id}");
+            let errors = frames::error_entries("DuplicatedOperationError", message);
+            return socket.send(&ServerFrame::Error { id: &id, errors }).await;
         }
-        if self.subscriptions.len() >= SUBSCRIPTIONS {
-            let sentence = format!("Max number of {SUBSCRIPTIONS} subscriptions reached");
-            let errors = frames::error("MaxSubscriptionsReachedError", sentence);
-            return line.send(&ServerFrame::Error { id: &id, errors }).await;
+        if self.subscriptions.len() >= MAX_SUBSCRIPTIONS {
+            let message = format!("Max number of {MAX_SUBSCRIPTIONS} subscriptions reached");
+            let errors = frames::error_entries("MaxSubscriptionsReachedError", message);
+            return socket.send(&ServerFrame::Error { id: &id, errors }).await;
         }
-        self.starts += 1;
-        self.subscriptions.insert(id.clone(), Place::Opening(self.starts));
-        let (service, peer, number) = (self.service.clone(), self.peer, self.starts);
-        self.opening
-            .push(Box::pin(async move { Opened { id, start: number, outcome: open(&service, peer, &start).await } }));
+        self.start_count += 1;
+        self.subscriptions.insert(id.clone(), SubscriptionState::Starting(self.start_count));
+        let (service, peer, number) = (self.service.clone(), self.peer, self.start_count);
+        self.pending_starts.push(Box::pin(async move {
+            let result = subscribe(&service, peer, &payload).await;
+            FinishedStart { id, number, result }
+        }));
         Ok(())
     }
 
-    async fn stop(&mut self, line: &mut Line, id: &str) -> Result<(), Closed> {
-        self.forget(id);
-        line.send(&ServerFrame::Complete { id }).await
+    async fn stop(&mut self, socket: &mut ClientSocket, id: &str) -> Result<(), Closed> {
+        self.remove_subscription(id);
+        socket.send(&ServerFrame::Complete { id }).await
     }
 
-    /// The subscription is known to the hub before the client hears of it, so nothing published from now on is missed.
-    async fn opened(&mut self, line: &mut Line, Opened { id, start, outcome }: Opened) -> Result<(), Closed> {
-        if !matches!(self.subscriptions.get(&id), Some(Place::Opening(number)) if *number == start) {
-            return Ok(());
+    /// Acknowledges a subscription or reports its error. Ignores a start that the client has stopped.
+    async fn finish_start(&mut self, socket: &mut ClientSocket, finished: FinishedStart) -> Result<(), Closed> {
+        let FinishedStart { id, number, result } = finished;
+        match self.subscriptions.get(&id) {
+            Some(SubscriptionState::Starting(current)) if *current == number => {}
+            _ => return Ok(()),
         }
-        match outcome {
-            Ok(subscribed) => {
-                let subscription = Arc::new(subscribed.subscription);
-                self.subscriptions.insert(id.clone(), Place::Open(subscription.clone()));
-                let registration = Registration {
-                    subscription: subscription.clone(),
-                    field: subscription.field.clone(),
-                    filter: subscribed.filter,
-                    invalidation: subscribed.invalidation,
-                };
-                self.seat.subscribe(&id, registration);
-                line.send(&ServerFrame::StartAck { id: &id }).await?;
-                self.deliver(line, &id, &subscription, &subscribed.initial).await
-            }
-            Err(rejection) => {
+        match result {
+            Ok(accepted) => self.activate(socket, id, accepted).await,
+            Err(error) => {
                 self.subscriptions.remove(&id);
-                let errors = match rejection {
-                    Rejection::Denied(denial) => frames::denied(denial),
-                    Rejection::Errors(errors) => frames::of_graphql(&errors),
+                let errors = match error {
+                    SubscribeError::Unauthorized(error) => frames::auth_error_entries(error),
+                    SubscribeError::Errors(errors) => frames::graphql_error_entries(&errors),
                 };
-                line.send(&ServerFrame::Error { id: &id, errors }).await
+                socket.send(&ServerFrame::Error { id: &id, errors }).await
             }
         }
     }
 
-    async fn pass_on(&mut self, line: &mut Line, update: Update<Subscription>) -> Result<(), Closed> {
-        let current = self.subscriptions.get(&*update.id);
-        if !matches!(current, Some(Place::Open(current)) if Arc::ptr_eq(current, &update.subscription)) {
-            return Ok(());
+    /// Registers the subscription before it is acknowledged, so that the client receives everything published after the
+    /// acknowledgement.
+    async fn activate(
+        &mut self,
+        socket: &mut ClientSocket,
+        id: String,
+        accepted: AcceptedSubscription,
+    ) -> Result<(), Closed> {
+        let subscription = Arc::new(accepted.subscription);
+        self.subscriptions.insert(id.clone(), SubscriptionState::Active(subscription.clone()));
+        let new = NewSubscription {
+            subscription: subscription.clone(),
+            field: subscription.field.clone(),
+            filter: accepted.filter,
+            invalidation_filter: accepted.invalidation_filter,
+        };
+        self.registered.subscribe(&id, new);
+        socket.send(&ServerFrame::StartAck { id: &id }).await?;
+        self.deliver(socket, &id, &subscription, &accepted.initial_payload).await
+    }
+
+    /// Ignores a notification of a subscription that the client has stopped.
+    async fn handle_notification(
+        &mut self,
+        socket: &mut ClientSocket,
+        queued: QueuedNotification<Subscription>,
+    ) -> Result<(), Closed> {
+        let QueuedNotification { client_id, subscription, notification } = queued;
+        match self.subscriptions.get(&*client_id) {
+            Some(SubscriptionState::Active(active)) if Arc::ptr_eq(active, &subscription) => {}
+            _ => return Ok(()),
         }
-        match update.news {
-            News::Payload(payload) => self.deliver(line, &update.id, &update.subscription, &payload).await,
-            News::Invalidated => {
-                self.forget(&update.id);
-                line.send(&ServerFrame::Invalidated { id: &update.id }).await?;
+        match notification {
+            Notification::Payload(payload) => self.deliver(socket, &client_id, &subscription, &payload).await,
+            Notification::Invalidated => {
+                self.remove_subscription(&client_id);
+                socket.send(&ServerFrame::Invalidated { id: &client_id }).await?;
                 Err(Closed)
             }
         }
     }
 
+    /// Sends the subscription's selection of a payload. Drops a payload that is null or too large.
     async fn deliver(
         &mut self,
-        line: &mut Line,
+        socket: &mut ClientSocket,
         id: &str,
         subscription: &Subscription,
         payload: &Value,
@@ -234,34 +267,43 @@ impl Connection {
         if payload.is_null() {
             return Ok(());
         }
-        let answer = self.service.deliver(subscription, payload).await;
-        let frame = ServerFrame::Data { id, answer: &answer }.text();
-        if frame.len() > PAYLOAD_BYTES {
+        let response = self.service.deliver(subscription, payload).await;
+        let frame = ServerFrame::Data { id, response: &response }.to_json();
+        if frame.len() > MAX_PAYLOAD_BYTES {
             let (field, bytes) = (&subscription.field, frame.len());
-            tracing::warn!(field, bytes, "an update of more than {PAYLOAD_BYTES} bytes is dropped, silently on AWS");
+            tracing::warn!(
+                field,
+                bytes,
+                "an update of more than {MAX_PAYLOAD_BYTES} bytes is dropped, silently on AWS"
+            );
             return Ok(());
         }
-        line.say(Message::Text(frame.into())).await
+        socket.send_message(Message::Text(frame.into())).await
     }
 
-    fn forget(&mut self, id: &str) {
+    fn remove_subscription(&mut self, id: &str) {
         self.subscriptions.remove(id);
-        self.seat.unsubscribe(id);
+        self.registered.unsubscribe(id);
     }
 }
 
-async fn open(service: &Service, peer: Peer, start: &Start) -> Result<Subscribed, Rejection> {
-    let headers = credentials::of_json(&start.extensions.authorization).map_err(Rejection::Denied)?;
+/// Authenticates a start frame and runs its subscription's resolver.
+async fn subscribe(
+    service: &Service,
+    peer: Option<IpAddr>,
+    payload: &StartPayload,
+) -> Result<AcceptedSubscription, SubscribeError> {
+    let headers = credentials::from_json(&payload.extensions.authorization).map_err(SubscribeError::Unauthorized)?;
     let uri = Uri::from_static("/graphql");
-    let presented = Presented {
+    let auth_request = AuthRequest {
         method: "POST",
         uri: &uri,
         headers: &headers,
-        body: start.data.as_bytes(),
-        peer: peer.address,
+        body: payload.data.as_bytes(),
+        peer,
         now: SystemTime::now(),
     };
-    let caller = service.directory.caller(&presented).await.map_err(Rejection::Denied)?;
-    let request = Request::read(&start.data).ok_or_else(Rejection::unparsable)?;
-    service.subscribe(&request, Call { caller, request: headers_seen(&headers) }).await
+    let caller = service.authenticator.authenticate(&auth_request).await.map_err(SubscribeError::Unauthorized)?;
+    let request = Request::parse(&payload.data).ok_or_else(SubscribeError::unparsable)?;
+    service.subscribe(&request, CallContext { caller, request: forwarded_request(&headers) }).await
 }

@@ -1,23 +1,23 @@
-//! What goes over the wire, in both directions.
+//! The frames of the `graphql-ws` protocol in both directions.
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    graphql::{Answer, graphql_error::GraphqlError},
-    identity::Denial,
+    graphql::{GraphqlError, GraphqlResponse},
+    identity::AuthError,
 };
 
-/// How long a client waits for a sign of life before it gives the connection up.
+/// The time without frames after which a client closes the connection.
 const CONNECTION_TIMEOUT_MILLISECONDS: u32 = 300_000;
 
-/// What a client may say.
+/// A frame of a client.
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ClientFrame {
     ConnectionInit,
     Start {
         id: String,
-        payload: Start,
+        payload: StartPayload,
     },
     Stop {
         id: String,
@@ -26,9 +26,9 @@ pub enum ClientFrame {
     Unknown,
 }
 
-/// A subscription that is asked for. `data` is a GraphQL request, as text: signatures are made over it.
+/// The request for a subscription. `data` is a GraphQL request as JSON text, because clients sign this text.
 #[derive(Debug, PartialEq, Deserialize)]
-pub struct Start {
+pub struct StartPayload {
     pub data: String,
     #[serde(default)]
     pub extensions: Extensions,
@@ -36,22 +36,22 @@ pub struct Start {
 
 #[derive(Debug, Default, PartialEq, Deserialize)]
 pub struct Extensions {
-    /// Headers, as the handshake has them.
+    /// The headers as a JSON object, as in the handshake.
     #[serde(default)]
     pub authorization: Value,
 }
 
 impl ClientFrame {
-    pub fn read(text: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         serde_json::from_str(text).unwrap_or(ClientFrame::Unknown)
     }
 }
 
-/// What the server may say.
+/// A frame of the server.
 #[derive(Debug)]
 pub enum ServerFrame<'a> {
     ConnectionAck,
-    ConnectionError(Denial),
+    ConnectionError(AuthError),
     KeepAlive,
     StartAck {
         id: &'a str,
@@ -62,19 +62,19 @@ pub enum ServerFrame<'a> {
     },
     Data {
         id: &'a str,
-        answer: &'a Answer,
+        response: &'a GraphqlResponse,
     },
     Complete {
         id: &'a str,
     },
-    /// A mutation ended the subscription.
+    /// A mutation invalidated the subscription.
     Invalidated {
         id: &'a str,
     },
 }
 
 #[derive(Serialize)]
-struct Written<'a, P> {
+struct Frame<'a, P> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
     #[serde(rename = "type")]
@@ -84,55 +84,58 @@ struct Written<'a, P> {
 }
 
 impl ServerFrame<'_> {
-    pub fn text(&self) -> String {
+    pub fn to_json(&self) -> String {
         match self {
             ServerFrame::ConnectionAck => {
-                written(None, "connection_ack", Some(json!({ "connectionTimeoutMs": CONNECTION_TIMEOUT_MILLISECONDS })))
+                let payload = json!({ "connectionTimeoutMs": CONNECTION_TIMEOUT_MILLISECONDS });
+                serialize(None, "connection_ack", Some(payload))
             }
-            ServerFrame::ConnectionError(denial) => written(None, "connection_error", Some(errors(denied(*denial)))),
-            ServerFrame::KeepAlive => written(None, "ka", None::<Value>),
-            ServerFrame::StartAck { id } => written(Some(id), "start_ack", None::<Value>),
-            ServerFrame::Error { id, errors: entries } => written(Some(id), "error", Some(errors(entries.clone()))),
-            ServerFrame::Data { id, answer } => written(Some(id), "data", Some(answer)),
-            ServerFrame::Complete { id } => written(Some(id), "complete", None::<Value>),
+            ServerFrame::ConnectionError(error) => {
+                serialize(None, "connection_error", Some(errors_payload(auth_error_entries(*error))))
+            }
+            ServerFrame::KeepAlive => serialize(None, "ka", None::<Value>),
+            ServerFrame::StartAck { id } => serialize(Some(id), "start_ack", None::<Value>),
+            ServerFrame::Error { id, errors } => serialize(Some(id), "error", Some(errors_payload(errors.clone()))),
+            ServerFrame::Data { id, response } => serialize(Some(id), "data", Some(response)),
+            ServerFrame::Complete { id } => serialize(Some(id), "complete", None::<Value>),
             ServerFrame::Invalidated { id } => {
-                written(Some(id), "complete", Some(json!({ "message": "Subscription complete." })))
+                serialize(Some(id), "complete", Some(json!({ "message": "Subscription complete." })))
             }
         }
     }
 }
 
-fn written(id: Option<&str>, kind: &str, payload: Option<impl Serialize>) -> String {
-    serde_json::to_string(&Written { id, kind, payload }).unwrap_or_default()
+fn serialize(id: Option<&str>, kind: &str, payload: Option<impl Serialize>) -> String {
+    serde_json::to_string(&Frame { id, kind, payload }).unwrap_or_default()
 }
 
-fn errors(entries: Value) -> Value {
+fn errors_payload(entries: Value) -> Value {
     json!({ "errors": entries })
 }
 
-/// A denial as a WebSocket tells it.
-pub fn denied(denial: Denial) -> Value {
-    match denial {
-        Denial::CredentialsMissing => json!([{ "message": "Required headers are missing.", "errorCode": 400 }]),
-        Denial::SignatureMismatch | Denial::SignatureExpired => {
-            json!([{ "errorType": "BadRequestException", "message": denial.sentence(), "errorCode": 400 }])
+/// The error entries of an authentication error on a WebSocket.
+pub fn auth_error_entries(error: AuthError) -> Value {
+    match error {
+        AuthError::CredentialsMissing => json!([{ "message": "Required headers are missing.", "errorCode": 400 }]),
+        AuthError::SignatureMismatch | AuthError::SignatureExpired => {
+            json!([{ "errorType": "BadRequestException", "message": error.message(), "errorCode": 400 }])
         }
-        Denial::NotAuthorized
-        | Denial::ClientUnknown
-        | Denial::PermissionMissing
-        | Denial::TokenMalformed
-        | Denial::TokenExpired => {
-            json!([{ "errorType": "UnauthorizedException", "message": denial.sentence(), "errorCode": 401 }])
+        AuthError::NotAuthorized
+        | AuthError::ClientUnknown
+        | AuthError::PermissionMissing
+        | AuthError::TokenMalformed
+        | AuthError::TokenExpired => {
+            json!([{ "errorType": "UnauthorizedException", "message": error.message(), "errorCode": 401 }])
         }
     }
 }
 
-pub fn error(error_type: &str, sentence: impl Into<String>) -> Value {
-    json!([{ "errorType": error_type, "message": sentence.into() }])
+pub fn error_entries(error_type: &str, message: impl Into<String>) -> Value {
+    json!([{ "errorType": error_type, "message": message.into() }])
 }
 
-/// GraphQL errors as a WebSocket tells them: shorter than over HTTP.
-pub fn of_graphql(errors: &[GraphqlError]) -> Value {
+/// The error entries of GraphQL errors on a WebSocket, which have fewer members than over HTTP.
+pub fn graphql_error_entries(errors: &[GraphqlError]) -> Value {
     let entry = |error: &GraphqlError| match error.detail.as_ref().and_then(|detail| detail.error_type.as_ref()) {
         Some(error_type) => json!({ "errorType": error_type, "message": error.message }),
         None => json!({ "message": error.message }),

@@ -3,7 +3,11 @@ mod connection;
 mod credentials;
 mod frames;
 
-use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use axum::{
     Router,
@@ -19,64 +23,63 @@ use http::{HeaderMap, StatusCode, Uri, request::Parts};
 
 use crate::{
     graphql::Service,
-    identity::{Denial, Presented},
+    identity::{AuthError, AuthRequest},
 };
-use connection::Peer;
 
 const PROTOCOL: &str = "graphql-ws";
-/// The largest message a client may send, in one frame or in many; AppSync documents none.
-const MESSAGE_BYTES: usize = 1024 * 1024;
-/// What every connection keeps for reading, however idle it is.
+/// The largest message of a client, in one frame or several. AppSync documents no limit.
+const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+/// The read buffer of every connection, even if it is idle.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 
-/// Serves WebSockets at `/graphql/realtime`, and to whoever asks for one where `graphql` is served.
-pub(crate) fn mounted(graphql: Router, service: Arc<Service>) -> Router {
-    let graphql = graphql.route_layer(from_fn_with_state(service.clone(), connect_if_asked));
-    Router::new().route("/graphql/realtime", get(connect)).with_state(service).merge(graphql)
+/// Adds WebSockets to the routes of `graphql`: at `/graphql/realtime`, and as upgrades of requests to `/graphql`.
+pub(crate) fn add_routes(graphql: Router, service: Arc<Service>) -> Router {
+    let graphql = graphql.route_layer(from_fn_with_state(service.clone(), upgrade_if_requested));
+    Router::new().route("/graphql/realtime", get(handle_upgrade)).with_state(service).merge(graphql)
 }
 
-async fn connect_if_asked(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+async fn upgrade_if_requested(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-        Ok(upgrade) => open(service, &parts, upgrade).await,
+        Ok(upgrade) => accept(service, &parts, upgrade).await,
         Err(_) => next.run(Request::from_parts(parts, body)).await,
     }
 }
 
-async fn connect(
+async fn handle_upgrade(
     State(service): State<Arc<Service>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     parts: Parts,
 ) -> Response {
     match upgrade {
-        Ok(upgrade) => open(service, &parts, upgrade).await,
+        Ok(upgrade) => accept(service, &parts, upgrade).await,
         Err(rejection) => rejection.into_response(),
     }
 }
 
-/// Opens a WebSocket. Bad credentials are told on it: a browser learns nothing from a refused upgrade.
-async fn open(service: Arc<Service>, parts: &Parts, upgrade: WebSocketUpgrade) -> Response {
-    if !credentials::protocols(&parts.headers).any(|protocol| protocol == PROTOCOL) {
+/// Accepts a WebSocket. Authentication errors are sent on the WebSocket, because a browser cannot read the response to a
+/// rejected upgrade.
+async fn accept(service: Arc<Service>, parts: &Parts, upgrade: WebSocketUpgrade) -> Response {
+    if !credentials::subprotocols(&parts.headers).any(|protocol| protocol == PROTOCOL) {
         return (StatusCode::BAD_REQUEST, "NoProtocolError: a WebSocket of this API speaks graphql-ws").into_response();
     }
-    let peer =
-        Peer { address: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip()) };
-    let admitted = match credentials::of_handshake(parts) {
-        Ok(headers) => admit(&service, &headers, peer).await,
-        Err(denial) => Err(denial),
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
+    let authenticated = match credentials::from_handshake(parts) {
+        Ok(headers) => authenticate_handshake(&service, &headers, peer).await,
+        Err(error) => Err(error),
     };
     upgrade
         .protocols([PROTOCOL])
         .read_buffer_size(READ_BUFFER_BYTES)
-        .max_message_size(MESSAGE_BYTES)
-        .max_frame_size(MESSAGE_BYTES)
-        .on_upgrade(move |socket| connection::serve(service, socket, peer, admitted))
+        .max_message_size(MAX_MESSAGE_BYTES)
+        .max_frame_size(MAX_MESSAGE_BYTES)
+        .on_upgrade(move |socket| connection::serve(service, socket, peer, authenticated))
 }
 
-/// A handshake is signed as a POST of `{}` to a path that serves nothing else.
-async fn admit(service: &Service, headers: &HeaderMap, peer: Peer) -> Result<(), Denial> {
+/// Clients sign a handshake as a POST of `{}` to `/graphql/connect`.
+async fn authenticate_handshake(service: &Service, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<(), AuthError> {
     let uri = Uri::from_static("/graphql/connect");
     let now = SystemTime::now();
-    let presented = Presented { method: "POST", uri: &uri, headers, body: b"{}", peer: peer.address, now };
-    service.directory.caller(&presented).await.map(|_| ())
+    let request = AuthRequest { method: "POST", uri: &uri, headers, body: b"{}", peer, now };
+    service.authenticator.authenticate(&request).await.map(drop)
 }

@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, fmt, path::Path};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    identity::{CLIENT, Issuers},
+    identity::{LOCAL_CLIENT_ID, LocalIssuers},
     stack::Stack,
 };
 use intrinsics::{EvaluationCost, ResourceResolver, Scope};
@@ -156,8 +156,8 @@ fn resolve_reference(
             scope.evaluate(&resource["Properties"]["Name"])?
         }
         ("AWS::Cognito::UserPool", None) => json!(format!("{REGION}_local")),
-        ("AWS::Cognito::UserPool", Some("ProviderURL")) => json!(Issuers::pool_url(deployment.base_url())),
-        ("AWS::Cognito::UserPoolClient", None) => json!(CLIENT),
+        ("AWS::Cognito::UserPool", Some("ProviderURL")) => json!(LocalIssuers::pool_url(deployment.base_url())),
+        ("AWS::Cognito::UserPoolClient", None) => json!(LOCAL_CLIENT_ID),
         ("AWS::IAM::Role", Some("Arn")) => json!(format!("arn:aws:iam::{ACCOUNT}:role/{}", physical_name(name))),
         ("AWS::Logs::LogGroup", None) => scope.evaluate(&resource["Properties"]["LogGroupName"])?,
         ("AWS::Logs::LogGroup", Some("Arn")) => arn("logs", format!("log-group:{}:*", physical_name(name))),

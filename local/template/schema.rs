@@ -5,7 +5,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::{Deployment, TemplateError, load_template, parse_parameter, read_template};
-use crate::graphql::with_modes;
+use crate::graphql::restrict_to_modes;
 
 /// Options of `parlance schema`.
 #[derive(Args, Clone, Debug)]
@@ -23,7 +23,7 @@ pub fn filtered_schema(options: &SchemaOptions) -> Result<String, TemplateError>
     let deployment = Deployment::at("https://api.example.com", options.parameters.iter().cloned().collect());
     let template = without_web_acl(read_template(&options.root)?);
     let api = load_template(&options.root, &template, &deployment)?.api;
-    with_modes(&api.schema, &api.modes).map_err(|error| TemplateError::new(error.to_string()))
+    restrict_to_modes(&api.schema, &api.modes).map_err(|error| TemplateError::new(error.to_string()))
 }
 
 /// Removes the web ACL, which the local server does not support and which does not affect the schema.

@@ -1,7 +1,7 @@
 //! Queries and what they are answered.
 use std::time::Duration;
 
-use local::graphql::Settings;
+use local::graphql::ApiSettings;
 use serde_json::{Value, json};
 
 use crate::api::{Server, api};
@@ -204,8 +204,8 @@ async fn a_request_a_data_source_does_not_know_is_refused_by_name() {
 }
 
 /// A server whose requests have little time. The engine is not part of it: it has already run the query.
-async fn hurried(query: &str, request_time: Duration) -> Server {
-    let server = Server::start_with(api(), Settings { request_time, ..Settings::default() }).await;
+async fn hurried(query: &str, request_timeout: Duration) -> Server {
+    let server = Server::start_with(api(), ApiSettings { request_timeout, ..ApiSettings::default() }).await;
     server.ask(query, json!({})).await;
     server
 }

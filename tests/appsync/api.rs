@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 use local::{
     appsync::AppSync,
     dynamodb::DynamoDb,
-    graphql::{Fault, Settings, Sources},
-    identity::{Directory, Principal},
+    graphql::{ApiDefinitionError, ApiSettings, DataSources},
+    identity::{Authenticator, Principal},
     lambda::{Lambda, Launcher},
     stack::{
         Api, AuthMode, Code, DataSource, EventInvokeConfig, Function, Limits, PipelineFunction, Resolver, Role, Table,
@@ -77,10 +77,10 @@ pub struct Server {
 
 impl Server {
     pub async fn start() -> Self {
-        Self::start_with(api(), Settings::default()).await
+        Self::start_with(api(), ApiSettings::default()).await
     }
 
-    pub async fn start_with(api: Api, settings: Settings) -> Self {
+    pub async fn start_with(api: Api, settings: ApiSettings) -> Self {
         let app = build(api, settings).await.unwrap().router();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -101,16 +101,22 @@ impl Server {
     }
 }
 
-pub async fn build(api: Api, settings: Settings) -> Result<AppSync, Fault> {
+pub async fn build(api: Api, settings: ApiSettings) -> Result<AppSync, ApiDefinitionError> {
     let launcher = Launcher::new(PathBuf::from("sleep"), vec!["1000".into()], BTreeMap::new());
     let lambda = Lambda::start(&[("slow".into(), slow())].into(), launcher).await.unwrap();
     let dynamodb = DynamoDb::open(None).unwrap();
-    dynamodb.create(&[("things".into(), things())].into()).unwrap();
-    let sources = Sources::new(dynamodb, lambda);
-    let directory = Directory::new(api.modes.clone(), api.keys.clone()).trusting(api.issuers.clone());
-    directory.admit(publisher());
-    directory.admit(Principal::administrator("123456789012", "root", "AKIAROOT".into(), "root-secret".into()));
-    AppSync::with_settings(api, sources, directory, settings)
+    dynamodb.create_tables(&[("things".into(), things())].into()).unwrap();
+    let sources = DataSources::new(dynamodb, lambda);
+    let authenticator =
+        Authenticator::new(api.modes.clone(), api.keys.clone()).with_trusted_issuers(api.issuers.clone());
+    authenticator.add_principal(publisher());
+    authenticator.add_principal(Principal::administrator(
+        "123456789012",
+        "root",
+        "AKIAROOT".into(),
+        "root-secret".into(),
+    ));
+    AppSync::with_settings(api, sources, authenticator, settings)
 }
 
 /// As whom the API reaches what is behind it.

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use local::graphql::Settings;
+use local::graphql::ApiSettings;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::{
@@ -155,14 +155,14 @@ async fn introspection_answers_unless_the_api_switches_it_off() {
     );
     let mut closed = api();
     closed.introspection = false;
-    let closed = Server::start_with(closed, local::graphql::Settings::default()).await.ask(query, json!({})).await;
+    let closed = Server::start_with(closed, local::graphql::ApiSettings::default()).await.ask(query, json!({})).await;
     let message = "Validation error of type FieldUndefined: Field '__schema' in type 'Query' is undefined @ '__schema'";
     assert_eq!((&closed["data"], &closed["errors"][0]["message"]), (&Value::Null, &json!(message)));
 }
 
 #[tokio::test]
 async fn a_body_that_does_not_arrive_in_time_is_refused() {
-    let settings = Settings { request_time: Duration::from_millis(200), ..Settings::default() };
+    let settings = ApiSettings { request_timeout: Duration::from_millis(200), ..ApiSettings::default() };
     let server = Server::start_with(api(), settings).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let head = format!("POST /graphql HTTP/1.1\r\nhost: localhost\r\nx-api-key: {KEY}\r\ncontent-length: 9\r\n\r\n{{");

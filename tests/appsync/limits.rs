@@ -1,5 +1,5 @@
 //! How much one request may ask for.
-use local::{graphql::Settings, stack::Limits};
+use local::{graphql::ApiSettings, stack::Limits};
 use serde_json::{Value, json};
 
 use crate::api::{Server, api};
@@ -7,7 +7,7 @@ use crate::api::{Server, api};
 async fn limited(query_depth: Option<usize>, resolvers: usize) -> Server {
     let mut api = api();
     api.limits = Limits { query_depth, resolvers };
-    Server::start_with(api, Settings::default()).await
+    Server::start_with(api, ApiSettings::default()).await
 }
 
 #[tokio::test]

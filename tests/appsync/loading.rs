@@ -1,5 +1,5 @@
 use local::{
-    graphql::Settings,
+    graphql::ApiSettings,
     stack::{Api, DataSource, Resolver},
 };
 
@@ -10,7 +10,7 @@ const FINE: &str = "export function request(ctx) { return {} }\nexport function 
 async fn refused(change: impl FnOnce(&mut Api)) -> String {
     let mut api = api();
     change(&mut api);
-    build(api, Settings::default()).await.err().expect("the API is refused").to_string()
+    build(api, ApiSettings::default()).await.err().expect("the API is refused").to_string()
 }
 
 fn pipeline(functions: &[&str]) -> Resolver {

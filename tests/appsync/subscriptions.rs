@@ -1,7 +1,7 @@
 //! Conversations over WebSockets.
 use std::time::Duration;
 
-use local::graphql::Settings;
+use local::graphql::ApiSettings;
 use serde_json::{Value, json};
 
 use crate::{
@@ -244,7 +244,7 @@ async fn a_mutation_may_end_subscriptions() {
 
 #[tokio::test]
 async fn an_idle_connection_is_kept_alive() {
-    let settings = Settings { keep_alive: Duration::from_millis(20), ..Settings::default() };
+    let settings = ApiSettings { keep_alive: Duration::from_millis(20), ..ApiSettings::default() };
     let server = Server::start_with(api(), settings).await;
     let mut socket = Socket::ready(&server).await;
     for _ in 0..3 {
@@ -263,8 +263,8 @@ async fn nothing_is_heard_before_the_connection_is_initialized() {
 
 #[tokio::test]
 async fn a_subscriber_who_never_reads_is_dropped() {
-    let sending_time = Duration::from_millis(300);
-    let server = Server::start_with(api(), Settings { sending_time, ..Settings::default() }).await;
+    let send_timeout = Duration::from_millis(300);
+    let server = Server::start_with(api(), ApiSettings { send_timeout, ..ApiSettings::default() }).await;
     let mut silent = Socket::ready(&server).await;
     assert_eq!(silent.start("s", "subscription { onUpdate { id text } }").await, acknowledged("s"));
     let mutation = "mutation($text: String) { publish(id: 1, text: $text) { id text } }";
@@ -273,7 +273,7 @@ async fn a_subscriber_who_never_reads_is_dropped() {
         server.ask(mutation, json!({ "text": "x".repeat(200_000) })).await;
     }
     // Nobody outside can tell when it happens, and whoever reads too soon is none who never reads.
-    tokio::time::sleep(3 * sending_time).await;
+    tokio::time::sleep(3 * send_timeout).await;
     let mut heard = 0;
     while silent.hear().await.is_some() {
         heard += 1;

@@ -11,8 +11,8 @@ use std::{
 use axum::{Router, extract::Request, middleware::from_fn};
 use fancy_regex::Regex;
 use local::{
-    graphql::Settings,
-    identity::{CLIENT, Issuer, Issuers, SigningKey, TokenUse, User, router},
+    graphql::ApiSettings,
+    identity::{LOCAL_CLIENT_ID, LocalIssuer, LocalIssuers, PoolUser, SigningKey, TokenUse, router},
     stack::{AuthMode, IssuerKind, TokenIssuer},
 };
 use reqwest::Client;
@@ -30,7 +30,7 @@ const WHO: &str = r#"{"query":"{ whoami }"}"#;
 /// An API that trusts issuers of its own.
 struct Realm {
     server: Server,
-    issuers: Issuers,
+    issuers: LocalIssuers,
     /// How often keys were asked for.
     asked: Arc<AtomicUsize>,
 }
@@ -39,26 +39,26 @@ impl Realm {
     async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let home = format!("http://localhost:{}", listener.local_addr().unwrap().port());
-        let clients = Some(Regex::new(&format!("^{CLIENT}$")).unwrap());
+        let clients = Some(Regex::new(&format!("^{LOCAL_CLIENT_ID}$")).unwrap());
         let of_provider = IssuerKind::OpenId { iat_ttl: None, auth_ttl: None };
         let mut api = api();
         api.modes.extend([AuthMode::UserPool, AuthMode::OpenId]);
         api.issuers = vec![
-            TokenIssuer { url: Issuers::pool_url(&home), clients: clients.clone(), kind: IssuerKind::UserPool },
-            TokenIssuer { url: Issuers::oidc_url(&home), clients, kind: of_provider },
+            TokenIssuer { url: LocalIssuers::pool_url(&home), clients: clients.clone(), kind: IssuerKind::UserPool },
+            TokenIssuer { url: LocalIssuers::oidc_url(&home), clients, kind: of_provider },
         ];
-        let issuers = Issuers::of(&api.issuers, &home, vec![king(), User::named("bob")], None).unwrap();
+        let issuers = LocalIssuers::load(&api.issuers, &home, vec![king(), PoolUser::named("bob")], None).unwrap();
         let asked = Arc::new(AtomicUsize::new(0));
         let service = counted(router(&issuers), asked.clone()).into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
-        Self { server: Server::start_with(api, Settings::default()).await, issuers, asked }
+        Self { server: Server::start_with(api, ApiSettings::default()).await, issuers, asked }
     }
 
-    fn pool(&self) -> &Issuer {
+    fn pool(&self) -> &LocalIssuer {
         self.issuers.pool.as_ref().unwrap()
     }
 
-    fn oidc(&self) -> &Issuer {
+    fn oidc(&self) -> &LocalIssuer {
         self.issuers.oidc.as_ref().unwrap()
     }
 
@@ -86,11 +86,11 @@ fn counted(router: Router, asked: Arc<AtomicUsize>) -> Router {
     }))
 }
 
-fn king() -> User {
-    User { name: "arthur".into(), groups: vec!["kings".into()] }
+fn king() -> PoolUser {
+    PoolUser { name: "arthur".into(), groups: vec!["kings".into()] }
 }
 
-fn claims(issuer: &Issuer, token_use: TokenUse, changed: Value) -> Value {
+fn claims(issuer: &LocalIssuer, token_use: TokenUse, changed: Value) -> Value {
     let mut claims = issuer.claims(&king(), token_use, SystemTime::now());
     for (name, value) in changed.as_object().unwrap() {
         claims[name] = value.clone();
@@ -129,8 +129,8 @@ async fn resolvers_see_the_users_of_a_provider() {
 #[tokio::test]
 async fn who_has_no_good_token_is_refused_in_appsyncs_words() {
     let realm = Realm::start().await;
-    let impostor = SigningKey::draw().unwrap().named(realm.pool().key().id());
-    let stranger = SigningKey::draw().unwrap();
+    let impostor = SigningKey::generate().unwrap().with_key_id(realm.pool().key().key_id());
+    let stranger = SigningKey::generate().unwrap();
     let said = claims(realm.pool(), TokenUse::Access, json!({}));
     let of_provider = claims(realm.pool(), TokenUse::Access, json!({ "iss": realm.oidc().url() }));
     let (expired, refused) = ("Token has expired.", "You are not authorized to make this call.");
@@ -161,8 +161,8 @@ async fn a_field_that_names_groups_is_for_their_members() {
     let throne = r#"{"query":"{ throne whoami }"}"#;
     let told = realm.ask(&realm.token(json!({})), throne).await;
     assert_eq!(told.body["data"]["throne"], json!("Sit down."));
-    let bob = realm.pool().tokens("bob", SystemTime::now()).unwrap();
-    let provided = realm.oidc().tokens("arthur", SystemTime::now()).unwrap();
+    let bob = realm.pool().issue_tokens("bob", SystemTime::now()).unwrap();
+    let provided = realm.oidc().issue_tokens("arthur", SystemTime::now()).unwrap();
     for token in [bob.access_token, bob.id_token, provided.id_token] {
         let told = realm.ask(&token, throne).await;
         assert_eq!(told.body["data"]["throne"], Value::Null);
@@ -187,7 +187,7 @@ async fn an_issuers_keys_are_asked_for_once_and_again_for_a_key_nobody_knows() {
     let asked = || realm.asked.load(Ordering::Relaxed);
     assert_eq!(asked(), 0);
     let said = claims(realm.pool(), TokenUse::Access, json!({}));
-    let unknown = SigningKey::draw().unwrap().sign(&said).unwrap();
+    let unknown = SigningKey::generate().unwrap().sign(&said).unwrap();
     for _ in 0..3 {
         seen(&realm.ask(&realm.token(json!({})), WHO).await);
         assert_eq!(realm.ask(&unknown, WHO).await.status, 401);
@@ -220,7 +220,7 @@ async fn a_token_subscribes() {
 #[tokio::test]
 async fn a_handshake_brings_its_token_as_any_client_does() {
     let realm = Realm::start().await;
-    let token = realm.oidc().tokens("anybody", SystemTime::now()).unwrap().access_token;
+    let token = realm.oidc().issue_tokens("anybody", SystemTime::now()).unwrap().access_token;
     let host = realm.server.address.to_string();
     let headers = json!({ "host": host, "authorization": token });
     let bearer = format!("Bearer {token}");
@@ -266,7 +266,7 @@ async fn an_issuer_gives_out_tokens_and_says_where_its_keys_are() {
     }
     let unknown = json!({ "error": "invalid_grant", "error_description": "there is no user 'mallory'" });
     assert_eq!(ask(pool.clone(), "username=mallory").await, (400, unknown));
-    let empty = json!({ "error": "invalid_request", "error_description": "a form with a username is asked for" });
+    let empty = json!({ "error": "invalid_request", "error_description": "a form with a username is required" });
     assert_eq!(ask(pool.clone(), "user=bob").await, (400, empty));
 
     let rebound = Client::new().post(format!("{pool}/token")).header("host", "evil.example").body("username=bob");
@@ -276,6 +276,6 @@ async fn an_issuer_gives_out_tokens_and_says_where_its_keys_are() {
         let get = |place: String| async move { reqwest::get(place).await.unwrap().json::<Value>().await.unwrap() };
         let discovered = get(format!("{url}/.well-known/openid-configuration")).await;
         assert_eq!(discovered["issuer"], json!(url));
-        assert_eq!(get(discovered["jwks_uri"].as_str().unwrap().to_owned()).await, issuer.published_keys());
+        assert_eq!(get(discovered["jwks_uri"].as_str().unwrap().to_owned()).await, issuer.jwks());
     }
 }

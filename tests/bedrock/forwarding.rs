@@ -6,7 +6,7 @@ use aws_sdk_bedrockruntime::types::StopReason;
 use axum::{extract::Request, middleware};
 use local::{
     bedrock::{Upstream, forward, guarded, router},
-    identity::{Directory, Principal},
+    identity::{Authenticator, Principal},
     stack::AuthMode,
 };
 use serde_json::json;
@@ -27,18 +27,23 @@ async fn forwarder(seen: Arc<Mutex<Vec<String>>>) -> Bedrock {
         region: "eu-west-1".into(),
         credentials: SharedCredentialsProvider::new(credentials),
     };
-    Bedrock::serving(guarded(forward(upstream), directory())).await
+    Bedrock::serving(guarded(forward(upstream), authenticator())).await
 }
 
 /// Whom the SDK of these tests asks as, taken for a process of the backend's own; and a user, who is not.
-fn directory() -> Directory {
-    let directory = Directory::new(vec![AuthMode::Iam], Vec::new());
+fn authenticator() -> Authenticator {
+    let authenticator = Authenticator::new(vec![AuthMode::Iam], Vec::new());
     let credentials = ["AKIDEXAMPLE".into(), "secret".into(), "token".into()];
     let role = "arn:aws:iam::123456789012:role/Handler";
     let everything = json!({ "Effect": "Allow", "Action": "bedrock:*", "Resource": "*" });
-    directory.admit(Principal::role_session(role, "run", credentials, &[everything]));
-    directory.admit(Principal::administrator("123456789012", "ann", "AKIDADMINISTRATOR".into(), "secret".into()));
-    directory
+    authenticator.add_principal(Principal::role_session(role, "run", credentials, &[everything]));
+    authenticator.add_principal(Principal::administrator(
+        "123456789012",
+        "ann",
+        "AKIDADMINISTRATOR".into(),
+        "secret".into(),
+    ));
+    authenticator
 }
 
 #[tokio::test]

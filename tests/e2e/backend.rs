@@ -18,7 +18,7 @@ use client::{
 use futures::StreamExt;
 use local::{
     fault_injection::FaultPlan,
-    identity::{self, Issuer, Principal},
+    identity::{self, LocalIssuer, Principal},
     server::{AccessKey, Models, Server, ServerOptions},
     template::ACCOUNT,
 };
@@ -75,9 +75,9 @@ impl Backend {
         self.holder(self.server.issuers.oidc.as_ref().unwrap(), name)
     }
 
-    fn holder(&self, issuer: &Issuer, name: &str) -> User {
-        let tokens = issuer.tokens(name, SystemTime::now()).unwrap();
-        let id = format!("{}#{}", issuer.url(), identity::User::named(name).subject());
+    fn holder(&self, issuer: &LocalIssuer, name: &str) -> User {
+        let tokens = issuer.issue_tokens(name, SystemTime::now()).unwrap();
+        let id = format!("{}#{}", issuer.url(), identity::PoolUser::named(name).subject());
         User { api: self.calling_with(tokens.access_token), id }
     }
 
@@ -92,7 +92,7 @@ impl Backend {
         let parameters = [("ApiKeyListing", "false"), ("OidcClientPattern", "laptop")].into_iter().chain(quotas);
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let options = ServerOptions { executable: "/nonexistent".into(), oidc: true, ..options(&state, parameters) };
-        let users = vec![identity::User::named("somebody")];
+        let users = vec![identity::PoolUser::named("somebody")];
         Self::of(Server::start(ServerOptions { users, ..options }).await.unwrap(), state)
     }
 
@@ -108,7 +108,7 @@ impl Backend {
         let everything = json!({ "Effect": "Allow", "Action": "appsync:GraphQL", "Resource": "*" });
         let role = format!("arn:aws:iam::{ACCOUNT}:role/{role}");
         let credentials = [access_key.clone(), secret_key.clone(), token.clone()];
-        self.server.directory.admit(Principal::role_session(&role, "test", credentials, &[everything]));
+        self.server.authenticator.add_principal(Principal::role_session(&role, "test", credentials, &[everything]));
         let region = self.server.endpoint.region.clone();
         IamKeys { access_key, secret_key, session_token: Some(token), region }
     }

@@ -15,9 +15,9 @@ async fn sending_takes_four_calls_of_data_sources_however_long_the_conversation_
     for (events, size, most_read_units) in [(0, 0, 3.0), (5_000, 20, 20.0), (50, 90_000, 260.0)] {
         let id = backend.conversation().await;
         backend.seed_events(&id, events, &"x".repeat(size)).await;
-        let before = backend.server.database.charged();
+        let before = backend.server.database.data_source_capacity();
         backend.say(&id, "Hello!").await;
-        let after = backend.server.database.charged();
+        let after = backend.server.database.data_source_capacity();
         let read_units = after.read_units - before.read_units;
         println!("{events} events of {size} bytes: {read_units} read units");
         assert_eq!(after.calls - before.calls, TABLE_CALLS, "{events} events of {size} bytes");
@@ -29,10 +29,10 @@ async fn sending_takes_four_calls_of_data_sources_however_long_the_conversation_
 async fn a_first_message_takes_three_calls() {
     let backend = Backend::without_handler().await;
     for id in [None, Some("the-first-of-mine".into())] {
-        let before = backend.server.database.charged();
+        let before = backend.server.database.data_source_capacity();
         let message = SendMessage { id, text: "Hello!".into(), ..SendMessage::default() };
         backend.api.call(&message).await.unwrap();
-        assert_eq!(backend.server.database.charged().calls - before.calls, TABLE_CALLS - 1);
+        assert_eq!(backend.server.database.data_source_capacity().calls - before.calls, TABLE_CALLS - 1);
     }
 }
 
@@ -46,9 +46,9 @@ async fn a_participants_message_takes_four_calls_among_fifty() {
         let share = ShareConversation { conversation_id: id.clone(), user_id, access: Access::Write };
         ann.api.call(&share).await.unwrap();
     }
-    let before = backend.server.database.charged();
+    let before = backend.server.database.data_source_capacity();
     say(&bob.api, &id, "t1", "Hello!").await.unwrap();
-    assert_eq!(backend.server.database.charged().calls - before.calls, TABLE_CALLS);
+    assert_eq!(backend.server.database.data_source_capacity().calls - before.calls, TABLE_CALLS);
 }
 
 #[tokio::test]

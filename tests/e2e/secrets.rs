@@ -18,7 +18,7 @@ use client::{
 };
 use futures::future::join_all;
 use local::{
-    identity::{Issuers, User},
+    identity::{LocalIssuers, PoolUser},
     template::REGION,
 };
 use serde_json::{Value, json};
@@ -65,7 +65,7 @@ impl Callers {
     async fn of(stage: &Stage, server: &Server) -> Self {
         let adas_token = token(stage, &["ada"]).await;
         let [bobs, carols] = [token(stage, &["bob"]).await, token(stage, &["carol", "--oidc"]).await];
-        let pool = Issuers::pool_url(server.url.trim_end_matches("/graphql"));
+        let pool = LocalIssuers::pool_url(server.url.trim_end_matches("/graphql"));
         let told = |name: &str| server.administrator[name].as_str().unwrap().to_owned();
         let [access_key, secret_key] = ["accessKeyId", "secretAccessKey"].map(told);
         let keys = IamKeys { access_key, secret_key, session_token: None, region: REGION.into() };
@@ -73,7 +73,7 @@ impl Callers {
             with_key: with_key(server),
             ada: server.caller(Credentials::Token(adas_token.clone())),
             bob: server.caller(Credentials::Token(bobs)),
-            bobs_id: format!("{pool}#{}", User::named("bob").subject()),
+            bobs_id: format!("{pool}#{}", PoolUser::named("bob").subject()),
             carol: server.caller(Credentials::Token(carols)),
             administrator: server.caller(Credentials::Iam(keys)),
             adas_token,

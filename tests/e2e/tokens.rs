@@ -6,7 +6,7 @@ use client::{
     errors::ErrorType,
     requests::{CreateConversation, GetConversation, ListConversations, PutAgent, Request},
 };
-use local::identity::{Issuer, SigningKey, TokenUse};
+use local::identity::{LocalIssuer, SigningKey, TokenUse};
 use serde_json::{Value, json};
 
 use crate::backend::{Backend, Ear, User, draw, execute, refusal, say};
@@ -77,9 +77,9 @@ async fn invalid_tokens_are_refused_over_http_and_websocket() {
         }
         key.sign(&claims).unwrap()
     };
-    let other_key_with_same_id = SigningKey::draw().unwrap().named(pool.key().id());
-    let other_issuer = Issuer::open_id("https://id.example.com".into(), SigningKey::draw().unwrap());
-    let token_of_other_issuer = other_issuer.tokens("ada", SystemTime::now()).unwrap().access_token;
+    let other_key_with_same_id = SigningKey::generate().unwrap().with_key_id(pool.key().key_id());
+    let other_issuer = LocalIssuer::open_id("https://id.example.com".into(), SigningKey::generate().unwrap());
+    let token_of_other_issuer = other_issuer.issue_tokens("ada", SystemTime::now()).unwrap().access_token;
     let expired = "Token has expired.";
     let unauthorized = "You are not authorized to make this call.";
     let cases = [

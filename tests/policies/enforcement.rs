@@ -1,8 +1,8 @@
 //! The laptop edition refuses what a role may not do, as AWS does.
 use local::{
     bedrock,
-    dynamodb::{DynamoDb, Reply},
-    identity::{Directory, Principal, Session},
+    dynamodb::{DynamoDb, EndpointResponse},
+    identity::{AssumedRole, Authenticator, Principal},
     stack::Function,
 };
 use reqwest::{Client, Response};
@@ -17,19 +17,19 @@ fn function(name: &str) -> Function {
 
 fn database() -> DynamoDb {
     let database = DynamoDb::open(None).expect("a database in memory");
-    database.create(&deployed(&[]).tables).expect("the template's table");
+    database.create_tables(&deployed(&[]).tables).expect("the template's table");
     database
 }
 
 /// Knows the access key of one process of each function: the function's name.
-fn directory() -> Directory {
-    let directory = Directory::new(Vec::new(), Vec::new());
+fn authenticator() -> Authenticator {
+    let authenticator = Authenticator::new(Vec::new(), Vec::new());
     for Function { name, role, .. } in ["parlance-Handler", "parlance-Closer"].map(function) {
         let credentials = [name.clone(), "secret".into(), "token".into()];
-        directory.admit(Principal::role_session(&role.arn, &name, credentials, &role.statements));
+        authenticator.add_principal(Principal::role_session(&role.arn, &name, credentials, &role.statements));
     }
-    directory.admit(Principal::administrator("000000000000", "root", "AKIAROOT".into(), "secret".into()));
-    directory
+    authenticator.add_principal(Principal::administrator("000000000000", "root", "AKIAROOT".into(), "secret".into()));
+    authenticator
 }
 
 async fn serve(router: axum::Router) -> String {
@@ -51,7 +51,7 @@ fn get(partition: &str) -> Value {
 
 #[tokio::test]
 async fn a_function_is_refused_by_its_table_as_dynamodb_refuses() {
-    let url = serve(database().router(directory())).await;
+    let url = serve(database().router(authenticator())).await;
     let asked = async |who: &str, partition: &str| {
         let answer = post(&url, who, "DynamoDB_20120810.GetItem", &get(partition)).await;
         (answer.status().as_u16(), answer.json::<Value>().await.expect("JSON"))
@@ -70,7 +70,7 @@ async fn a_function_is_refused_by_its_table_as_dynamodb_refuses() {
 
 #[tokio::test]
 async fn only_the_handler_asks_models_and_only_those_it_may() {
-    let url = serve(bedrock::guarded(bedrock::router(), directory())).await;
+    let url = serve(bedrock::guarded(bedrock::router(), authenticator())).await;
     let asked = async |who: &str, model: &str| {
         let body = json!({ "messages": [{ "role": "user", "content": [{ "text": "Hello" }] }] });
         let answer = post(&format!("{url}/model/{model}/converse-stream"), who, "", &body).await;
@@ -93,9 +93,9 @@ async fn only_the_handler_asks_models_and_only_those_it_may() {
 /// What the handler is told of a request to its table.
 fn answered(operation: &str, body: &Value) -> (u16, Value) {
     let handler = function("parlance-Handler");
-    let database = database().on_behalf_of(&Session::of(&handler.role, &handler.name));
-    let Reply::Answer { status, body } =
-        database.answer(&format!("DynamoDB_20120810.{operation}"), body.to_string().as_bytes())
+    let database = database().as_role(&AssumedRole::new(&handler.role, &handler.name));
+    let EndpointResponse::Complete { status, body } =
+        database.handle_call(&format!("DynamoDB_20120810.{operation}"), body.to_string().as_bytes())
     else {
         panic!("the answer is lost")
     };

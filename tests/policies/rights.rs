@@ -2,7 +2,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use local::{
-    identity::{Access, Session},
+    identity::{AccessRequest, AssumedRole},
     stack::Stack,
     template::{ACCOUNT, REGION},
 };
@@ -31,16 +31,16 @@ fn rights() -> BTreeMap<String, Rights> {
     serde_json::from_str(include_str!("rights.json")).expect("cases are JSON")
 }
 
-fn session(stack: &Stack, role: &str) -> Session {
-    Session::of(&stack.roles[&format!("parlance-{role}")], "test")
+fn session(stack: &Stack, role: &str) -> AssumedRole {
+    AssumedRole::new(&stack.roles[&format!("parlance-{role}")], "test")
 }
 
 impl Case {
-    fn is_allowed(&self, session: &Session) -> bool {
+    fn is_allowed(&self, session: &AssumedRole) -> bool {
         let [action, resource, keys @ ..] = self.0.as_slice() else { panic!("{:?} is no case", self.0) };
         let leading_keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         let resource = arn(resource);
-        session.request(&Access { action, resource: &resource, leading_keys: &leading_keys }).is_ok()
+        session.authorize(&AccessRequest { action, resource: &resource, leading_keys: &leading_keys }).is_ok()
     }
 }
 

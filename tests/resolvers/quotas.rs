@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use local::{
     appsync::AppSync,
     dynamodb::DynamoDb,
-    graphql::{Functions, Sources, surround},
-    identity::{Caller, Directory, Principal},
+    graphql::{DataSources, FunctionBackend, set_engine_environment},
+    identity::{Authenticator, Caller, Principal},
     lambda::{InvocationType, InvokeError},
     resolver::Ambient,
     template::{self, ACCOUNT, Deployment, REGION},
@@ -145,14 +145,14 @@ async fn a_sharing_is_counted_as_a_message_and_costs_no_tokens() {
 async fn tokens_are_counted_for_whoever_asks() {
     let (stage, ann) = (Stage::with([]), user("ann"));
     stage.send(&ann, "m1").await.unwrap();
-    stage.send(&Caller::with_key(), "drawn-by-nobody-1").await.unwrap();
+    stage.send(&Caller::from_api_key(), "drawn-by-nobody-1").await.unwrap();
     let asked_by = stage.started().into_iter().map(|payload| payload["askedBy"].clone()).collect::<Vec<_>>();
     assert_eq!(asked_by, [stage.used(&ann).await["id"].clone(), Value::Null]);
 }
 
 #[tokio::test]
 async fn callers_with_an_api_key_are_not_limited_and_not_counted() {
-    let (stage, key) = (Stage::with([("MessagesPerMinute", "1"), ("TokensPerDay", "1")]), Caller::with_key());
+    let (stage, key) = (Stage::with([("MessagesPerMinute", "1"), ("TokensPerDay", "1")]), Caller::from_api_key());
     for id in ["drawn-by-nobody-1", "drawn-by-nobody-2", "drawn-by-nobody-3"] {
         stage.send(&key, id).await.unwrap();
     }
@@ -193,7 +193,7 @@ struct Stage {
 #[derive(Clone, Default)]
 struct Started(Arc<Mutex<Vec<Value>>>);
 
-impl Functions for Started {
+impl FunctionBackend for Started {
     fn invoke<'a>(
         &'a self,
         _: &'a str,
@@ -214,13 +214,14 @@ impl Stage {
         let stack = template::load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment).expect("the template loads");
         let now = Rc::new(Cell::new(NOON.parse().expect("a time")));
         let clock = Rc::clone(&now);
-        surround(Ambient { now: Rc::new(move || clock.get()), ..Ambient::default() }).expect("the engine starts");
+        set_engine_environment(Ambient { now: Rc::new(move || clock.get()), ..Ambient::default() })
+            .expect("the engine starts");
         let database = DynamoDb::open(None).expect("a database in memory");
-        database.create(&stack.tables).expect("the template's table");
+        database.create_tables(&stack.tables).expect("the template's table");
         let started = Started::default();
-        let directory = Directory::new(stack.api.modes.clone(), stack.api.keys.clone());
-        let sources = Sources::new(database.clone(), started.clone());
-        let api = AppSync::new(stack.api, sources, directory).expect("the API loads");
+        let authenticator = Authenticator::new(stack.api.modes.clone(), stack.api.keys.clone());
+        let sources = DataSources::new(database.clone(), started.clone());
+        let api = AppSync::new(stack.api, sources, authenticator).expect("the API loads");
         let table = stack.tables.keys().next().expect("there is a table").clone();
         Self { api, database, table, now, started }
     }
@@ -236,7 +237,7 @@ impl Stage {
     /// A root field's value, or its error.
     async fn ask(&self, caller: &Caller, document: &str, variables: Value) -> Result<Value, Value> {
         let body = json!({ "query": document, "variables": variables }).to_string();
-        let answer = self.api.answer(caller.clone(), &body).await.expect("the caller is let in");
+        let answer = self.api.execute(caller.clone(), &body).await.expect("the caller is let in");
         let mut answer: Value = serde_json::from_slice(&answer).expect("AppSync answers JSON");
         match answer["errors"].get_mut(0) {
             Some(error) => Err(error.take()),
@@ -304,7 +305,7 @@ impl Stage {
 
 fn user(name: &str) -> Caller {
     let principal = Principal::administrator(ACCOUNT, name, format!("AKIA{name}"), "secret".into());
-    Caller::signing(Arc::new(principal), REGION, Vec::new())
+    Caller::from_signature(Arc::new(principal), REGION, Vec::new())
 }
 
 fn exceeded(retry_at: &str) -> Value {

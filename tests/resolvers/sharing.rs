@@ -1,7 +1,7 @@
 //! The right to write is held by the transaction that writes: whatever happens between the read and it.
 use std::path::Path;
 
-use local::dynamodb::{Answer, DynamoDb};
+use local::dynamodb::{DataSourceResponse, DynamoDb};
 use local::resolver::{Engine, Handler, Outcome};
 use local::stack::Code;
 use serde_json::{Value, json};
@@ -90,7 +90,7 @@ impl Pipeline {
 
     async fn stored(caller: &str) -> Self {
         let dynamodb = DynamoDb::open(None).expect("a database in memory");
-        dynamodb.create(&[("Main".into(), table("Main"))].into()).expect("a table");
+        dynamodb.create_tables(&[("Main".into(), table("Main"))].into()).expect("a table");
         let stash = json!({ "userId": caller, "turnId": "t2" });
         let pipeline = Self { table: dynamodb, arguments: Value::Null, stash };
         let meta = json!({
@@ -117,12 +117,12 @@ impl Pipeline {
     }
 
     /// The table's answer to a function, given members of the stash from functions before it.
-    async fn write(&self, function: &str, members: Value) -> Answer {
+    async fn write(&self, function: &str, members: Value) -> DataSourceResponse {
         self.write_and_stash(function, members).await.0
     }
 
     /// The answer, and the stash as the function's request handler left it.
-    async fn write_and_stash(&self, function: &str, members: Value) -> (Answer, Value) {
+    async fn write_and_stash(&self, function: &str, members: Value) -> (DataSourceResponse, Value) {
         let stash = merged(&self.stash, &members);
         let (request, stash) = self.call(function, Handler::Request, &stash, Value::Null);
         (self.table.run("Main", &returned(request)).await, stash)
@@ -131,7 +131,7 @@ impl Pipeline {
     /// The function writes nothing, and raises TryAgain.
     async fn loses_race(&self, function: &str, members: Value) {
         let before = self.everything().await;
-        let (Answer { result, error }, stash) = self.write_and_stash(function, members).await;
+        let (DataSourceResponse { result, error }, stash) = self.write_and_stash(function, members).await;
         let error = error.expect("the transaction is cancelled");
         assert_eq!(error.error_type, "DynamoDB:TransactionCanceledException");
         let answer = json!({ "result": result, "error": { "type": error.error_type } });
@@ -170,7 +170,7 @@ impl Pipeline {
         self.run(json!({ "operation": "Scan" })).await.result
     }
 
-    async fn run(&self, request: Value) -> Answer {
+    async fn run(&self, request: Value) -> DataSourceResponse {
         let answer = self.table.run("Main", &request).await;
         assert_eq!(answer.error, None, "{request}");
         answer

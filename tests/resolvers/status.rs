@@ -96,7 +96,7 @@ impl Case {
     /// A table with the turn in its conversation.
     async fn table(&self) -> DynamoDb {
         let dynamodb = DynamoDb::open(None).expect("a database in memory");
-        dynamodb.create(&[("Main".into(), table("Main"))].into()).expect("a table");
+        dynamodb.create_tables(&[("Main".into(), table("Main"))].into()).expect("a table");
         let mut turn = json!({
             "run": { "N": 1 }, "attempt": { "N": 1 }, "status": { "S": self.status },
             "claimableUntil": { "N": self.claimable_until },

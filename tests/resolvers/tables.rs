@@ -1,7 +1,7 @@
 use std::path::Path;
 
-use local::dynamodb::{Answer, DataSourceError, DynamoDb};
-use local::identity::{Directory, Principal};
+use local::dynamodb::{DataSourceError, DataSourceResponse, DynamoDb};
+use local::identity::{Authenticator, Principal};
 use local::stack::Table;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ async fn check(path: &Path) -> Vec<String> {
     let steps: Vec<Step> =
         serde_json::from_str(&read(path)).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()));
     let dynamodb = DynamoDb::open(None).expect("a database in memory");
-    dynamodb.create(&[("Main".into(), table("Main")), ("Other".into(), table("Other"))].into()).expect("tables");
+    dynamodb.create_tables(&[("Main".into(), table("Main")), ("Other".into(), table("Other"))].into()).expect("tables");
     let (mut token, mut faults) = (Value::Null, Vec::new());
     for step in steps {
         let answer = dynamodb.run(&step.table, &replaced(&step.request, &json!("$nextToken"), &token)).await;
@@ -50,7 +50,7 @@ async fn check(path: &Path) -> Vec<String> {
 }
 
 impl Step {
-    fn fault(&self, answer: &Answer, token: &Value) -> Option<String> {
+    fn fault(&self, answer: &DataSourceResponse, token: &Value) -> Option<String> {
         let result =
             if token.is_null() { answer.result.clone() } else { replaced(&answer.result, token, &json!("$token")) };
         let error = answer.error.as_ref();
@@ -112,7 +112,7 @@ async fn a_table_on_disk_is_found_again() {
     let tables = [("Main".to_owned(), table("Main"))].into();
     for round in 0..2 {
         let dynamodb = DynamoDb::open(Some(&file)).expect("a database on disk");
-        dynamodb.create(&tables).expect("the table is as before");
+        dynamodb.create_tables(&tables).expect("the table is as before");
         if round == 0 {
             dynamodb.run("Main", &put(json!({}))).await;
         } else {
@@ -124,10 +124,10 @@ async fn a_table_on_disk_is_found_again() {
 #[test]
 fn a_table_that_the_template_changed_is_refused_in_one_sentence() {
     let dynamodb = DynamoDb::open(None).expect("a database in memory");
-    dynamodb.create(&[("Main".to_owned(), table("Main"))].into()).expect("the table");
+    dynamodb.create_tables(&[("Main".to_owned(), table("Main"))].into()).expect("the table");
     let mut changed = table("Main");
     changed.definition["KeySchema"] = json!([{ "AttributeName": "pk", "KeyType": "HASH" }]);
-    let fault = dynamodb.create(&[("Main".to_owned(), changed)].into()).expect_err("another key");
+    let fault = dynamodb.create_tables(&[("Main".to_owned(), changed)].into()).expect_err("another key");
     assert_eq!(
         fault.to_string(),
         "Table Main is stored with another KeySchema than the template says; delete the stored data to start anew."
@@ -137,34 +137,40 @@ fn a_table_that_the_template_changed_is_refused_in_one_sentence() {
 #[test]
 fn a_table_that_dynamodb_would_not_create_is_refused_with_its_reason() {
     let dynamodb = DynamoDb::open(None).expect("a database in memory");
-    let fault = dynamodb.create(&[("ab".to_owned(), table("ab"))].into()).expect_err("the name is too short");
+    let fault = dynamodb.create_tables(&[("ab".to_owned(), table("ab"))].into()).expect_err("the name is too short");
     assert!(fault.to_string().starts_with("Table ab cannot be created: 1 validation error detected: "), "{fault}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn expired_items_are_swept() {
     let dynamodb = DynamoDb::open(None).expect("a database in memory");
-    dynamodb.create(&[("Main".to_owned(), table("Main"))].into()).expect("the table");
+    dynamodb.create_tables(&[("Main".to_owned(), table("Main"))].into()).expect("the table");
     dynamodb.run("Main", &put(json!({ "expiresAt": { "N": 1 } }))).await;
     let sweeper = dynamodb.clone();
-    let sweeping = tokio::spawn(async move { sweeper.sweep(std::time::Duration::from_secs(60)).await });
+    let sweeping =
+        tokio::spawn(async move { sweeper.delete_expired_items_every(std::time::Duration::from_secs(60)).await });
     tokio::time::sleep(std::time::Duration::from_secs(61)).await;
     sweeping.abort();
-    assert_eq!(dynamodb.run("Main", &get()).await, Answer { result: Value::Null, error: None });
+    assert_eq!(dynamodb.run("Main", &get()).await, DataSourceResponse { result: Value::Null, error: None });
 }
 
 #[tokio::test]
 async fn an_sdk_sees_the_same_tables() {
     let dynamodb = DynamoDb::open(None).expect("a database in memory");
-    dynamodb.create(&[("Main".to_owned(), table("Main"))].into()).expect("the table");
+    dynamodb.create_tables(&[("Main".to_owned(), table("Main"))].into()).expect("the table");
     dynamodb.run("Main", &put(json!({ "n": { "N": 1 } }))).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let directory = Directory::new(Vec::new(), Vec::new());
+    let authenticator = Authenticator::new(Vec::new(), Vec::new());
     let reading = json!({ "Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": "*" });
     let credentials = ["AKIAREADER".into(), "secret".into(), "token".into()];
-    directory.admit(Principal::role_session("arn:aws:iam::123456789012:role/Reader", "one", credentials, &[reading]));
-    tokio::spawn(async move { axum::serve(listener, dynamodb.router(directory)).await });
+    authenticator.add_principal(Principal::role_session(
+        "arn:aws:iam::123456789012:role/Reader",
+        "one",
+        credentials,
+        &[reading],
+    ));
+    tokio::spawn(async move { axum::serve(listener, dynamodb.router(authenticator)).await });
     let request = json!({ "TableName": "Main", "Key": { "pk": { "S": "a" }, "sk": { "S": "b" } } });
     let response = reqwest::Client::new()
         .post(format!("http://{address}/"))
@@ -187,5 +193,5 @@ async fn a_request_that_is_no_object_is_refused() {
         error_type: "MappingTemplate".into(),
         message: "A request is an object, not \"GetItem\".".into(),
     };
-    assert_eq!(answer, Answer { result: Value::Null, error: Some(error) });
+    assert_eq!(answer, DataSourceResponse { result: Value::Null, error: Some(error) });
 }

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, path::Path, rc::Rc, sync::Arc, time::Duration};
 use local::{
     appsync::AppSync,
     dynamodb::DynamoDb,
-    graphql::{Sources, surround},
-    identity::{Caller, Directory, Principal, Session},
+    graphql::{DataSources, set_engine_environment},
+    identity::{AssumedRole, Authenticator, Caller, Principal},
     resolver::Ambient,
     stack::{Function, Stack},
     template::{self, ACCOUNT, Deployment, REGION},
@@ -25,20 +25,21 @@ pub struct Stage {
     pub table: String,
     pub functions: Arc<BTreeMap<String, Function>>,
     publishers: Arc<BTreeMap<String, Caller>>,
-    sessions: Arc<BTreeMap<String, Session>>,
+    sessions: Arc<BTreeMap<String, AssumedRole>>,
 }
 
 impl Stage {
     /// Handlers of this thread's resolvers live in the world that is current when they run.
     pub fn build() -> Self {
-        surround(ambient()).expect("a JavaScript engine starts");
+        set_engine_environment(ambient()).expect("a JavaScript engine starts");
         let stack = stack();
         let database = DynamoDb::open(None).expect("a database in memory opens");
-        database.create(&stack.tables).expect("the template's table is created");
-        let directory = Directory::new(stack.api.modes.clone(), stack.api.keys.clone());
-        let api = AppSync::new(stack.api, Sources::new(UnreliableTables, Queue), directory).expect("the API loads");
+        database.create_tables(&stack.tables).expect("the template's table is created");
+        let authenticator = Authenticator::new(stack.api.modes.clone(), stack.api.keys.clone());
+        let api =
+            AppSync::new(stack.api, DataSources::new(UnreliableTables, Queue), authenticator).expect("the API loads");
         let publishers = stack.functions.values().map(|function| (function.name.clone(), publisher(function)));
-        let session = |function: &Function| Session::of(&function.role, &function.name);
+        let session = |function: &Function| AssumedRole::new(&function.role, &function.name);
         let sessions = stack.functions.iter().map(|(name, function)| (name.clone(), session(function)));
         Self {
             api,
@@ -57,7 +58,7 @@ impl Stage {
 
     /// The table as a function reaches it: with its role's policies.
     pub fn database_of(&self, function: &str) -> DynamoDb {
-        self.database.on_behalf_of(&self.sessions[function])
+        self.database.as_role(&self.sessions[function])
     }
 
     /// All items under a partition key.
@@ -73,7 +74,7 @@ impl Stage {
             if next.is_string() {
                 request["nextToken"] = next;
             }
-            let answer = self.database.run_here(&self.table, &request);
+            let answer = self.database.run_blocking(&self.table, &request);
             assert_eq!(answer.error, None, "the checker reads the table");
             items.extend(answer.result["items"].as_array().cloned().unwrap_or_default());
             next = answer.result["nextToken"].clone();
@@ -93,7 +94,7 @@ fn publisher(function: &Function) -> Caller {
     let credentials = ["AKIASIMULATED".into(), "secret".into(), "token".into()];
     let principal = Principal::role_session(&function.role.arn, &function.name, credentials, &function.role.statements);
     assert_eq!(principal.account, ACCOUNT);
-    Caller::signing(Arc::new(principal), REGION, Vec::new())
+    Caller::from_signature(Arc::new(principal), REGION, Vec::new())
 }
 
 fn ambient() -> Ambient {

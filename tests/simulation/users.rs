@@ -53,7 +53,7 @@ impl User {
 
     async fn post(&self, document: &str, field: &str, variables: &Value) -> Result<Value, Problem> {
         let body = json!({ "query": document, "variables": variables }).to_string();
-        let answer = api::request(&self.world, Link::UserToApi, Caller::with_key(), body).await;
+        let answer = api::request(&self.world, Link::UserToApi, Caller::from_api_key(), body).await;
         let mut answer: Value = match answer {
             Ok(answer) => serde_json::from_slice(&answer).expect("AppSync answers JSON"),
             Err(_) => return Err(Problem::Lost),

@@ -1,89 +1,97 @@
-//! Which code and data source answers which field. Everything the template says is checked before anything is served.
+//! The code and data source of each resolver, checked when the API is loaded.
 use std::collections::HashMap;
 
-use crate::graphql::{Fault, execution::data_sources::Source, schema::Schema};
+use super::data_sources::BoundDataSource;
 use crate::{
+    graphql::{definition_error::ApiDefinitionError, schema::Schema},
     resolver,
     stack::{Api, Code, Resolver},
 };
 
 /// AppSync's limit on the functions of one pipeline.
-const PIPELINE_FUNCTIONS: usize = 10;
+const MAX_PIPELINE_FUNCTIONS: usize = 10;
 
-/// A resolver with its functions and data sources found.
-pub enum Bound {
-    Unit(Step),
-    Pipeline { code: Code, steps: Vec<Step> },
+/// A resolver with its functions and data sources.
+pub enum BoundResolver {
+    Unit(BoundFunction),
+    Pipeline { code: Code, functions: Vec<BoundFunction> },
 }
 
-pub struct Step {
+/// A function, or a unit resolver, with its data source.
+pub struct BoundFunction {
     pub code: Code,
-    pub source: Source,
+    pub data_source: BoundDataSource,
 }
 
-/// By type, then by field.
-pub struct Bindings(HashMap<String, HashMap<String, Bound>>);
+/// The resolvers by type name and field name.
+pub struct ResolverBindings(HashMap<String, HashMap<String, BoundResolver>>);
 
-impl Bindings {
-    pub fn load(api: &Api, schema: &Schema) -> Result<Self, Fault> {
+impl ResolverBindings {
+    pub fn load(api: &Api, schema: &Schema) -> Result<Self, ApiDefinitionError> {
         for function in api.functions.values() {
-            checked(&function.code)?;
+            check_code(&function.code)?;
         }
-        let mut bindings = HashMap::<String, HashMap<String, Bound>>::new();
+        let mut bindings = HashMap::<String, HashMap<String, BoundResolver>>::new();
         for ((type_name, field), resolver) in &api.resolvers {
             if schema.type_named(type_name).is_none() {
-                return Err(Fault::new(format!(
+                return Err(ApiDefinitionError::new(format!(
                     "the resolver of {type_name}.{field} needs a type {type_name}, which schema.graphql does not have"
                 )));
             }
             if schema.field(type_name, field).is_none() {
-                return Err(Fault::new(format!(
+                return Err(ApiDefinitionError::new(format!(
                     "the resolver of {type_name}.{field} needs that field, which schema.graphql does not have"
                 )));
             }
-            let bound = bind(api, resolver, &format!("the resolver of {type_name}.{field}"))?;
-            bindings.entry(type_name.clone()).or_default().insert(field.clone(), bound);
+            let resolver = bind_resolver(api, resolver, &format!("the resolver of {type_name}.{field}"))?;
+            bindings.entry(type_name.clone()).or_default().insert(field.clone(), resolver);
         }
         Ok(Self(bindings))
     }
 
-    pub fn of(&self, type_name: &str, field: &str) -> Option<&Bound> {
+    pub fn get(&self, type_name: &str, field: &str) -> Option<&BoundResolver> {
         self.0.get(type_name)?.get(field)
     }
 }
 
-fn bind(api: &Api, resolver: &Resolver, owner: &str) -> Result<Bound, Fault> {
+/// `owner` names the resolver in error messages.
+fn bind_resolver(api: &Api, resolver: &Resolver, owner: &str) -> Result<BoundResolver, ApiDefinitionError> {
     match resolver {
         Resolver::Unit { data_source, code } => {
-            Ok(Bound::Unit(Step { code: checked(code)?, source: source(api, data_source, owner)? }))
+            check_code(code)?;
+            let data_source = bind_data_source(api, data_source, owner)?;
+            Ok(BoundResolver::Unit(BoundFunction { code: code.clone(), data_source }))
         }
         Resolver::Pipeline { functions, code } => {
-            if functions.len() > PIPELINE_FUNCTIONS {
-                return Err(Fault::new(format!(
-                    "{owner} calls {} functions; a pipeline may call at most {PIPELINE_FUNCTIONS}",
+            if functions.len() > MAX_PIPELINE_FUNCTIONS {
+                return Err(ApiDefinitionError::new(format!(
+                    "{owner} calls {} functions; a pipeline may call at most {MAX_PIPELINE_FUNCTIONS}",
                     functions.len()
                 )));
             }
-            let steps = functions.iter().map(|function| step(api, function, owner)).collect::<Result<_, _>>()?;
-            Ok(Bound::Pipeline { code: checked(code)?, steps })
+            let functions = functions.iter().map(|name| bind_function(api, name, owner)).collect::<Result<_, _>>()?;
+            check_code(code)?;
+            Ok(BoundResolver::Pipeline { code: code.clone(), functions })
         }
     }
 }
 
-fn step(api: &Api, function: &str, owner: &str) -> Result<Step, Fault> {
-    let function = api.functions.get(function).ok_or_else(|| {
-        Fault::new(format!("{owner} calls the function {function}, which the template does not have"))
+fn bind_function(api: &Api, name: &str, owner: &str) -> Result<BoundFunction, ApiDefinitionError> {
+    let function = api.functions.get(name).ok_or_else(|| {
+        ApiDefinitionError::new(format!("{owner} calls the function {name}, which the template does not have"))
     })?;
     let owner = format!("the function {}", function.name);
-    Ok(Step { code: function.code.clone(), source: source(api, &function.data_source, &owner)? })
+    let data_source = bind_data_source(api, &function.data_source, &owner)?;
+    Ok(BoundFunction { code: function.code.clone(), data_source })
 }
 
-fn source(api: &Api, name: &str, owner: &str) -> Result<Source, Fault> {
-    let source = api.data_sources.get(name).map(Source::of);
-    source.ok_or_else(|| Fault::new(format!("{owner} uses the data source {name}, which the template does not have")))
+fn bind_data_source(api: &Api, name: &str, owner: &str) -> Result<BoundDataSource, ApiDefinitionError> {
+    let data_source = api.data_sources.get(name).map(BoundDataSource::new);
+    data_source.ok_or_else(|| {
+        ApiDefinitionError::new(format!("{owner} uses the data source {name}, which the template does not have"))
+    })
 }
 
-fn checked(code: &Code) -> Result<Code, Fault> {
-    resolver::check(code).map_err(|fault| Fault::new(fault.to_string()))?;
-    Ok(code.clone())
+fn check_code(code: &Code) -> Result<(), ApiDefinitionError> {
+    resolver::check(code).map_err(|error| ApiDefinitionError::new(error.to_string()))
 }

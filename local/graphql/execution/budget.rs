@@ -1,97 +1,65 @@
-//! What one execution has used up, and what went wrong in it.
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicUsize, Ordering},
-};
+//! The limits of one execution and how much of them is used.
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use apollo_compiler::{Node, executable::Field};
 use tokio::{sync::Semaphore, time::Instant};
 
-use crate::graphql::{
-    execution::field_context::Site,
-    execution::selection::Reading,
-    graphql_error::{Detail, GraphqlError, Location},
-};
 use crate::stack::Limits;
 
 /// AppSync's limit on the calls of `extensions.invalidateSubscriptions` in one request.
-pub const INVALIDATIONS_PER_REQUEST: usize = 5;
-/// How many resolvers of a request run at once; each of them holds a copy of what its handlers see.
-const RESOLVERS_AT_ONCE: usize = 16;
-/// What a response may come to, roughly: AppSync documents 5 MB for what one resolver evaluates to, and none for the
-/// whole.
-pub const ANSWER_BYTES: usize = 16 * 1024 * 1024;
-/// What a field or an error weighs beside its own text.
+pub const MAX_INVALIDATIONS: usize = 5;
+/// The number of resolvers of a request that run concurrently. Each of them holds a copy of the context that its
+/// handlers see.
+const MAX_CONCURRENT_RESOLVERS: usize = 16;
+/// The approximate largest size of a response. AppSync documents 5 MB for what one resolver evaluates to, and no limit
+/// for a whole response.
+pub const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
+/// The size of a field or an error in addition to its text.
 const ENTRY_BYTES: usize = 64;
 
-/// The account of one execution; its fields write into it side by side.
-pub struct Ledger<'a> {
-    pub reading: Reading<'a>,
+/// Counters that the concurrent fields of one execution share.
+pub struct ExecutionBudget {
     pub deadline: Instant,
+    /// A permit for each resolver that may run concurrently.
+    pub resolver_permits: Semaphore,
     limits: Limits,
-    errors: Mutex<Vec<GraphqlError>>,
-    resolved: AtomicUsize,
-    invalidated: AtomicUsize,
-    answered: AtomicUsize,
-    pub running: Semaphore,
+    resolver_runs: AtomicUsize,
+    invalidations: AtomicUsize,
+    response_bytes: AtomicUsize,
 }
 
-impl<'a> Ledger<'a> {
-    pub fn new(reading: Reading<'a>, limits: Limits, deadline: Instant) -> Self {
+impl ExecutionBudget {
+    pub fn new(limits: Limits, deadline: Instant) -> Self {
         Self {
-            reading,
             deadline,
+            resolver_permits: Semaphore::new(MAX_CONCURRENT_RESOLVERS),
             limits,
-            errors: Mutex::default(),
-            resolved: AtomicUsize::default(),
-            invalidated: AtomicUsize::default(),
-            answered: AtomicUsize::default(),
-            running: Semaphore::new(RESOLVERS_AT_ONCE),
+            resolver_runs: AtomicUsize::default(),
+            invalidations: AtomicUsize::default(),
+            response_bytes: AtomicUsize::default(),
         }
     }
 
-    /// Counts a resolver that is about to run; false when the request has run too many.
-    pub fn may_resolve(&self) -> bool {
-        self.resolved.fetch_add(1, Ordering::Relaxed) < self.limits.resolvers
+    pub fn allows_depth(&self, depth: usize) -> bool {
+        self.limits.query_depth.is_none_or(|limit| depth <= limit)
     }
 
-    /// Whether a field may stand as deep as it does.
-    pub fn may_descend(&self, site: &Site<'_>) -> bool {
-        self.limits.query_depth.is_none_or(|deepest| site.path.depth() <= deepest)
+    /// Counts a resolver run. Returns false if the request has no run left.
+    pub fn try_run_resolver(&self) -> bool {
+        self.resolver_runs.fetch_add(1, Ordering::Relaxed) < self.limits.resolvers
     }
 
-    /// Counts an invalidation that is about to be told; false when the request has told too many.
-    pub fn may_invalidate(&self) -> bool {
-        self.invalidated.fetch_add(1, Ordering::Relaxed) < INVALIDATIONS_PER_REQUEST
+    /// Counts an invalidation. Returns false if the request has no invalidation left.
+    pub fn try_invalidate(&self) -> bool {
+        self.invalidations.fetch_add(1, Ordering::Relaxed) < MAX_INVALIDATIONS
     }
 
-    /// Counts an entry of the response with so much text of its own; false when the response is too large already.
-    pub fn may_answer(&self, text_bytes: usize) -> bool {
-        self.answered.fetch_add(ENTRY_BYTES + text_bytes, Ordering::Relaxed) < ANSWER_BYTES
+    /// Counts an entry of the response with the given size of its own text. Returns false if the response was already
+    /// too large.
+    pub fn try_add_response_entry(&self, text_bytes: usize) -> bool {
+        self.response_bytes.fetch_add(ENTRY_BYTES + text_bytes, Ordering::Relaxed) < MAX_RESPONSE_BYTES
     }
 
-    pub fn is_too_large(&self) -> bool {
-        self.answered.load(Ordering::Relaxed) >= ANSWER_BYTES
-    }
-
-    /// Nobody will read an error of a response that is too large.
-    pub fn report(&self, error: GraphqlError) {
-        if !self.may_answer(error.text_bytes()) {
-            return;
-        }
-        self.errors.lock().unwrap_or_else(PoisonError::into_inner).push(error);
-    }
-
-    pub fn report_at(&self, site: &Site<'_>, error_type: &str, sentence: impl Into<String>) {
-        let (path, location) = (site.path.segments(), self.location(site.field));
-        self.report(GraphqlError::of_field(sentence, Detail::of_type(error_type), path, location));
-    }
-
-    pub fn location(&self, field: &Node<Field>) -> Option<Location> {
-        Location::of(field.location(), &self.reading.document.sources)
-    }
-
-    pub fn into_errors(self) -> Vec<GraphqlError> {
-        self.errors.into_inner().unwrap_or_else(PoisonError::into_inner)
+    pub fn is_response_too_large(&self) -> bool {
+        self.response_bytes.load(Ordering::Relaxed) >= MAX_RESPONSE_BYTES
     }
 }

@@ -1,50 +1,55 @@
-//! The data sources behind resolvers: a table, a function, or none.
+//! The data sources of resolvers: a table, a function, or none.
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
-use crate::graphql::execution::resolver_error::Refusal;
+use super::resolver_error::ResolverError;
 use crate::{
     dynamodb::{self, DynamoDb},
-    identity::{Access, AccessDenied, Session},
+    identity::{AccessDenied, AccessRequest, AssumedRole},
     lambda::{InvocationType, InvokeError, Lambda},
     stack::DataSource,
 };
 
-/// What AppSync calls its sessions of data sources' roles.
-const SESSION: &str = "APPSYNC_ASSUME_ROLE";
+/// The session name with which AppSync assumes the roles of data sources.
+const ROLE_SESSION_NAME: &str = "APPSYNC_ASSUME_ROLE";
 
-/// A data source, and as whom AppSync reaches it.
-pub enum Source {
+/// A data source and the role with which AppSync calls it.
+pub enum BoundDataSource {
     None,
     Table {
         table: String,
-        session: Session,
+        role: AssumedRole,
     },
-    /// The function by name or ARN.
     Lambda {
+        /// The function's name or ARN.
         function: String,
-        session: Session,
+        role: AssumedRole,
     },
 }
 
-/// What the data sources of an API stand on.
+/// The services behind the data sources of an API. Clones share them.
 #[derive(Clone)]
-pub struct Sources {
-    tables: Arc<dyn Tables>,
-    functions: Arc<dyn Functions>,
+pub struct DataSources {
+    tables: Arc<dyn TableBackend>,
+    functions: Arc<dyn FunctionBackend>,
 }
 
-/// Where the requests of DynamoDB data sources go.
-pub trait Tables: Send + Sync {
-    /// Carries out one request document of a data source that is bound to `table`, on behalf of its role.
-    fn run<'a>(&'a self, table: &'a str, session: &'a Session, request: &'a Value) -> BoxFuture<'a, dynamodb::Answer>;
+/// The service behind DynamoDB data sources.
+pub trait TableBackend: Send + Sync {
+    /// Runs one request document of a data source that is bound to `table`, with the permissions of the role.
+    fn run<'a>(
+        &'a self,
+        table: &'a str,
+        role: &'a AssumedRole,
+        request: &'a Value,
+    ) -> BoxFuture<'a, dynamodb::DataSourceResponse>;
 }
 
-/// Where the requests of Lambda data sources go.
-pub trait Functions: Send + Sync {
-    /// Runs a function, given by name or ARN. An Event invocation is queued and answers `null` at once.
+/// The service behind Lambda data sources.
+pub trait FunctionBackend: Send + Sync {
+    /// Invokes a function by name or ARN. An `Event` invocation is queued and returns `null` at once.
     fn invoke<'a>(
         &'a self,
         function: &'a str,
@@ -53,13 +58,18 @@ pub trait Functions: Send + Sync {
     ) -> BoxFuture<'a, Result<Value, InvokeError>>;
 }
 
-impl Tables for DynamoDb {
-    fn run<'a>(&'a self, table: &'a str, session: &'a Session, request: &'a Value) -> BoxFuture<'a, dynamodb::Answer> {
-        Box::pin(async move { self.on_behalf_of(session).run(table, request).await })
+impl TableBackend for DynamoDb {
+    fn run<'a>(
+        &'a self,
+        table: &'a str,
+        role: &'a AssumedRole,
+        request: &'a Value,
+    ) -> BoxFuture<'a, dynamodb::DataSourceResponse> {
+        Box::pin(async move { self.as_role(role).run(table, request).await })
     }
 }
 
-impl Functions for Lambda {
+impl FunctionBackend for Lambda {
     fn invoke<'a>(
         &'a self,
         function: &'a str,
@@ -70,94 +80,103 @@ impl Functions for Lambda {
     }
 }
 
-/// What a response handler sees as `ctx.result` and `ctx.error`.
+/// The result of a data source call: `ctx.result` and `ctx.error` of a response handler.
 #[derive(Default)]
-pub struct Answer {
+pub struct DataSourceResult {
     pub result: Value,
     pub error: Option<Value>,
 }
 
-impl Source {
-    pub fn of(source: &DataSource) -> Self {
-        match source {
+impl BoundDataSource {
+    pub fn new(data_source: &DataSource) -> Self {
+        match data_source {
             DataSource::None => Self::None,
             DataSource::Table { table, role } => {
-                Self::Table { table: table.clone(), session: Session::of(role, SESSION) }
+                Self::Table { table: table.clone(), role: AssumedRole::new(role, ROLE_SESSION_NAME) }
             }
             DataSource::Lambda { function, role } => {
-                Self::Lambda { function: function.clone(), session: Session::of(role, SESSION) }
+                Self::Lambda { function: function.clone(), role: AssumedRole::new(role, ROLE_SESSION_NAME) }
             }
         }
     }
 }
 
-impl Sources {
-    pub fn new(tables: impl Tables + 'static, functions: impl Functions + 'static) -> Self {
+impl DataSources {
+    pub fn new(tables: impl TableBackend + 'static, functions: impl FunctionBackend + 'static) -> Self {
         Self { tables: Arc::new(tables), functions: Arc::new(functions) }
     }
 
-    /// Asks a data source what a request handler returned.
-    pub async fn ask(&self, source: &Source, request: &Value) -> Result<Answer, Refusal> {
-        match source {
-            Source::None => Ok(Answer { result: member(request, "payload"), error: None }),
-            Source::Table { table, session } => {
-                operation(request)?;
-                let answer = self.tables.run(table, session, request).await;
-                let error = answer.error.map(|error| failure(&error.error_type, &error.message));
-                Ok(Answer { result: answer.result, error })
+    /// Sends the request that a request handler returned. Errors of the data source are part of the result; the `Err`
+    /// case is a request that AppSync does not accept.
+    pub async fn send(
+        &self,
+        data_source: &BoundDataSource,
+        request: &Value,
+    ) -> Result<DataSourceResult, ResolverError> {
+        match data_source {
+            BoundDataSource::None => Ok(DataSourceResult { result: member(request, "payload"), error: None }),
+            BoundDataSource::Table { table, role } => {
+                required_operation(request)?;
+                let response = self.tables.run(table, role, request).await;
+                let error = response.error.map(|error| error_json(&error.error_type, &error.message));
+                Ok(DataSourceResult { result: response.result, error })
             }
-            Source::Lambda { function, session } => self.invoke(function, session, request).await,
+            BoundDataSource::Lambda { function, role } => self.invoke(function, role, request).await,
         }
     }
 
-    async fn invoke(&self, function: &str, session: &Session, request: &Value) -> Result<Answer, Refusal> {
-        match operation(request)? {
-            "Invoke" => {}
-            other => {
-                return Err(Refusal::mapping(format!(
-                    "Operation '{other}' is not supported for a Lambda data source here; 'Invoke' is."
-                )));
-            }
+    async fn invoke(
+        &self,
+        function: &str,
+        role: &AssumedRole,
+        request: &Value,
+    ) -> Result<DataSourceResult, ResolverError> {
+        let operation = required_operation(request)?;
+        if operation != "Invoke" {
+            return Err(ResolverError::invalid_request(format!(
+                "Operation '{operation}' is not supported for a Lambda data source here; 'Invoke' is."
+            )));
         }
         let kind = match request.get("invocationType").and_then(Value::as_str) {
             None | Some("RequestResponse") => InvocationType::RequestResponse,
             Some("Event") => InvocationType::Event,
             Some(other) => {
-                return Err(Refusal::mapping(format!(
+                return Err(ResolverError::invalid_request(format!(
                     "Invocation type '{other}' is neither 'RequestResponse' nor 'Event'."
                 )));
             }
         };
-        let access = Access { action: "lambda:InvokeFunction", resource: function, leading_keys: &[] };
-        if let Err(denied) = session.request(&access) {
-            return Ok(Answer { result: Value::Null, error: Some(forbidden(&denied)) });
+        let access = AccessRequest { action: "lambda:InvokeFunction", resource: function, leading_keys: &[] };
+        if let Err(denied) = role.authorize(&access) {
+            return Ok(DataSourceResult { result: Value::Null, error: Some(access_denied_json(&denied)) });
         }
         Ok(match self.functions.invoke(function, kind, member(request, "payload")).await {
-            Ok(result) => Answer { result, error: None },
-            Err(error) => Answer { result: Value::Null, error: Some(invocation_failure(&error)) },
+            Ok(result) => DataSourceResult { result, error: None },
+            Err(error) => DataSourceResult { result: Value::Null, error: Some(invoke_error_json(&error)) },
         })
     }
 }
 
-fn operation(request: &Value) -> Result<&str, Refusal> {
+fn required_operation(request: &Value) -> Result<&str, ResolverError> {
     let operation = request.get("operation").and_then(Value::as_str);
-    operation.ok_or_else(|| Refusal::mapping("Value for field '$[operation]' not found."))
+    operation.ok_or_else(|| ResolverError::invalid_request("Value for field '$[operation]' not found."))
 }
 
 fn member(request: &Value, name: &str) -> Value {
     request.get(name).cloned().unwrap_or_default()
 }
 
-fn failure(error_type: &str, message: &str) -> Value {
+fn error_json(error_type: &str, message: &str) -> Value {
     json!({ "type": error_type, "message": message })
 }
 
-/// Lambda's SDK has no class for this exception, as DynamoDB's has none; that AppSync names it alike is taken from there.
-fn forbidden(denied: &AccessDenied) -> Value {
-    failure("Lambda:LambdaException", &denied.to_string())
+/// Lambda's SDK has no class for this exception, and neither has DynamoDB's. AppSync's error type is assumed to be
+/// formed as for DynamoDB.
+fn access_denied_json(denied: &AccessDenied) -> Value {
+    error_json("Lambda:LambdaException", &denied.to_string())
 }
 
-fn invocation_failure(error: &InvokeError) -> Value {
+fn invoke_error_json(error: &InvokeError) -> Value {
     let error_type = match error {
         InvokeError::NotFound { .. } => "Lambda:ResourceNotFoundException",
         InvokeError::TooLarge { .. } => "Lambda:RequestTooLargeException",
@@ -167,7 +186,7 @@ fn invocation_failure(error: &InvokeError) -> Value {
             return json!({ "type": "Lambda:Unhandled", "message": error.message, "unhandledErrorType": error.kind });
         }
     };
-    failure(error_type, &error.to_string())
+    error_json(error_type, &error.to_string())
 }
 
 #[cfg(test)]
@@ -177,10 +196,10 @@ mod tests {
     use super::*;
     use crate::stack::{Role, Table};
 
-    /// A service of functions that all answer.
-    struct Answering;
+    /// Returns the payload of every invocation.
+    struct EchoFunctions;
 
-    impl Functions for Answering {
+    impl FunctionBackend for EchoFunctions {
         fn invoke<'a>(
             &'a self,
             _: &'a str,
@@ -193,62 +212,64 @@ mod tests {
 
     fn role(statements: Value) -> Role {
         Role {
-            arn: "arn:aws:iam::000000000000:role/Reaching".into(),
+            arn: "arn:aws:iam::000000000000:role/Source".into(),
             statements: statements.as_array().cloned().unwrap(),
         }
     }
 
-    async fn asked(source: DataSource, request: Value) -> Answer {
+    async fn send(data_source: DataSource, request: Value) -> DataSourceResult {
         let definition = json!({
             "TableName": "Things", "BillingMode": "PAY_PER_REQUEST",
             "AttributeDefinitions": [{ "AttributeName": "id", "AttributeType": "S" }],
             "KeySchema": [{ "AttributeName": "id", "KeyType": "HASH" }],
         });
         let database = DynamoDb::open(None).unwrap();
-        database.create(&BTreeMap::from([("Things".into(), Table { definition, ttl_attribute: None })])).unwrap();
-        let Ok(answer) = Sources::new(database, Answering).ask(&Source::of(&source), &request).await else {
-            panic!("the request is AppSync's")
+        let table = Table { definition, ttl_attribute: None };
+        database.create_tables(&BTreeMap::from([("Things".into(), table)])).unwrap();
+        let data_sources = DataSources::new(database, EchoFunctions);
+        let Ok(result) = data_sources.send(&BoundDataSource::new(&data_source), &request).await else {
+            panic!("AppSync accepts the request")
         };
-        answer
+        result
     }
 
     fn denied(action: &str, resource: &str) -> String {
         format!(
-            "User: arn:aws:sts::000000000000:assumed-role/Reaching/APPSYNC_ASSUME_ROLE is not authorized to perform: \
+            "User: arn:aws:sts::000000000000:assumed-role/Source/APPSYNC_ASSUME_ROLE is not authorized to perform: \
              {action} on resource: {resource} because no identity-based policy allows the {action} action"
         )
     }
 
     #[tokio::test]
-    async fn a_table_is_reached_as_far_as_its_sources_role_may() {
+    async fn table_data_source_has_the_permissions_of_its_role() {
         let table = "arn:aws:dynamodb:us-east-1:000000000000:table/Things";
         let statement = json!({ "Effect": "Allow", "Action": "dynamodb:BatchGetItem", "Resource": table,
             "Condition": { "StringLike": { "dynamodb:LeadingKeys": "MINE#*" } } });
-        let source = || DataSource::Table { table: "Things".into(), role: role(json!([statement])) };
-        let batch = |ids: [&str; 2]| {
+        let data_source = || DataSource::Table { table: "Things".into(), role: role(json!([statement])) };
+        let batch_get = |ids: [&str; 2]| {
             let keys = ids.map(|id| json!({ "id": { "S": id } }));
             json!({ "operation": "BatchGetItem", "tables": { "Things": { "keys": keys } } })
         };
-        let answer = asked(source(), batch(["MINE#1", "MINE#2"])).await;
-        assert_eq!((answer.error, &answer.result["data"]["Things"]), (None, &json!([null, null])));
+        let allowed = send(data_source(), batch_get(["MINE#1", "MINE#2"])).await;
+        assert_eq!((allowed.error, &allowed.result["data"]["Things"]), (None, &json!([null, null])));
         let get = json!({ "operation": "GetItem", "key": { "id": { "S": "MINE#1" } } });
-        for (request, action) in [(batch(["MINE#1", "YOURS#1"]), "BatchGetItem"), (get, "GetItem")] {
+        for (request, action) in [(batch_get(["MINE#1", "YOURS#1"]), "BatchGetItem"), (get, "GetItem")] {
             let message = denied(&format!("dynamodb:{action}"), table);
-            let answer = asked(source(), request).await;
-            assert_eq!(answer.error, Some(failure("DynamoDB:DynamoDbException", &message)));
+            let result = send(data_source(), request).await;
+            assert_eq!(result.error, Some(error_json("DynamoDB:DynamoDbException", &message)));
         }
     }
 
     #[tokio::test]
-    async fn a_function_is_invoked_where_its_sources_role_may() {
+    async fn lambda_data_source_has_the_permissions_of_its_role() {
         let function = |name: &str| format!("arn:aws:lambda:us-east-1:000000000000:function:{name}");
         let statement = json!({ "Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": function("answer") });
-        let source = |name: &str| DataSource::Lambda { function: function(name), role: role(json!([statement])) };
+        let data_source = |name: &str| DataSource::Lambda { function: function(name), role: role(json!([statement])) };
         let invoke = json!({ "operation": "Invoke", "payload": "Hello" });
-        let answer = asked(source("answer"), invoke.clone()).await;
-        assert_eq!((answer.result, answer.error), (json!("Hello"), None));
-        let answer = asked(source("close"), invoke).await;
+        let allowed = send(data_source("answer"), invoke.clone()).await;
+        assert_eq!((allowed.result, allowed.error), (json!("Hello"), None));
+        let denied_result = send(data_source("close"), invoke).await;
         let message = denied("lambda:InvokeFunction", &function("close"));
-        assert_eq!(answer.error, Some(failure("Lambda:LambdaException", &message)));
+        assert_eq!(denied_result.error, Some(error_json("Lambda:LambdaException", &message)));
     }
 }

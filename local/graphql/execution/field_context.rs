@@ -1,62 +1,62 @@
-//! Where a value stands: in the query, in the schema, in the response.
+//! The context of a field that is being resolved: its selections, its definition, its path in the response.
 use apollo_compiler::{
     Name, Node,
     executable::Field,
     schema::{FieldDefinition, ObjectType},
 };
 
-use crate::graphql::graphql_error::Segment;
+use crate::graphql::graphql_error::PathSegment;
 
-/// A value that may not be null is null: its parent becomes null.
-#[derive(Debug)]
-pub struct Bubble;
-
-/// The way to a value, from the inside out.
-#[derive(Clone, Copy)]
-pub struct Path<'a> {
-    parent: Option<&'a Path<'a>>,
-    step: Step<'a>,
-}
-
-#[derive(Clone, Copy)]
-enum Step<'a> {
-    Field(&'a Name),
-    Index(usize),
-}
-
-/// A field to be resolved, with every selection of it.
-pub struct Site<'a> {
+/// A field to resolve. `fields` holds every selection with its response key; `field` is the first of them.
+pub struct FieldContext<'a> {
     pub parent_type: &'a ObjectType,
     pub definition: &'a FieldDefinition,
     pub fields: &'a [&'a Node<Field>],
     pub field: &'a Node<Field>,
-    pub path: Path<'a>,
+    pub path: ResponsePath<'a>,
 }
 
-impl<'a> Path<'a> {
+/// An error or a null value of a non-null type: the nearest nullable parent becomes null.
+#[derive(Debug)]
+pub struct NullPropagation;
+
+/// The path from the response's root to a value, linked from the value to the root.
+#[derive(Clone, Copy)]
+pub struct ResponsePath<'a> {
+    parent: Option<&'a ResponsePath<'a>>,
+    segment: Segment<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Segment<'a> {
+    Field(&'a Name),
+    Index(usize),
+}
+
+impl<'a> ResponsePath<'a> {
     pub fn root(key: &'a Name) -> Self {
-        Self { parent: None, step: Step::Field(key) }
+        Self { parent: None, segment: Segment::Field(key) }
     }
 
     pub fn field(&'a self, key: &'a Name) -> Self {
-        Self { parent: Some(self), step: Step::Field(key) }
+        Self { parent: Some(self), segment: Segment::Field(key) }
     }
 
     pub fn item(&'a self, index: usize) -> Self {
-        Self { parent: Some(self), step: Step::Index(index) }
+        Self { parent: Some(self), segment: Segment::Index(index) }
     }
 
-    /// How many fields the way leads through; items of lists are on the level of their list.
+    /// The number of fields on the path. An item of a list is as deep as the list.
     pub fn depth(&self) -> usize {
-        let above = self.parent.map_or(0, Path::depth);
-        above + usize::from(matches!(self.step, Step::Field(_)))
+        let parent_depth = self.parent.map_or(0, ResponsePath::depth);
+        parent_depth + usize::from(matches!(self.segment, Segment::Field(_)))
     }
 
-    pub fn segments(&self) -> Vec<Segment> {
-        let mut segments = self.parent.map_or_else(Vec::new, Path::segments);
-        segments.push(match self.step {
-            Step::Field(name) => Segment::Field(name.to_string()),
-            Step::Index(index) => Segment::Index(index),
+    pub fn segments(&self) -> Vec<PathSegment> {
+        let mut segments = self.parent.map_or_else(Vec::new, ResponsePath::segments);
+        segments.push(match self.segment {
+            Segment::Field(name) => PathSegment::Field(name.to_string()),
+            Segment::Index(index) => PathSegment::Index(index),
         });
         segments
     }

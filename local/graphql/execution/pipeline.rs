@@ -1,4 +1,4 @@
-//! One resolver's way: its handlers, its functions, their data sources.
+//! Runs one resolver: its handlers, its functions and their data sources.
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -7,160 +7,190 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::graphql::{
-    execution::bindings::{Bound, Step},
-    execution::data_sources::{Answer, Sources},
-    execution::resolver_error::Refusal,
-    execution::thread_engine,
-    lone_surrogates,
+use super::{
+    bindings::{BoundFunction, BoundResolver},
+    data_sources::{DataSourceResult, DataSources},
+    resolver_error::ResolverError,
+    thread_engine,
 };
 use crate::{
+    graphql::lone_surrogates,
     resolver::{Handler, Invalidation, Outcome, Raised, Run, SkipTo},
     stack::Code,
 };
 
-/// What every handler of one resolver run sees alike.
-pub struct Surroundings {
+/// The members of `ctx` that are the same for all handlers of one resolver run.
+pub struct ResolverContext {
     pub source: Value,
     pub identity: Value,
     pub info: Value,
     pub request: Value,
     pub environment: Value,
-    /// Whether private characters stand for halves of surrogate pairs.
-    pub halves: bool,
-    /// When the request's time is over.
+    /// Whether the arguments contain placeholders for lone surrogates.
+    pub has_lone_surrogates: bool,
+    /// The end of the request's time.
     pub deadline: Instant,
 }
 
-/// What a resolver run came to, with what its handlers asked for beside its value.
+/// The result of a resolver run, with the side effects that its handlers requested.
 #[derive(Default)]
-pub struct Resolution {
+pub struct ResolverOutput {
     pub value: Value,
-    pub refused: Option<Refusal>,
-    pub appended: Vec<Raised>,
+    pub error: Option<ResolverError>,
+    pub appended_errors: Vec<Raised>,
     pub subscription_filter: Option<Value>,
     pub invalidation_filter: Option<Value>,
     pub invalidations: Vec<Invalidation>,
     pub response_headers: Vec<(String, String)>,
 }
 
-pub async fn resolve(bound: &Bound, sources: &Sources, around: Surroundings, arguments: Value) -> Resolution {
-    let mut pass =
-        Pass { sources, around, arguments, stash: json!({}), prev: Value::Null, found: Resolution::default() };
-    let ending = match bound {
-        Bound::Unit(step) => pass.step(step).await.map(|(value, _)| value),
-        Bound::Pipeline { code, steps } => pass.pipeline(code, steps).await,
+pub async fn run(
+    resolver: &BoundResolver,
+    data_sources: &DataSources,
+    context: ResolverContext,
+    arguments: Value,
+) -> ResolverOutput {
+    let mut run = ResolverRun {
+        data_sources,
+        context,
+        arguments,
+        stash: json!({}),
+        previous_result: Value::Null,
+        output: ResolverOutput::default(),
     };
-    match ending {
-        Ok(value) => pass.found.value = value,
-        Err(refusal) => pass.found.refused = Some(refusal),
+    let result = match resolver {
+        BoundResolver::Unit(function) => run.run_function(function).await.map(|(value, _)| value),
+        BoundResolver::Pipeline { code, functions } => run.run_pipeline(code, functions).await,
+    };
+    match result {
+        Ok(value) => run.output.value = value,
+        Err(error) => run.output.error = Some(error),
     }
-    pass.found
+    run.output
 }
 
-struct Pass<'a> {
-    sources: &'a Sources,
-    around: Surroundings,
+struct ResolverRun<'a> {
+    data_sources: &'a DataSources,
+    context: ResolverContext,
     arguments: Value,
     stash: Value,
-    /// What the step before returned.
-    prev: Value,
-    found: Resolution,
+    /// `ctx.prev.result`.
+    previous_result: Value,
+    output: ResolverOutput,
 }
 
-/// What a handler returned, and by which way.
-enum Left {
-    Plainly(Value),
-    Early(Value, SkipTo),
+/// The value of a handler and how the handler returned it.
+enum HandlerResult {
+    Returned(Value),
+    EarlyReturn(Value, SkipTo),
 }
 
-impl Pass<'_> {
-    async fn pipeline(&mut self, code: &Code, steps: &[Step]) -> Result<Value, Refusal> {
-        let (first, functions_follow) = match self.call(code, Handler::Request, Answer::default()).await? {
-            Left::Plainly(value) | Left::Early(value, SkipTo::Next) => (value, true),
-            Left::Early(value, SkipTo::End | SkipTo::Unsaid) => (value, false),
+impl ResolverRun<'_> {
+    async fn run_pipeline(&mut self, code: &Code, functions: &[BoundFunction]) -> Result<Value, ResolverError> {
+        let before = self.call_handler(code, Handler::Request, DataSourceResult::default()).await?;
+        let (value, runs_functions) = match before {
+            HandlerResult::Returned(value) | HandlerResult::EarlyReturn(value, SkipTo::Next) => (value, true),
+            HandlerResult::EarlyReturn(value, SkipTo::End | SkipTo::Unsaid) => (value, false),
         };
-        self.prev = first;
-        for step in steps.iter().filter(|_| functions_follow) {
-            let (value, skip_to) = self.step(step).await?;
-            self.prev = value;
+        self.previous_result = value;
+        if runs_functions {
+            self.run_functions(functions).await?;
+        }
+        let last_result = DataSourceResult { result: self.previous_result.clone(), error: None };
+        match self.call_handler(code, Handler::Response, last_result).await? {
+            HandlerResult::Returned(value) | HandlerResult::EarlyReturn(value, _) => Ok(value),
+        }
+    }
+
+    async fn run_functions(&mut self, functions: &[BoundFunction]) -> Result<(), ResolverError> {
+        for function in functions {
+            let (value, skip_to) = self.run_function(function).await?;
+            self.previous_result = value;
             if skip_to == SkipTo::End {
                 break;
             }
         }
-        let last = Answer { result: self.prev.clone(), error: None };
-        match self.call(code, Handler::Response, last).await? {
-            Left::Plainly(value) | Left::Early(value, _) => Ok(value),
-        }
+        Ok(())
     }
 
-    async fn step(&mut self, step: &Step) -> Result<(Value, SkipTo), Refusal> {
-        let request = match self.call(&step.code, Handler::Request, Answer::default()).await? {
-            Left::Plainly(request) => request,
-            Left::Early(value, skip_to) => return Ok((value, skip_to)),
+    async fn run_function(&mut self, function: &BoundFunction) -> Result<(Value, SkipTo), ResolverError> {
+        let code = &function.code;
+        let request = match self.call_handler(code, Handler::Request, DataSourceResult::default()).await? {
+            HandlerResult::Returned(request) => request,
+            HandlerResult::EarlyReturn(value, skip_to) => return Ok((value, skip_to)),
         };
-        let asked = self.sources.ask(&step.source, &request);
-        let answer = timeout_at(self.around.deadline, asked).await.unwrap_or(Err(Refusal::OutOfTime))?;
-        match self.call(&step.code, Handler::Response, answer).await? {
-            Left::Plainly(value) => Ok((value, SkipTo::Next)),
-            Left::Early(value, skip_to) => Ok((value, skip_to)),
+        let response = self.data_sources.send(&function.data_source, &request);
+        let response = timeout_at(self.context.deadline, response).await;
+        let response = response.unwrap_or(Err(ResolverError::TimedOut))?;
+        match self.call_handler(code, Handler::Response, response).await? {
+            HandlerResult::Returned(value) => Ok((value, SkipTo::Next)),
+            HandlerResult::EarlyReturn(value, skip_to) => Ok((value, skip_to)),
         }
     }
 
-    /// A handler keeps its thread for as long as it runs: before it, others have their turn.
-    async fn call(&mut self, code: &Code, handler: Handler, answer: Answer) -> Result<Left, Refusal> {
+    /// Runs a handler on the current thread. A handler blocks its thread, so other tasks run first.
+    async fn call_handler(
+        &mut self,
+        code: &Code,
+        handler: Handler,
+        result: DataSourceResult,
+    ) -> Result<HandlerResult, ResolverError> {
         yield_now().await;
         let time_left = self.time_left()?;
-        let given = self.around.halves.then(|| self.arguments.clone());
-        let context = self.context(answer);
-        let run = thread_engine::run(code, handler, &context, time_left).map_err(Refusal::internal)?;
-        let left = self.note(code, run);
-        // A handler's report has lost its halves: arguments that it left alone are as they came.
-        if let Some(given) = given.filter(|given| lone_surrogates::lost(given) == self.arguments) {
-            self.arguments = given;
+        let original_arguments = self.context.has_lone_surrogates.then(|| self.arguments.clone());
+        let context = self.take_context_json(result);
+        let run = thread_engine::run_handler(code, handler, &context, time_left).map_err(ResolverError::internal)?;
+        let handler_result = self.record(code, run);
+        // The engine returns arguments without lone surrogates: restores those that the handler did not change.
+        if let Some(original) = original_arguments
+            && lone_surrogates::replace_with_question_marks(&original) == self.arguments
+        {
+            self.arguments = original;
         }
-        self.time_left().and(left)
+        self.time_left()?;
+        handler_result
     }
 
-    fn time_left(&self) -> Result<Duration, Refusal> {
-        let left = self.around.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(Refusal::OutOfTime) } else { Ok(left) }
+    fn time_left(&self) -> Result<Duration, ResolverError> {
+        let time_left = self.context.deadline.saturating_duration_since(Instant::now());
+        if time_left.is_zero() { Err(ResolverError::TimedOut) } else { Ok(time_left) }
     }
 
-    /// `ctx`, as JSON text.
-    fn context(&mut self, answer: Answer) -> String {
+    /// Serializes `ctx`. Moves the arguments and the stash out, because `record` stores what the handler made of them.
+    fn take_context_json(&mut self, result: DataSourceResult) -> String {
         let context = json!({
             "arguments": self.arguments.take(),
-            "source": self.around.source,
-            "identity": self.around.identity,
-            "info": self.around.info,
-            "request": self.around.request,
-            "env": self.around.environment,
+            "source": self.context.source,
+            "identity": self.context.identity,
+            "info": self.context.info,
+            "request": self.context.request,
+            "env": self.context.environment,
             "stash": self.stash.take(),
-            "prev": { "result": self.prev },
-            "result": answer.result,
-            "error": answer.error,
+            "prev": { "result": self.previous_result },
+            "result": result.result,
+            "error": result.error,
         });
         let context = context.to_string();
-        if self.around.halves { lone_surrogates::restored(&context) } else { context }
+        if self.context.has_lone_surrogates { lone_surrogates::decode(&context) } else { context }
     }
 
-    fn note(&mut self, code: &Code, run: Run) -> Result<Left, Refusal> {
+    /// Stores the side effects of a handler run and returns its result.
+    fn record(&mut self, code: &Code, run: Run) -> Result<HandlerResult, ResolverError> {
         for line in &run.logs {
             tracing::debug!(path = code.path, "{line}");
         }
         self.arguments = run.arguments;
         self.stash = run.stash;
-        self.found.appended.extend(run.appended);
-        self.found.invalidations.extend(run.invalidations);
-        self.found.response_headers.extend(run.response_headers);
-        self.found.subscription_filter = run.subscription_filter.or(self.found.subscription_filter.take());
-        self.found.invalidation_filter = run.invalidation_filter.or(self.found.invalidation_filter.take());
+        self.output.appended_errors.extend(run.appended);
+        self.output.invalidations.extend(run.invalidations);
+        self.output.response_headers.extend(run.response_headers);
+        self.output.subscription_filter = run.subscription_filter.or(self.output.subscription_filter.take());
+        self.output.invalidation_filter = run.invalidation_filter.or(self.output.invalidation_filter.take());
         match run.outcome {
-            Outcome::Returned(value) => Ok(Left::Plainly(value)),
-            Outcome::EarlyReturn { value, skip_to } => Ok(Left::Early(value, skip_to)),
-            Outcome::Raised(raised) => Err(Refusal::Raised(raised)),
-            Outcome::Unauthorized => Err(Refusal::Unauthorized),
+            Outcome::Returned(value) => Ok(HandlerResult::Returned(value)),
+            Outcome::EarlyReturn { value, skip_to } => Ok(HandlerResult::EarlyReturn(value, skip_to)),
+            Outcome::Raised(raised) => Err(ResolverError::Raised(raised)),
+            Outcome::Unauthorized => Err(ResolverError::Unauthorized),
         }
     }
 }

@@ -1,28 +1,30 @@
-//! Why a resolver run has no value.
+//! The error of a resolver that returned no value.
 use serde_json::Value;
 
 use crate::resolver::Raised;
 
-pub enum Refusal {
+pub enum ResolverError {
+    /// `util.error` of a handler, or an error in its form.
     Raised(Raised),
+    /// `util.unauthorized`.
     Unauthorized,
-    /// The request has used its time up.
-    OutOfTime,
+    /// The request's time is used up.
+    TimedOut,
 }
 
-impl Refusal {
-    /// A request to a data source that AppSync itself does not accept.
-    pub fn mapping(message: impl Into<String>) -> Self {
-        Self::of_type("MappingTemplate", message.into())
+impl ResolverError {
+    /// AppSync does not accept the request to the data source.
+    pub fn invalid_request(message: impl Into<String>) -> Self {
+        Self::from_type("MappingTemplate", message.into())
     }
 
-    /// A fault of this side.
+    /// The local server failed.
     pub fn internal(message: String) -> Self {
-        Self::of_type("InternalFailure", message)
+        Self::from_type("InternalFailure", message)
     }
 
-    fn of_type(error_type: &str, message: String) -> Self {
+    fn from_type(error_type: &str, message: String) -> Self {
         let error_type = Some(error_type.to_owned());
-        Refusal::Raised(Raised { message, error_type, data: Value::Null, info: Value::Null })
+        ResolverError::Raised(Raised { message, error_type, data: Value::Null, info: Value::Null })
     }
 }

@@ -1,46 +1,47 @@
-//! A value that fits its type and selection: what a response carries, and what a mutation publishes.
+//! Values that fit their type and selection: the content of a response and the payload of a subscription.
 use apollo_compiler::Name;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum Completed {
+pub enum ResponseValue {
     Null,
     Leaf(Value),
-    List(Vec<Completed>),
+    List(Vec<ResponseValue>),
     Object { type_name: Name, members: Vec<Member> },
 }
 
 /// A selected field with its value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Member {
-    /// The alias, if the client gave one.
+    /// The response key: the alias, or the field's name.
     pub key: Name,
     pub field: Name,
-    pub value: Completed,
+    pub value: ResponseValue,
 }
 
-impl Completed {
-    /// How much text it holds, roughly, without that of objects in it.
+impl ResponseValue {
+    /// The approximate number of bytes of the value without the objects in it.
     pub fn text_bytes(&self) -> usize {
         match self {
-            Completed::Leaf(Value::String(text)) => text.len(),
-            Completed::Leaf(Value::Null | Value::Bool(_) | Value::Number(_)) => size_of::<Value>(),
-            Completed::Leaf(whole) => whole.to_string().len(),
-            Completed::List(items) => items.iter().map(|item| size_of::<Completed>() + item.text_bytes()).sum(),
-            Completed::Null | Completed::Object { .. } => 0,
+            ResponseValue::Leaf(Value::String(text)) => text.len(),
+            ResponseValue::Leaf(Value::Null | Value::Bool(_) | Value::Number(_)) => size_of::<Value>(),
+            ResponseValue::Leaf(structured) => structured.to_string().len(),
+            ResponseValue::List(items) => items.iter().map(|item| size_of::<ResponseValue>() + item.text_bytes()).sum(),
+            ResponseValue::Null | ResponseValue::Object { .. } => 0,
         }
     }
 
-    /// The value under the fields' own names, with the types of objects: what subscribers select from.
-    pub fn published(&self) -> Value {
+    /// The value as subscribers select from it: with field names instead of aliases, and with the type names of objects.
+    pub fn to_subscription_payload(&self) -> Value {
         match self {
-            Completed::Null => Value::Null,
-            Completed::Leaf(value) => value.clone(),
-            Completed::List(items) => items.iter().map(Completed::published).collect(),
-            Completed::Object { type_name, members } => {
-                let mut object: Map<_, _> =
-                    members.iter().map(|member| (member.field.to_string(), member.value.published())).collect();
+            ResponseValue::Null => Value::Null,
+            ResponseValue::Leaf(value) => value.clone(),
+            ResponseValue::List(items) => items.iter().map(ResponseValue::to_subscription_payload).collect(),
+            ResponseValue::Object { type_name, members } => {
+                let entries = members.iter();
+                let entries = entries.map(|member| (member.field.to_string(), member.value.to_subscription_payload()));
+                let mut object: Map<_, _> = entries.collect();
                 object.insert("__typename".to_owned(), type_name.as_str().into());
                 Value::Object(object)
             }
@@ -48,13 +49,13 @@ impl Completed {
     }
 }
 
-impl Serialize for Completed {
+impl Serialize for ResponseValue {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Completed::Null => serializer.serialize_none(),
-            Completed::Leaf(value) => value.serialize(serializer),
-            Completed::List(items) => serializer.collect_seq(items),
-            Completed::Object { members, .. } => {
+            ResponseValue::Null => serializer.serialize_none(),
+            ResponseValue::Leaf(value) => value.serialize(serializer),
+            ResponseValue::List(items) => serializer.collect_seq(items),
+            ResponseValue::Object { members, .. } => {
                 serializer.collect_map(members.iter().map(|member| (member.key.as_str(), &member.value)))
             }
         }

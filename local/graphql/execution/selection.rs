@@ -1,4 +1,4 @@
-//! The selection below a field: gathered for execution, and described to resolvers as `ctx.info`.
+//! The selections of an operation: collected for execution, and described to resolvers as `ctx.info`.
 use apollo_compiler::{
     ExecutableDocument, Name, Node,
     ast::{DirectiveList, Value as Literal},
@@ -8,60 +8,65 @@ use apollo_compiler::{
 };
 use serde_json::{Value, json};
 
-use crate::graphql::{schema::Schema, schema::input_coercion::Members};
+use crate::graphql::schema::{Schema, input_coercion::JsonObject};
 
-/// Fields that answer under one key, in the order of the document.
-pub type Gathered<'a> = IndexMap<&'a Name, Vec<&'a Node<Field>>>;
+/// Selected fields by response key, in the order of the document.
+pub type CollectedFields<'a> = IndexMap<&'a Name, Vec<&'a Node<Field>>>;
 
-/// What selections are read with.
+/// Reads selection sets with the variables and fragments of one operation.
 #[derive(Clone, Copy)]
-pub struct Reading<'a> {
+pub struct SelectionReader<'a> {
     pub schema: &'a Schema,
     pub document: &'a ExecutableDocument,
-    pub variables: &'a Members,
-    /// Whether private characters stand for halves of surrogate pairs.
-    pub halves: bool,
+    pub variables: &'a JsonObject,
+    /// Whether the variables contain placeholders for lone surrogates.
+    pub has_lone_surrogates: bool,
 }
 
-impl<'a> Reading<'a> {
-    /// The fields that apply to an object type, fragments resolved, skipped ones left out.
-    pub fn gather(self, object_type: &ObjectType, sets: impl IntoIterator<Item = &'a SelectionSet>) -> Gathered<'a> {
-        let applies = |condition: &Name| self.schema.is_a(object_type, condition);
-        let mut gathered = Gathered::default();
-        let mut seen = HashSet::default();
+impl<'a> SelectionReader<'a> {
+    /// Collects the fields that apply to an object type, as the GraphQL specification's CollectFields does.
+    pub fn collect_fields(
+        self,
+        object_type: &ObjectType,
+        sets: impl IntoIterator<Item = &'a SelectionSet>,
+    ) -> CollectedFields<'a> {
+        let applies = |condition: &Name| self.schema.is_subtype(object_type, condition);
+        let mut collected = CollectedFields::default();
+        let mut visited_fragments = HashSet::default();
         for set in sets {
-            self.gather_into(set, &applies, &mut seen, &mut |field| {
-                gathered.entry(field.response_key()).or_default().push(field);
+            self.visit_fields(set, &applies, &mut visited_fragments, &mut |field| {
+                collected.entry(field.response_key()).or_default().push(field);
             });
         }
-        gathered
+        collected
     }
 
-    fn gather_into(
+    /// Calls `visit` for each field that is not skipped, with fragments expanded. `applies` decides on type conditions.
+    fn visit_fields(
         self,
         set: &'a SelectionSet,
         applies: &dyn Fn(&Name) -> bool,
-        seen: &mut HashSet<&'a Name>,
-        found: &mut dyn FnMut(&'a Node<Field>),
+        visited_fragments: &mut HashSet<&'a Name>,
+        visit: &mut dyn FnMut(&'a Node<Field>),
     ) {
         for selection in &set.selections {
             if self.is_skipped(selection.directives()) {
                 continue;
             }
             match selection {
-                Selection::Field(field) => found(field),
+                Selection::Field(field) => visit(field),
                 Selection::InlineFragment(fragment) => {
                     if fragment.type_condition.as_ref().is_none_or(applies) {
-                        self.gather_into(&fragment.selection_set, applies, seen, found);
+                        self.visit_fields(&fragment.selection_set, applies, visited_fragments, visit);
                     }
                 }
                 Selection::FragmentSpread(spread) => {
                     let fragment = self.document.fragments.get(&spread.fragment_name);
                     if let Some(fragment) = fragment
                         && applies(fragment.type_condition())
-                        && seen.insert(&spread.fragment_name)
+                        && visited_fragments.insert(&spread.fragment_name)
                     {
-                        self.gather_into(&fragment.selection_set, applies, seen, found);
+                        self.visit_fields(&fragment.selection_set, applies, visited_fragments, visit);
                     }
                 }
             }
@@ -69,76 +74,83 @@ impl<'a> Reading<'a> {
     }
 
     fn is_skipped(self, directives: &DirectiveList) -> bool {
-        self.condition(directives, "skip") == Some(true) || self.condition(directives, "include") == Some(false)
+        let skip = self.directive_condition(directives, "skip");
+        let include = self.directive_condition(directives, "include");
+        skip == Some(true) || include == Some(false)
     }
 
-    fn condition(self, directives: &DirectiveList, name: &str) -> Option<bool> {
+    fn directive_condition(self, directives: &DirectiveList, name: &str) -> Option<bool> {
         match &**directives.get(name)?.specified_argument_by_name("if")? {
-            Literal::Boolean(truth) => Some(*truth),
+            Literal::Boolean(boolean) => Some(*boolean),
             Literal::Variable(name) => self.variables.get(name.as_str())?.as_bool(),
             _ => None,
         }
     }
 
-    /// `ctx.info` of a field that is about to be resolved.
+    /// `ctx.info` of a field.
     pub fn info(self, parent_type: &str, fields: &[&'a Node<Field>]) -> Value {
+        let first = fields.first();
         json!({
-            "fieldName": fields.first().map(|field| field.name.as_str()),
+            "fieldName": first.map(|field| field.name.as_str()),
             "parentTypeName": parent_type,
             "variables": self.variables,
-            "selectionSetList": self.selection_list(fields),
-            "selectionSetGraphQL": fields.first().map_or(String::new(), |field| written(&field.selection_set)),
+            "selectionSetList": self.selection_set_list(fields),
+            "selectionSetGraphQL": first.map_or(String::new(), |field| to_graphql(&field.selection_set)),
         })
     }
 
-    /// `id`, `author`, `author/name`: aliases instead of names, fragments resolved.
-    fn selection_list(self, fields: &[&'a Node<Field>]) -> Vec<String> {
-        let mut list = IndexMap::default();
+    /// The paths of the selected fields, such as `id`, `author`, `author/name`: with aliases, and with fragments
+    /// expanded.
+    fn selection_set_list(self, fields: &[&'a Node<Field>]) -> Vec<String> {
+        let mut paths = IndexMap::default();
         for field in fields {
-            self.list_below(&field.selection_set, "", &mut HashSet::default(), &mut list);
+            self.add_paths(&field.selection_set, "", &mut HashSet::default(), &mut paths);
         }
-        list.into_keys().collect()
+        paths.into_keys().collect()
     }
 
-    fn list_below(
+    fn add_paths(
         self,
         set: &'a SelectionSet,
         prefix: &str,
-        seen: &mut HashSet<&'a Name>,
-        list: &mut IndexMap<String, ()>,
+        visited_fragments: &mut HashSet<&'a Name>,
+        paths: &mut IndexMap<String, ()>,
     ) {
         let mut fields = Vec::new();
-        self.gather_into(set, &|_| true, seen, &mut |field| fields.push(field));
+        self.visit_fields(set, &|_| true, visited_fragments, &mut |field| fields.push(field));
         for field in fields {
             let path = format!("{prefix}{}", field.response_key());
-            list.insert(path.clone(), ());
-            self.list_below(&field.selection_set, &format!("{path}/"), &mut seen.clone(), list);
+            paths.insert(path.clone(), ());
+            self.add_paths(&field.selection_set, &format!("{path}/"), &mut visited_fragments.clone(), paths);
         }
     }
 
-    /// The part of a resolver's error data that the client selected.
-    pub fn selected(self, data: Value, fields: &[&'a Node<Field>]) -> Value {
-        let leaf = fields.iter().all(|field| field.selection_set.selections.is_empty());
+    /// Reduces the `data` of a resolver's error to the members that the client selected.
+    pub fn select_error_data(self, data: Value, fields: &[&'a Node<Field>]) -> Value {
+        let is_leaf = fields.iter().all(|field| field.selection_set.selections.is_empty());
         match data {
-            Value::Array(items) => items.into_iter().map(|item| self.selected(item, fields)).collect(),
-            Value::Object(mut members) if !leaf => {
-                let mut kept = Members::new();
-                let mut found = Vec::new();
+            Value::Array(items) => items.into_iter().map(|item| self.select_error_data(item, fields)).collect(),
+            Value::Object(mut members) if !is_leaf => {
+                let mut selected = JsonObject::new();
+                let mut subfields = Vec::new();
                 for field in fields {
-                    let mut seen = HashSet::default();
-                    self.gather_into(&field.selection_set, &|_| true, &mut seen, &mut |field| found.push(field));
+                    let mut visited_fragments = HashSet::default();
+                    self.visit_fields(&field.selection_set, &|_| true, &mut visited_fragments, &mut |subfield| {
+                        subfields.push(subfield);
+                    });
                 }
-                for field in found {
-                    let value = members.remove(field.name.as_str()).unwrap_or_default();
-                    kept.insert(field.response_key().to_string(), self.selected(value, &[field]));
+                for subfield in subfields {
+                    let value = members.remove(subfield.name.as_str()).unwrap_or_default();
+                    let key = subfield.response_key().to_string();
+                    selected.insert(key, self.select_error_data(value, &[subfield]));
                 }
-                Value::Object(kept)
+                Value::Object(selected)
             }
             other => other,
         }
     }
 }
 
-fn written(set: &SelectionSet) -> String {
+fn to_graphql(set: &SelectionSet) -> String {
     if set.selections.is_empty() { String::new() } else { set.to_string() }
 }

@@ -1,36 +1,35 @@
-//! The schema for an API that lacks some of the modes it speaks of.
+//! Restricts a schema to the authorization modes that an API has.
 use apollo_compiler::{
     Name, Node,
     ast::{Definition, DirectiveList, Document, FieldDefinition},
 };
 
-use crate::graphql::{
-    Fault,
-    schema::authorization::{directive_of, is_of_a_mode},
-};
-use crate::stack::AuthMode;
+use super::authorization::{directive_of, is_auth_directive};
+use crate::{graphql::ApiDefinitionError, stack::AuthMode};
 
-/// The same schema with the directives of these modes only. A type or field that is left without any would be open to
-/// the default mode, and is refused.
-pub fn with_modes(text: &str, modes: &[AuthMode]) -> Result<String, Fault> {
+/// Removes the authorization directives of all other modes from the schema.
+///
+/// Fails if a type or field would lose its last authorization directive, because the API's default mode could then read
+/// it.
+pub fn restrict_to_modes(text: &str, modes: &[AuthMode]) -> Result<String, ApiDefinitionError> {
     let mut document = Document::parse(text, "schema.graphql")
-        .map_err(|fault| Fault::new(format!("schema.graphql is not a schema: {}", fault.errors)))?;
+        .map_err(|invalid| ApiDefinitionError::new(format!("schema.graphql is not a schema: {}", invalid.errors)))?;
     for definition in &mut document.definitions {
         match definition {
             Definition::ObjectTypeDefinition(object) => {
                 let object = object.make_mut();
-                keep(&mut object.directives, modes, &object.name)?;
-                keep_of_fields(&mut object.fields, modes, &object.name)?;
+                restrict(&mut object.directives, modes, &object.name)?;
+                restrict_fields(&mut object.fields, modes, &object.name)?;
             }
             Definition::InterfaceTypeDefinition(interface) => {
                 let interface = interface.make_mut();
-                keep(&mut interface.directives, modes, &interface.name)?;
-                keep_of_fields(&mut interface.fields, modes, &interface.name)?;
+                restrict(&mut interface.directives, modes, &interface.name)?;
+                restrict_fields(&mut interface.fields, modes, &interface.name)?;
             }
             Definition::ObjectTypeExtension(_) | Definition::InterfaceTypeExtension(_) => {
                 let name = definition.name().map_or("a type", Name::as_str);
-                return Err(Fault::new(format!(
-                    "schema.graphql extends {name}, of which the modes must stand together"
+                return Err(ApiDefinitionError::new(format!(
+                    "schema.graphql extends {name}; its authorization modes must be declared in one definition"
                 )));
             }
             _ => {}
@@ -39,20 +38,26 @@ pub fn with_modes(text: &str, modes: &[AuthMode]) -> Result<String, Fault> {
     Ok(document.to_string())
 }
 
-fn keep_of_fields(fields: &mut [Node<FieldDefinition>], modes: &[AuthMode], owner: &str) -> Result<(), Fault> {
+fn restrict_fields(
+    fields: &mut [Node<FieldDefinition>],
+    modes: &[AuthMode],
+    type_name: &str,
+) -> Result<(), ApiDefinitionError> {
     fields.iter_mut().try_for_each(|field| {
         let field = field.make_mut();
-        keep(&mut field.directives, modes, &format!("{owner}.{}", field.name))
+        restrict(&mut field.directives, modes, &format!("{type_name}.{}", field.name))
     })
 }
 
-fn keep(directives: &mut DirectiveList, modes: &[AuthMode], place: &str) -> Result<(), Fault> {
-    let was_closed = directives.iter().any(|directive| is_of_a_mode(&directive.name));
-    let is_kept = |name: &str| modes.iter().any(|mode| directive_of(*mode) == name);
-    directives.retain(|directive| !is_of_a_mode(&directive.name) || is_kept(&directive.name));
-    if was_closed && !directives.iter().any(|directive| is_of_a_mode(&directive.name)) {
-        return Err(Fault::new(format!(
-            "{place} is for modes that the API does not have, and would be open to its default"
+fn restrict(directives: &mut DirectiveList, modes: &[AuthMode], coordinate: &str) -> Result<(), ApiDefinitionError> {
+    let is_of_api = |name: &str| modes.iter().any(|mode| directive_of(*mode) == name);
+    let has_auth_directive =
+        |directives: &DirectiveList| directives.iter().any(|directive| is_auth_directive(&directive.name));
+    let was_restricted = has_auth_directive(directives);
+    directives.retain(|directive| !is_auth_directive(&directive.name) || is_of_api(&directive.name));
+    if was_restricted && !has_auth_directive(directives) {
+        return Err(ApiDefinitionError::new(format!(
+            "{coordinate} is for modes that the API does not have, and would be open to its default"
         )));
     }
     Ok(())
@@ -72,36 +77,41 @@ type Thing @aws_iam @aws_cognito_user_pools(cognito_groups: [\"poets\"]) {
 }
 ";
 
-    fn kept(modes: &[AuthMode]) -> String {
-        with_modes(SCHEMA, modes).unwrap()
+    fn restricted(modes: &[AuthMode]) -> String {
+        restrict_to_modes(SCHEMA, modes).unwrap()
     }
 
     #[test]
-    fn only_the_directives_of_the_apis_modes_are_left() {
+    fn only_directives_of_the_apis_modes_remain() {
         let all = [AuthMode::Iam, AuthMode::ApiKey, AuthMode::UserPool, AuthMode::OpenId];
-        assert_eq!(kept(&all), SCHEMA);
+        assert_eq!(restricted(&all), SCHEMA);
         let without_tokens = SCHEMA.replace(" @aws_oidc", "");
         let without_tokens = without_tokens.replace(" @aws_cognito_user_pools(cognito_groups: [\"poets\"])", "");
-        assert_eq!(kept(&[AuthMode::Iam, AuthMode::ApiKey]), without_tokens);
-        assert_eq!(kept(&[AuthMode::Iam]), without_tokens.replace(" @aws_api_key", ""));
+        assert_eq!(restricted(&[AuthMode::Iam, AuthMode::ApiKey]), without_tokens);
+        assert_eq!(restricted(&[AuthMode::Iam]), without_tokens.replace(" @aws_api_key", ""));
     }
 
     #[test]
-    fn nothing_is_opened_to_the_default_mode() {
-        let refused = |modes| with_modes(SCHEMA, modes).unwrap_err().to_string();
+    fn field_or_type_without_remaining_mode_is_rejected() {
+        let error = |modes| restrict_to_modes(SCHEMA, modes).unwrap_err().to_string();
         let sentence = "is for modes that the API does not have, and would be open to its default";
-        assert_eq!(refused(&[AuthMode::OpenId]), format!("Query.mine {sentence}"));
-        assert_eq!(refused(&[AuthMode::OpenId, AuthMode::ApiKey]), format!("Thing {sentence}"));
+        assert_eq!(error(&[AuthMode::OpenId]), format!("Query.mine {sentence}"));
+        assert_eq!(error(&[AuthMode::OpenId, AuthMode::ApiKey]), format!("Thing {sentence}"));
     }
 
     #[test]
-    fn a_type_in_pieces_is_refused() {
-        let refused = with_modes("type Query { a: ID } extend type Query { b: ID @aws_oidc }", &[]).unwrap_err();
-        assert_eq!(refused.to_string(), "schema.graphql extends Query, of which the modes must stand together");
+    fn type_extension_is_rejected() {
+        let schema = "type Query { a: ID } extend type Query { b: ID @aws_oidc }";
+        let error = restrict_to_modes(schema, &[]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "schema.graphql extends Query; its authorization modes must be declared in one definition"
+        );
     }
 
     #[test]
-    fn what_is_no_schema_is_refused() {
-        assert!(with_modes("type {", &[]).unwrap_err().to_string().starts_with("schema.graphql is not a schema: "));
+    fn invalid_schema_is_rejected() {
+        let error = restrict_to_modes("type {", &[]).unwrap_err();
+        assert!(error.to_string().starts_with("schema.graphql is not a schema: "));
     }
 }

@@ -1,5 +1,6 @@
-//! Who may read a field, by the directives beside it: a field's own win over its type's; none at all means the
-//! API's default mode.
+//! Authorization of a caller for a field, by the directives of the schema.
+//!
+//! The directives of a field override those of its type. A field without any is open to the API's default mode.
 use apollo_compiler::{
     Node,
     ast::{self, Directive, Value as Literal},
@@ -10,19 +11,19 @@ use crate::{identity::Caller, stack::AuthMode};
 
 const DIRECTIVES: [&str; 5] = ["aws_api_key", "aws_iam", "aws_oidc", "aws_lambda", "aws_cognito_user_pools"];
 
-pub fn admits(
+pub fn is_authorized(
     caller: &Caller,
-    default: Option<AuthMode>,
+    default_mode: Option<AuthMode>,
     field: &schema::FieldDefinition,
-    parent: &schema::ObjectType,
+    parent_type: &schema::ObjectType,
 ) -> bool {
-    let of_field = of_modes(&field.directives);
-    let directives = if of_field.is_empty() { of_modes_of_type(parent) } else { of_field };
+    let own_directives = field_directives(&field.directives);
+    let directives = if own_directives.is_empty() { type_directives(parent_type) } else { own_directives };
     if directives.is_empty() {
-        return default == Some(caller.mode());
+        return default_mode == Some(caller.mode());
     }
-    let wanted = directive_of(caller.mode());
-    directives.into_iter().any(|directive| directive.name == wanted && is_for(directive, caller))
+    let required = directive_of(caller.mode());
+    directives.into_iter().any(|directive| directive.name == required && allows_groups_of(directive, caller))
 }
 
 pub fn directive_of(mode: AuthMode) -> &'static str {
@@ -34,26 +35,26 @@ pub fn directive_of(mode: AuthMode) -> &'static str {
     }
 }
 
-pub fn is_of_a_mode(directive: &str) -> bool {
-    DIRECTIVES.contains(&directive)
+pub fn is_auth_directive(name: &str) -> bool {
+    DIRECTIVES.contains(&name)
 }
 
-fn of_modes(directives: &ast::DirectiveList) -> Vec<&Node<Directive>> {
-    directives.iter().filter(|directive| is_of_a_mode(&directive.name)).collect()
+fn field_directives(directives: &ast::DirectiveList) -> Vec<&Node<Directive>> {
+    directives.iter().filter(|directive| is_auth_directive(&directive.name)).collect()
 }
 
-fn of_modes_of_type(parent: &schema::ObjectType) -> Vec<&Node<Directive>> {
-    let directives = parent.directives.iter().map(|directive| &directive.node);
-    directives.filter(|directive| is_of_a_mode(&directive.name)).collect()
+fn type_directives(object_type: &schema::ObjectType) -> Vec<&Node<Directive>> {
+    let directives = object_type.directives.iter().map(|directive| &directive.node);
+    directives.filter(|directive| is_auth_directive(&directive.name)).collect()
 }
 
-/// A directive that names groups is for their members only.
-fn is_for(directive: &Directive, caller: &Caller) -> bool {
+/// A directive with `cognito_groups` allows only the members of one of the groups.
+fn allows_groups_of(directive: &Directive, caller: &Caller) -> bool {
     match directive.specified_argument_by_name("cognito_groups").map(|groups| &**groups) {
         Some(Literal::List(groups)) => {
-            groups.iter().filter_map(|group| group.as_str()).any(|group| caller.is_of(group))
+            groups.iter().filter_map(|group| group.as_str()).any(|group| caller.is_in_group(group))
         }
-        Some(Literal::String(group)) => caller.is_of(group),
+        Some(Literal::String(group)) => caller.is_in_group(group),
         _ => true,
     }
 }
@@ -73,57 +74,61 @@ mod tests {
             trusted: Thing @aws_oidc  either: Thing @aws_iam @aws_cognito_user_pools(cognito_groups: \"kings\") }
         type Thing @aws_iam @aws_cognito_user_pools(cognito_groups: [\"kings\"]) { inherited: Int  own: Int @aws_api_key }";
 
-    fn key() -> Caller {
-        Caller::with_key()
+    fn key_caller() -> Caller {
+        Caller::from_api_key()
     }
 
-    fn signer() -> Caller {
+    fn iam_caller() -> Caller {
         let root = Principal::administrator("123456789012", "root", "AKIAROOT".into(), "secret".into());
-        Caller::signing(Arc::new(root), "eu-west-1", Vec::new())
+        Caller::from_signature(Arc::new(root), "eu-west-1", Vec::new())
     }
 
-    fn user(groups: &[&str]) -> Caller {
-        Caller::with_token(AuthMode::UserPool, serde_json::json!({ "groups": groups }))
+    fn pool_caller(groups: &[&str]) -> Caller {
+        Caller::from_token(AuthMode::UserPool, serde_json::json!({ "groups": groups }))
     }
 
-    fn may(caller: &Caller, type_name: &str, field: &str) -> bool {
+    fn is_allowed(caller: &Caller, type_name: &str, field: &str) -> bool {
         let schema = Schema::load(SCHEMA).unwrap();
-        let query = schema.root(OperationType::Query).unwrap();
+        let query = schema.root_type(OperationType::Query).unwrap();
         let parent = if type_name == "Query" { query } else { schema.definitions.get_object(type_name).unwrap() };
-        admits(caller, Some(AuthMode::ApiKey), schema.field(type_name, field).unwrap(), parent)
+        is_authorized(caller, Some(AuthMode::ApiKey), schema.field(type_name, field).unwrap(), parent)
     }
 
     #[test]
-    fn a_field_without_directives_is_open_to_the_default_mode_only() {
-        assert!(may(&key(), "Query", "open"));
-        assert!(!may(&signer(), "Query", "open") && !may(&user(&["kings"]), "Query", "open"));
+    fn field_without_directives_is_open_to_the_default_mode_only() {
+        assert!(is_allowed(&key_caller(), "Query", "open"));
+        assert!(!is_allowed(&iam_caller(), "Query", "open"));
+        assert!(!is_allowed(&pool_caller(&["kings"]), "Query", "open"));
     }
 
     #[test]
-    fn a_field_is_open_to_the_modes_beside_it() {
-        assert!(!may(&signer(), "Query", "keyed"));
-        assert!(!may(&key(), "Query", "signed"));
-        assert!(may(&key(), "Query", "both") && may(&signer(), "Query", "both"));
-        assert!(may(&user(&[]), "Query", "pooled") && !may(&user(&[]), "Query", "trusted"));
-        let of_provider = Caller::with_token(AuthMode::OpenId, serde_json::json!({ "groups": ["kings"] }));
-        assert!(may(&of_provider, "Query", "trusted") && !may(&of_provider, "Query", "grouped"));
+    fn field_is_open_to_the_modes_of_its_directives() {
+        assert!(!is_allowed(&iam_caller(), "Query", "keyed"));
+        assert!(!is_allowed(&key_caller(), "Query", "signed"));
+        assert!(is_allowed(&key_caller(), "Query", "both") && is_allowed(&iam_caller(), "Query", "both"));
+        assert!(is_allowed(&pool_caller(&[]), "Query", "pooled"));
+        assert!(!is_allowed(&pool_caller(&[]), "Query", "trusted"));
+        let oidc_caller = Caller::from_token(AuthMode::OpenId, serde_json::json!({ "groups": ["kings"] }));
+        assert!(is_allowed(&oidc_caller, "Query", "trusted") && !is_allowed(&oidc_caller, "Query", "grouped"));
     }
 
     #[test]
-    fn a_field_that_names_groups_is_open_to_their_members() {
+    fn field_with_groups_is_open_to_their_members() {
         for (groups, expected) in
             [(&["kings"][..], true), (&["fools", "poets"], true), (&["fools"], false), (&[], false)]
         {
-            assert_eq!(may(&user(groups), "Query", "grouped"), expected, "{groups:?}");
+            assert_eq!(is_allowed(&pool_caller(groups), "Query", "grouped"), expected, "{groups:?}");
         }
-        assert!(may(&signer(), "Query", "either") && may(&user(&["kings"]), "Query", "either"));
-        assert!(!may(&user(&["poets"]), "Query", "either"));
+        assert!(is_allowed(&iam_caller(), "Query", "either"));
+        assert!(is_allowed(&pool_caller(&["kings"]), "Query", "either"));
+        assert!(!is_allowed(&pool_caller(&["poets"]), "Query", "either"));
     }
 
     #[test]
-    fn a_field_overrides_its_type_and_else_inherits_from_it() {
-        assert!(may(&signer(), "Thing", "inherited") && !may(&key(), "Thing", "inherited"));
-        assert!(may(&key(), "Thing", "own") && !may(&signer(), "Thing", "own"));
-        assert!(may(&user(&["kings"]), "Thing", "inherited") && !may(&user(&["poets"]), "Thing", "inherited"));
+    fn field_directives_override_type_directives() {
+        assert!(is_allowed(&iam_caller(), "Thing", "inherited") && !is_allowed(&key_caller(), "Thing", "inherited"));
+        assert!(is_allowed(&key_caller(), "Thing", "own") && !is_allowed(&iam_caller(), "Thing", "own"));
+        assert!(is_allowed(&pool_caller(&["kings"]), "Thing", "inherited"));
+        assert!(!is_allowed(&pool_caller(&["poets"]), "Thing", "inherited"));
     }
 }

@@ -1,4 +1,4 @@
-//! The API's schema, with what AppSync adds to every schema: its scalars and its directives.
+//! The API's schema, with the scalars and directives that AppSync adds to every schema.
 pub mod auth_modes;
 pub mod authorization;
 pub mod input_coercion;
@@ -11,36 +11,36 @@ use apollo_compiler::{
     ast::{OperationType, Value as Literal},
     collections::HashMap as Implementations,
     schema::{ExtendedType, FieldDefinition, Implementers, ObjectType},
-    validation::Valid,
+    validation::{DiagnosticList, Valid},
 };
 
-use crate::graphql::Fault;
+use super::definition_error::ApiDefinitionError;
 
 const PRELUDE: &str = include_str!("prelude.graphql");
 
-/// A valid schema whose subscriptions name mutations that exist and return what they return.
+/// A valid schema. Each mutation that `@aws_subscribe` names exists and returns the type that its subscription returns.
 pub struct Schema {
     pub definitions: Valid<Definitions>,
     pub implementers: Implementations<Name, Implementers>,
-    /// Which subscription fields a mutation field fires.
-    fired: HashMap<Name, Vec<Name>>,
+    /// The subscription fields that receive the result of each mutation field.
+    subscriptions_by_mutation: HashMap<Name, Vec<Name>>,
 }
 
 impl Schema {
-    pub fn load(text: &str) -> Result<Self, Fault> {
+    pub fn load(text: &str) -> Result<Self, ApiDefinitionError> {
         let definitions = Definitions::builder()
             .parse(PRELUDE, "appsync.graphql")
             .parse(text, "schema.graphql")
             .build()
-            .map_err(|fault| fault.errors)
-            .and_then(|schema| schema.validate().map_err(|fault| fault.errors))
-            .map_err(|faults| first_fault(&faults))?;
-        let fired = fired(&definitions)?;
+            .map_err(|invalid| invalid.errors)
+            .and_then(|schema| schema.validate().map_err(|invalid| invalid.errors))
+            .map_err(|errors| first_error(&errors))?;
+        let subscriptions_by_mutation = link_subscriptions(&definitions)?;
         let implementers = definitions.implementers_map();
-        Ok(Self { definitions, implementers, fired })
+        Ok(Self { definitions, implementers, subscriptions_by_mutation })
     }
 
-    pub fn root(&self, operation: OperationType) -> Option<&Node<ObjectType>> {
+    pub fn root_type(&self, operation: OperationType) -> Option<&Node<ObjectType>> {
         self.definitions.get_object(self.definitions.root_operation(operation)?)
     }
 
@@ -52,53 +52,55 @@ impl Schema {
         self.definitions.types.get(name)
     }
 
-    pub fn is_mutation(&self, root_type: &ObjectType) -> bool {
+    pub fn is_mutation_type(&self, root_type: &ObjectType) -> bool {
         self.definitions.root_operation(OperationType::Mutation) == Some(&root_type.name)
     }
 
-    pub fn fired_by(&self, mutation_field: &str) -> &[Name] {
-        self.fired.get(mutation_field).map_or(&[], Vec::as_slice)
+    pub fn subscriptions_to(&self, mutation_field: &str) -> &[Name] {
+        self.subscriptions_by_mutation.get(mutation_field).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether a value of the object type may stand where `expected` is asked for.
-    pub fn is_a(&self, object_type: &ObjectType, expected: &str) -> bool {
-        object_type.name == expected || self.definitions.is_subtype(expected, &object_type.name)
+    /// Whether the object type is the named type, implements it, or is a member of it.
+    pub fn is_subtype(&self, object_type: &ObjectType, type_name: &str) -> bool {
+        object_type.name == type_name || self.definitions.is_subtype(type_name, &object_type.name)
     }
 }
 
-fn first_fault(faults: &apollo_compiler::validation::DiagnosticList) -> Fault {
-    let first = faults.iter().next().map(|fault| {
-        let place = fault.line_column_range().map_or(String::new(), |range| format!(" at line {}", range.start.line));
-        format!("{}{place}", fault.error)
+fn first_error(errors: &DiagnosticList) -> ApiDefinitionError {
+    let message = errors.iter().next().map(|diagnostic| {
+        let line = diagnostic.line_column_range().map(|range| range.start.line);
+        let position = line.map_or(String::new(), |line| format!(" at line {line}"));
+        format!("{}{position}", diagnostic.error)
     });
-    Fault::new(format!("schema.graphql is not a valid schema: {}", first.unwrap_or_default()))
+    ApiDefinitionError::new(format!("schema.graphql is not a valid schema: {}", message.unwrap_or_default()))
 }
 
-fn fired(definitions: &Definitions) -> Result<HashMap<Name, Vec<Name>>, Fault> {
-    let mut fired = HashMap::<Name, Vec<Name>>::new();
-    let root = |operation| definitions.root_operation(operation).and_then(|name| definitions.get_object(name));
-    let Some(subscriptions) = root(OperationType::Subscription) else { return Ok(fired) };
+fn link_subscriptions(definitions: &Definitions) -> Result<HashMap<Name, Vec<Name>>, ApiDefinitionError> {
+    let mut links = HashMap::<Name, Vec<Name>>::new();
+    let root_type = |operation| definitions.root_operation(operation).and_then(|name| definitions.get_object(name));
+    let Some(subscriptions) = root_type(OperationType::Subscription) else { return Ok(links) };
     for (name, subscription) in &subscriptions.fields {
-        for mutation in mutations_of(subscription) {
-            let field = root(OperationType::Mutation).and_then(|mutations| mutations.fields.get(mutation));
+        for mutation in subscribed_mutations(subscription) {
+            let field = root_type(OperationType::Mutation).and_then(|mutations| mutations.fields.get(mutation));
             let field = field.ok_or_else(|| {
-                Fault::new(format!(
+                ApiDefinitionError::new(format!(
                     "Subscription.{name} subscribes to Mutation.{mutation}, which is not in schema.graphql"
                 ))
             })?;
             if field.ty.inner_named_type() != subscription.ty.inner_named_type() {
-                return Err(Fault::new(format!(
+                return Err(ApiDefinitionError::new(format!(
                     "Subscription.{name} returns {}, but Mutation.{mutation}, which it subscribes to, returns {}",
                     subscription.ty, field.ty
                 )));
             }
-            fired.entry(field.name.clone()).or_default().push(name.clone());
+            links.entry(field.name.clone()).or_default().push(name.clone());
         }
     }
-    Ok(fired)
+    Ok(links)
 }
 
-fn mutations_of(subscription: &FieldDefinition) -> impl Iterator<Item = &str> {
+/// The mutations that the field's `@aws_subscribe` names.
+fn subscribed_mutations(subscription: &FieldDefinition) -> impl Iterator<Item = &str> {
     let mutations = subscription
         .directives
         .get("aws_subscribe")

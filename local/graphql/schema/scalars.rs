@@ -1,48 +1,49 @@
-//! GraphQL's and AppSync's scalars: what each takes from a client and what each gives back.
+//! Input coercion and result serialization of GraphQL's and AppSync's scalars.
 use std::{net::IpAddr, sync::LazyLock};
 
 use fancy_regex::Regex;
 use serde_json::{Number, Value};
 
-/// The value as a resolver sees it, or nothing when the client's value does not fit. `None` of the outer kind for
-/// scalars the schema defines itself: they take anything.
-pub fn accept(scalar: &str, value: &Value) -> Option<Value> {
+/// Converts a client's value to the value that resolvers see. Returns `None` if the value does not fit the scalar.
+/// Scalars that the schema defines itself take any value.
+pub fn parse_input(scalar: &str, value: &Value) -> Option<Value> {
     match scalar {
         "Int" => value.as_i64().filter(|number| i32::try_from(*number).is_ok()).map(Value::from),
         "Float" => value.is_number().then(|| value.clone()),
         "String" => value.is_string().then(|| value.clone()),
         "Boolean" => value.is_boolean().then(|| value.clone()),
-        "ID" => identifier(value),
+        "ID" => id_text(value),
         "AWSJSON" => serde_json::from_str(value.as_str()?).ok(),
         "AWSTimestamp" => value.as_i64().map(Value::from),
-        _ => aws_text(scalar, value).then(|| value.clone()),
+        _ => is_valid_aws_text(scalar, value).then(|| value.clone()),
     }
 }
 
-/// The value as a client sees it, or why a resolver's value does not fit.
-pub fn present(scalar: &str, value: &Value) -> Result<Value, String> {
+/// Converts a resolver's value to the value that clients see. The error is AppSync's reason why the value does not fit.
+pub fn serialize_result(scalar: &str, value: &Value) -> Result<Value, String> {
     match scalar {
-        "Int" => integer(value).filter(|number| i32::try_from(*number).is_ok()).map(Value::from),
-        "Float" => float(value),
-        "String" => text(value),
-        "Boolean" => boolean(value),
-        "ID" => identifier(value),
+        "Int" => parse_integer(value).filter(|number| i32::try_from(*number).is_ok()).map(Value::from),
+        "Float" => parse_float(value),
+        "String" => to_text(value),
+        "Boolean" => to_boolean(value),
+        "ID" => id_text(value),
         "AWSJSON" => Some(json_text(value)),
-        "AWSTimestamp" => integer(value).map(Value::from),
-        _ => aws_text(scalar, value).then(|| value.clone()),
+        "AWSTimestamp" => parse_integer(value).map(Value::from),
+        _ => is_valid_aws_text(scalar, value).then(|| value.clone()),
     }
-    .ok_or_else(|| misfit(scalar, value))
+    .ok_or_else(|| mismatch_reason(scalar, value))
 }
 
-fn misfit(scalar: &str, value: &Value) -> String {
-    let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+fn mismatch_reason(scalar: &str, value: &Value) -> String {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     match scalar.strip_prefix("AWS") {
-        Some(kind) => format!("Unable to serialize `{shown}` as a valid {kind} Object."),
-        None => format!("Expected type '{scalar}' but was '{}'.", kind_of(value)),
+        Some(kind) => format!("Unable to serialize `{text}` as a valid {kind} Object."),
+        None => format!("Expected type '{scalar}' but was '{}'.", java_type_name(value)),
     }
 }
 
-fn kind_of(value: &Value) -> &'static str {
+/// The name by which AppSync's messages call the type of a JSON value.
+fn java_type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "Null",
         Value::Bool(_) => "Boolean",
@@ -54,7 +55,7 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-fn identifier(value: &Value) -> Option<Value> {
+fn id_text(value: &Value) -> Option<Value> {
     match value {
         Value::String(_) => Some(value.clone()),
         Value::Number(number) if !number.is_f64() => Some(number.to_string().into()),
@@ -62,20 +63,20 @@ fn identifier(value: &Value) -> Option<Value> {
     }
 }
 
-fn integer(value: &Value) -> Option<i64> {
+fn parse_integer(value: &Value) -> Option<i64> {
     match value {
         Value::String(text) => text.parse().ok(),
-        _ => value.as_i64().or_else(|| whole(value.as_f64()?)),
+        _ => value.as_i64().or_else(|| integer_of_float(value.as_f64()?)),
     }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^53 is exact in both types")]
-fn whole(number: f64) -> Option<i64> {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
+fn integer_of_float(number: f64) -> Option<i64> {
+    const MAX_EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
+    (number.fract() == 0.0 && number.abs() <= MAX_EXACT_INTEGER).then_some(number as i64)
 }
 
-fn float(value: &Value) -> Option<Value> {
+fn parse_float(value: &Value) -> Option<Value> {
     match value {
         Value::Number(_) => Some(value.clone()),
         Value::String(text) => text.parse().ok().and_then(Number::from_f64).map(Value::Number),
@@ -83,7 +84,7 @@ fn float(value: &Value) -> Option<Value> {
     }
 }
 
-fn text(value: &Value) -> Option<Value> {
+fn to_text(value: &Value) -> Option<Value> {
     match value {
         Value::String(_) => Some(value.clone()),
         Value::Number(_) | Value::Bool(_) => Some(value.to_string().into()),
@@ -91,7 +92,7 @@ fn text(value: &Value) -> Option<Value> {
     }
 }
 
-fn boolean(value: &Value) -> Option<Value> {
+fn to_boolean(value: &Value) -> Option<Value> {
     match value {
         Value::Bool(_) => Some(value.clone()),
         Value::String(text) => text.parse::<bool>().ok().map(Value::Bool),
@@ -104,8 +105,9 @@ fn json_text(value: &Value) -> Value {
     if value.is_string() { value.clone() } else { value.to_string().into() }
 }
 
-fn aws_text(scalar: &str, value: &Value) -> bool {
-    let fits: fn(&str) -> bool = match scalar {
+/// Whether the value is a text in the format of the AWS scalar; true for scalars that have no format.
+fn is_valid_aws_text(scalar: &str, value: &Value) -> bool {
+    let is_valid: fn(&str) -> bool = match scalar {
         "AWSDate" => is_date,
         "AWSTime" => is_time,
         "AWSDateTime" => is_date_time,
@@ -115,7 +117,7 @@ fn aws_text(scalar: &str, value: &Value) -> bool {
         "AWSIPAddress" => is_ip_address,
         _ => return true,
     };
-    value.as_str().is_some_and(fits)
+    value.as_str().is_some_and(is_valid)
 }
 
 const DATE: &str = r"(?<date>\d{4}-\d{2}-\d{2})";
@@ -124,20 +126,20 @@ const OFFSET: &str = r"(Z|[+-](0\d|1[0-4]):[0-5]\d(:[0-5]\d)?)";
 
 fn is_date(text: &str) -> bool {
     static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!("^{DATE}{OFFSET}?$")).ok());
-    is_moment(&PATTERN, text)
+    matches_date_and_time(&PATTERN, text)
 }
 
 fn is_time(text: &str) -> bool {
     static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!("^{TIME}{OFFSET}?$")).ok());
-    is_moment(&PATTERN, text)
+    matches_date_and_time(&PATTERN, text)
 }
 
 fn is_date_time(text: &str) -> bool {
     static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!("^{DATE}T{TIME}{OFFSET}$")).ok());
-    is_moment(&PATTERN, text)
+    matches_date_and_time(&PATTERN, text)
 }
 
-fn is_moment(pattern: &LazyLock<Option<Regex>>, text: &str) -> bool {
+fn matches_date_and_time(pattern: &LazyLock<Option<Regex>>, text: &str) -> bool {
     let found = pattern.as_ref().and_then(|pattern| pattern.captures(text).ok().flatten());
     found.is_some_and(|parts| {
         parts.name("date").is_none_or(|date| date.as_str().parse::<jiff::civil::Date>().is_ok())
@@ -160,8 +162,8 @@ fn is_url(text: &str) -> bool {
 fn is_ip_address(text: &str) -> bool {
     let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
     address.parse::<IpAddr>().is_ok_and(|address| {
-        let longest = if address.is_ipv4() { 32 } else { 128 };
-        prefix.is_none_or(|prefix| prefix.parse::<u8>().is_ok_and(|length| length <= longest))
+        let max_length = if address.is_ipv4() { 32 } else { 128 };
+        prefix.is_none_or(|prefix| prefix.parse::<u8>().is_ok_and(|length| length <= max_length))
     })
 }
 
@@ -176,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn aws_scalars_take_what_they_name_and_nothing_else() {
+    fn aws_scalars_accept_only_their_formats() {
         let cases = [
             ("AWSDate", &["1970-01-01Z", "2026-02-28", "2026-02-28+05:30"][..], &["2026-02-30", "20260228", "x"][..]),
             ("AWSTime", &["12:00:34Z", "12:00", "12:00:34.5-07:00"], &["25:00", "12", "12:60:00"]),
@@ -190,42 +192,42 @@ mod tests {
             ("AWSPhone", &["+15558675309", "555-867-5309"], &["call me", "12"]),
             ("AWSIPAddress", &["127.0.0.1", "10.0.0.0/8", "::1/128"], &["127.0.0.256", "10.0.0.0/33", "host"]),
         ];
-        for (scalar, right, wrong) in cases {
-            for text in right {
-                assert_eq!(accept(scalar, &json!(text)), Some(json!(text)), "{scalar} {text}");
-                assert_eq!(present(scalar, &json!(text)), Ok(json!(text)), "{scalar} {text}");
+        for (scalar, valid, invalid) in cases {
+            for text in valid {
+                assert_eq!(parse_input(scalar, &json!(text)), Some(json!(text)), "{scalar} {text}");
+                assert_eq!(serialize_result(scalar, &json!(text)), Ok(json!(text)), "{scalar} {text}");
             }
-            for text in wrong {
-                assert_eq!(accept(scalar, &json!(text)), None, "{scalar} {text}");
-                assert!(present(scalar, &json!(text)).is_err(), "{scalar} {text}");
+            for text in invalid {
+                assert_eq!(parse_input(scalar, &json!(text)), None, "{scalar} {text}");
+                assert!(serialize_result(scalar, &json!(text)).is_err(), "{scalar} {text}");
             }
         }
     }
 
     #[test]
-    fn json_is_parsed_for_resolvers_and_written_for_clients() {
-        assert_eq!(accept("AWSJSON", &json!(r#"{"a":[1]}"#)), Some(json!({"a": [1]})));
-        assert_eq!(accept("AWSJSON", &json!("{a}")), None);
-        assert_eq!(present("AWSJSON", &json!({"a": [1]})), Ok(json!(r#"{"a":[1]}"#)));
-        assert_eq!(present("AWSJSON", &json!(r#"{"a":[1]}"#)), Ok(json!(r#"{"a":[1]}"#)));
+    fn awsjson_is_parsed_for_resolvers_and_serialized_for_clients() {
+        assert_eq!(parse_input("AWSJSON", &json!(r#"{"a":[1]}"#)), Some(json!({"a": [1]})));
+        assert_eq!(parse_input("AWSJSON", &json!("{a}")), None);
+        assert_eq!(serialize_result("AWSJSON", &json!({"a": [1]})), Ok(json!(r#"{"a":[1]}"#)));
+        assert_eq!(serialize_result("AWSJSON", &json!(r#"{"a":[1]}"#)), Ok(json!(r#"{"a":[1]}"#)));
     }
 
     #[test]
-    fn an_integer_id_becomes_a_string() {
-        assert_eq!(accept("ID", &json!(7)), Some(json!("7")));
-        assert_eq!(present("ID", &json!(7)), Ok(json!("7")));
-        assert_eq!(accept("ID", &json!(7.5)), None);
+    fn integer_id_becomes_a_string() {
+        assert_eq!(parse_input("ID", &json!(7)), Some(json!("7")));
+        assert_eq!(serialize_result("ID", &json!(7)), Ok(json!("7")));
+        assert_eq!(parse_input("ID", &json!(7.5)), None);
     }
 
     #[test]
-    fn numbers_are_held_to_their_ranges() {
-        assert_eq!(accept("Int", &json!(2_147_483_648_i64)), None);
-        assert_eq!(accept("Int", &json!("1")), None);
-        assert_eq!(present("Int", &json!("12")), Ok(json!(12)));
-        assert_eq!(present("Int", &json!(12.0)), Ok(json!(12)));
-        assert_eq!(present("Int", &json!(12.5)), Err("Expected type 'Int' but was 'Double'.".to_owned()));
+    fn numbers_out_of_range_are_rejected() {
+        assert_eq!(parse_input("Int", &json!(2_147_483_648_i64)), None);
+        assert_eq!(parse_input("Int", &json!("1")), None);
+        assert_eq!(serialize_result("Int", &json!("12")), Ok(json!(12)));
+        assert_eq!(serialize_result("Int", &json!(12.0)), Ok(json!(12)));
+        assert_eq!(serialize_result("Int", &json!(12.5)), Err("Expected type 'Int' but was 'Double'.".to_owned()));
         assert_eq!(
-            present("AWSTimestamp", &json!("x")),
+            serialize_result("AWSTimestamp", &json!("x")),
             Err("Unable to serialize `x` as a valid Timestamp Object.".to_owned())
         );
     }

@@ -1,24 +1,29 @@
-//! Which payloads reach a subscription: those equal to its arguments, or those its resolver's filter lets pass.
+//! Subscription filters: equality with the subscription's arguments, or an enhanced filter that its resolver set.
 use std::cmp::Ordering;
 
 use serde_json::{Map, Value};
 
-use crate::graphql::subscriptions::index::{Pin, at};
-
-/// The OR branches of a filter, counting each value of an `in` as one.
-const BRANCHES: usize = 10;
-const FIELDS_OF_A_BRANCH: usize = 5;
-const LISTED_VALUES: usize = 5;
-const CONTAINED_VALUES: usize = 20;
-const TEXT_CHARACTERS: usize = 256;
-const PATH_LEVELS: usize = 5;
+/// AppSync's limit on the alternatives of a filter, where each value of an `in` counts as one.
+const MAX_ALTERNATIVES: usize = 10;
+const MAX_FIELDS_PER_GROUP: usize = 5;
+const MAX_IN_VALUES: usize = 5;
+const MAX_CONTAINS_ANY_VALUES: usize = 20;
+const MAX_TEXT_CHARACTERS: usize = 256;
+const MAX_PATH_LEVELS: usize = 5;
 
 #[derive(Clone, Debug)]
 pub enum Filter {
-    /// Each argument equals the field of the same name. One that was left out filters nothing.
+    /// Each argument equals the payload's field of the same name. Absent arguments do not filter.
     Arguments(Map<String, Value>),
-    /// One group at least, of which every condition holds.
+    /// All conditions of at least one group hold.
     Groups(Vec<Vec<Condition>>),
+}
+
+/// A text that every payload has at the path if it passes the filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EqualityKey {
+    pub path: Vec<String>,
+    pub text: String,
 }
 
 #[derive(Clone, Debug)]
@@ -30,7 +35,7 @@ pub struct Condition {
 #[derive(Clone, Debug)]
 enum Test {
     Equal(Value),
-    Unequal(Value),
+    NotEqual(Value),
     Ordered(Value, fn(Ordering) -> bool),
     Between(Value, Value),
     In(Vec<Value>),
@@ -39,38 +44,39 @@ enum Test {
     NotContains(Value),
     ContainsAny(Vec<Value>),
     BeginsWith(Value),
-    /// An operator AppSync does not know: it says nothing and lets nothing pass.
-    Never,
+    /// An operator that AppSync does not know. AppSync reports no error and no payload passes.
+    Unknown,
 }
 
 impl Filter {
-    pub fn of_arguments(arguments: Map<String, Value>) -> Self {
+    pub fn from_arguments(arguments: Map<String, Value>) -> Self {
         Filter::Arguments(arguments)
     }
 
-    /// A filter as `extensions.setSubscriptionFilter` takes it; a limit it breaks is one sentence.
-    pub fn enhanced(written: &Value) -> Result<Self, String> {
-        let groups = written.get("filterGroup").and_then(Value::as_array);
+    /// Parses an enhanced filter, the argument of `extensions.setSubscriptionFilter`. The error is one sentence.
+    pub fn parse(json: &Value) -> Result<Self, String> {
+        let groups = json.get("filterGroup").and_then(Value::as_array);
         let groups = groups.ok_or("A subscription filter needs a list filterGroup.")?;
-        let groups = groups.iter().map(group).collect::<Result<Vec<_>, _>>()?;
-        let branches: usize = groups.iter().map(|group| group.iter().map(Condition::branches).product::<usize>()).sum();
-        if branches > BRANCHES {
+        let groups = groups.iter().map(parse_group).collect::<Result<Vec<_>, _>>()?;
+        let alternatives: usize =
+            groups.iter().map(|group| group.iter().map(Condition::alternatives).product::<usize>()).sum();
+        if alternatives > MAX_ALTERNATIVES {
             return Err(format!(
-                "A subscription filter has at most {BRANCHES} alternatives, counting each value of in; this has {branches}."
+                "A subscription filter has at most {MAX_ALTERNATIVES} alternatives, counting each value of in; this has {alternatives}."
             ));
         }
         Ok(Filter::Groups(groups))
     }
 
-    /// A text that every payload it lets pass has at some path, if there is one.
-    pub fn pin(&self) -> Option<Pin> {
+    /// The equality key of the filter, if it has one.
+    pub fn equality_key(&self) -> Option<EqualityKey> {
         match self {
             Filter::Arguments(arguments) => arguments.iter().find_map(|(name, value)| {
                 let text = value.as_str()?.to_owned();
-                Some(Pin { path: vec![name.clone()], text })
+                Some(EqualityKey { path: vec![name.clone()], text })
             }),
             Filter::Groups(groups) => match groups.as_slice() {
-                [group] => group.iter().find_map(Condition::pin),
+                [group] => group.iter().find_map(Condition::equality_key),
                 _ => None,
             },
         }
@@ -86,42 +92,44 @@ impl Filter {
     }
 }
 
-fn group(written: &Value) -> Result<Vec<Condition>, String> {
-    let filters = written.get("filters").and_then(Value::as_array);
+fn parse_group(json: &Value) -> Result<Vec<Condition>, String> {
+    let filters = json.get("filters").and_then(Value::as_array);
     let filters = filters.ok_or("Each member of filterGroup needs a list filters.")?;
-    let conditions = filters.iter().map(condition).collect::<Result<Vec<_>, _>>()?;
+    let conditions = filters.iter().map(parse_condition).collect::<Result<Vec<_>, _>>()?;
     let mut fields: Vec<_> = conditions.iter().map(|condition| &condition.path).collect();
     fields.sort();
     fields.dedup();
-    if fields.len() > FIELDS_OF_A_BRANCH {
+    if fields.len() > MAX_FIELDS_PER_GROUP {
         return Err(format!(
-            "One list of filters names at most {FIELDS_OF_A_BRANCH} fields; this names {}.",
+            "One list of filters names at most {MAX_FIELDS_PER_GROUP} fields; this names {}.",
             fields.len()
         ));
     }
     Ok(conditions)
 }
 
-fn condition(written: &Value) -> Result<Condition, String> {
-    let text = |name: &str| written.get(name).and_then(Value::as_str);
+fn parse_condition(json: &Value) -> Result<Condition, String> {
+    let text = |name: &str| json.get(name).and_then(Value::as_str);
     let field = text("fieldName").ok_or("A filter needs a fieldName.")?;
     let operator = text("operator").ok_or_else(|| format!("The filter of {field} needs an operator."))?;
     let path: Vec<_> = field.split('.').map(str::to_owned).collect();
-    if path.len() > PATH_LEVELS {
-        return Err(format!("{field} is nested deeper than {PATH_LEVELS} levels."));
+    if path.len() > MAX_PATH_LEVELS {
+        return Err(format!("{field} is nested deeper than {MAX_PATH_LEVELS} levels."));
     }
-    let value = written.get("value").cloned().unwrap_or_default();
-    let texts = value.as_array().map_or(std::slice::from_ref(&value), Vec::as_slice);
-    if texts.iter().filter_map(Value::as_str).any(|text| text.chars().count() > TEXT_CHARACTERS) {
-        return Err(format!("The filter of {field} compares with a text of more than {TEXT_CHARACTERS} characters."));
+    let value = json.get("value").cloned().unwrap_or_default();
+    let values = value.as_array().map_or(std::slice::from_ref(&value), Vec::as_slice);
+    if values.iter().filter_map(Value::as_str).any(|text| text.chars().count() > MAX_TEXT_CHARACTERS) {
+        return Err(format!(
+            "The filter of {field} compares with a text of more than {MAX_TEXT_CHARACTERS} characters."
+        ));
     }
-    Ok(Condition { path, test: test(field, operator, value)? })
+    Ok(Condition { path, test: parse_test(field, operator, value)? })
 }
 
-fn test(field: &str, operator: &str, value: Value) -> Result<Test, String> {
+fn parse_test(field: &str, operator: &str, value: Value) -> Result<Test, String> {
     Ok(match operator {
         "eq" => Test::Equal(value),
-        "ne" => Test::Unequal(value),
+        "ne" => Test::NotEqual(value),
         "le" => Test::Ordered(value, Ordering::is_le),
         "lt" => Test::Ordered(value, Ordering::is_lt),
         "ge" => Test::Ordered(value, Ordering::is_ge),
@@ -129,43 +137,45 @@ fn test(field: &str, operator: &str, value: Value) -> Result<Test, String> {
         "contains" => Test::Contains(value),
         "notContains" => Test::NotContains(value),
         "beginsWith" => Test::BeginsWith(value),
-        "in" => Test::In(list(field, operator, value, LISTED_VALUES)?),
-        "notIn" => Test::NotIn(list(field, operator, value, LISTED_VALUES)?),
-        "containsAny" => Test::ContainsAny(list(field, operator, value, CONTAINED_VALUES)?),
-        "between" => match <[Value; 2]>::try_from(list(field, operator, value, 2)?) {
+        "in" => Test::In(parse_list(field, operator, value, MAX_IN_VALUES)?),
+        "notIn" => Test::NotIn(parse_list(field, operator, value, MAX_IN_VALUES)?),
+        "containsAny" => Test::ContainsAny(parse_list(field, operator, value, MAX_CONTAINS_ANY_VALUES)?),
+        "between" => match <[Value; 2]>::try_from(parse_list(field, operator, value, 2)?) {
             Ok([low, high]) => Test::Between(low, high),
             Err(_) => return Err(format!("The filter of {field} needs two values for between.")),
         },
-        _ => Test::Never,
+        _ => Test::Unknown,
     })
 }
 
-fn list(field: &str, operator: &str, value: Value, longest: usize) -> Result<Vec<Value>, String> {
+fn parse_list(field: &str, operator: &str, value: Value, max_values: usize) -> Result<Vec<Value>, String> {
     match value {
-        Value::Array(values) if values.len() <= longest => Ok(values),
-        Value::Array(values) => {
-            Err(format!("The filter of {field} may list {longest} values for {operator}; this lists {}.", values.len()))
-        }
+        Value::Array(values) if values.len() <= max_values => Ok(values),
+        Value::Array(values) => Err(format!(
+            "The filter of {field} may list {max_values} values for {operator}; this lists {}.",
+            values.len()
+        )),
         _ => Err(format!("The filter of {field} needs a list of values for {operator}.")),
     }
 }
 
 impl Condition {
-    fn branches(&self) -> usize {
+    /// The number of alternatives that the condition multiplies its group by.
+    fn alternatives(&self) -> usize {
         if let Test::In(values) = &self.test { values.len().max(1) } else { 1 }
     }
 
-    fn pin(&self) -> Option<Pin> {
+    fn equality_key(&self) -> Option<EqualityKey> {
         let Test::Equal(Value::String(text)) = &self.test else { return None };
-        Some(Pin { path: self.path.clone(), text: text.clone() })
+        Some(EqualityKey { path: self.path.clone(), text: text.clone() })
     }
 
     fn holds(&self, payload: &Value) -> bool {
-        let found = at(payload, &self.path).unwrap_or(&Value::Null);
+        let found = value_at(payload, &self.path).unwrap_or(&Value::Null);
         match &self.test {
             Test::Equal(value) => equal(found, value),
-            Test::Unequal(value) => !equal(found, value),
-            Test::Ordered(value, fits) => compare(found, value).is_some_and(fits),
+            Test::NotEqual(value) => !equal(found, value),
+            Test::Ordered(value, accepts) => compare(found, value).is_some_and(accepts),
             Test::Between(low, high) => {
                 compare(found, low).is_some_and(Ordering::is_ge) && compare(found, high).is_some_and(Ordering::is_le)
             }
@@ -174,13 +184,13 @@ impl Condition {
             Test::Contains(value) => contains(found, value),
             Test::NotContains(value) => !contains(found, value),
             Test::ContainsAny(values) => values.iter().any(|value| contains(found, value)),
-            Test::BeginsWith(value) => begins(found, value),
-            Test::Never => false,
+            Test::BeginsWith(value) => begins_with(found, value),
+            Test::Unknown => false,
         }
     }
 }
 
-/// Numbers are equal by value, whatever their notation.
+/// Compares numbers by value: 1 equals 1.0.
 fn equal(one: &Value, other: &Value) -> bool {
     one == other || compare(one, other) == Some(Ordering::Equal)
 }
@@ -202,8 +212,13 @@ fn contains(whole: &Value, part: &Value) -> bool {
     }
 }
 
-fn begins(whole: &Value, start: &Value) -> bool {
-    whole.as_str().zip(start.as_str()).is_some_and(|(whole, start)| whole.starts_with(start))
+fn begins_with(whole: &Value, prefix: &Value) -> bool {
+    whole.as_str().zip(prefix.as_str()).is_some_and(|(whole, prefix)| whole.starts_with(prefix))
+}
+
+/// The value at a path of a payload.
+pub fn value_at<'v>(payload: &'v Value, path: &[String]) -> Option<&'v Value> {
+    path.iter().try_fold(payload, |value, name| value.get(name))
 }
 
 #[cfg(test)]

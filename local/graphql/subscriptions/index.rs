@@ -1,71 +1,73 @@
-//! Finds the subscriptions that a payload may concern without asking the filter of each: nearly all of them pin a field
-//! of the payload to one text.
+//! Finds the subscriptions whose filters a payload may pass, without evaluating every filter.
+//!
+//! Nearly all filters require that a path of the payload equals one text; the index maps path and text to subscriptions.
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
 
-/// Numbers of subscriptions by what they pin.
+use super::filter::{EqualityKey, value_at};
+
+/// The ids of subscriptions by the equality keys of their filters.
 #[derive(Default)]
-pub struct Register {
-    by_field: HashMap<String, Shelf>,
+pub struct SubscriptionIndex {
+    by_field: HashMap<String, FieldIndex>,
 }
 
-/// A payload can only concern a subscription that pins a path of it to a text if it carries that text there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pin {
-    pub path: Vec<String>,
-    pub text: String,
-}
-
-/// The subscriptions of one field.
+/// The subscriptions of one subscription field.
 #[derive(Default)]
-struct Shelf {
+struct FieldIndex {
+    /// By path, then by text.
     by_path: HashMap<Vec<String>, HashMap<String, BTreeSet<u64>>>,
-    unpinned: BTreeSet<u64>,
+    without_key: BTreeSet<u64>,
 }
 
-impl Register {
-    pub fn enter(&mut self, field: &str, pin: Option<Pin>, number: u64) {
-        let shelf = self.by_field.entry(field.to_owned()).or_default();
-        match pin {
-            Some(Pin { path, text }) => shelf.by_path.entry(path).or_default().entry(text).or_default().insert(number),
-            None => shelf.unpinned.insert(number),
-        };
+impl SubscriptionIndex {
+    pub fn insert(&mut self, field: &str, key: Option<EqualityKey>, id: u64) {
+        let index = self.by_field.entry(field.to_owned()).or_default();
+        match key {
+            Some(EqualityKey { path, text }) => {
+                index.by_path.entry(path).or_default().entry(text).or_default().insert(id);
+            }
+            None => {
+                index.without_key.insert(id);
+            }
+        }
     }
 
-    /// Leaves nothing behind of what `enter` was told.
-    pub fn strike(&mut self, field: &str, pin: Option<&Pin>, number: u64) {
-        let Some(shelf) = self.by_field.get_mut(field) else { return };
-        match pin {
-            Some(pin) => shelf.strike(pin, number),
-            None => drop(shelf.unpinned.remove(&number)),
+    /// Removes what `insert` added for the same arguments, including empty maps.
+    pub fn remove(&mut self, field: &str, key: Option<&EqualityKey>, id: u64) {
+        let Some(index) = self.by_field.get_mut(field) else { return };
+        match key {
+            Some(key) => index.remove(key, id),
+            None => drop(index.without_key.remove(&id)),
         }
-        if shelf.by_path.is_empty() && shelf.unpinned.is_empty() {
+        if index.by_path.is_empty() && index.without_key.is_empty() {
             self.by_field.remove(field);
         }
     }
 
-    /// Whoever's filter the payload may pass, in the order of subscribing.
-    pub fn concerned(&self, field: &str, payload: &Value) -> BTreeSet<u64> {
-        let Some(shelf) = self.by_field.get(field) else { return BTreeSet::new() };
-        let pinned = shelf.by_path.iter().filter_map(|(path, by_text)| by_text.get(at(payload, path)?.as_str()?));
-        pinned.chain([&shelf.unpinned]).flatten().copied().collect()
+    /// The subscriptions whose filters the payload may pass, in the order of subscribing.
+    pub fn candidates(&self, field: &str, payload: &Value) -> BTreeSet<u64> {
+        let Some(index) = self.by_field.get(field) else { return BTreeSet::new() };
+        let with_equal_text =
+            index.by_path.iter().filter_map(|(path, by_text)| by_text.get(value_at(payload, path)?.as_str()?));
+        with_equal_text.chain([&index.without_key]).flatten().copied().collect()
     }
 
-    /// Whoever subscribed to the field, in the order of subscribing.
+    /// All subscriptions of the field, in the order of subscribing.
     pub fn all(&self, field: &str) -> BTreeSet<u64> {
-        let Some(shelf) = self.by_field.get(field) else { return BTreeSet::new() };
-        let pinned = shelf.by_path.values().flat_map(HashMap::values);
-        pinned.chain([&shelf.unpinned]).flatten().copied().collect()
+        let Some(index) = self.by_field.get(field) else { return BTreeSet::new() };
+        let with_key = index.by_path.values().flat_map(HashMap::values);
+        with_key.chain([&index.without_key]).flatten().copied().collect()
     }
 }
 
-impl Shelf {
-    fn strike(&mut self, Pin { path, text }: &Pin, number: u64) {
+impl FieldIndex {
+    fn remove(&mut self, EqualityKey { path, text }: &EqualityKey, id: u64) {
         let Some(by_text) = self.by_path.get_mut(path) else { return };
-        if let Some(numbers) = by_text.get_mut(text) {
-            numbers.remove(&number);
-            if numbers.is_empty() {
+        if let Some(ids) = by_text.get_mut(text) {
+            ids.remove(&id);
+            if ids.is_empty() {
                 by_text.remove(text);
             }
         }
@@ -75,43 +77,38 @@ impl Shelf {
     }
 }
 
-/// What a payload holds at a path.
-pub fn at<'v>(payload: &'v Value, path: &[String]) -> Option<&'v Value> {
-    path.iter().try_fold(payload, |value, name| value.get(name))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
 
-    fn pin(path: &[&str], text: &str) -> Option<Pin> {
-        Some(Pin { path: path.iter().map(ToString::to_string).collect(), text: text.into() })
+    fn key(path: &[&str], text: &str) -> Option<EqualityKey> {
+        Some(EqualityKey { path: path.iter().map(ToString::to_string).collect(), text: text.into() })
     }
 
     #[test]
-    fn a_payload_concerns_who_pins_what_it_says_and_who_pins_nothing() {
-        let mut register = Register::default();
+    fn candidates_have_the_payloads_text_or_no_equality_key() {
+        let mut index = SubscriptionIndex::default();
         let entries = [
-            ("onUpdate", pin(&["id"], "a")),
-            ("onUpdate", pin(&["id"], "b")),
-            ("onUpdate", pin(&["sender", "name"], "Ann")),
+            ("onUpdate", key(&["id"], "a")),
+            ("onUpdate", key(&["id"], "b")),
+            ("onUpdate", key(&["sender", "name"], "Ann")),
             ("onUpdate", None),
-            ("onOther", pin(&["id"], "a")),
+            ("onOther", key(&["id"], "a")),
         ];
-        for (number, (field, pin)) in (1..).zip(entries.clone()) {
-            register.enter(field, pin, number);
+        for (id, (field, key)) in (1..).zip(entries.clone()) {
+            index.insert(field, key, id);
         }
-        let concerned = |payload: Value| register.concerned("onUpdate", &payload).into_iter().collect::<Vec<_>>();
-        assert_eq!(concerned(json!({ "id": "a", "sender": { "name": "Ann" } })), [1, 3, 4]);
-        assert_eq!(concerned(json!({ "id": "b" })), [2, 4]);
-        assert_eq!(concerned(json!({ "id": 1, "sender": "Ann" })), [4]);
-        assert_eq!(concerned(Value::Null), [4]);
-        assert_eq!(register.all("onUpdate"), [1, 2, 3, 4].into());
-        for (number, (field, pin)) in (1..).zip(entries) {
-            register.strike(field, pin.as_ref(), number);
+        let candidates = |payload: Value| index.candidates("onUpdate", &payload).into_iter().collect::<Vec<_>>();
+        assert_eq!(candidates(json!({ "id": "a", "sender": { "name": "Ann" } })), [1, 3, 4]);
+        assert_eq!(candidates(json!({ "id": "b" })), [2, 4]);
+        assert_eq!(candidates(json!({ "id": 1, "sender": "Ann" })), [4]);
+        assert_eq!(candidates(Value::Null), [4]);
+        assert_eq!(index.all("onUpdate"), [1, 2, 3, 4].into());
+        for (id, (field, key)) in (1..).zip(entries) {
+            index.remove(field, key.as_ref(), id);
         }
-        assert!(register.by_field.is_empty(), "nothing is left behind");
+        assert!(index.by_field.is_empty());
     }
 }

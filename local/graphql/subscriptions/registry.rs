@@ -1,4 +1,4 @@
-//! Who is subscribed to what, and the way of a payload to each of them.
+//! Subscription registry and fan-out.
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -7,224 +7,250 @@ use std::{
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::fault_injection::{Fault, FaultInjector, UpdatePosition};
-use crate::graphql::{
-    subscriptions::filter::Filter,
-    subscriptions::index::{Pin, Register},
+use super::{
+    filter::{EqualityKey, Filter},
+    index::SubscriptionIndex,
 };
+use crate::fault_injection::{Fault, FaultInjector, UpdatePosition};
 
-/// How many updates may wait for a connection that does not keep up.
-const WAITING_UPDATES: usize = 1_000;
+/// The largest number of notifications that wait for one connection. A connection that exceeds it is disconnected.
+const MAX_QUEUED_NOTIFICATIONS: usize = 1_000;
 
-/// All subscriptions of one API, each with what its connection knows of it. Clones share them.
-pub struct Hub<S> {
-    seats: Arc<Mutex<Seats<S>>>,
+/// All connections and subscriptions of one API. `S` is what a connection needs to know about a subscription. Clones
+/// share the registry.
+pub struct SubscriptionRegistry<S> {
+    state: Arc<Mutex<RegistryState<S>>>,
     faults: FaultInjector,
 }
 
-struct Seats<S> {
-    next: u64,
-    taken: HashMap<u64, Taken<S>>,
-    /// How many subscriptions there ever were.
-    subscribed: u64,
-    /// Counted from 1 in the order of subscribing.
-    subscribers: HashMap<u64, Subscriber<S>>,
-    register: Register,
+struct RegistryState<S> {
+    connection_count: u64,
+    connections: HashMap<u64, ConnectionEntry<S>>,
+    /// The number of subscriptions ever made; the id of the newest.
+    subscription_count: u64,
+    /// By id: ids begin at 1 and increase in the order of subscribing.
+    subscriptions: HashMap<u64, SubscriptionEntry<S>>,
+    index: SubscriptionIndex,
 }
 
-struct Taken<S> {
-    outbox: mpsc::Sender<Update<S>>,
-    /// Its subscribers, by the id the client chose.
-    numbers: HashMap<Arc<str>, u64>,
+struct ConnectionEntry<S> {
+    queue: mpsc::Sender<QueuedNotification<S>>,
+    /// The ids of the connection's subscriptions by the ids that the client chose.
+    subscription_ids: HashMap<Arc<str>, u64>,
 }
 
-struct Subscriber<S> {
-    registration: Registration<S>,
-    pin: Option<Pin>,
-    seat: u64,
-    id: Arc<str>,
-    /// How many updates were for it.
-    updates: u64,
+struct SubscriptionEntry<S> {
+    subscription: Arc<S>,
+    field: String,
+    filter: Filter,
+    invalidation_filter: Option<Filter>,
+    equality_key: Option<EqualityKey>,
+    connection_id: u64,
+    client_id: Arc<str>,
+    /// The number of payloads that passed the filter.
+    payload_count: u64,
 }
 
-/// What a subscription wants to hear of.
-pub struct Registration<S> {
+/// A subscription to add to the registry.
+pub struct NewSubscription<S> {
     pub subscription: Arc<S>,
     pub field: String,
     pub filter: Filter,
-    /// When a mutation ends it.
-    pub invalidation: Option<Filter>,
+    /// An invalidation whose payload passes this filter ends the subscription.
+    pub invalidation_filter: Option<Filter>,
 }
 
-/// What a connection is to tell its client.
-pub struct Update<S> {
-    pub id: Arc<str>,
+/// A notification in the queue of a connection.
+pub struct QueuedNotification<S> {
+    /// The id that the client chose for the subscription.
+    pub client_id: Arc<str>,
     pub subscription: Arc<S>,
-    pub news: News,
+    pub notification: Notification,
 }
 
-pub enum News {
+pub enum Notification {
     Payload(Arc<Value>),
     Invalidated,
 }
 
-/// A connection's place in the hub; given up when dropped.
-pub struct Seat<S> {
-    hub: Hub<S>,
-    number: u64,
+/// A connection of the registry. Dropping the handle disconnects it and ends its subscriptions.
+pub struct ConnectionHandle<S> {
+    registry: SubscriptionRegistry<S>,
+    id: u64,
 }
 
-impl<S> Hub<S> {
-    /// Without updates, and as unkind to its subscribers as the faults want it.
+impl<S> SubscriptionRegistry<S> {
+    /// An empty registry with fault injection.
     pub fn new(faults: FaultInjector) -> Self {
-        let seats = Seats {
-            next: 0,
-            taken: HashMap::new(),
-            subscribed: 0,
-            subscribers: HashMap::new(),
-            register: Register::default(),
+        let state = RegistryState {
+            connection_count: 0,
+            connections: HashMap::new(),
+            subscription_count: 0,
+            subscriptions: HashMap::new(),
+            index: SubscriptionIndex::default(),
         };
-        Self { seats: Arc::new(Mutex::new(seats)), faults }
+        Self { state: Arc::new(Mutex::new(state)), faults }
     }
 
-    /// The updates end when the connection has fallen too far behind.
-    pub fn join(&self) -> (Seat<S>, mpsc::Receiver<Update<S>>) {
-        let (outbox, updates) = mpsc::channel(WAITING_UPDATES);
-        let mut seats = self.seats();
-        let number = seats.next;
-        seats.next += 1;
-        seats.taken.insert(number, Taken { outbox, numbers: HashMap::new() });
-        (Seat { hub: self.clone(), number }, updates)
+    /// Adds a connection. Its queue ends when the connection is disconnected.
+    pub fn connect(&self) -> (ConnectionHandle<S>, mpsc::Receiver<QueuedNotification<S>>) {
+        let (queue, notifications) = mpsc::channel(MAX_QUEUED_NOTIFICATIONS);
+        let mut state = self.lock();
+        let id = state.connection_count;
+        state.connection_count += 1;
+        state.connections.insert(id, ConnectionEntry { queue, subscription_ids: HashMap::new() });
+        (ConnectionHandle { registry: self.clone(), id }, notifications)
     }
 
-    /// Hands a payload to every subscription of the field whose filter it passes, in the order of publication.
+    /// Queues a payload for every subscription of the field whose filter it passes. All subscribers receive payloads in
+    /// the order of publication.
     pub fn publish(&self, field: &str, payload: &Arc<Value>) {
-        let mut seats = self.seats();
-        let concerned = seats.register.concerned(field, payload);
-        seats.tell(concerned, &self.faults, |registration| {
-            registration.filter.matches(payload).then(|| News::Payload(payload.clone()))
-        });
-    }
-
-    /// Ends the subscriptions of the field whose invalidation filter the payload passes.
-    pub fn invalidate(&self, field: &str, payload: &Value) {
-        let mut seats = self.seats();
-        let all = seats.register.all(field);
-        seats.tell(all, &self.faults, |registration| {
-            let filter = registration.invalidation.as_ref();
-            filter.is_some_and(|filter| filter.matches(payload)).then_some(News::Invalidated)
-        });
-    }
-
-    fn seats(&self) -> MutexGuard<'_, Seats<S>> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<S> Seats<S> {
-    fn tell(
-        &mut self,
-        numbers: impl IntoIterator<Item = u64>,
-        faults: &FaultInjector,
-        news: impl Fn(&Registration<S>) -> Option<News>,
-    ) {
-        for number in numbers {
-            let Some(subscriber) = self.subscribers.get_mut(&number) else { continue };
-            let Some(news) = news(&subscriber.registration) else { continue };
-            let is_told = match subscriber.fate(number, faults, &news) {
-                Fate::Missed => continue,
-                Fate::Cut => false,
-                Fate::Told => {
-                    let outbox = self.taken.get(&subscriber.seat).map(|taken| &taken.outbox);
-                    outbox.is_some_and(|outbox| outbox.try_send(subscriber.update(news)).is_ok())
+        let mut state = self.lock();
+        for id in state.index.candidates(field, payload) {
+            let Some(entry) = state.subscriptions.get_mut(&id) else { continue };
+            if !entry.filter.matches(payload) {
+                continue;
+            }
+            match entry.next_delivery(id, &self.faults, payload) {
+                Delivery::Delivered => state.enqueue(id, Notification::Payload(payload.clone())),
+                Delivery::Dropped => {}
+                Delivery::Disconnected => {
+                    let connection_id = entry.connection_id;
+                    state.disconnect(connection_id);
                 }
-            };
-            if !is_told {
-                let seat = subscriber.seat;
-                tracing::warn!(connection = seat, "a WebSocket client does not keep up: its connection is closed");
-                self.give_up(seat);
             }
         }
     }
 
-    fn enter(&mut self, seat: u64, id: &str, registration: Registration<S>) {
-        self.strike(seat, id);
-        let Some(taken) = self.taken.get_mut(&seat) else { return };
-        self.subscribed += 1;
-        let (number, id, pin) = (self.subscribed, Arc::<str>::from(id), registration.filter.pin());
-        taken.numbers.insert(id.clone(), number);
-        self.register.enter(&registration.field, pin.clone(), number);
-        self.subscribers.insert(number, Subscriber { registration, pin, seat, id, updates: 0 });
+    /// Ends the subscriptions of the field whose invalidation filter the payload passes.
+    pub fn invalidate(&self, field: &str, payload: &Value) {
+        let mut state = self.lock();
+        for id in state.index.all(field) {
+            let filter = state.subscriptions.get(&id).and_then(|entry| entry.invalidation_filter.as_ref());
+            if filter.is_some_and(|filter| filter.matches(payload)) {
+                state.enqueue(id, Notification::Invalidated);
+            }
+        }
     }
 
-    fn strike(&mut self, seat: u64, id: &str) {
-        let number = self.taken.get_mut(&seat).and_then(|taken| taken.numbers.remove(id));
-        number.into_iter().for_each(|number| self.forget(number));
+    fn lock(&self) -> MutexGuard<'_, RegistryState<S>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S> RegistryState<S> {
+    /// Queues a notification. Disconnects the connection if its queue is full.
+    fn enqueue(&mut self, id: u64, notification: Notification) {
+        let Some(entry) = self.subscriptions.get(&id) else { return };
+        let queued = QueuedNotification {
+            client_id: entry.client_id.clone(),
+            subscription: entry.subscription.clone(),
+            notification,
+        };
+        let connection = self.connections.get(&entry.connection_id);
+        let is_queued = connection.is_some_and(|connection| connection.queue.try_send(queued).is_ok());
+        if !is_queued {
+            let connection_id = entry.connection_id;
+            tracing::warn!(connection = connection_id, "a WebSocket client does not keep up: its connection is closed");
+            self.disconnect(connection_id);
+        }
     }
 
-    fn give_up(&mut self, seat: u64) {
-        let taken = self.taken.remove(&seat);
-        taken.into_iter().flat_map(|taken| taken.numbers.into_values()).for_each(|number| self.forget(number));
+    /// Adds a subscription. Replaces the connection's subscription with the same client id.
+    fn subscribe(&mut self, connection_id: u64, client_id: &str, new: NewSubscription<S>) {
+        self.unsubscribe(connection_id, client_id);
+        let Some(connection) = self.connections.get_mut(&connection_id) else { return };
+        self.subscription_count += 1;
+        let id = self.subscription_count;
+        let client_id = Arc::<str>::from(client_id);
+        let equality_key = new.filter.equality_key();
+        connection.subscription_ids.insert(client_id.clone(), id);
+        self.index.insert(&new.field, equality_key.clone(), id);
+        let entry = SubscriptionEntry {
+            subscription: new.subscription,
+            field: new.field,
+            filter: new.filter,
+            invalidation_filter: new.invalidation_filter,
+            equality_key,
+            connection_id,
+            client_id,
+            payload_count: 0,
+        };
+        self.subscriptions.insert(id, entry);
     }
 
-    fn forget(&mut self, number: u64) {
-        if let Some(Subscriber { registration, pin, .. }) = self.subscribers.remove(&number) {
-            self.register.strike(&registration.field, pin.as_ref(), number);
+    fn unsubscribe(&mut self, connection_id: u64, client_id: &str) {
+        let connection = self.connections.get_mut(&connection_id);
+        if let Some(id) = connection.and_then(|connection| connection.subscription_ids.remove(client_id)) {
+            self.remove_subscription(id);
+        }
+    }
+
+    fn disconnect(&mut self, connection_id: u64) {
+        let Some(connection) = self.connections.remove(&connection_id) else { return };
+        for id in connection.subscription_ids.into_values() {
+            self.remove_subscription(id);
+        }
+    }
+
+    fn remove_subscription(&mut self, id: u64) {
+        if let Some(entry) = self.subscriptions.remove(&id) {
+            self.index.remove(&entry.field, entry.equality_key.as_ref(), id);
         }
     }
 }
 
-impl<S> Seat<S> {
-    pub fn subscribe(&self, id: &str, registration: Registration<S>) {
-        self.hub.seats().enter(self.number, id, registration);
+impl<S> ConnectionHandle<S> {
+    pub fn subscribe(&self, client_id: &str, new: NewSubscription<S>) {
+        self.registry.lock().subscribe(self.id, client_id, new);
     }
 
-    pub fn unsubscribe(&self, id: &str) {
-        self.hub.seats().strike(self.number, id);
+    pub fn unsubscribe(&self, client_id: &str) {
+        self.registry.lock().unsubscribe(self.id, client_id);
     }
 }
 
-/// What becomes of an update on its way to one subscriber.
-enum Fate {
-    Told,
-    Missed,
-    /// The connection ends instead.
-    Cut,
+/// The outcome of delivering a payload to one subscriber.
+enum Delivery {
+    Delivered,
+    /// An injected fault loses the payload.
+    Dropped,
+    /// An injected fault closes the connection instead.
+    Disconnected,
 }
 
-impl<S> Subscriber<S> {
-    fn update(&self, news: News) -> Update<S> {
-        Update { id: self.id.clone(), subscription: self.registration.subscription.clone(), news }
-    }
-
-    fn fate(&mut self, number: u64, faults: &FaultInjector, news: &News) -> Fate {
-        let News::Payload(payload) = news else { return Fate::Told };
-        self.updates += 1;
-        let is_last = ends_a_turn(payload);
-        let boundaries = &[UpdatePosition::Nth(self.updates), UpdatePosition::Last][..if is_last { 2 } else { 1 }];
-        let befalls = |fault| faults.should_inject_at_update(fault, number, boundaries);
-        if befalls(Fault::SubscriberCut) {
-            return Fate::Cut;
+impl<S> SubscriptionEntry<S> {
+    /// Counts a payload and decides by fault injection how it is delivered.
+    fn next_delivery(&mut self, id: u64, faults: &FaultInjector, payload: &Value) -> Delivery {
+        self.payload_count += 1;
+        let is_last = ends_turn(payload);
+        let positions = [UpdatePosition::Nth(self.payload_count), UpdatePosition::Last];
+        let positions = if is_last { &positions[..] } else { &positions[..1] };
+        let occurs = |fault| faults.should_inject_at_update(fault, id, positions);
+        if occurs(Fault::SubscriberCut) {
+            return Delivery::Disconnected;
         }
-        let is_missed = befalls(Fault::UpdateLost) || is_last && befalls(Fault::LastUpdateLost);
-        if is_missed { Fate::Missed } else { Fate::Told }
+        if occurs(Fault::UpdateLost) || is_last && occurs(Fault::LastUpdateLost) {
+            return Delivery::Dropped;
+        }
+        Delivery::Delivered
     }
 }
 
-fn ends_a_turn(payload: &Value) -> bool {
+fn ends_turn(payload: &Value) -> bool {
     let status = payload.pointer("/metadata/status").and_then(Value::as_str);
-    status.is_some_and(|status| ["COMPLETED", "CANCELLED", "FAILED"].contains(&status))
+    matches!(status, Some("COMPLETED" | "CANCELLED" | "FAILED"))
 }
 
-impl<S> Drop for Seat<S> {
+impl<S> Drop for ConnectionHandle<S> {
     fn drop(&mut self) {
-        self.hub.seats().give_up(self.number);
+        self.registry.lock().disconnect(self.id);
     }
 }
 
-impl<S> Clone for Hub<S> {
+impl<S> Clone for SubscriptionRegistry<S> {
     fn clone(&self) -> Self {
-        Self { seats: self.seats.clone(), faults: self.faults.clone() }
+        Self { state: self.state.clone(), faults: self.faults.clone() }
     }
 }
 
@@ -235,9 +261,9 @@ mod tests {
     use super::*;
     use crate::fault_injection::FaultPlan;
 
-    fn registration(invalidation: Option<Filter>) -> Registration<()> {
-        let filter = Filter::of_arguments(Map::new());
-        Registration { subscription: Arc::new(()), field: "onUpdate".into(), filter, invalidation }
+    fn subscription(invalidation_filter: Option<Filter>) -> NewSubscription<()> {
+        let filter = Filter::from_arguments(Map::new());
+        NewSubscription { subscription: Arc::new(()), field: "onUpdate".into(), filter, invalidation_filter }
     }
 
     fn payload(number: usize) -> Arc<Value> {
@@ -245,116 +271,117 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_does_not_keep_up_hears_what_waited_and_then_the_end() {
-        let hub = Hub::new(FaultInjector::default());
-        let (slow, mut behind) = hub.join();
-        let (quick, mut abreast) = hub.join();
-        slow.subscribe("s", registration(None));
-        quick.subscribe("q", registration(None));
-        for number in 0..=WAITING_UPDATES {
-            hub.publish("onUpdate", &payload(number));
-            assert!(abreast.recv().await.is_some());
+    async fn full_queue_disconnects_after_the_queued_notifications() {
+        let registry = SubscriptionRegistry::new(FaultInjector::default());
+        let (slow, mut slow_queue) = registry.connect();
+        let (fast, mut fast_queue) = registry.connect();
+        slow.subscribe("s", subscription(None));
+        fast.subscribe("f", subscription(None));
+        for number in 0..=MAX_QUEUED_NOTIFICATIONS {
+            registry.publish("onUpdate", &payload(number));
+            assert!(fast_queue.recv().await.is_some());
         }
-        for number in 0..WAITING_UPDATES {
-            let update = behind.recv().await.unwrap();
-            assert!(matches!(update.news, News::Payload(found) if found == payload(number)));
+        for number in 0..MAX_QUEUED_NOTIFICATIONS {
+            let queued = slow_queue.recv().await.unwrap();
+            assert!(matches!(queued.notification, Notification::Payload(found) if found == payload(number)));
         }
-        assert!(behind.recv().await.is_none());
+        assert!(slow_queue.recv().await.is_none());
     }
 
     #[tokio::test]
-    async fn an_invalidation_reaches_those_whose_filter_it_passes() {
-        let hub = Hub::new(FaultInjector::default());
-        let (seat, mut updates) = hub.join();
-        let of_user = |user: &str| Filter::of_arguments(Map::from_iter([("user".to_owned(), user.into())]));
-        seat.subscribe("ann", registration(Some(of_user("ann"))));
-        seat.subscribe("bob", registration(Some(of_user("bob"))));
-        seat.subscribe("never", registration(None));
-        hub.invalidate("onUpdate", &json!({ "user": "bob" }));
-        drop(seat);
-        let update = updates.recv().await.unwrap();
-        assert!(&*update.id == "bob" && matches!(update.news, News::Invalidated));
-        assert!(updates.recv().await.is_none());
+    async fn invalidation_ends_subscriptions_whose_filter_matches() {
+        let registry = SubscriptionRegistry::new(FaultInjector::default());
+        let (connection, mut queue) = registry.connect();
+        let user_filter = |user: &str| Filter::from_arguments(Map::from_iter([("user".to_owned(), user.into())]));
+        connection.subscribe("ann", subscription(Some(user_filter("ann"))));
+        connection.subscribe("bob", subscription(Some(user_filter("bob"))));
+        connection.subscribe("never", subscription(None));
+        registry.invalidate("onUpdate", &json!({ "user": "bob" }));
+        drop(connection);
+        let queued = queue.recv().await.unwrap();
+        assert!(&*queued.client_id == "bob" && matches!(queued.notification, Notification::Invalidated));
+        assert!(queue.recv().await.is_none());
     }
 
     #[tokio::test]
-    async fn what_ended_leaves_nothing_behind() {
-        let hub = Hub::new(FaultInjector::default());
-        let (ann, _anns) = hub.join();
-        let (bob, _bobs) = hub.join();
-        for (seat, id) in [(&ann, "1"), (&ann, "2"), (&ann, "2"), (&bob, "1")] {
-            seat.subscribe(id, registration(None));
+    async fn ended_subscriptions_leave_no_entries() {
+        let registry = SubscriptionRegistry::new(FaultInjector::default());
+        let (ann, _ann_queue) = registry.connect();
+        let (bob, _bob_queue) = registry.connect();
+        for (connection, client_id) in [(&ann, "1"), (&ann, "2"), (&ann, "2"), (&bob, "1")] {
+            connection.subscribe(client_id, subscription(None));
         }
         ann.unsubscribe("1");
         drop(bob);
-        assert_eq!(hub.seats().register.all("onUpdate"), [3].into(), "under an id again: anew");
+        let remaining = registry.lock().index.all("onUpdate");
+        assert_eq!(remaining, [3].into(), "a repeated client id makes a new subscription");
         drop(ann);
-        let seats = hub.seats();
-        assert!(seats.taken.is_empty() && seats.subscribers.is_empty() && seats.register.all("onUpdate").is_empty());
+        let state = registry.lock();
+        assert!(state.connections.is_empty() && state.subscriptions.is_empty());
+        assert!(state.index.all("onUpdate").is_empty());
     }
 
-    fn hub_with_faults(fault: Fault, subscriber: u64, boundary: UpdatePosition) -> Hub<()> {
-        let on_updates = [(fault, subscriber, boundary)].into();
-        Hub::new(FaultInjector::new(&FaultPlan { on_updates, ..FaultPlan::default() }))
+    fn registry_with_fault(fault: Fault, subscription_id: u64, position: UpdatePosition) -> SubscriptionRegistry<()> {
+        let on_updates = [(fault, subscription_id, position)].into();
+        SubscriptionRegistry::new(FaultInjector::new(&FaultPlan { on_updates, ..FaultPlan::default() }))
     }
 
-    fn turn(status: &str) -> Arc<Value> {
+    fn turn_payload(status: &str) -> Arc<Value> {
         Arc::new(json!({ "metadata": { "status": status } }))
     }
 
-    async fn heard(updates: &mut mpsc::Receiver<Update<()>>) -> Option<Value> {
-        match updates.recv().await?.news {
-            News::Payload(payload) => Some(Value::clone(&payload)),
-            News::Invalidated => None,
+    async fn next_payload(queue: &mut mpsc::Receiver<QueuedNotification<()>>) -> Option<Value> {
+        match queue.recv().await?.notification {
+            Notification::Payload(payload) => Some(Value::clone(&payload)),
+            Notification::Invalidated => None,
         }
     }
 
     #[tokio::test]
-    async fn a_lost_update_is_lost_to_one_subscriber_alone() {
-        let hub = hub_with_faults(Fault::UpdateLost, 2, UpdatePosition::Nth(1));
-        let ((ann, mut anns), (bob, mut bobs)) = (hub.join(), hub.join());
-        ann.subscribe("a", registration(None));
-        bob.subscribe("b", registration(None));
-        hub.publish("onUpdate", &payload(1));
-        hub.publish("onUpdate", &payload(2));
-        assert_eq!(heard(&mut anns).await, Some(json!({ "number": 1 })));
-        assert_eq!(heard(&mut bobs).await, Some(json!({ "number": 2 })));
+    async fn lost_update_is_lost_to_one_subscriber_only() {
+        let registry = registry_with_fault(Fault::UpdateLost, 2, UpdatePosition::Nth(1));
+        let (ann, mut ann_queue) = registry.connect();
+        let (bob, mut bob_queue) = registry.connect();
+        ann.subscribe("a", subscription(None));
+        bob.subscribe("b", subscription(None));
+        registry.publish("onUpdate", &payload(1));
+        registry.publish("onUpdate", &payload(2));
+        assert_eq!(next_payload(&mut ann_queue).await, Some(json!({ "number": 1 })));
+        assert_eq!(next_payload(&mut bob_queue).await, Some(json!({ "number": 2 })));
     }
 
     #[tokio::test]
-    async fn a_connection_is_cut_instead_of_an_update() {
-        let hub = hub_with_faults(Fault::SubscriberCut, 1, UpdatePosition::Nth(2));
-        let (seat, mut updates) = hub.join();
-        seat.subscribe("a", registration(None));
-        (1..=3).for_each(|number| hub.publish("onUpdate", &payload(number)));
-        assert_eq!(heard(&mut updates).await, Some(json!({ "number": 1 })));
-        assert_eq!(heard(&mut updates).await, None, "it ended");
+    async fn disconnect_fault_replaces_the_nth_payload() {
+        let registry = registry_with_fault(Fault::SubscriberCut, 1, UpdatePosition::Nth(2));
+        let (connection, mut queue) = registry.connect();
+        connection.subscribe("a", subscription(None));
+        (1..=3).for_each(|number| registry.publish("onUpdate", &payload(number)));
+        assert_eq!(next_payload(&mut queue).await, Some(json!({ "number": 1 })));
+        assert_eq!(next_payload(&mut queue).await, None);
     }
 
     #[tokio::test]
-    async fn a_connection_is_cut_instead_of_the_last_update_of_a_turn() {
-        let hub = hub_with_faults(Fault::SubscriberCut, 1, UpdatePosition::Last);
-        let (seat, mut updates) = hub.join();
-        seat.subscribe("a", registration(None));
+    async fn disconnect_fault_replaces_the_last_payload_of_a_turn() {
+        let registry = registry_with_fault(Fault::SubscriberCut, 1, UpdatePosition::Last);
+        let (connection, mut queue) = registry.connect();
+        connection.subscribe("a", subscription(None));
         for status in ["RUNNING", "COMPLETED"] {
-            hub.publish("onUpdate", &turn(status));
+            registry.publish("onUpdate", &turn_payload(status));
         }
-        assert_eq!(heard(&mut updates).await, Some(Value::clone(&turn("RUNNING"))));
-        assert_eq!(heard(&mut updates).await, None, "it ended");
+        assert_eq!(next_payload(&mut queue).await, Some(Value::clone(&turn_payload("RUNNING"))));
+        assert_eq!(next_payload(&mut queue).await, None);
     }
 
     #[tokio::test]
-    async fn only_the_last_update_of_a_turn_is_lost() {
-        let hub = Hub::new(FaultInjector::new(&FaultPlan {
-            rates: [(Fault::LastUpdateLost, 1.0)].into(),
-            ..FaultPlan::default()
-        }));
-        let (seat, mut updates) = hub.join();
-        seat.subscribe("a", registration(None));
+    async fn last_update_fault_loses_only_the_last_payload_of_a_turn() {
+        let rates = [(Fault::LastUpdateLost, 1.0)].into();
+        let registry = SubscriptionRegistry::new(FaultInjector::new(&FaultPlan { rates, ..FaultPlan::default() }));
+        let (connection, mut queue) = registry.connect();
+        connection.subscribe("a", subscription(None));
         for status in ["RUNNING", "COMPLETED", "RUNNING"] {
-            hub.publish("onUpdate", &turn(status));
+            registry.publish("onUpdate", &turn_payload(status));
         }
-        assert_eq!(heard(&mut updates).await, Some(Value::clone(&turn("RUNNING"))));
-        assert_eq!(heard(&mut updates).await, Some(Value::clone(&turn("RUNNING"))));
+        assert_eq!(next_payload(&mut queue).await, Some(Value::clone(&turn_payload("RUNNING"))));
+        assert_eq!(next_payload(&mut queue).await, Some(Value::clone(&turn_payload("RUNNING"))));
     }
 }

@@ -1,150 +1,125 @@
-//! A request becomes an operation that fits the schema, or errors in AppSync's words.
-pub mod error_messages;
-pub mod query_cost;
-
-use std::borrow::Cow;
+//! Validation: turns a request into an operation that fits the schema, or into errors with AppSync's messages.
+mod error_messages;
+pub mod operation;
+mod query_cost;
+mod token_limit;
 
 use apollo_compiler::{
-    ExecutableDocument, Node,
+    ExecutableDocument,
     collections::HashSet,
-    executable::{Operation, Selection, SelectionSet},
+    executable::{Selection, SelectionSet},
     parser::Parser,
     validation::{DiagnosticList, Valid},
 };
 
-use crate::graphql::{
+use super::{
     graphql_error::{GraphqlError, Location},
-    lone_surrogates,
-    schema::Schema,
-    schema::input_coercion::{self, Members},
+    request::Request,
+    schema::{Schema, input_coercion},
 };
-use error_messages::refusal;
+use error_messages::{MAX_ERRORS, validation_error};
+use operation::PreparedOperation;
 
-/// AppSync's GraphQL library stops at so many faults of a document.
-pub const FAULTS: usize = 100;
-
-/// What a client asks: the body of a POST, or the data of a subscription's start.
-#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Request {
-    pub query: String,
-    #[serde(default)]
-    pub variables: Option<Members>,
-    #[serde(default)]
-    pub operation_name: Option<String>,
-    /// Whether private characters stand for halves of surrogate pairs.
-    #[serde(skip)]
-    pub halves: bool,
-}
-
-impl Request {
-    /// From the JSON a client sends; nothing when it is not a request.
-    pub fn read(json: &str) -> Option<Self> {
-        let carried = lone_surrogates::carried(json);
-        let halves = matches!(carried, Cow::Owned(_));
-        let request: Self = serde_json::from_str(&carried).ok()?;
-        (!request.query.trim().is_empty()).then_some(Self { halves, ..request })
-    }
-}
-
-/// An operation that can be executed as it stands.
-pub struct Prepared {
-    pub document: Valid<ExecutableDocument>,
-    pub operation: Node<Operation>,
-    pub variables: Members,
-    pub halves: bool,
-}
-
-pub fn prepare(schema: &Schema, request: &Request, introspection: bool) -> Result<Prepared, Vec<GraphqlError>> {
+/// Parses and validates a request and selects its operation.
+pub fn prepare(
+    schema: &Schema,
+    request: &Request,
+    introspection: bool,
+) -> Result<PreparedOperation, Vec<GraphqlError>> {
     let document = parse(schema, &request.query)?;
     let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
     let operation = document.operations.get(name).map_err(|_| vec![unknown_operation(name)])?.clone();
     let given = request.variables.clone().unwrap_or_default();
-    let variables = input_coercion::variables(schema, &operation, &given)
-        .map_err(|sentence| vec![GraphqlError::of_request(sentence, None)])?;
-    let prepared = Prepared { document, operation, variables, halves: request.halves };
+    let variables = input_coercion::coerce_variables(schema, &operation, &given)
+        .map_err(|message| vec![GraphqlError::request_error(message, None)])?;
+    let prepared =
+        PreparedOperation { document, operation, variables, has_lone_surrogates: request.has_lone_surrogates };
     query_cost::check(&prepared)?;
-    let mut faults = Vec::new();
+    let mut errors = Vec::new();
     if !introspection {
-        prepared.refuse_introspection(&mut faults);
+        reject_introspection(&prepared, &mut errors);
     }
-    let walk = Walk { schema, prepared: &prepared };
-    walk.check(&prepared.operation.selection_set, &mut Vec::new(), &mut HashSet::default(), &mut faults);
-    if faults.is_empty() { Ok(prepared) } else { Err(faults) }
+    let checker = ArgumentChecker { schema, prepared: &prepared };
+    checker.check(&prepared.operation.selection_set, &mut Vec::new(), &mut HashSet::default(), &mut errors);
+    if errors.is_empty() { Ok(prepared) } else { Err(errors) }
 }
 
 fn parse(schema: &Schema, query: &str) -> Result<Valid<ExecutableDocument>, Vec<GraphqlError>> {
-    query_cost::check_tokens(query)?;
-    let told = |refused: DiagnosticList| error_messages::translate(schema, &refused, query);
-    let mut parser = Parser::new().token_limit(query_cost::TOKENS_READ);
+    token_limit::check(query)?;
+    let translate = |diagnostics: DiagnosticList| error_messages::translate(schema, &diagnostics, query);
+    let mut parser = Parser::new().token_limit(token_limit::PARSER_TOKENS);
     match parser.parse_executable(&schema.definitions, query, "query") {
-        Ok(document) => document.validate(&schema.definitions).map_err(|refused| told(refused.errors)),
-        Err(refused) => {
-            let mut faults = told(refused.errors);
-            faults.extend(
-                refused.partial.validate(&schema.definitions).err().into_iter().flat_map(|more| told(more.errors)),
-            );
-            faults.sort_by_key(GraphqlError::place);
-            Err(faults)
+        Ok(document) => document.validate(&schema.definitions).map_err(|invalid| translate(invalid.errors)),
+        Err(invalid) => {
+            let mut errors = translate(invalid.errors);
+            if let Err(invalid) = invalid.partial.validate(&schema.definitions) {
+                errors.extend(translate(invalid.errors));
+            }
+            errors.sort_by_key(GraphqlError::line_and_column);
+            Err(errors)
         }
     }
 }
 
-impl Prepared {
-    fn refuse_introspection(&self, faults: &mut Vec<GraphqlError>) {
-        let hidden = |name: &str| name == "__schema" || name == "__type";
-        for field in self.operation.root_fields(&self.document).filter(|field| hidden(&field.name)) {
-            let (name, root) = (&field.name, self.operation.object_type());
-            let sentence = format!("Field '{name}' in type '{root}' is undefined");
-            let location = Location::of(field.location(), &self.document.sources);
-            faults.push(refusal("FieldUndefined", &sentence, name, location));
+fn reject_introspection(prepared: &PreparedOperation, errors: &mut Vec<GraphqlError>) {
+    let PreparedOperation { document, operation, .. } = prepared;
+    for field in operation.root_fields(document) {
+        let (name, root_type) = (&field.name, operation.object_type());
+        if !matches!(name.as_str(), "__schema" | "__type") {
+            continue;
         }
+        let message = format!("Field '{name}' in type '{root_type}' is undefined");
+        let location = Location::from_span(field.location(), &document.sources);
+        errors.push(validation_error("FieldUndefined", &message, name, location));
     }
 }
 
 fn unknown_operation(name: Option<&str>) -> GraphqlError {
-    let sentence = match name {
+    let message = match name {
         Some(name) => format!("Unknown operation named '{name}'."),
         None => "Must provide operation name if query contains multiple operations.".to_owned(),
     };
-    GraphqlError::of_request(sentence, None)
+    GraphqlError::request_error(message, None)
 }
 
-/// Checks the literals of AppSync's scalars, which the GraphQL library takes for anything.
-struct Walk<'a> {
+/// Coerces all arguments, because apollo-compiler accepts any literal for AppSync's scalars.
+struct ArgumentChecker<'a> {
     schema: &'a Schema,
-    prepared: &'a Prepared,
+    prepared: &'a PreparedOperation,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> ArgumentChecker<'a> {
     fn check(
         &self,
         selections: &'a SelectionSet,
         path: &mut Vec<&'a str>,
-        seen: &mut HashSet<&'a str>,
-        faults: &mut Vec<GraphqlError>,
+        visited_fragments: &mut HashSet<&'a str>,
+        errors: &mut Vec<GraphqlError>,
     ) {
         for selection in &selections.selections {
             match selection {
                 Selection::Field(field) => {
                     path.push(&field.name);
-                    let fitted =
-                        input_coercion::arguments(self.schema, &field.definition, field, &self.prepared.variables);
-                    if let Err((argument, misfit)) = fitted
-                        && faults.len() < FAULTS
+                    let variables = &self.prepared.variables;
+                    let coerced = input_coercion::coerce_arguments(self.schema, &field.definition, field, variables);
+                    if let Err((argument, error)) = coerced
+                        && errors.len() < MAX_ERRORS
                     {
-                        let location = Location::of(field.location(), &self.prepared.document.sources);
-                        faults.push(refusal("WrongType", &misfit.of_argument(&argument), &path.join("/"), location));
+                        let location = Location::from_span(field.location(), &self.prepared.document.sources);
+                        let message = error.argument_message(&argument);
+                        errors.push(validation_error("WrongType", &message, &path.join("/"), location));
                     }
-                    self.check(&field.selection_set, path, seen, faults);
+                    self.check(&field.selection_set, path, visited_fragments, errors);
                     path.pop();
                 }
-                Selection::InlineFragment(fragment) => self.check(&fragment.selection_set, path, seen, faults),
+                Selection::InlineFragment(fragment) => {
+                    self.check(&fragment.selection_set, path, visited_fragments, errors);
+                }
                 Selection::FragmentSpread(spread) => {
-                    if seen.insert(&spread.fragment_name)
+                    if visited_fragments.insert(&spread.fragment_name)
                         && let Some(fragment) = self.prepared.document.fragments.get(&spread.fragment_name)
                     {
-                        self.check(&fragment.selection_set, path, seen, faults);
+                        self.check(&fragment.selection_set, path, visited_fragments, errors);
                     }
                 }
             }

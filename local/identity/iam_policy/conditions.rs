@@ -1,15 +1,15 @@
-//! Conditions of statements, those that keep a role to some partitions of a table.
+//! Conditions of IAM statements. The only condition key is `dynamodb:LeadingKeys`.
 use std::{collections::BTreeMap, slice};
 
 use serde::Deserialize;
 
-use super::matches;
+use super::matches_pattern;
 
-/// All of them must hold.
+/// The condition block of a statement. All conditions must hold.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Conditions(BTreeMap<Operator, BTreeMap<Key, Texts>>);
 
-/// One text, or a list of them.
+/// A string or a list of strings.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "OneOrMany")]
 pub struct Texts(pub Vec<String>);
@@ -19,9 +19,9 @@ enum Operator {
     StringEquals,
     StringLike,
     #[serde(rename = "ForAllValues:StringEquals")]
-    EachStringEquals,
+    ForAllValuesStringEquals,
     #[serde(rename = "ForAllValues:StringLike")]
-    EachStringLike,
+    ForAllValuesStringLike,
     Null,
 }
 
@@ -40,25 +40,24 @@ enum OneOrMany {
 
 impl Conditions {
     pub fn hold(&self, leading_keys: &[&str]) -> bool {
-        let tests =
-            self.0.iter().flat_map(|(operator, keys)| keys.iter().map(move |(key, texts)| (operator, key, texts)));
-        let mut tests = tests.map(|(operator, Key::LeadingKeys, texts)| operator.holds(leading_keys, texts));
-        tests.all(|holds| holds)
+        self.0.iter().all(|(operator, keys)| {
+            keys.iter().all(|(Key::LeadingKeys, expected)| operator.holds(leading_keys, expected))
+        })
     }
 }
 
 impl Operator {
-    /// IAM takes `ForAllValues` for true where the key is absent. Without it a key is to have one value: where it has
-    /// several, all must fit.
-    fn holds(self, values: &[&str], texts: &Texts) -> bool {
-        let equal = |value: &&str| texts.iter().any(|text| text == value);
-        let alike = |value: &&str| texts.iter().any(|text| matches(text, value));
+    /// `ForAllValues` holds if the condition key has no values, as in IAM. The other operators expect one value; if there
+    /// are several, all of them must match.
+    fn holds(self, values: &[&str], expected: &Texts) -> bool {
+        let is_equal = |value: &&str| expected.iter().any(|text| text == value);
+        let is_like = |value: &&str| expected.iter().any(|pattern| matches_pattern(pattern, value));
         match self {
-            Self::EachStringEquals => values.iter().all(equal),
-            Self::EachStringLike => values.iter().all(alike),
-            Self::StringEquals => !values.is_empty() && values.iter().all(equal),
-            Self::StringLike => !values.is_empty() && values.iter().all(alike),
-            Self::Null => texts.iter().any(|text| (text == "true") == values.is_empty()),
+            Self::ForAllValuesStringEquals => values.iter().all(is_equal),
+            Self::ForAllValuesStringLike => values.iter().all(is_like),
+            Self::StringEquals => !values.is_empty() && values.iter().all(is_equal),
+            Self::StringLike => !values.is_empty() && values.iter().all(is_like),
+            Self::Null => expected.iter().any(|text| (text == "true") == values.is_empty()),
         }
     }
 }
@@ -93,8 +92,8 @@ mod tests {
     }
 
     #[test]
-    fn each_leading_key_must_fit_one_pattern() {
-        let each = |operator: &str| json!({ operator: { "dynamodb:LeadingKeys": ["TURN#*", "AGENTS"] } });
+    fn each_leading_key_must_match_one_pattern() {
+        let condition = |operator: &str| json!({ operator: { "dynamodb:LeadingKeys": ["TURN#*", "AGENTS"] } });
         let cases: [(&[&str], bool, bool); 6] = [
             (&["TURN#1"], true, false),
             (&["TURN#1", "AGENTS", "TURN#"], true, false),
@@ -104,15 +103,15 @@ mod tests {
             (&["AGENTS#1"], false, false),
         ];
         for (keys, like, equal) in cases {
-            assert_eq!(holds(each("ForAllValues:StringLike"), keys), like, "{keys:?}");
-            assert_eq!(holds(each("StringLike"), keys), like, "{keys:?}");
-            assert_eq!(holds(each("ForAllValues:StringEquals"), keys), equal, "{keys:?}");
-            assert_eq!(holds(each("StringEquals"), keys), equal, "{keys:?}");
+            assert_eq!(holds(condition("ForAllValues:StringLike"), keys), like, "{keys:?}");
+            assert_eq!(holds(condition("StringLike"), keys), like, "{keys:?}");
+            assert_eq!(holds(condition("ForAllValues:StringEquals"), keys), equal, "{keys:?}");
+            assert_eq!(holds(condition("StringEquals"), keys), equal, "{keys:?}");
         }
     }
 
     #[test]
-    fn a_call_without_keys_meets_for_all_values_and_nothing_else() {
+    fn absent_leading_keys_satisfy_for_all_values_and_null_only() {
         let keys = json!({ "dynamodb:LeadingKeys": "TURN#*" });
         let present = json!({ "dynamodb:LeadingKeys": "false" });
         assert!(holds(json!({ "ForAllValues:StringLike": keys }), &[]));

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Ignored;
-use crate::{identity::Grants, stack::Role, template::TemplateError};
+use crate::{identity::IamPolicy, stack::Role, template::TemplateError};
 
 /// The roles by name.
 #[derive(Default)]
@@ -71,7 +71,7 @@ impl PolicyDocument {
     fn add_to(self, role: &mut Role) -> Result<(), TemplateError> {
         let unsupported =
             |error| TemplateError::new(format!("the local server cannot evaluate a policy statement: {error}"));
-        self.statement.iter().try_for_each(Grants::check).map_err(unsupported)?;
+        self.statement.iter().try_for_each(IamPolicy::validate_statement).map_err(unsupported)?;
         role.statements.extend(self.statement);
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::{
 
 use client::{AppSync, Credentials, credentials::IamKeys};
 use local::{
-    identity::{Issuer, PooledIdentity, Principal, SigningKey, TokenUse, User},
+    identity::{CognitoIdentity, LocalIssuer, PoolUser, Principal, SigningKey, TokenUse},
     stack::{Function, Role},
     template::{self, Deployment},
 };
@@ -76,11 +76,11 @@ impl People {
         self.owners.insert("key", Owner { api: backend.api.clone(), writer: None, reader: None });
     }
 
-    fn add_tokens(&mut self, backend: &Backend, mode: &'static str, issuer: &Arc<Issuer>) {
+    fn add_tokens(&mut self, backend: &Backend, mode: &'static str, issuer: &Arc<LocalIssuer>) {
         for who in ["owner", "writer", "reader", "stranger"] {
-            self.add(format!("{mode}.{who}"), bearer(issuer, User::named(who), json!({})));
+            self.add(format!("{mode}.{who}"), bearer(issuer, PoolUser::named(who), json!({})));
         }
-        let administrator = User { groups: vec!["administrators".into()], ..User::named("administrator") };
+        let administrator = PoolUser { groups: vec!["administrators".into()], ..PoolUser::named("administrator") };
         if mode == "pool" {
             self.add("pool.administrator", bearer(issuer, administrator, json!({})));
         }
@@ -91,12 +91,12 @@ impl People {
             ("issuer", json!({ "iss": "https://issuer.example.com" })),
         ];
         for (who, claims) in spoilt {
-            self.add(format!("{mode}.{who}"), bearer(issuer, User::named("owner"), claims));
+            self.add(format!("{mode}.{who}"), bearer(issuer, PoolUser::named("owner"), claims));
         }
-        let claims = issuer.claims(&User::named("owner"), TokenUse::Access, SystemTime::now());
-        let forger = SigningKey::draw().unwrap().named(issuer.key().id());
+        let claims = issuer.claims(&PoolUser::named("owner"), TokenUse::Access, SystemTime::now());
+        let forger = SigningKey::generate().unwrap().with_key_id(issuer.key().key_id());
         self.add(format!("{mode}.forged"), Caller::with(Credentials::Token(forger.sign(&claims).unwrap())));
-        let id = |who: &str| Some(format!("{}#{}", issuer.url(), User::named(who).subject()));
+        let id = |who: &str| Some(format!("{}#{}", issuer.url(), PoolUser::named(who).subject()));
         let owner =
             Owner { api: self.api(backend, &format!("{mode}.owner")), writer: id("writer"), reader: id("reader") };
         self.owners.insert(mode, owner);
@@ -133,7 +133,7 @@ impl People {
 }
 
 /// Somebody with a token of the issuer that says these things otherwise.
-fn bearer(issuer: &Issuer, user: User, otherwise: Value) -> Caller {
+fn bearer(issuer: &LocalIssuer, user: PoolUser, otherwise: Value) -> Caller {
     let mut claims = issuer.claims(&user, TokenUse::Access, SystemTime::now());
     let claimed = claims.as_object_mut().unwrap();
     claimed.extend(otherwise.as_object().cloned().unwrap_or_default());
@@ -141,7 +141,7 @@ fn bearer(issuer: &Issuer, user: User, otherwise: Value) -> Caller {
 }
 
 fn pooled(backend: &Backend) -> Credentials {
-    let identity = PooledIdentity {
+    let identity = CognitoIdentity {
         pool_id: "us-east-1:pool".into(),
         identity_id: "us-east-1:somebody".into(),
         provider: Some("cognito-idp.us-east-1.amazonaws.com/us-east-1_a:CognitoSignIn:somebody".into()),
@@ -150,7 +150,12 @@ fn pooled(backend: &Backend) -> Credentials {
     let everything = json!({ "Effect": "Allow", "Action": "appsync:GraphQL", "Resource": "*" });
     let credentials = [key.clone(), secret.clone(), token.clone()];
     let role = "arn:aws:iam::000000000000:role/Authenticated";
-    backend.server.directory.admit(Principal::identity_pool_user(identity, role, credentials, &[everything]));
+    backend.server.authenticator.add_principal(Principal::identity_pool_user(
+        identity,
+        role,
+        credentials,
+        &[everything],
+    ));
     signing(backend, [key, secret, token])
 }
 
@@ -162,7 +167,12 @@ fn functions() -> BTreeMap<String, Function> {
 
 fn admitted(backend: &Backend, session: &str, role: &Role) -> Credentials {
     let keys = ["key", "secret", "token"].map(|part| format!("{session}-{part}"));
-    backend.server.directory.admit(Principal::role_session(&role.arn, session, keys.clone(), &role.statements));
+    backend.server.authenticator.add_principal(Principal::role_session(
+        &role.arn,
+        session,
+        keys.clone(),
+        &role.statements,
+    ));
     signing(backend, keys)
 }
 

@@ -9,7 +9,7 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use futures::{SinkExt, StreamExt};
-use local::identity::{Issuer, SigningKey, TokenUse, User};
+use local::identity::{LocalIssuer, PoolUser, SigningKey, TokenUse};
 use reqwest::{Client, RequestBuilder};
 use serde_json::json;
 use tokio_tungstenite::{
@@ -29,8 +29,8 @@ const START: &str = "subscription { onConversationUpdate(conversationId: \\\"c\\
 /// A token that the server has signed, and that is over.
 pub fn expired(stage: &Stage, server: &Server) -> String {
     let url = format!("{}/pool", server.url.trim_end_matches("/graphql"));
-    let key = || SigningKey::read(&fs::read(stage.state().join("pool-key")).unwrap()).unwrap();
-    let (issuer, ada) = (Issuer::pool(url, key(), Vec::new()), User::named("ada"));
+    let key = || SigningKey::from_pkcs8(&fs::read(stage.state().join("pool-key")).unwrap()).unwrap();
+    let (issuer, ada) = (LocalIssuer::user_pool(url, key(), Vec::new()), PoolUser::named("ada"));
     let yesterday = SystemTime::now() - Duration::from_secs(86_400);
     let token = key().sign(&issuer.claims(&ada, TokenUse::Access, yesterday)).unwrap();
     plant_token(stage, "an expired token", token)

@@ -2,7 +2,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use local::{
-    dynamodb::{DynamoDb, Reply},
+    dynamodb::{DynamoDb, EndpointResponse},
     stack::Table,
 };
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ fn database() -> DynamoDb {
     });
     let database = DynamoDb::open(None).expect("a database");
     let table = Table { definition, ttl_attribute: None };
-    database.create(&BTreeMap::from([("Things".to_owned(), table)])).expect("a table");
+    database.create_tables(&BTreeMap::from([("Things".to_owned(), table)])).expect("a table");
     database
 }
 
@@ -105,10 +105,10 @@ impl Target for Calls {
         let read: Value = serde_json::from_slice(input).unwrap_or_default();
         let operation = read["operation"].as_str().unwrap_or("PutItem").to_owned();
         let (database, body) = (self.0.clone(), input.to_vec());
-        match aside(move || database.answer(&format!("DynamoDB_20120810.{operation}"), &body)).await? {
-            Reply::Answer { status: 200 | 400, body } if body.len() <= 16 << 20 => Ok(()),
-            Reply::Answer { status, body } => Err(format!("{status}: {}", String::from_utf8_lossy(&body))),
-            Reply::Lost => Err("the answer is lost".into()),
+        match aside(move || database.handle_call(&format!("DynamoDB_20120810.{operation}"), &body)).await? {
+            EndpointResponse::Complete { status: 200 | 400, body } if body.len() <= 16 << 20 => Ok(()),
+            EndpointResponse::Complete { status, body } => Err(format!("{status}: {}", String::from_utf8_lossy(&body))),
+            EndpointResponse::ConnectionLost => Err("the answer is lost".into()),
         }
     }
 }

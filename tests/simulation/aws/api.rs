@@ -29,7 +29,7 @@ pub async fn request(world: &Arc<World>, link: Link, caller: Caller, body: Strin
 async fn carried_out(world: Arc<World>, caller: Caller, body: Arc<str>) -> Vec<u8> {
     let (answer, writes) = WRITES
         .scope(Cell::new(0), async {
-            let answer = world.stage.api.answer(caller, &body).await;
+            let answer = world.stage.api.execute(caller, &body).await;
             (answer, WRITES.with(Cell::get))
         })
         .await;

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use local::{
-    graphql::Functions,
+    graphql::FunctionBackend,
     lambda::{
         InvocationType, InvokeError,
         retry_policy::{Decision, FailureCondition, Outcome, TryCounts, decide},
@@ -25,7 +25,7 @@ use crate::{
 
 pub struct Queue;
 
-impl Functions for Queue {
+impl FunctionBackend for Queue {
     fn invoke<'a>(
         &'a self,
         function: &'a str,

@@ -13,7 +13,7 @@ use aws_smithy_runtime_api::{
 };
 use aws_smithy_types::body::SdkBody;
 use handler::Table;
-use local::dynamodb::Reply;
+use local::dynamodb::EndpointResponse;
 use serde_json::json;
 
 use super::invocation;
@@ -59,13 +59,13 @@ async fn carry(function: String, request: HttpRequest) -> Result<HttpResponse, C
     let (database, asked) = (world.stage.database_of(&function), Arc::clone(&target));
     let carry_out = move || {
         let (database, target, body) = (database.clone(), Arc::clone(&asked), body.clone());
-        async move { database.answer(&target, &body) }
+        async move { database.handle_call(&target, &body) }
     };
     let answer = world.call(Link::HandlerToTable, carry_out).await;
     invocation::reach(&world, &target).await;
     let (status, body) = match answer {
-        Ok(Reply::Answer { status, body }) => (status, body),
-        Ok(Reply::Lost) | Err(Trouble::Broken) => {
+        Ok(EndpointResponse::Complete { status, body }) => (status, body),
+        Ok(EndpointResponse::ConnectionLost) | Err(Trouble::Broken) => {
             world.trace(|| format!("handler's {target}: no answer"));
             return Err(ConnectorError::io(io::Error::other("simulated").into()));
         }

@@ -1,9 +1,9 @@
 //! The table as AppSync's data sources reach it.
 use futures::future::BoxFuture;
 use local::{
-    dynamodb::{Answer, DataSourceError},
-    graphql::Tables,
-    identity::Session,
+    dynamodb::{DataSourceError, DataSourceResponse},
+    graphql::TableBackend,
+    identity::AssumedRole,
 };
 use serde_json::{Value, json};
 
@@ -12,22 +12,27 @@ use crate::{network::Trouble, sabotage::Sabotage, weather::Link, world::World};
 
 pub struct UnreliableTables;
 
-impl Tables for UnreliableTables {
-    fn run<'a>(&'a self, table: &'a str, session: &'a Session, request: &'a Value) -> BoxFuture<'a, Answer> {
+impl TableBackend for UnreliableTables {
+    fn run<'a>(
+        &'a self,
+        table: &'a str,
+        session: &'a AssumedRole,
+        request: &'a Value,
+    ) -> BoxFuture<'a, DataSourceResponse> {
         Box::pin(async move {
             let world = World::current();
             let operation = request["operation"].as_str().unwrap_or_default().to_owned();
             if matches!(operation.as_str(), "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems") {
                 api::count_writes(if world.has(Sabotage::WrittenTwice) { 2 } else { 1 });
             }
-            let database = world.stage.database.on_behalf_of(session);
+            let database = world.stage.database.as_role(session);
             let (table, mut request) = (table.to_owned(), request.clone());
             if let Some(sabotage) = world.sabotage {
                 sabotage.of_resolvers(&mut request);
             }
             let carry_out = move || {
                 let (database, table, request) = (database.clone(), table.clone(), request.clone());
-                async move { database.run_here(&table, &request) }
+                async move { database.run_blocking(&table, &request) }
             };
             let answer = world.call(Link::ResolverToTable, carry_out).await;
             answer.unwrap_or_else(|trouble| unanswered(trouble, &operation, &world))
@@ -36,7 +41,7 @@ impl Tables for UnreliableTables {
 }
 
 /// Transactions that meet are cancelled with a reason for each item.
-fn unanswered(trouble: Trouble, operation: &str, world: &World) -> Answer {
+fn unanswered(trouble: Trouble, operation: &str, world: &World) -> DataSourceResponse {
     let (error_type, result) = match (trouble, operation) {
         (Trouble::Throttled, "TransactWriteItems") => {
             let code = world.dice(|dice| dice.one_of(&["TransactionConflict", "ThrottlingError"]));
@@ -49,5 +54,5 @@ fn unanswered(trouble: Trouble, operation: &str, world: &World) -> Answer {
     };
     world.trace(|| format!("resolver's {operation}: {error_type}"));
     let error = DataSourceError { error_type: format!("DynamoDB:{error_type}"), message: "simulated".into() };
-    Answer { result, error: Some(error) }
+    DataSourceResponse { result, error: Some(error) }
 }

@@ -2,17 +2,17 @@ use serde_json::json;
 
 use super::*;
 
-fn update() -> Value {
+fn payload() -> Value {
     json!({ "id": "c1", "count": 5, "ratio": 1.0, "done": false, "note": null, "text": "hello world",
         "tags": ["red", "green"], "sender": { "kind": "USER", "team": { "name": "blue" } } })
 }
 
-fn passes(filters: Value) -> bool {
-    Filter::enhanced(&json!({ "filterGroup": [{ "filters": filters }] })).unwrap().matches(&update())
+fn matches_filters(filters: Value) -> bool {
+    Filter::parse(&json!({ "filterGroup": [{ "filters": filters }] })).unwrap().matches(&payload())
 }
 
 #[test]
-fn operators_compare_as_named() {
+fn operators_compare_payload_and_value() {
     let cases = [
         ("id", "eq", json!("c1"), true),
         ("id", "eq", json!("c2"), false),
@@ -49,22 +49,22 @@ fn operators_compare_as_named() {
     ];
     for (field, operator, value, expected) in cases {
         let filter = json!([{ "fieldName": field, "operator": operator, "value": value }]);
-        assert_eq!(passes(filter), expected, "{field} {operator} {value}");
+        assert_eq!(matches_filters(filter), expected, "{field} {operator} {value}");
     }
 }
 
 #[test]
-fn filters_of_a_group_must_all_hold_and_one_group_is_enough() {
-    let right = json!({ "fieldName": "id", "operator": "eq", "value": "c1" });
-    let wrong = json!({ "fieldName": "count", "operator": "eq", "value": 6 });
-    assert!(!passes(json!([right, wrong])));
-    let either = json!({ "filterGroup": [{ "filters": [wrong] }, { "filters": [right] }] });
-    assert!(Filter::enhanced(&either).unwrap().matches(&update()));
-    assert!(!Filter::enhanced(&json!({ "filterGroup": [] })).unwrap().matches(&update()));
+fn all_filters_of_at_least_one_group_must_hold() {
+    let matching = json!({ "fieldName": "id", "operator": "eq", "value": "c1" });
+    let failing = json!({ "fieldName": "count", "operator": "eq", "value": 6 });
+    assert!(!matches_filters(json!([matching, failing])));
+    let either = json!({ "filterGroup": [{ "filters": [failing] }, { "filters": [matching] }] });
+    assert!(Filter::parse(&either).unwrap().matches(&payload()));
+    assert!(!Filter::parse(&json!({ "filterGroup": [] })).unwrap().matches(&payload()));
 }
 
 #[test]
-fn limits_are_refused_by_name() {
+fn exceeded_limits_are_named_in_the_error() {
     let filter =
         |field: &str, operator: &str, value: Value| json!({ "fieldName": field, "operator": operator, "value": value });
     let one_group = |filters: Value| json!({ "filterGroup": [{ "filters": filters }] });
@@ -85,14 +85,14 @@ fn limits_are_refused_by_name() {
         (one_group(json!([filter("a.b.c.d.e.f", "eq", json!(1))])), "deeper than 5 levels"),
         (one_group(json!([filter("a", "eq", json!("x".repeat(257)))])), "256 characters"),
     ];
-    for (written, part) in cases {
-        let refused = Filter::enhanced(&written).unwrap_err();
-        assert!(refused.contains(part), "{refused:?} should say {part:?}");
+    for (filter, part) in cases {
+        let error = Filter::parse(&filter).unwrap_err();
+        assert!(error.contains(part), "{error:?} should contain {part:?}");
     }
 }
 
 #[test]
-fn arguments_filter_by_equality_with_the_field_of_the_same_name() {
+fn arguments_must_equal_the_fields_of_the_same_name() {
     let cases = [
         (json!({}), true),
         (json!({ "id": "c1" }), true),
@@ -103,7 +103,7 @@ fn arguments_filter_by_equality_with_the_field_of_the_same_name() {
         (json!({ "ratio": 1 }), true),
     ];
     for (arguments, expected) in cases {
-        let filter = Filter::of_arguments(arguments.as_object().cloned().unwrap());
-        assert_eq!(filter.matches(&update()), expected, "{arguments}");
+        let filter = Filter::from_arguments(arguments.as_object().cloned().unwrap());
+        assert_eq!(filter.matches(&payload()), expected, "{arguments}");
     }
 }

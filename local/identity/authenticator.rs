@@ -1,0 +1,124 @@
+//! Authentication of requests.
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, PoisonError, RwLock},
+    time::SystemTime,
+};
+
+use http::{HeaderMap, HeaderValue, Uri, header::AUTHORIZATION};
+
+use super::{
+    AssumedRole, AuthError, Caller, Principal, constant_time, signature, token::Token, trusted_issuer::TrustedIssuer,
+};
+use crate::stack::{AuthMode, TokenIssuer};
+
+const API_KEY: &str = "x-api-key";
+
+/// Authenticates the callers of an API by its keys, principals and issuers. Clones share the principals.
+#[derive(Clone)]
+pub struct Authenticator {
+    modes: Vec<AuthMode>,
+    api_keys: Vec<String>,
+    /// By access key id.
+    principals: Arc<RwLock<HashMap<String, Arc<Principal>>>>,
+    trusted_issuers: Arc<[TrustedIssuer]>,
+}
+
+/// A request as the client signed it. On a WebSocket, clients sign a request that is not sent.
+#[derive(Clone, Copy)]
+pub struct AuthRequest<'a> {
+    pub method: &'a str,
+    pub uri: &'a Uri,
+    pub headers: &'a HeaderMap,
+    pub body: &'a [u8],
+    pub peer: Option<IpAddr>,
+    pub now: SystemTime,
+}
+
+impl Authenticator {
+    /// The first mode is the API's default.
+    pub fn new(modes: Vec<AuthMode>, api_keys: Vec<String>) -> Self {
+        Self { modes, api_keys, principals: Arc::default(), trusted_issuers: Arc::default() }
+    }
+
+    /// Accepts the tokens of these issuers.
+    pub fn with_trusted_issuers(self, issuers: Vec<TokenIssuer>) -> Self {
+        Self { trusted_issuers: issuers.into_iter().map(TrustedIssuer::new).collect(), ..self }
+    }
+
+    /// Accepts the principal's signatures from now on.
+    pub fn add_principal(&self, principal: Principal) {
+        let mut principals = self.principals.write().unwrap_or_else(PoisonError::into_inner);
+        principals.insert(principal.access_key_id.clone(), Arc::new(principal));
+    }
+
+    /// The role whose temporary credentials signed the request. Does not verify the signature.
+    pub fn assumed_role(&self, headers: &HeaderMap) -> Option<AssumedRole> {
+        let authorization = headers.get(AUTHORIZATION)?.to_str().ok()?;
+        let (_, credential) = authorization.split_once("Credential=")?;
+        let principals = self.principals.read().unwrap_or_else(PoisonError::into_inner);
+        let principal = principals.get(credential.split('/').next()?)?;
+        let has_temporary_credentials = principal.session_token.is_some();
+        has_temporary_credentials.then(|| AssumedRole::from_parts(principal.arn.clone(), principal.policy.clone()))
+    }
+
+    pub fn default_mode(&self) -> Option<AuthMode> {
+        self.modes.first().copied()
+    }
+
+    /// Authenticates a request by its `Authorization` header, or else by its API key. The header holds a signature if the
+    /// API has the IAM mode and the header has the form of one; otherwise it holds a token.
+    pub async fn authenticate(&self, request: &AuthRequest<'_>) -> Result<Caller, AuthError> {
+        let has_iam_mode = self.modes.contains(&AuthMode::Iam);
+        match request.headers.get(AUTHORIZATION) {
+            Some(authorization) if signature::is_signature(authorization) && has_iam_mode => {
+                self.authenticate_signature(request)
+            }
+            Some(authorization) if !self.trusted_issuers.is_empty() => {
+                self.authenticate_token(authorization, request).await
+            }
+            Some(_) if has_iam_mode => Err(AuthError::CredentialsMissing),
+            _ => self.authenticate_api_key(request.headers),
+        }
+    }
+
+    fn authenticate_api_key(&self, headers: &HeaderMap) -> Result<Caller, AuthError> {
+        if !self.modes.contains(&AuthMode::ApiKey) {
+            return Err(AuthError::CredentialsMissing);
+        }
+        let key = headers.get(API_KEY).ok_or(AuthError::CredentialsMissing)?;
+        let is_known = self.api_keys.iter().any(|known| constant_time::equal(known.as_bytes(), key.as_bytes()));
+        if is_known { Ok(Caller::from_api_key()) } else { Err(AuthError::NotAuthorized) }
+    }
+
+    async fn authenticate_token(
+        &self,
+        authorization: &HeaderValue,
+        request: &AuthRequest<'_>,
+    ) -> Result<Caller, AuthError> {
+        let token = Token::parse(authorization.to_str().map_err(|_| AuthError::TokenMalformed)?)?;
+        let issuer = self.trusted_issuers.iter().find(|issuer| issuer.is_issuer_of(&token));
+        let issuer = issuer.ok_or(AuthError::NotAuthorized)?;
+        let identity = issuer.verify(&token, request).await?;
+        Ok(Caller::from_token(issuer.mode(), identity))
+    }
+
+    fn authenticate_signature(&self, request: &AuthRequest<'_>) -> Result<Caller, AuthError> {
+        let signature = signature::parse(request.headers)?;
+        let principals = self.principals.read().unwrap_or_else(PoisonError::into_inner);
+        let principal = principals.get(signature.access_key_id).cloned().ok_or(AuthError::ClientUnknown)?;
+        drop(principals);
+        signature.verify(request, &principal)?;
+        Ok(Caller::from_signature(principal, signature.region, request.source_addresses()))
+    }
+}
+
+impl AuthRequest<'_> {
+    /// The addresses of `x-forwarded-for`, then the address of the peer.
+    pub fn source_addresses(&self) -> Vec<String> {
+        let forwarded = self.headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+        let forwarded = forwarded.flat_map(|value| value.split(',')).map(|address| address.trim().to_owned());
+        forwarded.chain(self.peer.map(|peer| peer.to_string())).collect()
+    }
+}
