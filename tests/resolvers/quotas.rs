@@ -1,4 +1,4 @@
-//! Quotas, through the API as the template wires it, at moments of our choosing.
+//! Quotas, through the API of the template, with a clock that the test sets.
 use std::{
     cell::Cell,
     path::Path,
@@ -19,181 +19,206 @@ use local::{
 };
 use serde_json::{Value, json};
 
-const NOON: &str = "2026-11-21T12:00:05Z";
+/// The time of the clock when a test begins.
+const START: &str = "2026-11-21T12:00:05Z";
 
 #[tokio::test]
-async fn a_user_sends_so_many_messages_a_minute_and_no_more() {
-    let (stage, ann) = (Stage::with([("MessagesPerMinute", "2")]), user("ann"));
-    stage.send(&ann, "m1").await.unwrap();
-    stage.send(&ann, "m2").await.unwrap();
-    let before = stage.items().await;
-    for moment in [NOON, "2026-11-21T12:00:59.999Z"] {
-        stage.at(moment);
-        assert_eq!(stage.send(&ann, "m3").await, Err(exceeded("2026-11-21T12:01:00.000Z")));
+async fn messages_over_the_minute_quota_raise_quota_exceeded() {
+    let fixture = Fixture::with_parameters([("MessagesPerMinute", "2")]);
+    let ann = iam_user("ann");
+    fixture.send_first_message(&ann, "m1").await.unwrap();
+    fixture.send_first_message(&ann, "m2").await.unwrap();
+    let before = fixture.scan().await;
+    for time in [START, "2026-11-21T12:00:59.999Z"] {
+        fixture.set_time(time);
+        assert_eq!(fixture.send_first_message(&ann, "m3").await, Err(quota_exceeded("2026-11-21T12:01:00.000Z")));
     }
-    assert_eq!(stage.items().await, before, "what is refused leaves nothing behind");
-    assert_eq!(stage.started().len(), 2);
-    stage.at("2026-11-21T12:01:00Z");
-    assert_eq!(stage.send(&ann, "m3").await.unwrap()["id"], "m3");
+    assert_eq!(fixture.scan().await, before, "a rejected message writes nothing");
+    assert_eq!(fixture.payloads().len(), 2);
+    fixture.set_time("2026-11-21T12:01:00Z");
+    assert_eq!(fixture.send_first_message(&ann, "m3").await.unwrap()["id"], "m3");
 }
 
 #[tokio::test]
-async fn of_two_messages_that_race_for_the_last_place_one_wins() {
-    let (stage, ann) = (Stage::with([("MessagesPerMinute", "1")]), user("ann"));
-    let (one, other) = tokio::join!(stage.send(&ann, "m1"), stage.send(&ann, "m2"));
-    let refused = [one, other].into_iter().filter_map(Result::err).collect::<Vec<_>>();
-    assert_eq!(refused, [exceeded("2026-11-21T12:01:00.000Z")]);
-    assert_eq!(stage.started().len(), 1);
+async fn one_of_two_concurrent_messages_takes_the_rest_of_the_quota() {
+    let fixture = Fixture::with_parameters([("MessagesPerMinute", "1")]);
+    let ann = iam_user("ann");
+    let (one, other) = tokio::join!(fixture.send_first_message(&ann, "m1"), fixture.send_first_message(&ann, "m2"));
+    let errors = [one, other].into_iter().filter_map(Result::err).collect::<Vec<_>>();
+    assert_eq!(errors, [quota_exceeded("2026-11-21T12:01:00.000Z")]);
+    assert_eq!(fixture.payloads().len(), 1);
 }
 
 #[tokio::test]
-async fn the_same_message_again_is_neither_counted_nor_refused() {
-    let (stage, ann) = (Stage::with([("MessagesPerMinute", "1")]), user("ann"));
-    stage.begin(&ann, "c1").await;
-    stage.say(&ann, "c1", "m1").await.unwrap();
-    assert_eq!(stage.say(&ann, "c1", "m1").await.unwrap()["id"], "m1");
-    assert_eq!(stage.used(&ann).await["messagesThisMinute"], 1);
-    assert!(stage.send(&ann, "m2").await.is_err());
-    assert_eq!(stage.say(&ann, "c1", "m1").await.unwrap()["id"], "m1");
+async fn repeated_message_is_not_counted_or_rejected() {
+    let fixture = Fixture::with_parameters([("MessagesPerMinute", "1")]);
+    let ann = iam_user("ann");
+    fixture.create_conversation(&ann, "c1").await;
+    fixture.send_message(&ann, "c1", "m1").await.unwrap();
+    assert_eq!(fixture.send_message(&ann, "c1", "m1").await.unwrap()["id"], "m1");
+    assert_eq!(fixture.get_caller(&ann).await["messagesThisMinute"], 1);
+    assert!(fixture.send_first_message(&ann, "m2").await.is_err());
+    assert_eq!(fixture.send_message(&ann, "c1", "m1").await.unwrap()["id"], "m1");
 }
 
 #[tokio::test]
-async fn the_same_first_message_again_is_neither_counted_nor_refused() {
-    let (stage, ann) = (Stage::with([("MessagesPerMinute", "1")]), user("ann"));
-    let first = stage.send(&ann, "m1").await.unwrap();
-    assert_eq!(stage.send(&ann, "m1").await.unwrap(), first);
-    assert_eq!(stage.used(&ann).await["messagesThisMinute"], 1);
+async fn repeated_first_message_is_not_counted_or_rejected() {
+    let fixture = Fixture::with_parameters([("MessagesPerMinute", "1")]);
+    let ann = iam_user("ann");
+    let first = fixture.send_first_message(&ann, "m1").await.unwrap();
+    assert_eq!(fixture.send_first_message(&ann, "m1").await.unwrap(), first);
+    assert_eq!(fixture.get_caller(&ann).await["messagesThisMinute"], 1);
 }
 
 #[tokio::test]
-async fn a_retry_and_a_continue_are_counted_as_messages() {
-    let (stage, ann) = (Stage::with([("MessagesPerMinute", "3")]), user("ann"));
-    stage.begin(&ann, "c1").await;
-    stage.say(&ann, "c1", "m1").await.unwrap();
-    for (used, again) in [(2, "retryTurn"), (3, "continueTurn")] {
-        stage.turn(&ann, "cancelTurn").await.unwrap();
-        stage.turn(&ann, again).await.unwrap();
-        assert_eq!(stage.turn(&ann, again).await.unwrap()["run"], used, "the same order again is the same run");
-        assert_eq!(stage.used(&ann).await["messagesThisMinute"], used);
+async fn retry_and_continue_count_as_messages() {
+    let fixture = Fixture::with_parameters([("MessagesPerMinute", "3")]);
+    let ann = iam_user("ann");
+    fixture.create_conversation(&ann, "c1").await;
+    fixture.send_message(&ann, "c1", "m1").await.unwrap();
+    for (count, mutation) in [(2, "retryTurn"), (3, "continueTurn")] {
+        fixture.mutate_turn(&ann, "cancelTurn").await.unwrap();
+        fixture.mutate_turn(&ann, mutation).await.unwrap();
+        assert_eq!(
+            fixture.mutate_turn(&ann, mutation).await.unwrap()["run"],
+            count,
+            "a repeated request returns the same run"
+        );
+        assert_eq!(fixture.get_caller(&ann).await["messagesThisMinute"], count);
     }
-    stage.turn(&ann, "cancelTurn").await.unwrap();
-    let before = stage.items().await;
-    for again in ["retryTurn", "continueTurn"] {
-        assert_eq!(stage.turn(&ann, again).await, Err(exceeded("2026-11-21T12:01:00.000Z")));
+    fixture.mutate_turn(&ann, "cancelTurn").await.unwrap();
+    let before = fixture.scan().await;
+    for mutation in ["retryTurn", "continueTurn"] {
+        assert_eq!(fixture.mutate_turn(&ann, mutation).await, Err(quota_exceeded("2026-11-21T12:01:00.000Z")));
     }
-    assert_eq!(stage.items().await, before);
+    assert_eq!(fixture.scan().await, before);
 }
 
 #[tokio::test]
-async fn a_user_whose_answers_have_cost_enough_waits_for_midnight() {
-    let (stage, ann) = (Stage::with([("TokensPerDay", "100")]), user("ann"));
-    stage.spend(&ann, "2026-11-21", 99).await;
-    stage.send(&ann, "m1").await.unwrap();
-    stage.spend(&ann, "2026-11-21", 250).await;
-    let before = stage.items().await;
-    assert_eq!(stage.send(&ann, "m2").await, Err(exceeded("2026-11-22T00:00:00.000Z")));
-    assert_eq!(stage.items().await, before, "what is refused for its tokens is not counted as a message");
-    let used = stage.used(&ann).await;
-    assert_eq!((&used["tokensToday"], &used["tokensPerDay"]), (&json!(250), &json!(100)));
-    stage.at("2026-11-22T00:00:00Z");
-    stage.send(&ann, "m2").await.unwrap();
+async fn message_over_the_day_quota_raises_quota_exceeded_until_midnight() {
+    let fixture = Fixture::with_parameters([("TokensPerDay", "100")]);
+    let ann = iam_user("ann");
+    fixture.put_token_usage(&ann, "2026-11-21", 99).await;
+    fixture.send_first_message(&ann, "m1").await.unwrap();
+    fixture.put_token_usage(&ann, "2026-11-21", 250).await;
+    let before = fixture.scan().await;
+    assert_eq!(fixture.send_first_message(&ann, "m2").await, Err(quota_exceeded("2026-11-22T00:00:00.000Z")));
+    assert_eq!(fixture.scan().await, before, "a message over the day quota is not counted as a message");
+    let caller = fixture.get_caller(&ann).await;
+    assert_eq!((&caller["tokensToday"], &caller["tokensPerDay"]), (&json!(250), &json!(100)));
+    fixture.set_time("2026-11-22T00:00:00Z");
+    fixture.send_first_message(&ann, "m2").await.unwrap();
 }
 
 #[tokio::test]
-async fn each_user_has_quotas_of_its_own() {
-    let (stage, ann, bob) = (Stage::with([("MessagesPerMinute", "1")]), user("ann"), user("bob"));
-    stage.send(&ann, "m1").await.unwrap();
-    stage.send(&bob, "m2").await.unwrap();
-    assert!(stage.send(&ann, "m3").await.is_err());
-    assert_eq!(stage.used(&bob).await["messagesThisMinute"], 1);
+async fn each_user_has_separate_quotas() {
+    let fixture = Fixture::with_parameters([("MessagesPerMinute", "1")]);
+    let ann = iam_user("ann");
+    let bob = iam_user("bob");
+    fixture.send_first_message(&ann, "m1").await.unwrap();
+    fixture.send_first_message(&bob, "m2").await.unwrap();
+    assert!(fixture.send_first_message(&ann, "m3").await.is_err());
+    assert_eq!(fixture.get_caller(&bob).await["messagesThisMinute"], 1);
 }
 
 #[tokio::test]
-async fn a_participants_messages_are_its_own_and_not_the_owners() {
-    let (stage, ann, bob) = (Stage::with([("MessagesPerMinute", "2")]), user("ann"), user("bob"));
-    stage.begin(&ann, "c1").await;
-    stage.share(&ann, "c1", &bob, "WRITE").await.unwrap();
-    stage.say(&bob, "c1", "m1").await.unwrap();
-    stage.turn(&bob, "cancelTurn").await.unwrap();
-    stage.turn(&bob, "retryTurn").await.unwrap();
-    assert_eq!(stage.used(&ann).await["messagesThisMinute"], 1, "the sharing");
-    stage.turn(&bob, "cancelTurn").await.unwrap();
-    assert_eq!(stage.turn(&bob, "retryTurn").await, Err(exceeded("2026-11-21T12:01:00.000Z")));
-    stage.turn(&ann, "retryTurn").await.unwrap();
-    let asked_by = stage.started().into_iter().map(|payload| payload["askedBy"].clone()).collect::<Vec<_>>();
-    let [ann, bob] = [stage.used(&ann).await["id"].clone(), stage.used(&bob).await["id"].clone()];
-    assert_eq!(asked_by, [bob.clone(), bob, ann]);
+async fn participants_messages_count_for_the_participant_and_not_the_owner() {
+    let fixture = Fixture::with_parameters([("MessagesPerMinute", "2")]);
+    let ann = iam_user("ann");
+    let bob = iam_user("bob");
+    fixture.create_conversation(&ann, "c1").await;
+    fixture.share_conversation(&ann, "c1", &bob, "WRITE").await.unwrap();
+    fixture.send_message(&bob, "c1", "m1").await.unwrap();
+    fixture.mutate_turn(&bob, "cancelTurn").await.unwrap();
+    fixture.mutate_turn(&bob, "retryTurn").await.unwrap();
+    assert_eq!(fixture.get_caller(&ann).await["messagesThisMinute"], 1, "shareConversation");
+    fixture.mutate_turn(&bob, "cancelTurn").await.unwrap();
+    assert_eq!(fixture.mutate_turn(&bob, "retryTurn").await, Err(quota_exceeded("2026-11-21T12:01:00.000Z")));
+    fixture.mutate_turn(&ann, "retryTurn").await.unwrap();
+    let asked_by = fixture.payloads().into_iter().map(|payload| payload["askedBy"].clone()).collect::<Vec<_>>();
+    let ann_id = fixture.get_caller(&ann).await["id"].clone();
+    let bob_id = fixture.get_caller(&bob).await["id"].clone();
+    assert_eq!(asked_by, [bob_id.clone(), bob_id, ann_id]);
 }
 
 #[tokio::test]
-async fn a_sharing_is_counted_as_a_message_and_costs_no_tokens() {
+async fn share_counts_as_a_message_and_ignores_the_token_quota() {
     let limits = [("MessagesPerMinute", "2"), ("TokensPerDay", "1")];
-    let (stage, ann, bob) = (Stage::with(limits), user("ann"), user("bob"));
-    stage.begin(&ann, "c1").await;
-    stage.spend(&ann, "2026-11-21", 1).await;
+    let fixture = Fixture::with_parameters(limits);
+    let ann = iam_user("ann");
+    let bob = iam_user("bob");
+    fixture.create_conversation(&ann, "c1").await;
+    fixture.put_token_usage(&ann, "2026-11-21", 1).await;
     for access in ["READ", "READ", "WRITE"] {
-        stage.share(&ann, "c1", &bob, access).await.unwrap();
+        fixture.share_conversation(&ann, "c1", &bob, access).await.unwrap();
     }
-    assert_eq!(stage.used(&ann).await["messagesThisMinute"], 2, "the same again is not counted");
-    let before = stage.items().await;
-    assert_eq!(stage.share(&ann, "c1", &bob, "READ").await, Err(exceeded("2026-11-21T12:01:00.000Z")));
-    assert_eq!(stage.items().await, before);
-    stage.share(&ann, "c1", &bob, "WRITE").await.unwrap();
+    assert_eq!(fixture.get_caller(&ann).await["messagesThisMinute"], 2, "a repeated share is not counted");
+    let before = fixture.scan().await;
+    assert_eq!(
+        fixture.share_conversation(&ann, "c1", &bob, "READ").await,
+        Err(quota_exceeded("2026-11-21T12:01:00.000Z"))
+    );
+    assert_eq!(fixture.scan().await, before);
+    fixture.share_conversation(&ann, "c1", &bob, "WRITE").await.unwrap();
 }
 
 #[tokio::test]
-async fn tokens_are_counted_for_whoever_asks() {
-    let (stage, ann) = (Stage::with([]), user("ann"));
-    stage.send(&ann, "m1").await.unwrap();
-    stage.send(&Caller::from_api_key(), "drawn-by-nobody-1").await.unwrap();
-    let asked_by = stage.started().into_iter().map(|payload| payload["askedBy"].clone()).collect::<Vec<_>>();
-    assert_eq!(asked_by, [stage.used(&ann).await["id"].clone(), Value::Null]);
+async fn invocation_names_the_caller_whose_tokens_are_counted() {
+    let fixture = Fixture::with_parameters([]);
+    let ann = iam_user("ann");
+    fixture.send_first_message(&ann, "m1").await.unwrap();
+    fixture.send_first_message(&Caller::from_api_key(), "random-message-id-1").await.unwrap();
+    let asked_by = fixture.payloads().into_iter().map(|payload| payload["askedBy"].clone()).collect::<Vec<_>>();
+    assert_eq!(asked_by, [fixture.get_caller(&ann).await["id"].clone(), Value::Null]);
 }
 
 #[tokio::test]
-async fn callers_with_an_api_key_are_not_limited_and_not_counted() {
-    let (stage, key) = (Stage::with([("MessagesPerMinute", "1"), ("TokensPerDay", "1")]), Caller::from_api_key());
-    for id in ["drawn-by-nobody-1", "drawn-by-nobody-2", "drawn-by-nobody-3"] {
-        stage.send(&key, id).await.unwrap();
+async fn api_key_callers_have_no_quotas_and_no_usage() {
+    let fixture = Fixture::with_parameters([("MessagesPerMinute", "1"), ("TokensPerDay", "1")]);
+    let key = Caller::from_api_key();
+    for id in ["random-message-id-1", "random-message-id-2", "random-message-id-3"] {
+        fixture.send_first_message(&key, id).await.unwrap();
     }
-    assert!(stage.usage().await.is_empty());
-    let nothing = json!({
+    assert!(fixture.usage_items().await.is_empty());
+    let unlimited = json!({
         "id": "API_KEY", "name": null, "isAdministrator": false,
         "messagesThisMinute": null, "messagesPerMinute": null, "tokensToday": null, "tokensPerDay": null,
     });
-    assert_eq!(stage.used(&key).await, nothing);
+    assert_eq!(fixture.get_caller(&key).await, unlimited);
 }
 
 #[tokio::test]
-async fn without_limits_messages_are_not_counted() {
-    let (stage, ann) = (Stage::with([("MessagesPerMinute", "0"), ("TokensPerDay", "0")]), user("ann"));
-    stage.send(&ann, "m1").await.unwrap();
-    assert!(stage.usage().await.is_empty());
+async fn limits_of_zero_store_no_usage() {
+    let fixture = Fixture::with_parameters([("MessagesPerMinute", "0"), ("TokensPerDay", "0")]);
+    let ann = iam_user("ann");
+    fixture.send_first_message(&ann, "m1").await.unwrap();
+    assert!(fixture.usage_items().await.is_empty());
 }
 
 #[tokio::test]
-async fn what_is_counted_goes_away_with_time() {
-    let (stage, ann) = (Stage::with([]), user("ann"));
-    stage.send(&ann, "m1").await.unwrap();
-    let [minute] = stage.usage().await.try_into().unwrap();
+async fn usage_of_a_minute_expires_after_an_hour() {
+    let fixture = Fixture::with_parameters([]);
+    let ann = iam_user("ann");
+    fixture.send_first_message(&ann, "m1").await.unwrap();
+    let [minute] = fixture.usage_items().await.try_into().unwrap();
     assert_eq!((&minute["sk"], &minute["messages"]), (&json!("MINUTE#2026-11-21T12:00"), &json!(1)));
-    let now: Timestamp = NOON.parse().unwrap();
+    let now: Timestamp = START.parse().unwrap();
     assert_eq!(minute["expiresAt"], now.as_second() + 3600);
 }
 
-/// The API over a table in memory, with a clock that stands still; what it starts is written down.
-struct Stage {
+/// The API over a table in memory, with a clock that the test sets and a Lambda that records its invocations.
+struct Fixture {
     api: AppSync,
     database: DynamoDb,
     table: String,
     now: Rc<Cell<Timestamp>>,
-    started: Started,
+    invocations: RecordedInvocations,
 }
 
 #[derive(Clone, Default)]
-struct Started(Arc<Mutex<Vec<Value>>>);
+struct RecordedInvocations(Arc<Mutex<Vec<Value>>>);
 
-impl FunctionBackend for Started {
+impl FunctionBackend for RecordedInvocations {
     fn invoke<'a>(
         &'a self,
         _: &'a str,
@@ -205,83 +230,94 @@ impl FunctionBackend for Started {
     }
 }
 
-impl Stage {
-    fn with<const N: usize>(parameters: [(&str, &str); N]) -> Self {
+impl Fixture {
+    fn with_parameters<const N: usize>(parameters: [(&str, &str); N]) -> Self {
         let deployment = Deployment::at(
             "http://api.invalid",
             parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         );
         let stack = template::load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment).expect("the template loads");
-        let now = Rc::new(Cell::new(NOON.parse().expect("a time")));
+        let now = Rc::new(Cell::new(START.parse().expect("a time")));
         let clock = Rc::clone(&now);
         set_engine_environment(Ambient { now: Rc::new(move || clock.get()), ..Ambient::default() })
             .expect("the engine starts");
         let database = DynamoDb::open(None).expect("a database in memory");
         database.create_tables(&stack.tables).expect("the template's table");
-        let started = Started::default();
+        let invocations = RecordedInvocations::default();
         let authenticator = Authenticator::new(stack.api.modes.clone(), stack.api.keys.clone());
-        let sources = DataSources::new(database.clone(), started.clone());
+        let sources = DataSources::new(database.clone(), invocations.clone());
         let api = AppSync::new(stack.api, sources, authenticator).expect("the API loads");
         let table = stack.tables.keys().next().expect("there is a table").clone();
-        Self { api, database, table, now, started }
+        Self { api, database, table, now, invocations }
     }
 
-    fn at(&self, moment: &str) {
-        self.now.set(moment.parse().expect("a time"));
+    fn set_time(&self, time: &str) {
+        self.now.set(time.parse().expect("a time"));
     }
 
-    fn started(&self) -> Vec<Value> {
-        self.started.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The payloads of the invocations.
+    fn payloads(&self) -> Vec<Value> {
+        self.invocations.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A root field's value, or its error.
-    async fn ask(&self, caller: &Caller, document: &str, variables: Value) -> Result<Value, Value> {
+    /// Executes a document with one root field; returns the field's value or its error.
+    async fn execute(&self, caller: &Caller, document: &str, variables: Value) -> Result<Value, Value> {
         let body = json!({ "query": document, "variables": variables }).to_string();
-        let answer = self.api.execute(caller.clone(), &body).await.expect("the caller is let in");
-        let mut answer: Value = serde_json::from_slice(&answer).expect("AppSync answers JSON");
-        match answer["errors"].get_mut(0) {
+        let response = self.api.execute(caller.clone(), &body).await.expect("the caller is authorized");
+        let mut response: Value = serde_json::from_slice(&response).expect("AppSync answers JSON");
+        match response["errors"].get_mut(0) {
             Some(error) => Err(error.take()),
-            None => Ok(answer["data"]["it"].take()),
+            None => Ok(response["data"]["result"].take()),
         }
     }
 
-    async fn begin(&self, caller: &Caller, id: &str) {
-        let document = "mutation ($id: ID) { it: createConversation(input: {id: $id}) { id } }";
-        self.ask(caller, document, json!({ "id": id })).await.expect("a conversation");
+    async fn create_conversation(&self, caller: &Caller, id: &str) {
+        let document = "mutation ($id: ID) { result: createConversation(input: {id: $id}) { id } }";
+        self.execute(caller, document, json!({ "id": id })).await.expect("a conversation");
     }
 
-    async fn share(&self, owner: &Caller, conversation: &str, user: &Caller, access: &str) -> Result<Value, Value> {
-        let document = "mutation ($in: ID!, $to: ID!, $access: Access!) { it: shareConversation(input: {conversationId: $in, userId: $to, access: $access}) { access } }";
-        let variables = json!({ "in": conversation, "to": self.used(user).await["id"], "access": access });
-        self.ask(owner, document, variables).await.map_err(branched_on)
+    async fn share_conversation(
+        &self,
+        owner: &Caller,
+        conversation_id: &str,
+        user: &Caller,
+        access: &str,
+    ) -> Result<Value, Value> {
+        let document = "mutation ($id: ID!, $userId: ID!, $access: Access!) { result: shareConversation(input: {conversationId: $id, userId: $userId, access: $access}) { access } }";
+        let variables = json!({ "id": conversation_id, "userId": self.get_caller(user).await["id"], "access": access });
+        self.execute(owner, document, variables).await.map_err(error_type_and_info)
     }
 
-    /// A message that begins a conversation; of an error, what programs branch on.
-    async fn send(&self, caller: &Caller, id: &str) -> Result<Value, Value> {
+    /// Sends a message that begins a conversation.
+    async fn send_first_message(&self, caller: &Caller, id: &str) -> Result<Value, Value> {
         let document =
-            "mutation ($id: ID) { it: sendMessage(input: {id: $id, text: \"Hello\"}) { id conversationId } }";
-        self.ask(caller, document, json!({ "id": id })).await.map_err(branched_on)
+            "mutation ($id: ID) { result: sendMessage(input: {id: $id, text: \"Hello\"}) { id conversationId } }";
+        self.execute(caller, document, json!({ "id": id })).await.map_err(error_type_and_info)
     }
 
-    async fn say(&self, caller: &Caller, conversation: &str, id: &str) -> Result<Value, Value> {
-        let document = "mutation ($in: ID, $id: ID) { it: sendMessage(input: {conversationId: $in, id: $id, text: \"Hello\"}) { id } }";
-        self.ask(caller, document, json!({ "in": conversation, "id": id })).await.map_err(branched_on)
+    async fn send_message(&self, caller: &Caller, conversation_id: &str, id: &str) -> Result<Value, Value> {
+        let document = "mutation ($conversationId: ID, $id: ID) { result: sendMessage(input: {conversationId: $conversationId, id: $id, text: \"Hello\"}) { id } }";
+        self.execute(caller, document, json!({ "conversationId": conversation_id, "id": id }))
+            .await
+            .map_err(error_type_and_info)
     }
 
-    /// Does something with turn `m1` of conversation `c1`.
-    async fn turn(&self, caller: &Caller, mutation: &str) -> Result<Value, Value> {
-        let document = format!("mutation {{ it: {mutation}(conversationId: \"c1\", id: \"m1\") {{ id run status }} }}");
-        self.ask(caller, &document, json!({})).await.map_err(branched_on)
+    /// Executes a mutation of turn `m1` in conversation `c1`.
+    async fn mutate_turn(&self, caller: &Caller, mutation: &str) -> Result<Value, Value> {
+        let document =
+            format!("mutation {{ result: {mutation}(conversationId: \"c1\", id: \"m1\") {{ id run status }} }}");
+        self.execute(caller, &document, json!({})).await.map_err(error_type_and_info)
     }
 
-    async fn used(&self, caller: &Caller) -> Value {
-        let document = "{ it: getCaller { id name isAdministrator messagesThisMinute messagesPerMinute tokensToday tokensPerDay } }";
-        self.ask(caller, document, json!({})).await.expect("the caller is told")
+    /// The caller with its usage and its limits.
+    async fn get_caller(&self, caller: &Caller) -> Value {
+        let document = "{ result: getCaller { id name isAdministrator messagesThisMinute messagesPerMinute tokensToday tokensPerDay } }";
+        self.execute(caller, document, json!({})).await.expect("the caller")
     }
 
-    /// As the handler does when an answer has ended.
-    async fn spend(&self, caller: &Caller, day: &str, tokens: u64) {
-        let user = self.used(caller).await["id"].clone();
+    /// Stores the tokens that a user has used on a day, as the handler does when an answer ends.
+    async fn put_token_usage(&self, caller: &Caller, day: &str, tokens: u64) {
+        let user = self.get_caller(caller).await["id"].clone();
         let pk = format!("USAGE#{}", user.as_str().expect("an id"));
         let put = json!({
             "operation": "PutItem",
@@ -291,27 +327,28 @@ impl Stage {
         assert_eq!(self.database.run(&self.table, &put).await.error, None);
     }
 
-    async fn items(&self) -> Vec<Value> {
+    async fn scan(&self) -> Vec<Value> {
         let scanned = self.database.run(&self.table, &json!({ "operation": "Scan" })).await;
-        scanned.result["items"].as_array().cloned().expect("the table is read")
+        scanned.result["items"].as_array().cloned().expect("a list of items")
     }
 
-    /// What is counted for anybody.
-    async fn usage(&self) -> Vec<Value> {
+    /// The usage items of all users.
+    async fn usage_items(&self) -> Vec<Value> {
         let is_usage = |item: &Value| item["pk"].as_str().is_some_and(|key| key.starts_with("USAGE#"));
-        self.items().await.into_iter().filter(is_usage).collect()
+        self.scan().await.into_iter().filter(is_usage).collect()
     }
 }
 
-fn user(name: &str) -> Caller {
+fn iam_user(name: &str) -> Caller {
     let principal = Principal::administrator(ACCOUNT, name, format!("AKIA{name}"), "secret".into());
     Caller::from_signature(Arc::new(principal), REGION, Vec::new())
 }
 
-fn exceeded(retry_at: &str) -> Value {
+fn quota_exceeded(retry_at: &str) -> Value {
     json!({ "errorType": "QuotaExceeded", "errorInfo": { "retryAt": retry_at } })
 }
 
-fn branched_on(error: Value) -> Value {
+/// The members of an error that programs branch on.
+fn error_type_and_info(error: Value) -> Value {
     json!({ "errorType": error["errorType"], "errorInfo": error["errorInfo"] })
 }

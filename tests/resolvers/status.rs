@@ -1,4 +1,4 @@
-//! What a turn counts as, and who may still write to it: the cases that the handler is held to as well.
+//! A turn's effective status and the fencing condition, by the cases that the handler is tested with too.
 use std::path::Path;
 use std::rc::Rc;
 
@@ -18,83 +18,88 @@ struct Case {
     claimable_until: u64,
     now: i64,
     effective: String,
+    /// The fencing condition accepts a publish of the turn's last attempt.
     fenced: bool,
 }
 
 #[test]
-fn a_turn_is_told_with_its_effective_status() {
-    for case in cases() {
-        let Case { status, lease_until, claimable_until, .. } = &case;
-        let turn =
-            json!({ "id": "t1", "status": status, "leaseUntil": lease_until, "claimableUntil": claimable_until });
-        let told = case.call("turns/loadTurn", Handler::Response, json!({ "result": turn }));
-        assert_eq!(told["status"], json!(case.effective), "{case:?}");
+fn load_turn_returns_the_effective_status() {
+    for case in effective_status_cases() {
+        let turn = case.call("turns/loadTurn", Handler::Response, json!({ "result": case.stored_turn() }));
+        assert_eq!(turn["status"], json!(case.effective), "{case:?}");
     }
 }
 
 #[test]
-fn a_message_sent_again_is_told_with_the_same_status() {
-    for case in cases() {
-        let Case { status, lease_until, claimable_until, .. } = &case;
-        let turn =
-            json!({ "id": "t1", "status": status, "leaseUntil": lease_until, "claimableUntil": claimable_until });
-        let asked = json!({ "id": "t1", "content": [{ "text": "Hello!" }] });
+fn replay_returns_the_effective_status() {
+    for case in effective_status_cases() {
+        let message = json!({ "id": "t1", "content": [{ "text": "Hello!" }] });
+        let items = json!([{ "id": "c1" }, case.stored_turn(), message]);
         let context = json!({
             "env": { "TABLE_NAME": "Main" }, "arguments": { "input": { "text": "Hello!" } },
-            "result": { "data": { "Main": [{ "id": "c1" }, turn, asked] }, "unprocessedKeys": { "Main": [] } },
+            "result": { "data": { "Main": items }, "unprocessedKeys": { "Main": [] } },
         });
-        let told = case.call("messages/checkIdempotentReplay", Handler::Response, context);
-        assert_eq!(told["status"], json!(case.effective), "{case:?}");
+        let turn = case.call("messages/checkIdempotentReplay", Handler::Response, context);
+        assert_eq!(turn["status"], json!(case.effective), "{case:?}");
     }
 }
 
 #[tokio::test]
-async fn a_publish_passes_the_fence_or_is_refused() {
-    for case in cases() {
-        let request = case.call("publishing/renewTurn", Handler::Request, json!({ "arguments": { "data": data() } }));
-        let answer = case.table().await.run("Main", &request).await;
+async fn batch_passes_only_under_the_fencing_condition() {
+    for case in effective_status_cases() {
+        let context = json!({ "arguments": { "data": first_attempt_update() } });
+        let request = case.call("publishing/renewTurn", Handler::Request, context);
+        let answer = case.database().await.run("Main", &request).await;
         assert_eq!(answer.error.is_none(), case.fenced, "{case:?} {:?}", answer.error);
     }
 }
 
 #[tokio::test]
-async fn an_agents_event_passes_the_same_fence() {
-    let mut data = data();
+async fn event_passes_only_under_the_fencing_condition() {
+    let mut data = first_attempt_update();
     data["event"] = json!({ "id": "t1-1-1", "position": 2, "content": [] });
-    for case in cases() {
+    for case in effective_status_cases() {
         let context = json!({ "arguments": { "data": data }, "stash": {}, "env": { "TABLE_NAME": "Main" } });
         let request = case.call("publishing/putAgentEvent", Handler::Request, context);
-        let answer = case.table().await.run("Main", &request).await;
+        let answer = case.database().await.run("Main", &request).await;
         assert_eq!(answer.error.is_none(), case.fenced, "{case:?} {:?}", answer.error);
     }
 }
 
-fn cases() -> Vec<Case> {
-    let cases: Vec<Case> = serde_json::from_str(&file("tests/effective-status.json")).expect("a table of cases");
+fn effective_status_cases() -> Vec<Case> {
+    let cases: Vec<Case> =
+        serde_json::from_str(&read_repository_file("tests/effective-status.json")).expect("a table of cases");
     assert!(cases.iter().any(|case| case.fenced) && cases.iter().any(|case| !case.fenced));
     cases
 }
 
-/// What the first attempt of the turn publishes.
-fn data() -> Value {
+/// An update that the first attempt of the turn publishes.
+fn first_attempt_update() -> Value {
     json!({ "conversationId": "c1", "turnId": "t1", "run": 1, "attempt": 1, "sequence": 7, "status": "RUNNING" })
 }
 
 impl Case {
-    /// What a resolver's handler returns at the moment of the case.
+    /// Calls a resolver's handler at the time of the case and returns its result.
     fn call(&self, resolver: &str, handler: Handler, context: Value) -> Value {
         let now = jiff::Timestamp::from_millisecond(self.now).expect("a time");
         let engine = Engine::with_ambient(Ambient { now: Rc::new(move || now), ..Ambient::default() });
         let path = format!("resolvers/{resolver}.js");
-        let code = Code { text: file(&path), path };
+        let code = Code { text: read_repository_file(&path), path };
         match engine.expect("the engine starts").run(&code, handler, context).outcome {
             Outcome::Returned(value) => value,
             other => panic!("{self:?}: {other:?}"),
         }
     }
 
-    /// A table with the turn in its conversation.
-    async fn table(&self) -> DynamoDb {
+    /// The turn as loadTurn reads it from the table.
+    fn stored_turn(&self) -> Value {
+        json!({
+            "id": "t1", "status": self.status, "leaseUntil": self.lease_until, "claimableUntil": self.claimable_until,
+        })
+    }
+
+    /// A database with the turn and its conversation.
+    async fn database(&self) -> DynamoDb {
         let dynamodb = DynamoDb::open(None).expect("a database in memory");
         dynamodb.create_tables(&[("Main".into(), table("Main"))].into()).expect("a table");
         let mut turn = json!({
@@ -114,6 +119,6 @@ impl Case {
     }
 }
 
-fn file(path: &str) -> String {
+fn read_repository_file(path: &str) -> String {
     read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(path))
 }
