@@ -17,7 +17,7 @@ use crate::{
 
 const TOKEN_LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// The client id of both issuers; the value of the template's `Ref` to its user pool client.
-pub const LOCAL_CLIENT_ID: &str = "laptop";
+pub const LOCAL_CLIENT_ID: &str = "local";
 
 /// An issuer for development: every client that reaches its port can get a token.
 pub struct LocalIssuer {

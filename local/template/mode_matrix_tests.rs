@@ -83,7 +83,7 @@ fn client_pattern_matches_whole_ids() {
         issuer.clients.is_none_or(|clients| clients.is_match(client).unwrap())
     };
     let own = [("UserPool", "create"), ("UserPoolClientPattern", "other")];
-    assert!(accepts(&own, LOCAL_CLIENT_ID) && !accepts(&own, "other") && !accepts(&own, "laptop2"));
+    assert!(accepts(&own, LOCAL_CLIENT_ID) && !accepts(&own, "other") && !accepts(&own, "local2"));
     let existing = [("UserPool", "eu-west-1_Existing1"), ("UserPoolClientPattern", "web|app")];
     assert!(accepts(&existing, "app") && !accepts(&existing, "web2") && !accepts(&existing, "myapp"));
     assert!(accepts(&existing[..1], "anything"));

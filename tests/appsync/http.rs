@@ -1,3 +1,4 @@
+//! The HTTP endpoint: errors, signatures, CORS, request headers.
 use std::time::Duration;
 
 use local::graphql::ApiSettings;
@@ -10,7 +11,7 @@ use tokio::{
 };
 
 use crate::{
-    api::{KEY, PATIENCE, Server, api},
+    fixture::{KEY, Server, TIMEOUT, api},
     signing::{ADMINISTRATOR, PUBLISHER, Signer},
 };
 
@@ -18,30 +19,30 @@ const QUERY: &str = r#"{"query":"{ thing(id: 1) { id } }"}"#;
 
 type Headers<'a> = &'a [(&'a str, &'a str)];
 
-pub struct Told {
+pub struct HttpResponse {
     pub status: u16,
     pub error_type: String,
     pub body: Value,
 }
 
-pub async fn post(server: &Server, headers: Headers<'_>, body: &str) -> Told {
+pub async fn post(server: &Server, headers: Headers<'_>, body: &str) -> HttpResponse {
     let mut request = Client::new().post(server.url()).body(body.to_owned());
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     let response = request.send().await.unwrap();
     let error_type = response.headers().get("x-amzn-errortype").map_or("", |value| value.to_str().unwrap()).to_owned();
-    Told { status: response.status().as_u16(), error_type, body: response.json().await.unwrap() }
+    HttpResponse { status: response.status().as_u16(), error_type, body: response.json().await.unwrap() }
 }
 
-async fn post_signed(server: &Server, signer: Signer, signed: &str, sent: &str) -> Told {
+async fn post_signed(server: &Server, signer: Signer, signed: &str, sent: &str) -> HttpResponse {
     let headers = signer.headers(&server.address.to_string(), "/graphql", signed);
     let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str().unwrap())).collect();
     post(server, &headers, sent).await
 }
 
 #[tokio::test]
-async fn what_is_not_a_request_is_refused_in_appsyncs_words() {
+async fn invalid_requests_have_appsyncs_errors() {
     let server = Server::start().await;
     let key = [("x-api-key", KEY)];
     let wrong = [("x-api-key", "da2-wrong")];
@@ -58,49 +59,49 @@ async fn what_is_not_a_request_is_refused_in_appsyncs_words() {
         (&key, r#"{"query":7}"#, 400, "MalformedHttpRequestException", unparsable),
     ];
     for (headers, body, status, error_type, message) in cases {
-        let told = post(&server, headers, body).await;
-        assert_eq!((told.status, told.error_type.as_str()), (status, error_type), "{body}");
-        assert_eq!(told.body, json!({ "errors": [{ "errorType": error_type, "message": message }] }), "{body}");
+        let response = post(&server, headers, body).await;
+        assert_eq!((response.status, response.error_type.as_str()), (status, error_type), "{body}");
+        assert_eq!(response.body, json!({ "errors": [{ "errorType": error_type, "message": message }] }), "{body}");
     }
 }
 
 #[tokio::test]
-async fn halves_of_surrogate_pairs_reach_resolvers() {
+async fn lone_surrogates_reach_resolvers() {
     let server = Server::start().await;
-    let query = "query($text: String) { halves(text: $text) }";
-    let halves = r#""variables":{"text":"a\ud83d\ud83d\ude00"}"#;
-    let told = post(&server, &[("x-api-key", KEY)], &format!(r#"{{"query":"{query}",{halves}}}"#)).await;
-    assert_eq!(told.body, json!({ "data": { "halves": 4 } }));
+    let query = "query($text: String) { textLength(text: $text) }";
+    let variables = r#""variables":{"text":"a\ud83d\ud83d\ude00"}"#;
+    let response = post(&server, &[("x-api-key", KEY)], &format!(r#"{{"query":"{query}",{variables}}}"#)).await;
+    assert_eq!(response.body, json!({ "data": { "textLength": 4 } }));
 }
 
 #[tokio::test]
-async fn a_signed_request_is_answered_and_a_changed_one_is_not() {
+async fn signature_of_a_changed_request_is_rejected() {
     let server = Server::start().await;
-    let told = post_signed(&server, ADMINISTRATOR, QUERY, QUERY).await;
-    assert_eq!((told.status, told.body), (200, json!({ "data": { "thing": { "id": "1" } } })));
-    let told = post_signed(&server, ADMINISTRATOR, QUERY, &format!("{QUERY} ")).await;
-    assert_eq!((told.status, told.error_type.as_str()), (403, "InvalidSignatureException"));
+    let response = post_signed(&server, ADMINISTRATOR, QUERY, QUERY).await;
+    assert_eq!((response.status, response.body), (200, json!({ "data": { "thing": { "id": "1" } } })));
+    let response = post_signed(&server, ADMINISTRATOR, QUERY, &format!("{QUERY} ")).await;
+    assert_eq!((response.status, response.error_type.as_str()), (403, "InvalidSignatureException"));
     let unknown = Signer { access_key: "AKIANOBODY", ..ADMINISTRATOR };
-    let told = post_signed(&server, unknown, QUERY, QUERY).await;
-    assert_eq!((told.status, told.error_type.as_str()), (403, "UnrecognizedClientException"));
+    let response = post_signed(&server, unknown, QUERY, QUERY).await;
+    assert_eq!((response.status, response.error_type.as_str()), (403, "UnrecognizedClientException"));
 }
 
 #[tokio::test]
-async fn a_role_may_call_only_the_fields_it_was_granted() {
+async fn role_may_access_only_the_fields_of_its_policy() {
     let server = Server::start().await;
     let publish = r#"{"query":"mutation { publish(id: 1) { id } }"}"#;
-    let told = post_signed(&server, PUBLISHER, publish, publish).await;
-    assert_eq!((told.status, told.body), (200, json!({ "data": { "publish": { "id": "1" } } })));
+    let response = post_signed(&server, PUBLISHER, publish, publish).await;
+    assert_eq!((response.status, response.body), (200, json!({ "data": { "publish": { "id": "1" } } })));
     let both = r#"{"query":"mutation { publish(id: 1) { id } sign(id: 1) { id } }"}"#;
     for denied in [QUERY, both] {
-        let told = post_signed(&server, PUBLISHER, denied, denied).await;
+        let response = post_signed(&server, PUBLISHER, denied, denied).await;
         let entry = json!({ "errorType": "UnauthorizedException", "message": "Permission denied" });
-        assert_eq!((told.status, told.body), (401, json!({ "errors": [entry] })));
+        assert_eq!((response.status, response.body), (401, json!({ "errors": [entry] })));
     }
 }
 
 #[tokio::test]
-async fn a_browser_may_ask_from_anywhere_with_the_headers_clients_send() {
+async fn cors_allows_any_origin_and_the_headers_of_clients() {
     let server = Server::start().await;
     let preflight = Client::new().request(Method::OPTIONS, server.url());
     let response = preflight.send().await.unwrap();
@@ -111,13 +112,13 @@ async fn a_browser_may_ask_from_anywhere_with_the_headers_clients_send() {
     {
         assert!(header("access-control-allow-headers").split(", ").any(|allowed| allowed == name), "{name}");
     }
-    let asked = Client::new().post(server.url()).header("x-api-key", KEY).body(QUERY).send().await.unwrap();
-    assert_eq!(asked.headers()["access-control-allow-origin"], "*");
-    assert_eq!(asked.headers()["content-type"], "application/json;charset=UTF-8");
+    let response = Client::new().post(server.url()).header("x-api-key", KEY).body(QUERY).send().await.unwrap();
+    assert_eq!(response.headers()["access-control-allow-origin"], "*");
+    assert_eq!(response.headers()["content-type"], "application/json;charset=UTF-8");
 }
 
 #[tokio::test]
-async fn a_query_may_be_asked_by_get() {
+async fn query_may_be_sent_by_get() {
     let server = Server::start().await;
     let query = [("query", "query Q($id: ID!) { thing(id: $id) { id } }"), ("variables", r#"{"id":5}"#)];
     let url = reqwest::Url::parse_with_params(&server.url(), query).unwrap();
@@ -126,7 +127,7 @@ async fn a_query_may_be_asked_by_get() {
 }
 
 #[tokio::test]
-async fn resolvers_see_the_request_and_may_add_headers_to_the_response() {
+async fn resolvers_see_request_headers_and_add_response_headers() {
     let server = Server::start().await;
     let request =
         Client::new().post(server.url()).header("x-api-key", KEY).header("X-Twice", "a").header("x-twice", "b");
@@ -135,40 +136,43 @@ async fn resolvers_see_the_request_and_may_add_headers_to_the_response() {
     let response = request.send().await.unwrap();
     assert_eq!(response.headers()["x-answer"], "yes");
     let body: Value = response.json().await.unwrap();
-    let seen: Value = serde_json::from_str(body["data"]["context"].as_str().unwrap()).unwrap();
-    assert_eq!(seen["headers"]["x-twice"], json!(["a", "b"]));
-    assert_eq!(seen["headers"]["x-api-key"], json!(KEY));
-    assert_eq!(seen["headers"].get("cookie"), None);
-    assert_eq!(seen["env"], json!({ "TABLE": "t" }));
-    assert_eq!((&seen["identity"], &seen["source"], &seen["domainName"]), (&Value::Null, &Value::Null, &Value::Null));
+    let context: Value = serde_json::from_str(body["data"]["context"].as_str().unwrap()).unwrap();
+    assert_eq!(context["headers"]["x-twice"], json!(["a", "b"]));
+    assert_eq!(context["headers"]["x-api-key"], json!(KEY));
+    assert_eq!(context["headers"].get("cookie"), None);
+    assert_eq!(context["env"], json!({ "TABLE": "t" }));
+    assert_eq!(
+        (&context["identity"], &context["source"], &context["domainName"]),
+        (&Value::Null, &Value::Null, &Value::Null)
+    );
 }
 
 #[tokio::test]
-async fn introspection_answers_unless_the_api_switches_it_off() {
+async fn introspection_can_be_disabled() {
     let query =
         "{ schema: __schema { queryType { name } } __type(name: \"Pet\") { possibleTypes { name } } __typename }";
-    let open = Server::start().await.ask(query, json!({})).await;
+    let enabled = Server::start().await.execute(query, json!({})).await;
     let pets = json!({ "possibleTypes": [{ "name": "Cat" }, { "name": "Dog" }] });
     assert_eq!(
-        open["data"],
+        enabled["data"],
         json!({ "schema": { "queryType": { "name": "Query" } }, "__type": pets, "__typename": "Query" })
     );
-    let mut closed = api();
-    closed.introspection = false;
-    let closed = Server::start_with(closed, local::graphql::ApiSettings::default()).await.ask(query, json!({})).await;
+    let mut api = api();
+    api.introspection = false;
+    let disabled = Server::start_with(api, ApiSettings::default()).await.execute(query, json!({})).await;
     let message = "Validation error of type FieldUndefined: Field '__schema' in type 'Query' is undefined @ '__schema'";
-    assert_eq!((&closed["data"], &closed["errors"][0]["message"]), (&Value::Null, &json!(message)));
+    assert_eq!((&disabled["data"], &disabled["errors"][0]["message"]), (&Value::Null, &json!(message)));
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_arrive_in_time_is_refused() {
+async fn late_body_is_rejected() {
     let settings = ApiSettings { request_timeout: Duration::from_millis(200), ..ApiSettings::default() };
     let server = Server::start_with(api(), settings).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let head = format!("POST /graphql HTTP/1.1\r\nhost: localhost\r\nx-api-key: {KEY}\r\ncontent-length: 9\r\n\r\n{{");
     stream.write_all(head.as_bytes()).await.unwrap();
-    let mut answer = vec![0; 1024];
-    let length = timeout(PATIENCE, stream.read(&mut answer)).await.expect("it is refused").unwrap();
-    let answer = String::from_utf8_lossy(&answer[..length]);
-    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("RequestTimeoutException"), "{answer}");
+    let mut received = vec![0; 1024];
+    let length = timeout(TIMEOUT, stream.read(&mut received)).await.expect("a response").unwrap();
+    let received = String::from_utf8_lossy(&received[..length]);
+    assert!(received.starts_with("HTTP/1.1 408 ") && received.contains("RequestTimeoutException"), "{received}");
 }

@@ -1,35 +1,41 @@
+//! Errors of API definitions.
 use local::{
     graphql::ApiSettings,
     stack::{Api, DataSource, Resolver},
 };
 
-use crate::api::{api, build, code, function, key, unit};
+use crate::fixture::{api, build, code, function, key, unit_resolver};
 
-const FINE: &str = "export function request(ctx) { return {} }\nexport function response(ctx) { return null }";
+const VALID_CODE: &str = "export function request(ctx) { return {} }\nexport function response(ctx) { return null }";
 
-async fn refused(change: impl FnOnce(&mut Api)) -> String {
+async fn definition_error(change: impl FnOnce(&mut Api)) -> String {
     let mut api = api();
     change(&mut api);
-    build(api, ApiSettings::default()).await.err().expect("the API is refused").to_string()
+    build(api, ApiSettings::default()).await.err().expect("the API is invalid").to_string()
 }
 
 fn pipeline(functions: &[&str]) -> Resolver {
     let functions = functions.iter().map(|name| (*name).to_owned()).collect();
-    Resolver::Pipeline { functions, code: code("pipe", FINE) }
+    Resolver::Pipeline { functions, code: code("pipe", VALID_CODE) }
 }
 
 #[tokio::test]
-async fn wiring_that_leads_nowhere_is_one_sentence() {
-    let unknown_type = refused(|api| drop(api.resolvers.insert(key("Nope", "f"), unit(&code("f", FINE))))).await;
+async fn unknown_references_are_named_in_the_error() {
+    let unknown_type =
+        definition_error(|api| drop(api.resolvers.insert(key("Nope", "f"), unit_resolver(&code("f", VALID_CODE)))))
+            .await;
     assert_eq!(unknown_type, "the resolver of Nope.f needs a type Nope, which schema.graphql does not have");
-    let unknown_field = refused(|api| drop(api.resolvers.insert(key("Query", "f"), unit(&code("f", FINE))))).await;
+    let unknown_field =
+        definition_error(|api| drop(api.resolvers.insert(key("Query", "f"), unit_resolver(&code("f", VALID_CODE)))))
+            .await;
     assert_eq!(unknown_field, "the resolver of Query.f needs that field, which schema.graphql does not have");
-    let unknown_function = refused(|api| drop(api.resolvers.insert(key("Query", "thing"), pipeline(&["nope"])))).await;
+    let unknown_function =
+        definition_error(|api| drop(api.resolvers.insert(key("Query", "thing"), pipeline(&["nope"])))).await;
     assert_eq!(
         unknown_function,
         "the resolver of Query.thing calls the function nope, which the template does not have"
     );
-    let unknown_source = refused(|api| drop(api.data_sources.remove("none"))).await;
+    let unknown_source = definition_error(|api| drop(api.data_sources.remove("none"))).await;
     assert!(
         unknown_source.ends_with("uses the data source none, which the template does not have"),
         "{unknown_source}"
@@ -37,31 +43,37 @@ async fn wiring_that_leads_nowhere_is_one_sentence() {
 }
 
 #[tokio::test]
-async fn a_pipeline_of_eleven_functions_is_refused() {
-    let refused = refused(|api| {
-        api.functions.insert("fine".into(), function("fine", FINE));
+async fn pipeline_of_eleven_functions_is_rejected() {
+    let error = definition_error(|api| {
+        api.functions.insert("fine".into(), function("fine", VALID_CODE));
         api.data_sources.insert("none".into(), DataSource::None);
         api.resolvers.insert(key("Query", "thing"), pipeline(&["fine"; 11]));
     });
-    assert_eq!(refused.await, "the resolver of Query.thing calls 11 functions; a pipeline may call at most 10");
+    assert_eq!(error.await, "the resolver of Query.thing calls 11 functions; a pipeline may call at most 10");
 }
 
 #[tokio::test]
-async fn code_that_appsync_would_refuse_is_refused_with_its_place() {
+async fn unsupported_code_is_rejected_with_its_position() {
     let thrown = "export function request(ctx) {\n  throw 'x';\n}\nexport function response(ctx) { return null }";
-    let refused = refused(|api| drop(api.resolvers.insert(key("Query", "thing"), unit(&code("bad", thrown))))).await;
-    assert!(refused.starts_with("resolvers/bad.js:2:3: "), "{refused}");
+    let resolver = unit_resolver(&code("bad", thrown));
+    let error = definition_error(|api| drop(api.resolvers.insert(key("Query", "thing"), resolver))).await;
+    assert!(error.starts_with("resolvers/bad.js:2:3: "), "{error}");
 }
 
 #[tokio::test]
-async fn a_schema_that_does_not_hold_together_is_refused() {
-    let broken = refused(|api| api.schema = "type Query { a: Missing }".into()).await;
-    assert!(broken.starts_with("schema.graphql is not a valid schema: "), "{broken}");
+async fn invalid_schema_is_rejected() {
+    let invalid = definition_error(|api| api.schema = "type Query { a: Missing }".into()).await;
+    assert!(invalid.starts_with("schema.graphql is not a valid schema: "), "{invalid}");
     let schema = "type Query { a: Int } type Mutation { m: Int } type Subscription { s: String @aws_subscribe(mutations: [\"M\"]) }";
-    let alone =
-        |schema: String| async move { refused(|api| (api.schema, api.resolvers) = (schema, Default::default())).await };
-    let unknown = alone(schema.replace("\"M\"", "\"x\"")).await;
+    let schema_error = |schema: String| async move {
+        definition_error(|api| {
+            api.schema = schema;
+            api.resolvers.clear();
+        })
+        .await
+    };
+    let unknown = schema_error(schema.replace("\"M\"", "\"x\"")).await;
     assert_eq!(unknown, "Subscription.s subscribes to Mutation.x, which is not in schema.graphql");
-    let mismatched = alone(schema.replace("\"M\"", "\"m\"")).await;
+    let mismatched = schema_error(schema.replace("\"M\"", "\"m\"")).await;
     assert_eq!(mismatched, "Subscription.s returns String, but Mutation.m, which it subscribes to, returns Int");
 }

@@ -1,6 +1,6 @@
-//! AppSync on a laptop, over real sockets, with a schema and resolvers of its own.
-mod answers;
-mod api;
+//! The local AppSync over real sockets, with a schema and resolvers for these tests.
+mod execution;
+mod fixture;
 mod http;
 mod limits;
 mod loading;

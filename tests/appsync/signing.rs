@@ -1,4 +1,4 @@
-//! Signature Version 4, as clients make it.
+//! Signs requests with Signature Version 4.
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
@@ -20,7 +20,7 @@ pub const PUBLISHER: Signer =
     Signer { access_key: "ASIAPUBLISHER", secret: "publisher-secret", token: Some("publisher-token") };
 
 impl Signer {
-    /// The headers to send with a POST of `body` to `path`.
+    /// The headers of a signed POST of `body` to `path`.
     pub fn headers(self, host: &str, path: &str, body: &str) -> Map<String, Value> {
         let token = self.token.map(str::to_owned);
         let identity = Credentials::new(self.access_key, self.secret, token, None, "test").into();

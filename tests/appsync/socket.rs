@@ -1,4 +1,4 @@
-//! A WebSocket client that says and hears frames.
+//! A WebSocket client for tests.
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
@@ -12,7 +12,7 @@ use tokio_tungstenite::{
 };
 
 use crate::{
-    api::{KEY, PATIENCE, Server},
+    fixture::{KEY, Server, TIMEOUT},
     signing::Signer,
 };
 
@@ -22,17 +22,17 @@ pub struct Socket {
     pub protocol: String,
 }
 
-/// How credentials are brought along.
+/// The place of the credentials in the handshake.
 pub enum Handshake<'a> {
-    /// Amplify, and Apollo's link from version 4: `header-<base64url>`.
+    /// `header-<base64url>`: Amplify, and Apollo's link from version 4.
     SubProtocol(&'a Value),
-    /// Apollo's link before: `?header=<base64>&payload=e30=`.
+    /// `?header=<base64>&payload=e30=`: Apollo's link before version 4.
     Query(&'a Value),
-    /// Clients that are no browsers.
+    /// HTTP headers: clients that are not browsers.
     Headers(&'a [(&'a str, &'a str)]),
 }
 
-pub fn key_of(server: &Server) -> Value {
+pub fn api_key_headers(server: &Server) -> Value {
     json!({ "host": server.address.to_string(), "x-api-key": KEY })
 }
 
@@ -61,28 +61,29 @@ impl Socket {
         Self { stream, host: server.address.to_string(), protocol }
     }
 
-    /// With the API key, as Amplify does it, past the acknowledgement.
-    pub async fn ready(server: &Server) -> Self {
-        let mut socket = Self::open(server, "/graphql/realtime", Handshake::SubProtocol(&key_of(server))).await;
+    /// Opens an initialized connection with the API key.
+    pub async fn connect(server: &Server) -> Self {
+        let mut socket =
+            Self::open(server, "/graphql/realtime", Handshake::SubProtocol(&api_key_headers(server))).await;
         socket.initialize().await;
         socket
     }
 
     pub async fn initialize(&mut self) {
-        self.say(&json!({ "type": "connection_init" })).await;
-        let acknowledged = json!({ "type": "connection_ack", "payload": { "connectionTimeoutMs": 300_000 } });
-        assert_eq!(self.hear().await, Some(acknowledged));
-        assert_eq!(self.hear().await, Some(json!({ "type": "ka" })));
+        self.send(&json!({ "type": "connection_init" })).await;
+        let ack = json!({ "type": "connection_ack", "payload": { "connectionTimeoutMs": 300_000 } });
+        assert_eq!(self.receive().await, Some(ack));
+        assert_eq!(self.receive().await, Some(json!({ "type": "ka" })));
     }
 
-    pub async fn say(&mut self, frame: &Value) {
+    pub async fn send(&mut self, frame: &Value) {
         self.stream.send(Message::text(frame.to_string())).await.unwrap();
     }
 
-    /// The next frame; nothing once the server has closed.
-    pub async fn hear(&mut self) -> Option<Value> {
+    /// The next frame; `None` once the server has closed the connection.
+    pub async fn receive(&mut self) -> Option<Value> {
         loop {
-            match timeout(PATIENCE, self.stream.next()).await.expect("the server says something") {
+            match timeout(TIMEOUT, self.stream.next()).await.expect("a frame") {
                 Some(Ok(Message::Text(text))) => return Some(serde_json::from_str(&text).unwrap()),
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
                 Some(Ok(_)) => {}
@@ -97,40 +98,40 @@ impl Socket {
     pub async fn start_with(&mut self, id: &str, query: &str, variables: Value) -> Option<Value> {
         let data = json!({ "query": query, "variables": variables }).to_string();
         let authorization = json!({ "host": self.host, "X-Api-Key": KEY });
-        self.start_as(id, &data, authorization).await
+        self.start_with_headers(id, &data, authorization).await
     }
 
     pub async fn start_signed(&mut self, id: &str, query: &str, signer: Signer) -> Option<Value> {
         let data = json!({ "query": query }).to_string();
-        let authorization = Value::Object(shouted(signer.headers(&self.host, "/graphql", &data)));
-        self.start_as(id, &data, authorization).await
+        let authorization = Value::Object(capitalized(signer.headers(&self.host, "/graphql", &data)));
+        self.start_with_headers(id, &data, authorization).await
     }
 
-    pub async fn start_as(&mut self, id: &str, data: &str, authorization: Value) -> Option<Value> {
+    pub async fn start_with_headers(&mut self, id: &str, data: &str, authorization: Value) -> Option<Value> {
         let payload = json!({ "data": data, "extensions": { "authorization": authorization } });
-        self.say(&json!({ "id": id, "type": "start", "payload": payload })).await;
-        self.hear().await
+        self.send(&json!({ "id": id, "type": "start", "payload": payload })).await;
+        self.receive().await
     }
 }
 
-/// Header names as Apollo's link writes them.
-pub fn shouted(headers: Map<String, Value>) -> Map<String, Value> {
-    let first_upper = |name: String| match name.as_str() {
+/// Capitalizes header names as Apollo's link does.
+pub fn capitalized(headers: Map<String, Value>) -> Map<String, Value> {
+    let capitalize = |name: String| match name.as_str() {
         "authorization" => "Authorization".to_owned(),
         "x-amz-security-token" => "X-Amz-Security-Token".to_owned(),
         _ => name,
     };
-    headers.into_iter().map(|(name, value)| (first_upper(name), value)).collect()
+    headers.into_iter().map(|(name, value)| (capitalize(name), value)).collect()
 }
 
-pub fn acknowledged(id: &str) -> Option<Value> {
+pub fn start_ack(id: &str) -> Option<Value> {
     Some(json!({ "id": id, "type": "start_ack" }))
 }
 
-pub fn data(id: &str, data: Value) -> Option<Value> {
+pub fn data_frame(id: &str, data: Value) -> Option<Value> {
     Some(json!({ "id": id, "type": "data", "payload": { "data": data } }))
 }
 
-pub fn refused(id: &str, error: Value) -> Option<Value> {
+pub fn error_frame(id: &str, error: Value) -> Option<Value> {
     Some(json!({ "id": id, "type": "error", "payload": { "errors": [error] } }))
 }

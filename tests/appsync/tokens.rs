@@ -1,4 +1,4 @@
-//! Callers with tokens of a user pool and of an OpenID Connect provider.
+//! Authentication by tokens of a user pool and an OpenID Connect provider.
 use std::{
     net::SocketAddr,
     sync::{
@@ -19,39 +19,45 @@ use reqwest::Client;
 use serde_json::{Value, json};
 
 use crate::{
-    api::{Server, api},
-    http::{Told, post},
+    fixture::{Server, api},
+    http::{HttpResponse, post},
     signing::ADMINISTRATOR,
-    socket::{Handshake, Socket, acknowledged, data},
+    socket::{Handshake, Socket, data_frame, start_ack},
 };
 
-const WHO: &str = r#"{"query":"{ whoami }"}"#;
+const WHOAMI: &str = r#"{"query":"{ whoami }"}"#;
 
-/// An API that trusts issuers of its own.
-struct Realm {
+/// An API that trusts local issuers.
+struct Fixture {
     server: Server,
     issuers: LocalIssuers,
-    /// How often keys were asked for.
-    asked: Arc<AtomicUsize>,
+    /// The number of requests for the issuers' keys.
+    jwks_requests: Arc<AtomicUsize>,
 }
 
-impl Realm {
+impl Fixture {
     async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let home = format!("http://localhost:{}", listener.local_addr().unwrap().port());
+        let issuer_server = format!("http://localhost:{}", listener.local_addr().unwrap().port());
         let clients = Some(Regex::new(&format!("^{LOCAL_CLIENT_ID}$")).unwrap());
-        let of_provider = IssuerKind::OpenId { iat_ttl: None, auth_ttl: None };
+        let oidc_kind = IssuerKind::OpenId { iat_ttl: None, auth_ttl: None };
         let mut api = api();
         api.modes.extend([AuthMode::UserPool, AuthMode::OpenId]);
         api.issuers = vec![
-            TokenIssuer { url: LocalIssuers::pool_url(&home), clients: clients.clone(), kind: IssuerKind::UserPool },
-            TokenIssuer { url: LocalIssuers::oidc_url(&home), clients, kind: of_provider },
+            TokenIssuer {
+                url: LocalIssuers::pool_url(&issuer_server),
+                clients: clients.clone(),
+                kind: IssuerKind::UserPool,
+            },
+            TokenIssuer { url: LocalIssuers::oidc_url(&issuer_server), clients, kind: oidc_kind },
         ];
-        let issuers = LocalIssuers::load(&api.issuers, &home, vec![king(), PoolUser::named("bob")], None).unwrap();
-        let asked = Arc::new(AtomicUsize::new(0));
-        let service = counted(router(&issuers), asked.clone()).into_make_service_with_connect_info::<SocketAddr>();
+        let issuers =
+            LocalIssuers::load(&api.issuers, &issuer_server, vec![king(), PoolUser::named("bob")], None).unwrap();
+        let jwks_requests = Arc::new(AtomicUsize::new(0));
+        let service = count_jwks_requests(router(&issuers), jwks_requests.clone())
+            .into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
-        Self { server: Server::start_with(api, ApiSettings::default()).await, issuers, asked }
+        Self { server: Server::start_with(api, ApiSettings::default()).await, issuers, jwks_requests }
     }
 
     fn pool(&self) -> &LocalIssuer {
@@ -62,25 +68,26 @@ impl Realm {
         self.issuers.oidc.as_ref().unwrap()
     }
 
-    /// A token of the king's, with some claims changed.
+    /// An access token of the king with some claims changed.
     fn token(&self, changed: Value) -> String {
         self.pool().key().sign(&claims(self.pool(), TokenUse::Access, changed)).unwrap()
     }
 
-    async fn ask(&self, authorization: &str, body: &str) -> Told {
+    async fn post(&self, authorization: &str, body: &str) -> HttpResponse {
         post(&self.server, &[("authorization", authorization)], body).await
     }
 
-    async fn open(&self, token: &str) -> Socket {
+    async fn open_socket(&self, token: &str) -> Socket {
         let headers = json!({ "host": self.server.address.to_string(), "Authorization": token });
         Socket::open(&self.server, "/graphql/realtime", Handshake::SubProtocol(&headers)).await
     }
 }
 
-fn counted(router: Router, asked: Arc<AtomicUsize>) -> Router {
+/// Counts the requests for keys.
+fn count_jwks_requests(router: Router, count: Arc<AtomicUsize>) -> Router {
     router.layer(from_fn(move |request: Request, next: axum::middleware::Next| {
         if request.uri().path().ends_with("jwks.json") {
-            asked.fetch_add(1, Ordering::Relaxed);
+            count.fetch_add(1, Ordering::Relaxed);
         }
         next.run(request)
     }))
@@ -98,184 +105,188 @@ fn claims(issuer: &LocalIssuer, token_use: TokenUse, changed: Value) -> Value {
     claims
 }
 
-fn seen(told: &Told) -> Value {
-    serde_json::from_str(told.body["data"]["whoami"].as_str().unwrap_or_else(|| panic!("{}", told.body))).unwrap()
+/// The result of the `whoami` field.
+fn whoami(response: &HttpResponse) -> Value {
+    let text = response.body["data"]["whoami"].as_str();
+    serde_json::from_str(text.unwrap_or_else(|| panic!("{}", response.body))).unwrap()
 }
 
 #[tokio::test]
-async fn resolvers_see_the_users_of_a_pool() {
-    let realm = Realm::start().await;
+async fn identity_of_a_pool_token_has_username_and_groups() {
+    let fixture = Fixture::start().await;
     for token_use in [TokenUse::Id, TokenUse::Access] {
-        let said = claims(realm.pool(), token_use, json!({}));
-        let token = realm.pool().key().sign(&said).unwrap();
+        let claims_json = claims(fixture.pool(), token_use, json!({}));
+        let token = fixture.pool().key().sign(&claims_json).unwrap();
         for authorization in [token.clone(), format!("Bearer {token}")] {
-            let expected = json!({ "sub": king().subject(), "issuer": realm.pool().url(), "username": "arthur",
-                "sourceIp": ["127.0.0.1"], "groups": ["kings"], "defaultAuthStrategy": "ALLOW", "claims": said });
-            let who = seen(&realm.ask(&authorization, WHO).await);
-            assert_eq!((&who["identity"], &who["mode"]), (&expected, &json!("User Pool Authorization")));
+            let expected = json!({ "sub": king().subject(), "issuer": fixture.pool().url(), "username": "arthur",
+                "sourceIp": ["127.0.0.1"], "groups": ["kings"], "defaultAuthStrategy": "ALLOW", "claims": claims_json });
+            let caller = whoami(&fixture.post(&authorization, WHOAMI).await);
+            assert_eq!((&caller["identity"], &caller["mode"]), (&expected, &json!("User Pool Authorization")));
         }
     }
 }
 
 #[tokio::test]
-async fn resolvers_see_the_users_of_a_provider() {
-    let realm = Realm::start().await;
-    let said = claims(realm.oidc(), TokenUse::Id, json!({}));
-    let who = seen(&realm.ask(&realm.oidc().key().sign(&said).unwrap(), WHO).await);
-    let expected = json!({ "sub": king().subject(), "issuer": realm.oidc().url(), "claims": said });
-    assert_eq!((&who["identity"], &who["mode"]), (&expected, &json!("Open ID Connect Authorization")));
+async fn identity_of_an_oidc_token_has_claims() {
+    let fixture = Fixture::start().await;
+    let claims_json = claims(fixture.oidc(), TokenUse::Id, json!({}));
+    let caller = whoami(&fixture.post(&fixture.oidc().key().sign(&claims_json).unwrap(), WHOAMI).await);
+    let expected = json!({ "sub": king().subject(), "issuer": fixture.oidc().url(), "claims": claims_json });
+    assert_eq!((&caller["identity"], &caller["mode"]), (&expected, &json!("Open ID Connect Authorization")));
 }
 
 #[tokio::test]
-async fn who_has_no_good_token_is_refused_in_appsyncs_words() {
-    let realm = Realm::start().await;
-    let impostor = SigningKey::generate().unwrap().with_key_id(realm.pool().key().key_id());
-    let stranger = SigningKey::generate().unwrap();
-    let said = claims(realm.pool(), TokenUse::Access, json!({}));
-    let of_provider = claims(realm.pool(), TokenUse::Access, json!({ "iss": realm.oidc().url() }));
-    let (expired, refused) = ("Token has expired.", "You are not authorized to make this call.");
+async fn invalid_tokens_have_appsyncs_errors() {
+    let fixture = Fixture::start().await;
+    let impostor = SigningKey::generate().unwrap().with_key_id(fixture.pool().key().key_id());
+    let unknown_key = SigningKey::generate().unwrap();
+    let claims_json = claims(fixture.pool(), TokenUse::Access, json!({}));
+    let claims_of_other_issuer = claims(fixture.pool(), TokenUse::Access, json!({ "iss": fixture.oidc().url() }));
+    let (expired, not_authorized) = ("Token has expired.", "You are not authorized to make this call.");
     let cases = [
         ("meow".to_owned(), "Unable to parse JWT token."),
         ("Basic eDp5".to_owned(), "Unable to parse JWT token."),
-        (realm.token(json!({ "exp": 1_000_000_000 })), expired),
-        (realm.token(json!({ "client_id": "other" })), refused),
-        (realm.token(json!({ "token_use": "refresh" })), refused),
-        (realm.token(json!({ "iss": "https://other.example.com" })), refused),
-        (realm.token(json!({ "iss": realm.oidc().url() })), refused),
-        (realm.pool().key().sign(&of_provider).unwrap(), refused),
-        (impostor.sign(&said).unwrap(), refused),
-        (stranger.sign(&said).unwrap(), refused),
+        (fixture.token(json!({ "exp": 1_000_000_000 })), expired),
+        (fixture.token(json!({ "client_id": "other" })), not_authorized),
+        (fixture.token(json!({ "token_use": "refresh" })), not_authorized),
+        (fixture.token(json!({ "iss": "https://other.example.com" })), not_authorized),
+        (fixture.token(json!({ "iss": fixture.oidc().url() })), not_authorized),
+        (fixture.pool().key().sign(&claims_of_other_issuer).unwrap(), not_authorized),
+        (impostor.sign(&claims_json).unwrap(), not_authorized),
+        (unknown_key.sign(&claims_json).unwrap(), not_authorized),
         ("AWS4-HMAC-SHA256 meow".to_owned(), "Valid authorization header not provided."),
     ];
     for (authorization, message) in cases {
-        let told = realm.ask(&authorization, WHO).await;
-        assert_eq!((told.status, told.error_type.as_str()), (401, "UnauthorizedException"), "{authorization}");
+        let response = fixture.post(&authorization, WHOAMI).await;
+        assert_eq!((response.status, response.error_type.as_str()), (401, "UnauthorizedException"), "{authorization}");
         let entry = json!({ "errorType": "UnauthorizedException", "message": message });
-        assert_eq!(told.body, json!({ "errors": [entry] }), "{authorization}");
+        assert_eq!(response.body, json!({ "errors": [entry] }), "{authorization}");
     }
 }
 
 #[tokio::test]
-async fn a_field_that_names_groups_is_for_their_members() {
-    let realm = Realm::start().await;
+async fn field_with_groups_requires_membership() {
+    let fixture = Fixture::start().await;
     let throne = r#"{"query":"{ throne whoami }"}"#;
-    let told = realm.ask(&realm.token(json!({})), throne).await;
-    assert_eq!(told.body["data"]["throne"], json!("Sit down."));
-    let bob = realm.pool().issue_tokens("bob", SystemTime::now()).unwrap();
-    let provided = realm.oidc().issue_tokens("arthur", SystemTime::now()).unwrap();
-    for token in [bob.access_token, bob.id_token, provided.id_token] {
-        let told = realm.ask(&token, throne).await;
-        assert_eq!(told.body["data"]["throne"], Value::Null);
-        assert_eq!(told.body["errors"][0]["message"], "Not Authorized to access throne on type Query");
-        seen(&told);
+    let response = fixture.post(&fixture.token(json!({})), throne).await;
+    assert_eq!(response.body["data"]["throne"], json!("Sit down."));
+    let bob = fixture.pool().issue_tokens("bob", SystemTime::now()).unwrap();
+    let oidc_tokens = fixture.oidc().issue_tokens("arthur", SystemTime::now()).unwrap();
+    for token in [bob.access_token, bob.id_token, oidc_tokens.id_token] {
+        let response = fixture.post(&token, throne).await;
+        assert_eq!(response.body["data"]["throne"], Value::Null);
+        assert_eq!(response.body["errors"][0]["message"], "Not Authorized to access throne on type Query");
+        whoami(&response);
     }
 }
 
 #[tokio::test]
-async fn signatures_and_keys_are_good_beside_tokens() {
-    let realm = Realm::start().await;
-    let signed = ADMINISTRATOR.headers(&realm.server.address.to_string(), "/graphql", WHO);
+async fn signatures_and_api_keys_are_accepted_beside_tokens() {
+    let fixture = Fixture::start().await;
+    let signed = ADMINISTRATOR.headers(&fixture.server.address.to_string(), "/graphql", WHOAMI);
     let signed: Vec<_> = signed.iter().map(|(name, value)| (name.as_str(), value.as_str().unwrap())).collect();
-    assert_eq!(seen(&post(&realm.server, &signed, WHO).await)["mode"], "IAM Authorization");
-    let keyed = post(&realm.server, &[("x-api-key", crate::api::KEY)], WHO).await;
-    assert_eq!(seen(&keyed), json!({ "identity": null, "mode": "API Key Authorization" }));
+    assert_eq!(whoami(&post(&fixture.server, &signed, WHOAMI).await)["mode"], "IAM Authorization");
+    let with_key = post(&fixture.server, &[("x-api-key", crate::fixture::KEY)], WHOAMI).await;
+    assert_eq!(whoami(&with_key), json!({ "identity": null, "mode": "API Key Authorization" }));
 }
 
 #[tokio::test]
-async fn an_issuers_keys_are_asked_for_once_and_again_for_a_key_nobody_knows() {
-    let realm = Realm::start().await;
-    let asked = || realm.asked.load(Ordering::Relaxed);
-    assert_eq!(asked(), 0);
-    let said = claims(realm.pool(), TokenUse::Access, json!({}));
-    let unknown = SigningKey::generate().unwrap().sign(&said).unwrap();
+async fn keys_are_fetched_once_and_again_for_an_unknown_key_id() {
+    let fixture = Fixture::start().await;
+    let request_count = || fixture.jwks_requests.load(Ordering::Relaxed);
+    assert_eq!(request_count(), 0);
+    let claims_json = claims(fixture.pool(), TokenUse::Access, json!({}));
+    let unknown = SigningKey::generate().unwrap().sign(&claims_json).unwrap();
     for _ in 0..3 {
-        seen(&realm.ask(&realm.token(json!({})), WHO).await);
-        assert_eq!(realm.ask(&unknown, WHO).await.status, 401);
+        whoami(&fixture.post(&fixture.token(json!({})), WHOAMI).await);
+        assert_eq!(fixture.post(&unknown, WHOAMI).await.status, 401);
     }
-    assert_eq!(asked(), 1, "not at once again");
+    assert_eq!(request_count(), 1, "no second fetch within 30 seconds");
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(31)).await;
     tokio::time::resume();
     for _ in 0..3 {
-        assert_eq!(realm.ask(&unknown, WHO).await.status, 401);
-        seen(&realm.ask(&realm.token(json!({})), WHO).await);
+        assert_eq!(fixture.post(&unknown, WHOAMI).await.status, 401);
+        whoami(&fixture.post(&fixture.token(json!({})), WHOAMI).await);
     }
-    assert_eq!(asked(), 2);
+    assert_eq!(request_count(), 2);
 }
 
 #[tokio::test]
-async fn a_token_subscribes() {
-    let realm = Realm::start().await;
-    let token = realm.token(json!({}));
-    let mut socket = realm.open(&token).await;
+async fn token_authenticates_a_subscription() {
+    let fixture = Fixture::start().await;
+    let token = fixture.token(json!({}));
+    let mut socket = fixture.open_socket(&token).await;
     socket.initialize().await;
-    let authorization = json!({ "host": realm.server.address.to_string(), "Authorization": format!("Bearer {token}") });
+    let authorization =
+        json!({ "host": fixture.server.address.to_string(), "Authorization": format!("Bearer {token}") });
     let start = json!({ "query": "subscription { onPooled { id text } }" }).to_string();
-    assert_eq!(socket.start_as("s", &start, authorization).await, acknowledged("s"));
-    let published = realm.server.ask("mutation { publish(id: 7, text: \"t\") { id text } }", json!({})).await;
+    assert_eq!(socket.start_with_headers("s", &start, authorization).await, start_ack("s"));
+    let published = fixture.server.execute("mutation { publish(id: 7, text: \"t\") { id text } }", json!({})).await;
     assert_eq!(published.get("errors"), None);
-    assert_eq!(socket.hear().await, data("s", json!({ "onPooled": { "id": "7", "text": "t" } })));
+    assert_eq!(socket.receive().await, data_frame("s", json!({ "onPooled": { "id": "7", "text": "t" } })));
 }
 
 #[tokio::test]
-async fn a_handshake_brings_its_token_as_any_client_does() {
-    let realm = Realm::start().await;
-    let token = realm.oidc().issue_tokens("anybody", SystemTime::now()).unwrap().access_token;
-    let host = realm.server.address.to_string();
+async fn handshake_accepts_tokens_in_every_place() {
+    let fixture = Fixture::start().await;
+    let token = fixture.oidc().issue_tokens("anybody", SystemTime::now()).unwrap().access_token;
+    let host = fixture.server.address.to_string();
     let headers = json!({ "host": host, "authorization": token });
     let bearer = format!("Bearer {token}");
-    let own = [("authorization", bearer.as_str())];
-    for handshake in [Handshake::SubProtocol(&headers), Handshake::Query(&headers), Handshake::Headers(&own)] {
-        Socket::open(&realm.server, "/graphql/realtime", handshake).await.initialize().await;
+    let http_headers = [("authorization", bearer.as_str())];
+    for handshake in [Handshake::SubProtocol(&headers), Handshake::Query(&headers), Handshake::Headers(&http_headers)] {
+        Socket::open(&fixture.server, "/graphql/realtime", handshake).await.initialize().await;
     }
 }
 
 #[tokio::test]
-async fn a_bad_token_is_refused_where_it_is_shown() {
-    let realm = Realm::start().await;
-    let expired = realm.token(json!({ "exp": 1_000_000_000 }));
+async fn invalid_token_is_rejected_in_handshake_and_start() {
+    let fixture = Fixture::start().await;
+    let expired = fixture.token(json!({ "exp": 1_000_000_000 }));
     let entry = |message: &str| json!({ "errorType": "UnauthorizedException", "message": message, "errorCode": 401 });
     for (token, message) in [(expired.as_str(), "Token has expired."), ("meow", "Unable to parse JWT token.")] {
-        let mut socket = realm.open(token).await;
-        let refused = json!({ "type": "connection_error", "payload": { "errors": [entry(message)] } });
-        assert_eq!(socket.hear().await, Some(refused));
-        assert_eq!(socket.hear().await, None);
+        let mut socket = fixture.open_socket(token).await;
+        let error_frame = json!({ "type": "connection_error", "payload": { "errors": [entry(message)] } });
+        assert_eq!(socket.receive().await, Some(error_frame));
+        assert_eq!(socket.receive().await, None);
     }
-    let mut socket = realm.open(&realm.token(json!({}))).await;
+    let mut socket = fixture.open_socket(&fixture.token(json!({}))).await;
     socket.initialize().await;
     let start = json!({ "query": "subscription { onPooled { id } }" }).to_string();
-    let authorization = json!({ "host": realm.server.address.to_string(), "Authorization": expired });
-    let refused = json!({ "id": "s", "type": "error", "payload": { "errors": [entry("Token has expired.")] } });
-    assert_eq!(socket.start_as("s", &start, authorization).await, Some(refused));
+    let authorization = json!({ "host": fixture.server.address.to_string(), "Authorization": expired });
+    let error_frame = json!({ "id": "s", "type": "error", "payload": { "errors": [entry("Token has expired.")] } });
+    assert_eq!(socket.start_with_headers("s", &start, authorization).await, Some(error_frame));
 }
 
 #[tokio::test]
-async fn an_issuer_gives_out_tokens_and_says_where_its_keys_are() {
-    let realm = Realm::start().await;
-    let (pool, oidc) = (realm.pool().url().to_owned(), realm.oidc().url().to_owned());
-    let ask = |url: String, form: &'static str| async move {
-        let answer = Client::new().post(format!("{url}/token")).body(form).send().await.unwrap();
-        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+async fn local_issuers_issue_tokens_and_publish_keys() {
+    let fixture = Fixture::start().await;
+    let (pool, oidc) = (fixture.pool().url().to_owned(), fixture.oidc().url().to_owned());
+    let request_tokens = |url: String, form: &'static str| async move {
+        let response = Client::new().post(format!("{url}/token")).body(form).send().await.unwrap();
+        (response.status().as_u16(), response.json::<Value>().await.unwrap())
     };
     for (url, form) in [(&pool, "username=bob"), (&oidc, "grant_type=password&username=any%20body")] {
-        let (status, tokens) = ask(url.clone(), form).await;
+        let (status, tokens) = request_tokens(url.clone(), form).await;
         assert_eq!((status, &tokens["token_type"], &tokens["expires_in"]), (200, &json!("Bearer"), &json!(3600)));
         for token in ["id_token", "access_token"] {
-            seen(&realm.ask(tokens[token].as_str().unwrap(), WHO).await);
+            whoami(&fixture.post(tokens[token].as_str().unwrap(), WHOAMI).await);
         }
     }
     let unknown = json!({ "error": "invalid_grant", "error_description": "there is no user 'mallory'" });
-    assert_eq!(ask(pool.clone(), "username=mallory").await, (400, unknown));
+    assert_eq!(request_tokens(pool.clone(), "username=mallory").await, (400, unknown));
     let empty = json!({ "error": "invalid_request", "error_description": "a form with a username is required" });
-    assert_eq!(ask(pool.clone(), "user=bob").await, (400, empty));
+    assert_eq!(request_tokens(pool.clone(), "user=bob").await, (400, empty));
 
-    let rebound = Client::new().post(format!("{pool}/token")).header("host", "evil.example").body("username=bob");
-    assert_eq!(rebound.send().await.unwrap().status(), 400);
+    let with_other_host =
+        Client::new().post(format!("{pool}/token")).header("host", "evil.example").body("username=bob");
+    assert_eq!(with_other_host.send().await.unwrap().status(), 400);
 
-    for (issuer, url) in [(realm.pool(), pool), (realm.oidc(), oidc)] {
-        let get = |place: String| async move { reqwest::get(place).await.unwrap().json::<Value>().await.unwrap() };
-        let discovered = get(format!("{url}/.well-known/openid-configuration")).await;
-        assert_eq!(discovered["issuer"], json!(url));
-        assert_eq!(get(discovered["jwks_uri"].as_str().unwrap().to_owned()).await, issuer.jwks());
+    for (issuer, url) in [(fixture.pool(), pool), (fixture.oidc(), oidc)] {
+        let get = |url: String| async move { reqwest::get(url).await.unwrap().json::<Value>().await.unwrap() };
+        let document = get(format!("{url}/.well-known/openid-configuration")).await;
+        assert_eq!(document["issuer"], json!(url));
+        assert_eq!(get(document["jwks_uri"].as_str().unwrap().to_owned()).await, issuer.jwks());
     }
 }

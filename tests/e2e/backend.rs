@@ -89,7 +89,7 @@ impl Backend {
     pub async fn for_access() -> Self {
         let state = tempfile::tempdir().unwrap();
         let quotas = [("MessagesPerMinute", "0"), ("TokensPerDay", "0")];
-        let parameters = [("ApiKeyListing", "false"), ("OidcClientPattern", "laptop")].into_iter().chain(quotas);
+        let parameters = [("ApiKeyListing", "false"), ("OidcClientPattern", "local")].into_iter().chain(quotas);
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let options = ServerOptions { executable: "/nonexistent".into(), oidc: true, ..options(&state, parameters) };
         let users = vec![identity::PoolUser::named("somebody")];

@@ -1,4 +1,4 @@
-//! The laptop edition refuses what a role may not do, as AWS does.
+//! The local server denies what a role's policies do not allow, with AWS's errors.
 use local::{
     bedrock,
     dynamodb::{DynamoDb, EndpointResponse},
@@ -9,19 +9,19 @@ use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::deployed;
+use crate::load_stack;
 
 fn function(name: &str) -> Function {
-    deployed(&[("MoreModelArns", "arn:aws:bedrock:*::foundation-model/parlance.*")]).functions[name].clone()
+    load_stack(&[("MoreModelArns", "arn:aws:bedrock:*::foundation-model/parlance.*")]).functions[name].clone()
 }
 
 fn database() -> DynamoDb {
     let database = DynamoDb::open(None).expect("a database in memory");
-    database.create_tables(&deployed(&[]).tables).expect("the template's table");
+    database.create_tables(&load_stack(&[]).tables).expect("the template's table");
     database
 }
 
-/// Knows the access key of one process of each function: the function's name.
+/// An authenticator with one access key for each function: the function's name.
 fn authenticator() -> Authenticator {
     let authenticator = Authenticator::new(Vec::new(), Vec::new());
     for Function { name, role, .. } in ["parlance-Handler", "parlance-Closer"].map(function) {
@@ -45,93 +45,94 @@ async fn post(url: &str, access_key: &str, target: &str, body: &Value) -> Respon
     request.send().await.expect("an answer")
 }
 
-fn get(partition: &str) -> Value {
+fn get_request(partition: &str) -> Value {
     json!({ "TableName": "parlance-Table", "Key": { "pk": { "S": partition }, "sk": { "S": "META" } } })
 }
 
 #[tokio::test]
-async fn a_function_is_refused_by_its_table_as_dynamodb_refuses() {
+async fn table_denies_functions_with_dynamodbs_error() {
     let url = serve(database().router(authenticator())).await;
-    let asked = async |who: &str, partition: &str| {
-        let answer = post(&url, who, "DynamoDB_20120810.GetItem", &get(partition)).await;
-        (answer.status().as_u16(), answer.json::<Value>().await.expect("JSON"))
+    let get_item = async |access_key: &str, partition: &str| {
+        let response = post(&url, access_key, "DynamoDB_20120810.GetItem", &get_request(partition)).await;
+        (response.status().as_u16(), response.json::<Value>().await.expect("JSON"))
     };
-    assert_eq!(asked("parlance-Handler", "CONVERSATION#c1").await, (200, json!({})));
+    assert_eq!(get_item("parlance-Handler", "CONVERSATION#c1").await, (200, json!({})));
     let message = "User: arn:aws:sts::000000000000:assumed-role/parlance-HandlerRole/parlance-Handler is not authorized to \
                    perform: dynamodb:GetItem on resource: arn:aws:dynamodb:us-east-1:000000000000:table/parlance-Table \
                    because no identity-based policy allows the dynamodb:GetItem action";
     let denied = json!({ "__type": "com.amazon.coral.service#AccessDeniedException", "Message": message });
-    assert_eq!(asked("parlance-Handler", "AGENT#poet").await, (400, denied));
-    for stranger in ["AKIAROOT", "AKIANOBODY"] {
-        let (status, refused) = asked(stranger, "CONVERSATION#c1").await;
-        assert_eq!((status, &refused["__type"]), (400, &json!("com.amazon.coral.service#UnrecognizedClientException")));
+    assert_eq!(get_item("parlance-Handler", "AGENT#poet").await, (400, denied));
+    for access_key in ["AKIAROOT", "AKIANOBODY"] {
+        let (status, error) = get_item(access_key, "CONVERSATION#c1").await;
+        assert_eq!((status, &error["__type"]), (400, &json!("com.amazon.coral.service#UnrecognizedClientException")));
     }
 }
 
 #[tokio::test]
-async fn only_the_handler_asks_models_and_only_those_it_may() {
+async fn only_the_handler_may_call_the_models_of_its_policy() {
     let url = serve(bedrock::guarded(bedrock::router(), authenticator())).await;
-    let asked = async |who: &str, model: &str| {
+    let call_model = async |access_key: &str, model: &str| {
         let body = json!({ "messages": [{ "role": "user", "content": [{ "text": "Hello" }] }] });
-        let answer = post(&format!("{url}/model/{model}/converse-stream"), who, "", &body).await;
-        let kind = answer.headers().get("x-amzn-errortype").map(|kind| kind.to_str().expect("text").to_owned());
-        (answer.status().as_u16(), kind)
+        let response = post(&format!("{url}/model/{model}/converse-stream"), access_key, "", &body).await;
+        let error_type = response.headers().get("x-amzn-errortype");
+        let error_type = error_type.map(|error_type| error_type.to_str().expect("text").to_owned());
+        (response.status().as_u16(), error_type)
     };
     let profile = "global.anthropic.claude-haiku-4-5-20251001-v1:0";
     for model in [profile, "anthropic.claude-haiku-4-5-20251001-v1:0", "parlance.echo"] {
-        assert_eq!(asked("parlance-Handler", model).await, (200, None), "{model}");
-        assert_eq!(asked("parlance-Closer", model).await, (403, Some("AccessDeniedException".into())), "{model}");
+        assert_eq!(call_model("parlance-Handler", model).await, (200, None), "{model}");
+        assert_eq!(call_model("parlance-Closer", model).await, (403, Some("AccessDeniedException".into())), "{model}");
     }
     for model in ["us.anthropic.claude-haiku-4-5-20251001-v1:0", "global.parlance.echo", "amazon.nova-lite-v1:0"] {
-        assert_eq!(asked("parlance-Handler", model).await, (403, Some("AccessDeniedException".into())), "{model}");
+        assert_eq!(call_model("parlance-Handler", model).await, (403, Some("AccessDeniedException".into())), "{model}");
     }
-    for stranger in ["AKIAROOT", "AKIANOBODY"] {
-        assert_eq!(asked(stranger, profile).await, (403, Some("UnrecognizedClientException".into())));
+    for access_key in ["AKIAROOT", "AKIANOBODY"] {
+        assert_eq!(call_model(access_key, profile).await, (403, Some("UnrecognizedClientException".into())));
     }
 }
 
-/// What the handler is told of a request to its table.
-fn answered(operation: &str, body: &Value) -> (u16, Value) {
+/// The response to a call of the handler to its table.
+fn call_table(operation: &str, body: &Value) -> (u16, Value) {
     let handler = function("parlance-Handler");
     let database = database().as_role(&AssumedRole::new(&handler.role, &handler.name));
     let EndpointResponse::Complete { status, body } =
         database.handle_call(&format!("DynamoDB_20120810.{operation}"), body.to_string().as_bytes())
     else {
-        panic!("the answer is lost")
+        panic!("the connection is lost")
     };
     (status, serde_json::from_slice(&body).expect("JSON"))
 }
 
 #[test]
-fn one_forbidden_item_forbids_a_whole_batch_or_transaction() {
+fn one_denied_item_denies_the_whole_batch_or_transaction() {
     let key = |partition: &str| json!({ "pk": { "S": partition }, "sk": { "S": "META" } });
     let batch = |partition: &str| {
-        let deleted =
+        let deletes =
             ["CONVERSATION#c1", partition].map(|partition| json!({ "DeleteRequest": { "Key": key(partition) } }));
-        answered("BatchWriteItem", &json!({ "RequestItems": { "parlance-Table": deleted } }))
+        call_table("BatchWriteItem", &json!({ "RequestItems": { "parlance-Table": deletes } }))
     };
     let transaction = |kind: &str, partition: &str| {
         let table = "parlance-Table";
-        let kept = json!({ "Put": { "TableName": table, "Item": key("CONVERSATION#c1") } });
-        let mut other = json!({ "TableName": table, "Key": key(partition) });
+        let allowed_put = json!({ "Put": { "TableName": table, "Item": key("CONVERSATION#c1") } });
+        let mut other_item = json!({ "TableName": table, "Key": key(partition) });
         let (member, expression) = if kind == "Update" {
             ("UpdateExpression", "REMOVE title")
         } else {
             ("ConditionExpression", "attribute_not_exists(pk)")
         };
-        other[member] = json!(expression);
-        answered("TransactWriteItems", &json!({ "TransactItems": [kept, { kind: other }] }))
+        other_item[member] = json!(expression);
+        call_table("TransactWriteItems", &json!({ "TransactItems": [allowed_put, { kind: other_item }] }))
     };
     assert_eq!(batch("CONVERSATION#c2").0, 200);
     assert_eq!(transaction("Update", "CONVERSATION#c2").0, 200);
-    let refusals = [
+    let denied = [
         (batch("USER#ann"), "dynamodb:BatchWriteItem"),
         (transaction("Update", "USER#ann"), "dynamodb:UpdateItem"),
         (transaction("ConditionCheck", "CONVERSATION#c2"), "dynamodb:ConditionCheckItem"),
     ];
-    for ((status, refused), action) in refusals {
-        assert_eq!((status, &refused["__type"]), (400, &json!("com.amazon.coral.service#AccessDeniedException")));
-        let message = refused["Message"].as_str().unwrap_or_default();
+    for ((status, error), action) in denied {
+        assert_eq!((status, &error["__type"]), (400, &json!("com.amazon.coral.service#AccessDeniedException")));
+        let message = error["Message"].as_str().unwrap_or_default();
         assert!(message.contains(&format!("not authorized to perform: {action} on")), "{message}");
     }
 }

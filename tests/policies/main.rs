@@ -1,6 +1,6 @@
-//! What each role of the template may do, and that the laptop edition holds them to it.
+//! The permissions of the template's roles, and their enforcement by the local server.
 mod enforcement;
-mod rights;
+mod permissions;
 mod statements;
 
 use std::path::Path;
@@ -11,8 +11,8 @@ use local::{
 };
 use serde_json::Value;
 
-/// As it comes; with everything off that can be; with everything on that a laptop has.
-const EXTREMES: [&[(&str, &str)]; 3] = [
+/// The default parameters; every option off; every option on that the local server supports.
+const PARAMETER_SETS: [&[(&str, &str)]; 3] = [
     &[],
     &[
         ("ApiKeyAccess", "false"),
@@ -34,14 +34,14 @@ const EXTREMES: [&[(&str, &str)]; 3] = [
     ],
 ];
 
-fn deployed(parameters: &[(&str, &str)]) -> Stack {
+fn load_stack(parameters: &[(&str, &str)]) -> Stack {
     let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let deployment = Deployment::at("http://localhost:4000", parameters);
     template::load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment).expect("the template loads")
 }
 
-/// One text, or a list of them.
-fn texts(value: &Value) -> Vec<&str> {
-    let all = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-    all.iter().filter_map(Value::as_str).collect()
+/// The texts of a string or a list of strings.
+fn to_texts(value: &Value) -> Vec<&str> {
+    let texts = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    texts.iter().filter_map(Value::as_str).collect()
 }

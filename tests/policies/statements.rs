@@ -1,27 +1,27 @@
-//! What holds for every statement and every role, whatever it is for.
+//! Rules that every policy statement and every role must satisfy.
 use local::stack::DataSource;
 use serde_json::Value;
 
-use crate::{EXTREMES, deployed, texts};
+use crate::{PARAMETER_SETS, load_stack, to_texts};
 
-/// AWS allows nothing narrower for these.
-const WITHOUT_RESOURCE: [&str; 2] = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"];
+/// Actions for which AWS supports no narrower resource than `*`.
+const ACTIONS_WITHOUT_RESOURCE: [&str; 2] = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"];
 
-/// Each role's name with each of its statements.
-fn check(holds: impl Fn(&str, &Value)) {
-    for parameters in EXTREMES {
-        for (name, role) in deployed(parameters).roles {
-            assert!(!role.statements.is_empty(), "{name} is for nothing");
-            role.statements.iter().for_each(|statement| holds(&name, statement));
+/// Calls `check` with each role's name and each of its statements.
+fn for_each_statement(check: impl Fn(&str, &Value)) {
+    for parameters in PARAMETER_SETS {
+        for (name, role) in load_stack(parameters).roles {
+            assert!(!role.statements.is_empty(), "{name} has no statement");
+            role.statements.iter().for_each(|statement| check(&name, statement));
         }
     }
 }
 
 #[test]
-fn every_action_is_named_in_full() {
-    check(|role, statement| {
+fn statements_allow_actions_without_wildcards() {
+    for_each_statement(|role, statement| {
         assert_eq!(statement["Effect"], "Allow", "{role}: {statement}");
-        let actions = texts(&statement["Action"]);
+        let actions = to_texts(&statement["Action"]);
         assert!(
             !actions.is_empty() && actions.iter().all(|action| !action.contains(['*', '?'])),
             "{role}: {statement}"
@@ -30,29 +30,31 @@ fn every_action_is_named_in_full() {
 }
 
 #[test]
-fn a_statement_is_of_all_resources_only_where_aws_allows_nothing_narrower() {
-    check(|role, statement| {
-        let is_of_all = texts(&statement["Resource"]).contains(&"*");
-        let is_without = texts(&statement["Action"]).iter().all(|action| WITHOUT_RESOURCE.contains(action));
-        assert_eq!(is_of_all, is_without, "{role}: {statement}");
+fn only_actions_without_resources_have_a_wildcard_resource() {
+    for_each_statement(|role, statement| {
+        let has_wildcard_resource = to_texts(&statement["Resource"]).contains(&"*");
+        let supports_no_resource =
+            to_texts(&statement["Action"]).iter().all(|action| ACTIONS_WITHOUT_RESOURCE.contains(action));
+        assert_eq!(has_wildcard_resource, supports_no_resource, "{role}: {statement}");
     });
 }
 
 #[test]
-fn a_statement_of_the_table_is_of_some_partitions() {
-    check(|role, statement| {
-        let is_of_table = texts(&statement["Action"]).iter().any(|action| action.starts_with("dynamodb:"));
-        let patterns = texts(&statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]);
-        let is_kept_to_some = patterns.iter().all(|pattern| !pattern.starts_with(['*', '?'])) && !patterns.is_empty();
-        let is_present = statement["Condition"]["Null"]["dynamodb:LeadingKeys"] == "false";
-        assert_eq!(is_of_table, is_kept_to_some && is_present, "{role}: {statement}");
+fn table_statements_are_limited_to_partitions() {
+    for_each_statement(|role, statement| {
+        let is_table_statement = to_texts(&statement["Action"]).iter().any(|action| action.starts_with("dynamodb:"));
+        let patterns = to_texts(&statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]);
+        let has_prefix_patterns =
+            patterns.iter().all(|pattern| !pattern.starts_with(['*', '?'])) && !patterns.is_empty();
+        let requires_partition_keys = statement["Condition"]["Null"]["dynamodb:LeadingKeys"] == "false";
+        assert_eq!(is_table_statement, has_prefix_patterns && requires_partition_keys, "{role}: {statement}");
     });
 }
 
 #[test]
-fn nothing_shares_a_role() {
-    for parameters in EXTREMES {
-        let stack = deployed(parameters);
+fn no_role_is_shared() {
+    for parameters in PARAMETER_SETS {
+        let stack = load_stack(parameters);
         let functions = stack.functions.values().map(|function| &function.role.arn);
         let sources = stack.api.data_sources.values().filter_map(|source| match source {
             DataSource::None => None,

@@ -1,4 +1,4 @@
-//! The API under test: its resolvers, its callers, its address.
+//! The API under test: its resolvers, callers and server.
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use local::{
@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 pub const KEY: &str = "da2-right";
 pub const SCHEMA: &str = include_str!("schema.graphql");
 
-/// Answers with what the request handler put into the payload.
-const PLAIN: &str = "export function response(ctx) { return ctx.result }";
+/// Returns the payload of the request handler.
+const RETURN_RESULT: &str = "export function response(ctx) { return ctx.result }";
 
 const RESOLVERS: [(&str, &str, &str); 21] = [
     (
@@ -47,7 +47,7 @@ const RESOLVERS: [(&str, &str, &str); 21] = [
     ("Query", "result", "return { payload: ctx.args.value }"),
     ("Query", "nothing", "return { payload: {} }"),
     ("Query", "pet", "return { payload: { __typename: 'Dog', name: 'Rex', lives: 9 } }"),
-    ("Query", "halves", "return { payload: ctx.args.text.length }"),
+    ("Query", "textLength", "return { payload: ctx.args.text.length }"),
     ("Query", "locked", "return { payload: { id: 'l' } }"),
     ("Query", "whoami", "return { payload: { identity: ctx.identity, mode: util.authType() } }"),
     ("Query", "throne", "return { payload: 'Sit down.' }"),
@@ -59,10 +59,10 @@ const RESOLVERS: [(&str, &str, &str); 21] = [
     ),
     (
         "Mutation",
-        "dawdle",
+        "runSlowly",
         "let long = 'ab';
-        for (const one of '18 doublings, no more'.slice(0, 18).split('')) { long += long }
-        for (const one of long.slice(0, 900).split('')) { ctx.stash.parts = long.split('a').length }
+        for (const round of '18 doublings, no more'.slice(0, 18).split('')) { long += long }
+        for (const round of long.slice(0, 900).split('')) { ctx.stash.parts = long.split('a').length }
         return { payload: { id: ctx.args.id } }",
     ),
     ("Mutation", "fail", "util.error('Lost.', 'TryAgain')"),
@@ -93,8 +93,8 @@ impl Server {
         format!("http://{}/graphql", self.address)
     }
 
-    /// Asks with the API key; the response's body.
-    pub async fn ask(&self, query: &str, variables: Value) -> Value {
+    /// Sends a request with the API key and returns the response's body.
+    pub async fn execute(&self, query: &str, variables: Value) -> Value {
         let body = json!({ "query": query, "variables": variables });
         let request = reqwest::Client::new().post(self.url()).header("x-api-key", KEY).json(&body);
         request.send().await.unwrap().json().await.unwrap()
@@ -103,13 +103,13 @@ impl Server {
 
 pub async fn build(api: Api, settings: ApiSettings) -> Result<AppSync, ApiDefinitionError> {
     let launcher = Launcher::new(PathBuf::from("sleep"), vec!["1000".into()], BTreeMap::new());
-    let lambda = Lambda::start(&[("slow".into(), slow())].into(), launcher).await.unwrap();
+    let lambda = Lambda::start(&[("slow".into(), slow_function())].into(), launcher).await.unwrap();
     let dynamodb = DynamoDb::open(None).unwrap();
-    dynamodb.create_tables(&[("things".into(), things())].into()).unwrap();
+    dynamodb.create_tables(&[("things".into(), things_table())].into()).unwrap();
     let sources = DataSources::new(dynamodb, lambda);
     let authenticator =
         Authenticator::new(api.modes.clone(), api.keys.clone()).with_trusted_issuers(api.issuers.clone());
-    authenticator.add_principal(publisher());
+    authenticator.add_principal(publisher_role());
     authenticator.add_principal(Principal::administrator(
         "123456789012",
         "root",
@@ -119,15 +119,15 @@ pub async fn build(api: Api, settings: ApiSettings) -> Result<AppSync, ApiDefini
     AppSync::with_settings(api, sources, authenticator, settings)
 }
 
-/// As whom the API reaches what is behind it.
-fn reaching() -> Role {
+/// The role of the API's data sources.
+fn source_role() -> Role {
     let statement =
         json!({ "Effect": "Allow", "Action": ["dynamodb:PutItem", "lambda:InvokeFunction"], "Resource": "*" });
-    Role { arn: "arn:aws:iam::123456789012:role/Reaching".into(), statements: vec![statement] }
+    Role { arn: "arn:aws:iam::123456789012:role/Source".into(), statements: vec![statement] }
 }
 
-/// A function whose process never asks for work.
-fn slow() -> Function {
+/// A function whose process never takes an invocation.
+fn slow_function() -> Function {
     Function {
         name: "slow".into(),
         arn: "arn:aws:lambda:eu-west-1:123456789012:function:slow".into(),
@@ -140,7 +140,7 @@ fn slow() -> Function {
     }
 }
 
-fn things() -> Table {
+fn things_table() -> Table {
     let definition = json!({
         "TableName": "things",
         "BillingMode": "PAY_PER_REQUEST",
@@ -150,8 +150,8 @@ fn things() -> Table {
     Table { definition, ttl_attribute: None }
 }
 
-/// A role that may publish, and nothing else.
-fn publisher() -> Principal {
+/// A role whose policy allows `Mutation.publish` only.
+fn publisher_role() -> Principal {
     let fields = "arn:aws:appsync:eu-west-1:123456789012:apis/api1/types/Mutation/fields/publish";
     let statement = json!({ "Effect": "Allow", "Action": "appsync:GraphQL", "Resource": fields });
     let credentials = ["ASIAPUBLISHER".into(), "publisher-secret".into(), "publisher-token".into()];
@@ -161,14 +161,14 @@ fn publisher() -> Principal {
 pub fn api() -> Api {
     let mut resolvers: BTreeMap<_, _> = RESOLVERS
         .iter()
-        .map(|(type_name, field, request)| (key(type_name, field), unit(&plain(field, request))))
+        .map(|(type_name, field, request)| (key(type_name, field), unit_resolver(&request_code(field, request))))
         .collect();
-    let steps = ["first", "second"].map(str::to_owned).to_vec();
-    let pipeline = Resolver::Pipeline { functions: steps, code: code("piped", PIPED) };
-    resolvers.insert(key("Query", "piped"), pipeline);
-    resolvers.insert(key("Subscription", "onFiltered"), unit(&code("onFiltered", FILTERED)));
-    resolvers.insert(key("Subscription", "onKickable"), unit(&code("onKickable", KICKABLE)));
-    resolvers.insert(key("Mutation", "kick"), unit(&code("kick", KICK)));
+    let functions = ["first", "second"].map(str::to_owned).to_vec();
+    let pipeline = Resolver::Pipeline { functions, code: code("pipeline", PIPELINE) };
+    resolvers.insert(key("Query", "pipeline"), pipeline);
+    resolvers.insert(key("Subscription", "onFiltered"), unit_resolver(&code("onFiltered", FILTERED)));
+    resolvers.insert(key("Subscription", "onInvalidatable"), unit_resolver(&code("onInvalidatable", INVALIDATABLE)));
+    resolvers.insert(key("Mutation", "invalidate"), unit_resolver(&code("invalidate", INVALIDATE)));
     for (field, data_source, text) in [("call", "function", CALL), ("put", "table", PUT)] {
         let resolver = Resolver::Unit { data_source: data_source.into(), code: code(field, text) };
         resolvers.insert(key("Query", field), resolver);
@@ -182,8 +182,8 @@ pub fn api() -> Api {
         environment: BTreeMap::from([("TABLE".into(), "t".into())]),
         data_sources: [
             ("none".into(), DataSource::None),
-            ("table".into(), DataSource::Table { table: "things".into(), role: reaching() }),
-            ("function".into(), DataSource::Lambda { function: slow().arn, role: reaching() }),
+            ("table".into(), DataSource::Table { table: "things".into(), role: source_role() }),
+            ("function".into(), DataSource::Lambda { function: slow_function().arn, role: source_role() }),
         ]
         .into(),
         functions: [("first", FIRST), ("second", SECOND)]
@@ -196,30 +196,30 @@ pub fn api() -> Api {
     }
 }
 
-const PIPED: &str = "import { runtime } from '@aws-appsync/utils';
+const PIPELINE: &str = "import { runtime } from '@aws-appsync/utils';
 export function request(ctx) {
-  ctx.stash.steps = ['before'];
+  ctx.stash.calls = ['before'];
   if (ctx.args.end === 'resolver') { runtime.earlyReturn({ early: 'resolver' }) }
   return { from: 'before' };
 }
-export function response(ctx) { return { prev: ctx.prev.result, result: ctx.result, steps: ctx.stash.steps } }";
+export function response(ctx) { return { prev: ctx.prev.result, result: ctx.result, calls: ctx.stash.calls } }";
 
 const FIRST: &str = "import { runtime } from '@aws-appsync/utils';
 export function request(ctx) {
-  ctx.stash.steps.push('first');
+  ctx.stash.calls.push('first');
   if (ctx.args.end === 'all') { runtime.earlyReturn({ early: 'all' }, { skipTo: 'END' }) }
   if (ctx.args.end === 'one') { runtime.earlyReturn({ early: 'one' }, { skipTo: 'NEXT' }) }
-  return { payload: { saw: ctx.prev.result } };
+  return { payload: { previous: ctx.prev.result } };
 }
-export function response(ctx) { ctx.stash.steps.push('answered'); return ctx.result }";
+export function response(ctx) { ctx.stash.calls.push('first responded'); return ctx.result }";
 
 const SECOND: &str = "export function request(ctx) {
-  ctx.stash.steps.push('second');
-  return { payload: { saw: ctx.prev.result } };
+  ctx.stash.calls.push('second');
+  return { payload: { previous: ctx.prev.result } };
 }
 export function response(ctx) { return ctx.result }";
 
-const KICKABLE: &str = "import { extensions } from '@aws-appsync/utils';
+const INVALIDATABLE: &str = "import { extensions } from '@aws-appsync/utils';
 export function request(ctx) { return { payload: null } }
 export function response(ctx) {
   const filters = [{ fieldName: 'id', operator: 'eq', value: ctx.args.id }];
@@ -227,20 +227,20 @@ export function response(ctx) {
   return null;
 }";
 
-const KICK: &str = "import { extensions } from '@aws-appsync/utils';
+const INVALIDATE: &str = "import { extensions } from '@aws-appsync/utils';
 export function request(ctx) { return { payload: { id: ctx.args.id } } }
 export function response(ctx) {
-  extensions.invalidateSubscriptions({ subscriptionField: 'onKickable', payload: { id: ctx.args.id } });
+  extensions.invalidateSubscriptions({ subscriptionField: 'onInvalidatable', payload: { id: ctx.args.id } });
   return ctx.result;
 }";
 
-/// Shows what a response handler sees of the function's answer.
+/// Returns `ctx.result` and `ctx.error` of a Lambda call.
 const CALL: &str = "export function request(ctx) {
   return { operation: ctx.args.operation ?? 'Invoke', invocationType: ctx.args.kind, payload: { a: 1 } };
 }
 export function response(ctx) { return { result: ctx.result, error: ctx.error } }";
 
-/// Writes the same key each time, and shows what a response handler sees.
+/// Puts the same key each time and returns `ctx.result` and the type of `ctx.error`.
 const PUT: &str = "import { util } from '@aws-appsync/utils';
 export function request(ctx) {
   const condition = { expression: 'attribute_not_exists(id)' };
@@ -252,7 +252,7 @@ export function response(ctx) { return { result: ctx.result, type: ctx.error?.ty
 const FILTERED: &str = "import { extensions } from '@aws-appsync/utils';
 export function request(ctx) { return { payload: null } }
 export function response(ctx) {
-  const filters = [{ fieldName: 'count', operator: 'le', value: ctx.args.most }, { fieldName: 'sender.name', operator: 'eq', value: 'Ann' }];
+  const filters = [{ fieldName: 'count', operator: 'le', value: ctx.args.maxCount }, { fieldName: 'sender.name', operator: 'eq', value: 'Ann' }];
   extensions.setSubscriptionFilter({ filterGroup: [{ filters }] });
   return null;
 }";
@@ -265,7 +265,7 @@ pub fn code(name: &str, text: &str) -> Code {
     Code { path: format!("resolvers/{name}.js"), text: text.to_owned() }
 }
 
-pub fn unit(code: &Code) -> Resolver {
+pub fn unit_resolver(code: &Code) -> Resolver {
     Resolver::Unit { data_source: "none".into(), code: code.clone() }
 }
 
@@ -273,10 +273,11 @@ pub fn function(name: &str, text: &str) -> PipelineFunction {
     PipelineFunction { name: name.to_owned(), data_source: "none".into(), code: code(name, text) }
 }
 
-fn plain(name: &str, request: &str) -> Code {
+/// A resolver's code from the body of its request handler.
+fn request_code(name: &str, request: &str) -> Code {
     let imports = "import { extensions, util } from '@aws-appsync/utils';";
-    code(name, &format!("{imports}\nexport function request(ctx) {{ {request} }}\n{PLAIN}"))
+    code(name, &format!("{imports}\nexport function request(ctx) {{ {request} }}\n{RETURN_RESULT}"))
 }
 
-/// Far longer than anything takes that is going to happen.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than any expected event takes.
+pub const TIMEOUT: Duration = Duration::from_secs(20);

@@ -1,0 +1,126 @@
+//! The permissions of every role, case by case: `permissions.json`.
+use std::collections::{BTreeMap, BTreeSet};
+
+use local::{
+    identity::{AccessRequest, AssumedRole},
+    stack::Stack,
+    template::{ACCOUNT, REGION},
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{PARAMETER_SETS, load_stack, to_texts};
+
+/// AWS authorizes the model of a global inference profile with an ARN without a region. AWS does not document whether a
+/// pattern for all regions matches this ARN, so the template has a resource for it.
+const ARN_WITHOUT_REGION: &str = "arn:aws:bedrock:::";
+const MODEL: &str = "arn:aws:bedrock:eu-west-1::foundation-model/parlance.echo";
+
+#[derive(Deserialize)]
+struct Permissions {
+    allowed: Vec<Case>,
+    denied: Vec<Case>,
+}
+
+/// An action, a resource, and the partition keys of the request. The ARN of a resource in the stack's account and region
+/// begins with its service.
+#[derive(Deserialize)]
+struct Case(Vec<String>);
+
+fn permissions() -> BTreeMap<String, Permissions> {
+    serde_json::from_str(include_str!("permissions.json")).expect("permissions.json is valid")
+}
+
+fn assume_role(stack: &Stack, role: &str) -> AssumedRole {
+    AssumedRole::new(&stack.roles[&format!("parlance-{role}")], "test")
+}
+
+impl Case {
+    fn is_allowed(&self, role: &AssumedRole) -> bool {
+        let [action, resource, keys @ ..] = self.0.as_slice() else { panic!("{:?} is not a case", self.0) };
+        let leading_keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let resource = full_arn(resource);
+        role.authorize(&AccessRequest { action, resource: &resource, leading_keys: &leading_keys }).is_ok()
+    }
+}
+
+fn full_arn(resource: &str) -> String {
+    match resource.split_once(':') {
+        None | Some(("arn", _)) => resource.to_owned(),
+        Some((service, rest)) => format!("arn:aws:{service}:{REGION}:{ACCOUNT}:{rest}"),
+    }
+}
+
+#[test]
+fn roles_have_exactly_the_listed_permissions() {
+    for parameters in PARAMETER_SETS {
+        let stack = load_stack(parameters);
+        for (name, Permissions { allowed, denied }) in permissions() {
+            let role = assume_role(&stack, &name);
+            for case in &allowed {
+                assert!(case.is_allowed(&role), "{name} must be allowed {:?} with {parameters:?}", case.0);
+            }
+            for case in &denied {
+                assert!(!case.is_allowed(&role), "{name} must be denied {:?} with {parameters:?}", case.0);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_role_has_allowed_and_denied_cases() {
+    for parameters in PARAMETER_SETS {
+        let stack = load_stack(parameters);
+        let roles: BTreeSet<&str> = stack.roles.keys().filter_map(|name| name.strip_prefix("parlance-")).collect();
+        let permissions = permissions();
+        assert_eq!(roles, permissions.keys().map(String::as_str).collect());
+        assert!(permissions.values().all(|cases| !cases.allowed.is_empty() && !cases.denied.is_empty()));
+    }
+}
+
+#[test]
+fn every_part_of_a_statement_is_needed_by_an_allowed_case() {
+    let mut stack = load_stack(&[]);
+    for (role, Permissions { allowed, .. }) in permissions() {
+        let name = format!("parlance-{role}");
+        for index in 0..stack.roles[&name].statements.len() {
+            let original = stack.roles[&name].statements[index].clone();
+            for reduced in reduced_statements(&original) {
+                stack.roles.get_mut(&name).expect("the role exists").statements[index] = reduced.clone();
+                let assumed = assume_role(&stack, &role);
+                assert!(allowed.iter().any(|case| !case.is_allowed(&assumed)), "{role} needs no more than {reduced}");
+            }
+            stack.roles.get_mut(&name).expect("the role exists").statements[index] = original;
+        }
+    }
+}
+
+/// The statement without one of its actions, resources or partition key patterns.
+fn reduced_statements(statement: &Value) -> Vec<Value> {
+    let pointers = ["/Action", "/Resource", "/Condition/ForAllValues:StringLike/dynamodb:LeadingKeys"];
+    let mut reduced = Vec::new();
+    for pointer in pointers {
+        let texts = statement.pointer(pointer).map(to_texts).unwrap_or_default();
+        for removed in 0..texts.len() {
+            if texts[removed].starts_with(ARN_WITHOUT_REGION) {
+                continue;
+            }
+            let remaining = texts.iter().enumerate().filter(|(index, _)| *index != removed);
+            let mut copy = statement.clone();
+            *copy.pointer_mut(pointer).expect("the pointer exists") = remaining.map(|(_, text)| *text).collect();
+            reduced.push(copy);
+        }
+    }
+    reduced
+}
+
+#[test]
+fn only_the_handler_may_use_the_models_of_more_model_arns() {
+    let may_call_model = |parameters: &[(&str, &str)], role: &str| {
+        let case = Case(vec!["bedrock:InvokeModelWithResponseStream".into(), MODEL.into()]);
+        case.is_allowed(&assume_role(&load_stack(parameters), role))
+    };
+    let parameters = [("MoreModelArns", MODEL)];
+    assert!(may_call_model(&parameters, "HandlerRole"));
+    assert!(!may_call_model(&parameters, "CloserRole") && !may_call_model(&[], "HandlerRole"));
+}
