@@ -1,9 +1,9 @@
 //! The `parlance` command: the local server, and the subcommands `chat`, `token`, `schema` and `handler`.
-use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, time::Duration};
+use std::{collections::BTreeMap, error::Error, io, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use local::{
-    chat::ChatOptions,
+    chat::{self, ChatOptions},
     fault_injection::{Fault, FaultPlan},
     identity::PoolUser,
     server::{Models, Server, ServerOptions},
@@ -16,8 +16,10 @@ use tokio::{
     runtime::Builder,
     signal::unix::{SignalKind, signal},
 };
+use tracing_subscriber::EnvFilter;
 
-/// Runs the Parlance backend locally: the same template, schema, resolvers and handler as on AWS, without an AWS account.
+/// Runs the Parlance backend locally: the same template, schema, resolvers and handler as on AWS, without an
+/// AWS account.
 #[derive(Parser)]
 #[command(name = "parlance", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
@@ -42,7 +44,7 @@ enum Command {
 
 #[derive(clap::Args)]
 struct ServerArguments {
-    /// The port on localhost; 0 chooses a free one.
+    /// Port on localhost; 0 chooses a free port.
     #[arg(long, default_value_t = 4000)]
     port: u16,
     /// Keep the table in memory and generate new keys at each start.
@@ -51,31 +53,35 @@ struct ServerArguments {
     /// Call Amazon Bedrock, with your AWS credentials, instead of the scripted models.
     #[arg(long)]
     bedrock: bool,
-    /// The folder for the table, the API key, the issuers' signing keys and endpoint.json.
+    /// Folder for the table, the API key, the issuers' signing keys and endpoint.json.
     #[arg(long, default_value = ".parlance")]
     state: PathBuf,
-    /// The folder that holds template.yaml.
+    /// Folder that holds template.yaml.
     #[arg(long, default_value = ".")]
     root: PathBuf,
     /// Delay every publish of the handler by this time.
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
     publish_latency: u64,
-    /// Inject a fault of AWS at this rate, from 0 to 1; may be repeated. `--fault help` lists the faults.
+    /// Inject a fault of AWS at this rate, from 0 to 1; may be repeated; `--fault help` lists the faults.
     #[arg(long = "fault", value_name = "NAME=RATE", value_parser = parse_fault)]
     faults: Vec<FaultArgument>,
-    /// The seed of the random numbers that choose when faults are injected.
+    /// Seed of the random numbers that choose when faults are injected.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Set a template parameter; may be repeated.
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = template::parse_parameter)]
     parameters: Vec<(String, String)>,
-    /// Add a user with groups to the stack's own user pool; may be repeated. `parlance token NAME` prints its token.
+    /// Add a user with groups to the stack's own user pool; may be repeated; `parlance token NAME` prints its
+    /// token.
     #[arg(long = "user", value_name = "NAME[:GROUP,…]")]
     users: Vec<PoolUser>,
-    /// Run an OpenID Connect provider that the API trusts. `parlance token NAME --oidc` prints a token for any name.
+    /// Run an OpenID Connect provider that the API trusts; `parlance token NAME --oidc` prints a token for
+    /// any name.
     #[arg(long)]
     oidc: bool,
 }
+
+type AnyError = Box<dyn Error + Send + Sync>;
 
 #[derive(Clone, Debug, PartialEq)]
 enum FaultArgument {
@@ -86,58 +92,53 @@ enum FaultArgument {
 }
 
 fn main() -> ExitCode {
-    let Arguments { command, server } = Arguments::parse();
+    match execute(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("parlance: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(Arguments { command, server }: Arguments) -> Result<(), AnyError> {
     match command {
-        None if server.faults.contains(&FaultArgument::Help) => {
-            print!("{}", fault_list());
-            ExitCode::SUCCESS
-        }
-        None => run(Builder::new_multi_thread(), serve(server)),
-        Some(Command::Chat(options)) => run(Builder::new_current_thread(), chat(options)),
+        None if server.faults.contains(&FaultArgument::Help) => print!("{}", fault_list()),
+        None => block_on(Builder::new_multi_thread(), serve(server.options()?))??,
+        Some(Command::Chat(options)) => block_on(Builder::new_current_thread(), chat::run(options))??,
         Some(Command::Token(options)) => {
-            run(Builder::new_current_thread(), async move { print(token::fetch(&options).await) })
+            println!("{}", block_on(Builder::new_current_thread(), token::fetch(&options))??);
         }
-        Some(Command::Schema(options)) => print(template::filtered_schema(&options)),
-        Some(Command::Handler) => run(Builder::new_current_thread(), handler()),
+        Some(Command::Schema(options)) => println!("{}", template::filtered_schema(&options)?.trim_end()),
+        Some(Command::Handler) => block_on(Builder::new_current_thread(), run_lambda_environment())??,
     }
+    Ok(())
 }
 
-fn run(mut runtime: Builder, work: impl Future<Output = ExitCode>) -> ExitCode {
-    match runtime.enable_all().build() {
-        Ok(runtime) => {
-            let code = runtime.block_on(work);
-            runtime.shutdown_background(); // Does not wait for a read of standard input, which cannot be cancelled.
-            code
-        }
-        Err(error) => fail(&error),
-    }
+fn block_on<T>(mut runtime: Builder, work: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = runtime.enable_all().build()?;
+    let output = runtime.block_on(work);
+    // Does not wait for a read of standard input, which cannot be cancelled.
+    runtime.shutdown_background();
+    Ok(output)
 }
 
-async fn serve(arguments: ServerArguments) -> ExitCode {
+async fn serve(options: ServerOptions) -> Result<(), AnyError> {
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
-        .with_writer(std::io::stderr)
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
+        .with_writer(io::stderr)
         .init();
-    let options = match arguments.options() {
-        Ok(options) => options,
-        Err(error) => return fail(&error),
-    };
-    let (models, state, users) = (options.models, options.table_location(), options.users.clone());
-    let server = match Server::start(options).await {
-        Ok(server) => server,
-        Err(error) => return fail(&error),
-    };
+    let models = options.models;
+    let state = options.table_location();
+    let users = options.users.clone();
+    let server = Server::start(options).await?;
     print!("{}", welcome::text(&server.endpoint, models, &state, &users));
-    match wait_for_stop_signal().await {
-        Ok(()) => {
-            server.stop().await;
-            ExitCode::SUCCESS
-        }
-        Err(error) => fail(&error),
-    }
+    wait_for_stop_signal().await?;
+    server.stop().await;
+    Ok(())
 }
 
-async fn wait_for_stop_signal() -> std::io::Result<()> {
+async fn wait_for_stop_signal() -> io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
@@ -146,41 +147,16 @@ async fn wait_for_stop_signal() -> std::io::Result<()> {
     }
 }
 
-/// Ends when its standard input is closed, so that no environment outlives the server that started it.
-async fn handler() -> ExitCode {
+/// Runs until standard input is closed, so that no environment outlives the server that started it.
+async fn run_lambda_environment() -> Result<(), AnyError> {
     let input_closed = async {
         let mut buffer = [0; 1];
-        while stdin().read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+        while stdin().read(&mut buffer).await.is_ok_and(|length| length > 0) {}
     };
     tokio::select! {
-        result = Box::pin(handler::run()) => match result {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&error),
-        },
-        () = input_closed => std::process::exit(0),
+        result = Box::pin(handler::run()) => result,
+        () = input_closed => Ok(()),
     }
-}
-
-async fn chat(options: ChatOptions) -> ExitCode {
-    match local::chat::run(options).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
-    }
-}
-
-fn print(text: Result<String, impl std::fmt::Display>) -> ExitCode {
-    match text {
-        Ok(text) => {
-            println!("{}", text.trim_end());
-            ExitCode::SUCCESS
-        }
-        Err(error) => fail(&error),
-    }
-}
-
-fn fail(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("parlance: {error}");
-    ExitCode::FAILURE
 }
 
 fn parse_fault(text: &str) -> Result<FaultArgument, String> {
@@ -196,7 +172,7 @@ fn fault_list() -> String {
 }
 
 impl ServerArguments {
-    fn options(self) -> std::io::Result<ServerOptions> {
+    fn options(self) -> io::Result<ServerOptions> {
         let mut rates = BTreeMap::new();
         for fault in self.faults {
             if let FaultArgument::Rate(fault, rate) = fault {
@@ -253,17 +229,6 @@ mod tests {
             let error = fault_plan(&["--fault", value]).unwrap_err();
             let expected = format!("error: invalid value '{value}' for '--fault <NAME=RATE>': {sentence}");
             assert!(error.starts_with(&expected), "{error}");
-        }
-    }
-
-    #[test]
-    fn fault_list_describes_every_fault_on_one_line() {
-        let list = fault_list();
-        assert_eq!(list.lines().count(), Fault::ALL.len());
-        for (line, fault) in list.lines().zip(Fault::ALL) {
-            let (name, description) = line.split_once(' ').unwrap();
-            assert_eq!(Fault::from_name(name), Some(fault));
-            assert!(!description.trim().is_empty(), "{name} is not described");
         }
     }
 }

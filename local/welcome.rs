@@ -4,7 +4,8 @@ use crate::{
     server::{AccessKey, Endpoint, Models},
 };
 
-/// `users` are the users of the server's user pool. `state` names the place where the server stores its state.
+/// `users` are the users of the server's user pool. `state` names the place where the server stores its
+/// state.
 pub fn text(endpoint: &Endpoint, models: Models, state: &str, users: &[PoolUser]) -> String {
     let Endpoint { url, realtime_url, administrator: AccessKey { access_key_id, secret_access_key }, .. } = endpoint;
     let api_key = endpoint.api_key.as_deref().unwrap_or("none (API keys are switched off)");
@@ -43,8 +44,9 @@ pub fn text(endpoint: &Endpoint, models: Models, state: &str, users: &[PoolUser]
     )
 }
 
-/// A command line that sends a message to a new conversation and reads its turn until that has ended. It chooses the ids of
-/// the conversation and of the message itself, so that no id has to be parsed from a response.
+/// A command line that sends a message to a new conversation and reads its turn until that has ended. It
+/// chooses the ids of the conversation and of the message itself, so that no id has to be parsed from a
+/// response.
 fn curl_command(endpoint: &Endpoint) -> Option<String> {
     let Endpoint { url, administrator, .. } = endpoint;
     let id = format!("hello-{}", &administrator.access_key_id[16..]).to_lowercase();
@@ -57,7 +59,8 @@ fn curl_command(endpoint: &Endpoint) -> Option<String> {
     Some(format!(r#"{post} '{{"query":"{send}"}}'; until {read}; do sleep 1; done"#))
 }
 
-/// curl's options for the API key or, without one, for the administrator's IAM keys. None if the API accepts neither.
+/// curl's options for the API key or, without one, for the administrator's IAM keys. None if the API accepts
+/// neither.
 fn curl_credentials(endpoint: &Endpoint) -> Option<String> {
     let Endpoint { api_key, region, administrator: AccessKey { access_key_id, secret_access_key }, .. } = endpoint;
     match api_key {

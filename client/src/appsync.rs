@@ -51,7 +51,7 @@ impl AppSync {
         &self.credentials
     }
 
-    /// Sends a request and returns its answer. Any entry in the response's `errors` makes it an error, even with data.
+    /// Sends a request and returns its answer. Any entry in `errors` fails the request, even if there is data.
     pub async fn call<R: Request>(&self, request: &R) -> Result<R::Answer, Error> {
         let response = self.execute(R::DOCUMENT, request.variables()).await?;
         if !response.errors.is_empty() {

@@ -1,10 +1,29 @@
-//! The GraphQL documents, constant: values travel as variables.
+//! The GraphQL documents. They are constant: every value is passed as a variable.
+//!
+//! Selection sets that several documents share are macros, because `concat!` joins literals only. They are no
+//! GraphQL fragments, because AppSync does not document fragments in subscriptions.
+
+macro_rules! failure_fields {
+    () => {
+        "{ code message retryable }"
+    };
+}
+
+macro_rules! usage_fields {
+    () => {
+        "{ inputTokens outputTokens totalTokens cacheReadTokens cacheWriteTokens }"
+    };
+}
 
 macro_rules! event_fields {
     () => {
-        "{ id conversationId position turnId attempt sender { kind id name } content { text } text stopReason \
-         usage { inputTokens outputTokens totalTokens cacheReadTokens cacheWriteTokens } \
-         failure { code message retryable } superseded createdAt }"
+        concat!(
+            "{ id conversationId position turnId attempt sender { kind id name } content { text } text stopReason usage ",
+            usage_fields!(),
+            " failure ",
+            failure_fields!(),
+            " superseded createdAt }"
+        )
     };
 }
 
@@ -23,9 +42,20 @@ macro_rules! turn_fields {
             event_fields!(),
             " batches { attempt sequence metadata ",
             metadata_fields!(),
-            " } hasMoreBatches failure { code message retryable } \
-             usage { inputTokens outputTokens totalTokens cacheReadTokens cacheWriteTokens } }"
+            " } hasMoreBatches failure ",
+            failure_fields!(),
+            " usage ",
+            usage_fields!(),
+            " }"
         )
+    };
+}
+
+/// A turn that was just started, without its question and answer: those arrive as updates, and loading them
+/// would delay the response.
+macro_rules! started_turn_fields {
+    () => {
+        concat!("{ id conversationId status run attempt failure ", failure_fields!(), " }")
     };
 }
 
@@ -98,13 +128,6 @@ pub const UNSHARE_CONVERSATION: &str = concat!(
     participant_fields!(),
     " }"
 );
-
-/// The question and its answer arrive as updates: selecting them here would only make the send slower.
-macro_rules! started_turn_fields {
-    () => {
-        "{ id conversationId status run attempt failure { code message retryable } }"
-    };
-}
 
 pub const SEND_MESSAGE: &str = concat!(
     "mutation SendMessage($input: SendMessageInput!) { sendMessage(input: $input) ",

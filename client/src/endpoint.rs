@@ -10,8 +10,8 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Parses a GraphQL URL. An AppSync host has a second host for realtime; a custom domain and the local server serve
-    /// realtime below the GraphQL path.
+    /// Parses a GraphQL URL. An AppSync host has a second host for realtime; a custom domain and the local
+    /// server serve realtime below the GraphQL path.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let invalid = || Error::InvalidEndpoint { url: text.to_owned() };
         let graphql = Url::parse(text).map_err(|_| invalid())?;
@@ -27,7 +27,8 @@ impl Endpoint {
         &self.realtime
     }
 
-    /// The `host` in the credentials of the realtime protocol: the GraphQL host, with its port unless that is the default.
+    /// The `host` in the credentials of the realtime protocol: the GraphQL host and a port that is not the
+    /// default.
     pub fn host(&self) -> String {
         let host = self.graphql.host_str().unwrap_or_default();
         self.graphql.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))

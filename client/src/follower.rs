@@ -37,8 +37,8 @@ enum Response {
 }
 
 impl AppSync {
-    /// Follows a conversation over a connection of its own. Returns once AppSync has acknowledged the subscription, so that
-    /// no message sent afterwards is missed.
+    /// Follows a conversation over a connection of its own. Returns once AppSync has acknowledged the
+    /// subscription, so that no message sent afterwards is missed.
     pub async fn follow(&self, conversation_id: &str) -> Result<Follower, Error> {
         Follower::start(self.clone(), &Realtime::new(self), conversation_id).await
     }
@@ -61,7 +61,7 @@ impl Follower {
         Ok(follower)
     }
 
-    /// Declares a turn that the caller has started: it is reported to its end even if no update of it arrives.
+    /// Reports a turn that the caller has started to its end, even if no update of it arrives.
     pub fn expect_turn(&mut self, turn_id: &str) {
         self.reassembly.expect_turn(turn_id, Instant::now());
     }
@@ -93,8 +93,8 @@ impl Follower {
         Ok(())
     }
 
-    /// An update that cannot be parsed counts as lost: the reassembly finds the gap. AppSync does not document whether
-    /// subscribers receive a null update after a failed publish.
+    /// An update that cannot be parsed counts as lost: the reassembly finds the gap. AppSync does not
+    /// document whether subscribers receive a null update after a failed publish.
     fn handle_update(&mut self, data: &Value) {
         let update = data.get("onConversationUpdate").cloned().unwrap_or_default();
         if let Ok(update) = serde_json::from_value::<ConversationUpdate>(update) {

@@ -1,8 +1,11 @@
-//! A client of the conversations API: GraphQL over HTTP, AppSync's realtime protocol, and the reassembly of numbered updates
-//! into text without gaps.
+//! A client of the conversations API.
 //!
-//! [`reassembly`] and the state machine of [`realtime`] are pure: they are given events and the time, and return what to do.
-//! [`appsync`], [`follower`] and the sockets of [`realtime`] do the I/O and decide nothing.
+//! It speaks GraphQL over HTTP and AppSync's realtime protocol, and reassembles numbered updates into text
+//! without gaps.
+//!
+//! [`reassembly`] and the state machine of [`realtime`] are pure: they are given events and the time, and
+//! return what to do. [`appsync`], [`follower`] and the sockets of [`realtime`] do the I/O and decide
+//! nothing.
 pub mod schema;
 
 pub mod documents;

@@ -1,8 +1,8 @@
-//! Every document fits the schema that is deployed.
+//! Validates the client's documents against the schema that is deployed.
 use apollo_compiler::{ExecutableDocument, Schema};
 use client::documents;
 
-/// What AppSync adds to a schema.
+/// The scalars and directives that AppSync adds to a schema.
 const PRELUDE: &str = "
     scalar AWSDateTime
     directive @aws_api_key on OBJECT | FIELD_DEFINITION
@@ -13,7 +13,7 @@ const PRELUDE: &str = "
 ";
 
 #[test]
-fn every_document_is_valid() {
+fn documents_are_valid() {
     let schema = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../schema.graphql")).unwrap();
     let schema = Schema::builder().parse(PRELUDE, "appsync.graphql").parse(schema, "schema.graphql").build().unwrap();
     let schema = schema.validate().unwrap();

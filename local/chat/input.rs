@@ -40,8 +40,8 @@ pub enum CommandError {
 }
 
 impl<'a> Input<'a> {
-    /// A text whose first characters are a slash and a word is a command, and refused if that is unknown. Every other text
-    /// is a message, such as ` /retry`, `/etc/hosts` and `// a comment`.
+    /// A text whose first characters are a slash and a word is a command, and refused if that is unknown.
+    /// Every other text is a message, such as ` /retry`, `/etc/hosts` and `// a comment`.
     pub fn parse(text: &'a str) -> Result<Self, CommandError> {
         let (command, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
         if !is_command(command) {

@@ -34,7 +34,8 @@ use crate::private_file::FileError;
 /// Options of `parlance chat`.
 #[derive(Args, Clone, Debug)]
 pub struct ChatOptions {
-    /// A message or a command, of which /help prints a list; without it, lines are read until /quit or the end of the input
+    /// A message or a command, of which /help prints a list; without it, lines are read until /quit or the
+    /// end of the input
     pub text: Option<String>,
     /// GraphQL URL of the API; without it, the server that runs in this folder
     #[arg(long, requires = "credentials")]

@@ -116,8 +116,8 @@ impl<O: Write> Session<O> {
         Ok(newest.events.and_then(|events| events.items.into_iter().next_back()?.turn_id))
     }
 
-    /// Repeats a request until the API accepts it, and returns the id of its turn. If the conversation is busy with that very
-    /// turn, an earlier request was accepted and its response lost.
+    /// Repeats a request until the API accepts it, and returns the id of its turn. If the conversation is
+    /// busy with that very turn, an earlier request was accepted and its response lost.
     async fn send_until_accepted<R>(&mut self, request: &R, turn_id: &str) -> Result<String, ChatError>
     where
         R: Request<Answer = Turn>,

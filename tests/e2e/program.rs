@@ -14,7 +14,8 @@ use tokio::{
 
 use crate::backend::{Backend, patiently};
 
-/// A command of the program, whose `--state` folder is inside `folder` and does not exist yet, as in a fresh clone.
+/// A command of the program, whose `--state` folder is inside `folder` and does not exist yet, as in a fresh
+/// clone.
 fn parlance(arguments: &[&str], folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_parlance"));
     command.args(arguments).arg("--state").arg(folder.join(".parlance"));

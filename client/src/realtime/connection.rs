@@ -1,5 +1,6 @@
-//! State machine of one connection and its subscriptions. The caller passes in what happened and the time, then drains the
-//! effects to carry out.
+//! State machine of one connection and its subscriptions.
+//!
+//! The caller passes in what happened and the time, then drains the effects to carry out.
 use std::{
     collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
@@ -13,7 +14,7 @@ use crate::errors::{ApiError, Error, ErrorType};
 
 /// How long AppSync may take to acknowledge a connection or a subscription.
 const ACK_TIMEOUT: Duration = Duration::from_secs(15);
-/// The wait before a lost connection is opened again. The jitter spreads clients that were cut off at the same moment.
+/// The wait before a lost connection is opened again. Jitter spreads clients that lost it at the same time.
 const RECONNECT_BACKOFF: Backoff = Backoff::full_jitter(Duration::from_millis(250), Duration::from_secs(20));
 
 /// AppSync's error types that reject the credentials or the request for good.
@@ -222,7 +223,7 @@ impl Connection {
         }
     }
 
-    /// AppSync sends some errors without the id of a subscription; those are ignored unless they are transient.
+    /// AppSync sends some errors without a subscription's id. Those are ignored unless they are transient.
     fn on_error(&mut self, id: String, errors: Vec<ApiError>, jitter: f64, now: Instant) {
         if is_transient(&errors) {
             return self.reconnect(jitter, now);
@@ -234,7 +235,7 @@ impl Connection {
         }
     }
 
-    /// AppSync completes a subscription on invalidation. Subscribing again tells whether the caller is still authorized.
+    /// AppSync completes a subscription on invalidation. A new subscription is authorized again.
     fn on_complete(&mut self, id: &str, jitter: f64, now: Instant) {
         if self.subscriptions.contains_key(id) {
             self.reconnect(jitter, now);

@@ -1,4 +1,4 @@
-//! AppSync's realtime protocol: subscriptions that share one WebSocket, which is reconnected whenever it is lost.
+//! AppSync's realtime protocol: subscriptions over one WebSocket, which is reopened when it is lost.
 mod subscription;
 
 mod connection;

@@ -18,7 +18,8 @@ use super::{
 };
 use crate::appsync::AppSync;
 
-/// One connection to the API, opened with its first subscription and closed after its last. Clones share the connection.
+/// One connection to the API, opened with its first subscription and closed after its last. Clones share the
+/// connection.
 #[derive(Clone)]
 pub struct Realtime {
     commands: UnboundedSender<Command>,
@@ -43,8 +44,8 @@ impl Realtime {
     }
 }
 
-/// The signals of one subscription as a stream. Dropping it unsubscribes. An owner who leaves more than a thousand updates
-/// unread receives [`Signal::Interrupted`] in place of them.
+/// The signals of one subscription as a stream. Dropping it unsubscribes. An owner who leaves more than a
+/// thousand updates unread receives [`Signal::Interrupted`] in place of them.
 pub struct Subscription {
     id: String,
     commands: UnboundedSender<Command>,

@@ -80,7 +80,8 @@ impl ConversationReassembly {
         self.check_for_missed_updates();
     }
 
-    /// The caller has started the turn, or started it again: it is reported to its end even if no update arrives.
+    /// The caller has started the turn, or started it again: it is reported to its end even if no update
+    /// arrives.
     pub fn expect_turn(&mut self, turn_id: &str, now: Instant) {
         let is_known = self.turns.iter().any(|turn| turn.id == turn_id);
         let turn = self.turn(turn_id, now);
@@ -168,7 +169,8 @@ impl ConversationReassembly {
         turns.chain(self.events_request.retry_at()).chain(self.check_at()).min()
     }
 
-    /// The next request to send. `on_events` or `on_events_failed`, or else `on_turn` or `on_turn_failed`, follows each.
+    /// The next request to send. `on_events` or `on_events_failed`, or else `on_turn` or `on_turn_failed`,
+    /// follows each.
     pub fn poll_fetch(&mut self) -> Option<Fetch> {
         let newest = match self.position {
             Position::Unknown { .. } => None,
@@ -187,8 +189,8 @@ impl ConversationReassembly {
         self.changes.pop_front()
     }
 
-    /// Of the ended turns only the newest is fetched: no other can have been reopened. A turn whose position is unknown may
-    /// be the newest.
+    /// Of the ended turns only the newest is fetched: no other can have been reopened. A turn whose position
+    /// is unknown may be the newest.
     fn check_for_missed_updates(&mut self) {
         self.events_request.mark_stale();
         let newest = self.turns.iter().filter_map(|turn| turn.position).max();

@@ -6,13 +6,13 @@ pub(super) struct TextBuffer {
     text: String,
     /// Length in bytes of the base text, which earlier runs of the turn have stored.
     base_len: usize,
-    /// Length in bytes of the base text and of the attempt's stored events. What follows came in batches only.
+    /// Length in bytes of the base text and of the attempt's stored events. Batches brought the rest.
     committed_len: usize,
 }
 
 impl TextBuffer {
-    /// Makes the text so far the base of the next attempt, until `set_base` corrects it. Drops the text of an attempt that
-    /// continued a base and died: no later attempt continues that text.
+    /// Makes the text so far the base of the next attempt, until `set_base` corrects it. Drops the text of an
+    /// attempt that continued a base and died: no later attempt continues that text.
     pub fn start_attempt(&mut self, previous_attempt_ended: bool) -> Option<Change> {
         let keeps_all = previous_attempt_ended || self.base_len == 0;
         let kept = if keeps_all { self.text.len() } else { self.base_len };
@@ -35,8 +35,8 @@ impl TextBuffer {
         (!text.is_empty()).then(|| Change::Appended(text.to_owned()))
     }
 
-    /// Adds a stored event that does not end the answer. Batches of the next event may be displayed already, so text after
-    /// the event's own is kept.
+    /// Adds a stored event that does not end the answer. Batches of the next event may be displayed already,
+    /// so text after the event's own is kept.
     pub fn commit(&mut self, event_text: &str) -> Option<Change> {
         let committed = self.committed_with(event_text);
         self.committed_len = committed.len();

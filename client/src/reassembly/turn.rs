@@ -13,7 +13,7 @@ use crate::schema::{
 
 /// How long an open turn may bring no update before getTurn is called.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a derived end is checked again: the closer or a late handler may store the real end for about that long.
+/// How often a derived end is checked again. Meanwhile the closer or a late handler may store the real end.
 const RECHECKS: u32 = 12;
 const RECHECK_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -28,13 +28,15 @@ pub enum Change {
     Replaced(String),
     /// A message for a person who waits for the answer.
     Note(String),
-    /// The turn ended. Comes a second time if the first end was derived from an expired lease and an end was stored later.
+    /// The turn ended. Comes a second time if the first end was derived from an expired lease and an end was
+    /// stored later.
     Ended(TurnEnd),
     /// The turn had ended and is answered again: it was retried or continued.
     Reopened,
 }
 
-/// How a turn ended. The `Appended` and `Replaced` changes before it have given the stored answer, byte for byte.
+/// How a turn ended. The `Appended` and `Replaced` changes before it have given the stored answer, byte for
+/// byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TurnEnd {
     pub status: TurnStatus,
@@ -74,8 +76,8 @@ enum Phase {
     AwaitingBase,
     /// The attempt streams after a base text that is known.
     Streaming,
-    /// getTurn answered a final status without an event that ends the answer: the lease has expired, and such an event may
-    /// still be stored, with text that no update carried.
+    /// getTurn answered a final status without an event that ends the answer: the lease has expired, and such
+    /// an event may still be stored, with text that no update carried.
     EndDerived { rechecks_left: u32 },
     /// The event that ends the answer is stored: nothing of this attempt follows.
     EndStored,
@@ -259,7 +261,7 @@ impl TurnReassembly {
         }
     }
 
-    /// The first update of an attempt carries the question, and says whether the attempt continues a base text.
+    /// The first update of an attempt carries the question and whether the attempt continues a base text.
     fn apply_question(&mut self, metadata: Option<&AgentMetadata>, question: &ConversationEvent) {
         self.show_question(Some(question));
         let continues = metadata.and_then(|metadata| metadata.continues) == Some(true);

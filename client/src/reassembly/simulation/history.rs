@@ -1,5 +1,6 @@
-//! A random history of the backend for one conversation: attempts that die, turns that are closed by others, retried,
-//! continued, or finished by a direct write.
+//! Generator of random backend histories for one conversation.
+//!
+//! Attempts die; turns are closed by others, retried, continued, or finished by a direct write.
 use fastrand::Rng;
 
 use super::percent;
@@ -59,12 +60,12 @@ struct StoredTurn {
 enum RunEnd {
     /// The last event is published.
     Published,
-    /// Publishing failed: the last event is written directly and announced later, if at all.
+    /// Publishing failed. The last event is written directly and may be announced later.
     WrittenDirectly,
-    /// The handler died or never started: the closer or a resolver closes the turn and announces that, if at all.
+    /// The handler died or never started. The closer or a resolver closes the turn and may announce that.
     Closed(TurnStatus),
-    /// The handler died and no event says so. A client finds a retry of such a turn only if it is the newest turn, so later
-    /// runs of other turns do not end like this.
+    /// The handler died and no event says so. A client finds a retry of such a turn only if it is the newest
+    /// turn, so later runs of other turns do not end like this.
     Abandoned,
 }
 
@@ -106,7 +107,7 @@ impl Generator<'_> {
         }
     }
 
-    /// Publishes some batches and events. The last attempt stops before its last event, any other may stop earlier.
+    /// Publishes some batches and events but no last event. An attempt that is not the last may stop early.
     fn stream(&mut self, turn: &mut StoredTurn, is_last_attempt: bool) {
         let continues = turn.continues.then_some(true);
         let start = AgentMetadata { continues, ..metadata(TurnStatus::Running) };
@@ -256,7 +257,8 @@ impl StoredTurn {
         self.tail.clear();
     }
 
-    /// The events of earlier runs and of this attempt. Events of attempts of this run that died are no part of the answer.
+    /// The events of earlier runs and of this attempt. Events of attempts of this run that died are no part
+    /// of the answer.
     fn current_answer(&self) -> Vec<ConversationEvent> {
         let is_current =
             |event: &&ConversationEvent| event.position <= self.run_position || event.attempt == Some(self.attempt);

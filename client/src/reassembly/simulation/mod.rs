@@ -1,5 +1,7 @@
-//! Randomized test: clients follow conversations over a network that loses, duplicates and reorders updates, and must end
-//! with exactly the stored text.
+//! Randomized test of the reassembly over a faulty network.
+//!
+//! A client follows a conversation whose updates are lost, duplicated and reordered, and must end with exactly
+//! the stored text.
 mod history;
 
 use std::{
@@ -14,7 +16,7 @@ use super::{Change, ConversationReassembly, Fetch, TurnChange};
 use crate::schema::{ActiveTurn, ConversationEventConnection, ConversationEvents, ConversationUpdate, Turn};
 
 const CONVERSATIONS: u64 = 5_000;
-/// A client that sleeps longer than this waits for no response, retry or silence: it only checks periodically.
+/// A client that sleeps for longer than this only waits for its next periodic check.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 const BATCHES_PER_PAGE: usize = 4;
 const EVENTS_PER_PAGE: usize = 2;
