@@ -130,7 +130,7 @@ fn invalid_parameter_value_is_refused_by_name() {
     let unbalanced = load_api(&[("OidcIssuer", OIDC), ("OidcClientPattern", "(")]).unwrap_err();
     assert_eq!(unbalanced, "template.yaml: Api: ^(()$ is not a regular expression of client ids");
     let without_pattern = load_api(&[("OidcIssuer", OIDC)]).unwrap_err();
-    let message = "OidcClientPattern must say which clients of OidcIssuer may call.";
+    let message = "OidcClientPattern must name the clients of OidcIssuer that may call.";
     assert_eq!(without_pattern, format!("template.yaml: OidcClientsRequired: {message}"));
     let with_web_acl = load_api(&[("WafRequestsPerFiveMinutes", "1000")]).unwrap_err();
     assert!(with_web_acl.starts_with("template.yaml: Waf"), "{with_web_acl}");

@@ -26,12 +26,12 @@ fn resources() -> Value {
         "ListEvents": { "Type": "AWS::AppSync::FunctionConfiguration", "Properties": {
             "ApiId": "local", "Name": "listEvents", "DataSourceName": "Table",
             "Runtime": { "Name": "APPSYNC_JS", "RuntimeVersion": "1.0.0" },
-            "CodeS3Location": "resolvers/listEvents.js" } },
+            "CodeS3Location": "tests/resolvers/accepted/everything.js" } },
         "Events": { "Type": "AWS::AppSync::Resolver", "Properties": {
             "ApiId": "local", "TypeName": "Conversation", "FieldName": "events", "Kind": "PIPELINE",
             "PipelineConfig": { "Functions": ["listEvents"] },
             "Runtime": { "Name": "APPSYNC_JS", "RuntimeVersion": "1.0.0" },
-            "CodeS3Location": "resolvers/identifyCaller.js" } },
+            "CodeS3Location": "tests/resolvers/accepted/everything.js" } },
         "Role": { "Type": "AWS::IAM::Role", "Properties": { "AssumeRolePolicyDocument": {}, "Policies": [] } },
         "Publishing": { "Type": "AWS::IAM::RolePolicy", "Properties": {
             "RoleName": { "Ref": "Role" }, "PolicyName": "publish", "PolicyDocument": {
