@@ -1,4 +1,4 @@
-//! What a file declares: names, functions and who calls whom.
+//! The names and functions that a file declares, and the calls between its functions.
 use std::collections::{HashMap, HashSet};
 
 use oxc_ast::AstKind;
@@ -6,7 +6,7 @@ use oxc_ast::ast::{Expression, FormalParameters, ImportDeclaration, ImportDeclar
 use oxc_ast_visit::Visit;
 use oxc_span::Span;
 
-use super::refused::Refused;
+use super::lint_error::LintError;
 
 #[derive(Default)]
 pub struct Bindings<'a> {
@@ -14,22 +14,23 @@ pub struct Bindings<'a> {
     /// By local name.
     imports: HashMap<&'a str, Import>,
     functions: HashSet<&'a str>,
+    /// The first parameters of `request` and `response`.
     contexts: HashSet<&'a str>,
-    /// By caller: the callee and the place of the call.
+    /// By caller: the callee and the span of the call.
     calls: HashMap<&'a str, Vec<(&'a str, Span)>>,
-    /// The named functions around the node being read; `None` for what is no named function.
-    around: Vec<Option<&'a str>>,
+    /// The functions and variable declarations that enclose the visited node. None for one that is no named function.
+    enclosing: Vec<Option<&'a str>>,
 }
 
 pub enum Import {
-    /// All of a module.
+    /// A whole module.
     Module(String),
-    /// One export, by the name it has there.
+    /// One export, by its exported name.
     Name(String),
 }
 
 impl<'a> Bindings<'a> {
-    pub fn of(program: &Program<'a>) -> Self {
+    pub fn collect(program: &Program<'a>) -> Self {
         let mut bindings = Bindings::default();
         bindings.visit_program(program);
         bindings
@@ -47,41 +48,42 @@ impl<'a> Bindings<'a> {
         self.functions.contains(name)
     }
 
-    /// Whether a handler calls its context so.
+    /// Whether this is the name of a handler's context parameter.
     pub fn is_context(&self, name: &str) -> bool {
         self.contexts.contains(name)
     }
 
-    /// The first call by which a function comes back to itself.
-    pub fn recursion(&self) -> Option<Refused> {
+    /// The first call that is part of a recursion.
+    pub fn find_recursion(&self) -> Option<LintError> {
         let calls = self.calls.iter().flat_map(|(caller, calls)| calls.iter().map(move |call| (*caller, *call)));
         calls
             .filter(|(caller, (callee, _))| self.functions.contains(callee) && self.reaches(callee, caller))
-            .map(|(_, (callee, span))| Refused {
+            .map(|(_, (callee, span))| LintError {
                 span,
                 reason: format!("{callee} calls itself; APPSYNC_JS has no recursion."),
             })
-            .min_by_key(|refused| refused.span.start)
+            .min_by_key(|error| error.span.start)
     }
 
     fn reaches(&self, from: &str, to: &str) -> bool {
-        let mut reached = HashSet::from([from]);
-        let mut ahead = vec![from];
-        while let Some(function) = ahead.pop() {
+        let mut visited = HashSet::from([from]);
+        let mut pending = vec![from];
+        while let Some(function) = pending.pop() {
             if function == to {
                 return true;
             }
             let callees = self.calls.get(function).into_iter().flatten();
-            ahead.extend(callees.map(|(callee, _)| *callee).filter(|callee| reached.insert(callee)));
+            pending.extend(callees.map(|(callee, _)| *callee).filter(|callee| visited.insert(callee)));
         }
         false
     }
 
+    /// The innermost enclosing named function, or an empty name.
     fn caller(&self) -> &'a str {
-        self.around.iter().rev().find_map(|name| *name).unwrap_or_default()
+        self.enclosing.iter().rev().find_map(|name| *name).unwrap_or_default()
     }
 
-    fn imports(&mut self, import: &ImportDeclaration<'a>) {
+    fn add_imports(&mut self, import: &ImportDeclaration<'a>) {
         for specifier in import.specifiers.iter().flatten() {
             let imported = match specifier {
                 ImportDeclarationSpecifier::ImportSpecifier(one) => Import::Name(one.imported.name().to_string()),
@@ -91,8 +93,8 @@ impl<'a> Bindings<'a> {
         }
     }
 
-    fn function(&mut self, name: Option<&'a str>, parameters: &FormalParameters<'a>) {
-        self.around.push(name);
+    fn enter_function(&mut self, name: Option<&'a str>, parameters: &FormalParameters<'a>) {
+        self.enclosing.push(name);
         self.functions.extend(name);
         if matches!(name, Some("request" | "response"))
             && let Some(context) = parameters.items.first().and_then(|first| first.pattern.get_binding_identifier())
@@ -108,16 +110,16 @@ impl<'a> Visit<'a> for Bindings<'a> {
             AstKind::BindingIdentifier(name) => {
                 self.names.insert(name.name.as_str());
             }
-            AstKind::ImportDeclaration(import) => self.imports(import),
+            AstKind::ImportDeclaration(import) => self.add_imports(import),
             AstKind::Function(function) => {
-                self.function(function.id.as_ref().map(|name| name.name.as_str()), &function.params);
+                self.enter_function(function.id.as_ref().map(|name| name.name.as_str()), &function.params);
             }
             AstKind::VariableDeclarator(variable) => {
                 let name = variable.id.get_binding_identifier().map(|name| name.name.as_str());
                 match variable.init.as_ref().map(Expression::without_parentheses) {
-                    Some(Expression::ArrowFunctionExpression(arrow)) => self.function(name, &arrow.params),
-                    Some(Expression::FunctionExpression(function)) => self.function(name, &function.params),
-                    _ => self.around.push(None),
+                    Some(Expression::ArrowFunctionExpression(arrow)) => self.enter_function(name, &arrow.params),
+                    Some(Expression::FunctionExpression(function)) => self.enter_function(name, &function.params),
+                    _ => self.enclosing.push(None),
                 }
             }
             AstKind::CallExpression(call) => {
@@ -132,7 +134,7 @@ impl<'a> Visit<'a> for Bindings<'a> {
 
     fn leave_node(&mut self, kind: AstKind<'a>) {
         if matches!(kind, AstKind::Function(_) | AstKind::VariableDeclarator(_)) {
-            self.around.pop();
+            self.enclosing.pop();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One JavaScript runtime with the utilities loaded; compiles each file once.
+//! A JavaScript engine with the AppSync utilities loaded. Compiles each file once.
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,22 +9,22 @@ use rquickjs::loader::{BuiltinLoader, BuiltinResolver};
 use rquickjs::{CatchResultExt, CaughtError, Context, Ctx, Function, Module, Object, Persistent, Runtime};
 use serde_json::{Value, json};
 
-use super::ambient::Ambient;
-use super::stopwatch::Stopwatch;
-use super::{Handler, Outcome, Raised, Run, iterations, native};
+use super::engine_environment::EngineEnvironment;
+use super::time_limit::TimeLimit;
+use super::{Handler, HandlerError, HandlerReport, Outcome, iteration_counter, native_functions};
 use crate::stack::Code;
 
 const MEMORY_BYTES: usize = 128 * 1024 * 1024;
 const STACK_BYTES: usize = 512 * 1024;
-/// AppSync's limit on what a handler evaluates to.
+/// AppSync's limit on the value that a handler evaluates to.
 const RESULT_BYTES: usize = 5 * 1024 * 1024;
 
-/// One JavaScript runtime. Not `Send`: one per thread.
+/// A JavaScript engine. It is not `Send`: each thread needs its own.
 pub struct Engine {
     modules: RefCell<HashMap<Code, Exports>>,
-    call: Persistent<Function<'static>>,
-    handler_time: Duration,
-    stopwatch: Stopwatch,
+    call_handler: Persistent<Function<'static>>,
+    handler_timeout: Duration,
+    limit: TimeLimit,
     context: Context,
 }
 
@@ -32,44 +32,45 @@ type Exports = Persistent<Object<'static>>;
 
 #[derive(Debug, thiserror::Error)]
 #[error("The JavaScript engine did not start: {0}")]
-pub struct EngineFault(String);
+pub struct EngineError(String);
 
 impl Engine {
-    pub fn new() -> Result<Self, EngineFault> {
-        Engine::with_ambient(Ambient::default())
+    pub fn new() -> Result<Self, EngineError> {
+        Engine::with_environment(EngineEnvironment::default())
     }
 
-    pub fn with_ambient(ambient: Ambient) -> Result<Self, EngineFault> {
-        let stopwatch = Stopwatch::default();
-        let context = start(&stopwatch).map_err(|fault| EngineFault(fault.to_string()))?;
-        let call = context.with(|js| {
-            load_driver(&js, &ambient, &stopwatch).catch(&js).map_err(|fault| EngineFault(fault.to_string()))
+    pub fn with_environment(environment: EngineEnvironment) -> Result<Self, EngineError> {
+        let limit = TimeLimit::default();
+        let context = create_context(&limit).map_err(|error| EngineError(error.to_string()))?;
+        let call_handler = context.with(|js| {
+            load_runtime(&js, &environment, &limit).catch(&js).map_err(|error| EngineError(error.to_string()))
         })?;
-        Ok(Engine { modules: RefCell::default(), call, handler_time: ambient.handler_time, stopwatch, context })
+        let handler_timeout = environment.handler_timeout;
+        Ok(Engine { modules: RefCell::default(), call_handler, handler_timeout, limit, context })
     }
 
-    /// Runs one handler of `code`. `context` is what it sees as `ctx`, without `args`.
-    pub fn run(&self, code: &Code, handler: Handler, context: Value) -> Run {
-        self.run_text(code, handler, &context.to_string())
+    /// Runs one handler of `code`. `context` is its `ctx`, without `args`.
+    pub fn run(&self, code: &Code, handler: Handler, context: Value) -> HandlerReport {
+        self.run_json(code, handler, &context.to_string())
     }
 
-    /// As `run`, for a context that only JSON text can hold: strings with halves of surrogate pairs.
-    pub fn run_text(&self, code: &Code, handler: Handler, context: &str) -> Run {
-        self.run_within(self.handler_time, code, handler, context)
+    /// As `run`, with a context as JSON text, which may hold lone surrogates.
+    pub fn run_json(&self, code: &Code, handler: Handler, context: &str) -> HandlerReport {
+        self.run_within(self.handler_timeout, code, handler, context)
     }
 
-    /// As `run_text`, for a handler that has only `time_left`, if that is less than it would have.
-    pub fn run_within(&self, time_left: Duration, code: &Code, handler: Handler, context: &str) -> Run {
-        self.stopwatch.start(self.handler_time.min(time_left));
-        let report = self
+    /// As `run_json`, with a time limit that may be lower than the handler's own.
+    pub fn run_within(&self, time_left: Duration, code: &Code, handler: Handler, context: &str) -> HandlerReport {
+        self.limit.start(self.handler_timeout.min(time_left));
+        let result = self
             .context
-            .with(|js| self.call(&js, code, handler, context).catch(&js).map_err(|fault| self.told(&fault)));
-        self.stopwatch.stop();
-        report.and_then(|text| read(&text)).unwrap_or_else(|message| broken(context, message))
+            .with(|js| self.call(&js, code, handler, context).catch(&js).map_err(|error| self.message(&error)));
+        self.limit.stop();
+        result.and_then(|json| parse_report(&json)).unwrap_or_else(|message| failed_report(context, message))
     }
 
-    fn told(&self, fault: &CaughtError<'_>) -> String {
-        self.stopwatch.overrun().unwrap_or_else(|| match fault {
+    fn message(&self, error: &CaughtError<'_>) -> String {
+        self.limit.exceeded().unwrap_or_else(|| match error {
             CaughtError::Exception(exception) => format!("code.js: {}", exception.message().unwrap_or_default()),
             other => format!("code.js: {other}"),
         })
@@ -78,32 +79,33 @@ impl Engine {
     fn call(&self, js: &Ctx<'_>, code: &Code, handler: Handler, context: &str) -> rquickjs::Result<String> {
         let exports = self.exports(js, code)?.restore(js)?;
         let function: Function = exports.get(handler.name())?;
-        let call = self.call.clone().restore(js)?;
-        call.call((function, handler.name(), code.path.as_str(), context))
+        let call_handler = self.call_handler.clone().restore(js)?;
+        call_handler.call((function, handler.name(), code.path.as_str(), context))
     }
 
     fn exports(&self, js: &Ctx<'_>, code: &Code) -> rquickjs::Result<Exports> {
         if let Some(exports) = self.modules.borrow().get(code) {
             return Ok(exports.clone());
         }
-        let exports = Persistent::save(js, evaluate(js, &code.path, &iterations::counted(&code.text))?);
+        let exports =
+            Persistent::save(js, evaluate_module(js, &code.path, &iteration_counter::insert_counters(&code.text))?);
         self.modules.borrow_mut().insert(code.clone(), exports.clone());
         Ok(exports)
     }
 }
 
 const MODULES: [(&str, &str); 8] = [
-    ("appsync/run", include_str!("run.js")),
-    ("appsync/values", include_str!("values.js")),
-    ("appsync/transform", include_str!("transform.js")),
-    ("appsync/headers", include_str!("headers.js")),
-    ("@aws-appsync/utils", include_str!("utils.js")),
-    ("@aws-appsync/utils/dynamodb", include_str!("dynamodb.js")),
-    ("appsync/language", include_str!("language.js")),
-    ("appsync/driver", include_str!("driver.js")),
+    ("appsync/handler_state", include_str!("runtime/handler_state.js")),
+    ("appsync/dynamodb_values", include_str!("runtime/dynamodb_values.js")),
+    ("appsync/transform", include_str!("runtime/transform.js")),
+    ("appsync/http_headers", include_str!("runtime/http_headers.js")),
+    ("@aws-appsync/utils", include_str!("runtime/utils.js")),
+    ("@aws-appsync/utils/dynamodb", include_str!("runtime/dynamodb_requests.js")),
+    ("appsync/restrict_globals", include_str!("runtime/restrict_globals.js")),
+    ("appsync/call_handler", include_str!("runtime/call_handler.js")),
 ];
 
-fn start(stopwatch: &Stopwatch) -> rquickjs::Result<Context> {
+fn create_context(limit: &TimeLimit) -> rquickjs::Result<Context> {
     let runtime = Runtime::new()?;
     runtime.set_memory_limit(MEMORY_BYTES);
     runtime.set_max_stack_size(STACK_BYTES);
@@ -113,51 +115,51 @@ fn start(stopwatch: &Stopwatch) -> rquickjs::Result<Context> {
         loader.add_module(name, source);
     }
     runtime.set_loader(resolver, loader);
-    let stopwatch = stopwatch.clone();
-    runtime.set_interrupt_handler(Some(Box::new(move || stopwatch.overrun().is_some())));
-    type Language = (Eval, RegExpCompiler, RegExp, Json, MapSet, TypedArrays, Promise);
-    Context::custom::<Language>(&runtime)
+    let limit = limit.clone();
+    runtime.set_interrupt_handler(Some(Box::new(move || limit.exceeded().is_some())));
+    type Intrinsics = (Eval, RegExpCompiler, RegExp, Json, MapSet, TypedArrays, Promise);
+    Context::custom::<Intrinsics>(&runtime)
 }
 
-fn load_driver(
+/// Loads the runtime's modules. Returns the function that calls a handler.
+fn load_runtime(
     js: &Ctx<'_>,
-    ambient: &Ambient,
-    stopwatch: &Stopwatch,
+    environment: &EngineEnvironment,
+    limit: &TimeLimit,
 ) -> rquickjs::Result<Persistent<Function<'static>>> {
-    js.globals().set("native", native::object(js, ambient, stopwatch)?)?;
-    let driver = evaluate(js, "start", "export { call } from 'appsync/driver';")?;
-    let call: Function = driver.get("call")?;
-    Ok(Persistent::save(js, call))
+    js.globals().set("native", native_functions::create(js, environment, limit)?)?;
+    let module = evaluate_module(js, "start", "export { callHandler } from 'appsync/call_handler';")?;
+    let call_handler: Function = module.get("callHandler")?;
+    Ok(Persistent::save(js, call_handler))
 }
 
-fn evaluate<'js>(js: &Ctx<'js>, name: &str, source: &str) -> rquickjs::Result<Object<'js>> {
+fn evaluate_module<'js>(js: &Ctx<'js>, name: &str, source: &str) -> rquickjs::Result<Object<'js>> {
     let (module, done) = Module::declare(js.clone(), name, source)?.eval()?;
     done.finish::<()>()?;
     module.namespace()
 }
 
-fn read(report: &str) -> Result<Run, String> {
-    let run: Run = serde_json::from_str(&java_text(report))
-        .map_err(|fault| format!("The handler's result is not JSON: {fault}."))?;
-    match &run.outcome {
-        Outcome::Returned(value) | Outcome::EarlyReturn { value, .. } if report.len() > RESULT_BYTES => {
-            match value.to_string().len() {
-                bytes if bytes > RESULT_BYTES => {
-                    Err(format!("A handler may evaluate to {RESULT_BYTES} bytes, not to {bytes}."))
-                }
-                _ => Ok(run),
-            }
+fn parse_report(json: &str) -> Result<HandlerReport, String> {
+    let result: HandlerReport = serde_json::from_str(&replace_lone_surrogates(json))
+        .map_err(|error| format!("The handler's result is not JSON: {error}."))?;
+    let (Outcome::Returned(value) | Outcome::EarlyReturn { value, .. }) = &result.outcome else { return Ok(result) };
+    if json.len() <= RESULT_BYTES {
+        return Ok(result);
+    }
+    match value.to_string().len() {
+        bytes if bytes > RESULT_BYTES => {
+            Err(format!("A handler may evaluate to {RESULT_BYTES} bytes, not to {bytes}."))
         }
-        _ => Ok(run),
+        _ => Ok(result),
     }
 }
 
-/// What remains of a run that never came back: the handler was stopped, or its file does not load.
-fn broken(context: &str, message: String) -> Run {
+/// The result of a handler that was stopped, or whose file could not be loaded.
+fn failed_report(context: &str, message: String) -> HandlerReport {
     let context: Value = serde_json::from_str(context).unwrap_or_default();
-    let raised = Raised { message, error_type: Some("Code".into()), data: Value::Null, info: Value::Null };
-    Run {
-        outcome: Outcome::Raised(raised),
+    let error = HandlerError { message, error_type: Some("Code".into()), data: Value::Null, info: Value::Null };
+    HandlerReport {
+        outcome: Outcome::Raised(error),
         arguments: context.get("arguments").cloned().unwrap_or_else(|| json!({})),
         stash: context.get("stash").cloned().unwrap_or_else(|| json!({})),
         appended: Vec::new(),
@@ -169,18 +171,19 @@ fn broken(context: &str, message: String) -> Run {
     }
 }
 
-/// `JSON.stringify` escapes halves of surrogate pairs and nothing else as `\ud…`; Java writes them as question marks.
-fn java_text(json: &str) -> Cow<'_, str> {
+/// Replaces lone surrogates by question marks, as Java does when it writes UTF-8. `JSON.stringify` escapes nothing else
+/// as `\ud…`.
+fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
     if !json.contains("\\ud") {
         return json.into();
     }
     let mut text = String::with_capacity(json.len());
     let mut rest = json;
     while let Some((before, escape)) = rest.find('\\').and_then(|at| rest.split_at_checked(at)) {
-        let half = escape.starts_with("\\ud");
-        let (escape, after) = escape.split_at_checked(if half { 6 } else { 2 }).unwrap_or((escape, ""));
+        let is_surrogate = escape.starts_with("\\ud");
+        let (escape, after) = escape.split_at_checked(if is_surrogate { 6 } else { 2 }).unwrap_or((escape, ""));
         text.push_str(before);
-        text.push_str(if half { "?" } else { escape });
+        text.push_str(if is_surrogate { "?" } else { escape });
         rest = after;
     }
     text.push_str(rest);

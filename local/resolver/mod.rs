@@ -1,22 +1,22 @@
 //! APPSYNC_JS: the JavaScript runtime of AppSync's resolvers and functions.
-mod ambient;
+mod allowlist;
 mod bindings;
-mod code;
-mod depth;
+mod code_check;
 mod engine;
-mod identifiers;
-mod iterations;
-mod java;
-mod names;
-mod native;
-mod refused;
-mod stopwatch;
-mod subset;
+mod engine_environment;
+mod id_generators;
+mod iteration_counter;
+mod java_text;
+mod lint_error;
+mod native_functions;
+mod nesting;
+mod subset_lint;
 mod time;
+mod time_limit;
 
-pub use ambient::Ambient;
-pub use code::{Fault, check};
-pub use engine::{Engine, EngineFault};
+pub use code_check::{CodeError, check};
+pub use engine::{Engine, EngineError};
+pub use engine_environment::EngineEnvironment;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -28,7 +28,7 @@ pub enum Handler {
 }
 
 impl Handler {
-    /// As the file exports it.
+    /// The name of the exported function.
     pub fn name(self) -> &'static str {
         match self {
             Handler::Request => "request",
@@ -37,17 +37,18 @@ impl Handler {
     }
 }
 
-/// What one call of a handler did.
+/// The outcome and the effects of one call of a handler.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Run {
+pub struct HandlerReport {
     pub outcome: Outcome,
-    /// `ctx.args` as the handler left it: later handlers of the same resolver see it so.
+    /// `ctx.args` after the call. Later handlers of the same resolver see its changes.
     pub arguments: Value,
+    /// `ctx.stash` after the call.
     pub stash: Value,
-    /// By `util.appendError`, in order.
-    pub appended: Vec<Raised>,
-    /// By `console.log` and `console.error`, in order.
+    /// The errors of `util.appendError`, in order.
+    pub appended: Vec<HandlerError>,
+    /// The lines of `console.log` and `console.error`, in order.
     pub logs: Vec<String>,
     pub subscription_filter: Option<Value>,
     pub invalidation_filter: Option<Value>,
@@ -64,34 +65,35 @@ pub enum Outcome {
         #[serde(rename = "skipTo")]
         skip_to: SkipTo,
     },
-    /// By `util.error`, or by a fault of the code (error type `Code`).
-    Raised(Raised),
+    /// `util.error` was called, or the code failed (error type `Code`).
+    Raised(HandlerError),
+    /// `util.unauthorized` was called.
     Unauthorized,
 }
 
-/// Where `runtime.earlyReturn` continues.
+/// `skipTo` of `runtime.earlyReturn`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum SkipTo {
     #[default]
-    Unsaid,
+    Unspecified,
     Next,
     End,
 }
 
-/// One entry of the response's `errors`, as far as the handler decides it.
+/// An entry of the response's `errors`, without its path and location.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Raised {
+pub struct HandlerError {
     pub message: String,
     pub error_type: Option<String>,
-    /// Filtered by the query's selection before it is sent.
+    /// Reduced to the query's selection before it is sent.
     pub data: Value,
-    /// Sent as `errorInfo`, unfiltered.
+    /// Sent as `errorInfo`, unchanged.
     pub info: Value,
 }
 
-/// By `extensions.invalidateSubscriptions`.
+/// The arguments of `extensions.invalidateSubscriptions`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Invalidation {

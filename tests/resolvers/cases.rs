@@ -1,32 +1,34 @@
+//! Calls handlers with the cases of `cases/` and compares their results.
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use local::resolver::{Ambient, Engine, Handler, Outcome, Raised, Run, SkipTo};
+use local::resolver::{Engine, EngineEnvironment, Handler, HandlerError, HandlerReport, Invalidation, Outcome, SkipTo};
 use local::stack::Code;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::{files, read};
 
-/// One call of a handler. What is not said is not compared. `{"$text": "ab", "times": 2}` stands for `"abab"`.
+/// One call of a handler and its expected results. Absent results are not compared. `{"$text": "ab", "times": 2}` means
+/// `"abab"`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Case {
     name: String,
     /// An expression that the request handler returns, instead of a whole file.
     evaluate: Option<String>,
-    /// Lines of a file.
+    /// The lines of a file.
     code: Option<Vec<String>>,
-    /// A file of the repository; in `functions/` it is the resolver that the data file is named after.
+    /// A file of the repository. Cases in `functions/` use the resolver with the name of the case file.
     file: Option<String>,
     #[serde(default)]
-    handler: Side,
+    handler: HandlerName,
     context: Option<Value>,
-    /// The context as JSON text, where a value cannot hold it.
+    /// The context as JSON text, which may hold lone surrogates.
     context_text: Option<String>,
 
-    /// `null` is compared too.
-    #[serde(default, deserialize_with = "said")]
+    /// An expected `null` is `Some(Value::Null)`.
+    #[serde(default, deserialize_with = "some")]
     returns: Option<Value>,
     early_return: Option<EarlyReturn>,
     raises: Option<Value>,
@@ -49,7 +51,7 @@ import * as ddb from '@aws-appsync/utils/dynamodb';
 
 #[derive(Clone, Copy, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-enum Side {
+enum HandlerName {
     #[default]
     Request,
     Response,
@@ -63,36 +65,36 @@ struct EarlyReturn {
 }
 
 #[test]
-fn handlers_answer_as_recorded_and_documented() {
-    let engine = Engine::with_ambient(fixed()).expect("the engine starts");
-    let faults: Vec<String> = files("cases").iter().flat_map(|path| check_file(&engine, path)).collect();
-    assert!(faults.is_empty(), "{}", faults.join("\n\n"));
+fn handlers_return_recorded_and_documented_results() {
+    let engine = Engine::with_environment(fixed_environment()).expect("the engine starts");
+    let failures: Vec<String> = files("cases").iter().flat_map(|path| check_file(&engine, path)).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
 
 #[test]
-fn every_function_of_the_backend_answers_as_written() {
-    let engine = Engine::with_ambient(fixed()).expect("the engine starts");
+fn every_resolver_of_the_backend_passes_its_cases() {
+    let engine = Engine::with_environment(fixed_environment()).expect("the engine starts");
     let resolvers = resolver_names();
-    assert_eq!(case_files(), resolvers, "each resolver has a data file, and nothing else has");
-    let faults: Vec<String> = resolvers.iter().flat_map(|path| check_function(&engine, path)).collect();
-    assert!(faults.is_empty(), "{}", faults.join("\n\n"));
+    assert_eq!(case_files(), resolvers, "there is a case file for each resolver, and no other");
+    let failures: Vec<String> = resolvers.iter().flat_map(|path| check_function(&engine, path)).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
 
 fn check_function(engine: &Engine, name: &String) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/resolvers/cases/functions/{name}.json"));
     let cases: Vec<Case> =
-        cases(&path).into_iter().map(|case| case.of_function(format!("resolvers/{name}.js"))).collect();
-    let called = |side| cases.iter().any(|case| case.handler == side);
-    assert!(called(Side::Request) && called(Side::Response), "{name} has a handler without a case");
+        cases(&path).into_iter().map(|case| case.for_resolver(format!("resolvers/{name}.js"))).collect();
+    let has_case = |handler| cases.iter().any(|case| case.handler == handler);
+    assert!(has_case(HandlerName::Request) && has_case(HandlerName::Response), "{name} has a handler without a case");
     cases.iter().flat_map(|case| check(engine, &path, case)).collect()
 }
 
-/// The deployed resolvers, as `turns/loadTurn`.
+/// The resolvers: `turns/loadTurn`.
 fn resolver_names() -> Vec<String> {
     names_in_folders("resolvers")
 }
 
-/// The data files of the resolvers, as `turns/loadTurn`.
+/// The case files of the resolvers: `turns/loadTurn`.
 fn case_files() -> Vec<String> {
     names_in_folders("tests/resolvers/cases/functions")
 }
@@ -116,55 +118,58 @@ fn check_file(engine: &Engine, path: &Path) -> Vec<String> {
 }
 
 fn cases(path: &Path) -> Vec<Case> {
-    let written = serde_json::from_str(&read(path)).map(written_out).and_then(serde_json::from_value);
-    let cases: Vec<Case> = written.unwrap_or_else(|fault| panic!("{}: {fault}", path.display()));
+    let parsed = serde_json::from_str(&read(path)).map(expand_texts).and_then(serde_json::from_value);
+    let cases: Vec<Case> = parsed.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     assert!(!cases.is_empty(), "{} holds no case", path.display());
     cases
 }
 
-/// The value with every `{"$text": …, "times": …}` in it as the text it stands for.
-fn written_out(value: Value) -> Value {
+/// The value with every `{"$text": …, "times": …}` replaced by its text.
+fn expand_texts(value: Value) -> Value {
     match value {
         Value::Object(members) => match (members.get("$text"), members.get("times")) {
             (Some(Value::String(text)), Some(times)) => {
                 json!(text.repeat(times.as_u64().and_then(|times| times.try_into().ok()).expect("a number of times")))
             }
-            _ => members.into_iter().map(|(name, value)| (name, written_out(value))).collect(),
+            _ => members.into_iter().map(|(name, value)| (name, expand_texts(value))).collect(),
         },
-        Value::Array(list) => list.into_iter().map(written_out).collect(),
+        Value::Array(list) => list.into_iter().map(expand_texts).collect(),
         other => other,
     }
 }
 
 fn check(engine: &Engine, path: &Path, case: &Case) -> Vec<String> {
-    let run = run(engine, case);
-    let compared = [
-        case.expected_outcome().map(|expected| ("outcome", expected, outcome(&run))),
-        case.arguments.clone().map(|expected| ("arguments", expected, run.arguments.clone())),
-        case.stash.clone().map(|expected| ("stash", expected, run.stash.clone())),
-        case.appended.clone().map(|expected| ("appended", json!(expected), run.appended.iter().map(raised).collect())),
-        case.logs.clone().map(|expected| ("logs", json!(expected), json!(run.logs))),
-        case.subscription_filter.clone().map(|expected| ("filter", expected, json!(run.subscription_filter))),
+    let result = run(engine, case);
+    let comparisons = [
+        case.expected_outcome().map(|expected| ("outcome", expected, outcome(&result))),
+        case.arguments.clone().map(|expected| ("arguments", expected, result.arguments.clone())),
+        case.stash.clone().map(|expected| ("stash", expected, result.stash.clone())),
+        case.appended
+            .clone()
+            .map(|expected| ("appended", json!(expected), result.appended.iter().map(error_value).collect())),
+        case.logs.clone().map(|expected| ("logs", json!(expected), json!(result.logs))),
+        case.subscription_filter.clone().map(|expected| ("filter", expected, json!(result.subscription_filter))),
         case.invalidation_filter
             .clone()
-            .map(|expected| ("invalidation filter", expected, json!(run.invalidation_filter))),
-        case.invalidations.clone().map(|expected| ("invalidations", expected, invalidations(&run))),
-        case.response_headers.clone().map(|expected| ("headers", expected, json!(run.response_headers))),
+            .map(|expected| ("invalidation filter", expected, json!(result.invalidation_filter))),
+        case.invalidations.clone().map(|expected| ("invalidations", expected, invalidations(&result))),
+        case.response_headers.clone().map(|expected| ("headers", expected, json!(result.response_headers))),
     ];
     let file = path.display();
-    let told = |(what, expected, found): (&str, Value, Value)| {
-        (expected != found).then(|| format!("{file}: {}: {what}\n  expected {expected}\n  found    {found}", case.name))
+    let describe = |(member, expected, actual): (&str, Value, Value)| {
+        let differs = expected != actual;
+        differs.then(|| format!("{file}: {}: {member}\n  expected {expected}\n  actual   {actual}", case.name))
     };
-    compared.into_iter().flatten().filter_map(told).collect()
+    comparisons.into_iter().flatten().filter_map(describe).collect()
 }
 
-fn said<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
+fn some<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(value).map(Some)
 }
 
 impl Case {
-    /// A function's outcome is always compared: where a case names none, `null` is returned.
-    fn of_function(self, resolver: String) -> Self {
+    /// The outcome of a resolver is always compared: without an expected outcome it must return `null`.
+    fn for_resolver(self, resolver: String) -> Self {
         Case { file: Some(resolver), returns: Some(self.returns.unwrap_or_default()), ..self }
     }
 
@@ -192,27 +197,27 @@ impl Case {
     }
 }
 
-fn run(engine: &Engine, case: &Case) -> Run {
+fn run(engine: &Engine, case: &Case) -> HandlerReport {
     let handler = match case.handler {
-        Side::Request => Handler::Request,
-        Side::Response => Handler::Response,
+        HandlerName::Request => Handler::Request,
+        HandlerName::Response => Handler::Response,
     };
     match &case.context_text {
-        Some(text) => engine.run_text(&case.code(), handler, text),
+        Some(text) => engine.run_json(&case.code(), handler, text),
         None => engine.run(&case.code(), handler, case.context.clone().unwrap_or_else(|| json!({}))),
     }
 }
 
-fn outcome(run: &Run) -> Value {
-    match &run.outcome {
+fn outcome(result: &HandlerReport) -> Value {
+    match &result.outcome {
         Outcome::Returned(value) => json!({ "returned": value }),
         Outcome::EarlyReturn { value, skip_to } => json!({ "earlyReturn": value, "skipTo": format!("{skip_to:?}") }),
-        Outcome::Raised(error) => json!({ "raised": raised(error) }),
+        Outcome::Raised(error) => json!({ "raised": error_value(error) }),
         Outcome::Unauthorized => json!("unauthorized"),
     }
 }
 
-fn raised(error: &Raised) -> Value {
+fn error_value(error: &HandlerError) -> Value {
     let mut members = serde_json::Map::from_iter([("message".to_owned(), json!(error.message))]);
     let optional = [("errorType", json!(error.error_type)), ("data", error.data.clone()), ("info", error.info.clone())];
     members.extend(
@@ -221,16 +226,16 @@ fn raised(error: &Raised) -> Value {
     Value::Object(members)
 }
 
-fn invalidations(run: &Run) -> Value {
-    let told = |one: &local::resolver::Invalidation| json!({ one.subscription_field.as_str(): one.payload });
-    run.invalidations.iter().map(told).collect()
+fn invalidations(result: &HandlerReport) -> Value {
+    let value = |invalidation: &Invalidation| json!({ invalidation.subscription_field.as_str(): invalidation.payload });
+    result.invalidations.iter().map(value).collect()
 }
 
-/// It is always 2026-01-02T03:04:05.678Z, and chance has no choice.
-fn fixed() -> Ambient {
-    Ambient {
+/// The time is always 2026-01-02T03:04:05.678Z, and all random bits are the same.
+fn fixed_environment() -> EngineEnvironment {
+    EngineEnvironment {
         now: Rc::new(|| "2026-01-02T03:04:05.678Z".parse().expect("a time")),
         random: Rc::new(|| 0x0123_4567_89ab_cdef),
-        ..Ambient::default()
+        ..EngineEnvironment::default()
     }
 }

@@ -1,28 +1,29 @@
+//! The checks of code at deployment.
 use local::resolver::check;
 use local::stack::Code;
 
 use super::{files, read};
 
-/// The first line of each file says where and why it is refused.
+/// The first line of each file is the expected error.
 #[test]
-fn a_file_outside_the_subset_is_refused_with_its_place_and_reason() {
-    let faults: Vec<String> = files("refused")
+fn unsupported_code_is_refused_with_position_and_reason() {
+    let failures: Vec<String> = files("refused")
         .iter()
         .filter_map(|path| {
             let text = read(path);
             let expected = text.lines().next().unwrap_or_default().trim_start_matches("// ").to_owned();
-            let found = match check(&Code { path: "code.js".into(), text }) {
+            let actual = match check(&Code { path: "code.js".into(), text }) {
                 Ok(()) => "accepted".to_owned(),
-                Err(fault) => fault.to_string(),
+                Err(error) => error.to_string(),
             };
-            (expected != found).then(|| format!("{}\n  expected {expected}\n  found    {found}", path.display()))
+            (expected != actual).then(|| format!("{}\n  expected {expected}\n  actual   {actual}", path.display()))
         })
         .collect();
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 #[test]
-fn a_file_inside_the_subset_is_accepted() {
+fn supported_code_is_accepted() {
     for path in files("accepted") {
         let code = Code { path: path.display().to_string(), text: read(&path) };
         assert_eq!(check(&code), Ok(()));
@@ -30,13 +31,13 @@ fn a_file_inside_the_subset_is_accepted() {
 }
 
 #[test]
-fn a_file_holds_at_most_32768_characters() {
+fn file_has_at_most_32768_characters() {
     let handlers = "export const request = () => 1;\nexport const response = () => 1;\n";
     let padded = |length: usize| Code {
         path: "code.js".into(),
         text: format!("{handlers}//{}", "é".repeat(length - handlers.len() - 2)),
     };
     assert_eq!(check(&padded(32_768)), Ok(()));
-    let fault = check(&padded(32_769)).expect_err("the file is too long");
-    assert_eq!(fault.to_string(), "code.js: a file holds at most 32768 characters, this one 32769.");
+    let error = check(&padded(32_769)).expect_err("the file is too long");
+    assert_eq!(error.to_string(), "code.js: a file holds at most 32768 characters, this one 32769.");
 }

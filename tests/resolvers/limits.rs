@@ -1,11 +1,13 @@
+//! Limits of the JavaScript engine: iterations, memory, stack, time and result size.
 use std::time::Duration;
 
-use local::resolver::{Ambient, Engine, Handler, Outcome};
+use local::resolver::{Engine, EngineEnvironment, Handler, Outcome};
 use local::stack::Code;
 use serde_json::json;
 
 fn code(request: &str) -> Code {
-    let text = format!("export function request(ctx) {{\n{request}\n}}\nexport const response = () => 'still here';\n");
+    let text =
+        format!("export function request(ctx) {{\n{request}\n}}\nexport const response = () => 'still running';\n");
     Code { path: "code.js".into(), text }
 }
 
@@ -17,7 +19,7 @@ fn message(engine: &Engine, code: &Code, handler: Handler) -> String {
 }
 
 #[test]
-fn a_handler_makes_at_most_1000_iterations() {
+fn handler_may_make_1000_iterations() {
     let engine = Engine::new().expect("the engine starts");
     let refused = "A handler may make 1000 loop iterations; this one makes more.";
     for body in [
@@ -45,30 +47,27 @@ fn utilities_do_not_count_as_iterations() {
 }
 
 #[test]
-fn a_handler_that_asks_for_too_much_memory_ends_and_the_engine_lives_on() {
+fn engine_survives_a_handler_that_exhausts_memory() {
     let engine = Engine::new().expect("the engine starts");
     let greedy = code("let text = 'x'; for (const one of ctx.args.list.slice(0, 40)) text += text; return text;");
-    assert!(
-        message(&engine, &greedy, Handler::Request).starts_with("code.js"),
-        "{}",
-        message(&engine, &greedy, Handler::Request)
-    );
-    assert_eq!(message(&engine, &greedy, Handler::Response), "Returned(String(\"still here\"))");
+    let error = message(&engine, &greedy, Handler::Request);
+    assert!(error.starts_with("code.js"), "{error}");
+    assert_eq!(message(&engine, &greedy, Handler::Response), "Returned(String(\"still running\"))");
 }
 
 #[test]
-fn a_handler_that_calls_itself_without_end_ends_and_the_engine_lives_on() {
+fn engine_survives_infinite_recursion() {
     let engine = Engine::new().expect("the engine starts");
     let endless = code("const again = () => again() + 1; return again();");
-    let message_of_endless = message(&engine, &endless, Handler::Request);
-    assert!(message_of_endless.contains("stack"), "{message_of_endless}");
-    assert_eq!(message(&engine, &endless, Handler::Response), "Returned(String(\"still here\"))");
+    let error = message(&engine, &endless, Handler::Request);
+    assert!(error.contains("stack"), "{error}");
+    assert_eq!(message(&engine, &endless, Handler::Response), "Returned(String(\"still running\"))");
 }
 
 #[test]
-fn a_handler_that_never_ends_is_stopped() {
-    let ambient = Ambient { handler_time: Duration::from_millis(50), ..Ambient::default() };
-    let engine = Engine::with_ambient(ambient).expect("the engine starts");
+fn handler_is_stopped_at_its_time_limit() {
+    let environment = EngineEnvironment { handler_timeout: Duration::from_millis(50), ..EngineEnvironment::default() };
+    let engine = Engine::with_environment(environment).expect("the engine starts");
     let endless = code("while (true) {}");
     assert_eq!(message(&engine, &endless, Handler::Request), "The handler ran longer than 50ms.");
     let slow = code(
@@ -76,11 +75,11 @@ fn a_handler_that_never_ends_is_stopped() {
         for (const one of ctx.args.list.slice(0, 900)) text.split('a');",
     );
     assert_eq!(message(&engine, &slow, Handler::Request), "The handler ran longer than 50ms.");
-    assert_eq!(message(&engine, &endless, Handler::Response), "Returned(String(\"still here\"))");
+    assert_eq!(message(&engine, &endless, Handler::Response), "Returned(String(\"still running\"))");
 }
 
 #[test]
-fn a_result_has_at_most_5_megabytes() {
+fn result_has_at_most_5_megabytes() {
     let engine = Engine::new().expect("the engine starts");
     let large = code("let text = 'x'; for (const one of ctx.args.list.slice(0, 23)) text += text; return text;");
     let refused = "A handler may evaluate to 5242880 bytes, not to 8388610.";
@@ -96,12 +95,12 @@ fn a_result_has_at_most_5_megabytes() {
 }
 
 #[test]
-fn what_the_runtime_lacks_is_not_there() {
+fn unsupported_globals_are_undefined() {
     let engine = Engine::new().expect("the engine starts");
     for name in ["eval", "Function", "Date", "RegExp", "Promise", "Map", "Symbol", "globalThis", "setTimeout", "native"]
     {
-        let found = message(&engine, &code(&format!("return typeof {name};")), Handler::Request);
-        assert_eq!(found, "Returned(String(\"undefined\"))", "{name}");
+        let result = message(&engine, &code(&format!("return typeof {name};")), Handler::Request);
+        assert_eq!(result, "Returned(String(\"undefined\"))", "{name}");
     }
     let constructor = code("return (() => 1).constructor === Object;");
     assert_eq!(message(&engine, &constructor, Handler::Request), "Returned(Bool(true))");

@@ -1,7 +1,7 @@
-//! The JavaScript runtime and the DynamoDB data source, against recorded and documented answers of AWS.
+//! The JavaScript runtime and the DynamoDB data source, compared with recorded and documented responses of AWS.
 //!
-//! `cases/` calls handlers, `cases/functions/` those of this backend, one file for each of `resolvers/`; `refused/` and
-//! `accepted/` are files that AWS would refuse or take at deployment, `dynamodb/` holds conversations with a data source.
+//! `cases/` holds calls of handlers; `cases/functions/` has one file for each resolver of this backend. `refused/` and
+//! `accepted/` hold files that AWS refuses or accepts at deployment. `dynamodb/` holds requests to a data source.
 mod cases;
 mod deployment;
 mod limits;
@@ -12,10 +12,10 @@ mod tables;
 
 use std::path::{Path, PathBuf};
 
-/// The files of a folder beside this one, in order.
+/// The files of a folder in `tests/resolvers`, sorted.
 fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/resolvers").join(folder);
-    let entries = std::fs::read_dir(&folder).unwrap_or_else(|fault| panic!("{}: {fault}", folder.display()));
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let paths = entries.map(|entry| entry.expect("a readable folder").path());
     let mut paths: Vec<PathBuf> = paths.filter(|path| path.is_file()).collect();
     assert!(!paths.is_empty(), "{} is empty", folder.display());
@@ -24,5 +24,5 @@ fn files(folder: &str) -> Vec<PathBuf> {
 }
 
 fn read(path: &Path) -> String {
-    std::fs::read_to_string(path).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()))
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

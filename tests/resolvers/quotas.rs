@@ -14,7 +14,7 @@ use local::{
     graphql::{DataSources, FunctionBackend, set_engine_environment},
     identity::{Authenticator, Caller, Principal},
     lambda::{InvocationType, InvokeError},
-    resolver::Ambient,
+    resolver::EngineEnvironment,
     template::{self, ACCOUNT, Deployment, REGION},
 };
 use serde_json::{Value, json};
@@ -239,7 +239,7 @@ impl Fixture {
         let stack = template::load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment).expect("the template loads");
         let now = Rc::new(Cell::new(START.parse().expect("a time")));
         let clock = Rc::clone(&now);
-        set_engine_environment(Ambient { now: Rc::new(move || clock.get()), ..Ambient::default() })
+        set_engine_environment(EngineEnvironment { now: Rc::new(move || clock.get()), ..EngineEnvironment::default() })
             .expect("the engine starts");
         let database = DynamoDb::open(None).expect("a database in memory");
         database.create_tables(&stack.tables).expect("the template's table");

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use local::dynamodb::DynamoDb;
-use local::resolver::{Ambient, Engine, Handler, Outcome};
+use local::resolver::{Engine, EngineEnvironment, Handler, Outcome};
 use local::stack::Code;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -82,7 +82,8 @@ impl Case {
     /// Calls a resolver's handler at the time of the case and returns its result.
     fn call(&self, resolver: &str, handler: Handler, context: Value) -> Value {
         let now = jiff::Timestamp::from_millisecond(self.now).expect("a time");
-        let engine = Engine::with_ambient(Ambient { now: Rc::new(move || now), ..Ambient::default() });
+        let engine =
+            Engine::with_environment(EngineEnvironment { now: Rc::new(move || now), ..EngineEnvironment::default() });
         let path = format!("resolvers/{resolver}.js");
         let code = Code { text: read_repository_file(&path), path };
         match engine.expect("the engine starts").run(&code, handler, context).outcome {

@@ -1,3 +1,4 @@
+//! The DynamoDB data source: runs the request documents of `dynamodb/`.
 use std::path::Path;
 
 use local::dynamodb::{DataSourceError, DataSourceResponse, DynamoDb};
@@ -8,15 +9,16 @@ use serde_json::{Value, json};
 
 use super::{files, read};
 
-/// One request to the data source of table `Main`. `"$nextToken"` in it stands for the token of the step before.
+/// One request to a data source and its expected response.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Step {
-    says: String,
+    name: String,
     #[serde(default = "main_table")]
     table: String,
+    /// `"$nextToken"` means the token of the previous step.
     request: Value,
-    /// `"$token"` in it stands for any token.
+    /// `"$token"` means any token.
     result: Value,
     error_type: Option<String>,
     message: Option<String>,
@@ -27,50 +29,51 @@ fn main_table() -> String {
 }
 
 #[tokio::test]
-async fn the_data_source_answers_as_documented() {
-    let mut faults = Vec::new();
+async fn data_source_responds_as_documented() {
+    let mut failures = Vec::new();
     for path in files("dynamodb") {
-        faults.extend(check(&path).await);
+        failures.extend(check(&path).await);
     }
-    assert!(faults.is_empty(), "{}", faults.join("\n\n"));
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
 
 async fn check(path: &Path) -> Vec<String> {
     let steps: Vec<Step> =
-        serde_json::from_str(&read(path)).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()));
+        serde_json::from_str(&read(path)).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let dynamodb = DynamoDb::open(None).expect("a database in memory");
     dynamodb.create_tables(&[("Main".into(), table("Main")), ("Other".into(), table("Other"))].into()).expect("tables");
-    let (mut token, mut faults) = (Value::Null, Vec::new());
+    let mut token = Value::Null;
+    let mut failures = Vec::new();
     for step in steps {
-        let answer = dynamodb.run(&step.table, &replaced(&step.request, &json!("$nextToken"), &token)).await;
+        let answer = dynamodb.run(&step.table, &replace(&step.request, &json!("$nextToken"), &token)).await;
         token = answer.result.get("nextToken").cloned().unwrap_or_default();
-        faults.extend(step.fault(&answer, &token).map(|fault| format!("{}: {fault}", path.display())));
+        failures.extend(step.failure(&answer, &token).map(|failure| format!("{}: {failure}", path.display())));
     }
-    faults
+    failures
 }
 
 impl Step {
-    fn fault(&self, answer: &DataSourceResponse, token: &Value) -> Option<String> {
+    fn failure(&self, answer: &DataSourceResponse, token: &Value) -> Option<String> {
         let result =
-            if token.is_null() { answer.result.clone() } else { replaced(&answer.result, token, &json!("$token")) };
+            if token.is_null() { answer.result.clone() } else { replace(&answer.result, token, &json!("$token")) };
         let error = answer.error.as_ref();
-        let fits = result == self.result
+        let matches = result == self.result
             && error.map(|error| &error.error_type) == self.error_type.as_ref()
             && (self.message.is_none() || error.map(|error| &error.message) == self.message.as_ref());
-        let Step { says, result: expected, error_type, message, .. } = self;
-        (!fits)
-            .then(|| format!("{says}\n  expected {expected} {error_type:?} {message:?}\n  found    {result} {error:?}"))
+        let Step { name, result: expected, error_type, message, .. } = self;
+        (!matches)
+            .then(|| format!("{name}\n  expected {expected} {error_type:?} {message:?}\n  actual   {result} {error:?}"))
     }
 }
 
-/// The value with every `one` in it replaced.
-fn replaced(value: &Value, one: &Value, by: &Value) -> Value {
+/// The value with every occurrence of `from` replaced.
+fn replace(value: &Value, from: &Value, to: &Value) -> Value {
     match value {
-        found if found == one => by.clone(),
+        found if found == from => to.clone(),
         Value::Object(members) => {
-            members.iter().map(|(name, value)| (name.clone(), replaced(value, one, by))).collect()
+            members.iter().map(|(name, value)| (name.clone(), replace(value, from, to))).collect()
         }
-        Value::Array(list) => list.iter().map(|value| replaced(value, one, by)).collect(),
+        Value::Array(list) => list.iter().map(|value| replace(value, from, to)).collect(),
         other => other.clone(),
     }
 }
@@ -106,9 +109,9 @@ fn get() -> Value {
 }
 
 #[tokio::test]
-async fn a_table_on_disk_is_found_again() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("tables.db");
+async fn table_on_disk_is_found_again() {
+    let directory = tempfile::tempdir().expect("a folder");
+    let file = directory.path().join("tables.db");
     let tables = [("Main".to_owned(), table("Main"))].into();
     for round in 0..2 {
         let dynamodb = DynamoDb::open(Some(&file)).expect("a database on disk");
@@ -122,40 +125,40 @@ async fn a_table_on_disk_is_found_again() {
 }
 
 #[test]
-fn a_table_that_the_template_changed_is_refused_in_one_sentence() {
+fn table_with_another_key_schema_is_refused() {
     let dynamodb = DynamoDb::open(None).expect("a database in memory");
     dynamodb.create_tables(&[("Main".to_owned(), table("Main"))].into()).expect("the table");
     let mut changed = table("Main");
     changed.definition["KeySchema"] = json!([{ "AttributeName": "pk", "KeyType": "HASH" }]);
-    let fault = dynamodb.create_tables(&[("Main".to_owned(), changed)].into()).expect_err("another key");
+    let error = dynamodb.create_tables(&[("Main".to_owned(), changed)].into()).expect_err("another key");
     assert_eq!(
-        fault.to_string(),
+        error.to_string(),
         "Table Main is stored with another KeySchema than the template says; delete the stored data to start anew."
     );
 }
 
 #[test]
-fn a_table_that_dynamodb_would_not_create_is_refused_with_its_reason() {
+fn invalid_table_is_refused_with_dynamodbs_reason() {
     let dynamodb = DynamoDb::open(None).expect("a database in memory");
-    let fault = dynamodb.create_tables(&[("ab".to_owned(), table("ab"))].into()).expect_err("the name is too short");
-    assert!(fault.to_string().starts_with("Table ab cannot be created: 1 validation error detected: "), "{fault}");
+    let error = dynamodb.create_tables(&[("ab".to_owned(), table("ab"))].into()).expect_err("the name is too short");
+    assert!(error.to_string().starts_with("Table ab cannot be created: 1 validation error detected: "), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn expired_items_are_swept() {
+async fn expired_items_are_deleted() {
     let dynamodb = DynamoDb::open(None).expect("a database in memory");
     dynamodb.create_tables(&[("Main".to_owned(), table("Main"))].into()).expect("the table");
     dynamodb.run("Main", &put(json!({ "expiresAt": { "N": 1 } }))).await;
-    let sweeper = dynamodb.clone();
-    let sweeping =
-        tokio::spawn(async move { sweeper.delete_expired_items_every(std::time::Duration::from_secs(60)).await });
+    let database = dynamodb.clone();
+    let task =
+        tokio::spawn(async move { database.delete_expired_items_every(std::time::Duration::from_secs(60)).await });
     tokio::time::sleep(std::time::Duration::from_secs(61)).await;
-    sweeping.abort();
+    task.abort();
     assert_eq!(dynamodb.run("Main", &get()).await, DataSourceResponse { result: Value::Null, error: None });
 }
 
 #[tokio::test]
-async fn an_sdk_sees_the_same_tables() {
+async fn http_endpoint_serves_the_same_tables() {
     let dynamodb = DynamoDb::open(None).expect("a database in memory");
     dynamodb.create_tables(&[("Main".to_owned(), table("Main"))].into()).expect("the table");
     dynamodb.run("Main", &put(json!({ "n": { "N": 1 } }))).await;
@@ -186,7 +189,7 @@ async fn an_sdk_sees_the_same_tables() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_no_object_is_refused() {
+async fn request_must_be_an_object() {
     let dynamodb = DynamoDb::open(None).expect("a database in memory");
     let answer = dynamodb.run("Main", &json!("GetItem")).await;
     let error = DataSourceError {

@@ -6,7 +6,7 @@ use local::{
     dynamodb::DynamoDb,
     graphql::{DataSources, set_engine_environment},
     identity::{AssumedRole, Authenticator, Caller, Principal},
-    resolver::Ambient,
+    resolver::EngineEnvironment,
     stack::{Function, Stack},
     template::{self, ACCOUNT, Deployment, REGION},
 };
@@ -97,10 +97,10 @@ fn publisher(function: &Function) -> Caller {
     Caller::from_signature(Arc::new(principal), REGION, Vec::new())
 }
 
-fn ambient() -> Ambient {
-    Ambient {
+fn ambient() -> EngineEnvironment {
+    EngineEnvironment {
         now: Rc::new(|| World::current().timestamp()),
         random: Rc::new(|| World::current().dice(|dice| dice.draw())),
-        handler_time: Duration::from_secs(10),
+        handler_timeout: Duration::from_secs(10),
     }
 }

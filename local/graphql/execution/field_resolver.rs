@@ -23,7 +23,7 @@ use crate::{
         schema::{authorization, input_coercion},
         service::Service,
     },
-    resolver::{Invalidation, Raised},
+    resolver::{HandlerError, Invalidation},
 };
 
 /// Resolves the fields of one operation for its caller.
@@ -201,7 +201,7 @@ impl<'a> FieldResolver<'a> {
         }
     }
 
-    fn report_raised(&self, state: &ExecutionState<'_>, context: &FieldContext<'_>, raised: Raised) {
+    fn report_raised(&self, state: &ExecutionState<'_>, context: &FieldContext<'_>, raised: HandlerError) {
         let data = state.selections.select_error_data(raised.data, context.fields);
         let detail = ErrorDetail { error_type: raised.error_type, data, info: raised.info };
         let location = state.location(context.field);

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     graphql::lone_surrogates,
-    resolver::{Handler, Invalidation, Outcome, Raised, Run, SkipTo},
+    resolver::{Handler, HandlerError, HandlerReport, Invalidation, Outcome, SkipTo},
     stack::Code,
 };
 
@@ -37,7 +37,7 @@ pub struct ResolverContext {
 pub struct ResolverOutput {
     pub value: Value,
     pub error: Option<ResolverError>,
-    pub appended_errors: Vec<Raised>,
+    pub appended_errors: Vec<HandlerError>,
     pub subscription_filter: Option<Value>,
     pub invalidation_filter: Option<Value>,
     pub invalidations: Vec<Invalidation>,
@@ -90,7 +90,7 @@ impl ResolverRun<'_> {
         let before = self.call_handler(code, Handler::Request, DataSourceResult::default()).await?;
         let (value, runs_functions) = match before {
             HandlerResult::Returned(value) | HandlerResult::EarlyReturn(value, SkipTo::Next) => (value, true),
-            HandlerResult::EarlyReturn(value, SkipTo::End | SkipTo::Unsaid) => (value, false),
+            HandlerResult::EarlyReturn(value, SkipTo::End | SkipTo::Unspecified) => (value, false),
         };
         self.previous_result = value;
         if runs_functions {
@@ -175,18 +175,18 @@ impl ResolverRun<'_> {
     }
 
     /// Stores the side effects of a handler run and returns its result.
-    fn record(&mut self, code: &Code, run: Run) -> Result<HandlerResult, ResolverError> {
-        for line in &run.logs {
+    fn record(&mut self, code: &Code, report: HandlerReport) -> Result<HandlerResult, ResolverError> {
+        for line in &report.logs {
             tracing::debug!(path = code.path, "{line}");
         }
-        self.arguments = run.arguments;
-        self.stash = run.stash;
-        self.output.appended_errors.extend(run.appended);
-        self.output.invalidations.extend(run.invalidations);
-        self.output.response_headers.extend(run.response_headers);
-        self.output.subscription_filter = run.subscription_filter.or(self.output.subscription_filter.take());
-        self.output.invalidation_filter = run.invalidation_filter.or(self.output.invalidation_filter.take());
-        match run.outcome {
+        self.arguments = report.arguments;
+        self.stash = report.stash;
+        self.output.appended_errors.extend(report.appended);
+        self.output.invalidations.extend(report.invalidations);
+        self.output.response_headers.extend(report.response_headers);
+        self.output.subscription_filter = report.subscription_filter.or(self.output.subscription_filter.take());
+        self.output.invalidation_filter = report.invalidation_filter.or(self.output.invalidation_filter.take());
+        match report.outcome {
             Outcome::Returned(value) => Ok(HandlerResult::Returned(value)),
             Outcome::EarlyReturn { value, skip_to } => Ok(HandlerResult::EarlyReturn(value, skip_to)),
             Outcome::Raised(raised) => Err(ResolverError::Raised(raised)),

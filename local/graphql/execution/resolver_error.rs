@@ -1,11 +1,11 @@
 //! The error of a resolver that returned no value.
 use serde_json::Value;
 
-use crate::resolver::Raised;
+use crate::resolver::HandlerError;
 
 pub enum ResolverError {
     /// `util.error` of a handler, or an error in its form.
-    Raised(Raised),
+    Raised(HandlerError),
     /// `util.unauthorized`.
     Unauthorized,
     /// The request's time is used up.
@@ -25,6 +25,6 @@ impl ResolverError {
 
     fn from_type(error_type: &str, message: String) -> Self {
         let error_type = Some(error_type.to_owned());
-        ResolverError::Raised(Raised { message, error_type, data: Value::Null, info: Value::Null })
+        ResolverError::Raised(HandlerError { message, error_type, data: Value::Null, info: Value::Null })
     }
 }

@@ -4,7 +4,7 @@
 use std::{cell::RefCell, time::Duration};
 
 use crate::{
-    resolver::{Ambient, Engine, EngineFault, Handler, Run},
+    resolver::{Engine, EngineEnvironment, EngineError, Handler, HandlerReport},
     stack::Code,
 };
 
@@ -13,14 +13,14 @@ thread_local! {
 }
 
 /// Replaces the current thread's engine by one with the given clock and random numbers.
-pub fn set_engine_environment(ambient: Ambient) -> Result<(), EngineFault> {
-    let engine = Engine::with_ambient(ambient)?;
+pub fn set_engine_environment(ambient: EngineEnvironment) -> Result<(), EngineError> {
+    let engine = Engine::with_environment(ambient)?;
     ENGINE.with(|cell| cell.replace(Some(engine)));
     Ok(())
 }
 
 /// Runs a handler with `ctx` given as JSON text. Fails if the current thread's engine cannot start.
-pub fn run_handler(code: &Code, handler: Handler, context: &str, time_left: Duration) -> Result<Run, String> {
+pub fn run_handler(code: &Code, handler: Handler, context: &str, time_left: Duration) -> Result<HandlerReport, String> {
     ENGINE.with(|cell| {
         let mut cell = cell.borrow_mut();
         let engine = match cell.take() {

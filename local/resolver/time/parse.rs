@@ -1,84 +1,85 @@
-//! Reads a moment out of a text that was written as a pattern says.
+//! Parses a text according to a pattern.
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{Offset, TimeZone};
 
 use super::pattern::{Part, Pattern};
 
-/// What a text says: a date and time, and perhaps where.
-pub struct Moment {
+/// The date and time in a text, and its time zone if it names one.
+pub struct ParsedTime {
     pub civil: DateTime,
     pub zone: Option<TimeZone>,
 }
 
-pub fn parse(pattern: &Pattern, text: &str) -> Result<Moment, String> {
-    let refused = || format!("the text {text:?} does not fit the pattern");
-    let mut found = Found::default();
+pub fn parse(pattern: &Pattern, text: &str) -> Result<ParsedTime, String> {
+    let message = || format!("the text {text:?} does not fit the pattern");
+    let mut fields = Fields::default();
     let mut rest = text;
     for (index, part) in pattern.0.iter().enumerate() {
         rest = match part {
-            Part::Literal(literal) => rest.strip_prefix(literal.as_str()).ok_or_else(refused)?,
+            Part::Literal(literal) => rest.strip_prefix(literal.as_str()).ok_or_else(message)?,
             Part::Field(letter, count) => {
-                let width = Width::of(*letter, *count, pattern.0.get(index + 1));
-                found.field(*letter, *count, width, rest).ok_or_else(refused)?
+                let width = Width::new(*letter, *count, pattern.0.get(index + 1));
+                fields.parse_field(*letter, *count, width, rest).ok_or_else(message)?
             }
         };
     }
     if !rest.is_empty() {
-        return Err(refused());
+        return Err(message());
     }
-    let civil = found.civil().ok_or_else(|| format!("the text {text:?} does not give a date and an hour"))?;
-    Ok(Moment { civil, zone: found.zone })
+    let civil = fields.to_civil().ok_or_else(|| format!("the text {text:?} does not give a date and an hour"))?;
+    Ok(ParsedTime { civil, zone: fields.zone })
 }
 
-/// How many digits a number has: exactly so many where the next part is a number too.
+/// The number of digits of a field. The number is exact when the next field is numeric too.
 struct Width {
-    least: usize,
-    most: usize,
+    min: usize,
+    max: usize,
 }
 
 impl Width {
-    fn of(letter: char, count: usize, next: Option<&Part>) -> Self {
-        let numeric = matches!(next, Some(Part::Field(letter, count)) if is_number(*letter, *count));
-        let exact = numeric || letter == 'S' || count == 2;
-        Width { least: count, most: if exact { count } else { 10 } }
+    fn new(letter: char, count: usize, next: Option<&Part>) -> Self {
+        let next_is_numeric = matches!(next, Some(Part::Field(letter, count)) if is_numeric(*letter, *count));
+        let is_exact = next_is_numeric || letter == 'S' || count == 2;
+        Width { min: count, max: if is_exact { count } else { 10 } }
     }
 }
 
-fn is_number(letter: char, count: usize) -> bool {
+fn is_numeric(letter: char, count: usize) -> bool {
     "uydDHhKkmsSAnN".contains(letter) || ("ML".contains(letter) && count < 3)
 }
 
 #[derive(Default)]
-struct Found {
+struct Fields {
     year: Option<i64>,
     month: Option<i64>,
     day: Option<i64>,
     hour: Option<i64>,
-    half_hour: Option<i64>,
-    afternoon: bool,
+    /// From 0 to 11.
+    half_day_hour: Option<i64>,
+    is_afternoon: bool,
     minute: i64,
     second: i64,
     nanosecond: i64,
     zone: Option<TimeZone>,
 }
 
-impl Found {
-    /// Reads one field and gives back the rest of the text.
-    fn field<'t>(&mut self, letter: char, count: usize, width: Width, text: &'t str) -> Option<&'t str> {
+impl Fields {
+    /// Parses one field. Returns the rest of the text.
+    fn parse_field<'t>(&mut self, letter: char, count: usize, width: Width, text: &'t str) -> Option<&'t str> {
         match letter {
             'M' | 'L' if count >= 3 => {
-                let (month, rest) = name(text, &MONTHS, count)?;
+                let (month, rest) = parse_name(text, &MONTHS, count)?;
                 self.month = Some(month);
                 Some(rest)
             }
-            'E' => name(text, &WEEKDAYS, count).map(|(_, rest)| rest),
+            'E' => parse_name(text, &WEEKDAYS, count).map(|(_, rest)| rest),
             'a' => {
-                let (half, rest) = name(text, &["AM", "PM"], 4)?;
-                self.afternoon = half == 2;
+                let (half_day, rest) = parse_name(text, &["AM", "PM"], 4)?;
+                self.is_afternoon = half_day == 2;
                 Some(rest)
             }
             'X' | 'x' | 'Z' | 'O' => {
-                let (offset, rest) = offset(text)?;
+                let (offset, rest) = parse_offset(text)?;
                 self.zone = Some(TimeZone::fixed(offset));
                 Some(rest)
             }
@@ -88,13 +89,13 @@ impl Found {
                 self.zone = Some(super::time_zone(zone).ok()?);
                 Some(rest)
             }
-            _ => self.number(letter, count, width, text),
+            _ => self.parse_number(letter, count, width, text),
         }
     }
 
-    fn number<'t>(&mut self, letter: char, count: usize, width: Width, text: &'t str) -> Option<&'t str> {
-        let digits = text.bytes().take(width.most).take_while(u8::is_ascii_digit).count();
-        if digits < width.least {
+    fn parse_number<'t>(&mut self, letter: char, count: usize, width: Width, text: &'t str) -> Option<&'t str> {
+        let digits = text.bytes().take(width.max).take_while(u8::is_ascii_digit).count();
+        if digits < width.min {
             return None;
         }
         let (digits, rest) = text.split_at(digits);
@@ -105,7 +106,7 @@ impl Found {
             'd' => self.day = Some(value),
             'H' => self.hour = Some(value),
             'k' => self.hour = Some(value % 24),
-            'h' | 'K' => self.half_hour = Some(value % 12),
+            'h' | 'K' => self.half_day_hour = Some(value % 12),
             'm' => self.minute = value,
             's' => self.second = value,
             'S' => self.nanosecond = format!("{digits:0<9}").get(..9)?.parse().ok()?,
@@ -115,16 +116,17 @@ impl Found {
         Some(rest)
     }
 
-    fn civil(&self) -> Option<DateTime> {
-        let hour = self.hour.or_else(|| self.half_hour.map(|hour| hour + if self.afternoon { 12 } else { 0 }))?;
-        let date = Date::new(small(self.year?)?, small(self.month?)?, small(self.day?)?).ok()?;
-        let (minute, second) = (small(self.minute)?, small(self.second)?);
-        let time = Time::new(small(hour)?, minute, second, small(self.nanosecond)?).ok()?;
+    fn to_civil(&self) -> Option<DateTime> {
+        let hour =
+            self.hour.or_else(|| self.half_day_hour.map(|hour| hour + if self.is_afternoon { 12 } else { 0 }))?;
+        let date = Date::new(convert(self.year?)?, convert(self.month?)?, convert(self.day?)?).ok()?;
+        let (minute, second) = (convert(self.minute)?, convert(self.second)?);
+        let time = Time::new(convert(hour)?, minute, second, convert(self.nanosecond)?).ok()?;
         Some(date.to_datetime(time))
     }
 }
 
-fn small<T: TryFrom<i64>>(value: i64) -> Option<T> {
+fn convert<T: TryFrom<i64>>(value: i64) -> Option<T> {
     T::try_from(value).ok()
 }
 
@@ -144,16 +146,17 @@ const MONTHS: [&str; 12] = [
 ];
 const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
-/// Which name stands first in the text, counted from 1: the full one with four letters, else its first three.
-fn name<'t>(text: &'t str, names: &[&str], count: usize) -> Option<(i64, &'t str)> {
+/// The number of the name at the start of the text, counted from 1, and the rest of the text. From a count of four the
+/// name is written in full, else it has three letters.
+fn parse_name<'t>(text: &'t str, names: &[&str], count: usize) -> Option<(i64, &'t str)> {
     names.iter().zip(1..).find_map(|(name, index)| {
         let name = if count >= 4 { name } else { name.get(..3)? };
         Some((index, text.strip_prefix(name)?))
     })
 }
 
-/// `Z`, `+08`, `+0830`, `+08:30`, with or without `GMT` before it.
-fn offset(text: &str) -> Option<(Offset, &str)> {
+/// Parses `Z`, `+08`, `+0830` or `+08:30`, with or without `GMT` in front.
+fn parse_offset(text: &str) -> Option<(Offset, &str)> {
     if let Some(rest) = text.strip_prefix('Z') {
         return Some((Offset::UTC, rest));
     }

@@ -1,32 +1,32 @@
-//! Reads a pattern of Java's `DateTimeFormatter`: letters that stand for fields, quoted texts, and the rest as it is.
+//! Parses a pattern of Java's `DateTimeFormatter` into fields and literal text.
 
-/// A pattern of Java's `DateTimeFormatter`, in its parts.
+/// The parts of a pattern.
 pub struct Pattern(pub Vec<Part>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     Literal(String),
-    /// A letter and how often it stands in a row.
+    /// A letter and the number of its repetitions.
     Field(char, usize),
 }
 
-/// Java's widest number.
-const MOST_IN_A_ROW: usize = 19;
-/// Letters with a meaning here. Java knows more: weeks, optional sections and padding.
+/// Java's limit on the width of a number.
+const MAX_REPETITIONS: usize = 19;
+/// The supported letters. Java has more, for weeks, optional sections and padding.
 const LETTERS: &str = "GuyMLdDEaHhKkmsSAnNQqVzOXxZ";
 
 impl Pattern {
-    pub fn read(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some(first) = rest.chars().next() {
             let (part, length) = match first {
-                '\'' => quoted(rest).ok_or_else(|| format!("a quote in the pattern {text:?} is not closed"))?,
+                '\'' => parse_quoted(rest).ok_or_else(|| format!("a quote in the pattern {text:?} is not closed"))?,
                 letter if LETTERS.contains(letter) => {
                     let count = rest.chars().take_while(|next| *next == letter).count();
-                    if count > MOST_IN_A_ROW {
+                    if count > MAX_REPETITIONS {
                         return Err(format!(
-                            "a pattern has at most {MOST_IN_A_ROW} letters {letter} in a row, not {count}"
+                            "a pattern has at most {MAX_REPETITIONS} letters {letter} in a row, not {count}"
                         ));
                     }
                     (Part::Field(letter, count), count)
@@ -43,8 +43,8 @@ impl Pattern {
     }
 }
 
-/// The text between quotes, and how long it is with them; two quotes in a row are one.
-fn quoted(text: &str) -> Option<(Part, usize)> {
+/// The text between quotes, and its length in bytes with the quotes. Two quotes in a row are one quote.
+fn parse_quoted(text: &str) -> Option<(Part, usize)> {
     let mut literal = String::new();
     let mut characters = text.char_indices().skip(1).peekable();
     while let Some((at, character)) = characters.next() {

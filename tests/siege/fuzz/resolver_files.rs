@@ -2,7 +2,7 @@
 use std::{path::Path, time::Duration};
 
 use local::{
-    resolver::{Ambient, Engine, Handler, check},
+    resolver::{Engine, EngineEnvironment, Handler, check},
     stack::Code,
 };
 use serde_json::json;
@@ -102,7 +102,10 @@ impl Target for Files {
         let code = Code { path: "fuzzed.js".into(), text: String::from_utf8_lossy(input).into_owned() };
         aside(move || {
             if check(&code).is_ok() {
-                let engine = Engine::with_ambient(Ambient { handler_time: HANDLER_TIME, ..Ambient::default() });
+                let engine = Engine::with_environment(EngineEnvironment {
+                    handler_timeout: HANDLER_TIME,
+                    ..EngineEnvironment::default()
+                });
                 let engine = engine.expect("an engine");
                 let list: Vec<_> = (0..1_000).collect();
                 let context =

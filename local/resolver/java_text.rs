@@ -1,32 +1,33 @@
-//! Java's ways with text that APPSYNC_JS shows: `Pattern`, `URLEncoder` and `URLDecoder`.
+//! Java's text functions that APPSYNC_JS is built on: `Pattern`, `URLEncoder` and `URLDecoder`.
 use fancy_regex::{Captures, Regex};
 
 pub fn matches(pattern: &str, text: &str) -> Result<bool, String> {
-    compile(pattern)?.is_match(text).map_err(|fault| format!("the pattern {pattern:?} gave up: {fault}"))
+    compile(pattern)?.is_match(text).map_err(|error| format!("the pattern {pattern:?} could not be matched: {error}"))
 }
 
-/// As `Matcher.replaceFirst` and `replaceAll`: in the replacement `$1` and `${name}` are groups, `\` quotes.
-pub fn replace(text: &str, pattern: &str, replacement: &str, everywhere: bool) -> Result<String, String> {
+/// As `Matcher.replaceFirst` and `replaceAll`: in the replacement, `$1` and `${name}` are groups and `\` escapes.
+pub fn replace(text: &str, pattern: &str, replacement: &str, replace_all: bool) -> Result<String, String> {
     let parts = parse_replacement(replacement)?;
-    let limit = if everywhere { 0 } else { 1 };
+    let limit = if replace_all { 0 } else { 1 };
     compile(pattern)?
         .try_replacen(text, limit, |captures: &Captures<'_, str>| {
             parts.iter().map(|part| part.text(captures)).collect::<String>()
         })
         .map(|replaced| replaced.into_owned())
-        .map_err(|fault| format!("the pattern {pattern:?} gave up: {fault}"))
+        .map_err(|error| format!("the pattern {pattern:?} could not be matched: {error}"))
 }
 
 /// `application/x-www-form-urlencoded`.
 pub fn url_encode(text: &str) -> String {
-    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'*' | b'_' => encoded.push(char::from(byte)),
             b' ' => encoded.push('+'),
             _ => encoded.push_str(&format!("%{byte:02X}")),
         }
-        encoded
-    })
+    }
+    encoded
 }
 
 pub fn url_decode(text: &str) -> Result<String, String> {
@@ -48,7 +49,7 @@ fn hex_byte(high: Option<u8>, low: Option<u8>) -> Option<u8> {
 }
 
 fn compile(pattern: &str) -> Result<Regex, String> {
-    Regex::new(pattern).map_err(|fault| format!("the pattern {pattern:?} is not a Java regular expression: {fault}"))
+    Regex::new(pattern).map_err(|error| format!("the pattern {pattern:?} is not a Java regular expression: {error}"))
 }
 
 enum Part {
@@ -64,7 +65,7 @@ impl Part {
             Part::Group(index) => captures.get(*index),
             Part::Named(name) => captures.name(name),
         };
-        group.map(|found| found.as_str().to_owned()).unwrap_or_default()
+        group.map(|group| group.as_str().to_owned()).unwrap_or_default()
     }
 }
 

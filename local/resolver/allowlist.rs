@@ -1,6 +1,6 @@
-//! The names that APPSYNC_JS documents, as lists of words; whatever else a file names is refused.
+//! The names that APPSYNC_JS documents, as space-separated lists. Any other name in a file is an error.
 
-/// Modules and what they export.
+/// Modules and their exports.
 pub const IMPORTS: [(&str, &str); 2] = [
     ("@aws-appsync/utils", "util extensions runtime"),
     (
@@ -10,9 +10,10 @@ pub const IMPORTS: [(&str, &str); 2] = [
     ),
 ];
 
+/// Global constants.
 pub const VALUES: &str = "NaN Infinity undefined";
 
-/// Global objects and their members. None is a function itself.
+/// Global objects and their members. None of the objects is callable.
 pub const OBJECTS: [(&str, &str); 8] = [
     ("Object", "assign entries hasOwn keys values"),
     ("Number", "isFinite isNaN"),
@@ -28,11 +29,11 @@ pub const OBJECTS: [(&str, &str); 8] = [
     ("runtime", "earlyReturn"),
 ];
 
-/// Objects that are there only when imported.
+/// Objects that must be imported.
 pub const IMPORTED_OBJECTS: [(&str, &str); 1] =
     [("operations", "add remove replace increment decrement append prepend updateListItem")];
 
-/// The members of `util`'s members.
+/// The members of `util` that are objects, and their members.
 pub const UTILITIES: [(&str, &str); 8] = [
     (
         "time",
@@ -56,7 +57,7 @@ pub const UTILITIES: [(&str, &str); 8] = [
     ("xml", "toMap toJsonString"),
 ];
 
-/// The array methods that take a function.
+/// The array methods that take a callback.
 pub const CALLBACK_METHODS: &str =
     "forEach map flatMap filter reduce reduceRight find findIndex findLast findLastIndex some every";
 
@@ -64,11 +65,11 @@ pub const CALLBACK_METHODS: &str =
 pub const METHODS: &str = "charAt concat endsWith fill flat indexOf join lastIndexOf pop push replace replaceAll \
     reverse shift slice sort splice split startsWith toLowerCase toUpperCase trim trimEnd trimStart unshift";
 
-pub fn lists(words: &str, name: &str) -> bool {
+pub fn contains(words: &str, name: &str) -> bool {
     words.split_ascii_whitespace().any(|word| word == name)
 }
 
-/// The words listed under a name.
-pub fn under<'a>(table: &[(&str, &'a str)], name: &str) -> Option<&'a str> {
-    table.iter().find(|(object, _)| *object == name).map(|(_, words)| *words)
+/// The list of members of an object or module.
+pub fn members_of<'a>(table: &[(&str, &'a str)], name: &str) -> Option<&'a str> {
+    table.iter().find(|(object, _)| *object == name).map(|(_, members)| *members)
 }

@@ -1,4 +1,4 @@
-// util.dynamodb: plain values to DynamoDB's typed ones. Numbers stay JSON numbers.
+// util.dynamodb: converts plain values to DynamoDB attribute values. Numbers stay JSON numbers.
 const { isArray } = Array;
 
 export const mapValues = (object, convert) =>
@@ -12,7 +12,7 @@ const toDynamoDB = (value) => {
   return isArray(value) ? { L: value.map(toDynamoDB) } : { M: mapValues(value, toDynamoDB) };
 };
 
-const typed = (type) => (value) => (value === null || value === undefined ? null : { [type]: value });
+const converterTo = (type) => (value) => (value === null || value === undefined ? null : { [type]: value });
 
 const toMapValues = (object) => (object === null || object === undefined ? null : mapValues(object, toDynamoDB));
 
@@ -24,13 +24,13 @@ const fromS3ObjectJson = (text) => JSON.parse(text).s3;
 
 export const dynamodb = {
   toDynamoDB,
-  toString: typed('S'),
-  toStringSet: typed('SS'),
-  toNumber: typed('N'),
-  toNumberSet: typed('NS'),
-  toBinary: typed('B'),
-  toBinarySet: typed('BS'),
-  toBoolean: typed('BOOL'),
+  toString: converterTo('S'),
+  toStringSet: converterTo('SS'),
+  toNumber: converterTo('N'),
+  toNumberSet: converterTo('NS'),
+  toBinary: converterTo('B'),
+  toBinarySet: converterTo('BS'),
+  toBoolean: converterTo('BOOL'),
   toNull: () => ({ NULL: null }),
   toList: (value) => (isArray(value) ? toDynamoDB(value) : null),
   toMap: (value) => (isMap(value) ? toDynamoDB(value) : null),

@@ -1,5 +1,5 @@
-// util.transform: filter objects to DynamoDB expressions, subscription filters and OpenSearch queries.
-import { dynamodb, isMap } from 'appsync/values';
+// util.transform: converts filter objects to DynamoDB expressions, subscription filters and OpenSearch queries.
+import { dynamodb, isMap } from 'appsync/dynamodb_values';
 
 const { isArray } = Array;
 
@@ -10,19 +10,19 @@ const TYPES = {
   binary: 'B', binarySet: 'BS', boolean: 'BOOL', list: 'L', map: 'M',
 };
 
-class Unrenderable {}
+class InvalidFilter {}
 
-const need = (holds) => {
-  if (!holds) throw new Unrenderable();
+const checkValid = (isValid) => {
+  if (!isValid) throw new InvalidFilter();
 };
 
-/** The expression of a filter or condition with its names and values, or null when it cannot be rendered. */
+/** The expression of a filter or condition with its names and values, or null for an invalid filter. */
 export const toExpression = (filter) => {
   try {
     return render(filter);
-  } catch (reason) {
-    if (reason instanceof Unrenderable) return null;
-    throw reason;
+  } catch (error) {
+    if (error instanceof InvalidFilter) return null;
+    throw error;
   }
 };
 
@@ -36,43 +36,43 @@ const render = (filter) => {
   };
 
   const between = (subject, bounds, name) => {
-    need(isArray(bounds) && bounds.length > 1);
+    checkValid(isArray(bounds) && bounds.length > 1);
     return `(${subject} BETWEEN ${bind(`${name}_start`, bounds[0])} AND ${bind(`${name}_end`, bounds[1])})`;
   };
 
-  const oneOf = (subject, values, name) => {
-    need(isArray(values));
+  const isIn = (subject, values, name) => {
+    checkValid(isArray(values));
     const aliases = values.map((value, index) => bind(`${name}_${index}`, value));
     return aliases.length === 0 ? '(null)' : `(${subject} IN (${aliases.join(', ')}))`;
   };
 
   const exists = (subject, expected) => {
-    need(typeof expected === 'boolean');
+    checkValid(typeof expected === 'boolean');
     return expected ? `(attribute_exists(${subject}))` : `(attribute_not_exists(${subject}))`;
   };
 
-  const ofType = (subject, type, name) => {
-    need(Object.hasOwn(TYPES, type));
+  const hasType = (subject, type, name) => {
+    checkValid(Object.hasOwn(TYPES, type));
     return `(attribute_type(${subject},${bind(name, TYPES[type])}))`;
   };
 
   const operation = (subject, alias, operator, operand, prefix) => {
     const name = `${prefix}_${operator}`;
     if (operator === 'between') return between(subject, operand, name);
-    if (operator === 'in') return oneOf(subject, operand, name);
+    if (operator === 'in') return isIn(subject, operand, name);
     if (operator === 'attributeExists') return exists(subject, operand);
-    if (operator === 'attributeType') return ofType(subject, operand, name);
+    if (operator === 'attributeType') return hasType(subject, operand, name);
     if (operator === 'size') return operations(`size(${alias})`, alias, operand, name);
     if (Object.hasOwn(FUNCTIONS, operator)) return `(${FUNCTIONS[operator]}(${subject},${bind(name, operand)}))`;
-    need(Object.hasOwn(COMPARISONS, operator));
+    checkValid(Object.hasOwn(COMPARISONS, operator));
     return `(${subject} ${COMPARISONS[operator]} ${bind(name, operand)})`;
   };
 
   const operations = (subject, alias, operands, prefix) => {
-    need(isMap(operands));
+    checkValid(isMap(operands));
     const clauses = Object.entries(operands).map(([operator, operand]) =>
       operation(subject, alias, operator, operand, prefix));
-    return wrapped(clauses, 'AND');
+    return joinClauses(clauses, 'AND');
   };
 
   const field = (name, operands, prefix) => {
@@ -81,9 +81,9 @@ const render = (filter) => {
   };
 
   const group = (kind, members, prefix) => {
-    need(isArray(members));
+    checkValid(isArray(members));
     const clauses = members.map((member, index) => conjunction(member, `${prefix}${kind}_${index}_`));
-    return wrapped(clauses, kind.toUpperCase());
+    return joinClauses(clauses, kind.toUpperCase());
   };
 
   const clause = (name, value, prefix) => {
@@ -93,30 +93,30 @@ const render = (filter) => {
   };
 
   const conjunction = (members, prefix) => {
-    need(isMap(members));
+    checkValid(isMap(members));
     return Object.entries(members).map(([name, value]) => clause(name, value, prefix)).join(' AND ');
   };
 
   return { expression: conjunction(filter, ''), expressionNames, expressionValues };
 };
 
-const wrapped = (clauses, operator) => (clauses.length > 1 ? `(${clauses.join(` ${operator} `)})` : clauses.join(''));
+const joinClauses = (clauses, operator) => (clauses.length > 1 ? `(${clauses.join(` ${operator} `)})` : clauses.join(''));
 
-/** Every operator of a field, every member of an `or` and every rule is an alternative; groups multiply out. */
+/** Converts a filter to disjunctive form: each operator of a field and each member of an `or` is an alternative. */
 export const toSubscriptionFilter = (filter, ignored = [], rules = {}) => {
   if (!isMap(filter)) return null;
-  const groups = times(expand(filter, ignored ?? []), alternatives(rules ?? {}));
+  const groups = combine(expand(filter, ignored ?? []), alternatives(rules ?? {}));
   return { filterGroup: groups.filter((filters) => filters.length > 0).map((filters) => ({ filters })) };
 };
 
 const expand = (filter, ignored) =>
   Object.entries(filter)
     .filter(([name]) => !ignored.includes(name))
-    .map(([name, value]) => branch(name, value, ignored))
-    .reduce(times, [[]]);
+    .map(([name, value]) => expandMember(name, value, ignored))
+    .reduce(combine, [[]]);
 
-const branch = (name, value, ignored) => {
-  if (name === 'and') return value.map((member) => expand(member, ignored)).reduce(times, [[]]);
+const expandMember = (name, value, ignored) => {
+  if (name === 'and') return value.map((member) => expand(member, ignored)).reduce(combine, [[]]);
   if (name === 'or') return value.flatMap((member) => expand(member, ignored));
   return alternatives({ [name]: value });
 };
@@ -125,21 +125,21 @@ const alternatives = (fields) =>
   Object.entries(fields).flatMap(([fieldName, operands]) =>
     Object.entries(operands).map(([operator, value]) => [{ fieldName, operator, value }]));
 
-const times = (groups, alternatives) =>
-  alternatives.length === 0 ? groups : groups.flatMap((group) => alternatives.map((other) => [...group, ...other]));
+const combine = (groups, alternatives) =>
+  alternatives.length === 0 ? groups : groups.flatMap((group) => alternatives.map((alternative) => [...group, ...alternative]));
 
-/** The query as a JSON string. */
+/** The query as JSON text. */
 export const toElasticsearchQueryDSL = (query) => (isMap(query) ? JSON.stringify(searchQuery(query)) : null);
 
 const searchQuery = (query) =>
-  all(Object.entries(query).map(([name, value]) => {
+  mustMatchAll(Object.entries(query).map(([name, value]) => {
     if (name === 'and') return { bool: { must: value.map(searchQuery) } };
     if (name === 'or') return { bool: { should: value.map(searchQuery) } };
     if (name === 'not') return { bool: { must_not: searchQuery(value) } };
-    return all(Object.entries(value).map(([operator, operand]) => searchTerm(name, operator, operand)));
+    return mustMatchAll(Object.entries(value).map(([operator, operand]) => searchTerm(name, operator, operand)));
   }));
 
-const all = (queries) => (queries.length === 1 ? queries[0] : { bool: { must: queries } });
+const mustMatchAll = (queries) => (queries.length === 1 ? queries[0] : { bool: { must: queries } });
 
 const searchTerm = (field, operator, operand) => {
   switch (operator) {

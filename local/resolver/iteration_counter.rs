@@ -1,6 +1,7 @@
-//! Makes a handler count its own iterations: a call of `countIteration` is written into the body of each loop and of
-//! each callback. AppSync allows 1,000 in a handler; whether it counts callbacks is not documented, so both are
-//! counted: what passes here passes there.
+//! Instruments code to count its iterations: inserts a call of `countIteration` into the body of each loop and callback.
+//!
+//! AppSync allows 1,000 iterations in a handler. Whether it counts callbacks is not documented; they are counted here, so
+//! that code within this limit is within AppSync's.
 use oxc_allocator::Allocator;
 use oxc_ast::ast::{
     Argument, ArrowFunctionBody, CallExpression, Expression, ForInStatement, ForOfStatement, Statement,
@@ -9,23 +10,23 @@ use oxc_ast_visit::{Visit, walk};
 use oxc_parser::Parser;
 use oxc_span::{GetSpan, SourceType, Span};
 
-use super::names::{CALLBACK_METHODS, lists};
+use super::allowlist::{CALLBACK_METHODS, contains};
 
-/// The code with the calls written in. Lines stay where they are; columns after a call move. Code that does not parse
-/// comes back as it is.
-pub fn counted(code: &str) -> String {
+/// The code with the calls inserted. Line numbers do not change. Code that does not parse is returned unchanged.
+pub fn insert_counters(code: &str) -> String {
     let allocator = Allocator::default();
     let parsed = Parser::new(&allocator, code, SourceType::mjs()).parse();
     let mut insertions = Insertions::default();
     insertions.visit_program(&parsed.program);
-    insertions.into(code)
+    insertions.apply(code)
 }
 
+/// Texts to insert, with their byte offsets.
 #[derive(Default)]
 struct Insertions(Vec<(u32, &'static str)>);
 
 impl Insertions {
-    fn into(mut self, code: &str) -> String {
+    fn apply(mut self, code: &str) -> String {
         self.0.sort_by_key(|(offset, _)| *offset);
         let mut text = String::with_capacity(code.len() + 32 * self.0.len());
         let mut copied = 0;
@@ -39,7 +40,7 @@ impl Insertions {
         text
     }
 
-    fn enclose(&mut self, span: Span, before: &'static str, after: &'static str) {
+    fn wrap(&mut self, span: Span, before: &'static str, after: &'static str) {
         self.0.push((span.start, before));
         self.0.push((span.end, after));
     }
@@ -51,7 +52,7 @@ impl Insertions {
     fn count_statement(&mut self, body: &Statement<'_>) {
         match body {
             Statement::BlockStatement(block) => self.count_block(block.span),
-            other => self.enclose(other.span(), "{countIteration();", "}"),
+            other => self.wrap(other.span(), "{countIteration();", "}"),
         }
     }
 
@@ -59,7 +60,7 @@ impl Insertions {
         match callback {
             Expression::ArrowFunctionExpression(arrow) => match &arrow.body {
                 ArrowFunctionBody::FunctionBody(body) => self.count_block(body.span),
-                expression => self.enclose(expression.span(), "(countIteration(),", ")"),
+                expression => self.wrap(expression.span(), "(countIteration(),", ")"),
             },
             Expression::FunctionExpression(function) => {
                 if let Some(body) = &function.body {
@@ -67,7 +68,7 @@ impl Insertions {
                 }
             }
             Expression::Identifier(name) => {
-                self.enclose(name.span, "(...values)=>(countIteration(),", "(...values))");
+                self.wrap(name.span, "(...values)=>(countIteration(),", "(...values))");
             }
             _ => {}
         }
@@ -87,7 +88,7 @@ impl<'a> Visit<'a> for Insertions {
 
     fn visit_call_expression(&mut self, call: &CallExpression<'a>) {
         let method = call.callee.get_member_expr().and_then(|member| member.static_property_name());
-        if method.is_some_and(|method| lists(CALLBACK_METHODS, method))
+        if method.is_some_and(|method| contains(CALLBACK_METHODS, method))
             && let Some(callback) = call.arguments.first().and_then(Argument::as_expression)
         {
             self.count_callback(callback);

@@ -1,5 +1,5 @@
-// The module @aws-appsync/utils/dynamodb: request documents for a DynamoDB data source.
-import { dynamodb, mapValues } from 'appsync/values';
+// The module @aws-appsync/utils/dynamodb: builds request documents for a DynamoDB data source.
+import { dynamodb, mapValues } from 'appsync/dynamodb_values';
 import { toExpression } from 'appsync/transform';
 
 const { toDynamoDB, toMapValues } = dynamodb;
@@ -7,7 +7,7 @@ const { isArray } = Array;
 
 export const { toStringSet, toNumberSet, toBinarySet } = dynamodb;
 
-const present = (object) =>
+const withoutNullish = (object) =>
   Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined && value !== null));
 
 const condition = (filter) => {
@@ -19,29 +19,29 @@ const condition = (filter) => {
 const withoutEmptyValues = ({ expressionValues, ...rest }) =>
   Object.keys(expressionValues).length === 0 ? rest : { ...rest, expressionValues };
 
-/** Hands out `#expName_1` … for attribute names and `:expValue_1` … for values, one alias per name. */
-const aliases = () => {
+/** Creates the aliases `#expName_1` … for attribute names and `:expValue_1` … for values, one alias per name. */
+const createAliases = () => {
   const expressionNames = {};
   const expressionValues = {};
-  const nameOf = (attribute) => {
-    const known = Object.keys(expressionNames).find((alias) => expressionNames[alias] === attribute);
-    const alias = known ?? `#expName_${Object.keys(expressionNames).length + 1}`;
+  const nameAlias = (attribute) => {
+    const existing = Object.keys(expressionNames).find((alias) => expressionNames[alias] === attribute);
+    const alias = existing ?? `#expName_${Object.keys(expressionNames).length + 1}`;
     expressionNames[alias] = attribute;
     return alias;
   };
-  const valueOf = (value) => {
+  const valueAlias = (value) => {
     const alias = `:expValue_${Object.keys(expressionValues).length + 1}`;
     expressionValues[alias] = toDynamoDB(value);
     return alias;
   };
-  return { expressionNames, expressionValues, nameOf, valueOf };
+  return { expressionNames, expressionValues, nameAlias, valueAlias };
 };
 
 const projection = (paths) => {
   if (paths === undefined || paths === null) return undefined;
-  const { expressionNames, nameOf } = aliases();
-  const step = (part) => part.replace(/^[^[]+/, nameOf);
-  const expression = paths.map((path) => path.split('.').map(step).join('.')).join(', ');
+  const { expressionNames, nameAlias } = createAliases();
+  const aliasPart = (part) => part.replace(/^[^[]+/, nameAlias);
+  const expression = paths.map((path) => path.split('.').map(aliasPart).join('.')).join(', ');
   return { expression, expressionNames };
 };
 
@@ -60,81 +60,81 @@ export const operations = {
 
 const isOperation = (value) => typeof value?.type === 'string' && value.type.startsWith('OPERATION_');
 
-/** The assignments that one attribute asks for. */
-const assignments = (name, value, valueOf) => {
+/** The SET assignments of one attribute. */
+const assignments = (name, value, valueAlias) => {
   if (isArray(value) && value.some(isOperation)) {
-    return value.flatMap((item) => assignments(name, item, valueOf));
+    return value.flatMap((item) => assignments(name, item, valueAlias));
   }
   switch (isOperation(value) ? value.type : 'OPERATION_REPLACE') {
-    case 'OPERATION_INCREMENT': return [`${name} = ${name} + ${valueOf(value.by)}`];
-    case 'OPERATION_DECREMENT': return [`${name} = ${name} - ${valueOf(value.by)}`];
-    case 'OPERATION_APPEND': return [`${name} = list_append(${name}, ${valueOf(value.items)})`];
-    case 'OPERATION_PREPEND': return [`${name} = list_append(${valueOf(value.items)}, ${name})`];
-    case 'OPERATION_UPDATE_LIST_ITEM': return [`${name}[${value.index}] = ${valueOf(value.value)}`];
-    default: return [`${name} = ${valueOf(isOperation(value) ? value.value : value)}`];
+    case 'OPERATION_INCREMENT': return [`${name} = ${name} + ${valueAlias(value.by)}`];
+    case 'OPERATION_DECREMENT': return [`${name} = ${name} - ${valueAlias(value.by)}`];
+    case 'OPERATION_APPEND': return [`${name} = list_append(${name}, ${valueAlias(value.items)})`];
+    case 'OPERATION_PREPEND': return [`${name} = list_append(${valueAlias(value.items)}, ${name})`];
+    case 'OPERATION_UPDATE_LIST_ITEM': return [`${name}[${value.index}] = ${valueAlias(value.value)}`];
+    default: return [`${name} = ${valueAlias(isOperation(value) ? value.value : value)}`];
   }
 };
 
 const updateExpression = (changes) => {
-  const { expressionNames, expressionValues, nameOf, valueOf } = aliases();
+  const { expressionNames, expressionValues, nameAlias, valueAlias } = createAliases();
   const entries = Object.entries(changes).filter(([, value]) => value !== undefined);
-  const removes = (value) => isOperation(value) && value.type === 'OPERATION_REMOVE';
+  const isRemoval = (value) => isOperation(value) && value.type === 'OPERATION_REMOVE';
   const set = entries
-    .filter(([, value]) => !removes(value))
-    .flatMap(([attribute, value]) => assignments(nameOf(attribute), value, valueOf));
-  const remove = entries.filter(([, value]) => removes(value)).map(([attribute]) => nameOf(attribute));
+    .filter(([, value]) => !isRemoval(value))
+    .flatMap(([attribute, value]) => assignments(nameAlias(attribute), value, valueAlias));
+  const remove = entries.filter(([, value]) => isRemoval(value)).map(([attribute]) => nameAlias(attribute));
   const clauses = [set.length > 0 && `SET ${set.join(', ')}`, remove.length > 0 && `REMOVE ${remove.join(', ')}`];
   const expression = clauses.filter((clause) => clause).join(' ');
   return withoutEmptyValues({ expression, expressionNames, expressionValues });
 };
 
-const versioning = ({ customPartitionKey, populateIndexFields, _version }) =>
+const versioningMembers = ({ customPartitionKey, populateIndexFields, _version }) =>
   ({ customPartitionKey, populateIndexFields, _version });
 
 export const get = ({ key, consistentRead, projection: paths }) =>
-  present({ operation: 'GetItem', key: toMapValues(key), consistentRead, projection: projection(paths) });
+  withoutNullish({ operation: 'GetItem', key: toMapValues(key), consistentRead, projection: projection(paths) });
 
 export const put = ({ key, item, condition: filter, ...rest }) =>
-  present({
+  withoutNullish({
     operation: 'PutItem',
     key: toMapValues(key),
     attributeValues: toMapValues(item),
     condition: condition(filter),
-    ...versioning(rest),
+    ...versioningMembers(rest),
   });
 
 export const update = ({ key, update: changes, condition: filter, ...rest }) =>
-  present({
+  withoutNullish({
     operation: 'UpdateItem',
     key: toMapValues(key),
     update: updateExpression(changes),
     condition: condition(filter),
-    ...versioning(rest),
+    ...versioningMembers(rest),
   });
 
 export const remove = ({ key, condition: filter, ...rest }) =>
-  present({ operation: 'DeleteItem', key: toMapValues(key), condition: condition(filter), ...versioning(rest) });
+  withoutNullish({ operation: 'DeleteItem', key: toMapValues(key), condition: condition(filter), ...versioningMembers(rest) });
 
-const listing = ({ filter, projection: paths, ...rest }) =>
+const listMembers = ({ filter, projection: paths, ...rest }) =>
   ({ ...rest, filter: condition(filter), projection: projection(paths) });
 
 const pick = (object, names) => Object.fromEntries(names.map((name) => [name, object[name]]));
 
-const QUERY = ['index', 'limit', 'nextToken', 'consistentRead', 'scanIndexForward', 'select', 'filter', 'projection'];
-const SCAN = [...QUERY, 'totalSegments', 'segment'];
-const SYNC = ['basePartitionKey', 'deltaIndexName', 'limit', 'nextToken', 'lastSync', 'filter'];
+const QUERY_MEMBERS = ['index', 'limit', 'nextToken', 'consistentRead', 'scanIndexForward', 'select', 'filter', 'projection'];
+const SCAN_MEMBERS = [...QUERY_MEMBERS, 'totalSegments', 'segment'];
+const SYNC_MEMBERS = ['basePartitionKey', 'deltaIndexName', 'limit', 'nextToken', 'lastSync', 'filter'];
 
 export const query = (input) =>
-  present({ operation: 'Query', query: condition(input.query), ...listing(pick(input, QUERY)) });
+  withoutNullish({ operation: 'Query', query: condition(input.query), ...listMembers(pick(input, QUERY_MEMBERS)) });
 
-export const scan = (input) => present({ operation: 'Scan', ...listing(pick(input, SCAN)) });
+export const scan = (input) => withoutNullish({ operation: 'Scan', ...listMembers(pick(input, SCAN_MEMBERS)) });
 
-export const sync = (input) => present({ operation: 'Sync', ...listing(pick(input, SYNC)) });
+export const sync = (input) => withoutNullish({ operation: 'Sync', ...listMembers(pick(input, SYNC_MEMBERS)) });
 
 export const batchGet = ({ tables }) => ({
   operation: 'BatchGetItem',
   tables: mapValues(tables, ({ keys, consistentRead, projection: paths }) =>
-    present({ keys: keys.map(toMapValues), consistentRead, projection: projection(paths) })),
+    withoutNullish({ keys: keys.map(toMapValues), consistentRead, projection: projection(paths) })),
 });
 
 export const batchPut = ({ tables }) => ({
@@ -150,24 +150,24 @@ export const batchDelete = ({ tables }) => ({
 export const transactGet = ({ items }) => ({
   operation: 'TransactGetItems',
   transactItems: items.map(({ table, key, projection: paths }) =>
-    present({ table, key: toMapValues(key), projection: projection(paths) })),
+    withoutNullish({ table, key: toMapValues(key), projection: projection(paths) })),
 });
 
-const TRANSACTED = {
+const TRANSACT_WRITE_ITEMS = {
   putItem: { operation: 'PutItem', members: ({ item }) => ({ attributeValues: toMapValues(item) }) },
   updateItem: { operation: 'UpdateItem', members: ({ update: changes }) => ({ update: updateExpression(changes) }) },
   deleteItem: { operation: 'DeleteItem', members: () => ({}) },
   conditionCheck: { operation: 'ConditionCheck', members: () => ({}) },
 };
 
-const transacted = (item) => {
+const transactWriteItem = (item) => {
   const [kind, input] = Object.entries(item)[0];
-  const { operation: name, members } = TRANSACTED[kind];
+  const { operation: name, members } = TRANSACT_WRITE_ITEMS[kind];
   const { table, key, condition: filter } = input;
-  return present({ table, operation: name, key: toMapValues(key), ...members(input), condition: condition(filter) });
+  return withoutNullish({ table, operation: name, key: toMapValues(key), ...members(input), condition: condition(filter) });
 };
 
 export const transactWrite = ({ items }) => ({
   operation: 'TransactWriteItems',
-  transactItems: items.map(transacted),
+  transactItems: items.map(transactWriteItem),
 });

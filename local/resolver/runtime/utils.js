@@ -1,11 +1,11 @@
 // The module @aws-appsync/utils.
-import { end, fail, native, raised, run, unsupported, wellFormed } from 'appsync/run';
-import { dynamodb } from 'appsync/values';
+import { exit, fail, handlerError, native, state, unsupported, wellFormed } from 'appsync/handler_state';
+import { dynamodb } from 'appsync/dynamodb_values';
 import { toElasticsearchQueryDSL, toExpression, toSubscriptionFilter } from 'appsync/transform';
-import { addResponseHeader, addResponseHeaders, copyHeaders } from 'appsync/headers';
+import { addResponseHeader, addResponseHeaders, copyHeaders } from 'appsync/http_headers';
 
 const authType = () => {
-  const { identity } = run.context;
+  const { identity } = state.context;
   const has = (...names) => names.every((name) => identity[name] !== undefined && identity[name] !== null);
   const only = (...names) => Object.keys(identity).every((name) => names.includes(name));
   if (identity === null || identity === undefined) return 'API Key Authorization';
@@ -30,18 +30,18 @@ const time = {
 
 const math = {
   roundNum: (number) => Math.round(number),
-  minVal: (one, other) => Math.min(one, other),
-  maxVal: (one, other) => Math.max(one, other),
+  minVal: (left, right) => Math.min(left, right),
+  maxVal: (left, right) => Math.max(left, right),
   randomDouble: () => native.random(),
   randomWithinRange: (start, end) => start + Math.floor(native.random() * (end - start)),
 };
 
-/** As JSON text; what cannot be rendered stays null. */
-const written = (expression) => expression && JSON.stringify(expression);
+/** The expression as JSON text, or null. */
+const toJson = (expression) => expression && JSON.stringify(expression);
 
 const transform = {
-  toDynamoDBFilterExpression: (filter) => written(toExpression(filter)),
-  toDynamoDBConditionExpression: (condition) => written(toExpression(condition)),
+  toDynamoDBFilterExpression: (filter) => toJson(toExpression(filter)),
+  toDynamoDBConditionExpression: (condition) => toJson(toExpression(condition)),
   toElasticsearchQueryDSL,
   toSubscriptionFilter,
 };
@@ -54,14 +54,14 @@ const escapeJavaScript = (text) =>
   text.replace(/[^ !#-&(-.0-[\]-~]/g, (unit) =>
     escapes[unit] ?? `\\u${unit.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}`);
 
-const each = (prefix, names) => Object.fromEntries(names.map((name) => [name, unsupported(`${prefix}.${name}`)]));
+const unsupportedFunctions = (prefix, names) => Object.fromEntries(names.map((name) => [name, unsupported(`${prefix}.${name}`)]));
 
 export const util = {
-  error: (message, errorType, data, info) => end({ raised: raised(message, errorType, data, info) }),
+  error: (message, errorType, data, info) => exit({ raised: handlerError(message, errorType, data, info) }),
   appendError: (message, errorType, data, info) => {
-    run.appended.push(raised(message, errorType, data, info));
+    state.appended.push(handlerError(message, errorType, data, info));
   },
-  unauthorized: () => end('unauthorized'),
+  unauthorized: () => exit('unauthorized'),
   authType,
   autoId: () => native.autoId(),
   autoUlid: () => native.autoUlid(),
@@ -78,38 +78,38 @@ export const util = {
   math,
   dynamodb,
   transform,
-  rds: each('util.rds', ['toJsonObject', 'toJsonString']),
-  xml: each('util.xml', ['toMap', 'toJsonString']),
+  rds: unsupportedFunctions('util.rds', ['toJsonObject', 'toJsonString']),
+  xml: unsupportedFunctions('util.xml', ['toMap', 'toJsonString']),
 };
 
-const inResponseOf = (parent, name) => {
-  if (run.phase !== 'response' || run.context.info?.parentTypeName !== parent) {
+const requireResponseHandler = (parent, name) => {
+  if (state.handlerName !== 'response' || state.context.info?.parentTypeName !== parent) {
     fail(`${name} may be called only in the response handler of a ${parent.toLowerCase()}.`, 'Code');
   }
 };
 
 export const extensions = {
   setSubscriptionFilter: (filter) => {
-    inResponseOf('Subscription', 'extensions.setSubscriptionFilter');
-    run.subscriptionFilter = filter;
+    requireResponseHandler('Subscription', 'extensions.setSubscriptionFilter');
+    state.subscriptionFilter = filter;
   },
   setSubscriptionInvalidationFilter: (filter) => {
-    inResponseOf('Subscription', 'extensions.setSubscriptionInvalidationFilter');
-    run.invalidationFilter = filter;
+    requireResponseHandler('Subscription', 'extensions.setSubscriptionInvalidationFilter');
+    state.invalidationFilter = filter;
   },
   invalidateSubscriptions: ({ subscriptionField, payload }) => {
-    inResponseOf('Mutation', 'extensions.invalidateSubscriptions');
-    run.invalidations.push({ subscriptionField, payload });
+    requireResponseHandler('Mutation', 'extensions.invalidateSubscriptions');
+    state.invalidations.push({ subscriptionField, payload });
   },
   evictFromApiCache: unsupported('extensions.evictFromApiCache'),
 };
 
 const earlyReturn = (value, options) => {
-  const skipTo = options?.skipTo ?? 'UNSAID';
-  if (!['UNSAID', 'END', 'NEXT'].includes(skipTo)) {
+  const skipTo = options?.skipTo ?? 'UNSPECIFIED';
+  if (!['UNSPECIFIED', 'END', 'NEXT'].includes(skipTo)) {
     fail(`runtime.earlyReturn skips to END or NEXT, not to ${skipTo}.`, 'Code');
   }
-  end({ earlyReturn: { value: value ?? null, skipTo } });
+  exit({ earlyReturn: { value: value ?? null, skipTo } });
 };
 
 export const runtime = { earlyReturn };

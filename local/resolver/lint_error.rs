@@ -1,0 +1,8 @@
+//! An error in the code of a file, with its place.
+use oxc_span::Span;
+
+/// A construct that APPSYNC_JS does not support.
+pub struct LintError {
+    pub span: Span,
+    pub reason: String,
+}
