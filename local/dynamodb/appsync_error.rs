@@ -1,7 +1,10 @@
 //! AppSync's errors of DynamoDB data sources.
 use serde_json::Value;
 
-use super::{DataSourceError, DataSourceResponse, database_error::DatabaseError};
+use super::{
+    data_source_response::{DataSourceError, DataSourceResponse},
+    database_error::DatabaseError,
+};
 
 #[derive(Debug)]
 pub struct AppSyncError {

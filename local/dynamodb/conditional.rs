@@ -5,10 +5,10 @@ use dynoxide::{DynoxideError, Item};
 use serde_json::{Map, Value, json};
 
 use super::{
-    DataSourceResponse,
     appsync_error::AppSyncError,
     attribute_values::to_plain_item,
     consumed_capacity::MeteredDatabase,
+    data_source_response::DataSourceResponse,
     database_error::DatabaseError,
     request_document::{RequestBuilder, RequestDocument, parse_request},
 };

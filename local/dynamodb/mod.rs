@@ -3,6 +3,7 @@ mod appsync_error;
 mod attribute_values;
 mod conditional;
 mod consumed_capacity;
+mod data_source_response;
 mod database_error;
 mod endpoint;
 mod fault_points;
@@ -23,6 +24,7 @@ use serde_json::Value;
 use tokio::task::spawn_blocking;
 
 pub use consumed_capacity::CapacityTotals;
+pub use data_source_response::{DataSourceError, DataSourceResponse};
 pub use endpoint::EndpointResponse;
 pub use tables::TableSetupError;
 
@@ -46,26 +48,6 @@ pub struct DynamoDb {
     partition_key_names: PartitionKeyNames,
 }
 
-/// The response to a data source request: `ctx.result` and `ctx.error`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DataSourceResponse {
-    pub result: Value,
-    pub error: Option<DataSourceError>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DataSourceError {
-    /// AppSync's error type, such as `DynamoDB:ConditionalCheckFailedException`.
-    pub error_type: String,
-    pub message: String,
-}
-
-impl DataSourceResponse {
-    fn from_result(result: Value) -> Self {
-        Self { result, error: None }
-    }
-}
-
 impl DynamoDb {
     /// Opens the database file at `path`, or a database in memory.
     pub fn open(path: Option<&Path>) -> Result<Self, TableSetupError> {
@@ -79,6 +61,16 @@ impl DynamoDb {
             for_functions: MeteredDatabase::new(database),
             partition_key_names: PartitionKeyNames::default(),
         })
+    }
+
+    /// Creates the tables that do not exist, and enables expiry of items. Fails if the definition of a stored table has
+    /// changed.
+    pub fn create_tables(&self, tables: &BTreeMap<String, Table>) -> Result<(), TableSetupError> {
+        for (name, table) in tables {
+            self.partition_key_names.add_table(name, table);
+            tables::create(&self.for_data_sources, name, table)?;
+        }
+        Ok(())
     }
 
     /// The same tables with the permissions of a role.

@@ -5,11 +5,11 @@ use dynoxide::{DynoxideError, Item, actions::batch_get_item::BatchGetItemRequest
 use serde_json::{Map, Value, json};
 
 use super::{
-    DataSourceResponse,
     appsync_error::AppSyncError,
     attribute_values::{to_attribute_values, to_plain_item},
     conditional,
     consumed_capacity::MeteredDatabase,
+    data_source_response::DataSourceResponse,
     database_error::DatabaseError,
     paging,
     request_document::{RequestBuilder, RequestDocument, parse_request, wrong_type},

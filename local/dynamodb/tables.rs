@@ -1,9 +1,7 @@
 //! Creates the tables of the stack; a stored table must match its definition.
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
-use super::DynamoDb;
+use super::consumed_capacity::MeteredDatabase;
 use crate::stack::Table;
 
 #[derive(Debug, thiserror::Error)]
@@ -22,50 +20,44 @@ pub enum TableSetupError {
 const FIXED_MEMBERS: [&str; 4] =
     ["KeySchema", "AttributeDefinitions", "GlobalSecondaryIndexes", "LocalSecondaryIndexes"];
 
-impl DynamoDb {
-    /// Creates the tables that do not exist, and enables expiry of items.
-    pub fn create_tables(&self, tables: &BTreeMap<String, Table>) -> Result<(), TableSetupError> {
-        for (name, table) in tables {
-            self.partition_key_names.add_table(name, table);
-            match self.describe_table(name) {
-                Some(stored) => check_unchanged(name, &stored, &table.definition)?,
-                None => self.create_table(name, &table.definition)?,
-            }
-            if let Some(attribute) = &table.ttl_attribute {
-                self.enable_ttl(name, attribute)?;
-            }
-        }
-        Ok(())
+/// Creates a table unless it exists, and enables expiry of its items.
+pub fn create(database: &MeteredDatabase, name: &str, table: &Table) -> Result<(), TableSetupError> {
+    match describe(database, name) {
+        Some(stored) => check_unchanged(name, &stored, &table.definition)?,
+        None => create_new(database, name, &table.definition)?,
     }
+    match &table.ttl_attribute {
+        Some(attribute) => enable_ttl(database, name, attribute),
+        None => Ok(()),
+    }
+}
 
-    fn describe_table(&self, name: &str) -> Option<Value> {
-        let request = serde_json::from_value(json!({ "TableName": name })).ok()?;
-        let response = self.for_data_sources.describe_table(request).ok()?;
-        serde_json::to_value(response.table).ok()
-    }
+fn describe(database: &MeteredDatabase, name: &str) -> Option<Value> {
+    let request = serde_json::from_value(json!({ "TableName": name })).ok()?;
+    let response = database.describe_table(request).ok()?;
+    serde_json::to_value(response.table).ok()
+}
 
-    fn create_table(&self, name: &str, definition: &Value) -> Result<(), TableSetupError> {
-        let request =
-            serde_json::from_value(definition.clone()).map_err(|error| create_error(name, &error.to_string()))?;
-        let created = self.for_data_sources.create_table(request);
-        created.map(drop).map_err(|error| create_error(name, &error.to_string()))
-    }
+fn create_new(database: &MeteredDatabase, name: &str, definition: &Value) -> Result<(), TableSetupError> {
+    let request = serde_json::from_value(definition.clone()).map_err(|error| create_error(name, &error.to_string()))?;
+    let created = database.create_table(request);
+    created.map(drop).map_err(|error| create_error(name, &error.to_string()))
+}
 
-    fn enable_ttl(&self, name: &str, attribute: &str) -> Result<(), TableSetupError> {
-        let describe = serde_json::from_value(json!({ "TableName": name }))
-            .map_err(|error| create_error(name, &error.to_string()))?;
-        let stored = self.for_data_sources.describe_time_to_live(describe);
-        let stored = stored.map_err(|error| create_error(name, &error.to_string()))?;
-        let stored = serde_json::to_value(stored).unwrap_or_default();
-        if stored.pointer("/TimeToLiveDescription/AttributeName") == Some(&json!(attribute)) {
-            return Ok(());
-        }
-        let specification = json!({ "AttributeName": attribute, "Enabled": true });
-        let update = serde_json::from_value(json!({ "TableName": name, "TimeToLiveSpecification": specification }))
-            .map_err(|error| create_error(name, &error.to_string()))?;
-        let updated = self.for_data_sources.update_time_to_live(update);
-        updated.map(drop).map_err(|error| create_error(name, &error.to_string()))
+fn enable_ttl(database: &MeteredDatabase, name: &str, attribute: &str) -> Result<(), TableSetupError> {
+    let describe =
+        serde_json::from_value(json!({ "TableName": name })).map_err(|error| create_error(name, &error.to_string()))?;
+    let stored = database.describe_time_to_live(describe);
+    let stored = stored.map_err(|error| create_error(name, &error.to_string()))?;
+    let stored = serde_json::to_value(stored).unwrap_or_default();
+    if stored.pointer("/TimeToLiveDescription/AttributeName") == Some(&json!(attribute)) {
+        return Ok(());
     }
+    let specification = json!({ "AttributeName": attribute, "Enabled": true });
+    let update = serde_json::from_value(json!({ "TableName": name, "TimeToLiveSpecification": specification }))
+        .map_err(|error| create_error(name, &error.to_string()))?;
+    let updated = database.update_time_to_live(update);
+    updated.map(drop).map_err(|error| create_error(name, &error.to_string()))
 }
 
 fn create_error(table: &str, reason: &str) -> TableSetupError {

@@ -1,8 +1,5 @@
 //! A role session: a part of the stack that calls other services with the permissions of its role.
-use super::{
-    IamPolicy,
-    iam_policy::{AccessRequest, PolicyDecision},
-};
+use super::iam_policy::{AccessRequest, IamPolicy, PolicyDecision};
 use crate::stack::Role;
 
 /// Clones are the same session.

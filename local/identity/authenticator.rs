@@ -1,15 +1,14 @@
 //! Authentication of requests.
 use std::{
     collections::HashMap,
-    net::IpAddr,
     sync::{Arc, PoisonError, RwLock},
-    time::SystemTime,
 };
 
-use http::{HeaderMap, HeaderValue, Uri, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
 use super::{
-    AssumedRole, AuthError, Caller, Principal, constant_time, signature, token::Token, trusted_issuer::TrustedIssuer,
+    assumed_role::AssumedRole, auth_error::AuthError, auth_request::AuthRequest, caller::Caller, constant_time,
+    principal::Principal, signature, token::Token, trusted_issuer::TrustedIssuer,
 };
 use crate::stack::{AuthMode, TokenIssuer};
 
@@ -23,17 +22,6 @@ pub struct Authenticator {
     /// By access key id.
     principals: Arc<RwLock<HashMap<String, Arc<Principal>>>>,
     trusted_issuers: Arc<[TrustedIssuer]>,
-}
-
-/// A request as the client signed it. On a WebSocket, clients sign a request that is not sent.
-#[derive(Clone, Copy)]
-pub struct AuthRequest<'a> {
-    pub method: &'a str,
-    pub uri: &'a Uri,
-    pub headers: &'a HeaderMap,
-    pub body: &'a [u8],
-    pub peer: Option<IpAddr>,
-    pub now: SystemTime,
 }
 
 impl Authenticator {
@@ -111,14 +99,5 @@ impl Authenticator {
         drop(principals);
         signature.verify(request, &principal)?;
         Ok(Caller::from_signature(principal, signature.region, request.source_addresses()))
-    }
-}
-
-impl AuthRequest<'_> {
-    /// The addresses of `x-forwarded-for`, then the address of the peer.
-    pub fn source_addresses(&self) -> Vec<String> {
-        let forwarded = self.headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-        let forwarded = forwarded.flat_map(|value| value.split(',')).map(|address| address.trim().to_owned());
-        forwarded.chain(self.peer.map(|peer| peer.to_string())).collect()
     }
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::Principal;
+use super::principal::Principal;
 use crate::stack::AuthMode;
 
 #[derive(Clone)]

@@ -56,9 +56,9 @@ struct CacheState {
 enum FetchError {
     #[error(transparent)]
     Http(#[from] reqwest::Error),
-    #[error("the answer of {0} has more than {MAX_RESPONSE_BYTES} bytes")]
+    #[error("the response of {0} has more than {MAX_RESPONSE_BYTES} bytes")]
     TooLarge(Url),
-    #[error("the answer of {0} is malformed: {1}")]
+    #[error("the response of {0} is malformed: {1}")]
     Malformed(Url, serde_json::Error),
     #[error("{0} is neither an https address nor on this machine")]
     Insecure(String),

@@ -9,7 +9,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{PoolUser, SigningKey, SigningKeyError};
+use super::{
+    pool_user::PoolUser,
+    signing_key::{SigningKey, SigningKeyError},
+};
 use crate::{
     stack::TokenIssuer,
     state_dir::{self, StateDirError},

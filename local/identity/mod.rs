@@ -3,6 +3,7 @@
 //! Callers authenticate by API keys, by IAM signatures, or by tokens of a user pool or an OpenID Connect provider.
 mod assumed_role;
 mod auth_error;
+mod auth_request;
 mod authenticator;
 mod caller;
 mod constant_time;
@@ -21,7 +22,8 @@ mod trusted_issuer;
 
 pub use assumed_role::{AccessDenied, AssumedRole};
 pub use auth_error::AuthError;
-pub use authenticator::{AuthRequest, Authenticator};
+pub use auth_request::AuthRequest;
+pub use authenticator::Authenticator;
 pub use caller::Caller;
 pub use iam_policy::{AccessRequest, IamPolicy};
 pub use local_issuer::{LOCAL_CLIENT_ID, LocalIssuer, LocalIssuers, TokenError, TokenResponse, TokenUse};

@@ -16,7 +16,7 @@ use http::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{LocalIssuer, LocalIssuers, TokenError};
+use super::local_issuer::{LocalIssuer, LocalIssuers, TokenError};
 
 const MAX_FORM_BYTES: usize = 4096;
 

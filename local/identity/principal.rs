@@ -1,7 +1,7 @@
 //! IAM identities that sign requests.
 use serde_json::Value;
 
-use super::{IamPolicy, assumed_role::RoleArn};
+use super::{assumed_role::RoleArn, iam_policy::IamPolicy};
 
 pub struct Principal {
     pub access_key_id: String,

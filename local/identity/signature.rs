@@ -11,7 +11,7 @@ use aws_sigv4::{
 };
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
-use super::{AuthError, AuthRequest, Principal, constant_time};
+use super::{auth_error::AuthError, auth_request::AuthRequest, constant_time, principal::Principal};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const SERVICE: &str = "appsync";

@@ -6,7 +6,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
-use super::AuthError;
+use super::auth_error::AuthError;
 use crate::stack::{IssuerKind, TokenIssuer};
 
 /// The tolerance for the clocks of issuers. AppSync does not document its own.

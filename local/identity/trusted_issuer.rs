@@ -2,7 +2,8 @@
 use serde_json::Value;
 
 use super::{
-    AuthError, AuthRequest,
+    auth_error::AuthError,
+    auth_request::AuthRequest,
     jwks_cache::{JwksCache, JwksLocation},
     token::Token,
 };

@@ -42,7 +42,7 @@ async fn serve(router: axum::Router) -> String {
 async fn post(url: &str, access_key: &str, target: &str, body: &Value) -> Response {
     let signed = format!("AWS4-HMAC-SHA256 Credential={access_key}/20261121/us-east-1/any/aws4_request, Signature=0");
     let request = Client::new().post(url).header("authorization", signed).header("x-amz-target", target).json(body);
-    request.send().await.expect("an answer")
+    request.send().await.expect("a response")
 }
 
 fn get_request(partition: &str) -> Value {

@@ -5,7 +5,7 @@ use apollo_compiler::{
 };
 
 use super::authorization::{directive_of, is_auth_directive};
-use crate::{graphql::ApiDefinitionError, stack::AuthMode};
+use crate::{graphql::definition_error::ApiDefinitionError, stack::AuthMode};
 
 /// Removes the authorization directives of all other modes from the schema.
 ///

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, slice};
 
 use serde::Deserialize;
 
-use super::matches_pattern;
+use super::pattern::matches_pattern;
 
 /// The condition block of a statement. All conditions must hold.
 #[derive(Clone, Debug, Default, Deserialize)]
