@@ -29,8 +29,8 @@ impl AppSync {
         Service::new(api, data_sources, authenticator, settings).map(|service| Self(Arc::new(service)))
     }
 
-    /// Executes the body of a request for an authenticated caller and returns the body of the response. The response to
-    /// a body that is not a GraphQL request is empty.
+    /// Executes the body of a request for an authenticated caller and returns the body of the response. The
+    /// response to a body that is not a GraphQL request is empty.
     pub async fn execute(&self, caller: Caller, body: &str) -> Result<Vec<u8>, AuthError> {
         let Some(request) = Request::parse(body) else { return Ok(Vec::new()) };
         let call = CallContext { caller, request: forwarded_request(&HeaderMap::new()) };

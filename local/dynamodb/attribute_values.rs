@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::appsync_error::AppSyncError;
 
-/// Converts a map of attribute values of a request document: `{"N": 10}` becomes `{"N": "10"}`, `{"NULL": null}` becomes
-/// `{"NULL": true}`.
+/// Converts a map of attribute values of a request document. `{"N": 10}` becomes `{"N": "10"}`.
+/// `{"NULL": null}` becomes `{"NULL": true}`.
 pub fn to_attribute_values(values: &Map<String, Value>) -> Result<Value, AppSyncError> {
     let values = values.iter().map(|(name, value)| Ok((name.clone(), to_attribute_value(name, value)?)));
     values.collect::<Result<Map<_, _>, _>>().map(Value::Object)

@@ -7,16 +7,16 @@ use serde_json::{Map, Value, json};
 use super::{
     appsync_error::AppSyncError,
     attribute_values::to_plain_item,
-    consumed_capacity::MeteredDatabase,
     data_source_response::DataSourceResponse,
     database_error::DatabaseError,
+    metered_database::MeteredDatabase,
     request_document::{RequestBuilder, RequestDocument, parse_request},
 };
 
 type Outcome = Result<DataSourceResponse, AppSyncError>;
 
-/// Puts an item. If the condition fails, succeeds if the stored item equals the new item, except for the attributes in
-/// `equalsIgnore`.
+/// Puts an item. If the condition fails, succeeds if the stored item equals the new item, except for the
+/// attributes in `equalsIgnore`.
 pub fn put(database: &MeteredDatabase, table: &str, document: RequestDocument<'_>) -> Outcome {
     let item = full_item(document)?;
     let new_item = to_plain_item(&parse_request::<Item>(item.clone())?);
@@ -82,8 +82,8 @@ fn conditional_write(table: &str, document: RequestDocument<'_>) -> Result<Reque
         .expression("ConditionExpression", condition)
 }
 
-/// The response to a failed write. If the condition failed, `success_result` decides by the stored item whether the
-/// write succeeds nevertheless; otherwise the response has the error and the stored item.
+/// The response to a failed write. If the condition failed, `success_result` decides by the stored item
+/// whether the write succeeds nevertheless; otherwise the response has the error and the stored item.
 fn write_failed(error: DatabaseError, success_result: impl Fn(&Value) -> Option<Value>) -> Outcome {
     let DatabaseError::Database(DynoxideError::ConditionalCheckFailedException(_, stored)) = &error else {
         return Err(error.into());

@@ -35,14 +35,15 @@ pub enum EndpointResponse {
 }
 
 impl DynamoDb {
-    /// Serves `POST /` to functions with the permissions of their roles. The access key identifies the role; signatures
-    /// are not verified.
+    /// Serves `POST /` to functions with the permissions of their roles. The access key identifies the role;
+    /// signatures are not verified.
     pub fn router(&self, authenticator: Authenticator) -> Router {
         let state = (self.clone(), authenticator);
         Router::new().route("/", post(handle_post)).layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).with_state(state)
     }
 
-    /// Handles one call of a function. `target` is the `X-Amz-Target` header, such as `DynamoDB_20120810.GetItem`.
+    /// Handles one call of a function. `target` is the `X-Amz-Target` header, such as
+    /// `DynamoDB_20120810.GetItem`.
     pub fn handle_call(&self, target: &str, body: &[u8]) -> EndpointResponse {
         let Some(operation) = target.strip_prefix(TARGET_PREFIX) else { return unknown_operation(target) };
         let database = &self.for_functions;
@@ -100,8 +101,8 @@ fn run<Q: DeserializeOwned, A: Serialize>(
     Ok(serde_json::to_vec(&response).map_err(|error| DynoxideError::InternalServerError(error.to_string()))?)
 }
 
-/// The error of a request that cannot be parsed. The database marks its own validation errors with `VALIDATION:`; any
-/// other error means that the body is not a request.
+/// The error of a request that cannot be parsed. The database marks its own validation errors with
+/// `VALIDATION:`; any other error means that the body is not a request.
 fn parse_error(error: &str) -> DynoxideError {
     match error.split_once("VALIDATION:") {
         Some((_, message)) => {

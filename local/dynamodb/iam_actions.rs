@@ -37,8 +37,8 @@ pub trait AuthorizedCall {
 }
 
 impl<'a> IamAction<'a> {
-    /// The values of the partition key, given the name of its attribute in the table or index. Empty if one of the values
-    /// is unknown.
+    /// The values of the partition key, given the name of its attribute in the table or index. Empty if one
+    /// of the values is unknown.
     pub fn partition_keys(&self, attribute: &str) -> Vec<&'a str> {
         let keys = match &self.partitions {
             Partitions::OfItems(items) => items.iter().map(|item| as_text(item.get(attribute)?)).collect(),
@@ -146,8 +146,8 @@ fn written_items(write: &WriteRequest) -> impl Iterator<Item = &Item> {
 
 /// A transaction requires the actions of its items and no action of its own.
 ///
-/// Items of transactions are assumed to have `dynamodb:LeadingKeys` as single calls do: AWS lists the condition key for
-/// ConditionCheckItem, which only transactions use.
+/// Items of transactions are assumed to have `dynamodb:LeadingKeys` as single calls do: AWS lists the
+/// condition key for ConditionCheckItem, which only transactions use.
 impl AuthorizedCall for TransactWriteItemsRequest {
     fn iam_actions(&self) -> Vec<IamAction<'_>> {
         self.transact_items.iter().flat_map(entry_actions).collect()

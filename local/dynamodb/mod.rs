@@ -1,21 +1,21 @@
-//! The local DynamoDB: an embedded database behind AppSync's data sources and behind DynamoDB's HTTP protocol.
+//! The local DynamoDB: an embedded database behind AppSync's data sources and an HTTP endpoint.
 mod appsync_error;
 mod attribute_values;
 mod conditional;
-mod consumed_capacity;
 mod data_source_response;
 mod database_error;
 mod endpoint;
 mod fault_points;
+#[cfg(test)]
+mod fault_tests;
 mod iam_actions;
 mod iam_guard;
+mod metered_database;
 mod operations;
 mod paging;
 mod request_document;
 mod stale_replica;
 mod tables;
-#[cfg(test)]
-mod tests;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
@@ -23,9 +23,9 @@ use dynoxide::Database;
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 
-pub use consumed_capacity::CapacityTotals;
 pub use data_source_response::{DataSourceError, DataSourceResponse};
 pub use endpoint::EndpointResponse;
+pub use metered_database::CapacityTotals;
 pub use tables::TableSetupError;
 
 use crate::{
@@ -34,8 +34,8 @@ use crate::{
     stack::Table,
 };
 use appsync_error::AppSyncError;
-use consumed_capacity::MeteredDatabase;
 use iam_guard::{IamGuard, PartitionKeyNames};
+use metered_database::MeteredDatabase;
 use stale_replica::StaleReplica;
 
 /// All tables of the stack. Clones share them.
@@ -63,8 +63,8 @@ impl DynamoDb {
         })
     }
 
-    /// Creates the tables that do not exist, and enables expiry of items. Fails if the definition of a stored table has
-    /// changed.
+    /// Creates the tables that do not exist, and enables expiry of items. Fails if the definition of a stored
+    /// table has changed.
     pub fn create_tables(&self, tables: &BTreeMap<String, Table>) -> Result<(), TableSetupError> {
         for (name, table) in tables {
             self.partition_key_names.add_table(name, table);

@@ -8,9 +8,9 @@ use super::{
     appsync_error::AppSyncError,
     attribute_values::{to_attribute_values, to_plain_item},
     conditional,
-    consumed_capacity::MeteredDatabase,
     data_source_response::DataSourceResponse,
     database_error::DatabaseError,
+    metered_database::MeteredDatabase,
     paging,
     request_document::{RequestBuilder, RequestDocument, parse_request, wrong_type},
 };

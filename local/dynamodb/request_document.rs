@@ -87,8 +87,8 @@ impl RequestBuilder {
         }
     }
 
-    /// Adds an `{expression, expressionNames, expressionValues}` object, if it is present. All expressions of a request
-    /// share names and values.
+    /// Adds an `{expression, expressionNames, expressionValues}` object, if it is present. All expressions of
+    /// a request share names and values.
     pub fn expression(mut self, name: &str, document: Option<RequestDocument<'_>>) -> Result<Self, AppSyncError> {
         let Some(document) = document else { return Ok(self) };
         self = self.set(name, document.text("expression")?);

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use super::fault_points::FaultyCall;
 use crate::stack::Table;
 
-/// The number of newest writes that the replica does not have. DynamoDB's replicas usually lag less than a second.
+/// The number of newest writes that the replica does not have. DynamoDB's replicas usually lag less than a
+/// second.
 const LAG_WRITES: usize = 4;
 
 pub struct StaleReplica {
@@ -58,8 +59,8 @@ impl StaleReplica {
         Some(ItemKey { table: table.to_owned(), attributes })
     }
 
-    /// Records the results of a write and applies the oldest recorded write to the replica. Reads the results under the
-    /// lock, so that an older image never follows a newer one.
+    /// Records the results of a write and applies the oldest recorded write to the replica. Reads the results
+    /// under the lock, so that an older image never follows a newer one.
     pub fn replicate(&self, original: &Database, written_keys: Vec<ItemKey>) -> Result<()> {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         let images = written_keys.into_iter().map(|key| read_image(original, key));

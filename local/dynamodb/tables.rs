@@ -1,7 +1,7 @@
 //! Creates the tables of the stack; a stored table must match its definition.
 use serde_json::{Value, json};
 
-use super::consumed_capacity::MeteredDatabase;
+use super::metered_database::MeteredDatabase;
 use crate::stack::Table;
 
 #[derive(Debug, thiserror::Error)]

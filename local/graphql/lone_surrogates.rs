@@ -1,5 +1,6 @@
-//! Placeholders for lone surrogates, which JSON can escape and JavaScript strings can hold, but Rust strings cannot.
+//! Placeholders for lone surrogates, which Rust strings cannot hold.
 //!
+//! JSON can escape lone surrogates, and JavaScript strings can hold them.
 //! Between the request and the resolvers, characters of the last private use plane stand for lone surrogates.
 use std::borrow::Cow;
 

@@ -1,8 +1,8 @@
 //! AppSync's GraphQL engine: requests, their execution, and subscriptions.
 //!
-//! A request is authenticated (`identity`), validated (`validation`), allowed by IAM, and executed (`execution`). Each
-//! field is authorized and resolved, by resolvers with data sources or from its parent's value. The value of a mutation
-//! is delivered to the subscriptions (`subscriptions`) whose filters match.
+//! A request is authenticated (`identity`), validated (`validation`), allowed by IAM, and executed
+//! (`execution`). Each field is authorized and resolved, by resolvers with data sources or from its parent's
+//! value. The value of a mutation is delivered to the subscriptions (`subscriptions`) whose filters match.
 mod definition_error;
 mod execution;
 mod graphql_error;

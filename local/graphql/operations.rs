@@ -105,7 +105,8 @@ impl Service {
         self.run(prepared, call, ValueOrigin::Payload, &Value::Object(root)).await
     }
 
-    /// Validates a request. Large documents are validated one at a time, because validation blocks its thread.
+    /// Validates a request. Large documents are validated one at a time, because validation blocks its
+    /// thread.
     async fn prepare(&self, request: &Request) -> Result<PreparedOperation, Vec<GraphqlError>> {
         let prepare = || validation::prepare(&self.schema, request, self.introspection);
         if request.query.len() <= SMALL_DOCUMENT_BYTES {

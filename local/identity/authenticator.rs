@@ -55,8 +55,8 @@ impl Authenticator {
         self.modes.first().copied()
     }
 
-    /// Authenticates a request by its `Authorization` header, or else by its API key. The header holds a signature if the
-    /// API has the IAM mode and the header has the form of one; otherwise it holds a token.
+    /// Authenticates a request by its `Authorization` header, or else by its API key. The header holds a
+    /// signature if the API has the IAM mode and the header has the form of one; otherwise it holds a token.
     pub async fn authenticate(&self, request: &AuthRequest<'_>) -> Result<Caller, AuthError> {
         let has_iam_mode = self.modes.contains(&AuthMode::Iam);
         match request.headers.get(AUTHORIZATION) {

@@ -53,7 +53,8 @@ impl Caller {
         self.identity["groups"].as_array().is_some_and(|groups| groups.iter().any(|own| own == group))
     }
 
-    /// Whether the caller's IAM policies allow a root field. Callers without IAM credentials are not restricted.
+    /// Whether the caller's IAM policies allow a root field. Callers without IAM credentials are not
+    /// restricted.
     pub fn may_access_field(&self, api: &str, type_name: &str, field: &str) -> bool {
         let Credential::Signature { principal, region } = &self.credential else { return true };
         let account = &principal.account;

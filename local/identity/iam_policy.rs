@@ -22,8 +22,8 @@ pub struct IamPolicy(Arc<[Statement]>);
 pub struct AccessRequest<'a> {
     pub action: &'a str,
     pub resource: &'a str,
-    /// The condition key `dynamodb:LeadingKeys`: the partition keys of a DynamoDB request. The condition key is absent if
-    /// the list is empty.
+    /// The condition key `dynamodb:LeadingKeys`: the partition keys of a DynamoDB request. The condition key
+    /// is absent if the list is empty.
     pub leading_keys: &'a [&'a str],
 }
 
@@ -60,8 +60,8 @@ impl IamPolicy {
         Self::from_statements(&[json!({ "Effect": "Allow", "Action": "*", "Resource": "*" })])
     }
 
-    /// Parses the statements of policy documents. An unsupported `Allow` statement is ignored; any other unsupported
-    /// statement denies everything.
+    /// Parses the statements of policy documents. An unsupported `Allow` statement is ignored; any other
+    /// unsupported statement denies everything.
     pub fn from_statements(statements: &[Value]) -> Self {
         let parse = |statement| parse_statement(statement).ok().or_else(|| fallback_statement(statement));
         Self(statements.iter().filter_map(parse).collect())

@@ -14,7 +14,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::{sync::Mutex, time::Instant};
 
-/// The shortest time between two successful fetches. An unknown key id triggers a fetch, because the key may be new.
+/// The shortest time between two successful fetches. An unknown key id triggers a fetch, because the key may
+/// be new.
 const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(30);
 /// The time without fetches after a failed one.
 const RETRY_DELAY: Duration = Duration::from_secs(1);

@@ -81,8 +81,8 @@ impl LocalIssuers {
         format!("{server}/oidc")
     }
 
-    /// Makes the local issuers that are among the trusted issuers. Their keys are stored in the folder `state`; without a
-    /// folder, new keys are generated.
+    /// Makes the local issuers that are among the trusted issuers. Their keys are stored in the folder
+    /// `state`; without a folder, new keys are generated.
     pub fn load(
         trusted: &[TokenIssuer],
         server: &str,

@@ -1,10 +1,13 @@
 //! Authentication of callers and authorization by IAM policies, and the local token issuers.
 //!
-//! Callers authenticate by API keys, by IAM signatures, or by tokens of a user pool or an OpenID Connect provider.
+//! Callers authenticate by API keys, by IAM signatures, or by tokens of a user pool or an OpenID Connect
+//! provider.
 mod assumed_role;
 mod auth_error;
 mod auth_request;
 mod authenticator;
+#[cfg(test)]
+mod authenticator_tests;
 mod caller;
 mod constant_time;
 mod iam_policy;
@@ -15,8 +18,6 @@ mod pool_user;
 mod principal;
 mod signature;
 mod signing_key;
-#[cfg(test)]
-mod tests;
 mod token;
 mod trusted_issuer;
 

@@ -68,8 +68,8 @@ async fn issue_tokens(State(issuer): State<Arc<LocalIssuer>>, uri: Uri, headers:
     }
 }
 
-/// Whether the request names localhost and the issuer's port. Rejects DNS rebinding: a web page whose own name resolves
-/// to this machine could otherwise read the response.
+/// Whether the request names localhost and the issuer's port. Rejects DNS rebinding: a web page whose own
+/// name resolves to this machine could otherwise read the response.
 fn is_addressed_to(issuer: &str, uri: &Uri, headers: &HeaderMap) -> bool {
     let port = |authority: &Authority| authority.port_u16().unwrap_or(80);
     let issuer_port = issuer.parse::<Uri>().ok().and_then(|issuer| issuer.authority().map(port));

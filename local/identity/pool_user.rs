@@ -16,7 +16,8 @@ impl PoolUser {
         Self { name: name.to_owned(), groups: Vec::new() }
     }
 
-    /// The `sub` of the user's tokens. It depends on the name alone, so that conversations keep their owners over restarts.
+    /// The `sub` of the user's tokens. It depends on the name alone, so that conversations keep their owners
+    /// over restarts.
     pub fn subject(&self) -> String {
         let hash = digest(&SHA256, self.name.as_bytes());
         let mut bytes = [0; 16];

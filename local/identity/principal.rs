@@ -23,14 +23,14 @@ pub struct Principal {
 pub struct CognitoIdentity {
     pub pool_id: String,
     pub identity_id: String,
-    /// The login provider, such as `cognito-idp.us-east-1.amazonaws.com/us-east-1_a:CognitoSignIn:<sub>`; `None` for a
-    /// guest.
+    /// The login provider, such as `cognito-idp.us-east-1.amazonaws.com/us-east-1_a:CognitoSignIn:<sub>`;
+    /// `None` for a guest.
     pub provider: Option<String>,
 }
 
 impl Principal {
-    /// A role session with temporary credentials (access key id, secret, session token) and the statements of the role's
-    /// policies.
+    /// A role session with temporary credentials (access key id, secret, session token) and the statements of
+    /// the role's policies.
     pub fn role_session(role_arn: &str, session_name: &str, credentials: [String; 3], statements: &[Value]) -> Self {
         let [access_key_id, secret_access_key, session_token] = credentials;
         let role = RoleArn::parse(role_arn);

@@ -77,7 +77,8 @@ impl Signature<'_> {
         Some(date_time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().into())
     }
 
-    /// Computes the signature of the request. Returns `None` if the request cannot be signed or `host` is not signed.
+    /// Computes the signature of the request. Returns `None` if the request cannot be signed or `host` is not
+    /// signed.
     fn compute(&self, request: &AuthRequest<'_>, principal: &Principal, signed_at: SystemTime) -> Option<String> {
         if !self.signed_headers.contains("host") {
             return None;

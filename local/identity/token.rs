@@ -98,8 +98,8 @@ impl Claims {
         }
     }
 
-    /// Checks the client id. An ID token of a user pool has it in `aud`, its access token in `client_id`; tokens of other
-    /// issuers have it in `aud` or `azp`.
+    /// Checks the client id. An ID token of a user pool has it in `aud`, its access token in `client_id`;
+    /// tokens of other issuers have it in `aud` or `azp`.
     fn has_accepted_client(&self, issuer: &TokenIssuer) -> bool {
         let client_ids = match (issuer.kind, self.text("token_use")) {
             (IssuerKind::UserPool, Some("id")) => self.texts("aud"),
@@ -128,7 +128,8 @@ impl Claims {
         if now < end { Ok(()) } else { Err(AuthError::TokenExpired) }
     }
 
-    /// The end of a token's age limit, which counts from the time of a claim. Fails if there is a limit and no such claim.
+    /// The end of a token's age limit, which counts from the time of a claim. Fails if there is a limit and
+    /// no such claim.
     fn end_of_age(&self, claim: &str, max_age: Option<Duration>) -> Result<Option<f64>, AuthError> {
         let Some(max_age) = max_age else { return Ok(None) };
         let start = self.number(claim).ok_or(AuthError::NotAuthorized)?;
@@ -178,8 +179,8 @@ mod tests {
         TokenIssuer { kind: IssuerKind::OpenId { iat_ttl, auth_ttl }, ..pool(Some("^web$")) }
     }
 
-    /// The claims of a valid access token of the pool and a valid ID token of the provider, with some claims changed. Null
-    /// removes a claim.
+    /// The claims of a valid access token of the pool and a valid ID token of the provider, with some claims
+    /// changed. Null removes a claim.
     fn claims(changed: Value) -> Value {
         let mut claims = json!({ "iss": POOL, "sub": "s", "iat": NOW, "exp": NOW + 3600, "auth_time": NOW,
             "token_use": "access", "client_id": "web", "username": "ada", "aud": ["api", "web"] });

@@ -34,14 +34,15 @@ const MAX_SUBSCRIPTIONS: usize = 200;
 const MAX_CONNECTION_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// AppSync's limit on the payload of a data frame.
 const MAX_PAYLOAD_BYTES: usize = 240 * 1024;
-/// The number of start frames of a connection that are handled concurrently. While it is reached, no frame of the client
-/// is read.
+/// The number of start frames of a connection that are handled concurrently. While it is reached, no frame of
+/// the client is read.
 const MAX_PENDING_STARTS: usize = 32;
 
 /// The connection is closed, or must be closed.
 struct Closed;
 
-/// Serves a WebSocket until it is closed. Sends the error and closes at once if the handshake is not authenticated.
+/// Serves a WebSocket until it is closed. Sends the error and closes at once if the handshake is not
+/// authenticated.
 pub async fn serve(
     service: Arc<Service>,
     socket: WebSocket,
@@ -105,8 +106,8 @@ struct Connection {
 }
 
 enum SubscriptionState {
-    /// The start with this number is pending. A client may stop an id and start it again while its first start is
-    /// pending; the number tells the two starts apart.
+    /// The start with this number is pending. A client may stop an id and start it again while its first
+    /// start is pending; the number tells the two starts apart.
     Starting(u64),
     Active(Arc<Subscription>),
 }
@@ -214,8 +215,8 @@ impl Connection {
         }
     }
 
-    /// Registers the subscription before it is acknowledged, so that the client receives everything published after the
-    /// acknowledgement.
+    /// Registers the subscription before it is acknowledged, so that the client receives everything published
+    /// after the acknowledgement.
     async fn activate(
         &mut self,
         socket: &mut ClientSocket,

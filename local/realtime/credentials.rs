@@ -19,8 +19,8 @@ const OPTIONAL_PADDING: GeneralPurposeConfig =
 const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, OPTIONAL_PADDING);
 const BASE64_URL: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, OPTIONAL_PADDING);
 
-/// The headers of a handshake: from the subprotocol `header-…`, else from the query parameter `header`, else the HTTP
-/// headers.
+/// The headers of a handshake: from the subprotocol `header-…`, else from the query parameter `header`, else
+/// the HTTP headers.
 pub fn from_handshake(parts: &Parts) -> Result<HeaderMap, AuthError> {
     let mut subprotocols = subprotocols(&parts.headers);
     let encoded = subprotocols.find_map(|protocol| protocol.strip_prefix("header-").map(str::to_owned));

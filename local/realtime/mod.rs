@@ -32,7 +32,8 @@ const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 /// The read buffer of every connection, even if it is idle.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 
-/// Adds WebSockets to the routes of `graphql`: at `/graphql/realtime`, and as upgrades of requests to `/graphql`.
+/// Adds WebSockets to the routes of `graphql`: at `/graphql/realtime`, and as upgrades of requests to
+/// `/graphql`.
 pub(crate) fn add_routes(graphql: Router, service: Arc<Service>) -> Router {
     let graphql = graphql.route_layer(from_fn_with_state(service.clone(), upgrade_if_requested));
     Router::new().route("/graphql/realtime", get(handle_upgrade)).with_state(service).merge(graphql)
@@ -57,8 +58,8 @@ async fn handle_upgrade(
     }
 }
 
-/// Accepts a WebSocket. Authentication errors are sent on the WebSocket, because a browser cannot read the response to a
-/// rejected upgrade.
+/// Accepts a WebSocket. Authentication errors are sent on the WebSocket, because a browser cannot read the
+/// response to a rejected upgrade.
 async fn accept(service: Arc<Service>, parts: &Parts, upgrade: WebSocketUpgrade) -> Response {
     if !credentials::subprotocols(&parts.headers).any(|protocol| protocol == PROTOCOL) {
         return (StatusCode::BAD_REQUEST, "NoProtocolError: a WebSocket of this API speaks graphql-ws").into_response();

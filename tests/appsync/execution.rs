@@ -218,7 +218,8 @@ async fn unsupported_data_source_request_is_named_in_the_error() {
     assert_eq!((&error["errorType"], &error["message"]), (&json!("MappingTemplate"), &json!(message)));
 }
 
-/// A server with a short request timeout. Its JavaScript engine has started, because it has run the query once.
+/// A server with a short request timeout. Its JavaScript engine has started, because it has run the query
+/// once.
 async fn server_with_timeout(query: &str, request_timeout: Duration) -> Server {
     let server = Server::start_with(api(), ApiSettings { request_timeout, ..ApiSettings::default() }).await;
     server.execute(query, json!({})).await;

@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use crate::{PARAMETER_SETS, load_stack, to_texts};
 
-/// AWS authorizes the model of a global inference profile with an ARN without a region. AWS does not document whether a
-/// pattern for all regions matches this ARN, so the template has a resource for it.
+/// AWS authorizes the model of a global inference profile with an ARN without a region. AWS does not document
+/// whether a pattern for all regions matches this ARN, so the template has a resource for it.
 const ARN_WITHOUT_REGION: &str = "arn:aws:bedrock:::";
 const MODEL: &str = "arn:aws:bedrock:eu-west-1::foundation-model/parlance.echo";
 
@@ -22,8 +22,8 @@ struct Permissions {
     denied: Vec<Case>,
 }
 
-/// An action, a resource, and the partition keys of the request. The ARN of a resource in the stack's account and region
-/// begins with its service.
+/// An action, a resource, and the partition keys of the request. The ARN of a resource in the stack's account
+/// and region begins with its service.
 #[derive(Deserialize)]
 struct Case(Vec<String>);
 

@@ -7,11 +7,11 @@ use crate::stack::Limits;
 
 /// AppSync's limit on the calls of `extensions.invalidateSubscriptions` in one request.
 pub const MAX_INVALIDATIONS: usize = 5;
-/// The number of resolvers of a request that run concurrently. Each of them holds a copy of the context that its
-/// handlers see.
+/// The number of resolvers of a request that run concurrently. Each of them holds a copy of the context that
+/// its handlers see.
 const MAX_CONCURRENT_RESOLVERS: usize = 16;
-/// The approximate largest size of a response. AppSync documents 5 MB for what one resolver evaluates to, and no limit
-/// for a whole response.
+/// The approximate largest size of a response. AppSync documents 5 MB for what one resolver evaluates to, and
+/// no limit for a whole response.
 pub const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
 /// The size of a field or an error in addition to its text.
 const ENTRY_BYTES: usize = 64;
@@ -53,8 +53,8 @@ impl ExecutionBudget {
         self.invalidations.fetch_add(1, Ordering::Relaxed) < MAX_INVALIDATIONS
     }
 
-    /// Counts an entry of the response with the given size of its own text. Returns false if the response was already
-    /// too large.
+    /// Counts an entry of the response with the given size of its own text. Returns false if the response was
+    /// already too large.
     pub fn try_add_response_entry(&self, text_bytes: usize) -> bool {
         self.response_bytes.fetch_add(ENTRY_BYTES + text_bytes, Ordering::Relaxed) < MAX_RESPONSE_BYTES
     }

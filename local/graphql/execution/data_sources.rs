@@ -106,8 +106,8 @@ impl DataSources {
         Self { tables: Arc::new(tables), functions: Arc::new(functions) }
     }
 
-    /// Sends the request that a request handler returned. Errors of the data source are part of the result; the `Err`
-    /// case is a request that AppSync does not accept.
+    /// Sends the request that a request handler returned. Errors of the data source are part of the result;
+    /// the `Err` case is a request that AppSync does not accept.
     pub async fn send(
         &self,
         data_source: &BoundDataSource,
@@ -170,8 +170,8 @@ fn error_json(error_type: &str, message: &str) -> Value {
     json!({ "type": error_type, "message": message })
 }
 
-/// Lambda's SDK has no class for this exception, and neither has DynamoDB's. AppSync's error type is assumed to be
-/// formed as for DynamoDB.
+/// The SDKs of Lambda and DynamoDB have no class for this exception. AppSync names it
+/// `DynamoDB:DynamoDbException` for DynamoDB; the name for Lambda is assumed by analogy.
 fn access_denied_json(denied: &AccessDenied) -> Value {
     error_json("Lambda:LambdaException", &denied.to_string())
 }

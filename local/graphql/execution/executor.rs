@@ -61,8 +61,8 @@ impl<'a> Executor<'a> {
         Some(member)
     }
 
-    /// Resolves and completes a field. Returns `None` for a field that the type does not have, which validation has
-    /// ruled out.
+    /// Resolves and completes a field. Returns `None` for a field that the type does not have, which
+    /// validation has ruled out.
     async fn member(
         &self,
         parent_type: &ObjectType,

@@ -141,7 +141,7 @@ impl ResolverRun<'_> {
         let context = self.take_context_json(result);
         let run = thread_engine::run_handler(code, handler, &context, time_left).map_err(ResolverError::internal)?;
         let handler_result = self.record(code, run);
-        // The engine returns arguments without lone surrogates: restores those that the handler did not change.
+        // The engine returns arguments without lone surrogates. Unchanged arguments are restored.
         if let Some(original) = original_arguments
             && lone_surrogates::replace_with_question_marks(&original) == self.arguments
         {
@@ -156,7 +156,7 @@ impl ResolverRun<'_> {
         if time_left.is_zero() { Err(ResolverError::TimedOut) } else { Ok(time_left) }
     }
 
-    /// Serializes `ctx`. Moves the arguments and the stash out, because `record` stores what the handler made of them.
+    /// Serializes `ctx`. Takes the arguments and the stash, because `record` replaces them after the handler.
     fn take_context_json(&mut self, result: DataSourceResult) -> String {
         let context = json!({
             "arguments": self.arguments.take(),

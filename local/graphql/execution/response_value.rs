@@ -32,7 +32,8 @@ impl ResponseValue {
         }
     }
 
-    /// The value as subscribers select from it: with field names instead of aliases, and with the type names of objects.
+    /// The value as subscribers select from it: with field names instead of aliases, and with the type names
+    /// of objects.
     pub fn to_subscription_payload(&self) -> Value {
         match self {
             ResponseValue::Null => Value::Null,

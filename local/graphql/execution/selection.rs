@@ -41,7 +41,8 @@ impl<'a> SelectionReader<'a> {
         collected
     }
 
-    /// Calls `visit` for each field that is not skipped, with fragments expanded. `applies` decides on type conditions.
+    /// Calls `visit` for each field that is not skipped, with fragments expanded. `applies` decides on type
+    /// conditions.
     fn visit_fields(
         self,
         set: &'a SelectionSet,
@@ -99,8 +100,8 @@ impl<'a> SelectionReader<'a> {
         })
     }
 
-    /// The paths of the selected fields, such as `id`, `author`, `author/name`: with aliases, and with fragments
-    /// expanded.
+    /// The paths of the selected fields, such as `id`, `author`, `author/name`: with aliases, and with
+    /// fragments expanded.
     fn selection_set_list(self, fields: &[&'a Node<Field>]) -> Vec<String> {
         let mut paths = IndexMap::default();
         for field in fields {

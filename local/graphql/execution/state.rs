@@ -17,8 +17,8 @@ impl<'a> ExecutionState<'a> {
         Self { selections, budget, errors: Mutex::default() }
     }
 
-    /// Adds an error to the response. Discards the error if the response is too large, because the response is then
-    /// replaced by a single error.
+    /// Adds an error to the response. Discards the error if the response is too large, because the response
+    /// is then replaced by a single error.
     pub fn report(&self, error: GraphqlError) {
         if !self.budget.try_add_response_entry(error.text_bytes()) {
             return;

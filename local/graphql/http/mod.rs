@@ -79,7 +79,8 @@ fn request_from_query(mut parameters: BTreeMap<String, String>) -> Option<Reques
     Some(Request { query: parameters.remove("query")?, variables, operation_name, has_lone_surrogates: false })
 }
 
-/// Authenticates the caller and executes the request. Authentication errors come before errors of the request.
+/// Authenticates the caller and executes the request. Authentication errors come before errors of the
+/// request.
 async fn respond(
     service: &Service,
     parts: &Parts,

@@ -9,8 +9,8 @@ use crate::{graphql::definition_error::ApiDefinitionError, stack::AuthMode};
 
 /// Removes the authorization directives of all other modes from the schema.
 ///
-/// Fails if a type or field would lose its last authorization directive, because the API's default mode could then read
-/// it.
+/// Fails if a type or field would lose its last authorization directive, because the API's default mode could
+/// then read it.
 pub fn restrict_to_modes(text: &str, modes: &[AuthMode]) -> Result<String, ApiDefinitionError> {
     let mut document = Document::parse(text, "schema.graphql")
         .map_err(|invalid| ApiDefinitionError::new(format!("schema.graphql is not a schema: {}", invalid.errors)))?;

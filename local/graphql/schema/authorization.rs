@@ -1,6 +1,7 @@
 //! Authorization of a caller for a field, by the directives of the schema.
 //!
-//! The directives of a field override those of its type. A field without any is open to the API's default mode.
+//! The directives of a field override those of its type. A field without any is open to the API's default
+//! mode.
 use apollo_compiler::{
     Node,
     ast::{self, Directive, Value as Literal},

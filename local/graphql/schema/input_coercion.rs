@@ -45,8 +45,8 @@ pub fn coerce_variables(schema: &Schema, operation: &Operation, given: &JsonObje
     Ok(variables)
 }
 
-/// Coerces the arguments of a field to the values that its resolver sees. An argument that the client left out, and
-/// that has no default, stays absent. The error comes with the name of the argument.
+/// Coerces the arguments of a field to the values that its resolver sees. An argument that the client left
+/// out, and that has no default, stays absent. The error comes with the name of the argument.
 pub fn coerce_arguments(
     schema: &Schema,
     definition: &FieldDefinition,

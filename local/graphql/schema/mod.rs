@@ -18,7 +18,8 @@ use super::definition_error::ApiDefinitionError;
 
 const PRELUDE: &str = include_str!("prelude.graphql");
 
-/// A valid schema. Each mutation that `@aws_subscribe` names exists and returns the type that its subscription returns.
+/// A valid schema. Each mutation that `@aws_subscribe` names exists and returns the type that its
+/// subscription returns.
 pub struct Schema {
     pub definitions: Valid<Definitions>,
     pub implementers: Implementations<Name, Implementers>,

@@ -4,8 +4,8 @@ use std::{net::IpAddr, sync::LazyLock};
 use fancy_regex::Regex;
 use serde_json::{Number, Value};
 
-/// Converts a client's value to the value that resolvers see. Returns `None` if the value does not fit the scalar.
-/// Scalars that the schema defines itself take any value.
+/// Converts a client's value to the value that resolvers see. Returns `None` if the value does not fit the
+/// scalar. Scalars that the schema defines itself take any value.
 pub fn parse_input(scalar: &str, value: &Value) -> Option<Value> {
     match scalar {
         "Int" => value.as_i64().filter(|number| i32::try_from(*number).is_ok()).map(Value::from),
@@ -19,7 +19,8 @@ pub fn parse_input(scalar: &str, value: &Value) -> Option<Value> {
     }
 }
 
-/// Converts a resolver's value to the value that clients see. The error is AppSync's reason why the value does not fit.
+/// Converts a resolver's value to the value that clients see. The error is AppSync's reason why the value
+/// does not fit.
 pub fn serialize_result(scalar: &str, value: &Value) -> Result<Value, String> {
     match scalar {
         "Int" => parse_integer(value).filter(|number| i32::try_from(*number).is_ok()).map(Value::from),

@@ -1,4 +1,4 @@
-//! Subscription filters: equality with the subscription's arguments, or an enhanced filter that its resolver set.
+//! Subscription filters: equality with arguments, or an enhanced filter set by the resolver.
 use std::cmp::Ordering;
 
 use serde_json::{Map, Value};
@@ -53,7 +53,8 @@ impl Filter {
         Filter::Arguments(arguments)
     }
 
-    /// Parses an enhanced filter, the argument of `extensions.setSubscriptionFilter`. The error is one sentence.
+    /// Parses an enhanced filter, the argument of `extensions.setSubscriptionFilter`. The error is one
+    /// sentence.
     pub fn parse(json: &Value) -> Result<Self, String> {
         let groups = json.get("filterGroup").and_then(Value::as_array);
         let groups = groups.ok_or("A subscription filter needs a list filterGroup.")?;

@@ -1,6 +1,7 @@
 //! Finds the subscriptions whose filters a payload may pass, without evaluating every filter.
 //!
-//! Nearly all filters require that a path of the payload equals one text; the index maps path and text to subscriptions.
+//! Nearly all filters require that a path of the payload equals one text; the index maps path and text to
+//! subscriptions.
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;

@@ -13,11 +13,12 @@ use super::{
 };
 use crate::fault_injection::{Fault, FaultInjector, UpdatePosition};
 
-/// The largest number of notifications that wait for one connection. A connection that exceeds it is disconnected.
+/// The largest number of notifications that wait for one connection. A connection that exceeds it is
+/// disconnected.
 const MAX_QUEUED_NOTIFICATIONS: usize = 1_000;
 
-/// All connections and subscriptions of one API. `S` is what a connection needs to know about a subscription. Clones
-/// share the registry.
+/// All connections and subscriptions of one API. `S` is what a connection needs to know about a subscription.
+/// Clones share the registry.
 pub struct SubscriptionRegistry<S> {
     state: Arc<Mutex<RegistryState<S>>>,
     faults: FaultInjector,
@@ -102,8 +103,8 @@ impl<S> SubscriptionRegistry<S> {
         (ConnectionHandle { registry: self.clone(), id }, notifications)
     }
 
-    /// Queues a payload for every subscription of the field whose filter it passes. All subscribers receive payloads in
-    /// the order of publication.
+    /// Queues a payload for every subscription of the field whose filter it passes. All subscribers receive
+    /// payloads in the order of publication.
     pub fn publish(&self, field: &str, payload: &Arc<Value>) {
         let mut state = self.lock();
         for id in state.index.candidates(field, payload) {

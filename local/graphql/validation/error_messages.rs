@@ -1,7 +1,7 @@
 //! Translates apollo-compiler's validation errors into AppSync's messages.
 //!
-//! The translation depends on texts and names that apollo-compiler calls unstable. `tests` pins them to the version in
-//! Cargo.lock.
+//! The translation depends on texts and names that apollo-compiler calls unstable. `tests` pins them to the
+//! version in Cargo.lock.
 use apollo_compiler::{
     ast::{Definition, Document, Field, Selection},
     diagnostic::{Diagnostic, ToCliReport},
@@ -25,7 +25,8 @@ pub fn translate(schema: &Schema, diagnostics: &DiagnosticList, query: &str) -> 
     diagnostics.iter().filter_map(|diagnostic| translator.translate(&diagnostic)).take(MAX_ERRORS).collect()
 }
 
-/// Formats a validation error: `Validation error of type FieldUndefined: Field 'x' in type 'Query' is undefined @ 'x'`.
+/// Formats a validation error: `Validation error of type FieldUndefined: Field 'x' in type 'Query' is
+/// undefined @ 'x'`.
 pub fn validation_error(kind: &str, message: &str, path: &str, location: Option<Location>) -> GraphqlError {
     let suffix = if path.is_empty() { String::new() } else { format!(" @ '{path}'") };
     GraphqlError::request_error(format!("Validation error of type {kind}: {message}{suffix}"), location)
@@ -96,7 +97,8 @@ fn push_enclosing_fields<'a>(selections: &'a [Selection], offset: usize, fields:
     }
 }
 
-/// AppSync's type and message of an error, from the library's error name and its text, which quotes names in backticks.
+/// AppSync's type and message of an error, from the library's error name and its text, which quotes names in
+/// backticks.
 fn kind_and_message(error_name: &str, text: &str, field_name: &str) -> (&'static str, String) {
     let quoted_names: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
     let quoted = |index: usize| quoted_names.get(index).copied().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Validation: turns a request into an operation that fits the schema, or into errors with AppSync's messages.
+//! Validation: turns a request into a prepared operation or into AppSync's errors.
 mod error_messages;
 pub mod operation;
 mod query_cost;

@@ -11,13 +11,14 @@ use apollo_compiler::{
 use super::operation::PreparedOperation;
 use crate::graphql::graphql_error::GraphqlError;
 
-/// The largest number of selected fields, with fragments expanded: a document of the largest size without fragments
-/// could not select more.
+/// The largest number of selected fields, with fragments expanded: a document of the largest size without
+/// fragments could not select more.
 const MAX_FIELDS: u64 = 15_000;
-/// The largest number of fields below `__schema` and `__type`, whose lists multiply. The usual introspection query
-/// selects fewer than 200.
+/// The largest number of fields below `__schema` and `__type`, whose lists multiply. The usual introspection
+/// query selects fewer than 200.
 const MAX_INTROSPECTION_FIELDS: u64 = 500;
-/// The largest size of the paths in `ctx.info.selectionSetList`: AppSync's limit on what a handler evaluates to.
+/// The largest size of the paths in `ctx.info.selectionSetList`: AppSync's limit on what a handler evaluates
+/// to.
 const MAX_PATH_BYTES: u64 = 5 * 1024 * 1024;
 /// The largest size of the variables, each counted once for each argument that uses it.
 const MAX_VARIABLE_BYTES: u64 = 5 * 1024 * 1024;
@@ -46,7 +47,8 @@ pub fn check(prepared: &PreparedOperation) -> Result<(), Vec<GraphqlError>> {
     }
 }
 
-/// The cost of a selection with fragments expanded. Sums saturate, because the highest value exceeds every limit.
+/// The cost of a selection with fragments expanded. Sums saturate, because the highest value exceeds every
+/// limit.
 #[derive(Clone, Copy, Default)]
 struct QueryCost {
     fields: u64,

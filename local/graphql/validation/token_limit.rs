@@ -84,8 +84,8 @@ fn number_length(text: &str) -> usize {
     end
 }
 
-/// The length of a string with its quotes. An unterminated string extends to the end of its line, an unterminated block
-/// string to the end of the document.
+/// The length of a string with its quotes. An unterminated string extends to the end of its line, an
+/// unterminated block string to the end of the document.
 fn string_length(text: &str) -> usize {
     let quotes = if text.starts_with("\"\"\"") { "\"\"\"" } else { "\"" };
     let is_block = quotes.len() == 3;

@@ -47,8 +47,8 @@ impl Conditions {
 }
 
 impl Operator {
-    /// `ForAllValues` holds if the condition key has no values, as in IAM. The other operators expect one value; if there
-    /// are several, all of them must match.
+    /// `ForAllValues` holds if the condition key has no values, as in IAM. The other operators expect one
+    /// value; if there are several, all of them must match.
     fn holds(self, values: &[&str], expected: &Texts) -> bool {
         let is_equal = |value: &&str| expected.iter().any(|text| text == value);
         let is_like = |value: &&str| expected.iter().any(|pattern| matches_pattern(pattern, value));

@@ -1,8 +1,8 @@
 //! Pins apollo-compiler's error names and texts to the version in Cargo.lock.
 use super::*;
 
-/// The version whose errors `CASES` records. After an upgrade, compare every case with the new version's errors, adapt
-/// the translation, and only then change the version.
+/// The version whose errors `CASES` records. After an upgrade, compare every case with the new version's
+/// errors, adapt the translation, and only then change the version.
 const APOLLO_COMPILER_VERSION: &str = "1.33.1";
 
 const SCHEMA: &str = "

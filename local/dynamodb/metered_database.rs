@@ -50,8 +50,8 @@ pub(super) struct MeteredDatabase {
 
 type Result<T> = std::result::Result<T, DatabaseError>;
 
-/// Defines a method for each operation: it requests the consumed capacity, adds it to the totals, and removes it from
-/// the response unless the caller has requested it.
+/// Defines a method for each operation: it requests the consumed capacity, adds it to the totals, and removes
+/// it from the response unless the caller has requested it.
 macro_rules! metered {
     ($($operation:ident($request:ty) -> $response:ty, $units:ident;)*) => {
         $(pub fn $operation(&self, mut request: $request) -> Result<$response> {
