@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     appsync::AppSync,
-    bedrock::{self, Upstream},
+    bedrock::{self, Upstream, UpstreamError},
     dynamodb::{DynamoDb, TableSetupError},
     fault_injection::{CallRecorder, FaultInjector, FaultPlan, with_publish_faults},
     graphql::{self, ApiSettings, DataSources},
@@ -80,7 +80,7 @@ pub enum StartError {
     #[error("{0}")]
     Lambda(#[from] DestinationError),
     #[error("{0}")]
-    Bedrock(#[from] bedrock::Fault),
+    Bedrock(#[from] UpstreamError),
     #[error("{0}")]
     State(#[from] StateDirError),
     #[error("{0}")]
@@ -326,9 +326,9 @@ async fn serve_tables(
 async fn model_router(options: &ServerOptions, authenticator: &Authenticator) -> Result<Router, StartError> {
     let router = match options.models {
         Models::Scripted => bedrock::router(),
-        Models::Bedrock => bedrock::forward(Upstream::of_the_caller().await?),
+        Models::Bedrock => bedrock::forwarding_router(Upstream::from_environment().await?),
     };
-    Ok(bedrock::guarded(router, authenticator.clone()))
+    Ok(bedrock::with_iam_guard(router, authenticator.clone()))
 }
 
 /// The variables of a process beside its function's own. Each process gets its own credentials, with the permissions of

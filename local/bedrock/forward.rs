@@ -1,5 +1,5 @@
-//! Amazon Bedrock itself: requests of the handler, signed anew with the credentials of whoever runs the laptop edition.
-//! They stay in this process; the handler's own processes never see them.
+//! Forwards requests to Amazon Bedrock, signed with the AWS credentials of the user who starts the server. The
+//! credentials stay in this process; the handler's processes never see them.
 use std::{sync::Arc, time::SystemTime};
 
 use aws_config::{BehaviorVersion, default_provider::credentials::DefaultCredentialsChain};
@@ -18,17 +18,17 @@ use axum::{
 use futures::stream::try_unfold;
 use http::{StatusCode, Uri, header::CONTENT_TYPE};
 
-use super::{REQUEST_BYTES, Refusal};
+use super::{BedrockError, REQUEST_BYTES};
 
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub enum UpstreamError {
     #[error("Bedrock needs a region: set AWS_REGION, or a region in your AWS profile")]
     NoRegion,
     #[error("Bedrock needs AWS credentials, and none were found: {0}")]
     NoCredentials(#[from] CredentialsError),
 }
 
-/// Where requests go, and as whom.
+/// The endpoint and the credentials of forwarded requests.
 pub struct Upstream {
     /// Without a path: `https://bedrock-runtime.us-east-1.amazonaws.com`.
     pub url: String,
@@ -37,10 +37,10 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// As the AWS command line would find it: environment, profile, single sign-on.
-    pub async fn of_the_caller() -> Result<Self, Fault> {
+    /// Region and credentials as the AWS command line finds them: environment, profile, single sign-on.
+    pub async fn from_environment() -> Result<Self, UpstreamError> {
         let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
-        let region = config.region().ok_or(Fault::NoRegion)?.to_string();
+        let region = config.region().ok_or(UpstreamError::NoRegion)?.to_string();
         let chain = DefaultCredentialsChain::builder().build().await;
         let credentials = config.credentials_provider().unwrap_or_else(|| SharedCredentialsProvider::new(chain));
         credentials.provide_credentials().await?;
@@ -48,11 +48,11 @@ impl Upstream {
     }
 }
 
-/// For whom `guarded` lets through, and for nobody else.
-pub fn forward(upstream: Upstream) -> Router {
+/// Forwards every request. Must be wrapped in `with_iam_guard`, because it signs for any caller.
+pub fn forwarding_router(upstream: Upstream) -> Router {
     let state = Arc::new(Forwarder { upstream, client: reqwest::Client::new() });
     Router::new()
-        .route("/model/{model}/converse-stream", post(pass_on))
+        .route("/model/{model}/converse-stream", post(forward))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES))
         .with_state(state)
 }
@@ -62,22 +62,23 @@ struct Forwarder {
     client: reqwest::Client,
 }
 
-async fn pass_on(State(state): State<Arc<Forwarder>>, uri: Uri, body: Bytes) -> Response {
-    let answer = match state.upstream.signed(uri.path(), body).await {
+async fn forward(State(state): State<Arc<Forwarder>>, uri: Uri, body: Bytes) -> Response {
+    let result = match state.upstream.sign(uri.path(), body).await {
         Some(request) => state.client.execute(request).await,
-        None => return Refusal::unknown_credentials().into_response(),
+        None => return BedrockError::unknown_credentials().into_response(),
     };
-    match answer {
-        Ok(answer) => answered(answer),
+    match result {
+        Ok(response) => relay(response),
         Err(error) => {
             tracing::warn!(%error, "Bedrock cannot be reached");
-            Refusal::unavailable().into_response()
+            BedrockError::unavailable().into_response()
         }
     }
 }
 
 impl Upstream {
-    async fn signed(&self, path: &str, body: Bytes) -> Option<reqwest::Request> {
+    /// None when the credentials cannot be loaded or the request cannot be signed.
+    async fn sign(&self, path: &str, body: Bytes) -> Option<reqwest::Request> {
         let identity = self.credentials.provide_credentials().await.ok()?.into();
         let parameters = v4::SigningParams::builder()
             .identity(&identity)
@@ -98,12 +99,12 @@ impl Upstream {
     }
 }
 
-/// The answer as it comes: status, error type, and the frames of the stream one by one.
-fn answered(answer: reqwest::Response) -> Response {
-    let status = answer.status();
-    let headers = answer.headers().clone();
-    let frames = try_unfold(answer, |mut answer| async move {
-        Ok::<_, reqwest::Error>(answer.chunk().await?.map(|frame| (frame, answer)))
+/// Relays status, error type and the frames of the stream as they arrive.
+fn relay(upstream: reqwest::Response) -> Response {
+    let status = upstream.status();
+    let headers = upstream.headers().clone();
+    let frames = try_unfold(upstream, |mut upstream| async move {
+        Ok::<_, reqwest::Error>(upstream.chunk().await?.map(|frame| (frame, upstream)))
     });
     let mut response = Response::new(Body::from_stream(frames));
     *response.status_mut() = StatusCode::from_u16(status.as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);

@@ -1,4 +1,4 @@
-//! Events as frames of `application/vnd.amazon.eventstream`.
+//! Encodes events as frames of `application/vnd.amazon.eventstream`.
 use std::io;
 
 use aws_smithy_eventstream::frame::write_message_to;
@@ -8,18 +8,18 @@ use serde_json::{Value, json};
 
 use super::script::{Delta, Exception, StreamEvent};
 
-/// Bedrock pads its events with some of these, so that their sizes tell less of their words.
+/// Bedrock pads its events with a prefix of this text, to hide the length of their content.
 const PADDING: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
-pub(super) fn event(event: &StreamEvent) -> io::Result<Bytes> {
-    let (name, mut payload) = content(event);
+pub(super) fn encode_event(event: &StreamEvent) -> io::Result<Bytes> {
+    let (name, mut payload) = event_payload(event);
     let text = payload.to_string();
     let padding = text.len() * 7 % PADDING.len();
     payload["p"] = PADDING[..padding].into();
-    frame("event", ":event-type", name, &payload)
+    encode_frame("event", ":event-type", name, &payload)
 }
 
-pub(super) fn exception(exception: Exception) -> io::Result<Bytes> {
+pub(super) fn encode_exception(exception: Exception) -> io::Result<Bytes> {
     let (name, payload) = match exception {
         Exception::Throttling => {
             ("throttlingException", json!({ "message": "Too many tokens, please wait before trying again." }))
@@ -37,10 +37,10 @@ pub(super) fn exception(exception: Exception) -> io::Result<Bytes> {
             }),
         ),
     };
-    frame("exception", ":exception-type", name, &payload)
+    encode_frame("exception", ":exception-type", name, &payload)
 }
 
-fn content(event: &StreamEvent) -> (&'static str, Value) {
+fn event_payload(event: &StreamEvent) -> (&'static str, Value) {
     match event {
         StreamEvent::MessageStart => ("messageStart", json!({ "role": "assistant" })),
         StreamEvent::ToolUseStart { index, id, name } => (
@@ -48,7 +48,7 @@ fn content(event: &StreamEvent) -> (&'static str, Value) {
             json!({ "contentBlockIndex": index, "start": { "toolUse": { "toolUseId": id, "name": name } } }),
         ),
         StreamEvent::Delta { index, delta } => {
-            ("contentBlockDelta", json!({ "contentBlockIndex": index, "delta": delta_content(delta) }))
+            ("contentBlockDelta", json!({ "contentBlockIndex": index, "delta": delta_payload(delta) }))
         }
         StreamEvent::BlockStop { index } => ("contentBlockStop", json!({ "contentBlockIndex": index })),
         StreamEvent::MessageStop { reason } => ("messageStop", json!({ "stopReason": reason })),
@@ -61,7 +61,7 @@ fn content(event: &StreamEvent) -> (&'static str, Value) {
     }
 }
 
-fn delta_content(delta: &Delta) -> Value {
+fn delta_payload(delta: &Delta) -> Value {
     match delta {
         Delta::Text(text) => json!({ "text": text }),
         Delta::Reasoning(text) => json!({ "reasoningContent": { "text": text } }),
@@ -72,13 +72,18 @@ fn delta_content(delta: &Delta) -> Value {
     }
 }
 
-fn frame(kind: &'static str, type_header: &'static str, name: &'static str, payload: &Value) -> io::Result<Bytes> {
+fn encode_frame(
+    message_type: &'static str,
+    type_header: &'static str,
+    name: &'static str,
+    payload: &Value,
+) -> io::Result<Bytes> {
     tracing::trace!("{name}");
     let header = |name: &'static str, value: &'static str| Header::new(name, HeaderValue::String(value.into()));
     let message = Message::new(payload.to_string())
         .add_header(header(type_header, name))
         .add_header(header(":content-type", "application/json"))
-        .add_header(header(":message-type", kind));
+        .add_header(header(":message-type", message_type));
     let mut bytes = Vec::new();
     write_message_to(&message, &mut bytes).map_err(io::Error::other)?;
     Ok(bytes.into())

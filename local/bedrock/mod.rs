@@ -1,14 +1,14 @@
-//! A Bedrock whose model is a script: real ConverseStream frames over HTTP, answers that say that they are a stand-in.
-mod answer;
+//! Amazon Bedrock with scripted models: ConverseStream over HTTP, with its frames, errors and validation.
+mod bedrock_error;
+mod canned_text;
+mod faulty_models;
 mod forward;
 mod frames;
-mod guard;
-mod misbehaviours;
+mod iam_guard;
 mod playback;
-mod refusal;
 mod request;
-mod rules;
 mod script;
+mod transcript_validation;
 
 use std::{
     collections::HashMap,
@@ -25,64 +25,64 @@ use axum::{
 };
 use uuid::Uuid;
 
-pub use forward::{Fault, Upstream, forward};
-pub use guard::guarded;
-pub use misbehaviours::{MISBEHAVIOURS, Misbehaviour, UNICODE, long_text};
+pub use faulty_models::{FAULTY_MODELS, FaultyModel, UNICODE, long_text};
+pub use forward::{Upstream, UpstreamError, forwarding_router};
+pub use iam_guard::with_iam_guard;
 
-use refusal::Refusal;
+use bedrock_error::BedrockError;
 use request::Transcript;
 use script::Script;
 
 const REQUEST_BYTES: usize = 25_000_000;
-/// How often `parlance.throttled-twice` refuses a transcript before it answers it.
-const REMEMBERED_REFUSALS: u32 = 2;
+/// How often `parlance.throttled-twice` throttles a transcript.
+const COUNTED_THROTTLES: u32 = 2;
 
-/// `POST /model/{modelId}/converse-stream`, for HTTP/1.1 and HTTP/2; the model id may be a percent-encoded ARN. Who asks
-/// is not asked here.
+/// `POST /model/{modelId}/converse-stream`, for HTTP/1.1 and HTTP/2; the model id may be a percent-encoded ARN. Callers
+/// are not authenticated; see `with_iam_guard`.
 pub fn router() -> Router {
     Router::new()
         .route("/model/{model_id}/converse-stream", post(converse_stream))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES))
-        .with_state(Memory::default())
+        .with_state(ThrottleCounts::default())
 }
 
 async fn converse_stream(
-    State(memory): State<Memory>,
+    State(counts): State<ThrottleCounts>,
     Path(model_id): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let answer = match transcript(body) {
-        Ok(transcript) => playback::play(memory.script(&model_id, &transcript)).await,
-        Err(refusal) => refusal.into_response(),
+    let response = match parse_transcript(body) {
+        Ok(transcript) => playback::play(counts.script(&model_id, &transcript)).await,
+        Err(error) => error.into_response(),
     };
-    ([("x-amzn-requestid", Uuid::new_v4().to_string())], answer).into_response()
+    ([("x-amzn-requestid", Uuid::new_v4().to_string())], response).into_response()
 }
 
-fn transcript(body: Result<Bytes, BytesRejection>) -> Result<Transcript, Refusal> {
-    let body = body.map_err(|_| Refusal::malformed())?;
+fn parse_transcript(body: Result<Bytes, BytesRejection>) -> Result<Transcript, BedrockError> {
+    let body = body.map_err(|_| BedrockError::malformed_request())?;
     let transcript = Transcript::parse(&body)?;
-    rules::check(&transcript)?;
+    transcript_validation::validate(&transcript)?;
     Ok(transcript)
 }
 
-/// How often each transcript has been throttled in a row.
+/// How often each transcript was throttled in a row, by `transcript_key`.
 #[derive(Clone, Default)]
-struct Memory(Arc<Mutex<HashMap<u64, u32>>>);
+struct ThrottleCounts(Arc<Mutex<HashMap<u64, u32>>>);
 
-impl Memory {
+impl ThrottleCounts {
     fn script(&self, model_id: &str, transcript: &Transcript) -> Script {
-        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = key(model_id, transcript);
-        let refusals = memory.remove(&key).unwrap_or_default();
-        let script = misbehaviours::script(model_id, transcript, refusals);
-        if refusals < REMEMBERED_REFUSALS && matches!(script, Script::Refused(_)) {
-            memory.insert(key, refusals + 1);
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = transcript_key(model_id, transcript);
+        let throttles = counts.remove(&key).unwrap_or_default();
+        let script = faulty_models::script(model_id, transcript, throttles);
+        if throttles < COUNTED_THROTTLES && matches!(script, Script::Error(_)) {
+            counts.insert(key, throttles + 1);
         }
         script
     }
 }
 
-fn key(model_id: &str, transcript: &Transcript) -> u64 {
+fn transcript_key(model_id: &str, transcript: &Transcript) -> u64 {
     let mut hasher = DefaultHasher::new();
     model_id.hash(&mut hasher);
     transcript.messages.hash(&mut hasher);

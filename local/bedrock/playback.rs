@@ -1,4 +1,4 @@
-//! Plays a script to the client, each step when it is due.
+//! Sends the response of a script, each step at its time.
 use std::{future::pending, io, time::Duration};
 
 use axum::{
@@ -17,9 +17,9 @@ use super::{
 
 pub(super) async fn play(script: Script) -> Response {
     match script {
-        Script::Refused(refusal) => refusal.into_response(),
-        Script::Silent => {
-            let _listening = Listening;
+        Script::Error(error) => error.into_response(),
+        Script::NoResponse => {
+            let _close_trace = CloseTrace;
             pending().await
         }
         Script::Stream(steps) => {
@@ -28,27 +28,27 @@ pub(super) async fn play(script: Script) -> Response {
     }
 }
 
-/// Steps are due by the clock of the whole answer: a late one does not delay the next.
+/// The times of steps are relative to the start of the response, so a late step does not delay the next.
 fn body(steps: Vec<(Duration, ScriptStep)>) -> Body {
     let start = Instant::now();
-    let listening = Listening;
-    let due = steps.into_iter().scan(start, |due, (pause, step)| {
-        *due += pause;
-        Some((*due, step))
+    let close_trace = CloseTrace;
+    let timed_steps = steps.into_iter().scan(start, |time, (pause, step)| {
+        *time += pause;
+        Some((*time, step))
     });
-    Body::from_stream(stream::iter(due).then(move |(due, step)| {
-        let _listening = &listening;
+    Body::from_stream(stream::iter(timed_steps).then(move |(time, step)| {
+        let _close_trace = &close_trace;
         async move {
-            sleep_until(due).await;
+            sleep_until(time).await;
             perform(step).await
         }
     }))
 }
 
-/// Somebody waits for the answer, or reads it.
-struct Listening;
+/// Logs the end of a response: it was sent completely, or the client has disconnected.
+struct CloseTrace;
 
-impl Drop for Listening {
+impl Drop for CloseTrace {
     fn drop(&mut self) {
         tracing::trace!("closed");
     }
@@ -56,9 +56,9 @@ impl Drop for Listening {
 
 async fn perform(step: ScriptStep) -> io::Result<Bytes> {
     match step {
-        ScriptStep::Say(event) => frames::event(&event),
-        ScriptStep::Throw(exception) => frames::exception(exception),
-        ScriptStep::Cut => Err(io::ErrorKind::ConnectionReset.into()),
-        ScriptStep::FallSilent => pending().await,
+        ScriptStep::Send(event) => frames::encode_event(&event),
+        ScriptStep::SendException(exception) => frames::encode_exception(exception),
+        ScriptStep::Disconnect => Err(io::ErrorKind::ConnectionReset.into()),
+        ScriptStep::Hang => pending().await,
     }
 }

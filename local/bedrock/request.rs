@@ -1,28 +1,28 @@
-//! What a ConverseStream request asks, as far as a scripted answer depends on it.
+//! The members of a ConverseStream request that validation and scripted answers depend on.
 use serde::Deserialize;
 
-use super::refusal::Refusal;
+use super::bedrock_error::BedrockError;
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Transcript {
-    pub messages: Vec<TranscriptMessage>,
-    pub system: Vec<Block>,
-    pub inference_config: Inference,
+    pub messages: Vec<Message>,
+    pub system: Vec<ContentBlock>,
+    pub inference_config: InferenceConfig,
     pub tool_config: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Hash)]
 #[serde(default)]
-pub(super) struct TranscriptMessage {
+pub(super) struct Message {
     pub role: String,
-    pub content: Vec<Block>,
+    pub content: Vec<ContentBlock>,
 }
 
-/// A block of content: its text, the tool use that it is about, or neither for a kind that no rule here reads.
+/// A text, a tool use or a tool result; other kinds of content are not read.
 #[derive(Clone, Debug, Default, Deserialize, Hash)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Block {
+pub(super) struct ContentBlock {
     pub text: Option<String>,
     pub tool_use: Option<ToolReference>,
     pub tool_result: Option<ToolReference>,
@@ -36,7 +36,7 @@ pub(super) struct ToolReference {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Inference {
+pub(super) struct InferenceConfig {
     pub max_tokens: Option<i64>,
     pub temperature: Option<f64>,
     pub top_p: Option<f64>,
@@ -44,8 +44,8 @@ pub(super) struct Inference {
 }
 
 impl Transcript {
-    pub fn parse(body: &[u8]) -> Result<Self, Refusal> {
-        serde_json::from_slice(body).map_err(|_| Refusal::malformed())
+    pub fn parse(body: &[u8]) -> Result<Self, BedrockError> {
+        serde_json::from_slice(body).map_err(|_| BedrockError::malformed_request())
     }
 
     /// The texts of the user, oldest first.
@@ -58,7 +58,7 @@ impl Transcript {
         self.system.iter().find_map(|block| block.text.as_deref())
     }
 
-    /// Every text that the model is given.
+    /// All texts of the system prompt and the messages.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         let blocks = self.system.iter().chain(self.messages.iter().flat_map(|message| &message.content));
         blocks.filter_map(|block| block.text.as_deref())

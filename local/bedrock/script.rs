@@ -1,27 +1,27 @@
-//! A script: what the stand-in says, and when.
+//! The script of a response: its events and the pauses between them.
 use std::time::Duration;
 
-use super::{answer::tokens, refusal::Refusal, request::Transcript};
+use super::{bedrock_error::BedrockError, canned_text::count_tokens, request::Transcript};
 
-/// How a request is answered.
+/// The response to a request.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Script {
-    /// Before the stream.
-    Refused(Refusal),
-    /// Not at all: the connection stays open.
-    Silent,
-    /// Each step with the pause before it.
+    /// An error before the stream begins.
+    Error(BedrockError),
+    /// No response, on an open connection.
+    NoResponse,
+    /// The steps, each with the pause before it.
     Stream(Vec<(Duration, ScriptStep)>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum ScriptStep {
-    Say(StreamEvent),
-    Throw(Exception),
-    /// The connection breaks.
-    Cut,
-    /// Nothing more comes, and the connection stays open.
-    FallSilent,
+    Send(StreamEvent),
+    SendException(Exception),
+    /// Break the connection.
+    Disconnect,
+    /// Send nothing more, on an open connection.
+    Hang,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -56,38 +56,39 @@ pub(super) enum Exception {
     ModelStreamError,
 }
 
-/// The time until the first word, and between two words.
+/// The time until the first token and between tokens.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Pace {
+    /// About the pace of a real model.
     Natural,
     Every(Duration),
 }
 
-const FIRST_WORD: Duration = Duration::from_millis(300);
-const SHORTEST_PAUSE_MILLISECONDS: u64 = 10;
+const FIRST_TOKEN_DELAY: Duration = Duration::from_millis(300);
+const MIN_PAUSE_MILLISECONDS: u64 = 10;
 
-/// Writes a script from its beginning.
-pub(super) struct Scribe {
+/// Builds the script of a stream.
+pub(super) struct ScriptBuilder {
     steps: Vec<(Duration, ScriptStep)>,
     pace: Pace,
     next_block: usize,
     output_tokens: usize,
 }
 
-impl Scribe {
-    pub fn begin(pace: Pace) -> Self {
-        let first = match pace {
-            Pace::Natural => FIRST_WORD,
+impl ScriptBuilder {
+    pub fn new(pace: Pace) -> Self {
+        let delay = match pace {
+            Pace::Natural => FIRST_TOKEN_DELAY,
             Pace::Every(_) => Duration::ZERO,
         };
-        let steps = vec![(first, ScriptStep::Say(StreamEvent::MessageStart))];
+        let steps = vec![(delay, ScriptStep::Send(StreamEvent::MessageStart))];
         Self { steps, pace, next_block: 0, output_tokens: 0 }
     }
 
-    /// A block of text, left open.
-    pub fn say<T: Into<String>>(mut self, pieces: impl IntoIterator<Item = T>) -> Self {
+    /// Adds text deltas to the open block.
+    pub fn text<T: Into<String>>(mut self, pieces: impl IntoIterator<Item = T>) -> Self {
         for piece in pieces.into_iter().map(Into::into) {
-            self.output_tokens += tokens(&piece);
+            self.output_tokens += count_tokens(&piece);
             self = self.delta(Delta::Text(piece));
         }
         self
@@ -95,50 +96,50 @@ impl Scribe {
 
     pub fn delta(self, delta: Delta) -> Self {
         let index = self.next_block;
-        self.paced(StreamEvent::Delta { index, delta })
+        self.add_paced(StreamEvent::Delta { index, delta })
     }
 
     pub fn tool_use(self, id: &'static str, name: &'static str) -> Self {
         let index = self.next_block;
-        self.paced(StreamEvent::ToolUseStart { index, id, name })
+        self.add_paced(StreamEvent::ToolUseStart { index, id, name })
     }
 
     pub fn close_block(mut self) -> Self {
         let index = self.next_block;
         self.next_block += 1;
-        self.step(Duration::ZERO, ScriptStep::Say(StreamEvent::BlockStop { index }))
+        self.add(Duration::ZERO, ScriptStep::Send(StreamEvent::BlockStop { index }))
     }
 
-    /// Ends the answer as a model does.
-    pub fn stop(self, reason: &'static str, transcript: &Transcript) -> Script {
-        let input_tokens = transcript.texts().map(tokens).sum();
+    /// Ends the stream with a stop reason and the usage.
+    pub fn finish(self, reason: &'static str, transcript: &Transcript) -> Script {
+        let input_tokens = transcript.texts().map(count_tokens).sum();
         let latency = self.steps.iter().map(|(pause, _)| *pause).sum();
         let output_tokens = self.output_tokens;
-        let stopped = self.step(Duration::ZERO, ScriptStep::Say(StreamEvent::MessageStop { reason }));
-        stopped.end(ScriptStep::Say(StreamEvent::Metadata { input_tokens, output_tokens, latency }))
+        let script = self.add(Duration::ZERO, ScriptStep::Send(StreamEvent::MessageStop { reason }));
+        script.end_with(ScriptStep::Send(StreamEvent::Metadata { input_tokens, output_tokens, latency }))
     }
 
-    /// Ends the answer as a failure does.
-    pub fn end(self, last: ScriptStep) -> Script {
+    /// Ends the stream with any step.
+    pub fn end_with(self, last: ScriptStep) -> Script {
         let pause = self.pause();
-        Script::Stream(self.step(pause, last).steps)
+        Script::Stream(self.add(pause, last).steps)
     }
 
-    fn paced(self, event: StreamEvent) -> Self {
+    fn add_paced(self, event: StreamEvent) -> Self {
         let pause = self.pause();
-        self.step(pause, ScriptStep::Say(event))
+        self.add(pause, ScriptStep::Send(event))
     }
 
-    fn step(mut self, pause: Duration, step: ScriptStep) -> Self {
+    fn add(mut self, pause: Duration, step: ScriptStep) -> Self {
         self.steps.push((pause, step));
         self
     }
 
-    /// Natural pauses look irregular and are the same every time.
+    /// Natural pauses vary, and are the same every time.
     fn pause(&self) -> Duration {
         match self.pace {
             Pace::Every(pause) => pause,
-            Pace::Natural => Duration::from_millis(SHORTEST_PAUSE_MILLISECONDS + self.steps.len() as u64 * 13 % 21),
+            Pace::Natural => Duration::from_millis(MIN_PAUSE_MILLISECONDS + self.steps.len() as u64 * 13 % 21),
         }
     }
 }

@@ -1,36 +1,36 @@
-//! The way to Amazon Bedrock itself, with a scripted one at its end.
+//! Forwarding to Amazon Bedrock, with a scripted Bedrock as the upstream.
 use std::sync::{Arc, Mutex};
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_bedrockruntime::types::StopReason;
 use axum::{extract::Request, middleware};
 use local::{
-    bedrock::{Upstream, forward, guarded, router},
+    bedrock::{Upstream, forwarding_router, router, with_iam_guard},
     identity::{Authenticator, Principal},
     stack::AuthMode,
 };
 use serde_json::json;
 
-use crate::listener::{Bedrock, Failure};
+use crate::sdk_client::{Bedrock, Failure};
 
-/// A forwarder to a Bedrock that remembers who asked it.
-async fn forwarder(seen: Arc<Mutex<Vec<String>>>) -> Bedrock {
-    let remember = move |request: Request| {
+/// A forwarder whose upstream records the authorization headers.
+async fn start_forwarder(authorizations: Arc<Mutex<Vec<String>>>) -> Bedrock {
+    let record = move |request: Request| {
         let header = request.headers().get("authorization").and_then(|value| value.to_str().ok());
-        seen.lock().unwrap().extend(header.map(str::to_owned));
+        authorizations.lock().unwrap().extend(header.map(str::to_owned));
         std::future::ready(request)
     };
-    let upstream = Bedrock::serving(router().layer(middleware::map_request(remember))).await;
+    let upstream = Bedrock::serve(router().layer(middleware::map_request(record))).await;
     let credentials = Credentials::new("AKIDCALLER", "secret", Some("token".into()), None, "test");
     let upstream = Upstream {
         url: format!("http://{}", upstream.address),
         region: "eu-west-1".into(),
         credentials: SharedCredentialsProvider::new(credentials),
     };
-    Bedrock::serving(guarded(forward(upstream), authenticator())).await
+    Bedrock::serve(with_iam_guard(forwarding_router(upstream), authenticator())).await
 }
 
-/// Whom the SDK of these tests asks as, taken for a process of the backend's own; and a user, who is not.
+/// Knows the credentials of the tests' SDK client as those of a process of the backend, and an administrator.
 fn authenticator() -> Authenticator {
     let authenticator = Authenticator::new(vec![AuthMode::Iam], Vec::new());
     let credentials = ["AKIDEXAMPLE".into(), "secret".into(), "token".into()];
@@ -47,44 +47,49 @@ fn authenticator() -> Authenticator {
 }
 
 #[tokio::test]
-async fn an_answer_comes_through_frame_by_frame_in_the_callers_name() {
-    let seen = Arc::default();
-    let heard = forwarder(Arc::clone(&seen)).await.ask("parlance.deltas-3-1", "Count").await;
-    assert_eq!((heard.deltas.concat().as_str(), heard.stop), ("0001 0002 0003 ", Some(StopReason::EndTurn)));
-    let seen = seen.lock().unwrap();
-    assert_eq!(seen.len(), 1);
+async fn frames_are_relayed_and_request_is_signed_with_upstream_credentials() {
+    let authorizations = Arc::default();
+    let result = start_forwarder(Arc::clone(&authorizations)).await.send_text("parlance.deltas-3-1", "Count").await;
+    assert_eq!((result.deltas.concat().as_str(), result.stop), ("0001 0002 0003 ", Some(StopReason::EndTurn)));
+    let authorizations = authorizations.lock().unwrap();
+    assert_eq!(authorizations.len(), 1);
     assert!(
-        seen[0].contains("Credential=AKIDCALLER/") && seen[0].contains("/eu-west-1/bedrock/aws4_request"),
+        authorizations[0].contains("Credential=AKIDCALLER/")
+            && authorizations[0].contains("/eu-west-1/bedrock/aws4_request"),
         "{}",
-        seen[0]
+        authorizations[0]
     );
-    assert!(seen[0].contains("x-amz-security-token"), "{}", seen[0]);
+    assert!(authorizations[0].contains("x-amz-security-token"), "{}", authorizations[0]);
 }
 
 #[tokio::test]
-async fn a_refusal_comes_through_with_its_name() {
-    let bedrock = forwarder(Arc::default()).await;
+async fn error_is_relayed_with_its_code() {
+    let bedrock = start_forwarder(Arc::default()).await;
     assert_eq!(
-        bedrock.ask("parlance.throttled", "Hello").await.failure,
+        bedrock.send_text("parlance.throttled", "Hello").await.failure,
         Some(Failure::Service("ThrottlingException".into()))
     );
     let profile = "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/parlance.missing";
-    assert_eq!(bedrock.ask(profile, "Hello").await.failure, Some(Failure::Service("ResourceNotFoundException".into())));
+    assert_eq!(
+        bedrock.send_text(profile, "Hello").await.failure,
+        Some(Failure::Service("ResourceNotFoundException".into()))
+    );
 }
 
 #[tokio::test]
-async fn a_bedrock_that_cannot_be_reached_is_unavailable() {
+async fn unreachable_upstream_is_unavailable() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let credentials = SharedCredentialsProvider::new(Credentials::new("AKIDCALLER", "secret", None, None, "test"));
     let upstream = Upstream { url: format!("http://{closed}"), region: "eu-west-1".into(), credentials };
-    let heard = Bedrock::serving(forward(upstream)).await.ask("any", "Hello").await;
-    assert_eq!(heard.failure, Some(Failure::Service("ServiceUnavailableException".into())));
+    let result = Bedrock::serve(forwarding_router(upstream)).await.send_text("any", "Hello").await;
+    assert_eq!(result.failure, Some(Failure::Service("ServiceUnavailableException".into())));
 }
 
 #[tokio::test]
-async fn who_is_not_one_of_the_backends_own_processes_is_refused() {
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let url = format!("http://{}/model/any/converse-stream", forwarder(Arc::clone(&seen)).await.address);
+async fn caller_that_is_no_process_of_the_backend_is_refused() {
+    let authorizations = Arc::new(Mutex::new(Vec::new()));
+    let url =
+        format!("http://{}/model/any/converse-stream", start_forwarder(Arc::clone(&authorizations)).await.address);
     let body = r#"{"messages":[{"role":"user","content":[{"text":"Hello"}]}]}"#;
     for authorization in [
         "",
@@ -92,16 +97,16 @@ async fn who_is_not_one_of_the_backends_own_processes_is_refused() {
         "AWS4-HMAC-SHA256 Credential=AKIDSTRANGER/20260101/us-east-1/bedrock/aws4_request",
         "AWS4-HMAC-SHA256 Credential=AKIDADMINISTRATOR/20260101/us-east-1/bedrock/aws4_request",
     ] {
-        let asked =
+        let response =
             reqwest::Client::new().post(&url).header("authorization", authorization).body(body).send().await.unwrap();
-        assert_eq!(asked.status(), 403, "{authorization:?}");
+        assert_eq!(response.status(), 403, "{authorization:?}");
     }
-    assert!(seen.lock().unwrap().is_empty(), "nothing was signed for a stranger");
+    assert!(authorizations.lock().unwrap().is_empty(), "no request was forwarded");
 }
 
 #[tokio::test]
-async fn a_long_transcript_passes() {
+async fn long_transcript_is_forwarded() {
     let text = "x".repeat(3_000_000);
-    let heard = forwarder(Arc::default()).await.ask("parlance.deltas-1-0", &text).await;
-    assert_eq!(heard.failure, None);
+    let result = start_forwarder(Arc::default()).await.send_text("parlance.deltas-1-0", &text).await;
+    assert_eq!(result.failure, None);
 }

@@ -1,30 +1,30 @@
-//! The scripted Bedrock as the AWS SDK sees it. The clock is paused: scripts take no time.
+//! The scripted Bedrock, called with the AWS SDK. The clock is paused, so scripts take no time.
+mod faulty_models;
 mod forwarding;
-mod listener;
-mod misbehaviours;
-mod refusals;
+mod sdk_client;
+mod validation;
 
 use aws_sdk_bedrockruntime::types::{ConversationRole::User, StopReason};
-use listener::{Bedrock, said};
+use sdk_client::{Bedrock, message};
 use tokio::net::TcpStream;
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_says_that_it_is_a_stand_in_and_ends_with_its_usage() {
-    let heard = Bedrock::start().await.ask("anthropic.claude", "Hello").await;
-    assert!(heard.text().starts_with("I am Parlance's scripted stand-in, not a real model. "), "{}", heard.text());
-    assert!(heard.text().contains("This is your first question: “Hello”."), "{}", heard.text());
-    assert_eq!(heard.stop, Some(StopReason::EndTurn));
-    let usage = heard.usage.expect("usage comes last");
+async fn answer_names_the_scripted_model_and_ends_with_usage() {
+    let result = Bedrock::start().await.send_text("anthropic.claude", "Hello").await;
+    assert!(result.text().starts_with("I am Parlance's scripted model, not a real one. "), "{}", result.text());
+    assert!(result.text().contains("This is your first question: “Hello”."), "{}", result.text());
+    assert_eq!(result.stop, Some(StopReason::EndTurn));
+    let usage = result.usage.expect("usage comes last");
     assert_eq!(usage.input_tokens, 1);
-    assert_eq!(usage.output_tokens as usize, heard.deltas.len());
+    assert_eq!(usage.output_tokens as usize, result.deltas.len());
     assert_eq!(usage.total_tokens, usage.input_tokens + usage.output_tokens);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_question_is_answered_with_the_first() {
+async fn answer_quotes_the_previous_question() {
     let bedrock = Bedrock::start().await;
-    let first = bedrock.ask("anthropic.claude", "What is a turn?").await;
-    let history = [said(User, "What is a turn?"), first.as_message(), said(User, "And a run?")];
+    let first = bedrock.send_text("anthropic.claude", "What is a turn?").await;
+    let history = [message(User, "What is a turn?"), first.as_message(), message(User, "And a run?")];
     let second = bedrock.converse("anthropic.claude", history).await;
     assert!(
         second.text().contains(
@@ -36,30 +36,31 @@ async fn a_second_question_is_answered_with_the_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_transcript_has_the_same_answer() {
+async fn same_transcript_has_the_same_answer() {
     let bedrock = Bedrock::start().await;
-    let (one, other) = (bedrock.ask("any", "Again?").await, bedrock.ask("any", "Again?").await);
-    assert_eq!(one.deltas, other.deltas);
+    let first = bedrock.send_text("any", "Again?").await;
+    let second = bedrock.send_text("any", "Again?").await;
+    assert_eq!(first.deltas, second.deltas);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_limit_and_a_stop_sequence_end_an_answer() {
+async fn token_limit_and_stop_sequence_end_an_answer() {
     let bedrock = Bedrock::start().await;
-    let limited = bedrock.limited("any", 5, "").await;
+    let limited = bedrock.send_with_limits("any", 5, "").await;
     assert_eq!((limited.deltas.len(), limited.stop), (5, Some(StopReason::MaxTokens)));
-    let stopped = bedrock.limited("any", 500, "stand-in").await;
+    let stopped = bedrock.send_with_limits("any", 500, "model").await;
     assert_eq!((stopped.text().as_str(), stopped.stop), ("I am Parlance's scripted ", Some(StopReason::StopSequence)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_inference_profile_is_named_by_its_arn() {
+async fn inference_profile_may_be_named_by_its_arn() {
     let arn = "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/parlance.deltas-3-10";
-    let heard = Bedrock::start().await.ask(arn, "Count").await;
-    assert_eq!(heard.deltas, ["0001 ", "0002 ", "0003 "]);
+    let result = Bedrock::start().await.send_text(arn, "Count").await;
+    assert_eq!(result.deltas, ["0001 ", "0002 ", "0003 "]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn cleartext_http2_is_answered_too() {
+async fn cleartext_http2_is_supported() {
     let bedrock = Bedrock::start().await;
     let socket = TcpStream::connect(bedrock.address).await.expect("a connection");
     let (client, connection) = h2::client::handshake(socket).await.expect("HTTP/2");

@@ -28,7 +28,7 @@ for (const [index, code] of snippets.entries()) {
       printed += text;
       if (printed.includes('COMPLETED')) break;
     }
-    assert.match(printed, /stand-in/);
+    assert.match(printed, /scripted model/);
   });
 }
 

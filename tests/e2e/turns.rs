@@ -24,7 +24,7 @@ async fn an_answer_streams_in_numbered_updates_and_is_stored_as_it_streamed() {
     assert_eq!((answer.sender.kind, answer.position), (SenderKind::Agent, 2));
     assert_eq!(answer.stop_reason, Some(StopReason::EndTurn));
     assert!(answer.usage.is_some_and(|usage| usage.output_tokens > 0));
-    assert!(answer.text_or_empty().contains("stand-in"), "the model says what it is: {}", answer.text_or_empty());
+    assert!(answer.text_or_empty().contains("scripted model"), "the model says what it is: {}", answer.text_or_empty());
     assert!(answer.text_or_empty().starts_with(&heard.streamed()), "the final event ends what was streamed");
     assert_eq!(heard.stored(), answer.text_or_empty());
     assert_eq!(heard.turn.status, TurnStatus::Completed);

@@ -70,7 +70,7 @@ async fn table_denies_functions_with_dynamodbs_error() {
 
 #[tokio::test]
 async fn only_the_handler_may_call_the_models_of_its_policy() {
-    let url = serve(bedrock::guarded(bedrock::router(), authenticator())).await;
+    let url = serve(bedrock::with_iam_guard(bedrock::router(), authenticator())).await;
     let call_model = async |access_key: &str, model: &str| {
         let body = json!({ "messages": [{ "role": "user", "content": [{ "text": "Hello" }] }] });
         let response = post(&format!("{url}/model/{model}/converse-stream"), access_key, "", &body).await;

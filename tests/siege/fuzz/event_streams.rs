@@ -10,7 +10,7 @@ use aws_sdk_bedrockruntime::{
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message as Frame};
 use axum::{Router, body::Bytes, http::header::CONTENT_TYPE, routing::post};
-use local::bedrock::{Upstream, forward};
+use local::bedrock::{Upstream, forwarding_router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -45,7 +45,7 @@ impl Streams {
         let config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("eu-west-1"))
-            .endpoint_url(served(forward(upstream)).await)
+            .endpoint_url(served(forwarding_router(upstream)).await)
             .credentials_provider(Keys::new("AKIDHANDLER", "secret", Some("token".into()), None, "siege"))
             .retry_config(RetryConfig::disabled())
             .build();

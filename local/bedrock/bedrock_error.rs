@@ -1,4 +1,4 @@
-//! Requests that Bedrock refuses before it streams, in its words.
+//! Bedrock's error responses, with its messages.
 use axum::{
     Json,
     http::StatusCode,
@@ -9,19 +9,19 @@ use serde_json::json;
 use crate::identity::AccessDenied;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct BedrockError {
     status: StatusCode,
-    kind: &'static str,
+    error_type: &'static str,
     message: String,
 }
 
-impl Refusal {
-    pub fn invalid(message: impl Into<String>) -> Self {
+impl BedrockError {
+    pub fn validation(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "ValidationException", message)
     }
 
-    pub fn malformed() -> Self {
-        Self::invalid("Malformed input request, please reformat your input and try again.")
+    pub fn malformed_request() -> Self {
+        Self::validation("Malformed input request, please reformat your input and try again.")
     }
 
     pub fn unknown_credentials() -> Self {
@@ -34,16 +34,16 @@ impl Refusal {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "ThrottlingException", message)
     }
 
-    pub fn forbidden() -> Self {
+    pub fn model_access_denied() -> Self {
         let message = "You don't have access to the model with the specified model ID.";
         Self::new(StatusCode::FORBIDDEN, "AccessDeniedException", message)
     }
 
-    pub fn denied(denied: &AccessDenied) -> Self {
+    pub fn access_denied(denied: &AccessDenied) -> Self {
         Self::new(StatusCode::FORBIDDEN, "AccessDeniedException", denied.to_string())
     }
 
-    pub fn missing() -> Self {
+    pub fn model_not_found() -> Self {
         let message = "Could not resolve the foundation model from the provided model identifier.";
         Self::new(StatusCode::NOT_FOUND, "ResourceNotFoundException", message)
     }
@@ -53,13 +53,13 @@ impl Refusal {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailableException", message)
     }
 
-    fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
-        Self { status, kind, message: message.into() }
+    fn new(status: StatusCode, error_type: &'static str, message: impl Into<String>) -> Self {
+        Self { status, error_type, message: message.into() }
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for BedrockError {
     fn into_response(self) -> Response {
-        (self.status, [("x-amzn-errortype", self.kind)], Json(json!({ "message": self.message }))).into_response()
+        (self.status, [("x-amzn-errortype", self.error_type)], Json(json!({ "message": self.message }))).into_response()
     }
 }

@@ -1,4 +1,4 @@
-//! A served Bedrock and what the SDK hears from it.
+//! A Bedrock server with an AWS SDK client, and the results of its streams.
 use std::net::SocketAddr;
 
 use aws_sdk_bedrockruntime::{
@@ -21,9 +21,9 @@ pub struct Bedrock {
     client: Client,
 }
 
-/// Everything that came, and the code of the failure if it ended with one.
+/// The events of a response, and its failure if it failed.
 #[derive(Debug, Default)]
-pub struct Heard {
+pub struct StreamResult {
     pub deltas: Vec<String>,
     /// Deltas that are not text, by kind.
     pub others: Vec<&'static str>,
@@ -34,7 +34,7 @@ pub struct Heard {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// Bedrock's own word for it.
+    /// An error or exception of Bedrock, by its code.
     Service(String),
     /// The connection broke.
     Connection,
@@ -42,10 +42,10 @@ pub enum Failure {
 
 impl Bedrock {
     pub async fn start() -> Self {
-        Self::serving(local::bedrock::router()).await
+        Self::serve(local::bedrock::router()).await
     }
 
-    pub async fn serving(router: Router) -> Self {
+    pub async fn serve(router: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         tokio::spawn(async { axum::serve(listener, router).await });
@@ -61,17 +61,18 @@ impl Bedrock {
         Self { address, client: Client::from_conf(config) }
     }
 
-    pub async fn ask(&self, model_id: &str, text: &str) -> Heard {
-        self.converse(model_id, [said(ConversationRole::User, text)]).await
+    pub async fn send_text(&self, model_id: &str, text: &str) -> StreamResult {
+        self.converse(model_id, [message(ConversationRole::User, text)]).await
     }
 
-    pub async fn converse(&self, model_id: &str, messages: impl IntoIterator<Item = Message>) -> Heard {
-        hear(self.request(model_id).set_messages(Some(messages.into_iter().collect()))).await
+    pub async fn converse(&self, model_id: &str, messages: impl IntoIterator<Item = Message>) -> StreamResult {
+        receive(self.request(model_id).set_messages(Some(messages.into_iter().collect()))).await
     }
 
-    pub async fn limited(&self, model_id: &str, max_tokens: i32, stop_sequence: &str) -> Heard {
+    pub async fn send_with_limits(&self, model_id: &str, max_tokens: i32, stop_sequence: &str) -> StreamResult {
         let inference = InferenceConfiguration::builder().max_tokens(max_tokens).stop_sequences(stop_sequence).build();
-        hear(self.request(model_id).messages(said(ConversationRole::User, "Hello")).inference_config(inference)).await
+        receive(self.request(model_id).messages(message(ConversationRole::User, "Hello")).inference_config(inference))
+            .await
     }
 
     pub fn request(&self, model_id: &str) -> ConverseStreamFluentBuilder {
@@ -79,13 +80,13 @@ impl Bedrock {
     }
 }
 
-impl Heard {
+impl StreamResult {
     pub fn text(&self) -> String {
         self.deltas.concat()
     }
 
     pub fn as_message(&self) -> Message {
-        said(ConversationRole::Assistant, &self.text())
+        message(ConversationRole::Assistant, &self.text())
     }
 
     pub fn code(&self) -> Option<&str> {
@@ -96,7 +97,7 @@ impl Heard {
         }
     }
 
-    fn take(&mut self, event: ConverseStreamOutput) {
+    fn add(&mut self, event: ConverseStreamOutput) {
         match event {
             ConverseStreamOutput::ContentBlockDelta(block) => match block.delta.expect("a delta") {
                 ContentBlockDelta::Text(text) => self.deltas.push(text),
@@ -112,34 +113,36 @@ impl Heard {
     }
 }
 
-pub fn said(role: ConversationRole, text: &str) -> Message {
+pub fn message(role: ConversationRole, text: &str) -> Message {
     Message::builder().role(role).content(ContentBlock::Text(text.to_owned())).build().expect("a message")
 }
 
-/// Listens to the end, whatever it is.
-pub async fn hear(request: ConverseStreamFluentBuilder) -> Heard {
-    let mut heard = Heard::default();
+/// Receives a response to its end.
+pub async fn receive(request: ConverseStreamFluentBuilder) -> StreamResult {
+    let mut result = StreamResult::default();
     let mut stream = match request.send().await {
         Ok(response) => response.stream,
-        Err(SdkError::ServiceError(refused)) => return Heard { failure: Some(refusal(refused.err())), ..heard },
-        Err(_) => return Heard { failure: Some(Failure::Connection), ..heard },
+        Err(SdkError::ServiceError(error)) => return StreamResult { failure: Some(error_code(error.err())), ..result },
+        Err(_) => return StreamResult { failure: Some(Failure::Connection), ..result },
     };
     loop {
         match stream.recv().await {
-            Ok(Some(event)) => heard.take(event),
-            Ok(None) => return heard,
-            Err(SdkError::ServiceError(thrown)) => return Heard { failure: Some(exception(thrown.err())), ..heard },
-            Err(_) => return Heard { failure: Some(Failure::Connection), ..heard },
+            Ok(Some(event)) => result.add(event),
+            Ok(None) => return result,
+            Err(SdkError::ServiceError(error)) => {
+                return StreamResult { failure: Some(exception_name(error.err())), ..result };
+            }
+            Err(_) => return StreamResult { failure: Some(Failure::Connection), ..result },
         }
     }
 }
 
-fn refusal(error: &ConverseStreamError) -> Failure {
+fn error_code(error: &ConverseStreamError) -> Failure {
     Failure::Service(error.code().expect("a code").to_owned())
 }
 
-/// The SDK knows exceptions of the stream by their type alone: they carry no code.
-fn exception(error: &ConverseStreamOutputError) -> Failure {
+/// The name of an exception in the stream. The SDK gives it a type and no code.
+fn exception_name(error: &ConverseStreamOutputError) -> Failure {
     let name = match error {
         ConverseStreamOutputError::InternalServerException(_) => "InternalServerException",
         ConverseStreamOutputError::ModelStreamErrorException(_) => "ModelStreamErrorException",

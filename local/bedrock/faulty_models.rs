@@ -1,0 +1,209 @@
+//! Scripted models that fail or answer unusually on purpose. Any other model id gives a plain answer.
+use std::time::Duration;
+
+use super::{
+    bedrock_error::BedrockError,
+    canned_text::{INTRODUCTION, canned_answer, limit_answer, split_bytes, split_tokens},
+    request::Transcript,
+    script::{Delta, Exception, Pace, Script, ScriptBuilder, ScriptStep},
+};
+
+/// A model id and its behaviour.
+pub struct FaultyModel {
+    pub model_id: &'static str,
+    pub description: &'static str,
+    script: fn(&ScriptInput) -> Script,
+}
+
+/// The request that a script responds to.
+struct ScriptInput<'a> {
+    transcript: &'a Transcript,
+    /// How often this transcript was throttled in a row before.
+    throttles: u32,
+}
+
+const fn model(model_id: &'static str, description: &'static str, script: fn(&ScriptInput) -> Script) -> FaultyModel {
+    FaultyModel { model_id, description, script }
+}
+
+/// There is also `parlance.deltas-N-M`: N deltas of five bytes, M milliseconds apart.
+pub const FAULTY_MODELS: [FaultyModel; 21] = [
+    model("parlance.throttled", "429, always", |_| Script::Error(BedrockError::throttled())),
+    model("parlance.throttled-twice", "429 twice for a transcript, then an answer", throttled_twice),
+    model("parlance.throttled-midway", "throttlingException after some text", |input| {
+        some_text(input).end_with(ScriptStep::SendException(Exception::Throttling))
+    }),
+    model("parlance.refused", "400 ValidationException", |_| {
+        Script::Error(BedrockError::validation("Input is too long for requested model."))
+    }),
+    model("parlance.forbidden", "403 AccessDeniedException", |_| Script::Error(BedrockError::model_access_denied())),
+    model("parlance.missing", "404 ResourceNotFoundException", |_| Script::Error(BedrockError::model_not_found())),
+    model("parlance.unavailable", "503 ServiceUnavailableException", |_| Script::Error(BedrockError::unavailable())),
+    model("parlance.cut", "the connection breaks after some text", |input| {
+        some_text(input).end_with(ScriptStep::Disconnect)
+    }),
+    model("parlance.cut-at-once", "the connection breaks before any event", |_| {
+        Script::Stream(vec![(Duration::ZERO, ScriptStep::Disconnect)])
+    }),
+    model("parlance.silent", "no response at all, on an open connection", |_| Script::NoResponse),
+    model("parlance.falls-silent", "some text, then nothing, on an open connection", |input| {
+        some_text(input).end_with(ScriptStep::Hang)
+    }),
+    model("parlance.slow", "a delta every two seconds", slow),
+    model("parlance.exception", "internalServerException after some text", |input| {
+        some_text(input).end_with(ScriptStep::SendException(Exception::InternalServer))
+    }),
+    model("parlance.stream-error", "modelStreamErrorException after some text", |input| {
+        some_text(input).end_with(ScriptStep::SendException(Exception::ModelStreamError))
+    }),
+    model("parlance.long", "1 MiB of text, fast", long),
+    model("parlance.kinds", "deltas of reasoning, citation, tool use and text", all_kinds),
+    model("parlance.unicode", "text that is easily damaged, broken between any two characters", unicode),
+    model("parlance.blank", "an answer without any text", |input| {
+        ScriptBuilder::new(Pace::Natural).finish("end_turn", input.transcript)
+    }),
+    model("parlance.max-tokens", "some text, then max_tokens", |input| {
+        some_text(input).close_block().finish("max_tokens", input.transcript)
+    }),
+    model("parlance.filtered", "some text, then content_filtered", |input| {
+        some_text(input).close_block().finish("content_filtered", input.transcript)
+    }),
+    model("parlance.echo", "the user's last text, byte for byte", echo),
+];
+
+const LONG_BYTES: usize = 1024 * 1024;
+const SOME_TOKENS: usize = 20;
+const MAX_DELTAS: usize = 100_000;
+
+/// The response to a transcript that was throttled so often in a row before. The model id may be an ARN.
+pub(super) fn script(model_id: &str, transcript: &Transcript, throttles: u32) -> Script {
+    let name = model_id.rsplit('/').next().unwrap_or(model_id);
+    let input = ScriptInput { transcript, throttles };
+    match FAULTY_MODELS.iter().find(|model| model.model_id == name) {
+        Some(model) => (model.script)(&input),
+        None => counted_deltas(name, &input).unwrap_or_else(|| plain_answer(&input)),
+    }
+}
+
+fn plain_answer(input: &ScriptInput) -> Script {
+    let (tokens, reason) = limit_answer(&input.transcript.inference_config, &canned_answer(input.transcript));
+    ScriptBuilder::new(Pace::Natural).text(tokens).close_block().finish(reason, input.transcript)
+}
+
+fn some_text(input: &ScriptInput) -> ScriptBuilder {
+    ScriptBuilder::new(Pace::Natural).text(split_tokens(&canned_answer(input.transcript)).into_iter().take(SOME_TOKENS))
+}
+
+fn throttled_twice(input: &ScriptInput) -> Script {
+    if input.throttles < 2 { Script::Error(BedrockError::throttled()) } else { plain_answer(input) }
+}
+
+fn slow(input: &ScriptInput) -> Script {
+    let text = canned_answer(input.transcript);
+    ScriptBuilder::new(Pace::Every(Duration::from_secs(2)))
+        .text(split_tokens(&text))
+        .close_block()
+        .finish("end_turn", input.transcript)
+}
+
+fn long(input: &ScriptInput) -> Script {
+    fast(&long_text(), 256, input)
+}
+
+/// The answer of `parlance.long`: 1 MiB.
+pub fn long_text() -> String {
+    let lines = (1..).map(|number| format!("This is line {number} of a very long answer.\n"));
+    let mut text = format!("{INTRODUCTION}\n");
+    text.extend(lines.take(LONG_BYTES / 30));
+    text.truncate(LONG_BYTES);
+    text
+}
+
+fn echo(input: &ScriptInput) -> Script {
+    fast(input.transcript.questions().last().copied().unwrap_or_default(), 64, input)
+}
+
+fn fast(text: &str, bytes: usize, input: &ScriptInput) -> Script {
+    let script = ScriptBuilder::new(Pace::Every(Duration::from_millis(1)));
+    script.text(split_bytes(text, bytes)).close_block().finish("end_turn", input.transcript)
+}
+
+fn unicode(input: &ScriptInput) -> Script {
+    ScriptBuilder::new(Pace::Natural).text(split_bytes(UNICODE, 5)).close_block().finish("end_turn", input.transcript)
+}
+
+/// The answer of `parlance.unicode`: joined emoji, flags, combining marks, right-to-left text, line ends, control
+/// characters, supplementary planes.
+pub const UNICODE: &str = "I am Parlance's scripted model, not a real one.\r\n\
+    👩‍👩‍👧‍👦 🏳️‍🌈 🇫🇷 👍🏽 e\u{301} Z\u{351}\u{36b}\u{343}a\u{300}l\u{489}go \u{fb01} Å A\u{30a}\r\n\
+    שָׁלוֹם עוֹלָם \u{202e}reversed\u{202c} مَرْحَبًا\u{200f} हिन्दी 日本語 ไทย\n\r\t\
+    \u{0}\u{1}\u{7}\u{8}\u{b}\u{c}\u{1b}[31m\u{7f}\u{85}\u{a0}\u{ad}\u{200b}\u{2028}\u{2029}\u{feff}\u{fffd}\u{ffff}\u{10ffff}\
+    \"quotes\" \\back\\slashes\\ </script> {{braces}} $ref ${dollar} #set($x) %00 &amp; <b>";
+
+/// ContentBlock 0 reasons, block 1 speaks and cites, block 2 uses a tool, block 3 speaks.
+fn all_kinds(input: &ScriptInput) -> Script {
+    ScriptBuilder::new(Pace::Natural)
+        .delta(Delta::Reasoning("Let me think about"))
+        .delta(Delta::Reasoning(" this."))
+        .delta(Delta::ReasoningSignature("c2lnbmF0dXJl"))
+        .delta(Delta::RedactedReasoning("cmVkYWN0ZWQ="))
+        .close_block()
+        .text(split_tokens(INTRODUCTION))
+        .delta(Delta::Citation { title: "A handbook", source: "handbook" })
+        .close_block()
+        .tool_use("tooluse_parlance", "weather")
+        .delta(Delta::ToolInput("{\"city\":"))
+        .delta(Delta::ToolInput("\"Paris\"}"))
+        .close_block()
+        .text(split_tokens(" That was every kind of delta."))
+        .close_block()
+        .finish("end_turn", input.transcript)
+}
+
+/// The script of `parlance.deltas-N-M`. None for any other name, or for too many deltas.
+fn counted_deltas(name: &str, input: &ScriptInput) -> Option<Script> {
+    let (count, pause) = name.strip_prefix("parlance.deltas-")?.split_once('-')?;
+    let (count, pause) = (count.parse::<usize>().ok()?, pause.parse::<u32>().ok()?);
+    let text = (1..=count.min(MAX_DELTAS)).map(|number| format!("{:04} ", number % 10_000));
+    let script = ScriptBuilder::new(Pace::Every(Duration::from_millis(pause.into()))).text(text);
+    (count <= MAX_DELTAS).then(|| script.close_block().finish("end_turn", input.transcript))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hello() -> Transcript {
+        let body = br#"{"messages":[{"role":"user","content":[{"text":"Hello"}]}]}"#;
+        Transcript::parse(body).expect("a transcript")
+    }
+
+    fn pauses(model_id: &str) -> Vec<Duration> {
+        match script(model_id, &hello(), 0) {
+            Script::Stream(steps) => steps.into_iter().map(|(pause, _)| pause).collect(),
+            other => panic!("{model_id} does not stream: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn plain_answer_takes_two_to_four_seconds() {
+        let pauses = pauses("anthropic.claude");
+        assert_eq!(pauses.first(), Some(&Duration::from_millis(300)));
+        assert!(pauses[1..].iter().all(|pause| pause.as_millis() <= 30));
+        let total = pauses.iter().sum::<Duration>().as_secs_f64();
+        assert!((2.0..4.0).contains(&total), "{total} s");
+    }
+
+    #[test]
+    fn counted_deltas_have_the_pace_in_the_model_id() {
+        let pauses = pauses("parlance.deltas-300-15");
+        assert_eq!(pauses.iter().filter(|pause| pause.as_millis() == 15).count(), 301, "each delta and the metadata");
+    }
+
+    #[test]
+    fn invalid_counts_of_deltas_give_a_plain_answer() {
+        for name in ["parlance.deltas-", "parlance.deltas-1", "parlance.deltas-x-1", "parlance.deltas-1000000-1"] {
+            assert_eq!(script(name, &hello(), 0), script("any", &hello(), 0), "{name}");
+        }
+    }
+}
