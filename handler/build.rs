@@ -1,25 +1,25 @@
-//! Types the handler's two documents from schema.graphql.
+//! Generates types for the handler's two GraphQL documents from schema.graphql.
 use std::{env, error::Error, fs, path::Path};
 
 use graphql_client_codegen::{CodegenMode, GraphQLClientCodegenOptions, generate_module_token_stream};
 
 const SCHEMA: &str = "../schema.graphql";
 const DOCUMENTS: &str = "src/aws/publish.graphql";
-/// AppSync knows its scalars by itself; graphql_client must be told.
+/// graphql_client needs a declaration of AppSync's scalars.
 const APPSYNC_SCALARS: &str = "scalar AWSDateTime\n";
-/// Ours, in the crate `turn`.
-const ENUMS: [&str; 4] = ["TurnStatus", "SenderKind", "StopReason", "FailureCode"];
+/// Enums that the crate `api` defines.
+const API_ENUMS: [&str; 4] = ["TurnStatus", "SenderKind", "StopReason", "FailureCode"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={SCHEMA}");
     println!("cargo::rerun-if-changed={DOCUMENTS}");
-    let out = env::var("OUT_DIR")?;
-    let schema = Path::new(&out).join("schema.graphql");
+    let out_dir = env::var("OUT_DIR")?;
+    let schema = Path::new(&out_dir).join("schema.graphql");
     fs::write(&schema, format!("{APPSYNC_SCALARS}{}", fs::read_to_string(SCHEMA)?))?;
     let mut options = GraphQLClientCodegenOptions::new(CodegenMode::Cli);
-    options.set_extern_enums(ENUMS.map(String::from).to_vec());
+    options.set_extern_enums(API_ENUMS.map(String::from).to_vec());
     options.set_module_visibility(syn::parse_quote!(pub));
     let code = generate_module_token_stream(DOCUMENTS.into(), &schema, options).map_err(|error| error.to_string())?;
-    fs::write(Path::new(&out).join("publish.rs"), code.to_string())?;
+    fs::write(Path::new(&out_dir).join("publish.rs"), code.to_string())?;
     Ok(())
 }

@@ -53,7 +53,9 @@ impl ConversationEvent {
 pub struct Sender {
     pub kind: SenderKind,
     /// The agent's id, or the user's; `None` for callers with an API key.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
 
@@ -67,6 +69,7 @@ pub enum SenderKind {
 /// One piece of content. Exactly one member is set; later kinds of content are added as further optional members.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContentBlock {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Carrying out an order: the claim, what was said before, the attempt.
+//! Answers a turn: claims it, loads what the payload lacks, runs the attempt and does what its end requires.
 #[cfg(test)]
 mod tests;
 
@@ -7,89 +7,107 @@ use std::time::Instant;
 use api::types::{ConversationEvent, SenderKind};
 use tokio::time::timeout_at;
 use turn::{
-    attempt::{Attempt, AttemptEnd, AttemptStart},
+    attempt::{Attempt, AttemptStart},
     claim::{ClaimRefusal, RunId, StoredTurn},
+    effect::AttemptEnd,
     mutation::EndReason,
     request::{Agent, TurnRequest},
-    transcript::{TranscriptInput, older_events_wanted, transcript},
-    types::{ModelRequest, TranscriptMessage},
+    transcript::{TranscriptInput, build_transcript, older_events_to_load},
+    types::ModelRequest,
 };
 
 use crate::{
     InvocationContext,
-    aws::{Table, TableError},
+    aws::{ClaimOutcome, Table, TableError},
     clock,
     errors::{HandlerError, log_failure},
     event_loop::{Effects, run_attempt},
-    orphan_closer::close,
+    orphan_closer::close_run,
 };
 
-pub async fn answer_turn<O: Effects>(
+pub async fn answer_turn<E: Effects>(
     request: TurnRequest,
-    context: &InvocationContext<'_, O>,
+    context: &InvocationContext<'_, E>,
 ) -> Result<(), HandlerError> {
-    let order = RunId::from_request(&request);
-    let leased = clock::now();
-    match context.table.claim(&order, context.holder, context.clock).await? {
-        Ok(turn) => Box::pin(attempt(request, &order, Claimed { turn, leased }, context)).await,
-        Err(refusal) => refused(refusal, &order, context).await,
+    let run_id = RunId::from_request(&request);
+    let leased_at = clock::now();
+    match context.table.claim_turn(&run_id, context.holder, context.clock).await? {
+        ClaimOutcome::Claimed(turn) => {
+            Box::pin(answer_claimed_turn(request, &run_id, ClaimedTurn { turn, leased_at }, context)).await
+        }
+        ClaimOutcome::Refused(refusal) => on_claim_refused(refusal, &run_id, context).await,
     }
 }
 
-async fn refused<O: Effects>(
+async fn on_claim_refused<E: Effects>(
     refusal: ClaimRefusal,
-    order: &RunId,
-    context: &InvocationContext<'_, O>,
+    run_id: &RunId,
+    context: &InvocationContext<'_, E>,
 ) -> Result<(), HandlerError> {
     tracing::info!(?refusal, "not claimed");
     match refusal {
         ClaimRefusal::Leased => Err(HandlerError::Leased),
-        ClaimRefusal::Gone | ClaimRefusal::OtherRun | ClaimRefusal::Ended => Ok(()),
-        ClaimRefusal::Unannounced | ClaimRefusal::Cancelled | ClaimRefusal::TooLate => {
-            Box::pin(close(order, context)).await
+        ClaimRefusal::NotFound | ClaimRefusal::OtherRun | ClaimRefusal::Ended => Ok(()),
+        ClaimRefusal::Unannounced | ClaimRefusal::Cancelled | ClaimRefusal::Expired => {
+            Box::pin(close_run(run_id, context)).await
         }
     }
 }
 
-struct Claimed {
+struct ClaimedTurn {
     turn: StoredTurn,
-    /// When the claim was first sent: its lease began no earlier.
-    leased: Instant,
+    /// When the claim was first sent. The lease started no earlier.
+    leased_at: Instant,
 }
 
-async fn attempt<O: Effects>(
+async fn answer_claimed_turn<E: Effects>(
     request: TurnRequest,
-    order: &RunId,
-    claimed: Claimed,
-    context: &InvocationContext<'_, O>,
+    run_id: &RunId,
+    claimed: ClaimedTurn,
+    context: &InvocationContext<'_, E>,
 ) -> Result<(), HandlerError> {
     let turn = &claimed.turn;
-    context.table.supersede_leftovers(order, turn, context.jitter_seed()).await?;
-    let (agent, continues) = (request.agent.clone(), request.continues.unwrap_or(false));
+    context.table.supersede_orphaned_events(run_id, turn, context.jitter_seed()).await?;
+    let agent = request.agent.clone();
+    let continues = request.continues.unwrap_or(false);
     let asked_by = request.asked_by.clone();
-    let Some(material) = material(request, turn, context.table).await? else {
-        tracing::info!("the question is gone");
+    let Some(input) = load_transcript_input(request, turn, context.table).await? else {
+        tracing::info!("the question has been purged");
         return Ok(());
     };
-    let beginning = attempt_start(material, agent, continues, order, &claimed, context);
-    let mut attempt = Attempt::begin(beginning, clock::now());
-    let ended = run_attempt(&mut attempt, context.effects).await;
-    report(turn.attempt, ended, &attempt);
-    if let (Some(user), Some(tokens), true) = (asked_by, attempt.tokens(), ended.is_accepted()) {
-        count(&user, tokens, context).await;
+    let mut attempt = Attempt::new(
+        AttemptStart {
+            claim: run_id.last_claim(turn),
+            leased_at: claimed.leased_at,
+            request: model_request(&agent, &input),
+            agent,
+            question: input.question,
+            continues,
+            limits: context.limits,
+            deadlines: context.deadlines,
+        },
+        clock::now(),
+    );
+    let end = run_attempt(&mut attempt, context.effects).await;
+    log_end(turn.attempt, end, &attempt);
+    if end.closed_turn()
+        && let Some(user_id) = asked_by
+        && let Some(tokens) = attempt.token_count()
+    {
+        count_tokens(&user_id, tokens, context).await;
     }
-    match ended {
+    match end {
         AttemptEnd::Published => Ok(()),
-        AttemptEnd::Superseded => leave(order, turn, context).await,
+        AttemptEnd::Superseded => close_if_lease_expired(run_id, turn, context).await,
         AttemptEnd::Unannounced => Err(HandlerError::Unannounced),
         AttemptEnd::OutOfTime => Err(HandlerError::OutOfTime),
     }
 }
 
-/// The turn has its end whether this succeeds or not: quotas are a brake, not a bill.
-async fn count<O>(user: &str, tokens: u32, context: &InvocationContext<'_, O>) {
-    let until = context.deadlines.give_up_at.min(clock::now() + context.limits.counting);
-    let counting = context.table.count_tokens(user, tokens, context.clock.now(), context.jitter_seed());
+/// Tries for a short time. The invocation succeeds without the count, because quotas limit usage but bill nothing.
+async fn count_tokens<E>(user_id: &str, tokens: u32, context: &InvocationContext<'_, E>) {
+    let until = context.deadlines.give_up_at.min(clock::now() + context.limits.token_count_timeout);
+    let counting = context.table.count_tokens(user_id, tokens, context.clock.now(), context.jitter_seed());
     match timeout_at(until.into(), counting).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "tokens not counted"),
@@ -97,56 +115,36 @@ async fn count<O>(user: &str, tokens: u32, context: &InvocationContext<'_, O>) {
     }
 }
 
-/// What was read goes into the transcript, and no further.
-fn attempt_start<O>(
-    material: TranscriptInput,
-    agent: Agent,
-    continues: bool,
-    order: &RunId,
-    claimed: &Claimed,
-    context: &InvocationContext<'_, O>,
-) -> AttemptStart {
-    AttemptStart {
-        claim: order.claim(&claimed.turn),
-        leased: claimed.leased,
-        request: ask(&agent, transcript(&material)),
-        agent,
-        question: material.question,
-        continues,
-        limits: context.limits,
-        deadlines: context.deadlines,
-    }
-}
-
-/// Refused by the fence, an attempt has no more to say; but where it only overslept its lease, nobody else may come.
-async fn leave<O: Effects>(
-    order: &RunId,
-    mine: &StoredTurn,
-    context: &InvocationContext<'_, O>,
+/// Closes the turn if no other attempt has claimed it: then the lease has merely expired, and no retry of the invocation
+/// would continue the turn.
+async fn close_if_lease_expired<E: Effects>(
+    run_id: &RunId,
+    claimed: &StoredTurn,
+    context: &InvocationContext<'_, E>,
 ) -> Result<(), HandlerError> {
-    let turn = context.table.turn(order).await?;
-    if turn.is_none_or(|turn| turn.attempt != mine.attempt) {
+    let turn = context.table.load_turn(run_id).await?;
+    if turn.is_none_or(|turn| turn.attempt != claimed.attempt) {
         return Ok(());
     }
-    match Box::pin(close(order, context)).await {
+    match Box::pin(close_run(run_id, context)).await {
         Err(HandlerError::Leased) => Ok(()),
-        closed => closed,
+        result => result,
     }
 }
 
-/// None where the question has been purged.
-async fn material(
+/// `None` if the question has been purged.
+async fn load_transcript_input(
     request: TurnRequest,
     turn: &StoredTurn,
     table: &Table,
 ) -> Result<Option<TranscriptInput>, TableError> {
-    let conversation = &request.conversation_id;
+    let conversation_id = &request.conversation_id;
     let question = match request.question {
         Some(question) => Some(question),
-        None => table.event(conversation, turn.question_position).await?,
+        None => table.load_event(conversation_id, turn.question_position).await?,
     };
     let Some(question) = question else { return Ok(None) };
-    let mut material = TranscriptInput {
+    let mut input = TranscriptInput {
         history: request.history,
         history_cut: request.history_cut.unwrap_or(false),
         question,
@@ -154,47 +152,53 @@ async fn material(
         context_bytes: request.agent.context_bytes,
     };
     if request.continues == Some(true) {
-        let answer = table.events_at(conversation, turn.answer_position + 1..=turn.run_position).await?;
-        material.kept_answer = answer.into_iter().filter(|event| stands(event, &request.turn_id)).collect();
+        let answer_positions = turn.answer_position + 1..=turn.run_position;
+        input.kept_answer = table.load_events(conversation_id, answer_positions).await?;
+        input.kept_answer.retain(|event| is_kept_answer(event, &request.turn_id));
     }
-    read_older_events(&mut material, conversation, table).await?;
-    Ok(Some(material))
+    load_older_events(&mut input, conversation_id, table).await?;
+    Ok(Some(input))
 }
 
-fn stands(event: &ConversationEvent, turn_id: &str) -> bool {
+fn is_kept_answer(event: &ConversationEvent, turn_id: &str) -> bool {
     let is_answer = event.sender.kind == SenderKind::Agent && event.turn_id.as_deref() == Some(turn_id);
     is_answer && event.superseded != Some(true)
 }
 
-async fn read_older_events(
-    material: &mut TranscriptInput,
-    conversation: &str,
+async fn load_older_events(
+    input: &mut TranscriptInput,
+    conversation_id: &str,
     table: &Table,
 ) -> Result<(), TableError> {
-    while let Some(wanted) = older_events_wanted(material) {
-        let mut older = table.events_before(conversation, wanted).await?;
-        material.history_cut = !older.is_empty();
-        older.append(&mut material.history);
-        material.history = older;
+    while let Some(page) = older_events_to_load(input) {
+        let mut older = table.load_older_events(conversation_id, page).await?;
+        input.history_cut = !older.is_empty();
+        older.append(&mut input.history);
+        input.history = older;
     }
     Ok(())
 }
 
-fn ask(agent: &Agent, transcript: Vec<TranscriptMessage>) -> ModelRequest {
+fn model_request(agent: &Agent, input: &TranscriptInput) -> ModelRequest {
     ModelRequest {
         model_id: agent.model_id.clone(),
         system_prompt: agent.system_prompt.clone(),
         inference: agent.inference.clone().unwrap_or_default(),
-        transcript,
+        transcript: build_transcript(input),
     }
 }
 
-fn report(attempt: u32, ended: AttemptEnd, turn: &Attempt) {
-    let updates = turn.updates();
-    match turn.why() {
-        _ if ended == AttemptEnd::Superseded => tracing::info!(attempt, updates, "superseded"),
-        Some(EndReason::Failed(failure)) => log_failure(attempt, updates, ended, &failure),
-        Some(EndReason::Stopped(reason)) => tracing::info!(attempt, updates, ?reason, ?ended, "answered"),
-        None => tracing::warn!(attempt, updates, ?ended, "not answered"),
+fn log_end(attempt_number: u32, end: AttemptEnd, attempt: &Attempt) {
+    let updates = attempt.update_count();
+    if end == AttemptEnd::Superseded {
+        tracing::info!(attempt = attempt_number, updates, "superseded");
+        return;
+    }
+    match attempt.end_reason() {
+        Some(EndReason::Failed(failure)) => log_failure(attempt_number, updates, end, &failure),
+        Some(EndReason::Stopped(reason)) => {
+            tracing::info!(attempt = attempt_number, updates, ?reason, ended = ?end, "answered");
+        }
+        None => tracing::warn!(attempt = attempt_number, updates, ended = ?end, "not answered"),
     }
 }

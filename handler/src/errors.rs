@@ -1,7 +1,7 @@
-//! Why an invocation fails: what Lambda records, and what makes it try again.
+//! Errors of an invocation. Lambda records them and repeats the invocation.
 use lambda_runtime::Diagnostic;
 use turn::{
-    attempt::AttemptEnd,
+    effect::AttemptEnd,
     failures::{Failure, Severity},
 };
 
@@ -22,13 +22,13 @@ pub enum HandlerError {
 }
 
 impl HandlerError {
-    /// What serde has to say may quote the conversation.
-    pub(crate) fn payload(error: serde_json::Error) -> Self {
+    /// Drops the message of serde, which may quote the conversation.
+    pub(crate) fn from_payload_error(error: serde_json::Error) -> Self {
         tracing::debug!(%error, "payload");
         Self::Payload
     }
 
-    fn name(&self) -> &'static str {
+    fn type_name(&self) -> &'static str {
         match self {
             Self::Payload => "Handler.Payload",
             Self::Leased => "Handler.Leased",
@@ -41,15 +41,16 @@ impl HandlerError {
 
 impl From<HandlerError> for Diagnostic {
     fn from(error: HandlerError) -> Self {
-        Self { error_type: error.name().into(), error_message: error.to_string() }
+        Self { error_type: error.type_name().into(), error_message: error.to_string() }
     }
 }
 
-pub(crate) fn log_failure(attempt: u32, updates: u32, ended: AttemptEnd, failure: &Failure) {
+/// Logs a failed turn at the level of its severity.
+pub(crate) fn log_failure(attempt: u32, updates: u32, end: AttemptEnd, failure: &Failure) {
     let code = failure.code;
     match failure.severity {
-        Severity::Info => tracing::info!(attempt, updates, ?ended, ?code, "failed"),
-        Severity::Warning => tracing::warn!(attempt, updates, ?ended, ?code, "failed"),
-        Severity::Error => tracing::error!(attempt, updates, ?ended, ?code, "failed"),
+        Severity::Info => tracing::info!(attempt, updates, ended = ?end, ?code, "failed"),
+        Severity::Warning => tracing::warn!(attempt, updates, ended = ?end, ?code, "failed"),
+        Severity::Error => tracing::error!(attempt, updates, ended = ?end, ?code, "failed"),
     }
 }

@@ -1,4 +1,4 @@
-//! The only loop: moves values between an attempt and the effects, and decides nothing.
+//! The event loop of an attempt: it performs the attempt's effects and feeds their results back. It decides nothing.
 use std::{
     future::pending,
     pin::{Pin, pin},
@@ -9,61 +9,65 @@ use api::types::{FailureCode, TurnStatus};
 use futures::{FutureExt, Stream, StreamExt, future::Fuse};
 use tokio::{select, time::sleep_until};
 use turn::{
-    attempt::{Attempt, AttemptEnd, Effect, Input},
+    attempt::{Attempt, Input},
     direct_write::{DirectWrite, WriteFailure},
+    effect::{AttemptEnd, Effect},
     mutation::{Mutation, PublishFailure},
     types::{ModelRequest, StreamEvent},
 };
 
 use crate::clock::now;
 
-/// Everything effects the process, as far as one attempt needs it.
+/// Performs the effects of an attempt.
 pub trait Effects: Sync {
-    /// Opens on the first poll, closes when dropped.
+    /// The stream opens when it is first polled and closes when it is dropped.
     fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, FailureCode>> + Send;
-    /// The turn's status, as the accepted mutation returned it.
+
+    /// Returns the turn's status in the response to the mutation.
     fn publish(&self, mutation: Arc<Mutation>) -> impl Future<Output = Result<TurnStatus, PublishFailure>> + Send;
-    /// The turn's status, as the write found or left it.
+
+    /// Returns the turn's status after the write.
     fn write(&self, write: DirectWrite) -> impl Future<Output = Result<TurnStatus, WriteFailure>> + Send;
 }
 
+/// Runs an attempt to its end.
 pub async fn run_attempt(attempt: &mut Attempt, effects: &impl Effects) -> AttemptEnd {
-    let mut model = pin!(None);
+    let mut model_stream = pin!(None);
     let mut publish = pin!(Fuse::terminated());
     let mut write = pin!(Fuse::terminated());
     loop {
-        while let Some(step) = attempt.next(now()) {
-            match step {
-                Effect::CallModel(request) => model.set(Some(effects.call_model(request))),
-                Effect::CloseModelStream => model.set(None),
+        while let Some(effect) = attempt.next_effect(now()) {
+            match effect {
+                Effect::CallModel(request) => model_stream.set(Some(effects.call_model(request))),
+                Effect::CloseModelStream => model_stream.set(None),
                 Effect::Publish(mutation) => publish.set(effects.publish(mutation).fuse()),
-                Effect::Write(order) => write.set(effects.write(order).fuse()),
-                Effect::End(ended) => return ended,
+                Effect::Write(direct_write) => write.set(effects.write(direct_write).fuse()),
+                Effect::End(end) => return end,
             }
         }
         let input = select! {
-            biased; // answers before words, so that a fast model starves nobody
+            biased; // Results before model events, so that a fast model cannot delay them.
             result = &mut publish => Input::Published(result),
             result = &mut write => Input::Written(result),
-            heard = heard(model.as_mut().as_pin_mut()) => {
-                if !matches!(heard, Input::ModelEvent(_)) {
-                    model.set(None);
+            input = next_model_input(model_stream.as_mut().as_pin_mut()) => {
+                if !matches!(input, Input::ModelEvent(_)) {
+                    model_stream.set(None);
                 }
-                heard
+                input
             }
-            () = sleep_until(attempt.wake(now()).into()) => Input::TimerFired,
+            () = sleep_until(attempt.wake_at(now()).into()) => Input::TimerFired,
         };
-        attempt.on(input, now());
+        attempt.handle(input, now());
     }
 }
 
-/// What the model does next; where none has been asked, nothing.
-async fn heard<S>(model: Option<Pin<&mut S>>) -> Input
+/// Never completes if there is no stream.
+async fn next_model_input<S>(model_stream: Option<Pin<&mut S>>) -> Input
 where
     S: Stream<Item = Result<StreamEvent, FailureCode>>,
 {
-    let Some(mut model) = model else { return pending().await };
-    match model.next().await {
+    let Some(mut model_stream) = model_stream else { return pending().await };
+    match model_stream.next().await {
         Some(Ok(event)) => Input::ModelEvent(event),
         Some(Err(code)) => Input::ModelFailed(code),
         None => Input::ModelStreamEnded,

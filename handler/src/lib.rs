@@ -1,5 +1,8 @@
-//! The Lambda that answers turns: claims one, reads what was said, streams the model, publishes. As the closer it ends
-//! those whose invocations have failed for good.
+//! The Lambda function that answers turns: it claims a turn, loads what the payload lacks, streams the model's answer
+//! and publishes it. Deployed a second time as the closer, it ends turns whose invocations have failed for good.
+//!
+//! Futures of whole invocations are boxed where they are awaited (`Box::pin`): otherwise each would contain all the
+//! futures below it, which is several hundred kilobytes and more than rustc's limit for the layout of one type.
 pub mod settings;
 
 pub mod clock;
@@ -20,63 +23,62 @@ use tracing::{Instrument, info_span};
 use turn::{deadlines::Deadlines, limits::Limits, request::Invocation};
 use uuid::Uuid;
 
-use crate::{aws::Aws, clock::Clock, errors::HandlerError, event_loop::Effects, settings::Settings};
+use crate::{aws::AwsClients, clock::Clock, errors::HandlerError, event_loop::Effects, settings::Settings};
 
 pub use aws::{Table, TableError};
 
-/// What is sent to AppSync, and what its answers mean.
+/// The body of a publish, and what AppSync's response to it means.
 pub mod publishing {
     pub use crate::aws::{classify_response, request_body};
 }
 
-/// Serves invocations until the environment ends: what the binary `bootstrap` does, and each environment of the laptop
-/// edition. Sets the process's tracing subscriber.
+/// Serves invocations until Lambda shuts the environment down. Sets the process's tracing subscriber. The binary
+/// `bootstrap` and each environment of the local server run this.
 pub async fn run() -> Result<(), lambda_runtime::Error> {
     lambda_runtime::tracing::init_default_subscriber();
     let settings = Settings::read(|name| std::env::var(name).ok())?;
-    let aws = Arc::new(Aws::connect(&settings).await?);
-    lambda_runtime::run(service_fn(move |event| receive(event, Arc::clone(&aws), settings.limits))).await
+    let clients = Arc::new(AwsClients::connect(&settings).await?);
+    let serve_event = service_fn(move |event| serve_event(event, Arc::clone(&clients), settings.limits));
+    lambda_runtime::run(serve_event).await
 }
 
-async fn receive(event: LambdaEvent<Value>, aws: Arc<Aws>, limits: Limits) -> Result<(), HandlerError> {
+async fn serve_event(event: LambdaEvent<Value>, clients: Arc<AwsClients>, limits: Limits) -> Result<(), HandlerError> {
     let clock = Clock::starting_at(SystemTime::now());
-    let left = event.context.deadline().duration_since(clock.now()).unwrap_or_default();
+    let remaining = event.context.deadline().duration_since(clock.now()).unwrap_or_default();
     let context = InvocationContext {
-        table: &aws.table,
-        effects: &aws.clients(clock),
+        table: &clients.table,
+        effects: &clients.for_invocation(clock),
         clock,
-        deadlines: Deadlines::within(clock::now(), left),
+        deadlines: Deadlines::within(clock::now(), remaining),
         holder: Uuid::new_v4(),
         limits,
     };
-    // A future of this depth is more than the compiler lays out in one piece.
     Box::pin(serve(event.payload, &context)).await
 }
 
-/// What one invocation is served with.
-pub struct InvocationContext<'a, O> {
+/// What one invocation works with.
+pub struct InvocationContext<'a, E> {
     pub table: &'a Table,
-    pub effects: &'a O,
+    pub effects: &'a E,
     pub clock: Clock,
     pub deadlines: Deadlines,
-    /// Random: tells its claim from all others.
+    /// A random id that marks the claims of this invocation.
     pub holder: Uuid,
     pub limits: Limits,
 }
 
-impl<O> InvocationContext<'_, O> {
-    /// Sets its waits apart from those of other invocations.
+impl<E> InvocationContext<'_, E> {
     fn jitter_seed(&self) -> u64 {
         self.holder.as_u64_pair().0
     }
 }
 
-/// Answers a turn, purges a conversation, or closes what a failure record names.
-pub async fn serve<O: Effects>(payload: Value, context: &InvocationContext<'_, O>) -> Result<(), HandlerError> {
+/// Answers a turn, purges a conversation, or closes the turn of a failure record.
+pub async fn serve<E: Effects>(payload: Value, context: &InvocationContext<'_, E>) -> Result<(), HandlerError> {
     if orphan_closer::is_failure_record(&payload) {
-        return Box::pin(orphan_closer::close_failed(payload, context)).await;
+        return Box::pin(orphan_closer::close_failed_run(payload, context)).await;
     }
-    match serde_json::from_value(payload).map_err(HandlerError::payload)? {
+    match serde_json::from_value(payload).map_err(HandlerError::from_payload_error)? {
         Invocation::Turn(request) => {
             let span =
                 info_span!("turn", conversation = request.conversation_id, turn = request.turn_id, run = request.run);
@@ -84,7 +86,7 @@ pub async fn serve<O: Effects>(payload: Value, context: &InvocationContext<'_, O
         }
         Invocation::Purge(request) => {
             let span = info_span!("purge", conversation = request.conversation_id);
-            let purge = context.table.purge(&request.conversation_id, context.clock.now());
+            let purge = context.table.purge_conversation(&request.conversation_id, context.clock.now());
             Ok(Box::pin(purge).instrument(span).await?)
         }
     }

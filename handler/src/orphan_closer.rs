@@ -1,4 +1,4 @@
-//! Ending a turn whose order nobody will carry out: closed where its handler is dead, announced where nobody has told.
+//! Ends a run whose invocations have failed for good: closes its turn, or announces an end that is not announced.
 #[cfg(test)]
 mod tests;
 
@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout_at};
 use tracing::{Instrument, info_span};
 use turn::{
     claim::{RunId, StoredTurn},
-    closing_decision::{ClosingDecision, ClosingEvent, decide},
+    closing_decision::{ClosingDecision, ClosingEvent},
     mutation::{EndReason, Mutation, PublishFailure, StoredEvent, Update},
     request::PurgeRequest,
 };
@@ -24,12 +24,13 @@ use crate::{
     event_loop::Effects,
 };
 
-/// What Lambda sends on when an invocation has failed for good. It quotes the conversation: only ids are read.
+/// Lambda's record of an invocation that failed for good. It contains the invocation's payload with the conversation,
+/// of which only ids are read.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct FailureRecord {
     request_context: RequestContext,
-    request_payload: FailedOrder,
+    request_payload: FailedInvocation,
 }
 
 #[derive(Deserialize)]
@@ -42,7 +43,7 @@ struct RequestContext {
 
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
-enum FailedOrder {
+enum FailedInvocation {
     Turn(RunId),
     Purge(PurgeRequest),
 }
@@ -51,99 +52,121 @@ pub fn is_failure_record(payload: &Value) -> bool {
     payload.get("requestPayload").is_some()
 }
 
-pub async fn close_failed<O: Effects>(record: Value, context: &InvocationContext<'_, O>) -> Result<(), HandlerError> {
-    let record = serde_json::from_value(record).map_err(HandlerError::payload)?;
-    let FailureRecord { request_context: RequestContext { request_id, condition }, request_payload } = record;
-    match request_payload {
-        FailedOrder::Turn(order) => {
-            let span = info_span!("close", conversation = order.conversation_id, turn = order.turn_id, run = order.run);
+pub async fn close_failed_run<E: Effects>(
+    payload: Value,
+    context: &InvocationContext<'_, E>,
+) -> Result<(), HandlerError> {
+    let record: FailureRecord = serde_json::from_value(payload).map_err(HandlerError::from_payload_error)?;
+    let RequestContext { request_id, condition } = record.request_context;
+    match record.request_payload {
+        FailedInvocation::Turn(run_id) => {
+            let span =
+                info_span!("close", conversation = run_id.conversation_id, turn = run_id.turn_id, run = run_id.run);
             span.in_scope(|| tracing::warn!(request_id, condition, "an invocation failed for good"));
-            close(&order, context).instrument(span).await
+            close_run(&run_id, context).instrument(span).await
         }
-        FailedOrder::Purge(PurgeRequest { conversation_id }) => {
+        FailedInvocation::Purge(PurgeRequest { conversation_id }) => {
             tracing::error!(conversation = conversation_id, request_id, condition, "a conversation is not purged");
             Ok(())
         }
     }
 }
 
-/// Does what is left to do for the order, whoever has begun it.
-pub async fn close<O: Effects>(order: &RunId, context: &InvocationContext<'_, O>) -> Result<(), HandlerError> {
-    match with_retries(context.jitter_seed(), || Box::pin(end(order, context))).await? {
-        Left::Nothing => Ok(()),
-        Left::Later => Err(HandlerError::Leased),
-        Left::Announcement(turn) => announce(order, &turn, context).await,
+/// Closes or announces the run, whoever has started to do so.
+pub async fn close_run<E: Effects>(run_id: &RunId, context: &InvocationContext<'_, E>) -> Result<(), HandlerError> {
+    match with_retries(context.jitter_seed(), || Box::pin(close_in_table(run_id, context))).await? {
+        AfterClose::Done => Ok(()),
+        AfterClose::Leased => Err(HandlerError::Leased),
+        AfterClose::Announce(turn) => announce_end(run_id, &turn, context).await,
     }
 }
 
-/// What is left to do for a turn whose table needs no more writing.
-enum Left {
-    Nothing,
-    Later,
-    Announcement(StoredTurn),
+/// What is left to do once the turn needs no more writes to the table.
+enum AfterClose {
+    Done,
+    /// A handler holds the lease: the invocation is repeated later.
+    Leased,
+    Announce(StoredTurn),
 }
 
-/// One try: fails where anything changes between reading and writing.
-async fn end<O: Effects>(order: &RunId, context: &InvocationContext<'_, O>) -> Result<Left, TableError> {
-    let turn = context.table.turn(order).await?;
-    let decision = decide(turn.as_ref(), order.run, epoch_milliseconds(context.clock.now()));
+/// Tries once. Fails if the turn changes between the read and the write.
+async fn close_in_table<E: Effects>(
+    run_id: &RunId,
+    context: &InvocationContext<'_, E>,
+) -> Result<AfterClose, TableError> {
+    let turn = context.table.load_turn(run_id).await?;
+    let now = epoch_milliseconds(context.clock.now());
+    let decision = ClosingDecision::for_run(turn.as_ref(), run_id.run, now);
     tracing::info!(?decision, "closing");
-    match (turn, decision) {
-        (None, _) | (_, ClosingDecision::Nothing) => Ok(Left::Nothing),
-        (_, ClosingDecision::Later) => Ok(Left::Later),
-        (Some(turn), ClosingDecision::Announce) => {
-            // Whoever ended it may not have marked them.
-            context.table.supersede_leftovers(order, &turn, context.jitter_seed()).await?;
-            Ok(Left::Announcement(turn))
+    let Some(turn) = turn else { return Ok(AfterClose::Done) };
+    match decision {
+        ClosingDecision::Nothing => Ok(AfterClose::Done),
+        ClosingDecision::Wait => Ok(AfterClose::Leased),
+        ClosingDecision::Announce => {
+            // The attempt that ended the turn may have died before it could mark them.
+            context.table.supersede_orphaned_events(run_id, &turn, context.jitter_seed()).await?;
+            Ok(AfterClose::Announce(turn))
         }
-        (Some(turn), ClosingDecision::Close(why)) => write(order, &turn, why, context).await,
+        ClosingDecision::Close(reason) => close_turn(run_id, &turn, reason, context).await,
     }
 }
 
-async fn write<O: Effects>(
-    order: &RunId,
+async fn close_turn<E: Effects>(
+    run_id: &RunId,
     turn: &StoredTurn,
-    why: EndReason,
-    context: &InvocationContext<'_, O>,
-) -> Result<Left, TableError> {
-    let Some(agent) = context.table.agent_of(&order.conversation_id).await? else { return Ok(Left::Nothing) };
-    context.table.supersede_leftovers(order, turn, context.jitter_seed()).await?;
-    let batches = context.table.batches(order, turn).await?;
-    let event = ClosingEvent::new(&order.turn_id, turn, why, &batches);
-    context.table.close(order, turn, &event, &agent, context.clock.now()).await?;
-    let (status, last_position, last_sequence) = (why.status(), event.position, event.sequence);
-    Ok(Left::Announcement(StoredTurn { status, last_position, last_sequence, ..*turn }))
-}
-
-async fn announce<O: Effects>(
-    order: &RunId,
-    turn: &StoredTurn,
-    context: &InvocationContext<'_, O>,
-) -> Result<(), HandlerError> {
-    let event = context.table.event(&order.conversation_id, turn.last_position).await?;
-    let is_the_turns = |id: Option<&str>| id == Some(&order.turn_id);
-    let Some(event) =
-        event.filter(|event| event.sender.kind == SenderKind::Agent && is_the_turns(event.turn_id.as_deref()))
-    else {
-        return Ok(());
+    reason: EndReason,
+    context: &InvocationContext<'_, E>,
+) -> Result<AfterClose, TableError> {
+    let Some(agent_id) = context.table.load_agent_id(&run_id.conversation_id).await? else {
+        return Ok(AfterClose::Done);
     };
-    let event = StoredEvent { id: event.id, position: event.position, status: turn.status };
-    let mutation = Mutation { claim: order.claim(turn), sequence: turn.last_sequence, update: Update::Stored(event) };
-    let until = context.deadlines.give_up_at.min(clock::now() + context.limits.announcing);
-    let announced = timeout_at(until.into(), publish(Arc::new(mutation), context)).await;
-    announced.unwrap_or(Err(HandlerError::Unannounced))
+    context.table.supersede_orphaned_events(run_id, turn, context.jitter_seed()).await?;
+    let batches = context.table.load_batches(run_id, turn).await?;
+    let event = ClosingEvent::new(&run_id.turn_id, turn, reason, &batches);
+    context.table.close_turn(run_id, turn, &event, agent_id, context.clock.now()).await?;
+    Ok(AfterClose::Announce(StoredTurn {
+        status: reason.status(),
+        last_position: event.position,
+        last_sequence: event.sequence,
+        ..*turn
+    }))
 }
 
-/// Until AppSync takes it, or never will.
-async fn publish<O: Effects>(mutation: Arc<Mutation>, context: &InvocationContext<'_, O>) -> Result<(), HandlerError> {
-    let mut tries = 0;
+/// Publishes the turn's last event. A turn that ended without an event of its own needs no announcement.
+async fn announce_end<E: Effects>(
+    run_id: &RunId,
+    turn: &StoredTurn,
+    context: &InvocationContext<'_, E>,
+) -> Result<(), HandlerError> {
+    let last_event = context.table.load_event(&run_id.conversation_id, turn.last_position).await?;
+    let Some(event) = last_event else { return Ok(()) };
+    let is_answer = event.sender.kind == SenderKind::Agent && event.turn_id.as_ref() == Some(&run_id.turn_id);
+    if !is_answer {
+        return Ok(());
+    }
+    let mutation = Mutation {
+        claim: run_id.last_claim(turn),
+        sequence: turn.last_sequence,
+        update: Update::Stored(StoredEvent { id: event.id, position: event.position, status: turn.status }),
+    };
+    let until = context.deadlines.give_up_at.min(clock::now() + context.limits.announce_timeout);
+    let published = timeout_at(until.into(), publish_until_accepted(Arc::new(mutation), context)).await;
+    published.unwrap_or(Err(HandlerError::Unannounced))
+}
+
+/// Repeats the publish until AppSync accepts it, or refuses it for good.
+async fn publish_until_accepted<E: Effects>(
+    mutation: Arc<Mutation>,
+    context: &InvocationContext<'_, E>,
+) -> Result<(), HandlerError> {
+    let mut failures = 0;
     loop {
         match context.effects.publish(Arc::clone(&mutation)).await {
             Ok(_) | Err(PublishFailure::Stale) => return Ok(()),
             Err(PublishFailure::Refused) => return Err(HandlerError::Unannounced),
-            Err(PublishFailure::Again) => {
-                tries += 1;
-                sleep(context.limits.publish_retry.seeded_delay(tries, context.jitter_seed())).await;
+            Err(PublishFailure::Retryable) => {
+                failures += 1;
+                sleep(context.limits.publish_retry.seeded_delay(failures, context.jitter_seed())).await;
             }
         }
     }

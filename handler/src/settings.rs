@@ -1,4 +1,4 @@
-//! The environment, read once; all problems reported together.
+//! Settings from environment variables.
 use std::{ops::RangeInclusive, time::Duration};
 
 use turn::limits::Limits;
@@ -10,30 +10,26 @@ pub struct Settings {
     pub limits: Limits,
 }
 
-/// One sentence per problem.
+/// All problems of the environment, one sentence each.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join(" "))]
 pub struct SettingsError(Vec<String>);
 
 impl Settings {
-    /// `variable`: an environment variable's value, if it is set.
-    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
-        let mut reader = Reader { variable, problems: Vec::new() };
-        let usual = Limits::default();
+    /// `get_variable` returns the value of an environment variable, if it is set.
+    pub fn read(get_variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let mut reader = Reader { get_variable, problems: Vec::new() };
+        let defaults = Limits::default();
         let settings = Self {
             table_name: reader.required("TABLE_NAME"),
             graphql_url: reader.url("GRAPHQL_URL"),
             limits: Limits {
-                model_silence: Duration::from_secs(reader.number(
-                    "MODEL_SILENCE_SECONDS",
-                    1..=900,
-                    usual.model_silence.as_secs(),
-                )),
-                pacing_first: reader.milliseconds("PACING_FIRST_MILLISECONDS", usual.pacing_first),
-                pacing_last: reader.milliseconds("PACING_LAST_MILLISECONDS", usual.pacing_last),
-                batch_max_bytes: reader.bytes("BATCH_MAX_BYTES", 64..=65_536, usual.batch_max_bytes),
-                event_max_bytes: reader.bytes("EVENT_MAX_BYTES", 8_192..=240_000, usual.event_max_bytes),
-                ..usual
+                model_silence: reader.seconds("MODEL_SILENCE_SECONDS", 1..=900, defaults.model_silence),
+                pacing_first: reader.milliseconds("PACING_FIRST_MILLISECONDS", defaults.pacing_first),
+                pacing_last: reader.milliseconds("PACING_LAST_MILLISECONDS", defaults.pacing_last),
+                batch_max_bytes: reader.bytes("BATCH_MAX_BYTES", 64..=65_536, defaults.batch_max_bytes),
+                event_max_bytes: reader.bytes("EVENT_MAX_BYTES", 8_192..=240_000, defaults.event_max_bytes),
+                ..defaults
             },
         };
         if settings.limits.pacing_first > settings.limits.pacing_last {
@@ -43,44 +39,52 @@ impl Settings {
     }
 }
 
+/// Reads variables and collects the problems, so that all of them are reported together.
 struct Reader<F> {
-    variable: F,
+    get_variable: F,
     problems: Vec<String>,
 }
 
 impl<F: Fn(&str) -> Option<String>> Reader<F> {
     fn required(&mut self, name: &str) -> String {
-        let value = (self.variable)(name).filter(|value| !value.is_empty());
-        value.unwrap_or_else(|| {
-            self.problems.push(format!("{name} must be set."));
-            String::new()
-        })
+        match (self.get_variable)(name) {
+            Some(value) if !value.is_empty() => value,
+            _ => {
+                self.problems.push(format!("{name} must be set."));
+                String::new()
+            }
+        }
     }
 
     fn url(&mut self, name: &str) -> String {
         let value = self.required(name);
-        if !value.is_empty() && !reqwest::Url::parse(&value).is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
+        let is_http = reqwest::Url::parse(&value).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+        if !value.is_empty() && !is_http {
             self.problems.push(format!("{name} must be an http or https URL, not {value:?}."));
         }
         value
     }
 
-    fn milliseconds(&mut self, name: &str, usual: Duration) -> Duration {
-        Duration::from_millis(self.number(name, 1..=10_000, usual.as_millis() as u64))
+    fn seconds(&mut self, name: &str, range: RangeInclusive<u64>, default: Duration) -> Duration {
+        Duration::from_secs(self.number(name, range, default.as_secs()))
     }
 
-    fn bytes(&mut self, name: &str, range: RangeInclusive<u64>, usual: usize) -> usize {
-        self.number(name, range, usual as u64) as usize
+    fn milliseconds(&mut self, name: &str, default: Duration) -> Duration {
+        Duration::from_millis(self.number(name, 1..=10_000, default.as_millis() as u64))
     }
 
-    fn number(&mut self, name: &str, range: RangeInclusive<u64>, usual: u64) -> u64 {
-        let Some(value) = (self.variable)(name) else { return usual };
+    fn bytes(&mut self, name: &str, range: RangeInclusive<u64>, default: usize) -> usize {
+        self.number(name, range, default as u64) as usize
+    }
+
+    fn number(&mut self, name: &str, range: RangeInclusive<u64>, default: u64) -> u64 {
+        let Some(value) = (self.get_variable)(name) else { return default };
         match value.parse() {
             Ok(number) if range.contains(&number) => number,
             _ => {
-                let (least, most) = range.into_inner();
-                self.problems.push(format!("{name} must be a whole number from {least} to {most}, not {value:?}."));
-                usual
+                let (min, max) = range.into_inner();
+                self.problems.push(format!("{name} must be a whole number from {min} to {max}, not {value:?}."));
+                default
             }
         }
     }
@@ -95,13 +99,13 @@ mod tests {
     }
 
     #[test]
-    fn two_variables_are_enough() {
+    fn two_variables_are_required() {
         let settings = read(&[("TABLE_NAME", "parlance"), ("GRAPHQL_URL", "https://api.example.com/graphql")]).unwrap();
         assert_eq!(settings.limits, Limits::default());
     }
 
     #[test]
-    fn what_is_set_wins() {
+    fn variables_override_defaults() {
         let settings = read(&[
             ("TABLE_NAME", "parlance"),
             ("GRAPHQL_URL", "http://localhost:4000/graphql"),
@@ -115,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_are_told_at_once() {
+    fn all_problems_are_reported_together() {
         let problems = read(&[
             ("GRAPHQL_URL", "ftp://x"),
             ("MODEL_SILENCE_SECONDS", "never"),

@@ -1,4 +1,4 @@
-//! An invocation with a table of its own, a model that says "So be it." and an AppSync that answers what it is told to.
+//! An invocation for tests: an embedded table, a model that always says "So be it.", and scripted results of AppSync.
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
@@ -21,7 +21,7 @@ use turn::{
 
 use crate::{
     InvocationContext, Table,
-    aws::table::{HOLDER, Item, NOW, at, table},
+    aws::dynamodb::test_support::{HOLDER, Item, NOW, embedded_table, time},
     clock::{self, Clock},
     errors::HandlerError,
     event_loop::Effects,
@@ -30,43 +30,44 @@ use crate::{
 
 pub struct TestInvocation {
     pub table: Table,
-    pub left: Duration,
+    /// The time until Lambda would kill the process.
+    pub remaining: Duration,
     pub limits: Limits,
-    /// What the model counts, if its stream gets that far.
+    /// The usage that the model reports. `None`: its stream ends before.
     pub usage: Option<Usage>,
     clock: Clock,
-    /// After these every publish is accepted.
-    answers: Mutex<VecDeque<Result<TurnStatus, PublishFailure>>>,
+    /// The results of the next publishes. Later publishes are accepted.
+    publish_results: Mutex<VecDeque<Result<TurnStatus, PublishFailure>>>,
     /// Written to the table just before the next publish.
-    meanwhile: Mutex<Option<Item>>,
+    item_before_publish: Mutex<Option<Item>>,
     published: Mutex<Vec<Arc<Mutation>>>,
-    asked: Mutex<Vec<Arc<ModelRequest>>>,
+    model_requests: Mutex<Vec<Arc<ModelRequest>>>,
 }
 
 impl TestInvocation {
-    pub async fn new() -> Self {
+    pub async fn with_items(items: impl IntoIterator<Item = Item>) -> Self {
+        let table = embedded_table().await;
+        table.put_items(items).await;
+        let short = Duration::from_millis(1);
         Self {
-            table: table().await,
-            left: Duration::from_secs(900),
-            limits: Limits {
-                publish_retry: Backoff::half_jitter(Duration::from_millis(1), Duration::from_millis(1)),
-                ..Limits::default()
-            },
+            table,
+            remaining: Duration::from_secs(900),
+            limits: Limits { publish_retry: Backoff::half_jitter(short, short), ..Limits::default() },
             usage: Some(Usage { total_tokens: 7, ..Usage::default() }),
-            clock: Clock::starting_at(at(NOW)),
-            answers: Mutex::default(),
-            meanwhile: Mutex::default(),
+            clock: Clock::starting_at(time(NOW)),
+            publish_results: Mutex::default(),
+            item_before_publish: Mutex::default(),
             published: Mutex::default(),
-            asked: Mutex::default(),
+            model_requests: Mutex::default(),
         }
     }
 
-    pub fn answer(&self, answers: impl IntoIterator<Item = Result<TurnStatus, PublishFailure>>) {
-        self.answers.lock().unwrap().extend(answers);
+    pub fn script_publish_results(&self, results: impl IntoIterator<Item = Result<TurnStatus, PublishFailure>>) {
+        self.publish_results.lock().unwrap().extend(results);
     }
 
-    pub fn meanwhile(&self, item: Item) {
-        *self.meanwhile.lock().unwrap() = Some(item);
+    pub fn write_before_next_publish(&self, item: Item) {
+        *self.item_before_publish.lock().unwrap() = Some(item);
     }
 
     pub async fn serve(&self, payload: Value) -> Result<(), HandlerError> {
@@ -74,40 +75,43 @@ impl TestInvocation {
             table: &self.table,
             effects: self,
             clock: self.clock,
-            deadlines: Deadlines::within(clock::now(), self.left),
+            deadlines: Deadlines::within(clock::now(), self.remaining),
             holder: HOLDER,
             limits: self.limits,
         };
         serve(payload, &context).await
     }
 
-    /// Since they were last taken.
-    pub fn published(&self) -> Vec<Arc<Mutation>> {
+    /// The mutations published since the last call of this method.
+    pub fn take_published(&self) -> Vec<Arc<Mutation>> {
         std::mem::take(&mut self.published.lock().unwrap())
     }
 
-    /// Since they were last taken.
-    pub fn asked(&self) -> Vec<Arc<ModelRequest>> {
-        std::mem::take(&mut self.asked.lock().unwrap())
+    /// The requests to the model since the last call of this method.
+    pub fn take_model_requests(&self) -> Vec<Arc<ModelRequest>> {
+        std::mem::take(&mut self.model_requests.lock().unwrap())
     }
 }
 
 impl Effects for TestInvocation {
     fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, FailureCode>> + Send {
-        self.asked.lock().unwrap().push(request);
-        let words = StreamEvent::Text { block: 0, text: "So be it.".into() };
-        let said = [words, StreamEvent::Stopped(StopReason::EndTurn)];
-        stream::iter(said.into_iter().chain(self.usage.map(StreamEvent::Used)).map(Ok))
+        self.model_requests.lock().unwrap().push(request);
+        let mut events = vec![
+            StreamEvent::Text { block: 0, text: "So be it.".into() },
+            StreamEvent::MessageStop(StopReason::EndTurn),
+        ];
+        events.extend(self.usage.map(StreamEvent::Usage));
+        stream::iter(events.into_iter().map(Ok))
     }
 
     async fn publish(&self, mutation: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {
-        let meanwhile = self.meanwhile.lock().unwrap().take();
-        self.table.put(meanwhile).await;
+        let item = self.item_before_publish.lock().unwrap().take();
+        self.table.put_items(item).await;
         self.published.lock().unwrap().push(mutation);
-        self.answers.lock().unwrap().pop_front().unwrap_or(Ok(TurnStatus::Running))
+        self.publish_results.lock().unwrap().pop_front().unwrap_or(Ok(TurnStatus::Running))
     }
 
     async fn write(&self, write: DirectWrite) -> Result<TurnStatus, WriteFailure> {
-        self.table.write(write, self.clock.now()).await
+        self.table.write_directly(write, self.clock.now()).await
     }
 }

@@ -2,7 +2,7 @@
 use std::process::Command;
 
 #[test]
-fn what_is_wrong_with_the_environment_is_said_in_sentences() {
+fn problems_of_the_environment_are_reported_in_sentences() {
     let mut bootstrap = Command::new(env!("CARGO_BIN_EXE_bootstrap"));
     let output = bootstrap.env_clear().env("GRAPHQL_URL", "ftp://x").output().unwrap();
     assert!(!output.status.success());

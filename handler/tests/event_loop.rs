@@ -1,7 +1,8 @@
-//! The loop under a paused clock: streams and publishes that take their time, in no time.
+//! The event loop under a paused clock.
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
+    task::Poll,
     time::Duration,
 };
 
@@ -12,298 +13,321 @@ use futures::{Stream, StreamExt, future::pending, stream};
 use handler::event_loop::{Effects, run_attempt};
 use tokio::time::{Instant, sleep};
 use turn::{
-    attempt::{Attempt, AttemptEnd, AttemptStart},
+    attempt::{Attempt, AttemptStart},
     claim::Claim,
     deadlines::Deadlines,
     direct_write::{DirectWrite, WriteFailure},
+    effect::AttemptEnd,
     limits::Limits,
     mutation::{AgentEvent, Mutation, PublishFailure, Update},
     request::Agent,
     types::{ModelRequest, StreamEvent},
 };
 
-type Said = (Duration, Result<StreamEvent, FailureCode>);
+type ModelResult = Result<StreamEvent, FailureCode>;
 
-/// Remembers what was done and when.
-struct Recorder {
-    began: Instant,
+/// A scripted environment that records what happens and when.
+struct Environment {
+    started: Instant,
+    /// Of publishes and writes.
     latency: Duration,
-    /// For each time the model is asked.
-    asks: Mutex<VecDeque<Model>>,
-    publishes: Mutex<VecDeque<Result<TurnStatus, PublishFailure>>>,
-    writes: Mutex<VecDeque<Result<TurnStatus, WriteFailure>>>,
-    log: Arc<Mutex<Vec<(Duration, Done)>>>,
+    /// One stream for each call of the model.
+    model_streams: Mutex<VecDeque<ModelStream>>,
+    /// The results of the next publishes. Later publishes are accepted.
+    publish_results: Mutex<VecDeque<Result<TurnStatus, PublishFailure>>>,
+    /// The results of the next writes. Later writes are accepted.
+    write_results: Mutex<VecDeque<Result<TurnStatus, WriteFailure>>>,
+    log: Log,
 }
 
-struct Model {
-    says: Vec<Said>,
-    then: Then,
+struct ModelStream {
+    /// Each with the time since the item before.
+    items: Vec<(Duration, ModelResult)>,
+    end: StreamEnd,
 }
 
 #[derive(Clone, Copy)]
-enum Then {
+enum StreamEnd {
     Ends,
-    FallsSilent,
+    /// The stream stays open without further items.
+    Hangs,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Done {
-    Asked,
-    Heard,
-    Closed,
-    Sent(Arc<Mutation>),
-    Answered(u32),
-    Written(DirectWrite),
-    WriteAnswered,
+enum Record {
+    ModelCalled,
+    ModelItemRead,
+    ModelStreamClosed,
+    PublishSent(Arc<Mutation>),
+    PublishDone(u32),
+    WriteSent(DirectWrite),
+    WriteDone,
 }
 
-impl Effects for Recorder {
-    fn call_model(&self, _: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, FailureCode>> + Send {
-        let model = self.asks.lock().unwrap().pop_front().expect("the model is asked once per entry");
-        let closing = Closing(self.clock(), Arc::clone(&self.log));
-        self.note(Done::Asked);
-        let (log, clock) = (Arc::clone(&self.log), self.clock());
-        let says = stream::iter(model.says).then(move |(after, said)| {
-            let (log, clock) = (Arc::clone(&log), clock);
+#[derive(Clone)]
+struct Log {
+    started: Instant,
+    records: Arc<Mutex<Vec<(Duration, Record)>>>,
+}
+
+impl Log {
+    fn push(&self, record: Record) {
+        self.records.lock().unwrap().push((self.started.elapsed(), record));
+    }
+}
+
+impl Effects for Environment {
+    fn call_model(&self, _: Arc<ModelRequest>) -> impl Stream<Item = ModelResult> + Send {
+        let script = self.model_streams.lock().unwrap().pop_front().expect("the test scripts a stream per call");
+        self.log.push(Record::ModelCalled);
+        let log = self.log.clone();
+        let items = stream::iter(script.items).then(move |(delay, item)| {
+            let log = log.clone();
             async move {
-                sleep(after).await;
-                log.lock().unwrap().push((clock.elapsed(), Done::Heard));
-                said
+                sleep(delay).await;
+                log.push(Record::ModelItemRead);
+                item
             }
         });
-        let rest = stream::once(async move {
-            match model.then {
-                Then::Ends => None,
-                Then::FallsSilent => pending().await,
+        let end = stream::once(async move {
+            match script.end {
+                StreamEnd::Ends => None,
+                StreamEnd::Hangs => pending().await,
             }
         });
-        let rest = rest.filter_map(|none: Option<Said>| async move { none.map(|(_, said)| said) });
-        // Ends once: a stream that is polled after its end panics.
-        panicking(says.chain(rest)).map(move |said| {
-            let _open = &closing;
-            said
+        let end = end.filter_map(|item: Option<ModelResult>| async move { item });
+        let on_drop = LogOnDrop(self.log.clone());
+        panic_if_polled_after_end(items.chain(end)).map(move |item| {
+            let _keep_until_dropped = &on_drop;
+            item
         })
     }
 
     async fn publish(&self, mutation: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {
         let sequence = mutation.sequence;
-        self.note(Done::Sent(mutation));
+        self.log.push(Record::PublishSent(mutation));
         sleep(self.latency).await;
-        self.note(Done::Answered(sequence));
-        self.publishes.lock().unwrap().pop_front().unwrap_or(Ok(TurnStatus::Running))
+        self.log.push(Record::PublishDone(sequence));
+        self.publish_results.lock().unwrap().pop_front().unwrap_or(Ok(TurnStatus::Running))
     }
 
     async fn write(&self, write: DirectWrite) -> Result<TurnStatus, WriteFailure> {
-        self.note(Done::Written(write));
+        self.log.push(Record::WriteSent(write));
         sleep(self.latency).await;
-        self.note(Done::WriteAnswered);
-        self.writes.lock().unwrap().pop_front().unwrap_or(Ok(TurnStatus::Running))
+        self.log.push(Record::WriteDone);
+        self.write_results.lock().unwrap().pop_front().unwrap_or(Ok(TurnStatus::Running))
     }
 }
 
-/// Notes when the stream it belongs to is dropped.
-struct Closing(Instant, Arc<Mutex<Vec<(Duration, Done)>>>);
+/// Records that the stream it belongs to was dropped.
+struct LogOnDrop(Log);
 
-impl Drop for Closing {
+impl Drop for LogOnDrop {
     fn drop(&mut self) {
-        self.1.lock().unwrap().push((self.0.elapsed(), Done::Closed));
+        self.0.push(Record::ModelStreamClosed);
     }
 }
 
-fn panicking<S: Stream + Send>(stream: S) -> impl Stream<Item = S::Item> + Send
+fn panic_if_polled_after_end<S: Stream + Send>(stream: S) -> impl Stream<Item = S::Item> + Send
 where
     S::Item: Send,
 {
     let mut stream = Box::pin(stream);
-    let mut over = false;
+    let mut has_ended = false;
     stream::poll_fn(move |context| {
-        assert!(!over, "polled after its end");
+        assert!(!has_ended, "the stream is polled after its end");
         let polled = stream.as_mut().poll_next(context);
-        over = matches!(polled, std::task::Poll::Ready(None));
+        has_ended = matches!(polled, Poll::Ready(None));
         polled
     })
 }
 
-impl Recorder {
-    fn new(latency: u64, asks: impl IntoIterator<Item = Model>) -> Self {
+impl Environment {
+    fn new(latency_milliseconds: u64, model_streams: impl IntoIterator<Item = ModelStream>) -> Self {
+        let started = Instant::now();
         Self {
-            began: Instant::now(),
-            latency: Duration::from_millis(latency),
-            asks: Mutex::new(asks.into_iter().collect()),
-            publishes: Mutex::default(),
-            writes: Mutex::default(),
-            log: Arc::default(),
+            started,
+            latency: Duration::from_millis(latency_milliseconds),
+            model_streams: Mutex::new(model_streams.into_iter().collect()),
+            publish_results: Mutex::default(),
+            write_results: Mutex::default(),
+            log: Log { started, records: Arc::default() },
         }
     }
 
-    fn clock(&self) -> Instant {
-        self.began
-    }
-
-    fn note(&self, done: Done) {
-        self.log.lock().unwrap().push((self.began.elapsed(), done));
-    }
-
     async fn run(&self) -> AttemptEnd {
-        let mut attempt = Attempt::begin(attempt_start(), Instant::now().into_std());
+        let mut attempt = Attempt::new(attempt_start(self.started.into_std()), self.started.into_std());
         run_attempt(&mut attempt, self).await
     }
 
-    fn when(&self, is: impl Fn(&Done) -> bool) -> Vec<u128> {
-        let log = self.log.lock().unwrap();
-        log.iter().filter(|(_, done)| is(done)).map(|(at, _)| at.as_millis()).collect()
+    /// The times of matching records, in milliseconds since the start.
+    fn times(&self, is_match: impl Fn(&Record) -> bool) -> Vec<u128> {
+        let records = self.log.records.lock().unwrap();
+        records.iter().filter(|(_, record)| is_match(record)).map(|(at, _)| at.as_millis()).collect()
     }
 
-    fn last_event(&self) -> AgentEvent {
-        let log = self.log.lock().unwrap();
-        let sent = log.iter().rev().find_map(|(_, done)| match done {
-            Done::Sent(mutation) => Some(mutation.update.clone()),
+    fn publish_times(&self) -> Vec<u128> {
+        self.times(|record| matches!(record, Record::PublishSent(_)))
+    }
+
+    fn last_published_event(&self) -> AgentEvent {
+        let records = self.log.records.lock().unwrap();
+        let last = records.iter().rev().find_map(|(_, record)| match record {
+            Record::PublishSent(mutation) => Some(mutation.update.clone()),
             _ => None,
         });
-        let Some(Update::Event(event)) = sent else { panic!("the last mutation is no event: {sent:?}") };
+        let Some(Update::Event(event)) = last else { panic!("the last publish is no event: {last:?}") };
         event
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_model_is_asked_while_the_first_publish_is_on_its_way() {
-    let effects = Recorder::new(60, [model([word(5, "Hi"), stop(5)], Then::Ends)]);
-    assert_eq!(effects.run().await, AttemptEnd::Published);
-    assert_eq!(effects.when(|done| *done == Done::Asked), [0]);
-    assert_eq!(effects.when(|done| *done == Done::Answered(1)), [60]);
-    assert_eq!(effects.last_event().content, [ContentBlock::text("Hi")]);
+async fn model_is_called_during_the_first_publish() {
+    let environment = Environment::new(60, [model_stream([text(5, "Hi"), stop(5)], StreamEnd::Ends)]);
+    assert_eq!(environment.run().await, AttemptEnd::Published);
+    assert_eq!(environment.times(|record| *record == Record::ModelCalled), [0]);
+    assert_eq!(environment.times(|record| *record == Record::PublishDone(1)), [60]);
+    assert_eq!(environment.last_published_event().content, [ContentBlock::text("Hi")]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn reading_never_waits_for_publishing() {
-    let says = (0..1000).map(|_| word(1, "tick ")).chain([stop(1)]);
-    let effects = Recorder::new(9000, [model(says, Then::Ends)]);
-    assert_eq!(effects.run().await, AttemptEnd::Published);
-    assert_eq!(effects.when(|done| *done == Done::Heard).last(), Some(&1001));
-    assert_eq!(effects.when(|done| matches!(done, Done::Sent(_))), [0, 9000]);
-    assert_eq!(effects.last_event().content, [ContentBlock::text("tick ".repeat(1000))]);
+async fn model_stream_is_read_during_a_slow_publish() {
+    let items = (0..1000).map(|_| text(1, "tick ")).chain([stop(1)]);
+    let environment = Environment::new(9000, [model_stream(items, StreamEnd::Ends)]);
+    assert_eq!(environment.run().await, AttemptEnd::Published);
+    assert_eq!(environment.times(|record| *record == Record::ModelItemRead).last(), Some(&1001));
+    assert_eq!(environment.publish_times(), [0, 9000]);
+    assert_eq!(environment.last_published_event().content, [ContentBlock::text("tick ".repeat(1000))]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_leaves_when_its_time_has_come_though_nothing_else_happens() {
-    let effects = Recorder::new(10, [model([word(20, "one "), word(5, "two"), stop(5000)], Then::Ends)]);
-    assert_eq!(effects.run().await, AttemptEnd::Published);
-    assert_eq!(effects.when(|done| matches!(done, Done::Sent(_))), [0, 20, 60, 5025]);
+async fn timer_publishes_a_batch_without_other_input() {
+    let items = [text(20, "one "), text(5, "two"), stop(5000)];
+    let environment = Environment::new(10, [model_stream(items, StreamEnd::Ends)]);
+    assert_eq!(environment.run().await, AttemptEnd::Published);
+    assert_eq!(environment.publish_times(), [0, 20, 60, 5025]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancel_closes_the_models_stream() {
-    let says = (0..1000).map(|_| word(50, "tick "));
-    let effects = Recorder::new(30, [model(says, Then::Ends)]);
-    effects.publishes.lock().unwrap().extend([Ok(TurnStatus::Running), Ok(TurnStatus::Cancelling)]);
-    assert_eq!(effects.run().await, AttemptEnd::Published);
-    assert_eq!(effects.when(|done| *done == Done::Closed), [80]);
-    assert_eq!(effects.last_event().status(), TurnStatus::Cancelled);
+async fn cancel_closes_the_model_stream() {
+    let items = (0..1000).map(|_| text(50, "tick "));
+    let environment = Environment::new(30, [model_stream(items, StreamEnd::Ends)]);
+    environment.publish_results.lock().unwrap().extend([Ok(TurnStatus::Running), Ok(TurnStatus::Cancelling)]);
+    assert_eq!(environment.run().await, AttemptEnd::Published);
+    assert_eq!(environment.times(|record| *record == Record::ModelStreamClosed), [80]);
+    assert_eq!(environment.last_published_event().status(), TurnStatus::Cancelled);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_failed_is_left_and_the_model_is_asked_again() {
-    let throttled = model([(Duration::from_millis(5), Err(FailureCode::Throttled))], Then::Ends);
-    let effects = Recorder::new(30, [throttled, model([word(5, "Hi"), stop(5)], Then::Ends)]);
-    assert_eq!(effects.run().await, AttemptEnd::Published);
-    let (asked, closed) = (effects.when(|done| *done == Done::Asked), effects.when(|done| *done == Done::Closed));
-    assert_eq!((asked.len(), closed[0]), (2, 5));
-    assert_eq!(effects.last_event().status(), TurnStatus::Completed);
+async fn failed_model_stream_is_closed_and_the_model_is_called_again() {
+    let throttled = model_stream([(Duration::from_millis(5), Err(FailureCode::Throttled))], StreamEnd::Ends);
+    let answer = model_stream([text(5, "Hi"), stop(5)], StreamEnd::Ends);
+    let environment = Environment::new(30, [throttled, answer]);
+    assert_eq!(environment.run().await, AttemptEnd::Published);
+    assert_eq!(environment.times(|record| *record == Record::ModelCalled).len(), 2);
+    assert_eq!(environment.times(|record| *record == Record::ModelStreamClosed)[0], 5);
+    assert_eq!(environment.last_published_event().status(), TurnStatus::Completed);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_ends_without_a_reason_ends_the_turn() {
-    let effects = Recorder::new(30, [model([word(50, "Half")], Then::Ends)]);
-    assert_eq!(effects.run().await, AttemptEnd::Published);
-    assert_eq!(effects.last_event().status(), TurnStatus::Failed);
-    assert_eq!(effects.last_event().content, [ContentBlock::text("Half")]);
+async fn model_stream_that_ends_without_stop_fails_the_turn() {
+    let environment = Environment::new(30, [model_stream([text(50, "Half")], StreamEnd::Ends)]);
+    assert_eq!(environment.run().await, AttemptEnd::Published);
+    assert_eq!(environment.last_published_event().status(), TurnStatus::Failed);
+    assert_eq!(environment.last_published_event().content, [ContentBlock::text("Half")]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_model_is_left_by_the_clock_alone() {
-    let effects = Recorder::new(30, [model([word(50, "Half")], Then::FallsSilent)]);
-    assert_eq!(effects.run().await, AttemptEnd::Published);
-    assert_eq!(effects.when(|done| *done == Done::Closed), [120_050]);
-    assert_eq!(effects.last_event().status(), TurnStatus::Failed);
+async fn silent_model_stream_is_closed_by_the_timer() {
+    let environment = Environment::new(30, [model_stream([text(50, "Half")], StreamEnd::Hangs)]);
+    assert_eq!(environment.run().await, AttemptEnd::Published);
+    assert_eq!(environment.times(|record| *record == Record::ModelStreamClosed), [120_050]);
+    assert_eq!(environment.last_published_event().status(), TurnStatus::Failed);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_publish_is_repeated_unchanged() {
-    let effects = Recorder::new(30, [model([word(50, "Hi"), stop(5)], Then::Ends)]);
-    let lost = Err(PublishFailure::Again);
-    effects.publishes.lock().unwrap().extend([Ok(TurnStatus::Running), lost, lost]);
-    assert_eq!(effects.run().await, AttemptEnd::Published);
-    let log = effects.log.lock().unwrap();
-    let second = log.iter().filter_map(|(_, done)| match done {
-        Done::Sent(mutation) if mutation.sequence == 2 => Some(mutation),
-        _ => None,
-    });
-    let second: Vec<_> = second.collect();
-    assert_eq!(second.len(), 3);
-    assert!(second.iter().all(|mutation| Arc::ptr_eq(mutation, second[0])));
+async fn lost_publish_is_repeated_unchanged() {
+    let environment = Environment::new(30, [model_stream([text(50, "Hi"), stop(5)], StreamEnd::Ends)]);
+    let lost = Err(PublishFailure::Retryable);
+    environment.publish_results.lock().unwrap().extend([Ok(TurnStatus::Running), lost, lost]);
+    assert_eq!(environment.run().await, AttemptEnd::Published);
+    let records = environment.log.records.lock().unwrap();
+    let tries: Vec<_> = records
+        .iter()
+        .filter_map(|(_, record)| match record {
+            Record::PublishSent(mutation) if mutation.sequence == 2 => Some(mutation),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(tries.len(), 3);
+    assert!(tries.iter().all(|mutation| Arc::ptr_eq(mutation, tries[0])));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_is_renewed_while_the_model_is_silent() {
-    let effects = Recorder::new(30, [model([word(25_000, "Hi"), stop(5)], Then::Ends)]);
-    assert_eq!(effects.run().await, AttemptEnd::Published);
-    assert_eq!(effects.when(|done| matches!(done, Done::Written(DirectWrite::RenewLease(_)))), [10_030, 20_060]);
-    assert_eq!(effects.when(|done| *done == Done::WriteAnswered), [10_060, 20_090]);
+async fn lease_is_renewed_while_the_model_is_silent() {
+    let environment = Environment::new(30, [model_stream([text(25_000, "Hi"), stop(5)], StreamEnd::Ends)]);
+    assert_eq!(environment.run().await, AttemptEnd::Published);
+    let is_renewal = |record: &Record| matches!(record, Record::WriteSent(DirectWrite::RenewLease(_)));
+    assert_eq!(environment.times(is_renewal), [10_030, 20_060]);
+    assert_eq!(environment.times(|record| *record == Record::WriteDone), [10_060, 20_090]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancel_that_a_renewal_tells_closes_the_models_stream() {
-    let effects = Recorder::new(30, [model([], Then::FallsSilent)]);
-    effects.writes.lock().unwrap().push_back(Ok(TurnStatus::Cancelling));
-    assert_eq!(effects.run().await, AttemptEnd::Published);
-    assert_eq!(effects.when(|done| *done == Done::Closed), [10_060]);
-    assert_eq!(effects.last_event().status(), TurnStatus::Cancelled);
+async fn cancel_reported_by_a_renewal_closes_the_model_stream() {
+    let environment = Environment::new(30, [model_stream([], StreamEnd::Hangs)]);
+    environment.write_results.lock().unwrap().push_back(Ok(TurnStatus::Cancelling));
+    assert_eq!(environment.run().await, AttemptEnd::Published);
+    assert_eq!(environment.times(|record| *record == Record::ModelStreamClosed), [10_060]);
+    assert_eq!(environment.last_published_event().status(), TurnStatus::Cancelled);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_leaves_while_a_publish_is_on_its_way_and_the_model_is_read() {
-    let says = (0..100).map(|_| word(150, "tick ")).chain([stop(1)]);
-    let effects = Recorder::new(12_000, [model(says, Then::Ends)]);
-    assert_eq!(effects.run().await, AttemptEnd::Published);
-    assert_eq!(effects.when(|done| matches!(done, Done::Written(_)))[0], 10_000);
-    assert_eq!(effects.when(|done| *done == Done::Answered(1)), [12_000]);
-    assert_eq!(effects.when(|done| *done == Done::Heard).last(), Some(&15_001));
+async fn write_and_publish_are_in_flight_together() {
+    let items = (0..100).map(|_| text(150, "tick ")).chain([stop(1)]);
+    let environment = Environment::new(12_000, [model_stream(items, StreamEnd::Ends)]);
+    assert_eq!(environment.run().await, AttemptEnd::Published);
+    assert_eq!(environment.times(|record| matches!(record, Record::WriteSent(_)))[0], 10_000);
+    assert_eq!(environment.times(|record| *record == Record::PublishDone(1)), [12_000]);
+    assert_eq!(environment.times(|record| *record == Record::ModelItemRead).last(), Some(&15_001));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_appsync_refuses_is_written_and_announced_in_the_same_bytes() {
-    let effects = Recorder::new(30, [model([word(50, "Hi"), stop(50)], Then::Ends)]);
-    effects.publishes.lock().unwrap().extend([Ok(TurnStatus::Running), Err(PublishFailure::Refused)]);
-    effects.writes.lock().unwrap().extend([Err(WriteFailure::Again)]);
-    assert_eq!(effects.run().await, AttemptEnd::Published);
-    let log = effects.log.lock().unwrap();
-    let written = log.iter().filter_map(|(_, done)| match done {
-        Done::Written(DirectWrite::StoreEvent(event)) => Some(event),
-        _ => None,
-    });
-    let written: Vec<_> = written.collect();
+async fn event_after_a_refusal_is_written_and_announced_unchanged() {
+    let environment = Environment::new(30, [model_stream([text(50, "Hi"), stop(50)], StreamEnd::Ends)]);
+    environment.publish_results.lock().unwrap().extend([Ok(TurnStatus::Running), Err(PublishFailure::Refused)]);
+    environment.write_results.lock().unwrap().extend([Err(WriteFailure::Retryable)]);
+    assert_eq!(environment.run().await, AttemptEnd::Published);
+    let records = environment.log.records.lock().unwrap();
+    let written: Vec<_> = records
+        .iter()
+        .filter_map(|(_, record)| match record {
+            Record::WriteSent(DirectWrite::StoreEvent(event)) => Some(event),
+            _ => None,
+        })
+        .collect();
     assert_eq!(written.len(), 2);
-    assert!(log.iter().any(|(_, done)| matches!(done, Done::Sent(sent) if Arc::ptr_eq(sent, written[0]))));
     assert!(written[0].closes_turn() && Arc::ptr_eq(written[0], written[1]));
+    let is_announcement =
+        |record: &Record| matches!(record, Record::PublishSent(sent) if Arc::ptr_eq(sent, written[0]));
+    assert!(records.iter().any(|(_, record)| is_announcement(record)));
 }
 
-fn model(says: impl IntoIterator<Item = Said>, then: Then) -> Model {
-    Model { says: says.into_iter().collect(), then }
+fn model_stream(items: impl IntoIterator<Item = (Duration, ModelResult)>, end: StreamEnd) -> ModelStream {
+    ModelStream { items: items.into_iter().collect(), end }
 }
 
-fn word(after: u64, text: &str) -> Said {
-    (Duration::from_millis(after), Ok(StreamEvent::Text { block: 0, text: text.into() }))
+fn text(delay: u64, text: &str) -> (Duration, ModelResult) {
+    (Duration::from_millis(delay), Ok(StreamEvent::Text { block: 0, text: text.into() }))
 }
 
-fn stop(after: u64) -> Said {
-    (Duration::from_millis(after), Ok(StreamEvent::Stopped(StopReason::EndTurn)))
+fn stop(delay: u64) -> (Duration, ModelResult) {
+    (Duration::from_millis(delay), Ok(StreamEvent::MessageStop(StopReason::EndTurn)))
 }
 
-fn attempt_start() -> AttemptStart {
-    let sender = Sender { kind: SenderKind::User, id: None, name: None };
+fn attempt_start(now: std::time::Instant) -> AttemptStart {
     AttemptStart {
         claim: Claim { conversation_id: "c1".into(), turn_id: "t1".into(), run: 1, attempt: 1, last_position: 1 },
-        leased: Instant::now().into_std(),
+        leased_at: now,
         agent: Agent {
             id: "default".into(),
             version: 0,
@@ -319,7 +343,7 @@ fn attempt_start() -> AttemptStart {
             position: 1,
             turn_id: Some("t1".into()),
             attempt: None,
-            sender,
+            sender: Sender { kind: SenderKind::User, id: None, name: None },
             content: vec![ContentBlock::text("Why?")],
             text: None,
             stop_reason: None,
@@ -336,6 +360,6 @@ fn attempt_start() -> AttemptStart {
             transcript: Vec::new(),
         },
         limits: Limits::default(),
-        deadlines: Deadlines::within(Instant::now().into_std(), Duration::from_secs(900)),
+        deadlines: Deadlines::within(now, Duration::from_secs(900)),
     }
 }

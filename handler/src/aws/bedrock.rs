@@ -1,4 +1,4 @@
-//! ConverseStream: our request in, our stream events out.
+//! The model: calls ConverseStream and translates its events and errors.
 use std::time::Duration;
 
 use api::types::{FailureCode, InferenceSettings, SenderKind, StopReason, Usage};
@@ -23,7 +23,8 @@ pub struct Bedrock {
 }
 
 impl Bedrock {
-    /// Without the SDK's retries, which nobody would see, and without its time deadlines, which would cut a long answer.
+    /// Disables the SDK's retries, of which the attempt would not know, and sets no timeout for the response, which may
+    /// stream for long.
     pub fn new(config: &SdkConfig) -> Self {
         let config = config::Builder::from(config)
             .retry_config(RetryConfig::disabled())
@@ -32,7 +33,7 @@ impl Bedrock {
         Self { client: Client::from_conf(config) }
     }
 
-    /// Sends on the first poll; dropping it closes the connection.
+    /// The stream sends the request when it is first polled and closes the connection when it is dropped.
     pub fn converse(
         &self,
         request: &ModelRequest,
@@ -41,13 +42,13 @@ impl Bedrock {
             .client
             .converse_stream()
             .model_id(&request.model_id)
-            .set_system(system(request.system_prompt.as_deref()))
-            .inference_config(inference(&request.inference))
+            .set_system(system_prompt(request.system_prompt.as_deref()))
+            .inference_config(inference_configuration(&request.inference))
             .set_messages(Some(request.transcript.iter().filter_map(message).collect()));
-        stream::once(async move { call.send().await.map_err(|error| refusal(&error)) })
+        stream::once(async move { call.send().await.map_err(|error| request_failure(&error)) })
             .map_ok(|output| {
                 stream::try_unfold(output.stream, |mut receiver| async move {
-                    let event = receiver.recv().await.map_err(|error| interruption(&error))?;
+                    let event = receiver.recv().await.map_err(|error| stream_failure(&error))?;
                     Ok(event.map(|event| (event, receiver)))
                 })
             })
@@ -57,26 +58,28 @@ impl Bedrock {
     }
 }
 
-fn system(prompt: Option<&str>) -> Option<Vec<SystemContentBlock>> {
+/// `None` for a blank prompt, which Bedrock does not accept.
+fn system_prompt(prompt: Option<&str>) -> Option<Vec<SystemContentBlock>> {
     let prompt = prompt.filter(|text| !text.trim().is_empty())?;
     Some(vec![SystemContentBlock::Text(prompt.to_owned())])
 }
 
-fn inference(inference: &InferenceSettings) -> InferenceConfiguration {
-    let stop_sequences = inference.stop_sequences.clone().map(|mut texts| {
-        texts.retain(|text| !text.is_empty());
-        texts
-    });
+/// Leaves out empty stop sequences, which Bedrock does not accept.
+fn inference_configuration(settings: &InferenceSettings) -> InferenceConfiguration {
+    let mut stop_sequences = settings.stop_sequences.clone();
+    if let Some(stop_sequences) = &mut stop_sequences {
+        stop_sequences.retain(|text| !text.is_empty());
+    }
     InferenceConfiguration::builder()
-        .set_max_tokens(inference.max_tokens.map(|tokens| tokens.try_into().unwrap_or(i32::MAX)))
-        .set_temperature(inference.temperature.map(|temperature| temperature as f32))
-        .set_top_p(inference.top_p.map(|top_p| top_p as f32))
+        .set_max_tokens(settings.max_tokens.map(|tokens| tokens.try_into().unwrap_or(i32::MAX)))
+        .set_temperature(settings.temperature.map(|temperature| temperature as f32))
+        .set_top_p(settings.top_p.map(|top_p| top_p as f32))
         .set_stop_sequences(stop_sequences)
         .build()
 }
 
 fn message(message: &TranscriptMessage) -> Option<Message> {
-    let role = match message.side {
+    let role = match message.role {
         SenderKind::User => ConversationRole::User,
         SenderKind::Agent => ConversationRole::Assistant,
     };
@@ -92,9 +95,9 @@ fn stream_event(event: ConverseStreamOutput) -> StreamEvent {
             }
             _ => StreamEvent::Other,
         },
-        ConverseStreamOutput::MessageStop(stop) => StreamEvent::Stopped(stop_reason(&stop.stop_reason)),
+        ConverseStreamOutput::MessageStop(stop) => StreamEvent::MessageStop(stop_reason(&stop.stop_reason)),
         ConverseStreamOutput::Metadata(metadata) => {
-            metadata.usage.map_or(StreamEvent::Other, |usage| StreamEvent::Used(used(&usage)))
+            metadata.usage.map_or(StreamEvent::Other, |usage| StreamEvent::Usage(token_usage(&usage)))
         }
         _ => StreamEvent::Other,
     }
@@ -113,7 +116,7 @@ fn stop_reason(reason: &sdk::StopReason) -> StopReason {
     }
 }
 
-fn used(usage: &sdk::TokenUsage) -> Usage {
+fn token_usage(usage: &sdk::TokenUsage) -> Usage {
     Usage {
         input_tokens: token_count(usage.input_tokens),
         output_tokens: token_count(usage.output_tokens),
@@ -127,12 +130,12 @@ fn token_count(count: i32) -> u32 {
     count.try_into().unwrap_or_default()
 }
 
-/// Before the stream.
-fn refusal(error: &SdkError<ConverseStreamError>) -> FailureCode {
+/// The failure of a request that opened no stream.
+fn request_failure(error: &SdkError<ConverseStreamError>) -> FailureCode {
     use ConverseStreamError as Error;
     let code = match error {
         SdkError::ConstructionFailure(_) => FailureCode::Internal,
-        SdkError::ServiceError(refused) => match refused.err() {
+        SdkError::ServiceError(service_error) => match service_error.err() {
             Error::ThrottlingException(_) | Error::ModelNotReadyException(_) => FailureCode::Throttled,
             Error::AccessDeniedException(_) | Error::ResourceNotFoundException(_) => FailureCode::ModelNotAllowed,
             Error::ValidationException(_) => FailureCode::ModelRefused,
@@ -141,39 +144,39 @@ fn refusal(error: &SdkError<ConverseStreamError>) -> FailureCode {
             | Error::ModelTimeoutException(_)
             | Error::ServiceUnavailableException(_)
             | Error::ModelStreamErrorException(_) => FailureCode::ModelUnavailable,
-            unnamed => by_status(unnamed.code(), refused.raw().status().as_u16()),
+            other => failure_by_status(other.code(), service_error.raw().status().as_u16()),
         },
         _ => FailureCode::ModelUnavailable,
     };
-    log(error, code);
+    log_error(error, code);
     code
 }
 
-/// Of an error that the SDK has no name for.
-fn by_status(code: Option<&str>, status: u16) -> FailureCode {
+/// The failure of an error without a type in the SDK.
+fn failure_by_status(code: Option<&str>, status: u16) -> FailureCode {
     match (code, status) {
         (Some("ServiceQuotaExceededException"), _) | (_, 429) => FailureCode::Throttled,
         (_, 408 | 424 | 500..) => FailureCode::ModelUnavailable,
         (_, 404) => FailureCode::ModelNotAllowed,
         (_, 400) => FailureCode::ModelRefused,
-        // Our own signature, token or request: nothing that the agent's owner could mend.
+        // The handler's own credentials or request: the agent's owner cannot fix these.
         _ => FailureCode::Internal,
     }
 }
 
-/// Within the stream.
-fn interruption<R: std::fmt::Debug>(error: &SdkError<ConverseStreamOutputError, R>) -> FailureCode {
+/// The failure of a stream that broke.
+fn stream_failure<R: std::fmt::Debug>(error: &SdkError<ConverseStreamOutputError, R>) -> FailureCode {
     use ConverseStreamOutputError as Error;
     let code = match error.as_service_error() {
         Some(Error::ThrottlingException(_)) => FailureCode::Throttled,
         Some(Error::ValidationException(_)) => FailureCode::ModelRefused,
         _ => FailureCode::ModelUnavailable,
     };
-    log(error, code);
+    log_error(error, code);
     code
 }
 
-fn log<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, code: FailureCode) {
+fn log_error<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, code: FailureCode) {
     let name = error.code();
     tracing::info!(?code, name, "bedrock");
     tracing::debug!(message = error.message(), "bedrock");
@@ -199,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_keeps_its_block_and_what_is_not_text_is_a_sign_of_life() {
+    fn text_keeps_its_block_and_other_deltas_are_other() {
         let text = StreamEvent::Text { block: 2, text: "Hi".into() };
         assert_eq!(delta(ContentBlockDelta::Text("Hi".into())), text);
         for other in [
@@ -213,8 +216,8 @@ mod tests {
     }
 
     #[test]
-    fn every_stop_reason_is_one_of_ours() {
-        for (theirs, ours) in [
+    fn every_stop_reason_is_translated() {
+        for (bedrock, expected) in [
             ("end_turn", StopReason::EndTurn),
             ("stop_sequence", StopReason::StopSequence),
             ("max_tokens", StopReason::MaxTokens),
@@ -226,30 +229,34 @@ mod tests {
             ("tool_use", StopReason::Other),
             ("not_invented_yet", StopReason::Other),
         ] {
-            let stop = MessageStopEvent::builder().stop_reason(theirs.into()).build().unwrap();
-            assert_eq!(stream_event(ConverseStreamOutput::MessageStop(stop)), StreamEvent::Stopped(ours), "{theirs}");
+            let stop = MessageStopEvent::builder().stop_reason(bedrock.into()).build().unwrap();
+            assert_eq!(
+                stream_event(ConverseStreamOutput::MessageStop(stop)),
+                StreamEvent::MessageStop(expected),
+                "{bedrock}"
+            );
         }
     }
 
     #[test]
-    fn usage_comes_with_its_cache_tokens() {
+    fn usage_includes_cache_tokens() {
         let usage = TokenUsage::builder().input_tokens(5).output_tokens(2).total_tokens(7);
         let usage = usage.cache_read_input_tokens(4).cache_write_input_tokens(1).build().unwrap();
         let metadata = ConverseStreamMetadataEvent::builder().usage(usage).build();
-        let used = Usage {
+        let expected = Usage {
             input_tokens: 5,
             output_tokens: 2,
             total_tokens: 7,
             cache_read_tokens: Some(4),
             cache_write_tokens: Some(1),
         };
-        assert_eq!(stream_event(ConverseStreamOutput::Metadata(metadata)), StreamEvent::Used(used));
+        assert_eq!(stream_event(ConverseStreamOutput::Metadata(metadata)), StreamEvent::Usage(expected));
     }
 
     #[test]
-    fn every_refusal_has_its_failure() {
+    fn every_request_error_has_a_failure_code() {
         use ConverseStreamError as Error;
-        let unnamed = |code: &str| Error::generic(ErrorMetadata::builder().code(code).build());
+        let untyped = |code: &str| Error::generic(ErrorMetadata::builder().code(code).build());
         for (status, error, expected) in [
             (429, Error::ThrottlingException(ThrottlingException::builder().build()), FailureCode::Throttled),
             (429, Error::ModelNotReadyException(ModelNotReadyException::builder().build()), FailureCode::Throttled),
@@ -281,21 +288,21 @@ mod tests {
                 Error::ServiceUnavailableException(ServiceUnavailableException::builder().build()),
                 FailureCode::ModelUnavailable,
             ),
-            (400, unnamed("ServiceQuotaExceededException"), FailureCode::Throttled),
-            (400, unnamed("SomethingNew"), FailureCode::ModelRefused),
-            (403, unnamed("ExpiredTokenException"), FailureCode::Internal),
-            (502, unnamed("BadGateway"), FailureCode::ModelUnavailable),
+            (400, untyped("ServiceQuotaExceededException"), FailureCode::Throttled),
+            (400, untyped("SomethingNew"), FailureCode::ModelRefused),
+            (403, untyped("ExpiredTokenException"), FailureCode::Internal),
+            (502, untyped("BadGateway"), FailureCode::ModelUnavailable),
         ] {
-            let named = format!("{status} {error:?}");
+            let context = format!("{status} {error:?}");
             let response = HttpResponse::new(status.try_into().unwrap(), "".into());
-            assert_eq!(refusal(&SdkError::service_error(error, response)), expected, "{named}");
+            assert_eq!(request_failure(&SdkError::service_error(error, response)), expected, "{context}");
         }
-        let broken = std::io::Error::other("no network");
-        assert_eq!(refusal(&SdkError::timeout_error(broken)), FailureCode::ModelUnavailable);
+        let timeout = std::io::Error::other("no network");
+        assert_eq!(request_failure(&SdkError::timeout_error(timeout)), FailureCode::ModelUnavailable);
     }
 
     #[test]
-    fn every_interruption_has_its_failure() {
+    fn every_stream_error_has_a_failure_code() {
         use ConverseStreamOutputError as Error;
         for (error, expected) in [
             (Error::ThrottlingException(ThrottlingException::builder().build()), FailureCode::Throttled),
@@ -311,27 +318,28 @@ mod tests {
             ),
             (Error::unhandled("cut"), FailureCode::ModelUnavailable),
         ] {
-            let named = format!("{error:?}");
-            assert_eq!(interruption(&SdkError::service_error(error, ())), expected, "{named}");
+            let context = format!("{error:?}");
+            assert_eq!(stream_failure(&SdkError::service_error(error, ())), expected, "{context}");
         }
     }
 
     #[test]
-    fn a_side_of_the_transcript_is_one_message_with_all_its_texts() {
+    fn transcript_message_keeps_all_its_texts() {
         let texts = vec!["One".to_owned(), "Two".to_owned()];
-        let message = message(&TranscriptMessage { side: SenderKind::Agent, texts }).unwrap();
+        let message = message(&TranscriptMessage { role: SenderKind::Agent, texts }).unwrap();
         assert_eq!(message.role(), &ConversationRole::Assistant);
         assert_eq!(message.content(), [ContentBlock::Text("One".into()), ContentBlock::Text("Two".into())]);
     }
 
     #[test]
-    fn what_bedrock_refuses_as_empty_is_left_out() {
+    fn blank_prompt_and_empty_stop_sequences_are_left_out() {
         for blank in [None, Some(""), Some(" \n")] {
-            assert_eq!(system(blank), None);
+            assert_eq!(system_prompt(blank), None);
         }
-        assert_eq!(system(Some(" Be brief.")), Some(vec![SystemContentBlock::Text(" Be brief.".into())]));
+        assert_eq!(system_prompt(Some(" Be brief.")), Some(vec![SystemContentBlock::Text(" Be brief.".into())]));
         let stop_sequences = Some(vec![String::new(), "\n".into(), "END".into()]);
-        let configuration = inference(&InferenceSettings { stop_sequences, ..InferenceSettings::default() });
+        let configuration =
+            inference_configuration(&InferenceSettings { stop_sequences, ..InferenceSettings::default() });
         assert_eq!(configuration.stop_sequences(), ["\n", "END"]);
     }
 

@@ -1,7 +1,7 @@
-//! The edge: the only code that knows AWS or HTTP.
+//! The clients of AWS. No other module knows AWS or HTTP.
 mod appsync;
 mod bedrock;
-mod dynamodb;
+pub mod dynamodb;
 
 use std::sync::Arc;
 
@@ -19,24 +19,22 @@ use appsync::AppSync;
 use bedrock::Bedrock;
 
 pub use appsync::{ConnectError, classify_response, request_body};
-#[cfg(test)]
-pub use dynamodb::tests as table;
-pub use dynamodb::{Table, TableError, with_retries};
+pub use dynamodb::{ClaimOutcome, Table, TableError, with_retries};
 
-/// One client each, reused by every invocation of the environment.
-pub struct Aws {
+/// One client for each service, shared by all invocations of the environment.
+pub struct AwsClients {
     pub table: Table,
     bedrock: Bedrock,
     appsync: AppSync,
 }
 
-/// AWS as one invocation uses it.
+/// The clients with the clock of one invocation.
 pub struct InvocationClients<'a> {
-    aws: &'a Aws,
+    clients: &'a AwsClients,
     clock: Clock,
 }
 
-impl Aws {
+impl AwsClients {
     pub async fn connect(settings: &Settings) -> Result<Self, ConnectError> {
         let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
         Ok(Self {
@@ -46,21 +44,21 @@ impl Aws {
         })
     }
 
-    pub fn clients(&self, clock: Clock) -> InvocationClients<'_> {
-        InvocationClients { aws: self, clock }
+    pub fn for_invocation(&self, clock: Clock) -> InvocationClients<'_> {
+        InvocationClients { clients: self, clock }
     }
 }
 
 impl Effects for InvocationClients<'_> {
     fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, FailureCode>> + Send {
-        self.aws.bedrock.converse(&request)
+        self.clients.bedrock.converse(&request)
     }
 
     async fn publish(&self, mutation: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {
-        self.aws.appsync.publish(&mutation).await
+        self.clients.appsync.publish(&mutation).await
     }
 
     async fn write(&self, write: DirectWrite) -> Result<TurnStatus, WriteFailure> {
-        self.aws.table.write(write, self.clock.now()).await
+        self.clients.table.write_directly(write, self.clock.now()).await
     }
 }

@@ -1,28 +1,30 @@
-//! What the model has said: kept once, cut into batches while it comes and into events when it is stored.
+//! The text of an answer: cut into batches while it arrives and into events to store.
 use std::collections::VecDeque;
+
+use api::types::ContentBlock;
 
 use crate::{
     json_size::{fitting_prefix, json_size},
     limits::Limits,
     mutation::Batch,
 };
-use api::types::ContentBlock;
 
-/// An event's members besides its content: ids, names, usage, a failure's text.
+/// Room for an event's members besides its content: ids, names, usage, the message of a failure.
 const ENVELOPE_BYTES: usize = 4096;
 /// `{"text":""},`
 const BLOCK_BYTES: usize = 12;
 
-/// Batches are cut from the event that is still open, so they always spell the beginning of what will be stored.
+/// Batches are cut from the open event, so they are always a prefix of the text that will be stored.
 #[derive(Debug)]
 pub struct Answer {
-    /// Events that can take no more, oldest first.
-    full: VecDeque<Vec<ContentBlock>>,
-    open: Vec<Block>,
-    /// Published size of the open event.
-    open_bytes: usize,
-    /// Escaped bytes of the open event that no batch has carried yet.
-    unshown_bytes: usize,
+    /// Events without room for more text, oldest first.
+    full_events: VecDeque<Vec<ContentBlock>>,
+    /// The blocks of the event that still grows.
+    open_blocks: Vec<Block>,
+    /// The published size of the open event.
+    open_event_bytes: usize,
+    /// The JSON size of the text that is in the open event and in no batch.
+    unpublished_bytes: usize,
     batch_max_bytes: usize,
     event_max_bytes: usize,
 }
@@ -31,95 +33,98 @@ pub struct Answer {
 struct Block {
     index: u32,
     text: String,
-    /// How many bytes of it batches have carried.
-    shown: usize,
+    /// The length of the prefix that is in batches.
+    published_len: usize,
 }
 
 impl Answer {
     pub fn new(limits: &Limits) -> Self {
         Self {
-            full: VecDeque::new(),
-            open: Vec::new(),
-            open_bytes: ENVELOPE_BYTES,
-            unshown_bytes: 0,
+            full_events: VecDeque::new(),
+            open_blocks: Vec::new(),
+            open_event_bytes: ENVELOPE_BYTES,
+            unpublished_bytes: 0,
             batch_max_bytes: limits.batch_max_bytes,
             event_max_bytes: limits.event_max_bytes,
         }
     }
 
-    /// Adds a delta; what no longer fits the open event opens the next.
-    pub fn push(&mut self, index: u32, mut delta: &str) {
+    /// Appends a delta. Text that does not fit into the open event goes into new ones.
+    pub fn push_delta(&mut self, block: u32, mut delta: &str) {
         while !delta.is_empty() {
-            let (bytes, _) = fitting_prefix(delta, self.room(index));
-            if bytes == 0 && !self.open.is_empty() {
-                self.seal();
+            let mut cut = fitting_prefix(delta, self.room_for_text(block)).cut;
+            if cut == 0 && !self.open_blocks.is_empty() {
+                self.seal_open_event();
                 continue;
             }
-            let bytes = bytes.max(delta.ceil_char_boundary(1));
-            let (head, rest) = delta.split_at(bytes);
-            self.extend(index, head);
-            delta = rest;
+            if cut == 0 {
+                // A character that does not fit even into an empty event is stored all the same.
+                cut = delta.ceil_char_boundary(1);
+            }
+            let (head, tail) = delta.split_at(cut);
+            self.append_to_open_event(block, head);
+            delta = tail;
         }
     }
 
     pub fn has_batch(&self) -> bool {
-        self.unshown_bytes > 0
+        self.unpublished_bytes > 0
     }
 
-    /// Whether more text could not join the next batch, so that waiting would gain nothing.
+    /// Whether the next batch is full, so that more text would not make it larger.
     pub fn has_full_batch(&self) -> bool {
-        self.unshown_bytes >= self.batch_max_bytes
+        self.unpublished_bytes >= self.batch_max_bytes
     }
 
-    /// The oldest text that no batch has carried: of one content block, bounded, and at least one character.
-    pub fn next_batch(&mut self) -> Option<Batch> {
-        let block = self.open.iter_mut().find(|block| block.shown < block.text.len())?;
-        let unshown = block.text.get(block.shown..)?;
-        let (bytes, _) = fitting_prefix(unshown, self.batch_max_bytes);
-        let text = &unshown[..bytes.max(unshown.ceil_char_boundary(1))];
-        let batch = Batch { block: block.index, text: text.to_owned() };
-        block.shown += text.len();
-        self.unshown_bytes -= json_size(&batch.text);
+    /// The oldest unpublished text of one content block: at least one character, at most the limit.
+    pub fn take_batch(&mut self) -> Option<Batch> {
+        let block = self.open_blocks.iter_mut().find(|block| block.published_len < block.text.len())?;
+        let unpublished = block.text.get(block.published_len..)?;
+        let cut = fitting_prefix(unpublished, self.batch_max_bytes).cut.max(unpublished.ceil_char_boundary(1));
+        let batch = Batch { block: block.index, text: unpublished[..cut].to_owned() };
+        block.published_len += cut;
+        self.unpublished_bytes -= json_size(&batch.text);
         Some(batch)
     }
 
-    /// An event that can take no more; its last text needs no batch, the event carries it.
-    pub fn next_full(&mut self) -> Option<Vec<ContentBlock>> {
-        self.full.pop_front()
+    /// The content of the oldest full event. Its last text may be in no batch, because the event carries it.
+    pub fn take_full_event(&mut self) -> Option<Vec<ContentBlock>> {
+        self.full_events.pop_front()
     }
 
-    /// The content of the last event; nothing is left.
-    pub fn close(&mut self) -> Vec<ContentBlock> {
-        self.open_bytes = ENVELOPE_BYTES;
-        self.unshown_bytes = 0;
-        self.open.drain(..).map(|block| ContentBlock::text(block.text)).collect()
+    /// The content of the open event, which is empty afterwards.
+    pub fn take_open_event(&mut self) -> Vec<ContentBlock> {
+        self.open_event_bytes = ENVELOPE_BYTES;
+        self.unpublished_bytes = 0;
+        self.open_blocks.drain(..).map(|block| ContentBlock::text(block.text)).collect()
     }
 
-    fn seal(&mut self) {
-        let content = self.close();
-        self.full.push_back(content);
+    fn seal_open_event(&mut self) {
+        let content = self.take_open_event();
+        self.full_events.push_back(content);
     }
 
-    /// Escaped bytes of text that the open event still takes: an update carries content and text, so each counts twice.
-    fn room(&self, index: u32) -> usize {
-        let block = if self.continues(index) { 0 } else { BLOCK_BYTES };
-        self.event_max_bytes.saturating_sub(self.open_bytes + block) / 2
+    /// The JSON size of text that still fits into the open event. An update carries the text twice: in `content` and in
+    /// `text`.
+    fn room_for_text(&self, block: u32) -> usize {
+        let new_block_bytes = if self.is_last_block(block) { 0 } else { BLOCK_BYTES };
+        self.event_max_bytes.saturating_sub(self.open_event_bytes + new_block_bytes) / 2
     }
 
-    fn continues(&self, index: u32) -> bool {
-        self.open.last().is_some_and(|block| block.index == index)
+    fn is_last_block(&self, index: u32) -> bool {
+        self.open_blocks.last().is_some_and(|block| block.index == index)
     }
 
-    fn extend(&mut self, index: u32, text: &str) {
-        let size = json_size(text);
-        if !self.continues(index) {
-            self.open.push(Block { index, text: String::new(), shown: 0 });
-            self.open_bytes += BLOCK_BYTES;
+    fn append_to_open_event(&mut self, index: u32, text: &str) {
+        if !self.is_last_block(index) {
+            self.open_blocks.push(Block { index, text: String::new(), published_len: 0 });
+            self.open_event_bytes += BLOCK_BYTES;
         }
-        if let Some(block) = self.open.last_mut() {
+        if let Some(block) = self.open_blocks.last_mut() {
             block.text.push_str(text);
         }
-        self.open_bytes += 2 * size;
-        self.unshown_bytes += size;
+        let size = json_size(text);
+        self.open_event_bytes += 2 * size;
+        self.unpublished_bytes += size;
     }
 }

@@ -1,12 +1,21 @@
-//! One attempt at one turn. Hand in what happened, drain the steps, ask when to wake.
+//! The state machine of one attempt at a turn.
+//!
+//! Its caller passes inputs to [`Attempt::handle`], performs the effects from [`Attempt::next_effect`] until there is
+//! none left, and then waits for an input or for the moment of [`Attempt::wake_at`].
 use std::{sync::Arc, time::Instant};
+
+use api::{
+    backoff::jitter_seed,
+    types::{ContentBlock, ConversationEvent, FailureCode, TurnStatus, Usage},
+};
 
 use crate::{
     answer::Answer,
     claim::Claim,
     deadlines::Deadlines,
     delivery::{Accepts, Delivery, DeliveryOutcome},
-    direct_write::{DirectWrite, WriteFailure},
+    direct_write::WriteFailure,
+    effect::{AttemptEnd, Effect},
     limits::Limits,
     model_call::{ModelAction, ModelCall},
     mutation::{AgentEvent, AnswerEnd, EndReason, Mutation, PublishFailure, Update},
@@ -15,65 +24,33 @@ use crate::{
     token_estimate::estimate_tokens,
     types::{ModelRequest, StreamEvent},
 };
-use api::{
-    backoff::jitter_seed,
-    types::{ContentBlock, ConversationEvent, FailureCode, TurnStatus, Usage},
-};
 
-/// What a person reads while a throttled model is asked again.
+/// The note for the user while a throttled model is called again.
 const BUSY_NOTE: &str = "The model is busy; trying again.";
 
-/// What has happened effects.
+/// What happened outside.
 #[derive(Debug, PartialEq)]
 pub enum Input {
     ModelEvent(StreamEvent),
     /// The model's stream broke, or could not be opened.
     ModelFailed(FailureCode),
-    /// The model's stream is over.
     ModelStreamEnded,
-    /// The turn's status, as the accepted publish returned it.
+    /// The result of a publish: the turn's status after an accepted one.
     Published(Result<TurnStatus, PublishFailure>),
-    /// The turn's status, as the write found or left it.
+    /// The result of a direct write: the turn's status after it.
     Written(Result<TurnStatus, WriteFailure>),
-    /// Nothing but time.
+    /// The moment of [`Attempt::wake_at`] has come.
     TimerFired,
 }
 
-/// What is to be done effects.
-#[derive(Debug, PartialEq)]
-pub enum Effect {
-    /// Opens a stream in place of the one before.
-    CallModel(Arc<ModelRequest>),
-    CloseModelStream,
-    /// One at a time: the next comes after the answer to this one.
-    Publish(Arc<Mutation>),
-    /// One at a time, beside the publish.
-    Write(DirectWrite),
-    /// The attempt is over.
-    End(AttemptEnd),
-}
-
-/// How an attempt is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttemptEnd {
-    /// The turn is closed, and everybody who watches has been told.
-    Published,
-    /// The turn is closed, but AppSync has not taken its last update.
-    Unannounced,
-    /// Another attempt owns the turn, or somebody else has closed it.
-    Superseded,
-    /// The process has no time left to close the turn.
-    OutOfTime,
-}
-
-/// What an attempt begins with.
+/// Everything an attempt starts with.
 pub struct AttemptStart {
     pub claim: Claim,
-    /// When the claim was sent, which began the lease.
-    pub leased: Instant,
+    /// When the claim was first sent. The lease started no earlier.
+    pub leased_at: Instant,
     pub agent: Agent,
     pub question: ConversationEvent,
-    /// Whether what stands of the answer stays, and this attempt goes on after it.
+    /// Whether the attempt appends to the existing answer.
     pub continues: bool,
     pub request: ModelRequest,
     pub limits: Limits,
@@ -85,121 +62,116 @@ pub struct Attempt {
     agent: Arc<Agent>,
     request: Arc<ModelRequest>,
     model_call: ModelCall,
+    is_model_called: bool,
     answer: Answer,
+    /// The length of all text that the model has sent.
+    answer_bytes: usize,
     usage: Option<Usage>,
-    /// Whether the model has been asked.
-    asked: bool,
-    /// Bytes that it has said.
-    said: usize,
+    /// A note that is not published yet.
     note: Option<&'static str>,
     pacing: Pacing,
     delivery: Delivery,
-    /// How many updates have been numbered.
-    sequence: u32,
-    /// How many events of the answer have been made.
-    events: u32,
-    ended: Option<AttemptEnd>,
-}
-
-impl AttemptEnd {
-    /// Whether the turn is closed as this attempt says.
-    pub fn is_accepted(self) -> bool {
-        match self {
-            Self::Published | Self::Unannounced => true,
-            Self::Superseded | Self::OutOfTime => false,
-        }
-    }
+    last_sequence: u32,
+    event_count: u32,
+    end: Option<AttemptEnd>,
 }
 
 impl Attempt {
-    pub fn begin(beginning: AttemptStart, now: Instant) -> Self {
-        let AttemptStart { claim, leased, agent, question, continues, request, limits, deadlines } = beginning;
+    pub fn new(start: AttemptStart, now: Instant) -> Self {
+        let AttemptStart { claim, leased_at, agent, question, continues, request, limits, deadlines } = start;
         let jitter_seed = jitter_seed(&[&claim.conversation_id, &claim.turn_id, &claim.attempt.to_string()]);
         let mut attempt = Self {
-            model_call: ModelCall::begin(&limits, deadlines, jitter_seed, now),
+            model_call: ModelCall::new(&limits, deadlines, jitter_seed, now),
+            is_model_called: false,
             answer: Answer::new(&limits),
+            answer_bytes: 0,
             usage: None,
-            asked: false,
-            said: 0,
             note: None,
             pacing: Pacing::new(&limits),
-            delivery: Delivery::begin(claim.clone(), limits, deadlines, jitter_seed, leased),
-            sequence: 0,
-            events: 0,
-            ended: None,
+            delivery: Delivery::new(claim.clone(), limits, deadlines, jitter_seed, leased_at),
+            last_sequence: 0,
+            event_count: 0,
+            end: None,
             agent: Arc::new(agent),
             request: Arc::new(request),
             claim,
         };
-        attempt.number(Update::Began { question, continues }, now);
+        attempt.deliver(Update::Started { question, continues }, now);
         attempt
     }
 
-    pub fn on(&mut self, input: Input, now: Instant) {
+    pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
-            Input::ModelEvent(event) => self.on_heard(event, now),
+            Input::ModelEvent(event) => self.on_model_event(event, now),
             Input::ModelFailed(code) => self.on_model_failure(code, now),
             Input::ModelStreamEnded => self.on_model_failure(FailureCode::ModelUnavailable, now),
             Input::Published(result) => {
-                let news = self.delivery.on_published(result, now);
-                self.on_news(news);
+                let outcome = self.delivery.on_published(result, now);
+                self.on_delivery_outcome(outcome);
             }
             Input::Written(result) => {
-                let news = self.delivery.on_written(result, now);
-                self.on_news(news);
+                let outcome = self.delivery.on_written(result, now);
+                self.on_delivery_outcome(outcome);
             }
             Input::TimerFired => {}
         }
     }
 
-    /// Call until it answers None, then wait for an input or for `wake`.
-    pub fn next(&mut self, now: Instant) -> Option<Effect> {
-        self.ended = self.ended.or_else(|| self.delivery.keep_limits(now));
-        if let Some(ended) = self.ended {
-            return Some(Effect::End(ended));
+    /// The next effect to perform; `None` when there is nothing to do until the next input.
+    pub fn next_effect(&mut self, now: Instant) -> Option<Effect> {
+        if self.end.is_none() {
+            self.end = self.delivery.check_deadlines(now);
         }
-        match self.model_call.next(now) {
+        if let Some(end) = self.end {
+            return Some(Effect::End(end));
+        }
+        match self.model_call.next_action(now) {
             Some(ModelAction::Open) => {
-                self.asked = true;
+                self.is_model_called = true;
                 Some(Effect::CallModel(Arc::clone(&self.request)))
             }
             Some(ModelAction::Close) => Some(Effect::CloseModelStream),
-            None => self.deliver(now),
+            None => self.next_delivery_effect(now),
         }
     }
 
-    /// When time alone will make a difference.
-    pub fn wake(&self, now: Instant) -> Instant {
-        let batch = self.batch_due(now).filter(|_| self.delivery.accepts() == Accepts::Anything);
-        [self.model_call.wake(), batch].into_iter().flatten().fold(self.delivery.wake(), Instant::min)
+    /// When `next_effect` may have a result without further input.
+    pub fn wake_at(&self, now: Instant) -> Instant {
+        let batch_at = match self.delivery.accepts() {
+            Accepts::Anything => self.next_batch_at(now),
+            Accepts::EventsOnly | Accepts::Nothing => None,
+        };
+        [self.model_call.wake_at(), batch_at].into_iter().flatten().fold(self.delivery.wake_at(), Instant::min)
     }
 
-    /// How many updates have been numbered.
-    pub fn updates(&self) -> u32 {
-        self.sequence
+    /// How many updates the attempt has numbered.
+    pub fn update_count(&self) -> u32 {
+        self.last_sequence
     }
 
-    /// Why the answer is over, once it is.
-    pub fn why(&self) -> Option<EndReason> {
-        self.model_call.why()
+    /// Why the answer ended; `None` while it has not.
+    pub fn end_reason(&self) -> Option<EndReason> {
+        self.model_call.end_reason()
     }
 
-    /// What counts for whoever asked: the model's own count or, where it never came, an estimate; none where the model
-    /// was not asked.
-    pub fn tokens(&self) -> Option<u32> {
-        let counted = self.usage.map(|usage| usage.total_tokens);
-        counted.or_else(|| self.asked.then(|| estimate_tokens(&self.request.transcript, self.said)))
+    /// The tokens to count against the user's quota: the model's own count, or an estimate if the model did not report
+    /// one. `None` if the model was not called.
+    pub fn token_count(&self) -> Option<u32> {
+        if let Some(usage) = self.usage {
+            return Some(usage.total_tokens);
+        }
+        self.is_model_called.then(|| estimate_tokens(&self.request.transcript, self.answer_bytes))
     }
 
-    fn on_heard(&mut self, event: StreamEvent, now: Instant) {
-        if self.why().is_some() {
+    fn on_model_event(&mut self, event: StreamEvent, now: Instant) {
+        if self.end_reason().is_some() {
             return;
         }
-        self.model_call.on_sign_of_life(now);
+        self.model_call.on_activity(now);
         match event {
             StreamEvent::Text { block, text } => self.on_text(block, &text),
-            StreamEvent::Stopped(reason) => self.model_call.on_stop(reason),
-            StreamEvent::Used(usage) => {
+            StreamEvent::MessageStop(reason) => self.model_call.on_stop(reason),
+            StreamEvent::Usage(usage) => {
                 self.usage = Some(usage);
                 self.model_call.on_usage();
             }
@@ -208,80 +180,83 @@ impl Attempt {
     }
 
     fn on_text(&mut self, block: u32, text: &str) {
-        if !text.is_empty() {
-            self.note = None;
-            self.model_call.on_word();
-            self.said += text.len();
-            self.answer.push(block, text);
+        if text.is_empty() {
+            return;
         }
+        self.note = None;
+        self.model_call.on_text();
+        self.answer_bytes += text.len();
+        self.answer.push_delta(block, text);
     }
 
     fn on_model_failure(&mut self, code: FailureCode, now: Instant) {
-        if self.model_call.on_failure(code, now) {
+        let will_call_again = self.model_call.on_failure(code, now);
+        if will_call_again {
             self.note = Some(BUSY_NOTE);
         }
     }
 
-    fn on_news(&mut self, news: DeliveryOutcome) {
-        match news {
-            DeliveryOutcome::None => {}
-            DeliveryOutcome::Cancelled => self.model_call.cancel(),
-            DeliveryOutcome::Over(ended) => self.ended = Some(ended),
+    fn on_delivery_outcome(&mut self, outcome: DeliveryOutcome) {
+        match outcome {
+            DeliveryOutcome::Continue => {}
+            DeliveryOutcome::Cancel => self.model_call.cancel(),
+            DeliveryOutcome::End(end) => self.end = Some(end),
         }
     }
 
-    fn deliver(&mut self, now: Instant) -> Option<Effect> {
-        if self.why().is_some() {
-            self.delivery.answer_is_over(now);
+    fn next_delivery_effect(&mut self, now: Instant) -> Option<Effect> {
+        if self.end_reason().is_some() {
+            self.delivery.on_answer_ended(now);
         }
         let update = match self.delivery.accepts() {
-            Accepts::Anything => self.next_event().or_else(|| self.next_partial(now)),
-            Accepts::Events => self.next_event(),
+            Accepts::Anything => self.next_event().or_else(|| self.next_partial_update(now)),
+            Accepts::EventsOnly => self.next_event(),
             Accepts::Nothing => None,
         };
         if let Some(update) = update {
-            self.number(update, now);
+            self.deliver(update, now);
         }
-        self.delivery.next(now)
+        self.delivery.next_effect(now)
     }
 
     fn next_event(&mut self) -> Option<Update> {
-        if let Some(content) = self.answer.next_full() {
-            return Some(self.event(content, None));
+        if let Some(content) = self.answer.take_full_event() {
+            return Some(self.agent_event(content, None));
         }
-        let why = self.why()?;
-        let content = self.answer.close();
-        Some(self.event(content, Some(AnswerEnd { why, usage: self.usage })))
+        let reason = self.end_reason()?;
+        let content = self.answer.take_open_event();
+        Some(self.agent_event(content, Some(AnswerEnd { reason, usage: self.usage })))
     }
 
-    fn next_partial(&mut self, now: Instant) -> Option<Update> {
-        if self.batch_due(now).is_some_and(|due| due <= now) {
-            self.pacing.started(now);
-            return self.answer.next_batch().map(Update::Batch);
+    fn next_partial_update(&mut self, now: Instant) -> Option<Update> {
+        if self.next_batch_at(now).is_some_and(|at| at <= now) {
+            self.pacing.on_batch_published(now);
+            return self.answer.take_batch().map(Update::Batch);
         }
         self.note.take().map(Update::Note)
     }
 
-    fn batch_due(&self, now: Instant) -> Option<Instant> {
+    fn next_batch_at(&self, now: Instant) -> Option<Instant> {
         if self.answer.has_full_batch() {
             return Some(now);
         }
-        self.answer.has_batch().then(|| self.pacing.due(now))
+        self.answer.has_batch().then(|| self.pacing.next_batch_at(now))
     }
 
-    fn event(&mut self, content: Vec<ContentBlock>, end: Option<AnswerEnd>) -> Update {
-        self.events += 1;
+    fn agent_event(&mut self, content: Vec<ContentBlock>, end: Option<AnswerEnd>) -> Update {
+        self.event_count += 1;
         Update::Event(AgentEvent {
-            id: format!("{}-{}-{}", self.claim.turn_id, self.claim.attempt, self.events),
-            position: self.claim.last_position + self.events,
+            id: format!("{}-{}-{}", self.claim.turn_id, self.claim.attempt, self.event_count),
+            position: self.claim.last_position + self.event_count,
             agent: Arc::clone(&self.agent),
             content,
             end,
         })
     }
 
-    fn number(&mut self, update: Update, now: Instant) {
-        self.sequence += 1;
-        self.delivery.put(Mutation { claim: self.claim.clone(), sequence: self.sequence, update }, now);
+    /// Numbers an update and hands it to the delivery.
+    fn deliver(&mut self, update: Update, now: Instant) {
+        self.last_sequence += 1;
+        self.delivery.put(Mutation { claim: self.claim.clone(), sequence: self.last_sequence, update }, now);
     }
 }

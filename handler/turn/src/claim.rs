@@ -1,10 +1,10 @@
-//! The right to answer a turn, and why it may be refused.
+//! Claims: the right of one attempt to answer a turn, and why a claim is refused.
+use api::types::TurnStatus;
 use serde::Deserialize;
 
 use crate::request::TurnRequest;
-use api::types::TurnStatus;
 
-/// An order to answer a turn, as far as claiming and closing need to know it.
+/// Identifies one run of a turn.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunId {
@@ -15,18 +15,22 @@ pub struct RunId {
 
 impl RunId {
     pub fn from_request(request: &TurnRequest) -> Self {
-        let TurnRequest { conversation_id, turn_id, run, .. } = request;
-        Self { conversation_id: conversation_id.clone(), turn_id: turn_id.clone(), run: *run }
+        Self { conversation_id: request.conversation_id.clone(), turn_id: request.turn_id.clone(), run: request.run }
     }
 
-    /// The claim of the attempt that the turn counts last.
-    pub fn claim(&self, turn: &StoredTurn) -> Claim {
-        let Self { conversation_id, turn_id, run } = self.clone();
-        Claim { conversation_id, turn_id, run, attempt: turn.attempt, last_position: turn.last_position }
+    /// The claim of the turn's last attempt.
+    pub fn last_claim(&self, turn: &StoredTurn) -> Claim {
+        Claim {
+            conversation_id: self.conversation_id.clone(),
+            turn_id: self.turn_id.clone(),
+            run: self.run,
+            attempt: turn.attempt,
+            last_position: turn.last_position,
+        }
     }
 }
 
-/// Carried by everything an attempt publishes.
+/// Identifies an attempt. Every update and write of the attempt carries it, and the table refuses those of others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     pub conversation_id: String,
@@ -34,62 +38,64 @@ pub struct Claim {
     pub run: u32,
     /// From 1 over all runs of the turn.
     pub attempt: u32,
-    /// Of the turn's newest event: the next one follows it.
+    /// The position of the turn's newest event. The attempt's first event takes the next position.
     pub last_position: u32,
 }
 
-/// A turn as the table has it. Times are milliseconds since 1970, positions are those of its conversation.
+/// A turn as stored in the table. Times are milliseconds since 1970; positions are numbers of events in the
+/// conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredTurn {
     pub status: TurnStatus,
     pub run: u32,
     pub attempt: u32,
-    /// None until the run has been claimed.
+    /// `None` until the run is claimed.
     pub lease_until: Option<u64>,
     pub claimable_until: u64,
-    /// Whether subscribers have been told of its end.
+    /// Whether the turn's end has been published to subscribers.
     pub announced: bool,
     pub question_position: u32,
-    /// The answer follows it.
+    /// The answer's events come after this position.
     pub answer_position: u32,
-    /// What the current run has said follows it.
+    /// The current run's events come after this position.
     pub run_position: u32,
     pub last_position: u32,
-    /// Of the attempt's newest update.
+    /// The sequence of the attempt's newest update.
     pub last_sequence: u32,
-    /// Of the attempt's newest event, or 0: the batches after it are text that no event holds.
+    /// The sequence of the attempt's newest event, or 0. The text of later batches is in no event yet.
     pub last_event_sequence: u32,
 }
 
 impl StoredTurn {
+    /// Whether a handler owns the turn. `now` is in milliseconds since 1970.
     pub fn is_leased(&self, now: u64) -> bool {
         self.lease_until.is_some_and(|until| until > now)
     }
 }
 
-/// Why a turn could not be claimed.
+/// Why a turn cannot be claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimRefusal {
-    /// Somebody is answering, or was a moment ago: look again later.
+    /// Another attempt holds the lease, or held it a moment ago.
     Leased,
-    /// Its conversation has been deleted.
-    Gone,
-    /// A newer run has been ordered.
+    /// The turn does not exist: its conversation has been deleted.
+    NotFound,
+    /// The turn is at another run.
     OtherRun,
-    /// It has ended, and subscribers know.
+    /// The turn has ended, and its end has been announced.
     Ended,
-    /// It has ended, and nobody has told the subscribers.
+    /// The turn has ended, and its end has not been announced.
     Unannounced,
-    /// Its user has cancelled it, and whoever was to end it is dead.
+    /// The turn is CANCELLING without a live lease, so no handler is left to end it.
     Cancelled,
-    /// Nobody may begin it any more.
-    TooLate,
+    /// The time to claim the turn is over.
+    Expired,
 }
 
 impl ClaimRefusal {
-    /// Reads the refusal off the turn that a claim for `run` met.
-    pub fn of(turn: Option<StoredTurn>, run: u32, now: u64) -> Self {
-        let Some(turn) = turn else { return Self::Gone };
+    /// Why the table refused a claim for `run`, given the turn it holds. `now` is in milliseconds since 1970.
+    pub fn from_stored(turn: Option<StoredTurn>, run: u32, now: u64) -> Self {
+        let Some(turn) = turn else { return Self::NotFound };
         if turn.run != run {
             return Self::OtherRun;
         }
@@ -98,69 +104,56 @@ impl ClaimRefusal {
             status if status.is_end() => Self::Unannounced,
             _ if turn.is_leased(now) => Self::Leased,
             TurnStatus::Cancelling => Self::Cancelled,
-            _ if turn.claimable_until <= now => Self::TooLate,
+            _ if turn.claimable_until <= now => Self::Expired,
             _ => Self::Leased,
         }
     }
 }
 
-/// A turn that has just been claimed.
-#[cfg(test)]
-pub(crate) const EXAMPLE: StoredTurn = StoredTurn {
-    status: TurnStatus::Running,
-    run: 1,
-    attempt: 1,
-    lease_until: Some(31_000),
-    claimable_until: 361_000,
-    announced: false,
-    question_position: 7,
-    answer_position: 7,
-    run_position: 7,
-    last_position: 7,
-    last_sequence: 0,
-    last_event_sequence: 0,
-};
-
 #[cfg(test)]
 mod tests {
+    use TurnStatus::{Cancelled, Cancelling, Completed, Failed, Queued, Running};
+
     use super::*;
-    use TurnStatus::*;
+    use crate::test_support::CLAIMED_TURN;
 
     const NOW: u64 = 1_000;
+    const RUN: u32 = 2;
 
     #[test]
-    fn a_refused_claim_says_why() {
-        let stored = |status, run, lease_until, claimable_until| StoredTurn {
-            status,
-            run,
-            lease_until,
-            claimable_until,
-            ..EXAMPLE
+    fn refusal_follows_from_the_stored_turn() {
+        let refusal = |status, run, lease_until, claimable_until| {
+            let turn = StoredTurn { status, run, lease_until, claimable_until, ..CLAIMED_TURN };
+            ClaimRefusal::from_stored(Some(turn), RUN, NOW)
         };
-        let turn =
-            |status, run, lease, claimable| ClaimRefusal::of(Some(stored(status, run, lease, claimable)), 2, NOW);
-        let announced =
-            |status| ClaimRefusal::of(Some(StoredTurn { announced: true, ..stored(status, 2, None, NOW) }), 2, NOW);
-        let (live, dead, open, past) = (Some(1_001), Some(1_000), 1_001, 1_000);
+        let live_lease = Some(NOW + 1);
+        let dead_lease = Some(NOW);
+        let claimable = NOW + 1;
+        let expired = NOW;
         for (refusal, expected) in [
-            (ClaimRefusal::of(None, 2, NOW), ClaimRefusal::Gone),
-            (turn(Queued, 3, None, open), ClaimRefusal::OtherRun),
-            (turn(Running, 1, live, open), ClaimRefusal::OtherRun),
-            (turn(Completed, 2, live, open), ClaimRefusal::Unannounced),
-            (turn(Cancelled, 2, None, past), ClaimRefusal::Unannounced),
-            (turn(Failed, 2, dead, past), ClaimRefusal::Unannounced),
-            (announced(Completed), ClaimRefusal::Ended),
-            (announced(Cancelled), ClaimRefusal::Ended),
-            (announced(Failed), ClaimRefusal::Ended),
-            (turn(Running, 2, live, open), ClaimRefusal::Leased),
-            (turn(Running, 2, live, past), ClaimRefusal::Leased),
-            (turn(Cancelling, 2, live, open), ClaimRefusal::Leased),
-            (turn(Cancelling, 2, dead, open), ClaimRefusal::Cancelled),
-            (turn(Running, 2, dead, past), ClaimRefusal::TooLate),
-            (turn(Queued, 2, None, past), ClaimRefusal::TooLate),
-            (turn(Queued, 2, None, open), ClaimRefusal::Leased),
+            (ClaimRefusal::from_stored(None, RUN, NOW), ClaimRefusal::NotFound),
+            (refusal(Queued, 3, None, claimable), ClaimRefusal::OtherRun),
+            (refusal(Running, 1, live_lease, claimable), ClaimRefusal::OtherRun),
+            (refusal(Completed, 2, live_lease, claimable), ClaimRefusal::Unannounced),
+            (refusal(Cancelled, 2, None, expired), ClaimRefusal::Unannounced),
+            (refusal(Failed, 2, dead_lease, expired), ClaimRefusal::Unannounced),
+            (refusal(Running, 2, live_lease, claimable), ClaimRefusal::Leased),
+            (refusal(Running, 2, live_lease, expired), ClaimRefusal::Leased),
+            (refusal(Cancelling, 2, live_lease, claimable), ClaimRefusal::Leased),
+            (refusal(Cancelling, 2, dead_lease, claimable), ClaimRefusal::Cancelled),
+            (refusal(Running, 2, dead_lease, expired), ClaimRefusal::Expired),
+            (refusal(Queued, 2, None, expired), ClaimRefusal::Expired),
+            (refusal(Queued, 2, None, claimable), ClaimRefusal::Leased),
         ] {
             assert_eq!(refusal, expected);
+        }
+    }
+
+    #[test]
+    fn announced_end_is_refused_as_ended() {
+        for status in [Completed, Cancelled, Failed] {
+            let turn = StoredTurn { status, run: RUN, announced: true, ..CLAIMED_TURN };
+            assert_eq!(ClaimRefusal::from_stored(Some(turn), RUN, NOW), ClaimRefusal::Ended);
         }
     }
 }

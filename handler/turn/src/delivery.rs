@@ -1,256 +1,307 @@
-//! How what is said reaches the table and those who watch: through AppSync, or directly where AppSync does not serve.
+//! Delivery of an attempt's updates: published through AppSync, or written to the table directly if AppSync fails.
 use std::{sync::Arc, time::Instant};
 
+use api::types::TurnStatus;
+
 use crate::{
-    attempt::{AttemptEnd, Effect},
     claim::Claim,
     deadlines::Deadlines,
     direct_write::{DirectWrite, WriteFailure},
+    effect::{AttemptEnd, Effect},
     limits::Limits,
     mutation::{Mutation, PublishFailure, Update},
     outbox::Outbox,
 };
-use api::types::TurnStatus;
 
 #[derive(Debug)]
 pub struct Delivery {
     claim: Claim,
-    way: DeliveryMode,
-    publishing: Outbox<Arc<Mutation>>,
-    /// Events. What is written and what is renewed take turns.
-    writing: Outbox<Arc<Mutation>>,
-    renewing: Outbox<Claim>,
-    /// When the table last extended the lease, or would not.
-    renewed: Instant,
-    /// Since when the answer is over and nothing of it has been published.
-    waiting: Option<Instant>,
-    /// Whether the closing event has been handed in.
-    closing: bool,
+    mode: DeliveryMode,
+    publishes: Outbox<Arc<Mutation>>,
+    /// Events to write directly. Only one of an event and a renewal is in flight.
+    writes: Outbox<Arc<Mutation>>,
+    renewals: Outbox<Claim>,
+    /// When the table last extended the lease, or refused to because this attempt had closed the turn.
+    last_renewal: Instant,
+    /// The answer has ended and none of it has been accepted since this moment.
+    end_waiting_since: Option<Instant>,
+    has_closing_event: bool,
     limits: Limits,
     deadlines: Deadlines,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum DeliveryMode {
-    /// AppSync stores what it tells.
+    /// AppSync stores and publishes every update.
     Publishing,
-    /// Events are written to the table, and nothing else is told.
-    Writing,
-    /// All is written; AppSync is still to tell how the turn has ended.
+    /// Events are written directly and not published; other updates are dropped.
+    WritingDirectly,
+    /// All events are written; the last one is offered to AppSync until a moment, to announce the end of the turn.
     Announcing { until: Instant },
 }
 
-/// What can be delivered now.
+/// Which updates can be delivered now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepts {
     Anything,
-    Events,
+    EventsOnly,
     Nothing,
 }
 
-/// What an answer from effects means to the attempt.
+/// What the result of a publish or a write means for the attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryOutcome {
-    None,
-    Cancelled,
-    Over(AttemptEnd),
+    Continue,
+    /// The user has cancelled the turn.
+    Cancel,
+    End(AttemptEnd),
 }
 
 impl Delivery {
-    /// `leased`: when the claim began the lease. `jitter_seed`: sets its waits apart from those of other turns.
-    pub fn begin(claim: Claim, limits: Limits, deadlines: Deadlines, jitter_seed: u64, leased: Instant) -> Self {
+    /// `leased_at`: when the attempt's claim started the lease.
+    pub fn new(claim: Claim, limits: Limits, deadlines: Deadlines, jitter_seed: u64, leased_at: Instant) -> Self {
         Self {
             claim,
-            way: DeliveryMode::Publishing,
-            publishing: Outbox::new(limits.publish_retry, jitter_seed),
-            writing: Outbox::new(limits.write_retry, jitter_seed.rotate_left(1)),
-            renewing: Outbox::new(limits.write_retry, jitter_seed.rotate_left(2)),
-            renewed: leased,
-            waiting: None,
-            closing: false,
+            mode: DeliveryMode::Publishing,
+            publishes: Outbox::new(limits.publish_retry, jitter_seed),
+            writes: Outbox::new(limits.write_retry, jitter_seed.rotate_left(1)),
+            renewals: Outbox::new(limits.write_retry, jitter_seed.rotate_left(2)),
+            last_renewal: leased_at,
+            end_waiting_since: None,
+            has_closing_event: false,
             limits,
             deadlines,
         }
     }
 
     pub fn accepts(&self) -> Accepts {
-        match self.way {
-            DeliveryMode::Publishing if self.publishing.is_idle() => Accepts::Anything,
-            DeliveryMode::Writing if self.writing.is_idle() && !self.renewing.is_sent() => Accepts::Events,
-            DeliveryMode::Publishing | DeliveryMode::Writing | DeliveryMode::Announcing { .. } => Accepts::Nothing,
+        match self.mode {
+            DeliveryMode::Publishing if self.publishes.is_idle() => Accepts::Anything,
+            DeliveryMode::WritingDirectly if self.writes.is_idle() && !self.renewals.is_in_flight() => {
+                Accepts::EventsOnly
+            }
+            DeliveryMode::Publishing | DeliveryMode::WritingDirectly | DeliveryMode::Announcing { .. } => {
+                Accepts::Nothing
+            }
         }
     }
 
-    /// Only what it takes.
+    /// Takes an update to deliver, which must be one that [`Self::accepts`] allows.
     pub fn put(&mut self, mutation: Mutation, now: Instant) {
-        self.closing = mutation.closes_turn();
-        match self.way {
-            DeliveryMode::Writing => self.write(Arc::new(mutation), now),
-            DeliveryMode::Publishing | DeliveryMode::Announcing { .. } => self.publishing.put(Arc::new(mutation), now),
+        self.has_closing_event = mutation.closes_turn();
+        match self.mode {
+            DeliveryMode::WritingDirectly => self.write_event(Arc::new(mutation), now),
+            DeliveryMode::Publishing | DeliveryMode::Announcing { .. } => {
+                self.publishes.put(Arc::new(mutation), now);
+            }
         }
-        if self.closing {
-            self.renewing.withdraw();
+        if self.has_closing_event {
+            self.renewals.withdraw();
         }
     }
 
-    /// What comes next is the end of the answer.
-    pub fn answer_is_over(&mut self, now: Instant) {
-        self.waiting.get_or_insert(now);
+    /// The answer has ended: from now on only its last events are to be delivered.
+    pub fn on_answer_ended(&mut self, now: Instant) {
+        self.end_waiting_since.get_or_insert(now);
     }
 
-    /// Lets go of what has taken too long.
-    pub fn keep_limits(&mut self, now: Instant) -> Option<AttemptEnd> {
-        match self.way {
+    /// Falls back to direct writes, or ends the attempt, if something has taken too long.
+    pub fn check_deadlines(&mut self, now: Instant) -> Option<AttemptEnd> {
+        match self.mode {
             DeliveryMode::Announcing { until } => return (now >= until).then_some(AttemptEnd::Unannounced),
-            DeliveryMode::Publishing if self.write_at().is_some_and(|at| at <= now) => self.write_from_now_on(now),
-            DeliveryMode::Publishing | DeliveryMode::Writing => {}
+            DeliveryMode::Publishing if self.fall_back_at().is_some_and(|at| at <= now) => {
+                self.fall_back_to_direct_writes(now);
+            }
+            DeliveryMode::Publishing | DeliveryMode::WritingDirectly => {}
         }
         (now >= self.deadlines.give_up_at).then_some(AttemptEnd::OutOfTime)
     }
 
-    pub fn next(&mut self, now: Instant) -> Option<Effect> {
-        let publish = self.publishing.send(now).map(Effect::Publish);
-        publish.or_else(|| self.next_write(now).map(Effect::Write))
+    pub fn next_effect(&mut self, now: Instant) -> Option<Effect> {
+        if let Some(mutation) = self.publishes.send_due(now) {
+            return Some(Effect::Publish(mutation));
+        }
+        self.next_write(now).map(Effect::Write)
     }
 
-    /// When time alone will make a difference.
-    pub fn wake(&self) -> Instant {
-        let way = match self.way {
-            DeliveryMode::Publishing => self.write_at(),
-            DeliveryMode::Writing => None,
+    /// When `check_deadlines` or `next_effect` may have a result without further input.
+    pub fn wake_at(&self) -> Instant {
+        let mode_changes_at = match self.mode {
+            DeliveryMode::Publishing => self.fall_back_at(),
+            DeliveryMode::WritingDirectly => None,
             DeliveryMode::Announcing { until } => Some(until),
         };
-        let write = self.writing.due().filter(|_| !self.renewing.is_sent());
-        let moments = [way, self.publishing.due(), write, self.renewal_due()];
-        moments.into_iter().flatten().fold(self.deadlines.give_up_at, Instant::min)
+        let write_due_at = self.writes.due_at().filter(|_| !self.renewals.is_in_flight());
+        [mode_changes_at, self.publishes.due_at(), write_due_at, self.renewal_due_at()]
+            .into_iter()
+            .flatten()
+            .fold(self.deadlines.give_up_at, Instant::min)
     }
 
     pub fn on_published(&mut self, result: Result<TurnStatus, PublishFailure>, now: Instant) -> DeliveryOutcome {
         match result {
-            Ok(status) => self.on_accepted(status, now),
-            Err(failure) if self.publishing.failed(now) => self.on_publish_failure(failure, now),
-            // Of what was withdrawn; what took its place will tell.
-            Err(_) => DeliveryOutcome::None,
+            Ok(status) => self.on_publish_accepted(status, now),
+            Err(failure) => {
+                let is_held = self.publishes.on_failed(now);
+                if !is_held {
+                    // The update was withdrawn and is being written directly; the result of the write counts.
+                    return DeliveryOutcome::Continue;
+                }
+                self.on_publish_failure(failure, now)
+            }
         }
     }
 
     pub fn on_written(&mut self, result: Result<TurnStatus, WriteFailure>, now: Instant) -> DeliveryOutcome {
-        let is_renewal = self.renewing.is_sent();
-        match result {
-            Ok(status) if is_renewal => {
-                self.renewing.accepted();
-                self.on_status(status, now)
-            }
-            Ok(status) => self.on_stored(status, now),
-            Err(failure) => {
-                let is_wanted = if is_renewal { self.renewing.failed(now) } else { self.writing.failed(now) };
-                match failure {
-                    WriteFailure::Stale if is_wanted => self.on_stale(is_renewal, now),
-                    WriteFailure::Stale | WriteFailure::Again => DeliveryOutcome::None,
-                }
-            }
-        }
+        if self.renewals.is_in_flight() { self.on_renewed(result, now) } else { self.on_event_written(result, now) }
     }
 
-    fn on_accepted(&mut self, status: TurnStatus, now: Instant) -> DeliveryOutcome {
-        if self.publishing.accepted().is_some_and(|sent| sent.closes_turn()) {
-            return DeliveryOutcome::Over(AttemptEnd::Published);
+    fn on_publish_accepted(&mut self, status: TurnStatus, now: Instant) -> DeliveryOutcome {
+        if self.publishes.on_accepted().is_some_and(|sent| sent.closes_turn()) {
+            return DeliveryOutcome::End(AttemptEnd::Published);
         }
-        self.waiting = self.waiting.map(|_| now);
-        self.renewing.withdraw();
-        self.on_status(status, now)
-    }
-
-    fn on_stored(&mut self, status: TurnStatus, now: Instant) -> DeliveryOutcome {
-        self.renewing.withdraw();
-        match self.writing.accepted() {
-            Some(event) if event.closes_turn() => {
-                self.announce(event, now);
-                DeliveryOutcome::None
-            }
-            _ => self.on_status(status, now),
+        if self.end_waiting_since.is_some() {
+            self.end_waiting_since = Some(now);
         }
-    }
-
-    /// Of a turn that is being closed, the end that a renewal has met may be our own.
-    fn on_stale(&mut self, is_renewal: bool, now: Instant) -> DeliveryOutcome {
-        if is_renewal && self.closing {
-            self.renewing.withdraw();
-            self.renewed = now;
-            return DeliveryOutcome::None;
-        }
-        DeliveryOutcome::Over(AttemptEnd::Superseded)
-    }
-
-    fn on_status(&mut self, status: TurnStatus, now: Instant) -> DeliveryOutcome {
-        self.renewed = now;
-        match status {
-            // The end that it tells of may be our own; and it is too late to end otherwise.
-            _ if self.closing => DeliveryOutcome::None,
-            TurnStatus::Queued | TurnStatus::Running => DeliveryOutcome::None,
-            TurnStatus::Cancelling => DeliveryOutcome::Cancelled,
-            TurnStatus::Completed | TurnStatus::Cancelled | TurnStatus::Failed => {
-                DeliveryOutcome::Over(AttemptEnd::Superseded)
-            }
-        }
+        self.renewals.withdraw();
+        self.on_lease_extended(status, now)
     }
 
     fn on_publish_failure(&mut self, failure: PublishFailure, now: Instant) -> DeliveryOutcome {
-        match (failure, self.way) {
-            (PublishFailure::Again, _) => return DeliveryOutcome::None,
-            (PublishFailure::Stale, _) => return DeliveryOutcome::Over(AttemptEnd::Superseded),
-            (PublishFailure::Refused, DeliveryMode::Announcing { .. }) => {
-                return DeliveryOutcome::Over(AttemptEnd::Unannounced);
+        match (failure, self.mode) {
+            (PublishFailure::Retryable, _) => DeliveryOutcome::Continue,
+            (PublishFailure::Stale, _) => DeliveryOutcome::End(AttemptEnd::Superseded),
+            (PublishFailure::Refused, DeliveryMode::Announcing { .. }) => DeliveryOutcome::End(AttemptEnd::Unannounced),
+            (PublishFailure::Refused, DeliveryMode::Publishing | DeliveryMode::WritingDirectly) => {
+                self.fall_back_to_direct_writes(now);
+                DeliveryOutcome::Continue
             }
-            (PublishFailure::Refused, DeliveryMode::Publishing | DeliveryMode::Writing) => self.write_from_now_on(now),
-        }
-        DeliveryOutcome::None
-    }
-
-    /// An event that AppSync may have stored keeps its number and its bytes; anything else is left out, and its number
-    /// is a gap that a reader can see.
-    fn write_from_now_on(&mut self, now: Instant) {
-        self.way = DeliveryMode::Writing;
-        if let Some(event) = self.publishing.withdraw().filter(|stuck| matches!(stuck.update, Update::Event(_))) {
-            self.write(event, now);
         }
     }
 
-    fn write(&mut self, event: Arc<Mutation>, now: Instant) {
-        self.renewing.withdraw();
-        self.writing.put(event, now);
+    fn on_renewed(&mut self, result: Result<TurnStatus, WriteFailure>, now: Instant) -> DeliveryOutcome {
+        let failure = match result {
+            Ok(status) => {
+                self.renewals.on_accepted();
+                return self.on_lease_extended(status, now);
+            }
+            Err(failure) => failure,
+        };
+        let is_held = self.renewals.on_failed(now);
+        match failure {
+            WriteFailure::Stale if is_held && self.has_closing_event => {
+                // The turn may have been ended by this attempt's closing event, whose result was lost. The next try of
+                // that event will tell.
+                self.renewals.withdraw();
+                self.last_renewal = now;
+                DeliveryOutcome::Continue
+            }
+            WriteFailure::Stale if is_held => DeliveryOutcome::End(AttemptEnd::Superseded),
+            // A renewal that was withdrawn is followed by an event, which decides.
+            WriteFailure::Stale | WriteFailure::Retryable => DeliveryOutcome::Continue,
+        }
+    }
+
+    fn on_event_written(&mut self, result: Result<TurnStatus, WriteFailure>, now: Instant) -> DeliveryOutcome {
+        let status = match result {
+            Ok(status) => status,
+            Err(failure) => {
+                let is_held = self.writes.on_failed(now);
+                return match failure {
+                    WriteFailure::Stale if is_held => DeliveryOutcome::End(AttemptEnd::Superseded),
+                    WriteFailure::Stale | WriteFailure::Retryable => DeliveryOutcome::Continue,
+                };
+            }
+        };
+        self.renewals.withdraw();
+        match self.writes.on_accepted() {
+            Some(event) if event.closes_turn() => {
+                self.announce(event, now);
+                DeliveryOutcome::Continue
+            }
+            _ => self.on_lease_extended(status, now),
+        }
+    }
+
+    fn on_lease_extended(&mut self, status: TurnStatus, now: Instant) -> DeliveryOutcome {
+        self.last_renewal = now;
+        if self.has_closing_event {
+            // It is too late to end otherwise, and an end in the status may be this attempt's own.
+            return DeliveryOutcome::Continue;
+        }
+        match status {
+            TurnStatus::Queued | TurnStatus::Running => DeliveryOutcome::Continue,
+            TurnStatus::Cancelling => DeliveryOutcome::Cancel,
+            TurnStatus::Completed | TurnStatus::Cancelled | TurnStatus::Failed => {
+                DeliveryOutcome::End(AttemptEnd::Superseded)
+            }
+        }
+    }
+
+    /// AppSync may have stored an event although its result was lost, so the event is written with the same sequence
+    /// and bytes. Other updates are dropped; readers notice the gap in the sequence.
+    fn fall_back_to_direct_writes(&mut self, now: Instant) {
+        self.mode = DeliveryMode::WritingDirectly;
+        if let Some(mutation) = self.publishes.withdraw()
+            && matches!(mutation.update, Update::Event(_))
+        {
+            self.write_event(mutation, now);
+        }
+    }
+
+    /// An accepted event extends the lease, so it replaces a pending renewal.
+    fn write_event(&mut self, event: Arc<Mutation>, now: Instant) {
+        self.renewals.withdraw();
+        self.writes.put(event, now);
     }
 
     fn announce(&mut self, event: Arc<Mutation>, now: Instant) {
-        let until = (now + self.limits.announcing).min(self.deadlines.give_up_at);
-        self.way = DeliveryMode::Announcing { until };
-        self.publishing.put(event, now);
+        let until = (now + self.limits.announce_timeout).min(self.deadlines.give_up_at);
+        self.mode = DeliveryMode::Announcing { until };
+        self.publishes.put(event, now);
     }
 
-    fn write_at(&self) -> Option<Instant> {
-        self.waiting.map(|since| (since + self.limits.publish_patience).min(self.deadlines.publish_until))
+    /// When an answer that has ended is written directly, if AppSync accepts nothing before.
+    fn fall_back_at(&self) -> Option<Instant> {
+        let since = self.end_waiting_since?;
+        Some((since + self.limits.publish_patience).min(self.deadlines.publish_until))
     }
 
-    /// An event goes before a renewal, which fills the wait for its next try.
+    /// The next write. An event goes before a renewal; a renewal may go while an event waits for its next try.
     fn next_write(&mut self, now: Instant) -> Option<DirectWrite> {
-        if self.renewing.is_sent() {
+        if self.renewals.is_in_flight() {
             return None;
         }
-        if let Some(event) = self.writing.send(now) {
+        if let Some(event) = self.writes.send_due(now) {
             return Some(DirectWrite::StoreEvent(event));
         }
-        self.renewal_due().filter(|due| *due <= now)?;
-        if self.renewing.is_idle() {
-            self.renewing.put(self.claim.clone(), now);
+        if self.renewal_due_at()? > now {
+            return None;
         }
-        self.renewing.send(now).map(DirectWrite::RenewLease)
+        if self.renewals.is_idle() {
+            self.renewals.put(self.claim.clone(), now);
+        }
+        self.renewals.send_due(now).map(DirectWrite::RenewLease)
     }
 
-    /// None while it would meet what is being written.
-    fn renewal_due(&self) -> Option<Instant> {
-        let closing_waits = self.publishing.due().is_some() || self.writing.due().is_some();
-        let is_open = !matches!(self.way, DeliveryMode::Announcing { .. }) && (!self.closing || closing_waits);
-        let is_free = !self.writing.is_sent() && !self.renewing.is_sent();
-        (is_open && is_free).then(|| self.renewing.due().unwrap_or(self.renewed + self.limits.heartbeat))
+    fn renewal_due_at(&self) -> Option<Instant> {
+        if let DeliveryMode::Announcing { .. } = self.mode {
+            // The turn is closed and has no lease.
+            return None;
+        }
+        if self.is_closing_event_in_flight() {
+            // The closing event is about to end the lease.
+            return None;
+        }
+        if self.writes.is_in_flight() || self.renewals.is_in_flight() {
+            // Only one write is in flight at a time.
+            return None;
+        }
+        Some(self.renewals.due_at().unwrap_or(self.last_renewal + self.limits.renewal_interval))
+    }
+
+    /// False while the closing event waits for its next try.
+    fn is_closing_event_in_flight(&self) -> bool {
+        self.has_closing_event && self.publishes.due_at().is_none() && self.writes.due_at().is_none()
     }
 }

@@ -1,22 +1,21 @@
-//! What is written to the table directly, where AppSync does not serve.
+//! Writes to the table that bypass AppSync.
 use std::sync::Arc;
 
 use crate::{claim::Claim, mutation::Mutation};
 
-/// One write, under the fence of its attempt. Doing it twice is doing it once.
+/// One idempotent write. The table refuses it once the attempt no longer owns the turn.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DirectWrite {
-    /// Extends the attempt's lease, and tells the turn's status.
+    /// Extends the attempt's lease and returns the turn's status.
     RenewLease(Claim),
-    /// Stores an agent's event exactly as AppSync's resolvers would; a closing one has been announced to nobody.
+    /// Stores an agent's event as AppSync's resolvers would. A closing event is stored as not announced.
     StoreEvent(Arc<Mutation>),
 }
 
-/// Why a write did not succeed, as far as an attempt branches on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteFailure {
-    /// It may have been done or not: do the same again.
-    Again,
-    /// Another attempt owns the turn, or it has ended.
+    /// The write may have been done or not: the same write is sent again.
+    Retryable,
+    /// Another attempt owns the turn, or the turn has ended.
     Stale,
 }

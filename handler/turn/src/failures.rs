@@ -1,31 +1,32 @@
-//! Every way a turn can fail, and what each means to people, logs and programs: one table.
+//! The table of failures: what each failure code means to users, logs and programs.
 use api::types::FailureCode;
 
-/// How loudly a failure is logged.
+/// The log level of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// Happens in good health.
+    /// Normal in a healthy system.
     Info,
-    /// Worth a look when it grows.
+    /// Needs attention if it becomes frequent.
     Warning,
-    /// Somebody has to do something.
+    /// Needs an operator or the agent's owner to act.
     Error,
 }
 
+/// One row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
     pub code: FailureCode,
-    /// What the user reads; nothing internal.
-    pub text: &'static str,
+    /// A sentence for the user, without internals.
+    pub message: &'static str,
     pub severity: Severity,
-    /// Whether asking again can help.
+    /// Whether a retry can help.
     pub retryable: bool,
 }
 
 impl Failure {
     pub const fn new(code: FailureCode) -> Self {
         use Severity::{Error, Info, Warning};
-        let (text, severity, retryable) = match code {
+        let (message, severity, retryable) = match code {
             FailureCode::Throttled => ("The model is too busy right now. Try again later.", Info, true),
             FailureCode::ModelUnavailable => {
                 ("The model could not be reached, or broke off. Try again.", Warning, true)
@@ -37,6 +38,12 @@ impl Failure {
             FailureCode::Interrupted => ("The work on the answer was interrupted. Try again.", Error, true),
             FailureCode::Internal => ("Something went wrong on our side. Try again.", Error, true),
         };
-        Self { code, text, severity, retryable }
+        Self { code, message, severity, retryable }
+    }
+}
+
+impl From<Failure> for api::types::Failure {
+    fn from(failure: Failure) -> Self {
+        Self { code: Some(failure.code), message: failure.message.to_owned(), retryable: failure.retryable }
     }
 }

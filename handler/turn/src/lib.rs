@@ -1,7 +1,7 @@
-//! Answering a turn, without the world: no async, no clock, no environment, no AWS.
+//! The pure core of the handler: the state machine of one attempt at a turn, without async, clock, environment or AWS.
 //!
-//! An [`attempt::Attempt`] is handed inputs and drained of steps; whoever runs it owns the sockets and the clock, asks
-//! it when it wants to be woken, and decides nothing. Time is an argument everywhere.
+//! An [`attempt::Attempt`] takes [`attempt::Input`]s and returns [`effect::Effect`]s. Its caller performs the effects,
+//! owns the sockets and the clock, and decides nothing. Time is always an argument.
 pub mod request;
 pub mod types;
 
@@ -9,18 +9,21 @@ pub mod claim;
 pub mod closing_decision;
 pub mod deadlines;
 pub mod direct_write;
+pub mod effective_status;
 pub mod failures;
 pub mod limits;
 pub mod mutation;
-pub mod status;
 pub mod transcript;
 
 pub mod answer;
 pub mod attempt;
+pub mod effect;
 pub mod outbox;
 pub mod pacing;
 
 mod delivery;
 mod json_size;
 mod model_call;
+#[cfg(test)]
+mod test_support;
 mod token_estimate;

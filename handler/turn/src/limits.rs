@@ -1,29 +1,29 @@
-//! The limits an attempt keeps, and the moments derived from Lambda's deadline.
+//! Sizes, intervals and timeouts of an attempt.
 use std::time::Duration;
 
 use api::backoff::Backoff;
 
-/// Sizes and intervals; the same for every attempt of a process.
+/// The same for every attempt of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// From the first batch's start to the second's.
+    /// From the start of the first batch's publish to the start of the second's.
     pub pacing_first: Duration,
-    /// What the interval grows to.
+    /// The longest interval between batches.
     pub pacing_last: Duration,
     /// Of a batch's text, in JSON-escaped bytes.
     pub batch_max_bytes: usize,
     /// Of a whole published event, in JSON-escaped bytes, its text counted twice.
     pub event_max_bytes: usize,
-    /// How long a model may say nothing at all.
+    /// The longest time between two events of the model's stream.
     pub model_silence: Duration,
-    /// How long nothing may be accepted before the lease is renewed directly.
-    pub heartbeat: Duration,
-    /// How long an answer that is over waits for AppSync before it is written directly.
+    /// The longest time without an accepted update before the lease is renewed directly.
+    pub renewal_interval: Duration,
+    /// How long a finished answer waits for AppSync before it is written directly.
     pub publish_patience: Duration,
-    /// How long AppSync is asked to announce what was written directly.
-    pub announcing: Duration,
-    /// How long the process stays after the end to count what the answer cost.
-    pub counting: Duration,
+    /// How long the end of a turn that was written directly is offered to AppSync.
+    pub announce_timeout: Duration,
+    /// How long an invocation waits at its end for the count of tokens to be stored.
+    pub token_count_timeout: Duration,
     pub publish_retry: Backoff,
     pub write_retry: Backoff,
     pub model_retry: Backoff,
@@ -34,16 +34,16 @@ impl Default for Limits {
         Self {
             pacing_first: Duration::from_millis(40),
             pacing_last: Duration::from_millis(250),
-            // AppSync bills what it delivers in units of 5 KB.
+            // AppSync bills delivered updates in units of 5 KB.
             batch_max_bytes: 4096,
-            // AppSync drops updates over 240 KB without a word.
+            // AppSync drops updates over 240 KB without an error.
             event_max_bytes: 160_000,
             model_silence: Duration::from_secs(120),
             // A third of a lease.
-            heartbeat: Duration::from_secs(10),
+            renewal_interval: Duration::from_secs(10),
             publish_patience: Duration::from_secs(10),
-            announcing: Duration::from_secs(60),
-            counting: Duration::from_secs(2),
+            announce_timeout: Duration::from_secs(60),
+            token_count_timeout: Duration::from_secs(2),
             publish_retry: Backoff::half_jitter(Duration::from_millis(100), Duration::from_secs(5)),
             write_retry: Backoff::half_jitter(Duration::from_millis(50), Duration::from_secs(2)),
             model_retry: Backoff::half_jitter(Duration::from_millis(500), Duration::from_secs(20)),

@@ -1,24 +1,25 @@
-//! The model's side of an attempt: when it is asked, how long it may say nothing, why its answer is over.
+//! The model's side of an attempt: when to call the model, how long it may be silent, and why its answer ended.
 use std::time::{Duration, Instant};
 
-use crate::{deadlines::Deadlines, failures::Failure, limits::Limits, mutation::EndReason};
 use api::{
     backoff::Backoff,
     types::{FailureCode, StopReason},
 };
 
+use crate::{deadlines::Deadlines, failures::Failure, limits::Limits, mutation::EndReason};
+
 #[derive(Debug)]
 pub struct ModelCall {
     state: State,
-    /// When it was asked or last gave a sign of life.
-    heard: Instant,
-    silence: Duration,
-    retry: Backoff,
-    deadlines: Deadlines,
+    /// When the model was called or last sent an event.
+    last_activity: Instant,
+    silence_timeout: Duration,
+    backoff: Backoff,
     jitter_seed: u64,
+    deadlines: Deadlines,
 }
 
-/// What is to be done about the model's stream.
+/// What to do with the model's stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModelAction {
     Open,
@@ -27,80 +28,78 @@ pub enum ModelAction {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// To be asked, after so many refusals.
-    Waiting {
-        until: Instant,
-        refusals: u32,
-    },
-    /// Has not said a word.
-    Asked {
-        refusals: u32,
-    },
-    Speaking,
-    /// Has said all; its usage is still to come.
+    /// The model is to be called at `until`.
+    Waiting { until: Instant, throttles: u32 },
+    /// The model was called and has sent no text.
+    Called { throttles: u32 },
+    /// The model has sent text.
+    Streaming,
+    /// The answer is complete; the usage may still arrive.
     Stopped(StopReason),
-    /// Its stream is to be closed.
-    Closing(EndReason),
-    Closed(EndReason),
+    /// The answer has ended; the stream is to be closed.
+    Ending(EndReason),
+    /// The answer has ended and the stream is closed.
+    Ended(EndReason),
 }
 
 impl ModelCall {
-    /// `jitter_seed`: sets its waits apart from those of other turns.
-    pub fn begin(limits: &Limits, deadlines: Deadlines, jitter_seed: u64, now: Instant) -> Self {
+    /// The first call is due at once.
+    pub fn new(limits: &Limits, deadlines: Deadlines, jitter_seed: u64, now: Instant) -> Self {
         Self {
-            state: State::Waiting { until: now, refusals: 0 },
-            heard: now,
-            silence: limits.model_silence,
-            retry: limits.model_retry,
-            deadlines,
+            state: State::Waiting { until: now, throttles: 0 },
+            last_activity: now,
+            silence_timeout: limits.model_silence,
+            backoff: limits.model_retry,
             jitter_seed,
+            deadlines,
         }
     }
 
-    pub fn next(&mut self, now: Instant) -> Option<ModelAction> {
-        self.keep_limits(now);
+    pub fn next_action(&mut self, now: Instant) -> Option<ModelAction> {
+        self.check_deadlines(now);
         match self.state {
-            State::Waiting { until, refusals } if until <= now => {
-                self.state = State::Asked { refusals };
-                self.heard = now;
+            State::Waiting { until, throttles } if until <= now => {
+                self.state = State::Called { throttles };
+                self.last_activity = now;
                 Some(ModelAction::Open)
             }
-            State::Closing(why) => {
-                self.state = State::Closed(why);
+            State::Ending(reason) => {
+                self.state = State::Ended(reason);
                 Some(ModelAction::Close)
             }
-            State::Waiting { .. } | State::Asked { .. } | State::Speaking | State::Stopped(_) | State::Closed(_) => {
+            State::Waiting { .. } | State::Called { .. } | State::Streaming | State::Stopped(_) | State::Ended(_) => {
                 None
             }
         }
     }
 
-    /// When time alone will make a difference.
-    pub fn wake(&self) -> Option<Instant> {
+    /// When `next_action` may have a result without further input.
+    pub fn wake_at(&self) -> Option<Instant> {
         match self.state {
             State::Waiting { until, .. } => Some(until.min(self.deadlines.stop_model_at)),
-            State::Asked { .. } | State::Speaking | State::Stopped(_) => {
+            State::Called { .. } | State::Streaming | State::Stopped(_) => {
                 Some(self.silent_at().min(self.deadlines.stop_model_at))
             }
-            State::Closing(_) | State::Closed(_) => None,
+            State::Ending(_) | State::Ended(_) => None,
         }
     }
 
-    /// Why the answer is over, once it is.
-    pub fn why(&self) -> Option<EndReason> {
+    /// Why the answer ended; `None` while it has not.
+    pub fn end_reason(&self) -> Option<EndReason> {
         match self.state {
-            State::Closing(why) | State::Closed(why) => Some(why),
-            State::Waiting { .. } | State::Asked { .. } | State::Speaking | State::Stopped(_) => None,
+            State::Ending(reason) | State::Ended(reason) => Some(reason),
+            State::Waiting { .. } | State::Called { .. } | State::Streaming | State::Stopped(_) => None,
         }
     }
 
-    pub fn on_sign_of_life(&mut self, now: Instant) {
-        self.heard = now;
+    /// The model sent an event of any kind.
+    pub fn on_activity(&mut self, now: Instant) {
+        self.last_activity = now;
     }
 
-    pub fn on_word(&mut self) {
-        if let State::Asked { .. } = self.state {
-            self.state = State::Speaking;
+    pub fn on_text(&mut self) {
+        if let State::Called { .. } = self.state {
+            self.state = State::Streaming;
         }
     }
 
@@ -108,62 +107,67 @@ impl ModelCall {
         self.state = State::Stopped(reason);
     }
 
-    /// Usage comes last.
+    /// Usage is the last event of a stream.
     pub fn on_usage(&mut self) {
         if let State::Stopped(reason) = self.state {
-            self.close(EndReason::Stopped(reason));
+            self.end(EndReason::Stopped(reason));
         }
     }
 
-    /// Whether it will be asked again. A model that has stopped has answered, whatever happens to its stream afterwards.
+    /// The stream failed. Returns whether the model will be called again. A failure after the stop changes nothing,
+    /// because the answer is complete.
     pub fn on_failure(&mut self, code: FailureCode, now: Instant) -> bool {
         match self.state {
-            State::Asked { refusals } if code == FailureCode::Throttled => return self.ask_again(refusals + 1, now),
-            State::Asked { .. } | State::Speaking => self.close(EndReason::Failed(Failure::new(code))),
-            State::Stopped(reason) => self.close(EndReason::Stopped(reason)),
-            State::Waiting { .. } | State::Closing(_) | State::Closed(_) => {}
+            State::Called { throttles } if code == FailureCode::Throttled => {
+                return self.call_again(throttles + 1, now);
+            }
+            State::Called { .. } | State::Streaming => self.end(EndReason::Failed(Failure::new(code))),
+            State::Stopped(reason) => self.end(EndReason::Stopped(reason)),
+            State::Waiting { .. } | State::Ending(_) | State::Ended(_) => {}
         }
         false
     }
 
-    /// Decides how the turn ends even where the answer was over already.
+    /// The user cancelled the turn. A cancel overrides an end that is not stored yet.
     pub fn cancel(&mut self) {
-        let why = EndReason::Stopped(StopReason::Cancelled);
+        let reason = EndReason::Stopped(StopReason::Cancelled);
         self.state = match self.state {
-            State::Closed(_) => State::Closed(why),
-            State::Waiting { .. } | State::Asked { .. } | State::Speaking | State::Stopped(_) | State::Closing(_) => {
-                State::Closing(why)
+            State::Ended(_) => State::Ended(reason),
+            State::Waiting { .. } | State::Called { .. } | State::Streaming | State::Stopped(_) | State::Ending(_) => {
+                State::Ending(reason)
             }
         };
     }
 
-    fn ask_again(&mut self, refusals: u32, now: Instant) -> bool {
-        let until = now + self.retry.seeded_delay(refusals, self.jitter_seed);
-        let in_time = until <= self.deadlines.retry_model_until;
-        self.state = match in_time {
-            true => State::Waiting { until, refusals },
-            false => State::Closing(EndReason::Failed(Failure::new(FailureCode::Throttled))),
-        };
-        in_time
+    /// Returns whether there is time for another call.
+    fn call_again(&mut self, throttles: u32, now: Instant) -> bool {
+        let until = now + self.backoff.seeded_delay(throttles, self.jitter_seed);
+        if until > self.deadlines.retry_model_until {
+            self.end(EndReason::Failed(Failure::new(FailureCode::Throttled)));
+            return false;
+        }
+        self.state = State::Waiting { until, throttles };
+        true
     }
 
-    fn close(&mut self, why: EndReason) {
-        self.state = State::Closing(why);
+    fn end(&mut self, reason: EndReason) {
+        self.state = State::Ending(reason);
     }
 
-    fn keep_limits(&mut self, now: Instant) {
+    fn check_deadlines(&mut self, now: Instant) {
         match self.state {
-            State::Closing(_) | State::Closed(_) => {}
-            State::Stopped(reason) if now >= self.deadlines.stop_model_at => self.close(EndReason::Stopped(reason)),
-            _ if now >= self.deadlines.stop_model_at => self.close(EndReason::Stopped(StopReason::Deadline)),
-            State::Asked { .. } | State::Speaking | State::Stopped(_) if now >= self.silent_at() => {
+            State::Ending(_) | State::Ended(_) => {}
+            State::Stopped(reason) if now >= self.deadlines.stop_model_at => self.end(EndReason::Stopped(reason)),
+            _ if now >= self.deadlines.stop_model_at => self.end(EndReason::Stopped(StopReason::Deadline)),
+            State::Called { .. } | State::Streaming | State::Stopped(_) if now >= self.silent_at() => {
                 self.on_failure(FailureCode::ModelSilent, now);
             }
-            State::Waiting { .. } | State::Asked { .. } | State::Speaking | State::Stopped(_) => {}
+            State::Waiting { .. } | State::Called { .. } | State::Streaming | State::Stopped(_) => {}
         }
     }
 
+    /// When the model counts as silent, unless it sends another event.
     fn silent_at(&self) -> Instant {
-        self.heard + self.silence
+        self.last_activity + self.silence_timeout
     }
 }

@@ -1,10 +1,11 @@
-//! What is sent to AppSync, as values.
+//! The mutations that an attempt publishes, as values.
 use std::sync::Arc;
 
-use crate::{claim::Claim, failures::Failure, request::Agent};
 use api::types::{ContentBlock, ConversationEvent, StopReason, TurnStatus, Usage};
 
-/// One numbered publish. Never changed once made: its number names its content.
+use crate::{claim::Claim, failures::Failure, request::Agent};
+
+/// One numbered update to publish. It never changes, because readers identify its content by its sequence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mutation {
     pub claim: Claim,
@@ -15,51 +16,53 @@ pub struct Mutation {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Update {
-    /// The attempt has begun; carries the user's event to everybody who watches.
-    Began {
+    /// The attempt has started.
+    Started {
+        /// The user's event, for all subscribers.
         question: ConversationEvent,
-        /// What stands of the answer stays, and the attempt's text goes after it.
+        /// Whether the attempt appends to the existing answer.
         continues: bool,
     },
-    /// What a waiting person may be told.
+    /// A sentence for the waiting user.
     Note(&'static str),
     Batch(Batch),
-    /// Stored for good; a closing status ends the turn.
+    /// An event to store. A closing status ends the turn.
     Event(AgentEvent),
-    /// An event that the table has already is told to everybody who watches.
+    /// An event that is already stored, to be published to subscribers.
     Stored(StoredEvent),
 }
 
-/// Deltas of one content block, joined.
+/// Joined deltas of one content block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     pub block: u32,
     pub text: String,
 }
 
-/// An agent's event: a whole answer, or as much of one as fits an update.
+/// An agent's event: a whole answer, or the part of it that fits into one event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AgentEvent {
     pub id: String,
     pub position: u32,
     pub agent: Arc<Agent>,
     pub content: Vec<ContentBlock>,
+    /// Only on the last event of an answer.
     pub end: Option<AnswerEnd>,
 }
 
-/// An agent's event that is in the table.
+/// An agent's event in the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredEvent {
     pub id: String,
     pub position: u32,
-    /// The turn's, with this event.
+    /// The status of the turn after this event.
     pub status: TurnStatus,
 }
 
-/// What the last event of an answer says.
+/// The outcome of an answer, on its last event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerEnd {
-    pub why: EndReason,
+    pub reason: EndReason,
     pub usage: Option<Usage>,
 }
 
@@ -70,22 +73,21 @@ pub enum EndReason {
     Failed(Failure),
 }
 
-/// Why a publish did not succeed, as far as an attempt branches on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PublishFailure {
-    /// It may have arrived or not: send the same again.
-    Again,
-    /// Another attempt owns the turn, or it has ended.
+    /// The update may have arrived or not: the same update is sent again.
+    Retryable,
+    /// Another attempt owns the turn, or the turn has ended.
     Stale,
-    /// It would be refused again.
+    /// AppSync would refuse the update again.
     Refused,
 }
 
 impl Mutation {
-    /// Whether nothing may follow it.
+    /// Whether the update ends the turn. No update follows it.
     pub fn closes_turn(&self) -> bool {
         match &self.update {
-            Update::Began { .. } | Update::Note(_) | Update::Batch(_) => false,
+            Update::Started { .. } | Update::Note(_) | Update::Batch(_) => false,
             Update::Event(event) => event.status().is_end(),
             Update::Stored(event) => event.status.is_end(),
         }
@@ -93,12 +95,14 @@ impl Mutation {
 }
 
 impl AgentEvent {
+    /// The status of the turn after this event.
     pub fn status(&self) -> TurnStatus {
-        self.end.map_or(TurnStatus::Running, |end| end.why.status())
+        self.end.map_or(TurnStatus::Running, |end| end.reason.status())
     }
 }
 
 impl EndReason {
+    /// The status of a turn whose answer ended for this reason.
     pub fn status(self) -> TurnStatus {
         match self {
             Self::Stopped(StopReason::Cancelled) => TurnStatus::Cancelled,

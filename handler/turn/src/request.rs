@@ -1,9 +1,8 @@
-//! What the handler is context with.
+//! Payloads of the handler's invocations.
+use api::types::{ConversationEvent, InferenceSettings};
 use serde::Deserialize;
 
-use api::types::{ConversationEvent, InferenceSettings};
-
-/// The payload of an invocation, told apart by its member `type`.
+/// The payload of an invocation. Its member `type` names the variant.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
 pub enum Invocation {
@@ -11,37 +10,37 @@ pub enum Invocation {
     Purge(PurgeRequest),
 }
 
-/// The order to answer one user message.
+/// Asks for the answer to one user message.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TurnRequest {
     pub conversation_id: String,
     pub turn_id: String,
-    /// Which order to answer this turn it is, from 1.
+    /// The number of this run of the turn, from 1.
     pub run: u32,
     pub agent: Agent,
-    /// Missing in a retry or a continue: the table has it.
+    /// `None` in a retry or a continue: the handler loads it from the table.
     pub question: Option<ConversationEvent>,
-    /// Ascending by position, all older than the question.
+    /// Events older than the question, ascending by position.
     #[serde(default)]
     pub history: Vec<ConversationEvent>,
     /// Whether the conversation has events older than those in `history`.
     #[serde(default)]
     pub history_cut: Option<bool>,
-    /// Whether the run goes on where the answer so far has ended.
+    /// Whether the run continues the existing answer.
     pub continues: Option<bool>,
-    /// Which user's quota the answer is counted for, if any's.
+    /// The user whose quota pays for the answer, if there is a quota.
     pub asked_by: Option<String>,
 }
 
-/// The order to remove what is left of a deleted conversation.
+/// Asks for the removal of a deleted conversation's items.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PurgeRequest {
     pub conversation_id: String,
 }
 
-/// One version of an agent: what answers.
+/// One version of an agent.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Agent {
@@ -51,7 +50,7 @@ pub struct Agent {
     /// A Bedrock model id or inference profile id.
     pub model_id: String,
     pub system_prompt: Option<String>,
-    /// How much of the conversation the model is given, in bytes of JSON-escaped text.
+    /// The size limit of the transcript, in bytes of JSON-escaped text.
     pub context_bytes: usize,
     pub inference: Option<InferenceSettings>,
 }

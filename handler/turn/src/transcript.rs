@@ -1,131 +1,157 @@
-//! Events in, a transcript out that Converse accepts: it starts and ends with the user, alternates, and has no blank text
-//! but the question's own: what counts as blank there was decided when it was sent.
+//! Builds the transcript for the model from the events of a conversation.
+//!
+//! Converse accepts a transcript that starts and ends with the user, alternates between the roles and has no blank
+//! text. The question's own text is exempt: `sendMessage` has already decided that it is not blank.
+use api::types::{ConversationEvent, SenderKind};
+
 use crate::{
     json_size::{fitting_suffix, json_size},
     types::TranscriptMessage,
 };
-use api::types::{ConversationEvent, SenderKind};
 
-/// How a model is asked to continue: one that is given the beginning of its answer to complete may refuse the request.
-const CONTINUE_PROMPT: &str = "Your answer above broke off. Go on exactly where it stopped: begin with the very next character, \
-    repeat nothing, and do not mention the interruption.";
+/// Asks the model to continue its answer. Some models refuse a request that ends with the start of their own answer,
+/// so the transcript ends with this message of the user.
+const CONTINUE_PROMPT: &str = "Your answer above broke off. Go on exactly where it stopped: begin with the very next \
+    character, repeat nothing, and do not mention the interruption.";
 
-/// Of an answer that is to be continued, in JSON-escaped bytes: what the model is given of its end at the least.
-const END_MIN_BYTES: usize = 2048;
+/// The part of a continued answer that the model always gets, in JSON-escaped bytes.
+const KEPT_ANSWER_MIN_BYTES: usize = 2048;
 
-/// What a transcript is made from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TranscriptInput {
-    /// Ascending by position, all older than the question.
+    /// Events older than the question, ascending by position.
     pub history: Vec<ConversationEvent>,
     /// Whether the conversation has events older than those in `history`.
     pub history_cut: bool,
     pub question: ConversationEvent,
-    /// What stands of an answer that is to be continued, ascending.
+    /// The existing events of an answer that is to be continued, ascending by position.
     pub kept_answer: Vec<ConversationEvent>,
-    /// How much the model is given, in bytes of JSON-escaped text.
+    /// The size limit of the transcript, in bytes of JSON-escaped text.
     pub context_bytes: usize,
 }
 
-/// The newest whole turns that fit, then the question, which always stays; where an answer is to be continued, as much of
-/// its end as fits and the order to go on, which always stay too: a model without them would begin anew.
-pub fn transcript(material: &TranscriptInput) -> Vec<TranscriptMessage> {
-    let mut left = material.context_bytes.saturating_sub(size(&material.question));
-    let continuing = continuing(&material.kept_answer, &mut left);
-    let turns = answered_turns(&material.history);
-    let fitting = turns.iter().rev().take_while(|turn| fits(turn, &mut left)).count();
-    let kept = turns[turns.len() - fitting..].iter().flatten().copied();
-    let history = kept.map(|event| message(event.sender.kind, said(event)));
-    let question = message(SenderKind::User, material.question.texts());
-    history.chain([question]).chain(continuing).fold(Vec::new(), append)
+/// The newest whole turns that fit, the question, and for a continued answer its end with the continue prompt.
+///
+/// The question and the continue prompt with an end of the answer are always kept, whatever the limit: without them the
+/// model would start another answer.
+pub fn build_transcript(input: &TranscriptInput) -> Vec<TranscriptMessage> {
+    let mut budget = input.context_bytes.saturating_sub(event_size(&input.question));
+    let kept_texts = kept_answer_texts(&input.kept_answer, budget);
+    if !kept_texts.is_empty() {
+        let kept_size: usize = kept_texts.iter().map(|text| json_size(text)).sum();
+        budget = budget.saturating_sub(kept_size + json_size(CONTINUE_PROMPT));
+    }
+
+    let mut messages = Vec::new();
+    for event in newest_turns_that_fit(&input.history, budget) {
+        push_texts(&mut messages, event.sender.kind, nonblank_texts(event));
+    }
+    push_texts(&mut messages, SenderKind::User, input.question.texts());
+    if !kept_texts.is_empty() {
+        push_texts(&mut messages, SenderKind::Agent, kept_texts.into_iter());
+        push_texts(&mut messages, SenderKind::User, [CONTINUE_PROMPT].into_iter());
+    }
+    messages
 }
 
-/// Events right before a position that the model may be given too.
+/// A page of older events to load for the transcript.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OlderEvents {
+    /// The page ends before this position.
     pub before: u32,
     pub at_most: u32,
 }
 
-/// None when there are none, or the context is full already. How many is an estimate from the size of those at hand.
-pub fn older_events_wanted(material: &TranscriptInput) -> Option<OlderEvents> {
-    let at_hand = || material.history.iter().chain([&material.question]).chain(&material.kept_answer);
-    let before = at_hand().map(|event| event.position).min().filter(|oldest| *oldest > 1)?;
-    let spent: usize = at_hand().map(size).sum();
-    let left = material.context_bytes.checked_sub(spent).filter(|left| *left > 0)?;
-    let average = (spent / at_hand().count()).max(1);
-    let at_most = (left / average + 1).clamp(4, 1000) as u32;
-    material.history_cut.then_some(OlderEvents { before, at_most })
-}
-
-/// None where nothing stands.
-fn continuing(kept_answer: &[ConversationEvent], left: &mut usize) -> Vec<TranscriptMessage> {
-    let room = left.saturating_sub(json_size(CONTINUE_PROMPT)).max(END_MIN_BYTES);
-    let texts: Vec<_> = kept_answer.iter().flat_map(said).collect();
-    let end = end_that_fits(&texts, room);
-    if end.is_empty() {
-        return Vec::new();
+/// The next page to load, or `None` if there are no older events or no room for them. The number of events is estimated
+/// from the average size of the events at hand.
+pub fn older_events_to_load(input: &TranscriptInput) -> Option<OlderEvents> {
+    if !input.history_cut {
+        return None;
     }
-    let spent: usize = end.iter().chain([&CONTINUE_PROMPT]).map(|text| json_size(text)).sum();
-    *left = left.saturating_sub(spent);
-    vec![message(SenderKind::Agent, end.into_iter()), message(SenderKind::User, [CONTINUE_PROMPT].into_iter())]
+    let at_hand = || input.history.iter().chain([&input.question]).chain(&input.kept_answer);
+    let before = at_hand().map(|event| event.position).min().filter(|oldest| *oldest > 1)?;
+    let used_bytes: usize = at_hand().map(event_size).sum();
+    let free_bytes = input.context_bytes.checked_sub(used_bytes).filter(|free| *free > 0)?;
+    let average_bytes = (used_bytes / at_hand().count()).max(1);
+    let at_most = (free_bytes / average_bytes + 1).clamp(4, 1000) as u32;
+    Some(OlderEvents { before, at_most })
 }
 
-/// The last texts, the first of them cut where it must be; without the space at their end where that alone would fit.
-fn end_that_fits<'a>(texts: &[&'a str], mut room: usize) -> Vec<&'a str> {
-    let mut end: Vec<&str> = Vec::new();
+/// The end of the answer that is to be continued: as much as fits beside the continue prompt. Empty if there is no
+/// nonblank text.
+fn kept_answer_texts(kept_answer: &[ConversationEvent], budget: usize) -> Vec<&str> {
+    let texts: Vec<_> = kept_answer.iter().flat_map(nonblank_texts).collect();
+    last_texts_that_fit(&texts, budget.saturating_sub(json_size(CONTINUE_PROMPT)).max(KEPT_ANSWER_MIN_BYTES))
+}
+
+/// The last of the texts that fit; the first of these may be cut. If nothing but the white space at the very end would
+/// fit, that white space is left out.
+fn last_texts_that_fit<'a>(texts: &[&'a str], mut budget: usize) -> Vec<&'a str> {
+    let mut kept: Vec<&str> = Vec::new();
     for text in texts.iter().rev() {
-        let (mut text, mut cut) = (*text, fitting_suffix(text, room));
-        if end.is_empty() && text[cut.0..].trim().is_empty() {
+        let mut text = *text;
+        let mut fit = fitting_suffix(text, budget);
+        if kept.is_empty() && is_blank(&text[fit.cut..]) {
             text = text.trim_end();
-            cut = fitting_suffix(text, room);
+            fit = fitting_suffix(text, budget);
         }
-        let (from, size) = cut;
-        end.push(&text[from..]);
-        room -= size;
-        if from > 0 {
+        kept.push(&text[fit.cut..]);
+        budget -= fit.size;
+        if fit.cut > 0 {
             break;
         }
     }
-    end.retain(|text| !text.trim().is_empty());
-    end.reverse();
-    end
+    kept.retain(|text| !is_blank(text));
+    kept.reverse();
+    kept
 }
 
-/// The events of each turn that begins with its question, without answers that were replaced.
-fn answered_turns(history: &[ConversationEvent]) -> Vec<Vec<&ConversationEvent>> {
-    let events: Vec<_> = history.iter().filter(|event| event.superseded != Some(true) && is_said(event)).collect();
-    let turns = events.chunk_by(|one, next| one.turn_id == next.turn_id);
-    turns.filter(|turn| turn[0].sender.kind == SenderKind::User).map(<[_]>::to_vec).collect()
-}
-
-fn is_said(event: &ConversationEvent) -> bool {
-    said(event).next().is_some()
-}
-
-fn said(event: &ConversationEvent) -> impl Iterator<Item = &str> {
-    event.texts().filter(|text| !text.trim().is_empty())
-}
-
-fn fits(turn: &[&ConversationEvent], left: &mut usize) -> bool {
-    let needed: usize = turn.iter().map(|event| size(event)).sum();
-    let fits = needed <= *left;
-    *left = left.saturating_sub(needed);
-    fits
-}
-
-fn size(event: &ConversationEvent) -> usize {
-    said(event).map(json_size).sum()
-}
-
-fn message<'a>(side: SenderKind, texts: impl Iterator<Item = &'a str>) -> TranscriptMessage {
-    TranscriptMessage { side, texts: texts.map(str::to_owned).collect() }
-}
-
-fn append(mut messages: Vec<TranscriptMessage>, next: TranscriptMessage) -> Vec<TranscriptMessage> {
-    match messages.last_mut() {
-        Some(last) if last.side == next.side => last.texts.extend(next.texts),
-        _ => messages.push(next),
+/// The events of the newest turns, as many whole turns as fit.
+fn newest_turns_that_fit(history: &[ConversationEvent], mut budget: usize) -> Vec<&ConversationEvent> {
+    let turns = turns_with_question(history);
+    let mut first_kept = turns.len();
+    for (index, turn) in turns.iter().enumerate().rev() {
+        let size: usize = turn.iter().map(|event| event_size(event)).sum();
+        if size > budget {
+            break;
+        }
+        budget -= size;
+        first_kept = index;
     }
-    messages
+    turns[first_kept..].concat()
+}
+
+/// The events of each turn that starts with its question, without superseded answers and without blank events.
+fn turns_with_question(history: &[ConversationEvent]) -> Vec<Vec<&ConversationEvent>> {
+    let events: Vec<_> = history
+        .iter()
+        .filter(|event| event.superseded != Some(true))
+        .filter(|event| nonblank_texts(event).next().is_some())
+        .collect();
+    events
+        .chunk_by(|one, next| one.turn_id == next.turn_id)
+        .filter(|turn| turn[0].sender.kind == SenderKind::User)
+        .map(<[_]>::to_vec)
+        .collect()
+}
+
+fn nonblank_texts(event: &ConversationEvent) -> impl Iterator<Item = &str> {
+    event.texts().filter(|text| !is_blank(text))
+}
+
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
+}
+
+fn event_size(event: &ConversationEvent) -> usize {
+    nonblank_texts(event).map(json_size).sum()
+}
+
+/// Appends texts to the last message if it has the same role, because roles must alternate.
+fn push_texts<'a>(messages: &mut Vec<TranscriptMessage>, role: SenderKind, texts: impl Iterator<Item = &'a str>) {
+    let texts = texts.map(str::to_owned);
+    match messages.last_mut() {
+        Some(last) if last.role == role => last.texts.extend(texts),
+        _ => messages.push(TranscriptMessage { role, texts: texts.collect() }),
+    }
 }

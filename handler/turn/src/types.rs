@@ -1,4 +1,4 @@
-//! What a model is asked and what it answers.
+//! A request to the model and the events of its answer.
 use api::types::{InferenceSettings, SenderKind, StopReason, Usage};
 
 /// A request to the model.
@@ -10,10 +10,10 @@ pub struct ModelRequest {
     pub transcript: Vec<TranscriptMessage>,
 }
 
-/// One message of the transcript as Converse accepts it: at least one text, and no blank text except the question's own.
+/// One message of the transcript. Converse requires at least one text and accepts no blank one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TranscriptMessage {
-    pub side: SenderKind,
+    pub role: SenderKind,
     pub texts: Vec<String>,
 }
 
@@ -22,11 +22,10 @@ pub struct TranscriptMessage {
 pub enum StreamEvent {
     /// A delta of text. Content blocks are numbered from 0.
     Text { block: u32, text: String },
-    /// The model has finished its answer.
-    Stopped(StopReason),
-    /// Comes last.
-    Used(Usage),
-    /// Any other event, such as a block's start or end, reasoning, tool use or a citation. It only shows that the model
-    /// is alive.
+    /// The answer is complete.
+    MessageStop(StopReason),
+    /// The last event of a stream.
+    Usage(Usage),
+    /// An event without text for the user, such as a block's start, reasoning, tool use or a citation.
     Other,
 }

@@ -1,4 +1,4 @@
-//! Mutations out: one signed POST each.
+//! Publishes mutations to AppSync, each with one signed POST.
 mod documents;
 mod request;
 mod response;
@@ -19,7 +19,7 @@ use turn::mutation::{Mutation, PublishFailure};
 pub use request::request_body;
 pub use response::classify_response;
 
-/// AppSync itself gives up after 30 s; a publish that takes this long is sent again instead.
+/// AppSync gives up after 30 s. A publish without a response in this time is sent again.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 const CONTENT_TYPE: (&str, &str) = ("content-type", "application/json");
 
@@ -41,11 +41,11 @@ pub enum ConnectError {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum UnsignedError {
+enum RequestError {
     #[error(transparent)]
     Signing(#[from] SigningError),
     #[error(transparent)]
-    Request(#[from] reqwest::Error),
+    Http(#[from] reqwest::Error),
 }
 
 impl AppSync {
@@ -58,7 +58,7 @@ impl AppSync {
         })
     }
 
-    /// The turn's status, as the accepted mutation returned it.
+    /// Returns the turn's status in the response.
     pub async fn publish(&self, mutation: &Mutation) -> Result<TurnStatus, PublishFailure> {
         let sequence = mutation.sequence;
         let result = self.send(request_body(mutation)).await;
@@ -71,31 +71,30 @@ impl AppSync {
     }
 
     async fn send(&self, body: Vec<u8>) -> Result<TurnStatus, PublishFailure> {
-        let credentials = self.credentials.provide_credentials().await.map_err(again)?;
-        let request = self.signed(body, credentials).map_err(|error| {
+        let credentials = self.credentials.provide_credentials().await.map_err(retryable)?;
+        let request = self.signed_request(body, credentials).map_err(|error| {
             tracing::error!(%error, "signing");
             PublishFailure::Refused
         })?;
-        let response = self.http.execute(request).await.map_err(again)?;
+        let response = self.http.execute(request).await.map_err(retryable)?;
         let status = response.status();
-        let body = response.bytes().await.map_err(again)?;
+        let body = response.bytes().await.map_err(retryable)?;
         classify_response(status, &body)
     }
 
-    fn signed(&self, body: Vec<u8>, credentials: Credentials) -> Result<reqwest::Request, UnsignedError> {
-        let request =
-            PostRequest { url: &self.url, region: self.region.as_ref(), headers: &[CONTENT_TYPE], body: &body };
-        let authorization = request.sign(credentials, SystemTime::now())?;
-        let mut builder = self.http.post(&self.url).header(CONTENT_TYPE.0, CONTENT_TYPE.1);
+    fn signed_request(&self, body: Vec<u8>, credentials: Credentials) -> Result<reqwest::Request, RequestError> {
+        let post = PostRequest { url: &self.url, region: self.region.as_ref(), headers: &[CONTENT_TYPE], body: &body };
+        let authorization = post.sign(credentials, SystemTime::now())?;
+        let mut request = self.http.post(&self.url).header(CONTENT_TYPE.0, CONTENT_TYPE.1);
         for (name, value) in authorization {
-            builder = builder.header(name, value);
+            request = request.header(name, value);
         }
-        Ok(builder.body(body).build()?)
+        Ok(request.body(body).build()?)
     }
 }
 
-/// Whether it arrived is not known, so it goes out again.
-fn again(error: impl std::error::Error) -> PublishFailure {
+/// The mutation may or may not have arrived.
+fn retryable(error: impl std::error::Error) -> PublishFailure {
     tracing::debug!(%error, "sending");
-    PublishFailure::Again
+    PublishFailure::Retryable
 }

@@ -1,12 +1,8 @@
-//! A mutation as the body of a GraphQL request. The same mutation gives the same bytes.
+//! The body of the GraphQL request for a mutation. The same mutation always has the same bytes.
 use api::types::{ContentBlock, ConversationEvent, SenderKind, StopReason, TurnStatus, Usage};
 use graphql_client::GraphQLQuery;
 use serde::Serialize;
-use turn::{
-    claim::Claim,
-    failures::Failure,
-    mutation::{AgentEvent, AnswerEnd, EndReason, Mutation, StoredEvent, Update},
-};
+use turn::mutation::{AgentEvent, EndReason, Mutation, StoredEvent, Update};
 
 use super::documents::{
     AgentPublishEvent, AgentPublishMetadata, agent_publish_event as event, agent_publish_metadata as metadata,
@@ -14,31 +10,53 @@ use super::documents::{
 
 pub fn request_body(mutation: &Mutation) -> Vec<u8> {
     match &mutation.update {
-        Update::Began { question, continues } => status(metadata::AgentMetadataInput {
-            event: Some(self::question(question)),
+        Update::Started { question, continues } => metadata_body(metadata::AgentMetadataInput {
+            event: Some(question_input(question)),
             continues: continues.then_some(true),
-            ..running(mutation)
+            ..running_metadata(mutation)
         }),
         Update::Note(note) => {
-            status(metadata::AgentMetadataInput { note: Some((*note).to_owned()), ..running(mutation) })
+            metadata_body(metadata::AgentMetadataInput { note: Some((*note).to_owned()), ..running_metadata(mutation) })
         }
-        Update::Batch(batch) => status(metadata::AgentMetadataInput {
+        Update::Batch(batch) => metadata_body(metadata::AgentMetadataInput {
             content_block_index: Some(batch.block.into()),
             agent_partial_message: Some(batch.text.clone()),
-            ..running(mutation)
+            ..running_metadata(mutation)
         }),
-        Update::Event(event) => answer(mutation, event),
-        Update::Stored(event) => stored(mutation, event),
+        Update::Event(event) => event_body(mutation, event.status(), agent_event_input(event)),
+        Update::Stored(event) => event_body(mutation, event.status, stored_event_input(event)),
     }
 }
 
-fn running(mutation: &Mutation) -> metadata::AgentMetadataInput {
-    let Claim { conversation_id, turn_id, run, attempt, .. } = mutation.claim.clone();
+fn metadata_body(data: metadata::AgentMetadataInput) -> Vec<u8> {
+    json_body(&AgentPublishMetadata::build_query(metadata::Variables { data }))
+}
+
+fn event_body(mutation: &Mutation, status: TurnStatus, event: event::ConversationEventInput) -> Vec<u8> {
+    let claim = &mutation.claim;
+    let data = event::AgentEventInput {
+        conversation_id: claim.conversation_id.clone(),
+        turn_id: claim.turn_id.clone(),
+        run: claim.run.into(),
+        attempt: claim.attempt.into(),
+        sequence: mutation.sequence.into(),
+        status,
+        event,
+    };
+    json_body(&AgentPublishEvent::build_query(event::Variables { data }))
+}
+
+fn json_body(query: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(query).expect("names and plain data always serialize")
+}
+
+fn running_metadata(mutation: &Mutation) -> metadata::AgentMetadataInput {
+    let claim = &mutation.claim;
     metadata::AgentMetadataInput {
-        conversation_id,
-        turn_id,
-        run: run.into(),
-        attempt: attempt.into(),
+        conversation_id: claim.conversation_id.clone(),
+        turn_id: claim.turn_id.clone(),
+        run: claim.run.into(),
+        attempt: claim.attempt.into(),
         sequence: mutation.sequence.into(),
         status: TurnStatus::Running,
         content_block_index: None,
@@ -49,32 +67,47 @@ fn running(mutation: &Mutation) -> metadata::AgentMetadataInput {
     }
 }
 
-fn question(event: &ConversationEvent) -> metadata::ConversationEventInput {
-    let sender = event.sender.clone();
+fn question_input(question: &ConversationEvent) -> metadata::ConversationEventInput {
+    let sender = question.sender.clone();
     metadata::ConversationEventInput {
-        id: event.id.clone(),
-        position: event.position.into(),
+        id: question.id.clone(),
+        position: question.position.into(),
         sender: metadata::SenderInput { kind: sender.kind, id: sender.id, name: sender.name },
-        content: texts(&event.content).map(|text| metadata::ContentBlockInput { text }).collect(),
+        content: block_texts(&question.content).map(|text| metadata::ContentBlockInput { text }).collect(),
         stop_reason: None,
         usage: None,
         failure: None,
         model_id: None,
         agent_version: None,
-        created_at: Some(event.created_at.clone()),
+        created_at: Some(question.created_at.clone()),
     }
 }
 
-fn answer(mutation: &Mutation, event: &AgentEvent) -> Vec<u8> {
-    publish(mutation, event.status(), agent_event(event))
+fn agent_event_input(event: &AgentEvent) -> event::ConversationEventInput {
+    let agent = &event.agent;
+    let (stop_reason, failure) = match event.end {
+        Some(end) => end_inputs(end.reason),
+        None => (None, None),
+    };
+    event::ConversationEventInput {
+        id: event.id.clone(),
+        position: event.position.into(),
+        sender: event::SenderInput { kind: SenderKind::Agent, id: Some(agent.id.clone()), name: agent.name.clone() },
+        content: block_texts(&event.content).map(|text| event::ContentBlockInput { text }).collect(),
+        stop_reason,
+        usage: event.end.and_then(|end| end.usage).map(usage_input),
+        failure,
+        model_id: Some(agent.model_id.clone()),
+        agent_version: Some(agent.version.into()),
+        created_at: None,
+    }
 }
 
-/// AppSync's resolvers answer with the event as it is stored, whatever else is said of it here.
-fn stored(mutation: &Mutation, event: &StoredEvent) -> Vec<u8> {
-    let StoredEvent { id, position, status } = event.clone();
-    let event = event::ConversationEventInput {
-        id,
-        position: position.into(),
+/// Only the id and position count: the resolvers respond with the stored event.
+fn stored_event_input(event: &StoredEvent) -> event::ConversationEventInput {
+    event::ConversationEventInput {
+        id: event.id.clone(),
+        position: event.position.into(),
         sender: event::SenderInput { kind: SenderKind::Agent, id: None, name: None },
         content: Vec::new(),
         stop_reason: None,
@@ -83,51 +116,24 @@ fn stored(mutation: &Mutation, event: &StoredEvent) -> Vec<u8> {
         model_id: None,
         agent_version: None,
         created_at: None,
-    };
-    publish(mutation, status, event)
-}
-
-fn publish(mutation: &Mutation, status: TurnStatus, event: event::ConversationEventInput) -> Vec<u8> {
-    let Claim { conversation_id, turn_id, run, attempt, .. } = mutation.claim.clone();
-    let data = event::AgentEventInput {
-        conversation_id,
-        turn_id,
-        run: run.into(),
-        attempt: attempt.into(),
-        sequence: mutation.sequence.into(),
-        status,
-        event,
-    };
-    json(&AgentPublishEvent::build_query(event::Variables { data }))
-}
-
-fn agent_event(event: &AgentEvent) -> event::ConversationEventInput {
-    let agent = &event.agent;
-    let (stop_reason, failure) = event.end.map_or((None, None), why);
-    event::ConversationEventInput {
-        id: event.id.clone(),
-        position: event.position.into(),
-        sender: event::SenderInput { kind: SenderKind::Agent, id: Some(agent.id.clone()), name: agent.name.clone() },
-        content: texts(&event.content).map(|text| event::ContentBlockInput { text }).collect(),
-        stop_reason,
-        usage: event.end.and_then(|end| end.usage).map(usage),
-        failure,
-        model_id: Some(agent.model_id.clone()),
-        agent_version: Some(agent.version.into()),
-        created_at: None,
     }
 }
 
-fn why(end: AnswerEnd) -> (Option<StopReason>, Option<event::FailureInput>) {
-    match end.why {
+fn end_inputs(reason: EndReason) -> (Option<StopReason>, Option<event::FailureInput>) {
+    match reason {
         EndReason::Stopped(reason) => (Some(reason), None),
-        EndReason::Failed(Failure { code, text, retryable, .. }) => {
-            (None, Some(event::FailureInput { code, message: text.to_owned(), retryable }))
+        EndReason::Failed(failure) => {
+            let input = event::FailureInput {
+                code: failure.code,
+                message: failure.message.to_owned(),
+                retryable: failure.retryable,
+            };
+            (None, Some(input))
         }
     }
 }
 
-fn usage(usage: Usage) -> event::UsageInput {
+fn usage_input(usage: Usage) -> event::UsageInput {
     event::UsageInput {
         input_tokens: usage.input_tokens.into(),
         output_tokens: usage.output_tokens.into(),
@@ -137,16 +143,8 @@ fn usage(usage: Usage) -> event::UsageInput {
     }
 }
 
-fn texts(content: &[ContentBlock]) -> impl Iterator<Item = Option<String>> {
+fn block_texts(content: &[ContentBlock]) -> impl Iterator<Item = Option<String>> {
     content.iter().map(|block| block.text.clone())
-}
-
-fn status(data: metadata::AgentMetadataInput) -> Vec<u8> {
-    json(&AgentPublishMetadata::build_query(metadata::Variables { data }))
-}
-
-fn json(query: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(query).expect("names and plain data always serialize")
 }
 
 #[cfg(test)]
@@ -155,12 +153,17 @@ mod tests {
 
     use api::types::{FailureCode, Sender};
     use serde_json::{Value, json};
-    use turn::{mutation::Batch, request::Agent};
+    use turn::{
+        claim::Claim,
+        failures::Failure,
+        mutation::{AnswerEnd, Batch},
+        request::Agent,
+    };
 
     use super::*;
 
     #[test]
-    fn a_beginning_carries_the_users_event() {
+    fn started_update_carries_the_question() {
         let question = ConversationEvent {
             id: "t1".into(),
             conversation_id: "c1".into(),
@@ -176,9 +179,9 @@ mod tests {
             superseded: None,
             created_at: "2026-11-21T09:00:00.000Z".into(),
         };
-        let (_, data) = sent(Update::Began { question: question.clone(), continues: false });
+        let (_, data) = publish(Update::Started { question: question.clone(), continues: false });
         assert_eq!(data["continues"], Value::Null);
-        let (operation, data) = sent(Update::Began { question, continues: true });
+        let (operation, data) = publish(Update::Started { question, continues: true });
         assert_eq!(data["continues"], true);
         assert_eq!(operation, "AgentPublishMetadata");
         assert_eq!(
@@ -191,16 +194,16 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_keeps_its_block_and_its_bytes() {
+    fn batch_keeps_its_block_and_its_bytes() {
         let text = "\r\n\u{0}👩‍👩‍👧 שלום \"\\n";
-        let (_, data) = sent(Update::Batch(Batch { block: 2, text: text.into() }));
+        let (_, data) = publish(Update::Batch(Batch { block: 2, text: text.into() }));
         assert_eq!((&data["contentBlockIndex"], &data["agentPartialMessage"]), (&json!(2), &json!(text)));
         assert_eq!((&data["note"], &data["event"]), (&Value::Null, &Value::Null));
     }
 
     #[test]
-    fn a_note_is_a_status_without_text() {
-        let (_, data) = sent(Update::Note("The model is busy; trying again."));
+    fn note_has_no_text() {
+        let (_, data) = publish(Update::Note("The model is busy; trying again."));
         assert_eq!(
             (&data["note"], &data["agentPartialMessage"]),
             (&json!("The model is busy; trying again."), &Value::Null)
@@ -208,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_final_event_says_who_answered_how_it_ended_and_what_it_cost() {
+    fn closing_event_carries_agent_stop_reason_and_usage() {
         let usage = Usage {
             input_tokens: 5,
             output_tokens: 2,
@@ -216,8 +219,10 @@ mod tests {
             cache_read_tokens: Some(4),
             cache_write_tokens: None,
         };
-        let (operation, data) =
-            sent(event(Some(AnswerEnd { why: EndReason::Stopped(StopReason::MaxTokens), usage: Some(usage) })));
+        let (operation, data) = publish(event_update(Some(AnswerEnd {
+            reason: EndReason::Stopped(StopReason::MaxTokens),
+            usage: Some(usage),
+        })));
         assert_eq!((operation.as_str(), &data["status"]), ("AgentPublishEvent", &json!("COMPLETED")));
         let event = &data["event"];
         assert_eq!((&event["id"], &event["position"]), (&json!("t1-2-1"), &json!(8)));
@@ -231,18 +236,21 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_what_the_table_says() {
-        let why = EndReason::Failed(Failure::new(FailureCode::ModelRefused));
-        let (_, data) = sent(event(Some(AnswerEnd { why, usage: None })));
+    fn failed_event_carries_the_row_of_its_failure() {
+        let failure = Failure::new(FailureCode::ModelRefused);
+        let (_, data) = publish(event_update(Some(AnswerEnd { reason: EndReason::Failed(failure), usage: None })));
         assert_eq!(data["status"], "FAILED");
-        let failure = json!({ "code": "MODEL_REFUSED", "message": Failure::new(FailureCode::ModelRefused).text, "retryable": false });
-        assert_eq!((&data["event"]["failure"], &data["event"]["stopReason"]), (&failure, &Value::Null));
+        let expected = json!({ "code": "MODEL_REFUSED", "message": failure.message, "retryable": false });
+        assert_eq!((&data["event"]["failure"], &data["event"]["stopReason"]), (&expected, &Value::Null));
     }
 
     #[test]
-    fn a_stored_event_is_named_and_not_repeated() {
-        let (operation, data) =
-            sent(Update::Stored(StoredEvent { id: "t1-closed-1".into(), position: 9, status: TurnStatus::Cancelled }));
+    fn stored_event_is_sent_without_content() {
+        let (operation, data) = publish(Update::Stored(StoredEvent {
+            id: "t1-closed-1".into(),
+            position: 9,
+            status: TurnStatus::Cancelled,
+        }));
         assert_eq!((operation.as_str(), &data["status"]), ("AgentPublishEvent", &json!("CANCELLED")));
         let event = &data["event"];
         assert_eq!((&event["id"], &event["position"]), (&json!("t1-closed-1"), &json!(9)));
@@ -250,15 +258,15 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_more_will_follow_leaves_the_turn_running() {
-        let (operation, data) = sent(event(None));
+    fn event_before_the_last_leaves_the_turn_running() {
+        let (operation, data) = publish(event_update(None));
         assert_eq!(
             (operation.as_str(), &data["status"], &data["event"]["stopReason"]),
             ("AgentPublishEvent", &json!("RUNNING"), &Value::Null)
         );
     }
 
-    fn event(end: Option<AnswerEnd>) -> Update {
+    fn event_update(end: Option<AnswerEnd>) -> Update {
         let agent = Agent {
             id: "default".into(),
             version: 3,
@@ -272,7 +280,8 @@ mod tests {
         Update::Event(AgentEvent { id: "t1-2-1".into(), position: 8, agent: Arc::new(agent), content, end })
     }
 
-    fn sent(update: Update) -> (String, Value) {
+    /// The name of the operation and its `data` variable.
+    fn publish(update: Update) -> (String, Value) {
         let claim = Claim { conversation_id: "c1".into(), turn_id: "t1".into(), run: 1, attempt: 2, last_position: 7 };
         let body = request_body(&Mutation { claim, sequence: 3, update });
         let request: Value = serde_json::from_slice(&body).unwrap();

@@ -1,4 +1,4 @@
-//! What AppSync's answer to a publish means. GraphQL fails with HTTP 200; errors carry their type at their top level.
+//! Classifies AppSync's responses to publishes. GraphQL errors come with HTTP 200 and have their type at their top level.
 use std::collections::HashMap;
 
 use api::types::TurnStatus;
@@ -6,8 +6,8 @@ use reqwest::StatusCode;
 use serde::Deserialize;
 use turn::mutation::PublishFailure;
 
-/// Errors after which the same mutation may succeed: our resolvers' own and AppSync's.
-const PASSING_ERRORS: [&str; 11] = [
+/// Error types after which the same mutation may succeed: those of the resolvers and of AppSync.
+const RETRYABLE_ERROR_TYPES: [&str; 11] = [
     "TryAgain",
     "ExecutionTimeout",
     "InternalFailure",
@@ -23,17 +23,17 @@ const PASSING_ERRORS: [&str; 11] = [
 
 #[derive(Deserialize)]
 struct Response {
-    data: Option<HashMap<String, Option<Published>>>,
+    data: Option<HashMap<String, Option<Update>>>,
     errors: Option<Vec<ResponseError>>,
 }
 
 #[derive(Deserialize)]
-struct Published {
-    metadata: Option<PublishedMetadata>,
+struct Update {
+    metadata: Option<Metadata>,
 }
 
 #[derive(Deserialize)]
-struct PublishedMetadata {
+struct Metadata {
     status: TurnStatus,
 }
 
@@ -44,29 +44,29 @@ struct ResponseError {
     message: Option<String>,
 }
 
+/// Returns the turn's status if the mutation was accepted.
 pub fn classify_response(status: StatusCode, body: &[u8]) -> Result<TurnStatus, PublishFailure> {
     if status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) {
-        return Err(PublishFailure::Again);
+        return Err(PublishFailure::Retryable);
     }
     let Ok(response) = serde_json::from_slice::<Response>(body) else {
-        return Err(if status.is_success() { PublishFailure::Again } else { PublishFailure::Refused });
+        return Err(if status.is_success() { PublishFailure::Retryable } else { PublishFailure::Refused });
     };
-    let published = response.data.into_iter().flatten().find_map(|(_, published)| published);
-    let error = response.errors.into_iter().flatten().next();
-    match (published, error) {
-        (Some(published), None) => Ok(published.metadata.map_or(TurnStatus::Running, |metadata| metadata.status)),
-        (_, Some(error)) => Err(failure(&error)),
-        (None, None) => Err(PublishFailure::Refused),
+    if let Some(error) = response.errors.unwrap_or_default().first() {
+        return Err(classify_error(error));
     }
+    let update = response.data.unwrap_or_default().into_values().flatten().next();
+    let Some(update) = update else { return Err(PublishFailure::Refused) };
+    Ok(update.metadata.map_or(TurnStatus::Running, |metadata| metadata.status))
 }
 
-fn failure(error: &ResponseError) -> PublishFailure {
+fn classify_error(error: &ResponseError) -> PublishFailure {
     let error_type = error.error_type.as_deref();
     tracing::info!(error_type, "appsync");
     tracing::debug!(message = error.message, "appsync");
     match error_type {
         Some("StaleAttempt") => PublishFailure::Stale,
-        Some(passing) if PASSING_ERRORS.contains(&passing) => PublishFailure::Again,
+        Some(error_type) if RETRYABLE_ERROR_TYPES.contains(&error_type) => PublishFailure::Retryable,
         _ => PublishFailure::Refused,
     }
 }
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn an_accepted_publish_tells_the_turns_status() {
+    fn accepted_publish_returns_the_status_of_the_turn() {
         for (body, expected) in [
             (r#"{"data":{"agentPublishMetadata":{"metadata":{"status":"RUNNING","note":null}}}}"#, TurnStatus::Running),
             (
@@ -101,15 +101,15 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_is_sent_again_and_what_will_not_is_refused() {
-        use PublishFailure::{Again, Refused, Stale};
+    fn each_error_is_retryable_stale_or_refused() {
+        use PublishFailure::{Refused, Retryable, Stale};
         for (status, body, expected) in [
             (200, error("\"StaleAttempt\""), Stale),
-            (200, error("\"TryAgain\""), Again),
-            (200, error("\"ExecutionTimeout\""), Again),
-            (200, error("\"ThrottlingException\""), Again),
-            (200, error("\"TooManyRequests\""), Again),
-            (400, r#"{"errors":[{"errorType":"ThrottlingException","message":"Rate exceeded"}]}"#.into(), Again),
+            (200, error("\"TryAgain\""), Retryable),
+            (200, error("\"ExecutionTimeout\""), Retryable),
+            (200, error("\"ThrottlingException\""), Retryable),
+            (200, error("\"TooManyRequests\""), Retryable),
+            (400, r#"{"errors":[{"errorType":"ThrottlingException","message":"Rate exceeded"}]}"#.into(), Retryable),
             (200, error("\"Unauthorized\""), Refused),
             (200, error("null"), Refused),
             (
@@ -118,7 +118,7 @@ mod tests {
                 Refused,
             ),
             (200, r#"{"data":{"agentPublishEvent":null}}"#.into(), Refused),
-            (200, "<html>".into(), Again),
+            (200, "<html>".into(), Retryable),
             (
                 401,
                 r#"{"errors":[{"errorType":"UnauthorizedException","message":"Permission denied"}]}"#.into(),
@@ -130,9 +130,9 @@ mod tests {
                 Refused,
             ),
             (413, String::new(), Refused),
-            (429, String::new(), Again),
-            (500, error("\"InternalFailure\""), Again),
-            (503, String::new(), Again),
+            (429, String::new(), Retryable),
+            (500, error("\"InternalFailure\""), Retryable),
+            (503, String::new(), Retryable),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
             assert_eq!(classify_response(status, body.as_bytes()), Err(expected), "{status}: {body}");

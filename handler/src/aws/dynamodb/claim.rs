@@ -1,4 +1,4 @@
-//! Claiming a turn: one conditional update.
+//! Claims a turn with one conditional update.
 use std::time::SystemTime;
 
 use api::types::TurnStatus;
@@ -10,68 +10,72 @@ use turn::claim::{ClaimRefusal, RunId, StoredTurn};
 use uuid::Uuid;
 
 use super::{
-    LEASE, Table, TableError,
-    expressions::{Change, claimable},
-    failed,
-    items::{Item, number, spelled, stored_turn, text, text_in},
+    Table, TableError,
+    attributes::{Item, attribute, get_string, number, string},
+    error::{call_error, with_retries},
+    expressions::{ItemUpdate, LEASE, claimable},
+    items::parse_turn,
     keys::turn_key,
-    with_retries,
 };
 use crate::clock::{Clock, epoch_milliseconds};
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimOutcome {
+    Claimed(StoredTurn),
+    Refused(ClaimRefusal),
+}
+
 impl Table {
-    /// `holder`: told to nobody else, so that a claim whose answer was lost is known for ours.
-    pub async fn claim(
-        &self,
-        order: &RunId,
-        holder: Uuid,
-        clock: Clock,
-    ) -> Result<Result<StoredTurn, ClaimRefusal>, TableError> {
-        with_retries(holder.as_u64_pair().0, || self.claim_once(order, holder, clock.now())).await
+    /// `holder` identifies the invocation, so that it recognizes its own claim if the response was lost.
+    pub async fn claim_turn(&self, run_id: &RunId, holder: Uuid, clock: Clock) -> Result<ClaimOutcome, TableError> {
+        let jitter_seed = holder.as_u64_pair().0;
+        with_retries(jitter_seed, || self.claim_turn_once(run_id, holder, clock.now())).await
     }
 
-    async fn claim_once(
-        &self,
-        order: &RunId,
-        holder: Uuid,
-        now: SystemTime,
-    ) -> Result<Result<StoredTurn, ClaimRefusal>, TableError> {
-        let key = turn_key(&order.conversation_id, &order.turn_id);
-        let change = Change::new(key, claimable(order.run, epoch_milliseconds(now)))
-            .set("status", text(spelled(TurnStatus::Running)))
+    async fn claim_turn_once(&self, run_id: &RunId, holder: Uuid, now: SystemTime) -> Result<ClaimOutcome, TableError> {
+        let key = turn_key(&run_id.conversation_id, &run_id.turn_id);
+        let update = ItemUpdate::new(key, claimable(run_id.run, epoch_milliseconds(now)))
+            .set("status", attribute(TurnStatus::Running))
             .set("leaseUntil", number(epoch_milliseconds(now + LEASE)))
-            .set("holder", text(holder))
+            .set("holder", string(holder))
             .set("lastSequence", number(0))
             .set("lastEventSequence", number(0))
-            .also("ADD #attempt :one")
-            .with(":one", number(1));
-        let claimed = self
-            .update(change)
+            .clause("ADD #attempt :one")
+            .value(":one", number(1));
+        let result = self
+            .update_item(update)
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        match claimed {
-            Ok(output) => stored_turn(&output.attributes.unwrap_or_default()).map(Ok),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(met)) => {
-                    met_a_turn(order, met.item.as_ref(), holder, epoch_milliseconds(now))
-                }
-                _ => Err(failed("UpdateItem")(error)),
-            },
+        let error = match result {
+            Ok(output) => return Ok(ClaimOutcome::Claimed(parse_turn(output.attributes.unwrap_or_default())?)),
+            Err(error) => error,
+        };
+        match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(failure)) => {
+                outcome_of_failed_condition(run_id, failure.item.clone(), holder, epoch_milliseconds(now))
+            }
+            _ => Err(call_error("UpdateItem")(error)),
         }
     }
 }
 
-/// One that we hold already was claimed by a call whose answer was lost.
-fn met_a_turn(
-    order: &RunId,
-    met: Option<&Item>,
+/// A turn with our own holder was claimed by an earlier try, whose response was lost.
+fn outcome_of_failed_condition(
+    run_id: &RunId,
+    stored: Option<Item>,
     holder: Uuid,
     now: u64,
-) -> Result<Result<StoredTurn, ClaimRefusal>, TableError> {
-    let turn = met.map(stored_turn).transpose()?;
-    let is_held = met.and_then(|met| text_in(met, "holder")) == Some(&holder.to_string());
-    let ours = turn.filter(|turn| is_held && turn.run == order.run && turn.is_leased(now));
-    Ok(ours.filter(|turn| !turn.status.is_end()).ok_or_else(|| ClaimRefusal::of(turn, order.run, now)))
+) -> Result<ClaimOutcome, TableError> {
+    let Some(item) = stored else {
+        return Ok(ClaimOutcome::Refused(ClaimRefusal::from_stored(None, run_id.run, now)));
+    };
+    let is_ours = get_string(&item, "holder") == Some(&holder.to_string());
+    let turn = parse_turn(item)?;
+    let is_answerable = turn.run == run_id.run && turn.is_leased(now) && !turn.status.is_end();
+    if is_ours && is_answerable {
+        return Ok(ClaimOutcome::Claimed(turn));
+    }
+    Ok(ClaimOutcome::Refused(ClaimRefusal::from_stored(Some(turn), run_id.run, now)))
 }

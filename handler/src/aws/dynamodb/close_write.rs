@@ -1,4 +1,4 @@
-//! Closing a turn that nobody works on: its last event, its end and its conversation in one transaction.
+//! Closes a turn that no handler works on: its closing event, its end and its conversation in one transaction.
 use std::time::SystemTime;
 
 use api::types::{ConversationEvent, SenderKind};
@@ -10,73 +10,83 @@ use turn::{
 
 use super::{
     Table, TableError,
-    expressions::{Change, addition, as_read, busy, of_turn},
-    failed, is_refused,
-    items::{self, flag, number, spelled, text},
-    keys::{event_key, meta_key, turn_key},
-    with_retries,
+    attributes::{attribute, boolean, number},
+    error::{call_error, is_condition_failure, with_retries},
+    expressions::{ItemUpdate, conversation_awaits, event_of_turn, put_if_absent, unchanged},
+    items::closing_event_item,
+    keys::{conversation_key, event_key, turn_key},
 };
 use crate::clock::iso_8601;
 
 impl Table {
-    /// One try. Refused where anything has changed since the turn was read.
-    pub async fn close(
+    /// Tries once. Fails if the turn or its conversation has changed since the turn was read.
+    pub async fn close_turn(
         &self,
-        order: &RunId,
+        run_id: &RunId,
         turn: &StoredTurn,
         event: &ClosingEvent,
-        agent: &str,
+        agent_id: String,
         now: SystemTime,
     ) -> Result<(), TableError> {
-        let RunId { conversation_id, turn_id, .. } = order;
-        let ended = Change::new(turn_key(conversation_id, turn_id), as_read(turn))
-            .set("status", text(spelled(event.why.status())))
-            .set("announced", flag(false))
+        let RunId { conversation_id, turn_id, .. } = run_id;
+        let failure = match event.reason {
+            EndReason::Stopped(_) => None,
+            EndReason::Failed(failure) => Some(attribute(api::types::Failure::from(failure))),
+        };
+        let turn_update = ItemUpdate::new(turn_key(conversation_id, turn_id), unchanged(turn))
+            .set("status", attribute(event.reason.status()))
+            .set("announced", boolean(false))
             .set("lastPosition", number(event.position))
             .set("lastSequence", number(event.sequence))
-            .set("lastEventSequence", number(event.sequence));
-        let ended = match event.why {
-            EndReason::Stopped(_) => ended,
-            EndReason::Failed(failure) => ended.set("failure", items::failure(failure)),
-        };
-        let freed = Change::new(meta_key(conversation_id), busy(turn_id, turn.last_position))
-            .set("eventCount", number(event.position))
-            .also("REMOVE #activeTurnId");
-        let items = vec![
-            addition(&self.name, items::closing_event(&order.claim(turn), event, agent, iso_8601(now))),
-            ended.transacted(&self.name),
-            freed.transacted(&self.name),
-        ];
-        let closed = self.client.transact_write_items().set_transact_items(Some(items)).send().await;
-        closed.map(drop).map_err(failed("TransactWriteItems"))
+            .set("lastEventSequence", number(event.sequence))
+            .set_if_some("failure", failure);
+        let conversation_update =
+            ItemUpdate::new(conversation_key(conversation_id), conversation_awaits(turn_id, turn.last_position))
+                .set("eventCount", number(event.position))
+                .clause("REMOVE #activeTurnId");
+        let event_item = closing_event_item(&run_id.last_claim(turn), event, agent_id, iso_8601(now));
+        self.client
+            .transact_write_items()
+            .transact_items(put_if_absent(&self.name, event_item))
+            .transact_items(turn_update.into_transact_item(&self.name))
+            .transact_items(conversation_update.into_transact_item(&self.name))
+            .send()
+            .await
+            .map_err(call_error("TransactWriteItems"))?;
+        Ok(())
     }
 
-    /// Marks what attempts of the current run have said that died before the turn's attempt.
-    pub async fn supersede_leftovers(
+    /// Marks the events of the current run that earlier attempts have stored as superseded.
+    pub async fn supersede_orphaned_events(
         &self,
-        order: &RunId,
+        run_id: &RunId,
         turn: &StoredTurn,
         jitter_seed: u64,
     ) -> Result<(), TableError> {
-        let said = self.events_at(&order.conversation_id, turn.run_position + 1..=turn.last_position).await?;
-        for event in said.iter().filter(|event| is_left_over(event, turn)) {
-            with_retries(jitter_seed, || self.supersede(order, event.position)).await?;
+        let run_positions = turn.run_position + 1..=turn.last_position;
+        for event in self.load_events(&run_id.conversation_id, run_positions).await? {
+            if is_orphaned(&event, turn) {
+                with_retries(jitter_seed, || self.supersede_event(run_id, event.position)).await?;
+            }
         }
         Ok(())
     }
 
-    /// Nothing, where it has been purged meanwhile.
-    async fn supersede(&self, order: &RunId, position: u32) -> Result<(), TableError> {
-        let key = event_key(&order.conversation_id, position);
-        let change = Change::new(key, of_turn(&order.turn_id)).set("superseded", flag(true));
-        match self.update(change).send().await {
-            Err(error) if !is_refused(&error) => Err(failed("UpdateItem")(error)),
+    /// Does nothing if the event has been purged.
+    async fn supersede_event(&self, run_id: &RunId, position: u32) -> Result<(), TableError> {
+        let key = event_key(&run_id.conversation_id, position);
+        let update = ItemUpdate::new(key, event_of_turn(&run_id.turn_id)).set("superseded", boolean(true));
+        match self.update_item(update).send().await {
+            Err(error) if !is_condition_failure(&error) => Err(call_error("UpdateItem")(error)),
             _ => Ok(()),
         }
     }
 }
 
-fn is_left_over(event: &ConversationEvent, turn: &StoredTurn) -> bool {
-    let is_replaced = event.sender.kind == SenderKind::Agent && event.attempt != Some(turn.attempt);
-    is_replaced && event.superseded != Some(true)
+/// Whether the event was stored by an attempt before the turn's last one.
+fn is_orphaned(event: &ConversationEvent, turn: &StoredTurn) -> bool {
+    if event.superseded == Some(true) {
+        return false;
+    }
+    event.sender.kind == SenderKind::Agent && event.attempt != Some(turn.attempt)
 }

@@ -1,25 +1,32 @@
-//! Updates and conditions as DynamoDB spells them. Each attribute is named by a placeholder of its own name.
-use std::collections::HashMap;
+//! Update and condition expressions. The placeholder of each attribute name is the name itself.
+use std::{collections::HashMap, time::Duration};
 
 use api::types::TurnStatus;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use turn::claim::{Claim, StoredTurn};
 
-use super::items::{Item, number, spelled, text};
+use super::attributes::{Item, attribute, number, string};
 
-/// Nobody answers the run, and it may still be begun.
+/// How long an attempt owns a turn after its claim or its last accepted write. The same as LEASE_MILLISECONDS in
+/// resolvers/shared.js.
+pub const LEASE: Duration = Duration::from_secs(30);
+
+/// No attempt owns the run, and the time to claim it is not over.
 const CLAIMABLE: &str = "#run = :run AND #status IN (:queued, :running) \
     AND (attribute_not_exists(#leaseUntil) OR #leaseUntil <= :now) AND #claimableUntil > :now";
-/// The attempt owns the turn, which nobody may see as ended.
+/// The fence: the attempt is the turn's last one, and no reader has seen the turn as ended.
 const FENCE: &str = "#run = :run AND #attempt = :attempt \
     AND ((#leaseUntil > :now AND #status IN (:running, :cancelling)) OR (#claimableUntil > :now AND #status = :running))";
-const UNCLAIMED_AS_READ: &str =
-    "#run = :run AND #attempt = :attempt AND #status = :seen AND attribute_not_exists(#leaseUntil)";
-const CLAIMED_AS_READ: &str = "#run = :run AND #attempt = :attempt AND #status = :seen AND #leaseUntil = :lease";
-const BUSY: &str = "#eventCount = :events AND #activeTurnId = :turn AND attribute_not_exists(#deletedAt)";
-const OF_TURN: &str = "#turnId = :turn";
+const UNCHANGED_WITHOUT_LEASE: &str =
+    "#run = :run AND #attempt = :attempt AND #status = :status AND attribute_not_exists(#leaseUntil)";
+const UNCHANGED_WITH_LEASE: &str =
+    "#run = :run AND #attempt = :attempt AND #status = :status AND #leaseUntil = :leaseUntil";
+const CONVERSATION_AWAITS_TURN: &str =
+    "#eventCount = :eventCount AND #activeTurnId = :turnId AND attribute_not_exists(#deletedAt)";
+const EVENT_OF_TURN: &str = "#turnId = :turnId";
 const ABSENT: &str = "attribute_not_exists(#pk)";
 
+/// A condition expression with the values of its placeholders.
 #[derive(Clone, Debug)]
 pub struct Condition {
     expression: &'static str,
@@ -32,101 +39,119 @@ impl Condition {
     }
 }
 
-/// `now`: milliseconds since 1970.
+/// The condition of a claim. `now` is in milliseconds since 1970.
 pub fn claimable(run: u32, now: u64) -> Condition {
-    let values = [
-        (":run", number(run)),
-        (":now", number(now)),
-        (":queued", text(spelled(TurnStatus::Queued))),
-        (":running", text(spelled(TurnStatus::Running))),
-    ];
-    Condition::new(CLAIMABLE, values)
+    Condition::new(
+        CLAIMABLE,
+        [
+            (":run", number(run)),
+            (":now", number(now)),
+            (":queued", attribute(TurnStatus::Queued)),
+            (":running", attribute(TurnStatus::Running)),
+        ],
+    )
 }
 
-/// What everything holds to that an attempt writes. `now`: milliseconds since 1970.
+/// The condition of everything that an attempt writes. `now` is in milliseconds since 1970.
 pub fn fence(claim: &Claim, now: u64) -> Condition {
-    let values = [
-        (":run", number(claim.run)),
-        (":attempt", number(claim.attempt)),
-        (":now", number(now)),
-        (":running", text(spelled(TurnStatus::Running))),
-        (":cancelling", text(spelled(TurnStatus::Cancelling))),
-    ];
-    Condition::new(FENCE, values)
+    Condition::new(
+        FENCE,
+        [
+            (":run", number(claim.run)),
+            (":attempt", number(claim.attempt)),
+            (":now", number(now)),
+            (":running", attribute(TurnStatus::Running)),
+            (":cancelling", attribute(TurnStatus::Cancelling)),
+        ],
+    )
 }
 
-/// Nobody has touched the turn since it was read.
-pub fn as_read(turn: &StoredTurn) -> Condition {
-    let values =
-        [(":run", number(turn.run)), (":attempt", number(turn.attempt)), (":seen", text(spelled(turn.status)))];
+/// The turn has not changed since it was read.
+pub fn unchanged(turn: &StoredTurn) -> Condition {
+    let run = (":run", number(turn.run));
+    let attempt = (":attempt", number(turn.attempt));
+    let status = (":status", attribute(turn.status));
     match turn.lease_until {
-        None => Condition::new(UNCLAIMED_AS_READ, values),
-        Some(lease) => {
-            let [run, attempt, seen] = values;
-            Condition::new(CLAIMED_AS_READ, [run, attempt, seen, (":lease", number(lease))])
+        None => Condition::new(UNCHANGED_WITHOUT_LEASE, [run, attempt, status]),
+        Some(lease_until) => {
+            Condition::new(UNCHANGED_WITH_LEASE, [run, attempt, status, (":leaseUntil", number(lease_until))])
         }
     }
 }
 
-/// The conversation waits for the turn, and has just so many events.
-pub fn busy(turn_id: &str, events: u32) -> Condition {
-    Condition::new(BUSY, [(":turn", text(turn_id)), (":events", number(events))])
+/// The turn is the conversation's active one, and the conversation has this many events.
+pub fn conversation_awaits(turn_id: &str, event_count: u32) -> Condition {
+    Condition::new(CONVERSATION_AWAITS_TURN, [(":turnId", string(turn_id)), (":eventCount", number(event_count))])
 }
 
-/// An event is still there.
-pub fn of_turn(turn_id: &str) -> Condition {
-    Condition::new(OF_TURN, [(":turn", text(turn_id))])
+/// The event exists and belongs to the turn.
+pub fn event_of_turn(turn_id: &str) -> Condition {
+    Condition::new(EVENT_OF_TURN, [(":turnId", string(turn_id))])
 }
 
-/// An update of one item, if its condition holds.
+/// A conditional update of one item.
 #[derive(Debug)]
-pub struct Change {
+pub struct ItemUpdate {
     pub key: Item,
-    sets: Vec<String>,
+    assignments: Vec<String>,
     clauses: Vec<&'static str>,
     condition: &'static str,
     pub values: Item,
 }
 
-impl Change {
-    pub fn new(key: Item, Condition { expression, values }: Condition) -> Self {
-        Self { key, sets: Vec::new(), clauses: Vec::new(), condition: expression, values }
+impl ItemUpdate {
+    pub fn new(key: Item, condition: Condition) -> Self {
+        Self {
+            key,
+            assignments: Vec::new(),
+            clauses: Vec::new(),
+            condition: condition.expression,
+            values: condition.values,
+        }
     }
 
-    pub fn set(mut self, attribute: &str, value: AttributeValue) -> Self {
-        self.sets.push(format!("#{attribute} = :new_{attribute}"));
-        self.values.insert(format!(":new_{attribute}"), value);
+    pub fn set(mut self, name: &str, value: AttributeValue) -> Self {
+        self.assignments.push(format!("#{name} = :new_{name}"));
+        self.values.insert(format!(":new_{name}"), value);
         self
     }
 
-    /// Beside what is set.
-    pub fn also(mut self, clause: &'static str) -> Self {
+    pub fn set_if_some(self, name: &str, value: Option<AttributeValue>) -> Self {
+        match value {
+            Some(value) => self.set(name, value),
+            None => self,
+        }
+    }
+
+    /// Adds a clause such as `REMOVE #name` or `ADD #name :value`.
+    pub fn clause(mut self, clause: &'static str) -> Self {
         self.clauses.push(clause);
         self
     }
 
-    /// A value that a clause names.
-    pub fn with(mut self, name: &str, value: AttributeValue) -> Self {
-        self.values.insert(name.to_owned(), value);
+    /// Sets the value of a placeholder in a clause.
+    pub fn value(mut self, placeholder: &str, value: AttributeValue) -> Self {
+        self.values.insert(placeholder.to_owned(), value);
         self
     }
 
-    pub fn condition(&self) -> &'static str {
+    pub fn condition_expression(&self) -> &'static str {
         self.condition
     }
 
-    pub fn expression(&self) -> String {
-        format!("SET {} {}", self.sets.join(", "), self.clauses.join(" ")).trim_end().to_owned()
+    pub fn update_expression(&self) -> String {
+        format!("SET {} {}", self.assignments.join(", "), self.clauses.join(" ")).trim_end().to_owned()
     }
 
+    /// The attribute name of each placeholder in both expressions.
     pub fn names(&self) -> HashMap<String, String> {
-        names(&format!("{} {}", self.condition, self.expression()))
+        placeholder_names(&format!("{} {}", self.condition, self.update_expression()))
     }
 
-    pub fn transacted(self, table: &str) -> TransactWriteItem {
+    pub fn into_transact_item(self, table: &str) -> TransactWriteItem {
         let update = Update::builder()
             .table_name(table)
-            .update_expression(self.expression())
+            .update_expression(self.update_expression())
             .condition_expression(self.condition)
             .set_expression_attribute_names(Some(self.names()))
             .set_key(Some(self.key))
@@ -137,21 +162,23 @@ impl Change {
     }
 }
 
-/// A new item; where there is one already, the refusal carries it.
-pub fn addition(table: &str, item: Item) -> TransactWriteItem {
+/// Puts a new item. If the item exists, the cancellation reason contains it.
+pub fn put_if_absent(table: &str, item: Item) -> TransactWriteItem {
     let put = Put::builder()
         .table_name(table)
         .set_item(Some(item))
         .condition_expression(ABSENT)
-        .set_expression_attribute_names(Some(names(ABSENT)))
+        .set_expression_attribute_names(Some(placeholder_names(ABSENT)))
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
         .build()
         .expect("table and item are set");
     TransactWriteItem::builder().put(put).build()
 }
 
-fn names(expression: &str) -> HashMap<String, String> {
-    let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '#');
-    let attributes = words.filter_map(|word| word.strip_prefix('#'));
-    attributes.map(|attribute| (format!("#{attribute}"), attribute.to_owned())).collect()
+fn placeholder_names(expression: &str) -> HashMap<String, String> {
+    expression
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '#')
+        .filter_map(|word| word.strip_prefix('#'))
+        .map(|name| (format!("#{name}"), name.to_owned()))
+        .collect()
 }

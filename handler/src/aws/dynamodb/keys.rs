@@ -1,41 +1,46 @@
-//! Where each item is.
-use super::items::{Item, text};
+//! Keys of the table's items.
+use super::attributes::{Item, string};
 
+/// The sort key of a conversation's own item.
 pub const META: &str = "META";
+/// Starts the sort key of a turn.
+pub const TURN_PREFIX: &str = "TURN#";
 
-pub fn meta_key(conversation: &str) -> Item {
-    key(&conversation_partition(conversation), META)
+pub fn conversation_key(conversation_id: &str) -> Item {
+    key(&conversation_partition(conversation_id), META)
 }
 
-pub fn turn_key(conversation: &str, turn: &str) -> Item {
-    key(&conversation_partition(conversation), &format!("TURN#{turn}"))
+pub fn turn_key(conversation_id: &str, turn_id: &str) -> Item {
+    key(&conversation_partition(conversation_id), &format!("{TURN_PREFIX}{turn_id}"))
 }
 
-pub fn event_key(conversation: &str, position: u32) -> Item {
-    key(&conversation_partition(conversation), &event_sort(position))
+pub fn event_key(conversation_id: &str, position: u32) -> Item {
+    key(&conversation_partition(conversation_id), &event_sort_key(position))
 }
 
-pub fn event_sort(position: u32) -> String {
+/// The key of what a user has used of the daily quota. `day`: `2026-11-21`.
+pub fn usage_key(user_id: &str, day: &str) -> Item {
+    key(&format!("USAGE#{user_id}"), &format!("DAY#{day}"))
+}
+
+/// The partition of a conversation with its events and turns.
+pub fn conversation_partition(conversation_id: &str) -> String {
+    format!("CONVERSATION#{conversation_id}")
+}
+
+/// The partition of a turn's batches.
+pub fn batches_partition(conversation_id: &str, turn_id: &str) -> String {
+    format!("TURN#{conversation_id}#{turn_id}")
+}
+
+pub fn event_sort_key(position: u32) -> String {
     format!("EVENT#{position:08}")
 }
 
-pub fn batch_sort(attempt: u32, sequence: u32) -> String {
+pub fn batch_sort_key(attempt: u32, sequence: u32) -> String {
     format!("{attempt:06}#{sequence:06}")
 }
 
-pub fn conversation_partition(conversation: &str) -> String {
-    format!("CONVERSATION#{conversation}")
-}
-
-pub fn batches_partition(conversation: &str, turn: &str) -> String {
-    format!("TURN#{conversation}#{turn}")
-}
-
-/// What a user has used on a day: `2026-11-21`.
-pub fn day_key(user: &str, day: &str) -> Item {
-    key(&format!("USAGE#{user}"), &format!("DAY#{day}"))
-}
-
 fn key(partition: &str, sort: &str) -> Item {
-    Item::from([("pk".to_owned(), text(partition)), ("sk".to_owned(), text(sort))])
+    Item::from([("pk".to_owned(), string(partition)), ("sk".to_owned(), string(sort))])
 }

@@ -1,127 +1,137 @@
-//! Removing what is left of a deleted conversation. May be repeated: what names other items goes after them.
+//! Removes the items of a deleted conversation. The purge can be repeated: items that name other items are removed after
+//! those.
 use std::time::{Duration, SystemTime};
 
 use api::backoff::{Backoff, jitter_seed};
 use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
 
 use super::{
-    Table, TableError, failed, is_refused,
-    items::{Item, number, text, text_in},
-    keys::{META, batches_partition, conversation_partition, meta_key},
-    with_retries,
+    Table, TableError,
+    attributes::{Item, get_string, number, string},
+    error::{call_error, is_condition_failure, with_retries},
+    keys::{META, TURN_PREFIX, batches_partition, conversation_key, conversation_partition},
 };
 use crate::clock::epoch_milliseconds;
 
-/// What one BatchWriteItem takes.
+/// The limit of BatchWriteItem.
 const DELETES_PER_CALL: usize = 25;
-/// How long nobody else may take the id: longer than anything that was begun under it lives.
-const TOMBSTONE_KEPT: Duration = Duration::from_secs(2 * 24 * 60 * 60);
-const RETRY: Backoff = Backoff::half_jitter(Duration::from_millis(50), Duration::from_secs(5));
+/// How long the conversation's id stays taken: longer than anything started under it can still run.
+const TOMBSTONE_RETENTION: Duration = Duration::from_secs(2 * 24 * 60 * 60);
+const UNPROCESSED_RETRY: Backoff = Backoff::half_jitter(Duration::from_millis(50), Duration::from_secs(5));
 
 impl Table {
-    /// Leaves a tombstone. Does nothing to a conversation that is not marked as deleted, such as one that has taken the
-    /// id meanwhile.
-    pub async fn purge(&self, conversation: &str, now: SystemTime) -> Result<(), TableError> {
+    /// Leaves a tombstone. Does nothing if the conversation is not marked as deleted, for example because a new one has
+    /// taken the id.
+    pub async fn purge_conversation(&self, conversation_id: &str, now: SystemTime) -> Result<(), TableError> {
         loop {
-            let rest = self.last_keys(&conversation_partition(conversation)).await?;
-            // Asked after the keys are read, so that they are the deleted conversation's.
-            let Some(deleted_at) = self.deleted_at(conversation).await? else { return Ok(()) };
-            let rest: Vec<_> = rest.into_iter().filter(|key| text_in(key, "sk") != Some(META)).collect();
-            if rest.is_empty() {
-                return self.put_tombstone(conversation, deleted_at, now).await;
+            let mut keys = self.last_keys(&conversation_partition(conversation_id)).await?;
+            // Checked after the keys are read, so that the keys belong to the deleted conversation.
+            let Some(deleted_at) = self.load_deleted_at(conversation_id).await? else { return Ok(()) };
+            keys.retain(|key| get_string(key, "sk") != Some(META));
+            if keys.is_empty() {
+                return self.put_tombstone(conversation_id, deleted_at, now).await;
             }
-            self.purge_batches(conversation, &rest).await?;
-            self.delete(rest.clone()).await?;
-            // Until its turn was gone, an attempt could publish.
-            self.purge_batches(conversation, &rest).await?;
+            self.purge_batches(conversation_id, &keys).await?;
+            self.delete_items(keys.clone()).await?;
+            // An attempt could publish batches until its turn was deleted.
+            self.purge_batches(conversation_id, &keys).await?;
         }
     }
 
-    /// None where it is not marked as deleted.
-    async fn deleted_at(&self, conversation: &str) -> Result<Option<String>, TableError> {
-        let found = self.item(meta_key(conversation)).await?;
-        Ok(found.as_ref().and_then(|item| text_in(item, "deletedAt")).map(str::to_owned))
+    /// `None` if the conversation is not marked as deleted.
+    async fn load_deleted_at(&self, conversation_id: &str) -> Result<Option<String>, TableError> {
+        let item = self.get_item(conversation_key(conversation_id)).await?.unwrap_or_default();
+        Ok(get_string(&item, "deletedAt").map(str::to_owned))
     }
 
-    /// In place of the conversation, of which nothing else is left; unless another has taken the id.
-    async fn put_tombstone(&self, conversation: &str, deleted_at: String, now: SystemTime) -> Result<(), TableError> {
+    /// Replaces the conversation's own item, unless another conversation has taken the id.
+    async fn put_tombstone(
+        &self,
+        conversation_id: &str,
+        deleted_at: String,
+        now: SystemTime,
+    ) -> Result<(), TableError> {
         let call = self
             .client
             .put_item()
             .table_name(&self.name)
-            .set_item(Some(meta_key(conversation)))
-            .item("deletedAt", text(deleted_at))
-            .item("expiresAt", number(epoch_milliseconds(now + TOMBSTONE_KEPT) / 1000))
+            .set_item(Some(conversation_key(conversation_id)))
+            .item("deletedAt", string(deleted_at))
+            .item("expiresAt", number(epoch_milliseconds(now + TOMBSTONE_RETENTION) / 1000))
             .condition_expression("attribute_exists(deletedAt)");
-        let put = || async {
+        let send = || async {
             match call.clone().send().await {
-                Err(error) if !is_refused(&error) => Err(failed("PutItem")(error)),
+                Err(error) if !is_condition_failure(&error) => Err(call_error("PutItem")(error)),
                 _ => Ok(()),
             }
         };
-        with_retries(jitter_seed(&[conversation]), put).await
+        with_retries(jitter_seed(&[conversation_id]), send).await
     }
 
-    /// The batches of every turn among `keys`.
-    async fn purge_batches(&self, conversation: &str, keys: &[Item]) -> Result<(), TableError> {
-        for turn in keys.iter().filter_map(|key| text_in(key, "sk")?.strip_prefix("TURN#")) {
+    /// Deletes the batches of every turn among the keys.
+    async fn purge_batches(&self, conversation_id: &str, keys: &[Item]) -> Result<(), TableError> {
+        for key in keys {
+            let sort_key = get_string(key, "sk").unwrap_or_default();
+            let Some(turn_id) = sort_key.strip_prefix(TURN_PREFIX) else { continue };
             loop {
-                let batches = self.last_keys(&batches_partition(conversation, turn)).await?;
+                let batches = self.last_keys(&batches_partition(conversation_id, turn_id)).await?;
                 if batches.is_empty() {
                     break;
                 }
-                self.delete(batches).await?;
+                self.delete_items(batches).await?;
             }
         }
         Ok(())
     }
 
-    /// The last of a partition, as many as a page holds; none once it is empty. Of a conversation the turns come first:
-    /// once its turn is gone, a handler at work is refused and stops.
+    /// The last keys of a partition, as many as a page holds; empty once the partition is. A conversation's turns are
+    /// its last items, so they are deleted first: a handler that still works on one is refused then and stops.
     async fn last_keys(&self, partition: &str) -> Result<Vec<Item>, TableError> {
-        let call = self
+        let query = self
             .client
             .query()
             .table_name(&self.name)
             .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", text(partition))
+            .expression_attribute_values(":pk", string(partition))
             .projection_expression("pk, sk")
             .scan_index_forward(false)
             .consistent_read(true);
-        let page =
-            with_retries(jitter_seed(&[partition]), || async { call.clone().send().await.map_err(failed("Query")) });
-        Ok(page.await?.items.unwrap_or_default())
+        let send = || async { query.clone().send().await.map_err(call_error("Query")) };
+        let page = with_retries(jitter_seed(&[partition]), send).await?;
+        Ok(page.items.unwrap_or_default())
     }
 
-    async fn delete(&self, mut keys: Vec<Item>) -> Result<(), TableError> {
-        let mut tries = 0;
+    async fn delete_items(&self, mut keys: Vec<Item>) -> Result<(), TableError> {
+        let mut tries_without_progress = 0;
         while !keys.is_empty() {
-            let rest = keys.split_off(keys.len().min(DELETES_PER_CALL));
-            let left = self.delete_once(keys).await?;
-            if left.is_empty() {
-                tries = 0;
+            let later = keys.split_off(keys.len().min(DELETES_PER_CALL));
+            let unprocessed = self.delete_batch(keys).await?;
+            if unprocessed.is_empty() {
+                tries_without_progress = 0;
             } else {
-                tries += 1;
-                tokio::time::sleep(RETRY.seeded_delay(tries, rest.len() as u64)).await;
+                tries_without_progress += 1;
+                let delay = UNPROCESSED_RETRY.seeded_delay(tries_without_progress, later.len() as u64);
+                tokio::time::sleep(delay).await;
             }
-            keys = left.into_iter().chain(rest).collect();
+            keys = unprocessed;
+            keys.extend(later);
         }
         Ok(())
     }
 
-    /// What DynamoDB did not get to.
-    async fn delete_once(&self, keys: Vec<Item>) -> Result<Vec<Item>, TableError> {
+    /// Returns the keys that DynamoDB left unprocessed.
+    async fn delete_batch(&self, keys: Vec<Item>) -> Result<Vec<Item>, TableError> {
         let jitter_seed = keys.len() as u64;
-        let requests = keys.into_iter().map(deletion).collect();
+        let requests = keys.into_iter().map(delete_request).collect();
         let call = self.client.batch_write_item().request_items(&self.name, requests);
-        let delete = || async { call.clone().send().await.map_err(failed("BatchWriteItem")) };
-        let output = with_retries(jitter_seed, delete).await?;
-        let left = output.unprocessed_items.unwrap_or_default().into_values().flatten();
-        Ok(left.filter_map(|request| Some(request.delete_request?.key)).collect())
+        let send = || async { call.clone().send().await.map_err(call_error("BatchWriteItem")) };
+        let output = with_retries(jitter_seed, send).await?;
+        let unprocessed = output.unprocessed_items.unwrap_or_default().into_values().flatten();
+        Ok(unprocessed.filter_map(|request| Some(request.delete_request?.key)).collect())
     }
 }
 
-fn deletion(key: Item) -> WriteRequest {
+fn delete_request(key: Item) -> WriteRequest {
     let delete = DeleteRequest::builder().set_key(Some(key)).build().expect("a key is set");
     WriteRequest::builder().delete_request(delete).build()
 }

@@ -1,4 +1,4 @@
-//! Reading what the invocation does not carry. Everything is read consistently.
+//! Reads of what the payload of an invocation does not contain. All reads are strongly consistent.
 use std::ops::RangeInclusive;
 
 use api::{backoff::jitter_seed, types::ConversationEvent};
@@ -10,91 +10,110 @@ use turn::{
 };
 
 use super::{
-    Table, TableError, failed,
-    items::{self, Item, text, text_in},
-    keys::{batch_sort, batches_partition, conversation_partition, event_key, event_sort, meta_key, turn_key},
-    with_retries,
+    Table, TableError,
+    attributes::{Item, get_string, string},
+    error::{call_error, with_retries},
+    items::{parse_batch, parse_event, parse_turn},
+    keys::{
+        batch_sort_key, batches_partition, conversation_key, conversation_partition, event_key, event_sort_key,
+        turn_key,
+    },
 };
 
-const LAST_SEQUENCE: u32 = 999_999;
+/// The highest sequence that a sort key can hold.
+const MAX_SEQUENCE: u32 = 999_999;
 
 impl Table {
-    pub async fn turn(&self, order: &RunId) -> Result<Option<StoredTurn>, TableError> {
-        self.item(turn_key(&order.conversation_id, &order.turn_id)).await?.as_ref().map(items::stored_turn).transpose()
+    pub async fn load_turn(&self, run_id: &RunId) -> Result<Option<StoredTurn>, TableError> {
+        let item = self.get_item(turn_key(&run_id.conversation_id, &run_id.turn_id)).await?;
+        item.map(parse_turn).transpose()
     }
 
-    pub async fn event(&self, conversation: &str, position: u32) -> Result<Option<ConversationEvent>, TableError> {
-        let event = self.item(event_key(conversation, position)).await?;
-        event.as_ref().map(items::event).transpose()
-    }
-
-    /// Of a conversation that is not deleted: which agent answers it.
-    pub async fn agent_of(&self, conversation: &str) -> Result<Option<String>, TableError> {
-        let meta = self.item(meta_key(conversation)).await?;
-        let current = meta.filter(|meta| text_in(meta, "deletedAt").is_none());
-        current
-            .map(|meta| items::needed("conversation", "agentId", text_in(&meta, "agentId").map(str::to_owned)))
-            .transpose()
-    }
-
-    /// In ascending order; fewer than wanted when a page of DynamoDB is full.
-    pub async fn events_before(
+    pub async fn load_event(
         &self,
-        conversation: &str,
-        wanted: OlderEvents,
+        conversation_id: &str,
+        position: u32,
+    ) -> Result<Option<ConversationEvent>, TableError> {
+        let item = self.get_item(event_key(conversation_id, position)).await?;
+        item.map(parse_event).transpose()
+    }
+
+    /// The id of the agent that answers the conversation. `None` if the conversation is deleted.
+    pub async fn load_agent_id(&self, conversation_id: &str) -> Result<Option<String>, TableError> {
+        let Some(conversation) = self.get_item(conversation_key(conversation_id)).await? else { return Ok(None) };
+        if get_string(&conversation, "deletedAt").is_some() {
+            return Ok(None);
+        }
+        match get_string(&conversation, "agentId") {
+            Some(agent_id) => Ok(Some(agent_id.to_owned())),
+            None => Err(TableError::Item { kind: "conversation" }),
+        }
+    }
+
+    /// One page of events before a position, in ascending order. A page limited by DynamoDB has fewer events than
+    /// wanted.
+    pub async fn load_older_events(
+        &self,
+        conversation_id: &str,
+        older: OlderEvents,
     ) -> Result<Vec<ConversationEvent>, TableError> {
-        let (first, last) = (event_sort(1), event_sort(wanted.before.saturating_sub(1)));
-        let range = self.range(conversation_partition(conversation), first, last);
-        let newest = range.scan_index_forward(false).limit(wanted.at_most.cast_signed());
-        let page = with_retries(jitter_seed(&[conversation]), || async {
-            newest.clone().send().await.map_err(failed("Query"))
-        });
-        page.await?.items().iter().rev().map(items::event).collect()
+        let first = event_sort_key(1);
+        let last = event_sort_key(older.before.saturating_sub(1));
+        let query = self
+            .query_range(conversation_partition(conversation_id), first, last)
+            .scan_index_forward(false)
+            .limit(older.at_most.cast_signed());
+        let send = || async { query.clone().send().await.map_err(call_error("Query")) };
+        let page = with_retries(jitter_seed(&[conversation_id]), send).await?;
+        page.items.unwrap_or_default().into_iter().rev().map(parse_event).collect()
     }
 
-    /// In ascending order, all of them.
-    pub async fn events_at(
+    /// All events in a range of positions, in ascending order.
+    pub async fn load_events(
         &self,
-        conversation: &str,
+        conversation_id: &str,
         positions: RangeInclusive<u32>,
     ) -> Result<Vec<ConversationEvent>, TableError> {
         if positions.is_empty() {
             return Ok(Vec::new());
         }
-        let (first, last) = (event_sort(*positions.start()), event_sort(*positions.end()));
-        let range = self.range(conversation_partition(conversation), first, last);
-        let events = with_retries(jitter_seed(&[conversation]), || whole(&range)).await?;
-        events.iter().map(items::event).collect()
+        let first = event_sort_key(*positions.start());
+        let last = event_sort_key(*positions.end());
+        let query = self.query_range(conversation_partition(conversation_id), first, last);
+        let items = with_retries(jitter_seed(&[conversation_id]), || query_all_pages(&query)).await?;
+        items.into_iter().map(parse_event).collect()
     }
 
-    /// What the turn's attempt has published since its last event, in order.
-    pub async fn batches(&self, order: &RunId, turn: &StoredTurn) -> Result<Vec<StoredBatch>, TableError> {
-        let partition = batches_partition(&order.conversation_id, &order.turn_id);
-        let sort = |sequence| batch_sort(turn.attempt, sequence);
-        let range = self.range(partition, sort(turn.last_event_sequence + 1), sort(LAST_SEQUENCE));
-        let batches = with_retries(jitter_seed(&[&order.turn_id]), || whole(&range)).await?;
-        batches.iter().map(items::stored_batch).collect()
+    /// The batches of the turn's attempt since its last event, in order of sequence.
+    pub async fn load_batches(&self, run_id: &RunId, turn: &StoredTurn) -> Result<Vec<StoredBatch>, TableError> {
+        let partition = batches_partition(&run_id.conversation_id, &run_id.turn_id);
+        let first = batch_sort_key(turn.attempt, turn.last_event_sequence + 1);
+        let last = batch_sort_key(turn.attempt, MAX_SEQUENCE);
+        let query = self.query_range(partition, first, last);
+        let items = with_retries(jitter_seed(&[&run_id.turn_id]), || query_all_pages(&query)).await?;
+        items.into_iter().map(parse_batch).collect()
     }
 
-    pub(super) async fn item(&self, key: Item) -> Result<Option<Item>, TableError> {
-        let jitter_seed = jitter_seed(&[text_in(&key, "sk").unwrap_or_default()]);
+    pub(super) async fn get_item(&self, key: Item) -> Result<Option<Item>, TableError> {
+        let jitter_seed = jitter_seed(&[get_string(&key, "sk").unwrap_or_default()]);
         let call = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
-        Ok(with_retries(jitter_seed, || async { call.clone().send().await.map_err(failed("GetItem")) }).await?.item)
+        let send = || async { call.clone().send().await.map_err(call_error("GetItem")) };
+        Ok(with_retries(jitter_seed, send).await?.item)
     }
 
-    fn range(&self, partition: String, first: String, last: String) -> QueryFluentBuilder {
+    fn query_range(&self, partition: String, first: String, last: String) -> QueryFluentBuilder {
         self.client
             .query()
             .table_name(&self.name)
             .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
-            .expression_attribute_values(":pk", text(partition))
-            .expression_attribute_values(":first", text(first))
-            .expression_attribute_values(":last", text(last))
+            .expression_attribute_values(":pk", string(partition))
+            .expression_attribute_values(":first", string(first))
+            .expression_attribute_values(":last", string(last))
             .consistent_read(true)
     }
 }
 
-/// Page after page.
-async fn whole(query: &QueryFluentBuilder) -> Result<Vec<Item>, TableError> {
-    query.clone().into_paginator().items().send().collect::<Result<_, _>>().await.map_err(failed("Query"))
+async fn query_all_pages(query: &QueryFluentBuilder) -> Result<Vec<Item>, TableError> {
+    let items = query.clone().into_paginator().items().send();
+    items.collect::<Result<_, _>>().await.map_err(call_error("Query"))
 }

@@ -1,13 +1,18 @@
-//! What users have used of their quotas: added up beside the turns, which do not wait for it.
+//! Counts of used tokens by user and day, for the daily quota. Turns do not wait for them.
 use std::time::{Duration, SystemTime};
 
-use super::{RETRY, Table, TableError, failed, items::number, keys::day_key};
-use crate::clock::{day, epoch_milliseconds};
+use super::{
+    Table, TableError,
+    attributes::number,
+    error::{RETRY, call_error},
+    keys::usage_key,
+};
+use crate::clock::{epoch_milliseconds, utc_day};
 
-/// Well past the day that is counted.
-const KEPT: Duration = Duration::from_secs(2 * 24 * 60 * 60);
-/// With these a call has certainly not been carried out.
-const UNDONE: [&str; 4] = [
+/// Longer than the day that is counted.
+const RETENTION: Duration = Duration::from_secs(2 * 24 * 60 * 60);
+/// Error codes that say that the update was not done.
+const NOT_APPLIED: [&str; 4] = [
     "TransactionConflictException",
     "ThrottlingException",
     "ProvisionedThroughputExceededException",
@@ -15,11 +20,11 @@ const UNDONE: [&str; 4] = [
 ];
 
 impl Table {
-    /// Adds to the tokens of the user's day, and keeps trying until that is done or may have been: never twice.
-    /// `jitter_seed`: sets its waits apart from those of others.
+    /// Adds to the user's tokens of the day. Repeats only updates that were certainly not done, so that no tokens are
+    /// counted twice.
     pub async fn count_tokens(
         &self,
-        user: &str,
+        user_id: &str,
         tokens: u32,
         now: SystemTime,
         jitter_seed: u64,
@@ -27,28 +32,31 @@ impl Table {
         let mut tries = 0;
         loop {
             tries += 1;
-            match self.add_tokens(user, tokens, now).await {
-                Err(error) if is_undone(&error) => tokio::time::sleep(RETRY.seeded_delay(tries, jitter_seed)).await,
-                done => return done,
+            match self.add_tokens(user_id, tokens, now).await {
+                Err(error) if is_not_applied(&error) => {
+                    tokio::time::sleep(RETRY.seeded_delay(tries, jitter_seed)).await;
+                }
+                result => return result,
             }
         }
     }
 
-    async fn add_tokens(&self, user: &str, tokens: u32, now: SystemTime) -> Result<(), TableError> {
-        let added = self
-            .client
+    async fn add_tokens(&self, user_id: &str, tokens: u32, now: SystemTime) -> Result<(), TableError> {
+        let expires_at = epoch_milliseconds(now + RETENTION) / 1000;
+        self.client
             .update_item()
             .table_name(&self.name)
-            .set_key(Some(day_key(user, &day(now))))
-            .update_expression("SET expiresAt = :later ADD tokens :tokens")
-            .expression_attribute_values(":later", number(epoch_milliseconds(now + KEPT) / 1000))
+            .set_key(Some(usage_key(user_id, &utc_day(now))))
+            .update_expression("SET expiresAt = :expiresAt ADD tokens :tokens")
+            .expression_attribute_values(":expiresAt", number(expires_at))
             .expression_attribute_values(":tokens", number(tokens))
             .send()
-            .await;
-        added.map(drop).map_err(failed("UpdateItem"))
+            .await
+            .map_err(call_error("UpdateItem"))?;
+        Ok(())
     }
 }
 
-fn is_undone(error: &TableError) -> bool {
-    matches!(error, TableError::Call { code, .. } if UNDONE.contains(&code.as_str()))
+fn is_not_applied(error: &TableError) -> bool {
+    matches!(error, TableError::Call { code, .. } if NOT_APPLIED.contains(&code.as_str()))
 }

@@ -1,119 +1,127 @@
-//! What a streamed answer may cost, in simulated time.
+//! Budgets of a streamed answer in simulated time: mutations, delays and published bytes.
 use std::time::Duration;
 
 use api::types::{StopReason, Usage};
-use turn::{attempt::Effect, mutation::Update, types::StreamEvent};
+use turn::{effect::Effect, mutation::Update, types::StreamEvent};
 
 use crate::{
-    cases::joined,
-    script::{Said, Script},
-    simulation::{Played, play},
+    golden::join_text,
+    script::{ModelStep, Script},
+    simulation::{Timeline, simulate},
 };
 
+/// Of a publish, in milliseconds.
 const LATENCIES: [u64; 4] = [0, 30, 60, 200];
 
-struct Measured {
+struct Measurement {
     mutations: usize,
     /// From each delta to the start of the publish that carries it, ascending.
     delays: Vec<Duration>,
-    metadata_to_final: Duration,
+    usage_to_closing_event: Duration,
 }
 
 #[test]
-fn three_hundred_deltas_stay_within_the_budget_at_every_publish_latency() {
+fn mutations_and_p95_delay_of_300_deltas_stay_within_budget() {
     for latency in LATENCIES {
-        let measured = measure(300, 15, latency);
-        let p95 = measured.percentile(95);
-        assert!(measured.mutations <= 30, "{latency} ms: {} mutations", measured.mutations);
+        let measurement = measure(300, 15, latency);
+        let p95 = measurement.percentile(95);
+        assert!(measurement.mutations <= 30, "{latency} ms: {} mutations", measurement.mutations);
         assert!(p95 < Duration::from_millis(300), "{latency} ms: p95 {p95:?}");
     }
 }
 
 #[test]
-fn the_delay_does_not_grow_with_the_answer() {
+fn delay_does_not_grow_with_the_answer() {
     for latency in LATENCIES {
-        let (short, long) = (measure(1500, 10, latency), measure(6000, 10, latency));
-        let grown = long.percentile(95).saturating_sub(short.percentile(95));
-        assert!(grown < Duration::from_millis(5), "{latency} ms: p95 grows by {grown:?}");
+        let short = measure(1500, 10, latency);
+        let long = measure(6000, 10, latency);
+        let growth = long.percentile(95).saturating_sub(short.percentile(95));
+        assert!(growth < Duration::from_millis(5), "{latency} ms: p95 grows by {growth:?}");
     }
 }
 
 #[test]
-fn the_final_event_leaves_within_two_publish_latencies_of_the_models_last_word() {
+fn closing_event_is_published_within_two_publish_latencies_of_the_usage() {
     for latency in LATENCIES {
         for deltas in 290..310 {
-            let measured = measure(deltas, 15, latency).metadata_to_final;
-            assert!(measured <= Duration::from_millis(2 * latency), "{latency} ms, {deltas} deltas: {measured:?}");
+            let delay = measure(deltas, 15, latency).usage_to_closing_event;
+            assert!(delay <= Duration::from_millis(2 * latency), "{latency} ms, {deltas} deltas: {delay:?}");
         }
     }
 }
 
 #[test]
-fn the_first_delta_leaves_at_once() {
-    let played = play(script(300, 15, 0));
-    let first = played.steps.iter().find(|(_, step)| carried(step) > 0).map(|(at, _)| *at);
-    assert_eq!(first, played.heard.first().map(|(at, _)| *at));
+fn first_delta_is_published_at_once() {
+    let timeline = simulate(script(300, 15, 0));
+    let first_text = timeline.effects.iter().find(|(_, effect)| text_bytes(effect) > 0).map(|(at, _)| *at);
+    assert_eq!(first_text, timeline.deltas.first().map(|(at, _)| *at));
 }
 
 #[test]
-fn published_bytes_grow_with_the_answer_and_not_with_its_square() {
-    let bytes = |deltas| play(script(deltas, 10, 30)).steps.iter().map(|(_, step)| carried(step)).sum::<usize>();
+fn published_bytes_grow_linearly_with_the_answer() {
+    let bytes = |deltas| -> usize {
+        simulate(script(deltas, 10, 30)).effects.iter().map(|(_, effect)| text_bytes(effect)).sum()
+    };
     let (once, tenfold) = (bytes(600), bytes(6000));
     assert!(tenfold <= 11 * once, "{once} bytes, then {tenfold}");
 }
 
-impl Measured {
+impl Measurement {
     fn percentile(&self, percent: usize) -> Duration {
         self.delays[(self.delays.len() * percent).div_ceil(100) - 1]
     }
 }
 
-fn measure(deltas: usize, interval: u64, latency: u64) -> Measured {
-    let played = play(script(deltas, interval, latency));
-    let published: Vec<_> = played.steps.iter().filter(|(_, step)| matches!(step, Effect::Publish(_))).collect();
-    let mut delays = delays(&played);
+/// `interval` between deltas and `latency` of publishes are in milliseconds.
+fn measure(deltas: usize, interval: u64, latency: u64) -> Measurement {
+    let timeline = simulate(script(deltas, interval, latency));
+    let publishes: Vec<_> =
+        timeline.effects.iter().filter(|(_, effect)| matches!(effect, Effect::Publish(_))).collect();
+    let mut delays = publish_delays(&timeline);
     delays.sort();
-    let said_all = played.heard.last().unwrap().0;
-    let metadata_to_final = published.last().unwrap().0 - said_all;
-    Measured { mutations: published.len(), delays, metadata_to_final }
+    let usage_at = timeline.deltas.last().unwrap().0;
+    let closing_event_at = publishes.last().unwrap().0;
+    Measurement { mutations: publishes.len(), delays, usage_to_closing_event: closing_event_at - usage_at }
 }
 
-fn delays(played: &Played) -> Vec<Duration> {
-    let mut carriers = played.steps.iter().map(|(at, step)| (*at, carried_first(step))).filter(|(_, bytes)| *bytes > 0);
-    let (mut spoken, mut shown, mut at) = (0, 0, Duration::ZERO);
-    let total: usize = played.heard.iter().map(|(_, text)| text.len()).sum();
-    let delay = |(heard, text): &(Duration, String)| {
-        spoken += text.len();
-        while shown < spoken {
-            let (when, bytes) = carriers.next().expect("everything is published");
-            (at, shown) = (when, if bytes == usize::MAX { total } else { shown + bytes });
+/// For each delta, the time until all text up to its end has been published.
+fn publish_delays(timeline: &Timeline) -> Vec<Duration> {
+    let total_bytes: usize = timeline.deltas.iter().map(|(_, text)| text.len()).sum();
+    let mut publishes = timeline.effects.iter().filter(|(_, effect)| text_bytes(effect) > 0);
+    let mut published_bytes = 0;
+    let mut published_at = Duration::ZERO;
+    let mut received_bytes = 0;
+    let mut delays = Vec::new();
+    for (received_at, text) in &timeline.deltas {
+        received_bytes += text.len();
+        while published_bytes < received_bytes {
+            let (at, effect) = publishes.next().expect("all text is published");
+            published_at = *at;
+            published_bytes = if is_closing_event(effect) { total_bytes } else { published_bytes + text_bytes(effect) };
         }
-        at - *heard
-    };
-    played.heard.iter().map(delay).collect()
-}
-
-/// Bytes of text that a step is the first to carry; the final event carries all that is left.
-fn carried_first(step: &Effect) -> usize {
-    match step {
-        Effect::Publish(mutation) if mutation.closes_turn() => usize::MAX,
-        _ => carried(step),
+        delays.push(published_at - *received_at);
     }
+    delays
 }
 
-fn carried(step: &Effect) -> usize {
-    let Effect::Publish(mutation) = step else { return 0 };
+/// The closing event carries all text that is in no batch.
+fn is_closing_event(effect: &Effect) -> bool {
+    matches!(effect, Effect::Publish(mutation) if mutation.closes_turn())
+}
+
+fn text_bytes(effect: &Effect) -> usize {
+    let Effect::Publish(mutation) = effect else { return 0 };
     match &mutation.update {
         Update::Batch(batch) => batch.text.len(),
-        Update::Event(event) => joined(&event.content).len(),
-        Update::Began { .. } | Update::Note(_) | Update::Stored(_) => 0,
+        Update::Event(event) => join_text(&event.content).len(),
+        Update::Started { .. } | Update::Note(_) | Update::Stored(_) => 0,
     }
 }
 
 fn script(deltas: usize, interval: u64, latency: u64) -> Script {
-    let delta = Said::Event(StreamEvent::Text { block: 0, text: "tick ".into() });
-    let mut said = vec![(Duration::from_millis(interval), delta); deltas];
-    said.push((Duration::ZERO, Said::Event(StreamEvent::Stopped(StopReason::EndTurn))));
-    said.push((Duration::ZERO, Said::Event(StreamEvent::Used(Usage::default()))));
-    Script { latency: Duration::from_millis(latency), asks: [said].into(), ..Script::default() }
+    let delta = ModelStep::Event(StreamEvent::Text { block: 0, text: "tick ".into() });
+    let mut steps = vec![(Duration::from_millis(interval), delta); deltas];
+    steps.push((Duration::ZERO, ModelStep::Event(StreamEvent::MessageStop(StopReason::EndTurn))));
+    steps.push((Duration::ZERO, ModelStep::Event(StreamEvent::Usage(Usage::default()))));
+    Script { latency: Duration::from_millis(latency), model_calls: [steps].into(), ..Script::default() }
 }

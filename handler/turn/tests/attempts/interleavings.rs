@@ -1,4 +1,4 @@
-//! Attempts amid whatever may happen, in whatever order: what holds for every one of them.
+//! Property test: an attempt keeps its invariants whatever happens, in whatever order.
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -8,272 +8,292 @@ use std::{
 use api::types::{FailureCode, StopReason, TurnStatus, Usage};
 use proptest::{collection::vec, prelude::*, sample::select};
 use turn::{
-    attempt::{Attempt, AttemptEnd, Effect, Input},
+    attempt::{Attempt, Input},
     deadlines::Deadlines,
     direct_write::{DirectWrite, WriteFailure},
+    effect::{AttemptEnd, Effect},
     limits::Limits,
     mutation::{Mutation, PublishFailure, Update},
     types::StreamEvent,
 };
 
 use crate::{
-    cases::{joined, json_len},
-    script::{PublishAnswer, Script, WriteAnswer},
+    golden::{join_text, json_len},
+    script::{PublishResult, Script, WriteResult},
     simulation::attempt_start,
 };
 
 const TEXTS: [&str; 9] =
     ["", "tick ", "a", "é\u{301}", "👩‍👩‍👧‍👦", "\"\\\n\u{0}", " \r\n", "שלום ", "a rather longer piece of text"];
 
-/// In which everything that waits is tried again.
-const RECOVERY: Duration = Duration::from_secs(6);
+/// Longer than any delay before another try of a publish or write.
+const RECOVERY_TIME: Duration = Duration::from_secs(6);
 
-/// One thing that happens, where it can.
+/// Something that happens outside, if it can happen at that time.
 #[derive(Clone, Debug)]
 enum Happening {
-    Said(StreamEvent),
-    ModelFails(FailureCode),
-    ModelCloses,
-    /// AppSync answers what it was sent last.
-    Published(PublishAnswer),
-    /// The table answers what it was sent last.
-    Written(WriteAnswer),
-    Passes(Duration),
+    ModelEvent(StreamEvent),
+    ModelFailed(FailureCode),
+    ModelStreamEnded,
+    /// The publish in flight gets its result.
+    Published(PublishResult),
+    /// The write in flight gets its result.
+    Written(WriteResult),
+    TimePasses(Duration),
 }
 
-/// What comes after all that has happened.
+/// What happens after the random happenings.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Rest {
-    /// Nobody answers any more.
-    Silence,
-    /// The model ends, and all is accepted.
-    Health,
+enum Remainder {
+    /// Nothing gets a result any more.
+    NoResults,
+    /// The model ends its answer, and every publish and write is accepted.
+    AllHealthy,
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn an_attempt_keeps_its_promises_whatever_happens(
+    fn attempt_keeps_its_invariants_whatever_happens(
         happenings in vec(happening(), 0..120),
-        rest in select(vec![Rest::Silence, Rest::Health]),
-        left in select(vec![8_000, 30_000, 900_000]),
+        remainder in select(vec![Remainder::NoResults, Remainder::AllHealthy]),
+        remaining_milliseconds in select(vec![8_000, 30_000, 900_000]),
         batch_max_bytes in 8_usize..200,
         event_max_bytes in 4_150_usize..5_000,
     ) {
         let limits = Limits { batch_max_bytes, event_max_bytes, ..Limits::default() };
-        let script = Script { left: Duration::from_millis(left), limits, ..Script::default() };
-        let mut world = World::new(&script);
+        let remaining = Duration::from_millis(remaining_milliseconds);
+        let mut environment = Environment::new(&Script { remaining, limits, ..Script::default() });
         for happening in happenings {
-            world.happens(happening);
+            environment.apply(happening);
         }
-        let in_time = world.now + RECOVERY < world.deadlines.give_up_at;
-        world.rests(rest);
-        prop_assert!(rest == Rest::Silence || !in_time || world.is_settled(), "health ends a turn");
+        let has_time = environment.now + RECOVERY_TIME < environment.deadlines.give_up_at;
+        environment.run_to_end(remainder);
+        if remainder == Remainder::AllHealthy && has_time {
+            prop_assert!(environment.is_turn_closed(), "the turn is closed once everything is healthy");
+        }
     }
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
     let text = (0_u32..3, select(&TEXTS[..]), select(vec![1, 1, 1, 40]))
         .prop_map(|(block, text, times)| StreamEvent::Text { block, text: text.repeat(times) });
-    let stopped = select(vec![StopReason::EndTurn, StopReason::MaxTokens]).prop_map(StreamEvent::Stopped);
+    let stop = select(vec![StopReason::EndTurn, StopReason::MaxTokens]).prop_map(StreamEvent::MessageStop);
     let code = select(vec![FailureCode::Throttled, FailureCode::ModelUnavailable, FailureCode::Internal]);
     let time = select(vec![0, 5, 15, 45, 300, 2_000, 6_000, 11_000, 70_000]).prop_map(Duration::from_millis);
     prop_oneof![
-        30 => text.prop_map(Happening::Said),
-        1 => stopped.prop_map(Happening::Said),
-        1 => Just(Happening::Said(StreamEvent::Used(Usage::default()))),
-        1 => Just(Happening::Said(StreamEvent::Other)),
-        1 => code.prop_map(Happening::ModelFails),
-        1 => Just(Happening::ModelCloses),
-        30 => publish_answer().prop_map(Happening::Published),
-        12 => write_answer().prop_map(Happening::Written),
-        20 => time.prop_map(Happening::Passes),
+        30 => text.prop_map(Happening::ModelEvent),
+        1 => stop.prop_map(Happening::ModelEvent),
+        1 => Just(Happening::ModelEvent(StreamEvent::Usage(Usage::default()))),
+        1 => Just(Happening::ModelEvent(StreamEvent::Other)),
+        1 => code.prop_map(Happening::ModelFailed),
+        1 => Just(Happening::ModelStreamEnded),
+        30 => publish_result().prop_map(Happening::Published),
+        12 => write_result().prop_map(Happening::Written),
+        20 => time.prop_map(Happening::TimePasses),
     ]
 }
 
-fn publish_answer() -> impl Strategy<Value = PublishAnswer> {
+fn publish_result() -> impl Strategy<Value = PublishResult> {
     prop_oneof![
         40 => Just(Ok(TurnStatus::Running)),
         1 => Just(Ok(TurnStatus::Cancelling)),
         1 => Just(Ok(TurnStatus::Failed)),
-        20 => Just(Err(PublishFailure::Again)),
+        20 => Just(Err(PublishFailure::Retryable)),
         2 => Just(Err(PublishFailure::Refused)),
         1 => Just(Err(PublishFailure::Stale)),
     ]
 }
 
-fn write_answer() -> impl Strategy<Value = WriteAnswer> {
+fn write_result() -> impl Strategy<Value = WriteResult> {
     prop_oneof![
         40 => Just(Ok(TurnStatus::Running)),
         4 => Just(Ok(TurnStatus::Cancelling)),
-        20 => Just(Err(WriteFailure::Again)),
+        20 => Just(Err(WriteFailure::Retryable)),
         1 => Just(Err(WriteFailure::Stale)),
     ]
 }
 
-/// Everything around one attempt, and what has been seen of it.
-struct World {
+/// Everything around one attempt, and what it has observed of the attempt.
+struct Environment {
     attempt: Attempt,
     limits: Limits,
     deadlines: Deadlines,
     now: Instant,
-    model_is_open: bool,
+    is_model_stream_open: bool,
     publish: Option<Arc<Mutation>>,
     write: Option<DirectWrite>,
+    /// By sequence: the first mutation sent under it.
     sent: BTreeMap<u32, Arc<Mutation>>,
-    heard: String,
-    /// Of events.
-    told: String,
-    /// Of batches, since the last event.
-    shown: String,
-    closing: Option<Arc<Mutation>>,
-    cancelled: bool,
-    /// Whether an answer has said that the attempt is no longer the turn's.
-    overtaken: bool,
-    closing_written: bool,
-    /// When the lease was renewed, or its renewal last failed.
-    renewed: Instant,
-    ended: Option<AttemptEnd>,
+    received_text: String,
+    event_text: String,
+    /// The text of the batches since the last event.
+    batch_text: String,
+    closing_event: Option<Arc<Mutation>>,
+    is_closing_event_written: bool,
+    is_cancelled: bool,
+    /// Whether a result has told the attempt that it no longer owns the turn.
+    is_superseded: bool,
+    /// When the lease was last extended, or its renewal last failed.
+    last_renewal: Instant,
+    end: Option<AttemptEnd>,
 }
 
-impl World {
-    #[expect(clippy::disallowed_methods, reason = "an attempt begins at some moment")]
+impl Environment {
+    #[expect(clippy::disallowed_methods, reason = "an attempt needs some moment to start from")]
     fn new(script: &Script) -> Self {
         let now = Instant::now();
-        let mut world = Self {
-            attempt: Attempt::begin(attempt_start(script, now), now),
+        let mut environment = Self {
+            attempt: Attempt::new(attempt_start(script, now), now),
             limits: script.limits,
-            deadlines: Deadlines::within(now, script.left),
+            deadlines: Deadlines::within(now, script.remaining),
             now,
-            model_is_open: false,
+            is_model_stream_open: false,
             publish: None,
             write: None,
             sent: BTreeMap::new(),
-            heard: String::new(),
-            told: String::new(),
-            shown: String::new(),
-            closing: None,
-            cancelled: false,
-            overtaken: false,
-            closing_written: false,
-            renewed: now,
-            ended: None,
+            received_text: String::new(),
+            event_text: String::new(),
+            batch_text: String::new(),
+            closing_event: None,
+            is_closing_event_written: false,
+            is_cancelled: false,
+            is_superseded: false,
+            last_renewal: now,
+            end: None,
         };
-        world.drain();
-        world
+        environment.perform_effects();
+        environment
     }
 
-    fn happens(&mut self, happening: Happening) {
+    /// Ignores what cannot happen now.
+    fn apply(&mut self, happening: Happening) {
+        if self.end.is_some() {
+            return;
+        }
         match happening {
-            _ if self.ended.is_some() => {}
-            Happening::Said(event) if self.model_is_open => self.hear(event),
-            Happening::ModelFails(code) if self.model_is_open => self.model_ends(Input::ModelFailed(code)),
-            Happening::ModelCloses if self.model_is_open => self.model_ends(Input::ModelStreamEnded),
-            Happening::Published(answer) => self.published(answer),
-            Happening::Written(answer) => self.written(answer),
-            Happening::Passes(time) => self.pass(time),
-            Happening::Said(_) | Happening::ModelFails(_) | Happening::ModelCloses => {}
+            Happening::ModelEvent(event) if self.is_model_stream_open => self.on_model_event(event),
+            Happening::ModelFailed(code) if self.is_model_stream_open => {
+                self.on_stream_end(Input::ModelFailed(code));
+            }
+            Happening::ModelStreamEnded if self.is_model_stream_open => self.on_stream_end(Input::ModelStreamEnded),
+            Happening::ModelEvent(_) | Happening::ModelFailed(_) | Happening::ModelStreamEnded => {}
+            Happening::Published(result) => self.on_publish_result(result),
+            Happening::Written(result) => self.on_write_result(result),
+            Happening::TimePasses(time) => self.pass_time(time),
         }
     }
 
-    fn hear(&mut self, event: StreamEvent) {
-        if let (StreamEvent::Text { text, .. }, None) = (&event, self.attempt.why()) {
-            self.heard.push_str(text);
+    fn on_model_event(&mut self, event: StreamEvent) {
+        if let StreamEvent::Text { text, .. } = &event
+            && self.attempt.end_reason().is_none()
+        {
+            self.received_text.push_str(text);
         }
-        self.input(Input::ModelEvent(event));
+        self.handle(Input::ModelEvent(event));
     }
 
-    fn model_ends(&mut self, input: Input) {
-        self.model_is_open = false;
-        self.input(input);
+    fn on_stream_end(&mut self, input: Input) {
+        self.is_model_stream_open = false;
+        self.handle(input);
     }
 
-    fn published(&mut self, answer: PublishAnswer) {
-        let Some(closes) = self.publish.take().map(|sent| sent.closes_turn()) else { return };
-        match answer {
-            Ok(status) if !closes => self.accepted(status),
-            Err(PublishFailure::Stale) => self.overtaken = true,
-            Ok(_) | Err(PublishFailure::Again | PublishFailure::Refused) => {}
+    fn on_publish_result(&mut self, result: PublishResult) {
+        let Some(closes_turn) = self.publish.take().map(|sent| sent.closes_turn()) else { return };
+        match result {
+            Ok(status) if !closes_turn => self.on_lease_extended(status),
+            Err(PublishFailure::Stale) => self.is_superseded = true,
+            Ok(_) | Err(PublishFailure::Retryable | PublishFailure::Refused) => {}
         }
-        self.input(Input::Published(answer));
-        if answer.is_ok() && closes {
-            assert_eq!(self.ended, Some(AttemptEnd::Published), "an accepted closing event is the end");
+        self.handle(Input::Published(result));
+        if result.is_ok() && closes_turn {
+            assert_eq!(self.end, Some(AttemptEnd::Published), "an accepted closing event ends the attempt");
         }
     }
 
-    fn written(&mut self, answer: WriteAnswer) {
-        let closes = |write| matches!(write, DirectWrite::StoreEvent(event) if event.closes_turn());
-        let is_renewal = matches!(self.write, Some(DirectWrite::RenewLease(_)));
-        let Some(closes) = self.write.take().map(closes) else { return };
+    fn on_write_result(&mut self, result: WriteResult) {
+        let Some(write) = self.write.take() else { return };
+        let (is_renewal, closes_turn) = match &write {
+            DirectWrite::RenewLease(_) => (true, false),
+            DirectWrite::StoreEvent(event) => (false, event.closes_turn()),
+        };
         if is_renewal {
-            self.renewed = self.now;
+            self.last_renewal = self.now;
         }
-        match answer {
-            Ok(_) if closes => self.closing_written = true,
-            Ok(status) => self.accepted(status),
-            Err(WriteFailure::Stale) => self.overtaken |= !(is_renewal && self.closing.is_some()),
-            Err(WriteFailure::Again) => {}
+        // A refused renewal says nothing once there is a closing event: the end may be the attempt's own.
+        let supersedes = !is_renewal || self.closing_event.is_none();
+        match result {
+            Ok(_) if closes_turn => self.is_closing_event_written = true,
+            Ok(status) => self.on_lease_extended(status),
+            Err(WriteFailure::Stale) if supersedes => self.is_superseded = true,
+            Err(WriteFailure::Stale | WriteFailure::Retryable) => {}
         }
-        self.input(Input::Written(answer));
+        drop(write);
+        self.handle(Input::Written(result));
     }
 
-    fn accepted(&mut self, status: TurnStatus) {
-        self.renewed = self.now;
-        if self.closing.is_none() {
-            self.cancelled |= status == TurnStatus::Cancelling;
-            self.overtaken |= status.is_end();
+    fn on_lease_extended(&mut self, status: TurnStatus) {
+        self.last_renewal = self.now;
+        if self.closing_event.is_some() {
+            return;
+        }
+        match status {
+            TurnStatus::Queued | TurnStatus::Running => {}
+            TurnStatus::Cancelling => self.is_cancelled = true,
+            TurnStatus::Completed | TurnStatus::Cancelled | TurnStatus::Failed => self.is_superseded = true,
         }
     }
 
-    fn pass(&mut self, time: Duration) {
+    fn pass_time(&mut self, time: Duration) {
         let until = self.now + time;
-        while self.ended.is_none() && self.now < until {
-            self.now = self.attempt.wake(self.now).min(until);
-            self.input(Input::TimerFired);
+        while self.end.is_none() && self.now < until {
+            self.now = self.attempt.wake_at(self.now).min(until);
+            self.handle(Input::TimerFired);
         }
     }
 
-    fn rests(&mut self, rest: Rest) {
-        while self.ended.is_none() {
-            match rest {
-                Rest::Silence => self.pass(Duration::from_secs(60)),
-                Rest::Health => self.recover(),
+    fn run_to_end(&mut self, remainder: Remainder) {
+        while self.end.is_none() {
+            match remainder {
+                Remainder::NoResults => self.pass_time(Duration::from_secs(60)),
+                Remainder::AllHealthy => self.succeed_for_a_moment(),
             }
         }
     }
 
-    fn recover(&mut self) {
-        let running = TurnStatus::Running;
-        for happening in [
-            Happening::Published(Ok(running)),
-            Happening::Written(Ok(running)),
-            Happening::Said(StreamEvent::Stopped(StopReason::EndTurn)),
-            Happening::Said(StreamEvent::Used(Usage::default())),
-            Happening::Passes(Duration::from_millis(100)),
-        ] {
-            self.happens(happening);
+    /// Accepts every publish and write, ends the model's answer and lets some time pass.
+    fn succeed_for_a_moment(&mut self) {
+        while self.publish.is_some() || self.write.is_some() {
+            self.apply(Happening::Published(Ok(TurnStatus::Running)));
+            self.apply(Happening::Written(Ok(TurnStatus::Running)));
+            if self.end.is_some() {
+                return;
+            }
         }
+        self.apply(Happening::ModelEvent(StreamEvent::MessageStop(StopReason::EndTurn)));
+        self.apply(Happening::ModelEvent(StreamEvent::Usage(Usage::default())));
+        self.apply(Happening::TimePasses(Duration::from_millis(100)));
     }
 
-    fn input(&mut self, input: Input) {
-        self.attempt.on(input, self.now);
-        self.drain();
+    fn handle(&mut self, input: Input) {
+        self.attempt.handle(input, self.now);
+        self.perform_effects();
     }
 
-    fn drain(&mut self) {
-        while self.ended.is_none()
-            && let Some(step) = self.attempt.next(self.now)
+    fn perform_effects(&mut self) {
+        while self.end.is_none()
+            && let Some(effect) = self.attempt.next_effect(self.now)
         {
-            match step {
-                Effect::CallModel(_) => self.model_is_open = true,
-                Effect::CloseModelStream => self.model_is_open = false,
+            match effect {
+                Effect::CallModel(_) => self.is_model_stream_open = true,
+                Effect::CloseModelStream => self.is_model_stream_open = false,
                 Effect::Publish(mutation) => self.publish(mutation),
                 Effect::Write(write) => self.write(write),
-                Effect::End(ended) => self.ended = Some(ended),
+                Effect::End(end) => self.end = Some(end),
             }
         }
-        self.check();
+        self.check_state();
     }
 
     fn publish(&mut self, mutation: Arc<Mutation>) {
@@ -289,88 +309,94 @@ impl World {
                 assert!(matches!(event.update, Update::Event(_)), "only events are written");
                 self.send(event);
             }
-            DirectWrite::RenewLease(_) => assert!(!self.closing_written, "what is closed needs no lease"),
+            DirectWrite::RenewLease(_) => {
+                assert!(!self.is_closing_event_written, "the lease of a closed turn is not renewed");
+            }
         }
         self.write = Some(write);
     }
 
     fn send(&mut self, mutation: &Arc<Mutation>) {
-        let newest = self.sent.len() as u32;
-        match self.sent.get(&mutation.sequence) {
-            Some(before) => assert_eq!(before, mutation, "a number's bytes never change"),
-            None => {
-                assert_eq!(mutation.sequence, newest + 1, "numbers have no gaps");
-                assert!(self.closing.is_none(), "nothing follows the closing event");
-                self.tell(mutation);
-                self.sent.insert(mutation.sequence, Arc::clone(mutation));
-            }
+        if let Some(first) = self.sent.get(&mutation.sequence) {
+            assert_eq!(first, mutation, "the content of a sequence never changes");
+            return;
         }
+        assert_eq!(mutation.sequence, self.sent.len() as u32 + 1, "sequences have no gaps");
+        assert!(self.closing_event.is_none(), "the closing event is the last update");
+        self.check_update(mutation);
+        self.sent.insert(mutation.sequence, Arc::clone(mutation));
     }
 
-    fn tell(&mut self, mutation: &Arc<Mutation>) {
+    fn check_update(&mut self, mutation: &Arc<Mutation>) {
         match &mutation.update {
-            Update::Began { .. } => assert_eq!(mutation.sequence, 1),
+            Update::Started { .. } => assert_eq!(mutation.sequence, 1),
             Update::Note(_) | Update::Stored(_) => {}
             Update::Batch(batch) => {
-                assert!(!batch.text.is_empty() && json_len(&batch.text) <= self.limits.batch_max_bytes);
-                self.shown.push_str(&batch.text);
+                assert!(!batch.text.is_empty(), "a batch has text");
+                assert!(json_len(&batch.text) <= self.limits.batch_max_bytes, "batches are bounded");
+                self.batch_text.push_str(&batch.text);
             }
             Update::Event(event) => {
-                let text = joined(&event.content);
-                assert!(2 * json_len(&text) <= self.limits.event_max_bytes, "an event is bounded");
-                assert!(text.starts_with(&self.shown), "batches are the beginning of their event");
-                self.shown.clear();
-                self.told.push_str(&text);
+                let text = join_text(&event.content);
+                assert!(2 * json_len(&text) <= self.limits.event_max_bytes, "events are bounded");
+                assert!(text.starts_with(&self.batch_text), "batches are a prefix of their event");
+                self.batch_text.clear();
+                self.event_text.push_str(&text);
             }
         }
-        let untold = self.heard.strip_prefix(&self.told).expect("events spell what was heard, in order");
-        assert!(untold.starts_with(&self.shown), "batches spell what was heard, in order");
+        let not_in_events =
+            self.received_text.strip_prefix(&self.event_text).expect("events hold the received text in order");
+        assert!(not_in_events.starts_with(&self.batch_text), "batches hold the received text in order");
         if mutation.closes_turn() {
-            self.closing = Some(Arc::clone(mutation));
-            assert!(untold.is_empty(), "nothing that was heard is left out");
-            let Update::Event(event) = &mutation.update else { panic!("an event closes a turn") };
-            assert_eq!(event.status() == TurnStatus::Cancelled, self.cancelled);
+            self.closing_event = Some(Arc::clone(mutation));
+            assert!(not_in_events.is_empty(), "all received text is stored");
+            let Update::Event(event) = &mutation.update else { panic!("only an event closes a turn") };
+            assert_eq!(event.status() == TurnStatus::Cancelled, self.is_cancelled);
         }
     }
 
-    /// What holds at every moment.
-    fn check(&self) {
-        let kept = self.sent.values().filter(|sent| Arc::strong_count(sent) > self.own_references(sent)).count();
-        assert!(kept <= 2, "{kept} mutations are kept");
-        match self.ended {
-            Some(ended) => self.check_end(ended),
-            None => {
-                assert!(self.now < self.deadlines.give_up_at, "every attempt ends in time");
-                assert!(self.attempt.wake(self.now) > self.now, "whoever has nothing to do sleeps");
-                let lost = self.renewed + self.limits.heartbeat + self.limits.write_retry.longest;
-                let is_closing = self.closing_written || self.publish.as_ref().is_some_and(|sent| sent.closes_turn());
-                assert!(is_closing || self.write.is_some() || self.now < lost, "a lease is kept alive");
-            }
+    /// Checks what holds after every input.
+    fn check_state(&self) {
+        let held_mutations =
+            self.sent.values().filter(|sent| Arc::strong_count(sent) > self.own_references(sent)).count();
+        assert!(held_mutations <= 2, "the attempt holds {held_mutations} mutations");
+        if let Some(end) = self.end {
+            self.check_end(end);
+            return;
         }
+        assert!(self.now < self.deadlines.give_up_at, "every attempt ends in time");
+        assert!(self.attempt.wake_at(self.now) > self.now, "an attempt without effects sleeps");
+        let is_closing = self.is_closing_event_written || self.publish.as_ref().is_some_and(|sent| sent.closes_turn());
+        let renewal_deadline = self.last_renewal + self.limits.renewal_interval + self.limits.write_retry.longest;
+        assert!(
+            is_closing || self.write.is_some() || self.now < renewal_deadline,
+            "the lease is renewed until the turn is being closed"
+        );
     }
 
-    /// How many references to it this world holds.
-    fn own_references(&self, sent: &Arc<Mutation>) -> usize {
+    /// How many references to a mutation this environment holds.
+    fn own_references(&self, mutation: &Arc<Mutation>) -> usize {
         let written = match &self.write {
             Some(DirectWrite::StoreEvent(event)) => Some(event),
             Some(DirectWrite::RenewLease(_)) | None => None,
         };
-        let others = [self.publish.as_ref(), written, self.closing.as_ref()];
-        1 + others.into_iter().flatten().filter(|other| other.sequence == sent.sequence).count()
+        let in_sent = 1;
+        let others = [self.publish.as_ref(), written, self.closing_event.as_ref()];
+        in_sent + others.into_iter().flatten().filter(|other| other.sequence == mutation.sequence).count()
     }
 
-    fn check_end(&self, ended: AttemptEnd) {
-        assert!(self.now <= self.deadlines.give_up_at, "it ends in time");
-        match ended {
-            AttemptEnd::Published => assert!(self.closing.is_some()),
-            AttemptEnd::Unannounced => assert!(self.closing_written, "only what is stored can be announced later"),
-            AttemptEnd::Superseded => assert!(self.overtaken, "only an answer can tell that"),
+    fn check_end(&self, end: AttemptEnd) {
+        assert!(self.now <= self.deadlines.give_up_at, "every attempt ends in time");
+        match end {
+            AttemptEnd::Published => assert!(self.closing_event.is_some()),
+            AttemptEnd::Unannounced => assert!(self.is_closing_event_written, "an unannounced end is stored"),
+            AttemptEnd::Superseded => assert!(self.is_superseded, "only a result ends an attempt as superseded"),
             AttemptEnd::OutOfTime => assert_eq!(self.now, self.deadlines.give_up_at),
         }
     }
 
-    /// Whether the turn is closed, by this attempt or another.
-    fn is_settled(&self) -> bool {
-        self.overtaken || self.closing.is_some() && self.ended != Some(AttemptEnd::OutOfTime)
+    /// Whether the turn was closed, by this attempt or by somebody else.
+    fn is_turn_closed(&self) -> bool {
+        self.is_superseded || (self.closing_event.is_some() && self.end != Some(AttemptEnd::OutOfTime))
     }
 }

@@ -1,8 +1,7 @@
-//! One attempt after the other, in memory and in no time: what the model says and AppSync answers goes in, timed; what
-//! is published comes out, timed.
+//! Attempts in memory under simulated time: scripted model streams and results go in, effects with their times come out.
 mod budgets;
-mod cases;
 mod contract;
+mod golden;
 mod interleavings;
 mod script;
 mod simulation;

@@ -1,23 +1,24 @@
-//! The first half of a file in tests/golden: what happens effects clients one attempt.
+//! The first half of a file in tests/golden: what happens outside during one attempt.
 //!
 //! ```text
 //! # Why this case exists.
-//! latency 30                      how long AppSync takes, in milliseconds
-//! batch-bytes 4096 | event-bytes 160000 | silence 120000 | left 900000      limits other than the usual ones
-//! attempt 2                       which claim of the turn it is
-//! claimed-before 9000             how long ago its lease began
-//! continues                       it goes on where an answer has ended
-//! ask                             begins what the model does when it is asked once
-//!   +15 text "Hello"              after 15 ms: a delta of block 0; text[1] "…" is one of block 1
-//!   300x +15 text "tick "         three hundred of them
-//!   +0 text "é"*3000              one delta, its text repeated
-//!   +0 other | stopped END_TURN | used 12 3 | failed THROTTLED | closed
-//! publish 2 again 10000           how AppSync answers number 2, one line per try, and how long it takes
-//! appsync 100..60000 again        how AppSync answers everything it is sent in that time; without an end: from then on
-//! write 3 again 100               how the table answers the writing of number 3, one line per try
-//! renew accepted CANCELLING       how the table answers the renewals of the lease, one line each, from the first
+//! latency 30                     how long a publish or write takes, in milliseconds
+//! batch-max-bytes 4096           limits other than the defaults; also event-max-bytes, model-silence (milliseconds)
+//! remaining 900000               time until Lambda kills the process
+//! attempt 2                      the number of the attempt
+//! lease-age 9000                 how long ago the attempt's lease started
+//! continues                      the attempt appends to an existing answer
+//! model-call                     starts the stream of the next call of the model
+//!   +15 text "Hello"             after 15 ms a delta of block 0; text[1] "…" is a delta of block 1
+//!   300x +15 text "tick "        300 such deltas
+//!   +0 text "é"*3000             one delta with repeated text
+//!   +0 other                     an event without text; also stop END_TURN, usage 12 3, fail THROTTLED, end
+//! publish 2 retryable 10000      the result of publishing sequence 2 after 10,000 ms; one line per try
+//! appsync 100..60000 retryable   the result of every publish sent in that time; without an end: from then on
+//! write 3 retryable 100          the result of writing sequence 3 directly; one line per try
+//! renew accepted CANCELLING      the result of renewing the lease; one line per renewal
 //! ```
-//! All is accepted with RUNNING unless a line says accepted STATUS, again, stale or (only AppSync) refused.
+//! Results are `accepted STATUS`, `retryable`, `stale` and, of AppSync only, `refused`. The default is `accepted RUNNING`.
 use std::{
     collections::{HashMap, VecDeque},
     ops::Range,
@@ -31,49 +32,51 @@ use turn::{attempt::Input, direct_write::WriteFailure, limits::Limits, mutation:
 #[derive(Debug)]
 pub struct Script {
     pub latency: Duration,
-    pub left: Duration,
+    pub remaining: Duration,
     pub attempt: u32,
-    /// How long ago its lease began.
-    pub claimed_before: Duration,
-    /// Whether it goes on where an answer has ended.
+    pub lease_age: Duration,
     pub continues: bool,
     pub limits: Limits,
-    /// For each time the model is asked: after how long it does what.
-    pub asks: VecDeque<Vec<(Duration, Said)>>,
-    /// By sequence, for each try.
-    pub publishes: HashMap<u32, VecDeque<Scripted<PublishAnswer>>>,
-    /// By sequence, for each try.
-    pub writes: HashMap<u32, VecDeque<Scripted<WriteAnswer>>>,
-    pub renewals: VecDeque<Scripted<WriteAnswer>>,
-    pub weather: Vec<Weather>,
+    /// For each call of the model: its steps, each with the time since the step before.
+    pub model_calls: VecDeque<Vec<(Duration, ModelStep)>>,
+    /// By sequence, one per try.
+    pub publishes: HashMap<u32, VecDeque<Scripted<PublishResult>>>,
+    /// By sequence, one per try.
+    pub writes: HashMap<u32, VecDeque<Scripted<WriteResult>>>,
+    pub renewals: VecDeque<Scripted<WriteResult>>,
+    pub appsync_periods: Vec<AppSyncPeriod>,
 }
 
-pub type PublishAnswer = Result<TurnStatus, PublishFailure>;
-pub type WriteAnswer = Result<TurnStatus, WriteFailure>;
+pub type PublishResult = Result<TurnStatus, PublishFailure>;
+pub type WriteResult = Result<TurnStatus, WriteFailure>;
 
-/// An answer, and how long it takes.
-pub type Scripted<A> = (A, Option<Duration>);
+#[derive(Clone, Copy, Debug)]
+pub struct Scripted<R> {
+    pub result: R,
+    /// `None` for the latency of the script.
+    pub latency: Option<Duration>,
+}
 
-/// How AppSync answers for a time.
+/// A time in which AppSync gives every publish the same result.
 #[derive(Clone, Debug)]
-pub struct Weather {
+pub struct AppSyncPeriod {
     pub time: Range<Duration>,
-    pub answer: PublishAnswer,
+    pub result: PublishResult,
 }
 
 #[derive(Clone, Debug)]
-pub enum Said {
+pub enum ModelStep {
     Event(StreamEvent),
     Failed(FailureCode),
-    Closed,
+    Ended,
 }
 
-impl From<Said> for Input {
-    fn from(said: Said) -> Self {
-        match said {
-            Said::Event(event) => Self::ModelEvent(event),
-            Said::Failed(code) => Self::ModelFailed(code),
-            Said::Closed => Self::ModelStreamEnded,
+impl From<ModelStep> for Input {
+    fn from(step: ModelStep) -> Self {
+        match step {
+            ModelStep::Event(event) => Self::ModelEvent(event),
+            ModelStep::Failed(code) => Self::ModelFailed(code),
+            ModelStep::Ended => Self::ModelStreamEnded,
         }
     }
 }
@@ -82,16 +85,16 @@ impl Default for Script {
     fn default() -> Self {
         Self {
             latency: Duration::ZERO,
-            left: Duration::from_secs(900),
+            remaining: Duration::from_secs(900),
             attempt: 1,
-            claimed_before: Duration::ZERO,
+            lease_age: Duration::ZERO,
             continues: false,
             limits: Limits::default(),
-            asks: VecDeque::new(),
+            model_calls: VecDeque::new(),
             publishes: HashMap::new(),
             writes: HashMap::new(),
             renewals: VecDeque::new(),
-            weather: Vec::new(),
+            appsync_periods: Vec::new(),
         }
     }
 }
@@ -100,126 +103,132 @@ impl Script {
     pub fn parse(text: &str) -> Self {
         let mut script = Self::default();
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            script.line(line).unwrap_or_else(|| panic!("cannot read {line:?}"));
+            script.parse_line(line).unwrap_or_else(|| panic!("cannot parse {line:?}"));
         }
         script
     }
 
-    fn line(&mut self, line: &str) -> Option<()> {
-        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-        match word {
-            "latency" => self.latency = milliseconds(rest)?,
-            "left" => self.left = milliseconds(rest)?,
-            "claimed-before" => self.claimed_before = milliseconds(rest)?,
-            "silence" => self.limits.model_silence = milliseconds(rest)?,
-            "batch-bytes" => self.limits.batch_max_bytes = rest.parse().ok()?,
-            "event-bytes" => self.limits.event_max_bytes = rest.parse().ok()?,
+    fn parse_line(&mut self, line: &str) -> Option<()> {
+        let (keyword, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match keyword {
+            "latency" => self.latency = parse_milliseconds(rest)?,
+            "remaining" => self.remaining = parse_milliseconds(rest)?,
+            "lease-age" => self.lease_age = parse_milliseconds(rest)?,
+            "model-silence" => self.limits.model_silence = parse_milliseconds(rest)?,
+            "batch-max-bytes" => self.limits.batch_max_bytes = rest.parse().ok()?,
+            "event-max-bytes" => self.limits.event_max_bytes = rest.parse().ok()?,
             "continues" => self.continues = true,
             "attempt" => self.attempt = rest.parse().ok()?,
-            "ask" => self.asks.push_back(Vec::new()),
+            "model-call" => self.model_calls.push_back(Vec::new()),
             "publish" => {
-                let (sequence, rest) = rest.split_once(' ')?;
-                self.publishes.entry(sequence.parse().ok()?).or_default().push_back(scripted(rest, publish_answer)?);
+                let (sequence, result) = rest.split_once(' ')?;
+                let tries = self.publishes.entry(sequence.parse().ok()?).or_default();
+                tries.push_back(parse_scripted(result, parse_publish_result)?);
             }
             "write" => {
-                let (sequence, rest) = rest.split_once(' ')?;
-                self.writes.entry(sequence.parse().ok()?).or_default().push_back(scripted(rest, write_answer)?);
+                let (sequence, result) = rest.split_once(' ')?;
+                let tries = self.writes.entry(sequence.parse().ok()?).or_default();
+                tries.push_back(parse_scripted(result, parse_write_result)?);
             }
-            "renew" => self.renewals.push_back(scripted(rest, write_answer)?),
-            "appsync" => self.weather.push(weather(rest)?),
-            _ => self.said(line)?,
+            "renew" => self.renewals.push_back(parse_scripted(rest, parse_write_result)?),
+            "appsync" => self.appsync_periods.push(parse_appsync_period(rest)?),
+            _ => self.parse_model_steps(line)?,
         }
         Some(())
     }
 
-    fn said(&mut self, line: &str) -> Option<()> {
-        let (times, line) = line.split_once("x +").map_or(("1", line.strip_prefix('+')), |(n, rest)| (n, Some(rest)));
-        let (after, said) = line?.split_once(' ')?;
-        let (after, said) = (milliseconds(after)?, said_what(said)?);
-        let ask = self.asks.back_mut()?;
-        ask.extend(std::iter::repeat_n((after, said), times.parse().ok()?));
+    fn parse_model_steps(&mut self, line: &str) -> Option<()> {
+        let (times, step) = match line.split_once("x +") {
+            Some((times, step)) => (times.parse().ok()?, step),
+            None => (1, line.strip_prefix('+')?),
+        };
+        let (delay, step) = step.split_once(' ')?;
+        let step = (parse_milliseconds(delay)?, parse_model_step(step)?);
+        self.model_calls.back_mut()?.extend(std::iter::repeat_n(step, times));
         Some(())
     }
 }
 
-/// An answer, and perhaps how many milliseconds it takes.
-fn scripted<A>(text: &str, answer: impl Fn(&str) -> Option<A>) -> Option<Scripted<A>> {
-    match answer(text) {
-        Some(answer) => Some((answer, None)),
-        None => {
-            let (text, latency) = text.rsplit_once(' ')?;
-            Some((answer(text)?, Some(milliseconds(latency)?)))
-        }
+/// A result, with or without a latency in milliseconds.
+fn parse_scripted<R>(text: &str, parse_result: impl Fn(&str) -> Option<R>) -> Option<Scripted<R>> {
+    if let Some(result) = parse_result(text) {
+        return Some(Scripted { result, latency: None });
     }
+    let (result, latency) = text.rsplit_once(' ')?;
+    Some(Scripted { result: parse_result(result)?, latency: Some(parse_milliseconds(latency)?) })
 }
 
-fn publish_answer(text: &str) -> Option<PublishAnswer> {
+fn parse_publish_result(text: &str) -> Option<PublishResult> {
     Some(match text {
-        "again" => Err(PublishFailure::Again),
+        "retryable" => Err(PublishFailure::Retryable),
         "stale" => Err(PublishFailure::Stale),
         "refused" => Err(PublishFailure::Refused),
-        _ => Ok(word(text.strip_prefix("accepted ")?)?),
+        _ => Ok(parse_enum(text.strip_prefix("accepted ")?)?),
     })
 }
 
-fn write_answer(text: &str) -> Option<WriteAnswer> {
+fn parse_write_result(text: &str) -> Option<WriteResult> {
     Some(match text {
-        "again" => Err(WriteFailure::Again),
+        "retryable" => Err(WriteFailure::Retryable),
         "stale" => Err(WriteFailure::Stale),
-        _ => Ok(word(text.strip_prefix("accepted ")?)?),
+        _ => Ok(parse_enum(text.strip_prefix("accepted ")?)?),
     })
 }
 
-fn weather(text: &str) -> Option<Weather> {
-    let (time, answer) = text.split_once(' ')?;
+fn parse_appsync_period(text: &str) -> Option<AppSyncPeriod> {
+    let (time, result) = text.split_once(' ')?;
     let (from, until) = time.split_once("..")?;
-    let until = if until.is_empty() { Duration::MAX } else { milliseconds(until)? };
-    Some(Weather { time: milliseconds(from)?..until, answer: publish_answer(answer)? })
+    let until = if until.is_empty() { Duration::MAX } else { parse_milliseconds(until)? };
+    Some(AppSyncPeriod { time: parse_milliseconds(from)?..until, result: parse_publish_result(result)? })
 }
 
-fn said_what(text: &str) -> Option<Said> {
-    let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
-    Some(match word {
-        "other" => Said::Event(StreamEvent::Other),
-        "stopped" => Said::Event(StreamEvent::Stopped(self::word(rest)?)),
-        "used" => Said::Event(StreamEvent::Used(usage(rest)?)),
-        "failed" => Said::Failed(self::word(rest)?),
-        "closed" => Said::Closed,
-        _ => Said::Event(StreamEvent::Text { block: block(word)?, text: repeated(rest)? }),
+fn parse_model_step(text: &str) -> Option<ModelStep> {
+    let (keyword, rest) = text.split_once(' ').unwrap_or((text, ""));
+    Some(match keyword {
+        "other" => ModelStep::Event(StreamEvent::Other),
+        "stop" => ModelStep::Event(StreamEvent::MessageStop(parse_enum(rest)?)),
+        "usage" => ModelStep::Event(StreamEvent::Usage(parse_usage(rest)?)),
+        "fail" => ModelStep::Failed(parse_enum(rest)?),
+        "end" => ModelStep::Ended,
+        _ => {
+            ModelStep::Event(StreamEvent::Text { block: parse_text_block(keyword)?, text: parse_repeated_text(rest)? })
+        }
     })
 }
 
-fn block(word: &str) -> Option<u32> {
-    match word.strip_prefix("text")? {
+fn parse_text_block(keyword: &str) -> Option<u32> {
+    match keyword.strip_prefix("text")? {
         "" => Some(0),
         index => index.strip_prefix('[')?.strip_suffix(']')?.parse().ok(),
     }
 }
 
-fn repeated(text: &str) -> Option<String> {
-    let (quoted, times) =
-        text.rsplit_once("\"*").map_or((text.to_owned(), "1"), |(head, times)| (format!("{head}\""), times));
-    Some(serde_json::from_str::<String>(&quoted).ok()?.repeat(times.parse().ok()?))
+/// `"text"` or `"text"*3000`.
+fn parse_repeated_text(text: &str) -> Option<String> {
+    let (quoted, times) = match text.rsplit_once("\"*") {
+        Some((start, times)) => (format!("{start}\""), times.parse().ok()?),
+        None => (text.to_owned(), 1),
+    };
+    Some(serde_json::from_str::<String>(&quoted).ok()?.repeat(times))
 }
 
-fn usage(rest: &str) -> Option<Usage> {
-    let mut numbers = rest.split(' ').map(|number| number.parse::<u32>());
-    let mut next = || numbers.next()?.ok();
-    let (input_tokens, output_tokens) = (next()?, next()?);
-    let (cache_read_tokens, cache_write_tokens) = (next(), next());
+/// Input and output tokens, and optionally tokens read from and written to the cache.
+fn parse_usage(text: &str) -> Option<Usage> {
+    let numbers = text.split(' ').map(|number| number.parse().ok()).collect::<Option<Vec<u32>>>()?;
+    let (input_tokens, output_tokens) = (*numbers.first()?, *numbers.get(1)?);
     Some(Usage {
         input_tokens,
         output_tokens,
         total_tokens: input_tokens + output_tokens,
-        cache_read_tokens,
-        cache_write_tokens,
+        cache_read_tokens: numbers.get(2).copied(),
+        cache_write_tokens: numbers.get(3).copied(),
     })
 }
 
-fn word<W: DeserializeOwned>(word: &str) -> Option<W> {
-    serde_json::from_value(word.into()).ok()
+fn parse_enum<E: DeserializeOwned>(name: &str) -> Option<E> {
+    serde_json::from_value(name.into()).ok()
 }
 
-fn milliseconds(text: &str) -> Option<Duration> {
+fn parse_milliseconds(text: &str) -> Option<Duration> {
     text.parse().ok().map(Duration::from_millis)
 }

@@ -1,4 +1,4 @@
-//! Plays a script against an attempt, as the relay would with real sockets and a real clock.
+//! Runs a script against an attempt, as the event loop does with real sockets and a real clock.
 use std::{
     collections::VecDeque,
     sync::Arc,
@@ -7,164 +7,175 @@ use std::{
 
 use api::types::{ContentBlock, ConversationEvent, InferenceSettings, Sender, SenderKind, TurnStatus};
 use turn::{
-    attempt::{Attempt, AttemptEnd, AttemptStart, Effect, Input},
+    attempt::{Attempt, AttemptStart, Input},
     claim::Claim,
     deadlines::Deadlines,
     direct_write::DirectWrite,
+    effect::{AttemptEnd, Effect},
     mutation::Mutation,
     request::Agent,
     types::{ModelRequest, StreamEvent},
 };
 
-use crate::script::{PublishAnswer, Said, Script, WriteAnswer};
+use crate::script::{ModelStep, PublishResult, Script, Scripted, WriteResult};
 
-/// What an attempt did, and when.
-pub struct Played {
-    pub steps: Vec<(Duration, Effect)>,
-    /// Deltas that reached the attempt while it was listening, and when.
-    pub heard: Vec<(Duration, String)>,
-    pub ended: AttemptEnd,
+/// The effects of an attempt, with their times since its start.
+pub struct Timeline {
+    pub effects: Vec<(Duration, Effect)>,
+    /// The deltas that reached the attempt before its stream was closed.
+    pub deltas: Vec<(Duration, String)>,
+    pub end: AttemptEnd,
 }
 
-struct Stage {
+struct Simulation {
     script: Script,
-    began: Instant,
+    started: Instant,
     now: Instant,
-    model: VecDeque<(Instant, Said)>,
-    publish: Option<(Instant, PublishAnswer)>,
-    write: Option<(Instant, WriteAnswer)>,
-    played: Vec<(Duration, Effect)>,
-    heard: Vec<(Duration, String)>,
+    model_stream: VecDeque<(Instant, ModelStep)>,
+    publish: Option<(Instant, PublishResult)>,
+    write: Option<(Instant, WriteResult)>,
+    effects: Vec<(Duration, Effect)>,
+    deltas: Vec<(Duration, String)>,
 }
 
-#[expect(clippy::disallowed_methods, reason = "a simulation begins at some moment")]
-pub fn play(script: Script) -> Played {
+#[expect(clippy::disallowed_methods, reason = "a simulation needs some moment to start from")]
+pub fn simulate(script: Script) -> Timeline {
     let now = Instant::now();
-    let mut attempt = Attempt::begin(attempt_start(&script, now), now);
-    let (model, played, heard) = Default::default();
-    let mut stage = Stage { script, began: now, now, model, publish: None, write: None, played, heard };
+    let mut attempt = Attempt::new(attempt_start(&script, now), now);
+    let mut simulation = Simulation {
+        script,
+        started: now,
+        now,
+        model_stream: VecDeque::new(),
+        publish: None,
+        write: None,
+        effects: Vec::new(),
+        deltas: Vec::new(),
+    };
     loop {
-        while let Some(step) = attempt.next(stage.now) {
-            if let Effect::End(ended) = step {
-                stage.record(step);
-                return Played { steps: stage.played, heard: stage.heard, ended };
+        while let Some(effect) = attempt.next_effect(simulation.now) {
+            if let Effect::End(end) = effect {
+                simulation.record(effect);
+                return Timeline { effects: simulation.effects, deltas: simulation.deltas, end };
             }
-            stage.take(step);
+            simulation.perform(effect);
         }
-        let input = stage.wait(attempt.wake(stage.now));
-        attempt.on(input, stage.now);
+        let input = simulation.wait(attempt.wake_at(simulation.now));
+        attempt.handle(input, simulation.now);
     }
 }
 
-impl Stage {
-    fn take(&mut self, step: Effect) {
-        match &step {
-            Effect::CallModel(_) => self.ask(),
-            Effect::CloseModelStream => self.model.clear(),
+impl Simulation {
+    fn perform(&mut self, effect: Effect) {
+        match &effect {
+            Effect::CallModel(_) => self.call_model(),
+            Effect::CloseModelStream => self.model_stream.clear(),
             Effect::Publish(mutation) => self.publish(mutation),
             Effect::Write(write) => self.write(write),
             Effect::End(_) => {}
         }
-        self.record(step);
+        self.record(effect);
     }
 
-    fn record(&mut self, step: Effect) {
-        self.played.push((self.now - self.began, step));
+    fn record(&mut self, effect: Effect) {
+        self.effects.push((self.now - self.started, effect));
     }
 
-    fn ask(&mut self) {
+    fn call_model(&mut self) {
+        let steps = self.script.model_calls.pop_front().expect("the script has a `model-call` for each call");
         let mut at = self.now;
-        let said = self.script.asks.pop_front().expect("the model is asked once per `ask`");
-        self.model = said
-            .into_iter()
-            .map(|(after, said)| {
-                at += after;
-                (at, said)
-            })
-            .collect();
+        self.model_stream.clear();
+        for (delay, step) in steps {
+            at += delay;
+            self.model_stream.push_back((at, step));
+        }
     }
 
     fn publish(&mut self, mutation: &Arc<Mutation>) {
-        assert!(self.publish.is_none(), "one publish in flight");
+        assert!(self.publish.is_none(), "only one publish is in flight");
         let scripted = self.script.publishes.get_mut(&mutation.sequence).and_then(VecDeque::pop_front);
-        let (answer, latency) = scripted.unwrap_or((self.weather(), None));
-        self.publish = Some((self.now + latency.unwrap_or(self.script.latency), answer));
+        let scripted = scripted.unwrap_or(Scripted { result: self.appsync_result(), latency: None });
+        self.publish = Some((self.now + self.latency(scripted), scripted.result));
     }
 
-    fn weather(&self) -> PublishAnswer {
-        let at = self.now - self.began;
-        let weather = self.script.weather.iter().find(|weather| weather.time.contains(&at));
-        weather.map_or(Ok(TurnStatus::Running), |weather| weather.answer)
+    /// The result of a publish that has no line of its own in the script.
+    fn appsync_result(&self) -> PublishResult {
+        let at = self.now - self.started;
+        let period = self.script.appsync_periods.iter().find(|period| period.time.contains(&at));
+        period.map_or(Ok(TurnStatus::Running), |period| period.result)
     }
 
     fn write(&mut self, write: &DirectWrite) {
-        assert!(self.write.is_none(), "one write in flight");
+        assert!(self.write.is_none(), "only one write is in flight");
         let scripted = match write {
             DirectWrite::RenewLease(_) => self.script.renewals.pop_front(),
             DirectWrite::StoreEvent(event) => self.script.writes.get_mut(&event.sequence).and_then(VecDeque::pop_front),
         };
-        let (answer, latency) = scripted.unwrap_or((Ok(TurnStatus::Running), None));
-        self.write = Some((self.now + latency.unwrap_or(self.script.latency), answer));
+        let scripted = scripted.unwrap_or(Scripted { result: Ok(TurnStatus::Running), latency: None });
+        self.write = Some((self.now + self.latency(scripted), scripted.result));
     }
 
-    /// The next thing that happens, in the relay's order where two happen at once.
-    fn wait(&mut self, wake: Instant) -> Input {
-        let answered = self.publish.as_ref().map(|(at, _)| *at);
-        let written = self.write.as_ref().map(|(at, _)| *at);
-        let said = self.model.front().map(|(at, _)| *at);
-        let next = [answered, written, said].into_iter().flatten().fold(wake, Instant::min);
+    fn latency<R>(&self, scripted: Scripted<R>) -> Duration {
+        scripted.latency.unwrap_or(self.script.latency)
+    }
+
+    /// Advances to the next input. Simultaneous inputs come in the order of the event loop.
+    fn wait(&mut self, wake_at: Instant) -> Input {
+        let published_at = self.publish.as_ref().map(|(at, _)| *at);
+        let written_at = self.write.as_ref().map(|(at, _)| *at);
+        let model_at = self.model_stream.front().map(|(at, _)| *at);
+        let next = [published_at, written_at, model_at].into_iter().flatten().fold(wake_at, Instant::min);
         self.now = self.now.max(next);
-        if answered == Some(next) {
+        if published_at == Some(next) {
             return Input::Published(self.publish.take().expect("a publish is in flight").1);
         }
-        if written == Some(next) {
+        if written_at == Some(next) {
             return Input::Written(self.write.take().expect("a write is in flight").1);
         }
-        if said == Some(next) {
-            return self.hear();
+        if model_at == Some(next) {
+            return self.next_model_step();
         }
         Input::TimerFired
     }
 
-    fn hear(&mut self) -> Input {
-        let (_, said) = self.model.pop_front().expect("the model speaks");
-        if let Said::Event(StreamEvent::Text { text, .. }) = &said {
-            self.heard.push((self.now - self.began, text.clone()));
+    fn next_model_step(&mut self) -> Input {
+        let (_, step) = self.model_stream.pop_front().expect("the stream has another step");
+        if let ModelStep::Event(StreamEvent::Text { text, .. }) = &step {
+            self.deltas.push((self.now - self.started, text.clone()));
         }
-        said.into()
+        step.into()
     }
 }
 
 pub fn attempt_start(script: &Script, now: Instant) -> AttemptStart {
-    let claim =
-        Claim { conversation_id: "c1".into(), turn_id: "t1".into(), run: 1, attempt: script.attempt, last_position: 7 };
-    let request = ModelRequest {
-        model_id: "anthropic.some-model".into(),
-        system_prompt: None,
-        inference: InferenceSettings::default(),
-        transcript: Vec::new(),
-    };
     AttemptStart {
-        claim,
-        leased: now.checked_sub(script.claimed_before).unwrap_or(now),
-        agent: agent(),
+        claim: Claim {
+            conversation_id: "c1".into(),
+            turn_id: "t1".into(),
+            run: 1,
+            attempt: script.attempt,
+            last_position: 7,
+        },
+        leased_at: now.checked_sub(script.lease_age).unwrap_or(now),
+        agent: Agent {
+            id: "default".into(),
+            version: 3,
+            name: Some("Parlance".into()),
+            model_id: "anthropic.some-model".into(),
+            system_prompt: None,
+            context_bytes: 400_000,
+            inference: None,
+        },
         question: question(),
         continues: script.continues,
-        request,
+        request: ModelRequest {
+            model_id: "anthropic.some-model".into(),
+            system_prompt: None,
+            inference: InferenceSettings::default(),
+            transcript: Vec::new(),
+        },
         limits: script.limits,
-        deadlines: Deadlines::within(now, script.left),
-    }
-}
-
-pub fn agent() -> Agent {
-    Agent {
-        id: "default".into(),
-        version: 3,
-        name: Some("Parlance".into()),
-        model_id: "anthropic.some-model".into(),
-        system_prompt: None,
-        context_bytes: 400_000,
-        inference: None,
+        deadlines: Deadlines::within(now, script.remaining),
     }
 }
 

@@ -1,55 +1,58 @@
-//! Visits every state that can be reached, breadth first: the path to a violation is a shortest one.
+//! Breadth-first exploration of all reachable states. The path to a violation is a shortest one.
 use std::{collections::HashSet, fmt};
 
 use crate::{
+    actions::{self, Action},
     invariants::{self, Invariant},
-    model::World,
     mutants::Mutant,
-    steps::{self, Step},
+    state::State,
 };
 
-pub struct Explored {
-    pub states: Vec<World>,
-    pub steps: usize,
+pub struct Exploration {
+    pub states: Vec<State>,
+    pub transitions: usize,
 }
 
 #[derive(Debug)]
 pub struct Violation {
     pub invariant: Invariant,
-    pub path: Vec<Step>,
-    pub world: World,
+    pub path: Vec<Action>,
+    pub state: State,
 }
 
-pub fn explore(begin: World, mutant: Mutant) -> Result<Explored, Violation> {
-    let mut known = HashSet::from([begin.clone()]);
-    let mut states = vec![begin];
-    let mut reached: Vec<Option<(usize, Step)>> = vec![None];
-    let mut steps = 0;
-    let mut next = 0;
-    while let Some(before) = states.get(next).cloned() {
-        for (step, after) in steps::from(&before, mutant) {
-            steps += 1;
+pub fn explore(initial: State, mutant: Mutant) -> Result<Exploration, Violation> {
+    let mut known = HashSet::from([initial.clone()]);
+    let mut states = vec![initial];
+    // For each state, the index of the state before it and the action between the two.
+    let mut predecessors: Vec<Option<(usize, Action)>> = vec![None];
+    let mut transitions = 0;
+    let mut current = 0;
+    while let Some(before) = states.get(current).cloned() {
+        for (action, after) in actions::successors(&before, mutant) {
+            transitions += 1;
             let is_new = !known.contains(&after);
-            let kept = invariants::keep(&before, step, &after, mutant);
-            let held = if is_new { invariants::hold(&after, mutant) } else { Ok(()) };
-            if let Err(invariant) = kept.and(held) {
-                return Err(Violation { invariant, path: path(&reached, next, step), world: after });
+            let mut checked = invariants::check_transition(&before, action, &after, mutant);
+            if is_new {
+                checked = checked.and(invariants::check_state(&after, mutant));
+            }
+            if let Err(invariant) = checked {
+                return Err(Violation { invariant, path: path(&predecessors, current, action), state: after });
             }
             if is_new {
                 known.insert(after.clone());
                 states.push(after);
-                reached.push(Some((next, step)));
+                predecessors.push(Some((current, action)));
             }
         }
-        next += 1;
+        current += 1;
     }
-    Ok(Explored { states, steps })
+    Ok(Exploration { states, transitions })
 }
 
-fn path(reached: &[Option<(usize, Step)>], mut state: usize, last: Step) -> Vec<Step> {
+fn path(predecessors: &[Option<(usize, Action)>], mut state: usize, last: Action) -> Vec<Action> {
     let mut path = vec![last];
-    while let Some((before, step)) = reached[state] {
-        path.push(step);
+    while let Some((before, action)) = predecessors[state] {
+        path.push(action);
         state = before;
     }
     path.reverse();
@@ -58,6 +61,6 @@ fn path(reached: &[Option<(usize, Step)>], mut state: usize, last: Step) -> Vec<
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is broken by {:?}, which leads to {:?}", self.invariant, self.path, self.world)
+        write!(f, "{:?} is broken by {:?}, which leads to {:?}", self.invariant, self.path, self.state)
     }
 }

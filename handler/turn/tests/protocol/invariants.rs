@@ -1,91 +1,110 @@
-//! What the protocol promises.
+//! The invariants of the protocol.
 use api::types::TurnStatus::{self, Cancelled, Cancelling, Completed, Failed, Queued, Running};
 
 use crate::{
-    model::{Delivery, World},
+    actions::{self, Action},
     mutants::Mutant,
-    steps::{self, Step},
+    state::{Delivery, State},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Invariant {
-    OneAnswerPerRun,
-    NoFinishIsStale,
-    RunsAreAnsweredByTheirOwn,
-    LiveAttemptsAreLeftAlone,
-    CancelledIsNotFailed,
-    AnEndIsNeverUndone,
-    /// QUEUED and RUNNING take turns when handlers die; CANCELLING and the ends stay.
-    StatusesNeverGoBack,
+    AtMostOneAnswerPerRun,
+    OnlyTheLastAttemptFinishes,
+    DeliveriesTouchOnlyTheirRun,
+    LiveLeaseIsRespected,
+    CancelledNeverBecomesFailed,
+    EndIsNeverUndone,
+    /// QUEUED and RUNNING may alternate when handlers die. CANCELLING and the ends stay.
+    StatusNeverGoesBack,
     OnlyAnEndIsReopened,
-    /// By a higher attempt: nothing else tells them.
-    ReadersSeeAReopening,
-    BusyExactlyWhileOpen,
+    /// Readers recognize a new run only by a higher attempt.
+    ReopeningRaisesTheAttempt,
+    ConversationIsBusyExactlyWhileTurnIsOpen,
     EveryTurnCanBeClosed,
-    /// Lambda repeats or records one that fails, and nothing else would come.
-    AnOpenTurnIsOwedADelivery,
-    NeverBusyForGood,
+    /// Lambda repeats or records a failed invocation; nothing else would continue the turn.
+    OpenTurnHasADelivery,
+    NeverBusyForever,
 }
 
-/// What must hold of every step.
-pub fn keep(before: &World, step: Step, after: &World, mutant: Mutant) -> Result<(), Invariant> {
-    broken(&[
-        (Invariant::NoFinishIsStale, no_finish_is_stale(before, step)),
-        (Invariant::RunsAreAnsweredByTheirOwn, is_of_the_run(before, step)),
-        (Invariant::LiveAttemptsAreLeftAlone, leaves_live_attempts_alone(before, step)),
-        (Invariant::OnlyAnEndIsReopened, step != Step::Reopen || before.turn.has_ended()),
-        (Invariant::ReadersSeeAReopening, step != Step::Reopen || is_seen(before, after, mutant)),
-        (Invariant::CancelledIsNotFailed, statuses(before, after) != Some((Cancelled, Failed))),
-        (Invariant::AnEndIsNeverUndone, statuses(before, after).is_none_or(|(was, is)| !was.is_end() || is == was)),
-        (Invariant::StatusesNeverGoBack, statuses(before, after).is_none_or(|(was, is)| rank(is) >= rank(was))),
+/// Checks the invariants of a single transition.
+pub fn check_transition(before: &State, action: Action, after: &State, mutant: Mutant) -> Result<(), Invariant> {
+    first_broken(&[
+        (Invariant::OnlyTheLastAttemptFinishes, is_finish_by_last_attempt(before, action)),
+        (Invariant::DeliveriesTouchOnlyTheirRun, is_of_current_run(before, action)),
+        (Invariant::LiveLeaseIsRespected, respects_live_lease(before, action)),
+        (Invariant::OnlyAnEndIsReopened, action != Action::Retry || before.turn.has_ended()),
+        (Invariant::ReopeningRaisesTheAttempt, action != Action::Retry || raises_attempt(before, after, mutant)),
+        (Invariant::CancelledNeverBecomesFailed, run_statuses(before, after) != Some((Cancelled, Failed))),
+        (Invariant::EndIsNeverUndone, keeps_end(before, after)),
+        (Invariant::StatusNeverGoesBack, keeps_status_order(before, after)),
     ])
 }
 
-/// What must hold of a world, whichever step led there.
-pub fn hold(world: &World, mutant: Mutant) -> Result<(), Invariant> {
-    broken(&[
-        (Invariant::OneAnswerPerRun, world.answers.iter().all(|answers| *answers <= 1)),
-        (Invariant::BusyExactlyWhileOpen, world.is_active != world.turn.status.is_end()),
-        (Invariant::EveryTurnCanBeClosed, can_be_closed(world, mutant)),
-        (Invariant::NeverBusyForGood, is_free_in_the_end(world, mutant)),
-        (Invariant::AnOpenTurnIsOwedADelivery, world.turn.status.is_end() || is_owed_a_delivery(world)),
+/// Checks the invariants of a state, however it was reached.
+pub fn check_state(state: &State, mutant: Mutant) -> Result<(), Invariant> {
+    let is_ended = state.turn.status.is_end();
+    first_broken(&[
+        (Invariant::AtMostOneAnswerPerRun, state.answers.iter().all(|answers| *answers <= 1)),
+        (Invariant::ConversationIsBusyExactlyWhileTurnIsOpen, state.is_active != is_ended),
+        (Invariant::EveryTurnCanBeClosed, can_be_closed(state, mutant)),
+        (Invariant::NeverBusyForever, accepts_next_message_eventually(state, mutant)),
+        (Invariant::OpenTurnHasADelivery, is_ended || has_delivery_of_current_run(state)),
     ])
 }
 
-fn broken(invariants: &[(Invariant, bool)]) -> Result<(), Invariant> {
-    invariants.iter().find(|(_, kept)| !kept).map_or(Ok(()), |(invariant, _)| Err(*invariant))
+fn first_broken(checks: &[(Invariant, bool)]) -> Result<(), Invariant> {
+    match checks.iter().find(|(_, holds)| !holds) {
+        Some((invariant, _)) => Err(*invariant),
+        None => Ok(()),
+    }
 }
 
-fn no_finish_is_stale(before: &World, step: Step) -> bool {
-    match step {
-        Step::Finish { run, attempt, .. } => {
-            (before.turn.run, before.turn.attempt) == (run, attempt) && !before.turn.status.is_end()
-        }
+fn is_finish_by_last_attempt(before: &State, action: Action) -> bool {
+    let Action::Finish { run, attempt, .. } = action else { return true };
+    (before.turn.run, before.turn.attempt) == (run, attempt) && !before.turn.status.is_end()
+}
+
+fn is_of_current_run(before: &State, action: Action) -> bool {
+    match action {
+        Action::Claim { run } | Action::Close { run } => before.turn.run == run,
         _ => true,
     }
 }
 
-fn is_of_the_run(before: &World, step: Step) -> bool {
-    match step {
-        Step::Claim { run } | Step::Close { run } => before.turn.run == run,
+fn respects_live_lease(before: &State, action: Action) -> bool {
+    match action {
+        Action::Claim { .. } | Action::Close { .. } => !before.turn.is_leased(),
         _ => true,
     }
 }
 
-fn leaves_live_attempts_alone(before: &World, step: Step) -> bool {
-    !matches!(step, Step::Claim { .. } | Step::Close { .. }) || !before.turn.is_leased()
+fn raises_attempt(before: &State, after: &State, mutant: Mutant) -> bool {
+    // This mutant is meant to break another invariant.
+    after.turn.attempt > before.turn.attempt || mutant == Mutant::RetryResetsAttemptAndFenceIgnoresRun
 }
 
-fn is_seen(before: &World, after: &World, mutant: Mutant) -> bool {
-    after.turn.attempt > before.turn.attempt || mutant == Mutant::AttemptsBeginAnewAndFenceIgnoresRun
+fn keeps_end(before: &State, after: &State) -> bool {
+    match run_statuses(before, after) {
+        Some((before, after)) => !before.is_end() || after == before,
+        None => true,
+    }
 }
 
-/// What readers were told of a run, and are told now.
-fn statuses(before: &World, after: &World) -> Option<(TurnStatus, TurnStatus)> {
-    (before.turn.run == after.turn.run).then(|| (before.turn.effective(), after.turn.effective()))
+fn keeps_status_order(before: &State, after: &State) -> bool {
+    match run_statuses(before, after) {
+        Some((before, after)) => status_order(after) >= status_order(before),
+        None => true,
+    }
 }
 
-fn rank(status: TurnStatus) -> u8 {
+/// The effective statuses before and after, if both are of the same run.
+fn run_statuses(before: &State, after: &State) -> Option<(TurnStatus, TurnStatus)> {
+    let is_same_run = before.turn.run == after.turn.run;
+    is_same_run.then(|| (before.turn.effective_status(), after.turn.effective_status()))
+}
+
+fn status_order(status: TurnStatus) -> u8 {
     match status {
         Queued | Running => 0,
         Cancelling => 1,
@@ -93,22 +112,25 @@ fn rank(status: TurnStatus) -> u8 {
     }
 }
 
-fn can_be_closed(world: &World, mutant: Mutant) -> bool {
-    let late = steps::late(world);
-    late.turn.status.is_end() || steps::closed(&late, late.turn.run, late.turn, mutant).is_some()
+fn can_be_closed(state: &State, mutant: Mutant) -> bool {
+    let late = actions::with_all_deadlines_passed(state);
+    late.turn.status.is_end() || actions::close(&late, late.turn.run, late.turn, mutant).is_some()
 }
 
-fn is_owed_a_delivery(world: &World) -> bool {
-    world.deliveries.iter().any(|delivery| match *delivery {
+fn has_delivery_of_current_run(state: &State) -> bool {
+    state.deliveries.iter().any(|delivery| match *delivery {
         Delivery::Waiting { run } | Delivery::Answering { run, .. } | Delivery::Finished { run, .. } => {
-            run == world.turn.run
+            run == state.turn.run
         }
     })
 }
 
-/// Nobody does anything any more; then the next message is sent.
-fn is_free_in_the_end(world: &World, mutant: Mutant) -> bool {
-    let mut late = steps::late(world);
-    late.may.go_on = true;
-    !late.is_active || steps::next_message(&late, late.turn, mutant).is_some_and(|(_, sent)| !sent.is_active)
+/// Whether the next message is accepted once every process has stopped and every deadline has passed.
+fn accepts_next_message_eventually(state: &State, mutant: Mutant) -> bool {
+    let mut late = actions::with_all_deadlines_passed(state);
+    late.client.send_next = true;
+    if !late.is_active {
+        return true;
+    }
+    actions::send_next_message(&late, late.turn, mutant).is_some_and(|(_, sent)| !sent.is_active)
 }

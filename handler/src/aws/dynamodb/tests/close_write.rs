@@ -1,102 +1,125 @@
 use api::types::{FailureCode, StopReason};
+use serde_json::{Value, json};
 use turn::{closing_decision::ClosingEvent, failures::Failure, mutation::EndReason};
 
-use super::*;
+use crate::aws::dynamodb::{
+    Table, TableError,
+    test_support::{
+        AttributeValue, FAR, NOW, answer_item, batch_item, conversation_item, embedded_table,
+        interceptors::TRANSACTION_CONFLICT, map, number, run_id, sorted_by_key, string, time, turn_item, with,
+    },
+};
+
+const CANCELLED: EndReason = EndReason::Stopped(StopReason::Cancelled);
 
 #[tokio::test]
-async fn a_closing_keeps_what_was_said_ends_the_turn_and_frees_the_conversation() {
-    let table = table().await;
-    table.put([turn("CANCELLING", Some(1), FAR), busy(), batch(1, 2, "So "), batch(1, 3, "be it.")]).await;
-    close(&table, EndReason::Stopped(StopReason::Cancelled)).await.unwrap();
+async fn close_keeps_batch_text_ends_the_turn_and_frees_the_conversation() {
+    let table = embedded_table().await;
+    let turn = turn_item("CANCELLING", Some(1), FAR);
+    table.put_items([turn, conversation_item(), batch_item(1, 2, "So "), batch_item(1, 3, "be it.")]).await;
+    close(&table, CANCELLED).await.unwrap();
     let expected = json!({
         "id": "t1-closed-1", "conversationId": "c1", "turnId": "t1", "attempt": 1, "position": 8,
         "sender": { "kind": "AGENT", "id": "default" }, "content": [{ "text": "So be it." }],
         "stopReason": "CANCELLED", "createdAt": "2026-11-18T11:06:40.000Z",
     });
-    assert_eq!(table.stored("EVENT#00000008").await, expected);
-    let turn = table.stored("TURN#t1").await;
+    assert_eq!(table.stored_json("EVENT#00000008").await, expected);
+    let turn = table.stored_json("TURN#t1").await;
     assert_eq!((&turn["status"], &turn["announced"]), (&json!("CANCELLED"), &json!(false)));
     assert_eq!(
         (&turn["lastPosition"], &turn["lastSequence"], &turn["lastEventSequence"]),
         (&json!(8), &json!(4), &json!(4))
     );
-    let meta = table.stored("META").await;
-    assert_eq!((&meta["eventCount"], meta.get("activeTurnId")), (&json!(8), None));
+    let conversation = table.stored_json("META").await;
+    assert_eq!((&conversation["eventCount"], conversation.get("activeTurnId")), (&json!(8), None));
 }
 
 #[tokio::test]
-async fn a_failed_closing_says_why_on_its_event_and_its_turn() {
-    let table = table().await;
-    table.put([turn("QUEUED", None, FAR), busy()]).await;
+async fn close_stores_the_failure_with_the_event_and_the_turn() {
+    let table = embedded_table().await;
+    table.put_items([turn_item("QUEUED", None, FAR), conversation_item()]).await;
     let failure = Failure::new(FailureCode::NotStarted);
     close(&table, EndReason::Failed(failure)).await.unwrap();
-    let expected = json!({ "code": "NOT_STARTED", "message": failure.text, "retryable": true });
-    assert_eq!(table.stored("EVENT#00000008").await["failure"], expected);
-    assert_eq!(table.stored("TURN#t1").await["failure"], expected);
+    let expected = json!({ "code": "NOT_STARTED", "message": failure.message, "retryable": true });
+    assert_eq!(table.stored_json("EVENT#00000008").await["failure"], expected);
+    assert_eq!(table.stored_json("TURN#t1").await["failure"], expected);
 }
 
 #[tokio::test]
-async fn nothing_is_closed_that_has_changed_since_it_was_read() {
+async fn close_is_refused_if_turn_or_conversation_has_changed() {
+    let running = || turn_item("RUNNING", Some(1), FAR);
+    let queued = || turn_item("QUEUED", None, FAR);
     for (read, changed) in [
-        (turn("RUNNING", Some(1), FAR), with(turn("RUNNING", Some(1), FAR), "run", number(2))),
-        (turn("RUNNING", Some(1), FAR), with(turn("RUNNING", Some(1), FAR), "attempt", number(2))),
-        (turn("RUNNING", Some(1), FAR), turn("CANCELLING", Some(1), FAR)),
-        (turn("RUNNING", Some(1), FAR), turn("RUNNING", Some(2), FAR)),
-        (turn("QUEUED", None, FAR), turn("QUEUED", Some(1), FAR)),
-        (turn("QUEUED", None, FAR), with(busy(), "eventCount", number(8))),
-        (turn("QUEUED", None, FAR), with(busy(), "activeTurnId", text("t2"))),
-        (turn("QUEUED", None, FAR), with(busy(), "deletedAt", text("2026-11-21T09:00:00.000Z"))),
-        (turn("QUEUED", None, FAR), said(8, 1)),
+        (running(), with(running(), "run", number(2))),
+        (running(), with(running(), "attempt", number(2))),
+        (running(), turn_item("CANCELLING", Some(1), FAR)),
+        (running(), turn_item("RUNNING", Some(2), FAR)),
+        (queued(), turn_item("QUEUED", Some(1), FAR)),
+        (queued(), with(conversation_item(), "eventCount", number(8))),
+        (queued(), with(conversation_item(), "activeTurnId", string("t2"))),
+        (queued(), with(conversation_item(), "deletedAt", string("2026-11-21T09:00:00.000Z"))),
+        (queued(), answer_item(8, 1)),
     ] {
-        let table = table().await;
-        table.put([read.clone(), busy()]).await;
-        let turn = table.turn(&order(1)).await.unwrap().unwrap();
-        table.put([changed.clone()]).await;
-        let before = sorted(table.all().await);
-        let event = ClosingEvent::new("t1", &turn, EndReason::Stopped(StopReason::Cancelled), &[]);
-        let refused = table.close(&order(1), &turn, &event, "default", at(NOW)).await.unwrap_err();
-        assert!(refused.is_passing(), "{refused}");
-        assert_eq!(sorted(table.all().await), before, "{changed:?}");
+        let table = embedded_table().await;
+        table.put_items([read, conversation_item()]).await;
+        let turn = table.load_turn(&run_id(1)).await.unwrap().unwrap();
+        table.put_items([changed.clone()]).await;
+        let before = sorted_by_key(table.all_items().await);
+        let event = ClosingEvent::new("t1", &turn, CANCELLED, &[]);
+        let error = table.close_turn(&run_id(1), &turn, &event, "default".into(), time(NOW)).await.unwrap_err();
+        assert!(error.is_retryable(), "{error}");
+        assert_eq!(sorted_by_key(table.all_items().await), before, "{changed:?}");
     }
 }
 
 #[tokio::test]
-async fn what_dead_attempts_of_the_run_have_said_is_marked_and_nothing_else() {
-    let table = table().await;
-    let third = with(with(turn("RUNNING", None, FAR), "attempt", number(3)), "lastPosition", number(11));
+async fn only_events_of_earlier_attempts_of_the_run_are_superseded() {
+    let table = embedded_table().await;
+    let turn = turn_item("RUNNING", None, FAR);
+    let turn = with(turn, "attempt", number(3));
+    let turn = with(turn, "runPosition", number(8));
+    let turn = with(turn, "lastPosition", number(11));
+    let user = AttributeValue::M(map([("kind", string("USER"))]));
     table
-        .put([with(third, "runPosition", number(8)), said(8, 1), said(9, 2), said(10, 2), said(11, 3), said(12, 2)])
+        .put_items([
+            turn,
+            with(answer_item(7, 2), "sender", user),
+            answer_item(8, 1),
+            answer_item(9, 2),
+            answer_item(10, 2),
+            answer_item(11, 3),
+            answer_item(12, 2),
+        ])
         .await;
-    table.put([with(said(7, 2), "sender", AttributeValue::M(named([("kind", text("USER"))])))]).await;
-    let turn = table.turn(&order(1)).await.unwrap().unwrap();
+    let turn = table.load_turn(&run_id(1)).await.unwrap().unwrap();
     for _ in 0..2 {
-        table
-            .answering("UpdateItem", replaced_responses::CONFLICT)
-            .supersede_leftovers(&order(1), &turn, 7)
-            .await
-            .unwrap();
-        let mut marked = Vec::new();
+        let faulty_table = table.replacing_first_response("UpdateItem", TRANSACTION_CONFLICT);
+        faulty_table.supersede_orphaned_events(&run_id(1), &turn, 7).await.unwrap();
+        let mut superseded = Vec::new();
         for position in 7..=12 {
-            marked.push(table.stored(&format!("EVENT#{position:08}")).await["superseded"] == true);
+            if table.stored_json(&format!("EVENT#{position:08}")).await["superseded"] == true {
+                superseded.push(position);
+            }
         }
-        assert_eq!(marked, [false, false, true, true, false, false]);
+        assert_eq!(superseded, [9, 10]);
     }
 }
 
 #[tokio::test]
-async fn an_event_that_another_turn_has_put_there_meanwhile_is_not_marked() {
-    let table = table().await;
-    let second = with(with(turn("RUNNING", None, FAR), "attempt", number(2)), "lastPosition", number(8));
-    table.put([second, said(8, 1)]).await;
-    let turn = table.turn(&order(1)).await.unwrap().unwrap();
-    table.put([with(said(8, 1), "turnId", text("t9"))]).await;
-    table.supersede_leftovers(&order(1), &turn, 7).await.unwrap();
-    assert_eq!(table.stored("EVENT#00000008").await["superseded"], Value::Null);
+async fn event_of_another_turn_at_the_same_position_is_not_superseded() {
+    let table = embedded_table().await;
+    let turn = turn_item("RUNNING", None, FAR);
+    let turn = with(turn, "attempt", number(2));
+    table.put_items([with(turn, "lastPosition", number(8)), answer_item(8, 1)]).await;
+    let turn = table.load_turn(&run_id(1)).await.unwrap().unwrap();
+    table.put_items([with(answer_item(8, 1), "turnId", string("t9"))]).await;
+    table.supersede_orphaned_events(&run_id(1), &turn, 7).await.unwrap();
+    assert_eq!(table.stored_json("EVENT#00000008").await["superseded"], Value::Null);
 }
 
-async fn close(table: &Table, why: EndReason) -> Result<(), super::super::TableError> {
-    let turn = table.turn(&order(1)).await?.unwrap();
-    let batches = table.batches(&order(1), &turn).await?;
-    let event = ClosingEvent::new("t1", &turn, why, &batches);
-    table.close(&order(1), &turn, &event, "default", at(NOW)).await
+async fn close(table: &Table, reason: EndReason) -> Result<(), TableError> {
+    let turn = table.load_turn(&run_id(1)).await?.unwrap();
+    let batches = table.load_batches(&run_id(1), &turn).await?;
+    let event = ClosingEvent::new("t1", &turn, reason, &batches);
+    table.close_turn(&run_id(1), &turn, &event, "default".into(), time(NOW)).await
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use api::types::{ContentBlock, FailureCode, StopReason, Usage};
+use api::types::{ContentBlock, FailureCode, StopReason, TurnStatus, Usage};
+use serde_json::json;
 use turn::{
     direct_write::{DirectWrite, WriteFailure},
     failures::Failure,
@@ -8,60 +9,69 @@ use turn::{
     request::Agent,
 };
 
-use super::*;
+use crate::aws::dynamodb::test_support::{
+    FAR, NOW, StatusCase, answer_item, claim, conversation_item, embedded_table,
+    interceptors::{THROTTLED, TRANSACTION_CANCELLED, TRANSACTION_CONFLICT},
+    number, sorted_by_key, string, time, turn_item, with,
+};
 
 #[tokio::test]
-async fn every_write_holds_to_the_fence_of_the_table_of_cases() {
-    let table = table().await;
-    for case in Case::all() {
-        for write in [DirectWrite::RenewLease(mine()), event(None), event(Some(ended()))] {
+async fn writes_are_accepted_exactly_in_the_fenced_cases() {
+    let table = embedded_table().await;
+    for case in StatusCase::all() {
+        for write in every_write() {
             table.clear().await;
-            table.put([case.turn(), busy()]).await;
-            let before = sorted(table.all().await);
-            let written = table.write(write, at(case.now)).await;
-            assert_eq!(written.is_ok(), case.fenced, "{case:?}");
-            assert_eq!(sorted(table.all().await) == before, !case.fenced, "{case:?}: {written:?}");
+            table.put_items([case.turn_item(), conversation_item()]).await;
+            let before = sorted_by_key(table.all_items().await);
+            let result = table.write_directly(write, time(case.now)).await;
+            assert_eq!(result.is_ok(), case.fenced, "{case:?}");
+            let is_unchanged = sorted_by_key(table.all_items().await) == before;
+            assert_eq!(is_unchanged, !case.fenced, "{case:?}: {result:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn another_run_or_attempt_may_not_write() {
-    let table = table().await;
+async fn write_of_another_run_or_attempt_is_stale() {
+    let table = embedded_table().await;
     for (run, attempt) in [(2, 1), (1, 2)] {
-        let turn = with(turn("RUNNING", Some(FAR), FAR), "run", number(run));
-        table.put([with(turn, "attempt", number(attempt)), busy()]).await;
-        for write in [DirectWrite::RenewLease(mine()), event(None), event(Some(ended()))] {
-            assert_eq!(table.write(write, at(NOW)).await, Err(WriteFailure::Stale));
+        let turn = turn_item("RUNNING", Some(FAR), FAR);
+        let turn = with(turn, "run", number(run));
+        let turn = with(turn, "attempt", number(attempt));
+        table.put_items([turn, conversation_item()]).await;
+        for write in every_write() {
+            assert_eq!(table.write_directly(write, time(NOW)).await, Err(WriteFailure::Stale));
         }
     }
-    assert_eq!(table.all().await.len(), 2);
+    assert_eq!(table.all_items().await.len(), 2);
 }
 
 #[tokio::test]
-async fn a_turn_that_is_gone_is_not_brought_back() {
-    let table = table().await;
-    for write in [DirectWrite::RenewLease(mine()), event(None), event(Some(ended()))] {
-        assert_eq!(table.write(write, at(NOW)).await, Err(WriteFailure::Stale));
+async fn write_does_not_recreate_a_deleted_turn() {
+    let table = embedded_table().await;
+    for write in every_write() {
+        assert_eq!(table.write_directly(write, time(NOW)).await, Err(WriteFailure::Stale));
     }
-    assert_eq!(table.all().await, []);
+    assert_eq!(table.all_items().await, []);
 }
 
 #[tokio::test]
-async fn a_renewal_extends_the_lease_and_hears_of_a_cancellation() {
-    let table = table().await;
+async fn renewal_extends_the_lease_and_returns_the_status() {
+    let table = embedded_table().await;
     for (status, expected) in [("RUNNING", TurnStatus::Running), ("CANCELLING", TurnStatus::Cancelling)] {
-        table.put([turn(status, Some(NOW + 1), FAR)]).await;
-        assert_eq!(table.write(DirectWrite::RenewLease(mine()), at(NOW)).await, Ok(expected));
-        assert_eq!(table.all().await, [turn(status, Some(NOW + 30_000), FAR)]);
+        table.put_items([turn_item(status, Some(NOW + 1), FAR)]).await;
+        let renewal = DirectWrite::RenewLease(claim());
+        assert_eq!(table.write_directly(renewal, time(NOW)).await, Ok(expected));
+        assert_eq!(table.all_items().await, [turn_item(status, Some(NOW + 30_000), FAR)]);
     }
 }
 
 #[tokio::test]
-async fn a_finish_stores_the_answer_ends_the_turn_and_frees_the_conversation() {
-    let table = table().await;
-    table.put([turn("RUNNING", Some(FAR), FAR), busy()]).await;
-    assert_eq!(table.write(event(Some(ended())), at(NOW)).await, Ok(TurnStatus::Completed));
+async fn last_event_ends_the_turn_and_frees_the_conversation() {
+    let table = embedded_table().await;
+    table.put_items([turn_item("RUNNING", Some(FAR), FAR), conversation_item()]).await;
+    let result = table.write_directly(store_event(Some(answer_end())), time(NOW)).await;
+    assert_eq!(result, Ok(TurnStatus::Completed));
     let usage = json!({ "inputTokens": 5, "outputTokens": 2, "totalTokens": 7, "cacheReadTokens": 4 });
     let expected = json!({
         "id": "t1-1-1", "conversationId": "c1", "turnId": "t1", "attempt": 1, "position": 8,
@@ -69,109 +79,119 @@ async fn a_finish_stores_the_answer_ends_the_turn_and_frees_the_conversation() {
         "stopReason": "MAX_TOKENS", "usage": usage, "modelId": "any", "agentVersion": 3,
         "createdAt": "2026-11-18T11:06:40.000Z",
     });
-    assert_eq!(table.stored("EVENT#00000008").await, expected);
-    let turn = table.stored("TURN#t1").await;
+    assert_eq!(table.stored_json("EVENT#00000008").await, expected);
+    let turn = table.stored_json("TURN#t1").await;
     assert_eq!((&turn["status"], &turn["announced"], &turn["usage"]), (&json!("COMPLETED"), &json!(false), &usage));
     assert_eq!(
         (&turn["lastPosition"], &turn["lastSequence"], &turn["lastEventSequence"]),
         (&json!(8), &json!(4), &json!(4))
     );
-    let meta = table.stored("META").await;
-    assert_eq!((&meta["eventCount"], meta.get("activeTurnId")), (&json!(8), None));
-    assert_eq!(meta["lastActivityAt"], "2026-11-18T11:06:40.000Z");
-    assert_eq!(meta["listSort"], "2026-11-18T11:06:40.000Z#c1");
+    let conversation = table.stored_json("META").await;
+    assert_eq!((&conversation["eventCount"], conversation.get("activeTurnId")), (&json!(8), None));
+    assert_eq!(conversation["lastActivityAt"], "2026-11-18T11:06:40.000Z");
+    assert_eq!(conversation["listSort"], "2026-11-18T11:06:40.000Z#c1");
 }
 
 #[tokio::test]
-async fn a_failure_is_stored_with_its_event_and_its_turn() {
-    let table = table().await;
-    table.put([turn("RUNNING", Some(FAR), FAR), busy()]).await;
+async fn failure_is_stored_with_the_event_and_the_turn() {
+    let table = embedded_table().await;
+    table.put_items([turn_item("RUNNING", Some(FAR), FAR), conversation_item()]).await;
     let failure = Failure::new(FailureCode::Throttled);
-    let end = AnswerEnd { why: EndReason::Failed(failure), usage: None };
-    assert_eq!(table.write(event(Some(end)), at(NOW)).await, Ok(TurnStatus::Failed));
-    let expected = json!({ "code": "THROTTLED", "message": failure.text, "retryable": true });
-    assert_eq!(table.stored("EVENT#00000008").await["failure"], expected);
-    assert_eq!(table.stored("TURN#t1").await["failure"], expected);
+    let end = AnswerEnd { reason: EndReason::Failed(failure), usage: None };
+    assert_eq!(table.write_directly(store_event(Some(end)), time(NOW)).await, Ok(TurnStatus::Failed));
+    let expected = json!({ "code": "THROTTLED", "message": failure.message, "retryable": true });
+    assert_eq!(table.stored_json("EVENT#00000008").await["failure"], expected);
+    assert_eq!(table.stored_json("TURN#t1").await["failure"], expected);
 }
 
 #[tokio::test]
-async fn an_event_that_more_will_follow_keeps_the_turn_and_its_lease() {
-    let table = table().await;
-    table.put([turn("CANCELLING", Some(NOW + 1), FAR), busy()]).await;
-    assert_eq!(table.write(event(None), at(NOW)).await, Ok(TurnStatus::Running));
-    let turn = table.stored("TURN#t1").await;
+async fn event_before_the_last_extends_the_lease() {
+    let table = embedded_table().await;
+    table.put_items([turn_item("CANCELLING", Some(NOW + 1), FAR), conversation_item()]).await;
+    assert_eq!(table.write_directly(store_event(None), time(NOW)).await, Ok(TurnStatus::Running));
+    let turn = table.stored_json("TURN#t1").await;
     assert_eq!((&turn["status"], &turn["leaseUntil"]), (&json!("CANCELLING"), &json!(NOW + 30_000)));
     assert_eq!(
         (&turn["lastPosition"], &turn["lastSequence"], &turn["lastEventSequence"]),
         (&json!(8), &json!(4), &json!(4))
     );
-    let meta = table.stored("META").await;
-    assert_eq!((&meta["eventCount"], &meta["activeTurnId"]), (&json!(8), &json!("t1")));
+    let conversation = table.stored_json("META").await;
+    assert_eq!((&conversation["eventCount"], &conversation["activeTurnId"]), (&json!(8), &json!("t1")));
 }
 
 #[tokio::test]
-async fn what_is_stored_already_is_not_stored_again_even_after_the_turn_has_ended() {
-    let table = table().await;
-    for (event, status) in [(event(None), TurnStatus::Running), (event(Some(ended())), TurnStatus::Completed)] {
+async fn repeated_event_is_accepted_and_stored_once() {
+    let table = embedded_table().await;
+    for (end, status) in [(None, TurnStatus::Running), (Some(answer_end()), TurnStatus::Completed)] {
         table.clear().await;
-        table.put([turn("RUNNING", Some(FAR), FAR), busy()]).await;
-        assert_eq!(table.write(event.clone(), at(NOW)).await, Ok(status));
-        let stored = sorted(table.all().await);
-        assert_eq!(table.write(event, at(NOW + 60_000)).await, Ok(status));
-        assert_eq!(sorted(table.all().await), stored);
+        table.put_items([turn_item("RUNNING", Some(FAR), FAR), conversation_item()]).await;
+        assert_eq!(table.write_directly(store_event(end), time(NOW)).await, Ok(status));
+        let stored = sorted_by_key(table.all_items().await);
+        assert_eq!(table.write_directly(store_event(end), time(NOW + 60_000)).await, Ok(status));
+        assert_eq!(sorted_by_key(table.all_items().await), stored);
     }
 }
 
 #[tokio::test]
-async fn another_attempts_event_in_its_place_is_not_taken_for_ours() {
-    let table = table().await;
-    for taken in [with(said(8, 2), "id", text("t1-1-1")), with(said(8, 1), "id", text("t1-closed-1"))] {
-        table.put([turn("RUNNING", Some(FAR), FAR), busy(), taken]).await;
-        assert_eq!(table.write(event(Some(ended())), at(NOW)).await, Err(WriteFailure::Stale));
+async fn event_of_another_attempt_at_the_same_position_makes_the_write_stale() {
+    let table = embedded_table().await;
+    let of_other_attempt = with(answer_item(8, 2), "id", string("t1-1-1"));
+    let with_other_id = with(answer_item(8, 1), "id", string("t1-closed-1"));
+    for stored in [of_other_attempt, with_other_id] {
+        table.put_items([turn_item("RUNNING", Some(FAR), FAR), conversation_item(), stored]).await;
+        let result = table.write_directly(store_event(Some(answer_end())), time(NOW)).await;
+        assert_eq!(result, Err(WriteFailure::Stale));
     }
 }
 
 #[tokio::test]
-async fn a_conversation_that_is_deleted_or_has_moved_on_takes_no_event() {
-    let table = table().await;
-    for moved in [
-        with(busy(), "deletedAt", text("2026-11-21T09:00:00.000Z")),
-        with(busy(), "activeTurnId", text("t2")),
-        with(busy(), "eventCount", number(8)),
+async fn event_is_refused_if_the_conversation_does_not_await_it() {
+    let table = embedded_table().await;
+    for conversation in [
+        with(conversation_item(), "deletedAt", string("2026-11-21T09:00:00.000Z")),
+        with(conversation_item(), "activeTurnId", string("t2")),
+        with(conversation_item(), "eventCount", number(8)),
     ] {
-        table.put([turn("RUNNING", Some(FAR), FAR), moved]).await;
-        let before = sorted(table.all().await);
-        assert_eq!(table.write(event(Some(ended())), at(NOW)).await, Err(WriteFailure::Stale));
-        assert_eq!(sorted(table.all().await), before);
+        table.put_items([turn_item("RUNNING", Some(FAR), FAR), conversation]).await;
+        let before = sorted_by_key(table.all_items().await);
+        let result = table.write_directly(store_event(Some(answer_end())), time(NOW)).await;
+        assert_eq!(result, Err(WriteFailure::Stale));
+        assert_eq!(sorted_by_key(table.all_items().await), before);
     }
 }
 
 #[tokio::test]
-async fn a_write_that_met_another_is_done_again() {
-    let table = table().await;
-    table.put([turn("RUNNING", Some(FAR), FAR), busy()]).await;
-    let event = event(Some(ended()));
-    let met = table.answering("TransactWriteItems", replaced_responses::CANCELLED);
-    assert_eq!(met.write(event.clone(), at(NOW)).await, Err(WriteFailure::Again));
-    assert_eq!(met.write(event, at(NOW)).await, Ok(TurnStatus::Completed));
-    table.put([turn("RUNNING", Some(FAR), FAR)]).await;
-    let met = table.answering("UpdateItem", replaced_responses::CONFLICT);
-    assert_eq!(met.write(DirectWrite::RenewLease(mine()), at(NOW)).await, Err(WriteFailure::Again));
+async fn write_that_conflicts_with_another_is_retryable() {
+    let table = embedded_table().await;
+    table.put_items([turn_item("RUNNING", Some(FAR), FAR), conversation_item()]).await;
+    let event = store_event(Some(answer_end()));
+    let faulty_table = table.replacing_first_response("TransactWriteItems", TRANSACTION_CANCELLED);
+    assert_eq!(faulty_table.write_directly(event.clone(), time(NOW)).await, Err(WriteFailure::Retryable));
+    assert_eq!(faulty_table.write_directly(event, time(NOW)).await, Ok(TurnStatus::Completed));
+    table.put_items([turn_item("RUNNING", Some(FAR), FAR)]).await;
+    let faulty_table = table.replacing_first_response("UpdateItem", TRANSACTION_CONFLICT);
+    let renewal = DirectWrite::RenewLease(claim());
+    assert_eq!(faulty_table.write_directly(renewal, time(NOW)).await, Err(WriteFailure::Retryable));
 }
 
+/// The attempt repeats a write itself, with the time of each try.
 #[tokio::test]
-async fn a_write_is_tried_once_so_that_each_try_has_its_own_moment() {
-    let table = table().await;
-    table.put([turn("RUNNING", Some(FAR), FAR), busy()]).await;
+async fn throttled_write_is_not_repeated_by_the_table() {
+    let table = embedded_table().await;
+    table.put_items([turn_item("RUNNING", Some(FAR), FAR), conversation_item()]).await;
     for (operation, write) in
-        [("UpdateItem", DirectWrite::RenewLease(mine())), ("TransactWriteItems", event(Some(ended())))]
+        [("UpdateItem", DirectWrite::RenewLease(claim())), ("TransactWriteItems", store_event(Some(answer_end())))]
     {
-        let throttled = table.answering(operation, replaced_responses::THROTTLED);
-        assert_eq!(throttled.write(write, at(NOW)).await, Err(WriteFailure::Again));
+        let faulty_table = table.replacing_first_response(operation, THROTTLED);
+        assert_eq!(faulty_table.write_directly(write, time(NOW)).await, Err(WriteFailure::Retryable));
     }
 }
 
-fn ended() -> AnswerEnd {
+fn every_write() -> [DirectWrite; 3] {
+    [DirectWrite::RenewLease(claim()), store_event(None), store_event(Some(answer_end()))]
+}
+
+fn answer_end() -> AnswerEnd {
     let usage = Usage {
         input_tokens: 5,
         output_tokens: 2,
@@ -179,10 +199,10 @@ fn ended() -> AnswerEnd {
         cache_read_tokens: Some(4),
         cache_write_tokens: None,
     };
-    AnswerEnd { why: EndReason::Stopped(StopReason::MaxTokens), usage: Some(usage) }
+    AnswerEnd { reason: EndReason::Stopped(StopReason::MaxTokens), usage: Some(usage) }
 }
 
-fn event(end: Option<AnswerEnd>) -> DirectWrite {
+fn store_event(end: Option<AnswerEnd>) -> DirectWrite {
     let agent = Agent {
         id: "default".into(),
         version: 3,
@@ -194,5 +214,5 @@ fn event(end: Option<AnswerEnd>) -> DirectWrite {
     };
     let content = vec![ContentBlock::text("So\r\nbe it.")];
     let event = AgentEvent { id: "t1-1-1".into(), position: 8, agent: Arc::new(agent), content, end };
-    DirectWrite::StoreEvent(Arc::new(Mutation { claim: mine(), sequence: 4, update: Update::Event(event) }))
+    DirectWrite::StoreEvent(Arc::new(Mutation { claim: claim(), sequence: 4, update: Update::Event(event) }))
 }

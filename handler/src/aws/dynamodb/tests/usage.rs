@@ -1,35 +1,39 @@
-use super::*;
+use serde_json::json;
+
+use crate::aws::dynamodb::test_support::{
+    NOW, embedded_table,
+    interceptors::{INTERNAL_ERROR, THROTTLED, TRANSACTION_CONFLICT},
+    number, sorted_by_key, time, usage_key, with,
+};
 
 #[tokio::test]
-async fn tokens_are_added_up_by_user_and_day() {
-    let table = table().await;
+async fn tokens_are_added_by_user_and_day() {
+    let table = embedded_table().await;
     let midnight = 1_795_046_400_000;
     for (user, tokens, now) in
         [("ann", 5, midnight - 1), ("ann", 7, midnight - 1), ("ann", 1, midnight), ("bob", 3, NOW)]
     {
-        table.count_tokens(user, tokens, at(now), 7).await.unwrap();
+        table.count_tokens(user, tokens, time(now), 7).await.unwrap();
     }
-    let kept = |since: u64| number((since + 172_800_000) / 1000);
-    let day =
-        |user, day, tokens, since| with(with(day_key(user, day), "tokens", number(tokens)), "expiresAt", kept(since));
+    let usage_item = |user, day, tokens, last_counted: u64| {
+        let item = with(usage_key(user, day), "tokens", number(tokens));
+        with(item, "expiresAt", number((last_counted + 172_800_000) / 1000))
+    };
     let expected = [
-        day("ann", "2026-11-18", 12, midnight - 1),
-        day("ann", "2026-11-19", 1, midnight),
-        day("bob", "2026-11-18", 3, NOW),
+        usage_item("ann", "2026-11-18", 12, midnight - 1),
+        usage_item("ann", "2026-11-19", 1, midnight),
+        usage_item("bob", "2026-11-18", 3, NOW),
     ];
-    assert_eq!(sorted(table.all().await), expected);
+    assert_eq!(sorted_by_key(table.all_items().await), expected);
 }
 
 #[tokio::test]
-async fn tokens_are_added_again_only_where_the_answer_says_that_they_were_not() {
-    for (answer, expected) in [
-        (replaced_responses::CONFLICT, json!(14)),
-        (replaced_responses::THROTTLED, json!(14)),
-        (replaced_responses::FAILED, json!(7)),
-    ] {
-        let table = table().await;
-        // The first try is carried out, whatever its answer says.
-        let counted = table.answering("UpdateItem", answer).count_tokens("ann", 7, at(NOW), 7).await;
-        assert_eq!(table.stored("DAY#2026-11-18").await["tokens"], expected, "{answer}: {counted:?}");
+async fn count_is_repeated_only_after_errors_that_say_it_was_not_done() {
+    for (error, expected) in [(TRANSACTION_CONFLICT, 14), (THROTTLED, 14), (INTERNAL_ERROR, 7)] {
+        let table = embedded_table().await;
+        // The first try is done, whatever its response says.
+        let faulty_table = table.replacing_first_response("UpdateItem", error);
+        let result = faulty_table.count_tokens("ann", 7, time(NOW), 7).await;
+        assert_eq!(table.stored_json("DAY#2026-11-18").await["tokens"], json!(expected), "{error}: {result:?}");
     }
 }

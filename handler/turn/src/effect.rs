@@ -1,0 +1,40 @@
+//! What an attempt asks its caller to do.
+use std::sync::Arc;
+
+use crate::{direct_write::DirectWrite, mutation::Mutation, types::ModelRequest};
+
+#[derive(Debug, PartialEq)]
+pub enum Effect {
+    /// Opens a stream of the model's answer, in place of an earlier one.
+    CallModel(Arc<ModelRequest>),
+    CloseModelStream,
+    /// At most one is in flight: the next follows the result of this one.
+    Publish(Arc<Mutation>),
+    /// At most one is in flight, beside a publish.
+    Write(DirectWrite),
+    /// The attempt is over.
+    End(AttemptEnd),
+}
+
+/// How an attempt is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptEnd {
+    /// The turn is closed, and its last event has been published.
+    Published,
+    /// The turn is closed, but its last event has not been published.
+    Unannounced,
+    /// Another attempt owns the turn, or the turn was closed by somebody else.
+    Superseded,
+    /// No time is left to close the turn.
+    OutOfTime,
+}
+
+impl AttemptEnd {
+    /// Whether the attempt's last event closed the turn.
+    pub fn closed_turn(self) -> bool {
+        match self {
+            Self::Published | Self::Unannounced => true,
+            Self::Superseded | Self::OutOfTime => false,
+        }
+    }
+}

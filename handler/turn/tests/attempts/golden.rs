@@ -1,0 +1,186 @@
+//! Golden timelines: each file in tests/golden is a script, a line of dashes and the expected effects of the attempt.
+//! `UPDATE_EXPECT=1` rewrites the second half.
+use std::{collections::HashMap, env, fmt::Write as _, fs, path::Path, time::Duration};
+
+use api::types::ContentBlock;
+use serde::Serialize;
+use turn::{
+    direct_write::DirectWrite,
+    effect::{AttemptEnd, Effect},
+    limits::Limits,
+    mutation::{AgentEvent, EndReason, Mutation, Update},
+    types::StreamEvent,
+};
+
+use crate::{
+    script::{ModelStep, Script},
+    simulation::{Timeline, simulate},
+};
+
+const GOLDEN_FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
+const DIVIDER: &str = "---\n";
+/// Of longer texts only both ends are printed.
+const PRINTED_CHARS: usize = 60;
+
+#[test]
+fn timelines_match_their_golden_files() {
+    let mut paths: Vec<_> = fs::read_dir(GOLDEN_FOLDER)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
+        .collect();
+    paths.sort();
+    assert!(paths.len() >= 25, "only {} files in {GOLDEN_FOLDER}", paths.len());
+    let failures: Vec<_> = paths.iter().filter_map(|path| check(path).err()).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+fn check(path: &Path) -> Result<(), String> {
+    let text = fs::read_to_string(path).unwrap();
+    let (script_text, expected) = text.split_once(DIVIDER).unwrap_or((&text, ""));
+    let script = Script::parse(script_text);
+    let limits = script.limits;
+    let model_text = model_text(&script);
+    let timeline = simulate(script);
+    check_invariants(&timeline, &limits, &model_text)
+        .map_err(|invariant| format!("{}: broken: {invariant}", path.display()))?;
+    let actual: String = timeline.effects.iter().map(|(at, effect)| print_effect(*at, effect)).collect();
+    if env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(path, format!("{}\n\n{DIVIDER}{actual}", script_text.trim_end())).unwrap();
+    } else if actual != expected {
+        return Err(format!("{}\nexpected:\n{expected}\nactual:\n{actual}", path.display()));
+    }
+    Ok(())
+}
+
+/// All text of the script's model streams.
+fn model_text(script: &Script) -> String {
+    let deltas = script.model_calls.iter().flatten().filter_map(|(_, step)| match step {
+        ModelStep::Event(StreamEvent::Text { text, .. }) => Some(text.as_str()),
+        _ => None,
+    });
+    deltas.collect()
+}
+
+/// Returns the invariant that the timeline breaks.
+fn check_invariants(timeline: &Timeline, limits: &Limits, model_text: &str) -> Result<(), &'static str> {
+    let mut sent: HashMap<u32, &Mutation> = HashMap::new();
+    let mut batch_text = String::new();
+    let mut event_text = String::new();
+    for mutation in mutations(timeline) {
+        let newest = sent.len() as u32;
+        if let Some(first) = sent.get(&mutation.sequence) {
+            ensure(*first == mutation && mutation.sequence == newest, "the content of a sequence never changes")?;
+            continue;
+        }
+        ensure(mutation.sequence == newest + 1, "sequences have no gaps")?;
+        sent.insert(mutation.sequence, mutation);
+        match &mutation.update {
+            Update::Started { .. } | Update::Note(_) | Update::Stored(_) => {}
+            Update::Batch(batch) => {
+                ensure(json_len(&batch.text) <= limits.batch_max_bytes, "batches are bounded")?;
+                batch_text.push_str(&batch.text);
+            }
+            Update::Event(event) => {
+                let text = join_text(&event.content);
+                ensure(2 * json_len(&text) <= limits.event_max_bytes, "events are bounded")?;
+                ensure(text.starts_with(&batch_text), "batches are a prefix of their event")?;
+                batch_text.clear();
+                event_text.push_str(&text);
+            }
+        }
+    }
+    let received: String = timeline.deltas.iter().map(|(_, text)| text.as_str()).collect();
+    ensure(model_text.starts_with(&received), "the simulation follows the script")?;
+    ensure(
+        timeline.end != AttemptEnd::Published || event_text == received,
+        "all received text is stored, byte for byte",
+    )
+}
+
+fn ensure(holds: bool, invariant: &'static str) -> Result<(), &'static str> {
+    if holds { Ok(()) } else { Err(invariant) }
+}
+
+/// All mutations of a timeline, published or written directly.
+fn mutations(timeline: &Timeline) -> impl Iterator<Item = &Mutation> {
+    timeline.effects.iter().filter_map(|(_, effect)| match effect {
+        Effect::Publish(mutation) | Effect::Write(DirectWrite::StoreEvent(mutation)) => Some(mutation.as_ref()),
+        Effect::CallModel(_)
+        | Effect::CloseModelStream
+        | Effect::Write(DirectWrite::RenewLease(_))
+        | Effect::End(_) => None,
+    })
+}
+
+pub fn join_text(content: &[ContentBlock]) -> String {
+    content.iter().filter_map(|block| block.text.as_deref()).collect()
+}
+
+pub fn json_len(text: &str) -> usize {
+    serde_json::to_string(text).unwrap().len() - 2
+}
+
+fn print_effect(at: Duration, effect: &Effect) -> String {
+    let printed = match effect {
+        Effect::CallModel(_) => "call model".into(),
+        Effect::CloseModelStream => "close model stream".into(),
+        Effect::Publish(mutation) => format!("publish #{} {}", mutation.sequence, print_update(&mutation.update)),
+        Effect::Write(DirectWrite::RenewLease(_)) => "renew lease".into(),
+        Effect::Write(DirectWrite::StoreEvent(event)) => {
+            format!("write #{} {}", event.sequence, print_update(&event.update))
+        }
+        Effect::End(end) => format!("end: {end:?}"),
+    };
+    format!("{:>6} {printed}\n", at.as_millis())
+}
+
+fn print_update(update: &Update) -> String {
+    match update {
+        Update::Started { question, continues } => {
+            let continues = if *continues { ", continues" } else { "" };
+            format!("started, question {} at {}{continues}", question.id, question.position)
+        }
+        Update::Note(note) => format!("note {note:?}"),
+        Update::Batch(batch) => format!("batch of block {}: {}", batch.block, print_text(&batch.text)),
+        Update::Event(event) => print_event(event),
+        Update::Stored(event) => {
+            format!("stored event {} at {}, {}", event.id, event.position, enum_name(event.status))
+        }
+    }
+}
+
+fn print_event(event: &AgentEvent) -> String {
+    let texts: Vec<_> = event.content.iter().filter_map(|block| block.text.as_deref()).map(print_text).collect();
+    let status = enum_name(event.status());
+    let mut printed = format!("event {} at {}, {status}: [{}]", event.id, event.position, texts.join(", "));
+    let Some(end) = event.end else { return printed };
+    match end.reason {
+        EndReason::Stopped(reason) => write!(printed, ", stop {}", enum_name(reason)).unwrap(),
+        EndReason::Failed(failure) => {
+            let retryable = if failure.retryable { "retryable" } else { "not retryable" };
+            write!(printed, ", failure {}, {retryable}", enum_name(failure.code)).unwrap();
+        }
+    }
+    if let Some(usage) = end.usage {
+        write!(printed, ", usage {}+{}={}", usage.input_tokens, usage.output_tokens, usage.total_tokens).unwrap();
+        if let (Some(read), Some(write)) = (usage.cache_read_tokens, usage.cache_write_tokens) {
+            write!(printed, ", cache {read}/{write}").unwrap();
+        }
+    }
+    printed
+}
+
+fn enum_name(value: impl Serialize) -> String {
+    serde_json::to_value(value).unwrap().as_str().unwrap().to_owned()
+}
+
+fn print_text(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    if chars.len() <= PRINTED_CHARS {
+        return format!("{text:?}");
+    }
+    let start: String = chars[..20].iter().collect();
+    let end: String = chars[chars.len() - 20..].iter().collect();
+    format!("{start:?}…{end:?} ({} bytes)", text.len())
+}
