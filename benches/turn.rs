@@ -9,9 +9,10 @@ use api::types::{
 };
 use divan::{AllocProfiler, Bencher, counter::ItemsCount};
 use turn::{
-    attempt::{Attempt, AttemptStart, Effect, Input},
+    attempt::{Attempt, AttemptStart, Input},
     claim::Claim,
     deadlines::Deadlines,
+    effect::Effect,
     limits::Limits,
     request::Agent,
     types::{ModelRequest, StreamEvent},
@@ -45,7 +46,7 @@ fn a_whole_answer(bencher: Bencher, length: usize) {
     bencher.counter(ItemsCount::new(length)).with_inputs(|| (Answering::after(0), deltas(length))).bench_local_values(
         |(mut answering, deltas)| {
             answering.hear(deltas);
-            answering.hear([StreamEvent::Stopped(StopReason::EndTurn), StreamEvent::Used(Usage::default())]);
+            answering.hear([StreamEvent::MessageStop(StopReason::EndTurn), StreamEvent::Usage(Usage::default())]);
             answering
         },
     );
@@ -60,7 +61,7 @@ struct Answering {
 impl Answering {
     fn after(deltas: usize) -> Self {
         let now = Instant::now();
-        let mut answering = Self { attempt: Attempt::begin(attempt_start(now), now), now };
+        let mut answering = Self { attempt: Attempt::new(attempt_start(now), now), now };
         answering.drain();
         answering.hear(self::deltas(deltas));
         answering
@@ -69,16 +70,16 @@ impl Answering {
     fn hear(&mut self, events: impl IntoIterator<Item = StreamEvent>) {
         for event in events {
             self.now += INTERVAL;
-            self.attempt.on(Input::ModelEvent(event), self.now);
+            self.attempt.handle(Input::ModelEvent(event), self.now);
             self.drain();
         }
     }
 
     fn drain(&mut self) {
-        while let Some(step) = self.attempt.next(self.now) {
+        while let Some(step) = self.attempt.next_effect(self.now) {
             match black_box(step) {
-                Effect::Publish(_) => self.attempt.on(Input::Published(Ok(TurnStatus::Running)), self.now),
-                Effect::Write(_) => self.attempt.on(Input::Written(Ok(TurnStatus::Running)), self.now),
+                Effect::Publish(_) => self.attempt.handle(Input::Published(Ok(TurnStatus::Running)), self.now),
+                Effect::Write(_) => self.attempt.handle(Input::Written(Ok(TurnStatus::Running)), self.now),
                 Effect::CallModel(_) | Effect::CloseModelStream => {}
                 Effect::End(_) => return,
             }
@@ -94,7 +95,7 @@ fn deltas(count: usize) -> Vec<StreamEvent> {
 fn attempt_start(now: Instant) -> AttemptStart {
     AttemptStart {
         claim: Claim { conversation_id: "c1".into(), turn_id: "t1".into(), run: 1, attempt: 1, last_position: 1 },
-        leased: now,
+        leased_at: now,
         agent: Agent {
             id: "default".into(),
             version: 0,

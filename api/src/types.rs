@@ -1,4 +1,4 @@
-//! Types of the GraphQL API, spelled as in schema.graphql. Unknown fields are ignored, so that the API may grow.
+//! Types of the GraphQL API, with the names of schema.graphql. Unknown fields are ignored, so that the API can be extended.
 use std::borrow::Cow;
 
 use serde::{

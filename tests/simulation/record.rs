@@ -59,7 +59,7 @@ impl Record {
     }
 
     pub fn asked(&mut self, world: &World, request: &ModelRequest) -> usize {
-        let transcript = request.transcript.iter().map(|said| (said.side == SenderKind::User, said.texts.clone()));
+        let transcript = request.transcript.iter().map(|said| (said.role == SenderKind::User, said.texts.clone()));
         let items = world.stage.items(&format!("CONVERSATION#{}", world.conversation()));
         self.streams.push(Stream {
             transcript: transcript.collect(),

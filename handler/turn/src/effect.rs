@@ -23,7 +23,7 @@ pub enum AttemptEnd {
     Published,
     /// The turn is closed, but its last event has not been published.
     Unannounced,
-    /// Another attempt owns the turn, or the turn was closed by somebody else.
+    /// Another attempt owns the turn, or another process has closed the turn.
     Superseded,
     /// No time is left to close the turn.
     OutOfTime,

@@ -89,14 +89,14 @@ fn ending(dice: &mut Dice, says: &mut Vec<(Duration, Said)>, kind: u64) -> Then 
         14..16 => says.push((shortly, Err(FailureCode::Throttled))),
         16..19 => {}
         19..22 => return Then::FallsSilent,
-        22..25 => says.push((shortly, Ok(StreamEvent::Stopped(stop)))),
+        22..25 => says.push((shortly, Ok(StreamEvent::MessageStop(stop)))),
         25..27 => {
-            says.push((shortly, Ok(StreamEvent::Stopped(stop))));
+            says.push((shortly, Ok(StreamEvent::MessageStop(stop))));
             return Then::FallsSilent;
         }
         _ => {
-            says.push((shortly, Ok(StreamEvent::Stopped(stop))));
-            says.push((shortly, Ok(StreamEvent::Used(usage))));
+            says.push((shortly, Ok(StreamEvent::MessageStop(stop))));
+            says.push((shortly, Ok(StreamEvent::Usage(usage))));
         }
     }
     Then::Ends

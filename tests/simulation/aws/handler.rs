@@ -96,7 +96,7 @@ impl Effects for Here<'_> {
         invocation::reach(&self.world, "a publish's answer").await;
         let result = match answer.unwrap_or(Err(Trouble::Broken)) {
             Ok(body) => classify_response(StatusCode::OK, &body),
-            Err(Trouble::Broken) => Err(PublishFailure::Again),
+            Err(Trouble::Broken) => Err(PublishFailure::Retryable),
             Err(Trouble::Throttled) => classify_response(StatusCode::TOO_MANY_REQUESTS, b""),
             Err(Trouble::Failed) => classify_response(StatusCode::SERVICE_UNAVAILABLE, b""),
         };
@@ -111,7 +111,7 @@ impl Effects for Here<'_> {
         if let DirectWrite::StoreEvent(mutation) = &write {
             self.sends(mutation, &request_body(mutation));
         }
-        let result = self.table.write(write.clone(), self.clock.now()).await;
+        let result = self.table.write_directly(write.clone(), self.clock.now()).await;
         self.world.trace(|| match &write {
             DirectWrite::RenewLease(claim) => {
                 format!("renew {} of attempt {}: {result:?}", claim.turn_id, claim.attempt)

@@ -133,7 +133,7 @@ struct Environment {
     closing_event: Option<Arc<Mutation>>,
     is_closing_event_written: bool,
     is_cancelled: bool,
-    /// Whether a result has told the attempt that it no longer owns the turn.
+    /// Whether a result has shown the attempt that it no longer owns the turn.
     is_superseded: bool,
     /// When the lease was last extended, or its renewal last failed.
     last_renewal: Instant,
@@ -395,7 +395,7 @@ impl Environment {
         }
     }
 
-    /// Whether the turn was closed, by this attempt or by somebody else.
+    /// Whether the turn was closed, by this attempt or another process.
     fn is_turn_closed(&self) -> bool {
         self.is_superseded || (self.closing_event.is_some() && self.end != Some(AttemptEnd::OutOfTime))
     }
