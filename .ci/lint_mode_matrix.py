@@ -1,0 +1,86 @@
+"""Lints the template with every combination of authorization modes, and with the least and greatest values of its numbers.
+
+cfn-lint checks both branches of every condition, but replaces a reference to a parameter by the parameter's default. SAM inserts the
+defaults before it validates. So each combination is written as a template of its own, with its values as the parameters' defaults.
+"""
+import contextlib
+import io
+import itertools
+import json
+import logging
+import multiprocessing
+import pathlib
+import re
+import sys
+
+from cfnlint.config import ConfigMixIn
+from cfnlint.runner import Runner
+from samcli.cli.main import cli
+from samcli.yamlhelper import yaml_parse
+
+MODES = {
+    "ApiKeyAccess": ["true", "false"],
+    "UserPool": ["none", "create", "us-east-1_Existing1"],
+    "OidcIssuer": ["", "https://issuer.example.com"],
+    "IamAccess": ["true", "false"],
+}
+# WafRequestsPerFiveMinutes is a string and has no MinValue and MaxValue.
+WAF_LIMITS = ["10", "999999999"]
+
+
+def combinations(template):
+    """Every combination of modes; then, with all modes and the web ACL, all numbers at their least and at their greatest value."""
+    for values in itertools.product(*MODES.values()):
+        modes = dict(zip(MODES, values))
+        # An OpenID Connect issuer requires a pattern for its clients.
+        yield {**modes, "OidcClientPattern": "web|mobile" if modes["OidcIssuer"] else ""}
+    all_modes = {"UserPool": "create", "OidcIssuer": "https://issuer.example.com", "OidcClientPattern": "web|mobile"}
+    for bound, waf_limit in zip(["MinValue", "MaxValue"], WAF_LIMITS):
+        numbers = {name: parameter[bound] for name, parameter in template["Parameters"].items() if bound in parameter}
+        yield {**all_modes, **numbers, "WafRequestsPerFiveMinutes": waf_limit}
+    existing_pool = {"UserPool": "us-east-1_Existing1", "UserPoolClientPattern": "web|mobile"}
+    yield {**all_modes, **existing_pool, "Introspection": "DISABLED"}
+
+
+def with_defaults(text, values):
+    """The template's text with these values as the defaults of its parameters."""
+    for name, value in values.items():
+        default = re.compile(rf"(?m)^(  {name}:\n(?:    .*\n)*?    Default: ).*$")
+        text, count = default.subn(lambda match: match[1] + json.dumps(value), text)
+        assert count == 1, f"{name} has {count} defaults"
+    return text
+
+
+def lint(file):
+    """The findings of cfn-lint and of `sam validate --lint`."""
+    logging.disable()
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        findings = [str(match) for match in Runner(ConfigMixIn([str(file)])).run()]
+        try:
+            if cli(["validate", "--lint", "--template", str(file)], standalone_mode=False):
+                findings.append(output.getvalue())
+        except Exception as error:  # SAM reports invalid templates by various exceptions.
+            findings.append(f"{error}: {output.getvalue()}")
+    return findings
+
+
+def main(template, folder):
+    source = pathlib.Path(template).read_text()
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    matrix = list(combinations(yaml_parse(source)))
+    files = [folder / f"{number}.yaml" for number, _ in enumerate(matrix, 1)]
+    for file, values in zip(files, matrix):
+        file.write_text(with_defaults(source, values))
+    with multiprocessing.Pool() as pool:
+        for values, findings in zip(matrix, pool.imap(lint, files)):
+            description = " ".join(f"{name}={value}" for name, value in values.items())
+            print(description, findings or "no findings", flush=True)
+            if findings:
+                sys.exit(1)
+    print(f"{len(matrix)} combinations without findings")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
