@@ -1,4 +1,4 @@
-//! An error in the code of a file, with its place.
+//! An error in the code of a file, with its position.
 use oxc_span::Span;
 
 /// A construct that APPSYNC_JS does not support.

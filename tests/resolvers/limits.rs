@@ -21,7 +21,7 @@ fn message(engine: &Engine, code: &Code, handler: Handler) -> String {
 #[test]
 fn handler_may_make_1000_iterations() {
     let engine = Engine::new().expect("the engine starts");
-    let refused = "A handler may make 1000 loop iterations; this one makes more.";
+    let expected = "A handler may make 1000 loop iterations; this one makes more.";
     for body in [
         "for (const one of ctx.args.list) { ctx.stash.last = one; }",
         "for (const one of ctx.args.list) ctx.stash.last = one;",
@@ -33,7 +33,7 @@ fn handler_may_make_1000_iterations() {
         "const same = (one) => one; return ctx.args.list.filter(same);",
         "const half = ctx.args.list.slice(0, 501); half.forEach((one) => one); half.forEach((one) => one);",
     ] {
-        assert_eq!(message(&engine, &code(body), Handler::Request), refused, "{body}");
+        assert_eq!(message(&engine, &code(body), Handler::Request), expected, "{body}");
     }
     let enough = code("return ctx.args.list.slice(1).map((one) => one).length;");
     assert_eq!(message(&engine, &enough, Handler::Request), "Returned(Number(1000))");
@@ -82,11 +82,11 @@ fn handler_is_stopped_at_its_time_limit() {
 fn result_has_at_most_5_megabytes() {
     let engine = Engine::new().expect("the engine starts");
     let large = code("let text = 'x'; for (const one of ctx.args.list.slice(0, 23)) text += text; return text;");
-    let refused = "A handler may evaluate to 5242880 bytes, not to 8388610.";
-    assert_eq!(message(&engine, &large, Handler::Request), refused);
+    let expected = "A handler may evaluate to 5242880 bytes, not to 8388610.";
+    assert_eq!(message(&engine, &large, Handler::Request), expected);
     let early =
         code("let text = 'x'; for (const one of ctx.args.list.slice(0, 23)) text += text; runtime.earlyReturn(text);");
-    assert_eq!(message(&engine, &early, Handler::Request), refused);
+    assert_eq!(message(&engine, &early, Handler::Request), expected);
     let stashed = code(
         "let text = 'x'; for (const one of ctx.args.list.slice(0, 22)) text += text;
         Object.assign(ctx.stash, { text, more: text }); return text.length;",
