@@ -1,3 +1,4 @@
+//! Conversations and agents: creating, listing, reading, changing and deleting.
 use std::time::Duration;
 
 use client::{
@@ -9,17 +10,17 @@ use client::{
 };
 use serde_json::json;
 
-use crate::backend::{Backend, patiently, refusal};
+use crate::backend::{Backend, expect_api_error, with_timeout};
 
 #[tokio::test]
-async fn a_conversation_is_created_once_however_often_it_is_asked_for() {
+async fn repeated_creation_returns_the_same_conversation() {
     let backend = Backend::start().await;
-    let wish = CreateConversation { id: Some("trip".into()), title: Some("A trip".into()), agent_id: None };
-    let created = backend.create(wish.clone()).await;
-    assert_eq!(backend.create(wish.clone()).await, created);
+    let request = CreateConversation { id: Some("trip".into()), title: Some("A trip".into()), agent_id: None };
+    let created = backend.create(request.clone()).await;
+    assert_eq!(backend.create(request.clone()).await, created);
     assert_eq!(backend.api.call(&GetConversation { id: "trip".into() }).await.unwrap(), created);
-    let other = CreateConversation { title: Some("Another".into()), ..wish };
-    assert_eq!(refusal(&backend.api, &other).await.0, ErrorType::IdConflict);
+    let other = CreateConversation { title: Some("Another".into()), ..request };
+    assert_eq!(expect_api_error(&backend.api, &other).await.0, ErrorType::IdConflict);
 }
 
 #[tokio::test]
@@ -29,7 +30,7 @@ async fn conversations_are_listed_by_last_activity_page_by_page() {
     for _ in 0..3 {
         ids.push(backend.conversation().await);
     }
-    backend.converse(&ids[0], "Hello!").await;
+    backend.send_and_wait(&ids[0], "Hello!").await;
     let expected = [&ids[0], &ids[2], &ids[1]];
     let mut listed = Vec::new();
     let mut next_token = None;
@@ -45,84 +46,82 @@ async fn conversations_are_listed_by_last_activity_page_by_page() {
 }
 
 #[tokio::test]
-async fn a_conversation_is_renamed_and_given_another_agent() {
+async fn title_and_agent_of_a_conversation_can_be_changed() {
     let backend = Backend::start().await;
     let id = backend.conversation().await;
-    backend
-        .administrator
-        .call(&PutAgent { id: "poet".into(), model_id: "parlance.echo".into(), ..PutAgent::default() })
-        .await
-        .unwrap();
-    let change = UpdateConversation { id: id.clone(), title: Some("Verses".into()), agent_id: Some("poet".into()) };
-    let changed = backend.api.call(&change).await.unwrap();
-    assert_eq!((changed.title.as_deref(), changed.agent_id.as_str()), (Some("Verses"), "poet"));
-    assert_eq!(backend.converse(&id, "roses").await.stored(), "roses", "the new agent answers");
+    let agent = PutAgent { id: "poet".into(), model_id: "parlance.echo".into(), ..PutAgent::default() };
+    backend.administrator.call(&agent).await.unwrap();
+    let update = UpdateConversation { id: id.clone(), title: Some("Verses".into()), agent_id: Some("poet".into()) };
+    let updated = backend.api.call(&update).await.unwrap();
+    assert_eq!((updated.title.as_deref(), updated.agent_id.as_str()), (Some("Verses"), "poet"));
+    assert_eq!(backend.send_and_wait(&id, "roses").await.stored_text(), "roses", "the new agent answers");
 
-    let untitle = "mutation($id: ID!) { updateConversation(input: {id: $id, title: \"\"}) { title agentId } }";
-    let answer = backend.execute(untitle, json!({ "id": id })).await;
-    assert_eq!(answer["data"]["updateConversation"], json!({ "title": null, "agentId": "poet" }));
+    let remove_title = "mutation($id: ID!) { updateConversation(input: {id: $id, title: \"\"}) { title agentId } }";
+    let response = backend.execute(remove_title, json!({ "id": id })).await;
+    assert_eq!(response["data"]["updateConversation"], json!({ "title": null, "agentId": "poet" }));
 }
 
 #[tokio::test]
-async fn what_does_not_exist_is_not_found() {
+async fn unknown_ids_are_not_found() {
     let backend = Backend::start().await;
-    let nobody = || "nobody".to_owned();
-    assert_eq!(refusal(&backend.api, &GetConversation { id: nobody() }).await.0, ErrorType::NotFound);
-    assert_eq!(refusal(&backend.api, &DeleteConversation { id: nobody() }).await.0, ErrorType::NotFound);
-    let update = UpdateConversation { id: nobody(), title: Some("x".into()), agent_id: None };
-    assert_eq!(refusal(&backend.api, &update).await.0, ErrorType::NotFound);
-    let message = SendMessage { conversation_id: Some(nobody()), id: None, text: "Hello?".into() };
-    assert_eq!(refusal(&backend.api, &message).await.0, ErrorType::NotFound);
-    let create = CreateConversation { agent_id: Some(nobody()), ..CreateConversation::default() };
-    assert_eq!(refusal(&backend.api, &create).await.0, ErrorType::NotFound);
-    assert_eq!(refusal(&backend.api, &GetAgent { id: nobody() }).await.0, ErrorType::NotFound);
+    let unknown = || "unknown".to_owned();
+    assert_eq!(expect_api_error(&backend.api, &GetConversation { id: unknown() }).await.0, ErrorType::NotFound);
+    assert_eq!(expect_api_error(&backend.api, &DeleteConversation { id: unknown() }).await.0, ErrorType::NotFound);
+    let update = UpdateConversation { id: unknown(), title: Some("x".into()), agent_id: None };
+    assert_eq!(expect_api_error(&backend.api, &update).await.0, ErrorType::NotFound);
+    let message = SendMessage { conversation_id: Some(unknown()), id: None, text: "Hello?".into() };
+    assert_eq!(expect_api_error(&backend.api, &message).await.0, ErrorType::NotFound);
+    let create = CreateConversation { agent_id: Some(unknown()), ..CreateConversation::default() };
+    assert_eq!(expect_api_error(&backend.api, &create).await.0, ErrorType::NotFound);
+    assert_eq!(expect_api_error(&backend.api, &GetAgent { id: unknown() }).await.0, ErrorType::NotFound);
 }
 
 #[tokio::test]
-async fn events_are_read_by_position_both_ways() {
+async fn events_are_paged_by_position_in_both_directions() {
     let backend = Backend::start().await;
     let id = backend.conversation_with("parlance.echo").await;
     for text in ["a", "b", "c"] {
-        backend.converse(&id, text).await;
+        backend.send_and_wait(&id, text).await;
     }
-    let page = |limit, before, after| {
+    let positions = |limit, before, after| {
         let page = GetEvents { conversation_id: id.clone(), limit, before, after };
         async { backend.events(page).await.iter().map(|event| event.position).collect::<Vec<_>>() }
     };
-    assert_eq!(page(None, None, None).await, [1, 2, 3, 4, 5, 6]);
-    assert_eq!(page(Some(2), None, None).await, [5, 6]);
-    assert_eq!(page(Some(2), Some(5), None).await, [3, 4]);
-    assert_eq!(page(Some(2), None, Some(1)).await, [2, 3]);
-    assert_eq!(page(Some(2), None, Some(6)).await, [0; 0]);
+    assert_eq!(positions(None, None, None).await, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(positions(Some(2), None, None).await, [5, 6]);
+    assert_eq!(positions(Some(2), Some(5), None).await, [3, 4]);
+    assert_eq!(positions(Some(2), None, Some(1)).await, [2, 3]);
+    assert_eq!(positions(Some(2), None, Some(6)).await, [0; 0]);
 }
 
 #[tokio::test]
-async fn a_deleted_conversation_is_gone_at_once_and_purged_in_the_background() {
+async fn deleted_conversation_is_not_found_and_then_purged() {
     let backend = Backend::start().await;
     let id = backend.conversation_with("parlance.deltas-60-5").await;
-    let turn = backend.converse(&id, "Hello!").await.turn;
+    let turn = backend.send_and_wait(&id, "Hello!").await.turn;
     assert!(backend.count_items(&format!("CONVERSATION#{id}")).await > 0);
     backend.api.call(&DeleteConversation { id: id.clone() }).await.unwrap();
-    assert_eq!(refusal(&backend.api, &GetConversation { id: id.clone() }).await.0, ErrorType::NotFound);
+    assert_eq!(expect_api_error(&backend.api, &GetConversation { id: id.clone() }).await.0, ErrorType::NotFound);
     assert_eq!(backend.api.call(&ListConversations::default()).await.unwrap().items.len(), 0);
-    backend.purged(&id).await;
+    backend.wait_for_purge(&id).await;
     assert_eq!(backend.count_items(&format!("TURN#{id}#{}", turn.id)).await, 0);
-    let taken = CreateConversation { id: Some(id.clone()), ..CreateConversation::default() };
-    assert_eq!(refusal(&backend.api, &taken).await.0, ErrorType::IdConflict, "its id is not used again");
-    assert_eq!(refusal(&backend.api, &GetConversation { id }).await.0, ErrorType::NotFound);
+    let create = CreateConversation { id: Some(id.clone()), ..CreateConversation::default() };
+    let error_type = expect_api_error(&backend.api, &create).await.0;
+    assert_eq!(error_type, ErrorType::IdConflict, "the id of a deleted conversation is not reused");
+    assert_eq!(expect_api_error(&backend.api, &GetConversation { id }).await.0, ErrorType::NotFound);
 }
 
 #[tokio::test]
-async fn a_conversation_of_five_thousand_events_is_purged_whole() {
+async fn conversation_of_five_thousand_events_is_purged_completely() {
     let backend = Backend::start().await;
     let id = backend.conversation().await;
     backend.seed_events(&id, 5_000, "An event of the past.").await;
     backend.api.call(&DeleteConversation { id: id.clone() }).await.unwrap();
-    backend.purged(&id).await;
+    backend.wait_for_purge(&id).await;
 }
 
 #[tokio::test]
-async fn agents_have_versions_and_the_default_one_needs_no_seeding() {
+async fn agents_have_versions_and_the_default_agent_always_exists() {
     let backend = Backend::start().await;
     let default = backend.api.call(&GetAgent { id: "default".into() }).await.unwrap();
     assert_eq!(default.version, 0);
@@ -130,8 +129,8 @@ async fn agents_have_versions_and_the_default_one_needs_no_seeding() {
     assert_eq!(backend.administrator.call(&poet).await.unwrap().version, 1);
     assert_eq!(backend.administrator.call(&poet).await.unwrap().version, 2);
     assert_eq!(backend.api.call(&GetAgent { id: "poet".into() }).await.unwrap().version, 2);
-    let own = PutAgent { id: "default".into(), ..poet };
-    assert_eq!(backend.administrator.call(&own).await.unwrap().version, 1);
+    let new_default = PutAgent { id: "default".into(), ..poet };
+    assert_eq!(backend.administrator.call(&new_default).await.unwrap().version, 1);
     let mut listed = Vec::new();
     let mut next_token = None;
     for _ in 0..3 {
@@ -146,16 +145,17 @@ async fn agents_have_versions_and_the_default_one_needs_no_seeding() {
 }
 
 #[tokio::test]
-async fn what_is_kept_outlives_a_restart() {
+async fn conversations_and_api_key_survive_a_restart() {
     let state = tempfile::tempdir().unwrap();
-    let before = Backend::kept_in(&state).await;
+    let before = Backend::persistent(&state).await;
     let id = before.conversation().await;
-    before.converse(&id, "Remember me.").await;
+    before.send_and_wait(&id, "Remember me.").await;
     let key = before.server.endpoint.api_key.clone();
-    patiently(before.server.stop()).await;
-    let after = Backend::kept_in(&state).await;
+    with_timeout(before.server.stop()).await;
+    let after = Backend::persistent(&state).await;
     assert_eq!(after.server.endpoint.api_key, key);
-    let again = after.converse(&id, "What did I say?").await;
-    assert!(again.stored().contains("Remember me."), "{}", again.stored());
-    patiently(async { tokio::time::timeout(Duration::from_secs(10), after.server.stop()).await.unwrap() }).await;
+    let finished = after.send_and_wait(&id, "What did I say?").await;
+    assert!(finished.stored_text().contains("Remember me."), "{}", finished.stored_text());
+    let stopped = tokio::time::timeout(Duration::from_secs(10), after.server.stop()).await;
+    assert!(stopped.is_ok(), "the server stops in time");
 }

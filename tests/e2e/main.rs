@@ -1,18 +1,21 @@
-//! The whole backend on a free port: real sockets, real JavaScript, a real table, the handler in processes of its own.
+//! End-to-end tests: clients of a local server on a free port, with its real resolvers, table and handler processes.
 mod access;
+mod authorization;
 mod backend;
+mod cancel;
 mod conversations;
-mod failures;
-mod fidelity;
-mod history;
-mod input;
-mod owners;
+mod idempotency;
+mod input_validation;
+mod long_conversations;
+mod model_failures;
 mod program;
 mod publishing;
 mod quotas;
-mod runs;
+mod retry_and_continue;
 mod secrets;
 mod sharing;
-mod storage;
+mod subscriber;
+mod table;
+mod text_fidelity;
 mod tokens;
 mod turns;

@@ -12,7 +12,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::backend::{Backend, patiently};
+use crate::backend::{Backend, with_timeout};
 
 /// A command of the program, whose `--state` folder is inside `folder` and does not exist yet, as in a fresh
 /// clone.
@@ -25,7 +25,7 @@ fn parlance(arguments: &[&str], folder: &Path) -> Command {
 }
 
 async fn run(arguments: &[&str], folder: &Path) -> Output {
-    patiently(parlance(arguments, folder).output()).await.unwrap()
+    with_timeout(parlance(arguments, folder).output()).await.unwrap()
 }
 
 async fn chat(folder: &Path, text: &str) -> Output {
@@ -53,7 +53,7 @@ async fn serve_with(folder: &Path, arguments: &[&str]) -> (Child, Vec<String>) {
     let mut server = parlance(arguments, folder).spawn().unwrap();
     let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
     let mut printed = Vec::new();
-    while let Some(line) = patiently(lines.next_line()).await.unwrap() {
+    while let Some(line) = with_timeout(lines.next_line()).await.unwrap() {
         let is_last = line.contains("cargo run -- chat");
         printed.push(line);
         if is_last {
@@ -75,7 +75,7 @@ async fn interrupt(program: &Child) {
 
 async fn stop(mut server: Child) {
     interrupt(&server).await;
-    assert!(patiently(server.wait()).await.unwrap().success());
+    assert!(with_timeout(server.wait()).await.unwrap().success());
 }
 
 /// The sentence with which the program exits at once.
@@ -122,7 +122,7 @@ async fn printed_curl_command_sends_a_message_and_reads_its_answer() {
     let folder = TempDir::new().unwrap();
     let (server, printed) = serve(folder.path(), 0).await;
     let command = printed.iter().find(|line| line.trim().starts_with("curl ")).expect("a curl command is printed");
-    let output = patiently(Command::new("bash").args(["-c", command]).output()).await.unwrap();
+    let output = with_timeout(Command::new("bash").args(["-c", command]).output()).await.unwrap();
     let answer = stdout(&output);
     assert!(answer.contains("COMPLETED") && answer.contains("scripted"), "{answer}");
     stop(server).await;
@@ -148,11 +148,11 @@ async fn ctrl_c_cancels_an_answer_that_can_be_continued_and_retried() {
     let mut chat_process = parlance(&["chat", "Count."], folder.path()).spawn().unwrap();
     let mut output = BufReader::new(chat_process.stdout.take().unwrap());
     let mut first_byte = [0];
-    patiently(output.read_exact(&mut first_byte)).await.unwrap();
+    with_timeout(output.read_exact(&mut first_byte)).await.unwrap();
     interrupt(&chat_process).await;
     let mut rest = String::new();
-    patiently(output.read_to_string(&mut rest)).await.unwrap();
-    assert!(patiently(chat_process.wait()).await.unwrap().success());
+    with_timeout(output.read_to_string(&mut rest)).await.unwrap();
+    assert!(with_timeout(chat_process.wait()).await.unwrap().success());
     assert!(rest.ends_with("(Cancelled. /continue continues the answer.)\n"), "{rest}");
     stop(server).await;
 
@@ -191,11 +191,11 @@ async fn unknown_chat_command_is_not_sent_and_a_space_sends_it() {
     let mut input = chat_process.stdin.take().unwrap();
     input.write_all(b"/wave\n /shrug\n/help\n/quit\nnot read\n").await.unwrap();
     drop(input);
-    let output = patiently(chat_process.wait_with_output()).await.unwrap();
+    let output = with_timeout(chat_process.wait_with_output()).await.unwrap();
     assert!(output.status.success(), "{output:?}");
     let printed = stdout(&output);
-    let (refusal, rest) = printed.split_once('\n').unwrap();
-    assert!(refusal.starts_with("(There is no command /wave: "), "{printed}");
+    let (error, rest) = printed.split_once('\n').unwrap();
+    assert!(error.starts_with("(There is no command /wave: "), "{printed}");
     assert!(rest.contains("first question: “/shrug”"), "the first command was not sent: {printed}");
     assert!(rest.contains("/retry     answer the last message again"), "{printed}");
     assert!(!rest.contains("not read"), "{printed}");
@@ -273,7 +273,7 @@ async fn options_that_contradict_parameters_are_one_clear_sentence() {
 async fn schema_is_printed_for_the_modes_that_parameters_switch_on() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_parlance"));
     command.args(["schema", "--parameter", "ApiKeyAccess=false"]).current_dir(env!("CARGO_MANIFEST_DIR"));
-    let schema = stdout(&patiently(command.output()).await.unwrap());
+    let schema = stdout(&with_timeout(command.output()).await.unwrap());
     assert!(schema.contains("type Query {") && schema.contains("@aws_iam") && !schema.contains("@aws_api_key"));
 }
 
@@ -327,7 +327,7 @@ async fn curl_commands_of_the_readme_work() {
         let mut shell = Command::new("bash");
         shell.args(["-c", block]).env("URL", url).env("KEY", api_key.as_ref().unwrap());
         shell.env("ACCESS_KEY", &administrator.access_key_id).env("SECRET", &administrator.secret_access_key);
-        let output = patiently(shell.output()).await.unwrap();
+        let output = with_timeout(shell.output()).await.unwrap();
         let responses = stdout(&output);
         assert!(responses.contains("\"data\"") && !responses.contains("\"errors\""), "{block}\n{responses}");
     }

@@ -1,21 +1,25 @@
-//! The fence: only the attempt that owns a turn publishes, each number has one content, and repeating is success.
+//! Publishing: only the attempt that owns a turn publishes, and each sequence number has one content.
 use client::{
     AppSync, Credentials,
+    requests::SendMessage,
     schema::{ConversationUpdate, TurnStatus},
 };
 use serde_json::{Value, json};
 
-use crate::backend::{Backend, Ear, execute};
+use crate::{
+    backend::{Backend, execute},
+    subscriber::Subscriber,
+};
 
 const METADATA: &str = "mutation($data: AgentMetadataInput!) { agentPublishMetadata(data: $data) { attempt sequence metadata { status } } }";
 const EVENT: &str = "mutation($data: AgentEventInput!) { agentPublishEvent(data: $data) { attempt sequence metadata { status } event { id position text } } }";
 
-/// A turn that is being answered slowly, so that there is something to interfere with.
-async fn running(backend: &Backend) -> (ConversationUpdate, Ear) {
+/// The first update of a turn that a slow model answers, and its subscriber.
+async fn start_slow_turn(backend: &Backend) -> (ConversationUpdate, Subscriber) {
     let conversation = backend.conversation_with("parlance.slow").await;
-    let mut ear = Ear::open(&backend.api, &conversation).await;
-    backend.say(&conversation, "Slowly.").await;
-    (ear.next().await, ear)
+    let mut subscriber = Subscriber::subscribe(&backend.api, &conversation).await;
+    backend.send_message(&conversation, "Slowly.").await;
+    (subscriber.next_update().await, subscriber)
 }
 
 fn batch(update: &ConversationUpdate, attempt: u32, sequence: u32, text: &str) -> Value {
@@ -25,48 +29,51 @@ fn batch(update: &ConversationUpdate, attempt: u32, sequence: u32, text: &str) -
     } })
 }
 
-fn closing(update: &ConversationUpdate, attempt: u32, id: &str) -> Value {
+fn final_event(update: &ConversationUpdate, attempt: u32, id: &str) -> Value {
     json!({ "data": {
         "conversationId": update.conversation_id, "turnId": update.turn_id, "run": 1, "attempt": attempt, "sequence": 900, "status": "COMPLETED",
         "event": { "id": id, "position": 2, "sender": { "kind": "AGENT" }, "content": [{ "text": "Done." }], "stopReason": "END_TURN" },
     } })
 }
 
-fn handler(backend: &Backend) -> AppSync {
-    session_of(backend, "parlance-HandlerRole")
+fn handler_client(backend: &Backend) -> AppSync {
+    role_client(backend, "parlance-HandlerRole")
 }
 
-fn session_of(backend: &Backend, role: &str) -> AppSync {
-    AppSync::new(&backend.server.endpoint.url, Credentials::Iam(backend.session_of(role))).unwrap()
+fn role_client(backend: &Backend, role: &str) -> AppSync {
+    AppSync::new(&backend.server.endpoint.url, Credentials::Iam(backend.role_session_keys(role))).unwrap()
 }
 
 #[tokio::test]
-async fn a_grant_for_every_field_does_not_make_a_publisher() {
+async fn roles_with_permission_for_every_field_cannot_publish() {
     let backend = Backend::start().await;
-    let (update, _ear) = running(&backend).await;
-    for other in ["Administrator", "parlance-HandlerRole2", "arlance-HandlerRole"] {
-        for (document, data) in [(METADATA, batch(&update, 1, 500, "forged")), (EVENT, closing(&update, 1, "forged"))] {
-            let refused = execute(&session_of(&backend, other), document, data.clone()).await;
-            assert_eq!(refused["errors"][0]["errorType"], "Unauthorized", "{other}: {refused}");
+    let (update, _subscriber) = start_slow_turn(&backend).await;
+    for role in ["Administrator", "parlance-HandlerRole2", "arlance-HandlerRole"] {
+        let client = role_client(&backend, role);
+        let requests = [(METADATA, batch(&update, 1, 500, "forged")), (EVENT, final_event(&update, 1, "forged"))];
+        for (document, data) in requests {
+            let refused = execute(&client, document, data.clone()).await;
+            assert_eq!(refused["errors"][0]["errorType"], "Unauthorized", "{role}: {refused}");
             let refused = execute(&backend.administrator, document, data).await;
             assert_eq!(refused["errors"][0]["errorType"], "Unauthorized", "{refused}");
         }
     }
-    let closer = session_of(&backend, "parlance-CloserRole");
+    let closer = role_client(&backend, "parlance-CloserRole");
     let refused = execute(&closer, METADATA, batch(&update, 1, 500, "forged")).await;
     assert_eq!(refused["errors"][0]["errorType"], "Unauthorized", "the closer publishes no batches: {refused}");
-    let closed = execute(&closer, EVENT, closing(&update, 1, "the-end")).await;
-    assert_eq!(closed["data"]["agentPublishEvent"]["event"]["id"], "the-end", "{closed}");
+    let accepted = execute(&closer, EVENT, final_event(&update, 1, "the-end")).await;
+    assert_eq!(accepted["data"]["agentPublishEvent"]["event"]["id"], "the-end", "{accepted}");
 }
 
 #[tokio::test]
-async fn another_attempt_cannot_publish_or_finish() {
+async fn other_attempts_cannot_publish_or_end_the_turn() {
     let backend = Backend::start().await;
-    let (update, _ear) = running(&backend).await;
+    let (update, _subscriber) = start_slow_turn(&backend).await;
+    let handler = handler_client(&backend);
     for attempt in [0, 2] {
-        let refused = execute(&handler(&backend), METADATA, batch(&update, attempt, 500, "late")).await;
+        let refused = execute(&handler, METADATA, batch(&update, attempt, 500, "late")).await;
         assert_eq!(refused["errors"][0]["errorType"], "StaleAttempt", "{refused}");
-        let refused = execute(&handler(&backend), EVENT, closing(&update, attempt, "late")).await;
+        let refused = execute(&handler, EVENT, final_event(&update, attempt, "late")).await;
         assert_eq!(refused["errors"][0]["errorType"], "StaleAttempt", "{refused}");
     }
     let turn = backend.turn(&update.conversation_id, update.turn_id.as_deref().unwrap()).await;
@@ -74,38 +81,30 @@ async fn another_attempt_cannot_publish_or_finish() {
 }
 
 #[tokio::test]
-async fn the_same_number_with_the_same_content_is_success_and_with_another_it_is_refused() {
+async fn repeated_batch_succeeds_and_other_content_is_refused() {
     let backend = Backend::start().await;
-    let (update, _ear) = running(&backend).await;
-    let first = execute(&handler(&backend), METADATA, batch(&update, 1, 500, "once")).await;
+    let (update, _subscriber) = start_slow_turn(&backend).await;
+    let handler = handler_client(&backend);
+    let first = execute(&handler, METADATA, batch(&update, 1, 500, "once")).await;
     assert_eq!(first["data"]["agentPublishMetadata"]["sequence"], 500, "{first}");
-    assert_eq!(execute(&handler(&backend), METADATA, batch(&update, 1, 500, "once")).await, first);
-    let other = execute(&handler(&backend), METADATA, batch(&update, 1, 500, "twice")).await;
+    assert_eq!(execute(&handler, METADATA, batch(&update, 1, 500, "once")).await, first);
+    let other = execute(&handler, METADATA, batch(&update, 1, 500, "twice")).await;
     assert_eq!(other["errors"][0]["errorType"], "StaleAttempt", "{other}");
 }
 
 #[tokio::test]
-async fn a_turn_is_finished_once_and_finishing_it_again_is_success() {
+async fn repeated_final_event_succeeds_and_ends_the_turn_once() {
     let backend = Backend::start().await;
-    let (update, _ear) = running(&backend).await;
-    let finish = closing(&update, 1, "the-answer");
-    let first = execute(&handler(&backend), EVENT, finish.clone()).await;
+    let (update, _subscriber) = start_slow_turn(&backend).await;
+    let handler = handler_client(&backend);
+    let first = execute(&handler, EVENT, final_event(&update, 1, "the-answer")).await;
     assert_eq!(first["data"]["agentPublishEvent"]["event"]["text"], "Done.", "{first}");
-    assert_eq!(execute(&handler(&backend), EVENT, finish).await, first);
-    let late = execute(&handler(&backend), METADATA, batch(&update, 1, 901, "late")).await;
-    assert_eq!(late["errors"][0]["errorType"], "StaleAttempt", "an end is never undone: {late}");
+    assert_eq!(execute(&handler, EVENT, final_event(&update, 1, "the-answer")).await, first);
+    let late = execute(&handler, METADATA, batch(&update, 1, 901, "late")).await;
+    assert_eq!(late["errors"][0]["errorType"], "StaleAttempt", "an ended turn accepts no batch: {late}");
     let turn = backend.turn(&update.conversation_id, update.turn_id.as_deref().unwrap()).await;
     assert_eq!(turn.status, TurnStatus::Completed);
     assert_eq!(turn.answer.unwrap().len(), 1);
-    assert!(
-        backend
-            .api
-            .call(&client::requests::SendMessage {
-                conversation_id: Some(update.conversation_id),
-                id: None,
-                text: "Next.".into()
-            })
-            .await
-            .is_ok()
-    );
+    let next = SendMessage { conversation_id: Some(update.conversation_id), id: None, text: "Next.".into() };
+    assert!(backend.api.call(&next).await.is_ok());
 }

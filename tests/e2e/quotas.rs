@@ -1,4 +1,4 @@
-//! What answers cost is counted for whoever asked, once they have ended.
+//! Token quotas: tokens are counted for the user that sent the message once its turn has ended.
 use client::{
     errors::ErrorType,
     requests::{CreateConversation, GetCaller, SendMessage},
@@ -6,35 +6,44 @@ use client::{
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::backend::{Backend, Ear, draw, say};
+use crate::{
+    backend::{Backend, new_id, send_message},
+    subscriber::Subscriber,
+};
+
+const SECONDS_PER_DAY: i64 = 86_400;
 
 #[tokio::test]
-async fn an_answer_is_counted_once_it_has_ended_and_may_overshoot_the_day() {
+async fn tokens_are_counted_at_the_end_of_a_turn_and_may_exceed_the_quota() {
     let backend = Backend::with_parameters([("TokensPerDay", "1")]).await;
     let user = &backend.administrator;
-    let place = user.call(&CreateConversation::default()).await.unwrap().id;
-    let mut ear = Ear::open(user, &place).await;
-    let turn = say(user, &place, &draw(), "How much is this?").await.unwrap();
-    let updates = ear.until_end(&turn.id).await;
-    let cost = updates.last().and_then(|update| update.event.as_ref()?.usage).expect("the answer tells its cost");
+    let conversation = user.call(&CreateConversation::default()).await.unwrap().id;
+    let mut subscriber = Subscriber::subscribe(user, &conversation).await;
+    let turn = send_message(user, &conversation, &new_id(), "How much is this?").await.unwrap();
+    let updates = subscriber.updates_until_end(&turn.id).await;
+    let final_event = updates.last().and_then(|update| update.event.as_ref());
+    let total_tokens = final_event.and_then(|event| event.usage).expect("the final event has usage").total_tokens;
     let caller = user.call(&GetCaller).await.unwrap();
-    assert_eq!((backend.tokens_spent(&caller.id).await, caller.tokens_per_day), (cost.total_tokens.into(), Some(1)));
-    assert!(cost.total_tokens > 1, "the answer overshoots");
+    assert_eq!(caller.tokens_per_day, Some(1));
+    assert_eq!(backend.tokens_counted(&caller.id).await, u64::from(total_tokens));
+    assert!(total_tokens > 1, "the answer exceeds the quota");
 
     let now = Timestamp::now();
-    let refused = user.call(&SendMessage { text: "And this?".into(), ..SendMessage::default() }).await.unwrap_err();
-    let named = refused.api_error().unwrap();
-    let retry_at: Timestamp = named.retry_at().unwrap().parse().unwrap();
-    assert_eq!((&named.error_type, retry_at.as_second() % 86_400), (&Some(ErrorType::QuotaExceeded), 0));
-    assert!(retry_at > now && retry_at.as_second() - now.as_second() <= 86_400);
+    let second = SendMessage { text: "And this?".into(), ..SendMessage::default() };
+    let error = user.call(&second).await.unwrap_err();
+    let api_error = error.api_error().unwrap();
+    assert_eq!(api_error.error_type, Some(ErrorType::QuotaExceeded));
+    let retry_at: Timestamp = api_error.retry_at().unwrap().parse().unwrap();
+    assert_eq!(retry_at.as_second() % SECONDS_PER_DAY, 0, "the quota is renewed at midnight UTC");
+    assert!(retry_at > now && retry_at.as_second() - now.as_second() <= SECONDS_PER_DAY);
 }
 
 #[tokio::test]
-async fn nothing_is_counted_for_callers_with_an_api_key() {
+async fn api_key_callers_have_no_quota() {
     let backend = Backend::with_parameters([("MessagesPerMinute", "1"), ("TokensPerDay", "1")]).await;
-    let place = backend.conversation().await;
+    let conversation = backend.conversation().await;
     for question in ["One?", "Two?"] {
-        backend.converse(&place, question).await;
+        backend.send_and_wait(&conversation, question).await;
     }
     let caller = backend.api.call(&GetCaller).await.unwrap();
     assert_eq!((caller.id.as_str(), caller.tokens_today, caller.is_administrator), ("API_KEY", None, false));
@@ -42,9 +51,9 @@ async fn nothing_is_counted_for_callers_with_an_api_key() {
 }
 
 impl Backend {
-    /// Waits until anything is counted for the user: nothing tells when.
-    async fn tokens_spent(&self, user: &str) -> u64 {
-        let days = json!({
+    /// Waits until tokens are counted for a user, and returns today's sum.
+    async fn tokens_counted(&self, user: &str) -> u64 {
+        let query = json!({
             "operation": "Query",
             "query": {
                 "expression": "pk = :pk AND begins_with(sk, :day)",
@@ -52,6 +61,6 @@ impl Backend {
             },
             "consistentRead": true,
         });
-        self.found(&days).await["tokens"].as_u64().expect("tokens are a number")
+        self.wait_for_item(&query).await["tokens"].as_u64().expect("tokens are a number")
     }
 }

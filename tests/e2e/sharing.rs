@@ -1,4 +1,4 @@
-//! Conversations that several users read and write, for as long as their owner wants it.
+//! Conversations that are shared with other users for reading or writing.
 use client::{
     AppSync,
     errors::ErrorType,
@@ -10,190 +10,212 @@ use client::{
 };
 use serde_json::json;
 
-use crate::backend::{Backend, Ear, User, draw, refusal, say};
+use crate::{
+    backend::{Backend, User, expect_api_error, new_id, send_message},
+    subscriber::Subscriber,
+};
 
-async fn begin(owner: &User) -> String {
+async fn create_conversation(owner: &User) -> String {
     owner.api.call(&CreateConversation::default()).await.unwrap().id
 }
 
 async fn share(owner: &User, conversation: &str, with: &User, access: Access) {
-    owner.api.call(&sharing(conversation, &with.id, access)).await.unwrap();
+    owner.api.call(&share_request(conversation, &with.id, access)).await.unwrap();
 }
 
-fn sharing(conversation: &str, user_id: &str, access: Access) -> ShareConversation {
+fn share_request(conversation: &str, user_id: &str, access: Access) -> ShareConversation {
     ShareConversation { conversation_id: conversation.into(), user_id: user_id.into(), access }
 }
 
-fn unsharing(conversation: &str, user: &User) -> UnshareConversation {
-    UnshareConversation { conversation_id: conversation.into(), user_id: user.id.clone() }
+fn unshare_request(conversation: &str, user_id: &str) -> UnshareConversation {
+    UnshareConversation { conversation_id: conversation.into(), user_id: user_id.into() }
 }
 
 async fn participants(api: &AppSync, conversation: &str) -> Vec<(String, Access)> {
-    let asked = GetParticipants { conversation_id: conversation.into() };
-    let participants = api.call(&asked).await.unwrap().participants.unwrap();
+    let request = GetParticipants { conversation_id: conversation.into() };
+    let participants = api.call(&request).await.unwrap().participants.unwrap();
     participants.into_iter().map(|participant| (participant.user_id, participant.access)).collect()
 }
 
-async fn listed(api: &AppSync) -> Vec<(String, Option<Access>)> {
+async fn list(api: &AppSync) -> Vec<(String, Option<Access>)> {
     let page = api.call(&ListConversations::default()).await.unwrap();
     page.items.into_iter().map(|conversation| (conversation.id, conversation.access)).collect()
 }
 
 #[tokio::test]
-async fn a_participant_who_reads_sees_and_hears_everything_and_changes_nothing() {
+async fn reader_receives_everything_and_changes_nothing() {
     let backend = Backend::start().await;
-    let (ann, bob) = (backend.user("Ann"), backend.user("Bob"));
-    let id = begin(&ann).await;
+    let (ann, bob) = (backend.iam_user("Ann"), backend.iam_user("Bob"));
+    let id = create_conversation(&ann).await;
     share(&ann, &id, &bob, Access::Read).await;
-    let (mut owners, mut readers) = (Ear::open(&ann.api, &id).await, Ear::open(&bob.api, &id).await);
-    let turn = say(&ann.api, &id, "t1", "Hello!").await.unwrap();
-    let (heard, also_heard) = tokio::join!(owners.until_end(&turn.id), readers.until_end(&turn.id));
-    assert_eq!(heard, also_heard);
+    let mut ann_subscriber = Subscriber::subscribe(&ann.api, &id).await;
+    let mut bob_subscriber = Subscriber::subscribe(&bob.api, &id).await;
+    let turn = send_message(&ann.api, &id, "t1", "Hello!").await.unwrap();
+    let (ann_updates, bob_updates) =
+        tokio::join!(ann_subscriber.updates_until_end(&turn.id), bob_subscriber.updates_until_end(&turn.id));
+    assert_eq!(ann_updates, bob_updates);
 
-    let seen = bob.api.call(&GetConversation { id: id.clone() }).await.unwrap();
-    assert_eq!((seen.owner_id.as_deref(), seen.access), (Some(ann.id.as_str()), Some(Access::Read)));
+    let conversation = bob.api.call(&GetConversation { id: id.clone() }).await.unwrap();
+    assert_eq!((conversation.owner_id.as_ref(), conversation.access), (Some(&ann.id), Some(Access::Read)));
     assert_eq!(participants(&bob.api, &id).await, [(bob.id.clone(), Access::Read)]);
-    let refused = say(&bob.api, &id, &draw(), "May I?").await.unwrap_err();
+    let refused = send_message(&bob.api, &id, &new_id(), "May I?").await.unwrap_err();
     assert_eq!(refused.api_error().unwrap().error_type, Some(ErrorType::Unauthorized));
-    let (conversation_id, turn) = (id.clone(), turn.id);
-    let cancel = CancelTurn { conversation_id: conversation_id.clone(), id: turn.clone() };
-    assert_eq!(refusal(&bob.api, &cancel).await.0, ErrorType::Unauthorized);
-    let retry = RetryTurn { conversation_id: conversation_id.clone(), id: turn.clone() };
-    assert_eq!(refusal(&bob.api, &retry).await.0, ErrorType::Unauthorized);
-    let go_on = ContinueTurn { conversation_id, id: turn };
-    assert_eq!(refusal(&bob.api, &go_on).await.0, ErrorType::Unauthorized);
-    assert_eq!(refusal(&bob.api, &sharing(&id, &bob.id, Access::Write)).await.0, ErrorType::Unauthorized);
+    let cancel = CancelTurn { conversation_id: id.clone(), id: turn.id.clone() };
+    assert_eq!(expect_api_error(&bob.api, &cancel).await.0, ErrorType::Unauthorized);
+    let retry = RetryTurn { conversation_id: id.clone(), id: turn.id.clone() };
+    assert_eq!(expect_api_error(&bob.api, &retry).await.0, ErrorType::Unauthorized);
+    let continue_turn = ContinueTurn { conversation_id: id.clone(), id: turn.id };
+    assert_eq!(expect_api_error(&bob.api, &continue_turn).await.0, ErrorType::Unauthorized);
+    let share = share_request(&id, &bob.id, Access::Write);
+    assert_eq!(expect_api_error(&bob.api, &share).await.0, ErrorType::Unauthorized);
 }
 
 #[tokio::test]
-async fn a_participant_who_writes_is_named_by_what_it_sends_and_may_do_with_turns_what_the_owner_may() {
+async fn writer_is_the_sender_of_its_messages_and_controls_turns() {
     let backend = Backend::start().await;
-    let (ann, bob) = (backend.user("Ann"), backend.user("Bob"));
-    let id = begin(&ann).await;
+    let (ann, bob) = (backend.iam_user("Ann"), backend.iam_user("Bob"));
+    let id = create_conversation(&ann).await;
     share(&ann, &id, &bob, Access::Write).await;
-    let mut ear = Ear::open(&ann.api, &id).await;
-    say(&bob.api, &id, "t1", "Hello!").await.unwrap();
-    let updates = ear.until_end("t1").await;
+    let mut subscriber = Subscriber::subscribe(&ann.api, &id).await;
+    send_message(&bob.api, &id, "t1", "Hello!").await.unwrap();
+    let updates = subscriber.updates_until_end("t1").await;
     let sender = &updates[0].event.as_ref().unwrap().sender;
-    assert_eq!((sender.id.as_deref(), sender.name.as_deref()), (Some(bob.id.as_str()), None));
-    let again = say(&bob.api, &id, "t1", "Hello!").await.unwrap();
-    assert_eq!((again.status, again.run), (TurnStatus::Completed, 1), "the same message is the same turn");
+    assert_eq!((sender.id.as_ref(), sender.name.as_ref()), (Some(&bob.id), None));
+    let resent = send_message(&bob.api, &id, "t1", "Hello!").await.unwrap();
+    assert_eq!((resent.status, resent.run), (TurnStatus::Completed, 1), "the same message is the same turn");
 
     bob.api.call(&RetryTurn { conversation_id: id.clone(), id: "t1".into() }).await.unwrap();
-    ear.until_end("t1").await;
+    subscriber.updates_until_end("t1").await;
     bob.api.call(&ContinueTurn { conversation_id: id.clone(), id: "t1".into() }).await.unwrap();
-    ear.until_end("t1").await;
+    subscriber.updates_until_end("t1").await;
     let cancelled = bob.api.call(&CancelTurn { conversation_id: id.clone(), id: "t1".into() }).await.unwrap();
     assert_eq!((cancelled.status, cancelled.run), (TurnStatus::Completed, 3));
-    assert_eq!(refusal(&bob.api, &sharing(&id, &draw(), Access::Read)).await.0, ErrorType::Unauthorized);
-    for id in [id, draw()] {
+}
+
+#[tokio::test]
+async fn writer_cannot_share_rename_or_delete() {
+    let backend = Backend::without_handler().await;
+    let (ann, bob) = (backend.iam_user("Ann"), backend.iam_user("Bob"));
+    let shared = create_conversation(&ann).await;
+    share(&ann, &shared, &bob, Access::Write).await;
+    let share = share_request(&shared, &new_id(), Access::Read);
+    assert_eq!(expect_api_error(&bob.api, &share).await.0, ErrorType::Unauthorized);
+    let missing = new_id();
+    for id in [shared, missing] {
         let rename = UpdateConversation { id: id.clone(), title: Some("Mine".into()), agent_id: None };
-        assert_eq!(refusal(&bob.api, &rename).await.0, ErrorType::NotFound, "renaming is the owner's");
-        assert_eq!(refusal(&bob.api, &DeleteConversation { id }).await.0, ErrorType::NotFound, "so is deleting");
+        assert_eq!(expect_api_error(&bob.api, &rename).await.0, ErrorType::NotFound);
+        assert_eq!(expect_api_error(&bob.api, &DeleteConversation { id }).await.0, ErrorType::NotFound);
     }
 }
 
 #[tokio::test]
-async fn whoever_is_shut_out_hears_and_sees_no_more() {
+async fn removed_participant_loses_access_and_its_subscription() {
     let backend = Backend::start().await;
-    let (ann, bob, cat) = (backend.user("Ann"), backend.user("Bob"), backend.user("Cat"));
-    let id = begin(&ann).await;
+    let (ann, bob, cat) = (backend.iam_user("Ann"), backend.iam_user("Bob"), backend.iam_user("Cat"));
+    let id = create_conversation(&ann).await;
     share(&ann, &id, &bob, Access::Write).await;
     share(&ann, &id, &cat, Access::Read).await;
-    let (mut owners, mut bobs, mut cats) =
-        (Ear::open(&ann.api, &id).await, Ear::open(&bob.api, &id).await, Ear::open(&cat.api, &id).await);
-    let ended = ann.api.call(&unsharing(&id, &bob)).await.unwrap().unwrap();
-    assert_eq!((ended.user_id.as_str(), ended.access), (bob.id.as_str(), Access::Write));
-    assert_eq!(bobs.until_refused().await[0].error_type, Some(ErrorType::NotFound));
-    assert_eq!(refusal(&bob.api, &GetConversation { id: id.clone() }).await.0, ErrorType::NotFound);
-    assert_eq!(listed(&bob.api).await, []);
+    let mut ann_subscriber = Subscriber::subscribe(&ann.api, &id).await;
+    let mut bob_subscriber = Subscriber::subscribe(&bob.api, &id).await;
+    let mut cat_subscriber = Subscriber::subscribe(&cat.api, &id).await;
+    let removed = ann.api.call(&unshare_request(&id, &bob.id)).await.unwrap().unwrap();
+    assert_eq!((&removed.user_id, removed.access), (&bob.id, Access::Write));
+    assert_eq!(bob_subscriber.wait_for_error().await[0].error_type, Some(ErrorType::NotFound));
+    assert_eq!(expect_api_error(&bob.api, &GetConversation { id: id.clone() }).await.0, ErrorType::NotFound);
+    assert_eq!(list(&bob.api).await, []);
     assert_eq!(participants(&ann.api, &id).await, [(cat.id.clone(), Access::Read)]);
 
-    say(&ann.api, &id, "t1", "Without Bob.").await.unwrap();
-    tokio::join!(owners.until_end("t1"), cats.until_end("t1"));
-    assert_eq!(ann.api.call(&unsharing(&id, &bob)).await.unwrap(), None, "the same again is no error");
+    send_message(&ann.api, &id, "t1", "Without Bob.").await.unwrap();
+    tokio::join!(ann_subscriber.updates_until_end("t1"), cat_subscriber.updates_until_end("t1"));
+    let repeated = ann.api.call(&unshare_request(&id, &bob.id)).await.unwrap();
+    assert_eq!(repeated, None, "removing a user again is no error");
 }
 
 #[tokio::test]
-async fn nobody_listens_to_what_is_deleted() {
+async fn deleting_a_conversation_ends_its_subscriptions() {
     let backend = Backend::start().await;
-    let (ann, bob) = (backend.user("Ann"), backend.user("Bob"));
-    let id = begin(&ann).await;
+    let (ann, bob) = (backend.iam_user("Ann"), backend.iam_user("Bob"));
+    let id = create_conversation(&ann).await;
     share(&ann, &id, &bob, Access::Read).await;
-    let ears = [Ear::open(&ann.api, &id).await, Ear::open(&bob.api, &id).await];
+    let subscribers = [Subscriber::subscribe(&ann.api, &id).await, Subscriber::subscribe(&bob.api, &id).await];
     ann.api.call(&DeleteConversation { id }).await.unwrap();
-    for mut ear in ears {
-        assert_eq!(ear.until_refused().await[0].error_type, Some(ErrorType::NotFound));
+    for mut subscriber in subscribers {
+        assert_eq!(subscriber.wait_for_error().await[0].error_type, Some(ErrorType::NotFound));
     }
 }
 
 #[tokio::test]
-async fn a_participant_leaves() {
+async fn participants_can_remove_only_themselves() {
     let backend = Backend::without_handler().await;
-    let (ann, bob, cat) = (backend.user("Ann"), backend.user("Bob"), backend.user("Cat"));
-    let id = begin(&ann).await;
+    let (ann, bob, cat) = (backend.iam_user("Ann"), backend.iam_user("Bob"), backend.iam_user("Cat"));
+    let id = create_conversation(&ann).await;
     share(&ann, &id, &bob, Access::Read).await;
     share(&ann, &id, &cat, Access::Read).await;
-    assert_eq!(refusal(&bob.api, &unsharing(&id, &cat)).await.0, ErrorType::Unauthorized, "others stay");
-    assert!(bob.api.call(&unsharing(&id, &bob)).await.unwrap().is_some());
-    assert_eq!(refusal(&bob.api, &unsharing(&id, &bob)).await.0, ErrorType::NotFound);
+    let remove_cat = unshare_request(&id, &cat.id);
+    assert_eq!(expect_api_error(&bob.api, &remove_cat).await.0, ErrorType::Unauthorized);
+    let remove_bob = unshare_request(&id, &bob.id);
+    assert!(bob.api.call(&remove_bob).await.unwrap().is_some());
+    assert_eq!(expect_api_error(&bob.api, &remove_bob).await.0, ErrorType::NotFound);
     assert_eq!(participants(&ann.api, &id).await, [(cat.id.clone(), Access::Read)]);
 }
 
 #[tokio::test]
-async fn shared_conversations_are_listed_among_ones_own_by_last_activity() {
+async fn own_and_shared_conversations_are_listed_by_last_activity() {
     let backend = Backend::without_handler().await;
-    let (ann, bob) = (backend.user("Ann"), backend.user("Bob"));
-    let (first, second) = (begin(&ann).await, begin(&ann).await);
-    let own = begin(&bob).await;
+    let (ann, bob) = (backend.iam_user("Ann"), backend.iam_user("Bob"));
+    let first = create_conversation(&ann).await;
+    let second = create_conversation(&ann).await;
+    let own = create_conversation(&bob).await;
     share(&ann, &first, &bob, Access::Write).await;
     share(&ann, &second, &bob, Access::Read).await;
-    let access = |id: &str, access| (id.to_owned(), Some(access));
-    let shared = [access(&second, Access::Read), access(&first, Access::Write), access(&own, Access::Owner)];
-    assert_eq!(listed(&bob.api).await, shared);
-    say(&bob.api, &first, "t1", "Hello!").await.unwrap();
-    let moved = [access(&first, Access::Write), access(&second, Access::Read), access(&own, Access::Owner)];
-    assert_eq!(listed(&bob.api).await, moved, "what the participant last wrote to is first");
+    let item = |id: &str, access| (id.to_owned(), Some(access));
+    let [first_item, second_item, own_item] =
+        [item(&first, Access::Write), item(&second, Access::Read), item(&own, Access::Owner)];
+    let after_sharing = [second_item.clone(), first_item.clone(), own_item.clone()];
+    assert_eq!(list(&bob.api).await, after_sharing);
+    send_message(&bob.api, &first, "t1", "Hello!").await.unwrap();
+    let after_message = [first_item, second_item.clone(), own_item.clone()];
+    assert_eq!(list(&bob.api).await, after_message, "the participant's last message moves its conversation up");
 
-    let mut paged = Vec::new();
+    let mut listed = Vec::new();
     let mut next_token = None;
     for _ in 0..3 {
         let page = bob.api.call(&ListConversations { limit: Some(1), next_token }).await.unwrap();
-        paged.extend(page.items.into_iter().map(|conversation| (conversation.id, conversation.access)));
+        listed.extend(page.items.into_iter().map(|conversation| (conversation.id, conversation.access)));
         next_token = page.next_token;
     }
-    assert_eq!((paged.as_slice(), next_token), (moved.as_slice(), None));
+    assert_eq!((listed.as_slice(), next_token), (after_message.as_slice(), None));
     ann.api.call(&DeleteConversation { id: first }).await.unwrap();
-    assert_eq!(listed(&bob.api).await, [moved[1].clone(), moved[2].clone()]);
+    assert_eq!(list(&bob.api).await, [second_item, own_item]);
 }
 
 #[tokio::test]
-async fn a_conversation_has_at_most_fifty_participants() {
+async fn conversation_has_at_most_fifty_participants() {
     let backend = Backend::with_parameters([("MessagesPerMinute", "0")]).await;
-    let ann = backend.user("Ann");
-    let id = begin(&ann).await;
-    let wish = |number: usize, access| sharing(&id, &format!("https://id.example.com#{number}"), access);
+    let ann = backend.iam_user("Ann");
+    let id = create_conversation(&ann).await;
+    let user_id = |number: usize| format!("https://id.example.com#{number}");
+    let request = |number: usize, access| share_request(&id, &user_id(number), access);
     for number in 0..50 {
-        ann.api.call(&wish(number, Access::Read)).await.unwrap();
+        ann.api.call(&request(number, Access::Read)).await.unwrap();
     }
     let full = (ErrorType::InvalidInput, json!({ "field": "userId" }));
-    assert_eq!(refusal(&ann.api, &wish(50, Access::Read)).await, full);
-    let known = ann.api.call(&wish(7, Access::Read)).await.unwrap();
-    let changed = ann.api.call(&wish(7, Access::Write)).await.unwrap();
-    assert_eq!((changed.access, &changed.shared_at), (Access::Write, &known.shared_at), "a change is no new one");
+    assert_eq!(expect_api_error(&ann.api, &request(50, Access::Read)).await, full);
+    let existing = ann.api.call(&request(7, Access::Read)).await.unwrap();
+    let changed = ann.api.call(&request(7, Access::Write)).await.unwrap();
+    assert_eq!((changed.access, &changed.shared_at), (Access::Write, &existing.shared_at));
     assert_eq!(participants(&ann.api, &id).await.len(), 50);
-    let gone = UnshareConversation { conversation_id: id.clone(), user_id: "https://id.example.com#3".into() };
-    ann.api.call(&gone).await.unwrap();
-    ann.api.call(&wish(50, Access::Read)).await.unwrap();
-    assert_eq!(refusal(&ann.api, &wish(51, Access::Read)).await, full);
-    say(&ann.api, &id, "t1", "To all of you.").await.unwrap();
+    ann.api.call(&unshare_request(&id, &user_id(3))).await.unwrap();
+    ann.api.call(&request(50, Access::Read)).await.unwrap();
+    assert_eq!(expect_api_error(&ann.api, &request(51, Access::Read)).await, full);
+    send_message(&ann.api, &id, "t1", "To all of you.").await.unwrap();
 }
 
 #[tokio::test]
-async fn nobody_is_an_owner_twice_and_nobody_in_particular_takes_part() {
+async fn owners_api_keys_and_malformed_ids_cannot_be_participants() {
     let backend = Backend::without_handler().await;
-    let (ann, bob) = (backend.user("Ann"), backend.user("Bob"));
-    let id = begin(&ann).await;
+    let (ann, bob) = (backend.iam_user("Ann"), backend.iam_user("Bob"));
+    let id = create_conversation(&ann).await;
     for (user_id, access, field) in [
         (bob.id.as_str(), Access::Owner, "access"),
         (&ann.id, Access::Write, "userId"),
@@ -202,22 +224,23 @@ async fn nobody_is_an_owner_twice_and_nobody_in_particular_takes_part() {
         ("IAM#\u{e4}", Access::Read, "userId"),
         (&format!("IAM#{}", "x".repeat(253)), Access::Read, "userId"),
     ] {
-        let refused = refusal(&ann.api, &sharing(&id, user_id, access)).await;
-        assert_eq!(refused, (ErrorType::InvalidInput, json!({ "field": field })), "{user_id}");
+        let error = expect_api_error(&ann.api, &share_request(&id, user_id, access)).await;
+        assert_eq!(error, (ErrorType::InvalidInput, json!({ "field": field })), "{user_id}");
     }
-    let keyed = backend.conversation().await;
-    let refused = refusal(&backend.api, &sharing(&keyed, &bob.id, Access::Read)).await.0;
-    assert_eq!(refused, ErrorType::Unauthorized, "with an API key nothing is shared");
+    let api_key_conversation = backend.conversation().await;
+    let share = share_request(&api_key_conversation, &bob.id, Access::Read);
+    let error_type = expect_api_error(&backend.api, &share).await.0;
+    assert_eq!(error_type, ErrorType::Unauthorized, "API key callers cannot share");
 }
 
 #[tokio::test]
-async fn a_purge_leaves_nothing_of_participants() {
+async fn purge_removes_all_participants() {
     let backend = Backend::with_parameters([("MessagesPerMinute", "0")]).await;
-    let (ann, bob) = (backend.user("Ann"), backend.user("Bob"));
-    let id = begin(&ann).await;
+    let (ann, bob) = (backend.iam_user("Ann"), backend.iam_user("Bob"));
+    let id = create_conversation(&ann).await;
     share(&ann, &id, &bob, Access::Write).await;
     ann.api.call(&DeleteConversation { id: id.clone() }).await.unwrap();
-    assert_eq!(refusal(&bob.api, &GetConversation { id: id.clone() }).await.0, ErrorType::NotFound);
-    backend.purged(&id).await;
-    assert_eq!(backend.count_all_items().await, 1, "a tombstone, and nothing that lists it");
+    assert_eq!(expect_api_error(&bob.api, &GetConversation { id: id.clone() }).await.0, ErrorType::NotFound);
+    backend.wait_for_purge(&id).await;
+    assert_eq!(backend.count_all_items().await, 1, "only the tombstone is left");
 }

@@ -9,7 +9,10 @@ use client::{
 use local::identity::{LocalIssuer, SigningKey, TokenUse};
 use serde_json::{Value, json};
 
-use crate::backend::{Backend, Ear, User, draw, execute, refusal, say};
+use crate::{
+    backend::{Backend, User, execute, expect_api_error, new_id, send_message},
+    subscriber::Subscriber,
+};
 
 const USERS: [&str; 2] = ["ada:administrators", "bob"];
 
@@ -31,17 +34,17 @@ where
 #[tokio::test]
 async fn users_of_each_issuer_see_only_their_own_conversations() {
     let backend = Backend::with_users(&USERS, [("ApiKeyAccess", "false")]).await;
-    let (ada, bob, other_ada) = (backend.pool_user("ada"), backend.pool_user("bob"), backend.provider_user("ada"));
+    let (ada, bob, other_ada) = (backend.pool_user("ada"), backend.pool_user("bob"), backend.oidc_user("ada"));
     for user in [&ada, &bob, &other_ada] {
         let conversation = create_conversation(user).await;
-        let mut ear = Ear::open(&user.api, &conversation).await;
-        let turn = say(&user.api, &conversation, &draw(), "Hello!").await.unwrap();
-        assert!(ear.until_end(&turn.id).await.iter().any(|update| update.event.is_some()));
+        let mut subscriber = Subscriber::subscribe(&user.api, &conversation).await;
+        let turn = send_message(&user.api, &conversation, &new_id(), "Hello!").await.unwrap();
+        assert!(subscriber.updates_until_end(&turn.id).await.iter().any(|update| update.event.is_some()));
         let list = user.api.call(&ListConversations::default()).await.unwrap();
         assert_eq!(list.items.iter().map(|item| item.id.as_str()).collect::<Vec<_>>(), [conversation.as_str()]);
         for other in [&ada, &bob, &other_ada].into_iter().filter(|other| other.id != user.id) {
             let get = GetConversation { id: conversation.clone() };
-            assert_eq!(refusal(&other.api, &get).await.0, ErrorType::NotFound);
+            assert_eq!(expect_api_error(&other.api, &get).await.0, ErrorType::NotFound);
         }
     }
 }
@@ -58,9 +61,9 @@ async fn only_administrators_of_the_pool_put_agents() {
     let oidc = backend.server.issuers.oidc.as_ref().unwrap();
     let mut claims = oidc.claims(&"ada".parse().unwrap(), TokenUse::Id, SystemTime::now());
     claims["cognito:groups"] = json!(["administrators"]);
-    let provider_user = backend.calling_with(oidc.key().sign(&claims).unwrap());
-    for other in [backend.pool_user("bob").api, provider_user] {
-        assert_eq!(refusal(&other, &put_agent).await.0, ErrorType::Unauthorized);
+    let oidc_user = backend.client_with_token(oidc.key().sign(&claims).unwrap());
+    for other in [backend.pool_user("bob").api, oidc_user] {
+        assert_eq!(expect_api_error(&other, &put_agent).await.0, ErrorType::Unauthorized);
         let response = execute(&other, get_system_prompt, json!({})).await;
         assert_eq!(response["data"]["getAgent"], json!({ "systemPrompt": null }));
     }
@@ -90,9 +93,9 @@ async fn invalid_tokens_are_refused_over_http_and_websocket() {
         ("no-jwt".to_owned(), "Unable to parse JWT token."),
     ];
     for (token, message) in cases {
-        let api = backend.calling_with(token);
+        let api = backend.client_with_token(token);
         assert_eq!(unauthorized_message(&api, &ListConversations::default()).await, message);
-        let errors = Ear::try_open(&api, "c").await.err().expect("the handshake is refused");
+        let errors = Subscriber::try_subscribe(&api, "c").await.err().expect("the handshake is refused");
         assert_eq!(errors[0].message, message);
     }
 }
@@ -104,10 +107,13 @@ async fn switched_off_modes_are_refused_and_the_handler_still_publishes() {
     let with_key = AppSync::new(&backend.server.endpoint.url, Credentials::ApiKey("da2-any".into())).unwrap();
     let sentence = "Valid authorization header not provided.";
     assert_eq!(unauthorized_message(&with_key, &ListConversations::default()).await, sentence);
-    assert_eq!(refusal(&backend.administrator, &ListConversations::default()).await.0, ErrorType::Unauthorized);
-    let user = backend.provider_user("ada");
+    assert_eq!(
+        expect_api_error(&backend.administrator, &ListConversations::default()).await.0,
+        ErrorType::Unauthorized
+    );
+    let user = backend.oidc_user("ada");
     let conversation = create_conversation(&user).await;
-    let mut ear = Ear::open(&user.api, &conversation).await;
-    let turn = say(&user.api, &conversation, &draw(), "Does the handler publish?").await.unwrap();
-    ear.until_end(&turn.id).await;
+    let mut subscriber = Subscriber::subscribe(&user.api, &conversation).await;
+    let turn = send_message(&user.api, &conversation, &new_id(), "Does the handler publish?").await.unwrap();
+    subscriber.updates_until_end(&turn.id).await;
 }

@@ -1,82 +1,79 @@
+//! Messages and the turns that answer them.
 use client::{
     errors::ErrorType,
-    requests::{GetConversation, GetEvents, GetTurn, SendMessage},
+    requests::{GetConversation, GetTurn, SendMessage},
     schema::{SenderKind, StopReason, TurnStatus},
 };
 use serde_json::json;
 
-use crate::backend::{Backend, Ear, draw, refusal, say};
+use crate::{
+    backend::{Backend, expect_api_error, new_id, send_message},
+    subscriber::Subscriber,
+};
 
 #[tokio::test]
-async fn an_answer_streams_in_numbered_updates_and_is_stored_as_it_streamed() {
+async fn answer_streams_in_numbered_updates_and_is_stored() {
     let backend = Backend::start().await;
     let conversation = backend.conversation().await;
-    let heard = backend.converse(&conversation, "Hello!").await;
+    let finished = backend.send_and_wait(&conversation, "Hello!").await;
 
-    assert_eq!(heard.sequences(), Vec::from_iter(1..=heard.updates.len() as u32));
-    assert!(heard.updates.len() > 3, "the answer came in several batches");
-    let first = &heard.updates[0];
-    let question = first.event.as_ref().expect("the first update shows the user's event");
+    assert_eq!(finished.sequences(), Vec::from_iter(1..=finished.updates.len() as u32));
+    assert!(finished.updates.len() > 3, "the answer has several batches");
+    let first = &finished.updates[0];
+    let question = first.event.as_ref().expect("the first update carries the user's event");
     assert_eq!((question.sender.kind, question.text_or_empty(), question.position), (SenderKind::User, "Hello!", 1));
     assert_eq!(first.metadata.as_ref().map(|metadata| metadata.status), Some(TurnStatus::Running));
 
-    let answer = heard.last_event();
+    let answer = finished.final_event();
     assert_eq!((answer.sender.kind, answer.position), (SenderKind::Agent, 2));
     assert_eq!(answer.stop_reason, Some(StopReason::EndTurn));
     assert!(answer.usage.is_some_and(|usage| usage.output_tokens > 0));
-    assert!(answer.text_or_empty().contains("scripted model"), "the model says what it is: {}", answer.text_or_empty());
-    assert!(answer.text_or_empty().starts_with(&heard.streamed()), "the final event ends what was streamed");
-    assert_eq!(heard.stored(), answer.text_or_empty());
-    assert_eq!(heard.turn.status, TurnStatus::Completed);
-    assert_eq!(heard.turn.usage, answer.usage);
+    let text = answer.text_or_empty();
+    assert!(text.contains("scripted model"), "the answer says that the model is scripted: {text}");
+    assert!(text.starts_with(&finished.streamed_text()), "the final event contains the streamed text");
+    assert_eq!(finished.stored_text(), text);
+    assert_eq!(finished.turn.status, TurnStatus::Completed);
+    assert_eq!(finished.turn.usage, answer.usage);
 }
 
 #[tokio::test]
-async fn stored_batches_are_the_updates_that_were_published() {
+async fn stored_batches_equal_the_published_updates() {
     let backend = Backend::start().await;
     let conversation = backend.conversation_with("parlance.deltas-40-15").await;
-    let heard = backend.converse(&conversation, "Count.").await;
-    let published: Vec<_> = heard.updates[..heard.updates.len() - 1]
-        .iter()
-        .map(|update| (update.sequence, update.metadata.clone()))
-        .collect();
-    let stored: Vec<_> =
-        heard.turn.batches.iter().flatten().map(|batch| (Some(batch.sequence), Some(batch.metadata.clone()))).collect();
+    let finished = backend.send_and_wait(&conversation, "Count.").await;
+    let before_final = &finished.updates[..finished.updates.len() - 1];
+    let published: Vec<_> = before_final.iter().map(|update| (update.sequence, update.metadata.clone())).collect();
+    let batches = finished.turn.batches.iter().flatten();
+    let stored: Vec<_> = batches.map(|batch| (Some(batch.sequence), Some(batch.metadata.clone()))).collect();
     assert_eq!(stored, published);
-    assert_eq!(heard.turn.has_more_batches, Some(false));
+    assert_eq!(finished.turn.has_more_batches, Some(false));
 
-    let request =
-        GetTurn { conversation_id: conversation, id: heard.turn.id.clone(), attempt: Some(1), after_sequence: Some(2) };
-    let rest = backend.api.call(&request).await.unwrap();
-    assert_eq!(
-        rest.batches.iter().flatten().map(|batch| batch.sequence).collect::<Vec<_>>(),
-        Vec::from_iter(3..heard.updates.len() as u32)
-    );
+    let id = finished.turn.id.clone();
+    let request = GetTurn { conversation_id: conversation, id, attempt: Some(1), after_sequence: Some(2) };
+    let turn = backend.api.call(&request).await.unwrap();
+    let sequences: Vec<_> = turn.batches.iter().flatten().map(|batch| batch.sequence).collect();
+    assert_eq!(sequences, Vec::from_iter(3..finished.updates.len() as u32));
 }
 
 #[tokio::test]
-async fn a_second_question_is_answered_with_the_first_in_mind() {
+async fn model_is_given_the_earlier_turns() {
     let backend = Backend::start().await;
     let conversation = backend.conversation().await;
-    backend.converse(&conversation, "What is a quokka?").await;
-    let second = backend.converse(&conversation, "And what did I ask before?").await;
-    assert!(second.stored().contains("What is a quokka?"), "{}", second.stored());
-    let positions: Vec<u32> = backend
-        .events(GetEvents { conversation_id: conversation, ..GetEvents::default() })
-        .await
-        .iter()
-        .map(|event| event.position)
-        .collect();
-    assert_eq!(positions, [1, 2, 3, 4]);
+    backend.send_and_wait(&conversation, "What is a quokka?").await;
+    let second = backend.send_and_wait(&conversation, "And what did I ask before?").await;
+    assert!(second.stored_text().contains("What is a quokka?"), "{}", second.stored_text());
+    let events = backend.newest_events(&conversation).await;
+    assert_eq!(events.iter().map(|event| event.position).collect::<Vec<_>>(), [1, 2, 3, 4]);
 }
 
 #[tokio::test]
-async fn a_message_without_a_conversation_begins_one() {
+async fn message_without_conversation_id_creates_a_conversation() {
     let backend = Backend::start().await;
     let send = "mutation { sendMessage(input: {text: \"Hello!\"}) { id conversationId status run attempt question { text position } } }";
-    let answer = backend.execute(send, json!({})).await;
-    let turn = &answer["data"]["sendMessage"];
-    assert_eq!((&turn["status"], &turn["run"], &turn["attempt"]), (&json!("QUEUED"), &json!(1), &json!(0)), "{answer}");
+    let response = backend.execute(send, json!({})).await;
+    let turn = &response["data"]["sendMessage"];
+    assert_eq!(turn["status"], "QUEUED", "{response}");
+    assert_eq!((&turn["run"], &turn["attempt"]), (&json!(1), &json!(0)), "{response}");
     assert_eq!(turn["question"], json!({ "text": "Hello!", "position": 1 }));
     let id = turn["conversationId"].as_str().unwrap().to_owned();
     let conversation = backend.api.call(&GetConversation { id }).await.unwrap();
@@ -85,72 +82,44 @@ async fn a_message_without_a_conversation_begins_one() {
 }
 
 #[tokio::test]
-async fn a_first_message_sent_again_is_one_conversation_and_one_turn() {
-    let backend = Backend::start().await;
-    let message = SendMessage { conversation_id: None, id: Some(draw()), text: "Hello!".into() };
-    let first = backend.api.call(&message).await.unwrap();
-    let again = backend.api.call(&message).await.unwrap();
-    assert_eq!((&again.conversation_id, &again.id, again.run), (&first.conversation_id, &first.id, first.run));
-    let other = SendMessage { text: "Goodbye!".into(), ..message };
-    assert_eq!(refusal(&backend.api, &other).await.0, ErrorType::IdConflict);
-}
-
-#[tokio::test]
-async fn a_message_sent_again_is_the_same_turn() {
+async fn message_to_a_busy_conversation_is_refused_with_its_turn() {
     let backend = Backend::start().await;
     let conversation = backend.conversation().await;
-    let mut ear = Ear::open(&backend.api, &conversation).await;
-    let id = draw();
-    let first = say(&backend.api, &conversation, &id, "Hello!").await.unwrap();
-    let again = say(&backend.api, &conversation, &id, "Hello!").await.unwrap();
-    assert_eq!((first.id, first.run), (again.id, again.run));
-    ear.until_end(&id).await;
-    let after = say(&backend.api, &conversation, &id, "Hello!").await.unwrap();
-    assert_eq!((after.status, after.attempt), (TurnStatus::Completed, 1));
-
-    let other = SendMessage { conversation_id: Some(conversation.clone()), id: Some(id), text: "Goodbye!".into() };
-    assert_eq!(refusal(&backend.api, &other).await.0, ErrorType::IdConflict);
-    let events = backend.events(GetEvents { conversation_id: conversation, ..GetEvents::default() }).await;
-    assert_eq!(events.len(), 2, "one question, one answer");
-}
-
-#[tokio::test]
-async fn a_busy_conversation_names_the_turn_that_keeps_it_busy() {
-    let backend = Backend::start().await;
-    let conversation = backend.conversation().await;
-    let mut ear = Ear::open(&backend.api, &conversation).await;
-    let running = backend.say(&conversation, "Hello!").await;
+    let mut subscriber = Subscriber::subscribe(&backend.api, &conversation).await;
+    let running = backend.send_message(&conversation, "Hello!").await;
     let second = SendMessage { conversation_id: Some(conversation.clone()), id: None, text: "Hurry!".into() };
-    assert_eq!(refusal(&backend.api, &second).await, (ErrorType::ConversationBusy, json!({ "turnId": running.id })));
-    ear.until_end(&running.id).await;
+    let busy = (ErrorType::ConversationBusy, json!({ "turnId": running.id }));
+    assert_eq!(expect_api_error(&backend.api, &second).await, busy);
+    subscriber.updates_until_end(&running.id).await;
     assert!(backend.api.call(&second).await.is_ok(), "the conversation is free again");
 }
 
 #[tokio::test]
-async fn two_messages_at_once_are_one_turn_and_one_refusal() {
+async fn one_of_two_concurrent_messages_is_refused() {
     let backend = Backend::start().await;
     let conversation = backend.conversation().await;
-    let (ids, texts) = ([draw(), draw()], ["One.", "Two."]);
-    let (one, two) = tokio::join!(
-        say(&backend.api, &conversation, &ids[0], texts[0]),
-        say(&backend.api, &conversation, &ids[1], texts[1])
+    let ids = [new_id(), new_id()];
+    let (first, second) = tokio::join!(
+        send_message(&backend.api, &conversation, &ids[0], "One."),
+        send_message(&backend.api, &conversation, &ids[1], "Two.")
     );
-    let refused = match (one, two) {
-        (Ok(_), Err(error)) | (Err(error), Ok(_)) => error.api_error().and_then(|error| error.error_type.clone()),
-        (one, two) => panic!("one wins: {one:?}, {two:?}"),
+    let error = match (first, second) {
+        (Ok(_), Err(error)) | (Err(error), Ok(_)) => error,
+        both => panic!("exactly one message is accepted: {both:?}"),
     };
-    assert!(matches!(refused, Some(ErrorType::ConversationBusy | ErrorType::TryAgain)), "{refused:?}");
-    let events = backend.events(GetEvents { conversation_id: conversation, ..GetEvents::default() }).await;
+    let error_type = error.api_error().and_then(|error| error.error_type.clone());
+    assert!(matches!(error_type, Some(ErrorType::ConversationBusy | ErrorType::TryAgain)), "{error_type:?}");
+    let events = backend.newest_events(&conversation).await;
     assert_eq!(events.iter().filter(|event| event.sender.kind == SenderKind::User).count(), 1);
 }
 
 #[tokio::test]
-async fn everybody_who_is_subscribed_hears_the_same() {
+async fn all_subscribers_receive_the_same_updates() {
     let backend = Backend::start().await;
     let conversation = backend.conversation().await;
-    let mut ears = [Ear::open(&backend.api, &conversation).await, Ear::open(&backend.api, &conversation).await];
-    let turn = backend.say(&conversation, "Hello!").await;
-    let [one, two] = &mut ears;
-    let (one, two) = tokio::join!(one.until_end(&turn.id), two.until_end(&turn.id));
-    assert_eq!(one, two);
+    let mut first = Subscriber::subscribe(&backend.api, &conversation).await;
+    let mut second = Subscriber::subscribe(&backend.api, &conversation).await;
+    let turn = backend.send_message(&conversation, "Hello!").await;
+    let (first, second) = tokio::join!(first.updates_until_end(&turn.id), second.updates_until_end(&turn.id));
+    assert_eq!(first, second);
 }

@@ -1,24 +1,24 @@
-//! The matrix as data: who may do what.
+//! Parser of matrix.txt.
 use std::collections::BTreeMap;
 
-const WRITTEN: &str = include_str!("matrix.txt");
+const TEXT: &str = include_str!("matrix.txt");
 
-/// Outcomes by field and caller, as `matrix.txt` has them; each field has one for each caller.
+/// The outcome for each field and caller.
 pub struct Matrix(BTreeMap<String, BTreeMap<String, String>>);
 
 impl Matrix {
-    pub fn read() -> Self {
-        let mut blocks = WRITTEN.split("\n\n").filter_map(block).collect::<BTreeMap<_, _>>();
-        let everywhere = blocks.remove("*").expect("what holds for every field");
+    pub fn load() -> Self {
+        let mut blocks = TEXT.split("\n\n").filter_map(parse_block).collect::<BTreeMap<_, _>>();
+        let defaults = blocks.remove("*").expect("matrix.txt has a block for every field");
         for outcomes in blocks.values_mut() {
-            for (caller, outcome) in &everywhere {
+            for (caller, outcome) in &defaults {
                 outcomes.entry(caller.clone()).or_insert_with(|| outcome.clone());
             }
         }
         Self(blocks)
     }
 
-    /// Field, caller, outcome.
+    /// Field, caller and outcome of each cell.
     pub fn cells(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         self.0.iter().flat_map(|(field, outcomes)| {
             outcomes.iter().map(move |(caller, outcome)| (field.as_str(), caller.as_str(), outcome.as_str()))
@@ -29,35 +29,40 @@ impl Matrix {
         self.0.keys().map(String::as_str)
     }
 
-    /// Fields with the callers that each admits.
-    fn admitted(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
-        self.0.iter().map(|(field, outcomes)| {
-            let admitted = outcomes.iter().filter(|(_, outcome)| *outcome == "ok");
-            (field.as_str(), admitted.map(|(caller, _)| caller.as_str()).collect())
-        })
-    }
-
-    /// The README's table: fields that admit the same callers share a row.
+    /// The table in the README. Fields with the same allowed callers share a row.
     pub fn table(&self) -> String {
         let mut rows: Vec<(Vec<&str>, Vec<&str>)> = Vec::new();
-        for (field, admitted) in self.admitted() {
+        for (field, allowed) in self.allowed_callers() {
             let name = field.split_once('.').map_or(field, |(_, name)| name);
-            match rows.iter_mut().find(|(_, known)| *known == admitted) {
+            match rows.iter_mut().find(|(_, callers)| *callers == allowed) {
                 Some((names, _)) => names.push(name),
-                None => rows.push((vec![name], admitted)),
+                None => rows.push((vec![name], allowed)),
             }
         }
-        let head = "| field | API key | user pool | OIDC | IAM |\n|---|---|---|---|---|\n".to_owned();
-        rows.into_iter().fold(head, |table, (names, admitted)| table + &row(&names, &admitted))
+        let mut table = "| field | API key | user pool | OIDC | IAM |\n|---|---|---|---|---|\n".to_owned();
+        for (names, allowed) in rows {
+            table.push_str(&table_row(&names, &allowed));
+        }
+        table
+    }
+
+    /// Each field with the callers that it allows.
+    fn allowed_callers(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
+        self.0.iter().map(|(field, outcomes)| {
+            let allowed = outcomes.iter().filter(|(_, outcome)| *outcome == "ok");
+            (field.as_str(), allowed.map(|(caller, _)| caller.as_str()).collect())
+        })
     }
 }
 
-fn block(text: &str) -> Option<(String, BTreeMap<String, String>)> {
+/// A field with its outcomes by caller.
+fn parse_block(text: &str) -> Option<(String, BTreeMap<String, String>)> {
     let mut lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     let field = lines.next()?.to_owned();
     let mut outcomes = BTreeMap::new();
     for line in lines {
-        let (outcome, callers) = line.split_once("  ").unwrap_or_else(|| panic!("{line} is an outcome and callers"));
+        let (outcome, callers) =
+            line.split_once("  ").unwrap_or_else(|| panic!("{line:?} lacks an outcome or callers"));
         for caller in callers.split_whitespace() {
             let other = outcomes.insert(caller.to_owned(), outcome.to_owned());
             assert_eq!(other, None, "{field} has two outcomes for {caller}");
@@ -66,25 +71,22 @@ fn block(text: &str) -> Option<(String, BTreeMap<String, String>)> {
     Some((field, outcomes))
 }
 
-fn row(names: &[&str], admitted: &[&str]) -> String {
+fn table_row(names: &[&str], allowed: &[&str]) -> String {
     let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
-    let modes = ["key", "pool", "oidc", "iam"].map(|mode| people(mode, admitted));
+    let modes = ["key", "pool", "oidc", "iam"].map(|mode| describe_roles(mode, allowed));
     format!("| {} | {} |\n", names.join(" "), modes.join(" | "))
 }
 
-/// Whom of a mode a field admits, in as few words as say it.
-fn people(mode: &str, admitted: &[&str]) -> String {
-    let of_mode: Vec<_> = admitted.iter().filter_map(|caller| caller.strip_prefix(mode)?.strip_prefix('.')).collect();
-    let everybody = |known: &[&str]| known.iter().all(|who| of_mode.contains(who));
-    if of_mode.is_empty() {
-        "–".to_owned()
-    } else if everybody(&["owner", "stranger"]) {
-        if mode == "iam" && !everybody(&["identity"]) { "all but identity pools' users".into() } else { "all".into() }
-    } else {
-        ["owner", "writer", "reader", "administrator", "handler", "closer"]
-            .into_iter()
-            .filter(|who| of_mode.contains(who))
-            .collect::<Vec<_>>()
-            .join(", ")
+/// The allowed roles of one mode, as short as possible.
+fn describe_roles(mode: &str, allowed: &[&str]) -> String {
+    let roles: Vec<_> = allowed.iter().filter_map(|caller| caller.strip_prefix(mode)?.strip_prefix('.')).collect();
+    if roles.is_empty() {
+        return "–".to_owned();
     }
+    if roles.contains(&"owner") && roles.contains(&"outsider") {
+        let excludes_identity_pools = mode == "iam" && !roles.contains(&"identity");
+        return if excludes_identity_pools { "all but identity pools' users" } else { "all" }.to_owned();
+    }
+    let ordered = ["owner", "writer", "reader", "administrator", "handler", "closer"];
+    ordered.into_iter().filter(|role| roles.contains(role)).collect::<Vec<_>>().join(", ")
 }

@@ -1,109 +1,126 @@
-//! Every root field, asked for by everybody.
-mod asking;
+//! Every root field, requested by every kind of caller.
+mod callers;
+mod fixture;
 mod matrix;
-mod people;
-mod stage;
+mod request;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use apollo_compiler::Schema;
+use futures::{StreamExt, stream};
 use serde_json::Value;
 
 use self::{
-    asking::outcome,
+    callers::Callers,
+    fixture::{Fixture, SharedConversation},
     matrix::Matrix,
-    people::People,
-    stage::{Scene, Stage},
+    request::outcome,
 };
 use crate::backend::Backend;
 
 const ROOTS: [&str; 3] = ["Query", "Mutation", "Subscription"];
 
+/// Groups of cells that are tried at the same time.
+const CONCURRENCY: usize = 8;
+
 #[tokio::test(flavor = "multi_thread")]
-async fn every_caller_gets_of_every_field_what_the_matrix_says() {
-    let backend = Backend::for_access().await;
-    let people = People::of(&backend);
-    let stage = Stage { backend: &backend, people: &people };
-    let (mut cells, mut wrong) = (0, Vec::new());
-    let mut scenes = BTreeMap::new();
-    for (field, caller, expected) in Matrix::read().cells() {
-        cells += 1;
-        let mode = people.mode_of(caller);
-        let scene = match scenes.remove(&(field, mode)) {
-            Some(untouched) => untouched,
-            None => stage.set(field, people.owner_of(mode)).await,
-        };
-        let found = try_cell(&stage, field, caller, &scene).await;
-        if found != expected {
-            wrong.push(format!("{field} for {caller}: {found}, not {expected}"));
-        } else if expected != "ok" {
-            scenes.insert((field, mode), scene);
-        }
+async fn every_caller_gets_the_outcome_of_the_matrix() {
+    let backend = Backend::with_all_auth_modes().await;
+    let callers = Callers::new(&backend);
+    let fixture = Fixture { backend: &backend, callers: &callers, http: reqwest::Client::new() };
+    let matrix = Matrix::load();
+    let mut groups: BTreeMap<(&str, &str), Vec<(&str, &str)>> = BTreeMap::new();
+    for (field, caller, expected) in matrix.cells() {
+        groups.entry((field, callers.mode_of(caller))).or_default().push((caller, expected));
     }
+    let cells: usize = groups.values().map(Vec::len).sum();
     println!("{cells} cells");
+    let groups = groups.iter().map(|((field, mode), cells)| try_group(&fixture, field, mode, cells));
+    let wrong: Vec<String> = stream::iter(groups).buffer_unordered(CONCURRENCY).concat().await;
     assert!(wrong.is_empty(), "{} of {cells} cells differ:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// What comes of it; whoever is refused has changed nothing, and of a conversation that is not theirs they learn as much
-/// as of one that does not exist.
-async fn try_cell(stage: &Stage<'_>, field: &str, caller: &str, scene: &Scene) -> String {
-    let before = stage.backend.items_of(&scene.conversation).await;
-    let answer = put(stage, field, caller, scene).await;
-    let found = match outcome(&answer) {
-        shown if shown == "ok" && field == "Query.listConversations" => listed(&answer, &scene.conversation),
-        other => other,
-    };
-    if found != "ok" && before != stage.backend.items_of(&scene.conversation).await {
+/// Tries the cells of one field and one mode, and returns those with another outcome. A conversation is used until a
+/// request on it succeeds.
+async fn try_group(fixture: &Fixture<'_>, field: &str, mode: &str, cells: &[(&str, &str)]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut unchanged = None;
+    for (caller, expected) in cells {
+        let conversation = match unchanged.take() {
+            Some(conversation) => conversation,
+            None => fixture.create_conversation(field, fixture.callers.owner_of(mode)).await,
+        };
+        let found = try_cell(fixture, field, caller, &conversation).await;
+        if found != *expected {
+            wrong.push(format!("{field} for {caller}: {found}, expected {expected}"));
+        } else if found != "ok" {
+            unchanged = Some(conversation);
+        }
+    }
+    wrong
+}
+
+/// The outcome for one caller. A refused request must leave the conversation unchanged, and "not found" must be the
+/// response for a conversation that does not exist.
+async fn try_cell(fixture: &Fixture<'_>, field: &str, caller: &str, conversation: &SharedConversation) -> String {
+    let before = fixture.backend.conversation_items(&conversation.id).await;
+    let response = send(fixture, field, caller, conversation).await;
+    let mut found = outcome(&response);
+    if found == "ok" && field == "Query.listConversations" {
+        found = list_outcome(&response, &conversation.id);
+    }
+    if found != "ok" && before != fixture.backend.conversation_items(&conversation.id).await {
         return format!("{found}, and the conversation has changed");
     }
     if found == "not found" {
-        let missing = scene.missing();
-        let alike = put(stage, field, caller, &missing).await.to_string();
-        let answer = answer.to_string();
-        if alike.replace(&missing.conversation, &scene.conversation) != answer {
-            return format!("{answer}, where a missing conversation gives {alike}");
+        let missing = conversation.missing();
+        let missing_response = send(fixture, field, caller, &missing).await.to_string();
+        let response = response.to_string();
+        if missing_response.replace(&missing.id, &conversation.id) != response {
+            return format!("{response}, but for a missing conversation {missing_response}");
         }
     }
     found
 }
 
-async fn put(stage: &Stage<'_>, field: &str, caller: &str, scene: &Scene) -> Value {
-    let (name, endpoint) = (caller, stage.backend.api.endpoint());
-    let caller = stage.people.named(name);
-    let asked = scene.asked(field, name);
-    match field.starts_with("Subscription.") {
-        true => caller.subscribe(endpoint, &asked).await,
-        false => caller.post(endpoint, &asked).await,
+async fn send(fixture: &Fixture<'_>, field: &str, caller_name: &str, conversation: &SharedConversation) -> Value {
+    let endpoint = fixture.backend.api.endpoint();
+    let caller = fixture.callers.get(caller_name);
+    let request = conversation.request(field, caller_name);
+    if field.starts_with("Subscription.") {
+        caller.subscribe(endpoint, &request).await
+    } else {
+        caller.post(&fixture.http, endpoint, &request).await
     }
 }
 
-fn listed(answer: &Value, conversation: &str) -> String {
-    let items = answer.pointer("/data/listConversations/items").and_then(Value::as_array);
-    let is_listed = items.into_iter().flatten().any(|item| item["id"] == conversation);
+fn list_outcome(response: &Value, conversation_id: &str) -> String {
+    let items = response.pointer("/data/listConversations/items").and_then(Value::as_array);
+    let is_listed = items.into_iter().flatten().any(|item| item["id"] == conversation_id);
     if is_listed { "ok" } else { "empty" }.to_owned()
 }
 
 #[test]
-fn every_root_field_stands_in_the_matrix_with_every_caller() {
-    let matrix = Matrix::read();
+fn matrix_has_every_root_field_and_every_caller() {
+    let matrix = Matrix::load();
     let mut callers: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (field, caller, _) in matrix.cells() {
         callers.entry(field).or_default().insert(caller);
     }
-    let everybody: BTreeSet<&str> = callers.values().flatten().copied().collect();
+    let all_callers: BTreeSet<&str> = callers.values().flatten().copied().collect();
     for (field, found) in &callers {
-        let missing: Vec<_> = everybody.difference(found).collect();
-        assert!(missing.is_empty(), "{field} says nothing of {missing:?}");
+        let missing: Vec<_> = all_callers.difference(found).collect();
+        assert!(missing.is_empty(), "{field} has no outcome for {missing:?}");
     }
-    let known: BTreeSet<String> =
+    let fields: BTreeSet<String> =
         matrix.fields().map(|field| field.split('.').take(2).collect::<Vec<_>>().join(".")).collect();
-    assert_eq!(known, root_fields());
+    assert_eq!(fields, root_fields());
 }
 
 fn root_fields() -> BTreeSet<String> {
     let read = |path: &str| std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let schema = Schema::builder()
-        .parse(read("local/graphql/prelude.graphql"), "prelude.graphql")
+        .parse(read("local/graphql/schema/prelude.graphql"), "prelude.graphql")
         .parse(read("schema.graphql"), "schema.graphql")
         .build()
         .unwrap();
@@ -115,8 +132,8 @@ fn root_fields() -> BTreeSet<String> {
 }
 
 #[test]
-fn the_readme_has_the_matrix_as_a_table() {
+fn readme_contains_the_matrix_as_a_table() {
     let readme = std::fs::read_to_string(format!("{}/README.md", env!("CARGO_MANIFEST_DIR"))).unwrap();
-    let table = Matrix::read().table();
-    assert!(readme.contains(&table), "the README should have:\n{table}");
+    let table = Matrix::load().table();
+    assert!(readme.contains(&table), "README.md must contain:\n{table}");
 }

@@ -1,80 +1,78 @@
-//! What there is for a caller to ask about: a conversation of its mode's owner, shared with its writer and its reader.
-use client::requests::{CancelTurn, CreateConversation};
+//! The conversation that a caller requests, and the request for each root field.
+use client::{
+    requests::{CancelTurn, CreateConversation, ShareConversation},
+    schema::Access,
+};
 use serde_json::{Value, json};
 
 use super::{
-    asking::Asked,
-    people::{Owner, People},
+    callers::{Callers, Owner},
+    request::GraphQlRequest,
 };
-use crate::backend::{Backend, draw, say};
+use crate::backend::{Backend, new_id, send_message};
 
-/// One conversation, set up for one field.
-pub struct Scene {
-    pub conversation: String,
+const TURN: &str = "t1";
+
+pub struct Fixture<'a> {
+    pub backend: &'a Backend,
+    pub callers: &'a Callers,
+    pub http: reqwest::Client,
+}
+
+/// A conversation and the users that it is shared with.
+pub struct SharedConversation {
+    pub id: String,
     writer: String,
     reader: String,
 }
 
-pub struct Stage<'a> {
-    pub backend: &'a Backend,
-    pub people: &'a People,
-}
-
-const TURN: &str = "t1";
-
-impl Stage<'_> {
-    pub async fn set(&self, field: &str, owner: &Owner) -> Scene {
-        let conversation = draw();
-        let begun = CreateConversation { id: Some(conversation.clone()), ..CreateConversation::default() };
-        owner.api.call(&begun).await.unwrap();
-        for (user, access) in [(&owner.writer, "WRITE"), (&owner.reader, "READ")] {
+impl Fixture<'_> {
+    /// Creates a conversation in the state that requests for a field need.
+    pub async fn create_conversation(&self, field: &str, owner: &Owner) -> SharedConversation {
+        let id = new_id();
+        let create = CreateConversation { id: Some(id.clone()), ..CreateConversation::default() };
+        owner.api.call(&create).await.unwrap();
+        for (user, access) in [(&owner.writer, Access::Write), (&owner.reader, Access::Read)] {
             if let Some(user) = user {
-                self.share(owner, &conversation, user, access).await;
+                let share = ShareConversation { conversation_id: id.clone(), user_id: user.clone(), access };
+                owner.api.call(&share).await.unwrap();
             }
         }
-        let [writer, reader] = [&owner.writer, &owner.reader].map(|user| user.clone().unwrap_or_default());
-        let scene = Scene { conversation, writer, reader };
         match field {
-            "Query.getTurn" | "Mutation.cancelTurn" => self.ask(owner, &scene).await,
+            "Query.getTurn" | "Mutation.cancelTurn" => start_turn(owner, &id).await,
             "Mutation.retryTurn" | "Mutation.continueTurn" => {
-                self.ask(owner, &scene).await;
-                let cancelled = CancelTurn { conversation_id: scene.conversation.clone(), id: TURN.into() };
-                owner.api.call(&cancelled).await.unwrap();
+                start_turn(owner, &id).await;
+                let cancel = CancelTurn { conversation_id: id.clone(), id: TURN.into() };
+                owner.api.call(&cancel).await.unwrap();
             }
             "Mutation.agentPublishMetadata" | "Mutation.agentPublishEvent" => {
-                self.ask(owner, &scene).await;
-                self.backend.claim(&scene.conversation, TURN).await;
+                start_turn(owner, &id).await;
+                self.backend.claim_turn(&id, TURN).await;
             }
             _ => {}
         }
-        scene
-    }
-
-    async fn ask(&self, owner: &Owner, scene: &Scene) {
-        say(&owner.api, &scene.conversation, TURN, "Who may read this?").await.unwrap();
-    }
-
-    async fn share(&self, owner: &Owner, conversation: &str, user: &str, access: &str) {
-        let document = "mutation ($input: ShareConversationInput!) { shareConversation(input: $input) { access } }";
-        let input = json!({ "conversationId": conversation, "userId": user, "access": access });
-        let answer = owner.api.execute(document, json!({ "input": input })).await.unwrap();
-        assert_eq!(answer.errors, []);
+        let [writer, reader] = [&owner.writer, &owner.reader].map(|user| user.clone().unwrap_or_default());
+        SharedConversation { id, writer, reader }
     }
 }
 
-impl Scene {
-    /// The conversation that nobody has.
+async fn start_turn(owner: &Owner, conversation_id: &str) {
+    send_message(&owner.api, conversation_id, TURN, "Who may read this?").await.unwrap();
+}
+
+impl SharedConversation {
+    /// The same users, and the id of a conversation that does not exist.
     pub fn missing(&self) -> Self {
         let [writer, reader] = [&self.writer, &self.reader].map(String::clone);
-        Self { conversation: "nobody-has-this-one".into(), writer, reader }
+        Self { id: "no-such-conversation".into(), writer, reader }
     }
 
-    /// The field's own document, about this conversation. Unshared is who asks, or the reader by others.
-    pub fn asked(&self, field: &str, caller: &str) -> Asked {
-        let is_writers_own = field == "Mutation.unshareConversation" && caller.ends_with(".writer");
-        let unshared = if is_writers_own { &self.writer } else { &self.reader };
-        let id = json!({ "id": self.conversation });
-        let turn = json!({ "conversationId": self.conversation, "id": TURN });
+    /// A field's request about this conversation.
+    pub fn request(&self, field: &str, caller: &str) -> GraphQlRequest {
+        let removes_itself = field == "Mutation.unshareConversation" && caller.ends_with(".writer");
+        let removed_user = if removes_itself { &self.writer } else { &self.reader };
+        let id = json!({ "id": self.id });
+        let turn = json!({ "conversationId": self.id, "id": TURN });
         let input = |input: Value| json!({ "input": input });
         let (document, variables) = match field {
             "Query.getConversation" => (
@@ -94,22 +92,20 @@ impl Scene {
             "Mutation.createConversation" => ("mutation { createConversation { id } }", json!({})),
             "Mutation.updateConversation" => (
                 "mutation ($input: UpdateConversationInput!) { updateConversation(input: $input) { title } }",
-                input(json!({ "id": self.conversation, "title": "Mine" })),
+                input(json!({ "id": self.id, "title": "Mine" })),
             ),
             "Mutation.deleteConversation" => ("mutation ($id: ID!) { deleteConversation(id: $id) { id } }", id),
             "Mutation.shareConversation" => (
                 "mutation ($input: ShareConversationInput!) { shareConversation(input: $input) { access } }",
-                input(
-                    json!({ "conversationId": self.conversation, "userId": "https://example.com#one-more", "access": "READ" }),
-                ),
+                input(json!({ "conversationId": self.id, "userId": "https://example.com#one-more", "access": "READ" })),
             ),
             "Mutation.unshareConversation" | "Mutation.unshareConversation.reader" => (
                 "mutation ($id: ID!, $userId: ID!) { unshareConversation(conversationId: $id, userId: $userId) { userId } }",
-                json!({ "id": self.conversation, "userId": unshared }),
+                json!({ "id": self.id, "userId": removed_user }),
             ),
             "Mutation.sendMessage" => (
                 "mutation ($input: SendMessageInput!) { sendMessage(input: $input) { id } }",
-                input(json!({ "conversationId": self.conversation, "text": "May I?" })),
+                input(json!({ "conversationId": self.id, "text": "May I?" })),
             ),
             "Mutation.cancelTurn" => (
                 "mutation ($conversationId: ID!, $id: ID!) { cancelTurn(conversationId: $conversationId, id: $id) { id } }",
@@ -129,23 +125,23 @@ impl Scene {
             ),
             "Mutation.agentPublishMetadata" => (
                 "mutation ($data: AgentMetadataInput!) { agentPublishMetadata(data: $data) { sequence } }",
-                json!({ "data": self.publish("RUNNING") }),
+                json!({ "data": self.published_update("RUNNING") }),
             ),
             "Mutation.agentPublishEvent" => (
                 "mutation ($data: AgentEventInput!) { agentPublishEvent(data: $data) { sequence } }",
-                json!({ "data": self.publish("COMPLETED") }),
+                json!({ "data": self.published_update("COMPLETED") }),
             ),
             "Subscription.onConversationUpdate" => {
                 ("subscription ($id: ID!) { onConversationUpdate(conversationId: $id) { sequence } }", id)
             }
-            other => panic!("{other} has no request"),
+            other => panic!("no request is defined for {other}"),
         };
-        Asked { document, variables }
+        GraphQlRequest { document, variables }
     }
 
-    fn publish(&self, status: &str) -> Value {
+    fn published_update(&self, status: &str) -> Value {
         let mut data = json!({
-            "conversationId": self.conversation, "turnId": TURN, "run": 1, "attempt": 1, "sequence": 1, "status": status,
+            "conversationId": self.id, "turnId": TURN, "run": 1, "attempt": 1, "sequence": 1, "status": status,
         });
         if status == "COMPLETED" {
             data["event"] = json!({

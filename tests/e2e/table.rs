@@ -1,0 +1,180 @@
+//! Direct reads and writes of the table, past the API.
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
+
+use client::schema::Turn;
+use jiff::Timestamp;
+use local::server::ServerOptions;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::backend::{Backend, options, with_timeout};
+
+/// How often a test looks for an item that appears without a signal.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+impl Backend {
+    /// Keeps its state in a folder that outlives the server.
+    pub async fn persistent(folder: &TempDir) -> Self {
+        let options = ServerOptions { ephemeral: false, ..options(folder, BTreeMap::new()) };
+        Self::start_with(options, tempfile::tempdir().unwrap()).await
+    }
+
+    /// Like `persistent`, and no handler process ever starts.
+    pub async fn persistent_without_handler(folder: &TempDir) -> Self {
+        let options = ServerOptions { ephemeral: false, ..options(folder, BTreeMap::new()) };
+        let options = ServerOptions { executable: "/nonexistent".into(), ..options };
+        Self::start_with(options, tempfile::tempdir().unwrap()).await
+    }
+
+    pub async fn count_items(&self, partition: &str) -> usize {
+        self.partition_items(partition).await.len()
+    }
+
+    pub async fn count_all_items(&self) -> usize {
+        self.run(&json!({ "operation": "Scan" })).await["items"].as_array().map_or(0, Vec::len)
+    }
+
+    /// Every item in a conversation's partition.
+    pub async fn conversation_items(&self, conversation_id: &str) -> Vec<Value> {
+        self.partition_items(&format!("CONVERSATION#{conversation_id}")).await
+    }
+
+    /// Waits until the handler has purged a conversation, so that only its tombstone is left.
+    pub async fn wait_for_purge(&self, conversation_id: &str) {
+        with_timeout(async {
+            loop {
+                if let [meta] = self.conversation_items(conversation_id).await.as_slice()
+                    && meta["expiresAt"].is_number()
+                {
+                    return;
+                }
+                tokio::time::sleep(POLL_INTERVAL).await;
+            }
+        })
+        .await;
+    }
+
+    /// Waits until a query finds an item, and returns the first one.
+    pub async fn wait_for_item(&self, query: &Value) -> Value {
+        with_timeout(async {
+            loop {
+                if let Some(item) = self.run(query).await["items"].get(0) {
+                    return item.clone();
+                }
+                tokio::time::sleep(POLL_INTERVAL).await;
+            }
+        })
+        .await
+    }
+
+    /// Gives a conversation so many events, by the user and the agent in turn. The text of each ends with its
+    /// position.
+    pub async fn seed_events(&self, conversation_id: &str, count: u32, text: &str) {
+        self.seed_events_at(conversation_id, 1..=count, text).await;
+    }
+
+    /// Puts events at these positions, the last of which becomes the conversation's newest.
+    pub async fn seed_events_at(&self, conversation_id: &str, positions: RangeInclusive<u32>, text: &str) {
+        let partition = json!({ "S": format!("CONVERSATION#{conversation_id}") });
+        let count = *positions.end();
+        for position in positions {
+            let turn = format!("t{}", position.div_ceil(2));
+            let sender = if position % 2 == 1 { "USER" } else { "AGENT" };
+            self.run(&json!({
+                "operation": "PutItem",
+                "key": { "pk": partition, "sk": { "S": format!("EVENT#{position:08}") } },
+                "attributeValues": {
+                    "id": { "S": format!("e{position}") },
+                    "conversationId": { "S": conversation_id },
+                    "turnId": { "S": turn },
+                    "position": { "N": position },
+                    "attempt": { "N": 1 },
+                    "createdAt": { "S": "2026-01-01T00:00:00.000Z" },
+                    "sender": { "M": { "kind": { "S": sender } } },
+                    "content": { "L": [{ "M": { "text": { "S": format!("{text} {position}") } } }] },
+                },
+            }))
+            .await;
+        }
+        self.run(&json!({
+            "operation": "UpdateItem",
+            "key": { "pk": partition, "sk": { "S": "META" } },
+            "update": { "expression": "SET eventCount = :count", "expressionValues": { ":count": { "N": count } } },
+        }))
+        .await;
+    }
+
+    /// Leaves a queued turn as an attempt does that has published these batches and died.
+    pub async fn simulate_dead_attempt(&self, turn: &Turn, batches: &[&str], claimable_until: Timestamp) {
+        for (sequence, text) in (1..).zip(batches) {
+            let partition = format!("TURN#{}#{}", turn.conversation_id, turn.id);
+            self.run(&json!({
+                "operation": "PutItem",
+                "key": { "pk": { "S": partition }, "sk": { "S": format!("000001#{sequence:06}") } },
+                "attributeValues": {
+                    "attempt": { "N": 1 },
+                    "sequence": { "N": sequence },
+                    "status": { "S": "RUNNING" },
+                    "contentBlockIndex": { "N": 0 },
+                    "text": { "S": text },
+                },
+            }))
+            .await;
+        }
+        self.run(&json!({
+            "operation": "UpdateItem",
+            "key": turn_key(&turn.conversation_id, &turn.id),
+            "update": {
+                "expression": "SET #status = :running, attempt = :one, leaseUntil = :one, claimableUntil = :until",
+                "expressionNames": { "#status": "status" },
+                "expressionValues": {
+                    ":running": { "S": "RUNNING" },
+                    ":one": { "N": 1 },
+                    ":until": { "N": claimable_until.as_millisecond() },
+                },
+            },
+        }))
+        .await;
+    }
+
+    /// Leaves a queued turn as an attempt does that has just claimed it.
+    pub async fn claim_turn(&self, conversation_id: &str, turn_id: &str) {
+        let lease_until = Timestamp::now().as_millisecond() + 60_000;
+        self.run(&json!({
+            "operation": "UpdateItem",
+            "key": turn_key(conversation_id, turn_id),
+            "update": {
+                "expression": "SET #status = :running, attempt = :one, leaseUntil = :lease",
+                "expressionNames": { "#status": "status" },
+                "expressionValues": {
+                    ":running": { "S": "RUNNING" },
+                    ":one": { "N": 1 },
+                    ":lease": { "N": lease_until },
+                },
+            },
+        }))
+        .await;
+    }
+
+    async fn partition_items(&self, partition: &str) -> Vec<Value> {
+        let request = json!({
+            "operation": "Query",
+            "query": { "expression": "pk = :pk", "expressionValues": { ":pk": { "S": partition } } },
+            "consistentRead": true,
+        });
+        self.run(&request).await["items"].as_array().cloned().unwrap_or_default()
+    }
+
+    async fn run(&self, request: &Value) -> Value {
+        let outcome = self.server.database.run("parlance-Table", request).await;
+        assert_eq!(outcome.error, None, "{request}");
+        outcome.result
+    }
+}
+
+fn turn_key(conversation_id: &str, turn_id: &str) -> Value {
+    json!({
+        "pk": { "S": format!("CONVERSATION#{conversation_id}") },
+        "sk": { "S": format!("TURN#{turn_id}") },
+    })
+}
