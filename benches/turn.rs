@@ -1,4 +1,4 @@
-//! What one event of the model's stream costs the handler. Flat: it must not depend on how much was said before.
+//! CPU time and allocations of the attempt state machine per model event. They must not grow with the answer's length.
 use std::{
     hint::black_box,
     time::{Duration, Instant},
@@ -21,63 +21,64 @@ use turn::{
 #[global_allocator]
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();
 
-const INTERVAL: Duration = Duration::from_millis(15);
+const DELTA_INTERVAL: Duration = Duration::from_millis(15);
 
 fn main() {
     divan::main();
 }
 
-/// A thousand deltas, after an answer of so many: divide by 1,000 for the cost of one.
+/// 1,000 deltas after an answer with this many. The time of one delta is a thousandth of the result.
 #[divan::bench(args = [100, 1_000, 10_000], sample_count = 200, sample_size = 1)]
-fn a_thousand_more_deltas(bencher: Bencher, already: usize) {
-    let deltas = 1_000;
+fn thousand_deltas_after(bencher: Bencher, previous_deltas: usize) {
+    let count = 1_000;
     bencher
-        .counter(ItemsCount::new(deltas))
-        .with_inputs(|| (Answering::after(already), self::deltas(deltas)))
-        .bench_local_values(|(mut answering, deltas)| {
-            answering.hear(deltas);
-            answering
+        .counter(ItemsCount::new(count))
+        .with_inputs(|| (RunningAttempt::after(previous_deltas), deltas(count)))
+        .bench_local_values(|(mut attempt, deltas)| {
+            attempt.handle_all(deltas);
+            attempt
         });
 }
 
-/// A whole answer, from the first update to the final event.
+/// An answer with this many deltas, from the first update to the final event.
 #[divan::bench(args = [100, 1_000, 10_000], sample_count = 50, sample_size = 1)]
-fn a_whole_answer(bencher: Bencher, length: usize) {
-    bencher.counter(ItemsCount::new(length)).with_inputs(|| (Answering::after(0), deltas(length))).bench_local_values(
-        |(mut answering, deltas)| {
-            answering.hear(deltas);
-            answering.hear([StreamEvent::MessageStop(StopReason::EndTurn), StreamEvent::Usage(Usage::default())]);
-            answering
-        },
-    );
+fn whole_answer(bencher: Bencher, count: usize) {
+    bencher
+        .counter(ItemsCount::new(count))
+        .with_inputs(|| (RunningAttempt::after(0), deltas(count)))
+        .bench_local_values(|(mut attempt, deltas)| {
+            attempt.handle_all(deltas);
+            attempt.handle_all([StreamEvent::MessageStop(StopReason::EndTurn), StreamEvent::Usage(Usage::default())]);
+            attempt
+        });
 }
 
-/// An attempt whose publishes are accepted at once.
-struct Answering {
+/// An attempt whose publishes and writes succeed at once.
+struct RunningAttempt {
     attempt: Attempt,
     now: Instant,
 }
 
-impl Answering {
-    fn after(deltas: usize) -> Self {
+impl RunningAttempt {
+    fn after(previous_deltas: usize) -> Self {
         let now = Instant::now();
-        let mut answering = Self { attempt: Attempt::new(attempt_start(now), now), now };
-        answering.drain();
-        answering.hear(self::deltas(deltas));
-        answering
+        let mut running = Self { attempt: Attempt::new(attempt_start(now), now), now };
+        running.perform_effects();
+        running.handle_all(deltas(previous_deltas));
+        running
     }
 
-    fn hear(&mut self, events: impl IntoIterator<Item = StreamEvent>) {
+    fn handle_all(&mut self, events: impl IntoIterator<Item = StreamEvent>) {
         for event in events {
-            self.now += INTERVAL;
+            self.now += DELTA_INTERVAL;
             self.attempt.handle(Input::ModelEvent(event), self.now);
-            self.drain();
+            self.perform_effects();
         }
     }
 
-    fn drain(&mut self) {
-        while let Some(step) = self.attempt.next_effect(self.now) {
-            match black_box(step) {
+    fn perform_effects(&mut self) {
+        while let Some(effect) = self.attempt.next_effect(self.now) {
+            match black_box(effect) {
                 Effect::Publish(_) => self.attempt.handle(Input::Published(Ok(TurnStatus::Running)), self.now),
                 Effect::Write(_) => self.attempt.handle(Input::Written(Ok(TurnStatus::Running)), self.now),
                 Effect::CallModel(_) | Effect::CloseModelStream => {}

@@ -1,7 +1,7 @@
-//! The program in a process of its own.
+//! The measured server as a process of its own.
 use std::{
     net::SocketAddr,
-    process::{Command as Again, ExitCode, Stdio},
+    process::{Command as BlockingCommand, ExitCode, Stdio},
     time::Instant,
 };
 
@@ -16,20 +16,21 @@ use tokio::{
     },
 };
 
-/// Set when this program runs with as many files as it may have.
-const RAISED: &str = "IDLE_BENCH_LIMIT_RAISED";
+/// This environment variable is set once the limit of open files is raised.
+const LIMIT_RAISED: &str = "IDLE_BENCH_LIMIT_RAISED";
 
 pub struct Server {
     pub url: String,
     pub api_key: String,
     pub administrator: Keys,
     pub region: String,
-    /// When the scripted model said something.
-    pub words: Mutex<UnboundedReceiver<Instant>>,
+    /// The time of each delta of the scripted model.
+    pub deltas: Mutex<UnboundedReceiver<Instant>>,
     process: Child,
     _state: TempDir,
 }
 
+/// The file endpoint.json.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Endpoint {
@@ -46,21 +47,23 @@ pub struct Keys {
     pub secret_access_key: String,
 }
 
-pub fn raises_its_limit() -> bool {
-    std::env::var_os(RAISED).is_none()
+pub fn has_raised_file_limit() -> bool {
+    std::env::var_os(LIMIT_RAISED).is_some()
 }
 
-/// A connection is a file, here and in the server: both get as many as the system gives them.
-pub fn again_with_more_files() -> ExitCode {
-    let mut shell = Again::new("sh");
-    shell.args(["-c", "ulimit -n $(ulimit -Hn); exec \"$0\""]).arg(std::env::current_exe().expect("this program"));
-    let ended = shell.env(RAISED, "yes").status().expect("a shell");
-    if ended.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+/// Runs this program again with the highest limit of open files, which the server inherits. Each connection is an open
+/// file on both sides.
+pub fn rerun_with_raised_file_limit() -> ExitCode {
+    let program = std::env::current_exe().expect("the path of this program is known");
+    let mut shell = BlockingCommand::new("sh");
+    shell.args(["-c", "ulimit -n $(ulimit -Hn); exec \"$0\""]).arg(program);
+    let status = shell.env(LIMIT_RAISED, "yes").status().expect("the shell starts");
+    if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 impl Server {
     pub async fn start() -> Self {
-        let state = tempfile::tempdir().expect("a folder");
+        let state = tempfile::tempdir().expect("a folder is created");
         let mut process = Command::new(env!("CARGO_BIN_EXE_parlance"))
             .args(["--ephemeral", "--port", "0", "--state"])
             .arg(state.path())
@@ -71,18 +74,18 @@ impl Server {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("the program starts");
-        let mut lines = BufReader::new(process.stdout.take().expect("its output")).lines();
-        while let Some(line) = lines.next_line().await.expect("its output") {
+            .expect("the server starts");
+        let mut lines = BufReader::new(process.stdout.take().expect("stdout is piped")).lines();
+        while let Some(line) = lines.next_line().await.expect("stdout is text") {
             if line.contains("cargo run -- chat") {
                 break;
             }
         }
-        let (say, words) = unbounded_channel();
-        tokio::spawn(listen(process.stderr.take().expect("its trace"), say));
-        let text = std::fs::read_to_string(state.path().join("endpoint.json")).expect("it tells where it is");
-        let Endpoint { url, api_key, region, administrator } = serde_json::from_str(&text).expect("JSON");
-        Self { url, api_key, administrator, region, words: Mutex::new(words), process, _state: state }
+        let (sender, deltas) = unbounded_channel();
+        tokio::spawn(watch_deltas(process.stderr.take().expect("stderr is piped"), sender));
+        let text = std::fs::read_to_string(state.path().join("endpoint.json")).expect("endpoint.json is written");
+        let Endpoint { url, api_key, region, administrator } = serde_json::from_str(&text).expect("it is JSON");
+        Self { url, api_key, administrator, region, deltas: Mutex::new(deltas), process, _state: state }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -90,20 +93,20 @@ impl Server {
         SocketAddr::from(([127, 0, 0, 1], port.expect("the URL has a port")))
     }
 
-    /// Of the server alone; the handler's processes have their own.
+    /// The memory of the server process, without its handler processes.
     pub fn resident_kilobytes(&self) -> u64 {
-        let id = self.process.id().expect("it lives").to_string();
-        let told = Again::new("ps").args(["-o", "rss=", "-p", &id]).output().expect("ps");
-        String::from_utf8_lossy(&told.stdout).trim().parse().expect("kilobytes")
+        let id = self.process.id().expect("the server runs").to_string();
+        let output = BlockingCommand::new("ps").args(["-o", "rss=", "-p", &id]).output().expect("ps starts");
+        String::from_utf8_lossy(&output.stdout).trim().parse().expect("ps prints kilobytes")
     }
 }
 
-/// To the trace of the scripted model, which names each event as it is sent.
-async fn listen(trace: ChildStderr, say: UnboundedSender<Instant>) {
+/// Sends the time of each delta that the scripted model traces.
+async fn watch_deltas(trace: ChildStderr, sender: UnboundedSender<Instant>) {
     let mut lines = BufReader::new(trace).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         if line.contains("contentBlockDelta") {
-            say.send(Instant::now()).ok();
+            sender.send(Instant::now()).ok();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A backend to measure, and somebody who talks to it.
+//! The measured server, and requests to it.
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use client::{
@@ -23,24 +23,23 @@ pub struct Backend {
 
 impl Backend {
     pub async fn start(publish_latency: Duration) -> Self {
-        let state = tempfile::tempdir().expect("a folder");
-        let server =
-            Server::start(options(state.path().to_owned(), publish_latency)).await.expect("the backend starts");
-        let key = Credentials::ApiKey(server.endpoint.api_key.clone().expect("the API takes a key"));
-        let api = AppSync::new(&server.endpoint.url, key).expect("an URL");
+        let state = tempfile::tempdir().expect("a folder is created");
+        let server = Server::start(options(state.path().to_owned(), publish_latency)).await.expect("the server starts");
+        let key = Credentials::ApiKey(server.endpoint.api_key.clone().expect("the API accepts a key"));
+        let api = AppSync::new(&server.endpoint.url, key).expect("the URL is valid");
         Self { server, api, _state: state }
     }
 
-    /// A conversation with an agent of a scripted model.
+    /// Creates an agent of a scripted model, and a conversation with it.
     pub async fn conversation_with(&self, model_id: &str) -> String {
         let agent = PutAgent { id: "measured".into(), model_id: model_id.into(), ..PutAgent::default() };
         self.administrator().call(&agent).await.expect("the agent is put");
-        let wish = CreateConversation { agent_id: Some(agent.id), ..CreateConversation::default() };
-        self.api.call(&wish).await.expect("the conversation is created").id
+        let request = CreateConversation { agent_id: Some(agent.id), ..CreateConversation::default() };
+        self.api.call(&request).await.expect("the conversation is created").id
     }
 
-    /// Subscribes, then sends a message; the turn's id.
-    pub async fn ask(&self, conversation_id: &str) -> (Subscription, String) {
+    /// Subscribes, sends a message, and returns the subscription and the turn's id.
+    pub async fn start_turn(&self, conversation_id: &str) -> (Subscription, String) {
         let variables = serde_json::json!({ "conversationId": conversation_id });
         let mut updates = Realtime::new(&self.api).subscribe(documents::ON_CONVERSATION_UPDATE, &variables);
         assert!(matches!(updates.next().await, Some(Signal::Subscribed)));
@@ -49,15 +48,15 @@ impl Backend {
         (updates, self.api.call(&message).await.expect("the message is sent").id)
     }
 
-    /// The bytes of text in each update of an answer, in order; the last is what the final event added.
-    pub async fn converse(&self, conversation_id: &str) -> Vec<usize> {
-        let (mut updates, _) = self.ask(conversation_id).await;
+    /// Sends a message, and returns how many bytes of text each update added to the answer.
+    pub async fn complete_turn(&self, conversation_id: &str) -> Vec<usize> {
+        let (mut updates, _) = self.start_turn(conversation_id).await;
         let mut sizes = Vec::new();
         while let Some(Signal::Data(data)) = updates.next().await {
             let update = &data["onConversationUpdate"];
             if update["metadata"]["status"] == "COMPLETED" {
-                let whole = update["event"]["text"].as_str().map_or(0, str::len);
-                sizes.push(whole - sizes.iter().sum::<usize>());
+                let answer = update["event"]["text"].as_str().map_or(0, str::len);
+                sizes.push(answer - sizes.iter().sum::<usize>());
                 break;
             }
             sizes.push(update["metadata"]["agentPartialMessage"].as_str().map_or(0, str::len));
@@ -77,7 +76,7 @@ impl Backend {
             session_token: None,
             region: self.server.endpoint.region.clone(),
         };
-        AppSync::new(&self.server.endpoint.url, Credentials::Iam(keys)).expect("an URL")
+        AppSync::new(&self.server.endpoint.url, Credentials::Iam(keys)).expect("the URL is valid")
     }
 }
 

@@ -1,0 +1,60 @@
+//! Start times and peak memory of handler processes.
+use std::time::{Duration, Instant};
+
+use crate::{backend::Backend, recorder::Recorder};
+
+/// The peak of a process that streams an answer of 256 KB.
+const MAX_RESIDENT_MEGABYTES: f64 = 25.0;
+
+/// From the message to the first event of the scripted model, in a warm process: the better of two turns.
+const MAX_WARM_MILLISECONDS: f64 = 15.0;
+
+/// Returns whether all budgets are kept.
+pub async fn measure(recorder: &Recorder) -> bool {
+    let backend = Backend::start(Duration::ZERO).await;
+    let warm = measure_start_times(&backend, recorder).await;
+    println!("warm: model called after {warm:.1} ms at best, budget {MAX_WARM_MILLISECONDS:.1} ms");
+    let conversation_id = backend.conversation_with("parlance.deltas-52000-0").await;
+    backend.complete_turn(&conversation_id).await;
+    let resident = peak_resident_of_children();
+    match resident {
+        Some(megabytes) => println!("handler: at most {megabytes:.1} MB resident for answers of 256 KB"),
+        None => println!("handler: this system does not report the memory of processes"),
+    }
+    backend.stop().await;
+    warm <= MAX_WARM_MILLISECONDS && resident.is_some_and(|megabytes| megabytes < MAX_RESIDENT_MEGABYTES)
+}
+
+/// Prints the times of one cold and two warm turns, and returns the better warm time until the model is called.
+async fn measure_start_times(backend: &Backend, recorder: &Recorder) -> f64 {
+    let conversation_id = backend.conversation_with("parlance.deltas-10-1").await;
+    let mut warm = f64::NAN;
+    for process in ["cold", "warm", "warm"] {
+        recorder.clear();
+        let sent_at = Instant::now();
+        backend.complete_turn(&conversation_id).await;
+        let milliseconds_until = |message: &str| {
+            recorder.first(message).map_or(f64::NAN, |event| (event.at - sent_at).as_secs_f64() * 1_000.0)
+        };
+        let model_called = milliseconds_until("messageStart");
+        let published = milliseconds_until("publish");
+        println!("{process}: send to model called {model_called:.1} ms, to first publish {published:.1} ms");
+        if process == "warm" {
+            warm = warm.min(model_called);
+        }
+    }
+    warm
+}
+
+/// The highest peak among all child processes, in megabytes. Known on Linux only.
+fn peak_resident_of_children() -> Option<f64> {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let children: String =
+        threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok()).collect();
+    let peak = |child: &str| -> Option<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{child}/status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(line.trim().trim_end_matches(" kB").parse::<f64>().ok()? / 1_024.0)
+    };
+    children.split_whitespace().filter_map(peak).reduce(f64::max)
+}
