@@ -56,7 +56,7 @@ fn curl_command(endpoint: &Endpoint) -> Option<String> {
     let read = format!(r#"{{ getTurn(conversationId: \"{id}\", id: \"{id}\") {{ status answer {{ text }} }} }}"#);
     let post = format!("curl -s {url} {} -H 'content-type: application/json' -d", curl_credentials(endpoint)?);
     let read = format!(r#"{post} '{{"query":"{read}"}}' | grep -E 'COMPLETED|FAILED'"#);
-    Some(format!(r#"{post} '{{"query":"{send}"}}'; until {read}; do sleep 1; done"#))
+    Some(format!(r#"{post} '{{"query":"{send}"}}'; echo; until {read}; do sleep 1; done"#))
 }
 
 /// curl's options for the API key or, without one, for the administrator's IAM keys. None if the API accepts

@@ -21,7 +21,10 @@ const DELTA_BYTES: usize = 5;
 
 /// Returns whether all budgets are kept.
 pub async fn measure_all(recorder: &Recorder) -> bool {
-    println!("deltas  every   latency  mutations  bytes up  delay p50     p95      max  metadata->final  write units");
+    println!(
+        "deltas  every   latency  mutations  bytes up  delay p50     p95      max  metadata->final  write units  \
+         handler's  read units"
+    );
     let mut in_budget = true;
     for (count, pause, latencies) in ANSWERS {
         for milliseconds in latencies {
@@ -41,10 +44,10 @@ async fn measure(recorder: &Recorder, count: u32, pause: u64, publish_latency: D
     let backend = Backend::start(publish_latency).await;
     let conversation_id = backend.conversation_with(&format!("parlance.deltas-{count}-{pause}")).await;
     recorder.clear();
-    let before = backend.server.database.data_source_capacity();
+    let before = Units::consumed(&backend);
     let batch_sizes = backend.complete_turn(&conversation_id).await;
-    let write_units = backend.server.database.data_source_capacity().write_units - before.write_units;
-    let measurement = Measurement::new(&recorder.events(), &batch_sizes, write_units);
+    let units = Units::consumed(&backend).since(&before);
+    let measurement = Measurement::new(&recorder.events(), &batch_sizes, units);
     backend.stop().await;
     measurement
 }
@@ -56,11 +59,41 @@ struct Measurement {
     delays: Vec<Duration>,
     /// From the model's last event to the publish of the final event.
     final_delay: Duration,
-    write_units: f64,
+    units: Units,
+}
+
+/// What DynamoDB charges.
+struct Units {
+    /// Write units of AppSync's requests.
+    written: f64,
+    /// Write units of the handler's own requests.
+    written_by_handler: f64,
+    /// Read units of both.
+    read: f64,
+}
+
+impl Units {
+    fn consumed(backend: &Backend) -> Self {
+        let data_sources = backend.server.database.data_source_capacity();
+        let functions = backend.server.database.function_capacity();
+        Self {
+            written: data_sources.write_units,
+            written_by_handler: functions.write_units,
+            read: data_sources.read_units + functions.read_units,
+        }
+    }
+
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            written: self.written - before.written,
+            written_by_handler: self.written_by_handler - before.written_by_handler,
+            read: self.read - before.read,
+        }
+    }
 }
 
 impl Measurement {
-    fn new(events: &[RecordedEvent], batch_sizes: &[usize], write_units: f64) -> Self {
+    fn new(events: &[RecordedEvent], batch_sizes: &[usize], units: Units) -> Self {
         let publishes: Vec<&RecordedEvent> = events.iter().filter(|event| event.message == "publish").collect();
         // The time at which each delta was published, in order.
         let published = publishes
@@ -78,7 +111,7 @@ impl Measurement {
             _ => Duration::MAX,
         };
         let bytes = publishes.iter().map(|publish| publish.bytes).sum();
-        Self { mutations: publishes.len(), bytes, delays, final_delay, write_units }
+        Self { mutations: publishes.len(), bytes, delays, final_delay, units }
     }
 
     fn delay_quantile(&self, quantile: f64) -> Duration {
@@ -90,7 +123,7 @@ impl Measurement {
         self.mutations <= MAX_MUTATIONS
             && self.delay_quantile(0.95) < MAX_DELAY_P95
             && self.final_delay <= 2 * latency + MAX_FINAL_DELAY
-            && self.write_units <= MAX_WRITE_UNITS
+            && self.units.written <= MAX_WRITE_UNITS
     }
 }
 
@@ -98,11 +131,12 @@ impl std::fmt::Display for Measurement {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let milliseconds = |duration: Duration| duration.as_secs_f64() * 1_000.0;
         let [p50, p95, max] = [0.5, 0.95, 1.0].map(|quantile| milliseconds(self.delay_quantile(quantile)));
-        let Self { mutations, bytes, write_units, .. } = self;
+        let Self { mutations, bytes, units: Units { written, written_by_handler, read }, .. } = self;
         let final_delay = milliseconds(self.final_delay);
         write!(
             f,
-            "{mutations:>9}  {bytes:>8}  {p50:>6.0} ms  {p95:>3.0} ms  {max:>4.0} ms  {final_delay:>12.0} ms  {write_units:>11}"
+            "{mutations:>9}  {bytes:>8}  {p50:>6.0} ms  {p95:>3.0} ms  {max:>4.0} ms  {final_delay:>12.0} ms  {written:>11}  \
+             {written_by_handler:>9}  {read:>10}"
         )
     }
 }

@@ -56,7 +56,7 @@ impl Backend {
             let update = &data["onConversationUpdate"];
             if update["metadata"]["status"] == "COMPLETED" {
                 let answer = update["event"]["text"].as_str().map_or(0, str::len);
-                sizes.push(answer - sizes.iter().sum::<usize>());
+                sizes.push(answer.saturating_sub(sizes.iter().sum::<usize>()));
                 break;
             }
             sizes.push(update["metadata"]["agentPartialMessage"].as_str().map_or(0, str::len));

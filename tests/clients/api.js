@@ -1,16 +1,18 @@
-// Where the API under test is, and the documents that both clients run unchanged.
+// The API under test, and the GraphQL documents that both clients use.
 import WebSocket from 'ws';
+import { required } from './environment.js';
 
-// Node 22 and browsers have it built in.
+// Node 22 and browsers have a WebSocket of their own.
 globalThis.WebSocket ??= WebSocket;
 
 export const url = required('PARLANCE_URL');
 
-/** As AppSync calls it: API_KEY, AMAZON_COGNITO_USER_POOLS, OPENID_CONNECT or AWS_IAM. */
+/** The auth mode in AppSync's words: API_KEY, AMAZON_COGNITO_USER_POOLS, OPENID_CONNECT or AWS_IAM. */
 export const mode = process.env.PARLANCE_MODE ?? 'API_KEY';
 export const apiKey = mode === 'API_KEY' && required('PARLANCE_API_KEY');
-/** Of a user pool or of an OpenID Connect provider. */
-export const token = ['AMAZON_COGNITO_USER_POOLS', 'OPENID_CONNECT'].includes(mode) && required('PARLANCE_TOKEN');
+/** A token of a user pool or of an OpenID Connect provider. */
+export const token =
+  ['AMAZON_COGNITO_USER_POOLS', 'OPENID_CONNECT'].includes(mode) && required('PARLANCE_TOKEN');
 export const iamKeys = mode === 'AWS_IAM' && {
   accessKeyId: required('AWS_ACCESS_KEY_ID'),
   secretAccessKey: required('AWS_SECRET_ACCESS_KEY'),
@@ -47,9 +49,3 @@ export const onConversationUpdate = `subscription OnConversationUpdate($conversa
     event ${event}
   }
 }`;
-
-function required(name) {
-  const value = process.env[name];
-  if (!value) throw new Error(`${name} must be set: the server prints its URL and keys when it starts, and "parlance token" a token.`);
-  return value;
-}

@@ -1,21 +1,31 @@
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
-import { ApolloClient, ApolloLink, CombinedGraphQLErrors, HttpLink, InMemoryCache, gql } from '@apollo/client';
+import {
+  ApolloClient,
+  ApolloLink,
+  CombinedGraphQLErrors,
+  HttpLink,
+  InMemoryCache,
+  gql,
+} from '@apollo/client';
 import { BaseHttpLink } from '@apollo/client/link/http';
 import { tap } from 'rxjs';
 import * as api from './api.js';
 import { Updates, assertStored, assertWholeTurn } from './turn.js';
 
-// As ES modules the links cannot sign in Node, which does not see the names that their hash exports; bundlers do.
+// In Node the links sign only when they are loaded with require: as ES modules they do not find their hash's constructor.
 const require = createRequire(import.meta.url);
 const { createAuthLink } = require('aws-appsync-auth-link');
 const { CONTROL_EVENTS_KEY, createSubscriptionHandshakeLink } = require('aws-appsync-subscription-link');
 
-// Apollo Client drops results without data, and AppSync's acknowledgement is one: whoever waits for it listens in between.
+// AppSync acknowledges a subscription with a result without data, which Apollo Client drops. So a link looks for it.
 const acknowledgements = new ApolloLink((operation, forward) =>
   forward(operation).pipe(
-    tap(({ extensions }) => extensions?.controlMsgType === 'CONNECTED' && operation.getContext().established()),
+    tap(
+      ({ extensions }) =>
+        extensions?.controlMsgType === 'CONNECTED' && operation.getContext().onAcknowledged(),
+    ),
   ),
 );
 const auths = {
@@ -24,7 +34,7 @@ const auths = {
   AWS_IAM: { credentials: async () => api.iamKeys },
 };
 const connection = { url: api.url, region: 'us-east-1', auth: { type: api.mode, ...auths[api.mode] } };
-// HttpLink adds to the body what the authentication link has not signed.
+// HttpLink adds to the body what the auth link has not signed.
 const Http = api.mode === 'AWS_IAM' ? BaseHttpLink : HttpLink;
 const client = new ApolloClient({
   link: ApolloLink.from([
@@ -45,18 +55,21 @@ test('Apollo receives all updates of a turn in order', { timeout: 60_000 }, asyn
   assert.equal(data.createConversation.title, 'Apollo');
 
   const updates = new Updates();
-  const { established, subscription } = subscribe(conversationId, updates);
+  const { acknowledged, subscription } = subscribe(conversationId, updates);
   t.after(() => subscription.unsubscribe());
-  await Promise.race([established, updates.ended]);
+  await Promise.race([acknowledged, updates.ended]);
 
   const text = 'Tell me about “streaming”. 👩‍👩‍👧';
-  const sent = await client.mutate({ mutation: gql(api.sendMessage), variables: { input: { conversationId, text } } });
+  const sent = await client.mutate({
+    mutation: gql(api.sendMessage),
+    variables: { input: { conversationId, text } },
+  });
   const turnId = sent.data.sendMessage.id;
-  const seen = await updates.ended;
-  assertWholeTurn(seen, { conversationId, turnId, text });
+  const received = await updates.ended;
+  assertWholeTurn(received, { conversationId, turnId, text });
 
   const stored = await client.query({ query: gql(api.getTurn), variables: { conversationId, id: turnId } });
-  assertStored(stored.data.getTurn, seen);
+  assertStored(stored.data.getTurn, received);
   const read = await client.query({ query: gql(api.getConversation), variables: { id: conversationId } });
   assert.deepEqual(
     read.data.getConversation.events.items.map(({ position, sender }) => [position, sender.kind]),
@@ -67,7 +80,7 @@ test('Apollo receives all updates of a turn in order', { timeout: 60_000 }, asyn
   );
 });
 
-test('Apollo is told why a message was refused', { timeout: 60_000 }, async () => {
+test('Apollo gets the error type of a refused message', { timeout: 60_000 }, async () => {
   const refused = client.mutate({ mutation: gql(api.sendMessage), variables: { input: { text: '  ' } } });
   await assert.rejects(refused, (error) => {
     assert.ok(CombinedGraphQLErrors.is(error), String(error));
@@ -77,21 +90,23 @@ test('Apollo is told why a message was refused', { timeout: 60_000 }, async () =
   });
 });
 
-test('Apollo is told that a conversation does not exist', { timeout: 60_000 }, async () => {
+test('Apollo cannot subscribe to a conversation that does not exist', { timeout: 60_000 }, async () => {
   const updates = new Updates();
   subscribe('there-is-no-such-conversation', updates);
   await assert.rejects(updates.ended, /NotFound/);
 });
 
-/** Established when AppSync has acknowledged the subscription: nothing sent afterwards is missed. */
+/** `acknowledged` resolves when AppSync has acknowledged the subscription. */
 function subscribe(conversationId, updates) {
   let subscription;
-  const established = new Promise((resolve) => {
-    const context = { controlMessages: { [CONTROL_EVENTS_KEY]: true }, established: resolve };
+  const acknowledged = new Promise((resolve) => {
+    const context = { controlMessages: { [CONTROL_EVENTS_KEY]: true }, onAcknowledged: resolve };
     const query = gql(api.onConversationUpdate);
-    subscription = client.subscribe({ query, variables: { conversationId }, context, fetchPolicy: 'no-cache' }).subscribe({
-      next: ({ data, error }) => (error ? updates.error(error) : updates.next(data.onConversationUpdate)),
-    });
+    subscription = client
+      .subscribe({ query, variables: { conversationId }, context, fetchPolicy: 'no-cache' })
+      .subscribe({
+        next: ({ data, error }) => (error ? updates.error(error) : updates.next(data.onConversationUpdate)),
+      });
   });
-  return { established, subscription };
+  return { acknowledged, subscription };
 }

@@ -1,26 +1,29 @@
-// What every client must see of a turn, whatever library it uses.
+// What a client must receive of a turn, with any library.
 import assert from 'node:assert/strict';
 
 const ENDS = ['COMPLETED', 'CANCELLED', 'FAILED'];
 
-/** Gathers the updates of a subscription until a turn has ended. */
+/** Collects the updates of a subscription until a turn has ended. */
 export class Updates {
   constructor() {
-    this.seen = [];
+    this.received = [];
     this.ended = new Promise((resolve, reject) => Object.assign(this, { resolve, reject }));
   }
 
   next(update) {
-    this.seen.push(update);
-    if (update.event?.sender.kind === 'AGENT' && ENDS.includes(update.metadata?.status)) this.resolve(this.seen);
+    this.received.push(update);
+    if (update.event?.sender.kind === 'AGENT' && ENDS.includes(update.metadata?.status))
+      this.resolve(this.received);
   }
 
   error(error) {
-    this.reject(new Error(`The subscription failed: ${JSON.stringify(error.cause ?? error)}`, { cause: error }));
+    this.reject(
+      new Error(`The subscription failed: ${JSON.stringify(error.cause ?? error)}`, { cause: error }),
+    );
   }
 }
 
-/** All updates of one turn, none missing, none twice, in order, from the question to the whole answer. */
+/** The updates are those of one turn: complete, in order, each once, from the question to the answer. */
 export function assertWholeTurn(updates, { conversationId, turnId, text }) {
   assert.deepEqual(
     updates.map(({ sequence }) => sequence),
@@ -42,7 +45,7 @@ export function assertWholeTurn(updates, { conversationId, turnId, text }) {
   assert.equal(last.metadata.status, 'COMPLETED');
   assert.equal(last.event.sender.kind, 'AGENT');
   assert.equal(last.event.stopReason, 'END_TURN');
-  assert.ok(last.event.usage.totalTokens > 0, 'the answer says what it cost');
+  assert.ok(last.event.usage.totalTokens > 0, 'the answer has its usage');
 
   const batches = updates.map(({ metadata }) => metadata?.agentPartialMessage ?? '');
   const pieces = batches.filter((piece) => piece !== '');
@@ -51,7 +54,7 @@ export function assertWholeTurn(updates, { conversationId, turnId, text }) {
   assert.equal(last.event.text.slice(0, streamed.length), streamed, 'batches and a tail make the answer');
 }
 
-/** What is stored is what was streamed. */
+/** The stored turn equals the updates. */
 export function assertStored(turn, updates) {
   assert.equal(turn.status, 'COMPLETED');
   assert.equal(turn.question.text, updates[0].event.text);

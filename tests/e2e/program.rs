@@ -5,14 +5,15 @@ use std::{
     process::{Output, Stdio},
 };
 
-use local::{fault_injection::Fault, server::Endpoint};
+use fancy_regex::Regex;
+use local::fault_injection::Fault;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     process::{Child, Command},
 };
 
-use crate::backend::{Backend, with_timeout};
+use crate::backend::with_timeout;
 
 /// A command of the program, whose `--state` folder is inside `folder` and does not exist yet, as in a fresh
 /// clone.
@@ -317,18 +318,35 @@ async fn invalid_resolver_is_one_clear_sentence_with_file_and_line() {
 }
 
 #[tokio::test]
-async fn curl_commands_of_the_readme_work() {
-    let backend = Backend::start().await;
-    let Endpoint { url, api_key, administrator, .. } = &backend.server.endpoint;
+async fn readme_shows_what_the_first_commands_print() {
+    let folder = TempDir::new().unwrap();
+    let (server, printed) = serve(folder.path(), 0).await;
+    let [start, curl, chat] = readme_outputs();
+    let port = port(&printed).to_string();
+    let state = folder.path().join(".parlance");
+    let as_default = |text: &str| text.replace(&port, "4000").replace(state.to_str().unwrap(), ".parlance");
+    assert_matches(&as_default(&printed.join("\n")), &start);
+
+    let command = printed.iter().find(|line| line.trim().starts_with("curl ")).unwrap();
+    let output = with_timeout(Command::new("bash").args(["-c", command]).output()).await.unwrap();
+    assert_matches(&stdout(&output), &curl);
+
+    assert_matches(&stdout(&run(&["chat", "What is a monad?"], folder.path()).await), &chat);
+    stop(server).await;
+}
+
+/// What the README shows after the command of each of its three console blocks.
+fn readme_outputs() -> [String; 3] {
     let readme = include_str!("../../README.md");
-    let blocks: Vec<&str> = readme.split("```sh\n").skip(1).filter_map(|block| block.split("```").next()).collect();
-    assert_eq!(blocks.len(), 2, "one sends a message, one puts an agent");
-    for block in blocks {
-        let mut shell = Command::new("bash");
-        shell.args(["-c", block]).env("URL", url).env("KEY", api_key.as_ref().unwrap());
-        shell.env("ACCESS_KEY", &administrator.access_key_id).env("SECRET", &administrator.secret_access_key);
-        let output = with_timeout(shell.output()).await.unwrap();
-        let responses = stdout(&output);
-        assert!(responses.contains("\"data\"") && !responses.contains("\"errors\""), "{block}\n{responses}");
-    }
+    let blocks = readme.split("```console\n").skip(1).map(|block| block.split("```").next().unwrap());
+    let outputs: Vec<String> = blocks.map(|block| block.split_once('\n').unwrap().1.to_owned()).collect();
+    outputs.try_into().unwrap()
+}
+
+/// In `expected`, `…` stands for any text within a line.
+#[track_caller]
+fn assert_matches(printed: &str, expected: &str) {
+    let pattern = fancy_regex::escape(expected.trim()).replace('…', "[^\\n]*");
+    let is_match = Regex::new(&format!("^{pattern}$")).unwrap().is_match(printed.trim()).unwrap();
+    assert!(is_match, "printed:\n{printed}\nthe README shows:\n{expected}");
 }

@@ -29,7 +29,7 @@ impl Matrix {
         self.0.keys().map(String::as_str)
     }
 
-    /// The table in the README. Fields with the same allowed callers share a row.
+    /// The table in docs/access.md. Fields with the same allowed callers share a row.
     pub fn table(&self) -> String {
         let mut rows: Vec<(Vec<&str>, Vec<&str>)> = Vec::new();
         for (field, allowed) in self.allowed_callers() {
