@@ -33,7 +33,7 @@ pub async fn answer_turn<E: Effects>(
     let leased_at = clock::now();
     match context.table.claim_turn(&run_id, context.holder, context.clock).await? {
         ClaimOutcome::Claimed(turn) => {
-            Box::pin(answer_claimed_turn(request, &run_id, ClaimedTurn { turn, leased_at }, context)).await
+            answer_claimed_turn(request, &run_id, ClaimedTurn { turn, leased_at }, context).await
         }
         ClaimOutcome::Refused(refusal) => on_claim_refused(refusal, &run_id, context).await,
     }
@@ -48,9 +48,7 @@ async fn on_claim_refused<E: Effects>(
     match refusal {
         ClaimRefusal::Leased => Err(HandlerError::Leased),
         ClaimRefusal::NotFound | ClaimRefusal::OtherRun | ClaimRefusal::Ended => Ok(()),
-        ClaimRefusal::Unannounced | ClaimRefusal::Cancelled | ClaimRefusal::Expired => {
-            Box::pin(close_run(run_id, context)).await
-        }
+        ClaimRefusal::Unannounced | ClaimRefusal::Cancelled | ClaimRefusal::Expired => close_run(run_id, context).await,
     }
 }
 
@@ -126,7 +124,7 @@ async fn close_if_lease_expired<E: Effects>(
     if turn.is_none_or(|turn| turn.attempt != claimed.attempt) {
         return Ok(());
     }
-    match Box::pin(close_run(run_id, context)).await {
+    match close_run(run_id, context).await {
         Err(HandlerError::Leased) => Ok(()),
         result => result,
     }

@@ -1,8 +1,5 @@
 //! The Lambda function that answers turns: it claims a turn, loads what the payload lacks, streams the model's answer
 //! and publishes it. Deployed a second time as the closer, it ends turns whose invocations have failed for good.
-//!
-//! Futures of whole invocations are boxed where they are awaited (`Box::pin`): otherwise each would contain all the
-//! futures below it, which is several hundred kilobytes and more than rustc's limit for the layout of one type.
 pub mod settings;
 
 pub mod clock;
@@ -53,7 +50,7 @@ async fn serve_event(event: LambdaEvent<Value>, clients: Arc<AwsClients>, limits
         holder: Uuid::new_v4(),
         limits,
     };
-    Box::pin(serve(event.payload, &context)).await
+    serve(event.payload, &context).await
 }
 
 /// What one invocation works with.
@@ -74,20 +71,27 @@ impl<E> InvocationContext<'_, E> {
 }
 
 /// Answers a turn, purges a conversation, or closes the turn of a failure record.
+///
+/// The work is boxed: a future that contained all futures of an invocation would exceed rustc's limit for the depth of a
+/// type.
 pub async fn serve<E: Effects>(payload: Value, context: &InvocationContext<'_, E>) -> Result<(), HandlerError> {
+    Box::pin(dispatch(payload, context)).await
+}
+
+async fn dispatch<E: Effects>(payload: Value, context: &InvocationContext<'_, E>) -> Result<(), HandlerError> {
     if orphan_closer::is_failure_record(&payload) {
-        return Box::pin(orphan_closer::close_failed_run(payload, context)).await;
+        return orphan_closer::close_failed_run(payload, context).await;
     }
     match serde_json::from_value(payload).map_err(HandlerError::from_payload_error)? {
         Invocation::Turn(request) => {
             let span =
                 info_span!("turn", conversation = request.conversation_id, turn = request.turn_id, run = request.run);
-            Box::pin(answer_turn::answer_turn(*request, context)).instrument(span).await
+            answer_turn::answer_turn(*request, context).instrument(span).await
         }
         Invocation::Purge(request) => {
             let span = info_span!("purge", conversation = request.conversation_id);
             let purge = context.table.purge_conversation(&request.conversation_id, context.clock.now());
-            Ok(Box::pin(purge).instrument(span).await?)
+            Ok(purge.instrument(span).await?)
         }
     }
 }

@@ -74,7 +74,7 @@ pub async fn close_failed_run<E: Effects>(
 
 /// Closes the run's turn or announces its end. An earlier invocation may have done a part of that.
 pub async fn close_run<E: Effects>(run_id: &RunId, context: &InvocationContext<'_, E>) -> Result<(), HandlerError> {
-    match with_retries(context.jitter_seed(), || Box::pin(close_in_table(run_id, context))).await? {
+    match with_retries(context.jitter_seed(), || close_in_table(run_id, context)).await? {
         AfterClose::Done => Ok(()),
         AfterClose::Leased => Err(HandlerError::Leased),
         AfterClose::Announce(turn) => announce_end(run_id, &turn, context).await,
