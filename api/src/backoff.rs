@@ -48,7 +48,8 @@ impl Backoff {
     }
 }
 
-/// A jitter seed made from names, so that a run can be repeated exactly while different turns still get different delays.
+/// A jitter seed made from names, so that a run can be repeated exactly while different turns still get
+/// different delays.
 pub fn jitter_seed(names: &[&str]) -> u64 {
     let mut hasher = DefaultHasher::new();
     names.hash(&mut hasher);

@@ -1,4 +1,5 @@
-//! Types of the GraphQL API, with the names of schema.graphql. Unknown fields are ignored, so that the API can be extended.
+//! Types of the GraphQL API, with the names of schema.graphql. Unknown fields are ignored, so that the API
+//! can be extended.
 use std::borrow::Cow;
 
 use serde::{
@@ -66,7 +67,8 @@ pub enum SenderKind {
     Agent,
 }
 
-/// One piece of content. Exactly one member is set; later kinds of content are added as further optional members.
+/// One piece of content. Exactly one member is set; later kinds of content are added as further optional
+/// members.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContentBlock {
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -102,7 +102,8 @@ async fn answer_claimed_turn<E: Effects>(
     }
 }
 
-/// Tries for a short time. The invocation succeeds without the count, because quotas limit usage but bill nothing.
+/// Tries for a short time. The invocation succeeds without the count, because quotas limit usage but bill
+/// nothing.
 async fn count_tokens<E>(user_id: &str, tokens: u32, context: &InvocationContext<'_, E>) {
     let until = context.deadlines.give_up_at.min(clock::now() + context.limits.token_count_timeout);
     let counting = context.table.count_tokens(user_id, tokens, context.clock.now(), context.jitter_seed());
@@ -113,8 +114,8 @@ async fn count_tokens<E>(user_id: &str, tokens: u32, context: &InvocationContext
     }
 }
 
-/// Closes the turn if no other attempt has claimed it: then the lease has merely expired, and no retry of the invocation
-/// would continue the turn.
+/// Closes the turn if no other attempt has claimed it: then the lease has merely expired, and no retry of the
+/// invocation would continue the turn.
 async fn close_if_lease_expired<E: Effects>(
     run_id: &RunId,
     claimed: &StoredTurn,

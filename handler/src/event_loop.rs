@@ -1,4 +1,5 @@
-//! The event loop of an attempt: it performs the attempt's effects and feeds their results back. It decides nothing.
+//! The event loop of an attempt: it performs the attempt's effects and feeds their results back. It decides
+//! nothing.
 use std::{
     future::pending,
     pin::{Pin, pin},

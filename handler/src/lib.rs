@@ -1,5 +1,6 @@
-//! The Lambda function that answers turns: it claims a turn, loads what the payload lacks, streams the model's answer
-//! and publishes it. Deployed a second time as the closer, it ends turns whose invocations have failed for good.
+//! The Lambda function that answers turns: it claims a turn, loads what the payload lacks, streams the
+//! model's answer and publishes it. Deployed a second time as the closer, it ends turns whose invocations
+//! have failed for good.
 pub mod settings;
 
 pub mod clock;
@@ -29,8 +30,8 @@ pub mod publishing {
     pub use crate::aws::{classify_response, request_body};
 }
 
-/// Serves invocations until Lambda shuts the environment down. Sets the process's tracing subscriber. The binary
-/// `bootstrap` and each environment of the local server run this.
+/// Serves invocations until Lambda shuts the environment down. Sets the process's tracing subscriber. The
+/// binary `bootstrap` and each environment of the local server run this.
 pub async fn run() -> Result<(), lambda_runtime::Error> {
     lambda_runtime::tracing::init_default_subscriber();
     let settings = Settings::read(|name| std::env::var(name).ok())?;
@@ -72,8 +73,8 @@ impl<E> InvocationContext<'_, E> {
 
 /// Answers a turn, purges a conversation, or closes the turn of a failure record.
 ///
-/// The work is boxed: a future that contained all futures of an invocation would exceed rustc's limit for the depth of a
-/// type.
+/// The work is boxed: a future that contained all futures of an invocation would exceed rustc's limit for the
+/// depth of a type.
 pub async fn serve<E: Effects>(payload: Value, context: &InvocationContext<'_, E>) -> Result<(), HandlerError> {
     Box::pin(dispatch(payload, context)).await
 }

@@ -1,4 +1,5 @@
-//! Ends a run whose invocations have failed for good: closes its turn, or announces an end that is not announced.
+//! Ends a run whose invocations have failed for good: closes its turn, or announces an end that is not
+//! announced.
 #[cfg(test)]
 mod tests;
 
@@ -24,8 +25,8 @@ use crate::{
     event_loop::Effects,
 };
 
-/// Lambda's record of an invocation that failed for good. It contains the invocation's payload with the conversation,
-/// of which only ids are read.
+/// Lambda's record of an invocation that failed for good. It contains the invocation's payload with the
+/// conversation, of which only ids are read.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct FailureRecord {

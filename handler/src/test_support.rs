@@ -1,4 +1,5 @@
-//! An invocation for tests: an embedded table, a model that always says "So be it.", and scripted results of AppSync.
+//! An invocation for tests: an embedded table, a model that always says "So be it.", and scripted results of
+//! AppSync.
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},

@@ -23,8 +23,8 @@ pub struct Bedrock {
 }
 
 impl Bedrock {
-    /// Disables the SDK's retries, of which the attempt would not know, and sets no timeout for the response, which may
-    /// stream for long.
+    /// Disables the SDK's retries, of which the attempt would not know, and sets no timeout for the response,
+    /// which may stream for long.
     pub fn new(config: &SdkConfig) -> Self {
         let config = config::Builder::from(config)
             .retry_config(RetryConfig::disabled())

@@ -104,8 +104,8 @@ impl Answer {
         self.full_events.push_back(content);
     }
 
-    /// The JSON size of text that still fits into the open event. An update carries the text twice: in `content` and in
-    /// `text`.
+    /// The JSON size of text that still fits into the open event. An update carries the text twice: in
+    /// `content` and in `text`.
     fn room_for_text(&self, block: u32) -> usize {
         let new_block_bytes = if self.is_last_block(block) { 0 } else { BLOCK_BYTES };
         self.event_max_bytes.saturating_sub(self.open_event_bytes + new_block_bytes) / 2

@@ -1,7 +1,7 @@
 //! The state machine of one attempt at a turn.
 //!
-//! Its caller passes inputs to [`Attempt::handle`], performs the effects from [`Attempt::next_effect`] until there is
-//! none left, and then waits for an input or for the moment of [`Attempt::wake_at`].
+//! Its caller passes inputs to [`Attempt::handle`], performs the effects from [`Attempt::next_effect`] until
+//! there is none left, and then waits for an input or for the moment of [`Attempt::wake_at`].
 use std::{sync::Arc, time::Instant};
 
 use api::{
@@ -154,8 +154,8 @@ impl Attempt {
         self.model_call.end_reason()
     }
 
-    /// The tokens to count against the user's quota: the model's own count, or an estimate if the model did not report
-    /// one. `None` if the model was not called.
+    /// The tokens to count against the user's quota: the model's own count, or an estimate if the model did
+    /// not report one. `None` if the model was not called.
     pub fn token_count(&self) -> Option<u32> {
         if let Some(usage) = self.usage {
             return Some(usage.total_tokens);

@@ -30,7 +30,8 @@ impl RunId {
     }
 }
 
-/// Identifies an attempt. Every update and write of the attempt carries it, and the table refuses those of others.
+/// Identifies an attempt. Every update and write of the attempt carries it, and the table refuses those of
+/// others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     pub conversation_id: String,

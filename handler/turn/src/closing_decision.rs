@@ -50,8 +50,8 @@ pub struct ClosingEvent {
 }
 
 impl ClosingEvent {
-    /// `batches` are those of the turn's attempt after its last event, in order of sequence. The newest one may have
-    /// been stored without being counted by the turn.
+    /// `batches` are those of the turn's attempt after its last event, in order of sequence. The newest one
+    /// may have been stored without being counted by the turn.
     pub fn new(turn_id: &str, turn: &StoredTurn, reason: EndReason, batches: &[StoredBatch]) -> Self {
         let last_batch_sequence = batches.last().map_or(turn.last_event_sequence, |batch| batch.sequence);
         Self {

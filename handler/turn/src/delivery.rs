@@ -1,4 +1,5 @@
-//! Delivery of an attempt's updates: published through AppSync, or written to the table directly if AppSync fails.
+//! Delivery of an attempt's updates: published through AppSync, or written to the table directly if AppSync
+//! fails.
 use std::{sync::Arc, time::Instant};
 
 use api::types::TurnStatus;
@@ -36,7 +37,8 @@ enum DeliveryMode {
     Publishing,
     /// Events are written directly and not published; other updates are dropped.
     WritingDirectly,
-    /// All events are written; the last one is offered to AppSync until a moment, to announce the end of the turn.
+    /// All events are written; the last one is offered to AppSync until a moment, to announce the end of the
+    /// turn.
     Announcing { until: Instant },
 }
 
@@ -190,8 +192,8 @@ impl Delivery {
         let is_held = self.renewals.on_failed(now);
         match failure {
             WriteFailure::Stale if is_held && self.has_closing_event => {
-                // The turn may have been ended by this attempt's closing event, whose result was lost. The next try of
-                // that event will tell.
+                // The turn may have been ended by this attempt's closing event, whose result was lost. The
+                // next try of that event will tell.
                 self.renewals.withdraw();
                 self.last_renewal = now;
                 DeliveryOutcome::Continue
@@ -238,8 +240,8 @@ impl Delivery {
         }
     }
 
-    /// AppSync may have stored an event although its result was lost, so the event is written with the same sequence
-    /// and bytes. Other updates are dropped; readers notice the gap in the sequence.
+    /// AppSync may have stored an event although its result was lost, so the event is written with the same
+    /// sequence and bytes. Other updates are dropped; readers notice the gap in the sequence.
     fn fall_back_to_direct_writes(&mut self, now: Instant) {
         self.mode = DeliveryMode::WritingDirectly;
         if let Some(mutation) = self.publishes.withdraw()
@@ -264,10 +266,11 @@ impl Delivery {
     /// When an answer that has ended is written directly, if AppSync accepts nothing before.
     fn fall_back_at(&self) -> Option<Instant> {
         let since = self.end_waiting_since?;
-        Some((since + self.limits.publish_patience).min(self.deadlines.publish_until))
+        Some((since + self.limits.fallback_delay).min(self.deadlines.publish_until))
     }
 
-    /// The next write. An event goes before a renewal; a renewal may go while an event waits for its next try.
+    /// The next write. An event goes before a renewal; a renewal may go while an event waits for its next
+    /// try.
     fn next_write(&mut self, now: Instant) -> Option<DirectWrite> {
         if self.renewals.is_in_flight() {
             return None;

@@ -1,4 +1,5 @@
-//! The effective status of a turn: what its stored status means once a lease or the time to claim it has expired.
+//! The effective status of a turn: what its stored status means once a lease or the time to claim it has
+//! expired.
 use api::types::TurnStatus;
 
 use crate::claim::StoredTurn;
@@ -71,7 +72,8 @@ mod tests {
         }
     }
 
-    /// The closer ends an unleased turn at once, even while it could still be claimed: no delivery is left to claim it.
+    /// The closer ends an unleased turn at once, even while it could still be claimed: no delivery is left to
+    /// claim it.
     #[test]
     fn closing_agrees_with_effective_status() {
         for case in cases() {

@@ -1,7 +1,8 @@
-//! The pure core of the handler: the state machine of one attempt at a turn, without async, clock, environment or AWS.
+//! The pure core of the handler: the state machine of one attempt at a turn, without async, clock,
+//! environment or AWS.
 //!
-//! An [`attempt::Attempt`] takes [`attempt::Input`]s and returns [`effect::Effect`]s. Its caller performs the effects,
-//! owns the sockets and the clock, and decides nothing. Time is always an argument.
+//! An [`attempt::Attempt`] takes [`attempt::Input`]s and returns [`effect::Effect`]s. Its caller performs the
+//! effects, owns the sockets and the clock, and decides nothing. Time is always an argument.
 pub mod request;
 pub mod types;
 

@@ -18,8 +18,8 @@ pub struct Limits {
     pub model_silence: Duration,
     /// The longest time without an accepted update before the lease is renewed directly.
     pub renewal_interval: Duration,
-    /// How long a finished answer waits for AppSync before it is written directly.
-    pub publish_patience: Duration,
+    /// How long a finished answer waits for AppSync before the attempt falls back to direct writes.
+    pub fallback_delay: Duration,
     /// How long the end of a turn that was written directly is offered to AppSync.
     pub announce_timeout: Duration,
     /// How long an invocation waits at its end for the count of tokens to be stored.
@@ -41,7 +41,7 @@ impl Default for Limits {
             model_silence: Duration::from_secs(120),
             // A third of a lease.
             renewal_interval: Duration::from_secs(10),
-            publish_patience: Duration::from_secs(10),
+            fallback_delay: Duration::from_secs(10),
             announce_timeout: Duration::from_secs(60),
             token_count_timeout: Duration::from_secs(2),
             publish_retry: Backoff::half_jitter(Duration::from_millis(100), Duration::from_secs(5)),

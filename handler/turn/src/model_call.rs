@@ -1,4 +1,5 @@
-//! The model's side of an attempt: when to call the model, how long it may be silent, and why its answer ended.
+//! The model's side of an attempt: when to call the model, how long it may be silent, and why its answer
+//! ended.
 use std::time::{Duration, Instant};
 
 use api::{
@@ -114,8 +115,8 @@ impl ModelCall {
         }
     }
 
-    /// The stream failed. Returns whether the model will be called again. A failure after the stop changes nothing,
-    /// because the answer is complete.
+    /// The stream failed. Returns whether the model will be called again. A failure after the stop changes
+    /// nothing, because the answer is complete.
     pub fn on_failure(&mut self, code: FailureCode, now: Instant) -> bool {
         match self.state {
             State::Called { throttles } if code == FailureCode::Throttled => {

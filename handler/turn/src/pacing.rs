@@ -3,7 +3,8 @@ use std::time::{Duration, Instant};
 
 use crate::limits::Limits;
 
-/// The interval grows with every batch: a reader who already has text to read does not wait for the next batch.
+/// The interval grows with every batch: a reader who already has text to read does not wait for the next
+/// batch.
 #[derive(Debug)]
 pub struct Pacing {
     interval: Duration,

@@ -1,7 +1,7 @@
 //! Builds the transcript for the model from the events of a conversation.
 //!
-//! Converse accepts a transcript that starts and ends with the user, alternates between the roles and has no blank
-//! text. The question's own text is exempt: `sendMessage` has already decided that it is not blank.
+//! Converse accepts a transcript that starts and ends with the user, alternates between the roles and has no
+//! blank text. The question's own text is exempt: `sendMessage` has already decided that it is not blank.
 use api::types::{ConversationEvent, SenderKind};
 
 use crate::{
@@ -9,8 +9,8 @@ use crate::{
     types::TranscriptMessage,
 };
 
-/// Asks the model to continue its answer. Some models refuse a request that ends with the start of their own answer,
-/// so the transcript ends with this message of the user.
+/// Asks the model to continue its answer. Some models refuse a request that ends with the start of their own
+/// answer, so the transcript ends with this message of the user.
 const CONTINUE_PROMPT: &str = "Your answer above broke off. Go on exactly where it stopped: begin with the very next \
     character, repeat nothing, and do not mention the interruption.";
 
@@ -30,10 +30,11 @@ pub struct TranscriptInput {
     pub context_bytes: usize,
 }
 
-/// The newest whole turns that fit, the question, and for a continued answer its end with the continue prompt.
+/// The newest whole turns that fit, the question, and for a continued answer its end with the continue
+/// prompt.
 ///
-/// The question and the continue prompt with an end of the answer are always kept, whatever the limit: without them the
-/// model would start another answer.
+/// The question and the continue prompt with an end of the answer are always kept, whatever the limit:
+/// without them the model would start another answer.
 pub fn build_transcript(input: &TranscriptInput) -> Vec<TranscriptMessage> {
     let mut budget = input.context_bytes.saturating_sub(event_size(&input.question));
     let kept_texts = kept_answer_texts(&input.kept_answer, budget);
@@ -62,8 +63,8 @@ pub struct OlderEvents {
     pub at_most: u32,
 }
 
-/// The next page to load, or `None` if there are no older events or no room for them. The number of events is estimated
-/// from the average size of the events at hand.
+/// The next page to load, or `None` if there are no older events or no room for them. The number of events is
+/// estimated from the average size of the events at hand.
 pub fn older_events_to_load(input: &TranscriptInput) -> Option<OlderEvents> {
     if !input.history_cut {
         return None;
@@ -77,15 +78,15 @@ pub fn older_events_to_load(input: &TranscriptInput) -> Option<OlderEvents> {
     Some(OlderEvents { before, at_most })
 }
 
-/// The end of the answer that is to be continued: as much as fits beside the continue prompt. Empty if there is no
-/// nonblank text.
+/// The end of the answer that is to be continued: as much as fits beside the continue prompt. Empty if there
+/// is no nonblank text.
 fn kept_answer_texts(kept_answer: &[ConversationEvent], budget: usize) -> Vec<&str> {
     let texts: Vec<_> = kept_answer.iter().flat_map(nonblank_texts).collect();
     last_texts_that_fit(&texts, budget.saturating_sub(json_size(CONTINUE_PROMPT)).max(KEPT_ANSWER_MIN_BYTES))
 }
 
-/// The last of the texts that fit; the first of these may be cut. If nothing but the white space at the very end would
-/// fit, that white space is left out.
+/// The last of the texts that fit; the first of these may be cut. If nothing but the white space at the very
+/// end would fit, that white space is left out.
 fn last_texts_that_fit<'a>(texts: &[&'a str], mut budget: usize) -> Vec<&'a str> {
     let mut kept: Vec<&str> = Vec::new();
     for text in texts.iter().rev() {
@@ -121,7 +122,8 @@ fn newest_turns_that_fit(history: &[ConversationEvent], mut budget: usize) -> Ve
     turns[first_kept..].concat()
 }
 
-/// The events of each turn that starts with its question, without superseded answers and without blank events.
+/// The events of each turn that starts with its question, without superseded answers and without blank
+/// events.
 fn turns_with_question(history: &[ConversationEvent]) -> Vec<Vec<&ConversationEvent>> {
     let events: Vec<_> = history
         .iter()

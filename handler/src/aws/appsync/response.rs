@@ -1,4 +1,5 @@
-//! Classifies AppSync's responses to publishes. GraphQL errors come with HTTP 200 and have their type at their top level.
+//! Classifies AppSync's responses to publishes. GraphQL errors come with HTTP 200 and have their type at
+//! their top level.
 use std::collections::HashMap;
 
 use api::types::TurnStatus;

@@ -1,4 +1,5 @@
-//! Closes a turn that no handler works on: its closing event, its end and its conversation in one transaction.
+//! Closes a turn that no handler works on: its closing event, its end and its conversation in one
+//! transaction.
 use std::time::SystemTime;
 
 use api::types::{ConversationEvent, SenderKind};

@@ -7,8 +7,8 @@ use turn::claim::{Claim, StoredTurn};
 
 use super::attributes::{Item, attribute, number, string};
 
-/// How long an attempt owns a turn after its claim or its last accepted write. The same as LEASE_MILLISECONDS in
-/// resolvers/shared.js.
+/// How long an attempt owns a turn after its claim or its last accepted write. The same as LEASE_MILLISECONDS
+/// in resolvers/shared.js.
 pub const LEASE: Duration = Duration::from_secs(30);
 
 /// No attempt owns the run, and the time to claim it is not over.

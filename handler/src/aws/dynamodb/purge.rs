@@ -1,5 +1,5 @@
-//! Removes the items of a deleted conversation. The purge can be repeated: items that name other items are removed after
-//! those.
+//! Removes the items of a deleted conversation. The purge can be repeated: items that name other items are
+//! removed after those.
 use std::time::{Duration, SystemTime};
 
 use api::backoff::{Backoff, jitter_seed};
@@ -20,8 +20,8 @@ const TOMBSTONE_RETENTION: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 const UNPROCESSED_RETRY: Backoff = Backoff::half_jitter(Duration::from_millis(50), Duration::from_secs(5));
 
 impl Table {
-    /// Leaves a tombstone. Does nothing if the conversation is not marked as deleted, for example because a new one has
-    /// taken the id.
+    /// Leaves a tombstone. Does nothing if the conversation is not marked as deleted, for example because a
+    /// new one has taken the id.
     pub async fn purge_conversation(&self, conversation_id: &str, now: SystemTime) -> Result<(), TableError> {
         loop {
             let mut keys = self.last_keys(&conversation_partition(conversation_id)).await?;
@@ -84,8 +84,9 @@ impl Table {
         Ok(())
     }
 
-    /// The last keys of a partition, as many as a page holds; empty once the partition is. A conversation's turns are
-    /// its last items, so they are deleted first: a handler that still works on one is refused then and stops.
+    /// The last keys of a partition, as many as a page holds; empty once the partition is. A conversation's
+    /// turns are its last items, so they are deleted first: a handler that still works on one is refused then
+    /// and stops.
     async fn last_keys(&self, partition: &str) -> Result<Vec<Item>, TableError> {
         let query = self
             .client

@@ -50,8 +50,8 @@ impl Table {
         }
     }
 
-    /// One page of events before a position, in ascending order. A page limited by DynamoDB has fewer events than
-    /// wanted.
+    /// One page of events before a position, in ascending order. A page limited by DynamoDB has fewer events
+    /// than wanted.
     pub async fn load_older_events(
         &self,
         conversation_id: &str,

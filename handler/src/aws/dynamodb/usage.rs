@@ -20,8 +20,8 @@ const NOT_APPLIED: [&str; 4] = [
 ];
 
 impl Table {
-    /// Adds to the user's tokens of the day. Repeats only updates that were certainly not done, so that no tokens are
-    /// counted twice.
+    /// Adds to the user's tokens of the day. Repeats only updates that were certainly not done, so that no
+    /// tokens are counted twice.
     pub async fn count_tokens(
         &self,
         user_id: &str,

@@ -1,5 +1,5 @@
-//! Golden timelines: each file in tests/golden is a script, a line of dashes and the expected effects of the attempt.
-//! `UPDATE_EXPECT=1` rewrites the second half.
+//! Golden timelines: each file in tests/golden is a script, a line of dashes and the expected effects of the
+//! attempt. `UPDATE_EXPECT=1` rewrites the second half.
 use std::{collections::HashMap, env, fmt::Write as _, fs, path::Path, time::Duration};
 
 use api::types::ContentBlock;

@@ -1,4 +1,5 @@
-//! Attempts in memory under simulated time: scripted model streams and results go in, effects with their times come out.
+//! Attempts in memory under simulated time: scripted model streams and results go in, effects with their
+//! times come out.
 mod budgets;
 mod contract;
 mod golden;

@@ -18,7 +18,8 @@
 //! write 3 retryable 100          the result of writing sequence 3 directly; one line per try
 //! renew accepted CANCELLING      the result of renewing the lease; one line per renewal
 //! ```
-//! Results are `accepted STATUS`, `retryable`, `stale` and, of AppSync only, `refused`. The default is `accepted RUNNING`.
+//! Results are `accepted STATUS`, `retryable`, `stale` and, of AppSync only, `refused`. The default is
+//! `accepted RUNNING`.
 use std::{
     collections::{HashMap, VecDeque},
     ops::Range,

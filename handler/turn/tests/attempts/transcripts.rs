@@ -1,8 +1,8 @@
 //! Transcripts built from conversations.
 //!
-//! Conversations are written as words: `u1:text` is the user's event of turn 1, `a1:text` an agent's event and
-//! `a1-:text` a superseded one. `|` separates the texts of one event, and `_` stands for a blank text. In transcripts,
-//! `continue` stands for the continue prompt.
+//! Conversations are written as words: `u1:text` is the user's event of turn 1, `a1:text` an agent's event
+//! and `a1-:text` a superseded one. `|` separates the texts of one event, and `_` stands for a blank text. In
+//! transcripts, `continue` stands for the continue prompt.
 use api::types::{ContentBlock, ConversationEvent, Sender, SenderKind};
 use proptest::{collection::vec, prelude::*};
 use turn::{

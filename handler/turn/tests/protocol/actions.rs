@@ -100,7 +100,8 @@ pub fn with_all_deadlines_passed(state: &State) -> State {
     state.with_turn(TurnItem { lease, is_claimable: false, ..state.turn })
 }
 
-/// What a resolver may have read before a conditional write that is accepted now: time may have passed in between.
+/// What a resolver may have read before a conditional write that is accepted now: time may have passed in
+/// between.
 fn possible_reads(turn: TurnItem) -> Vec<TurnItem> {
     let mut reads = vec![turn];
     if !turn.is_claimable {
@@ -236,8 +237,8 @@ fn retry(state: &State, read: TurnItem, mutant: Mutant) -> Option<Successor> {
     Some((Action::Retry, reopened.with_delivery(Delivery::Waiting { run })))
 }
 
-/// Sends the conversation's next message, which closes a turn that has only effectively ended. The turn is no longer
-/// the last one then, so it cannot be retried.
+/// Sends the conversation's next message, which closes a turn that has only effectively ended. The turn is no
+/// longer the last one then, so it cannot be retried.
 pub fn send_next_message(state: &State, read: TurnItem, mutant: Mutant) -> Option<Successor> {
     let is_allowed = match mutant {
         Mutant::NextMessageTrustsStoredStatus => read.status.is_end(),

@@ -1,8 +1,9 @@
-//! Model checking of the turn protocol: three deliveries of a run, a repeated send, a cancel, a retry with its own
-//! delivery, the next message and a closer for each run, in every order, with every lease and deadline expiring at any
-//! time.
+//! Model checking of the turn protocol: three deliveries of a run, a repeated send, a cancel, a retry with
+//! its own delivery, the next message and a closer for each run, in every order, with every lease and
+//! deadline expiring at any time.
 //!
-//! A killed process takes no further action, so every history with a kill is a prefix of a history explored here.
+//! A killed process takes no further action, so every history with a kill is a prefix of a history explored
+//! here.
 mod actions;
 mod explorer;
 mod invariants;

@@ -1,4 +1,5 @@
-//! The turn's item in the table and the conditions of writes to it. Times are reduced to what the conditions compare.
+//! The turn's item in the table and the conditions of writes to it. Times are reduced to what the conditions
+//! compare.
 use std::hash::{Hash, Hasher};
 
 use api::types::TurnStatus::{self, Cancelling, Queued, Running};

@@ -34,7 +34,8 @@ impl Table {
         self.intercepted(FirstResponse { target: target(operation), error, state: AtomicU8::new(NOT_SENT) })
     }
 
-    /// Every call whose body contains a text is carried out, but its response is replaced by a throttling error.
+    /// Every call whose body contains a text is carried out, but its response is replaced by a throttling
+    /// error.
     pub fn throttling_calls_with(&self, text: &'static str) -> Self {
         self.intercepted(Throttling { text, is_match: AtomicBool::new(false) })
     }
