@@ -1,72 +1,84 @@
-//! The invariants, asserted of what is left of a conversation.
+//! Checks the invariants against the observations of a finished run. Each check names its invariant by the number in
+//! ARCHITECTURE.md.
 use std::fmt;
 
+use api::types::SenderKind;
 use client::schema::TurnStatus;
 use serde_json::Value;
 
-use crate::evidence::{Asked, Evidence};
+use crate::observations::{ModelRequest, Observations};
 
-/// A sentence about an invariant, by its number.
+/// Shorter answers may be repeated by chance.
+const MIN_DISTINCTIVE_BYTES: usize = 17;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     pub invariant: u8,
-    sentence: String,
+    message: String,
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "invariant {}: {}", self.invariant, self.sentence)
+        write!(formatter, "invariant {}: {}", self.invariant, self.message)
     }
 }
 
-/// All violations of one conversation whose dust has settled.
-pub fn check(evidence: &Evidence) -> Vec<Violation> {
-    let mut checker = Checker { table: Table::of(&evidence.items), evidence, violations: Vec::new() };
-    checker.positions();
-    checker.messages();
-    checker.conversation();
-    for turn in checker.table.turns.clone() {
-        checker.ends(turn);
-        checker.one_answer(turn);
-        checker.numbers(turn);
-        checker.batches(turn);
-        checker.heard(turn);
-        checker.subscribers(turn);
+/// All violations of one conversation in which nothing is pending.
+pub fn check(observations: &Observations) -> Vec<Violation> {
+    let items = Items::classify(&observations.items);
+    let mut checker = Checker { items, observations, violations: Vec::new() };
+    checker.check_positions();
+    checker.check_acknowledged_messages();
+    checker.check_conversation_is_free();
+    for turn in checker.items.turns.clone() {
+        checker.check_turn_ended(turn);
+        checker.check_one_answer(turn);
+        checker.check_sequences(turn);
+        checker.check_batches_match_answer(turn);
+        checker.check_received_text_is_stored(turn);
+        checker.check_subscribers(turn);
     }
-    for asked in &evidence.asked {
-        checker.transcript(asked);
+    for request in &observations.model_requests {
+        checker.check_transcript(request);
     }
-    checker.cost();
+    checker.check_writes_per_batch();
     checker.violations
 }
 
-struct Checker<'a> {
-    evidence: &'a Evidence,
-    table: Table<'a>,
-    violations: Vec<Violation>,
+/// The texts of answers that a retry has replaced.
+pub fn superseded_answers(items: &[Value]) -> Vec<String> {
+    let items = Items::classify(items);
+    let superseded = items.turns.iter().flat_map(|turn| {
+        let answer_position = number(turn, "answerPosition");
+        items
+            .agent_events(turn)
+            .filter(move |event| event["superseded"] == true || number(event, "position") <= answer_position)
+    });
+    superseded.map(content).collect()
 }
 
 /// The items by kind.
-struct Table<'a> {
+struct Items<'a> {
     conversation: Option<&'a Value>,
     events: Vec<&'a Value>,
     turns: Vec<&'a Value>,
     batches: Vec<&'a Value>,
 }
 
-impl<'a> Table<'a> {
-    fn of(items: &'a [Value]) -> Self {
-        let under = |prefix: &'static str| items.iter().filter(move |item| text(item, "sk").starts_with(prefix));
+impl<'a> Items<'a> {
+    fn classify(items: &'a [Value]) -> Self {
+        let with_sort_key =
+            |prefix: &'static str| items.iter().filter(move |item| text(item, "sk").starts_with(prefix));
         Self {
-            conversation: under("META").next(),
-            events: under("EVENT#").collect(),
-            turns: under("TURN#").collect(),
+            conversation: with_sort_key("META").next(),
+            events: with_sort_key("EVENT#").collect(),
+            turns: with_sort_key("TURN#").collect(),
             batches: items.iter().filter(|item| text(item, "pk").starts_with("TURN#")).collect(),
         }
     }
 
-    /// The agent's events of a turn, in order.
-    fn said(&self, turn: &Value) -> impl Iterator<Item = &'a Value> {
+    /// All events of the agent in a turn, by position.
+    fn agent_events(&self, turn: &Value) -> impl Iterator<Item = &'a Value> {
         let id = text(turn, "id").to_owned();
         self.events
             .iter()
@@ -74,232 +86,257 @@ impl<'a> Table<'a> {
             .filter(move |event| text(event, "turnId") == id && event["sender"]["kind"] == "AGENT")
     }
 
-    /// The events that make up the turn's answer.
+    /// The events of the turn's answer: those kept from earlier runs, and those of the current attempt.
     fn answer(&self, turn: &'a Value) -> impl Iterator<Item = &'a Value> {
-        let from = number(turn, "answerPosition").max(number(turn, "questionPosition"));
-        let run_from = run_position(turn);
+        let answer_position = number(turn, "answerPosition").max(number(turn, "questionPosition"));
+        let run_position = run_position(turn);
         let attempt = number(turn, "attempt");
-        self.said(turn).filter(move |event| {
+        self.agent_events(turn).filter(move |event| {
             let position = number(event, "position");
-            position > from
+            position > answer_position
                 && event["superseded"] != true
-                && (position <= run_from || number(event, "attempt") == attempt)
+                && (position <= run_position || number(event, "attempt") == attempt)
         })
     }
 
-    /// The events of the last run's own attempt.
-    fn last(&self, turn: &'a Value) -> impl Iterator<Item = &'a Value> {
-        let run_from = run_position(turn);
-        self.answer(turn).filter(move |event| number(event, "position") > run_from)
+    /// The part of the answer that the last run added.
+    fn last_run_answer(&self, turn: &'a Value) -> impl Iterator<Item = &'a Value> {
+        let run_position = run_position(turn);
+        self.answer(turn).filter(move |event| number(event, "position") > run_position)
     }
 
-    /// The stored batches of the turn's attempt, in order.
+    fn final_event(&self, turn: &'a Value) -> Option<&'a Value> {
+        self.last_run_answer(turn).find(|event| is_final(event))
+    }
+
+    /// The stored batches of the turn's current attempt, by sequence.
     fn batches(&self, turn: &Value) -> Vec<&'a Value> {
         let (id, attempt) = (text(turn, "id"), number(turn, "attempt"));
-        let of_attempt = |batch: &&&Value| text(batch, "turnId") == id && number(batch, "attempt") == attempt;
-        let mut batches: Vec<_> = self.batches.iter().filter(of_attempt).copied().collect();
+        let is_of_attempt = |batch: &&&Value| text(batch, "turnId") == id && number(batch, "attempt") == attempt;
+        let mut batches: Vec<_> = self.batches.iter().filter(is_of_attempt).copied().collect();
         batches.sort_by_key(|batch| number(batch, "sequence"));
         batches
     }
 
-    /// Everything stored of the answer: its events, and the batches that no event holds.
-    fn text(&self, turn: &'a Value) -> String {
-        let mut all: String = self.answer(turn).map(content).collect();
-        if !self.last(turn).any(closes) {
-            let held = number(turn, "lastEventSequence");
-            let rest = self.batches(turn).into_iter().filter(|batch| number(batch, "sequence") > held);
-            all.extend(rest.map(|batch| text(batch, "text")));
+    /// The stored text of the answer: its events, then the batches that no event contains yet.
+    fn stored_text(&self, turn: &'a Value) -> String {
+        let mut text: String = self.answer(turn).map(content).collect();
+        if self.final_event(turn).is_none() {
+            let last_event_sequence = number(turn, "lastEventSequence");
+            for batch in self.batches(turn) {
+                if number(batch, "sequence") > last_event_sequence {
+                    text.push_str(batch["text"].as_str().unwrap_or_default());
+                }
+            }
         }
-        all
+        text
     }
+}
+
+struct Checker<'a> {
+    observations: &'a Observations,
+    items: Items<'a>,
+    violations: Vec<Violation>,
 }
 
 impl<'a> Checker<'a> {
-    fn violated(&mut self, invariant: u8, sentence: String) {
-        self.violations.push(Violation { invariant, sentence });
+    fn violation(&mut self, invariant: u8, message: String) {
+        self.violations.push(Violation { invariant, message });
     }
 
-    /// 5: positions are contiguous.
-    fn positions(&mut self) {
-        let positions: Vec<u64> = self.table.events.iter().map(|event| number(event, "position")).collect();
-        let count = self.table.conversation.map_or(0, |conversation| number(conversation, "eventCount"));
+    /// 5: positions are contiguous from 1.
+    fn check_positions(&mut self) {
+        let positions: Vec<u64> = self.items.events.iter().map(|event| number(event, "position")).collect();
+        let count = self.items.conversation.map_or(0, |conversation| number(conversation, "eventCount"));
         if positions != (1..=count).collect::<Vec<_>>() {
-            self.violated(5, format!("the events have positions {positions:?}, of {count}"));
+            self.violation(5, format!("the events have positions {positions:?}, the conversation counts {count}"));
         }
     }
 
-    /// 2: what was acknowledged is stored.
-    fn messages(&mut self) {
-        for (turn, said) in &self.evidence.acknowledged {
-            let stored = self.table.events.iter().find(|event| text(event, "id") == turn);
-            if stored.is_none_or(|event| content(event) != *said) {
-                self.violated(2, format!("the message {turn} was acknowledged and is not stored"));
+    /// 2: every acknowledged message is stored.
+    fn check_acknowledged_messages(&mut self) {
+        for (turn_id, message) in &self.observations.acknowledged {
+            let stored = self.items.events.iter().find(|event| text(event, "id") == turn_id);
+            if stored.is_none_or(|event| content(event) != *message) {
+                self.violation(2, format!("the message {turn_id} was acknowledged and is not stored"));
             }
         }
     }
 
-    /// 4: the conversation is free.
-    fn conversation(&mut self) {
-        let Some(active) = self.table.conversation.map(|conversation| text(conversation, "activeTurnId")) else {
-            return;
-        };
-        let turn = self.table.turns.iter().find(|turn| text(turn, "id") == active);
-        if turn.is_some_and(|turn| !self.effective(turn).is_end()) {
-            self.violated(4, format!("the conversation is busy with {active}"));
+    /// 4: the conversation is not busy with an open turn.
+    fn check_conversation_is_free(&mut self) {
+        let Some(conversation) = self.items.conversation else { return };
+        let active_turn_id = text(conversation, "activeTurnId");
+        let active_turn = self.items.turns.iter().find(|turn| text(turn, "id") == active_turn_id);
+        if active_turn.is_some_and(|turn| !self.effective_status(turn).is_end()) {
+            self.violation(4, format!("the conversation is busy with {active_turn_id}"));
         }
     }
 
-    /// 4: every turn ends, and its end is stored unless nobody was left to write it.
-    fn ends(&mut self, turn: &Value) {
+    /// 4: every turn ends. Its end is stored unless every handler and closer of the turn was killed.
+    fn check_turn_ended(&mut self, turn: &Value) {
         let id = text(turn, "id");
-        let effective = self.effective(turn);
-        if !effective.is_end() {
-            self.violated(4, format!("turn {id} is still {effective:?}"));
+        let effective_status = self.effective_status(turn);
+        if !effective_status.is_end() {
+            self.violation(4, format!("turn {id} is still {effective_status:?}"));
         }
-        if self.evidence.attended.iter().any(|attended| attended == id) && !stored_status(turn).is_end() {
-            self.violated(4, format!("turn {id} was attended to its end and is stored as {}", text(turn, "status")));
+        let is_settled = self.observations.settled_turns.iter().any(|settled| settled == id);
+        if is_settled && !stored_status(turn).is_end() {
+            self.violation(4, format!("turn {id} has no pending event and is stored as {}", text(turn, "status")));
         }
     }
 
-    /// 1: one answer per run, told by one attempt, closed once and at its end.
-    fn one_answer(&mut self, turn: &'a Value) {
+    /// 1: each run has one answer, of one attempt, with one end at its last position.
+    fn check_one_answer(&mut self, turn: &'a Value) {
         let id = text(turn, "id");
-        let closings = self.table.said(turn).filter(|event| closes(event)).count() as u64;
-        if closings > number(turn, "run") {
-            self.violated(1, format!("turn {id} has {closings} ends in {} runs", number(turn, "run")));
+        let final_events = self.items.agent_events(turn).filter(|event| is_final(event)).count() as u64;
+        if final_events > number(turn, "run") {
+            self.violation(1, format!("turn {id} has {final_events} ends in {} runs", number(turn, "run")));
         }
-        let run_from = run_position(turn);
-        let of_run: Vec<_> = self.table.said(turn).filter(|event| number(event, "position") > run_from).collect();
-        let standing: Vec<_> = of_run.iter().filter(|event| event["superseded"] != true).collect();
-        let ends: Vec<u64> =
-            of_run.iter().filter(|event| closes(event)).map(|event| number(event, "position")).collect();
-        if ends.len() > 1 || ends.first().is_some_and(|end| *end != number(turn, "lastPosition")) {
-            self.violated(1, format!("turn {id}'s last run ends at {ends:?}, not once at its last position"));
+
+        let run_position = run_position(turn);
+        let run_events: Vec<_> =
+            self.items.agent_events(turn).filter(|event| number(event, "position") > run_position).collect();
+        let end_positions: Vec<u64> =
+            run_events.iter().filter(|event| is_final(event)).map(|event| number(event, "position")).collect();
+        let is_misplaced = end_positions.first().is_some_and(|position| *position != number(turn, "lastPosition"));
+        if end_positions.len() > 1 || is_misplaced {
+            self.violation(1, format!("turn {id}'s last run ends at {end_positions:?}, not once at its last position"));
         }
-        let foreign = standing.iter().any(|event| number(event, "attempt") != number(turn, "attempt"));
-        if foreign && stored_status(turn).is_end() && !ends.is_empty() {
-            self.violated(1, format!("turn {id}'s answer was told by several attempts"));
+
+        let has_end = !end_positions.is_empty();
+        let is_stored_as_ended = stored_status(turn).is_end();
+        let has_other_attempts = run_events
+            .iter()
+            .any(|event| event["superseded"] != true && number(event, "attempt") != number(turn, "attempt"));
+        if has_end && is_stored_as_ended && has_other_attempts {
+            self.violation(1, format!("turn {id}'s answer has events of several attempts"));
         }
-        if !ends.is_empty() && !stored_status(turn).is_end() {
-            self.violated(1, format!("turn {id} has its end and is stored as {}", text(turn, "status")));
+        if has_end && !is_stored_as_ended {
+            self.violation(1, format!("turn {id} has its final event and is stored as {}", text(turn, "status")));
         }
     }
 
-    /// 5: sequences are contiguous within an attempt, but for one before an end that was written directly.
-    fn numbers(&mut self, turn: &'a Value) {
-        let batches = self.table.batches(turn);
-        let events = self.table.said(turn).filter(|event| number(event, "attempt") == number(turn, "attempt"));
-        let told = batches.len() as u64 + events.count() as u64;
-        let last = batches.last().map_or(0, |batch| number(batch, "sequence"));
-        let highest = last.max(number(turn, "lastSequence"));
-        if highest > told + 1 {
-            let numbers: Vec<_> = batches.iter().map(|batch| number(batch, "sequence")).collect();
-            self.violated(5, format!("turn {} counts to {highest} and keeps {numbers:?}", text(turn, "id")));
+    /// 5: sequences are contiguous within an attempt. One may be missing before an end that was written directly.
+    fn check_sequences(&mut self, turn: &'a Value) {
+        let batches = self.items.batches(turn);
+        let attempt = number(turn, "attempt");
+        let events = self.items.agent_events(turn).filter(|event| number(event, "attempt") == attempt).count();
+        let stored_updates = batches.len() as u64 + events as u64;
+        let sequences: Vec<u64> = batches.iter().map(|batch| number(batch, "sequence")).collect();
+        let highest = sequences.last().copied().unwrap_or_default().max(number(turn, "lastSequence"));
+        if highest > stored_updates + 1 {
+            let id = text(turn, "id");
+            self.violation(5, format!("turn {id} counts to sequence {highest} and has batches {sequences:?}"));
         }
     }
 
-    /// 7: the batches of the last attempt begin the stored answer, byte for byte. One that came as somebody else closed
-    /// the turn was refused, and may be stored all the same.
-    fn batches(&mut self, turn: &'a Value) {
-        let Some(end) = self.table.last(turn).find(|event| closes(event)) else { return };
-        let by_others = text(end, "id").contains("-closed-");
-        let told = if by_others { number(turn, "lastSequence") } else { u64::MAX };
-        let answer: String = self.table.last(turn).map(content).collect();
+    /// 7: the batches of the last attempt begin the stored answer, byte for byte.
+    ///
+    /// If another process closed the turn, the last batch may have been refused and stored all the same.
+    fn check_batches_match_answer(&mut self, turn: &'a Value) {
+        let Some(final_event) = self.items.final_event(turn) else { return };
+        let is_closed_by_other = text(final_event, "id").contains("-closed-");
+        let sequence_limit = if is_closed_by_other { number(turn, "lastSequence") } else { u64::MAX };
+        let answer: String = self.items.last_run_answer(turn).map(content).collect();
         let mut rest = answer.as_str();
-        let (mut next, mut gap) = (1, false);
-        for batch in self.table.batches(turn).into_iter().filter(|batch| number(batch, "sequence") < told) {
-            let (sequence, said) = (number(batch, "sequence"), text(batch, "text"));
-            gap |= sequence != next;
-            let found = if gap { rest.find(said) } else { rest.starts_with(said).then_some(0) };
-            let Some(at) = found else {
-                return self.violated(7, format!("batch {sequence} of {} is not in its answer", text(turn, "id")));
+        let mut next_sequence = 1;
+        let mut has_gap = false;
+        for batch in self.items.batches(turn) {
+            let (sequence, batch_text) = (number(batch, "sequence"), text(batch, "text"));
+            if sequence >= sequence_limit {
+                break;
+            }
+            has_gap |= sequence != next_sequence;
+            let start = if has_gap { rest.find(batch_text) } else { rest.starts_with(batch_text).then_some(0) };
+            let Some(start) = start else {
+                let id = text(turn, "id");
+                return self.violation(7, format!("batch {sequence} of {id} is not in its answer"));
             };
-            rest = &rest[at + said.len()..];
-            next = sequence + 1;
+            rest = &rest[start + batch_text.len()..];
+            next_sequence = sequence + 1;
         }
     }
 
-    /// 2: nothing that was heard from the model before the end of the attempt that counts is lost.
-    fn heard(&mut self, turn: &'a Value) {
+    /// 2: the text that the deciding attempt received from the model before its end is stored.
+    fn check_received_text_is_stored(&mut self, turn: &'a Value) {
         let (id, attempt) = (text(turn, "id"), number(turn, "attempt"));
-        let Some(heard) = self.evidence.heard.get(&(id.to_owned(), attempt)) else { return };
-        let Some(end) = self.table.last(turn).find(|event| closes(event)) else { return };
-        let answer: String = self.table.last(turn).map(content).collect();
-        let by_its_handler = text(end, "id").starts_with(&format!("{id}-{attempt}-"));
-        let kept = if by_its_handler { answer == *heard } else { heard.starts_with(&answer) };
-        if !kept {
-            let (stored, heard) = (answer.len(), heard.len());
-            self.violated(2, format!("of turn {id}, {stored} bytes are stored and {heard} were heard, or others"));
+        let Some(received) = self.observations.received_text.get(&(id.to_owned(), attempt)) else { return };
+        let Some(final_event) = self.items.final_event(turn) else { return };
+        let answer: String = self.items.last_run_answer(turn).map(content).collect();
+        let is_closed_by_attempt = text(final_event, "id").starts_with(&format!("{id}-{attempt}-"));
+        let is_kept = if is_closed_by_attempt { answer == *received } else { received.starts_with(&answer) };
+        if !is_kept {
+            let (stored, received) = (answer.len(), received.len());
+            self.violation(2, format!("turn {id} received {received} bytes and stored {stored}, or other text"));
         }
     }
 
-    /// 3: every subscriber ends with the stored text.
-    fn subscribers(&mut self, turn: &'a Value) {
-        let (id, stored, status) = (text(turn, "id"), self.table.text(turn), self.effective(turn));
-        for (number, pages) in self.evidence.subscribers.iter().enumerate() {
-            match pages.get(id) {
-                Some(page) if page.text == stored && page.ended == Some(status) => {}
-                None if number > 0 => {}
-                Some(page) => {
-                    let (shown, length) = (page.text.len(), stored.len());
-                    let ended = page.ended;
-                    self.violated(
+    /// 3: every subscriber displays the stored text. Only the first subscriber was connected during all turns.
+    fn check_subscribers(&mut self, turn: &'a Value) {
+        let id = text(turn, "id");
+        let stored_text = self.items.stored_text(turn);
+        let status = self.effective_status(turn);
+        for (subscriber, turns) in self.observations.subscribers.iter().enumerate() {
+            match turns.get(id) {
+                Some(displayed) if displayed.text == stored_text && displayed.end == Some(status) => {}
+                Some(displayed) => {
+                    let (shown, stored) = (displayed.text.len(), stored_text.len());
+                    let end = displayed.end;
+                    self.violation(
                         3,
-                        format!("subscriber {number} shows {shown} bytes of {id} ({ended:?}), {length} are stored ({status:?})"),
+                        format!(
+                            "subscriber {subscriber} displays {shown} bytes of {id} ({end:?}); \
+                             {stored} bytes are stored ({status:?})"
+                        ),
                     );
                 }
-                None => self.violated(3, format!("subscriber {number} never heard of {id}")),
+                None if subscriber > 0 => {}
+                None => self.violation(3, format!("subscriber {subscriber} does not display {id}")),
             }
         }
     }
 
-    /// 8: a transcript starts and ends with the user, alternates, says nothing blank and nothing that was replaced.
-    fn transcript(&mut self, asked: &Asked) {
-        let sides: Vec<bool> = asked.transcript.iter().map(|(user, _)| *user).collect();
-        let alternates = sides.iter().enumerate().all(|(index, user)| *user == (index % 2 == 0));
-        if !alternates || sides.len().is_multiple_of(2) {
-            self.violated(8, format!("the model was asked with {sides:?}"));
+    /// 8: a transcript starts and ends with the user, alternates, and has no blank and no superseded text.
+    fn check_transcript(&mut self, request: &ModelRequest) {
+        let roles: Vec<SenderKind> = request.transcript.iter().map(|message| message.role).collect();
+        let alternates =
+            roles.iter().enumerate().all(|(index, role)| (*role == SenderKind::User) == index.is_multiple_of(2));
+        if !alternates || roles.len().is_multiple_of(2) {
+            self.violation(8, format!("a transcript has the roles {roles:?}"));
         }
-        let texts = || asked.transcript.iter().flat_map(|(_, texts)| texts);
-        if texts().any(|text| text.trim().is_empty()) || asked.transcript.iter().any(|(_, texts)| texts.is_empty()) {
-            self.violated(8, "the model was asked with a blank text".into());
+        let texts = || request.transcript.iter().flat_map(|message| &message.texts);
+        let has_empty_message = request.transcript.iter().any(|message| message.texts.is_empty());
+        if has_empty_message || texts().any(|text| text.trim().is_empty()) {
+            self.violation(8, "a transcript has a blank text".into());
         }
-        // Shorter ones may be said again by chance.
-        for replaced in asked.replaced.iter().filter(|replaced| replaced.len() > 16) {
-            if texts().any(|text| text.contains(replaced.as_str())) {
-                self.violated(8, format!("the model was told the replaced answer {:?}", start(replaced)));
+        for answer in request.superseded_answers.iter().filter(|answer| answer.len() >= MIN_DISTINCTIVE_BYTES) {
+            if texts().any(|text| text.contains(answer.as_str())) {
+                let start: String = answer.chars().take(20).collect();
+                self.violation(8, format!("a transcript has the superseded answer {start:?}"));
             }
         }
     }
 
-    /// 9: at most two writes per batch.
-    fn cost(&mut self) {
-        let most = self.evidence.most_writes;
-        if most > 2 {
-            self.violated(9, format!("a published batch took {most} writes"));
+    /// 9: a batch takes at most two writes.
+    fn check_writes_per_batch(&mut self) {
+        let writes = self.observations.max_writes_per_batch;
+        if writes > 2 {
+            self.violation(9, format!("a published batch took {writes} writes"));
         }
     }
 
-    fn effective(&self, turn: &Value) -> TurnStatus {
+    fn effective_status(&self, turn: &Value) -> TurnStatus {
         let stored = stored_status(turn);
-        let now = self.evidence.now;
-        match stored {
-            _ if stored.is_end() || number(turn, "leaseUntil") > now => stored,
-            TurnStatus::Cancelling => TurnStatus::Cancelled,
-            _ if number(turn, "claimableUntil") > now => TurnStatus::Queued,
-            _ => TurnStatus::Failed,
+        let now = self.observations.now_ms;
+        if stored.is_end() || number(turn, "leaseUntil") > now {
+            return stored;
         }
+        if stored == TurnStatus::Cancelling {
+            return TurnStatus::Cancelled;
+        }
+        if number(turn, "claimableUntil") > now { TurnStatus::Queued } else { TurnStatus::Failed }
     }
-}
-
-/// The texts of answers that a retry has replaced.
-pub fn replaced(items: &[Value]) -> Vec<String> {
-    let table = Table::of(items);
-    let answers = table.turns.iter().map(|turn| (number(turn, "answerPosition"), turn));
-    let replaced = answers.flat_map(|(from, turn)| {
-        table.said(turn).filter(move |event| event["superseded"] == true || number(event, "position") <= from)
-    });
-    replaced.map(content).collect()
 }
 
 fn content(event: &Value) -> String {
@@ -307,10 +344,12 @@ fn content(event: &Value) -> String {
     blocks.map(|block| text(block, "text")).collect()
 }
 
-fn closes(event: &Value) -> bool {
+/// Whether an event of the agent ends an answer.
+fn is_final(event: &Value) -> bool {
     event["stopReason"].is_string() || event["failure"].is_object()
 }
 
+/// The position after which the events of the turn's last run follow.
 fn run_position(turn: &Value) -> u64 {
     number(turn, "runPosition").max(number(turn, "questionPosition"))
 }
@@ -323,12 +362,8 @@ fn text<'a>(item: &'a Value, name: &str) -> &'a str {
     item[name].as_str().unwrap_or_default()
 }
 
-/// Absent and null count as 0. The table's numbers come as JSON numbers of either kind.
+/// 0 if the attribute is absent or null. The database returns numbers as JSON integers or floats.
 fn number(item: &Value, name: &str) -> u64 {
     let value = &item[name];
     value.as_u64().or_else(|| value.as_f64().map(|number| number as u64)).unwrap_or_default()
-}
-
-fn start(text: &str) -> String {
-    text.chars().take(20).collect()
 }

@@ -1,120 +1,153 @@
-//! Whole conversations in one process under a paused clock: the handler's own logic and the API's own resolvers over a
-//! table in memory, with everything around them failing by seed. `PARLANCE_SEED=7 cargo test --test simulation`
-//! repeats one run and tells it; `PARLANCE_RUNS=20000 cargo test --release --test simulation` runs many.
+//! Deterministic simulation: whole conversations in one process under a paused clock, with the project's handler,
+//! resolvers and client over a table in memory. Calls, processes, events and subscriptions fail at random, by seed.
+//!
+//! `PARLANCE_SEED=7 cargo test --test simulation` repeats the run of one seed and prints its trace.
+//! `PARLANCE_RUNS=20000 cargo test --release --test simulation` runs many seeds.
 mod aws;
 mod checker;
-mod dice;
-mod evidence;
+mod environment;
+mod fault_profile;
+mod fixture;
+mod mutants;
 mod network;
-mod record;
+mod observations;
+mod recorder;
+mod rng;
 mod run;
-mod sabotage;
-mod stage;
 mod subscriber;
 mod users;
-mod weather;
-mod world;
 
-use std::{env, sync::Mutex, thread, time::Instant};
+use std::{
+    env,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Instant,
+};
 
-use run::{Report, run};
-use sabotage::Sabotage;
-use stage::Stage;
-use weather::Counts;
-use world::Trace;
+use environment::Trace;
+use fault_profile::FaultCounts;
+use fixture::Fixture;
+use mutants::Mutant;
+use run::{Report, run_seed};
 
-const RUNS: u64 = if cfg!(debug_assertions) { 30 } else { 2_000 };
-const THREADS: u64 = 2;
-/// How many seeds a broken build may survive.
-const UNSEEN: u64 = 400;
+const DEFAULT_RUNS: u64 = if cfg!(debug_assertions) { 40 } else { 2_000 };
+/// The number of seeds within which every mutant must show.
+const MUTANT_RUNS: u64 = 400;
 
 #[test]
-fn whatever_fails_every_invariant_holds() {
-    if let Some(seed) = number("PARLANCE_SEED") {
-        let report = run(&Stage::build(), seed, None, Trace::Printed);
+fn invariants_hold_under_random_faults() {
+    if let Some(seed) = number_from_environment("PARLANCE_SEED") {
+        let report = run_seed(&Fixture::new(), seed, None, Trace::Printed);
         return assert!(report.violations.is_empty(), "seed {seed}:\n    {}", report.violations.join("\n    "));
     }
-    let began = Instant::now();
-    let runs = number("PARLANCE_RUNS").unwrap_or(RUNS);
-    let reports = thread::scope(|scope| {
-        let threads =
-            (0..THREADS).map(|first| scope.spawn(move || campaign((first + 1..=runs).step_by(THREADS as usize))));
-        let threads: Vec<_> = threads.collect();
-        threads.into_iter().map(|thread| thread.join().expect("a thread of runs ends")).collect::<Vec<_>>()
-    });
-    let (mut counts, mut turns, mut broken) = (Counts::new(), 0, Vec::new());
-    for Campaign { counts: more, turns: answered, violated } in reports {
-        more.into_iter().for_each(|(fault, count)| *counts.entry(fault).or_default() += count);
-        turns += answered;
-        broken.extend(violated);
+    let start = Instant::now();
+    let runs = number_from_environment("PARLANCE_RUNS").unwrap_or(DEFAULT_RUNS);
+    let summary = run_seeds(runs);
+    println!("{runs} runs, {} turns in {:.1} s; faults injected:", summary.turns, start.elapsed().as_secs_f64());
+    for (fault, count) in &summary.fault_counts {
+        println!("{count:>9} {fault:?}");
     }
-    println!("{runs} runs, {turns} turns in {:.1} s", began.elapsed().as_secs_f64());
-    counts.iter().for_each(|(fault, count)| println!("{count:>9} {fault:?}"));
-    for Report { seed, violations, .. } in &broken {
+    for Report { seed, violations, .. } in &summary.failures {
         println!("PARLANCE_SEED={seed} cargo test --test simulation\n    {}", violations.join("\n    "));
     }
-    assert!(broken.is_empty(), "{} of {runs} runs violate an invariant", broken.len());
+    assert!(summary.failures.is_empty(), "{} of {runs} runs violate an invariant", summary.failures.len());
 }
 
 #[test]
-fn the_same_seed_is_the_same_run() {
-    let stage = Stage::build();
+fn same_seed_gives_same_run() {
+    let fixture = Fixture::new();
     for seed in [3, 17, 42] {
-        let again = run(&Stage::build(), seed, None, Trace::Kept(Mutex::default()));
-        let once = run(&stage, seed, None, Trace::Kept(Mutex::default()));
-        assert!(once.trace.len() > 10);
-        assert_eq!(once.trace, again.trace, "seed {seed}");
+        let first = run_seed(&Fixture::new(), seed, None, Trace::Collected(Mutex::default()));
+        let second = run_seed(&fixture, seed, None, Trace::Collected(Mutex::default()));
+        assert!(first.trace.len() > 10);
+        assert_eq!(first.trace, second.trace, "seed {seed}");
     }
 }
 
 #[test]
-fn each_invariant_is_seen_to_break_in_a_build_that_breaks_it() {
-    let builds = [
-        (1, Sabotage::NoFence),
-        (2, Sabotage::EmptyEnd),
-        (3, Sabotage::AnotherEndTold),
-        (4, Sabotage::EternalLease),
-        (5, Sabotage::NumbersLeftOut),
-        (7, Sabotage::TrimmedBatches),
-        (8, Sabotage::NothingSuperseded),
-        (9, Sabotage::WrittenTwice),
+fn every_mutant_violates_its_invariant() {
+    // Mutant, violated invariant, and the seed to begin with: the first one that shows the mutant. The search goes on
+    // from there if a change of the program gives the seeds other runs.
+    let mutants = [
+        (Mutant::NoFencing, 1, 1),
+        (Mutant::EmptyFinalEvent, 2, 1),
+        (Mutant::WrongFinalUpdate, 3, 1),
+        (Mutant::EndlessLease, 4, 2),
+        (Mutant::SkippedSequences, 5, 2),
+        (Mutant::TrimmedBatches, 7, 3),
+        (Mutant::RetryKeepsAnswer, 8, 27),
+        (Mutant::DuplicateWrites, 9, 3),
     ];
-    thread::scope(|scope| {
-        for half in builds.chunks(builds.len().div_ceil(2)) {
-            scope.spawn(|| {
-                let stage = Stage::build();
-                half.iter().for_each(|(invariant, sabotage)| caught(&stage, *invariant, *sabotage));
-            });
+    let next = AtomicU64::new(0);
+    on_every_core(|fixture| {
+        while let Some((mutant, invariant, first_seed)) = mutants.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+            find_violation(fixture, *mutant, *invariant, *first_seed);
         }
     });
 }
 
-fn caught(stage: &Stage, invariant: u8, sabotage: Sabotage) {
-    let breaks = |seed: &u64| run(stage, *seed, Some(sabotage), Trace::Unwritten).broken.contains(&invariant);
-    let seed = (1..UNSEEN).find(breaks).unwrap_or_else(|| panic!("{sabotage:?} survives {UNSEEN} runs"));
-    println!("{sabotage:?} breaks invariant {invariant} in run {seed}");
+fn find_violation(fixture: &Fixture, mutant: Mutant, invariant: u8, first_seed: u64) {
+    let shows = |seed: &u64| {
+        let report = run_seed(fixture, *seed, Some(mutant), Trace::Off);
+        report.violated_invariants.contains(&invariant)
+    };
+    let mut seeds = first_seed..first_seed + MUTANT_RUNS;
+    match seeds.find(shows) {
+        Some(seed) => println!("{mutant:?} violates invariant {invariant} with seed {seed}"),
+        None => panic!("{mutant:?} survives {MUTANT_RUNS} runs"),
+    }
 }
 
-struct Campaign {
-    counts: Counts,
+#[derive(Default)]
+struct Summary {
+    fault_counts: FaultCounts,
     turns: usize,
-    violated: Vec<Report>,
+    failures: Vec<Report>,
 }
 
-fn campaign(seeds: impl Iterator<Item = u64>) -> Campaign {
-    let stage = Stage::build();
-    let mut campaign = Campaign { counts: Counts::new(), turns: 0, violated: Vec::new() };
-    for seed in seeds {
-        let report = run(&stage, seed, None, Trace::Unwritten);
-        report.counts.iter().for_each(|(fault, count)| *campaign.counts.entry(*fault).or_default() += count);
-        campaign.turns += report.turns;
+/// Runs the seeds from 1 to `runs`.
+fn run_seeds(runs: u64) -> Summary {
+    let summary = Mutex::<Summary>::default();
+    let next_seed = AtomicU64::new(1);
+    on_every_core(|fixture| {
+        loop {
+            let seed = next_seed.fetch_add(1, Ordering::Relaxed);
+            if seed > runs {
+                return;
+            }
+            let report = run_seed(fixture, seed, None, Trace::Off);
+            summary.lock().expect("no run panics").add(report);
+        }
+    });
+    summary.into_inner().expect("no run panics")
+}
+
+impl Summary {
+    fn add(&mut self, report: Report) {
+        for (fault, count) in &report.fault_counts {
+            *self.fault_counts.entry(*fault).or_default() += count;
+        }
+        self.turns += report.turns;
         if !report.violations.is_empty() {
-            campaign.violated.push(report);
+            self.failures.push(report);
         }
     }
-    campaign
 }
 
-fn number(variable: &str) -> Option<u64> {
-    env::var(variable).ok().and_then(|value| value.parse().ok())
+/// Calls `work` on a thread for each core, with a fixture of its own, and waits for all threads.
+fn on_every_core(work: impl Fn(&Fixture) + Sync) {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| work(&Fixture::new()));
+        }
+    });
+}
+
+fn number_from_environment(variable: &str) -> Option<u64> {
+    let value = env::var(variable).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{variable} must be a number, not {value:?}")))
 }

@@ -1,75 +1,85 @@
-//! The way of a call to whoever carries it out, through the weather.
+//! A simulated call from one component to another, with the faults of its link.
 use std::{future::pending, sync::Arc, time::Duration};
 
 use tokio::{sync::oneshot, time::sleep};
 
 use crate::{
-    weather::{Fault, Link, Passage},
-    world::World,
+    environment::Environment,
+    fault_profile::{CallPlan, Fault, Link},
 };
 
-/// Why a call has no answer of its own.
+/// The latest repetition by `Fault::ExecutedTwice`.
+const REPETITION_MILLISECONDS: u64 = 30_000;
+
+/// Why the caller has no response of the callee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum CallError {
     Throttled,
-    /// A server's error.
-    Failed,
-    /// The connection broke.
-    Broken,
+    ServerError,
+    ConnectionLost,
 }
 
-impl World {
-    /// Carries a call out, or not, once or twice. Once under way it happens whether or not its caller still waits.
+impl Environment {
+    /// Executes a call as often as its faults say. An execution that has begun continues if the caller stops waiting.
     pub async fn call<F>(
         self: &Arc<Self>,
         link: Link,
-        carry_out: impl Fn() -> F + Send + 'static,
-    ) -> Result<F::Output, Trouble>
+        execute: impl Fn() -> F + Send + 'static,
+    ) -> Result<F::Output, CallError>
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        let Passage { fault, there, back } = self.chance(|weather, dice| weather.passage(dice, link, self.elapsed()));
+        let CallPlan { fault, request_delay, response_delay } = self.plan_call(link);
         match fault {
-            Some(Fault::Throttled) => return refused(there, Trouble::Throttled).await,
-            Some(Fault::Failed | Fault::ApiDown) => return refused(there, Trouble::Failed).await,
-            Some(Fault::LostBefore) => return refused(there, Trouble::Broken).await,
+            Some(Fault::Throttled) => return fail_after(request_delay, CallError::Throttled).await,
+            Some(Fault::ServerError | Fault::ApiOutage) => {
+                return fail_after(request_delay, CallError::ServerError).await;
+            }
+            Some(Fault::ConnectionLostBefore) => return fail_after(request_delay, CallError::ConnectionLost).await,
             Some(Fault::HungBefore) => return pending().await,
             _ => {}
         }
-        let again = (fault == Some(Fault::Doubled)).then(|| self.dice(|dice| dice.milliseconds(1..30_000)));
-        let answer = under_way(there, again, carry_out).await.unwrap_or(Err(Trouble::Broken));
+        let is_executed_twice = fault == Some(Fault::ExecutedTwice);
+        let repetition = is_executed_twice.then(|| self.with_rng(|rng| rng.milliseconds(1..REPETITION_MILLISECONDS)));
+        let response = spawn_execution(request_delay, repetition, execute).await;
         match fault {
-            Some(Fault::FailedAfterEffect) => return Err(Trouble::Failed),
-            Some(Fault::LostAfter) => return Err(Trouble::Broken),
+            Some(Fault::ServerErrorAfterEffect) => return Err(CallError::ServerError),
+            Some(Fault::ConnectionLostAfter) => return Err(CallError::ConnectionLost),
             Some(Fault::HungAfter) => return pending().await,
             _ => {}
         }
-        sleep(back).await;
-        answer
+        sleep(response_delay).await;
+        response.map_err(|_| CallError::ConnectionLost)
+    }
+
+    fn plan_call(&self, link: Link) -> CallPlan {
+        let elapsed = self.elapsed();
+        self.with_faults(|profile, rng| profile.plan_call(rng, link, elapsed))
     }
 }
 
-async fn refused<T>(after: Duration, trouble: Trouble) -> Result<T, Trouble> {
-    sleep(after).await;
-    Err(trouble)
+async fn fail_after<T>(delay: Duration, error: CallError) -> Result<T, CallError> {
+    sleep(delay).await;
+    Err(error)
 }
 
-fn under_way<F>(
-    there: Duration,
-    again: Option<Duration>,
-    carry_out: impl Fn() -> F + Send + 'static,
-) -> oneshot::Receiver<Result<F::Output, Trouble>>
+/// Executes a call in a task of its own, once more after `repetition`. Receives the first response.
+fn spawn_execution<F>(
+    delay: Duration,
+    repetition: Option<Duration>,
+    execute: impl Fn() -> F + Send + 'static,
+) -> oneshot::Receiver<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    let (answered, answer) = oneshot::channel();
+    let (sender, receiver) = oneshot::channel();
     tokio::spawn(async move {
-        sleep(there).await;
-        drop(answered.send(Ok(carry_out().await)));
-        if let Some(again) = again {
-            sleep(again).await;
-            carry_out().await;
+        sleep(delay).await;
+        drop(sender.send(execute().await));
+        if let Some(delay) = repetition {
+            sleep(delay).await;
+            execute().await;
         }
     });
-    answer
+    receiver
 }

@@ -1,7 +1,8 @@
-//! A subscriber: the client's own rule over a connection that loses, doubles, delays and breaks.
+//! A subscriber: the client's reassembly over a simulated connection, which loses, duplicates and reorders updates and
+//! breaks.
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -19,218 +20,229 @@ use tokio::{
 };
 
 use crate::{
-    evidence::Page,
-    users::{Problem, User},
-    weather::Fault,
-    world::World,
+    environment::Environment,
+    fault_profile::Fault,
+    observations::DisplayedTurn,
+    users::{RequestError, User},
 };
 
-/// AppSync's way to one subscriber.
+/// What a subscriber displays, by turn.
+pub type DisplayedTurns = Arc<Mutex<BTreeMap<String, DisplayedTurn>>>;
+
+/// Sends updates and commands to a subscriber.
 #[derive(Clone)]
-pub struct Line {
-    news: mpsc::UnboundedSender<News>,
+pub struct SubscriberHandle {
+    messages: mpsc::UnboundedSender<Message>,
     connection: Arc<Mutex<Connection>>,
-    /// Told when it is known where the conversation stands.
-    standing: Arc<Notify>,
+    synchronized: Arc<Notify>,
 }
 
-enum News {
+enum Message {
     Update { connection: u32, update: Box<Value> },
-    Expected { turn_id: String },
+    ExpectTurn { turn_id: String },
     Reconnect,
 }
 
 struct Connection {
     number: u32,
-    /// AppSync delivers from this moment on, which may be a while after it said so.
-    listening_from: Option<Instant>,
-    /// When what was sent last arrives: what follows does not overtake it.
-    arrival: Instant,
+    /// None while the subscriber is offline.
+    receives_from: Option<Instant>,
+    /// When the last update in order arrives. Later updates do not arrive before it.
+    last_arrival: Instant,
 }
-
-pub type Pages = Arc<Mutex<BTreeMap<String, Page>>>;
 
 pub struct Subscriber {
     number: u64,
-    world: Arc<World>,
+    environment: Arc<Environment>,
     user: User,
-    line: Line,
-    news: mpsc::UnboundedReceiver<News>,
+    handle: SubscriberHandle,
+    messages: mpsc::UnboundedReceiver<Message>,
     reassembly: ConversationReassembly,
-    pages: Pages,
-    asked: FuturesUnordered<BoxFuture<'static, Answered>>,
+    display: DisplayedTurns,
+    fetches: FuturesUnordered<BoxFuture<'static, FetchResult>>,
 }
 
-enum Answered {
-    Events(Result<ConversationEvents, Problem>),
-    Turn { turn_id: String, answer: Result<Box<Turn>, Problem> },
+enum FetchResult {
+    Events(Result<ConversationEvents, RequestError>),
+    Turn { turn_id: String, result: Result<Box<Turn>, RequestError> },
 }
 
-impl Line {
-    /// From now on nothing may be missed.
-    pub async fn stands(&self) {
-        self.standing.notified().await;
+impl SubscriberHandle {
+    /// Returns once the subscriber knows the conversation's last position: from then on it may not miss an event.
+    pub async fn wait_until_synchronized(&self) {
+        self.synchronized.notified().await;
     }
 
-    /// The turn was ordered by this subscriber's user.
-    pub fn expect(&self, turn_id: &str) {
-        drop(self.news.send(News::Expected { turn_id: turn_id.to_owned() }));
+    /// Tells the subscriber that its user has sent, retried or continued a turn.
+    pub fn expect_turn(&self, turn_id: &str) {
+        self.send(Message::ExpectTurn { turn_id: turn_id.to_owned() });
     }
 
-    /// Connects anew, as after a night.
+    /// Replaces the connection by a new one.
     pub fn reconnect(&self) {
-        drop(self.news.send(News::Reconnect));
+        self.send(Message::Reconnect);
     }
 
-    pub fn carry(&self, world: &World, update: &Value) {
-        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        if connection.listening_from.is_none_or(|from| Instant::now() < from)
-            || world.strikes(|weather| weather.lost_updates, Fault::UpdateLost)
-        {
+    /// Sends an update over the current connection, with the connection's faults.
+    pub fn send_update(&self, environment: &Environment, update: &Value) {
+        let mut connection = self.connection();
+        let is_receiving = connection.receives_from.is_some_and(|from| from <= Instant::now());
+        if !is_receiving || environment.should_inject(Fault::UpdateLost, |profile| profile.lost_updates) {
             return;
         }
-        let soon = Instant::now() + world.dice(|dice| dice.milliseconds(1..30));
-        let arrival = match world.strikes(|weather| weather.disordered_updates, Fault::UpdateReordered) {
-            true => soon + world.dice(|dice| dice.milliseconds(0..3_000)),
-            false => soon.max(connection.arrival),
+        let earliest_arrival = Instant::now() + environment.with_rng(|rng| rng.milliseconds(1..30));
+        let is_reordered = environment.should_inject(Fault::UpdateReordered, |profile| profile.disordered_updates);
+        let arrival = match is_reordered {
+            true => earliest_arrival + environment.with_rng(|rng| rng.milliseconds(0..3_000)),
+            false => earliest_arrival.max(connection.last_arrival),
         };
-        connection.arrival = connection.arrival.max(soon);
-        self.arrive(connection.number, arrival, update);
-        if world.strikes(|weather| weather.disordered_updates, Fault::UpdateDoubled) {
-            self.arrive(connection.number, arrival + Duration::from_millis(5), update);
+        connection.last_arrival = connection.last_arrival.max(earliest_arrival);
+        self.deliver_at(arrival, connection.number, update);
+        if environment.should_inject(Fault::UpdateDuplicated, |profile| profile.disordered_updates) {
+            self.deliver_at(arrival + Duration::from_millis(5), connection.number, update);
         }
     }
 
-    fn arrive(&self, connection: u32, at: Instant, update: &Value) {
-        let (news, update) = (self.news.clone(), Box::new(update.clone()));
+    fn deliver_at(&self, time: Instant, connection: u32, update: &Value) {
+        let (handle, update) = (self.clone(), Box::new(update.clone()));
         tokio::spawn(async move {
-            sleep_until(at).await;
-            drop(news.send(News::Update { connection, update }));
+            sleep_until(time).await;
+            handle.send(Message::Update { connection, update });
         });
+    }
+
+    fn send(&self, message: Message) {
+        // The subscriber is gone once the run is over.
+        drop(self.messages.send(message));
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Subscriber {
-    /// Listens until the run ends.
-    pub fn begin(number: u64, world: &Arc<World>) -> (Line, Pages) {
-        let (sender, news) = mpsc::unbounded_channel();
-        let connection = Connection { number: 0, listening_from: None, arrival: Instant::now() };
-        let connection = Arc::new(Mutex::new(connection));
-        let line = Line { news: sender, connection, standing: Arc::default() };
-        let pages = Pages::default();
+    /// Starts a subscriber that stays until the run ends.
+    pub fn start(number: u64, environment: &Arc<Environment>) -> (SubscriberHandle, DisplayedTurns) {
+        let (sender, messages) = mpsc::unbounded_channel();
+        let connection = Connection { number: 0, receives_from: None, last_arrival: Instant::now() };
+        let handle = SubscriberHandle {
+            messages: sender,
+            connection: Arc::new(Mutex::new(connection)),
+            synchronized: Arc::default(),
+        };
+        let display = DisplayedTurns::default();
         let mut subscriber = Self {
             number,
-            world: Arc::clone(world),
-            user: User::new(world),
-            line: line.clone(),
-            news,
+            environment: Arc::clone(environment),
+            user: User::new(environment),
+            handle: handle.clone(),
+            messages,
             reassembly: ConversationReassembly::new(),
-            pages: Arc::clone(&pages),
-            asked: FuturesUnordered::new(),
+            display: Arc::clone(&display),
+            fetches: FuturesUnordered::new(),
         };
-        world.listen(line.clone());
-        tokio::spawn(async move { subscriber.listen().await });
-        (line, pages)
+        environment.add_subscriber(handle.clone());
+        tokio::spawn(async move { subscriber.run().await });
+        (handle, display)
     }
 
-    async fn listen(&mut self) {
+    async fn run(&mut self) {
         self.connect();
         loop {
-            self.look();
-            self.ask();
-            let cut = self.world.strikes(|weather| weather.cuts / 10, Fault::SubscriberCut);
-            if cut {
-                self.away().await;
+            self.display_changes();
+            self.start_fetches();
+            if self.environment.should_inject(Fault::SubscriberDisconnected, |profile| profile.disconnects / 10) {
+                self.stay_offline().await;
+                self.connect();
                 continue;
             }
             select! {
                 biased;
-                Some(news) = self.news.recv() => self.hear(news),
-                Some(answered) = self.asked.next() => self.take(answered),
-                () = wake(self.reassembly.wake_at()) => self.reassembly.advance(now()),
+                Some(message) = self.messages.recv() => self.handle_message(message),
+                Some(result) = self.fetches.next() => self.handle_fetch_result(result),
+                () = sleep_until_or_forever(self.reassembly.wake_at()) => self.reassembly.advance(now()),
             }
         }
     }
 
-    fn hear(&mut self, news: News) {
-        match news {
-            News::Update { connection, update } if connection == self.connection() => {
-                if let Ok(update) = serde_json::from_value::<ConversationUpdate>(*update) {
+    fn handle_message(&mut self, message: Message) {
+        match message {
+            Message::Update { connection, update } => {
+                let is_current = connection == self.handle.connection().number;
+                if is_current && let Ok(update) = serde_json::from_value::<ConversationUpdate>(*update) {
                     self.reassembly.on_update(&update, now());
                 }
             }
-            News::Update { .. } => {}
-            News::Expected { turn_id } => self.reassembly.expect_turn(&turn_id, now()),
-            News::Reconnect => self.connect(),
+            Message::ExpectTurn { turn_id } => self.reassembly.expect_turn(&turn_id, now()),
+            Message::Reconnect => self.connect(),
         }
     }
 
-    /// `start_ack`: AppSync may still lose what is published in the moments after it.
+    /// AppSync may lose the updates of the first moments after `start_ack`.
     fn connect(&mut self) {
-        let deaf = self.world.strikes(|weather| weather.lost_updates, Fault::UpdateLost);
-        let deaf = if deaf { self.world.dice(|dice| dice.milliseconds(0..2_000)) } else { Duration::ZERO };
-        {
-            let mut connection = self.line.connection.lock().unwrap_or_else(PoisonError::into_inner);
-            connection.number += 1;
-            connection.listening_from = Some(Instant::now() + deaf);
-        }
+        let has_delay = self.environment.should_inject(Fault::UpdateLost, |profile| profile.lost_updates);
+        let delay = match has_delay {
+            true => self.environment.with_rng(|rng| rng.milliseconds(0..2_000)),
+            false => Duration::ZERO,
+        };
+        self.replace_connection(Some(Instant::now() + delay));
         self.reassembly.on_subscribed();
     }
 
-    async fn away(&mut self) {
-        {
-            let mut connection = self.line.connection.lock().unwrap_or_else(PoisonError::into_inner);
-            connection.number += 1;
-            connection.listening_from = None;
-        }
-        let long = self.world.strikes(|weather| weather.cuts, Fault::SubscriberAway);
-        sleep(self.world.dice(|dice| if long { dice.seconds(30..600) } else { dice.seconds(0..10) })).await;
-        self.connect();
+    async fn stay_offline(&mut self) {
+        self.replace_connection(None);
+        let is_long = self.environment.should_inject(Fault::SubscriberOfflineForMinutes, |profile| profile.disconnects);
+        let time = self.environment.with_rng(|rng| if is_long { rng.seconds(30..600) } else { rng.seconds(0..10) });
+        sleep(time).await;
     }
 
-    fn connection(&self) -> u32 {
-        self.line.connection.lock().unwrap_or_else(PoisonError::into_inner).number
+    fn replace_connection(&self, receives_from: Option<Instant>) {
+        let mut connection = self.handle.connection();
+        connection.number += 1;
+        connection.receives_from = receives_from;
     }
 
-    fn look(&mut self) {
-        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+    fn display_changes(&mut self) {
+        let mut turns = self.display.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(TurnChange { turn_id, change }) = self.reassembly.poll_change() {
-            let page = pages.entry(turn_id).or_default();
+            let turn = turns.entry(turn_id).or_default();
             match change {
-                Change::Appended(text) => page.text.push_str(&text),
-                Change::Replaced(text) => page.text = text,
-                Change::Reopened => page.ended = None,
-                Change::Ended(ending) => page.ended = Some(ending.status),
+                Change::Appended(text) => turn.text.push_str(&text),
+                Change::Replaced(text) => turn.text = text,
+                Change::Reopened => turn.end = None,
+                Change::Ended(end) => turn.end = Some(end.status),
                 Change::Question(_) | Change::Note(_) => {}
             }
         }
     }
 
-    fn ask(&mut self) {
-        while let Some(ask) = self.reassembly.poll_fetch() {
-            self.world.trace(|| format!("subscriber {} asks {ask:?}", self.number));
-            self.asked.push(answer(self.user.clone(), self.world.conversation(), ask).boxed());
+    fn start_fetches(&mut self) {
+        while let Some(fetch) = self.reassembly.poll_fetch() {
+            self.environment.trace(|| format!("subscriber {} fetches {fetch:?}", self.number));
+            let conversation_id = self.environment.conversation_id();
+            self.fetches.push(execute_fetch(self.user.clone(), conversation_id, fetch).boxed());
         }
     }
 
-    fn take(&mut self, answered: Answered) {
-        match answered {
-            Answered::Events(Ok(page)) => {
-                self.line.standing.notify_one();
-                self.reassembly.on_events(&page, now());
+    fn handle_fetch_result(&mut self, result: FetchResult) {
+        match result {
+            FetchResult::Events(Ok(events)) => {
+                self.handle.synchronized.notify_one();
+                self.reassembly.on_events(&events, now());
             }
-            Answered::Turn { answer: Ok(turn), .. } => self.reassembly.on_turn(&turn, now()),
-            Answered::Events(Err(_)) => self.reassembly.on_events_failed(now()),
-            Answered::Turn { turn_id, answer: Err(_) } => self.reassembly.on_turn_failed(&turn_id, now()),
+            FetchResult::Events(Err(_)) => self.reassembly.on_events_failed(now()),
+            FetchResult::Turn { result: Ok(turn), .. } => self.reassembly.on_turn(&turn, now()),
+            FetchResult::Turn { turn_id, result: Err(_) } => self.reassembly.on_turn_failed(&turn_id, now()),
         }
     }
 }
 
-async fn answer(user: User, conversation_id: String, ask: Fetch) -> Answered {
-    match ask {
+async fn execute_fetch(user: User, conversation_id: String, fetch: Fetch) -> FetchResult {
+    match fetch {
         Fetch::Events { after } => {
             let limit = Some(if after.is_some() { 100 } else { 1 });
-            Answered::Events(user.ask(&GetEvents { conversation_id, limit, before: None, after }).await)
+            FetchResult::Events(user.call(&GetEvents { conversation_id, limit, before: None, after }).await)
         }
         Fetch::Turn { turn_id, query } => {
             let request = GetTurn {
@@ -239,14 +251,14 @@ async fn answer(user: User, conversation_id: String, ask: Fetch) -> Answered {
                 attempt: query.attempt,
                 after_sequence: Some(query.after_sequence),
             };
-            Answered::Turn { turn_id, answer: user.ask(&request).await.map(Box::new) }
+            FetchResult::Turn { turn_id, result: user.call(&request).await.map(Box::new) }
         }
     }
 }
 
-async fn wake(at: Option<std::time::Instant>) {
-    match at {
-        Some(at) => sleep_until(at.into()).await,
+async fn sleep_until_or_forever(time: Option<std::time::Instant>) {
+    match time {
+        Some(time) => sleep_until(time.into()).await,
         None => std::future::pending().await,
     }
 }

@@ -1,4 +1,4 @@
-//! What people do in a conversation, by seed, and what they are told of it.
+//! The users of a conversation: they send, cancel, retry and continue at random.
 use std::{sync::Arc, time::Duration};
 
 use client::requests::{CreateConversation, Request, SendMessage};
@@ -7,226 +7,237 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::{aws::api, dice::Dice, subscriber::Line, weather::Link, world::World};
+use crate::{aws::api, environment::Environment, fault_profile::Link, subscriber::SubscriberHandle};
 
-/// How often a request without an answer is repeated before its user gives up.
-const TRIES: u32 = 12;
+/// How often a user repeats a failed request before giving up.
+const MAX_TRIES: u32 = 12;
 
 #[derive(Clone)]
 pub struct User {
-    world: Arc<World>,
+    environment: Arc<Environment>,
 }
 
-/// Why a request has no answer.
+/// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Problem {
-    /// Whether it took effect is not known.
-    Lost,
+pub enum RequestError {
+    /// There was no response. The request may have taken effect.
+    NoResponse,
+    /// The response has an error of this type.
     Refused(String),
 }
 
-/// As far as users look at a turn.
 #[derive(Debug, Deserialize)]
-struct Looked {
+struct TurnSummary {
     status: String,
 }
 
-/// An operation on a turn.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct OnTurn {
-    #[serde(skip)]
-    operation: &'static str,
+struct TurnVariables<'a> {
     conversation_id: String,
-    id: String,
+    id: &'a str,
 }
 
 impl User {
-    pub fn new(world: &Arc<World>) -> Self {
-        Self { world: Arc::clone(world) }
+    pub fn new(environment: &Arc<Environment>) -> Self {
+        Self { environment: Arc::clone(environment) }
     }
 
-    pub async fn ask<R: Request>(&self, request: &R) -> Result<R::Answer, Problem> {
-        let answer = self.post(R::DOCUMENT, R::FIELD, &request.variables()).await?;
-        Ok(serde_json::from_value(answer).unwrap_or_else(|error| panic!("{} answers otherwise: {error}", R::FIELD)))
+    pub async fn call<R: Request>(&self, request: &R) -> Result<R::Answer, RequestError> {
+        let data = self.execute(R::DOCUMENT, R::FIELD, &request.variables()).await?;
+        Ok(serde_json::from_value(data).unwrap_or_else(|error| panic!("{} has another type: {error}", R::FIELD)))
     }
 
-    async fn post(&self, document: &str, field: &str, variables: &Value) -> Result<Value, Problem> {
+    async fn execute(&self, document: &str, field: &str, variables: &Value) -> Result<Value, RequestError> {
         let body = json!({ "query": document, "variables": variables }).to_string();
-        let answer = api::request(&self.world, Link::UserToApi, Caller::from_api_key(), body).await;
-        let mut answer: Value = match answer {
-            Ok(answer) => serde_json::from_slice(&answer).expect("AppSync answers JSON"),
-            Err(_) => return Err(Problem::Lost),
-        };
-        match answer["errors"][0]["errorType"].as_str() {
-            Some("Code") => panic!("{document} with {variables}: {}", answer["errors"]),
-            Some(refused) => Err(Problem::Refused(refused.to_owned())),
-            None if answer["errors"].is_array() => Err(Problem::Refused(answer["errors"].to_string())),
-            None => Ok(answer["data"][field].take()),
+        let response = api::request(&self.environment, Link::UserToApi, Caller::from_api_key(), body).await;
+        let Ok(response) = response else { return Err(RequestError::NoResponse) };
+        let mut response: Value = serde_json::from_slice(&response).expect("AppSync responds with JSON");
+        match response["errors"][0]["errorType"].as_str() {
+            Some("Code") => panic!("a resolver failed: {document} with {variables}: {}", response["errors"]),
+            Some(error_type) => Err(RequestError::Refused(error_type.to_owned())),
+            None if response["errors"].is_array() => Err(RequestError::Refused(response["errors"].to_string())),
+            None => Ok(response["data"][field].take()),
         }
     }
 
-    /// Again and again, until it is answered otherwise than by misfortune.
-    async fn insist<T>(&self, what: &str, ask: impl AsyncFn() -> Result<T, Problem>) -> Result<T, Problem> {
-        let mut last = Problem::Lost;
-        for _ in 0..TRIES {
-            let answer = ask().await;
-            self.world.trace(|| format!("{what}: {:?}", answer.as_ref().err()));
-            match answer {
-                Err(problem) if problem.may_pass() => last = problem,
-                answer => return answer,
+    /// Repeats a request until it succeeds or fails for good.
+    async fn with_retries<T>(
+        &self,
+        name: &str,
+        request: impl AsyncFn() -> Result<T, RequestError>,
+    ) -> Result<T, RequestError> {
+        let mut last_error = RequestError::NoResponse;
+        for _ in 0..MAX_TRIES {
+            let result = request().await;
+            self.environment.trace(|| format!("{name}: {:?}", result.as_ref().err()));
+            match result {
+                Err(error) if error.is_transient() => last_error = error,
+                result => return result,
             }
-            sleep(self.world.dice(|dice| dice.milliseconds(50..8_000))).await;
+            sleep(self.environment.with_rng(|rng| rng.milliseconds(50..8_000))).await;
         }
-        Err(last)
+        Err(last_error)
     }
 
-    async fn create(&self) {
-        let request = CreateConversation { id: Some(self.world.conversation()), title: None, agent_id: None };
-        while self.insist("create", async || self.ask(&request).await).await.is_err() {}
+    async fn create_conversation(&self) {
+        let request = CreateConversation { id: Some(self.environment.conversation_id()), title: None, agent_id: None };
+        while self.with_retries("create", async || self.call(&request).await).await.is_err() {}
     }
 
-    /// Whether it is known to have been taken.
-    async fn send(&self, id: &str, text: &str) -> Result<(), Problem> {
+    /// An `Ok` is recorded as acknowledged.
+    async fn send(&self, turn_id: &str, text: &str) -> Result<(), RequestError> {
         let request = SendMessage {
-            conversation_id: Some(self.world.conversation()),
-            id: Some(id.to_owned()),
+            conversation_id: Some(self.environment.conversation_id()),
+            id: Some(turn_id.to_owned()),
             text: text.to_owned(),
         };
-        let sent = self.insist(&format!("send {id}"), async || self.ask(&request).await).await;
-        if sent.is_ok() {
-            self.world.note(|record| record.acknowledged.insert(id.to_owned(), text.to_owned()));
-        }
-        sent.map(drop)
+        self.with_retries(&format!("send {turn_id}"), async || self.call(&request).await).await?;
+        self.environment.with_recorder(|recorder| recorder.acknowledged.insert(turn_id.to_owned(), text.to_owned()));
+        Ok(())
     }
 
-    async fn on_turn(&self, operation: &'static str, id: &str) -> Result<Looked, Problem> {
-        let request = OnTurn { operation, conversation_id: self.world.conversation(), id: id.to_owned() };
+    async fn cancel(&self, turn_id: &str) -> Result<TurnSummary, RequestError> {
+        self.execute_on_turn("mutation", "cancelTurn", turn_id).await
+    }
+
+    /// `getTurn` or a mutation that takes the same arguments.
+    async fn execute_on_turn(&self, operation: &str, field: &str, turn_id: &str) -> Result<TurnSummary, RequestError> {
         let document = format!(
-            "{} Op($conversationId: ID!, $id: ID!) {{ {operation}(conversationId: $conversationId, id: $id) \
-             {{ status }} }}",
-            if request.operation == "getTurn" { "query" } else { "mutation" },
+            "{operation} Op($conversationId: ID!, $id: ID!) \
+             {{ {field}(conversationId: $conversationId, id: $id) {{ status }} }}"
         );
-        let variables = json!(request);
-        let answer = self
-            .insist(&format!("{operation} {id}"), async || self.post(&document, operation, &variables).await)
-            .await?;
-        serde_json::from_value(answer).map_err(|_| Problem::Refused("null".into()))
+        let variables = json!(TurnVariables { conversation_id: self.environment.conversation_id(), id: turn_id });
+        let name = format!("{field} {turn_id}");
+        let turn = self.with_retries(&name, async || self.execute(&document, field, &variables).await).await?;
+        serde_json::from_value(turn).map_err(|_| RequestError::Refused("the turn is null".into()))
     }
 
-    async fn wait_for_the_end(&self, id: &str) {
-        for looks in 1..16 {
-            if let Ok(turn) = self.on_turn("getTurn", id).await
+    /// Polls the turn until it has ended, for at most 21 minutes.
+    async fn wait_for_end(&self, turn_id: &str) {
+        for poll in 1..16 {
+            if let Ok(turn) = self.execute_on_turn("query", "getTurn", turn_id).await
                 && matches!(turn.status.as_str(), "COMPLETED" | "CANCELLED" | "FAILED")
             {
                 return;
             }
-            sleep(Duration::from_secs(looks * looks)).await;
+            sleep(Duration::from_secs(poll * poll)).await;
         }
     }
 }
 
-impl Problem {
-    fn may_pass(&self) -> bool {
+impl RequestError {
+    fn is_transient(&self) -> bool {
+        const TRANSIENT_TYPES: [&str; 4] =
+            ["TryAgain", "ExecutionTimeout", "InternalFailure", "Lambda:ServiceException"];
         match self {
-            Self::Lost => true,
-            Self::Refused(error) => {
-                matches!(
-                    error.as_str(),
-                    "TryAgain" | "ExecutionTimeout" | "InternalFailure" | "Lambda:ServiceException"
-                )
-            }
+            Self::NoResponse => true,
+            Self::Refused(error_type) => TRANSIENT_TYPES.contains(&error_type.as_str()),
         }
     }
 }
 
-/// A conversation of a few messages, with everything that people do besides.
-pub async fn converse(world: Arc<World>, line: Line) {
-    let (user, other) = (User::new(&world), User::new(&world));
-    user.create().await;
-    line.stands().await;
-    for number in 1..=world.dice(|dice| dice.one_of(&[1, 1, 1, 2, 2, 3])) {
-        let id = format!("t{number}");
-        let text = format!("«question {number}» {}", world.dice(Dice::draw));
-        if !begin(&world, &user, &other, &id, &text, &line).await {
-            continue;
-        }
-        meddle(&world, &other, &id, &text, &line).await;
-        if world.dice(|dice| dice.percent(85)) {
-            user.wait_for_the_end(&id).await;
-        }
-        again(&world, &user, &other, &id, &line).await;
+/// A conversation of up to three messages.
+pub async fn converse(environment: Arc<Environment>, subscriber: SubscriberHandle) {
+    let conversation =
+        Conversation { user: User::new(&environment), other_user: User::new(&environment), environment, subscriber };
+    conversation.user.create_conversation().await;
+    conversation.subscriber.wait_until_synchronized().await;
+    let messages = conversation.environment.with_rng(|rng| rng.choose(&[1, 1, 1, 2, 2, 3]));
+    for number in 1..=messages {
+        conversation.play_turn(number).await;
     }
 }
 
-/// Sends a message: alone, twice at once, or against another one.
-async fn begin(world: &Arc<World>, user: &User, other: &User, id: &str, text: &str, line: &Line) -> bool {
-    let sent = match world.dice(|dice| dice.below(10)) {
-        0..2 => {
-            let (one, two) = tokio::join!(user.send(id, text), other.send(id, text));
-            one.or(two)
-        }
-        2..4 => {
-            let rival = format!("{id}-rival");
-            let (one, two) = tokio::join!(user.send(id, text), other.send(&rival, "«rival»"));
-            if two.is_ok() {
-                line.expect(&rival);
-                user.wait_for_the_end(&rival).await;
-            }
-            match one {
-                Err(Problem::Refused(_)) => user.send(id, text).await,
-                one => one,
-            }
-        }
-        _ => user.send(id, text).await,
-    };
-    if sent.is_ok() {
-        line.expect(id);
-    }
-    sent.is_ok()
+struct Conversation {
+    environment: Arc<Environment>,
+    user: User,
+    other_user: User,
+    subscriber: SubscriberHandle,
 }
 
-/// While the turn is being answered: a repeated send, the same id for something else, a cancel.
-async fn meddle(world: &Arc<World>, other: &User, id: &str, text: &str, line: &Line) {
-    let (pause, what) = world.dice(|dice| {
-        let pause = if dice.percent(60) { dice.milliseconds(0..1_500) } else { dice.seconds(0..90) };
-        (pause, dice.below(10))
-    });
-    match what {
-        0..3 => {
-            sleep(pause).await;
-            drop(other.on_turn("cancelTurn", id).await);
-        }
-        3 => {
-            sleep(pause).await;
-            if other.send(id, text).await.is_ok() {
-                line.expect(id);
-            }
-        }
-        4 => {
-            sleep(pause).await;
-            let sent = other.send(id, "something else").await;
-            if sent.is_ok() {
-                world.note(|record| record.violations.push(format!("invariant 2: {id} was taken for another text")));
-            }
-        }
-        _ => {}
-    }
-}
-
-/// After the end: retries and continues, which may be cancelled too.
-async fn again(world: &Arc<World>, user: &User, other: &User, id: &str, line: &Line) {
-    while world.dice(|dice| dice.percent(30)) {
-        let operation = world.dice(|dice| dice.one_of(&["retryTurn", "continueTurn"]));
-        let ordered = user.on_turn(operation, id).await;
-        line.expect(id);
-        if ordered.is_err() {
+impl Conversation {
+    async fn play_turn(&self, number: u64) {
+        let turn_id = format!("t{number}");
+        let text = format!("«question {number}» {}", self.environment.with_rng(|rng| rng.number()));
+        if self.send(&turn_id, &text).await.is_err() {
             return;
         }
-        if world.dice(|dice| dice.percent(25)) {
-            sleep(world.dice(|dice| dice.milliseconds(0..4_000))).await;
-            drop(other.on_turn("cancelTurn", id).await);
+        self.subscriber.expect_turn(&turn_id);
+        self.interfere(&turn_id, &text).await;
+        if self.environment.with_rng(|rng| rng.percent(85)) {
+            self.user.wait_for_end(&turn_id).await;
         }
-        user.wait_for_the_end(id).await;
+        self.retry_and_continue(&turn_id).await;
+    }
+
+    /// Sends a message once, twice at once, or at the same time as another message.
+    async fn send(&self, turn_id: &str, text: &str) -> Result<(), RequestError> {
+        match self.environment.with_rng(|rng| rng.below(10)) {
+            0..2 => {
+                let (first, second) = tokio::join!(self.user.send(turn_id, text), self.other_user.send(turn_id, text));
+                first.or(second)
+            }
+            2..4 => self.send_against_rival(turn_id, text).await,
+            _ => self.user.send(turn_id, text).await,
+        }
+    }
+
+    /// Sends two messages at once, of which the conversation accepts one at a time.
+    async fn send_against_rival(&self, turn_id: &str, text: &str) -> Result<(), RequestError> {
+        let rival_id = format!("{turn_id}-rival");
+        let (result, rival_result) =
+            tokio::join!(self.user.send(turn_id, text), self.other_user.send(&rival_id, "«rival»"));
+        if rival_result.is_ok() {
+            self.subscriber.expect_turn(&rival_id);
+            self.user.wait_for_end(&rival_id).await;
+        }
+        match result {
+            Err(RequestError::Refused(_)) => self.user.send(turn_id, text).await,
+            result => result,
+        }
+    }
+
+    /// While the turn is being answered: a cancel, a repeated send, or the same id with another text.
+    async fn interfere(&self, turn_id: &str, text: &str) {
+        let (pause, action) = self.environment.with_rng(|rng| {
+            let pause = if rng.percent(60) { rng.milliseconds(0..1_500) } else { rng.seconds(0..90) };
+            (pause, rng.below(10))
+        });
+        if action < 5 {
+            sleep(pause).await;
+        }
+        match action {
+            0..3 => drop(self.other_user.cancel(turn_id).await),
+            3 => {
+                if self.other_user.send(turn_id, text).await.is_ok() {
+                    self.subscriber.expect_turn(turn_id);
+                }
+            }
+            4 => {
+                if self.other_user.send(turn_id, "another text").await.is_ok() {
+                    let violation = format!("invariant 2: {turn_id} was accepted with another text");
+                    self.environment.with_recorder(|recorder| recorder.violations.push(violation));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Runs an ended turn again, some of the runs cancelled.
+    async fn retry_and_continue(&self, turn_id: &str) {
+        while self.environment.with_rng(|rng| rng.percent(30)) {
+            let field = self.environment.with_rng(|rng| rng.choose(&["retryTurn", "continueTurn"]));
+            let result = self.user.execute_on_turn("mutation", field, turn_id).await;
+            self.subscriber.expect_turn(turn_id);
+            if result.is_err() {
+                return;
+            }
+            if self.environment.with_rng(|rng| rng.percent(25)) {
+                sleep(self.environment.with_rng(|rng| rng.milliseconds(0..4_000))).await;
+                drop(self.other_user.cancel(turn_id).await);
+            }
+            self.user.wait_for_end(turn_id).await;
+        }
     }
 }

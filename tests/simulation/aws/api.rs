@@ -1,51 +1,60 @@
-//! The API as its callers reach it.
+//! Requests of users and handlers to the API.
 use std::{cell::Cell, sync::Arc, time::Duration};
 
 use local::identity::Caller;
 use serde_json::Value;
 use tokio::{task_local, time::timeout};
 
-use crate::{network::Trouble, weather::Link, world::World};
+use crate::{environment::Environment, fault_profile::Link, network::CallError};
 
-/// A user's HTTP client and the handler's own give up after this.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// AppSync's own limit.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 task_local! {
+    /// The writes to the table by the resolvers of the current request.
     static WRITES: Cell<u32>;
 }
 
-/// A resolver of the request that this task carries out writes to the table.
-pub fn count_writes(times: u32) {
-    WRITES.try_with(|writes| writes.set(writes.get() + times)).unwrap_or_default();
+/// Adds writes of a resolver to those of the current request.
+pub fn count_writes(writes: u32) {
+    WRITES.try_with(|counter| counter.set(counter.get() + writes)).unwrap_or_default();
 }
 
-/// One GraphQL request and its response.
-pub async fn request(world: &Arc<World>, link: Link, caller: Caller, body: String) -> Result<Vec<u8>, Trouble> {
-    let (body, here) = (Arc::<str>::from(body), Arc::clone(world));
-    let carry_out = move || carried_out(Arc::clone(&here), caller.clone(), Arc::clone(&body));
-    timeout(PATIENCE, world.call(link, carry_out)).await.unwrap_or(Err(Trouble::Broken))
+/// Sends one GraphQL request and returns the body of the response.
+pub async fn request(
+    environment: &Arc<Environment>,
+    link: Link,
+    caller: Caller,
+    body: String,
+) -> Result<Vec<u8>, CallError> {
+    let body = Arc::<str>::from(body);
+    let callee = Arc::clone(environment);
+    let call = environment.call(link, move || execute(Arc::clone(&callee), caller.clone(), Arc::clone(&body)));
+    timeout(REQUEST_TIMEOUT, call).await.unwrap_or(Err(CallError::ConnectionLost))
 }
 
-async fn carried_out(world: Arc<World>, caller: Caller, body: Arc<str>) -> Vec<u8> {
-    let (answer, writes) = WRITES
-        .scope(Cell::new(0), async {
-            let answer = world.stage.api.execute(caller, &body).await;
-            (answer, WRITES.with(Cell::get))
-        })
-        .await;
-    let answer = answer.unwrap_or_else(|denial| panic!("a known caller is denied: {denial:?}"));
+async fn execute(environment: Arc<Environment>, caller: Caller, body: Arc<str>) -> Vec<u8> {
+    let execution = async {
+        let response = environment.fixture.api.execute(caller, &body).await;
+        (response, WRITES.with(Cell::get))
+    };
+    let (response, writes) = WRITES.scope(Cell::new(0), execution).await;
+    let response = response.unwrap_or_else(|error| panic!("a valid caller is refused: {error:?}"));
     if body.contains("agentPublish") {
-        published(&world, &body, &answer, writes);
+        environment.with_recorder(|recorder| recorder.record_publish(&body, writes));
+        send_to_subscribers(&environment, &response);
     }
-    answer
+    response
 }
 
-/// Subscribers hear of what was answered without an error, and of nothing else.
-fn published(world: &World, body: &str, answer: &[u8], writes: u32) {
-    let answer: Value = serde_json::from_slice(answer).expect("AppSync answers JSON");
-    let update = answer["data"].as_object().and_then(|data| data.values().find(|update| update.is_object()));
-    world.note(|record| record.published(body, writes));
-    if let Some(update) = update.filter(|_| answer["errors"].as_array().is_none_or(Vec::is_empty)) {
-        world.fan_out(update);
+/// AppSync sends the result of a publish to subscribers only if it has no error.
+fn send_to_subscribers(environment: &Environment, response: &[u8]) {
+    let response: Value = serde_json::from_slice(response).expect("AppSync responds with JSON");
+    let has_errors = response["errors"].as_array().is_some_and(|errors| !errors.is_empty());
+    let update = response["data"].as_object().and_then(|data| data.values().find(|update| update.is_object()));
+    if let Some(update) = update
+        && !has_errors
+    {
+        environment.send_to_subscribers(update);
     }
 }

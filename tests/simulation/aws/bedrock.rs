@@ -1,4 +1,4 @@
-//! The model: says something else each time it is asked, and says it badly by seed.
+//! A simulated model: a random answer to each request, with random failures.
 use std::{future::pending, sync::Arc, time::Duration};
 
 use api::types::{FailureCode, StopReason, Usage};
@@ -7,120 +7,126 @@ use tokio::time::sleep;
 use turn::types::{ModelRequest, StreamEvent};
 
 use super::invocation;
-use crate::{dice::Dice, world::World};
+use crate::{environment::Environment, rng::Rng};
 
-const PIECES: [&str; 12] =
+/// Texts that are easily damaged: joined emoji, line ends, right-to-left text, combining marks, control characters.
+const TEXTS: [&str; 12] =
     ["Hello", " ", "👩‍👩‍👧", "\r\n", "שלום", "e\u{301}", "\u{1}\u{0}", "\"\\", "…and more", "日本語", "x", "\t\u{2028}"];
 
-/// One answer, as it comes.
+/// A response of the model.
 struct Script {
-    says: Vec<(Duration, Said)>,
-    then: Then,
+    /// Each event with the pause before it.
+    events: Vec<(Duration, ModelEvent)>,
+    end: StreamEnd,
 }
 
-type Said = Result<StreamEvent, FailureCode>;
+type ModelEvent = Result<StreamEvent, FailureCode>;
 
 #[derive(Clone, Copy)]
-enum Then {
-    Ends,
-    FallsSilent,
+enum StreamEnd {
+    Closed,
+    /// The stream stays open without further events.
+    Silent,
 }
 
-/// What was heard of it is written down as the handler hears it.
-pub fn converse(world: Arc<World>, request: &ModelRequest) -> (usize, impl Stream<Item = Said> + Send + use<>) {
-    let number = world.note(|record| record.asked(&world, request));
-    let Script { says, then } = world.dice(|dice| script(dice, number));
-    world.trace(|| format!("the model is asked: answer {number}, {} pieces", says.len()));
-    let hearer = Arc::clone(&world);
-    let opening = stream::once(async move { invocation::reach(&world, "the model").await }).filter_map(async |()| None);
-    let speech = stream::iter(says).then(async |(after, said)| {
-        sleep(after).await;
-        said
+/// Returns the index of the recorded model call, and its stream. Text is recorded when the handler receives it.
+pub fn converse(
+    environment: Arc<Environment>,
+    request: &ModelRequest,
+) -> (usize, impl Stream<Item = ModelEvent> + Send + use<>) {
+    let call = environment.with_recorder(|recorder| recorder.record_model_call(&environment, request));
+    let Script { events, end } = environment.with_rng(|rng| random_script(rng, call));
+    environment.trace(|| format!("model call {call}: {} events", events.len()));
+    let caller = Arc::clone(&environment);
+    let open = stream::once(async move { invocation::pass_fault_point(&caller, "the model").await });
+    let events = stream::iter(events).then(async |(pause, event)| {
+        sleep(pause).await;
+        event
     });
-    let rest = stream::once(async move {
-        match then {
-            Then::Ends => None,
-            Then::FallsSilent => pending().await,
+    let silence = stream::once(async move {
+        if let StreamEnd::Silent = end {
+            pending::<()>().await;
         }
     });
-    let said = opening.chain(speech).chain(rest.filter_map(async |none: Option<Said>| none));
-    let said = said.inspect(move |said| {
-        if let Ok(StreamEvent::Text { text, .. }) = said {
-            hearer.note(|record| record.streams[number].heard.push_str(text));
+    let stream = open.filter_map(async |()| None).chain(events).chain(silence.filter_map(async |()| None));
+    let stream = stream.inspect(move |event| {
+        if let Ok(StreamEvent::Text { text, .. }) = event {
+            environment.with_recorder(|recorder| recorder.model_calls[call].received_text.push_str(text));
         }
     });
-    (number, said.boxed())
+    (call, stream.boxed())
 }
 
-fn script(dice: &mut Dice, number: usize) -> Script {
-    let mut says = Vec::new();
-    let kind = dice.below(100);
+/// A text answer begins with the number of its call, so that no two answers are equal.
+fn random_script(rng: &mut Rng, call: usize) -> Script {
+    let kind = rng.below(100);
     if kind < 6 {
-        return refusal(dice);
+        return random_refusal(rng);
     }
-    let (least, most) = dice.one_of(&[(0, 1), (5, 30), (5, 30), (100, 400), (2_000, 9_000)]);
-    let length = match dice.below(40) {
-        0 if most <= 30 => dice.within(200..400),
-        1..6 if most <= 400 => dice.within(20..60),
-        _ => dice.within(1..10),
+    let (min_pause_ms, max_pause_ms) = rng.choose(&[(0, 1), (5, 30), (5, 30), (100, 400), (2_000, 9_000)]);
+    let deltas = match rng.below(40) {
+        0 if max_pause_ms <= 30 => rng.within(200..400),
+        1..6 if max_pause_ms <= 400 => rng.within(20..60),
+        _ => rng.within(1..10),
     };
-    let mut say = |dice: &mut Dice, event| says.push((dice.milliseconds(least..most), Ok(event)));
-    say(dice, StreamEvent::Other);
+    let mut events = Vec::new();
+    let mut push = |rng: &mut Rng, event| events.push((rng.milliseconds(min_pause_ms..max_pause_ms), Ok(event)));
+    push(rng, StreamEvent::Other);
     if kind >= 10 {
-        say(dice, StreamEvent::Text { block: 0, text: format!("«{number}»") });
+        push(rng, StreamEvent::Text { block: 0, text: format!("«{call}»") });
         let mut block = 0;
-        for _ in 0..length {
-            block += u32::from(dice.percent(3));
-            let text = text(dice);
-            say(dice, StreamEvent::Text { block, text });
+        for _ in 0..deltas {
+            block += u32::from(rng.percent(3));
+            let text = random_text(rng);
+            push(rng, StreamEvent::Text { block, text });
         }
     }
-    let then = ending(dice, &mut says, kind);
-    Script { says, then }
+    let end = push_end(rng, &mut events, kind);
+    Script { events, end }
 }
 
-fn ending(dice: &mut Dice, says: &mut Vec<(Duration, Said)>, kind: u64) -> Then {
-    let shortly = dice.milliseconds(0..50);
-    let stop =
-        dice.one_of(&[StopReason::EndTurn, StopReason::EndTurn, StopReason::MaxTokens, StopReason::StopSequence]);
+fn push_end(rng: &mut Rng, events: &mut Vec<(Duration, ModelEvent)>, kind: u64) -> StreamEnd {
+    let pause = rng.milliseconds(0..50);
+    let reasons = [StopReason::EndTurn, StopReason::EndTurn, StopReason::MaxTokens, StopReason::StopSequence];
+    let message_stop = StreamEvent::MessageStop(rng.choose(&reasons));
     let usage = Usage { input_tokens: 3, output_tokens: 5, total_tokens: 8, ..Usage::default() };
     match kind {
-        10..14 => says.push((shortly, Err(FailureCode::ModelUnavailable))),
-        14..16 => says.push((shortly, Err(FailureCode::Throttled))),
+        10..14 => events.push((pause, Err(FailureCode::ModelUnavailable))),
+        14..16 => events.push((pause, Err(FailureCode::Throttled))),
         16..19 => {}
-        19..22 => return Then::FallsSilent,
-        22..25 => says.push((shortly, Ok(StreamEvent::MessageStop(stop)))),
+        19..22 => return StreamEnd::Silent,
+        22..25 => events.push((pause, Ok(message_stop))),
         25..27 => {
-            says.push((shortly, Ok(StreamEvent::MessageStop(stop))));
-            return Then::FallsSilent;
+            events.push((pause, Ok(message_stop)));
+            return StreamEnd::Silent;
         }
         _ => {
-            says.push((shortly, Ok(StreamEvent::MessageStop(stop))));
-            says.push((shortly, Ok(StreamEvent::Usage(usage))));
+            events.push((pause, Ok(message_stop)));
+            events.push((pause, Ok(StreamEvent::Usage(usage))));
         }
     }
-    Then::Ends
+    StreamEnd::Closed
 }
 
-/// Not a word.
-fn refusal(dice: &mut Dice) -> Script {
-    let code = dice.one_of(&[
+/// A failure before the first event, or no event at all.
+fn random_refusal(rng: &mut Rng) -> Script {
+    let code = rng.choose(&[
         FailureCode::Throttled,
         FailureCode::Throttled,
         FailureCode::Throttled,
         FailureCode::ModelUnavailable,
         FailureCode::ModelRefused,
     ]);
-    match dice.percent(20) {
-        true => Script { says: Vec::new(), then: Then::FallsSilent },
-        false => Script { says: vec![(dice.milliseconds(1..500), Err(code))], then: Then::Ends },
+    if rng.percent(20) {
+        return Script { events: Vec::new(), end: StreamEnd::Silent };
     }
+    Script { events: vec![(rng.milliseconds(1..500), Err(code))], end: StreamEnd::Closed }
 }
 
-fn text(dice: &mut Dice) -> String {
+fn random_text(rng: &mut Rng) -> String {
     let mut text = String::new();
-    for _ in 0..dice.within(1..5) {
-        text.push_str(dice.one_of(&PIECES));
+    for _ in 0..rng.within(1..5) {
+        text.push_str(rng.choose(&TEXTS));
     }
-    if dice.per_mille(5) { text.repeat(200) } else { text }
+    if rng.per_mille(5) { text.repeat(200) } else { text }
 }

@@ -1,4 +1,4 @@
-//! Our function as Lambda runs it: everything it reaches is here.
+//! The handler of the project in a simulated invocation.
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -24,99 +24,112 @@ use turn::{
 };
 use uuid::Uuid;
 
-use super::{api, bedrock, invocation, sdk};
-use crate::{network::Trouble, weather::Link, world::World};
+use super::{api, bedrock, dynamodb_sdk, invocation};
+use crate::{environment::Environment, fault_profile::Link, network::CallError};
 
-/// As long as the handler's own HTTP client waits.
+/// The timeout of the handler's own HTTP client.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 
-pub async fn serve(world: &Arc<World>, function: &str, payload: Value, left: Duration) -> Result<(), HandlerError> {
-    let table = sdk::table(world, function);
-    let clock = Clock::starting_at(world.handler_time());
-    let holder = world.dice(|dice| Uuid::from_u64_pair(dice.draw(), dice.draw()));
-    let effects = Here {
-        world: Arc::clone(world),
+/// Serves one event as the handler or the closer, with the time that Lambda leaves it.
+pub async fn serve(
+    environment: &Arc<Environment>,
+    function: &str,
+    payload: Value,
+    time_left: Duration,
+) -> Result<(), HandlerError> {
+    let table = dynamodb_sdk::table(environment, function);
+    let clock = Clock::starting_at(environment.handler_time());
+    let holder = environment.with_rng(|rng| Uuid::from_u64_pair(rng.number(), rng.number()));
+    let effects = SimulatedEffects {
+        environment: Arc::clone(environment),
         function: function.to_owned(),
         table: &table,
         clock,
-        streams: Mutex::default(),
+        model_calls: Mutex::default(),
     };
     let context = InvocationContext {
         table: &table,
         effects: &effects,
         clock,
-        deadlines: Deadlines::within(Instant::now().into_std(), left),
+        deadlines: Deadlines::within(Instant::now().into_std(), time_left),
         holder,
-        limits: world.limits,
+        limits: environment.limits,
     };
-    let served = handler::serve(payload, &context).await;
-    if let Err(error) = &served {
-        world.trace(|| format!("{function}: {error}"));
+    let result = handler::serve(payload, &context).await;
+    if let Err(error) = &result {
+        environment.trace(|| format!("{function}: {error}"));
     }
-    served
+    result
 }
 
-struct Here<'a> {
-    world: Arc<World>,
+struct SimulatedEffects<'a> {
+    environment: Arc<Environment>,
     function: String,
     table: &'a Table,
     clock: Clock,
-    /// The answers of the model that this invocation has heard.
-    streams: Mutex<Vec<usize>>,
+    /// The recorded model calls of this invocation.
+    model_calls: Mutex<Vec<usize>>,
 }
 
-impl Here<'_> {
-    fn streams(&self) -> MutexGuard<'_, Vec<usize>> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+impl SimulatedEffects<'_> {
+    fn model_calls(&self) -> MutexGuard<'_, Vec<usize>> {
+        self.model_calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn sends(&self, mutation: &Mutation, body: &[u8]) {
-        let streams = self.streams().clone();
-        self.world.note(|record| record.sends(mutation, body, &streams));
+    fn record_update(&self, mutation: &Mutation, body: &[u8]) {
+        let model_calls = self.model_calls().clone();
+        self.environment.with_recorder(|recorder| recorder.record_update(mutation, body, &model_calls));
+    }
+
+    async fn send_publish(&self, body: Vec<u8>) -> Result<Vec<u8>, CallError> {
+        let body = String::from_utf8(body).expect("a request is text");
+        let caller = self.environment.fixture.caller(&self.function);
+        invocation::pass_fault_point(&self.environment, "a publish").await;
+        let request = api::request(&self.environment, Link::HandlerToApi, caller, body);
+        let result = timeout(PUBLISH_TIMEOUT, request).await;
+        invocation::pass_fault_point(&self.environment, "the response to a publish").await;
+        result.unwrap_or(Err(CallError::ConnectionLost))
     }
 }
 
-impl Effects for Here<'_> {
+impl Effects for SimulatedEffects<'_> {
     fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, FailureCode>> + Send {
-        let (number, stream) = bedrock::converse(Arc::clone(&self.world), &request);
-        self.streams().push(number);
+        let (call, stream) = bedrock::converse(Arc::clone(&self.environment), &request);
+        self.model_calls().push(call);
         stream
     }
 
     async fn publish(&self, mutation: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {
-        let mut sent = request_body(&mutation);
-        self.sends(&mutation, &sent);
-        if let Some(sabotage) = self.world.sabotage {
-            sent = sabotage.of_publishes(sent);
+        let mut body = request_body(&mutation);
+        self.record_update(&mutation, &body);
+        if let Some(mutant) = self.environment.mutant {
+            body = mutant.change_publish(body);
         }
-        let sent = String::from_utf8(sent).expect("a request is text");
-        invocation::reach(&self.world, "a publish").await;
-        let caller = self.world.stage.publisher(&self.function);
-        let answer = timeout(PUBLISH_TIMEOUT, api::request(&self.world, Link::HandlerToApi, caller, sent)).await;
-        invocation::reach(&self.world, "a publish's answer").await;
-        let result = match answer.unwrap_or(Err(Trouble::Broken)) {
-            Ok(body) => classify_response(StatusCode::OK, &body),
-            Err(Trouble::Broken) => Err(PublishFailure::Retryable),
-            Err(Trouble::Throttled) => classify_response(StatusCode::TOO_MANY_REQUESTS, b""),
-            Err(Trouble::Failed) => classify_response(StatusCode::SERVICE_UNAVAILABLE, b""),
+        let result = match self.send_publish(body).await {
+            Ok(response) => classify_response(StatusCode::OK, &response),
+            Err(CallError::ConnectionLost) => Err(PublishFailure::Retryable),
+            Err(CallError::Throttled) => classify_response(StatusCode::TOO_MANY_REQUESTS, b""),
+            Err(CallError::ServerError) => classify_response(StatusCode::SERVICE_UNAVAILABLE, b""),
         };
-        self.world.trace(|| {
-            let (attempt, sequence) = (mutation.claim.attempt, mutation.sequence);
-            format!("publish {} of attempt {attempt}, {sequence}: {result:?}", mutation.claim.turn_id)
+        self.environment.trace(|| {
+            let (turn_id, attempt) = (&mutation.claim.turn_id, mutation.claim.attempt);
+            format!("publish of {turn_id}, attempt {attempt}, sequence {}: {result:?}", mutation.sequence)
         });
         result
     }
 
     async fn write(&self, write: DirectWrite) -> Result<TurnStatus, WriteFailure> {
         if let DirectWrite::StoreEvent(mutation) = &write {
-            self.sends(mutation, &request_body(mutation));
+            self.record_update(mutation, &request_body(mutation));
         }
         let result = self.table.write_directly(write.clone(), self.clock.now()).await;
-        self.world.trace(|| match &write {
+        self.environment.trace(|| match &write {
             DirectWrite::RenewLease(claim) => {
-                format!("renew {} of attempt {}: {result:?}", claim.turn_id, claim.attempt)
+                format!("renewal of {}, attempt {}: {result:?}", claim.turn_id, claim.attempt)
             }
-            DirectWrite::StoreEvent(mutation) => format!("write {} directly: {result:?}", mutation.sequence),
+            DirectWrite::StoreEvent(mutation) => {
+                format!("direct write of sequence {}: {result:?}", mutation.sequence)
+            }
         });
         result
     }

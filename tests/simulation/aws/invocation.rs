@@ -1,4 +1,4 @@
-//! One run of a function: a process that may be killed, or stand still, at any moment or at any of its calls.
+//! One invocation of a function: its process may be killed or stall, at any time or at one of its calls.
 use std::{
     future::{Future, pending, poll_fn},
     panic::AssertUnwindSafe,
@@ -18,83 +18,90 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{weather::Fault, world::World};
+use crate::{environment::Environment, fault_profile::Fault};
 
 task_local! {
     static INVOCATION: Arc<Invocation>;
 }
 
-/// What becomes of an invocation.
+/// The fault of an invocation. A call has two fault points: before it is sent and when its response arrives.
 #[derive(Clone, Copy, Debug)]
-enum Fate {
-    Lives,
-    DiesAfter(Duration),
-    /// At a call: before it leaves or when its answer arrives.
-    DiesAtCall(u32),
-    StallsAtCall(u32, Duration),
+enum ProcessFault {
+    None,
+    KilledAfter(Duration),
+    KilledAtFaultPoint(u32),
+    StalledAtFaultPoint(u32, Duration),
 }
 
 struct Invocation {
-    fate: Fate,
-    calls: AtomicU32,
-    killed: CancellationToken,
+    fault: ProcessFault,
+    fault_points_passed: AtomicU32,
+    kill: CancellationToken,
     stall: Mutex<Option<Duration>>,
 }
 
 /// How an invocation ended, as Lambda sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    Answered,
+pub enum InvocationEnd {
+    Succeeded,
     Failed,
     Killed,
     TimedOut,
 }
 
-/// Runs a function's work in a process of its own for at most `time`.
-pub async fn run<E>(world: &World, time: Duration, work: impl Future<Output = Result<(), E>>) -> Ending {
+/// Runs the work of a function for at most its timeout.
+pub async fn run<E>(
+    environment: &Environment,
+    function_timeout: Duration,
+    work: impl Future<Output = Result<(), E>>,
+) -> InvocationEnd {
     let invocation = Arc::new(Invocation {
-        fate: fate(world),
-        calls: AtomicU32::new(0),
-        killed: CancellationToken::new(),
+        fault: random_fault(environment),
+        fault_points_passed: AtomicU32::new(0),
+        kill: CancellationToken::new(),
         stall: Mutex::new(None),
     });
     let work = INVOCATION.scope(Arc::clone(&invocation), work);
-    let death = async {
-        match invocation.fate {
-            Fate::DiesAfter(after) => sleep(after).await,
-            _ => invocation.killed.cancelled().await,
+    let work = AssertUnwindSafe(with_stalls(&invocation, work)).catch_unwind();
+    let kill = async {
+        match invocation.fault {
+            ProcessFault::KilledAfter(delay) => sleep(delay).await,
+            _ => invocation.kill.cancelled().await,
         }
     };
-    select! {
+    let result = select! {
         biased;
-        () = death => Ending::Killed,
-        ended = timeout(time, AssertUnwindSafe(standing_still(&invocation, work)).catch_unwind()) => match ended {
-            Ok(Ok(Ok(()))) => Ending::Answered,
-            Ok(Ok(Err(_))) => Ending::Failed,
-            Ok(Err(_)) => {
-                world.note(|record| record.violations.push("invariant 4: a function panicked".into()));
-                Ending::Failed
-            }
-            Err(_) => {
-                world.chance(|weather, _| weather.count(Fault::OutOfTime));
-                Ending::TimedOut
-            }
-        },
+        () = kill => return InvocationEnd::Killed,
+        result = timeout(function_timeout, work) => result,
+    };
+    match result {
+        Ok(Ok(Ok(()))) => InvocationEnd::Succeeded,
+        Ok(Ok(Err(_))) => InvocationEnd::Failed,
+        Ok(Err(_panic)) => {
+            let violation = "invariant 4: a function panicked".to_owned();
+            environment.with_recorder(|recorder| recorder.violations.push(violation));
+            InvocationEnd::Failed
+        }
+        Err(_elapsed) => {
+            environment.with_faults(|profile, _| profile.count(Fault::FunctionTimedOut));
+            InvocationEnd::TimedOut
+        }
     }
 }
 
-/// A call of this invocation leaves, or its answer arrives.
-pub async fn reach(world: &World, what: &str) {
+/// Kills or stalls the current invocation if its fault is planned for this fault point. Outside of an invocation nothing
+/// happens.
+pub async fn pass_fault_point(environment: &Environment, name: &str) {
     let Ok(invocation) = INVOCATION.try_with(Arc::clone) else { return };
-    let call = invocation.calls.fetch_add(1, Ordering::Relaxed);
-    match invocation.fate {
-        Fate::DiesAtCall(fatal) if fatal == call => {
-            world.trace(|| format!("killed at {what}"));
-            invocation.killed.cancel();
+    let fault_point = invocation.fault_points_passed.fetch_add(1, Ordering::Relaxed);
+    match invocation.fault {
+        ProcessFault::KilledAtFaultPoint(planned) if planned == fault_point => {
+            environment.trace(|| format!("killed at {name}"));
+            invocation.kill.cancel();
             pending().await
         }
-        Fate::StallsAtCall(at, time) if at == call => {
-            world.trace(|| format!("stalls at {what} for {time:?}"));
+        ProcessFault::StalledAtFaultPoint(planned, time) if planned == fault_point => {
+            environment.trace(|| format!("stalls at {name} for {time:?}"));
             *invocation.stall.lock().unwrap_or_else(PoisonError::into_inner) = Some(time);
             tokio::task::yield_now().await;
         }
@@ -102,43 +109,42 @@ pub async fn reach(world: &World, what: &str) {
     }
 }
 
-fn fate(world: &World) -> Fate {
-    if world.strikes(|weather| weather.deaths / 2, Fault::ProcessKilled) {
-        return world.dice(|dice| {
-            Fate::DiesAfter(match dice.percent(70) {
-                true => dice.milliseconds(0..3_000),
-                false => dice.seconds(0..60),
-            })
+fn random_fault(environment: &Environment) -> ProcessFault {
+    if environment.should_inject(Fault::ProcessKilled, |profile| profile.process_kills / 2) {
+        return environment.with_rng(|rng| {
+            let is_early = rng.percent(70);
+            ProcessFault::KilledAfter(if is_early { rng.milliseconds(0..3_000) } else { rng.seconds(0..60) })
         });
     }
-    if world.strikes(|weather| weather.deaths, Fault::ProcessKilledAtCall) {
-        return world.dice(|dice| {
-            let calls = dice.one_of(&[6, 12, 60]);
-            Fate::DiesAtCall(dice.below(calls) as u32)
+    if environment.should_inject(Fault::ProcessKilledAtCall, |profile| profile.process_kills) {
+        return environment.with_rng(|rng| {
+            let fault_points = rng.choose(&[6, 12, 60]);
+            ProcessFault::KilledAtFaultPoint(rng.below(fault_points) as u32)
         });
     }
-    if world.strikes(|weather| weather.stalls, Fault::ProcessStalled) {
-        return world.dice(|dice| Fate::StallsAtCall(dice.below(30) as u32, dice.seconds(5..200)));
+    if environment.should_inject(Fault::ProcessStalled, |profile| profile.process_stalls) {
+        return environment
+            .with_rng(|rng| ProcessFault::StalledAtFaultPoint(rng.below(30) as u32, rng.seconds(5..200)));
     }
-    Fate::Lives
+    ProcessFault::None
 }
 
-/// While a process stands still, time passes it by.
-async fn standing_still<T>(invocation: &Invocation, work: impl Future<Output = T>) -> T {
+/// Does not poll the work while the invocation stalls.
+async fn with_stalls<T>(invocation: &Invocation, work: impl Future<Output = T>) -> T {
     let mut work = Box::pin(work);
-    let mut still: Option<Pin<Box<Sleep>>> = None;
+    let mut current_stall: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|context| {
         loop {
-            if let Some(until) = &mut still {
-                if until.as_mut().poll(context).is_pending() {
+            if let Some(stall) = &mut current_stall {
+                if stall.as_mut().poll(context).is_pending() {
                     return Poll::Pending;
                 }
-                still = None;
+                current_stall = None;
             }
-            let polled = work.as_mut().poll(context);
+            let result = work.as_mut().poll(context);
             match invocation.stall.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                Some(time) if polled.is_pending() => still = Some(Box::pin(sleep(time))),
-                _ => return polled,
+                Some(time) if result.is_pending() => current_stall = Some(Box::pin(sleep(time))),
+                _ => return result,
             }
         }
     })

@@ -1,4 +1,4 @@
-//! The Lambda service: Event invocations wait in a queue, are delivered at least once, retried and given up.
+//! A simulated Lambda service: events wait in a queue, are delivered at least once, retried, and finally discarded.
 use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
@@ -15,17 +15,18 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     handler,
-    invocation::{self, Ending},
+    invocation::{self, InvocationEnd},
 };
 use crate::{
-    network::Trouble,
-    weather::{Fault, Link},
-    world::World,
+    environment::Environment,
+    fault_profile::{Fault, Link},
+    network::CallError,
+    recorder::DeliveryState,
 };
 
-pub struct Queue;
+pub struct EventQueue;
 
-impl FunctionBackend for Queue {
+impl FunctionBackend for EventQueue {
     fn invoke<'a>(
         &'a self,
         function: &'a str,
@@ -34,80 +35,85 @@ impl FunctionBackend for Queue {
     ) -> BoxFuture<'a, Result<Value, InvokeError>> {
         assert_eq!(kind, InvocationType::Event, "resolvers do not wait for functions");
         Box::pin(async move {
-            let world = World::current();
-            let (queue, name) = (Arc::clone(&world), function.to_owned());
-            let accept = move || {
-                let (queue, name, payload) = (Arc::clone(&queue), name.clone(), payload.clone());
-                async move { accept(&queue, &name, payload) }
+            let environment = Environment::current();
+            let (queue, function) = (Arc::clone(&environment), function.to_owned());
+            let execute = move || {
+                let (queue, function, payload) = (Arc::clone(&queue), function.clone(), payload.clone());
+                async move { enqueue(&queue, &function, payload) }
             };
-            match world.call(Link::ResolverToLambda, accept).await {
+            match environment.call(Link::ResolverToLambda, execute).await {
                 Ok(()) => Ok(Value::Null),
-                Err(Trouble::Throttled) => Err(InvokeError::Throttled),
-                Err(Trouble::Failed | Trouble::Broken) => Err(InvokeError::Stopped),
+                Err(CallError::Throttled) => Err(InvokeError::Throttled),
+                Err(CallError::ServerError | CallError::ConnectionLost) => Err(InvokeError::Stopped),
             }
         })
     }
 }
 
-/// Delivered at least once: now and then twice.
-fn accept(world: &Arc<World>, function: &str, payload: Value) {
+/// Queues an event for a function, given by name or ARN. Some events are delivered twice.
+fn enqueue(environment: &Arc<Environment>, function: &str, payload: Value) {
     let name = function.rsplit(':').next().unwrap_or(function);
-    let function = &world.stage.functions[name];
-    let twice = world.strikes(|weather| weather.doubles, Fault::DeliveredTwice);
-    for after in [Some(Duration::ZERO), twice.then(|| world.dice(|dice| dice.seconds(0..100)))].into_iter().flatten() {
-        let chain = world.note(|record| record.ordered(function, &payload));
-        let (world, function, payload) = (Arc::clone(world), function.clone(), payload.clone());
+    let function = &environment.fixture.functions[name];
+    let mut delays = vec![Duration::ZERO];
+    if environment.should_inject(Fault::EventDeliveredTwice, |profile| profile.duplicate_deliveries) {
+        delays.push(environment.with_rng(|rng| rng.seconds(0..100)));
+    }
+    for delay in delays {
+        let event = environment.with_recorder(|recorder| recorder.record_event(function, &payload));
+        let (environment, function, payload) = (Arc::clone(environment), function.clone(), payload.clone());
         tokio::spawn(async move {
-            sleep(after).await;
-            let ended = deliver(&world, &function, &payload).await;
-            world.note(|record| record.chains[chain].ended = Some(ended));
+            sleep(delay).await;
+            let state = deliver(&environment, &function, &payload).await;
+            environment.with_recorder(|recorder| recorder.events[event].state = state);
         });
     }
 }
 
-/// True when the last try of the order succeeded.
-async fn deliver(world: &Arc<World>, function: &Function, payload: &Value) -> bool {
+/// Delivers an event until a try succeeds or the event is discarded.
+async fn deliver(environment: &Arc<Environment>, function: &Function, payload: &Value) -> DeliveryState {
     let queued = Instant::now();
-    let late = world.strikes(|weather| weather.lateness, Fault::DeliveredLate);
-    sleep(world.dice(|dice| if late { dice.seconds(1..290) } else { dice.milliseconds(2..120) })).await;
-    let mut tries = TryCounts::default();
+    let is_late = environment.should_inject(Fault::EventDeliveredLate, |profile| profile.late_deliveries);
+    let delay = environment.with_rng(|rng| if is_late { rng.seconds(1..290) } else { rng.milliseconds(2..120) });
+    sleep(delay).await;
+    let mut counts = TryCounts::default();
     loop {
-        let outcome = attempt(world, function, payload).await;
-        tries = tries.after(outcome);
-        match decide(outcome, tries, queued.elapsed(), &function.event_invoke) {
-            Decision::Done => return true,
+        let outcome = invoke(environment, function, payload).await;
+        counts = counts.after(outcome);
+        match decide(outcome, counts, queued.elapsed(), &function.event_invoke) {
+            Decision::Done => return DeliveryState::Succeeded,
             Decision::RetryAfter(delay) => sleep(delay).await,
             Decision::Discard(condition) => {
-                give_up(world, function, payload, condition);
-                return false;
+                discard(environment, function, payload, condition);
+                return DeliveryState::Discarded;
             }
         }
     }
 }
 
-async fn attempt(world: &Arc<World>, function: &Function, payload: &Value) -> Outcome {
-    if world.strikes(|weather| weather.lateness / 2, Fault::InvokeThrottled) {
+async fn invoke(environment: &Arc<Environment>, function: &Function, payload: &Value) -> Outcome {
+    if environment.should_inject(Fault::InvocationThrottled, |profile| profile.late_deliveries / 2) {
         return Outcome::Throttled;
     }
-    let time = Duration::from_secs(function.timeout_seconds.into());
-    world.trace(|| format!("{} begins", function.name));
-    let work = handler::serve(world, &function.name, payload.clone(), time);
-    let ending = invocation::run(world, time, work).await;
-    world.trace(|| format!("{} ends: {ending:?}", function.name));
-    match ending {
-        Ending::Answered => Outcome::Succeeded,
-        Ending::Failed | Ending::Killed | Ending::TimedOut => Outcome::Failed,
+    let timeout = Duration::from_secs(function.timeout_seconds.into());
+    environment.trace(|| format!("{} begins", function.name));
+    let work = handler::serve(environment, &function.name, payload.clone(), timeout);
+    let end = invocation::run(environment, timeout, work).await;
+    environment.trace(|| format!("{} ends: {end:?}", function.name));
+    match end {
+        InvocationEnd::Succeeded => Outcome::Succeeded,
+        InvocationEnd::Failed | InvocationEnd::Killed | InvocationEnd::TimedOut => Outcome::Failed,
     }
 }
 
-fn give_up(world: &Arc<World>, function: &Function, payload: &Value, condition: FailureCondition) {
-    world.trace(|| format!("an order of {} is given up: {condition:?}", function.name));
+/// Sends the event to the function's failure destination, if it has one.
+fn discard(environment: &Arc<Environment>, function: &Function, payload: &Value, condition: FailureCondition) {
+    environment.trace(|| format!("an event of {} is discarded: {condition:?}", function.name));
     let Some(destination) = &function.event_invoke.on_failure else { return };
     let record = json!({
         "version": "1.0",
-        "timestamp": world.timestamp().to_string(),
+        "timestamp": environment.timestamp().to_string(),
         "requestContext": {
-            "requestId": format!("r{}", world.dice(|dice| dice.draw())),
+            "requestId": format!("r{}", environment.with_rng(|rng| rng.number())),
             "functionArn": function.arn,
             "condition": format!("{condition:?}"),
             "approximateInvokeCount": 3,
@@ -116,5 +122,5 @@ fn give_up(world: &Arc<World>, function: &Function, payload: &Value, condition: 
         "responseContext": null,
         "responsePayload": null,
     });
-    accept(world, destination, record);
+    enqueue(environment, destination, record);
 }

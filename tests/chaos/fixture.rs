@@ -1,0 +1,178 @@
+//! A local server with fault injection, and the requests of its users. A user repeats a request until it succeeds.
+use std::time::Duration;
+
+use client::{
+    AppSync, Credentials, Error,
+    credentials::IamKeys,
+    requests::{CancelTurn, CreateConversation, ListConversations, PutAgent, Request, SendMessage},
+};
+use futures::{FutureExt, future::join_all};
+use local::{
+    fault_injection::FaultPlan,
+    server::{Models, Server, ServerOptions},
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    checker::{Observations, check},
+    reader::{DisplayedTurn, Reader},
+};
+
+/// The time scale at which Lambda's first retry comes after 31 seconds: the 30-second lease of a killed process has
+/// expired by then.
+pub const RETRY_AFTER_LEASE: f64 = 0.52;
+/// The time scale at which Lambda's second retry comes after 31.5 seconds. The first one meets the lease.
+pub const SECOND_RETRY_AFTER_LEASE: f64 = 0.175;
+/// The most processes of the handler at the same time.
+pub const MAX_CONCURRENCY: usize = 100;
+/// Longer than any step of a scenario takes on a busy machine.
+pub const SCENARIO_TIMEOUT: Duration = Duration::from_secs(180);
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
+
+pub struct Fixture {
+    pub server: Server,
+    api: AppSync,
+    administrator: AppSync,
+    _state: TempDir,
+}
+
+/// A conversation of one turn.
+pub struct Turn {
+    pub conversation_id: String,
+    pub id: String,
+    pub question: String,
+}
+
+impl Fixture {
+    /// `time_scale` shortens the delays of Lambda's event queue.
+    pub async fn start(fault_plan: FaultPlan, time_scale: f64) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let options = ServerOptions {
+            root: env!("CARGO_MANIFEST_DIR").into(),
+            state: state.path().to_owned(),
+            ephemeral: true,
+            port: 0,
+            parameters: [("HandlerReservedConcurrency".into(), MAX_CONCURRENCY.to_string())].into(),
+            users: Vec::new(),
+            oidc: false,
+            models: Models::Scripted,
+            executable: env!("CARGO_BIN_EXE_parlance").into(),
+            fault_plan,
+            time_scale,
+        };
+        let server = Server::start(options).await.unwrap();
+        let endpoint = &server.endpoint;
+        let api_key = endpoint.api_key.clone().expect("the API has a key");
+        let administrator_keys = IamKeys {
+            access_key: endpoint.administrator.access_key_id.clone(),
+            secret_key: endpoint.administrator.secret_access_key.clone(),
+            session_token: None,
+            region: endpoint.region.clone(),
+        };
+        let api = AppSync::new(&endpoint.url, Credentials::ApiKey(api_key)).unwrap();
+        let administrator = AppSync::new(&endpoint.url, Credentials::Iam(administrator_keys)).unwrap();
+        Self { server, api, administrator, _state: state }
+    }
+
+    /// Creates a conversation with an agent of the model. `number` makes its ids unique.
+    pub async fn create_turn(&self, model_id: &str, number: usize) -> Turn {
+        let agent_id = model_id.replace('.', "-");
+        let put_agent = PutAgent { id: agent_id.clone(), model_id: model_id.into(), ..PutAgent::default() };
+        call_until_success(&self.administrator, &put_agent).await;
+        let conversation_id = format!("c{number}");
+        let create = CreateConversation {
+            id: Some(conversation_id.clone()),
+            agent_id: Some(agent_id),
+            ..CreateConversation::default()
+        };
+        call_until_success(&self.api, &create).await;
+        Turn { conversation_id, id: format!("t{number}"), question: format!("Question {number}?") }
+    }
+
+    pub async fn create_turns(&self, model_id: &str, count: usize) -> Vec<Turn> {
+        join_all((0..count).map(|number| self.create_turn(model_id, number))).await
+    }
+
+    pub async fn follow(&self, turn: &Turn) -> Reader {
+        Reader::open(&self.api, &turn.conversation_id, &turn.id).await
+    }
+
+    pub async fn send(&self, turn: &Turn) {
+        let message = SendMessage {
+            conversation_id: Some(turn.conversation_id.clone()),
+            id: Some(turn.id.clone()),
+            text: turn.question.clone(),
+        };
+        call_until_success(&self.api, &message).await;
+    }
+
+    pub async fn cancel(&self, turn: &Turn) {
+        let cancel = CancelTurn { conversation_id: turn.conversation_id.clone(), id: turn.id.clone() };
+        call_until_success(&self.api, &cancel).await;
+    }
+
+    /// The ids of the first hundred conversations.
+    pub async fn list_conversations(&self) -> Vec<String> {
+        let list = ListConversations { limit: Some(100), next_token: None };
+        let page = call_until_success(&self.api, &list).await;
+        page.items.into_iter().map(|conversation| conversation.id).collect()
+    }
+
+    /// Sends the question and reads until the turn has ended.
+    pub async fn send_and_read(&self, turn: &Turn) -> DisplayedTurn {
+        let reader = self.follow(turn).await;
+        let send = self.send(turn).shared();
+        let (displayed, ()) = tokio::join!(reader.read_to_end(send.clone()), send);
+        displayed
+    }
+
+    /// Asserts the invariants of a conversation whose turn has ended. `model_text` is the model's whole answer.
+    pub async fn check(&self, turn: &Turn, model_text: &str, displayed: &[DisplayedTurn]) {
+        let items = self.items(&format!("CONVERSATION#{}", turn.conversation_id)).await;
+        let batches = self.items(&format!("TURN#{}#{}", turn.conversation_id, turn.id)).await;
+        let observations =
+            Observations { question: &turn.question, model_text, items: &items, batches: &batches, displayed };
+        let violations = check(&observations);
+        assert!(violations.is_empty(), "{}: {violations:#?}\n{observations:#?}", turn.conversation_id);
+    }
+
+    /// All items with a partition key.
+    async fn items(&self, partition_key: &str) -> Vec<Value> {
+        let request = json!({
+            "operation": "Query",
+            "query": { "expression": "pk = :pk", "expressionValues": { ":pk": { "S": partition_key } } },
+            "consistentRead": true,
+        });
+        loop {
+            let response = self.server.database.run("parlance-Table", &request).await;
+            // An error is an injected fault.
+            if response.error.is_none() {
+                assert!(response.result["nextToken"].is_null(), "one page has all items of a test's conversation");
+                return response.result["items"].as_array().expect("a page has items").clone();
+            }
+        }
+    }
+}
+
+async fn call_until_success<R: Request>(api: &AppSync, request: &R) -> R::Answer {
+    let repeat = async {
+        loop {
+            match api.call(request).await {
+                Ok(answer) => return answer,
+                Err(error) => wait_for_retry(&error).await,
+            }
+        }
+    };
+    tokio::time::timeout(SCENARIO_TIMEOUT, repeat).await.expect("the request succeeds in time")
+}
+
+async fn wait_for_retry(error: &Error) {
+    assert!(error.is_transient(), "{error}");
+    tokio::time::sleep(RETRY_INTERVAL).await;
+}
+
+/// The answer of the scripted model `parlance.deltas-N-M`.
+pub fn deltas(count: usize) -> String {
+    (1..=count).map(|number| format!("{:04} ", number % 10_000)).collect()
+}

@@ -1,0 +1,103 @@
+//! A process killed before, during and after each call that it makes for a turn.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter::repeat_n,
+    time::Duration,
+};
+
+use futures::future::{join_all, ready};
+use local::fault_injection::{
+    Call::{self, ConverseStream, Publish, UpdateItem},
+    CallPhase, FaultPlan, KillPoint,
+};
+use tokio::time::sleep;
+
+use crate::fixture::{Fixture, RETRY_AFTER_LEASE, deltas};
+
+/// Slower than the longest pacing interval, so that each delta is an update of its own.
+const MODEL: &str = "parlance.deltas-10-400";
+const DELTAS: usize = 10;
+/// Keeps the load low at the start: on a busy machine, waiting publishes would merge.
+const START_INTERVAL: Duration = Duration::from_millis(150);
+/// On a busy machine a turn may make fewer publishes. A point that no process has reached is tried again.
+const MAX_ROUNDS: usize = 3;
+/// The number of the process that is not killed.
+const UNDISTURBED_PROCESS: u64 = 1;
+
+/// The calls of an undisturbed turn: the claim, the model, and a publish for the start, each delta and the end.
+fn expected_calls() -> Vec<Call> {
+    [UpdateItem, ConverseStream].into_iter().chain(repeat_n(Publish, DELTAS + 2)).collect()
+}
+
+/// Each call, numbered among the calls of its kind.
+fn numbered(calls: &[Call]) -> Vec<(Call, u64)> {
+    let mut counts = BTreeMap::new();
+    let mut number = |call: Call| {
+        let count = counts.entry(call).or_insert(0);
+        *count += 1;
+        (call, *count)
+    };
+    calls.iter().map(|call| number(*call)).collect()
+}
+
+/// A point before, during and after each expected call.
+fn kill_points() -> Vec<KillPoint> {
+    let points_of = |(call, number)| CallPhase::ALL.map(|phase| KillPoint { call, number, phase });
+    numbered(&expected_calls()).into_iter().flat_map(points_of).collect()
+}
+
+/// Plays one turn without a kill, then a turn for each point, whose first process is killed there. Returns where
+/// processes were killed.
+async fn play_turns(points: &[KillPoint]) -> BTreeSet<KillPoint> {
+    let kills = (UNDISTURBED_PROCESS + 1..).zip(points.iter().copied()).collect();
+    let fault_plan = FaultPlan { kills, record_calls: true, ..FaultPlan::default() };
+    let fixture = Fixture::start(fault_plan, RETRY_AFTER_LEASE).await;
+    let turns = fixture.create_turns(MODEL, 1 + points.len()).await;
+    let mut readers = Vec::new();
+    for (process, turn) in (UNDISTURBED_PROCESS..).zip(&turns) {
+        let reader = fixture.follow(turn).await;
+        fixture.send(turn).await;
+        readers.push(tokio::spawn(reader.read_to_end(ready(()))));
+        wait_for_first_call(&fixture, process).await;
+        sleep(START_INTERVAL).await;
+    }
+    let displayed = join_all(readers).await;
+    fixture.server.lambda.wait_for_events().await;
+    for (turn, displayed) in turns.iter().zip(displayed) {
+        fixture.check(turn, &deltas(DELTAS), &[displayed.unwrap()]).await;
+    }
+    check_calls(&fixture.server.call_recorder.calls()[&UNDISTURBED_PROCESS]);
+    let killed = fixture.server.call_recorder.kills();
+    fixture.server.stop().await;
+    killed.into_values().collect()
+}
+
+/// The planned kill points cover a turn only if it makes no other calls.
+fn check_calls(calls: &[Call]) {
+    let expected = numbered(&expected_calls());
+    let unexpected: Vec<_> = numbered(calls).into_iter().filter(|call| !expected.contains(call)).collect();
+    assert!(unexpected.is_empty(), "a turn makes calls at which no process is killed: {unexpected:?}");
+}
+
+/// Processes are numbered in the order of their start, so turns must start one after the other.
+async fn wait_for_first_call(fixture: &Fixture, process: u64) {
+    while !fixture.server.call_recorder.calls().contains_key(&process) {
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn process_killed_at_any_call_leaves_one_whole_answer() {
+    let points = kill_points();
+    let mut remaining = points.clone();
+    for _ in 0..MAX_ROUNDS {
+        let killed = play_turns(&remaining).await;
+        remaining.retain(|point| !killed.contains(point));
+        if remaining.is_empty() {
+            break;
+        }
+    }
+    assert!(remaining.is_empty(), "no process was killed at {remaining:?}");
+    let names: Vec<String> = points.iter().map(KillPoint::to_string).collect();
+    println!("killed at {} points: {}", points.len(), names.join(", "));
+}

@@ -1,0 +1,172 @@
+//! The state of one run: its clock, random numbers, faults, subscribers, recorder and trace.
+use std::{
+    cell::RefCell,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::time::Instant;
+use turn::limits::Limits;
+
+use crate::{
+    fault_profile::{Fault, FaultProfile},
+    fixture::Fixture,
+    mutants::Mutant,
+    recorder::Recorder,
+    rng::Rng,
+    subscriber::SubscriberHandle,
+};
+
+/// The time at which every run begins, in milliseconds since 1970.
+const START_MS: u64 = 1_795_000_000_000;
+
+thread_local! {
+    /// Callbacks of the JavaScript engine and of the AWS SDK have no argument that could carry the environment.
+    static CURRENT: RefCell<Option<Arc<Environment>>> = const { RefCell::new(None) };
+}
+
+pub struct Environment {
+    pub seed: u64,
+    pub mutant: Option<Mutant>,
+    pub fixture: Fixture,
+    pub limits: Limits,
+    start: Instant,
+    /// How far the handlers' clock is ahead of AppSync's.
+    clock_skew: Duration,
+    faults: Mutex<(FaultProfile, Rng)>,
+    recorder: Mutex<Recorder>,
+    subscribers: Mutex<Vec<SubscriberHandle>>,
+    trace: Trace,
+}
+
+/// Where the trace of a run goes.
+#[derive(Default)]
+pub enum Trace {
+    #[default]
+    Off,
+    Printed,
+    Collected(Mutex<Vec<String>>),
+}
+
+impl Environment {
+    /// Begins a run on this thread. The tokio clock must be paused.
+    pub fn start(seed: u64, mutant: Option<Mutant>, fixture: Fixture, trace: Trace) -> Arc<Self> {
+        let mut rng = Rng::with_seed(seed);
+        let mut profile = FaultProfile::random(&mut rng);
+        if let Some(mutant) = mutant {
+            mutant.adjust_faults(&mut profile);
+        }
+        let environment = Arc::new(Self {
+            seed,
+            mutant,
+            fixture,
+            limits: random_limits(&mut rng),
+            start: Instant::now(),
+            clock_skew: Duration::from_millis(rng.choose(&[0, 0, 50, 2_000])),
+            faults: Mutex::new((profile, rng)),
+            recorder: Mutex::default(),
+            subscribers: Mutex::default(),
+            trace,
+        });
+        CURRENT.with(|current| current.replace(Some(Arc::clone(&environment))));
+        environment
+    }
+
+    /// The environment of the run on this thread.
+    pub fn current() -> Arc<Self> {
+        CURRENT.with(|current| current.borrow().clone()).expect("a run is in progress on this thread")
+    }
+
+    pub fn conversation_id(&self) -> String {
+        format!("c{}", self.seed)
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// AppSync's clock, in milliseconds since 1970.
+    pub fn now_ms(&self) -> u64 {
+        START_MS + u64::try_from(self.elapsed().as_millis()).expect("a run takes less than an age")
+    }
+
+    /// AppSync's clock.
+    pub fn timestamp(&self) -> Timestamp {
+        let milliseconds = i64::try_from(self.now_ms()).expect("a run takes less than an age");
+        Timestamp::from_millisecond(milliseconds).expect("the time is in range")
+    }
+
+    /// The handlers' clock.
+    pub fn handler_time(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_millis(self.now_ms()) + self.clock_skew
+    }
+
+    pub fn with_rng<T>(&self, draw: impl FnOnce(&mut Rng) -> T) -> T {
+        self.with_faults(|_, rng| draw(rng))
+    }
+
+    pub fn with_faults<T>(&self, decide: impl FnOnce(&mut FaultProfile, &mut Rng) -> T) -> T {
+        let (profile, rng) = &mut *lock(&self.faults);
+        decide(profile, rng)
+    }
+
+    /// Decides whether a fault is injected. `probability` selects its probability per mille from the profile.
+    pub fn should_inject(&self, fault: Fault, probability: impl FnOnce(&FaultProfile) -> u64) -> bool {
+        self.with_faults(|profile, rng| {
+            let probability = probability(profile);
+            profile.should_inject(rng, probability, fault)
+        })
+    }
+
+    pub fn with_recorder<T>(&self, record: impl FnOnce(&mut Recorder) -> T) -> T {
+        record(&mut lock(&self.recorder))
+    }
+
+    /// Adds a line to the trace. `line` is called only if there is a trace.
+    pub fn trace(&self, line: impl FnOnce() -> String) {
+        let timed_line = || format!("{:>9.3} {}", self.elapsed().as_secs_f64(), line());
+        match &self.trace {
+            Trace::Off => {}
+            Trace::Printed => println!("{}", timed_line()),
+            Trace::Collected(lines) => lock(lines).push(timed_line()),
+        }
+    }
+
+    pub fn trace_lines(&self) -> Vec<String> {
+        match &self.trace {
+            Trace::Collected(lines) => lock(lines).clone(),
+            Trace::Off | Trace::Printed => Vec::new(),
+        }
+    }
+
+    pub fn add_subscriber(&self, subscriber: SubscriberHandle) {
+        lock(&self.subscribers).push(subscriber);
+    }
+
+    /// Sends the result of a publish to every subscriber, as AppSync does if the result has no error.
+    pub fn send_to_subscribers(&self, update: &Value) {
+        let mut update = update.clone();
+        if let Some(mutant) = self.mutant {
+            mutant.change_update(&mut update);
+        }
+        for subscriber in lock(&self.subscribers).iter() {
+            subscriber.send_update(self, &update);
+        }
+    }
+}
+
+/// In some runs events and batches are small, so that short answers reach the limits.
+fn random_limits(rng: &mut Rng) -> Limits {
+    let defaults = Limits::default();
+    Limits {
+        event_max_bytes: rng.choose(&[defaults.event_max_bytes, 8_192]),
+        batch_max_bytes: rng.choose(&[defaults.batch_max_bytes, defaults.batch_max_bytes, 256]),
+        ..defaults
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,179 @@
+//! Which faults a run has, and how often. A profile is drawn once per run, so that runs differ in kind and not only in
+//! detail.
+use std::{collections::BTreeMap, ops::Range, time::Duration};
+
+use crate::rng::Rng;
+
+/// The caller and the callee of a simulated call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Link {
+    UserToApi,
+    HandlerToApi,
+    HandlerToTable,
+    ResolverToTable,
+    ResolverToLambda,
+}
+
+/// A fault of a call, of a process, of an event delivery or of a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// Request and response take seconds.
+    Slow,
+    /// Refused without effect.
+    Throttled,
+    /// A server error without effect.
+    ServerError,
+    /// A server error after the call took effect.
+    ServerErrorAfterEffect,
+    /// The connection breaks before the call takes effect.
+    ConnectionLostBefore,
+    /// The connection breaks after the call took effect.
+    ConnectionLostAfter,
+    /// The call has no effect and no response.
+    HungBefore,
+    /// The call takes effect and has no response.
+    HungAfter,
+    /// The call takes effect twice, the second time later.
+    ExecutedTwice,
+    /// The call takes effect long after its caller timed out.
+    ExecutedLate,
+    ApiOutage,
+    ProcessKilled,
+    ProcessKilledAtCall,
+    ProcessStalled,
+    FunctionTimedOut,
+    EventDeliveredTwice,
+    EventDeliveredLate,
+    InvocationThrottled,
+    UpdateLost,
+    UpdateDuplicated,
+    UpdateReordered,
+    SubscriberDisconnected,
+    SubscriberOfflineForMinutes,
+}
+
+const CALL_FAULTS: [Fault; 10] = [
+    Fault::Slow,
+    Fault::Throttled,
+    Fault::ServerError,
+    Fault::ServerErrorAfterEffect,
+    Fault::ConnectionLostBefore,
+    Fault::ConnectionLostAfter,
+    Fault::HungBefore,
+    Fault::HungAfter,
+    Fault::ExecutedTwice,
+    Fault::ExecutedLate,
+];
+const LINKS: [Link; 5] =
+    [Link::UserToApi, Link::HandlerToApi, Link::HandlerToTable, Link::ResolverToTable, Link::ResolverToLambda];
+
+/// How often each fault was injected.
+pub type FaultCounts = BTreeMap<Fault, u64>;
+
+/// All probabilities are per mille.
+pub struct FaultProfile {
+    links: BTreeMap<Link, LinkFaults>,
+    /// When the API refuses the handlers' requests, since the beginning of the run.
+    outage: Option<Range<Duration>>,
+    /// That an invocation is killed at one of its calls; half of it, that it is killed at a random time.
+    pub process_kills: u64,
+    pub process_stalls: u64,
+    pub duplicate_deliveries: u64,
+    /// That an event is delivered late; half of it, that an invocation is throttled.
+    pub late_deliveries: u64,
+    pub lost_updates: u64,
+    /// That an update is reordered, and that it is duplicated.
+    pub disordered_updates: u64,
+    /// That a disconnected subscriber stays offline for minutes; a tenth of it, that a subscriber disconnects.
+    pub disconnects: u64,
+    is_disabled: bool,
+    pub counts: FaultCounts,
+}
+
+struct LinkFaults {
+    probability: u64,
+    faults: Vec<Fault>,
+}
+
+/// The fault and the delays of one call.
+pub struct CallPlan {
+    pub fault: Option<Fault>,
+    pub request_delay: Duration,
+    pub response_delay: Duration,
+}
+
+impl FaultProfile {
+    pub fn random(rng: &mut Rng) -> Self {
+        Self {
+            links: LINKS.map(|link| (link, LinkFaults::random(rng))).into(),
+            outage: rng.percent(15).then(|| random_outage(rng)),
+            process_kills: rng.choose(&[0, 0, 50, 200, 500]),
+            process_stalls: rng.choose(&[0, 0, 0, 50, 200]),
+            duplicate_deliveries: rng.choose(&[0, 0, 100, 400]),
+            late_deliveries: rng.choose(&[0, 0, 100, 300]),
+            lost_updates: rng.choose(&[0, 0, 20, 100, 400]),
+            disordered_updates: rng.choose(&[0, 0, 50, 200]),
+            disconnects: rng.choose(&[0, 0, 30, 150]),
+            is_disabled: false,
+            counts: FaultCounts::new(),
+        }
+    }
+
+    /// No fault is injected from now on.
+    pub fn disable(&mut self) {
+        self.is_disabled = true;
+    }
+
+    /// Decides whether a fault of this probability is injected, and counts it if it is.
+    pub fn should_inject(&mut self, rng: &mut Rng, probability: u64, fault: Fault) -> bool {
+        let is_injected = !self.is_disabled && probability > 0 && rng.per_mille(probability);
+        if is_injected {
+            self.count(fault);
+        }
+        is_injected
+    }
+
+    /// Plans a call at this time since the beginning of the run.
+    pub fn plan_call(&mut self, rng: &mut Rng, link: Link, now: Duration) -> CallPlan {
+        let fault = self.call_fault(rng, link, now);
+        if let Some(fault) = fault {
+            self.count(fault);
+        }
+        let (request_delay, response_delay) = match fault {
+            Some(Fault::Slow) => (rng.milliseconds(200..4_000), rng.milliseconds(100..3_000)),
+            Some(Fault::ExecutedLate) => (rng.seconds(11..80), Duration::ZERO),
+            _ => (rng.milliseconds(1..8), rng.milliseconds(1..8)),
+        };
+        CallPlan { fault, request_delay, response_delay }
+    }
+
+    pub fn count(&mut self, fault: Fault) {
+        *self.counts.entry(fault).or_default() += 1;
+    }
+
+    fn call_fault(&self, rng: &mut Rng, link: Link, now: Duration) -> Option<Fault> {
+        if self.is_disabled {
+            return None;
+        }
+        if link == Link::HandlerToApi && self.outage.as_ref().is_some_and(|outage| outage.contains(&now)) {
+            return Some(Fault::ApiOutage);
+        }
+        let LinkFaults { probability, faults } = self.links.get(&link)?;
+        rng.per_mille(*probability).then(|| rng.choose(faults))
+    }
+}
+
+impl LinkFaults {
+    /// About half of the possible faults, and at least one.
+    fn random(rng: &mut Rng) -> Self {
+        let probability = rng.choose(&[0, 0, 5, 20, 60, 150]);
+        let mut faults: Vec<Fault> = CALL_FAULTS.into_iter().filter(|_| rng.percent(50)).collect();
+        faults.push(rng.choose(&CALL_FAULTS));
+        Self { probability, faults }
+    }
+}
+
+fn random_outage(rng: &mut Rng) -> Range<Duration> {
+    let start = rng.seconds(0..120);
+    start..start + rng.seconds(5..90)
+}

@@ -1,0 +1,124 @@
+//! Records what happens in a run and leaves no trace in the table.
+use std::collections::BTreeMap;
+
+use local::stack::Function;
+use serde_json::Value;
+use turn::{
+    mutation::{Mutation, Update},
+    types::{ModelRequest, TranscriptMessage},
+};
+
+use crate::{checker, environment::Environment};
+
+#[derive(Default)]
+pub struct Recorder {
+    pub model_calls: Vec<ModelCall>,
+    pub events: Vec<EventDelivery>,
+    /// The body of every update that left a handler.
+    pub sent_updates: BTreeMap<UpdateId, Vec<u8>>,
+    /// The texts of messages whose sending was acknowledged, by turn.
+    pub acknowledged: BTreeMap<String, String>,
+    /// The most writes of one published batch.
+    pub max_writes_per_batch: u32,
+    /// Violations that show while the run is in progress.
+    pub violations: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UpdateId {
+    turn_id: String,
+    attempt: u32,
+    sequence: u32,
+}
+
+pub struct ModelCall {
+    pub transcript: Vec<TranscriptMessage>,
+    pub received_text: String,
+    /// The answers that a retry had replaced by then.
+    pub superseded_answers: Vec<String>,
+    /// Turn and attempt of the caller, known once its handler publishes.
+    pub attempt: Option<(String, u32)>,
+}
+
+/// The delivery of an event to a function, with its retries.
+pub struct EventDelivery {
+    turn_id: String,
+    run: u64,
+    is_for_closer: bool,
+    pub state: DeliveryState,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryState {
+    Pending,
+    Succeeded,
+    /// Discarded after its last retry.
+    Discarded,
+}
+
+impl Recorder {
+    /// Returns the index of the delivery.
+    pub fn record_event(&mut self, function: &Function, payload: &Value) -> usize {
+        let is_for_closer = function.event_invoke.on_failure.is_none();
+        let event = if is_for_closer { &payload["requestPayload"] } else { payload };
+        self.events.push(EventDelivery {
+            turn_id: event["turnId"].as_str().unwrap_or_default().to_owned(),
+            run: event["run"].as_u64().unwrap_or_default(),
+            is_for_closer,
+            state: DeliveryState::Pending,
+        });
+        self.events.len() - 1
+    }
+
+    /// Returns the index of the model call.
+    pub fn record_model_call(&mut self, environment: &Environment, request: &ModelRequest) -> usize {
+        let items = environment.fixture.items(&format!("CONVERSATION#{}", environment.conversation_id()));
+        self.model_calls.push(ModelCall {
+            transcript: request.transcript.clone(),
+            received_text: String::new(),
+            superseded_answers: checker::superseded_answers(&items),
+            attempt: None,
+        });
+        self.model_calls.len() - 1
+    }
+
+    /// Records an update that leaves a handler. An update must have the same body whenever it is sent.
+    pub fn record_update(&mut self, mutation: &Mutation, body: &[u8], model_calls: &[usize]) {
+        let claim = &mutation.claim;
+        for model_call in model_calls {
+            self.model_calls[*model_call].attempt = Some((claim.turn_id.clone(), claim.attempt));
+        }
+        if let Update::Stored(_) = mutation.update {
+            // An update about a stored event leaves the event's text out.
+            return;
+        }
+        let id = UpdateId { turn_id: claim.turn_id.clone(), attempt: claim.attempt, sequence: mutation.sequence };
+        let first_body = self.sent_updates.entry(id.clone()).or_insert_with(|| body.to_vec());
+        if first_body != body {
+            self.violations.push(format!("invariant 7: {id:?} was sent with two different bodies"));
+        }
+    }
+
+    pub fn record_publish(&mut self, body: &str, writes: u32) {
+        if body.contains("agentPublishMetadata") {
+            self.max_writes_per_batch = self.max_writes_per_batch.max(writes);
+        }
+    }
+
+    /// Whether every event of the turn's last run succeeded, or was discarded and passed to the closer.
+    pub fn is_settled(&self, turn: &Value) -> bool {
+        let is_of_last_run = |event: &&EventDelivery| turn["id"] == event.turn_id.as_str() && turn["run"] == event.run;
+        let mut events = self.events.iter().filter(is_of_last_run).peekable();
+        events.peek().is_some() && events.all(EventDelivery::is_settled)
+    }
+}
+
+impl EventDelivery {
+    fn is_settled(&self) -> bool {
+        match self.state {
+            DeliveryState::Pending => false,
+            DeliveryState::Succeeded => true,
+            DeliveryState::Discarded => !self.is_for_closer,
+        }
+    }
+}
