@@ -52,14 +52,23 @@ impl Backend {
     pub async fn complete_turn(&self, conversation_id: &str) -> Vec<usize> {
         let (mut updates, _) = self.start_turn(conversation_id).await;
         let mut sizes = Vec::new();
+        let mut since_last_event = 0;
         while let Some(Signal::Data(data)) = updates.next().await {
             let update = &data["onConversationUpdate"];
+            let is_agent_event = update["event"]["sender"]["kind"] == "AGENT";
+            if is_agent_event {
+                // An event contains the text of the batches since the last one, and possibly more.
+                let event = update["event"]["text"].as_str().map_or(0, str::len);
+                sizes.push(event - since_last_event);
+                since_last_event = 0;
+            } else {
+                let batch = update["metadata"]["agentPartialMessage"].as_str().map_or(0, str::len);
+                sizes.push(batch);
+                since_last_event += batch;
+            }
             if update["metadata"]["status"] == "COMPLETED" {
-                let answer = update["event"]["text"].as_str().map_or(0, str::len);
-                sizes.push(answer.saturating_sub(sizes.iter().sum::<usize>()));
                 break;
             }
-            sizes.push(update["metadata"]["agentPartialMessage"].as_str().map_or(0, str::len));
         }
         sizes
     }
