@@ -132,19 +132,24 @@ async fn serve(options: ServerOptions) -> Result<(), AnyError> {
     let state = options.table_location();
     let users = options.users.clone();
     let server = Server::start(options).await?;
+    // The signals are handled before the text is printed, because whoever reads it may stop the server at once.
+    let stop_signal = stop_signal()?;
     print!("{}", welcome::text(&server.endpoint, models, &state, &users));
-    wait_for_stop_signal().await?;
+    stop_signal.await;
     server.stop().await;
     Ok(())
 }
 
-async fn wait_for_stop_signal() -> io::Result<()> {
+/// Handles SIGINT and SIGTERM from now on. The future completes with the first of them.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
-    }
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }
 
 /// Runs until standard input is closed, so that no environment outlives the server that started it.
