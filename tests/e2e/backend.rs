@@ -26,7 +26,7 @@ use uuid::Uuid;
 use crate::subscriber::Subscriber;
 
 /// Longer than any awaited event of a test takes on a busy machine.
-const TIMEOUT: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(180);
 
 pub struct Backend {
     pub server: Server,

@@ -9,6 +9,9 @@ use tempfile::TempDir;
 
 use crate::backend::{Backend, options, with_timeout};
 
+const TABLE: &str = "parlance-Table";
+/// The limit of BatchPutItem.
+const ITEMS_PER_BATCH: usize = 25;
 /// How often a test looks for an item that appears without a signal.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -41,10 +44,11 @@ impl Backend {
 
     /// Waits until the handler has purged a conversation, so that only its tombstone is left.
     pub async fn wait_for_purge(&self, conversation_id: &str) {
+        let partition = format!("CONVERSATION#{conversation_id}");
         with_timeout(async {
             loop {
-                if let [meta] = self.conversation_items(conversation_id).await.as_slice()
-                    && meta["expiresAt"].is_number()
+                if let [item] = self.first_items(&partition, 2).await.as_slice()
+                    && item["expiresAt"].is_number()
                 {
                     return;
                 }
@@ -75,30 +79,14 @@ impl Backend {
 
     /// Puts events at these positions, the last of which becomes the conversation's newest.
     pub async fn seed_events_at(&self, conversation_id: &str, positions: RangeInclusive<u32>, text: &str) {
-        let partition = json!({ "S": format!("CONVERSATION#{conversation_id}") });
         let count = *positions.end();
-        for position in positions {
-            let turn = format!("t{}", position.div_ceil(2));
-            let sender = if position % 2 == 1 { "USER" } else { "AGENT" };
-            self.run(&json!({
-                "operation": "PutItem",
-                "key": { "pk": partition, "sk": { "S": format!("EVENT#{position:08}") } },
-                "attributeValues": {
-                    "id": { "S": format!("e{position}") },
-                    "conversationId": { "S": conversation_id },
-                    "turnId": { "S": turn },
-                    "position": { "N": position },
-                    "attempt": { "N": 1 },
-                    "createdAt": { "S": "2026-01-01T00:00:00.000Z" },
-                    "sender": { "M": { "kind": { "S": sender } } },
-                    "content": { "L": [{ "M": { "text": { "S": format!("{text} {position}") } } }] },
-                },
-            }))
-            .await;
+        let events: Vec<Value> = positions.map(|position| event_item(conversation_id, position, text)).collect();
+        for batch in events.chunks(ITEMS_PER_BATCH) {
+            self.run(&json!({ "operation": "BatchPutItem", "tables": { TABLE: batch } })).await;
         }
         self.run(&json!({
             "operation": "UpdateItem",
-            "key": { "pk": partition, "sk": { "S": "META" } },
+            "key": { "pk": { "S": format!("CONVERSATION#{conversation_id}") }, "sk": { "S": "META" } },
             "update": { "expression": "SET eventCount = :count", "expressionValues": { ":count": { "N": count } } },
         }))
         .await;
@@ -157,19 +145,42 @@ impl Backend {
     }
 
     async fn partition_items(&self, partition: &str) -> Vec<Value> {
+        self.first_items(partition, 10_000).await
+    }
+
+    async fn first_items(&self, partition: &str, limit: u32) -> Vec<Value> {
         let request = json!({
             "operation": "Query",
             "query": { "expression": "pk = :pk", "expressionValues": { ":pk": { "S": partition } } },
+            "limit": limit,
             "consistentRead": true,
         });
         self.run(&request).await["items"].as_array().cloned().unwrap_or_default()
     }
 
     async fn run(&self, request: &Value) -> Value {
-        let outcome = self.server.database.run("parlance-Table", request).await;
+        let outcome = self.server.database.run(TABLE, request).await;
         assert_eq!(outcome.error, None, "{request}");
         outcome.result
     }
+}
+
+/// The event of a user at odd positions, of the agent at even ones.
+fn event_item(conversation_id: &str, position: u32, text: &str) -> Value {
+    let turn = format!("t{}", position.div_ceil(2));
+    let sender = if position % 2 == 1 { "USER" } else { "AGENT" };
+    json!({
+        "pk": { "S": format!("CONVERSATION#{conversation_id}") },
+        "sk": { "S": format!("EVENT#{position:08}") },
+        "id": { "S": format!("e{position}") },
+        "conversationId": { "S": conversation_id },
+        "turnId": { "S": turn },
+        "position": { "N": position },
+        "attempt": { "N": 1 },
+        "createdAt": { "S": "2026-01-01T00:00:00.000Z" },
+        "sender": { "M": { "kind": { "S": sender } } },
+        "content": { "L": [{ "M": { "text": { "S": format!("{text} {position}") } } }] },
+    })
 }
 
 fn turn_key(conversation_id: &str, turn_id: &str) -> Value {

@@ -96,14 +96,31 @@ async fn print_token(fixture: &Fixture, arguments: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn secrets_of_requests_appear_only_in_allowed_locations() {
+async fn secrets_of_valid_requests_appear_only_in_allowed_locations() {
     let fixture = Fixture::new().await;
-    make_all_requests(&fixture).await;
+    let (server, clients) = start_with_users(&fixture).await;
+    let session = |client| Session { fixture: &fixture, client };
+    put_agents(&fixture, &clients).await;
+    let callers = [&clients.api_key, &clients.ada, &clients.carol, &clients.administrator].map(session);
+    join_all(callers.iter().map(|caller| async {
+        caller.use_every_operation().await;
+        caller.make_refused_requests().await;
+    }))
+    .await;
+    share_and_unshare(session(&clients.ada), session(&clients.bob), &clients.bob_id).await;
+    fixture.stop(server).await;
     exceed_quota_after_restart(&fixture).await;
 
     let findings = fixture.scan();
     assert_no_leaks(&findings);
     assert_state_files(&fixture, &["oidc-key", "pool-key"]);
+    assert_found_where_expected(&fixture, &findings);
+    assert!(fixture.captured_text(&Location::ResponseError).contains("QuotaExceeded"));
+    assert_contains_all(&fixture.captured_text(&Location::Log), &["answered"]);
+}
+
+/// The scan sees what the program writes, because each secret is found where it is expected.
+fn assert_found_where_expected(fixture: &Fixture, findings: &Findings) {
     let is_table_file = |location: &Location| match location {
         Location::StateFile(name) => name.starts_with("table.db"),
         _ => false,
@@ -123,15 +140,50 @@ async fn secrets_of_requests_appear_only_in_allowed_locations() {
     let in_invocations = findings.names_in(|location| *location == Location::Invocation);
     assert!(in_invocations.contains("a question") && in_invocations.contains("a prompt"), "{in_invocations:?}");
     assert!(findings.names_in(|location| *location == Location::ResponseData).contains("a question"));
-    assert!(fixture.captured_text(&Location::ResponseError).contains("QuotaExceeded"));
+}
+
+#[tokio::test]
+async fn secrets_of_failing_turns_appear_only_in_allowed_locations() {
+    let fixture = Fixture::new().await;
+    let arguments = ["--parameter", "ModelSilenceSeconds=2"];
+    let server = fixture.start(Path::new(PROJECT), "info", &arguments).await;
+    let administrator = administrator(&server);
+    let session = Session { fixture: &fixture, client: &administrator };
+    join_all(FAULTY_MODELS.map(|model| async move {
+        session.put_agent(model).await;
+        session.complete_turn(model).await;
+    }))
+    .await;
+    fixture.stop(server).await;
+    assert_no_leaks(&fixture.scan());
     assert_contains_all(&fixture.captured_text(&Location::Log), &["answered", "failed", "bedrock"]);
+}
+
+#[tokio::test]
+async fn secrets_of_invalid_requests_appear_only_in_allowed_locations() {
+    let fixture = Fixture::new().await;
+    let (server, clients) = start_with_users(&fixture).await;
+    invalid_requests::send_over_http(&fixture, &server, &clients.ada_token).await;
+    invalid_requests::send_over_websockets(&fixture, &server, &clients.ada_token).await;
+    fixture.stop(server).await;
+    assert_no_leaks(&fixture.scan());
 }
 
 #[tokio::test]
 async fn secrets_appear_only_in_allowed_locations_despite_faults() {
     let faults =
         ["event-twice=1", "publish-outage=1", "table-conflict=0.1", "table-throttled=0.1", "table-answer-lost=0.1"];
-    let fixture = answer_with_faults(&faults, true).await;
+    let fixture = Fixture::new().await;
+    let server = start_with_faults(&fixture, &faults).await;
+    let client = server.api_key_client();
+    let session = Session { fixture: &fixture, client: &client };
+    let (conversation, turn) = start_turn(&fixture, &server, session, "deltas-300-15").await;
+    with_timeout(fixture.traffic.wait_for_failure_records(1)).await;
+    session.wait_for_end(&conversation, &turn).await;
+    session.call(&CancelTurn { conversation_id: conversation.clone(), id: turn }).await;
+    session.call(&GetEvents { conversation_id: conversation, ..GetEvents::default() }).await;
+    fixture.stop(server).await;
+
     assert_no_leaks(&fixture.scan());
     assert_state_files(&fixture, &[]);
     let records = fixture.captured_text(&Location::FailureRecord);
@@ -142,7 +194,17 @@ async fn secrets_appear_only_in_allowed_locations_despite_faults() {
 
 #[tokio::test]
 async fn secrets_appear_only_in_allowed_locations_when_processes_die() {
-    let fixture = answer_with_faults(&["process-killed=1"], false).await;
+    let fixture = Fixture::new().await;
+    let server = start_with_faults(&fixture, &["process-killed=1"]).await;
+    let client = server.api_key_client();
+    let session = Session { fixture: &fixture, client: &client };
+    // Long enough for the process to make the call at which it is killed.
+    let (conversation, turn) = start_turn(&fixture, &server, session, "deltas-2000-20").await;
+    with_timeout(fixture.traffic.wait_for_failure_records(1)).await;
+    session.call(&CancelTurn { conversation_id: conversation.clone(), id: turn }).await;
+    session.call(&GetEvents { conversation_id: conversation, ..GetEvents::default() }).await;
+    fixture.stop(server).await;
+
     assert_no_leaks(&fixture.scan());
     assert_state_files(&fixture, &[]);
     let records = fixture.captured_text(&Location::FailureRecord);
@@ -188,34 +250,17 @@ fn assert_contains_all(text: &str, parts: &[&str]) {
     }
 }
 
-async fn make_all_requests(fixture: &Fixture) {
-    let users = ["--user", "ada:administrators", "--user", "bob", "--oidc"];
-    let parameters = ["--parameter", "ModelSilenceSeconds=2", "--parameter", "MessagesPerMinute=100"];
-    let server = fixture.start(Path::new(PROJECT), "info", &[&users[..], &parameters].concat()).await;
+/// Starts a server with a user pool and an OpenID Connect provider.
+async fn start_with_users(fixture: &Fixture) -> (TestServer, Clients) {
+    let arguments = ["--user", "ada:administrators", "--user", "bob", "--oidc", "--parameter", "MessagesPerMinute=100"];
+    let server = fixture.start(Path::new(PROJECT), "info", &arguments).await;
     let clients = Clients::new(fixture, &server).await;
-    let session = |client| Session { fixture, client };
-    put_agents(fixture, &clients).await;
-    let callers = [&clients.api_key, &clients.ada, &clients.carol, &clients.administrator].map(session);
-    join_all(callers.iter().map(|caller| async {
-        caller.use_every_operation().await;
-        caller.make_refused_requests().await;
-    }))
-    .await;
-    let ada = session(&clients.ada);
-    tokio::join!(
-        share_and_unshare(ada, session(&clients.bob), &clients.bob_id),
-        join_all(FAULTY_MODELS.map(|model| async move { ada.complete_turn(model).await })),
-        invalid_requests::send_over_http(fixture, &server, &clients.ada_token),
-        invalid_requests::send_over_websockets(fixture, &server, &clients.ada_token),
-    );
-    fixture.stop(server).await;
+    (server, clients)
 }
 
 async fn put_agents(fixture: &Fixture, clients: &Clients) {
     let session = |client| Session { fixture, client };
-    for model in FAULTY_MODELS.iter().chain(&["deltas-2000-20"]) {
-        session(&clients.administrator).put_agent(model).await;
-    }
+    session(&clients.administrator).put_agent("deltas-2000-20").await;
     let ada = session(&clients.ada);
     ada.put_agent("echo").await;
     for client in [&clients.api_key, &clients.bob, &clients.carol] {
@@ -240,29 +285,22 @@ async fn exceed_quota_after_restart(fixture: &Fixture) {
     fixture.stop(server).await;
 }
 
-/// Starts a turn on a server that injects faults and does not retry invocations, waits for a failure record, and
-/// cancels the turn. The turn must have ended before if `has_end`.
-async fn answer_with_faults(faults: &[&str], has_end: bool) -> Fixture {
-    let fixture = Fixture::new().await;
+/// Starts a server that injects faults and does not retry failed invocations.
+async fn start_with_faults(fixture: &Fixture, faults: &[&str]) -> TestServer {
     let root = fixture.copy_project();
     let template_path = root.join("template.yaml");
     let template = fs::read_to_string(&template_path).unwrap();
     let without_retries = template.replace("MaximumRetryAttempts: 2", "MaximumRetryAttempts: 0");
     assert_ne!(without_retries, template);
     fs::write(&template_path, without_retries).unwrap();
-
     let arguments: Vec<&str> = faults.iter().flat_map(|fault| ["--fault", fault]).collect();
-    let server = fixture.start(&root, "info", &arguments).await;
-    Session { fixture: &fixture, client: &administrator(&server) }.put_agent("deltas-300-15").await;
-    let session = Session { fixture: &fixture, client: &server.api_key_client() };
-    let conversation = session.create_conversation(Some("deltas-300-15")).await;
+    fixture.start(&root, "info", &arguments).await
+}
+
+/// Starts a turn with an agent of a scripted model, and returns the ids of its conversation and the turn.
+async fn start_turn(fixture: &Fixture, server: &TestServer, session: Session<'_>, model: &str) -> (String, String) {
+    Session { fixture, client: &administrator(server) }.put_agent(model).await;
+    let conversation = session.create_conversation(Some(model)).await;
     let turn = session.send_until_accepted(&conversation, fixture.text("a question")).await;
-    with_timeout(fixture.traffic.wait_for_failure_records(1)).await;
-    if has_end {
-        session.wait_for_end(&conversation, &turn).await;
-    }
-    session.call(&CancelTurn { conversation_id: conversation.clone(), id: turn }).await;
-    session.call(&GetEvents { conversation_id: conversation, ..GetEvents::default() }).await;
-    fixture.stop(server).await;
-    fixture
+    (conversation, turn)
 }
