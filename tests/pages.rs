@@ -133,6 +133,46 @@ fn pages_list_every_error_type_and_failure_code() {
     }
 }
 
+#[test]
+fn operations_page_quotes_the_log_messages_of_the_handler() {
+    let page = read("docs/operations.md");
+    let (_, rest) = page.split_once("| message | level | meaning |\n|---|---|---|\n").unwrap();
+    let (table, _) = rest.split_once("\n\n").unwrap();
+    let sources: String = files_below("handler/src").into_iter().map(|(_, text)| text).collect();
+    let quoted = Regex::new("`([^`]+)`").unwrap();
+    for row in table.lines() {
+        let messages = row.split('|').nth(1).unwrap();
+        for found in quoted.captures_iter(messages) {
+            let message = &found.unwrap()[1];
+            assert!(sources.contains(&format!("\"{message}\"")), "the handler logs no {message:?}");
+        }
+    }
+}
+
+#[test]
+fn commands_of_the_pages_name_existing_tests_benchmarks_and_variables() {
+    let manifest = read("Cargo.toml");
+    let target = Regex::new(r"--(?:test|bench) ([a-z_0-9]+)").unwrap();
+    let variable = Regex::new(r"(?m)^([A-Z_]+)=\S+ cargo test").unwrap();
+    let mut sources = String::new();
+    for folder in ["tests", "handler", "client"] {
+        let files = files_below(folder).into_iter().filter(|(path, _)| path.ends_with(".rs"));
+        files.for_each(|(_, text)| sources.push_str(&text));
+    }
+    for (path, text) in pages() {
+        for found in target.captures_iter(text.as_str()) {
+            let name = &found.unwrap()[1];
+            let exists =
+                manifest.contains(&format!("name = \"{name}\"")) || root().join(format!("tests/{name}.rs")).exists();
+            assert!(exists, "{path}: there is no test or benchmark {name}");
+        }
+        for found in variable.captures_iter(text.as_str()) {
+            let name = &found.unwrap()[1];
+            assert!(sources.contains(&format!("\"{name}\"")), "{path}: no test reads {name}");
+        }
+    }
+}
+
 /// The pages with their text, by their path from the root.
 fn pages() -> Vec<(String, String)> {
     let at_root = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"];
@@ -141,13 +181,17 @@ fn pages() -> Vec<(String, String)> {
     pages
 }
 
+/// The text files below a folder, without packages that npm has installed there.
 fn files_below(folder: &str) -> Vec<(String, String)> {
     let mut files = Vec::new();
     for entry in fs::read_dir(root().join(folder)).unwrap() {
         let path = format!("{folder}/{}", entry.unwrap().file_name().to_str().unwrap());
-        match root().join(&path).is_dir() {
-            true => files.extend(files_below(&path)),
-            false => files.push((path.clone(), read(&path))),
+        if root().join(&path).is_dir() {
+            if !path.ends_with("/node_modules") {
+                files.extend(files_below(&path));
+            }
+        } else if let Ok(text) = fs::read_to_string(root().join(&path)) {
+            files.push((path, text));
         }
     }
     files
