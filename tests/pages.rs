@@ -29,6 +29,17 @@ fn every_relative_link_leads_somewhere() {
 }
 
 #[test]
+fn every_path_in_the_text_exists() {
+    let quoted = Regex::new(r"`((?:api|handler|client|local|resolvers|tests|benches|docs)/[\w./-]*)`").unwrap();
+    for (path, text) in pages() {
+        for found in quoted.captures_iter(text.as_str()) {
+            let target = &found.unwrap()[1];
+            assert!(root().join(target).exists(), "{path}: {target} does not exist");
+        }
+    }
+}
+
+#[test]
 fn prose_lines_are_at_most_110_columns_wide() {
     for (path, text) in pages() {
         let mut is_code = false;
