@@ -21,7 +21,7 @@ fn load_api(parameters: &[(&str, &str)]) -> Result<Api, String> {
 fn check_modes(key: bool, pool: (&str, Option<&str>), provider: Option<&str>, iam: bool) {
     let (key_access, iam_access) = (key.to_string(), iam.to_string());
     let (pool, pool_issuer) = pool;
-    let (oidc, clients) = provider.map_or(("", ""), |oidc| (oidc, "web"));
+    let (oidc, clients) = provider.map_or(("none", "none"), |oidc| (oidc, "web"));
     let chosen = [
         ("ApiKeyAccess", key_access.as_str()),
         ("UserPool", pool),
@@ -29,6 +29,11 @@ fn check_modes(key: bool, pool: (&str, Option<&str>), provider: Option<&str>, ia
         ("OidcClientPattern", clients),
         ("IamAccess", &iam_access),
     ];
+    let nobody_may_call = !key && pool_issuer.is_none() && provider.is_none() && !iam;
+    if nobody_may_call {
+        let error = load_api(&chosen).unwrap_err();
+        return assert!(error.starts_with("template.yaml: SomeoneMayCall: "), "{error}");
+    }
     let api = load_api(&chosen).unwrap_or_else(|error| panic!("{chosen:?}: {error}"));
     let modes = [
         Some(AuthMode::Iam),
@@ -57,8 +62,8 @@ fn every_combination_of_modes_is_a_stack() {
 #[test]
 fn schema_has_directives_of_enabled_modes_only() {
     for (pool, _) in POOLS {
-        for (key, oidc) in [("true", ""), ("true", OIDC), ("false", ""), ("false", OIDC)] {
-            let clients = if oidc.is_empty() { "" } else { "web" };
+        for (key, oidc) in [("true", "none"), ("true", OIDC), ("false", "none"), ("false", OIDC)] {
+            let clients = if oidc == "none" { "none" } else { "web" };
             let modes =
                 [("ApiKeyAccess", key), ("UserPool", pool), ("OidcIssuer", oidc), ("OidcClientPattern", clients)];
             let others = [("WafRequestsPerFiveMinutes", "1000"), ("HandlerReservedConcurrency", "9")];
@@ -70,7 +75,7 @@ fn schema_has_directives_of_enabled_modes_only() {
             assert!(has("@aws_iam") && has("agentPublishEvent"), "{chosen:?}");
             assert_eq!(has("@aws_api_key"), key == "true", "{chosen:?}");
             assert_eq!(has("@aws_cognito_user_pools"), pool != "none", "{chosen:?}");
-            assert_eq!(has("@aws_oidc"), !oidc.is_empty(), "{chosen:?}");
+            assert_eq!(has("@aws_oidc"), oidc != "none", "{chosen:?}");
             assert!(Document::parse(filtered, "schema.graphql").is_ok(), "{chosen:?}");
         }
     }
@@ -118,6 +123,7 @@ fn invalid_parameter_value_is_refused_by_name() {
         ("OidcIssuer", "id.example.com"),
         ("OidcIssuer", "http://id.example.com"),
         ("OidcIssuer", "https://id.example.com/#a"),
+        ("OidcIssuer", ""),
         ("QueryDepth", "76"),
         ("ResolverCount", "10001"),
         ("Introspection", "enabled"),
@@ -126,6 +132,10 @@ fn invalid_parameter_value_is_refused_by_name() {
     for (parameter, value) in cases {
         let error = load_api(&[(parameter, value)]).expect_err(parameter);
         assert!(error.starts_with(&format!("template.yaml: the parameter {parameter} must be ")), "{error}");
+    }
+    for too_low in ["1", "3"] {
+        let error = load_api(&[("QueryDepth", too_low)]).unwrap_err();
+        assert!(error.starts_with("template.yaml: QueryDepthAllowsPublishing: "), "{error}");
     }
     let unbalanced = load_api(&[("OidcIssuer", OIDC), ("OidcClientPattern", "(")]).unwrap_err();
     assert_eq!(unbalanced, "template.yaml: Api: ^(()$ is not a regular expression of client ids");

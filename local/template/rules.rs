@@ -94,9 +94,9 @@ mod tests {
             error(&pseudo_parameter, "", ""),
             "Both: there is no parameter AWS::Region, and a rule can refer to nothing else"
         );
-        let unsupported_function = error(&rule(json!({ "Fn::Contains": [["a"], "a"] })), "", "");
+        let unsupported_function = error(&rule(json!({ "Fn::EachMemberIn": [["a"], ["a"]] })), "", "");
         assert!(
-            unsupported_function.starts_with("Both: ") && unsupported_function.contains("Fn::Contains"),
+            unsupported_function.starts_with("Both: ") && unsupported_function.contains("Fn::EachMemberIn"),
             "{unsupported_function}"
         );
         let unknown_field = error(&json!({ "Assertions": [], "Condition": "C" }), "", "");
