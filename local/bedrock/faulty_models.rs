@@ -27,7 +27,7 @@ const fn model(model_id: &'static str, description: &'static str, script: fn(&Sc
 }
 
 /// There is also `parlance.deltas-N-M`: N deltas of five bytes, M milliseconds apart.
-pub const FAULTY_MODELS: [FaultyModel; 21] = [
+pub const FAULTY_MODELS: [FaultyModel; 24] = [
     model("parlance.throttled", "429, always", |_| Script::Error(BedrockError::throttled())),
     model("parlance.throttled-twice", "429 twice for a transcript, then an answer", throttled_twice),
     model("parlance.throttled-midway", "throttlingException after some text", |input| {
@@ -59,6 +59,13 @@ pub const FAULTY_MODELS: [FaultyModel; 21] = [
     model("parlance.long", "1 MiB of text, fast", long),
     model("parlance.kinds", "deltas of reasoning, citation, tool use and text", all_kinds),
     model("parlance.unicode", "text that is easily damaged, broken between any two characters", unicode),
+    model(
+        "parlance.surrogates",
+        "surrogate pairs cut between deltas, lone halves, an event that is no JSON",
+        surrogates,
+    ),
+    model("parlance.blocks", "a text in 200 content blocks", blocks),
+    model("parlance.alternating-blocks", "1,200 deltas that alternate between two content blocks", alternating_blocks),
     model("parlance.blank", "an answer without any text", |input| {
         ScriptBuilder::new(Pace::Natural).finish("end_turn", input.transcript)
     }),
@@ -130,6 +137,33 @@ fn fast(text: &str, bytes: usize, input: &ScriptInput) -> Script {
 
 fn unicode(input: &ScriptInput) -> Script {
     ScriptBuilder::new(Pace::Natural).text(split_bytes(UNICODE, 5)).close_block().finish("end_turn", input.transcript)
+}
+
+fn surrogates(input: &ScriptInput) -> Script {
+    let halves = [r"a\ud83d", r"\ude00b", r"\ud83d", r"c\ude00", r"d\ud83d\ude00", r"\q", "e"];
+    let script = ScriptBuilder::new(Pace::Every(Duration::from_millis(1)));
+    let script = halves.into_iter().fold(script, |script, half| script.delta(Delta::EscapedText(half)));
+    script.close_block().finish("end_turn", input.transcript)
+}
+
+/// The answer of `parlance.surrogates`, with lone halves replaced and without the event that is no JSON.
+pub const SURROGATES: &str = "a\u{1f600}b\u{fffd}c\u{fffd}d\u{1f600}e";
+
+fn blocks(input: &ScriptInput) -> Script {
+    let script = ScriptBuilder::new(Pace::Every(Duration::from_millis(1)));
+    let script = (0..200).fold(script, |script, index| script.text_in_block(index, &block_text(index)).close_block());
+    script.finish("end_turn", input.transcript)
+}
+
+/// The text of a block of `parlance.blocks`.
+pub fn block_text(index: usize) -> String {
+    format!("This is block {index}. ")
+}
+
+fn alternating_blocks(input: &ScriptInput) -> Script {
+    let script = ScriptBuilder::new(Pace::Every(Duration::from_millis(1)));
+    let script = (0..1_200).fold(script, |script, number| script.text_in_block(number % 2, ["a", "b"][number % 2]));
+    script.close_block().finish("end_turn", input.transcript)
 }
 
 /// The answer of `parlance.unicode`: joined emoji, flags, combining marks, right-to-left text, line ends, control

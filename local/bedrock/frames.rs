@@ -12,11 +12,15 @@ use super::script::{Delta, Exception, StreamEvent};
 const PADDING: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
 pub(super) fn encode_event(event: &StreamEvent) -> io::Result<Bytes> {
+    if let StreamEvent::Delta { index, delta: Delta::EscapedText(escaped) } = event {
+        let payload = format!(r#"{{"contentBlockIndex":{index},"delta":{{"text":"{escaped}"}},"p":"abcd"}}"#);
+        return encode_frame("event", ":event-type", "contentBlockDelta", payload);
+    }
     let (name, mut payload) = event_payload(event);
     let text = payload.to_string();
     let padding = text.len() * 7 % PADDING.len();
     payload["p"] = PADDING[..padding].into();
-    encode_frame("event", ":event-type", name, &payload)
+    encode_frame("event", ":event-type", name, payload.to_string())
 }
 
 pub(super) fn encode_exception(exception: Exception) -> io::Result<Bytes> {
@@ -37,7 +41,7 @@ pub(super) fn encode_exception(exception: Exception) -> io::Result<Bytes> {
             }),
         ),
     };
-    encode_frame("exception", ":exception-type", name, &payload)
+    encode_frame("exception", ":exception-type", name, payload.to_string())
 }
 
 fn event_payload(event: &StreamEvent) -> (&'static str, Value) {
@@ -64,6 +68,7 @@ fn event_payload(event: &StreamEvent) -> (&'static str, Value) {
 fn delta_payload(delta: &Delta) -> Value {
     match delta {
         Delta::Text(text) => json!({ "text": text }),
+        Delta::EscapedText(escaped) => json!({ "text": escaped }),
         Delta::Reasoning(text) => json!({ "reasoningContent": { "text": text } }),
         Delta::ReasoningSignature(signature) => json!({ "reasoningContent": { "signature": signature } }),
         Delta::RedactedReasoning(bytes) => json!({ "reasoningContent": { "redactedContent": bytes } }),
@@ -76,11 +81,11 @@ fn encode_frame(
     message_type: &'static str,
     type_header: &'static str,
     name: &'static str,
-    payload: &Value,
+    payload: String,
 ) -> io::Result<Bytes> {
     tracing::trace!("{name}");
     let header = |name: &'static str, value: &'static str| Header::new(name, HeaderValue::String(value.into()));
-    let message = Message::new(payload.to_string())
+    let message = Message::new(payload)
         .add_header(header(type_header, name))
         .add_header(header(":content-type", "application/json"))
         .add_header(header(":message-type", message_type));

@@ -25,7 +25,7 @@ use axum::{
 };
 use uuid::Uuid;
 
-pub use faulty_models::{FAULTY_MODELS, FaultyModel, UNICODE, long_text};
+pub use faulty_models::{FAULTY_MODELS, FaultyModel, SURROGATES, UNICODE, block_text, long_text};
 pub use forward::{Upstream, UpstreamError, forwarding_router};
 pub use iam_guard::with_iam_guard;
 

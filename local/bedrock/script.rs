@@ -37,6 +37,8 @@ pub(super) enum StreamEvent {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Delta {
     Text(String),
+    /// The inside of a JSON string, with escapes: it may be half of a surrogate pair, which no Rust string can be.
+    EscapedText(&'static str),
     Reasoning(&'static str),
     ReasoningSignature(&'static str),
     /// Base64.
@@ -97,6 +99,13 @@ impl ScriptBuilder {
     pub fn delta(self, delta: Delta) -> Self {
         let index = self.next_block;
         self.add_paced(StreamEvent::Delta { index, delta })
+    }
+
+    /// Adds a text delta to a block, whatever block is open.
+    pub fn text_in_block(mut self, index: usize, text: &str) -> Self {
+        self.output_tokens += count_tokens(text);
+        self.next_block = self.next_block.max(index);
+        self.add_paced(StreamEvent::Delta { index, delta: Delta::Text(text.to_owned()) })
     }
 
     pub fn tool_use(self, id: &'static str, name: &'static str) -> Self {

@@ -177,6 +177,7 @@ mod tests {
             usage: None,
             failure: None,
             superseded: None,
+            answer_position: None,
             created_at: "2026-11-21T09:00:00.000Z".into(),
         };
         let (_, data) = publish(Update::Started { question: question.clone(), continues: false });

@@ -26,18 +26,32 @@ pub enum ClaimOutcome {
 }
 
 impl Table {
-    /// `holder` identifies the invocation, so that it recognizes its own claim if the response was lost.
-    pub async fn claim_turn(&self, run_id: &RunId, holder: Uuid, clock: Clock) -> Result<ClaimOutcome, TableError> {
+    /// `holder` identifies the invocation, so that it recognizes its own claim if the response was lost. `started_at` is
+    /// that of the request.
+    pub async fn claim_turn(
+        &self,
+        run_id: &RunId,
+        started_at: Option<u64>,
+        holder: Uuid,
+        clock: Clock,
+    ) -> Result<ClaimOutcome, TableError> {
         let jitter_seed = holder.as_u64_pair().0;
-        with_retries(jitter_seed, || self.claim_turn_once(run_id, holder, clock.now())).await
+        with_retries(jitter_seed, || self.claim_turn_once(run_id, started_at, holder, clock.now())).await
     }
 
-    async fn claim_turn_once(&self, run_id: &RunId, holder: Uuid, now: SystemTime) -> Result<ClaimOutcome, TableError> {
+    async fn claim_turn_once(
+        &self,
+        run_id: &RunId,
+        started_at: Option<u64>,
+        holder: Uuid,
+        now: SystemTime,
+    ) -> Result<ClaimOutcome, TableError> {
         let key = turn_key(&run_id.conversation_id, &run_id.turn_id);
         let update = ItemUpdate::new(key, claimable(run_id.run, epoch_milliseconds(now)))
             .set("status", attribute(TurnStatus::Running))
             .set("leaseUntil", number(epoch_milliseconds(now + LEASE)))
             .set("holder", string(holder))
+            .set_if_some("claimedStart", started_at.map(number))
             .set("lastSequence", number(0))
             .set("lastEventSequence", number(0))
             .clause("ADD #attempt :one")
@@ -54,7 +68,8 @@ impl Table {
         };
         match error.as_service_error() {
             Some(UpdateItemError::ConditionalCheckFailedException(failure)) => {
-                outcome_of_failed_condition(run_id, failure.item.clone(), holder, epoch_milliseconds(now))
+                let stored = failure.item.clone();
+                outcome_of_failed_condition(run_id, started_at, stored, holder, epoch_milliseconds(now))
             }
             _ => Err(call_error("UpdateItem")(error)),
         }
@@ -64,12 +79,13 @@ impl Table {
 /// A turn with our own holder was claimed by an earlier try, whose response was lost.
 fn outcome_of_failed_condition(
     run_id: &RunId,
+    started_at: Option<u64>,
     stored: Option<Item>,
     holder: Uuid,
     now: u64,
 ) -> Result<ClaimOutcome, TableError> {
     let Some(item) = stored else {
-        return Ok(ClaimOutcome::Refused(ClaimRefusal::from_stored(None, run_id.run, now)));
+        return Ok(ClaimOutcome::Refused(ClaimRefusal::from_stored(None, run_id.run, started_at, now)));
     };
     let is_ours = get_string(&item, "holder") == Some(&holder.to_string());
     let turn = parse_turn(item)?;
@@ -77,5 +93,5 @@ fn outcome_of_failed_condition(
     if is_ours && is_answerable {
         return Ok(ClaimOutcome::Claimed(turn));
     }
-    Ok(ClaimOutcome::Refused(ClaimRefusal::from_stored(Some(turn), run_id.run, now)))
+    Ok(ClaimOutcome::Refused(ClaimRefusal::from_stored(Some(turn), run_id.run, started_at, now)))
 }

@@ -24,6 +24,7 @@ const UNCHANGED_WITH_LEASE: &str =
 const CONVERSATION_AWAITS_TURN: &str =
     "#eventCount = :eventCount AND #activeTurnId = :turnId AND attribute_not_exists(#deletedAt)";
 const EVENT_OF_TURN: &str = "#turnId = :turnId";
+const EXISTS: &str = "attribute_exists(#pk)";
 const ABSENT: &str = "attribute_not_exists(#pk)";
 
 /// A condition expression with the values of its placeholders.
@@ -82,6 +83,11 @@ pub fn unchanged(turn: &StoredTurn) -> Condition {
 /// The turn is the conversation's active one, and the conversation has this many events.
 pub fn conversation_awaits(turn_id: &str, event_count: u32) -> Condition {
     Condition::new(CONVERSATION_AWAITS_TURN, [(":turnId", string(turn_id)), (":eventCount", number(event_count))])
+}
+
+/// The item exists.
+pub fn exists() -> Condition {
+    Condition::new(EXISTS, [])
 }
 
 /// The event exists and belongs to the turn.

@@ -24,6 +24,7 @@ pub fn parse_turn(item: Item) -> Result<StoredTurn, TableError> {
         last_position: turn.last_position,
         last_sequence: turn.last_sequence.unwrap_or(0),
         last_event_sequence: turn.last_event_sequence.unwrap_or(0),
+        claimed_start: turn.claimed_start,
     })
 }
 
@@ -52,6 +53,7 @@ pub fn agent_event_item(claim: &Claim, event: &AgentEvent, created_at: String) -
         position: event.position,
         sender,
         content: &event.content,
+        text: joined_text(&event.content),
         stop_reason,
         failure,
         usage: event.end.and_then(|end| end.usage),
@@ -72,6 +74,7 @@ pub fn closing_event_item(claim: &Claim, event: &ClosingEvent, agent_id: String,
         position: event.position,
         sender: Sender { kind: SenderKind::Agent, id: Some(agent_id), name: None },
         content: &event.content,
+        text: joined_text(&event.content),
         stop_reason,
         failure,
         usage: None,
@@ -96,6 +99,7 @@ struct TurnItem {
     last_position: u32,
     last_sequence: Option<u32>,
     last_event_sequence: Option<u32>,
+    claimed_start: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -117,6 +121,9 @@ struct EventItem<'a> {
     position: u32,
     sender: Sender,
     content: &'a [ContentBlock],
+    /// The joined text where the content is more than one block, so that no resolver has to loop over blocks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stop_reason: Option<StopReason>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,6 +135,11 @@ struct EventItem<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     agent_version: Option<u32>,
     created_at: String,
+}
+
+fn joined_text(content: &[ContentBlock]) -> Option<String> {
+    let texts = content.iter().filter_map(|block| block.text.as_deref());
+    (content.len() > 1).then(|| texts.collect())
 }
 
 fn event_item(event: EventItem) -> Item {

@@ -5,6 +5,8 @@ use super::attributes::{Item, string};
 pub const META: &str = "META";
 /// Starts the sort key of a turn.
 pub const TURN_PREFIX: &str = "TURN#";
+/// Starts the sort key of a participant.
+pub const PARTICIPANT_PREFIX: &str = "PARTICIPANT#";
 
 pub fn conversation_key(conversation_id: &str) -> Item {
     key(&conversation_partition(conversation_id), META)

@@ -7,6 +7,7 @@ mod error;
 mod expressions;
 mod items;
 mod keys;
+mod participants;
 mod purge;
 mod reads;
 #[cfg(test)]

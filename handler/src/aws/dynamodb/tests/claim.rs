@@ -1,7 +1,7 @@
 use api::types::TurnStatus;
 use serde_json::json;
 use turn::claim::{
-    ClaimRefusal::{self, Cancelled, Ended, Expired, Leased, NotFound, OtherRun, Unannounced},
+    ClaimRefusal::{self, Cancelled, Ended, Expired, Leased, LeasedByOtherStart, NotFound, OtherRun, Unannounced},
     StoredTurn,
 };
 use uuid::Uuid;
@@ -72,12 +72,21 @@ async fn lost_claim_response_is_recognized_by_its_holder() {
 }
 
 #[tokio::test]
+async fn live_lease_of_another_start_is_told_apart() {
+    let table = embedded_table().await;
+    table.put_items([turn_item("QUEUED", None, FAR)]).await;
+    claim_for_start(&table, Some(1), HOLDER).await;
+    assert_eq!(claim_for_start(&table, Some(1), OTHER_HOLDER).await, ClaimOutcome::Refused(Leased));
+    assert_eq!(claim_for_start(&table, Some(2), OTHER_HOLDER).await, ClaimOutcome::Refused(LeasedByOtherStart));
+}
+
+#[tokio::test]
 async fn each_try_of_a_claim_uses_the_current_time() {
     let table = embedded_table().await;
     table.put_items([turn_item("RUNNING", Some(NOW + 20), FAR)]).await;
     let faulty_table = table.replacing_first_response("UpdateItem", TRANSACTION_CONFLICT);
     let clock = Clock::starting_at(time(NOW));
-    let outcome = faulty_table.claim_turn(&run_id(1), HOLDER, clock).await.unwrap();
+    let outcome = faulty_table.claim_turn(&run_id(1), None, HOLDER, clock).await.unwrap();
     let ClaimOutcome::Claimed(turn) = outcome else { panic!("{outcome:?}") };
     assert!(turn.lease_until > Some(NOW + 30_020), "{turn:?}");
 }
@@ -118,8 +127,12 @@ async fn refused_claim_changes_nothing_and_returns_the_reason() {
     }
 }
 
+async fn claim_for_start(table: &Table, started_at: Option<u64>, holder: Uuid) -> ClaimOutcome {
+    table.claim_turn(&run_id(1), started_at, holder, Clock::stopped_at(time(NOW))).await.unwrap()
+}
+
 async fn claim(table: &Table, run: u32, holder: Uuid, now: u64) -> ClaimOutcome {
-    table.claim_turn(&run_id(run), holder, Clock::stopped_at(time(now))).await.unwrap()
+    table.claim_turn(&run_id(run), None, holder, Clock::stopped_at(time(now))).await.unwrap()
 }
 
 async fn claim_successfully(table: &Table, holder: Uuid, now: u64) -> StoredTurn {

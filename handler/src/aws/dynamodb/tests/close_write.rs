@@ -35,6 +35,24 @@ async fn close_keeps_batch_text_ends_the_turn_and_frees_the_conversation() {
 }
 
 #[tokio::test]
+async fn close_joins_alternating_blocks_and_stores_their_text() {
+    let table = embedded_table().await;
+    let in_block = |item, block| with(item, "contentBlockIndex", number(block));
+    table.put_items([turn_item("CANCELLING", Some(1), FAR), conversation_item()]).await;
+    table
+        .put_items([
+            in_block(batch_item(1, 2, "So "), 0),
+            in_block(batch_item(1, 3, "Or "), 1),
+            in_block(batch_item(1, 4, "be it."), 0),
+        ])
+        .await;
+    close(&table, CANCELLED).await.unwrap();
+    let event = table.stored_json("EVENT#00000008").await;
+    assert_eq!(event["content"], json!([{ "text": "So be it." }, { "text": "Or " }]));
+    assert_eq!(event["text"], "So be it.Or ");
+}
+
+#[tokio::test]
 async fn close_stores_the_failure_with_the_event_and_the_turn() {
     let table = embedded_table().await;
     table.put_items([turn_item("QUEUED", None, FAR), conversation_item()]).await;

@@ -2,6 +2,7 @@
 mod claim;
 mod close_write;
 mod direct_write;
+mod participants;
 mod purge;
 mod reads;
 mod usage;

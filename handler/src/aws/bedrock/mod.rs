@@ -1,4 +1,7 @@
 //! The model: calls ConverseStream and translates its events and errors.
+mod stream_repair;
+mod surrogates;
+
 use std::time::Duration;
 
 use api::types::{FailureCode, InferenceSettings, SenderKind, StopReason, Usage};
@@ -16,6 +19,8 @@ use aws_sdk_bedrockruntime::{
 use futures::{Stream, StreamExt, TryStreamExt, future, stream};
 use turn::types::{ModelRequest, StreamEvent, TranscriptMessage};
 
+use stream_repair::StreamRepair;
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub struct Bedrock {
@@ -29,6 +34,7 @@ impl Bedrock {
         let config = config::Builder::from(config)
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
+            .interceptor(StreamRepair)
             .build();
         Self { client: Client::from_conf(config) }
     }
