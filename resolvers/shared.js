@@ -2,7 +2,8 @@
  * Helpers that several functions declare. AppSync resolvers and functions cannot import files, so each copies what it needs.
  * This file is not deployed: it is the source of truth, and tests/conventions.rs holds every copy to its text here.
  */
-import { util } from '@aws-appsync/utils';
+import { runtime, util } from '@aws-appsync/utils';
+import { update } from '@aws-appsync/utils/dynamodb';
 
 /**
  * How long a handler owns a turn after its last accepted publish. The same as LEASE in
@@ -15,6 +16,12 @@ const LEASE_MILLISECONDS = 30000;
  * in template.yaml), and 60 s for two clocks that differ.
  */
 const CLAIMABLE_MILLISECONDS = 360000;
+
+/** A run that was started this short a time ago is not started again. Lambda retries a failed invocation after a minute. */
+const START_INTERVAL_MILLISECONDS = 60000;
+
+/** The largest number of content blocks of an event. The same as MAX_EVENT_BLOCKS in handler/turn/src/answer.rs. */
+const MAX_EVENT_BLOCKS = 64;
 
 /** How long batches and the records of first messages are kept. */
 const RETENTION_SECONDS = 86400;
@@ -83,8 +90,14 @@ const isConditionFailed = (reason) =>
 /** A conversation of the caller's, as the API shows it. */
 const toOwnConversation = (item) => ({ ...item, ownerId: item.owner, access: 'OWNER' });
 
-/** The text blocks of an event, joined. */
-const joinText = (event) => event.content.map((block) => block.text ?? '').join('');
+/** The text of an event. It is stored where the content is not exactly one block, so that no reader loops over blocks. */
+const textOf = (event) => event.text ?? event.content[0]?.text ?? '';
+
+/** The content of an event, with its joined text where that is not the only block. At most MAX_EVENT_BLOCKS blocks. */
+function withText(event) {
+  if (event.content.length <= 1) return event;
+  return { ...event, text: event.content.map((block) => block.text ?? '').join('') };
+}
 
 /**
  * A turn with the status that its lease and its time to be claimed give it; storedStatus keeps the table's. A
@@ -174,6 +187,32 @@ function raiseExceededQuota(ctx) {
   const exceeded = ctx.stash.quotas.findLast((quota) => isConditionFailed(reasonFor(ctx, quota.name)));
   if (exceeded)
     util.error('Your quota is used up for now.', 'QuotaExceeded', null, { retryAt: exceeded.retryAt });
+}
+
+/**
+ * The order to start a queued turn again, which was lost or is still under way. It starts the turn only where the last start is a
+ * while ago and no other request does so at the same time.
+ */
+function startAgain(ctx) {
+  const { conversation, queuedTurn } = ctx.stash;
+  const now = util.time.nowEpochMilliSeconds();
+  ctx.stash.isReplay = true;
+  const startedAt = queuedTurn.startedAt ?? 0;
+  ctx.stash.isStarted = queuedTurn.status !== 'QUEUED' || now < startedAt + START_INTERVAL_MILLISECONDS;
+  if (ctx.stash.isStarted) runtime.earlyReturn(queuedTurn);
+  ctx.stash.queuedTurn = { ...queuedTurn, startedAt: now };
+  return update({
+    key: { pk: `CONVERSATION#${conversation.id}`, sk: `TURN#${queuedTurn.id}` },
+    update: { startedAt: now },
+    condition: { run: { eq: queuedTurn.run }, startedAt: unchanged(queuedTurn.startedAt) },
+  });
+}
+
+/** The result of startAgain: where another request has started the turn, this one does not. */
+function startedAgain(ctx) {
+  if (ctx.error && ctx.error.type !== 'DynamoDB:ConditionalCheckFailedException') raiseTableError(ctx);
+  ctx.stash.isStarted = !!ctx.error;
+  return ctx.stash.queuedTurn;
 }
 
 /** Somebody else wrote what the transaction was about, between its read and its write. */

@@ -23,6 +23,11 @@ interface Stash {
   /** The id of the message and of its turn. Written by messages/validateMessage; read by the rest of sendMessage. */
   turnId: string;
   /**
+   * The id of the conversation to send to: the argument's, or that of the conversation that the same first message has begun.
+   * Written by messages/validateMessage; read by messages/authorizeSend.
+   */
+  conversationId?: string | null;
+  /**
    * The conversation: its item in the table, or what is known of one that does not exist yet.
    * Written by messages/validateMessage (a new one), messages/authorizeSend, messages/checkIdempotentReplay,
    * conversations/authorizeConversation, and conversations/putConversation.
@@ -77,6 +82,11 @@ interface Stash {
    * Written by messages/putUserMessage, messages/checkIdempotentReplay and turns/requeueTurn; read by turns/failIfInvokeFailed.
    */
   isReplay?: boolean;
+  /**
+   * The replayed turn needs no start: it was started less than a minute ago, or has ended. Written by messages/putUserMessage,
+   * messages/checkIdempotentReplay and turns/requeueTurn; read by turns/startTurn.
+   */
+  isStarted?: boolean;
   /** The item that has the message's id. Written by messages/putUserMessage; read by messages/checkIdempotentReplay. */
   conflictItem?: any;
   /** Lambda refused the invocation. Written by turns/startTurn; read by turns/failIfInvokeFailed. */
@@ -95,6 +105,12 @@ interface Stash {
   /** The page that turns/listAnswer has read up to now, and where its next page begins. */
   answer?: StoredEvent[];
   nextAnswerPosition?: number;
+
+  /**
+   * The event before a page of events that has more before it. Written by conversations/listEvents; read by
+   * conversations/markSuperseded.
+   */
+  precedingEvent?: StoredEvent;
 
   /** The participant, as it was read or is written; null where the user has no part. Written by sharing/authorizeShare. */
   participant?: Participant | null;
@@ -145,6 +161,10 @@ interface StoredEvent {
   sender: { kind: string; id?: string | null; name?: string | null };
   content: { text?: string }[];
   createdAt: string;
+  /** Set where the content is not exactly one block. */
+  text?: string;
+  /** In a user's event, after a retry: the agent's events of the turn up to this position are superseded. */
+  answerPosition?: number;
   failure?: Failure;
   stopReason?: string;
   superseded?: boolean;
@@ -168,6 +188,8 @@ interface StoredTurn {
   lastPosition: number;
   announced: boolean;
   claimableUntil: number;
+  /** When Lambda was last asked to run the handler. */
+  startedAt?: number;
   leaseUntil?: number;
   holder?: string;
   failure?: Failure;
@@ -181,14 +203,18 @@ interface LoadedTurn extends StoredTurn {
 }
 
 interface Closing {
-  /** The text that was published and is in no event, by content block. */
-  blocks: { index: number; text: string }[];
+  /** The text that was published and is in no event, by the index of its content block. */
+  textByBlock: { [index: number]: string };
+  /** The indexes of these content blocks, in order of their first text. */
+  blocks: number[];
   lastSequenceRead: number;
-  /** False while there may be more batches than were read: then the event is not whole. */
+  /** False while there may be more batches than were read. */
   allPagesRead: boolean;
+  /** Whether event and turnChange are there: all batches were read, and one event can hold their blocks. */
+  isWhole: boolean;
   /** The event that keeps the text. */
-  event: StoredEvent;
-  turnChange: Partial<StoredTurn>;
+  event?: any;
+  turnChange?: any;
 }
 
 interface Agent {

@@ -21,13 +21,16 @@ pub struct ConversationEvent {
     pub attempt: Option<u32>,
     pub sender: Sender,
     pub content: Vec<ContentBlock>,
-    /// The text blocks of the content, joined. Only in responses of the API, not in the table.
+    /// The text blocks of the content, joined. The table has it where the content is not exactly one block.
     pub text: Option<String>,
     pub stop_reason: Option<StopReason>,
     pub usage: Option<Usage>,
     pub failure: Option<Failure>,
     /// True once the answer of a retry has replaced this one.
     pub superseded: Option<bool>,
+    /// Only in the table, in a user's event: the agent's events of its turn up to this position are superseded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_position: Option<u32>,
     /// ISO 8601.
     pub created_at: String,
 }

@@ -31,7 +31,7 @@ pub async fn answer_turn<E: Effects>(
 ) -> Result<(), HandlerError> {
     let run_id = RunId::from_request(&request);
     let leased_at = clock::now();
-    match context.table.claim_turn(&run_id, context.holder, context.clock).await? {
+    match context.table.claim_turn(&run_id, request.started_at, context.holder, context.clock).await? {
         ClaimOutcome::Claimed(turn) => {
             answer_claimed_turn(request, &run_id, ClaimedTurn { turn, leased_at }, context).await
         }
@@ -47,7 +47,9 @@ async fn on_claim_refused<E: Effects>(
     tracing::info!(?refusal, "not claimed");
     match refusal {
         ClaimRefusal::Leased => Err(HandlerError::Leased),
-        ClaimRefusal::NotFound | ClaimRefusal::OtherRun | ClaimRefusal::Ended => Ok(()),
+        ClaimRefusal::NotFound | ClaimRefusal::OtherRun | ClaimRefusal::Ended | ClaimRefusal::LeasedByOtherStart => {
+            Ok(())
+        }
         ClaimRefusal::Unannounced | ClaimRefusal::Cancelled | ClaimRefusal::Expired => close_run(run_id, context).await,
     }
 }
@@ -69,6 +71,7 @@ async fn answer_claimed_turn<E: Effects>(
     let agent = request.agent.clone();
     let continues = request.continues.unwrap_or(false);
     let asked_by = request.asked_by.clone();
+    let is_shared = request.participant_count > 0;
     let Some(input) = load_transcript_input(request, turn, context.table).await? else {
         tracing::info!("the question has been purged");
         return Ok(());
@@ -94,6 +97,9 @@ async fn answer_claimed_turn<E: Effects>(
     {
         count_tokens(&user_id, tokens, context).await;
     }
+    if end.closed_turn() && is_shared {
+        move_to_top_of_lists(&run_id.conversation_id, context).await;
+    }
     match end {
         AttemptEnd::Published => Ok(()),
         AttemptEnd::Superseded => close_if_lease_expired(run_id, turn, context).await,
@@ -105,17 +111,30 @@ async fn answer_claimed_turn<E: Effects>(
 /// Tries for a short time. The invocation succeeds without the count, because quotas limit usage but bill
 /// nothing.
 async fn count_tokens<E>(user_id: &str, tokens: u32, context: &InvocationContext<'_, E>) {
-    let until = context.deadlines.give_up_at.min(clock::now() + context.limits.token_count_timeout);
     let counting = context.table.count_tokens(user_id, tokens, context.clock.now(), context.jitter_seed());
-    match timeout_at(until.into(), counting).await {
+    match timeout_at(bookkeeping_deadline(context), counting).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "tokens not counted"),
         Err(_) => tracing::warn!("tokens not counted in time"),
     }
 }
 
-/// Closes the turn if no other attempt has claimed it: then the lease has merely expired, and no retry of the
-/// invocation would continue the turn.
+/// Tries for a short time. A list that is not updated has the conversation at its old place until the next answer.
+async fn move_to_top_of_lists<E>(conversation_id: &str, context: &InvocationContext<'_, E>) {
+    let moving = context.table.move_to_top_of_participants_lists(conversation_id, context.clock.now());
+    match timeout_at(bookkeeping_deadline(context), moving).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "participants' lists not updated"),
+        Err(_) => tracing::warn!("participants' lists not updated in time"),
+    }
+}
+
+fn bookkeeping_deadline<E>(context: &InvocationContext<'_, E>) -> tokio::time::Instant {
+    context.deadlines.give_up_at.min(clock::now() + context.limits.bookkeeping_timeout).into()
+}
+
+/// Closes the turn if no other attempt has claimed it: then the lease has merely expired, and no retry of the invocation
+/// would continue the turn.
 async fn close_if_lease_expired<E: Effects>(
     run_id: &RunId,
     claimed: &StoredTurn,

@@ -71,10 +71,7 @@ impl<E> InvocationContext<'_, E> {
     }
 }
 
-/// Answers a turn, purges a conversation, or closes the turn of a failure record.
-///
-/// The work is boxed: a future that contained all futures of an invocation would exceed rustc's limit for the
-/// depth of a type.
+/// Answers a turn, purges a conversation, or closes a turn by order or by failure record.
 pub async fn serve<E: Effects>(payload: Value, context: &InvocationContext<'_, E>) -> Result<(), HandlerError> {
     Box::pin(dispatch(payload, context)).await
 }
@@ -88,6 +85,11 @@ async fn dispatch<E: Effects>(payload: Value, context: &InvocationContext<'_, E>
             let span =
                 info_span!("turn", conversation = request.conversation_id, turn = request.turn_id, run = request.run);
             answer_turn::answer_turn(*request, context).instrument(span).await
+        }
+        Invocation::Close(run_id) => {
+            let span =
+                info_span!("close", conversation = run_id.conversation_id, turn = run_id.turn_id, run = run_id.run);
+            Box::pin(orphan_closer::close_run(&run_id, context)).instrument(span).await
         }
         Invocation::Purge(request) => {
             let span = info_span!("purge", conversation = request.conversation_id);

@@ -46,6 +46,7 @@ struct RequestContext {
 #[serde(tag = "type", rename_all = "camelCase")]
 enum FailedInvocation {
     Turn(RunId),
+    Close(RunId),
     Purge(PurgeRequest),
 }
 
@@ -60,7 +61,7 @@ pub async fn close_failed_run<E: Effects>(
     let record: FailureRecord = serde_json::from_value(payload).map_err(HandlerError::from_payload_error)?;
     let RequestContext { request_id, condition } = record.request_context;
     match record.request_payload {
-        FailedInvocation::Turn(run_id) => {
+        FailedInvocation::Turn(run_id) | FailedInvocation::Close(run_id) => {
             let span =
                 info_span!("close", conversation = run_id.conversation_id, turn = run_id.turn_id, run = run_id.run);
             span.in_scope(|| tracing::warn!(request_id, condition, "an invocation failed for good"));

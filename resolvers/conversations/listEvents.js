@@ -30,13 +30,17 @@ export function request(ctx) {
 export function response(ctx) {
   if (ctx.error) raiseTableError(ctx);
   const limit = ctx.args.limit ?? 20;
-  const items = ctx.result.items.slice(0, limit).map((event) => ({ ...event, text: joinText(event) }));
+  const items = ctx.result.items.slice(0, limit);
   if (isNull(ctx.args.after)) {
+    ctx.stash.precedingEvent = ctx.result.items[limit];
     const oldestFirst = items.reverse();
     return { items: oldestFirst, hasMore: items.length > 0 && oldestFirst[0].position > 1 };
   }
   return { items, hasMore: ctx.result.items.length > limit || ctx.result.nextToken !== null };
 }
+
+/** The text blocks of an event, joined. */
+const joinText = (event) => event.content.map((block) => block.text ?? '').join('');
 
 // Copies of helpers in resolvers/shared.js, which says why.
 
@@ -55,6 +59,3 @@ function raiseTableError(ctx) {
   if (ctx.error) console.error(ctx.error.type);
   util.error('The table did not answer. Try again.', 'TryAgain');
 }
-
-/** The text blocks of an event, joined. */
-const joinText = (event) => event.content.map((block) => block.text ?? '').join('');

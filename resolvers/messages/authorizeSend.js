@@ -11,7 +11,7 @@ export function request(ctx) {
   if (ctx.stash.conversation) runtime.earlyReturn({});
   const sk = { between: ['EVENT#', `PARTICIPANT#${ctx.stash.userId}`] };
   return query({
-    query: { pk: { eq: `CONVERSATION#${ctx.args.input.conversationId}` }, sk },
+    query: { pk: { eq: `CONVERSATION#${ctx.stash.conversationId}` }, sk },
     scanIndexForward: false,
     consistentRead: true,
     limit: 201,
@@ -26,15 +26,20 @@ export function response(ctx) {
   const conversation = items.find((item) => item.sk === 'META');
   const participant = items.find((item) => item.sk === `PARTICIPANT#${userId}`);
   const access = conversation?.owner === userId ? 'OWNER' : participant?.access;
-  if (!conversation || conversation.deletedAt || !access) {
-    util.error(`There is no conversation ${ctx.args.input.conversationId}.`, 'NotFound');
-  }
+  if (!conversation || conversation.deletedAt || !access) raiseNotFound(ctx);
   if (access === 'READ') util.error('You may only read this conversation.', 'Unauthorized');
   if (access === 'WRITE') ctx.stash.writePermission = writePermissionCheck(ctx, conversation.id);
   ctx.stash.conversation = conversation;
   ctx.stash.recentEvents = items.filter((item) => item.sk.startsWith('EVENT#'));
   ctx.stash.existingMessage = ctx.stash.recentEvents.find((event) => event.id === turnId);
   return conversation;
+}
+
+/** The conversation that a first message has begun may be deleted; then the message's id stays taken. */
+function raiseNotFound(ctx) {
+  const { conversationId } = ctx.args.input;
+  if (conversationId) util.error(`There is no conversation ${conversationId}.`, 'NotFound');
+  util.error(`The id ${ctx.stash.turnId} is taken by another message.`, 'IdConflict');
 }
 
 // Copies of helpers in resolvers/shared.js, which says why.

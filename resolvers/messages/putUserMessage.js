@@ -1,5 +1,5 @@
 import { runtime, util } from '@aws-appsync/utils';
-import { transactWrite } from '@aws-appsync/utils/dynamodb';
+import { transactWrite, update } from '@aws-appsync/utils/dynamodb';
 
 /**
  * Stores the user's message, its queued turn and the conversation in one transaction, counts the message for
@@ -8,11 +8,17 @@ import { transactWrite } from '@aws-appsync/utils/dynamodb';
  */
 export function request(ctx) {
   const { closing, conversation, existingMessage, turn } = ctx.stash;
-  if (existingMessage) runtime.earlyReturn(replay(ctx));
+  if (existingMessage) {
+    requireSameMessage(ctx);
+    ctx.stash.question = existingMessage;
+    ctx.stash.queuedTurn = turn;
+    return startAgain(ctx);
+  }
   if (turn && isAnswering(turn)) {
     const info = { turnId: turn.id };
     util.error('The conversation is still answering the last message.', 'ConversationBusy', null, info);
   }
+  if (closing && !closing.isWhole) runtime.earlyReturn({});
   const now = util.time.nowISO8601();
   const position = (closing ? closing.event.position : conversation.eventCount) + 1;
   ctx.stash.question = questionAt(ctx, position, now);
@@ -38,6 +44,7 @@ export function request(ctx) {
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function response(ctx) {
+  if (ctx.stash.isReplay) return startedAgain(ctx);
   if (!ctx.error) return ctx.stash.queuedTurn;
   const isNew = ctx.stash.conversation.isNew;
   const idReason = (isNew && reasonFor(ctx, 'firstMessage')) || reasonFor(ctx, 'turn');
@@ -50,15 +57,10 @@ export function response(ctx) {
   return raiseLostRace(ctx);
 }
 
-/** The turn of a message that was stored before. Another text under its id is refused. */
-function replay(ctx) {
-  const { existingMessage, turn, turnId } = ctx.stash;
+function requireSameMessage(ctx) {
+  const { existingMessage, turnId } = ctx.stash;
   const isSame = existingMessage.turnId === turnId && isSameText(existingMessage, ctx.args.input.text);
   if (!isSame) util.error(`The id ${turnId} is taken by another message.`, 'IdConflict');
-  ctx.stash.isReplay = true;
-  ctx.stash.question = existingMessage;
-  ctx.stash.queuedTurn = turn;
-  return {};
 }
 
 const isSameText = (event, text) => event.content.length === 1 && event.content[0].text === text;
@@ -77,6 +79,7 @@ function questionAt(ctx, position, now) {
 }
 
 function queuedTurnAt(ctx, position, now) {
+  const startedAt = util.time.nowEpochMilliSeconds();
   return {
     id: ctx.stash.turnId,
     conversationId: ctx.stash.conversation.id,
@@ -91,7 +94,8 @@ function queuedTurnAt(ctx, position, now) {
     runPosition: position,
     lastPosition: position,
     announced: false,
-    claimableUntil: util.time.nowEpochMilliSeconds() + CLAIMABLE_MILLISECONDS,
+    startedAt,
+    claimableUntil: startedAt + CLAIMABLE_MILLISECONDS,
   };
 }
 
@@ -159,6 +163,9 @@ function putNew(ctx, sk, item) {
  */
 const CLAIMABLE_MILLISECONDS = 360000;
 
+/** A run that was started this short a time ago is not started again. Lambda retries a failed invocation after a minute. */
+const START_INTERVAL_MILLISECONDS = 60000;
+
 const isNull = (value) => value === undefined || value === null;
 
 /** The sort key of an event: eight digits, so that keys sort by position. */
@@ -171,6 +178,12 @@ function conversationItem(ctx, conversationId, sk) {
 
 /** A condition: the attribute is as it was read, also where it was not there. */
 const unchanged = (value) => (isNull(value) ? { attributeExists: false } : { eq: value });
+
+/** The table failed: the caller may try again. Its own message may hold data, so only the type is logged. */
+function raiseTableError(ctx) {
+  if (ctx.error) console.error(ctx.error.type);
+  util.error('The table did not answer. Try again.', 'TryAgain');
+}
 
 /** Why one item of the transaction was refused, by the name that the request gave it. */
 function reasonFor(ctx, name) {
@@ -238,6 +251,32 @@ function raiseExceededQuota(ctx) {
   const exceeded = ctx.stash.quotas.findLast((quota) => isConditionFailed(reasonFor(ctx, quota.name)));
   if (exceeded)
     util.error('Your quota is used up for now.', 'QuotaExceeded', null, { retryAt: exceeded.retryAt });
+}
+
+/**
+ * The order to start a queued turn again, which was lost or is still under way. It starts the turn only where the last start is a
+ * while ago and no other request does so at the same time.
+ */
+function startAgain(ctx) {
+  const { conversation, queuedTurn } = ctx.stash;
+  const now = util.time.nowEpochMilliSeconds();
+  ctx.stash.isReplay = true;
+  const startedAt = queuedTurn.startedAt ?? 0;
+  ctx.stash.isStarted = queuedTurn.status !== 'QUEUED' || now < startedAt + START_INTERVAL_MILLISECONDS;
+  if (ctx.stash.isStarted) runtime.earlyReturn(queuedTurn);
+  ctx.stash.queuedTurn = { ...queuedTurn, startedAt: now };
+  return update({
+    key: { pk: `CONVERSATION#${conversation.id}`, sk: `TURN#${queuedTurn.id}` },
+    update: { startedAt: now },
+    condition: { run: { eq: queuedTurn.run }, startedAt: unchanged(queuedTurn.startedAt) },
+  });
+}
+
+/** The result of startAgain: where another request has started the turn, this one does not. */
+function startedAgain(ctx) {
+  if (ctx.error && ctx.error.type !== 'DynamoDB:ConditionalCheckFailedException') raiseTableError(ctx);
+  ctx.stash.isStarted = !!ctx.error;
+  return ctx.stash.queuedTurn;
 }
 
 /** Somebody else wrote what the transaction was about, between its read and its write. */

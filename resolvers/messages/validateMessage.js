@@ -1,8 +1,9 @@
 import { runtime, util } from '@aws-appsync/utils';
+import { get } from '@aws-appsync/utils/dynamodb';
 
 /**
- * Refuses a message that cannot be sent, before anything is read or written. Names its turn and, for a first
- * message, the new conversation.
+ * Refuses a message that cannot be sent, before anything is written, and names its turn. For a first message with
+ * an id, reads which conversation the same message has begun before.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
@@ -16,31 +17,46 @@ export function request(ctx) {
   requireInput('text', isUnicode(text), 'Unicode text without lone surrogates');
   requireInput('text', jsonSize(text) <= 102400, 'at most 100 KB of JSON-escaped UTF-8');
   ctx.stash.turnId = id ?? util.autoId();
-  if (!conversationId) beginConversation(ctx);
-  return runtime.earlyReturn({});
+  ctx.stash.conversationId = conversationId;
+  if (conversationId) runtime.earlyReturn({});
+  if (!id) {
+    beginConversation(ctx);
+    runtime.earlyReturn({});
+  }
+  return get({ key: firstMessageKey(ctx), consistentRead: true });
 }
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
-  return ctx.prev.result;
+  if (ctx.error) raiseTableError(ctx);
+  const record = ctx.result;
+  if (record && record.expiresAt > util.time.nowEpochSeconds()) {
+    ctx.stash.conversationId = record.conversationId;
+    return {};
+  }
+  beginConversation(ctx);
+  ctx.stash.firstMessage = firstMessageWrite(ctx);
+  return {};
 }
 
-/**
- * A first message with an id is recorded for a day, so that the same message sent again finds its
- * conversation.
- */
 function beginConversation(ctx) {
-  const conversationId = util.autoId();
-  const { turnId, userId } = ctx.stash;
-  ctx.stash.conversation = { id: conversationId, agentId: 'default', eventCount: 0, isNew: true };
-  const { id } = ctx.args.input;
-  if (!id) return;
+  ctx.stash.conversation = { id: util.autoId(), agentId: 'default', eventCount: 0, isNew: true };
+}
+
+const firstMessageKey = (ctx) => ({ pk: `USER#${ctx.stash.userId}`, sk: `BEGUN#${ctx.stash.turnId}` });
+
+/** A first message with an id is recorded for a day, so that the same message sent again finds its conversation. */
+function firstMessageWrite(ctx) {
   const now = util.time.nowEpochSeconds();
-  ctx.stash.firstMessage = {
+  return {
     putItem: {
       table: ctx.env.TABLE_NAME,
-      key: { pk: `USER#${userId}`, sk: `BEGUN#${id}` },
-      item: { conversationId, turnId, expiresAt: now + RETENTION_SECONDS },
+      key: firstMessageKey(ctx),
+      item: {
+        conversationId: ctx.stash.conversation.id,
+        turnId: ctx.stash.turnId,
+        expiresAt: now + RETENTION_SECONDS,
+      },
       condition: { or: [{ pk: { attributeExists: false } }, { expiresAt: { le: now } }] },
     },
   };
@@ -75,4 +91,10 @@ function jsonSize(text) {
   const encoded = util.base64Encode(JSON.stringify(text));
   const padding = encoded.endsWith('==') ? 2 : encoded.endsWith('=') ? 1 : 0;
   return (encoded.length / 4) * 3 - padding - '""'.length;
+}
+
+/** The table failed: the caller may try again. Its own message may hold data, so only the type is logged. */
+function raiseTableError(ctx) {
+  if (ctx.error) console.error(ctx.error.type);
+  util.error('The table did not answer. Try again.', 'TryAgain');
 }

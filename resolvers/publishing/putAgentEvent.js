@@ -11,9 +11,16 @@ export function request(ctx) {
   const { conversationId, turnId, attempt, status } = ctx.args.data;
   const isAllowed = status !== 'QUEUED' && status !== 'CANCELLING';
   requireInput('status', isAllowed, 'RUNNING, COMPLETED, CANCELLED or FAILED');
-  const now = util.time.nowISO8601();
   const { event } = ctx.args.data;
-  ctx.stash.event = { ...event, conversationId, turnId, attempt, createdAt: event.createdAt ?? now };
+  requireInput('content', event.content.length <= MAX_EVENT_BLOCKS, `at most ${MAX_EVENT_BLOCKS + 0} blocks`);
+  const now = util.time.nowISO8601();
+  ctx.stash.event = withText({
+    ...event,
+    conversationId,
+    turnId,
+    attempt,
+    createdAt: event.createdAt ?? now,
+  });
   ctx.stash.transactionItemNames = ['event', 'turn', 'conversation'];
   return transactWrite({ items: [eventWrite(ctx), turnWrite(ctx), conversationWrite(ctx, now)] });
 }
@@ -31,7 +38,7 @@ export function response(ctx) {
     attempt,
     sequence,
     metadata: { status },
-    event: { ...stored, text: joinText(stored) },
+    event: { ...stored, text: textOf(stored) },
   };
 }
 
@@ -94,6 +101,9 @@ function conversationWrite(ctx, now) {
   return { updateItem: { ...conversationItem(ctx, conversationId, 'META'), update: change, condition } };
 }
 
+/** The text blocks of an event, joined. */
+const joinText = (event) => event.content.map((block) => block.text ?? '').join('');
+
 // Copies of helpers in resolvers/shared.js, which says why.
 
 /**
@@ -101,6 +111,9 @@ function conversationWrite(ctx, now) {
  * handler/src/aws/dynamodb/expressions.rs.
  */
 const LEASE_MILLISECONDS = 30000;
+
+/** The largest number of content blocks of an event. The same as MAX_EVENT_BLOCKS in handler/turn/src/answer.rs. */
+const MAX_EVENT_BLOCKS = 64;
 
 /** Refuses an argument of the request. */
 function requireInput(field, isValid, requirement) {
@@ -130,5 +143,11 @@ function reasonFor(ctx, name) {
 const isConditionFailed = (reason) =>
   reason?.type === 'ConditionCheckFailed' || reason?.type === 'ConditionalCheckFailed';
 
-/** The text blocks of an event, joined. */
-const joinText = (event) => event.content.map((block) => block.text ?? '').join('');
+/** The text of an event. It is stored where the content is not exactly one block, so that no reader loops over blocks. */
+const textOf = (event) => event.text ?? event.content[0]?.text ?? '';
+
+/** The content of an event, with its joined text where that is not the only block. At most MAX_EVENT_BLOCKS blocks. */
+function withText(event) {
+  if (event.content.length <= 1) return event;
+  return { ...event, text: event.content.map((block) => block.text ?? '').join('') };
+}

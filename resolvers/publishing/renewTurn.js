@@ -40,7 +40,7 @@ export function response(ctx) {
   const { contentBlockIndex, agentPartialMessage, note, continues, event, ...update } = ctx.args.data;
   const metadata = { status: ctx.result.status, contentBlockIndex, agentPartialMessage, note, continues };
   const { conversationId, turnId } = update;
-  return { ...update, metadata, event: event && { ...event, conversationId, turnId, text: joinText(event) } };
+  return { ...update, metadata, event: event && { ...event, conversationId, turnId, text: textOf(event) } };
 }
 
 /**
@@ -50,6 +50,9 @@ export function response(ctx) {
  */
 const FENCE =
   '#run = :run AND attempt = :attempt AND ((leaseUntil > :now AND #status IN (:running, :cancelling)) OR (claimableUntil > :now AND #status = :running))';
+
+/** The text blocks of an event, joined. */
+const joinText = (event) => event.content.map((block) => block.text ?? '').join('');
 
 // Copies of helpers in resolvers/shared.js, which says why.
 
@@ -65,5 +68,5 @@ function raiseTableError(ctx) {
   util.error('The table did not answer. Try again.', 'TryAgain');
 }
 
-/** The text blocks of an event, joined. */
-const joinText = (event) => event.content.map((block) => block.text ?? '').join('');
+/** The text of an event. It is stored where the content is not exactly one block, so that no reader loops over blocks. */
+const textOf = (event) => event.text ?? event.content[0]?.text ?? '';

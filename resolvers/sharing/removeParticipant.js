@@ -8,7 +8,10 @@ import { operations, transactWrite } from '@aws-appsync/utils/dynamodb';
  */
 export function request(ctx) {
   const { conversation, participant } = ctx.stash;
-  if (!participant) runtime.earlyReturn(null);
+  if (!participant) {
+    ctx.stash.resolvesToNull = true;
+    runtime.earlyReturn({});
+  }
   const count = conversation.participantCount ?? 0;
   const condition = {
     owner: { eq: conversation.owner },

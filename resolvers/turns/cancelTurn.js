@@ -9,7 +9,7 @@ import { operations, transactWrite } from '@aws-appsync/utils/dynamodb';
 export function request(ctx) {
   const { turn } = ctx.stash;
   if (turn.status !== 'RUNNING' && turn.status !== 'QUEUED') runtime.earlyReturn(turn);
-  const writes = turn.status === 'RUNNING' ? [askHandlerToStop(ctx)] : closeQueuedTurn(ctx);
+  const writes = turn.status === 'RUNNING' ? [askHandlerToStop(ctx)] : endQueuedTurn(ctx);
   const { writePermission } = ctx.stash;
   return transactWrite({ items: writePermission ? [...writes, writePermission] : writes });
 }
@@ -19,7 +19,8 @@ export function request(ctx) {
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function response(ctx) {
-  if (!ctx.error) return { ...ctx.stash.turn, status: 'CANCELLING', ...ctx.stash.closing?.turnChange };
+  const { closing, turn } = ctx.stash;
+  if (!ctx.error) return { ...turn, status: closing ? 'CANCELLED' : 'CANCELLING', ...closing?.turnChange };
   // The turn is the first item of both transactions.
   const stored = ctx.result?.cancellationReasons?.[0]?.item;
   if (stored && stored.status !== 'QUEUED' && stored.status !== 'RUNNING') return stored;
@@ -39,10 +40,13 @@ function askHandlerToStop(ctx) {
   };
 }
 
-function closeQueuedTurn(ctx) {
+/**
+ * Closes the turn with the text that was published. Where that is too much for this request, the turn is marked: one
+ * without a handler reads as cancelled at once, and whoever finds it next closes it.
+ */
+function endQueuedTurn(ctx) {
   const { closing, conversation, turn } = ctx.stash;
-  if (!closing.allPagesRead) util.error('The answer is still being stored. Try again.', 'TryAgain');
-  const { event, turnChange } = closing;
+  const { event, turnChange = { status: 'CANCELLING' } } = closing;
   const unclaimed = {
     leaseUntil: unchanged(turn.leaseUntil),
     claimableUntil: { gt: util.time.nowEpochMilliSeconds() },
@@ -52,14 +56,16 @@ function closeQueuedTurn(ctx) {
     activeTurnId: { eq: turn.id },
     deletedAt: { attributeExists: false },
   };
-  return [
-    {
-      updateItem: {
-        ...conversationItem(ctx, conversation.id, `TURN#${turn.id}`),
-        update: turnChange,
-        condition: { ...sameRun(turn), ...unclaimed },
-      },
+  const turnWrite = {
+    updateItem: {
+      ...conversationItem(ctx, conversation.id, `TURN#${turn.id}`),
+      update: turnChange,
+      condition: { ...sameRun(turn), ...unclaimed },
     },
+  };
+  if (!closing.isWhole) return [turnWrite];
+  return [
+    turnWrite,
     {
       putItem: {
         ...conversationItem(ctx, conversation.id, eventKey(event.position)),

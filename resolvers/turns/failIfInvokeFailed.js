@@ -68,7 +68,7 @@ export function response(ctx) {
 function failureEvent(ctx, position) {
   const { agent, conversation, queuedTurn } = ctx.stash;
   return {
-    id: `${queuedTurn.id}-closed-${queuedTurn.run}`,
+    id: `${queuedTurn.id}-closed-${queuedTurn.run + 0}`,
     conversationId: conversation.id,
     turnId: queuedTurn.id,
     attempt: queuedTurn.attempt,

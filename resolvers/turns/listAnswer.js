@@ -2,8 +2,8 @@ import { runtime, util } from '@aws-appsync/utils';
 import { query } from '@aws-appsync/utils/dynamodb';
 
 /**
- * Reads a page of the agent's events that are a turn's answer. A page holds 1 MB: the pipeline names this
- * function once for each page that it allows.
+ * Reads a page of the agent's events that are a turn's answer. A page has at most 300 events, because a handler
+ * of AppSync may make 1,000 iterations. The pipeline names this function once for each page that it allows.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
@@ -11,7 +11,11 @@ export function request(ctx) {
   const { answer = [], nextAnswerPosition = answerPosition + 1 } = ctx.stash;
   if (nextAnswerPosition > lastPosition) runtime.earlyReturn(answer);
   const sk = { between: [eventKey(nextAnswerPosition), eventKey(lastPosition)] };
-  return query({ query: { pk: { eq: `CONVERSATION#${conversationId}` }, sk }, consistentRead: true });
+  return query({
+    query: { pk: { eq: `CONVERSATION#${conversationId}` }, sk },
+    consistentRead: true,
+    limit: 300,
+  });
 }
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
@@ -22,13 +26,21 @@ export function response(ctx) {
   // Events of this run belong to its last attempt; an attempt that died was replaced by the next.
   const isOfAnswer = (event) =>
     !event.superseded && (event.position <= runPosition || event.attempt === attempt);
-  const page = items
-    .filter((event) => isOfAnswer(event))
-    .map((event) => ({ ...event, text: joinText(event) }));
+  const page = items.filter((event) => isOfAnswer(event)).map((event) => ({ ...event, text: textOf(event) }));
   ctx.stash.answer = [...(ctx.stash.answer ?? []), ...page];
-  ctx.stash.nextAnswerPosition = (items.length > 0 ? items[items.length - 1].position : lastPosition) + 1;
+  const lastRead = items.length > 0 ? items[items.length - 1].position : lastPosition;
+  ctx.stash.nextAnswerPosition = isFull(ctx.stash.answer) ? lastPosition + 1 : lastRead + 1;
   return ctx.stash.answer;
 }
+
+/**
+ * A result of AppSync has at most 5 MB. Another page adds at most 1 MB of content, with its text again and some
+ * escaping, so pages are read until the answer has 2.8 MB.
+ */
+const isFull = (answer) => (util.base64Encode(JSON.stringify(answer)).length * 3) / 4 > 2800000;
+
+/** The text blocks of an event, joined. */
+const joinText = (event) => event.content.map((block) => block.text ?? '').join('');
 
 // Copies of helpers in resolvers/shared.js, which says why.
 
@@ -41,5 +53,5 @@ function raiseTableError(ctx) {
   util.error('The table did not answer. Try again.', 'TryAgain');
 }
 
-/** The text blocks of an event, joined. */
-const joinText = (event) => event.content.map((block) => block.text ?? '').join('');
+/** The text of an event. It is stored where the content is not exactly one block, so that no reader loops over blocks. */
+const textOf = (event) => event.text ?? event.content[0]?.text ?? '';

@@ -17,8 +17,11 @@ export function request(ctx) {
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
   if (ctx.error) raiseTableError(ctx);
-  return ctx.result && { ...ctx.result, text: joinText(ctx.result) };
+  return ctx.result && { ...ctx.result, text: textOf(ctx.result) };
 }
+
+/** The text blocks of an event, joined. */
+const joinText = (event) => event.content.map((block) => block.text ?? '').join('');
 
 // Copies of helpers in resolvers/shared.js, which says why.
 
@@ -31,5 +34,5 @@ function raiseTableError(ctx) {
   util.error('The table did not answer. Try again.', 'TryAgain');
 }
 
-/** The text blocks of an event, joined. */
-const joinText = (event) => event.content.map((block) => block.text ?? '').join('');
+/** The text of an event. It is stored where the content is not exactly one block, so that no reader loops over blocks. */
+const textOf = (event) => event.text ?? event.content[0]?.text ?? '';

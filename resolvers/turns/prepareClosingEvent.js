@@ -2,9 +2,10 @@ import { runtime, util } from '@aws-appsync/utils';
 import { query } from '@aws-appsync/utils/dynamodb';
 
 /**
- * Prepares the closing of a turn whose handler died: reads the batches that no event holds, and makes of them
- * the event that keeps their text. A handler of AppSync may make 1,000 iterations, so a page has 900 batches:
- * a pipeline names this function once for each page that it allows.
+ * Prepares the closing of a turn whose handler died: reads the batches that no event holds, and makes of them the
+ * event that keeps their text. A page has at most 800 batches, because a handler of AppSync may make 1,000
+ * iterations. A pipeline names this function once for each page that it allows; where more would be needed, the
+ * closing is not whole, and the handler closes the turn.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
@@ -13,27 +14,28 @@ export function request(ctx) {
   const afterSequence = closing ? closing.lastSequenceRead : turn.lastEventSequence;
   const sk = { between: [batchKey(turn.attempt, afterSequence + 1), batchKey(turn.attempt, 999999)] };
   const pk = { eq: `TURN#${turn.conversationId}#${turn.id}` };
-  return query({ query: { pk, sk }, consistentRead: true, limit: 900 });
+  return query({ query: { pk, sk }, consistentRead: true, limit: 800 });
 }
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
   if (ctx.error) raiseTableError(ctx);
   const { closing, turn } = ctx.stash;
+  const textByBlock = closing ? closing.textByBlock : {};
   const blocks = closing ? closing.blocks : [];
   let lastSequenceRead = closing ? closing.lastSequenceRead : turn.lastEventSequence;
-  for (const batch of ctx.result.items) {
-    appendText(blocks, batch);
-    lastSequenceRead = batch.sequence;
+  for (const { contentBlockIndex, sequence, text } of ctx.result.items) {
+    if (text && isNull(textByBlock[contentBlockIndex])) blocks.push(contentBlockIndex);
+    if (text) textByBlock[contentBlockIndex] = (textByBlock[contentBlockIndex] ?? '') + text;
+    lastSequenceRead = sequence;
   }
-  const sequence = Math.max(lastSequenceRead, turn.lastSequence) + 1;
-  ctx.stash.closing = {
-    blocks,
-    lastSequenceRead,
-    allPagesRead: !ctx.result.nextToken,
-    event: closingEvent(ctx, blocks),
-    turnChange: closedTurn(turn, sequence),
-  };
+  const allPagesRead = !ctx.result.nextToken;
+  const isWhole = allPagesRead && blocks.length <= MAX_EVENT_BLOCKS;
+  ctx.stash.closing = { textByBlock, blocks, lastSequenceRead, allPagesRead, isWhole };
+  if (isWhole) {
+    ctx.stash.closing.event = closingEvent(ctx);
+    ctx.stash.closing.turnChange = closedTurn(ctx);
+  }
   return {};
 }
 
@@ -44,36 +46,27 @@ function needsClosing(ctx) {
   return turn && turn.status !== 'QUEUED' && turn.status !== turn.storedStatus;
 }
 
-/** Batches of one content block that follow each other are one block. */
-function appendText(blocks, { contentBlockIndex, text }) {
-  if (!text) return;
-  const last = blocks[blocks.length - 1];
-  if (last?.index === contentBlockIndex) {
-    last.text += text;
-  } else {
-    blocks.push({ index: contentBlockIndex, text });
-  }
-}
-
-function closingEvent(ctx, blocks) {
-  const { conversation, turn } = ctx.stash;
+function closingEvent(ctx) {
+  const { closing, conversation, turn } = ctx.stash;
   const ending = turn.status === 'FAILED' ? { failure: turn.failure } : { stopReason: 'CANCELLED' };
-  return {
-    id: `${turn.id}-closed-${turn.run}`,
+  return withText({
+    id: `${turn.id}-closed-${turn.run + 0}`,
     conversationId: turn.conversationId,
     turnId: turn.id,
     attempt: turn.attempt,
     position: turn.lastPosition + 1,
     createdAt: util.time.nowISO8601(),
     sender: { kind: 'AGENT', id: conversation.agentId },
-    content: blocks.map(({ text }) => ({ text })),
+    content: closing.blocks.map((index) => ({ text: closing.textByBlock[index] })),
     ...ending,
-  };
+  });
 }
 
-function closedTurn(turn, sequence) {
+function closedTurn(ctx) {
+  const { closing, turn } = ctx.stash;
   const ending =
     turn.status === 'FAILED' ? { status: 'FAILED', failure: turn.failure } : { status: 'CANCELLED' };
+  const sequence = Math.max(closing.lastSequenceRead, turn.lastSequence) + 1;
   return {
     ...ending,
     lastPosition: turn.lastPosition + 1,
@@ -85,6 +78,11 @@ function closedTurn(turn, sequence) {
 
 // Copies of helpers in resolvers/shared.js, which says why.
 
+/** The largest number of content blocks of an event. The same as MAX_EVENT_BLOCKS in handler/turn/src/answer.rs. */
+const MAX_EVENT_BLOCKS = 64;
+
+const isNull = (value) => value === undefined || value === null;
+
 /** The sort key of a batch: six digits each, so that keys sort by attempt, then sequence. */
 const batchKey = (attempt, sequence) =>
   `${`${1000000 + attempt}`.slice(1)}#${`${1000000 + sequence}`.slice(1)}`;
@@ -93,4 +91,10 @@ const batchKey = (attempt, sequence) =>
 function raiseTableError(ctx) {
   if (ctx.error) console.error(ctx.error.type);
   util.error('The table did not answer. Try again.', 'TryAgain');
+}
+
+/** The content of an event, with its joined text where that is not the only block. At most MAX_EVENT_BLOCKS blocks. */
+function withText(event) {
+  if (event.content.length <= 1) return event;
+  return { ...event, text: event.content.map((block) => block.text ?? '').join('') };
 }

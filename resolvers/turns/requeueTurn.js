@@ -1,5 +1,5 @@
 import { runtime, util } from '@aws-appsync/utils';
-import { operations, transactWrite } from '@aws-appsync/utils/dynamodb';
+import { operations, transactWrite, update } from '@aws-appsync/utils/dynamodb';
 
 /**
  * Queues a new run of a conversation's last turn, for retryTurn and continueTurn, and counts it as a message
@@ -11,15 +11,13 @@ export function request(ctx) {
   const { closing, conversation, turn } = ctx.stash;
   requireLatestTurn(conversation, turn);
   if (isQueuedAlready(ctx)) {
-    ctx.stash.isReplay = true;
     ctx.stash.queuedTurn = turn;
-    runtime.earlyReturn(turn);
+    return startAgain(ctx);
   }
   if (isAnswering(turn)) {
     util.error('The turn is still being answered.', 'ConversationBusy', null, { turnId: turn.id });
   }
-  if (closing && !closing.allPagesRead)
-    util.error('The answer is still being stored. Try again.', 'TryAgain');
+  if (closing && !closing.isWhole) runtime.earlyReturn({});
   const change = turnChange(ctx);
   const { leaseUntil, holder, failure, usage, storedStatus, ...kept } = turn;
   ctx.stash.queuedTurn = { ...kept, ...change };
@@ -27,7 +25,7 @@ export function request(ctx) {
   const named = [
     { name: 'turn', item: turnWrite(ctx, change) },
     { name: 'conversation', item: conversationWrite(ctx) },
-    ...supersededEvents(ctx),
+    { name: 'question', item: questionWrite(ctx) },
     { name: 'closingEvent', item: closing && closingEventWrite(ctx) },
     { name: 'writePermission', item: ctx.stash.writePermission },
   ].filter(({ item }) => item);
@@ -44,6 +42,7 @@ export function request(ctx) {
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function response(ctx) {
+  if (ctx.stash.isReplay) return startedAgain(ctx);
   if (!ctx.error) return ctx.stash.queuedTurn;
   if (reasonFor(ctx, 'turn')?.type === 'None') raiseExceededQuota(ctx);
   return raiseLostRace(ctx);
@@ -71,6 +70,7 @@ const isRetry = (ctx) => ctx.info.fieldName === 'retryTurn';
 function turnChange(ctx) {
   const { closing, turn } = ctx.stash;
   const lastPosition = closing ? closing.event.position : turn.lastPosition;
+  const now = util.time.nowEpochMilliSeconds();
   return {
     status: 'QUEUED',
     run: turn.run + 1,
@@ -82,7 +82,8 @@ function turnChange(ctx) {
     lastPosition,
     runPosition: lastPosition,
     ...(isRetry(ctx) ? { answerPosition: lastPosition } : {}),
-    claimableUntil: util.time.nowEpochMilliSeconds() + CLAIMABLE_MILLISECONDS,
+    startedAt: now,
+    claimableUntil: now + CLAIMABLE_MILLISECONDS,
   };
 }
 
@@ -125,28 +126,21 @@ function conversationWrite(ctx) {
   };
 }
 
-/** The events of the answer that a retry replaces: at most 90, because a transaction has 100 items. */
-function supersededEvents(ctx) {
-  if (!isRetry(ctx)) return [];
-  const { conversation, turn } = ctx.stash;
-  const newest = TENS.flatMap((tens) => ONES.map((ones) => turn.lastPosition - tens - ones));
-  return newest
-    .filter((position) => position > turn.answerPosition)
-    .map((position) => ({
-      name: 'supersededEvent',
-      item: {
-        updateItem: {
-          ...conversationItem(ctx, conversation.id, eventKey(position)),
-          update: { superseded: true },
-          condition: { pk: { attributeExists: true } },
-        },
-      },
-    }));
+/**
+ * A retry notes in the user's event after which position the answer begins: the agent's events of the turn up to
+ * there are superseded, however many they are.
+ */
+function questionWrite(ctx) {
+  if (!isRetry(ctx)) return null;
+  const { conversation, queuedTurn } = ctx.stash;
+  return {
+    updateItem: {
+      ...conversationItem(ctx, conversation.id, eventKey(queuedTurn.questionPosition)),
+      update: { answerPosition: queuedTurn.answerPosition },
+      condition: { pk: { attributeExists: true } },
+    },
+  };
 }
-
-/** The numbers 0 to 89, because APPSYNC_JS has no counting loop. */
-const TENS = [0, 10, 20, 30, 40, 50, 60, 70, 80];
-const ONES = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
 
 function closingEventWrite(ctx) {
   const { closing, conversation } = ctx.stash;
@@ -154,7 +148,7 @@ function closingEventWrite(ctx) {
   return {
     putItem: {
       ...conversationItem(ctx, conversation.id, eventKey(event.position)),
-      item: isRetry(ctx) ? { ...event, superseded: true } : event,
+      item: event,
       condition: { pk: { attributeExists: false } },
     },
   };
@@ -168,6 +162,9 @@ function closingEventWrite(ctx) {
  */
 const CLAIMABLE_MILLISECONDS = 360000;
 
+/** A run that was started this short a time ago is not started again. Lambda retries a failed invocation after a minute. */
+const START_INTERVAL_MILLISECONDS = 60000;
+
 const isNull = (value) => value === undefined || value === null;
 
 /** The sort key of an event: eight digits, so that keys sort by position. */
@@ -180,6 +177,12 @@ function conversationItem(ctx, conversationId, sk) {
 
 /** A condition: the attribute is as it was read, also where it was not there. */
 const unchanged = (value) => (isNull(value) ? { attributeExists: false } : { eq: value });
+
+/** The table failed: the caller may try again. Its own message may hold data, so only the type is logged. */
+function raiseTableError(ctx) {
+  if (ctx.error) console.error(ctx.error.type);
+  util.error('The table did not answer. Try again.', 'TryAgain');
+}
 
 /** Why one item of the transaction was refused, by the name that the request gave it. */
 function reasonFor(ctx, name) {
@@ -247,6 +250,32 @@ function raiseExceededQuota(ctx) {
   const exceeded = ctx.stash.quotas.findLast((quota) => isConditionFailed(reasonFor(ctx, quota.name)));
   if (exceeded)
     util.error('Your quota is used up for now.', 'QuotaExceeded', null, { retryAt: exceeded.retryAt });
+}
+
+/**
+ * The order to start a queued turn again, which was lost or is still under way. It starts the turn only where the last start is a
+ * while ago and no other request does so at the same time.
+ */
+function startAgain(ctx) {
+  const { conversation, queuedTurn } = ctx.stash;
+  const now = util.time.nowEpochMilliSeconds();
+  ctx.stash.isReplay = true;
+  const startedAt = queuedTurn.startedAt ?? 0;
+  ctx.stash.isStarted = queuedTurn.status !== 'QUEUED' || now < startedAt + START_INTERVAL_MILLISECONDS;
+  if (ctx.stash.isStarted) runtime.earlyReturn(queuedTurn);
+  ctx.stash.queuedTurn = { ...queuedTurn, startedAt: now };
+  return update({
+    key: { pk: `CONVERSATION#${conversation.id}`, sk: `TURN#${queuedTurn.id}` },
+    update: { startedAt: now },
+    condition: { run: { eq: queuedTurn.run }, startedAt: unchanged(queuedTurn.startedAt) },
+  });
+}
+
+/** The result of startAgain: where another request has started the turn, this one does not. */
+function startedAgain(ctx) {
+  if (ctx.error && ctx.error.type !== 'DynamoDB:ConditionalCheckFailedException') raiseTableError(ctx);
+  ctx.stash.isStarted = !!ctx.error;
+  return ctx.stash.queuedTurn;
 }
 
 /** Somebody else wrote what the transaction was about, between its read and its write. */

@@ -1,17 +1,18 @@
 import { runtime, util } from '@aws-appsync/utils';
 
 /**
- * Invokes the handler asynchronously to answer a queued turn. After a message the payload has the question
+ * Invokes the handler asynchronously to answer a queued turn, unless it was started a moment ago. After a message the payload has the question
  * and as much of the newest history as fits; after a retry or a continue the handler reads both from the
  * table.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
-  const { conversation, question, queuedTurn } = ctx.stash;
-  if (queuedTurn.status !== 'QUEUED') runtime.earlyReturn(toTurn(ctx), { skipTo: 'END' });
+  const { closing, conversation, isReplay, isStarted, question, queuedTurn } = ctx.stash;
+  if (closing && !closing.isWhole && !isReplay) return invoke(closeOrder(ctx));
+  if (isStarted || queuedTurn.status !== 'QUEUED') runtime.earlyReturn(toTurn(ctx), { skipTo: 'END' });
   const { id, version, name, modelId, systemPrompt, inference, contextBytes } = ctx.stash.agent;
   const history = question ? historyBefore(question, ctx.stash.recentEvents) : [];
-  const payload = {
+  return invoke({
     type: 'turn',
     conversationId: conversation.id,
     turnId: queuedTurn.id,
@@ -22,15 +23,25 @@ export function request(ctx) {
     historyCut: !question || history.length < question.position - 1,
     continues: queuedTurn.runPosition > queuedTurn.answerPosition,
     askedBy: ctx.identity ? ctx.stash.userId : null,
-  };
-  return { operation: 'Invoke', invocationType: 'Event', payload };
+    startedAt: queuedTurn.startedAt,
+    participantCount: conversation.participantCount ?? 0,
+  });
 }
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
   if (ctx.error) console.error(ctx.error.type);
+  if (!ctx.stash.queuedTurn) util.error('The last answer is still being stored. Try again.', 'TryAgain');
   ctx.stash.invokeFailed = !!ctx.error;
   return toTurn(ctx);
+}
+
+const invoke = (payload) => ({ operation: 'Invoke', invocationType: 'Event', payload });
+
+/** The order to close the last turn, whose text is too much for this request. The caller tries again after it. */
+function closeOrder(ctx) {
+  const { turn } = ctx.stash;
+  return { type: 'close', conversationId: turn.conversationId, turnId: turn.id, run: turn.run };
 }
 
 /**
@@ -54,7 +65,7 @@ function historyBefore(question, newestFirst) {
 }
 
 function toPayloadEvent(item) {
-  const { pk, sk, usage, ...event } = item;
+  const { pk, sk, usage, text, ...event } = item;
   return event;
 }
 

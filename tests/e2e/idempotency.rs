@@ -90,6 +90,7 @@ async fn resent_message_with_a_lost_invocation_is_answered() {
     let before = Backend::persistent_without_handler(&folder).await;
     let conversation = before.conversation().await;
     let turn = before.send_message(&conversation, "Hello!").await;
+    before.age_start(&turn, 60).await;
     with_timeout(before.server.stop()).await;
 
     let after = Backend::persistent(&folder).await;

@@ -2,6 +2,7 @@
 mod access;
 mod authorization;
 mod backend;
+mod bounds;
 mod cancel;
 mod conversations;
 mod idempotency;

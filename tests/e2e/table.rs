@@ -92,9 +92,84 @@ impl Backend {
         .await;
     }
 
+    /// Puts events by the agent, each with so many content blocks of one character.
+    pub async fn seed_events_of_blocks(&self, conversation_id: &str, count: u32, blocks: usize) {
+        self.seed_events(conversation_id, count, "").await;
+        let content: Vec<Value> = (0..blocks).map(|_| json!({ "M": { "text": { "S": "a" } } })).collect();
+        for position in 1..=count {
+            self.run(&json!({
+                "operation": "UpdateItem",
+                "key": event_key(conversation_id, position),
+                "update": {
+                    "expression": "SET content = :content, #text = :text",
+                    "expressionNames": { "#text": "text" },
+                    "expressionValues": { ":content": { "L": content }, ":text": { "S": "a".repeat(blocks) } },
+                },
+            }))
+            .await;
+        }
+    }
+
+    /// Ends a queued turn with so many events of its answer.
+    pub async fn seed_answer(&self, turn: &Turn, events: u32) {
+        let conversation_id = &turn.conversation_id;
+        let last_position = 1 + events;
+        for position in 2..=last_position {
+            let key = event_key(conversation_id, position);
+            self.run(&json!({
+                "operation": "PutItem",
+                "key": key,
+                "attributeValues": {
+                    "id": { "S": format!("e{position}") },
+                    "conversationId": { "S": conversation_id },
+                    "turnId": { "S": turn.id },
+                    "position": { "N": position },
+                    "attempt": { "N": 1 },
+                    "createdAt": { "S": "2026-01-01T00:00:00.000Z" },
+                    "sender": { "M": { "kind": { "S": "AGENT" } } },
+                    "content": { "L": [{ "M": { "text": { "S": "Replaced." } } }] },
+                },
+            }))
+            .await;
+        }
+        self.run(&json!({
+            "operation": "UpdateItem",
+            "key": turn_key(conversation_id, &turn.id),
+            "update": {
+                "expression": "SET #status = :completed, attempt = :one, announced = :true, lastPosition = :last",
+                "expressionNames": { "#status": "status" },
+                "expressionValues": {
+                    ":completed": { "S": "COMPLETED" }, ":one": { "N": 1 }, ":true": { "BOOL": true },
+                    ":last": { "N": last_position },
+                },
+            },
+        }))
+        .await;
+        self.run(&json!({
+            "operation": "UpdateItem",
+            "key": { "pk": { "S": format!("CONVERSATION#{conversation_id}") }, "sk": { "S": "META" } },
+            "update": {
+                "expression": "SET eventCount = :count REMOVE activeTurnId",
+                "expressionValues": { ":count": { "N": last_position } },
+            },
+        }))
+        .await;
+    }
+
     /// Leaves a queued turn as an attempt does that has published these batches and died.
     pub async fn simulate_dead_attempt(&self, turn: &Turn, batches: &[&str], claimable_until: Timestamp) {
-        for (sequence, text) in (1..).zip(batches) {
+        let batches: Vec<_> = batches.iter().map(|text| (0, (*text).to_owned())).collect();
+        self.simulate_dead_attempt_in_blocks(turn, &batches, claimable_until).await;
+    }
+
+    /// The same, with the content block of each batch.
+    pub async fn simulate_dead_attempt_in_blocks(
+        &self,
+        turn: &Turn,
+        batches: &[(u32, String)],
+        claimable_until: Timestamp,
+    ) {
+        for (sequence, (block, text)) in (1..).zip(batches) {
             let partition = format!("TURN#{}#{}", turn.conversation_id, turn.id);
             self.run(&json!({
                 "operation": "PutItem",
@@ -103,7 +178,7 @@ impl Backend {
                     "attempt": { "N": 1 },
                     "sequence": { "N": sequence },
                     "status": { "S": "RUNNING" },
-                    "contentBlockIndex": { "N": 0 },
+                    "contentBlockIndex": { "N": block },
                     "text": { "S": text },
                 },
             }))
@@ -120,6 +195,20 @@ impl Backend {
                     ":one": { "N": 1 },
                     ":until": { "N": claimable_until.as_millisecond() },
                 },
+            },
+        }))
+        .await;
+    }
+
+    /// Moves the last start of a turn into the past.
+    pub async fn age_start(&self, turn: &Turn, seconds: i64) {
+        let started_at = Timestamp::now().as_millisecond() - seconds * 1000;
+        self.run(&json!({
+            "operation": "UpdateItem",
+            "key": turn_key(&turn.conversation_id, &turn.id),
+            "update": {
+                "expression": "SET startedAt = :startedAt",
+                "expressionValues": { ":startedAt": { "N": started_at } },
             },
         }))
         .await;
@@ -180,6 +269,13 @@ fn event_item(conversation_id: &str, position: u32, text: &str) -> Value {
         "createdAt": { "S": "2026-01-01T00:00:00.000Z" },
         "sender": { "M": { "kind": { "S": sender } } },
         "content": { "L": [{ "M": { "text": { "S": format!("{text} {position}") } } }] },
+    })
+}
+
+fn event_key(conversation_id: &str, position: u32) -> Value {
+    json!({
+        "pk": { "S": format!("CONVERSATION#{conversation_id}") },
+        "sk": { "S": format!("EVENT#{position:08}") },
     })
 }
 

@@ -4,9 +4,11 @@
 //! `accepted/` hold files that AWS refuses or accepts at deployment. `dynamodb/` holds requests to a data source.
 mod cases;
 mod deployment;
+mod fixture;
 mod limits;
 mod quotas;
 mod sharing;
+mod starts;
 mod status;
 mod tables;
 

@@ -1,26 +1,9 @@
 //! Quotas, through the API of the template, with a clock that the test sets.
-use std::{
-    cell::Cell,
-    path::Path,
-    rc::Rc,
-    sync::{Arc, Mutex, PoisonError},
-};
-
-use futures::future::BoxFuture;
 use jiff::Timestamp;
-use local::{
-    appsync::AppSync,
-    dynamodb::DynamoDb,
-    graphql::{DataSources, FunctionBackend, set_engine_environment},
-    identity::{Authenticator, Caller, Principal},
-    lambda::{InvocationType, InvokeError},
-    resolver::EngineEnvironment,
-    template::{self, ACCOUNT, Deployment, REGION},
-};
+use local::identity::Caller;
 use serde_json::{Value, json};
 
-/// The time of the clock when a test begins.
-const START: &str = "2026-11-21T12:00:05Z";
+use super::fixture::{Fixture, START, iam_user};
 
 #[tokio::test]
 async fn messages_over_the_minute_quota_raise_quota_exceeded() {
@@ -207,148 +190,7 @@ async fn usage_of_a_minute_expires_after_an_hour() {
 }
 
 /// The API over a table in memory, with a clock that the test sets and a Lambda that records its invocations.
-struct Fixture {
-    api: AppSync,
-    database: DynamoDb,
-    table: String,
-    now: Rc<Cell<Timestamp>>,
-    invocations: RecordedInvocations,
-}
-
-#[derive(Clone, Default)]
-struct RecordedInvocations(Arc<Mutex<Vec<Value>>>);
-
-impl FunctionBackend for RecordedInvocations {
-    fn invoke<'a>(
-        &'a self,
-        _: &'a str,
-        _: InvocationType,
-        payload: Value,
-    ) -> BoxFuture<'a, Result<Value, InvokeError>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(payload);
-        Box::pin(async { Ok(Value::Null) })
-    }
-}
-
-impl Fixture {
-    fn with_parameters<const N: usize>(parameters: [(&str, &str); N]) -> Self {
-        let deployment = Deployment::at(
-            "http://api.invalid",
-            parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
-        );
-        let stack = template::load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment).expect("the template loads");
-        let now = Rc::new(Cell::new(START.parse().expect("a time")));
-        let clock = Rc::clone(&now);
-        set_engine_environment(EngineEnvironment { now: Rc::new(move || clock.get()), ..EngineEnvironment::default() })
-            .expect("the engine starts");
-        let database = DynamoDb::open(None).expect("a database in memory");
-        database.create_tables(&stack.tables).expect("the template's table");
-        let invocations = RecordedInvocations::default();
-        let authenticator = Authenticator::new(stack.api.modes.clone(), stack.api.keys.clone());
-        let sources = DataSources::new(database.clone(), invocations.clone());
-        let api = AppSync::new(stack.api, sources, authenticator).expect("the API loads");
-        let table = stack.tables.keys().next().expect("there is a table").clone();
-        Self { api, database, table, now, invocations }
-    }
-
-    fn set_time(&self, time: &str) {
-        self.now.set(time.parse().expect("a time"));
-    }
-
-    /// The payloads of the invocations.
-    fn payloads(&self) -> Vec<Value> {
-        self.invocations.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Executes a document with one root field; returns the field's value or its error.
-    async fn execute(&self, caller: &Caller, document: &str, variables: Value) -> Result<Value, Value> {
-        let body = json!({ "query": document, "variables": variables }).to_string();
-        let response = self.api.execute(caller.clone(), &body).await.expect("the caller is authorized");
-        let mut response: Value = serde_json::from_slice(&response).expect("AppSync answers JSON");
-        match response["errors"].get_mut(0) {
-            Some(error) => Err(error.take()),
-            None => Ok(response["data"]["result"].take()),
-        }
-    }
-
-    async fn create_conversation(&self, caller: &Caller, id: &str) {
-        let document = "mutation ($id: ID) { result: createConversation(input: {id: $id}) { id } }";
-        self.execute(caller, document, json!({ "id": id })).await.expect("a conversation");
-    }
-
-    async fn share_conversation(
-        &self,
-        owner: &Caller,
-        conversation_id: &str,
-        user: &Caller,
-        access: &str,
-    ) -> Result<Value, Value> {
-        let document = "mutation ($id: ID!, $userId: ID!, $access: Access!) { result: shareConversation(input: {conversationId: $id, userId: $userId, access: $access}) { access } }";
-        let variables = json!({ "id": conversation_id, "userId": self.get_caller(user).await["id"], "access": access });
-        self.execute(owner, document, variables).await.map_err(error_type_and_info)
-    }
-
-    /// Sends a message that begins a conversation.
-    async fn send_first_message(&self, caller: &Caller, id: &str) -> Result<Value, Value> {
-        let document =
-            "mutation ($id: ID) { result: sendMessage(input: {id: $id, text: \"Hello\"}) { id conversationId } }";
-        self.execute(caller, document, json!({ "id": id })).await.map_err(error_type_and_info)
-    }
-
-    async fn send_message(&self, caller: &Caller, conversation_id: &str, id: &str) -> Result<Value, Value> {
-        let document = "mutation ($conversationId: ID, $id: ID) { result: sendMessage(input: {conversationId: $conversationId, id: $id, text: \"Hello\"}) { id } }";
-        self.execute(caller, document, json!({ "conversationId": conversation_id, "id": id }))
-            .await
-            .map_err(error_type_and_info)
-    }
-
-    /// Executes a mutation of turn `m1` in conversation `c1`.
-    async fn mutate_turn(&self, caller: &Caller, mutation: &str) -> Result<Value, Value> {
-        let document =
-            format!("mutation {{ result: {mutation}(conversationId: \"c1\", id: \"m1\") {{ id run status }} }}");
-        self.execute(caller, &document, json!({})).await.map_err(error_type_and_info)
-    }
-
-    /// The caller with its usage and its limits.
-    async fn get_caller(&self, caller: &Caller) -> Value {
-        let document = "{ result: getCaller { id name isAdministrator messagesThisMinute messagesPerMinute tokensToday tokensPerDay } }";
-        self.execute(caller, document, json!({})).await.expect("the caller")
-    }
-
-    /// Stores the tokens that a user has used on a day, as the handler does when an answer ends.
-    async fn put_token_usage(&self, caller: &Caller, day: &str, tokens: u64) {
-        let user = self.get_caller(caller).await["id"].clone();
-        let pk = format!("USAGE#{}", user.as_str().expect("an id"));
-        let put = json!({
-            "operation": "PutItem",
-            "key": { "pk": { "S": pk }, "sk": { "S": format!("DAY#{day}") } },
-            "attributeValues": { "tokens": { "N": tokens } },
-        });
-        assert_eq!(self.database.run(&self.table, &put).await.error, None);
-    }
-
-    async fn scan(&self) -> Vec<Value> {
-        let scanned = self.database.run(&self.table, &json!({ "operation": "Scan" })).await;
-        scanned.result["items"].as_array().cloned().expect("a list of items")
-    }
-
-    /// The usage items of all users.
-    async fn usage_items(&self) -> Vec<Value> {
-        let is_usage = |item: &Value| item["pk"].as_str().is_some_and(|key| key.starts_with("USAGE#"));
-        self.scan().await.into_iter().filter(is_usage).collect()
-    }
-}
-
-fn iam_user(name: &str) -> Caller {
-    let principal = Principal::administrator(ACCOUNT, name, format!("AKIA{name}"), "secret".into());
-    Caller::from_signature(Arc::new(principal), REGION, Vec::new())
-}
 
 fn quota_exceeded(retry_at: &str) -> Value {
     json!({ "errorType": "QuotaExceeded", "errorInfo": { "retryAt": retry_at } })
-}
-
-/// The members of an error that programs branch on.
-fn error_type_and_info(error: Value) -> Value {
-    json!({ "errorType": error["errorType"], "errorInfo": error["errorInfo"] })
 }

@@ -93,7 +93,7 @@ impl Pipeline {
     async fn new(caller: &str) -> Self {
         let database = DynamoDb::open(None).expect("a database in memory");
         database.create_tables(&[("Main".into(), table("Main"))].into()).expect("a table");
-        let stash = json!({ "userId": caller, "turnId": "t2" });
+        let stash = json!({ "userId": caller, "turnId": "t2", "conversationId": "c1" });
         let pipeline = Self { database, arguments: Value::Null, stash };
         let meta = json!({
             "id": { "S": "c1" }, "owner": { "S": ANN }, "eventCount": { "N": 2 }, "participantCount": { "N": 1 },
@@ -103,7 +103,10 @@ impl Pipeline {
         });
         let turn =
             json!({ "id": { "S": "t1" }, "run": { "N": 1 }, "attempt": { "N": 1 }, "status": { "S": "COMPLETED" } });
-        for (sk, item) in [("META", meta), (&participant_key(BOB), participant), ("TURN#t1", turn)] {
+        let question = json!({ "id": { "S": "t1" }, "turnId": { "S": "t1" }, "position": { "N": 1 } });
+        for (sk, item) in
+            [("META", meta), (&participant_key(BOB), participant), ("TURN#t1", turn), ("EVENT#00000001", question)]
+        {
             pipeline.execute(json!({ "operation": "PutItem", "key": key(sk), "attributeValues": item })).await;
         }
         pipeline
@@ -190,7 +193,7 @@ fn put_user_message_stash() -> Value {
 fn requeue_turn_stash() -> Value {
     json!({ "turn": {
         "id": "t1", "run": 1, "attempt": 1, "status": "COMPLETED", "storedStatus": "COMPLETED",
-        "lastPosition": 2, "answerPosition": 2, "runPosition": 2,
+        "questionPosition": 1, "lastPosition": 2, "answerPosition": 1, "runPosition": 1,
     } })
 }
 

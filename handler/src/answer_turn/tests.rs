@@ -181,7 +181,7 @@ async fn tokens_are_not_counted_without_user_or_for_a_superseded_attempt() {
 async fn failed_token_count_does_not_fail_the_invocation() {
     let mut invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
     invocation.table = invocation.table.throttling_calls_with("ADD tokens");
-    invocation.limits.token_count_timeout = Duration::from_millis(50);
+    invocation.limits.bookkeeping_timeout = Duration::from_millis(50);
     invocation.serve(turn_payload(json!({ "question": question("Why?"), "askedBy": "ann" }))).await.unwrap();
     assert!(invocation.take_published().last().is_some_and(|last| last.closes_turn()));
 }

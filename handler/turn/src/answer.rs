@@ -14,12 +14,17 @@ const ENVELOPE_BYTES: usize = 4096;
 /// `{"text":""},`
 const BLOCK_BYTES: usize = 12;
 
-/// Batches are cut from the open event, so they are always a prefix of the text that will be stored.
+/// The largest number of content blocks of an event: resolvers loop over the blocks of one event. The same as
+/// MAX_EVENT_BLOCKS in resolvers/shared.js.
+pub const MAX_EVENT_BLOCKS: usize = 64;
+
+/// All text of one content block is one block of an event, whatever other blocks come in between. Batches are cut from
+/// the open event, so the batches of a block are always a prefix of its text that will be stored.
 #[derive(Debug)]
 pub struct Answer {
     /// Events without room for more text, oldest first.
     full_events: VecDeque<Vec<ContentBlock>>,
-    /// The blocks of the event that still grows.
+    /// The blocks of the event that still grows, at most `MAX_EVENT_BLOCKS`, in order of their first text.
     open_blocks: Vec<Block>,
     /// The published size of the open event.
     open_event_bytes: usize,
@@ -107,24 +112,66 @@ impl Answer {
     /// The JSON size of text that still fits into the open event. An update carries the text twice: in
     /// `content` and in `text`.
     fn room_for_text(&self, block: u32) -> usize {
-        let new_block_bytes = if self.is_last_block(block) { 0 } else { BLOCK_BYTES };
+        let is_open = self.open_blocks.iter().any(|open| open.index == block);
+        if !is_open && self.open_blocks.len() == MAX_EVENT_BLOCKS {
+            return 0;
+        }
+        let new_block_bytes = if is_open { 0 } else { BLOCK_BYTES };
         self.event_max_bytes.saturating_sub(self.open_event_bytes + new_block_bytes) / 2
     }
 
-    fn is_last_block(&self, index: u32) -> bool {
-        self.open_blocks.last().is_some_and(|block| block.index == index)
-    }
-
     fn append_to_open_event(&mut self, index: u32, text: &str) {
-        if !self.is_last_block(index) {
-            self.open_blocks.push(Block { index, text: String::new(), published_len: 0 });
-            self.open_event_bytes += BLOCK_BYTES;
-        }
-        if let Some(block) = self.open_blocks.last_mut() {
-            block.text.push_str(text);
+        match self.open_blocks.iter_mut().find(|block| block.index == index) {
+            Some(block) => block.text.push_str(text),
+            None => {
+                self.open_blocks.push(Block { index, text: text.to_owned(), published_len: 0 });
+                self.open_event_bytes += BLOCK_BYTES;
+            }
         }
         let size = json_size(text);
         self.open_event_bytes += 2 * size;
         self.unpublished_bytes += size;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(content: &[ContentBlock]) -> Vec<&str> {
+        content.iter().filter_map(|block| block.text.as_deref()).collect()
+    }
+
+    #[test]
+    fn alternating_blocks_are_joined_by_index() {
+        let mut answer = Answer::new(&Limits::default());
+        for (block, delta) in [(0, "a"), (1, "x"), (0, "b"), (1, "y")] {
+            answer.push_delta(block, delta);
+        }
+        assert_eq!(texts(&answer.take_open_event()), ["ab", "xy"]);
+    }
+
+    #[test]
+    fn event_with_64_blocks_is_full() {
+        let mut answer = Answer::new(&Limits::default());
+        for block in 0..65 {
+            answer.push_delta(block, "a");
+        }
+        answer.push_delta(64, "b");
+        answer.push_delta(3, "c");
+        assert_eq!(answer.take_full_event().unwrap().len(), MAX_EVENT_BLOCKS);
+        assert_eq!(answer.take_full_event(), None);
+        assert_eq!(texts(&answer.take_open_event()), ["ab", "c"]);
+    }
+
+    #[test]
+    fn full_event_still_accepts_text_of_its_blocks() {
+        let mut answer = Answer::new(&Limits::default());
+        for block in 0..64 {
+            answer.push_delta(block, "a");
+        }
+        answer.push_delta(0, "b");
+        assert_eq!(answer.take_full_event(), None);
+        assert_eq!(texts(&answer.take_open_event())[0], "ab");
     }
 }

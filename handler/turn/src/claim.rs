@@ -65,6 +65,8 @@ pub struct StoredTurn {
     pub last_sequence: u32,
     /// The sequence of the attempt's newest event, or 0. The text of later batches is in no event yet.
     pub last_event_sequence: u32,
+    /// `TurnRequest::started_at` of the invocation that claimed the turn last.
+    pub claimed_start: Option<u64>,
 }
 
 impl StoredTurn {
@@ -77,8 +79,10 @@ impl StoredTurn {
 /// Why a turn cannot be claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimRefusal {
-    /// Another attempt holds the lease, or held it a moment ago.
+    /// An attempt holds the lease, or held it a moment ago. This invocation may be the one that has to replace it.
     Leased,
+    /// An attempt that another start of the run began holds the lease. Lambda retries that invocation, not this one.
+    LeasedByOtherStart,
     /// The turn does not exist: its conversation has been deleted.
     NotFound,
     /// The turn is at another run.
@@ -94,8 +98,9 @@ pub enum ClaimRefusal {
 }
 
 impl ClaimRefusal {
-    /// Why the table refused a claim for `run`, given the turn it holds. `now` is in milliseconds since 1970.
-    pub fn from_stored(turn: Option<StoredTurn>, run: u32, now: u64) -> Self {
+    /// Why the table refused a claim for `run`, given the turn it holds. `now` and `started_at`, that of the refused
+    /// request, are in milliseconds since 1970.
+    pub fn from_stored(turn: Option<StoredTurn>, run: u32, started_at: Option<u64>, now: u64) -> Self {
         let Some(turn) = turn else { return Self::NotFound };
         if turn.run != run {
             return Self::OtherRun;
@@ -103,12 +108,17 @@ impl ClaimRefusal {
         match turn.status {
             status if status.is_end() && turn.announced => Self::Ended,
             status if status.is_end() => Self::Unannounced,
+            _ if turn.is_leased(now) && is_other_start(turn.claimed_start, started_at) => Self::LeasedByOtherStart,
             _ if turn.is_leased(now) => Self::Leased,
             TurnStatus::Cancelling => Self::Cancelled,
             _ if turn.claimable_until <= now => Self::Expired,
             _ => Self::Leased,
         }
     }
+}
+
+fn is_other_start(claimed_start: Option<u64>, started_at: Option<u64>) -> bool {
+    matches!((claimed_start, started_at), (Some(claimed), Some(started)) if claimed != started)
 }
 
 #[cfg(test)]
@@ -125,14 +135,14 @@ mod tests {
     fn refusal_follows_from_the_stored_turn() {
         let refusal = |status, run, lease_until, claimable_until| {
             let turn = StoredTurn { status, run, lease_until, claimable_until, ..CLAIMED_TURN };
-            ClaimRefusal::from_stored(Some(turn), RUN, NOW)
+            ClaimRefusal::from_stored(Some(turn), RUN, None, NOW)
         };
         let live_lease = Some(NOW + 1);
         let dead_lease = Some(NOW);
         let claimable = NOW + 1;
         let expired = NOW;
         for (refusal, expected) in [
-            (ClaimRefusal::from_stored(None, RUN, NOW), ClaimRefusal::NotFound),
+            (ClaimRefusal::from_stored(None, RUN, None, NOW), ClaimRefusal::NotFound),
             (refusal(Queued, 3, None, claimable), ClaimRefusal::OtherRun),
             (refusal(Running, 1, live_lease, claimable), ClaimRefusal::OtherRun),
             (refusal(Completed, 2, live_lease, claimable), ClaimRefusal::Unannounced),
@@ -151,10 +161,25 @@ mod tests {
     }
 
     #[test]
+    fn live_lease_of_another_start_is_told_from_that_of_the_same_start() {
+        let leased_by =
+            |claimed_start| StoredTurn { run: RUN, lease_until: Some(NOW + 1), claimed_start, ..CLAIMED_TURN };
+        for (claimed_start, started_at, expected) in [
+            (Some(5), Some(5), ClaimRefusal::Leased),
+            (Some(5), Some(6), ClaimRefusal::LeasedByOtherStart),
+            (Some(5), None, ClaimRefusal::Leased),
+            (None, Some(6), ClaimRefusal::Leased),
+        ] {
+            let refusal = ClaimRefusal::from_stored(Some(leased_by(claimed_start)), RUN, started_at, NOW);
+            assert_eq!(refusal, expected);
+        }
+    }
+
+    #[test]
     fn announced_end_is_refused_as_ended() {
         for status in [Completed, Cancelled, Failed] {
             let turn = StoredTurn { status, run: RUN, announced: true, ..CLAIMED_TURN };
-            assert_eq!(ClaimRefusal::from_stored(Some(turn), RUN, NOW), ClaimRefusal::Ended);
+            assert_eq!(ClaimRefusal::from_stored(Some(turn), RUN, None, NOW), ClaimRefusal::Ended);
         }
     }
 }

@@ -64,14 +64,14 @@ impl ClosingEvent {
     }
 }
 
-/// One content block for each run of batches of the same block.
+/// One content block for all batches of the same block, in order of the first batch.
 fn join_blocks(batches: &[StoredBatch]) -> Vec<ContentBlock> {
     let mut blocks: Vec<(u32, String)> = Vec::new();
     for batch in batches {
         let Some(text) = &batch.text else { continue };
-        match blocks.last_mut() {
-            Some((block, joined)) if *block == batch.block => joined.push_str(text),
-            _ => blocks.push((batch.block, text.clone())),
+        match blocks.iter_mut().find(|(block, _)| *block == batch.block) {
+            Some((_, joined)) => joined.push_str(text),
+            None => blocks.push((batch.block, text.clone())),
         }
     }
     blocks.into_iter().map(|(_, text)| ContentBlock::text(text)).collect()

@@ -68,7 +68,7 @@ mod tests {
                 TurnStatus::Failed => ClaimRefusal::Expired,
                 _ => ClaimRefusal::Leased,
             };
-            assert_eq!(ClaimRefusal::from_stored(Some(case.turn()), 1, case.now), expected, "{case:?}");
+            assert_eq!(ClaimRefusal::from_stored(Some(case.turn()), 1, None, case.now), expected, "{case:?}");
         }
     }
 

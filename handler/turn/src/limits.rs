@@ -22,8 +22,9 @@ pub struct Limits {
     pub fallback_delay: Duration,
     /// How long the end of a turn that was written directly is offered to AppSync.
     pub announce_timeout: Duration,
-    /// How long an invocation waits at its end for the count of tokens to be stored.
-    pub token_count_timeout: Duration,
+    /// How long an invocation waits at its end for each write that no turn depends on: the count of tokens, and the
+    /// order of the participants' lists.
+    pub bookkeeping_timeout: Duration,
     pub publish_retry: Backoff,
     pub write_retry: Backoff,
     pub model_retry: Backoff,
@@ -43,7 +44,7 @@ impl Default for Limits {
             renewal_interval: Duration::from_secs(10),
             fallback_delay: Duration::from_secs(10),
             announce_timeout: Duration::from_secs(60),
-            token_count_timeout: Duration::from_secs(2),
+            bookkeeping_timeout: Duration::from_secs(2),
             publish_retry: Backoff::half_jitter(Duration::from_millis(100), Duration::from_secs(5)),
             write_retry: Backoff::half_jitter(Duration::from_millis(50), Duration::from_secs(2)),
             model_retry: Backoff::half_jitter(Duration::from_millis(500), Duration::from_secs(20)),

@@ -2,12 +2,16 @@
 use api::types::{ConversationEvent, InferenceSettings};
 use serde::Deserialize;
 
+use crate::claim::RunId;
+
 /// The payload of an invocation. Its member `type` names the variant.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
 pub enum Invocation {
     Turn(Box<TurnRequest>),
     Purge(PurgeRequest),
+    /// Closes a turn whose handler died, because a resolver could not read all of its text.
+    Close(RunId),
 }
 
 /// Asks for the answer to one user message.
@@ -31,6 +35,11 @@ pub struct TurnRequest {
     pub continues: Option<bool>,
     /// The user whose quota pays for the answer, if there is a quota.
     pub asked_by: Option<String>,
+    /// When this start of the run was ordered, in milliseconds since 1970. The same in every delivery of the invocation.
+    pub started_at: Option<u64>,
+    /// With how many users the conversation is shared.
+    #[serde(default)]
+    pub participant_count: u32,
 }
 
 /// Asks for the removal of a deleted conversation's items.

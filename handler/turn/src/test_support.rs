@@ -17,4 +17,5 @@ pub const CLAIMED_TURN: StoredTurn = StoredTurn {
     last_position: 7,
     last_sequence: 0,
     last_event_sequence: 0,
+    claimed_start: None,
 };

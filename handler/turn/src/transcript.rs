@@ -122,8 +122,8 @@ fn newest_turns_that_fit(history: &[ConversationEvent], mut budget: usize) -> Ve
     turns[first_kept..].concat()
 }
 
-/// The events of each turn that starts with its question, without superseded answers and without blank
-/// events.
+/// The events of each turn that starts with its question, without superseded answers and without blank events. A retry
+/// notes in the question after which position the answer begins.
 fn turns_with_question(history: &[ConversationEvent]) -> Vec<Vec<&ConversationEvent>> {
     let events: Vec<_> = history
         .iter()
@@ -133,8 +133,15 @@ fn turns_with_question(history: &[ConversationEvent]) -> Vec<Vec<&ConversationEv
     events
         .chunk_by(|one, next| one.turn_id == next.turn_id)
         .filter(|turn| turn[0].sender.kind == SenderKind::User)
-        .map(<[_]>::to_vec)
+        .map(without_superseded_answer)
         .collect()
+}
+
+fn without_superseded_answer<'a>(turn: &[&'a ConversationEvent]) -> Vec<&'a ConversationEvent> {
+    let answer_position = turn[0].answer_position.unwrap_or(0);
+    let is_current =
+        |event: &&ConversationEvent| event.sender.kind == SenderKind::User || event.position > answer_position;
+    turn.iter().copied().filter(is_current).collect()
 }
 
 fn nonblank_texts(event: &ConversationEvent) -> impl Iterator<Item = &str> {

@@ -323,6 +323,7 @@ fn event(turn_id: &str, position: u32, kind: SenderKind, text: &str) -> Conversa
         usage: None,
         failure: None,
         superseded: None,
+        answer_position: None,
         created_at: String::new(),
     }
 }

@@ -7,7 +7,7 @@ use turn::{effect::Effect, mutation::Update, types::StreamEvent};
 use crate::{
     golden::join_text,
     script::{ModelStep, Script},
-    simulation::{Timeline, simulate},
+    simulation::{ReceivedDelta, Timeline, simulate},
 };
 
 /// Of a publish, in milliseconds.
@@ -54,7 +54,7 @@ fn closing_event_is_published_within_two_publish_latencies_of_the_usage() {
 fn first_delta_is_published_at_once() {
     let timeline = simulate(script(300, 15, 0));
     let first_text = timeline.effects.iter().find(|(_, effect)| text_bytes(effect) > 0).map(|(at, _)| *at);
-    assert_eq!(first_text, timeline.deltas.first().map(|(at, _)| *at));
+    assert_eq!(first_text, timeline.deltas.first().map(|delta| delta.at));
 }
 
 #[test]
@@ -79,20 +79,20 @@ fn measure(deltas: usize, interval: u64, latency: u64) -> Measurement {
         timeline.effects.iter().filter(|(_, effect)| matches!(effect, Effect::Publish(_))).collect();
     let mut delays = publish_delays(&timeline);
     delays.sort();
-    let usage_at = timeline.deltas.last().unwrap().0;
+    let usage_at = timeline.deltas.last().unwrap().at;
     let closing_event_at = publishes.last().unwrap().0;
     Measurement { mutations: publishes.len(), delays, usage_to_closing_event: closing_event_at - usage_at }
 }
 
 /// For each delta, the time until all text up to its end has been published.
 fn publish_delays(timeline: &Timeline) -> Vec<Duration> {
-    let total_bytes: usize = timeline.deltas.iter().map(|(_, text)| text.len()).sum();
+    let total_bytes: usize = timeline.deltas.iter().map(|delta| delta.text.len()).sum();
     let mut publishes = timeline.effects.iter().filter(|(_, effect)| text_bytes(effect) > 0);
     let mut published_bytes = 0;
     let mut published_at = Duration::ZERO;
     let mut received_bytes = 0;
     let mut delays = Vec::new();
-    for (received_at, text) in &timeline.deltas {
+    for ReceivedDelta { at: received_at, text, .. } in &timeline.deltas {
         received_bytes += text.len();
         while published_bytes < received_bytes {
             let (at, effect) = publishes.next().expect("all text is published");

@@ -13,6 +13,7 @@ use turn::{
 };
 
 use crate::{
+    received_text::ReceivedText,
     script::{ModelStep, Script},
     simulation::{Timeline, simulate},
 };
@@ -65,8 +66,8 @@ fn model_text(script: &Script) -> String {
 /// Returns the invariant that the timeline breaks.
 fn check_invariants(timeline: &Timeline, limits: &Limits, model_text: &str) -> Result<(), &'static str> {
     let mut sent: HashMap<u32, &Mutation> = HashMap::new();
-    let mut batch_text = String::new();
-    let mut event_text = String::new();
+    let mut received = ReceivedText::default();
+    timeline.deltas.iter().for_each(|delta| received.push_delta(delta.block, &delta.text));
     for mutation in mutations(timeline) {
         let newest = sent.len() as u32;
         if let Some(first) = sent.get(&mutation.sequence) {
@@ -79,23 +80,19 @@ fn check_invariants(timeline: &Timeline, limits: &Limits, model_text: &str) -> R
             Update::Started { .. } | Update::Note(_) | Update::Stored(_) => {}
             Update::Batch(batch) => {
                 ensure(json_len(&batch.text) <= limits.batch_max_bytes, "batches are bounded")?;
-                batch_text.push_str(&batch.text);
+                received.push_batch(batch)?;
             }
             Update::Event(event) => {
                 let text = join_text(&event.content);
                 ensure(2 * json_len(&text) <= limits.event_max_bytes, "events are bounded")?;
-                ensure(text.starts_with(&batch_text), "batches are a prefix of their event")?;
-                batch_text.clear();
-                event_text.push_str(&text);
+                received.push_event(&event.content)?;
             }
         }
     }
-    let received: String = timeline.deltas.iter().map(|(_, text)| text.as_str()).collect();
-    ensure(model_text.starts_with(&received), "the simulation follows the script")?;
-    ensure(
-        timeline.end != AttemptEnd::Published || event_text == received,
-        "all received text is stored, byte for byte",
-    )
+    let received_text: String = timeline.deltas.iter().map(|delta| delta.text.as_str()).collect();
+    ensure(model_text.starts_with(&received_text), "the simulation follows the script")?;
+    let is_stored = received.is_all_stored();
+    ensure(timeline.end != AttemptEnd::Published || is_stored, "all received text is stored, byte for byte")
 }
 
 fn ensure(holds: bool, invariant: &'static str) -> Result<(), &'static str> {

@@ -19,6 +19,7 @@ use turn::{
 
 use crate::{
     golden::{join_text, json_len},
+    received_text::ReceivedText,
     script::{PublishResult, Script, WriteResult},
     simulation::attempt_start,
 };
@@ -126,10 +127,7 @@ struct Environment {
     write: Option<DirectWrite>,
     /// By sequence: the first mutation sent under it.
     sent: BTreeMap<u32, Arc<Mutation>>,
-    received_text: String,
-    event_text: String,
-    /// The text of the batches since the last event.
-    batch_text: String,
+    received_text: ReceivedText,
     closing_event: Option<Arc<Mutation>>,
     is_closing_event_written: bool,
     is_cancelled: bool,
@@ -153,9 +151,7 @@ impl Environment {
             publish: None,
             write: None,
             sent: BTreeMap::new(),
-            received_text: String::new(),
-            event_text: String::new(),
-            batch_text: String::new(),
+            received_text: ReceivedText::default(),
             closing_event: None,
             is_closing_event_written: false,
             is_cancelled: false,
@@ -186,10 +182,10 @@ impl Environment {
     }
 
     fn on_model_event(&mut self, event: StreamEvent) {
-        if let StreamEvent::Text { text, .. } = &event
+        if let StreamEvent::Text { block, text } = &event
             && self.attempt.end_reason().is_none()
         {
-            self.received_text.push_str(text);
+            self.received_text.push_delta(*block, text);
         }
         self.handle(Input::ModelEvent(event));
     }
@@ -334,22 +330,17 @@ impl Environment {
             Update::Batch(batch) => {
                 assert!(!batch.text.is_empty(), "a batch has text");
                 assert!(json_len(&batch.text) <= self.limits.batch_max_bytes, "batches are bounded");
-                self.batch_text.push_str(&batch.text);
+                self.received_text.push_batch(batch).unwrap();
             }
             Update::Event(event) => {
                 let text = join_text(&event.content);
                 assert!(2 * json_len(&text) <= self.limits.event_max_bytes, "events are bounded");
-                assert!(text.starts_with(&self.batch_text), "batches are a prefix of their event");
-                self.batch_text.clear();
-                self.event_text.push_str(&text);
+                self.received_text.push_event(&event.content).unwrap();
             }
         }
-        let not_in_events =
-            self.received_text.strip_prefix(&self.event_text).expect("events hold the received text in order");
-        assert!(not_in_events.starts_with(&self.batch_text), "batches hold the received text in order");
         if mutation.closes_turn() {
             self.closing_event = Some(Arc::clone(mutation));
-            assert!(not_in_events.is_empty(), "all received text is stored");
+            assert!(self.received_text.is_all_stored(), "all received text is stored");
             let Update::Event(event) = &mutation.update else { panic!("only an event closes a turn") };
             assert_eq!(event.status() == TurnStatus::Cancelled, self.is_cancelled);
         }

@@ -4,6 +4,7 @@ mod budgets;
 mod contract;
 mod golden;
 mod interleavings;
+mod received_text;
 mod script;
 mod simulation;
 mod transcripts;

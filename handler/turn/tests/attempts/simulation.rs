@@ -23,8 +23,16 @@ use crate::script::{ModelStep, PublishResult, Script, Scripted, WriteResult};
 pub struct Timeline {
     pub effects: Vec<(Duration, Effect)>,
     /// The deltas that reached the attempt before its stream was closed.
-    pub deltas: Vec<(Duration, String)>,
+    pub deltas: Vec<ReceivedDelta>,
     pub end: AttemptEnd,
+}
+
+/// A delta that reached the attempt.
+pub struct ReceivedDelta {
+    /// Since the attempt's start.
+    pub at: Duration,
+    pub block: u32,
+    pub text: String,
 }
 
 struct Simulation {
@@ -35,7 +43,7 @@ struct Simulation {
     publish: Option<(Instant, PublishResult)>,
     write: Option<(Instant, WriteResult)>,
     effects: Vec<(Duration, Effect)>,
-    deltas: Vec<(Duration, String)>,
+    deltas: Vec<ReceivedDelta>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "a simulation needs some moment to start from")]
@@ -140,8 +148,8 @@ impl Simulation {
 
     fn next_model_step(&mut self) -> Input {
         let (_, step) = self.model_stream.pop_front().expect("the stream has another step");
-        if let ModelStep::Event(StreamEvent::Text { text, .. }) = &step {
-            self.deltas.push((self.now - self.started, text.clone()));
+        if let ModelStep::Event(StreamEvent::Text { block, text }) = &step {
+            self.deltas.push(ReceivedDelta { at: self.now - self.started, block: *block, text: text.clone() });
         }
         step.into()
     }
@@ -193,6 +201,7 @@ pub fn question() -> ConversationEvent {
         usage: None,
         failure: None,
         superseded: None,
+        answer_position: None,
         created_at: "2026-11-21T09:00:00.000Z".into(),
     }
 }

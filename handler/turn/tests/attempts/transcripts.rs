@@ -188,6 +188,20 @@ fn kept_answer_ending_in_white_space_is_continued_from_its_last_word() {
     assert_eq!(transcript_words(&input), "u:Why? a:Half u:continue");
 }
 
+#[test]
+fn answer_position_of_the_question_supersedes_events_up_to_it() {
+    let mut retried = input("u1:Why? a1:Wrong. a1:Wronger. a1:Right. u2:And? a2:So.", 1000);
+    retried.history[0].answer_position = Some(3);
+    assert_eq!(transcript_words(&retried), "u:Why? a:Right. u:And? a:So. u:Why?");
+}
+
+#[test]
+fn answer_that_is_superseded_as_a_whole_leaves_its_question() {
+    let mut retried = input("u1:Why? a1:Wrong.", 1000);
+    retried.history[0].answer_position = Some(2);
+    assert_eq!(transcript_words(&retried), "u:Why?|Why?");
+}
+
 fn continue_prompt() -> String {
     build_transcript(&continued_input("", "a1:Half", 1000)).pop().unwrap().texts.concat()
 }
@@ -250,6 +264,7 @@ fn event(word: &str, position: u32) -> ConversationEvent {
         usage: None,
         failure: None,
         superseded: Some(head.ends_with('-')),
+        answer_position: None,
         created_at: "2026-11-21T09:00:00.000Z".into(),
     }
 }

@@ -136,7 +136,7 @@ fn start(state: &State, rest: &State, run: u8, mutant: Mutant) -> Option<Success
         let answering = Delivery::Answering { run, attempt, knows_cancel: false };
         return Some((Action::Claim { run }, claimed.with_delivery(answering)));
     }
-    match ClaimRefusal::from_stored(Some(turn.stored()), run.into(), NOW) {
+    match ClaimRefusal::from_stored(Some(turn.stored()), run.into(), None, NOW) {
         ClaimRefusal::Leased => None,
         ClaimRefusal::Expired if mutant == Mutant::ExpiredClaimIsNotClosed => {
             Some((Action::Drop { run }, rest.clone()))
@@ -144,7 +144,7 @@ fn start(state: &State, rest: &State, run: u8, mutant: Mutant) -> Option<Success
         ClaimRefusal::Cancelled | ClaimRefusal::Unannounced | ClaimRefusal::Expired => {
             close_or_announce(rest, run, mutant)
         }
-        ClaimRefusal::NotFound | ClaimRefusal::OtherRun | ClaimRefusal::Ended => {
+        ClaimRefusal::NotFound | ClaimRefusal::OtherRun | ClaimRefusal::Ended | ClaimRefusal::LeasedByOtherStart => {
             Some((Action::Drop { run }, rest.clone()))
         }
     }

@@ -45,6 +45,7 @@ impl TurnItem {
             last_position: 1,
             last_sequence: 0,
             last_event_sequence: 0,
+            claimed_start: None,
         }
     }
 
