@@ -55,7 +55,7 @@ pub async fn run(
         context,
         arguments,
         stash: json!({}),
-        previous_result: Value::Null,
+        previous_result: None,
         output: ResolverOutput::default(),
     };
     let result = match resolver {
@@ -74,8 +74,8 @@ struct ResolverRun<'a> {
     context: ResolverContext,
     arguments: Value,
     stash: Value,
-    /// `ctx.prev.result`.
-    previous_result: Value,
+    /// `ctx.prev.result`. `ctx.prev` is null before the first function of a pipeline, and in a unit resolver.
+    previous_result: Option<Value>,
     output: ResolverOutput,
 }
 
@@ -92,11 +92,11 @@ impl ResolverRun<'_> {
             HandlerResult::Returned(value) | HandlerResult::EarlyReturn(value, SkipTo::Next) => (value, true),
             HandlerResult::EarlyReturn(value, SkipTo::End | SkipTo::Unspecified) => (value, false),
         };
-        self.previous_result = value;
+        self.previous_result = Some(value);
         if runs_functions {
             self.run_functions(functions).await?;
         }
-        let last_result = DataSourceResult { result: self.previous_result.clone(), error: None };
+        let last_result = DataSourceResult { result: self.previous_result.clone().unwrap_or_default(), error: None };
         match self.call_handler(code, Handler::Response, last_result).await? {
             HandlerResult::Returned(value) | HandlerResult::EarlyReturn(value, _) => Ok(value),
         }
@@ -105,7 +105,7 @@ impl ResolverRun<'_> {
     async fn run_functions(&mut self, functions: &[BoundFunction]) -> Result<(), ResolverError> {
         for function in functions {
             let (value, skip_to) = self.run_function(function).await?;
-            self.previous_result = value;
+            self.previous_result = Some(value);
             if skip_to == SkipTo::End {
                 break;
             }
@@ -166,7 +166,7 @@ impl ResolverRun<'_> {
             "request": self.context.request,
             "env": self.context.environment,
             "stash": self.stash.take(),
-            "prev": { "result": self.previous_result },
+            "prev": self.previous_result.as_ref().map(|result| json!({ "result": result })),
             "result": result.result,
             "error": result.error,
         });

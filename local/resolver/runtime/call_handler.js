@@ -12,10 +12,16 @@ const hide = (object, name) => {
   if (object && name in object) defineProperty(object, name, { enumerable: false });
 };
 
-/** `args` and `arguments` are the same object, `env` is read-only, and the selection sets are not enumerable. */
-const parseContext = (text) => {
-  const given = parse(text);
-  const context = { source: null, identity: null, stash: {}, result: null, error: null, ...given };
+/**
+ * `args` and `arguments` are the same object, `env` is read-only, and the selection sets are not enumerable. `error` is
+ * there only where the data source failed, and `result` only in a response handler. Whether AppSync gives request
+ * handlers a `result` of null instead is not documented.
+ */
+const parseContext = (text, handlerName) => {
+  const { error, result = null, ...given } = parse(text);
+  const context = { source: null, identity: null, stash: {}, prev: null, ...given };
+  if (handlerName === 'response') context.result = result;
+  if (error) context.error = error;
   context.arguments = given.arguments ?? {};
   context.args = context.arguments;
   context.env = freeze(given.env ?? {});
@@ -58,7 +64,7 @@ const toReport = (outcome, { arguments: args, stash }) =>
   });
 
 export const callHandler = (handler, handlerName, path, text) => {
-  const context = parseContext(text);
+  const context = parseContext(text, handlerName);
   startHandler(context, handlerName);
   return toReport(outcomeOf(handler, context, path), context);
 };
