@@ -1,4 +1,5 @@
-//! The names that APPSYNC_JS documents, as space-separated lists. Any other name in a file is an error.
+//! The names that APPSYNC_JS documents, or that AWS's own samples use, as space-separated lists. Any other name in a file
+//! is an error.
 
 /// Modules and their exports.
 pub const IMPORTS: [(&str, &str); 2] = [
@@ -14,12 +15,16 @@ pub const IMPORTS: [(&str, &str); 2] = [
 pub const VALUES: &str = "NaN Infinity undefined";
 
 /// Global objects and their members. None of the objects is callable.
-pub const OBJECTS: [(&str, &str); 8] = [
+pub const OBJECTS: [(&str, &str); 10] = [
+    // AWS's documents do not list Array.isArray. Samples and deployed code use it.
+    ("Array", "isArray"),
+    ("String", "raw"),
     ("Object", "assign entries hasOwn keys values"),
     ("Number", "isFinite isNaN"),
     ("Math", "random min max round floor ceil"),
     ("JSON", "parse stringify"),
-    ("console", "log error"),
+    // AWS's documents do not list console.debug. A sample of AWS (live meeting assistant) uses it.
+    ("console", "debug error log"),
     (
         "util",
         "error appendError unauthorized authType autoId autoUlid autoKsuid escapeJavaScript urlEncode urlDecode \
@@ -61,9 +66,22 @@ pub const UTILITIES: [(&str, &str); 8] = [
 pub const CALLBACK_METHODS: &str =
     "forEach map flatMap filter reduce reduceRight find findIndex findLast findLastIndex some every";
 
-/// The other methods of arrays and strings.
-pub const METHODS: &str = "charAt concat endsWith fill flat indexOf join lastIndexOf pop push replace replaceAll \
-    reverse shift slice sort splice split startsWith toLowerCase toUpperCase trim trimEnd trimStart unshift";
+/// The other methods of arrays and strings. AWS's documents do not list `includes` and `substring`. Samples of AWS use
+/// them (live meeting assistant, aws-appsync-resolver-samples).
+pub const METHODS: &str = "charAt concat endsWith fill flat includes indexOf join lastIndexOf pop push replace \
+    replaceAll reverse shift slice sort splice split startsWith substring toLowerCase toUpperCase trim trimEnd \
+    trimStart unshift";
+
+/// Modules and members that AWS has and the local server has not: its data sources are DynamoDB, Lambda and NONE, and it
+/// caches nothing. AWS's eslint plugin refuses `String.raw`, which AWS documents.
+pub const NOT_LOCAL: [&str; 6] = [
+    "@aws-appsync/utils/rds",
+    "@aws-appsync/utils/ai",
+    "util.rds",
+    "util.xml",
+    "extensions.evictFromApiCache",
+    "String.raw",
+];
 
 pub fn contains(words: &str, name: &str) -> bool {
     words.split_ascii_whitespace().any(|word| word == name)

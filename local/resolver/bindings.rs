@@ -1,140 +1,265 @@
-//! The names and functions that a file declares, and the calls between its functions.
+//! The names of a file, resolved by scope: its functions, imports and contexts, and the calls between functions.
 use std::collections::{HashMap, HashSet};
 
 use oxc_ast::AstKind;
-use oxc_ast::ast::{Expression, FormalParameters, ImportDeclaration, ImportDeclarationSpecifier, Program};
-use oxc_ast_visit::Visit;
-use oxc_span::Span;
+use oxc_ast::ast::{
+    Argument, CallExpression, Expression, FormalParameters, IdentifierReference, ImportDeclaration,
+    ImportDeclarationSpecifier, MemberExpression, ModuleExportName,
+};
+use oxc_semantic::{AstNodes, NodeId, Reference, Scoping, Semantic, SymbolId};
+use oxc_span::{GetSpan, Span};
 
+use super::allowlist::{CALLBACK_METHODS, OBJECTS, contains, members_of};
 use super::lint_error::LintError;
 
-#[derive(Default)]
 pub struct Bindings<'a> {
-    names: HashSet<&'a str>,
-    /// By local name.
-    imports: HashMap<&'a str, Import>,
-    functions: HashSet<&'a str>,
-    /// The first parameters of `request` and `response`.
-    contexts: HashSet<&'a str>,
-    /// By caller: the callee and the span of the call.
-    calls: HashMap<&'a str, Vec<(&'a str, Span)>>,
-    /// The functions and variable declarations that enclose the visited node. None for one that is no named function.
-    enclosing: Vec<Option<&'a str>>,
+    source: &'a str,
+    nodes: AstNodes<'a>,
+    scoping: Scoping,
+    imports: HashMap<SymbolId, Import<'a>>,
+    /// The named functions: declarations, and variables that are initialized with a function.
+    functions: HashMap<SymbolId, NamedFunction<'a>>,
+    /// The names of the functions by the node of the function.
+    function_names: HashMap<NodeId, SymbolId>,
+    /// The first parameters of the handlers.
+    contexts: HashSet<SymbolId>,
 }
 
-pub enum Import {
+#[derive(Clone, Copy)]
+enum Import<'a> {
     /// A whole module.
-    Module(String),
+    Module(&'a str),
     /// One export, by its exported name.
-    Name(String),
+    Name(&'a str),
+}
+
+#[derive(Clone, Copy)]
+pub struct NamedFunction<'a> {
+    pub span: Span,
+    pub parameters: &'a FormalParameters<'a>,
+}
+
+/// A call of a named function, or its use as the callback of an array method.
+pub struct Call {
+    /// The innermost named function around the call. None at the top level of the file.
+    pub caller: Option<SymbolId>,
+    pub callee: SymbolId,
+    pub span: Span,
 }
 
 impl<'a> Bindings<'a> {
-    pub fn collect(program: &Program<'a>) -> Self {
-        let mut bindings = Bindings::default();
-        bindings.visit_program(program);
+    pub fn new(semantic: Semantic<'a>) -> Self {
+        let source = semantic.source_text();
+        let (scoping, nodes) = semantic.into_scoping_and_nodes();
+        let mut bindings = Bindings {
+            source,
+            nodes,
+            scoping,
+            imports: HashMap::new(),
+            functions: HashMap::new(),
+            function_names: HashMap::new(),
+            contexts: HashSet::new(),
+        };
+        let kinds: Vec<AstKind<'a>> = bindings.nodes.iter().map(|node| node.kind()).collect();
+        for kind in &kinds {
+            bindings.add_names(*kind);
+        }
+        bindings.contexts = kinds.iter().filter_map(|kind| bindings.context_of_handler(*kind)).collect();
         bindings
     }
 
-    pub fn declares(&self, name: &str) -> bool {
-        self.names.contains(name)
-    }
-
-    pub fn import(&self, name: &str) -> Option<&Import> {
-        self.imports.get(name)
-    }
-
-    pub fn is_function(&self, name: &str) -> bool {
-        self.functions.contains(name)
-    }
-
-    /// Whether this is the name of a handler's context parameter.
-    pub fn is_context(&self, name: &str) -> bool {
-        self.contexts.contains(name)
-    }
-
-    /// The first call that is part of a recursion.
-    pub fn find_recursion(&self) -> Option<LintError> {
-        let calls = self.calls.iter().flat_map(|(caller, calls)| calls.iter().map(move |call| (*caller, *call)));
-        calls
-            .filter(|(caller, (callee, _))| self.functions.contains(callee) && self.reaches(callee, caller))
-            .map(|(_, (callee, span))| LintError {
-                span,
-                reason: format!("{callee} calls itself; APPSYNC_JS has no recursion."),
-            })
-            .min_by_key(|error| error.span.start)
-    }
-
-    fn reaches(&self, from: &str, to: &str) -> bool {
-        let mut visited = HashSet::from([from]);
-        let mut pending = vec![from];
-        while let Some(function) = pending.pop() {
-            if function == to {
-                return true;
-            }
-            let callees = self.calls.get(function).into_iter().flatten();
-            pending.extend(callees.map(|(callee, _)| *callee).filter(|callee| visited.insert(callee)));
-        }
-        false
-    }
-
-    /// The innermost enclosing named function, or an empty name.
-    fn caller(&self) -> &'a str {
-        self.enclosing.iter().rev().find_map(|name| *name).unwrap_or_default()
-    }
-
-    fn add_imports(&mut self, import: &ImportDeclaration<'a>) {
-        for specifier in import.specifiers.iter().flatten() {
-            let imported = match specifier {
-                ImportDeclarationSpecifier::ImportSpecifier(one) => Import::Name(one.imported.name().to_string()),
-                _ => Import::Module(import.source.value.to_string()),
-            };
-            self.imports.insert(specifier.local().name.as_str(), imported);
-        }
-    }
-
-    fn enter_function(&mut self, name: Option<&'a str>, parameters: &FormalParameters<'a>) {
-        self.enclosing.push(name);
-        self.functions.extend(name);
-        if matches!(name, Some("request" | "response"))
-            && let Some(context) = parameters.items.first().and_then(|first| first.pattern.get_binding_identifier())
-        {
-            self.contexts.insert(context.name.as_str());
-        }
-    }
-}
-
-impl<'a> Visit<'a> for Bindings<'a> {
-    fn enter_node(&mut self, kind: AstKind<'a>) {
+    fn add_names(&mut self, kind: AstKind<'a>) {
         match kind {
-            AstKind::BindingIdentifier(name) => {
-                self.names.insert(name.name.as_str());
-            }
             AstKind::ImportDeclaration(import) => self.add_imports(import),
             AstKind::Function(function) => {
-                self.enter_function(function.id.as_ref().map(|name| name.name.as_str()), &function.params);
-            }
-            AstKind::VariableDeclarator(variable) => {
-                let name = variable.id.get_binding_identifier().map(|name| name.name.as_str());
-                match variable.init.as_ref().map(Expression::without_parentheses) {
-                    Some(Expression::ArrowFunctionExpression(arrow)) => self.enter_function(name, &arrow.params),
-                    Some(Expression::FunctionExpression(function)) => self.enter_function(name, &function.params),
-                    _ => self.enclosing.push(None),
+                if let Some(name) = &function.id {
+                    self.add_function(name.symbol_id(), function.node_id.get(), function.span, &function.params);
                 }
             }
-            AstKind::CallExpression(call) => {
-                if let Expression::Identifier(callee) = call.callee.without_parentheses() {
-                    let caller = self.caller();
-                    self.calls.entry(caller).or_default().push((callee.name.as_str(), call.span));
+            AstKind::VariableDeclarator(variable) => {
+                let Some(name) = variable.id.get_binding_identifier() else { return };
+                match variable.init.as_ref().map(Expression::without_parentheses) {
+                    Some(Expression::ArrowFunctionExpression(arrow)) => {
+                        self.add_function(name.symbol_id(), arrow.node_id.get(), arrow.span, &arrow.params);
+                    }
+                    Some(Expression::FunctionExpression(function)) => {
+                        self.add_function(name.symbol_id(), function.node_id.get(), function.span, &function.params);
+                    }
+                    _ => {}
                 }
             }
             _ => {}
         }
     }
 
-    fn leave_node(&mut self, kind: AstKind<'a>) {
-        if matches!(kind, AstKind::Function(_) | AstKind::VariableDeclarator(_)) {
-            self.enclosing.pop();
+    fn add_imports(&mut self, import: &'a ImportDeclaration<'a>) {
+        for specifier in import.specifiers.iter().flatten() {
+            let imported = match specifier {
+                ImportDeclarationSpecifier::ImportSpecifier(one) => Import::Name(one.imported.name().as_str()),
+                _ => Import::Module(import.source.value.as_str()),
+            };
+            self.imports.insert(specifier.local().symbol_id(), imported);
         }
     }
+
+    /// A function expression with a name of its own has two names: `const outer = function inner() {}`.
+    fn add_function(&mut self, name: SymbolId, node: NodeId, span: Span, parameters: &'a FormalParameters<'a>) {
+        self.functions.insert(name, NamedFunction { span, parameters });
+        self.function_names.insert(node, name);
+    }
+
+    /// The context parameter of a handler: of a function named `request` or `response`, or exported by that name.
+    fn context_of_handler(&self, kind: AstKind<'a>) -> Option<SymbolId> {
+        let is_handler = |name: &str| ["request", "response"].contains(&name);
+        let function = match kind {
+            AstKind::BindingIdentifier(name) if is_handler(&name.name) => name.symbol_id(),
+            AstKind::ExportSpecifier(export) if is_handler(export.exported.name().as_str()) => match &export.local {
+                ModuleExportName::IdentifierReference(name) => self.symbol(name)?,
+                _ => return None,
+            },
+            _ => return None,
+        };
+        let first = self.functions.get(&function)?.parameters.items.first()?;
+        first.pattern.get_binding_identifier().map(|name| name.symbol_id())
+    }
+
+    pub fn nodes(&self) -> &AstNodes<'a> {
+        &self.nodes
+    }
+
+    pub fn scoping(&self) -> &Scoping {
+        &self.scoping
+    }
+
+    /// The code at this position of the file.
+    pub fn text(&self, span: Span) -> &'a str {
+        span.source_text(self.source)
+    }
+
+    /// The parent of a node, without parentheses.
+    pub fn parent(&self, node: NodeId) -> AstKind<'a> {
+        let mut ancestors = self.nodes.ancestor_kinds(node);
+        let parent = ancestors.find(|kind| !matches!(kind, AstKind::ParenthesizedExpression(_)));
+        parent.unwrap_or_else(|| self.nodes.parent_kind(node))
+    }
+
+    fn reference(&self, name: &IdentifierReference<'a>) -> Option<&Reference> {
+        name.reference_id.get().map(|reference| self.scoping.get_reference(reference))
+    }
+
+    /// What this name is declared as. None for a name that the file does not declare, or not in this scope.
+    pub fn symbol(&self, name: &IdentifierReference<'a>) -> Option<SymbolId> {
+        self.reference(name).and_then(Reference::symbol_id)
+    }
+
+    pub fn is_assigned(&self, name: &IdentifierReference<'a>) -> bool {
+        self.reference(name).is_some_and(Reference::is_write)
+    }
+
+    /// Whether any scope of the file declares this name.
+    pub fn declares_anywhere(&self, name: &str) -> bool {
+        self.scoping.symbol_names().any(|declared| declared == name)
+    }
+
+    pub fn function(&self, name: SymbolId) -> Option<NamedFunction<'a>> {
+        self.functions.get(&name).copied()
+    }
+
+    pub fn is_function(&self, name: &IdentifierReference<'a>) -> bool {
+        self.symbol(name).is_some_and(|symbol| self.functions.contains_key(&symbol))
+    }
+
+    /// Whether this is a handler's context parameter.
+    pub fn is_context(&self, name: &IdentifierReference<'a>) -> bool {
+        self.symbol(name).is_some_and(|symbol| self.contexts.contains(&symbol))
+    }
+
+    /// The names that AppSync's documents use for a built-in object or function: `["util", "time", "nowISO8601"]` for
+    /// `u.time.nowISO8601` with the imported name `u`. None for anything else.
+    pub fn builtin_path(&self, expression: &Expression<'a>) -> Option<Vec<&'a str>> {
+        match expression.without_parentheses() {
+            Expression::Identifier(name) => match self.symbol(name) {
+                Some(symbol) => self.imports.get(&symbol).map(|import| match *import {
+                    Import::Module(name) | Import::Name(name) => vec![name],
+                }),
+                None => members_of(&OBJECTS, &name.name).map(|_| vec![name.name.as_str()]),
+            },
+            member => {
+                let member = member.as_member_expression()?;
+                let mut path = self.builtin_path(member.object())?;
+                if path.first().is_some_and(|first| first.starts_with('@')) {
+                    path.clear();
+                }
+                path.push(member.static_property_name()?);
+                Some(path)
+            }
+        }
+    }
+
+    /// The innermost named function around a node.
+    pub fn enclosing_function(&self, node: NodeId) -> Option<SymbolId> {
+        self.nodes.ancestor_ids(node).find_map(|ancestor| self.function_names.get(&ancestor).copied())
+    }
+
+    pub fn calls(&self) -> Vec<Call> {
+        let mut calls = Vec::new();
+        for node in self.nodes.iter() {
+            let AstKind::CallExpression(call) = node.kind() else { continue };
+            let callback =
+                callback(call).and_then(|argument| argument.without_parentheses().get_identifier_reference());
+            let callee = call.callee.without_parentheses().get_identifier_reference();
+            for name in [callee, callback].into_iter().flatten() {
+                if let Some(callee) = self.symbol(name).filter(|symbol| self.functions.contains_key(symbol)) {
+                    calls.push(Call { caller: self.enclosing_function(node.id()), callee, span: call.span });
+                }
+            }
+        }
+        calls
+    }
+
+    /// The first call that is part of a recursion.
+    pub fn find_recursion(&self) -> Option<LintError> {
+        let calls = self.calls();
+        let mut callees: HashMap<SymbolId, Vec<SymbolId>> = HashMap::new();
+        for call in &calls {
+            if let Some(caller) = call.caller {
+                callees.entry(caller).or_default().push(call.callee);
+            }
+        }
+        let recursive =
+            calls.iter().filter(|call| call.caller.is_some_and(|caller| reaches(&callees, call.callee, caller)));
+        recursive.min_by_key(|call| call.span.start).map(|call| LintError {
+            span: call.span,
+            reason: format!("{} calls itself; APPSYNC_JS has no recursion.", self.scoping.symbol_name(call.callee)),
+        })
+    }
+}
+
+fn reaches(callees: &HashMap<SymbolId, Vec<SymbolId>>, from: SymbolId, to: SymbolId) -> bool {
+    let mut visited = HashSet::from([from]);
+    let mut pending = vec![from];
+    while let Some(function) = pending.pop() {
+        if function == to {
+            return true;
+        }
+        let next = callees.get(&function).into_iter().flatten();
+        pending.extend(next.copied().filter(|callee| visited.insert(*callee)));
+    }
+    false
+}
+
+/// The name of the called method, if a method is called.
+pub fn method_name<'a>(call: &CallExpression<'a>) -> Option<&'a str> {
+    call.callee.without_parentheses().as_member_expression().and_then(MemberExpression::static_property_name)
+}
+
+/// The first argument of an array method that takes a callback.
+pub fn callback<'c, 'a>(call: &'c CallExpression<'a>) -> Option<&'c Expression<'a>> {
+    let takes_callback = method_name(call).is_some_and(|method| contains(CALLBACK_METHODS, method));
+    if takes_callback { call.arguments.first().and_then(Argument::as_expression) } else { None }
+}
+
+/// Whether an argument of a call is its callback.
+pub fn is_callback(call: &CallExpression<'_>, argument: Span) -> bool {
+    callback(call).is_some_and(|callback| callback.without_parentheses().span() == argument)
 }

@@ -4,8 +4,10 @@ use std::{fmt, thread};
 use oxc_allocator::Allocator;
 use oxc_ast::ast::{Declaration, Program, Statement};
 use oxc_parser::Parser;
+use oxc_semantic::SemanticBuilder;
 use oxc_span::{SourceType, Span};
 
+use super::lint_error::LintError;
 use super::{Handler, nesting, subset_lint};
 use crate::stack::Code;
 
@@ -54,7 +56,7 @@ fn check_syntax(code: &Code) -> Result<(), CodeError> {
         let span = diagnostic.labels.first().map(|label| Span::sized(label.offset(), label.len()));
         return Err(error(code, span, format!("{diagnostic}.")));
     }
-    if let Some(lint) = nesting::find_error(&parsed.program).or_else(|| subset_lint::find_error(&parsed.program)) {
+    if let Some(lint) = nesting::find_error(&parsed.program).or_else(|| find_first_error(&parsed.program)) {
         return Err(error(code, Some(lint.span), lint.reason));
     }
     for handler in [Handler::Request, Handler::Response] {
@@ -64,6 +66,19 @@ fn check_syntax(code: &Code) -> Result<(), CodeError> {
         }
     }
     Ok(())
+}
+
+/// The first error of the language itself, such as a name that is declared twice, or of the subset.
+fn find_first_error(program: &Program<'_>) -> Option<LintError> {
+    let built = SemanticBuilder::new().with_build_nodes(true).with_check_syntax_error(true).build(program);
+    let syntax = built.diagnostics.iter().map(|diagnostic| {
+        let label = diagnostic.labels.last();
+        let span = label.map(|label| Span::sized(label.offset(), label.len())).unwrap_or_default();
+        LintError { span, reason: format!("{diagnostic}.") }
+    });
+    let mut errors = subset_lint::find_errors(built.semantic);
+    errors.extend(syntax);
+    errors.into_iter().min_by_key(|error| error.span.start)
 }
 
 fn error(code: &Code, span: Option<Span>, reason: String) -> CodeError {

@@ -1,15 +1,18 @@
 //! APPSYNC_JS: the JavaScript runtime of AppSync's resolvers and functions.
 mod allowlist;
+mod assignment_lint;
 mod bindings;
 mod code_check;
 mod engine;
 mod engine_environment;
+mod function_value_lint;
 mod id_generators;
 mod iteration_counter;
 mod java_text;
 mod lint_error;
 mod native_functions;
 mod nesting;
+mod spread_lint;
 mod subset_lint;
 mod time;
 mod time_limit;

@@ -1,51 +1,31 @@
-//! Checks that code uses only the subset of JavaScript that AWS documents for APPSYNC_JS.
+//! Checks that code uses only the subset of JavaScript that AWS documents for APPSYNC_JS, or uses in its samples.
 use std::borrow::Cow;
 
-use oxc_ast::AstKind;
 use oxc_ast::ast::{
-    Argument, AssignmentExpression, AssignmentTarget, CallExpression, Expression, Function, IdentifierReference,
-    ImportDeclaration, ImportDeclarationSpecifier, Program, PropertyKind, StaticMemberExpression,
+    CallExpression, Expression, Function, IdentifierReference, ImportDeclaration, ImportDeclarationSpecifier,
+    PropertyKind, TaggedTemplateExpression,
 };
-use oxc_ast_visit::Visit;
+use oxc_ast::{AstKind, MemberExpressionKind};
+use oxc_semantic::Semantic;
 use oxc_span::{GetSpan, Span};
 
 use super::allowlist::{
-    CALLBACK_METHODS, IMPORTED_OBJECTS, IMPORTS, METHODS, OBJECTS, UTILITIES, VALUES, contains, members_of,
+    CALLBACK_METHODS, IMPORTED_OBJECTS, IMPORTS, METHODS, NOT_LOCAL, OBJECTS, UTILITIES, VALUES, contains, members_of,
 };
-use super::bindings::{Bindings, Import};
+use super::bindings::{Bindings, method_name};
 use super::lint_error::LintError;
+use super::{assignment_lint, function_value_lint, spread_lint};
 
-/// The first construct outside the subset.
-pub fn find_error(program: &Program<'_>) -> Option<LintError> {
-    let bindings = Bindings::collect(program);
-    let recursion = bindings.find_recursion();
-    let mut linter = Linter { bindings, errors: Vec::new() };
-    linter.visit_program(program);
-    linter.errors.extend(recursion);
-    linter.errors.into_iter().min_by_key(|error| error.span.start)
+/// The constructs outside the subset.
+pub fn find_errors(semantic: Semantic<'_>) -> Vec<LintError> {
+    let mut linter = Linter { bindings: Bindings::new(semantic), errors: Vec::new() };
+    linter.check();
+    linter.errors
 }
 
 struct Linter<'a> {
     bindings: Bindings<'a>,
     errors: Vec<LintError>,
-}
-
-impl<'a> Visit<'a> for Linter<'a> {
-    fn enter_node(&mut self, kind: AstKind<'a>) {
-        if let Some(syntax) = unsupported_syntax(kind) {
-            return self.report(kind.span(), format!("{syntax} is not part of APPSYNC_JS"));
-        }
-        match kind {
-            AstKind::ImportDeclaration(import) => self.check_import(import),
-            AstKind::IdentifierReference(name) => self.check_name(name),
-            AstKind::StaticMemberExpression(member) => self.check_member(member),
-            AstKind::CallExpression(call) => self.check_call(call),
-            AstKind::AssignmentExpression(assignment) => self.check_assignment(assignment),
-            AstKind::ReturnStatement(statement) => self.check_returned_value(statement.argument.as_ref()),
-            AstKind::ArrowFunctionExpression(arrow) => self.check_returned_value(arrow.get_expression()),
-            _ => {}
-        }
-    }
 }
 
 /// The name of syntax that is not supported anywhere.
@@ -69,12 +49,13 @@ fn unsupported_syntax(kind: AstKind<'_>) -> Option<Cow<'static, str>> {
         AstKind::AwaitExpression(_) => "await",
         AstKind::RegExpLiteral(_) => "a regular expression literal",
         AstKind::BigIntLiteral(_) => "a BigInt",
-        AstKind::TaggedTemplateExpression(_) => "a tagged template",
         AstKind::ImportExpression(_) => "import()",
         AstKind::ImportMeta(_) => "import.meta",
         AstKind::ExportDefaultDeclaration(_) => "export default",
         AstKind::ExportAllDeclaration(_) | AstKind::ExportFromDeclaration(_) => "export … from",
         AstKind::ObjectProperty(property) if property.kind != PropertyKind::Init => "a getter or setter",
+        // Not documented; AWS's list of operators is no complete one.
+        AstKind::SequenceExpression(_) => "the comma operator",
         AstKind::UpdateExpression(update) => return unsupported_operator(update.operator.as_str()),
         AstKind::UnaryExpression(unary) => return unsupported_operator(unary.operator.as_str()),
         AstKind::BinaryExpression(binary) => return unsupported_operator(binary.operator.as_str()),
@@ -95,13 +76,52 @@ fn unsupported_operator(name: &'static str) -> Option<Cow<'static, str>> {
     ["++", "--", "~", "in", "instanceof"].contains(&name).then(|| format!("the operator {name}").into())
 }
 
+/// The members of a built-in object or module.
+fn members(path: &[&str]) -> Option<&'static str> {
+    match path {
+        ["util", object] => members_of(&UTILITIES, object),
+        [name] => members_of(&OBJECTS, name).or(members_of(&IMPORTED_OBJECTS, name)).or(members_of(&IMPORTS, name)),
+        _ => None,
+    }
+}
+
 impl<'a> Linter<'a> {
+    fn check(&mut self) {
+        let nodes: Vec<_> = self.bindings.nodes().iter().map(|node| (node.id(), node.kind())).collect();
+        for (node, kind) in nodes {
+            if let Some(syntax) = unsupported_syntax(kind) {
+                self.report(kind.span(), format!("{syntax} is not part of APPSYNC_JS"));
+            }
+            self.check_node(kind);
+            self.errors.extend(assignment_lint::find_error(&self.bindings, node, kind));
+            self.errors.extend(function_value_lint::find_error(&self.bindings, node, kind));
+        }
+        self.errors.extend(self.bindings.find_recursion());
+    }
+
+    fn check_node(&mut self, kind: AstKind<'a>) {
+        match kind {
+            AstKind::ImportDeclaration(import) => self.check_import(import),
+            AstKind::IdentifierReference(name) => self.check_name(name),
+            AstKind::CallExpression(call) => self.check_call(call),
+            AstKind::TaggedTemplateExpression(template) => self.check_tagged_template(template),
+            _ => {
+                if let Some(member) = kind.as_member_expression_kind() {
+                    self.check_member(kind.span(), member);
+                }
+            }
+        }
+    }
+
     fn report(&mut self, span: Span, reason: String) {
         self.errors.push(LintError { span, reason: format!("{reason}.") });
     }
 
     fn check_import(&mut self, import: &ImportDeclaration<'a>) {
         let source = import.source.value.as_str();
+        if NOT_LOCAL.contains(&source) {
+            return self.report_not_local(import.source.span, source);
+        }
         let Some(exported) = members_of(&IMPORTS, source) else {
             let known = IMPORTS.map(|(name, _)| name).join(" and ");
             return self.report(import.source.span, format!("{source} cannot be imported; {known} can"));
@@ -118,134 +138,70 @@ impl<'a> Linter<'a> {
         }
     }
 
-    /// A name must be declared in the file or documented.
+    fn report_not_local(&mut self, span: Span, name: &str) {
+        self.report(span, format!("{name} runs on AWS, but not on the local server"));
+    }
+
+    /// A name must be declared in its scope, or be documented.
     fn check_name(&mut self, name: &IdentifierReference<'a>) {
         let text = name.name.as_str();
-        if self.bindings.declares(text) || contains(VALUES, text) || self.known_members(text).is_some() {
+        if self.bindings.symbol(name).is_some() || contains(VALUES, text) || members_of(&OBJECTS, text).is_some() {
             return;
+        }
+        if self.bindings.declares_anywhere(text) {
+            return self.report(name.span, format!("the name {text} is not declared in this scope"));
         }
         self.report(name.span, format!("the name {text} is not part of APPSYNC_JS"));
     }
 
     /// Reports undocumented members: `Object.create`, `util.validate`, `util.time.yesterday`.
-    fn check_member(&mut self, member: &StaticMemberExpression<'a>) {
-        let (object, path) = match &member.object {
-            Expression::Identifier(object) => (self.known_members(&object.name), object.name.to_string()),
-            Expression::StaticMemberExpression(outer) if self.is_util(&outer.object) => {
-                (members_of(&UTILITIES, &outer.property.name), format!("util.{}", outer.property.name))
+    fn check_member(&mut self, span: Span, member: MemberExpressionKind<'a>) {
+        let Some((name_span, name)) = member.static_property_info() else { return };
+        let object = member.object();
+        let Some(path) = self.bindings.builtin_path(object) else {
+            if ["constructor", "prototype", "__proto__"].contains(&name) {
+                self.report(name_span, format!("{name} is not part of APPSYNC_JS"));
             }
-            _ => return self.check_reflection(member),
+            return;
         };
-        let name = member.property.name.as_str();
-        match object {
-            Some(known) if !contains(known, name) => {
-                self.report(member.property.span, format!("{path}.{name} is not part of APPSYNC_JS"));
-            }
-            _ => self.check_reflection(member),
+        let full_path = path.iter().chain([&name]).copied().collect::<Vec<_>>().join(".");
+        if NOT_LOCAL.contains(&full_path.as_str()) {
+            return self.report_not_local(span, &full_path);
+        }
+        if members(&path).is_some_and(|known| !contains(known, name)) {
+            let object = self.bindings.text(object.span());
+            self.report(name_span, format!("{object}.{name} is not part of APPSYNC_JS"));
         }
     }
 
-    /// The members of the global or imported object with this name.
-    fn known_members(&self, name: &str) -> Option<&'static str> {
-        match self.bindings.import(name) {
-            Some(Import::Module(source)) => members_of(&IMPORTS, source),
-            Some(Import::Name(exported)) => members_of(&OBJECTS, exported).or(members_of(&IMPORTED_OBJECTS, exported)),
-            None if self.bindings.declares(name) => None,
-            None => members_of(&OBJECTS, name),
-        }
-    }
-
-    fn check_reflection(&mut self, member: &StaticMemberExpression<'a>) {
-        let name = member.property.name.as_str();
-        if ["constructor", "prototype", "__proto__"].contains(&name) {
-            self.report(member.property.span, format!("{name} is not part of APPSYNC_JS"));
+    fn check_tagged_template(&mut self, template: &TaggedTemplateExpression<'a>) {
+        // The check of members reports the tags that AWS supports: String.raw.
+        if self.bindings.builtin_path(&template.tag).is_none() {
+            self.report(template.span, "a tagged template is not part of APPSYNC_JS".into());
         }
     }
 
     fn check_call(&mut self, call: &CallExpression<'a>) {
-        let method = match call.callee.without_parentheses() {
-            Expression::StaticMemberExpression(member) if !self.is_module(&member.object) => {
-                let name = member.property.name.as_str();
-                self.check_method(member.property.span, name);
-                name
-            }
-            Expression::StaticMemberExpression(_) => "",
+        let callee = call.callee.without_parentheses();
+        let path = self.bindings.builtin_path(callee);
+        match callee {
             Expression::Identifier(name) => {
-                if self.known_members(&name.name).is_some() {
+                if path.is_some_and(|path| members(&path).is_some()) {
                     self.report(name.span, format!("{} is no function of APPSYNC_JS", name.name));
                 }
-                ""
             }
-            callee => return self.report(callee.span(), "a function is called by its name".into()),
-        };
-        self.check_arguments(call, method);
-    }
-
-    /// Whether this is an object with documented functions, such as `util.time`, `ddb` or `Object`. Their names are
-    /// checked as members, not as methods.
-    fn is_module(&self, object: &Expression<'a>) -> bool {
-        match object {
-            Expression::Identifier(name) => self.known_members(&name.name).is_some(),
-            Expression::StaticMemberExpression(member) => self.is_module(&member.object),
-            _ => false,
-        }
-    }
-
-    fn is_util(&self, object: &Expression<'a>) -> bool {
-        let members = object.get_identifier_reference().and_then(|name| self.known_members(&name.name));
-        members.is_some() && members == members_of(&OBJECTS, "util")
-    }
-
-    fn check_method(&mut self, span: Span, name: &str) {
-        if !contains(METHODS, name) && !contains(CALLBACK_METHODS, name) {
-            self.report(span, format!("the method {name} is not part of APPSYNC_JS"));
-        }
-    }
-
-    /// A function may be passed only to an array method, and only inline.
-    fn check_arguments(&mut self, call: &CallExpression<'a>, method: &str) {
-        if method == "sort" && !call.arguments.is_empty() {
-            return self.report(call.span, "sort takes no comparator in APPSYNC_JS".into());
-        }
-        for (index, argument) in call.arguments.iter().filter_map(Argument::as_expression).enumerate() {
-            let is_inline = argument.without_parentheses().is_function();
-            let is_callback = index == 0 && is_inline && contains(CALLBACK_METHODS, method);
-            if self.is_function(argument) && !is_callback {
-                self.report(argument.span(), "a function may be passed only inline, to an array method".into());
-            }
-        }
-    }
-
-    fn check_returned_value(&mut self, value: Option<&Expression<'a>>) {
-        if let Some(value) = value.filter(|value| self.is_function(value)) {
-            self.report(value.span(), "a function cannot be returned in APPSYNC_JS".into());
-        }
-    }
-
-    fn is_function(&self, value: &Expression<'a>) -> bool {
-        match value.without_parentheses() {
-            Expression::Identifier(name) => self.bindings.is_function(&name.name),
-            value => value.is_function(),
-        }
-    }
-
-    fn check_assignment(&mut self, assignment: &AssignmentExpression<'a>) {
-        match &assignment.left {
-            AssignmentTarget::AssignmentTargetIdentifier(name) if self.bindings.is_function(&name.name) => {
-                self.report(name.span, format!("the function {} cannot be replaced in APPSYNC_JS", name.name));
-            }
-            AssignmentTarget::AssignmentTargetIdentifier(name) if self.bindings.is_context(&name.name) => {
-                self.report(name.span, format!("{} cannot be replaced in APPSYNC_JS", name.name));
-            }
-            AssignmentTarget::StaticMemberExpression(member) => {
-                if let Some(context) = member.object.get_identifier_reference()
-                    && self.bindings.is_context(&context.name)
-                {
-                    let path = format!("{}.{}", context.name, member.property.name);
-                    self.report(member.span, format!("{path} cannot be replaced in APPSYNC_JS; its members can"));
+            Expression::StaticMemberExpression(member) => {
+                let name = member.property.name.as_str();
+                let is_known = contains(METHODS, name) || contains(CALLBACK_METHODS, name);
+                if path.is_none() && !is_known {
+                    self.report(member.property.span, format!("the method {name} is not part of APPSYNC_JS"));
                 }
             }
-            _ => {}
+            _ => return self.report(callee.span(), "a function is called by its name".into()),
         }
+        if method_name(call) == Some("sort") && !call.arguments.is_empty() {
+            self.report(call.span, "sort takes no comparator in APPSYNC_JS".into());
+        }
+        self.errors.extend(spread_lint::find_error(&self.bindings, call));
     }
 }

@@ -7,6 +7,7 @@ const KEPT_GLOBALS = ['Infinity', 'JSON', 'Math', 'NaN', 'Number', 'Object', 'St
 const define = (target, name, value) =>
   Object.defineProperty(target, name, { value, writable: false, enumerable: false, configurable: false });
 
+const { isArray } = Array;
 const { parse } = JSON;
 const global = globalThis;
 
@@ -37,6 +38,9 @@ const deepFreeze = (object) => {
   return Object.freeze(object);
 };
 
+/** Called instead of `??`, whose right side AppSync evaluates always; instrumentation.rs inserts the calls. */
+const evaluateNullish = (left, right) => left ?? right;
+
 export const restrictGlobals = () => {
   delete Function.prototype.constructor;
   useJavaPatterns('replace', false);
@@ -46,6 +50,7 @@ export const restrictGlobals = () => {
   for (const name of Object.getOwnPropertyNames(global)) {
     if (!KEPT_GLOBALS.includes(name)) delete global[name];
   }
-  const added = { util, extensions, runtime, console: { log, error: log }, countIteration };
+  const console = { debug: log, error: log, log };
+  const added = { util, extensions, runtime, console, Array: { isArray }, countIteration, evaluateNullish };
   for (const [name, value] of Object.entries(added)) define(global, name, deepFreeze(value));
 };

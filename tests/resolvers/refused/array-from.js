@@ -1,4 +1,4 @@
-// code.js:3:10: the name Array is not part of APPSYNC_JS.
+// code.js:3:16: Array.from is not part of APPSYNC_JS.
 export function request(ctx) {
   return Array.from([]);
 }

@@ -1,4 +1,4 @@
-// code.js:5:16: a function may be passed only inline, to an array method.
+// code.js:5:16: a function may be passed only to an array method.
 const apply = (change) => change;
 
 export function request(ctx) {

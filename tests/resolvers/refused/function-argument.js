@@ -1,4 +1,4 @@
-// code.js:5:32: a function may be passed only inline, to an array method.
+// code.js:5:32: a function may be passed only to an array method.
 const double = (n) => n * 2;
 
 export function request(ctx) {

@@ -1,4 +1,4 @@
-// code.js:3:35: a function may be passed only inline, to an array method.
+// code.js:3:35: a function may be passed only to an array method.
 export function request(ctx) {
   return ctx.args.id.replace('a', () => 'b');
 }

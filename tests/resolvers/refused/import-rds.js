@@ -1,4 +1,4 @@
-// code.js:2:22: @aws-appsync/utils/rds cannot be imported; @aws-appsync/utils and @aws-appsync/utils/dynamodb can.
+// code.js:2:22: @aws-appsync/utils/rds runs on AWS, but not on the local server.
 import * as rds from '@aws-appsync/utils/rds';
 
 export const request = () => rds;

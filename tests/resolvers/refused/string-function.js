@@ -1,4 +1,4 @@
-// code.js:3:10: the name String is not part of APPSYNC_JS.
+// code.js:3:10: String is no function of APPSYNC_JS.
 export function request(ctx) {
   return String(1);
 }
