@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::engine_environment::EngineEnvironment;
 use super::time_limit::TimeLimit;
-use super::{Handler, HandlerError, HandlerReport, Outcome, iteration_counter, native_functions};
+use super::{Handler, HandlerError, HandlerReport, Outcome, instrumentation, native_functions};
 use crate::stack::Code;
 
 const MEMORY_BYTES: usize = 128 * 1024 * 1024;
@@ -87,8 +87,7 @@ impl Engine {
         if let Some(exports) = self.modules.borrow().get(code) {
             return Ok(exports.clone());
         }
-        let exports =
-            Persistent::save(js, evaluate_module(js, &code.path, &iteration_counter::insert_counters(&code.text))?);
+        let exports = Persistent::save(js, evaluate_module(js, &code.path, &instrumentation::instrument(&code.text))?);
         self.modules.borrow_mut().insert(code.clone(), exports.clone());
         Ok(exports)
     }

@@ -14,7 +14,7 @@ use super::allowlist::{
 };
 use super::bindings::{Bindings, method_name};
 use super::lint_error::LintError;
-use super::{assignment_lint, function_value_lint, spread_lint};
+use super::{assignment_lint, function_value_lint, nullish_lint, spread_lint};
 
 /// The constructs outside the subset.
 pub fn find_errors(semantic: Semantic<'_>) -> Vec<LintError> {
@@ -97,6 +97,7 @@ impl<'a> Linter<'a> {
             self.errors.extend(function_value_lint::find_error(&self.bindings, node, kind));
         }
         self.errors.extend(self.bindings.find_recursion());
+        self.errors.extend(nullish_lint::find_errors(&self.bindings));
     }
 
     fn check_node(&mut self, kind: AstKind<'a>) {
