@@ -1,5 +1,5 @@
-//! The names that APPSYNC_JS documents, or that AWS's own samples use, as space-separated lists. Any other name in a file
-//! is an error.
+//! The names that APPSYNC_JS documents, or that AWS's own samples use, as space-separated lists. Any other
+//! name in a file is an error.
 
 /// Modules and their exports.
 pub const IMPORTS: [(&str, &str); 2] = [
@@ -66,14 +66,14 @@ pub const UTILITIES: [(&str, &str); 8] = [
 pub const CALLBACK_METHODS: &str =
     "forEach map flatMap filter reduce reduceRight find findIndex findLast findLastIndex some every";
 
-/// The other methods of arrays and strings. AWS's documents do not list `includes` and `substring`. Samples of AWS use
-/// them (live meeting assistant, aws-appsync-resolver-samples).
+/// The other methods of arrays and strings. AWS's documents do not list `includes` and `substring`. Samples
+/// of AWS use them (live meeting assistant, aws-appsync-resolver-samples).
 pub const METHODS: &str = "charAt concat endsWith fill flat includes indexOf join lastIndexOf pop push replace \
     replaceAll reverse shift slice sort splice split startsWith substring toLowerCase toUpperCase trim trimEnd \
     trimStart unshift";
 
-/// Modules and members that AWS has and the local server has not: its data sources are DynamoDB, Lambda and NONE, and it
-/// caches nothing. AWS's eslint plugin refuses `String.raw`, which AWS documents.
+/// Modules and members that AWS has and the local server has not: its data sources are DynamoDB, Lambda and
+/// NONE, and it caches nothing. AWS documents `String.raw`, and AWS's eslint plugin refuses it.
 pub const NOT_LOCAL: [&str; 6] = [
     "@aws-appsync/utils/rds",
     "@aws-appsync/utils/ai",

@@ -16,8 +16,9 @@ pub fn find_error(bindings: &Bindings<'_>, node: NodeId, kind: AstKind<'_>) -> O
     reason.map(|reason| LintError { span: kind.span(), reason: format!("{reason}.") })
 }
 
-/// AppSync has no logical assignments (aws-appsync-community issue 353, recorded). An assignment that is used as a value
-/// is the empty text there (amplify-category-api issue 3192, recorded).
+/// AppSync has no logical assignments (recorded in aws-appsync-community issue 353). The value of an
+/// assignment is the empty text there (recorded in amplify-category-api issue 3192), and AppSync accepts the
+/// code: the local server refuses it so that nothing depends on it.
 fn problem_of_assignment(
     bindings: &Bindings<'_>,
     node: NodeId,
@@ -34,7 +35,7 @@ fn problem_of_assignment(
     (!is_statement).then(|| "an assignment has no value in APPSYNC_JS; it must be a statement of its own".to_owned())
 }
 
-/// `forEach` ignores the value of its callback, so `list.forEach((one) => (total += one))` uses no assignment as a value.
+/// `forEach` ignores the value of its callback: `list.forEach((one) => (total += one))`.
 fn is_for_each_callback(bindings: &Bindings<'_>, function: NodeId, span: Span) -> bool {
     match bindings.parent(function) {
         AstKind::CallExpression(call) => method_name(call) == Some("forEach") && is_callback(call, span),

@@ -1,4 +1,5 @@
-//! The names of a file, resolved by scope: its functions, imports and contexts, and the calls between functions.
+//! The names of a file, resolved by scope: its functions, imports and contexts, and the calls between
+//! functions.
 use std::collections::{HashMap, HashSet};
 
 use oxc_ast::AstKind;
@@ -108,7 +109,8 @@ impl<'a> Bindings<'a> {
         self.function_names.insert(node, name);
     }
 
-    /// The context parameter of a handler: of a function named `request` or `response`, or exported by that name.
+    /// The context parameter of a handler: of a function named `request` or `response`, or exported by that
+    /// name.
     fn context_of_handler(&self, kind: AstKind<'a>) -> Option<SymbolId> {
         let is_handler = |name: &str| ["request", "response"].contains(&name);
         let function = match kind {
@@ -174,8 +176,8 @@ impl<'a> Bindings<'a> {
         self.symbol(name).is_some_and(|symbol| self.contexts.contains(&symbol))
     }
 
-    /// The names that AppSync's documents use for a built-in object or function: `["util", "time", "nowISO8601"]` for
-    /// `u.time.nowISO8601` with the imported name `u`. None for anything else.
+    /// The names that AppSync's documents use for a built-in object or function: `["util", "time",
+    /// "nowISO8601"]` for `u.time.nowISO8601` with the imported name `u`. None for anything else.
     pub fn builtin_path(&self, expression: &Expression<'a>) -> Option<Vec<&'a str>> {
         match expression.without_parentheses() {
             Expression::Identifier(name) => match self.symbol(name) {

@@ -34,8 +34,8 @@ impl fmt::Display for CodeError {
     }
 }
 
-/// Checks what AppSync checks at deployment (size, exported handlers, the subset of JavaScript), and a limit on nesting.
-/// The parser is recursive, so it runs in a thread with a large stack.
+/// Checks what AppSync checks at deployment (size, exported handlers, the subset of JavaScript), and a limit
+/// on nesting. The parser is recursive, so it runs in a thread with a large stack.
 pub fn check(code: &Code) -> Result<(), CodeError> {
     let characters = code.text.encode_utf16().count();
     if characters > CODE_CHARACTERS {

@@ -170,8 +170,8 @@ fn failed_report(context: &str, message: String) -> HandlerReport {
     }
 }
 
-/// Replaces lone surrogates by question marks, as Java does when it writes UTF-8. `JSON.stringify` escapes nothing else
-/// as `\ud…`.
+/// Replaces lone surrogates by question marks, as Java does when it writes UTF-8. `JSON.stringify` escapes
+/// nothing else as `\ud…`.
 fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
     if !json.contains("\\ud") {
         return json.into();

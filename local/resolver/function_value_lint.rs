@@ -1,4 +1,10 @@
-//! Checks that functions are only called, or passed to array methods. APPSYNC_JS refuses them as other values.
+//! Checks that functions are only called, or passed to array methods. APPSYNC_JS refuses them as other
+//! values.
+//!
+//! A report says that `typeof` of a function is `'undefined'` on AppSync (aws-appsync-community issue 295).
+//! Here it is `'function'`, for the methods of lists and texts and for built-in functions. Whether AppSync
+//! takes built-in functions as callbacks (`list.map(util.dynamodb.toDynamoDB)`) is not documented; AWS's
+//! eslint plugin and the local server do.
 use oxc_ast::AstKind;
 use oxc_ast::ast::IdentifierReference;
 use oxc_semantic::NodeId;
@@ -34,8 +40,8 @@ fn problem_of_name(bindings: &Bindings<'_>, node: NodeId, name: &IdentifierRefer
     }
 }
 
-/// Function expressions as members of objects and lists are accepted, as AWS's eslint plugin accepts them. They can be
-/// called by no name, so they are of no use.
+/// Function expressions as members of objects and lists are accepted, as AWS's eslint plugin accepts them.
+/// They can be called by no name, so they are of no use.
 fn problem_of_use(bindings: &Bindings<'_>, node: NodeId, span: Span) -> Option<&'static str> {
     match bindings.parent(node) {
         AstKind::CallExpression(call) => {

@@ -1,11 +1,12 @@
 //! Rewrites code so that it runs as on AppSync: it counts iterations, and evaluates both sides of `??`.
 //!
-//! AppSync allows 1,000 iterations in a handler. Whether it counts callbacks is not documented; they are counted here, so
-//! that code within this limit is within AppSync's. Each loop and callback gets a call of `countIteration`.
+//! AppSync allows 1,000 iterations in a handler. Whether it counts callbacks is not documented; they are
+//! counted here, so that code within this limit is within AppSync's. Each loop and callback gets a call of
+//! `countIteration`.
 //!
-//! AppSync evaluates the right side of `??` even where the left side has a value (see `nullish_lint`). Here a right side
-//! with a call becomes the second argument of `evaluateNullish`. Others are left as they are: whether AppSync raises on the
-//! right side of `a ?? b.c` where `b` is null is not known.
+//! AppSync evaluates the right side of `??` even where the left side has a value (see `nullish_lint`). Here a
+//! right side with a call becomes the second argument of `evaluateNullish`. Others are left as they are:
+//! whether AppSync raises on the right side of `a ?? b.c` where `b` is null is not known.
 use oxc_allocator::Allocator;
 use oxc_ast::ast::{
     Argument, ArrowFunctionBody, CallExpression, Expression, ForInStatement, ForOfStatement, LogicalExpression,
@@ -38,8 +39,8 @@ struct Edit {
     order: Order,
 }
 
-/// The order of edits at the same offset: inner constructs are closed before outer ones, and opened after them. The
-/// numbers are lengths of constructs.
+/// The order of edits at the same offset: inner constructs are closed before outer ones, and opened after
+/// them. The numbers are lengths of constructs.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Order {
     Close(u32),

@@ -1,8 +1,9 @@
 //! Refuses spread arguments of built-in functions without a rest parameter, as AppSync does.
 //!
-//! AppSync checks the types of code when code is saved, and TypeScript refuses these arguments (error TS2556, recorded in
-//! aws-appsync-community issue 323). The functions of the file take them: their parameters have no types. All other
-//! errors of types need a type checker, which the local server has not; `tests/lint` has it.
+//! AppSync checks the types of code when code is saved, and TypeScript refuses these arguments (error TS2556,
+//! recorded in aws-appsync-community issue 323). The functions of the file take them: their parameters have
+//! no types. All other errors of types need a type checker, which the local server has not; `tests/lint` has
+//! it.
 use oxc_ast::ast::{Argument, CallExpression, Expression};
 use oxc_span::GetSpan;
 

@@ -1,4 +1,5 @@
-//! Checks that code uses only the subset of JavaScript that AWS documents for APPSYNC_JS, or uses in its samples.
+//! Checks that code uses only the subset of JavaScript that AWS documents for APPSYNC_JS, or uses in its
+//! samples.
 use std::borrow::Cow;
 
 use oxc_ast::ast::{
