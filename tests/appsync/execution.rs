@@ -200,7 +200,7 @@ async fn response_handler_sees_table_result_and_error() {
 #[tokio::test]
 async fn event_invocation_returns_null() {
     let response = Server::start().await.execute("{ call(kind: \"Event\") }", json!({})).await;
-    assert_eq!(parse_json(&response["data"]["call"]), json!({ "result": null, "error": null }));
+    assert_eq!(parse_json(&response["data"]["call"]), json!({ "result": null }));
 }
 
 #[tokio::test]
