@@ -36,6 +36,8 @@ enum Import<'a> {
 
 #[derive(Clone, Copy)]
 pub struct NamedFunction<'a> {
+    /// A function expression with a name of its own has two: this is `outer` in `const outer = function inner() {}`.
+    name: SymbolId,
     pub span: Span,
     pub parameters: &'a FormalParameters<'a>,
 }
@@ -103,10 +105,10 @@ impl<'a> Bindings<'a> {
         }
     }
 
-    /// A function expression with a name of its own has two names: `const outer = function inner() {}`.
-    fn add_function(&mut self, name: SymbolId, node: NodeId, span: Span, parameters: &'a FormalParameters<'a>) {
-        self.functions.insert(name, NamedFunction { span, parameters });
-        self.function_names.insert(node, name);
+    /// Adds the names in the order of the file, so the outer one of two comes first.
+    fn add_function(&mut self, symbol: SymbolId, node: NodeId, span: Span, parameters: &'a FormalParameters<'a>) {
+        let name = *self.function_names.entry(node).or_insert(symbol);
+        self.functions.insert(symbol, NamedFunction { name, span, parameters });
     }
 
     /// The context parameter of a handler: of a function named `request` or `response`, or exported by that
@@ -211,8 +213,9 @@ impl<'a> Bindings<'a> {
                 callback(call).and_then(|argument| argument.without_parentheses().get_identifier_reference());
             let callee = call.callee.without_parentheses().get_identifier_reference();
             for name in [callee, callback].into_iter().flatten() {
-                if let Some(callee) = self.symbol(name).filter(|symbol| self.functions.contains_key(symbol)) {
-                    calls.push(Call { caller: self.enclosing_function(node.id()), callee, span: call.span });
+                if let Some(function) = self.symbol(name).and_then(|symbol| self.functions.get(&symbol)) {
+                    let caller = self.enclosing_function(node.id());
+                    calls.push(Call { caller, callee: function.name, span: call.span });
                 }
             }
         }
