@@ -24,9 +24,12 @@ export class HandlerExit {
   }
 }
 
+const textOrNull = (value) => (value === undefined || value === null ? null : String(value));
+
+/** Samples of AWS pass a status code as error type. AppSync's schema of errors has text there. */
 export const handlerError = (message, errorType, data, info) => ({
   message: String(message ?? 'Custom error'),
-  errorType: errorType ?? null,
+  errorType: textOrNull(errorType),
   data: data ?? null,
   info: info ?? null,
 });

@@ -104,12 +104,14 @@ export const extensions = {
   evictFromApiCache: unsupported('extensions.evictFromApiCache'),
 };
 
+/** AppSync raises where there is no value to return (recorded in aws-appsync-community issue 280). */
 const earlyReturn = (value, options) => {
+  if (value === undefined || value === null) fail('Runtime Error', 'Code');
   const skipTo = options?.skipTo ?? 'UNSPECIFIED';
   if (!['UNSPECIFIED', 'END', 'NEXT'].includes(skipTo)) {
     fail(`runtime.earlyReturn skips to END or NEXT, not to ${skipTo}.`, 'Code');
   }
-  exit({ earlyReturn: { value: value ?? null, skipTo } });
+  exit({ earlyReturn: { value, skipTo } });
 };
 
 export const runtime = { earlyReturn };

@@ -26,7 +26,7 @@ export function request(ctx) {
   const longest = list.filter((one) => one.length > 1).reduce((best, one) => (one.length > best.length ? one : best), '');
   switch (longest) {
     case '':
-      runtime.earlyReturn(null, { skipTo: 'END' });
+      runtime.earlyReturn({}, { skipTo: 'END' });
       break;
     default:
       ctx.stash.longest = longest.slice(0, clamp(ctx.args.limit));
