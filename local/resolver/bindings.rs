@@ -36,7 +36,8 @@ enum Import<'a> {
 
 #[derive(Clone, Copy)]
 pub struct NamedFunction<'a> {
-    /// A function expression with a name of its own has two: this is `outer` in `const outer = function inner() {}`.
+    /// A function expression with a name of its own has two: this is `outer` in `const outer = function
+    /// inner() {}`.
     name: SymbolId,
     pub span: Span,
     pub parameters: &'a FormalParameters<'a>,

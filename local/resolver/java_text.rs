@@ -5,7 +5,8 @@ pub fn matches(pattern: &str, text: &str) -> Result<bool, String> {
     compile(pattern)?.is_match(text).map_err(|error| format!("the pattern {pattern:?} could not be matched: {error}"))
 }
 
-/// As `Matcher.replaceFirst` and `replaceAll`: in the replacement, `$1` and `${name}` are groups and `\` escapes.
+/// As `Matcher.replaceFirst` and `replaceAll`: in the replacement, `$1` and `${name}` are groups and `\`
+/// escapes.
 pub fn replace(text: &str, pattern: &str, replacement: &str, replace_all: bool) -> Result<String, String> {
     let parts = parse_replacement(replacement)?;
     let limit = if replace_all { 0 } else { 1 };

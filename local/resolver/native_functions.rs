@@ -1,4 +1,5 @@
-//! The Rust functions behind the JavaScript utilities: ids, time, randomness, encodings, Java's regular expressions.
+//! The Rust functions behind the JavaScript utilities: ids, time, randomness, encodings, Java's regular
+//! expressions.
 use std::rc::Rc;
 
 use base64::Engine as _;

@@ -5,7 +5,8 @@ use oxc_span::{GetSpan, Span};
 
 use super::lint_error::LintError;
 
-/// In nodes of the syntax tree. AppSync documents no limit; code written by hand needs less than half of this.
+/// In nodes of the syntax tree. AppSync documents no limit; code written by hand needs less than half of
+/// this.
 const MAX_DEPTH: usize = 128;
 
 /// The first construct that is nested too deep.

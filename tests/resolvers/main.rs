@@ -1,7 +1,9 @@
 //! The JavaScript runtime and the DynamoDB data source, compared with recorded and documented responses of AWS.
 //!
-//! `cases/` holds calls of handlers; `cases/functions/` has one file for each resolver of this backend. `refused/` and
-//! `accepted/` hold files that AWS refuses or accepts at deployment. `dynamodb/` holds requests to a data source.
+//! `cases/` holds calls of handlers; `cases/functions/` has one file for each resolver of this backend.
+//! `accepted/` and `refused/` hold files for the checks at deployment: refused are files that AWS refuses, that
+//! it runs otherwise than JavaScript, or that need what the local server has not. `dynamodb/` holds requests to
+//! a data source.
 mod cases;
 mod deployment;
 mod fixture;

@@ -1,4 +1,5 @@
-// Restricts the global objects to those of APPSYNC_JS. Runs after all other modules have read the globals they need.
+// Restricts the global objects to those of APPSYNC_JS. Runs after all other modules have read the globals
+// that they need.
 import { countIteration, native, state, wellFormed } from 'appsync/handler_state';
 import { extensions, runtime, util } from '@aws-appsync/utils';
 

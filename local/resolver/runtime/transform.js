@@ -1,4 +1,5 @@
-// util.transform: converts filter objects to DynamoDB expressions, subscription filters and OpenSearch queries.
+// util.transform: converts filter objects to DynamoDB expressions, subscription filters and queries of
+// OpenSearch.
 import { dynamodb, isMap } from 'appsync/dynamodb_values';
 
 const { isArray } = Array;

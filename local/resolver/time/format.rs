@@ -85,7 +85,8 @@ fn format_year(year: i16, count: usize) -> String {
     if count == 2 { format!("{:02}", year.rem_euclid(100)) } else { format!("{year:0count$}") }
 }
 
-/// With one or two letters a number, with three a short name, with four a full name, with more its first letter.
+/// With one or two letters a number, with three a short name, with four a full name, with more its first
+/// letter.
 fn number_or_name(time: &Zoned, number: i8, count: usize, short: &str, full: &str) -> String {
     match count {
         1 | 2 => format!("{number:0count$}"),

@@ -146,8 +146,8 @@ const MONTHS: [&str; 12] = [
 ];
 const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
-/// The number of the name at the start of the text, counted from 1, and the rest of the text. From a count of four the
-/// name is written in full, else it has three letters.
+/// The number of the name at the start of the text, counted from 1, and the rest of the text. From a count of
+/// four the name is written in full, else it has three letters.
 fn parse_name<'t>(text: &'t str, names: &[&str], count: usize) -> Option<(i64, &'t str)> {
     names.iter().zip(1..).find_map(|(name, index)| {
         let name = if count >= 4 { name } else { name.get(..3)? };
