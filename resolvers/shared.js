@@ -41,6 +41,17 @@ const isNull = (value) => value === undefined || value === null;
 /** A lone surrogate has no UTF-8, so it does not survive the encoding and decoding. */
 const isUnicode = (text) => util.base64Decode(util.base64Encode(text)) === text;
 
+/**
+ * Whether a text has no visible character; a model may refuse such a text. The set is what Java, JavaScript,
+ * Python or Rust counts as white space: is_blank of the crate api has the same definition.
+ */
+const isBlank = (text) =>
+  util.matches(
+    '\\A[\\x{09}-\\x{0D}\\x{1C}-\\x{20}\\x{85}\\x{A0}\\x{1680}\\x{180E}\\x{2000}-\\x{200A}' +
+      '\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}\\x{FEFF}]*\\z',
+    text,
+  );
+
 /** The size of a text in a JSON document: bytes of JSON-escaped UTF-8, without the quotes. */
 function jsonSize(text) {
   const encoded = util.base64Encode(JSON.stringify(text));

@@ -2,6 +2,7 @@
 //! signing.
 //!
 //! Without the feature `signing` this crate is pure: no I/O, no clock, no environment.
+pub mod text;
 pub mod types;
 
 pub mod backoff;

@@ -143,6 +143,7 @@ pub enum FailureCode {
     ModelUnavailable,
     ModelSilent,
     ModelRefused,
+    SettingsRefused,
     ModelNotAllowed,
     NotStarted,
     Interrupted,
@@ -150,11 +151,12 @@ pub enum FailureCode {
 }
 
 impl FailureCode {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Throttled,
         Self::ModelUnavailable,
         Self::ModelSilent,
         Self::ModelRefused,
+        Self::SettingsRefused,
         Self::ModelNotAllowed,
         Self::NotStarted,
         Self::Interrupted,

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use api::types::{FailureCode, TurnStatus};
+use api::types::TurnStatus;
 use futures::{FutureExt, Stream, StreamExt, future::Fuse};
 use tokio::{select, time::sleep_until};
 use turn::{
@@ -14,7 +14,7 @@ use turn::{
     direct_write::{DirectWrite, WriteFailure},
     effect::{AttemptEnd, Effect},
     mutation::{Mutation, PublishFailure},
-    types::{ModelRequest, StreamEvent},
+    types::{ModelError, ModelRequest, StreamEvent},
 };
 
 use crate::clock::now;
@@ -22,7 +22,7 @@ use crate::clock::now;
 /// Performs the effects of an attempt.
 pub trait Effects: Sync {
     /// The stream opens when it is first polled and closes when it is dropped.
-    fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, FailureCode>> + Send;
+    fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send;
 
     /// Returns the turn's status in the response to the mutation.
     fn publish(&self, mutation: Arc<Mutation>) -> impl Future<Output = Result<TurnStatus, PublishFailure>> + Send;
@@ -65,12 +65,12 @@ pub async fn run_attempt(attempt: &mut Attempt, effects: &impl Effects) -> Attem
 /// Never completes if there is no stream.
 async fn next_model_input<S>(model_stream: Option<Pin<&mut S>>) -> Input
 where
-    S: Stream<Item = Result<StreamEvent, FailureCode>>,
+    S: Stream<Item = Result<StreamEvent, ModelError>>,
 {
     let Some(mut model_stream) = model_stream else { return pending().await };
     match model_stream.next().await {
         Some(Ok(event)) => Input::ModelEvent(event),
-        Some(Err(code)) => Input::ModelFailed(code),
+        Some(Err(error)) => Input::ModelFailed(error),
         None => Input::ModelStreamEnded,
     }
 }

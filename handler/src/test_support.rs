@@ -8,7 +8,7 @@ use std::{
 
 use api::{
     backoff::Backoff,
-    types::{FailureCode, StopReason, TurnStatus, Usage},
+    types::{StopReason, TurnStatus, Usage},
 };
 use futures::{Stream, stream};
 use serde_json::Value;
@@ -17,7 +17,7 @@ use turn::{
     direct_write::{DirectWrite, WriteFailure},
     limits::Limits,
     mutation::{Mutation, PublishFailure},
-    types::{ModelRequest, StreamEvent},
+    types::{ModelError, ModelRequest, StreamEvent},
 };
 
 use crate::{
@@ -95,7 +95,7 @@ impl TestInvocation {
 }
 
 impl Effects for TestInvocation {
-    fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, FailureCode>> + Send {
+    fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send {
         self.model_requests.lock().unwrap().push(request);
         let mut events = vec![
             StreamEvent::Text { block: 0, text: "So be it.".into() },

@@ -7,7 +7,7 @@ use std::{
 };
 
 use api::types::{
-    ContentBlock, ConversationEvent, FailureCode, InferenceSettings, Sender, SenderKind, StopReason, TurnStatus,
+    ContentBlock, ConversationEvent, InferenceSettings, Sender, SenderKind, StopReason, TurnStatus,
 };
 use futures::{Stream, StreamExt, future::pending, stream};
 use handler::event_loop::{Effects, run_attempt};
@@ -21,10 +21,10 @@ use turn::{
     limits::Limits,
     mutation::{AgentEvent, Mutation, PublishFailure, Update},
     request::Agent,
-    types::{ModelRequest, StreamEvent},
+    types::{ModelError, ModelRequest, StreamEvent},
 };
 
-type ModelResult = Result<StreamEvent, FailureCode>;
+type ModelResult = Result<StreamEvent, ModelError>;
 
 /// A scripted environment that records what happens and when.
 struct Environment {
@@ -220,7 +220,7 @@ async fn cancel_closes_the_model_stream() {
 
 #[tokio::test(start_paused = true)]
 async fn failed_model_stream_is_closed_and_the_model_is_called_again() {
-    let throttled = model_stream([(Duration::from_millis(5), Err(FailureCode::Throttled))], StreamEnd::Ends);
+    let throttled = model_stream([(Duration::from_millis(5), Err(ModelError::ThrottledBriefly))], StreamEnd::Ends);
     let answer = model_stream([text(5, "Hi"), stop(5)], StreamEnd::Ends);
     let environment = Environment::new(30, [throttled, answer]);
     assert_eq!(environment.run().await, AttemptEnd::Published);

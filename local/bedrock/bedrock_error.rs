@@ -34,6 +34,11 @@ impl BedrockError {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "ThrottlingException", message)
     }
 
+    pub fn throttled_for_the_day() -> Self {
+        let message = "Too many tokens per day, please wait before trying again.";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "ThrottlingException", message)
+    }
+
     pub fn model_access_denied() -> Self {
         let message = "You don't have access to the model with the specified model ID.";
         Self::new(StatusCode::FORBIDDEN, "AccessDeniedException", message)

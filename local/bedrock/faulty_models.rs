@@ -27,15 +27,27 @@ const fn model(model_id: &'static str, description: &'static str, script: fn(&Sc
 }
 
 /// There is also `parlance.deltas-N-M`: N deltas of five bytes, M milliseconds apart.
-pub const FAULTY_MODELS: [FaultyModel; 24] = [
+pub const FAULTY_MODELS: [FaultyModel; 28] = [
     model("parlance.throttled", "429, always", |_| Script::Error(BedrockError::throttled())),
     model("parlance.throttled-twice", "429 twice for a transcript, then an answer", throttled_twice),
     model("parlance.throttled-midway", "throttlingException after some text", |input| {
         some_text(input).end_with(ScriptStep::SendException(Exception::Throttling))
     }),
+    model("parlance.daily-quota", "429 because the day's tokens are used up", |_| {
+        Script::Error(BedrockError::throttled_for_the_day())
+    }),
     model("parlance.refused", "400 ValidationException", |_| {
         Script::Error(BedrockError::validation("Input is too long for requested model."))
     }),
+    model("parlance.refused-settings", "400 because of maxTokens", |_| {
+        let text = "The maximum tokens you requested exceeds the model limit of 10.";
+        Script::Error(BedrockError::validation(text))
+    }),
+    model(
+        "parlance.strict-settings",
+        "400 for temperature, for topP and for more than four stop sequences",
+        strict_settings,
+    ),
     model("parlance.forbidden", "403 AccessDeniedException", |_| Script::Error(BedrockError::model_access_denied())),
     model("parlance.missing", "404 ResourceNotFoundException", |_| Script::Error(BedrockError::model_not_found())),
     model("parlance.unavailable", "503 ServiceUnavailableException", |_| Script::Error(BedrockError::unavailable())),
@@ -68,6 +80,10 @@ pub const FAULTY_MODELS: [FaultyModel; 24] = [
     model("parlance.alternating-blocks", "1,200 deltas that alternate between two content blocks", alternating_blocks),
     model("parlance.blank", "an answer without any text", |input| {
         ScriptBuilder::new(Pace::Natural).finish("end_turn", input.transcript)
+    }),
+    model("parlance.invisible", "an answer of U+001C to U+001F and U+FEFF", |input| {
+        let text = "\u{1C}\u{1D}\u{1E}\u{1F}\u{FEFF}".to_owned();
+        ScriptBuilder::new(Pace::Natural).text([text]).close_block().finish("end_turn", input.transcript)
     }),
     model("parlance.max-tokens", "some text, then max_tokens", |input| {
         some_text(input).close_block().finish("max_tokens", input.transcript)
@@ -103,6 +119,21 @@ fn some_text(input: &ScriptInput) -> ScriptBuilder {
 
 fn throttled_twice(input: &ScriptInput) -> Script {
     if input.throttles < 2 { Script::Error(BedrockError::throttled()) } else { plain_answer(input) }
+}
+
+fn strict_settings(input: &ScriptInput) -> Script {
+    let config = &input.transcript.inference_config;
+    let stop_sequences = config.stop_sequences.as_ref().map_or(0, Vec::len);
+    let error = match (config.temperature, config.top_p) {
+        (Some(_), _) => "The model returned the following errors: `temperature` is deprecated for this model.",
+        (None, Some(_)) => "The model returned the following errors: `top_p` is deprecated for this model.",
+        (None, None) if stop_sequences > 4 => {
+            "1 validation error detected: Value at 'inferenceConfig.stopSequences' failed to satisfy constraint: Member \
+             must have length less than or equal to 4"
+        }
+        (None, None) => return plain_answer(input),
+    };
+    Script::Error(BedrockError::validation(error))
 }
 
 fn slow(input: &ScriptInput) -> Script {

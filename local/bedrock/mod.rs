@@ -1,6 +1,7 @@
 //! Amazon Bedrock with scripted models: ConverseStream over HTTP, with its frames, errors and validation.
 mod bedrock_error;
 mod canned_text;
+mod claude_rules;
 mod faulty_models;
 mod forward;
 mod frames;
@@ -51,17 +52,18 @@ async fn converse_stream(
     Path(model_id): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let response = match parse_transcript(body) {
+    let response = match parse_transcript(&model_id, body) {
         Ok(transcript) => playback::play(counts.script(&model_id, &transcript)).await,
         Err(error) => error.into_response(),
     };
     ([("x-amzn-requestid", Uuid::new_v4().to_string())], response).into_response()
 }
 
-fn parse_transcript(body: Result<Bytes, BytesRejection>) -> Result<Transcript, BedrockError> {
+fn parse_transcript(model_id: &str, body: Result<Bytes, BytesRejection>) -> Result<Transcript, BedrockError> {
     let body = body.map_err(|_| BedrockError::malformed_request())?;
     let transcript = Transcript::parse(&body)?;
     transcript_validation::validate(&transcript)?;
+    claude_rules::check(model_id, &transcript.inference_config)?;
     Ok(transcript)
 }
 

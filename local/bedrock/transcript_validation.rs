@@ -117,7 +117,7 @@ fn check_content(index: usize, message: &Message) -> Result<(), BedrockError> {
 }
 
 fn is_blank(block: &ContentBlock) -> bool {
-    block.text.as_deref().is_some_and(|text| text.trim().is_empty())
+    block.text.as_deref().is_some_and(api::text::is_blank)
 }
 
 fn check_tools(transcript: &Transcript) -> Result<(), BedrockError> {

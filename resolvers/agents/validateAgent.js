@@ -16,6 +16,7 @@ export function request(ctx) {
   requireInput('systemPrompt', jsonSize(systemPrompt ?? '') <= 65536, 'at most 64 KB of JSON-escaped UTF-8');
   requireInput('contextBytes', isWithin(contextBytes, 10000, 4000000), '10,000 to 4,000,000');
   validateInference(inference ?? {});
+  validateForModel(modelId, inference ?? {});
   return runtime.earlyReturn({});
 }
 
@@ -39,6 +40,35 @@ function validateInference({ maxTokens, temperature, topP, stopSequences }) {
   );
 }
 
+/**
+ * Refuses settings that the model is known to refuse. refused_by_model of the crate turn has the same rules, for
+ * model ids that do not name the model. tests/model-settings.json holds the cases of both.
+ */
+function validateForModel(modelId, { temperature, topP, stopSequences }) {
+  if (!modelId.includes('anthropic.claude-')) return;
+  const hasTemperature = !isNull(temperature);
+  const hasTopP = !isNull(topP);
+  const takesNeither = util.matches(TAKES_NEITHER, modelId);
+  requireInput('temperature', !(hasTemperature && takesNeither), 'left out: this model does not take it');
+  requireInput('topP', !(hasTopP && takesNeither), 'left out: this model does not take it');
+  const takesOne = util.matches(TAKES_ONE, modelId);
+  requireInput(
+    'topP',
+    !(hasTemperature && hasTopP && takesOne),
+    'left out where temperature is given: this model takes one of them',
+  );
+  const hasBlank = (stopSequences ?? []).some((sequence) => isBlank(sequence));
+  requireInput('stopSequences', !hasBlank, 'texts that are not blank: this model does not take blank ones');
+}
+
+/** Claude Opus from 4.7 on and Claude Sonnet from 5 on take neither temperature nor topP. */
+const TAKES_NEITHER =
+  '\\A.*anthropic\\.claude-(opus-4-([7-9]|[1-9][0-9])|(opus|sonnet)-([5-9]|[1-9][0-9]))([-:].*)?\\z';
+
+/** Claude Opus 4.1 and every Claude from 4.5 on take temperature or topP, not both. */
+const TAKES_ONE =
+  '\\A.*anthropic\\.claude-(opus-4-1|[a-z]+-4-([5-9]|[1-9][0-9])|[a-z]+-([5-9]|[1-9][0-9]))([-:].*)?\\z';
+
 const isWithin = (value, least, most) => isNull(value) || (value >= least && value <= most);
 
 // Copies of helpers in resolvers/shared.js, which says why.
@@ -57,6 +87,16 @@ const isNull = (value) => value === undefined || value === null;
 
 /** A lone surrogate has no UTF-8, so it does not survive the encoding and decoding. */
 const isUnicode = (text) => util.base64Decode(util.base64Encode(text)) === text;
+
+/**
+ * Whether a text has no visible character; a model may refuse such a text. The set is what Java, JavaScript,
+ * Python or Rust counts as white space: is_blank of the crate api has the same definition.
+ */
+const isBlank = (text) =>
+  util.matches(
+    '\\A[\\x{09}-\\x{0D}\\x{1C}-\\x{20}\\x{85}\\x{A0}\\x{1680}\\x{180E}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}\\x{FEFF}]*\\z',
+    text,
+  );
 
 /** The size of a text in a JSON document: bytes of JSON-escaped UTF-8, without the quotes. */
 function jsonSize(text) {

@@ -11,7 +11,7 @@ use client::{
     requests::{
         CancelTurn, ContinueTurn, CreateConversation, GetEvents, GetTurn, PutAgent, Request, RetryTurn, SendMessage,
     },
-    schema::{Conversation, ConversationEvent, ConversationUpdate, Turn},
+    schema::{Conversation, ConversationEvent, ConversationUpdate, InferenceSettings, Turn},
 };
 use local::{
     fault_injection::FaultPlan,
@@ -132,8 +132,14 @@ impl Backend {
 
     /// Creates an agent of a scripted model, and a conversation with it.
     pub async fn conversation_with(&self, model_id: &str) -> String {
+        self.conversation_with_settings(model_id, InferenceSettings::default()).await
+    }
+
+    /// Creates an agent of a scripted model with inference settings, and a conversation with it.
+    pub async fn conversation_with_settings(&self, model_id: &str, inference: InferenceSettings) -> String {
         let id = model_id.replace('.', "-");
-        let agent = PutAgent { id: id.clone(), model_id: model_id.into(), ..PutAgent::default() };
+        let inference = Some(inference);
+        let agent = PutAgent { id: id.clone(), model_id: model_id.into(), inference, ..PutAgent::default() };
         self.administrator.call(&agent).await.unwrap();
         self.create(CreateConversation { agent_id: Some(id), ..CreateConversation::default() }).await.id
     }

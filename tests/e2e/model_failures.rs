@@ -1,7 +1,7 @@
 //! Failures of the model: how a turn ends, and which text is kept.
 use std::time::{Duration, Instant};
 
-use client::schema::{FailureCode, StopReason, TurnStatus};
+use client::schema::{FailureCode, InferenceSettings, StopReason, TurnStatus};
 
 use crate::backend::{Backend, FinishedTurn};
 
@@ -53,6 +53,37 @@ async fn refused_requests_to_the_model_are_not_retryable() {
     check_failure(&backend, "parlance.refused", permanent(FailureCode::ModelRefused)).await;
     check_failure(&backend, "parlance.forbidden", permanent(FailureCode::ModelNotAllowed)).await;
     check_failure(&backend, "parlance.missing", permanent(FailureCode::ModelNotAllowed)).await;
+}
+
+#[tokio::test]
+async fn refused_settings_are_another_failure_than_a_refused_conversation() {
+    let backend = Backend::start().await;
+    let finished = check_failure(&backend, "parlance.refused-settings", permanent(FailureCode::SettingsRefused)).await;
+    let failure = finished.turn.failure.expect("a failure");
+    assert!(failure.message.contains("settings") && failure.message.contains("administrator"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn settings_that_the_model_refuses_are_left_out() {
+    let backend = Backend::start().await;
+    let settings = InferenceSettings {
+        max_tokens: None,
+        temperature: Some(0.5),
+        top_p: Some(0.5),
+        stop_sequences: Some((0..5).map(|number| format!("STOP{number}")).collect()),
+    };
+    let conversation = backend.conversation_with_settings("parlance.strict-settings", settings).await;
+    let finished = backend.send_and_wait(&conversation, "Hello!").await;
+    assert_eq!(finished.turn.status, TurnStatus::Completed, "{:?}", finished.turn.failure);
+}
+
+#[tokio::test]
+async fn used_up_quota_of_a_day_fails_at_once_and_is_retryable() {
+    let backend = Backend::start().await;
+    let started = Instant::now();
+    let finished = check_failure(&backend, "parlance.daily-quota", retryable(FailureCode::Throttled)).await;
+    assert_eq!(count_notes(&finished), 0, "no note announces a wait");
+    assert!(started.elapsed() < Duration::from_secs(10), "there is no wait");
 }
 
 #[tokio::test]
@@ -108,7 +139,7 @@ async fn early_stops_are_completed_turns_with_the_stop_reason() {
 #[tokio::test]
 async fn transcript_with_failed_or_empty_answers_is_accepted() {
     let backend = Backend::start().await;
-    for model_id in ["parlance.cut", "parlance.cut-at-once", "parlance.blank"] {
+    for model_id in ["parlance.cut", "parlance.cut-at-once", "parlance.blank", "parlance.invisible"] {
         let conversation = backend.conversation_with(model_id).await;
         backend.send_and_wait(&conversation, "Hello!").await;
         let second = backend.send_and_wait(&conversation, "Are you there?").await;

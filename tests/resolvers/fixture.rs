@@ -163,3 +163,8 @@ pub fn iam_user(name: &str) -> Caller {
 pub fn error_type_and_info(error: Value) -> Value {
     json!({ "errorType": error["errorType"], "errorInfo": error["errorInfo"] })
 }
+
+/// Reads a file by its path in the repository.
+pub fn read_repository_file(path: &str) -> String {
+    crate::read(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path))
+}

@@ -9,6 +9,7 @@ mod deployment;
 mod fixture;
 mod limits;
 mod quotas;
+mod rust_counterparts;
 mod sharing;
 mod starts;
 mod status;

@@ -1,5 +1,4 @@
 //! A turn's effective status and the fencing condition, by the cases that the handler is tested with too.
-use std::path::Path;
 use std::rc::Rc;
 
 use local::dynamodb::DynamoDb;
@@ -8,7 +7,7 @@ use local::stack::Code;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{read, tables::table};
+use super::{fixture::read_repository_file, tables::table};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -118,8 +117,4 @@ impl Case {
         }
         dynamodb
     }
-}
-
-fn read_repository_file(path: &str) -> String {
-    read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(path))
 }

@@ -5,13 +5,13 @@ pub mod dynamodb;
 
 use std::sync::Arc;
 
-use api::types::{FailureCode, TurnStatus};
+use api::types::TurnStatus;
 use aws_config::BehaviorVersion;
 use futures::Stream;
 use turn::{
     direct_write::{DirectWrite, WriteFailure},
     mutation::{Mutation, PublishFailure},
-    types::{ModelRequest, StreamEvent},
+    types::{ModelError, ModelRequest, StreamEvent},
 };
 
 use crate::{clock::Clock, event_loop::Effects, settings::Settings};
@@ -50,8 +50,8 @@ impl AwsClients {
 }
 
 impl Effects for InvocationClients<'_> {
-    fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, FailureCode>> + Send {
-        self.clients.bedrock.converse(&request)
+    fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send {
+        self.clients.bedrock.converse(request)
     }
 
     async fn publish(&self, mutation: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {

@@ -22,7 +22,7 @@ use crate::{
     pacing::Pacing,
     request::Agent,
     token_estimate::estimate_tokens,
-    types::{ModelRequest, StreamEvent},
+    types::{ModelError, ModelRequest, StreamEvent},
 };
 
 /// The note for the user while a throttled model is called again.
@@ -33,7 +33,7 @@ const BUSY_NOTE: &str = "The model is busy; trying again.";
 pub enum Input {
     ModelEvent(StreamEvent),
     /// The model's stream broke, or could not be opened.
-    ModelFailed(FailureCode),
+    ModelFailed(ModelError),
     ModelStreamEnded,
     /// The result of a publish: the turn's status after an accepted one.
     Published(Result<TurnStatus, PublishFailure>),
@@ -103,8 +103,10 @@ impl Attempt {
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
             Input::ModelEvent(event) => self.on_model_event(event, now),
-            Input::ModelFailed(code) => self.on_model_failure(code, now),
-            Input::ModelStreamEnded => self.on_model_failure(FailureCode::ModelUnavailable, now),
+            Input::ModelFailed(error) => self.on_model_failure(error, now),
+            Input::ModelStreamEnded => {
+                self.on_model_failure(ModelError::Failed(FailureCode::ModelUnavailable), now);
+            }
             Input::Published(result) => {
                 let outcome = self.delivery.on_published(result, now);
                 self.on_delivery_outcome(outcome);
@@ -189,8 +191,8 @@ impl Attempt {
         self.answer.push_delta(block, text);
     }
 
-    fn on_model_failure(&mut self, code: FailureCode, now: Instant) {
-        let will_call_again = self.model_call.on_failure(code, now);
+    fn on_model_failure(&mut self, error: ModelError, now: Instant) {
+        let will_call_again = self.model_call.on_failure(error, now);
         if will_call_again {
             self.note = Some(BUSY_NOTE);
         }

@@ -33,6 +33,11 @@ impl Failure {
             }
             FailureCode::ModelSilent => ("The model said nothing for too long. Try again.", Warning, true),
             FailureCode::ModelRefused => ("The model does not accept this conversation.", Warning, false),
+            FailureCode::SettingsRefused => (
+                "The model does not accept this agent's inference settings. An administrator must change them.",
+                Error,
+                false,
+            ),
             FailureCode::ModelNotAllowed => ("This agent's model does not exist or may not be used.", Error, false),
             FailureCode::NotStarted => ("The answer could not be started. Try again.", Warning, true),
             FailureCode::Interrupted => ("The work on the answer was interrupted. Try again.", Error, true),

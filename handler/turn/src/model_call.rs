@@ -7,7 +7,7 @@ use api::{
     types::{FailureCode, StopReason},
 };
 
-use crate::{deadlines::Deadlines, failures::Failure, limits::Limits, mutation::EndReason};
+use crate::{deadlines::Deadlines, failures::Failure, limits::Limits, mutation::EndReason, types::ModelError};
 
 #[derive(Debug)]
 pub struct ModelCall {
@@ -117,9 +117,13 @@ impl ModelCall {
 
     /// The stream failed. Returns whether the model will be called again. A failure after the stop changes
     /// nothing, because the answer is complete.
-    pub fn on_failure(&mut self, code: FailureCode, now: Instant) -> bool {
+    pub fn on_failure(&mut self, error: ModelError, now: Instant) -> bool {
+        let code = match error {
+            ModelError::ThrottledBriefly => FailureCode::Throttled,
+            ModelError::Failed(code) => code,
+        };
         match self.state {
-            State::Called { throttles } if code == FailureCode::Throttled => {
+            State::Called { throttles } if error == ModelError::ThrottledBriefly => {
                 return self.call_again(throttles + 1, now);
             }
             State::Called { .. } | State::Streaming => self.end(EndReason::Failed(Failure::new(code))),
@@ -161,7 +165,7 @@ impl ModelCall {
             State::Stopped(reason) if now >= self.deadlines.stop_model_at => self.end(EndReason::Stopped(reason)),
             _ if now >= self.deadlines.stop_model_at => self.end(EndReason::Stopped(StopReason::Deadline)),
             State::Called { .. } | State::Streaming | State::Stopped(_) if now >= self.silent_at() => {
-                self.on_failure(FailureCode::ModelSilent, now);
+                self.on_failure(ModelError::Failed(FailureCode::ModelSilent), now);
             }
             State::Waiting { .. } | State::Called { .. } | State::Streaming | State::Stopped(_) => {}
         }

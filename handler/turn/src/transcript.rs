@@ -2,7 +2,10 @@
 //!
 //! Converse accepts a transcript that starts and ends with the user, alternates between the roles and has no
 //! blank text. The question's own text is exempt: `sendMessage` has already decided that it is not blank.
-use api::types::{ConversationEvent, SenderKind};
+use api::{
+    text::{is_blank, is_blank_character},
+    types::{ConversationEvent, SenderKind},
+};
 
 use crate::{
     json_size::{fitting_suffix, json_size},
@@ -93,7 +96,7 @@ fn last_texts_that_fit<'a>(texts: &[&'a str], mut budget: usize) -> Vec<&'a str>
         let mut text = *text;
         let mut fit = fitting_suffix(text, budget);
         if kept.is_empty() && is_blank(&text[fit.cut..]) {
-            text = text.trim_end();
+            text = text.trim_end_matches(is_blank_character);
             fit = fitting_suffix(text, budget);
         }
         kept.push(&text[fit.cut..]);
@@ -146,10 +149,6 @@ fn without_superseded_answer<'a>(turn: &[&'a ConversationEvent]) -> Vec<&'a Conv
 
 fn nonblank_texts(event: &ConversationEvent) -> impl Iterator<Item = &str> {
     event.texts().filter(|text| !is_blank(text))
-}
-
-fn is_blank(text: &str) -> bool {
-    text.trim().is_empty()
 }
 
 fn event_size(event: &ConversationEvent) -> usize {

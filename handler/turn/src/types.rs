@@ -1,5 +1,5 @@
 //! A request to the model and the events of its answer.
-use api::types::{InferenceSettings, SenderKind, StopReason, Usage};
+use api::types::{FailureCode, InferenceSettings, SenderKind, StopReason, Usage};
 
 /// A request to the model.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,4 +28,13 @@ pub enum StreamEvent {
     Usage(Usage),
     /// An event without text for the user, such as a block's start, reasoning, tool use or a citation.
     Other,
+}
+
+/// Why a call of the model failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelError {
+    /// Throttling that ends within seconds: the call may be repeated.
+    ThrottledBriefly,
+    /// A repeated call would fail as well, or the failure is not to be hidden by repeating the call.
+    Failed(FailureCode),
 }

@@ -4,7 +4,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 use api::types::{FailureCode, StopReason, Usage};
 use futures::{Stream, StreamExt, stream};
 use tokio::time::sleep;
-use turn::types::{ModelRequest, StreamEvent};
+use turn::types::{ModelError, ModelRequest, StreamEvent};
 
 use super::invocation;
 use crate::{environment::Environment, rng::Rng};
@@ -20,7 +20,7 @@ struct Script {
     end: StreamEnd,
 }
 
-type ModelEvent = Result<StreamEvent, FailureCode>;
+type ModelEvent = Result<StreamEvent, ModelError>;
 
 #[derive(Clone, Copy)]
 enum StreamEnd {
@@ -91,8 +91,8 @@ fn push_end(rng: &mut Rng, events: &mut Vec<(Duration, ModelEvent)>, kind: u64) 
     let message_stop = StreamEvent::MessageStop(rng.choose(&reasons));
     let usage = Usage { input_tokens: 3, output_tokens: 5, total_tokens: 8, ..Usage::default() };
     match kind {
-        10..14 => events.push((pause, Err(FailureCode::ModelUnavailable))),
-        14..16 => events.push((pause, Err(FailureCode::Throttled))),
+        10..14 => events.push((pause, Err(ModelError::Failed(FailureCode::ModelUnavailable)))),
+        14..16 => events.push((pause, Err(ModelError::ThrottledBriefly))),
         16..19 => {}
         19..22 => return StreamEnd::Silent,
         22..25 => events.push((pause, Ok(message_stop))),
@@ -110,17 +110,18 @@ fn push_end(rng: &mut Rng, events: &mut Vec<(Duration, ModelEvent)>, kind: u64) 
 
 /// A failure before the first event, or no event at all.
 fn random_refusal(rng: &mut Rng) -> Script {
-    let code = rng.choose(&[
-        FailureCode::Throttled,
-        FailureCode::Throttled,
-        FailureCode::Throttled,
-        FailureCode::ModelUnavailable,
-        FailureCode::ModelRefused,
+    let error = rng.choose(&[
+        ModelError::ThrottledBriefly,
+        ModelError::ThrottledBriefly,
+        ModelError::ThrottledBriefly,
+        ModelError::Failed(FailureCode::Throttled),
+        ModelError::Failed(FailureCode::ModelUnavailable),
+        ModelError::Failed(FailureCode::ModelRefused),
     ]);
     if rng.percent(20) {
         return Script { events: Vec::new(), end: StreamEnd::Silent };
     }
-    Script { events: vec![(rng.milliseconds(1..500), Err(code))], end: StreamEnd::Closed }
+    Script { events: vec![(rng.milliseconds(1..500), Err(error))], end: StreamEnd::Closed }
 }
 
 fn random_text(rng: &mut Rng) -> String {

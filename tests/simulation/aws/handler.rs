@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use ::api::types::{FailureCode, TurnStatus};
+use ::api::types::TurnStatus;
 use futures::Stream;
 use handler::{
     InvocationContext, Table,
@@ -20,7 +20,7 @@ use turn::{
     deadlines::Deadlines,
     direct_write::{DirectWrite, WriteFailure},
     mutation::{Mutation, PublishFailure},
-    types::{ModelRequest, StreamEvent},
+    types::{ModelError, ModelRequest, StreamEvent},
 };
 use uuid::Uuid;
 
@@ -93,7 +93,7 @@ impl SimulatedEffects<'_> {
 }
 
 impl Effects for SimulatedEffects<'_> {
-    fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, FailureCode>> + Send {
+    fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send {
         let (call, stream) = bedrock::converse(Arc::clone(&self.environment), &request);
         self.model_calls().push(call);
         stream

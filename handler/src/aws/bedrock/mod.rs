@@ -1,24 +1,32 @@
 //! The model: calls ConverseStream and translates its events and errors.
+mod errors;
 mod stream_repair;
 mod surrogates;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use api::types::{FailureCode, InferenceSettings, SenderKind, StopReason, Usage};
+use api::{
+    text::is_blank,
+    types::{InferenceSettings, SenderKind, StopReason, Usage},
+};
 use aws_config::SdkConfig;
 use aws_sdk_bedrockruntime::{
     Client,
     config::{self, retry::RetryConfig, timeout::TimeoutConfig},
     error::{ProvideErrorMetadata, SdkError},
-    operation::converse_stream::ConverseStreamError,
+    operation::converse_stream::{ConverseStreamError, ConverseStreamOutput},
     types::{
-        self as sdk, ContentBlock, ContentBlockDelta, ConversationRole, ConverseStreamOutput, InferenceConfiguration,
-        Message, SystemContentBlock, error::ConverseStreamOutputError,
+        self as sdk, ContentBlock, ContentBlockDelta, ConversationRole, InferenceConfiguration, Message,
+        SystemContentBlock,
     },
 };
 use futures::{Stream, StreamExt, TryStreamExt, future, stream};
-use turn::types::{ModelRequest, StreamEvent, TranscriptMessage};
+use turn::{
+    model_settings::{refused_by_message, refused_by_model, without},
+    types::{ModelError, ModelRequest, StreamEvent, TranscriptMessage},
+};
 
+use errors::{request_failure, stream_failure};
 use stream_repair::StreamRepair;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,16 +50,10 @@ impl Bedrock {
     /// The stream sends the request when it is first polled and closes the connection when it is dropped.
     pub fn converse(
         &self,
-        request: &ModelRequest,
-    ) -> impl Stream<Item = Result<StreamEvent, FailureCode>> + Send + use<> {
-        let call = self
-            .client
-            .converse_stream()
-            .model_id(&request.model_id)
-            .set_system(system_prompt(request.system_prompt.as_deref()))
-            .inference_config(inference_configuration(&request.inference))
-            .set_messages(Some(request.transcript.iter().filter_map(message).collect()));
-        stream::once(async move { call.send().await.map_err(|error| request_failure(&error)) })
+        request: Arc<ModelRequest>,
+    ) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send + use<> {
+        let client = self.client.clone();
+        stream::once(async move { open_stream(&client, &request).await })
             .map_ok(|output| {
                 stream::try_unfold(output.stream, |mut receiver| async move {
                     let event = receiver.recv().await.map_err(|error| stream_failure(&error))?;
@@ -64,9 +66,50 @@ impl Bedrock {
     }
 }
 
+/// Leaves out the settings that the model refuses. Each repeated request has at least one setting less, so there
+/// are at most five requests.
+async fn open_stream(client: &Client, request: &ModelRequest) -> Result<ConverseStreamOutput, ModelError> {
+    let mut refused = refused_by_model(&request.model_id, &request.inference);
+    let mut settings = request.inference.clone();
+    loop {
+        if !refused.is_empty() {
+            let settings = refused.iter().map(|setting| setting.name()).collect::<Vec<_>>();
+            tracing::warn!(model = request.model_id, ?settings, "settings refused by the model are left out");
+        }
+        settings = without(&settings, &refused);
+        let error = match send(client, request, &settings).await {
+            Ok(output) => return Ok(output),
+            Err(error) => error,
+        };
+        refused = match &error {
+            SdkError::ServiceError(failure) if failure.err().is_validation_exception() => {
+                refused_by_message(failure.err().message().unwrap_or_default(), &settings)
+            }
+            _ => Vec::new(),
+        };
+        if refused.is_empty() {
+            return Err(request_failure(&error));
+        }
+    }
+}
+
+async fn send(
+    client: &Client,
+    request: &ModelRequest,
+    settings: &InferenceSettings,
+) -> Result<ConverseStreamOutput, SdkError<ConverseStreamError>> {
+    let call = client
+        .converse_stream()
+        .model_id(&request.model_id)
+        .set_system(system_prompt(request.system_prompt.as_deref()))
+        .inference_config(inference_configuration(settings))
+        .set_messages(Some(request.transcript.iter().filter_map(message).collect()));
+    call.send().await
+}
+
 /// `None` for a blank prompt, which Bedrock does not accept.
 fn system_prompt(prompt: Option<&str>) -> Option<Vec<SystemContentBlock>> {
-    let prompt = prompt.filter(|text| !text.trim().is_empty())?;
+    let prompt = prompt.filter(|text| !is_blank(text))?;
     Some(vec![SystemContentBlock::Text(prompt.to_owned())])
 }
 
@@ -93,16 +136,16 @@ fn message(message: &TranscriptMessage) -> Option<Message> {
     Message::builder().role(role).set_content(Some(content)).build().ok()
 }
 
-fn stream_event(event: ConverseStreamOutput) -> StreamEvent {
+fn stream_event(event: sdk::ConverseStreamOutput) -> StreamEvent {
     match event {
-        ConverseStreamOutput::ContentBlockDelta(block) => match block.delta {
+        sdk::ConverseStreamOutput::ContentBlockDelta(block) => match block.delta {
             Some(ContentBlockDelta::Text(text)) => {
                 StreamEvent::Text { block: u32::try_from(block.content_block_index).unwrap_or_default(), text }
             }
             _ => StreamEvent::Other,
         },
-        ConverseStreamOutput::MessageStop(stop) => StreamEvent::MessageStop(stop_reason(&stop.stop_reason)),
-        ConverseStreamOutput::Metadata(metadata) => {
+        sdk::ConverseStreamOutput::MessageStop(stop) => StreamEvent::MessageStop(stop_reason(&stop.stop_reason)),
+        sdk::ConverseStreamOutput::Metadata(metadata) => {
             metadata.usage.map_or(StreamEvent::Other, |usage| StreamEvent::Usage(token_usage(&usage)))
         }
         _ => StreamEvent::Other,
@@ -136,72 +179,13 @@ fn token_count(count: i32) -> u32 {
     count.try_into().unwrap_or_default()
 }
 
-/// The failure of a request that opened no stream.
-fn request_failure(error: &SdkError<ConverseStreamError>) -> FailureCode {
-    use ConverseStreamError as Error;
-    let code = match error {
-        SdkError::ConstructionFailure(_) => FailureCode::Internal,
-        SdkError::ServiceError(service_error) => match service_error.err() {
-            Error::ThrottlingException(_) | Error::ModelNotReadyException(_) => FailureCode::Throttled,
-            Error::AccessDeniedException(_) | Error::ResourceNotFoundException(_) => FailureCode::ModelNotAllowed,
-            Error::ValidationException(_) => FailureCode::ModelRefused,
-            Error::InternalServerException(_)
-            | Error::ModelErrorException(_)
-            | Error::ModelTimeoutException(_)
-            | Error::ServiceUnavailableException(_)
-            | Error::ModelStreamErrorException(_) => FailureCode::ModelUnavailable,
-            other => failure_by_status(other.code(), service_error.raw().status().as_u16()),
-        },
-        _ => FailureCode::ModelUnavailable,
-    };
-    log_error(error, code);
-    code
-}
-
-/// The failure of an error without a type in the SDK.
-fn failure_by_status(code: Option<&str>, status: u16) -> FailureCode {
-    match (code, status) {
-        (Some("ServiceQuotaExceededException"), _) | (_, 429) => FailureCode::Throttled,
-        (_, 408 | 424 | 500..) => FailureCode::ModelUnavailable,
-        (_, 404) => FailureCode::ModelNotAllowed,
-        (_, 400) => FailureCode::ModelRefused,
-        // The handler's own credentials or request: the agent's owner cannot fix these.
-        _ => FailureCode::Internal,
-    }
-}
-
-/// The failure of a stream that broke.
-fn stream_failure<R: std::fmt::Debug>(error: &SdkError<ConverseStreamOutputError, R>) -> FailureCode {
-    use ConverseStreamOutputError as Error;
-    let code = match error.as_service_error() {
-        Some(Error::ThrottlingException(_)) => FailureCode::Throttled,
-        Some(Error::ValidationException(_)) => FailureCode::ModelRefused,
-        _ => FailureCode::ModelUnavailable,
-    };
-    log_error(error, code);
-    code
-}
-
-fn log_error<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, code: FailureCode) {
-    let name = error.code();
-    tracing::info!(?code, name, "bedrock");
-    tracing::debug!(message = error.message(), "bedrock");
-}
-
 #[cfg(test)]
 mod tests {
     use aws_sdk_bedrockruntime::{
-        config::http::HttpResponse,
-        error::ErrorMetadata,
         primitives::Blob,
         types::{
             CitationsDelta, ContentBlockDeltaEvent, ConverseStreamMetadataEvent, MessageStopEvent,
             ReasoningContentBlockDelta, TokenUsage, ToolUseBlockDelta,
-            error::{
-                AccessDeniedException, InternalServerException, ModelErrorException, ModelNotReadyException,
-                ModelStreamErrorException, ModelTimeoutException, ResourceNotFoundException,
-                ServiceUnavailableException, ThrottlingException, ValidationException,
-            },
         },
     };
 
@@ -237,7 +221,7 @@ mod tests {
         ] {
             let stop = MessageStopEvent::builder().stop_reason(bedrock.into()).build().unwrap();
             assert_eq!(
-                stream_event(ConverseStreamOutput::MessageStop(stop)),
+                stream_event(sdk::ConverseStreamOutput::MessageStop(stop)),
                 StreamEvent::MessageStop(expected),
                 "{bedrock}"
             );
@@ -256,77 +240,7 @@ mod tests {
             cache_read_tokens: Some(4),
             cache_write_tokens: Some(1),
         };
-        assert_eq!(stream_event(ConverseStreamOutput::Metadata(metadata)), StreamEvent::Usage(expected));
-    }
-
-    #[test]
-    fn every_request_error_has_a_failure_code() {
-        use ConverseStreamError as Error;
-        let untyped = |code: &str| Error::generic(ErrorMetadata::builder().code(code).build());
-        for (status, error, expected) in [
-            (429, Error::ThrottlingException(ThrottlingException::builder().build()), FailureCode::Throttled),
-            (429, Error::ModelNotReadyException(ModelNotReadyException::builder().build()), FailureCode::Throttled),
-            (400, Error::ValidationException(ValidationException::builder().build()), FailureCode::ModelRefused),
-            (403, Error::AccessDeniedException(AccessDeniedException::builder().build()), FailureCode::ModelNotAllowed),
-            (
-                404,
-                Error::ResourceNotFoundException(ResourceNotFoundException::builder().build()),
-                FailureCode::ModelNotAllowed,
-            ),
-            (
-                408,
-                Error::ModelTimeoutException(ModelTimeoutException::builder().build()),
-                FailureCode::ModelUnavailable,
-            ),
-            (424, Error::ModelErrorException(ModelErrorException::builder().build()), FailureCode::ModelUnavailable),
-            (
-                424,
-                Error::ModelStreamErrorException(ModelStreamErrorException::builder().build()),
-                FailureCode::ModelUnavailable,
-            ),
-            (
-                500,
-                Error::InternalServerException(InternalServerException::builder().build()),
-                FailureCode::ModelUnavailable,
-            ),
-            (
-                503,
-                Error::ServiceUnavailableException(ServiceUnavailableException::builder().build()),
-                FailureCode::ModelUnavailable,
-            ),
-            (400, untyped("ServiceQuotaExceededException"), FailureCode::Throttled),
-            (400, untyped("SomethingNew"), FailureCode::ModelRefused),
-            (403, untyped("ExpiredTokenException"), FailureCode::Internal),
-            (502, untyped("BadGateway"), FailureCode::ModelUnavailable),
-        ] {
-            let context = format!("{status} {error:?}");
-            let response = HttpResponse::new(status.try_into().unwrap(), "".into());
-            assert_eq!(request_failure(&SdkError::service_error(error, response)), expected, "{context}");
-        }
-        let timeout = std::io::Error::other("no network");
-        assert_eq!(request_failure(&SdkError::timeout_error(timeout)), FailureCode::ModelUnavailable);
-    }
-
-    #[test]
-    fn every_stream_error_has_a_failure_code() {
-        use ConverseStreamOutputError as Error;
-        for (error, expected) in [
-            (Error::ThrottlingException(ThrottlingException::builder().build()), FailureCode::Throttled),
-            (Error::ValidationException(ValidationException::builder().build()), FailureCode::ModelRefused),
-            (Error::InternalServerException(InternalServerException::builder().build()), FailureCode::ModelUnavailable),
-            (
-                Error::ModelStreamErrorException(ModelStreamErrorException::builder().build()),
-                FailureCode::ModelUnavailable,
-            ),
-            (
-                Error::ServiceUnavailableException(ServiceUnavailableException::builder().build()),
-                FailureCode::ModelUnavailable,
-            ),
-            (Error::unhandled("cut"), FailureCode::ModelUnavailable),
-        ] {
-            let context = format!("{error:?}");
-            assert_eq!(stream_failure(&SdkError::service_error(error, ())), expected, "{context}");
-        }
+        assert_eq!(stream_event(sdk::ConverseStreamOutput::Metadata(metadata)), StreamEvent::Usage(expected));
     }
 
     #[test]
@@ -351,6 +265,6 @@ mod tests {
 
     fn delta(delta: ContentBlockDelta) -> StreamEvent {
         let event = ContentBlockDeltaEvent::builder().content_block_index(2).delta(delta).build().unwrap();
-        stream_event(ConverseStreamOutput::ContentBlockDelta(event))
+        stream_event(sdk::ConverseStreamOutput::ContentBlockDelta(event))
     }
 }

@@ -96,10 +96,7 @@ impl Body for RepairedBody {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         loop {
             if let Some(message) = self.ready.pop_front() {
                 let mut bytes = Vec::new();
@@ -270,10 +267,7 @@ mod tests {
         let stop = r#"{"contentBlockIndex":0}"#;
         let other = r#"{"contentBlockIndex":1,"delta":{"text":"b"}}"#;
         let replacement = delta(0, "\u{fffd}");
-        assert_eq!(
-            repair(&[half, stop]),
-            [delta(0, "a"), replacement.clone(), serde_json::from_str(stop).unwrap()]
-        );
+        assert_eq!(repair(&[half, stop]), [delta(0, "a"), replacement.clone(), serde_json::from_str(stop).unwrap()]);
         assert_eq!(repair(&[half, other]), [delta(0, "a"), replacement.clone(), delta(1, "b")]);
         assert_eq!(repair(&[half]), [delta(0, "a"), replacement]);
     }

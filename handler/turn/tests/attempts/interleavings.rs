@@ -14,7 +14,7 @@ use turn::{
     effect::{AttemptEnd, Effect},
     limits::Limits,
     mutation::{Mutation, PublishFailure, Update},
-    types::StreamEvent,
+    types::{ModelError, StreamEvent},
 };
 
 use crate::{
@@ -34,7 +34,7 @@ const RECOVERY_TIME: Duration = Duration::from_secs(6);
 #[derive(Clone, Debug)]
 enum Happening {
     ModelEvent(StreamEvent),
-    ModelFailed(FailureCode),
+    ModelFailed(ModelError),
     ModelStreamEnded,
     /// The publish in flight gets its result.
     Published(PublishResult),
@@ -81,14 +81,19 @@ fn happening() -> impl Strategy<Value = Happening> {
     let text = (0_u32..3, select(&TEXTS[..]), select(vec![1, 1, 1, 40]))
         .prop_map(|(block, text, times)| StreamEvent::Text { block, text: text.repeat(times) });
     let stop = select(vec![StopReason::EndTurn, StopReason::MaxTokens]).prop_map(StreamEvent::MessageStop);
-    let code = select(vec![FailureCode::Throttled, FailureCode::ModelUnavailable, FailureCode::Internal]);
+    let error = select(vec![
+        ModelError::ThrottledBriefly,
+        ModelError::Failed(FailureCode::Throttled),
+        ModelError::Failed(FailureCode::ModelUnavailable),
+        ModelError::Failed(FailureCode::Internal),
+    ]);
     let time = select(vec![0, 5, 15, 45, 300, 2_000, 6_000, 11_000, 70_000]).prop_map(Duration::from_millis);
     prop_oneof![
         30 => text.prop_map(Happening::ModelEvent),
         1 => stop.prop_map(Happening::ModelEvent),
         1 => Just(Happening::ModelEvent(StreamEvent::Usage(Usage::default()))),
         1 => Just(Happening::ModelEvent(StreamEvent::Other)),
-        1 => code.prop_map(Happening::ModelFailed),
+        1 => error.prop_map(Happening::ModelFailed),
         1 => Just(Happening::ModelStreamEnded),
         30 => publish_result().prop_map(Happening::Published),
         12 => write_result().prop_map(Happening::Written),
@@ -170,8 +175,8 @@ impl Environment {
         }
         match happening {
             Happening::ModelEvent(event) if self.is_model_stream_open => self.on_model_event(event),
-            Happening::ModelFailed(code) if self.is_model_stream_open => {
-                self.on_stream_end(Input::ModelFailed(code));
+            Happening::ModelFailed(error) if self.is_model_stream_open => {
+                self.on_stream_end(Input::ModelFailed(error));
             }
             Happening::ModelStreamEnded if self.is_model_stream_open => self.on_stream_end(Input::ModelStreamEnded),
             Happening::ModelEvent(_) | Happening::ModelFailed(_) | Happening::ModelStreamEnded => {}

@@ -28,7 +28,13 @@ use std::{
 
 use api::types::{FailureCode, TurnStatus, Usage};
 use serde::de::DeserializeOwned;
-use turn::{attempt::Input, direct_write::WriteFailure, limits::Limits, mutation::PublishFailure, types::StreamEvent};
+use turn::{
+    attempt::Input,
+    direct_write::WriteFailure,
+    limits::Limits,
+    mutation::PublishFailure,
+    types::{ModelError, StreamEvent},
+};
 
 #[derive(Debug)]
 pub struct Script {
@@ -76,7 +82,8 @@ impl From<ModelStep> for Input {
     fn from(step: ModelStep) -> Self {
         match step {
             ModelStep::Event(event) => Self::ModelEvent(event),
-            ModelStep::Failed(code) => Self::ModelFailed(code),
+            ModelStep::Failed(FailureCode::Throttled) => Self::ModelFailed(ModelError::ThrottledBriefly),
+            ModelStep::Failed(code) => Self::ModelFailed(ModelError::Failed(code)),
             ModelStep::Ended => Self::ModelStreamEnded,
         }
     }

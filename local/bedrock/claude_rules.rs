@@ -1,0 +1,32 @@
+//! The inference settings that Claude refuses, with its messages. Claude 4.5 and later, and Opus 4.1, take
+//! temperature or topP, not both; Opus 4.7 and later and Sonnet 5 and later take neither; none takes a blank stop
+//! sequence. The messages were recorded, but for the order of the checks.
+use api::text::is_blank;
+
+use super::{bedrock_error::BedrockError, request::InferenceConfig};
+
+pub(super) fn check(model_id: &str, config: &InferenceConfig) -> Result<(), BedrockError> {
+    let Some((_, name)) = model_id.split_once("anthropic.claude-") else { return Ok(()) };
+    let (family, version) = family_and_version(name);
+    let takes_neither = matches!(family, "opus" if version >= (4, 7)) || matches!(family, "sonnet" if version.0 >= 5);
+    let takes_one = version >= (4, 5) || (family, version) == ("opus", (4, 1));
+    let blank_stop_sequence = config.stop_sequences.iter().flatten().any(|text| is_blank(text));
+    let error = match (config.temperature, config.top_p) {
+        (Some(_), _) if takes_neither => "`temperature` is deprecated for this model.",
+        (_, Some(_)) if takes_neither => "`top_p` is deprecated for this model.",
+        (Some(_), Some(_)) if takes_one => {
+            "`temperature` and `top_p` cannot both be specified for this model. Please use only one."
+        }
+        _ if blank_stop_sequence => "stop_sequences: each stop sequence must contain non-whitespace",
+        _ => return Ok(()),
+    };
+    Err(BedrockError::validation(format!("The model returned the following errors: {error}")))
+}
+
+/// Of a name such as `opus-4-1-20250805-v1:0`. Names before Claude 4 begin with the version, which is not read.
+fn family_and_version(name: &str) -> (&str, (u32, u32)) {
+    let mut parts = name.split(['-', ':']);
+    let family = parts.next().unwrap_or_default();
+    let mut number = || parts.next().filter(|part| part.len() < 3).and_then(|part| part.parse().ok()).unwrap_or(0);
+    (family, (number(), number()))
+}
