@@ -6,9 +6,7 @@ use std::{
     time::Duration,
 };
 
-use api::types::{
-    ContentBlock, ConversationEvent, InferenceSettings, Sender, SenderKind, StopReason, TurnStatus,
-};
+use api::types::{ContentBlock, ConversationEvent, InferenceSettings, Sender, SenderKind, StopReason, TurnStatus};
 use futures::{Stream, StreamExt, future::pending, stream};
 use handler::event_loop::{Effects, run_attempt};
 use tokio::time::{Instant, sleep};
