@@ -8,6 +8,7 @@ pub mod fault_injection;
 pub mod graphql;
 pub mod identity;
 pub mod lambda;
+mod object_only;
 mod private_file;
 pub mod realtime;
 pub mod resolver;

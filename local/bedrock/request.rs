@@ -2,12 +2,16 @@
 use serde::Deserialize;
 
 use super::bedrock_error::BedrockError;
+use crate::object_only::{self, ObjectOnly};
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Transcript {
+    #[serde(deserialize_with = "object_only::deserialize_list")]
     pub messages: Vec<Message>,
+    #[serde(deserialize_with = "object_only::deserialize_list")]
     pub system: Vec<ContentBlock>,
+    #[serde(deserialize_with = "object_only::deserialize")]
     pub inference_config: InferenceConfig,
     pub tool_config: Option<serde::de::IgnoredAny>,
 }
@@ -16,6 +20,7 @@ pub(super) struct Transcript {
 #[serde(default)]
 pub(super) struct Message {
     pub role: String,
+    #[serde(deserialize_with = "object_only::deserialize_list")]
     pub content: Vec<ContentBlock>,
 }
 
@@ -24,7 +29,9 @@ pub(super) struct Message {
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ContentBlock {
     pub text: Option<String>,
+    #[serde(deserialize_with = "object_only::deserialize_option")]
     pub tool_use: Option<ToolReference>,
+    #[serde(deserialize_with = "object_only::deserialize_option")]
     pub tool_result: Option<ToolReference>,
 }
 
@@ -45,7 +52,10 @@ pub(super) struct InferenceConfig {
 
 impl Transcript {
     pub fn parse(body: &[u8]) -> Result<Self, BedrockError> {
-        serde_json::from_slice(body).map_err(|_| BedrockError::malformed_request())
+        match serde_json::from_slice(body) {
+            Ok(ObjectOnly(transcript)) => Ok(transcript),
+            Err(_) => Err(BedrockError::malformed_request()),
+        }
     }
 
     /// The texts of the user, oldest first.

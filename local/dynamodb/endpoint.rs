@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::{DynamoDb, database_error::DatabaseError};
-use crate::{fault_injection::Fault, identity::Authenticator};
+use crate::{fault_injection::Fault, identity::Authenticator, object_only::ObjectOnly};
 
 const TARGET_HEADER: &str = "x-amz-target";
 const TARGET_PREFIX: &str = "DynamoDB_20120810.";
@@ -96,7 +96,7 @@ fn run<Q: DeserializeOwned, A: Serialize>(
     body: &[u8],
     call: impl FnOnce(Q) -> Result<A, DatabaseError>,
 ) -> Result<Vec<u8>, DatabaseError> {
-    let request = serde_json::from_slice(body).map_err(|error| parse_error(&error.to_string()))?;
+    let ObjectOnly(request) = serde_json::from_slice(body).map_err(|error| parse_error(&error.to_string()))?;
     let response = call(request)?;
     Ok(serde_json::to_vec(&response).map_err(|error| DynoxideError::InternalServerError(error.to_string()))?)
 }
@@ -210,6 +210,8 @@ mod tests {
     fn invalid_requests_are_rejected_by_exception_name() {
         let database = database();
         let (status, error) = parsed(database.handle_call("DynamoDB_20120810.GetItem", b"{"));
+        assert_eq!((status, &error["__type"]), (400, &json!("com.amazon.coral.service#SerializationException")));
+        let (status, error) = call(&database, "GetItem", &json!(["Things", { "pk": { "S": "a" } }]));
         assert_eq!((status, &error["__type"]), (400, &json!("com.amazon.coral.service#SerializationException")));
         let (status, error) = call(&database, "GetItem", &json!({ "TableName": "Things" }));
         assert_eq!((status, &error["__type"]), (400, &json!("com.amazon.coral.validate#ValidationException")));

@@ -55,9 +55,15 @@ impl Authenticator {
         self.modes.first().copied()
     }
 
-    /// Authenticates a request by its `Authorization` header, or else by its API key. The header holds a
-    /// signature if the API has the IAM mode and the header has the form of one; otherwise it holds a token.
+    /// Authenticates a request by its API key, or else by its `Authorization` header. An API without the mode
+    /// of API keys ignores the key. `Authorization` holds a signature if the API has the IAM mode and the header
+    /// has the form of one; otherwise it holds a token.
     pub async fn authenticate(&self, request: &AuthRequest<'_>) -> Result<Caller, AuthError> {
+        if self.modes.contains(&AuthMode::ApiKey)
+            && let Some(key) = request.headers.get(API_KEY)
+        {
+            return self.authenticate_api_key(key);
+        }
         let has_iam_mode = self.modes.contains(&AuthMode::Iam);
         match request.headers.get(AUTHORIZATION) {
             Some(authorization) if signature::is_signature(authorization) && has_iam_mode => {
@@ -66,16 +72,11 @@ impl Authenticator {
             Some(authorization) if !self.trusted_issuers.is_empty() => {
                 self.authenticate_token(authorization, request).await
             }
-            Some(_) if has_iam_mode => Err(AuthError::CredentialsMissing),
-            _ => self.authenticate_api_key(request.headers),
+            _ => Err(AuthError::CredentialsMissing),
         }
     }
 
-    fn authenticate_api_key(&self, headers: &HeaderMap) -> Result<Caller, AuthError> {
-        if !self.modes.contains(&AuthMode::ApiKey) {
-            return Err(AuthError::CredentialsMissing);
-        }
-        let key = headers.get(API_KEY).ok_or(AuthError::CredentialsMissing)?;
+    fn authenticate_api_key(&self, key: &HeaderValue) -> Result<Caller, AuthError> {
         let is_known = self.api_keys.iter().any(|known| constant_time::equal(known.as_bytes(), key.as_bytes()));
         if is_known { Ok(Caller::from_api_key()) } else { Err(AuthError::NotAuthorized) }
     }
@@ -87,7 +88,11 @@ impl Authenticator {
     ) -> Result<Caller, AuthError> {
         let token = Token::parse(authorization.to_str().map_err(|_| AuthError::TokenMalformed)?)?;
         let issuer = self.trusted_issuers.iter().find(|issuer| issuer.is_issuer_of(&token));
-        let issuer = issuer.ok_or(AuthError::NotAuthorized)?;
+        let Some(issuer) = issuer else {
+            let trusted: Vec<_> = self.trusted_issuers.iter().map(TrustedIssuer::url).collect();
+            tracing::warn!(?trusted, "a token of an issuer that the API does not trust is refused");
+            return Err(AuthError::NotAuthorized);
+        };
         let identity = issuer.verify(&token, request).await?;
         Ok(Caller::from_token(issuer.mode(), identity))
     }

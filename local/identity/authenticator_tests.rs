@@ -19,7 +19,11 @@ const ACCESS_KEY: &str = "ASIAEXAMPLE";
 const BODY: &str = r#"{"query":"{ f }"}"#;
 
 fn authenticator() -> Authenticator {
-    let authenticator = Authenticator::new(vec![AuthMode::ApiKey, AuthMode::Iam], vec!["da2-right".into()]);
+    authenticator_with_modes(vec![AuthMode::ApiKey, AuthMode::Iam])
+}
+
+fn authenticator_with_modes(modes: Vec<AuthMode>) -> Authenticator {
+    let authenticator = Authenticator::new(modes, vec!["da2-right".into()]);
     let credentials = [ACCESS_KEY.into(), "secret".into(), "token".into()];
     let statements = [json!({ "Effect": "Allow", "Action": "appsync:GraphQL",
         "Resource": "arn:aws:appsync:eu-west-1:123456789012:apis/abc/types/Mutation/fields/publish" })];
@@ -89,6 +93,28 @@ async fn request_without_credentials_is_rejected() {
 }
 
 #[tokio::test]
+async fn api_key_wins_over_authorization() {
+    for authorization in ["meow", "Basic eDp5", "", "AWS4-HMAC-SHA256 meow", "a.b.c"] {
+        let mut request = request_with_key("da2-right");
+        request.headers_mut().insert("authorization", authorization.parse().unwrap());
+        let caller = authenticate(&request).await.ok().expect(authorization);
+        assert_eq!(caller.mode(), AuthMode::ApiKey, "{authorization}");
+    }
+    let mut signed = signed_request("token", now());
+    signed.headers_mut().insert("x-api-key", "da2-wrong".parse().unwrap());
+    assert_eq!(authenticate(&signed).await.err(), Some(AuthError::NotAuthorized));
+}
+
+#[tokio::test]
+async fn api_key_beside_a_signature_is_ignored_without_the_api_key_mode() {
+    let iam_only = authenticator_with_modes(vec![AuthMode::Iam]);
+    let mut signed = signed_request("token", now());
+    signed.headers_mut().insert("x-api-key", "da2-right".parse().unwrap());
+    let caller = authenticate_with(&iam_only, &signed).await.ok().unwrap();
+    assert_eq!(caller.mode(), AuthMode::Iam);
+}
+
+#[tokio::test]
 async fn signature_identifies_a_role_session() {
     let caller = authenticate(&signed_request("token", now())).await.ok().unwrap();
     assert_eq!(caller.mode(), AuthMode::Iam);
@@ -116,16 +142,21 @@ async fn signature_covers_body_path_and_host() {
 }
 
 #[tokio::test]
-async fn signature_expires_after_five_minutes() {
+async fn signature_too_old_or_too_new_is_rejected_with_the_times() {
     let minutes = |count: u64| Duration::from_secs(count * 60);
     assert!(authenticate(&signed_request("token", now() - minutes(4))).await.is_ok());
+    let message = async |signed_at| {
+        let error = authenticate(&signed_request("token", signed_at)).await.err().unwrap();
+        assert_eq!((error.status().as_u16(), error.error_type()), (403, "InvalidSignatureException"));
+        error.message().to_string()
+    };
     assert_eq!(
-        authenticate(&signed_request("token", now() - minutes(6))).await.err(),
-        Some(AuthError::SignatureExpired)
+        message(now() - minutes(6)).await,
+        "Signature expired: 20261118T110040Z is now earlier than 20261118T110140Z (20261118T110640Z - 5 min.)"
     );
     assert_eq!(
-        authenticate(&signed_request("token", now() + minutes(6))).await.err(),
-        Some(AuthError::SignatureExpired)
+        message(now() + minutes(6)).await,
+        "Signature not yet current: 20261118T111240Z is still later than 20261118T111140Z (20261118T110640Z + 5 min.)"
     );
 }
 

@@ -1,6 +1,6 @@
 //! A cache of the JSON Web Keys that an issuer publishes, filled when a key is first needed.
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -14,9 +14,14 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::{sync::Mutex, time::Instant};
 
-/// The shortest time between two successful fetches. An unknown key id triggers a fetch, because the key may
-/// be new.
-const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(30);
+use super::issuer_url;
+use crate::object_only::ObjectOnly;
+
+/// The largest number of successful fetches within `BURST_INTERVAL`. An unknown key id triggers a fetch at
+/// once, because the issuer may have begun to sign with a new key; forged key ids must not become as many
+/// requests to the issuer.
+const MAX_BURST_FETCHES: usize = 5;
+const BURST_INTERVAL: Duration = Duration::from_secs(30);
 /// The time without fetches after a failed one.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// The age after which keys are fetched again, because they may have been withdrawn.
@@ -49,7 +54,8 @@ struct Shared {
 struct CacheState {
     /// By key id.
     keys: HashMap<String, DecodingKey>,
-    fetched_at: Option<Instant>,
+    /// The times of the newest successful fetches, oldest first; at most `MAX_BURST_FETCHES`.
+    fetches: VecDeque<Instant>,
     failed_at: Option<Instant>,
 }
 
@@ -87,22 +93,24 @@ impl JwksCache {
     /// Returns a key by its id. Fetches the keys first if the id is unknown or the keys are too old.
     pub async fn key(&self, key_id: &str) -> Option<DecodingKey> {
         if !self.read(|state| state.has_fresh_key(key_id, Instant::now())) {
-            let cache = self.clone();
+            let (cache, id) = (self.clone(), key_id.to_owned());
             // The fetch runs in a task of its own, so that it completes even if the caller is cancelled.
-            drop(tokio::spawn(async move { cache.fetch().await }).await);
+            drop(tokio::spawn(async move { cache.fetch_key(&id).await }).await);
         }
         self.read(|state| state.keys.get(key_id).cloned())
     }
 
-    async fn fetch(&self) {
+    /// Fetches the keys unless another caller has fetched this key meanwhile.
+    async fn fetch_key(&self, key_id: &str) {
         let _guard = self.0.fetching.lock().await;
-        if !self.read(|state| state.may_fetch(Instant::now())) {
+        let now = Instant::now();
+        if self.read(|state| state.has_fresh_key(key_id, now) || !state.may_fetch(now)) {
             return;
         }
         let fetched = self.0.fetch_keys().await;
         let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
         match fetched {
-            Ok(keys) => *state = CacheState { keys, fetched_at: Some(Instant::now()), failed_at: None },
+            Ok(keys) => state.store(keys, Instant::now()),
             Err(error) => {
                 tracing::warn!(issuer = self.0.issuer, %error, "an issuer's keys cannot be read");
                 state.failed_at = Some(Instant::now());
@@ -117,16 +125,26 @@ impl JwksCache {
 
 impl CacheState {
     fn has_fresh_key(&self, key_id: &str, now: Instant) -> bool {
-        is_within(MAX_AGE, self.fetched_at, now) && self.keys.contains_key(key_id)
+        is_within(MAX_AGE, self.fetches.back(), now) && self.keys.contains_key(key_id)
     }
 
     fn may_fetch(&self, now: Instant) -> bool {
-        !is_within(MIN_REFRESH_INTERVAL, self.fetched_at, now) && !is_within(RETRY_DELAY, self.failed_at, now)
+        let recent = self.fetches.iter().filter(|fetch| is_within(BURST_INTERVAL, Some(fetch), now)).count();
+        recent < MAX_BURST_FETCHES && !is_within(RETRY_DELAY, self.failed_at.as_ref(), now)
+    }
+
+    fn store(&mut self, keys: HashMap<String, DecodingKey>, now: Instant) {
+        self.keys = keys;
+        self.failed_at = None;
+        if self.fetches.len() == MAX_BURST_FETCHES {
+            self.fetches.pop_front();
+        }
+        self.fetches.push_back(now);
     }
 }
 
-fn is_within(span: Duration, since: Option<Instant>, now: Instant) -> bool {
-    since.is_some_and(|since| now.duration_since(since) < span)
+fn is_within(span: Duration, since: Option<&Instant>, now: Instant) -> bool {
+    since.is_some_and(|since| now.duration_since(*since) < span)
 }
 
 impl Shared {
@@ -138,7 +156,7 @@ impl Shared {
             JwksLocation::Discovery => {
                 let url = format!("{well_known}/openid-configuration");
                 let document: DiscoveryDocument = self.get(&client, &url).await?;
-                if document.issuer != self.issuer {
+                if !issuer_url::is_same(&document.issuer, &self.issuer) {
                     return Err(FetchError::WrongIssuer(document.issuer));
                 }
                 document.jwks_uri
@@ -167,7 +185,10 @@ impl Shared {
                 return Err(FetchError::TooLarge(url));
             }
         }
-        serde_json::from_slice(&body).map_err(|error| FetchError::Malformed(url, error))
+        match serde_json::from_slice(&body) {
+            Ok(ObjectOnly(document)) => Ok(document),
+            Err(error) => Err(FetchError::Malformed(url, error)),
+        }
     }
 
     fn is_local(&self) -> bool {
@@ -303,9 +324,9 @@ mod tests {
         stub.publish(&[KEY.to_jwk()]);
         assert!(cache.key(KEY.key_id()).await.is_some());
         stub.publish(&[]);
-        advance(MAX_AGE - MIN_REFRESH_INTERVAL).await;
+        advance(MAX_AGE - RETRY_DELAY).await;
         assert!(cache.key(KEY.key_id()).await.is_some() && stub.request_count() == 1);
-        advance(MIN_REFRESH_INTERVAL).await;
+        advance(RETRY_DELAY).await;
         assert!(cache.key(KEY.key_id()).await.is_none());
     }
 
@@ -325,13 +346,41 @@ mod tests {
         assert_eq!(insecure.to_string(), "http://id.example.com/keys is neither an https address nor on this machine");
     }
 
-    #[test]
-    fn unknown_key_ids_do_not_trigger_repeated_fetches() {
-        let now = Instant::now();
-        let state = CacheState { fetched_at: Some(now), ..CacheState::default() };
-        assert!(CacheState::default().may_fetch(now));
-        assert!(
-            !state.may_fetch(now + MIN_REFRESH_INTERVAL - RETRY_DELAY) && state.may_fetch(now + MIN_REFRESH_INTERVAL)
-        );
+    #[tokio::test]
+    async fn unknown_key_id_is_fetched_at_once() {
+        let stub = StubIssuer::start().await;
+        let cache = stub.cache();
+        stub.publish(&[KEY.to_jwk()]);
+        assert!(cache.key(KEY.key_id()).await.is_some());
+        let rotated = SigningKey::generate().unwrap();
+        stub.publish(&[KEY.to_jwk(), rotated.to_jwk()]);
+        assert!(cache.key(rotated.key_id()).await.is_some(), "a key that was published after the first fetch");
+        assert_eq!(stub.request_count(), 2);
+    }
+
+    #[tokio::test]
+    async fn burst_of_unknown_key_ids_is_limited() {
+        let stub = StubIssuer::start().await;
+        let cache = stub.cache();
+        stub.publish(&[KEY.to_jwk()]);
+        for number in 0..100 {
+            assert!(cache.key(&format!("unknown-{number}")).await.is_none());
+        }
+        assert_eq!(stub.request_count(), MAX_BURST_FETCHES);
+        advance(BURST_INTERVAL).await;
+        assert!(cache.key("unknown").await.is_none());
+        assert_eq!(stub.request_count(), MAX_BURST_FETCHES + 1);
+        assert!(cache.key(KEY.key_id()).await.is_some() && stub.request_count() == MAX_BURST_FETCHES + 1);
+    }
+
+    #[tokio::test]
+    async fn trailing_slash_of_the_issuer_is_ignored() {
+        let stub = StubIssuer::start().await;
+        stub.publish(&[KEY.to_jwk()]);
+        stub.discovery_document.send_replace(StubIssuer::discovery(&format!("{}/", stub.url), &stub.url));
+        assert!(stub.cache().key(KEY.key_id()).await.is_some());
+        let with_slash = JwksCache::new(&format!("{}/", stub.url), JwksLocation::Discovery);
+        stub.discovery_document.send_replace(StubIssuer::discovery(&stub.url, &stub.url));
+        assert!(with_slash.key(KEY.key_id()).await.is_some());
     }
 }

@@ -11,6 +11,7 @@ mod authenticator_tests;
 mod caller;
 mod constant_time;
 mod iam_policy;
+mod issuer_url;
 mod jwks_cache;
 mod local_issuer;
 mod oidc_routes;

@@ -1,8 +1,5 @@
 //! Verification of AWS Signature Version 4.
-use std::{
-    collections::BTreeSet,
-    time::{Duration, SystemTime},
-};
+use std::{collections::BTreeSet, time::SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::{
@@ -11,11 +8,15 @@ use aws_sigv4::{
 };
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
-use super::{auth_error::AuthError, auth_request::AuthRequest, constant_time, principal::Principal};
+use super::{
+    auth_error::{AuthError, MAX_SIGNATURE_SKEW, TIME_FORMAT},
+    auth_request::AuthRequest,
+    constant_time,
+    principal::Principal,
+};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const SERVICE: &str = "appsync";
-const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// A parsed `Authorization` header of Signature Version 4.
 pub struct Signature<'a> {
@@ -58,9 +59,12 @@ impl Signature<'_> {
             return Err(AuthError::ClientUnknown);
         }
         let signed_at = self.signed_at(request.headers).ok_or(AuthError::SignatureMismatch)?;
-        let age = request.now.duration_since(signed_at).unwrap_or_else(|in_future| in_future.duration());
-        if age > MAX_CLOCK_SKEW {
-            return Err(AuthError::SignatureExpired);
+        let now = request.now;
+        if signed_at < now - MAX_SIGNATURE_SKEW {
+            return Err(AuthError::SignatureExpired { signed_at, now });
+        }
+        if signed_at > now + MAX_SIGNATURE_SKEW {
+            return Err(AuthError::SignatureNotYetCurrent { signed_at, now });
         }
         let expected = self.compute(request, principal, signed_at).ok_or(AuthError::SignatureMismatch)?;
         let is_equal = constant_time::equal(expected.as_bytes(), self.signature.as_bytes());
@@ -73,7 +77,11 @@ impl Signature<'_> {
         if !date_header.starts_with(self.date) {
             return None;
         }
-        let date_time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", date_header).ok()?;
+        let date_time = jiff::civil::DateTime::strptime(TIME_FORMAT, date_header).ok()?;
+        // jiff reads the second 60 as 59; Java, which AppSync is written in, refuses it.
+        if date_time.strftime(TIME_FORMAT).to_string() != date_header {
+            return None;
+        }
         Some(date_time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().into())
     }
 

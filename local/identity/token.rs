@@ -6,8 +6,11 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
-use super::auth_error::AuthError;
-use crate::stack::{IssuerKind, TokenIssuer};
+use super::{auth_error::AuthError, issuer_url};
+use crate::{
+    object_only::ObjectOnly,
+    stack::{IssuerKind, TokenIssuer},
+};
 
 /// The tolerance for the clocks of issuers. AppSync does not document its own.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
@@ -37,10 +40,13 @@ struct IssuerClaim {
 }
 
 impl<'a> Token<'a> {
-    /// Parses an `Authorization` header, with or without `Bearer`.
+    /// Parses an `Authorization` header, with or without `Bearer` in any case.
     pub fn parse(authorization: &'a str) -> Result<Self, AuthError> {
         let text = authorization.trim();
-        let text = text.strip_prefix("Bearer ").map_or(text, str::trim_start);
+        let text = match text.split_once(' ') {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("Bearer") => token.trim_start(),
+            _ => text,
+        };
         let (header, claim) = parse_parts(text).ok_or(AuthError::TokenMalformed)?;
         Ok(Self { text, key_id: header.key_id, issuer: claim.issuer })
     }
@@ -67,13 +73,14 @@ fn parse_parts(text: &str) -> Option<(Header, IssuerClaim)> {
 }
 
 fn parse_part<T: DeserializeOwned>(part: &str) -> Option<T> {
-    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).ok()?).ok()
+    let ObjectOnly(part) = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).ok()?).ok()?;
+    Some(part)
 }
 
 impl Claims {
     /// Checks issuer, subject, client and times.
     pub fn validate(&self, issuer: &TokenIssuer, now: SystemTime) -> Result<(), AuthError> {
-        let has_issuer = self.text("iss") == Some(&issuer.url);
+        let has_issuer = self.text("iss").is_some_and(|claim| issuer_url::is_same(claim, &issuer.url));
         let has_subject = self.text("sub").is_some_and(|subject| !subject.is_empty());
         if !has_issuer || !has_subject || !self.has_accepted_client(issuer) {
             return Err(AuthError::NotAuthorized);
@@ -91,11 +98,19 @@ impl Claims {
                 "issuer": issuer,
                 "username": self.text("cognito:username").or(self.text("username")),
                 "sourceIp": addresses,
-                "groups": self.0.get("cognito:groups"),
+                "groups": self.groups(),
                 "defaultAuthStrategy": "ALLOW",
                 "claims": self.0,
             }),
         }
+    }
+
+    /// The texts of `cognito:groups`; `None` if the claim is not a list. A user pool's claim is always a list of
+    /// texts, and AWS does not document what AppSync does with another claim. A text must not name a group,
+    /// because resolvers that search it would find parts of names.
+    fn groups(&self) -> Option<Vec<&str>> {
+        let groups = self.0.get("cognito:groups")?.as_array()?;
+        Some(groups.iter().filter_map(Value::as_str).collect())
     }
 
     /// Checks the client id. An ID token of a user pool has it in `aud`, its access token in `client_id`;
@@ -201,9 +216,10 @@ mod tests {
     }
 
     #[test]
-    fn bearer_prefix_is_optional() {
+    fn bearer_prefix_is_optional_and_in_any_case() {
         let token = KEY.sign(&claims(json!({}))).unwrap();
-        for authorization in [token.clone(), format!("Bearer {token}"), format!(" Bearer  {token} ")] {
+        let prefixes = ["", "Bearer ", " Bearer  ", "bearer ", "BEARER ", "beArer "];
+        for authorization in prefixes.map(|prefix| format!("{prefix}{token} ")) {
             let parsed = Token::parse(&authorization).unwrap();
             assert_eq!((parsed.issuer.as_deref(), parsed.key_id.as_deref()), (Some(POOL), Some(KEY.key_id())));
             assert!(parsed.verify_signature(&decoding_key(&KEY)).is_some());
@@ -218,6 +234,9 @@ mod tests {
         let cases = [
             "",
             "Bearer",
+            "bearer",
+            "Bearer Bearer",
+            "é",
             "meow",
             "a.b.c",
             "..",
@@ -226,6 +245,9 @@ mod tests {
             &format!("{header}.{payload}"),
             &format!("{payload}.{header}.{}", parts[2]),
             &format!("{header}.W10.{}", parts[2]),
+            // ["RS256","k"] as the header, ["i"] as the claims
+            &format!("WyJSUzI1NiIsImsiXQ.{payload}.{}", parts[2]),
+            &format!("{header}.WyJpIl0.{}", parts[2]),
         ];
         for malformed in cases {
             assert_eq!(Token::parse(malformed).err(), Some(AuthError::TokenMalformed), "{malformed}");
@@ -268,6 +290,8 @@ mod tests {
             (&any, json!({ "token_use": "refresh" }), false),
             (&any, json!({ "token_use": null }), false),
             (&any, json!({ "iss": "https://other.example.com" }), false),
+            (&any, json!({ "iss": format!("{POOL}/") }), true),
+            (&any, json!({ "iss": format!("{POOL}//") }), false),
             (&any, json!({ "sub": null }), false),
             (&any, json!({ "sub": "" }), false),
             (&any, json!({ "sub": 7 }), false),
@@ -312,6 +336,19 @@ mod tests {
         ];
         for (issuer, changed, expected) in cases {
             assert_eq!(validate(&issuer, changed.clone()), expected, "{changed}");
+        }
+    }
+
+    #[test]
+    fn groups_are_the_texts_of_a_list() {
+        let groups = |claim: Value| {
+            let claims = signed_claims(&claims(json!({ "cognito:groups": claim })));
+            claims.into_identity(IssuerKind::UserPool, Vec::new())["groups"].clone()
+        };
+        assert_eq!(groups(json!(["poets", 7, null, "kings"])), json!(["poets", "kings"]));
+        assert_eq!(groups(json!([])), json!([]));
+        for other in [json!(null), json!("not-administrators"), json!(7), json!(true), json!({ "0": "kings" })] {
+            assert_eq!(groups(other.clone()), Value::Null, "{other}");
         }
     }
 

@@ -117,7 +117,9 @@ fn errors_payload(entries: Value) -> Value {
 pub fn auth_error_entries(error: AuthError) -> Value {
     match error {
         AuthError::CredentialsMissing => json!([{ "message": "Required headers are missing.", "errorCode": 400 }]),
-        AuthError::SignatureMismatch | AuthError::SignatureExpired => {
+        AuthError::SignatureMismatch
+        | AuthError::SignatureExpired { .. }
+        | AuthError::SignatureNotYetCurrent { .. } => {
             json!([{ "errorType": "BadRequestException", "message": error.message(), "errorCode": 400 }])
         }
         AuthError::NotAuthorized

@@ -47,7 +47,7 @@ pub fn preflight_response(request_headers: &HeaderMap) -> Response {
 }
 
 pub fn auth_error_response(error: AuthError) -> Response {
-    error_response(error.status(), error.error_type(), error.message())
+    error_response(error.status(), error.error_type(), &error.message())
 }
 
 pub fn error_response(status: StatusCode, error_type: &'static str, message: &str) -> Response {
