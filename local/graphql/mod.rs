@@ -7,7 +7,6 @@ mod definition_error;
 mod execution;
 mod graphql_error;
 mod http;
-mod lone_surrogates;
 mod operations;
 mod request;
 mod schema;

@@ -27,7 +27,10 @@ use super::{
     subscriptions::{Subscription, filter::Filter},
     validation::{self, operation::PreparedOperation},
 };
-use crate::identity::{AuthError, Caller};
+use crate::{
+    identity::{AuthError, Caller},
+    lone_surrogates,
+};
 
 /// Documents up to this size are validated concurrently. Clients usually send smaller ones.
 const SMALL_DOCUMENT_BYTES: usize = 8 * 1024;
@@ -156,6 +159,7 @@ impl Service {
         let selections = SelectionReader {
             schema: &self.schema,
             document: &prepared.document,
+            inputs: &prepared.inputs,
             variables: &prepared.variables,
             has_lone_surrogates: prepared.has_lone_surrogates,
         };
@@ -190,7 +194,7 @@ impl Service {
         let path = ResponsePath::root(key);
         let context = FieldContext { parent_type: root_type, definition, fields, field, path };
         resolver.authorize(state, &context).ok()?;
-        let arguments = input_coercion::coerce_arguments(&self.schema, definition, field, &prepared.variables).ok()?;
+        let arguments = input_coercion::coerce_arguments(&self.schema, definition, field, &prepared.inputs).ok()?;
         let output = match self.bindings.get(&root_type.name, &field.name) {
             Some(bound) => resolver.run_resolver(state, &context, bound, &Value::Null).await.ok()?,
             None => ResolverOutput::default(),
@@ -198,6 +202,11 @@ impl Service {
         let report = |message: String| state.report_field_error(&context, "BadRequestException", message);
         let filter = match &output.subscription_filter {
             Some(json) => Filter::parse(json).map_err(report).ok()?,
+            None if prepared.has_lone_surrogates => {
+                let decoded = arguments.into_iter();
+                let decode = |(name, value)| (name, lone_surrogates::decode_value_lossy(&value));
+                Filter::from_arguments(decoded.map(decode).collect())
+            }
             None => Filter::from_arguments(arguments),
         };
         let invalidation_filter = output.invalidation_filter.as_ref().map(Filter::parse).transpose();

@@ -4,7 +4,10 @@ use std::time::Duration;
 use local::graphql::ApiSettings;
 use serde_json::{Value, json};
 
-use crate::fixture::{Server, api};
+use crate::{
+    fixture::{KEY, Server, api},
+    http::post,
+};
 
 async fn check_response(query: &str, variables: Value, expected: Value) {
     let response = Server::start().await.execute(query, variables).await;
@@ -32,6 +35,9 @@ async fn validation_errors_have_appsyncs_messages() {
         let response = server.execute(query, case.get("variables").cloned().unwrap_or(json!({}))).await;
         assert_eq!((&response["data"], &response["errors"][0]["path"]), (&Value::Null, &Value::Null), "{query}");
         assert_eq!(response["errors"][0]["message"], case["message"], "{query}");
+        if let Some(column) = case.get("column") {
+            assert_eq!(&response["errors"][0]["locations"][0]["column"], column, "{query}");
+        }
     }
 }
 
@@ -39,12 +45,105 @@ async fn validation_errors_have_appsyncs_messages() {
 async fn arguments_are_coerced_to_their_types() {
     let query = "query($ids: [ID!], $input: ThingInput) { echo(ids: $ids, input: $input, kind: ROUND, json: \"{\\\"a\\\":[1]}\") }";
     let response = Server::start().await.execute(query, json!({ "ids": 5, "input": { "name": "n" } })).await;
-    let coerced = json!({ "ids": ["5"], "input": { "name": "n", "size": 3 }, "kind": "ROUND", "json": { "a": [1] } });
+    let coerced = json!({ "ids": ["5"], "input": { "name": "n", "size": 3 }, "kind": "ROUND",
+        "json": { "a": [1] }, "size": 5 });
     assert_eq!(parse_json(&response["data"]["echo"]), coerced);
-    let absent = Server::start().await.execute("query($number: Int) { echo(number: $number) }", json!({})).await;
-    assert_eq!(parse_json(&absent["data"]["echo"]), json!({}));
     let null = Server::start().await.execute("{ echo(number: null) }", json!({})).await;
-    assert_eq!(parse_json(&null["data"]["echo"]), json!({ "number": null }));
+    assert_eq!(parse_json(&null["data"]["echo"]), json!({ "number": null, "size": 5 }));
+}
+
+#[tokio::test]
+async fn unsent_variable_is_an_explicit_null_argument() {
+    let query = "query($number: Int, $kind: Kind = ROUND, $size: Int, $text: String) {
+        echo(number: $number, kind: $kind, input: { name: \"n\", size: $size }) other: echo(text: $text, size: $size) }";
+    let response = Server::start().await.execute(query, json!({})).await;
+    let first = json!({ "number": null, "kind": "ROUND", "input": { "name": "n", "size": 3 }, "size": 5 });
+    assert_eq!(parse_json(&response["data"]["echo"]), first, "{response}");
+    assert_eq!(parse_json(&response["data"]["other"]), json!({ "text": null, "size": 5 }));
+}
+
+/// The arguments that the resolver of `echo` sees, with variables as JSON text.
+async fn echoed(server: &Server, declarations: &str, arguments: &str, variables: &str) -> Value {
+    let query = format!("query({declarations}) {{ echo({arguments}) }}");
+    let body = format!("{{\"query\":{},\"variables\":{variables}}}", json!(query));
+    let response = post(server, &[("x-api-key", KEY)], &body).await;
+    let text = response.body["data"]["echo"].as_str();
+    let mut arguments = match text {
+        Some(text) => serde_json::from_str::<Value>(text).unwrap(),
+        None => return response.body["errors"][0]["message"].clone(),
+    };
+    arguments.as_object_mut().unwrap().remove("size");
+    arguments
+}
+
+#[tokio::test]
+async fn whole_doubles_of_variables_are_whole_numbers() {
+    let server = Server::start().await;
+    for (number, expected) in [("20.0", 20), ("2e1", 20), ("1E1", 10), ("-0.0", 0), ("-0", 0), ("2000e-2", 20)] {
+        let arguments = echoed(&server, "$n: Int", "number: $n", &format!("{{\"n\":{number}}}")).await;
+        assert_eq!(arguments, json!({ "number": expected }), "{number}");
+        let variables = format!("{{\"i\":{{\"name\":\"n\",\"size\":{number}}}}}");
+        let arguments = echoed(&server, "$i: ThingInput", "input: $i", &variables).await;
+        assert_eq!(arguments, json!({ "input": { "name": "n", "size": expected } }), "{number}");
+        let arguments = echoed(&server, "$s: AWSTimestamp", "stamp: $s", &format!("{{\"s\":{number}}}")).await;
+        assert_eq!(arguments, json!({ "stamp": expected }), "{number}");
+    }
+    for number in ["20.5", "2147483648", "-2147483649", "1e10", "1e400", "12345678901234567890"] {
+        let message = echoed(&server, "$n: Int", "number: $n", &format!("{{\"n\":{number}}}")).await;
+        assert!(
+            message.as_str().is_some_and(|text| text.starts_with("Variable 'n' has an invalid value.")),
+            "{message}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn id_is_the_text_of_a_whole_number_of_any_length() {
+    let server = Server::start().await;
+    let digits = "9".repeat(400);
+    let numbers = ["7", "7.0", "-0", "1e2", "1234567890123456789012345", &digits];
+    let expected = json!({ "ids": ["7", "7", "0", "100", "1234567890123456789012345", digits] });
+    let variables = format!("{{\"ids\":[{}]}}", numbers.join(","));
+    assert_eq!(echoed(&server, "$ids: [ID!]", "ids: $ids", &variables).await, expected);
+    let literals = ["7", "\"7\"", "-0", "100", "1234567890123456789012345", &digits].join(",");
+    assert_eq!(
+        echoed(&server, "$x: Int", &format!("number: $x, ids: [{literals}]"), "{\"x\":1}").await["ids"],
+        expected["ids"]
+    );
+    let arguments = echoed(&server, "$x: AWSTimestamp", "stamp: $x, number: -0, float: -0", "{\"x\":1}").await;
+    assert_eq!((&arguments["number"], &arguments["float"]), (&json!(0), &json!(0)), "{arguments}");
+    let message = echoed(&server, "$ids: [ID!]", "ids: $ids", "{\"ids\":[7.5]}").await;
+    assert_eq!(message, "Variable 'ids' has an invalid value. Expected type 'ID' but was 'Double'.");
+}
+
+#[tokio::test]
+async fn values_of_data_sources_are_coerced_as_graphql_java_does() {
+    let server = Server::start().await;
+    let cases = [
+        ("flag", json!("FALSE"), json!(false)),
+        ("flag", json!("tRue"), json!(true)),
+        ("flag", json!(0.0), json!(false)),
+        ("flag", json!(-2), json!(true)),
+        ("number", json!("7.0"), json!(7)),
+        ("number", json!("7e1"), json!(70)),
+        ("number", json!("+7"), json!(7)),
+        ("number", json!(7.0), json!(7)),
+        ("float", json!("7"), json!(7.0)),
+        ("float", json!("1e2"), json!(100.0)),
+        ("float", json!(3), json!(3)),
+        ("id", json!(7), json!("7")),
+        ("id", json!(7.0), json!("7")),
+        ("text", json!(7), json!("7")),
+        ("text", json!(true), json!("true")),
+        ("text", json!({ "b": [1, "x", null, 2.5], "a": {} }), json!("{a={}, b=[1, x, null, 2.5]}")),
+        ("stamp", json!("7"), json!(7)),
+    ];
+    for (field, value, expected) in cases {
+        let variables = json!({ "value": json!({ field: value }).to_string() });
+        let query = format!("query($value: AWSJSON) {{ result(value: $value) {{ {field} }} }}");
+        let response = server.execute(&query, variables).await;
+        assert_eq!(response, json!({ "data": { "result": { field: expected } } }), "{field} {value}");
+    }
 }
 
 #[tokio::test]
@@ -144,10 +243,17 @@ async fn value_of_wrong_type_is_an_error_at_its_path() {
             "Can't resolve value (/result/list) : type mismatch error, expected type LIST, got OBJECT",
         ),
         (
-            "list",
-            json!(["a", { "b": 1 }]),
-            "Can't serialize value (/result/list[1]) : Expected type 'String' but was 'Map'.",
+            "flag",
+            json!({ "b": 1 }),
+            "Can't serialize value (/result/flag) : Expected type 'Boolean' but was 'LinkedHashMap'.",
         ),
+        ("flag", json!([]), "Can't serialize value (/result/flag) : Expected type 'Boolean' but was 'ArrayList'."),
+        ("flag", json!("yes"), "Can't serialize value (/result/flag) : Expected type 'Boolean' but was 'String'."),
+        ("number", json!(7.5), "Can't serialize value (/result/number) : Expected type 'Int' but was 'Double'."),
+        ("number", json!(" 7"), "Can't serialize value (/result/number) : Expected type 'Int' but was 'String'."),
+        ("float", json!("NaN"), "Can't serialize value (/result/float) : Expected type 'Float' but was 'String'."),
+        ("id", json!(7.5), "Can't serialize value (/result/id) : Expected type 'ID' but was 'Double'."),
+        ("stamp", json!("x"), "Can't serialize value (/result/stamp) : Unable to serialize `x` as a valid timestamp."),
     ];
     let server = Server::start().await;
     for (field, value, message) in cases {

@@ -66,6 +66,69 @@ async fn invalid_requests_have_appsyncs_errors() {
 }
 
 #[tokio::test]
+async fn json_that_is_no_request_object_is_unparsable() {
+    let server = Server::start().await;
+    let query = "{ thing(id: 1) { id } }";
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let bodies = [
+        format!(r#"["{query}"]"#),
+        format!(r#"["{query}", null, null]"#),
+        format!(r#"{{"query":"{query}","variables":[]}}"#),
+        format!(r#"{{"query":"{query}","variables":"{{}}"}}"#),
+        format!(r#"{{"query":"{query}","operationName":{{}}}}"#),
+        format!(r#"{{"query":"{query}"}} x"#),
+        format!(r#"{{"query":"{query}",}}"#),
+        format!(r#"{{"query":"{query}","variables":{{"x":01}}}}"#),
+        format!("{{\"query\":\"{query}\u{1}\"}}"),
+        format!(r#"{{"query":"{query}","variables":{{"x":{}}}}}"#, nested(999)),
+        nested(100_000),
+        "\u{feff}".to_owned(),
+        r#"{"query":"\ud"}"#.to_owned(),
+    ];
+    for body in bodies {
+        let response = post(&server, &[("x-api-key", KEY)], &body).await;
+        let start: String = body.chars().take(60).collect();
+        assert_eq!((response.status, response.error_type.as_str()), (400, "MalformedHttpRequestException"), "{start}");
+    }
+}
+
+#[tokio::test]
+async fn request_is_parsed_as_jackson_parses_json() {
+    let server = Server::start().await;
+    let query = "{ thing(id: 1) { id } }";
+    let nested = format!("{}{}", "[".repeat(998), "]".repeat(998));
+    let bodies = [
+        format!("\u{feff}{{\"query\":\"{query}\"}}"),
+        format!(r#"{{"query":"{{ nope }}","query":"{query}","variables":{{}},"variables":null}}"#),
+        format!(r#"{{"query":"{query}","variables":{{"unused":{nested}}}}}"#),
+        format!(r#"{{"query":"{query}","operationName":null,"extensions":{{"a":[1.5e3,true,null]}},"id":7}}"#),
+        format!(" \r\n\t{{ \"query\" : \"{query}\" }} \n"),
+    ];
+    for body in bodies {
+        let response = post(&server, &[("x-api-key", KEY)], &body).await;
+        let start: String = body.chars().take(60).collect();
+        assert_eq!(response.body, json!({ "data": { "thing": { "id": "1" } } }), "{start}");
+    }
+}
+
+#[tokio::test]
+async fn private_use_characters_survive_beside_lone_surrogates() {
+    let server = Server::start().await;
+    let query = "query($ids: [ID!], $text: String) { echo(ids: $ids) textLength(text: $text) }";
+    let escape = "\u{10ffff}";
+    let raw = "\u{10d800}\u{10dfff}";
+    let ids = format!(r#"["\ud83d", "\udbf6\udc00", "{raw}", "{escape}{escape}", "\ud83d\ude00"]"#);
+    let variables = format!(r#"{{"ids":{ids},"text":"\ud83d{escape}"}}"#);
+    let body = format!(r#"{{"query":"{query}","variables":{variables}}}"#);
+    let response = post(&server, &[("x-api-key", KEY)], &body).await;
+    let echoed: Value = serde_json::from_str(response.body["data"]["echo"].as_str().unwrap()).unwrap();
+    // A handler's result is UTF-8, in which a lone surrogate is a question mark.
+    let expected = ["?", "\u{10d800}", "\u{10d800}\u{10dfff}", "\u{10ffff}\u{10ffff}", "\u{1f600}"];
+    assert_eq!(echoed["ids"], json!(expected));
+    assert_eq!(response.body["data"]["textLength"], 3);
+}
+
+#[tokio::test]
 async fn lone_surrogates_reach_resolvers() {
     let server = Server::start().await;
     let query = "query($text: String) { textLength(text: $text) }";
@@ -124,6 +187,12 @@ async fn query_may_be_sent_by_get() {
     let url = reqwest::Url::parse_with_params(&server.url(), query).unwrap();
     let response = Client::new().get(url).header("x-api-key", KEY).send().await.unwrap();
     assert_eq!(response.json::<Value>().await.unwrap(), json!({ "data": { "thing": { "id": "5" } } }));
+    for (variables, expected) in [("null", 200), ("", 400), ("[]", 400), ("7", 400)] {
+        let query = [("query", "{ thing(id: 5) { id } }"), ("variables", variables)];
+        let url = reqwest::Url::parse_with_params(&server.url(), query).unwrap();
+        let response = Client::new().get(url).header("x-api-key", KEY).send().await.unwrap();
+        assert_eq!(response.status().as_u16(), expected, "{variables}");
+    }
 }
 
 #[tokio::test]

@@ -111,20 +111,27 @@ async fn field_that_the_mutation_did_not_select_is_null() {
 }
 
 #[tokio::test]
-async fn only_given_arguments_filter() {
+async fn given_arguments_filter_and_an_unsent_variable_is_null() {
     let server = Server::start().await;
     let mut socket = Socket::connect(&server).await;
     let query = "subscription($id: ID, $count: Int) { onUpdate(id: $id, count: $count) { id count } }";
-    for (id, variables) in
-        [("one", json!({ "id": 1 })), ("both", json!({ "id": 1, "count": 2 })), ("null", json!({ "count": null }))]
-    {
+    let only_id = "subscription($id: ID) { onUpdate(id: $id) { id count } }";
+    for (id, query, variables) in [
+        ("one", only_id, json!({ "id": 1 })),
+        ("both", query, json!({ "id": 1, "count": 2 })),
+        ("unsent", query, json!({ "id": 3 })),
+        ("null", "subscription { onUpdate(count: null) { id count } }", json!({})),
+    ] {
         assert_eq!(socket.start_with(id, query, variables).await, start_ack(id));
     }
     publish(&server, "2", 2).await;
+    publish(&server, "3", 2).await;
     publish(&server, "1", 1).await;
     assert_eq!(socket.receive().await, data_frame("one", json!({ "onUpdate": { "id": "1", "count": 1 } })));
     server.execute("mutation { publish(id: 3) { id count } }", json!({})).await;
-    assert_eq!(socket.receive().await, data_frame("null", json!({ "onUpdate": { "id": "3", "count": null } })));
+    let update = json!({ "onUpdate": { "id": "3", "count": null } });
+    assert_eq!(socket.receive().await, data_frame("unsent", update.clone()));
+    assert_eq!(socket.receive().await, data_frame("null", update));
 }
 
 #[tokio::test]

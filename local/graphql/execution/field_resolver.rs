@@ -106,8 +106,8 @@ impl<'a> FieldResolver<'a> {
             state.report_field_error(context, "ResolverExecutionLimitReached", "Resolver invocation limit reached.");
             return Err(NullPropagation);
         }
-        let (schema, variables) = (state.selections.schema, state.selections.variables);
-        let arguments = input_coercion::coerce_arguments(schema, context.definition, context.field, variables);
+        let (schema, inputs) = (state.selections.schema, state.selections.inputs);
+        let arguments = input_coercion::coerce_arguments(schema, context.definition, context.field, inputs);
         let arguments = arguments.map_err(|(argument, error)| {
             state.report(GraphqlError::value_error(error.argument_message(&argument), context.path.segments()));
             NullPropagation

@@ -14,7 +14,7 @@ use super::{
     thread_engine,
 };
 use crate::{
-    graphql::lone_surrogates,
+    lone_surrogates,
     resolver::{Handler, HandlerError, HandlerReport, Invalidation, Outcome, SkipTo},
     stack::Code,
 };
@@ -26,7 +26,7 @@ pub struct ResolverContext {
     pub info: Value,
     pub request: Value,
     pub environment: Value,
-    /// Whether the arguments contain placeholders for lone surrogates.
+    /// Whether the texts of `info` and of the arguments are encoded by `lone_surrogates`.
     pub has_lone_surrogates: bool,
     /// The end of the request's time.
     pub deadline: Instant,
@@ -142,10 +142,9 @@ impl ResolverRun<'_> {
         let run = thread_engine::run_handler(code, handler, &context, time_left).map_err(ResolverError::internal)?;
         let handler_result = self.record(code, run);
         // The engine returns arguments without lone surrogates. Unchanged arguments are restored.
-        if let Some(original) = original_arguments
-            && lone_surrogates::replace_with_question_marks(&original) == self.arguments
-        {
-            self.arguments = original;
+        if let Some(original) = original_arguments {
+            let is_unchanged = lone_surrogates::decode_value_lossy(&original) == self.arguments;
+            self.arguments = if is_unchanged { original } else { encode_texts(&self.arguments) };
         }
         self.time_left()?;
         handler_result
@@ -158,11 +157,12 @@ impl ResolverRun<'_> {
 
     /// Serializes `ctx`. Takes the arguments and the stash, because `record` replaces them after the handler.
     fn take_context_json(&mut self, result: DataSourceResult) -> String {
+        let arguments = self.client_json(&self.arguments);
+        let info = self.client_json(&self.context.info);
+        self.arguments = Value::Null;
         let context = json!({
-            "arguments": self.arguments.take(),
             "source": self.context.source,
             "identity": self.context.identity,
-            "info": self.context.info,
             "request": self.context.request,
             "env": self.context.environment,
             "stash": self.stash.take(),
@@ -171,7 +171,13 @@ impl ResolverRun<'_> {
             "error": result.error,
         });
         let context = context.to_string();
-        if self.context.has_lone_surrogates { lone_surrogates::decode(&context) } else { context }
+        format!("{{\"arguments\":{arguments},\"info\":{info},{}", context.strip_prefix('{').unwrap_or_default())
+    }
+
+    /// The JSON of a value with texts of the client.
+    fn client_json(&self, value: &Value) -> String {
+        let json = value.to_string();
+        if self.context.has_lone_surrogates { lone_surrogates::decode_json(&json) } else { json }
     }
 
     /// Stores the side effects of a handler run and returns its result.
@@ -192,5 +198,15 @@ impl ResolverRun<'_> {
             Outcome::Raised(raised) => Err(ResolverError::Raised(raised)),
             Outcome::Unauthorized => Err(ResolverError::Unauthorized),
         }
+    }
+}
+
+/// Encodes the texts of arguments that a handler has changed.
+fn encode_texts(value: &Value) -> Value {
+    match value {
+        Value::String(text) => lone_surrogates::encode(text).into(),
+        Value::Array(items) => items.iter().map(encode_texts).collect(),
+        Value::Object(members) => members.iter().map(|(name, member)| (name.clone(), encode_texts(member))).collect(),
+        other => other.clone(),
     }
 }

@@ -8,7 +8,10 @@ use apollo_compiler::{
 };
 use serde_json::{Value, json};
 
-use crate::graphql::schema::{Schema, input_coercion::JsonObject};
+use crate::{
+    graphql::schema::{Schema, input_coercion::JsonObject},
+    json_input::InputObject,
+};
 
 /// Selected fields by response key, in the order of the document.
 pub type CollectedFields<'a> = IndexMap<&'a Name, Vec<&'a Node<Field>>>;
@@ -18,8 +21,11 @@ pub type CollectedFields<'a> = IndexMap<&'a Name, Vec<&'a Node<Field>>>;
 pub struct SelectionReader<'a> {
     pub schema: &'a Schema,
     pub document: &'a ExecutableDocument,
+    /// The variables, not coerced.
+    pub inputs: &'a InputObject,
+    /// The variables of `ctx.info`.
     pub variables: &'a JsonObject,
-    /// Whether the variables contain placeholders for lone surrogates.
+    /// Whether the texts of the document and the variables are encoded by `lone_surrogates`.
     pub has_lone_surrogates: bool,
 }
 

@@ -50,7 +50,7 @@ async fn handle_post(State(service): State<Arc<Service>>, parts: Parts, body: Bo
 
 async fn handle_get(State(service): State<Arc<Service>>, parts: Parts) -> Response {
     let query = Query::<BTreeMap<String, String>>::try_from_uri(&parts.uri);
-    let request = query.ok().and_then(|Query(parameters)| request_from_query(parameters));
+    let request = query.ok().and_then(|Query(parameters)| request_from_query(&parameters));
     respond(&service, &parts, &[], request.ok_or(MalformedRequest::Unparsable)).await
 }
 
@@ -73,10 +73,9 @@ async fn read_body(body: Body, time_limit: Duration) -> Result<Bytes, Response> 
     }
 }
 
-fn request_from_query(mut parameters: BTreeMap<String, String>) -> Option<Request> {
-    let variables = parameters.remove("variables").map(|json| serde_json::from_str(&json)).transpose().ok()?;
-    let operation_name = parameters.remove("operationName");
-    Some(Request { query: parameters.remove("query")?, variables, operation_name, has_lone_surrogates: false })
+fn request_from_query(parameters: &BTreeMap<String, String>) -> Option<Request> {
+    let parameter = |name| parameters.get(name).map(String::as_str);
+    Request::from_parameters(parameter("query")?, parameter("variables"), parameter("operationName"))
 }
 
 /// Authenticates the caller and executes the request. Authentication errors come before errors of the

@@ -2,12 +2,13 @@
 use apollo_compiler::{
     Node,
     ast::{Type, Value as Literal},
-    executable::{Field, Operation},
+    executable::{Field, Operation, VariableDefinition},
     schema::{ExtendedType, FieldDefinition, InputObjectType},
 };
 use serde_json::{Map, Value};
 
 use super::{Schema, scalars};
+use crate::json_input::{InputObject, JsonInput};
 
 pub type JsonObject = Map<String, Value>;
 
@@ -15,51 +16,65 @@ pub type JsonObject = Map<String, Value>;
 #[derive(Debug, PartialEq, Eq)]
 pub enum CoercionError {
     /// The value is null or missing, and the type is non-null.
-    Null {
-        expected: String,
-    },
+    Null { expected: String },
     /// The value has a member that the input type does not have.
-    UndefinedMember {
-        input_type: String,
-    },
+    UndefinedMember { input_type: String },
     Invalid {
-        value: String,
-        expected: String,
+        /// The innermost member of an input object that holds the value.
+        member: Option<String>,
+        reason: String,
     },
 }
 
-/// Coerces the request's variables to their declared types and adds defaults. The error is AppSync's message.
-pub fn coerce_variables(schema: &Schema, operation: &Operation, given: &JsonObject) -> Result<JsonObject, String> {
-    let mut variables = JsonObject::new();
+/// A variable that does not fit its declared type.
+pub struct VariableError<'a> {
+    pub definition: &'a Node<VariableDefinition>,
+    error: CoercionError,
+}
+
+/// Checks the request's variables against their declared types and adds defaults.
+///
+/// The values are not coerced, because an argument coerces the value of its variable. A variable that the client
+/// did not send, and that has no default, is absent.
+pub fn check_variables<'a>(
+    schema: &Schema,
+    operation: &'a Operation,
+    given: &InputObject,
+) -> Result<InputObject, VariableError<'a>> {
+    let mut variables = InputObject::default();
     for definition in &operation.variables {
         let name = definition.name.as_str();
-        let default = || definition.default_value.as_deref().map(|literal| to_json(literal, &JsonObject::new()));
-        let value = given.get(name).cloned().or_else(|| default().flatten());
+        let default = || to_input(definition.default_value.as_deref()?, &InputObject::default());
+        let value = given.get(name).cloned().or_else(default);
         if value.is_none() && !definition.ty.is_non_null() {
             continue;
         }
-        let value = value.unwrap_or_default();
-        coerce(schema, &definition.ty, &value).map_err(|error| error.variable_message(name))?;
+        let value = value.unwrap_or(JsonInput::Null);
+        coerce(schema, &definition.ty, &value).map_err(|error| VariableError { definition, error })?;
         variables.insert(name.to_owned(), value);
     }
     Ok(variables)
 }
 
-/// Coerces the arguments of a field to the values that its resolver sees. An argument that the client left
-/// out, and that has no default, stays absent. The error comes with the name of the argument.
+/// Coerces the arguments of a field to the values that its resolver sees. The error comes with the name of the
+/// argument.
+///
+/// An argument that the document leaves out, and that has no default, stays absent. An argument whose variable
+/// the client did not send is an explicit null.
 pub fn coerce_arguments(
     schema: &Schema,
     definition: &FieldDefinition,
     field: &Field,
-    variables: &JsonObject,
+    variables: &InputObject,
 ) -> Result<JsonObject, (String, CoercionError)> {
     let mut arguments = JsonObject::new();
     for argument in &definition.arguments {
         let name = argument.name.as_str();
-        let given = field.arguments.iter().find(|given| given.name == argument.name);
-        let given = given.and_then(|given| to_json(&given.value, variables));
-        let default = || argument.default_value.as_deref().and_then(|literal| to_json(literal, variables));
-        let Some(value) = given.or_else(default) else {
+        let literal = field.arguments.iter().find(|given| given.name == argument.name).map(|given| &given.value);
+        let given = literal.and_then(|literal| to_input(literal, variables));
+        let default = || to_input(argument.default_value.as_deref()?, variables);
+        let unsent = literal.map(|_| JsonInput::Null);
+        let Some(value) = given.or_else(default).or(unsent) else {
             continue;
         };
         let value = coerce(schema, &argument.ty, &value).map_err(|error| (name.to_owned(), error))?;
@@ -68,78 +83,92 @@ pub fn coerce_arguments(
     Ok(arguments)
 }
 
-/// Converts a literal to JSON. Returns `None` for a variable without a value.
-fn to_json(literal: &Literal, variables: &JsonObject) -> Option<Value> {
+/// Returns `None` for a variable without a value.
+fn to_input(literal: &Literal, variables: &InputObject) -> Option<JsonInput> {
     Some(match literal {
-        Literal::Null => Value::Null,
-        Literal::Enum(name) => name.as_str().into(),
+        Literal::Null => JsonInput::Null,
+        Literal::Enum(name) => JsonInput::Text(name.to_string()),
         Literal::Variable(name) => variables.get(name.as_str())?.clone(),
-        Literal::String(text) => text.as_str().into(),
-        Literal::Boolean(boolean) => (*boolean).into(),
-        Literal::Int(number) => number.as_str().parse().ok().map(Value::Number)?,
-        Literal::Float(number) => number.as_str().parse().ok().map(Value::Number)?,
-        Literal::List(items) => items.iter().map(|item| to_json(item, variables).unwrap_or_default()).collect(),
+        Literal::String(text) => JsonInput::Text(text.clone()),
+        Literal::Boolean(boolean) => JsonInput::Boolean(*boolean),
+        Literal::Int(number) => JsonInput::from_number_text(number.as_str()),
+        Literal::Float(number) => JsonInput::from_number_text(number.as_str()),
+        Literal::List(items) => {
+            JsonInput::List(items.iter().map(|item| to_input(item, variables).unwrap_or(JsonInput::Null)).collect())
+        }
         Literal::Object(members) => {
-            members.iter().filter_map(|(name, member)| Some((name.to_string(), to_json(member, variables)?))).collect()
+            let members = members.iter();
+            let members = members.filter_map(|(name, member)| Some((name.to_string(), to_input(member, variables)?)));
+            JsonInput::Object(members.collect())
         }
     })
 }
 
-fn coerce(schema: &Schema, expected: &Type, value: &Value) -> Result<Value, CoercionError> {
-    if value.is_null() {
+fn coerce(schema: &Schema, expected: &Type, value: &JsonInput) -> Result<Value, CoercionError> {
+    if *value == JsonInput::Null {
         if expected.is_non_null() {
             return Err(CoercionError::Null { expected: expected.to_string() });
         }
         return Ok(Value::Null);
     }
-    match expected {
-        Type::List(item_type) | Type::NonNullList(item_type) => {
-            let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    match (expected, value) {
+        (Type::List(item_type) | Type::NonNullList(item_type), JsonInput::List(items)) => {
             items.iter().map(|item| coerce(schema, item_type, item)).collect()
         }
-        Type::Named(name) | Type::NonNullNamed(name) => coerce_named(schema, name, value),
+        (Type::List(item_type) | Type::NonNullList(item_type), item) => {
+            coerce(schema, item_type, item).map(|item| Value::Array(vec![item]))
+        }
+        (Type::Named(name) | Type::NonNullNamed(name), value) => coerce_named(schema, name, value),
     }
 }
 
-fn coerce_named(schema: &Schema, type_name: &str, value: &Value) -> Result<Value, CoercionError> {
+fn coerce_named(schema: &Schema, type_name: &str, value: &JsonInput) -> Result<Value, CoercionError> {
     let coerced = match schema.type_named(type_name) {
-        Some(ExtendedType::Scalar(_)) => scalars::parse_input(type_name, value),
-        Some(ExtendedType::Enum(enum_type)) => {
-            value.as_str().filter(|name| enum_type.values.contains_key(*name)).map(Value::from)
-        }
-        Some(ExtendedType::InputObject(input_type)) => match value.as_object() {
-            Some(members) => return coerce_members(schema, input_type, members),
-            None => None,
+        Some(ExtendedType::InputObject(input_type)) => match value {
+            JsonInput::Object(members) => return coerce_members(schema, input_type, members),
+            other => Err(format!(
+                "Expected type 'Map' but was '{}'. Variables for input objects must be an instance of type 'Map'.",
+                other.java_class()
+            )),
         },
-        _ => None,
+        Some(ExtendedType::Enum(enum_type)) => match value.as_text() {
+            Some(name) if enum_type.values.contains_key(name) => Ok(name.into()),
+            _ => {
+                let name = value.java_text();
+                Err(format!("Invalid input for Enum '{type_name}'. No value found for name '{name}'"))
+            }
+        },
+        _ => scalars::parse_input(type_name, value),
     };
-    coerced.ok_or_else(|| CoercionError::Invalid { value: value.to_string(), expected: type_name.to_owned() })
+    coerced.map_err(|reason| CoercionError::Invalid { member: None, reason })
 }
 
 fn coerce_members(
     schema: &Schema,
     input_type: &Node<InputObjectType>,
-    members: &JsonObject,
+    members: &InputObject,
 ) -> Result<Value, CoercionError> {
     if members.keys().any(|name| !input_type.fields.contains_key(name.as_str())) {
         return Err(CoercionError::UndefinedMember { input_type: input_type.name.to_string() });
     }
     let mut coerced = JsonObject::new();
     for (name, definition) in &input_type.fields {
-        let default = || definition.default_value.as_deref().and_then(|literal| to_json(literal, &JsonObject::new()));
+        let default = || to_input(definition.default_value.as_deref()?, &InputObject::default());
         let given = members.get(name.as_str()).cloned().or_else(default);
         if given.is_none() && !definition.ty.is_non_null() {
             continue;
         }
-        coerced.insert(name.to_string(), coerce(schema, &definition.ty, &given.unwrap_or_default())?);
+        let value = coerce(schema, &definition.ty, &given.unwrap_or(JsonInput::Null));
+        coerced.insert(name.to_string(), value.map_err(|error| error.in_member(name))?);
     }
     Ok(Value::Object(coerced))
 }
 
-impl CoercionError {
-    /// AppSync's message about a variable.
-    fn variable_message(&self, name: &str) -> String {
-        match self {
+impl VariableError<'_> {
+    /// AppSync's message.
+    pub fn message(&self) -> String {
+        let name = &self.definition.name;
+        match &self.error {
             CoercionError::Null { expected } => {
                 format!("Variable '{name}' has coerced Null value for NonNull type '{expected}'")
             }
@@ -148,11 +177,25 @@ impl CoercionError {
                     "The variables input contains a field that is not defined for input object type '{input_type}' "
                 )
             }
-            CoercionError::Invalid { .. } => format!("Variable '{name}' has an invalid value."),
+            CoercionError::Invalid { member, reason } => {
+                format!("Variable '{}' has an invalid value. {reason}", member.as_deref().unwrap_or(name))
+            }
+        }
+    }
+}
+
+impl CoercionError {
+    /// AppSync names the innermost member.
+    fn in_member(self, name: &str) -> Self {
+        match self {
+            CoercionError::Invalid { member: None, reason } => {
+                CoercionError::Invalid { member: Some(name.to_owned()), reason }
+            }
+            other => other,
         }
     }
 
-    /// The message about an argument of the document.
+    /// The message about an argument whose variables do not fit.
     pub fn argument_message(&self, argument: &str) -> String {
         match self {
             CoercionError::Null { expected } => {
@@ -163,9 +206,7 @@ impl CoercionError {
                     "argument '{argument}' contains a field that is not defined for input object type '{input_type}'"
                 )
             }
-            CoercionError::Invalid { value, expected } => {
-                format!("argument '{argument}' with value '{value}' is not a valid '{expected}'")
-            }
+            CoercionError::Invalid { reason, .. } => format!("argument '{argument}' has an invalid value. {reason}"),
         }
     }
 }

@@ -2,6 +2,7 @@
 pub mod auth_modes;
 pub mod authorization;
 pub mod input_coercion;
+pub mod java_decimal;
 pub mod scalars;
 
 use std::collections::HashMap;

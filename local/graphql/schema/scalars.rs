@@ -1,102 +1,145 @@
-//! Input coercion and result serialization of GraphQL's and AppSync's scalars.
+//! Input coercion and result serialization of GraphQL's and AppSync's scalars, as graphql-java does them.
 use std::{net::IpAddr, sync::LazyLock};
 
+use apollo_compiler::ast::Value as Literal;
 use fancy_regex::Regex;
 use serde_json::{Number, Value};
 
-/// Converts a client's value to the value that resolvers see. Returns `None` if the value does not fit the
-/// scalar. Scalars that the schema defines itself take any value.
-pub fn parse_input(scalar: &str, value: &Value) -> Option<Value> {
+use super::java_decimal::JavaDecimal;
+use crate::json_input::{JsonDocument, JsonInput, is_integer};
+
+/// Converts a client's value to the value that resolvers see. The error is AppSync's reason why the value does
+/// not fit. Scalars that the schema defines itself take any value.
+///
+/// A double that is a whole number is one, because some clients write every number as a double. A text is no
+/// number and no boolean here; AWS does not document whether AppSync takes it in a variable.
+pub fn parse_input(scalar: &str, value: &JsonInput) -> Result<Value, String> {
     match scalar {
-        "Int" => value.as_i64().filter(|number| i32::try_from(*number).is_ok()).map(Value::from),
-        "Float" => value.is_number().then(|| value.clone()),
-        "String" => value.is_string().then(|| value.clone()),
-        "Boolean" => value.is_boolean().then(|| value.clone()),
-        "ID" => id_text(value),
-        "AWSJSON" => serde_json::from_str(value.as_str()?).ok(),
-        "AWSTimestamp" => value.as_i64().map(Value::from),
-        _ => is_valid_aws_text(scalar, value).then(|| value.clone()),
+        "Int" => input_integer(value).filter(|number| i32::try_from(*number).is_ok()).map(Value::from),
+        "Float" => input_number(value).map(|_| value.to_json()).filter(|json| !json.is_null()),
+        "String" => value.as_text().map(Value::from),
+        "Boolean" => matches!(value, JsonInput::Boolean(_)).then(|| value.to_json()),
+        "ID" => input_id(value).map(Value::from),
+        "AWSJSON" => value.as_text().and_then(parse_json),
+        "AWSTimestamp" => input_integer(value).map(Value::from),
+        _ => is_valid_aws_text(scalar, value.as_text()).then(|| value.to_json()),
+    }
+    .ok_or_else(|| match scalar {
+        "AWSJSON" => format!("Unable to parse {} as valid JSON.", value.java_text()),
+        _ if scalar.starts_with("AWS") => {
+            format!("Unable to parse `{}` as a valid {}.", value.java_text(), aws_scalar_name(scalar))
+        }
+        _ => mismatch_reason(scalar, value),
+    })
+}
+
+/// Whether a literal of a document fits the scalar. Unlike a variable, it must have the scalar's kind of literal.
+pub fn accepts_literal(scalar: &str, literal: &Literal) -> bool {
+    match (scalar, literal) {
+        ("Int", Literal::Int(number)) => number.as_str().parse::<i32>().is_ok(),
+        ("Float", Literal::Int(number)) => number.as_str().parse().is_ok_and(f64::is_finite),
+        ("Float", Literal::Float(number)) => number.as_str().parse().is_ok_and(f64::is_finite),
+        ("String" | "ID", Literal::String(_)) | ("ID", Literal::Int(_)) | ("Boolean", Literal::Boolean(_)) => true,
+        ("Int" | "Float" | "String" | "ID" | "Boolean", _) => false,
+        ("AWSTimestamp", Literal::Int(number)) => number.as_str().parse::<i64>().is_ok(),
+        ("AWSTimestamp", _) => false,
+        ("AWSJSON", literal) => literal.as_str().is_some_and(|text| parse_json(text).is_some()),
+        (_, literal) => is_valid_aws_text(scalar, literal.as_str()),
     }
 }
 
 /// Converts a resolver's value to the value that clients see. The error is AppSync's reason why the value
 /// does not fit.
+///
+/// graphql-java's versions differ about a text other than `true` and `false` for `Boolean`; it is an error here.
 pub fn serialize_result(scalar: &str, value: &Value) -> Result<Value, String> {
     match scalar {
-        "Int" => parse_integer(value).filter(|number| i32::try_from(*number).is_ok()).map(Value::from),
-        "Float" => parse_float(value),
-        "String" => to_text(value),
-        "Boolean" => to_boolean(value),
-        "ID" => id_text(value),
+        "Int" => result_integer(value).filter(|number| i32::try_from(*number).is_ok()).map(Value::from),
+        "Float" => result_float(value),
+        "String" => Some(result_text(value)),
+        "Boolean" => result_boolean(value),
+        "ID" => input_id(&JsonInput::from(value)).map(Value::from),
         "AWSJSON" => Some(json_text(value)),
-        "AWSTimestamp" => parse_integer(value).map(Value::from),
-        _ => is_valid_aws_text(scalar, value).then(|| value.clone()),
+        "AWSTimestamp" => result_integer(value).map(Value::from),
+        _ => is_valid_aws_text(scalar, value.as_str()).then(|| value.clone()),
     }
-    .ok_or_else(|| mismatch_reason(scalar, value))
+    .ok_or_else(|| {
+        let value = JsonInput::from(value);
+        match scalar.starts_with("AWS") {
+            true => format!("Unable to serialize `{}` as a valid {}.", value.java_text(), aws_scalar_name(scalar)),
+            false => mismatch_reason(scalar, &value),
+        }
+    })
 }
 
-fn mismatch_reason(scalar: &str, value: &Value) -> String {
-    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    match scalar.strip_prefix("AWS") {
-        Some(kind) => format!("Unable to serialize `{text}` as a valid {kind} Object."),
-        None => format!("Expected type '{scalar}' but was '{}'.", java_type_name(value)),
+fn mismatch_reason(scalar: &str, value: &JsonInput) -> String {
+    format!("Expected type '{scalar}' but was '{}'.", value.java_class())
+}
+
+/// The name of an AWS scalar in AppSync's messages. Users report those of DateTime, Timestamp and Phone; the
+/// others are made in their likeness.
+fn aws_scalar_name(scalar: &str) -> String {
+    match scalar {
+        "AWSTimestamp" => "timestamp".into(),
+        "AWSPhone" => "phone number".into(),
+        _ => format!("{} Object", scalar.trim_start_matches("AWS")),
     }
 }
 
-/// The name by which AppSync's messages call the type of a JSON value.
-fn java_type_name(value: &Value) -> &'static str {
+fn input_number(value: &JsonInput) -> Option<&str> {
     match value {
-        Value::Null => "Null",
-        Value::Bool(_) => "Boolean",
-        Value::Number(number) if number.is_f64() => "Double",
-        Value::Number(_) => "Integer",
-        Value::String(_) => "String",
-        Value::Array(_) => "List",
-        Value::Object(_) => "Map",
-    }
-}
-
-fn id_text(value: &Value) -> Option<Value> {
-    match value {
-        Value::String(_) => Some(value.clone()),
-        Value::Number(number) if !number.is_f64() => Some(number.to_string().into()),
+        JsonInput::Number(text) => Some(text),
         _ => None,
     }
 }
 
-fn parse_integer(value: &Value) -> Option<i64> {
+fn input_integer(value: &JsonInput) -> Option<i64> {
+    JavaDecimal::parse(input_number(value)?)?.to_integer()
+}
+
+/// A text, or the digits of a whole number of any length.
+fn input_id(value: &JsonInput) -> Option<String> {
     match value {
-        Value::String(text) => text.parse().ok(),
-        _ => value.as_i64().or_else(|| integer_of_float(value.as_f64()?)),
+        JsonInput::Text(text) => Some(text.clone()),
+        JsonInput::Number(number) if is_integer(number) => Some(number.clone()),
+        JsonInput::Number(number) => {
+            let double = number.parse::<f64>().ok().filter(|double| double.is_finite() && double.fract() == 0.0)?;
+            Some(format!("{:.0}", if double == 0.0 { 0.0 } else { double }))
+        }
+        _ => None,
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^53 is exact in both types")]
-fn integer_of_float(number: f64) -> Option<i64> {
-    const MAX_EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
-    (number.fract() == 0.0 && number.abs() <= MAX_EXACT_INTEGER).then_some(number as i64)
+/// AppSync parses the text before resolvers see it. A text with lone surrogates, which serde_json refuses, is
+/// not JSON here.
+fn parse_json(text: &str) -> Option<Value> {
+    JsonDocument::parse(text).filter(|document| !document.has_lone_surrogates).map(|document| document.value.to_json())
 }
 
-fn parse_float(value: &Value) -> Option<Value> {
+fn result_integer(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(number) => JavaDecimal::parse(&number.to_string())?.to_integer(),
+        Value::String(text) => JavaDecimal::parse(text)?.to_integer(),
+        _ => None,
+    }
+}
+
+fn result_float(value: &Value) -> Option<Value> {
     match value {
         Value::Number(_) => Some(value.clone()),
-        Value::String(text) => text.parse().ok().and_then(Number::from_f64).map(Value::Number),
+        Value::String(text) => JavaDecimal::parse(text)?.to_double().and_then(Number::from_f64).map(Value::Number),
         _ => None,
     }
 }
 
-fn to_text(value: &Value) -> Option<Value> {
-    match value {
-        Value::String(_) => Some(value.clone()),
-        Value::Number(_) | Value::Bool(_) => Some(value.to_string().into()),
-        _ => None,
-    }
+fn result_text(value: &Value) -> Value {
+    if value.is_string() { value.clone() } else { JsonInput::from(value).java_text().into() }
 }
 
-fn to_boolean(value: &Value) -> Option<Value> {
+fn result_boolean(value: &Value) -> Option<Value> {
     match value {
         Value::Bool(_) => Some(value.clone()),
-        Value::String(text) => text.parse::<bool>().ok().map(Value::Bool),
+        Value::String(text) => text.to_ascii_lowercase().parse::<bool>().ok().map(Value::Bool),
         Value::Number(number) => Some(Value::Bool(number.as_f64() != Some(0.0))),
         _ => None,
     }
@@ -107,7 +150,7 @@ fn json_text(value: &Value) -> Value {
 }
 
 /// Whether the value is a text in the format of the AWS scalar; true for scalars that have no format.
-fn is_valid_aws_text(scalar: &str, value: &Value) -> bool {
+fn is_valid_aws_text(scalar: &str, text: Option<&str>) -> bool {
     let is_valid: fn(&str) -> bool = match scalar {
         "AWSDate" => is_date,
         "AWSTime" => is_time,
@@ -118,11 +161,12 @@ fn is_valid_aws_text(scalar: &str, value: &Value) -> bool {
         "AWSIPAddress" => is_ip_address,
         _ => return true,
     };
-    value.as_str().is_some_and(is_valid)
+    text.is_some_and(is_valid)
 }
 
 const DATE: &str = r"(?<date>\d{4}-\d{2}-\d{2})";
-const TIME: &str = r"(?<time>\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?)";
+// jiff takes the second 60 for 59; Java refuses it.
+const TIME: &str = r"(?<time>\d{2}:\d{2}(:[0-5]\d(\.\d{1,9})?)?)";
 const OFFSET: &str = r"(Z|[+-](0\d|1[0-4]):[0-5]\d(:[0-5]\d)?)";
 
 fn is_date(text: &str) -> bool {
@@ -178,15 +222,30 @@ mod tests {
 
     use super::*;
 
+    fn parsed(scalar: &str, value: &Value) -> Option<Value> {
+        parse_input(scalar, &JsonInput::from(value)).ok()
+    }
+
     #[test]
     fn aws_scalars_accept_only_their_formats() {
         let cases = [
             ("AWSDate", &["1970-01-01Z", "2026-02-28", "2026-02-28+05:30"][..], &["2026-02-30", "20260228", "x"][..]),
-            ("AWSTime", &["12:00:34Z", "12:00", "12:00:34.5-07:00"], &["25:00", "12", "12:60:00"]),
+            (
+                "AWSTime",
+                &["12:00:34Z", "12:00", "12:00:34.5-07:00", "23:59:59.999999999"],
+                &["25:00", "12", "12:60:00", "12:00:60", "23:59:60", "23:59:60.5Z", "24:00", "12:00:61"],
+            ),
             (
                 "AWSDateTime",
-                &["2026-11-21T09:12:42.123Z", "2026-11-21T09:12+01:00"],
-                &["2026-11-21T09:12:42", "2026-11-21", "2026-13-21T09:12:42Z", " 2026-11-21T09:12:42Z"],
+                &["2026-11-21T09:12:42.123Z", "2026-11-21T09:12+01:00", "2026-11-21T09:12:42+01:00:30"],
+                &[
+                    "2026-11-21T09:12:42",
+                    "2026-11-21",
+                    "2026-13-21T09:12:42Z",
+                    " 2026-11-21T09:12:42Z",
+                    "2016-12-31T23:59:60Z",
+                    "2026-11-21T09:12:42+01:00:60",
+                ],
             ),
             ("AWSEmail", &["someone@example.com"], &["someone", "a@b@c", "@example.com"]),
             ("AWSURL", &["https://example.com/a?b=c"], &["/a", "example"]),
@@ -195,41 +254,58 @@ mod tests {
         ];
         for (scalar, valid, invalid) in cases {
             for text in valid {
-                assert_eq!(parse_input(scalar, &json!(text)), Some(json!(text)), "{scalar} {text}");
+                assert_eq!(parsed(scalar, &json!(text)), Some(json!(text)), "{scalar} {text}");
                 assert_eq!(serialize_result(scalar, &json!(text)), Ok(json!(text)), "{scalar} {text}");
+                assert!(accepts_literal(scalar, &Literal::String((*text).into())), "{scalar} {text}");
             }
             for text in invalid {
-                assert_eq!(parse_input(scalar, &json!(text)), None, "{scalar} {text}");
+                assert_eq!(parsed(scalar, &json!(text)), None, "{scalar} {text}");
                 assert!(serialize_result(scalar, &json!(text)).is_err(), "{scalar} {text}");
+                assert!(!accepts_literal(scalar, &Literal::String((*text).into())), "{scalar} {text}");
             }
         }
     }
 
     #[test]
     fn awsjson_is_parsed_for_resolvers_and_serialized_for_clients() {
-        assert_eq!(parse_input("AWSJSON", &json!(r#"{"a":[1]}"#)), Some(json!({"a": [1]})));
-        assert_eq!(parse_input("AWSJSON", &json!("{a}")), None);
+        assert_eq!(parsed("AWSJSON", &json!(r#"{"a":[1]}"#)), Some(json!({"a": [1]})));
+        assert_eq!(parsed("AWSJSON", &json!("{a}")), None);
         assert_eq!(serialize_result("AWSJSON", &json!({"a": [1]})), Ok(json!(r#"{"a":[1]}"#)));
         assert_eq!(serialize_result("AWSJSON", &json!(r#"{"a":[1]}"#)), Ok(json!(r#"{"a":[1]}"#)));
     }
 
     #[test]
-    fn integer_id_becomes_a_string() {
-        assert_eq!(parse_input("ID", &json!(7)), Some(json!("7")));
+    fn id_is_the_text_of_a_whole_number() {
+        for (number, text) in [
+            ("7", "7"),
+            ("7.0", "7"),
+            ("-0.0", "0"),
+            ("1e2", "100"),
+            ("-12345678901234567890", "-12345678901234567890"),
+        ] {
+            let input = JsonInput::from_number_text(number);
+            assert_eq!(parse_input("ID", &input), Ok(json!(text)), "{number}");
+        }
         assert_eq!(serialize_result("ID", &json!(7)), Ok(json!("7")));
-        assert_eq!(parse_input("ID", &json!(7.5)), None);
+        assert_eq!(parsed("ID", &json!(7.5)), None);
+        assert_eq!(parsed("ID", &json!(true)), None);
     }
 
     #[test]
     fn numbers_out_of_range_are_rejected() {
-        assert_eq!(parse_input("Int", &json!(2_147_483_648_i64)), None);
-        assert_eq!(parse_input("Int", &json!("1")), None);
+        assert_eq!(parsed("Int", &json!(2_147_483_648_i64)), None);
+        assert_eq!(parsed("Int", &json!("1")), None);
+        assert_eq!(parse_input("Float", &JsonInput::from_number_text("1e400")).ok(), None);
         assert_eq!(serialize_result("Int", &json!("12")), Ok(json!(12)));
         assert_eq!(serialize_result("Int", &json!(12.0)), Ok(json!(12)));
         assert_eq!(serialize_result("Int", &json!(12.5)), Err("Expected type 'Int' but was 'Double'.".to_owned()));
         assert_eq!(
+            serialize_result("Int", &json!("2147483648")),
+            Err("Expected type 'Int' but was 'String'.".to_owned())
+        );
+        assert_eq!(
             serialize_result("AWSTimestamp", &json!("x")),
-            Err("Unable to serialize `x` as a valid Timestamp Object.".to_owned())
+            Err("Unable to serialize `x` as a valid timestamp.".to_owned())
         );
     }
 }

@@ -1,13 +1,15 @@
 //! Validation: turns a request into a prepared operation or into AppSync's errors.
 mod error_messages;
+mod literals;
 pub mod operation;
 mod query_cost;
 mod token_limit;
 
 use apollo_compiler::{
-    ExecutableDocument,
+    ExecutableDocument, Node,
+    ast::{Argument, Type},
     collections::HashSet,
-    executable::{Selection, SelectionSet},
+    executable::{Field, Selection, SelectionSet},
     parser::Parser,
     validation::{DiagnosticList, Valid},
 };
@@ -17,6 +19,7 @@ use super::{
     request::Request,
     schema::{Schema, input_coercion},
 };
+use crate::{json_input, lone_surrogates};
 use error_messages::{MAX_ERRORS, validation_error};
 use operation::PreparedOperation;
 
@@ -26,14 +29,31 @@ pub fn prepare(
     request: &Request,
     introspection: bool,
 ) -> Result<PreparedOperation, Vec<GraphqlError>> {
+    let errors = match check(schema, request, introspection) {
+        Ok(prepared) => return Ok(prepared),
+        Err(errors) => errors,
+    };
+    if !request.has_lone_surrogates {
+        return Err(errors);
+    }
+    let decode = |error: GraphqlError| {
+        let message = lone_surrogates::decode_lossy(&error.message).into_owned();
+        GraphqlError { message, ..error }
+    };
+    Err(errors.into_iter().map(decode).collect())
+}
+
+fn check(schema: &Schema, request: &Request, introspection: bool) -> Result<PreparedOperation, Vec<GraphqlError>> {
     let document = parse(schema, &request.query)?;
     let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
     let operation = document.operations.get(name).map_err(|_| vec![unknown_operation(name)])?.clone();
-    let given = request.variables.clone().unwrap_or_default();
-    let variables = input_coercion::coerce_variables(schema, &operation, &given)
-        .map_err(|message| vec![GraphqlError::request_error(message, None)])?;
-    let prepared =
-        PreparedOperation { document, operation, variables, has_lone_surrogates: request.has_lone_surrogates };
+    let inputs = input_coercion::check_variables(schema, &operation, &request.variables).map_err(|error| {
+        let location = Location::from_span(error.definition.location(), &document.sources);
+        vec![GraphqlError::request_error(error.message(), location)]
+    })?;
+    let variables = json_input::object_json(&inputs);
+    let has_lone_surrogates = request.has_lone_surrogates;
+    let prepared = PreparedOperation { document, operation, inputs, variables, has_lone_surrogates };
     query_cost::check(&prepared)?;
     let mut errors = Vec::new();
     if !introspection {
@@ -82,7 +102,7 @@ fn unknown_operation(name: Option<&str>) -> GraphqlError {
     GraphqlError::request_error(message, None)
 }
 
-/// Coerces all arguments, because apollo-compiler accepts any literal for AppSync's scalars.
+/// Checks all arguments, because apollo-compiler accepts any literal for AppSync's scalars.
 struct ArgumentChecker<'a> {
     schema: &'a Schema,
     prepared: &'a PreparedOperation,
@@ -100,14 +120,14 @@ impl<'a> ArgumentChecker<'a> {
             match selection {
                 Selection::Field(field) => {
                     path.push(&field.name);
-                    let variables = &self.prepared.variables;
-                    let coerced = input_coercion::coerce_arguments(self.schema, &field.definition, field, variables);
-                    if let Err((argument, error)) = coerced
-                        && errors.len() < MAX_ERRORS
-                    {
-                        let location = Location::from_span(field.location(), &self.prepared.document.sources);
-                        let message = error.argument_message(&argument);
-                        errors.push(validation_error("WrongType", &message, &path.join("/"), location));
+                    let before = errors.len();
+                    for argument in &field.arguments {
+                        if let Some(definition) = field.definition.argument_by_name(&argument.name) {
+                            self.check_literal(argument, &definition.ty, path, errors);
+                        }
+                    }
+                    if errors.len() == before {
+                        self.check_values(field, path, errors);
                     }
                     self.check(&field.selection_set, path, visited_fragments, errors);
                     path.pop();
@@ -123,6 +143,27 @@ impl<'a> ArgumentChecker<'a> {
                     }
                 }
             }
+        }
+    }
+
+    fn check_literal(&self, argument: &Node<Argument>, expected: &Type, path: &[&str], errors: &mut Vec<GraphqlError>) {
+        if errors.len() < MAX_ERRORS
+            && let Some(message) = literals::mismatch_message(self.schema, argument, expected)
+        {
+            let location = Location::from_span(argument.location(), &self.prepared.document.sources);
+            errors.push(validation_error("WrongType", &message, &path.join("/"), location));
+        }
+    }
+
+    /// Checks the arguments with the values of their variables.
+    fn check_values(&self, field: &Node<Field>, path: &[&str], errors: &mut Vec<GraphqlError>) {
+        let coerced = input_coercion::coerce_arguments(self.schema, &field.definition, field, &self.prepared.inputs);
+        if let Err((argument, error)) = coerced
+            && errors.len() < MAX_ERRORS
+        {
+            let location = Location::from_span(field.location(), &self.prepared.document.sources);
+            let message = error.argument_message(&argument);
+            errors.push(validation_error("WrongType", &message, &path.join("/"), location));
         }
     }
 }
