@@ -89,13 +89,33 @@ async fn handshake_and_start_frames_have_signatures_of_their_own() {
 async fn subscriber_receives_its_own_selection() {
     let server = Server::start().await;
     let mut socket = Socket::connect(&server).await;
-    let query = "subscription S { news: onUpdate { ...U text } } fragment U on Update { key: id from: sender { name kind __typename } }";
+    let query = "subscription S { news: onUpdate { ...U text } } fragment U on Update { key: id from: sender { who: name kind __typename } }";
     assert_eq!(socket.start("s", query).await, start_ack("s"));
-    let mutation = "mutation { done: publish(id: 7, text: \"hi\") { text nr: id sender { who: name } } }";
+    let mutation = "mutation { done: publish(id: 7, text: \"hi\") { text id sender { name } } }";
     let response = server.execute(mutation, json!({})).await;
-    assert_eq!(response["data"]["done"], json!({ "text": "hi", "nr": "7", "sender": { "who": "Ann" } }));
-    let from = json!({ "name": "Ann", "kind": null, "__typename": "Thing" });
+    assert_eq!(response["data"]["done"], json!({ "text": "hi", "id": "7", "sender": { "name": "Ann" } }));
+    let from = json!({ "who": "Ann", "kind": null, "__typename": "Thing" });
     assert_eq!(socket.receive().await, data_frame("s", json!({ "news": { "key": "7", "from": from, "text": "hi" } })));
+}
+
+#[tokio::test]
+async fn aliased_field_of_a_mutation_is_published_under_its_alias() {
+    let server = Server::start().await;
+    let mut socket = Socket::connect(&server).await;
+    assert_eq!(
+        socket.start("s", "subscription { onUpdate { id text count sender { name kind } } }").await,
+        start_ack("s")
+    );
+    let by_text = "subscription($text: Int) { onUpdate(count: $text) { id } }";
+    assert_eq!(socket.start_with("count", by_text, json!({ "text": 3 })).await, start_ack("count"));
+    let mutation = "mutation { publish(id: 7, text: \"hi\", count: 3) { id body: text text: id nr: count sender { name: id kind } } }";
+    server.execute(mutation, json!({})).await;
+    // `text` is what the alias `text` selected; `count` was selected under another name.
+    let update = json!({ "id": "7", "text": "7", "count": null, "sender": { "name": "s", "kind": null } });
+    assert_eq!(socket.receive().await, data_frame("s", json!({ "onUpdate": update })));
+    publish(&server, "8", 3).await;
+    assert_eq!(socket.receive().await.unwrap()["id"], "s");
+    assert_eq!(socket.receive().await, data_frame("count", json!({ "onUpdate": { "id": "8" } })));
 }
 
 #[tokio::test]

@@ -85,7 +85,7 @@ impl<'a> Executor<'a> {
                 }
             }
         };
-        let member = value.map(|value| Member { key: key.clone(), field: field.name.clone(), value });
+        let member = value.map(|value| Member { key: key.clone(), value });
         Some(member.and_then(|member| self.within_size_limit(member)))
     }
 

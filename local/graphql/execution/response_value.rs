@@ -16,7 +16,6 @@ pub enum ResponseValue {
 pub struct Member {
     /// The response key: the alias, or the field's name.
     pub key: Name,
-    pub field: Name,
     pub value: ResponseValue,
 }
 
@@ -32,8 +31,9 @@ impl ResponseValue {
         }
     }
 
-    /// The value as subscribers select from it: with field names instead of aliases, and with the type names
-    /// of objects.
+    /// The value as subscribers select from it, with the type names of objects. AppSync publishes an aliased
+    /// field under its alias, so that subscribers do not find it under its name
+    /// (aws/aws-appsync-community issue 160).
     pub fn to_subscription_payload(&self) -> Value {
         match self {
             ResponseValue::Null => Value::Null,
@@ -41,7 +41,7 @@ impl ResponseValue {
             ResponseValue::List(items) => items.iter().map(ResponseValue::to_subscription_payload).collect(),
             ResponseValue::Object { type_name, members } => {
                 let entries = members.iter();
-                let entries = entries.map(|member| (member.field.to_string(), member.value.to_subscription_payload()));
+                let entries = entries.map(|member| (member.key.to_string(), member.value.to_subscription_payload()));
                 let mut object: Map<_, _> = entries.collect();
                 object.insert("__typename".to_owned(), type_name.as_str().into());
                 Value::Object(object)
