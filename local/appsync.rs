@@ -1,8 +1,9 @@
 //! AppSync: one API as the template describes it, over HTTP (`graphql`) and WebSockets (`realtime`).
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use http::HeaderMap;
+use tokio::time::timeout;
 
 use crate::{
     graphql::{self, ApiDefinitionError, ApiSettings, CallContext, DataSources, Request, Service, forwarded_request},
@@ -10,6 +11,9 @@ use crate::{
     realtime,
     stack::Api,
 };
+
+/// How long `close_connections` waits for clients that do not answer a Close frame.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// One API, ready to serve. Clones share it.
 #[derive(Clone)]
@@ -36,6 +40,13 @@ impl AppSync {
         let call = CallContext { caller, request: forwarded_request(&HeaderMap::new()) };
         let response = self.0.execute(&request, &call).await?;
         Ok(serde_json::to_vec(&response).unwrap_or_default())
+    }
+
+    /// Closes every WebSocket. Returns when all are closed, at the latest after a few seconds.
+    pub async fn close_connections(&self) {
+        self.0.stopping.cancel();
+        self.0.open_connections.close();
+        drop(timeout(CLOSE_TIMEOUT, self.0.open_connections.wait()).await);
     }
 
     /// Serves `/graphql` and `/graphql/realtime`.

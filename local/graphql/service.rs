@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     definition_error::ApiDefinitionError,
@@ -49,6 +50,10 @@ pub(crate) struct Service {
     pub settings: ApiSettings,
     /// Serializes the validation of large documents.
     pub large_documents: Semaphore,
+    /// Cancelled when the server stops: every WebSocket is then closed.
+    pub stopping: CancellationToken,
+    /// One token for each open WebSocket.
+    pub open_connections: TaskTracker,
 }
 
 impl Service {
@@ -72,6 +77,8 @@ impl Service {
             subscriptions: SubscriptionRegistry::new(settings.faults.clone()),
             settings,
             large_documents: Semaphore::new(1),
+            stopping: CancellationToken::new(),
+            open_connections: TaskTracker::new(),
         })
     }
 }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use axum::extract::ws::{Message, WebSocket};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use http::Uri;
 use serde_json::Value;
@@ -15,17 +15,18 @@ use tokio::{
     sync::mpsc,
     time::{Interval, MissedTickBehavior, interval, sleep, timeout},
 };
+use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
 
 use super::{
     credentials,
-    frames::{self, ClientFrame, ServerFrame, StartPayload},
+    frames::{self, ClientFrame, HandshakeError, ServerFrame, StartPayload},
 };
 use crate::{
     graphql::{
         AcceptedSubscription, CallContext, ConnectionHandle, NewSubscription, Notification, QueuedNotification,
         Request, Service, SubscribeError, Subscription, forwarded_request,
     },
-    identity::{AuthError, AuthRequest},
+    identity::AuthRequest,
 };
 
 /// AppSync's limit on the subscriptions of a connection.
@@ -38,39 +39,81 @@ const MAX_PAYLOAD_BYTES: usize = 240 * 1024;
 /// the client is read.
 const MAX_PENDING_STARTS: usize = 32;
 
-/// The connection is closed, or must be closed.
-struct Closed;
+/// How long the client may take to answer the server's Close frame.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Serves a WebSocket until it is closed. Sends the error and closes at once if the handshake is not
-/// authenticated.
+/// Why a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closed {
+    /// The client has sent a Close frame.
+    ByClient,
+    /// The connection is lost, or the client accepts no frame in time.
+    Lost,
+    /// The client has broken the WebSocket protocol; the code says how.
+    ProtocolError(u16),
+    HandshakeRefused,
+    SubscriptionInvalidated,
+    TooOld,
+    /// The client does not keep up, or an injected fault disconnects it.
+    Disconnected,
+    ServerStops,
+}
+
+impl Closed {
+    /// The code of the server's Close frame; `None` if the server sends none of its own. AWS does not document
+    /// AppSync's codes: these are the ones that RFC 6455 provides.
+    fn close_code(self) -> Option<u16> {
+        match self {
+            Closed::ByClient | Closed::Lost => None,
+            Closed::ProtocolError(code) => Some(code),
+            Closed::HandshakeRefused => Some(close_code::POLICY),
+            Closed::SubscriptionInvalidated => Some(close_code::NORMAL),
+            Closed::TooOld | Closed::Disconnected | Closed::ServerStops => Some(close_code::AWAY),
+        }
+    }
+
+    fn from_read_error(error: axum::Error) -> Self {
+        match error.into_inner().downcast::<tungstenite::Error>().map(|error| *error) {
+            Ok(tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => Closed::Lost,
+            Ok(tungstenite::Error::Protocol(_)) => Closed::ProtocolError(close_code::PROTOCOL),
+            Ok(tungstenite::Error::Capacity(_)) => Closed::ProtocolError(close_code::SIZE),
+            Ok(tungstenite::Error::Utf8(_)) => Closed::ProtocolError(close_code::INVALID),
+            Ok(_) | Err(_) => Closed::Lost,
+        }
+    }
+}
+
+/// Serves a WebSocket until it is closed. Sends the error and closes at once if the handshake is refused.
 pub async fn serve(
     service: Arc<Service>,
     socket: WebSocket,
     peer: Option<IpAddr>,
-    authenticated: Result<(), AuthError>,
+    handshake: Result<(), HandshakeError>,
 ) {
+    let _open = service.open_connections.token();
     let mut socket = ClientSocket { socket, send_timeout: service.settings.send_timeout };
-    match authenticated {
+    let closed = match handshake {
         Ok(()) => {
             let (registered, notifications) = service.subscriptions.connect();
             let mut connection = Connection {
                 service,
                 peer,
                 registered,
-                is_initialized: false,
+                sends_keep_alives: false,
                 subscriptions: HashMap::new(),
                 pending_starts: FuturesUnordered::new(),
                 start_count: 0,
             };
-            let Err(Closed) = connection.run(&mut socket, notifications).await;
+            let Err(closed) = connection.run(&mut socket, notifications).await;
+            closed
         }
         Err(error) => {
             let sent = socket.send(&ServerFrame::ConnectionError(error)).await;
             tracing::debug!(?error, sent = sent.is_ok(), "a WebSocket was refused");
+            sent.err().unwrap_or(Closed::HandshakeRefused)
         }
-    }
-    // Sending the close frame fails if the client has closed the connection already.
-    socket.send_message(Message::Close(None)).await.ok();
+    };
+    socket.close(closed).await;
 }
 
 struct ClientSocket {
@@ -87,8 +130,21 @@ impl ClientSocket {
     async fn send_message(&mut self, message: Message) -> Result<(), Closed> {
         match timeout(self.send_timeout, self.socket.send(message)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Closed),
+            Ok(Err(_)) | Err(_) => Err(Closed::Lost),
         }
+    }
+
+    /// Completes the closing handshake: sends a Close frame unless the client has begun it, and reads until the
+    /// client has answered. Reading also sends the answer to the client's Close frame.
+    async fn close(mut self, closed: Closed) {
+        if let Some(code) = closed.close_code() {
+            let frame = CloseFrame { code, reason: "".into() };
+            if self.send_message(Message::Close(Some(frame))).await.is_err() {
+                return;
+            }
+        }
+        let answered = async { while let Some(Ok(_)) = self.socket.recv().await {} };
+        drop(timeout(CLOSE_TIMEOUT, answered).await);
     }
 }
 
@@ -97,8 +153,8 @@ struct Connection {
     peer: Option<IpAddr>,
     /// Keeps the connection in the subscription registry.
     registered: ConnectionHandle<Subscription>,
-    /// Whether the client has sent `connection_init`. All other frames are ignored before it.
-    is_initialized: bool,
+    /// Whether the client has sent `connection_init`, which AWS documents as optional, or a start.
+    sends_keep_alives: bool,
     /// By the client's id.
     subscriptions: HashMap<String, SubscriptionState>,
     pending_starts: FuturesUnordered<BoxFuture<'static, FinishedStart>>,
@@ -128,15 +184,19 @@ impl Connection {
         keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let end_of_life = sleep(MAX_CONNECTION_AGE);
         tokio::pin!(end_of_life);
+        let stopping = self.service.stopping.clone();
         loop {
             tokio::select! {
                 received = socket.socket.recv(), if self.pending_starts.len() < MAX_PENDING_STARTS => {
                     self.handle_message(socket, received, &mut keep_alive).await?;
                 },
                 Some(finished) = self.pending_starts.next() => self.finish_start(socket, finished).await?,
-                queued = notifications.recv() => self.handle_notification(socket, queued.ok_or(Closed)?).await?,
-                _ = keep_alive.tick(), if self.is_initialized => socket.send(&ServerFrame::KeepAlive).await?,
-                () = &mut end_of_life => return Err(Closed),
+                queued = notifications.recv() => {
+                    self.handle_notification(socket, queued.ok_or(Closed::Disconnected)?).await?;
+                },
+                _ = keep_alive.tick(), if self.sends_keep_alives => socket.send(&ServerFrame::KeepAlive).await?,
+                () = &mut end_of_life => return Err(Closed::TooOld),
+                () = stopping.cancelled() => return Err(Closed::ServerStops),
             }
         }
     }
@@ -150,21 +210,28 @@ impl Connection {
         let text = match received {
             Some(Ok(Message::Text(text))) => text,
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Binary(_))) => return Ok(()),
-            Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(Closed),
+            Some(Ok(Message::Close(_))) => return Err(Closed::ByClient),
+            Some(Err(error)) => return Err(Closed::from_read_error(error)),
+            None => return Err(Closed::Lost),
         };
         match ClientFrame::parse(&text) {
             ClientFrame::ConnectionInit => {
-                self.is_initialized = true;
+                self.sends_keep_alives = true;
                 keep_alive.reset_immediately();
                 socket.send(&ServerFrame::ConnectionAck).await
             }
-            _ if !self.is_initialized => Ok(()),
-            ClientFrame::Start { id, payload } => self.start(socket, id, payload).await,
+            ClientFrame::Start { id, payload } => {
+                if !self.sends_keep_alives {
+                    self.sends_keep_alives = true;
+                    keep_alive.reset();
+                }
+                self.start(socket, id, payload).await
+            }
             ClientFrame::Stop { id } => self.stop(socket, &id).await,
             ClientFrame::Unknown => {
                 let message = "unknown not supported through the realtime channel";
                 let errors = frames::error_entries("UnsupportedOperation", message);
-                socket.send(&ServerFrame::Error { id: "", errors }).await
+                socket.send(&ServerFrame::Error { id: None, errors }).await
             }
         }
     }
@@ -173,12 +240,12 @@ impl Connection {
         if self.subscriptions.contains_key(&id) {
             let message = format!("Duplicated operation with id {id}");
             let errors = frames::error_entries("DuplicatedOperationError", message);
-            return socket.send(&ServerFrame::Error { id: &id, errors }).await;
+            return socket.send(&ServerFrame::Error { id: Some(&id), errors }).await;
         }
         if self.subscriptions.len() >= MAX_SUBSCRIPTIONS {
             let message = format!("Max number of {MAX_SUBSCRIPTIONS} subscriptions reached");
             let errors = frames::error_entries("MaxSubscriptionsReachedError", message);
-            return socket.send(&ServerFrame::Error { id: &id, errors }).await;
+            return socket.send(&ServerFrame::Error { id: Some(&id), errors }).await;
         }
         self.start_count += 1;
         self.subscriptions.insert(id.clone(), SubscriptionState::Starting(self.start_count));
@@ -210,7 +277,7 @@ impl Connection {
                     SubscribeError::Unauthorized(error) => frames::auth_error_entries(error),
                     SubscribeError::Errors(errors) => frames::graphql_error_entries(&errors),
                 };
-                socket.send(&ServerFrame::Error { id: &id, errors }).await
+                socket.send(&ServerFrame::Error { id: Some(&id), errors }).await
             }
         }
     }
@@ -252,7 +319,7 @@ impl Connection {
             Notification::Invalidated => {
                 self.remove_subscription(&client_id);
                 socket.send(&ServerFrame::Invalidated { id: &client_id }).await?;
-                Err(Closed)
+                Err(Closed::SubscriptionInvalidated)
             }
         }
     }
@@ -294,7 +361,7 @@ async fn subscribe(
     peer: Option<IpAddr>,
     payload: &StartPayload,
 ) -> Result<AcceptedSubscription, SubscribeError> {
-    let headers = credentials::from_json(&payload.extensions.authorization).map_err(SubscribeError::Unauthorized)?;
+    let headers = credentials::from_json(&payload.authorization).map_err(SubscribeError::Unauthorized)?;
     let uri = Uri::from_static("/graphql");
     let auth_request = AuthRequest {
         method: "POST",

@@ -12,7 +12,7 @@ use http::{
 };
 use serde_json::Value;
 
-use crate::identity::AuthError;
+use crate::{identity::AuthError, json_input::JsonDocument};
 
 const OPTIONAL_PADDING: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
@@ -26,8 +26,8 @@ pub fn from_handshake(parts: &Parts) -> Result<HeaderMap, AuthError> {
     let encoded = subprotocols.find_map(|protocol| protocol.strip_prefix("header-").map(str::to_owned));
     if let Some(encoded) = encoded.or_else(|| query_parameter(parts)) {
         let decoded = BASE64_URL.decode(&encoded).or_else(|_| BASE64.decode(&encoded)).ok();
-        let json: Option<Value> = decoded.and_then(|json| serde_json::from_slice(&json).ok());
-        return from_json(&json.unwrap_or_default());
+        let json = decoded.and_then(|json| JsonDocument::parse(std::str::from_utf8(&json).ok()?));
+        return from_json(&json.map_or(Value::Null, |document| document.value.to_json()));
     }
     let http_headers = &parts.headers;
     if http_headers.contains_key(AUTHORIZATION) || http_headers.contains_key("x-api-key") {

@@ -1,63 +1,81 @@
 //! The frames of the `graphql-ws` protocol in both directions.
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
     graphql::{GraphqlError, GraphqlResponse},
     identity::AuthError,
+    json_input::{InputObject, JsonDocument, JsonInput},
+    lone_surrogates,
 };
 
 /// The time without frames after which a client closes the connection.
 const CONNECTION_TIMEOUT_MILLISECONDS: u32 = 300_000;
 
 /// A frame of a client.
-#[derive(Debug, PartialEq, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[derive(Debug, PartialEq)]
 pub enum ClientFrame {
     ConnectionInit,
-    Start {
-        id: String,
-        payload: StartPayload,
-    },
-    Stop {
-        id: String,
-    },
-    #[serde(other)]
+    Start { id: String, payload: StartPayload },
+    Stop { id: String },
     Unknown,
 }
 
-/// The request for a subscription. `data` is a GraphQL request as JSON text, because clients sign this text.
-#[derive(Debug, PartialEq, Deserialize)]
+/// The request for a subscription.
+#[derive(Debug, PartialEq)]
 pub struct StartPayload {
+    /// A GraphQL request as JSON text, because clients sign this text.
     pub data: String,
-    #[serde(default)]
-    pub extensions: Extensions,
-}
-
-#[derive(Debug, Default, PartialEq, Deserialize)]
-pub struct Extensions {
-    /// The headers as a JSON object, as in the handshake.
-    #[serde(default)]
+    /// The headers as a JSON object, as in the handshake; null if there are none.
     pub authorization: Value,
 }
 
 impl ClientFrame {
     pub fn parse(text: &str) -> Self {
-        serde_json::from_str(text).unwrap_or(ClientFrame::Unknown)
+        Self::parse_known(text).unwrap_or(ClientFrame::Unknown)
     }
+
+    fn parse_known(text: &str) -> Option<Self> {
+        let document = JsonDocument::parse(text)?;
+        let frame = document.value.as_object()?;
+        let id = || text_member(frame, "id");
+        Some(match text_member(frame, "type")?.as_str() {
+            "connection_init" => ClientFrame::ConnectionInit,
+            "start" => {
+                ClientFrame::Start { id: id()?, payload: StartPayload::parse(frame.get("payload")?.as_object()?)? }
+            }
+            "stop" => ClientFrame::Stop { id: id()? },
+            _ => ClientFrame::Unknown,
+        })
+    }
+}
+
+impl StartPayload {
+    fn parse(payload: &InputObject) -> Option<Self> {
+        let extensions = payload.get("extensions").and_then(JsonInput::as_object);
+        let authorization = extensions.and_then(|extensions| extensions.get("authorization"));
+        let authorization = authorization.map_or(Value::Null, JsonInput::to_json);
+        Some(Self { data: text_member(payload, "data")?, authorization })
+    }
+}
+
+/// A text of a frame. Each lone surrogate in it is a question mark, as Java encodes it.
+fn text_member(members: &InputObject, name: &str) -> Option<String> {
+    Some(lone_surrogates::decode_lossy(members.get(name)?.as_text()?).into_owned())
 }
 
 /// A frame of the server.
 #[derive(Debug)]
 pub enum ServerFrame<'a> {
     ConnectionAck,
-    ConnectionError(AuthError),
+    ConnectionError(HandshakeError),
     KeepAlive,
     StartAck {
         id: &'a str,
     },
     Error {
-        id: &'a str,
+        /// `None` if the error belongs to no operation.
+        id: Option<&'a str>,
         errors: Value,
     },
     Data {
@@ -91,11 +109,11 @@ impl ServerFrame<'_> {
                 serialize(None, "connection_ack", Some(payload))
             }
             ServerFrame::ConnectionError(error) => {
-                serialize(None, "connection_error", Some(errors_payload(auth_error_entries(*error))))
+                serialize(None, "connection_error", Some(errors_payload(error.entries())))
             }
             ServerFrame::KeepAlive => serialize(None, "ka", None::<Value>),
             ServerFrame::StartAck { id } => serialize(Some(id), "start_ack", None::<Value>),
-            ServerFrame::Error { id, errors } => serialize(Some(id), "error", Some(errors_payload(errors.clone()))),
+            ServerFrame::Error { id, errors } => serialize(*id, "error", Some(errors_payload(errors.clone()))),
             ServerFrame::Data { id, response } => serialize(Some(id), "data", Some(response)),
             ServerFrame::Complete { id } => serialize(Some(id), "complete", None::<Value>),
             ServerFrame::Invalidated { id } => {
@@ -111,6 +129,29 @@ fn serialize(id: Option<&str>, kind: &str, payload: Option<impl Serialize>) -> S
 
 fn errors_payload(entries: Value) -> Value {
     json!({ "errors": entries })
+}
+
+/// Why a handshake is refused. AppSync completes the upgrade first, because a browser cannot read the response to
+/// a refused upgrade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeError {
+    /// The client offers no sub-protocol.
+    NoProtocol,
+    /// The client offers other sub-protocols than `graphql-ws`.
+    UnsupportedProtocol,
+    Unauthorized(AuthError),
+}
+
+impl HandshakeError {
+    fn entries(self) -> Value {
+        match self {
+            HandshakeError::NoProtocol => json!([{ "message": "NoProtocolError", "errorCode": 400 }]),
+            HandshakeError::UnsupportedProtocol => {
+                json!([{ "message": "SubProtocolNotSupportedError", "errorCode": 400 }])
+            }
+            HandshakeError::Unauthorized(error) => auth_error_entries(error),
+        }
+    }
 }
 
 /// The error entries of an authentication error on a WebSocket.

@@ -19,12 +19,13 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{HeaderMap, StatusCode, Uri, request::Parts};
+use http::{HeaderMap, Uri, request::Parts};
 
 use crate::{
     graphql::Service,
     identity::{AuthError, AuthRequest},
 };
+use frames::HandshakeError;
 
 const PROTOCOL: &str = "graphql-ws";
 /// The largest message of a client, in one frame or several. AppSync documents no limit.
@@ -58,23 +59,31 @@ async fn handle_upgrade(
     }
 }
 
-/// Accepts a WebSocket. Authentication errors are sent on the WebSocket, because a browser cannot read the
-/// response to a rejected upgrade.
+/// Accepts a WebSocket. Errors of the handshake are sent on the WebSocket.
 async fn accept(service: Arc<Service>, parts: &Parts, upgrade: WebSocketUpgrade) -> Response {
-    if !credentials::subprotocols(&parts.headers).any(|protocol| protocol == PROTOCOL) {
-        return (StatusCode::BAD_REQUEST, "NoProtocolError: a WebSocket of this API speaks graphql-ws").into_response();
-    }
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
-    let authenticated = match credentials::from_handshake(parts) {
-        Ok(headers) => authenticate_handshake(&service, &headers, peer).await,
-        Err(error) => Err(error),
-    };
+    let handshake = check_handshake(&service, parts, peer).await;
     upgrade
         .protocols([PROTOCOL])
         .read_buffer_size(READ_BUFFER_BYTES)
         .max_message_size(MAX_MESSAGE_BYTES)
         .max_frame_size(MAX_MESSAGE_BYTES)
-        .on_upgrade(move |socket| connection::serve(service, socket, peer, authenticated))
+        .on_upgrade(move |socket| connection::serve(service, socket, peer, handshake))
+}
+
+async fn check_handshake(service: &Service, parts: &Parts, peer: Option<IpAddr>) -> Result<(), HandshakeError> {
+    check_protocol(&parts.headers)?;
+    let headers = credentials::from_handshake(parts).map_err(HandshakeError::Unauthorized)?;
+    authenticate_handshake(service, &headers, peer).await.map_err(HandshakeError::Unauthorized)
+}
+
+fn check_protocol(headers: &HeaderMap) -> Result<(), HandshakeError> {
+    let mut protocols = credentials::subprotocols(headers).filter(|protocol| !protocol.is_empty()).peekable();
+    if protocols.peek().is_none() {
+        return Err(HandshakeError::NoProtocol);
+    }
+    let is_supported = protocols.any(|protocol| protocol == PROTOCOL);
+    if is_supported { Ok(()) } else { Err(HandshakeError::UnsupportedProtocol) }
 }
 
 /// Clients sign a handshake as a POST of `{}` to `/graphql/connect`.

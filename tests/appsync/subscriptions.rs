@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     fixture::{KEY, Server, api},
     signing::{ADMINISTRATOR, PUBLISHER},
-    socket::{Handshake, Socket, api_key_headers, data_frame, error_frame, start_ack},
+    socket::{Handshake, RawSocket, Socket, api_key_headers, data_frame, error_frame, start_ack},
 };
 
 const ALL: &str = "subscription { onUpdate { id count } }";
@@ -238,10 +238,43 @@ async fn invalid_frames_are_reported_with_their_id() {
         socket.start("bad", "subscription { onUpdate { nope } }").await,
         error_frame("bad", json!({ "message": undefined }))
     );
-    socket.send(&json!({ "type": "dance" })).await;
-    let unsupported =
+}
+
+#[tokio::test]
+async fn error_of_no_operation_has_no_id() {
+    let server = Server::start().await;
+    let mut socket = Socket::connect(&server).await;
+    let data = r#"{"query":"subscription { onUpdate { id } }"}"#;
+    let authorization = json!({ "host": server.address.to_string(), "x-api-key": KEY });
+    let extensions = json!({ "authorization": authorization });
+    let frames = [
+        json!({ "type": "dance", "id": "x" }),
+        json!({ "type": "start", "id": "x" }),
+        json!({ "type": "start", "id": "x", "payload": { "data": { "query": data }, "extensions": extensions } }),
+        json!({ "type": "start", "id": "x", "payload": [data, extensions] }),
+        json!({ "type": "start", "payload": { "data": data, "extensions": extensions } }),
+        json!(["start", "x", { "data": data, "extensions": extensions }]),
+        json!(["connection_init"]),
+        json!({ "type": "stop" }),
+        json!("connection_init"),
+        json!({}),
+    ];
+    let entry =
         json!({ "errorType": "UnsupportedOperation", "message": "unknown not supported through the realtime channel" });
-    assert_eq!(socket.receive().await, error_frame("", unsupported));
+    for frame in frames {
+        socket.send(&frame).await;
+        let expected = json!({ "type": "error", "payload": { "errors": [entry] } });
+        assert_eq!(socket.receive().await, Some(expected), "{frame}");
+    }
+    socket.send_text("no JSON").await;
+    assert_eq!(socket.receive().await.unwrap().get("id"), None);
+    let start = json!({ "type": "start", "id": "s", "payload": { "data": data, "extensions": [authorization] } });
+    socket.send(&start).await;
+    assert_eq!(socket.receive().await.unwrap()["payload"]["errors"][0]["message"], "Required headers are missing.");
+    let start = r#"{"type":"start","id":"old","id":"s","payload":{"data":"DATA","extensions":{"authorization":AUTH}}}"#;
+    let start = start.replace("DATA", &data.replace('"', "\\\"")).replace("AUTH", &authorization.to_string());
+    socket.send_text(&format!("\u{feff}{start}")).await;
+    assert_eq!(socket.receive().await, start_ack("s"));
 }
 
 #[tokio::test]
@@ -282,12 +315,73 @@ async fn idle_connection_receives_keep_alives() {
 }
 
 #[tokio::test]
-async fn frames_before_connection_init_are_ignored() {
+async fn connection_init_is_optional() {
     let server = Server::start().await;
     let headers = api_key_headers(&server);
     let mut socket = Socket::open(&server, "/graphql/realtime", Handshake::SubProtocol(&headers)).await;
+    assert_eq!(socket.start("early", ALL).await, start_ack("early"));
+    publish(&server, "1", 1).await;
+    assert_eq!(socket.receive().await, data_frame("early", json!({ "onUpdate": { "id": "1", "count": 1 } })));
     socket.send(&json!({ "id": "early", "type": "stop" })).await;
+    assert_eq!(socket.receive().await, Some(json!({ "id": "early", "type": "complete" })));
     socket.initialize().await;
+}
+
+#[tokio::test]
+async fn missing_or_other_sub_protocol_is_reported_after_the_upgrade() {
+    let server = Server::start().await;
+    let encoded = Handshake::SubProtocol(&api_key_headers(&server)).protocols();
+    let header = encoded.split(", ").nth(1).unwrap().to_owned();
+    let cases = [
+        (None, "NoProtocolError"),
+        (Some("graphql-transport-ws"), "SubProtocolNotSupportedError"),
+        (Some("graphql-transport-ws, soap"), "SubProtocolNotSupportedError"),
+        (Some(header.as_str()), "SubProtocolNotSupportedError"),
+    ];
+    for (protocols, message) in cases {
+        for path in ["/graphql/realtime", "/graphql"] {
+            let mut socket = RawSocket::open(&server, path, protocols).await;
+            let errors = json!({ "errors": [{ "message": message, "errorCode": 400 }] });
+            let frame = json!({ "type": "connection_error", "payload": errors });
+            assert_eq!(socket.receive_text().await, Some(frame), "{protocols:?}");
+            assert!(socket.receive_close().await.is_some(), "{protocols:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn close_frame_of_a_client_is_answered() {
+    let server = Server::start().await;
+    for code in [1000, 1001, 4000] {
+        let mut socket = RawSocket::open(&server, "/graphql/realtime", Some("graphql-ws")).await;
+        socket.send_close(code).await;
+        assert_eq!(socket.receive_close().await, Some(code));
+        assert!(socket.is_closed().await, "the server closes the TCP connection");
+    }
+}
+
+#[tokio::test]
+async fn servers_close_frames_have_a_code() {
+    let server = Server::start().await;
+    let wrong_key = json!({ "host": server.address.to_string(), "x-api-key": "da2-wrong" });
+    let mut refused = Socket::open(&server, "/graphql/realtime", Handshake::SubProtocol(&wrong_key)).await;
+    refused.receive().await.unwrap();
+    assert_eq!(refused.close_code().await, Some(1008));
+    let mut invalidated = Socket::connect(&server).await;
+    invalidated.start("s", "subscription { onInvalidatable(id: 1) { id } }").await;
+    server.execute("mutation { invalidate(id: 1) { id } }", json!({})).await;
+    invalidated.receive().await.unwrap();
+    assert_eq!(invalidated.close_code().await, Some(1000));
+    let mut talkative = RawSocket::open(&server, "/graphql/realtime", Some("graphql-ws")).await;
+    // The head of a text frame with 1 MB and a byte.
+    talkative.send_bytes(&[0x81, 0xff, 0, 0, 0, 0, 0, 0x10, 0, 1, 0, 0, 0, 0]).await;
+    assert_eq!(talkative.receive_close().await, Some(1009));
+    let mut unmasked = RawSocket::open(&server, "/graphql/realtime", Some("graphql-ws")).await;
+    unmasked.send_bytes(&[0x81, 0x02, b'{', b'}']).await;
+    assert_eq!(unmasked.receive_close().await, Some(1002));
+    let mut no_utf8 = RawSocket::open(&server, "/graphql/realtime", Some("graphql-ws")).await;
+    no_utf8.send_bytes(&[0x81, 0x82, 0, 0, 0, 0, 0xff, 0xff]).await;
+    assert_eq!(no_utf8.receive_close().await, Some(1007));
 }
 
 #[tokio::test]
