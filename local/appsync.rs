@@ -51,6 +51,7 @@ impl AppSync {
 
     /// Serves `/graphql` and `/graphql/realtime`.
     pub fn router(&self) -> Router {
-        realtime::add_routes(graphql::router(self.0.clone()), self.0.clone())
+        let graphql = graphql::router(self.0.clone());
+        graphql::with_common_headers(realtime::add_routes(graphql, self.0.clone()))
     }
 }

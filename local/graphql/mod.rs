@@ -14,7 +14,7 @@ mod service;
 mod subscriptions;
 mod validation;
 
-pub(crate) use self::http::{forwarded_headers::forwarded_request, router};
+pub(crate) use self::http::{forwarded_headers::forwarded_request, router, with_common_headers};
 pub use definition_error::ApiDefinitionError;
 pub use execution::{
     data_sources::{DataSources, FunctionBackend, TableBackend},

@@ -13,6 +13,7 @@ use tokio::{
 use crate::{
     fixture::{KEY, Server, TIMEOUT, api},
     signing::{ADMINISTRATOR, PUBLISHER, Signer},
+    socket::{Socket, data_frame},
 };
 
 const QUERY: &str = r#"{"query":"{ thing(id: 1) { id } }"}"#;
@@ -193,6 +194,47 @@ async fn query_may_be_sent_by_get() {
         let response = Client::new().get(url).header("x-api-key", KEY).send().await.unwrap();
         assert_eq!(response.status().as_u16(), expected, "{variables}");
     }
+}
+
+#[tokio::test]
+async fn every_response_has_cors_headers_and_a_request_id() {
+    let server = Server::start().await;
+    let (other, realtime) = (server.url().replace("/graphql", "/other"), format!("{}/realtime", server.url()));
+    let cases = [
+        (Method::POST, server.url(), 200),
+        (Method::OPTIONS, server.url(), 200),
+        (Method::PUT, server.url(), 405),
+        (Method::DELETE, server.url(), 405),
+        (Method::HEAD, server.url(), 405),
+        (Method::GET, server.url(), 400),
+        (Method::GET, other.clone(), 404),
+        (Method::POST, other, 404),
+        (Method::GET, realtime.clone(), 400),
+        (Method::POST, realtime, 405),
+    ];
+    let mut request_ids = std::collections::BTreeSet::new();
+    for (method, url, status) in cases.clone() {
+        let request = Client::new().request(method.clone(), &url).header("x-api-key", KEY).body(QUERY);
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status().as_u16(), status, "{method} {url}");
+        let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(header("access-control-allow-origin").as_deref(), Some("*"), "{method} {url}");
+        request_ids.extend(header("x-amzn-requestid"));
+    }
+    assert_eq!(request_ids.len(), cases.len(), "each response has an id of its own");
+}
+
+#[tokio::test]
+async fn head_request_runs_nothing() {
+    let server = Server::start().await;
+    let mut socket = Socket::connect(&server).await;
+    socket.start("s", "subscription { onUpdate { id } }").await;
+    for (method, id) in [(Method::HEAD, "1"), (Method::GET, "2")] {
+        let query = [("query", format!("mutation {{ publish(id: {id}) {{ id }} }}"))];
+        let url = reqwest::Url::parse_with_params(&server.url(), query).unwrap();
+        Client::new().request(method, url).header("x-api-key", KEY).send().await.unwrap();
+    }
+    assert_eq!(socket.receive().await, data_frame("s", json!({ "onUpdate": { "id": "2" } })));
 }
 
 #[tokio::test]

@@ -13,15 +13,18 @@ use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
     extract::{ConnectInfo, Query, State},
+    middleware::map_response,
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{HeaderMap, StatusCode, request::Parts};
+use http::{HeaderMap, StatusCode, header::ALLOW, request::Parts};
 use tokio::time::timeout;
 
 use self::{
     forwarded_headers::forwarded_request,
-    responses::{MalformedRequest, auth_error_response, error_response, json_response, preflight_response},
+    responses::{
+        MalformedRequest, add_common_headers, auth_error_response, error_response, json_response, preflight_response,
+    },
 };
 use super::{
     request::{CallContext, Request},
@@ -32,7 +35,8 @@ use crate::identity::AuthRequest;
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 pub fn router(service: Arc<Service>) -> Router {
-    Router::new().route("/graphql", get(handle_get).post(handle_post).options(handle_preflight)).with_state(service)
+    let methods = get(handle_get).head(refuse_head).post(handle_post).options(handle_preflight);
+    Router::new().route("/graphql", methods).with_state(service)
 }
 
 async fn handle_post(State(service): State<Arc<Service>>, parts: Parts, body: Body) -> Response {
@@ -56,6 +60,16 @@ async fn handle_get(State(service): State<Arc<Service>>, parts: Parts) -> Respon
 
 async fn handle_preflight(headers: HeaderMap) -> Response {
     preflight_response(&headers)
+}
+
+/// Without this handler axum would answer a HEAD by running the query.
+async fn refuse_head() -> Response {
+    (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET,POST,OPTIONS")]).into_response()
+}
+
+/// Adds the headers of every response of an API to a router's responses, also to those with status 404 and 405.
+pub fn with_common_headers(router: Router) -> Router {
+    router.fallback(async || StatusCode::NOT_FOUND).layer(map_response(add_common_headers))
 }
 
 /// Reads the whole body. The error is the response to a body that is too large or too slow.

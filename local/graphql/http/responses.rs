@@ -9,6 +9,7 @@ use http::{
 };
 use serde::Serialize;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::identity::AuthError;
 
@@ -17,6 +18,7 @@ const CLIENT_HEADERS: &str =
 const EXPOSED_HEADERS: &str =
     "x-amzn-RequestId,x-amzn-ErrorType,x-amz-user-agent,x-amzn-ErrorMessage,Date,x-amz-schema-version";
 static ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
 /// The reason why a body is not a GraphQL request.
 pub enum MalformedRequest {
@@ -34,12 +36,23 @@ impl IntoResponse for MalformedRequest {
     }
 }
 
-/// Allows every origin. Lists the allowed headers, because a wildcard does not include `authorization`.
+/// Allows every origin to read the response, and gives the response an id.
+pub async fn add_common_headers(mut response: Response) -> Response {
+    let request_id = HeaderValue::try_from(Uuid::new_v4().to_string());
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED_HEADERS));
+    if let Ok(request_id) = request_id {
+        headers.insert(REQUEST_ID.clone(), request_id);
+    }
+    response
+}
+
+/// The response to a preflight. Lists the allowed headers, because a wildcard does not include `authorization`.
 pub fn preflight_response(request_headers: &HeaderMap) -> Response {
     let requested = request_headers.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned();
     let mut response = StatusCode::OK.into_response();
     let headers = response.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, requested.unwrap_or(HeaderValue::from_static(CLIENT_HEADERS)));
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("172800"));
@@ -68,8 +81,6 @@ pub fn json_response(status: StatusCode, body: &impl Serialize, extra_headers: &
         }
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json;charset=UTF-8"));
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED_HEADERS));
     headers.insert("x-amzn-appsync-tokensconsumed", HeaderValue::from_static("1"));
     response
 }
