@@ -111,7 +111,7 @@ impl Service {
     /// Validates a request. Large documents are validated one at a time, because validation blocks its
     /// thread.
     async fn prepare(&self, request: &Request) -> Result<PreparedOperation, Vec<GraphqlError>> {
-        let prepare = || validation::prepare(&self.schema, request, self.introspection);
+        let prepare = || validation::prepare(&self.schema, &self.documents, request, self.introspection);
         if request.query.len() <= SMALL_DOCUMENT_BYTES {
             return prepare();
         }

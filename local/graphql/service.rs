@@ -10,6 +10,7 @@ use super::{
     execution::{bindings::ResolverBindings, data_sources::DataSources},
     schema::Schema,
     subscriptions::{Subscription, registry::SubscriptionRegistry},
+    validation::document_cache::DocumentCache,
 };
 use crate::{
     fault_injection::FaultInjector,
@@ -39,6 +40,7 @@ pub struct ApiSettings {
 pub(crate) struct Service {
     pub id: String,
     pub schema: Schema,
+    pub documents: DocumentCache,
     pub bindings: ResolverBindings,
     pub data_sources: DataSources,
     pub authenticator: Authenticator,
@@ -68,6 +70,7 @@ impl Service {
         Ok(Self {
             id: api.id,
             schema,
+            documents: DocumentCache::default(),
             bindings,
             data_sources,
             authenticator,

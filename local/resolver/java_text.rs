@@ -1,5 +1,14 @@
 //! Java's text functions that APPSYNC_JS is built on: `Pattern`, `URLEncoder` and `URLDecoder`.
+use std::{cell::RefCell, collections::HashMap, rc::Rc};
+
 use fancy_regex::{Captures, Regex};
+
+/// The most patterns that a thread keeps compiled. A resolver uses few, but may build them from arguments.
+const MAX_COMPILED_PATTERNS: usize = 100;
+
+thread_local! {
+    static COMPILED_PATTERNS: RefCell<HashMap<String, Rc<Regex>>> = RefCell::default();
+}
 
 pub fn matches(pattern: &str, text: &str) -> Result<bool, String> {
     compile(pattern)?.is_match(text).map_err(|error| format!("the pattern {pattern:?} could not be matched: {error}"))
@@ -49,8 +58,21 @@ fn hex_byte(high: Option<u8>, low: Option<u8>) -> Option<u8> {
     u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
-fn compile(pattern: &str) -> Result<Regex, String> {
-    Regex::new(pattern).map_err(|error| format!("the pattern {pattern:?} is not a Java regular expression: {error}"))
+/// Compiles a pattern, or returns it as it was compiled before: compiling takes much longer than matching.
+fn compile(pattern: &str) -> Result<Rc<Regex>, String> {
+    COMPILED_PATTERNS.with_borrow_mut(|patterns| {
+        if let Some(regex) = patterns.get(pattern) {
+            return Ok(Rc::clone(regex));
+        }
+        let regex = Regex::new(pattern)
+            .map_err(|error| format!("the pattern {pattern:?} is not a Java regular expression: {error}"))?;
+        if patterns.len() == MAX_COMPILED_PATTERNS {
+            patterns.clear();
+        }
+        let regex = Rc::new(regex);
+        patterns.insert(pattern.to_owned(), Rc::clone(&regex));
+        Ok(regex)
+    })
 }
 
 enum Part {

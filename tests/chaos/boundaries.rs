@@ -6,10 +6,10 @@ use local::fault_injection::{Fault, FaultPlan, UpdatePosition};
 use crate::fixture::{Fixture, deltas};
 
 /// Slower than the longest pacing interval, so that each delta is an update of its own.
-const MODEL: &str = "parlance.deltas-110-300";
-const DELTAS: usize = 110;
+const MODEL: &str = "parlance.deltas-60-300";
+const DELTAS: usize = 60;
 /// The number of updates at which the fault is injected, beside the last one.
-const UPDATES: u64 = 100;
+const UPDATES: u64 = 50;
 
 /// Lets one reader follow for each position, and injects the fault at this reader's position.
 async fn inject_at_every_update(fault: Fault) {
@@ -17,16 +17,16 @@ async fn inject_at_every_update(fault: Fault) {
     let on_updates = (1..).zip(&positions).map(|(reader, position)| (fault, reader, *position));
     let fault_plan = FaultPlan { on_updates: on_updates.collect(), ..FaultPlan::default() };
     let fixture = Fixture::start(fault_plan, 1.0).await;
-    let turn = fixture.create_turn(MODEL, 0).await;
+    let turn = &fixture.create_turns(MODEL, 1).await[0];
     let mut readers = Vec::new();
     for _ in &positions {
-        readers.push(fixture.follow(&turn).await);
+        readers.push(fixture.follow(turn).await);
     }
-    let send = fixture.send(&turn).shared();
+    let send = fixture.send(turn).shared();
     let read = join_all(readers.into_iter().map(|reader| reader.read_to_end(send.clone())));
     let (displayed, ()) = tokio::join!(read, send);
     fixture.server.lambda.wait_for_events().await;
-    fixture.check(&turn, &deltas(DELTAS), &displayed).await;
+    fixture.check(turn, &deltas(DELTAS), &displayed).await;
     // A planned fault is injected at most once, so each of them was.
     assert_eq!(fixture.server.faults.injected_counts(), [(fault, positions.len() as u64)].into());
     println!("{fault}: injected at each of {UPDATES} updates and at the last one");

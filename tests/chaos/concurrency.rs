@@ -10,8 +10,9 @@ use local::fault_injection::{
 
 use crate::fixture::{Fixture, MAX_CONCURRENCY, RETRY_AFTER_LEASE, deltas};
 
-const MODEL: &str = "parlance.deltas-100-30";
-const DELTAS: usize = 100;
+/// So slow that every turn publishes often enough to be killed at its third publish.
+const MODEL: &str = "parlance.deltas-10-600";
+const DELTAS: usize = 10;
 
 /// One process in twenty, each at another point.
 fn kills() -> BTreeMap<u64, KillPoint> {

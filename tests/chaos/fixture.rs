@@ -1,5 +1,8 @@
 //! A local server with fault injection, and the requests of its users. A user repeats a request until it succeeds.
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use client::{
     AppSync, Credentials, Error,
@@ -19,9 +22,9 @@ use crate::{
     reader::{DisplayedTurn, Reader},
 };
 
-/// The time scale at which Lambda's first retry comes after 31 seconds: the 30-second lease of a killed process has
+/// The time scale at which Lambda's first retry comes after 30.6 seconds: the 30-second lease of a killed process has
 /// expired by then.
-pub const RETRY_AFTER_LEASE: f64 = 0.52;
+pub const RETRY_AFTER_LEASE: f64 = 0.51;
 /// The time scale at which Lambda's second retry comes after 31.5 seconds. The first one meets the lease.
 pub const SECOND_RETRY_AFTER_LEASE: f64 = 0.175;
 /// The most processes of the handler at the same time.
@@ -34,6 +37,8 @@ pub struct Fixture {
     pub server: Server,
     api: AppSync,
     administrator: AppSync,
+    /// The number of turns created so far.
+    turns: AtomicUsize,
     _state: TempDir,
 }
 
@@ -72,26 +77,27 @@ impl Fixture {
         };
         let api = AppSync::new(&endpoint.url, Credentials::ApiKey(api_key)).unwrap();
         let administrator = AppSync::new(&endpoint.url, Credentials::Iam(administrator_keys)).unwrap();
-        Self { server, api, administrator, _state: state }
+        Self { server, api, administrator, turns: AtomicUsize::new(0), _state: state }
     }
 
-    /// Creates a conversation with an agent of the model. `number` makes its ids unique.
-    pub async fn create_turn(&self, model_id: &str, number: usize) -> Turn {
+    /// Creates conversations with an agent of the model.
+    pub async fn create_turns(&self, model_id: &str, count: usize) -> Vec<Turn> {
         let agent_id = model_id.replace('.', "-");
         let put_agent = PutAgent { id: agent_id.clone(), model_id: model_id.into(), ..PutAgent::default() };
         call_until_success(&self.administrator, &put_agent).await;
+        join_all((0..count).map(|_| self.create_turn(&agent_id))).await
+    }
+
+    async fn create_turn(&self, agent_id: &str) -> Turn {
+        let number = self.turns.fetch_add(1, Ordering::Relaxed);
         let conversation_id = format!("c{number}");
         let create = CreateConversation {
             id: Some(conversation_id.clone()),
-            agent_id: Some(agent_id),
+            agent_id: Some(agent_id.to_owned()),
             ..CreateConversation::default()
         };
         call_until_success(&self.api, &create).await;
         Turn { conversation_id, id: format!("t{number}"), question: format!("Question {number}?") }
-    }
-
-    pub async fn create_turns(&self, model_id: &str, count: usize) -> Vec<Turn> {
-        join_all((0..count).map(|number| self.create_turn(model_id, number))).await
     }
 
     pub async fn follow(&self, turn: &Turn) -> Reader {

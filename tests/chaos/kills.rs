@@ -15,14 +15,10 @@ use tokio::time::sleep;
 use crate::fixture::{Fixture, RETRY_AFTER_LEASE, deltas};
 
 /// Slower than the longest pacing interval, so that each delta is an update of its own.
-const MODEL: &str = "parlance.deltas-10-400";
+const MODEL: &str = "parlance.deltas-10-300";
 const DELTAS: usize = 10;
-/// Keeps the load low at the start: on a busy machine, waiting publishes would merge.
-const START_INTERVAL: Duration = Duration::from_millis(150);
 /// On a busy machine a turn may make fewer publishes. A point that no process has reached is tried again.
 const MAX_ROUNDS: usize = 3;
-/// The number of the process that is not killed.
-const UNDISTURBED_PROCESS: u64 = 1;
 
 /// The calls of an undisturbed turn: the claim, the model, and a publish for the start, each delta and the end.
 fn expected_calls() -> Vec<Call> {
@@ -40,33 +36,33 @@ fn numbered(calls: &[Call]) -> Vec<(Call, u64)> {
     calls.iter().map(|call| number(*call)).collect()
 }
 
-/// A point before, during and after each expected call.
+/// A point before, during and after each expected call, the late points first: their turns take longest.
 fn kill_points() -> Vec<KillPoint> {
     let points_of = |(call, number)| CallPhase::ALL.map(|phase| KillPoint { call, number, phase });
-    numbered(&expected_calls()).into_iter().flat_map(points_of).collect()
+    numbered(&expected_calls()).into_iter().rev().flat_map(points_of).collect()
 }
 
-/// Plays one turn without a kill, then a turn for each point, whose first process is killed there. Returns where
+/// Plays a turn for each point, whose first process is killed there, and then one without a kill. Returns where
 /// processes were killed.
 async fn play_turns(points: &[KillPoint]) -> BTreeSet<KillPoint> {
-    let kills = (UNDISTURBED_PROCESS + 1..).zip(points.iter().copied()).collect();
+    let kills = (1..).zip(points.iter().copied()).collect();
     let fault_plan = FaultPlan { kills, record_calls: true, ..FaultPlan::default() };
     let fixture = Fixture::start(fault_plan, RETRY_AFTER_LEASE).await;
-    let turns = fixture.create_turns(MODEL, 1 + points.len()).await;
-    let mut readers = Vec::new();
-    for (process, turn) in (UNDISTURBED_PROCESS..).zip(&turns) {
-        let reader = fixture.follow(turn).await;
+    let turns = fixture.create_turns(MODEL, points.len() + 1).await;
+    let readers = join_all(turns.iter().map(|turn| fixture.follow(turn))).await;
+    let mut readings = Vec::new();
+    for ((process, turn), reader) in (1..).zip(&turns).zip(readers) {
         fixture.send(turn).await;
-        readers.push(tokio::spawn(reader.read_to_end(ready(()))));
+        readings.push(tokio::spawn(reader.read_to_end(ready(()))));
         wait_for_first_call(&fixture, process).await;
-        sleep(START_INTERVAL).await;
     }
-    let displayed = join_all(readers).await;
+    let undisturbed = readings.pop().expect("there is a turn without a kill").await;
+    check_calls(&fixture.server.call_recorder.calls()[&(turns.len() as u64)]);
+    let displayed = join_all(readings).await.into_iter().chain([undisturbed]);
     fixture.server.lambda.wait_for_events().await;
     for (turn, displayed) in turns.iter().zip(displayed) {
         fixture.check(turn, &deltas(DELTAS), &[displayed.unwrap()]).await;
     }
-    check_calls(&fixture.server.call_recorder.calls()[&UNDISTURBED_PROCESS]);
     let killed = fixture.server.call_recorder.kills();
     fixture.server.stop().await;
     killed.into_values().collect()

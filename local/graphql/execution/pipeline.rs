@@ -1,6 +1,7 @@
 //! Runs one resolver: its handlers, its functions and their data sources.
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::{
     task::yield_now,
@@ -77,6 +78,25 @@ struct ResolverRun<'a> {
     /// `ctx.prev.result`. `ctx.prev` is null before the first function of a pipeline, and in a unit resolver.
     previous_result: Option<Value>,
     output: ResolverOutput,
+}
+
+/// The members of `ctx` without texts of the client. Serializing a struct spares the copy of all members into one
+/// JSON value.
+#[derive(Serialize)]
+struct HandlerContext<'a> {
+    env: &'a Value,
+    error: Option<Value>,
+    identity: &'a Value,
+    prev: Option<PreviousResult<'a>>,
+    request: &'a Value,
+    result: Value,
+    source: &'a Value,
+    stash: Value,
+}
+
+#[derive(Serialize)]
+struct PreviousResult<'a> {
+    result: &'a Value,
 }
 
 /// The value of a handler and how the handler returned it.
@@ -160,17 +180,17 @@ impl ResolverRun<'_> {
         let arguments = self.client_json(&self.arguments);
         let info = self.client_json(&self.context.info);
         self.arguments = Value::Null;
-        let context = json!({
-            "source": self.context.source,
-            "identity": self.context.identity,
-            "request": self.context.request,
-            "env": self.context.environment,
-            "stash": self.stash.take(),
-            "prev": self.previous_result.as_ref().map(|result| json!({ "result": result })),
-            "result": result.result,
-            "error": result.error,
-        });
-        let context = context.to_string();
+        let context = HandlerContext {
+            env: &self.context.environment,
+            error: result.error,
+            identity: &self.context.identity,
+            prev: self.previous_result.as_ref().map(|result| PreviousResult { result }),
+            request: &self.context.request,
+            result: result.result,
+            source: &self.context.source,
+            stash: self.stash.take(),
+        };
+        let context = serde_json::to_string(&context).expect("JSON values can be serialized");
         format!("{{\"arguments\":{arguments},\"info\":{info},{}", context.strip_prefix('{').unwrap_or_default())
     }
 

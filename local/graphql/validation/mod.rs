@@ -1,4 +1,5 @@
 //! Validation: turns a request into a prepared operation or into AppSync's errors.
+pub mod document_cache;
 mod error_messages;
 mod literals;
 pub mod operation;
@@ -20,16 +21,18 @@ use super::{
     schema::{Schema, input_coercion},
 };
 use crate::{json_input, lone_surrogates};
+use document_cache::DocumentCache;
 use error_messages::{MAX_ERRORS, validation_error};
 use operation::PreparedOperation;
 
 /// Parses and validates a request and selects its operation.
 pub fn prepare(
     schema: &Schema,
+    documents: &DocumentCache,
     request: &Request,
     introspection: bool,
 ) -> Result<PreparedOperation, Vec<GraphqlError>> {
-    let errors = match check(schema, request, introspection) {
+    let errors = match check(schema, documents, request, introspection) {
         Ok(prepared) => return Ok(prepared),
         Err(errors) => errors,
     };
@@ -43,8 +46,13 @@ pub fn prepare(
     Err(errors.into_iter().map(decode).collect())
 }
 
-fn check(schema: &Schema, request: &Request, introspection: bool) -> Result<PreparedOperation, Vec<GraphqlError>> {
-    let document = parse(schema, &request.query)?;
+fn check(
+    schema: &Schema,
+    documents: &DocumentCache,
+    request: &Request,
+    introspection: bool,
+) -> Result<PreparedOperation, Vec<GraphqlError>> {
+    let document = documents.get_or_validate(&request.query, || parse(schema, &request.query))?;
     let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
     let operation = document.operations.get(name).map_err(|_| vec![unknown_operation(name)])?.clone();
     let inputs = input_coercion::check_variables(schema, &operation, &request.variables).map_err(|error| {
