@@ -10,13 +10,13 @@ use client::{
 use serde_json::{Value, json};
 
 use crate::{
-    backend::{Backend, execute, expect_api_error, send_message},
+    backend::{Backend, CANNED_TEXT_MODEL, execute, expect_api_error, send_message},
     subscriber::Subscriber,
 };
 
 #[tokio::test]
 async fn two_owners_use_the_same_message_id_independently() {
-    let backend = Backend::start().await;
+    let backend = Backend::with_parameters([("ModelId", CANNED_TEXT_MODEL)]).await;
     let (ann, bob) = (&backend.api, &backend.administrator);
     let ann_conversation = ann.call(&CreateConversation::default()).await.unwrap().id;
     let bob_conversation = bob.call(&CreateConversation::default()).await.unwrap().id;

@@ -28,6 +28,11 @@ use crate::subscriber::Subscriber;
 /// Longer than any awaited event of a test takes on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(180);
 
+/// Answers at once with the text of the message.
+const ECHO_MODEL: &str = "parlance.echo";
+/// Answers in two to four seconds with a text about the questions.
+pub const CANNED_TEXT_MODEL: &str = "parlance.any";
+
 pub struct Backend {
     pub server: Server,
     /// Uses the API key, or the administrator's IAM keys where the API accepts no key.
@@ -284,8 +289,10 @@ pub fn iam_client(server: &Server, keys: &AccessKey) -> AppSync {
     AppSync::new(&server.endpoint.url, Credentials::Iam(keys)).unwrap()
 }
 
-/// The options of a server whose state ends with it.
-pub fn options(state: &TempDir, parameters: BTreeMap<String, String>) -> ServerOptions {
+/// The options of a server whose state ends with it. Unless the parameters name a model, the default agent's model
+/// answers at once with the text of the message.
+pub fn options(state: &TempDir, mut parameters: BTreeMap<String, String>) -> ServerOptions {
+    parameters.entry("ModelId".into()).or_insert_with(|| ECHO_MODEL.into());
     ServerOptions {
         root: env!("CARGO_MANIFEST_DIR").into(),
         state: state.path().to_owned(),

@@ -9,7 +9,7 @@ use client::{
 use jiff::Timestamp;
 use local::bedrock::{SURROGATES, block_text};
 
-use crate::backend::{Backend, answer_texts, new_id, send_message, with_timeout};
+use crate::backend::{Backend, CANNED_TEXT_MODEL, answer_texts, new_id, send_message, with_timeout};
 
 #[tokio::test]
 async fn send_after_a_dead_attempt_keeps_all_of_its_batches() {
@@ -100,7 +100,7 @@ async fn hundred_events_of_25_blocks_are_one_page() {
 async fn retry_supersedes_any_number_of_events() {
     let folder = tempfile::tempdir().unwrap();
     let before = Backend::persistent_without_handler(&folder).await;
-    let conversation = before.conversation().await;
+    let conversation = before.conversation_with(CANNED_TEXT_MODEL).await;
     let turn = before.send_message(&conversation, "Hello!").await;
     before.seed_answer(&turn, 150).await;
     with_timeout(before.server.stop()).await;

@@ -10,7 +10,7 @@ use client::{
 };
 use serde_json::json;
 
-use crate::backend::{Backend, expect_api_error, with_timeout};
+use crate::backend::{Backend, CANNED_TEXT_MODEL, expect_api_error, with_timeout};
 
 #[tokio::test]
 async fn repeated_creation_returns_the_same_conversation() {
@@ -148,7 +148,7 @@ async fn agents_have_versions_and_the_default_agent_always_exists() {
 async fn conversations_and_api_key_survive_a_restart() {
     let state = tempfile::tempdir().unwrap();
     let before = Backend::persistent(&state).await;
-    let id = before.conversation().await;
+    let id = before.conversation_with(CANNED_TEXT_MODEL).await;
     before.send_and_wait(&id, "Remember me.").await;
     let key = before.server.endpoint.api_key.clone();
     with_timeout(before.server.stop()).await;

@@ -4,7 +4,7 @@ use client::{
     schema::{Access, TurnStatus},
 };
 
-use crate::backend::{Backend, send_message};
+use crate::backend::{Backend, CANNED_TEXT_MODEL, send_message};
 
 /// The calls to the table. The fourth data source call is the invocation of the handler.
 const TABLE_CALLS: u64 = 3;
@@ -54,7 +54,7 @@ async fn message_of_one_of_fifty_participants_takes_four_data_source_calls() {
 #[tokio::test]
 async fn five_thousand_short_events_fit_into_the_default_context() {
     let backend = Backend::start().await;
-    let id = backend.conversation().await;
+    let id = backend.conversation_with(CANNED_TEXT_MODEL).await;
     backend.seed_events(&id, 5_000, "An event of the past.").await;
     let finished = backend.send_and_wait(&id, "How many questions was that?").await;
     assert_eq!(finished.turn.status, TurnStatus::Completed);
@@ -68,7 +68,7 @@ async fn small_context_keeps_the_newest_turns_whole() {
     let backend = Backend::start().await;
     let agent = PutAgent {
         id: "small".into(),
-        model_id: "parlance.any".into(),
+        model_id: CANNED_TEXT_MODEL.into(),
         context_bytes: Some(10_000),
         ..PutAgent::default()
     };
@@ -86,7 +86,7 @@ async fn small_context_keeps_the_newest_turns_whole() {
 #[tokio::test]
 async fn fifty_messages_of_ninety_kilobytes_exceed_no_limit() {
     let backend = Backend::start().await;
-    let id = backend.conversation().await;
+    let id = backend.conversation_with(CANNED_TEXT_MODEL).await;
     backend.seed_events(&id, 50, &"x".repeat(90_000)).await;
     let finished = backend.send_and_wait(&id, "How many questions was that?").await;
     assert_eq!(finished.turn.status, TurnStatus::Completed);

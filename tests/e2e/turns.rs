@@ -7,14 +7,14 @@ use client::{
 use serde_json::json;
 
 use crate::{
-    backend::{Backend, expect_api_error, new_id, send_message},
+    backend::{Backend, CANNED_TEXT_MODEL, expect_api_error, new_id, send_message},
     subscriber::Subscriber,
 };
 
 #[tokio::test]
 async fn answer_streams_in_numbered_updates_and_is_stored() {
     let backend = Backend::start().await;
-    let conversation = backend.conversation().await;
+    let conversation = backend.conversation_with(CANNED_TEXT_MODEL).await;
     let finished = backend.send_and_wait(&conversation, "Hello!").await;
 
     assert_eq!(finished.sequences(), Vec::from_iter(1..=finished.updates.len() as u32));
@@ -58,7 +58,7 @@ async fn stored_batches_equal_the_published_updates() {
 #[tokio::test]
 async fn model_is_given_the_earlier_turns() {
     let backend = Backend::start().await;
-    let conversation = backend.conversation().await;
+    let conversation = backend.conversation_with(CANNED_TEXT_MODEL).await;
     backend.send_and_wait(&conversation, "What is a quokka?").await;
     let second = backend.send_and_wait(&conversation, "And what did I ask before?").await;
     assert!(second.stored_text().contains("What is a quokka?"), "{}", second.stored_text());
@@ -84,7 +84,7 @@ async fn message_without_conversation_id_creates_a_conversation() {
 #[tokio::test]
 async fn message_to_a_busy_conversation_is_refused_with_its_turn() {
     let backend = Backend::start().await;
-    let conversation = backend.conversation().await;
+    let conversation = backend.conversation_with("parlance.deltas-100-15").await;
     let mut subscriber = Subscriber::subscribe(&backend.api, &conversation).await;
     let running = backend.send_message(&conversation, "Hello!").await;
     let second = SendMessage { conversation_id: Some(conversation.clone()), id: None, text: "Hurry!".into() };
@@ -96,7 +96,7 @@ async fn message_to_a_busy_conversation_is_refused_with_its_turn() {
 
 #[tokio::test]
 async fn one_of_two_concurrent_messages_is_refused() {
-    let backend = Backend::start().await;
+    let backend = Backend::without_handler().await;
     let conversation = backend.conversation().await;
     let ids = [new_id(), new_id()];
     let (first, second) = tokio::join!(
@@ -116,7 +116,7 @@ async fn one_of_two_concurrent_messages_is_refused() {
 #[tokio::test]
 async fn all_subscribers_receive_the_same_updates() {
     let backend = Backend::start().await;
-    let conversation = backend.conversation().await;
+    let conversation = backend.conversation_with("parlance.deltas-100-5").await;
     let mut first = Subscriber::subscribe(&backend.api, &conversation).await;
     let mut second = Subscriber::subscribe(&backend.api, &conversation).await;
     let turn = backend.send_message(&conversation, "Hello!").await;
