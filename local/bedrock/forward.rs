@@ -37,7 +37,7 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Region and credentials as the AWS command line finds them: environment, profile, single sign-on.
+    /// Region and credentials from the environment or a profile, as the AWS command line finds them.
     pub async fn from_environment() -> Result<Self, UpstreamError> {
         let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
         let region = config.region().ok_or(UpstreamError::NoRegion)?.to_string();
