@@ -97,8 +97,8 @@ async fn api_key_wins_over_authorization() {
     for authorization in ["meow", "Basic eDp5", "", "AWS4-HMAC-SHA256 meow", "a.b.c"] {
         let mut request = request_with_key("da2-right");
         request.headers_mut().insert("authorization", authorization.parse().unwrap());
-        let caller = authenticate(&request).await.ok().expect(authorization);
-        assert_eq!(caller.mode(), AuthMode::ApiKey, "{authorization}");
+        let mode = authenticate(&request).await.map(|caller| caller.mode());
+        assert_eq!(mode, Ok(AuthMode::ApiKey), "{authorization}");
     }
     let mut signed = signed_request("token", now());
     signed.headers_mut().insert("x-api-key", "da2-wrong".parse().unwrap());

@@ -189,8 +189,6 @@ async fn usage_of_a_minute_expires_after_an_hour() {
     assert_eq!(minute["expiresAt"], now.as_second() + 3600);
 }
 
-/// The API over a table in memory, with a clock that the test sets and a Lambda that records its invocations.
-
 fn quota_exceeded(retry_at: &str) -> Value {
     json!({ "errorType": "QuotaExceeded", "errorInfo": { "retryAt": retry_at } })
 }

@@ -210,12 +210,14 @@ impl Conversation {
         match action {
             0..3 => drop(self.other_user.cancel(turn_id).await),
             3 => {
-                if self.other_user.send(turn_id, text).await.is_ok() {
+                let accepted = self.other_user.send(turn_id, text).await.is_ok();
+                if accepted {
                     self.subscriber.expect_turn(turn_id);
                 }
             }
             4 => {
-                if self.other_user.send(turn_id, "another text").await.is_ok() {
+                let accepted = self.other_user.send(turn_id, "another text").await.is_ok();
+                if accepted {
                     let violation = format!("invariant 2: {turn_id} was accepted with another text");
                     self.environment.with_recorder(|recorder| recorder.violations.push(violation));
                 }
