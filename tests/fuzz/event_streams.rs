@@ -56,13 +56,13 @@ async fn serve(router: Router) -> String {
     format!("http://{address}")
 }
 
-struct Event {
+struct StreamMessage {
     message_type: &'static str,
     name: &'static str,
     payload: Value,
 }
 
-impl Event {
+impl StreamMessage {
     fn event(name: &'static str, payload: Value) -> Self {
         Self { message_type: "event", name, payload }
     }
@@ -85,18 +85,22 @@ impl Event {
     }
 }
 
-fn events() -> Vec<Event> {
+fn events() -> Vec<StreamMessage> {
     let usage = json!({ "inputTokens": 1, "outputTokens": 2, "totalTokens": 3 });
     vec![
-        Event::event("messageStart", json!({ "role": "assistant" })),
-        Event::content_block_delta(json!({ "text": "Hello" })),
-        Event::content_block_delta(json!({ "text": "🙂", "toolUse": { "input": "{" } })),
-        Event::content_block_delta(json!({ "reasoningContent": { "redactedContent": "====" } })),
-        Event::event("contentBlockStop", json!({ "contentBlockIndex": -1 })),
-        Event::event("messageStop", json!({ "stopReason": "end_turn" })),
-        Event::event("metadata", json!({ "usage": usage, "metrics": { "latencyMs": 4 } })),
-        Event { message_type: "exception", name: "throttlingException", payload: json!({ "message": "Slow down." }) },
-        Event::event("unknownEvent", json!([])),
+        StreamMessage::event("messageStart", json!({ "role": "assistant" })),
+        StreamMessage::content_block_delta(json!({ "text": "Hello" })),
+        StreamMessage::content_block_delta(json!({ "text": "🙂", "toolUse": { "input": "{" } })),
+        StreamMessage::content_block_delta(json!({ "reasoningContent": { "redactedContent": "====" } })),
+        StreamMessage::event("contentBlockStop", json!({ "contentBlockIndex": -1 })),
+        StreamMessage::event("messageStop", json!({ "stopReason": "end_turn" })),
+        StreamMessage::event("metadata", json!({ "usage": usage, "metrics": { "latencyMs": 4 } })),
+        StreamMessage {
+            message_type: "exception",
+            name: "throttlingException",
+            payload: json!({ "message": "Slow down." }),
+        },
+        StreamMessage::event("unknownEvent", json!([])),
     ]
 }
 
