@@ -29,7 +29,7 @@ pub async fn answer_turn<E: Effects>(
     request: TurnRequest,
     context: &InvocationContext<'_, E>,
 ) -> Result<(), HandlerError> {
-    let run_id = RunId::from_request(&request);
+    let run_id = request.run_id();
     let leased_at = clock::now();
     match context.table.claim_turn(&run_id, request.started_at, context.holder, context.clock).await? {
         ClaimOutcome::Claimed(turn) => {

@@ -2,8 +2,6 @@
 use api::types::TurnStatus;
 use serde::Deserialize;
 
-use crate::request::TurnRequest;
-
 /// Identifies one run of a turn.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -14,10 +12,6 @@ pub struct RunId {
 }
 
 impl RunId {
-    pub fn from_request(request: &TurnRequest) -> Self {
-        Self { conversation_id: request.conversation_id.clone(), turn_id: request.turn_id.clone(), run: request.run }
-    }
-
     /// The claim of the turn's last attempt.
     pub fn last_claim(&self, turn: &StoredTurn) -> Claim {
         Claim {

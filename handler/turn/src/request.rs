@@ -42,6 +42,12 @@ pub struct TurnRequest {
     pub participant_count: u32,
 }
 
+impl TurnRequest {
+    pub fn run_id(&self) -> RunId {
+        RunId { conversation_id: self.conversation_id.clone(), turn_id: self.turn_id.clone(), run: self.run }
+    }
+}
+
 /// Asks for the removal of a deleted conversation's items.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
