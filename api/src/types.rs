@@ -1,6 +1,6 @@
 //! Types of the GraphQL API, with the names of schema.graphql. Unknown fields are ignored, so that the API
 //! can be extended.
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Add};
 
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -41,6 +41,21 @@ impl ConversationEvent {
         self.content.iter().filter_map(|block| block.text.as_deref())
     }
 
+    /// The tool calls in the content, in order.
+    pub fn tool_uses(&self) -> impl Iterator<Item = &ToolUse> {
+        self.content.iter().filter_map(|block| block.tool_use.as_ref())
+    }
+
+    /// The results of tool calls in the content, in order.
+    pub fn tool_results(&self) -> impl Iterator<Item = &ToolResult> {
+        self.content.iter().filter_map(|block| block.tool_result.as_ref())
+    }
+
+    /// Whether the event belongs to a step with tool calls: it has the calls or their results.
+    pub fn has_tool_blocks(&self) -> bool {
+        self.content.iter().any(|block| block.tool_use.is_some() || block.tool_result.is_some())
+    }
+
     /// The joined text; empty if there is none.
     pub fn text_or_empty(&self) -> &str {
         self.text.as_deref().unwrap_or_default()
@@ -68,20 +83,83 @@ pub struct Sender {
 pub enum SenderKind {
     User,
     Agent,
+    /// The results of an agent's tool calls.
+    Tool,
 }
 
 /// One piece of content. Exactly one member is set; later kinds of content are added as further optional
 /// members.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ContentBlock {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_use: Option<ToolUse>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_result: Option<ToolResult>,
 }
 
 impl ContentBlock {
     pub fn text(text: impl Into<String>) -> Self {
-        Self { text: Some(text.into()) }
+        Self { text: Some(text.into()), ..Self::default() }
     }
+
+    pub fn tool_use(tool_use: ToolUse) -> Self {
+        Self { tool_use: Some(tool_use), ..Self::default() }
+    }
+
+    pub fn tool_result(tool_result: ToolResult) -> Self {
+        Self { tool_result: Some(tool_result), ..Self::default() }
+    }
+}
+
+/// A tool call: the model asks for a tool to be run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolUse {
+    /// Unique in its step.
+    pub id: String,
+    pub name: String,
+    /// The tool's name for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The arguments: the JSON text of an object.
+    pub input: String,
+}
+
+/// The result of a tool call. At most one of `json` and `text` is set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolResult {
+    pub tool_use_id: String,
+    pub status: ToolStatus,
+    /// JSON text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub json: Option<String>,
+    /// A sentence, or the beginning of a JSON text that was too long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// True where the result was too long and its end was left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub truncated: Option<bool>,
+    /// ISO 8601; `None` if the tool was not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+    /// ISO 8601; `None` if the tool was not run or its end is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+}
+
+/// The state of a tool call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ToolStatus {
+    Running,
+    Succeeded,
+    Failed,
+    Cancelled,
+    /// The tool may have run or not: its result never came.
+    Unknown,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +196,8 @@ pub enum StopReason {
     MalformedOutput,
     Deadline,
     Cancelled,
+    /// The agent's largest number of steps is reached.
+    MaxSteps,
     /// Any reason that this version does not know.
     #[serde(other)]
     Other,
@@ -181,6 +261,24 @@ pub struct Usage {
     pub cache_read_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_write_tokens: Option<u32>,
+}
+
+impl Add for Usage {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let add_optional = |one: Option<u32>, two: Option<u32>| match (one, two) {
+            (None, None) => None,
+            (one, two) => Some(one.unwrap_or(0).saturating_add(two.unwrap_or(0))),
+        };
+        Self {
+            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
+            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
+            total_tokens: self.total_tokens.saturating_add(other.total_tokens),
+            cache_read_tokens: add_optional(self.cache_read_tokens, other.cache_read_tokens),
+            cache_write_tokens: add_optional(self.cache_write_tokens, other.cache_write_tokens),
+        }
+    }
 }
 
 /// Inference settings of an agent. The model's own default applies where one is missing.

@@ -104,6 +104,24 @@ impl Answer {
         self.open_blocks.drain(..).map(|block| ContentBlock::text(block.text)).collect()
     }
 
+    /// The rest of the answer at the end of a step with tool calls: the text events, if there is more text than fits
+    /// into one event with the calls, and the event with the calls. The answer is empty afterwards.
+    pub fn take_step(&mut self, calls: Vec<ContentBlock>) -> (Vec<Vec<ContentBlock>>, Vec<ContentBlock>) {
+        let calls_bytes: usize = calls.iter().map(call_bytes).sum();
+        let has_room_for_calls = self.open_event_bytes + calls_bytes <= self.event_max_bytes
+            && self.open_blocks.len() + calls.len() <= MAX_EVENT_BLOCKS;
+        if !has_room_for_calls && !self.open_blocks.is_empty() {
+            self.seal_open_event();
+        }
+        let event = self.take_open_event().into_iter().chain(calls).collect();
+        (self.full_events.drain(..).collect(), event)
+    }
+
+    /// The room for other content than text in an event, in JSON-escaped bytes.
+    pub const fn event_room(limits: &Limits) -> usize {
+        limits.event_max_bytes.saturating_sub(ENVELOPE_BYTES)
+    }
+
     fn seal_open_event(&mut self) {
         let content = self.take_open_event();
         self.full_events.push_back(content);
@@ -132,6 +150,10 @@ impl Answer {
         self.open_event_bytes += 2 * size;
         self.unpublished_bytes += size;
     }
+}
+
+fn call_bytes(block: &ContentBlock) -> usize {
+    block.tool_use.as_ref().map_or(0, |call| 300 + json_size(&call.input))
 }
 
 #[cfg(test)]

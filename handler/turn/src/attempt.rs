@@ -2,11 +2,16 @@
 //!
 //! Its caller passes inputs to [`Attempt::handle`], performs the effects from [`Attempt::next_effect`] until
 //! there is none left, and then waits for an input or for the moment of [`Attempt::wake_at`].
-use std::{sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use api::{
     backoff::jitter_seed,
-    types::{ContentBlock, ConversationEvent, FailureCode, TurnStatus, Usage},
+    text::is_blank,
+    types::{ContentBlock, ConversationEvent, FailureCode, StopReason, ToolUse, TurnStatus, Usage},
 };
 
 use crate::{
@@ -17,12 +22,16 @@ use crate::{
     direct_write::WriteFailure,
     effect::{AttemptEnd, Effect},
     limits::Limits,
-    model_call::{ModelAction, ModelCall},
-    mutation::{AgentEvent, AnswerEnd, EndReason, Mutation, PublishFailure, Update},
+    model_call::{ModelAction, ModelCall, StepEnd},
+    mutation::{AgentEvent, AnswerEnd, Author, EndReason, Mutation, PublishFailure, ToolProgress, Update},
     pacing::Pacing,
     request::Agent,
     token_estimate::estimate_tokens,
-    types::{ModelError, ModelRequest, StreamEvent},
+    tool::ToolOutcome,
+    tool_calls::{Call, CallCollector, stored_call},
+    tool_runs::ToolRuns,
+    transcript::{result_block, trim_tool_results},
+    types::{ModelError, ModelRequest, Role, StreamEvent, TranscriptBlock, TranscriptMessage},
 };
 
 /// The note for the user while a throttled model is called again.
@@ -39,6 +48,11 @@ pub enum Input {
     Published(Result<TurnStatus, PublishFailure>),
     /// The result of a direct write: the turn's status after it.
     Written(Result<TurnStatus, WriteFailure>),
+    /// A tool has ended.
+    ToolFinished {
+        tool_use_id: String,
+        outcome: ToolOutcome,
+    },
     /// The moment of [`Attempt::wake_at`] has come.
     TimerFired,
 }
@@ -52,6 +66,8 @@ pub struct AttemptStart {
     pub question: ConversationEvent,
     /// Whether the attempt appends to the existing answer.
     pub continues: bool,
+    /// The calls at the end of the existing answer whose results are not stored, with the position of their event.
+    pub stored_calls: Option<(u32, Vec<ToolUse>)>,
     pub request: ModelRequest,
     pub limits: Limits,
     pub deadlines: Deadlines,
@@ -61,34 +77,82 @@ pub struct Attempt {
     claim: Claim,
     agent: Arc<Agent>,
     request: Arc<ModelRequest>,
-    model_call: ModelCall,
-    is_model_called: bool,
+    step: Step,
+    /// How many requests to the model were started.
+    step_count: u32,
+    calls: CallCollector,
     answer: Answer,
-    /// The length of all text that the model has sent.
-    answer_bytes: usize,
-    usage: Option<Usage>,
+    /// The blocks of the step's message that are in published events.
+    published_blocks: Vec<TranscriptBlock>,
+    /// Events to publish before the open event of the answer: those of a step with tool calls.
+    step_events: VecDeque<(Author, Vec<ContentBlock>)>,
+    /// At most one for each call of the step.
+    tool_progress: VecDeque<ToolProgress>,
+    tokens: TokenCount,
     /// A note that is not published yet.
     note: Option<&'static str>,
     pacing: Pacing,
     delivery: Delivery,
+    limits: Limits,
+    deadlines: Deadlines,
+    /// How long a throttled model is called again.
+    model_retry_time: Duration,
+    jitter_seed: u64,
     last_sequence: u32,
     event_count: u32,
     end: Option<AttemptEnd>,
 }
 
+/// What the attempt waits for.
+enum Step {
+    Model(ModelCall),
+    Tools(ToolRuns),
+    /// The answer ended after the results of tools.
+    Ended(EndReason),
+}
+
+/// The tokens of all steps.
+#[derive(Default)]
+struct TokenCount {
+    /// As the model reported them.
+    reported: Option<Usage>,
+    /// Of ended steps without a report.
+    estimated: u32,
+    /// Of the current step.
+    is_model_called: bool,
+    is_reported: bool,
+    /// The length of all text that the model has sent.
+    answer_bytes: usize,
+}
+
 impl Attempt {
     pub fn new(start: AttemptStart, now: Instant) -> Self {
-        let AttemptStart { claim, leased_at, agent, question, continues, request, limits, deadlines } = start;
+        let AttemptStart { claim, leased_at, agent, question, continues, stored_calls, request, limits, deadlines } =
+            start;
         let jitter_seed = jitter_seed(&[&claim.conversation_id, &claim.turn_id, &claim.attempt.to_string()]);
+        let step = match stored_calls {
+            None => Step::Model(ModelCall::new(&limits, deadlines, jitter_seed, now)),
+            Some((position, calls)) => {
+                let calls = calls.into_iter().map(|call| stored_call(call, &request.tools)).collect();
+                Step::Tools(ToolRuns::of_stored_calls(calls, position, Answer::event_room(&limits)))
+            }
+        };
         let mut attempt = Self {
-            model_call: ModelCall::new(&limits, deadlines, jitter_seed, now),
-            is_model_called: false,
+            step,
+            step_count: 1,
+            calls: CallCollector::default(),
             answer: Answer::new(&limits),
-            answer_bytes: 0,
-            usage: None,
+            published_blocks: Vec::new(),
+            step_events: VecDeque::new(),
+            tool_progress: VecDeque::new(),
+            tokens: TokenCount::default(),
             note: None,
             pacing: Pacing::new(&limits),
             delivery: Delivery::new(claim.clone(), limits, deadlines, jitter_seed, leased_at),
+            limits,
+            deadlines,
+            model_retry_time: deadlines.retry_model_until.saturating_duration_since(now),
+            jitter_seed,
             last_sequence: 0,
             event_count: 0,
             end: None,
@@ -115,6 +179,11 @@ impl Attempt {
                 let outcome = self.delivery.on_written(result, now);
                 self.on_delivery_outcome(outcome);
             }
+            Input::ToolFinished { tool_use_id, outcome } => {
+                if let Step::Tools(runs) = &mut self.step {
+                    self.tool_progress.extend(runs.on_finished(&tool_use_id, outcome));
+                }
+            }
             Input::TimerFired => {}
         }
     }
@@ -127,14 +196,10 @@ impl Attempt {
         if let Some(end) = self.end {
             return Some(Effect::End(end));
         }
-        match self.model_call.next_action(now) {
-            Some(ModelAction::Open) => {
-                self.is_model_called = true;
-                Some(Effect::CallModel(Arc::clone(&self.request)))
-            }
-            Some(ModelAction::Close) => Some(Effect::CloseModelStream),
-            None => self.next_delivery_effect(now),
+        if let Some(effect) = self.next_step_effect(now) {
+            return Some(effect);
         }
+        self.next_delivery_effect(now)
     }
 
     /// When `next_effect` may have a result without further input.
@@ -143,7 +208,12 @@ impl Attempt {
             Accepts::Anything => self.next_batch_at(now),
             Accepts::EventsOnly | Accepts::Nothing => None,
         };
-        [self.model_call.wake_at(), batch_at].into_iter().flatten().fold(self.delivery.wake_at(), Instant::min)
+        let step_at = match &self.step {
+            Step::Model(model_call) => model_call.wake_at(),
+            Step::Tools(runs) if runs.end().is_none() => Some(self.deadlines.stop_model_at),
+            Step::Tools(_) | Step::Ended(_) => None,
+        };
+        [step_at, batch_at].into_iter().flatten().fold(self.delivery.wake_at(), Instant::min)
     }
 
     /// How many updates the attempt has numbered.
@@ -153,61 +223,195 @@ impl Attempt {
 
     /// Why the answer ended; `None` while it has not.
     pub fn end_reason(&self) -> Option<EndReason> {
-        self.model_call.end_reason()
+        match &self.step {
+            Step::Model(model_call) => match model_call.end() {
+                Some(StepEnd::Answer(reason)) => Some(reason),
+                Some(StepEnd::ToolUse) | None => None,
+            },
+            Step::Tools(_) => None,
+            Step::Ended(reason) => Some(*reason),
+        }
     }
 
-    /// The tokens to count against the user's quota: the model's own count, or an estimate if the model did
-    /// not report one. `None` if the model was not called.
+    /// The tokens to count against the user's quota: the model's own count, or an estimate for steps of which the
+    /// model did not report one. `None` if the model was not called.
     pub fn token_count(&self) -> Option<u32> {
-        if let Some(usage) = self.usage {
-            return Some(usage.total_tokens);
+        let is_current_estimated = self.tokens.is_model_called && !self.tokens.is_reported;
+        let current = is_current_estimated.then(|| self.estimate_step_tokens());
+        if current.is_none() && self.tokens.reported.is_none() && self.tokens.estimated == 0 {
+            return None;
         }
-        self.is_model_called.then(|| estimate_tokens(&self.request.transcript, self.answer_bytes))
+        let reported = self.tokens.reported.map_or(0, |usage| usage.total_tokens);
+        Some(reported.saturating_add(self.tokens.estimated).saturating_add(current.unwrap_or(0)))
+    }
+
+    fn estimate_step_tokens(&self) -> u32 {
+        estimate_tokens(&self.request.transcript, self.tokens.answer_bytes)
     }
 
     fn on_model_event(&mut self, event: StreamEvent, now: Instant) {
-        if self.end_reason().is_some() {
+        let Step::Model(model_call) = &mut self.step else { return };
+        if model_call.end().is_some() {
             return;
         }
-        self.model_call.on_activity(now);
+        model_call.on_activity(now);
         match event {
-            StreamEvent::Text { block, text } => self.on_text(block, &text),
-            StreamEvent::MessageStop(reason) => self.model_call.on_stop(reason),
-            StreamEvent::Usage(usage) => {
-                self.usage = Some(usage);
-                self.model_call.on_usage();
+            StreamEvent::Text { block, text } if !text.is_empty() => {
+                self.note = None;
+                model_call.on_content();
+                self.tokens.answer_bytes += text.len();
+                self.answer.push_delta(block, &text);
             }
-            StreamEvent::Other => {}
+            StreamEvent::ToolUse { block, id, name } => {
+                self.note = None;
+                model_call.on_content();
+                self.calls.push_call(block, id, name);
+            }
+            StreamEvent::ToolInput { block, json } => {
+                self.tokens.answer_bytes += json.len();
+                self.calls.push_input(block, &json);
+            }
+            StreamEvent::MessageStop(stop) => model_call.on_stop(stop),
+            StreamEvent::Usage(usage) => {
+                model_call.on_usage();
+                self.tokens.is_reported = true;
+                self.tokens.reported = Some(self.tokens.reported.map_or(usage, |earlier| earlier + usage));
+            }
+            StreamEvent::Text { .. } | StreamEvent::Other => {}
         }
-    }
-
-    fn on_text(&mut self, block: u32, text: &str) {
-        if text.is_empty() {
-            return;
-        }
-        self.note = None;
-        self.model_call.on_text();
-        self.answer_bytes += text.len();
-        self.answer.push_delta(block, text);
     }
 
     fn on_model_failure(&mut self, error: ModelError, now: Instant) {
-        let will_call_again = self.model_call.on_failure(error, now);
+        let Step::Model(model_call) = &mut self.step else { return };
+        let will_call_again = model_call.on_failure(error, now);
         if will_call_again {
             self.note = Some(BUSY_NOTE);
         }
     }
 
+    fn next_step_effect(&mut self, now: Instant) -> Option<Effect> {
+        match &mut self.step {
+            Step::Model(model_call) => match model_call.next_action(now) {
+                Some(ModelAction::Open) => {
+                    self.tokens.is_model_called = true;
+                    Some(Effect::CallModel(Arc::clone(&self.request)))
+                }
+                Some(ModelAction::Close) => Some(Effect::CloseModelStream),
+                None if model_call.end() == Some(StepEnd::ToolUse) => {
+                    self.end_step_with_calls();
+                    self.next_step_effect(now)
+                }
+                None => None,
+            },
+            Step::Tools(_) => self.next_tool_effect(now),
+            Step::Ended(_) => None,
+        }
+    }
+
+    fn next_tool_effect(&mut self, now: Instant) -> Option<Effect> {
+        let is_delivered = self.step_events.is_empty() && self.delivery.accepts() != Accepts::Nothing;
+        let Step::Tools(runs) = &mut self.step else { return None };
+        if is_delivered {
+            runs.on_published_stored();
+        }
+        if runs.end().is_none() && now >= self.deadlines.stop_model_at {
+            runs.stop(EndReason::Stopped(StopReason::Deadline));
+        }
+        if runs.take_stop() {
+            return Some(Effect::StopTools);
+        }
+        let timeout = Duration::from_secs(self.agent.tool_timeout_seconds);
+        if let Some(run) = runs.next_run(&self.claim, timeout, self.deadlines.stop_model_at, now) {
+            return Some(Effect::RunTool(run));
+        }
+        if !runs.is_done() {
+            return None;
+        }
+        let (results, end) = (runs.results(), runs.end());
+        self.end_step_with_results(results, end, now);
+        self.next_step_effect(now)
+    }
+
+    /// The model has asked for tools: its text and its calls become an event, and the tools run once it is stored.
+    fn end_step_with_calls(&mut self) {
+        let id_prefix = format!("call-{}-{}", self.claim.attempt, self.step_count);
+        let calls = self.calls.take_calls(&self.request.tools, &id_prefix);
+        if calls.is_empty() {
+            if let Step::Model(model_call) = &mut self.step {
+                model_call.end_instead(EndReason::Stopped(StopReason::MalformedOutput));
+            }
+            return;
+        }
+        self.count_step_tokens();
+        let tool_uses = || calls.iter().map(|call: &Call| call.tool_use.clone());
+        let (texts, event) = self.answer.take_step(tool_uses().map(ContentBlock::tool_use).collect());
+        let mut message = std::mem::take(&mut self.published_blocks);
+        message.extend(texts.iter().flatten().chain(&event).filter_map(to_transcript_block));
+        self.push_message(Role::Assistant, message);
+        self.step_events.extend(texts.into_iter().chain([event]).map(|content| (Author::Agent, content)));
+        self.step = Step::Tools(ToolRuns::new(calls, Answer::event_room(&self.limits)));
+    }
+
+    /// All calls of the step have a result: the results become an event, and the model is asked again.
+    fn end_step_with_results(&mut self, results: Vec<ContentBlock>, end: Option<EndReason>, now: Instant) {
+        self.tool_progress.clear();
+        let content = results.iter().filter_map(|block| block.tool_result.as_ref()).map(result_block).collect();
+        self.push_message(Role::User, content);
+        self.step_events.push_back((Author::Tools, results));
+        let reached_max_steps = self.step_count >= self.agent.max_steps;
+        let end = end.or(reached_max_steps.then_some(EndReason::Stopped(StopReason::MaxSteps)));
+        self.step = match end {
+            Some(reason) => Step::Ended(reason),
+            None => {
+                self.step_count += 1;
+                // A throttled model is called again for as long as in the first step.
+                let retry_model_until = (now + self.model_retry_time).min(self.deadlines.stop_model_at);
+                let deadlines = Deadlines { retry_model_until, ..self.deadlines };
+                Step::Model(ModelCall::new(&self.limits, deadlines, self.jitter_seed, now))
+            }
+        };
+    }
+
+    /// Appends a message to the transcript of the next request.
+    fn push_message(&mut self, role: Role, content: Vec<TranscriptBlock>) {
+        let request = Arc::make_mut(&mut self.request);
+        match request.transcript.last_mut() {
+            Some(last) if last.role == role => last.content.extend(content),
+            _ => request.transcript.push(TranscriptMessage { role, content }),
+        }
+        trim_tool_results(&mut request.transcript, self.agent.context_bytes);
+    }
+
+    fn count_step_tokens(&mut self) {
+        if self.tokens.is_model_called && !self.tokens.is_reported {
+            self.tokens.estimated = self.tokens.estimated.saturating_add(self.estimate_step_tokens());
+        }
+        self.tokens = TokenCount { is_model_called: false, is_reported: false, answer_bytes: 0, ..self.tokens };
+    }
+
     fn on_delivery_outcome(&mut self, outcome: DeliveryOutcome) {
         match outcome {
             DeliveryOutcome::Continue => {}
-            DeliveryOutcome::Cancel => self.model_call.cancel(),
+            DeliveryOutcome::Cancel => self.cancel(),
             DeliveryOutcome::End(end) => self.end = Some(end),
         }
     }
 
+    fn cancel(&mut self) {
+        let reason = EndReason::Stopped(StopReason::Cancelled);
+        match &mut self.step {
+            Step::Model(model_call) => model_call.cancel(),
+            Step::Tools(runs) => runs.stop(reason),
+            Step::Ended(end) => *end = reason,
+        }
+    }
+
     fn next_delivery_effect(&mut self, now: Instant) -> Option<Effect> {
-        if self.end_reason().is_some() {
+        let is_ending = match &self.step {
+            Step::Tools(runs) => runs.end().is_some(),
+            Step::Model(_) | Step::Ended(_) => self.end_reason().is_some(),
+        };
+        if is_ending {
             self.delivery.on_answer_ended(now);
         }
         let update = match self.delivery.accepts() {
@@ -222,15 +426,28 @@ impl Attempt {
     }
 
     fn next_event(&mut self) -> Option<Update> {
+        if let Some((author, content)) = self.step_events.pop_front() {
+            let update = self.agent_event(author, content, None);
+            if self.step_events.is_empty()
+                && let Step::Tools(runs) = &mut self.step
+            {
+                runs.on_event_published(self.claim.last_position + self.event_count);
+            }
+            return Some(update);
+        }
         if let Some(content) = self.answer.take_full_event() {
-            return Some(self.agent_event(content, None));
+            self.published_blocks.extend(content.iter().filter_map(to_transcript_block));
+            return Some(self.agent_event(Author::Agent, content, None));
         }
         let reason = self.end_reason()?;
         let content = self.answer.take_open_event();
-        Some(self.agent_event(content, Some(AnswerEnd { reason, usage: self.usage })))
+        Some(self.agent_event(Author::Agent, content, Some(AnswerEnd { reason, usage: self.tokens.reported })))
     }
 
     fn next_partial_update(&mut self, now: Instant) -> Option<Update> {
+        if let Some(progress) = self.tool_progress.pop_front() {
+            return Some(Update::ToolProgress(progress));
+        }
         if self.next_batch_at(now).is_some_and(|at| at <= now) {
             self.pacing.on_batch_published(now);
             return self.answer.take_batch().map(Update::Batch);
@@ -245,12 +462,13 @@ impl Attempt {
         self.answer.has_batch().then(|| self.pacing.next_batch_at(now))
     }
 
-    fn agent_event(&mut self, content: Vec<ContentBlock>, end: Option<AnswerEnd>) -> Update {
+    fn agent_event(&mut self, author: Author, content: Vec<ContentBlock>, end: Option<AnswerEnd>) -> Update {
         self.event_count += 1;
         Update::Event(AgentEvent {
             id: format!("{}-{}-{}", self.claim.turn_id, self.claim.attempt, self.event_count),
             position: self.claim.last_position + self.event_count,
             agent: Arc::clone(&self.agent),
+            author,
             content,
             end,
         })
@@ -261,4 +479,11 @@ impl Attempt {
         self.last_sequence += 1;
         self.delivery.put(Mutation { claim: self.claim.clone(), sequence: self.last_sequence, update }, now);
     }
+}
+
+fn to_transcript_block(block: &ContentBlock) -> Option<TranscriptBlock> {
+    if let Some(tool_use) = &block.tool_use {
+        return Some(TranscriptBlock::ToolUse(tool_use.clone()));
+    }
+    block.text.as_ref().filter(|text| !is_blank(text)).map(|text| TranscriptBlock::Text(text.clone()))
 }

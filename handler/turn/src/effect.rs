@@ -1,13 +1,17 @@
 //! What an attempt asks its caller to do.
 use std::sync::Arc;
 
-use crate::{direct_write::DirectWrite, mutation::Mutation, types::ModelRequest};
+use crate::{direct_write::DirectWrite, mutation::Mutation, tool::ToolRun, types::ModelRequest};
 
 #[derive(Debug, PartialEq)]
 pub enum Effect {
     /// Opens a stream of the model's answer, in place of an earlier one.
     CallModel(Arc<ModelRequest>),
     CloseModelStream,
+    /// At most `MAX_CONCURRENT_RUNS` are in flight.
+    RunTool(ToolRun),
+    /// Stops all tools that run. Their results no longer count.
+    StopTools,
     /// At most one is in flight: the next follows the result of this one.
     Publish(Arc<Mutation>),
     /// At most one is in flight, beside a publish.

@@ -15,6 +15,7 @@ pub mod failures;
 pub mod limits;
 pub mod model_settings;
 pub mod mutation;
+pub mod tool;
 pub mod transcript;
 
 pub mod answer;
@@ -29,3 +30,5 @@ mod model_call;
 #[cfg(test)]
 mod test_support;
 mod token_estimate;
+mod tool_calls;
+mod tool_runs;

@@ -1,5 +1,4 @@
-//! The model's side of an attempt: when to call the model, how long it may be silent, and why its answer
-//! ended.
+//! The model's side of a step: when to call the model, how long it may be silent, and how the step ended.
 use std::time::{Duration, Instant};
 
 use api::{
@@ -7,7 +6,13 @@ use api::{
     types::{FailureCode, StopReason},
 };
 
-use crate::{deadlines::Deadlines, failures::Failure, limits::Limits, mutation::EndReason, types::ModelError};
+use crate::{
+    deadlines::Deadlines,
+    failures::Failure,
+    limits::Limits,
+    mutation::EndReason,
+    types::{ModelError, ModelStop},
+};
 
 #[derive(Debug)]
 pub struct ModelCall {
@@ -31,16 +36,25 @@ pub enum ModelAction {
 enum State {
     /// The model is to be called at `until`.
     Waiting { until: Instant, throttles: u32 },
-    /// The model was called and has sent no text.
+    /// The model was called and has sent no content.
     Called { throttles: u32 },
-    /// The model has sent text.
+    /// The model has sent content.
     Streaming,
-    /// The answer is complete; the usage may still arrive.
-    Stopped(StopReason),
-    /// The answer has ended; the stream is to be closed.
-    Ending(EndReason),
-    /// The answer has ended and the stream is closed.
-    Ended(EndReason),
+    /// The step is complete; the usage may still arrive.
+    Stopped(ModelStop),
+    /// The step has ended; the stream is to be closed.
+    Ending(StepEnd),
+    /// The step has ended and the stream is closed.
+    Ended(StepEnd),
+}
+
+/// How a step ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepEnd {
+    /// The answer ends with this step.
+    Answer(EndReason),
+    /// The step's tool calls are to be run.
+    ToolUse,
 }
 
 impl ModelCall {
@@ -85,10 +99,10 @@ impl ModelCall {
         }
     }
 
-    /// Why the answer ended; `None` while it has not.
-    pub fn end_reason(&self) -> Option<EndReason> {
+    /// How the step ended; `None` while it has not.
+    pub fn end(&self) -> Option<StepEnd> {
         match self.state {
-            State::Ending(reason) | State::Ended(reason) => Some(reason),
+            State::Ending(end) | State::Ended(end) => Some(end),
             State::Waiting { .. } | State::Called { .. } | State::Streaming | State::Stopped(_) => None,
         }
     }
@@ -98,20 +112,21 @@ impl ModelCall {
         self.last_activity = now;
     }
 
-    pub fn on_text(&mut self) {
+    /// The model sent text or a tool call.
+    pub fn on_content(&mut self) {
         if let State::Called { .. } = self.state {
             self.state = State::Streaming;
         }
     }
 
-    pub fn on_stop(&mut self, reason: StopReason) {
-        self.state = State::Stopped(reason);
+    pub fn on_stop(&mut self, stop: ModelStop) {
+        self.state = State::Stopped(stop);
     }
 
     /// Usage is the last event of a stream.
     pub fn on_usage(&mut self) {
-        if let State::Stopped(reason) = self.state {
-            self.end(EndReason::Stopped(reason));
+        if let State::Stopped(stop) = self.state {
+            self.end_after(stop);
         }
     }
 
@@ -126,20 +141,25 @@ impl ModelCall {
             State::Called { throttles } if error == ModelError::ThrottledBriefly => {
                 return self.call_again(throttles + 1, now);
             }
-            State::Called { .. } | State::Streaming => self.end(EndReason::Failed(Failure::new(code))),
-            State::Stopped(reason) => self.end(EndReason::Stopped(reason)),
+            State::Called { .. } | State::Streaming => self.end_answer(EndReason::Failed(Failure::new(code))),
+            State::Stopped(stop) => self.end_after(stop),
             State::Waiting { .. } | State::Ending(_) | State::Ended(_) => {}
         }
         false
     }
 
+    /// The model ended the step, but its answer cannot go on.
+    pub fn end_instead(&mut self, reason: EndReason) {
+        self.state = State::Ended(StepEnd::Answer(reason));
+    }
+
     /// The user cancelled the turn. A cancel overrides an end that is not stored yet.
     pub fn cancel(&mut self) {
-        let reason = EndReason::Stopped(StopReason::Cancelled);
+        let end = StepEnd::Answer(EndReason::Stopped(StopReason::Cancelled));
         self.state = match self.state {
-            State::Ended(_) => State::Ended(reason),
+            State::Ended(_) => State::Ended(end),
             State::Waiting { .. } | State::Called { .. } | State::Streaming | State::Stopped(_) | State::Ending(_) => {
-                State::Ending(reason)
+                State::Ending(end)
             }
         };
     }
@@ -148,22 +168,32 @@ impl ModelCall {
     fn call_again(&mut self, throttles: u32, now: Instant) -> bool {
         let until = now + self.backoff.seeded_delay(throttles, self.jitter_seed);
         if until > self.deadlines.retry_model_until {
-            self.end(EndReason::Failed(Failure::new(FailureCode::Throttled)));
+            self.end_answer(EndReason::Failed(Failure::new(FailureCode::Throttled)));
             return false;
         }
         self.state = State::Waiting { until, throttles };
         true
     }
 
-    fn end(&mut self, reason: EndReason) {
-        self.state = State::Ending(reason);
+    fn end_answer(&mut self, reason: EndReason) {
+        self.state = State::Ending(StepEnd::Answer(reason));
+    }
+
+    fn end_after(&mut self, stop: ModelStop) {
+        self.state = State::Ending(match stop {
+            ModelStop::Answered(reason) => StepEnd::Answer(EndReason::Stopped(reason)),
+            ModelStop::ToolUse => StepEnd::ToolUse,
+        });
     }
 
     fn check_deadlines(&mut self, now: Instant) {
         match self.state {
             State::Ending(_) | State::Ended(_) => {}
-            State::Stopped(reason) if now >= self.deadlines.stop_model_at => self.end(EndReason::Stopped(reason)),
-            _ if now >= self.deadlines.stop_model_at => self.end(EndReason::Stopped(StopReason::Deadline)),
+            State::Stopped(ModelStop::Answered(reason)) if now >= self.deadlines.stop_model_at => {
+                self.end_answer(EndReason::Stopped(reason));
+            }
+            // No time is left for tools either.
+            _ if now >= self.deadlines.stop_model_at => self.end_answer(EndReason::Stopped(StopReason::Deadline)),
             State::Called { .. } | State::Streaming | State::Stopped(_) if now >= self.silent_at() => {
                 self.on_failure(ModelError::Failed(FailureCode::ModelSilent), now);
             }

@@ -1,7 +1,7 @@
 //! The mutations that an attempt publishes, as values.
 use std::sync::Arc;
 
-use api::types::{ContentBlock, ConversationEvent, StopReason, TurnStatus, Usage};
+use api::types::{ContentBlock, ConversationEvent, SenderKind, StopReason, ToolStatus, TurnStatus, Usage};
 
 use crate::{claim::Claim, failures::Failure, request::Agent};
 
@@ -26,6 +26,8 @@ pub enum Update {
     /// A sentence for the waiting user.
     Note(&'static str),
     Batch(Batch),
+    /// A tool call of a step has ended while others still run.
+    ToolProgress(ToolProgress),
     /// An event to store. A closing status ends the turn.
     Event(AgentEvent),
     /// An event that is already stored, to be published to subscribers.
@@ -39,15 +41,41 @@ pub struct Batch {
     pub text: String,
 }
 
-/// An agent's event: a whole answer, or the part of it that fits into one event.
+/// The state of one tool call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolProgress {
+    pub id: String,
+    pub name: String,
+    pub status: ToolStatus,
+}
+
+/// An agent's event: a whole answer or a part of it, or the results of its tool calls.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AgentEvent {
     pub id: String,
     pub position: u32,
     pub agent: Arc<Agent>,
+    pub author: Author,
     pub content: Vec<ContentBlock>,
     /// Only on the last event of an answer.
     pub end: Option<AnswerEnd>,
+}
+
+/// Who an attempt's event is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Author {
+    Agent,
+    /// The event has the results of tool calls.
+    Tools,
+}
+
+impl From<Author> for SenderKind {
+    fn from(author: Author) -> Self {
+        match author {
+            Author::Agent => Self::Agent,
+            Author::Tools => Self::Tool,
+        }
+    }
 }
 
 /// An agent's event in the table.
@@ -87,7 +115,7 @@ impl Mutation {
     /// Whether the update ends the turn. No update follows it.
     pub fn closes_turn(&self) -> bool {
         match &self.update {
-            Update::Started { .. } | Update::Note(_) | Update::Batch(_) => false,
+            Update::Started { .. } | Update::Note(_) | Update::Batch(_) | Update::ToolProgress(_) => false,
             Update::Event(event) => event.status().is_end(),
             Update::Stored(event) => event.status.is_end(),
         }
@@ -98,6 +126,11 @@ impl AgentEvent {
     /// The status of the turn after this event.
     pub fn status(&self) -> TurnStatus {
         self.end.map_or(TurnStatus::Running, |end| end.reason.status())
+    }
+
+    /// Whether a later attempt of the run keeps this event: it has a step's tool calls or their results.
+    pub fn is_kept_by_later_attempts(&self) -> bool {
+        self.content.iter().any(|block| block.tool_use.is_some() || block.tool_result.is_some())
     }
 }
 

@@ -2,7 +2,7 @@
 use api::types::{ConversationEvent, InferenceSettings};
 use serde::Deserialize;
 
-use crate::claim::RunId;
+use crate::{claim::RunId, tool::Tool};
 
 /// The payload of an invocation. Its member `type` names the variant.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -68,4 +68,21 @@ pub struct Agent {
     /// The size limit of the transcript, in bytes of JSON-escaped text.
     pub context_bytes: usize,
     pub inference: Option<InferenceSettings>,
+    /// At most 32.
+    #[serde(default)]
+    pub tools: Vec<Tool>,
+    /// The most requests to the model in one attempt at a turn with tools: 1 to 50.
+    #[serde(default = "default_max_steps")]
+    pub max_steps: u32,
+    /// How long one tool may run: 1 to 300.
+    #[serde(default = "default_tool_timeout_seconds")]
+    pub tool_timeout_seconds: u64,
+}
+
+const fn default_max_steps() -> u32 {
+    10
+}
+
+const fn default_tool_timeout_seconds() -> u64 {
+    30
 }

@@ -1,26 +1,23 @@
 //! An estimate of an answer's tokens, for streams that end before the model reports its usage.
-use crate::{json_size::json_size, types::TranscriptMessage};
+use crate::{transcript::transcript_size, types::TranscriptMessage};
 
 /// A typical value: code and most languages have fewer bytes per token, English prose has more.
 const BYTES_PER_TOKEN: usize = 4;
 
 pub fn estimate_tokens(transcript: &[TranscriptMessage], answer_bytes: usize) -> u32 {
-    let transcript_bytes: usize =
-        transcript.iter().flat_map(|message| &message.texts).map(|text| json_size(text)).sum();
-    (transcript_bytes + answer_bytes).div_ceil(BYTES_PER_TOKEN).try_into().unwrap_or(u32::MAX)
+    (transcript_size(transcript) + answer_bytes).div_ceil(BYTES_PER_TOKEN).try_into().unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use api::types::SenderKind;
-
     use super::*;
+    use crate::types::{Role, TranscriptBlock};
 
     #[test]
     fn four_bytes_are_a_token_rounded_up() {
         let message = |texts: &[&str]| TranscriptMessage {
-            role: SenderKind::User,
-            texts: texts.iter().map(|text| (*text).to_owned()).collect(),
+            role: Role::User,
+            content: texts.iter().map(|text| TranscriptBlock::Text((*text).to_owned())).collect(),
         };
         for (transcript, answer_bytes, expected) in [
             (vec![message(&["Why?"])], 0, 1),

@@ -1,21 +1,28 @@
 //! Builds the transcript for the model from the events of a conversation.
 //!
 //! Converse accepts a transcript that starts and ends with the user, alternates between the roles and has no
-//! blank text. The question's own text is exempt: `sendMessage` has already decided that it is not blank.
+//! blank text. The question's own text is exempt: `sendMessage` has already decided that it is not blank. The
+//! message after one with tool calls must have exactly one result of each call, before any text.
 use api::{
     text::{is_blank, is_blank_character},
-    types::{ConversationEvent, SenderKind},
+    types::{ConversationEvent, SenderKind, ToolResult, ToolStatus, ToolUse},
 };
 
 use crate::{
     json_size::{fitting_suffix, json_size},
-    types::TranscriptMessage,
+    types::{Role, ToolOutput, TranscriptBlock, TranscriptMessage},
 };
 
 /// Asks the model to continue its answer. Some models refuse a request that ends with the start of their own
 /// answer, so the transcript ends with this message of the user.
 const CONTINUE_PROMPT: &str = "Your answer above broke off. Go on exactly where it stopped: begin with the very next \
     character, repeat nothing, and do not mention the interruption.";
+
+/// The result of a call whose real result was never stored.
+const UNKNOWN_RESULT: &str = "The result of this call is not known: the turn ended before it was stored. The tool may \
+    have run or not.";
+/// Stands for an old result in a transcript that would otherwise be too large.
+const TRIMMED_RESULT: &str = "[This result was removed to save space. Call the tool again if you need it.]";
 
 /// The part of a continued answer that the model always gets, in JSON-escaped bytes.
 const KEPT_ANSWER_MIN_BYTES: usize = 2048;
@@ -33,29 +40,96 @@ pub struct TranscriptInput {
     pub context_bytes: usize,
 }
 
-/// The newest whole turns that fit, the question, and for a continued answer its end with the continue
-/// prompt.
+/// The newest whole turns that fit, the question, and what is kept of its answer. A kept answer that breaks off in
+/// its text is followed by the continue prompt; one that ends with tool calls without results ends the transcript, and
+/// their results are to be added.
 ///
-/// The question and the continue prompt with an end of the answer are always kept, whatever the limit:
-/// without them the model would start another answer.
+/// The question, the kept steps, and the continue prompt with an end of the answer are always kept, whatever the
+/// limit: without them the model would start another answer. Old tool results are removed before whole turns are.
 pub fn build_transcript(input: &TranscriptInput) -> Vec<TranscriptMessage> {
-    let mut budget = input.context_bytes.saturating_sub(event_size(&input.question));
-    let kept_texts = kept_answer_texts(&input.kept_answer, budget);
+    let (steps, open_answer) = split_after_last_step(&input.kept_answer);
+    let steps_size: usize = steps.iter().map(trimmed_size).sum();
+    let mut budget = input.context_bytes.saturating_sub(event_size(&input.question) + steps_size);
+    let kept_texts = kept_answer_texts(open_answer, budget);
     if !kept_texts.is_empty() {
         let kept_size: usize = kept_texts.iter().map(|text| json_size(text)).sum();
         budget = budget.saturating_sub(kept_size + json_size(CONTINUE_PROMPT));
     }
 
-    let mut messages = Vec::new();
+    let mut transcript = Transcript::default();
     for event in newest_turns_that_fit(&input.history, budget) {
-        push_texts(&mut messages, event.sender.kind, nonblank_texts(event));
+        transcript.push_event(event);
     }
-    push_texts(&mut messages, SenderKind::User, input.question.texts());
+    transcript.push_texts(Role::User, input.question.texts());
+    for event in steps {
+        transcript.push_event(event);
+    }
     if !kept_texts.is_empty() {
-        push_texts(&mut messages, SenderKind::Agent, kept_texts.into_iter());
-        push_texts(&mut messages, SenderKind::User, [CONTINUE_PROMPT].into_iter());
+        transcript.push_texts(Role::Assistant, kept_texts.into_iter());
+        transcript.push_texts(Role::User, [CONTINUE_PROMPT].into_iter());
+    } else if !open_answer.is_empty() {
+        transcript.complete_open_calls();
     }
+    let mut messages = transcript.messages;
+    trim_tool_results(&mut messages, input.context_bytes);
     messages
+}
+
+/// The calls at the end of a kept answer whose results are not stored, and the position of their event.
+pub fn calls_without_results(kept_answer: &[ConversationEvent]) -> Option<(u32, Vec<ToolUse>)> {
+    let last = kept_answer.last()?;
+    let calls: Vec<_> = last.tool_uses().cloned().collect();
+    (!calls.is_empty()).then_some((last.position, calls))
+}
+
+/// Replaces the oldest tool results until the transcript fits into a limit of JSON-escaped bytes. The results in the
+/// last message stay: the model has not seen them yet.
+pub fn trim_tool_results(messages: &mut [TranscriptMessage], limit: usize) {
+    let mut excess = transcript_size(messages).saturating_sub(limit);
+    let Some((_, earlier)) = messages.split_last_mut() else { return };
+    for block in earlier.iter_mut().flat_map(|message| &mut message.content) {
+        if excess == 0 {
+            return;
+        }
+        let TranscriptBlock::ToolResult { output, .. } = block else { continue };
+        let saved = output_size(output).saturating_sub(json_size(TRIMMED_RESULT));
+        if saved > 0 {
+            *output = ToolOutput::Text(TRIMMED_RESULT.to_owned());
+            excess = excess.saturating_sub(saved);
+        }
+    }
+}
+
+/// Turns tool calls and results into text, for an agent without tools: Converse refuses such blocks in a request
+/// without tools.
+pub fn without_tool_blocks(messages: Vec<TranscriptMessage>) -> Vec<TranscriptMessage> {
+    let to_text = |block| match block {
+        TranscriptBlock::Text(text) => TranscriptBlock::Text(text),
+        TranscriptBlock::ToolUse(call) => TranscriptBlock::Text(format!("[Tool call {}: {}]", call.name, call.input)),
+        TranscriptBlock::ToolResult { output: ToolOutput::Json(output) | ToolOutput::Text(output), .. } => {
+            TranscriptBlock::Text(format!("[Tool result: {output}]"))
+        }
+    };
+    messages
+        .into_iter()
+        .map(|message| TranscriptMessage { content: message.content.into_iter().map(to_text).collect(), ..message })
+        .collect()
+}
+
+/// In JSON-escaped bytes.
+pub fn transcript_size(messages: &[TranscriptMessage]) -> usize {
+    messages.iter().flat_map(|message| &message.content).map(block_size).sum()
+}
+
+/// The result that the model gets of a stored or finished tool call.
+pub fn result_block(result: &ToolResult) -> TranscriptBlock {
+    let output = match (&result.json, &result.text) {
+        (Some(json), _) => ToolOutput::Json(json.clone()),
+        (None, Some(text)) if !is_blank(text) => ToolOutput::Text(text.clone()),
+        (None, _) => ToolOutput::Text("The tool returned nothing.".to_owned()),
+    };
+    let is_error = result.status != ToolStatus::Succeeded;
+    TranscriptBlock::ToolResult { tool_use_id: result.tool_use_id.clone(), is_error, output }
 }
 
 /// A page of older events to load for the transcript.
@@ -110,12 +184,18 @@ fn last_texts_that_fit<'a>(texts: &[&'a str], mut budget: usize) -> Vec<&'a str>
     kept
 }
 
-/// The events of the newest turns, as many whole turns as fit.
+/// The events up to the last one of a step with tool calls, and those after it.
+fn split_after_last_step(kept_answer: &[ConversationEvent]) -> (&[ConversationEvent], &[ConversationEvent]) {
+    let last_step = kept_answer.iter().rposition(ConversationEvent::has_tool_blocks);
+    kept_answer.split_at(last_step.map_or(0, |index| index + 1))
+}
+
+/// The events of the newest turns, as many whole turns as fit without their tool results.
 fn newest_turns_that_fit(history: &[ConversationEvent], mut budget: usize) -> Vec<&ConversationEvent> {
     let turns = turns_with_question(history);
     let mut first_kept = turns.len();
     for (index, turn) in turns.iter().enumerate().rev() {
-        let size: usize = turn.iter().map(|event| event_size(event)).sum();
+        let size: usize = turn.iter().map(|event| trimmed_size(event)).sum();
         if size > budget {
             break;
         }
@@ -131,7 +211,7 @@ fn turns_with_question(history: &[ConversationEvent]) -> Vec<Vec<&ConversationEv
     let events: Vec<_> = history
         .iter()
         .filter(|event| event.superseded != Some(true))
-        .filter(|event| nonblank_texts(event).next().is_some())
+        .filter(|event| event.has_tool_blocks() || nonblank_texts(event).next().is_some())
         .collect();
     events
         .chunk_by(|one, next| one.turn_id == next.turn_id)
@@ -151,15 +231,93 @@ fn nonblank_texts(event: &ConversationEvent) -> impl Iterator<Item = &str> {
     event.texts().filter(|text| !is_blank(text))
 }
 
+/// In JSON-escaped bytes.
 fn event_size(event: &ConversationEvent) -> usize {
-    nonblank_texts(event).map(json_size).sum()
+    let texts: usize = nonblank_texts(event).map(json_size).sum();
+    let calls: usize = event.tool_uses().map(call_size).sum();
+    let results: usize = event.tool_results().map(|result| block_size(&result_block(result))).sum();
+    texts + calls + results
 }
 
-/// Appends texts to the last message if it has the same role, because roles must alternate.
-fn push_texts<'a>(messages: &mut Vec<TranscriptMessage>, role: SenderKind, texts: impl Iterator<Item = &'a str>) {
-    let texts = texts.map(str::to_owned);
-    match messages.last_mut() {
-        Some(last) if last.role == role => last.texts.extend(texts),
-        _ => messages.push(TranscriptMessage { role, texts: texts.collect() }),
+/// The size of an event whose tool results are removed where that makes them smaller.
+fn trimmed_size(event: &ConversationEvent) -> usize {
+    let trimmed = |result| block_size(&result_block(result)).min(json_size(TRIMMED_RESULT));
+    let texts: usize = nonblank_texts(event).map(json_size).sum();
+    let calls: usize = event.tool_uses().map(call_size).sum();
+    texts + calls + event.tool_results().map(trimmed).sum::<usize>()
+}
+
+fn block_size(block: &TranscriptBlock) -> usize {
+    match block {
+        TranscriptBlock::Text(text) => json_size(text),
+        TranscriptBlock::ToolUse(call) => call_size(call),
+        TranscriptBlock::ToolResult { output, .. } => output_size(output),
+    }
+}
+
+fn call_size(call: &ToolUse) -> usize {
+    json_size(&call.name) + json_size(&call.input)
+}
+
+fn output_size(output: &ToolOutput) -> usize {
+    let (ToolOutput::Json(text) | ToolOutput::Text(text)) = output;
+    json_size(text)
+}
+
+/// A transcript whose last message may have calls without results.
+#[derive(Default)]
+struct Transcript {
+    messages: Vec<TranscriptMessage>,
+    /// The ids of the calls without results.
+    open_calls: Vec<String>,
+}
+
+impl Transcript {
+    fn push_event(&mut self, event: &ConversationEvent) {
+        match event.sender.kind {
+            SenderKind::User => self.push_texts(Role::User, nonblank_texts(event)),
+            SenderKind::Agent => {
+                self.push_texts(Role::Assistant, nonblank_texts(event));
+                for call in event.tool_uses() {
+                    self.open_calls.push(call.id.clone());
+                    self.push(Role::Assistant, TranscriptBlock::ToolUse(call.clone()));
+                }
+            }
+            SenderKind::Tool => {
+                for result in event.tool_results() {
+                    self.push_result(result);
+                }
+            }
+        }
+    }
+
+    fn push_texts<'a>(&mut self, role: Role, texts: impl Iterator<Item = &'a str>) {
+        self.complete_open_calls();
+        for text in texts {
+            self.push(role, TranscriptBlock::Text(text.to_owned()));
+        }
+    }
+
+    /// A result of no open call is left out.
+    fn push_result(&mut self, result: &ToolResult) {
+        let Some(index) = self.open_calls.iter().position(|id| *id == result.tool_use_id) else { return };
+        self.open_calls.remove(index);
+        self.push(Role::User, result_block(result));
+    }
+
+    /// Adds a result to each call that has none.
+    fn complete_open_calls(&mut self) {
+        for tool_use_id in std::mem::take(&mut self.open_calls) {
+            let output = ToolOutput::Text(UNKNOWN_RESULT.to_owned());
+            self.push(Role::User, TranscriptBlock::ToolResult { tool_use_id, is_error: true, output });
+        }
+    }
+
+    /// Appends to the last message if it has the same role, because roles must alternate.
+    fn push(&mut self, role: Role, block: TranscriptBlock) {
+        match self.messages.last_mut() {
+            Some(last) if last.role == role => last.content.push(block),
+            _ => self.messages.push(TranscriptMessage { role, content: vec![block] }),
+        }
     }
 }

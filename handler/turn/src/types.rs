@@ -1,5 +1,9 @@
 //! A request to the model and the events of its answer.
-use api::types::{FailureCode, InferenceSettings, SenderKind, StopReason, Usage};
+use std::sync::Arc;
+
+use api::types::{FailureCode, InferenceSettings, StopReason, ToolUse, Usage};
+
+use crate::tool::Tool;
 
 /// A request to the model.
 #[derive(Clone, Debug, PartialEq)]
@@ -7,14 +11,43 @@ pub struct ModelRequest {
     pub model_id: String,
     pub system_prompt: Option<String>,
     pub inference: InferenceSettings,
+    pub tools: Arc<[Tool]>,
     pub transcript: Vec<TranscriptMessage>,
 }
 
-/// One message of the transcript. Converse requires at least one text and accepts no blank one.
+/// One message of the transcript. Converse requires at least one block and accepts no blank text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TranscriptMessage {
-    pub role: SenderKind,
-    pub texts: Vec<String>,
+    pub role: Role,
+    pub content: Vec<TranscriptBlock>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The user's texts and the results of tool calls.
+    User,
+    Assistant,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TranscriptBlock {
+    Text(String),
+    /// Only in a message of the assistant. The next message has the result of each call.
+    ToolUse(ToolUse),
+    /// Only in a message of the user, before any text.
+    ToolResult {
+        tool_use_id: String,
+        is_error: bool,
+        output: ToolOutput,
+    },
+}
+
+/// What a tool returned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToolOutput {
+    /// JSON text.
+    Json(String),
+    Text(String),
 }
 
 /// One event of ConverseStream.
@@ -22,12 +55,25 @@ pub struct TranscriptMessage {
 pub enum StreamEvent {
     /// A delta of text. Content blocks are numbered from 0.
     Text { block: u32, text: String },
-    /// The answer is complete.
-    MessageStop(StopReason),
+    /// A tool call begins.
+    ToolUse { block: u32, id: String, name: String },
+    /// A part of the JSON text of a tool call's arguments.
+    ToolInput { block: u32, json: String },
+    /// The model has stopped.
+    MessageStop(ModelStop),
     /// The last event of a stream.
     Usage(Usage),
-    /// An event without text for the user, such as a block's start, reasoning, tool use or a citation.
+    /// An event without text for the user, such as a block's end, reasoning or a citation.
     Other,
+}
+
+/// Why the model stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelStop {
+    /// The answer is complete, or as much of it as there will be.
+    Answered(StopReason),
+    /// The model waits for the results of its tool calls.
+    ToolUse,
 }
 
 /// Why a call of the model failed.

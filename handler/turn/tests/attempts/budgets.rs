@@ -2,7 +2,11 @@
 use std::time::Duration;
 
 use api::types::{StopReason, Usage};
-use turn::{effect::Effect, mutation::Update, types::StreamEvent};
+use turn::{
+    effect::Effect,
+    mutation::Update,
+    types::{ModelStop, StreamEvent},
+};
 
 use crate::{
     golden::join_text,
@@ -114,14 +118,14 @@ fn text_bytes(effect: &Effect) -> usize {
     match &mutation.update {
         Update::Batch(batch) => batch.text.len(),
         Update::Event(event) => join_text(&event.content).len(),
-        Update::Started { .. } | Update::Note(_) | Update::Stored(_) => 0,
+        Update::Started { .. } | Update::Note(_) | Update::ToolProgress(_) | Update::Stored(_) => 0,
     }
 }
 
 fn script(deltas: usize, interval: u64, latency: u64) -> Script {
     let delta = ModelStep::Event(StreamEvent::Text { block: 0, text: "tick ".into() });
     let mut steps = vec![(Duration::from_millis(interval), delta); deltas];
-    steps.push((Duration::ZERO, ModelStep::Event(StreamEvent::MessageStop(StopReason::EndTurn))));
+    steps.push((Duration::ZERO, ModelStep::Event(StreamEvent::MessageStop(ModelStop::Answered(StopReason::EndTurn)))));
     steps.push((Duration::ZERO, ModelStep::Event(StreamEvent::Usage(Usage::default()))));
     Script { latency: Duration::from_millis(latency), model_calls: [steps].into(), ..Script::default() }
 }

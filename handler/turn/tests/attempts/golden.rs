@@ -2,14 +2,14 @@
 //! attempt. `UPDATE_EXPECT=1` rewrites the second half.
 use std::{collections::HashMap, env, fmt::Write as _, fs, path::Path, time::Duration};
 
-use api::types::ContentBlock;
+use api::types::{ContentBlock, ToolUse};
 use serde::Serialize;
 use turn::{
     direct_write::DirectWrite,
     effect::{AttemptEnd, Effect},
     limits::Limits,
-    mutation::{AgentEvent, EndReason, Mutation, Update},
-    types::StreamEvent,
+    mutation::{AgentEvent, Author, EndReason, Mutation, Update},
+    types::{ModelRequest, StreamEvent, ToolOutput, TranscriptBlock, TranscriptMessage},
 };
 
 use crate::{
@@ -77,14 +77,13 @@ fn check_invariants(timeline: &Timeline, limits: &Limits, model_text: &str) -> R
         ensure(mutation.sequence == newest + 1, "sequences have no gaps")?;
         sent.insert(mutation.sequence, mutation);
         match &mutation.update {
-            Update::Started { .. } | Update::Note(_) | Update::Stored(_) => {}
+            Update::Started { .. } | Update::Note(_) | Update::ToolProgress(_) | Update::Stored(_) => {}
             Update::Batch(batch) => {
                 ensure(json_len(&batch.text) <= limits.batch_max_bytes, "batches are bounded")?;
                 received.push_batch(batch)?;
             }
             Update::Event(event) => {
-                let text = join_text(&event.content);
-                ensure(2 * json_len(&text) <= limits.event_max_bytes, "events are bounded")?;
+                ensure(event_size(&event.content) <= limits.event_max_bytes, "events are bounded")?;
                 received.push_event(&event.content)?;
             }
         }
@@ -105,6 +104,8 @@ fn mutations(timeline: &Timeline) -> impl Iterator<Item = &Mutation> {
         Effect::Publish(mutation) | Effect::Write(DirectWrite::StoreEvent(mutation)) => Some(mutation.as_ref()),
         Effect::CallModel(_)
         | Effect::CloseModelStream
+        | Effect::RunTool(_)
+        | Effect::StopTools
         | Effect::Write(DirectWrite::RenewLease(_))
         | Effect::End(_) => None,
     })
@@ -120,8 +121,10 @@ pub fn json_len(text: &str) -> usize {
 
 fn print_effect(at: Duration, effect: &Effect) -> String {
     let printed = match effect {
-        Effect::CallModel(_) => "call model".into(),
+        Effect::CallModel(request) => print_call(request),
         Effect::CloseModelStream => "close model stream".into(),
+        Effect::RunTool(run) => format!("run {} of the event at {}", print_tool_use(&run.tool_use), run.position),
+        Effect::StopTools => "stop tools".into(),
         Effect::Publish(mutation) => format!("publish #{} {}", mutation.sequence, print_update(&mutation.update)),
         Effect::Write(DirectWrite::RenewLease(_)) => "renew lease".into(),
         Effect::Write(DirectWrite::StoreEvent(event)) => {
@@ -140,6 +143,9 @@ fn print_update(update: &Update) -> String {
         }
         Update::Note(note) => format!("note {note:?}"),
         Update::Batch(batch) => format!("batch of block {}: {}", batch.block, print_text(&batch.text)),
+        Update::ToolProgress(progress) => {
+            format!("tool call {} {}", progress.id, enum_name(progress.status))
+        }
         Update::Event(event) => print_event(event),
         Update::Stored(event) => {
             format!("stored event {} at {}, {}", event.id, event.position, enum_name(event.status))
@@ -148,9 +154,13 @@ fn print_update(update: &Update) -> String {
 }
 
 fn print_event(event: &AgentEvent) -> String {
-    let texts: Vec<_> = event.content.iter().filter_map(|block| block.text.as_deref()).map(print_text).collect();
+    let blocks: Vec<_> = event.content.iter().map(print_block).collect();
     let status = enum_name(event.status());
-    let mut printed = format!("event {} at {}, {status}: [{}]", event.id, event.position, texts.join(", "));
+    let author = match event.author {
+        Author::Agent => "event",
+        Author::Tools => "results",
+    };
+    let mut printed = format!("{author} {} at {}, {status}: [{}]", event.id, event.position, blocks.join(", "));
     let Some(end) = event.end else { return printed };
     match end.reason {
         EndReason::Stopped(reason) => write!(printed, ", stop {}", enum_name(reason)).unwrap(),
@@ -166,6 +176,49 @@ fn print_event(event: &AgentEvent) -> String {
         }
     }
     printed
+}
+
+/// The transcript is printed if tools have added to it.
+fn print_call(request: &ModelRequest) -> String {
+    let messages: Vec<_> = request.transcript.iter().map(print_message).collect();
+    format!("call model {}", messages.join(" ")).trim_end().to_owned()
+}
+
+fn print_message(message: &TranscriptMessage) -> String {
+    let blocks = message.content.iter().map(|block| match block {
+        TranscriptBlock::Text(text) => print_text(text),
+        TranscriptBlock::ToolUse(tool_use) => print_tool_use(tool_use),
+        TranscriptBlock::ToolResult { tool_use_id, is_error, output } => {
+            let error = if *is_error { "error " } else { "" };
+            let (ToolOutput::Json(output) | ToolOutput::Text(output)) = output;
+            format!("{error}result of {tool_use_id} {}", print_text(output))
+        }
+    });
+    format!("{:?}[{}]", message.role, blocks.collect::<Vec<_>>().join(", "))
+}
+
+fn print_block(block: &ContentBlock) -> String {
+    match block {
+        ContentBlock { tool_use: Some(tool_use), .. } => print_tool_use(tool_use),
+        ContentBlock { tool_result: Some(result), .. } => {
+            let output = result.json.as_deref().or(result.text.as_deref()).unwrap_or_default();
+            let truncated = if result.truncated == Some(true) { " truncated" } else { "" };
+            format!("{} {}{truncated} {}", result.tool_use_id, enum_name(result.status), print_text(output))
+        }
+        ContentBlock { text, .. } => print_text(text.as_deref().unwrap_or_default()),
+    }
+}
+
+fn print_tool_use(tool_use: &ToolUse) -> String {
+    format!("{}({}) as {}", tool_use.name, print_text(&tool_use.input), tool_use.id)
+}
+
+/// The JSON size of what an event carries. An update has the text twice.
+pub fn event_size(content: &[ContentBlock]) -> usize {
+    let calls = content.iter().filter_map(|block| block.tool_use.as_ref()).map(|call| json_len(&call.input));
+    let results = content.iter().filter_map(|block| block.tool_result.as_ref());
+    let results = results.flat_map(|result| [&result.json, &result.text]).flatten().map(|text| json_len(text));
+    2 * json_len(&join_text(content)) + calls.sum::<usize>() + results.sum::<usize>()
 }
 
 fn enum_name(value: impl Serialize) -> String {

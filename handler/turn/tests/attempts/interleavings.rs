@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api::types::{FailureCode, StopReason, TurnStatus, Usage};
+use api::types::{ContentBlock, FailureCode, StopReason, ToolStatus, TurnStatus, Usage};
 use proptest::{collection::vec, prelude::*, sample::select};
 use turn::{
     attempt::{Attempt, Input},
@@ -14,13 +14,14 @@ use turn::{
     effect::{AttemptEnd, Effect},
     limits::Limits,
     mutation::{Mutation, PublishFailure, Update},
-    types::{ModelError, StreamEvent},
+    tool::{ToolOutcome, ToolRun},
+    types::{ModelError, ModelStop, StreamEvent, ToolOutput},
 };
 
 use crate::{
-    golden::{join_text, json_len},
+    golden::{event_size, json_len},
     received_text::ReceivedText,
-    script::{PublishResult, Script, WriteResult},
+    script::{PublishResult, Script, WriteResult, tool},
     simulation::attempt_start,
 };
 
@@ -40,6 +41,8 @@ enum Happening {
     Published(PublishResult),
     /// The write in flight gets its result.
     Written(WriteResult),
+    /// The tool that was started first ends.
+    ToolFinished(ToolStatus),
     TimePasses(Duration),
 }
 
@@ -65,7 +68,12 @@ proptest! {
     ) {
         let limits = Limits { batch_max_bytes, event_max_bytes, ..Limits::default() };
         let remaining = Duration::from_millis(remaining_milliseconds);
-        let mut environment = Environment::new(&Script { remaining, limits, ..Script::default() });
+        let mut environment = Environment::new(&Script {
+            remaining,
+            limits,
+            tools: vec![tool("look"), tool("change")],
+            ..Script::default()
+        });
         for happening in happenings {
             environment.apply(happening);
         }
@@ -80,7 +88,12 @@ proptest! {
 fn happening() -> impl Strategy<Value = Happening> {
     let text = (0_u32..3, select(&TEXTS[..]), select(vec![1, 1, 1, 40]))
         .prop_map(|(block, text, times)| StreamEvent::Text { block, text: text.repeat(times) });
-    let stop = select(vec![StopReason::EndTurn, StopReason::MaxTokens]).prop_map(StreamEvent::MessageStop);
+    let stop = select(vec![
+        ModelStop::Answered(StopReason::EndTurn),
+        ModelStop::Answered(StopReason::MaxTokens),
+        ModelStop::ToolUse,
+    ])
+    .prop_map(StreamEvent::MessageStop);
     let error = select(vec![
         ModelError::ThrottledBriefly,
         ModelError::Failed(FailureCode::Throttled),
@@ -97,8 +110,17 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Happening::ModelStreamEnded),
         30 => publish_result().prop_map(Happening::Published),
         12 => write_result().prop_map(Happening::Written),
+        2 => tool_call().prop_map(Happening::ModelEvent),
+        2 => (0_u32..3, select(&["{", "}", "{}", "x"][..]))
+            .prop_map(|(block, json)| Happening::ModelEvent(StreamEvent::ToolInput { block, json: json.into() })),
+        4 => select(vec![ToolStatus::Succeeded, ToolStatus::Failed]).prop_map(Happening::ToolFinished),
         20 => time.prop_map(Happening::TimePasses),
     ]
+}
+
+fn tool_call() -> impl Strategy<Value = StreamEvent> {
+    (0_u32..3, select(&["id1", "id2", ""][..]), select(&["look", "change", "unknown"][..]))
+        .prop_map(|(block, id, name)| StreamEvent::ToolUse { block, id: id.into(), name: name.into() })
 }
 
 fn publish_result() -> impl Strategy<Value = PublishResult> {
@@ -130,6 +152,12 @@ struct Environment {
     is_model_stream_open: bool,
     publish: Option<Arc<Mutation>>,
     write: Option<DirectWrite>,
+    /// The tools that run.
+    tools: Vec<ToolRun>,
+    /// The calls of stored events, and how often each was started.
+    starts: BTreeMap<(u32, String), u32>,
+    /// The ids of calls that an event has and that have no result yet.
+    open_calls: Vec<String>,
     /// By sequence: the first mutation sent under it.
     sent: BTreeMap<u32, Arc<Mutation>>,
     received_text: ReceivedText,
@@ -155,6 +183,9 @@ impl Environment {
             is_model_stream_open: false,
             publish: None,
             write: None,
+            tools: Vec::new(),
+            starts: BTreeMap::new(),
+            open_calls: Vec::new(),
             sent: BTreeMap::new(),
             received_text: ReceivedText::default(),
             closing_event: None,
@@ -182,6 +213,7 @@ impl Environment {
             Happening::ModelEvent(_) | Happening::ModelFailed(_) | Happening::ModelStreamEnded => {}
             Happening::Published(result) => self.on_publish_result(result),
             Happening::Written(result) => self.on_write_result(result),
+            Happening::ToolFinished(status) => self.on_tool_finished(status),
             Happening::TimePasses(time) => self.pass_time(time),
         }
     }
@@ -272,7 +304,10 @@ impl Environment {
                 return;
             }
         }
-        self.apply(Happening::ModelEvent(StreamEvent::MessageStop(StopReason::EndTurn)));
+        while !self.tools.is_empty() {
+            self.apply(Happening::ToolFinished(ToolStatus::Succeeded));
+        }
+        self.apply(Happening::ModelEvent(StreamEvent::MessageStop(ModelStop::Answered(StopReason::EndTurn))));
         self.apply(Happening::ModelEvent(StreamEvent::Usage(Usage::default())));
         self.apply(Happening::TimePasses(Duration::from_millis(100)));
     }
@@ -289,6 +324,8 @@ impl Environment {
             match effect {
                 Effect::CallModel(_) => self.is_model_stream_open = true,
                 Effect::CloseModelStream => self.is_model_stream_open = false,
+                Effect::RunTool(run) => self.run_tool(run),
+                Effect::StopTools => self.tools.clear(),
                 Effect::Publish(mutation) => self.publish(mutation),
                 Effect::Write(write) => self.write(write),
                 Effect::End(end) => self.end = Some(end),
@@ -331,24 +368,64 @@ impl Environment {
     fn check_update(&mut self, mutation: &Arc<Mutation>) {
         match &mutation.update {
             Update::Started { .. } => assert_eq!(mutation.sequence, 1),
-            Update::Note(_) | Update::Stored(_) => {}
+            Update::Note(_) | Update::ToolProgress(_) | Update::Stored(_) => {}
             Update::Batch(batch) => {
                 assert!(!batch.text.is_empty(), "a batch has text");
                 assert!(json_len(&batch.text) <= self.limits.batch_max_bytes, "batches are bounded");
                 self.received_text.push_batch(batch).unwrap();
             }
             Update::Event(event) => {
-                let text = join_text(&event.content);
-                assert!(2 * json_len(&text) <= self.limits.event_max_bytes, "events are bounded");
+                assert!(event_size(&event.content) <= self.limits.event_max_bytes, "events are bounded");
                 self.received_text.push_event(&event.content).unwrap();
+                self.check_tool_blocks(&event.content);
             }
         }
         if mutation.closes_turn() {
             self.closing_event = Some(Arc::clone(mutation));
             assert!(self.received_text.is_all_stored(), "all received text is stored");
+            assert_eq!(self.open_calls, Vec::<String>::new(), "every call has a result");
             let Update::Event(event) = &mutation.update else { panic!("only an event closes a turn") };
             assert_eq!(event.status() == TurnStatus::Cancelled, self.is_cancelled);
         }
+    }
+
+    /// Every result is that of an open call, and an event with calls comes after the results of those before.
+    fn check_tool_blocks(&mut self, content: &[ContentBlock]) {
+        for block in content {
+            if let Some(tool_use) = &block.tool_use {
+                self.open_calls.push(tool_use.id.clone());
+            }
+            if let Some(result) = &block.tool_result {
+                let index = self.open_calls.iter().position(|id| *id == result.tool_use_id);
+                self.open_calls.remove(index.expect("a result belongs to a call without a result"));
+            }
+        }
+        let has_calls = content.iter().any(|block| block.tool_use.is_some());
+        assert!(has_calls || self.open_calls.is_empty(), "the results of a step are one event");
+    }
+
+    fn run_tool(&mut self, run: ToolRun) {
+        let is_call_sent = self.sent.values().any(|sent| {
+            let Update::Event(event) = &sent.update else { return false };
+            event.position == run.position
+                && event.content.iter().any(|block| block.tool_use.as_ref() == Some(&run.tool_use))
+        });
+        assert!(is_call_sent, "a tool runs after its call was sent");
+        assert!(self.publish.is_none() || self.tools.len() < 8, "at most 8 tools run");
+        let starts = self.starts.entry((run.position, run.tool_use.id.clone())).or_default();
+        *starts += 1;
+        assert_eq!(*starts, 1, "an attempt runs a call once");
+        self.tools.push(run);
+    }
+
+    fn on_tool_finished(&mut self, status: ToolStatus) {
+        if self.tools.is_empty() {
+            return;
+        }
+        let tool_use_id = self.tools.remove(0).tool_use.id;
+        let output = ToolOutput::Text("x".repeat(200));
+        let outcome = ToolOutcome { status, output, started_at: None, ended_at: None };
+        self.handle(Input::ToolFinished { tool_use_id, outcome });
     }
 
     /// Checks what holds after every input.

@@ -8,11 +8,17 @@
 //! attempt 2                      the number of the attempt
 //! lease-age 9000                 how long ago the attempt's lease started
 //! continues                      the attempt appends to an existing answer
+//! tools look change              the agent's tools; those named `change…` change something
+//! max-steps 2                    the most requests to the model
+//! stored-call 6 "id1" look       the existing answer ends with this call, in the event at position 6
+//! result id1 500 SUCCEEDED "{}"  the result of running the call after 500 ms: JSON if it succeeded, else text
 //! model-call                     starts the stream of the next call of the model
 //!   +15 text "Hello"             after 15 ms a delta of block 0; text[1] "…" is a delta of block 1
 //!   300x +15 text "tick "        300 such deltas
 //!   +0 text "é"*3000             one delta with repeated text
-//!   +0 other                     an event without text; also stop END_TURN, usage 12 3, fail THROTTLED, end
+//!   +5 call[1] "id1" look        a tool call begins in block 1
+//!   +0 input[1] "{}"             a part of its arguments
+//!   +0 other                     an event without text; also stop END_TURN or TOOL_USE, usage 12 3, fail THROTTLED, end
 //! publish 2 retryable 10000      the result of publishing sequence 2 after 10,000 ms; one line per try
 //! appsync 100..60000 retryable   the result of every publish sent in that time; without an end: from then on
 //! write 3 retryable 100          the result of writing sequence 3 directly; one line per try
@@ -26,14 +32,15 @@ use std::{
     time::Duration,
 };
 
-use api::types::{FailureCode, TurnStatus, Usage};
+use api::types::{FailureCode, ToolStatus, ToolUse, TurnStatus, Usage};
 use serde::de::DeserializeOwned;
 use turn::{
     attempt::Input,
     direct_write::WriteFailure,
     limits::Limits,
     mutation::PublishFailure,
-    types::{ModelError, StreamEvent},
+    tool::{LambdaTool, Tool, ToolEffect, ToolOutcome},
+    types::{ModelError, ModelStop, StreamEvent, ToolOutput},
 };
 
 #[derive(Debug)]
@@ -43,6 +50,11 @@ pub struct Script {
     pub attempt: u32,
     pub lease_age: Duration,
     pub continues: bool,
+    pub tools: Vec<Tool>,
+    pub max_steps: u32,
+    pub stored_calls: Option<(u32, Vec<ToolUse>)>,
+    /// By the id of the call: how long the tool runs, and its result.
+    pub tool_results: HashMap<String, (Duration, ToolOutcome)>,
     pub limits: Limits,
     /// For each call of the model: its steps, each with the time since the step before.
     pub model_calls: VecDeque<Vec<(Duration, ModelStep)>>,
@@ -97,6 +109,10 @@ impl Default for Script {
             attempt: 1,
             lease_age: Duration::ZERO,
             continues: false,
+            tools: Vec::new(),
+            max_steps: 10,
+            stored_calls: None,
+            tool_results: HashMap::new(),
             limits: Limits::default(),
             model_calls: VecDeque::new(),
             publishes: HashMap::new(),
@@ -126,6 +142,19 @@ impl Script {
             "batch-max-bytes" => self.limits.batch_max_bytes = rest.parse().ok()?,
             "event-max-bytes" => self.limits.event_max_bytes = rest.parse().ok()?,
             "continues" => self.continues = true,
+            "tools" => self.tools = rest.split(' ').map(tool).collect(),
+            "max-steps" => self.max_steps = rest.parse().ok()?,
+            "stored-call" => {
+                let (position, call) = rest.split_once(' ')?;
+                let (id, name) = parse_call(call)?;
+                let position = position.parse().ok()?;
+                let call = ToolUse { id, name, title: None, input: "{}".into() };
+                self.stored_calls.get_or_insert((position, Vec::new())).1.push(call);
+            }
+            "result" => {
+                let (id, result) = rest.split_once(' ')?;
+                self.tool_results.insert(id.to_owned(), parse_tool_result(result)?);
+            }
             "attempt" => self.attempt = rest.parse().ok()?,
             "model-call" => self.model_calls.push_back(Vec::new()),
             "publish" => {
@@ -194,18 +223,58 @@ fn parse_model_step(text: &str) -> Option<ModelStep> {
     let (keyword, rest) = text.split_once(' ').unwrap_or((text, ""));
     Some(match keyword {
         "other" => ModelStep::Event(StreamEvent::Other),
-        "stop" => ModelStep::Event(StreamEvent::MessageStop(parse_enum(rest)?)),
+        "stop" if rest == "TOOL_USE" => ModelStep::Event(StreamEvent::MessageStop(ModelStop::ToolUse)),
+        "stop" => ModelStep::Event(StreamEvent::MessageStop(ModelStop::Answered(parse_enum(rest)?))),
         "usage" => ModelStep::Event(StreamEvent::Usage(parse_usage(rest)?)),
         "fail" => ModelStep::Failed(parse_enum(rest)?),
         "end" => ModelStep::Ended,
-        _ => {
-            ModelStep::Event(StreamEvent::Text { block: parse_text_block(keyword)?, text: parse_repeated_text(rest)? })
+        _ if keyword.starts_with("call") => {
+            let (id, name) = parse_call(rest)?;
+            ModelStep::Event(StreamEvent::ToolUse { block: parse_block(keyword, "call")?, id, name })
         }
+        _ if keyword.starts_with("input") => ModelStep::Event(StreamEvent::ToolInput {
+            block: parse_block(keyword, "input")?,
+            json: parse_repeated_text(rest)?,
+        }),
+        _ => ModelStep::Event(StreamEvent::Text {
+            block: parse_block(keyword, "text")?,
+            text: parse_repeated_text(rest)?,
+        }),
     })
 }
 
-fn parse_text_block(keyword: &str) -> Option<u32> {
-    match keyword.strip_prefix("text")? {
+/// A tool whose name begins with `change` changes something.
+pub fn tool(name: &str) -> Tool {
+    Tool {
+        name: name.into(),
+        title: None,
+        description: String::new(),
+        input_schema: r#"{"type":"object"}"#.into(),
+        effect: if name.starts_with("change") { ToolEffect::Write } else { ToolEffect::Read },
+        lambda: LambdaTool { function_arn: String::new() },
+    }
+}
+
+/// `"id" name`.
+fn parse_call(text: &str) -> Option<(String, String)> {
+    let (id, name) = text.rsplit_once(' ')?;
+    Some((serde_json::from_str(id).ok()?, name.to_owned()))
+}
+
+/// `500 SUCCEEDED "{}"`.
+fn parse_tool_result(text: &str) -> Option<(Duration, ToolOutcome)> {
+    let (latency, result) = text.split_once(' ')?;
+    let (status, output) = result.split_once(' ')?;
+    let status = parse_enum(status)?;
+    let output = parse_repeated_text(output)?;
+    let output = if status == ToolStatus::Succeeded { ToolOutput::Json(output) } else { ToolOutput::Text(output) };
+    let outcome = ToolOutcome { status, output, started_at: None, ended_at: None };
+    Some((parse_milliseconds(latency)?, outcome))
+}
+
+/// The index in `text[1]`; 0 without one.
+fn parse_block(keyword: &str, kind: &str) -> Option<u32> {
+    match keyword.strip_prefix(kind)? {
         "" => Some(0),
         index => index.strip_prefix('[')?.strip_suffix(']')?.parse().ok(),
     }

@@ -14,6 +14,7 @@ use turn::{
     effect::{AttemptEnd, Effect},
     mutation::Mutation,
     request::Agent,
+    tool::ToolRun,
     types::{ModelRequest, StreamEvent},
 };
 
@@ -42,6 +43,8 @@ struct Simulation {
     model_stream: VecDeque<(Instant, ModelStep)>,
     publish: Option<(Instant, PublishResult)>,
     write: Option<(Instant, WriteResult)>,
+    /// The tools that run, with their ends.
+    tools: Vec<(Instant, Input)>,
     effects: Vec<(Duration, Effect)>,
     deltas: Vec<ReceivedDelta>,
 }
@@ -57,6 +60,7 @@ pub fn simulate(script: Script) -> Timeline {
         model_stream: VecDeque::new(),
         publish: None,
         write: None,
+        tools: Vec::new(),
         effects: Vec::new(),
         deltas: Vec::new(),
     };
@@ -78,6 +82,8 @@ impl Simulation {
         match &effect {
             Effect::CallModel(_) => self.call_model(),
             Effect::CloseModelStream => self.model_stream.clear(),
+            Effect::RunTool(run) => self.run_tool(run),
+            Effect::StopTools => self.tools.clear(),
             Effect::Publish(mutation) => self.publish(mutation),
             Effect::Write(write) => self.write(write),
             Effect::End(_) => {}
@@ -97,6 +103,13 @@ impl Simulation {
             at += delay;
             self.model_stream.push_back((at, step));
         }
+    }
+
+    fn run_tool(&mut self, run: &ToolRun) {
+        let tool_use_id = run.tool_use.id.clone();
+        let (latency, outcome) =
+            self.script.tool_results.remove(&tool_use_id).expect("the script has a `result` for each run");
+        self.tools.push((self.now + latency, Input::ToolFinished { tool_use_id, outcome }));
     }
 
     fn publish(&mut self, mutation: &Arc<Mutation>) {
@@ -132,13 +145,17 @@ impl Simulation {
         let published_at = self.publish.as_ref().map(|(at, _)| *at);
         let written_at = self.write.as_ref().map(|(at, _)| *at);
         let model_at = self.model_stream.front().map(|(at, _)| *at);
-        let next = [published_at, written_at, model_at].into_iter().flatten().fold(wake_at, Instant::min);
+        let tool_at = self.tools.iter().map(|(at, _)| *at).min();
+        let next = [published_at, written_at, tool_at, model_at].into_iter().flatten().fold(wake_at, Instant::min);
         self.now = self.now.max(next);
         if published_at == Some(next) {
             return Input::Published(self.publish.take().expect("a publish is in flight").1);
         }
         if written_at == Some(next) {
             return Input::Written(self.write.take().expect("a write is in flight").1);
+        }
+        if let Some(index) = self.tools.iter().position(|(at, _)| *at == next) {
+            return self.tools.remove(index).1;
         }
         if model_at == Some(next) {
             return self.next_model_step();
@@ -173,13 +190,18 @@ pub fn attempt_start(script: &Script, now: Instant) -> AttemptStart {
             system_prompt: None,
             context_bytes: 400_000,
             inference: None,
+            tools: script.tools.clone(),
+            max_steps: script.max_steps,
+            tool_timeout_seconds: 30,
         },
         question: question(),
         continues: script.continues,
+        stored_calls: script.stored_calls.clone(),
         request: ModelRequest {
             model_id: "anthropic.some-model".into(),
             system_prompt: None,
             inference: InferenceSettings::default(),
+            tools: script.tools.clone().into(),
             transcript: Vec::new(),
         },
         limits: script.limits,

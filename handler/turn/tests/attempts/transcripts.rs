@@ -1,13 +1,17 @@
 //! Transcripts built from conversations.
 //!
 //! Conversations are written as words: `u1:text` is the user's event of turn 1, `a1:text` an agent's event
-//! and `a1-:text` a superseded one. `|` separates the texts of one event, and `_` stands for a blank text. In
-//! transcripts, `continue` stands for the continue prompt.
-use api::types::{ContentBlock, ConversationEvent, Sender, SenderKind};
+//! and `a1-:text` a superseded one. `|` separates the blocks of one event, and `_` stands for a blank text. `?id` is
+//! a tool call; `t1:!id=output` is the event with its result. In transcripts, `continue` stands for the continue
+//! prompt, `!id` for a result that is not known, and `!id-` for one that was removed.
+use api::types::{ContentBlock, ConversationEvent, Sender, SenderKind, ToolResult, ToolStatus, ToolUse};
 use proptest::{collection::vec, prelude::*};
 use turn::{
-    transcript::{OlderEvents, TranscriptInput, build_transcript, older_events_to_load},
-    types::TranscriptMessage,
+    transcript::{
+        OlderEvents, TranscriptInput, build_transcript, calls_without_results, older_events_to_load,
+        without_tool_blocks,
+    },
+    types::{Role, ToolOutput, TranscriptBlock, TranscriptMessage},
 };
 
 use crate::{golden::json_len, simulation::question};
@@ -54,13 +58,13 @@ proptest! {
         let messages = build_transcript(&input);
         prop_assert!(messages.len() % 2 == 1, "the transcript ends with the user");
         for (index, message) in messages.iter().enumerate() {
-            let expected = if index % 2 == 0 { SenderKind::User } else { SenderKind::Agent };
+            let expected = if index % 2 == 0 { Role::User } else { Role::Assistant };
             prop_assert_eq!(message.role, expected);
-            prop_assert!(!message.texts.is_empty());
+            prop_assert!(!message.content.is_empty());
         }
-        let texts: Vec<_> = messages.iter().flat_map(|message| &message.texts).collect();
+        let texts: Vec<_> = messages.iter().flat_map(texts).collect();
         prop_assert!(texts.iter().all(|text| !text.trim().is_empty()));
-        prop_assert!(texts.iter().any(|text| *text == "Why?"), "the question is always in the transcript");
+        prop_assert!(texts.contains(&"Why?"), "the question is always in the transcript");
 
         let kept_text = nonblank_text(&kept_answer);
         let ends_with_prompt = transcript_words(&input).ends_with("u:continue");
@@ -78,7 +82,7 @@ proptest! {
 
 /// The agent's text that the model is asked to continue.
 fn continued_text(messages: &[TranscriptMessage]) -> Option<String> {
-    messages.iter().rev().nth(1).map(|answer| answer.texts.concat())
+    messages.iter().rev().nth(1).map(|answer| texts(answer).concat())
 }
 
 fn nonblank_text(words: &[String]) -> String {
@@ -128,7 +132,7 @@ fn text_reaches_the_model_byte_for_byte() {
     let mut input = input("u1:x", 1000);
     let text = " \r\nשלום 👩‍👩‍👧‍👦\u{0}e\u{301}\t";
     input.history[0].content = vec![ContentBlock::text(text)];
-    assert_eq!(build_transcript(&input)[0].texts[0], text);
+    assert_eq!(texts(&build_transcript(&input)[0])[0], text);
 }
 
 #[test]
@@ -137,7 +141,7 @@ fn question_is_kept_even_if_it_looks_blank() {
         let mut input = input(history, 1000);
         input.question.content = vec![ContentBlock::text("\u{85}")];
         let last = build_transcript(&input).pop().unwrap();
-        assert_eq!((last.role, last.texts.last().unwrap().as_str()), (SenderKind::User, "\u{85}"), "{history}");
+        assert_eq!((last.role, texts(&last).pop()), (Role::User, Some("\u{85}")), "{history}");
     }
 }
 
@@ -202,8 +206,64 @@ fn answer_that_is_superseded_as_a_whole_leaves_its_question() {
     assert_eq!(transcript_words(&retried), "u:Why?|Why?");
 }
 
+#[test]
+fn every_call_has_exactly_one_result_in_the_next_message() {
+    for (history, expected) in [
+        ("u1:Hi a1:Look.|?x t1:!x=1 a1:So.", "u:Hi a:Look.|?x u:!x=1 a:So. u:Why?"),
+        ("u1:Hi a1:?x|?y t1:!y=2|!x=1 a1:So.", "u:Hi a:?x|?y u:!y=2|!x=1 a:So. u:Why?"),
+        ("u1:Hi a1:?x t1:!x=1 a1:?y t1:!y=2 a1:So.", "u:Hi a:?x u:!x=1 a:?y u:!y=2 a:So. u:Why?"),
+        // The turn was closed before its results were stored.
+        ("u1:Hi a1:?x a1:", "u:Hi a:?x u:!x|Why?"),
+        ("u1:Hi a1:?x a1:Ended.", "u:Hi a:?x u:!x a:Ended. u:Why?"),
+        ("u1:Hi a1:?x|?y t1:!x=1 u2:Ho a2:Ha", "u:Hi a:?x|?y u:!x=1|!y|Ho a:Ha u:Why?"),
+        // Results of no call and second results are left out.
+        ("u1:Hi t1:!x=1 a1:So.", "u:Hi a:So. u:Why?"),
+        ("u1:Hi a1:?x t1:!x=1|!x=2 t1:!x=3 a1:So.", "u:Hi a:?x u:!x=1 a:So. u:Why?"),
+        // Replaced steps are left out.
+        ("u1:Hi a1-:?x t1-:!x=1 a1:So.", "u:Hi a:So. u:Why?"),
+    ] {
+        assert_eq!(transcript_words(&input(history, 1000)), expected, "{history}");
+    }
+}
+
+#[test]
+fn kept_steps_are_continued_without_a_prompt() {
+    for (kept_answer, expected, is_call_open) in [
+        ("a2:?x t2:!x=1", "u:Why? a:?x u:!x=1", false),
+        ("a2:?x", "u:Why? a:?x", true),
+        ("a2:?x a2:", "u:Why? a:?x u:!x", false),
+        ("a2:?x t2:!x=1 a2:Half", "u:Why? a:?x u:!x=1 a:Half u:continue", false),
+    ] {
+        let input = continued_input("", kept_answer, 1000);
+        assert_eq!(transcript_words(&input), expected, "{kept_answer}");
+        assert_eq!(calls_without_results(&input.kept_answer).is_some(), is_call_open, "{kept_answer}");
+    }
+}
+
+#[test]
+fn old_results_are_removed_before_whole_turns() {
+    let long = "9".repeat(200);
+    let history = format!("u1:Hi a1:?x t1:!x={long} a1:So. u2:Ho a2:?y t2:!y={long} a2:Ha");
+    for (context_bytes, expected) in [
+        (1000, format!("u:Hi a:?x u:!x={long} a:So. u:Ho a:?y u:!y={long} a:Ha u:Why?")),
+        (400, format!("u:Hi a:?x u:!x- a:So. u:Ho a:?y u:!y={long} a:Ha u:Why?")),
+        (250, "u:Hi a:?x u:!x- a:So. u:Ho a:?y u:!y- a:Ha u:Why?".to_owned()),
+        (120, "u:Ho a:?y u:!y- a:Ha u:Why?".to_owned()),
+        (50, "u:Why?".to_owned()),
+    ] {
+        assert_eq!(transcript_words(&input(&history, context_bytes)), expected, "{context_bytes} bytes");
+    }
+}
+
+#[test]
+fn tool_blocks_become_text_for_an_agent_without_tools() {
+    let messages = build_transcript(&input("u1:Hi a1:?x t1:!x=1 a1:So.", 1000));
+    let texts: Vec<_> = without_tool_blocks(messages).iter().map(|message| texts(message).concat()).collect();
+    assert_eq!(texts, ["Hi", "[Tool call look: {}]", "[Tool result: 1]", "So.", "Why?"]);
+}
+
 fn continue_prompt() -> String {
-    build_transcript(&continued_input("", "a1:Half", 1000)).pop().unwrap().texts.concat()
+    texts(build_transcript(&continued_input("", "a1:Half", 1000)).last().unwrap()).concat()
 }
 
 #[test]
@@ -242,6 +302,49 @@ fn continued_input(history: &str, kept_answer: &str, context_bytes: usize) -> Tr
     TranscriptInput { kept_answer: events(kept_answer), ..input(history, context_bytes) }
 }
 
+fn texts(message: &TranscriptMessage) -> Vec<&str> {
+    let texts = message.content.iter().filter_map(|block| match block {
+        TranscriptBlock::Text(text) => Some(text.as_str()),
+        TranscriptBlock::ToolUse(_) | TranscriptBlock::ToolResult { .. } => None,
+    });
+    texts.collect()
+}
+
+/// `?id` is a call, `!id=output` its result, `!id` a result that is not known, `!id-` one that was removed.
+fn block_word(block: &TranscriptBlock) -> String {
+    match block {
+        TranscriptBlock::Text(text) if text.starts_with(CONTINUE_PROMPT_START) => "continue".into(),
+        TranscriptBlock::Text(text) => text.clone(),
+        TranscriptBlock::ToolUse(tool_use) => format!("?{}", tool_use.id),
+        TranscriptBlock::ToolResult { tool_use_id, output, .. } => match output {
+            ToolOutput::Text(text) if text.starts_with("The result of this call is not known") => {
+                format!("!{tool_use_id}")
+            }
+            ToolOutput::Text(text) if text.starts_with("[This result was removed") => format!("!{tool_use_id}-"),
+            ToolOutput::Json(output) | ToolOutput::Text(output) => format!("!{tool_use_id}={output}"),
+        },
+    }
+}
+
+fn content_block(word: &str) -> ContentBlock {
+    if let Some(id) = word.strip_prefix('?') {
+        let tool_use = ToolUse { id: id.into(), name: "look".into(), title: None, input: "{}".into() };
+        return ContentBlock::tool_use(tool_use);
+    }
+    if let Some((id, output)) = word.strip_prefix('!').and_then(|result| result.split_once('=')) {
+        return ContentBlock::tool_result(ToolResult {
+            tool_use_id: id.into(),
+            status: ToolStatus::Succeeded,
+            json: Some(output.into()),
+            text: None,
+            truncated: None,
+            started_at: None,
+            ended_at: None,
+        });
+    }
+    ContentBlock::text(word.replace('_', " \n"))
+}
+
 fn events(words: &str) -> Vec<ConversationEvent> {
     let words = words.split(' ').filter(|word| !word.is_empty());
     words.zip(1..).map(|(word, position)| event(word, position)).collect()
@@ -250,15 +353,19 @@ fn events(words: &str) -> Vec<ConversationEvent> {
 fn event(word: &str, position: u32) -> ConversationEvent {
     let (head, texts) = word.split_once(':').unwrap();
     let (role, turn) = head.split_at(1);
-    let kind = if role == "u" { SenderKind::User } else { SenderKind::Agent };
+    let kind = match role {
+        "u" => SenderKind::User,
+        "t" => SenderKind::Tool,
+        _ => SenderKind::Agent,
+    };
     ConversationEvent {
         id: word.into(),
         conversation_id: "c1".into(),
         position,
         turn_id: Some(format!("turn-{}", turn.trim_end_matches('-'))),
-        attempt: (kind == SenderKind::Agent).then_some(1),
+        attempt: (kind != SenderKind::User).then_some(1),
         sender: Sender { kind, id: None, name: None },
-        content: texts.split('|').map(|text| ContentBlock::text(text.replace('_', " \n"))).collect(),
+        content: texts.split('|').map(content_block).collect(),
         text: None,
         stop_reason: None,
         usage: None,
@@ -271,13 +378,9 @@ fn event(word: &str, position: u32) -> ConversationEvent {
 
 fn transcript_words(input: &TranscriptInput) -> String {
     let messages = build_transcript(input).into_iter().map(|message| {
-        let role = if message.role == SenderKind::User { "u" } else { "a" };
-        let texts: Vec<_> = message
-            .texts
-            .iter()
-            .map(|text| if text.starts_with(CONTINUE_PROMPT_START) { "continue" } else { text })
-            .collect();
-        format!("{role}:{}", texts.join("|"))
+        let role = if message.role == Role::User { "u" } else { "a" };
+        let blocks: Vec<_> = message.content.iter().map(block_word).collect();
+        format!("{role}:{}", blocks.join("|"))
     });
     messages.collect::<Vec<_>>().join(" ")
 }
