@@ -6,7 +6,7 @@ use graphql_client_codegen::{CodegenMode, GraphQLClientCodegenOptions, generate_
 const SCHEMA: &str = "../schema.graphql";
 const DOCUMENTS: &str = "src/aws/publish.graphql";
 /// graphql_client needs a declaration of AppSync's scalars.
-const APPSYNC_SCALARS: &str = "scalar AWSDateTime\n";
+const APPSYNC_SCALARS: &str = "scalar AWSDateTime\nscalar AWSJSON\n";
 /// Enums that the crate `api` defines.
 const API_ENUMS: [&str; 4] = ["TurnStatus", "SenderKind", "StopReason", "FailureCode"];
 

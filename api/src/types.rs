@@ -158,7 +158,8 @@ pub enum ToolStatus {
     Succeeded,
     Failed,
     Cancelled,
-    /// The tool may have run or not: its result never came.
+    /// The tool may have run or not: its result never came. Also any state that this version does not know.
+    #[serde(other)]
     Unknown,
 }
 

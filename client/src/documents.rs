@@ -15,10 +15,19 @@ macro_rules! usage_fields {
     };
 }
 
+macro_rules! content_fields {
+    () => {
+        "{ text toolUse { id name title input } \
+         toolResult { toolUseId status json text truncated startedAt endedAt } }"
+    };
+}
+
 macro_rules! event_fields {
     () => {
         concat!(
-            "{ id conversationId position turnId attempt sender { kind id name } content { text } text stopReason usage ",
+            "{ id conversationId position turnId attempt sender { kind id name } content ",
+            content_fields!(),
+            " text stopReason usage ",
             usage_fields!(),
             " failure ",
             failure_fields!(),
@@ -29,7 +38,7 @@ macro_rules! event_fields {
 
 macro_rules! metadata_fields {
     () => {
-        "{ status contentBlockIndex agentPartialMessage note continues }"
+        "{ status contentBlockIndex agentPartialMessage note continues toolCall { id name status } }"
     };
 }
 
@@ -73,7 +82,8 @@ macro_rules! participant_fields {
 
 macro_rules! agent_fields {
     () => {
-        "{ id version name modelId inference { maxTokens temperature topP stopSequences } contextBytes }"
+        "{ id version name modelId inference { maxTokens temperature topP stopSequences } contextBytes \
+         tools { name title description inputSchema effect } maxSteps toolTimeoutSeconds }"
     };
 }
 

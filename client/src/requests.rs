@@ -6,7 +6,7 @@ use crate::{
     documents,
     schema::{
         Access, Agent, AgentConnection, Caller, Conversation, ConversationConnection, ConversationEvents,
-        ConversationParticipants, InferenceSettings, Participant, Turn,
+        ConversationParticipants, InferenceSettings, Participant, ToolEffect, Turn,
     },
 };
 
@@ -203,8 +203,31 @@ pub struct PutAgent {
     pub system_prompt: Option<String>,
     pub inference: Option<InferenceSettings>,
     pub context_bytes: Option<u64>,
+    pub tools: Option<Vec<PutTool>>,
+    pub max_steps: Option<u32>,
+    pub tool_timeout_seconds: Option<u32>,
 }
 request!(PutAgent, PUT_AGENT, "putAgent", Agent, |request| json!({ "input": request }));
+
+/// A tool of an agent.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PutTool {
+    pub name: String,
+    pub title: Option<String>,
+    pub description: String,
+    /// JSON Schema of the arguments, as JSON text.
+    pub input_schema: String,
+    /// `WRITE` if left out.
+    pub effect: Option<ToolEffect>,
+    pub lambda: PutLambdaTool,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PutLambdaTool {
+    pub function_arn: String,
+}
 
 #[derive(Clone, Debug, Serialize)]
 pub struct GetAgent {

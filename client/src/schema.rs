@@ -1,7 +1,7 @@
 //! The API's types as a client reads them. Unknown fields are ignored, so that the API can grow.
 pub use api::types::{
     ContentBlock, ConversationEvent, Failure, FailureCode, InferenceSettings, Sender, SenderKind, StopReason,
-    TurnStatus, Usage,
+    ToolResult, ToolStatus, ToolUse, TurnStatus, Usage,
 };
 use serde::{Deserialize, Serialize};
 
@@ -122,6 +122,16 @@ pub struct AgentMetadata {
     pub note: Option<String>,
     /// Set on the first update of an attempt that continues the answer of earlier runs.
     pub continues: Option<bool>,
+    /// A tool call that has ended while others of its event still run.
+    pub tool_call: Option<ToolCall>,
+}
+
+/// The state of a tool call.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct ToolCall {
+    pub id: String,
+    pub name: String,
+    pub status: ToolStatus,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -134,6 +144,33 @@ pub struct Agent {
     pub model_id: String,
     pub inference: Option<InferenceSettings>,
     pub context_bytes: u64,
+    /// At most 32.
+    #[serde(default)]
+    pub tools: Vec<Tool>,
+    /// The most requests to the model in one attempt at an answer.
+    pub max_steps: Option<u32>,
+    pub tool_timeout_seconds: Option<u32>,
+}
+
+/// A tool that an agent's model may call.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Tool {
+    pub name: String,
+    /// The tool's name for people.
+    pub title: Option<String>,
+    pub description: String,
+    /// JSON Schema of the arguments, as JSON text.
+    pub input_schema: String,
+    pub effect: ToolEffect,
+}
+
+/// Whether a tool changes something.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ToolEffect {
+    Read,
+    Write,
 }
 
 /// The caller and its use of the quotas. The quota fields are None with an API key.

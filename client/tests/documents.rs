@@ -5,6 +5,7 @@ use client::documents;
 /// The scalars and directives that AppSync adds to a schema.
 const PRELUDE: &str = "
     scalar AWSDateTime
+    scalar AWSJSON
     directive @aws_api_key on OBJECT | FIELD_DEFINITION
     directive @aws_cognito_user_pools(cognito_groups: [String!]) on OBJECT | FIELD_DEFINITION
     directive @aws_oidc on OBJECT | FIELD_DEFINITION

@@ -6,18 +6,24 @@ use std::{
 
 use client::{
     reassembly::TurnEnd,
-    schema::{StopReason, TurnStatus},
+    schema::{StopReason, ToolResult, ToolStatus, ToolUse, TurnStatus},
 };
+use jiff::{SpanTotal, Timestamp, Unit};
+
+/// Of longer arguments and results of tools only the beginning is printed.
+const PRINTED_TOOL_CHARS: usize = 200;
 
 pub(super) struct Renderer<O> {
     output: O,
     is_terminal: bool,
     is_at_line_start: bool,
+    /// The id and the name of each tool call whose result is not printed.
+    open_calls: Vec<(String, String)>,
 }
 
 impl<O: Write> Renderer<O> {
     pub fn new(output: O, is_terminal: bool) -> Self {
-        Self { output, is_terminal, is_at_line_start: true }
+        Self { output, is_terminal, is_at_line_start: true, open_calls: Vec::new() }
     }
 
     pub fn prompt(&mut self) -> Result<()> {
@@ -54,6 +60,27 @@ impl<O: Write> Renderer<O> {
         self.output.flush()
     }
 
+    pub fn tool_call(&mut self, call: &ToolUse) -> Result<()> {
+        let name = call.title.as_ref().unwrap_or(&call.name);
+        self.open_calls.push((call.id.clone(), name.clone()));
+        self.note(&format!("Calls {name} with {}", beginning(&call.input)))
+    }
+
+    pub fn tool_result(&mut self, result: &ToolResult) -> Result<()> {
+        let index = self.open_calls.iter().position(|(id, _)| *id == result.tool_use_id);
+        let name = index.map_or_else(|| "A tool".to_owned(), |index| self.open_calls.remove(index).1);
+        let outcome = match result.status {
+            ToolStatus::Running => "runs",
+            ToolStatus::Succeeded => "succeeded",
+            ToolStatus::Failed => "failed",
+            ToolStatus::Cancelled => "was cancelled",
+            ToolStatus::Unknown => "has no known result",
+        };
+        let time = tool_seconds(result).map_or_else(String::new, |seconds| format!(" after {seconds:.1} s"));
+        let output = result.json.as_ref().or(result.text.as_ref()).map_or("", String::as_str);
+        self.note(&format!("{name} {outcome}{time}: {}", beginning(output)))
+    }
+
     pub fn end(&mut self, end: &TurnEnd) -> Result<()> {
         if let Some(note) = end_note(end) {
             self.note(&note)?;
@@ -81,6 +108,20 @@ impl<O: Write> Renderer<O> {
     }
 }
 
+fn beginning(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(PRINTED_TOOL_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
+}
+
+/// How long the tool ran; `None` if it was not run.
+fn tool_seconds(result: &ToolResult) -> Option<f64> {
+    let started_at: Timestamp = result.started_at.as_ref()?.parse().ok()?;
+    let ended_at: Timestamp = result.ended_at.as_ref()?.parse().ok()?;
+    (ended_at - started_at).total(SpanTotal::from(Unit::Second)).ok()
+}
+
 /// What to tell the user about an end; None for the usual one.
 fn end_note(end: &TurnEnd) -> Option<String> {
     if end.status == TurnStatus::Failed {
@@ -102,6 +143,7 @@ fn end_note(end: &TurnEnd) -> Option<String> {
         StopReason::MalformedOutput => "The model produced malformed output.",
         StopReason::Deadline => "The answer ran out of time. /continue continues it.",
         StopReason::Cancelled => "Cancelled. /continue continues the answer.",
+        StopReason::MaxSteps => "The answer reached its largest number of steps. /continue continues it.",
         StopReason::Other => "The model stopped early.",
     };
     Some(note.to_owned())
@@ -170,6 +212,29 @@ mod tests {
             renderer.append("Good day")
         });
         assert_eq!(text, "Hel\n(The answer starts again.)\nGood day");
+    }
+
+    #[test]
+    fn tool_calls_and_results_are_notes() {
+        let call = ToolUse { id: "id1".into(), name: "look".into(), title: None, input: r#"{"of":"x"}"#.into() };
+        let result = ToolResult {
+            tool_use_id: "id1".into(),
+            status: ToolStatus::Succeeded,
+            json: Some("9".repeat(300)),
+            text: None,
+            truncated: None,
+            started_at: Some("2026-11-21T09:00:00.100Z".into()),
+            ended_at: Some("2026-11-21T09:00:01.600Z".into()),
+        };
+        let text = printed(false, |renderer| {
+            renderer.append("Let me look.")?;
+            renderer.tool_call(&call)?;
+            renderer.tool_result(&result)
+        });
+        let output = "9".repeat(200);
+        let expected =
+            format!("Let me look.\n(Calls look with {{\"of\":\"x\"}})\n(look succeeded after 1.5 s: {output}…)\n");
+        assert_eq!(text, expected);
     }
 
     #[test]

@@ -156,7 +156,11 @@ impl<O: Write> Session<O> {
                 Change::Appended(text) => self.renderer.append(&text)?,
                 Change::Replaced(text) => self.renderer.replace(&text)?,
                 Change::Note(note) => self.renderer.note(&note)?,
+                Change::ToolCalled(call) => self.renderer.tool_call(&call)?,
+                Change::ToolResult(result) => self.renderer.tool_result(&result)?,
                 Change::Ended(end) => return Ok(end),
+                // The result follows.
+                Change::ToolEnded(_) => {}
                 Change::Question(_) | Change::Reopened => {}
             }
         }

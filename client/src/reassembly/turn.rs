@@ -7,8 +7,8 @@ use std::{
 
 use super::{request_state::RequestState, text_buffer::TextBuffer};
 use crate::schema::{
-    AgentBatch, AgentMetadata, ConversationEvent, ConversationUpdate, Failure, SenderKind, StopReason, Turn,
-    TurnStatus, Usage,
+    AgentBatch, AgentMetadata, ConversationEvent, ConversationUpdate, Failure, SenderKind, StopReason, ToolCall,
+    ToolResult, ToolUse, Turn, TurnStatus, Usage,
 };
 
 /// How long an open turn may bring no update before getTurn is called.
@@ -26,6 +26,12 @@ pub enum Change {
     Appended(String),
     /// The whole text of the answer, in place of what was displayed.
     Replaced(String),
+    /// The agent calls a tool.
+    ToolCalled(Box<ToolUse>),
+    /// A tool call has ended. Its result follows, unless the turn ends without it.
+    ToolEnded(ToolCall),
+    /// The result of a tool call.
+    ToolResult(Box<ToolResult>),
     /// A message for a person who waits for the answer.
     Note(String),
     /// The turn ended. Comes a second time if the first end was derived from an expired lease and an end was
@@ -65,6 +71,8 @@ pub struct TurnReassembly {
     /// How many agent events of this attempt were applied.
     events_applied: usize,
     is_question_shown: bool,
+    /// The ids of the events whose tool calls or results were reported.
+    tool_events_shown: Vec<String>,
     text: TextBuffer,
     last_activity: Instant,
     request: RequestState<TurnQuery>,
@@ -93,6 +101,7 @@ impl TurnReassembly {
             highest_sequence: 0,
             events_applied: 0,
             is_question_shown: false,
+            tool_events_shown: Vec::new(),
             text: TextBuffer::default(),
             last_activity: now,
             request: RequestState::Idle,
@@ -256,6 +265,9 @@ impl TurnReassembly {
         if let Some(note) = &metadata.note {
             self.changes.push_back(Change::Note(note.clone()));
         }
+        if let Some(tool_call) = &metadata.tool_call {
+            self.changes.push_back(Change::ToolEnded(tool_call.clone()));
+        }
         if let Some(text) = &metadata.agent_partial_message {
             self.changes.extend(self.text.append(text));
         }
@@ -283,6 +295,17 @@ impl TurnReassembly {
     fn apply_event(&mut self, event: &ConversationEvent) {
         self.events_applied += 1;
         self.changes.extend(self.text.commit(event.text_or_empty()));
+        self.show_tool_blocks(event);
+    }
+
+    /// Reports the tool calls and results of an event once.
+    fn show_tool_blocks(&mut self, event: &ConversationEvent) {
+        if !event.has_tool_blocks() || self.tool_events_shown.contains(&event.id) {
+            return;
+        }
+        self.tool_events_shown.push(event.id.clone());
+        self.changes.extend(event.tool_uses().map(|call| Change::ToolCalled(Box::new(call.clone()))));
+        self.changes.extend(event.tool_results().map(|result| Change::ToolResult(Box::new(result.clone()))));
     }
 
     fn apply_last_event(&mut self, event: &ConversationEvent, status: TurnStatus) {
@@ -299,12 +322,14 @@ impl TurnReassembly {
         let is_end_stored = turn.status.is_end() && own.last().is_some_and(ConversationEvent::ends_answer);
         if is_end_stored {
             self.changes.extend(self.text.replace(joined_text(answer)));
+            answer.iter().for_each(|event| self.show_tool_blocks(event));
             return self.end(Phase::EndStored, turn_end(turn, own));
         }
         if !self.is_open() {
             return;
         }
         self.set_base(&joined_text(base));
+        base.iter().for_each(|event| self.show_tool_blocks(event));
         self.merge_batches(turn.batches.as_deref().unwrap_or_default(), own);
         if turn.status.is_end() && has_all_batches {
             for event in own.iter().skip(self.events_applied) {

@@ -73,7 +73,12 @@ async fn read_to_end(follower: &mut Follower) -> (Vec<String>, TurnStatus) {
             Change::Appended(tail) => texts.push(text + &tail),
             Change::Replaced(text) => texts.push(text),
             Change::Ended(end) => return (texts, end.status),
-            Change::Question(_) | Change::Note(_) | Change::Reopened => {}
+            Change::Question(_)
+            | Change::ToolCalled(_)
+            | Change::ToolEnded(_)
+            | Change::ToolResult(_)
+            | Change::Note(_)
+            | Change::Reopened => {}
         }
     }
 }

@@ -5,8 +5,8 @@ use fastrand::Rng;
 
 use super::percent;
 use crate::schema::{
-    AgentBatch, AgentMetadata, ConversationEvent, ConversationUpdate, Failure, FailureCode, Sender, SenderKind,
-    StopReason, Turn, TurnStatus,
+    AgentBatch, AgentMetadata, ContentBlock, ConversationEvent, ConversationUpdate, Failure, FailureCode, Sender,
+    SenderKind, StopReason, ToolResult, ToolStatus, ToolUse, Turn, TurnStatus,
 };
 
 const TEXTS: [&str; 8] = ["Hello", " ", "👩‍👩‍👧", "\r\n", "שלום", "é", "\u{1}", "…and more"];
@@ -48,7 +48,7 @@ struct StoredTurn {
     attempt: u32,
     sequence: u32,
     continues: bool,
-    /// The position before the current run's events.
+    /// The answer's events up to this position are kept, whatever attempt stored them.
     run_position: u32,
     question: ConversationEvent,
     answer: Vec<ConversationEvent>,
@@ -124,9 +124,51 @@ impl Generator<'_> {
                 return;
             }
             self.add_unpublished_tail(turn);
-            let event = self.store_event(turn, None);
+            let is_step = self.percent(50);
+            let event = if is_step { self.store_tool_call(turn) } else { self.store_event(turn, None) };
             self.publish_event(turn, event);
+            if is_step && (is_last_attempt || self.percent(70)) {
+                self.publish_tool_result(turn);
+            }
         }
+    }
+
+    /// Ends a step with a tool call. Later attempts keep everything up to it.
+    fn store_tool_call(&mut self, turn: &mut StoredTurn) -> ConversationEvent {
+        let id = format!("call{}", self.position + 1);
+        let tool_use = ToolUse { id, name: "look".to_owned(), title: None, input: "{}".to_owned() };
+        let event = self.store_blocks(turn, SenderKind::Agent, vec![ContentBlock::tool_use(tool_use)]);
+        turn.keep_events();
+        event
+    }
+
+    fn publish_tool_result(&mut self, turn: &mut StoredTurn) {
+        let result = ToolResult {
+            tool_use_id: format!("call{}", self.position),
+            status: ToolStatus::Succeeded,
+            json: Some("1".to_owned()),
+            text: None,
+            truncated: None,
+            started_at: None,
+            ended_at: None,
+        };
+        let event = self.store_blocks(turn, SenderKind::Tool, vec![ContentBlock::tool_result(result)]);
+        turn.keep_events();
+        self.publish_event(turn, event);
+    }
+
+    fn store_blocks(
+        &mut self,
+        turn: &mut StoredTurn,
+        kind: SenderKind,
+        content: Vec<ContentBlock>,
+    ) -> ConversationEvent {
+        let mut stored = self.store_event(turn, None);
+        stored.sender.kind = kind;
+        stored.content = content;
+        turn.answer.pop();
+        turn.answer.push(stored.clone());
+        stored
     }
 
     /// Adds text that no batch carries: it comes with the next event alone.
@@ -250,15 +292,22 @@ impl StoredTurn {
         self.status = TurnStatus::Queued;
     }
 
+    fn keep_events(&mut self) {
+        self.run_position = self.answer.last().map_or(self.run_position, |event| event.position);
+        self.continues = true;
+    }
+
     fn claim(&mut self) {
+        // The new attempt marks the other events of attempts that died as superseded.
+        self.answer.retain(|event| event.position <= self.run_position);
         self.status = TurnStatus::Running;
         self.attempt += 1;
         self.sequence = 0;
         self.tail.clear();
     }
 
-    /// The events of earlier runs and of this attempt. Events of attempts of this run that died are no part
-    /// of the answer.
+    /// The kept events and those of this attempt. Other events of attempts of this run that died are no part of the
+    /// answer.
     fn current_answer(&self) -> Vec<ConversationEvent> {
         let is_current =
             |event: &&ConversationEvent| event.position <= self.run_position || event.attempt == Some(self.attempt);
@@ -298,7 +347,14 @@ impl StoredTurn {
 }
 
 fn metadata(status: TurnStatus) -> AgentMetadata {
-    AgentMetadata { status, content_block_index: Some(0), agent_partial_message: None, note: None, continues: None }
+    AgentMetadata {
+        status,
+        content_block_index: Some(0),
+        agent_partial_message: None,
+        note: None,
+        continues: None,
+        tool_call: None,
+    }
 }
 
 fn text_metadata(text: String) -> AgentMetadata {

@@ -33,6 +33,10 @@ fn every_client_ends_with_the_stored_text() {
 struct DisplayedTurn {
     text: String,
     has_ended: bool,
+    /// The ids of tool calls.
+    calls: Vec<String>,
+    /// The ids of the calls whose results are displayed.
+    results: Vec<String>,
 }
 
 /// A response that the API has given and the client has not received.
@@ -226,7 +230,13 @@ impl Simulation {
                     .any(|transition| transition.turn.status.is_end() && transition.text == turn.text);
                 assert!(is_stored_end, "seed {seed}: {turn_id} never ended with {:?}", turn.text);
             }
-            Change::Question(_) | Change::Note(_) => {}
+            Change::ToolCalled(call) => push_new(&mut turn.calls, call.id),
+            Change::ToolResult(result) => {
+                let is_called = turn.calls.contains(&result.tool_use_id);
+                assert!(is_called, "seed {seed}: {} has a result before its call", result.tool_use_id);
+                push_new(&mut turn.results, result.tool_use_id);
+            }
+            Change::Question(_) | Change::Note(_) | Change::ToolEnded(_) => {}
         }
     }
 
@@ -244,8 +254,18 @@ impl Simulation {
             };
             assert!(turn.has_ended, "seed {seed}: {turn_id} did not end");
             assert_eq!(turn.text, last.text, "seed {seed}: {turn_id}");
+            for event in last.turn.answer.iter().flatten() {
+                let is_call_displayed = event.tool_uses().all(|call| turn.calls.contains(&call.id));
+                let is_result_displayed = event.tool_results().all(|result| turn.results.contains(&result.tool_use_id));
+                assert!(is_call_displayed && is_result_displayed, "seed {seed}: {} was not displayed", event.id);
+            }
         }
     }
+}
+
+fn push_new(ids: &mut Vec<String>, id: String) {
+    assert!(!ids.contains(&id), "{id} is displayed twice");
+    ids.push(id);
 }
 
 fn percent(rng: &mut Rng, chance: u32) -> bool {
