@@ -52,11 +52,20 @@ const isBlank = (text) =>
     text,
   );
 
-/** The size of a text in a JSON document: bytes of JSON-escaped UTF-8, without the quotes. */
-function jsonSize(text) {
-  const encoded = util.base64Encode(JSON.stringify(text));
+/** The size of a text or list in a JSON document: bytes of JSON-escaped UTF-8, without the quotes or brackets. */
+function jsonSize(value) {
+  const encoded = util.base64Encode(JSON.stringify(value));
   const padding = encoded.endsWith('==') ? 2 : encoded.endsWith('=') ? 1 : 0;
   return (encoded.length / 4) * 3 - padding - '""'.length;
+}
+
+/** The tool settings of an agent that was put without them, or stored before agents had tools. */
+const TOOL_DEFAULTS = { tools: [], maxSteps: 10, toolTimeoutSeconds: 30 };
+
+/** An agent as the caller may see it. Only administrators see its system prompt and the functions of its tools. */
+function toVisibleAgent(ctx, agent) {
+  if (ctx.stash.isAdministrator) return agent;
+  return { ...agent, systemPrompt: null, tools: agent.tools.map((tool) => ({ ...tool, lambda: null })) };
 }
 
 /** What a page of a list ended with; the empty text where the token is not one of ours. */

@@ -56,6 +56,11 @@ interface Stash {
 
   /** The id of the agent to load. Written and read by agents/loadAgent. */
   agentId: string;
+  /**
+   * The tools of the agent to put, as they are stored. Written by agents/validateAgent; read by
+   * agents/checkTools and agents/putAgent.
+   */
+  tools: Tool[];
   /** The agent's current version. Written by agents/loadAgent; read by agents/listAgents, turns/startTurn, turns/failIfInvokeFailed. */
   agent: Agent;
 
@@ -159,7 +164,7 @@ interface StoredEvent {
   attempt?: number;
   position: number;
   sender: { kind: string; id?: string | null; name?: string | null };
-  content: { text?: string }[];
+  content: ContentBlock[];
   createdAt: string;
   /** Set where the content is not exactly one block. */
   text?: string;
@@ -173,6 +178,13 @@ interface StoredEvent {
   sk?: string;
 }
 
+/** One member is set. The text of an event has neither tool calls nor their results. */
+interface ContentBlock {
+  text?: string;
+  toolUse?: any;
+  toolResult?: any;
+}
+
 /** Times are milliseconds since 1970; positions are those of the conversation. */
 interface StoredTurn {
   id: string;
@@ -184,8 +196,14 @@ interface StoredTurn {
   lastEventSequence: number;
   questionPosition: number;
   answerPosition: number;
+  /**
+   * The answer's events up to this position are kept, whatever attempt stored them. It is where the run begins,
+   * and then the position of the last event with tool calls or their results.
+   */
   runPosition: number;
   lastPosition: number;
+  /** Whether the current run continues the answer, or replaces it. Missing in the first run. */
+  continues?: boolean;
   announced: boolean;
   claimableUntil: number;
   /** When Lambda was last asked to run the handler. */
@@ -225,6 +243,20 @@ interface Agent {
   systemPrompt?: string | null;
   inference?: any;
   contextBytes: number;
+  tools: Tool[];
+  maxSteps: number;
+  toolTimeoutSeconds: number;
+}
+
+interface Tool {
+  name: string;
+  title?: string;
+  description: string;
+  /** JSON text. */
+  inputSchema: string;
+  /** A ToolEffect of the schema. */
+  effect: string;
+  lambda: { functionArn: string };
 }
 
 interface Participant {

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 
 use api::types::{
     ContentBlock, ConversationEvent, Failure, FailureCode, InferenceSettings, Sender, SenderKind, StopReason,
-    TurnStatus, Usage,
+    ToolResult, ToolStatus, ToolUse, TurnStatus, Usage,
 };
 use serde::{
     Deserialize, Deserializer,
@@ -18,6 +18,7 @@ fn enums_have_the_values_of_the_schema() {
     assert_eq!(names_in::<TurnStatus>(), enum_values("TurnStatus"));
     assert_eq!(names_in::<SenderKind>(), enum_values("SenderKind"));
     assert_eq!(names_in::<StopReason>(), enum_values("StopReason"));
+    assert_eq!(names_in::<ToolStatus>(), enum_values("ToolStatus"));
     assert_eq!(names_in::<FailureCode>(), enum_values("FailureCode"));
     assert_eq!(FailureCode::ALL.len(), enum_values("FailureCode").len());
 }
@@ -30,6 +31,8 @@ fn structs_have_the_fields_of_the_schema() {
     assert_eq!(names_in::<ConversationEvent>(), event_fields);
     assert_eq!(names_in::<Sender>(), type_fields("Sender"));
     assert_eq!(names_in::<ContentBlock>(), type_fields("ContentBlock"));
+    assert_eq!(names_in::<ToolUse>(), type_fields("ToolUse"));
+    assert_eq!(names_in::<ToolResult>(), type_fields("ToolResult"));
     assert_eq!(names_in::<Failure>(), type_fields("Failure"));
     assert_eq!(names_in::<Usage>(), type_fields("Usage"));
     assert_eq!(names_in::<InferenceSettings>(), type_fields("InferenceSettings"));

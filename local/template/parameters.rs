@@ -77,7 +77,11 @@ fn violated_constraint(parameter: &Value, text: &str) -> Option<String> {
     }
     let pattern = constraint("AllowedPattern").and_then(Value::as_str)?;
     let whole_text = Regex::new(&format!(r"\A(?:{pattern})\z")).ok()?;
-    (!whole_text.is_match(text).unwrap_or(false)).then(|| format!("of the pattern {pattern}"))
+    // Each value of a list must match.
+    let is_list = constraint("Type").is_some_and(|kind| kind == "CommaDelimitedList");
+    let values = if is_list { text.split(',').map(str::trim).collect() } else { vec![text] };
+    let all_match = values.into_iter().all(|value| whole_text.is_match(value).unwrap_or(false));
+    (!all_match).then(|| format!("of the pattern {pattern}"))
 }
 
 fn to_text(value: &Value) -> String {
@@ -109,6 +113,9 @@ mod tests {
         check(json!({"Type": "String", "MaxLength": 2}), "abc", Err("at most 2 characters"));
         check(json!({"Type": "String", "MinLength": 1}), "", Err("at least 1 characters long"));
         check(json!({"Type": "CommaDelimitedList"}), "a, b", Ok(json!(["a", "b"])));
+        let list = json!({"Type": "CommaDelimitedList", "AllowedPattern": "[a-z]"});
+        check(list.clone(), "a, b", Ok(json!(["a", "b"])));
+        check(list, "a, B", Err("[a-z]"));
     }
 
     #[test]

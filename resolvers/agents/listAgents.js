@@ -3,7 +3,7 @@ import { query } from '@aws-appsync/utils/dynamodb';
 
 /**
  * Lists the agents: the default one first, then those of the index by id. A page's token is the id of its
- * last agent.
+ * last agent. A page has at most MAX_PAGE_TOOLS tools, because a handler of AppSync may make 1,000 iterations.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
@@ -26,24 +26,46 @@ export function response(ctx) {
   if (ctx.error) raiseTableError(ctx);
   const first = ctx.args.nextToken ? [] : [ctx.stash.agent];
   const room = (ctx.args.limit ?? 20) - first.length;
-  const items = ctx.result.items.slice(0, room);
-  const hasMore = ctx.result.items.length > room || ctx.result.nextToken;
+  const items = withinToolLimit(first, ctx.result.items.slice(0, room));
+  const hasMore = ctx.result.items.length > items.length || ctx.result.nextToken;
   // A page of the default agent alone ends with "!", which sorts before every id.
   const lastId = items.length > 0 ? items[items.length - 1].id : '!';
   return {
-    items: [...first, ...items].map((agent) => withoutPrompt(ctx, agent)),
+    items: [...first, ...items].map((agent) => toVisibleAgent(ctx, { ...TOOL_DEFAULTS, ...agent })),
     nextToken: hasMore ? util.base64Encode(lastId) : null,
   };
 }
 
-/** Only administrators see system prompts. */
-const withoutPrompt = (ctx, agent) => (ctx.stash.isAdministrator ? agent : { ...agent, systemPrompt: null });
+/** Enough for the default page of 20 agents with 32 tools each. */
+const MAX_PAGE_TOOLS = 640;
+
+/** The agents that fit beside the first ones, at least one. */
+function withinToolLimit(first, agents) {
+  const fitting = [];
+  let room = MAX_PAGE_TOOLS;
+  for (const agent of first) room -= agent.tools.length;
+  for (const agent of agents) {
+    room -= (agent.tools ?? []).length;
+    if (room < 0) break;
+    fitting.push(agent);
+  }
+  return fitting;
+}
 
 // Copies of helpers in resolvers/shared.js, which says why.
 
 /** Refuses an argument of the request. */
 function requireInput(field, isValid, requirement) {
   if (!isValid) util.error(`${field} must be ${requirement}.`, 'InvalidInput', null, { field });
+}
+
+/** The tool settings of an agent that was put without them, or stored before agents had tools. */
+const TOOL_DEFAULTS = { tools: [], maxSteps: 10, toolTimeoutSeconds: 30 };
+
+/** An agent as the caller may see it. Only administrators see its system prompt and the functions of its tools. */
+function toVisibleAgent(ctx, agent) {
+  if (ctx.stash.isAdministrator) return agent;
+  return { ...agent, systemPrompt: null, tools: agent.tools.map((tool) => ({ ...tool, lambda: null })) };
 }
 
 /** What a page of a list ended with; the empty text where the token is not one of ours. */

@@ -3,7 +3,7 @@ import { get } from '@aws-appsync/utils/dynamodb';
 
 /**
  * Reads an agent's current version: the conversation's, the one named by the arguments, or the default one.
- * Only administrators see the system prompt; the stash has it for startTurn.
+ * The stash has all of it for startTurn.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
@@ -20,8 +20,8 @@ export function response(ctx) {
   const { agentId } = ctx.stash;
   const agent = ctx.result ?? (agentId === 'default' ? defaultAgent(ctx.env) : null);
   if (!agent) util.error(`There is no agent ${agentId}.`, 'NotFound');
-  ctx.stash.agent = agent;
-  return ctx.stash.isAdministrator ? agent : { ...agent, systemPrompt: null };
+  ctx.stash.agent = { ...TOOL_DEFAULTS, ...agent };
+  return toVisibleAgent(ctx, ctx.stash.agent);
 }
 
 /** The default agent as the template's parameters have it, until an administrator puts one of that id. */
@@ -47,6 +47,15 @@ const isId = (value) => util.matches('\\A[A-Za-z0-9_-]{1,64}\\z', value);
 /** Refuses an argument of the request. */
 function requireInput(field, isValid, requirement) {
   if (!isValid) util.error(`${field} must be ${requirement}.`, 'InvalidInput', null, { field });
+}
+
+/** The tool settings of an agent that was put without them, or stored before agents had tools. */
+const TOOL_DEFAULTS = { tools: [], maxSteps: 10, toolTimeoutSeconds: 30 };
+
+/** An agent as the caller may see it. Only administrators see its system prompt and the functions of its tools. */
+function toVisibleAgent(ctx, agent) {
+  if (ctx.stash.isAdministrator) return agent;
+  return { ...agent, systemPrompt: null, tools: agent.tools.map((tool) => ({ ...tool, lambda: null })) };
 }
 
 /** The table failed: the caller may try again. Its own message may hold data, so only the type is logged. */

@@ -6,7 +6,8 @@ import { operations, update } from '@aws-appsync/utils/dynamodb';
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
-  const { id, name, modelId, systemPrompt, inference, contextBytes } = ctx.args.input;
+  const { id, name, modelId, systemPrompt, inference, contextBytes, maxSteps, toolTimeoutSeconds } =
+    ctx.args.input;
   const change = {
     id,
     name: name ?? operations.remove(),
@@ -14,6 +15,9 @@ export function request(ctx) {
     systemPrompt: systemPrompt ?? operations.remove(),
     inference: inference ?? operations.remove(),
     contextBytes: contextBytes ?? 400000,
+    tools: ctx.stash.tools,
+    maxSteps: maxSteps ?? TOOL_DEFAULTS.maxSteps,
+    toolTimeoutSeconds: toolTimeoutSeconds ?? TOOL_DEFAULTS.toolTimeoutSeconds,
   };
   // listAgents returns the default agent first, so the index does not have it.
   const indexKeys = id === 'default' ? {} : { listKey: 'AGENTS', listSort: id };
@@ -37,6 +41,9 @@ export function response(ctx) {
 }
 
 // Copies of helpers in resolvers/shared.js, which says why.
+
+/** The tool settings of an agent that was put without them, or stored before agents had tools. */
+const TOOL_DEFAULTS = { tools: [], maxSteps: 10, toolTimeoutSeconds: 30 };
 
 /** The table failed: the caller may try again. Its own message may hold data, so only the type is logged. */
 function raiseTableError(ctx) {

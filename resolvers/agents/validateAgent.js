@@ -1,12 +1,14 @@
 import { runtime, util } from '@aws-appsync/utils';
 
 /**
- * Refuses an agent that could not answer, before anything is written. Administrators only.
+ * Refuses an agent that could not answer, before anything is written. Administrators only. The schemas of
+ * tools and whether their functions are allowed are for checkTools.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
   if (!ctx.stash.isAdministrator) util.unauthorized();
-  const { id, name, modelId, systemPrompt, inference, contextBytes } = ctx.args.input;
+  const { id, name, modelId, systemPrompt, inference, contextBytes, tools, maxSteps, toolTimeoutSeconds } =
+    ctx.args.input;
   requireInput('id', isId(id), ID_RULE);
   requireInput('name', isUnicode(name ?? ''), 'Unicode text without lone surrogates');
   requireInput('name', !name || name.length <= 200, 'at most 200 characters');
@@ -15,8 +17,13 @@ export function request(ctx) {
   requireInput('systemPrompt', isUnicode(systemPrompt ?? ''), 'Unicode text without lone surrogates');
   requireInput('systemPrompt', jsonSize(systemPrompt ?? '') <= 65536, 'at most 64 KB of JSON-escaped UTF-8');
   requireInput('contextBytes', isWithin(contextBytes, 10000, 4000000), '10,000 to 4,000,000');
+  requireInput('maxSteps', isWithin(maxSteps, 1, 50), '1 to 50');
+  requireInput('toolTimeoutSeconds', isWithin(toolTimeoutSeconds, 1, 300), '1 to 300');
   validateInference(inference ?? {});
   validateForModel(modelId, inference ?? {});
+  validateTools(tools ?? []);
+  ctx.stash.tools = (tools ?? []).map((tool) => toStoredTool(tool));
+  requireInput('tools', jsonSize(ctx.stash.tools) <= 65536, 'at most 64 KB of JSON');
   return runtime.earlyReturn({});
 }
 
@@ -69,6 +76,52 @@ const TAKES_NEITHER =
 const TAKES_ONE =
   '\\A.*anthropic\\.claude-(opus-4-1|[a-z]+-4-([5-9]|[1-9][0-9])|[a-z]+-([5-9]|[1-9][0-9]))([-:].*)?\\z';
 
+function validateTools(tools) {
+  requireInput('tools', tools.length <= 32, 'at most 32');
+  const names = [];
+  for (const tool of tools) {
+    const path = `tools[${names.length}]`;
+    validateTool(path, tool);
+    requireInput(`${path}.name`, names.indexOf(tool.name) < 0, "unique among the agent's tools");
+    names.push(tool.name);
+  }
+}
+
+function validateTool(path, { name, title, description, inputSchema, lambda }) {
+  const isName = util.matches('\\A[A-Za-z0-9_]{1,64}\\z', name);
+  requireInput(`${path}.name`, isName, '1 to 64 of A-Z, a-z, 0-9 and _');
+  requireInput(`${path}.title`, isUnicode(title ?? ''), 'Unicode text without lone surrogates');
+  requireInput(`${path}.title`, !title || title.length <= 200, 'at most 200 characters');
+  requireInput(`${path}.description`, isUnicode(description), 'Unicode text without lone surrogates');
+  requireInput(`${path}.description`, description.length <= 4000, 'at most 4,000 characters');
+  requireInput(`${path}.description`, !isBlank(description), 'more than blanks');
+  const schema = toJsonText(inputSchema);
+  requireInput(`${path}.inputSchema`, schema.trim().startsWith('{'), 'the JSON text of an object');
+  requireInput(`${path}.inputSchema`, isUnicode(schema), 'Unicode text without lone surrogates');
+  const isFunctionArn = util.matches(FUNCTION_ARN, lambda.functionArn);
+  requireInput(`${path}.lambda.functionArn`, isFunctionArn, 'the ARN of a Lambda function');
+}
+
+/** The ARN of a function, or of one of its versions or aliases. */
+const FUNCTION_ARN =
+  '\\Aarn:aws[a-z-]*:lambda:[a-z]{2}(-[a-z]+)+-[0-9]:[0-9]{12}:function:[A-Za-z0-9_-]{1,64}' +
+  '(:([$]LATEST|[A-Za-z0-9_-]{1,128}))?\\z';
+
+/** The tool as the table and the handler have it. */
+function toStoredTool({ name, title, description, inputSchema, effect, lambda }) {
+  return {
+    name,
+    ...(title ? { title } : {}),
+    description,
+    inputSchema: toJsonText(inputSchema),
+    effect: effect ?? 'WRITE',
+    lambda: { functionArn: lambda.functionArn },
+  };
+}
+
+/** AppSync parses an argument of the type AWSJSON. Its documentation does not say so for members of a list. */
+const toJsonText = (value) => (typeof value === 'string' ? value : JSON.stringify(value));
+
 const isWithin = (value, least, most) => isNull(value) || (value >= least && value <= most);
 
 // Copies of helpers in resolvers/shared.js, which says why.
@@ -94,13 +147,14 @@ const isUnicode = (text) => util.base64Decode(util.base64Encode(text)) === text;
  */
 const isBlank = (text) =>
   util.matches(
-    '\\A[\\x{09}-\\x{0D}\\x{1C}-\\x{20}\\x{85}\\x{A0}\\x{1680}\\x{180E}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}\\x{FEFF}]*\\z',
+    '\\A[\\x{09}-\\x{0D}\\x{1C}-\\x{20}\\x{85}\\x{A0}\\x{1680}\\x{180E}\\x{2000}-\\x{200A}' +
+      '\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}\\x{FEFF}]*\\z',
     text,
   );
 
-/** The size of a text in a JSON document: bytes of JSON-escaped UTF-8, without the quotes. */
-function jsonSize(text) {
-  const encoded = util.base64Encode(JSON.stringify(text));
+/** The size of a text or list in a JSON document: bytes of JSON-escaped UTF-8, without the quotes or brackets. */
+function jsonSize(value) {
+  const encoded = util.base64Encode(JSON.stringify(value));
   const padding = encoded.endsWith('==') ? 2 : encoded.endsWith('=') ? 1 : 0;
   return (encoded.length / 4) * 3 - padding - '""'.length;
 }

@@ -88,13 +88,14 @@ const isUnicode = (text) => util.base64Decode(util.base64Encode(text)) === text;
  */
 const isBlank = (text) =>
   util.matches(
-    '\\A[\\x{09}-\\x{0D}\\x{1C}-\\x{20}\\x{85}\\x{A0}\\x{1680}\\x{180E}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}\\x{FEFF}]*\\z',
+    '\\A[\\x{09}-\\x{0D}\\x{1C}-\\x{20}\\x{85}\\x{A0}\\x{1680}\\x{180E}\\x{2000}-\\x{200A}' +
+      '\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}\\x{FEFF}]*\\z',
     text,
   );
 
-/** The size of a text in a JSON document: bytes of JSON-escaped UTF-8, without the quotes. */
-function jsonSize(text) {
-  const encoded = util.base64Encode(JSON.stringify(text));
+/** The size of a text or list in a JSON document: bytes of JSON-escaped UTF-8, without the quotes or brackets. */
+function jsonSize(value) {
+  const encoded = util.base64Encode(JSON.stringify(value));
   const padding = encoded.endsWith('==') ? 2 : encoded.endsWith('=') ? 1 : 0;
   return (encoded.length / 4) * 3 - padding - '""'.length;
 }

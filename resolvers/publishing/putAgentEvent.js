@@ -2,9 +2,9 @@ import { util } from '@aws-appsync/utils';
 import { operations, transactWrite } from '@aws-appsync/utils/dynamodb';
 
 /**
- * Stores an agent's event, its turn and its conversation in one transaction, on condition that the attempt
- * still owns the turn. A closing status ends the turn and frees the conversation. The same event again is
- * success.
+ * Stores an event of an agent or its tools, its turn and its conversation in one transaction, on condition
+ * that the attempt still owns the turn. A closing status ends the turn and frees the conversation. The same
+ * event again is success.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
@@ -72,7 +72,13 @@ function turnWrite(ctx) {
 
 function turnChange(ctx) {
   const { sequence, status, event } = ctx.args.data;
-  const counts = { lastPosition: event.position, lastSequence: sequence, lastEventSequence: sequence };
+  const counts = {
+    lastPosition: event.position,
+    lastSequence: sequence,
+    lastEventSequence: sequence,
+    // A later attempt of the run goes on after this event.
+    ...(hasToolBlocks(event) ? { runPosition: event.position } : {}),
+  };
   if (status === 'RUNNING')
     return { ...counts, leaseUntil: util.time.nowEpochMilliSeconds() + LEASE_MILLISECONDS };
   const { usage, failure } = event;
@@ -84,6 +90,8 @@ function turnChange(ctx) {
     ...(failure ? { failure } : {}),
   };
 }
+
+const hasToolBlocks = (event) => event.content.some((block) => block.toolUse || block.toolResult);
 
 function conversationWrite(ctx, now) {
   const { conversationId, turnId, status, event } = ctx.args.data;
@@ -100,9 +108,6 @@ function conversationWrite(ctx, now) {
   };
   return { updateItem: { ...conversationItem(ctx, conversationId, 'META'), update: change, condition } };
 }
-
-/** The text blocks of an event, joined. */
-const joinText = (event) => event.content.map((block) => block.text ?? '').join('');
 
 // Copies of helpers in resolvers/shared.js, which says why.
 

@@ -7,7 +7,7 @@ import { util } from '@aws-appsync/utils';
  */
 export function request(ctx) {
   const { conversationId, turnId, attempt, sequence, status, note, continues } = ctx.args.data;
-  const { contentBlockIndex, agentPartialMessage } = ctx.args.data;
+  const { contentBlockIndex, agentPartialMessage, toolCall } = ctx.args.data;
   const text = { text: agentPartialMessage, contentBlockIndex: contentBlockIndex ?? 0 };
   const batch = {
     conversationId,
@@ -19,6 +19,7 @@ export function request(ctx) {
     ...(agentPartialMessage ? text : {}),
     ...(note ? { note } : {}),
     ...(continues ? { continues } : {}),
+    ...(toolCall ? { toolCall } : {}),
   };
   return {
     operation: 'PutItem',

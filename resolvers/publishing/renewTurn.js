@@ -37,8 +37,10 @@ export function response(ctx) {
   const isStale = ctx.error?.type === 'DynamoDB:ConditionalCheckFailedException';
   if (isStale) util.error('Another attempt owns the turn, or it has ended.', 'StaleAttempt');
   if (ctx.error) raiseTableError(ctx);
-  const { contentBlockIndex, agentPartialMessage, note, continues, event, ...update } = ctx.args.data;
-  const metadata = { status: ctx.result.status, contentBlockIndex, agentPartialMessage, note, continues };
+  const { contentBlockIndex, agentPartialMessage, note, continues, toolCall, event, ...update } =
+    ctx.args.data;
+  const { status } = ctx.result;
+  const metadata = { status, contentBlockIndex, agentPartialMessage, note, continues, toolCall };
   const { conversationId, turnId } = update;
   return { ...update, metadata, event: event && { ...event, conversationId, turnId, text: textOf(event) } };
 }
@@ -50,9 +52,6 @@ export function response(ctx) {
  */
 const FENCE =
   '#run = :run AND attempt = :attempt AND ((leaseUntil > :now AND #status IN (:running, :cancelling)) OR (claimableUntil > :now AND #status = :running))';
-
-/** The text blocks of an event, joined. */
-const joinText = (event) => event.content.map((block) => block.text ?? '').join('');
 
 // Copies of helpers in resolvers/shared.js, which says why.
 

@@ -33,8 +33,8 @@ export function response(ctx) {
   return { ...ctx.stash.turn, batches, hasMoreBatches: ctx.result.nextToken !== null };
 }
 
-function toBatch({ attempt, sequence, status, contentBlockIndex, text, note, continues }) {
-  const metadata = { status, contentBlockIndex, agentPartialMessage: text, note, continues };
+function toBatch({ attempt, sequence, status, contentBlockIndex, text, note, continues, toolCall }) {
+  const metadata = { status, contentBlockIndex, agentPartialMessage: text, note, continues, toolCall };
   return { attempt, sequence, metadata };
 }
 

@@ -2,7 +2,7 @@ import { runtime, util } from '@aws-appsync/utils';
 import { query } from '@aws-appsync/utils/dynamodb';
 
 /**
- * Reads a page of the agent's events that are a turn's answer. A page has at most 300 events, because a handler
+ * Reads a page of the events of the agent and its tools that are a turn's answer. A page has at most 300 events, because a handler
  * of AppSync may make 1,000 iterations. The pipeline names this function once for each page that it allows.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
@@ -23,7 +23,8 @@ export function response(ctx) {
   if (ctx.error) raiseTableError(ctx);
   const { attempt, runPosition, lastPosition } = ctx.source;
   const { items } = ctx.result;
-  // Events of this run belong to its last attempt; an attempt that died was replaced by the next.
+  // Events up to runPosition are kept by every attempt of the run. Those after it belong to the last attempt:
+  // an attempt that died was replaced by the next.
   const isOfAnswer = (event) =>
     !event.superseded && (event.position <= runPosition || event.attempt === attempt);
   const page = items.filter((event) => isOfAnswer(event)).map((event) => ({ ...event, text: textOf(event) }));
@@ -38,9 +39,6 @@ export function response(ctx) {
  * escaping, so pages are read until the answer has 2.8 MB.
  */
 const isFull = (answer) => (util.base64Encode(JSON.stringify(answer)).length * 3) / 4 > 2800000;
-
-/** The text blocks of an event, joined. */
-const joinText = (event) => event.content.map((block) => block.text ?? '').join('');
 
 // Copies of helpers in resolvers/shared.js, which says why.
 

@@ -58,11 +58,9 @@ function requireLatestTurn(conversation, turn) {
   if (!isLatest) util.error('Only the last turn of a conversation can be answered again.', 'NotLatestTurn');
 }
 
-/** A retry replaces the whole answer, so its run begins where the answer begins. */
 function isQueuedAlready(ctx) {
   const { turn } = ctx.stash;
-  const isQueuedRetry = turn.runPosition === turn.answerPosition;
-  return turn.run > 1 && turn.status === 'QUEUED' && isRetry(ctx) === isQueuedRetry;
+  return turn.run > 1 && turn.status === 'QUEUED' && isRetry(ctx) !== turn.continues;
 }
 
 const isRetry = (ctx) => ctx.info.fieldName === 'retryTurn';
@@ -82,6 +80,7 @@ function turnChange(ctx) {
     lastPosition,
     runPosition: lastPosition,
     ...(isRetry(ctx) ? { answerPosition: lastPosition } : {}),
+    continues: !isRetry(ctx),
     startedAt: now,
     claimableUntil: now + CLAIMABLE_MILLISECONDS,
   };

@@ -10,14 +10,13 @@ export function request(ctx) {
   const { closing, conversation, isReplay, isStarted, question, queuedTurn } = ctx.stash;
   if (closing && !closing.isWhole && !isReplay) return invoke(closeOrder(ctx));
   if (isStarted || queuedTurn.status !== 'QUEUED') runtime.earlyReturn(toTurn(ctx), { skipTo: 'END' });
-  const { id, version, name, modelId, systemPrompt, inference, contextBytes } = ctx.stash.agent;
   const history = question ? historyBefore(question, ctx.stash.recentEvents) : [];
   return invoke({
     type: 'turn',
     conversationId: conversation.id,
     turnId: queuedTurn.id,
     run: queuedTurn.run,
-    agent: { id, version, name, modelId, systemPrompt, inference, contextBytes },
+    agent: toPayloadAgent(ctx.stash.agent),
     question: question ? toPayloadEvent(question) : null,
     history,
     historyCut: !question || history.length < question.position - 1,
@@ -46,8 +45,8 @@ function closeOrder(ctx) {
 
 /**
  * Lambda bills an asynchronous payload by 256 KB and accepts 1 MB; whether AppSync accepts as much is not
- * documented. The question (at most 100 KB) and the agent (at most 64 KB and its settings) come on top of
- * this.
+ * documented. The question (at most 100 KB) and the agent (at most 64 KB for its system prompt, 64 KB for
+ * its tools, and its settings) come on top of this.
  */
 const HISTORY_BYTES = 196608;
 
@@ -62,6 +61,13 @@ function historyBefore(question, newestFirst) {
     history.unshift(toPayloadEvent(event));
   }
   return history;
+}
+
+function toPayloadAgent(agent) {
+  const { id, version, name, modelId, systemPrompt, inference, contextBytes } = agent;
+  const { tools, maxSteps, toolTimeoutSeconds } = agent;
+  const model = { modelId, systemPrompt, inference, contextBytes };
+  return { id, version, name, ...model, tools, maxSteps, toolTimeoutSeconds };
 }
 
 function toPayloadEvent(item) {

@@ -125,10 +125,11 @@ fn one_denied_item_denies_the_whole_batch_or_transaction() {
     };
     assert_eq!(batch("CONVERSATION#c2").0, 200);
     assert_eq!(transaction("Update", "CONVERSATION#c2").0, 200);
+    assert_eq!(transaction("ConditionCheck", "CONVERSATION#c2").0, 200);
     let denied = [
         (batch("USER#ann"), "dynamodb:BatchWriteItem"),
         (transaction("Update", "USER#ann"), "dynamodb:UpdateItem"),
-        (transaction("ConditionCheck", "CONVERSATION#c2"), "dynamodb:ConditionCheckItem"),
+        (transaction("ConditionCheck", "TURN#c2#t1"), "dynamodb:ConditionCheckItem"),
     ];
     for ((status, error), action) in denied {
         assert_eq!((status, &error["__type"]), (400, &json!("com.amazon.coral.service#AccessDeniedException")));

@@ -30,6 +30,7 @@ const PARAMETER_SETS: [&[(&str, &str)]; 3] = [
         ("HandlerReservedConcurrency", "10"),
         ("CloserReservedConcurrency", "2"),
         ("MoreModelArns", "arn:aws:bedrock:*::foundation-model/parlance.*"),
+        ("ToolFunctionArns", "arn:aws:lambda:us-east-1:000000000000:function:tool-*"),
     ],
 ];
 

@@ -1,10 +1,13 @@
 //! The permissions of every role, case by case: `permissions.json`.
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use local::{
     identity::{AccessRequest, AssumedRole},
     stack::Stack,
-    template::{ACCOUNT, REGION},
+    template::{self, ACCOUNT, Deployment, REGION},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -123,4 +126,48 @@ fn only_the_handler_may_use_the_models_of_more_model_arns() {
     let parameters = [("MoreModelArns", MODEL)];
     assert!(may_call_model(&parameters, "HandlerRole"));
     assert!(!may_call_model(&parameters, "CloserRole") && !may_call_model(&[], "HandlerRole"));
+}
+
+#[test]
+fn only_the_handler_may_invoke_the_functions_of_tool_function_arns() {
+    let orders = "arn:aws:lambda:eu-west-1:111122223333:function:orders";
+    let may_invoke = |parameters: &[(&str, &str)], role: &str, function: &str| {
+        let case = Case(vec!["lambda:InvokeFunction".into(), function.into()]);
+        case.is_allowed(&assume_role(&load_stack(parameters), role))
+    };
+    let one = [("ToolFunctionArns", orders)];
+    assert!(may_invoke(&one, "HandlerRole", orders));
+    assert!(!may_invoke(&[], "HandlerRole", orders));
+    for role in ["CloserRole", "HandlerSourceRole", "TableSourceRole"] {
+        assert!(!may_invoke(&one, role, orders), "{role}");
+    }
+    for other in [format!("{orders}:live"), format!("{orders}-archive"), orders.replace("eu-west-1", "eu-west-2")] {
+        assert!(!may_invoke(&one, "HandlerRole", &other), "{other}");
+    }
+    let qualified = format!("{orders}:*");
+    let list = format!("{qualified}, arn:aws:lambda:eu-west-1:111122223333:function:stock-*");
+    let many = [("ToolFunctionArns", list.as_str())];
+    for function in [format!("{orders}:live"), "arn:aws:lambda:eu-west-1:111122223333:function:stock-count".into()] {
+        assert!(may_invoke(&many, "HandlerRole", &function), "{function}");
+    }
+    assert!(!may_invoke(&many, "HandlerRole", orders));
+}
+
+#[test]
+fn tool_function_arns_name_functions() {
+    let load = |arns: &str| {
+        let parameters = [("ToolFunctionArns".to_owned(), arns.to_owned())].into();
+        let deployment = Deployment::at("http://localhost", parameters);
+        template::load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment).map(drop)
+    };
+    let function = "arn:aws:lambda:eu-west-1:111122223333:function:";
+    for arns in ["none".to_owned(), format!("{function}*"), format!("{function}a:1, {function}b-*")] {
+        assert!(load(&arns).is_ok(), "{arns}");
+    }
+    for arns in ["", "*", "orders", "arn:aws:lambda:*:111122223333:function:a", "arn:aws:s3:::bucket"] {
+        assert!(load(arns).is_err(), "{arns}");
+    }
+    for arns in [format!("{function}*a"), format!("{function}a, *")] {
+        assert!(load(&arns).is_err(), "{arns}");
+    }
 }
