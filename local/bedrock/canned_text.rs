@@ -12,7 +12,7 @@ const EXPLANATION: &str = "I know nothing about it, but each word of this reply 
 const TOKEN_CHARACTERS: usize = 6;
 const QUOTED_CHARACTERS: usize = 80;
 
-/// An answer that quotes the questions and the system prompt.
+/// An answer that quotes the questions and the system prompt, and says how to make the model call its tools.
 pub(super) fn canned_answer(transcript: &Transcript) -> String {
     let questions = match transcript.questions().as_slice() {
         [] => "You have asked nothing in words.".to_owned(),
@@ -24,7 +24,18 @@ pub(super) fn canned_answer(transcript: &Transcript) -> String {
     };
     let instructions = transcript.system_prompt().map(|prompt| format!(" My instructions begin: “{}”.", quote(prompt)));
     let instructions = instructions.unwrap_or_default();
-    format!("{INTRODUCTION} {questions}{instructions} {EXPLANATION}")
+    format!("{INTRODUCTION} {questions}{instructions} {EXPLANATION}{}", tool_hint(transcript))
+}
+
+fn tool_hint(transcript: &Transcript) -> String {
+    let tools: Vec<_> = transcript.tool_names().collect();
+    match tools.first() {
+        None => String::new(),
+        Some(first) => format!(
+            " I have the tools {}. I call one if you write, for example: call {first} with {{}}.",
+            tools.join(", ")
+        ),
+    }
 }
 
 /// The tokens of an answer up to the token limit or the first stop sequence, and the stop reason.
@@ -72,11 +83,16 @@ fn split(text: &str, ends_before: impl Fn(&str, char) -> bool) -> Vec<&str> {
 }
 
 fn quote(text: &str) -> String {
+    shorten(text, QUOTED_CHARACTERS)
+}
+
+/// The words of a text, up to a number of characters.
+pub(super) fn shorten(text: &str, max_characters: usize) -> String {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if words.chars().count() <= QUOTED_CHARACTERS {
+    if words.chars().count() <= max_characters {
         return words;
     }
-    words.chars().take(QUOTED_CHARACTERS).chain(['…']).collect()
+    words.chars().take(max_characters).chain(['…']).collect()
 }
 
 #[cfg(test)]

@@ -1,12 +1,29 @@
-//! The inference settings that Claude refuses, with its messages. Claude 4.5 and later, and Opus 4.1, take
+//! The requests that Claude refuses, with its messages. Claude 4.5 and later, and Opus 4.1, take
 //! temperature or topP, not both; Opus 4.7 and later and Sonnet 5 and later take neither; none takes a blank stop
-//! sequence. The messages were recorded, but for the order of the checks.
+//! sequence. Tool results must come first in their message. The messages were recorded, but for the order of the checks.
+use std::collections::BTreeSet;
+
 use api::text::is_blank;
 
-use super::{bedrock_error::BedrockError, request::InferenceConfig};
+use super::{
+    bedrock_error::BedrockError,
+    request::{InferenceConfig, Message, Transcript},
+};
 
-pub(super) fn check(model_id: &str, config: &InferenceConfig) -> Result<(), BedrockError> {
+pub(super) fn check(model_id: &str, transcript: &Transcript) -> Result<(), BedrockError> {
     let Some((_, name)) = model_id.split_once("anthropic.claude-") else { return Ok(()) };
+    check_settings(name, &transcript.inference_config)?;
+    check_tool_names(transcript)?;
+    let messages = transcript.messages.windows(2).enumerate();
+    for (index, pair) in messages {
+        if let [uses, results] = pair {
+            check_results_first(index + 1, uses, results)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_settings(name: &str, config: &InferenceConfig) -> Result<(), BedrockError> {
     let (family, version) = family_and_version(name);
     let takes_neither = matches!(family, "opus" if version >= (4, 7)) || matches!(family, "sonnet" if version.0 >= 5);
     let takes_one = version >= (4, 5) || (family, version) == ("opus", (4, 1));
@@ -20,7 +37,34 @@ pub(super) fn check(model_id: &str, config: &InferenceConfig) -> Result<(), Bedr
         _ if blank_stop_sequence => "stop_sequences: each stop sequence must contain non-whitespace",
         _ => return Ok(()),
     };
-    Err(BedrockError::validation(format!("The model returned the following errors: {error}")))
+    Err(refused_by_model(error))
+}
+
+/// Recorded from Anthropic's own API, and assumed for Bedrock.
+fn check_tool_names(transcript: &Transcript) -> Result<(), BedrockError> {
+    let mut seen = BTreeSet::new();
+    match transcript.tool_names().all(|name| seen.insert(name)) {
+        true => Ok(()),
+        false => Err(refused_by_model("tools: Tool names must be unique.")),
+    }
+}
+
+/// The message after tool uses begins with their results. Its index is given.
+fn check_results_first(index: usize, uses: &Message, results: &Message) -> Result<(), BedrockError> {
+    let uses = uses.tool_uses().count();
+    let leading_results = results.content.iter().take_while(|block| block.tool_result.is_some()).count();
+    if leading_results >= uses {
+        return Ok(());
+    }
+    let missing = uses - leading_results;
+    Err(refused_by_model(&format!(
+        "messages.{index}: Did not find {missing} tool_result block(s) at the beginning of this message. Messages following \
+         tool_use blocks must begin with a matching number of tool_result blocks."
+    )))
+}
+
+fn refused_by_model(error: &str) -> BedrockError {
+    BedrockError::validation(format!("The model returned the following errors: {error}"))
 }
 
 /// Of a name such as `opus-4-1-20250805-v1:0`. Names before Claude 4 begin with the version, which is not read.

@@ -4,8 +4,10 @@ use std::time::Duration;
 use super::{
     bedrock_error::BedrockError,
     canned_text::{INTRODUCTION, canned_answer, limit_answer, split_bytes, split_tokens},
+    faulty_tool_models as tools,
     request::Transcript,
     script::{Delta, Exception, Pace, Script, ScriptBuilder, ScriptStep},
+    scripted_tools,
 };
 
 /// A model id and its behaviour.
@@ -16,8 +18,8 @@ pub struct FaultyModel {
 }
 
 /// The request that a script responds to.
-struct ScriptInput<'a> {
-    transcript: &'a Transcript,
+pub(super) struct ScriptInput<'a> {
+    pub transcript: &'a Transcript,
     /// How often this transcript was throttled in a row before.
     throttles: u32,
 }
@@ -27,7 +29,7 @@ const fn model(model_id: &'static str, description: &'static str, script: fn(&Sc
 }
 
 /// There is also `parlance.deltas-N-M`: N deltas of five bytes, M milliseconds apart.
-pub const FAULTY_MODELS: [FaultyModel; 28] = [
+pub const FAULTY_MODELS: [FaultyModel; 40] = [
     model("parlance.throttled", "429, always", |_| Script::Error(BedrockError::throttled())),
     model("parlance.throttled-twice", "429 twice for a transcript, then an answer", throttled_twice),
     model("parlance.throttled-midway", "throttlingException after some text", |input| {
@@ -92,6 +94,18 @@ pub const FAULTY_MODELS: [FaultyModel; 28] = [
         some_text(input).close_block().finish("content_filtered", input.transcript)
     }),
     model("parlance.echo", "the user's last text, byte for byte", echo),
+    model("parlance.tools.unknown", "a call of a tool that does not exist", tools::unknown),
+    model("parlance.tools.no-json", "a call whose arguments are no JSON", tools::no_json),
+    model("parlance.tools.list", "a call whose arguments are a JSON list", tools::list),
+    model("parlance.tools.no-arguments", "a call without arguments", tools::no_arguments),
+    model("parlance.tools.duplicate-id", "two calls with one id", tools::duplicate_id),
+    model("parlance.tools.no-call", "tool_use without a call", tools::no_call),
+    model("parlance.tools.endless", "a call in every answer", tools::endless),
+    model("parlance.tools.many", "40 calls at once", tools::many),
+    model("parlance.tools.long", "a call with 100 KB of arguments", tools::long),
+    model("parlance.tools.cut", "the connection breaks within a call", tools::cut),
+    model("parlance.tools.max-tokens", "max_tokens within a call", tools::max_tokens),
+    model("parlance.tools.malformed", "some text, then malformed_tool_use", tools::malformed),
 ];
 
 const LONG_BYTES: usize = 1024 * 1024;
@@ -109,6 +123,10 @@ pub(super) fn script(model_id: &str, transcript: &Transcript, throttles: u32) ->
 }
 
 fn plain_answer(input: &ScriptInput) -> Script {
+    scripted_tools::script(input.transcript).unwrap_or_else(|| canned_script(input))
+}
+
+fn canned_script(input: &ScriptInput) -> Script {
     let (tokens, reason) = limit_answer(&input.transcript.inference_config, &canned_answer(input.transcript));
     ScriptBuilder::new(Pace::Natural).text(tokens).close_block().finish(reason, input.transcript)
 }
@@ -217,8 +235,8 @@ fn all_kinds(input: &ScriptInput) -> Script {
         .delta(Delta::Citation { title: "A handbook", source: "handbook" })
         .close_block()
         .tool_use("tooluse_parlance", "weather")
-        .delta(Delta::ToolInput("{\"city\":"))
-        .delta(Delta::ToolInput("\"Paris\"}"))
+        .delta(Delta::ToolInput("{\"city\":".to_owned()))
+        .delta(Delta::ToolInput("\"Paris\"}".to_owned()))
         .close_block()
         .text(split_tokens(" That was every kind of delta."))
         .close_block()

@@ -49,7 +49,11 @@ fn event_payload(event: &StreamEvent) -> (&'static str, Value) {
         StreamEvent::MessageStart => ("messageStart", json!({ "role": "assistant" })),
         StreamEvent::ToolUseStart { index, id, name } => (
             "contentBlockStart",
-            json!({ "contentBlockIndex": index, "start": { "toolUse": { "toolUseId": id, "name": name } } }),
+            // Bedrock does not document `type`.
+            json!({
+                "contentBlockIndex": index,
+                "start": { "toolUse": { "name": name, "toolUseId": id, "type": "tool_use" } },
+            }),
         ),
         StreamEvent::Delta { index, delta } => {
             ("contentBlockDelta", json!({ "contentBlockIndex": index, "delta": delta_payload(delta) }))
@@ -58,7 +62,10 @@ fn event_payload(event: &StreamEvent) -> (&'static str, Value) {
         StreamEvent::MessageStop { reason } => ("messageStop", json!({ "stopReason": reason })),
         StreamEvent::Metadata { input_tokens, output_tokens, latency } => {
             let total = input_tokens + output_tokens;
-            let usage = json!({ "inputTokens": input_tokens, "outputTokens": output_tokens, "totalTokens": total });
+            // Bedrock does not document that `serverToolUsage` is sent without such a use.
+            let usage = json!({
+                "inputTokens": input_tokens, "outputTokens": output_tokens, "serverToolUsage": {}, "totalTokens": total,
+            });
             let latency = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
             ("metadata", json!({ "usage": usage, "metrics": { "latencyMs": latency } }))
         }

@@ -3,12 +3,17 @@ mod bedrock_error;
 mod canned_text;
 mod claude_rules;
 mod faulty_models;
+mod faulty_tool_models;
 mod forward;
 mod frames;
 mod iam_guard;
 mod playback;
 mod request;
+mod requested_calls;
 mod script;
+mod scripted_tools;
+mod streaming_tools;
+mod tool_validation;
 mod transcript_validation;
 
 use std::{
@@ -63,7 +68,8 @@ fn parse_transcript(model_id: &str, body: Result<Bytes, BytesRejection>) -> Resu
     let body = body.map_err(|_| BedrockError::malformed_request())?;
     let transcript = Transcript::parse(&body)?;
     transcript_validation::validate(&transcript)?;
-    claude_rules::check(model_id, &transcript.inference_config)?;
+    streaming_tools::check(model_id, &transcript)?;
+    claude_rules::check(model_id, &transcript)?;
     Ok(transcript)
 }
 

@@ -1,7 +1,8 @@
 //! The members of a ConverseStream request that validation and scripted answers depend on.
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::bedrock_error::BedrockError;
+use super::{bedrock_error::BedrockError, canned_text::count_tokens};
 use crate::object_only::{self, ObjectOnly};
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -13,7 +14,8 @@ pub(super) struct Transcript {
     pub system: Vec<ContentBlock>,
     #[serde(deserialize_with = "object_only::deserialize")]
     pub inference_config: InferenceConfig,
-    pub tool_config: Option<serde::de::IgnoredAny>,
+    #[serde(deserialize_with = "object_only::deserialize_option")]
+    pub tool_config: Option<ToolConfig>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Hash)]
@@ -30,15 +32,65 @@ pub(super) struct Message {
 pub(super) struct ContentBlock {
     pub text: Option<String>,
     #[serde(deserialize_with = "object_only::deserialize_option")]
-    pub tool_use: Option<ToolReference>,
+    pub tool_use: Option<ToolUse>,
     #[serde(deserialize_with = "object_only::deserialize_option")]
-    pub tool_result: Option<ToolReference>,
+    pub tool_result: Option<ToolResult>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Hash)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct ToolReference {
-    pub tool_use_id: String,
+pub(super) struct ToolUse {
+    pub tool_use_id: Option<String>,
+    pub name: Option<String>,
+    /// `Null` if the request has none.
+    pub input: Value,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Hash)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ToolResult {
+    pub tool_use_id: Option<String>,
+    #[serde(deserialize_with = "object_only::deserialize_list")]
+    pub content: Vec<ToolResultContent>,
+    pub status: Option<String>,
+}
+
+/// A text or a JSON document; other kinds of content are not read.
+#[derive(Clone, Debug, Default, Deserialize, Hash)]
+#[serde(default)]
+pub(super) struct ToolResultContent {
+    pub text: Option<String>,
+    pub json: Option<Value>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ToolConfig {
+    #[serde(deserialize_with = "object_only::deserialize_list")]
+    pub tools: Vec<Tool>,
+}
+
+/// A tool with a specification; cache points and the provider's own tools are not read.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Tool {
+    #[serde(deserialize_with = "object_only::deserialize_option")]
+    pub tool_spec: Option<ToolSpec>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ToolSpec {
+    pub name: Option<String>,
+    pub description: Option<String>,
+    #[serde(deserialize_with = "object_only::deserialize_option")]
+    pub input_schema: Option<ToolInputSchema>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ToolInputSchema {
+    pub json: Value,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -68,9 +120,75 @@ impl Transcript {
         self.system.iter().find_map(|block| block.text.as_deref())
     }
 
-    /// All texts of the system prompt and the messages.
-    pub fn texts(&self) -> impl Iterator<Item = &str> {
+    /// The names of the tools that the model may call.
+    pub fn tool_names(&self) -> impl Iterator<Item = &str> {
+        self.tool_specs().filter_map(|(_, spec)| spec.name.as_deref())
+    }
+
+    /// The specified tools, with their indices in the request.
+    pub fn tool_specs(&self) -> impl Iterator<Item = (usize, &ToolSpec)> {
+        let tools = self.tool_config.iter().flat_map(|config| &config.tools).enumerate();
+        tools.filter_map(|(index, tool)| Some((index, tool.tool_spec.as_ref()?)))
+    }
+
+    /// An estimate of the tokens of the request.
+    pub fn input_tokens(&self) -> usize {
         let blocks = self.system.iter().chain(self.messages.iter().flat_map(|message| &message.content));
-        blocks.filter_map(|block| block.text.as_deref())
+        let tools = self.tool_specs().map(|(_, spec)| spec.tokens());
+        blocks.map(ContentBlock::tokens).chain(tools).sum()
+    }
+}
+
+impl Message {
+    pub fn tool_uses(&self) -> impl Iterator<Item = &ToolUse> {
+        self.content.iter().filter_map(|block| block.tool_use.as_ref())
+    }
+
+    pub fn tool_results(&self) -> impl Iterator<Item = &ToolResult> {
+        self.content.iter().filter_map(|block| block.tool_result.as_ref())
+    }
+}
+
+impl ContentBlock {
+    fn tokens(&self) -> usize {
+        let text = self.text.iter().map(|text| count_tokens(text));
+        let tool_use = self.tool_use.iter().map(|tool_use| count_tokens(&tool_use.input.to_string()));
+        let results = self.tool_result.iter().flat_map(|result| &result.content).map(|content| content.tokens());
+        text.chain(tool_use).chain(results).sum()
+    }
+}
+
+impl ToolResultContent {
+    fn tokens(&self) -> usize {
+        self.as_text().map_or(0, |text| count_tokens(&text))
+    }
+
+    /// The text, or the document as JSON text.
+    pub fn as_text(&self) -> Option<String> {
+        self.text.clone().or_else(|| Some(self.json.as_ref()?.to_string()))
+    }
+}
+
+impl ToolUse {
+    pub fn id(&self) -> &str {
+        self.tool_use_id.as_deref().unwrap_or_default()
+    }
+}
+
+impl ToolResult {
+    pub fn id(&self) -> &str {
+        self.tool_use_id.as_deref().unwrap_or_default()
+    }
+
+    pub fn is_error(&self) -> bool {
+        self.status.as_deref() == Some("error")
+    }
+}
+
+impl ToolSpec {
+    fn tokens(&self) -> usize {
+        let schema = self.input_schema.iter().map(|schema| count_tokens(&schema.json.to_string()));
+        let texts = [&self.name, &self.description].into_iter().flatten().map(|text| count_tokens(text));
+        texts.chain(schema).sum()
     }
 }

@@ -1,7 +1,13 @@
 //! The script of a response: its events and the pauses between them.
 use std::time::Duration;
 
-use super::{bedrock_error::BedrockError, canned_text::count_tokens, request::Transcript};
+use uuid::Uuid;
+
+use super::{
+    bedrock_error::BedrockError,
+    canned_text::{count_tokens, split_bytes},
+    request::Transcript,
+};
 
 /// The response to a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +33,7 @@ pub(super) enum ScriptStep {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum StreamEvent {
     MessageStart,
-    ToolUseStart { index: usize, id: &'static str, name: &'static str },
+    ToolUseStart { index: usize, id: String, name: String },
     Delta { index: usize, delta: Delta },
     BlockStop { index: usize },
     MessageStop { reason: &'static str },
@@ -44,7 +50,7 @@ pub(super) enum Delta {
     /// Base64.
     RedactedReasoning(&'static str),
     /// A fragment of a JSON document.
-    ToolInput(&'static str),
+    ToolInput(String),
     Citation {
         title: &'static str,
         source: &'static str,
@@ -68,6 +74,8 @@ pub(super) enum Pace {
 
 const FIRST_TOKEN_DELAY: Duration = Duration::from_millis(300);
 const MIN_PAUSE_MILLISECONDS: u64 = 10;
+/// About the size of the fragments that Bedrock sends.
+const FRAGMENT_BYTES: usize = 11;
 
 /// Builds the script of a stream.
 pub(super) struct ScriptBuilder {
@@ -108,9 +116,28 @@ impl ScriptBuilder {
         self.add_paced(StreamEvent::Delta { index, delta: Delta::Text(text.to_owned()) })
     }
 
-    pub fn tool_use(self, id: &'static str, name: &'static str) -> Self {
+    pub fn tool_use(self, id: &str, name: &str) -> Self {
         let index = self.next_block;
-        self.add_paced(StreamEvent::ToolUseStart { index, id, name })
+        self.add_paced(StreamEvent::ToolUseStart { index, id: id.to_owned(), name: name.to_owned() })
+    }
+
+    /// Adds fragments of a tool's arguments to the open block.
+    pub fn tool_input(mut self, json: &str) -> Self {
+        self.output_tokens += count_tokens(json);
+        for fragment in split_bytes(json, FRAGMENT_BYTES) {
+            self = self.delta(Delta::ToolInput(fragment.to_owned()));
+        }
+        self
+    }
+
+    /// Adds a block with a tool use, as Bedrock streams it: the first fragment of its arguments is empty, and a call
+    /// without arguments has no other.
+    pub fn tool_call(self, id: &str, name: &str, arguments: &str) -> Self {
+        self.tool_use(id, name).tool_input_start().tool_input(arguments).close_block()
+    }
+
+    pub fn tool_input_start(self) -> Self {
+        self.delta(Delta::ToolInput(String::new()))
     }
 
     pub fn close_block(mut self) -> Self {
@@ -121,7 +148,7 @@ impl ScriptBuilder {
 
     /// Ends the stream with a stop reason and the usage.
     pub fn finish(self, reason: &'static str, transcript: &Transcript) -> Script {
-        let input_tokens = transcript.texts().map(count_tokens).sum();
+        let input_tokens = transcript.input_tokens();
         let latency = self.steps.iter().map(|(pause, _)| *pause).sum();
         let output_tokens = self.output_tokens;
         let script = self.add(Duration::ZERO, ScriptStep::Send(StreamEvent::MessageStop { reason }));
@@ -151,4 +178,9 @@ impl ScriptBuilder {
             Pace::Natural => Duration::from_millis(MIN_PAUSE_MILLISECONDS + self.steps.len() as u64 * 13 % 21),
         }
     }
+}
+
+/// A new id in the form of Bedrock's.
+pub(super) fn new_tool_use_id() -> String {
+    format!("tooluse_{}", &Uuid::new_v4().simple().to_string()[..22])
 }

@@ -1,9 +1,8 @@
 //! Validates a transcript as Bedrock does, with Bedrock's messages.
-use std::collections::BTreeSet;
-
 use super::{
     bedrock_error::BedrockError,
     request::{ContentBlock, InferenceConfig, Message, Transcript},
+    tool_validation,
 };
 
 const MAX_STOP_SEQUENCES: usize = 2500;
@@ -14,12 +13,13 @@ pub(super) fn validate(transcript: &Transcript) -> Result<(), BedrockError> {
     check_system(&transcript.system)?;
     check_roles(&transcript.messages)?;
     transcript.messages.iter().enumerate().try_for_each(|(index, message)| check_content(index, message))?;
-    check_tools(transcript)
+    tool_validation::check(transcript)
 }
 
 fn check_constraints(transcript: &Transcript) -> Result<(), BedrockError> {
     let violations: Vec<String> =
         invalid_roles(&transcript.messages).chain(out_of_range(&transcript.inference_config)).collect();
+    let violations = [violations, tool_validation::violations(transcript)].concat();
     match violations.len() {
         0 => Ok(()),
         1 => Err(BedrockError::validation(format!("1 validation error detected: {}", violations.join("")))),
@@ -64,7 +64,7 @@ fn outside_zero_to_one(name: &str, value: Option<f64>) -> Option<String> {
     Some(violation(&value, name, constraint))
 }
 
-fn violation(value: &impl std::fmt::Display, path: &str, constraint: &str) -> String {
+pub(super) fn violation(value: &impl std::fmt::Display, path: &str, constraint: &str) -> String {
     format!("Value '{value}' at '{path}' failed to satisfy constraint: Member must {constraint}")
 }
 
@@ -118,41 +118,4 @@ fn check_content(index: usize, message: &Message) -> Result<(), BedrockError> {
 
 fn is_blank(block: &ContentBlock) -> bool {
     block.text.as_deref().is_some_and(api::text::is_blank)
-}
-
-fn check_tools(transcript: &Transcript) -> Result<(), BedrockError> {
-    let mut blocks = transcript.messages.iter().flat_map(|message| &message.content);
-    let uses_tools = blocks.any(|block| block.tool_use.is_some() || block.tool_result.is_some());
-    if uses_tools && transcript.tool_config.is_none() {
-        return Err(BedrockError::validation(
-            "The toolConfig field must be defined when using toolUse and toolResult content blocks.",
-        ));
-    }
-    for (index, pair) in transcript.messages.windows(2).enumerate() {
-        if let [uses, results] = pair {
-            check_results(index + 1, uses, results)?;
-        }
-    }
-    Ok(())
-}
-
-/// Every tool use needs a tool result in the next message, whose index is given.
-fn check_results(index: usize, uses: &Message, results: &Message) -> Result<(), BedrockError> {
-    let use_ids = uses.content.iter().filter_map(|block| block.tool_use.as_ref());
-    let use_ids: BTreeSet<&str> = use_ids.map(|tool_use| tool_use.tool_use_id.as_str()).collect();
-    let result_ids = results.content.iter().filter_map(|block| block.tool_result.as_ref());
-    let result_ids: BTreeSet<&str> = result_ids.map(|result| result.tool_use_id.as_str()).collect();
-    let missing: Vec<&str> = use_ids.difference(&result_ids).copied().collect();
-    if !missing.is_empty() {
-        let missing = missing.join(", ");
-        let text = format!("Expected toolResult blocks at messages.{index}.content for the following Ids: {missing}");
-        return Err(BedrockError::validation(text));
-    }
-    if result_ids.len() > use_ids.len() {
-        return Err(BedrockError::validation(format!(
-            "The number of toolResult blocks at messages.{index}.content exceeds the number of toolUse blocks of previous \
-             turn."
-        )));
-    }
-    Ok(())
 }
