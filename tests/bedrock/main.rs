@@ -2,6 +2,7 @@
 mod faulty_models;
 mod forwarding;
 mod sdk_client;
+mod tools;
 mod validation;
 
 use aws_sdk_bedrockruntime::types::{ConversationRole::User, StopReason};

@@ -9,8 +9,8 @@ use aws_sdk_bedrockruntime::{
     error::{ProvideErrorMetadata, SdkError},
     operation::converse_stream::{ConverseStreamError, builders::ConverseStreamFluentBuilder},
     types::{
-        ContentBlock, ContentBlockDelta, ConversationRole, ConverseStreamOutput, InferenceConfiguration, Message,
-        StopReason, TokenUsage, error::ConverseStreamOutputError,
+        ContentBlock, ContentBlockDelta, ContentBlockStart, ConversationRole, ConverseStreamOutput,
+        InferenceConfiguration, Message, StopReason, TokenUsage, error::ConverseStreamOutputError,
     },
 };
 use axum::Router;
@@ -27,9 +27,18 @@ pub struct StreamResult {
     pub deltas: Vec<String>,
     /// Deltas that are not text, by kind.
     pub others: Vec<&'static str>,
+    pub calls: Vec<StreamedCall>,
     pub stop: Option<StopReason>,
     pub usage: Option<TokenUsage>,
     pub failure: Option<Failure>,
+}
+
+/// A tool use as it was streamed.
+#[derive(Debug)]
+pub struct StreamedCall {
+    pub id: String,
+    pub name: String,
+    pub fragments: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +89,12 @@ impl Bedrock {
     }
 }
 
+impl StreamedCall {
+    pub fn arguments(&self) -> String {
+        self.fragments.concat()
+    }
+}
+
 impl StreamResult {
     pub fn text(&self) -> String {
         self.deltas.concat()
@@ -102,8 +117,17 @@ impl StreamResult {
             ConverseStreamOutput::ContentBlockDelta(block) => match block.delta.expect("a delta") {
                 ContentBlockDelta::Text(text) => self.deltas.push(text),
                 ContentBlockDelta::ReasoningContent(_) => self.others.push("reasoning"),
-                ContentBlockDelta::ToolUse(_) => self.others.push("tool use"),
+                ContentBlockDelta::ToolUse(delta) => {
+                    self.others.push("tool use");
+                    self.calls.last_mut().expect("a call has begun").fragments.push(delta.input);
+                }
                 ContentBlockDelta::Citation(_) => self.others.push("citation"),
+                unknown => panic!("{unknown:?}"),
+            },
+            ConverseStreamOutput::ContentBlockStart(block) => match block.start.expect("a start") {
+                ContentBlockStart::ToolUse(start) => {
+                    self.calls.push(StreamedCall { id: start.tool_use_id, name: start.name, fragments: Vec::new() });
+                }
                 unknown => panic!("{unknown:?}"),
             },
             ConverseStreamOutput::MessageStop(stop) => self.stop = Some(stop.stop_reason),

@@ -10,7 +10,11 @@ struct ErrorResponse {
 }
 
 async fn send_invalid(bedrock: &Bedrock, body: String) -> ErrorResponse {
-    let url = format!("http://{}/model/any/converse-stream", bedrock.address);
+    send_invalid_to(bedrock, "any", body).await
+}
+
+async fn send_invalid_to(bedrock: &Bedrock, model_id: &str, body: String) -> ErrorResponse {
+    let url = format!("http://{}/model/{model_id}/converse-stream", bedrock.address);
     let response = reqwest::Client::new().post(url).body(body).send().await.expect("a response");
     let error_type = response.headers().get("x-amzn-errortype");
     let error_type = error_type.map(|name| name.to_str().expect("a name").to_owned());
@@ -26,7 +30,8 @@ async fn invalid_transcript_is_refused_with_bedrocks_message() {
     let cases: Value = serde_json::from_str(include_str!("validation.json")).expect("JSON");
     let bedrock = Bedrock::start().await;
     for case in cases.as_array().expect("a list") {
-        let error = send_invalid(&bedrock, case["request"].to_string()).await;
+        let model_id = case["model"].as_str().unwrap_or("any");
+        let error = send_invalid_to(&bedrock, model_id, case["request"].to_string()).await;
         assert_eq!(error.message, case["message"], "{}", case["request"]);
         assert_eq!((error.status, error.error_type.as_str()), (400, "ValidationException"), "{}", case["request"]);
     }
