@@ -15,7 +15,8 @@ use turn::{
     effect::Effect,
     limits::Limits,
     request::Agent,
-    types::{ModelRequest, StreamEvent},
+    tool::Caller,
+    types::{ModelRequest, ModelStop, StreamEvent},
 };
 
 #[global_allocator]
@@ -48,7 +49,7 @@ fn whole_answer(bencher: Bencher, count: usize) {
         .with_inputs(|| (RunningAttempt::after(0), deltas(count)))
         .bench_local_values(|(mut attempt, deltas)| {
             attempt.handle_all(deltas);
-            attempt.handle_all([StreamEvent::MessageStop(StopReason::EndTurn), StreamEvent::Usage(Usage::default())]);
+            attempt.handle_all([StreamEvent::MessageStop(ModelStop::Answered(StopReason::EndTurn)), StreamEvent::Usage(Usage::default())]);
             attempt
         });
 }
@@ -95,6 +96,7 @@ fn deltas(count: usize) -> Vec<StreamEvent> {
 
 fn attempt_start(now: Instant) -> AttemptStart {
     AttemptStart {
+        caller: Caller::default(),
         claim: Claim { conversation_id: "c1".into(), turn_id: "t1".into(), run: 1, attempt: 1, last_position: 1 },
         leased_at: now,
         agent: Agent {
@@ -105,6 +107,9 @@ fn attempt_start(now: Instant) -> AttemptStart {
             system_prompt: None,
             context_bytes: 400_000,
             inference: None,
+            tools: Vec::new(),
+            max_steps: 10,
+            tool_timeout_seconds: 30,
         },
         question: ConversationEvent {
             id: "t1".into(),
@@ -123,10 +128,12 @@ fn attempt_start(now: Instant) -> AttemptStart {
             created_at: "2026-11-21T09:00:00.000Z".into(),
         },
         continues: false,
+        stored_calls: None,
         request: ModelRequest {
             model_id: "any".into(),
             system_prompt: None,
             inference: InferenceSettings::default(),
+            tools: [].into(),
             transcript: Vec::new(),
         },
         limits: Limits::default(),

@@ -8,7 +8,7 @@ const DOCUMENTS: &str = "src/aws/publish.graphql";
 /// graphql_client needs a declaration of AppSync's scalars.
 const APPSYNC_SCALARS: &str = "scalar AWSDateTime\nscalar AWSJSON\n";
 /// Enums that the crate `api` defines.
-const API_ENUMS: [&str; 4] = ["TurnStatus", "SenderKind", "StopReason", "FailureCode"];
+const API_ENUMS: [&str; 5] = ["TurnStatus", "SenderKind", "StopReason", "FailureCode", "ToolStatus"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={SCHEMA}");
@@ -19,6 +19,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut options = GraphQLClientCodegenOptions::new(CodegenMode::Cli);
     options.set_extern_enums(API_ENUMS.map(String::from).to_vec());
     options.set_module_visibility(syn::parse_quote!(pub));
+    // The table stores what AppSync gets.
+    options.set_skip_serializing_none(true);
     let code = generate_module_token_stream(DOCUMENTS.into(), &schema, options).map_err(|error| error.to_string())?;
     fs::write(Path::new(&out_dir).join("publish.rs"), code.to_string())?;
     Ok(())

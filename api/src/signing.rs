@@ -1,4 +1,4 @@
-//! SigV4 signing of requests to AppSync.
+//! SigV4 signing of requests to AWS services.
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
@@ -7,9 +7,11 @@ use aws_sigv4::{
     sign::v4,
 };
 
-/// One POST to AppSync.
+/// One POST to a service.
 #[derive(Clone, Copy, Debug)]
 pub struct PostRequest<'a> {
+    /// The service's name in signatures, such as `appsync`.
+    pub service: &'a str,
     pub url: &'a str,
     pub region: &'a str,
     /// The headers to sign, besides `host`.
@@ -32,7 +34,7 @@ impl PostRequest<'_> {
         let parameters = v4::SigningParams::builder()
             .identity(&identity)
             .region(self.region)
-            .name("appsync")
+            .name(self.service)
             .time(at)
             .settings(SigningSettings::default())
             .build()?
@@ -55,6 +57,7 @@ mod tests {
     fn signed(session_token: Option<&str>, body: &str) -> Vec<(String, String)> {
         let credentials = Credentials::new("AKIAEXAMPLE", "secret", session_token.map(str::to_owned), None, "test");
         let request = PostRequest {
+            service: "appsync",
             url: "http://localhost:4000/graphql",
             region: "eu-west-1",
             headers: &[CONTENT_TYPE],

@@ -95,7 +95,13 @@ impl IamKeys {
         let session_token = self.session_token.clone();
         let credentials = AwsCredentials::new(&self.access_key, &self.secret_key, session_token, None, "client");
         let region = &self.region;
-        let request = PostRequest { url: url.as_str(), region, headers: signed_headers, body: body.as_bytes() };
+        let request = PostRequest {
+            service: "appsync",
+            url: url.as_str(),
+            region,
+            headers: signed_headers,
+            body: body.as_bytes(),
+        };
         request.sign(credentials, at)
     }
 }

@@ -12,7 +12,8 @@ use turn::{
     effect::AttemptEnd,
     mutation::EndReason,
     request::{Agent, TurnRequest},
-    transcript::{TranscriptInput, build_transcript, older_events_to_load},
+    tool::Caller,
+    transcript::{TranscriptInput, build_transcript, calls_without_results, older_events_to_load},
     types::ModelRequest,
 };
 
@@ -69,7 +70,6 @@ async fn answer_claimed_turn<E: Effects>(
     let turn = &claimed.turn;
     context.table.supersede_orphaned_events(run_id, turn, context.jitter_seed()).await?;
     let agent = request.agent.clone();
-    let continues = request.continues.unwrap_or(false);
     let asked_by = request.asked_by.clone();
     let is_shared = request.participant_count > 0;
     let Some(input) = load_transcript_input(request, turn, context.table).await? else {
@@ -79,11 +79,13 @@ async fn answer_claimed_turn<E: Effects>(
     let mut attempt = Attempt::new(
         AttemptStart {
             claim: run_id.last_claim(turn),
+            caller: Caller { id: asked_by.clone(), name: input.question.sender.name.clone() },
             leased_at: claimed.leased_at,
             request: model_request(&agent, &input),
             agent,
+            continues: keeps_events(turn),
+            stored_calls: calls_without_results(&input.kept_answer),
             question: input.question,
-            continues,
             limits: context.limits,
             deadlines: context.deadlines,
         },
@@ -169,7 +171,7 @@ async fn load_transcript_input(
         kept_answer: Vec::new(),
         context_bytes: request.agent.context_bytes,
     };
-    if request.continues == Some(true) {
+    if keeps_events(turn) {
         let answer_positions = turn.answer_position + 1..=turn.run_position;
         input.kept_answer = table.load_events(conversation_id, answer_positions).await?;
         input.kept_answer.retain(|event| is_kept_answer(event, &request.turn_id));
@@ -178,8 +180,14 @@ async fn load_transcript_input(
     Ok(Some(input))
 }
 
+/// Whether the answer has events that the attempt appends to: the run continues an answer, or an earlier attempt of the
+/// run has stored a step with tool calls.
+fn keeps_events(turn: &StoredTurn) -> bool {
+    turn.run_position > turn.answer_position
+}
+
 fn is_kept_answer(event: &ConversationEvent, turn_id: &str) -> bool {
-    let is_answer = event.sender.kind == SenderKind::Agent && event.turn_id.as_deref() == Some(turn_id);
+    let is_answer = event.sender.kind != SenderKind::User && event.turn_id.as_deref() == Some(turn_id);
     is_answer && event.superseded != Some(true)
 }
 
@@ -202,6 +210,7 @@ fn model_request(agent: &Agent, input: &TranscriptInput) -> ModelRequest {
         model_id: agent.model_id.clone(),
         system_prompt: agent.system_prompt.clone(),
         inference: agent.inference.clone().unwrap_or_default(),
+        tools: agent.tools.as_slice().into(),
         transcript: build_transcript(input),
     }
 }

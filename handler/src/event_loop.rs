@@ -7,13 +7,14 @@ use std::{
 };
 
 use api::types::TurnStatus;
-use futures::{FutureExt, Stream, StreamExt, future::Fuse};
+use futures::{FutureExt, Stream, StreamExt, future::Fuse, stream::FuturesUnordered};
 use tokio::{select, time::sleep_until};
 use turn::{
     attempt::{Attempt, Input},
     direct_write::{DirectWrite, WriteFailure},
     effect::{AttemptEnd, Effect},
     mutation::{Mutation, PublishFailure},
+    tool::{ToolOutcome, ToolRun},
     types::{ModelError, ModelRequest, StreamEvent},
 };
 
@@ -23,6 +24,9 @@ use crate::clock::now;
 pub trait Effects: Sync {
     /// The stream opens when it is first polled and closes when it is dropped.
     fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send;
+
+    /// Runs a tool once, until its time is over. Returns the id of the call. Dropping the future abandons the run.
+    fn run_tool(&self, run: ToolRun) -> impl Future<Output = (String, ToolOutcome)> + Send;
 
     /// Returns the turn's status in the response to the mutation.
     fn publish(&self, mutation: Arc<Mutation>) -> impl Future<Output = Result<TurnStatus, PublishFailure>> + Send;
@@ -36,11 +40,14 @@ pub async fn run_attempt(attempt: &mut Attempt, effects: &impl Effects) -> Attem
     let mut model_stream = pin!(None);
     let mut publish = pin!(Fuse::terminated());
     let mut write = pin!(Fuse::terminated());
+    let mut tools = FuturesUnordered::new();
     loop {
         while let Some(effect) = attempt.next_effect(now()) {
             match effect {
                 Effect::CallModel(request) => model_stream.set(Some(effects.call_model(request))),
                 Effect::CloseModelStream => model_stream.set(None),
+                Effect::RunTool(run) => tools.push(effects.run_tool(run)),
+                Effect::StopTools => tools.clear(),
                 Effect::Publish(mutation) => publish.set(effects.publish(mutation).fuse()),
                 Effect::Write(direct_write) => write.set(effects.write(direct_write).fuse()),
                 Effect::End(end) => return end,
@@ -50,6 +57,7 @@ pub async fn run_attempt(attempt: &mut Attempt, effects: &impl Effects) -> Attem
             biased; // Results before model events, so that a fast model cannot delay them.
             result = &mut publish => Input::Published(result),
             result = &mut write => Input::Written(result),
+            (tool_use_id, outcome) = next_tool_end(&mut tools) => Input::ToolFinished { tool_use_id, outcome },
             input = next_model_input(model_stream.as_mut().as_pin_mut()) => {
                 if !matches!(input, Input::ModelEvent(_)) {
                     model_stream.set(None);
@@ -59,6 +67,14 @@ pub async fn run_attempt(attempt: &mut Attempt, effects: &impl Effects) -> Attem
             () = sleep_until(attempt.wake_at(now()).into()) => Input::TimerFired,
         };
         attempt.handle(input, now());
+    }
+}
+
+/// Never completes if no tool runs.
+async fn next_tool_end<F: Future>(tools: &mut FuturesUnordered<F>) -> F::Output {
+    match tools.next().await {
+        Some(end) => end,
+        None => pending().await,
     }
 }
 

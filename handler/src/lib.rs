@@ -1,6 +1,6 @@
 //! The Lambda function that answers turns: it claims a turn, loads what the payload lacks, streams the
-//! model's answer and publishes it. Deployed a second time as the closer, it ends turns whose invocations
-//! have failed for good.
+//! model's answer, runs its tools and publishes it. Deployed a second time as the closer, it ends turns whose
+//! invocations have failed for good.
 pub mod settings;
 
 pub mod clock;
@@ -9,6 +9,8 @@ pub mod event_loop;
 
 mod answer_turn;
 mod aws;
+mod check_tools;
+pub mod function_arn;
 mod orphan_closer;
 #[cfg(test)]
 mod test_support;
@@ -21,7 +23,10 @@ use tracing::{Instrument, info_span};
 use turn::{deadlines::Deadlines, limits::Limits, request::Invocation};
 use uuid::Uuid;
 
-use crate::{aws::AwsClients, clock::Clock, errors::HandlerError, event_loop::Effects, settings::Settings};
+use crate::{
+    aws::AwsClients, clock::Clock, errors::HandlerError, event_loop::Effects, function_arn::AllowedFunctions,
+    settings::Settings,
+};
 
 pub use aws::{Table, TableError};
 
@@ -34,13 +39,17 @@ pub mod publishing {
 /// binary `bootstrap` and each environment of the local server run this.
 pub async fn run() -> Result<(), lambda_runtime::Error> {
     lambda_runtime::tracing::init_default_subscriber();
-    let settings = Settings::read(|name| std::env::var(name).ok())?;
+    let settings = Arc::new(Settings::read(|name| std::env::var(name).ok())?);
     let clients = Arc::new(AwsClients::connect(&settings).await?);
-    let serve_event = service_fn(move |event| serve_event(event, Arc::clone(&clients), settings.limits));
+    let serve_event = service_fn(move |event| serve_event(event, Arc::clone(&clients), Arc::clone(&settings)));
     lambda_runtime::run(serve_event).await
 }
 
-async fn serve_event(event: LambdaEvent<Value>, clients: Arc<AwsClients>, limits: Limits) -> Result<(), HandlerError> {
+async fn serve_event(
+    event: LambdaEvent<Value>,
+    clients: Arc<AwsClients>,
+    settings: Arc<Settings>,
+) -> Result<Value, HandlerError> {
     let clock = Clock::starting_at(SystemTime::now());
     let remaining = event.context.deadline().duration_since(clock.now()).unwrap_or_default();
     let context = InvocationContext {
@@ -49,7 +58,8 @@ async fn serve_event(event: LambdaEvent<Value>, clients: Arc<AwsClients>, limits
         clock,
         deadlines: Deadlines::within(clock::now(), remaining),
         holder: Uuid::new_v4(),
-        limits,
+        limits: settings.limits,
+        tool_functions: &settings.tool_functions,
     };
     serve(event.payload, &context).await
 }
@@ -63,6 +73,8 @@ pub struct InvocationContext<'a, E> {
     /// A random id that marks the claims of this invocation.
     pub holder: Uuid,
     pub limits: Limits,
+    /// The functions that agents may have as tools.
+    pub tool_functions: &'a AllowedFunctions,
 }
 
 impl<E> InvocationContext<'_, E> {
@@ -71,30 +83,39 @@ impl<E> InvocationContext<'_, E> {
     }
 }
 
-/// Answers a turn, purges a conversation, or closes a turn by order or by failure record.
-pub async fn serve<E: Effects>(payload: Value, context: &InvocationContext<'_, E>) -> Result<(), HandlerError> {
+/// Answers a turn, purges a conversation, closes a turn by order or by failure record, or checks tools. Returns the
+/// response: null unless the caller waits for one.
+pub async fn serve<E: Effects>(payload: Value, context: &InvocationContext<'_, E>) -> Result<Value, HandlerError> {
     Box::pin(dispatch(payload, context)).await
 }
 
-async fn dispatch<E: Effects>(payload: Value, context: &InvocationContext<'_, E>) -> Result<(), HandlerError> {
+async fn dispatch<E: Effects>(payload: Value, context: &InvocationContext<'_, E>) -> Result<Value, HandlerError> {
     if orphan_closer::is_failure_record(&payload) {
-        return orphan_closer::close_failed_run(payload, context).await;
+        orphan_closer::close_failed_run(payload, context).await?;
+        return Ok(Value::Null);
     }
     match serde_json::from_value(payload).map_err(HandlerError::from_payload_error)? {
         Invocation::Turn(request) => {
             let span =
                 info_span!("turn", conversation = request.conversation_id, turn = request.turn_id, run = request.run);
-            answer_turn::answer_turn(*request, context).instrument(span).await
+            answer_turn::answer_turn(*request, context).instrument(span).await?;
+            Ok(Value::Null)
         }
         Invocation::Close(run_id) => {
             let span =
                 info_span!("close", conversation = run_id.conversation_id, turn = run_id.turn_id, run = run_id.run);
-            Box::pin(orphan_closer::close_run(&run_id, context)).instrument(span).await
+            Box::pin(orphan_closer::close_run(&run_id, context)).instrument(span).await?;
+            Ok(Value::Null)
         }
         Invocation::Purge(request) => {
             let span = info_span!("purge", conversation = request.conversation_id);
             let purge = context.table.purge_conversation(&request.conversation_id, context.clock.now());
-            Ok(purge.instrument(span).await?)
+            purge.instrument(span).await?;
+            Ok(Value::Null)
+        }
+        Invocation::CheckTools(request) => {
+            let check = check_tools::check_tools(&request, context.tool_functions);
+            Ok(serde_json::to_value(check).expect("texts always serialize"))
         }
     }
 }

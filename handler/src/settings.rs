@@ -3,10 +3,16 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use turn::limits::Limits;
 
+use crate::function_arn::AllowedFunctions;
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     pub table_name: String,
     pub graphql_url: String,
+    /// In place of Lambda's own URL, for tools.
+    pub lambda_endpoint: Option<String>,
+    /// The functions that agents may have as tools.
+    pub tool_functions: AllowedFunctions,
     pub limits: Limits,
 }
 
@@ -23,6 +29,8 @@ impl Settings {
         let settings = Self {
             table_name: reader.required("TABLE_NAME"),
             graphql_url: reader.url("GRAPHQL_URL"),
+            lambda_endpoint: reader.optional_url("AWS_ENDPOINT_URL_LAMBDA"),
+            tool_functions: AllowedFunctions::from_list(&reader.optional("TOOL_FUNCTION_ARNS").unwrap_or_default()),
             limits: Limits {
                 model_silence: reader.seconds("MODEL_SILENCE_SECONDS", 1..=900, defaults.model_silence),
                 pacing_first: reader.milliseconds("PACING_FIRST_MILLISECONDS", defaults.pacing_first),
@@ -56,13 +64,28 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         }
     }
 
+    /// `None` for an empty value.
+    fn optional(&self, name: &str) -> Option<String> {
+        (self.get_variable)(name).filter(|value| !value.is_empty())
+    }
+
     fn url(&mut self, name: &str) -> String {
         let value = self.required(name);
-        let is_http = reqwest::Url::parse(&value).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+        self.check_url(name, &value);
+        value
+    }
+
+    fn optional_url(&mut self, name: &str) -> Option<String> {
+        let value = self.optional(name)?;
+        self.check_url(name, &value);
+        Some(value)
+    }
+
+    fn check_url(&mut self, name: &str, value: &str) {
+        let is_http = reqwest::Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
         if !value.is_empty() && !is_http {
             self.problems.push(format!("{name} must be an http or https URL, not {value:?}."));
         }
-        value
     }
 
     fn seconds(&mut self, name: &str, range: RangeInclusive<u64>, default: Duration) -> Duration {
@@ -102,6 +125,7 @@ mod tests {
     fn two_variables_are_required() {
         let settings = read(&[("TABLE_NAME", "parlance"), ("GRAPHQL_URL", "https://api.example.com/graphql")]).unwrap();
         assert_eq!(settings.limits, Limits::default());
+        assert_eq!((settings.lambda_endpoint, settings.tool_functions), (None, AllowedFunctions::default()));
     }
 
     #[test]
@@ -112,8 +136,13 @@ mod tests {
             ("MODEL_SILENCE_SECONDS", "3"),
             ("PACING_LAST_MILLISECONDS", "500"),
             ("EVENT_MAX_BYTES", "9000"),
+            ("AWS_ENDPOINT_URL_LAMBDA", "http://localhost:4001"),
+            ("TOOL_FUNCTION_ARNS", "arn:aws:lambda:eu-west-1:123456789012:function:*"),
         ]);
-        let limits = settings.unwrap().limits;
+        let settings = settings.unwrap();
+        assert_eq!(settings.lambda_endpoint.as_deref(), Some("http://localhost:4001"));
+        assert!(settings.tool_functions.allows("arn:aws:lambda:eu-west-1:123456789012:function:look"));
+        let limits = settings.limits;
         assert_eq!(limits.model_silence, Duration::from_secs(3));
         assert_eq!((limits.pacing_last, limits.event_max_bytes), (Duration::from_millis(500), 9000));
     }
@@ -122,6 +151,7 @@ mod tests {
     fn all_problems_are_reported_together() {
         let problems = read(&[
             ("GRAPHQL_URL", "ftp://x"),
+            ("AWS_ENDPOINT_URL_LAMBDA", "localhost:4001"),
             ("MODEL_SILENCE_SECONDS", "never"),
             ("BATCH_MAX_BYTES", "1"),
             ("PACING_FIRST_MILLISECONDS", "300"),
@@ -131,6 +161,7 @@ mod tests {
             problems.unwrap_err().to_string(),
             "TABLE_NAME must be set. \
              GRAPHQL_URL must be an http or https URL, not \"ftp://x\". \
+             AWS_ENDPOINT_URL_LAMBDA must be an http or https URL, not \"localhost:4001\". \
              MODEL_SILENCE_SECONDS must be a whole number from 1 to 900, not \"never\". \
              PACING_LAST_MILLISECONDS must be a whole number from 1 to 10000, not \"0\". \
              BATCH_MAX_BYTES must be a whole number from 64 to 65536, not \"1\". \

@@ -1,5 +1,5 @@
-//! An invocation for tests: an embedded table, a model that always says "So be it.", and scripted results of
-//! AppSync.
+//! An invocation for tests: an embedded table, a model that says "So be it." or what a test scripts, tools that
+//! return 7, and scripted results of AppSync.
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
@@ -8,7 +8,7 @@ use std::{
 
 use api::{
     backoff::Backoff,
-    types::{StopReason, TurnStatus, Usage},
+    types::{StopReason, ToolStatus, TurnStatus, Usage},
 };
 use futures::{Stream, stream};
 use serde_json::Value;
@@ -17,7 +17,8 @@ use turn::{
     direct_write::{DirectWrite, WriteFailure},
     limits::Limits,
     mutation::{Mutation, PublishFailure},
-    types::{ModelError, ModelRequest, StreamEvent},
+    tool::{ToolOutcome, ToolRun},
+    types::{ModelError, ModelRequest, ModelStop, StreamEvent, ToolOutput},
 };
 
 use crate::{
@@ -26,6 +27,7 @@ use crate::{
     clock::{self, Clock},
     errors::HandlerError,
     event_loop::Effects,
+    function_arn::AllowedFunctions,
     serve,
 };
 
@@ -36,6 +38,12 @@ pub struct TestInvocation {
     pub limits: Limits,
     /// The usage that the model reports. `None`: its stream ends before.
     pub usage: Option<Usage>,
+    /// The functions that agents may have as tools.
+    pub tool_functions: AllowedFunctions,
+    /// What the model sends in its next streams. Later streams, and all of them if there is none, say "So be it."
+    model_streams: Mutex<VecDeque<Vec<StreamEvent>>>,
+    /// The runs of tools.
+    tool_runs: Mutex<Vec<ToolRun>>,
     clock: Clock,
     /// The results of the next publishes. Later publishes are accepted.
     publish_results: Mutex<VecDeque<Result<TurnStatus, PublishFailure>>>,
@@ -55,6 +63,9 @@ impl TestInvocation {
             remaining: Duration::from_secs(900),
             limits: Limits { publish_retry: Backoff::half_jitter(short, short), ..Limits::default() },
             usage: Some(Usage { total_tokens: 7, ..Usage::default() }),
+            tool_functions: AllowedFunctions::default(),
+            model_streams: Mutex::default(),
+            tool_runs: Mutex::default(),
             clock: Clock::starting_at(time(NOW)),
             publish_results: Mutex::default(),
             item_before_publish: Mutex::default(),
@@ -71,7 +82,11 @@ impl TestInvocation {
         *self.item_before_publish.lock().unwrap() = Some(item);
     }
 
-    pub async fn serve(&self, payload: Value) -> Result<(), HandlerError> {
+    pub fn script_model_streams(&self, streams: impl IntoIterator<Item = Vec<StreamEvent>>) {
+        self.model_streams.lock().unwrap().extend(streams);
+    }
+
+    pub async fn serve(&self, payload: Value) -> Result<Value, HandlerError> {
         let context = InvocationContext {
             table: &self.table,
             effects: self,
@@ -79,6 +94,7 @@ impl TestInvocation {
             deadlines: Deadlines::within(clock::now(), self.remaining),
             holder: HOLDER,
             limits: self.limits,
+            tool_functions: &self.tool_functions,
         };
         serve(payload, &context).await
     }
@@ -92,17 +108,32 @@ impl TestInvocation {
     pub fn take_model_requests(&self) -> Vec<Arc<ModelRequest>> {
         std::mem::take(&mut self.model_requests.lock().unwrap())
     }
+
+    /// The runs of tools since the last call of this method.
+    pub fn take_tool_runs(&self) -> Vec<ToolRun> {
+        std::mem::take(&mut self.tool_runs.lock().unwrap())
+    }
 }
 
 impl Effects for TestInvocation {
     fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send {
         self.model_requests.lock().unwrap().push(request);
-        let mut events = vec![
-            StreamEvent::Text { block: 0, text: "So be it.".into() },
-            StreamEvent::MessageStop(StopReason::EndTurn),
-        ];
+        let scripted = self.model_streams.lock().unwrap().pop_front();
+        let mut events = scripted.unwrap_or_else(|| {
+            vec![
+                StreamEvent::Text { block: 0, text: "So be it.".into() },
+                StreamEvent::MessageStop(ModelStop::Answered(StopReason::EndTurn)),
+            ]
+        });
         events.extend(self.usage.map(StreamEvent::Usage));
         stream::iter(events.into_iter().map(Ok))
+    }
+
+    async fn run_tool(&self, run: ToolRun) -> (String, ToolOutcome) {
+        let id = run.tool_use.id.clone();
+        self.tool_runs.lock().unwrap().push(run);
+        let output = ToolOutput::Json("7".to_owned());
+        (id, ToolOutcome { status: ToolStatus::Succeeded, output, started_at: None, ended_at: None })
     }
 
     async fn publish(&self, mutation: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {

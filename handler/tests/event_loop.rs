@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use api::types::{ContentBlock, ConversationEvent, InferenceSettings, Sender, SenderKind, StopReason, TurnStatus};
+use api::types::{
+    ContentBlock, ConversationEvent, InferenceSettings, Sender, SenderKind, StopReason, ToolStatus, TurnStatus,
+};
 use futures::{Stream, StreamExt, future::pending, stream};
 use handler::event_loop::{Effects, run_attempt};
 use tokio::time::{Instant, sleep};
@@ -19,7 +21,8 @@ use turn::{
     limits::Limits,
     mutation::{AgentEvent, Mutation, PublishFailure, Update},
     request::Agent,
-    types::{ModelError, ModelRequest, StreamEvent},
+    tool::{Caller, LambdaTool, Tool, ToolEffect, ToolOutcome, ToolRun},
+    types::{ModelError, ModelRequest, ModelStop, StreamEvent, ToolOutput},
 };
 
 type ModelResult = Result<StreamEvent, ModelError>;
@@ -31,6 +34,8 @@ struct Environment {
     latency: Duration,
     /// One stream for each call of the model.
     model_streams: Mutex<VecDeque<ModelStream>>,
+    /// How long each tool runs, by its name.
+    tools: Vec<(&'static str, Duration)>,
     /// The results of the next publishes. Later publishes are accepted.
     publish_results: Mutex<VecDeque<Result<TurnStatus, PublishFailure>>>,
     /// The results of the next writes. Later writes are accepted.
@@ -56,6 +61,10 @@ enum Record {
     ModelCalled,
     ModelItemRead,
     ModelStreamClosed,
+    ToolStarted(String),
+    ToolEnded(String),
+    /// The run was dropped before its end.
+    ToolDropped(String),
     PublishSent(Arc<Mutation>),
     PublishDone(u32),
     WriteSent(DirectWrite),
@@ -94,11 +103,22 @@ impl Effects for Environment {
             }
         });
         let end = end.filter_map(|item: Option<ModelResult>| async move { item });
-        let on_drop = LogOnDrop(self.log.clone());
+        let on_drop = LogOnDrop(self.log.clone(), Some(Record::ModelStreamClosed));
         panic_if_polled_after_end(items.chain(end)).map(move |item| {
             let _keep_until_dropped = &on_drop;
             item
         })
+    }
+
+    async fn run_tool(&self, run: ToolRun) -> (String, ToolOutcome) {
+        let ToolRun { tool, tool_use, .. } = run;
+        self.log.push(Record::ToolStarted(tool_use.id.clone()));
+        let mut on_drop = LogOnDrop(self.log.clone(), Some(Record::ToolDropped(tool_use.id.clone())));
+        let duration = self.tools.iter().find(|(name, _)| *name == tool.name).expect("the test has the tool").1;
+        sleep(duration).await;
+        on_drop.1 = Some(Record::ToolEnded(tool_use.id.clone()));
+        let output = ToolOutput::Json("7".to_owned());
+        (tool_use.id, ToolOutcome { status: ToolStatus::Succeeded, output, started_at: None, ended_at: None })
     }
 
     async fn publish(&self, mutation: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {
@@ -117,12 +137,14 @@ impl Effects for Environment {
     }
 }
 
-/// Records that the stream it belongs to was dropped.
-struct LogOnDrop(Log);
+/// Records that what it belongs to was dropped.
+struct LogOnDrop(Log, Option<Record>);
 
 impl Drop for LogOnDrop {
     fn drop(&mut self) {
-        self.0.push(Record::ModelStreamClosed);
+        if let Some(record) = self.1.take() {
+            self.0.push(record);
+        }
     }
 }
 
@@ -147,6 +169,7 @@ impl Environment {
             started,
             latency: Duration::from_millis(latency_milliseconds),
             model_streams: Mutex::new(model_streams.into_iter().collect()),
+            tools: Vec::new(),
             publish_results: Mutex::default(),
             write_results: Mutex::default(),
             log: Log { started, records: Arc::default() },
@@ -154,7 +177,9 @@ impl Environment {
     }
 
     async fn run(&self) -> AttemptEnd {
-        let mut attempt = Attempt::new(attempt_start(self.started.into_std()), self.started.into_std());
+        let mut start = attempt_start(self.started.into_std());
+        start.request.tools = self.tools.iter().map(|(name, _)| tool(name)).collect();
+        let mut attempt = Attempt::new(start, self.started.into_std());
         run_attempt(&mut attempt, self).await
     }
 
@@ -310,6 +335,78 @@ async fn event_after_a_refusal_is_written_and_announced_unchanged() {
     assert!(records.iter().any(|(_, record)| is_announcement(record)));
 }
 
+#[tokio::test(start_paused = true)]
+async fn tools_of_a_step_run_at_the_same_time_once_their_calls_are_stored() {
+    let calls = model_stream([call(0, "fast"), call(1, "slow"), stop_for_tools(50)], StreamEnd::Ends);
+    let answer = model_stream([text(10, "7."), stop(10)], StreamEnd::Ends);
+    let mut environment = Environment::new(30, [calls, answer]);
+    environment.tools = vec![("fast", Duration::from_millis(100)), ("slow", Duration::from_millis(500))];
+    assert_eq!(environment.run().await, AttemptEnd::Published);
+    // The calls are published from 50 to 80.
+    let is_start = |record: &Record| matches!(record, Record::ToolStarted(_));
+    assert_eq!(environment.times(is_start), [80, 80]);
+    assert_eq!(environment.times(|record| *record == Record::ToolEnded("id-fast".into())), [180]);
+    assert_eq!(environment.times(|record| *record == Record::ToolEnded("id-slow".into())), [580]);
+    assert_eq!(environment.times(|record| *record == Record::ModelCalled), [0, 580]);
+    assert_eq!(environment.last_published_event().content, [ContentBlock::text("7.")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancel_drops_running_tools() {
+    let calls = model_stream([call(0, "slow"), call(1, "slower"), stop_for_tools(50)], StreamEnd::Ends);
+    let mut environment = Environment::new(30, [calls]);
+    environment.tools = vec![("slow", Duration::from_secs(3)), ("slower", Duration::from_secs(600))];
+    environment.write_results.lock().unwrap().push_back(Ok(TurnStatus::Cancelling));
+    assert_eq!(environment.run().await, AttemptEnd::Published);
+    assert_eq!(environment.times(|record| *record == Record::ToolEnded("id-slow".into())), [3080]);
+    // The renewal of the lease reports the cancel.
+    let renewed = environment.times(|record| *record == Record::WriteDone);
+    assert_eq!(environment.times(|record| *record == Record::ToolDropped("id-slower".into())), renewed);
+    assert_eq!(environment.last_published_event().status(), TurnStatus::Cancelled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn superseded_attempt_drops_its_tools() {
+    let calls = model_stream([call(0, "slow"), stop_for_tools(50)], StreamEnd::Ends);
+    let mut environment = Environment::new(30, [calls]);
+    environment.tools = vec![("slow", Duration::from_secs(600))];
+    environment.write_results.lock().unwrap().push_back(Err(WriteFailure::Stale));
+    assert_eq!(environment.run().await, AttemptEnd::Superseded);
+    let renewed = environment.times(|record| *record == Record::WriteDone);
+    assert_eq!(environment.times(|record| *record == Record::ToolDropped("id-slow".into())), renewed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn model_stream_is_read_and_publishes_finish_while_the_next_step_starts() {
+    let calls = model_stream([call(0, "fast"), stop_for_tools(50)], StreamEnd::Ends);
+    let items = (0..1000).map(|_| text(1, "tick ")).chain([stop(1)]);
+    let mut environment = Environment::new(9000, [calls, model_stream(items, StreamEnd::Ends)]);
+    environment.tools = vec![("fast", Duration::from_millis(1))];
+    assert_eq!(environment.run().await, AttemptEnd::Published);
+    // Start 0 to 9,000, calls to 18,000, and the results while the model is asked again.
+    assert_eq!(environment.times(|record| *record == Record::ModelCalled), [0, 18_001]);
+    assert_eq!(environment.times(|record| *record == Record::ModelItemRead).last(), Some(&19_002));
+}
+
+fn call(block: u32, name: &str) -> (Duration, ModelResult) {
+    (Duration::ZERO, Ok(StreamEvent::ToolUse { block, id: format!("id-{name}"), name: name.into() }))
+}
+
+fn stop_for_tools(delay: u64) -> (Duration, ModelResult) {
+    (Duration::from_millis(delay), Ok(StreamEvent::MessageStop(ModelStop::ToolUse)))
+}
+
+fn tool(name: &str) -> Tool {
+    Tool {
+        name: name.into(),
+        title: None,
+        description: "Waits.".into(),
+        input_schema: r#"{"type":"object"}"#.into(),
+        effect: ToolEffect::Read,
+        lambda: LambdaTool { function_arn: "arn:aws:lambda:us-east-1:000000000000:function:wait".into() },
+    }
+}
+
 fn model_stream(items: impl IntoIterator<Item = (Duration, ModelResult)>, end: StreamEnd) -> ModelStream {
     ModelStream { items: items.into_iter().collect(), end }
 }
@@ -319,11 +416,12 @@ fn text(delay: u64, text: &str) -> (Duration, ModelResult) {
 }
 
 fn stop(delay: u64) -> (Duration, ModelResult) {
-    (Duration::from_millis(delay), Ok(StreamEvent::MessageStop(StopReason::EndTurn)))
+    (Duration::from_millis(delay), Ok(StreamEvent::MessageStop(ModelStop::Answered(StopReason::EndTurn))))
 }
 
 fn attempt_start(now: std::time::Instant) -> AttemptStart {
     AttemptStart {
+        caller: Caller::default(),
         claim: Claim { conversation_id: "c1".into(), turn_id: "t1".into(), run: 1, attempt: 1, last_position: 1 },
         leased_at: now,
         agent: Agent {
@@ -334,6 +432,9 @@ fn attempt_start(now: std::time::Instant) -> AttemptStart {
             system_prompt: None,
             context_bytes: 1000,
             inference: None,
+            tools: Vec::new(),
+            max_steps: 10,
+            tool_timeout_seconds: 300,
         },
         question: ConversationEvent {
             id: "t1".into(),
@@ -352,10 +453,12 @@ fn attempt_start(now: std::time::Instant) -> AttemptStart {
             created_at: "2026-11-21T09:00:00.000Z".into(),
         },
         continues: false,
+        stored_calls: None,
         request: ModelRequest {
             model_id: "m".into(),
             system_prompt: None,
             inference: InferenceSettings::default(),
+            tools: [].into(),
             transcript: Vec::new(),
         },
         limits: Limits::default(),

@@ -1,8 +1,11 @@
 use std::{iter::repeat_n, time::Duration};
 
-use api::types::{SenderKind, TurnStatus};
+use api::types::{StopReason, TurnStatus};
 use serde_json::{Value, json};
-use turn::mutation::{PublishFailure, Update};
+use turn::{
+    mutation::{Author, EndReason, PublishFailure, Update},
+    types::{ModelStop, Role, StreamEvent, ToolOutput, TranscriptBlock},
+};
 
 use crate::{
     aws::dynamodb::test_support::{
@@ -10,6 +13,7 @@ use crate::{
         turn_item, usage_key, with,
     },
     errors::HandlerError,
+    function_arn::AllowedFunctions,
     test_support::TestInvocation,
 };
 
@@ -17,7 +21,7 @@ use crate::{
 async fn queued_turn_is_claimed_answered_and_published() {
     let invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
     invocation.serve(turn_payload(json!({ "question": question("Why?") }))).await.unwrap();
-    assert_eq!(transcript(&invocation), [(SenderKind::User, vec!["Why?".to_owned()])]);
+    assert_eq!(transcript(&invocation), [(Role::User, vec!["Why?".to_owned()])]);
     let published = invocation.take_published();
     assert!(matches!(&published[0].update, Update::Started { continues: false, .. }));
     let last = published.last().unwrap();
@@ -29,7 +33,7 @@ async fn queued_turn_is_claimed_answered_and_published() {
 async fn question_missing_from_the_payload_is_loaded() {
     let invocation = TestInvocation::with_items([queued_turn(), conversation_item(), question_item()]).await;
     invocation.serve(turn_payload(json!({ "question": null, "historyCut": true }))).await.unwrap();
-    assert_eq!(transcript(&invocation), [(SenderKind::User, vec!["Why not?".to_owned()])]);
+    assert_eq!(transcript(&invocation), [(Role::User, vec!["Why not?".to_owned()])]);
 }
 
 #[tokio::test]
@@ -40,14 +44,118 @@ async fn continued_answer_is_part_of_the_transcript() {
     let kept = [with(answer_item(9, 1), "content", content("So ")), with(answer_item(10, 1), "content", content("it"))];
     let items = [turn, conversation_item(), question_item(), superseded].into_iter().chain(kept);
     let invocation = TestInvocation::with_items(items).await;
-    invocation.serve(turn_payload(json!({ "question": null, "continues": true }))).await.unwrap();
+    invocation.serve(turn_payload(json!({ "question": null }))).await.unwrap();
     let transcript = transcript(&invocation);
     assert_eq!(
         transcript[..2],
-        [(SenderKind::User, vec!["Why not?".to_owned()]), (SenderKind::Agent, vec!["So ".to_owned(), "it".to_owned()])]
+        [(Role::User, vec!["Why not?".to_owned()]), (Role::Assistant, vec!["So ".to_owned(), "it".to_owned()])]
     );
-    assert_eq!((transcript[2].0, transcript.len()), (SenderKind::User, 3));
+    assert_eq!((transcript[2].0, transcript.len()), (Role::User, 3));
     assert!(matches!(&invocation.take_published()[0].update, Update::Started { continues: true, .. }));
+}
+
+#[tokio::test]
+async fn stored_calls_of_a_dead_attempt_are_run_without_asking_the_model_again() {
+    let turn = with(turn_item("RUNNING", Some(NOW), FAR), "runPosition", number(8));
+    let turn = with(turn, "lastPosition", number(9));
+    let conversation = with(conversation_item(), "eventCount", number(9));
+    let items = [turn, conversation, calls_item(8), answer_item(9, 1)];
+    let invocation = TestInvocation::with_items(items).await;
+    let named_question = json!({
+        "id": "t1", "conversationId": "c1", "position": 7, "turnId": "t1",
+        "sender": { "kind": "USER", "id": "u1", "name": "Ann" },
+        "content": [{ "text": "Why?" }], "createdAt": "2026-11-21T09:00:00.000Z",
+    });
+    let members = json!({ "question": named_question, "agent": agent_with_tool(), "askedBy": "u2" });
+    invocation.serve(turn_payload(members)).await.unwrap();
+    let [run] = invocation.take_tool_runs().try_into().unwrap();
+    assert_eq!((run.tool_use.id.as_str(), run.position, run.claim.attempt), ("a", 8, 2));
+    assert_eq!((run.caller.id.as_deref(), run.caller.name.as_deref()), (Some("u2"), Some("Ann")));
+    let call = vec!["So.".to_owned(), "a: look {}".to_owned()];
+    assert_eq!(
+        transcript(&invocation),
+        [(Role::User, vec!["Why?".to_owned()]), (Role::Assistant, call), (Role::User, vec!["a = 7".to_owned()]),]
+    );
+    let published = invocation.take_published();
+    assert!(matches!(&published[0].update, Update::Started { continues: true, .. }));
+    let results = published.iter().find_map(|mutation| match &mutation.update {
+        Update::Event(event) if event.author == Author::Tools => Some(event.position),
+        _ => None,
+    });
+    assert_eq!(results, Some(10));
+    // The text that followed the step is of the dead attempt; the step itself is kept.
+    assert_eq!(invocation.table.stored_json("EVENT#00000009").await["superseded"], true);
+    assert_eq!(invocation.table.stored_json("EVENT#00000008").await.get("superseded"), None);
+}
+
+#[tokio::test]
+async fn kept_results_of_a_dead_attempt_go_to_the_model() {
+    let turn = with(turn_item("RUNNING", Some(NOW), FAR), "runPosition", number(9));
+    let turn = with(turn, "lastPosition", number(9));
+    let conversation = with(conversation_item(), "eventCount", number(9));
+    let invocation = TestInvocation::with_items([turn, conversation, calls_item(8), results_item(9)]).await;
+    let members = json!({ "question": question("Why?"), "agent": agent_with_tool() });
+    invocation.serve(turn_payload(members)).await.unwrap();
+    assert!(invocation.take_tool_runs().is_empty());
+    let transcript = transcript(&invocation);
+    assert_eq!(transcript[2], (Role::User, vec!["a = {\"b\":1}".to_owned()]));
+    assert_eq!(transcript.len(), 3);
+}
+
+#[tokio::test]
+async fn tools_of_the_agent_are_run_between_requests_to_the_model() {
+    let invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
+    let call = StreamEvent::ToolUse { block: 0, id: "a".into(), name: "look".into() };
+    let stop = StreamEvent::MessageStop(ModelStop::ToolUse);
+    invocation.script_model_streams([vec![call, stop]]);
+    let members = json!({ "question": question("Why?"), "agent": agent_with_tool(), "askedBy": "ann" });
+    invocation.serve(turn_payload(members)).await.unwrap();
+    let requests = invocation.take_model_requests();
+    assert_eq!((requests.len(), requests[0].tools[0].name.as_str()), (2, "look"));
+    assert_eq!(invocation.take_tool_runs()[0].caller.id.as_deref(), Some("ann"));
+    let last = invocation.take_published().last().unwrap().update.clone();
+    let Update::Event(last) = last else { panic!("{last:?}") };
+    // Two requests of seven tokens each.
+    assert_eq!(last.end.unwrap().usage.unwrap().total_tokens, 14);
+    assert_eq!(invocation.table.stored_json("DAY#2026-11-18").await["tokens"], 14);
+}
+
+#[tokio::test]
+async fn answer_ends_at_the_most_steps_of_the_agent() {
+    let invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
+    let call = StreamEvent::ToolUse { block: 0, id: "a".into(), name: "look".into() };
+    let stop = StreamEvent::MessageStop(ModelStop::ToolUse);
+    invocation.script_model_streams(repeat_n(vec![call, stop], 3));
+    let mut agent = agent_with_tool();
+    agent["maxSteps"] = json!(2);
+    invocation.serve(turn_payload(json!({ "question": question("Why?"), "agent": agent }))).await.unwrap();
+    assert_eq!(invocation.take_model_requests().len(), 2);
+    let last = invocation.take_published().last().unwrap().update.clone();
+    let Update::Event(last) = last else { panic!("{last:?}") };
+    assert_eq!(last.end.unwrap().reason, EndReason::Stopped(StopReason::MaxSteps));
+}
+
+#[tokio::test]
+async fn check_of_tools_returns_what_is_wrong_with_them() {
+    let mut invocation = TestInvocation::with_items([]).await;
+    invocation.tool_functions = AllowedFunctions::from_list("arn:aws:lambda:us-east-1:000000000000:function:*");
+    let tools = agent_with_tool()["tools"].clone();
+    let accepted = invocation.serve(json!({ "type": "checkTools", "tools": tools })).await.unwrap();
+    assert_eq!(accepted, json!({ "refusals": [] }));
+    let mut tools = tools;
+    tools[0]["inputSchema"] = json!("[]");
+    let refused = invocation.serve(json!({ "type": "checkTools", "tools": tools })).await.unwrap();
+    let message = "must be the JSON text of an object.";
+    assert_eq!(refused, json!({ "refusals": [{ "path": "tools[0].inputSchema", "message": message }] }));
+    let result = invocation.serve(json!({ "type": "checkTools", "tools": [{ "name": "look" }] })).await;
+    assert!(matches!(result, Err(HandlerError::Payload)));
+}
+
+#[tokio::test]
+async fn invocation_for_a_turn_returns_null() {
+    let invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
+    let response = invocation.serve(turn_payload(json!({ "question": question("Why?") }))).await.unwrap();
+    assert_eq!(response, Value::Null);
 }
 
 #[tokio::test]
@@ -196,6 +304,34 @@ fn question_item() -> Item {
     with(item, "content", content("Why not?"))
 }
 
+/// An event of attempt 1 with the text `So.` and a call of the tool.
+fn calls_item(position: u32) -> Item {
+    let call = map([("id", string("a")), ("name", string("look")), ("input", string("{}"))]);
+    let text = AttributeValue::M(map([("text", string("So."))]));
+    let call = AttributeValue::M(map([("toolUse", AttributeValue::M(call))]));
+    with(answer_item(position, 1), "content", AttributeValue::L(vec![text, call]))
+}
+
+/// An event of attempt 1 with the result of the call.
+fn results_item(position: u32) -> Item {
+    let result = map([("toolUseId", string("a")), ("status", string("SUCCEEDED")), ("json", string("{\"b\":1}"))]);
+    let result = AttributeValue::M(map([("toolResult", AttributeValue::M(result))]));
+    let tools = AttributeValue::M(map([("kind", string("TOOL"))]));
+    let item = with(answer_item(position, 1), "sender", tools);
+    with(item, "content", AttributeValue::L(vec![result]))
+}
+
+fn agent_with_tool() -> Value {
+    let tool = json!({
+        "name": "look", "title": null, "description": "Looks.", "inputSchema": "{\"type\":\"object\"}",
+        "effect": "READ", "lambda": { "functionArn": "arn:aws:lambda:us-east-1:000000000000:function:look" },
+    });
+    json!({
+        "id": "default", "version": 1, "modelId": "any", "contextBytes": 400_000, "tools": [tool], "maxSteps": 5,
+        "toolTimeoutSeconds": 30,
+    })
+}
+
 /// The payload of an invocation for turn t1, with further members.
 fn turn_payload(members: Value) -> Value {
     let agent = json!({ "id": "default", "version": 1, "modelId": "any", "contextBytes": 400_000 });
@@ -212,7 +348,22 @@ fn question(text: &str) -> Value {
 }
 
 /// The transcript of the only request to the model.
-fn transcript(invocation: &TestInvocation) -> Vec<(SenderKind, Vec<String>)> {
+fn transcript(invocation: &TestInvocation) -> Vec<(Role, Vec<String>)> {
     let [request] = invocation.take_model_requests().try_into().unwrap();
-    request.transcript.iter().map(|message| (message.role, message.texts.clone())).collect()
+    request.transcript.iter().map(|message| (message.role, message.content.iter().map(describe).collect())).collect()
+}
+
+/// A text as it is, a tool call with its arguments, and a result with the id of its call.
+fn describe(block: &TranscriptBlock) -> String {
+    match block {
+        TranscriptBlock::Text(text) => text.clone(),
+        TranscriptBlock::ToolUse(call) => format!("{}: {} {}", call.id, call.name, call.input),
+        TranscriptBlock::ToolResult {
+            tool_use_id,
+            output: ToolOutput::Json(output) | ToolOutput::Text(output),
+            ..
+        } => {
+            format!("{tool_use_id} = {output}")
+        }
+    }
 }

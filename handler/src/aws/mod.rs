@@ -2,8 +2,9 @@
 mod appsync;
 mod bedrock;
 pub mod dynamodb;
+mod tools;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use api::types::TurnStatus;
 use aws_config::BehaviorVersion;
@@ -11,21 +12,26 @@ use futures::Stream;
 use turn::{
     direct_write::{DirectWrite, WriteFailure},
     mutation::{Mutation, PublishFailure},
+    tool::{ToolOutcome, ToolRun},
     types::{ModelError, ModelRequest, StreamEvent},
 };
 
 use crate::{clock::Clock, event_loop::Effects, settings::Settings};
 use appsync::AppSync;
 use bedrock::Bedrock;
+use tools::{Lambda, ToolRunner};
 
 pub use appsync::{ConnectError, classify_response, request_body};
 pub use dynamodb::{ClaimOutcome, Table, TableError, with_retries};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One client for each service, shared by all invocations of the environment.
 pub struct AwsClients {
     pub table: Table,
     bedrock: Bedrock,
     appsync: AppSync,
+    lambda: Lambda,
 }
 
 /// The clients with the clock of one invocation.
@@ -37,10 +43,13 @@ pub struct InvocationClients<'a> {
 impl AwsClients {
     pub async fn connect(settings: &Settings) -> Result<Self, ConnectError> {
         let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        // Shared, because it takes time to set up.
+        let http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).build()?;
         Ok(Self {
             table: Table::new(&config, &settings.table_name),
             bedrock: Bedrock::new(&config),
-            appsync: AppSync::new(&config, &settings.graphql_url)?,
+            appsync: AppSync::new(http.clone(), &config, &settings.graphql_url)?,
+            lambda: Lambda::new(http, &config, settings.lambda_endpoint.clone())?,
         })
     }
 
@@ -52,6 +61,12 @@ impl AwsClients {
 impl Effects for InvocationClients<'_> {
     fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send {
         self.clients.bedrock.converse(request)
+    }
+
+    async fn run_tool(&self, run: ToolRun) -> (String, ToolOutcome) {
+        let AwsClients { table, lambda, .. } = self.clients;
+        let outcome = ToolRunner { table, lambda, clock: self.clock }.run(&run).await;
+        (run.tool_use.id, outcome)
     }
 
     async fn publish(&self, mutation: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {

@@ -27,7 +27,7 @@ use crate::{
     pacing::Pacing,
     request::Agent,
     token_estimate::estimate_tokens,
-    tool::ToolOutcome,
+    tool::{Caller, ToolOutcome},
     tool_calls::{Call, CallCollector, stored_call},
     tool_runs::ToolRuns,
     transcript::{result_block, trim_tool_results},
@@ -60,6 +60,8 @@ pub enum Input {
 /// Everything an attempt starts with.
 pub struct AttemptStart {
     pub claim: Claim,
+    /// For the tools.
+    pub caller: Caller,
     /// When the claim was first sent. The lease started no earlier.
     pub leased_at: Instant,
     pub agent: Agent,
@@ -75,6 +77,7 @@ pub struct AttemptStart {
 
 pub struct Attempt {
     claim: Claim,
+    caller: Caller,
     agent: Arc<Agent>,
     request: Arc<ModelRequest>,
     step: Step,
@@ -127,8 +130,18 @@ struct TokenCount {
 
 impl Attempt {
     pub fn new(start: AttemptStart, now: Instant) -> Self {
-        let AttemptStart { claim, leased_at, agent, question, continues, stored_calls, request, limits, deadlines } =
-            start;
+        let AttemptStart {
+            claim,
+            caller,
+            leased_at,
+            agent,
+            question,
+            continues,
+            stored_calls,
+            request,
+            limits,
+            deadlines,
+        } = start;
         let jitter_seed = jitter_seed(&[&claim.conversation_id, &claim.turn_id, &claim.attempt.to_string()]);
         let step = match stored_calls {
             None => Step::Model(ModelCall::new(&limits, deadlines, jitter_seed, now)),
@@ -159,6 +172,7 @@ impl Attempt {
             agent: Arc::new(agent),
             request: Arc::new(request),
             claim,
+            caller,
         };
         attempt.deliver(Update::Started { question, continues }, now);
         attempt
@@ -321,7 +335,7 @@ impl Attempt {
             return Some(Effect::StopTools);
         }
         let timeout = Duration::from_secs(self.agent.tool_timeout_seconds);
-        if let Some(run) = runs.next_run(&self.claim, timeout, self.deadlines.stop_model_at, now) {
+        if let Some(run) = runs.next_run(&self.claim, &self.caller, timeout, self.deadlines.stop_model_at, now) {
             return Some(Effect::RunTool(run));
         }
         if !runs.is_done() {

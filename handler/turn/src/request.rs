@@ -12,6 +12,8 @@ pub enum Invocation {
     Purge(PurgeRequest),
     /// Closes a turn whose handler died, because a resolver could not read all of its text.
     Close(RunId),
+    /// Asks whether an agent may have these tools. The invocation returns what is wrong with them.
+    CheckTools(CheckToolsRequest),
 }
 
 /// Asks for the answer to one user message.
@@ -31,9 +33,8 @@ pub struct TurnRequest {
     /// Whether the conversation has events older than those in `history`.
     #[serde(default)]
     pub history_cut: Option<bool>,
-    /// Whether the run continues the existing answer.
-    pub continues: Option<bool>,
-    /// The user whose quota pays for the answer, if there is a quota.
+    /// The user who asked for the run, whose quota pays for the answer if there is a quota. `None` for callers with an
+    /// API key.
     pub asked_by: Option<String>,
     /// When this start of the run was ordered, in milliseconds since 1970. The same in every delivery of the invocation.
     pub started_at: Option<u64>,
@@ -53,6 +54,13 @@ impl TurnRequest {
 #[serde(rename_all = "camelCase")]
 pub struct PurgeRequest {
     pub conversation_id: String,
+}
+
+/// Asks for a check of an agent's tools before the agent is stored.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckToolsRequest {
+    pub tools: Vec<Tool>,
 }
 
 /// One version of an agent.

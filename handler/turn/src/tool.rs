@@ -6,6 +6,9 @@ use serde::Deserialize;
 
 use crate::{claim::Claim, types::ToolOutput};
 
+/// The largest size of a tool's result, in JSON-escaped bytes. The rest of a larger one is left out.
+pub const MAX_RESULT_BYTES: usize = 48 * 1024;
+
 /// A tool that an agent's model may call.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -42,12 +45,21 @@ pub struct LambdaTool {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ToolRun {
     pub claim: Claim,
+    pub caller: Caller,
     /// The position of the event that has the call. With the call's id it identifies the call in its conversation.
     pub position: u32,
     pub tool: Arc<Tool>,
     pub tool_use: ToolUse,
     /// The run ends here, with a result or without.
     pub until: Instant,
+}
+
+/// The user for whom an answer is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// `None` for callers with an API key.
+    pub id: Option<String>,
+    pub name: Option<String>,
 }
 
 /// The result of a run.

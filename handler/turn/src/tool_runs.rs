@@ -7,15 +7,13 @@ use crate::{
     claim::Claim,
     json_size::{fitting_prefix, json_size},
     mutation::{EndReason, ToolProgress},
-    tool::{ToolOutcome, ToolRun},
+    tool::{Caller, MAX_RESULT_BYTES, ToolOutcome, ToolRun},
     tool_calls::{Call, Refusal},
     types::ToolOutput,
 };
 
 /// The most tools that run at the same time.
 pub const MAX_CONCURRENT_RUNS: usize = 8;
-/// The largest size of a result, in JSON-escaped bytes. The rest of a larger one is left out.
-pub const MAX_RESULT_BYTES: usize = 48 * 1024;
 
 /// Marks where the rest of a result was left out.
 const TRUNCATION_MARK: &str = " [The rest of this result was left out because it is too long.]";
@@ -77,7 +75,14 @@ impl ToolRuns {
     }
 
     /// The next tool to run.
-    pub fn next_run(&mut self, claim: &Claim, timeout: Duration, deadline: Instant, now: Instant) -> Option<ToolRun> {
+    pub fn next_run(
+        &mut self,
+        claim: &Claim,
+        caller: &Caller,
+        timeout: Duration,
+        deadline: Instant,
+        now: Instant,
+    ) -> Option<ToolRun> {
         let position = self.position.filter(|_| self.is_stored)?;
         let running = self.calls.iter().filter(|(_, state)| matches!(state, CallState::Running)).count();
         if running == MAX_CONCURRENT_RUNS {
@@ -85,8 +90,14 @@ impl ToolRuns {
         }
         let (tool_use, state) = self.calls.iter_mut().find(|(_, state)| matches!(state, CallState::Waiting(_)))?;
         let CallState::Waiting(tool) = std::mem::replace(state, CallState::Running) else { return None };
-        let until = (now + timeout).min(deadline);
-        Some(ToolRun { claim: claim.clone(), position, tool, tool_use: tool_use.clone(), until })
+        Some(ToolRun {
+            claim: claim.clone(),
+            caller: caller.clone(),
+            position,
+            tool,
+            tool_use: tool_use.clone(),
+            until: (now + timeout).min(deadline),
+        })
     }
 
     /// Whether running tools are to be stopped. True once after a stop.

@@ -11,6 +11,7 @@ use handler::{
     clock::Clock,
     errors::HandlerError,
     event_loop::Effects,
+    function_arn::AllowedFunctions,
     publishing::{classify_response, request_body},
 };
 use http::StatusCode;
@@ -20,6 +21,7 @@ use turn::{
     deadlines::Deadlines,
     direct_write::{DirectWrite, WriteFailure},
     mutation::{Mutation, PublishFailure},
+    tool::{ToolOutcome, ToolRun},
     types::{ModelError, ModelRequest, StreamEvent},
 };
 use uuid::Uuid;
@@ -36,7 +38,7 @@ pub async fn serve(
     function: &str,
     payload: Value,
     time_left: Duration,
-) -> Result<(), HandlerError> {
+) -> Result<Value, HandlerError> {
     let table = dynamodb_sdk::table(environment, function);
     let clock = Clock::starting_at(environment.handler_time());
     let holder = environment.with_rng(|rng| Uuid::from_u64_pair(rng.number(), rng.number()));
@@ -54,6 +56,7 @@ pub async fn serve(
         deadlines: Deadlines::within(Instant::now().into_std(), time_left),
         holder,
         limits: environment.limits,
+        tool_functions: &AllowedFunctions::default(),
     };
     let result = handler::serve(payload, &context).await;
     if let Err(error) = &result {
@@ -97,6 +100,11 @@ impl Effects for SimulatedEffects<'_> {
         let (call, stream) = bedrock::converse(Arc::clone(&self.environment), &request);
         self.model_calls().push(call);
         stream
+    }
+
+    /// No agent of the simulation has tools.
+    async fn run_tool(&self, run: ToolRun) -> (String, ToolOutcome) {
+        unreachable!("{run:?}")
     }
 
     async fn publish(&self, mutation: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {

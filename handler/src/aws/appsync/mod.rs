@@ -49,9 +49,9 @@ enum RequestError {
 }
 
 impl AppSync {
-    pub fn new(config: &SdkConfig, url: &str) -> Result<Self, ConnectError> {
+    pub fn new(http: reqwest::Client, config: &SdkConfig, url: &str) -> Result<Self, ConnectError> {
         Ok(Self {
-            http: reqwest::Client::builder().timeout(PUBLISH_TIMEOUT).build()?,
+            http,
             url: url.to_owned(),
             region: config.region().cloned().ok_or(ConnectError::NoRegion)?,
             credentials: config.credentials_provider().ok_or(ConnectError::NoCredentials)?,
@@ -83,9 +83,15 @@ impl AppSync {
     }
 
     fn signed_request(&self, body: Vec<u8>, credentials: Credentials) -> Result<reqwest::Request, RequestError> {
-        let post = PostRequest { url: &self.url, region: self.region.as_ref(), headers: &[CONTENT_TYPE], body: &body };
+        let post = PostRequest {
+            service: "appsync",
+            url: &self.url,
+            region: self.region.as_ref(),
+            headers: &[CONTENT_TYPE],
+            body: &body,
+        };
         let authorization = post.sign(credentials, SystemTime::now())?;
-        let mut request = self.http.post(&self.url).header(CONTENT_TYPE.0, CONTENT_TYPE.1);
+        let mut request = self.http.post(&self.url).timeout(PUBLISH_TIMEOUT).header(CONTENT_TYPE.0, CONTENT_TYPE.1);
         for (name, value) in authorization {
             request = request.header(name, value);
         }

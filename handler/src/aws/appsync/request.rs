@@ -1,5 +1,5 @@
 //! The body of the GraphQL request for a mutation. The same mutation always has the same bytes.
-use api::types::{ContentBlock, ConversationEvent, SenderKind, StopReason, TurnStatus, Usage};
+use api::types::{ContentBlock, ConversationEvent, SenderKind, StopReason, ToolResult, ToolUse, TurnStatus, Usage};
 use graphql_client::GraphQLQuery;
 use serde::Serialize;
 use turn::mutation::{AgentEvent, EndReason, Mutation, StoredEvent, Update};
@@ -21,6 +21,14 @@ pub fn request_body(mutation: &Mutation) -> Vec<u8> {
         Update::Batch(batch) => metadata_body(metadata::AgentMetadataInput {
             content_block_index: Some(batch.block.into()),
             agent_partial_message: Some(batch.text.clone()),
+            ..running_metadata(mutation)
+        }),
+        Update::ToolProgress(call) => metadata_body(metadata::AgentMetadataInput {
+            tool_call: Some(metadata::ToolCallInput {
+                id: call.id.clone(),
+                name: call.name.clone(),
+                status: call.status,
+            }),
             ..running_metadata(mutation)
         }),
         Update::Event(event) => event_body(mutation, event.status(), agent_event_input(event)),
@@ -63,6 +71,7 @@ fn running_metadata(mutation: &Mutation) -> metadata::AgentMetadataInput {
         agent_partial_message: None,
         note: None,
         continues: None,
+        tool_call: None,
         event: None,
     }
 }
@@ -73,7 +82,7 @@ fn question_input(question: &ConversationEvent) -> metadata::ConversationEventIn
         id: question.id.clone(),
         position: question.position.into(),
         sender: metadata::SenderInput { kind: sender.kind, id: sender.id, name: sender.name },
-        content: block_texts(&question.content).map(|text| metadata::ContentBlockInput { text }).collect(),
+        content: question.content.iter().map(question_block_input).collect(),
         stop_reason: None,
         usage: None,
         failure: None,
@@ -81,6 +90,11 @@ fn question_input(question: &ConversationEvent) -> metadata::ConversationEventIn
         agent_version: None,
         created_at: Some(question.created_at.clone()),
     }
+}
+
+/// A user's event has only text.
+fn question_block_input(block: &ContentBlock) -> metadata::ContentBlockInput {
+    metadata::ContentBlockInput { text: block.text.clone(), tool_use: None, tool_result: None }
 }
 
 fn agent_event_input(event: &AgentEvent) -> event::ConversationEventInput {
@@ -92,8 +106,8 @@ fn agent_event_input(event: &AgentEvent) -> event::ConversationEventInput {
     event::ConversationEventInput {
         id: event.id.clone(),
         position: event.position.into(),
-        sender: event::SenderInput { kind: SenderKind::Agent, id: Some(agent.id.clone()), name: agent.name.clone() },
-        content: block_texts(&event.content).map(|text| event::ContentBlockInput { text }).collect(),
+        sender: event::SenderInput { kind: event.author.into(), id: Some(agent.id.clone()), name: agent.name.clone() },
+        content: event.content.iter().map(block_input).collect(),
         stop_reason,
         usage: event.end.and_then(|end| end.usage).map(usage_input),
         failure,
@@ -143,20 +157,45 @@ fn usage_input(usage: Usage) -> event::UsageInput {
     }
 }
 
-fn block_texts(content: &[ContentBlock]) -> impl Iterator<Item = Option<String>> {
-    content.iter().map(|block| block.text.clone())
+fn block_input(block: &ContentBlock) -> event::ContentBlockInput {
+    event::ContentBlockInput {
+        text: block.text.clone(),
+        tool_use: block.tool_use.as_ref().map(tool_use_input),
+        tool_result: block.tool_result.as_ref().map(tool_result_input),
+    }
+}
+
+fn tool_use_input(tool_use: &ToolUse) -> event::ToolUseInput {
+    event::ToolUseInput {
+        id: tool_use.id.clone(),
+        name: tool_use.name.clone(),
+        title: tool_use.title.clone(),
+        input: tool_use.input.clone(),
+    }
+}
+
+fn tool_result_input(result: &ToolResult) -> event::ToolResultInput {
+    event::ToolResultInput {
+        tool_use_id: result.tool_use_id.clone(),
+        status: result.status,
+        json: result.json.clone(),
+        text: result.text.clone(),
+        truncated: result.truncated,
+        started_at: result.started_at.clone(),
+        ended_at: result.ended_at.clone(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use api::types::{FailureCode, Sender};
+    use api::types::{FailureCode, Sender, ToolStatus};
     use serde_json::{Value, json};
     use turn::{
         claim::Claim,
         failures::Failure,
-        mutation::{AnswerEnd, Batch},
+        mutation::{AnswerEnd, Author, Batch, ToolProgress},
         request::Agent,
     };
 
@@ -189,7 +228,7 @@ mod tests {
             (&data["status"], &data["run"], &data["attempt"], &data["sequence"]),
             (&json!("RUNNING"), &json!(1), &json!(2), &json!(3))
         );
-        assert_eq!(data["event"]["sender"], json!({ "kind": "USER", "id": "u1", "name": null }));
+        assert_eq!(data["event"]["sender"], json!({ "kind": "USER", "id": "u1" }));
         assert_eq!(data["event"]["content"], json!([{ "text": "Why?" }]));
         assert_eq!(data["event"]["createdAt"], "2026-11-21T09:00:00.000Z");
     }
@@ -232,7 +271,7 @@ mod tests {
         assert_eq!((&event["stopReason"], &event["failure"]), (&json!("MAX_TOKENS"), &Value::Null));
         assert_eq!(
             event["usage"],
-            json!({ "inputTokens": 5, "outputTokens": 2, "totalTokens": 7, "cacheReadTokens": 4, "cacheWriteTokens": null })
+            json!({ "inputTokens": 5, "outputTokens": 2, "totalTokens": 7, "cacheReadTokens": 4 })
         );
     }
 
@@ -267,7 +306,53 @@ mod tests {
         );
     }
 
+    #[test]
+    fn tool_calls_are_sent_field_by_field_with_their_bytes() {
+        let input = "{\"a\": \"\\u00e9👩‍👩‍👧\" }";
+        let call =
+            ToolUse { id: "a.1".into(), name: "look".into(), title: Some("Look up".into()), input: input.into() };
+        let content = vec![ContentBlock::text("So."), ContentBlock::tool_use(call)];
+        let (operation, data) = publish(event_with(Author::Agent, content, None));
+        assert_eq!((operation.as_str(), &data["status"]), ("AgentPublishEvent", &json!("RUNNING")));
+        let call = json!({ "id": "a.1", "name": "look", "title": "Look up", "input": input });
+        assert_eq!(data["event"]["content"], json!([{ "text": "So." }, { "toolUse": call }]));
+        assert_eq!(data["event"]["sender"]["kind"], "AGENT");
+    }
+
+    #[test]
+    fn tool_results_are_from_the_tools_of_the_agent() {
+        let result = ToolResult {
+            tool_use_id: "a".into(),
+            status: ToolStatus::Failed,
+            json: None,
+            text: Some("No.".into()),
+            truncated: Some(true),
+            started_at: Some("2026-11-21T09:00:00.000Z".into()),
+            ended_at: None,
+        };
+        let (_, data) = publish(event_with(Author::Tools, vec![ContentBlock::tool_result(result)], None));
+        let expected = json!({
+            "toolUseId": "a", "status": "FAILED", "text": "No.", "truncated": true,
+            "startedAt": "2026-11-21T09:00:00.000Z",
+        });
+        assert_eq!(data["event"]["content"], json!([{ "toolResult": expected }]));
+        assert_eq!(data["event"]["sender"], json!({ "kind": "TOOL", "id": "default", "name": "Parlance" }));
+    }
+
+    #[test]
+    fn ended_tool_call_is_sent_as_metadata() {
+        let call = ToolProgress { id: "a".into(), name: "look".into(), status: ToolStatus::Succeeded };
+        let (operation, data) = publish(Update::ToolProgress(call));
+        assert_eq!(operation, "AgentPublishMetadata");
+        assert_eq!(data["toolCall"], json!({ "id": "a", "name": "look", "status": "SUCCEEDED" }));
+        assert_eq!((&data["event"], &data["agentPartialMessage"]), (&Value::Null, &Value::Null));
+    }
+
     fn event_update(end: Option<AnswerEnd>) -> Update {
+        event_with(Author::Agent, vec![ContentBlock::text("Because.")], end)
+    }
+
+    fn event_with(author: Author, content: Vec<ContentBlock>, end: Option<AnswerEnd>) -> Update {
         let agent = Agent {
             id: "default".into(),
             version: 3,
@@ -276,9 +361,11 @@ mod tests {
             system_prompt: None,
             context_bytes: 1000,
             inference: None,
+            tools: Vec::new(),
+            max_steps: 10,
+            tool_timeout_seconds: 30,
         };
-        let content = vec![ContentBlock::text("Because.")];
-        Update::Event(AgentEvent { id: "t1-2-1".into(), position: 8, agent: Arc::new(agent), content, end })
+        Update::Event(AgentEvent { id: "t1-2-1".into(), position: 8, agent: Arc::new(agent), author, content, end })
     }
 
     /// The name of the operation and its `data` variable.

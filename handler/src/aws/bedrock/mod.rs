@@ -1,32 +1,32 @@
 //! The model: calls ConverseStream and translates its events and errors.
 mod errors;
+mod json_texts;
+mod request;
 mod stream_repair;
 mod surrogates;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-use api::{
-    text::is_blank,
-    types::{InferenceSettings, SenderKind, StopReason, Usage},
-};
+use api::types::{InferenceSettings, StopReason, Usage};
 use aws_config::SdkConfig;
 use aws_sdk_bedrockruntime::{
     Client,
     config::{self, retry::RetryConfig, timeout::TimeoutConfig},
     error::{ProvideErrorMetadata, SdkError},
     operation::converse_stream::{ConverseStreamError, ConverseStreamOutput},
-    types::{
-        self as sdk, ContentBlock, ContentBlockDelta, ConversationRole, InferenceConfiguration, Message,
-        SystemContentBlock,
-    },
+    types::{self as sdk, ContentBlockDelta, ContentBlockStart},
 };
 use futures::{Stream, StreamExt, TryStreamExt, future, stream};
 use turn::{
     model_settings::{refused_by_message, refused_by_model, without},
-    types::{ModelError, ModelRequest, StreamEvent, TranscriptMessage},
+    types::{ModelError, ModelRequest, ModelStop, StreamEvent},
 };
 
 use errors::{request_failure, stream_failure};
+use json_texts::JsonTexts;
+use request::{inference_configuration, messages, system_prompt, tool_configuration};
 use stream_repair::StreamRepair;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -98,57 +98,51 @@ async fn send(
     request: &ModelRequest,
     settings: &InferenceSettings,
 ) -> Result<ConverseStreamOutput, SdkError<ConverseStreamError>> {
+    let mut texts = JsonTexts::new();
     let call = client
         .converse_stream()
         .model_id(&request.model_id)
         .set_system(system_prompt(request.system_prompt.as_deref()))
         .inference_config(inference_configuration(settings))
-        .set_messages(Some(request.transcript.iter().filter_map(message).collect()));
-    call.send().await
-}
-
-/// `None` for a blank prompt, which Bedrock does not accept.
-fn system_prompt(prompt: Option<&str>) -> Option<Vec<SystemContentBlock>> {
-    let prompt = prompt.filter(|text| !is_blank(text))?;
-    Some(vec![SystemContentBlock::Text(prompt.to_owned())])
-}
-
-/// Leaves out empty stop sequences, which Bedrock does not accept.
-fn inference_configuration(settings: &InferenceSettings) -> InferenceConfiguration {
-    let mut stop_sequences = settings.stop_sequences.clone();
-    if let Some(stop_sequences) = &mut stop_sequences {
-        stop_sequences.retain(|text| !text.is_empty());
-    }
-    InferenceConfiguration::builder()
-        .set_max_tokens(settings.max_tokens.map(|tokens| tokens.try_into().unwrap_or(i32::MAX)))
-        .set_temperature(settings.temperature.map(|temperature| temperature as f32))
-        .set_top_p(settings.top_p.map(|top_p| top_p as f32))
-        .set_stop_sequences(stop_sequences)
-        .build()
-}
-
-fn message(message: &TranscriptMessage) -> Option<Message> {
-    let role = match message.role {
-        SenderKind::User => ConversationRole::User,
-        SenderKind::Agent => ConversationRole::Assistant,
-    };
-    let content = message.texts.iter().cloned().map(ContentBlock::Text).collect();
-    Message::builder().role(role).set_content(Some(content)).build().ok()
+        .set_tool_config(tool_configuration(&request.tools, &mut texts).map_err(SdkError::construction_failure)?)
+        .set_messages(Some(messages(request, &mut texts).map_err(SdkError::construction_failure)?));
+    call.customize().interceptor(texts).send().await
 }
 
 fn stream_event(event: sdk::ConverseStreamOutput) -> StreamEvent {
     match event {
-        sdk::ConverseStreamOutput::ContentBlockDelta(block) => match block.delta {
-            Some(ContentBlockDelta::Text(text)) => {
-                StreamEvent::Text { block: u32::try_from(block.content_block_index).unwrap_or_default(), text }
-            }
+        sdk::ConverseStreamOutput::ContentBlockStart(block) => match block.start {
+            Some(ContentBlockStart::ToolUse(start)) => StreamEvent::ToolUse {
+                block: block_index(block.content_block_index),
+                id: start.tool_use_id,
+                name: start.name,
+            },
             _ => StreamEvent::Other,
         },
-        sdk::ConverseStreamOutput::MessageStop(stop) => StreamEvent::MessageStop(stop_reason(&stop.stop_reason)),
+        sdk::ConverseStreamOutput::ContentBlockDelta(block) => {
+            let index = block_index(block.content_block_index);
+            match block.delta {
+                Some(ContentBlockDelta::Text(text)) => StreamEvent::Text { block: index, text },
+                Some(ContentBlockDelta::ToolUse(delta)) => StreamEvent::ToolInput { block: index, json: delta.input },
+                _ => StreamEvent::Other,
+            }
+        }
+        sdk::ConverseStreamOutput::MessageStop(stop) => StreamEvent::MessageStop(model_stop(&stop.stop_reason)),
         sdk::ConverseStreamOutput::Metadata(metadata) => {
             metadata.usage.map_or(StreamEvent::Other, |usage| StreamEvent::Usage(token_usage(&usage)))
         }
         _ => StreamEvent::Other,
+    }
+}
+
+fn block_index(index: i32) -> u32 {
+    index.try_into().unwrap_or_default()
+}
+
+fn model_stop(reason: &sdk::StopReason) -> ModelStop {
+    match reason {
+        sdk::StopReason::ToolUse => ModelStop::ToolUse,
+        reason => ModelStop::Answered(stop_reason(reason)),
     }
 }
 
@@ -177,94 +171,4 @@ fn token_usage(usage: &sdk::TokenUsage) -> Usage {
 
 fn token_count(count: i32) -> u32 {
     count.try_into().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use aws_sdk_bedrockruntime::{
-        primitives::Blob,
-        types::{
-            CitationsDelta, ContentBlockDeltaEvent, ConverseStreamMetadataEvent, MessageStopEvent,
-            ReasoningContentBlockDelta, TokenUsage, ToolUseBlockDelta,
-        },
-    };
-
-    use super::*;
-
-    #[test]
-    fn text_keeps_its_block_and_other_deltas_are_other() {
-        let text = StreamEvent::Text { block: 2, text: "Hi".into() };
-        assert_eq!(delta(ContentBlockDelta::Text("Hi".into())), text);
-        for other in [
-            ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::Text("Hm".into())),
-            ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::RedactedContent(Blob::new([1]))),
-            ContentBlockDelta::ToolUse(ToolUseBlockDelta::builder().input("{}").build().unwrap()),
-            ContentBlockDelta::Citation(CitationsDelta::builder().title("A page").build()),
-        ] {
-            assert_eq!(delta(other), StreamEvent::Other);
-        }
-    }
-
-    #[test]
-    fn every_stop_reason_is_translated() {
-        for (bedrock, expected) in [
-            ("end_turn", StopReason::EndTurn),
-            ("stop_sequence", StopReason::StopSequence),
-            ("max_tokens", StopReason::MaxTokens),
-            ("model_context_window_exceeded", StopReason::ContextWindowExceeded),
-            ("guardrail_intervened", StopReason::GuardrailIntervened),
-            ("content_filtered", StopReason::ContentFiltered),
-            ("malformed_model_output", StopReason::MalformedOutput),
-            ("malformed_tool_use", StopReason::MalformedOutput),
-            ("tool_use", StopReason::Other),
-            ("not_invented_yet", StopReason::Other),
-        ] {
-            let stop = MessageStopEvent::builder().stop_reason(bedrock.into()).build().unwrap();
-            assert_eq!(
-                stream_event(sdk::ConverseStreamOutput::MessageStop(stop)),
-                StreamEvent::MessageStop(expected),
-                "{bedrock}"
-            );
-        }
-    }
-
-    #[test]
-    fn usage_includes_cache_tokens() {
-        let usage = TokenUsage::builder().input_tokens(5).output_tokens(2).total_tokens(7);
-        let usage = usage.cache_read_input_tokens(4).cache_write_input_tokens(1).build().unwrap();
-        let metadata = ConverseStreamMetadataEvent::builder().usage(usage).build();
-        let expected = Usage {
-            input_tokens: 5,
-            output_tokens: 2,
-            total_tokens: 7,
-            cache_read_tokens: Some(4),
-            cache_write_tokens: Some(1),
-        };
-        assert_eq!(stream_event(sdk::ConverseStreamOutput::Metadata(metadata)), StreamEvent::Usage(expected));
-    }
-
-    #[test]
-    fn transcript_message_keeps_all_its_texts() {
-        let texts = vec!["One".to_owned(), "Two".to_owned()];
-        let message = message(&TranscriptMessage { role: SenderKind::Agent, texts }).unwrap();
-        assert_eq!(message.role(), &ConversationRole::Assistant);
-        assert_eq!(message.content(), [ContentBlock::Text("One".into()), ContentBlock::Text("Two".into())]);
-    }
-
-    #[test]
-    fn blank_prompt_and_empty_stop_sequences_are_left_out() {
-        for blank in [None, Some(""), Some(" \n")] {
-            assert_eq!(system_prompt(blank), None);
-        }
-        assert_eq!(system_prompt(Some(" Be brief.")), Some(vec![SystemContentBlock::Text(" Be brief.".into())]));
-        let stop_sequences = Some(vec![String::new(), "\n".into(), "END".into()]);
-        let configuration =
-            inference_configuration(&InferenceSettings { stop_sequences, ..InferenceSettings::default() });
-        assert_eq!(configuration.stop_sequences(), ["\n", "END"]);
-    }
-
-    fn delta(delta: ContentBlockDelta) -> StreamEvent {
-        let event = ContentBlockDeltaEvent::builder().content_block_index(2).delta(delta).build().unwrap();
-        stream_event(sdk::ConverseStreamOutput::ContentBlockDelta(event))
-    }
 }

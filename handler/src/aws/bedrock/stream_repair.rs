@@ -129,6 +129,17 @@ impl Body for RepairedBody {
 #[derive(Debug, Default)]
 struct EventRepair {
     surrogates: SurrogateJoiner,
+    /// The kind of the deltas of the block with a pending half.
+    pending_kind: DeltaKind,
+}
+
+/// What a contentBlockDelta event has a part of.
+#[derive(Clone, Copy, Debug, Default)]
+enum DeltaKind {
+    #[default]
+    Text,
+    /// The JSON text of a tool call's arguments.
+    ToolInput,
 }
 
 impl EventRepair {
@@ -137,27 +148,31 @@ impl EventRepair {
         if header(&message, ":message-type") != Some("event") {
             return self.flush().into_iter().chain([message]).collect();
         }
-        match serde_json::from_slice::<TextDelta>(message.payload()) {
-            Ok(delta) => self.repair_text(message, &delta),
-            Err(_) => self.flush().into_iter().chain([parseable(message)]).collect(),
+        match serde_json::from_slice::<BlockDelta>(message.payload()) {
+            Ok(BlockDelta { content_block_index, delta: Delta { text: Some(wtf8), .. } }) => {
+                self.repair_delta(message, content_block_index, DeltaKind::Text, &wtf8.0)
+            }
+            Ok(BlockDelta { content_block_index, delta: Delta { tool_use: Some(tool_use), .. } }) => {
+                self.repair_delta(message, content_block_index, DeltaKind::ToolInput, &tool_use.input.0)
+            }
+            Ok(_) | Err(_) => self.flush().into_iter().chain([parseable(message)]).collect(),
         }
     }
 
-    fn repair_text(&mut self, message: Message, delta: &TextDelta) -> Vec<Message> {
-        let block = delta.content_block_index;
-        let wtf8 = &delta.delta.text.0;
+    fn repair_delta(&mut self, message: Message, block: u32, kind: DeltaKind, wtf8: &[u8]) -> Vec<Message> {
         if !self.surrogates.has_pending_half() && std::str::from_utf8(wtf8).is_ok() {
             return vec![message];
         }
         let end_of_other_block = if self.surrogates.awaits_other_block(block) { self.flush() } else { None };
-        let text = text_message(block, &self.surrogates.join(block, wtf8));
-        end_of_other_block.into_iter().chain([text]).collect()
+        let delta = delta_message(block, kind, &self.surrogates.join(block, wtf8));
+        self.pending_kind = kind;
+        end_of_other_block.into_iter().chain([delta]).collect()
     }
 
     /// The end of a pending half's block.
     fn flush(&mut self) -> Option<Message> {
         let (block, text) = self.surrogates.flush()?;
-        Some(text_message(block, &text))
+        Some(delta_message(block, self.pending_kind, &text))
     }
 }
 
@@ -173,8 +188,12 @@ fn parseable(message: Message) -> Message {
     }
 }
 
-fn text_message(block: u32, text: &str) -> Message {
-    event_message("contentBlockDelta", &json!({ "contentBlockIndex": block, "delta": { "text": text } }))
+fn delta_message(block: u32, kind: DeltaKind, text: &str) -> Message {
+    let delta = match kind {
+        DeltaKind::Text => json!({ "text": text }),
+        DeltaKind::ToolInput => json!({ "toolUse": { "input": text } }),
+    };
+    event_message("contentBlockDelta", &json!({ "contentBlockIndex": block, "delta": delta }))
 }
 
 fn event_message(event_type: &'static str, payload: &Value) -> Message {
@@ -194,17 +213,24 @@ fn header<'a>(message: &'a Message, name: &str) -> Option<&'a str> {
     header.value().as_string().ok().map(|value| value.as_str())
 }
 
-/// The payload of a contentBlockDelta event with text.
+/// The payload of a contentBlockDelta event.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct TextDelta {
+struct BlockDelta {
     content_block_index: u32,
     delta: Delta,
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Delta {
-    text: Wtf8,
+    text: Option<Wtf8>,
+    tool_use: Option<ToolInputDelta>,
+}
+
+#[derive(Deserialize)]
+struct ToolInputDelta {
+    input: Wtf8,
 }
 
 /// A JSON string that may hold halves of surrogate pairs: serde_json gives WTF-8 where bytes are asked for.
@@ -273,8 +299,30 @@ mod tests {
     }
 
     #[test]
+    fn surrogates_of_tool_input_are_mended_as_tool_input() {
+        let input =
+            |block: u32, input: &str| json!({ "contentBlockIndex": block, "delta": { "toolUse": { "input": input } } });
+        let first = r#"{"contentBlockIndex":1,"delta":{"toolUse":{"input":"{\"a\":\"\ud83d"}},"p":"ab"}"#;
+        let second = r#"{"contentBlockIndex":1,"delta":{"toolUse":{"input":"\ude00\"}"}}}"#;
+        let stop = r#"{"contentBlockIndex":1}"#;
+        assert_eq!(repair(&[first, second]), [input(1, "{\"a\":\""), input(1, "\u{1f600}\"}")]);
+        let expected = [input(1, "{\"a\":\""), input(1, "\u{fffd}"), serde_json::from_str(stop).unwrap()];
+        assert_eq!(repair(&[first, stop]), expected);
+        let text = r#"{"contentBlockIndex":2,"delta":{"text":"b"}}"#;
+        assert_eq!(repair(&[first, text]), [input(1, "{\"a\":\""), input(1, "\u{fffd}"), delta(2, "b")]);
+    }
+
+    #[test]
+    fn escapes_within_the_json_of_tool_input_stay_as_they_are() {
+        let payload = r#"{"contentBlockIndex":1,"delta":{"toolUse":{"input":"{\"a\":\"\\ud83d\"}"}}}"#;
+        assert_eq!(repair(&[payload]), [serde_json::from_str::<Value>(payload).unwrap()]);
+        let empty = r#"{"contentBlockIndex":1,"delta":{"toolUse":{"input":""}},"p":"abc"}"#;
+        assert_eq!(repair(&[empty]), [serde_json::from_str::<Value>(empty).unwrap()]);
+    }
+
+    #[test]
     fn payload_that_is_no_json_becomes_an_event_without_meaning() {
-        for payload in ["{", "", r#"{"delta":{"toolUse":{"input":"\ud83d"}}}"#] {
+        for payload in ["{", "", r#"{"delta":{"reasoningContent":{"text":"\ud83d"}}}"#] {
             assert_eq!(repair(&[payload]), [json!({})], "{payload}");
         }
     }

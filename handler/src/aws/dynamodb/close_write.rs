@@ -57,7 +57,8 @@ impl Table {
         Ok(())
     }
 
-    /// Marks the events of the current run that earlier attempts have stored as superseded.
+    /// Marks the events of the current run that earlier attempts have stored as superseded, but for those up to the
+    /// turn's run position: they have steps with tool calls, which the run keeps.
     pub async fn supersede_orphaned_events(
         &self,
         run_id: &RunId,
@@ -89,5 +90,5 @@ fn is_orphaned(event: &ConversationEvent, turn: &StoredTurn) -> bool {
     if event.superseded == Some(true) {
         return false;
     }
-    event.sender.kind == SenderKind::Agent && event.attempt != Some(turn.attempt)
+    event.sender.kind != SenderKind::User && event.attempt != Some(turn.attempt)
 }

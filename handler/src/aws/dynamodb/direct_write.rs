@@ -80,6 +80,10 @@ impl Table {
             .set("lastPosition", number(event.position))
             .set("lastSequence", number(mutation.sequence))
             .set("lastEventSequence", number(mutation.sequence));
+        let update = match event.is_kept_by_later_attempts() {
+            true => update.set("runPosition", number(event.position)),
+            false => update,
+        };
         let update = match event.end {
             None => update.set("leaseUntil", lease_until(now)),
             Some(end) => set_turn_end(update, end),

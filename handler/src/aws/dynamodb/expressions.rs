@@ -2,7 +2,9 @@
 use std::{collections::HashMap, time::Duration};
 
 use api::types::TurnStatus;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+};
 use turn::claim::{Claim, StoredTurn};
 
 use super::attributes::{Item, attribute, number, string};
@@ -179,6 +181,19 @@ pub fn put_if_absent(table: &str, item: Item) -> TransactWriteItem {
         .build()
         .expect("table and item are set");
     TransactWriteItem::builder().put(put).build()
+}
+
+/// Changes nothing: the transaction is cancelled unless the condition holds.
+pub fn condition_check(table: &str, key: Item, condition: Condition) -> TransactWriteItem {
+    let check = ConditionCheck::builder()
+        .table_name(table)
+        .set_key(Some(key))
+        .condition_expression(condition.expression)
+        .set_expression_attribute_names(Some(placeholder_names(condition.expression)))
+        .set_expression_attribute_values(Some(condition.values))
+        .build()
+        .expect("table, key and expression are set");
+    TransactWriteItem::builder().condition_check(check).build()
 }
 
 fn placeholder_names(expression: &str) -> HashMap<String, String> {

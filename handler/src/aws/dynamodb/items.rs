@@ -40,7 +40,7 @@ pub fn parse_event(item: Item) -> Result<ConversationEvent, TableError> {
 /// `created_at`: ISO 8601.
 pub fn agent_event_item(claim: &Claim, event: &AgentEvent, created_at: String) -> Item {
     let agent = &event.agent;
-    let sender = Sender { kind: SenderKind::Agent, id: Some(agent.id.clone()), name: agent.name.clone() };
+    let sender = Sender { kind: event.author.into(), id: Some(agent.id.clone()), name: agent.name.clone() };
     let (stop_reason, failure) = match event.end {
         Some(end) => end_attributes(end.reason),
         None => (None, None),
@@ -110,7 +110,7 @@ struct BatchItem {
     text: Option<String>,
 }
 
-/// An agent's event without its key.
+/// An event of an agent or its tools, without its key.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct EventItem<'a> {
@@ -157,7 +157,7 @@ fn end_attributes(reason: EndReason) -> (Option<StopReason>, Option<Failure>) {
 }
 
 /// The error does not repeat that of serde, which may quote the conversation.
-fn parse<T: DeserializeOwned>(kind: &'static str, item: Item) -> Result<T, TableError> {
+pub fn parse<T: DeserializeOwned>(kind: &'static str, item: Item) -> Result<T, TableError> {
     serde_dynamo::from_item(item).map_err(|error| {
         tracing::debug!(kind, %error, "item");
         TableError::Item { kind }

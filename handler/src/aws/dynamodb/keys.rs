@@ -30,7 +30,7 @@ pub fn conversation_partition(conversation_id: &str) -> String {
     format!("CONVERSATION#{conversation_id}")
 }
 
-/// The partition of a turn's batches.
+/// The partition of a turn's batches and claimed tool calls.
 pub fn batches_partition(conversation_id: &str, turn_id: &str) -> String {
     format!("TURN#{conversation_id}#{turn_id}")
 }
@@ -41,6 +41,11 @@ pub fn event_sort_key(position: u32) -> String {
 
 pub fn batch_sort_key(attempt: u32, sequence: u32) -> String {
     format!("{attempt:06}#{sequence:06}")
+}
+
+/// The key of a claimed tool call. `position` is that of the event with the call.
+pub fn tool_claim_key(conversation_id: &str, turn_id: &str, position: u32, tool_use_id: &str) -> Item {
+    key(&batches_partition(conversation_id, turn_id), &format!("TOOL#{position:08}#{tool_use_id}"))
 }
 
 fn key(partition: &str, sort: &str) -> Item {

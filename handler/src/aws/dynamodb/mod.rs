@@ -14,6 +14,7 @@ mod reads;
 pub mod test_support;
 #[cfg(test)]
 mod tests;
+mod tool_claims;
 mod usage;
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ use expressions::ItemUpdate;
 
 pub use claim::ClaimOutcome;
 pub use error::{TableError, with_retries};
+pub use tool_claims::ToolClaim;
 
 /// The SDK has no timeout of its own.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);

@@ -14,7 +14,7 @@ use turn::{
     effect::{AttemptEnd, Effect},
     mutation::Mutation,
     request::Agent,
-    tool::ToolRun,
+    tool::{Caller, ToolRun},
     types::{ModelRequest, StreamEvent},
 };
 
@@ -174,6 +174,7 @@ impl Simulation {
 
 pub fn attempt_start(script: &Script, now: Instant) -> AttemptStart {
     AttemptStart {
+        caller: Caller::default(),
         claim: Claim {
             conversation_id: "c1".into(),
             turn_id: "t1".into(),

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
-use api::types::{ContentBlock, FailureCode, StopReason, TurnStatus, Usage};
+use api::types::{ContentBlock, FailureCode, StopReason, ToolResult, ToolStatus, ToolUse, TurnStatus, Usage};
 use serde_json::json;
 use turn::{
     direct_write::{DirectWrite, WriteFailure},
     failures::Failure,
-    mutation::{AgentEvent, AnswerEnd, EndReason, Mutation, Update},
+    mutation::{AgentEvent, AnswerEnd, Author, EndReason, Mutation, Update},
     request::Agent,
 };
 
@@ -120,6 +120,56 @@ async fn event_before_the_last_extends_the_lease() {
 }
 
 #[tokio::test]
+async fn event_with_tool_calls_or_results_is_kept_by_later_attempts() {
+    let input = "{\"a\": \"é\" }";
+    let call = ToolUse { id: "a".into(), name: "look".into(), title: Some("Look".into()), input: input.into() };
+    let result = ToolResult {
+        tool_use_id: "a".into(),
+        status: ToolStatus::Failed,
+        json: None,
+        text: Some("No.".into()),
+        truncated: None,
+        started_at: None,
+        ended_at: None,
+    };
+    for (author, content, kind, expected) in [
+        (
+            Author::Agent,
+            vec![ContentBlock::text("So."), ContentBlock::tool_use(call)],
+            "AGENT",
+            json!([{ "text": "So." }, { "toolUse": { "id": "a", "name": "look", "title": "Look", "input": input } }]),
+        ),
+        (
+            Author::Tools,
+            vec![ContentBlock::tool_result(result)],
+            "TOOL",
+            json!([{ "toolResult": { "toolUseId": "a", "status": "FAILED", "text": "No." } }]),
+        ),
+    ] {
+        let table = embedded_table().await;
+        table.put_items([turn_item("RUNNING", Some(FAR), FAR), conversation_item()]).await;
+        let write = store_event_with(author, content.clone(), None);
+        assert_eq!(table.write_directly(write, time(NOW)).await, Ok(TurnStatus::Running));
+        let turn = table.stored_json("TURN#t1").await;
+        assert_eq!(
+            (&turn["runPosition"], &turn["lastPosition"], &turn["answerPosition"]),
+            (&json!(8), &json!(8), &json!(7))
+        );
+        let stored = table.stored_json("EVENT#00000008").await;
+        assert_eq!((&stored["content"], &stored["sender"]["kind"]), (&expected, &json!(kind)));
+        assert_eq!(table.load_event("c1", 8).await.unwrap().unwrap().content, content);
+    }
+}
+
+#[tokio::test]
+async fn text_alone_is_not_kept_by_later_attempts() {
+    let table = embedded_table().await;
+    table.put_items([turn_item("RUNNING", Some(FAR), FAR), conversation_item()]).await;
+    table.write_directly(store_event(None), time(NOW)).await.unwrap();
+    assert_eq!(table.stored_json("TURN#t1").await["runPosition"], 7);
+}
+
+#[tokio::test]
 async fn repeated_event_is_accepted_and_stored_once() {
     let table = embedded_table().await;
     for (end, status) in [(None, TurnStatus::Running), (Some(answer_end()), TurnStatus::Completed)] {
@@ -203,6 +253,10 @@ fn answer_end() -> AnswerEnd {
 }
 
 fn store_event(end: Option<AnswerEnd>) -> DirectWrite {
+    store_event_with(Author::Agent, vec![ContentBlock::text("So\r\nbe it.")], end)
+}
+
+fn store_event_with(author: Author, content: Vec<ContentBlock>, end: Option<AnswerEnd>) -> DirectWrite {
     let agent = Agent {
         id: "default".into(),
         version: 3,
@@ -211,8 +265,10 @@ fn store_event(end: Option<AnswerEnd>) -> DirectWrite {
         system_prompt: None,
         context_bytes: 1000,
         inference: None,
+        tools: Vec::new(),
+        max_steps: 10,
+        tool_timeout_seconds: 30,
     };
-    let content = vec![ContentBlock::text("So\r\nbe it.")];
-    let event = AgentEvent { id: "t1-1-1".into(), position: 8, agent: Arc::new(agent), content, end };
+    let event = AgentEvent { id: "t1-1-1".into(), position: 8, agent: Arc::new(agent), author, content, end };
     DirectWrite::StoreEvent(Arc::new(Mutation { claim: claim(), sequence: 4, update: Update::Event(event) }))
 }

@@ -5,4 +5,5 @@ mod direct_write;
 mod participants;
 mod purge;
 mod reads;
+mod tool_claims;
 mod usage;

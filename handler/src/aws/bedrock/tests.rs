@@ -1,0 +1,266 @@
+//! Requests on the wire and recorded streams.
+use std::sync::{Arc, Mutex};
+
+use api::types::{InferenceSettings, StopReason, ToolUse, Usage};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_sdk_bedrockruntime::{
+    primitives::Blob,
+    types::{
+        self as sdk, CitationsDelta, ContentBlockDelta, ContentBlockDeltaEvent, ConverseStreamMetadataEvent,
+        MessageStopEvent, ReasoningContentBlockDelta, TokenUsage,
+    },
+};
+use aws_smithy_eventstream::frame::write_message_to;
+use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
+use axum::{Router, routing::post};
+use futures::TryStreamExt;
+use serde_json::{Value, json};
+use turn::{
+    tool::{LambdaTool, Tool, ToolEffect},
+    types::{ModelError, ModelRequest, ModelStop, Role, StreamEvent, ToolOutput, TranscriptBlock, TranscriptMessage},
+};
+
+use super::{Bedrock, stream_event};
+
+/// The events of a stream with a tool call that Bedrock has sent.
+const RECORDED: [(&str, &str); 13] = [
+    ("messageStart", r#"{"p":"abcdef","role":"assistant"}"#),
+    ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"text":"I'"},"p":"abc"}"#),
+    ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"text":"ll look."},"p":"abcd"}"#),
+    ("contentBlockStop", r#"{"contentBlockIndex":0,"p":"ab"}"#),
+    (
+        "contentBlockStart",
+        r#"{"contentBlockIndex":1,"p":"ab","start":{"toolUse":{"name":"get_weather","toolUseId":"tooluse_Zsi5nODkqYT50BEZ9GG8ud","type":"tool_use"}}}"#,
+    ),
+    ("contentBlockDelta", r#"{"contentBlockIndex":1,"delta":{"toolUse":{"input":""}},"p":"abcdefghi"}"#),
+    ("contentBlockDelta", r#"{"contentBlockIndex":1,"delta":{"toolUse":{"input":"{\"loca"}},"p":"abc"}"#),
+    ("contentBlockDelta", r#"{"contentBlockIndex":1,"delta":{"toolUse":{"input":"tion\": \"San "}},"p":"abc"}"#),
+    ("contentBlockDelta", r#"{"contentBlockIndex":1,"delta":{"toolUse":{"input":"Francisco, C"}},"p":"a"}"#),
+    ("contentBlockDelta", r#"{"contentBlockIndex":1,"delta":{"toolUse":{"input":"A\"}"}},"p":"abcde"}"#),
+    ("contentBlockStop", r#"{"contentBlockIndex":1,"p":"abc"}"#),
+    ("messageStop", r#"{"p":"abcd","stopReason":"tool_use"}"#),
+    (
+        "metadata",
+        r#"{"metrics":{"latencyMs":1859},"p":"abc","usage":{"inputTokens":446,"outputTokens":76,"serverToolUsage":{},"totalTokens":522}}"#,
+    ),
+];
+
+#[tokio::test]
+async fn recorded_stream_with_a_tool_call_is_translated() {
+    let server = Server::start(&RECORDED).await;
+    let events = server.converse(model_request(Vec::new(), Vec::new())).await.unwrap();
+    let text = |text: &str| StreamEvent::Text { block: 0, text: text.into() };
+    let input = |json: &str| StreamEvent::ToolInput { block: 1, json: json.into() };
+    let (id, name) = ("tooluse_Zsi5nODkqYT50BEZ9GG8ud".into(), "get_weather".into());
+    let usage = Usage { input_tokens: 446, output_tokens: 76, total_tokens: 522, ..Usage::default() };
+    let expected = [
+        StreamEvent::Other,
+        text("I'"),
+        text("ll look."),
+        StreamEvent::Other,
+        StreamEvent::ToolUse { block: 1, id, name },
+        input(""),
+        input("{\"loca"),
+        input("tion\": \"San "),
+        input("Francisco, C"),
+        input("A\"}"),
+        StreamEvent::Other,
+        StreamEvent::MessageStop(ModelStop::ToolUse),
+        StreamEvent::Usage(usage),
+    ];
+    assert_eq!(events, expected);
+}
+
+#[tokio::test]
+async fn half_of_a_surrogate_pair_in_tool_input_does_not_end_the_stream() {
+    let server = Server::start(&[
+        ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"toolUse":{"input":"{\"a\":\"\ud83d"}}}"#),
+        ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"toolUse":{"input":"\ude00\"}"}}}"#),
+        ("messageStop", r#"{"stopReason":"tool_use"}"#),
+    ])
+    .await;
+    let events = server.converse(model_request(Vec::new(), Vec::new())).await.unwrap();
+    let input = |json: &str| StreamEvent::ToolInput { block: 0, json: json.into() };
+    let stop = StreamEvent::MessageStop(ModelStop::ToolUse);
+    assert_eq!(events, [input("{\"a\":\""), input("\u{1f600}\"}"), stop]);
+}
+
+#[tokio::test]
+async fn request_has_tools_calls_and_results_byte_for_byte() {
+    let server = Server::start(&[]).await;
+    let schema = r#"{"type":"object","properties":{"b":{"type":"integer","maximum":12345678901234567890123},"a":{}}}"#;
+    let call = TranscriptBlock::ToolUse(ToolUse {
+        id: "t1".into(),
+        name: "look".into(),
+        title: Some("Look".into()),
+        input: r#"{"z":1.0, "a":"\ud83d"}"#.into(),
+    });
+    let result = TranscriptBlock::ToolResult {
+        tool_use_id: "t1".into(),
+        is_error: false,
+        output: ToolOutput::Json(r#"{"y":2,"b":[]}"#.into()),
+    };
+    let transcript = vec![
+        message(Role::User, [TranscriptBlock::Text("Look.".into())]),
+        message(Role::Assistant, [TranscriptBlock::Text("I will.".into()), call]),
+        message(Role::User, [result]),
+    ];
+    server.converse(model_request(vec![tool("look", schema)], transcript)).await.unwrap();
+    let body = server.take_body();
+    let spec = format!(r#"{{"toolSpec":{{"name":"look","description":"Looks.","inputSchema":{{"json":{schema}}}}}}}"#);
+    for part in [
+        format!(r#""tools":[{spec}]"#),
+        r#"{"toolUse":{"toolUseId":"t1","name":"look","input":{"z":1.0, "a":"\ufffd"}}}"#.to_owned(),
+        r#"{"toolResult":{"toolUseId":"t1","content":[{"json":{"y":2,"b":[]}}],"status":"success"}}"#.to_owned(),
+    ] {
+        assert!(body.contains(&part), "{part} in {body}");
+    }
+    assert!(!body.contains("Look\"}"), "{body}");
+}
+
+#[tokio::test]
+async fn request_of_an_agent_without_tools_has_no_tool_blocks() {
+    let server = Server::start(&[]).await;
+    let call = ToolUse { id: "t1".into(), name: "look".into(), title: None, input: "{}".into() };
+    let output = ToolOutput::Text("Nothing.".into());
+    let result = TranscriptBlock::ToolResult { tool_use_id: "t1".into(), is_error: true, output };
+    let transcript = vec![
+        message(Role::User, [TranscriptBlock::Text("Look.".into())]),
+        message(Role::Assistant, [TranscriptBlock::ToolUse(call)]),
+        message(Role::User, [result]),
+    ];
+    server.converse(model_request(Vec::new(), transcript)).await.unwrap();
+    let body: Value = serde_json::from_str(&server.take_body()).unwrap();
+    let text = |role: &str, text: &str| json!({ "role": role, "content": [{ "text": text }] });
+    let expected =
+        [text("user", "Look."), text("assistant", "[Tool call look: {}]"), text("user", "[Tool result: Nothing.]")];
+    assert_eq!(body["messages"], json!(expected));
+    assert_eq!(body.get("toolConfig"), None);
+}
+
+#[test]
+fn text_keeps_its_block_and_other_deltas_are_other() {
+    let text = StreamEvent::Text { block: 2, text: "Hi".into() };
+    assert_eq!(delta(ContentBlockDelta::Text("Hi".into())), text);
+    for other in [
+        ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::Text("Hm".into())),
+        ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::RedactedContent(Blob::new([1]))),
+        ContentBlockDelta::Citation(CitationsDelta::builder().title("A page").build()),
+    ] {
+        assert_eq!(delta(other), StreamEvent::Other);
+    }
+}
+
+#[test]
+fn every_stop_reason_is_translated() {
+    for (bedrock, expected) in [
+        ("end_turn", StopReason::EndTurn),
+        ("stop_sequence", StopReason::StopSequence),
+        ("max_tokens", StopReason::MaxTokens),
+        ("model_context_window_exceeded", StopReason::ContextWindowExceeded),
+        ("guardrail_intervened", StopReason::GuardrailIntervened),
+        ("content_filtered", StopReason::ContentFiltered),
+        ("malformed_model_output", StopReason::MalformedOutput),
+        ("malformed_tool_use", StopReason::MalformedOutput),
+        ("not_invented_yet", StopReason::Other),
+    ] {
+        let stop = MessageStopEvent::builder().stop_reason(bedrock.into()).build().unwrap();
+        assert_eq!(
+            stream_event(sdk::ConverseStreamOutput::MessageStop(stop)),
+            StreamEvent::MessageStop(ModelStop::Answered(expected)),
+            "{bedrock}"
+        );
+    }
+}
+
+#[test]
+fn usage_includes_cache_tokens() {
+    let usage = TokenUsage::builder().input_tokens(5).output_tokens(2).total_tokens(7);
+    let usage = usage.cache_read_input_tokens(4).cache_write_input_tokens(1).build().unwrap();
+    let metadata = ConverseStreamMetadataEvent::builder().usage(usage).build();
+    let expected = Usage {
+        input_tokens: 5,
+        output_tokens: 2,
+        total_tokens: 7,
+        cache_read_tokens: Some(4),
+        cache_write_tokens: Some(1),
+    };
+    assert_eq!(stream_event(sdk::ConverseStreamOutput::Metadata(metadata)), StreamEvent::Usage(expected));
+}
+
+fn delta(delta: ContentBlockDelta) -> StreamEvent {
+    let event = ContentBlockDeltaEvent::builder().content_block_index(2).delta(delta).build().unwrap();
+    stream_event(sdk::ConverseStreamOutput::ContentBlockDelta(event))
+}
+
+fn message<const N: usize>(role: Role, content: [TranscriptBlock; N]) -> TranscriptMessage {
+    TranscriptMessage { role, content: content.into() }
+}
+
+fn tool(name: &str, input_schema: &str) -> Tool {
+    Tool {
+        name: name.into(),
+        title: None,
+        description: "Looks.".into(),
+        input_schema: input_schema.into(),
+        effect: ToolEffect::Read,
+        lambda: LambdaTool { function_arn: "arn:aws:lambda:us-east-1:000000000000:function:look".into() },
+    }
+}
+
+fn model_request(tools: Vec<Tool>, transcript: Vec<TranscriptMessage>) -> ModelRequest {
+    ModelRequest {
+        model_id: "anthropic.claude-sonnet-5".into(),
+        system_prompt: None,
+        inference: InferenceSettings::default(),
+        tools: tools.into(),
+        transcript,
+    }
+}
+
+/// A server that answers each request with the same stream.
+struct Server {
+    bedrock: Bedrock,
+    last_body: Arc<Mutex<String>>,
+}
+
+impl Server {
+    async fn start(events: &[(&'static str, &'static str)]) -> Self {
+        let mut stream = Vec::new();
+        for (event_type, payload) in events {
+            let header = |name: &'static str, value: &'static str| Header::new(name, HeaderValue::String(value.into()));
+            let message = Message::new(*payload)
+                .add_header(header(":event-type", event_type))
+                .add_header(header(":content-type", "application/json"))
+                .add_header(header(":message-type", "event"));
+            write_message_to(&message, &mut stream).unwrap();
+        }
+        let last_body = Arc::new(Mutex::new(String::new()));
+        let received = Arc::clone(&last_body);
+        let respond = move |body: String| async move {
+            *received.lock().unwrap() = body;
+            ([("content-type", "application/vnd.amazon.eventstream")], stream)
+        };
+        let router = Router::new().route("/model/{id}/converse-stream", post(respond));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async { axum::serve(listener, router).await });
+        let credentials = Credentials::new("any", "any", None, None, "test");
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .endpoint_url(endpoint)
+            .build();
+        Self { bedrock: Bedrock::new(&config), last_body }
+    }
+
+    async fn converse(&self, request: ModelRequest) -> Result<Vec<StreamEvent>, ModelError> {
+        self.bedrock.converse(Arc::new(request)).try_collect().await
+    }
+
+    fn take_body(&self) -> String {
+        std::mem::take(&mut self.last_body.lock().unwrap())
+    }
+}

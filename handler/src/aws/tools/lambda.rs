@@ -1,0 +1,219 @@
+//! Invokes Lambda functions that are tools, each with one signed POST.
+use std::time::SystemTime;
+
+use api::signing::{PostRequest, SigningError};
+use aws_config::SdkConfig;
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, SharedCredentialsProvider},
+};
+use reqwest::{Response, StatusCode, header::HeaderMap};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde_json::value::RawValue;
+use turn::tool::ToolRun;
+
+use crate::{aws::ConnectError, function_arn::FunctionArn};
+
+/// No more of a response is read.
+const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
+/// The largest length of a function's error message for the model, in characters.
+const MAX_MESSAGE_LENGTH: usize = 1000;
+const CONTENT_TYPE: (&str, &str) = ("content-type", "application/json");
+const INVOCATION_TYPE: (&str, &str) = ("x-amz-invocation-type", "RequestResponse");
+
+pub struct Lambda {
+    http: reqwest::Client,
+    /// In place of that of the function's region.
+    endpoint: Option<String>,
+    credentials: SharedCredentialsProvider,
+}
+
+/// Why an invocation has no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InvokeError {
+    /// The function ended with an error, of which this is the message.
+    Function(String),
+    NotJson,
+    TooLarge,
+    /// The function was not started, and a repeated call would be refused as well.
+    Refused {
+        is_permission: bool,
+    },
+    /// The function was not started. A repeated call may start it.
+    NotStarted,
+    /// The function may have been started or not.
+    Unreachable,
+}
+
+impl InvokeError {
+    /// A sentence for the model.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Function(message) => message,
+            Self::NotJson => "The tool's result is not JSON.",
+            Self::TooLarge => "The tool's result is larger than 1 MB.",
+            Self::Refused { is_permission: true } => "The tool may not be used or does not exist.",
+            Self::Refused { is_permission: false } | Self::NotStarted | Self::Unreachable => {
+                "The tool could not be reached."
+            }
+        }
+    }
+}
+
+/// What a tool gets.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Payload<'a> {
+    tool_use_id: &'a str,
+    name: &'a str,
+    input: &'a RawValue,
+    caller: PayloadCaller<'a>,
+    conversation_id: &'a str,
+    turn_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct PayloadCaller<'a> {
+    id: Option<&'a str>,
+    name: Option<&'a str>,
+}
+
+/// The response of a function that ended with an error. Its stack trace is not read.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FunctionFailure {
+    error_message: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum RequestError {
+    #[error("the arguments are not JSON")]
+    Payload(#[from] serde_json::Error),
+    #[error(transparent)]
+    Signing(#[from] SigningError),
+    #[error(transparent)]
+    Http(#[from] reqwest::Error),
+}
+
+impl Lambda {
+    pub fn new(http: reqwest::Client, config: &SdkConfig, endpoint: Option<String>) -> Result<Self, ConnectError> {
+        let credentials = config.credentials_provider().ok_or(ConnectError::NoCredentials)?;
+        Ok(Self { http, endpoint, credentials })
+    }
+
+    /// Tries once. Returns the function's result: JSON text, byte for byte.
+    pub async fn invoke(&self, run: &ToolRun) -> Result<String, InvokeError> {
+        let arn = &run.tool.lambda.function_arn;
+        let Some(function) = FunctionArn::parse(arn) else {
+            tracing::error!(tool = run.tool.name, arn, "not the ARN of a function");
+            return Err(InvokeError::Refused { is_permission: true });
+        };
+        let credentials = self.credentials.provide_credentials().await.map_err(|error| {
+            tracing::warn!(%error, "no credentials to invoke a tool");
+            InvokeError::NotStarted
+        })?;
+        let request = self.signed_request(run, &function, credentials).map_err(|error| {
+            tracing::error!(%error, tool = run.tool.name, "the request for a tool could not be made");
+            InvokeError::Refused { is_permission: false }
+        })?;
+        let response = self.http.execute(request).await.map_err(|error| {
+            tracing::info!(tool = run.tool.name, is_connect = error.is_connect(), "lambda did not answer");
+            if error.is_connect() { InvokeError::NotStarted } else { InvokeError::Unreachable }
+        })?;
+        if response.status() != StatusCode::OK {
+            return Err(refusal(&response, run));
+        }
+        let has_failed = response.headers().contains_key("x-amz-function-error");
+        let body = read_body(response).await?;
+        if has_failed {
+            return Err(InvokeError::Function(failure_message(&body)));
+        }
+        String::from_utf8(body).ok().filter(|text| is_json(text)).ok_or(InvokeError::NotJson)
+    }
+
+    fn signed_request(
+        &self,
+        run: &ToolRun,
+        function: &FunctionArn<'_>,
+        credentials: Credentials,
+    ) -> Result<reqwest::Request, RequestError> {
+        let body = payload(run)?;
+        let endpoint = self.endpoint.clone().unwrap_or_else(|| function.endpoint());
+        let url = format!("{}{}", endpoint.trim_end_matches('/'), function.invocations_path());
+        let headers = [CONTENT_TYPE, INVOCATION_TYPE];
+        let post =
+            PostRequest { service: "lambda", url: &url, region: function.region, headers: &headers, body: &body };
+        let authorization = post.sign(credentials, SystemTime::now())?;
+        // A connection that was idle while Lambda froze the handler may be closed, and a call that fails on it may not
+        // be repeated: each call has a connection of its own.
+        let mut request = self.http.post(&url).header("connection", "close");
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        for (name, value) in authorization {
+            request = request.header(name, value);
+        }
+        Ok(request.body(body).build()?)
+    }
+}
+
+fn payload(run: &ToolRun) -> Result<Vec<u8>, serde_json::Error> {
+    serde_json::to_vec(&Payload {
+        tool_use_id: &run.tool_use.id,
+        name: &run.tool_use.name,
+        input: serde_json::from_str(&run.tool_use.input)?,
+        caller: PayloadCaller { id: run.caller.id.as_deref(), name: run.caller.name.as_deref() },
+        conversation_id: &run.claim.conversation_id,
+        turn_id: &run.claim.turn_id,
+    })
+}
+
+/// What a response other than 200 means. Its body is not read, because it may quote the request.
+fn refusal(response: &Response, run: &ToolRun) -> InvokeError {
+    let status = response.status();
+    let (tool, arn) = (&run.tool.name, &run.tool.lambda.function_arn);
+    let error_type = error_type(response.headers());
+    if matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) {
+        tracing::error!(tool, arn, error_type, %status, "the handler may not invoke a tool, or it does not exist");
+        return InvokeError::Refused { is_permission: true };
+    }
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        tracing::warn!(tool, error_type, "a tool is throttled");
+        return InvokeError::NotStarted;
+    }
+    if status.is_server_error() {
+        tracing::warn!(tool, error_type, %status, "a tool could not be invoked");
+        return InvokeError::Unreachable;
+    }
+    tracing::error!(tool, arn, error_type, %status, "lambda refuses to invoke a tool");
+    InvokeError::Refused { is_permission: false }
+}
+
+fn error_type(headers: &HeaderMap) -> Option<&str> {
+    headers.get("x-amzn-errortype")?.to_str().ok()
+}
+
+async fn read_body(mut response: Response) -> Result<Vec<u8>, InvokeError> {
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > MAX_RESPONSE_BYTES => return Err(InvokeError::TooLarge),
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => return Ok(body),
+            Err(_) => return Err(InvokeError::Unreachable),
+        }
+    }
+}
+
+fn failure_message(body: &[u8]) -> String {
+    let failure = serde_json::from_slice::<FunctionFailure>(body).ok();
+    let message = failure.and_then(|failure| failure.error_message).unwrap_or_default();
+    if message.trim().is_empty() {
+        return "The tool failed.".to_owned();
+    }
+    message.chars().take(MAX_MESSAGE_LENGTH).collect()
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
