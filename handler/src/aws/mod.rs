@@ -34,6 +34,11 @@ pub struct AwsClients {
     lambda: Lambda,
 }
 
+/// Follows no redirects, because a followed one would repeat a call.
+fn http_client() -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).redirect(reqwest::redirect::Policy::none()).build()
+}
+
 /// The clients with the clock of one invocation.
 pub struct InvocationClients<'a> {
     clients: &'a AwsClients,
@@ -44,7 +49,7 @@ impl AwsClients {
     pub async fn connect(settings: &Settings) -> Result<Self, ConnectError> {
         let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
         // Shared, because it takes time to set up.
-        let http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).build()?;
+        let http = http_client()?;
         Ok(Self {
             table: Table::new(&config, &settings.table_name),
             bedrock: Bedrock::new(&config),

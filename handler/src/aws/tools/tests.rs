@@ -22,11 +22,14 @@ use turn::{
 
 use super::{Lambda, ToolRunner, UNKNOWN_OUTCOME};
 use crate::{
-    aws::dynamodb::{
-        Table,
-        test_support::{
-            FAR, NOW, claim, embedded_table, interceptors::TRANSACTION_CANCELLED, number, time, turn_item, with,
+    aws::{
+        dynamodb::{
+            Table,
+            test_support::{
+                FAR, NOW, claim, embedded_table, interceptors::TRANSACTION_CANCELLED, number, time, turn_item, with,
+            },
         },
+        http_client,
     },
     clock::{self, Clock},
 };
@@ -190,8 +193,8 @@ async fn outcome_of_a_run_that_was_cut_off_is_unknown_to_the_next_attempt() {
 async fn superseded_attempt_neither_runs_a_changing_tool_nor_has_a_result() {
     let server = Server::start([Reply::json("1")]).await;
     server.claim_for_attempt(2).await;
-    let running = server.run(&tool_run(ToolEffect::Write));
-    assert!(timeout(Duration::from_millis(300), running).await.is_err());
+    let run = tool_run(ToolEffect::Write);
+    assert!(timeout(Duration::from_millis(300), server.run(&run)).await.is_err());
     assert_eq!(server.take_requests().len(), 0);
 }
 
@@ -286,6 +289,7 @@ fn broken_body() -> Body {
     Body::from_stream(futures::stream::iter([Ok("1".to_owned()), Err(error)]))
 }
 
+#[derive(Debug)]
 struct Request {
     path: String,
     headers: HeaderMap,
@@ -323,7 +327,7 @@ impl Server {
             .build();
         let table = embedded_table().await;
         table.put_items([turn_item("RUNNING", Some(FAR), FAR)]).await;
-        let lambda = Lambda::new(reqwest::Client::new(), &config, Some(endpoint)).unwrap();
+        let lambda = Lambda::new(http_client().unwrap(), &config, Some(endpoint)).unwrap();
         Self { lambda, table, requests }
     }
 
