@@ -3,7 +3,7 @@ use std::{
     cell::Cell,
     path::Path,
     rc::Rc,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use futures::future::BoxFuture;
@@ -30,19 +30,31 @@ pub struct Fixture {
     invocations: RecordedInvocations,
 }
 
-#[derive(Clone, Default)]
-struct RecordedInvocations(Arc<Mutex<Vec<Value>>>);
+#[derive(Clone)]
+struct RecordedInvocations {
+    payloads: Arc<Mutex<Vec<Value>>>,
+    /// The result of a synchronous invocation.
+    result: Arc<Mutex<Result<Value, InvokeError>>>,
+}
 
 impl FunctionBackend for RecordedInvocations {
     fn invoke<'a>(
         &'a self,
         _: &'a str,
-        _: InvocationType,
+        kind: InvocationType,
         payload: Value,
     ) -> BoxFuture<'a, Result<Value, InvokeError>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(payload);
-        Box::pin(async { Ok(Value::Null) })
+        lock(&self.payloads).push(payload);
+        let result = match kind {
+            InvocationType::Event => Ok(Value::Null),
+            InvocationType::RequestResponse => lock(&self.result).clone(),
+        };
+        Box::pin(async { result })
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Fixture {
@@ -58,7 +70,8 @@ impl Fixture {
             .expect("the engine starts");
         let database = DynamoDb::open(None).expect("a database in memory");
         database.create_tables(&stack.tables).expect("the template's table");
-        let invocations = RecordedInvocations::default();
+        let accepted = Ok(json!({ "refusals": [] }));
+        let invocations = RecordedInvocations { payloads: Arc::default(), result: Arc::new(Mutex::new(accepted)) };
         let authenticator = Authenticator::new(stack.api.modes.clone(), stack.api.keys.clone());
         let sources = DataSources::new(database.clone(), invocations.clone());
         let api = AppSync::new(stack.api, sources, authenticator).expect("the API loads");
@@ -72,7 +85,12 @@ impl Fixture {
 
     /// The payloads of the invocations.
     pub fn payloads(&self) -> Vec<Value> {
-        self.invocations.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.invocations.payloads).clone()
+    }
+
+    /// Sets the result of synchronous invocations. By default the handler refuses no tool.
+    pub fn set_invocation_result(&self, result: Result<Value, InvokeError>) {
+        *lock(&self.invocations.result) = result;
     }
 
     /// Executes a document with one root field; returns the field's value or its error.

@@ -4,6 +4,7 @@
 //! `accepted/` and `refused/` hold files for the checks at deployment: refused are files that AWS refuses, that
 //! it runs otherwise than JavaScript, or that need what the local server has not. `dynamodb/` holds requests to
 //! a data source.
+mod agents;
 mod cases;
 mod deployment;
 mod fixture;
