@@ -15,7 +15,7 @@ pub struct ToolsCheck {
 struct Refusal {
     /// The member that is refused, such as `tools[0].inputSchema`.
     path: String,
-    /// A sentence without its subject.
+    /// A sentence for the administrator.
     message: String,
 }
 
@@ -37,23 +37,24 @@ pub fn check_tools(request: &CheckToolsRequest, allowed: &AllowedFunctions) -> T
 
 /// Models differ in how much of JSON Schema they accept. All of them refuse a schema that breaks one of these rules.
 fn check_schema(schema: &str) -> Result<(), &'static str> {
-    let schema: Map<String, Value> = serde_json::from_str(schema).map_err(|_| "must be the JSON text of an object.")?;
+    let schema: Map<String, Value> =
+        serde_json::from_str(schema).map_err(|_| "The schema must be the JSON text of an object.")?;
     if schema.get("type") != Some(&Value::from("object")) {
-        return Err("must have \"type\": \"object\" at its top level.");
+        return Err("The schema must have \"type\": \"object\" at its top level.");
     }
     if ["anyOf", "oneOf", "allOf"].iter().any(|keyword| schema.contains_key(*keyword)) {
-        return Err("must not have anyOf, oneOf or allOf at its top level.");
+        return Err("The schema must not have anyOf, oneOf or allOf at its top level.");
     }
     let is_schema = |value: &Value| value.is_object() || value.is_boolean();
     match schema.get("properties") {
         None => {}
         Some(Value::Object(properties)) if properties.values().all(is_schema) => {}
-        Some(_) => return Err("must have an object of schemas as its properties."),
+        Some(_) => return Err("The schema's properties must be an object of schemas."),
     }
     match schema.get("required") {
         None => {}
         Some(Value::Array(names)) if names.iter().all(Value::is_string) => {}
-        Some(_) => return Err("must have a list of names as required."),
+        Some(_) => return Err("The schema's required must be a list of names."),
     }
     Ok(())
 }
@@ -61,10 +62,10 @@ fn check_schema(schema: &str) -> Result<(), &'static str> {
 fn check_function(tool: &Tool, allowed: &AllowedFunctions) -> Result<(), &'static str> {
     let arn = &tool.lambda.function_arn;
     if FunctionArn::parse(arn).is_none() {
-        return Err("must be the ARN of a Lambda function, or of one of its versions or aliases.");
+        return Err("This is not the ARN of a Lambda function, or of one of its versions or aliases.");
     }
     if !allowed.allows(arn) {
-        return Err("must be a function that the deployment's parameter ToolFunctionArns allows.");
+        return Err("The deployment's parameter ToolFunctionArns does not allow this function.");
     }
     Ok(())
 }
@@ -106,16 +107,19 @@ mod tests {
     #[test]
     fn schema_that_models_refuse_is_refused_with_its_path() {
         for (schema, message) in [
-            ("", "must be the JSON text of an object."),
-            ("[]", "must be the JSON text of an object."),
-            ("{", "must be the JSON text of an object."),
-            ("{}", "must have \"type\": \"object\" at its top level."),
-            (r#"{"type":["object"]}"#, "must have \"type\": \"object\" at its top level."),
-            (r#"{"type":"object","anyOf":[]}"#, "must not have anyOf, oneOf or allOf at its top level."),
-            (r#"{"type":"object","properties":[]}"#, "must have an object of schemas as its properties."),
-            (r#"{"type":"object","properties":{"a":"string"}}"#, "must have an object of schemas as its properties."),
-            (r#"{"type":"object","required":"a"}"#, "must have a list of names as required."),
-            (r#"{"type":"object","required":[1]}"#, "must have a list of names as required."),
+            ("", "The schema must be the JSON text of an object."),
+            ("[]", "The schema must be the JSON text of an object."),
+            ("{", "The schema must be the JSON text of an object."),
+            ("{}", "The schema must have \"type\": \"object\" at its top level."),
+            (r#"{"type":["object"]}"#, "The schema must have \"type\": \"object\" at its top level."),
+            (r#"{"type":"object","anyOf":[]}"#, "The schema must not have anyOf, oneOf or allOf at its top level."),
+            (r#"{"type":"object","properties":[]}"#, "The schema's properties must be an object of schemas."),
+            (
+                r#"{"type":"object","properties":{"a":"string"}}"#,
+                "The schema's properties must be an object of schemas.",
+            ),
+            (r#"{"type":"object","required":"a"}"#, "The schema's required must be a list of names."),
+            (r#"{"type":"object","required":[1]}"#, "The schema's required must be a list of names."),
         ] {
             let expected = [("tools[0].inputSchema".to_owned(), message.to_owned())];
             assert_eq!(check(&[(schema, ARN)]), expected, "{schema}");
@@ -127,8 +131,8 @@ mod tests {
         let schema = r#"{"type":"object"}"#;
         let other = "arn:aws:lambda:eu-west-1:123456789012:function:other";
         let path = |index: usize| format!("tools[{index}].lambda.functionArn");
-        let not_allowed = "must be a function that the deployment's parameter ToolFunctionArns allows.".to_owned();
-        let no_arn = "must be the ARN of a Lambda function, or of one of its versions or aliases.".to_owned();
+        let not_allowed = "The deployment's parameter ToolFunctionArns does not allow this function.".to_owned();
+        let no_arn = "This is not the ARN of a Lambda function, or of one of its versions or aliases.".to_owned();
         let refusals = check(&[(schema, ARN), (schema, other), (schema, "look")]);
         assert_eq!(refusals, [(path(1), not_allowed), (path(2), no_arn)]);
     }

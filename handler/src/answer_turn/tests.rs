@@ -145,7 +145,7 @@ async fn check_of_tools_returns_what_is_wrong_with_them() {
     let mut tools = tools;
     tools[0]["inputSchema"] = json!("[]");
     let refused = invocation.serve(json!({ "type": "checkTools", "tools": tools })).await.unwrap();
-    let message = "must be the JSON text of an object.";
+    let message = "The schema must be the JSON text of an object.";
     assert_eq!(refused, json!({ "refusals": [{ "path": "tools[0].inputSchema", "message": message }] }));
     let result = invocation.serve(json!({ "type": "checkTools", "tools": [{ "name": "look" }] })).await;
     assert!(matches!(result, Err(HandlerError::Payload)));
