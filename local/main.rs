@@ -6,6 +6,7 @@ use local::{
     chat::{self, ChatOptions},
     fault_injection::{Fault, FaultPlan},
     identity::PoolUser,
+    lambda::LocalFunction,
     server::{Models, Server, ServerOptions},
     template::{self, SchemaOptions},
     token::{self, TokenOptions},
@@ -79,6 +80,10 @@ struct ServerArguments {
     /// any name.
     #[arg(long)]
     oidc: bool,
+    /// Run a command that speaks Lambda's Runtime API as a function that agents may use as a tool; may be
+    /// repeated.
+    #[arg(long = "function", value_name = "NAME=COMMAND")]
+    functions: Vec<LocalFunction>,
 }
 
 type AnyError = Box<dyn Error + Send + Sync>;
@@ -131,10 +136,11 @@ async fn serve(options: ServerOptions) -> Result<(), AnyError> {
     let models = options.models;
     let state = options.table_location();
     let users = options.users.clone();
+    let functions = options.functions.clone();
     let server = Server::start(options).await?;
     // The signals are handled before the text is printed, because whoever reads it may stop the server at once.
     let stop_signal = stop_signal()?;
-    print!("{}", welcome::text(&server.endpoint, models, &state, &users));
+    print!("{}", welcome::text(&server.endpoint, models, &state, &users, &functions));
     stop_signal.await;
     server.stop().await;
     Ok(())
@@ -193,6 +199,7 @@ impl ServerArguments {
             users: self.users,
             oidc: self.oidc,
             models: if self.bedrock { Models::Bedrock } else { Models::Scripted },
+            functions: self.functions,
             executable: std::env::current_exe()?,
             fault_plan: FaultPlan {
                 seed: self.seed,
@@ -221,6 +228,18 @@ mod tests {
         let arguments = ["--fault", "stale-read=0.5", "--fault", "process-killed=1", "--seed", "7"];
         let FaultPlan { seed, rates, .. } = fault_plan(&arguments).unwrap();
         assert_eq!((seed, rates), (7, [(Fault::StaleRead, 0.5), (Fault::ProcessKilled, 1.0)].into()));
+    }
+
+    #[test]
+    fn function_options_become_functions() {
+        let parsed = Arguments::try_parse_from(["parlance", "--function", "weather=node weather.mjs"]).unwrap();
+        let functions = parsed.server.options().unwrap().functions;
+        assert_eq!(functions, ["weather=node weather.mjs".parse().unwrap()]);
+        let Err(error) = Arguments::try_parse_from(["parlance", "--function", "weather"]) else {
+            panic!("a function without a command is accepted")
+        };
+        let expected = "error: invalid value 'weather' for '--function <NAME=COMMAND>': it must be NAME=COMMAND\n";
+        assert!(error.to_string().starts_with(expected), "{error}");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::{
     fault_injection::{CallRecorder, FaultInjector, FaultPlan, with_publish_faults},
     graphql::{self, ApiSettings, DataSources},
     identity::{self, Authenticator, LOCAL_CLIENT_ID, LocalIssuers, PoolUser, Principal},
-    lambda::{DestinationError, EnvironmentBuilder, Lambda, Launcher, Processes},
+    lambda::{DestinationError, EnvironmentBuilder, Lambda, Launcher, LocalFunction, Processes},
     private_file::{self, FileError},
     stack::{Function, Stack},
     stalled_connections::{REQUEST_TIMEOUT, TimeoutListener},
@@ -30,6 +30,10 @@ use crate::{
 
 /// How often expired items are deleted from the tables.
 const TTL_INTERVAL: Duration = Duration::from_secs(60);
+/// Longer than Lambda's longest invocation takes.
+const INVOCATION_TIMEOUT: Duration = Duration::from_secs(960);
+/// The parameter that names the functions that agents may use as tools.
+const TOOL_FUNCTIONS_PARAMETER: &str = "ToolFunctionArns";
 
 /// The settings of one start.
 #[derive(Clone, Debug)]
@@ -49,6 +53,8 @@ pub struct ServerOptions {
     /// Whether an OpenID Connect provider runs here and is trusted by the API.
     pub oidc: bool,
     pub models: Models,
+    /// Functions beside those of the template. Agents may use them as tools.
+    pub functions: Vec<LocalFunction>,
     /// Started as `<executable> handler`, it is one Lambda environment.
     pub executable: PathBuf,
     pub fault_plan: FaultPlan,
@@ -85,6 +91,8 @@ pub enum StartError {
     State(#[from] StateDirError),
     #[error("{0}")]
     EndpointFile(#[from] FileError),
+    #[error("there is already a function {name}: choose another name for --function")]
+    FunctionExists { name: String },
     #[error("the parameter {parameter} is {given}, so {consequence}")]
     Contradiction { parameter: &'static str, given: String, consequence: &'static str },
 }
@@ -136,7 +144,8 @@ impl Server {
     pub async fn start(options: ServerOptions) -> Result<Self, StartError> {
         let listener = listen(options.port).await?;
         let base_url = format!("http://localhost:{}", local_address(&listener)?.port());
-        let stack = template::load(&options.root, &deployment(&options, &base_url)?)?;
+        let mut stack = template::load(&options.root, &deployment(&options, &base_url)?)?;
+        add_functions(&mut stack, &options.functions)?;
         let issuers = load_issuers(&options, &stack, &base_url)?;
         let endpoint = Endpoint::new(&base_url, &stack, &issuers);
         let authenticator = create_authenticator(&stack, &endpoint);
@@ -152,15 +161,23 @@ impl Server {
         let table_address = serve_tables(&database, table_router, &mut tasks, shutdown_signal.clone()).await?;
 
         let model_router = model_router(&options, &authenticator).await?;
+        let lambda_listener = listen(0).await?;
+        let addresses = ServiceAddresses {
+            bedrock: base_url.clone(),
+            dynamodb: format!("http://{table_address}"),
+            lambda: format!("http://{}", local_address(&lambda_listener)?),
+        };
         let launcher = Launcher {
             executable: options.executable.clone(),
             arguments: vec!["handler".into()],
-            environment: process_environment(&authenticator, &base_url, table_address),
+            environment: process_environment(&authenticator, addresses),
             time_scale: options.time_scale,
             faults: faults.clone(),
             processes,
         };
         let lambda = Lambda::start(&stack.functions, launcher).await?;
+        let lambda_router = call_recorder.wrap_router(lambda.router(authenticator.clone()));
+        serve(lambda_listener, lambda_router, INVOCATION_TIMEOUT, &mut tasks, shutdown_signal.clone());
 
         let sources = DataSources::new(database.clone(), lambda.clone());
         let settings = ApiSettings { faults: faults.clone(), ..ApiSettings::default() };
@@ -168,7 +185,7 @@ impl Server {
         let router = with_publish_faults(api.router(), &options.fault_plan, &faults)
             .merge(model_router)
             .merge(identity::router(&issuers));
-        serve(listener, call_recorder.wrap_router(router), &mut tasks, shutdown_signal);
+        serve(listener, call_recorder.wrap_router(router), REQUEST_TIMEOUT, &mut tasks, shutdown_signal);
 
         let endpoint_file = write_endpoint_file(&options, &endpoint)?;
         Ok(Self {
@@ -254,8 +271,8 @@ fn api_key(options: &ServerOptions) -> Result<String, StateDirError> {
     }
 }
 
-/// The given parameters, and those that follow from other options: users need the stack's own user pool, and the local
-/// OpenID Connect provider must be trusted.
+/// The given parameters, and those that follow from other options: users need the stack's own user pool, the local
+/// OpenID Connect provider must be trusted, and agents may use the functions as tools.
 fn parameters(options: &ServerOptions, base_url: &str) -> Result<BTreeMap<String, String>, StartError> {
     let mut parameters = options.parameters.clone();
     let mut require = |parameter: &'static str, value: String, consequence| match parameters.get(parameter) {
@@ -274,6 +291,11 @@ fn parameters(options: &ServerOptions, base_url: &str) -> Result<BTreeMap<String
         require("OidcIssuer", LocalIssuers::oidc_url(base_url), "the provider of --oidc would not be trusted")?;
         parameters.entry("OidcClientPattern".into()).or_insert_with(|| LOCAL_CLIENT_ID.into());
     }
+    if !options.functions.is_empty() {
+        let given = parameters.get(TOOL_FUNCTIONS_PARAMETER).filter(|arns| *arns != "none").cloned();
+        let arns: Vec<String> = given.into_iter().chain(options.functions.iter().map(LocalFunction::arn)).collect();
+        parameters.insert(TOOL_FUNCTIONS_PARAMETER.into(), arns.join(","));
+    }
     Ok(parameters)
 }
 
@@ -286,6 +308,16 @@ fn local_defaults(models: Models) -> BTreeMap<String, String> {
         Models::Scripted => [listing, scripted_models].into(),
         Models::Bedrock => [listing].into(),
     }
+}
+
+fn add_functions(stack: &mut Stack, functions: &[LocalFunction]) -> Result<(), StartError> {
+    for function in functions {
+        let name = function.name.clone();
+        if stack.functions.insert(name.clone(), function.to_function()).is_some() {
+            return Err(StartError::FunctionExists { name });
+        }
+    }
+    Ok(())
 }
 
 fn load_issuers(options: &ServerOptions, stack: &Stack, base_url: &str) -> Result<LocalIssuers, StateDirError> {
@@ -317,7 +349,7 @@ async fn serve_tables(
 ) -> Result<SocketAddr, StartError> {
     let listener = listen(0).await?;
     let address = local_address(&listener)?;
-    serve(listener, router, tasks, shutdown_signal);
+    serve(listener, router, REQUEST_TIMEOUT, tasks, shutdown_signal);
     let database = database.clone();
     tasks.spawn(async move { database.delete_expired_items_every(TTL_INTERVAL).await });
     Ok(address)
@@ -331,14 +363,17 @@ async fn model_router(options: &ServerOptions, authenticator: &Authenticator) ->
     Ok(bedrock::with_iam_guard(router, authenticator.clone()))
 }
 
+/// The URLs at which functions call services.
+struct ServiceAddresses {
+    bedrock: String,
+    dynamodb: String,
+    lambda: String,
+}
+
 /// The variables of a process beside its function's own. Each process gets its own credentials, with the permissions of
 /// its function's role; the access key id of a call therefore identifies the process.
-fn process_environment(
-    authenticator: &Authenticator,
-    base_url: &str,
-    table_address: SocketAddr,
-) -> Arc<EnvironmentBuilder> {
-    let (authenticator, bedrock_url) = (authenticator.clone(), base_url.to_owned());
+fn process_environment(authenticator: &Authenticator, addresses: ServiceAddresses) -> Arc<EnvironmentBuilder> {
+    let authenticator = authenticator.clone();
     Arc::new(move |function: &Function| {
         let AccessKey { access_key_id, secret_access_key } = AccessKey::generate();
         let session_token = Uuid::new_v4().to_string();
@@ -353,8 +388,9 @@ fn process_environment(
             ("AWS_SECRET_ACCESS_KEY", secret_access_key),
             ("AWS_SESSION_TOKEN", session_token),
             ("AWS_REGION", REGION.to_owned()),
-            ("AWS_ENDPOINT_URL_DYNAMODB", format!("http://{table_address}")),
-            ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", bedrock_url.clone()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", addresses.dynamodb.clone()),
+            ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", addresses.bedrock.clone()),
+            ("AWS_ENDPOINT_URL_LAMBDA", addresses.lambda.clone()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into()
@@ -362,9 +398,14 @@ fn process_environment(
 }
 
 /// Without Nagle's algorithm, which would delay deltas, and with a timeout for stalled requests.
-fn serve(listener: TcpListener, router: Router, tasks: &mut JoinSet<()>, mut shutdown_signal: watch::Receiver<bool>) {
-    let listener =
-        TimeoutListener { listener, timeout: REQUEST_TIMEOUT }.tap_io(|stream| drop(stream.io.set_nodelay(true)));
+fn serve(
+    listener: TcpListener,
+    router: Router,
+    timeout: Duration,
+    tasks: &mut JoinSet<()>,
+    mut shutdown_signal: watch::Receiver<bool>,
+) {
+    let listener = TimeoutListener { listener, timeout }.tap_io(|stream| drop(stream.io.set_nodelay(true)));
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     tasks.spawn(async move {
         let shutdown = async move { drop(shutdown_signal.wait_for(|is_shutdown| *is_shutdown).await) };
@@ -380,4 +421,63 @@ fn write_endpoint_file(options: &ServerOptions, endpoint: &Endpoint) -> Result<P
     let json = serde_json::to_string_pretty(endpoint).unwrap_or_default();
     private_file::write(&path, json.as_bytes())?;
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::{AccessRequest, AssumedRole};
+
+    const WEATHER_ARN: &str = "arn:aws:lambda:us-east-1:000000000000:function:weather";
+
+    fn options(parameters: &[(&str, &str)], functions: &[&str]) -> ServerOptions {
+        ServerOptions {
+            root: env!("CARGO_MANIFEST_DIR").into(),
+            state: PathBuf::new(),
+            ephemeral: true,
+            port: 0,
+            parameters: parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            users: Vec::new(),
+            oidc: false,
+            models: Models::Scripted,
+            functions: functions.iter().map(|function| function.parse().unwrap()).collect(),
+            executable: PathBuf::new(),
+            fault_plan: FaultPlan::default(),
+            time_scale: 1.0,
+        }
+    }
+
+    fn load_stack(options: &ServerOptions) -> Result<Stack, StartError> {
+        let mut stack = template::load(&options.root, &deployment(options, "http://localhost:4000")?)?;
+        add_functions(&mut stack, &options.functions)?;
+        Ok(stack)
+    }
+
+    #[test]
+    fn agents_may_use_functions_as_tools() {
+        let elsewhere = "arn:aws:lambda:eu-west-1:123456789012:function:tool-*";
+        let both = format!("{elsewhere},{WEATHER_ARN}");
+        let cases: [(&[(&str, &str)], &str); 3] = [
+            (&[], WEATHER_ARN),
+            (&[("ToolFunctionArns", "none")], WEATHER_ARN),
+            (&[("ToolFunctionArns", elsewhere)], &both),
+        ];
+        for (parameters, expected) in cases {
+            let stack = load_stack(&options(parameters, &["weather=./weather"])).unwrap();
+            let handler = &stack.functions["parlance-Handler"];
+            assert_eq!(handler.environment["TOOL_FUNCTION_ARNS"], expected);
+            let role = AssumedRole::new(&handler.role, "run");
+            let access = AccessRequest { action: "lambda:InvokeFunction", resource: WEATHER_ARN, leading_keys: &[] };
+            assert_eq!(role.authorize(&access), Ok(()));
+            assert_eq!(stack.functions["weather"].arn, WEATHER_ARN);
+        }
+    }
+
+    #[test]
+    fn function_needs_a_name_of_its_own() {
+        for functions in [["weather=a", "weather=b"], ["parlance-Handler=a", "weather=b"]] {
+            let error = load_stack(&options(&[], &functions)).unwrap_err().to_string();
+            assert!(error.starts_with("there is already a function "), "{error}");
+        }
+    }
 }

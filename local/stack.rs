@@ -1,5 +1,5 @@
 //! The stack that template.yaml describes, in the form that the local server runs.
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use fancy_regex::Regex;
 use serde_json::Value;
@@ -138,7 +138,7 @@ pub struct Table {
     pub ttl_attribute: Option<String>,
 }
 
-/// A Lambda function. Its code is `parlance handler`.
+/// A Lambda function.
 #[derive(Clone, Debug)]
 pub struct Function {
     pub name: String,
@@ -147,9 +147,18 @@ pub struct Function {
     pub timeout_seconds: u32,
     /// The maximum of concurrent invocations; None is the account's limit.
     pub reserved_concurrency: Option<u32>,
+    /// What is started as an execution environment; None is `parlance handler`.
+    pub command: Option<FunctionCommand>,
     pub environment: BTreeMap<String, String>,
     pub event_invoke: EventInvokeConfig,
     pub role: Role,
+}
+
+/// A program that speaks Lambda's Runtime API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionCommand {
+    pub program: PathBuf,
+    pub arguments: Vec<String>,
 }
 
 /// How Lambda retries Event invocations.

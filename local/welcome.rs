@@ -1,12 +1,19 @@
 //! The message that the server prints when it has started: what listens where, and commands that call it.
 use crate::{
     identity::PoolUser,
+    lambda::LocalFunction,
     server::{AccessKey, Endpoint, Models},
 };
 
 /// `users` are the users of the server's user pool. `state` names the place where the server stores its
 /// state.
-pub fn text(endpoint: &Endpoint, models: Models, state: &str, users: &[PoolUser]) -> String {
+pub fn text(
+    endpoint: &Endpoint,
+    models: Models,
+    state: &str,
+    users: &[PoolUser],
+    functions: &[LocalFunction],
+) -> String {
     let Endpoint { url, realtime_url, administrator: AccessKey { access_key_id, secret_access_key }, .. } = endpoint;
     let api_key = endpoint.api_key.as_deref().unwrap_or("none (API keys are switched off)");
     let administrator = match endpoint.iam_access {
@@ -19,6 +26,7 @@ pub fn text(endpoint: &Endpoint, models: Models, state: &str, users: &[PoolUser]
             issuers += &format!("\n  {name:14} {url}");
         }
     }
+    let functions: String = functions.iter().map(|function| format!("\n  Function       {}", function.arn())).collect();
     let models = match models {
         Models::Scripted => "scripted (--bedrock calls Amazon Bedrock)",
         Models::Bedrock => "Amazon Bedrock, with your AWS credentials",
@@ -38,7 +46,7 @@ pub fn text(endpoint: &Endpoint, models: Models, state: &str, users: &[PoolUser]
   Realtime       {realtime_url}
   API key        {api_key}
   Administrator  {administrator}{issuers}
-  Models         {models}
+  Models         {models}{functions}
   State          {state}
 {commands}"
     )
@@ -120,7 +128,7 @@ mod tests {
             (endpoint(None, true, None), &[], Some("--aws-sigv4"), None),
         ];
         for (endpoint, users, curl_credentials, chat_command) in cases {
-            let text = text(&endpoint, Models::Scripted, "memory", users);
+            let text = text(&endpoint, Models::Scripted, "memory", users, &[]);
             assert_eq!(text.contains("curl"), curl_credentials.is_some(), "{text}");
             assert_eq!(text.contains("cargo run"), chat_command.is_some(), "{text}");
             assert!(curl_credentials.is_none_or(|credentials| text.contains(credentials)), "{text}");

@@ -206,6 +206,39 @@ mod tests {
         assert_eq!(cancelled["CancellationReasons"][0]["Item"], json!({ "pk": { "S": "a" } }));
     }
 
+    /// As the handler claims a tool call: the turn must be the attempt's, and the claim must be the first.
+    #[test]
+    fn cancelled_transaction_says_which_item_failed_and_returns_it() {
+        let database = database();
+        let put = |key: &str, attempt: &str| json!({ "TableName": "Things", "Item": { "pk": { "S": key }, "attempt": { "N": attempt } } });
+        let claim = || {
+            let names = json!({ "#attempt": "attempt" });
+            let check = json!({ "TableName": "Things", "Key": { "pk": { "S": "turn" } },
+                "ConditionExpression": "#attempt = :one", "ExpressionAttributeNames": names,
+                "ExpressionAttributeValues": { ":one": { "N": "1" } },
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD" });
+            let mut first = put("call", "1");
+            first["ConditionExpression"] = json!("attribute_not_exists(pk)");
+            first["ReturnValuesOnConditionCheckFailure"] = json!("ALL_OLD");
+            call(
+                &database,
+                "TransactWriteItems",
+                &json!({ "TransactItems": [{ "ConditionCheck": check }, { "Put": first }] }),
+            )
+        };
+        let reasons = |(status, error): (u16, Value)| {
+            assert_eq!(status, 400);
+            let reasons = error["CancellationReasons"].as_array().unwrap().clone();
+            reasons.iter().map(|reason| (reason["Code"].clone(), reason["Item"]["pk"]["S"].clone())).collect::<Vec<_>>()
+        };
+        let failed = json!("ConditionalCheckFailed");
+        assert_eq!(call(&database, "PutItem", &put("turn", "1")).0, 200);
+        assert_eq!(claim(), (200, json!({})));
+        assert_eq!(reasons(claim()), [(json!("None"), Value::Null), (failed.clone(), json!("call"))]);
+        assert_eq!(call(&database, "PutItem", &put("turn", "2")).0, 200);
+        assert_eq!(reasons(claim()), [(failed.clone(), json!("turn")), (failed, json!("call"))]);
+    }
+
     #[test]
     fn invalid_requests_are_rejected_by_exception_name() {
         let database = database();

@@ -37,6 +37,8 @@ pub enum Call {
     BatchWriteItem,
     TransactWriteItems,
     ConverseStream,
+    /// An invocation of a function.
+    Invoke,
     /// A GraphQL request.
     Publish,
 }
@@ -195,6 +197,7 @@ fn call_of(request: &Request) -> Option<Call> {
     match request.uri().path() {
         "/graphql" if request.method() == Method::POST => Some(Call::Publish),
         path if path.ends_with("/converse-stream") => Some(Call::ConverseStream),
+        path if path.ends_with("/invocations") => Some(Call::Invoke),
         _ => None,
     }
 }

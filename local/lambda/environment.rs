@@ -1,7 +1,7 @@
 //! One execution environment: a process and the Runtime API that it calls.
 use std::{io, sync::Arc, time::Duration};
 
-use serde_json::Value;
+use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::{
@@ -26,7 +26,7 @@ pub(super) struct Environment {
 /// How an invocation ended.
 pub(super) enum InvocationEnd {
     /// The environment can be reused.
-    Responded(Result<Value, FunctionError>),
+    Responded(Result<Bytes, FunctionError>),
     /// The process has ended, or must be ended.
     Broken(FunctionError),
 }

@@ -12,6 +12,7 @@ pub(super) fn failure_record(
     last_error: Option<&FunctionError>,
     timestamp: &str,
 ) -> Value {
+    let payload: Value = serde_json::from_slice(&invocation.payload).unwrap_or_default();
     json!({
         "version": "1.0",
         "timestamp": timestamp,
@@ -21,7 +22,7 @@ pub(super) fn failure_record(
             "condition": condition_name(condition),
             "approximateInvokeCount": invocations,
         },
-        "requestPayload": invocation.payload,
+        "requestPayload": payload,
         "responseContext": last_error.map(|_| json!({
             "statusCode": 200,
             "executedVersion": "$LATEST",

@@ -5,18 +5,23 @@ use tokio::process::{Child, Command};
 use uuid::Uuid;
 
 use super::process::Processes;
-use crate::{fault_injection::FaultInjector, stack::Function};
+use crate::{
+    fault_injection::FaultInjector,
+    stack::{Function, FunctionCommand},
+};
 
 /// Builds the environment variables of one process of a function.
 pub type EnvironmentBuilder = dyn Fn(&Function) -> BTreeMap<String, String> + Send + Sync;
 
-/// The program that is started as an execution environment, and its environment variables.
+/// Starts a program as an execution environment.
 #[derive(Clone)]
 pub struct Launcher {
+    /// The program of a function without a command of its own.
     pub executable: PathBuf,
     pub arguments: Vec<String>,
     /// Called at every start, for the variables beside the function's own: endpoints, region, credentials. They override
-    /// the function's own. Of this process's environment only `PATH` is passed on.
+    /// the function's own. Of this process's environment only `PATH` is passed on, and to a command also `HOME`, which
+    /// package managers and language runtimes need.
     pub environment: Arc<EnvironmentBuilder>,
     /// Length of a second of the event queue (retries, backoff, event age), in seconds; tests shorten it.
     pub time_scale: f64,
@@ -42,10 +47,14 @@ impl Launcher {
     pub(super) fn launch(&self, function: &Function, runtime_api: &str) -> io::Result<(Child, String)> {
         let environment = (self.environment)(function);
         let access_key_id = environment.get("AWS_ACCESS_KEY_ID").cloned();
-        let child = Command::new(&self.executable)
-            .args(&self.arguments)
+        let (program, arguments, inherited) = match &function.command {
+            None => (&self.executable, &self.arguments, &["PATH"][..]),
+            Some(FunctionCommand { program, arguments }) => (program, arguments, &["PATH", "HOME"][..]),
+        };
+        let child = Command::new(program)
+            .args(arguments)
             .env_clear()
-            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .envs(inherited.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
             .envs(&function.environment)
             .envs(environment)
             .envs(reserved_variables(function, runtime_api))
@@ -53,7 +62,8 @@ impl Launcher {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
-            // Ctrl-C in a terminal signals the whole process group; the service alone ends its processes.
+            // Ctrl-C in a terminal signals the whole process group; the service alone ends its processes. A kill
+            // signals the group, because a command may be a script that starts the function.
             .process_group(0)
             .spawn()?;
         Ok((child, access_key_id.unwrap_or_else(|| Uuid::new_v4().to_string())))

@@ -2,7 +2,9 @@
 mod environment;
 mod errors;
 mod failure_record;
+mod invoke_api;
 mod launcher;
+mod local_function;
 mod logs;
 mod pool;
 mod process;
@@ -12,12 +14,14 @@ mod runtime_api;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use bytes::Bytes;
 use serde_json::Value;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 pub use errors::{DestinationError, FunctionError, InvokeError};
 pub use launcher::{EnvironmentBuilder, Launcher};
+pub use local_function::LocalFunction;
 pub use process::Processes;
 
 use crate::{fault_injection::FaultInjector, identity::IamPolicy, stack::Function};
@@ -50,7 +54,8 @@ pub enum InvocationType {
 #[derive(Clone, Debug)]
 struct Invocation {
     request_id: String,
-    payload: Value,
+    /// A JSON text.
+    payload: Bytes,
 }
 
 impl Lambda {
@@ -88,15 +93,25 @@ impl Lambda {
     pub async fn invoke(&self, function: &str, kind: InvocationType, payload: Value) -> Result<Value, InvokeError> {
         let name = function_name(function);
         let pool = self.functions.get(name).ok_or_else(|| InvokeError::NotFound { function: name.to_owned() })?;
+        let response = self.start_invocation(pool, kind, Invocation::new(payload.to_string().into())).await?;
+        parse_response(&response).map_err(InvokeError::Unhandled)
+    }
+
+    /// The response is what the function's process sent, and empty for an Event invocation.
+    async fn start_invocation(
+        &self,
+        pool: &Arc<Pool>,
+        kind: InvocationType,
+        invocation: Invocation,
+    ) -> Result<Bytes, InvokeError> {
         if self.shutdown.is_cancelled() {
             return Err(InvokeError::Stopped);
         }
-        check_size(kind, &payload)?;
-        let invocation = Invocation { request_id: Uuid::new_v4().to_string(), payload };
+        check_size(kind, &invocation.payload)?;
         match kind {
             InvocationType::Event => {
                 self.enqueue(pool.clone(), invocation);
-                Ok(Value::Null)
+                Ok(Bytes::new())
             }
             InvocationType::RequestResponse => self.run(pool.clone(), invocation).await,
         }
@@ -125,10 +140,24 @@ impl Lambda {
     }
 
     /// Runs in a task of its own, so that the function completes even when its caller stops waiting.
-    async fn run(&self, pool: Arc<Pool>, invocation: Invocation) -> Result<Value, InvokeError> {
+    async fn run(&self, pool: Arc<Pool>, invocation: Invocation) -> Result<Bytes, InvokeError> {
         let task = self.tasks.spawn(async move { pool.run(&invocation).await });
         task.await.unwrap_or(Err(InvokeError::Stopped))
     }
+}
+
+impl Invocation {
+    fn new(payload: Bytes) -> Self {
+        Self { request_id: Uuid::new_v4().to_string(), payload }
+    }
+}
+
+/// Reads a function's response as JSON; an empty one is `null`.
+fn parse_response(response: &[u8]) -> Result<Value, FunctionError> {
+    if response.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_slice(response).map_err(|error| FunctionError::malformed_response(&error))
 }
 
 fn check_destination(function: &Function, functions: &BTreeMap<String, Function>) -> Result<(), DestinationError> {
@@ -146,12 +175,12 @@ fn may_invoke(function: &Function, destination: &str) -> bool {
     IamPolicy::from_statements(&function.role.statements).allows("lambda:InvokeFunction", destination)
 }
 
-fn check_size(kind: InvocationType, payload: &Value) -> Result<(), InvokeError> {
+fn check_size(kind: InvocationType, payload: &[u8]) -> Result<(), InvokeError> {
     let limit = match kind {
         InvocationType::RequestResponse => SYNCHRONOUS_PAYLOAD_BYTES,
         InvocationType::Event => ASYNCHRONOUS_PAYLOAD_BYTES,
     };
-    if payload.to_string().len() > limit { Err(InvokeError::TooLarge { limit }) } else { Ok(()) }
+    if payload.len() > limit { Err(InvokeError::TooLarge { limit }) } else { Ok(()) }
 }
 
 /// The name within an ARN such as `arn:aws:lambda:eu-west-1:123456789012:function:answer:$LATEST`, or the name itself.

@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
+use bytes::Bytes;
 use tokio::{
     sync::Semaphore,
     time::{Instant, sleep_until},
@@ -50,7 +50,7 @@ impl Pool {
         }
     }
 
-    pub async fn run(&self, invocation: &Invocation) -> Result<Value, InvokeError> {
+    pub async fn run(&self, invocation: &Invocation) -> Result<Bytes, InvokeError> {
         if self.shutdown.is_cancelled() {
             return Err(InvokeError::Stopped);
         }
@@ -160,6 +160,7 @@ mod tests {
             memory_megabytes: 256,
             timeout_seconds: 60,
             reserved_concurrency: None,
+            command: None,
             environment: BTreeMap::new(),
             event_invoke: EventInvokeConfig { max_retries: 2, max_event_age_seconds: 300, on_failure: None },
             role: Role { arn: "arn:aws:iam::123456789012:role/answer".into(), statements: Vec::new() },

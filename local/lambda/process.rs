@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{process::Child, sync::watch};
 use tokio_util::sync::CancellationToken;
 
@@ -45,10 +46,13 @@ impl Process {
             let stdin = child.stdin.take();
             let status = tokio::select! {
                 status = child.wait() => status,
-                () = kill_request.cancelled() => match child.start_kill() {
-                    Ok(()) => child.wait().await,
-                    Err(error) => Err(error),
-                },
+                () = kill_request.cancelled() => {
+                    kill_group(&child);
+                    match child.start_kill() {
+                        Ok(()) => child.wait().await,
+                        Err(error) => Err(error),
+                    }
+                }
             };
             drop(stdin);
             processes.remove(&access_key_id);
@@ -108,6 +112,14 @@ impl Processes {
 
     fn table(&self) -> MutexGuard<'_, ProcessTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sends SIGKILL to the child and to the processes that it started. The child leads its group.
+fn kill_group(child: &Child) {
+    let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    if let Some(error) = id.and_then(|id| kill_process_group(id, Signal::KILL).err()) {
+        tracing::debug!(%error, "a process group is not killed");
     }
 }
 

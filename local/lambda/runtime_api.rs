@@ -9,13 +9,14 @@ use axum::{
     Json, Router,
     body::Body,
     extract::{Path, State},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::{get, post},
     serve::ListenerExt,
 };
+use bytes::Bytes;
 use futures::StreamExt;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::{
     net::TcpListener,
     sync::{Mutex as AsyncMutex, mpsc},
@@ -47,7 +48,8 @@ pub(super) struct Work {
 pub(super) enum RuntimeEvent {
     /// The process polls for an invocation.
     Ready,
-    Responded(Result<Value, FunctionError>),
+    /// The bytes of a response, which should be a JSON text.
+    Responded(Result<Bytes, FunctionError>),
     InitFailed(FunctionError),
 }
 
@@ -123,8 +125,9 @@ async fn next(State(state): State<Arc<ApiState>>) -> Response {
         ("Lambda-Runtime-Invoked-Function-Arn", work.function_arn),
         ("Lambda-Runtime-Trace-Id", trace_id()),
         ("Lambda-Runtime-Invocation-Id", Uuid::new_v4().to_string()),
+        (CONTENT_TYPE.as_str(), "application/json".to_owned()),
     ];
-    (headers, Json(payload)).into_response()
+    (headers, payload.clone()).into_response()
 }
 
 async fn response(State(state): State<Arc<ApiState>>, Path(id): Path<String>, body: Body) -> Response {
@@ -132,7 +135,7 @@ async fn response(State(state): State<Arc<ApiState>>, Path(id): Path<String>, bo
         return unknown_request(&id);
     }
     let (status, response) = match read_body(body).await {
-        Some(body) => (StatusCode::ACCEPTED, parse_response(&body)),
+        Some(body) => (StatusCode::ACCEPTED, Ok(body.into())),
         None => (StatusCode::PAYLOAD_TOO_LARGE, Err(FunctionError::response_too_large(RESPONSE_BYTES))),
     };
     state.send(RuntimeEvent::Responded(response)).await;
@@ -165,14 +168,6 @@ async fn read_body(body: Body) -> Option<Vec<u8>> {
         }
     }
     (length <= RESPONSE_BYTES).then_some(bytes)
-}
-
-/// A response is a JSON document; an empty body is `null`.
-fn parse_response(body: &[u8]) -> Result<Value, FunctionError> {
-    if body.is_empty() {
-        return Ok(Value::Null);
-    }
-    serde_json::from_slice(body).map_err(|error| FunctionError::malformed_response(&error))
 }
 
 async fn read_error(headers: &HeaderMap, body: Body) -> FunctionError {

@@ -160,7 +160,8 @@ async fn model_without_this_tool_does_not_call_it() {
 #[tokio::test(start_paused = true)]
 async fn faulty_models_misuse_tools() {
     let no_json = r#"{"city": "Par"#;
-    let cases: [(&str, Vec<(&str, &str)>, Option<StopReason>); 11] = [
+    type Calls = Vec<(&'static str, &'static str)>;
+    let cases: [(&str, Calls, Option<StopReason>); 11] = [
         ("parlance.tools.unknown", vec![("no_such_tool", "{}")], Some(StopReason::ToolUse)),
         ("parlance.tools.no-json", vec![("weather", no_json)], Some(StopReason::ToolUse)),
         ("parlance.tools.list", vec![("weather", r#"["Paris"]"#)], Some(StopReason::ToolUse)),

@@ -62,6 +62,7 @@ impl Fixture {
             users: Vec::new(),
             oidc: false,
             models: Models::Scripted,
+            functions: Vec::new(),
             executable: env!("CARGO_BIN_EXE_parlance").into(),
             fault_plan,
             time_scale,

@@ -302,6 +302,7 @@ pub fn options(state: &TempDir, mut parameters: BTreeMap<String, String>) -> Ser
         users: Vec::new(),
         oidc: false,
         models: Models::Scripted,
+        functions: Vec::new(),
         executable: env!("CARGO_BIN_EXE_parlance").into(),
         fault_plan: FaultPlan::default(),
         time_scale: 1.0,

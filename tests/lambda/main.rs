@@ -1,6 +1,7 @@
 //! The Lambda service with real processes: this test binary is also the program that it starts.
 mod events;
 mod failures;
+mod invoke_api;
 mod lifetime;
 mod responses;
 mod service;

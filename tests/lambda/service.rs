@@ -128,7 +128,7 @@ async fn lambda_with_faults(
 ) -> Result<Lambda, DestinationError> {
     let functions = functions.into_iter().map(|function| (function.name.clone(), function)).collect();
     let executable = std::env::current_exe().expect("this binary");
-    let arguments = [FUNCTION_TEST, "--exact", "--nocapture"].map(str::to_owned).to_vec();
+    let arguments = test_arguments();
     let launcher = Launcher {
         environment: Arc::new(|_| environment()),
         time_scale: TIME_SCALE,
@@ -136,6 +136,11 @@ async fn lambda_with_faults(
         ..Launcher::new(executable, arguments, BTreeMap::new())
     };
     Lambda::start(&functions, launcher).await
+}
+
+/// The arguments that make this binary a function.
+pub fn test_arguments() -> Vec<String> {
+    [FUNCTION_TEST, "--exact", "--nocapture"].map(str::to_owned).to_vec()
 }
 
 /// The environment of a process, with an access key id of its own.
@@ -151,6 +156,7 @@ pub fn function(name: &str) -> Function {
         memory_megabytes: 256,
         timeout_seconds: 60,
         reserved_concurrency: None,
+        command: None,
         environment: BTreeMap::from([("GREETING".to_owned(), "Hello".to_owned())]),
         event_invoke: EventInvokeConfig { max_retries: 2, max_event_age_seconds: 21_600, on_failure: None },
         role: Role { arn: format!("arn:aws:iam::123456789012:role/{name}"), statements: Vec::new() },

@@ -19,6 +19,7 @@ pub async fn run() {
     match std::env::var("FUNCTION_INIT").as_deref() {
         Ok("fail") => report_init_error().await,
         Ok("exit") => std::process::exit(4),
+        Ok("copy") => copy_payloads().await,
         _ => lambda_runtime::run(service_fn(handle)).await.expect("the Runtime API answers"),
     }
 }
@@ -34,6 +35,19 @@ async fn report_init_error() {
     let url = format!("http://{api}/2018-06-01/runtime/init/error");
     reqwest::Client::new().post(url).json(&report).send().await.expect("an acknowledgement");
     std::process::exit(1);
+}
+
+/// Responds to each invocation with the bytes of its payload.
+async fn copy_payloads() {
+    let api = std::env::var("AWS_LAMBDA_RUNTIME_API").expect("an address");
+    let url = format!("http://{api}/2018-06-01/runtime/invocation");
+    let http = reqwest::Client::new();
+    loop {
+        let invocation = http.get(format!("{url}/next")).send().await.expect("an invocation");
+        let request_id = invocation.headers()["lambda-runtime-aws-request-id"].to_str().expect("text").to_owned();
+        let payload = invocation.bytes().await.expect("a payload");
+        http.post(format!("{url}/{request_id}/response")).body(payload).send().await.expect("an acknowledgement");
+    }
 }
 
 async fn handle(event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {

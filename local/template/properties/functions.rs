@@ -86,6 +86,7 @@ impl FunctionProperties {
             memory_megabytes: self.memory_size,
             timeout_seconds: self.timeout,
             reserved_concurrency: self.reserved_concurrent_executions,
+            command: None,
             environment: variables.into_iter().map(|(name, value)| (name, to_text(&value))).collect(),
             event_invoke: self.event_invoke_config.0,
             role: roles.get(&self.role)?,
