@@ -49,7 +49,10 @@ fn whole_answer(bencher: Bencher, count: usize) {
         .with_inputs(|| (RunningAttempt::after(0), deltas(count)))
         .bench_local_values(|(mut attempt, deltas)| {
             attempt.handle_all(deltas);
-            attempt.handle_all([StreamEvent::MessageStop(ModelStop::Answered(StopReason::EndTurn)), StreamEvent::Usage(Usage::default())]);
+            attempt.handle_all([
+                StreamEvent::MessageStop(ModelStop::Answered(StopReason::EndTurn)),
+                StreamEvent::Usage(Usage::default()),
+            ]);
             attempt
         });
 }

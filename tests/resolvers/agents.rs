@@ -79,10 +79,10 @@ async fn handler_checks_the_tools_as_they_are_stored() {
 #[tokio::test]
 async fn refused_tool_raises_invalid_input_and_stores_nothing() {
     let fixture = Fixture::with_parameters([]);
-    let refusal = json!({ "path": "tools[1].lambda.functionArn", "message": "The function is not allowed." });
+    let refusal = json!({ "path": "tools[1].lambda.functionArn", "message": "must be an allowed function." });
     fixture.set_invocation_result(Ok(json!({ "refusals": [refusal] })));
     let error = put_agent(&fixture, &clerk()).await.expect_err("a refusal");
-    assert_eq!(error["message"], "tools[1].lambda.functionArn: The function is not allowed.");
+    assert_eq!(error["message"], "tools[1].lambda.functionArn must be an allowed function.");
     assert_eq!(error["errorType"], "InvalidInput");
     assert_eq!(error["errorInfo"], json!({ "field": "tools[1].lambda.functionArn" }));
     assert!(fixture.scan().await.is_empty());
