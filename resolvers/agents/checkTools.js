@@ -16,7 +16,7 @@ export function request(ctx) {
 }
 
 /**
- * The handler returns what it refuses, in the order of the tools. A message begins with its verb: `must be …`.
+ * The handler returns what it refuses, in the order of the tools. A message is a sentence.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function response(ctx) {
@@ -27,7 +27,7 @@ export function response(ctx) {
   }
   if (refusals.length > 0) {
     const { path, message } = refusals[0];
-    util.error(`${path} ${message}`, 'InvalidInput', null, { field: path });
+    util.error(`${path}: ${message}`, 'InvalidInput', null, { field: path });
   }
   return {};
 }

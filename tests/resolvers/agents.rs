@@ -74,15 +74,17 @@ async fn handler_checks_the_tools_as_they_are_stored() {
     let [payload] = fixture.payloads().try_into().expect("one invocation");
     let stored = fixture.scan().await.into_iter().find(|item| item["pk"] == "AGENT#clerk").expect("the agent");
     assert_eq!(payload, json!({ "type": "checkTools", "tools": stored["tools"] }));
+    let invocation = serde_json::from_value(payload).expect("a payload of the handler");
+    assert!(matches!(invocation, Invocation::CheckTools(_)));
 }
 
 #[tokio::test]
 async fn refused_tool_raises_invalid_input_and_stores_nothing() {
     let fixture = Fixture::with_parameters([]);
-    let refusal = json!({ "path": "tools[1].lambda.functionArn", "message": "must be an allowed function." });
+    let refusal = json!({ "path": "tools[1].lambda.functionArn", "message": "This function is not allowed." });
     fixture.set_invocation_result(Ok(json!({ "refusals": [refusal] })));
     let error = put_agent(&fixture, &clerk()).await.expect_err("a refusal");
-    assert_eq!(error["message"], "tools[1].lambda.functionArn must be an allowed function.");
+    assert_eq!(error["message"], "tools[1].lambda.functionArn: This function is not allowed.");
     assert_eq!(error["errorType"], "InvalidInput");
     assert_eq!(error["errorInfo"], json!({ "field": "tools[1].lambda.functionArn" }));
     assert!(fixture.scan().await.is_empty());
