@@ -271,8 +271,8 @@ fn api_key(options: &ServerOptions) -> Result<String, StateDirError> {
     }
 }
 
-/// The given parameters, and those that follow from other options: users need the stack's own user pool, the local
-/// OpenID Connect provider must be trusted, and agents may use the functions as tools.
+/// The given parameters, and those that follow from other options: users need the stack's own user pool, the
+/// local OpenID Connect provider must be trusted, and agents may use the functions as tools.
 fn parameters(options: &ServerOptions, base_url: &str) -> Result<BTreeMap<String, String>, StartError> {
     let mut parameters = options.parameters.clone();
     let mut require = |parameter: &'static str, value: String, consequence| match parameters.get(parameter) {

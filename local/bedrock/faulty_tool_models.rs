@@ -1,5 +1,5 @@
-//! Scripted models that call tools in ways that a backend must withstand. But for the endless one, they answer the
-//! results of their calls.
+//! Scripted models that call tools in ways that a backend must withstand. But for the endless one, they
+//! answer the results of their calls.
 use std::time::Duration;
 
 use super::{

@@ -1,5 +1,5 @@
-//! Reads which tools a question asks the scripted model to call: `call NAME with {JSON}`, or `call NAME` without
-//! arguments. `then call NAME` waits for the results of the calls before it.
+//! Reads which tools a question asks the scripted model to call: `call NAME with {JSON}`, or `call NAME`
+//! without arguments. `then call NAME` waits for the results of the calls before it.
 use std::sync::LazyLock;
 
 use fancy_regex::{Captures, Regex};

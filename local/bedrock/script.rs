@@ -130,8 +130,8 @@ impl ScriptBuilder {
         self
     }
 
-    /// Adds a block with a tool use, as Bedrock streams it: the first fragment of its arguments is empty, and a call
-    /// without arguments has no other.
+    /// Adds a block with a tool use, as Bedrock streams it: the first fragment of its arguments is empty, and
+    /// a call without arguments has no other.
     pub fn tool_call(self, id: &str, name: &str, arguments: &str) -> Self {
         self.tool_use(id, name).tool_input_start().tool_input(arguments).close_block()
     }

@@ -8,7 +8,8 @@ use super::{
 
 const RESULT_CHARACTERS: usize = 400;
 
-/// The calls that the question asks for, or an answer to their results. None if the question asks for no calls.
+/// The calls that the question asks for, or an answer to their results. None if the question asks for no
+/// calls.
 pub(super) fn script(transcript: &Transcript) -> Option<Script> {
     let (question, answer) = split_after_question(transcript)?;
     let steps_done = answer.iter().filter(|message| message.tool_uses().next().is_some()).count();

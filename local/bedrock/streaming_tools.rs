@@ -1,4 +1,5 @@
-//! The models that take no tools in ConverseStream, with Bedrock's message. Converse, without a stream, takes them.
+//! The models that take no tools in ConverseStream, with Bedrock's message. Converse, without a stream, takes
+//! them.
 use super::{bedrock_error::BedrockError, request::Transcript};
 
 /// The beginnings of their names, after the region of an inference profile.

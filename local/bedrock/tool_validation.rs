@@ -1,5 +1,5 @@
-//! Validates tools, tool calls and tool results as Bedrock does, with Bedrock's messages. The messages were recorded,
-//! but for the order of the checks and the messages about missing members.
+//! Validates tools, tool calls and tool results as Bedrock does, with Bedrock's messages. The messages were
+//! recorded, but for the order of the checks and the messages about missing members.
 use std::collections::BTreeSet;
 
 use super::{

@@ -64,8 +64,8 @@ struct ServiceError {
 }
 
 impl Lambda {
-    /// Serves the API to functions with the permissions of their roles. The access key identifies the role; signatures
-    /// are not verified.
+    /// Serves the API to functions with the permissions of their roles. The access key identifies the role;
+    /// signatures are not verified.
     pub fn router(&self, authenticator: Authenticator) -> Router {
         Router::new()
             .route("/2015-03-31/functions/{name}/invocations", post(invoke))

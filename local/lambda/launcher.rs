@@ -19,9 +19,9 @@ pub struct Launcher {
     /// The program of a function without a command of its own.
     pub executable: PathBuf,
     pub arguments: Vec<String>,
-    /// Called at every start, for the variables beside the function's own: endpoints, region, credentials. They override
-    /// the function's own. Of this process's environment only `PATH` is passed on, and to a command also `HOME`, which
-    /// package managers and language runtimes need.
+    /// Called at every start, for the variables beside the function's own: endpoints, region, credentials.
+    /// They override the function's own. Of this process's environment only `PATH` is passed on, and to a
+    /// command also `HOME`, which package managers and language runtimes need.
     pub environment: Arc<EnvironmentBuilder>,
     /// Length of a second of the event queue (retries, backoff, event age), in seconds; tests shorten it.
     pub time_scale: f64,
@@ -62,8 +62,8 @@ impl Launcher {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
-            // Ctrl-C in a terminal signals the whole process group; the service alone ends its processes. A kill
-            // signals the group, because a command may be a script that starts the function.
+            // Ctrl-C in a terminal signals the whole process group; the service alone ends its processes. A
+            // kill signals the group, because a command may be a script that starts the function.
             .process_group(0)
             .spawn()?;
         Ok((child, access_key_id.unwrap_or_else(|| Uuid::new_v4().to_string())))
