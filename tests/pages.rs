@@ -1,5 +1,5 @@
 //! The pages README.md, docs/ and their kin against what they describe.
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use fancy_regex::Regex;
 use handler::settings::Settings;
@@ -158,6 +158,20 @@ fn operations_page_quotes_the_log_messages_of_the_handler() {
             assert!(sources.contains(&format!("\"{message}\"")), "the handler logs no {message:?}");
         }
     }
+}
+
+/// A template for an import may hold nothing but the imported resource.
+#[test]
+fn command_of_the_operations_page_copies_the_table_alone_out_of_the_template() {
+    let page = read("docs/operations.md");
+    let command = page.lines().find_map(|line| line.strip_suffix(" > table.yaml")).expect("a command");
+    let copied = Command::new("sh").args(["-c", command]).current_dir(root()).output().unwrap();
+    let copied = String::from_utf8(copied.stdout).unwrap();
+    assert!(copied.starts_with("Resources:\n  Table:\n    Type: AWS::DynamoDB::Table\n"), "{copied}");
+    assert!(read("template.yaml").contains(copied.strip_prefix("Resources:").unwrap()), "{copied}");
+    assert!(copied.contains("DeletionPolicy:") && copied.contains("KeySchema:"), "{copied}");
+    assert!(!copied.contains('!') && copied.matches("\n  Table:").count() == 1, "{copied}");
+    assert!(copied.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   ")).count() == 1, "{copied}");
 }
 
 #[test]

@@ -133,9 +133,9 @@ fn invalid_parameter_value_is_refused_by_name() {
         let error = load_api(&[(parameter, value)]).expect_err(parameter);
         assert!(error.starts_with(&format!("template.yaml: the parameter {parameter} must be ")), "{error}");
     }
-    for too_low in ["1", "3"] {
+    for too_low in ["1", "4"] {
         let error = load_api(&[("QueryDepth", too_low)]).unwrap_err();
-        assert!(error.starts_with("template.yaml: QueryDepthAllowsPublishing: "), "{error}");
+        assert!(error.starts_with("template.yaml: QueryDepthAllowsRequests: "), "{error}");
     }
     let unbalanced = load_api(&[("OidcIssuer", OIDC), ("OidcClientPattern", "(")]).unwrap_err();
     assert_eq!(unbalanced, "template.yaml: Api: ^(()$ is not a regular expression of client ids");

@@ -39,9 +39,6 @@ export function response(ctx) {
   return { items, hasMore: ctx.result.items.length > limit || ctx.result.nextToken !== null };
 }
 
-/** The text blocks of an event, joined. */
-const joinText = (event) => event.content.map((block) => block.text ?? '').join('');
-
 // Copies of helpers in resolvers/shared.js, which says why.
 
 /** Refuses an argument of the request. */

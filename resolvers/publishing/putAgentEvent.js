@@ -101,9 +101,6 @@ function conversationWrite(ctx, now) {
   return { updateItem: { ...conversationItem(ctx, conversationId, 'META'), update: change, condition } };
 }
 
-/** The text blocks of an event, joined. */
-const joinText = (event) => event.content.map((block) => block.text ?? '').join('');
-
 // Copies of helpers in resolvers/shared.js, which says why.
 
 /**

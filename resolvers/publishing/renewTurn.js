@@ -51,9 +51,6 @@ export function response(ctx) {
 const FENCE =
   '#run = :run AND attempt = :attempt AND ((leaseUntil > :now AND #status IN (:running, :cancelling)) OR (claimableUntil > :now AND #status = :running))';
 
-/** The text blocks of an event, joined. */
-const joinText = (event) => event.content.map((block) => block.text ?? '').join('');
-
 // Copies of helpers in resolvers/shared.js, which says why.
 
 /**

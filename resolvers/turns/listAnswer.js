@@ -39,9 +39,6 @@ export function response(ctx) {
  */
 const isFull = (answer) => (util.base64Encode(JSON.stringify(answer)).length * 3) / 4 > 2800000;
 
-/** The text blocks of an event, joined. */
-const joinText = (event) => event.content.map((block) => block.text ?? '').join('');
-
 // Copies of helpers in resolvers/shared.js, which says why.
 
 /** The sort key of an event: eight digits, so that keys sort by position. */

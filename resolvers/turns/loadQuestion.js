@@ -20,9 +20,6 @@ export function response(ctx) {
   return ctx.result && { ...ctx.result, text: textOf(ctx.result) };
 }
 
-/** The text blocks of an event, joined. */
-const joinText = (event) => event.content.map((block) => block.text ?? '').join('');
-
 // Copies of helpers in resolvers/shared.js, which says why.
 
 /** The sort key of an event: eight digits, so that keys sort by position. */

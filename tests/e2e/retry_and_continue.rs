@@ -24,7 +24,8 @@ async fn retry_replaces_the_answer_and_keeps_the_old_one_superseded() {
     let first = backend.send_and_wait(&conversation, "Hello!").await;
     let retried = backend.retry_and_wait(&conversation, &first.turn.id).await;
     assert_eq!((retried.turn.status, retried.turn.run), (TurnStatus::Completed, 2));
-    assert!(retried.turn.attempt > first.turn.attempt, "a retry starts a new attempt");
+    let attempts = (first.turn.attempt, retried.turn.attempt);
+    assert_eq!(attempts, (1, 3), "the retry and the claim each raise the attempt");
     assert_eq!(answer_texts(&retried.turn), ["Hello!"]);
     assert_eq!(retried.final_event().position, 3);
     let events = backend.newest_events(&conversation).await;

@@ -108,7 +108,10 @@ fn sampling(name: &str) -> Sampling {
     let family = parts.next().unwrap_or_default();
     let version =
         (parts.next().and_then(version_number).unwrap_or(0), parts.next().and_then(version_number).unwrap_or(0));
+    // Names before Claude 4 begin with the version, such as 3-5-sonnet-20240620.
+    let is_family = family.chars().all(|letter| letter.is_ascii_lowercase());
     match family {
+        _ if !is_family => Sampling::Both,
         "opus" if version >= (4, 7) => Sampling::Neither,
         "sonnet" if version >= (5, 0) => Sampling::Neither,
         "opus" if version == (4, 1) => Sampling::OneOfBoth,
