@@ -1,7 +1,8 @@
-"""Lints the template with every combination of authorization modes, and with the least and greatest values of its numbers.
+"""Lints the template with every combination of authorization modes and with the limits of its numbers.
 
-cfn-lint checks both branches of every condition, but replaces a reference to a parameter by the parameter's default. SAM inserts the
-defaults before it validates. So each combination is written as a template of its own, with its values as the parameters' defaults.
+cfn-lint checks both branches of every condition, but replaces a reference to a parameter by the parameter's
+default. SAM inserts the defaults before it validates. So each combination is written as a template of its own,
+with its values as the parameters' defaults.
 """
 import contextlib
 import io
@@ -29,7 +30,7 @@ WAF_LIMITS = ["10", "999999999"]
 
 
 def combinations(template):
-    """Every combination of modes; then, with all modes and the web ACL, all numbers at their least and at their greatest value."""
+    """Every combination of modes; then all modes and the web ACL with the least and the greatest numbers."""
     for values in itertools.product(*MODES.values()):
         modes = dict(zip(MODES, values))
         # An OpenID Connect issuer requires a pattern for its clients.

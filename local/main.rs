@@ -132,7 +132,7 @@ async fn serve(options: ServerOptions) -> Result<(), AnyError> {
     let state = options.table_location();
     let users = options.users.clone();
     let server = Server::start(options).await?;
-    // The signals are handled before the text is printed, because whoever reads it may stop the server at once.
+    // The signals are handled before the text is printed, because its reader may stop the server at once.
     let stop_signal = stop_signal()?;
     print!("{}", welcome::text(&server.endpoint, models, &state, &users));
     stop_signal.await;
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_fault_or_rate_is_one_clear_sentence() {
+    fn invalid_fault_or_rate_fails_with_one_sentence() {
         for (value, sentence) in [
             ("bad-luck=0.5", "there is no fault 'bad-luck'; choose from table-conflict, "),
             ("stale-read=2", "the rate must be from 0 to 1, not '2'\n"),

@@ -15,8 +15,8 @@ pub struct FileError {
     pub error: io::Error,
 }
 
-/// Creates or replaces a file (mode 0600), and its directory (mode 0700) if there is none. A reader sees the old content
-/// or the new content, never a part of it.
+/// Creates or replaces a file (mode 0600), and its directory (mode 0700) if there is none. A reader sees the
+/// old content or the new content, never a part of it.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let created = DirBuilder::new().recursive(true).mode(0o700).create(directory);

@@ -254,8 +254,8 @@ fn api_key(options: &ServerOptions) -> Result<String, StateDirError> {
     }
 }
 
-/// The given parameters, and those that follow from other options: users need the stack's own user pool, and the local
-/// OpenID Connect provider must be trusted.
+/// The given parameters, and those that follow from other options: users need the stack's own user pool, and
+/// the local OpenID Connect provider must be trusted.
 fn parameters(options: &ServerOptions, base_url: &str) -> Result<BTreeMap<String, String>, StartError> {
     let mut parameters = options.parameters.clone();
     let mut require = |parameter: &'static str, value: String, consequence| match parameters.get(parameter) {
@@ -277,8 +277,8 @@ fn parameters(options: &ServerOptions, base_url: &str) -> Result<BTreeMap<String
     Ok(parameters)
 }
 
-/// Defaults of the local server: its one user may list the conversations of the API key's owner, and agents may use the
-/// scripted models.
+/// Defaults of the local server: its one user may list the conversations of the API key's owner, and agents
+/// may use the scripted models.
 fn local_defaults(models: Models) -> BTreeMap<String, String> {
     let listing = ("ApiKeyListing".to_owned(), "true".to_owned());
     let scripted_models = ("MoreModelArns".to_owned(), "arn:aws:bedrock:*::foundation-model/parlance.*".to_owned());
@@ -331,8 +331,8 @@ async fn model_router(options: &ServerOptions, authenticator: &Authenticator) ->
     Ok(bedrock::with_iam_guard(router, authenticator.clone()))
 }
 
-/// The variables of a process beside its function's own. Each process gets its own credentials, with the permissions of
-/// its function's role; the access key id of a call therefore identifies the process.
+/// The variables of a process beside its function's own. Each process gets its own credentials, with the
+/// permissions of its function's role; the access key id of a call therefore identifies the process.
 fn process_environment(
     authenticator: &Authenticator,
     base_url: &str,

@@ -47,7 +47,8 @@ pub struct Api {
     pub limits: Limits,
 }
 
-/// How a caller authenticates: AppSync's `API_KEY`, `AWS_IAM`, `AMAZON_COGNITO_USER_POOLS` or `OPENID_CONNECT`.
+/// How a caller authenticates: AppSync's `API_KEY`, `AWS_IAM`, `AMAZON_COGNITO_USER_POOLS` or
+/// `OPENID_CONNECT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthMode {
     ApiKey,
@@ -121,8 +122,8 @@ pub enum Resolver {
         data_source: String,
         code: Code,
     },
-    /// The functions by their names in `Api::functions`, in calling order. The code runs before the first and after the
-    /// last function.
+    /// The functions by their names in `Api::functions`, in calling order. The code runs before the first and
+    /// after the last function.
     Pipeline {
         functions: Vec<String>,
         code: Code,

@@ -12,7 +12,8 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// Longer than the slowest response takes to begin, which is that of a model whose request is about to time out.
+/// Longer than the slowest response takes to begin, which is that of a model whose request is about to time
+/// out.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// A listener whose connections fail when a request is not answered in time.
@@ -35,8 +36,8 @@ impl<L: Listener> Listener for TimeoutListener<L> {
     }
 }
 
-/// A connection that may be idle without limit, but not in the middle of a request: reading fails with `TimedOut` when
-/// nothing was written for too long after something was read.
+/// A connection that may be idle without limit, but not in the middle of a request: reading fails with
+/// `TimedOut` when nothing was written for too long after something was read.
 pub struct TimeoutStream<I> {
     pub io: I,
     timeout: Duration,

@@ -34,8 +34,8 @@ pub fn load_or_create_text(path: &Path, initial: &str) -> Result<String, StateDi
     }
 }
 
-/// The signing key in a file. A file that does not exist is created with a new key; without a path, the key is new and
-/// is not kept.
+/// The signing key in a file. A file that does not exist is created with a new key; without a path, the key
+/// is new and is not kept.
 pub fn load_or_create_key(path: Option<&Path>) -> Result<SigningKey, StateDirError> {
     let Some(path) = path else { return SigningKey::generate().map_err(StateDirError::KeyGeneration) };
     let key_error = |error| StateDirError::Key { path: path.to_owned(), error };

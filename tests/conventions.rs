@@ -116,7 +116,6 @@ fn declarations(text: &str) -> BTreeMap<String, String> {
     named.collect()
 }
 
-/// The lease and the time to claim stand in resolvers, handler and template.
 #[test]
 fn lease_and_claim_time_agree_everywhere() {
     let shared = read(SHARED);
@@ -131,7 +130,8 @@ fn lease_and_claim_time_agree_everywhere() {
     assert_eq!(constant("CLAIMABLE_MILLISECONDS"), (event_age + 60) * 1000, "event age and a minute for two clocks");
 }
 
-/// AppSync refuses a change of an API while another one runs (ConcurrentModificationException), and a schema takes longest.
+/// AppSync refuses a change of an API while another one runs (ConcurrentModificationException), and a schema
+/// takes longest.
 #[test]
 fn every_resource_that_changes_the_api_waits_for_the_schema() {
     let template = read("template.yaml");
@@ -225,8 +225,8 @@ const MODES: [&str; 4] = ["aws_api_key", "aws_cognito_user_pools", "aws_oidc", "
 #[test]
 fn every_type_and_field_has_a_description_and_auth_modes() {
     let schema = schema();
-    let ours = schema.types.values().filter(|kind| !kind.is_built_in() && !kind.name().starts_with("AWS"));
-    for kind in ours {
+    let own_types = schema.types.values().filter(|kind| !kind.is_built_in() && !kind.name().starts_with("AWS"));
+    for kind in own_types {
         let name = kind.name();
         let is_root = ["Query", "Mutation", "Subscription"].contains(&name.as_str());
         assert!(is_root || kind.description().is_some(), "{name} is not described");
@@ -379,4 +379,109 @@ fn read(path: &str) -> String {
 fn without_tests(text: &str) -> &str {
     let tests = text.find("mod tests {").and_then(|at| text[..at].rfind("#[cfg(test)]"));
     &text[..tests.unwrap_or(text.len())]
+}
+
+/// Where a retired word may not occur.
+#[derive(Clone, Copy, PartialEq)]
+enum Scope {
+    /// Identifiers, paths and prose.
+    Anywhere,
+    /// The same in Rust files.
+    Rust,
+    /// Names of functions, types, variables, modules and files.
+    Names,
+}
+
+/// The field has another word for each: `tests/retired-words.txt` names it.
+#[test]
+fn retired_words_do_not_occur() {
+    let retired = retired_words();
+    let declaration =
+        Regex::new(r"\b(?:let|let mut|fn|const|static|struct|enum|type|mod|function|var) (\w+)\b").unwrap();
+    let mut found = Vec::new();
+    for (path, text) in project_files() {
+        let stem = Path::new(&path).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        // The path is line 0.
+        let declaring_path = format!("mod {stem} {path}");
+        for (number, line) in std::iter::once(declaring_path.as_str()).chain(text.lines()).enumerate() {
+            let words = lowercase_words(line);
+            let pairs = words.windows(2).map(|pair| pair.join(" "));
+            let occurring = words.iter().cloned().chain(pairs).filter(|word| match retired.get(word) {
+                Some(Scope::Anywhere) => true,
+                Some(Scope::Rust) => path.ends_with(".rs"),
+                Some(Scope::Names) | None => false,
+            });
+            let declared = declaration.captures_iter(line).map(|found| found.unwrap()[1].to_owned());
+            let names = declared.filter(|name| retired.get(name) == Some(&Scope::Names));
+            found.extend(occurring.chain(names).map(|word| format!("{path}:{number}: {word}")));
+        }
+    }
+    assert!(found.is_empty(), "{} retired words:\n{}", found.len(), found.join("\n"));
+}
+
+#[test]
+fn identifiers_are_searched_word_by_word() {
+    let words = ["let", "foo", "bar", "foo", "bar", "baz", "qux", "a", "b"];
+    assert_eq!(lowercase_words("let fooBar = FooBAR::baz_qux(\"a-b\");"), words);
+}
+
+fn retired_words() -> BTreeMap<String, Scope> {
+    let mut scope = None;
+    let mut words = BTreeMap::new();
+    for line in read("tests/retired-words.txt").lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        match line {
+            "[words]" => scope = Some(Scope::Anywhere),
+            "[rust words]" => scope = Some(Scope::Rust),
+            "[names]" => scope = Some(Scope::Names),
+            entry => {
+                let scope = scope.expect("an entry is in a section");
+                let (retired, _) = entry.split_once(" | ").expect("an entry has the field's word");
+                words.extend(retired.split(", ").map(|word| (word.to_owned(), scope)));
+            }
+        }
+    }
+    words
+}
+
+/// The words of a line in lower case. Identifiers are split at underscores and capitals.
+fn lowercase_words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut previous = ' ';
+    for letter in line.chars() {
+        let begins_word = letter.is_uppercase() && !previous.is_uppercase();
+        if begins_word || !letter.is_alphanumeric() {
+            words.push(String::new());
+        }
+        if letter.is_alphanumeric()
+            && let Some(word) = words.last_mut()
+        {
+            word.extend(letter.to_lowercase());
+        }
+        previous = letter;
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// The text files of the project with their text, without generated files, packages and lock files.
+fn project_files() -> BTreeMap<String, String> {
+    const SKIPPED: [&str; 4] = ["target", "node_modules", ".git", ".parlance"];
+    const EXTENSIONS: [&str; 11] = ["rs", "js", "mjs", "ts", "py", "yaml", "graphql", "json", "md", "toml", "sh"];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let has_text = path.extension().is_some_and(|found| EXTENSIONS.iter().any(|extension| found == *extension));
+            if path.is_dir() && !SKIPPED.contains(&name) {
+                folders.push(path);
+            } else if has_text && name != "package-lock.json" {
+                let text = fs::read_to_string(&path).unwrap();
+                found.insert(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned(), text);
+            }
+        }
+    }
+    found
 }

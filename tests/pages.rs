@@ -9,7 +9,7 @@ use turn::limits::Limits;
 const PROSE_COLUMNS: usize = 110;
 
 #[test]
-fn every_relative_link_leads_somewhere() {
+fn every_relative_link_has_a_target() {
     let link = Regex::new(r"\]\(([^)\s]+)\)").unwrap();
     for (path, text) in pages() {
         for found in link.captures_iter(text.as_str()) {
@@ -227,8 +227,8 @@ fn anchors(page: &str) -> BTreeSet<String> {
     let headings = page.lines().filter(|line| line.starts_with('#'));
     let anchor = |heading: &str| {
         let text = heading.trim_start_matches('#').trim().to_lowercase();
-        let kept = text.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_'));
-        kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
+        let letters = text.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_'));
+        letters.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
     };
     headings.map(anchor).collect()
 }

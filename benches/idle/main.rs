@@ -1,5 +1,5 @@
-//! Benchmark of a server with 10,000 idle subscriptions, each on its own connection: memory, and latency for an active
-//! user. The process fails when a budget is exceeded.
+//! Benchmark of a server with 10,000 idle subscriptions, each on its own connection: memory, and latency for
+//! an active user. The process fails when a budget is exceeded.
 mod latency_probe;
 mod server;
 mod subscribers;

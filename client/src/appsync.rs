@@ -51,7 +51,8 @@ impl AppSync {
         &self.credentials
     }
 
-    /// Sends a request and returns its answer. Any entry in `errors` fails the request, even if there is data.
+    /// Sends a request and returns its answer. Any entry in `errors` fails the request, even if there is
+    /// data.
     pub async fn call<R: Request>(&self, request: &R) -> Result<R::Answer, Error> {
         let response = self.execute(R::DOCUMENT, request.variables()).await?;
         if !response.errors.is_empty() {

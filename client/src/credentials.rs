@@ -36,7 +36,8 @@ const REALTIME_SIGNED_HEADERS: [(&str, &str); 3] = [
 type Headers = Vec<(String, String)>;
 
 impl Credentials {
-    /// The headers that authorize one POST of this body. `content-type: application/json` is part of the signature.
+    /// The headers that authorize one POST of this body. `content-type: application/json` is part of the
+    /// signature.
     pub fn http_headers(&self, url: &Url, body: &str, at: SystemTime) -> Result<Headers, Error> {
         self.authorization(url, body, &[("content-type", "application/json")], at)
     }

@@ -1,6 +1,6 @@
 //! The inference settings that Claude refuses, with its messages. Claude 4.5 and later, and Opus 4.1, take
-//! temperature or topP, not both; Opus 4.7 and later and Sonnet 5 and later take neither; none takes a blank stop
-//! sequence. The messages were recorded, but for the order of the checks.
+//! temperature or topP, not both; Opus 4.7 and later and Sonnet 5 and later take neither; none takes a blank
+//! stop sequence. The messages were recorded, but for the order of the checks.
 use api::text::is_blank;
 
 use super::{bedrock_error::BedrockError, request::InferenceConfig};
@@ -23,8 +23,8 @@ pub(super) fn check(model_id: &str, config: &InferenceConfig) -> Result<(), Bedr
     Err(BedrockError::validation(format!("The model returned the following errors: {error}")))
 }
 
-/// Of a name such as `opus-4-1-20250805-v1:0`. Version 0.0 for names before Claude 4, which begin with the version,
-/// such as `3-5-sonnet-20240620-v1:0`.
+/// Of a name such as `opus-4-1-20250805-v1:0`. Version 0.0 for names before Claude 4, which begin with the
+/// version, such as `3-5-sonnet-20240620-v1:0`.
 fn family_and_version(name: &str) -> (&str, (u32, u32)) {
     let mut parts = name.split(['-', ':']);
     let family = parts.next().unwrap_or_default();

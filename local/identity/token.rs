@@ -105,9 +105,9 @@ impl Claims {
         }
     }
 
-    /// The texts of `cognito:groups`; `None` if the claim is not a list. A user pool's claim is always a list of
-    /// texts, and AWS does not document what AppSync does with another claim. A text must not name a group,
-    /// because resolvers that search it would find parts of names.
+    /// The texts of `cognito:groups`; `None` if the claim is not a list. A user pool's claim is always a list
+    /// of texts, and AWS does not document what AppSync does with another claim. A text must not name a
+    /// group, because resolvers that search it would find parts of names.
     fn groups(&self) -> Option<Vec<&str>> {
         let groups = self.0.get("cognito:groups")?.as_array()?;
         Some(groups.iter().filter_map(Value::as_str).collect())

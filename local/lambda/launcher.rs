@@ -15,8 +15,8 @@ pub type EnvironmentBuilder = dyn Fn(&Function) -> BTreeMap<String, String> + Se
 pub struct Launcher {
     pub executable: PathBuf,
     pub arguments: Vec<String>,
-    /// Called at every start, for the variables beside the function's own: endpoints, region, credentials. They override
-    /// the function's own. Of this process's environment only `PATH` is passed on.
+    /// Called at every start, for the variables beside the function's own: endpoints, region, credentials.
+    /// They override the function's own. Of this process's environment only `PATH` is passed on.
     pub environment: Arc<EnvironmentBuilder>,
     /// Length of a second of the event queue (retries, backoff, event age), in seconds; tests shorten it.
     pub time_scale: f64,

@@ -34,7 +34,8 @@ pub struct Lambda {
     faults: FaultInjector,
     processes: Processes,
     tasks: TaskTracker,
-    /// One task for each queued event. A closed tracker still accepts tasks, and only a closed one can be waited for.
+    /// One task for each queued event. A closed tracker still accepts tasks, and only a closed one can be
+    /// waited for.
     events: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -54,7 +55,8 @@ struct Invocation {
 }
 
 impl Lambda {
-    /// Checks the functions' failure destinations. A process is started by the first invocation that needs one.
+    /// Checks the functions' failure destinations. A process is started by the first invocation that needs
+    /// one.
     pub async fn start(functions: &BTreeMap<String, Function>, launcher: Launcher) -> Result<Self, DestinationError> {
         functions.values().try_for_each(|function| check_destination(function, functions))?;
         let shutdown = CancellationToken::new();
@@ -102,8 +104,8 @@ impl Lambda {
         }
     }
 
-    /// Kills a process with SIGKILL, as a failing machine would. Returns when it has ended; false when no process has
-    /// this access key id.
+    /// Kills a process with SIGKILL, as a failing machine would. Returns when it has ended; false when no
+    /// process has this access key id.
     pub async fn kill(&self, access_key_id: &str) -> bool {
         self.processes.kill(access_key_id).await
     }
@@ -154,7 +156,8 @@ fn check_size(kind: InvocationType, payload: &Value) -> Result<(), InvokeError> 
     if payload.to_string().len() > limit { Err(InvokeError::TooLarge { limit }) } else { Ok(()) }
 }
 
-/// The name within an ARN such as `arn:aws:lambda:eu-west-1:123456789012:function:answer:$LATEST`, or the name itself.
+/// The name within an ARN such as `arn:aws:lambda:eu-west-1:123456789012:function:answer:$LATEST`, or the
+/// name itself.
 fn function_name(function: &str) -> &str {
     let unqualified = function.split_once(":function:").map_or(function, |(_, name)| name);
     unqualified.split(':').next().unwrap_or(unqualified)

@@ -86,8 +86,8 @@ impl Lambda {
     }
 }
 
-/// The delays of an event's deliveries: one delivery at once, and more with fault injection. Lambda promises delivery at
-/// least once.
+/// The delays of an event's deliveries: one delivery at once, and more with fault injection. Lambda promises
+/// delivery at least once.
 fn delivery_delays(faults: &FaultInjector) -> Vec<Duration> {
     let mut delays = vec![Duration::ZERO];
     if faults.should_inject(Fault::EventTwice) {

@@ -32,7 +32,8 @@ const TEMPLATE_BYTES: usize = 1024 * 1024;
 pub struct Deployment {
     /// Parameters that differ from their defaults.
     pub parameters: BTreeMap<String, String>,
-    /// Defaults of the local server, for those parameters that the template declares and `parameters` does not set.
+    /// Defaults of the local server, for those parameters that the template declares and `parameters` does
+    /// not set.
     pub local_defaults: BTreeMap<String, String>,
     pub graphql_url: String,
     pub realtime_url: String,

@@ -163,7 +163,10 @@ function putNew(ctx, sk, item) {
  */
 const CLAIMABLE_MILLISECONDS = 360000;
 
-/** A run that was started this short a time ago is not started again. Lambda retries a failed invocation after a minute. */
+/**
+ * A run that was started this short a time ago is not started again. Lambda retries a failed invocation after
+ * a minute.
+ */
 const START_INTERVAL_MILLISECONDS = 60000;
 
 const isNull = (value) => value === undefined || value === null;
@@ -190,7 +193,7 @@ function reasonFor(ctx, name) {
   return (ctx.result?.cancellationReasons ?? [])[ctx.stash.transactionItemNames.indexOf(name)];
 }
 
-/** AppSync documents the first spelling; DynamoDB has the second. */
+/** AppSync documents the first name; DynamoDB sends the second. */
 const isConditionFailed = (reason) =>
   reason?.type === 'ConditionCheckFailed' || reason?.type === 'ConditionalCheckFailed';
 
@@ -254,8 +257,8 @@ function raiseExceededQuota(ctx) {
 }
 
 /**
- * The order to start a queued turn again, which was lost or is still under way. It starts the turn only where the last start is a
- * while ago and no other request does so at the same time.
+ * The order to start a queued turn again, which was lost or is still under way. It starts the turn only where
+ * the last start is a while ago and no other request does so at the same time.
  */
 function startAgain(ctx) {
   const { conversation, queuedTurn } = ctx.stash;

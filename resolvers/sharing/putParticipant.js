@@ -84,7 +84,7 @@ function reasonFor(ctx, name) {
   return (ctx.result?.cancellationReasons ?? [])[ctx.stash.transactionItemNames.indexOf(name)];
 }
 
-/** AppSync documents the first spelling; DynamoDB has the second. */
+/** AppSync documents the first name; DynamoDB sends the second. */
 const isConditionFailed = (reason) =>
   reason?.type === 'ConditionCheckFailed' || reason?.type === 'ConditionalCheckFailed';
 

@@ -30,7 +30,8 @@ export function request(ctx) {
 export function response(ctx) {
   if (ctx.error) raiseTableError(ctx);
   const batches = ctx.result.items.map((batch) => toBatch(batch));
-  // The batches of an attempt expire together. A page without any would have a client ask for the same page again.
+  // The batches of an attempt expire together. A page without any would have a client ask for the same page
+  // again.
   const hasMoreBatches = batches.length > 0 && ctx.result.nextToken !== null;
   return { ...ctx.stash.turn, batches, hasMoreBatches };
 }

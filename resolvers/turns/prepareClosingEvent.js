@@ -2,10 +2,10 @@ import { runtime, util } from '@aws-appsync/utils';
 import { query } from '@aws-appsync/utils/dynamodb';
 
 /**
- * Prepares the closing of a turn whose handler died: reads the batches that no event holds, and makes of them the
- * event that keeps their text. A page has at most 800 batches, because a handler of AppSync may make 1,000
- * iterations. A pipeline names this function once for each page that it allows; where more would be needed, the
- * closing is not whole, and the handler closes the turn.
+ * Prepares the closing of a turn whose handler died: reads the batches that no event holds, and makes of them
+ * the event that keeps their text. A page has at most 800 batches, because a handler of AppSync may make
+ * 1,000 iterations. A pipeline names this function once for each page that it allows; where more would be
+ * needed, the closing is not whole, and the handler closes the turn.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
@@ -78,7 +78,10 @@ function closedTurn(ctx) {
 
 // Copies of helpers in resolvers/shared.js, which says why.
 
-/** The largest number of content blocks of an event. The same as MAX_EVENT_BLOCKS in handler/turn/src/answer.rs. */
+/**
+ * The largest number of content blocks of an event. The same as MAX_EVENT_BLOCKS in
+ * handler/turn/src/answer.rs.
+ */
 const MAX_EVENT_BLOCKS = 64;
 
 const isNull = (value) => value === undefined || value === null;
@@ -93,7 +96,10 @@ function raiseTableError(ctx) {
   util.error('The table did not answer. Try again.', 'TryAgain');
 }
 
-/** The content of an event, with its joined text where that is not the only block. At most MAX_EVENT_BLOCKS blocks. */
+/**
+ * The content of an event, with its joined text where that is not the only block. At most MAX_EVENT_BLOCKS
+ * blocks.
+ */
 function withText(event) {
   if (event.content.length <= 1) return event;
   return { ...event, text: event.content.map((block) => block.text ?? '').join('') };

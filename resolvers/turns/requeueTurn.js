@@ -127,8 +127,8 @@ function conversationWrite(ctx) {
 }
 
 /**
- * A retry notes in the user's event after which position the answer begins: the agent's events of the turn up to
- * there are superseded, however many they are.
+ * A retry notes in the user's event after which position the answer begins: the agent's events of the turn up
+ * to there are superseded, however many they are.
  */
 function questionWrite(ctx) {
   if (!isRetry(ctx)) return null;
@@ -162,7 +162,10 @@ function closingEventWrite(ctx) {
  */
 const CLAIMABLE_MILLISECONDS = 360000;
 
-/** A run that was started this short a time ago is not started again. Lambda retries a failed invocation after a minute. */
+/**
+ * A run that was started this short a time ago is not started again. Lambda retries a failed invocation after
+ * a minute.
+ */
 const START_INTERVAL_MILLISECONDS = 60000;
 
 const isNull = (value) => value === undefined || value === null;
@@ -189,7 +192,7 @@ function reasonFor(ctx, name) {
   return (ctx.result?.cancellationReasons ?? [])[ctx.stash.transactionItemNames.indexOf(name)];
 }
 
-/** AppSync documents the first spelling; DynamoDB has the second. */
+/** AppSync documents the first name; DynamoDB sends the second. */
 const isConditionFailed = (reason) =>
   reason?.type === 'ConditionCheckFailed' || reason?.type === 'ConditionalCheckFailed';
 
@@ -253,8 +256,8 @@ function raiseExceededQuota(ctx) {
 }
 
 /**
- * The order to start a queued turn again, which was lost or is still under way. It starts the turn only where the last start is a
- * while ago and no other request does so at the same time.
+ * The order to start a queued turn again, which was lost or is still under way. It starts the turn only where
+ * the last start is a while ago and no other request does so at the same time.
  */
 function startAgain(ctx) {
   const { conversation, queuedTurn } = ctx.stash;

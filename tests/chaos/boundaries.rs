@@ -1,5 +1,5 @@
-//! A fault at every update of a long answer, the last one included: each reader loses another update, or its connection
-//! at another update.
+//! A fault at every update of a long answer, the last one included: each reader loses another update, or its
+//! connection at another update.
 use futures::{FutureExt, future::join_all};
 use local::fault_injection::{Fault, FaultPlan, UpdatePosition};
 

@@ -1,4 +1,5 @@
-//! A local server with fault injection, and the requests of its users. A user repeats a request until it succeeds.
+//! A local server with fault injection, and the requests of its users. A user repeats a request until it
+//! succeeds.
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
@@ -22,10 +23,11 @@ use crate::{
     reader::{DisplayedTurn, Reader},
 };
 
-/// The time scale at which Lambda's first retry comes after 30.6 seconds: the 30-second lease of a killed process has
-/// expired by then.
+/// The time scale at which Lambda's first retry comes after 30.6 seconds: the 30-second lease of a killed
+/// process has expired by then.
 pub const RETRY_AFTER_LEASE: f64 = 0.51;
-/// The time scale at which Lambda's second retry comes after 31.5 seconds. The first one meets the lease.
+/// The time scale at which Lambda's second retry comes after 31.5 seconds. The first one finds the turn
+/// leased.
 pub const SECOND_RETRY_AFTER_LEASE: f64 = 0.175;
 /// The most processes of the handler at the same time.
 pub const MAX_CONCURRENCY: usize = 100;
@@ -133,7 +135,8 @@ impl Fixture {
         displayed
     }
 
-    /// Asserts the invariants of a conversation whose turn has ended. `model_text` is the model's whole answer.
+    /// Asserts the invariants of a conversation whose turn has ended. `model_text` is the model's whole
+    /// answer.
     pub async fn check(&self, turn: &Turn, model_text: &str, displayed: &[DisplayedTurn]) {
         let items = self.items(&format!("CONVERSATION#{}", turn.conversation_id)).await;
         let batches = self.items(&format!("TURN#{}#{}", turn.conversation_id, turn.id)).await;

@@ -20,7 +20,8 @@ const DELTAS: usize = 10;
 /// On a busy machine a turn may make fewer publishes. A point that no process has reached is tried again.
 const MAX_ROUNDS: usize = 3;
 
-/// The calls of an undisturbed turn: the claim, the model, and a publish for the start, each delta and the end.
+/// The calls of an undisturbed turn: the claim, the model, and a publish for the start, each delta and the
+/// end.
 fn expected_calls() -> Vec<Call> {
     [UpdateItem, ConverseStream].into_iter().chain(repeat_n(Publish, DELTAS + 2)).collect()
 }
@@ -42,8 +43,8 @@ fn kill_points() -> Vec<KillPoint> {
     numbered(&expected_calls()).into_iter().rev().flat_map(points_of).collect()
 }
 
-/// Plays a turn for each point, whose first process is killed there, and then one without a kill. Returns where
-/// processes were killed.
+/// Plays a turn for each point, whose first process is killed there, and then one without a kill. Returns
+/// where processes were killed.
 async fn play_turns(points: &[KillPoint]) -> BTreeSet<KillPoint> {
     let kills = (1..).zip(points.iter().copied()).collect();
     let fault_plan = FaultPlan { kills, record_calls: true, ..FaultPlan::default() };

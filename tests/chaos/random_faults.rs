@@ -17,7 +17,7 @@ use crate::{
 const MODEL: &str = "parlance.deltas-150-20";
 const DELTAS: usize = 150;
 const DEFAULT_RUNS: usize = 40;
-/// In so many runs every fault is injected at least once.
+/// In this many runs every fault is injected at least once.
 const RUNS_WITH_EVERY_FAULT: usize = 200;
 /// Turns that share a server and its seed.
 const TURNS_PER_SERVER: usize = 20;
@@ -83,7 +83,8 @@ async fn play(fixture: &Fixture, turn: &Turn, number: usize) -> DisplayedTurn {
     displayed
 }
 
-/// A list may lack the newest conversations, because it is read from an index. It has no duplicates and no others.
+/// A list may lack the newest conversations, because it is read from an index. It has no duplicates and no
+/// others.
 fn check_list(listed: &[String], turns: &[Turn]) {
     let created: BTreeSet<&String> = turns.iter().map(|turn| &turn.conversation_id).collect();
     let distinct: BTreeSet<&String> = listed.iter().collect();

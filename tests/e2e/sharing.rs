@@ -191,7 +191,8 @@ async fn own_and_shared_conversations_are_listed_by_last_activity() {
     assert_eq!(list(&bob.api).await, [second_item, own_item]);
 }
 
-/// The owner's list and the author's move with the message; the handler moves the others' when the answer is finished.
+/// The owner's list and the author's move with the message; the handler moves the others' when the answer is
+/// finished.
 #[tokio::test]
 async fn conversation_moves_up_in_every_participants_list_when_its_answer_is_finished() {
     let backend = Backend::start().await;

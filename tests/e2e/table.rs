@@ -71,8 +71,8 @@ impl Backend {
         .await
     }
 
-    /// Gives a conversation so many events, by the user and the agent in turn. The text of each ends with its
-    /// position.
+    /// Gives a conversation this many events, by the user and the agent in turn. The text of each ends
+    /// with its position.
     pub async fn seed_events(&self, conversation_id: &str, count: u32, text: &str) {
         self.seed_events_at(conversation_id, 1..=count, text).await;
     }
@@ -92,7 +92,7 @@ impl Backend {
         .await;
     }
 
-    /// Puts events by the agent, each with so many content blocks of one character.
+    /// Puts events by the agent, each with this many content blocks of one character.
     pub async fn seed_events_of_blocks(&self, conversation_id: &str, count: u32, blocks: usize) {
         self.seed_events(conversation_id, count, "").await;
         let content: Vec<Value> = (0..blocks).map(|_| json!({ "M": { "text": { "S": "a" } } })).collect();
@@ -110,7 +110,7 @@ impl Backend {
         }
     }
 
-    /// Ends a queued turn with so many events of its answer.
+    /// Ends a queued turn with this many events of its answer.
     pub async fn seed_answer(&self, turn: &Turn, events: u32) {
         let conversation_id = &turn.conversation_id;
         let last_position = 1 + events;
@@ -162,7 +162,7 @@ impl Backend {
         self.simulate_dead_attempt_in_blocks(turn, &batches, claimable_until).await;
     }
 
-    /// The same, with the content block of each batch.
+    /// Like `simulate_dead_attempt`, with the content block of each batch.
     pub async fn simulate_dead_attempt_in_blocks(
         &self,
         turn: &Turn,

@@ -35,9 +35,9 @@ async fn function_is_not_its_own_failure_destination() {
 
 #[tokio::test]
 async fn failure_destination_must_be_a_function_of_the_stack() {
-    let mut lost = function("answer");
-    lost.event_invoke.on_failure = Some(service::arn("elsewhere"));
-    let error = lambda([lost]).await.err().expect("an error");
+    let mut function = function("answer");
+    function.event_invoke.on_failure = Some(service::arn("elsewhere"));
+    let error = lambda([function]).await.err().expect("an error");
     assert!(matches!(error, DestinationError::UnknownDestination { .. }), "{error}");
 }
 

@@ -100,7 +100,8 @@ impl ServerUnderTest {
         AppSync::new(&self.endpoint.url, credentials).expect("the URL is valid")
     }
 
-    /// Fails if the process has ended, has panicked, or has grown by more than `max_growth_megabytes` since its start.
+    /// Fails if the process has ended, has panicked, or has grown by more than `max_growth_megabytes` since
+    /// its start.
     pub fn check_health(&mut self, max_growth_megabytes: u64) -> Result<(), String> {
         if let Some(status) = self.process.try_wait().expect("the process has a status") {
             return Err(format!("the server ended: {status}"));

@@ -22,8 +22,8 @@ pub struct Limits {
     pub fallback_delay: Duration,
     /// How long the end of a turn that was written directly is offered to AppSync.
     pub announce_timeout: Duration,
-    /// How long an invocation waits at its end for each write that no turn depends on: the count of tokens, and the
-    /// order of the participants' lists.
+    /// How long an invocation waits at its end for each write that no turn depends on: the count of tokens,
+    /// and the order of the participants' lists.
     pub bookkeeping_timeout: Duration,
     pub publish_retry: Backoff,
     pub write_retry: Backoff,

@@ -1,8 +1,8 @@
 //! Which inference settings a model refuses.
 //!
-//! `validateAgent.js` has the same rules and refuses such an agent. The handler needs them for agents that were
-//! stored before, and for model ids that do not name a model, such as those of application inference profiles.
-//! `tests/model-settings.json` holds the cases of both.
+//! `validateAgent.js` has the same rules and refuses such an agent. The handler needs them for agents that
+//! were stored before, and for model ids that do not name a model, such as those of application inference
+//! profiles. `tests/model-settings.json` holds the cases of both.
 use api::{text::is_blank, types::InferenceSettings};
 
 /// A setting that a model refuses.
@@ -28,9 +28,9 @@ impl RefusedSetting {
 
 /// The settings that the named model is known to refuse; none where the id does not name a known model.
 ///
-/// Claude Opus 4.1 and every Claude from 4.5 on take temperature or topP, not both. Claude Opus from 4.7 on and
-/// Claude Sonnet from 5 on take neither. Claude takes no blank stop sequence. No limit on the number of stop
-/// sequences is documented below the 20 that putAgent allows.
+/// Claude Opus 4.1 and every Claude from 4.5 on take temperature or topP, not both. Claude Opus from 4.7 on
+/// and Claude Sonnet from 5 on take neither. Claude takes no blank stop sequence. No limit on the number of
+/// stop sequences is documented below the 20 that putAgent allows.
 pub fn refused_by_model(model_id: &str, settings: &InferenceSettings) -> Vec<RefusedSetting> {
     use RefusedSetting::{BlankStopSequences, Temperature, TopP};
     let Some(name) = claude_name(model_id) else { return Vec::new() };
@@ -203,12 +203,12 @@ mod tests {
     }
 
     #[test]
-    fn blank_stop_sequences_leave_and_others_stay() {
+    fn only_blank_stop_sequences_are_left_out() {
         let settings = InferenceSettings {
             stop_sequences: Some(vec![" ".into(), "END".into(), "\t".into()]),
             ..InferenceSettings::default()
         };
-        let kept = without(&settings, &[RefusedSetting::BlankStopSequences]);
-        assert_eq!(kept.stop_sequences, Some(vec!["END".to_owned()]));
+        let accepted = without(&settings, &[RefusedSetting::BlankStopSequences]);
+        assert_eq!(accepted.stop_sequences, Some(vec!["END".to_owned()]));
     }
 }

@@ -35,7 +35,8 @@ pub struct TurnRequest {
     pub continues: Option<bool>,
     /// The user whose quota pays for the answer, if there is a quota.
     pub asked_by: Option<String>,
-    /// When this start of the run was ordered, in milliseconds since 1970. The same in every delivery of the invocation.
+    /// When this start of the run was ordered, in milliseconds since 1970. The same in every delivery of the
+    /// invocation.
     pub started_at: Option<u64>,
     /// With how many users the conversation is shared.
     #[serde(default)]

@@ -50,7 +50,8 @@ impl Callers {
         self.callers.get(name).unwrap_or_else(|| panic!("matrix.txt names an unknown caller {name}"))
     }
 
-    /// The mode of the conversation that a caller requests: that of the caller itself, but for `key.outsider`.
+    /// The mode of the conversation that a caller requests: that of the caller itself, but for
+    /// `key.outsider`.
     pub fn mode_of(&self, caller: &str) -> &'static str {
         let name = match caller {
             "key.outsider" => "pool",

@@ -1,4 +1,5 @@
-//! A simulated Lambda service: events wait in a queue, are delivered at least once, retried, and finally discarded.
+//! A simulated Lambda service: events wait in a queue, are delivered at least once, retried, and finally
+//! discarded.
 use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;

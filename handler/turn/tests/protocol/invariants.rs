@@ -14,7 +14,7 @@ pub enum Invariant {
     DeliveriesTouchOnlyTheirRun,
     LiveLeaseIsRespected,
     CancelledNeverBecomesFailed,
-    EndIsNeverUndone,
+    EndIsFinal,
     /// QUEUED and RUNNING may alternate when handlers die. CANCELLING and the ends stay.
     StatusNeverGoesBack,
     OnlyAnEndIsReopened,
@@ -36,7 +36,7 @@ pub fn check_transition(before: &State, action: Action, after: &State, mutant: M
         (Invariant::OnlyAnEndIsReopened, action != Action::Retry || before.turn.has_ended()),
         (Invariant::ReopeningRaisesTheAttempt, action != Action::Retry || raises_attempt(before, after, mutant)),
         (Invariant::CancelledNeverBecomesFailed, run_statuses(before, after) != Some((Cancelled, Failed))),
-        (Invariant::EndIsNeverUndone, keeps_end(before, after)),
+        (Invariant::EndIsFinal, keeps_end(before, after)),
         (Invariant::StatusNeverGoesBack, keeps_status_order(before, after)),
     ])
 }

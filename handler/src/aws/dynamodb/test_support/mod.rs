@@ -118,7 +118,7 @@ pub fn other_event_item(conversation_id: &str, position: u32) -> Item {
         ("turnId", string(format!("t{position}"))),
         ("attempt", number(2)),
         ("sender", AttributeValue::M(sender)),
-        ("content", content("Said\r\n👩‍👩‍👧")),
+        ("content", content("Answer\r\n👩‍👩‍👧")),
         ("superseded", boolean(true)),
         ("createdAt", string("2026-11-21T09:00:00.000Z")),
     ]));
