@@ -1,4 +1,4 @@
-//! The pages README.md, docs/ and their kin against what they describe.
+//! Compares README.md, docs/ and the other pages with what they describe.
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use fancy_regex::Regex;
