@@ -6,6 +6,7 @@
 //! that it runs otherwise than JavaScript, or that need what the local server has not. `dynamodb/` holds
 //! requests to a data source.
 mod cases;
+mod conversation_condition;
 mod deployment;
 mod fixture;
 mod limits;
