@@ -30,6 +30,18 @@ const START_INTERVAL_MILLISECONDS = 60000;
  */
 const MAX_EVENT_BLOCKS = 64;
 
+/**
+ * The largest number of participants of a conversation. The same as MAX_PARTICIPANTS in
+ * handler/src/aws/dynamodb/participants.rs.
+ */
+const MAX_PARTICIPANTS = 50;
+
+/**
+ * The largest attempt or sequence that batchKey can hold. The same as MAX_SEQUENCE in
+ * handler/src/aws/dynamodb/reads.rs.
+ */
+const MAX_SEQUENCE = 999999;
+
 /** How long batches and the records of first messages are kept. */
 const RETENTION_SECONDS = 86400;
 

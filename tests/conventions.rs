@@ -116,73 +116,56 @@ fn declarations(text: &str) -> BTreeMap<String, String> {
     named.collect()
 }
 
+/// Constants that resolvers and Rust code both declare: the name in shared.js, the Rust file and the name there.
+const COMMON_CONSTANTS: [(&str, &str, &str); 5] = [
+    ("LEASE_MILLISECONDS", "handler/src/aws/dynamodb/expressions.rs", "LEASE"),
+    ("MAX_EVENT_BLOCKS", "handler/turn/src/answer.rs", "MAX_EVENT_BLOCKS"),
+    ("MAX_PARTICIPANTS", "handler/src/aws/dynamodb/participants.rs", "MAX_PARTICIPANTS"),
+    ("MAX_SEQUENCE", "handler/src/aws/dynamodb/reads.rs", "MAX_SEQUENCE"),
+    // A run is not started again before Lambda has retried it.
+    ("START_INTERVAL_MILLISECONDS", "local/lambda/retry_policy.rs", "FIRST_RETRY_DELAY"),
+];
+
 #[test]
-fn lease_and_claim_time_agree_everywhere() {
+fn constants_of_resolvers_equal_those_of_rust() {
+    for (name, path, rust_name) in COMMON_CONSTANTS {
+        assert_eq!(shared_constant(name), rust_constant(path, rust_name), "{name} of {SHARED}, {rust_name} of {path}");
+    }
+}
+
+#[test]
+fn keys_have_the_same_digits_in_resolvers_and_rust() {
     let shared = read(SHARED);
-    let constant = |name: &str| -> u64 {
-        let pattern = Regex::new(&format!(r"const {name} = (\d+);")).unwrap();
-        let found = pattern.captures(&shared).unwrap();
-        let found = found.unwrap_or_else(|| panic!("{SHARED} does not declare {name}"));
-        found.get(1).unwrap().as_str().parse().unwrap()
-    };
+    let keys = read("handler/src/aws/dynamodb/keys.rs");
+    for number in ["position", "attempt", "sequence"] {
+        let padded = Regex::new(&format!(r"\$\{{1(0+) \+ {number}\}}`\.slice\(1\)")).unwrap();
+        let js_digits = padded.captures(shared.as_str()).unwrap().expect("shared.js pads the number")[1].len();
+        assert!(keys.contains(&format!("{{{number}:0{js_digits}}}")), "{number} has {js_digits} digits in {SHARED}");
+    }
+}
+
+#[test]
+fn claimable_time_is_the_event_age_and_a_minute_for_two_clocks() {
     let handler = stack().functions.into_values().find(|function| function.event_invoke.on_failure.is_some()).unwrap();
     let event_age = u64::from(handler.event_invoke.max_event_age_seconds);
-    assert_eq!(constant("CLAIMABLE_MILLISECONDS"), (event_age + 60) * 1000, "event age and a minute for two clocks");
+    assert_eq!(shared_constant("CLAIMABLE_MILLISECONDS"), (event_age + 60) * 1000);
 }
 
-/// AppSync refuses a change of an API while another one runs (ConcurrentModificationException), and a schema
-/// takes longest.
-#[test]
-fn every_resource_that_changes_the_api_waits_for_the_schema() {
-    let template = read("template.yaml");
-    let (_, resources) = template.split_once("\nResources:\n").unwrap();
-    let resources = resources.split("\nOutputs:\n").next().unwrap();
-    let resource = Regex::new(r"(?m)^  (\w+):\n((?:    .*\n|\n)+)").unwrap();
-    let waits = Regex::new(r"(?m)^    DependsOn: (?:Schema|\[.*\bSchema\b.*\])$").unwrap();
-    let mut checked = 0;
-    for found in resource.captures_iter(resources) {
-        let found = found.unwrap();
-        let (name, body) = (&found[1], &found[2]);
-        let kind = body.lines().find_map(|line| line.strip_prefix("    Type: ")).unwrap();
-        let is_the_api = ["AWS::AppSync::GraphQLApi", "AWS::AppSync::GraphQLSchema"].contains(&kind);
-        let changes_the_api = kind.starts_with("AWS::AppSync::") || kind == "AWS::WAFv2::WebACLAssociation";
-        if is_the_api || !changes_the_api {
-            continue;
-        }
-        checked += 1;
-        assert!(waits.is_match(body).unwrap(), "{name} needs DependsOn: Schema");
-    }
-    assert!(checked > 60, "the template has {checked} resources that change the API");
+fn shared_constant(name: &str) -> u64 {
+    let declaration = Regex::new(&format!(r"const {name} = (\d+);")).unwrap();
+    let shared = read(SHARED);
+    let found = declaration.captures(shared.as_str()).unwrap();
+    found.unwrap_or_else(|| panic!("{SHARED} does not declare {name}"))[1].parse().unwrap()
 }
 
-/// With less than this, the API would refuse its own handler or its clients.
-#[test]
-fn query_depth_allows_the_documents_of_the_handler_and_of_clients() {
-    let schema = schema();
-    let depth_of = |text: &str| {
-        let document = ExecutableDocument::parse_and_validate(&schema, text, "document.graphql").unwrap();
-        let depths = document.operations.iter().map(|operation| depth(&document, &operation.selection_set));
-        depths.max().unwrap()
-    };
-    let handler = depth_of(&read("handler/src/aws/publish.graphql"));
-    let client = client::documents::ALL.iter().map(|text| depth_of(text)).max().unwrap();
-    assert_eq!((handler, client), (4, 5), "the comment of the rule in template.yaml names both");
-    let allows = |depth: usize| {
-        let parameters = BTreeMap::from([("QueryDepth".to_owned(), depth.to_string())]);
-        load(Path::new(env!("CARGO_MANIFEST_DIR")), &Deployment::at("http://localhost", parameters)).is_ok()
-    };
-    let refused: Vec<usize> = (0..=15).filter(|depth| !allows(*depth)).collect();
-    assert_eq!(refused, Vec::from_iter(1..handler.max(client)));
-}
-
-/// How deep the fields are nested, as AppSync counts.
-fn depth(document: &ExecutableDocument, set: &SelectionSet) -> usize {
-    let depths = set.selections.iter().map(|selection| match selection {
-        Selection::Field(field) => 1 + depth(document, &field.selection_set),
-        Selection::FragmentSpread(spread) => depth(document, &document.fragments[&spread.fragment_name].selection_set),
-        Selection::InlineFragment(inline) => depth(document, &inline.selection_set),
-    });
-    depths.max().unwrap_or(0)
+/// A number as it is. A duration of whole seconds in milliseconds.
+fn rust_constant(path: &str, name: &str) -> u64 {
+    let declaration = Regex::new(&format!(r"const {name}: \w+ = (Duration::from_secs\()?([\d_]+)\)?;")).unwrap();
+    let source = read(path);
+    let found = declaration.captures(source.as_str()).unwrap();
+    let found = found.unwrap_or_else(|| panic!("{path} does not declare {name}"));
+    let number: u64 = found[2].replace('_', "").parse().unwrap();
+    if found.get(1).is_some() { number * 1000 } else { number }
 }
 
 #[test]

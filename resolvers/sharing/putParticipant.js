@@ -11,7 +11,7 @@ export function request(ctx) {
   const { userId, access } = ctx.args.input;
   if (participant && participant.access === access) runtime.earlyReturn(participant);
   const count = conversation.participantCount ?? 0;
-  const hasRoom = participant || count < 50;
+  const hasRoom = participant || count < MAX_PARTICIPANTS;
   requireInput('userId', hasRoom, 'that of a participant: a conversation has at most 50');
   ctx.stash.quotas = quotaItems(ctx).filter((quota) => quota.name === 'minuteQuota');
   const named = [
@@ -68,6 +68,12 @@ function countWrite(ctx, participantCount) {
 }
 
 // Copies of helpers in resolvers/shared.js, which says why.
+
+/**
+ * The largest number of participants of a conversation. The same as MAX_PARTICIPANTS in
+ * handler/src/aws/dynamodb/participants.rs.
+ */
+const MAX_PARTICIPANTS = 50;
 
 /** Refuses an argument of the request. */
 function requireInput(field, isValid, requirement) {

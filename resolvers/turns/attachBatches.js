@@ -10,13 +10,13 @@ export function request(ctx) {
   const { turn } = ctx.stash;
   const attempt = ctx.args.attempt ?? turn.attempt;
   const afterSequence = ctx.args.afterSequence ?? 0;
-  requireInput('attempt', attempt >= 0 && attempt <= 999999, 'an attempt of the turn');
-  requireInput('afterSequence', afterSequence >= 0 && afterSequence <= 999998, 'a sequence, or 0 for all');
+  requireInput('attempt', attempt >= 0 && attempt <= MAX_SEQUENCE, 'an attempt of the turn');
+  requireInput('afterSequence', afterSequence >= 0 && afterSequence < MAX_SEQUENCE, 'a sequence, or 0 for all');
   // selectionSetGraphQL does not resolve named fragments, so any fragment may select batches.
   const selection = ctx.info.selectionSetGraphQL;
   const isSelected = ['batches', 'hasMoreBatches', '...'].some((part) => selection.indexOf(part) >= 0);
   if (!isSelected) runtime.earlyReturn(turn);
-  const sk = { between: [batchKey(attempt, afterSequence + 1), batchKey(attempt, 999999)] };
+  const sk = { between: [batchKey(attempt, afterSequence + 1), batchKey(attempt, MAX_SEQUENCE)] };
   return query({
     query: { pk: { eq: `TURN#${turn.conversationId}#${turn.id}` }, sk },
     // DynamoDB deletes expired items within days, not at once.
@@ -42,6 +42,12 @@ function toBatch({ attempt, sequence, status, contentBlockIndex, text, note, con
 }
 
 // Copies of helpers in resolvers/shared.js, which says why.
+
+/**
+ * The largest attempt or sequence that batchKey can hold. The same as MAX_SEQUENCE in
+ * handler/src/aws/dynamodb/reads.rs.
+ */
+const MAX_SEQUENCE = 999999;
 
 /** Refuses an argument of the request. */
 function requireInput(field, isValid, requirement) {

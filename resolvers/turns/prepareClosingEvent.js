@@ -12,7 +12,7 @@ export function request(ctx) {
   const { closing, turn } = ctx.stash;
   if (!needsClosing(ctx) || closing?.allPagesRead) runtime.earlyReturn({});
   const afterSequence = closing ? closing.lastSequenceRead : turn.lastEventSequence;
-  const sk = { between: [batchKey(turn.attempt, afterSequence + 1), batchKey(turn.attempt, 999999)] };
+  const sk = { between: [batchKey(turn.attempt, afterSequence + 1), batchKey(turn.attempt, MAX_SEQUENCE)] };
   const pk = { eq: `TURN#${turn.conversationId}#${turn.id}` };
   return query({ query: { pk, sk }, consistentRead: true, limit: 800 });
 }
@@ -77,6 +77,12 @@ function closedTurn(ctx) {
 }
 
 // Copies of helpers in resolvers/shared.js, which says why.
+
+/**
+ * The largest attempt or sequence that batchKey can hold. The same as MAX_SEQUENCE in
+ * handler/src/aws/dynamodb/reads.rs.
+ */
+const MAX_SEQUENCE = 999999;
 
 /**
  * The largest number of content blocks of an event. The same as MAX_EVENT_BLOCKS in

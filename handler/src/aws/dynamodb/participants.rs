@@ -12,7 +12,7 @@ use super::{
 };
 use crate::clock::iso_8601;
 
-/// A conversation has at most this many participants: resolvers/sharing/putParticipant.js refuses more.
+/// The same as MAX_PARTICIPANTS in resolvers/shared.js.
 const MAX_PARTICIPANTS: i32 = 50;
 const CONCURRENT_WRITES: usize = 8;
 
