@@ -158,8 +158,16 @@ pub struct Function {
 pub struct EventInvokeConfig {
     pub max_retries: u8,
     pub max_event_age_seconds: u32,
-    /// The ARN of the function that is invoked with a record of each discarded event.
-    pub on_failure: Option<String>,
+    pub on_failure: Option<FailureDestination>,
+}
+
+/// What receives a record of each discarded event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FailureDestination {
+    /// A function, by its ARN. It is invoked with the record.
+    Function(String),
+    /// A queue, by its ARN. It keeps the record.
+    Queue(String),
 }
 
 impl IssuerKind {

@@ -1,6 +1,7 @@
 //! The Lambda service: each execution environment is a process; Event invocations are queued and retried.
 mod environment;
 mod errors;
+mod failure_queue;
 mod failure_record;
 mod launcher;
 mod logs;
@@ -20,7 +21,12 @@ pub use errors::{DestinationError, FunctionError, InvokeError};
 pub use launcher::{EnvironmentBuilder, Launcher};
 pub use process::Processes;
 
-use crate::{fault_injection::FaultInjector, identity::IamPolicy, stack::Function};
+use crate::{
+    fault_injection::FaultInjector,
+    identity::IamPolicy,
+    stack::{FailureDestination, Function},
+};
+use failure_queue::FailureQueues;
 use pool::Pool;
 
 const SYNCHRONOUS_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
@@ -30,6 +36,7 @@ const ASYNCHRONOUS_PAYLOAD_BYTES: usize = 1024 * 1024;
 #[derive(Clone)]
 pub struct Lambda {
     functions: Arc<BTreeMap<String, Arc<Pool>>>,
+    failure_queues: Arc<FailureQueues>,
     time_scale: f64,
     faults: FaultInjector,
     processes: Processes,
@@ -77,6 +84,7 @@ impl Lambda {
         events.close();
         Ok(Self {
             functions: Arc::new(pools),
+            failure_queues: Arc::default(),
             time_scale: launcher.time_scale,
             faults: launcher.faults.clone(),
             processes: launcher.processes.clone(),
@@ -110,6 +118,11 @@ impl Lambda {
         self.processes.kill(access_key_id).await
     }
 
+    /// The failure records that a queue of the stack keeps, oldest first.
+    pub fn failure_records(&self, queue_arn: &str) -> Vec<Value> {
+        self.failure_queues.records(queue_arn)
+    }
+
     /// Waits until no event is queued, running or waiting for a retry.
     pub async fn wait_for_events(&self) {
         self.events.wait().await;
@@ -135,17 +148,29 @@ impl Lambda {
 
 fn check_destination(function: &Function, functions: &BTreeMap<String, Function>) -> Result<(), DestinationError> {
     let Some(destination) = &function.event_invoke.on_failure else { return Ok(()) };
-    let (destination, name) = (destination.clone(), function.name.clone());
-    match functions.get(function_name(&destination)) {
-        Some(found) if found.name == name => Err(DestinationError::OwnDestination { function: name }),
-        Some(_) if may_invoke(function, &destination) => Ok(()),
-        Some(_) => Err(DestinationError::ForbiddenDestination { function: name, destination }),
-        None => Err(DestinationError::UnknownDestination { function: name, destination }),
+    let name = function.name.clone();
+    match destination {
+        FailureDestination::Function(arn) => match functions.get(function_name(arn)) {
+            Some(found) if found.name == name => Err(DestinationError::OwnDestination { function: name }),
+            Some(_) => check_permission(function, "lambda:InvokeFunction", "Invoke", arn),
+            None => Err(DestinationError::UnknownDestination { function: name, destination: arn.clone() }),
+        },
+        FailureDestination::Queue(arn) => check_permission(function, "sqs:SendMessage", "SendMessage", arn),
     }
 }
 
-fn may_invoke(function: &Function, destination: &str) -> bool {
-    IamPolicy::from_statements(&function.role.statements).allows("lambda:InvokeFunction", destination)
+/// Lambda checks at deployment that the function's role may call its destination.
+fn check_permission(
+    function: &Function,
+    action: &str,
+    operation: &'static str,
+    destination: &str,
+) -> Result<(), DestinationError> {
+    if IamPolicy::from_statements(&function.role.statements).allows(action, destination) {
+        return Ok(());
+    }
+    let (function, destination) = (function.name.clone(), destination.to_owned());
+    Err(DestinationError::ForbiddenDestination { function, operation, destination })
 }
 
 fn check_size(kind: InvocationType, payload: &Value) -> Result<(), InvokeError> {

@@ -11,7 +11,10 @@ use super::{
     pool::Pool,
     retry_policy::{Decision, FailureCondition, Outcome, TryCounts, decide},
 };
-use crate::fault_injection::{Fault, FaultInjector};
+use crate::{
+    fault_injection::{Fault, FaultInjector},
+    stack::FailureDestination,
+};
 
 /// The latest redelivery by `Fault::EventAgain`.
 const REDELIVERY_SECONDS: u64 = 120;
@@ -79,9 +82,24 @@ impl Lambda {
         let Some(destination) = &function.event_invoke.on_failure else { return };
         let timestamp = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
         let record = failure_record(&function.arn, invocation, condition, counts.invocations, last_error, &timestamp);
-        let invoked = Box::pin(self.invoke(destination, InvocationType::Event, record)).await;
-        if let Err(error) = invoked {
-            tracing::error!(function = function.name, destination, %error, "the failure destination was not invoked");
+        match destination {
+            FailureDestination::Function(destination) => {
+                let invoked = Box::pin(self.invoke(destination, InvocationType::Event, record)).await;
+                if let Err(error) = invoked {
+                    tracing::error!(
+                        function = function.name,
+                        destination,
+                        %error,
+                        "the failure destination was not invoked"
+                    );
+                }
+            }
+            FailureDestination::Queue(queue) => {
+                // The record contains the conversation, so only its ids are logged.
+                let (function, request_id) = (&function.name, &invocation.request_id);
+                let records = self.failure_queues.send(queue, record);
+                tracing::error!(function, request_id, queue, records, "the failure queue has a new record");
+            }
         }
     }
 }

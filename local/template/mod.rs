@@ -160,6 +160,11 @@ fn resolve_reference(
         ("AWS::Cognito::UserPool", Some("ProviderURL")) => json!(LocalIssuers::pool_url(deployment.base_url())),
         ("AWS::Cognito::UserPoolClient", None) => json!(LOCAL_CLIENT_ID),
         ("AWS::IAM::Role", Some("Arn")) => json!(format!("arn:aws:iam::{ACCOUNT}:role/{}", physical_name(name))),
+        ("AWS::SQS::Queue", None) => {
+            json!(format!("https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{}", physical_name(name)))
+        }
+        ("AWS::SQS::Queue", Some("Arn")) => arn("sqs", physical_name(name)),
+        ("AWS::SQS::Queue", Some("QueueName")) => json!(physical_name(name)),
         ("AWS::Logs::LogGroup", None) => scope.evaluate(&resource["Properties"]["LogGroupName"])?,
         ("AWS::Logs::LogGroup", Some("Arn")) => arn("logs", format!("log-group:{}:*", physical_name(name))),
         (kind, None) => return Err(TemplateError(format!("Ref {name} of a {kind} has no value on the local server"))),
@@ -190,7 +195,7 @@ mod unsupported_tests;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stack::{DataSource, Resolver};
+    use crate::stack::{DataSource, EventInvokeConfig, FailureDestination, Resolver};
 
     pub fn deployment() -> Deployment {
         Deployment { api_key: "da2-key".into(), ..Deployment::at("http://localhost:4000", BTreeMap::new()) }
@@ -206,12 +211,15 @@ mod tests {
         let source = DataSource::Lambda { function: handler.arn.clone(), role };
         assert_eq!(stack.api.data_sources["Handler"], source);
         assert_eq!(handler.environment["GRAPHQL_URL"], "http://localhost:4000/graphql");
+        let closer = &stack.functions["parlance-Closer"];
+        let queue = "arn:aws:sqs:us-east-1:000000000000:parlance-CloserFailures";
+        assert_eq!(closer.event_invoke.on_failure, Some(FailureDestination::Queue(queue.into())));
         assert_eq!(
             handler.event_invoke,
-            crate::stack::EventInvokeConfig {
+            EventInvokeConfig {
                 max_retries: 2,
                 max_event_age_seconds: 300,
-                on_failure: Some(stack.functions["parlance-Closer"].arn.clone()),
+                on_failure: Some(FailureDestination::Function(closer.arn.clone())),
             }
         );
         assert!(handler.role.statements.iter().any(|statement| statement["Action"] == "appsync:GraphQL"));

@@ -114,6 +114,14 @@ fn parameters_set_the_limits_of_requests() {
 }
 
 #[test]
+fn alarm_topic_may_be_in_any_partition() {
+    for partition in ["aws", "aws-cn", "aws-us-gov"] {
+        let topic = format!("arn:{partition}:sns:us-gov-west-1:123456789012:on-call_1");
+        load_api(&[("AlarmTopicArn", &topic)]).unwrap();
+    }
+}
+
+#[test]
 fn invalid_parameter_value_is_refused_by_name() {
     let cases = [
         ("ApiKeyAccess", "yes"),
@@ -128,6 +136,10 @@ fn invalid_parameter_value_is_refused_by_name() {
         ("ResolverCount", "10001"),
         ("Introspection", "enabled"),
         ("WafRequestsPerFiveMinutes", "9"),
+        ("AlarmTopicArn", ""),
+        ("AlarmTopicArn", "alarms"),
+        ("AlarmTopicArn", "arn:aws:sqs:us-east-1:123456789012:alarms"),
+        ("AlarmTopicArn", "arn:aws:sns:us-east-1:123456789012:alarms.fifo"),
     ];
     for (parameter, value) in cases {
         let error = load_api(&[(parameter, value)]).expect_err(parameter);

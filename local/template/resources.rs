@@ -35,6 +35,8 @@ struct Resources {
     roles: Roles,
     /// With their logical names.
     policies: Vec<(String, RolePolicyProperties)>,
+    /// Their ARNs.
+    queues: Vec<String>,
     /// With their names and ARNs.
     functions: Vec<(String, String, FunctionProperties)>,
 }
@@ -82,6 +84,13 @@ impl Resources {
                 let arn = reference(json!({"Fn::GetAtt": [name, "Arn"]}))?;
                 self.functions.push((reference(json!({"Ref": name}))?, arn, deserialize(properties)?));
             }
+            "AWS::SQS::Queue" => {
+                deserialize::<QueueProperties>(properties)?;
+                self.queues.push(reference(json!({"Fn::GetAtt": [name, "Arn"]}))?);
+            }
+            "AWS::CloudWatch::Alarm" => {
+                deserialize::<AlarmProperties>(properties)?;
+            }
             "AWS::Logs::LogGroup" => {}
             other => return Err(TemplateError::new(format!("the local server does not support {other}"))),
         }
@@ -115,8 +124,10 @@ impl Resources {
         });
         let resolvers = (self.resolvers.into_iter())
             .map(|(name, resolver)| resolver.into_resolver(code).map_err(|error| error.at(name)));
+        let has_queue = |arn: &str| self.queues.iter().any(|queue| queue == arn);
         let lambda_functions = self.functions.into_iter().map(|(name, arn, function)| {
-            let function = function.into_function(name.clone(), arn, roles).map_err(|error| error.at(&name))?;
+            let function =
+                function.into_function(name.clone(), arn, roles, has_queue).map_err(|error| error.at(&name))?;
             Ok((name, function))
         });
         let lambda_functions = lambda_functions.collect::<Result<_, _>>()?;
