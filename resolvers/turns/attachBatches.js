@@ -11,7 +11,11 @@ export function request(ctx) {
   const attempt = ctx.args.attempt ?? turn.attempt;
   const afterSequence = ctx.args.afterSequence ?? 0;
   requireInput('attempt', attempt >= 0 && attempt <= MAX_SEQUENCE, 'an attempt of the turn');
-  requireInput('afterSequence', afterSequence >= 0 && afterSequence < MAX_SEQUENCE, 'a sequence, or 0 for all');
+  requireInput(
+    'afterSequence',
+    afterSequence >= 0 && afterSequence < MAX_SEQUENCE,
+    'a sequence, or 0 for all',
+  );
   // selectionSetGraphQL does not resolve named fragments, so any fragment may select batches.
   const selection = ctx.info.selectionSetGraphQL;
   const isSelected = ['batches', 'hasMoreBatches', '...'].some((part) => selection.indexOf(part) >= 0);

@@ -170,15 +170,15 @@ async fn invalid_tokens_have_appsyncs_errors() {
 #[tokio::test]
 async fn field_with_groups_requires_membership() {
     let fixture = Fixture::start().await;
-    let throne = r#"{"query":"{ throne whoami }"}"#;
-    let response = fixture.post(&fixture.token(json!({})), throne).await;
-    assert_eq!(response.body["data"]["throne"], json!("Sit down."));
+    let query = r#"{"query":"{ restricted whoami }"}"#;
+    let response = fixture.post(&fixture.token(json!({})), query).await;
+    assert_eq!(response.body["data"]["restricted"], json!("Members only."));
     let bob = fixture.pool().issue_tokens("bob", SystemTime::now()).unwrap();
     let oidc_tokens = fixture.oidc().issue_tokens("arthur", SystemTime::now()).unwrap();
     for token in [bob.access_token, bob.id_token, oidc_tokens.id_token] {
-        let response = fixture.post(&token, throne).await;
-        assert_eq!(response.body["data"]["throne"], Value::Null);
-        assert_eq!(response.body["errors"][0]["message"], "Not Authorized to access throne on type Query");
+        let response = fixture.post(&token, query).await;
+        assert_eq!(response.body["data"]["restricted"], Value::Null);
+        assert_eq!(response.body["errors"][0]["message"], "Not Authorized to access restricted on type Query");
         whoami(&response);
     }
 }
