@@ -201,7 +201,7 @@ fn every_root_field_has_a_resolver() {
     }
 }
 
-/// What a field or type says of its callers. One that says nothing would be the default mode's.
+/// The auth directives. A field or type without one allows the API's default mode alone.
 const MODES: [&str; 4] = ["aws_api_key", "aws_cognito_user_pools", "aws_oidc", "aws_iam"];
 
 #[test]

@@ -1,5 +1,5 @@
-//! What the handler and the clients of the API share: the API's types, backoff with jitter, and request
-//! signing.
+//! Code that the handler and the clients of the API share: the API's types, backoff with jitter, and
+//! request signing.
 //!
 //! Without the feature `signing` this crate is pure: no I/O, no clock, no environment.
 pub mod text;

@@ -54,7 +54,7 @@ async fn serve_event(event: LambdaEvent<Value>, clients: Arc<AwsClients>, limits
     serve(event.payload, &context).await
 }
 
-/// What one invocation works with.
+/// The clients, clock and deadlines of one invocation.
 pub struct InvocationContext<'a, E> {
     pub table: &'a Table,
     pub effects: &'a E,

@@ -27,7 +27,7 @@ type ModelResult = Result<StreamEvent, ModelError>;
 /// A scripted environment that records what happens and when.
 struct Environment {
     started: Instant,
-    /// Of publishes and writes.
+    /// The latency of publishes and writes.
     latency: Duration,
     /// One stream for each call of the model.
     model_streams: Mutex<VecDeque<ModelStream>>,

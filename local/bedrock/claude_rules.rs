@@ -23,8 +23,8 @@ pub(super) fn check(model_id: &str, config: &InferenceConfig) -> Result<(), Bedr
     Err(BedrockError::validation(format!("The model returned the following errors: {error}")))
 }
 
-/// Of a name such as `opus-4-1-20250805-v1:0`. Version 0.0 for names before Claude 4, which begin with the
-/// version, such as `3-5-sonnet-20240620-v1:0`.
+/// Parses a name such as `opus-4-1-20250805-v1:0`. Names before Claude 4 begin with the version, such as
+/// `3-5-sonnet-20240620-v1:0`, and give version 0.0.
 fn family_and_version(name: &str) -> (&str, (u32, u32)) {
     let mut parts = name.split(['-', ':']);
     let family = parts.next().unwrap_or_default();

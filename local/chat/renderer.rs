@@ -81,7 +81,7 @@ impl<O: Write> Renderer<O> {
     }
 }
 
-/// What to tell the user about an end; None for the usual one.
+/// The note for the user about an end; None for the usual one.
 fn end_note(end: &TurnEnd) -> Option<String> {
     if end.status == TurnStatus::Failed {
         return Some(match &end.failure {

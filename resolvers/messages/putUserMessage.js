@@ -40,7 +40,7 @@ export function request(ctx) {
 }
 
 /**
- * Where the turn's id is taken, checkIdempotentReplay looks whether it is this message, sent before.
+ * Where the turn's id is taken, checkIdempotentReplay compares the stored message with this one.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function response(ctx) {
@@ -130,7 +130,7 @@ function conversationWrite(ctx, position, now) {
 }
 
 /**
- * What closes the turn of a handler that died: an event with the text that it published, and the turn's end.
+ * The writes that close the turn of a handler that died: an event with the published text, and the turn's end.
  */
 function closingWrites(ctx) {
   const { closing, conversation, turn } = ctx.stash;

@@ -71,7 +71,7 @@ function toScript(blocks, scratch) {
 }
 
 function bash(scratch) {
-  // Nothing of the test's own npm and Node may reach the reader's.
+  // The page's commands must not see the environment of the test's own npm and Node.
   const own = Object.entries(process.env).filter(
     ([name]) => !/^(npm_|NODE_|INIT_CWD|PARLANCE_|AWS_)/i.test(name),
   );

@@ -75,16 +75,16 @@ pub struct FaultProfile {
     links: BTreeMap<Link, LinkFaults>,
     /// When the API refuses the handlers' requests, since the beginning of the run.
     outage: Option<Range<Duration>>,
-    /// Of a kill at one of an invocation's calls. A kill at a random time is half as probable.
+    /// A kill at one of an invocation's calls. A kill at a random time is half as probable.
     pub process_kills: u64,
     pub process_stalls: u64,
     pub duplicate_deliveries: u64,
-    /// Of a late delivery. A throttled invocation is half as probable.
+    /// A late delivery. A throttled invocation is half as probable.
     pub late_deliveries: u64,
     pub lost_updates: u64,
-    /// Of reordering an update, and of duplicating it.
+    /// A reordered update, and a duplicated one.
     pub disordered_updates: u64,
-    /// Of minutes offline after a disconnection. A disconnection is a tenth as probable.
+    /// Minutes offline after a disconnection. A disconnection is a tenth as probable.
     pub disconnects: u64,
     is_disabled: bool,
     pub counts: FaultCounts,

@@ -10,9 +10,9 @@ pub struct Limits {
     pub pacing_first: Duration,
     /// The longest interval between batches.
     pub pacing_last: Duration,
-    /// Of a batch's text, in JSON-escaped bytes.
+    /// The largest text of a batch, in JSON-escaped bytes.
     pub batch_max_bytes: usize,
-    /// Of a whole published event, in JSON-escaped bytes, its text counted twice.
+    /// The largest published event, in JSON-escaped bytes, with its text counted twice.
     pub event_max_bytes: usize,
     /// The longest time between two events of the model's stream.
     pub model_silence: Duration,

@@ -54,7 +54,7 @@ pub fn refused_by_message(message: &str, settings: &InferenceSettings) -> Vec<Re
         true => BlankStopSequences,
         false => StopSequences,
     });
-    // Where the model takes only one of the two, topP is left out.
+    // If the model accepts only one of the two, topP is left out.
     let temperature = (temperature && !(top_p && message.contains("both"))).then_some(Temperature);
     [temperature, top_p.then_some(TopP), stop_sequences].into_iter().flatten().collect()
 }
@@ -125,7 +125,7 @@ fn version_number(part: &str) -> Option<u32> {
     if part.len() <= 2 { part.parse().ok() } else { None }
 }
 
-/// What follows `claude-` in a model id, an inference profile's id or an ARN of either.
+/// The text after `claude-` in a model id, an inference profile's id or an ARN of either.
 fn claude_name(model_id: &str) -> Option<&str> {
     model_id.split_once("anthropic.claude-").map(|(_, name)| name)
 }

@@ -1,4 +1,4 @@
-//! What this crate shares with the resolvers: payloads of invocations and the table of failures.
+//! The contract with the resolvers: payloads of invocations and the table of failures.
 use std::collections::BTreeSet;
 
 use api::types::FailureCode;

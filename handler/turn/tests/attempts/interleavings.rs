@@ -43,7 +43,7 @@ enum ExternalEvent {
     TimePasses(Duration),
 }
 
-/// What follows the random events.
+/// The end of a run, after the random events.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Remainder {
     /// Nothing gets a result any more.

@@ -80,7 +80,7 @@ fn respects_live_lease(before: &State, action: Action) -> bool {
 }
 
 fn raises_attempt(before: &State, after: &State, mutant: Mutant) -> bool {
-    // This mutant is meant to break another invariant.
+    // This mutant breaks another invariant.
     after.turn.attempt > before.turn.attempt || mutant == Mutant::RetryResetsAttemptAndFenceIgnoresRun
 }
 
