@@ -116,7 +116,7 @@ fn declarations(text: &str) -> BTreeMap<String, String> {
     named.collect()
 }
 
-/// Constants that resolvers and Rust code both declare: the name in shared.js, the Rust file and the name there.
+/// Constants that resolvers and Rust code both declare: the name in shared.js, the Rust file, the name there.
 const COMMON_CONSTANTS: [(&str, &str, &str); 5] = [
     ("LEASE_MILLISECONDS", "handler/src/aws/dynamodb/expressions.rs", "LEASE"),
     ("MAX_EVENT_BLOCKS", "handler/turn/src/answer.rs", "MAX_EVENT_BLOCKS"),
@@ -405,6 +405,22 @@ fn retired_words_do_not_occur() {
 fn identifiers_are_searched_word_by_word() {
     let words = ["let", "foo", "bar", "foo", "bar", "baz", "qux", "a", "b"];
     assert_eq!(lowercase_words("let fooBar = FooBAR::baz_qux(\"a-b\");"), words);
+}
+
+#[test]
+fn comments_are_at_most_110_columns_wide() {
+    let comment = Regex::new(r"^\s*(//|\* |# )").unwrap();
+    let mut found = Vec::new();
+    for (path, text) in project_files() {
+        // The first line of a refused resolver is the expected error.
+        let has_comments = !path.ends_with(".md") && !path.starts_with("tests/resolvers/refused/");
+        for (index, line) in text.lines().enumerate().filter(|_| has_comments) {
+            if line.chars().count() > 110 && comment.is_match(line).unwrap() {
+                found.push(format!("{path}:{}", index + 1));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{} wide comments:\n{}", found.len(), found.join("\n"));
 }
 
 fn retired_words() -> BTreeMap<String, Scope> {

@@ -130,7 +130,7 @@ function conversationWrite(ctx, position, now) {
 }
 
 /**
- * The writes that close the turn of a handler that died: an event with the published text, and the turn's end.
+ * The writes that close a dead handler's turn: an event with the published text, and the turn's end.
  */
 function closingWrites(ctx) {
   const { closing, conversation, turn } = ctx.stash;
