@@ -2,6 +2,7 @@
 //! request signing.
 //!
 //! Without the feature `signing` this crate is pure: no I/O, no clock, no environment.
+pub mod errors;
 pub mod text;
 pub mod types;
 

@@ -26,7 +26,7 @@ const CONCURRENCY: usize = 8;
 #[tokio::test(flavor = "multi_thread")]
 async fn every_caller_gets_the_outcome_of_the_matrix() {
     let backend = Backend::with_all_auth_modes().await;
-    let callers = Callers::new(&backend);
+    let callers = Callers::new(&backend).await;
     let fixture = Fixture { backend: &backend, callers: &callers, http: reqwest::Client::new() };
     let matrix = Matrix::load();
     let mut groups: BTreeMap<(&str, &str), Vec<(&str, &str)>> = BTreeMap::new();
