@@ -167,6 +167,84 @@ fn rust_constant(path: &str, name: &str) -> u64 {
     if found.get(1).is_some() { number * 1000 } else { number }
 }
 
+/// AppSync refuses a change of an API while another one runs (ConcurrentModificationException), and a schema
+/// takes longest.
+#[test]
+fn every_resource_that_changes_the_api_waits_for_the_schema() {
+    let template = read("template.yaml");
+    let (_, resources) = template.split_once("\nResources:\n").unwrap();
+    let resources = resources.split("\nOutputs:\n").next().unwrap();
+    let resource = Regex::new(r"(?m)^  (\w+):\n((?:    .*\n|\n)+)").unwrap();
+    let waits = Regex::new(r"(?m)^    DependsOn: (?:Schema|\[.*\bSchema\b.*\])$").unwrap();
+    let mut checked = 0;
+    for found in resource.captures_iter(resources) {
+        let found = found.unwrap();
+        let (name, body) = (&found[1], &found[2]);
+        let kind = body.lines().find_map(|line| line.strip_prefix("    Type: ")).unwrap();
+        let is_the_api = ["AWS::AppSync::GraphQLApi", "AWS::AppSync::GraphQLSchema"].contains(&kind);
+        let changes_the_api = kind.starts_with("AWS::AppSync::") || kind == "AWS::WAFv2::WebACLAssociation";
+        if is_the_api || !changes_the_api {
+            continue;
+        }
+        checked += 1;
+        assert!(waits.is_match(body).unwrap(), "{name} needs DependsOn: Schema");
+    }
+    assert!(checked > 60, "the template has {checked} resources that change the API");
+}
+
+/// SAM refuses an empty value on its command line, and a parameter that is left out keeps its last value.
+#[test]
+fn every_parameter_can_be_set_to_its_default_again() {
+    let template = read("template.yaml");
+    let (_, parameters) = template.split_once("\nParameters:\n").unwrap();
+    let (parameters, _) = parameters.split_once("\nRules:\n").unwrap();
+    let defaults: Vec<_> = parameters.lines().filter_map(|line| line.strip_prefix("    Default: ")).collect();
+    assert!(defaults.len() > 20, "{defaults:?}");
+    assert!(!defaults.contains(&"\"\"") && !defaults.contains(&"''"), "no default is empty: {defaults:?}");
+}
+
+/// What holds data outlives its stack, but not a first deployment that has failed, which would leave it behind empty.
+#[test]
+fn retained_resources_are_deleted_with_a_failed_first_deployment() {
+    let template = read("template.yaml");
+    let policies = |name: &str| -> Vec<String> {
+        let prefix = format!("    {name}: ");
+        template.lines().filter_map(|line| line.strip_prefix(&prefix)).map(str::to_owned).collect()
+    };
+    assert_eq!(policies("DeletionPolicy"), ["RetainExceptOnCreate"; 4]);
+    assert_eq!(policies("UpdateReplacePolicy"), ["Retain"; 4]);
+}
+
+/// With less than this, the API would refuse its own handler or its clients.
+#[test]
+fn query_depth_allows_the_documents_of_the_handler_and_of_clients() {
+    let schema = schema();
+    let depth_of = |text: &str| {
+        let document = ExecutableDocument::parse_and_validate(&schema, text, "document.graphql").unwrap();
+        let depths = document.operations.iter().map(|operation| depth(&document, &operation.selection_set));
+        depths.max().unwrap()
+    };
+    let handler = depth_of(&read("handler/src/aws/publish.graphql"));
+    let client = client::documents::ALL.iter().map(|text| depth_of(text)).max().unwrap();
+    assert_eq!((handler, client), (4, 5), "the comment of the rule in template.yaml names both");
+    let allows = |depth: usize| {
+        let parameters = BTreeMap::from([("QueryDepth".to_owned(), depth.to_string())]);
+        load(Path::new(env!("CARGO_MANIFEST_DIR")), &Deployment::at("http://localhost", parameters)).is_ok()
+    };
+    let refused: Vec<usize> = (0..=15).filter(|depth| !allows(*depth)).collect();
+    assert_eq!(refused, Vec::from_iter(1..handler.max(client)));
+}
+
+/// How deep the fields are nested, as AppSync counts.
+fn depth(document: &ExecutableDocument, set: &SelectionSet) -> usize {
+    let depths = set.selections.iter().map(|selection| match selection {
+        Selection::Field(field) => 1 + depth(document, &field.selection_set),
+        Selection::FragmentSpread(spread) => depth(document, &document.fragments[&spread.fragment_name].selection_set),
+        Selection::InlineFragment(inline) => depth(document, &inline.selection_set),
+    });
+    depths.max().unwrap_or(0)
+}
+
 #[test]
 fn every_resolver_file_passes_the_deployment_checks() {
     for (path, text) in resolvers() {

@@ -124,3 +124,21 @@ fn only_the_handler_may_use_the_models_of_more_model_arns() {
     assert!(may_call_model(&parameters, "HandlerRole"));
     assert!(!may_call_model(&parameters, "CloserRole") && !may_call_model(&[], "HandlerRole"));
 }
+
+/// An inference profile's id is its model's id behind a prefix that names its regions.
+#[test]
+fn handler_may_use_the_foundation_model_that_model_id_implies() {
+    const CLAUDE: &str = "anthropic.claude-haiku-4-5-20251001-v1:0";
+    let may_call_model = |parameters: &[(&str, &str)], model: &str| {
+        let arn = format!("arn:aws:bedrock:eu-west-1::foundation-model/{model}");
+        let case = Case(vec!["bedrock:InvokeModelWithResponseStream".into(), arn]);
+        case.is_allowed(&assume_role(&load_stack(parameters), "HandlerRole"))
+    };
+    for prefix in ["", "global.", "us.", "us-gov.", "eu.", "apac.", "jp.", "au."] {
+        let model_id = format!("{prefix}{CLAUDE}");
+        assert!(may_call_model(&[("ModelId", &model_id)], CLAUDE), "{model_id}");
+        assert!(!may_call_model(&[("ModelId", &model_id)], "anthropic.claude-opus-4-1"), "{model_id}");
+    }
+    let named = [("ModelId", "a1b2c3"), ("FoundationModelId", CLAUDE)];
+    assert!(may_call_model(&named, CLAUDE) && !may_call_model(&named, "a1b2c3"));
+}
