@@ -1,6 +1,7 @@
 //! The Lambda service: each execution environment is a process; Event invocations are queued and retried.
 mod environment;
 mod errors;
+mod event_store;
 mod failure_queue;
 mod failure_record;
 mod launcher;
@@ -11,7 +12,7 @@ mod queue;
 pub mod retry_policy;
 mod runtime_api;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -26,6 +27,7 @@ use crate::{
     identity::IamPolicy,
     stack::{FailureDestination, Function},
 };
+use event_store::EventStore;
 use failure_queue::FailureQueues;
 use pool::Pool;
 
@@ -36,6 +38,8 @@ const ASYNCHRONOUS_PAYLOAD_BYTES: usize = 1024 * 1024;
 #[derive(Clone)]
 pub struct Lambda {
     functions: Arc<BTreeMap<String, Arc<Pool>>>,
+    /// None keeps queued events in memory alone.
+    event_store: Option<Arc<EventStore>>,
     failure_queues: Arc<FailureQueues>,
     time_scale: f64,
     faults: FaultInjector,
@@ -84,6 +88,7 @@ impl Lambda {
         events.close();
         Ok(Self {
             functions: Arc::new(pools),
+            event_store: None,
             failure_queues: Arc::default(),
             time_scale: launcher.time_scale,
             faults: launcher.faults.clone(),
@@ -92,6 +97,31 @@ impl Lambda {
             events,
             shutdown,
         })
+    }
+
+    /// Keeps queued events in files of this folder until their delivery has ended.
+    #[must_use]
+    pub fn with_event_folder(mut self, folder: PathBuf) -> Self {
+        self.event_store = Some(Arc::new(EventStore::new(folder)));
+        self
+    }
+
+    /// Delivers the events that were queued or running when the last server ended: Lambda delivers at least once.
+    pub fn resume_events(&self) {
+        let Some(store) = &self.event_store else { return };
+        for (event, file) in store.load() {
+            let age = Duration::from_millis(event.age_milliseconds()).div_f64(self.time_scale);
+            match self.functions.get(&event.function) {
+                Some(pool) => {
+                    let invocation = Invocation { request_id: event.request_id, payload: event.payload };
+                    self.resume(pool.clone(), invocation, age, file);
+                }
+                None => {
+                    tracing::warn!(function = event.function, "a queued event is for a function that is gone");
+                    file.remove();
+                }
+            }
+        }
     }
 
     /// Runs a function, given by name or ARN. An Event invocation is queued and returns `null` at once.
@@ -128,7 +158,7 @@ impl Lambda {
         self.events.wait().await;
     }
 
-    /// Ends every process and discards queued events. Returns when nothing is left.
+    /// Ends every process. Queued events are discarded, but for those in files. Returns when nothing is left.
     pub async fn stop(&self) {
         self.shutdown.cancel();
         self.tasks.close();

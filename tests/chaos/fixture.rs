@@ -60,7 +60,11 @@ impl Fixture {
             state: state.path().to_owned(),
             ephemeral: true,
             port: 0,
-            parameters: [("HandlerReservedConcurrency".into(), MAX_CONCURRENCY.to_string())].into(),
+            parameters: [
+                ("HandlerReservedConcurrency".into(), MAX_CONCURRENCY.to_string()),
+                ("ApiKeyListing".into(), "true".into()),
+            ]
+            .into(),
             users: Vec::new(),
             oidc: false,
             models: Models::Scripted,

@@ -294,6 +294,7 @@ pub fn iam_client(server: &Server, keys: &AccessKey) -> AppSync {
 /// model answers at once with the text of the message.
 pub fn options(state: &TempDir, mut parameters: BTreeMap<String, String>) -> ServerOptions {
     parameters.entry("ModelId".into()).or_insert_with(|| ECHO_MODEL.into());
+    parameters.entry("ApiKeyListing".into()).or_insert_with(|| "true".into());
     ServerOptions {
         root: env!("CARGO_MANIFEST_DIR").into(),
         state: state.path().to_owned(),

@@ -284,6 +284,43 @@ async fn chat_without_a_server_fails_with_one_sentence() {
 }
 
 #[tokio::test]
+async fn second_server_with_the_same_state_folder_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let (first, _) = serve(folder.path(), 0).await;
+    for arguments in [&["--port", "0"][..], &["--port", "0", "--ephemeral"]] {
+        let second = run(arguments, folder.path()).await;
+        assert_eq!(second.status.code(), Some(1));
+        let sentence = stderr(&second);
+        assert!(sentence.starts_with("parlance: another server runs with the folder "), "{sentence}");
+        assert!(sentence.contains("--state") && sentence.lines().count() == 1, "{sentence}");
+    }
+    assert!(folder.path().join(".parlance/endpoint.json").exists(), "the first server can still be found");
+    stop(first).await;
+    let (third, _) = serve(folder.path(), 0).await;
+    stop(third).await;
+}
+
+#[tokio::test]
+async fn deployment_that_nobody_may_call_fails_with_one_sentence() {
+    let arguments = ["--port", "0", "--parameter", "ApiKeyAccess=false", "--parameter", "IamAccess=false"];
+    assert!(startup_error(&arguments).await.contains("Nobody may call this API"));
+}
+
+/// The second signal ends the server at once.
+#[tokio::test]
+async fn server_waits_at_its_end_for_answers_that_are_running() {
+    let folder = TempDir::new().unwrap();
+    let arguments = ["--port", "0", "--parameter", "ModelId=parlance.deltas-40-50"];
+    let (mut server, _) = serve_with(folder.path(), &arguments).await;
+    let chat = tokio::spawn(parlance(&["chat", "Count."], folder.path()).output());
+    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    interrupt(&server).await;
+    let answer = stdout(&with_timeout(chat).await.unwrap().unwrap());
+    assert!(answer.contains("0040"), "{answer}");
+    assert!(with_timeout(server.wait()).await.unwrap().success());
+}
+
+#[tokio::test]
 async fn port_in_use_fails_with_one_sentence() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();

@@ -70,7 +70,7 @@ impl ServerUnderTest {
     pub async fn start_with(arguments: &[&str]) -> Self {
         let state = tempfile::tempdir().expect("a temporary folder is created");
         let mut process = Command::new(env!("CARGO_BIN_EXE_parlance"))
-            .args(["--ephemeral", "--port", "0", "--state"])
+            .args(["--ephemeral", "--port", "0", "--parameter", "ApiKeyListing=true", "--state"])
             .arg(state.path())
             .args(arguments)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
