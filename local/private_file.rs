@@ -23,7 +23,8 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     created.and_then(|()| replace(path, bytes)).map_err(|error| FileError { path: path.to_owned(), error })
 }
 
-/// Opens a file and leaves its content. The file (mode 0600) and its directory (mode 0700) are created if there is none.
+/// Opens a file and leaves its content. The file (mode 0600) and its directory (mode 0700) are created if
+/// there is none.
 pub fn open_or_create(path: &Path) -> Result<File, FileError> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let created = DirBuilder::new().recursive(true).mode(0o700).create(directory);

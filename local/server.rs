@@ -192,8 +192,8 @@ impl Server {
         })
     }
 
-    /// Ends every Lambda environment, then every connection. The next start with the same state resumes the events that
-    /// have not ended.
+    /// Ends every Lambda environment, then every connection. The next start with the same state resumes the
+    /// events that have not ended.
     pub async fn stop(mut self) {
         drop(std::fs::remove_file(&self.endpoint_file));
         self.lambda.stop().await;

@@ -1,5 +1,5 @@
-//! The state folder: its lock, and the values that the server keeps from one start to the next, which are the API key and
-//! the issuers' signing keys.
+//! The state folder: its lock, and the values that the server keeps from one start to the next, which are the
+//! API key and the issuers' signing keys.
 use std::{
     fs::{self, File, TryLockError},
     io,
@@ -25,7 +25,8 @@ pub enum StateDirError {
     InUse { path: PathBuf },
 }
 
-/// Locks a state folder, which is created if there is none. The lock ends with the returned file, or with the process.
+/// Locks a state folder, which is created if there is none. The lock ends with the returned file, or with the
+/// process.
 pub fn lock(directory: &Path) -> Result<File, StateDirError> {
     let path = directory.join("lock");
     let file = private_file::open_or_create(&path)?;

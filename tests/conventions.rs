@@ -203,7 +203,8 @@ fn every_parameter_can_be_set_to_its_default_again() {
     assert!(!defaults.contains(&"\"\"") && !defaults.contains(&"''"), "no default is empty: {defaults:?}");
 }
 
-/// What holds data outlives its stack, but not a first deployment that has failed, which would leave it behind empty.
+/// What holds data outlives its stack, but not a first deployment that has failed, which would leave it
+/// behind empty.
 #[test]
 fn retained_resources_are_deleted_with_a_failed_first_deployment() {
     let template = read("template.yaml");

@@ -18,9 +18,9 @@ pub enum Credentials {
     Iam(IamKeys),
 }
 
-/// Gives the credentials for each request, each connection and each subscription, so that a client outlives its tokens.
-/// [`Credentials`] that never change are their own provider, and so is a closure that returns a future of credentials.
-/// A provider that has to ask somebody keeps the answer until it is about to expire.
+/// Gives the credentials for each request, each connection and each subscription, so that a client outlives
+/// its tokens. [`Credentials`] that never change are their own provider, and so is a closure that returns a
+/// future of credentials. A provider that has to ask somebody keeps the answer until it is about to expire.
 pub trait CredentialsProvider: Send + Sync {
     /// After an error that [`Error::is_transient`], a follower asks again later.
     fn credentials(&self) -> BoxFuture<'_, Result<Credentials, Error>>;

@@ -106,7 +106,8 @@ impl Lambda {
         self
     }
 
-    /// Delivers the events that were queued or running when the last server ended: Lambda delivers at least once.
+    /// Delivers the events that were queued or running when the last server ended: Lambda delivers at least
+    /// once.
     pub fn resume_events(&self) {
         let Some(store) = &self.event_store else { return };
         for (event, file) in store.load() {

@@ -16,15 +16,16 @@ const ITEMS_PER_BATCH: usize = 25;
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 impl Backend {
-    /// Keeps its state in a folder that outlives the server. The events that a server before it has left are lost.
+    /// Keeps its state in a folder that outlives the server. The events that a server before it has left are
+    /// lost.
     pub async fn persistent(folder: &TempDir) -> Self {
         drop(std::fs::remove_dir_all(folder.path().join("events")));
         let options = ServerOptions { ephemeral: false, ..options(folder, BTreeMap::new()) };
         Self::start_with(options, tempfile::tempdir().unwrap()).await
     }
 
-    /// Like `persistent`, and the events that a server before it has left are delivered. A second of the event queue
-    /// is `time_scale` seconds long.
+    /// Like `persistent`, and the events that a server before it has left are delivered. A second of the
+    /// event queue is `time_scale` seconds long.
     pub async fn resuming(folder: &TempDir, time_scale: f64) -> Self {
         let options = ServerOptions { ephemeral: false, time_scale, ..options(folder, BTreeMap::new()) };
         Self::start_with(options, tempfile::tempdir().unwrap()).await
