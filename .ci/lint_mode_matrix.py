@@ -1,7 +1,9 @@
-"""Lints the template with every combination of authorization modes, and with the least and greatest values of its numbers.
+"""Lints the template with every combination of authorization modes that lets somebody call, with the
+limits of its numbers and with an alarm topic.
 
-cfn-lint checks both branches of every condition, but replaces a reference to a parameter by the parameter's default. SAM inserts the
-defaults before it validates. So each combination is written as a template of its own, with its values as the parameters' defaults.
+cfn-lint checks both branches of every condition, but replaces a reference to a parameter by the parameter's
+default. SAM inserts the defaults before it validates. So each combination is written as a template of its own,
+with its values as the parameters' defaults.
 """
 import contextlib
 import io
@@ -21,25 +23,34 @@ from samcli.yamlhelper import yaml_parse
 MODES = {
     "ApiKeyAccess": ["true", "false"],
     "UserPool": ["none", "create", "us-east-1_Existing1"],
-    "OidcIssuer": ["", "https://issuer.example.com"],
+    "OidcIssuer": ["none", "https://issuer.example.com"],
     "IamAccess": ["true", "false"],
 }
+NOBODY_MAY_CALL = {"ApiKeyAccess": "false", "UserPool": "none", "OidcIssuer": "none", "IamAccess": "false"}
+ALARM_TOPICS = ["arn:aws:sns:us-east-1:123456789012:on-call", "arn:aws-us-gov:sns:us-gov-west-1:123456789012:on-call"]
 # WafRequestsPerFiveMinutes is a string and has no MinValue and MaxValue.
 WAF_LIMITS = ["10", "999999999"]
 
 
 def combinations(template):
-    """Every combination of modes; then, with all modes and the web ACL, all numbers at their least and at their greatest value."""
+    """Every combination of modes that the template's rules accept; then all modes with other parameters."""
     for values in itertools.product(*MODES.values()):
         modes = dict(zip(MODES, values))
-        # An OpenID Connect issuer requires a pattern for its clients.
-        yield {**modes, "OidcClientPattern": "web|mobile" if modes["OidcIssuer"] else ""}
+        # The rule SomeoneMayCall refuses it.
+        if modes == NOBODY_MAY_CALL:
+            continue
+        # The rule OidcClientsRequired: an OpenID Connect issuer requires a pattern for its clients.
+        yield {**modes, "OidcClientPattern": "none" if modes["OidcIssuer"] == "none" else "web|mobile"}
     all_modes = {"UserPool": "create", "OidcIssuer": "https://issuer.example.com", "OidcClientPattern": "web|mobile"}
     for bound, waf_limit in zip(["MinValue", "MaxValue"], WAF_LIMITS):
         numbers = {name: parameter[bound] for name, parameter in template["Parameters"].items() if bound in parameter}
         yield {**all_modes, **numbers, "WafRequestsPerFiveMinutes": waf_limit}
     existing_pool = {"UserPool": "us-east-1_Existing1", "UserPoolClientPattern": "web|mobile"}
     yield {**all_modes, **existing_pool, "Introspection": "DISABLED"}
+    # The least and the greatest number are no times that AppSync accepts.
+    yield {**all_modes, "ApiKeyExpires": 1893456000}
+    for topic in ALARM_TOPICS:
+        yield {**all_modes, "AlarmTopicArn": topic}
 
 
 def with_defaults(text, values):

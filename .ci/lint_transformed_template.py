@@ -1,5 +1,8 @@
-"""Prints the template after SAM's transformation, as JSON, so that it can be linted too. Checks that SAM adds no roles or policies, and
-that each role may be assumed by its service only. Needs no network, region or credentials."""
+"""Prints the template after SAM's transformation, as JSON, so that it can be linted too.
+
+Checks that SAM adds no roles or policies, and that each role may be assumed by its service only. Needs no
+network, region or credentials.
+"""
 import json
 import sys
 

@@ -1,4 +1,5 @@
-//! CPU time and allocations of the attempt state machine per model event. They must not grow with the answer's length.
+//! CPU time and allocations of the attempt state machine per model event. They must not grow with the
+//! answer's length.
 use std::{
     hint::black_box,
     time::{Duration, Instant},

@@ -1,7 +1,7 @@
 //! JSON of clients, parsed as AppSync's Java library Jackson parses it.
 //!
-//! A byte order mark is skipped, the last of repeated members counts, nesting may be 1,000 levels deep, numbers
-//! may have more digits than a machine number, and texts may hold lone surrogates.
+//! A byte order mark is skipped, the last of repeated members counts, nesting may be 1,000 levels deep,
+//! numbers may have more digits than a machine number, and texts may hold lone surrogates.
 use apollo_compiler::collections::IndexMap;
 use serde_json::{Map, Number, Value};
 
@@ -170,8 +170,8 @@ fn number_json(text: &str) -> Value {
     integer.or_else(|| Number::from_f64(text.parse().ok()?)).map_or(Value::Null, Value::Number)
 }
 
-/// The text of a double by Java's `Double.toString`: at least one digit after the point, and an exponent outside
-/// of 10^-3 to 10^7.
+/// The text of a double by Java's `Double.toString`: at least one digit after the point, and an exponent
+/// outside of 10^-3 to 10^7.
 pub fn java_double_text(number: f64) -> String {
     if !number.is_finite() {
         return if number.is_nan() {
@@ -225,9 +225,9 @@ impl<'a> Parser<'a> {
             b'[' => self.list(depth + 1),
             b'"' => self.text().map(JsonInput::Text),
             b'-' | b'0'..=b'9' => self.number(),
-            b't' => self.word("true", JsonInput::Boolean(true)),
-            b'f' => self.word("false", JsonInput::Boolean(false)),
-            b'n' => self.word("null", JsonInput::Null),
+            b't' => self.keyword("true", JsonInput::Boolean(true)),
+            b'f' => self.keyword("false", JsonInput::Boolean(false)),
+            b'n' => self.keyword("null", JsonInput::Null),
             _ => Err(ParseError::Invalid),
         }
     }
@@ -275,8 +275,8 @@ impl<'a> Parser<'a> {
         Ok(JsonInput::from_number_text(number))
     }
 
-    fn word(&mut self, word: &str, value: JsonInput) -> Result<JsonInput, ParseError> {
-        self.rest = self.rest.strip_prefix(word).ok_or(ParseError::Invalid)?;
+    fn keyword(&mut self, keyword: &str, value: JsonInput) -> Result<JsonInput, ParseError> {
+        self.rest = self.rest.strip_prefix(keyword).ok_or(ParseError::Invalid)?;
         Ok(value)
     }
 

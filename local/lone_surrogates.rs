@@ -1,7 +1,7 @@
 //! An encoding of lone surrogates, which JSON and JavaScript strings can hold and Rust strings cannot.
 //!
-//! Between the request and the resolvers, characters of the last private use plane stand for lone surrogates. A
-//! real character of that range follows the escape character, so that no text has the encoding of another.
+//! Between the request and the resolvers, characters of the last private use plane stand for lone surrogates.
+//! A real character of that range follows the escape character, so that no text has the encoding of another.
 use std::borrow::Cow;
 
 use serde_json::Value;

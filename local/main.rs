@@ -1,5 +1,12 @@
 //! The `parlance` command: the local server, and the subcommands `chat`, `token`, `schema` and `handler`.
-use std::{collections::BTreeMap, error::Error, io, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Parser, Subcommand};
 use local::{
@@ -15,7 +22,8 @@ use local::{
 use tokio::{
     io::{AsyncReadExt, stdin},
     runtime::Builder,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
+    time::{sleep, timeout},
 };
 use tracing_subscriber::EnvFilter;
 
@@ -86,6 +94,11 @@ struct ServerArguments {
     functions: Vec<LocalFunction>,
 }
 
+/// How long an invocation may take at the end of the server before the server says that it waits.
+const SILENT_WAIT: Duration = Duration::from_millis(500);
+/// How long the server waits at its end for answers that are running.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
+
 type AnyError = Box<dyn Error + Send + Sync>;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -138,24 +151,49 @@ async fn serve(options: ServerOptions) -> Result<(), AnyError> {
     let users = options.users.clone();
     let functions = options.functions.clone();
     let server = Server::start(options).await?;
-    // The signals are handled before the text is printed, because whoever reads it may stop the server at once.
-    let stop_signal = stop_signal()?;
+    // The signals are handled before the text is printed, because its reader may stop the server at once.
+    let mut stop_signals = StopSignals::handle()?;
     print!("{}", welcome::text(&server.endpoint, models, &state, &users, &functions));
-    stop_signal.await;
+    stop_signals.next().await;
+    finish_answers(&server, &mut stop_signals).await;
     server.stop().await;
     Ok(())
 }
 
-/// Handles SIGINT and SIGTERM from now on. The future completes with the first of them.
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
+/// Lets the answers that are running end, for a short time or until the second signal.
+async fn finish_answers(server: &Server, stop_signals: &mut StopSignals) {
+    let finished = server.lambda.wait_for_events();
+    tokio::pin!(finished);
+    if timeout(SILENT_WAIT, &mut finished).await.is_ok() {
+        return;
+    }
+    // Whoever started the server may have closed its output.
+    let text = "\nAnswers are running. Press Ctrl-C again to stop at once; the next start resumes them.";
+    drop(writeln!(io::stdout(), "{text}"));
+    tokio::select! {
+        () = finished => {}
+        () = sleep(FINISH_TIMEOUT) => {}
+        () = stop_signals.next() => {}
+    }
+}
+
+/// SIGINT and SIGTERM, handled from now on.
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    fn handle() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-    })
+    }
 }
 
 /// Runs until standard input is closed, so that no environment outlives the server that started it.
@@ -243,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_fault_or_rate_is_one_clear_sentence() {
+    fn invalid_fault_or_rate_fails_with_one_sentence() {
         for (value, sentence) in [
             ("bad-luck=0.5", "there is no fault 'bad-luck'; choose from table-conflict, "),
             ("stale-read=2", "the rate must be from 0 to 1, not '2'\n"),

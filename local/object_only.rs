@@ -1,7 +1,7 @@
 //! Deserialization of JSON objects only.
 //!
-//! Serde's derived `Deserialize` of a struct also takes a JSON array, whose items it assigns to the members in
-//! their order. AWS refuses such an array.
+//! Serde's derived `Deserialize` of a struct also takes a JSON array, whose items it assigns to the members
+//! in their order. AWS refuses such an array.
 use std::{fmt, marker::PhantomData};
 
 use serde::{

@@ -1,6 +1,7 @@
 //! The local server: every part of the backend, assembled from template.yaml and served on one port.
 use std::{
     collections::BTreeMap,
+    fs::File,
     io,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
@@ -23,7 +24,7 @@ use crate::{
     lambda::{DestinationError, EnvironmentBuilder, Lambda, Launcher, LocalFunction, Processes},
     private_file::{self, FileError},
     stack::{Function, Stack},
-    stalled_connections::{REQUEST_TIMEOUT, TimeoutListener},
+    stalled_connections::{TimeoutListener, request_timeout},
     state_dir::{self, StateDirError},
     template::{self, ACCOUNT, Deployment, REGION, TemplateError, realtime_url},
 };
@@ -135,6 +136,7 @@ pub struct Server {
     /// The token issuers that run here.
     pub issuers: LocalIssuers,
     endpoint_file: PathBuf,
+    _state_lock: File,
     shutdown: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -143,6 +145,7 @@ impl Server {
     /// Starts every part of the stack. The port accepts requests when this returns.
     pub async fn start(options: ServerOptions) -> Result<Self, StartError> {
         let listener = listen(options.port).await?;
+        let state_lock = state_dir::lock(&options.state)?;
         let base_url = format!("http://localhost:{}", local_address(&listener)?.port());
         let mut stack = template::load(&options.root, &deployment(&options, &base_url)?)?;
         add_functions(&mut stack, &options.functions)?;
@@ -155,10 +158,11 @@ impl Server {
         let call_recorder = CallRecorder::new(&options.fault_plan, faults.clone(), processes.clone());
         let (shutdown, shutdown_signal) = watch::channel(false);
         let mut tasks = JoinSet::new();
+        let timeout = request_timeout(stack.functions.values().map(|function| function.timeout_seconds));
 
         let database = open_database(&options, &stack, &faults)?;
         let table_router = call_recorder.wrap_router(database.router(authenticator.clone()));
-        let table_address = serve_tables(&database, table_router, &mut tasks, shutdown_signal.clone()).await?;
+        let table_address = serve_tables(&database, table_router, timeout, &mut tasks, shutdown_signal.clone()).await?;
 
         let model_router = model_router(&options, &authenticator).await?;
         let lambda_listener = listen(0).await?;
@@ -178,6 +182,7 @@ impl Server {
         let lambda = Lambda::start(&stack.functions, launcher).await?;
         let lambda_router = call_recorder.wrap_router(lambda.router(authenticator.clone()));
         serve(lambda_listener, lambda_router, INVOCATION_TIMEOUT, &mut tasks, shutdown_signal.clone());
+        let lambda = if options.ephemeral { lambda } else { lambda.with_event_folder(options.state.join("events")) };
 
         let sources = DataSources::new(database.clone(), lambda.clone());
         let settings = ApiSettings { faults: faults.clone(), ..ApiSettings::default() };
@@ -185,7 +190,8 @@ impl Server {
         let router = with_publish_faults(api.router(), &options.fault_plan, &faults)
             .merge(model_router)
             .merge(identity::router(&issuers));
-        serve(listener, call_recorder.wrap_router(router), REQUEST_TIMEOUT, &mut tasks, shutdown_signal);
+        serve(listener, call_recorder.wrap_router(router), timeout, &mut tasks, shutdown_signal);
+        lambda.resume_events();
 
         let endpoint_file = write_endpoint_file(&options, &endpoint)?;
         Ok(Self {
@@ -197,12 +203,14 @@ impl Server {
             call_recorder,
             issuers,
             endpoint_file,
+            _state_lock: state_lock,
             shutdown,
             tasks,
         })
     }
 
-    /// Ends every Lambda environment, then every connection.
+    /// Ends every Lambda environment, then every connection. The next start with the same state resumes the
+    /// events that have not ended.
     pub async fn stop(mut self) {
         drop(std::fs::remove_file(&self.endpoint_file));
         self.lambda.stop().await;
@@ -299,14 +307,12 @@ fn parameters(options: &ServerOptions, base_url: &str) -> Result<BTreeMap<String
     Ok(parameters)
 }
 
-/// Defaults of the local server: its one user may list the conversations of the API key's owner, and agents may use the
-/// scripted models.
+/// Defaults of the local server: agents may use the scripted models.
 fn local_defaults(models: Models) -> BTreeMap<String, String> {
-    let listing = ("ApiKeyListing".to_owned(), "true".to_owned());
     let scripted_models = ("MoreModelArns".to_owned(), "arn:aws:bedrock:*::foundation-model/parlance.*".to_owned());
     match models {
-        Models::Scripted => [listing, scripted_models].into(),
-        Models::Bedrock => [listing].into(),
+        Models::Scripted => [scripted_models].into(),
+        Models::Bedrock => BTreeMap::new(),
     }
 }
 
@@ -344,12 +350,13 @@ fn open_database(options: &ServerOptions, stack: &Stack, faults: &FaultInjector)
 async fn serve_tables(
     database: &DynamoDb,
     router: Router,
+    timeout: Duration,
     tasks: &mut JoinSet<()>,
     shutdown_signal: watch::Receiver<bool>,
 ) -> Result<SocketAddr, StartError> {
     let listener = listen(0).await?;
     let address = local_address(&listener)?;
-    serve(listener, router, REQUEST_TIMEOUT, tasks, shutdown_signal);
+    serve(listener, router, timeout, tasks, shutdown_signal);
     let database = database.clone();
     tasks.spawn(async move { database.delete_expired_items_every(TTL_INTERVAL).await });
     Ok(address)

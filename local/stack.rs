@@ -14,6 +14,19 @@ pub struct Stack {
     pub functions: BTreeMap<String, Function>,
     /// By role name.
     pub roles: BTreeMap<String, Role>,
+    /// The local server runs none of them.
+    pub schedules: Vec<Schedule>,
+}
+
+/// A function that is invoked at a rate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// The function's ARN.
+    pub function: String,
+    /// `rate(1 day)`
+    pub rate: String,
+    /// The payload of each invocation.
+    pub input: Value,
 }
 
 /// An IAM role of a function or a data source.
@@ -47,7 +60,8 @@ pub struct Api {
     pub limits: Limits,
 }
 
-/// How a caller authenticates: AppSync's `API_KEY`, `AWS_IAM`, `AMAZON_COGNITO_USER_POOLS` or `OPENID_CONNECT`.
+/// How a caller authenticates: AppSync's `API_KEY`, `AWS_IAM`, `AMAZON_COGNITO_USER_POOLS` or
+/// `OPENID_CONNECT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthMode {
     ApiKey,
@@ -121,8 +135,8 @@ pub enum Resolver {
         data_source: String,
         code: Code,
     },
-    /// The functions by their names in `Api::functions`, in calling order. The code runs before the first and after the
-    /// last function.
+    /// The functions by their names in `Api::functions`, in calling order. The code runs before the first and
+    /// after the last function.
     Pipeline {
         functions: Vec<String>,
         code: Code,
@@ -166,8 +180,16 @@ pub struct FunctionCommand {
 pub struct EventInvokeConfig {
     pub max_retries: u8,
     pub max_event_age_seconds: u32,
-    /// The ARN of the function that is invoked with a record of each discarded event.
-    pub on_failure: Option<String>,
+    pub on_failure: Option<FailureDestination>,
+}
+
+/// What receives a record of each discarded event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FailureDestination {
+    /// A function, by its ARN. It is invoked with the record.
+    Function(String),
+    /// A queue, by its ARN. It keeps the record.
+    Queue(String),
 }
 
 impl IssuerKind {

@@ -12,8 +12,15 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// Longer than the slowest response takes to begin, which is that of a model whose request is about to time out.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(180);
+/// How much longer a request may wait for its response than the longest invocation of a function. The slowest
+/// response is that of a silent model, for which the handler waits.
+const RESERVE: Duration = Duration::from_secs(60);
+
+/// How long a request may wait for its response, where functions run for so many seconds at most.
+pub fn request_timeout(function_timeout_seconds: impl IntoIterator<Item = u32>) -> Duration {
+    let longest = function_timeout_seconds.into_iter().max().unwrap_or_default();
+    Duration::from_secs(longest.into()) + RESERVE
+}
 
 /// A listener whose connections fail when a request is not answered in time.
 pub struct TimeoutListener<L> {
@@ -35,8 +42,8 @@ impl<L: Listener> Listener for TimeoutListener<L> {
     }
 }
 
-/// A connection that may be idle without limit, but not in the middle of a request: reading fails with `TimedOut` when
-/// nothing was written for too long after something was read.
+/// A connection that may be idle without limit, but not in the middle of a request: reading fails with
+/// `TimedOut` when nothing was written for too long after something was read.
 pub struct TimeoutStream<I> {
     pub io: I,
     timeout: Duration,
@@ -102,9 +109,16 @@ mod tests {
 
     use super::*;
 
+    const TIMEOUT: Duration = Duration::from_secs(180);
+
+    #[test]
+    fn request_may_wait_longer_than_any_function_runs() {
+        assert_eq!(request_timeout([300, 900, 90]), Duration::from_secs(960));
+    }
+
     fn connection() -> (DuplexStream, TimeoutStream<DuplexStream>) {
         let (client, io) = duplex(1024);
-        (client, TimeoutStream { io, timeout: REQUEST_TIMEOUT, deadline: None })
+        (client, TimeoutStream { io, timeout: TIMEOUT, deadline: None })
     }
 
     #[tokio::test(start_paused = true)]
@@ -119,7 +133,7 @@ mod tests {
         let error = server.read_to_end(&mut Vec::new()).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         let elapsed = start.elapsed();
-        assert!((REQUEST_TIMEOUT..REQUEST_TIMEOUT + Duration::from_secs(1)).contains(&elapsed), "{elapsed:?}");
+        assert!((TIMEOUT..TIMEOUT + Duration::from_secs(1)).contains(&elapsed), "{elapsed:?}");
         drop(server);
         sending.await.unwrap();
     }
@@ -131,7 +145,7 @@ mod tests {
         server.read_exact(&mut [0; 8]).await.unwrap();
         server.write_all(b"answer").await.unwrap();
         let idle_client = tokio::spawn(async move {
-            sleep(10 * REQUEST_TIMEOUT).await;
+            sleep(10 * TIMEOUT).await;
             client.write_all(b"question").await.unwrap();
             client
         });

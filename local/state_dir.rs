@@ -1,6 +1,8 @@
-//! Values that the server keeps from one start to the next: the API key and the issuers' signing keys.
+//! The state folder: its lock, and the values that the server keeps from one start to the next, which are the
+//! API key and the issuers' signing keys.
 use std::{
-    fs, io,
+    fs::{self, File, TryLockError},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -19,6 +21,20 @@ pub enum StateDirError {
     Empty { path: PathBuf },
     #[error("{0}")]
     KeyGeneration(SigningKeyError),
+    #[error("another server runs with the folder {}: end it, or choose another folder with --state", path.display())]
+    InUse { path: PathBuf },
+}
+
+/// Locks a state folder, which is created if there is none. The lock ends with the returned file, or with the
+/// process.
+pub fn lock(directory: &Path) -> Result<File, StateDirError> {
+    let path = directory.join("lock");
+    let file = private_file::open_or_create(&path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StateDirError::InUse { path: directory.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(file_error(&path, error)),
+    }
 }
 
 /// The content of a text file. A file that does not exist is created with the initial text.
@@ -34,8 +50,8 @@ pub fn load_or_create_text(path: &Path, initial: &str) -> Result<String, StateDi
     }
 }
 
-/// The signing key in a file. A file that does not exist is created with a new key; without a path, the key is new and
-/// is not kept.
+/// The signing key in a file. A file that does not exist is created with a new key; without a path, the key
+/// is new and is not kept.
 pub fn load_or_create_key(path: Option<&Path>) -> Result<SigningKey, StateDirError> {
     let Some(path) = path else { return SigningKey::generate().map_err(StateDirError::KeyGeneration) };
     let key_error = |error| StateDirError::Key { path: path.to_owned(), error };
@@ -57,6 +73,20 @@ fn file_error(path: &Path, error: io::Error) -> StateDirError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folder_is_locked_until_its_lock_is_dropped() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state");
+        let held = lock(&path).unwrap();
+        let message = format!(
+            "another server runs with the folder {}: end it, or choose another folder with --state",
+            path.display()
+        );
+        assert_eq!(lock(&path).unwrap_err().to_string(), message);
+        drop(held);
+        lock(&path).unwrap();
+    }
 
     #[test]
     fn key_is_generated_once() {

@@ -32,6 +32,9 @@ pub fn text(
         Models::Bedrock => "Amazon Bedrock, with your AWS credentials",
     };
     let mut commands = String::new();
+    if !may_anybody_call(endpoint, users) {
+        commands += "\nNobody may call this API: add a user with --user, or let in API keys, OpenID Connect or IAM.\n";
+    }
     for (purpose, command) in
         [("Send a message and read its answer", curl_command(endpoint)), ("Chat", chat_command(endpoint, users))]
     {
@@ -50,6 +53,12 @@ pub fn text(
   State          {state}
 {commands}"
     )
+}
+
+/// Whether the server's own modes let a caller in. A pool of AWS is not run here, and has users of its own.
+fn may_anybody_call(endpoint: &Endpoint, users: &[PoolUser]) -> bool {
+    let is_pool_without_users = endpoint.user_pool.is_some() && users.is_empty();
+    endpoint.api_key.is_some() || endpoint.iam_access || endpoint.oidc.is_some() || !is_pool_without_users
 }
 
 /// A command line that sends a message to a new conversation and reads its turn until that has ended. It
@@ -129,10 +138,17 @@ mod tests {
         ];
         for (endpoint, users, curl_credentials, chat_command) in cases {
             let text = text(&endpoint, Models::Scripted, "memory", users, &[]);
+            assert!(!text.contains("Nobody"), "{text}");
             assert_eq!(text.contains("curl"), curl_credentials.is_some(), "{text}");
             assert_eq!(text.contains("cargo run"), chat_command.is_some(), "{text}");
             assert!(curl_credentials.is_none_or(|credentials| text.contains(credentials)), "{text}");
             assert!(chat_command.is_none_or(|command| text.ends_with(&format!("\n  {command}\n"))), "{text}");
         }
+    }
+
+    #[test]
+    fn pool_without_users_as_the_only_mode_is_a_warning() {
+        let text = text(&endpoint(None, false, None), Models::Scripted, "memory", &[], &[]);
+        assert!(text.contains("Nobody may call this API: add a user with --user"), "{text}");
     }
 }

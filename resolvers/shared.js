@@ -1,6 +1,10 @@
 /*
- * Helpers that several functions declare. AppSync resolvers and functions cannot import files, so each copies what it needs.
- * This file is not deployed: it is the source of truth, and tests/conventions.rs holds every copy to its text here.
+ * Helpers that several functions declare. AppSync resolvers and functions cannot import files, so each copies
+ * what it needs. This file is not deployed: it is the source of truth, and tests/conventions.rs holds every
+ * copy to its text here.
+ *
+ * Conditions, filters and items of transactions are cast to any: AppSync type-checks code when it is saved, it is not
+ * documented whether in strict mode, and without that mode the types of @aws-appsync/utils allow no attribute in them.
  */
 import { runtime, util } from '@aws-appsync/utils';
 import { update } from '@aws-appsync/utils/dynamodb';
@@ -17,11 +21,29 @@ const LEASE_MILLISECONDS = 30000;
  */
 const CLAIMABLE_MILLISECONDS = 360000;
 
-/** A run that was started this short a time ago is not started again. Lambda retries a failed invocation after a minute. */
+/**
+ * A run that was started this short a time ago is not started again. Lambda retries a failed invocation after
+ * a minute.
+ */
 const START_INTERVAL_MILLISECONDS = 60000;
 
-/** The largest number of content blocks of an event. The same as MAX_EVENT_BLOCKS in handler/turn/src/answer.rs. */
+/**
+ * The largest number of content blocks of an event. The same as MAX_EVENT_BLOCKS in
+ * handler/turn/src/answer.rs.
+ */
 const MAX_EVENT_BLOCKS = 64;
+
+/**
+ * The largest number of participants of a conversation. The same as MAX_PARTICIPANTS in
+ * handler/src/aws/dynamodb/participants.rs.
+ */
+const MAX_PARTICIPANTS = 50;
+
+/**
+ * The largest attempt or sequence that batchKey can hold. The same as MAX_SEQUENCE in
+ * handler/src/aws/dynamodb/reads.rs.
+ */
+const MAX_SEQUENCE = 999999;
 
 /** How long batches and the records of first messages are kept. */
 const RETENTION_SECONDS = 86400;
@@ -68,7 +90,7 @@ function toVisibleAgent(ctx, agent) {
   return { ...agent, systemPrompt: null, tools: agent.tools.map((tool) => ({ ...tool, lambda: null })) };
 }
 
-/** What a page of a list ended with; the empty text where the token is not one of ours. */
+/** Decodes a nextToken: the key of the page's last item, or the empty text where the token is invalid. */
 function decodeToken(token) {
   const isBase64 = util.matches(
     '\\A(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?\\z',
@@ -103,17 +125,23 @@ function reasonFor(ctx, name) {
   return (ctx.result?.cancellationReasons ?? [])[ctx.stash.transactionItemNames.indexOf(name)];
 }
 
-/** AppSync documents the first spelling; DynamoDB has the second. */
+/** AppSync documents the first name; DynamoDB sends the second. */
 const isConditionFailed = (reason) =>
   reason?.type === 'ConditionCheckFailed' || reason?.type === 'ConditionalCheckFailed';
 
 /** A conversation of the caller's, as the API shows it. */
 const toOwnConversation = (item) => ({ ...item, ownerId: item.owner, access: 'OWNER' });
 
-/** The text of an event. It is stored where the content is not exactly one block, so that no reader loops over blocks. */
+/**
+ * The text of an event. It is stored where the content is not exactly one block, so that no reader loops over
+ * blocks.
+ */
 const textOf = (event) => event.text ?? event.content[0]?.text ?? '';
 
-/** The content of an event, with its joined text where that is not the only block. At most MAX_EVENT_BLOCKS blocks. */
+/**
+ * The content of an event, with its joined text where that is not the only block. At most MAX_EVENT_BLOCKS
+ * blocks.
+ */
 function withText(event) {
   if (event.content.length <= 1) return event;
   return { ...event, text: event.content.map((block) => block.text ?? '').join('') };
@@ -210,8 +238,8 @@ function raiseExceededQuota(ctx) {
 }
 
 /**
- * The order to start a queued turn again, which was lost or is still under way. It starts the turn only where the last start is a
- * while ago and no other request does so at the same time.
+ * The order to start a queued turn again, which was lost or is still under way. It starts the turn only where
+ * the last start is a while ago and no other request does so at the same time.
  */
 function startAgain(ctx) {
   const { conversation, queuedTurn } = ctx.stash;
@@ -224,7 +252,10 @@ function startAgain(ctx) {
   return update({
     key: { pk: `CONVERSATION#${conversation.id}`, sk: `TURN#${queuedTurn.id}` },
     update: { startedAt: now },
-    condition: { run: { eq: queuedTurn.run }, startedAt: unchanged(queuedTurn.startedAt) },
+    condition: /** @type {any} */ ({
+      run: { eq: queuedTurn.run },
+      startedAt: unchanged(queuedTurn.startedAt),
+    }),
   });
 }
 

@@ -1,30 +1,39 @@
 /**
- * The stash: what the functions of one pipeline hand to one another. A member has one meaning in every pipeline.
+ * The stash: what the functions of one pipeline hand to one another. A member has one meaning in every
+ * pipeline.
  *
- * A function writes a member in its request or response handler; functions later in the same pipeline read it. A reader's pipeline
- * always has a writer before it. A member is optional where the writer writes it only in some cases.
+ * A function writes a member in its request or response handler; functions later in the same pipeline read
+ * it. A reader's pipeline always has a writer before it. A member is optional where the writer writes it only
+ * in some cases.
  *
- * AppSync resolvers cannot import files of their own, only @aws-appsync/utils. So helpers that several functions need are copied:
- * shared.js is their source of truth. Only the type check of tests/lint reads this file; it is not deployed.
+ * AppSync resolvers cannot import files of their own, only @aws-appsync/utils. So helpers that several
+ * functions need are copied: shared.js is their source of truth. Only the type check of tests/lint reads this
+ * file; it is not deployed.
  */
 interface Stash {
   /**
-   * The caller: `<issuer>#<subject>` of a token, `IAM#…` of a signature, `API_KEY` for everybody with the key.
-   * Written by auth/authenticate.
+   * The caller: `<issuer>#<subject>` of a token, `IAM#…` of a signature, `API_KEY` for everybody with the
+   * key. Written by auth/authenticate.
    */
   userId: string;
   /** A name for people; null where the caller's token has none. Written by auth/authenticate. */
   userName: string | null;
   /** Whether the caller may put agents and read their system prompts. Written by auth/authenticate. */
   isAdministrator: boolean;
-  /** The field's value is null, whatever the last function returned. Written by turns/loadTurn; read by auth/authenticate. */
+  /**
+   * The field's value is null, whatever the last function returned. Written by turns/loadTurn; read by
+   * auth/authenticate.
+   */
   resolvesToNull?: boolean;
 
-  /** The id of the message and of its turn. Written by messages/validateMessage; read by the rest of sendMessage. */
+  /**
+   * The id of the message and of its turn. Written by messages/validateMessage; read by the rest of
+   * sendMessage.
+   */
   turnId: string;
   /**
-   * The id of the conversation to send to: the argument's, or that of the conversation that the same first message has begun.
-   * Written by messages/validateMessage; read by messages/authorizeSend.
+   * The id of the conversation to send to: the argument's, or that of the conversation that the same first
+   * message has begun. Written by messages/validateMessage; read by messages/authorizeSend.
    */
   conversationId?: string | null;
   /**
@@ -34,23 +43,24 @@ interface Stash {
    */
   conversation: StoredConversation;
   /**
-   * An item for the transaction of a participant: it fails once the participant may no longer write. Missing for the owner.
-   * Written by messages/authorizeSend and conversations/authorizeConversation; read by messages/putUserMessage, turns/cancelTurn
-   * and turns/requeueTurn.
+   * An item for the transaction of a participant: it fails once the participant may no longer write. Missing
+   * for the owner. Written by messages/authorizeSend and conversations/authorizeConversation; read by
+   * messages/putUserMessage, turns/cancelTurn and turns/requeueTurn.
    */
   writePermission?: TransactionItem;
   /**
-   * An item for the transaction of a first message with an id: it fails where the id has begun a conversation within a day.
-   * Written by messages/validateMessage; read by messages/putUserMessage.
+   * An item for the transaction of a first message with an id: it fails where the id has begun a conversation
+   * within a day. Written by messages/validateMessage; read by messages/putUserMessage.
    */
   firstMessage?: TransactionItem;
   /**
-   * At most 200 newest events of the conversation, newest first. Written by messages/authorizeSend; read by turns/startTurn.
+   * At most 200 newest events of the conversation, newest first. Written by messages/authorizeSend; read by
+   * turns/startTurn.
    */
   recentEvents: StoredEvent[];
   /**
-   * The event that has the message's id, among recentEvents. Written by messages/authorizeSend; read by turns/loadTurn and
-   * messages/putUserMessage.
+   * The event that has the message's id, among recentEvents. Written by messages/authorizeSend; read by
+   * turns/loadTurn and messages/putUserMessage.
    */
   existingMessage?: StoredEvent;
 
@@ -61,50 +71,66 @@ interface Stash {
    * agents/checkTools and agents/putAgent.
    */
   tools: Tool[];
-  /** The agent's current version. Written by agents/loadAgent; read by agents/listAgents, turns/startTurn, turns/failIfInvokeFailed. */
+  /**
+   * The agent's current version. Written by agents/loadAgent; read by agents/listAgents, turns/startTurn,
+   * turns/failIfInvokeFailed.
+   */
   agent: Agent;
 
   /**
-   * The turn with its effective status. Written by turns/loadTurn; read by turns/attachBatches, turns/prepareClosingEvent,
-   * turns/cancelTurn, turns/requeueTurn and messages/putUserMessage.
+   * The turn with its effective status. Written by turns/loadTurn; read by turns/attachBatches,
+   * turns/prepareClosingEvent, turns/cancelTurn, turns/requeueTurn and messages/putUserMessage.
    */
   turn: LoadedTurn;
   /**
-   * How a turn without a live handler is closed. Written by turns/prepareClosingEvent, page by page; read by turns/cancelTurn,
-   * turns/requeueTurn and messages/putUserMessage.
+   * How a turn without a live handler is closed. Written by turns/prepareClosingEvent, page by page; read by
+   * turns/cancelTurn, turns/requeueTurn and messages/putUserMessage.
    */
   closing?: Closing;
-  /** The user's event. Written by messages/putUserMessage and messages/checkIdempotentReplay; read by turns/startTurn. */
+  /**
+   * The user's event. Written by messages/putUserMessage and messages/checkIdempotentReplay; read by
+   * turns/startTurn.
+   */
   question?: StoredEvent;
   /**
    * The turn that the field returns, queued for a new run unless the order is a replay.
-   * Written by messages/putUserMessage, messages/checkIdempotentReplay and turns/requeueTurn; read by turns/startTurn and
-   * turns/failIfInvokeFailed.
+   * Written by messages/putUserMessage, messages/checkIdempotentReplay and turns/requeueTurn; read by
+   * turns/startTurn and turns/failIfInvokeFailed.
    */
   queuedTurn: StoredTurn;
   /**
    * The same order was stored before, so this request stores nothing.
-   * Written by messages/putUserMessage, messages/checkIdempotentReplay and turns/requeueTurn; read by turns/failIfInvokeFailed.
+   * Written by messages/putUserMessage, messages/checkIdempotentReplay and turns/requeueTurn; read by
+   * turns/failIfInvokeFailed.
    */
   isReplay?: boolean;
   /**
-   * The replayed turn needs no start: it was started less than a minute ago, or has ended. Written by messages/putUserMessage,
-   * messages/checkIdempotentReplay and turns/requeueTurn; read by turns/startTurn.
+   * The replayed turn needs no start: it was started less than a minute ago, or has ended. Written by
+   * messages/putUserMessage, messages/checkIdempotentReplay and turns/requeueTurn; read by turns/startTurn.
    */
   isStarted?: boolean;
-  /** The item that has the message's id. Written by messages/putUserMessage; read by messages/checkIdempotentReplay. */
+  /**
+   * The item that has the message's id. Written by messages/putUserMessage; read by
+   * messages/checkIdempotentReplay.
+   */
   conflictItem?: any;
   /** Lambda refused the invocation. Written by turns/startTurn; read by turns/failIfInvokeFailed. */
   invokeFailed?: boolean;
-  /** What turns/failIfInvokeFailed changes in the turn. Written by its request handler, read by its response handler. */
+  /**
+   * What turns/failIfInvokeFailed changes in the turn. Written by its request handler, read by its response
+   * handler.
+   */
   failedTurnChange?: Partial<StoredTurn>;
 
   /**
-   * The names of a transaction's items, in the order of its cancellation reasons. Written by the request handler of a function that
-   * writes one, read by its response handler.
+   * The names of a transaction's items, in the order of its cancellation reasons. Written by the request
+   * handler of a function that writes one, read by its response handler.
    */
   transactionItemNames: string[];
-  /** The quotas that the transaction checks. Written by a request handler, read by the response handler of the same function. */
+  /**
+   * The quotas that the transaction checks. Written by a request handler, read by the response handler of the
+   * same function.
+   */
   quotas: Quota[];
 
   /** The page that turns/listAnswer has read up to now, and where its next page begins. */
@@ -117,12 +143,20 @@ interface Stash {
    */
   precedingEvent?: StoredEvent;
 
-  /** The participant, as it was read or is written; null where the user has no part. Written by sharing/authorizeShare. */
+  /**
+   * The participant, as it was read or is written; null where the user has no part. Written by
+   * sharing/authorizeShare.
+   */
   participant?: Participant | null;
 
-  /** The agent's event, with everything that is stored of it. Written and read by publishing/putAgentEvent. */
+  /**
+   * The agent's event, with everything that is stored of it. Written and read by publishing/putAgentEvent.
+   */
   event: StoredEvent;
-  /** The event was in the table before this publish. Written by publishing/putAgentEvent; read by publishing/markAnnounced. */
+  /**
+   * The event was in the table before this publish. Written by publishing/putAgentEvent; read by
+   * publishing/markAnnounced.
+   */
   wasStoredBefore?: boolean;
 }
 

@@ -117,19 +117,134 @@ fn declarations(text: &str) -> BTreeMap<String, String> {
     named.collect()
 }
 
-/// The lease and the time to claim stand in resolvers, handler and template.
+/// Constants that resolvers and Rust code both declare: the name in shared.js, the Rust file, the name there.
+const COMMON_CONSTANTS: [(&str, &str, &str); 5] = [
+    ("LEASE_MILLISECONDS", "handler/src/aws/dynamodb/expressions.rs", "LEASE"),
+    ("MAX_EVENT_BLOCKS", "handler/turn/src/answer.rs", "MAX_EVENT_BLOCKS"),
+    ("MAX_PARTICIPANTS", "handler/src/aws/dynamodb/participants.rs", "MAX_PARTICIPANTS"),
+    ("MAX_SEQUENCE", "handler/src/aws/dynamodb/reads.rs", "MAX_SEQUENCE"),
+    // A run is not started again before Lambda has retried it.
+    ("START_INTERVAL_MILLISECONDS", "local/lambda/retry_policy.rs", "FIRST_RETRY_DELAY"),
+];
+
 #[test]
-fn lease_and_claim_time_agree_everywhere() {
+fn constants_of_resolvers_equal_those_of_rust() {
+    for (name, path, rust_name) in COMMON_CONSTANTS {
+        assert_eq!(shared_constant(name), rust_constant(path, rust_name), "{name} of {SHARED}, {rust_name} of {path}");
+    }
+}
+
+#[test]
+fn keys_have_the_same_digits_in_resolvers_and_rust() {
     let shared = read(SHARED);
-    let constant = |name: &str| -> u64 {
-        let pattern = Regex::new(&format!(r"const {name} = (\d+);")).unwrap();
-        let found = pattern.captures(&shared).unwrap();
-        let found = found.unwrap_or_else(|| panic!("{SHARED} does not declare {name}"));
-        found.get(1).unwrap().as_str().parse().unwrap()
+    let keys = read("handler/src/aws/dynamodb/keys.rs");
+    for number in ["position", "attempt", "sequence"] {
+        let padded = Regex::new(&format!(r"\$\{{1(0+) \+ {number}\}}`\.slice\(1\)")).unwrap();
+        let js_digits = padded.captures(shared.as_str()).unwrap().expect("shared.js pads the number")[1].len();
+        assert!(keys.contains(&format!("{{{number}:0{js_digits}}}")), "{number} has {js_digits} digits in {SHARED}");
+    }
+}
+
+#[test]
+fn claimable_time_is_the_event_age_and_a_minute_for_two_clocks() {
+    let event_age = u64::from(stack().functions["parlance-Handler"].event_invoke.max_event_age_seconds);
+    assert_eq!(shared_constant("CLAIMABLE_MILLISECONDS"), (event_age + 60) * 1000);
+}
+
+fn shared_constant(name: &str) -> u64 {
+    let declaration = Regex::new(&format!(r"const {name} = (\d+);")).unwrap();
+    let shared = read(SHARED);
+    let found = declaration.captures(shared.as_str()).unwrap();
+    found.unwrap_or_else(|| panic!("{SHARED} does not declare {name}"))[1].parse().unwrap()
+}
+
+/// A number as it is. A duration of whole seconds in milliseconds.
+fn rust_constant(path: &str, name: &str) -> u64 {
+    let declaration = Regex::new(&format!(r"const {name}: \w+ = (Duration::from_secs\()?([\d_]+)\)?;")).unwrap();
+    let source = read(path);
+    let found = declaration.captures(source.as_str()).unwrap();
+    let found = found.unwrap_or_else(|| panic!("{path} does not declare {name}"));
+    let number: u64 = found[2].replace('_', "").parse().unwrap();
+    if found.get(1).is_some() { number * 1000 } else { number }
+}
+
+/// AppSync refuses a change of an API while another one runs (ConcurrentModificationException), and a schema
+/// takes longest.
+#[test]
+fn every_resource_that_changes_the_api_waits_for_the_schema() {
+    let template = read("template.yaml");
+    let (_, resources) = template.split_once("\nResources:\n").unwrap();
+    let resources = resources.split("\nOutputs:\n").next().unwrap();
+    let resource = Regex::new(r"(?m)^  (\w+):\n((?:    .*\n|\n)+)").unwrap();
+    let waits = Regex::new(r"(?m)^    DependsOn: (?:Schema|\[.*\bSchema\b.*\])$").unwrap();
+    let mut checked = 0;
+    for found in resource.captures_iter(resources) {
+        let found = found.unwrap();
+        let (name, body) = (&found[1], &found[2]);
+        let kind = body.lines().find_map(|line| line.strip_prefix("    Type: ")).unwrap();
+        let is_the_api = ["AWS::AppSync::GraphQLApi", "AWS::AppSync::GraphQLSchema"].contains(&kind);
+        let changes_the_api = kind.starts_with("AWS::AppSync::") || kind == "AWS::WAFv2::WebACLAssociation";
+        if is_the_api || !changes_the_api {
+            continue;
+        }
+        checked += 1;
+        assert!(waits.is_match(body).unwrap(), "{name} needs DependsOn: Schema");
+    }
+    assert!(checked > 60, "the template has {checked} resources that change the API");
+}
+
+/// SAM refuses an empty value on its command line, and a parameter that is left out keeps its last value.
+#[test]
+fn every_parameter_can_be_set_to_its_default_again() {
+    let template = read("template.yaml");
+    let (_, parameters) = template.split_once("\nParameters:\n").unwrap();
+    let (parameters, _) = parameters.split_once("\nRules:\n").unwrap();
+    let defaults: Vec<_> = parameters.lines().filter_map(|line| line.strip_prefix("    Default: ")).collect();
+    assert!(defaults.len() > 20, "{defaults:?}");
+    assert!(!defaults.contains(&"\"\"") && !defaults.contains(&"''"), "no default is empty: {defaults:?}");
+}
+
+/// What holds data outlives its stack, but not a first deployment that has failed, which would leave it
+/// behind empty.
+#[test]
+fn retained_resources_are_deleted_with_a_failed_first_deployment() {
+    let template = read("template.yaml");
+    let policies = |name: &str| -> Vec<String> {
+        let prefix = format!("    {name}: ");
+        template.lines().filter_map(|line| line.strip_prefix(&prefix)).map(str::to_owned).collect()
     };
-    let handler = stack().functions.into_values().find(|function| function.event_invoke.on_failure.is_some()).unwrap();
-    let event_age = u64::from(handler.event_invoke.max_event_age_seconds);
-    assert_eq!(constant("CLAIMABLE_MILLISECONDS"), (event_age + 60) * 1000, "event age and a minute for two clocks");
+    assert_eq!(policies("DeletionPolicy"), ["RetainExceptOnCreate"; 4]);
+    assert_eq!(policies("UpdateReplacePolicy"), ["Retain"; 4]);
+}
+
+/// With less than this, the API would refuse its own handler or its clients.
+#[test]
+fn query_depth_allows_the_documents_of_the_handler_and_of_clients() {
+    let schema = schema();
+    let depth_of = |text: &str| {
+        let document = ExecutableDocument::parse_and_validate(&schema, text, "document.graphql").unwrap();
+        let depths = document.operations.iter().map(|operation| depth(&document, &operation.selection_set));
+        depths.max().unwrap()
+    };
+    let handler = depth_of(&read("handler/src/aws/publish.graphql"));
+    let client = client::documents::ALL.iter().map(|text| depth_of(text)).max().unwrap();
+    assert_eq!((handler, client), (4, 5), "the comment of the rule in template.yaml names both");
+    let allows = |depth: usize| {
+        let parameters = BTreeMap::from([("QueryDepth".to_owned(), depth.to_string())]);
+        load(Path::new(env!("CARGO_MANIFEST_DIR")), &Deployment::at("http://localhost", parameters)).is_ok()
+    };
+    let refused: Vec<usize> = (0..=15).filter(|depth| !allows(*depth)).collect();
+    assert_eq!(refused, Vec::from_iter(1..handler.max(client)));
+}
+
+/// How deep the fields are nested, as AppSync counts.
+fn depth(document: &ExecutableDocument, set: &SelectionSet) -> usize {
+    let depths = set.selections.iter().map(|selection| match selection {
+        Selection::Field(field) => 1 + depth(document, &field.selection_set),
+        Selection::FragmentSpread(spread) => depth(document, &document.fragments[&spread.fragment_name].selection_set),
+        Selection::InlineFragment(inline) => depth(document, &inline.selection_set),
+    });
+    depths.max().unwrap_or(0)
 }
 
 #[test]
@@ -166,14 +281,14 @@ fn every_root_field_has_a_resolver() {
     }
 }
 
-/// What a field or type says of its callers. One that says nothing would be the default mode's.
+/// The auth directives. A field or type without one allows the API's default mode alone.
 const MODES: [&str; 4] = ["aws_api_key", "aws_cognito_user_pools", "aws_oidc", "aws_iam"];
 
 #[test]
 fn every_type_and_field_has_a_description_and_auth_modes() {
     let schema = schema();
-    let ours = schema.types.values().filter(|kind| !kind.is_built_in() && !kind.name().starts_with("AWS"));
-    for kind in ours {
+    let own_types = schema.types.values().filter(|kind| !kind.is_built_in() && !kind.name().starts_with("AWS"));
+    for kind in own_types {
         let name = kind.name();
         let is_root = ["Query", "Mutation", "Subscription"].contains(&name.as_str());
         assert!(is_root || kind.description().is_some(), "{name} is not described");
@@ -328,4 +443,125 @@ fn read(path: &str) -> String {
 fn without_tests(text: &str) -> &str {
     let tests = text.find("mod tests {").and_then(|at| text[..at].rfind("#[cfg(test)]"));
     &text[..tests.unwrap_or(text.len())]
+}
+
+/// Where a retired word may not occur.
+#[derive(Clone, Copy, PartialEq)]
+enum Scope {
+    /// Identifiers, paths and prose.
+    Anywhere,
+    /// The same in Rust files.
+    Rust,
+    /// Names of functions, types, variables, modules and files.
+    Names,
+}
+
+/// The field has another word for each: `tests/retired-words.txt` names it.
+#[test]
+fn retired_words_do_not_occur() {
+    let retired = retired_words();
+    let declaration =
+        Regex::new(r"\b(?:let|let mut|fn|const|static|struct|enum|type|mod|function|var) (\w+)\b").unwrap();
+    let mut found = Vec::new();
+    for (path, text) in project_files() {
+        let stem = Path::new(&path).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        // The path is line 0.
+        let declaring_path = format!("mod {stem} {path}");
+        for (number, line) in std::iter::once(declaring_path.as_str()).chain(text.lines()).enumerate() {
+            let words = lowercase_words(line);
+            let pairs = words.windows(2).map(|pair| pair.join(" "));
+            let occurring = words.iter().cloned().chain(pairs).filter(|word| match retired.get(word) {
+                Some(Scope::Anywhere) => true,
+                Some(Scope::Rust) => path.ends_with(".rs"),
+                Some(Scope::Names) | None => false,
+            });
+            let declared = declaration.captures_iter(line).map(|found| found.unwrap()[1].to_owned());
+            let names = declared.filter(|name| retired.get(name) == Some(&Scope::Names));
+            found.extend(occurring.chain(names).map(|word| format!("{path}:{number}: {word}")));
+        }
+    }
+    assert!(found.is_empty(), "{} retired words:\n{}", found.len(), found.join("\n"));
+}
+
+#[test]
+fn identifiers_are_searched_word_by_word() {
+    let words = ["let", "foo", "bar", "foo", "bar", "baz", "qux", "a", "b"];
+    assert_eq!(lowercase_words("let fooBar = FooBAR::baz_qux(\"a-b\");"), words);
+}
+
+#[test]
+fn comments_are_at_most_110_columns_wide() {
+    let comment = Regex::new(r"^\s*(//|\* |# )").unwrap();
+    let mut found = Vec::new();
+    for (path, text) in project_files() {
+        // The first line of a refused resolver is the expected error.
+        let has_comments = !path.ends_with(".md") && !path.starts_with("tests/resolvers/refused/");
+        for (index, line) in text.lines().enumerate().filter(|_| has_comments) {
+            if line.chars().count() > 110 && comment.is_match(line).unwrap() {
+                found.push(format!("{path}:{}", index + 1));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{} wide comments:\n{}", found.len(), found.join("\n"));
+}
+
+fn retired_words() -> BTreeMap<String, Scope> {
+    let mut scope = None;
+    let mut words = BTreeMap::new();
+    for line in read("tests/retired-words.txt").lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        match line {
+            "[words]" => scope = Some(Scope::Anywhere),
+            "[rust words]" => scope = Some(Scope::Rust),
+            "[names]" => scope = Some(Scope::Names),
+            entry => {
+                let scope = scope.expect("an entry is in a section");
+                let (retired, _) = entry.split_once(" | ").expect("an entry has the field's word");
+                words.extend(retired.split(", ").map(|word| (word.to_owned(), scope)));
+            }
+        }
+    }
+    words
+}
+
+/// The words of a line in lower case. Identifiers are split at underscores and capitals.
+fn lowercase_words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut previous = ' ';
+    for letter in line.chars() {
+        let begins_word = letter.is_uppercase() && !previous.is_uppercase();
+        if begins_word || !letter.is_alphanumeric() {
+            words.push(String::new());
+        }
+        if letter.is_alphanumeric()
+            && let Some(word) = words.last_mut()
+        {
+            word.extend(letter.to_lowercase());
+        }
+        previous = letter;
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// The text files of the project with their text, without generated files, packages and lock files.
+fn project_files() -> BTreeMap<String, String> {
+    const SKIPPED: [&str; 4] = ["target", "node_modules", ".git", ".parlance"];
+    const EXTENSIONS: [&str; 11] = ["rs", "js", "mjs", "ts", "py", "yaml", "graphql", "json", "md", "toml", "sh"];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let has_text = path.extension().is_some_and(|found| EXTENSIONS.iter().any(|extension| found == *extension));
+            if path.is_dir() && !SKIPPED.contains(&name) {
+                folders.push(path);
+            } else if has_text && name != "package-lock.json" {
+                let text = fs::read_to_string(&path).unwrap();
+                found.insert(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned(), text);
+            }
+        }
+    }
+    found
 }

@@ -1,5 +1,5 @@
-//! The pages README.md, docs/ and their kin against what they describe.
-use std::{collections::BTreeSet, fs, path::Path};
+//! Compares README.md, docs/ and the other pages with what they describe.
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use fancy_regex::Regex;
 use handler::settings::Settings;
@@ -9,7 +9,7 @@ use turn::limits::Limits;
 const PROSE_COLUMNS: usize = 110;
 
 #[test]
-fn every_relative_link_leads_somewhere() {
+fn every_relative_link_has_a_target() {
     let link = Regex::new(r"\]\(([^)\s]+)\)").unwrap();
     for (path, text) in pages() {
         for found in link.captures_iter(text.as_str()) {
@@ -160,6 +160,20 @@ fn operations_page_quotes_the_log_messages_of_the_handler() {
     }
 }
 
+/// A template for an import may hold nothing but the imported resource.
+#[test]
+fn command_of_the_operations_page_copies_the_table_alone_out_of_the_template() {
+    let page = read("docs/operations.md");
+    let command = page.lines().find_map(|line| line.strip_suffix(" > table.yaml")).expect("a command");
+    let copied = Command::new("sh").args(["-c", command]).current_dir(root()).output().unwrap();
+    let copied = String::from_utf8(copied.stdout).unwrap();
+    assert!(copied.starts_with("Resources:\n  Table:\n    Type: AWS::DynamoDB::Table\n"), "{copied}");
+    assert!(read("template.yaml").contains(copied.strip_prefix("Resources:").unwrap()), "{copied}");
+    assert!(copied.contains("DeletionPolicy:") && copied.contains("KeySchema:"), "{copied}");
+    assert!(!copied.contains('!') && copied.matches("\n  Table:").count() == 1, "{copied}");
+    assert!(copied.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   ")).count() == 1, "{copied}");
+}
+
 #[test]
 fn commands_of_the_pages_name_existing_tests_benchmarks_and_variables() {
     let manifest = read("Cargo.toml");
@@ -213,8 +227,8 @@ fn anchors(page: &str) -> BTreeSet<String> {
     let headings = page.lines().filter(|line| line.starts_with('#'));
     let anchor = |heading: &str| {
         let text = heading.trim_start_matches('#').trim().to_lowercase();
-        let kept = text.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_'));
-        kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
+        let letters = text.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_'));
+        letters.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
     };
     headings.map(anchor).collect()
 }

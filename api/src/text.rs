@@ -7,9 +7,9 @@ pub fn is_blank(text: &str) -> bool {
     text.chars().all(is_blank_character)
 }
 
-/// Whether Java, JavaScript, Python or Rust counts the character as white space. They differ in U+001C to U+001F
-/// (Java, Python), U+0085 (Python, Rust), U+00A0 (all but Java), U+180E (Unicode before 6.3) and U+FEFF
-/// (JavaScript).
+/// Whether Java, JavaScript, Python or Rust counts the character as white space. They differ in U+001C to
+/// U+001F (Java, Python), U+0085 (Python, Rust), U+00A0 (all but Java), U+180E (Unicode before 6.3) and
+/// U+FEFF (JavaScript).
 pub fn is_blank_character(character: char) -> bool {
     matches!(
         character,

@@ -28,7 +28,8 @@ pub struct ConversationEvent {
     pub failure: Option<Failure>,
     /// True once the answer of a retry has replaced this one.
     pub superseded: Option<bool>,
-    /// Only in the table, in a user's event: the agent's events of its turn up to this position are superseded.
+    /// Only in the table, in a user's event: the agent's events of its turn up to this position are
+    /// superseded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer_position: Option<u32>,
     /// ISO 8601.

@@ -1,4 +1,5 @@
-// A fake of Bedrock's ConverseStream over HTTP/2 without TLS: so many deltas of five bytes, so many milliseconds apart.
+// A fake of Bedrock's ConverseStream over HTTP/2 without TLS: a number of deltas of five bytes, with a
+// pause in milliseconds before each.
 import { createServer } from 'node:http2';
 import { crc32 } from 'node:zlib';
 

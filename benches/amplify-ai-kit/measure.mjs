@@ -1,6 +1,7 @@
-// Measures the conversation handler of Amplify's AI kit as `cargo bench --bench end_to_end` measures Parlance's: an answer of 300
-// deltas of five bytes, 15 ms apart, with AppSync answering after 0 to 200 ms. The handler is the bundle that npm publishes,
-// unchanged, in a process of its own; Bedrock and AppSync are fakes on loopback. Run: node benches/amplify-ai-kit/measure.mjs
+// Measures the conversation handler of Amplify's AI kit as `cargo bench --bench end_to_end` measures
+// Parlance's: an answer of 300 deltas of five bytes, 15 ms apart, with AppSync answering after 0 to 200 ms.
+// The handler is the bundle that npm publishes, unchanged, in a process of its own; Bedrock and AppSync are
+// fakes on loopback. Run: node benches/amplify-ai-kit/measure.mjs
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';

@@ -6,7 +6,8 @@ use crate::{
     recorder::{RecordedEvent, Recorder},
 };
 
-/// The measured answers: count of deltas, milliseconds between them, and latencies of AppSync in milliseconds.
+/// The measured answers: count of deltas, milliseconds between them, and latencies of AppSync in
+/// milliseconds.
 const ANSWERS: [(u32, u64, &[u64]); 2] = [(300, 15, &[0, 30, 60, 200]), (1000, 10, &[0, 30, 60, 200])];
 
 /// The budgets apply to answers with this many deltas, 15 ms apart.

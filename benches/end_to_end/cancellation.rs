@@ -40,8 +40,8 @@ fn describe(elapsed: Option<Duration>) -> String {
     }
 }
 
-/// Cancels a turn after this many updates, and measures the time until its model stream is closed. Returns nothing if
-/// the stream stays open past the budget and the overtime.
+/// Cancels a turn after this many updates, and measures the time until its model stream is closed. Returns
+/// nothing if the stream stays open past the budget and the overtime.
 async fn measure(
     recorder: &Recorder,
     model_id: &str,

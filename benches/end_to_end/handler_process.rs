@@ -25,7 +25,8 @@ pub async fn measure(recorder: &Recorder) -> bool {
     warm <= MAX_WARM_MILLISECONDS && resident.is_some_and(|megabytes| megabytes < MAX_RESIDENT_MEGABYTES)
 }
 
-/// Prints the times of one cold and two warm turns, and returns the better warm time until the model is called.
+/// Prints the times of one cold and two warm turns, and returns the better warm time until the model is
+/// called.
 async fn measure_start_times(backend: &Backend, recorder: &Recorder) -> f64 {
     let conversation_id = backend.conversation_with("parlance.deltas-10-1").await;
     let mut warm = f64::NAN;

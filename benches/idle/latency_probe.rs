@@ -81,7 +81,8 @@ impl<'a> LatencyProbe<'a> {
         }
     }
 
-    /// Receives updates until the turn ends, and returns the time from the delta to the first update with text.
+    /// Receives updates until the turn ends, and returns the time from the delta to the first update with
+    /// text.
     async fn wait_for_text(&mut self, generated: Instant) -> Duration {
         let mut latency = None;
         while let Some(Signal::Data(data)) = self.updates.next().await {

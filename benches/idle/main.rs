@@ -1,5 +1,5 @@
-//! Benchmark of a server with 10,000 idle subscriptions, each on its own connection: memory, and latency for an active
-//! user. The process fails when a budget is exceeded.
+//! Benchmark of a server with 10,000 idle subscriptions, each on its own connection: memory, and latency for
+//! an active user. The process fails when a budget is exceeded.
 mod latency_probe;
 mod server;
 mod subscribers;
@@ -11,7 +11,7 @@ use server::Server;
 use subscribers::Subscribers;
 
 const SUBSCRIPTIONS: usize = 10_000;
-/// Of the server's resident memory, for one idle subscription and its connection.
+/// The server's resident memory for one idle subscription and its connection.
 const MAX_KILOBYTES_EACH: u64 = 64;
 /// A latency may grow by this factor or by this time, whichever allows more.
 const MAX_LATENCY_FACTOR: u32 = 2;

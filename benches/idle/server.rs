@@ -51,8 +51,8 @@ pub fn has_raised_file_limit() -> bool {
     std::env::var_os(LIMIT_RAISED).is_some()
 }
 
-/// Runs this program again with the highest limit of open files, which the server inherits. Each connection is an open
-/// file on both sides.
+/// Runs this program again with the highest limit of open files, which the server inherits. Each connection
+/// is an open file on both sides.
 pub fn rerun_with_raised_file_limit() -> ExitCode {
     let program = std::env::current_exe().expect("the path of this program is known");
     let mut shell = BlockingCommand::new("sh");

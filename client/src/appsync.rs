@@ -1,12 +1,16 @@
 //! GraphQL over HTTP.
-use std::time::{Duration, SystemTime};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use reqwest::{Response, header::CONTENT_TYPE};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    credentials::Credentials,
+    credentials::{Credentials, CredentialsProvider},
     endpoint::Endpoint,
     errors::{ApiError, Error},
     requests::Request,
@@ -16,11 +20,11 @@ use crate::{
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(35);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A client of one API with one set of credentials. Clones share their connections.
-#[derive(Clone, Debug)]
+/// A client of one API with one provider of credentials. Clones share their connections.
+#[derive(Clone)]
 pub struct AppSync {
     endpoint: Endpoint,
-    credentials: Credentials,
+    credentials: Arc<dyn CredentialsProvider>,
     http: reqwest::Client,
 }
 
@@ -34,24 +38,30 @@ pub struct GraphQlResponse {
 }
 
 impl AppSync {
-    pub fn new(url: &str, credentials: Credentials) -> Result<Self, Error> {
+    pub fn new(url: &str, credentials: impl CredentialsProvider + 'static) -> Result<Self, Error> {
         let http = reqwest::Client::builder()
             .timeout(REQUEST_TIMEOUT)
             .connect_timeout(CONNECT_TIMEOUT)
             .build()
             .map_err(|error| Error::Transport(with_sources(&error)))?;
-        Ok(Self { endpoint: Endpoint::parse(url)?, credentials, http })
+        Ok(Self { endpoint: Endpoint::parse(url)?, credentials: Arc::new(credentials), http })
     }
 
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    pub fn credentials(&self) -> &Credentials {
-        &self.credentials
+    /// The credentials for a request now.
+    pub async fn credentials(&self) -> Result<Credentials, Error> {
+        self.credentials.credentials().await
     }
 
-    /// Sends a request and returns its answer. Any entry in `errors` fails the request, even if there is data.
+    pub(crate) fn credentials_provider(&self) -> Arc<dyn CredentialsProvider> {
+        self.credentials.clone()
+    }
+
+    /// Sends a request and returns its answer. Any entry in `errors` fails the request, even if there is
+    /// data.
     pub async fn call<R: Request>(&self, request: &R) -> Result<R::Answer, Error> {
         let response = self.execute(R::DOCUMENT, request.variables()).await?;
         if !response.errors.is_empty() {
@@ -70,10 +80,17 @@ impl AppSync {
     async fn post(&self, body: String) -> Result<Response, Error> {
         let url = self.endpoint.graphql();
         let mut request = self.http.post(url.clone()).header(CONTENT_TYPE, "application/json");
-        for (name, value) in self.credentials.http_headers(url, &body, SystemTime::now())? {
+        for (name, value) in self.credentials().await?.http_headers(url, &body, SystemTime::now())? {
             request = request.header(name, value);
         }
         request.body(body).send().await.map_err(|error| Error::Transport(with_sources(&error)))
+    }
+}
+
+/// Shows no credentials.
+impl fmt::Debug for AppSync {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppSync").field("endpoint", &self.endpoint).finish_non_exhaustive()
     }
 }
 

@@ -1,8 +1,9 @@
 //! Credentials of the caller, and the headers that carry them over HTTP and in the realtime protocol.
-use std::{fmt, time::SystemTime};
+use std::{fmt, future::Future, time::SystemTime};
 
 use api::signing::{PostRequest, SigningError};
 use aws_credential_types::Credentials as AwsCredentials;
+use futures::{FutureExt, future::BoxFuture};
 use reqwest::Url;
 use serde_json::{Map, Value};
 
@@ -15,6 +16,30 @@ pub enum Credentials {
     /// Token of a user pool, an OpenID Connect provider or a Lambda authorizer.
     Token(String),
     Iam(IamKeys),
+}
+
+/// Gives the credentials for each request, each connection and each subscription, so that a client outlives
+/// its tokens. [`Credentials`] that never change are their own provider, and so is a closure that returns a
+/// future of credentials. A provider that has to ask somebody keeps the answer until it is about to expire.
+pub trait CredentialsProvider: Send + Sync {
+    /// After an error that [`Error::is_transient`], a follower asks again later.
+    fn credentials(&self) -> BoxFuture<'_, Result<Credentials, Error>>;
+}
+
+impl CredentialsProvider for Credentials {
+    fn credentials(&self) -> BoxFuture<'_, Result<Credentials, Error>> {
+        std::future::ready(Ok(self.clone())).boxed()
+    }
+}
+
+impl<F, T> CredentialsProvider for F
+where
+    F: Fn() -> T + Send + Sync,
+    T: Future<Output = Result<Credentials, Error>> + Send + 'static,
+{
+    fn credentials(&self) -> BoxFuture<'_, Result<Credentials, Error>> {
+        self().boxed()
+    }
 }
 
 /// Keys of an IAM user or, with a session token, of an assumed role.
@@ -36,7 +61,8 @@ const REALTIME_SIGNED_HEADERS: [(&str, &str); 3] = [
 type Headers = Vec<(String, String)>;
 
 impl Credentials {
-    /// The headers that authorize one POST of this body. `content-type: application/json` is part of the signature.
+    /// The headers that authorize one POST of this body. `content-type: application/json` is part of the
+    /// signature.
     pub fn http_headers(&self, url: &Url, body: &str, at: SystemTime) -> Result<Headers, Error> {
         self.authorization(url, body, &[("content-type", "application/json")], at)
     }

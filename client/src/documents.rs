@@ -192,3 +192,26 @@ pub const ON_CONVERSATION_UPDATE: &str = concat!(
     event_fields!(),
     " } }"
 );
+
+/// Every document.
+pub const ALL: [&str; 19] = [
+    CREATE_CONVERSATION,
+    UPDATE_CONVERSATION,
+    DELETE_CONVERSATION,
+    GET_CONVERSATION,
+    LIST_CONVERSATIONS,
+    GET_EVENTS,
+    GET_PARTICIPANTS,
+    SHARE_CONVERSATION,
+    UNSHARE_CONVERSATION,
+    SEND_MESSAGE,
+    CANCEL_TURN,
+    RETRY_TURN,
+    CONTINUE_TURN,
+    GET_TURN,
+    PUT_AGENT,
+    GET_AGENT,
+    LIST_AGENTS,
+    GET_CALLER,
+    ON_CONVERSATION_UPDATE,
+];

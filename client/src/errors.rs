@@ -1,6 +1,7 @@
 //! Errors of the API and of the connection to it.
 use std::fmt;
 
+use api::errors::{RETRYABLE_ERROR_TYPES, is_retryable_status};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -31,7 +32,9 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Transport(_) => true,
-            Self::Http { status, .. } => *status == 429 || *status >= 500,
+            Self::Http { status, errors } => {
+                is_retryable_status(*status) || (!errors.is_empty() && errors.iter().all(ApiError::is_transient))
+            }
             Self::GraphQl(errors) => !errors.is_empty() && errors.iter().all(ApiError::is_transient),
             Self::InvalidEndpoint { .. } | Self::Credentials(_) | Self::InvalidResponse(_) | Self::Subscription(_) => {
                 false
@@ -73,7 +76,8 @@ impl ApiError {
     }
 
     pub(crate) fn is_transient(&self) -> bool {
-        matches!(self.error_type, Some(ErrorType::TryAgain | ErrorType::ExecutionTimeout))
+        let error_type = self.error_type.as_ref().map(ToString::to_string);
+        error_type.is_some_and(|error_type| RETRYABLE_ERROR_TYPES.contains(&error_type.as_str()))
     }
 }
 
@@ -135,5 +139,36 @@ fn join_errors(errors: &[ApiError]) -> String {
     match errors {
         [] => "no reason given".to_owned(),
         errors => errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(error_type: &str) -> ApiError {
+        ApiError {
+            error_type: Some(error_type.to_owned().into()),
+            message: String::new(),
+            error_info: None,
+            path: None,
+            error_code: None,
+        }
+    }
+
+    #[test]
+    fn client_retries_what_the_handler_retries() {
+        for error_type in RETRYABLE_ERROR_TYPES {
+            assert!(Error::GraphQl(vec![error(error_type)]).is_transient(), "{error_type}");
+            assert!(Error::Http { status: 400, errors: vec![error(error_type)] }.is_transient(), "{error_type}");
+            assert!(!Error::GraphQl(vec![error(error_type), error("NotFound")]).is_transient(), "{error_type}");
+        }
+        for status in [408, 429, 500, 503] {
+            assert!(Error::Http { status, errors: Vec::new() }.is_transient(), "{status}");
+        }
+        for status in [400, 401, 403, 413] {
+            assert!(!Error::Http { status, errors: Vec::new() }.is_transient(), "{status}");
+        }
+        assert!(!Error::GraphQl(vec![error("Unauthorized")]).is_transient());
     }
 }

@@ -21,6 +21,6 @@ pub mod follower;
 pub mod realtime;
 
 pub use appsync::AppSync;
-pub use credentials::Credentials;
+pub use credentials::{Credentials, CredentialsProvider};
 pub use errors::Error;
 pub use follower::Follower;

@@ -18,27 +18,7 @@ fn documents_are_valid() {
     let schema = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../schema.graphql")).unwrap();
     let schema = Schema::builder().parse(PRELUDE, "appsync.graphql").parse(schema, "schema.graphql").build().unwrap();
     let schema = schema.validate().unwrap();
-    for document in [
-        documents::CREATE_CONVERSATION,
-        documents::UPDATE_CONVERSATION,
-        documents::DELETE_CONVERSATION,
-        documents::GET_CONVERSATION,
-        documents::LIST_CONVERSATIONS,
-        documents::GET_EVENTS,
-        documents::GET_PARTICIPANTS,
-        documents::SHARE_CONVERSATION,
-        documents::UNSHARE_CONVERSATION,
-        documents::SEND_MESSAGE,
-        documents::CANCEL_TURN,
-        documents::RETRY_TURN,
-        documents::CONTINUE_TURN,
-        documents::GET_TURN,
-        documents::PUT_AGENT,
-        documents::GET_AGENT,
-        documents::LIST_AGENTS,
-        documents::GET_CALLER,
-        documents::ON_CONVERSATION_UPDATE,
-    ] {
+    for document in documents::ALL {
         if let Err(invalid) = ExecutableDocument::parse_and_validate(&schema, document, "document.graphql") {
             panic!("{document}\n{}", invalid.errors);
         }

@@ -121,7 +121,8 @@ async fn count_tokens<E>(user_id: &str, tokens: u32, context: &InvocationContext
     }
 }
 
-/// Tries for a short time. A list that is not updated has the conversation at its old place until the next answer.
+/// Tries for a short time. A list that is not updated has the conversation at its old place until the next
+/// answer.
 async fn move_to_top_of_lists<E>(conversation_id: &str, context: &InvocationContext<'_, E>) {
     let moving = context.table.move_to_top_of_participants_lists(conversation_id, context.clock.now());
     match timeout_at(bookkeeping_deadline(context), moving).await {
@@ -135,8 +136,8 @@ fn bookkeeping_deadline<E>(context: &InvocationContext<'_, E>) -> tokio::time::I
     context.deadlines.give_up_at.min(clock::now() + context.limits.bookkeeping_timeout).into()
 }
 
-/// Closes the turn if no other attempt has claimed it: then the lease has merely expired, and no retry of the invocation
-/// would continue the turn.
+/// Closes the turn if no other attempt has claimed it: then the lease has merely expired, and no retry of the
+/// invocation would continue the turn.
 async fn close_if_lease_expired<E: Effects>(
     run_id: &RunId,
     claimed: &StoredTurn,

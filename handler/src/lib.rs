@@ -20,7 +20,11 @@ use std::{sync::Arc, time::SystemTime};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
 use tracing::{Instrument, info_span};
-use turn::{deadlines::Deadlines, limits::Limits, request::Invocation};
+use turn::{
+    deadlines::Deadlines,
+    limits::Limits,
+    request::{Invocation, RenewApiKeyRequest},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -28,7 +32,7 @@ use crate::{
     settings::Settings,
 };
 
-pub use aws::{Table, TableError};
+pub use aws::{ApiKey, RenewalError, Table, TableError};
 
 /// The body of a publish, and what AppSync's response to it means.
 pub mod publishing {
@@ -60,11 +64,12 @@ async fn serve_event(
         holder: Uuid::new_v4(),
         limits: settings.limits,
         tool_functions: &settings.tool_functions,
+        api_key: clients.api_key.as_ref(),
     };
     serve(event.payload, &context).await
 }
 
-/// What one invocation works with.
+/// The clients, clock and deadlines of one invocation.
 pub struct InvocationContext<'a, E> {
     pub table: &'a Table,
     pub effects: &'a E,
@@ -75,6 +80,8 @@ pub struct InvocationContext<'a, E> {
     pub limits: Limits,
     /// The functions that agents may have as tools.
     pub tool_functions: &'a AllowedFunctions,
+    /// The API key that this function renews, if any.
+    pub api_key: Option<&'a ApiKey>,
 }
 
 impl<E> InvocationContext<'_, E> {
@@ -83,8 +90,8 @@ impl<E> InvocationContext<'_, E> {
     }
 }
 
-/// Answers a turn, purges a conversation, closes a turn by order or by failure record, or checks tools. Returns the
-/// response: null unless the caller waits for one.
+/// Answers a turn, purges a conversation, closes a turn by order or by failure record, renews the API key, or checks
+/// tools. Returns the response: null unless the caller waits for one.
 pub async fn serve<E: Effects>(payload: Value, context: &InvocationContext<'_, E>) -> Result<Value, HandlerError> {
     Box::pin(dispatch(payload, context)).await
 }
@@ -116,6 +123,11 @@ async fn dispatch<E: Effects>(payload: Value, context: &InvocationContext<'_, E>
         Invocation::CheckTools(request) => {
             let check = check_tools::check_tools(&request, context.tool_functions);
             Ok(serde_json::to_value(check).expect("texts always serialize"))
+        }
+        Invocation::RenewApiKey(RenewApiKeyRequest {}) => {
+            let api_key = context.api_key.ok_or(HandlerError::NoApiKey)?;
+            api_key.renew(context.clock.now()).await?;
+            Ok(Value::Null)
         }
     }
 }

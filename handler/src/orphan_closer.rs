@@ -83,7 +83,7 @@ pub async fn close_run<E: Effects>(run_id: &RunId, context: &InvocationContext<'
     }
 }
 
-/// What is left to do once the turn needs no more writes to the table.
+/// The next step once the turn needs no more writes to the table.
 enum AfterClose {
     Done,
     /// A handler holds the lease: the invocation is repeated later.

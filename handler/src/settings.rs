@@ -13,6 +13,8 @@ pub struct Settings {
     pub lambda_endpoint: Option<String>,
     /// The functions that agents may have as tools.
     pub tool_functions: AllowedFunctions,
+    /// The URL of the API key in AppSync's API, if this function renews the key.
+    pub api_key_url: Option<String>,
     pub limits: Limits,
 }
 
@@ -31,6 +33,7 @@ impl Settings {
             graphql_url: reader.url("GRAPHQL_URL"),
             lambda_endpoint: reader.optional_url("AWS_ENDPOINT_URL_LAMBDA"),
             tool_functions: AllowedFunctions::from_list(&reader.optional("TOOL_FUNCTION_ARNS").unwrap_or_default()),
+            api_key_url: reader.secret_url("API_KEY_URL"),
             limits: Limits {
                 model_silence: reader.seconds("MODEL_SILENCE_SECONDS", 1..=900, defaults.model_silence),
                 pacing_first: reader.milliseconds("PACING_FIRST_MILLISECONDS", defaults.pacing_first),
@@ -82,10 +85,18 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
     }
 
     fn check_url(&mut self, name: &str, value: &str) {
-        let is_http = reqwest::Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
-        if !value.is_empty() && !is_http {
+        if !value.is_empty() && !is_http_url(value) {
             self.problems.push(format!("{name} must be an http or https URL, not {value:?}."));
         }
+    }
+
+    /// An optional URL. A problem does not quote it.
+    fn secret_url(&mut self, name: &str) -> Option<String> {
+        let value = (self.get_variable)(name)?;
+        if !is_http_url(&value) {
+            self.problems.push(format!("{name} must be an http or https URL."));
+        }
+        Some(value)
     }
 
     fn seconds(&mut self, name: &str, range: RangeInclusive<u64>, default: Duration) -> Duration {
@@ -113,6 +124,10 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
     }
 }
 
+fn is_http_url(text: &str) -> bool {
+    reqwest::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +141,7 @@ mod tests {
         let settings = read(&[("TABLE_NAME", "parlance"), ("GRAPHQL_URL", "https://api.example.com/graphql")]).unwrap();
         assert_eq!(settings.limits, Limits::default());
         assert_eq!((settings.lambda_endpoint, settings.tool_functions), (None, AllowedFunctions::default()));
+        assert_eq!(settings.api_key_url, None);
     }
 
     #[test]
@@ -152,6 +168,7 @@ mod tests {
         let problems = read(&[
             ("GRAPHQL_URL", "ftp://x"),
             ("AWS_ENDPOINT_URL_LAMBDA", "localhost:4001"),
+            ("API_KEY_URL", "da2-secret"),
             ("MODEL_SILENCE_SECONDS", "never"),
             ("BATCH_MAX_BYTES", "1"),
             ("PACING_FIRST_MILLISECONDS", "300"),
@@ -162,6 +179,7 @@ mod tests {
             "TABLE_NAME must be set. \
              GRAPHQL_URL must be an http or https URL, not \"ftp://x\". \
              AWS_ENDPOINT_URL_LAMBDA must be an http or https URL, not \"localhost:4001\". \
+             API_KEY_URL must be an http or https URL. \
              MODEL_SILENCE_SECONDS must be a whole number from 1 to 900, not \"never\". \
              PACING_LAST_MILLISECONDS must be a whole number from 1 to 10000, not \"0\". \
              BATCH_MAX_BYTES must be a whole number from 64 to 65536, not \"1\". \

@@ -22,7 +22,7 @@ use turn::{
 };
 
 use crate::{
-    InvocationContext, Table,
+    ApiKey, InvocationContext, Table,
     aws::dynamodb::test_support::{HOLDER, Item, NOW, embedded_table, time},
     clock::{self, Clock},
     errors::HandlerError,
@@ -44,6 +44,7 @@ pub struct TestInvocation {
     model_streams: Mutex<VecDeque<Vec<StreamEvent>>>,
     /// The runs of tools.
     tool_runs: Mutex<Vec<ToolRun>>,
+    pub api_key: Option<ApiKey>,
     clock: Clock,
     /// The results of the next publishes. Later publishes are accepted.
     publish_results: Mutex<VecDeque<Result<TurnStatus, PublishFailure>>>,
@@ -66,6 +67,7 @@ impl TestInvocation {
             tool_functions: AllowedFunctions::default(),
             model_streams: Mutex::default(),
             tool_runs: Mutex::default(),
+            api_key: None,
             clock: Clock::starting_at(time(NOW)),
             publish_results: Mutex::default(),
             item_before_publish: Mutex::default(),
@@ -95,6 +97,7 @@ impl TestInvocation {
             holder: HOLDER,
             limits: self.limits,
             tool_functions: &self.tool_functions,
+            api_key: self.api_key.as_ref(),
         };
         serve(payload, &context).await
     }

@@ -30,7 +30,7 @@ type ModelResult = Result<StreamEvent, ModelError>;
 /// A scripted environment that records what happens and when.
 struct Environment {
     started: Instant,
-    /// Of publishes and writes.
+    /// The latency of publishes and writes.
     latency: Duration,
     /// One stream for each call of the model.
     model_streams: Mutex<VecDeque<ModelStream>>,
@@ -271,8 +271,8 @@ async fn silent_model_stream_is_closed_by_the_timer() {
 #[tokio::test(start_paused = true)]
 async fn lost_publish_is_repeated_unchanged() {
     let environment = Environment::new(30, [model_stream([text(50, "Hi"), stop(5)], StreamEnd::Ends)]);
-    let lost = Err(PublishFailure::Retryable);
-    environment.publish_results.lock().unwrap().extend([Ok(TurnStatus::Running), lost, lost]);
+    let lost_response = Err(PublishFailure::Retryable);
+    environment.publish_results.lock().unwrap().extend([Ok(TurnStatus::Running), lost_response, lost_response]);
     assert_eq!(environment.run().await, AttemptEnd::Published);
     let records = environment.log.records.lock().unwrap();
     let tries: Vec<_> = records

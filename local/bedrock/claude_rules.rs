@@ -68,10 +68,14 @@ fn refused_by_model(error: &str) -> BedrockError {
     BedrockError::validation(format!("The model returned the following errors: {error}"))
 }
 
-/// Of a name such as `opus-4-1-20250805-v1:0`. Names before Claude 4 begin with the version, which is not read.
+/// Parses a name such as `opus-4-1-20250805-v1:0`. Names before Claude 4 begin with the version, such as
+/// `3-5-sonnet-20240620-v1:0`, and give version 0.0.
 fn family_and_version(name: &str) -> (&str, (u32, u32)) {
     let mut parts = name.split(['-', ':']);
     let family = parts.next().unwrap_or_default();
+    if !family.chars().all(|letter| letter.is_ascii_lowercase()) {
+        return (family, (0, 0));
+    }
     let mut number = || parts.next().filter(|part| part.len() < 3).and_then(|part| part.parse().ok()).unwrap_or(0);
     (family, (number(), number()))
 }

@@ -189,9 +189,9 @@ fn unicode(input: &ScriptInput) -> Script {
 }
 
 fn surrogates(input: &ScriptInput) -> Script {
-    let halves = [r"a\ud83d", r"\ude00b", r"\ud83d", r"c\ude00", r"d\ud83d\ude00", r"\q", "e"];
+    let deltas = [r"a\ud83d", r"\ude00b", r"\ud83d", r"c\ude00", r"d\ud83d\ude00", r"\q", "e"];
     let script = ScriptBuilder::new(Pace::Every(Duration::from_millis(1)));
-    let script = halves.into_iter().fold(script, |script, half| script.delta(Delta::EscapedText(half)));
+    let script = deltas.into_iter().fold(script, |script, text| script.delta(Delta::EscapedText(text)));
     script.close_block().finish("end_turn", input.transcript)
 }
 
@@ -215,8 +215,8 @@ fn alternating_blocks(input: &ScriptInput) -> Script {
     script.close_block().finish("end_turn", input.transcript)
 }
 
-/// The answer of `parlance.unicode`: joined emoji, flags, combining marks, right-to-left text, line ends, control
-/// characters, supplementary planes.
+/// The answer of `parlance.unicode`: joined emoji, flags, combining marks, right-to-left text, line ends,
+/// control characters, supplementary planes.
 pub const UNICODE: &str = "I am Parlance's scripted model, not a real one.\r\n\
     👩‍👩‍👧‍👦 🏳️‍🌈 🇫🇷 👍🏽 e\u{301} Z\u{351}\u{36b}\u{343}a\u{300}l\u{489}go \u{fb01} Å A\u{30a}\r\n\
     שָׁלוֹם עוֹלָם \u{202e}reversed\u{202c} مَرْحَبًا\u{200f} हिन्दी 日本語 ไทย\n\r\t\
@@ -234,7 +234,7 @@ fn all_kinds(input: &ScriptInput) -> Script {
         .text(split_tokens(INTRODUCTION))
         .delta(Delta::Citation { title: "A handbook", source: "handbook" })
         .close_block()
-        .tool_use("tooluse_parlance", "weather")
+        .tool_use("tooluse_parlance", "lookup")
         .delta(Delta::ToolInput("{\"city\":".to_owned()))
         .delta(Delta::ToolInput("\"Paris\"}".to_owned()))
         .close_block()

@@ -1,5 +1,5 @@
-//! Forwards requests to Amazon Bedrock, signed with the AWS credentials of the user who starts the server. The
-//! credentials stay in this process; the handler's processes never see them.
+//! Forwards requests to Amazon Bedrock, signed with the AWS credentials of the user who starts the server.
+//! The credentials stay in this process; the handler's processes never see them.
 use std::{sync::Arc, time::SystemTime};
 
 use aws_config::{BehaviorVersion, default_provider::credentials::DefaultCredentialsChain};

@@ -16,8 +16,8 @@ const ACTION: &str = "bedrock:InvokeModelWithResponseStream";
 /// The prefixes of the ids of Bedrock's own inference profiles.
 const PROFILE_PREFIXES: [&str; 10] = ["global.", "us.", "us-gov.", "eu.", "apac.", "au.", "ca.", "jp.", "sa.", "me."];
 
-/// The same routes, for functions' processes whose role allows the model. Each process has a random access key id that
-/// nobody else knows, so a web page that reaches this port cannot spend the user's money.
+/// The same routes, for functions' processes whose role allows the model. Each process has a random access
+/// key id that nobody else knows, so a web page that reaches this port cannot spend the user's money.
 pub fn with_iam_guard(models: Router, authenticator: Authenticator) -> Router {
     models.route_layer(middleware::from_fn_with_state(authenticator, check_permission))
 }
@@ -43,9 +43,10 @@ fn authorize(role: &AssumedRole, model_id: &str) -> Result<(), AccessDenied> {
     resources(model_id).iter().try_for_each(authorize_resource)
 }
 
-/// The resources that the policies must allow: the model, or the inference profile and its model. For a profile of the
-/// stack's region that is the model of the region; for a global profile also the model without a region. AWS requires
-/// the model in every region of a geographic profile. The model of an application profile is known to AWS alone.
+/// The resources that the policies must allow: the model, or the inference profile and its model. For a
+/// profile of the stack's region that is the model of the region; for a global profile also the model without
+/// a region. AWS requires the model in every region of a geographic profile. The model of an application
+/// profile is known to AWS alone.
 fn resources(model_id: &str) -> Vec<String> {
     let (arn, region, name) = match parse_profile_arn(model_id) {
         Some((region, name)) => (model_id.to_owned(), region, name),

@@ -43,8 +43,8 @@ const REQUEST_BYTES: usize = 25_000_000;
 /// How often `parlance.throttled-twice` throttles a transcript.
 const COUNTED_THROTTLES: u32 = 2;
 
-/// `POST /model/{modelId}/converse-stream`, for HTTP/1.1 and HTTP/2; the model id may be a percent-encoded ARN. Callers
-/// are not authenticated; see `with_iam_guard`.
+/// `POST /model/{modelId}/converse-stream`, for HTTP/1.1 and HTTP/2; the model id may be a percent-encoded
+/// ARN. Callers are not authenticated; see `with_iam_guard`.
 pub fn router() -> Router {
     Router::new()
         .route("/model/{model_id}/converse-stream", post(converse_stream))

@@ -43,7 +43,8 @@ pub(super) enum StreamEvent {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Delta {
     Text(String),
-    /// The inside of a JSON string, with escapes: it may be half of a surrogate pair, which no Rust string can be.
+    /// The inside of a JSON string, with escapes: it may be half of a surrogate pair, which no Rust string
+    /// can be.
     EscapedText(&'static str),
     Reasoning(&'static str),
     ReasoningSignature(&'static str),

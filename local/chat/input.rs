@@ -16,7 +16,7 @@ pub(super) enum Input<'a> {
     Quit,
 }
 
-/// What starts a turn, or starts it again.
+/// A request that starts a turn, or starts it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TurnRequest<'a> {
     Send { text: &'a str },

@@ -122,7 +122,7 @@ fn tool_seconds(result: &ToolResult) -> Option<f64> {
     (ended_at - started_at).total(SpanTotal::from(Unit::Second)).ok()
 }
 
-/// What to tell the user about an end; None for the usual one.
+/// The note for the user about an end; None for the usual one.
 fn end_note(end: &TurnEnd) -> Option<String> {
     if end.status == TurnStatus::Failed {
         return Some(match &end.failure {

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_server_is_one_clear_sentence() {
+    fn missing_server_fails_with_one_sentence() {
         let error = Target::from_options(&options(Path::new("missing"))).unwrap_err();
         let sentence = "No server runs in this folder: start one with `cargo run`, \
                         or name an API with --url and --api-key or --token.";
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn stopped_server_is_one_clear_sentence() {
+    async fn stopped_server_fails_with_one_sentence() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/graphql", listener.local_addr().unwrap());
         drop(listener);

@@ -51,13 +51,14 @@ impl FaultInjector {
         self.sample(fault).is_some()
     }
 
-    /// Counts a hit of the fault's injection point. Returns a generator for the fault's details if it is injected.
+    /// Counts a hit of the fault's injection point. Returns a generator for the fault's details if it is
+    /// injected.
     pub fn sample(&self, fault: Fault) -> Option<Rng> {
         self.hit(fault, |plan, hit| plan.on_hits.contains(&(fault, hit)))
     }
 
-    /// As `should_inject`, at an update of a subscriber; subscribers are counted from 1 in the order of subscribing. The
-    /// nth update may also be the last, so an update may have two positions.
+    /// As `should_inject`, at an update of a subscriber; subscribers are counted from 1 in the order of
+    /// subscribing. The nth update may also be the last, so an update may have two positions.
     pub fn should_inject_at_update(&self, fault: Fault, subscriber: u64, positions: &[UpdatePosition]) -> bool {
         let sample = self.hit(fault, |plan, hit| {
             plan.on_hits.contains(&(fault, hit))
@@ -82,7 +83,8 @@ impl FaultInjector {
         let mut points = injector.points();
         let point = points.get_mut(&fault)?;
         point.hits += 1;
-        // Both values are drawn at every hit, so that the nth hit has the same values whatever was injected before.
+        // Both values are drawn at every hit, so that the nth hit has the same values whatever was injected
+        // before.
         let is_drawn = point.rng.f64() < rate;
         let details = point.rng.fork();
         if !is_drawn && !is_planned(&injector.plan, point.hits) {

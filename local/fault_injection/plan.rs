@@ -9,7 +9,8 @@ use super::{Fault, KillPoint};
 /// Which faults are injected. The default injects none.
 #[derive(Clone, Debug)]
 pub struct FaultPlan {
-    /// Seed of the random generators: with the same seed, the nth hit of a fault's injection point has the same result.
+    /// Seed of the random generators: with the same seed, the nth hit of a fault's injection point has the
+    /// same result.
     pub seed: u64,
     /// Delay of each mutation of a function before AppSync executes it.
     pub publish_latency: Duration,
@@ -19,7 +20,8 @@ pub struct FaultPlan {
     pub rates: BTreeMap<Fault, f64>,
     /// Hits of injection points at which a fault is certain, counted from 1 for each fault: the 3rd publish.
     pub on_hits: BTreeSet<(Fault, u64)>,
-    /// Updates at which a fault is certain: the fault, the subscriber's number in the order of subscribing, the update.
+    /// Updates at which a fault is certain: the fault, the subscriber's number in the order of subscribing,
+    /// the update.
     pub on_updates: BTreeSet<(Fault, u64, UpdatePosition)>,
     /// Where processes are killed, by their numbers in the order of their start.
     pub kills: BTreeMap<u64, KillPoint>,

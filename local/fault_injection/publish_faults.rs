@@ -1,4 +1,5 @@
-//! Injects faults into the publishes of functions: latency, errors with and without effect, repetition, outages.
+//! Injects faults into the publishes of functions: latency, errors with and without effect, repetition,
+//! outages.
 use std::{
     io,
     sync::{Arc, Mutex, PoisonError},

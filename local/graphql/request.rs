@@ -7,7 +7,8 @@ use crate::{
     lone_surrogates,
 };
 
-/// A GraphQL request: the body of a POST, the parameters of a GET, or the data of a subscription's start frame.
+/// A GraphQL request: the body of a POST, the parameters of a GET, or the data of a subscription's start
+/// frame.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     pub query: String,

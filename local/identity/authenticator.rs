@@ -56,8 +56,8 @@ impl Authenticator {
     }
 
     /// Authenticates a request by its API key, or else by its `Authorization` header. An API without the mode
-    /// of API keys ignores the key. `Authorization` holds a signature if the API has the IAM mode and the header
-    /// has the form of one; otherwise it holds a token.
+    /// of API keys ignores the key. `Authorization` holds a signature if the API has the IAM mode and the
+    /// header has the form of one; otherwise it holds a token.
     pub async fn authenticate(&self, request: &AuthRequest<'_>) -> Result<Caller, AuthError> {
         if self.modes.contains(&AuthMode::ApiKey)
             && let Some(key) = request.headers.get(API_KEY)

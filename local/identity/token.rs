@@ -105,9 +105,9 @@ impl Claims {
         }
     }
 
-    /// The texts of `cognito:groups`; `None` if the claim is not a list. A user pool's claim is always a list of
-    /// texts, and AWS does not document what AppSync does with another claim. A text must not name a group,
-    /// because resolvers that search it would find parts of names.
+    /// The texts of `cognito:groups`; `None` if the claim is not a list. A user pool's claim is always a list
+    /// of texts, and AWS does not document what AppSync does with another claim. A text must not name a
+    /// group, because resolvers that search it would find parts of names.
     fn groups(&self) -> Option<Vec<&str>> {
         let groups = self.0.get("cognito:groups")?.as_array()?;
         Some(groups.iter().filter_map(Value::as_str).collect())
@@ -345,21 +345,21 @@ mod tests {
             let claims = signed_claims(&claims(json!({ "cognito:groups": claim })));
             claims.into_identity(IssuerKind::UserPool, Vec::new())["groups"].clone()
         };
-        assert_eq!(groups(json!(["poets", 7, null, "kings"])), json!(["poets", "kings"]));
+        assert_eq!(groups(json!(["authors", 7, null, "editors"])), json!(["authors", "editors"]));
         assert_eq!(groups(json!([])), json!([]));
-        for other in [json!(null), json!("not-administrators"), json!(7), json!(true), json!({ "0": "kings" })] {
+        for other in [json!(null), json!("not-administrators"), json!(7), json!(true), json!({ "0": "editors" })] {
             assert_eq!(groups(other.clone()), Value::Null, "{other}");
         }
     }
 
     #[test]
     fn identity_contains_claims() {
-        let claims_json = claims(json!({ "cognito:groups": ["poets"] }));
+        let claims_json = claims(json!({ "cognito:groups": ["authors"] }));
         let pool_identity = signed_claims(&claims_json).into_identity(IssuerKind::UserPool, vec!["10.0.0.1".into()]);
         assert_eq!(
             pool_identity,
             json!({ "sub": "s", "issuer": POOL, "username": "ada", "sourceIp": ["10.0.0.1"],
-            "groups": ["poets"], "defaultAuthStrategy": "ALLOW", "claims": claims_json })
+            "groups": ["authors"], "defaultAuthStrategy": "ALLOW", "claims": claims_json })
         );
         let claims_json = claims(json!({ "token_use": "id", "username": null, "cognito:username": "ada" }));
         let pool_identity = signed_claims(&claims_json).into_identity(IssuerKind::UserPool, Vec::new());

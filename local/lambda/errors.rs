@@ -9,9 +9,9 @@ pub enum DestinationError {
     #[error("Function {function}: its failure destination {destination} is not a function of this stack.")]
     UnknownDestination { function: String, destination: String },
     #[error(
-        "Function {function}: The function's execution role does not have permissions to call Invoke on {destination}"
+        "Function {function}: The function's execution role does not have permissions to call {operation} on {destination}"
     )]
-    ForbiddenDestination { function: String, destination: String },
+    ForbiddenDestination { function: String, operation: &'static str, destination: String },
 }
 
 /// Why an invocation has no response.

@@ -36,7 +36,8 @@ fn log(function: &str, level: Level, text: &str) {
     }
 }
 
-/// The level and text of a line. A JSON line becomes its message followed by its other fields; any other line is kept.
+/// The level and text of a line. A JSON line becomes its message followed by its other fields; any other line
+/// is kept.
 fn parse_line(line: &str, default_level: Level) -> (Level, String) {
     let line = line.trim_end();
     let Ok(Value::Object(mut entry)) = serde_json::from_str(line) else { return (default_level, line.to_owned()) };

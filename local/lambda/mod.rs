@@ -1,6 +1,8 @@
 //! The Lambda service: each execution environment is a process; Event invocations are queued and retried.
 mod environment;
 mod errors;
+mod event_store;
+mod failure_queue;
 mod failure_record;
 mod invoke_api;
 mod launcher;
@@ -12,7 +14,7 @@ mod queue;
 pub mod retry_policy;
 mod runtime_api;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -24,7 +26,13 @@ pub use launcher::{EnvironmentBuilder, Launcher};
 pub use local_function::LocalFunction;
 pub use process::Processes;
 
-use crate::{fault_injection::FaultInjector, identity::IamPolicy, stack::Function};
+use crate::{
+    fault_injection::FaultInjector,
+    identity::IamPolicy,
+    stack::{FailureDestination, Function},
+};
+use event_store::EventStore;
+use failure_queue::FailureQueues;
 use pool::Pool;
 
 const SYNCHRONOUS_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
@@ -34,11 +42,15 @@ const ASYNCHRONOUS_PAYLOAD_BYTES: usize = 1024 * 1024;
 #[derive(Clone)]
 pub struct Lambda {
     functions: Arc<BTreeMap<String, Arc<Pool>>>,
+    /// None keeps queued events in memory alone.
+    event_store: Option<Arc<EventStore>>,
+    failure_queues: Arc<FailureQueues>,
     time_scale: f64,
     faults: FaultInjector,
     processes: Processes,
     tasks: TaskTracker,
-    /// One task for each queued event. A closed tracker still accepts tasks, and only a closed one can be waited for.
+    /// One task for each queued event. A closed tracker still accepts tasks, and only a closed one can be
+    /// waited for.
     events: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -59,7 +71,8 @@ struct Invocation {
 }
 
 impl Lambda {
-    /// Checks the functions' failure destinations. A process is started by the first invocation that needs one.
+    /// Checks the functions' failure destinations. A process is started by the first invocation that needs
+    /// one.
     pub async fn start(functions: &BTreeMap<String, Function>, launcher: Launcher) -> Result<Self, DestinationError> {
         functions.values().try_for_each(|function| check_destination(function, functions))?;
         let shutdown = CancellationToken::new();
@@ -80,6 +93,8 @@ impl Lambda {
         events.close();
         Ok(Self {
             functions: Arc::new(pools),
+            event_store: None,
+            failure_queues: Arc::default(),
             time_scale: launcher.time_scale,
             faults: launcher.faults.clone(),
             processes: launcher.processes.clone(),
@@ -87,6 +102,32 @@ impl Lambda {
             events,
             shutdown,
         })
+    }
+
+    /// Keeps queued events in files of this folder until their delivery has ended.
+    #[must_use]
+    pub fn with_event_folder(mut self, folder: PathBuf) -> Self {
+        self.event_store = Some(Arc::new(EventStore::new(folder)));
+        self
+    }
+
+    /// Delivers the events that were queued or running when the last server ended: Lambda delivers at least
+    /// once.
+    pub fn resume_events(&self) {
+        let Some(store) = &self.event_store else { return };
+        for (event, file) in store.load() {
+            let age = Duration::from_millis(event.age_milliseconds()).div_f64(self.time_scale);
+            match self.functions.get(&event.function) {
+                Some(pool) => {
+                    let invocation = Invocation { request_id: event.request_id, payload: event.payload.into() };
+                    self.resume(pool.clone(), invocation, age, file);
+                }
+                None => {
+                    tracing::warn!(function = event.function, "a queued event is for a function that is gone");
+                    file.remove();
+                }
+            }
+        }
     }
 
     /// Runs a function, given by name or ARN. An Event invocation is queued and returns `null` at once.
@@ -117,10 +158,15 @@ impl Lambda {
         }
     }
 
-    /// Kills a process with SIGKILL, as a failing machine would. Returns when it has ended; false when no process has
-    /// this access key id.
+    /// Kills a process with SIGKILL, as a failing machine would. Returns when it has ended; false when no
+    /// process has this access key id.
     pub async fn kill(&self, access_key_id: &str) -> bool {
         self.processes.kill(access_key_id).await
+    }
+
+    /// The failure records that a queue of the stack keeps, oldest first.
+    pub fn failure_records(&self, queue_arn: &str) -> Vec<Value> {
+        self.failure_queues.records(queue_arn)
     }
 
     /// Waits until no event is queued, running or waiting for a retry.
@@ -128,7 +174,7 @@ impl Lambda {
         self.events.wait().await;
     }
 
-    /// Ends every process and discards queued events. Returns when nothing is left.
+    /// Ends every process. Queued events are discarded, but for those in files. Returns when nothing is left.
     pub async fn stop(&self) {
         self.shutdown.cancel();
         self.tasks.close();
@@ -162,17 +208,29 @@ fn parse_response(response: &[u8]) -> Result<Value, FunctionError> {
 
 fn check_destination(function: &Function, functions: &BTreeMap<String, Function>) -> Result<(), DestinationError> {
     let Some(destination) = &function.event_invoke.on_failure else { return Ok(()) };
-    let (destination, name) = (destination.clone(), function.name.clone());
-    match functions.get(function_name(&destination)) {
-        Some(found) if found.name == name => Err(DestinationError::OwnDestination { function: name }),
-        Some(_) if may_invoke(function, &destination) => Ok(()),
-        Some(_) => Err(DestinationError::ForbiddenDestination { function: name, destination }),
-        None => Err(DestinationError::UnknownDestination { function: name, destination }),
+    let name = function.name.clone();
+    match destination {
+        FailureDestination::Function(arn) => match functions.get(function_name(arn)) {
+            Some(found) if found.name == name => Err(DestinationError::OwnDestination { function: name }),
+            Some(_) => check_permission(function, "lambda:InvokeFunction", "Invoke", arn),
+            None => Err(DestinationError::UnknownDestination { function: name, destination: arn.clone() }),
+        },
+        FailureDestination::Queue(arn) => check_permission(function, "sqs:SendMessage", "SendMessage", arn),
     }
 }
 
-fn may_invoke(function: &Function, destination: &str) -> bool {
-    IamPolicy::from_statements(&function.role.statements).allows("lambda:InvokeFunction", destination)
+/// Lambda checks at deployment that the function's role may call its destination.
+fn check_permission(
+    function: &Function,
+    action: &str,
+    operation: &'static str,
+    destination: &str,
+) -> Result<(), DestinationError> {
+    if IamPolicy::from_statements(&function.role.statements).allows(action, destination) {
+        return Ok(());
+    }
+    let (function, destination) = (function.name.clone(), destination.to_owned());
+    Err(DestinationError::ForbiddenDestination { function, operation, destination })
 }
 
 fn check_size(kind: InvocationType, payload: &[u8]) -> Result<(), InvokeError> {
@@ -183,7 +241,8 @@ fn check_size(kind: InvocationType, payload: &[u8]) -> Result<(), InvokeError> {
     if payload.len() > limit { Err(InvokeError::TooLarge { limit }) } else { Ok(()) }
 }
 
-/// The name within an ARN such as `arn:aws:lambda:eu-west-1:123456789012:function:answer:$LATEST`, or the name itself.
+/// The name within an ARN such as `arn:aws:lambda:eu-west-1:123456789012:function:answer:$LATEST`, or the
+/// name itself.
 fn function_name(function: &str) -> &str {
     let unqualified = function.split_once(":function:").map_or(function, |(_, name)| name);
     unqualified.split(':').next().unwrap_or(unqualified)

@@ -1,4 +1,5 @@
-//! The execution environments of one function: reused when idle, started when all are busy, up to its concurrency.
+//! The execution environments of one function: reused when idle, started when all are busy, up to its
+//! concurrency.
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -20,7 +21,7 @@ use crate::stack::Function;
 
 /// The concurrency of a function without a reservation; a region allows more.
 const DEFAULT_CONCURRENCY: u32 = 50;
-/// An environment that is idle for so long is ended.
+/// An environment is ended once it has been idle for this time.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 
 pub(super) struct Pool {
@@ -106,7 +107,8 @@ impl Pool {
         self.idle().push(IdleEnvironment { environment, since: Instant::now() });
     }
 
-    /// The earliest time at which an environment can expire. An environment that is busy now expires later than this.
+    /// The earliest time at which an environment can expire. An environment that is busy now expires later
+    /// than this.
     fn next_expiry(&self) -> Instant {
         let oldest = self.idle().first().map(|idle| idle.since);
         oldest.unwrap_or_else(Instant::now) + IDLE_TIMEOUT

@@ -34,8 +34,8 @@ struct RunningProcess {
 }
 
 impl Process {
-    /// Supervises the child in a task, which holds the child's standard input: `parlance handler` ends when its standard
-    /// input closes, so no child outlives a killed parent.
+    /// Supervises the child in a task, which holds the child's standard input: `parlance handler` ends when
+    /// its standard input closes, so no child outlives a killed parent.
     pub fn supervise(mut child: Child, access_key_id: String, processes: &Processes) -> Self {
         let kill_request = CancellationToken::new();
         let (exit_sender, exit) = watch::channel(None);
@@ -86,7 +86,8 @@ impl Process {
 }
 
 impl Processes {
-    /// Kills a process with SIGKILL and waits until it has ended. False when no process has this access key id.
+    /// Kills a process with SIGKILL and waits until it has ended. False when no process has this access key
+    /// id.
     pub async fn kill(&self, access_key_id: &str) -> bool {
         let process = self.table().running.get(access_key_id).map(|running| running.process.clone());
         let Some(process) = process else { return false };

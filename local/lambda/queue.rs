@@ -7,11 +7,15 @@ use tokio::time::{Instant, sleep};
 use super::{
     Invocation, InvocationType, Lambda,
     errors::{FunctionError, InvokeError},
+    event_store::EventFile,
     failure_record::failure_record,
     pool::Pool,
     retry_policy::{Decision, FailureCondition, Outcome, TryCounts, decide},
 };
-use crate::fault_injection::{Fault, FaultInjector};
+use crate::{
+    fault_injection::{Fault, FaultInjector},
+    stack::FailureDestination,
+};
 
 /// The latest redelivery by `Fault::EventAgain`.
 const REDELIVERY_SECONDS: u64 = 120;
@@ -20,35 +24,56 @@ impl Lambda {
     pub(super) fn enqueue(&self, pool: Arc<Pool>, invocation: Invocation) {
         for delay in delivery_delays(&self.faults) {
             let (lambda, pool, invocation) = (self.clone(), pool.clone(), invocation.clone());
+            let file = self.event_store.as_ref().map(|store| store.add(&pool.function.name, &invocation));
             self.events.spawn(async move {
                 if delay.is_zero() || lambda.sleep_unless_stopped(delay).await {
-                    lambda.deliver(&pool, invocation).await;
+                    lambda.deliver(&pool, invocation, Duration::ZERO, file.unwrap_or_default()).await;
                 }
             });
         }
     }
 
-    async fn deliver(&self, pool: &Pool, invocation: Invocation) {
+    /// Delivers an event that was queued some time ago, which is not scaled.
+    pub(super) fn resume(&self, pool: Arc<Pool>, invocation: Invocation, age: Duration, file: EventFile) {
+        let lambda = self.clone();
+        self.events.spawn(async move { lambda.deliver(&pool, invocation, age, file).await });
+    }
+
+    /// The file stays where the service stops before the delivery has ended.
+    async fn deliver(&self, pool: &Pool, invocation: Invocation, age_at_start: Duration, file: EventFile) {
+        if self.try_until_done(pool, &invocation, age_at_start).await {
+            file.remove();
+        }
+    }
+
+    /// False when the service stopped meanwhile.
+    async fn try_until_done(&self, pool: &Pool, invocation: &Invocation, age_at_start: Duration) -> bool {
         let queued = Instant::now();
         let mut counts = TryCounts::default();
         let mut last_error = None;
+        if age_at_start > Duration::from_secs(pool.function.event_invoke.max_event_age_seconds.into()) {
+            self.discard(pool, invocation, FailureCondition::EventAgeExceeded, counts, None).await;
+            return true;
+        }
         loop {
-            let outcome = match pool.run(&invocation).await {
+            let outcome = match pool.run(invocation).await {
                 Ok(_) => Outcome::Succeeded,
                 Err(InvokeError::Unhandled(error)) => {
                     last_error = Some(error);
                     Outcome::Failed
                 }
                 Err(InvokeError::Throttled) => Outcome::Throttled,
-                Err(InvokeError::Stopped | InvokeError::NotFound { .. } | InvokeError::TooLarge { .. }) => return,
+                Err(InvokeError::Stopped) => return false,
+                Err(InvokeError::NotFound { .. } | InvokeError::TooLarge { .. }) => return true,
             };
             counts = counts.after(outcome);
-            let age = queued.elapsed().div_f64(self.time_scale);
+            let age = age_at_start + queued.elapsed().div_f64(self.time_scale);
             match decide(outcome, counts, age, &pool.function.event_invoke) {
-                Decision::Done => return,
-                Decision::RetryAfter(delay) => self.wait_for_retry(pool, &invocation, delay).await,
+                Decision::Done => return true,
+                Decision::RetryAfter(delay) => self.wait_for_retry(pool, invocation, delay).await,
                 Decision::Discard(condition) => {
-                    return self.discard(pool, &invocation, condition, counts, last_error.as_ref()).await;
+                    self.discard(pool, invocation, condition, counts, last_error.as_ref()).await;
+                    return !self.shutdown.is_cancelled();
                 }
             }
         }
@@ -79,15 +104,30 @@ impl Lambda {
         let Some(destination) = &function.event_invoke.on_failure else { return };
         let timestamp = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
         let record = failure_record(&function.arn, invocation, condition, counts.invocations, last_error, &timestamp);
-        let invoked = Box::pin(self.invoke(destination, InvocationType::Event, record)).await;
-        if let Err(error) = invoked {
-            tracing::error!(function = function.name, destination, %error, "the failure destination was not invoked");
+        match destination {
+            FailureDestination::Function(destination) => {
+                let invoked = Box::pin(self.invoke(destination, InvocationType::Event, record)).await;
+                if let Err(error) = invoked {
+                    tracing::error!(
+                        function = function.name,
+                        destination,
+                        %error,
+                        "the failure destination was not invoked"
+                    );
+                }
+            }
+            FailureDestination::Queue(queue) => {
+                // The record contains the conversation, so only its ids are logged.
+                let (function, request_id) = (&function.name, &invocation.request_id);
+                let records = self.failure_queues.send(queue, record);
+                tracing::error!(function, request_id, queue, records, "the failure queue has a new record");
+            }
         }
     }
 }
 
-/// The delays of an event's deliveries: one delivery at once, and more with fault injection. Lambda promises delivery at
-/// least once.
+/// The delays of an event's deliveries: one delivery at once, and more with fault injection. Lambda promises
+/// delivery at least once.
 fn delivery_delays(faults: &FaultInjector) -> Vec<Duration> {
     let mut delays = vec![Duration::ZERO];
     if faults.should_inject(Fault::EventTwice) {

@@ -155,8 +155,8 @@ async fn init_error(State(state): State<Arc<ApiState>>, headers: HeaderMap, body
     accepted()
 }
 
-/// None when the body is too large. It is read to its end even then, because a client whose connection closes while it
-/// writes does not read the error response.
+/// None when the body is too large. It is read to its end even then, because a client whose connection closes
+/// while it writes does not read the error response.
 async fn read_body(body: Body) -> Option<Vec<u8>> {
     let mut chunks = body.into_data_stream();
     let mut bytes = Vec::new();

@@ -60,8 +60,8 @@ enum Closed {
 }
 
 impl Closed {
-    /// The code of the server's Close frame; `None` if the server sends none of its own. AWS does not document
-    /// AppSync's codes: these are the ones that RFC 6455 provides.
+    /// The code of the server's Close frame; `None` if the server sends none of its own. AWS does not
+    /// document AppSync's codes: these are the ones that RFC 6455 provides.
     fn close_code(self) -> Option<u16> {
         match self {
             Closed::ByClient | Closed::Lost => None,
@@ -134,8 +134,8 @@ impl ClientSocket {
         }
     }
 
-    /// Completes the closing handshake: sends a Close frame unless the client has begun it, and reads until the
-    /// client has answered. Reading also sends the answer to the client's Close frame.
+    /// Completes the closing handshake: sends a Close frame unless the client has begun it, and reads until
+    /// the client has answered. Reading also sends the answer to the client's Close frame.
     async fn close(mut self, closed: Closed) {
         if let Some(code) = closed.close_code() {
             let frame = CloseFrame { code, reason: "".into() };

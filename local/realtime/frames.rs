@@ -131,8 +131,8 @@ fn errors_payload(entries: Value) -> Value {
     json!({ "errors": entries })
 }
 
-/// Why a handshake is refused. AppSync completes the upgrade first, because a browser cannot read the response to
-/// a refused upgrade.
+/// Why a handshake is refused. AppSync completes the upgrade first, because a browser cannot read the
+/// response to a refused upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HandshakeError {
     /// The client offers no sub-protocol.

@@ -41,7 +41,7 @@ fn problem_of_name(bindings: &Bindings<'_>, node: NodeId, name: &IdentifierRefer
 }
 
 /// Function expressions as members of objects and lists are accepted, as AWS's eslint plugin accepts them.
-/// They can be called by no name, so they are of no use.
+/// Resolvers cannot call them by a name.
 fn problem_of_use(bindings: &Bindings<'_>, node: NodeId, span: Span) -> Option<&'static str> {
     match bindings.parent(node) {
         AstKind::CallExpression(call) => {

@@ -55,7 +55,7 @@ fn unsupported_syntax(kind: AstKind<'_>) -> Option<Cow<'static, str>> {
         AstKind::ExportDefaultDeclaration(_) => "export default",
         AstKind::ExportAllDeclaration(_) | AstKind::ExportFromDeclaration(_) => "export … from",
         AstKind::ObjectProperty(property) if property.kind != PropertyKind::Init => "a getter or setter",
-        // Not documented; AWS's list of operators is no complete one.
+        // AWS does not document this, and its list of operators is incomplete.
         AstKind::SequenceExpression(_) => "the comma operator",
         AstKind::UpdateExpression(update) => return unsupported_operator(update.operator.as_str()),
         AstKind::UnaryExpression(unary) => return unsupported_operator(unary.operator.as_str()),

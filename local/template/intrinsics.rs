@@ -190,7 +190,7 @@ impl Scope<'_> {
                 [left, right] => Ok(to_text(left) == to_text(right)),
                 _ => Err(TemplateError::new("Fn::Equals takes two values".into())),
             },
-            // Of rules alone. CloudFormation refuses it in conditions.
+            // CloudFormation accepts Fn::Contains in rules alone, and refuses it in conditions.
             Some(("Fn::Contains", Value::Array(sides))) => match self.items(sides)?.as_slice() {
                 [Value::Array(list), value] => Ok(list.iter().any(|one| to_text(one) == to_text(value))),
                 _ => Err(TemplateError::new("Fn::Contains takes a list and a value".into())),

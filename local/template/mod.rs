@@ -32,7 +32,8 @@ const TEMPLATE_BYTES: usize = 1024 * 1024;
 pub struct Deployment {
     /// Parameters that differ from their defaults.
     pub parameters: BTreeMap<String, String>,
-    /// Defaults of the local server, for those parameters that the template declares and `parameters` does not set.
+    /// Defaults of the local server, for those parameters that the template declares and `parameters` does
+    /// not set.
     pub local_defaults: BTreeMap<String, String>,
     pub graphql_url: String,
     pub realtime_url: String,
@@ -152,6 +153,8 @@ fn resolve_reference(
         ("AWS::AppSync::GraphQLApi", Some("GraphQLUrl")) => json!(deployment.graphql_url),
         ("AWS::AppSync::GraphQLApi", Some("RealtimeUrl")) => json!(deployment.realtime_url),
         ("AWS::AppSync::ApiKey", Some("ApiKey")) => json!(deployment.api_key),
+        ("AWS::AppSync::ApiKey", Some("ApiKeyId")) => json!("local"),
+        ("AWS::Events::Rule", Some("Arn")) => arn("events", format!("rule/{}", physical_name(name))),
         ("AWS::AppSync::DataSource", Some("Name")) | ("AWS::AppSync::FunctionConfiguration", Some("FunctionId")) => {
             scope.evaluate(&resource["Properties"]["Name"])?
         }
@@ -159,6 +162,11 @@ fn resolve_reference(
         ("AWS::Cognito::UserPool", Some("ProviderURL")) => json!(LocalIssuers::pool_url(deployment.base_url())),
         ("AWS::Cognito::UserPoolClient", None) => json!(LOCAL_CLIENT_ID),
         ("AWS::IAM::Role", Some("Arn")) => json!(format!("arn:aws:iam::{ACCOUNT}:role/{}", physical_name(name))),
+        ("AWS::SQS::Queue", None) => {
+            json!(format!("https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{}", physical_name(name)))
+        }
+        ("AWS::SQS::Queue", Some("Arn")) => arn("sqs", physical_name(name)),
+        ("AWS::SQS::Queue", Some("QueueName")) => json!(physical_name(name)),
         ("AWS::Logs::LogGroup", None) => scope.evaluate(&resource["Properties"]["LogGroupName"])?,
         ("AWS::Logs::LogGroup", Some("Arn")) => arn("logs", format!("log-group:{}:*", physical_name(name))),
         (kind, None) => return Err(TemplateError(format!("Ref {name} of a {kind} has no value on the local server"))),
@@ -174,6 +182,7 @@ fn pseudo_parameter(name: &str) -> Option<&'static str> {
         "AWS::AccountId" => Some(ACCOUNT),
         "AWS::Partition" => Some("aws"),
         "AWS::StackName" => Some(STACK_NAME),
+        "AWS::URLSuffix" => Some("amazonaws.com"),
         _ => None,
     }
 }
@@ -189,7 +198,7 @@ mod unsupported_tests;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stack::{DataSource, Resolver};
+    use crate::stack::{DataSource, EventInvokeConfig, FailureDestination, Resolver};
 
     pub fn deployment() -> Deployment {
         Deployment { api_key: "da2-key".into(), ..Deployment::at("http://localhost:4000", BTreeMap::new()) }
@@ -205,12 +214,15 @@ mod tests {
         let source = DataSource::Lambda { function: handler.arn.clone(), role };
         assert_eq!(stack.api.data_sources["Handler"], source);
         assert_eq!(handler.environment["GRAPHQL_URL"], "http://localhost:4000/graphql");
+        let closer = &stack.functions["parlance-Closer"];
+        let queue = "arn:aws:sqs:us-east-1:000000000000:parlance-CloserFailures";
+        assert_eq!(closer.event_invoke.on_failure, Some(FailureDestination::Queue(queue.into())));
         assert_eq!(
             handler.event_invoke,
-            crate::stack::EventInvokeConfig {
+            EventInvokeConfig {
                 max_retries: 2,
                 max_event_age_seconds: 300,
-                on_failure: Some(stack.functions["parlance-Closer"].arn.clone()),
+                on_failure: Some(FailureDestination::Function(closer.arn.clone())),
             }
         );
         assert!(handler.role.statements.iter().any(|statement| statement["Action"] == "appsync:GraphQL"));

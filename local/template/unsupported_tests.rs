@@ -1,6 +1,6 @@
 //! Templates that the local server does not support, and their error messages.
 use super::{tests::deployment, *};
-use crate::stack::Stack;
+use crate::stack::{Schedule, Stack};
 
 /// A supported stack with one resource of each type; each test changes one value of it.
 fn resources() -> Value {
@@ -40,6 +40,19 @@ fn resources() -> Value {
             "CodeUri": "handler/", "Handler": "bootstrap", "Runtime": "provided.al2023", "MemorySize": 256,
             "Timeout": 60, "Role": { "Fn::GetAtt": ["Role", "Arn"] },
             "EventInvokeConfig": { "MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60 } } },
+        "Rule": { "Type": "AWS::Events::Rule", "Properties": {
+            "ScheduleExpression": "rate(2 hours)", "Targets": [{
+                "Id": "handler", "Arn": { "Fn::GetAtt": ["Handler", "Arn"] }, "Input": "{\"type\":\"any\"}" }] } },
+        "Permission": { "Type": "AWS::Lambda::Permission", "Properties": {
+            "Action": "lambda:InvokeFunction", "FunctionName": { "Ref": "Handler" },
+            "Principal": "events.amazonaws.com", "SourceArn": { "Fn::GetAtt": ["Rule", "Arn"] } } },
+        "Queue": { "Type": "AWS::SQS::Queue", "Properties": {
+            "MessageRetentionPeriod": 60, "SqsManagedSseEnabled": true, "Tags": [] } },
+        "Alarm": { "Type": "AWS::CloudWatch::Alarm", "Properties": {
+            "Namespace": "AWS/SQS", "MetricName": "NumberOfMessagesSent",
+            "Dimensions": [{ "Name": "QueueName", "Value": { "Fn::GetAtt": ["Queue", "QueueName"] } }],
+            "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1, "ComparisonOperator": "GreaterThanThreshold",
+            "Threshold": 0, "TreatMissingData": "notBreaching", "AlarmActions": ["arn:aws:sns:us-east-1:1:a"] } },
     })
 }
 
@@ -65,13 +78,18 @@ fn one_resource_of_each_type_is_accepted() {
     let handler = &stack.functions["parlance-Handler"];
     assert_eq!(handler.event_invoke.max_retries, 0);
     assert_eq!(handler.role.statements, [publish_statement()], "a policy resource adds to its role");
+    let (function, rate) = (handler.arn.clone(), "rate(2 hours)".to_owned());
+    assert_eq!(stack.schedules, [Schedule { function, rate, input: json!({ "type": "any" }) }]);
     assert_eq!(stack.tables["parlance-Table"].ttl_attribute.as_deref(), Some("expiresAt"));
 }
 
 #[test]
 fn unsupported_property_is_refused_by_name() {
     let cases = [
-        ("/Queue", json!({ "Type": "AWS::SQS::Queue" }), "Queue: the local server does not support AWS::SQS::Queue"),
+        ("/Topic", json!({ "Type": "AWS::SNS::Topic" }), "Topic: the local server does not support AWS::SNS::Topic"),
+        ("/Queue/Properties/FifoQueue", json!(true), "Queue: unknown field `FifoQueue`"),
+        ("/Queue/Properties/RedrivePolicy", json!({}), "Queue: unknown field `RedrivePolicy`"),
+        ("/Alarm/Properties/Metrics", json!([]), "Alarm: unknown field `Metrics`"),
         ("/Api/Properties/Caching", json!(true), "Api: unknown field `Caching`"),
         ("/Api/Properties/AuthenticationType", json!("OPENID_CONNECT"), "Api: unknown variant `OPENID_CONNECT`"),
         ("/Api/Properties/IntrospectionConfig", json!("OFF"), "Api: unknown variant `OFF`"),
@@ -172,18 +190,80 @@ fn data_source_must_refer_to_a_resource_of_the_stack() {
 #[test]
 fn event_invoke_config_is_within_lambda_limits() {
     let on_success = json!({ "OnSuccess": { "Type": "Lambda", "Destination": "arn" } });
-    let on_queue = json!({ "OnFailure": { "Type": "SQS", "Destination": "arn" } });
+    let on_queue = json!({ "OnFailure": { "Type": "SQS", "Destination": "arn:elsewhere" } });
+    let on_topic = json!({ "OnFailure": { "Type": "SNS", "Destination": "arn" } });
     let age = "MaximumEventAgeInSeconds must be from 60 to 21600, not";
     let cases = [
         ("MaximumRetryAttempts", json!(3), "MaximumRetryAttempts must be from 0 to 2, not 3".to_owned()),
         ("MaximumEventAgeInSeconds", json!(59), format!("{age} 59")),
         ("MaximumEventAgeInSeconds", json!(21_601), format!("{age} 21601")),
         ("DestinationConfig", on_success, "unknown field `OnSuccess`, expected `OnFailure`".to_owned()),
-        ("DestinationConfig", on_queue, "unknown variant `SQS`, expected `Lambda`".to_owned()),
+        ("DestinationConfig", on_topic, "unknown variant `SNS`, expected `Lambda` or `SQS`".to_owned()),
     ];
     for (property, value, message) in cases {
         let error = load_error(&format!("/Handler/Properties/EventInvokeConfig/{property}"), &value);
         assert_eq!(error, format!("Handler: {message}"));
+    }
+    let error = load_error("/Handler/Properties/EventInvokeConfig/DestinationConfig", &on_queue);
+    assert_eq!(error, "parlance-Handler: arn:elsewhere is no queue of this stack");
+}
+
+#[test]
+fn queue_and_alarm_are_within_the_limits_of_their_services() {
+    let period = "Alarm: Period must be 10, 20, 30 or a multiple of 60, not";
+    let action = "arn:aws:sns:us-east-1:1:a";
+    let cases = [
+        (
+            "Queue",
+            "MessageRetentionPeriod",
+            json!(59),
+            "Queue: MessageRetentionPeriod must be from 60 to 1209600, not 59",
+        ),
+        (
+            "Queue",
+            "MessageRetentionPeriod",
+            json!(1_209_601),
+            "Queue: MessageRetentionPeriod must be from 60 to 1209600",
+        ),
+        ("Queue", "SqsManagedSseEnabled", json!("SSE"), "Queue: invalid type: string \"SSE\", expected a boolean"),
+        ("Alarm", "Period", json!(0), period),
+        ("Alarm", "Period", json!(90), period),
+        ("Alarm", "EvaluationPeriods", json!(0), "Alarm: EvaluationPeriods must be from 1 to"),
+        ("Alarm", "Statistic", json!("Median"), "Alarm: unknown variant `Median`"),
+        ("Alarm", "ComparisonOperator", json!(">"), "Alarm: unknown variant `>`"),
+        ("Alarm", "TreatMissingData", json!("ok"), "Alarm: unknown variant `ok`"),
+        ("Alarm", "Dimensions", json!([{ "Name": "QueueName" }]), "Alarm: missing field `Value`"),
+        ("Alarm", "AlarmActions", json!(["none"]), "Alarm: AlarmActions must be ARNs, and none is not"),
+        ("Alarm", "OKActions", json!(vec![action; 6]), "Alarm: OKActions has 6 actions, more than 5"),
+    ];
+    for (resource, property, value, message) in cases {
+        let error = load_error(&format!("/{resource}/Properties/{property}"), &value);
+        assert!(error.starts_with(message), "{property}: {error}");
+    }
+}
+
+#[test]
+fn schedule_needs_a_rate_a_function_and_a_permission() {
+    let handler = "arn:aws:lambda:us-east-1:000000000000:function:parlance-Handler";
+    let forbidden = format!("Rule: no AWS::Lambda::Permission lets the rule invoke {handler}");
+    let rate = |text: &str| format!("Rule: {text} is not a rate such as rate(1 day) or rate(2 hours)");
+    let cases = [
+        ("/Rule/Properties/ScheduleExpression", json!("rate(1 days)"), rate("rate(1 days)")),
+        ("/Rule/Properties/ScheduleExpression", json!("rate(2 day)"), rate("rate(2 day)")),
+        ("/Rule/Properties/ScheduleExpression", json!("cron(0 0 * * ? *)"), rate("cron(0 0 * * ? *)")),
+        ("/Rule/Properties/EventPattern", json!({}), "Rule: unknown field `EventPattern`".into()),
+        ("/Rule/Properties/Targets/0/RoleArn", json!("arn"), "Rule: unknown field `RoleArn`".into()),
+        ("/Rule/Properties/Targets/0/Arn", json!("arn:a"), "Rule: arn:a is no function of this stack".into()),
+        ("/Rule/Properties/Targets/0/Input", json!("{"), "Rule: Input must be JSON: EOF".into()),
+        ("/Permission/Properties/Action", json!("lambda:GetFunction"), forbidden.clone()),
+        ("/Permission/Properties/FunctionName", json!("another"), forbidden.clone()),
+        ("/Permission/Properties/Principal", json!("s3.amazonaws.com"), forbidden.clone()),
+        ("/Permission/Properties/SourceArn", json!("arn:another"), forbidden),
+        ("/Permission/Properties/SourceAccount", json!("1"), "Permission: unknown field `SourceAccount`".into()),
+    ];
+    for (pointer, value, message) in cases {
+        let error = load_error(pointer, &value);
+        assert!(error.starts_with(&message), "{pointer}: {error}");
     }
 }
 

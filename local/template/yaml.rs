@@ -68,7 +68,8 @@ fn key_text(key: &Yaml) -> Result<String, String> {
     }
 }
 
-/// `!Ref x` is `{"Ref": x}`, `!GetAtt a.b` is `{"Fn::GetAtt": ["a", "b"]}`, any other `!X y` is `{"Fn::X": y}`.
+/// `!Ref x` is `{"Ref": x}`, `!GetAtt a.b` is `{"Fn::GetAtt": ["a", "b"]}`, any other `!X y` is `{"Fn::X":
+/// y}`.
 fn expand_tag(tag: &str, inner: Value) -> Value {
     let (function, argument) = match (tag, inner) {
         ("Ref" | "Condition", name) => (tag.to_owned(), name),

@@ -68,7 +68,7 @@ function toVisibleAgent(ctx, agent) {
   return { ...agent, systemPrompt: null, tools: agent.tools.map((tool) => ({ ...tool, lambda: null })) };
 }
 
-/** What a page of a list ended with; the empty text where the token is not one of ours. */
+/** Decodes a nextToken: the key of the page's last item, or the empty text where the token is invalid. */
 function decodeToken(token) {
   const isBase64 = util.matches(
     '\\A(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?\\z',

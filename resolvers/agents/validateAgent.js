@@ -48,8 +48,8 @@ function validateInference({ maxTokens, temperature, topP, stopSequences }) {
 }
 
 /**
- * Refuses settings that the model is known to refuse. refused_by_model of the crate turn has the same rules, for
- * model ids that do not name the model. tests/model-settings.json holds the cases of both.
+ * Refuses settings that the model is known to refuse. refused_by_model of the crate turn has the same rules,
+ * for model ids that do not name the model. tests/model-settings.json holds the cases of both.
  */
 function validateForModel(modelId, { temperature, topP, stopSequences }) {
   if (!modelId.includes('anthropic.claude-')) return;

@@ -56,7 +56,7 @@ function requireInput(field, isValid, requirement) {
   if (!isValid) util.error(`${field} must be ${requirement}.`, 'InvalidInput', null, { field });
 }
 
-/** What a page of a list ended with; the empty text where the token is not one of ours. */
+/** Decodes a nextToken: the key of the page's last item, or the empty text where the token is invalid. */
 function decodeToken(token) {
   const isBase64 = util.matches(
     '\\A(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?\\z',

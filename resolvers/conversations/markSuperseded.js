@@ -2,9 +2,9 @@ import { runtime, util } from '@aws-appsync/utils';
 import { get } from '@aws-appsync/utils/dynamodb';
 
 /**
- * Marks the events of a page that a retry has replaced. A retry notes in the user's event after which position the answer begins.
- * A page that begins within an answer lacks the user's event: listEvents has often read it beside the page; else the
- * turn is read, which has the same number.
+ * Marks the events of a page that a retry has replaced. A retry notes in the user's event after which
+ * position the answer begins. A page that begins within an answer lacks the user's event: listEvents has
+ * often read it beside the page; else the turn is read, which has the same number.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
@@ -43,5 +43,8 @@ function raiseTableError(ctx) {
   util.error('The table did not answer. Try again.', 'TryAgain');
 }
 
-/** The text of an event. It is stored where the content is not exactly one block, so that no reader loops over blocks. */
+/**
+ * The text of an event. It is stored where the content is not exactly one block, so that no reader loops over
+ * blocks.
+ */
 const textOf = (event) => event.text ?? event.content[0]?.text ?? '';

@@ -3,8 +3,8 @@ import { batchGet } from '@aws-appsync/utils/dynamodb';
 
 /**
  * Reads the message that has the id already, where putUserMessage was refused for it: one older than the
- * newest events, or a first message that was stored a moment ago. The same text again is a replay, which returns
- * the same turn and starts nothing: the turn has ended, or was started just now.
+ * newest events, or a first message that was stored a moment ago. The same text again is a replay, which
+ * returns the same turn and starts nothing: the turn has ended, or was started just now.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {

@@ -33,14 +33,14 @@ export function request(ctx) {
     ...closingWrites(ctx),
   ].filter(({ item }) => item);
   ctx.stash.transactionItemNames = [...named, ...ctx.stash.quotas].map(({ name }) => name);
-  const { transactItems } = transactWrite({ items: named.map(({ item }) => item) });
+  const { transactItems } = transactWrite({ items: /** @type {any[]} */ (named.map(({ item }) => item)) });
   // The quotas add to a number that may not exist, which transactWrite's updates cannot.
   const quotaWrites = ctx.stash.quotas.map(({ item }) => item);
   return { operation: 'TransactWriteItems', transactItems: [...transactItems, ...quotaWrites] };
 }
 
 /**
- * Where the turn's id is taken, checkIdempotentReplay looks whether it is this message, sent before.
+ * Where the turn's id is taken, checkIdempotentReplay compares the stored message with this one.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function response(ctx) {
@@ -130,7 +130,7 @@ function conversationWrite(ctx, position, now) {
 }
 
 /**
- * What closes the turn of a handler that died: an event with the text that it published, and the turn's end.
+ * The writes that close a dead handler's turn: an event with the published text, and the turn's end.
  */
 function closingWrites(ctx) {
   const { closing, conversation, turn } = ctx.stash;
@@ -163,7 +163,10 @@ function putNew(ctx, sk, item) {
  */
 const CLAIMABLE_MILLISECONDS = 360000;
 
-/** A run that was started this short a time ago is not started again. Lambda retries a failed invocation after a minute. */
+/**
+ * A run that was started this short a time ago is not started again. Lambda retries a failed invocation after
+ * a minute.
+ */
 const START_INTERVAL_MILLISECONDS = 60000;
 
 const isNull = (value) => value === undefined || value === null;
@@ -190,7 +193,7 @@ function reasonFor(ctx, name) {
   return (ctx.result?.cancellationReasons ?? [])[ctx.stash.transactionItemNames.indexOf(name)];
 }
 
-/** AppSync documents the first spelling; DynamoDB has the second. */
+/** AppSync documents the first name; DynamoDB sends the second. */
 const isConditionFailed = (reason) =>
   reason?.type === 'ConditionCheckFailed' || reason?.type === 'ConditionalCheckFailed';
 
@@ -254,8 +257,8 @@ function raiseExceededQuota(ctx) {
 }
 
 /**
- * The order to start a queued turn again, which was lost or is still under way. It starts the turn only where the last start is a
- * while ago and no other request does so at the same time.
+ * The order to start a queued turn again, which was lost or is still under way. It starts the turn only where
+ * the last start is a while ago and no other request does so at the same time.
  */
 function startAgain(ctx) {
   const { conversation, queuedTurn } = ctx.stash;
@@ -268,7 +271,10 @@ function startAgain(ctx) {
   return update({
     key: { pk: `CONVERSATION#${conversation.id}`, sk: `TURN#${queuedTurn.id}` },
     update: { startedAt: now },
-    condition: { run: { eq: queuedTurn.run }, startedAt: unchanged(queuedTurn.startedAt) },
+    condition: /** @type {any} */ ({
+      run: { eq: queuedTurn.run },
+      startedAt: unchanged(queuedTurn.startedAt),
+    }),
   });
 }
 

@@ -2,8 +2,8 @@ import { runtime, util } from '@aws-appsync/utils';
 import { get } from '@aws-appsync/utils/dynamodb';
 
 /**
- * Refuses a message that cannot be sent, before anything is written, and names its turn. For a first message with
- * an id, reads which conversation the same message has begun before.
+ * Refuses a message that cannot be sent, before anything is written, and names its turn. For a first message
+ * with an id, reads which conversation the same message has begun before.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
@@ -45,7 +45,10 @@ function beginConversation(ctx) {
 
 const firstMessageKey = (ctx) => ({ pk: `USER#${ctx.stash.userId}`, sk: `BEGUN#${ctx.stash.turnId}` });
 
-/** A first message with an id is recorded for a day, so that the same message sent again finds its conversation. */
+/**
+ * A first message with an id is recorded for a day, so that the same message sent again finds its
+ * conversation.
+ */
 function firstMessageWrite(ctx) {
   const now = util.time.nowEpochSeconds();
   return {

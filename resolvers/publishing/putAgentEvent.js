@@ -22,7 +22,8 @@ export function request(ctx) {
     createdAt: event.createdAt ?? now,
   });
   ctx.stash.transactionItemNames = ['event', 'turn', 'conversation'];
-  return transactWrite({ items: [eventWrite(ctx), turnWrite(ctx), conversationWrite(ctx, now)] });
+  const items = [eventWrite(ctx), turnWrite(ctx), conversationWrite(ctx, now)];
+  return transactWrite({ items: /** @type {any[]} */ (items) });
 }
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
@@ -117,7 +118,10 @@ function conversationWrite(ctx, now) {
  */
 const LEASE_MILLISECONDS = 30000;
 
-/** The largest number of content blocks of an event. The same as MAX_EVENT_BLOCKS in handler/turn/src/answer.rs. */
+/**
+ * The largest number of content blocks of an event. The same as MAX_EVENT_BLOCKS in
+ * handler/turn/src/answer.rs.
+ */
 const MAX_EVENT_BLOCKS = 64;
 
 /** Refuses an argument of the request. */
@@ -144,14 +148,20 @@ function reasonFor(ctx, name) {
   return (ctx.result?.cancellationReasons ?? [])[ctx.stash.transactionItemNames.indexOf(name)];
 }
 
-/** AppSync documents the first spelling; DynamoDB has the second. */
+/** AppSync documents the first name; DynamoDB sends the second. */
 const isConditionFailed = (reason) =>
   reason?.type === 'ConditionCheckFailed' || reason?.type === 'ConditionalCheckFailed';
 
-/** The text of an event. It is stored where the content is not exactly one block, so that no reader loops over blocks. */
+/**
+ * The text of an event. It is stored where the content is not exactly one block, so that no reader loops over
+ * blocks.
+ */
 const textOf = (event) => event.text ?? event.content[0]?.text ?? '';
 
-/** The content of an event, with its joined text where that is not the only block. At most MAX_EVENT_BLOCKS blocks. */
+/**
+ * The content of an event, with its joined text where that is not the only block. At most MAX_EVENT_BLOCKS
+ * blocks.
+ */
 function withText(event) {
   if (event.content.length <= 1) return event;
   return { ...event, text: event.content.map((block) => block.text ?? '').join('') };

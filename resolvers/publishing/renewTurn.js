@@ -67,5 +67,8 @@ function raiseTableError(ctx) {
   util.error('The table did not answer. Try again.', 'TryAgain');
 }
 
-/** The text of an event. It is stored where the content is not exactly one block, so that no reader loops over blocks. */
+/**
+ * The text of an event. It is stored where the content is not exactly one block, so that no reader loops over
+ * blocks.
+ */
 const textOf = (event) => event.text ?? event.content[0]?.text ?? '';

@@ -11,7 +11,7 @@ export function request(ctx) {
   return query({
     query: { pk: { eq: `CONVERSATION#${id}` }, sk: { beginsWith: 'PARTICIPANT#' } },
     consistentRead: true,
-    limit: 50,
+    limit: MAX_PARTICIPANTS,
   });
 }
 
@@ -22,6 +22,12 @@ export function response(ctx) {
 }
 
 // Copies of helpers in resolvers/shared.js, which says why.
+
+/**
+ * The largest number of participants of a conversation. The same as MAX_PARTICIPANTS in
+ * handler/src/aws/dynamodb/participants.rs.
+ */
+const MAX_PARTICIPANTS = 50;
 
 /** The table failed: the caller may try again. Its own message may hold data, so only the type is logged. */
 function raiseTableError(ctx) {

@@ -11,7 +11,7 @@ export function request(ctx) {
   const { userId, access } = ctx.args.input;
   if (participant && participant.access === access) runtime.earlyReturn(participant);
   const count = conversation.participantCount ?? 0;
-  const hasRoom = participant || count < 50;
+  const hasRoom = participant || count < MAX_PARTICIPANTS;
   requireInput('userId', hasRoom, 'that of a participant: a conversation has at most 50');
   ctx.stash.quotas = quotaItems(ctx).filter((quota) => quota.name === 'minuteQuota');
   const named = [
@@ -19,7 +19,7 @@ export function request(ctx) {
     { name: 'conversation', item: countWrite(ctx, participant ? count : count + 1) },
   ];
   ctx.stash.transactionItemNames = [...named, ...ctx.stash.quotas].map(({ name }) => name);
-  const { transactItems } = transactWrite({ items: named.map(({ item }) => item) });
+  const { transactItems } = transactWrite({ items: /** @type {any[]} */ (named.map(({ item }) => item)) });
   // The quotas add to a number that may not exist, which transactWrite's updates cannot.
   const quotaWrites = ctx.stash.quotas.map(({ item }) => item);
   return { operation: 'TransactWriteItems', transactItems: [...transactItems, ...quotaWrites] };
@@ -69,6 +69,12 @@ function countWrite(ctx, participantCount) {
 
 // Copies of helpers in resolvers/shared.js, which says why.
 
+/**
+ * The largest number of participants of a conversation. The same as MAX_PARTICIPANTS in
+ * handler/src/aws/dynamodb/participants.rs.
+ */
+const MAX_PARTICIPANTS = 50;
+
 /** Refuses an argument of the request. */
 function requireInput(field, isValid, requirement) {
   if (!isValid) util.error(`${field} must be ${requirement}.`, 'InvalidInput', null, { field });
@@ -84,7 +90,7 @@ function reasonFor(ctx, name) {
   return (ctx.result?.cancellationReasons ?? [])[ctx.stash.transactionItemNames.indexOf(name)];
 }
 
-/** AppSync documents the first spelling; DynamoDB has the second. */
+/** AppSync documents the first name; DynamoDB sends the second. */
 const isConditionFailed = (reason) =>
   reason?.type === 'ConditionCheckFailed' || reason?.type === 'ConditionalCheckFailed';
 

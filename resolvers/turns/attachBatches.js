@@ -10,17 +10,21 @@ export function request(ctx) {
   const { turn } = ctx.stash;
   const attempt = ctx.args.attempt ?? turn.attempt;
   const afterSequence = ctx.args.afterSequence ?? 0;
-  requireInput('attempt', attempt >= 0 && attempt <= 999999, 'an attempt of the turn');
-  requireInput('afterSequence', afterSequence >= 0 && afterSequence <= 999998, 'a sequence, or 0 for all');
+  requireInput('attempt', attempt >= 0 && attempt <= MAX_SEQUENCE, 'an attempt of the turn');
+  requireInput(
+    'afterSequence',
+    afterSequence >= 0 && afterSequence < MAX_SEQUENCE,
+    'a sequence, or 0 for all',
+  );
   // selectionSetGraphQL does not resolve named fragments, so any fragment may select batches.
   const selection = ctx.info.selectionSetGraphQL;
   const isSelected = ['batches', 'hasMoreBatches', '...'].some((part) => selection.indexOf(part) >= 0);
   if (!isSelected) runtime.earlyReturn(turn);
-  const sk = { between: [batchKey(attempt, afterSequence + 1), batchKey(attempt, 999999)] };
+  const sk = { between: [batchKey(attempt, afterSequence + 1), batchKey(attempt, MAX_SEQUENCE)] };
   return query({
     query: { pk: { eq: `TURN#${turn.conversationId}#${turn.id}` }, sk },
     // DynamoDB deletes expired items within days, not at once.
-    filter: { expiresAt: { gt: util.time.nowEpochSeconds() } },
+    filter: /** @type {any} */ ({ expiresAt: { gt: util.time.nowEpochSeconds() } }),
     consistentRead: true,
     limit: 500,
   });
@@ -30,7 +34,10 @@ export function request(ctx) {
 export function response(ctx) {
   if (ctx.error) raiseTableError(ctx);
   const batches = ctx.result.items.map((batch) => toBatch(batch));
-  return { ...ctx.stash.turn, batches, hasMoreBatches: ctx.result.nextToken !== null };
+  // The batches of an attempt expire together. A page without any would have a client ask for the same page
+  // again.
+  const hasMoreBatches = batches.length > 0 && ctx.result.nextToken !== null;
+  return { ...ctx.stash.turn, batches, hasMoreBatches };
 }
 
 function toBatch({ attempt, sequence, status, contentBlockIndex, text, note, continues, toolCall }) {
@@ -39,6 +46,12 @@ function toBatch({ attempt, sequence, status, contentBlockIndex, text, note, con
 }
 
 // Copies of helpers in resolvers/shared.js, which says why.
+
+/**
+ * The largest attempt or sequence that batchKey can hold. The same as MAX_SEQUENCE in
+ * handler/src/aws/dynamodb/reads.rs.
+ */
+const MAX_SEQUENCE = 999999;
 
 /** Refuses an argument of the request. */
 function requireInput(field, isValid, requirement) {

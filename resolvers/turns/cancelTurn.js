@@ -41,8 +41,8 @@ function askHandlerToStop(ctx) {
 }
 
 /**
- * Closes the turn with the text that was published. Where that is too much for this request, the turn is marked: one
- * without a handler reads as cancelled at once, and whoever finds it next closes it.
+ * Closes the turn with the text that was published. Where that is too much for this request, the turn is
+ * marked: one without a handler reads as cancelled at once, and the next writer closes it.
  */
 function endQueuedTurn(ctx) {
   const { closing, conversation, turn } = ctx.stash;

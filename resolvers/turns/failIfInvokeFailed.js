@@ -18,7 +18,7 @@ export function request(ctx) {
     lastSequence: 1,
     lastEventSequence: 1,
   };
-  const isUntouched = {
+  const isStillQueued = {
     status: { eq: 'QUEUED' },
     run: { eq: queuedTurn.run },
     attempt: { eq: queuedTurn.attempt },
@@ -29,7 +29,7 @@ export function request(ctx) {
     deletedAt: { attributeExists: false },
   };
   return transactWrite({
-    items: [
+    items: /** @type {any[]} */ ([
       {
         putItem: {
           ...conversationItem(ctx, conversation.id, eventKey(position)),
@@ -41,7 +41,7 @@ export function request(ctx) {
         updateItem: {
           ...conversationItem(ctx, conversation.id, `TURN#${queuedTurn.id}`),
           update: ctx.stash.failedTurnChange,
-          condition: isUntouched,
+          condition: isStillQueued,
         },
       },
       {
@@ -51,7 +51,7 @@ export function request(ctx) {
           condition: isActive,
         },
       },
-    ],
+    ]),
   });
 }
 

@@ -2,8 +2,9 @@ import { runtime, util } from '@aws-appsync/utils';
 import { query } from '@aws-appsync/utils/dynamodb';
 
 /**
- * Reads a page of the events of the agent and its tools that are a turn's answer. A page has at most 300 events, because a handler
- * of AppSync may make 1,000 iterations. The pipeline names this function once for each page that it allows.
+ * Reads a page of the events of the agent and its tools that are a turn's answer. A page has at most 300
+ * events, because a handler of AppSync may make 1,000 iterations. The pipeline names this function once for
+ * each page that it allows.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
@@ -35,8 +36,8 @@ export function response(ctx) {
 }
 
 /**
- * A result of AppSync has at most 5 MB. Another page adds at most 1 MB of content, with its text again and some
- * escaping, so pages are read until the answer has 2.8 MB.
+ * A result of AppSync has at most 5 MB. Another page adds at most 1 MB of content, with its text again and
+ * some escaping, so pages are read until the answer has 2.8 MB.
  */
 const isFull = (answer) => (util.base64Encode(JSON.stringify(answer)).length * 3) / 4 > 2800000;
 
@@ -51,5 +52,8 @@ function raiseTableError(ctx) {
   util.error('The table did not answer. Try again.', 'TryAgain');
 }
 
-/** The text of an event. It is stored where the content is not exactly one block, so that no reader loops over blocks. */
+/**
+ * The text of an event. It is stored where the content is not exactly one block, so that no reader loops over
+ * blocks.
+ */
 const textOf = (event) => event.text ?? event.content[0]?.text ?? '';

@@ -2,17 +2,17 @@ import { runtime, util } from '@aws-appsync/utils';
 import { query } from '@aws-appsync/utils/dynamodb';
 
 /**
- * Prepares the closing of a turn whose handler died: reads the batches that no event holds, and makes of them the
- * event that keeps their text. A page has at most 800 batches, because a handler of AppSync may make 1,000
- * iterations. A pipeline names this function once for each page that it allows; where more would be needed, the
- * closing is not whole, and the handler closes the turn.
+ * Prepares the closing of a turn whose handler died: reads the batches that no event holds, and makes of them
+ * the event that keeps their text. A page has at most 800 batches, because a handler of AppSync may make
+ * 1,000 iterations. A pipeline names this function once for each page that it allows; where more would be
+ * needed, the closing is not whole, and the handler closes the turn.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
   const { closing, turn } = ctx.stash;
   if (!needsClosing(ctx) || closing?.allPagesRead) runtime.earlyReturn({});
   const afterSequence = closing ? closing.lastSequenceRead : turn.lastEventSequence;
-  const sk = { between: [batchKey(turn.attempt, afterSequence + 1), batchKey(turn.attempt, 999999)] };
+  const sk = { between: [batchKey(turn.attempt, afterSequence + 1), batchKey(turn.attempt, MAX_SEQUENCE)] };
   const pk = { eq: `TURN#${turn.conversationId}#${turn.id}` };
   return query({ query: { pk, sk }, consistentRead: true, limit: 800 });
 }
@@ -78,7 +78,16 @@ function closedTurn(ctx) {
 
 // Copies of helpers in resolvers/shared.js, which says why.
 
-/** The largest number of content blocks of an event. The same as MAX_EVENT_BLOCKS in handler/turn/src/answer.rs. */
+/**
+ * The largest attempt or sequence that batchKey can hold. The same as MAX_SEQUENCE in
+ * handler/src/aws/dynamodb/reads.rs.
+ */
+const MAX_SEQUENCE = 999999;
+
+/**
+ * The largest number of content blocks of an event. The same as MAX_EVENT_BLOCKS in
+ * handler/turn/src/answer.rs.
+ */
 const MAX_EVENT_BLOCKS = 64;
 
 const isNull = (value) => value === undefined || value === null;
@@ -93,7 +102,10 @@ function raiseTableError(ctx) {
   util.error('The table did not answer. Try again.', 'TryAgain');
 }
 
-/** The content of an event, with its joined text where that is not the only block. At most MAX_EVENT_BLOCKS blocks. */
+/**
+ * The content of an event, with its joined text where that is not the only block. At most MAX_EVENT_BLOCKS
+ * blocks.
+ */
 function withText(event) {
   if (event.content.length <= 1) return event;
   return { ...event, text: event.content.map((block) => block.text ?? '').join('') };

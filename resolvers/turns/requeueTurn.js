@@ -30,7 +30,7 @@ export function request(ctx) {
     { name: 'writePermission', item: ctx.stash.writePermission },
   ].filter(({ item }) => item);
   ctx.stash.transactionItemNames = [...named, ...ctx.stash.quotas].map(({ name }) => name);
-  const { transactItems } = transactWrite({ items: named.map(({ item }) => item) });
+  const { transactItems } = transactWrite({ items: /** @type {any[]} */ (named.map(({ item }) => item)) });
   // The quotas add to a number that may not exist, which transactWrite's updates cannot.
   const quotaWrites = ctx.stash.quotas.map(({ item }) => item);
   return { operation: 'TransactWriteItems', transactItems: [...transactItems, ...quotaWrites] };
@@ -126,8 +126,8 @@ function conversationWrite(ctx) {
 }
 
 /**
- * A retry notes in the user's event after which position the answer begins: the agent's events of the turn up to
- * there are superseded, however many they are.
+ * A retry notes in the user's event after which position the answer begins: the agent's events of the turn up
+ * to there are superseded, however many they are.
  */
 function questionWrite(ctx) {
   if (!isRetry(ctx)) return null;
@@ -161,7 +161,10 @@ function closingEventWrite(ctx) {
  */
 const CLAIMABLE_MILLISECONDS = 360000;
 
-/** A run that was started this short a time ago is not started again. Lambda retries a failed invocation after a minute. */
+/**
+ * A run that was started this short a time ago is not started again. Lambda retries a failed invocation after
+ * a minute.
+ */
 const START_INTERVAL_MILLISECONDS = 60000;
 
 const isNull = (value) => value === undefined || value === null;
@@ -188,7 +191,7 @@ function reasonFor(ctx, name) {
   return (ctx.result?.cancellationReasons ?? [])[ctx.stash.transactionItemNames.indexOf(name)];
 }
 
-/** AppSync documents the first spelling; DynamoDB has the second. */
+/** AppSync documents the first name; DynamoDB sends the second. */
 const isConditionFailed = (reason) =>
   reason?.type === 'ConditionCheckFailed' || reason?.type === 'ConditionalCheckFailed';
 
@@ -252,8 +255,8 @@ function raiseExceededQuota(ctx) {
 }
 
 /**
- * The order to start a queued turn again, which was lost or is still under way. It starts the turn only where the last start is a
- * while ago and no other request does so at the same time.
+ * The order to start a queued turn again, which was lost or is still under way. It starts the turn only where
+ * the last start is a while ago and no other request does so at the same time.
  */
 function startAgain(ctx) {
   const { conversation, queuedTurn } = ctx.stash;
@@ -266,7 +269,10 @@ function startAgain(ctx) {
   return update({
     key: { pk: `CONVERSATION#${conversation.id}`, sk: `TURN#${queuedTurn.id}` },
     update: { startedAt: now },
-    condition: { run: { eq: queuedTurn.run }, startedAt: unchanged(queuedTurn.startedAt) },
+    condition: /** @type {any} */ ({
+      run: { eq: queuedTurn.run },
+      startedAt: unchanged(queuedTurn.startedAt),
+    }),
   });
 }
 

@@ -1,9 +1,9 @@
 import { runtime, util } from '@aws-appsync/utils';
 
 /**
- * Invokes the handler asynchronously to answer a queued turn, unless it was started a moment ago. After a message the payload has the question
- * and as much of the newest history as fits; after a retry or a continue the handler reads both from the
- * table.
+ * Invokes the handler asynchronously to answer a queued turn, unless it was started a moment ago. After a
+ * message the payload has the question and as much of the newest history as fits; after a retry or a continue
+ * the handler reads both from the table.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
@@ -37,7 +37,9 @@ export function response(ctx) {
 
 const invoke = (payload) => ({ operation: 'Invoke', invocationType: 'Event', payload });
 
-/** The order to close the last turn, whose text is too much for this request. The caller tries again after it. */
+/**
+ * The order to close the last turn, whose text is too much for this request. The caller tries again after it.
+ */
 function closeOrder(ctx) {
   const { turn } = ctx.stash;
   return { type: 'close', conversationId: turn.conversationId, turnId: turn.id, run: turn.run };

@@ -1,5 +1,5 @@
-//! Abuse tests: clients that send too much, send too slowly or never read. A healthy client must be served meanwhile, and
-//! the server's memory must stay within bounds.
+//! Abuse tests: clients that send too much, send too slowly or never read. A healthy client must be served
+//! meanwhile, and the server's memory must stay within bounds.
 mod exhaustion;
 mod healthy_client;
 mod idle_connections;

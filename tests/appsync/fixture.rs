@@ -50,7 +50,7 @@ const RESOLVERS: [(&str, &str, &str); 21] = [
     ("Query", "textLength", "return { payload: ctx.args.text.length }"),
     ("Query", "locked", "return { payload: { id: 'l' } }"),
     ("Query", "whoami", "return { payload: { identity: ctx.identity, mode: util.authType() } }"),
-    ("Query", "throne", "return { payload: 'Sit down.' }"),
+    ("Query", "restricted", "return { payload: 'Members only.' }"),
     (
         "Mutation",
         "publish",

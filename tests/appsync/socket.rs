@@ -162,7 +162,8 @@ pub fn error_frame(id: &str, error: Value) -> Option<Value> {
     Some(json!({ "id": id, "type": "error", "payload": { "errors": [error] } }))
 }
 
-/// A WebSocket whose bytes the test writes and reads itself. It authenticates with the API key as an HTTP header.
+/// A WebSocket whose bytes the test writes and reads itself. It authenticates with the API key as an HTTP
+/// header.
 pub struct RawSocket {
     stream: TcpStream,
 }

@@ -67,11 +67,11 @@ async fn handshake_and_start_frames_have_signatures_of_their_own() {
     socket.initialize().await;
     let locked = "subscription { onLocked { id sender { secret } } }";
     assert_eq!(socket.start_signed("signed", locked, ADMINISTRATOR).await, start_ack("signed"));
-    let denial = json!({ "errorType": "UnauthorizedException", "message": "Permission denied", "errorCode": 401 });
-    assert_eq!(socket.start_signed("other", locked, PUBLISHER).await, error_frame("other", denial));
-    let denial =
+    let error = json!({ "errorType": "UnauthorizedException", "message": "Permission denied", "errorCode": 401 });
+    assert_eq!(socket.start_signed("other", locked, PUBLISHER).await, error_frame("other", error));
+    let error =
         json!({ "errorType": "Unauthorized", "message": "Not Authorized to access onLocked on type Subscription" });
-    assert_eq!(socket.start("keyed", locked).await, error_frame("keyed", denial));
+    assert_eq!(socket.start("keyed", locked).await, error_frame("keyed", error));
     let missing = json!({ "message": "Required headers are missing.", "errorCode": 400 });
     assert_eq!(socket.start_with_headers("bare", "{}", json!({})).await, error_frame("bare", missing));
     let query = "mutation { publish(id: 1) { id sender { secret } } }";
@@ -89,13 +89,16 @@ async fn handshake_and_start_frames_have_signatures_of_their_own() {
 async fn subscriber_receives_its_own_selection() {
     let server = Server::start().await;
     let mut socket = Socket::connect(&server).await;
-    let query = "subscription S { news: onUpdate { ...U text } } fragment U on Update { key: id from: sender { who: name kind __typename } }";
+    let query = "subscription S { latest: onUpdate { ...U text } } fragment U on Update { key: id from: sender { who: name kind __typename } }";
     assert_eq!(socket.start("s", query).await, start_ack("s"));
     let mutation = "mutation { done: publish(id: 7, text: \"hi\") { text id sender { name } } }";
     let response = server.execute(mutation, json!({})).await;
     assert_eq!(response["data"]["done"], json!({ "text": "hi", "id": "7", "sender": { "name": "Ann" } }));
     let from = json!({ "who": "Ann", "kind": null, "__typename": "Thing" });
-    assert_eq!(socket.receive().await, data_frame("s", json!({ "news": { "key": "7", "from": from, "text": "hi" } })));
+    assert_eq!(
+        socket.receive().await,
+        data_frame("s", json!({ "latest": { "key": "7", "from": from, "text": "hi" } }))
+    );
 }
 
 #[tokio::test]

@@ -52,7 +52,8 @@ impl Fixture {
             TokenIssuer { url: LocalIssuers::oidc_url(&issuer_server), clients, kind: oidc_kind },
         ];
         let issuers =
-            LocalIssuers::load(&api.issuers, &issuer_server, vec![king(), PoolUser::named("bob")], None).unwrap();
+            LocalIssuers::load(&api.issuers, &issuer_server, vec![grouped_user(), PoolUser::named("bob")], None)
+                .unwrap();
         let jwks_requests = Arc::new(AtomicUsize::new(0));
         let service = count_jwks_requests(router(&issuers), jwks_requests.clone())
             .into_make_service_with_connect_info::<SocketAddr>();
@@ -68,7 +69,7 @@ impl Fixture {
         self.issuers.oidc.as_ref().unwrap()
     }
 
-    /// An access token of the king with some claims changed.
+    /// An access token of the user `arthur` with some claims changed.
     fn token(&self, changed: Value) -> String {
         self.pool().key().sign(&claims(self.pool(), TokenUse::Access, changed)).unwrap()
     }
@@ -93,12 +94,12 @@ fn count_jwks_requests(router: Router, count: Arc<AtomicUsize>) -> Router {
     }))
 }
 
-fn king() -> PoolUser {
-    PoolUser { name: "arthur".into(), groups: vec!["kings".into()] }
+fn grouped_user() -> PoolUser {
+    PoolUser { name: "arthur".into(), groups: vec!["editors".into()] }
 }
 
 fn claims(issuer: &LocalIssuer, token_use: TokenUse, changed: Value) -> Value {
-    let mut claims = issuer.claims(&king(), token_use, SystemTime::now());
+    let mut claims = issuer.claims(&grouped_user(), token_use, SystemTime::now());
     for (name, value) in changed.as_object().unwrap() {
         claims[name] = value.clone();
     }
@@ -120,8 +121,8 @@ async fn identity_of_a_pool_token_has_username_and_groups() {
         for authorization in
             [token.clone(), format!("Bearer {token}"), format!("bearer {token}"), format!("BEARER  {token}")]
         {
-            let expected = json!({ "sub": king().subject(), "issuer": fixture.pool().url(), "username": "arthur",
-                "sourceIp": ["127.0.0.1"], "groups": ["kings"], "defaultAuthStrategy": "ALLOW", "claims": claims_json });
+            let expected = json!({ "sub": grouped_user().subject(), "issuer": fixture.pool().url(), "username": "arthur",
+                "sourceIp": ["127.0.0.1"], "groups": ["editors"], "defaultAuthStrategy": "ALLOW", "claims": claims_json });
             let caller = whoami(&fixture.post(&authorization, WHOAMI).await);
             assert_eq!((&caller["identity"], &caller["mode"]), (&expected, &json!("User Pool Authorization")));
         }
@@ -133,7 +134,7 @@ async fn identity_of_an_oidc_token_has_claims() {
     let fixture = Fixture::start().await;
     let claims_json = claims(fixture.oidc(), TokenUse::Id, json!({}));
     let caller = whoami(&fixture.post(&fixture.oidc().key().sign(&claims_json).unwrap(), WHOAMI).await);
-    let expected = json!({ "sub": king().subject(), "issuer": fixture.oidc().url(), "claims": claims_json });
+    let expected = json!({ "sub": grouped_user().subject(), "issuer": fixture.oidc().url(), "claims": claims_json });
     assert_eq!((&caller["identity"], &caller["mode"]), (&expected, &json!("Open ID Connect Authorization")));
 }
 
@@ -169,15 +170,15 @@ async fn invalid_tokens_have_appsyncs_errors() {
 #[tokio::test]
 async fn field_with_groups_requires_membership() {
     let fixture = Fixture::start().await;
-    let throne = r#"{"query":"{ throne whoami }"}"#;
-    let response = fixture.post(&fixture.token(json!({})), throne).await;
-    assert_eq!(response.body["data"]["throne"], json!("Sit down."));
+    let query = r#"{"query":"{ restricted whoami }"}"#;
+    let response = fixture.post(&fixture.token(json!({})), query).await;
+    assert_eq!(response.body["data"]["restricted"], json!("Members only."));
     let bob = fixture.pool().issue_tokens("bob", SystemTime::now()).unwrap();
     let oidc_tokens = fixture.oidc().issue_tokens("arthur", SystemTime::now()).unwrap();
     for token in [bob.access_token, bob.id_token, oidc_tokens.id_token] {
-        let response = fixture.post(&token, throne).await;
-        assert_eq!(response.body["data"]["throne"], Value::Null);
-        assert_eq!(response.body["errors"][0]["message"], "Not Authorized to access throne on type Query");
+        let response = fixture.post(&token, query).await;
+        assert_eq!(response.body["data"]["restricted"], Value::Null);
+        assert_eq!(response.body["errors"][0]["message"], "Not Authorized to access restricted on type Query");
         whoami(&response);
     }
 }

@@ -50,3 +50,24 @@ async fn body_must_be_json() {
     let error = send_invalid(&Bedrock::start().await, "{".into()).await;
     assert_eq!((error.status, error.error_type.as_str()), (400, "ValidationException"));
 }
+
+/// The handler and putAgent have the same rules. See tests/resolvers/rust_counterparts.rs.
+#[tokio::test]
+async fn scripted_claude_refuses_the_settings_of_the_cases() {
+    let cases: Value = serde_json::from_str(include_str!("../model-settings.json")).expect("JSON");
+    let bedrock = Bedrock::start().await;
+    let client = reqwest::Client::new();
+    for case in cases.as_array().expect("a list") {
+        let model_id = case["modelId"].as_str().expect("a text").replace(':', "%3A").replace('/', "%2F");
+        let url = format!("http://{}/model/{model_id}/converse-stream", bedrock.address);
+        let messages = json!([{ "role": "user", "content": [{ "text": "Hello" }] }]);
+        let body = json!({ "messages": messages, "inferenceConfig": case["inference"] });
+        let response = client.post(url).body(body.to_string()).send().await.expect("a response");
+        let is_refused = case["refused"] != json!([]);
+        assert_eq!(response.status().as_u16(), if is_refused { 400 } else { 200 }, "{case}");
+        if is_refused {
+            let message = response.json::<Value>().await.expect("JSON")["message"].to_string();
+            assert!(turn::model_settings::is_about_settings(&message), "{message}");
+        }
+    }
+}

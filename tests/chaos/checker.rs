@@ -1,5 +1,5 @@
-//! Checks the invariants against the stored items of one conversation and what its readers displayed. Each check names
-//! its invariant by the number in ARCHITECTURE.md.
+//! Checks the invariants against the stored items of one conversation and what its readers displayed. Each
+//! check names its invariant by the number in ARCHITECTURE.md.
 use std::collections::{BTreeMap, BTreeSet};
 
 use client::schema::TurnStatus;

@@ -1,4 +1,5 @@
-//! A local server with fault injection, and the requests of its users. A user repeats a request until it succeeds.
+//! A local server with fault injection, and the requests of its users. A user repeats a request until it
+//! succeeds.
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
@@ -16,22 +17,32 @@ use local::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
     checker::{Observations, check},
     reader::{DisplayedTurn, Reader},
 };
 
-/// The time scale at which Lambda's first retry comes after 30.6 seconds: the 30-second lease of a killed process has
-/// expired by then.
+/// The time scale at which Lambda's first retry comes after 30.6 seconds: the 30-second lease of a killed
+/// process has expired by then.
 pub const RETRY_AFTER_LEASE: f64 = 0.51;
-/// The time scale at which Lambda's second retry comes after 31.5 seconds. The first one meets the lease.
+/// The time scale at which Lambda's second retry comes after 31.5 seconds. The first one finds the turn
+/// leased.
 pub const SECOND_RETRY_AFTER_LEASE: f64 = 0.175;
 /// The most processes of the handler at the same time.
 pub const MAX_CONCURRENCY: usize = 100;
 /// Longer than any step of a scenario takes on a busy machine.
 pub const SCENARIO_TIMEOUT: Duration = Duration::from_secs(180);
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The scenarios' shares of the machine. A scenario that needs more than is left waits for others to end.
+static MACHINE_SHARES: Semaphore = Semaphore::const_new(7);
+
+/// Reserves shares of the machine for a scenario, so that its turns publish as fast as it expects.
+pub async fn reserve_machine(shares: u32) -> SemaphorePermit<'static> {
+    MACHINE_SHARES.acquire_many(shares).await.expect("the semaphore stays open")
+}
 
 pub struct Fixture {
     pub server: Server,
@@ -58,7 +69,11 @@ impl Fixture {
             state: state.path().to_owned(),
             ephemeral: true,
             port: 0,
-            parameters: [("HandlerReservedConcurrency".into(), MAX_CONCURRENCY.to_string())].into(),
+            parameters: [
+                ("HandlerReservedConcurrency".into(), MAX_CONCURRENCY.to_string()),
+                ("ApiKeyListing".into(), "true".into()),
+            ]
+            .into(),
             users: Vec::new(),
             oidc: false,
             models: Models::Scripted,
@@ -134,7 +149,8 @@ impl Fixture {
         displayed
     }
 
-    /// Asserts the invariants of a conversation whose turn has ended. `model_text` is the model's whole answer.
+    /// Asserts the invariants of a conversation whose turn has ended. `model_text` is the model's whole
+    /// answer.
     pub async fn check(&self, turn: &Turn, model_text: &str, displayed: &[DisplayedTurn]) {
         let items = self.items(&format!("CONVERSATION#{}", turn.conversation_id)).await;
         let batches = self.items(&format!("TURN#{}#{}", turn.conversation_id, turn.id)).await;

@@ -10,14 +10,14 @@ use local::fault_injection::{Fault, FaultPlan};
 use tokio::time::sleep;
 
 use crate::{
-    fixture::{Fixture, SECOND_RETRY_AFTER_LEASE, Turn, deltas},
+    fixture::{Fixture, SECOND_RETRY_AFTER_LEASE, Turn, deltas, reserve_machine},
     reader::DisplayedTurn,
 };
 
 const MODEL: &str = "parlance.deltas-150-20";
 const DELTAS: usize = 150;
 const DEFAULT_RUNS: usize = 40;
-/// In so many runs every fault is injected at least once.
+/// In this many runs every fault is injected at least once.
 const RUNS_WITH_EVERY_FAULT: usize = 200;
 /// Turns that share a server and its seed.
 const TURNS_PER_SERVER: usize = 20;
@@ -83,7 +83,8 @@ async fn play(fixture: &Fixture, turn: &Turn, number: usize) -> DisplayedTurn {
     displayed
 }
 
-/// A list may lack the newest conversations, because it is read from an index. It has no duplicates and no others.
+/// A list may lack the newest conversations, because it is read from an index. It has no duplicates and no
+/// others.
 fn check_list(listed: &[String], turns: &[Turn]) {
     let created: BTreeSet<&String> = turns.iter().map(|turn| &turn.conversation_id).collect();
     let distinct: BTreeSet<&String> = listed.iter().collect();
@@ -92,6 +93,7 @@ fn check_list(listed: &[String], turns: &[Turn]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invariants_hold_under_random_faults() {
+    let _shares = reserve_machine(2).await;
     let runs = env::var("CHAOS_RUNS").map_or(DEFAULT_RUNS, |runs| runs.parse().expect("CHAOS_RUNS is a number"));
     let servers = (0..runs.div_ceil(TURNS_PER_SERVER))
         .map(|server| run(server as u64, TURNS_PER_SERVER.min(runs - server * TURNS_PER_SERVER)));

@@ -7,7 +7,8 @@ import { Hub } from 'aws-amplify/utils';
 import * as api from './api.js';
 import { Updates, assertStored, assertWholeTurn } from './turn.js';
 
-// Amplify replaces http:// by wss://, which the local server does not speak. It does not replace HTTP:// in capitals.
+// Amplify replaces http:// by wss://, which the local server does not speak. It does not replace HTTP:// in
+// capitals.
 const modes = {
   API_KEY: { defaultAuthMode: 'apiKey', apiKey: api.apiKey },
   AMAZON_COGNITO_USER_POOLS: { defaultAuthMode: 'userPool' },

@@ -14,12 +14,14 @@ import { tap } from 'rxjs';
 import * as api from './api.js';
 import { Updates, assertStored, assertWholeTurn } from './turn.js';
 
-// In Node the links sign only when they are loaded with require: as ES modules they do not find their hash's constructor.
+// In Node the links must be loaded with require: as ES modules they do not find the hash's constructor, and
+// do not sign.
 const require = createRequire(import.meta.url);
 const { createAuthLink } = require('aws-appsync-auth-link');
 const { CONTROL_EVENTS_KEY, createSubscriptionHandshakeLink } = require('aws-appsync-subscription-link');
 
-// AppSync acknowledges a subscription with a result without data, which Apollo Client drops. So a link looks for it.
+// AppSync acknowledges a subscription with a result without data, which Apollo Client drops. So a link looks
+// for it.
 const acknowledgements = new ApolloLink((operation, forward) =>
   forward(operation).pipe(
     tap(

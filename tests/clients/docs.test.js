@@ -10,7 +10,7 @@ const PAGES = ['README.md', 'docs/clients.md', 'docs/amplify-gen2.md'];
 const server = { state: required('PARLANCE_STATE'), parlance: required('PARLANCE_PROGRAM') };
 
 for (const page of PAGES) {
-  test(`the programs of ${page} run as they stand`, async (t) => {
+  test(`the programs of ${page} run unchanged`, async (t) => {
     const blocks = readBlocks(page);
     assert.deepEqual(unmarkedPrograms(blocks), [], 'each program says whether it is run');
     const { status, runs } = await runPage(blocks, server);
@@ -34,7 +34,7 @@ for (const page of PAGES) {
 function record(page, runs) {
   const file = process.env.PARLANCE_TRANSCRIPT;
   if (!file) return;
-  const shown = runs.map(({ code, stdout, stderr }) => {
+  const transcript = runs.map(({ code, stdout, stderr }) => {
     const typed = code
       .trim()
       .split('\n')
@@ -42,5 +42,5 @@ function record(page, runs) {
       .join('\n');
     return `${typed}\n${stdout ?? '(not reached)'}${stderr ? `(standard error)\n${stderr}` : ''}`;
   });
-  appendFileSync(file, `\n######## ${page}, Node ${process.version}\n\n${shown.join('\n')}\n`);
+  appendFileSync(file, `\n######## ${page}, Node ${process.version}\n\n${transcript.join('\n')}\n`);
 }

@@ -26,8 +26,9 @@ export function unmarkedPrograms(blocks) {
 }
 
 /**
- * Runs a page as its reader would: in an empty folder, with only the packages that the page installs. Beside it is the folder
- * `parlance`, in which a server runs. Resolves to the shell blocks with what they printed, and with the outputs that the page shows.
+ * Runs a page as its reader would: in an empty folder, with only the packages that the page installs. Beside
+ * it is the folder `parlance`, in which a server runs. Resolves to the shell blocks with what they printed,
+ * and with the outputs that the page shows.
  */
 export async function runPage(blocks, { state, parlance }) {
   const scratch = mkdtempSync(join(tmpdir(), 'parlance-docs-'));
@@ -70,7 +71,7 @@ function toScript(blocks, scratch) {
 }
 
 function bash(scratch) {
-  // Nothing of the test's own npm and Node may reach the reader's.
+  // The page's commands must not see the environment of the test's own npm and Node.
   const own = Object.entries(process.env).filter(
     ([name]) => !/^(npm_|NODE_|INIT_CWD|PARLANCE_|AWS_)/i.test(name),
   );

@@ -1,4 +1,4 @@
-// What a client must receive of a turn, with any library.
+// Assertions on the updates of a turn, for every client library.
 import assert from 'node:assert/strict';
 
 const ENDS = ['COMPLETED', 'CANCELLED', 'FAILED'];

@@ -80,7 +80,8 @@ async fn responses_for_inaccessible_and_missing_conversations_are_equal() {
     send_message(&ann.api, &id, "t", "Private.").await.unwrap();
 
     let http = reqwest::Client::new();
-    for credentials in [cat.api.credentials(), backend.api.credentials()] {
+    for api in [&cat.api, &backend.api] {
+        let credentials = &api.credentials().await.unwrap();
         for operation in OPERATIONS {
             let inaccessible = response_body(&http, &backend, credentials, operation, &id).await;
             let missing = response_body(&http, &backend, credentials, operation, "no-such-conversation").await;

@@ -69,7 +69,8 @@ impl Backend {
         Self::start_with(options, state).await
     }
 
-    /// With all authorization modes, without quotas, without `listConversations` for API keys, and without handler.
+    /// With all authorization modes, without quotas, without `listConversations` for API keys, and without
+    /// handler.
     pub async fn with_all_auth_modes() -> Self {
         let state = tempfile::tempdir().unwrap();
         let parameters = owned([
@@ -289,10 +290,11 @@ pub fn iam_client(server: &Server, keys: &AccessKey) -> AppSync {
     AppSync::new(&server.endpoint.url, Credentials::Iam(keys)).unwrap()
 }
 
-/// The options of a server whose state ends with it. Unless the parameters name a model, the default agent's model
-/// answers at once with the text of the message.
+/// The options of a server whose state ends with it. Unless the parameters name a model, the default agent's
+/// model answers at once with the text of the message.
 pub fn options(state: &TempDir, mut parameters: BTreeMap<String, String>) -> ServerOptions {
     parameters.entry("ModelId".into()).or_insert_with(|| ECHO_MODEL.into());
+    parameters.entry("ApiKeyListing".into()).or_insert_with(|| "true".into());
     ServerOptions {
         root: env!("CARGO_MANIFEST_DIR").into(),
         state: state.path().to_owned(),

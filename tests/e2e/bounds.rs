@@ -16,9 +16,9 @@ async fn send_after_a_dead_attempt_keeps_all_of_its_batches() {
     let folder = tempfile::tempdir().unwrap();
     let before = Backend::persistent_without_handler(&folder).await;
     let conversation = before.conversation().await;
-    let dead = before.send_message(&conversation, "Hello!").await;
+    let dead_turn = before.send_message(&conversation, "Hello!").await;
     let batches: Vec<_> = (0..1_801).map(|number| (0, format!("{number} "))).collect();
-    before.simulate_dead_attempt_in_blocks(&dead, &batches, Timestamp::UNIX_EPOCH).await;
+    before.simulate_dead_attempt_in_blocks(&dead_turn, &batches, Timestamp::UNIX_EPOCH).await;
     let refused = send_message(&before.api, &conversation, &new_id(), "Are you there?").await.unwrap_err();
     assert!(is_try_again(&refused), "{refused}");
     with_timeout(before.server.stop()).await;
@@ -26,7 +26,7 @@ async fn send_after_a_dead_attempt_keeps_all_of_its_batches() {
     let after = Backend::persistent(&folder).await;
     send_until_accepted(&after, &conversation).await;
     let text: String = batches.iter().map(|(_, text)| text.as_str()).collect();
-    assert_eq!(answer_texts(&after.turn(&conversation, &dead.id).await), [text]);
+    assert_eq!(answer_texts(&after.turn(&conversation, &dead_turn.id).await), [text]);
     with_timeout(after.server.stop()).await;
 }
 
@@ -125,7 +125,7 @@ async fn retry_supersedes_any_number_of_events() {
 }
 
 #[tokio::test]
-async fn surrogate_pairs_cut_between_deltas_are_mended() {
+async fn surrogate_pairs_cut_between_deltas_are_joined() {
     let backend = Backend::start().await;
     let conversation = backend.conversation_with("parlance.surrogates").await;
     let finished = backend.send_and_wait(&conversation, "Everything, please.").await;

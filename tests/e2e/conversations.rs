@@ -7,10 +7,14 @@ use client::{
         CreateConversation, DeleteConversation, GetAgent, GetConversation, GetEvents, ListAgents, ListConversations,
         PutAgent, SendMessage, UpdateConversation,
     },
+    schema::TurnStatus,
 };
 use serde_json::json;
 
-use crate::backend::{Backend, CANNED_TEXT_MODEL, expect_api_error, with_timeout};
+use crate::{
+    backend::{Backend, CANNED_TEXT_MODEL, answer_texts, expect_api_error, with_timeout},
+    subscriber::Subscriber,
+};
 
 #[tokio::test]
 async fn repeated_creation_returns_the_same_conversation() {
@@ -158,4 +162,31 @@ async fn conversations_and_api_key_survive_a_restart() {
     assert!(finished.stored_text().contains("Remember me."), "{}", finished.stored_text());
     let stopped = tokio::time::timeout(Duration::from_secs(10), after.server.stop()).await;
     assert!(stopped.is_ok(), "the server stops in time");
+}
+
+/// A second of the event queue takes 20 ms, so that Lambda's retry comes after 1.2 s.
+#[tokio::test]
+async fn answer_of_a_stopped_server_is_resumed_by_the_next_one() {
+    let state = tempfile::tempdir().unwrap();
+    let before = Backend::resuming(&state, 0.02).await;
+    let id = before.conversation_with("parlance.deltas-60-50").await;
+    let mut subscriber = Subscriber::subscribe(&before.api, &id).await;
+    let turn = before.send_message(&id, "Count.").await;
+    while subscriber.next_update().await.sequence < Some(3) {}
+    with_timeout(before.server.stop()).await;
+
+    let after = Backend::resuming(&state, 0.02).await;
+    after.expire_lease(&turn).await;
+    let completed = async {
+        while after.turn(&id, &turn.id).await.status != TurnStatus::Completed {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    with_timeout(completed).await;
+    let finished = after.turn(&id, &turn.id).await;
+    assert_eq!((finished.attempt, finished.run), (2, 1));
+    assert_eq!(answer_texts(&finished).concat().split_whitespace().count(), 60);
+    with_timeout(after.server.lambda.wait_for_events()).await;
+    assert_eq!(std::fs::read_dir(state.path().join("events")).unwrap().count(), 0, "no event is left");
+    with_timeout(after.server.stop()).await;
 }

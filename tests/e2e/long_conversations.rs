@@ -1,4 +1,5 @@
-//! Long conversations: the data source calls of a message, and the part of the history that the model is given.
+//! Long conversations: the data source calls of a message, and the part of the history that the model is
+//! given.
 use client::{
     requests::{CreateConversation, PutAgent, SendMessage, ShareConversation, UpdateConversation},
     schema::{Access, TurnStatus},
@@ -58,7 +59,8 @@ async fn five_thousand_short_events_fit_into_the_default_context() {
     backend.seed_events(&id, 5_000, "An event of the past.").await;
     let finished = backend.send_and_wait(&id, "How many questions was that?").await;
     assert_eq!(finished.turn.status, TurnStatus::Completed);
-    // 5,000 events of 26 bytes are less than the 400,000 bytes of context: all 2,500 questions and the new one.
+    // 5,000 events of 26 bytes are less than the 400,000 bytes of context: all 2,500 questions and the new
+    // one.
     assert!(finished.stored_text().contains("asked 2501 questions"), "{}", finished.stored_text());
     assert!(finished.stored_text().contains("An event of the past. 4999"), "{}", finished.stored_text());
 }

@@ -1,4 +1,5 @@
-//! End-to-end tests: clients of a local server on a free port, with its real resolvers, table and handler processes.
+//! End-to-end tests: clients of a local server on a free port, with its real resolvers, table and handler
+//! processes.
 mod access;
 mod authorization;
 mod backend;

@@ -5,7 +5,7 @@ use client::schema::{FailureCode, InferenceSettings, StopReason, TurnStatus};
 
 use crate::backend::{Backend, FinishedTurn};
 
-/// What a failed turn must look like.
+/// The expected end of a failed turn.
 struct Expected {
     code: FailureCode,
     retryable: bool,

@@ -177,7 +177,7 @@ async fn chat_help_lists_the_commands_without_a_server() {
 }
 
 #[tokio::test]
-async fn unknown_chat_command_is_one_clear_sentence() {
+async fn unknown_chat_command_fails_with_one_sentence() {
     let sentence = startup_error(&["chat", "/shrug"]).await;
     let expected = "parlance: There is no command /shrug: the commands are /retry, /continue, /help and /quit, \
                     and a space before the slash sends a message.\n";
@@ -261,7 +261,7 @@ async fn token_is_valid_after_a_restart() {
 }
 
 #[tokio::test]
-async fn options_that_contradict_parameters_are_one_clear_sentence() {
+async fn options_that_contradict_parameters_fail_with_one_sentence() {
     let no_pool = startup_error(&["--port", "0", "--user", "ada", "--parameter", "UserPool=none"]).await;
     assert_eq!(no_pool, "parlance: the parameter UserPool is none, so there is no pool here for the users of --user\n");
     let other_issuer =
@@ -279,32 +279,69 @@ async fn schema_is_printed_for_the_modes_that_parameters_switch_on() {
 }
 
 #[tokio::test]
-async fn chat_without_a_server_is_one_clear_sentence() {
+async fn chat_without_a_server_fails_with_one_sentence() {
     assert!(startup_error(&["chat", "Hello?"]).await.contains("cargo run"));
 }
 
 #[tokio::test]
-async fn port_in_use_is_one_clear_sentence() {
+async fn second_server_with_the_same_state_folder_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let (first, _) = serve(folder.path(), 0).await;
+    for arguments in [&["--port", "0"][..], &["--port", "0", "--ephemeral"]] {
+        let second = run(arguments, folder.path()).await;
+        assert_eq!(second.status.code(), Some(1));
+        let sentence = stderr(&second);
+        assert!(sentence.starts_with("parlance: another server runs with the folder "), "{sentence}");
+        assert!(sentence.contains("--state") && sentence.lines().count() == 1, "{sentence}");
+    }
+    assert!(folder.path().join(".parlance/endpoint.json").exists(), "the first server can still be found");
+    stop(first).await;
+    let (third, _) = serve(folder.path(), 0).await;
+    stop(third).await;
+}
+
+#[tokio::test]
+async fn deployment_that_nobody_may_call_fails_with_one_sentence() {
+    let arguments = ["--port", "0", "--parameter", "ApiKeyAccess=false", "--parameter", "IamAccess=false"];
+    assert!(startup_error(&arguments).await.contains("Nobody may call this API"));
+}
+
+/// The second signal ends the server at once.
+#[tokio::test]
+async fn server_waits_at_its_end_for_answers_that_are_running() {
+    let folder = TempDir::new().unwrap();
+    let arguments = ["--port", "0", "--parameter", "ModelId=parlance.deltas-40-50"];
+    let (mut server, _) = serve_with(folder.path(), &arguments).await;
+    let chat = tokio::spawn(parlance(&["chat", "Count."], folder.path()).output());
+    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    interrupt(&server).await;
+    let answer = stdout(&with_timeout(chat).await.unwrap().unwrap());
+    assert!(answer.contains("0040"), "{answer}");
+    assert!(with_timeout(server.wait()).await.unwrap().success());
+}
+
+#[tokio::test]
+async fn port_in_use_fails_with_one_sentence() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     assert!(startup_error(&["--port", &port]).await.contains(&port));
 }
 
 #[tokio::test]
-async fn unknown_parameter_is_one_clear_sentence() {
+async fn unknown_parameter_fails_with_one_sentence() {
     assert!(startup_error(&["--port", "0", "--parameter", "Nothing=1"]).await.contains("Nothing"));
 }
 
 #[tokio::test]
-async fn unsupported_resource_is_one_clear_sentence() {
+async fn unsupported_resource_fails_with_one_sentence() {
     let root = TempDir::new().unwrap();
-    std::fs::write(root.path().join("template.yaml"), "Resources: { Queue: { Type: AWS::SQS::Queue } }").unwrap();
+    std::fs::write(root.path().join("template.yaml"), "Resources: { Topic: { Type: AWS::SNS::Topic } }").unwrap();
     let sentence = startup_error(&["--port", "0", "--root", root.path().to_str().unwrap()]).await;
-    assert!(sentence.contains("Queue") && sentence.contains("AWS::SQS::Queue"), "{sentence}");
+    assert!(sentence.contains("Topic") && sentence.contains("AWS::SNS::Topic"), "{sentence}");
 }
 
 #[tokio::test]
-async fn invalid_resolver_is_one_clear_sentence_with_file_and_line() {
+async fn invalid_resolver_error_names_file_and_line() {
     let root = TempDir::new().unwrap();
     let mut copy = Command::new("cp");
     copy.args(["-r", "template.yaml", "schema.graphql", "resolvers"])

@@ -24,7 +24,8 @@ async fn retry_replaces_the_answer_and_keeps_the_old_one_superseded() {
     let first = backend.send_and_wait(&conversation, "Hello!").await;
     let retried = backend.retry_and_wait(&conversation, &first.turn.id).await;
     assert_eq!((retried.turn.status, retried.turn.run), (TurnStatus::Completed, 2));
-    assert!(retried.turn.attempt > first.turn.attempt, "a retry starts a new attempt");
+    let attempts = (first.turn.attempt, retried.turn.attempt);
+    assert_eq!(attempts, (1, 3), "the retry and the claim each raise the attempt");
     assert_eq!(answer_texts(&retried.turn), ["Hello!"]);
     assert_eq!(retried.final_event().position, 3);
     let events = backend.newest_events(&conversation).await;
@@ -90,13 +91,13 @@ async fn active_turn_cannot_be_retried_or_continued() {
 async fn next_message_closes_the_turn_of_a_dead_attempt_with_its_text() {
     let backend = Backend::without_handler().await;
     let conversation = backend.conversation().await;
-    let dead = backend.send_message(&conversation, "Hello!").await;
-    backend.simulate_dead_attempt(&dead, &["Hel", "lo."], Timestamp::UNIX_EPOCH).await;
+    let dead_turn = backend.send_message(&conversation, "Hello!").await;
+    backend.simulate_dead_attempt(&dead_turn, &["Hel", "lo."], Timestamp::UNIX_EPOCH).await;
     backend.send_message(&conversation, "Are you there?").await;
     let events = backend.newest_events(&conversation).await;
     let texts: Vec<_> = events.iter().map(|event| (event.position, event.text_or_empty())).collect();
     assert_eq!(texts, [(1, "Hello!"), (2, "Hello."), (3, "Are you there?")]);
-    let turn = backend.turn(&conversation, &dead.id).await;
+    let turn = backend.turn(&conversation, &dead_turn.id).await;
     assert_eq!((turn.status, answer_texts(&turn)), (TurnStatus::Failed, vec!["Hello.".to_owned()]));
     assert_eq!(turn.failure.and_then(|failure| failure.code), Some(FailureCode::Interrupted));
 }
@@ -105,15 +106,15 @@ async fn next_message_closes_the_turn_of_a_dead_attempt_with_its_text() {
 async fn text_of_a_dead_attempt_is_continued_or_superseded() {
     let backend = Backend::without_handler().await;
     let conversation = backend.conversation().await;
-    let dead = backend.send_message(&conversation, "Hello!").await;
-    backend.simulate_dead_attempt(&dead, &["Hel", "lo."], Timestamp::UNIX_EPOCH).await;
-    let requeued = backend.api.call(&continue_request(&conversation, &dead.id)).await.unwrap();
+    let dead_turn = backend.send_message(&conversation, "Hello!").await;
+    backend.simulate_dead_attempt(&dead_turn, &["Hel", "lo."], Timestamp::UNIX_EPOCH).await;
+    let requeued = backend.api.call(&continue_request(&conversation, &dead_turn.id)).await.unwrap();
     assert_eq!((requeued.status, requeued.run, requeued.attempt), (TurnStatus::Queued, 2, 2));
-    assert_eq!(answer_texts(&backend.turn(&conversation, &dead.id).await), ["Hello."]);
+    assert_eq!(answer_texts(&backend.turn(&conversation, &dead_turn.id).await), ["Hello."]);
 
-    backend.cancel(&conversation, &dead.id).await;
-    assert_eq!(backend.api.call(&retry_request(&conversation, &dead.id)).await.unwrap().run, 3);
-    assert!(answer_texts(&backend.turn(&conversation, &dead.id).await).is_empty());
+    backend.cancel(&conversation, &dead_turn.id).await;
+    assert_eq!(backend.api.call(&retry_request(&conversation, &dead_turn.id)).await.unwrap().run, 3);
+    assert!(answer_texts(&backend.turn(&conversation, &dead_turn.id).await).is_empty());
     let events = backend.newest_events(&conversation).await;
     let superseded: Vec<_> = events.iter().skip(1).map(|event| event.superseded).collect();
     assert_eq!(superseded, [Some(true), Some(true)]);

@@ -1,4 +1,6 @@
 //! Conversations that are shared with other users for reading or writing.
+use std::time::Duration;
+
 use client::{
     AppSync,
     errors::ErrorType,
@@ -11,7 +13,7 @@ use client::{
 use serde_json::json;
 
 use crate::{
-    backend::{Backend, User, expect_api_error, new_id, send_message},
+    backend::{Backend, User, expect_api_error, new_id, send_message, with_timeout},
     subscriber::Subscriber,
 };
 
@@ -187,6 +189,52 @@ async fn own_and_shared_conversations_are_listed_by_last_activity() {
     assert_eq!((listed.as_slice(), next_token), (after_message.as_slice(), None));
     ann.api.call(&DeleteConversation { id: first }).await.unwrap();
     assert_eq!(list(&bob.api).await, [second_item, own_item]);
+}
+
+/// The owner's list and the author's move with the message; the handler moves the others' when the answer is
+/// finished.
+#[tokio::test]
+async fn conversation_moves_up_in_every_participants_list_when_its_answer_is_finished() {
+    let backend = Backend::start().await;
+    let (ann, bob, cat) = (backend.iam_user("Ann"), backend.iam_user("Bob"), backend.iam_user("Cat"));
+    let shared = create_conversation(&ann).await;
+    share(&ann, &shared, &bob, Access::Write).await;
+    share(&ann, &shared, &cat, Access::Read).await;
+    let mut own = Vec::new();
+    for user in [&ann, &bob, &cat] {
+        own.push(create_conversation(user).await);
+    }
+    let first_listed = async |user: &User| list(&user.api).await[0].0.clone();
+    for (user, own) in [&ann, &bob, &cat].into_iter().zip(&own) {
+        assert_eq!(&first_listed(user).await, own);
+    }
+    let mut subscriber = Subscriber::subscribe(&ann.api, &shared).await;
+    let turn = send_message(&ann.api, &shared, "t1", "Hello!").await.unwrap();
+    assert_eq!(first_listed(&ann).await, shared, "the owner's list has moved with the message");
+    subscriber.updates_until_end(&turn.id).await;
+    for user in [&bob, &cat] {
+        let moved = async {
+            while first_listed(user).await != shared {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        with_timeout(moved).await;
+    }
+}
+
+/// listConversations leaves such a conversation out after it has read a page, so that a page may be empty.
+#[tokio::test]
+async fn page_of_a_deleted_conversation_is_empty_and_the_next_page_follows() {
+    let backend = Backend::without_handler().await;
+    let (ann, bob) = (backend.iam_user("Ann"), backend.iam_user("Bob"));
+    let own = create_conversation(&bob).await;
+    let shared = create_conversation(&ann).await;
+    share(&ann, &shared, &bob, Access::Read).await;
+    ann.api.call(&DeleteConversation { id: shared }).await.unwrap();
+    let page = bob.api.call(&ListConversations { limit: Some(1), next_token: None }).await.unwrap();
+    assert!(page.items.is_empty() && page.next_token.is_some(), "{page:?}");
+    let next = bob.api.call(&ListConversations { limit: Some(1), next_token: page.next_token }).await.unwrap();
+    assert_eq!((next.items[0].id.as_str(), next.next_token), (own.as_str(), None));
 }
 
 #[tokio::test]

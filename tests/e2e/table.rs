@@ -16,9 +16,18 @@ const ITEMS_PER_BATCH: usize = 25;
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 impl Backend {
-    /// Keeps its state in a folder that outlives the server.
+    /// Keeps its state in a folder that outlives the server. The events that a server before it has left are
+    /// lost.
     pub async fn persistent(folder: &TempDir) -> Self {
+        drop(std::fs::remove_dir_all(folder.path().join("events")));
         let options = ServerOptions { ephemeral: false, ..options(folder, BTreeMap::new()) };
+        Self::start_with(options, tempfile::tempdir().unwrap()).await
+    }
+
+    /// Like `persistent`, and the events that a server before it has left are delivered. A second of the
+    /// event queue is `time_scale` seconds long.
+    pub async fn resuming(folder: &TempDir, time_scale: f64) -> Self {
+        let options = ServerOptions { ephemeral: false, time_scale, ..options(folder, BTreeMap::new()) };
         Self::start_with(options, tempfile::tempdir().unwrap()).await
     }
 
@@ -71,8 +80,8 @@ impl Backend {
         .await
     }
 
-    /// Gives a conversation so many events, by the user and the agent in turn. The text of each ends with its
-    /// position.
+    /// Gives a conversation this many events, by the user and the agent in turn. The text of each ends
+    /// with its position.
     pub async fn seed_events(&self, conversation_id: &str, count: u32, text: &str) {
         self.seed_events_at(conversation_id, 1..=count, text).await;
     }
@@ -92,7 +101,7 @@ impl Backend {
         .await;
     }
 
-    /// Puts events by the agent, each with so many content blocks of one character.
+    /// Puts events by the agent, each with this many content blocks of one character.
     pub async fn seed_events_of_blocks(&self, conversation_id: &str, count: u32, blocks: usize) {
         self.seed_events(conversation_id, count, "").await;
         let content: Vec<Value> = (0..blocks).map(|_| json!({ "M": { "text": { "S": "a" } } })).collect();
@@ -110,7 +119,7 @@ impl Backend {
         }
     }
 
-    /// Ends a queued turn with so many events of its answer.
+    /// Ends a queued turn with this many events of its answer.
     pub async fn seed_answer(&self, turn: &Turn, events: u32) {
         let conversation_id = &turn.conversation_id;
         let last_position = 1 + events;
@@ -162,7 +171,7 @@ impl Backend {
         self.simulate_dead_attempt_in_blocks(turn, &batches, claimable_until).await;
     }
 
-    /// The same, with the content block of each batch.
+    /// Like `simulate_dead_attempt`, with the content block of each batch.
     pub async fn simulate_dead_attempt_in_blocks(
         &self,
         turn: &Turn,
@@ -196,6 +205,16 @@ impl Backend {
                     ":until": { "N": claimable_until.as_millisecond() },
                 },
             },
+        }))
+        .await;
+    }
+
+    /// Ends the lease of a turn's attempt.
+    pub async fn expire_lease(&self, turn: &Turn) {
+        self.run(&json!({
+            "operation": "UpdateItem",
+            "key": turn_key(&turn.conversation_id, &turn.id),
+            "update": { "expression": "SET leaseUntil = :past", "expressionValues": { ":past": { "N": 1 } } },
         }))
         .await;
     }

@@ -4,7 +4,8 @@ use local::bedrock::{UNICODE, long_text};
 
 use crate::backend::{Backend, FinishedTurn};
 
-/// After every update, the text received so far is a prefix of the stored answer. After the last, it is the answer.
+/// After every update, the text received so far is a prefix of the stored answer. After the last, it is the
+/// answer.
 fn check_streamed_text_is_stored(finished: &FinishedTurn) {
     assert_eq!(finished.turn.status, TurnStatus::Completed);
     assert_eq!(finished.sequences(), Vec::from_iter(1..=finished.updates.len() as u32));

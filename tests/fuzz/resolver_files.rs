@@ -89,7 +89,8 @@ impl Target for ResolverFiles {
         files
     }
 
-    /// In two cases of three, words are removed, repeated or taken from another file, so that many files still parse.
+    /// In two cases of three, words are removed, repeated or taken from another file, so that many files
+    /// still parse.
     fn generate(&mut self, mutator: &mut Mutator, corpus: &[Vec<u8>]) -> Vec<u8> {
         if mutator.one_in(3) {
             return mutator.mutate_any(corpus);

@@ -14,7 +14,8 @@ use crate::{
     fuzzer::{Target, fuzz},
 };
 
-/// Writes the address of its Runtime API to a file and then only waits: the test makes the calls in its place.
+/// Writes the address of its Runtime API to a file and then only waits: the test makes the calls in its
+/// place.
 const PROCESS_SCRIPT: &str =
     r#"echo "$AWS_LAMBDA_RUNTIME_API" > "$ADDRESS_FILE.new"; mv "$ADDRESS_FILE.new" "$ADDRESS_FILE"; exec cat"#;
 /// One byte more than Lambda accepts.
@@ -84,8 +85,8 @@ impl Target for FunctionResponses {
         responses
     }
 
-    /// Posts the input as the response or the error of an unknown and of the current invocation. The invocation must end,
-    /// and the next one must be served.
+    /// Posts the input as the response or the error of an unknown and of the current invocation. The
+    /// invocation must end, and the next one must be served.
     async fn run(&mut self, input: &[u8]) -> Result<(), String> {
         let lambda = self.lambda.clone();
         let invocation =

@@ -103,7 +103,8 @@ impl Target for Sessions {
         session(&frames)
     }
 
-    /// Sends text as WebSocket frames. From the first frame on that is not text, everything is sent as raw bytes.
+    /// Sends text as WebSocket frames. From the first frame on that is not text, everything is sent as raw
+    /// bytes.
     async fn run(&mut self, input: &[u8]) -> Result<(), String> {
         let mut socket = WebSocket::open(&self.server.endpoint).await;
         let mut is_valid = true;

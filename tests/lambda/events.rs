@@ -1,18 +1,26 @@
 //! Event invocations: retries, failure destinations, concurrency.
 use local::{
     lambda::InvokeError,
-    stack::{EventInvokeConfig, Function, Role},
+    stack::{EventInvokeConfig, FailureDestination, Function, Role},
 };
 use serde_json::{Value, json};
 use tokio::join;
 
-use crate::service::{Service, arn, function};
+use crate::service::{QUEUE_ARN, Service, arn, function};
 
 fn function_with_destination(name: &str, destination: &str) -> Function {
-    let event_invoke =
-        EventInvokeConfig { max_retries: 2, max_event_age_seconds: 21_600, on_failure: Some(arn(destination)) };
     let statement = json!({ "Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": arn(destination) });
-    let function = function(name);
+    with_destination(function(name), FailureDestination::Function(arn(destination)), statement)
+}
+
+fn function_with_queue(name: &str) -> Function {
+    let statement = json!({ "Effect": "Allow", "Action": "sqs:SendMessage", "Resource": QUEUE_ARN });
+    with_destination(function(name), FailureDestination::Queue(QUEUE_ARN.into()), statement)
+}
+
+fn with_destination(function: Function, destination: FailureDestination, statement: Value) -> Function {
+    let on_failure = Some(destination);
+    let event_invoke = EventInvokeConfig { max_retries: 2, max_event_age_seconds: 21_600, on_failure };
     Function { event_invoke, role: Role { statements: vec![statement], ..function.role }, ..function }
 }
 
@@ -47,6 +55,25 @@ async fn failed_event_is_retried_twice_and_sent_to_its_destination() {
             "responsePayload": { "errorType": "Deliberate", "errorMessage": "No such turn." },
         })
     );
+    service.lambda.stop().await;
+}
+
+#[tokio::test]
+async fn record_of_a_failed_closer_is_kept_in_its_queue() {
+    let service = Service::start([function_with_destination("answer", "closer"), function_with_queue("closer")]).await;
+    assert_eq!(service.lambda.failure_records(QUEUE_ARN), Vec::<Value>::new());
+    let record_of_answer = json!({ "do": "fail", "message": "The table is away." });
+    service.invoke_event("closer", record_of_answer.clone()).await;
+    for _ in 0..3 {
+        assert_eq!(service.next_report().await.function, "closer");
+    }
+    service.lambda.wait_for_events().await;
+    let records = service.lambda.failure_records(QUEUE_ARN);
+    let [record] = records.as_slice() else { panic!("{records:?}") };
+    assert_eq!(record["requestContext"]["functionArn"], format!("{}:$LATEST", arn("closer")));
+    assert_eq!(record["requestContext"]["condition"], "RetriesExhausted");
+    assert_eq!(record["requestPayload"], record_of_answer);
+    assert_eq!(record["responsePayload"]["errorMessage"], "The table is away.");
     service.lambda.stop().await;
 }
 

@@ -7,7 +7,7 @@ mod responses;
 mod service;
 mod test_function;
 
-use local::lambda::DestinationError;
+use local::{lambda::DestinationError, stack::FailureDestination};
 use serde_json::json;
 use service::{Service, function, lambda};
 
@@ -27,7 +27,7 @@ fn function_responds_through_the_runtime_api() {
 #[tokio::test]
 async fn function_is_not_its_own_failure_destination() {
     let mut own = function("answer");
-    own.event_invoke.on_failure = Some(own.arn.clone());
+    own.event_invoke.on_failure = Some(FailureDestination::Function(own.arn.clone()));
     let error = lambda([own]).await.err().expect("an error");
     assert_eq!(error, DestinationError::OwnDestination { function: "answer".into() });
     let message = "Function answer: You can't specify the function as a destination for itself.";
@@ -36,19 +36,29 @@ async fn function_is_not_its_own_failure_destination() {
 
 #[tokio::test]
 async fn failure_destination_must_be_a_function_of_the_stack() {
-    let mut lost = function("answer");
-    lost.event_invoke.on_failure = Some(service::arn("elsewhere"));
-    let error = lambda([lost]).await.err().expect("an error");
+    let mut function = function("answer");
+    function.event_invoke.on_failure = Some(FailureDestination::Function(service::arn("elsewhere")));
+    let error = lambda([function]).await.err().expect("an error");
     assert!(matches!(error, DestinationError::UnknownDestination { .. }), "{error}");
 }
 
 #[tokio::test]
 async fn role_must_allow_to_invoke_the_failure_destination() {
     let mut unable = function("answer");
-    unable.event_invoke.on_failure = Some(service::arn("closer"));
+    unable.event_invoke.on_failure = Some(FailureDestination::Function(service::arn("closer")));
     let error = lambda([unable, function("closer")]).await.err().expect("an error");
     let message = "Function answer: The function's execution role does not have permissions to call Invoke on \
                  arn:aws:lambda:eu-west-1:123456789012:function:closer";
+    assert_eq!(error.to_string(), message);
+}
+
+#[tokio::test]
+async fn role_must_allow_to_send_to_the_failure_queue() {
+    let mut unable = function("closer");
+    unable.event_invoke.on_failure = Some(FailureDestination::Queue(service::QUEUE_ARN.into()));
+    let error = lambda([unable]).await.err().expect("an error");
+    let message = "Function closer: The function's execution role does not have permissions to call SendMessage on \
+                 arn:aws:sqs:eu-west-1:123456789012:failures";
     assert_eq!(error.to_string(), message);
 }
 

@@ -18,6 +18,7 @@ use uuid::Uuid;
 pub const FUNCTION_TEST: &str = "function_responds_through_the_runtime_api";
 /// A minute of the event queue takes 30 milliseconds.
 const TIME_SCALE: f64 = 0.0005;
+pub const QUEUE_ARN: &str = "arn:aws:sqs:eu-west-1:123456789012:failures";
 /// Longer than any step of a test takes on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
 

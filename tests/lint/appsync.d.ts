@@ -1,5 +1,6 @@
 // Exactly what APPSYNC_JS 1.0.0 documents. There is no other library: what is not here does not compile.
-// Source: the "JavaScript runtime features", "Utilities" and "Built-in modules" pages of the AppSync developer guide.
+// Source: the "JavaScript runtime features", "Utilities" and "Built-in modules" pages of the AppSync
+// developer guide.
 
 interface Array<T> {
   length: number;

@@ -1,4 +1,5 @@
-// AWS's own rules for APPSYNC_JS, with types, since some of them look at the type of what a method is called on.
+// AWS's own rules for APPSYNC_JS, with types, since some of them look at the type of what a method is called
+// on.
 import appsync from '@aws-appsync/eslint-plugin';
 import parser from '@typescript-eslint/parser';
 import rules from './rules.js';

@@ -6,9 +6,9 @@ const declarations = readFileSync(new URL('../../resolvers/stash.d.ts', import.m
 const numbers = new Set([...declarations.matchAll(/^\s*(\w+)\??: number\b/gm)].map(([, name]) => name));
 
 /**
- * AppSync prints a number that was read from DynamoDB as "null" when it is turned into text; the result of an arithmetic
- * operation prints right (aws-appsync-community #308). So a stored number in a template literal, or added to a text, must be
- * arithmetic: `${turn.run + 0}`.
+ * AppSync prints a number that was read from DynamoDB as "null" when it is turned into text; the result of an
+ * arithmetic operation prints right (aws-appsync-community #308). So a stored number in a template literal,
+ * or added to a text, must be arithmetic: `${turn.run + 0}`.
  */
 const noStoredNumberInText = {
   meta: { type: 'problem', schema: [] },

@@ -11,7 +11,8 @@ use local::{
 };
 use serde_json::Value;
 
-/// The default parameters; every option off but IAM access, without which nobody may call; every option on that the local server supports.
+/// The default parameters; every option off but IAM access, without which nobody may call; every option on
+/// that the local server supports.
 const PARAMETER_SETS: [&[(&str, &str)]; 3] = [
     &[],
     &[

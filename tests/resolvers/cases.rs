@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::{files, read};
 
-/// One call of a handler and its expected results. Absent results are not compared. `{"$text": "ab", "times": 2}` means
-/// `"abab"`.
+/// One call of a handler and its expected results. Absent results are not compared. `{"$text": "ab", "times":
+/// 2}` means `"abab"`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Case {

@@ -1,11 +1,13 @@
-//! The JavaScript runtime and the DynamoDB data source, compared with recorded and documented responses of AWS.
+//! The JavaScript runtime and the DynamoDB data source, compared with recorded and documented responses of
+//! AWS.
 //!
 //! `cases/` holds calls of handlers; `cases/functions/` has one file for each resolver of this backend.
-//! `accepted/` and `refused/` hold files for the checks at deployment: refused are files that AWS refuses, that
-//! it runs otherwise than JavaScript, or that need what the local server has not. `dynamodb/` holds requests to
-//! a data source.
+//! `accepted/` and `refused/` hold files for the checks at deployment: refused are files that AWS refuses,
+//! that it runs otherwise than JavaScript, or that need what the local server has not. `dynamodb/` holds
+//! requests to a data source.
 mod agents;
 mod cases;
+mod conversation_condition;
 mod deployment;
 mod fixture;
 mod limits;

@@ -1,4 +1,4 @@
-//! Rules that stand in JavaScript and in Rust.
+//! Rules that both JavaScript and Rust implement.
 use api::text::is_blank;
 use local::resolver::{Engine, Handler, Outcome};
 use local::stack::Code;

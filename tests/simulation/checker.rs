@@ -1,5 +1,5 @@
-//! Checks the invariants against the observations of a finished run. Each check names its invariant by the number in
-//! ARCHITECTURE.md.
+//! Checks the invariants against the observations of a finished run. Each check names its invariant by the
+//! number in ARCHITECTURE.md.
 use std::fmt;
 
 use api::types::SenderKind;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::observations::{ModelRequest, Observations};
 
-/// Shorter answers may be repeated by chance.
+/// Two shorter answers may be equal at random.
 const MIN_DISTINCTIVE_BYTES: usize = 17;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,7 +217,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// 5: sequences are contiguous within an attempt. One may be missing before an end that was written directly.
+    /// 5: sequences are contiguous within an attempt. One may be missing before an end that was written
+    /// directly.
     fn check_sequences(&mut self, turn: &'a Value) {
         let batches = self.items.batches(turn);
         let attempt = number(turn, "attempt");
@@ -272,7 +273,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// 3: every subscriber displays the stored text. Only the first subscriber was connected during all turns.
+    /// 3: every subscriber displays the stored text. Only the first subscriber was connected during all
+    /// turns.
     fn check_subscribers(&mut self, turn: &'a Value) {
         let id = text(turn, "id");
         let stored_text = self.items.stored_text(turn);

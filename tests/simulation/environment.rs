@@ -23,7 +23,8 @@ use crate::{
 const START_MS: u64 = 1_795_000_000_000;
 
 thread_local! {
-    /// Callbacks of the JavaScript engine and of the AWS SDK have no argument that could carry the environment.
+    /// Callbacks of the JavaScript engine and of the AWS SDK have no argument that could carry the
+    /// environment.
     static CURRENT: RefCell<Option<Arc<Environment>>> = const { RefCell::new(None) };
 }
 

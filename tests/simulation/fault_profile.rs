@@ -1,5 +1,5 @@
-//! Which faults a run has, and how often. A profile is drawn once per run, so that runs differ in kind and not only in
-//! detail.
+//! Which faults a run has, and how often. A profile is drawn once per run, so that runs differ in kind and
+//! not only in detail.
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use crate::rng::Rng;
@@ -70,21 +70,21 @@ const LINKS: [Link; 5] =
 /// How often each fault was injected.
 pub type FaultCounts = BTreeMap<Fault, u64>;
 
-/// All probabilities are per mille.
+/// The probabilities of faults, per mille.
 pub struct FaultProfile {
     links: BTreeMap<Link, LinkFaults>,
     /// When the API refuses the handlers' requests, since the beginning of the run.
     outage: Option<Range<Duration>>,
-    /// That an invocation is killed at one of its calls; half of it, that it is killed at a random time.
+    /// A kill at one of an invocation's calls. A kill at a random time is half as probable.
     pub process_kills: u64,
     pub process_stalls: u64,
     pub duplicate_deliveries: u64,
-    /// That an event is delivered late; half of it, that an invocation is throttled.
+    /// A late delivery. A throttled invocation is half as probable.
     pub late_deliveries: u64,
     pub lost_updates: u64,
-    /// That an update is reordered, and that it is duplicated.
+    /// A reordered update, and a duplicated one.
     pub disordered_updates: u64,
-    /// That a disconnected subscriber stays offline for minutes; a tenth of it, that a subscriber disconnects.
+    /// Minutes offline after a disconnection. A disconnection is a tenth as probable.
     pub disconnects: u64,
     is_disabled: bool,
     pub counts: FaultCounts,

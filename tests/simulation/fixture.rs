@@ -1,4 +1,5 @@
-//! The parts that all runs of a thread share: the template's wiring, its resolvers and schema, and a table in memory.
+//! The parts that all runs of a thread share: the template's wiring, its resolvers and schema, and a table in
+//! memory.
 use std::{collections::BTreeMap, path::Path, rc::Rc, sync::Arc, time::Duration};
 
 use local::{
@@ -29,7 +30,8 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// Sets the JavaScript engine of the current thread to the environment of the run that is in progress there.
+    /// Sets the JavaScript engine of the current thread to the environment of the run that is in progress
+    /// there.
     pub fn new() -> Self {
         set_engine_environment(engine_environment()).expect("the JavaScript engine starts");
         let stack = load_stack();

@@ -1,5 +1,6 @@
-//! Deterministic simulation: whole conversations in one process under a paused clock, with the project's handler,
-//! resolvers and client over a table in memory. Calls, processes, events and subscriptions fail at random, by seed.
+//! Deterministic simulation: whole conversations in one process under a paused clock, with the project's
+//! handler, resolvers and client over a table in memory. Calls, processes, events and subscriptions fail at
+//! random, by seed.
 //!
 //! `PARLANCE_SEED=7 cargo test --test simulation` repeats the run of one seed and prints its trace.
 //! `PARLANCE_RUNS=20000 cargo test --release --test simulation` runs many seeds.
@@ -69,8 +70,8 @@ fn same_seed_gives_same_run() {
 
 #[test]
 fn every_mutant_violates_its_invariant() {
-    // Mutant, violated invariant, and the seed to begin with: the first one that shows the mutant. The search goes on
-    // from there if a change of the program gives the seeds other runs.
+    // Mutant, violated invariant, and the seed to begin with: the first one that shows the mutant. The search
+    // continues from there if a change of the program gives the seeds other runs.
     let mutants = [
         (Mutant::NoFencing, 1, 1),
         (Mutant::EmptyFinalEvent, 2, 1),

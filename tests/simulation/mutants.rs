@@ -1,4 +1,5 @@
-//! Mutants of the program: each changes one thing at runtime so that one invariant breaks. The checker must notice.
+//! Mutants of the program: each changes one thing at runtime so that one invariant breaks. The checker must
+//! notice.
 use serde_json::{Value, json};
 
 use crate::fault_profile::FaultProfile;

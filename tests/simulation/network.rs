@@ -20,7 +20,8 @@ pub enum CallError {
 }
 
 impl Environment {
-    /// Executes a call as often as its faults say. An execution that has begun continues if the caller stops waiting.
+    /// Executes a call as often as its faults say. An execution that has begun continues if the caller stops
+    /// waiting.
     pub async fn call<F>(
         self: &Arc<Self>,
         link: Link,

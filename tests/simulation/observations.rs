@@ -1,5 +1,5 @@
-//! The observations of a finished run as plain values: the stored items, what subscribers displayed, and what the model
-//! received and sent.
+//! The observations of a finished run as plain values: the stored items, what subscribers displayed, and what
+//! the model received and sent.
 use std::collections::BTreeMap;
 
 use client::schema::TurnStatus;
@@ -19,7 +19,8 @@ pub struct Observations {
     pub model_requests: Vec<ModelRequest>,
     /// The text that handlers received from the model, by turn and attempt.
     pub received_text: BTreeMap<(String, u64), String>,
-    /// The turns whose last run has no pending event: a handler or the closer had the chance to store the end.
+    /// The turns whose last run has no pending event: a handler or the closer could store the
+    /// end.
     pub settled_turns: Vec<String>,
     /// The most writes of one published batch.
     pub max_writes_per_batch: u32,

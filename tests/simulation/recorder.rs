@@ -1,7 +1,7 @@
 //! Records what happens in a run and leaves no trace in the table.
 use std::collections::BTreeMap;
 
-use local::stack::Function;
+use local::stack::{FailureDestination, Function};
 use serde_json::Value;
 use turn::{
     mutation::{Mutation, Update},
@@ -59,7 +59,7 @@ pub enum DeliveryState {
 impl Recorder {
     /// Returns the index of the delivery.
     pub fn record_event(&mut self, function: &Function, payload: &Value) -> usize {
-        let is_for_closer = function.event_invoke.on_failure.is_none();
+        let is_for_closer = !matches!(function.event_invoke.on_failure, Some(FailureDestination::Function(_)));
         let event = if is_for_closer { &payload["requestPayload"] } else { payload };
         self.events.push(EventDelivery {
             turn_id: event["turnId"].as_str().unwrap_or_default().to_owned(),

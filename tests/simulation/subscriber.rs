@@ -1,5 +1,5 @@
-//! A subscriber: the client's reassembly over a simulated connection, which loses, duplicates and reorders updates and
-//! breaks.
+//! A subscriber: the client's reassembly over a simulated connection, which loses, duplicates and reorders
+//! updates and breaks.
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -68,7 +68,8 @@ enum FetchResult {
 }
 
 impl SubscriberHandle {
-    /// Returns once the subscriber knows the conversation's last position: from then on it may not miss an event.
+    /// Returns once the subscriber knows the conversation's last position: from then on it may not miss an
+    /// event.
     pub async fn wait_until_synchronized(&self) {
         self.synchronized.notified().await;
     }

@@ -1,4 +1,5 @@
-//! GraphQL documents that cost far more than they are worth: deep, long, repetitive, or exponential when expanded.
+//! GraphQL documents that are expensive to execute: deep, long, repetitive, or exponential when
+//! expanded.
 
 pub fn hostile_documents() -> Vec<String> {
     [deep_documents(), wide_documents(), recursive_fragments(), many_operations(), long_tokens()].concat()

@@ -1,4 +1,4 @@
-//! What the tests of `fuzz` and of `abuse` share.
+//! Helpers for the tests of `fuzz` and `abuse`.
 pub mod hostile_documents;
 pub mod server_under_test;
 pub mod tcp;

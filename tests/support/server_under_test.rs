@@ -70,7 +70,7 @@ impl ServerUnderTest {
     pub async fn start_with(arguments: &[&str]) -> Self {
         let state = tempfile::tempdir().expect("a temporary folder is created");
         let mut process = Command::new(env!("CARGO_BIN_EXE_parlance"))
-            .args(["--ephemeral", "--port", "0", "--state"])
+            .args(["--ephemeral", "--port", "0", "--parameter", "ApiKeyListing=true", "--state"])
             .arg(state.path())
             .args(arguments)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -100,7 +100,8 @@ impl ServerUnderTest {
         AppSync::new(&self.endpoint.url, credentials).expect("the URL is valid")
     }
 
-    /// Fails if the process has ended, has panicked, or has grown by more than `max_growth_megabytes` since its start.
+    /// Fails if the process has ended, has panicked, or has grown by more than `max_growth_megabytes` since
+    /// its start.
     pub fn check_health(&mut self, max_growth_megabytes: u64) -> Result<(), String> {
         if let Some(status) = self.process.try_wait().expect("the process has a status") {
             return Err(format!("the server ended: {status}"));

@@ -10,7 +10,8 @@ use tokio::{
 /// Far longer than a response takes.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Sends the bytes, closes the sending side, and reads until the server closes. None if the server does not close in time.
+/// Sends the bytes, closes the sending side, and reads until the server closes. None if the server does not
+/// close in time.
 pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> Option<Vec<u8>> {
     let mut stream = TcpStream::connect(address).await.ok()?;
     let mut response = Vec::new();

@@ -22,7 +22,7 @@ const FINAL_ERROR_TYPES: [&str; 2] = ["UnauthorizedException", "BadRequestExcept
 /// AppSync's error type for an exceeded limit of subscriptions or of subscription requests.
 const LIMIT_ERROR_TYPE: &str = "LimitExceededError";
 
-/// What the caller has to do.
+/// An effect that the caller has to perform.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Open a socket; `on_socket_opened`, `on_socket_lost` or `on_handshake_error` follows.
@@ -37,7 +37,7 @@ pub enum Effect {
     },
 }
 
-/// What happened to a subscription.
+/// A change or an update of a subscription.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Signal {
     /// AppSync has acknowledged the subscription, for the first time or after an interruption.

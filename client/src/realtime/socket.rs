@@ -2,6 +2,7 @@
 use std::{
     collections::HashMap,
     future::pending,
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -19,7 +20,11 @@ use super::{
     frames::{ClientFrame, ServerFrame},
     signal_queue::Sender,
 };
-use crate::{credentials::Credentials, endpoint::Endpoint, errors::Error};
+use crate::{
+    credentials::{Credentials, CredentialsProvider},
+    endpoint::Endpoint,
+    errors::Error,
+};
 
 /// How long opening a socket, or sending one frame, may take.
 const SOCKET_TIMEOUT: Duration = Duration::from_secs(15);
@@ -31,7 +36,7 @@ pub(super) enum Command {
 
 pub(super) struct Connector {
     pub endpoint: Endpoint,
-    pub credentials: Credentials,
+    pub credentials: Arc<dyn CredentialsProvider>,
 }
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -58,7 +63,8 @@ enum EffectError {
 
 impl From<Error> for EffectError {
     fn from(error: Error) -> Self {
-        Self::Handshake(error)
+        // A provider of credentials that cannot be reached now.
+        if error.is_transient() { Self::SocketLost } else { Self::Handshake(error) }
     }
 }
 
@@ -123,7 +129,7 @@ async fn carry_out(
     owners: &mut HashMap<String, Sender>,
 ) -> Result<(), EffectError> {
     match effect {
-        Effect::OpenSocket => *link = connector.open()?,
+        Effect::OpenSocket => *link = connector.open().await?,
         Effect::SendFrame(frame) => connector.send(link, &frame).await?,
         Effect::CloseSocket => *link = Link::Closed,
         Effect::Deliver { id, signal } => {
@@ -136,8 +142,8 @@ async fn carry_out(
 }
 
 impl Connector {
-    fn open(&self) -> Result<Link, Error> {
-        let request = self.handshake()?;
+    async fn open(&self) -> Result<Link, Error> {
+        let request = self.handshake().await?;
         let opening = async move {
             let opened = timeout(SOCKET_TIMEOUT, connect_async(request)).await;
             let (socket, _response) = opened.ok()?.ok()?;
@@ -147,8 +153,8 @@ impl Connector {
     }
 
     /// AppSync reads the credentials from a sub-protocol, because browsers cannot set headers on a WebSocket.
-    fn handshake(&self) -> Result<Request, Error> {
-        let header = self.credentials.connection_header(&self.endpoint, SystemTime::now())?.to_string();
+    async fn handshake(&self) -> Result<Request, Error> {
+        let header = self.credentials().await?.connection_header(&self.endpoint, SystemTime::now())?.to_string();
         let url = self.endpoint.realtime().as_str();
         let invalid = || Error::InvalidEndpoint { url: url.to_owned() };
         let request = ClientRequestBuilder::new(url.parse().map_err(|_| invalid())?)
@@ -159,15 +165,21 @@ impl Connector {
 
     async fn send(&self, link: &mut Link, frame: &ClientFrame) -> Result<(), EffectError> {
         let Link::Open(socket) = link else { return Ok(()) };
-        let text = frame.to_text(&self.authorization(frame)?);
+        let text = frame.to_text(&self.authorization(frame).await?);
         let sent = timeout(SOCKET_TIMEOUT, socket.send(Message::text(text))).await;
         if let Ok(Ok(())) = sent { Ok(()) } else { Err(EffectError::SocketLost) }
     }
 
-    fn authorization(&self, frame: &ClientFrame) -> Result<Value, Error> {
+    /// The connection waits for its provider, but not without end.
+    async fn credentials(&self) -> Result<Credentials, Error> {
+        let credentials = timeout(SOCKET_TIMEOUT, self.credentials.credentials()).await;
+        credentials.unwrap_or_else(|_| Err(Error::Transport("the credentials took too long".to_owned())))
+    }
+
+    async fn authorization(&self, frame: &ClientFrame) -> Result<Value, Error> {
         match frame {
             ClientFrame::Start { operation, .. } => {
-                self.credentials.subscription_header(&self.endpoint, operation, SystemTime::now())
+                self.credentials().await?.subscription_header(&self.endpoint, operation, SystemTime::now())
             }
             ClientFrame::Init | ClientFrame::Stop { .. } => Ok(Value::Null),
         }

@@ -29,7 +29,7 @@ impl Realtime {
     /// Spawns the connection's task: call this within a Tokio runtime.
     pub fn new(api: &AppSync) -> Self {
         let (commands, receiver) = unbounded();
-        let connector = Connector { endpoint: api.endpoint().clone(), credentials: api.credentials().clone() };
+        let connector = Connector { endpoint: api.endpoint().clone(), credentials: api.credentials_provider() };
         tokio::spawn(run(connector, receiver));
         Self { commands }
     }

@@ -189,8 +189,8 @@ impl ConversationReassembly {
         self.changes.pop_front()
     }
 
-    /// Of the ended turns only the newest is fetched: no other can have been reopened. A turn whose position
-    /// is unknown may be the newest.
+    /// Fetches only the newest of the ended turns, because no other can have been reopened. A turn whose
+    /// position is unknown may be the newest.
     fn check_for_missed_updates(&mut self) {
         self.events_request.mark_stale();
         let newest = self.turns.iter().filter_map(|turn| turn.position).max();

@@ -15,10 +15,10 @@ impl TextBuffer {
     /// attempt that continued a base and died: no later attempt continues that text.
     pub fn start_attempt(&mut self, previous_attempt_ended: bool) -> Option<Change> {
         let keeps_all = previous_attempt_ended || self.base_len == 0;
-        let kept = if keeps_all { self.text.len() } else { self.base_len };
-        self.base_len = kept;
-        self.committed_len = kept;
-        self.replace(self.text.get(..kept).unwrap_or_default().to_owned())
+        let kept_len = if keeps_all { self.text.len() } else { self.base_len };
+        self.base_len = kept_len;
+        self.committed_len = kept_len;
+        self.replace(self.text.get(..kept_len).unwrap_or_default().to_owned())
     }
 
     /// Replaces the base text and keeps the attempt's own text after it.
@@ -36,7 +36,7 @@ impl TextBuffer {
     }
 
     /// Adds a stored event that does not end the answer. Batches of the next event may be displayed already,
-    /// so text after the event's own is kept.
+    /// so text after the event's own is kept_len.
     pub fn commit(&mut self, event_text: &str) -> Option<Change> {
         let committed = self.committed_with(event_text);
         self.committed_len = committed.len();

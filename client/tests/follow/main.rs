@@ -1,7 +1,14 @@
 //! The client over real sockets, against a fake API that fails on request.
 mod fake_api;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use client::{
     AppSync, Credentials, Error, Follower,
@@ -359,4 +366,39 @@ async fn http_errors_differ_from_an_unreachable_api() {
     }
     let unreachable = AppSync::new("http://127.0.0.1:1/graphql", Credentials::ApiKey("k".to_owned())).unwrap();
     assert!(matches!(unreachable.call(&request).await, Err(Error::Transport(_))));
+}
+
+#[tokio::test]
+async fn provider_gives_each_request_and_each_connection_its_credentials() {
+    let api = api_without_events().await;
+    let calls = Arc::new(AtomicU32::new(0));
+    let counted = calls.clone();
+    let provider = move || {
+        let number = counted.fetch_add(1, Ordering::Relaxed) + 1;
+        // The third time, the provider's own service cannot be reached.
+        let result = match number {
+            3 => Err(Error::Transport("no service".to_owned())),
+            _ => Ok(Credentials::Token(format!("token-{number}"))),
+        };
+        async { result }
+    };
+    let client = AppSync::new(&api.url, provider).unwrap();
+    let mut follower = client.follow("c").await.unwrap();
+    api.cut_sockets();
+    let reconnected = async {
+        while api.frames("start").len() < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        change = follower.next() => panic!("nothing has changed: {change:?}"),
+        () = reconnected => {}
+    }
+    assert!(calls.load(Ordering::Relaxed) >= 5, "two connections, two subscriptions, one failure: {calls:?}");
+    let tokens: BTreeSet<String> = api.frames("start").iter().map(authorization).collect();
+    assert_eq!(tokens.len(), 2, "each subscription has its own token");
+}
+
+fn authorization(start: &Value) -> String {
+    start["payload"]["extensions"]["authorization"]["Authorization"].as_str().unwrap().to_owned()
 }

@@ -41,8 +41,9 @@ async fn continued_answer_is_part_of_the_transcript() {
     let turn = with(queued_turn(), "runPosition", number(10));
     let turn = with(turn, "lastPosition", number(10));
     let superseded = with(answer_item(8, 1), "superseded", boolean(true));
-    let kept = [with(answer_item(9, 1), "content", content("So ")), with(answer_item(10, 1), "content", content("it"))];
-    let items = [turn, conversation_item(), question_item(), superseded].into_iter().chain(kept);
+    let kept_events =
+        [with(answer_item(9, 1), "content", content("So ")), with(answer_item(10, 1), "content", content("it"))];
+    let items = [turn, conversation_item(), question_item(), superseded].into_iter().chain(kept_events);
     let invocation = TestInvocation::with_items(items).await;
     invocation.serve(turn_payload(json!({ "question": null }))).await.unwrap();
     let transcript = transcript(&invocation);

@@ -17,11 +17,11 @@ use turn::{
 };
 
 use crate::{clock::Clock, event_loop::Effects, settings::Settings};
-use appsync::AppSync;
+use appsync::{AppSync, SignedHttp};
 use bedrock::Bedrock;
 use tools::{Lambda, ToolRunner};
 
-pub use appsync::{ConnectError, classify_response, request_body};
+pub use appsync::{ApiKey, ConnectError, RenewalError, classify_response, request_body};
 pub use dynamodb::{ClaimOutcome, Table, TableError, with_retries};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,6 +29,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// One client for each service, shared by all invocations of the environment.
 pub struct AwsClients {
     pub table: Table,
+    /// The API key that this function renews, if any.
+    pub api_key: Option<ApiKey>,
     bedrock: Bedrock,
     appsync: AppSync,
     lambda: Lambda,
@@ -50,10 +52,12 @@ impl AwsClients {
         let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
         // Shared, because it takes time to set up.
         let http = http_client()?;
+        let signed_http = SignedHttp::new(http.clone(), &config)?;
         Ok(Self {
             table: Table::new(&config, &settings.table_name),
+            api_key: settings.api_key_url.as_ref().map(|url| ApiKey::new(signed_http.clone(), url)),
             bedrock: Bedrock::new(&config),
-            appsync: AppSync::new(http.clone(), &config, &settings.graphql_url)?,
+            appsync: AppSync::new(signed_http, &settings.graphql_url),
             lambda: Lambda::new(http, &config, settings.lambda_endpoint.clone())?,
         })
     }

@@ -18,8 +18,8 @@ const BLOCK_BYTES: usize = 12;
 /// MAX_EVENT_BLOCKS in resolvers/shared.js.
 pub const MAX_EVENT_BLOCKS: usize = 64;
 
-/// All text of one content block is one block of an event, whatever other blocks come in between. Batches are cut from
-/// the open event, so the batches of a block are always a prefix of its text that will be stored.
+/// All text of one content block is one block of an event, whatever other blocks come in between. Batches are
+/// cut from the open event, so the batches of a block are always a prefix of its text that will be stored.
 #[derive(Debug)]
 pub struct Answer {
     /// Events without room for more text, oldest first.

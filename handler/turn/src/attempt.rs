@@ -37,7 +37,7 @@ use crate::{
 /// The note for the user while a throttled model is called again.
 const BUSY_NOTE: &str = "The model is busy; trying again.";
 
-/// What happened outside.
+/// An event outside of the attempt.
 #[derive(Debug, PartialEq)]
 pub enum Input {
     ModelEvent(StreamEvent),

@@ -74,9 +74,11 @@ impl StoredTurn {
 /// Why a turn cannot be claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimRefusal {
-    /// An attempt holds the lease, or held it a moment ago. This invocation may be the one that has to replace it.
+    /// An attempt holds the lease, or held it a moment ago. This invocation may be the one that has to
+    /// replace it.
     Leased,
-    /// An attempt that another start of the run began holds the lease. Lambda retries that invocation, not this one.
+    /// An attempt that another start of the run began holds the lease. Lambda retries that invocation, not
+    /// this one.
     LeasedByOtherStart,
     /// The turn does not exist: its conversation has been deleted.
     NotFound,
@@ -93,8 +95,8 @@ pub enum ClaimRefusal {
 }
 
 impl ClaimRefusal {
-    /// Why the table refused a claim for `run`, given the turn it holds. `now` and `started_at`, that of the refused
-    /// request, are in milliseconds since 1970.
+    /// Why the table refused a claim for `run`, given the turn it holds. `now` and `started_at`, that of the
+    /// refused request, are in milliseconds since 1970.
     pub fn from_stored(turn: Option<StoredTurn>, run: u32, started_at: Option<u64>, now: u64) -> Self {
         let Some(turn) = turn else { return Self::NotFound };
         if turn.run != run {
@@ -156,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn live_lease_of_another_start_is_told_from_that_of_the_same_start() {
+    fn live_lease_of_another_start_is_distinguished() {
         let leased_by =
             |claimed_start| StoredTurn { run: RUN, lease_until: Some(NOW + 1), claimed_start, ..CLAIMED_TURN };
         for (claimed_start, started_at, expected) in [

@@ -3,7 +3,7 @@ use api::types::{ContentBlock, FailureCode, StopReason, TurnStatus};
 
 use crate::{claim::StoredTurn, failures::Failure, mutation::EndReason};
 
-/// What is left to do for a run whose invocations have failed for good.
+/// The remaining work for a run whose invocations have failed for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClosingDecision {
     Nothing,

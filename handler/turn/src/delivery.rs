@@ -50,7 +50,7 @@ pub enum Accepts {
     Nothing,
 }
 
-/// What the result of a publish or a write means for the attempt.
+/// The consequence of a publish's or a write's result for the attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryOutcome {
     Continue,
@@ -228,7 +228,7 @@ impl Delivery {
     fn on_lease_extended(&mut self, status: TurnStatus, now: Instant) -> DeliveryOutcome {
         self.last_renewal = now;
         if self.has_closing_event {
-            // It is too late to end otherwise, and an end in the status may be this attempt's own.
+            // The closing event is final, and an end in the status may be this attempt's own.
             return DeliveryOutcome::Continue;
         }
         match status {

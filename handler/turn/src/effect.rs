@@ -1,4 +1,4 @@
-//! What an attempt asks its caller to do.
+//! The effects that an attempt asks its caller to perform.
 use std::sync::Arc;
 
 use crate::{direct_write::DirectWrite, mutation::Mutation, tool::ToolRun, types::ModelRequest};

@@ -6,7 +6,7 @@ use crate::claim::StoredTurn;
 
 /// The status that readers see at `now`, in milliseconds since 1970.
 ///
-/// An end is never undone. RUNNING may read as QUEUED until the turn is claimed again.
+/// An end is final. RUNNING may read as QUEUED until the turn is claimed again.
 pub fn effective_status(turn: &StoredTurn, now: u64) -> TurnStatus {
     match turn.status {
         status if status.is_end() || turn.is_leased(now) => status,

@@ -10,9 +10,9 @@ pub struct Limits {
     pub pacing_first: Duration,
     /// The longest interval between batches.
     pub pacing_last: Duration,
-    /// Of a batch's text, in JSON-escaped bytes.
+    /// The largest text of a batch, in JSON-escaped bytes.
     pub batch_max_bytes: usize,
-    /// Of a whole published event, in JSON-escaped bytes, its text counted twice.
+    /// The largest published event, in JSON-escaped bytes, with its text counted twice.
     pub event_max_bytes: usize,
     /// The longest time between two events of the model's stream.
     pub model_silence: Duration,
@@ -22,8 +22,8 @@ pub struct Limits {
     pub fallback_delay: Duration,
     /// How long the end of a turn that was written directly is offered to AppSync.
     pub announce_timeout: Duration,
-    /// How long an invocation waits at its end for each write that no turn depends on: the count of tokens, and the
-    /// order of the participants' lists.
+    /// How long an invocation waits at its end for each write that no turn depends on: the count of tokens,
+    /// and the order of the participants' lists.
     pub bookkeeping_timeout: Duration,
     pub publish_retry: Backoff,
     pub write_retry: Backoff,

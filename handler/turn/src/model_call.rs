@@ -25,7 +25,7 @@ pub struct ModelCall {
     deadlines: Deadlines,
 }
 
-/// What to do with the model's stream.
+/// An action on the model's stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModelAction {
     Open,

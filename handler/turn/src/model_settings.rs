@@ -1,8 +1,8 @@
 //! Which inference settings a model refuses.
 //!
-//! `validateAgent.js` has the same rules and refuses such an agent. The handler needs them for agents that were
-//! stored before, and for model ids that do not name a model, such as those of application inference profiles.
-//! `tests/model-settings.json` holds the cases of both.
+//! `validateAgent.js` has the same rules and refuses such an agent. The handler needs them for agents that
+//! were stored before, and for model ids that do not name a model, such as those of application inference
+//! profiles. `tests/model-settings.json` holds the cases of both.
 use api::{text::is_blank, types::InferenceSettings};
 
 /// A setting that a model refuses.
@@ -28,9 +28,9 @@ impl RefusedSetting {
 
 /// The settings that the named model is known to refuse; none where the id does not name a known model.
 ///
-/// Claude Opus 4.1 and every Claude from 4.5 on take temperature or topP, not both. Claude Opus from 4.7 on and
-/// Claude Sonnet from 5 on take neither. Claude takes no blank stop sequence. No limit on the number of stop
-/// sequences is documented below the 20 that putAgent allows.
+/// Claude Opus 4.1 and every Claude from 4.5 on take temperature or topP, not both. Claude Opus from 4.7 on
+/// and Claude Sonnet from 5 on take neither. Claude takes no blank stop sequence. No limit on the number of
+/// stop sequences is documented below the 20 that putAgent allows.
 pub fn refused_by_model(model_id: &str, settings: &InferenceSettings) -> Vec<RefusedSetting> {
     use RefusedSetting::{BlankStopSequences, Temperature, TopP};
     let Some(name) = claude_name(model_id) else { return Vec::new() };
@@ -54,7 +54,7 @@ pub fn refused_by_message(message: &str, settings: &InferenceSettings) -> Vec<Re
         true => BlankStopSequences,
         false => StopSequences,
     });
-    // Where the model takes only one of the two, topP is left out.
+    // If the model accepts only one of the two, topP is left out.
     let temperature = (temperature && !(top_p && message.contains("both"))).then_some(Temperature);
     [temperature, top_p.then_some(TopP), stop_sequences].into_iter().flatten().collect()
 }
@@ -108,7 +108,10 @@ fn sampling(name: &str) -> Sampling {
     let family = parts.next().unwrap_or_default();
     let version =
         (parts.next().and_then(version_number).unwrap_or(0), parts.next().and_then(version_number).unwrap_or(0));
+    // Names before Claude 4 begin with the version, such as 3-5-sonnet-20240620.
+    let is_family = family.chars().all(|letter| letter.is_ascii_lowercase());
     match family {
+        _ if !is_family => Sampling::Both,
         "opus" if version >= (4, 7) => Sampling::Neither,
         "sonnet" if version >= (5, 0) => Sampling::Neither,
         "opus" if version == (4, 1) => Sampling::OneOfBoth,
@@ -122,7 +125,7 @@ fn version_number(part: &str) -> Option<u32> {
     if part.len() <= 2 { part.parse().ok() } else { None }
 }
 
-/// What follows `claude-` in a model id, an inference profile's id or an ARN of either.
+/// The text after `claude-` in a model id, an inference profile's id or an ARN of either.
 fn claude_name(model_id: &str) -> Option<&str> {
     model_id.split_once("anthropic.claude-").map(|(_, name)| name)
 }
@@ -200,12 +203,12 @@ mod tests {
     }
 
     #[test]
-    fn blank_stop_sequences_leave_and_others_stay() {
+    fn only_blank_stop_sequences_are_left_out() {
         let settings = InferenceSettings {
             stop_sequences: Some(vec![" ".into(), "END".into(), "\t".into()]),
             ..InferenceSettings::default()
         };
-        let kept = without(&settings, &[RefusedSetting::BlankStopSequences]);
-        assert_eq!(kept.stop_sequences, Some(vec!["END".to_owned()]));
+        let accepted = without(&settings, &[RefusedSetting::BlankStopSequences]);
+        assert_eq!(accepted.stop_sequences, Some(vec!["END".to_owned()]));
     }
 }

@@ -14,6 +14,8 @@ pub enum Invocation {
     Close(RunId),
     /// Asks whether an agent may have these tools. The invocation returns what is wrong with them.
     CheckTools(CheckToolsRequest),
+    /// Ordered by the schedule of the template.
+    RenewApiKey(RenewApiKeyRequest),
 }
 
 /// Asks for the answer to one user message.
@@ -36,7 +38,8 @@ pub struct TurnRequest {
     /// The user who asked for the run, whose quota pays for the answer if there is a quota. `None` for callers with an
     /// API key.
     pub asked_by: Option<String>,
-    /// When this start of the run was ordered, in milliseconds since 1970. The same in every delivery of the invocation.
+    /// When this start of the run was ordered, in milliseconds since 1970. The same in every delivery of the
+    /// invocation.
     pub started_at: Option<u64>,
     /// With how many users the conversation is shared.
     #[serde(default)]
@@ -62,6 +65,10 @@ pub struct PurgeRequest {
 pub struct CheckToolsRequest {
     pub tools: Vec<Tool>,
 }
+/// Asks for a later expiry of the API key. It has no members.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RenewApiKeyRequest {}
 
 /// One version of an agent.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -165,23 +165,23 @@ fn kept_answer_texts(kept_answer: &[ConversationEvent], budget: usize) -> Vec<&s
 /// The last of the texts that fit; the first of these may be cut. If nothing but the white space at the very
 /// end would fit, that white space is left out.
 fn last_texts_that_fit<'a>(texts: &[&'a str], mut budget: usize) -> Vec<&'a str> {
-    let mut kept: Vec<&str> = Vec::new();
+    let mut suffix: Vec<&str> = Vec::new();
     for text in texts.iter().rev() {
         let mut text = *text;
         let mut fit = fitting_suffix(text, budget);
-        if kept.is_empty() && is_blank(&text[fit.cut..]) {
+        if suffix.is_empty() && is_blank(&text[fit.cut..]) {
             text = text.trim_end_matches(is_blank_character);
             fit = fitting_suffix(text, budget);
         }
-        kept.push(&text[fit.cut..]);
+        suffix.push(&text[fit.cut..]);
         budget -= fit.size;
         if fit.cut > 0 {
             break;
         }
     }
-    kept.retain(|text| !is_blank(text));
-    kept.reverse();
-    kept
+    suffix.retain(|text| !is_blank(text));
+    suffix.reverse();
+    suffix
 }
 
 /// The events up to the last one of a step with tool calls, and those after it.
@@ -205,8 +205,8 @@ fn newest_turns_that_fit(history: &[ConversationEvent], mut budget: usize) -> Ve
     turns[first_kept..].concat()
 }
 
-/// The events of each turn that starts with its question, without superseded answers and without blank events. A retry
-/// notes in the question after which position the answer begins.
+/// The events of each turn that starts with its question, without superseded answers and without blank
+/// events. A retry notes in the question after which position the answer begins.
 fn turns_with_question(history: &[ConversationEvent]) -> Vec<Vec<&ConversationEvent>> {
     let events: Vec<_> = history
         .iter()

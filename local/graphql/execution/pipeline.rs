@@ -80,8 +80,8 @@ struct ResolverRun<'a> {
     output: ResolverOutput,
 }
 
-/// The members of `ctx` without texts of the client. Serializing a struct spares the copy of all members into one
-/// JSON value.
+/// The members of `ctx` without texts of the client. Serializing a struct spares the copy of all members into
+/// one JSON value.
 #[derive(Serialize)]
 struct HandlerContext<'a> {
     env: &'a Value,

@@ -13,8 +13,8 @@ thread_local! {
 }
 
 /// Replaces the current thread's engine by one with the given clock and random numbers.
-pub fn set_engine_environment(ambient: EngineEnvironment) -> Result<(), EngineError> {
-    let engine = Engine::with_environment(ambient)?;
+pub fn set_engine_environment(environment: EngineEnvironment) -> Result<(), EngineError> {
+    let engine = Engine::with_environment(environment)?;
     ENGINE.with(|cell| cell.replace(Some(engine)));
     Ok(())
 }

@@ -67,7 +67,8 @@ async fn refuse_head() -> Response {
     (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET,POST,OPTIONS")]).into_response()
 }
 
-/// Adds the headers of every response of an API to a router's responses, also to those with status 404 and 405.
+/// Adds the headers of every response of an API to a router's responses, also to those with status 404 and
+/// 405.
 pub fn with_common_headers(router: Router) -> Router {
     router.fallback(async || StatusCode::NOT_FOUND).layer(map_response(add_common_headers))
 }

@@ -48,7 +48,8 @@ pub async fn add_common_headers(mut response: Response) -> Response {
     response
 }
 
-/// The response to a preflight. Lists the allowed headers, because a wildcard does not include `authorization`.
+/// The response to a preflight. Lists the allowed headers, because a wildcard does not include
+/// `authorization`.
 pub fn preflight_response(request_headers: &HeaderMap) -> Response {
     let requested = request_headers.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned();
     let mut response = StatusCode::OK.into_response();

@@ -71,9 +71,9 @@ mod tests {
 
     const SCHEMA: &str = "
         type Query { open: Thing  keyed: Thing @aws_api_key  signed: Thing @aws_iam  both: Thing @aws_iam @aws_api_key
-            pooled: Thing @aws_cognito_user_pools  grouped: Thing @aws_cognito_user_pools(cognito_groups: [\"poets\", \"kings\"])
-            trusted: Thing @aws_oidc  either: Thing @aws_iam @aws_cognito_user_pools(cognito_groups: \"kings\") }
-        type Thing @aws_iam @aws_cognito_user_pools(cognito_groups: [\"kings\"]) { inherited: Int  own: Int @aws_api_key }";
+            pooled: Thing @aws_cognito_user_pools  grouped: Thing @aws_cognito_user_pools(cognito_groups: [\"authors\", \"editors\"])
+            trusted: Thing @aws_oidc  either: Thing @aws_iam @aws_cognito_user_pools(cognito_groups: \"editors\") }
+        type Thing @aws_iam @aws_cognito_user_pools(cognito_groups: [\"editors\"]) { inherited: Int  own: Int @aws_api_key }";
 
     fn key_caller() -> Caller {
         Caller::from_api_key()
@@ -99,7 +99,7 @@ mod tests {
     fn field_without_directives_is_open_to_the_default_mode_only() {
         assert!(is_allowed(&key_caller(), "Query", "open"));
         assert!(!is_allowed(&iam_caller(), "Query", "open"));
-        assert!(!is_allowed(&pool_caller(&["kings"]), "Query", "open"));
+        assert!(!is_allowed(&pool_caller(&["editors"]), "Query", "open"));
     }
 
     #[test]
@@ -109,27 +109,27 @@ mod tests {
         assert!(is_allowed(&key_caller(), "Query", "both") && is_allowed(&iam_caller(), "Query", "both"));
         assert!(is_allowed(&pool_caller(&[]), "Query", "pooled"));
         assert!(!is_allowed(&pool_caller(&[]), "Query", "trusted"));
-        let oidc_caller = Caller::from_token(AuthMode::OpenId, serde_json::json!({ "groups": ["kings"] }));
+        let oidc_caller = Caller::from_token(AuthMode::OpenId, serde_json::json!({ "groups": ["editors"] }));
         assert!(is_allowed(&oidc_caller, "Query", "trusted") && !is_allowed(&oidc_caller, "Query", "grouped"));
     }
 
     #[test]
     fn field_with_groups_is_open_to_their_members() {
         for (groups, expected) in
-            [(&["kings"][..], true), (&["fools", "poets"], true), (&["fools"], false), (&[], false)]
+            [(&["editors"][..], true), (&["guests", "authors"], true), (&["guests"], false), (&[], false)]
         {
             assert_eq!(is_allowed(&pool_caller(groups), "Query", "grouped"), expected, "{groups:?}");
         }
         assert!(is_allowed(&iam_caller(), "Query", "either"));
-        assert!(is_allowed(&pool_caller(&["kings"]), "Query", "either"));
-        assert!(!is_allowed(&pool_caller(&["poets"]), "Query", "either"));
+        assert!(is_allowed(&pool_caller(&["editors"]), "Query", "either"));
+        assert!(!is_allowed(&pool_caller(&["authors"]), "Query", "either"));
     }
 
     #[test]
     fn field_directives_override_type_directives() {
         assert!(is_allowed(&iam_caller(), "Thing", "inherited") && !is_allowed(&key_caller(), "Thing", "inherited"));
         assert!(is_allowed(&key_caller(), "Thing", "own") && !is_allowed(&iam_caller(), "Thing", "own"));
-        assert!(is_allowed(&pool_caller(&["kings"]), "Thing", "inherited"));
-        assert!(!is_allowed(&pool_caller(&["poets"]), "Thing", "inherited"));
+        assert!(is_allowed(&pool_caller(&["editors"]), "Thing", "inherited"));
+        assert!(!is_allowed(&pool_caller(&["authors"]), "Thing", "inherited"));
     }
 }

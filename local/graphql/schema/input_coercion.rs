@@ -34,8 +34,8 @@ pub struct VariableError<'a> {
 
 /// Checks the request's variables against their declared types and adds defaults.
 ///
-/// The values are not coerced, because an argument coerces the value of its variable. A variable that the client
-/// did not send, and that has no default, is absent.
+/// The values are not coerced, because an argument coerces the value of its variable. A variable that the
+/// client did not send, and that has no default, is absent.
 pub fn check_variables<'a>(
     schema: &Schema,
     operation: &'a Operation,
@@ -56,11 +56,11 @@ pub fn check_variables<'a>(
     Ok(variables)
 }
 
-/// Coerces the arguments of a field to the values that its resolver sees. The error comes with the name of the
-/// argument.
+/// Coerces the arguments of a field to the values that its resolver sees. The error comes with the name of
+/// the argument.
 ///
-/// An argument that the document leaves out, and that has no default, stays absent. An argument whose variable
-/// the client did not send is an explicit null.
+/// An argument that the document leaves out, and that has no default, stays absent. An argument whose
+/// variable the client did not send is an explicit null.
 pub fn coerce_arguments(
     schema: &Schema,
     definition: &FieldDefinition,

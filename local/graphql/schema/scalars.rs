@@ -8,8 +8,8 @@ use serde_json::{Number, Value};
 use super::java_decimal::JavaDecimal;
 use crate::json_input::{JsonDocument, JsonInput, is_integer};
 
-/// Converts a client's value to the value that resolvers see. The error is AppSync's reason why the value does
-/// not fit. Scalars that the schema defines itself take any value.
+/// Converts a client's value to the value that resolvers see. The error is AppSync's reason why the value
+/// does not fit. Scalars that the schema defines itself take any value.
 ///
 /// A double that is a whole number is one, because some clients write every number as a double. A text is no
 /// number and no boolean here; AWS does not document whether AppSync takes it in a variable.
@@ -33,7 +33,8 @@ pub fn parse_input(scalar: &str, value: &JsonInput) -> Result<Value, String> {
     })
 }
 
-/// Whether a literal of a document fits the scalar. Unlike a variable, it must have the scalar's kind of literal.
+/// Whether a literal of a document fits the scalar. Unlike a variable, it must have the scalar's kind of
+/// literal.
 pub fn accepts_literal(scalar: &str, literal: &Literal) -> bool {
     match (scalar, literal) {
         ("Int", Literal::Int(number)) => number.as_str().parse::<i32>().is_ok(),
@@ -51,7 +52,8 @@ pub fn accepts_literal(scalar: &str, literal: &Literal) -> bool {
 /// Converts a resolver's value to the value that clients see. The error is AppSync's reason why the value
 /// does not fit.
 ///
-/// graphql-java's versions differ about a text other than `true` and `false` for `Boolean`; it is an error here.
+/// graphql-java's versions differ about a text other than `true` and `false` for `Boolean`; it is an error
+/// here.
 pub fn serialize_result(scalar: &str, value: &Value) -> Result<Value, String> {
     match scalar {
         "Int" => result_integer(value).filter(|number| i32::try_from(*number).is_ok()).map(Value::from),

@@ -216,7 +216,7 @@ fn kind_and_message(error_name: &str, text: &str, field_name: &str) -> (&'static
         "RequiredArgument" => {
             ("MissingFieldArgument", format!("Missing field argument {}", argument_of_coordinate(quoted(0))))
         }
-        // Of the default value of a variable; `literals` reports arguments.
+        // Concerns the default value of a variable; `literals` reports arguments.
         "RequiredField" => ("WrongType", format!("argument of type '{owner}' is missing required fields '[{member}]'")),
         "UndefinedVariable" => ("UndefinedVariable", format!("Undefined variable {bare}")),
         "UnusedVariable" => ("UnusedVariable", format!("Unused variable {bare}")),

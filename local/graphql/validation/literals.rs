@@ -1,8 +1,8 @@
 //! Checks the literals of arguments against their types, with the messages of graphql-java's
 //! `ArgumentsOfCorrectType`.
 //!
-//! Users report AppSync's messages in this form: `argument 'input.size' with value 'StringValue{value='x'}' is not
-//! a valid 'Int'`.
+//! Users report AppSync's messages in this form: `argument 'input.size' with value 'StringValue{value='x'}'
+//! is not a valid 'Int'`.
 use std::fmt;
 
 use apollo_compiler::{

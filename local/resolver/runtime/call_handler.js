@@ -13,9 +13,9 @@ const hide = (object, name) => {
 };
 
 /**
- * `args` and `arguments` are the same object, `env` is read-only, and the selection sets are not enumerable. `error`
- * is there only where the data source failed, and `result` only in a response handler. Whether AppSync gives request
- * handlers a `result` of null instead is not documented.
+ * `args` and `arguments` are the same object, `env` is read-only, and the selection sets are not enumerable.
+ * `error` is there only where the data source failed, and `result` only in a response handler. Whether
+ * AppSync gives request handlers a `result` of null instead is not documented.
  */
 const parseContext = (text, handlerName) => {
   const { error, result = null, ...given } = parse(text);

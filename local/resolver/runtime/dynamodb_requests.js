@@ -19,7 +19,9 @@ const condition = (filter) => {
 const withoutEmptyValues = ({ expressionValues, ...rest }) =>
   Object.keys(expressionValues).length === 0 ? rest : { ...rest, expressionValues };
 
-/** Creates the aliases `#expName_1` … for attribute names and `:expValue_1` … for values, one alias per name. */
+/**
+ * Creates the aliases `#expName_1` … for attribute names and `:expValue_1` … for values, one alias per name.
+ */
 const createAliases = () => {
   const expressionNames = {};
   const expressionValues = {};

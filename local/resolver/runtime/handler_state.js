@@ -41,8 +41,8 @@ export const exit = (outcome) => {
 export const fail = (message, errorType) => exit({ raised: handlerError(message, errorType) });
 
 /**
- * Called in each iteration of a loop and in each callback of an array method; instrumentation.rs inserts the calls. It
- * also checks the time limit, which the engine checks too rarely for a few slow iterations.
+ * Called in each iteration of a loop and in each callback of an array method; instrumentation.rs inserts the
+ * calls. It also checks the time limit, which the engine checks too rarely for a few slow iterations.
  */
 export const countIteration = () => {
   const timeLimitMessage = native.timeLimitExceeded();

@@ -39,7 +39,9 @@ const deepFreeze = (object) => {
   return Object.freeze(object);
 };
 
-/** Called instead of `??`, whose right side AppSync evaluates always; instrumentation.rs inserts the calls. */
+/**
+ * Called instead of `??`, whose right side AppSync evaluates always; instrumentation.rs inserts the calls.
+ */
 const evaluateNullish = (left, right) => left ?? right;
 
 export const restrictGlobals = () => {

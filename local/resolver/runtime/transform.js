@@ -103,7 +103,10 @@ const render = (filter) => {
 
 const joinClauses = (clauses, operator) => (clauses.length > 1 ? `(${clauses.join(` ${operator} `)})` : clauses.join(''));
 
-/** Converts a filter to disjunctive form: each operator of a field and each member of an `or` is an alternative. */
+/**
+ * Converts a filter to disjunctive form: each operator of a field and each member of an `or` is an
+ * alternative.
+ */
 export const toSubscriptionFilter = (filter, ignored = [], rules = {}) => {
   if (!isMap(filter)) return null;
   const groups = combine(expand(filter, ignored ?? []), alternatives(rules ?? {}));

@@ -96,7 +96,8 @@ impl Provider {
         }
     }
 
-    /// The issuer of the provider's tokens: the local server for a pool of the stack, Cognito for any other pool.
+    /// The issuer of the provider's tokens: the local server for a pool of the stack, Cognito for any other
+    /// pool.
     pub fn issuer(&self, user_pools: &UserPools) -> Option<TokenIssuer> {
         match self {
             Self::ApiKey {} | Self::Iam {} => None,

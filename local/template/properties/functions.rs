@@ -1,12 +1,12 @@
 //! Lambda functions: `AWS::Serverless::Function`.
-use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive};
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Ignored, Roles, to_text};
+use super::{Ignored, Roles, in_range, to_text};
 use crate::{
-    stack::{EventInvokeConfig, Function},
+    stack::{EventInvokeConfig, FailureDestination, Function},
     template::TemplateError,
 };
 
@@ -61,14 +61,15 @@ struct DestinationConfig {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct Destination {
-    #[serde(rename = "Type")]
-    _kind: Option<DestinationKind>,
+    r#type: DestinationType,
     destination: String,
 }
 
 #[derive(Deserialize)]
-enum DestinationKind {
+enum DestinationType {
     Lambda,
+    #[serde(rename = "SQS")]
+    Sqs,
 }
 
 #[derive(Deserialize)]
@@ -78,7 +79,18 @@ struct Environment {
 }
 
 impl FunctionProperties {
-    pub fn into_function(self, name: String, arn: String, roles: &Roles) -> Result<Function, TemplateError> {
+    pub fn into_function(
+        self,
+        name: String,
+        arn: String,
+        roles: &Roles,
+        has_queue: impl Fn(&str) -> bool,
+    ) -> Result<Function, TemplateError> {
+        if let Some(FailureDestination::Queue(queue)) = &self.event_invoke_config.0.on_failure
+            && !has_queue(queue)
+        {
+            return Err(TemplateError::new(format!("{queue} is no queue of this stack")));
+        }
         let variables = self.environment.map(|environment| environment.variables).unwrap_or_default();
         Ok(Function {
             name,
@@ -114,21 +126,17 @@ impl TryFrom<EventInvokeProperties> for EventInvoke {
         Ok(Self(EventInvokeConfig {
             max_retries: in_range("MaximumRetryAttempts", config.maximum_retry_attempts, MAX_RETRIES)?,
             max_event_age_seconds: in_range("MaximumEventAgeInSeconds", age, MAX_EVENT_AGE_SECONDS)?,
-            on_failure: on_failure.map(|on_failure| on_failure.destination),
+            on_failure: on_failure.map(FailureDestination::from),
         }))
     }
 }
 
-/// The given value, which must be in the range; without one, the end of the range.
-fn in_range<N: Copy + Display + PartialOrd>(
-    property: &str,
-    value: Option<N>,
-    allowed: RangeInclusive<N>,
-) -> Result<N, TemplateError> {
-    let value = value.unwrap_or(*allowed.end());
-    if allowed.contains(&value) {
-        return Ok(value);
+impl From<Destination> for FailureDestination {
+    fn from(destination: Destination) -> Self {
+        let arn = destination.destination;
+        match destination.r#type {
+            DestinationType::Lambda => Self::Function(arn),
+            DestinationType::Sqs => Self::Queue(arn),
+        }
     }
-    let (minimum, maximum) = allowed.into_inner();
-    Err(TemplateError::new(format!("{property} must be from {minimum} to {maximum}, not {value}")))
 }

@@ -35,14 +35,14 @@ pub struct Owner {
 }
 
 impl Callers {
-    pub fn new(backend: &Backend) -> Self {
+    pub async fn new(backend: &Backend) -> Self {
         let mut callers = Self { callers: BTreeMap::new(), owners: BTreeMap::new() };
         callers.add("anonymous", Caller::ANONYMOUS);
-        callers.add_api_keys(backend);
+        callers.add_api_keys(backend).await;
         let issuers = &backend.server.issuers;
         callers.add_token_callers(backend, "pool", issuers.pool.as_ref().expect("the server has a user pool"));
         callers.add_token_callers(backend, "oidc", issuers.oidc.as_ref().expect("the server has an OIDC provider"));
-        callers.add_iam_callers(backend);
+        callers.add_iam_callers(backend).await;
         callers
     }
 
@@ -50,7 +50,8 @@ impl Callers {
         self.callers.get(name).unwrap_or_else(|| panic!("matrix.txt names an unknown caller {name}"))
     }
 
-    /// The mode of the conversation that a caller requests: that of the caller itself, but for `key.outsider`.
+    /// The mode of the conversation that a caller requests: that of the caller itself, but for
+    /// `key.outsider`.
     pub fn mode_of(&self, caller: &str) -> &'static str {
         let name = match caller {
             "key.outsider" => "pool",
@@ -68,8 +69,8 @@ impl Callers {
         self.callers.insert(name.into(), caller);
     }
 
-    fn add_api_keys(&mut self, backend: &Backend) {
-        let key = backend.api.credentials();
+    async fn add_api_keys(&mut self, backend: &Backend) {
+        let key = &backend.api.credentials().await.unwrap();
         self.add("key.owner", Caller::new(key.clone()));
         self.add("key.outsider", Caller::new(key.clone()));
         self.add("key.wrong", Caller::new(Credentials::ApiKey("da2-wrong".into())));
@@ -102,12 +103,12 @@ impl Callers {
         self.owners.insert(mode, Owner { api, writer: user_id("writer"), reader: user_id("reader") });
     }
 
-    fn add_iam_callers(&mut self, backend: &Backend) {
+    async fn add_iam_callers(&mut self, backend: &Backend) {
         let users: BTreeMap<&str, _> = USERS.map(|name| (name, backend.iam_user(name))).into();
         for (name, user) in &users {
-            self.add(format!("iam.{name}"), Caller::new(user.api.credentials().clone()));
+            self.add(format!("iam.{name}"), Caller::new(user.api.credentials().await.unwrap()));
         }
-        self.add("iam.administrator", Caller::new(backend.administrator.credentials().clone()));
+        self.add("iam.administrator", Caller::new(backend.administrator.credentials().await.unwrap()));
         for (function_name, function) in functions() {
             let name = function_name.trim_start_matches("parlance-").to_lowercase();
             let credentials = role_session(backend, &function_name, &function.role);
@@ -116,7 +117,7 @@ impl Callers {
         self.add("iam.identity", Caller::new(identity_pool_session(backend)));
         self.add("iam.unpermitted", Caller::new(session_without_permissions(backend)));
 
-        let Credentials::Iam(keys) = users["owner"].api.credentials().clone() else {
+        let Credentials::Iam(keys) = users["owner"].api.credentials().await.unwrap() else {
             unreachable!("an IAM user has IAM keys")
         };
         let with_keys = |keys| Caller::new(Credentials::Iam(keys));

@@ -26,7 +26,7 @@ const CONCURRENCY: usize = 8;
 #[tokio::test(flavor = "multi_thread")]
 async fn every_caller_gets_the_outcome_of_the_matrix() {
     let backend = Backend::with_all_auth_modes().await;
-    let callers = Callers::new(&backend);
+    let callers = Callers::new(&backend).await;
     let fixture = Fixture { backend: &backend, callers: &callers, http: reqwest::Client::new() };
     let matrix = Matrix::load();
     let mut groups: BTreeMap<(&str, &str), Vec<(&str, &str)>> = BTreeMap::new();
@@ -40,8 +40,8 @@ async fn every_caller_gets_the_outcome_of_the_matrix() {
     assert!(wrong.is_empty(), "{} of {cells} cells differ:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// Tries the cells of one field and one mode, and returns those with another outcome. A conversation is used until a
-/// request on it succeeds.
+/// Tries the cells of one field and one mode, and returns those with another outcome. A conversation is used
+/// until a request on it succeeds.
 async fn try_group(fixture: &Fixture<'_>, field: &str, mode: &str, cells: &[(&str, &str)]) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut unchanged = None;
@@ -60,8 +60,8 @@ async fn try_group(fixture: &Fixture<'_>, field: &str, mode: &str, cells: &[(&st
     wrong
 }
 
-/// The outcome for one caller. A refused request must leave the conversation unchanged, and "not found" must be the
-/// response for a conversation that does not exist.
+/// The outcome for one caller. A refused request must leave the conversation unchanged, and "not found" must
+/// be the response for a conversation that does not exist.
 async fn try_cell(fixture: &Fixture<'_>, field: &str, caller: &str, conversation: &SharedConversation) -> String {
     let before = fixture.backend.conversation_items(&conversation.id).await;
     let response = send(fixture, field, caller, conversation).await;

@@ -46,7 +46,8 @@ impl Caller {
         post.body(body).send().await.unwrap().json().await.unwrap()
     }
 
-    /// Subscribes on a connection of its own and returns the frame that acknowledges or refuses the subscription.
+    /// Subscribes on a connection of its own and returns the frame that acknowledges or refuses the
+    /// subscription.
     pub async fn subscribe(&self, endpoint: &Endpoint, request: &GraphQlRequest) -> Value {
         let data = request.body();
         let (connection, subscription) = match &self.credentials {

@@ -1,4 +1,5 @@
-//! Requests with made-up, forged or expired credentials, and malformed requests. Each contains planted secrets.
+//! Requests with made-up, forged or expired credentials, and malformed requests. Each contains planted
+//! secrets.
 use std::{
     fs,
     time::{Duration, SystemTime},

@@ -85,7 +85,8 @@ impl PlantedSecret {
         [API_KEY, ADMINISTRATOR_KEY].contains(&self.name.as_str())
     }
 
-    /// The texts that reveal the secret: its value, its base64 at each alignment, and both ends of a credential.
+    /// The texts that reveal the secret: its value, its base64 at each alignment, and both ends of a
+    /// credential.
     fn forms(&self) -> Vec<String> {
         let mut forms = vec![self.value.clone()];
         for alignment in 0..3 {
@@ -101,7 +102,8 @@ impl PlantedSecret {
     }
 }
 
-/// The characters that encode a value in the base64 of any longer text with this many bytes (modulo 3) before it.
+/// The characters that encode a value in the base64 of any longer text with this many bytes (modulo 3) before
+/// it.
 fn base64_within(engine: &impl Engine, alignment: usize, value: &str) -> String {
     let padded = [&[0; 2][..alignment], value.as_bytes()].concat();
     let encoded = engine.encode(&padded);
@@ -117,8 +119,8 @@ impl Findings {
         for secret in secrets {
             secrets_by_form.extend(secret.forms().into_iter().map(|form| (form, secret)));
         }
-        // Longer forms come first, because the regex prefers earlier alternatives: a fragment that two secrets share
-        // must not hide the whole value of either.
+        // Longer forms come first, because the regex prefers earlier alternatives: a fragment that two
+        // secrets share must not hide the whole value of either.
         let mut forms: Vec<_> = secrets_by_form.keys().map(|form| fancy_regex::escape(form)).collect();
         forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
         let pattern = Regex::new(&forms.join("|")).unwrap();

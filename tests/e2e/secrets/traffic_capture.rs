@@ -37,8 +37,8 @@ impl TrafficCapture {
         Self { address, streams }
     }
 
-    /// Replaces the file at `path` by a script that becomes the program. First the script writes its environment into
-    /// a file next to it, and replaces the address of the Runtime API by that of a proxy.
+    /// Replaces the file at `path` by a script that becomes the program. First the script writes its
+    /// environment into a file next to it, and replaces the address of the Runtime API by that of a proxy.
     pub fn wrap_program(&self, program: &Path, path: &Path) {
         let (program, path_text, address) = (program.display(), path.display(), self.address);
         let script = format!(

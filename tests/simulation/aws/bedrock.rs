@@ -9,7 +9,8 @@ use turn::types::{ModelError, ModelRequest, StreamEvent};
 use super::invocation;
 use crate::{environment::Environment, rng::Rng};
 
-/// Texts that are easily damaged: joined emoji, line ends, right-to-left text, combining marks, control characters.
+/// Texts that are easily damaged: joined emoji, line ends, right-to-left text, combining marks, control
+/// characters.
 const TEXTS: [&str; 12] =
     ["Hello", " ", "👩‍👩‍👧", "\r\n", "שלום", "e\u{301}", "\u{1}\u{0}", "\"\\", "…and more", "日本語", "x", "\t\u{2028}"];
 
@@ -29,7 +30,8 @@ enum StreamEnd {
     Silent,
 }
 
-/// Returns the index of the recorded model call, and its stream. Text is recorded when the handler receives it.
+/// Returns the index of the recorded model call, and its stream. Text is recorded when the handler receives
+/// it.
 pub fn converse(
     environment: Arc<Environment>,
     request: &ModelRequest,

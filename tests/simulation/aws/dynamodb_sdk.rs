@@ -23,8 +23,8 @@ const EXCEPTION_NAMESPACE: &str = "com.amazonaws.dynamodb.v20120810#";
 
 /// The table with the handler's own settings, on behalf of a function.
 ///
-/// The SDK draws the jitter of its retries from the thread's generator, and shares its retry quota within a region:
-/// a seed and a region for each run make runs independent of each other.
+/// The SDK draws the jitter of its retries from the thread's generator, and shares its retry quota within a
+/// region: a seed and a region for each run make runs independent of each other.
 pub fn table(environment: &Environment, function: &str) -> Table {
     fastrand::seed(environment.seed);
     let connector = SharedHttpConnector::new(Connector { function: function.to_owned() });

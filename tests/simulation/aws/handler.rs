@@ -57,6 +57,7 @@ pub async fn serve(
         holder,
         limits: environment.limits,
         tool_functions: &AllowedFunctions::default(),
+        api_key: None,
     };
     let result = handler::serve(payload, &context).await;
     if let Err(error) = &result {

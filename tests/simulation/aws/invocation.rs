@@ -89,8 +89,8 @@ pub async fn run<E>(
     }
 }
 
-/// Kills or stalls the current invocation if its fault is planned for this fault point. Outside of an invocation nothing
-/// happens.
+/// Kills or stalls the current invocation if its fault is planned for this fault point. Outside of an
+/// invocation nothing happens.
 pub async fn pass_fault_point(environment: &Environment, name: &str) {
     let Ok(invocation) = INVOCATION.try_with(Arc::clone) else { return };
     let fault_point = invocation.fault_points_passed.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,5 @@
-//! A simulated Lambda service: events wait in a queue, are delivered at least once, retried, and finally discarded.
+//! A simulated Lambda service: events wait in a queue, are delivered at least once, retried, and finally
+//! discarded.
 use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
@@ -8,7 +9,7 @@ use local::{
         InvocationType, InvokeError,
         retry_policy::{Decision, FailureCondition, Outcome, TryCounts, decide},
     },
-    stack::Function,
+    stack::{FailureDestination, Function},
 };
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -105,10 +106,10 @@ async fn invoke(environment: &Arc<Environment>, function: &Function, payload: &V
     }
 }
 
-/// Sends the event to the function's failure destination, if it has one.
+/// Invokes the closer with a record of the event. The record of a failed closer stays in its queue.
 fn discard(environment: &Arc<Environment>, function: &Function, payload: &Value, condition: FailureCondition) {
     environment.trace(|| format!("an event of {} is discarded: {condition:?}", function.name));
-    let Some(destination) = &function.event_invoke.on_failure else { return };
+    let Some(FailureDestination::Function(closer)) = &function.event_invoke.on_failure else { return };
     let record = json!({
         "version": "1.0",
         "timestamp": environment.timestamp().to_string(),
@@ -122,5 +123,5 @@ fn discard(environment: &Arc<Environment>, function: &Function, payload: &Value,
         "responseContext": null,
         "responsePayload": null,
     });
-    enqueue(environment, destination, record);
+    enqueue(environment, closer, record);
 }

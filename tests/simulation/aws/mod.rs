@@ -1,5 +1,5 @@
-//! The AWS services of a run, in this process. AppSync's API, its resolvers and the table are those of the local server;
-//! Lambda and Bedrock are simulated.
+//! The AWS services of a run, in this process. AppSync's API, its resolvers and the table are those of the
+//! local server; Lambda and Bedrock are simulated.
 pub mod api;
 pub mod bedrock;
 pub mod data_source;

@@ -256,8 +256,8 @@ impl Generator<'_> {
         }
     }
 
-    fn percent(&mut self, chance: u32) -> bool {
-        percent(self.rng, chance)
+    fn percent(&mut self, probability: u32) -> bool {
+        percent(self.rng, probability)
     }
 
     fn text(&mut self) -> String {

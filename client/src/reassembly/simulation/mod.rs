@@ -1,7 +1,7 @@
 //! Randomized test of the reassembly over a faulty network.
 //!
-//! A client follows a conversation whose updates are lost, duplicated and reordered, and must end with exactly
-//! the stored text.
+//! A client follows a conversation whose updates are lost, duplicated and reordered, and must end with
+//! exactly the stored text.
 mod history;
 
 use std::{
@@ -268,8 +268,8 @@ fn push_new(ids: &mut Vec<String>, id: String) {
     ids.push(id);
 }
 
-fn percent(rng: &mut Rng, chance: u32) -> bool {
-    rng.u32(..100) < chance
+fn percent(rng: &mut Rng, probability: u32) -> bool {
+    rng.u32(..100) < probability
 }
 
 fn transitions_of<'a>(history: &'a [Transition], turn_id: &'a str) -> impl DoubleEndedIterator<Item = &'a Transition> {

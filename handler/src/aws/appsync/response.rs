@@ -2,25 +2,13 @@
 //! their top level.
 use std::collections::HashMap;
 
-use api::types::TurnStatus;
+use api::{
+    errors::{RETRYABLE_ERROR_TYPES, is_retryable_status},
+    types::TurnStatus,
+};
 use reqwest::StatusCode;
 use serde::Deserialize;
 use turn::mutation::PublishFailure;
-
-/// Error types after which the same mutation may succeed: those of the resolvers and of AppSync.
-const RETRYABLE_ERROR_TYPES: [&str; 11] = [
-    "TryAgain",
-    "ExecutionTimeout",
-    "InternalFailure",
-    "InternalServerError",
-    "LimitExceededException",
-    "RequestTimeout",
-    "ServiceUnavailable",
-    "ServiceUnavailableException",
-    "ThrottlingException",
-    "TooManyRequests",
-    "TooManyRequestsException",
-];
 
 #[derive(Deserialize)]
 struct Response {
@@ -47,7 +35,7 @@ struct ResponseError {
 
 /// Returns the turn's status if the mutation was accepted.
 pub fn classify_response(status: StatusCode, body: &[u8]) -> Result<TurnStatus, PublishFailure> {
-    if status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) {
+    if is_retryable_status(status.as_u16()) {
         return Err(PublishFailure::Retryable);
     }
     let Ok(response) = serde_json::from_slice::<Response>(body) else {

@@ -1,4 +1,4 @@
-//! What Bedrock's errors mean for the turn.
+//! Maps Bedrock's errors to failures of the turn.
 use api::types::FailureCode;
 use aws_sdk_bedrockruntime::{
     error::{ProvideErrorMetadata, SdkError},

@@ -66,8 +66,8 @@ impl Bedrock {
     }
 }
 
-/// Leaves out the settings that the model refuses. Each repeated request has at least one setting less, so there
-/// are at most five requests.
+/// Leaves out the settings that the model refuses. Each repeated request has at least one setting less, so
+/// there are at most five requests.
 async fn open_stream(client: &Client, request: &ModelRequest) -> Result<ConverseStreamOutput, ModelError> {
     let mut refused = refused_by_model(&request.model_id, &request.inference);
     let mut settings = request.inference.clone();

@@ -1,5 +1,5 @@
-//! Repairs the event stream of ConverseStream before the SDK parses it. The SDK ends a stream at the first event that it
-//! cannot parse, and such an event must not cost the rest of the answer.
+//! Repairs the event stream of ConverseStream before the SDK parses it. The SDK ends a stream at the first
+//! event that it cannot parse, and such an event must not cost the rest of the answer.
 use std::{
     collections::VecDeque,
     fmt, io,

@@ -1,7 +1,7 @@
 //! Joins surrogate pairs that the model cut between two deltas.
 //!
-//! JSON can escape half of a surrogate pair, which UTF-8 cannot hold and the SDK does not parse. Models send such halves
-//! where a token ends within a character. The text is WTF-8 here: UTF-8 that may hold halves.
+//! JSON can escape half of a surrogate pair, which UTF-8 cannot hold and the SDK does not parse. Models send
+//! such halves where a token ends within a character. The text is WTF-8 here: UTF-8 that may hold halves.
 
 /// Turns the deltas of a stream into text, one after the other.
 #[derive(Debug, Default)]
@@ -11,8 +11,8 @@ pub struct SurrogateJoiner {
 }
 
 impl SurrogateJoiner {
-    /// The text of a delta. A first half at its end is held back until the next delta. A half without its other half
-    /// becomes U+FFFD.
+    /// The text of a delta. A first half at its end is held back until the next delta. A half without its
+    /// other half becomes U+FFFD.
     pub fn join(&mut self, block: u32, wtf8: &[u8]) -> String {
         let mut text = String::with_capacity(wtf8.len());
         let mut first_half = match self.pending.take() {
@@ -31,7 +31,8 @@ impl SurrogateJoiner {
         text
     }
 
-    /// The end of text of the pending half's block, because something else than a delta of that block follows.
+    /// The end of text of the pending half's block, because something else than a delta of that block
+    /// follows.
     pub fn flush(&mut self) -> Option<(u32, String)> {
         let (block, _) = self.pending.take()?;
         Some((block, char::REPLACEMENT_CHARACTER.to_string()))

@@ -26,8 +26,8 @@ pub enum ClaimOutcome {
 }
 
 impl Table {
-    /// `holder` identifies the invocation, so that it recognizes its own claim if the response was lost. `started_at` is
-    /// that of the request.
+    /// `holder` identifies the invocation, so that it recognizes its own claim if the response was lost.
+    /// `started_at` is that of the request.
     pub async fn claim_turn(
         &self,
         run_id: &RunId,

@@ -12,13 +12,13 @@ use super::{
 };
 use crate::clock::iso_8601;
 
-/// A conversation has at most this many participants: resolvers/sharing/putParticipant.js refuses more.
+/// The same as MAX_PARTICIPANTS in resolvers/shared.js.
 const MAX_PARTICIPANTS: i32 = 50;
 const CONCURRENT_WRITES: usize = 8;
 
 impl Table {
-    /// Moves the conversation to the top of the list of each of its participants: one write for each, at most 50. The
-    /// order of lists is eventually consistent.
+    /// Moves the conversation to the top of the list of each of its participants: one write for each, at most
+    /// 50. The order of lists is eventually consistent.
     pub async fn move_to_top_of_participants_lists(
         &self,
         conversation_id: &str,

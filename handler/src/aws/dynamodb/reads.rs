@@ -20,7 +20,7 @@ use super::{
     },
 };
 
-/// The highest sequence that a sort key can hold.
+/// The highest sequence that a sort key can hold. The same as MAX_SEQUENCE in resolvers/shared.js.
 const MAX_SEQUENCE: u32 = 999_999;
 
 impl Table {

@@ -14,7 +14,7 @@ use crate::{
     simulation::{ReceivedDelta, Timeline, simulate},
 };
 
-/// Of a publish, in milliseconds.
+/// Latencies of a publish, in milliseconds.
 const LATENCIES: [u64; 4] = [0, 30, 60, 200];
 
 struct Measurement {

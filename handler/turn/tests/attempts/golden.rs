@@ -20,7 +20,7 @@ use crate::{
 
 const GOLDEN_FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
 const DIVIDER: &str = "---\n";
-/// Of longer texts only both ends are printed.
+/// A longer text is printed as its two ends.
 const PRINTED_CHARS: usize = 60;
 
 #[test]

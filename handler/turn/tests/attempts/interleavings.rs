@@ -1,4 +1,4 @@
-//! Property test: an attempt keeps its invariants whatever happens, in whatever order.
+//! Property test: an attempt keeps its invariants for any external events in any order.
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -31,9 +31,9 @@ const TEXTS: [&str; 9] =
 /// Longer than any delay before another try of a publish or write.
 const RECOVERY_TIME: Duration = Duration::from_secs(6);
 
-/// Something that happens outside, if it can happen at that time.
+/// An event outside of the attempt. Ignored if it cannot happen at that time.
 #[derive(Clone, Debug)]
-enum Happening {
+enum ExternalEvent {
     ModelEvent(StreamEvent),
     ModelFailed(ModelError),
     ModelStreamEnded,
@@ -46,7 +46,7 @@ enum Happening {
     TimePasses(Duration),
 }
 
-/// What happens after the random happenings.
+/// The end of a run, after the random events.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Remainder {
     /// Nothing gets a result any more.
@@ -59,8 +59,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn attempt_keeps_its_invariants_whatever_happens(
-        happenings in vec(happening(), 0..120),
+    fn attempt_keeps_its_invariants_under_any_events(
+        events in vec(external_event(), 0..120),
         remainder in select(vec![Remainder::NoResults, Remainder::AllHealthy]),
         remaining_milliseconds in select(vec![8_000, 30_000, 900_000]),
         batch_max_bytes in 8_usize..200,
@@ -74,8 +74,8 @@ proptest! {
             tools: vec![tool("look"), tool("change")],
             ..Script::default()
         });
-        for happening in happenings {
-            environment.apply(happening);
+        for event in events {
+            environment.apply(event);
         }
         let has_time = environment.now + RECOVERY_TIME < environment.deadlines.give_up_at;
         environment.run_to_end(remainder);
@@ -85,7 +85,7 @@ proptest! {
     }
 }
 
-fn happening() -> impl Strategy<Value = Happening> {
+fn external_event() -> impl Strategy<Value = ExternalEvent> {
     let text = (0_u32..3, select(&TEXTS[..]), select(vec![1, 1, 1, 40]))
         .prop_map(|(block, text, times)| StreamEvent::Text { block, text: text.repeat(times) });
     let stop = select(vec![
@@ -102,19 +102,19 @@ fn happening() -> impl Strategy<Value = Happening> {
     ]);
     let time = select(vec![0, 5, 15, 45, 300, 2_000, 6_000, 11_000, 70_000]).prop_map(Duration::from_millis);
     prop_oneof![
-        30 => text.prop_map(Happening::ModelEvent),
-        1 => stop.prop_map(Happening::ModelEvent),
-        1 => Just(Happening::ModelEvent(StreamEvent::Usage(Usage::default()))),
-        1 => Just(Happening::ModelEvent(StreamEvent::Other)),
-        1 => error.prop_map(Happening::ModelFailed),
-        1 => Just(Happening::ModelStreamEnded),
-        30 => publish_result().prop_map(Happening::Published),
-        12 => write_result().prop_map(Happening::Written),
-        2 => tool_call().prop_map(Happening::ModelEvent),
+        30 => text.prop_map(ExternalEvent::ModelEvent),
+        1 => stop.prop_map(ExternalEvent::ModelEvent),
+        1 => Just(ExternalEvent::ModelEvent(StreamEvent::Usage(Usage::default()))),
+        1 => Just(ExternalEvent::ModelEvent(StreamEvent::Other)),
+        1 => error.prop_map(ExternalEvent::ModelFailed),
+        1 => Just(ExternalEvent::ModelStreamEnded),
+        30 => publish_result().prop_map(ExternalEvent::Published),
+        12 => write_result().prop_map(ExternalEvent::Written),
+        2 => tool_call().prop_map(ExternalEvent::ModelEvent),
         2 => (0_u32..3, select(&["{", "}", "{}", "x"][..]))
-            .prop_map(|(block, json)| Happening::ModelEvent(StreamEvent::ToolInput { block, json: json.into() })),
-        4 => select(vec![ToolStatus::Succeeded, ToolStatus::Failed]).prop_map(Happening::ToolFinished),
-        20 => time.prop_map(Happening::TimePasses),
+            .prop_map(|(block, json)| ExternalEvent::ModelEvent(StreamEvent::ToolInput { block, json: json.into() })),
+        4 => select(vec![ToolStatus::Succeeded, ToolStatus::Failed]).prop_map(ExternalEvent::ToolFinished),
+        20 => time.prop_map(ExternalEvent::TimePasses),
     ]
 }
 
@@ -200,21 +200,21 @@ impl Environment {
     }
 
     /// Ignores what cannot happen now.
-    fn apply(&mut self, happening: Happening) {
+    fn apply(&mut self, event: ExternalEvent) {
         if self.end.is_some() {
             return;
         }
-        match happening {
-            Happening::ModelEvent(event) if self.is_model_stream_open => self.on_model_event(event),
-            Happening::ModelFailed(error) if self.is_model_stream_open => {
+        match event {
+            ExternalEvent::ModelEvent(event) if self.is_model_stream_open => self.on_model_event(event),
+            ExternalEvent::ModelFailed(error) if self.is_model_stream_open => {
                 self.on_stream_end(Input::ModelFailed(error));
             }
-            Happening::ModelStreamEnded if self.is_model_stream_open => self.on_stream_end(Input::ModelStreamEnded),
-            Happening::ModelEvent(_) | Happening::ModelFailed(_) | Happening::ModelStreamEnded => {}
-            Happening::Published(result) => self.on_publish_result(result),
-            Happening::Written(result) => self.on_write_result(result),
-            Happening::ToolFinished(status) => self.on_tool_finished(status),
-            Happening::TimePasses(time) => self.pass_time(time),
+            ExternalEvent::ModelStreamEnded if self.is_model_stream_open => self.on_stream_end(Input::ModelStreamEnded),
+            ExternalEvent::ModelEvent(_) | ExternalEvent::ModelFailed(_) | ExternalEvent::ModelStreamEnded => {}
+            ExternalEvent::Published(result) => self.on_publish_result(result),
+            ExternalEvent::Written(result) => self.on_write_result(result),
+            ExternalEvent::ToolFinished(status) => self.on_tool_finished(status),
+            ExternalEvent::TimePasses(time) => self.pass_time(time),
         }
     }
 
@@ -298,18 +298,18 @@ impl Environment {
     /// Accepts every publish and write, ends the model's answer and lets some time pass.
     fn succeed_for_a_moment(&mut self) {
         while self.publish.is_some() || self.write.is_some() {
-            self.apply(Happening::Published(Ok(TurnStatus::Running)));
-            self.apply(Happening::Written(Ok(TurnStatus::Running)));
+            self.apply(ExternalEvent::Published(Ok(TurnStatus::Running)));
+            self.apply(ExternalEvent::Written(Ok(TurnStatus::Running)));
             if self.end.is_some() {
                 return;
             }
         }
         while !self.tools.is_empty() {
-            self.apply(Happening::ToolFinished(ToolStatus::Succeeded));
+            self.apply(ExternalEvent::ToolFinished(ToolStatus::Succeeded));
         }
-        self.apply(Happening::ModelEvent(StreamEvent::MessageStop(ModelStop::Answered(StopReason::EndTurn))));
-        self.apply(Happening::ModelEvent(StreamEvent::Usage(Usage::default())));
-        self.apply(Happening::TimePasses(Duration::from_millis(100)));
+        self.apply(ExternalEvent::ModelEvent(StreamEvent::MessageStop(ModelStop::Answered(StopReason::EndTurn))));
+        self.apply(ExternalEvent::ModelEvent(StreamEvent::Usage(Usage::default())));
+        self.apply(ExternalEvent::TimePasses(Duration::from_millis(100)));
     }
 
     fn handle(&mut self, input: Input) {

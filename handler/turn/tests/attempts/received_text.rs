@@ -45,16 +45,16 @@ impl ReceivedText {
 
     /// Removes this many bytes from the start.
     fn take_bytes(&mut self, mut bytes: usize) -> TextByBlock {
-        let mut taken = TextByBlock::new();
+        let mut removed = TextByBlock::new();
         for (block, text) in &mut self.deltas {
             let cut = bytes.min(text.len());
             if cut > 0 {
-                append(&mut taken, *block, &text[..cut]);
+                append(&mut removed, *block, &text[..cut]);
                 text.drain(..cut);
                 bytes -= cut;
             }
         }
-        taken
+        removed
     }
 }
 

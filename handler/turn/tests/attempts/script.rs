@@ -3,7 +3,7 @@
 //! ```text
 //! # Why this case exists.
 //! latency 30                     how long a publish or write takes, in milliseconds
-//! batch-max-bytes 4096           limits other than the defaults; also event-max-bytes, model-silence (milliseconds)
+//! batch-max-bytes 4096           a limit; also event-max-bytes and model-silence (in milliseconds)
 //! remaining 900000               time until Lambda kills the process
 //! attempt 2                      the number of the attempt
 //! lease-age 9000                 how long ago the attempt's lease started

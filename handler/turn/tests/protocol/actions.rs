@@ -100,8 +100,8 @@ pub fn with_all_deadlines_passed(state: &State) -> State {
     state.with_turn(TurnItem { lease, is_claimable: false, ..state.turn })
 }
 
-/// What a resolver may have read before a conditional write that is accepted now: time may have passed in
-/// between.
+/// The states that a resolver may have read before a conditional write that is accepted now. Time may have
+/// passed in between.
 fn possible_reads(turn: TurnItem) -> Vec<TurnItem> {
     let mut reads = vec![turn];
     if !turn.is_claimable {
@@ -273,7 +273,7 @@ fn act_as_first_closer(state: &State, mutant: Mutant) -> Option<Successor> {
     }
 }
 
-/// What a closer does, or a handler whose claim is refused.
+/// The action of a closer, and of a handler whose claim is refused.
 fn close_or_announce(state: &State, run: u8, mutant: Mutant) -> Option<Successor> {
     match closing_decision(state.turn, run, mutant) {
         ClosingDecision::Close(_) => {

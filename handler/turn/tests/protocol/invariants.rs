@@ -14,7 +14,7 @@ pub enum Invariant {
     DeliveriesTouchOnlyTheirRun,
     LiveLeaseIsRespected,
     CancelledNeverBecomesFailed,
-    EndIsNeverUndone,
+    EndIsFinal,
     /// QUEUED and RUNNING may alternate when handlers die. CANCELLING and the ends stay.
     StatusNeverGoesBack,
     OnlyAnEndIsReopened,
@@ -36,7 +36,7 @@ pub fn check_transition(before: &State, action: Action, after: &State, mutant: M
         (Invariant::OnlyAnEndIsReopened, action != Action::Retry || before.turn.has_ended()),
         (Invariant::ReopeningRaisesTheAttempt, action != Action::Retry || raises_attempt(before, after, mutant)),
         (Invariant::CancelledNeverBecomesFailed, run_statuses(before, after) != Some((Cancelled, Failed))),
-        (Invariant::EndIsNeverUndone, keeps_end(before, after)),
+        (Invariant::EndIsFinal, keeps_end(before, after)),
         (Invariant::StatusNeverGoesBack, keeps_status_order(before, after)),
     ])
 }
@@ -80,7 +80,7 @@ fn respects_live_lease(before: &State, action: Action) -> bool {
 }
 
 fn raises_attempt(before: &State, after: &State, mutant: Mutant) -> bool {
-    // This mutant is meant to break another invariant.
+    // This mutant breaks another invariant.
     after.turn.attempt > before.turn.attempt || mutant == Mutant::RetryResetsAttemptAndFenceIgnoresRun
 }
 

@@ -16,7 +16,7 @@ pub struct State {
     pub closers: [Closer; 2],
 }
 
-/// What the client may still do, once each.
+/// The client's remaining actions, each possible once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientActions {
     pub cancel: bool,

@@ -2,10 +2,14 @@
 mod embedded_table;
 pub mod interceptors;
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use api::types::TurnStatus;
 use serde::Deserialize;
+use serde_json::Value;
 use turn::claim::{Claim, RunId};
 use uuid::Uuid;
 
@@ -48,6 +52,28 @@ impl StatusCase {
     pub fn turn_item(&self) -> Item {
         let item = turn_item("QUEUED", self.lease_until, self.claimable_until);
         with(item, "status", attribute(self.status))
+    }
+}
+
+/// Whether conversation c1 awaits event 8, the next one of [`turn_item`]. A row of the table that the
+/// resolvers are tested against as well.
+#[derive(Debug, Deserialize)]
+pub struct ConversationCase {
+    pub name: String,
+    conversation: Option<BTreeMap<String, Value>>,
+    pub awaits: bool,
+}
+
+impl ConversationCase {
+    pub fn all() -> Vec<Self> {
+        serde_json::from_str(include_str!("../../../../../tests/conversation-awaits-turn.json")).unwrap()
+    }
+
+    pub fn conversation_item(&self) -> Option<Item> {
+        let attributes = self.conversation.as_ref()?;
+        let mut item = keys::conversation_key("c1");
+        item.extend(attributes.iter().map(|(name, value)| (name.clone(), attribute(value))));
+        Some(item)
     }
 }
 
@@ -118,7 +144,7 @@ pub fn other_event_item(conversation_id: &str, position: u32) -> Item {
         ("turnId", string(format!("t{position}"))),
         ("attempt", number(2)),
         ("sender", AttributeValue::M(sender)),
-        ("content", content("Said\r\n👩‍👩‍👧")),
+        ("content", content("Answer\r\n👩‍👩‍👧")),
         ("superseded", boolean(true)),
         ("createdAt", string("2026-11-21T09:00:00.000Z")),
     ]));

@@ -72,7 +72,7 @@ async fn lost_claim_response_is_recognized_by_its_holder() {
 }
 
 #[tokio::test]
-async fn live_lease_of_another_start_is_told_apart() {
+async fn live_lease_of_another_start_is_distinguished() {
     let table = embedded_table().await;
     table.put_items([turn_item("QUEUED", None, FAR)]).await;
     claim_for_start(&table, Some(1), HOLDER).await;

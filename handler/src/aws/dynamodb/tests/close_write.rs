@@ -5,7 +5,7 @@ use turn::{closing_decision::ClosingEvent, failures::Failure, mutation::EndReaso
 use crate::aws::dynamodb::{
     Table, TableError,
     test_support::{
-        AttributeValue, FAR, NOW, answer_item, batch_item, conversation_item, embedded_table,
+        AttributeValue, ConversationCase, FAR, NOW, answer_item, batch_item, conversation_item, embedded_table,
         interceptors::TRANSACTION_CONFLICT, map, number, run_id, sorted_by_key, string, time, turn_item, with,
     },
 };
@@ -64,7 +64,7 @@ async fn close_stores_the_failure_with_the_event_and_the_turn() {
 }
 
 #[tokio::test]
-async fn close_is_refused_if_turn_or_conversation_has_changed() {
+async fn close_is_refused_if_the_turn_has_changed() {
     let running = || turn_item("RUNNING", Some(1), FAR);
     let queued = || turn_item("QUEUED", None, FAR);
     for (read, changed) in [
@@ -73,9 +73,6 @@ async fn close_is_refused_if_turn_or_conversation_has_changed() {
         (running(), turn_item("CANCELLING", Some(1), FAR)),
         (running(), turn_item("RUNNING", Some(2), FAR)),
         (queued(), turn_item("QUEUED", Some(1), FAR)),
-        (queued(), with(conversation_item(), "eventCount", number(8))),
-        (queued(), with(conversation_item(), "activeTurnId", string("t2"))),
-        (queued(), with(conversation_item(), "deletedAt", string("2026-11-21T09:00:00.000Z"))),
         (queued(), answer_item(8, 1)),
     ] {
         let table = embedded_table().await;
@@ -87,6 +84,22 @@ async fn close_is_refused_if_turn_or_conversation_has_changed() {
         let error = table.close_turn(&run_id(1), &turn, &event, "default".into(), time(NOW)).await.unwrap_err();
         assert!(error.is_retryable(), "{error}");
         assert_eq!(sorted_by_key(table.all_items().await), before, "{changed:?}");
+    }
+}
+
+#[tokio::test]
+async fn turn_is_closed_only_if_the_conversation_awaits_it() {
+    let table = embedded_table().await;
+    for case in ConversationCase::all() {
+        table.clear().await;
+        table.put_items([turn_item("QUEUED", None, FAR)].into_iter().chain(case.conversation_item())).await;
+        let before = sorted_by_key(table.all_items().await);
+        let result = close(&table, CANCELLED).await;
+        assert_eq!(result.is_ok(), case.awaits, "{}: {result:?}", case.name);
+        if let Err(error) = result {
+            assert!(error.is_retryable(), "{}: {error}", case.name);
+            assert_eq!(sorted_by_key(table.all_items().await), before, "{}", case.name);
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use turn::{
 };
 
 use crate::aws::dynamodb::test_support::{
-    FAR, NOW, StatusCase, answer_item, claim, conversation_item, embedded_table,
+    ConversationCase, FAR, NOW, StatusCase, answer_item, claim, conversation_item, embedded_table,
     interceptors::{THROTTLED, TRANSACTION_CANCELLED, TRANSACTION_CONFLICT},
     number, sorted_by_key, string, time, turn_item, with,
 };
@@ -195,18 +195,20 @@ async fn event_of_another_attempt_at_the_same_position_makes_the_write_stale() {
 }
 
 #[tokio::test]
-async fn event_is_refused_if_the_conversation_does_not_await_it() {
+async fn event_is_stored_only_if_the_conversation_awaits_the_turn() {
     let table = embedded_table().await;
-    for conversation in [
-        with(conversation_item(), "deletedAt", string("2026-11-21T09:00:00.000Z")),
-        with(conversation_item(), "activeTurnId", string("t2")),
-        with(conversation_item(), "eventCount", number(8)),
-    ] {
-        table.put_items([turn_item("RUNNING", Some(FAR), FAR), conversation]).await;
-        let before = sorted_by_key(table.all_items().await);
-        let result = table.write_directly(store_event(Some(answer_end())), time(NOW)).await;
-        assert_eq!(result, Err(WriteFailure::Stale));
-        assert_eq!(sorted_by_key(table.all_items().await), before);
+    for case in ConversationCase::all() {
+        for write in [store_event(None), store_event(Some(answer_end()))] {
+            table.clear().await;
+            table.put_items([turn_item("RUNNING", Some(FAR), FAR)].into_iter().chain(case.conversation_item())).await;
+            let before = sorted_by_key(table.all_items().await);
+            let result = table.write_directly(write, time(NOW)).await;
+            assert_eq!(result.is_ok(), case.awaits, "{}: {result:?}", case.name);
+            if !case.awaits {
+                assert_eq!(result, Err(WriteFailure::Stale), "{}", case.name);
+                assert_eq!(sorted_by_key(table.all_items().await), before, "{}", case.name);
+            }
+        }
     }
 }
 

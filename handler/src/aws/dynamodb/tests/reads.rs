@@ -30,7 +30,7 @@ async fn every_attribute_of_an_event_is_parsed() {
     let event = table.load_event("c1", 40).await.unwrap().unwrap();
     assert_eq!((event.id.as_str(), event.turn_id.as_deref(), event.attempt), ("e40", Some("t40"), Some(2)));
     assert_eq!((event.sender.kind, event.sender.name.as_deref()), (SenderKind::Agent, None));
-    assert_eq!(event.content, [ContentBlock::text("Said\r\n👩‍👩‍👧")]);
+    assert_eq!(event.content, [ContentBlock::text("Answer\r\n👩‍👩‍👧")]);
     assert_eq!((event.superseded, event.created_at.as_str()), (Some(true), "2026-11-21T09:00:00.000Z"));
 }
 
