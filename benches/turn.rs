@@ -86,7 +86,7 @@ impl RunningAttempt {
             match black_box(effect) {
                 Effect::Publish(_) => self.attempt.handle(Input::Published(Ok(TurnStatus::Running)), self.now),
                 Effect::Write(_) => self.attempt.handle(Input::Written(Ok(TurnStatus::Running)), self.now),
-                Effect::CallModel(_) | Effect::CloseModelStream => {}
+                Effect::CallModel(_) | Effect::CloseModelStream | Effect::RunTool(_) | Effect::StopTools => {}
                 Effect::End(_) => return,
             }
         }
