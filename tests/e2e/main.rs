@@ -20,4 +20,5 @@ mod subscriber;
 mod table;
 mod text_fidelity;
 mod tokens;
+mod tools;
 mod turns;
