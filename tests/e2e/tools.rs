@@ -230,10 +230,8 @@ async fn cancel_ends_a_running_tool() {
     let mut subscriber = Subscriber::subscribe(&backend.api, &conversation).await;
     let turn = backend.send_message(&conversation, r#"call look and call order with {"milliseconds":280000}"#).await;
     let mut updates = Vec::new();
-    while !updates
-        .last()
-        .is_some_and(|update: &ConversationUpdate| describe(update).is_some_and(|step| step == "look Succeeded"))
-    {
+    let is_end_of_look = |update: &ConversationUpdate| describe(update).as_deref() == Some("look Succeeded");
+    while !updates.last().is_some_and(is_end_of_look) {
         updates.push(subscriber.next_update().await);
     }
     assert_eq!(backend.cancel(&conversation, &turn.id).await.status, TurnStatus::Cancelling);
