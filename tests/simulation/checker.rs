@@ -2,9 +2,9 @@
 //! number in ARCHITECTURE.md.
 use std::fmt;
 
-use api::types::SenderKind;
 use client::schema::TurnStatus;
 use serde_json::Value;
+use turn::types::{Role, TranscriptBlock};
 
 use crate::observations::{ModelRequest, Observations};
 
@@ -301,14 +301,19 @@ impl<'a> Checker<'a> {
 
     /// 8: a transcript starts and ends with the user, alternates, and has no blank and no superseded text.
     fn check_transcript(&mut self, request: &ModelRequest) {
-        let roles: Vec<SenderKind> = request.transcript.iter().map(|message| message.role).collect();
-        let alternates =
-            roles.iter().enumerate().all(|(index, role)| (*role == SenderKind::User) == index.is_multiple_of(2));
+        let roles: Vec<Role> = request.transcript.iter().map(|message| message.role).collect();
+        let alternates = roles.iter().enumerate().all(|(index, role)| (*role == Role::User) == index.is_multiple_of(2));
         if !alternates || roles.len().is_multiple_of(2) {
             self.violation(8, format!("a transcript has the roles {roles:?}"));
         }
-        let texts = || request.transcript.iter().flat_map(|message| &message.texts);
-        let has_empty_message = request.transcript.iter().any(|message| message.texts.is_empty());
+        let blocks = || request.transcript.iter().flat_map(|message| &message.content);
+        let texts = || {
+            blocks().filter_map(|block| match block {
+                TranscriptBlock::Text(text) => Some(text),
+                TranscriptBlock::ToolUse(_) | TranscriptBlock::ToolResult { .. } => None,
+            })
+        };
+        let has_empty_message = request.transcript.iter().any(|message| message.content.is_empty());
         if has_empty_message || texts().any(|text| text.trim().is_empty()) {
             self.violation(8, "a transcript has a blank text".into());
         }

@@ -213,7 +213,11 @@ impl Subscriber {
                 Change::Replaced(text) => turn.text = text,
                 Change::Reopened => turn.end = None,
                 Change::Ended(end) => turn.end = Some(end.status),
-                Change::Question(_) | Change::Note(_) => {}
+                Change::Question(_)
+                | Change::Note(_)
+                | Change::ToolCalled(_)
+                | Change::ToolEnded(_)
+                | Change::ToolResult(_) => {}
             }
         }
     }

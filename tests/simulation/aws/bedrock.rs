@@ -4,7 +4,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 use api::types::{FailureCode, StopReason, Usage};
 use futures::{Stream, StreamExt, stream};
 use tokio::time::sleep;
-use turn::types::{ModelError, ModelRequest, StreamEvent};
+use turn::types::{ModelError, ModelRequest, ModelStop, StreamEvent};
 
 use super::invocation;
 use crate::{environment::Environment, rng::Rng};
@@ -90,7 +90,7 @@ fn random_script(rng: &mut Rng, call: usize) -> Script {
 fn push_end(rng: &mut Rng, events: &mut Vec<(Duration, ModelEvent)>, kind: u64) -> StreamEnd {
     let pause = rng.milliseconds(0..50);
     let reasons = [StopReason::EndTurn, StopReason::EndTurn, StopReason::MaxTokens, StopReason::StopSequence];
-    let message_stop = StreamEvent::MessageStop(rng.choose(&reasons));
+    let message_stop = StreamEvent::MessageStop(ModelStop::Answered(rng.choose(&reasons)));
     let usage = Usage { input_tokens: 3, output_tokens: 5, total_tokens: 8, ..Usage::default() };
     match kind {
         10..14 => events.push((pause, Err(ModelError::Failed(FailureCode::ModelUnavailable)))),

@@ -38,7 +38,7 @@ pub async fn serve(
     function: &str,
     payload: Value,
     time_left: Duration,
-) -> Result<Value, HandlerError> {
+) -> Result<(), HandlerError> {
     let table = dynamodb_sdk::table(environment, function);
     let clock = Clock::starting_at(environment.handler_time());
     let holder = environment.with_rng(|rng| Uuid::from_u64_pair(rng.number(), rng.number()));
@@ -59,7 +59,7 @@ pub async fn serve(
         tool_functions: &AllowedFunctions::default(),
         api_key: None,
     };
-    let result = handler::serve(payload, &context).await;
+    let result = handler::serve(payload, &context).await.map(|_| ());
     if let Err(error) = &result {
         environment.trace(|| format!("{function}: {error}"));
     }
