@@ -181,8 +181,8 @@ async fn load_transcript_input(
     Ok(Some(input))
 }
 
-/// Whether the answer has events that the attempt appends to: the run continues an answer, or an earlier attempt of the
-/// run has stored a step with tool calls.
+/// Whether the answer has events that the attempt appends to: the run continues an answer, or an earlier
+/// attempt of the run has stored a step with tool calls.
 fn keeps_events(turn: &StoredTurn) -> bool {
     turn.run_position > turn.answer_position
 }

@@ -35,7 +35,8 @@ pub fn check_tools(request: &CheckToolsRequest, allowed: &AllowedFunctions) -> T
     ToolsCheck { refusals }
 }
 
-/// Models differ in how much of JSON Schema they accept. All of them refuse a schema that breaks one of these rules.
+/// Models differ in how much of JSON Schema they accept. All of them refuse a schema that breaks one of these
+/// rules.
 fn check_schema(schema: &str) -> Result<(), &'static str> {
     let schema: Map<String, Value> =
         serde_json::from_str(schema).map_err(|_| "The schema must be the JSON text of an object.")?;

@@ -25,7 +25,8 @@ pub trait Effects: Sync {
     /// The stream opens when it is first polled and closes when it is dropped.
     fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send;
 
-    /// Runs a tool once, until its time is over. Returns the id of the call. Dropping the future abandons the run.
+    /// Runs a tool once, until its time is over. Returns the id of the call. Dropping the future abandons the
+    /// run.
     fn run_tool(&self, run: ToolRun) -> impl Future<Output = (String, ToolOutcome)> + Send;
 
     /// Returns the turn's status in the response to the mutation.

@@ -1,5 +1,5 @@
-//! An invocation for tests: an embedded table, a model that says "So be it." or what a test scripts, tools that
-//! return 7, and scripted results of AppSync.
+//! An invocation for tests: an embedded table, a model that says "So be it." or what a test scripts, tools
+//! that return 7, and scripted results of AppSync.
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
@@ -40,7 +40,7 @@ pub struct TestInvocation {
     pub usage: Option<Usage>,
     /// The functions that agents may have as tools.
     pub tool_functions: AllowedFunctions,
-    /// What the model sends in its next streams. Later streams, and all of them if there is none, say "So be it."
+    /// What the model sends in its next streams. Later ones say "So be it."
     model_streams: Mutex<VecDeque<Vec<StreamEvent>>>,
     /// The runs of tools.
     tool_runs: Mutex<Vec<ToolRun>>,

@@ -30,8 +30,8 @@ use crate::{
 
 /// The test that is the program of the functions.
 const FUNCTION_TEST: &str = "tools::program_of_the_functions";
-/// The time scale at which Lambda's first retry comes after 30.6 seconds: the lease of a killed process has expired by
-/// then.
+/// The time scale at which Lambda's first retry comes after 30.6 seconds: the lease of a killed process has
+/// expired by then.
 const RETRY_AFTER_LEASE: f64 = 0.51;
 /// Answers as the scripted model, with Claude's rules for transcripts.
 const MODEL: &str = "anthropic.claude-sonnet-5";
@@ -317,7 +317,8 @@ fn function() -> LocalFunction {
     format!("tools='{}' {FUNCTION_TEST} --exact --nocapture", program.display()).parse().unwrap()
 }
 
-/// A conversation with an agent that has a tool `look`, which may be repeated, and a tool `order`, which may not.
+/// A conversation with an agent that has a tool `look`, which may be repeated, and a tool `order`, which may
+/// not.
 async fn conversation_with_tools(backend: &Backend, max_steps: u32) -> String {
     let agent = PutAgent {
         id: "tools".into(),

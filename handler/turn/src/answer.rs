@@ -104,8 +104,8 @@ impl Answer {
         self.open_blocks.drain(..).map(|block| ContentBlock::text(block.text)).collect()
     }
 
-    /// The rest of the answer at the end of a step with tool calls: the text events, if there is more text than fits
-    /// into one event with the calls, and the event with the calls. The answer is empty afterwards.
+    /// The rest of the answer at the end of a step with tool calls: the text events, if there is more text
+    /// than fits into one event with the calls, and the event with the calls. The answer is empty afterwards.
     pub fn take_step(&mut self, calls: Vec<ContentBlock>) -> (Vec<Vec<ContentBlock>>, Vec<ContentBlock>) {
         let calls_bytes: usize = calls.iter().map(call_bytes).sum();
         let has_room_for_calls = self.open_event_bytes + calls_bytes <= self.event_max_bytes

@@ -68,7 +68,8 @@ pub struct AttemptStart {
     pub question: ConversationEvent,
     /// Whether the attempt appends to the existing answer.
     pub continues: bool,
-    /// The calls at the end of the existing answer whose results are not stored, with the position of their event.
+    /// The calls at the end of the existing answer whose results are not stored, with the position of their
+    /// event.
     pub stored_calls: Option<(u32, Vec<ToolUse>)>,
     pub request: ModelRequest,
     pub limits: Limits,
@@ -247,8 +248,8 @@ impl Attempt {
         }
     }
 
-    /// The tokens to count against the user's quota: the model's own count, or an estimate for steps of which the
-    /// model did not report one. `None` if the model was not called.
+    /// The tokens to count against the user's quota: the model's own count, or an estimate for steps of which
+    /// the model did not report one. `None` if the model was not called.
     pub fn token_count(&self) -> Option<u32> {
         let is_current_estimated = self.tokens.is_model_called && !self.tokens.is_reported;
         let current = is_current_estimated.then(|| self.estimate_step_tokens());
@@ -346,7 +347,8 @@ impl Attempt {
         self.next_step_effect(now)
     }
 
-    /// The model has asked for tools: its text and its calls become an event, and the tools run once it is stored.
+    /// The model has asked for tools: its text and its calls become an event, and the tools run once it is
+    /// stored.
     fn end_step_with_calls(&mut self) {
         let id_prefix = format!("call-{}-{}", self.claim.attempt, self.step_count);
         let calls = self.calls.take_calls(&self.request.tools, &id_prefix);

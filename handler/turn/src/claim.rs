@@ -52,8 +52,8 @@ pub struct StoredTurn {
     pub question_position: u32,
     /// The answer's events come after this position.
     pub answer_position: u32,
-    /// The answer's events up to this position are kept, whatever attempt stored them: they are of earlier runs, or of
-    /// steps with tool calls. Later ones belong to the run's last attempt.
+    /// The answer's events up to this position are kept, whatever attempt stored them: they are of earlier
+    /// runs, or of steps with tool calls. Later ones belong to the run's last attempt.
     pub run_position: u32,
     pub last_position: u32,
     /// The sequence of the attempt's newest update.

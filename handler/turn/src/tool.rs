@@ -46,7 +46,8 @@ pub struct LambdaTool {
 pub struct ToolRun {
     pub claim: Claim,
     pub caller: Caller,
-    /// The position of the event that has the call. With the call's id it identifies the call in its conversation.
+    /// The position of the event that has the call. With the call's id it identifies the call in its
+    /// conversation.
     pub position: u32,
     pub tool: Arc<Tool>,
     pub tool_use: ToolUse,

@@ -65,7 +65,8 @@ impl CallCollector {
         }
     }
 
-    /// The calls of the step, which is complete. `id_prefix` makes the ids of calls whose own id cannot be used.
+    /// The calls of the step, which is complete. `id_prefix` makes the ids of calls whose own id cannot be
+    /// used.
     pub fn take_calls(&mut self, tools: &[Tool], id_prefix: &str) -> Vec<Call> {
         let mut calls: Vec<Call> = Vec::new();
         let mut room = MAX_STEP_INPUT_BYTES;

@@ -40,12 +40,13 @@ pub struct TranscriptInput {
     pub context_bytes: usize,
 }
 
-/// The newest whole turns that fit, the question, and what is kept of its answer. A kept answer that breaks off in
-/// its text is followed by the continue prompt; one that ends with tool calls without results ends the transcript, and
-/// their results are to be added.
+/// The newest whole turns that fit, the question, and what is kept of its answer. A kept answer that breaks
+/// off in its text is followed by the continue prompt; one that ends with tool calls without results ends the
+/// transcript, and their results are to be added.
 ///
-/// The question, the kept steps, and the continue prompt with an end of the answer are always kept, whatever the
-/// limit: without them the model would start another answer. Old tool results are removed before whole turns are.
+/// The question, the kept steps, and the continue prompt with an end of the answer are always kept, whatever
+/// the limit: without them the model would start another answer. Old tool results are removed before whole
+/// turns are.
 pub fn build_transcript(input: &TranscriptInput) -> Vec<TranscriptMessage> {
     let (steps, open_answer) = split_after_last_step(&input.kept_answer);
     let steps_size: usize = steps.iter().map(trimmed_size).sum();
@@ -82,8 +83,8 @@ pub fn calls_without_results(kept_answer: &[ConversationEvent]) -> Option<(u32, 
     (!calls.is_empty()).then_some((last.position, calls))
 }
 
-/// Replaces the oldest tool results until the transcript fits into a limit of JSON-escaped bytes. The results in the
-/// last message stay: the model has not seen them yet.
+/// Replaces the oldest tool results until the transcript fits into a limit of JSON-escaped bytes. The results
+/// in the last message stay: the model has not seen them yet.
 pub fn trim_tool_results(messages: &mut [TranscriptMessage], limit: usize) {
     let mut excess = transcript_size(messages).saturating_sub(limit);
     let Some((_, earlier)) = messages.split_last_mut() else { return };
@@ -100,8 +101,8 @@ pub fn trim_tool_results(messages: &mut [TranscriptMessage], limit: usize) {
     }
 }
 
-/// Turns tool calls and results into text, for an agent without tools: Converse refuses such blocks in a request
-/// without tools.
+/// Turns tool calls and results into text, for an agent without tools: Converse refuses such blocks in a
+/// request without tools.
 pub fn without_tool_blocks(messages: Vec<TranscriptMessage>) -> Vec<TranscriptMessage> {
     let to_text = |block| match block {
         TranscriptBlock::Text(text) => TranscriptBlock::Text(text),

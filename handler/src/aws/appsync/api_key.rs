@@ -84,7 +84,10 @@ mod tests {
             .region(Region::new("eu-west-1"))
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .build();
-        ApiKey::new(SignedHttp::new(reqwest::Client::new(), &config).unwrap(), &format!("http://{address}/v1/apis/a1/apikeys/{KEY_ID}"))
+        ApiKey::new(
+            SignedHttp::new(reqwest::Client::new(), &config).unwrap(),
+            &format!("http://{address}/v1/apis/a1/apikeys/{KEY_ID}"),
+        )
     }
 
     /// Answers one request with this status line and headers. Returns the address and the request.

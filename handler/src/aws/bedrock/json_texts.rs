@@ -1,7 +1,7 @@
 //! JSON texts that a request contains byte for byte.
 //!
-//! The SDK's own type of JSON values would order the members of an object anew in each request and would round
-//! numbers. Bedrock's prompt cache finds only prefixes that are the same.
+//! The SDK's own type of JSON values would order the members of an object anew in each request and would
+//! round numbers. Bedrock's prompt cache finds only prefixes that are the same.
 use std::{borrow::Cow, fmt};
 
 use aws_sdk_bedrockruntime::{
@@ -73,8 +73,8 @@ impl Intercept for JsonTexts {
     }
 }
 
-/// Replaces escapes of halves of surrogate pairs without their other half: models write such JSON, and other parsers
-/// refuse it.
+/// Replaces escapes of halves of surrogate pairs without their other half: models write such JSON, and other
+/// parsers refuse it.
 fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
     if !json.contains("\\ud") && !json.contains("\\uD") {
         return Cow::Borrowed(json);

@@ -31,7 +31,7 @@ const RECORDED: [(&str, &str); 13] = [
     ("contentBlockStop", r#"{"contentBlockIndex":0,"p":"ab"}"#),
     (
         "contentBlockStart",
-        r#"{"contentBlockIndex":1,"p":"ab","start":{"toolUse":{"name":"get_weather","toolUseId":"tooluse_Zsi5nODkqYT50BEZ9GG8ud","type":"tool_use"}}}"#,
+        r#"{"contentBlockIndex":1,"p":"ab","start":{"toolUse":{"name":"get_forecast","toolUseId":"tooluse_Zsi5nODkqYT50BEZ9GG8ud","type":"tool_use"}}}"#,
     ),
     ("contentBlockDelta", r#"{"contentBlockIndex":1,"delta":{"toolUse":{"input":""}},"p":"abcdefghi"}"#),
     ("contentBlockDelta", r#"{"contentBlockIndex":1,"delta":{"toolUse":{"input":"{\"loca"}},"p":"abc"}"#),
@@ -52,7 +52,7 @@ async fn recorded_stream_with_a_tool_call_is_translated() {
     let events = server.converse(model_request(Vec::new(), Vec::new())).await.unwrap();
     let text = |text: &str| StreamEvent::Text { block: 0, text: text.into() };
     let input = |json: &str| StreamEvent::ToolInput { block: 1, json: json.into() };
-    let (id, name) = ("tooluse_Zsi5nODkqYT50BEZ9GG8ud".into(), "get_weather".into());
+    let (id, name) = ("tooluse_Zsi5nODkqYT50BEZ9GG8ud".into(), "get_forecast".into());
     let usage = Usage { input_tokens: 446, output_tokens: 76, total_tokens: 522, ..Usage::default() };
     let expected = [
         StreamEvent::Other,

@@ -57,8 +57,8 @@ impl Table {
         Ok(())
     }
 
-    /// Marks the events of the current run that earlier attempts have stored as superseded, but for those up to the
-    /// turn's run position: they have steps with tool calls, which the run keeps.
+    /// Marks the events of the current run that earlier attempts have stored as superseded, but for those up
+    /// to the turn's run position: they have steps with tool calls, which the run keeps.
     pub async fn supersede_orphaned_events(
         &self,
         run_id: &RunId,

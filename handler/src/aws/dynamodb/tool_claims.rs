@@ -22,8 +22,8 @@ use crate::clock::epoch_milliseconds;
 
 /// How long a claim is kept. The same as of batches: RETENTION_SECONDS in resolvers/shared.js.
 const RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
-/// The largest stored output, in bytes. A longer one is cut, and the attempt that loads it leaves out the same rest as
-/// the attempt that stored it.
+/// The largest stored output, in bytes. A longer one is cut, and the attempt that loads it leaves out the
+/// same rest as the attempt that stored it.
 const MAX_OUTPUT_BYTES: usize = MAX_RESULT_BYTES + 1024;
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -144,8 +144,8 @@ impl Lambda {
         let post =
             PostRequest { service: "lambda", url: &url, region: function.region, headers: &headers, body: &body };
         let authorization = post.sign(credentials, SystemTime::now())?;
-        // A connection that was idle while Lambda froze the handler may be closed, and a call that fails on it may not
-        // be repeated: each call has a connection of its own.
+        // A connection that was idle while Lambda froze the handler may be closed, and a call that fails on
+        // it may not be repeated: each call has a connection of its own.
         let mut request = self.http.post(&url).header("connection", "close");
         for (name, value) in headers {
             request = request.header(name, value);

@@ -34,8 +34,8 @@ pub struct ToolRunner<'a> {
 }
 
 impl ToolRunner<'_> {
-    /// Returns at `run.until` at the latest, but for the time that it takes to store the outcome. Never returns if the
-    /// attempt no longer owns the turn.
+    /// Returns at `run.until` at the latest, but for the time that it takes to store the outcome. Never
+    /// returns if the attempt no longer owns the turn.
     pub async fn run(&self, run: &ToolRun) -> ToolOutcome {
         let name = &run.tool.name;
         let outcome = match run.tool.effect {

@@ -11,14 +11,14 @@
 //! tools look change              the agent's tools; those named `change…` change something
 //! max-steps 2                    the most requests to the model
 //! stored-call 6 "id1" look       the existing answer ends with this call, in the event at position 6
-//! result id1 500 SUCCEEDED "{}"  the result of running the call after 500 ms: JSON if it succeeded, else text
+//! result id1 500 SUCCEEDED "{}"  the result of the call after 500 ms: JSON if it succeeded, else text
 //! model-call                     starts the stream of the next call of the model
 //!   +15 text "Hello"             after 15 ms a delta of block 0; text[1] "…" is a delta of block 1
 //!   300x +15 text "tick "        300 such deltas
 //!   +0 text "é"*3000             one delta with repeated text
 //!   +5 call[1] "id1" look        a tool call begins in block 1
 //!   +0 input[1] "{}"             a part of its arguments
-//!   +0 other                     an event without text; also stop END_TURN or TOOL_USE, usage 12 3, fail THROTTLED, end
+//!   +0 other                     an event without text; also stop TOOL_USE, usage 12 3, fail THROTTLED, end
 //! publish 2 retryable 10000      the result of publishing sequence 2 after 10,000 ms; one line per try
 //! appsync 100..60000 retryable   the result of every publish sent in that time; without an end: from then on
 //! write 3 retryable 100          the result of writing sequence 3 directly; one line per try

@@ -1,9 +1,9 @@
 //! Transcripts built from conversations.
 //!
 //! Conversations are written as words: `u1:text` is the user's event of turn 1, `a1:text` an agent's event
-//! and `a1-:text` a superseded one. `|` separates the blocks of one event, and `_` stands for a blank text. `?id` is
-//! a tool call; `t1:!id=output` is the event with its result. In transcripts, `continue` stands for the continue
-//! prompt, `!id` for a result that is not known, and `!id-` for one that was removed.
+//! and `a1-:text` a superseded one. `|` separates the blocks of one event, and `_` stands for a blank text.
+//! `?id` is a tool call; `t1:!id=output` is the event with its result. In transcripts, `continue` stands for
+//! the continue prompt, `!id` for a result that is not known, and `!id-` for one that was removed.
 use api::types::{ContentBlock, ConversationEvent, Sender, SenderKind, ToolResult, ToolStatus, ToolUse};
 use proptest::{collection::vec, prelude::*};
 use turn::{
