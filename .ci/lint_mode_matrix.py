@@ -47,6 +47,8 @@ def combinations(template):
         yield {**all_modes, **numbers, "WafRequestsPerFiveMinutes": waf_limit}
     existing_pool = {"UserPool": "us-east-1_Existing1", "UserPoolClientPattern": "web|mobile"}
     yield {**all_modes, **existing_pool, "Introspection": "DISABLED"}
+    # The least and the greatest number are no times that AppSync accepts.
+    yield {**all_modes, "ApiKeyExpires": 1893456000}
     for topic in ALARM_TOPICS:
         yield {**all_modes, "AlarmTopicArn": topic}
 

@@ -14,6 +14,19 @@ pub struct Stack {
     pub functions: BTreeMap<String, Function>,
     /// By role name.
     pub roles: BTreeMap<String, Role>,
+    /// The local server runs none of them.
+    pub schedules: Vec<Schedule>,
+}
+
+/// A function that is invoked at a rate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// The function's ARN.
+    pub function: String,
+    /// `rate(1 day)`
+    pub rate: String,
+    /// The payload of each invocation.
+    pub input: Value,
 }
 
 /// An IAM role of a function or a data source.

@@ -5,7 +5,7 @@ use turn::{
     failures::{Failure, Severity},
 };
 
-use crate::aws::TableError;
+use crate::aws::{RenewalError, TableError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum HandlerError {
@@ -19,6 +19,10 @@ pub enum HandlerError {
     Unannounced,
     #[error("the turn could not be published in time")]
     OutOfTime,
+    #[error("the function has no API key to renew")]
+    NoApiKey,
+    #[error("the API key is not renewed: {0}")]
+    ApiKeyNotRenewed(#[from] RenewalError),
 }
 
 impl HandlerError {
@@ -35,6 +39,8 @@ impl HandlerError {
             Self::Table(_) => "Handler.Table",
             Self::Unannounced => "Handler.Unannounced",
             Self::OutOfTime => "Handler.OutOfTime",
+            Self::NoApiKey => "Handler.NoApiKey",
+            Self::ApiKeyNotRenewed(_) => "Handler.ApiKeyNotRenewed",
         }
     }
 }

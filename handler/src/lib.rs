@@ -18,12 +18,16 @@ use std::{sync::Arc, time::SystemTime};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
 use tracing::{Instrument, info_span};
-use turn::{deadlines::Deadlines, limits::Limits, request::Invocation};
+use turn::{
+    deadlines::Deadlines,
+    limits::Limits,
+    request::{Invocation, RenewApiKeyRequest},
+};
 use uuid::Uuid;
 
 use crate::{aws::AwsClients, clock::Clock, errors::HandlerError, event_loop::Effects, settings::Settings};
 
-pub use aws::{Table, TableError};
+pub use aws::{ApiKey, RenewalError, Table, TableError};
 
 /// The body of a publish, and what AppSync's response to it means.
 pub mod publishing {
@@ -50,6 +54,7 @@ async fn serve_event(event: LambdaEvent<Value>, clients: Arc<AwsClients>, limits
         deadlines: Deadlines::within(clock::now(), remaining),
         holder: Uuid::new_v4(),
         limits,
+        api_key: clients.api_key.as_ref(),
     };
     serve(event.payload, &context).await
 }
@@ -63,6 +68,8 @@ pub struct InvocationContext<'a, E> {
     /// A random id that marks the claims of this invocation.
     pub holder: Uuid,
     pub limits: Limits,
+    /// The API key that this function renews, if any.
+    pub api_key: Option<&'a ApiKey>,
 }
 
 impl<E> InvocationContext<'_, E> {
@@ -71,7 +78,7 @@ impl<E> InvocationContext<'_, E> {
     }
 }
 
-/// Answers a turn, purges a conversation, or closes a turn by order or by failure record.
+/// Answers a turn, purges a conversation, closes a turn by order or by failure record, or renews the API key.
 pub async fn serve<E: Effects>(payload: Value, context: &InvocationContext<'_, E>) -> Result<(), HandlerError> {
     Box::pin(dispatch(payload, context)).await
 }
@@ -95,6 +102,10 @@ async fn dispatch<E: Effects>(payload: Value, context: &InvocationContext<'_, E>
             let span = info_span!("purge", conversation = request.conversation_id);
             let purge = context.table.purge_conversation(&request.conversation_id, context.clock.now());
             Ok(purge.instrument(span).await?)
+        }
+        Invocation::RenewApiKey(RenewApiKeyRequest {}) => {
+            let api_key = context.api_key.ok_or(HandlerError::NoApiKey)?;
+            Ok(api_key.renew(context.clock.now()).await?)
         }
     }
 }

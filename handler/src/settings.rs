@@ -7,6 +7,8 @@ use turn::limits::Limits;
 pub struct Settings {
     pub table_name: String,
     pub graphql_url: String,
+    /// The URL of the API key in AppSync's API, if this function renews the key.
+    pub api_key_url: Option<String>,
     pub limits: Limits,
 }
 
@@ -23,6 +25,7 @@ impl Settings {
         let settings = Self {
             table_name: reader.required("TABLE_NAME"),
             graphql_url: reader.url("GRAPHQL_URL"),
+            api_key_url: reader.secret_url("API_KEY_URL"),
             limits: Limits {
                 model_silence: reader.seconds("MODEL_SILENCE_SECONDS", 1..=900, defaults.model_silence),
                 pacing_first: reader.milliseconds("PACING_FIRST_MILLISECONDS", defaults.pacing_first),
@@ -58,11 +61,19 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
 
     fn url(&mut self, name: &str) -> String {
         let value = self.required(name);
-        let is_http = reqwest::Url::parse(&value).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
-        if !value.is_empty() && !is_http {
+        if !value.is_empty() && !is_http_url(&value) {
             self.problems.push(format!("{name} must be an http or https URL, not {value:?}."));
         }
         value
+    }
+
+    /// An optional URL. A problem does not quote it.
+    fn secret_url(&mut self, name: &str) -> Option<String> {
+        let value = (self.get_variable)(name)?;
+        if !is_http_url(&value) {
+            self.problems.push(format!("{name} must be an http or https URL."));
+        }
+        Some(value)
     }
 
     fn seconds(&mut self, name: &str, range: RangeInclusive<u64>, default: Duration) -> Duration {
@@ -90,6 +101,10 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
     }
 }
 
+fn is_http_url(text: &str) -> bool {
+    reqwest::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,7 +116,7 @@ mod tests {
     #[test]
     fn two_variables_are_required() {
         let settings = read(&[("TABLE_NAME", "parlance"), ("GRAPHQL_URL", "https://api.example.com/graphql")]).unwrap();
-        assert_eq!(settings.limits, Limits::default());
+        assert_eq!((settings.api_key_url, settings.limits), (None, Limits::default()));
     }
 
     #[test]
@@ -122,6 +137,7 @@ mod tests {
     fn all_problems_are_reported_together() {
         let problems = read(&[
             ("GRAPHQL_URL", "ftp://x"),
+            ("API_KEY_URL", "da2-secret"),
             ("MODEL_SILENCE_SECONDS", "never"),
             ("BATCH_MAX_BYTES", "1"),
             ("PACING_FIRST_MILLISECONDS", "300"),
@@ -131,6 +147,7 @@ mod tests {
             problems.unwrap_err().to_string(),
             "TABLE_NAME must be set. \
              GRAPHQL_URL must be an http or https URL, not \"ftp://x\". \
+             API_KEY_URL must be an http or https URL. \
              MODEL_SILENCE_SECONDS must be a whole number from 1 to 900, not \"never\". \
              PACING_LAST_MILLISECONDS must be a whole number from 1 to 10000, not \"0\". \
              BATCH_MAX_BYTES must be a whole number from 64 to 65536, not \"1\". \

@@ -21,7 +21,7 @@ use turn::{
 };
 
 use crate::{
-    InvocationContext, Table,
+    ApiKey, InvocationContext, Table,
     aws::dynamodb::test_support::{HOLDER, Item, NOW, embedded_table, time},
     clock::{self, Clock},
     errors::HandlerError,
@@ -36,6 +36,7 @@ pub struct TestInvocation {
     pub limits: Limits,
     /// The usage that the model reports. `None`: its stream ends before.
     pub usage: Option<Usage>,
+    pub api_key: Option<ApiKey>,
     clock: Clock,
     /// The results of the next publishes. Later publishes are accepted.
     publish_results: Mutex<VecDeque<Result<TurnStatus, PublishFailure>>>,
@@ -55,6 +56,7 @@ impl TestInvocation {
             remaining: Duration::from_secs(900),
             limits: Limits { publish_retry: Backoff::half_jitter(short, short), ..Limits::default() },
             usage: Some(Usage { total_tokens: 7, ..Usage::default() }),
+            api_key: None,
             clock: Clock::starting_at(time(NOW)),
             publish_results: Mutex::default(),
             item_before_publish: Mutex::default(),
@@ -79,6 +81,7 @@ impl TestInvocation {
             deadlines: Deadlines::within(clock::now(), self.remaining),
             holder: HOLDER,
             limits: self.limits,
+            api_key: self.api_key.as_ref(),
         };
         serve(payload, &context).await
     }

@@ -153,6 +153,8 @@ fn resolve_reference(
         ("AWS::AppSync::GraphQLApi", Some("GraphQLUrl")) => json!(deployment.graphql_url),
         ("AWS::AppSync::GraphQLApi", Some("RealtimeUrl")) => json!(deployment.realtime_url),
         ("AWS::AppSync::ApiKey", Some("ApiKey")) => json!(deployment.api_key),
+        ("AWS::AppSync::ApiKey", Some("ApiKeyId")) => json!("local"),
+        ("AWS::Events::Rule", Some("Arn")) => arn("events", format!("rule/{}", physical_name(name))),
         ("AWS::AppSync::DataSource", Some("Name")) | ("AWS::AppSync::FunctionConfiguration", Some("FunctionId")) => {
             scope.evaluate(&resource["Properties"]["Name"])?
         }
@@ -180,6 +182,7 @@ fn pseudo_parameter(name: &str) -> Option<&'static str> {
         "AWS::AccountId" => Some(ACCOUNT),
         "AWS::Partition" => Some("aws"),
         "AWS::StackName" => Some(STACK_NAME),
+        "AWS::URLSuffix" => Some("amazonaws.com"),
         _ => None,
     }
 }

@@ -1,5 +1,6 @@
 //! Loads the real template with every combination of authorization modes.
 use apollo_compiler::ast::Document;
+use turn::request::{Invocation, RenewApiKeyRequest};
 
 use super::{tests::deployment, *};
 use crate::stack::{Api, AuthMode, IssuerKind};
@@ -111,6 +112,27 @@ fn parameters_set_the_limits_of_requests() {
     assert_eq!((api.limits.query_depth, api.limits.resolvers, api.introspection), (Some(15), 250, true));
     let api = load_api(&[("QueryDepth", "0"), ("ResolverCount", "0"), ("Introspection", "DISABLED")]).unwrap();
     assert_eq!((api.limits.query_depth, api.limits.resolvers, api.introspection), (None, 10_000, false));
+}
+
+/// The schedule's input is one that the closer serves.
+#[test]
+fn api_key_without_an_expiry_is_renewed_every_day() {
+    let load = |parameters: &[(&str, &str)]| {
+        let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let stack = load(Path::new(env!("CARGO_MANIFEST_DIR")), &Deployment { parameters, ..deployment() }).unwrap();
+        let closer = &stack.functions["parlance-Closer"];
+        (stack.schedules, closer.arn.clone(), closer.environment.get("API_KEY_URL").cloned())
+    };
+    let (schedules, closer, url) = load(&[]);
+    let [schedule] = schedules.as_slice() else { panic!("{schedules:?}") };
+    assert_eq!((&schedule.function, schedule.rate.as_str()), (&closer, "rate(1 day)"));
+    let order = serde_json::from_value(schedule.input.clone());
+    assert_eq!(order.ok(), Some(Invocation::RenewApiKey(RenewApiKeyRequest {})));
+    assert_eq!(url.as_deref(), Some("https://appsync.us-east-1.amazonaws.com/v1/apis/local/apikeys/local"));
+    for not_renewed in [[("ApiKeyAccess", "false")], [("ApiKeyExpires", "1893456000")]] {
+        let (schedules, _, url) = load(&not_renewed);
+        assert_eq!((schedules, url), (Vec::new(), None), "{not_renewed:?}");
+    }
 }
 
 #[test]

@@ -37,6 +37,9 @@ struct Resources {
     policies: Vec<(String, RolePolicyProperties)>,
     /// Their ARNs.
     queues: Vec<String>,
+    /// With their logical names and ARNs.
+    rules: Vec<(String, String, RuleProperties)>,
+    permissions: Vec<PermissionProperties>,
     /// With their names and ARNs.
     functions: Vec<(String, String, FunctionProperties)>,
 }
@@ -88,6 +91,11 @@ impl Resources {
                 deserialize::<QueueProperties>(properties)?;
                 self.queues.push(reference(json!({"Fn::GetAtt": [name, "Arn"]}))?);
             }
+            "AWS::Events::Rule" => {
+                let arn = reference(json!({"Fn::GetAtt": [name, "Arn"]}))?;
+                self.rules.push((name.to_owned(), arn, deserialize(properties)?));
+            }
+            "AWS::Lambda::Permission" => self.permissions.push(deserialize(properties)?),
             "AWS::CloudWatch::Alarm" => {
                 deserialize::<AlarmProperties>(properties)?;
             }
@@ -124,6 +132,18 @@ impl Resources {
         });
         let resolvers = (self.resolvers.into_iter())
             .map(|(name, resolver)| resolver.into_resolver(code).map_err(|error| error.at(name)));
+        let (functions_by_name, permissions) = (&self.functions, &self.permissions);
+        let schedules = self.rules.into_iter().map(|(name, rule_arn, rule)| {
+            let may_invoke = |function_arn: &str| {
+                let function = functions_by_name.iter().find(|(_, arn, _)| arn == function_arn);
+                let allows = |permission: &PermissionProperties, function_name: &str| {
+                    permission.allows(&rule_arn, function_name, function_arn)
+                };
+                function.is_some_and(|(name, ..)| permissions.iter().any(|permission| allows(permission, name)))
+            };
+            rule.into_schedules(has_function, may_invoke).map_err(|error| error.at(name))
+        });
+        let schedules = schedules.collect::<Result<Vec<_>, _>>()?.concat();
         let has_queue = |arn: &str| self.queues.iter().any(|queue| queue == arn);
         let lambda_functions = self.functions.into_iter().map(|(name, arn, function)| {
             let function =
@@ -149,6 +169,7 @@ impl Resources {
             tables: self.tables.into_iter().map(|(name, table)| (name.clone(), table.into_table(&name))).collect(),
             functions: lambda_functions,
             roles: self.roles.into_map(),
+            schedules,
         })
     }
 }

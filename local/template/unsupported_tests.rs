@@ -1,6 +1,6 @@
 //! Templates that the local server does not support, and their error messages.
 use super::{tests::deployment, *};
-use crate::stack::Stack;
+use crate::stack::{Schedule, Stack};
 
 /// A supported stack with one resource of each type; each test changes one value of it.
 fn resources() -> Value {
@@ -40,6 +40,12 @@ fn resources() -> Value {
             "CodeUri": "handler/", "Handler": "bootstrap", "Runtime": "provided.al2023", "MemorySize": 256,
             "Timeout": 60, "Role": { "Fn::GetAtt": ["Role", "Arn"] },
             "EventInvokeConfig": { "MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60 } } },
+        "Rule": { "Type": "AWS::Events::Rule", "Properties": {
+            "ScheduleExpression": "rate(2 hours)", "Targets": [{
+                "Id": "handler", "Arn": { "Fn::GetAtt": ["Handler", "Arn"] }, "Input": "{\"type\":\"any\"}" }] } },
+        "Permission": { "Type": "AWS::Lambda::Permission", "Properties": {
+            "Action": "lambda:InvokeFunction", "FunctionName": { "Ref": "Handler" },
+            "Principal": "events.amazonaws.com", "SourceArn": { "Fn::GetAtt": ["Rule", "Arn"] } } },
         "Queue": { "Type": "AWS::SQS::Queue", "Properties": {
             "MessageRetentionPeriod": 60, "SqsManagedSseEnabled": true, "Tags": [] } },
         "Alarm": { "Type": "AWS::CloudWatch::Alarm", "Properties": {
@@ -72,6 +78,8 @@ fn one_resource_of_each_type_is_accepted() {
     let handler = &stack.functions["parlance-Handler"];
     assert_eq!(handler.event_invoke.max_retries, 0);
     assert_eq!(handler.role.statements, [publish_statement()], "a policy resource adds to its role");
+    let (function, rate) = (handler.arn.clone(), "rate(2 hours)".to_owned());
+    assert_eq!(stack.schedules, [Schedule { function, rate, input: json!({ "type": "any" }) }]);
     assert_eq!(stack.tables["parlance-Table"].ttl_attribute.as_deref(), Some("expiresAt"));
 }
 
@@ -231,6 +239,31 @@ fn queue_and_alarm_are_within_the_limits_of_their_services() {
     for (resource, property, value, message) in cases {
         let error = load_error(&format!("/{resource}/Properties/{property}"), &value);
         assert!(error.starts_with(message), "{property}: {error}");
+    }
+}
+
+#[test]
+fn schedule_needs_a_rate_a_function_and_a_permission() {
+    let handler = "arn:aws:lambda:us-east-1:000000000000:function:parlance-Handler";
+    let forbidden = format!("Rule: no AWS::Lambda::Permission lets the rule invoke {handler}");
+    let rate = |text: &str| format!("Rule: {text} is not a rate such as rate(1 day) or rate(2 hours)");
+    let cases = [
+        ("/Rule/Properties/ScheduleExpression", json!("rate(1 days)"), rate("rate(1 days)")),
+        ("/Rule/Properties/ScheduleExpression", json!("rate(2 day)"), rate("rate(2 day)")),
+        ("/Rule/Properties/ScheduleExpression", json!("cron(0 0 * * ? *)"), rate("cron(0 0 * * ? *)")),
+        ("/Rule/Properties/EventPattern", json!({}), "Rule: unknown field `EventPattern`".into()),
+        ("/Rule/Properties/Targets/0/RoleArn", json!("arn"), "Rule: unknown field `RoleArn`".into()),
+        ("/Rule/Properties/Targets/0/Arn", json!("arn:a"), "Rule: arn:a is no function of this stack".into()),
+        ("/Rule/Properties/Targets/0/Input", json!("{"), "Rule: Input must be JSON: EOF".into()),
+        ("/Permission/Properties/Action", json!("lambda:GetFunction"), forbidden.clone()),
+        ("/Permission/Properties/FunctionName", json!("another"), forbidden.clone()),
+        ("/Permission/Properties/Principal", json!("s3.amazonaws.com"), forbidden.clone()),
+        ("/Permission/Properties/SourceArn", json!("arn:another"), forbidden),
+        ("/Permission/Properties/SourceAccount", json!("1"), "Permission: unknown field `SourceAccount`".into()),
+    ];
+    for (pointer, value, message) in cases {
+        let error = load_error(pointer, &value);
+        assert!(error.starts_with(&message), "{pointer}: {error}");
     }
 }
 

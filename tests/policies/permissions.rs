@@ -19,6 +19,9 @@ const MODEL: &str = "arn:aws:bedrock:eu-west-1::foundation-model/parlance.echo";
 #[derive(Deserialize)]
 struct Permissions {
     allowed: Vec<Case>,
+    /// Allowed with the default parameters, denied to a stack without an API key or with an expiry for it.
+    #[serde(default)]
+    allowed_with_renewal: Vec<Case>,
     denied: Vec<Case>,
 }
 
@@ -55,7 +58,7 @@ fn full_arn(resource: &str) -> String {
 fn roles_have_exactly_the_listed_permissions() {
     for parameters in PARAMETER_SETS {
         let stack = load_stack(parameters);
-        for (name, Permissions { allowed, denied }) in permissions() {
+        for (name, Permissions { allowed, denied, .. }) in permissions() {
             let role = assume_role(&stack, &name);
             for case in &allowed {
                 assert!(case.is_allowed(&role), "{name} must be allowed {:?} with {parameters:?}", case.0);
@@ -81,7 +84,8 @@ fn every_role_has_allowed_and_denied_cases() {
 #[test]
 fn every_part_of_a_statement_is_needed_by_an_allowed_case() {
     let mut stack = load_stack(&[]);
-    for (role, Permissions { allowed, .. }) in permissions() {
+    for (role, Permissions { mut allowed, allowed_with_renewal, .. }) in permissions() {
+        allowed.extend(allowed_with_renewal);
         let name = format!("parlance-{role}");
         for index in 0..stack.roles[&name].statements.len() {
             let original = stack.roles[&name].statements[index].clone();
@@ -93,6 +97,22 @@ fn every_part_of_a_statement_is_needed_by_an_allowed_case() {
             stack.roles.get_mut(&name).expect("the role exists").statements[index] = original;
         }
     }
+}
+
+#[test]
+fn only_a_key_without_an_expiry_may_be_renewed() {
+    let is_allowed = |parameters: &[(&str, &str)]| {
+        let stack = load_stack(parameters);
+        let mut results = BTreeSet::new();
+        for (name, Permissions { allowed_with_renewal, .. }) in permissions() {
+            let role = assume_role(&stack, &name);
+            results.extend(allowed_with_renewal.iter().map(|case| case.is_allowed(&role)));
+        }
+        Vec::from_iter(results)
+    };
+    assert_eq!(is_allowed(&[]), [true]);
+    assert_eq!(is_allowed(&[("ApiKeyAccess", "false")]), [false]);
+    assert_eq!(is_allowed(&[("ApiKeyExpires", "1893456000")]), [false]);
 }
 
 /// The statement without one of its actions, resources or partition key patterns.

@@ -15,15 +15,17 @@ use turn::{
 };
 
 use crate::{clock::Clock, event_loop::Effects, settings::Settings};
-use appsync::AppSync;
+use appsync::{AppSync, SignedHttp};
 use bedrock::Bedrock;
 
-pub use appsync::{ConnectError, classify_response, request_body};
+pub use appsync::{ApiKey, ConnectError, RenewalError, classify_response, request_body};
 pub use dynamodb::{ClaimOutcome, Table, TableError, with_retries};
 
 /// One client for each service, shared by all invocations of the environment.
 pub struct AwsClients {
     pub table: Table,
+    /// The API key that this function renews, if any.
+    pub api_key: Option<ApiKey>,
     bedrock: Bedrock,
     appsync: AppSync,
 }
@@ -37,10 +39,12 @@ pub struct InvocationClients<'a> {
 impl AwsClients {
     pub async fn connect(settings: &Settings) -> Result<Self, ConnectError> {
         let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        let http = SignedHttp::new(&config)?;
         Ok(Self {
             table: Table::new(&config, &settings.table_name),
+            api_key: settings.api_key_url.as_ref().map(|url| ApiKey::new(http.clone(), url)),
             bedrock: Bedrock::new(&config),
-            appsync: AppSync::new(&config, &settings.graphql_url)?,
+            appsync: AppSync::new(http, &settings.graphql_url),
         })
     }
 

@@ -12,6 +12,8 @@ pub enum Invocation {
     Purge(PurgeRequest),
     /// Closes a turn whose handler died, because a resolver could not read all of its text.
     Close(RunId),
+    /// Ordered by the schedule of the template.
+    RenewApiKey(RenewApiKeyRequest),
 }
 
 /// Asks for the answer to one user message.
@@ -55,6 +57,11 @@ impl TurnRequest {
 pub struct PurgeRequest {
     pub conversation_id: String,
 }
+
+/// Asks for a later expiry of the API key. It has no members.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RenewApiKeyRequest {}
 
 /// One version of an agent.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -7,6 +7,7 @@ mod functions;
 mod queues;
 mod resolvers;
 mod roles;
+mod schedules;
 mod tables;
 mod user_pools;
 
@@ -24,6 +25,7 @@ pub use functions::FunctionProperties;
 pub use queues::QueueProperties;
 pub use resolvers::{PipelineFunctionProperties, ResolverProperties};
 pub use roles::{RolePolicyProperties, Roles};
+pub use schedules::{PermissionProperties, RuleProperties};
 pub use tables::TableProperties;
 pub use user_pools::{PoolClientProperties, PoolGroupProperties, PoolProperties};
 

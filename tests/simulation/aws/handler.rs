@@ -54,6 +54,7 @@ pub async fn serve(
         deadlines: Deadlines::within(Instant::now().into_std(), time_left),
         holder,
         limits: environment.limits,
+        api_key: None,
     };
     let result = handler::serve(payload, &context).await;
     if let Err(error) = &result {

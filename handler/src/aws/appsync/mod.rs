@@ -1,33 +1,23 @@
-//! Publishes mutations to AppSync, each with one signed POST.
+//! Publishes mutations to AppSync, each with one signed POST, and renews its API key.
+mod api_key;
 mod documents;
 mod request;
 mod response;
+mod signed_http;
 
-use std::time::{Duration, SystemTime};
-
-use api::{
-    signing::{PostRequest, SigningError},
-    types::TurnStatus,
-};
-use aws_config::{Region, SdkConfig};
-use aws_credential_types::{
-    Credentials,
-    provider::{ProvideCredentials, SharedCredentialsProvider},
-};
+use api::types::TurnStatus;
 use turn::mutation::{Mutation, PublishFailure};
 
+pub use api_key::{ApiKey, RenewalError};
 pub use request::request_body;
 pub use response::classify_response;
+pub use signed_http::SignedHttp;
 
-/// AppSync gives up after 30 s. A publish without a response in this time is sent again.
-const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
-const CONTENT_TYPE: (&str, &str) = ("content-type", "application/json");
+use signed_http::SendError;
 
 pub struct AppSync {
-    http: reqwest::Client,
+    http: SignedHttp,
     url: String,
-    region: Region,
-    credentials: SharedCredentialsProvider,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -40,22 +30,9 @@ pub enum ConnectError {
     Http(#[from] reqwest::Error),
 }
 
-#[derive(Debug, thiserror::Error)]
-enum RequestError {
-    #[error(transparent)]
-    Signing(#[from] SigningError),
-    #[error(transparent)]
-    Http(#[from] reqwest::Error),
-}
-
 impl AppSync {
-    pub fn new(config: &SdkConfig, url: &str) -> Result<Self, ConnectError> {
-        Ok(Self {
-            http: reqwest::Client::builder().timeout(PUBLISH_TIMEOUT).build()?,
-            url: url.to_owned(),
-            region: config.region().cloned().ok_or(ConnectError::NoRegion)?,
-            credentials: config.credentials_provider().ok_or(ConnectError::NoCredentials)?,
-        })
+    pub fn new(http: SignedHttp, url: &str) -> Self {
+        Self { http, url: url.to_owned() }
     }
 
     /// Returns the turn's status in the response.
@@ -71,30 +48,22 @@ impl AppSync {
     }
 
     async fn send(&self, body: Vec<u8>) -> Result<TurnStatus, PublishFailure> {
-        let credentials = self.credentials.provide_credentials().await.map_err(retryable)?;
-        let request = self.signed_request(body, credentials).map_err(|error| {
-            tracing::error!(%error, "signing");
-            PublishFailure::Refused
-        })?;
-        let response = self.http.execute(request).await.map_err(retryable)?;
+        let response = self.http.post(&self.url, body).await.map_err(send_failure)?;
         let status = response.status();
-        let body = response.bytes().await.map_err(retryable)?;
+        let body = response.bytes().await.map_err(|error| send_failure(SendError::Transport(error)))?;
         classify_response(status, &body)
-    }
-
-    fn signed_request(&self, body: Vec<u8>, credentials: Credentials) -> Result<reqwest::Request, RequestError> {
-        let post = PostRequest { url: &self.url, region: self.region.as_ref(), headers: &[CONTENT_TYPE], body: &body };
-        let authorization = post.sign(credentials, SystemTime::now())?;
-        let mut request = self.http.post(&self.url).header(CONTENT_TYPE.0, CONTENT_TYPE.1);
-        for (name, value) in authorization {
-            request = request.header(name, value);
-        }
-        Ok(request.body(body).build()?)
     }
 }
 
-/// The mutation may or may not have arrived.
-fn retryable(error: impl std::error::Error) -> PublishFailure {
-    tracing::debug!(%error, "sending");
-    PublishFailure::Retryable
+fn send_failure(error: SendError) -> PublishFailure {
+    match error {
+        SendError::Signing(_) | SendError::Request(_) => {
+            tracing::error!(%error, "signing");
+            PublishFailure::Refused
+        }
+        SendError::Credentials(_) | SendError::Transport(_) => {
+            tracing::debug!(%error, "sending");
+            PublishFailure::Retryable
+        }
+    }
 }

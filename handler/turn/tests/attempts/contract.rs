@@ -2,7 +2,10 @@
 use std::collections::BTreeSet;
 
 use api::types::FailureCode;
-use turn::{failures::Failure, request::Invocation};
+use turn::{
+    failures::Failure,
+    request::{Invocation, RenewApiKeyRequest},
+};
 
 #[test]
 fn every_failure_has_its_own_message_without_internals() {
@@ -43,5 +46,10 @@ fn type_member_selects_the_kind_of_invocation() {
     assert_eq!(turn.agent.inference.unwrap().max_tokens, Some(1024));
     let purge = serde_json::from_str(r#"{ "type": "purge", "conversationId": "c1" }"#);
     assert!(matches!(purge, Ok(Invocation::Purge(purge)) if purge.conversation_id == "c1"));
+    let renewal = serde_json::from_str(r#"{"type":"renewApiKey"}"#);
+    assert!(matches!(renewal, Ok(Invocation::RenewApiKey(RenewApiKeyRequest {}))));
+    for other in [r#"{"type":"renewApiKey","id":"k1"}"#, r#"{"type":"renewAPIKey"}"#, r#"{"renewApiKey":true}"#] {
+        assert!(serde_json::from_str::<Invocation>(other).is_err(), "{other}");
+    }
     assert!(serde_json::from_str::<Invocation>(r#"{ "type": "other", "conversationId": "c1" }"#).is_err());
 }
