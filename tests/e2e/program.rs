@@ -335,9 +335,9 @@ async fn unknown_parameter_fails_with_one_sentence() {
 #[tokio::test]
 async fn unsupported_resource_fails_with_one_sentence() {
     let root = TempDir::new().unwrap();
-    std::fs::write(root.path().join("template.yaml"), "Resources: { Queue: { Type: AWS::SQS::Queue } }").unwrap();
+    std::fs::write(root.path().join("template.yaml"), "Resources: { Topic: { Type: AWS::SNS::Topic } }").unwrap();
     let sentence = startup_error(&["--port", "0", "--root", root.path().to_str().unwrap()]).await;
-    assert!(sentence.contains("Queue") && sentence.contains("AWS::SQS::Queue"), "{sentence}");
+    assert!(sentence.contains("Topic") && sentence.contains("AWS::SNS::Topic"), "{sentence}");
 }
 
 #[tokio::test]
