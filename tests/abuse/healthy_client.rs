@@ -1,5 +1,9 @@
 //! A client that sends a message and waits for the answer, while other clients abuse the server.
-use std::time::{Duration, Instant};
+use std::{
+    sync::LazyLock,
+    thread::available_parallelism,
+    time::{Duration, Instant},
+};
 
 use client::{
     AppSync, documents,
@@ -8,7 +12,10 @@ use client::{
 };
 use futures::StreamExt;
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
 use crate::support::server_under_test::ServerUnderTest;
 
@@ -17,15 +24,21 @@ const MAX_ANSWER_TIME: Duration = Duration::from_secs(10);
 /// On a slow machine an answer may take this many times as long as without abuse.
 const MAX_SLOWDOWN: u32 = 20;
 
+/// One permit per processor. More servers under abuse at the same time would delay each other's answers.
+static PERMITS: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(available_parallelism().expect("the system has processors").get()));
+
 pub struct HealthyClient {
+    _permit: SemaphorePermit<'static>,
     api: AppSync,
     conversation_id: String,
     max_answer_time: Duration,
 }
 
 impl HealthyClient {
-    /// Creates a conversation with an agent of the model, and measures one answer.
+    /// Waits for a permit, creates a conversation with an agent of the model, and measures one answer.
     pub async fn new(server: &ServerUnderTest, model_id: &str) -> Self {
+        let permit = PERMITS.acquire().await.expect("the semaphore stays open");
         let agent_id = model_id.replace('.', "-");
         let administrator = AppSync::new(&server.endpoint.url, server.endpoint.administrator_credentials());
         let put_agent = PutAgent { id: agent_id.clone(), model_id: model_id.into(), ..PutAgent::default() };
@@ -33,7 +46,7 @@ impl HealthyClient {
         let api = server.user();
         let create = CreateConversation { agent_id: Some(agent_id), ..CreateConversation::default() };
         let conversation_id = api.call(&create).await.expect("the conversation is created").id;
-        let mut client = Self { api, conversation_id, max_answer_time: MAX_ANSWER_TIME };
+        let mut client = Self { _permit: permit, api, conversation_id, max_answer_time: MAX_ANSWER_TIME };
         let start = Instant::now();
         client.wait_for_answer().await;
         client.max_answer_time = MAX_ANSWER_TIME.max(start.elapsed() * MAX_SLOWDOWN);

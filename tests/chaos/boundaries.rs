@@ -3,16 +3,18 @@
 use futures::{FutureExt, future::join_all};
 use local::fault_injection::{Fault, FaultPlan, UpdatePosition};
 
-use crate::fixture::{Fixture, deltas};
+use crate::fixture::{Fixture, deltas, reserve_machine};
 
 /// Slower than the longest pacing interval, so that each delta is an update of its own.
-const MODEL: &str = "parlance.deltas-60-300";
-const DELTAS: usize = 60;
-/// The number of updates at which the fault is injected, beside the last one.
-const UPDATES: u64 = 50;
+const MODEL: &str = "parlance.deltas-32-400";
+const DELTAS: usize = 32;
+/// The number of updates at which the fault is injected, beside the last one. On a busy machine an answer may
+/// have fewer updates than deltas.
+const UPDATES: u64 = 20;
 
 /// Lets one reader follow for each position, and injects the fault at this reader's position.
 async fn inject_at_every_update(fault: Fault) {
+    let _shares = reserve_machine(3).await;
     let positions: Vec<UpdatePosition> = (1..=UPDATES).map(UpdatePosition::Nth).chain([UpdatePosition::Last]).collect();
     let on_updates = (1..).zip(&positions).map(|(reader, position)| (fault, reader, *position));
     let fault_plan = FaultPlan { on_updates: on_updates.collect(), ..FaultPlan::default() };

@@ -2,7 +2,7 @@
 use futures::future::join_all;
 use local::fault_injection::{Fault, FaultPlan};
 
-use crate::fixture::{Fixture, Turn, deltas};
+use crate::fixture::{Fixture, Turn, deltas, reserve_machine};
 
 /// A minute takes 1.2 seconds, so that repeated deliveries arrive during the first one and after it.
 const TIME_SCALE: f64 = 0.02;
@@ -13,6 +13,7 @@ const LONG_MODEL: (&str, usize) = ("parlance.deltas-200-15", 200);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn event_delivered_several_times_is_answered_once() {
+    let _shares = reserve_machine(1).await;
     let turn_count = TURNS_PER_FAULT * FAULTS.len();
     let on_hits = (0..turn_count).map(|turn| (FAULTS[turn / TURNS_PER_FAULT], turn as u64 + 1));
     let fault_plan = FaultPlan { on_hits: on_hits.collect(), ..FaultPlan::default() };

@@ -17,6 +17,7 @@ use local::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
     checker::{Observations, check},
@@ -34,6 +35,14 @@ pub const MAX_CONCURRENCY: usize = 100;
 /// Longer than any step of a scenario takes on a busy machine.
 pub const SCENARIO_TIMEOUT: Duration = Duration::from_secs(180);
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The scenarios' shares of the machine. A scenario that needs more than is left waits for others to end.
+static MACHINE_SHARES: Semaphore = Semaphore::const_new(7);
+
+/// Reserves shares of the machine for a scenario, so that its turns publish as fast as it expects.
+pub async fn reserve_machine(shares: u32) -> SemaphorePermit<'static> {
+    MACHINE_SHARES.acquire_many(shares).await.expect("the semaphore stays open")
+}
 
 pub struct Fixture {
     pub server: Server,

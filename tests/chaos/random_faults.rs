@@ -10,7 +10,7 @@ use local::fault_injection::{Fault, FaultPlan};
 use tokio::time::sleep;
 
 use crate::{
-    fixture::{Fixture, SECOND_RETRY_AFTER_LEASE, Turn, deltas},
+    fixture::{Fixture, SECOND_RETRY_AFTER_LEASE, Turn, deltas, reserve_machine},
     reader::DisplayedTurn,
 };
 
@@ -93,6 +93,7 @@ fn check_list(listed: &[String], turns: &[Turn]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invariants_hold_under_random_faults() {
+    let _shares = reserve_machine(2).await;
     let runs = env::var("CHAOS_RUNS").map_or(DEFAULT_RUNS, |runs| runs.parse().expect("CHAOS_RUNS is a number"));
     let servers = (0..runs.div_ceil(TURNS_PER_SERVER))
         .map(|server| run(server as u64, TURNS_PER_SERVER.min(runs - server * TURNS_PER_SERVER)));
