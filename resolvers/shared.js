@@ -2,6 +2,9 @@
  * Helpers that several functions declare. AppSync resolvers and functions cannot import files, so each copies
  * what it needs. This file is not deployed: it is the source of truth, and tests/conventions.rs holds every
  * copy to its text here.
+ *
+ * Conditions, filters and items of transactions are cast to any: AppSync type-checks code when it is saved, it is not
+ * documented whether in strict mode, and without that mode the types of @aws-appsync/utils allow no attribute in them.
  */
 import { runtime, util } from '@aws-appsync/utils';
 import { update } from '@aws-appsync/utils/dynamodb';
@@ -240,7 +243,10 @@ function startAgain(ctx) {
   return update({
     key: { pk: `CONVERSATION#${conversation.id}`, sk: `TURN#${queuedTurn.id}` },
     update: { startedAt: now },
-    condition: { run: { eq: queuedTurn.run }, startedAt: unchanged(queuedTurn.startedAt) },
+    condition: /** @type {any} */ ({
+      run: { eq: queuedTurn.run },
+      startedAt: unchanged(queuedTurn.startedAt),
+    }),
   });
 }
 

@@ -30,7 +30,7 @@ export function request(ctx) {
     item: ctx.stash.conversation,
     condition: { pk: { attributeExists: false } },
   };
-  return transactWrite({ items: [{ putItem: write }] });
+  return transactWrite({ items: /** @type {any[]} */ ([{ putItem: write }]) });
 }
 
 /** @param {import('@aws-appsync/utils').Context} ctx */

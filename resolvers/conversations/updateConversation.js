@@ -19,7 +19,10 @@ export function request(ctx) {
   return update({
     key: { pk: `CONVERSATION#${id}`, sk: 'META' },
     update: change,
-    condition: { owner: { eq: ctx.stash.userId }, deletedAt: { attributeExists: false } },
+    condition: /** @type {any} */ ({
+      owner: { eq: ctx.stash.userId },
+      deletedAt: { attributeExists: false },
+    }),
   });
 }
 

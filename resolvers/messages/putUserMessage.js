@@ -33,7 +33,7 @@ export function request(ctx) {
     ...closingWrites(ctx),
   ].filter(({ item }) => item);
   ctx.stash.transactionItemNames = [...named, ...ctx.stash.quotas].map(({ name }) => name);
-  const { transactItems } = transactWrite({ items: named.map(({ item }) => item) });
+  const { transactItems } = transactWrite({ items: /** @type {any[]} */ (named.map(({ item }) => item)) });
   // The quotas add to a number that may not exist, which transactWrite's updates cannot.
   const quotaWrites = ctx.stash.quotas.map(({ item }) => item);
   return { operation: 'TransactWriteItems', transactItems: [...transactItems, ...quotaWrites] };
@@ -271,7 +271,10 @@ function startAgain(ctx) {
   return update({
     key: { pk: `CONVERSATION#${conversation.id}`, sk: `TURN#${queuedTurn.id}` },
     update: { startedAt: now },
-    condition: { run: { eq: queuedTurn.run }, startedAt: unchanged(queuedTurn.startedAt) },
+    condition: /** @type {any} */ ({
+      run: { eq: queuedTurn.run },
+      startedAt: unchanged(queuedTurn.startedAt),
+    }),
   });
 }
 

@@ -22,7 +22,8 @@ export function request(ctx) {
     createdAt: event.createdAt ?? now,
   });
   ctx.stash.transactionItemNames = ['event', 'turn', 'conversation'];
-  return transactWrite({ items: [eventWrite(ctx), turnWrite(ctx), conversationWrite(ctx, now)] });
+  const items = [eventWrite(ctx), turnWrite(ctx), conversationWrite(ctx, now)];
+  return transactWrite({ items: /** @type {any[]} */ (items) });
 }
 
 /** @param {import('@aws-appsync/utils').Context} ctx */

@@ -19,7 +19,7 @@ export function request(ctx) {
     { name: 'conversation', item: countWrite(ctx, participant ? count : count + 1) },
   ];
   ctx.stash.transactionItemNames = [...named, ...ctx.stash.quotas].map(({ name }) => name);
-  const { transactItems } = transactWrite({ items: named.map(({ item }) => item) });
+  const { transactItems } = transactWrite({ items: /** @type {any[]} */ (named.map(({ item }) => item)) });
   // The quotas add to a number that may not exist, which transactWrite's updates cannot.
   const quotaWrites = ctx.stash.quotas.map(({ item }) => item);
   return { operation: 'TransactWriteItems', transactItems: [...transactItems, ...quotaWrites] };

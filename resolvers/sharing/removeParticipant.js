@@ -20,7 +20,7 @@ export function request(ctx) {
   };
   const change = { participantCount: count > 1 ? count - 1 : operations.remove() };
   return transactWrite({
-    items: [
+    items: /** @type {any[]} */ ([
       {
         deleteItem: {
           ...conversationItem(ctx, conversation.id, `PARTICIPANT#${participant.userId}`),
@@ -28,7 +28,7 @@ export function request(ctx) {
         },
       },
       { updateItem: { ...conversationItem(ctx, conversation.id, 'META'), update: change, condition } },
-    ],
+    ]),
   });
 }
 

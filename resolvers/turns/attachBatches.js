@@ -24,7 +24,7 @@ export function request(ctx) {
   return query({
     query: { pk: { eq: `TURN#${turn.conversationId}#${turn.id}` }, sk },
     // DynamoDB deletes expired items within days, not at once.
-    filter: { expiresAt: { gt: util.time.nowEpochSeconds() } },
+    filter: /** @type {any} */ ({ expiresAt: { gt: util.time.nowEpochSeconds() } }),
     consistentRead: true,
     limit: 500,
   });

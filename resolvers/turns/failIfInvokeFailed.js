@@ -29,7 +29,7 @@ export function request(ctx) {
     deletedAt: { attributeExists: false },
   };
   return transactWrite({
-    items: [
+    items: /** @type {any[]} */ ([
       {
         putItem: {
           ...conversationItem(ctx, conversation.id, eventKey(position)),
@@ -51,7 +51,7 @@ export function request(ctx) {
           condition: isActive,
         },
       },
-    ],
+    ]),
   });
 }
 
