@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use crate::observations::{ModelRequest, Observations};
 
+/// Three pages of 300 events (resolvers/turns/listAnswer.js).
+const MAX_ANSWER_EVENTS: usize = 900;
 /// Two shorter answers may be equal at random.
 const MIN_DISTINCTIVE_BYTES: usize = 17;
 
@@ -15,6 +17,12 @@ const MIN_DISTINCTIVE_BYTES: usize = 17;
 pub struct Violation {
     pub invariant: u8,
     message: String,
+}
+
+impl Violation {
+    pub fn new(invariant: u8, message: String) -> Self {
+        Self { invariant, message }
+    }
 }
 
 impl fmt::Display for Violation {
@@ -27,6 +35,11 @@ impl fmt::Display for Violation {
 pub fn check(observations: &Observations) -> Vec<Violation> {
     let items = Items::classify(&observations.items);
     let mut checker = Checker { items, observations, violations: Vec::new() };
+    if checker.items.is_deleted() {
+        checker.check_purge();
+        return checker.violations;
+    }
+    checker.check_read_back();
     checker.check_positions();
     checker.check_acknowledged_messages();
     checker.check_conversation_is_free();
@@ -75,6 +88,11 @@ impl<'a> Items<'a> {
             turns: with_sort_key("TURN#").collect(),
             batches: items.iter().filter(|item| text(item, "pk").starts_with("TURN#")).collect(),
         }
+    }
+
+    /// Only a tombstone is left of a purged conversation.
+    fn is_deleted(&self) -> bool {
+        self.conversation.is_some_and(|conversation| conversation["deletedAt"].is_string())
     }
 
     /// All events of the agent in a turn, by position.
@@ -141,7 +159,54 @@ struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     fn violation(&mut self, invariant: u8, message: String) {
-        self.violations.push(Violation { invariant, message });
+        self.violations.push(Violation::new(invariant, message));
+    }
+
+    /// 6: a successful purge leaves the tombstone, and batches that a handler published during the purge:
+    /// these expire.
+    fn check_purge(&mut self) {
+        let Some(purge_began) = self.observations.purge.last_success_ms else { return };
+        let (events, turns) = (self.items.events.len(), self.items.turns.len());
+        let is_tombstone = self.items.conversation.is_some_and(|conversation| conversation["owner"].is_null());
+        if events + turns > 0 || !is_tombstone {
+            self.violation(6, format!("a purge left {events} events and {turns} turns, tombstone: {is_tombstone}"));
+        }
+        let written_at = |batch: &Value| {
+            let key = (text(batch, "pk").to_owned(), text(batch, "sk").to_owned());
+            self.observations.purge.batch_writes.get(&key).copied().unwrap_or_default()
+        };
+        let old_batches = self.items.batches.iter().filter(|batch| written_at(batch) < purge_began).count();
+        if old_batches > 0 {
+            self.violation(6, format!("a purge left {old_batches} batches"));
+        }
+    }
+
+    /// 3: whoever comes back reads the stored text: in the conversation's events, and in the answer of each
+    /// turn. An answer has at most so many events; later ones are only among the conversation's events.
+    fn check_read_back(&mut self) {
+        let Some(read_back) = &self.observations.read_back else { return };
+        for error in &read_back.errors {
+            self.violation(3, format!("what is stored cannot be read: {error}"));
+        }
+        let stored: Vec<_> =
+            self.items.events.iter().map(|event| (number(event, "position"), content(event))).collect();
+        let read: Vec<_> =
+            read_back.events.iter().map(|event| (number(event, "position"), text(event, "text").to_owned())).collect();
+        if stored != read {
+            self.violation(3, format!("{} events are read, {} are stored, or other text", read.len(), stored.len()));
+        }
+        for turn in self.items.turns.clone() {
+            let id = text(turn, "id");
+            let stored: Vec<_> = self.items.answer(turn).map(content).take(MAX_ANSWER_EVENTS).collect();
+            let Some(read) = read_back.answers.get(id) else { continue };
+            if stored != *read {
+                let (read, stored) = (read.len(), stored.len());
+                self.violation(
+                    3,
+                    format!("{read} events of {id}'s answer are read, {stored} are stored, or other text"),
+                );
+            }
+        }
     }
 
     /// 5: positions are contiguous from 1.

@@ -1,5 +1,5 @@
 //! Records what happens in a run and leaves no trace in the table.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use local::stack::{FailureDestination, Function};
 use serde_json::Value;
@@ -8,7 +8,11 @@ use turn::{
     types::{ModelRequest, TranscriptMessage},
 };
 
-use crate::{checker, environment::Environment};
+use crate::{
+    checker::{self, Violation},
+    environment::Environment,
+    observations::Sizes,
+};
 
 #[derive(Default)]
 pub struct Recorder {
@@ -20,8 +24,16 @@ pub struct Recorder {
     pub acknowledged: BTreeMap<String, String>,
     /// The most writes of one published batch.
     pub max_writes_per_batch: u32,
+    /// When each batch was last written, by partition and sort key, in milliseconds since 1970.
+    pub batch_writes: BTreeMap<(String, String), u64>,
+    /// The number of killed invocations.
+    pub kills: u32,
+    /// What the run has reached before the conversation was deleted.
+    pub sizes: Sizes,
+    /// How often the run's mutant has changed something.
+    pub mutations: u64,
     /// Violations that show while the run is in progress.
-    pub violations: Vec<String>,
+    pub violations: Vec<Violation>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +56,7 @@ pub struct ModelCall {
 pub struct EventDelivery {
     turn_id: String,
     run: u64,
+    pub is_purge: bool,
     is_for_closer: bool,
     pub state: DeliveryState,
 }
@@ -51,7 +64,10 @@ pub struct EventDelivery {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryState {
     Pending,
-    Succeeded,
+    /// By an invocation that began at this time, in milliseconds since 1970.
+    Succeeded {
+        began_ms: u64,
+    },
     /// Discarded after its last retry.
     Discarded,
 }
@@ -64,6 +80,7 @@ impl Recorder {
         self.events.push(EventDelivery {
             turn_id: event["turnId"].as_str().unwrap_or_default().to_owned(),
             run: event["run"].as_u64().unwrap_or_default(),
+            is_purge: payload["type"] == "purge",
             is_for_closer,
             state: DeliveryState::Pending,
         });
@@ -95,7 +112,7 @@ impl Recorder {
         let id = UpdateId { turn_id: claim.turn_id.clone(), attempt: claim.attempt, sequence: mutation.sequence };
         let first_body = self.sent_updates.entry(id.clone()).or_insert_with(|| body.to_vec());
         if first_body != body {
-            self.violations.push(format!("invariant 7: {id:?} was sent with two different bodies"));
+            self.violations.push(Violation::new(7, format!("{id:?} was sent with two different bodies")));
         }
     }
 
@@ -103,6 +120,21 @@ impl Recorder {
         if body.contains("agentPublishMetadata") {
             self.max_writes_per_batch = self.max_writes_per_batch.max(writes);
         }
+    }
+
+    /// The turns about which events were sent.
+    pub fn turn_ids(&self) -> BTreeSet<String> {
+        self.events.iter().filter(|event| !event.is_purge).map(|event| event.turn_id.clone()).collect()
+    }
+
+    /// When the last purge began that succeeded, in milliseconds since 1970.
+    pub fn last_purge_ms(&self) -> Option<u64> {
+        let purges = self.events.iter().filter(|event| event.is_purge);
+        let succeeded = purges.filter_map(|event| match event.state {
+            DeliveryState::Succeeded { began_ms } => Some(began_ms),
+            DeliveryState::Pending | DeliveryState::Discarded => None,
+        });
+        succeeded.max()
     }
 
     /// Whether every event of the turn's last run succeeded, or was discarded and passed to the closer.
@@ -117,7 +149,7 @@ impl EventDelivery {
     fn is_settled(&self) -> bool {
         match self.state {
             DeliveryState::Pending => false,
-            DeliveryState::Succeeded => true,
+            DeliveryState::Succeeded { .. } => true,
             DeliveryState::Discarded => !self.is_for_closer,
         }
     }

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use turn::types::{ModelError, ModelRequest, StreamEvent};
 
 use super::invocation;
-use crate::{environment::Environment, rng::Rng};
+use crate::{environment::Environment, long_run::LongRun, rng::Rng};
 
 /// Texts that are easily damaged: joined emoji, line ends, right-to-left text, combining marks, control
 /// characters.
@@ -37,7 +37,10 @@ pub fn converse(
     request: &ModelRequest,
 ) -> (usize, impl Stream<Item = ModelEvent> + Send + use<>) {
     let call = environment.with_recorder(|recorder| recorder.record_model_call(&environment, request));
-    let Script { events, end } = environment.with_rng(|rng| random_script(rng, call));
+    let Script { events, end } = environment.with_rng(|rng| match environment.long_run {
+        Some(long_run) => long_script(rng, long_run, call),
+        None => random_script(rng, call),
+    });
     environment.trace(|| format!("model call {call}: {} events", events.len()));
     let caller = Arc::clone(&environment);
     let open = stream::once(async move { invocation::pass_fault_point(&caller, "the model").await });
@@ -85,6 +88,20 @@ fn random_script(rng: &mut Rng, call: usize) -> Script {
     }
     let end = push_end(rng, &mut events, kind);
     Script { events, end }
+}
+
+/// In the first call of a long run, the answer that reaches the bound; afterwards answers are short.
+fn long_script(rng: &mut Rng, long_run: LongRun, call: usize) -> Script {
+    let is_long = call == 0 || matches!(long_run, LongRun::Continues(_) | LongRun::Turns(_));
+    if !is_long {
+        return random_script(rng, call);
+    }
+    let mut events = vec![(Duration::ZERO, Ok(StreamEvent::Text { block: 0, text: format!("«{call}»") }))];
+    for (block, text) in long_run.deltas(rng) {
+        events.push((long_run.pause_between_deltas(rng), Ok(StreamEvent::Text { block, text })));
+    }
+    events.push((Duration::ZERO, Ok(StreamEvent::MessageStop(StopReason::EndTurn))));
+    Script { events, end: StreamEnd::Closed }
 }
 
 fn push_end(rng: &mut Rng, events: &mut Vec<(Duration, ModelEvent)>, kind: u64) -> StreamEnd {

@@ -104,7 +104,7 @@ impl Effects for SimulatedEffects<'_> {
         let mut body = request_body(&mutation);
         self.record_update(&mutation, &body);
         if let Some(mutant) = self.environment.mutant {
-            body = mutant.change_publish(body);
+            body = mutant.change_publish(&self.environment, body);
         }
         let result = match self.send_publish(body).await {
             Ok(response) => classify_response(StatusCode::OK, &response),

@@ -78,10 +78,11 @@ async fn deliver(environment: &Arc<Environment>, function: &Function, payload: &
     sleep(delay).await;
     let mut counts = TryCounts::default();
     loop {
+        let began_ms = environment.now_ms();
         let outcome = invoke(environment, function, payload).await;
         counts = counts.after(outcome);
         match decide(outcome, counts, queued.elapsed(), &function.event_invoke) {
-            Decision::Done => return DeliveryState::Succeeded,
+            Decision::Done => return DeliveryState::Succeeded { began_ms },
             Decision::RetryAfter(delay) => sleep(delay).await,
             Decision::Discard(condition) => {
                 discard(environment, function, payload, condition);
