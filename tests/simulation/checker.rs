@@ -35,6 +35,10 @@ impl fmt::Display for Violation {
 pub fn check(observations: &Observations) -> Vec<Violation> {
     let items = Items::classify(&observations.items);
     let mut checker = Checker { items, observations, violations: Vec::new() };
+    for request in &observations.model_requests {
+        checker.check_transcript(request);
+    }
+    checker.check_writes_per_batch();
     if checker.items.is_deleted() {
         checker.check_purge();
         return checker.violations;
@@ -51,10 +55,6 @@ pub fn check(observations: &Observations) -> Vec<Violation> {
         checker.check_received_text_is_stored(turn);
         checker.check_subscribers(turn);
     }
-    for request in &observations.model_requests {
-        checker.check_transcript(request);
-    }
-    checker.check_writes_per_batch();
     checker.violations
 }
 

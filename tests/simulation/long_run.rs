@@ -18,7 +18,7 @@ pub enum LongRun {
     Batches(u32),
     /// An answer of so many content blocks, which are interleaved. In some runs its attempt dies.
     Blocks { count: u32, dies: bool },
-    /// An answer of so many events.
+    /// An answer of so many events, which is then retried.
     Events(u32),
     /// A turn that is continued so often, then retried, and followed by another.
     Continues(u32),

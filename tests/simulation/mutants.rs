@@ -75,6 +75,7 @@ impl Mutant {
                 users.deletes = 0;
             }
             Self::PurgeKeepsBatches => users.deletes = 100,
+            Self::OneClosingPage | Self::UnboundedBlocks => users.deletes = 0,
             Self::LastingSubscriptions | Self::WritingReaders => {
                 users.shares = 3;
                 users.messages = 3;
@@ -93,8 +94,8 @@ impl Mutant {
     /// The long run that the mutant needs to show.
     pub fn long_run(self) -> Option<LongRun> {
         match self {
-            Self::OneClosingPage => Some(LongRun::Batches(850)),
-            Self::RetryMarksNewestEvents => Some(LongRun::Continues(95)),
+            Self::OneClosingPage => Some(LongRun::Batches(820)),
+            Self::RetryMarksNewestEvents => Some(LongRun::Events(100)),
             Self::UnboundedBlocks => Some(LongRun::Blocks { count: 1_300, dies: false }),
             _ => None,
         }

@@ -333,7 +333,11 @@ impl Conversation {
             LongRun::Batches(_) | LongRun::Blocks { dies: true, .. } => {
                 self.play_dead_turn(long_run.updates_before_death().unwrap_or_default()).await;
             }
-            LongRun::Blocks { .. } | LongRun::Events(_) => self.play_answered_turn("t1").await,
+            LongRun::Blocks { .. } => self.play_answered_turn("t1").await,
+            LongRun::Events(_) => {
+                self.play_answered_turn("t1").await;
+                self.rerun("retryTurn", "t1").await;
+            }
             LongRun::Continues(count) => {
                 self.play_answered_turn("t1").await;
                 for _ in 0..count {
