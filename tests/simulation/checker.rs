@@ -162,10 +162,10 @@ impl<'a> Checker<'a> {
         self.violations.push(Violation::new(invariant, message));
     }
 
-    /// 6: a successful purge leaves the tombstone, and batches that a handler published during the purge:
-    /// these expire.
+    /// 6: a successful purge leaves the tombstone, and batches that were published after purging began: these
+    /// expire.
     fn check_purge(&mut self) {
-        let Some(purge_began) = self.observations.purge.last_success_ms else { return };
+        let Some(purge_began) = self.observations.purge.began_ms else { return };
         let (events, turns) = (self.items.events.len(), self.items.turns.len());
         let is_tombstone = self.items.conversation.is_some_and(|conversation| conversation["owner"].is_null());
         if events + turns > 0 || !is_tombstone {

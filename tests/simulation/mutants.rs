@@ -59,6 +59,7 @@ impl Mutant {
         match self {
             Self::NoFencing => {
                 profile.process_stalls = 600;
+                profile.duplicate_deliveries = 700;
                 profile.process_kills = 0;
             }
             Self::EndlessLease => profile.process_kills = 600,
@@ -75,7 +76,7 @@ impl Mutant {
                 users.deletes = 0;
             }
             Self::PurgeKeepsBatches => users.deletes = 100,
-            Self::OneClosingPage | Self::UnboundedBlocks => users.deletes = 0,
+            Self::NoFencing | Self::OneClosingPage | Self::UnboundedBlocks => users.deletes = 0,
             Self::LastingSubscriptions | Self::WritingReaders => {
                 users.shares = 3;
                 users.messages = 3;
@@ -131,6 +132,11 @@ impl Mutant {
             }
             _ => &[],
         }
+    }
+
+    /// Whether the mutant changes the program before a run, and no requests during it.
+    pub fn is_static(self) -> bool {
+        !self.resolver_edits().is_empty()
     }
 
     /// Changes the request document of a resolver to the table.
@@ -191,10 +197,10 @@ impl Mutant {
                 }
             }),
             Self::PurgeKeepsBatches => change_json(environment, body, |request| {
-                let partition = &mut request["ExpressionAttributeValues"][":pk"]["S"];
-                let is_batches = partition.as_str().is_some_and(|partition| partition.starts_with("TURN#"));
-                if is_batches && request["ProjectionExpression"] == "pk, sk" {
-                    request["ExpressionAttributeValues"][":pk"]["S"] = json!("TURN#of another conversation");
+                let is_purge = request["ProjectionExpression"] == "pk, sk";
+                let partition = request.pointer_mut("/ExpressionAttributeValues/:pk/S");
+                if let Some(partition) = partition.filter(|partition| is_purge && is_batches_partition(partition)) {
+                    *partition = json!("TURN#of another conversation");
                 }
             }),
             _ => body,
@@ -219,6 +225,10 @@ impl Mutant {
             }
         })
     }
+}
+
+fn is_batches_partition(partition: &Value) -> bool {
+    partition.as_str().is_some_and(|partition| partition.starts_with("TURN#"))
 }
 
 /// Counts the change if there is one.

@@ -34,8 +34,8 @@ pub struct Observations {
 /// The removal of a deleted conversation's items.
 #[derive(Default)]
 pub struct Purge {
-    /// When the last purge began that succeeded, in milliseconds since 1970.
-    pub last_success_ms: Option<u64>,
+    /// When the first purge began, in milliseconds since 1970. `None` if no purge has succeeded.
+    pub began_ms: Option<u64>,
     /// When each batch was last written, by partition and sort key.
     pub batch_writes: BTreeMap<(String, String), u64>,
 }

@@ -26,6 +26,8 @@ pub struct Recorder {
     pub max_writes_per_batch: u32,
     /// When each batch was last written, by partition and sort key, in milliseconds since 1970.
     pub batch_writes: BTreeMap<(String, String), u64>,
+    /// When the first purge began, in milliseconds since 1970.
+    pub first_purge_ms: Option<u64>,
     /// The number of killed invocations.
     pub kills: u32,
     /// What the run has reached before the conversation was deleted.
@@ -64,10 +66,7 @@ pub struct EventDelivery {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryState {
     Pending,
-    /// By an invocation that began at this time, in milliseconds since 1970.
-    Succeeded {
-        began_ms: u64,
-    },
+    Succeeded,
     /// Discarded after its last retry.
     Discarded,
 }
@@ -127,14 +126,11 @@ impl Recorder {
         self.events.iter().filter(|event| !event.is_purge).map(|event| event.turn_id.clone()).collect()
     }
 
-    /// When the last purge began that succeeded, in milliseconds since 1970.
-    pub fn last_purge_ms(&self) -> Option<u64> {
-        let purges = self.events.iter().filter(|event| event.is_purge);
-        let succeeded = purges.filter_map(|event| match event.state {
-            DeliveryState::Succeeded { began_ms } => Some(began_ms),
-            DeliveryState::Pending | DeliveryState::Discarded => None,
-        });
-        succeeded.max()
+    /// When the first purge began, in milliseconds since 1970, if one has succeeded.
+    pub fn successful_purge_ms(&self) -> Option<u64> {
+        let mut purges = self.events.iter().filter(|event| event.is_purge);
+        let is_purged = purges.any(|event| event.state == DeliveryState::Succeeded);
+        self.first_purge_ms.filter(|_| is_purged)
     }
 
     /// Whether every event of the turn's last run succeeded, or was discarded and passed to the closer.
@@ -149,7 +145,7 @@ impl EventDelivery {
     fn is_settled(&self) -> bool {
         match self.state {
             DeliveryState::Pending => false,
-            DeliveryState::Succeeded { .. } => true,
+            DeliveryState::Succeeded => true,
             DeliveryState::Discarded => !self.is_for_closer,
         }
     }

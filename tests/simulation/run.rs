@@ -181,7 +181,7 @@ fn observe(
     });
     let settled_turns = turns.iter().filter(|turn| recorder.is_settled(turn));
     let settled_turns = settled_turns.map(|turn| turn_id(turn).to_owned()).collect();
-    let purge = Purge { last_success_ms: recorder.last_purge_ms(), batch_writes: recorder.batch_writes.clone() };
+    let purge = Purge { began_ms: recorder.successful_purge_ms(), batch_writes: recorder.batch_writes.clone() };
     Observations {
         now_ms: environment.now_ms(),
         subscribers,

@@ -7,7 +7,7 @@ use client::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     access::{Access, AccessStamp},
@@ -25,6 +25,8 @@ use crate::{
 
 /// How often a user repeats a failed request before giving up.
 const MAX_TRIES: u32 = 12;
+/// Long enough for a subscription that fails again and again.
+const ADMISSION_TIMEOUT: Duration = Duration::from_secs(3600);
 /// An attempt that is to die has died by then, or has ended its turn.
 const DEATH_TIMEOUT: Duration = Duration::from_secs(300);
 /// After an attempt's death: its lease has expired, and Lambda has not retried its invocation.
@@ -251,7 +253,10 @@ impl RequestError {
 /// delete it.
 pub async fn converse(environment: Arc<Environment>, owner: SubscriberHandle, participant: Option<SubscriberHandle>) {
     let conversation = Conversation { user: User::new(&environment, Person::Owner), environment, subscriber: owner };
-    conversation.subscriber.wait_until_synchronized().await;
+    if timeout(ADMISSION_TIMEOUT, conversation.subscriber.wait_until_synchronized()).await.is_err() {
+        let violation = Violation::new(3, "the owner cannot subscribe to its conversation".into());
+        return conversation.environment.with_recorder(|recorder| recorder.violations.push(violation));
+    }
     let turns = async {
         match conversation.environment.long_run {
             Some(long_run) => conversation.play_long_run(long_run).await,
@@ -313,8 +318,8 @@ impl Conversation {
             if self.user.unshare(participant_id).await.is_err() {
                 return;
             }
-            subscriber.reconnect();
             participant.probe().await;
+            sleep(self.environment.with_rng(|rng| rng.milliseconds(0..20_000))).await;
         }
     }
 
@@ -323,7 +328,6 @@ impl Conversation {
         let sizes = Sizes::of_items(&stored_items(&self.environment, &started_turns));
         self.environment.with_recorder(|recorder| recorder.sizes = sizes);
         self.user.delete_conversation().await;
-        self.subscriber.reconnect();
         self.user.probe().await;
         drop(self.user.send("after-deletion", "«a message to nobody»").await);
     }

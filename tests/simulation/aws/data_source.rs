@@ -34,9 +34,10 @@ impl TableBackend for FaultyTables {
 
 async fn run(environment: Arc<Environment>, table: &str, role: &AssumedRole, request: &Value) -> DataSourceResponse {
     let operation = request["operation"].as_str().unwrap_or_default().to_owned();
-    if WRITES.contains(&operation.as_str()) {
-        let is_duplicated = environment.mutant == Some(Mutant::DuplicateWrites);
-        api::count_writes(if is_duplicated { 2 } else { 1 });
+    let is_write = WRITES.contains(&operation.as_str());
+    let is_repeated = is_write && environment.mutant == Some(Mutant::DuplicateWrites);
+    if is_write {
+        api::count_writes(if is_repeated { 2 } else { 1 });
     }
     let database = environment.fixture.database.as_role(role);
     let table = table.to_owned();
@@ -52,6 +53,10 @@ async fn run(environment: Arc<Environment>, table: &str, role: &AssumedRole, req
         let (table, request) = (table.clone(), Arc::clone(&call));
         async move {
             record_batch_write(&environment, &request);
+            if is_repeated {
+                environment.with_recorder(|recorder| recorder.mutations += 1);
+                drop(database.run_blocking(&table, &request));
+            }
             database.run_blocking(&table, &request)
         }
     };

@@ -78,11 +78,14 @@ async fn deliver(environment: &Arc<Environment>, function: &Function, payload: &
     sleep(delay).await;
     let mut counts = TryCounts::default();
     loop {
-        let began_ms = environment.now_ms();
+        if payload["type"] == "purge" {
+            let now = environment.now_ms();
+            environment.with_recorder(|recorder| *recorder.first_purge_ms.get_or_insert(now));
+        }
         let outcome = invoke(environment, function, payload).await;
         counts = counts.after(outcome);
         match decide(outcome, counts, queued.elapsed(), &function.event_invoke) {
-            Decision::Done => return DeliveryState::Succeeded { began_ms },
+            Decision::Done => return DeliveryState::Succeeded,
             Decision::RetryAfter(delay) => sleep(delay).await,
             Decision::Discard(condition) => {
                 discard(environment, function, payload, condition);
