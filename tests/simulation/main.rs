@@ -109,7 +109,7 @@ fn every_mutant_violates_its_invariant() {
         (Mutant::RetryMarksNewestEvents, 8, 1),
         (Mutant::OneClosingPage, 7, 2),
         (Mutant::UnboundedBlocks, 3, 1),
-        (Mutant::NoFencing, 1, 4),
+        (Mutant::NoFencing, 1, 7),
         (Mutant::EmptyFinalEvent, 2, 1),
         (Mutant::WrongFinalUpdate, 3, 1),
         (Mutant::EndlessLease, 4, 1),
@@ -119,7 +119,7 @@ fn every_mutant_violates_its_invariant() {
         (Mutant::DuplicateWrites, 9, 1),
         (Mutant::StaleDecisions, 3, 1),
         (Mutant::PurgeKeepsBatches, 6, 1),
-        (Mutant::LastingSubscriptions, 6, 1),
+        (Mutant::LastingSubscriptions, 6, 7),
         (Mutant::OpenConversations, 6, 1),
         (Mutant::WritingReaders, 6, 1),
     ];

@@ -100,6 +100,10 @@ fn long_script(rng: &mut Rng, long_run: LongRun, call: usize) -> Script {
     for (block, text) in long_run.deltas(rng) {
         events.push((long_run.pause_between_deltas(rng), Ok(StreamEvent::Text { block, text })));
     }
+    if long_run.updates_before_death().is_some() {
+        // Slow publishes catch up while the stream stays open.
+        return Script { events, end: StreamEnd::Silent };
+    }
     events.push((Duration::ZERO, Ok(StreamEvent::MessageStop(StopReason::EndTurn))));
     Script { events, end: StreamEnd::Closed }
 }
