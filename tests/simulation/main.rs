@@ -84,7 +84,7 @@ fn long_runs_reach_their_bounds() {
         (LongRun::Blocks { count: 200, dies: true }, Sizes { blocks_of_event: 64, ..Sizes::default() }),
         (LongRun::Events(320), Sizes { events_of_turn: 301, ..Sizes::default() }),
         (LongRun::Continues(95), Sizes { runs_of_turn: 96, events_of_turn: 96, ..Sizes::default() }),
-        (LongRun::Turns(101), Sizes { turns: 99, events: 201, ..Sizes::default() }),
+        (LongRun::Turns(101), Sizes { turns: 101, events: 202, ..Sizes::default() }),
     ];
     let next = AtomicU64::new(0);
     on_every_core(|| {

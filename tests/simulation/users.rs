@@ -350,7 +350,7 @@ impl Conversation {
                 self.rerun("retryTurn", "t1").await;
             }
             LongRun::Turns(count) => {
-                for number in 3..count {
+                for number in 3..count + 2 {
                     self.play_answered_turn(&format!("t{number}")).await;
                 }
             }

@@ -53,11 +53,12 @@ async fn run(environment: Arc<Environment>, table: &str, role: &AssumedRole, req
         let (table, request) = (table.clone(), Arc::clone(&call));
         async move {
             record_batch_write(&environment, &request);
+            let response = database.run_blocking(&table, &request);
             if is_repeated {
                 environment.with_recorder(|recorder| recorder.mutations += 1);
                 drop(database.run_blocking(&table, &request));
             }
-            database.run_blocking(&table, &request)
+            response
         }
     };
     match environment.call(Link::ResolverToTable, execute).await {
