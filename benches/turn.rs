@@ -15,8 +15,8 @@ use turn::{
     deadlines::Deadlines,
     effect::Effect,
     limits::Limits,
+    model::{ModelRequest, StreamEvent},
     request::Agent,
-    types::{ModelRequest, StreamEvent},
 };
 
 #[global_allocator]

@@ -35,7 +35,7 @@ const MAX_EVENT_BLOCKS = 64;
 
 /**
  * The largest number of participants of a conversation. The same as MAX_PARTICIPANTS in
- * handler/src/aws/dynamodb/participants.rs.
+ * handler/src/aws/dynamodb/participant_lists.rs.
  */
 const MAX_PARTICIPANTS = 50;
 
@@ -140,7 +140,8 @@ function withText(event) {
 
 /**
  * A turn with the status that its lease and its time to be claimed give it; storedStatus keeps the table's. A
- * handler whose lease is over is dead. Tested with turn::status in Rust against tests/effective-status.json.
+ * handler whose lease is over is dead. Tested with turn::effective_status in Rust against
+ * tests/effective-status.json.
  */
 function withEffectiveStatus(turn, now) {
   const status = effectiveStatus(turn, now);

@@ -3,9 +3,9 @@
 //! have failed for good.
 pub mod settings;
 
+pub mod attempt_loop;
 pub mod clock;
 pub mod errors;
-pub mod event_loop;
 
 mod answer_turn;
 mod aws;
@@ -25,7 +25,7 @@ use turn::{
 };
 use uuid::Uuid;
 
-use crate::{aws::AwsClients, clock::Clock, errors::HandlerError, event_loop::Effects, settings::Settings};
+use crate::{attempt_loop::Effects, aws::AwsClients, clock::Clock, errors::HandlerError, settings::Settings};
 
 pub use aws::{ApiKey, RenewalError, Table, TableError};
 
@@ -78,7 +78,7 @@ impl<E> InvocationContext<'_, E> {
     }
 }
 
-/// Answers a turn, purges a conversation, closes a turn by order or by failure record, or renews the API key.
+/// Answers a turn, purges a conversation, closes a turn that a resolver or a failure record names, or renews the API key.
 pub async fn serve<E: Effects>(payload: Value, context: &InvocationContext<'_, E>) -> Result<(), HandlerError> {
     Box::pin(dispatch(payload, context)).await
 }

@@ -16,16 +16,16 @@ use turn::{
     deadlines::Deadlines,
     direct_write::{DirectWrite, WriteFailure},
     limits::Limits,
+    model::{ModelError, ModelRequest, StreamEvent},
     mutation::{Mutation, PublishFailure},
-    types::{ModelError, ModelRequest, StreamEvent},
 };
 
 use crate::{
     ApiKey, InvocationContext, Table,
+    attempt_loop::Effects,
     aws::dynamodb::test_support::{HOLDER, Item, NOW, embedded_table, time},
     clock::{self, Clock},
     errors::HandlerError,
-    event_loop::Effects,
     serve,
 };
 

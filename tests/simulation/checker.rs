@@ -1,6 +1,6 @@
 //! Checks the invariants against the observations of a finished run. Each check names its invariant by the
 //! number in ARCHITECTURE.md.
-use std::fmt;
+use std::{collections::VecDeque, fmt};
 
 use api::types::SenderKind;
 use client::schema::TurnStatus;
@@ -327,13 +327,13 @@ impl<'a> Checker<'a> {
     /// 2: the text that the deciding attempt received from the model before its end is stored.
     fn check_received_text_is_stored(&mut self, turn: &'a Value) {
         let (id, attempt) = (text(turn, "id"), number(turn, "attempt"));
-        let Some(received) = self.observations.received_text.get(&(id.to_owned(), attempt)) else { return };
+        let Some(deltas) = self.observations.received_deltas.get(&(id.to_owned(), attempt)) else { return };
         let Some(final_event) = self.items.final_event(turn) else { return };
-        let answer: String = self.items.last_run_answer(turn).map(content).collect();
         let is_closed_by_attempt = text(final_event, "id").starts_with(&format!("{id}-{attempt}-"));
-        let is_kept = if is_closed_by_attempt { answer == *received } else { received.starts_with(&answer) };
-        if !is_kept {
-            let (stored, received) = (answer.len(), received.len());
+        let events: Vec<&Value> = self.items.last_run_answer(turn).collect();
+        if !has_received_text(&events, deltas, is_closed_by_attempt) {
+            let stored: usize = events.iter().map(|event| content(event).len()).sum();
+            let received: usize = deltas.iter().map(|(_, text)| text.len()).sum();
             self.violation(2, format!("turn {id} received {received} bytes and stored {stored}, or other text"));
         }
     }
@@ -407,8 +407,56 @@ impl<'a> Checker<'a> {
 }
 
 fn content(event: &Value) -> String {
-    let blocks = event["content"].as_array().into_iter().flatten();
-    blocks.map(|block| text(block, "text")).collect()
+    block_texts(event).collect()
+}
+
+fn block_texts(event: &Value) -> impl Iterator<Item = &str> {
+    event["content"].as_array().into_iter().flatten().map(|block| text(block, "text"))
+}
+
+/// Whether each event has the next part of the received text, joined by block. An event of another process has the
+/// beginning of each block that was published.
+fn has_received_text(events: &[&Value], deltas: &[(u32, String)], is_closed_by_attempt: bool) -> bool {
+    let mut rest: VecDeque<(u32, &str)> = deltas.iter().map(|(block, text)| (*block, text.as_str())).collect();
+    for (index, event) in events.iter().enumerate() {
+        let is_last = index + 1 == events.len();
+        if is_last && !is_closed_by_attempt {
+            let blocks = join_blocks(rest.drain(..));
+            return block_texts(event).all(|stored| blocks.iter().any(|(_, text)| text.starts_with(stored)));
+        }
+        let Some(part) = take_bytes(&mut rest, content(event).len()) else { return false };
+        if !join_blocks(part.into_iter()).iter().map(|(_, text)| text.as_str()).eq(block_texts(event)) {
+            return false;
+        }
+    }
+    rest.iter().all(|(_, text)| text.is_empty())
+}
+
+/// Removes so many bytes of text from the start; `None` if there are fewer or a character would be split.
+fn take_bytes<'a>(rest: &mut VecDeque<(u32, &'a str)>, mut bytes: usize) -> Option<Vec<(u32, &'a str)>> {
+    let mut taken = Vec::new();
+    while bytes > 0 {
+        let (block, text) = rest.pop_front()?;
+        let (head, tail) = text.split_at_checked(bytes.min(text.len()))?;
+        taken.push((block, head));
+        bytes -= head.len();
+        if !tail.is_empty() {
+            rest.push_front((block, tail));
+        }
+    }
+    Some(taken)
+}
+
+/// One text for each block, in order of the first delta of each.
+fn join_blocks<'a>(deltas: impl Iterator<Item = (u32, &'a str)>) -> Vec<(u32, String)> {
+    let mut blocks: Vec<(u32, String)> = Vec::new();
+    for (block, text) in deltas.filter(|(_, text)| !text.is_empty()) {
+        match blocks.iter_mut().find(|(index, _)| *index == block) {
+            Some((_, joined)) => joined.push_str(text),
+            None => blocks.push((block, text.to_owned())),
+        }
+    }
+    blocks
 }
 
 /// Whether an event of the agent ends an answer.

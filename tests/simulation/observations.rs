@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use client::schema::TurnStatus;
 use serde_json::Value;
-use turn::types::TranscriptMessage;
+use turn::model::TranscriptMessage;
 
 use crate::read_back::ReadBack;
 
@@ -19,8 +19,8 @@ pub struct Observations {
     /// The texts of acknowledged messages, by turn.
     pub acknowledged: BTreeMap<String, String>,
     pub model_requests: Vec<ModelRequest>,
-    /// The text that handlers received from the model, by turn and attempt.
-    pub received_text: BTreeMap<(String, u64), String>,
+    /// The text that handlers received from the model, by turn and attempt: each delta with its block.
+    pub received_deltas: BTreeMap<(String, u64), Vec<(u32, String)>>,
     /// The turns whose last run has no pending event: a handler or the closer could store the
     /// end.
     pub settled_turns: Vec<String>,

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use local::stack::{FailureDestination, Function};
 use serde_json::Value;
 use turn::{
+    model::{ModelRequest, TranscriptMessage},
     mutation::{Mutation, Update},
-    types::{ModelRequest, TranscriptMessage},
 };
 
 use crate::{
@@ -47,7 +47,8 @@ pub struct UpdateId {
 
 pub struct ModelCall {
     pub transcript: Vec<TranscriptMessage>,
-    pub received_text: String,
+    /// The text that the handler received, each delta with its block.
+    pub received_deltas: Vec<(u32, String)>,
     /// The answers that a retry had replaced by then.
     pub superseded_answers: Vec<String>,
     /// Turn and attempt of the caller, known once its handler publishes.
@@ -91,7 +92,7 @@ impl Recorder {
         let items = environment.fixture.items(&format!("CONVERSATION#{}", environment.conversation_id()));
         self.model_calls.push(ModelCall {
             transcript: request.transcript.clone(),
-            received_text: String::new(),
+            received_deltas: Vec::new(),
             superseded_answers: checker::superseded_answers(&items),
             attempt: None,
         });

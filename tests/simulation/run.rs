@@ -168,11 +168,11 @@ fn observe(
 ) -> Observations {
     let items = stored_items(environment, &recorder.turn_ids());
     let turns: Vec<&Value> = items.iter().filter(|item| is_turn(item)).collect();
-    let mut received_text = BTreeMap::new();
+    let mut received_deltas = BTreeMap::new();
     for call in &recorder.model_calls {
         if let Some((turn_id, attempt)) = &call.attempt {
-            let text: &mut String = received_text.entry((turn_id.clone(), u64::from(*attempt))).or_default();
-            text.push_str(&call.received_text);
+            let deltas: &mut Vec<_> = received_deltas.entry((turn_id.clone(), u64::from(*attempt))).or_default();
+            deltas.extend(call.received_deltas.iter().cloned());
         }
     }
     let model_requests = recorder.model_calls.iter().map(|call| ModelRequest {
@@ -187,7 +187,7 @@ fn observe(
         subscribers,
         acknowledged: recorder.acknowledged.clone(),
         model_requests: model_requests.collect(),
-        received_text,
+        received_deltas,
         settled_turns,
         max_writes_per_batch: recorder.max_writes_per_batch,
         purge,

@@ -72,7 +72,7 @@ async fn leased_turn_fails_the_invocation_without_a_model_call() {
 }
 
 #[tokio::test]
-async fn delivery_without_anything_to_do_succeeds_silently() {
+async fn invocation_for_ended_turn_succeeds_without_action() {
     let announced = with(turn_item("COMPLETED", Some(NOW), FAR), "announced", boolean(true));
     let other_run = with(queued_turn(), "run", number(2));
     for items in [

@@ -17,12 +17,12 @@ use crate::{
     direct_write::WriteFailure,
     effect::{AttemptEnd, Effect},
     limits::Limits,
+    model::{ModelError, ModelRequest, StreamEvent},
     model_call::{ModelAction, ModelCall},
     mutation::{AgentEvent, AnswerEnd, EndReason, Mutation, PublishFailure, Update},
     pacing::Pacing,
     request::Agent,
     token_estimate::estimate_tokens,
-    types::{ModelError, ModelRequest, StreamEvent},
 };
 
 /// The note for the user while a throttled model is called again.

@@ -7,7 +7,7 @@ use api::{
     types::{FailureCode, StopReason},
 };
 
-use crate::{deadlines::Deadlines, failures::Failure, limits::Limits, mutation::EndReason, types::ModelError};
+use crate::{deadlines::Deadlines, failures::Failure, limits::Limits, model::ModelError, mutation::EndReason};
 
 #[derive(Debug)]
 pub struct ModelCall {

@@ -35,7 +35,7 @@ pub struct TurnRequest {
     pub history_cut: Option<bool>,
     /// Whether the run continues the existing answer.
     pub continues: Option<bool>,
-    /// The user whose quota pays for the answer, if there is a quota.
+    /// The user whose quota counts the answer's tokens, if there is a quota.
     pub asked_by: Option<String>,
     /// When this start of the run was ordered, in milliseconds since 1970. The same in every delivery of the
     /// invocation.

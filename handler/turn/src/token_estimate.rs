@@ -1,5 +1,5 @@
 //! An estimate of an answer's tokens, for streams that end before the model reports its usage.
-use crate::{json_size::json_size, types::TranscriptMessage};
+use crate::{json_size::json_size, model::TranscriptMessage};
 
 /// A typical value: code and most languages have fewer bytes per token, English prose has more.
 const BYTES_PER_TOKEN: usize = 4;

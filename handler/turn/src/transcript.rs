@@ -9,7 +9,7 @@ use api::{
 
 use crate::{
     json_size::{fitting_suffix, json_size},
-    types::TranscriptMessage,
+    model::TranscriptMessage,
 };
 
 /// Asks the model to continue its answer. Some models refuse a request that ends with the start of their own

@@ -4,7 +4,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 use api::types::{FailureCode, StopReason, Usage};
 use futures::{Stream, StreamExt, stream};
 use tokio::time::sleep;
-use turn::types::{ModelError, ModelRequest, StreamEvent};
+use turn::model::{ModelError, ModelRequest, StreamEvent};
 
 use super::invocation;
 use crate::{environment::Environment, long_run::LongRun, rng::Rng};
@@ -55,8 +55,9 @@ pub fn converse(
     });
     let stream = open.filter_map(async |()| None).chain(events).chain(silence.filter_map(async |()| None));
     let stream = stream.inspect(move |event| {
-        if let Ok(StreamEvent::Text { text, .. }) = event {
-            environment.with_recorder(|recorder| recorder.model_calls[call].received_text.push_str(text));
+        if let Ok(StreamEvent::Text { block, text }) = event {
+            let delta = (*block, text.clone());
+            environment.with_recorder(|recorder| recorder.model_calls[call].received_deltas.push(delta));
         }
     });
     (call, stream.boxed())

@@ -8,9 +8,9 @@ use ::api::types::TurnStatus;
 use futures::Stream;
 use handler::{
     InvocationContext, Table,
+    attempt_loop::Effects,
     clock::Clock,
     errors::HandlerError,
-    event_loop::Effects,
     publishing::{classify_response, request_body},
 };
 use http::StatusCode;
@@ -19,8 +19,8 @@ use tokio::time::{Instant, timeout};
 use turn::{
     deadlines::Deadlines,
     direct_write::{DirectWrite, WriteFailure},
+    model::{ModelError, ModelRequest, StreamEvent},
     mutation::{Mutation, PublishFailure},
-    types::{ModelError, ModelRequest, StreamEvent},
 };
 use uuid::Uuid;
 

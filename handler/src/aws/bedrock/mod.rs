@@ -22,8 +22,8 @@ use aws_sdk_bedrockruntime::{
 };
 use futures::{Stream, StreamExt, TryStreamExt, future, stream};
 use turn::{
+    model::{ModelError, ModelRequest, StreamEvent, TranscriptMessage},
     model_settings::{refused_by_message, refused_by_model, without},
-    types::{ModelError, ModelRequest, StreamEvent, TranscriptMessage},
 };
 
 use errors::{request_failure, stream_failure};

@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn payload_that_is_no_json_becomes_an_event_without_meaning() {
+    fn invalid_json_payload_becomes_an_ignored_event() {
         for payload in ["{", "", r#"{"delta":{"toolUse":{"input":"\ud83d"}}}"#] {
             assert_eq!(repair(&[payload]), [json!({})], "{payload}");
         }

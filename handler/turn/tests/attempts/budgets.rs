@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use api::types::{StopReason, Usage};
-use turn::{effect::Effect, mutation::Update, types::StreamEvent};
+use turn::{effect::Effect, model::StreamEvent, mutation::Update};
 
 use crate::{
     golden::join_text,

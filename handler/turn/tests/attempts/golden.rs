@@ -8,8 +8,8 @@ use turn::{
     direct_write::DirectWrite,
     effect::{AttemptEnd, Effect},
     limits::Limits,
+    model::StreamEvent,
     mutation::{AgentEvent, EndReason, Mutation, Update},
-    types::StreamEvent,
 };
 
 use crate::{

@@ -13,8 +13,8 @@ use turn::{
     direct_write::{DirectWrite, WriteFailure},
     effect::{AttemptEnd, Effect},
     limits::Limits,
+    model::{ModelError, StreamEvent},
     mutation::{Mutation, PublishFailure, Update},
-    types::{ModelError, StreamEvent},
 };
 
 use crate::{

@@ -32,8 +32,8 @@ use turn::{
     attempt::Input,
     direct_write::WriteFailure,
     limits::Limits,
+    model::{ModelError, StreamEvent},
     mutation::PublishFailure,
-    types::{ModelError, StreamEvent},
 };
 
 #[derive(Debug)]

@@ -12,9 +12,9 @@ use turn::{
     deadlines::Deadlines,
     direct_write::DirectWrite,
     effect::{AttemptEnd, Effect},
+    model::{ModelRequest, StreamEvent},
     mutation::Mutation,
     request::Agent,
-    types::{ModelRequest, StreamEvent},
 };
 
 use crate::script::{ModelStep, PublishResult, Script, Scripted, WriteResult};

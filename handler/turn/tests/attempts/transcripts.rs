@@ -6,8 +6,8 @@
 use api::types::{ContentBlock, ConversationEvent, Sender, SenderKind};
 use proptest::{collection::vec, prelude::*};
 use turn::{
+    model::TranscriptMessage,
     transcript::{OlderEvents, TranscriptInput, build_transcript, older_events_to_load},
-    types::TranscriptMessage,
 };
 
 use crate::{golden::json_len, simulation::question};

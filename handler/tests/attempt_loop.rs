@@ -8,7 +8,7 @@ use std::{
 
 use api::types::{ContentBlock, ConversationEvent, InferenceSettings, Sender, SenderKind, StopReason, TurnStatus};
 use futures::{Stream, StreamExt, future::pending, stream};
-use handler::event_loop::{Effects, run_attempt};
+use handler::attempt_loop::{Effects, run_attempt};
 use tokio::time::{Instant, sleep};
 use turn::{
     attempt::{Attempt, AttemptStart},
@@ -17,9 +17,9 @@ use turn::{
     direct_write::{DirectWrite, WriteFailure},
     effect::AttemptEnd,
     limits::Limits,
+    model::{ModelError, ModelRequest, StreamEvent},
     mutation::{AgentEvent, Mutation, PublishFailure, Update},
     request::Agent,
-    types::{ModelError, ModelRequest, StreamEvent},
 };
 
 type ModelResult = Result<StreamEvent, ModelError>;

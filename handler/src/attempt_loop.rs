@@ -13,8 +13,8 @@ use turn::{
     attempt::{Attempt, Input},
     direct_write::{DirectWrite, WriteFailure},
     effect::{AttemptEnd, Effect},
+    model::{ModelError, ModelRequest, StreamEvent},
     mutation::{Mutation, PublishFailure},
-    types::{ModelError, ModelRequest, StreamEvent},
 };
 
 use crate::clock::now;
