@@ -3,8 +3,9 @@
  * what it needs. This file is not deployed: it is the source of truth, and tests/conventions.rs holds every
  * copy to its text here.
  *
- * Conditions, filters and items of transactions are cast to any: AppSync type-checks code when it is saved, it is not
- * documented whether in strict mode, and without that mode the types of @aws-appsync/utils allow no attribute in them.
+ * Conditions, filters and items of transactions are cast to any. AppSync type-checks code when it is saved;
+ * it is not documented whether in strict mode, and without that mode the types of @aws-appsync/utils allow no
+ * attribute in them.
  */
 import { runtime, util } from '@aws-appsync/utils';
 import { update } from '@aws-appsync/utils/dynamodb';

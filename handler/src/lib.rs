@@ -78,7 +78,8 @@ impl<E> InvocationContext<'_, E> {
     }
 }
 
-/// Answers a turn, purges a conversation, closes a turn that a resolver or a failure record names, or renews the API key.
+/// Answers a turn, purges a conversation, closes a turn that a resolver or a failure record names, or renews
+/// the API key.
 pub async fn serve<E: Effects>(payload: Value, context: &InvocationContext<'_, E>) -> Result<(), HandlerError> {
     Box::pin(dispatch(payload, context)).await
 }

@@ -414,8 +414,8 @@ fn block_texts(event: &Value) -> impl Iterator<Item = &str> {
     event["content"].as_array().into_iter().flatten().map(|block| text(block, "text"))
 }
 
-/// Whether each event has the next part of the received text, joined by block. An event of another process has the
-/// beginning of each block that was published.
+/// Whether each event has the next part of the received text, joined by block. An event of another process
+/// has the beginning of each block that was published.
 fn has_received_text(events: &[&Value], deltas: &[(u32, String)], is_closed_by_attempt: bool) -> bool {
     let mut rest: VecDeque<(u32, &str)> = deltas.iter().map(|(block, text)| (*block, text.as_str())).collect();
     for (index, event) in events.iter().enumerate() {

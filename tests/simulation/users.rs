@@ -26,7 +26,7 @@ use crate::{
 /// How often a user repeats a failed request before giving up.
 const MAX_TRIES: u32 = 12;
 /// Long enough for a subscription that fails again and again.
-const ADMISSION_TIMEOUT: Duration = Duration::from_secs(3600);
+const SYNCHRONIZATION_TIMEOUT: Duration = Duration::from_secs(3600);
 /// An attempt that is to die has died by then, or has ended its turn.
 const DEATH_TIMEOUT: Duration = Duration::from_secs(300);
 /// After an attempt's death: its lease has expired, and Lambda has not retried its invocation.
@@ -253,7 +253,7 @@ impl RequestError {
 /// delete it.
 pub async fn converse(environment: Arc<Environment>, owner: SubscriberHandle, participant: Option<SubscriberHandle>) {
     let conversation = Conversation { user: User::new(&environment, Person::Owner), environment, subscriber: owner };
-    if timeout(ADMISSION_TIMEOUT, conversation.subscriber.wait_until_synchronized()).await.is_err() {
+    if timeout(SYNCHRONIZATION_TIMEOUT, conversation.subscriber.wait_until_synchronized()).await.is_err() {
         let violation = Violation::new(3, "the owner cannot subscribe to its conversation".into());
         return conversation.environment.with_recorder(|recorder| recorder.violations.push(violation));
     }
@@ -396,13 +396,13 @@ impl Conversation {
         while sent.elapsed() < DEATH_TIMEOUT && self.environment.with_recorder(|recorder| recorder.kills == 0) {
             sleep(Duration::from_secs(1)).await;
         }
-        let way = self.environment.with_rng(|rng| rng.choose(&["cancelTurn", "retryTurn", "continueTurn", "send"]));
-        match way {
+        let field = self.environment.with_rng(|rng| rng.choose(&["cancelTurn", "retryTurn", "continueTurn", "send"]));
+        match field {
             "cancelTurn" => sleep(LEASE_END).await,
             _ => sleep(CLAIM_END.saturating_sub(sent.elapsed())).await,
         }
         self.environment.with_faults(|profile, _| profile.kills_all = false);
-        match way {
+        match field {
             "send" => {}
             "cancelTurn" => drop(self.user.cancel("t1").await),
             field => self.rerun(field, "t1").await,
