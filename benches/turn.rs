@@ -15,9 +15,10 @@ use turn::{
     deadlines::Deadlines,
     effect::Effect,
     limits::Limits,
+    model::{ModelRequest, ModelStop, StreamEvent},
+    model::{ModelRequest, StreamEvent},
     request::Agent,
     tool::Caller,
-    types::{ModelRequest, ModelStop, StreamEvent},
 };
 
 #[global_allocator]

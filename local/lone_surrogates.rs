@@ -11,6 +11,14 @@ const PLACEHOLDER_PLANE: u32 = 0x10_0000;
 /// Precedes a real character that would otherwise be read as a placeholder or as this escape.
 const ESCAPE: char = '\u{10ffff}';
 
+/// The first byte in UTF-8 of every character of the last private use plane, and of no other.
+const PLACEHOLDER_PLANE_BYTE: u8 = 0xf4;
+
+/// Whether a text has characters of the last private use plane. Without them, a text is its own encoding.
+pub fn has_private_use_plane(text: &str) -> bool {
+    text.as_bytes().contains(&PLACEHOLDER_PLANE_BYTE)
+}
+
 /// Appends a character of a text to its encoding.
 pub fn push_character(encoded: &mut String, character: char) {
     if character == ESCAPE || surrogate_of(character).is_some() {
@@ -38,8 +46,7 @@ pub fn decode_json(json: &str) -> String {
 
 /// Decodes a text, with a question mark for each lone surrogate, as Java encodes it.
 pub fn decode_lossy(text: &str) -> Cow<'_, str> {
-    let is_encoded = |character| character == ESCAPE || surrogate_of(character).is_some();
-    if text.contains(is_encoded) { decode(text, |decoded, _| decoded.push('?')).into() } else { text.into() }
+    if has_private_use_plane(text) { decode(text, |decoded, _| decoded.push('?')).into() } else { text.into() }
 }
 
 /// Decodes all texts of a value as `decode_lossy` does.

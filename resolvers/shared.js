@@ -3,8 +3,9 @@
  * what it needs. This file is not deployed: it is the source of truth, and tests/conventions.rs holds every
  * copy to its text here.
  *
- * Conditions, filters and items of transactions are cast to any: AppSync type-checks code when it is saved, it is not
- * documented whether in strict mode, and without that mode the types of @aws-appsync/utils allow no attribute in them.
+ * Conditions, filters and items of transactions are cast to any. AppSync type-checks code when it is saved;
+ * it is not documented whether in strict mode, and without that mode the types of @aws-appsync/utils allow no
+ * attribute in them.
  */
 import { runtime, util } from '@aws-appsync/utils';
 import { update } from '@aws-appsync/utils/dynamodb';
@@ -35,7 +36,7 @@ const MAX_EVENT_BLOCKS = 64;
 
 /**
  * The largest number of participants of a conversation. The same as MAX_PARTICIPANTS in
- * handler/src/aws/dynamodb/participants.rs.
+ * handler/src/aws/dynamodb/participant_lists.rs.
  */
 const MAX_PARTICIPANTS = 50;
 
@@ -149,7 +150,8 @@ function withText(event) {
 
 /**
  * A turn with the status that its lease and its time to be claimed give it; storedStatus keeps the table's. A
- * handler whose lease is over is dead. Tested with turn::status in Rust against tests/effective-status.json.
+ * handler whose lease is over is dead. Tested with turn::effective_status in Rust against
+ * tests/effective-status.json.
  */
 function withEffectiveStatus(turn, now) {
   const status = effectiveStatus(turn, now);

@@ -121,7 +121,7 @@ fn declarations(text: &str) -> BTreeMap<String, String> {
 const COMMON_CONSTANTS: [(&str, &str, &str); 5] = [
     ("LEASE_MILLISECONDS", "handler/src/aws/dynamodb/expressions.rs", "LEASE"),
     ("MAX_EVENT_BLOCKS", "handler/turn/src/answer.rs", "MAX_EVENT_BLOCKS"),
-    ("MAX_PARTICIPANTS", "handler/src/aws/dynamodb/participants.rs", "MAX_PARTICIPANTS"),
+    ("MAX_PARTICIPANTS", "handler/src/aws/dynamodb/participant_lists.rs", "MAX_PARTICIPANTS"),
     ("MAX_SEQUENCE", "handler/src/aws/dynamodb/reads.rs", "MAX_SEQUENCE"),
     // A run is not started again before Lambda has retried it.
     ("START_INTERVAL_MILLISECONDS", "local/lambda/retry_policy.rs", "FIRST_RETRY_DELAY"),

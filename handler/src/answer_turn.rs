@@ -10,19 +10,19 @@ use turn::{
     attempt::{Attempt, AttemptStart},
     claim::{ClaimRefusal, RunId, StoredTurn},
     effect::AttemptEnd,
+    model::ModelRequest,
     mutation::EndReason,
     request::{Agent, TurnRequest},
     tool::Caller,
     transcript::{TranscriptInput, build_transcript, calls_without_results, older_events_to_load},
-    types::ModelRequest,
 };
 
 use crate::{
     InvocationContext,
+    attempt_loop::{Effects, run_attempt},
     aws::{ClaimOutcome, Table, TableError},
     clock,
     errors::{HandlerError, log_failure},
-    event_loop::{Effects, run_attempt},
     orphan_closer::close_run,
 };
 

@@ -3,9 +3,9 @@
 //! invocations have failed for good.
 pub mod settings;
 
+pub mod attempt_loop;
 pub mod clock;
 pub mod errors;
-pub mod event_loop;
 
 mod answer_turn;
 mod aws;
@@ -28,7 +28,7 @@ use turn::{
 use uuid::Uuid;
 
 use crate::{
-    aws::AwsClients, clock::Clock, errors::HandlerError, event_loop::Effects, function_arn::AllowedFunctions,
+    attempt_loop::Effects, aws::AwsClients, clock::Clock, errors::HandlerError, function_arn::AllowedFunctions,
     settings::Settings,
 };
 

@@ -19,10 +19,10 @@ use turn::{
 
 use crate::{
     InvocationContext,
+    attempt_loop::Effects,
     aws::{TableError, with_retries},
     clock::{self, epoch_milliseconds},
     errors::HandlerError,
-    event_loop::Effects,
 };
 
 /// Lambda's record of an invocation that failed for good. It contains the invocation's payload with the

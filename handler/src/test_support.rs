@@ -16,17 +16,18 @@ use turn::{
     deadlines::Deadlines,
     direct_write::{DirectWrite, WriteFailure},
     limits::Limits,
+    model::{ModelError, ModelRequest, ModelStop, StreamEvent, ToolOutput},
+    model::{ModelError, ModelRequest, StreamEvent},
     mutation::{Mutation, PublishFailure},
     tool::{ToolOutcome, ToolRun},
-    types::{ModelError, ModelRequest, ModelStop, StreamEvent, ToolOutput},
 };
 
 use crate::{
     ApiKey, InvocationContext, Table,
+    attempt_loop::Effects,
     aws::dynamodb::test_support::{HOLDER, Item, NOW, embedded_table, time},
     clock::{self, Clock},
     errors::HandlerError,
-    event_loop::Effects,
     function_arn::AllowedFunctions,
     serve,
 };

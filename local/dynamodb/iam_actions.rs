@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_partition_key_of_a_batch_hides_the_others() {
+    fn batch_with_an_unknown_partition_key_has_no_leading_keys() {
         let keys = json!([{ "pk": { "S": "a" } }, { "pk": { "N": "1" } }]);
         let batch: BatchGetItemRequest =
             serde_json::from_value(json!({ "RequestItems": { "t": { "Keys": keys } } })).unwrap();

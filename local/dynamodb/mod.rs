@@ -1,7 +1,6 @@
 //! The local DynamoDB: an embedded database behind AppSync's data sources and an HTTP endpoint.
 mod appsync_error;
 mod attribute_values;
-mod conditional;
 mod data_source_response;
 mod database_error;
 mod endpoint;
@@ -10,6 +9,7 @@ mod fault_points;
 mod fault_tests;
 mod iam_actions;
 mod iam_guard;
+mod item_writes;
 mod metered_database;
 mod operations;
 mod paging;

@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 use super::{
     appsync_error::AppSyncError,
     attribute_values::{to_attribute_values, to_plain_item},
-    conditional,
     data_source_response::DataSourceResponse,
     database_error::DatabaseError,
+    item_writes,
     metered_database::MeteredDatabase,
     paging,
     request_document::{RequestBuilder, RequestDocument, parse_request, wrong_type},
@@ -26,9 +26,9 @@ pub fn run(database: &MeteredDatabase, table: &str, request: &Value) -> Outcome 
     document.reject_members(&VERSIONED_MEMBERS)?;
     match document.text("operation")? {
         "GetItem" => get(database, table, document),
-        "PutItem" => conditional::put(database, table, document),
-        "UpdateItem" => conditional::update(database, table, document),
-        "DeleteItem" => conditional::delete(database, table, document),
+        "PutItem" => item_writes::put(database, table, document),
+        "UpdateItem" => item_writes::update(database, table, document),
+        "DeleteItem" => item_writes::delete(database, table, document),
         "Query" => query(database, table, document),
         "Scan" => scan(database, table, document),
         "BatchGetItem" => batch_get(database, document),
@@ -195,7 +195,7 @@ fn transact_write_entry(item: &Value) -> Result<Value, AppSyncError> {
         .set("ReturnValuesOnConditionCheckFailure", if returns_item { "ALL_OLD" } else { "NONE" })
         .expression("ConditionExpression", condition)?;
     let (kind, request) = match item.text("operation")? {
-        "PutItem" => ("Put", request.set("Item", conditional::full_item(item)?)),
+        "PutItem" => ("Put", request.set("Item", item_writes::full_item(item)?)),
         "UpdateItem" => {
             item.required("update")?;
             let request = request.set("Key", item.attribute_values("key")?);

@@ -6,7 +6,7 @@ use crate::stack::Table;
 
 #[derive(Debug, thiserror::Error)]
 pub enum TableSetupError {
-    #[error("The database does not open: {0}")]
+    #[error("The database cannot be opened: {0}")]
     Open(String),
     #[error("Table {table} cannot be created: {reason}")]
     Create { table: String, reason: String },

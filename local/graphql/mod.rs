@@ -4,10 +4,10 @@
 //! (`execution`). Each field is authorized and resolved, by resolvers with data sources or from its parent's
 //! value. The value of a mutation is delivered to the subscriptions (`subscriptions`) whose filters match.
 mod definition_error;
+mod entry_points;
 mod execution;
 mod graphql_error;
 mod http;
-mod operations;
 mod request;
 mod schema;
 mod service;
@@ -16,12 +16,12 @@ mod validation;
 
 pub(crate) use self::http::{forwarded_headers::forwarded_request, router, with_common_headers};
 pub use definition_error::ApiDefinitionError;
+pub(crate) use entry_points::{AcceptedSubscription, GraphqlResponse, SubscribeError};
 pub use execution::{
     data_sources::{DataSources, FunctionBackend, TableBackend},
     thread_engine::set_engine_environment,
 };
 pub(crate) use graphql_error::GraphqlError;
-pub(crate) use operations::{AcceptedSubscription, GraphqlResponse, SubscribeError};
 pub(crate) use request::{CallContext, Request};
 pub use schema::auth_modes::restrict_to_modes;
 pub use service::ApiSettings;

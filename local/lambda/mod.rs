@@ -1,7 +1,7 @@
 //! The Lambda service: each execution environment is a process; Event invocations are queued and retried.
-mod environment;
 mod errors;
 mod event_store;
+mod execution_environment;
 mod failure_queue;
 mod failure_record;
 mod invoke_api;

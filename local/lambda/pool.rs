@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Invocation, Launcher,
-    environment::{Environment, InvocationEnd},
     errors::{FunctionError, InvokeError},
+    execution_environment::{Environment, InvocationEnd},
 };
 use crate::stack::Function;
 

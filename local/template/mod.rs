@@ -4,7 +4,7 @@ mod parameters;
 mod properties;
 mod resources;
 mod rules;
-mod schema;
+mod schema_command;
 mod yaml;
 
 use std::{collections::BTreeMap, fmt, path::Path};
@@ -18,7 +18,7 @@ use crate::{
 use intrinsics::{EvaluationCost, ResourceResolver, Scope};
 
 pub use parameters::parse_parameter;
-pub use schema::{SchemaOptions, filtered_schema};
+pub use schema_command::{SchemaOptions, filtered_schema};
 
 pub const REGION: &str = "us-east-1";
 pub const ACCOUNT: &str = "000000000000";

@@ -25,7 +25,7 @@ export function response(ctx) {
 
 /**
  * The largest number of participants of a conversation. The same as MAX_PARTICIPANTS in
- * handler/src/aws/dynamodb/participants.rs.
+ * handler/src/aws/dynamodb/participant_lists.rs.
  */
 const MAX_PARTICIPANTS = 50;
 

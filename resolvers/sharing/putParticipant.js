@@ -71,7 +71,7 @@ function countWrite(ctx, participantCount) {
 
 /**
  * The largest number of participants of a conversation. The same as MAX_PARTICIPANTS in
- * handler/src/aws/dynamodb/participants.rs.
+ * handler/src/aws/dynamodb/participant_lists.rs.
  */
 const MAX_PARTICIPANTS = 50;
 

@@ -51,7 +51,8 @@ function raiseTableError(ctx) {
 
 /**
  * A turn with the status that its lease and its time to be claimed give it; storedStatus keeps the table's. A
- * handler whose lease is over is dead. Tested with turn::status in Rust against tests/effective-status.json.
+ * handler whose lease is over is dead. Tested with turn::effective_status in Rust against
+ * tests/effective-status.json.
  */
 function withEffectiveStatus(turn, now) {
   const status = effectiveStatus(turn, now);

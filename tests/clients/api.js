@@ -1,6 +1,6 @@
 // The API under test, and the GraphQL documents that both clients use.
 import WebSocket from 'ws';
-import { required } from './environment.js';
+import { required } from './environment_variables.js';
 
 // Node 22 and browsers have a WebSocket of their own.
 globalThis.WebSocket ??= WebSocket;

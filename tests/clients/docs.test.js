@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { appendFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { required } from './environment.js';
+import { required } from './environment_variables.js';
 import { matches, readBlocks, runPage, unmarkedPrograms } from './pages.js';
 
 const PAGES = ['README.md', 'docs/clients.md', 'docs/amplify-gen2.md'];

@@ -1,13 +1,15 @@
 //! Checks the invariants against the observations of a finished run. Each check names its invariant by the
 //! number in ARCHITECTURE.md.
-use std::fmt;
+use std::{collections::VecDeque, fmt};
 
 use client::schema::TurnStatus;
 use serde_json::Value;
-use turn::types::{Role, TranscriptBlock};
+use turn::model::{Role, TranscriptBlock};
 
 use crate::observations::{ModelRequest, Observations};
 
+/// Three pages of 300 events (resolvers/turns/listAnswer.js).
+const MAX_ANSWER_EVENTS: usize = 900;
 /// Two shorter answers may be equal at random.
 const MIN_DISTINCTIVE_BYTES: usize = 17;
 
@@ -15,6 +17,12 @@ const MIN_DISTINCTIVE_BYTES: usize = 17;
 pub struct Violation {
     pub invariant: u8,
     message: String,
+}
+
+impl Violation {
+    pub fn new(invariant: u8, message: String) -> Self {
+        Self { invariant, message }
+    }
 }
 
 impl fmt::Display for Violation {
@@ -27,6 +35,15 @@ impl fmt::Display for Violation {
 pub fn check(observations: &Observations) -> Vec<Violation> {
     let items = Items::classify(&observations.items);
     let mut checker = Checker { items, observations, violations: Vec::new() };
+    for request in &observations.model_requests {
+        checker.check_transcript(request);
+    }
+    checker.check_writes_per_batch();
+    if checker.items.is_deleted() {
+        checker.check_purge();
+        return checker.violations;
+    }
+    checker.check_read_back();
     checker.check_positions();
     checker.check_acknowledged_messages();
     checker.check_conversation_is_free();
@@ -38,10 +55,6 @@ pub fn check(observations: &Observations) -> Vec<Violation> {
         checker.check_received_text_is_stored(turn);
         checker.check_subscribers(turn);
     }
-    for request in &observations.model_requests {
-        checker.check_transcript(request);
-    }
-    checker.check_writes_per_batch();
     checker.violations
 }
 
@@ -75,6 +88,11 @@ impl<'a> Items<'a> {
             turns: with_sort_key("TURN#").collect(),
             batches: items.iter().filter(|item| text(item, "pk").starts_with("TURN#")).collect(),
         }
+    }
+
+    /// Only a tombstone is left of a purged conversation.
+    fn is_deleted(&self) -> bool {
+        self.conversation.is_some_and(|conversation| conversation["deletedAt"].is_string())
     }
 
     /// All events of the agent in a turn, by position.
@@ -141,7 +159,54 @@ struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     fn violation(&mut self, invariant: u8, message: String) {
-        self.violations.push(Violation { invariant, message });
+        self.violations.push(Violation::new(invariant, message));
+    }
+
+    /// 6: a successful purge leaves the tombstone, and batches that were published after purging began: these
+    /// expire.
+    fn check_purge(&mut self) {
+        let Some(purge_began) = self.observations.purge.began_ms else { return };
+        let (events, turns) = (self.items.events.len(), self.items.turns.len());
+        let is_tombstone = self.items.conversation.is_some_and(|conversation| conversation["owner"].is_null());
+        if events + turns > 0 || !is_tombstone {
+            self.violation(6, format!("a purge left {events} events and {turns} turns, tombstone: {is_tombstone}"));
+        }
+        let written_at = |batch: &Value| {
+            let key = (text(batch, "pk").to_owned(), text(batch, "sk").to_owned());
+            self.observations.purge.batch_writes.get(&key).copied().unwrap_or_default()
+        };
+        let old_batches = self.items.batches.iter().filter(|batch| written_at(batch) < purge_began).count();
+        if old_batches > 0 {
+            self.violation(6, format!("a purge left {old_batches} batches"));
+        }
+    }
+
+    /// 3: whoever comes back reads the stored text: in the conversation's events, and in the answer of each
+    /// turn. An answer has at most so many events; later ones are only among the conversation's events.
+    fn check_read_back(&mut self) {
+        let Some(read_back) = &self.observations.read_back else { return };
+        for error in &read_back.errors {
+            self.violation(3, format!("what is stored cannot be read: {error}"));
+        }
+        let stored: Vec<_> =
+            self.items.events.iter().map(|event| (number(event, "position"), content(event))).collect();
+        let read: Vec<_> =
+            read_back.events.iter().map(|event| (number(event, "position"), text(event, "text").to_owned())).collect();
+        if stored != read {
+            self.violation(3, format!("{} events are read, {} are stored, or other text", read.len(), stored.len()));
+        }
+        for turn in self.items.turns.clone() {
+            let id = text(turn, "id");
+            let stored: Vec<_> = self.items.answer(turn).map(content).take(MAX_ANSWER_EVENTS).collect();
+            let Some(read) = read_back.answers.get(id) else { continue };
+            if stored != *read {
+                let (read, stored) = (read.len(), stored.len());
+                self.violation(
+                    3,
+                    format!("{read} events of {id}'s answer are read, {stored} are stored, or other text"),
+                );
+            }
+        }
     }
 
     /// 5: positions are contiguous from 1.
@@ -262,13 +327,13 @@ impl<'a> Checker<'a> {
     /// 2: the text that the deciding attempt received from the model before its end is stored.
     fn check_received_text_is_stored(&mut self, turn: &'a Value) {
         let (id, attempt) = (text(turn, "id"), number(turn, "attempt"));
-        let Some(received) = self.observations.received_text.get(&(id.to_owned(), attempt)) else { return };
+        let Some(deltas) = self.observations.received_deltas.get(&(id.to_owned(), attempt)) else { return };
         let Some(final_event) = self.items.final_event(turn) else { return };
-        let answer: String = self.items.last_run_answer(turn).map(content).collect();
         let is_closed_by_attempt = text(final_event, "id").starts_with(&format!("{id}-{attempt}-"));
-        let is_kept = if is_closed_by_attempt { answer == *received } else { received.starts_with(&answer) };
-        if !is_kept {
-            let (stored, received) = (answer.len(), received.len());
+        let events: Vec<&Value> = self.items.last_run_answer(turn).collect();
+        if !has_received_text(&events, deltas, is_closed_by_attempt) {
+            let stored: usize = events.iter().map(|event| content(event).len()).sum();
+            let received: usize = deltas.iter().map(|(_, text)| text.len()).sum();
             self.violation(2, format!("turn {id} received {received} bytes and stored {stored}, or other text"));
         }
     }
@@ -347,8 +412,56 @@ impl<'a> Checker<'a> {
 }
 
 fn content(event: &Value) -> String {
-    let blocks = event["content"].as_array().into_iter().flatten();
-    blocks.map(|block| text(block, "text")).collect()
+    block_texts(event).collect()
+}
+
+fn block_texts(event: &Value) -> impl Iterator<Item = &str> {
+    event["content"].as_array().into_iter().flatten().map(|block| text(block, "text"))
+}
+
+/// Whether each event has the next part of the received text, joined by block. An event of another process
+/// has the beginning of each block that was published.
+fn has_received_text(events: &[&Value], deltas: &[(u32, String)], is_closed_by_attempt: bool) -> bool {
+    let mut rest: VecDeque<(u32, &str)> = deltas.iter().map(|(block, text)| (*block, text.as_str())).collect();
+    for (index, event) in events.iter().enumerate() {
+        let is_last = index + 1 == events.len();
+        if is_last && !is_closed_by_attempt {
+            let blocks = join_blocks(rest.drain(..));
+            return block_texts(event).all(|stored| blocks.iter().any(|(_, text)| text.starts_with(stored)));
+        }
+        let Some(part) = take_bytes(&mut rest, content(event).len()) else { return false };
+        if !join_blocks(part.into_iter()).iter().map(|(_, text)| text.as_str()).eq(block_texts(event)) {
+            return false;
+        }
+    }
+    rest.iter().all(|(_, text)| text.is_empty())
+}
+
+/// Removes so many bytes of text from the start; `None` if there are fewer or a character would be split.
+fn take_bytes<'a>(rest: &mut VecDeque<(u32, &'a str)>, mut bytes: usize) -> Option<Vec<(u32, &'a str)>> {
+    let mut taken = Vec::new();
+    while bytes > 0 {
+        let (block, text) = rest.pop_front()?;
+        let (head, tail) = text.split_at_checked(bytes.min(text.len()))?;
+        taken.push((block, head));
+        bytes -= head.len();
+        if !tail.is_empty() {
+            rest.push_front((block, tail));
+        }
+    }
+    Some(taken)
+}
+
+/// One text for each block, in order of the first delta of each.
+fn join_blocks<'a>(deltas: impl Iterator<Item = (u32, &'a str)>) -> Vec<(u32, String)> {
+    let mut blocks: Vec<(u32, String)> = Vec::new();
+    for (block, text) in deltas.filter(|(_, text)| !text.is_empty()) {
+        match blocks.iter_mut().find(|(index, _)| *index == block) {
+            Some((_, joined)) => joined.push_str(text),
+            None => blocks.push((block, text.to_owned())),
+        }
+    }
+    blocks
 }
 
 /// Whether an event of the agent ends an answer.

@@ -6,17 +6,20 @@ use std::{
 };
 
 use jiff::Timestamp;
-use serde_json::Value;
 use tokio::time::Instant;
 use turn::limits::Limits;
 
 use crate::{
+    access::AccessState,
     fault_profile::{Fault, FaultProfile},
     fixture::Fixture,
+    long_run::LongRun,
     mutants::Mutant,
+    people::People,
     recorder::Recorder,
     rng::Rng,
-    subscriber::SubscriberHandle,
+    run::RunPlan,
+    users::UserProfile,
 };
 
 /// The time at which every run begins, in milliseconds since 1970.
@@ -31,14 +34,19 @@ thread_local! {
 pub struct Environment {
     pub seed: u64,
     pub mutant: Option<Mutant>,
+    pub long_run: Option<LongRun>,
     pub fixture: Fixture,
     pub limits: Limits,
+    pub people: People,
+    pub users: UserProfile,
+    /// Whether eventually consistent reads lack the newest writes.
+    pub has_stale_reads: bool,
     start: Instant,
     /// How far the handlers' clock is ahead of AppSync's.
     clock_skew: Duration,
     faults: Mutex<(FaultProfile, Rng)>,
     recorder: Mutex<Recorder>,
-    subscribers: Mutex<Vec<SubscriberHandle>>,
+    access: Mutex<AccessState>,
     trace: Trace,
 }
 
@@ -53,22 +61,40 @@ pub enum Trace {
 
 impl Environment {
     /// Begins a run on this thread. The tokio clock must be paused.
-    pub fn start(seed: u64, mutant: Option<Mutant>, fixture: Fixture, trace: Trace) -> Arc<Self> {
+    pub fn start(plan: RunPlan, fixture: &Fixture, trace: Trace) -> Arc<Self> {
+        let RunPlan { seed, mutant, long_run } = plan;
         let mut rng = Rng::with_seed(seed);
-        let mut profile = FaultProfile::random(&mut rng);
+        let mut profile = match long_run {
+            Some(_) => FaultProfile::for_long_run(&mut rng),
+            None => FaultProfile::random(&mut rng),
+        };
+        let mut users = UserProfile::random(&mut rng, long_run);
+        let mut limits = random_limits(&mut rng);
+        let mut has_stale_reads = rng.percent(25);
+        if let Some(long_run) = long_run {
+            long_run.adjust_limits(&mut limits);
+        }
         if let Some(mutant) = mutant {
             mutant.adjust_faults(&mut profile);
+            mutant.adjust_users(&mut users);
+            mutant.adjust_limits(&mut limits);
+            has_stale_reads |= mutant == Mutant::StaleDecisions;
         }
+        let fixture = if has_stale_reads { fixture.with_stale_reads() } else { fixture.clone() };
         let environment = Arc::new(Self {
             seed,
             mutant,
+            long_run,
             fixture,
-            limits: random_limits(&mut rng),
+            limits,
+            people: People::random(&mut rng, seed),
+            users,
+            has_stale_reads,
             start: Instant::now(),
             clock_skew: Duration::from_millis(rng.choose(&[0, 0, 50, 2_000])),
             faults: Mutex::new((profile, rng)),
             recorder: Mutex::default(),
-            subscribers: Mutex::default(),
+            access: Mutex::default(),
             trace,
         });
         CURRENT.with(|current| current.replace(Some(Arc::clone(&environment))));
@@ -125,6 +151,10 @@ impl Environment {
         record(&mut lock(&self.recorder))
     }
 
+    pub fn with_access<T>(&self, use_access: impl FnOnce(&mut AccessState) -> T) -> T {
+        use_access(&mut lock(&self.access))
+    }
+
     /// Adds a line to the trace. `line` is called only if there is a trace.
     pub fn trace(&self, line: impl FnOnce() -> String) {
         let timed_line = || format!("{:>9.3} {}", self.elapsed().as_secs_f64(), line());
@@ -139,21 +169,6 @@ impl Environment {
         match &self.trace {
             Trace::Collected(lines) => lock(lines).clone(),
             Trace::Off | Trace::Printed => Vec::new(),
-        }
-    }
-
-    pub fn add_subscriber(&self, subscriber: SubscriberHandle) {
-        lock(&self.subscribers).push(subscriber);
-    }
-
-    /// Sends the result of a publish to every subscriber, as AppSync does if the result has no error.
-    pub fn send_to_subscribers(&self, update: &Value) {
-        let mut update = update.clone();
-        if let Some(mutant) = self.mutant {
-            mutant.change_update(&mut update);
-        }
-        for subscriber in lock(&self.subscribers).iter() {
-            subscriber.send_update(self, &update);
         }
     }
 }

@@ -1,6 +1,10 @@
 //! Which faults a run has, and how often. A profile is drawn once per run, so that runs differ in kind and
 //! not only in detail.
-use std::{collections::BTreeMap, ops::Range, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Range,
+    time::Duration,
+};
 
 use crate::rng::Rng;
 
@@ -50,6 +54,8 @@ pub enum Fault {
     UpdateReordered,
     SubscriberDisconnected,
     SubscriberOfflineForMinutes,
+    /// An eventually consistent read does not have the newest writes.
+    StaleRead,
 }
 
 const CALL_FAULTS: [Fault; 10] = [
@@ -86,6 +92,10 @@ pub struct FaultProfile {
     pub disordered_updates: u64,
     /// Minutes offline after a disconnection. A disconnection is a tenth as probable.
     pub disconnects: u64,
+    /// The fault points at which the next invocations are killed, one for each.
+    pub planned_kills: VecDeque<u32>,
+    /// Whether all further invocations are killed before their first call.
+    pub kills_all: bool,
     is_disabled: bool,
     pub counts: FaultCounts,
 }
@@ -114,13 +124,37 @@ impl FaultProfile {
             lost_updates: rng.choose(&[0, 0, 20, 100, 400]),
             disordered_updates: rng.choose(&[0, 0, 50, 200]),
             disconnects: rng.choose(&[0, 0, 30, 150]),
+            planned_kills: VecDeque::new(),
+            kills_all: false,
             is_disabled: false,
             counts: FaultCounts::new(),
         }
     }
 
+    /// Rare faults of calls and no other faults: a long run reaches its bound with them.
+    pub fn for_long_run(rng: &mut Rng) -> Self {
+        let mut profile = Self::random(rng);
+        for link in profile.links.values_mut() {
+            link.probability = link.probability.min(2);
+        }
+        profile.outage = None;
+        profile.process_kills = 0;
+        profile.process_stalls = 0;
+        profile.duplicate_deliveries = 0;
+        profile.late_deliveries = 0;
+        profile.lost_updates = profile.lost_updates.min(20);
+        profile.disconnects = profile.disconnects.min(30);
+        profile
+    }
+
+    /// The fault point at which the next invocation is to be killed.
+    pub fn next_planned_kill(&mut self) -> Option<u32> {
+        self.planned_kills.pop_front().or(self.kills_all.then_some(0))
+    }
+
     /// No fault is injected from now on.
     pub fn disable(&mut self) {
+        self.kills_all = false;
         self.is_disabled = true;
     }
 

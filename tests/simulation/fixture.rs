@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path, rc::Rc, sync::Arc, time::Duration};
 use local::{
     appsync::AppSync,
     dynamodb::DynamoDb,
+    fault_injection::{Fault, FaultInjector, FaultPlan},
     graphql::{DataSources, set_engine_environment},
     identity::{AssumedRole, Authenticator, Caller, Principal},
     resolver::EngineEnvironment,
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     aws::{data_source::FaultyTables, lambda::EventQueue},
     environment::Environment,
+    mutants::Mutant,
 };
 
 /// Clones share everything.
@@ -23,6 +25,8 @@ use crate::{
 pub struct Fixture {
     pub api: AppSync,
     pub database: DynamoDb,
+    /// A database of its own, whose eventually consistent reads lack the newest writes.
+    stale_database: DynamoDb,
     pub table: String,
     pub functions: Arc<BTreeMap<String, Function>>,
     callers: Arc<BTreeMap<String, Caller>>,
@@ -33,10 +37,30 @@ impl Fixture {
     /// Sets the JavaScript engine of the current thread to the environment of the run that is in progress
     /// there.
     pub fn new() -> Self {
+        Self::with_stack(load_stack())
+    }
+
+    /// The program with the resolvers of a mutant.
+    pub fn of_mutant(mutant: Mutant) -> Self {
+        let mut stack = load_stack();
+        for edit in mutant.resolver_edits() {
+            let functions = stack.api.functions.values_mut().map(|function| &mut function.code);
+            let mut edited = functions.filter(|code| code.path.ends_with(edit.file)).peekable();
+            assert!(edited.peek().is_some(), "{mutant:?}: there is no resolver {}", edit.file);
+            for code in edited {
+                assert!(code.text.contains(edit.text), "{mutant:?}: {} does not contain {:?}", edit.file, edit.text);
+                code.text = code.text.replace(edit.text, edit.replacement);
+            }
+        }
+        Self::with_stack(stack)
+    }
+
+    fn with_stack(stack: Stack) -> Self {
         set_engine_environment(engine_environment()).expect("the JavaScript engine starts");
-        let stack = load_stack();
-        let database = DynamoDb::open(None).expect("the database opens in memory");
-        database.create_tables(&stack.tables).expect("the template's table is created");
+        let database = open_database(&stack);
+        let rates = [(Fault::StaleRead, 1.0)].into();
+        let stale_reads = FaultInjector::new(&FaultPlan { rates, ..FaultPlan::default() });
+        let stale_database = open_database(&stack).with_faults(&stale_reads, &stack.tables);
         let authenticator = Authenticator::new(stack.api.modes.clone(), stack.api.keys.clone());
         let data_sources = DataSources::new(FaultyTables, EventQueue);
         let api = AppSync::new(stack.api, data_sources, authenticator).expect("the API loads");
@@ -46,11 +70,17 @@ impl Fixture {
         Self {
             api,
             database,
+            stale_database: stale_database.expect("the replica opens in memory"),
             table: stack.tables.keys().next().expect("the template has a table").clone(),
             callers: Arc::new(callers.collect()),
             roles: Arc::new(roles.collect()),
             functions: Arc::new(stack.functions),
         }
+    }
+
+    /// The same program with eventually consistent reads that are stale.
+    pub fn with_stale_reads(&self) -> Self {
+        Self { database: self.stale_database.clone(), ..self.clone() }
     }
 
     /// A function as the caller of the API, with its role's policies.
@@ -87,8 +117,17 @@ impl Fixture {
     }
 }
 
+fn open_database(stack: &Stack) -> DynamoDb {
+    let database = DynamoDb::open(None).expect("the database opens in memory");
+    database.create_tables(&stack.tables).expect("the template's table is created");
+    database
+}
+
+/// Quotas are checked and never exceeded.
 fn load_stack() -> Stack {
-    let deployment = Deployment::at("http://api.invalid", BTreeMap::new());
+    let quotas = [("MessagesPerMinute", "1000000"), ("TokensPerDay", "2000000000")];
+    let parameters = quotas.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let deployment = Deployment::at("http://api.invalid", parameters.into());
     template::load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment).expect("the template loads")
 }
 

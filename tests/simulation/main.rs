@@ -3,15 +3,21 @@
 //! random, by seed.
 //!
 //! `PARLANCE_SEED=7 cargo test --test simulation` repeats the run of one seed and prints its trace.
-//! `PARLANCE_RUNS=20000 cargo test --release --test simulation` runs many seeds.
+//! `PARLANCE_MUTANT=NoFencing cargo test --test simulation every_mutant` looks for one mutant only, with
+//! `PARLANCE_SEED` in the run of that seed.
+//! `PARLANCE_RUNS=5000 cargo test --release --test simulation invariants_hold` runs many seeds.
+mod access;
 mod aws;
 mod checker;
 mod environment;
 mod fault_profile;
 mod fixture;
+mod long_run;
 mod mutants;
 mod network;
 mod observations;
+mod people;
+mod read_back;
 mod recorder;
 mod rng;
 mod run;
@@ -31,18 +37,20 @@ use std::{
 use environment::Trace;
 use fault_profile::FaultCounts;
 use fixture::Fixture;
+use long_run::LongRun;
 use mutants::Mutant;
-use run::{Report, run_seed};
+use observations::Sizes;
+use run::{Report, RunPlan, run_seed};
 
-const DEFAULT_RUNS: u64 = if cfg!(debug_assertions) { 40 } else { 2_000 };
+const DEFAULT_RUNS: u64 = if cfg!(debug_assertions) { 32 } else { 2_000 };
 /// The number of seeds within which every mutant must show.
 const MUTANT_RUNS: u64 = 400;
 
 #[test]
 fn invariants_hold_under_random_faults() {
     if let Some(seed) = number_from_environment("PARLANCE_SEED") {
-        let report = run_seed(&Fixture::new(), seed, None, Trace::Printed);
-        return assert!(report.violations.is_empty(), "seed {seed}:\n    {}", report.violations.join("\n    "));
+        let report = run_seed(&Fixture::new(), RunPlan::of_seed(seed), Trace::Printed);
+        return assert!(report.violations.is_empty(), "seed {seed}:\n    {}", report.violation_lines());
     }
     let start = Instant::now();
     let runs = number_from_environment("PARLANCE_RUNS").unwrap_or(DEFAULT_RUNS);
@@ -51,21 +59,46 @@ fn invariants_hold_under_random_faults() {
     for (fault, count) in &summary.fault_counts {
         println!("{count:>9} {fault:?}");
     }
-    for Report { seed, violations, .. } in &summary.failures {
-        println!("PARLANCE_SEED={seed} cargo test --test simulation\n    {}", violations.join("\n    "));
-    }
-    assert!(summary.failures.is_empty(), "{} of {runs} runs violate an invariant", summary.failures.len());
+    assert_eq!(summary.failed_runs, 0, "runs of {runs} that violate an invariant");
 }
 
 #[test]
 fn same_seed_gives_same_run() {
-    let fixture = Fixture::new();
+    let fixtures = [Fixture::new(), Fixture::new()];
     for seed in [3, 17, 42] {
-        let first = run_seed(&Fixture::new(), seed, None, Trace::Collected(Mutex::default()));
-        let second = run_seed(&fixture, seed, None, Trace::Collected(Mutex::default()));
-        assert!(first.trace.len() > 10);
-        assert_eq!(first.trace, second.trace, "seed {seed}");
+        let traces = fixtures.each_ref().map(|fixture| {
+            let report = run_seed(fixture, RunPlan::of_seed(seed), Trace::Collected(Mutex::default()));
+            report.trace
+        });
+        assert!(traces[0].len() > 10);
+        assert_eq!(traces[0], traces[1], "seed {seed}");
     }
+}
+
+#[test]
+fn long_runs_reach_their_bounds() {
+    // Kind, and what a run of it must reach: turns, events of a turn, blocks of an event, batches of an
+    // attempt, runs.
+    let bounds = [
+        (LongRun::Batches(810), Sizes { batches_of_attempt: 801, ..Sizes::default() }),
+        (LongRun::Blocks { count: 200, dies: true }, Sizes { blocks_of_event: 64, ..Sizes::default() }),
+        (LongRun::Events(320), Sizes { events_of_turn: 301, ..Sizes::default() }),
+        (LongRun::Continues(95), Sizes { runs_of_turn: 96, events_of_turn: 96, ..Sizes::default() }),
+        (LongRun::Turns(101), Sizes { turns: 101, events: 202, ..Sizes::default() }),
+    ];
+    let next = AtomicU64::new(0);
+    on_every_core(|| {
+        let fixture = Fixture::new();
+        loop {
+            // The seed is also in the conversation's id, so each run needs another one.
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            let Some((long_run, bound)) = bounds.get(seed as usize) else { return };
+            let plan = RunPlan { seed, mutant: None, long_run: Some(*long_run) };
+            let report = run_seed(&fixture, plan, Trace::Off);
+            assert!(report.violations.is_empty(), "{long_run:?}:\n    {}", report.violation_lines());
+            assert!(report.sizes.reach(bound), "{long_run:?} reaches only {:?}", report.sizes);
+        }
+    });
 }
 
 #[test]
@@ -73,77 +106,99 @@ fn every_mutant_violates_its_invariant() {
     // Mutant, violated invariant, and the seed to begin with: the first one that shows the mutant. The search
     // continues from there if a change of the program gives the seeds other runs.
     let mutants = [
-        (Mutant::NoFencing, 1, 1),
+        (Mutant::RetryMarksNewestEvents, 8, 1),
+        (Mutant::OneClosingPage, 7, 2),
+        (Mutant::UnboundedBlocks, 3, 1),
+        (Mutant::NoFencing, 1, 7),
         (Mutant::EmptyFinalEvent, 2, 1),
         (Mutant::WrongFinalUpdate, 3, 1),
-        (Mutant::EndlessLease, 4, 2),
-        (Mutant::SkippedSequences, 5, 2),
-        (Mutant::TrimmedBatches, 7, 3),
-        (Mutant::RetryKeepsAnswer, 8, 27),
-        (Mutant::DuplicateWrites, 9, 3),
+        (Mutant::EndlessLease, 4, 1),
+        (Mutant::SkippedSequences, 5, 1),
+        (Mutant::TrimmedBatches, 7, 1),
+        (Mutant::RetryKeepsAnswer, 8, 1),
+        (Mutant::DuplicateWrites, 9, 1),
+        (Mutant::StaleDecisions, 3, 1),
+        (Mutant::PurgeKeepsBatches, 6, 1),
+        (Mutant::LastingSubscriptions, 6, 7),
+        (Mutant::OpenConversations, 6, 1),
+        (Mutant::WritingReaders, 6, 1),
     ];
+    let only = env::var("PARLANCE_MUTANT").ok();
+    let is_selected = |mutant: Mutant| only.as_ref().is_none_or(|only| *only == format!("{mutant:?}"));
+    let mutants: Vec<_> = mutants.into_iter().filter(|(mutant, ..)| is_selected(*mutant)).collect();
     let next = AtomicU64::new(0);
-    on_every_core(|fixture| {
+    on_every_core(|| {
         while let Some((mutant, invariant, first_seed)) = mutants.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
-            find_violation(fixture, *mutant, *invariant, *first_seed);
+            find_violation(*mutant, *invariant, *first_seed);
         }
     });
 }
 
-fn find_violation(fixture: &Fixture, mutant: Mutant, invariant: u8, first_seed: u64) {
-    let shows = |seed: &u64| {
-        let report = run_seed(fixture, *seed, Some(mutant), Trace::Off);
-        report.violated_invariants.contains(&invariant)
-    };
-    let mut seeds = first_seed..first_seed + MUTANT_RUNS;
-    match seeds.find(shows) {
-        Some(seed) => println!("{mutant:?} violates invariant {invariant} with seed {seed}"),
-        None => panic!("{mutant:?} survives {MUTANT_RUNS} runs"),
+fn find_violation(mutant: Mutant, invariant: u8, first_seed: u64) {
+    let start = Instant::now();
+    let fixture = Fixture::of_mutant(mutant);
+    if let Some(seed) = number_from_environment("PARLANCE_SEED") {
+        let report = run_seed(&fixture, RunPlan::of_mutant(mutant, seed), Trace::Printed);
+        return println!("{mutant:?}, {} changes:\n    {}", report.mutations, report.violation_lines());
     }
+    let mut mutations = 0;
+    for seed in first_seed..first_seed + MUTANT_RUNS {
+        let report = run_seed(&fixture, RunPlan::of_mutant(mutant, seed), Trace::Off);
+        mutations += report.mutations;
+        if report.violations.iter().any(|violation| violation.invariant == invariant) {
+            assert!(mutations > 0 || mutant.is_static(), "{mutant:?} changes nothing: the violation is another's");
+            let seconds = start.elapsed().as_secs_f64();
+            return println!("{mutant:?} violates invariant {invariant} with seed {seed}; {seconds:.1} s");
+        }
+    }
+    panic!("{mutant:?} survives {MUTANT_RUNS} runs, in which it changes {mutations} requests");
 }
 
 #[derive(Default)]
 struct Summary {
     fault_counts: FaultCounts,
     turns: usize,
-    failures: Vec<Report>,
+    failed_runs: u64,
 }
 
 /// Runs the seeds from 1 to `runs`.
 fn run_seeds(runs: u64) -> Summary {
     let summary = Mutex::<Summary>::default();
     let next_seed = AtomicU64::new(1);
-    on_every_core(|fixture| {
+    on_every_core(|| {
+        let fixture = Fixture::new();
         loop {
             let seed = next_seed.fetch_add(1, Ordering::Relaxed);
             if seed > runs {
                 return;
             }
-            let report = run_seed(fixture, seed, None, Trace::Off);
-            summary.lock().expect("no run panics").add(report);
+            let report = run_seed(&fixture, RunPlan::of_seed(seed), Trace::Off);
+            summary.lock().expect("no run panics").add(&report);
         }
     });
     summary.into_inner().expect("no run panics")
 }
 
 impl Summary {
-    fn add(&mut self, report: Report) {
+    fn add(&mut self, report: &Report) {
         for (fault, count) in &report.fault_counts {
             *self.fault_counts.entry(*fault).or_default() += count;
         }
-        self.turns += report.turns;
+        self.turns += report.sizes.turns;
         if !report.violations.is_empty() {
-            self.failures.push(report);
+            // Printed at once, because many runs take long.
+            println!("PARLANCE_SEED={} cargo test --test simulation\n    {}", report.seed, report.violation_lines());
+            self.failed_runs += 1;
         }
     }
 }
 
-/// Calls `work` on a thread for each core, with a fixture of its own, and waits for all threads.
-fn on_every_core(work: impl Fn(&Fixture) + Sync) {
+/// Calls `work` on a thread for each core and waits for all threads.
+fn on_every_core(work: impl Fn() + Sync) {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..cores {
-            scope.spawn(|| work(&Fixture::new()));
+            scope.spawn(&work);
         }
     });
 }

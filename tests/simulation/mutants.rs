@@ -1,8 +1,12 @@
 //! Mutants of the program: each changes one thing at runtime so that one invariant breaks. The checker must
 //! notice.
 use serde_json::{Value, json};
+use turn::limits::Limits;
 
-use crate::fault_profile::FaultProfile;
+use crate::{environment::Environment, fault_profile::FaultProfile, long_run::LongRun, users::UserProfile};
+
+/// Of a transaction by `RetryMarksNewestEvents`.
+const MARKED_EVENTS: usize = 90;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
@@ -22,6 +26,31 @@ pub enum Mutant {
     RetryKeepsAnswer,
     /// Every batch is written twice.
     DuplicateWrites,
+    /// Whoever closes a dead turn reads only the first page of its batches.
+    OneClosingPage,
+    /// A retry marks the newest events of the answer as superseded, one by one, instead of noting its
+    /// position.
+    RetryMarksNewestEvents,
+    /// An event may have any number of blocks, and readers join them.
+    UnboundedBlocks,
+    /// Resolvers read eventually consistently.
+    StaleDecisions,
+    /// A purge leaves the batches.
+    PurgeKeepsBatches,
+    /// Unsharing and deleting do not end subscriptions.
+    LastingSubscriptions,
+    /// Everybody may read.
+    OpenConversations,
+    /// A participant that may only read may cancel and retry.
+    WritingReaders,
+}
+
+/// A change of a resolver's code.
+pub struct ResolverEdit {
+    /// The end of the file's path.
+    pub file: &'static str,
+    pub text: &'static str,
+    pub replacement: &'static str,
 }
 
 impl Mutant {
@@ -30,6 +59,7 @@ impl Mutant {
         match self {
             Self::NoFencing => {
                 profile.process_stalls = 600;
+                profile.duplicate_deliveries = 700;
                 profile.process_kills = 0;
             }
             Self::EndlessLease => profile.process_kills = 600,
@@ -37,8 +67,84 @@ impl Mutant {
         }
     }
 
+    /// Makes the actions of users frequent that the mutant needs to show.
+    pub fn adjust_users(self, users: &mut UserProfile) {
+        match self {
+            Self::RetryKeepsAnswer => {
+                users.messages = 3;
+                users.reruns = 70;
+                users.deletes = 0;
+            }
+            Self::PurgeKeepsBatches => users.deletes = 100,
+            Self::NoFencing | Self::OneClosingPage | Self::UnboundedBlocks => users.deletes = 0,
+            Self::LastingSubscriptions | Self::WritingReaders => {
+                users.shares = 3;
+                users.messages = 3;
+                users.deletes = 0;
+            }
+            _ => {}
+        }
+    }
+
+    pub fn adjust_limits(self, limits: &mut Limits) {
+        if self == Self::UnboundedBlocks {
+            limits.event_max_blocks = usize::MAX;
+        }
+    }
+
+    /// The long run that the mutant needs to show.
+    pub fn long_run(self) -> Option<LongRun> {
+        match self {
+            Self::OneClosingPage => Some(LongRun::Batches(820)),
+            Self::RetryMarksNewestEvents => Some(LongRun::Events(100)),
+            Self::UnboundedBlocks => Some(LongRun::Blocks { count: 1_300, dies: false }),
+            _ => None,
+        }
+    }
+
+    pub fn resolver_edits(self) -> &'static [ResolverEdit] {
+        const fn edit(file: &'static str, text: &'static str, replacement: &'static str) -> ResolverEdit {
+            ResolverEdit { file, text, replacement }
+        }
+        const BLOCK_LIMIT: &str = "const MAX_EVENT_BLOCKS = 64;";
+        const NO_BLOCK_LIMIT: &str = "const MAX_EVENT_BLOCKS = 100000;";
+        const STORED_TEXT: &str = "event.text ?? event.content[0]?.text ?? ''";
+        const JOINED_TEXT: &str = "event.content.map((block) => block.text ?? '').join('')";
+        match self {
+            Self::UnboundedBlocks => {
+                const {
+                    &[
+                        edit("putAgentEvent.js", BLOCK_LIMIT, NO_BLOCK_LIMIT),
+                        edit("prepareClosingEvent.js", BLOCK_LIMIT, NO_BLOCK_LIMIT),
+                        edit("markSuperseded.js", STORED_TEXT, JOINED_TEXT),
+                        edit("listAnswer.js", STORED_TEXT, JOINED_TEXT),
+                    ]
+                }
+            }
+            Self::LastingSubscriptions => {
+                const { &[edit("endSubscriptions.js", "userId: userId ?? '*'", "userId: 'nobody'")] }
+            }
+            Self::OpenConversations => {
+                const { &[edit("authorizeConversation.js", "conversation.deletedAt || !access", "conversation.deletedAt")] }
+            }
+            Self::WritingReaders => {
+                const { &[edit("authorizeConversation.js", "['cancelTurn', 'retryTurn', 'continueTurn']", "[]")] }
+            }
+            _ => &[],
+        }
+    }
+
+    /// Whether the mutant changes the program before a run, and no requests during it.
+    pub fn is_static(self) -> bool {
+        !self.resolver_edits().is_empty()
+    }
+
     /// Changes the request document of a resolver to the table.
-    pub fn change_resolver_request(self, request: &mut Value) {
+    pub fn change_resolver_request(self, environment: &Environment, request: &mut Value) {
+        change_value(environment, request, |request| self.mutate_resolver_request(request));
+    }
+
+    fn mutate_resolver_request(self, request: &mut Value) {
         match self {
             Self::NoFencing => for_each_write(request, remove_condition),
             Self::EmptyFinalEvent => for_each_write(request, |write| {
@@ -57,43 +163,63 @@ impl Mutant {
                     write["attributeValues"]["text"] = json!({ "S": text });
                 }
             }),
-            Self::RetryKeepsAnswer => {
-                if let Some(items) = request.get_mut("transactItems").and_then(Value::as_array_mut) {
-                    items.retain(|item| !item["update"].to_string().contains("superseded"));
+            Self::RetryKeepsAnswer => for_each_write(request, |write| {
+                if let Some(position) = answer_position_of_question(write) {
+                    *position = json!({ "N": "0" });
                 }
+            }),
+            Self::RetryMarksNewestEvents => mark_newest_events(request),
+            Self::StaleDecisions if request.get("consistentRead").is_some() => {
+                request["consistentRead"] = json!(false);
             }
-            Self::WrongFinalUpdate | Self::SkippedSequences | Self::DuplicateWrites => {}
+            _ => {}
+        }
+    }
+
+    /// Changes what the table returns to a resolver.
+    pub fn change_resolver_response(self, environment: &Environment, request: &Value, result: &mut Value) {
+        let partition = request.pointer("/query/expressionValues").map(Value::to_string).unwrap_or_default();
+        let is_closing = self == Self::OneClosingPage && request["limit"] == 800 && partition.contains("TURN#");
+        if is_closing && result["nextToken"].is_string() {
+            change_value(environment, result, |result| result["nextToken"] = Value::Null);
         }
     }
 
     /// Changes the body of a handler's call to the table.
-    pub fn change_handler_request(self, body: Vec<u8>) -> Vec<u8> {
-        if self != Self::NoFencing {
-            return body;
+    pub fn change_handler_request(self, environment: &Environment, body: Vec<u8>) -> Vec<u8> {
+        match self {
+            Self::NoFencing => change_json(environment, body, |request| {
+                let is_turn = request["Key"]["sk"]["S"].as_str().is_some_and(|key| key.starts_with("TURN#"));
+                let is_renewal =
+                    request["UpdateExpression"].as_str().is_some_and(|expression| !expression.contains("attempt"));
+                if is_turn && is_renewal {
+                    request.as_object_mut().and_then(|request| request.remove("ConditionExpression"));
+                }
+            }),
+            Self::PurgeKeepsBatches => change_json(environment, body, |request| {
+                let is_purge = request["ProjectionExpression"] == "pk, sk";
+                let partition = request.pointer_mut("/ExpressionAttributeValues/:pk/S");
+                if let Some(partition) = partition.filter(|partition| is_purge && is_batches_partition(partition)) {
+                    *partition = json!("TURN#of another conversation");
+                }
+            }),
+            _ => body,
         }
-        change_json(body, |request| {
-            let is_turn = request["Key"]["sk"]["S"].as_str().is_some_and(|key| key.starts_with("TURN#"));
-            let is_renewal =
-                request["UpdateExpression"].as_str().is_some_and(|expression| !expression.contains("attempt"));
-            if is_turn && is_renewal {
-                request.as_object_mut().and_then(|request| request.remove("ConditionExpression"));
-            }
-        })
     }
 
     /// Changes an update on its way to subscribers.
-    pub fn change_update(self, update: &mut Value) {
+    pub fn change_update(self, environment: &Environment, update: &mut Value) {
         if self == Self::WrongFinalUpdate && update["event"]["stopReason"].is_string() {
-            update["event"]["text"] = json!("another text");
+            change_value(environment, update, |update| update["event"]["text"] = json!("another text"));
         }
     }
 
     /// Changes the body of a handler's publish.
-    pub fn change_publish(self, body: Vec<u8>) -> Vec<u8> {
+    pub fn change_publish(self, environment: &Environment, body: Vec<u8>) -> Vec<u8> {
         if self != Self::SkippedSequences {
             return body;
         }
-        change_json(body, |request| {
+        change_json(environment, body, |request| {
             if let Some(sequence) = request["variables"]["data"]["sequence"].as_u64() {
                 request["variables"]["data"]["sequence"] = json!(sequence * 2);
             }
@@ -101,10 +227,48 @@ impl Mutant {
     }
 }
 
-fn change_json(body: Vec<u8>, change: impl FnOnce(&mut Value)) -> Vec<u8> {
+fn is_batches_partition(partition: &Value) -> bool {
+    partition.as_str().is_some_and(|partition| partition.starts_with("TURN#"))
+}
+
+/// Counts the change if there is one.
+fn change_value(environment: &Environment, value: &mut Value, change: impl FnOnce(&mut Value)) {
+    let original = value.clone();
+    change(value);
+    if *value != original {
+        environment.with_recorder(|recorder| recorder.mutations += 1);
+    }
+}
+
+fn change_json(environment: &Environment, body: Vec<u8>, change: impl FnOnce(&mut Value)) -> Vec<u8> {
     let Ok(mut request) = serde_json::from_slice(&body) else { return body };
-    change(&mut request);
+    change_value(environment, &mut request, change);
     serde_json::to_vec(&request).unwrap_or(body)
+}
+
+/// Replaces the position that a retry notes by updates of the newest events, as many as a transaction has
+/// room for.
+fn mark_newest_events(request: &mut Value) {
+    let Some(items) = request.get_mut("transactItems").and_then(Value::as_array_mut) else { return };
+    let mut marks = Vec::new();
+    for item in items.iter_mut() {
+        let question = item.clone();
+        let Some(answer_position) = answer_position_of_question(item) else { continue };
+        let last = answer_position["N"].to_string().trim_matches('"').parse::<u64>().unwrap_or_default();
+        *answer_position = json!({ "N": "0" });
+        let sort_key = question["key"]["sk"]["S"].as_str().unwrap_or_default();
+        let question_position: u64 = sort_key.trim_start_matches("EVENT#").parse().unwrap_or_default();
+        for position in (question_position + 1..=last).rev().take(MARKED_EVENTS) {
+            marks.push(json!({
+                "table": question["table"],
+                "operation": "UpdateItem",
+                "key": { "pk": question["key"]["pk"], "sk": { "S": format!("EVENT#{position:08}") } },
+                "update": { "expression": "SET superseded = :true", "expressionValues": { ":true": { "BOOL": true } } },
+            }));
+        }
+    }
+    marks.retain(|mark| items.iter().all(|item| item["key"] != mark["key"]));
+    items.append(&mut marks);
 }
 
 fn for_each_write(request: &mut Value, change: impl Fn(&mut Value)) {
@@ -112,6 +276,14 @@ fn for_each_write(request: &mut Value, change: impl Fn(&mut Value)) {
         Some(items) => items.iter_mut().for_each(change),
         None => change(request),
     }
+}
+
+/// The position that a retry notes in the user's event.
+fn answer_position_of_question(write: &mut Value) -> Option<&mut Value> {
+    let is_event = write["key"]["sk"]["S"].as_str()?.starts_with("EVENT#");
+    let is_answer_position = write["update"].to_string().contains("answerPosition");
+    let values = write.pointer_mut("/update/expressionValues")?.as_object_mut()?;
+    values.values_mut().next().filter(|_| is_event && is_answer_position)
 }
 
 fn remove_condition(write: &mut Value) {

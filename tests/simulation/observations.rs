@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use client::schema::TurnStatus;
 use serde_json::Value;
-use turn::types::TranscriptMessage;
+use turn::model::TranscriptMessage;
+
+use crate::read_back::ReadBack;
 
 #[derive(Default)]
 pub struct Observations {
@@ -17,13 +19,82 @@ pub struct Observations {
     /// The texts of acknowledged messages, by turn.
     pub acknowledged: BTreeMap<String, String>,
     pub model_requests: Vec<ModelRequest>,
-    /// The text that handlers received from the model, by turn and attempt.
-    pub received_text: BTreeMap<(String, u64), String>,
+    /// The text that handlers received from the model, by turn and attempt: each delta with its block.
+    pub received_deltas: BTreeMap<(String, u64), Vec<(u32, String)>>,
     /// The turns whose last run has no pending event: a handler or the closer could store the
     /// end.
     pub settled_turns: Vec<String>,
     /// The most writes of one published batch.
     pub max_writes_per_batch: u32,
+    pub purge: Purge,
+    /// What the API returns in the end. `None` if the conversation is deleted.
+    pub read_back: Option<ReadBack>,
+}
+
+/// The removal of a deleted conversation's items.
+#[derive(Default)]
+pub struct Purge {
+    /// When the first purge began, in milliseconds since 1970. `None` if no purge has succeeded.
+    pub began_ms: Option<u64>,
+    /// When each batch was last written, by partition and sort key.
+    pub batch_writes: BTreeMap<(String, String), u64>,
+}
+
+/// The largest numbers that a run has reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    pub turns: usize,
+    pub events: usize,
+    pub events_of_turn: usize,
+    pub blocks_of_event: usize,
+    pub batches_of_attempt: usize,
+    pub runs_of_turn: u64,
+}
+
+impl Sizes {
+    pub fn of_items(items: &[Value]) -> Self {
+        let mut sizes = Self::default();
+        let mut events_of_turns = BTreeMap::<&str, usize>::new();
+        let mut batches_of_attempts = BTreeMap::<(&str, String), usize>::new();
+        for item in items {
+            let (pk, sk) = (item["pk"].as_str().unwrap_or_default(), item["sk"].as_str().unwrap_or_default());
+            if sk.starts_with("EVENT#") {
+                sizes.events += 1;
+                *events_of_turns.entry(item["turnId"].as_str().unwrap_or_default()).or_default() += 1;
+                sizes.blocks_of_event = sizes.blocks_of_event.max(item["content"].as_array().map_or(0, Vec::len));
+            } else if sk.starts_with("TURN#") {
+                sizes.turns += 1;
+                sizes.runs_of_turn = sizes.runs_of_turn.max(item["run"].as_f64().unwrap_or_default() as u64);
+            } else if pk.starts_with("TURN#") {
+                *batches_of_attempts.entry((pk, item["attempt"].to_string())).or_default() += 1;
+            }
+        }
+        sizes.events_of_turn = events_of_turns.into_values().max().unwrap_or_default();
+        sizes.batches_of_attempt = batches_of_attempts.into_values().max().unwrap_or_default();
+        sizes
+    }
+
+    /// The larger of each two numbers.
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            turns: self.turns.max(other.turns),
+            events: self.events.max(other.events),
+            events_of_turn: self.events_of_turn.max(other.events_of_turn),
+            blocks_of_event: self.blocks_of_event.max(other.blocks_of_event),
+            batches_of_attempt: self.batches_of_attempt.max(other.batches_of_attempt),
+            runs_of_turn: self.runs_of_turn.max(other.runs_of_turn),
+        }
+    }
+
+    /// Whether no number is smaller than the bound's.
+    pub fn reach(&self, bound: &Self) -> bool {
+        self.turns >= bound.turns
+            && self.events >= bound.events
+            && self.events_of_turn >= bound.events_of_turn
+            && self.blocks_of_event >= bound.blocks_of_event
+            && self.batches_of_attempt >= bound.batches_of_attempt
+            && self.runs_of_turn >= bound.runs_of_turn
+    }
 }
 
 /// What a subscriber displayed of one turn.

@@ -1,14 +1,18 @@
 //! Records what happens in a run and leaves no trace in the table.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use local::stack::{FailureDestination, Function};
 use serde_json::Value;
 use turn::{
+    model::{ModelRequest, TranscriptMessage},
     mutation::{Mutation, Update},
-    types::{ModelRequest, TranscriptMessage},
 };
 
-use crate::{checker, environment::Environment};
+use crate::{
+    checker::{self, Violation},
+    environment::Environment,
+    observations::Sizes,
+};
 
 #[derive(Default)]
 pub struct Recorder {
@@ -20,8 +24,18 @@ pub struct Recorder {
     pub acknowledged: BTreeMap<String, String>,
     /// The most writes of one published batch.
     pub max_writes_per_batch: u32,
+    /// When each batch was last written, by partition and sort key, in milliseconds since 1970.
+    pub batch_writes: BTreeMap<(String, String), u64>,
+    /// When the first purge began, in milliseconds since 1970.
+    pub first_purge_ms: Option<u64>,
+    /// The number of killed invocations.
+    pub kills: u32,
+    /// What the run has reached before the conversation was deleted.
+    pub sizes: Sizes,
+    /// How often the run's mutant has changed something.
+    pub mutations: u64,
     /// Violations that show while the run is in progress.
-    pub violations: Vec<String>,
+    pub violations: Vec<Violation>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,7 +47,8 @@ pub struct UpdateId {
 
 pub struct ModelCall {
     pub transcript: Vec<TranscriptMessage>,
-    pub received_text: String,
+    /// The text that the handler received, each delta with its block.
+    pub received_deltas: Vec<(u32, String)>,
     /// The answers that a retry had replaced by then.
     pub superseded_answers: Vec<String>,
     /// Turn and attempt of the caller, known once its handler publishes.
@@ -44,6 +59,7 @@ pub struct ModelCall {
 pub struct EventDelivery {
     turn_id: String,
     run: u64,
+    pub is_purge: bool,
     is_for_closer: bool,
     pub state: DeliveryState,
 }
@@ -64,6 +80,7 @@ impl Recorder {
         self.events.push(EventDelivery {
             turn_id: event["turnId"].as_str().unwrap_or_default().to_owned(),
             run: event["run"].as_u64().unwrap_or_default(),
+            is_purge: payload["type"] == "purge",
             is_for_closer,
             state: DeliveryState::Pending,
         });
@@ -75,7 +92,7 @@ impl Recorder {
         let items = environment.fixture.items(&format!("CONVERSATION#{}", environment.conversation_id()));
         self.model_calls.push(ModelCall {
             transcript: request.transcript.clone(),
-            received_text: String::new(),
+            received_deltas: Vec::new(),
             superseded_answers: checker::superseded_answers(&items),
             attempt: None,
         });
@@ -95,7 +112,7 @@ impl Recorder {
         let id = UpdateId { turn_id: claim.turn_id.clone(), attempt: claim.attempt, sequence: mutation.sequence };
         let first_body = self.sent_updates.entry(id.clone()).or_insert_with(|| body.to_vec());
         if first_body != body {
-            self.violations.push(format!("invariant 7: {id:?} was sent with two different bodies"));
+            self.violations.push(Violation::new(7, format!("{id:?} was sent with two different bodies")));
         }
     }
 
@@ -103,6 +120,18 @@ impl Recorder {
         if body.contains("agentPublishMetadata") {
             self.max_writes_per_batch = self.max_writes_per_batch.max(writes);
         }
+    }
+
+    /// The turns about which events were sent.
+    pub fn turn_ids(&self) -> BTreeSet<String> {
+        self.events.iter().filter(|event| !event.is_purge).map(|event| event.turn_id.clone()).collect()
+    }
+
+    /// When the first purge began, in milliseconds since 1970, if one has succeeded.
+    pub fn successful_purge_ms(&self) -> Option<u64> {
+        let mut purges = self.events.iter().filter(|event| event.is_purge);
+        let is_purged = purges.any(|event| event.state == DeliveryState::Succeeded);
+        self.first_purge_ms.filter(|_| is_purged)
     }
 
     /// Whether every event of the turn's last run succeeded, or was discarded and passed to the closer.

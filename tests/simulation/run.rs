@@ -1,19 +1,27 @@
 //! Runs the conversation of one seed, waits until nothing is pending, and checks the invariants.
-use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use serde_json::Value;
 use tokio::{runtime::Builder, time::sleep};
 
 use crate::{
+    access::Access,
     checker::{self, Violation},
     environment::{Environment, Trace},
     fault_profile::FaultCounts,
     fixture::Fixture,
+    long_run::LongRun,
     mutants::Mutant,
-    observations::{DisplayedTurn, ModelRequest, Observations},
+    observations::{DisplayedTurn, ModelRequest, Observations, Purge, Sizes},
+    people::Person,
+    read_back::{self, ReadBack},
     recorder::Recorder,
-    subscriber::{DisplayedTurns, Subscriber},
-    users,
+    subscriber::{DisplayedTurns, Subscriber, SubscriberHandle},
+    users::{self, User},
 };
 
 /// Longer than Lambda's retries take, and longer than a turn can be claimed.
@@ -21,71 +29,150 @@ const SETTLING_TIME: Duration = Duration::from_secs(25 * 60);
 /// Time for subscribers to fetch what they missed.
 const FINAL_FETCH_TIME: Duration = Duration::from_secs(90);
 
+/// What a run is of.
+#[derive(Clone, Copy, Debug)]
+pub struct RunPlan {
+    pub seed: u64,
+    pub mutant: Option<Mutant>,
+    pub long_run: Option<LongRun>,
+}
+
 pub struct Report {
     pub seed: u64,
-    pub violations: Vec<String>,
-    /// The numbers of the invariants that the stored items violate.
-    pub violated_invariants: Vec<u8>,
+    pub violations: Vec<Violation>,
     pub fault_counts: FaultCounts,
-    pub turns: usize,
+    pub sizes: Sizes,
+    /// How often the mutant has changed something.
+    pub mutations: u64,
     pub trace: Vec<String>,
 }
 
-pub fn run_seed(fixture: &Fixture, seed: u64, mutant: Option<Mutant>, trace: Trace) -> Report {
+impl RunPlan {
+    pub fn of_seed(seed: u64) -> Self {
+        Self { seed, mutant: None, long_run: LongRun::of_seed(seed) }
+    }
+
+    pub fn of_mutant(mutant: Mutant, seed: u64) -> Self {
+        Self { seed, mutant: Some(mutant), long_run: mutant.long_run() }
+    }
+}
+
+impl Report {
+    pub fn violation_lines(&self) -> String {
+        let lines: Vec<String> = self.violations.iter().map(Violation::to_string).collect();
+        lines.join("\n    ")
+    }
+}
+
+struct RunningSubscriber {
+    person: Person,
+    handle: SubscriberHandle,
+    display: DisplayedTurns,
+}
+
+impl RunningSubscriber {
+    fn snapshot(&self) -> BTreeMap<String, DisplayedTurn> {
+        self.display.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+pub fn run_seed(fixture: &Fixture, plan: RunPlan, trace: Trace) -> Report {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("the runtime starts");
     runtime.block_on(async {
-        let environment = Environment::start(seed, mutant, fixture.clone(), trace);
-        let subscriber_count = environment.with_rng(|rng| rng.choose(&[1, 1, 2]));
-        let subscribers: Vec<_> = (0..subscriber_count).map(|number| Subscriber::start(number, &environment)).collect();
-        let (first_subscriber, first_display) = &subscribers[0];
-        users::converse(environment.clone(), first_subscriber.clone()).await;
+        let environment = Environment::start(plan, fixture, trace);
+        User::new(&environment, Person::Owner).create_conversation().await;
+        let subscribers = start_subscribers(&environment);
+        let participant = subscribers.iter().find(|subscriber| subscriber.person == Person::Participant);
+        let participant = participant.map(|subscriber| subscriber.handle.clone());
+        users::converse(environment.clone(), subscribers[0].handle.clone(), participant).await;
         sleep(environment.with_rng(|rng| rng.seconds(0..300))).await;
         environment.with_faults(|profile, _| profile.disable());
         sleep(SETTLING_TIME).await;
-        let before_reconnecting = snapshot(first_display);
-        for (subscriber, _) in &subscribers {
-            subscriber.reconnect();
+        let before_reconnecting = subscribers[0].snapshot();
+        for subscriber in &subscribers {
+            subscriber.handle.reconnect();
         }
         sleep(FINAL_FETCH_TIME).await;
-        let after_reconnecting = subscribers.iter().map(|(_, display)| snapshot(display));
-        report(&environment, after_reconnecting.chain([before_reconnecting]).collect())
+        let mut displays = vec![subscribers[0].snapshot(), before_reconnecting];
+        for subscriber in &subscribers[1..] {
+            let access = environment.access_stamp(subscriber.person).access;
+            match (subscriber.person, access) {
+                (Person::Owner, _) | (_, Access::Read | Access::Write) => displays.push(subscriber.snapshot()),
+                // What a former participant displays may be old.
+                (Person::Participant, _) => {}
+                (Person::Stranger, _) => check_stranger(&environment, subscriber),
+            }
+        }
+        report(&environment, displays).await
     })
 }
 
-fn snapshot(display: &DisplayedTurns) -> BTreeMap<String, DisplayedTurn> {
-    display.lock().unwrap_or_else(PoisonError::into_inner).clone()
+/// The first subscriber is the owner's. The others are the owner's second device, the participant and a
+/// stranger.
+fn start_subscribers(environment: &Arc<Environment>) -> Vec<RunningSubscriber> {
+    let mut people = vec![Person::Owner];
+    if environment.long_run.is_none() {
+        let is_shareable = environment.people.participant_id().is_some();
+        let draws = environment.with_rng(|rng| [rng.percent(33), rng.percent(60), rng.percent(15)]);
+        let others =
+            [(draws[0], Person::Owner), (draws[1] && is_shareable, Person::Participant), (draws[2], Person::Stranger)];
+        people.extend(others.into_iter().filter(|(is_present, _)| *is_present).map(|(_, person)| person));
+    }
+    let start = |(number, person): (usize, Person)| {
+        let (handle, display) = Subscriber::start(number, person, environment);
+        RunningSubscriber { person, handle, display }
+    };
+    people.into_iter().enumerate().map(start).collect()
 }
 
-fn report(environment: &Environment, displays: Vec<BTreeMap<String, DisplayedTurn>>) -> Report {
-    let observations = environment.with_recorder(|recorder| observe(environment, recorder, displays));
-    let violations = checker::check(&observations);
-    let recorded_violations = environment.with_recorder(|recorder| recorder.violations.clone());
+fn check_stranger(environment: &Environment, subscriber: &RunningSubscriber) {
+    if !subscriber.snapshot().is_empty() {
+        let violation = Violation::new(6, "a stranger displays a turn".into());
+        environment.with_recorder(|recorder| recorder.violations.push(violation));
+    }
+}
+
+async fn report(environment: &Arc<Environment>, displays: Vec<BTreeMap<String, DisplayedTurn>>) -> Report {
+    let read_back = read_back::read_back(environment).await;
+    let observations = environment.with_recorder(|recorder| observe(environment, recorder, displays, read_back));
+    let mut violations = checker::check(&observations);
+    violations.extend(environment.with_recorder(|recorder| recorder.violations.clone()));
     Report {
         seed: environment.seed,
-        violated_invariants: violations.iter().map(|violation| violation.invariant).collect(),
-        violations: violations.iter().map(Violation::to_string).chain(recorded_violations).collect(),
+        violations,
         fault_counts: environment.with_faults(|profile, _| profile.counts.clone()),
-        turns: observations.items.iter().filter(|item| is_turn(item)).count(),
+        sizes: environment.with_recorder(|recorder| recorder.sizes).max(Sizes::of_items(&observations.items)),
+        mutations: environment.with_recorder(|recorder| recorder.mutations),
         trace: environment.trace_lines(),
     }
+}
+
+/// The items of the conversation, and the batches of its turns. The turns of a deleted conversation are gone;
+/// their ids are those of the turns that were started.
+pub fn stored_items(environment: &Environment, started_turns: &BTreeSet<String>) -> Vec<Value> {
+    let conversation_id = environment.conversation_id();
+    let mut items = environment.fixture.items(&format!("CONVERSATION#{conversation_id}"));
+    let stored_turns = items.iter().filter(|item| is_turn(item)).map(|turn| turn_id(turn).to_owned());
+    let turn_ids: BTreeSet<String> = stored_turns.chain(started_turns.iter().cloned()).collect();
+    for turn_id in turn_ids {
+        items.extend(environment.fixture.items(&format!("TURN#{conversation_id}#{turn_id}")));
+    }
+    items
 }
 
 fn observe(
     environment: &Environment,
     recorder: &Recorder,
     subscribers: Vec<BTreeMap<String, DisplayedTurn>>,
+    read_back: Option<ReadBack>,
 ) -> Observations {
-    let conversation_id = environment.conversation_id();
-    let mut items = environment.fixture.items(&format!("CONVERSATION#{conversation_id}"));
-    let turns: Vec<Value> = items.iter().filter(|item| is_turn(item)).cloned().collect();
-    for turn in &turns {
-        items.extend(environment.fixture.items(&format!("TURN#{conversation_id}#{}", turn_id(turn))));
-    }
-    let mut received_text = BTreeMap::new();
+    let items = stored_items(environment, &recorder.turn_ids());
+    let turns: Vec<&Value> = items.iter().filter(|item| is_turn(item)).collect();
+    let mut received_deltas = BTreeMap::new();
     for call in &recorder.model_calls {
         if let Some((turn_id, attempt)) = &call.attempt {
-            let text: &mut String = received_text.entry((turn_id.clone(), u64::from(*attempt))).or_default();
-            text.push_str(&call.received_text);
+            let deltas: &mut Vec<_> = received_deltas.entry((turn_id.clone(), u64::from(*attempt))).or_default();
+            deltas.extend(call.received_deltas.iter().cloned());
         }
     }
     let model_requests = recorder.model_calls.iter().map(|call| ModelRequest {
@@ -93,14 +180,18 @@ fn observe(
         superseded_answers: call.superseded_answers.clone(),
     });
     let settled_turns = turns.iter().filter(|turn| recorder.is_settled(turn));
+    let settled_turns = settled_turns.map(|turn| turn_id(turn).to_owned()).collect();
+    let purge = Purge { began_ms: recorder.successful_purge_ms(), batch_writes: recorder.batch_writes.clone() };
     Observations {
         now_ms: environment.now_ms(),
         subscribers,
         acknowledged: recorder.acknowledged.clone(),
         model_requests: model_requests.collect(),
-        received_text,
-        settled_turns: settled_turns.map(|turn| turn_id(turn).to_owned()).collect(),
+        received_deltas,
+        settled_turns,
         max_writes_per_batch: recorder.max_writes_per_batch,
+        purge,
+        read_back,
         items,
     }
 }

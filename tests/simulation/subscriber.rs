@@ -1,5 +1,5 @@
-//! A subscriber: the client's reassembly over a simulated connection, which loses, duplicates and reorders
-//! updates and breaks.
+//! A subscriber: the client's reassembly over a subscription of the API, whose connection loses, duplicates
+//! and reorders updates and breaks.
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -7,24 +7,33 @@ use std::{
 };
 
 use client::{
+    documents::ON_CONVERSATION_UPDATE,
     reassembly::{Change, ConversationReassembly, Fetch, TurnChange},
     requests::{GetEvents, GetTurn},
     schema::{ConversationEvents, ConversationUpdate, Turn},
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use serde_json::Value;
+use local::appsync::InProcessSubscription;
+use serde_json::{Value, json};
 use tokio::{
     select,
     sync::{Notify, mpsc},
-    time::{Instant, sleep, sleep_until},
+    task::AbortHandle,
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use crate::{
+    access::{Access, AccessStamp},
+    checker::Violation,
     environment::Environment,
-    fault_profile::Fault,
+    fault_profile::{Fault, Link},
     observations::DisplayedTurn,
+    people::Person,
     users::{RequestError, User},
 };
+
+/// How long a subscriber waits for its subscription to be acknowledged.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a subscriber displays, by turn.
 pub type DisplayedTurns = Arc<Mutex<BTreeMap<String, DisplayedTurn>>>;
@@ -38,9 +47,26 @@ pub struct SubscriberHandle {
 }
 
 enum Message {
-    Update { connection: u32, update: Box<Value> },
-    ExpectTurn { turn_id: String },
+    Update {
+        connection: u32,
+        update: Box<Value>,
+    },
+    ExpectTurn {
+        turn_id: String,
+    },
+    /// The API has ended the subscription.
+    Ended {
+        connection: u32,
+    },
     Reconnect,
+}
+
+/// The API's answer to a subscription's start.
+enum Start {
+    Accepted(InProcessSubscription),
+    /// The subscriber may not read the conversation.
+    Refused,
+    Failed,
 }
 
 struct Connection {
@@ -52,7 +78,7 @@ struct Connection {
 }
 
 pub struct Subscriber {
-    number: u64,
+    number: usize,
     environment: Arc<Environment>,
     user: User,
     handle: SubscriberHandle,
@@ -60,6 +86,8 @@ pub struct Subscriber {
     reassembly: ConversationReassembly,
     display: DisplayedTurns,
     fetches: FuturesUnordered<BoxFuture<'static, FetchResult>>,
+    /// Receives the updates of the current subscription.
+    receiver: Option<AbortHandle>,
 }
 
 enum FetchResult {
@@ -84,10 +112,11 @@ impl SubscriberHandle {
         self.send(Message::Reconnect);
     }
 
-    /// Sends an update over the current connection, with the connection's faults.
-    pub fn send_update(&self, environment: &Environment, update: &Value) {
+    /// Sends an update over a connection, with the connection's faults.
+    fn send_update(&self, environment: &Environment, number: u32, update: &Value) {
         let mut connection = self.connection();
-        let is_receiving = connection.receives_from.is_some_and(|from| from <= Instant::now());
+        let is_receiving =
+            connection.number == number && connection.receives_from.is_some_and(|from| from <= Instant::now());
         if !is_receiving || environment.should_inject(Fault::UpdateLost, |profile| profile.lost_updates) {
             return;
         }
@@ -124,7 +153,7 @@ impl SubscriberHandle {
 
 impl Subscriber {
     /// Starts a subscriber that stays until the run ends.
-    pub fn start(number: u64, environment: &Arc<Environment>) -> (SubscriberHandle, DisplayedTurns) {
+    pub fn start(number: usize, person: Person, environment: &Arc<Environment>) -> (SubscriberHandle, DisplayedTurns) {
         let (sender, messages) = mpsc::unbounded_channel();
         let connection = Connection { number: 0, receives_from: None, last_arrival: Instant::now() };
         let handle = SubscriberHandle {
@@ -136,38 +165,38 @@ impl Subscriber {
         let mut subscriber = Self {
             number,
             environment: Arc::clone(environment),
-            user: User::new(environment),
+            user: User::new(environment, person),
             handle: handle.clone(),
             messages,
             reassembly: ConversationReassembly::new(),
             display: Arc::clone(&display),
             fetches: FuturesUnordered::new(),
+            receiver: None,
         };
-        environment.add_subscriber(handle.clone());
         tokio::spawn(async move { subscriber.run().await });
         (handle, display)
     }
 
     async fn run(&mut self) {
-        self.connect();
+        self.connect().await;
         loop {
             self.display_changes();
             self.start_fetches();
             if self.environment.should_inject(Fault::SubscriberDisconnected, |profile| profile.disconnects / 10) {
                 self.stay_offline().await;
-                self.connect();
+                self.connect().await;
                 continue;
             }
             select! {
                 biased;
-                Some(message) = self.messages.recv() => self.handle_message(message),
+                Some(message) = self.messages.recv() => self.handle_message(message).await,
                 Some(result) = self.fetches.next() => self.handle_fetch_result(result),
                 () = sleep_until_or_forever(self.reassembly.wake_at()) => self.reassembly.advance(now()),
             }
         }
     }
 
-    fn handle_message(&mut self, message: Message) {
+    async fn handle_message(&mut self, message: Message) {
         match message {
             Message::Update { connection, update } => {
                 let is_current = connection == self.handle.connection().number;
@@ -176,18 +205,58 @@ impl Subscriber {
                 }
             }
             Message::ExpectTurn { turn_id } => self.reassembly.expect_turn(&turn_id, now()),
-            Message::Reconnect => self.connect(),
+            Message::Reconnect => self.connect().await,
+            Message::Ended { connection } => {
+                if connection == self.handle.connection().number {
+                    self.connect().await;
+                }
+            }
         }
     }
 
-    /// AppSync may lose the updates of the first moments after `start_ack`.
-    fn connect(&mut self) {
+    /// Subscribes, again after a failure. A subscriber that is refused tries again once it is told to
+    /// reconnect.
+    async fn connect(&mut self) {
+        loop {
+            self.replace_connection(None);
+            let access = self.environment.access_stamp(self.user.person);
+            let start = start_subscription(Arc::clone(&self.environment), self.number, self.user.person);
+            match start.await {
+                Start::Accepted(subscription) => return self.receive_from(subscription, access),
+                Start::Refused => self.wait_for_reconnect().await,
+                Start::Failed => sleep(self.environment.with_rng(|rng| rng.milliseconds(500..5_000))).await,
+            }
+        }
+    }
+
+    async fn wait_for_reconnect(&mut self) {
+        while let Some(message) = self.messages.recv().await {
+            if let Message::Reconnect = message {
+                return;
+            }
+        }
+    }
+
+    /// AppSync may lose the updates of the first moments after `start_ack`. `access` is the subscriber's when
+    /// it began to subscribe.
+    fn receive_from(&mut self, subscription: InProcessSubscription, access: AccessStamp) {
+        let person = self.user.person;
+        self.environment.check_reading(person, access, "a subscription");
+        let is_proof = access.access != Access::Unknown && self.environment.access_stamp(person) == access;
         let has_delay = self.environment.should_inject(Fault::UpdateLost, |profile| profile.lost_updates);
         let delay = match has_delay {
             true => self.environment.with_rng(|rng| rng.milliseconds(0..2_000)),
             false => Duration::ZERO,
         };
-        self.replace_connection(Some(Instant::now() + delay));
+        let connection = self.replace_connection(Some(Instant::now() + delay));
+        let receiver = Receiver {
+            environment: Arc::clone(&self.environment),
+            person,
+            handle: self.handle.clone(),
+            connection,
+            is_proof,
+        };
+        self.receiver = Some(tokio::spawn(receiver.run(subscription)).abort_handle());
         self.reassembly.on_subscribed();
     }
 
@@ -198,10 +267,15 @@ impl Subscriber {
         sleep(time).await;
     }
 
-    fn replace_connection(&self, receives_from: Option<Instant>) {
+    /// Returns the number of the new connection.
+    fn replace_connection(&mut self, receives_from: Option<Instant>) -> u32 {
+        if let Some(receiver) = self.receiver.take() {
+            receiver.abort();
+        }
         let mut connection = self.handle.connection();
         connection.number += 1;
         connection.receives_from = receives_from;
+        connection.number
     }
 
     fn display_changes(&mut self) {
@@ -240,6 +314,67 @@ impl Subscriber {
             FetchResult::Turn { result: Ok(turn), .. } => self.reassembly.on_turn(&turn, now()),
             FetchResult::Turn { turn_id, result: Err(_) } => self.reassembly.on_turn_failed(&turn_id, now()),
         }
+    }
+}
+
+async fn start_subscription(environment: Arc<Environment>, number: usize, person: Person) -> Start {
+    let variables = json!({ "conversationId": environment.conversation_id() });
+    let body = Arc::<str>::from(json!({ "query": ON_CONVERSATION_UPDATE, "variables": variables }).to_string());
+    let caller = environment.people.caller(person);
+    let api = environment.fixture.api.clone();
+    let execute = move || {
+        let (api, caller, body) = (api.clone(), caller.clone(), Arc::clone(&body));
+        async move { api.subscribe(caller, &body).await }
+    };
+    let started = timeout(START_TIMEOUT, environment.call(Link::UserToApi, execute)).await;
+    let start = match started {
+        Ok(Ok(Ok(subscription))) => Start::Accepted(subscription),
+        Ok(Ok(Err(errors))) if errors[0]["errorType"] == "NotFound" => Start::Refused,
+        Ok(Ok(Err(_)) | Err(_)) | Err(_) => Start::Failed,
+    };
+    environment.trace(|| format!("subscriber {number} starts: {}", start.name()));
+    start
+}
+
+impl Start {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Accepted(_) => "accepted",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Receives the updates of one subscription.
+struct Receiver {
+    environment: Arc<Environment>,
+    person: Person,
+    handle: SubscriberHandle,
+    connection: u32,
+    /// Whether the subscriber's access did not change while it subscribed. The API may have authorized
+    /// another subscription before the change and registered it afterwards, so its updates prove nothing.
+    is_proof: bool,
+}
+
+impl Receiver {
+    async fn run(self, mut subscription: InProcessSubscription) {
+        while let Some(mut response) = subscription.next_response().await {
+            if self.is_proof {
+                let access = self.environment.access_stamp(self.person);
+                self.environment.check_reading(self.person, access, "an update");
+            }
+            if !response["errors"].is_null() {
+                let violation = Violation::new(3, format!("an update has errors: {}", response["errors"]));
+                self.environment.with_recorder(|recorder| recorder.violations.push(violation));
+            }
+            let mut update = response["data"]["onConversationUpdate"].take();
+            if let Some(mutant) = self.environment.mutant {
+                mutant.change_update(&self.environment, &mut update);
+            }
+            self.handle.send_update(&self.environment, self.connection, &update);
+        }
+        self.handle.send(Message::Ended { connection: self.connection });
     }
 }
 

@@ -1,20 +1,54 @@
 //! The users of a conversation: they send, cancel, retry and continue at random.
 use std::{sync::Arc, time::Duration};
 
-use client::requests::{CreateConversation, Request, SendMessage};
-use local::identity::Caller;
+use client::{
+    requests::{CreateConversation, DeleteConversation, ListConversations, Request, SendMessage},
+    schema::Access as GrantedAccess,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::{aws::api, environment::Environment, fault_profile::Link, subscriber::SubscriberHandle};
+use crate::{
+    access::{Access, AccessStamp},
+    aws::api,
+    checker::Violation,
+    environment::Environment,
+    fault_profile::Link,
+    long_run::LongRun,
+    observations::Sizes,
+    people::Person,
+    rng::Rng,
+    run::stored_items,
+    subscriber::SubscriberHandle,
+};
 
 /// How often a user repeats a failed request before giving up.
 const MAX_TRIES: u32 = 12;
+/// Long enough for a subscription that fails again and again.
+const SYNCHRONIZATION_TIMEOUT: Duration = Duration::from_secs(3600);
+/// An attempt that is to die has died by then, or has ended its turn.
+const DEATH_TIMEOUT: Duration = Duration::from_secs(300);
+/// After an attempt's death: its lease has expired, and Lambda has not retried its invocation.
+const LEASE_END: Duration = Duration::from_secs(33);
+/// After a send: the turn cannot be claimed any more.
+const CLAIM_END: Duration = Duration::from_secs(363);
+
+/// How the users of a run behave. Probabilities are percent.
+pub struct UserProfile {
+    pub messages: u64,
+    /// That an ended turn is retried or continued, again after each of these runs.
+    pub reruns: u64,
+    /// That the owner deletes the conversation.
+    pub deletes: u64,
+    /// How often the owner shares the conversation, if there is a participant.
+    pub shares: u64,
+}
 
 #[derive(Clone)]
 pub struct User {
     environment: Arc<Environment>,
+    pub person: Person,
 }
 
 /// Why a request failed.
@@ -38,9 +72,18 @@ struct TurnVariables<'a> {
     id: &'a str,
 }
 
+impl UserProfile {
+    pub fn random(rng: &mut Rng, long_run: Option<LongRun>) -> Self {
+        match long_run {
+            None => Self { messages: rng.choose(&[1, 1, 1, 2, 2, 3]), reruns: 30, deletes: 15, shares: rng.below(4) },
+            Some(_) => Self { messages: 0, reruns: 0, deletes: 30, shares: 0 },
+        }
+    }
+}
+
 impl User {
-    pub fn new(environment: &Arc<Environment>) -> Self {
-        Self { environment: Arc::clone(environment) }
+    pub fn new(environment: &Arc<Environment>, person: Person) -> Self {
+        Self { environment: Arc::clone(environment), person }
     }
 
     pub async fn call<R: Request>(&self, request: &R) -> Result<R::Answer, RequestError> {
@@ -48,16 +91,38 @@ impl User {
         Ok(serde_json::from_value(data).unwrap_or_else(|error| panic!("{} has another type: {error}", R::FIELD)))
     }
 
-    async fn execute(&self, document: &str, field: &str, variables: &Value) -> Result<Value, RequestError> {
+    pub async fn execute(&self, document: &str, field: &str, variables: &Value) -> Result<Value, RequestError> {
         let body = json!({ "query": document, "variables": variables }).to_string();
-        let response = api::request(&self.environment, Link::UserToApi, Caller::from_api_key(), body).await;
+        let access = self.environment.access_stamp(self.person);
+        let caller = self.environment.people.caller(self.person);
+        let response = api::request(&self.environment, Link::UserToApi, caller, body).await;
         let Ok(response) = response else { return Err(RequestError::NoResponse) };
         let mut response: Value = serde_json::from_slice(&response).expect("AppSync responds with JSON");
+        self.check_access(access, document, field, &response["data"][field]);
         match response["errors"][0]["errorType"].as_str() {
-            Some("Code") => panic!("a resolver failed: {document} with {variables}: {}", response["errors"]),
             Some(error_type) => Err(RequestError::Refused(error_type.to_owned())),
             None if response["errors"].is_array() => Err(RequestError::Refused(response["errors"].to_string())),
             None => Ok(response["data"][field].take()),
+        }
+    }
+
+    /// A request that returns something about the conversation was allowed.
+    fn check_access(&self, access: AccessStamp, document: &str, field: &str, data: &Value) {
+        let is_allowed = match field {
+            // The index of an owner's own conversations is eventually consistent.
+            "listConversations" if self.person == Person::Owner => false,
+            "listConversations" => {
+                let mut items = data["items"].as_array().into_iter().flatten();
+                items.any(|item| item["id"] == self.environment.conversation_id())
+            }
+            "deleteConversation" => false,
+            _ => !data.is_null(),
+        };
+        if is_allowed {
+            self.environment.check_reading(self.person, access, field);
+        }
+        if is_allowed && document.starts_with("mutation") {
+            self.environment.check_writing(self.person, access, field);
         }
     }
 
@@ -80,7 +145,8 @@ impl User {
         Err(last_error)
     }
 
-    async fn create_conversation(&self) {
+    /// Creates the conversation, however often that takes.
+    pub async fn create_conversation(&self) {
         let request = CreateConversation { id: Some(self.environment.conversation_id()), title: None, agent_id: None };
         while self.with_retries("create", async || self.call(&request).await).await.is_err() {}
     }
@@ -95,6 +161,52 @@ impl User {
         self.with_retries(&format!("send {turn_id}"), async || self.call(&request).await).await?;
         self.environment.with_recorder(|recorder| recorder.acknowledged.insert(turn_id.to_owned(), text.to_owned()));
         Ok(())
+    }
+
+    /// Deletes the conversation. A deletion that is not acknowledged may have happened.
+    async fn delete_conversation(&self) {
+        self.environment.with_access(|access| access.set_conversation(Access::Unknown));
+        let request = DeleteConversation { id: self.environment.conversation_id() };
+        let result = self.with_retries("delete", async || self.call(&request).await).await;
+        if result.is_ok() {
+            self.environment.with_access(|access| access.set_conversation(Access::None));
+        }
+    }
+
+    /// Shares the conversation with the participant.
+    async fn share(&self, participant_id: &str, granted: GrantedAccess) -> Result<(), RequestError> {
+        self.environment.with_access(|access| access.set_participant(Access::Unknown));
+        let variables = json!({
+            "input": { "conversationId": self.environment.conversation_id(), "userId": participant_id, "access": granted }
+        });
+        let document = "mutation Op($input: ShareConversationInput!) { shareConversation(input: $input) { access } }";
+        let share = async || self.execute(document, "shareConversation", &variables).await;
+        self.with_retries("share", share).await?;
+        let access = if granted == GrantedAccess::Read { Access::Read } else { Access::Write };
+        self.environment.with_access(|state| state.set_participant(access));
+        Ok(())
+    }
+
+    async fn unshare(&self, participant_id: &str) -> Result<(), RequestError> {
+        self.environment.with_access(|access| access.set_participant(Access::Unknown));
+        let variables = json!({ "conversationId": self.environment.conversation_id(), "userId": participant_id });
+        let document = "mutation Op($conversationId: ID!, $userId: ID!) \
+             { unshareConversation(conversationId: $conversationId, userId: $userId) { userId } }";
+        let unshare = async || self.execute(document, "unshareConversation", &variables).await;
+        self.with_retries("unshare", unshare).await?;
+        self.environment.with_access(|access| access.set_participant(Access::None));
+        Ok(())
+    }
+
+    /// Reads and writes as if the user had access; whether it was let is checked with each response.
+    async fn probe(&self) {
+        let list = ListConversations::default();
+        drop(self.with_retries("list", async || self.call(&list).await).await);
+        drop(self.execute_on_turn("query", "getTurn", "t1").await);
+        let (field, id) = self.environment.with_rng(|rng| rng.choose(&[("cancelTurn", "t1"), ("retryTurn", "t1")]));
+        if self.environment.access_stamp(self.person).access != Access::Write {
+            drop(self.execute_on_turn("mutation", field, id).await);
+        }
     }
 
     async fn cancel(&self, turn_id: &str) -> Result<TurnSummary, RequestError> {
@@ -137,26 +249,166 @@ impl RequestError {
     }
 }
 
-/// A conversation of up to three messages.
-pub async fn converse(environment: Arc<Environment>, subscriber: SubscriberHandle) {
-    let conversation =
-        Conversation { user: User::new(&environment), other_user: User::new(&environment), environment, subscriber };
-    conversation.user.create_conversation().await;
-    conversation.subscriber.wait_until_synchronized().await;
-    let messages = conversation.environment.with_rng(|rng| rng.choose(&[1, 1, 1, 2, 2, 3]));
-    for number in 1..=messages {
-        conversation.play_turn(number).await;
+/// A conversation of a few messages, or a long one. Meanwhile the owner may share it, stop sharing it, and
+/// delete it.
+pub async fn converse(environment: Arc<Environment>, owner: SubscriberHandle, participant: Option<SubscriberHandle>) {
+    let conversation = Conversation { user: User::new(&environment, Person::Owner), environment, subscriber: owner };
+    if timeout(SYNCHRONIZATION_TIMEOUT, conversation.subscriber.wait_until_synchronized()).await.is_err() {
+        let violation = Violation::new(3, "the owner cannot subscribe to its conversation".into());
+        return conversation.environment.with_recorder(|recorder| recorder.violations.push(violation));
     }
+    let turns = async {
+        match conversation.environment.long_run {
+            Some(long_run) => conversation.play_long_run(long_run).await,
+            None => conversation.play_turns().await,
+        }
+    };
+    let sharing = async {
+        if let Some(subscriber) = &participant {
+            conversation.share_and_unshare(subscriber).await;
+        }
+    };
+    let deletion = async {
+        let deletes = conversation.environment.users.deletes;
+        let is_long = conversation.environment.long_run.is_some();
+        if !is_long && conversation.environment.with_rng(|rng| rng.percent(deletes)) {
+            sleep(conversation.environment.with_rng(|rng| rng.milliseconds(500..60_000))).await;
+            conversation.delete().await;
+        }
+    };
+    tokio::join!(turns, sharing, deletion);
 }
 
 struct Conversation {
     environment: Arc<Environment>,
     user: User,
-    other_user: User,
     subscriber: SubscriberHandle,
 }
 
 impl Conversation {
+    async fn play_turns(&self) {
+        for number in 1..=self.environment.users.messages {
+            self.play_turn(number).await;
+        }
+    }
+
+    /// Another user, or another device of the owner.
+    fn other_user(&self) -> User {
+        let is_shared = self.environment.access_stamp(Person::Participant).access != Access::None;
+        let person = if is_shared { Person::Participant } else { Person::Owner };
+        User::new(&self.environment, person)
+    }
+
+    /// The owner shares the conversation and stops sharing it. The participant tries whether that has an
+    /// effect.
+    async fn share_and_unshare(&self, subscriber: &SubscriberHandle) {
+        let Some(participant_id) = self.environment.people.participant_id() else { return };
+        let participant = User::new(&self.environment, Person::Participant);
+        for _ in 0..self.environment.users.shares {
+            let granted = self.environment.with_rng(|rng| rng.choose(&[GrantedAccess::Read, GrantedAccess::Write]));
+            if self.user.share(participant_id, granted).await.is_err() {
+                return;
+            }
+            subscriber.reconnect();
+            participant.probe().await;
+            if self.environment.with_rng(|rng| rng.percent(30)) {
+                return;
+            }
+            sleep(self.environment.with_rng(|rng| rng.milliseconds(0..20_000))).await;
+            if self.user.unshare(participant_id).await.is_err() {
+                return;
+            }
+            participant.probe().await;
+            sleep(self.environment.with_rng(|rng| rng.milliseconds(0..20_000))).await;
+        }
+    }
+
+    async fn delete(&self) {
+        let started_turns = self.environment.with_recorder(|recorder| recorder.turn_ids());
+        let sizes = Sizes::of_items(&stored_items(&self.environment, &started_turns));
+        self.environment.with_recorder(|recorder| recorder.sizes = sizes);
+        self.user.delete_conversation().await;
+        self.user.probe().await;
+        drop(self.user.send("after-deletion", "«a message to nobody»").await);
+    }
+
+    async fn play_long_run(&self, long_run: LongRun) {
+        match long_run {
+            LongRun::Batches(_) | LongRun::Blocks { dies: true, .. } => {
+                self.play_dead_turn(long_run.updates_before_death().unwrap_or_default()).await;
+            }
+            LongRun::Blocks { .. } => self.play_answered_turn("t1").await,
+            LongRun::Events(_) => {
+                self.play_answered_turn("t1").await;
+                self.rerun("retryTurn", "t1").await;
+            }
+            LongRun::Continues(count) => {
+                self.play_answered_turn("t1").await;
+                for _ in 0..count {
+                    self.rerun("continueTurn", "t1").await;
+                }
+                self.rerun("retryTurn", "t1").await;
+            }
+            LongRun::Turns(count) => {
+                for number in 3..count + 2 {
+                    self.play_answered_turn(&format!("t{number}")).await;
+                }
+            }
+        }
+        self.play_answered_turn("t2").await;
+        let deletes = self.environment.users.deletes;
+        if self.environment.with_rng(|rng| rng.percent(deletes)) {
+            self.delete().await;
+        }
+    }
+
+    async fn play_answered_turn(&self, turn_id: &str) {
+        let text = format!("«question {turn_id}» {}", self.environment.with_rng(|rng| rng.number()));
+        if self.user.send(turn_id, &text).await.is_ok() {
+            self.subscriber.expect_turn(turn_id);
+            self.user.wait_for_end(turn_id).await;
+        }
+    }
+
+    async fn rerun(&self, field: &str, turn_id: &str) {
+        let result = self.user.execute_on_turn("mutation", field, turn_id).await;
+        self.subscriber.expect_turn(turn_id);
+        if result.is_ok() {
+            self.user.wait_for_end(turn_id).await;
+        }
+    }
+
+    /// A turn whose first attempt dies after so many updates; all other invocations die at once. A user
+    /// closes the turn: by a cancel while it waits to be claimed again, or by a send, a retry or a continue
+    /// once it has ended.
+    async fn play_dead_turn(&self, updates: u32) {
+        // The claim and the model call come first. Each call has two fault points.
+        let fault_points = 2 * updates + 3;
+        self.environment.with_faults(|profile, _| {
+            profile.planned_kills.push_back(fault_points);
+            profile.kills_all = true;
+        });
+        if self.user.send("t1", "«question t1» whose handler dies").await.is_err() {
+            return;
+        }
+        self.subscriber.expect_turn("t1");
+        let sent = Instant::now();
+        while sent.elapsed() < DEATH_TIMEOUT && self.environment.with_recorder(|recorder| recorder.kills == 0) {
+            sleep(Duration::from_secs(1)).await;
+        }
+        let field = self.environment.with_rng(|rng| rng.choose(&["cancelTurn", "retryTurn", "continueTurn", "send"]));
+        match field {
+            "cancelTurn" => sleep(LEASE_END).await,
+            _ => sleep(CLAIM_END.saturating_sub(sent.elapsed())).await,
+        }
+        self.environment.with_faults(|profile, _| profile.kills_all = false);
+        match field {
+            "send" => {}
+            "cancelTurn" => drop(self.user.cancel("t1").await),
+            field => self.rerun(field, "t1").await,
+        }
+    }
+
     async fn play_turn(&self, number: u64) {
         let turn_id = format!("t{number}");
         let text = format!("«question {number}» {}", self.environment.with_rng(|rng| rng.number()));
@@ -175,7 +427,8 @@ impl Conversation {
     async fn send(&self, turn_id: &str, text: &str) -> Result<(), RequestError> {
         match self.environment.with_rng(|rng| rng.below(10)) {
             0..2 => {
-                let (first, second) = tokio::join!(self.user.send(turn_id, text), self.other_user.send(turn_id, text));
+                let other_user = self.other_user();
+                let (first, second) = tokio::join!(self.user.send(turn_id, text), other_user.send(turn_id, text));
                 first.or(second)
             }
             2..4 => self.send_against_rival(turn_id, text).await,
@@ -186,8 +439,8 @@ impl Conversation {
     /// Sends two messages at once, of which the conversation accepts one at a time.
     async fn send_against_rival(&self, turn_id: &str, text: &str) -> Result<(), RequestError> {
         let rival_id = format!("{turn_id}-rival");
-        let (result, rival_result) =
-            tokio::join!(self.user.send(turn_id, text), self.other_user.send(&rival_id, "«rival»"));
+        let other_user = self.other_user();
+        let (result, rival_result) = tokio::join!(self.user.send(turn_id, text), other_user.send(&rival_id, "«rival»"));
         if rival_result.is_ok() {
             self.subscriber.expect_turn(&rival_id);
             self.user.wait_for_end(&rival_id).await;
@@ -208,17 +461,17 @@ impl Conversation {
             sleep(pause).await;
         }
         match action {
-            0..3 => drop(self.other_user.cancel(turn_id).await),
+            0..3 => drop(self.other_user().cancel(turn_id).await),
             3 => {
-                let accepted = self.other_user.send(turn_id, text).await.is_ok();
+                let accepted = self.other_user().send(turn_id, text).await.is_ok();
                 if accepted {
                     self.subscriber.expect_turn(turn_id);
                 }
             }
             4 => {
-                let accepted = self.other_user.send(turn_id, "another text").await.is_ok();
+                let accepted = self.other_user().send(turn_id, "another text").await.is_ok();
                 if accepted {
-                    let violation = format!("invariant 2: {turn_id} was accepted with another text");
+                    let violation = Violation::new(2, format!("{turn_id} was accepted with another text"));
                     self.environment.with_recorder(|recorder| recorder.violations.push(violation));
                 }
             }
@@ -228,7 +481,8 @@ impl Conversation {
 
     /// Runs an ended turn again, some of the runs cancelled.
     async fn retry_and_continue(&self, turn_id: &str) {
-        while self.environment.with_rng(|rng| rng.percent(30)) {
+        let reruns = self.environment.users.reruns;
+        while self.environment.with_rng(|rng| rng.percent(reruns)) {
             let field = self.environment.with_rng(|rng| rng.choose(&["retryTurn", "continueTurn"]));
             let result = self.user.execute_on_turn("mutation", field, turn_id).await;
             self.subscriber.expect_turn(turn_id);
@@ -237,7 +491,7 @@ impl Conversation {
             }
             if self.environment.with_rng(|rng| rng.percent(25)) {
                 sleep(self.environment.with_rng(|rng| rng.milliseconds(0..4_000))).await;
-                drop(self.other_user.cancel(turn_id).await);
+                drop(self.other_user().cancel(turn_id).await);
             }
             self.user.wait_for_end(turn_id).await;
         }

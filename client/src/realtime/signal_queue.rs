@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn overflow_by_data_is_an_interruption_that_is_over() {
+    fn overflow_by_data_is_an_interruption_with_recovery() {
         let (_, signals) = queue_after(CAPACITY + 2);
         let expected = [Signal::Interrupted, Signal::Subscribed, data(CAPACITY), data(CAPACITY + 1)];
         assert_eq!(signals, expected);

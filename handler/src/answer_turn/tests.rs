@@ -3,8 +3,8 @@ use std::{iter::repeat_n, time::Duration};
 use api::types::{StopReason, TurnStatus};
 use serde_json::{Value, json};
 use turn::{
+    model::{ModelStop, Role, StreamEvent, ToolOutput, TranscriptBlock},
     mutation::{Author, EndReason, PublishFailure, Update},
-    types::{ModelStop, Role, StreamEvent, ToolOutput, TranscriptBlock},
 };
 
 use crate::{
@@ -180,7 +180,7 @@ async fn leased_turn_fails_the_invocation_without_a_model_call() {
 }
 
 #[tokio::test]
-async fn delivery_without_anything_to_do_succeeds_silently() {
+async fn invocation_for_ended_turn_succeeds_without_action() {
     let announced = with(turn_item("COMPLETED", Some(NOW), FAR), "announced", boolean(true));
     let other_run = with(queued_turn(), "run", number(2));
     for items in [

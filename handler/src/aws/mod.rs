@@ -11,12 +11,12 @@ use aws_config::BehaviorVersion;
 use futures::Stream;
 use turn::{
     direct_write::{DirectWrite, WriteFailure},
+    model::{ModelError, ModelRequest, StreamEvent},
     mutation::{Mutation, PublishFailure},
     tool::{ToolOutcome, ToolRun},
-    types::{ModelError, ModelRequest, StreamEvent},
 };
 
-use crate::{clock::Clock, event_loop::Effects, settings::Settings};
+use crate::{attempt_loop::Effects, clock::Clock, settings::Settings};
 use appsync::{AppSync, SignedHttp};
 use bedrock::Bedrock;
 use tools::{Lambda, ToolRunner};

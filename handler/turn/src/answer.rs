@@ -24,7 +24,7 @@ pub const MAX_EVENT_BLOCKS: usize = 64;
 pub struct Answer {
     /// Events without room for more text, oldest first.
     full_events: VecDeque<Vec<ContentBlock>>,
-    /// The blocks of the event that still grows, at most `MAX_EVENT_BLOCKS`, in order of their first text.
+    /// The blocks of the event that still grows, at most `event_max_blocks`, in order of their first text.
     open_blocks: Vec<Block>,
     /// The published size of the open event.
     open_event_bytes: usize,
@@ -32,6 +32,7 @@ pub struct Answer {
     unpublished_bytes: usize,
     batch_max_bytes: usize,
     event_max_bytes: usize,
+    event_max_blocks: usize,
 }
 
 #[derive(Debug)]
@@ -51,6 +52,7 @@ impl Answer {
             unpublished_bytes: 0,
             batch_max_bytes: limits.batch_max_bytes,
             event_max_bytes: limits.event_max_bytes,
+            event_max_blocks: limits.event_max_blocks,
         }
     }
 
@@ -131,7 +133,7 @@ impl Answer {
     /// `content` and in `text`.
     fn room_for_text(&self, block: u32) -> usize {
         let is_open = self.open_blocks.iter().any(|open| open.index == block);
-        if !is_open && self.open_blocks.len() == MAX_EVENT_BLOCKS {
+        if !is_open && self.open_blocks.len() == self.event_max_blocks {
             return 0;
         }
         let new_block_bytes = if is_open { 0 } else { BLOCK_BYTES };

@@ -22,6 +22,7 @@ use crate::{
     direct_write::WriteFailure,
     effect::{AttemptEnd, Effect},
     limits::Limits,
+    model::{ModelError, ModelRequest, Role, StreamEvent, TranscriptBlock, TranscriptMessage},
     model_call::{ModelAction, ModelCall, StepEnd},
     mutation::{AgentEvent, AnswerEnd, Author, EndReason, Mutation, PublishFailure, ToolProgress, Update},
     pacing::Pacing,
@@ -31,7 +32,6 @@ use crate::{
     tool_calls::{Call, CallCollector, stored_call},
     tool_runs::ToolRuns,
     transcript::{result_block, trim_tool_results},
-    types::{ModelError, ModelRequest, Role, StreamEvent, TranscriptBlock, TranscriptMessage},
 };
 
 /// The note for the user while a throttled model is called again.

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn other_run_or_missing_turn_needs_nothing() {
+    fn other_run_or_missing_turn_is_not_closed() {
         assert_eq!(ClosingDecision::for_run(None, 1, LEASE_END), ClosingDecision::Nothing);
         let turn = StoredTurn { run: 2, ..CLAIMED_TURN };
         for run in [1, 3] {

@@ -193,13 +193,13 @@ impl Delivery {
         match failure {
             WriteFailure::Stale if is_held && self.has_closing_event => {
                 // The turn may have been ended by this attempt's closing event, whose result was lost. The
-                // next try of that event will tell.
+                // result of sending that event again shows which.
                 self.renewals.withdraw();
                 self.last_renewal = now;
                 DeliveryOutcome::Continue
             }
             WriteFailure::Stale if is_held => DeliveryOutcome::End(AttemptEnd::Superseded),
-            // A renewal that was withdrawn is followed by an event, which decides.
+            // A renewal that was withdrawn is followed by an event, whose result counts.
             WriteFailure::Stale | WriteFailure::Retryable => DeliveryOutcome::Continue,
         }
     }

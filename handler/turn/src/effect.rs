@@ -1,7 +1,7 @@
 //! The effects that an attempt asks its caller to perform.
 use std::sync::Arc;
 
-use crate::{direct_write::DirectWrite, mutation::Mutation, tool::ToolRun, types::ModelRequest};
+use crate::{direct_write::DirectWrite, model::ModelRequest, mutation::Mutation, tool::ToolRun};
 
 #[derive(Debug, PartialEq)]
 pub enum Effect {

@@ -3,8 +3,8 @@
 //!
 //! An [`attempt::Attempt`] takes [`attempt::Input`]s and returns [`effect::Effect`]s. Its caller performs the
 //! effects, owns the sockets and the clock, and decides nothing. Time is always an argument.
+pub mod model;
 pub mod request;
-pub mod types;
 
 pub mod claim;
 pub mod closing_decision;

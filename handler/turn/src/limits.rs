@@ -3,6 +3,8 @@ use std::time::Duration;
 
 use api::backoff::Backoff;
 
+use crate::answer::MAX_EVENT_BLOCKS;
+
 /// The same for every attempt of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -14,6 +16,8 @@ pub struct Limits {
     pub batch_max_bytes: usize,
     /// The largest published event, in JSON-escaped bytes, with its text counted twice.
     pub event_max_bytes: usize,
+    /// The largest number of content blocks of an event: resolvers loop over the blocks of one event.
+    pub event_max_blocks: usize,
     /// The longest time between two events of the model's stream.
     pub model_silence: Duration,
     /// The longest time without an accepted update before the lease is renewed directly.
@@ -39,6 +43,7 @@ impl Default for Limits {
             batch_max_bytes: 4096,
             // AppSync drops updates over 240 KB without an error.
             event_max_bytes: 160_000,
+            event_max_blocks: MAX_EVENT_BLOCKS,
             model_silence: Duration::from_secs(120),
             // A third of a lease.
             renewal_interval: Duration::from_secs(10),

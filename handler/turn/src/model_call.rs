@@ -10,8 +10,8 @@ use crate::{
     deadlines::Deadlines,
     failures::Failure,
     limits::Limits,
+    model::{ModelError, ModelStop},
     mutation::EndReason,
-    types::{ModelError, ModelStop},
 };
 
 #[derive(Debug)]

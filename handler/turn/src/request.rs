@@ -35,7 +35,7 @@ pub struct TurnRequest {
     /// Whether the conversation has events older than those in `history`.
     #[serde(default)]
     pub history_cut: Option<bool>,
-    /// The user who asked for the run, whose quota pays for the answer if there is a quota. `None` for
+    /// The user who asked for the run, whose quota counts the answer's tokens if there is a quota. `None` for
     /// callers with an API key.
     pub asked_by: Option<String>,
     /// When this start of the run was ordered, in milliseconds since 1970. The same in every delivery of the

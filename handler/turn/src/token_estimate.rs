@@ -1,5 +1,5 @@
 //! An estimate of an answer's tokens, for streams that end before the model reports its usage.
-use crate::{transcript::transcript_size, types::TranscriptMessage};
+use crate::{model::TranscriptMessage, transcript::transcript_size};
 
 /// A typical value: code and most languages have fewer bytes per token, English prose has more.
 const BYTES_PER_TOKEN: usize = 4;
@@ -11,7 +11,7 @@ pub fn estimate_tokens(transcript: &[TranscriptMessage], answer_bytes: usize) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Role, TranscriptBlock};
+    use crate::model::{Role, TranscriptBlock};
 
     #[test]
     fn four_bytes_are_a_token_rounded_up() {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 use api::types::{ToolStatus, ToolUse};
 use serde::Deserialize;
 
-use crate::{claim::Claim, types::ToolOutput};
+use crate::{claim::Claim, model::ToolOutput};
 
 /// The largest size of a tool's result, in JSON-escaped bytes. The rest of a larger one is left out.
 pub const MAX_RESULT_BYTES: usize = 48 * 1024;

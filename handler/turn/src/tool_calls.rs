@@ -4,7 +4,7 @@ use std::sync::Arc;
 use api::types::{ToolStatus, ToolUse};
 use serde::de::IgnoredAny;
 
-use crate::{json_size::json_size, tool::Tool, types::ToolOutput};
+use crate::{json_size::json_size, model::ToolOutput, tool::Tool};
 
 /// The largest number of tool calls of a step. The model is told nothing of further calls.
 pub const MAX_STEP_CALLS: usize = 32;

@@ -6,10 +6,10 @@ use api::types::{ContentBlock, ToolResult, ToolStatus, ToolUse};
 use crate::{
     claim::Claim,
     json_size::{fitting_prefix, json_size},
+    model::ToolOutput,
     mutation::{EndReason, ToolProgress},
     tool::{Caller, MAX_RESULT_BYTES, ToolOutcome, ToolRun},
     tool_calls::{Call, Refusal},
-    types::ToolOutput,
 };
 
 /// The most tools that run at the same time.

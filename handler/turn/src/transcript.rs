@@ -10,7 +10,7 @@ use api::{
 
 use crate::{
     json_size::{fitting_suffix, json_size},
-    types::{Role, ToolOutput, TranscriptBlock, TranscriptMessage},
+    model::{Role, ToolOutput, TranscriptBlock, TranscriptMessage},
 };
 
 /// Asks the model to continue its answer. Some models refuse a request that ends with the start of their own

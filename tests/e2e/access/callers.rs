@@ -14,7 +14,7 @@ use local::{
 };
 use serde_json::{Value, json};
 
-use super::request::Caller;
+use super::send_request::Caller;
 use crate::backend::Backend;
 
 const USERS: [&str; 4] = ["owner", "writer", "reader", "outsider"];

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     callers::{Callers, Owner},
-    request::GraphQlRequest,
+    send_request::GraphQlRequest,
 };
 use crate::backend::{Backend, new_id, send_message};
 

@@ -2,7 +2,7 @@
 mod callers;
 mod fixture;
 mod matrix;
-mod request;
+mod send_request;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use self::{
     callers::Callers,
     fixture::{Fixture, SharedConversation},
     matrix::Matrix,
-    request::outcome,
+    send_request::outcome,
 };
 use crate::backend::Backend;
 

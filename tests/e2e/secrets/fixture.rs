@@ -193,8 +193,20 @@ impl Fixture {
         for entry in fs::read_dir(self.state()).unwrap() {
             let entry = entry.unwrap();
             let name = entry.file_name().into_string().unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                assert_eq!(name, "events", "no other folder is in the state folder");
+                self.capture_queued_events(&entry.path());
+                continue;
+            }
             let bytes = fs::read(entry.path()).unwrap();
             self.capture(Location::StateFile(name), String::from_utf8_lossy(&bytes));
+        }
+    }
+
+    fn capture_queued_events(&self, folder: &Path) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let bytes = fs::read(entry.unwrap().path()).unwrap();
+            self.capture(Location::Invocation, String::from_utf8_lossy(&bytes));
         }
     }
 

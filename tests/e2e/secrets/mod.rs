@@ -45,7 +45,7 @@ const FAULTY_MODELS: [&str; 15] = [
     "filtered",
 ];
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
-const STATE_FILES: [&str; 5] = ["api-key", "endpoint.json", "table.db", "table.db-shm", "table.db-wal"];
+const STATE_FILES: [&str; 6] = ["api-key", "endpoint.json", "lock", "table.db", "table.db-shm", "table.db-wal"];
 
 /// A client for each kind of caller.
 struct Clients {

@@ -2,10 +2,9 @@
 use std::{cell::Cell, sync::Arc, time::Duration};
 
 use local::identity::Caller;
-use serde_json::Value;
 use tokio::{task_local, time::timeout};
 
-use crate::{environment::Environment, fault_profile::Link, network::CallError};
+use crate::{checker::Violation, environment::Environment, fault_profile::Link, network::CallError};
 
 /// AppSync's own limit.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -42,19 +41,17 @@ async fn execute(environment: Arc<Environment>, caller: Caller, body: Arc<str>) 
     let response = response.unwrap_or_else(|error| panic!("a valid caller is refused: {error:?}"));
     if body.contains("agentPublish") {
         environment.with_recorder(|recorder| recorder.record_publish(&body, writes));
-        send_to_subscribers(&environment, &response);
     }
+    record_failed_resolver(&environment, &response);
     response
 }
 
-/// AppSync sends the result of a publish to subscribers only if it has no error.
-fn send_to_subscribers(environment: &Environment, response: &[u8]) {
-    let response: Value = serde_json::from_slice(response).expect("AppSync responds with JSON");
-    let has_errors = response["errors"].as_array().is_some_and(|errors| !errors.is_empty());
-    let update = response["data"].as_object().and_then(|data| data.values().find(|update| update.is_object()));
-    if let Some(update) = update
-        && !has_errors
-    {
-        environment.send_to_subscribers(update);
+/// A resolver whose code fails can serve nobody.
+fn record_failed_resolver(environment: &Environment, response: &[u8]) {
+    let response = String::from_utf8_lossy(response);
+    if let Some(start) = response.find("\"errorType\":\"Code\"") {
+        let error: String = response[start..].chars().take(300).collect();
+        let violation = Violation::new(3, format!("a resolver failed: {error}"));
+        environment.with_recorder(|recorder| recorder.violations.push(violation));
     }
 }

@@ -4,10 +4,10 @@ use std::{future::pending, sync::Arc, time::Duration};
 use api::types::{FailureCode, StopReason, Usage};
 use futures::{Stream, StreamExt, stream};
 use tokio::time::sleep;
-use turn::types::{ModelError, ModelRequest, ModelStop, StreamEvent};
+use turn::model::{ModelError, ModelRequest, ModelStop, StreamEvent};
 
 use super::invocation;
-use crate::{environment::Environment, rng::Rng};
+use crate::{environment::Environment, long_run::LongRun, rng::Rng};
 
 /// Texts that are easily damaged: joined emoji, line ends, right-to-left text, combining marks, control
 /// characters.
@@ -37,7 +37,10 @@ pub fn converse(
     request: &ModelRequest,
 ) -> (usize, impl Stream<Item = ModelEvent> + Send + use<>) {
     let call = environment.with_recorder(|recorder| recorder.record_model_call(&environment, request));
-    let Script { events, end } = environment.with_rng(|rng| random_script(rng, call));
+    let Script { events, end } = environment.with_rng(|rng| match environment.long_run {
+        Some(long_run) => long_script(rng, long_run, call),
+        None => random_script(rng, call),
+    });
     environment.trace(|| format!("model call {call}: {} events", events.len()));
     let caller = Arc::clone(&environment);
     let open = stream::once(async move { invocation::pass_fault_point(&caller, "the model").await });
@@ -52,8 +55,9 @@ pub fn converse(
     });
     let stream = open.filter_map(async |()| None).chain(events).chain(silence.filter_map(async |()| None));
     let stream = stream.inspect(move |event| {
-        if let Ok(StreamEvent::Text { text, .. }) = event {
-            environment.with_recorder(|recorder| recorder.model_calls[call].received_text.push_str(text));
+        if let Ok(StreamEvent::Text { block, text }) = event {
+            let delta = (*block, text.clone());
+            environment.with_recorder(|recorder| recorder.model_calls[call].received_deltas.push(delta));
         }
     });
     (call, stream.boxed())
@@ -85,6 +89,24 @@ fn random_script(rng: &mut Rng, call: usize) -> Script {
     }
     let end = push_end(rng, &mut events, kind);
     Script { events, end }
+}
+
+/// In the first call of a long run, the answer that reaches the bound; afterwards answers are short.
+fn long_script(rng: &mut Rng, long_run: LongRun, call: usize) -> Script {
+    let is_long = call == 0 || matches!(long_run, LongRun::Continues(_) | LongRun::Turns(_));
+    if !is_long {
+        return random_script(rng, call);
+    }
+    let mut events = vec![(Duration::ZERO, Ok(StreamEvent::Text { block: 0, text: format!("«{call}»") }))];
+    for (block, text) in long_run.deltas(rng) {
+        events.push((long_run.pause_between_deltas(rng), Ok(StreamEvent::Text { block, text })));
+    }
+    if long_run.updates_before_death().is_some() {
+        // Slow publishes catch up while the stream stays open.
+        return Script { events, end: StreamEnd::Silent };
+    }
+    events.push((Duration::ZERO, Ok(StreamEvent::MessageStop(StopReason::EndTurn))));
+    Script { events, end: StreamEnd::Closed }
 }
 
 fn push_end(rng: &mut Rng, events: &mut Vec<(Duration, ModelEvent)>, kind: u64) -> StreamEnd {

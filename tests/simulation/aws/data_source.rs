@@ -10,7 +10,12 @@ use local::{
 use serde_json::{Value, json};
 
 use super::api;
-use crate::{environment::Environment, fault_profile::Link, mutants::Mutant, network::CallError};
+use crate::{
+    environment::Environment,
+    fault_profile::{Fault, Link},
+    mutants::Mutant,
+    network::CallError,
+};
 
 const WRITES: [&str; 4] = ["PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"];
 
@@ -29,23 +34,60 @@ impl TableBackend for FaultyTables {
 
 async fn run(environment: Arc<Environment>, table: &str, role: &AssumedRole, request: &Value) -> DataSourceResponse {
     let operation = request["operation"].as_str().unwrap_or_default().to_owned();
-    if WRITES.contains(&operation.as_str()) {
-        let is_duplicated = environment.mutant == Some(Mutant::DuplicateWrites);
-        api::count_writes(if is_duplicated { 2 } else { 1 });
+    let is_write = WRITES.contains(&operation.as_str());
+    let is_repeated = is_write && environment.mutant == Some(Mutant::DuplicateWrites);
+    if is_write {
+        api::count_writes(if is_repeated { 2 } else { 1 });
     }
     let database = environment.fixture.database.as_role(role);
     let table = table.to_owned();
     let mut request = request.clone();
     if let Some(mutant) = environment.mutant {
-        mutant.change_resolver_request(&mut request);
+        mutant.change_resolver_request(&environment, &mut request);
     }
+    count_stale_read(&environment, &request);
+    let request = Arc::new(request);
+    let (callee, call) = (Arc::clone(&environment), Arc::clone(&request));
     let execute = move || {
-        let (database, table, request) = (database.clone(), table.clone(), request.clone());
-        async move { database.run_blocking(&table, &request) }
+        let (environment, database) = (Arc::clone(&callee), database.clone());
+        let (table, request) = (table.clone(), Arc::clone(&call));
+        async move {
+            record_batch_write(&environment, &request);
+            let response = database.run_blocking(&table, &request);
+            if is_repeated {
+                environment.with_recorder(|recorder| recorder.mutations += 1);
+                drop(database.run_blocking(&table, &request));
+            }
+            response
+        }
     };
     match environment.call(Link::ResolverToTable, execute).await {
-        Ok(response) => response,
+        Ok(mut response) => {
+            if let Some(mutant) = environment.mutant {
+                mutant.change_resolver_response(&environment, &request, &mut response.result);
+            }
+            response
+        }
         Err(error) => error_response(error, &operation, &environment),
+    }
+}
+
+/// With stale reads, every eventually consistent read is one.
+fn count_stale_read(environment: &Environment, request: &Value) {
+    let is_read = request["operation"] == "GetItem" || request["operation"] == "Query";
+    if environment.has_stale_reads && is_read && request["consistentRead"] != true {
+        environment.with_faults(|profile, _| profile.count(Fault::StaleRead));
+    }
+}
+
+fn record_batch_write(environment: &Environment, request: &Value) {
+    let (pk, sk) = (request["key"]["pk"]["S"].as_str(), request["key"]["sk"]["S"].as_str());
+    if let (Some(pk), Some(sk)) = (pk, sk)
+        && request["operation"] == "PutItem"
+        && pk.starts_with("TURN#")
+    {
+        let now = environment.now_ms();
+        environment.with_recorder(|recorder| recorder.batch_writes.insert((pk.to_owned(), sk.to_owned()), now));
     }
 }
 

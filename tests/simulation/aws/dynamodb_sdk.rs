@@ -55,7 +55,7 @@ async fn send(function: String, request: HttpRequest) -> Result<HttpResponse, Co
     let target: Arc<str> = request.headers().get("x-amz-target").unwrap_or_default().into();
     let mut body = request.body().bytes().unwrap_or_default().to_vec();
     if let Some(mutant) = environment.mutant {
-        body = mutant.change_handler_request(body);
+        body = mutant.change_handler_request(&environment, body);
     }
     let database = environment.fixture.database_of(&function);
     let operation = Arc::clone(&target);

@@ -8,9 +8,9 @@ use ::api::types::TurnStatus;
 use futures::Stream;
 use handler::{
     InvocationContext, Table,
+    attempt_loop::Effects,
     clock::Clock,
     errors::HandlerError,
-    event_loop::Effects,
     function_arn::AllowedFunctions,
     publishing::{classify_response, request_body},
 };
@@ -20,9 +20,9 @@ use tokio::time::{Instant, timeout};
 use turn::{
     deadlines::Deadlines,
     direct_write::{DirectWrite, WriteFailure},
+    model::{ModelError, ModelRequest, StreamEvent},
     mutation::{Mutation, PublishFailure},
     tool::{ToolOutcome, ToolRun},
-    types::{ModelError, ModelRequest, StreamEvent},
 };
 use uuid::Uuid;
 
@@ -112,7 +112,7 @@ impl Effects for SimulatedEffects<'_> {
         let mut body = request_body(&mutation);
         self.record_update(&mutation, &body);
         if let Some(mutant) = self.environment.mutant {
-            body = mutant.change_publish(body);
+            body = mutant.change_publish(&self.environment, body);
         }
         let result = match self.send_publish(body).await {
             Ok(response) => classify_response(StatusCode::OK, &response),

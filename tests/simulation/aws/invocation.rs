@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{environment::Environment, fault_profile::Fault};
+use crate::{checker::Violation, environment::Environment, fault_profile::Fault};
 
 task_local! {
     static INVOCATION: Arc<Invocation>;
@@ -71,14 +71,17 @@ pub async fn run<E>(
     };
     let result = select! {
         biased;
-        () = kill => return InvocationEnd::Killed,
+        () = kill => {
+            environment.with_recorder(|recorder| recorder.kills += 1);
+            return InvocationEnd::Killed;
+        }
         result = timeout(function_timeout, work) => result,
     };
     match result {
         Ok(Ok(Ok(()))) => InvocationEnd::Succeeded,
         Ok(Ok(Err(_))) => InvocationEnd::Failed,
         Ok(Err(_panic)) => {
-            let violation = "invariant 4: a function panicked".to_owned();
+            let violation = Violation::new(4, "a function panicked".into());
             environment.with_recorder(|recorder| recorder.violations.push(violation));
             InvocationEnd::Failed
         }
@@ -110,6 +113,10 @@ pub async fn pass_fault_point(environment: &Environment, name: &str) {
 }
 
 fn random_fault(environment: &Environment) -> ProcessFault {
+    if let Some(fault_point) = environment.with_faults(|profile, _| profile.next_planned_kill()) {
+        environment.with_faults(|profile, _| profile.count(Fault::ProcessKilledAtCall));
+        return ProcessFault::KilledAtFaultPoint(fault_point);
+    }
     if environment.should_inject(Fault::ProcessKilled, |profile| profile.process_kills / 2) {
         return environment.with_rng(|rng| {
             let is_early = rng.percent(70);

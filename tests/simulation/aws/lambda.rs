@@ -78,6 +78,10 @@ async fn deliver(environment: &Arc<Environment>, function: &Function, payload: &
     sleep(delay).await;
     let mut counts = TryCounts::default();
     loop {
+        if payload["type"] == "purge" {
+            let now = environment.now_ms();
+            environment.with_recorder(|recorder| *recorder.first_purge_ms.get_or_insert(now));
+        }
         let outcome = invoke(environment, function, payload).await;
         counts = counts.after(outcome);
         match decide(outcome, counts, queued.elapsed(), &function.event_invoke) {

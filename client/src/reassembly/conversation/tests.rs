@@ -87,7 +87,7 @@ fn events_are_fetched_from_the_first_update_seen() {
 }
 
 #[test]
-fn without_updates_following_starts_at_the_newest_event() {
+fn follower_without_updates_starts_at_the_newest_event() {
     let mut harness = Harness::awaiting_first_response();
     harness.respond(json!([event("t3", 9)]));
     assert_eq!(harness.drain_fetches(), []);

@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_event_carries_the_row_of_its_failure() {
+    fn failed_event_has_code_message_and_retryable() {
         let failure = Failure::new(FailureCode::ModelRefused);
         let (_, data) = publish(event_update(Some(AnswerEnd { reason: EndReason::Failed(failure), usage: None })));
         assert_eq!(data["status"], "FAILED");

@@ -5,7 +5,7 @@ use aws_sdk_bedrockruntime::{
     operation::converse_stream::ConverseStreamError,
     types::error::ConverseStreamOutputError,
 };
-use turn::{model_settings::is_about_settings, types::ModelError};
+use turn::{model::ModelError, model_settings::is_about_settings};
 
 /// The error of a request that opened no stream.
 pub(super) fn request_failure(error: &SdkError<ConverseStreamError>) -> ModelError {
@@ -46,7 +46,7 @@ pub(super) fn stream_failure<R: std::fmt::Debug>(error: &SdkError<ConverseStream
 /// An error without a type in the SDK.
 fn failure_by_status(error: &ConverseStreamError, status: u16) -> ModelError {
     match (error.code(), status) {
-        // A quota of the account does not rise while a turn waits.
+        // Waiting does not help: a quota of the account rises on request only.
         (Some("ServiceQuotaExceededException"), _) => ModelError::Failed(FailureCode::Throttled),
         (_, 429) => throttling(error.message()),
         (_, 408 | 424 | 500..) => ModelError::Failed(FailureCode::ModelUnavailable),

@@ -20,8 +20,9 @@ use aws_sdk_bedrockruntime::{
 };
 use futures::{Stream, StreamExt, TryStreamExt, future, stream};
 use turn::{
+    model::{ModelError, ModelRequest, ModelStop, StreamEvent},
+    model::{ModelError, ModelRequest, StreamEvent, TranscriptMessage},
     model_settings::{refused_by_message, refused_by_model, without},
-    types::{ModelError, ModelRequest, ModelStop, StreamEvent},
 };
 
 use errors::{request_failure, stream_failure};

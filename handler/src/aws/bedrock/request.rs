@@ -13,9 +13,9 @@ use aws_sdk_bedrockruntime::{
 };
 use serde::de::IgnoredAny;
 use turn::{
+    model::{ModelRequest, Role, ToolOutput, TranscriptBlock, TranscriptMessage},
     tool::Tool,
     transcript::without_tool_blocks,
-    types::{ModelRequest, Role, ToolOutput, TranscriptBlock, TranscriptMessage},
 };
 
 use super::json_texts::JsonTexts;

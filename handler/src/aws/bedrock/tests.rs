@@ -17,8 +17,8 @@ use axum::{Router, routing::post};
 use futures::TryStreamExt;
 use serde_json::{Value, json};
 use turn::{
+    model::{ModelError, ModelRequest, ModelStop, Role, StreamEvent, ToolOutput, TranscriptBlock, TranscriptMessage},
     tool::{LambdaTool, Tool, ToolEffect},
-    types::{ModelError, ModelRequest, ModelStop, Role, StreamEvent, ToolOutput, TranscriptBlock, TranscriptMessage},
 };
 
 use super::{Bedrock, stream_event};

@@ -7,7 +7,7 @@ mod error;
 mod expressions;
 mod items;
 mod keys;
-mod participants;
+mod participant_lists;
 mod purge;
 mod reads;
 #[cfg(test)]

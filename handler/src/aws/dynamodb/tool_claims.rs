@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::{operation::transact_write_items::TransactWriteItemsError,
 use serde::{Deserialize, Serialize};
 use turn::{
     claim::Claim,
+    model::ToolOutput,
     tool::{MAX_RESULT_BYTES, ToolOutcome, ToolRun},
-    types::ToolOutput,
 };
 
 use super::{

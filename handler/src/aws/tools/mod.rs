@@ -11,8 +11,8 @@ use api::{
 };
 use tokio::time::{sleep, timeout_at};
 use turn::{
+    model::ToolOutput,
     tool::{ToolEffect, ToolOutcome, ToolRun},
-    types::ToolOutput,
 };
 
 use super::dynamodb::{Table, TableError, ToolClaim};

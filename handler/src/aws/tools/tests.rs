@@ -16,8 +16,8 @@ use axum::{
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use turn::{
+    model::ToolOutput,
     tool::{Caller, LambdaTool, Tool, ToolEffect, ToolOutcome, ToolRun},
-    types::ToolOutput,
 };
 
 use super::{Lambda, ToolRunner, UNKNOWN_OUTCOME};

@@ -4,8 +4,8 @@ use std::time::Duration;
 use api::types::{StopReason, Usage};
 use turn::{
     effect::Effect,
+    model::{ModelStop, StreamEvent},
     mutation::Update,
-    types::{ModelStop, StreamEvent},
 };
 
 use crate::{

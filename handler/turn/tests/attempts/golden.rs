@@ -8,8 +8,8 @@ use turn::{
     direct_write::DirectWrite,
     effect::{AttemptEnd, Effect},
     limits::Limits,
+    model::{ModelRequest, StreamEvent, ToolOutput, TranscriptBlock, TranscriptMessage},
     mutation::{AgentEvent, Author, EndReason, Mutation, Update},
-    types::{ModelRequest, StreamEvent, ToolOutput, TranscriptBlock, TranscriptMessage},
 };
 
 use crate::{

@@ -13,9 +13,10 @@ use turn::{
     direct_write::{DirectWrite, WriteFailure},
     effect::{AttemptEnd, Effect},
     limits::Limits,
+    model::{ModelError, ModelStop, StreamEvent, ToolOutput},
+    model::{ModelError, StreamEvent},
     mutation::{Mutation, PublishFailure, Update},
     tool::{ToolOutcome, ToolRun},
-    types::{ModelError, ModelStop, StreamEvent, ToolOutput},
 };
 
 use crate::{

@@ -1,10 +1,10 @@
 //! Attempts in memory under simulated time: scripted model streams and results go in, effects with their
 //! times come out.
 mod budgets;
-mod contract;
 mod golden;
 mod interleavings;
 mod received_text;
 mod script;
+mod shared_with_resolvers;
 mod simulation;
 mod transcripts;

@@ -38,9 +38,10 @@ use turn::{
     attempt::Input,
     direct_write::WriteFailure,
     limits::Limits,
+    model::{ModelError, ModelStop, StreamEvent, ToolOutput},
+    model::{ModelError, StreamEvent},
     mutation::PublishFailure,
     tool::{LambdaTool, Tool, ToolEffect, ToolOutcome},
-    types::{ModelError, ModelStop, StreamEvent, ToolOutput},
 };
 
 #[derive(Debug)]

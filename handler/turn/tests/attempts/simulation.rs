@@ -12,10 +12,10 @@ use turn::{
     deadlines::Deadlines,
     direct_write::DirectWrite,
     effect::{AttemptEnd, Effect},
+    model::{ModelRequest, StreamEvent},
     mutation::Mutation,
     request::Agent,
     tool::{Caller, ToolRun},
-    types::{ModelRequest, StreamEvent},
 };
 
 use crate::script::{ModelStep, PublishResult, Script, Scripted, WriteResult};

@@ -7,11 +7,11 @@
 use api::types::{ContentBlock, ConversationEvent, Sender, SenderKind, ToolResult, ToolStatus, ToolUse};
 use proptest::{collection::vec, prelude::*};
 use turn::{
+    model::{Role, ToolOutput, TranscriptBlock, TranscriptMessage},
     transcript::{
         OlderEvents, TranscriptInput, build_transcript, calls_without_results, older_events_to_load,
         without_tool_blocks,
     },
-    types::{Role, ToolOutput, TranscriptBlock, TranscriptMessage},
 };
 
 use crate::{golden::json_len, simulation::question};

@@ -64,7 +64,7 @@ fn continuation_appends_to_the_base_text() {
 }
 
 #[test]
-fn get_turn_corrects_the_base_under_streamed_text() {
+fn get_turn_replaces_the_base_text_before_streamed_text() {
     let mut harness = Harness::with_batches(&["Onc"]);
     harness.receive(4, 1, continuing_metadata(), question());
     harness.receive_text(4, 2, " upon");

@@ -22,7 +22,7 @@ fn events_published_after_all_batches_change_no_text() {
 }
 
 #[test]
-fn sequence_missing_among_batches_is_that_of_an_event() {
+fn gap_in_batch_sequences_is_an_event_and_is_not_fetched() {
     let mut harness = Harness::with_batches(&["aa"]);
     harness.drain_changes();
     harness.receive_text(1, 5, "dd");
@@ -111,7 +111,7 @@ fn updates_after_the_end_are_dropped() {
 }
 
 #[test]
-fn end_under_the_sequence_of_a_stored_batch_is_fetched() {
+fn end_with_the_sequence_of_a_stored_batch_is_fetched() {
     let mut harness = Harness::with_batches(&["a"]);
     harness.receive_text(1, 4, "x");
     harness.turn.poll_query();

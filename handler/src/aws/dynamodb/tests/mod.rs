@@ -2,7 +2,7 @@
 mod claim;
 mod close_write;
 mod direct_write;
-mod participants;
+mod participant_lists;
 mod purge;
 mod reads;
 mod tool_claims;

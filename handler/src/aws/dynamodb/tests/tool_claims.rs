@@ -3,8 +3,8 @@ use std::{sync::Arc, time::Duration};
 use api::types::{ToolStatus, ToolUse};
 use serde_json::json;
 use turn::{
+    model::ToolOutput,
     tool::{Caller, LambdaTool, MAX_RESULT_BYTES, Tool, ToolEffect, ToolOutcome, ToolRun},
-    types::ToolOutput,
 };
 
 use crate::{

@@ -28,7 +28,7 @@ async fn tokens_are_added_by_user_and_day() {
 }
 
 #[tokio::test]
-async fn count_is_repeated_only_after_errors_that_say_it_was_not_done() {
+async fn count_is_repeated_only_if_the_error_proves_no_write() {
     for (error, expected) in [(TRANSACTION_CONFLICT, 14), (THROTTLED, 14), (INTERNAL_ERROR, 7)] {
         let table = embedded_table().await;
         // The first try is done, whatever its response says.

@@ -10,7 +10,7 @@ use api::types::{
     ContentBlock, ConversationEvent, InferenceSettings, Sender, SenderKind, StopReason, ToolStatus, TurnStatus,
 };
 use futures::{Stream, StreamExt, future::pending, stream};
-use handler::event_loop::{Effects, run_attempt};
+use handler::attempt_loop::{Effects, run_attempt};
 use tokio::time::{Instant, sleep};
 use turn::{
     attempt::{Attempt, AttemptStart},
@@ -19,10 +19,11 @@ use turn::{
     direct_write::{DirectWrite, WriteFailure},
     effect::AttemptEnd,
     limits::Limits,
+    model::{ModelError, ModelRequest, ModelStop, StreamEvent, ToolOutput},
+    model::{ModelError, ModelRequest, StreamEvent},
     mutation::{AgentEvent, Mutation, PublishFailure, Update},
     request::Agent,
     tool::{Caller, LambdaTool, Tool, ToolEffect, ToolOutcome, ToolRun},
-    types::{ModelError, ModelRequest, ModelStop, StreamEvent, ToolOutput},
 };
 
 type ModelResult = Result<StreamEvent, ModelError>;

@@ -13,9 +13,9 @@ use turn::{
     attempt::{Attempt, Input},
     direct_write::{DirectWrite, WriteFailure},
     effect::{AttemptEnd, Effect},
+    model::{ModelError, ModelRequest, StreamEvent},
     mutation::{Mutation, PublishFailure},
     tool::{ToolOutcome, ToolRun},
-    types::{ModelError, ModelRequest, StreamEvent},
 };
 
 use crate::clock::now;
