@@ -16,7 +16,6 @@ use turn::{
     effect::Effect,
     limits::Limits,
     model::{ModelRequest, ModelStop, StreamEvent},
-    model::{ModelRequest, StreamEvent},
     request::Agent,
     tool::Caller,
 };

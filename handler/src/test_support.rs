@@ -17,7 +17,6 @@ use turn::{
     direct_write::{DirectWrite, WriteFailure},
     limits::Limits,
     model::{ModelError, ModelRequest, ModelStop, StreamEvent, ToolOutput},
-    model::{ModelError, ModelRequest, StreamEvent},
     mutation::{Mutation, PublishFailure},
     tool::{ToolOutcome, ToolRun},
 };

@@ -20,7 +20,6 @@ use turn::{
     effect::AttemptEnd,
     limits::Limits,
     model::{ModelError, ModelRequest, ModelStop, StreamEvent, ToolOutput},
-    model::{ModelError, ModelRequest, StreamEvent},
     mutation::{AgentEvent, Mutation, PublishFailure, Update},
     request::Agent,
     tool::{Caller, LambdaTool, Tool, ToolEffect, ToolOutcome, ToolRun},

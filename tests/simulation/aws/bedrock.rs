@@ -105,7 +105,7 @@ fn long_script(rng: &mut Rng, long_run: LongRun, call: usize) -> Script {
         // Slow publishes catch up while the stream stays open.
         return Script { events, end: StreamEnd::Silent };
     }
-    events.push((Duration::ZERO, Ok(StreamEvent::MessageStop(StopReason::EndTurn))));
+    events.push((Duration::ZERO, Ok(StreamEvent::MessageStop(ModelStop::Answered(StopReason::EndTurn)))));
     Script { events, end: StreamEnd::Closed }
 }
 

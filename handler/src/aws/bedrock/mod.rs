@@ -21,7 +21,6 @@ use aws_sdk_bedrockruntime::{
 use futures::{Stream, StreamExt, TryStreamExt, future, stream};
 use turn::{
     model::{ModelError, ModelRequest, ModelStop, StreamEvent},
-    model::{ModelError, ModelRequest, StreamEvent, TranscriptMessage},
     model_settings::{refused_by_message, refused_by_model, without},
 };
 

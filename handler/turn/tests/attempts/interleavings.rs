@@ -14,7 +14,6 @@ use turn::{
     effect::{AttemptEnd, Effect},
     limits::Limits,
     model::{ModelError, ModelStop, StreamEvent, ToolOutput},
-    model::{ModelError, StreamEvent},
     mutation::{Mutation, PublishFailure, Update},
     tool::{ToolOutcome, ToolRun},
 };

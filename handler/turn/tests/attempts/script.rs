@@ -39,7 +39,6 @@ use turn::{
     direct_write::WriteFailure,
     limits::Limits,
     model::{ModelError, ModelStop, StreamEvent, ToolOutput},
-    model::{ModelError, StreamEvent},
     mutation::PublishFailure,
     tool::{LambdaTool, Tool, ToolEffect, ToolOutcome},
 };
