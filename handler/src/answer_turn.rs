@@ -143,14 +143,28 @@ async fn close_if_lease_expired<E: Effects>(
     claimed: &StoredTurn,
     context: &InvocationContext<'_, E>,
 ) -> Result<(), HandlerError> {
-    let turn = context.table.load_turn(run_id).await?;
-    if turn.is_none_or(|turn| turn.attempt != claimed.attempt) {
+    if !is_last_attempt(run_id, claimed, context).await? {
         return Ok(());
     }
     match close_run(run_id, context).await {
+        Err(HandlerError::Leased) if is_last_attempt(run_id, claimed, context).await? => {
+            // A publish of this attempt was accepted late and has renewed the lease. No other invocation works
+            // on the turn, so this one fails, and its retry closes the turn or answers it.
+            Err(HandlerError::Leased)
+        }
         Err(HandlerError::Leased) => Ok(()),
         result => result,
     }
+}
+
+/// Whether no other attempt has claimed the turn since.
+async fn is_last_attempt<E: Effects>(
+    run_id: &RunId,
+    claimed: &StoredTurn,
+    context: &InvocationContext<'_, E>,
+) -> Result<bool, TableError> {
+    let turn = context.table.load_turn(run_id).await?;
+    Ok(turn.is_some_and(|turn| turn.attempt == claimed.attempt))
 }
 
 /// `None` if the question has been purged.

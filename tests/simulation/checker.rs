@@ -304,11 +304,16 @@ impl<'a> Checker<'a> {
         let Some(final_event) = self.items.final_event(turn) else { return };
         let is_closed_by_other = text(final_event, "id").contains("-closed-");
         let sequence_limit = if is_closed_by_other { number(turn, "lastSequence") } else { u64::MAX };
+        let batches = self.items.batches(turn);
+        let with_text = batches.iter().filter(|batch| !text(batch, "text").is_empty());
+        if !with_text.map(|batch| number(batch, "contentBlockIndex")).is_sorted() {
+            return self.check_interleaved_batches(turn, &batches, sequence_limit);
+        }
         let answer: String = self.items.last_run_answer(turn).map(content).collect();
         let mut rest = answer.as_str();
         let mut next_sequence = 1;
         let mut has_gap = false;
-        for batch in self.items.batches(turn) {
+        for batch in batches {
             let (sequence, batch_text) = (number(batch, "sequence"), text(batch, "text"));
             if sequence >= sequence_limit {
                 break;
@@ -321,6 +326,18 @@ impl<'a> Checker<'a> {
             };
             rest = &rest[start + batch_text.len()..];
             next_sequence = sequence + 1;
+        }
+    }
+
+    /// 7: each batch of interleaved blocks is in a stored block. The blocks of an event follow each other in
+    /// the answer, whatever the order of their batches.
+    fn check_interleaved_batches(&mut self, turn: &'a Value, batches: &[&'a Value], sequence_limit: u64) {
+        let blocks: Vec<&str> = self.items.last_run_answer(turn).flat_map(block_texts).collect();
+        let is_missing = |batch: &&&Value| !blocks.iter().any(|block| block.contains(text(batch, "text")));
+        let decided = batches.iter().filter(|batch| number(batch, "sequence") < sequence_limit);
+        let missing = decided.filter(is_missing).count();
+        if missing > 0 {
+            self.violation(7, format!("{missing} batches of {} are not in its answer", text(turn, "id")));
         }
     }
 

@@ -112,7 +112,7 @@ fn every_mutant_violates_its_invariant() {
         (Mutant::NoFencing, 1, 7),
         (Mutant::EmptyFinalEvent, 2, 1),
         (Mutant::WrongFinalUpdate, 3, 1),
-        (Mutant::EndlessLease, 4, 1),
+        (Mutant::EndlessLease, 4, 2),
         (Mutant::SkippedSequences, 5, 1),
         (Mutant::TrimmedBatches, 7, 1),
         (Mutant::RetryKeepsAnswer, 8, 1),

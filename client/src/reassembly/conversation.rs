@@ -12,6 +12,8 @@ use crate::schema::{ConversationEvent, ConversationEvents, ConversationUpdate, T
 
 /// How many turns are kept, so that late updates of ended turns are recognized. Open turns are always kept.
 const MAX_TURNS: usize = 16;
+/// How many ids of removed turns are kept: more than become known while a response is under way.
+const MAX_REMOVED_IDS: usize = 1024;
 /// How often to check for missed turns without a reconnect: every update of a turn may be lost.
 const CHECK_INTERVAL: Duration = Duration::from_secs(300);
 
@@ -35,6 +37,9 @@ pub enum Fetch {
 pub struct ConversationReassembly {
     /// In the order in which the client first saw them, which can differ from the order of the conversation.
     turns: Vec<TurnEntry>,
+    /// Turns that ended long ago, oldest first. Updates and responses about them are ignored: only the last
+    /// turn of a conversation is answered again, and a late response would display such a turn a second time.
+    removed_ids: VecDeque<String>,
     position: Position,
     /// The query is the position after which events are fetched.
     events_request: RequestState<Option<u32>>,
@@ -69,6 +74,7 @@ impl ConversationReassembly {
     pub fn new() -> Self {
         Self {
             turns: Vec::new(),
+            removed_ids: VecDeque::new(),
             position: Position::Unknown { lowest_seen: None },
             events_request: RequestState::Idle,
             changes: VecDeque::new(),
@@ -83,6 +89,7 @@ impl ConversationReassembly {
     /// The caller has started the turn, or started it again: it is reported to its end even if no update
     /// arrives.
     pub fn expect_turn(&mut self, turn_id: &str, now: Instant) {
+        self.removed_ids.retain(|removed| removed != turn_id);
         let is_known = self.turns.iter().any(|turn| turn.id == turn_id);
         let turn = self.turn(turn_id, now);
         if is_known {
@@ -94,7 +101,9 @@ impl ConversationReassembly {
         if let Some(event) = &update.event {
             self.track_position(event);
         }
-        if let Some(turn_id) = &update.turn_id {
+        if let Some(turn_id) = &update.turn_id
+            && !self.is_removed(turn_id)
+        {
             let turn = self.turn(turn_id, now);
             turn.track_position(update.event.as_ref());
             turn.reassembly.on_update(update, now);
@@ -108,6 +117,9 @@ impl ConversationReassembly {
         for event in events() {
             self.track_position(event);
         }
+        if self.is_removed(&turn.id) {
+            return;
+        }
         let entry = self.turn(&turn.id, now);
         entry.track_position(events());
         entry.reassembly.on_turn(turn, now);
@@ -115,7 +127,9 @@ impl ConversationReassembly {
     }
 
     pub fn on_turn_failed(&mut self, turn_id: &str, now: Instant) {
-        self.turn(turn_id, now).reassembly.on_turn_failed(now);
+        if !self.is_removed(turn_id) {
+            self.turn(turn_id, now).reassembly.on_turn_failed(now);
+        }
     }
 
     /// The response to `Fetch::Events`.
@@ -223,7 +237,9 @@ impl ConversationReassembly {
     }
 
     fn mark_turn_stale(&mut self, event: &ConversationEvent, now: Instant) {
-        if let Some(turn_id) = &event.turn_id {
+        if let Some(turn_id) = &event.turn_id
+            && !self.is_removed(turn_id)
+        {
             let turn = self.turn(turn_id, now);
             turn.track_position([event]);
             turn.reassembly.mark_stale();
@@ -248,8 +264,16 @@ impl ConversationReassembly {
     fn remove_old_turns(&mut self) {
         while self.turns.len() >= MAX_TURNS {
             let Some(ended) = self.turns.iter().position(|turn| !turn.reassembly.is_open()) else { return };
-            self.turns.remove(ended);
+            let removed = self.turns.remove(ended);
+            self.removed_ids.push_back(removed.id);
+            if self.removed_ids.len() > MAX_REMOVED_IDS {
+                self.removed_ids.pop_front();
+            }
         }
+    }
+
+    fn is_removed(&self, turn_id: &str) -> bool {
+        self.removed_ids.iter().any(|removed| removed == turn_id)
     }
 
     fn collect_changes(&mut self) {

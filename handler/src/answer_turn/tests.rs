@@ -165,7 +165,7 @@ async fn events_of_a_dead_attempt_are_superseded_before_the_next_starts() {
     let conversation = with(conversation_item(), "eventCount", number(8));
     let invocation = TestInvocation::with_items([turn, conversation, answer_item(8, 1)]).await;
     invocation.script_publish_results([Err(PublishFailure::Stale)]);
-    invocation.serve(turn_payload(json!({ "question": question("Why?") }))).await.unwrap();
+    drop(invocation.serve(turn_payload(json!({ "question": question("Why?") }))).await);
     assert_eq!(invocation.table.stored_json("EVENT#00000008").await["superseded"], true);
     assert_eq!(invocation.take_published().len(), 1);
 }
@@ -246,6 +246,18 @@ async fn attempt_with_expired_lease_closes_its_turn_unless_another_owns_it() {
 }
 
 #[tokio::test]
+async fn lease_that_the_attempt_itself_renewed_fails_the_invocation() {
+    for (attempt, is_own) in [(2, true), (3, false)] {
+        let invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
+        let leased = turn_item("RUNNING", Some(NOW + 60_000), FAR);
+        invocation.write_before_next_publish(with(leased, "attempt", number(attempt)));
+        invocation.script_publish_results([Err(PublishFailure::Stale)]);
+        let result = invocation.serve(turn_payload(json!({ "question": question("Why?") }))).await;
+        assert_eq!(matches!(result, Err(HandlerError::Leased)), is_own, "attempt {attempt}: {result:?}");
+    }
+}
+
+#[tokio::test]
 async fn tokens_are_counted_for_the_user_and_day() {
     let used = with(usage_key("ann", "2026-11-18"), "tokens", number(5));
     let invocation = TestInvocation::with_items([queued_turn(), conversation_item(), used]).await;
@@ -280,7 +292,7 @@ async fn tokens_are_not_counted_without_user_or_for_a_superseded_attempt() {
         let invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
         invocation.script_publish_results([first_result]);
         let payload = turn_payload(json!({ "question": question("Why?"), "askedBy": asked_by }));
-        invocation.serve(payload).await.unwrap();
+        drop(invocation.serve(payload).await);
         let items = invocation.table.all_items().await;
         assert!(!items.iter().any(|item| item.contains_key("tokens")), "{items:?}");
     }

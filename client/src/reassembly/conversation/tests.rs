@@ -51,6 +51,10 @@ impl Harness {
         self.drain_fetches()
     }
 
+    fn drain_changed_turns(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.reassembly.poll_change()).map(|change| change.turn_id).collect()
+    }
+
     fn drain_fetches(&mut self) -> Vec<Fetch> {
         std::iter::from_fn(|| self.reassembly.poll_fetch()).collect()
     }
@@ -93,6 +97,32 @@ fn follower_without_updates_starts_at_the_newest_event() {
     assert_eq!(harness.drain_fetches(), []);
     harness.receive_question("t4", 10);
     assert_eq!(harness.drain_fetches(), [], "no event lies between 9 and 10");
+}
+
+#[test]
+fn removed_turn_is_not_displayed_again() {
+    let mut harness = Harness::following();
+    harness.receive_question("first", 1);
+    harness.receive_end("first", 2);
+    assert!(harness.drain_changed_turns().contains(&"first".to_owned()));
+    harness.reassembly.on_subscribed();
+    assert!(
+        harness.drain_fetches().contains(&Fetch::Turn {
+            turn_id: "first".into(),
+            query: TurnQuery { attempt: Some(1), after_sequence: 2 }
+        })
+    );
+    // The response with the missed events comes before the turn's.
+    let missed = (2..=MAX_TURNS as u32 + 1).map(|number| event(&format!("t{number}"), 2 * number - 1));
+    harness.respond(missed.collect());
+    harness.drain_fetches();
+    let first = json!({ "id": "first", "conversationId": "c", "status": "COMPLETED", "run": 1, "attempt": 1 });
+    harness.reassembly.on_turn(&serde_json::from_value(first).unwrap(), harness.now);
+    harness.receive_end("first", 2);
+    harness.reassembly.on_turn_failed("first", harness.now);
+    let is_fetch_of_first = |fetch: &Fetch| matches!(fetch, Fetch::Turn { turn_id, .. } if turn_id == "first");
+    assert!(!harness.advance(Duration::from_secs(60)).iter().any(is_fetch_of_first));
+    assert!(!harness.drain_changed_turns().contains(&"first".to_owned()));
 }
 
 #[test]
