@@ -148,8 +148,8 @@ async fn close_if_lease_expired<E: Effects>(
     }
     match close_run(run_id, context).await {
         Err(HandlerError::Leased) if is_last_attempt(run_id, claimed, context).await? => {
-            // A publish of this attempt was accepted late and has renewed the lease. No other invocation works
-            // on the turn, so this one fails, and its retry closes the turn or answers it.
+            // A publish of this attempt was accepted late and has renewed the lease. No other invocation
+            // works on the turn, so this one fails, and its retry closes the turn or answers it.
             Err(HandlerError::Leased)
         }
         Err(HandlerError::Leased) => Ok(()),
