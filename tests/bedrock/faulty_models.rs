@@ -1,7 +1,7 @@
 //! The behaviour of each faulty model.
 use std::time::Duration;
 
-use aws_sdk_bedrockruntime::types::{ConversationRole::User, StopReason};
+use aws_sdk_bedrockruntime::types::{ConversationRole::User, InferenceConfiguration, StopReason};
 use local::bedrock::FAULTY_MODELS;
 use tokio::time::{Instant, timeout};
 
@@ -135,13 +135,17 @@ async fn blank_answer_has_no_text() {
 #[tokio::test(start_paused = true)]
 async fn every_faulty_model_differs_from_a_plain_one() {
     let bedrock = Bedrock::start().await;
-    let hello = || message(User, "Hello");
+    let temperature = InferenceConfiguration::builder().temperature(0.5).build();
+    let hello = |model_id| {
+        let request = bedrock.request(model_id).messages(message(User, "Hello"));
+        receive(request.inference_config(temperature.clone()))
+    };
     let started = Instant::now();
-    let plain = receive(bedrock.request("plain").messages(hello())).await;
+    let plain = hello("plain").await;
     let plain_duration = started.elapsed();
     for model in FAULTY_MODELS {
         let started = Instant::now();
-        let result = timeout(TIMEOUT, receive(bedrock.request(model.model_id).messages(hello()))).await;
+        let result = timeout(TIMEOUT, hello(model.model_id)).await;
         let is_same = result.is_ok_and(|result| result.stop == plain.stop && result.deltas == plain.deltas);
         let is_as_fast = started.elapsed() < plain_duration * 2;
         assert!(!(is_same && is_as_fast), "{}: {}", model.model_id, model.description);
