@@ -270,13 +270,13 @@ mod tests {
 
     #[test]
     fn function_options_become_functions() {
-        let parsed = Arguments::try_parse_from(["parlance", "--function", "weather=node weather.mjs"]).unwrap();
+        let parsed = Arguments::try_parse_from(["parlance", "--function", "forecast=node forecast.mjs"]).unwrap();
         let functions = parsed.server.options().unwrap().functions;
-        assert_eq!(functions, ["weather=node weather.mjs".parse().unwrap()]);
-        let Err(error) = Arguments::try_parse_from(["parlance", "--function", "weather"]) else {
+        assert_eq!(functions, ["forecast=node forecast.mjs".parse().unwrap()]);
+        let Err(error) = Arguments::try_parse_from(["parlance", "--function", "forecast"]) else {
             panic!("a function without a command is accepted")
         };
-        let expected = "error: invalid value 'weather' for '--function <NAME=COMMAND>': it must be NAME=COMMAND\n";
+        let expected = "error: invalid value 'forecast' for '--function <NAME=COMMAND>': it must be NAME=COMMAND\n";
         assert!(error.to_string().starts_with(expected), "{error}");
     }
 

@@ -377,8 +377,8 @@ struct ServiceAddresses {
     lambda: String,
 }
 
-/// The variables of a process beside its function's own. Each process gets its own credentials, with the permissions of
-/// its function's role; the access key id of a call therefore identifies the process.
+/// The variables of a process beside its function's own. Each process gets its own credentials, with the
+/// permissions of its function's role; the access key id of a call therefore identifies the process.
 fn process_environment(authenticator: &Authenticator, addresses: ServiceAddresses) -> Arc<EnvironmentBuilder> {
     let authenticator = authenticator.clone();
     Arc::new(move |function: &Function| {
@@ -435,7 +435,7 @@ mod tests {
     use super::*;
     use crate::identity::{AccessRequest, AssumedRole};
 
-    const WEATHER_ARN: &str = "arn:aws:lambda:us-east-1:000000000000:function:weather";
+    const FORECAST_ARN: &str = "arn:aws:lambda:us-east-1:000000000000:function:forecast";
 
     fn options(parameters: &[(&str, &str)], functions: &[&str]) -> ServerOptions {
         ServerOptions {
@@ -463,26 +463,26 @@ mod tests {
     #[test]
     fn agents_may_use_functions_as_tools() {
         let elsewhere = "arn:aws:lambda:eu-west-1:123456789012:function:tool-*";
-        let both = format!("{elsewhere},{WEATHER_ARN}");
+        let both = format!("{elsewhere},{FORECAST_ARN}");
         let cases: [(&[(&str, &str)], &str); 3] = [
-            (&[], WEATHER_ARN),
-            (&[("ToolFunctionArns", "none")], WEATHER_ARN),
+            (&[], FORECAST_ARN),
+            (&[("ToolFunctionArns", "none")], FORECAST_ARN),
             (&[("ToolFunctionArns", elsewhere)], &both),
         ];
         for (parameters, expected) in cases {
-            let stack = load_stack(&options(parameters, &["weather=./weather"])).unwrap();
+            let stack = load_stack(&options(parameters, &["forecast=./forecast"])).unwrap();
             let handler = &stack.functions["parlance-Handler"];
             assert_eq!(handler.environment["TOOL_FUNCTION_ARNS"], expected);
             let role = AssumedRole::new(&handler.role, "run");
-            let access = AccessRequest { action: "lambda:InvokeFunction", resource: WEATHER_ARN, leading_keys: &[] };
+            let access = AccessRequest { action: "lambda:InvokeFunction", resource: FORECAST_ARN, leading_keys: &[] };
             assert_eq!(role.authorize(&access), Ok(()));
-            assert_eq!(stack.functions["weather"].arn, WEATHER_ARN);
+            assert_eq!(stack.functions["forecast"].arn, FORECAST_ARN);
         }
     }
 
     #[test]
     fn function_needs_a_name_of_its_own() {
-        for functions in [["weather=a", "weather=b"], ["parlance-Handler=a", "weather=b"]] {
+        for functions in [["forecast=a", "forecast=b"], ["parlance-Handler=a", "forecast=b"]] {
             let error = load_stack(&options(&[], &functions)).unwrap_err().to_string();
             assert!(error.starts_with("there is already a function "), "{error}");
         }

@@ -231,8 +231,8 @@ interface StoredTurn {
   questionPosition: number;
   answerPosition: number;
   /**
-   * The answer's events up to this position are kept, whatever attempt stored them. It is where the run begins,
-   * and then the position of the last event with tool calls or their results.
+   * The answer's events up to this position are kept, whatever attempt stored them. It is where the run
+   * begins, and then the position of the last event with tool calls or their results.
    */
   runPosition: number;
   lastPosition: number;

@@ -12,7 +12,7 @@ use super::{
 const MANY_CALLS: usize = 40;
 const LONG_BYTES: usize = 100_000;
 /// The tool that is called if the request has none.
-const DEFAULT_TOOL: &str = "weather";
+const DEFAULT_TOOL: &str = "forecast";
 const BEGUN_ARGUMENTS: &str = r#"{"city": "Par"#;
 
 pub(super) fn unknown(input: &ScriptInput) -> Script {

@@ -108,8 +108,8 @@ mod tests {
     /// Recorded from Amazon Bedrock, without `p`.
     #[test]
     fn tool_use_has_the_members_that_bedrock_sends() {
-        let start = StreamEvent::ToolUseStart { index: 1, id: "tooluse_a".into(), name: "get_weather".into() };
-        let tool_use = json!({ "name": "get_weather", "toolUseId": "tooluse_a", "type": "tool_use" });
+        let start = StreamEvent::ToolUseStart { index: 1, id: "tooluse_a".into(), name: "get_forecast".into() };
+        let tool_use = json!({ "name": "get_forecast", "toolUseId": "tooluse_a", "type": "tool_use" });
         let expected = json!({ "contentBlockIndex": 1, "start": { "toolUse": tool_use } });
         assert_eq!(event_payload(&start), ("contentBlockStart", expected));
         let delta = StreamEvent::Delta { index: 1, delta: Delta::ToolInput(String::new()) };

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     fn check(question: &str, expected: &[&[(&str, &str)]]) {
-        let steps = requested_steps(question, &["weather", "rename_file"]);
+        let steps = requested_steps(question, &["forecast", "rename_file"]);
         let steps: Vec<Vec<_>> =
             steps.iter().map(|step| step.iter().map(|call| (call.name, call.arguments)).collect()).collect();
         assert_eq!(steps, expected, "{question}");
@@ -71,35 +71,35 @@ mod tests {
     #[test]
     fn arguments_are_kept_byte_for_byte() {
         check(
-            r#"Please call weather with {"city" : "Par\u0069s {", "n":1.0 }."#,
-            &[&[("weather", r#"{"city" : "Par\u0069s {", "n":1.0 }"#)]],
+            r#"Please call forecast with {"city" : "Par\u0069s {", "n":1.0 }."#,
+            &[&[("forecast", r#"{"city" : "Par\u0069s {", "n":1.0 }"#)]],
         );
-        check("Call weather.", &[&[("weather", "")]]);
-        check("call weather with {}", &[&[("weather", "{}")]]);
+        check("Call forecast.", &[&[("forecast", "")]]);
+        check("call forecast with {}", &[&[("forecast", "{}")]]);
     }
 
     #[test]
     fn calls_are_one_step_unless_one_waits_for_another() {
         check(
-            r#"call weather with {"a":1} and call rename_file"#,
-            &[&[("weather", r#"{"a":1}"#), ("rename_file", "")]],
+            r#"call forecast with {"a":1} and call rename_file"#,
+            &[&[("forecast", r#"{"a":1}"#), ("rename_file", "")]],
         );
         check(
-            "Call weather, call weather, then call rename_file. Then\ncall weather",
-            &[&[("weather", ""), ("weather", "")], &[("rename_file", "")], &[("weather", "")]],
+            "Call forecast, call forecast, then call rename_file. Then\ncall forecast",
+            &[&[("forecast", ""), ("forecast", "")], &[("rename_file", "")], &[("forecast", "")]],
         );
-        check("then call weather", &[&[("weather", "")]]);
+        check("then call forecast", &[&[("forecast", "")]]);
     }
 
     #[test]
     fn other_text_is_no_call() {
         let others = [
-            "What is the weather?",
+            "What is the forecast?",
             "call me",
-            "recall weather",
-            "call weather with care",
-            r#"call weather with {"city":"#,
-            r#"call weather with ["Paris"]"#,
+            "recall forecast",
+            "call forecast with care",
+            r#"call forecast with {"city":"#,
+            r#"call forecast with ["Paris"]"#,
             r#"say {"text":"call clock"}"#,
         ];
         for question in others {

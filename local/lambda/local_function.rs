@@ -68,20 +68,20 @@ mod tests {
 
     #[test]
     fn command_is_divided_as_a_shell_divides_it() {
-        let function: LocalFunction = "weather=node 'my tools/weather.mjs' --unit=C".parse().unwrap();
-        assert_eq!(function.arn(), "arn:aws:lambda:us-east-1:000000000000:function:weather");
+        let function: LocalFunction = "forecast=node 'my tools/forecast.mjs' --unit=C".parse().unwrap();
+        assert_eq!(function.arn(), "arn:aws:lambda:us-east-1:000000000000:function:forecast");
         assert_eq!(function.command.program, PathBuf::from("node"));
-        assert_eq!(function.command.arguments, ["my tools/weather.mjs", "--unit=C"]);
+        assert_eq!(function.command.arguments, ["my tools/forecast.mjs", "--unit=C"]);
     }
 
     #[test]
     fn invalid_functions_are_refused() {
         for (text, message) in [
-            ("weather", "it must be NAME=COMMAND"),
+            ("forecast", "it must be NAME=COMMAND"),
             ("=node", "the name must have 1 to 64 letters, digits, - and _, not ''"),
-            ("get.weather=node", "the name must have 1 to 64 letters, digits, - and _, not 'get.weather'"),
-            ("weather=", "the command is empty"),
-            ("weather=node 'a", "the command has a quote without an end"),
+            ("get.forecast=node", "the name must have 1 to 64 letters, digits, - and _, not 'get.forecast'"),
+            ("forecast=", "the command is empty"),
+            ("forecast=node 'a", "the command has a quote without an end"),
         ] {
             assert_eq!(text.parse::<LocalFunction>(), Err(message.to_owned()));
         }

@@ -3,7 +3,8 @@ import { query } from '@aws-appsync/utils/dynamodb';
 
 /**
  * Lists the agents: the default one first, then those of the index by id. A page's token is the id of its
- * last agent. A page has at most MAX_PAGE_TOOLS tools, because a handler of AppSync may make 1,000 iterations.
+ * last agent. A page has at most MAX_PAGE_TOOLS tools, because a handler of AppSync may make 1,000
+ * iterations.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {

@@ -9,7 +9,7 @@ use aws_smithy_types::Document;
 
 use crate::sdk_client::{Bedrock, StreamResult, message, receive};
 
-/// A conversation of a user with an agent that has the tools `weather` and `clock`.
+/// A conversation of a user with an agent that has the tools `forecast` and `clock`.
 struct Conversation {
     bedrock: Bedrock,
     model_id: &'static str,
@@ -58,7 +58,7 @@ impl Conversation {
     }
 
     async fn continue_answer(&self) -> StreamResult {
-        let tools = ["weather", "clock"].map(tool);
+        let tools = ["forecast", "clock"].map(tool);
         let tools = ToolConfiguration::builder().set_tools(Some(tools.into())).build().expect("tools");
         let request = self.bedrock.request(self.model_id).tool_config(tools);
         receive(request.set_messages(Some(self.messages.clone()))).await
@@ -84,9 +84,9 @@ fn calls(step: &StreamResult) -> Vec<(&str, String)> {
 async fn question_makes_the_model_call_a_tool() {
     let arguments = r#"{"city": "Paris", "days": 3.0}"#;
     let mut conversation = Conversation::start("anthropic.claude").await;
-    let step = conversation.ask(&format!("Please call weather with {arguments}.")).await;
-    assert_eq!(step.text(), "I am Parlance's scripted model, not a real one. I call weather.");
-    assert_eq!(calls(&step), [("weather", arguments.to_owned())]);
+    let step = conversation.ask(&format!("Please call forecast with {arguments}.")).await;
+    assert_eq!(step.text(), "I am Parlance's scripted model, not a real one. I call forecast.");
+    assert_eq!(calls(&step), [("forecast", arguments.to_owned())]);
     let call = &step.calls[0];
     assert_eq!(call.fragments[0], "", "the first fragment is empty");
     assert!(call.fragments.len() > 2, "{:?}", call.fragments);
@@ -98,8 +98,8 @@ async fn question_makes_the_model_call_a_tool() {
 #[tokio::test(start_paused = true)]
 async fn answer_names_each_result() {
     let mut conversation = Conversation::start("anthropic.claude").await;
-    let step = conversation.ask(r#"Call weather with {"city":"Paris"}, then tell me. Also call clock."#).await;
-    assert_eq!(calls(&step), [("weather", r#"{"city":"Paris"}"#.to_owned()), ("clock", String::new())]);
+    let step = conversation.ask(r#"Call forecast with {"city":"Paris"}, then tell me. Also call clock."#).await;
+    assert_eq!(calls(&step), [("forecast", r#"{"city":"Paris"}"#.to_owned()), ("clock", String::new())]);
     assert_ne!(step.calls[0].id, step.calls[1].id);
     assert_eq!(step.calls[1].fragments, [""], "a call without arguments has one empty fragment");
     let sky = HashMap::from([("sky".to_owned(), Document::String("clear".to_owned()))]);
@@ -111,7 +111,7 @@ async fn answer_names_each_result() {
     assert!(
         answer
             .text()
-            .ends_with(r#"The tool weather returned: {"sky":"clear"} The tool clock failed: The clock has stopped."#),
+            .ends_with(r#"The tool forecast returned: {"sky":"clear"} The tool clock failed: The clock has stopped."#),
         "{}",
         answer.text()
     );
@@ -121,14 +121,14 @@ async fn answer_names_each_result() {
 #[tokio::test(start_paused = true)]
 async fn later_call_waits_for_the_results_of_earlier_ones() {
     let mut conversation = Conversation::start("anthropic.claude").await;
-    let first = conversation.ask(r#"Call clock, then call weather with {"hour":9}."#).await;
+    let first = conversation.ask(r#"Call clock, then call forecast with {"hour":9}."#).await;
     assert_eq!(calls(&first), [("clock", String::new())]);
     let second = conversation.send_results(&first, &[text("nine")]).await;
-    assert_eq!(calls(&second), [("weather", r#"{"hour":9}"#.to_owned())]);
+    assert_eq!(calls(&second), [("forecast", r#"{"hour":9}"#.to_owned())]);
     assert_eq!(second.stop, Some(StopReason::ToolUse));
     let answer = conversation.send_results(&second, &[text("rain")]).await;
     assert!(
-        answer.text().ends_with("The tool clock returned: nine The tool weather returned: rain"),
+        answer.text().ends_with("The tool clock returned: nine The tool forecast returned: rain"),
         "{}",
         answer.text()
     );
@@ -143,15 +143,16 @@ async fn next_question_after_tool_calls_is_answered_as_any_other() {
     let next = conversation.ask("And how are you?").await;
     assert!(next.text().contains("Now you ask: “And how are you?”."), "{}", next.text());
     assert!(
-        next.text()
-            .ends_with("I have the tools weather, clock. I call one if you write, for example: call weather with {}.")
+        next.text().ends_with(
+            "I have the tools forecast, clock. I call one if you write, for example: call forecast with {}."
+        )
     );
     assert_eq!(next.stop, Some(StopReason::EndTurn));
 }
 
 #[tokio::test(start_paused = true)]
 async fn model_without_this_tool_does_not_call_it() {
-    let result = Bedrock::start().await.send_text("anthropic.claude", "Call weather.").await;
+    let result = Bedrock::start().await.send_text("anthropic.claude", "Call forecast.").await;
     assert_eq!((result.calls.len(), result.stop), (0, Some(StopReason::EndTurn)));
     let result = Conversation::start("anthropic.claude").await.ask("Call stocks.").await;
     assert_eq!((result.calls.len(), result.stop), (0, Some(StopReason::EndTurn)));
@@ -163,15 +164,15 @@ async fn faulty_models_misuse_tools() {
     type Calls = Vec<(&'static str, &'static str)>;
     let cases: [(&str, Calls, Option<StopReason>); 11] = [
         ("parlance.tools.unknown", vec![("no_such_tool", "{}")], Some(StopReason::ToolUse)),
-        ("parlance.tools.no-json", vec![("weather", no_json)], Some(StopReason::ToolUse)),
-        ("parlance.tools.list", vec![("weather", r#"["Paris"]"#)], Some(StopReason::ToolUse)),
-        ("parlance.tools.no-arguments", vec![("weather", "")], Some(StopReason::ToolUse)),
-        ("parlance.tools.duplicate-id", vec![("weather", "{}"), ("weather", "{}")], Some(StopReason::ToolUse)),
+        ("parlance.tools.no-json", vec![("forecast", no_json)], Some(StopReason::ToolUse)),
+        ("parlance.tools.list", vec![("forecast", r#"["Paris"]"#)], Some(StopReason::ToolUse)),
+        ("parlance.tools.no-arguments", vec![("forecast", "")], Some(StopReason::ToolUse)),
+        ("parlance.tools.duplicate-id", vec![("forecast", "{}"), ("forecast", "{}")], Some(StopReason::ToolUse)),
         ("parlance.tools.no-call", vec![], Some(StopReason::ToolUse)),
-        ("parlance.tools.endless", vec![("weather", "{}")], Some(StopReason::ToolUse)),
-        ("parlance.tools.many", vec![("weather", "{}"); 40], Some(StopReason::ToolUse)),
-        ("parlance.tools.cut", vec![("weather", no_json)], None),
-        ("parlance.tools.max-tokens", vec![("weather", no_json)], Some(StopReason::MaxTokens)),
+        ("parlance.tools.endless", vec![("forecast", "{}")], Some(StopReason::ToolUse)),
+        ("parlance.tools.many", vec![("forecast", "{}"); 40], Some(StopReason::ToolUse)),
+        ("parlance.tools.cut", vec![("forecast", no_json)], None),
+        ("parlance.tools.max-tokens", vec![("forecast", no_json)], Some(StopReason::MaxTokens)),
         ("parlance.tools.malformed", vec![], Some(StopReason::MalformedToolUse)),
     ];
     for (model_id, expected, stop) in cases {

@@ -306,8 +306,8 @@ impl StoredTurn {
         self.tail.clear();
     }
 
-    /// The kept events and those of this attempt. Other events of attempts of this run that died are no part of the
-    /// answer.
+    /// The kept events and those of this attempt. Other events of attempts of this run that died are no part
+    /// of the answer.
     fn current_answer(&self) -> Vec<ConversationEvent> {
         let is_current =
             |event: &&ConversationEvent| event.position <= self.run_position || event.attempt == Some(self.attempt);
