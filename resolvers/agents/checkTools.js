@@ -1,8 +1,8 @@
 import { runtime, util } from '@aws-appsync/utils';
 
 /**
- * Asks the handler whether it accepts the agent's tools: their schemas, and whether the deployment allows their
- * functions. An agent without tools needs no check.
+ * Asks the handler whether it accepts the agent's tools: their schemas, and whether the deployment allows
+ * their functions. An agent without tools needs no check.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
