@@ -58,16 +58,25 @@ pub fn check(observations: &Observations) -> Vec<Violation> {
     checker.violations
 }
 
-/// The texts of answers that a retry has replaced.
+/// The texts of answers that a retry has replaced, without those that another event has as well: short answers
+/// of one repeated word can be part of one another.
 pub fn superseded_answers(items: &[Value]) -> Vec<String> {
     let items = Items::classify(items);
-    let superseded = items.turns.iter().flat_map(|turn| {
-        let answer_position = number(turn, "answerPosition");
-        items
-            .agent_events(turn)
-            .filter(move |event| event["superseded"] == true || number(event, "position") <= answer_position)
-    });
-    superseded.map(content).collect()
+    let superseded: Vec<&Value> = items
+        .turns
+        .iter()
+        .flat_map(|turn| {
+            let answer_position = number(turn, "answerPosition");
+            items
+                .agent_events(turn)
+                .filter(move |event| event["superseded"] == true || number(event, "position") <= answer_position)
+        })
+        .collect();
+    let is_superseded = |event: &Value| superseded.iter().any(|other| other["position"] == event["position"]);
+    let current: Vec<String> =
+        items.events.iter().filter(|event| !is_superseded(event)).map(|event| content(event)).collect();
+    let is_distinctive = |answer: &String| !current.iter().any(|text| text.contains(answer.as_str()));
+    superseded.into_iter().map(content).filter(is_distinctive).collect()
 }
 
 /// The items by kind.
