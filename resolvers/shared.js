@@ -85,10 +85,13 @@ function jsonSize(value) {
 /** The tool settings of an agent that was put without them, or stored before agents had tools. */
 const TOOL_DEFAULTS = { tools: [], maxSteps: 10, toolTimeoutSeconds: 30 };
 
-/** An agent as the caller may see it. Only administrators see its system prompt and the functions of its tools. */
+/**
+ * An agent as the caller may see it. Only administrators see its system prompt and what its tools call.
+ */
 function toVisibleAgent(ctx, agent) {
   if (ctx.stash.isAdministrator) return agent;
-  return { ...agent, systemPrompt: null, tools: agent.tools.map((tool) => ({ ...tool, lambda: null })) };
+  const tools = agent.tools.map((tool) => ({ ...tool, lambda: null, graphql: null }));
+  return { ...agent, systemPrompt: null, tools };
 }
 
 /** Decodes a nextToken: the key of the page's last item, or the empty text where the token is invalid. */

@@ -67,8 +67,8 @@ interface Stash {
   /** The id of the agent to load. Written and read by agents/loadAgent. */
   agentId: string;
   /**
-   * The tools of the agent to put, as they are stored. Written by agents/validateAgent; read by
-   * agents/checkTools and agents/putAgent.
+   * The tools of the agent to put, as they are stored. Written by agents/validateAgent and, with the members
+   * that the handler derives, by agents/checkTools; read by agents/checkTools and agents/putAgent.
    */
   tools: Tool[];
   /**
@@ -286,11 +286,13 @@ interface Tool {
   name: string;
   title?: string;
   description: string;
-  /** JSON text. */
-  inputSchema: string;
-  /** A ToolEffect of the schema. */
-  effect: string;
-  lambda: { functionArn: string };
+  /** JSON text. Missing in a GraphQL operation for which the handler is to derive it. */
+  inputSchema?: string;
+  /** A ToolEffect of the schema. Missing in a GraphQL operation until the handler has derived it. */
+  effect?: string;
+  /** One of the following is set. */
+  lambda?: { functionArn: string };
+  graphql?: { document: string; url?: string };
 }
 
 interface Participant {

@@ -1,8 +1,8 @@
 import { runtime, util } from '@aws-appsync/utils';
 
 /**
- * Asks the handler whether it accepts the agent's tools: their schemas, and whether the deployment allows
- * their functions. An agent without tools needs no check.
+ * Asks the handler whether it accepts the agent's tools: their schemas and documents, and whether the
+ * deployment allows their functions and URLs. An agent without tools needs no check.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
@@ -16,7 +16,8 @@ export function request(ctx) {
 }
 
 /**
- * The handler returns what it refuses, in the order of the tools. A message is a sentence.
+ * The handler returns what it refuses, in the order of the tools, and the tools with the schemas and effects
+ * that it has derived. A message is a sentence.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function response(ctx) {
@@ -29,5 +30,22 @@ export function response(ctx) {
     const { path, message } = refusals[0];
     util.error(`${path}: ${message}`, 'InvalidInput', null, { field: path });
   }
+  // A handler of the version before returns no tools; it knows none whose members it would have to derive.
+  ctx.stash.tools = ctx.result.tools ?? ctx.stash.tools;
+  requireInput('tools', jsonSize(ctx.stash.tools) <= 65536, 'at most 64 KB of JSON');
   return {};
+}
+
+// Copies of helpers in resolvers/shared.js, which says why.
+
+/** Refuses an argument of the request. */
+function requireInput(field, isValid, requirement) {
+  if (!isValid) util.error(`${field} must be ${requirement}.`, 'InvalidInput', null, { field });
+}
+
+/** The size of a text or list in a JSON document: bytes of JSON-escaped UTF-8, without the quotes or brackets. */
+function jsonSize(value) {
+  const encoded = util.base64Encode(JSON.stringify(value));
+  const padding = encoded.endsWith('==') ? 2 : encoded.endsWith('=') ? 1 : 0;
+  return (encoded.length / 4) * 3 - padding - '""'.length;
 }

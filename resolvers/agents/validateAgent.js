@@ -1,8 +1,8 @@
 import { runtime, util } from '@aws-appsync/utils';
 
 /**
- * Refuses an agent that could not answer, before anything is written. Administrators only. The schemas of
- * tools and whether their functions are allowed are for checkTools.
+ * Refuses an agent that could not answer, before anything is written. Administrators only. The schemas and
+ * documents of tools, and whether their functions and URLs are allowed, are for checkTools.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
@@ -87,7 +87,8 @@ function validateTools(tools) {
   }
 }
 
-function validateTool(path, { name, title, description, inputSchema, lambda }) {
+function validateTool(path, { name, title, description, inputSchema, effect, lambda, graphql }) {
+  requireInput(path, isNull(lambda) !== isNull(graphql), 'exactly one of lambda and graphql');
   const isName = util.matches('\\A[A-Za-z0-9_]{1,64}\\z', name);
   requireInput(`${path}.name`, isName, '1 to 64 of A-Z, a-z, 0-9 and _');
   requireInput(`${path}.title`, isUnicode(title ?? ''), 'Unicode text without lone surrogates');
@@ -95,11 +96,27 @@ function validateTool(path, { name, title, description, inputSchema, lambda }) {
   requireInput(`${path}.description`, isUnicode(description), 'Unicode text without lone surrogates');
   requireInput(`${path}.description`, description.length <= 4000, 'at most 4,000 characters');
   requireInput(`${path}.description`, !isBlank(description), 'more than blanks');
-  const schema = toJsonText(inputSchema);
+  if (lambda || !isNull(inputSchema)) validateSchema(path, inputSchema);
+  if (lambda) {
+    const isFunctionArn = util.matches(FUNCTION_ARN, lambda.functionArn);
+    requireInput(`${path}.lambda.functionArn`, isFunctionArn, 'the ARN of a Lambda function');
+  }
+  if (graphql) validateOperation(path, effect, graphql);
+}
+
+function validateSchema(path, inputSchema) {
+  const schema = isNull(inputSchema) ? '' : toJsonText(inputSchema);
   requireInput(`${path}.inputSchema`, schema.trim().startsWith('{'), 'the JSON text of an object');
   requireInput(`${path}.inputSchema`, isUnicode(schema), 'Unicode text without lone surrogates');
-  const isFunctionArn = util.matches(FUNCTION_ARN, lambda.functionArn);
-  requireInput(`${path}.lambda.functionArn`, isFunctionArn, 'the ARN of a Lambda function');
+}
+
+function validateOperation(path, effect, { document, url }) {
+  requireInput(`${path}.effect`, isNull(effect), 'left out: it follows from the operation');
+  const field = `${path}.graphql.document`;
+  requireInput(field, isUnicode(document), 'Unicode text without lone surrogates');
+  requireInput(field, jsonSize(document) <= 16384, 'at most 16 KB of JSON-escaped UTF-8');
+  const isUrl = isNull(url) || util.matches('\\Ahttps?://[!-~]{1,2040}\\z', url);
+  requireInput(`${path}.graphql.url`, isUrl, 'an http or https URL of at most 2,048 characters');
 }
 
 /** The ARN of a function, or of one of its versions or aliases. */
@@ -107,16 +124,20 @@ const FUNCTION_ARN =
   '\\Aarn:aws[a-z-]*:lambda:[a-z]{2}(-[a-z]+)+-[0-9]:[0-9]{12}:function:[A-Za-z0-9_-]{1,64}' +
   '(:([$]LATEST|[A-Za-z0-9_-]{1,128}))?\\z';
 
-/** The tool as the table and the handler have it. */
-function toStoredTool({ name, title, description, inputSchema, effect, lambda }) {
-  return {
+/**
+ * The tool as the table and the handler have it. checkTools adds the effect of a GraphQL operation, and its
+ * schema where none is given.
+ */
+function toStoredTool({ name, title, description, inputSchema, effect, lambda, graphql }) {
+  const tool = {
     name,
     ...(title ? { title } : {}),
     description,
-    inputSchema: toJsonText(inputSchema),
-    effect: effect ?? 'WRITE',
-    lambda: { functionArn: lambda.functionArn },
+    ...(isNull(inputSchema) ? {} : { inputSchema: toJsonText(inputSchema) }),
   };
+  if (lambda) return { ...tool, effect: effect ?? 'WRITE', lambda: { functionArn: lambda.functionArn } };
+  const { document, url } = graphql;
+  return { ...tool, graphql: { document, ...(isNull(url) ? {} : { url }) } };
 }
 
 /** AppSync parses an argument of the type AWSJSON. Its documentation does not say so for members of a list. */
