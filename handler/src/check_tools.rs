@@ -1,7 +1,10 @@
 //! Checks the tools of an agent before the agent is stored: what APPSYNC_JS resolvers cannot check.
 use serde::Serialize;
 use serde_json::{Map, Value};
-use turn::{request::CheckToolsRequest, tool::Tool};
+use turn::{
+    request::CheckToolsRequest,
+    tool::{LambdaTool, Tool, ToolTarget},
+};
 
 use crate::function_arn::{AllowedFunctions, FunctionArn};
 
@@ -61,7 +64,7 @@ fn check_schema(schema: &str) -> Result<(), &'static str> {
 }
 
 fn check_function(tool: &Tool, allowed: &AllowedFunctions) -> Result<(), &'static str> {
-    let arn = &tool.lambda.function_arn;
+    let ToolTarget::Lambda(LambdaTool { function_arn: arn }) = &tool.target;
     if FunctionArn::parse(arn).is_none() {
         return Err("This is not the ARN of a Lambda function, or of one of its versions or aliases.");
     }

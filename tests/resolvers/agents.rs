@@ -6,7 +6,10 @@ use local::{
     stack::Code,
 };
 use serde_json::{Value, json};
-use turn::request::Invocation;
+use turn::{
+    request::Invocation,
+    tool::{LambdaTool, ToolTarget},
+};
 
 use super::fixture::{Fixture, iam_user, read_repository_file};
 
@@ -156,7 +159,8 @@ async fn handler_gets_the_tools_of_the_agent_with_a_message() {
     };
     let names: Vec<_> = request.agent.tools.iter().map(|tool| tool.name.as_str()).collect();
     assert_eq!(names, ["get_order", "cancel_order"]);
-    assert_eq!(request.agent.tools[0].lambda.function_arn, FUNCTION);
+    let function = LambdaTool { function_arn: FUNCTION.into() };
+    assert_eq!(request.agent.tools[0].target, ToolTarget::Lambda(function));
     assert_eq!((request.agent.max_steps, request.agent.tool_timeout_seconds), (5, 20));
 }
 

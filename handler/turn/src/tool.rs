@@ -2,7 +2,7 @@
 use std::{sync::Arc, time::Instant};
 
 use api::types::{ToolStatus, ToolUse};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{claim::Claim, model::ToolOutput};
 
@@ -21,11 +21,19 @@ pub struct Tool {
     /// JSON Schema of the arguments, as JSON text. Its type is `object`.
     pub input_schema: String,
     pub effect: ToolEffect,
-    pub lambda: LambdaTool,
+    #[serde(flatten)]
+    pub target: ToolTarget,
+}
+
+/// What a run of the tool calls. The name of the variant is a member of the tool.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ToolTarget {
+    Lambda(LambdaTool),
 }
 
 /// Whether a run of the tool changes something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ToolEffect {
     /// The tool only reads: a call may be run again.
@@ -35,7 +43,7 @@ pub enum ToolEffect {
 }
 
 /// A tool that is a Lambda function.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LambdaTool {
     pub function_arn: String,

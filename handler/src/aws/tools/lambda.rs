@@ -10,7 +10,7 @@ use aws_credential_types::{
 use reqwest::{Response, StatusCode, header::HeaderMap};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
-use turn::tool::ToolRun;
+use turn::tool::{LambdaTool, ToolRun};
 
 use crate::{aws::ConnectError, function_arn::FunctionArn};
 
@@ -102,8 +102,8 @@ impl Lambda {
     }
 
     /// Tries once. Returns the function's result: JSON text, byte for byte.
-    pub async fn invoke(&self, run: &ToolRun) -> Result<String, InvokeError> {
-        let arn = &run.tool.lambda.function_arn;
+    pub async fn invoke(&self, tool: &LambdaTool, run: &ToolRun) -> Result<String, InvokeError> {
+        let arn = &tool.function_arn;
         let Some(function) = FunctionArn::parse(arn) else {
             tracing::error!(tool = run.tool.name, arn, "not the ARN of a function");
             return Err(InvokeError::Refused { is_permission: true });
@@ -121,7 +121,7 @@ impl Lambda {
             if error.is_connect() { InvokeError::NotStarted } else { InvokeError::Unreachable }
         })?;
         if response.status() != StatusCode::OK {
-            return Err(refusal(&response, run));
+            return Err(refusal(&response, arn, run));
         }
         let has_failed = response.headers().contains_key("x-amz-function-error");
         let body = read_body(response).await?;
@@ -169,9 +169,9 @@ fn payload(run: &ToolRun) -> Result<Vec<u8>, serde_json::Error> {
 }
 
 /// What a response other than 200 means. Its body is not read, because it may quote the request.
-fn refusal(response: &Response, run: &ToolRun) -> InvokeError {
+fn refusal(response: &Response, arn: &str, run: &ToolRun) -> InvokeError {
     let status = response.status();
-    let (tool, arn) = (&run.tool.name, &run.tool.lambda.function_arn);
+    let tool = &run.tool.name;
     let error_type = error_type(response.headers());
     if matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) {
         tracing::error!(tool, arn, error_type, %status, "the handler may not invoke a tool, or it does not exist");

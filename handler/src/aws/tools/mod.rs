@@ -12,7 +12,7 @@ use api::{
 use tokio::time::{sleep, timeout_at};
 use turn::{
     model::ToolOutput,
-    tool::{ToolEffect, ToolOutcome, ToolRun},
+    tool::{ToolEffect, ToolOutcome, ToolRun, ToolTarget},
 };
 
 use super::dynamodb::{Table, TableError, ToolClaim};
@@ -110,7 +110,8 @@ impl ToolRunner<'_> {
     async fn invoke_with_retries(&self, run: &ToolRun) -> Result<String, InvokeError> {
         let mut failures = 0;
         loop {
-            let error = match self.lambda.invoke(run).await {
+            let ToolTarget::Lambda(function) = &run.tool.target;
+            let error = match self.lambda.invoke(function, run).await {
                 Ok(json) => return Ok(json),
                 Err(error) => error,
             };

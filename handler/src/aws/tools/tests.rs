@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use turn::{
     model::ToolOutput,
-    tool::{Caller, LambdaTool, Tool, ToolEffect, ToolOutcome, ToolRun},
+    tool::{Caller, LambdaTool, Tool, ToolEffect, ToolOutcome, ToolRun, ToolTarget},
 };
 
 use super::{Lambda, ToolRunner, UNKNOWN_OUTCOME};
@@ -113,7 +113,8 @@ async fn missing_permission_or_function_fails_at_once_without_a_run() {
     let server = Server::start([]).await;
     let mut run = tool_run(ToolEffect::Read);
     let tool = Arc::make_mut(&mut run.tool);
-    tool.lambda.function_arn = "arn:aws:lambda:evil.example/:123456789012:function:look".into();
+    let function_arn = "arn:aws:lambda:evil.example/:123456789012:function:look".into();
+    tool.target = ToolTarget::Lambda(LambdaTool { function_arn });
     assert_failed(&server.run(&run).await, NOT_ALLOWED);
     assert_eq!(server.take_requests().len(), 0);
 }
@@ -235,7 +236,7 @@ fn run_for(effect: ToolEffect, time_limit: Duration) -> ToolRun {
         description: "Looks.".into(),
         input_schema: r#"{"type":"object"}"#.into(),
         effect,
-        lambda: LambdaTool { function_arn: ARN.into() },
+        target: ToolTarget::Lambda(LambdaTool { function_arn: ARN.into() }),
     };
     let input = r#"{"z": 1.0,"a":[]}"#.into();
     ToolRun {

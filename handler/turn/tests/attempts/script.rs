@@ -40,7 +40,7 @@ use turn::{
     limits::Limits,
     model::{ModelError, ModelStop, StreamEvent, ToolOutput},
     mutation::PublishFailure,
-    tool::{LambdaTool, Tool, ToolEffect, ToolOutcome},
+    tool::{LambdaTool, Tool, ToolEffect, ToolOutcome, ToolTarget},
 };
 
 #[derive(Debug)]
@@ -251,7 +251,7 @@ pub fn tool(name: &str) -> Tool {
         description: String::new(),
         input_schema: r#"{"type":"object"}"#.into(),
         effect: if name.starts_with("change") { ToolEffect::Write } else { ToolEffect::Read },
-        lambda: LambdaTool { function_arn: String::new() },
+        target: ToolTarget::Lambda(LambdaTool { function_arn: String::new() }),
     }
 }
 

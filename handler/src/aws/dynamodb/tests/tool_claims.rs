@@ -4,7 +4,7 @@ use api::types::{ToolStatus, ToolUse};
 use serde_json::json;
 use turn::{
     model::ToolOutput,
-    tool::{Caller, LambdaTool, MAX_RESULT_BYTES, Tool, ToolEffect, ToolOutcome, ToolRun},
+    tool::{Caller, LambdaTool, MAX_RESULT_BYTES, Tool, ToolEffect, ToolOutcome, ToolRun, ToolTarget},
 };
 
 use crate::{
@@ -151,7 +151,7 @@ fn tool() -> Tool {
         description: "Orders.".into(),
         input_schema: "{}".into(),
         effect: ToolEffect::Write,
-        lambda: LambdaTool { function_arn: "arn".into() },
+        target: ToolTarget::Lambda(LambdaTool { function_arn: "arn".into() }),
     }
 }
 
