@@ -64,7 +64,7 @@ impl ConversationEvent {
 
     /// Whether an answer ends with this event.
     pub fn ends_answer(&self) -> bool {
-        self.sender.kind == SenderKind::Agent && (self.stop_reason.is_some() || self.failure.is_some())
+        self.sender.kind != SenderKind::User && (self.stop_reason.is_some() || self.failure.is_some())
     }
 }
 
@@ -155,13 +155,34 @@ pub struct ToolResult {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ToolStatus {
+    /// The tool runs, or is about to.
     Running,
+    /// A person is to approve or deny the call.
+    ApprovalNeeded,
+    /// A client is to run the tool.
+    ClientNeeded,
     Succeeded,
     Failed,
+    /// A person denied the call.
+    Denied,
+    /// Nobody answered the call in time.
+    Expired,
     Cancelled,
     /// The tool may have run or not: its result never came. Also any state that this version does not know.
     #[serde(other)]
     Unknown,
+}
+
+/// A tool call and its state, without its arguments and its result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCall {
+    pub id: String,
+    pub name: String,
+    /// The tool's name for people.
+    pub title: Option<String>,
+    pub status: ToolStatus,
+    /// A sentence for people, such as why the call was denied.
+    pub note: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,6 +190,8 @@ pub enum ToolStatus {
 pub enum TurnStatus {
     Queued,
     Running,
+    /// Tool calls wait for a person or a client. No handler works on the turn.
+    Waiting,
     Cancelling,
     Completed,
     Cancelled,
@@ -179,7 +202,7 @@ impl TurnStatus {
     /// Whether the turn is over.
     pub fn is_end(self) -> bool {
         match self {
-            Self::Queued | Self::Running | Self::Cancelling => false,
+            Self::Queued | Self::Running | Self::Waiting | Self::Cancelling => false,
             Self::Completed | Self::Cancelled | Self::Failed => true,
         }
     }
@@ -229,11 +252,12 @@ pub enum FailureCode {
     ModelNotAllowed,
     NotStarted,
     Interrupted,
+    PendingExpired,
     Internal,
 }
 
 impl FailureCode {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Throttled,
         Self::ModelUnavailable,
         Self::ModelSilent,
@@ -242,6 +266,7 @@ impl FailureCode {
         Self::ModelNotAllowed,
         Self::NotStarted,
         Self::Interrupted,
+        Self::PendingExpired,
         Self::Internal,
     ];
 }

@@ -71,8 +71,12 @@ impl<O: Write> Renderer<O> {
         let name = index.map_or_else(|| "A tool".to_owned(), |index| self.open_calls.remove(index).1);
         let outcome = match result.status {
             ToolStatus::Running => "runs",
+            ToolStatus::ApprovalNeeded => "needs an approval",
+            ToolStatus::ClientNeeded => "is for a client to run",
             ToolStatus::Succeeded => "succeeded",
             ToolStatus::Failed => "failed",
+            ToolStatus::Denied => "was denied",
+            ToolStatus::Expired => "has expired",
             ToolStatus::Cancelled => "was cancelled",
             ToolStatus::Unknown => "has no known result",
         };

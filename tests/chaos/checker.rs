@@ -221,6 +221,7 @@ fn status_name(status: TurnStatus) -> &'static str {
     match status {
         TurnStatus::Queued => "QUEUED",
         TurnStatus::Running => "RUNNING",
+        TurnStatus::Waiting => "WAITING",
         TurnStatus::Cancelling => "CANCELLING",
         TurnStatus::Completed => "COMPLETED",
         TurnStatus::Cancelled => "CANCELLED",

@@ -21,6 +21,8 @@ impl ClosingDecision {
         match turn.status {
             TurnStatus::Completed | TurnStatus::Cancelled | TurnStatus::Failed if turn.announced => Self::Nothing,
             TurnStatus::Completed | TurnStatus::Cancelled | TurnStatus::Failed => Self::Announce,
+            // The answers to its tool calls start the next run.
+            TurnStatus::Waiting => Self::Nothing,
             _ if turn.is_leased(now) => Self::Wait,
             TurnStatus::Cancelling => Self::Close(EndReason::Stopped(StopReason::Cancelled)),
             TurnStatus::Running => Self::Close(EndReason::Failed(Failure::new(FailureCode::Interrupted))),

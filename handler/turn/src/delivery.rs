@@ -232,7 +232,7 @@ impl Delivery {
             return DeliveryOutcome::Continue;
         }
         match status {
-            TurnStatus::Queued | TurnStatus::Running => DeliveryOutcome::Continue,
+            TurnStatus::Queued | TurnStatus::Running | TurnStatus::Waiting => DeliveryOutcome::Continue,
             TurnStatus::Cancelling => DeliveryOutcome::Cancel,
             TurnStatus::Completed | TurnStatus::Cancelled | TurnStatus::Failed => {
                 DeliveryOutcome::End(AttemptEnd::Superseded)

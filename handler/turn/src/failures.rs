@@ -41,6 +41,7 @@ impl Failure {
             FailureCode::ModelNotAllowed => ("This agent's model does not exist or may not be used.", Error, false),
             FailureCode::NotStarted => ("The answer could not be started. Try again.", Warning, true),
             FailureCode::Interrupted => ("The work on the answer was interrupted. Try again.", Error, true),
+            FailureCode::PendingExpired => ("Nobody answered the tool call in time.", Info, true),
             FailureCode::Internal => ("Something went wrong on our side. Try again.", Error, true),
         };
         Self { code, message, severity, retryable }

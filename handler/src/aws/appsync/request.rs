@@ -27,7 +27,9 @@ pub fn request_body(mutation: &Mutation) -> Vec<u8> {
             tool_call: Some(metadata::ToolCallInput {
                 id: call.id.clone(),
                 name: call.name.clone(),
+                title: None,
                 status: call.status,
+                note: None,
             }),
             ..running_metadata(mutation)
         }),
@@ -72,6 +74,11 @@ fn running_metadata(mutation: &Mutation) -> metadata::AgentMetadataInput {
         note: None,
         continues: None,
         tool_call: None,
+        pending: None,
+        pending_position: None,
+        agent_id: None,
+        agent_version: None,
+        asked_by: None,
         event: None,
     }
 }

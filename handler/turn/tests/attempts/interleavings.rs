@@ -272,7 +272,7 @@ impl Environment {
             return;
         }
         match status {
-            TurnStatus::Queued | TurnStatus::Running => {}
+            TurnStatus::Queued | TurnStatus::Running | TurnStatus::Waiting => {}
             TurnStatus::Cancelling => self.is_cancelled = true,
             TurnStatus::Completed | TurnStatus::Cancelled | TurnStatus::Failed => self.is_superseded = true,
         }

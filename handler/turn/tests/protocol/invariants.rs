@@ -1,5 +1,5 @@
 //! The invariants of the protocol.
-use api::types::TurnStatus::{self, Cancelled, Cancelling, Completed, Failed, Queued, Running};
+use api::types::TurnStatus::{self, Cancelled, Cancelling, Completed, Failed, Queued, Running, Waiting};
 
 use crate::{
     actions::{self, Action},
@@ -106,7 +106,7 @@ fn run_statuses(before: &State, after: &State) -> Option<(TurnStatus, TurnStatus
 
 fn status_order(status: TurnStatus) -> u8 {
     match status {
-        Queued | Running => 0,
+        Queued | Running | Waiting => 0,
         Cancelling => 1,
         Completed | Cancelled | Failed => 2,
     }
