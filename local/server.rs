@@ -21,6 +21,7 @@ use crate::{
     fault_injection::{CallRecorder, FaultInjector, FaultPlan, with_publish_faults},
     graphql::{self, ApiSettings, DataSources},
     identity::{self, Authenticator, LOCAL_CLIENT_ID, LocalIssuers, PoolUser, Principal},
+    kms::{KeyFileError, Kms},
     lambda::{DestinationError, EnvironmentBuilder, Lambda, Launcher, LocalFunction, Processes},
     private_file::{self, FileError},
     stack::{Function, Stack},
@@ -41,7 +42,8 @@ const TOOL_FUNCTIONS_PARAMETER: &str = "ToolFunctionArns";
 pub struct ServerOptions {
     /// The directory of template.yaml.
     pub root: PathBuf,
-    /// The directory of the table, the API key, the issuers' signing keys and `endpoint.json`.
+    /// The directory of the table, the API key, the encryption key, the issuers' signing keys and
+    /// `endpoint.json`.
     pub state: PathBuf,
     /// Keep the table in memory and generate new keys.
     pub ephemeral: bool,
@@ -90,6 +92,8 @@ pub enum StartError {
     Bedrock(#[from] UpstreamError),
     #[error("{0}")]
     State(#[from] StateDirError),
+    #[error("{0}")]
+    EncryptionKey(#[from] KeyFileError),
     #[error("{0}")]
     EndpointFile(#[from] FileError),
     #[error("there is already a function {name}: choose another name for --function")]
@@ -164,11 +168,18 @@ impl Server {
         let table_router = call_recorder.wrap_router(database.router(authenticator.clone()));
         let table_address = serve_tables(&database, table_router, timeout, &mut tasks, shutdown_signal.clone()).await?;
 
+        let kms = Kms::open(&stack.encryption_keys, (!options.ephemeral).then_some(options.state.as_path()))?;
+        let kms_listener = listen(0).await?;
+        let kms_address = local_address(&kms_listener)?;
+        let kms_router = call_recorder.wrap_router(kms.router(authenticator.clone()));
+        serve(kms_listener, kms_router, timeout, &mut tasks, shutdown_signal.clone());
+
         let model_router = model_router(&options, &authenticator).await?;
         let lambda_listener = listen(0).await?;
         let addresses = ServiceAddresses {
             bedrock: base_url.clone(),
             dynamodb: format!("http://{table_address}"),
+            kms: format!("http://{kms_address}"),
             lambda: format!("http://{}", local_address(&lambda_listener)?),
         };
         let launcher = Launcher {
@@ -184,7 +195,7 @@ impl Server {
         serve(lambda_listener, lambda_router, INVOCATION_TIMEOUT, &mut tasks, shutdown_signal.clone());
         let lambda = if options.ephemeral { lambda } else { lambda.with_event_folder(options.state.join("events")) };
 
-        let sources = DataSources::new(database.clone(), lambda.clone());
+        let sources = DataSources::new(database.clone(), lambda.clone()).with_kms(kms);
         let settings = ApiSettings { faults: faults.clone(), ..ApiSettings::default() };
         let api = AppSync::with_settings(stack.api, sources, authenticator.clone(), settings)?;
         let router = with_publish_faults(api.router(), &options.fault_plan, &faults)
@@ -374,6 +385,7 @@ async fn model_router(options: &ServerOptions, authenticator: &Authenticator) ->
 struct ServiceAddresses {
     bedrock: String,
     dynamodb: String,
+    kms: String,
     lambda: String,
 }
 
@@ -397,6 +409,7 @@ fn process_environment(authenticator: &Authenticator, addresses: ServiceAddresse
             ("AWS_REGION", REGION.to_owned()),
             ("AWS_ENDPOINT_URL_DYNAMODB", addresses.dynamodb.clone()),
             ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", addresses.bedrock.clone()),
+            ("AWS_ENDPOINT_URL_KMS", addresses.kms.clone()),
             ("AWS_ENDPOINT_URL_LAMBDA", addresses.lambda.clone()),
         ]
         .map(|(name, value)| (name.to_owned(), value))

@@ -14,6 +14,8 @@ pub struct Stack {
     pub functions: BTreeMap<String, Function>,
     /// By role name.
     pub roles: BTreeMap<String, Role>,
+    /// The ARNs of its KMS keys.
+    pub encryption_keys: Vec<String>,
     /// The local server runs none of them.
     pub schedules: Vec<Schedule>,
 }
@@ -109,6 +111,8 @@ pub enum DataSource {
     Table { table: String, role: Role },
     /// A function, by its ARN.
     Lambda { function: String, role: Role },
+    /// KMS, by its HTTP API.
+    Kms { role: Role },
 }
 
 /// A file of APPSYNC_JS code.

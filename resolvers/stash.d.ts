@@ -114,6 +114,11 @@ interface Stash {
    * messages/checkIdempotentReplay.
    */
   conflictItem?: any;
+  /**
+   * The caller's credential, sealed for the handler, or why there is none. Missing where the agent has no
+   * tools that run as the caller. Written by auth/sealCredential; read by turns/startTurn.
+   */
+  callerCredential?: CallerCredential;
   /** Lambda refused the invocation. Written by turns/startTurn; read by turns/failIfInvokeFailed. */
   invokeFailed?: boolean;
   /**
@@ -293,6 +298,15 @@ interface Tool {
   /** One of the following is set. */
   lambda?: { functionArn: string };
   graphql?: { document: string; url?: string };
+}
+
+/** `sealed` is the ciphertext of KMS, in base64. */
+interface CallerCredential {
+  /** API_KEY, TOKEN or NONE. */
+  kind: string;
+  sealed?: string;
+  /** Of NONE: IAM, TOO_LONG, NOT_SEALED or DISABLED. */
+  reason?: string;
 }
 
 interface Participant {

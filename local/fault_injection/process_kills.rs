@@ -37,6 +37,8 @@ pub enum Call {
     BatchWriteItem,
     TransactWriteItems,
     ConverseStream,
+    /// A decryption by KMS.
+    Decrypt,
     /// An invocation of a function.
     Invoke,
     /// A GraphQL request.
@@ -192,7 +194,7 @@ fn access_key_id(headers: &HeaderMap) -> Option<&str> {
 fn call_of(request: &Request) -> Option<Call> {
     if let Some(target) = request.headers().get("x-amz-target") {
         let operation = target.to_str().ok()?.rsplit('.').next()?;
-        return Call::TABLE_OPERATIONS.into_iter().find(|call| call.to_string() == operation);
+        return Call::TARGETED_OPERATIONS.into_iter().find(|call| call.to_string() == operation);
     }
     match request.uri().path() {
         "/graphql" if request.method() == Method::POST => Some(Call::Publish),
@@ -203,7 +205,8 @@ fn call_of(request: &Request) -> Option<Call> {
 }
 
 impl Call {
-    const TABLE_OPERATIONS: [Self; 8] = [
+    /// Those whose requests name them in the header `X-Amz-Target`.
+    const TARGETED_OPERATIONS: [Self; 9] = [
         Self::GetItem,
         Self::Query,
         Self::TransactGetItems,
@@ -212,6 +215,7 @@ impl Call {
         Self::DeleteItem,
         Self::BatchWriteItem,
         Self::TransactWriteItems,
+        Self::Decrypt,
     ];
 }
 

@@ -167,6 +167,8 @@ fn resolve_reference(
         }
         ("AWS::SQS::Queue", Some("Arn")) => arn("sqs", physical_name(name)),
         ("AWS::SQS::Queue", Some("QueueName")) => json!(physical_name(name)),
+        ("AWS::KMS::Key", None) => json!(physical_name(name)),
+        ("AWS::KMS::Key", Some("Arn")) => arn("kms", format!("key/{}", physical_name(name))),
         ("AWS::Logs::LogGroup", None) => scope.evaluate(&resource["Properties"]["LogGroupName"])?,
         ("AWS::Logs::LogGroup", Some("Arn")) => arn("logs", format!("log-group:{}:*", physical_name(name))),
         (kind, None) => return Err(TemplateError(format!("Ref {name} of a {kind} has no value on the local server"))),

@@ -37,6 +37,8 @@ struct Resources {
     policies: Vec<(String, RolePolicyProperties)>,
     /// Their ARNs.
     queues: Vec<String>,
+    /// Their ARNs.
+    encryption_keys: Vec<String>,
     /// With their logical names and ARNs.
     rules: Vec<(String, String, RuleProperties)>,
     permissions: Vec<PermissionProperties>,
@@ -90,6 +92,10 @@ impl Resources {
             "AWS::SQS::Queue" => {
                 deserialize::<QueueProperties>(properties)?;
                 self.queues.push(reference(json!({"Fn::GetAtt": [name, "Arn"]}))?);
+            }
+            "AWS::KMS::Key" => {
+                deserialize::<EncryptionKeyProperties>(properties)?;
+                self.encryption_keys.push(reference(json!({"Fn::GetAtt": [name, "Arn"]}))?);
             }
             "AWS::Events::Rule" => {
                 let arn = reference(json!({"Fn::GetAtt": [name, "Arn"]}))?;
@@ -169,6 +175,7 @@ impl Resources {
             tables: self.tables.into_iter().map(|(name, table)| (name.clone(), table.into_table(&name))).collect(),
             functions: lambda_functions,
             roles: self.roles.into_map(),
+            encryption_keys: self.encryption_keys,
             schedules,
         })
     }

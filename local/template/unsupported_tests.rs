@@ -48,12 +48,24 @@ fn resources() -> Value {
             "Principal": "events.amazonaws.com", "SourceArn": { "Fn::GetAtt": ["Rule", "Arn"] } } },
         "Queue": { "Type": "AWS::SQS::Queue", "Properties": {
             "MessageRetentionPeriod": 60, "SqsManagedSseEnabled": true, "Tags": [] } },
+        "SecretKey": { "Type": "AWS::KMS::Key", "Properties": {
+            "EnableKeyRotation": true, "KeyPolicy": { "Version": "2012-10-17", "Statement": [key_policy_statement()] } } },
+        "KeySource": { "Type": "AWS::AppSync::DataSource", "Properties": {
+            "ApiId": "local", "Name": "Kms", "Type": "HTTP", "ServiceRoleArn": { "Fn::GetAtt": ["Role", "Arn"] },
+            "HttpConfig": { "Endpoint": "https://kms.us-east-1.amazonaws.com", "AuthorizationConfig": {
+                "AuthorizationType": "AWS_IAM",
+                "AwsIamConfig": { "SigningRegion": "us-east-1", "SigningServiceName": "kms" } } } } },
         "Alarm": { "Type": "AWS::CloudWatch::Alarm", "Properties": {
             "Namespace": "AWS/SQS", "MetricName": "NumberOfMessagesSent",
             "Dimensions": [{ "Name": "QueueName", "Value": { "Fn::GetAtt": ["Queue", "QueueName"] } }],
             "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1, "ComparisonOperator": "GreaterThanThreshold",
             "Threshold": 0, "TreatMissingData": "notBreaching", "AlarmActions": ["arn:aws:sns:us-east-1:1:a"] } },
     })
+}
+
+fn key_policy_statement() -> Value {
+    let root = "arn:aws:iam::000000000000:root";
+    json!({ "Effect": "Allow", "Principal": { "AWS": root }, "Action": "kms:*", "Resource": "*" })
 }
 
 fn publish_statement() -> Value {
@@ -81,6 +93,7 @@ fn one_resource_of_each_type_is_accepted() {
     let (function, rate) = (handler.arn.clone(), "rate(2 hours)".to_owned());
     assert_eq!(stack.schedules, [Schedule { function, rate, input: json!({ "type": "any" }) }]);
     assert_eq!(stack.tables["parlance-Table"].ttl_attribute.as_deref(), Some("expiresAt"));
+    assert_eq!(stack.encryption_keys, ["arn:aws:kms:us-east-1:000000000000:key/parlance-SecretKey"]);
 }
 
 #[test]
@@ -89,6 +102,18 @@ fn unsupported_property_is_refused_by_name() {
         ("/Topic", json!({ "Type": "AWS::SNS::Topic" }), "Topic: the local server does not support AWS::SNS::Topic"),
         ("/Queue/Properties/FifoQueue", json!(true), "Queue: unknown field `FifoQueue`"),
         ("/Queue/Properties/RedrivePolicy", json!({}), "Queue: unknown field `RedrivePolicy`"),
+        ("/SecretKey/Properties/MultiRegion", json!(true), "SecretKey: unknown field `MultiRegion`"),
+        ("/SecretKey/Properties/KeyPolicy/Id", json!("a"), "SecretKey: unknown field `Id`"),
+        (
+            "/SecretKey/Properties/KeyPolicy/Statement",
+            json!([key_policy_statement(), key_policy_statement()]),
+            "SecretKey: the KeyPolicy must allow the account everything and nobody else anything",
+        ),
+        (
+            "/SecretKey/Properties/KeyPolicy/Statement/0/Principal",
+            json!("*"),
+            "SecretKey: the KeyPolicy must allow the account everything and nobody else anything",
+        ),
         ("/Alarm/Properties/Metrics", json!([]), "Alarm: unknown field `Metrics`"),
         ("/Api/Properties/Caching", json!(true), "Api: unknown field `Caching`"),
         ("/Api/Properties/AuthenticationType", json!("OPENID_CONNECT"), "Api: unknown variant `OPENID_CONNECT`"),
@@ -171,7 +196,22 @@ fn data_source_must_refer_to_a_resource_of_the_stack() {
         ("TableSource", "DynamoDBConfig/DeltaSyncConfig", json!({}), "unknown field `DeltaSyncConfig`"),
         ("TableSource", "DynamoDBConfig/UseCallerCredentials", json!(true), "unknown field `UseCallerCredentials`"),
         ("TableSource", "LambdaConfig", json!({}), "unknown field `LambdaConfig`"),
-        ("TableSource", "Type", json!("HTTP"), "unknown variant `HTTP`"),
+        ("TableSource", "Type", json!("AMAZON_BEDROCK_RUNTIME"), "unknown variant `AMAZON_BEDROCK_RUNTIME`"),
+        (
+            "KeySource",
+            "HttpConfig/Endpoint",
+            json!("https://api.example"),
+            "https://api.example cannot be reached from the local server; https://kms.us-east-1.amazonaws.com is the only",
+        ),
+        ("KeySource", "HttpConfig/Timeout", json!(1), "unknown field `Timeout`"),
+        ("KeySource", "HttpConfig/AuthorizationConfig", json!({}), "missing field `AuthorizationType`"),
+        (
+            "KeySource",
+            "HttpConfig/AuthorizationConfig/AwsIamConfig/SigningServiceName",
+            json!("sts"),
+            "requests to https://kms.us-east-1.amazonaws.com must be signed for kms in us-east-1, not sts in us-east-1",
+        ),
+        ("KeySource", "ServiceRoleArn", json!("arn:nobody"), "arn:nobody is no role of this stack"),
         (
             "HandlerSource",
             "LambdaConfig/LambdaFunctionArn",

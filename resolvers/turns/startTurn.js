@@ -24,6 +24,7 @@ export function request(ctx) {
     askedBy: ctx.identity ? ctx.stash.userId : null,
     startedAt: queuedTurn.startedAt,
     participantCount: conversation.participantCount ?? 0,
+    callerCredential: ctx.stash.callerCredential,
   });
 }
 

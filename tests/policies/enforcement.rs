@@ -3,6 +3,7 @@ use local::{
     bedrock,
     dynamodb::{DynamoDb, EndpointResponse},
     identity::{AssumedRole, Authenticator, Principal},
+    kms::Kms,
     stack::Function,
 };
 use reqwest::{Client, Response};
@@ -88,6 +89,41 @@ async fn only_the_handler_may_call_the_models_of_its_policy() {
     }
     for access_key in ["AKIAROOT", "AKIANOBODY"] {
         assert_eq!(call_model(access_key, profile).await, (403, Some("UnrecognizedClientException".into())));
+    }
+}
+
+#[tokio::test]
+async fn only_the_handler_may_decrypt_and_no_function_may_encrypt() {
+    let stack = load_stack(&[]);
+    let kms = Kms::open(&stack.encryption_keys, None).expect("a key");
+    let url = serve(kms.router(authenticator())).await;
+    let call = async |access_key: &str, operation: &str, body: Value| {
+        let response = post(&url, access_key, &format!("TrentService.{operation}"), &body).await;
+        (response.status().as_u16(), response.json::<Value>().await.expect("JSON"))
+    };
+    let key = &stack.encryption_keys[0];
+    let encrypt = json!({ "KeyId": key, "Plaintext": "c2VjcmV0" });
+    let role = AssumedRole::new(&stack.roles["parlance-KmsSourceRole"], "test");
+    let sealed = kms.handle_call(&role, "TrentService.Encrypt", encrypt.to_string().as_bytes());
+    let decrypt = json!({ "CiphertextBlob": sealed.body["CiphertextBlob"] });
+    let (status, opened) = call("parlance-Handler", "Decrypt", decrypt.clone()).await;
+    assert_eq!((status, &opened["Plaintext"]), (200, &json!("c2VjcmV0")));
+    let denied = [
+        ("parlance-Handler", "Encrypt", encrypt.clone()),
+        ("parlance-Closer", "Encrypt", encrypt),
+        ("parlance-Closer", "Decrypt", decrypt.clone()),
+    ];
+    for (function, operation, body) in denied {
+        let message = format!(
+            "User: arn:aws:sts::000000000000:assumed-role/{function}Role/{function} is not authorized to perform: \
+             kms:{operation} on resource: {key} because no identity-based policy allows the kms:{operation} action"
+        );
+        let error = json!({ "__type": "AccessDeniedException", "message": message });
+        assert_eq!(call(function, operation, body).await, (400, error));
+    }
+    for access_key in ["AKIAROOT", "AKIANOBODY"] {
+        let (status, error) = call(access_key, "Decrypt", decrypt.clone()).await;
+        assert_eq!((status, &error["__type"]), (400, &json!("UnrecognizedClientException")));
     }
 }
 

@@ -192,6 +192,40 @@ fn tool_function_arns_name_functions() {
     }
 }
 
+#[test]
+fn tool_graphql_urls_are_https_or_local() {
+    let load = |urls: &str| {
+        let parameters = [("ToolGraphqlUrls".to_owned(), urls.to_owned())].into();
+        let deployment = Deployment::at("http://localhost", parameters);
+        let stack = template::load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment)?;
+        Ok::<_, template::TemplateError>(stack.functions["parlance-Handler"].environment["TOOL_GRAPHQL_URLS"].clone())
+    };
+    let urls = "https://a.example/graphql,http://localhost:4000/graphql,http://127.0.0.1";
+    for urls in ["none", urls] {
+        assert_eq!(load(urls).as_deref(), Ok(urls));
+    }
+    for urls in ["", "http://a.example/graphql", "http://localhost.example/", "https://", "https://a#b", "none,a"] {
+        assert!(load(urls).is_err(), "{urls}");
+    }
+}
+
+#[test]
+fn stack_without_caller_tools_has_no_key() {
+    let stack = load_stack(&[("CallerTools", "false")]);
+    assert!(stack.encryption_keys.is_empty() && !stack.roles.contains_key("parlance-KmsSourceRole"));
+    assert_eq!(stack.api.environment["CALLER_KEY_ARN"], "none");
+    assert_eq!(stack.api.functions["sealCredential"].data_source, "Nothing");
+    let decrypt = |stack: &Stack| {
+        let case = Case(vec!["kms:Decrypt".into(), "kms:key/parlance-CallerKey".into()]);
+        case.is_allowed(&assume_role(stack, "HandlerRole"))
+    };
+    assert!(!decrypt(&stack));
+    let stack = load_stack(&[]);
+    assert!(decrypt(&stack));
+    assert_eq!(stack.encryption_keys, [stack.api.environment["CALLER_KEY_ARN"].as_str()]);
+    assert_eq!(stack.api.functions["sealCredential"].data_source, "Kms");
+}
+
 /// An inference profile's id is its model's id behind a prefix that names its regions.
 #[test]
 fn handler_may_use_the_foundation_model_that_model_id_implies() {

@@ -58,7 +58,9 @@ fn no_role_is_shared() {
         let functions = stack.functions.values().map(|function| &function.role.arn);
         let sources = stack.api.data_sources.values().filter_map(|source| match source {
             DataSource::None => None,
-            DataSource::Table { role, .. } | DataSource::Lambda { role, .. } => Some(&role.arn),
+            DataSource::Table { role, .. } | DataSource::Lambda { role, .. } | DataSource::Kms { role } => {
+                Some(&role.arn)
+            }
         });
         let mut used: Vec<&String> = functions.chain(sources).collect();
         let count = used.len();

@@ -1,13 +1,17 @@
-//! The data sources of resolvers: a table, a function, or none.
+//! The data sources of resolvers: a table, a function, an HTTP service, or none.
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::resolver_error::ResolverError;
+use super::{
+    http_request::{HttpRequest, HttpResponse, Method},
+    resolver_error::ResolverError,
+};
 use crate::{
     dynamodb::{self, DynamoDb},
     identity::{AccessDenied, AccessRequest, AssumedRole},
+    kms::{Kms, KmsResponse},
     lambda::{InvocationType, InvokeError, Lambda},
     stack::DataSource,
 };
@@ -27,6 +31,9 @@ pub enum BoundDataSource {
         function: String,
         role: AssumedRole,
     },
+    Kms {
+        role: AssumedRole,
+    },
 }
 
 /// The services behind the data sources of an API. Clones share them.
@@ -34,6 +41,7 @@ pub enum BoundDataSource {
 pub struct DataSources {
     tables: Arc<dyn TableBackend>,
     functions: Arc<dyn FunctionBackend>,
+    kms: Kms,
 }
 
 /// The service behind DynamoDB data sources.
@@ -97,13 +105,19 @@ impl BoundDataSource {
             DataSource::Lambda { function, role } => {
                 Self::Lambda { function: function.clone(), role: AssumedRole::new(role, ROLE_SESSION_NAME) }
             }
+            DataSource::Kms { role } => Self::Kms { role: AssumedRole::new(role, ROLE_SESSION_NAME) },
         }
     }
 }
 
 impl DataSources {
     pub fn new(tables: impl TableBackend + 'static, functions: impl FunctionBackend + 'static) -> Self {
-        Self { tables: Arc::new(tables), functions: Arc::new(functions) }
+        Self { tables: Arc::new(tables), functions: Arc::new(functions), kms: Kms::default() }
+    }
+
+    /// The same services, with KMS and its keys. Without it KMS has no keys.
+    pub fn with_kms(self, kms: Kms) -> Self {
+        Self { kms, ..self }
     }
 
     /// Sends the request that a request handler returned. Errors of the data source are part of the result;
@@ -122,6 +136,10 @@ impl DataSources {
                 Ok(DataSourceResult { result: response.result, error })
             }
             BoundDataSource::Lambda { function, role } => self.invoke(function, role, request).await,
+            BoundDataSource::Kms { role } => {
+                let response = call_kms(&self.kms, role, &HttpRequest::parse(request)?);
+                Ok(DataSourceResult { result: response.into_result(), error: None })
+            }
         }
     }
 
@@ -154,6 +172,19 @@ impl DataSources {
             Ok(result) => DataSourceResult { result, error: None },
             Err(error) => DataSourceResult { result: Value::Null, error: Some(invoke_error_json(&error)) },
         })
+    }
+}
+
+/// The response of KMS to a request that AppSync has signed for the role.
+fn call_kms(kms: &Kms, role: &AssumedRole, request: &HttpRequest) -> HttpResponse {
+    let is_call = request.method == Method::Post && request.resource_path == "/";
+    let target = if is_call { request.header("x-amz-target") } else { "" };
+    let response = kms.handle_call(role, target, request.body.as_bytes());
+    let headers = [("content-type", KmsResponse::CONTENT_TYPE), ("x-amzn-requestid", &response.request_id)];
+    HttpResponse {
+        status: response.status,
+        headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        body: response.body.to_string(),
     }
 }
 
@@ -231,6 +262,35 @@ mod tests {
             panic!("AppSync accepts the request")
         };
         result
+    }
+
+    #[tokio::test]
+    async fn kms_data_source_has_the_permissions_of_its_role_and_errors_as_results() {
+        let key = "arn:aws:kms:us-east-1:000000000000:key/one";
+        let kms = Kms::open(&[key.into()], None).unwrap();
+        let call = async |action: &str, method: &str, path: &str| {
+            let role = role(json!([{ "Effect": "Allow", "Action": action, "Resource": key }]));
+            let data_sources = DataSources::new(DynamoDb::open(None).unwrap(), EchoFunctions).with_kms(kms.clone());
+            let headers =
+                json!({ "Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "TrentService.Encrypt" });
+            let params = json!({ "headers": headers, "body": { "KeyId": key, "Plaintext": "AA==" } });
+            let request = json!({ "method": method, "resourcePath": path, "params": params });
+            let data_source = BoundDataSource::new(&DataSource::Kms { role });
+            let response = data_sources.send(&data_source, &request).await.ok().unwrap();
+            assert_eq!(response.error, None);
+            let body: Value = serde_json::from_str(response.result["body"].as_str().unwrap()).unwrap();
+            (response.result, body)
+        };
+        let (response, body) = call("kms:Encrypt", "POST", "/").await;
+        assert_eq!((&response["statusCode"], &body["KeyId"]), (&json!(200), &json!(key)));
+        assert_eq!(response["headers"]["content-type"], "application/x-amz-json-1.1");
+        let (response, body) = call("kms:Decrypt", "POST", "/").await;
+        let error = json!({ "__type": "AccessDeniedException", "message": denied("kms:Encrypt", key) });
+        assert_eq!((&response["statusCode"], body), (&json!(400), error));
+        for (method, path) in [("GET", "/"), ("POST", "/keys")] {
+            let (response, body) = call("kms:Encrypt", method, path).await;
+            assert_eq!((&response["statusCode"], &body["__type"]), (&json!(400), &json!("UnknownOperationException")));
+        }
     }
 
     fn denied(action: &str, resource: &str) -> String {

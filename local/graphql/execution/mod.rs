@@ -5,6 +5,7 @@ pub mod data_sources;
 pub mod executor;
 pub mod field_context;
 pub mod field_resolver;
+pub mod http_request;
 pub mod introspection;
 pub mod pipeline;
 pub mod resolver_error;

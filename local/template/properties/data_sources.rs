@@ -33,6 +33,14 @@ pub enum DataSourceProperties {
         service_role_arn: String,
         lambda_config: LambdaConfig,
     },
+    #[serde(rename = "HTTP")]
+    Http {
+        #[serde(rename = "ApiId")]
+        _api_id: Ignored,
+        name: String,
+        service_role_arn: String,
+        http_config: HttpConfig,
+    },
 }
 
 #[derive(Deserialize)]
@@ -46,6 +54,27 @@ pub struct DynamoDbConfig {
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct LambdaConfig {
     lambda_function_arn: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct HttpConfig {
+    endpoint: String,
+    authorization_config: AuthorizationConfig,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "AuthorizationType", rename_all_fields = "PascalCase", deny_unknown_fields)]
+enum AuthorizationConfig {
+    #[serde(rename = "AWS_IAM")]
+    Iam { aws_iam_config: IamConfig },
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct IamConfig {
+    signing_region: String,
+    signing_service_name: String,
 }
 
 impl DataSourceProperties {
@@ -69,8 +98,31 @@ impl DataSourceProperties {
                 }
                 Ok((name, DataSource::Lambda { function, role: roles.get(&service_role_arn)? }))
             }
+            Self::Http { name, service_role_arn, http_config, .. } => {
+                check_kms(http_config)?;
+                Ok((name, DataSource::Kms { role: roles.get(&service_role_arn)? }))
+            }
         }
     }
+}
+
+/// The local server sends no request to another host: KMS is the only HTTP service that it has.
+fn check_kms(HttpConfig { endpoint, authorization_config }: HttpConfig) -> Result<(), TemplateError> {
+    let AuthorizationConfig::Iam { aws_iam_config: IamConfig { signing_region, signing_service_name } } =
+        authorization_config;
+    let expected = format!("https://kms.{REGION}.amazonaws.com");
+    if endpoint != expected {
+        let message =
+            format!("{endpoint} cannot be reached from the local server; {expected} is the only HTTP endpoint");
+        return Err(TemplateError::new(message));
+    }
+    if (signing_region.as_str(), signing_service_name.as_str()) != (REGION, "kms") {
+        let message = format!(
+            "requests to {endpoint} must be signed for kms in {REGION}, not {signing_service_name} in {signing_region}"
+        );
+        return Err(TemplateError::new(message));
+    }
+    Ok(())
 }
 
 fn table_name(config: DynamoDbConfig, has_table: impl Fn(&str) -> bool) -> Result<String, TemplateError> {

@@ -26,6 +26,8 @@ use super::{
 use crate::backend::with_timeout;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_parlance");
+/// The file of the key that seals callers' credentials.
+pub const KMS_KEY_FILE: &str = "kms-parlance-CallerKey";
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
 pub struct Fixture {
@@ -141,6 +143,7 @@ impl Fixture {
         self.capture_table_items().await;
         self.plant_process_credentials();
         self.plant_signing_keys();
+        self.plant_encryption_key();
     }
 
     /// Sends a request and captures the response. Returns no answer if the request is refused.
@@ -236,6 +239,12 @@ impl Fixture {
             }
             fs::remove_file(file).unwrap();
         }
+    }
+
+    /// Plants the key that seals callers' credentials, in base64 as in any text form of the key.
+    fn plant_encryption_key(&self) {
+        let key = fs::read(self.state().join(KMS_KEY_FILE)).unwrap();
+        self.plant(SecretKind::Credential, KMS_KEY_FILE, STANDARD.encode(key));
     }
 
     /// Plants a part of each issuer's secret prime, in base64 as in any text form of the key.

@@ -20,7 +20,7 @@ use local::{
 use tokio::process::Command;
 
 use self::{
-    fixture::{Fixture, TestServer},
+    fixture::{Fixture, KMS_KEY_FILE, TestServer},
     planted_secrets::{ADMINISTRATOR_KEY, API_KEY, Findings, Location},
     user_requests::{Session, share_and_unshare},
 };
@@ -45,7 +45,8 @@ const FAULTY_MODELS: [&str; 15] = [
     "filtered",
 ];
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
-const STATE_FILES: [&str; 6] = ["api-key", "endpoint.json", "lock", "table.db", "table.db-shm", "table.db-wal"];
+const STATE_FILES: [&str; 7] =
+    ["api-key", "endpoint.json", KMS_KEY_FILE, "lock", "table.db", "table.db-shm", "table.db-wal"];
 
 /// A client for each kind of caller.
 struct Clients {
@@ -134,7 +135,9 @@ fn assert_found_where_expected(fixture: &Fixture, findings: &Findings) {
         let names = findings.names_in(|other| *other == location);
         assert_eq!(names, [API_KEY, ADMINISTRATOR_KEY].map(str::to_owned).into(), "{location:?}");
     }
-    for name in ["a process's AWS_SECRET_ACCESS_KEY", "a process's AWS_SESSION_TOKEN", "pool-key", "oidc-key"] {
+    for name in
+        ["a process's AWS_SECRET_ACCESS_KEY", "a process's AWS_SESSION_TOKEN", "pool-key", "oidc-key", KMS_KEY_FILE]
+    {
         assert!(fixture.has_planted(name), "{name} is known");
     }
     let in_invocations = findings.names_in(|location| *location == Location::Invocation);
