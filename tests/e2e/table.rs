@@ -252,6 +252,34 @@ impl Backend {
         .await;
     }
 
+    /// Stores an agent that has a tool of each kind, as putAgent does.
+    pub async fn put_agent_with_tools(&self, id: &str) {
+        let tool = |name: &str, kind: &str, target: Value| {
+            let text = |text: &str| json!({ "S": text });
+            json!({ "M": {
+                "name": text(name), "description": text("A tool."), "inputSchema": text("{\"type\":\"object\"}"),
+                "effect": text("READ"), "approval": text("NEVER"), kind: { "M": target },
+            } })
+        };
+        let tools = [
+            tool(
+                "find",
+                "lambda",
+                json!({ "functionArn": { "S": "arn:aws:lambda:us-east-1:000000000000:function:a" } }),
+            ),
+            tool("list", "graphql", json!({ "document": { "S": "{ getCaller { id } }" } })),
+        ];
+        self.run(&json!({
+            "operation": "PutItem",
+            "key": { "pk": { "S": format!("AGENT#{id}") }, "sk": { "S": "META" } },
+            "attributeValues": {
+                "id": { "S": id }, "version": { "N": 1 }, "modelId": { "S": "parlance.echo" },
+                "contextBytes": { "N": 400_000 }, "tools": { "L": tools },
+            },
+        }))
+        .await;
+    }
+
     async fn partition_items(&self, partition: &str) -> Vec<Value> {
         self.first_items(partition, 10_000).await
     }

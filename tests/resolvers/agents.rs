@@ -164,6 +164,58 @@ async fn handler_gets_the_tools_of_the_agent_with_a_message() {
     assert_eq!((request.agent.max_steps, request.agent.tool_timeout_seconds), (5, 20));
 }
 
+/// The input of an agent with a tool that is a GraphQL operation.
+fn lister() -> Value {
+    let graphql =
+        json!({ "document": "{ listConversations { items { title } } }", "url": "https://a.example/graphql" });
+    json!({ "id": "lister", "modelId": "m", "tools": [{ "name": "list", "description": "d", "graphql": graphql }] })
+}
+
+/// The tool with the members that the handler derives.
+fn derived_tool() -> Value {
+    let mut tool = lister()["tools"][0].clone();
+    tool["inputSchema"] = json!("{\"type\":\"object\",\"properties\":{}}");
+    tool["effect"] = json!("READ");
+    tool
+}
+
+#[tokio::test]
+async fn operation_is_stored_as_the_handler_has_completed_it() {
+    let fixture = Fixture::with_parameters([]);
+    fixture.set_invocation_result(Ok(json!({ "refusals": [], "tools": [derived_tool()] })));
+    let document = "mutation ($input: PutAgentInput!) { result: putAgent(input: $input) \
+        { tools { name inputSchema effect graphql { document url } } } }";
+    let agent = fixture.execute(&iam_user("ann"), document, json!({ "input": lister() })).await.expect("an agent");
+    let [payload] = fixture.payloads().try_into().expect("one invocation");
+    assert_eq!(payload, json!({ "type": "checkTools", "tools": lister()["tools"] }), "without what it derives");
+    let mut returned = derived_tool();
+    returned.as_object_mut().expect("an object").remove("description");
+    assert_eq!(agent, json!({ "tools": [returned] }));
+    let stored = fixture.scan().await.into_iter().find(|item| item["pk"] == "AGENT#lister").expect("the agent");
+    assert_eq!(stored["tools"], json!([derived_tool()]));
+}
+
+/// Tests of sealCredential have the callers whose credentials are sealed.
+#[tokio::test]
+async fn handler_is_told_why_there_is_no_credential_if_an_operation_needs_one() {
+    for (caller_tools, reason) in [("true", "IAM"), ("false", "DISABLED")] {
+        let fixture = Fixture::with_parameters([("CallerTools", caller_tools)]);
+        fixture.set_invocation_result(Ok(json!({ "refusals": [], "tools": [derived_tool()] })));
+        put_agent(&fixture, &lister()).await.expect("an agent");
+        let ann = iam_user("ann");
+        for (agent, credential) in [("lister", json!({ "kind": "NONE", "reason": reason })), ("default", Value::Null)] {
+            let id = format!("of-{agent}");
+            let document =
+                "mutation ($input: CreateConversationInput) { result: createConversation(input: $input) { id } }";
+            let input = json!({ "input": { "id": id, "agentId": agent } });
+            fixture.execute(&ann, document, input).await.expect("a conversation");
+            fixture.send_message(&ann, &id, "m1").await.expect("a turn");
+            let payload = fixture.payloads().pop().expect("an invocation");
+            assert_eq!(payload["callerCredential"], credential, "{agent} with CallerTools={caller_tools}");
+        }
+    }
+}
+
 #[test]
 fn page_of_agents_has_at_most_640_tools() {
     let tools: Vec<Value> =

@@ -12,6 +12,8 @@ use super::{
 use crate::backend::{Backend, new_id, send_message};
 
 const TURN: &str = "t1";
+/// An agent with tools.
+const AGENT: &str = "clerk";
 
 pub struct Fixture<'a> {
     pub backend: &'a Backend,
@@ -49,6 +51,7 @@ impl Fixture<'_> {
                 start_turn(owner, &id).await;
                 self.backend.claim_turn(&id, TURN).await;
             }
+            "Query.getAgent.lambda" | "Query.getAgent.graphql" => self.backend.put_agent_with_tools(AGENT).await,
             _ => {}
         }
         let [writer, reader] = [&owner.writer, &owner.reader].map(|user| user.clone().unwrap_or_default());
@@ -86,6 +89,14 @@ impl SharedConversation {
             "Query.listConversations" => ("{ listConversations(limit: 100) { items { id } } }", json!({})),
             "Query.getAgent" => ("{ getAgent(id: \"default\") { modelId } }", json!({})),
             "Query.getAgent.systemPrompt" => ("{ getAgent(id: \"default\") { systemPrompt } }", json!({})),
+            "Query.getAgent.lambda" => (
+                "query ($id: ID!) { getAgent(id: $id) { tools { name lambda { functionArn } } } }",
+                json!({ "id": AGENT }),
+            ),
+            "Query.getAgent.graphql" => (
+                "query ($id: ID!) { getAgent(id: $id) { tools { name graphql { document url } } } }",
+                json!({ "id": AGENT }),
+            ),
             "Query.listAgents" => ("{ listAgents { items { modelId } } }", json!({})),
             "Query.listAgents.systemPrompt" => ("{ listAgents { items { systemPrompt } } }", json!({})),
             "Query.getCaller" => ("{ getCaller { id name isAdministrator } }", json!({})),

@@ -113,6 +113,12 @@ pub fn outcome(response: &Value) -> String {
     }
 }
 
+/// Whether no tool of a list says what it calls.
+fn hides_targets(tools: &Value) -> bool {
+    let mut tools = tools.as_array().into_iter().flatten();
+    tools.all(|tool| ["lambda", "graphql"].iter().all(|target| tool[target].is_null()))
+}
+
 /// The outcome of a response without errors. One that matrix.txt does not know is returned as JSON.
 fn data_outcome(response: &Value) -> String {
     let field = response["data"].as_object().and_then(|data| data.values().next());
@@ -121,6 +127,7 @@ fn data_outcome(response: &Value) -> String {
         None if response["type"] == "start_ack" => "ok".into(),
         Some(Value::Null) => "hidden".into(),
         Some(Value::Object(object)) if object.get("systemPrompt") == Some(&Value::Null) => "hidden".into(),
+        Some(Value::Object(object)) if object.get("tools").is_some_and(hides_targets) => "hidden".into(),
         Some(Value::Object(_)) => "ok".into(),
         None | Some(_) => response.to_string(),
     }
