@@ -48,9 +48,11 @@ async fn on_claim_refused<E: Effects>(
     tracing::info!(?refusal, "not claimed");
     match refusal {
         ClaimRefusal::Leased => Err(HandlerError::Leased),
-        ClaimRefusal::NotFound | ClaimRefusal::OtherRun | ClaimRefusal::Ended | ClaimRefusal::LeasedByOtherStart => {
-            Ok(())
-        }
+        ClaimRefusal::NotFound
+        | ClaimRefusal::OtherRun
+        | ClaimRefusal::Ended
+        | ClaimRefusal::Waiting
+        | ClaimRefusal::LeasedByOtherStart => Ok(()),
         ClaimRefusal::Unannounced | ClaimRefusal::Cancelled | ClaimRefusal::Expired => close_run(run_id, context).await,
     }
 }
@@ -93,7 +95,7 @@ async fn answer_claimed_turn<E: Effects>(
     );
     let end = run_attempt(&mut attempt, context.effects).await;
     log_end(turn.attempt, end, &attempt);
-    if end.closed_turn()
+    if end.counts_tokens()
         && let Some(user_id) = asked_by
         && let Some(tokens) = attempt.token_count()
     {
@@ -103,7 +105,7 @@ async fn answer_claimed_turn<E: Effects>(
         move_to_top_of_lists(&run_id.conversation_id, context).await;
     }
     match end {
-        AttemptEnd::Published => Ok(()),
+        AttemptEnd::Published | AttemptEnd::Waiting => Ok(()),
         AttemptEnd::Superseded => close_if_lease_expired(run_id, turn, context).await,
         AttemptEnd::Unannounced => Err(HandlerError::Unannounced),
         AttemptEnd::OutOfTime => Err(HandlerError::OutOfTime),
@@ -232,9 +234,10 @@ fn model_request(agent: &Agent, input: &TranscriptInput) -> ModelRequest {
 
 fn log_end(attempt_number: u32, end: AttemptEnd, attempt: &Attempt) {
     let updates = attempt.update_count();
-    if end == AttemptEnd::Superseded {
-        tracing::info!(attempt = attempt_number, updates, "superseded");
-        return;
+    match end {
+        AttemptEnd::Superseded => return tracing::info!(attempt = attempt_number, updates, "superseded"),
+        AttemptEnd::Waiting => return tracing::info!(attempt = attempt_number, updates, "waiting for answers"),
+        AttemptEnd::Published | AttemptEnd::Unannounced | AttemptEnd::OutOfTime => {}
     }
     match attempt.end_reason() {
         Some(EndReason::Failed(failure)) => log_failure(attempt_number, updates, end, &failure),

@@ -22,7 +22,7 @@ use turn::{
     model::{ModelError, ModelRequest, ModelStop, StreamEvent, ToolOutput},
     mutation::{AgentEvent, Mutation, PublishFailure, Update},
     request::Agent,
-    tool::{Caller, LambdaTool, Tool, ToolEffect, ToolOutcome, ToolRun, ToolTarget},
+    tool::{Caller, LambdaTool, Tool, ToolApproval, ToolEffect, ToolOutcome, ToolRun, ToolTarget},
 };
 
 type ModelResult = Result<StreamEvent, ModelError>;
@@ -403,6 +403,7 @@ fn tool(name: &str) -> Tool {
         description: "Waits.".into(),
         input_schema: r#"{"type":"object"}"#.into(),
         effect: ToolEffect::Read,
+        approval: ToolApproval::Never,
         target: ToolTarget::Lambda(LambdaTool {
             function_arn: "arn:aws:lambda:us-east-1:000000000000:function:wait".into(),
         }),

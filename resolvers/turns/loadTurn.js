@@ -56,14 +56,16 @@ function raiseTableError(ctx) {
  */
 function withEffectiveStatus(turn, now) {
   const status = effectiveStatus(turn, now);
-  const failure = turn.status === 'QUEUED' ? NOT_STARTED : INTERRUPTED;
+  const failures = { QUEUED: NOT_STARTED, WAITING: PENDING_EXPIRED };
   const hasDied = status === 'FAILED' && turn.status !== 'FAILED';
-  return { ...turn, status, failure: hasDied ? failure : turn.failure, storedStatus: turn.status };
+  const failure = hasDied ? (failures[turn.status] ?? INTERRUPTED) : turn.failure;
+  return { ...turn, status, failure, storedStatus: turn.status };
 }
 
 function effectiveStatus(turn, now) {
   if (turn.status === 'COMPLETED' || turn.status === 'CANCELLED' || turn.status === 'FAILED')
     return turn.status;
+  if (turn.status === 'WAITING') return (turn.pendingUntil ?? 0) > now ? 'WAITING' : 'FAILED';
   if ((turn.leaseUntil ?? 0) > now) return turn.status;
   if (turn.status === 'CANCELLING') return 'CANCELLED';
   return turn.claimableUntil > now ? 'QUEUED' : 'FAILED';
@@ -78,6 +80,12 @@ const NOT_STARTED = {
 const INTERRUPTED = {
   code: 'INTERRUPTED',
   message: 'The work on the answer was interrupted. Try again.',
+  retryable: true,
+};
+
+const PENDING_EXPIRED = {
+  code: 'PENDING_EXPIRED',
+  message: 'Nobody answered the tool call in time.',
   retryable: true,
 };
 

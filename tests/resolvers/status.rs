@@ -15,6 +15,8 @@ struct Case {
     status: String,
     lease_until: Option<u64>,
     claimable_until: u64,
+    /// Only of a turn that is WAITING.
+    pending_until: Option<u64>,
     now: i64,
     effective: String,
     /// The fencing condition accepts a publish of the turn's last attempt.
@@ -95,6 +97,7 @@ impl Case {
     fn stored_turn(&self) -> Value {
         json!({
             "id": "t1", "status": self.status, "leaseUntil": self.lease_until, "claimableUntil": self.claimable_until,
+            "pendingUntil": self.pending_until,
         })
     }
 
@@ -108,6 +111,9 @@ impl Case {
         });
         if let Some(lease) = self.lease_until {
             turn["leaseUntil"] = json!({ "N": lease });
+        }
+        if let Some(pending) = self.pending_until {
+            turn["pendingUntil"] = json!({ "N": pending });
         }
         let conversation = json!({ "eventCount": { "N": 1 }, "activeTurnId": { "S": "t1" } });
         for (sk, item) in [("TURN#t1", turn), ("META", conversation)] {

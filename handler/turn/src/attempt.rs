@@ -3,7 +3,7 @@
 //! Its caller passes inputs to [`Attempt::handle`], performs the effects from [`Attempt::next_effect`] until
 //! there is none left, and then waits for an input or for the moment of [`Attempt::wake_at`].
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,7 +11,7 @@ use std::{
 use api::{
     backoff::jitter_seed,
     text::is_blank,
-    types::{ContentBlock, ConversationEvent, FailureCode, StopReason, ToolUse, TurnStatus, Usage},
+    types::{ContentBlock, ConversationEvent, FailureCode, StopReason, ToolCall, ToolUse, TurnStatus, Usage},
 };
 
 use crate::{
@@ -21,14 +21,15 @@ use crate::{
     delivery::{Accepts, Delivery, DeliveryOutcome},
     direct_write::WriteFailure,
     effect::{AttemptEnd, Effect},
+    failures::Failure,
     limits::Limits,
     model::{ModelError, ModelRequest, Role, StreamEvent, TranscriptBlock, TranscriptMessage},
     model_call::{ModelAction, ModelCall, StepEnd},
-    mutation::{AgentEvent, AnswerEnd, Author, EndReason, Mutation, PublishFailure, ToolProgress, Update},
+    mutation::{AgentEvent, AnswerEnd, Author, EndReason, Mutation, PublishFailure, Update, Wait},
     pacing::Pacing,
     request::Agent,
     token_estimate::estimate_tokens,
-    tool::{Caller, ToolOutcome},
+    tool::{Caller, StoredCalls, ToolOutcome},
     tool_calls::{Call, CallCollector, stored_call},
     tool_runs::ToolRuns,
     transcript::{result_block, trim_tool_results},
@@ -68,9 +69,8 @@ pub struct AttemptStart {
     pub question: ConversationEvent,
     /// Whether the attempt appends to the existing answer.
     pub continues: bool,
-    /// The calls at the end of the existing answer whose results are not stored, with the position of their
-    /// event.
-    pub stored_calls: Option<(u32, Vec<ToolUse>)>,
+    /// The calls at the end of the existing answer whose results are not stored.
+    pub stored_calls: Option<StoredCalls>,
     pub request: ModelRequest,
     pub limits: Limits,
     pub deadlines: Deadlines,
@@ -91,7 +91,7 @@ pub struct Attempt {
     /// Events to publish before the open event of the answer: those of a step with tool calls.
     step_events: VecDeque<(Author, Vec<ContentBlock>)>,
     /// At most one for each call of the step.
-    tool_progress: VecDeque<ToolProgress>,
+    tool_progress: VecDeque<ToolCall>,
     tokens: TokenCount,
     /// A note that is not published yet.
     note: Option<&'static str>,
@@ -146,8 +146,12 @@ impl Attempt {
         let jitter_seed = jitter_seed(&[&claim.conversation_id, &claim.turn_id, &claim.attempt.to_string()]);
         let step = match stored_calls {
             None => Step::Model(ModelCall::new(&limits, deadlines, jitter_seed, now)),
-            Some((position, calls)) => {
-                let calls = calls.into_iter().map(|call| stored_call(call, &request.tools)).collect();
+            Some(StoredCalls { position, calls, mut answers }) => {
+                let to_call = |call: ToolUse| {
+                    let answer = answers.remove(&call.id);
+                    stored_call(call, answer, &request.tools)
+                };
+                let calls = calls.into_iter().map(to_call).collect();
                 Step::Tools(ToolRuns::of_stored_calls(calls, position, Answer::event_room(&limits)))
             }
         };
@@ -331,7 +335,13 @@ impl Attempt {
         }
         if runs.end().is_none() && now >= self.deadlines.stop_model_at {
             runs.stop(EndReason::Stopped(StopReason::Deadline));
+            self.delivery.withdraw_wait();
         }
+        if runs.is_waiting() && self.delivery.is_writing_directly() {
+            // Only AppSync can begin a wait.
+            runs.stop(EndReason::Failed(Failure::new(FailureCode::Internal)));
+        }
+        self.tool_progress.extend(runs.take_pending_states());
         if runs.take_stop() {
             return Some(Effect::StopTools);
         }
@@ -339,11 +349,17 @@ impl Attempt {
         if let Some(run) = runs.next_run(&self.claim, &self.caller, timeout, self.deadlines.stop_model_at, now) {
             return Some(Effect::RunTool(run));
         }
-        if !runs.is_done() {
+        if !runs.is_settled() {
             return None;
         }
-        let (results, end) = (runs.results(), runs.end());
-        self.end_step_with_results(results, end, now);
+        let (results, end, is_waiting) = (runs.take_results(), runs.end(), runs.is_waiting());
+        if !results.is_empty() {
+            self.publish_results(results);
+        }
+        if is_waiting {
+            return None;
+        }
+        self.end_step(end, now);
         self.next_step_effect(now)
     }
 
@@ -351,7 +367,7 @@ impl Attempt {
     /// stored.
     fn end_step_with_calls(&mut self) {
         let id_prefix = format!("call-{}-{}", self.claim.attempt, self.step_count);
-        let calls = self.calls.take_calls(&self.request.tools, &id_prefix);
+        let calls = self.calls.take_calls(&self.request.tools, &id_prefix, self.call_ids());
         if calls.is_empty() {
             if let Step::Model(model_call) = &mut self.step {
                 model_call.end_instead(EndReason::Stopped(StopReason::MalformedOutput));
@@ -368,12 +384,26 @@ impl Attempt {
         self.step = Step::Tools(ToolRuns::new(calls, Answer::event_room(&self.limits)));
     }
 
-    /// All calls of the step have a result: the results become an event, and the model is asked again.
-    fn end_step_with_results(&mut self, results: Vec<ContentBlock>, end: Option<EndReason>, now: Instant) {
+    /// The ids of all calls of the transcript.
+    fn call_ids(&self) -> HashSet<String> {
+        let blocks = self.request.transcript.iter().flat_map(|message| &message.content);
+        let ids = blocks.filter_map(|block| match block {
+            TranscriptBlock::ToolUse(tool_use) => Some(tool_use.id.clone()),
+            TranscriptBlock::Text(_) | TranscriptBlock::ToolResult { .. } => None,
+        });
+        ids.collect()
+    }
+
+    /// All calls of the step have a result, or wait: the results become an event.
+    fn publish_results(&mut self, results: Vec<ContentBlock>) {
         self.tool_progress.clear();
         let content = results.iter().filter_map(|block| block.tool_result.as_ref()).map(result_block).collect();
         self.push_message(Role::User, content);
         self.step_events.push_back((Author::Tools, results));
+    }
+
+    /// All calls of the step have a result: the model is asked again, unless the answer ends.
+    fn end_step(&mut self, end: Option<EndReason>, now: Instant) {
         let reached_max_steps = self.step_count >= self.agent.max_steps;
         let end = end.or(reached_max_steps.then_some(EndReason::Stopped(StopReason::MaxSteps)));
         self.step = match end {
@@ -417,7 +447,10 @@ impl Attempt {
         let reason = EndReason::Stopped(StopReason::Cancelled);
         match &mut self.step {
             Step::Model(model_call) => model_call.cancel(),
-            Step::Tools(runs) => runs.stop(reason),
+            Step::Tools(runs) => {
+                runs.stop(reason);
+                self.delivery.withdraw_wait();
+            }
             Step::Ended(end) => *end = reason,
         }
     }
@@ -431,7 +464,9 @@ impl Attempt {
             self.delivery.on_answer_ended(now);
         }
         let update = match self.delivery.accepts() {
-            Accepts::Anything => self.next_event().or_else(|| self.next_partial_update(now)),
+            Accepts::Anything => {
+                self.next_event().or_else(|| self.next_wait()).or_else(|| self.next_partial_update(now))
+            }
             Accepts::EventsOnly => self.next_event(),
             Accepts::Nothing => None,
         };
@@ -444,7 +479,8 @@ impl Attempt {
     fn next_event(&mut self) -> Option<Update> {
         if let Some((author, content)) = self.step_events.pop_front() {
             let update = self.agent_event(author, content, None);
-            if self.step_events.is_empty()
+            if author == Author::Agent
+                && self.step_events.is_empty()
                 && let Step::Tools(runs) = &mut self.step
             {
                 runs.on_event_published(self.claim.last_position + self.event_count);
@@ -458,6 +494,14 @@ impl Attempt {
         let reason = self.end_reason()?;
         let content = self.answer.take_open_event();
         Some(self.agent_event(Author::Agent, content, Some(AnswerEnd { reason, usage: self.tokens.reported })))
+    }
+
+    /// The update that begins the wait for answers, once everything before it is stored.
+    fn next_wait(&mut self) -> Option<Update> {
+        let Step::Tools(runs) = &mut self.step else { return None };
+        let (calls, position) = runs.take_wait()?;
+        let (agent, asked_by) = (Arc::clone(&self.agent), self.caller.id.clone());
+        Some(Update::Waiting(Wait { calls, position, agent, asked_by }))
     }
 
     fn next_partial_update(&mut self, now: Instant) -> Option<Update> {

@@ -47,6 +47,8 @@ pub struct StoredTurn {
     /// `None` until the run is claimed.
     pub lease_until: Option<u64>,
     pub claimable_until: u64,
+    /// Until when the pending calls of a WAITING turn can be answered.
+    pub pending_until: Option<u64>,
     /// Whether the turn's end has been published to subscribers.
     pub announced: bool,
     pub question_position: u32,
@@ -69,6 +71,11 @@ impl StoredTurn {
     pub fn is_leased(&self, now: u64) -> bool {
         self.lease_until.is_some_and(|until| until > now)
     }
+
+    /// Whether tool calls wait for a person or a client. `now` is in milliseconds since 1970.
+    pub fn is_waiting(&self, now: u64) -> bool {
+        self.status == TurnStatus::Waiting && self.pending_until.is_some_and(|until| until > now)
+    }
 }
 
 /// Why a turn cannot be claimed.
@@ -90,7 +97,9 @@ pub enum ClaimRefusal {
     Unannounced,
     /// The turn is CANCELLING without a live lease, so no handler is left to end it.
     Cancelled,
-    /// The time to claim the turn is over.
+    /// The attempt has ended with tool calls that wait for a person or a client.
+    Waiting,
+    /// The time to claim the turn, or to answer its tool calls, is over.
     Expired,
 }
 
@@ -105,6 +114,8 @@ impl ClaimRefusal {
         match turn.status {
             status if status.is_end() && turn.announced => Self::Ended,
             status if status.is_end() => Self::Unannounced,
+            TurnStatus::Waiting if turn.is_waiting(now) => Self::Waiting,
+            TurnStatus::Waiting => Self::Expired,
             _ if turn.is_leased(now) && is_other_start(turn.claimed_start, started_at) => Self::LeasedByOtherStart,
             _ if turn.is_leased(now) => Self::Leased,
             TurnStatus::Cancelling => Self::Cancelled,
@@ -120,7 +131,7 @@ fn is_other_start(claimed_start: Option<u64>, started_at: Option<u64>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use TurnStatus::{Cancelled, Cancelling, Completed, Failed, Queued, Running};
+    use TurnStatus::{Cancelled, Cancelling, Completed, Failed, Queued, Running, Waiting};
 
     use super::*;
     use crate::test_support::CLAIMED_TURN;
@@ -154,6 +165,16 @@ mod tests {
             (refusal(Queued, 2, None, claimable), ClaimRefusal::Leased),
         ] {
             assert_eq!(refusal, expected);
+        }
+    }
+
+    #[test]
+    fn waiting_turn_is_refused_until_it_has_expired() {
+        for (pending_until, expected) in
+            [(Some(NOW + 1), ClaimRefusal::Waiting), (Some(NOW), ClaimRefusal::Expired), (None, ClaimRefusal::Expired)]
+        {
+            let turn = StoredTurn { status: Waiting, run: RUN, lease_until: None, pending_until, ..CLAIMED_TURN };
+            assert_eq!(ClaimRefusal::from_stored(Some(turn), RUN, None, NOW), expected);
         }
     }
 

@@ -1,7 +1,14 @@
 //! How to end a turn that no handler works on any more, and the event that keeps its published text.
-use api::types::{ContentBlock, FailureCode, StopReason, TurnStatus};
+use api::types::{ContentBlock, FailureCode, StopReason, ToolResult, ToolStatus, ToolUse, TurnStatus};
 
-use crate::{claim::StoredTurn, failures::Failure, mutation::EndReason};
+use crate::{
+    claim::StoredTurn,
+    failures::Failure,
+    mutation::{Author, EndReason},
+};
+
+/// The result of a call that nobody answered.
+const EXPIRED_RESULT: &str = "Nobody answered in time.";
 
 /// The remaining work for a run whose invocations have failed for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +28,9 @@ impl ClosingDecision {
         match turn.status {
             TurnStatus::Completed | TurnStatus::Cancelled | TurnStatus::Failed if turn.announced => Self::Nothing,
             TurnStatus::Completed | TurnStatus::Cancelled | TurnStatus::Failed => Self::Announce,
-            // The answers to its tool calls start the next run.
-            TurnStatus::Waiting => Self::Nothing,
+            // The answers of a person or a client start the next run.
+            TurnStatus::Waiting if turn.is_waiting(now) => Self::Nothing,
+            TurnStatus::Waiting => Self::Close(EndReason::Failed(Failure::new(FailureCode::PendingExpired))),
             _ if turn.is_leased(now) => Self::Wait,
             TurnStatus::Cancelling => Self::Close(EndReason::Stopped(StopReason::Cancelled)),
             TurnStatus::Running => Self::Close(EndReason::Failed(Failure::new(FailureCode::Interrupted))),
@@ -47,11 +55,18 @@ pub struct ClosingEvent {
     pub position: u32,
     /// The number of its update within the attempt.
     pub sequence: u32,
+    pub author: Author,
     pub content: Vec<ContentBlock>,
     pub reason: EndReason,
 }
 
 impl ClosingEvent {
+    /// The end of a turn whose tool calls nobody answered in time.
+    pub fn of_expired_calls(turn_id: &str, turn: &StoredTurn, reason: EndReason, calls: &[ToolUse]) -> Self {
+        let content = calls.iter().map(expired_result).map(ContentBlock::tool_result).collect();
+        Self { author: Author::Tools, content, ..Self::new(turn_id, turn, reason, &[]) }
+    }
+
     /// `batches` are those of the turn's attempt after its last event, in order of sequence. The newest one
     /// may have been stored without being counted by the turn.
     pub fn new(turn_id: &str, turn: &StoredTurn, reason: EndReason, batches: &[StoredBatch]) -> Self {
@@ -60,9 +75,22 @@ impl ClosingEvent {
             id: format!("{turn_id}-closed-{}", turn.run),
             position: turn.last_position + 1,
             sequence: turn.last_sequence.max(last_batch_sequence) + 1,
+            author: Author::Agent,
             content: join_blocks(batches),
             reason,
         }
+    }
+}
+
+fn expired_result(call: &ToolUse) -> ToolResult {
+    ToolResult {
+        tool_use_id: call.id.clone(),
+        status: ToolStatus::Expired,
+        json: None,
+        text: Some(EXPIRED_RESULT.to_owned()),
+        truncated: None,
+        started_at: None,
+        ended_at: None,
     }
 }
 
@@ -81,7 +109,7 @@ fn join_blocks(batches: &[StoredBatch]) -> Vec<ContentBlock> {
 
 #[cfg(test)]
 mod tests {
-    use TurnStatus::{Cancelled, Cancelling, Completed, Failed, Queued, Running};
+    use TurnStatus::{Cancelled, Cancelling, Completed, Failed, Queued, Running, Waiting};
 
     use super::*;
     use crate::test_support::CLAIMED_TURN;
@@ -134,6 +162,21 @@ mod tests {
             let not_started = ClosingDecision::Close(failed(FailureCode::NotStarted));
             assert_eq!(ClosingDecision::for_run(Some(&unclaimed), 1, 0), not_started);
         }
+    }
+
+    #[test]
+    fn waiting_turn_is_closed_once_it_has_expired() {
+        let turn = StoredTurn { status: Waiting, lease_until: None, pending_until: Some(LEASE_END), ..CLAIMED_TURN };
+        assert_eq!(ClosingDecision::for_run(Some(&turn), 1, LEASE_END - 1), ClosingDecision::Nothing);
+        let reason = failed(FailureCode::PendingExpired);
+        assert_eq!(ClosingDecision::for_run(Some(&turn), 1, LEASE_END), ClosingDecision::Close(reason));
+        let call = ToolUse { id: "id1".into(), name: "look".into(), title: None, input: "{}".into() };
+        let event = ClosingEvent::of_expired_calls("t1", &turn, reason, &[call]);
+        assert_eq!((event.author, event.position, event.sequence), (Author::Tools, 8, 1));
+        let [block] = &event.content[..] else { panic!("{:?}", event.content) };
+        let result = block.tool_result.as_ref().unwrap();
+        assert_eq!((result.tool_use_id.as_str(), result.status), ("id1", ToolStatus::Expired));
+        assert_eq!(result.text.as_deref(), Some("Nobody answered in time."));
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub struct Delivery {
     last_renewal: Instant,
     /// The answer has ended and none of it has been accepted since this moment.
     end_waiting_since: Option<Instant>,
-    has_closing_event: bool,
+    last_update: LastUpdate,
     limits: Limits,
     deadlines: Deadlines,
 }
@@ -40,6 +40,15 @@ enum DeliveryMode {
     /// All events are written; the last one is offered to AppSync until a moment, to announce the end of the
     /// turn.
     Announcing { until: Instant },
+}
+
+/// Whether an update is being delivered after which the attempt is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LastUpdate {
+    None,
+    /// The update that begins a wait. It can be withdrawn.
+    Wait,
+    ClosingEvent,
 }
 
 /// Which updates can be delivered now.
@@ -70,7 +79,7 @@ impl Delivery {
             renewals: Outbox::new(limits.write_retry, jitter_seed.rotate_left(2)),
             last_renewal: leased_at,
             end_waiting_since: None,
-            has_closing_event: false,
+            last_update: LastUpdate::None,
             limits,
             deadlines,
         }
@@ -90,15 +99,33 @@ impl Delivery {
 
     /// Takes an update to deliver, which must be one that [`Self::accepts`] allows.
     pub fn put(&mut self, mutation: Mutation, now: Instant) {
-        self.has_closing_event = mutation.closes_turn();
+        self.last_update = match &mutation {
+            mutation if mutation.closes_turn() => LastUpdate::ClosingEvent,
+            mutation if mutation.begins_wait() => LastUpdate::Wait,
+            _ => LastUpdate::None,
+        };
         match self.mode {
             DeliveryMode::WritingDirectly => self.write_event(Arc::new(mutation), now),
             DeliveryMode::Publishing | DeliveryMode::Announcing { .. } => {
                 self.publishes.put(Arc::new(mutation), now);
             }
         }
-        if self.has_closing_event {
+        if self.last_update != LastUpdate::None {
             self.renewals.withdraw();
+        }
+    }
+
+    /// Whether only events can be delivered, because AppSync has failed.
+    pub fn is_writing_directly(&self) -> bool {
+        matches!(self.mode, DeliveryMode::WritingDirectly)
+    }
+
+    /// The attempt goes on instead of waiting: the update that begins the wait is not sent again. If it is in
+    /// flight, it may still be accepted, and then the attempt is over.
+    pub fn withdraw_wait(&mut self) {
+        if self.last_update == LastUpdate::Wait {
+            self.publishes.withdraw();
+            self.last_update = LastUpdate::None;
         }
     }
 
@@ -159,8 +186,12 @@ impl Delivery {
     }
 
     fn on_publish_accepted(&mut self, status: TurnStatus, now: Instant) -> DeliveryOutcome {
-        if self.publishes.on_accepted().is_some_and(|sent| sent.closes_turn()) {
+        let sent = self.publishes.on_accepted();
+        if sent.is_some_and(|sent| sent.closes_turn()) {
             return DeliveryOutcome::End(AttemptEnd::Published);
+        }
+        if self.last_update == LastUpdate::Wait {
+            self.last_update = LastUpdate::None;
         }
         if self.end_waiting_since.is_some() {
             self.end_waiting_since = Some(now);
@@ -191,9 +222,9 @@ impl Delivery {
         };
         let is_held = self.renewals.on_failed(now);
         match failure {
-            WriteFailure::Stale if is_held && self.has_closing_event => {
-                // The turn may have been ended by this attempt's closing event, whose result was lost. The
-                // result of sending that event again shows which.
+            WriteFailure::Stale if is_held && self.last_update != LastUpdate::None => {
+                // The lease may have been ended by this attempt's last update, whose result was lost. The
+                // result of sending that update again shows which.
                 self.renewals.withdraw();
                 self.last_renewal = now;
                 DeliveryOutcome::Continue
@@ -226,8 +257,12 @@ impl Delivery {
     }
 
     fn on_lease_extended(&mut self, status: TurnStatus, now: Instant) -> DeliveryOutcome {
+        if status == TurnStatus::Waiting {
+            // Only this attempt's own update begins a wait, even if it was withdrawn since.
+            return DeliveryOutcome::End(AttemptEnd::Waiting);
+        }
         self.last_renewal = now;
-        if self.has_closing_event {
+        if self.last_update == LastUpdate::ClosingEvent {
             // The closing event is final, and an end in the status may be this attempt's own.
             return DeliveryOutcome::Continue;
         }
@@ -244,6 +279,7 @@ impl Delivery {
     /// sequence and bytes. Other updates are dropped; readers notice the gap in the sequence.
     fn fall_back_to_direct_writes(&mut self, now: Instant) {
         self.mode = DeliveryMode::WritingDirectly;
+        self.withdraw_wait();
         if let Some(mutation) = self.publishes.withdraw()
             && matches!(mutation.update, Update::Event(_))
         {
@@ -292,8 +328,8 @@ impl Delivery {
             // The turn is closed and has no lease.
             return None;
         }
-        if self.is_closing_event_in_flight() {
-            // The closing event is about to end the lease.
+        if self.is_last_update_in_flight() {
+            // The update is about to end the lease.
             return None;
         }
         if self.writes.is_in_flight() || self.renewals.is_in_flight() {
@@ -303,8 +339,8 @@ impl Delivery {
         Some(self.renewals.due_at().unwrap_or(self.last_renewal + self.limits.renewal_interval))
     }
 
-    /// False while the closing event waits for its next try.
-    fn is_closing_event_in_flight(&self) -> bool {
-        self.has_closing_event && self.publishes.due_at().is_none() && self.writes.due_at().is_none()
+    /// False while the last update waits for its next try.
+    fn is_last_update_in_flight(&self) -> bool {
+        self.last_update != LastUpdate::None && self.publishes.due_at().is_none() && self.writes.due_at().is_none()
     }
 }

@@ -27,6 +27,8 @@ pub enum AttemptEnd {
     Published,
     /// The turn is closed, but its last event has not been published.
     Unannounced,
+    /// The turn is WAITING: its tool calls wait for a person or a client.
+    Waiting,
     /// Another attempt owns the turn, or another process has closed the turn.
     Superseded,
     /// No time is left to close the turn.
@@ -34,11 +36,16 @@ pub enum AttemptEnd {
 }
 
 impl AttemptEnd {
+    /// Whether the tokens of the attempt are to be counted: no other attempt repeats its work.
+    pub fn counts_tokens(self) -> bool {
+        self.closed_turn() || self == Self::Waiting
+    }
+
     /// Whether the attempt's last event closed the turn.
     pub fn closed_turn(self) -> bool {
         match self {
             Self::Published | Self::Unannounced => true,
-            Self::Superseded | Self::OutOfTime => false,
+            Self::Waiting | Self::Superseded | Self::OutOfTime => false,
         }
     }
 }

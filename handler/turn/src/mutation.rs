@@ -1,7 +1,7 @@
 //! The mutations that an attempt publishes, as values.
 use std::sync::Arc;
 
-use api::types::{ContentBlock, ConversationEvent, SenderKind, StopReason, ToolStatus, TurnStatus, Usage};
+use api::types::{ContentBlock, ConversationEvent, SenderKind, StopReason, ToolCall, TurnStatus, Usage};
 
 use crate::{claim::Claim, failures::Failure, request::Agent};
 
@@ -26,8 +26,12 @@ pub enum Update {
     /// A sentence for the waiting user.
     Note(&'static str),
     Batch(Batch),
-    /// A tool call of a step has ended while others still run.
-    ToolProgress(ToolProgress),
+    /// The state of a tool call has changed while other calls of the step still run.
+    ToolProgress(ToolCall),
+    /// Tool calls wait for a person or a client. The turn is WAITING, and the attempt is over.
+    Waiting(Wait),
+    /// A waiting call was answered while others still wait. Published on behalf of a resolver.
+    CallAnswered(ToolCall),
     /// An event to store. A closing status ends the turn.
     Event(AgentEvent),
     /// An event that is already stored, to be published to subscribers.
@@ -41,12 +45,16 @@ pub struct Batch {
     pub text: String,
 }
 
-/// The state of one tool call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ToolProgress {
-    pub id: String,
-    pub name: String,
-    pub status: ToolStatus,
+/// What the turn keeps while its tool calls wait, and the next run continues with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wait {
+    /// The calls that wait, in their order.
+    pub calls: Vec<ToolCall>,
+    /// The position of the event with the calls.
+    pub position: u32,
+    pub agent: Arc<Agent>,
+    /// The user for whom the tools run. `None` for callers with an API key.
+    pub asked_by: Option<String>,
 }
 
 /// An agent's event: a whole answer or a part of it, or the results of its tool calls.
@@ -112,10 +120,20 @@ pub enum PublishFailure {
 }
 
 impl Mutation {
+    /// Whether the update begins a wait of the turn. No update of the attempt follows it once it is accepted.
+    pub fn begins_wait(&self) -> bool {
+        matches!(self.update, Update::Waiting(_))
+    }
+
     /// Whether the update ends the turn. No update follows it.
     pub fn closes_turn(&self) -> bool {
         match &self.update {
-            Update::Started { .. } | Update::Note(_) | Update::Batch(_) | Update::ToolProgress(_) => false,
+            Update::Started { .. }
+            | Update::Note(_)
+            | Update::Batch(_)
+            | Update::ToolProgress(_)
+            | Update::Waiting(_)
+            | Update::CallAnswered(_) => false,
             Update::Event(event) => event.status().is_end(),
             Update::Stored(event) => event.status.is_end(),
         }

@@ -10,6 +10,7 @@ pub const CLAIMED_TURN: StoredTurn = StoredTurn {
     attempt: 1,
     lease_until: Some(31_000),
     claimable_until: 361_000,
+    pending_until: None,
     announced: false,
     question_position: 7,
     answer_position: 7,

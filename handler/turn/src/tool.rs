@@ -1,5 +1,5 @@
 //! Tools of an agent, and one run of a tool.
-use std::{sync::Arc, time::Instant};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use api::types::{ToolStatus, ToolUse};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,8 @@ pub struct Tool {
     /// JSON Schema of the arguments, as JSON text. Its type is `object`.
     pub input_schema: String,
     pub effect: ToolEffect,
+    #[serde(default)]
+    pub approval: ToolApproval,
     #[serde(flatten)]
     pub target: ToolTarget,
 }
@@ -42,11 +44,57 @@ pub enum ToolEffect {
     Write,
 }
 
+/// Whether a person is to approve each call of the tool before it is run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ToolApproval {
+    Always,
+    /// Also of tools that are stored without a value.
+    #[default]
+    Never,
+}
+
+impl Tool {
+    /// The state of a call that is to be answered before it can have a result. `None` if it is run at once.
+    pub fn pending_status(&self) -> Option<ToolStatus> {
+        match self.approval {
+            ToolApproval::Always => Some(ToolStatus::ApprovalNeeded),
+            ToolApproval::Never => None,
+        }
+    }
+}
+
 /// A tool that is a Lambda function.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LambdaTool {
     pub function_arn: String,
+}
+
+/// The calls of a stored event whose results are not stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredCalls {
+    /// The position of the event.
+    pub position: u32,
+    pub calls: Vec<ToolUse>,
+    /// The answers to calls that waited, by the id of the call.
+    pub answers: HashMap<String, CallAnswer>,
+}
+
+/// What a person or a client has answered to a call that waited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallAnswer {
+    /// The tool may run with the arguments of the stored call.
+    Approved,
+    Denied {
+        reason: Option<String>,
+    },
+    /// A client has run the tool.
+    Result {
+        /// JSON text.
+        json: String,
+        is_error: bool,
+    },
 }
 
 /// Runs a tool once.

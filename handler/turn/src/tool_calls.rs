@@ -1,10 +1,14 @@
 //! The tool calls of one step, gathered from the model's stream.
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use api::types::{ToolStatus, ToolUse};
 use serde::de::IgnoredAny;
 
-use crate::{json_size::json_size, model::ToolOutput, tool::Tool};
+use crate::{
+    json_size::json_size,
+    model::ToolOutput,
+    tool::{CallAnswer, Tool},
+};
 
 /// The largest number of tool calls of a step. The model is told nothing of further calls.
 pub const MAX_STEP_CALLS: usize = 32;
@@ -18,6 +22,8 @@ pub const MAX_STEP_INPUT_BYTES: usize = 120_000;
 pub struct Call {
     pub tool_use: ToolUse,
     pub tool: Result<Arc<Tool>, Refusal>,
+    /// `None` if the call was never answered, or needs no answer.
+    pub answer: Option<CallAnswer>,
 }
 
 /// Why a call is not run. The text is for the model.
@@ -66,8 +72,8 @@ impl CallCollector {
     }
 
     /// The calls of the step, which is complete. `id_prefix` makes the ids of calls whose own id cannot be
-    /// used.
-    pub fn take_calls(&mut self, tools: &[Tool], id_prefix: &str) -> Vec<Call> {
+    /// used, because it is invalid or `taken` by a call of the transcript.
+    pub fn take_calls(&mut self, tools: &[Tool], id_prefix: &str, mut taken: HashSet<String>) -> Vec<Call> {
         let mut calls: Vec<Call> = Vec::new();
         let mut room = MAX_STEP_INPUT_BYTES;
         for (index, mut streamed) in self.calls.drain(..).enumerate() {
@@ -76,8 +82,9 @@ impl CallCollector {
             if !streamed.is_too_long {
                 room -= input_bytes;
             }
-            let is_usable = is_valid_id(&streamed.id) && calls.iter().all(|call| call.tool_use.id != streamed.id);
-            let id = if is_usable { streamed.id.clone() } else { format!("{id_prefix}-{}", index + 1) };
+            let is_usable = is_valid_id(&streamed.id) && !taken.contains(&streamed.id);
+            let id = if is_usable { streamed.id.clone() } else { free_id(id_prefix, index + 1, &taken) };
+            taken.insert(id.clone());
             calls.push(call(streamed, id, tools));
         }
         calls
@@ -85,9 +92,20 @@ impl CallCollector {
 }
 
 /// The call of a stored event.
-pub fn stored_call(tool_use: ToolUse, tools: &[Tool]) -> Call {
+pub fn stored_call(tool_use: ToolUse, answer: Option<CallAnswer>, tools: &[Tool]) -> Call {
     let tool = find_tool(&tool_use.name, tools);
-    Call { tool_use, tool }
+    Call { tool_use, tool, answer }
+}
+
+/// The first of `{prefix}-{number}`, `{prefix}-{number + 1}` … that is not taken.
+fn free_id(prefix: &str, mut number: usize, taken: &HashSet<String>) -> String {
+    loop {
+        let id = format!("{prefix}-{number}");
+        if !taken.contains(&id) {
+            return id;
+        }
+        number += 1;
+    }
 }
 
 fn call(streamed: StreamedCall, id: String, tools: &[Tool]) -> Call {
@@ -99,7 +117,7 @@ fn call(streamed: StreamedCall, id: String, tools: &[Tool]) -> Call {
     };
     let tool = find_tool(&name, tools).and_then(|tool| input_refusal.map_or(Ok(tool), Err));
     let title = tool.as_ref().ok().and_then(|tool| tool.title.clone());
-    Call { tool_use: ToolUse { id, name, title, input }, tool }
+    Call { tool_use: ToolUse { id, name, title, input }, tool, answer: None }
 }
 
 /// A tool without arguments may be called with no text at all.

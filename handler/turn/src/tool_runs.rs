@@ -1,14 +1,20 @@
-//! The runs of one step's tools: which to start, and their results.
-use std::time::{Duration, Instant};
+//! The runs of one step's tools: which to start, which calls wait for an answer, and their results.
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use api::types::{ContentBlock, ToolResult, ToolStatus, ToolUse};
+use api::{
+    text::is_blank,
+    types::{ContentBlock, ToolCall, ToolResult, ToolStatus, ToolUse},
+};
 
 use crate::{
     claim::Claim,
     json_size::{fitting_prefix, json_size},
     model::ToolOutput,
-    mutation::{EndReason, ToolProgress},
-    tool::{Caller, MAX_RESULT_BYTES, ToolOutcome, ToolRun},
+    mutation::EndReason,
+    tool::{CallAnswer, Caller, MAX_RESULT_BYTES, Tool, ToolOutcome, ToolRun},
     tool_calls::{Call, Refusal},
 };
 
@@ -20,6 +26,7 @@ const TRUNCATION_MARK: &str = " [The rest of this result was left out because it
 
 #[derive(Debug)]
 pub struct ToolRuns {
+    /// The calls whose results are not published.
     calls: Vec<(ToolUse, CallState)>,
     /// The position of the event with the calls, once it is published.
     position: Option<u32>,
@@ -28,12 +35,19 @@ pub struct ToolRuns {
     /// Why the answer ends after this step, if it does.
     end: Option<EndReason>,
     has_tools_to_stop: bool,
+    /// Whether the states of the pending calls were returned.
+    is_pending_reported: bool,
+    /// Whether the calls to wait for were returned.
+    is_wait_taken: bool,
     max_result_bytes: usize,
 }
 
 #[derive(Debug)]
 enum CallState {
-    Waiting(std::sync::Arc<crate::tool::Tool>),
+    /// A person or a client is to answer the call. The status says which.
+    Pending(ToolStatus),
+    /// The tool can be run.
+    Ready(Arc<Tool>),
     Running,
     Done(ToolResult),
 }
@@ -42,9 +56,9 @@ impl ToolRuns {
     /// `event_max_bytes`: the room for the results of all calls together, in JSON-escaped bytes.
     pub fn new(calls: Vec<Call>, event_max_bytes: usize) -> Self {
         let max_result_bytes = (event_max_bytes / calls.len().max(1)).min(MAX_RESULT_BYTES);
-        let calls = calls.into_iter().map(|Call { tool_use, tool }| {
+        let calls = calls.into_iter().map(|Call { tool_use, tool, answer }| {
             let state = match tool {
-                Ok(tool) => CallState::Waiting(tool),
+                Ok(tool) => first_state(&tool_use, tool, answer, max_result_bytes),
                 Err(refusal) => CallState::Done(refused(&tool_use, refusal)),
             };
             (tool_use, state)
@@ -55,6 +69,8 @@ impl ToolRuns {
             is_stored: false,
             end: None,
             has_tools_to_stop: false,
+            is_pending_reported: false,
+            is_wait_taken: false,
             max_result_bytes,
         }
     }
@@ -74,6 +90,15 @@ impl ToolRuns {
         self.is_stored = self.position.is_some();
     }
 
+    /// The states of the pending calls, to be published once while other calls of the step run.
+    pub fn take_pending_states(&mut self) -> Vec<ToolCall> {
+        if self.is_pending_reported || !self.is_stored {
+            return Vec::new();
+        }
+        self.is_pending_reported = true;
+        if self.is_settled() { Vec::new() } else { self.pending_calls() }
+    }
+
     /// The next tool to run.
     pub fn next_run(
         &mut self,
@@ -88,8 +113,8 @@ impl ToolRuns {
         if running == MAX_CONCURRENT_RUNS {
             return None;
         }
-        let (tool_use, state) = self.calls.iter_mut().find(|(_, state)| matches!(state, CallState::Waiting(_)))?;
-        let CallState::Waiting(tool) = std::mem::replace(state, CallState::Running) else { return None };
+        let (tool_use, state) = self.calls.iter_mut().find(|(_, state)| matches!(state, CallState::Ready(_)))?;
+        let CallState::Ready(tool) = std::mem::replace(state, CallState::Running) else { return None };
         Some(ToolRun {
             claim: claim.clone(),
             caller: caller.clone(),
@@ -106,24 +131,24 @@ impl ToolRuns {
     }
 
     /// A tool has ended. Returns the progress to publish, unless the results of the step follow at once.
-    pub fn on_finished(&mut self, tool_use_id: &str, outcome: ToolOutcome) -> Option<ToolProgress> {
+    pub fn on_finished(&mut self, tool_use_id: &str, outcome: ToolOutcome) -> Option<ToolCall> {
         let max_bytes = self.max_result_bytes;
         let (tool_use, state) = self.calls.iter_mut().find(|(tool_use, _)| tool_use.id == tool_use_id)?;
         if !matches!(state, CallState::Running) {
             return None;
         }
         let status = outcome.status;
-        let progress = ToolProgress { id: tool_use.id.clone(), name: tool_use.name.clone(), status };
+        let progress = call_state(tool_use, status);
         *state = CallState::Done(to_result(tool_use, outcome, max_bytes));
-        (!self.is_done()).then_some(progress)
+        (!self.is_settled()).then_some(progress)
     }
 
-    /// The answer ends: the tools that run are stopped, and the others are not started.
+    /// The answer ends: the tools that run are stopped, the others are not started, and no call waits.
     pub fn stop(&mut self, reason: EndReason) {
         self.end = Some(reason);
         for (tool_use, state) in &mut self.calls {
             let text = match state {
-                CallState::Waiting(_) => "The answer was ended before the tool was run.",
+                CallState::Pending(_) | CallState::Ready(_) => "The answer was ended before the tool was run.",
                 CallState::Running => "The answer was ended while the tool ran. What the tool did is not known.",
                 CallState::Done(_) => continue,
             };
@@ -134,9 +159,34 @@ impl ToolRuns {
         }
     }
 
-    /// Whether the calls are stored and each has a result.
-    pub fn is_done(&self) -> bool {
-        self.is_stored && self.calls.iter().all(|(_, state)| matches!(state, CallState::Done(_)))
+    /// Whether the calls are stored, no tool runs, and none is to be run.
+    pub fn is_settled(&self) -> bool {
+        let is_settled = |state: &CallState| matches!(state, CallState::Pending(_) | CallState::Done(_));
+        self.is_stored && self.calls.iter().all(|(_, state)| is_settled(state))
+    }
+
+    /// Whether nothing is left but to wait for answers.
+    pub fn is_waiting(&self) -> bool {
+        self.is_settled() && self.calls.iter().any(|(_, state)| matches!(state, CallState::Pending(_)))
+    }
+
+    /// The calls to wait for, and the position of their event. `None` if they were returned before, or if
+    /// there is nothing to wait for.
+    pub fn take_wait(&mut self) -> Option<(Vec<ToolCall>, u32)> {
+        let position = self.position?;
+        if self.is_wait_taken || !self.is_waiting() {
+            return None;
+        }
+        self.is_wait_taken = true;
+        Some((self.pending_calls(), position))
+    }
+
+    fn pending_calls(&self) -> Vec<ToolCall> {
+        let pending = self.calls.iter().filter_map(|(tool_use, state)| match state {
+            CallState::Pending(status) => Some(call_state(tool_use, *status)),
+            CallState::Ready(_) | CallState::Running | CallState::Done(_) => None,
+        });
+        pending.collect()
     }
 
     /// Why the answer ends after this step, if it does.
@@ -144,14 +194,43 @@ impl ToolRuns {
         self.end
     }
 
-    /// One block for each call, in their order.
-    pub fn results(&self) -> Vec<ContentBlock> {
-        let results = self.calls.iter().filter_map(|(_, state)| match state {
-            CallState::Done(result) => Some(result.clone()),
-            CallState::Waiting(_) | CallState::Running => None,
+    /// One block for each call with a result, in their order. Each result is returned once.
+    pub fn take_results(&mut self) -> Vec<ContentBlock> {
+        let is_done = |(_, state): &mut (ToolUse, CallState)| matches!(state, CallState::Done(_));
+        let results = self.calls.extract_if(.., is_done).filter_map(|(_, state)| match state {
+            CallState::Done(result) => Some(result),
+            CallState::Pending(_) | CallState::Ready(_) | CallState::Running => None,
         });
         results.map(ContentBlock::tool_result).collect()
     }
+}
+
+/// An approval counts for the stored call: the arguments never come from the answer. An answer of the wrong
+/// kind does not count.
+fn first_state(tool_use: &ToolUse, tool: Arc<Tool>, answer: Option<CallAnswer>, max_result_bytes: usize) -> CallState {
+    let (status, output) = match (tool.pending_status(), answer) {
+        (_, Some(CallAnswer::Denied { reason })) => (ToolStatus::Denied, ToolOutput::Text(denial(reason.as_deref()))),
+        (Some(ToolStatus::ClientNeeded), Some(CallAnswer::Result { json, is_error })) => {
+            let status = if is_error { ToolStatus::Failed } else { ToolStatus::Succeeded };
+            (status, ToolOutput::Json(json))
+        }
+        (Some(ToolStatus::ApprovalNeeded), Some(CallAnswer::Approved)) | (None, _) => return CallState::Ready(tool),
+        (Some(status), _) => return CallState::Pending(status),
+    };
+    let outcome = ToolOutcome { status, output, started_at: None, ended_at: None };
+    CallState::Done(to_result(tool_use, outcome, max_result_bytes))
+}
+
+fn denial(reason: Option<&str>) -> String {
+    match reason.filter(|reason| !is_blank(reason)) {
+        Some(reason) => format!("The user denied this call. Reason: {reason}"),
+        None => "The user denied this call.".to_owned(),
+    }
+}
+
+fn call_state(tool_use: &ToolUse, status: ToolStatus) -> ToolCall {
+    let ToolUse { id, name, title, .. } = tool_use.clone();
+    ToolCall { id, name, title, status, note: None }
 }
 
 fn refused(tool_use: &ToolUse, refusal: Refusal) -> ToolResult {

@@ -3,6 +3,8 @@
 //! Converse accepts a transcript that starts and ends with the user, alternates between the roles and has no
 //! blank text. The question's own text is exempt: `sendMessage` has already decided that it is not blank. The
 //! message after one with tool calls must have exactly one result of each call, before any text.
+use std::collections::HashMap;
+
 use api::{
     text::{is_blank, is_blank_character},
     types::{ConversationEvent, SenderKind, ToolResult, ToolStatus, ToolUse},
@@ -11,6 +13,7 @@ use api::{
 use crate::{
     json_size::{fitting_suffix, json_size},
     model::{Role, ToolOutput, TranscriptBlock, TranscriptMessage},
+    tool::StoredCalls,
 };
 
 /// Asks the model to continue its answer. Some models refuse a request that ends with the start of their own
@@ -76,11 +79,17 @@ pub fn build_transcript(input: &TranscriptInput) -> Vec<TranscriptMessage> {
     messages
 }
 
-/// The calls at the end of a kept answer whose results are not stored, and the position of their event.
-pub fn calls_without_results(kept_answer: &[ConversationEvent]) -> Option<(u32, Vec<ToolUse>)> {
-    let last = kept_answer.last()?;
-    let calls: Vec<_> = last.tool_uses().cloned().collect();
-    (!calls.is_empty()).then_some((last.position, calls))
+/// The calls at the end of a kept answer whose results are not stored, without answers. Some results of the
+/// same event may be stored: those of calls that did not wait.
+pub fn calls_without_results(kept_answer: &[ConversationEvent]) -> Option<StoredCalls> {
+    let results_from = kept_answer.iter().rposition(|event| event.tool_results().next().is_none())? + 1;
+    let (earlier, results) = kept_answer.split_at(results_from);
+    let event = earlier.last()?;
+    let has_result = |call: &&ToolUse| {
+        results.iter().flat_map(ConversationEvent::tool_results).any(|result| result.tool_use_id == call.id)
+    };
+    let calls: Vec<_> = event.tool_uses().filter(|call| !has_result(call)).cloned().collect();
+    (!calls.is_empty()).then(|| StoredCalls { position: event.position, calls, answers: HashMap::new() })
 }
 
 /// Replaces the oldest tool results until the transcript fits into a limit of JSON-escaped bytes. The results

@@ -1,5 +1,7 @@
 //! The body of the GraphQL request for a mutation. The same mutation always has the same bytes.
-use api::types::{ContentBlock, ConversationEvent, SenderKind, StopReason, ToolResult, ToolUse, TurnStatus, Usage};
+use api::types::{
+    ContentBlock, ConversationEvent, SenderKind, StopReason, ToolCall, ToolResult, ToolUse, TurnStatus, Usage,
+};
 use graphql_client::GraphQLQuery;
 use serde::Serialize;
 use turn::mutation::{AgentEvent, EndReason, Mutation, StoredEvent, Update};
@@ -24,13 +26,21 @@ pub fn request_body(mutation: &Mutation) -> Vec<u8> {
             ..running_metadata(mutation)
         }),
         Update::ToolProgress(call) => metadata_body(metadata::AgentMetadataInput {
-            tool_call: Some(metadata::ToolCallInput {
-                id: call.id.clone(),
-                name: call.name.clone(),
-                title: None,
-                status: call.status,
-                note: None,
-            }),
+            tool_call: Some(tool_call_input(call)),
+            ..running_metadata(mutation)
+        }),
+        Update::Waiting(wait) => metadata_body(metadata::AgentMetadataInput {
+            status: TurnStatus::Waiting,
+            pending: Some(wait.calls.iter().map(tool_call_input).collect()),
+            pending_position: Some(wait.position.into()),
+            agent_id: Some(wait.agent.id.clone()),
+            agent_version: Some(wait.agent.version.into()),
+            asked_by: wait.asked_by.clone(),
+            ..running_metadata(mutation)
+        }),
+        Update::CallAnswered(call) => metadata_body(metadata::AgentMetadataInput {
+            status: TurnStatus::Waiting,
+            tool_call: Some(tool_call_input(call)),
             ..running_metadata(mutation)
         }),
         Update::Event(event) => event_body(mutation, event.status(), agent_event_input(event)),
@@ -80,6 +90,16 @@ fn running_metadata(mutation: &Mutation) -> metadata::AgentMetadataInput {
         agent_version: None,
         asked_by: None,
         event: None,
+    }
+}
+
+fn tool_call_input(call: &ToolCall) -> metadata::ToolCallInput {
+    metadata::ToolCallInput {
+        id: call.id.clone(),
+        name: call.name.clone(),
+        title: call.title.clone(),
+        status: call.status,
+        note: call.note.clone(),
     }
 }
 
@@ -202,7 +222,7 @@ mod tests {
     use turn::{
         claim::Claim,
         failures::Failure,
-        mutation::{AnswerEnd, Author, Batch, ToolProgress},
+        mutation::{AnswerEnd, Author, Batch, Wait},
         request::Agent,
     };
 
@@ -348,11 +368,37 @@ mod tests {
 
     #[test]
     fn ended_tool_call_is_sent_as_metadata() {
-        let call = ToolProgress { id: "a".into(), name: "look".into(), status: ToolStatus::Succeeded };
-        let (operation, data) = publish(Update::ToolProgress(call));
-        assert_eq!(operation, "AgentPublishMetadata");
-        assert_eq!(data["toolCall"], json!({ "id": "a", "name": "look", "status": "SUCCEEDED" }));
+        let (operation, data) = publish(Update::ToolProgress(tool_call(ToolStatus::Succeeded)));
+        assert_eq!((operation.as_str(), &data["status"]), ("AgentPublishMetadata", &json!("RUNNING")));
+        let expected = json!({ "id": "a", "name": "look", "title": "Look up", "status": "SUCCEEDED", "note": "So." });
+        assert_eq!(data["toolCall"], expected);
         assert_eq!((&data["event"], &data["agentPartialMessage"]), (&Value::Null, &Value::Null));
+    }
+
+    #[test]
+    fn wait_carries_the_pending_calls_and_what_the_next_run_needs() {
+        let calls = vec![ToolCall { title: None, note: None, ..tool_call(ToolStatus::ApprovalNeeded) }];
+        let wait = Wait { calls, position: 8, agent: Arc::new(agent()), asked_by: Some("u1".into()) };
+        let (operation, data) = publish(Update::Waiting(wait));
+        assert_eq!(operation, "AgentPublishMetadata");
+        let expected = json!({
+            "conversationId": "c1", "turnId": "t1", "run": 1, "attempt": 2, "sequence": 3, "status": "WAITING",
+            "pending": [{ "id": "a", "name": "look", "status": "APPROVAL_NEEDED" }], "pendingPosition": 8,
+            "agentId": "default", "agentVersion": 3, "askedBy": "u1",
+        });
+        assert_eq!(data, expected);
+    }
+
+    #[test]
+    fn answered_call_leaves_the_turn_waiting() {
+        let (operation, data) = publish(Update::CallAnswered(tool_call(ToolStatus::Denied)));
+        assert_eq!((operation.as_str(), &data["status"]), ("AgentPublishMetadata", &json!("WAITING")));
+        assert_eq!((&data["toolCall"]["status"], &data["pending"]), (&json!("DENIED"), &Value::Null));
+    }
+
+    fn tool_call(status: ToolStatus) -> ToolCall {
+        let (title, note) = (Some("Look up".into()), Some("So.".into()));
+        ToolCall { id: "a".into(), name: "look".into(), title, status, note }
     }
 
     fn event_update(end: Option<AnswerEnd>) -> Update {
@@ -360,7 +406,12 @@ mod tests {
     }
 
     fn event_with(author: Author, content: Vec<ContentBlock>, end: Option<AnswerEnd>) -> Update {
-        let agent = Agent {
+        let agent = Arc::new(agent());
+        Update::Event(AgentEvent { id: "t1-2-1".into(), position: 8, agent, author, content, end })
+    }
+
+    fn agent() -> Agent {
+        Agent {
             id: "default".into(),
             version: 3,
             name: Some("Parlance".into()),
@@ -371,8 +422,7 @@ mod tests {
             tools: Vec::new(),
             max_steps: 10,
             tool_timeout_seconds: 30,
-        };
-        Update::Event(AgentEvent { id: "t1-2-1".into(), position: 8, agent: Arc::new(agent), author, content, end })
+        }
     }
 
     /// The name of the operation and its `data` variable.

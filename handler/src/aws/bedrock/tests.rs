@@ -18,7 +18,7 @@ use futures::TryStreamExt;
 use serde_json::{Value, json};
 use turn::{
     model::{ModelError, ModelRequest, ModelStop, Role, StreamEvent, ToolOutput, TranscriptBlock, TranscriptMessage},
-    tool::{LambdaTool, Tool, ToolEffect, ToolTarget},
+    tool::{LambdaTool, Tool, ToolApproval, ToolEffect, ToolTarget},
 };
 
 use super::{Bedrock, stream_event};
@@ -205,6 +205,7 @@ fn tool(name: &str, input_schema: &str) -> Tool {
         description: "Looks.".into(),
         input_schema: input_schema.into(),
         effect: ToolEffect::Read,
+        approval: ToolApproval::Never,
         target: ToolTarget::Lambda(LambdaTool {
             function_arn: "arn:aws:lambda:us-east-1:000000000000:function:look".into(),
         }),

@@ -1,5 +1,5 @@
 //! The table's items as structs: turns, batches and events.
-use api::types::{ContentBlock, ConversationEvent, Failure, Sender, SenderKind, StopReason, TurnStatus, Usage};
+use api::types::{ContentBlock, ConversationEvent, Failure, Sender, StopReason, TurnStatus, Usage};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use turn::{
     claim::{Claim, StoredTurn},
@@ -17,6 +17,7 @@ pub fn parse_turn(item: Item) -> Result<StoredTurn, TableError> {
         attempt: turn.attempt,
         lease_until: turn.lease_until,
         claimable_until: turn.claimable_until,
+        pending_until: turn.pending_until,
         announced: turn.announced.unwrap_or(false),
         question_position: turn.question_position,
         answer_position: turn.answer_position.unwrap_or(turn.question_position),
@@ -72,7 +73,7 @@ pub fn closing_event_item(claim: &Claim, event: &ClosingEvent, agent_id: String,
         turn_id: &claim.turn_id,
         attempt: claim.attempt,
         position: event.position,
-        sender: Sender { kind: SenderKind::Agent, id: Some(agent_id), name: None },
+        sender: Sender { kind: event.author.into(), id: Some(agent_id), name: None },
         content: &event.content,
         text: joined_text(&event.content),
         stop_reason,
@@ -92,6 +93,7 @@ struct TurnItem {
     attempt: u32,
     lease_until: Option<u64>,
     claimable_until: u64,
+    pending_until: Option<u64>,
     announced: Option<bool>,
     question_position: u32,
     answer_position: Option<u32>,

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use turn::{
     model::ToolOutput,
-    tool::{Caller, LambdaTool, Tool, ToolEffect, ToolOutcome, ToolRun, ToolTarget},
+    tool::{Caller, LambdaTool, Tool, ToolApproval, ToolEffect, ToolOutcome, ToolRun, ToolTarget},
 };
 
 use super::{Lambda, ToolRunner, UNKNOWN_OUTCOME};
@@ -236,6 +236,7 @@ fn run_for(effect: ToolEffect, time_limit: Duration) -> ToolRun {
         description: "Looks.".into(),
         input_schema: r#"{"type":"object"}"#.into(),
         effect,
+        approval: ToolApproval::Never,
         target: ToolTarget::Lambda(LambdaTool { function_arn: ARN.into() }),
     };
     let input = r#"{"z": 1.0,"a":[]}"#.into();

@@ -119,6 +119,7 @@ fn text_bytes(effect: &Effect) -> usize {
         Update::Batch(batch) => batch.text.len(),
         Update::Event(event) => join_text(&event.content).len(),
         Update::Started { .. } | Update::Note(_) | Update::ToolProgress(_) | Update::Stored(_) => 0,
+        Update::Waiting(_) | Update::CallAnswered(_) => 0,
     }
 }
 

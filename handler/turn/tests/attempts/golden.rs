@@ -2,7 +2,7 @@
 //! attempt. `UPDATE_EXPECT=1` rewrites the second half.
 use std::{collections::HashMap, env, fmt::Write as _, fs, path::Path, time::Duration};
 
-use api::types::{ContentBlock, ToolUse};
+use api::types::{ContentBlock, ToolCall, ToolUse};
 use serde::Serialize;
 use turn::{
     direct_write::DirectWrite,
@@ -78,6 +78,7 @@ fn check_invariants(timeline: &Timeline, limits: &Limits, model_text: &str) -> R
         sent.insert(mutation.sequence, mutation);
         match &mutation.update {
             Update::Started { .. } | Update::Note(_) | Update::ToolProgress(_) | Update::Stored(_) => {}
+            Update::Waiting(_) | Update::CallAnswered(_) => {}
             Update::Batch(batch) => {
                 ensure(json_len(&batch.text) <= limits.batch_max_bytes, "batches are bounded")?;
                 received.push_batch(batch)?;
@@ -143,14 +144,21 @@ fn print_update(update: &Update) -> String {
         }
         Update::Note(note) => format!("note {note:?}"),
         Update::Batch(batch) => format!("batch of block {}: {}", batch.block, print_text(&batch.text)),
-        Update::ToolProgress(progress) => {
-            format!("tool call {} {}", progress.id, enum_name(progress.status))
+        Update::ToolProgress(call) => format!("tool call {}", print_call_state(call)),
+        Update::CallAnswered(call) => format!("answered tool call {}", print_call_state(call)),
+        Update::Waiting(wait) => {
+            let calls: Vec<_> = wait.calls.iter().map(print_call_state).collect();
+            format!("waiting for {} of the event at {}", calls.join(", "), wait.position)
         }
         Update::Event(event) => print_event(event),
         Update::Stored(event) => {
             format!("stored event {} at {}, {}", event.id, event.position, enum_name(event.status))
         }
     }
+}
+
+fn print_call_state(call: &ToolCall) -> String {
+    format!("{} {}", call.id, enum_name(call.status))
 }
 
 fn print_event(event: &AgentEvent) -> String {

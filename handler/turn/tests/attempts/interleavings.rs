@@ -1,6 +1,6 @@
 //! Property test: an attempt keeps its invariants for any external events in any order.
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,7 +14,7 @@ use turn::{
     effect::{AttemptEnd, Effect},
     limits::Limits,
     model::{ModelError, ModelStop, StreamEvent, ToolOutput},
-    mutation::{Mutation, PublishFailure, Update},
+    mutation::{Mutation, PublishFailure, Update, Wait},
     tool::{ToolOutcome, ToolRun},
 };
 
@@ -37,7 +37,7 @@ enum ExternalEvent {
     ModelEvent(StreamEvent),
     ModelFailed(ModelError),
     ModelStreamEnded,
-    /// The publish in flight gets its result.
+    /// The publish in flight gets its result. An update that begins a wait is accepted as WAITING.
     Published(PublishResult),
     /// The write in flight gets its result.
     Written(WriteResult),
@@ -71,7 +71,7 @@ proptest! {
         let mut environment = Environment::new(&Script {
             remaining,
             limits,
-            tools: vec![tool("look"), tool("change")],
+            tools: vec![tool("look"), tool("change"), tool("ask")],
             ..Script::default()
         });
         for event in events {
@@ -119,7 +119,7 @@ fn external_event() -> impl Strategy<Value = ExternalEvent> {
 }
 
 fn tool_call() -> impl Strategy<Value = StreamEvent> {
-    (0_u32..3, select(&["id1", "id2", ""][..]), select(&["look", "change", "unknown"][..]))
+    (0_u32..3, select(&["id1", "id2", ""][..]), select(&["look", "change", "ask", "unknown"][..]))
         .prop_map(|(block, id, name)| StreamEvent::ToolUse { block, id: id.into(), name: name.into() })
 }
 
@@ -158,10 +158,16 @@ struct Environment {
     starts: BTreeMap<(u32, String), u32>,
     /// The ids of calls that an event has and that have no result yet.
     open_calls: Vec<String>,
+    /// The ids of all calls.
+    call_ids: BTreeSet<String>,
+    /// The ids of calls that need an approval.
+    pending_ids: BTreeSet<String>,
     /// By sequence: the first mutation sent under it.
     sent: BTreeMap<u32, Arc<Mutation>>,
     received_text: ReceivedText,
     closing_event: Option<Arc<Mutation>>,
+    /// Whether the turn has begun to wait.
+    is_waiting: bool,
     is_closing_event_written: bool,
     is_cancelled: bool,
     /// Whether a result has shown the attempt that it no longer owns the turn.
@@ -186,9 +192,12 @@ impl Environment {
             tools: Vec::new(),
             starts: BTreeMap::new(),
             open_calls: Vec::new(),
+            call_ids: BTreeSet::new(),
+            pending_ids: BTreeSet::new(),
             sent: BTreeMap::new(),
             received_text: ReceivedText::default(),
             closing_event: None,
+            is_waiting: false,
             is_closing_event_written: false,
             is_cancelled: false,
             is_superseded: false,
@@ -233,8 +242,15 @@ impl Environment {
     }
 
     fn on_publish_result(&mut self, result: PublishResult) {
-        let Some(closes_turn) = self.publish.take().map(|sent| sent.closes_turn()) else { return };
+        let Some(sent) = self.publish.take() else { return };
+        let closes_turn = sent.closes_turn();
+        let result = match result {
+            Ok(TurnStatus::Running) if sent.begins_wait() => Ok(TurnStatus::Waiting),
+            result => result,
+        };
+        drop(sent);
         match result {
+            Ok(TurnStatus::Waiting) => self.is_waiting = true,
             Ok(status) if !closes_turn => self.on_lease_extended(status),
             Err(PublishFailure::Stale) => self.is_superseded = true,
             Ok(_) | Err(PublishFailure::Retryable | PublishFailure::Refused) => {}
@@ -242,6 +258,9 @@ impl Environment {
         self.handle(Input::Published(result));
         if result.is_ok() && closes_turn {
             assert_eq!(self.end, Some(AttemptEnd::Published), "an accepted closing event ends the attempt");
+        }
+        if self.is_waiting {
+            assert_eq!(self.end, Some(AttemptEnd::Waiting), "an accepted wait ends the attempt");
         }
     }
 
@@ -368,7 +387,9 @@ impl Environment {
     fn check_update(&mut self, mutation: &Arc<Mutation>) {
         match &mutation.update {
             Update::Started { .. } => assert_eq!(mutation.sequence, 1),
-            Update::Note(_) | Update::ToolProgress(_) | Update::Stored(_) => {}
+            Update::Note(_) | Update::ToolProgress(_) => {}
+            Update::Waiting(wait) => self.check_wait(wait),
+            Update::Stored(_) | Update::CallAnswered(_) => panic!("an attempt publishes only its own updates"),
             Update::Batch(batch) => {
                 assert!(!batch.text.is_empty(), "a batch has text");
                 assert!(json_len(&batch.text) <= self.limits.batch_max_bytes, "batches are bounded");
@@ -389,11 +410,26 @@ impl Environment {
         }
     }
 
+    /// The attempt waits for exactly the calls without results, and no tool runs.
+    fn check_wait(&self, wait: &Wait) {
+        let pending: Vec<_> = wait.calls.iter().map(|call| call.id.clone()).collect();
+        assert_eq!(pending, self.open_calls, "exactly the calls without results wait");
+        assert!(wait.calls.iter().all(|call| call.name == "ask" && call.status == ToolStatus::ApprovalNeeded));
+        assert!(self.tools.is_empty(), "other calls run before the wait");
+        assert!(self.received_text.is_all_stored(), "all received text is stored");
+        assert!(!self.is_cancelled, "a cancelled turn does not wait");
+    }
+
     /// Every result is that of an open call, and an event with calls comes after the results of those before.
     fn check_tool_blocks(&mut self, content: &[ContentBlock]) {
         for block in content {
             if let Some(tool_use) = &block.tool_use {
+                let is_new = self.call_ids.insert(tool_use.id.clone());
+                assert!(is_new, "an id is unique among the calls of a transcript");
                 self.open_calls.push(tool_use.id.clone());
+                if tool_use.name == "ask" {
+                    self.pending_ids.insert(tool_use.id.clone());
+                }
             }
             if let Some(result) = &block.tool_result {
                 let index = self.open_calls.iter().position(|id| *id == result.tool_use_id);
@@ -401,10 +437,12 @@ impl Environment {
             }
         }
         let has_calls = content.iter().any(|block| block.tool_use.is_some());
-        assert!(has_calls || self.open_calls.is_empty(), "the results of a step are one event");
+        let is_result_missing = self.open_calls.iter().any(|id| !self.pending_ids.contains(id));
+        assert!(has_calls || !is_result_missing, "the results of calls that do not wait are one event");
     }
 
     fn run_tool(&mut self, run: ToolRun) {
+        assert_ne!(run.tool.name, "ask", "no call is run without its approval");
         let is_call_sent = self.sent.values().any(|sent| {
             let Update::Event(event) = &sent.update else { return false };
             event.position == run.position
@@ -439,7 +477,8 @@ impl Environment {
         }
         assert!(self.now < self.deadlines.give_up_at, "every attempt ends in time");
         assert!(self.attempt.wake_at(self.now) > self.now, "an attempt without effects sleeps");
-        let is_closing = self.is_closing_event_written || self.publish.as_ref().is_some_and(|sent| sent.closes_turn());
+        let is_last = |sent: &Arc<Mutation>| sent.closes_turn() || sent.begins_wait();
+        let is_closing = self.is_closing_event_written || self.publish.as_ref().is_some_and(is_last);
         let renewal_deadline = self.last_renewal + self.limits.renewal_interval + self.limits.write_retry.longest;
         assert!(
             is_closing || self.write.is_some() || self.now < renewal_deadline,
@@ -462,14 +501,17 @@ impl Environment {
         assert!(self.now <= self.deadlines.give_up_at, "every attempt ends in time");
         match end {
             AttemptEnd::Published => assert!(self.closing_event.is_some()),
+            AttemptEnd::Waiting => assert!(self.is_waiting, "an attempt waits only once its turn does"),
             AttemptEnd::Unannounced => assert!(self.is_closing_event_written, "an unannounced end is stored"),
             AttemptEnd::Superseded => assert!(self.is_superseded, "only a result ends an attempt as superseded"),
             AttemptEnd::OutOfTime => assert_eq!(self.now, self.deadlines.give_up_at),
         }
     }
 
-    /// Whether the turn was closed, by this attempt or another process.
+    /// Whether the turn was closed or waits, by this attempt or another process.
     fn is_turn_closed(&self) -> bool {
-        self.is_superseded || (self.closing_event.is_some() && self.end != Some(AttemptEnd::OutOfTime))
+        self.is_superseded
+            || self.is_waiting
+            || (self.closing_event.is_some() && self.end != Some(AttemptEnd::OutOfTime))
     }
 }

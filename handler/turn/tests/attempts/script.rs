@@ -8,9 +8,11 @@
 //! attempt 2                      the number of the attempt
 //! lease-age 9000                 how long ago the attempt's lease started
 //! continues                      the attempt appends to an existing answer
-//! tools look change              the agent's tools; those named `change…` change something
+//! tools look change ask          the agent's tools; those named `change…` and `ask…` change something, and
+//!                                calls of those named `ask…` need an approval
 //! max-steps 2                    the most requests to the model
 //! stored-call 6 "id1" look       the existing answer ends with this call, in the event at position 6
+//! answer id1 approved            the answer to a stored call; also denied "Why", result "{}" and error "{}"
 //! result id1 500 SUCCEEDED "{}"  the result of the call after 500 ms: JSON if it succeeded, else text
 //! model-call                     starts the stream of the next call of the model
 //!   +15 text "Hello"             after 15 ms a delta of block 0; text[1] "…" is a delta of block 1
@@ -25,7 +27,7 @@
 //! renew accepted CANCELLING      the result of renewing the lease; one line per renewal
 //! ```
 //! Results are `accepted STATUS`, `retryable`, `stale` and, of AppSync only, `refused`. The default is
-//! `accepted RUNNING`.
+//! `accepted RUNNING`, or `accepted WAITING` of the update that begins a wait.
 use std::{
     collections::{HashMap, VecDeque},
     ops::Range,
@@ -40,7 +42,7 @@ use turn::{
     limits::Limits,
     model::{ModelError, ModelStop, StreamEvent, ToolOutput},
     mutation::PublishFailure,
-    tool::{LambdaTool, Tool, ToolEffect, ToolOutcome, ToolTarget},
+    tool::{CallAnswer, LambdaTool, StoredCalls, Tool, ToolApproval, ToolEffect, ToolOutcome, ToolTarget},
 };
 
 #[derive(Debug)]
@@ -52,7 +54,7 @@ pub struct Script {
     pub continues: bool,
     pub tools: Vec<Tool>,
     pub max_steps: u32,
-    pub stored_calls: Option<(u32, Vec<ToolUse>)>,
+    pub stored_calls: Option<StoredCalls>,
     /// By the id of the call: how long the tool runs, and its result.
     pub tool_results: HashMap<String, (Duration, ToolOutcome)>,
     pub limits: Limits,
@@ -149,7 +151,12 @@ impl Script {
                 let (id, name) = parse_call(call)?;
                 let position = position.parse().ok()?;
                 let call = ToolUse { id, name, title: None, input: "{}".into() };
-                self.stored_calls.get_or_insert((position, Vec::new())).1.push(call);
+                let none = StoredCalls { position, calls: Vec::new(), answers: HashMap::new() };
+                self.stored_calls.get_or_insert(none).calls.push(call);
+            }
+            "answer" => {
+                let (id, answer) = rest.split_once(' ')?;
+                self.stored_calls.as_mut()?.answers.insert(id.to_owned(), parse_answer(answer)?);
             }
             "result" => {
                 let (id, result) = rest.split_once(' ')?;
@@ -243,14 +250,18 @@ fn parse_model_step(text: &str) -> Option<ModelStep> {
     })
 }
 
-/// A tool whose name begins with `change` changes something.
+/// A tool whose name begins with `change` or `ask` changes something; one that begins with `ask` needs an
+/// approval.
 pub fn tool(name: &str) -> Tool {
+    let needs_approval = name.starts_with("ask");
+    let changes_something = needs_approval || name.starts_with("change");
     Tool {
         name: name.into(),
         title: None,
         description: String::new(),
         input_schema: r#"{"type":"object"}"#.into(),
-        effect: if name.starts_with("change") { ToolEffect::Write } else { ToolEffect::Read },
+        effect: if changes_something { ToolEffect::Write } else { ToolEffect::Read },
+        approval: if needs_approval { ToolApproval::Always } else { ToolApproval::Never },
         target: ToolTarget::Lambda(LambdaTool { function_arn: String::new() }),
     }
 }
@@ -259,6 +270,19 @@ pub fn tool(name: &str) -> Tool {
 fn parse_call(text: &str) -> Option<(String, String)> {
     let (id, name) = text.rsplit_once(' ')?;
     Some((serde_json::from_str(id).ok()?, name.to_owned()))
+}
+
+/// `denied "Why"`.
+fn parse_answer(text: &str) -> Option<CallAnswer> {
+    let (kind, value) = text.split_once(' ').unwrap_or((text, "null"));
+    let value: Option<String> = serde_json::from_str(value).ok()?;
+    Some(match kind {
+        "approved" => CallAnswer::Approved,
+        "denied" => CallAnswer::Denied { reason: value },
+        "result" => CallAnswer::Result { json: value?, is_error: false },
+        "error" => CallAnswer::Result { json: value?, is_error: true },
+        _ => return None,
+    })
 }
 
 /// `500 SUCCEEDED "{}"`.

@@ -21,7 +21,7 @@ fn every_failure_has_its_own_message_without_internals() {
 fn failures_written_by_resolvers_are_rows_of_the_table() {
     let words: Vec<_> = include_str!("../../../../resolvers/shared.js").split_whitespace().collect();
     let resolvers = words.join(" ");
-    for failure in [FailureCode::NotStarted, FailureCode::Interrupted].map(Failure::new) {
+    for failure in [FailureCode::NotStarted, FailureCode::Interrupted, FailureCode::PendingExpired].map(Failure::new) {
         let code = serde_json::to_value(failure.code).unwrap();
         let row = format!(
             "code: '{}', message: '{}', retryable: {}",

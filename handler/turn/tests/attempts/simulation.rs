@@ -115,15 +115,16 @@ impl Simulation {
     fn publish(&mut self, mutation: &Arc<Mutation>) {
         assert!(self.publish.is_none(), "only one publish is in flight");
         let scripted = self.script.publishes.get_mut(&mutation.sequence).and_then(VecDeque::pop_front);
-        let scripted = scripted.unwrap_or(Scripted { result: self.appsync_result(), latency: None });
+        let scripted = scripted.unwrap_or(Scripted { result: self.appsync_result(mutation), latency: None });
         self.publish = Some((self.now + self.latency(scripted), scripted.result));
     }
 
     /// The result of a publish that has no line of its own in the script.
-    fn appsync_result(&self) -> PublishResult {
+    fn appsync_result(&self, mutation: &Mutation) -> PublishResult {
         let at = self.now - self.started;
         let period = self.script.appsync_periods.iter().find(|period| period.time.contains(&at));
-        period.map_or(Ok(TurnStatus::Running), |period| period.result)
+        let status = if mutation.begins_wait() { TurnStatus::Waiting } else { TurnStatus::Running };
+        period.map_or(Ok(status), |period| period.result)
     }
 
     fn write(&mut self, write: &DirectWrite) {

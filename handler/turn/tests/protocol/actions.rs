@@ -144,9 +144,11 @@ fn start(state: &State, rest: &State, run: u8, mutant: Mutant) -> Option<Success
         ClaimRefusal::Cancelled | ClaimRefusal::Unannounced | ClaimRefusal::Expired => {
             close_or_announce(rest, run, mutant)
         }
-        ClaimRefusal::NotFound | ClaimRefusal::OtherRun | ClaimRefusal::Ended | ClaimRefusal::LeasedByOtherStart => {
-            Some((Action::Drop { run }, rest.clone()))
-        }
+        ClaimRefusal::NotFound
+        | ClaimRefusal::OtherRun
+        | ClaimRefusal::Ended
+        | ClaimRefusal::Waiting
+        | ClaimRefusal::LeasedByOtherStart => Some((Action::Drop { run }, rest.clone())),
     }
 }
 

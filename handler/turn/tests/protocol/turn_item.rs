@@ -39,6 +39,7 @@ impl TurnItem {
                 Lease::Dead => Some(NOW),
             },
             claimable_until: if self.is_claimable { NOW + 1 } else { NOW },
+            pending_until: None,
             question_position: 1,
             answer_position: 1,
             run_position: 1,

@@ -39,6 +39,7 @@ pub struct StatusCase {
     status: TurnStatus,
     lease_until: Option<u64>,
     claimable_until: u64,
+    pending_until: Option<u64>,
     pub now: u64,
     pub claimable: bool,
     pub fenced: bool,
@@ -51,7 +52,11 @@ impl StatusCase {
 
     pub fn turn_item(&self) -> Item {
         let item = turn_item("QUEUED", self.lease_until, self.claimable_until);
-        with(item, "status", attribute(self.status))
+        let item = with(item, "status", attribute(self.status));
+        match self.pending_until {
+            Some(pending_until) => with(item, "pendingUntil", number(pending_until)),
+            None => item,
+        }
     }
 }
 

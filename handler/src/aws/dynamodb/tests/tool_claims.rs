@@ -4,7 +4,7 @@ use api::types::{ToolStatus, ToolUse};
 use serde_json::json;
 use turn::{
     model::ToolOutput,
-    tool::{Caller, LambdaTool, MAX_RESULT_BYTES, Tool, ToolEffect, ToolOutcome, ToolRun, ToolTarget},
+    tool::{Caller, LambdaTool, MAX_RESULT_BYTES, Tool, ToolApproval, ToolEffect, ToolOutcome, ToolRun, ToolTarget},
 };
 
 use crate::{
@@ -151,6 +151,7 @@ fn tool() -> Tool {
         description: "Orders.".into(),
         input_schema: "{}".into(),
         effect: ToolEffect::Write,
+        approval: ToolApproval::Never,
         target: ToolTarget::Lambda(LambdaTool { function_arn: "arn".into() }),
     }
 }
