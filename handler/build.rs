@@ -1,7 +1,8 @@
-//! Generates types for the handler's two GraphQL documents from schema.graphql.
+//! Generates types for the handler's two GraphQL documents, and a table of all enums, from schema.graphql.
 use std::{env, error::Error, fs, path::Path};
 
 use graphql_client_codegen::{CodegenMode, GraphQLClientCodegenOptions, generate_module_token_stream};
+use graphql_parser::schema::{Definition, TypeDefinition, parse_schema};
 
 const SCHEMA: &str = "../schema.graphql";
 const DOCUMENTS: &str = "src/aws/publish.graphql";
@@ -14,8 +15,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={SCHEMA}");
     println!("cargo::rerun-if-changed={DOCUMENTS}");
     let out_dir = env::var("OUT_DIR")?;
+    let schema_text = fs::read_to_string(SCHEMA)?;
+    fs::write(Path::new(&out_dir).join("schema_enums.rs"), enum_table(&schema_text)?)?;
     let schema = Path::new(&out_dir).join("schema.graphql");
-    fs::write(&schema, format!("{APPSYNC_SCALARS}{}", fs::read_to_string(SCHEMA)?))?;
+    fs::write(&schema, format!("{APPSYNC_SCALARS}{schema_text}"))?;
     let mut options = GraphQLClientCodegenOptions::new(CodegenMode::Cli);
     options.set_extern_enums(API_ENUMS.map(String::from).to_vec());
     options.set_module_visibility(syn::parse_quote!(pub));
@@ -24,4 +27,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     let code = generate_module_token_stream(DOCUMENTS.into(), &schema, options).map_err(|error| error.to_string())?;
     fs::write(Path::new(&out_dir).join("publish.rs"), code.to_string())?;
     Ok(())
+}
+
+/// A constant with the name of each enum and its values.
+fn enum_table(schema: &str) -> Result<String, Box<dyn Error>> {
+    let mut enums = Vec::new();
+    for definition in parse_schema::<&str>(schema)?.definitions {
+        if let Definition::TypeDefinition(TypeDefinition::Enum(found)) = definition {
+            let values: Vec<_> = found.values.into_iter().map(|value| value.name).collect();
+            enums.push((found.name, values));
+        }
+    }
+    Ok(format!("const SCHEMA_ENUMS: [(&str, &[&str]); {}] = {};", enums.len(), array_literal(&enums)))
+}
+
+fn array_literal(enums: &[(&str, Vec<&str>)]) -> String {
+    let items: Vec<_> = enums.iter().map(|(name, values)| format!("({name:?}, &{values:?})")).collect();
+    format!("[{}]", items.join(", "))
 }

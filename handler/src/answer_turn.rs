@@ -2,7 +2,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use api::types::{ConversationEvent, SenderKind};
 use tokio::time::timeout_at;
@@ -73,6 +73,7 @@ async fn answer_claimed_turn<E: Effects>(
     context.table.supersede_orphaned_events(run_id, turn, context.jitter_seed()).await?;
     let agent = request.agent.clone();
     let asked_by = request.asked_by.clone();
+    let credential = request.caller_credential.clone().map(Arc::new);
     let is_shared = request.participant_count > 0;
     let Some(input) = load_transcript_input(request, turn, context.table).await? else {
         tracing::info!("the question has been purged");
@@ -81,7 +82,7 @@ async fn answer_claimed_turn<E: Effects>(
     let mut attempt = Attempt::new(
         AttemptStart {
             claim: run_id.last_claim(turn),
-            caller: Caller { id: asked_by.clone(), name: input.question.sender.name.clone() },
+            caller: Caller { id: asked_by.clone(), name: input.question.sender.name.clone(), credential },
             leased_at: claimed.leased_at,
             request: model_request(&agent, &input),
             agent,

@@ -11,6 +11,8 @@ mod answer_turn;
 mod aws;
 mod check_tools;
 pub mod function_arn;
+mod graphql_document;
+pub mod graphql_urls;
 mod orphan_closer;
 #[cfg(test)]
 mod test_support;
@@ -29,7 +31,7 @@ use uuid::Uuid;
 
 use crate::{
     attempt_loop::Effects, aws::AwsClients, clock::Clock, errors::HandlerError, function_arn::AllowedFunctions,
-    settings::Settings,
+    graphql_urls::GraphqlUrls, settings::Settings,
 };
 
 pub use aws::{ApiKey, RenewalError, Table, TableError};
@@ -64,6 +66,7 @@ async fn serve_event(
         holder: Uuid::new_v4(),
         limits: settings.limits,
         tool_functions: &settings.tool_functions,
+        tool_urls: &settings.tool_urls,
         api_key: clients.api_key.as_ref(),
     };
     serve(event.payload, &context).await
@@ -80,6 +83,8 @@ pub struct InvocationContext<'a, E> {
     pub limits: Limits,
     /// The functions that agents may have as tools.
     pub tool_functions: &'a AllowedFunctions,
+    /// The GraphQL APIs that tools may call.
+    pub tool_urls: &'a GraphqlUrls,
     /// The API key that this function renews, if any.
     pub api_key: Option<&'a ApiKey>,
 }
@@ -121,7 +126,7 @@ async fn dispatch<E: Effects>(payload: Value, context: &InvocationContext<'_, E>
             Ok(Value::Null)
         }
         Invocation::CheckTools(request) => {
-            let check = check_tools::check_tools(&request, context.tool_functions);
+            let check = check_tools::check_tools(request, context.tool_functions, context.tool_urls);
             Ok(serde_json::to_value(check).expect("texts always serialize"))
         }
         Invocation::RenewApiKey(RenewApiKeyRequest {}) => {

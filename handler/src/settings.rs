@@ -3,7 +3,7 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use turn::limits::Limits;
 
-use crate::function_arn::AllowedFunctions;
+use crate::{function_arn::AllowedFunctions, graphql_urls::GraphqlUrls};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -13,6 +13,10 @@ pub struct Settings {
     pub lambda_endpoint: Option<String>,
     /// The functions that agents may have as tools.
     pub tool_functions: AllowedFunctions,
+    /// In place of KMS's own URL.
+    pub kms_endpoint: Option<String>,
+    /// The GraphQL APIs that tools may call.
+    pub tool_urls: GraphqlUrls,
     /// The URL of the API key in AppSync's API, if this function renews the key.
     pub api_key_url: Option<String>,
     pub limits: Limits,
@@ -28,11 +32,15 @@ impl Settings {
     pub fn read(get_variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let mut reader = Reader { get_variable, problems: Vec::new() };
         let defaults = Limits::default();
+        let table_name = reader.required("TABLE_NAME");
+        let graphql_url = reader.url("GRAPHQL_URL");
         let settings = Self {
-            table_name: reader.required("TABLE_NAME"),
-            graphql_url: reader.url("GRAPHQL_URL"),
+            table_name,
+            tool_urls: reader.graphql_urls("TOOL_GRAPHQL_URLS", &graphql_url),
+            graphql_url,
             lambda_endpoint: reader.optional_url("AWS_ENDPOINT_URL_LAMBDA"),
             tool_functions: AllowedFunctions::from_list(&reader.optional("TOOL_FUNCTION_ARNS").unwrap_or_default()),
+            kms_endpoint: reader.optional_url("AWS_ENDPOINT_URL_KMS"),
             api_key_url: reader.secret_url("API_KEY_URL"),
             limits: Limits {
                 model_silence: reader.seconds("MODEL_SILENCE_SECONDS", 1..=900, defaults.model_silence),
@@ -90,6 +98,14 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         }
     }
 
+    fn graphql_urls(&mut self, name: &str, own: &str) -> GraphqlUrls {
+        let list = self.optional(name).unwrap_or_default();
+        GraphqlUrls::from_list(own, &list).unwrap_or_else(|error| {
+            self.problems.push(format!("{name} {error}"));
+            GraphqlUrls::default()
+        })
+    }
+
     /// An optional URL. A problem does not quote it.
     fn secret_url(&mut self, name: &str) -> Option<String> {
         let value = (self.get_variable)(name)?;
@@ -141,7 +157,8 @@ mod tests {
         let settings = read(&[("TABLE_NAME", "parlance"), ("GRAPHQL_URL", "https://api.example.com/graphql")]).unwrap();
         assert_eq!(settings.limits, Limits::default());
         assert_eq!((settings.lambda_endpoint, settings.tool_functions), (None, AllowedFunctions::default()));
-        assert_eq!(settings.api_key_url, None);
+        assert_eq!((settings.api_key_url, settings.kms_endpoint), (None, None));
+        assert_eq!(settings.tool_urls.allowed_url(None), Some("https://api.example.com/graphql"));
     }
 
     #[test]
@@ -154,10 +171,15 @@ mod tests {
             ("EVENT_MAX_BYTES", "9000"),
             ("AWS_ENDPOINT_URL_LAMBDA", "http://localhost:4001"),
             ("TOOL_FUNCTION_ARNS", "arn:aws:lambda:eu-west-1:123456789012:function:*"),
+            ("AWS_ENDPOINT_URL_KMS", "http://localhost:4002"),
+            ("TOOL_GRAPHQL_URLS", "https://other.example.com/graphql"),
         ]);
         let settings = settings.unwrap();
         assert_eq!(settings.lambda_endpoint.as_deref(), Some("http://localhost:4001"));
         assert!(settings.tool_functions.allows("arn:aws:lambda:eu-west-1:123456789012:function:look"));
+        assert_eq!(settings.kms_endpoint.as_deref(), Some("http://localhost:4002"));
+        let other = Some("https://other.example.com/graphql");
+        assert_eq!(settings.tool_urls.allowed_url(other), other);
         let limits = settings.limits;
         assert_eq!(limits.model_silence, Duration::from_secs(3));
         assert_eq!((limits.pacing_last, limits.event_max_bytes), (Duration::from_millis(500), 9000));
@@ -168,6 +190,7 @@ mod tests {
         let problems = read(&[
             ("GRAPHQL_URL", "ftp://x"),
             ("AWS_ENDPOINT_URL_LAMBDA", "localhost:4001"),
+            ("TOOL_GRAPHQL_URLS", "https://a.example.com,http://b.example.com"),
             ("API_KEY_URL", "da2-secret"),
             ("MODEL_SILENCE_SECONDS", "never"),
             ("BATCH_MAX_BYTES", "1"),
@@ -178,6 +201,7 @@ mod tests {
             problems.unwrap_err().to_string(),
             "TABLE_NAME must be set. \
              GRAPHQL_URL must be an http or https URL, not \"ftp://x\". \
+             TOOL_GRAPHQL_URLS must be https URLs with commas between them, not \"http://b.example.com\". \
              AWS_ENDPOINT_URL_LAMBDA must be an http or https URL, not \"localhost:4001\". \
              API_KEY_URL must be an http or https URL. \
              MODEL_SILENCE_SECONDS must be a whole number from 1 to 900, not \"never\". \

@@ -28,6 +28,7 @@ use crate::{
     clock::{self, Clock},
     errors::HandlerError,
     function_arn::AllowedFunctions,
+    graphql_urls::GraphqlUrls,
     serve,
 };
 
@@ -40,6 +41,8 @@ pub struct TestInvocation {
     pub usage: Option<Usage>,
     /// The functions that agents may have as tools.
     pub tool_functions: AllowedFunctions,
+    /// The GraphQL APIs that tools may call.
+    pub tool_urls: GraphqlUrls,
     /// What the model sends in its next streams. Later ones say "So be it."
     model_streams: Mutex<VecDeque<Vec<StreamEvent>>>,
     /// The runs of tools.
@@ -65,6 +68,7 @@ impl TestInvocation {
             limits: Limits { publish_retry: Backoff::half_jitter(short, short), ..Limits::default() },
             usage: Some(Usage { total_tokens: 7, ..Usage::default() }),
             tool_functions: AllowedFunctions::default(),
+            tool_urls: GraphqlUrls::default(),
             model_streams: Mutex::default(),
             tool_runs: Mutex::default(),
             api_key: None,
@@ -97,6 +101,7 @@ impl TestInvocation {
             holder: HOLDER,
             limits: self.limits,
             tool_functions: &self.tool_functions,
+            tool_urls: &self.tool_urls,
             api_key: self.api_key.as_ref(),
         };
         serve(payload, &context).await

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use turn::{
     model::{ModelStop, Role, StreamEvent, ToolOutput, TranscriptBlock},
     mutation::{Author, EndReason, PublishFailure, Update},
+    tool::{CallerCredential, GraphqlTool, NoCredential, ToolTarget},
 };
 
 use crate::{
@@ -122,6 +123,35 @@ async fn tools_of_the_agent_are_run_between_requests_to_the_model() {
 }
 
 #[tokio::test]
+async fn tools_get_the_sealed_credential_of_the_request() {
+    let sealed = || "AQID".to_owned();
+    for (credential, expected) in [
+        (json!({ "kind": "API_KEY", "sealed": "AQID" }), Some(CallerCredential::ApiKey { sealed: sealed() })),
+        (json!({ "kind": "TOKEN", "sealed": "AQID" }), Some(CallerCredential::Token { sealed: sealed() })),
+        (json!({ "kind": "NONE", "reason": "IAM" }), Some(CallerCredential::None { reason: NoCredential::Iam })),
+        (
+            json!({ "kind": "NONE", "reason": "TOO_LONG" }),
+            Some(CallerCredential::None { reason: NoCredential::TooLong }),
+        ),
+        (Value::Null, None),
+    ] {
+        let invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
+        let call = StreamEvent::ToolUse { block: 0, id: "a".into(), name: "look".into() };
+        invocation.script_model_streams([vec![call, StreamEvent::MessageStop(ModelStop::ToolUse)]]);
+        let mut agent = agent_with_tool();
+        let tool = agent["tools"][0].as_object_mut().unwrap();
+        tool.remove("lambda");
+        tool.insert("graphql".to_owned(), json!({ "document": "{ a }" }));
+        let members = json!({ "question": question("Why?"), "agent": agent, "callerCredential": credential });
+        invocation.serve(turn_payload(members)).await.unwrap();
+        let [run] = invocation.take_tool_runs().try_into().unwrap();
+        assert_eq!(run.caller.credential.as_deref(), expected.as_ref());
+        let target = ToolTarget::Graphql(GraphqlTool { document: "{ a }".into(), url: None });
+        assert_eq!(run.tool.target, target);
+    }
+}
+
+#[tokio::test]
 async fn answer_ends_at_the_most_steps_of_the_agent() {
     let invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
     let call = StreamEvent::ToolUse { block: 0, id: "a".into(), name: "look".into() };
@@ -142,12 +172,12 @@ async fn check_of_tools_returns_what_is_wrong_with_them() {
     invocation.tool_functions = AllowedFunctions::from_list("arn:aws:lambda:us-east-1:000000000000:function:*");
     let tools = agent_with_tool()["tools"].clone();
     let accepted = invocation.serve(json!({ "type": "checkTools", "tools": tools })).await.unwrap();
-    assert_eq!(accepted, json!({ "refusals": [] }));
+    assert_eq!(accepted, json!({ "refusals": [], "tools": tools }));
     let mut tools = tools;
     tools[0]["inputSchema"] = json!("[]");
     let refused = invocation.serve(json!({ "type": "checkTools", "tools": tools })).await.unwrap();
     let message = "The schema must be the JSON text of an object.";
-    assert_eq!(refused, json!({ "refusals": [{ "path": "tools[0].inputSchema", "message": message }] }));
+    assert_eq!(refused, json!({ "refusals": [{ "path": "tools[0].inputSchema", "message": message }], "tools": [] }));
     let result = invocation.serve(json!({ "type": "checkTools", "tools": [{ "name": "look" }] })).await;
     assert!(matches!(result, Err(HandlerError::Payload)));
 }

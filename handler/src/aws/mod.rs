@@ -2,6 +2,8 @@
 mod appsync;
 mod bedrock;
 pub mod dynamodb;
+mod kms;
+mod limited_body;
 mod tools;
 
 use std::{sync::Arc, time::Duration};
@@ -19,7 +21,8 @@ use turn::{
 use crate::{attempt_loop::Effects, clock::Clock, settings::Settings};
 use appsync::{AppSync, SignedHttp};
 use bedrock::Bedrock;
-use tools::{Lambda, ToolRunner};
+use kms::Kms;
+use tools::{CredentialCache, Lambda, ToolClients, ToolRunner};
 
 pub use appsync::{ApiKey, ConnectError, RenewalError, classify_response, request_body};
 pub use dynamodb::{ClaimOutcome, Table, TableError, with_retries};
@@ -33,7 +36,7 @@ pub struct AwsClients {
     pub api_key: Option<ApiKey>,
     bedrock: Bedrock,
     appsync: AppSync,
-    lambda: Lambda,
+    tools: ToolClients,
 }
 
 /// Follows no redirects, because a followed one would repeat a call.
@@ -44,6 +47,8 @@ fn http_client() -> reqwest::Result<reqwest::Client> {
 /// The clients with the clock of one invocation.
 pub struct InvocationClients<'a> {
     clients: &'a AwsClients,
+    /// The credential of the turn that the invocation answers.
+    credential: CredentialCache,
     clock: Clock,
 }
 
@@ -58,12 +63,17 @@ impl AwsClients {
             api_key: settings.api_key_url.as_ref().map(|url| ApiKey::new(signed_http.clone(), url)),
             bedrock: Bedrock::new(&config),
             appsync: AppSync::new(signed_http, &settings.graphql_url),
-            lambda: Lambda::new(http, &config, settings.lambda_endpoint.clone())?,
+            tools: ToolClients {
+                lambda: Lambda::new(http.clone(), &config, settings.lambda_endpoint.clone())?,
+                kms: Kms::new(http.clone(), &config, settings.kms_endpoint.clone())?,
+                http,
+                urls: settings.tool_urls.clone(),
+            },
         })
     }
 
     pub fn for_invocation(&self, clock: Clock) -> InvocationClients<'_> {
-        InvocationClients { clients: self, clock }
+        InvocationClients { clients: self, credential: CredentialCache::default(), clock }
     }
 }
 
@@ -73,8 +83,9 @@ impl Effects for InvocationClients<'_> {
     }
 
     async fn run_tool(&self, run: ToolRun) -> (String, ToolOutcome) {
-        let AwsClients { table, lambda, .. } = self.clients;
-        let outcome = ToolRunner { table, lambda, clock: self.clock }.run(&run).await;
+        let AwsClients { table, tools, .. } = self.clients;
+        let credential = &self.credential;
+        let outcome = ToolRunner { table, clients: tools, credential, clock: self.clock }.run(&run).await;
         (run.tool_use.id, outcome)
     }
 

@@ -1,8 +1,12 @@
 //! Payloads of the handler's invocations.
 use api::types::{ConversationEvent, InferenceSettings};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use crate::{claim::RunId, tool::Tool};
+use crate::{
+    claim::RunId,
+    tool::{CallerCredential, Tool, ToolEffect, ToolTarget},
+};
 
 /// The payload of an invocation. Its member `type` names the variant.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -38,6 +42,8 @@ pub struct TurnRequest {
     /// The user who asked for the run, whose quota counts the answer's tokens if there is a quota. `None` for
     /// callers with an API key.
     pub asked_by: Option<String>,
+    /// The credential of the user who asked for the run, for tools. `None` if no tool of the agent needs it.
+    pub caller_credential: Option<CallerCredential>,
     /// When this start of the run was ordered, in milliseconds since 1970. The same in every delivery of the
     /// invocation.
     pub started_at: Option<u64>,
@@ -63,8 +69,23 @@ pub struct PurgeRequest {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckToolsRequest {
-    pub tools: Vec<Tool>,
+    pub tools: Vec<UncheckedTool>,
 }
+
+/// A tool of which the check derives what it lacks.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UncheckedTool {
+    /// JSON Schema of the arguments, as JSON text.
+    pub input_schema: Option<String>,
+    pub effect: Option<ToolEffect>,
+    #[serde(flatten)]
+    pub target: ToolTarget,
+    /// Members that the check does not look at.
+    #[serde(flatten)]
+    pub others: Map<String, Value>,
+}
+
 /// Asks for a later expiry of the API key. It has no members.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

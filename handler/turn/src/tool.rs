@@ -32,6 +32,7 @@ pub struct Tool {
 #[serde(rename_all = "camelCase")]
 pub enum ToolTarget {
     Lambda(LambdaTool),
+    Graphql(GraphqlTool),
 }
 
 /// Whether a run of the tool changes something.
@@ -69,6 +70,17 @@ impl Tool {
 #[serde(rename_all = "camelCase")]
 pub struct LambdaTool {
     pub function_arn: String,
+}
+
+/// A tool that is an operation of a GraphQL API, run with the caller's own credential.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GraphqlTool {
+    /// One query or mutation. The arguments of a call are its variables.
+    pub document: String,
+    /// `None` for the API that this handler belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }
 
 /// The calls of a stored event whose results are not stored.
@@ -117,6 +129,40 @@ pub struct Caller {
     /// `None` for callers with an API key.
     pub id: Option<String>,
     pub name: Option<String>,
+    /// `None` if the agent has no tool that needs it.
+    pub credential: Option<Arc<CallerCredential>>,
+}
+
+/// What the caller has signed in with, sealed by KMS for one turn, or why there is nothing to pass on.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "kind", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum CallerCredential {
+    ApiKey {
+        /// The ciphertext in Base64.
+        sealed: String,
+    },
+    /// A token of a user pool or of another OpenID Connect provider.
+    Token {
+        /// The ciphertext in Base64.
+        sealed: String,
+    },
+    None {
+        reason: NoCredential,
+    },
+}
+
+/// Why a caller has no credential that tools can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum NoCredential {
+    /// The caller has signed the request with IAM credentials.
+    Iam,
+    /// KMS seals at most 4,096 bytes.
+    TooLong,
+    /// KMS has not answered.
+    NotSealed,
+    /// The deployment has no key.
+    Disabled,
 }
 
 /// The result of a run.

@@ -12,6 +12,7 @@ use handler::{
     clock::Clock,
     errors::HandlerError,
     function_arn::AllowedFunctions,
+    graphql_urls::GraphqlUrls,
     publishing::{classify_response, request_body},
 };
 use http::StatusCode;
@@ -57,6 +58,7 @@ pub async fn serve(
         holder,
         limits: environment.limits,
         tool_functions: &AllowedFunctions::default(),
+        tool_urls: &GraphqlUrls::default(),
         api_key: None,
     };
     let result = handler::serve(payload, &context).await.map(|_| ());

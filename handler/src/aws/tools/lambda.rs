@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 use turn::tool::{LambdaTool, ToolRun};
 
-use crate::{aws::ConnectError, function_arn::FunctionArn};
+use super::call_error::{CallError, MAX_RESPONSE_BYTES, NOT_ALLOWED, NOT_REACHED, limited_message};
+use crate::{
+    aws::{ConnectError, limited_body::read_limited},
+    function_arn::FunctionArn,
+};
 
-/// No more of a response is read.
-const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
-/// The largest length of a function's error message for the model, in characters.
-const MAX_MESSAGE_LENGTH: usize = 1000;
 const CONTENT_TYPE: (&str, &str) = ("content-type", "application/json");
 const INVOCATION_TYPE: (&str, &str) = ("x-amz-invocation-type", "RequestResponse");
 
@@ -26,38 +26,6 @@ pub struct Lambda {
     /// In place of that of the function's region.
     endpoint: Option<String>,
     credentials: SharedCredentialsProvider,
-}
-
-/// Why an invocation has no result.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum InvokeError {
-    /// The function ended with an error, of which this is the message.
-    Function(String),
-    NotJson,
-    TooLarge,
-    /// The function was not started, and a repeated call would be refused as well.
-    Refused {
-        is_permission: bool,
-    },
-    /// The function was not started. A repeated call may start it.
-    NotStarted,
-    /// The function may have been started or not.
-    Unreachable,
-}
-
-impl InvokeError {
-    /// A sentence for the model.
-    pub fn text(&self) -> &str {
-        match self {
-            Self::Function(message) => message,
-            Self::NotJson => "The tool's result is not JSON.",
-            Self::TooLarge => "The tool's result is larger than 1 MB.",
-            Self::Refused { is_permission: true } => "The tool may not be used or does not exist.",
-            Self::Refused { is_permission: false } | Self::NotStarted | Self::Unreachable => {
-                "The tool could not be reached."
-            }
-        }
-    }
 }
 
 /// What a tool gets.
@@ -102,33 +70,33 @@ impl Lambda {
     }
 
     /// Tries once. Returns the function's result: JSON text, byte for byte.
-    pub async fn invoke(&self, tool: &LambdaTool, run: &ToolRun) -> Result<String, InvokeError> {
+    pub async fn invoke(&self, tool: &LambdaTool, run: &ToolRun) -> Result<String, CallError> {
         let arn = &tool.function_arn;
         let Some(function) = FunctionArn::parse(arn) else {
             tracing::error!(tool = run.tool.name, arn, "not the ARN of a function");
-            return Err(InvokeError::Refused { is_permission: true });
+            return Err(CallError::Refused(NOT_ALLOWED));
         };
         let credentials = self.credentials.provide_credentials().await.map_err(|error| {
             tracing::warn!(%error, "no credentials to invoke a tool");
-            InvokeError::NotStarted
+            CallError::NotStarted
         })?;
         let request = self.signed_request(run, &function, credentials).map_err(|error| {
             tracing::error!(%error, tool = run.tool.name, "the request for a tool could not be made");
-            InvokeError::Refused { is_permission: false }
+            CallError::Refused(NOT_REACHED)
         })?;
         let response = self.http.execute(request).await.map_err(|error| {
             tracing::info!(tool = run.tool.name, is_connect = error.is_connect(), "lambda did not answer");
-            if error.is_connect() { InvokeError::NotStarted } else { InvokeError::Unreachable }
+            CallError::from(error)
         })?;
         if response.status() != StatusCode::OK {
             return Err(refusal(&response, arn, run));
         }
         let has_failed = response.headers().contains_key("x-amz-function-error");
-        let body = read_body(response).await?;
+        let body = read_limited(response, MAX_RESPONSE_BYTES).await?;
         if has_failed {
-            return Err(InvokeError::Function(failure_message(&body)));
+            return Err(CallError::Failed(failure_message(&body)));
         }
-        String::from_utf8(body).ok().filter(|text| is_json(text)).ok_or(InvokeError::NotJson)
+        String::from_utf8(body).ok().filter(|text| is_json(text)).ok_or(CallError::NotJson)
     }
 
     fn signed_request(
@@ -169,49 +137,34 @@ fn payload(run: &ToolRun) -> Result<Vec<u8>, serde_json::Error> {
 }
 
 /// What a response other than 200 means. Its body is not read, because it may quote the request.
-fn refusal(response: &Response, arn: &str, run: &ToolRun) -> InvokeError {
+fn refusal(response: &Response, arn: &str, run: &ToolRun) -> CallError {
     let status = response.status();
     let tool = &run.tool.name;
     let error_type = error_type(response.headers());
     if matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) {
         tracing::error!(tool, arn, error_type, %status, "the handler may not invoke a tool, or it does not exist");
-        return InvokeError::Refused { is_permission: true };
+        return CallError::Refused(NOT_ALLOWED);
     }
     if status == StatusCode::TOO_MANY_REQUESTS {
         tracing::warn!(tool, error_type, "a tool is throttled");
-        return InvokeError::NotStarted;
+        return CallError::NotStarted;
     }
     if status.is_server_error() {
         tracing::warn!(tool, error_type, %status, "a tool could not be invoked");
-        return InvokeError::Unreachable;
+        return CallError::ServerError;
     }
     tracing::error!(tool, arn, error_type, %status, "lambda refuses to invoke a tool");
-    InvokeError::Refused { is_permission: false }
+    CallError::Refused(NOT_REACHED)
 }
 
 fn error_type(headers: &HeaderMap) -> Option<&str> {
     headers.get("x-amzn-errortype")?.to_str().ok()
 }
 
-async fn read_body(mut response: Response) -> Result<Vec<u8>, InvokeError> {
-    let mut body = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > MAX_RESPONSE_BYTES => return Err(InvokeError::TooLarge),
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => return Ok(body),
-            Err(_) => return Err(InvokeError::Unreachable),
-        }
-    }
-}
-
 fn failure_message(body: &[u8]) -> String {
     let failure = serde_json::from_slice::<FunctionFailure>(body).ok();
     let message = failure.and_then(|failure| failure.error_message).unwrap_or_default();
-    if message.trim().is_empty() {
-        return "The tool failed.".to_owned();
-    }
-    message.chars().take(MAX_MESSAGE_LENGTH).collect()
+    limited_message(&message).unwrap_or_else(|| "The tool failed.".to_owned())
 }
 
 fn is_json(text: &str) -> bool {

@@ -1,4 +1,7 @@
-//! Runs tools: claims calls that change something, and invokes Lambda functions.
+//! Runs tools: claims calls that change something, invokes Lambda functions, and sends GraphQL operations.
+mod call_error;
+mod caller_credential;
+mod graphql;
 mod lambda;
 #[cfg(test)]
 mod tests;
@@ -12,13 +15,22 @@ use api::{
 use tokio::time::{sleep, timeout_at};
 use turn::{
     model::ToolOutput,
-    tool::{ToolEffect, ToolOutcome, ToolRun, ToolTarget},
+    tool::{GraphqlTool, LambdaTool, ToolEffect, ToolOutcome, ToolRun, ToolTarget},
 };
 
-use super::dynamodb::{Table, TableError, ToolClaim};
-use crate::clock::{Clock, iso_8601, now};
+use super::{
+    dynamodb::{Table, TableError, ToolClaim},
+    kms::Kms,
+};
+use crate::{
+    clock::{Clock, iso_8601, now},
+    graphql_urls::GraphqlUrls,
+};
+use call_error::{CallError, NOT_ALLOWED, NOT_REACHED};
+use graphql::GraphqlRequest;
 
-pub use lambda::{InvokeError, Lambda};
+pub use caller_credential::CredentialCache;
+pub use lambda::Lambda;
 
 /// The result of a call that another attempt has claimed, if that attempt stored no outcome.
 const UNKNOWN_OUTCOME: &str = "This call was started before, and its result never came. It may have taken effect: check \
@@ -26,28 +38,75 @@ const UNKNOWN_OUTCOME: &str = "This call was started before, and its result neve
 
 const RETRY: Backoff = Backoff::half_jitter(Duration::from_millis(100), Duration::from_secs(5));
 
+/// The clients that tools are run with.
+pub struct ToolClients {
+    pub lambda: Lambda,
+    pub kms: Kms,
+    /// For GraphQL APIs.
+    pub http: reqwest::Client,
+    /// The GraphQL APIs that get a caller's credential.
+    pub urls: GraphqlUrls,
+}
+
 /// Runs the tools of one invocation.
 pub struct ToolRunner<'a> {
     pub table: &'a Table,
-    pub lambda: &'a Lambda,
+    pub clients: &'a ToolClients,
+    pub credential: &'a CredentialCache,
     pub clock: Clock,
+}
+
+/// A call that can be sent.
+enum ToolCall<'a> {
+    Lambda(&'a LambdaTool),
+    Graphql(GraphqlRequest<'a>),
 }
 
 impl ToolRunner<'_> {
     /// Returns at `run.until` at the latest, but for the time that it takes to store the outcome. Never
     /// returns if the attempt no longer owns the turn.
     pub async fn run(&self, run: &ToolRun) -> ToolOutcome {
-        let name = &run.tool.name;
-        let outcome = match run.tool.effect {
-            ToolEffect::Read => self.invoke(run).await,
-            ToolEffect::Write => self.run_at_most_once(run).await,
-        };
-        tracing::info!(tool = name, status = ?outcome.status, "tool ended");
+        let outcome = self.prepare_and_run(run).await;
+        tracing::info!(tool = run.tool.name, status = ?outcome.status, "tool ended");
         outcome
     }
 
-    async fn run_at_most_once(&self, run: &ToolRun) -> ToolOutcome {
+    async fn prepare_and_run(&self, run: &ToolRun) -> ToolOutcome {
         let time_limit = TimeLimit::of(run);
+        // Before a claim, because what fails here has no effect.
+        match timeout_at(run.until.into(), self.prepare(run)).await {
+            Ok(Ok(call)) => match run.tool.effect {
+                ToolEffect::Read => self.send(&call, run, &time_limit).await,
+                ToolEffect::Write => self.send_at_most_once(&call, run, &time_limit).await,
+            },
+            Ok(Err(error)) => failed(&error),
+            Err(_) => failed(&time_limit.error()),
+        }
+    }
+
+    async fn prepare<'a>(&'a self, run: &'a ToolRun) -> Result<ToolCall<'a>, CallError> {
+        match &run.tool.target {
+            ToolTarget::Lambda(function) => Ok(ToolCall::Lambda(function)),
+            ToolTarget::Graphql(operation) => self.prepare_operation(operation, run).await.map(ToolCall::Graphql),
+        }
+    }
+
+    async fn prepare_operation<'a>(
+        &'a self,
+        tool: &'a GraphqlTool,
+        run: &'a ToolRun,
+    ) -> Result<GraphqlRequest<'a>, CallError> {
+        let ToolClients { kms, urls, .. } = self.clients;
+        // The deployment may have taken back what it allowed when the agent was stored.
+        let Some(url) = urls.allowed_url(tool.url.as_deref()) else {
+            tracing::error!(tool = run.tool.name, url = tool.url, "the URL of a tool is not allowed");
+            return Err(CallError::Refused(NOT_ALLOWED));
+        };
+        let credential = self.credential.credential(run, kms).await?;
+        GraphqlRequest::new(tool, url, run, credential.header(self.clock.now())?)
+    }
+
+    async fn send_at_most_once(&self, call: &ToolCall<'_>, run: &ToolRun, time_limit: &TimeLimit) -> ToolOutcome {
         match timeout_at(run.until.into(), self.claim(run)).await {
             Ok(Ok(ToolClaim::Claimed)) => {}
             Ok(Ok(ToolClaim::ClaimedBefore(outcome))) => return outcome.unwrap_or_else(unknown_outcome),
@@ -57,11 +116,11 @@ impl ToolRunner<'_> {
             }
             Ok(Err(error)) => {
                 tracing::error!(%error, tool = run.tool.name, "the call could not be claimed");
-                return failed(InvokeError::Unreachable.text(), None, None);
+                return failed(&CallError::Refused(NOT_REACHED));
             }
-            Err(_) => return failed(time_limit.text(), None, None),
+            Err(_) => return failed(&time_limit.error()),
         }
-        let outcome = self.invoke(run).await;
+        let outcome = self.send(call, run, time_limit).await;
         if let Err(error) = self.table.store_tool_outcome(run, &outcome, self.clock.now()).await {
             tracing::warn!(%error, tool = run.tool.name, "the outcome of a call is not stored");
         }
@@ -81,51 +140,44 @@ impl ToolRunner<'_> {
         }
     }
 
-    async fn invoke(&self, run: &ToolRun) -> ToolOutcome {
-        let time_limit = TimeLimit::of(run);
+    async fn send(&self, call: &ToolCall<'_>, run: &ToolRun, time_limit: &TimeLimit) -> ToolOutcome {
         let started_at = iso_8601(self.clock.now());
-        let result = timeout_at(run.until.into(), self.invoke_with_retries(run)).await;
+        let result = timeout_at(run.until.into(), self.send_with_retries(call, run)).await;
         let ended_at = iso_8601(self.clock.now());
-        match result {
-            Ok(Ok(json)) => ToolOutcome {
+        match result.unwrap_or_else(|_| Err(time_limit.error())) {
+            Ok(json) => ToolOutcome {
                 status: ToolStatus::Succeeded,
                 output: ToolOutput::Json(json),
                 started_at: Some(started_at),
                 ended_at: Some(ended_at),
             },
-            Ok(Err(error)) => {
-                let (started_at, ended_at) = match &error {
-                    InvokeError::Refused { .. } | InvokeError::NotStarted => (None, None),
-                    InvokeError::Unreachable => (Some(started_at), None),
-                    InvokeError::Function(_) | InvokeError::TooLarge | InvokeError::NotJson => {
-                        (Some(started_at), Some(ended_at))
-                    }
-                };
-                failed(error.text(), started_at, ended_at)
+            Err(error) => {
+                let (status, text) = error.status_and_text(run.tool.effect);
+                ToolOutcome {
+                    status,
+                    output: ToolOutput::Text(text),
+                    started_at: error.may_have_started().then_some(started_at),
+                    ended_at: error.has_ended().then_some(ended_at),
+                }
             }
-            Err(_) => failed(time_limit.text(), Some(started_at), None),
         }
     }
 
-    async fn invoke_with_retries(&self, run: &ToolRun) -> Result<String, InvokeError> {
+    async fn send_with_retries(&self, call: &ToolCall<'_>, run: &ToolRun) -> Result<String, CallError> {
+        let ToolClients { lambda, http, .. } = self.clients;
         let mut failures = 0;
         loop {
-            let ToolTarget::Lambda(function) = &run.tool.target;
-            let error = match self.lambda.invoke(function, run).await {
+            let result = match call {
+                ToolCall::Lambda(function) => lambda.invoke(function, run).await,
+                ToolCall::Graphql(request) => request.send(http, run).await,
+            };
+            let error = match result {
                 Ok(json) => return Ok(json),
                 Err(error) => error,
             };
-            let may_try_again = match error {
-                InvokeError::NotStarted => true,
-                InvokeError::Unreachable => run.tool.effect == ToolEffect::Read,
-                InvokeError::Refused { .. }
-                | InvokeError::Function(_)
-                | InvokeError::TooLarge
-                | InvokeError::NotJson => false,
-            };
             failures += 1;
             let delay = RETRY.seeded_delay(failures, retry_seed(run));
-            if !may_try_again || now() + delay >= run.until {
+            if !error.may_be_repeated(run.tool.effect) || now() + delay >= run.until {
                 return Err(error);
             }
             sleep(delay).await;
@@ -142,9 +194,8 @@ impl TimeLimit {
         Self(run.until.saturating_duration_since(now()))
     }
 
-    fn text(&self) -> String {
-        let seconds = self.0.as_secs_f64().round();
-        format!("The tool did not answer within {seconds} seconds.")
+    fn error(&self) -> CallError {
+        CallError::TimeOver { seconds: self.0.as_secs_f64().round() as u64 }
     }
 }
 
@@ -152,8 +203,11 @@ fn retry_seed(run: &ToolRun) -> u64 {
     jitter_seed(&[&run.claim.turn_id, &run.tool_use.id])
 }
 
-fn failed(text: impl Into<String>, started_at: Option<String>, ended_at: Option<String>) -> ToolOutcome {
-    ToolOutcome { status: ToolStatus::Failed, output: ToolOutput::Text(text.into()), started_at, ended_at }
+/// The outcome of a call that was not sent.
+fn failed(error: &CallError) -> ToolOutcome {
+    // The effect does not matter to a call that was not sent.
+    let (status, text) = error.status_and_text(ToolEffect::Read);
+    ToolOutcome { status, output: ToolOutput::Text(text), started_at: None, ended_at: None }
 }
 
 fn unknown_outcome() -> ToolOutcome {

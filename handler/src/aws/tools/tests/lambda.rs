@@ -1,42 +1,18 @@
-//! Runs of tools against an HTTP server that stands for Lambda, and an embedded table.
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+//! Tools that are Lambda functions.
+use std::{sync::Arc, time::Duration};
 
-use api::types::{ToolStatus, ToolUse};
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use axum::{
-    Router,
-    body::Body,
-    http::{HeaderMap, Response, StatusCode, Uri},
-};
+use api::types::ToolStatus;
 use serde_json::{Value, json};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use turn::{
     model::ToolOutput,
-    tool::{Caller, LambdaTool, Tool, ToolApproval, ToolEffect, ToolOutcome, ToolRun, ToolTarget},
+    tool::{Caller, LambdaTool, ToolEffect, ToolOutcome, ToolRun, ToolTarget},
 };
 
-use super::{Lambda, ToolRunner, UNKNOWN_OUTCOME};
-use crate::{
-    aws::{
-        dynamodb::{
-            Table,
-            test_support::{
-                FAR, NOW, claim, embedded_table, interceptors::TRANSACTION_CANCELLED, number, time, turn_item, with,
-            },
-        },
-        http_client,
-    },
-    clock::{self, Clock},
-};
+use super::*;
+use crate::aws::{dynamodb::test_support::interceptors::TRANSACTION_CANCELLED, tools::UNKNOWN_OUTCOME};
 
 const ARN: &str = "arn:aws:lambda:eu-west-1:123456789012:function:look";
-const NOT_REACHED: &str = "The tool could not be reached.";
-const NOT_ALLOWED: &str = "The tool may not be used or does not exist.";
 
 #[tokio::test]
 async fn result_is_the_body_byte_for_byte() {
@@ -148,21 +124,27 @@ async fn reading_tool_is_not_called_again_after_its_time() {
 async fn changing_tool_is_called_again_only_if_it_was_not_started() {
     let server = Server::start([Reply::status(429), Reply::json("7")]).await;
     assert_eq!(server.run(&tool_run(ToolEffect::Write)).await.output, ToolOutput::Json("7".into()));
-    for reply in [Reply::status(500), Reply::status(503), Reply::Hangup] {
+    let failed = "The tool's service failed.";
+    let broken = "The connection to the tool broke.";
+    for (reply, expected) in [(Reply::status(500), failed), (Reply::status(503), failed), (Reply::Hangup, broken)] {
         let server = Server::start([reply, Reply::json("7")]).await;
         let outcome = server.run(&tool_run(ToolEffect::Write)).await;
-        assert_failed(&outcome, NOT_REACHED);
+        assert_unknown(&outcome, expected);
         assert!(outcome.started_at.is_some() && outcome.ended_at.is_none());
         assert_eq!(server.take_requests().len(), 1);
     }
 }
 
 #[tokio::test]
-async fn tool_that_does_not_answer_in_time_fails_with_an_unknown_end() {
+async fn tool_that_does_not_answer_in_time_has_an_unknown_end() {
     for effect in [ToolEffect::Read, ToolEffect::Write] {
         let server = Server::start([Reply::Delayed(Duration::from_secs(20))]).await;
         let outcome = server.run(&run_for(effect, Duration::from_secs(1))).await;
-        assert_failed(&outcome, "The tool did not answer within 1 seconds.");
+        let text = "The tool did not answer within 1 seconds.";
+        match effect {
+            ToolEffect::Read => assert_failed(&outcome, text),
+            ToolEffect::Write => assert_unknown(&outcome, text),
+        }
         assert!(outcome.started_at.is_some() && outcome.ended_at.is_none());
         assert_eq!(server.take_requests().len(), 1);
     }
@@ -173,7 +155,7 @@ async fn changing_tool_is_run_by_the_first_attempt_alone_and_its_outcome_is_reus
     let server = Server::start([Reply::json("{\"orders\":1}")]).await;
     let first = server.run(&tool_run(ToolEffect::Write)).await;
     assert_eq!(first.status, ToolStatus::Succeeded);
-    let second = server.run_by_second_attempt().await;
+    let second = server.run_by_second_attempt(tool_run(ToolEffect::Write)).await;
     assert_eq!(second, first);
     assert_eq!(server.take_requests().len(), 1);
 }
@@ -183,10 +165,19 @@ async fn outcome_of_a_run_that_was_cut_off_is_unknown_to_the_next_attempt() {
     let server = Server::start([Reply::Delayed(Duration::from_secs(20))]).await;
     let run = tool_run(ToolEffect::Write);
     assert!(timeout(Duration::from_millis(300), server.run(&run)).await.is_err());
-    let outcome = server.run_by_second_attempt().await;
+    let outcome = server.run_by_second_attempt(tool_run(ToolEffect::Write)).await;
     let output = ToolOutput::Text(UNKNOWN_OUTCOME.into());
     let expected = ToolOutcome { status: ToolStatus::Unknown, output, started_at: None, ended_at: None };
     assert_eq!(outcome, expected);
+    assert_eq!(server.take_requests().len(), 1);
+}
+
+#[tokio::test]
+async fn unknown_outcome_of_a_run_is_stored_for_the_next_attempt() {
+    let server = Server::start([Reply::Hangup, Reply::json("7")]).await;
+    let first = server.run(&tool_run(ToolEffect::Write)).await;
+    assert_eq!(server.run_by_second_attempt(tool_run(ToolEffect::Write)).await, first);
+    assert_unknown(&first, "The connection to the tool broke.");
     assert_eq!(server.take_requests().len(), 1);
 }
 
@@ -221,137 +212,11 @@ async fn reading_tool_is_not_claimed() {
     assert_eq!(server.table.all_items().await.len(), 1);
 }
 
-fn assert_failed(outcome: &ToolOutcome, text: &str) {
-    assert_eq!((outcome.status, &outcome.output), (ToolStatus::Failed, &ToolOutput::Text(text.into())));
-}
-
 fn tool_run(effect: ToolEffect) -> ToolRun {
     run_for(effect, Duration::from_secs(30))
 }
 
 fn run_for(effect: ToolEffect, time_limit: Duration) -> ToolRun {
-    let tool = Tool {
-        name: "look".into(),
-        title: None,
-        description: "Looks.".into(),
-        input_schema: r#"{"type":"object"}"#.into(),
-        effect,
-        approval: ToolApproval::Never,
-        target: ToolTarget::Lambda(LambdaTool { function_arn: ARN.into() }),
-    };
-    let input = r#"{"z": 1.0,"a":[]}"#.into();
-    ToolRun {
-        claim: claim(),
-        caller: Caller { id: Some("u1".into()), name: Some("Ann".into()) },
-        position: 8,
-        tool: Arc::new(tool),
-        tool_use: ToolUse { id: "a.1".into(), name: "look".into(), title: None, input },
-        until: clock::now() + time_limit,
-    }
-}
-
-/// What the server does with one request.
-enum Reply {
-    Answer(Response<Body>),
-    Delayed(Duration),
-    /// Closes the connection in the middle of the response.
-    Hangup,
-}
-
-impl Reply {
-    fn json(body: impl Into<Body>) -> Self {
-        Self::Answer(Response::new(body.into()))
-    }
-
-    fn status(status: u16) -> Self {
-        let body = Body::from(r#"{"message":"secret"}"#);
-        Self::Answer(Response::builder().status(status).header("location", "/").body(body).unwrap())
-    }
-
-    fn header(self, name: &'static str, value: &'static str) -> Self {
-        let Self::Answer(mut response) = self else { panic!("not an answer") };
-        response.headers_mut().insert(name, value.parse().unwrap());
-        Self::Answer(response)
-    }
-
-    async fn into_response(self) -> Response<Body> {
-        match self {
-            Self::Answer(response) => response,
-            Self::Delayed(delay) => {
-                sleep(delay).await;
-                Response::new(Body::empty())
-            }
-            Self::Hangup => Response::builder().header("content-length", "100").body(broken_body()).unwrap(),
-        }
-    }
-}
-
-fn broken_body() -> Body {
-    let error = std::io::Error::other("hung up");
-    Body::from_stream(futures::stream::iter([Ok("1".to_owned()), Err(error)]))
-}
-
-#[derive(Debug)]
-struct Request {
-    path: String,
-    headers: HeaderMap,
-    body: String,
-}
-
-/// A Lambda service with scripted replies, and the table of a turn that attempt 1 owns.
-struct Server {
-    lambda: Lambda,
-    table: Table,
-    requests: Arc<Mutex<Vec<Request>>>,
-}
-
-impl Server {
-    async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let replies = Arc::new(Mutex::new(replies.into_iter().collect::<VecDeque<_>>()));
-        let received = Arc::clone(&requests);
-        let respond = move |uri: Uri, headers: HeaderMap, body: String| async move {
-            received.lock().unwrap().push(Request { path: uri.path().to_owned(), headers, body });
-            let reply = replies.lock().unwrap().pop_front();
-            match reply {
-                Some(reply) => reply.into_response().await,
-                None => Reply::status(StatusCode::IM_A_TEAPOT.as_u16()).into_response().await,
-            }
-        };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}/", listener.local_addr().unwrap());
-        tokio::spawn(async { axum::serve(listener, Router::new().fallback(respond)).await });
-        let credentials = Credentials::new("any", "any", None, None, "test");
-        let config = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .build();
-        let table = embedded_table().await;
-        table.put_items([turn_item("RUNNING", Some(FAR), FAR)]).await;
-        let lambda = Lambda::new(http_client().unwrap(), &config, Some(endpoint)).unwrap();
-        Self { lambda, table, requests }
-    }
-
-    async fn run(&self, run: &ToolRun) -> ToolOutcome {
-        let clock = Clock::starting_at(time(NOW));
-        ToolRunner { table: &self.table, lambda: &self.lambda, clock }.run(run).await
-    }
-
-    /// Runs the changing tool again, as the next attempt does with a stored call.
-    async fn run_by_second_attempt(&self) -> ToolOutcome {
-        self.claim_for_attempt(2).await;
-        let mut run = tool_run(ToolEffect::Write);
-        run.claim.attempt = 2;
-        self.run(&run).await
-    }
-
-    async fn claim_for_attempt(&self, attempt: u32) {
-        let turn = turn_item("RUNNING", Some(FAR), FAR);
-        self.table.put_items([with(turn, "attempt", number(attempt))]).await;
-    }
-
-    fn take_requests(&self) -> Vec<Request> {
-        std::mem::take(&mut self.requests.lock().unwrap())
-    }
+    let target = ToolTarget::Lambda(LambdaTool { function_arn: ARN.into() });
+    super::run_for(effect, target, time_limit)
 }

@@ -1,0 +1,103 @@
+//! The GraphQL APIs that tools may call with their callers' credentials.
+use reqwest::Url;
+
+/// The API that the handler belongs to, and the others that the deployment allows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GraphqlUrls {
+    own: String,
+    others: Vec<String>,
+}
+
+/// A URL to which no credential may be sent.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be https URLs with commas between them, not {0:?}.")]
+pub struct UnsafeUrl(String);
+
+impl GraphqlUrls {
+    /// Takes a list with commas. An empty list and `none` allow only the own API.
+    pub fn from_list(own: &str, list: &str) -> Result<Self, UnsafeUrl> {
+        let urls = list.split(',').map(str::trim).filter(|url| !url.is_empty() && *url != "none");
+        let others: Vec<_> = urls.map(str::to_owned).collect();
+        match others.iter().find(|url| !is_safe(url)) {
+            Some(url) => Err(UnsafeUrl(url.clone())),
+            None => Ok(Self { own: own.to_owned(), others }),
+        }
+    }
+
+    /// The URL that a tool with this URL calls, if it may.
+    pub fn allowed_url<'a>(&'a self, url: Option<&'a str>) -> Option<&'a str> {
+        match url {
+            _ if self.is_own(url) => Some(&self.own),
+            Some(url) if self.others.iter().any(|other| other == url) => Some(url),
+            _ => None,
+        }
+    }
+
+    /// Whether a tool with this URL calls the handler's own API.
+    pub fn is_own(&self, url: Option<&str>) -> bool {
+        url.is_none_or(|url| url == self.own)
+    }
+}
+
+/// A credential is sent over TLS, or stays on the computer. A URL with a user name would replace the
+/// credential.
+fn is_safe(url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else { return false };
+    let is_private = match url.scheme() {
+        "https" => true,
+        "http" => matches!(url.host_str(), Some("localhost" | "127.0.0.1")),
+        _ => false,
+    };
+    is_private && url.username().is_empty() && url.password().is_none() && url.fragment().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: &str = "http://api.example/graphql";
+
+    #[test]
+    fn own_api_and_listed_urls_are_allowed_exactly() {
+        let urls = GraphqlUrls::from_list(OWN, "https://a.example/graphql, http://localhost:1/g,").unwrap();
+        for (url, expected) in [
+            (None, Some(OWN)),
+            (Some(OWN), Some(OWN)),
+            (Some("https://a.example/graphql"), Some("https://a.example/graphql")),
+            (Some("http://localhost:1/g"), Some("http://localhost:1/g")),
+            (Some("https://a.example/graphql/"), None),
+            (Some("https://a.example/"), None),
+            (Some("https://a.example/graphql?a=b"), None),
+            (Some("https://A.example/graphql"), None),
+            (Some("http://localhost:1/"), None),
+            (Some(""), None),
+            (Some("none"), None),
+        ] {
+            assert_eq!(urls.allowed_url(url), expected, "{url:?}");
+        }
+        assert!(urls.is_own(None) && urls.is_own(Some(OWN)) && !urls.is_own(Some("https://a.example/graphql")));
+        for list in ["", "none", " ", ","] {
+            let urls = GraphqlUrls::from_list(OWN, list).unwrap();
+            assert_eq!(urls.allowed_url(Some("https://a.example/graphql")), None, "{list:?}");
+        }
+    }
+
+    #[test]
+    fn urls_to_which_a_credential_would_be_sent_in_plain_text_are_refused() {
+        for url in [
+            "http://a.example/graphql",
+            "http://localhost.a.example/",
+            "http://127.0.0.1.a.example/",
+            "ftp://a.example/",
+            "a.example/graphql",
+            "https://",
+            "https://user@a.example/",
+            "https://user:password@a.example/",
+            "https://a.example/#b",
+            "*",
+        ] {
+            let list = format!("https://b.example/,{url}");
+            assert_eq!(GraphqlUrls::from_list(OWN, &list), Err(UnsafeUrl(url.to_owned())), "{url}");
+        }
+    }
+}
