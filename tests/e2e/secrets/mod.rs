@@ -11,6 +11,7 @@ use client::{
     AppSync, Credentials,
     credentials::IamKeys,
     requests::{CancelTurn, GetEvents, PutAgent, SendMessage},
+    schema::ToolStatus,
 };
 use futures::future::join_all;
 use local::{
@@ -45,6 +46,9 @@ const FAULTY_MODELS: [&str; 15] = [
     "filtered",
 ];
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
+/// The beginnings of sealed credentials in the payloads of the handler.
+const SEALED_API_KEY: &str = r#"{"kind":"API_KEY","sealed":""#;
+const SEALED_TOKEN: &str = r#"{"kind":"TOKEN","sealed":""#;
 const STATE_FILES: [&str; 7] =
     ["api-key", "endpoint.json", KMS_KEY_FILE, "lock", "table.db", "table.db-shm", "table.db-wal"];
 
@@ -146,6 +150,26 @@ fn assert_found_where_expected(fixture: &Fixture, findings: &Findings) {
 }
 
 #[tokio::test]
+async fn credentials_for_tools_are_sealed_in_every_location() {
+    let fixture = Fixture::new().await;
+    let (server, clients) = start_with_users(&fixture).await;
+    let session = |client| Session { fixture: &fixture, client };
+    session(&clients.ada).put_agent_with_operation("caller").await;
+    for client in [&clients.api_key, &clients.ada, &clients.bob, &clients.carol] {
+        assert_eq!(session(client).call_operation("caller").await, (ToolStatus::Succeeded, None));
+    }
+    let without = "This tool needs the caller's own sign-in, and callers with IAM have none that can be passed on.";
+    let result = session(&clients.administrator).call_operation("caller").await;
+    assert_eq!(result, (ToolStatus::Failed, Some(without.into())));
+    fixture.stop(server).await;
+
+    assert_no_leaks(&fixture.scan());
+    assert_state_files(&fixture, &["oidc-key", "pool-key"]);
+    let invocations = fixture.captured_text(&Location::Invocation);
+    assert_contains_all(&invocations, &[SEALED_API_KEY, SEALED_TOKEN, r#"{"kind":"NONE","reason":"IAM"}"#]);
+}
+
+#[tokio::test]
 async fn secrets_of_failing_turns_appear_only_in_allowed_locations() {
     let fixture = Fixture::new().await;
     let arguments = ["--parameter", "ModelSilenceSeconds=2"];
@@ -191,6 +215,7 @@ async fn secrets_appear_only_in_allowed_locations_despite_faults() {
     assert_state_files(&fixture, &[]);
     let records = fixture.captured_text(&Location::FailureRecord);
     assert_contains_all(&records, &["RetriesExhausted", "Handler.Leased"]);
+    assert_contains_all(&fixture.captured_text(&Location::Invocation), &[SEALED_API_KEY]);
     let log = fixture.captured_text(&Location::Log);
     assert_contains_all(&log, &["not published", "written directly", "an invocation failed for good"]);
 }
@@ -212,6 +237,7 @@ async fn secrets_appear_only_in_allowed_locations_when_processes_die() {
     assert_state_files(&fixture, &[]);
     let records = fixture.captured_text(&Location::FailureRecord);
     assert_contains_all(&records, &["RetriesExhausted", "Runtime.ExitError"]);
+    assert_contains_all(&fixture.captured_text(&Location::Invocation), &[SEALED_API_KEY]);
     assert_contains_all(&fixture.captured_text(&Location::Log), &["an invocation failed for good"]);
 }
 
@@ -302,7 +328,7 @@ async fn start_with_faults(fixture: &Fixture, faults: &[&str]) -> TestServer {
 
 /// Starts a turn with an agent of a scripted model, and returns the ids of its conversation and the turn.
 async fn start_turn(fixture: &Fixture, server: &TestServer, session: Session<'_>, model: &str) -> (String, String) {
-    Session { fixture, client: &administrator(server) }.put_agent(model).await;
+    Session { fixture, client: &administrator(server) }.put_agent_with_operation(model).await;
     let conversation = session.create_conversation(Some(model)).await;
     let turn = session.send_until_accepted(&conversation, fixture.text("a question")).await;
     (conversation, turn)

@@ -8,7 +8,7 @@ use client::{
         GetParticipants, GetTurn, ListAgents, ListConversations, PutAgent, RetryTurn, SendMessage, ShareConversation,
         UnshareConversation, UpdateConversation,
     },
-    schema::{Access, Turn},
+    schema::{Access, ConversationEvent, ToolStatus, Turn},
 };
 use serde_json::{Value, json};
 
@@ -17,6 +17,9 @@ use crate::{
     backend::{new_id, with_timeout},
     subscriber::Subscriber,
 };
+
+/// The tool of agents with an operation.
+const OPERATION: &str = "who_am_i";
 
 /// A client of a server, and the fixture that captures its traffic.
 #[derive(Clone, Copy)]
@@ -44,6 +47,29 @@ impl Session<'_> {
     pub async fn put_agent(&self, model: &str) {
         let request = self.agent(model);
         with_timeout(async { while self.call(&request).await.is_none() {} }).await;
+    }
+
+    /// Puts an agent with a tool that runs as the caller. Repeats the request until the server accepts it.
+    pub async fn put_agent_with_operation(&self, model: &str) {
+        let graphql = json!({ "document": "{ getCaller { id isAdministrator } }" });
+        let tool = json!({ "name": OPERATION, "description": self.fixture.text("a description"), "graphql": graphql });
+        let mut input = json!(self.agent(model));
+        input["tools"] = json!([tool]);
+        let document = "mutation ($input: PutAgentInput!) { putAgent(input: $input) { id } }";
+        let put = || self.fixture.execute(self.client, document, json!({ "input": input }));
+        with_timeout(async { while put().await["putAgent"].is_null() {} }).await;
+    }
+
+    /// Lets the agent call its operation, and returns the status and the text of the call's result.
+    pub async fn call_operation(&self, agent: &str) -> (ToolStatus, Option<String>) {
+        let id = self.create_conversation(Some(agent)).await;
+        let question = format!("{} call {OPERATION}", self.fixture.text("a question"));
+        let turn = self.send_until_accepted(&id, question).await;
+        self.wait_for_end(&id, &turn).await;
+        let events =
+            self.call(&GetEvents { conversation_id: id, ..GetEvents::default() }).await.unwrap().events.unwrap().items;
+        let result = events.iter().flat_map(ConversationEvent::tool_results).next().expect("the call has a result");
+        (result.status, result.text.clone())
     }
 
     /// Repeats the request until the server accepts it, and returns the conversation's id.
