@@ -21,8 +21,8 @@ export function request(ctx) {
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function response(ctx) {
-  const refusals = ctx.result?.refusals;
-  if (ctx.error || !refusals) {
+  const { refusals, tools } = ctx.result ?? {};
+  if (ctx.error || !refusals || !tools) {
     if (ctx.error) console.error(ctx.error.type);
     util.error('The tools could not be checked. Try again.', 'TryAgain');
   }
@@ -30,9 +30,8 @@ export function response(ctx) {
     const { path, message } = refusals[0];
     util.error(`${path}: ${message}`, 'InvalidInput', null, { field: path });
   }
-  // A handler of the version before returns no tools; it knows none whose members it would have to derive.
-  ctx.stash.tools = ctx.result.tools ?? ctx.stash.tools;
-  requireInput('tools', jsonSize(ctx.stash.tools) <= 65536, 'at most 64 KB of JSON');
+  requireInput('tools', jsonSize(tools) <= 65536, 'at most 64 KB of JSON');
+  ctx.stash.tools = tools;
   return {};
 }
 

@@ -85,7 +85,7 @@ async fn handler_checks_the_tools_as_they_are_stored() {
 async fn refused_tool_raises_invalid_input_and_stores_nothing() {
     let fixture = Fixture::with_parameters([]);
     let refusal = json!({ "path": "tools[1].lambda.functionArn", "message": "This function is not allowed." });
-    fixture.set_invocation_result(Ok(json!({ "refusals": [refusal] })));
+    fixture.set_invocation_result(Ok(json!({ "refusals": [refusal], "tools": [] })));
     let error = put_agent(&fixture, &clerk()).await.expect_err("a refusal");
     assert_eq!(error["message"], "tools[1].lambda.functionArn: This function is not allowed.");
     assert_eq!(error["errorType"], "InvalidInput");

@@ -33,8 +33,8 @@ pub struct Fixture {
 #[derive(Clone)]
 struct RecordedInvocations {
     payloads: Arc<Mutex<Vec<Value>>>,
-    /// The result of a synchronous invocation.
-    result: Arc<Mutex<Result<Value, InvokeError>>>,
+    /// The result of a synchronous invocation. `None`: the handler accepts the tools as they are.
+    result: Arc<Mutex<Option<Result<Value, InvokeError>>>>,
 }
 
 impl FunctionBackend for RecordedInvocations {
@@ -44,11 +44,14 @@ impl FunctionBackend for RecordedInvocations {
         kind: InvocationType,
         payload: Value,
     ) -> BoxFuture<'a, Result<Value, InvokeError>> {
-        lock(&self.payloads).push(payload);
         let result = match kind {
             InvocationType::Event => Ok(Value::Null),
-            InvocationType::RequestResponse => lock(&self.result).clone(),
+            InvocationType::RequestResponse => {
+                let accepted = || Ok(json!({ "refusals": [], "tools": payload["tools"] }));
+                lock(&self.result).clone().unwrap_or_else(accepted)
+            }
         };
+        lock(&self.payloads).push(payload);
         Box::pin(async { result })
     }
 }
@@ -70,8 +73,7 @@ impl Fixture {
             .expect("the engine starts");
         let database = DynamoDb::open(None).expect("a database in memory");
         database.create_tables(&stack.tables).expect("the template's table");
-        let accepted = Ok(json!({ "refusals": [] }));
-        let invocations = RecordedInvocations { payloads: Arc::default(), result: Arc::new(Mutex::new(accepted)) };
+        let invocations = RecordedInvocations { payloads: Arc::default(), result: Arc::default() };
         let authenticator = Authenticator::new(stack.api.modes.clone(), stack.api.keys.clone());
         let sources = DataSources::new(database.clone(), invocations.clone());
         let api = AppSync::new(stack.api, sources, authenticator).expect("the API loads");
@@ -88,9 +90,9 @@ impl Fixture {
         lock(&self.invocations.payloads).clone()
     }
 
-    /// Sets the result of synchronous invocations. By default the handler refuses no tool.
+    /// Sets the result of synchronous invocations. By default the handler accepts the tools as they are.
     pub fn set_invocation_result(&self, result: Result<Value, InvokeError>) {
-        *lock(&self.invocations.result) = result;
+        *lock(&self.invocations.result) = Some(result);
     }
 
     /// Executes a document with one root field; returns the field's value or its error.

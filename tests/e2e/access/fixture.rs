@@ -87,18 +87,6 @@ impl SharedConversation {
                 turn,
             ),
             "Query.listConversations" => ("{ listConversations(limit: 100) { items { id } } }", json!({})),
-            "Query.getAgent" => ("{ getAgent(id: \"default\") { modelId } }", json!({})),
-            "Query.getAgent.systemPrompt" => ("{ getAgent(id: \"default\") { systemPrompt } }", json!({})),
-            "Query.getAgent.lambda" => (
-                "query ($id: ID!) { getAgent(id: $id) { tools { name lambda { functionArn } } } }",
-                json!({ "id": AGENT }),
-            ),
-            "Query.getAgent.graphql" => (
-                "query ($id: ID!) { getAgent(id: $id) { tools { name graphql { document url } } } }",
-                json!({ "id": AGENT }),
-            ),
-            "Query.listAgents" => ("{ listAgents { items { modelId } } }", json!({})),
-            "Query.listAgents.systemPrompt" => ("{ listAgents { items { systemPrompt } } }", json!({})),
             "Query.getCaller" => ("{ getCaller { id name isAdministrator } }", json!({})),
             "Mutation.createConversation" => ("mutation { createConversation { id } }", json!({})),
             "Mutation.updateConversation" => (
@@ -145,7 +133,7 @@ impl SharedConversation {
             "Subscription.onConversationUpdate" => {
                 ("subscription ($id: ID!) { onConversationUpdate(conversationId: $id) { sequence } }", id)
             }
-            other => panic!("no request is defined for {other}"),
+            other => agent_query(other),
         };
         GraphQlRequest { document, variables }
     }
@@ -160,5 +148,22 @@ impl SharedConversation {
             });
         }
         data
+    }
+}
+
+fn agent_query(field: &str) -> (&'static str, Value) {
+    match field {
+        "Query.getAgent" => ("{ getAgent(id: \"default\") { modelId } }", json!({})),
+        "Query.getAgent.systemPrompt" => ("{ getAgent(id: \"default\") { systemPrompt } }", json!({})),
+        "Query.getAgent.lambda" => {
+            ("query ($id: ID!) { getAgent(id: $id) { tools { name lambda { functionArn } } } }", json!({ "id": AGENT }))
+        }
+        "Query.getAgent.graphql" => (
+            "query ($id: ID!) { getAgent(id: $id) { tools { name graphql { document url } } } }",
+            json!({ "id": AGENT }),
+        ),
+        "Query.listAgents" => ("{ listAgents { items { modelId } } }", json!({})),
+        "Query.listAgents.systemPrompt" => ("{ listAgents { items { systemPrompt } } }", json!({})),
+        other => panic!("no request is defined for {other}"),
     }
 }

@@ -52,7 +52,7 @@ impl Session<'_> {
     /// Puts an agent with a tool that runs as the caller. Repeats the request until the server accepts it.
     pub async fn put_agent_with_operation(&self, model: &str) {
         let graphql = json!({ "document": "{ getCaller { id isAdministrator } }" });
-        let tool = json!({ "name": OPERATION, "description": self.fixture.text("a description"), "graphql": graphql });
+        let tool = json!({ "name": OPERATION, "description": "Says who calls.", "graphql": graphql });
         let mut input = json!(self.agent(model));
         input["tools"] = json!([tool]);
         let document = "mutation ($input: PutAgentInput!) { putAgent(input: $input) { id } }";
