@@ -35,6 +35,12 @@ const START_INTERVAL_MILLISECONDS = 60000;
 const MAX_EVENT_BLOCKS = 64;
 
 /**
+ * The largest number of pending calls of a turn. The same as MAX_STEP_CALLS in
+ * handler/turn/src/tool_calls.rs.
+ */
+const MAX_PENDING_CALLS = 32;
+
+/**
  * The largest number of participants of a conversation. The same as MAX_PARTICIPANTS in
  * handler/src/aws/dynamodb/participant_lists.rs.
  */
@@ -85,6 +91,9 @@ function jsonSize(value) {
 /** The tool settings of an agent that was put without them, or stored before agents had tools. */
 const TOOL_DEFAULTS = { tools: [], maxSteps: 10, toolTimeoutSeconds: 30 };
 
+/** What changes something needs an approval, unless the agent says otherwise. */
+const defaultApproval = (effect) => (effect === 'READ' ? 'NEVER' : 'ALWAYS');
+
 /**
  * An agent as the caller may see it. Only administrators see its system prompt and what its tools call.
  */
@@ -113,6 +122,15 @@ const batchKey = (attempt, sequence) =>
 /** An item of a conversation, as transactWrite and transactGet name it. */
 function conversationItem(ctx, conversationId, sk) {
   return { table: ctx.env.TABLE_NAME, key: { pk: `CONVERSATION#${conversationId}`, sk } };
+}
+
+/** The sort key of a version of an agent. */
+const agentVersionKey = (version) => `VERSION#${`${1000000 + version}`.slice(1)}`;
+
+/** The key of the answer to a tool call: the position of the event that has the call, and the call's id. */
+function toolAnswerKey(turn, toolUseId) {
+  const sk = `ANSWER#${`${100000000 + turn.pendingPosition}`.slice(1)}#${toolUseId}`;
+  return { pk: `TURN#${turn.conversationId}#${turn.id}`, sk };
 }
 
 /** A condition: the attribute is as it was read, also where it was not there. */
@@ -152,16 +170,21 @@ function withText(event) {
 }
 
 /**
- * A turn with the status that its lease and its time to be claimed give it; storedStatus keeps the table's. A
- * handler whose lease is over is dead. Tested with turn::effective_status in Rust against
- * tests/effective-status.json.
+ * A turn with the status that its lease, its time to be claimed and its time to be answered give it;
+ * storedStatus and storedPending keep the table's. A handler whose lease is over is dead. Tested with
+ * turn::effective_status in Rust against tests/effective-status.json.
  */
 function withEffectiveStatus(turn, now) {
   const status = effectiveStatus(turn, now);
-  const failures = { QUEUED: NOT_STARTED, WAITING: PENDING_EXPIRED };
   const hasDied = status === 'FAILED' && turn.status !== 'FAILED';
-  const failure = hasDied ? (failures[turn.status] ?? INTERRUPTED) : turn.failure;
-  return { ...turn, status, failure, storedStatus: turn.status };
+  const failure = hasDied ? failureOfStatus(turn.status) : turn.failure;
+  const pending = status === 'WAITING' ? turn.pending : undefined;
+  return { ...turn, status, failure, pending, storedStatus: turn.status, storedPending: turn.pending };
+}
+
+function failureOfStatus(status) {
+  if (status === 'WAITING') return PENDING_EXPIRED;
+  return status === 'QUEUED' ? NOT_STARTED : INTERRUPTED;
 }
 
 function effectiveStatus(turn, now) {
@@ -191,8 +214,20 @@ const PENDING_EXPIRED = {
   retryable: true,
 };
 
-const isAnswering = (turn) =>
-  turn.status === 'QUEUED' || turn.status === 'RUNNING' || turn.status === 'CANCELLING';
+/** Whether the turn has no end yet. */
+const isOpen = (turn) =>
+  turn.status === 'QUEUED' ||
+  turn.status === 'RUNNING' ||
+  turn.status === 'WAITING' ||
+  turn.status === 'CANCELLING';
+
+/** Whether a tool call waits for the answer of a user or a client. */
+const needsAnswer = (call) => call.status === 'APPROVAL_NEEDED' || call.status === 'CLIENT_NEEDED';
+
+/** A tool call as updates and turns have it, without null members, so that stored copies are equal. */
+function toToolCall({ id, name, title, status, note }) {
+  return { id, name, ...(title ? { title } : {}), status, ...(note ? { note } : {}) };
+}
 
 /**
  * The items of a transaction that hold the caller to its quotas: one counts a message of this minute, the

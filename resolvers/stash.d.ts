@@ -45,7 +45,7 @@ interface Stash {
   /**
    * An item for the transaction of a participant: it fails once the participant may no longer write. Missing
    * for the owner. Written by messages/authorizeSend and conversations/authorizeConversation; read by
-   * messages/putUserMessage, turns/cancelTurn and turns/requeueTurn.
+   * messages/putUserMessage, turns/cancelTurn, turns/requeueTurn and turns/putToolAnswer.
    */
   writePermission?: TransactionItem;
   /**
@@ -72,14 +72,16 @@ interface Stash {
    */
   tools: Tool[];
   /**
-   * The agent's current version. Written by agents/loadAgent; read by agents/listAgents, turns/startTurn,
+   * The agent's current version, or that of a turn which goes on after a wait. Written by agents/loadAgent;
+   * read by agents/listAgents, auth/sealCredential, turns/putToolAnswer, turns/startTurn,
    * turns/failIfInvokeFailed.
    */
   agent: Agent;
 
   /**
-   * The turn with its effective status. Written by turns/loadTurn; read by turns/attachBatches,
-   * turns/prepareClosingEvent, turns/cancelTurn, turns/requeueTurn and messages/putUserMessage.
+   * The turn with its effective status. Written by turns/loadTurn; read by agents/loadAgent,
+   * turns/attachBatches, turns/prepareClosingEvent, turns/cancelTurn, turns/announceEnd, turns/requeueTurn,
+   * turns/validateToolAnswer, turns/putToolAnswer and messages/putUserMessage.
    */
   turn: LoadedTurn;
   /**
@@ -88,25 +90,44 @@ interface Stash {
    */
   closing?: Closing;
   /**
+   * A turn that waited was cancelled, and its end is not announced. Written by turns/cancelTurn; read by
+   * turns/announceEnd.
+   */
+  announcesEnd?: boolean;
+  /**
+   * The answer to store. Written by turns/validateToolAnswer; read by turns/putToolAnswer.
+   */
+  toolAnswer: ToolAnswer;
+  /**
+   * The answer that the call has already. Written by turns/validateToolAnswer; read by turns/putToolAnswer.
+   */
+  storedAnswer?: ToolAnswer | null;
+  /**
+   * The order to publish the new state of an answered call while others still wait. Written by
+   * turns/putToolAnswer; read by turns/startTurn.
+   */
+  toolCallUpdate?: ToolCallUpdate;
+  /**
    * The user's event. Written by messages/putUserMessage and messages/checkIdempotentReplay; read by
    * turns/startTurn.
    */
   question?: StoredEvent;
   /**
-   * The turn that the field returns, queued for a new run unless the order is a replay.
-   * Written by messages/putUserMessage, messages/checkIdempotentReplay and turns/requeueTurn; read by
-   * turns/startTurn and turns/failIfInvokeFailed.
+   * The turn that the field returns, queued for a new run unless the order is a replay or other tool calls
+   * still wait. Written by messages/putUserMessage, messages/checkIdempotentReplay, turns/requeueTurn and
+   * turns/putToolAnswer; read by turns/startTurn and turns/failIfInvokeFailed.
    */
   queuedTurn: StoredTurn;
   /**
    * The same order was stored before, so this request stores nothing.
-   * Written by messages/putUserMessage, messages/checkIdempotentReplay and turns/requeueTurn; read by
-   * turns/failIfInvokeFailed.
+   * Written by messages/putUserMessage, messages/checkIdempotentReplay, turns/requeueTurn and
+   * turns/putToolAnswer; read by turns/failIfInvokeFailed.
    */
   isReplay?: boolean;
   /**
    * The replayed turn needs no start: it was started less than a minute ago, or has ended. Written by
-   * messages/putUserMessage, messages/checkIdempotentReplay and turns/requeueTurn; read by turns/startTurn.
+   * messages/putUserMessage, messages/checkIdempotentReplay, turns/requeueTurn and turns/putToolAnswer; read
+   * by turns/startTurn.
    */
   isStarted?: boolean;
   /**
@@ -116,7 +137,8 @@ interface Stash {
   conflictItem?: any;
   /**
    * The caller's credential, sealed for the handler, or why there is none. Missing where the agent has no
-   * tools that run as the caller. Written by auth/sealCredential; read by turns/startTurn.
+   * tools that run as the caller. Written by auth/sealCredential; read by turns/putToolAnswer and
+   * turns/startTurn.
    */
   callerCredential?: CallerCredential;
   /** Lambda refused the invocation. Written by turns/startTurn; read by turns/failIfInvokeFailed. */
@@ -252,11 +274,56 @@ interface StoredTurn {
   failure?: Failure;
   usage?: unknown;
   createdAt?: string;
+  /** The calls of a turn that waits: those that need an answer, and those of the same step that have one. */
+  pending?: ToolCall[];
+  /** Until when they may be answered. */
+  pendingUntil?: number;
+  /** The position of the event that has these calls. Like what follows, kept until a retry or continue. */
+  pendingPosition?: number;
+  /** The agent that made the calls, and its version. */
+  agentId?: string;
+  agentVersion?: number;
+  /** The user for whom the run works. Missing for the API key. */
+  askedBy?: string;
+  /** That user's, of the newest answer to a call. */
+  callerCredential?: CallerCredential;
 }
 
-/** `status` is the effective one. */
+/** The state of a tool call. */
+interface ToolCall {
+  id: string;
+  name: string;
+  title?: string;
+  /** A ToolStatus of the schema. */
+  status: string;
+  note?: string;
+}
+
+/** `result` is JSON text. */
+interface ToolAnswer {
+  approved?: boolean;
+  reason?: string;
+  result?: string;
+  isError?: boolean;
+  answeredBy: string;
+  expiresAt?: number;
+}
+
+/** A payload of the handler. */
+interface ToolCallUpdate {
+  type: string;
+  conversationId: string;
+  turnId: string;
+  run: number;
+  attempt: number;
+  sequence: number;
+  toolCall: ToolCall;
+}
+
+/** `status` is the effective one. `pending` is missing unless it is WAITING. */
 interface LoadedTurn extends StoredTurn {
   storedStatus: TurnStatus;
+  storedPending?: ToolCall[];
 }
 
 interface Closing {
@@ -295,9 +362,12 @@ interface Tool {
   inputSchema?: string;
   /** A ToolEffect of the schema. Missing in a GraphQL operation until the handler has derived it. */
   effect?: string;
+  /** A ToolApproval of the schema. Missing in a GraphQL operation until its effect is known. */
+  approval?: string;
   /** One of the following is set. */
   lambda?: { functionArn: string };
   graphql?: { document: string; url?: string };
+  client?: boolean;
 }
 
 /** `sealed` is the ciphertext of KMS, in base64. */

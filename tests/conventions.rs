@@ -118,9 +118,10 @@ fn declarations(text: &str) -> BTreeMap<String, String> {
 }
 
 /// Constants that resolvers and Rust code both declare: the name in shared.js, the Rust file, the name there.
-const COMMON_CONSTANTS: [(&str, &str, &str); 5] = [
+const COMMON_CONSTANTS: [(&str, &str, &str); 6] = [
     ("LEASE_MILLISECONDS", "handler/src/aws/dynamodb/expressions.rs", "LEASE"),
     ("MAX_EVENT_BLOCKS", "handler/turn/src/answer.rs", "MAX_EVENT_BLOCKS"),
+    ("MAX_PENDING_CALLS", "handler/turn/src/tool_calls.rs", "MAX_STEP_CALLS"),
     ("MAX_PARTICIPANTS", "handler/src/aws/dynamodb/participant_lists.rs", "MAX_PARTICIPANTS"),
     ("MAX_SEQUENCE", "handler/src/aws/dynamodb/reads.rs", "MAX_SEQUENCE"),
     // A run is not started again before Lambda has retried it.

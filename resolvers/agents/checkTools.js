@@ -30,10 +30,14 @@ export function response(ctx) {
     const { path, message } = refusals[0];
     util.error(`${path}: ${message}`, 'InvalidInput', null, { field: path });
   }
-  requireInput('tools', jsonSize(tools) <= 65536, 'at most 64 KB of JSON');
-  ctx.stash.tools = tools;
+  const completed = tools.map((tool, index) => withApproval({ ...ctx.stash.tools[index], ...tool }));
+  requireInput('tools', jsonSize(completed) <= 65536, 'at most 64 KB of JSON');
+  ctx.stash.tools = completed;
   return {};
 }
+
+/** The approval of a GraphQL operation follows from its effect. */
+const withApproval = (tool) => ({ ...tool, approval: tool.approval ?? defaultApproval(tool.effect) });
 
 // Copies of helpers in resolvers/shared.js, which says why.
 
@@ -48,3 +52,6 @@ function jsonSize(value) {
   const padding = encoded.endsWith('==') ? 2 : encoded.endsWith('=') ? 1 : 0;
   return (encoded.length / 4) * 3 - padding - '""'.length;
 }
+
+/** What changes something needs an approval, unless the agent says otherwise. */
+const defaultApproval = (effect) => (effect === 'READ' ? 'NEVER' : 'ALWAYS');

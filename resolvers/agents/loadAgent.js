@@ -2,16 +2,20 @@ import { util } from '@aws-appsync/utils';
 import { get } from '@aws-appsync/utils/dynamodb';
 
 /**
- * Reads an agent's current version: the conversation's, the one named by the arguments, or the default one.
- * The stash has all of it for startTurn.
+ * Reads an agent's current version: the conversation's, the one named by the arguments, or the default one. A
+ * turn that goes on after the answers to its tool calls has the version that made the calls. The stash has
+ * all of it for startTurn.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
   const field = ctx.args.input ? 'agentId' : 'id';
-  const agentId = ctx.stash.conversation?.agentId ?? ctx.args.input?.agentId ?? ctx.args.id ?? 'default';
+  const turn = waitedTurn(ctx);
+  const agentId =
+    turn?.agentId ?? ctx.stash.conversation?.agentId ?? ctx.args.input?.agentId ?? ctx.args.id ?? 'default';
   requireInput(field, isId(agentId), ID_RULE);
   ctx.stash.agentId = agentId;
-  return get({ key: { pk: `AGENT#${agentId}`, sk: 'META' }, consistentRead: true });
+  const sk = turn ? agentVersionKey(turn.agentVersion) : 'META';
+  return get({ key: { pk: `AGENT#${agentId}`, sk }, consistentRead: true });
 }
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
@@ -22,6 +26,14 @@ export function response(ctx) {
   if (!agent) util.error(`There is no agent ${agentId}.`, 'NotFound');
   ctx.stash.agent = { ...TOOL_DEFAULTS, ...agent };
   return toVisibleAgent(ctx, ctx.stash.agent);
+}
+
+/** The turn, where it waits or is queued after a wait. A new message is no part of the turn that it ends. */
+function waitedTurn(ctx) {
+  const { turn } = ctx.stash;
+  if (!turn || isNull(turn.agentVersion)) return null;
+  const isAnswered = turn.status === 'WAITING' && ctx.info.fieldName === 'answerToolCall';
+  return isAnswered || turn.status === 'QUEUED' ? turn : null;
 }
 
 /** The default agent as the template's parameters have it, until an administrator puts one of that id. */
@@ -49,6 +61,8 @@ function requireInput(field, isValid, requirement) {
   if (!isValid) util.error(`${field} must be ${requirement}.`, 'InvalidInput', null, { field });
 }
 
+const isNull = (value) => value === undefined || value === null;
+
 /** The tool settings of an agent that was put without them, or stored before agents had tools. */
 const TOOL_DEFAULTS = { tools: [], maxSteps: 10, toolTimeoutSeconds: 30 };
 
@@ -60,6 +74,9 @@ function toVisibleAgent(ctx, agent) {
   const tools = agent.tools.map((tool) => ({ ...tool, lambda: null, graphql: null }));
   return { ...agent, systemPrompt: null, tools };
 }
+
+/** The sort key of a version of an agent. */
+const agentVersionKey = (version) => `VERSION#${`${1000000 + version}`.slice(1)}`;
 
 /** The table failed: the caller may try again. Its own message may hold data, so only the type is logged. */
 function raiseTableError(ctx) {

@@ -7,7 +7,7 @@ import { put } from '@aws-appsync/utils/dynamodb';
  */
 export function request(ctx) {
   const { pk, sk, listKey, listSort, ...agent } = ctx.prev.result;
-  return put({ key: { pk, sk: `VERSION#${`${1000000 + agent.version}`.slice(1)}` }, item: agent });
+  return put({ key: { pk, sk: agentVersionKey(agent.version) }, item: agent });
 }
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
@@ -17,6 +17,9 @@ export function response(ctx) {
 }
 
 // Copies of helpers in resolvers/shared.js, which says why.
+
+/** The sort key of a version of an agent. */
+const agentVersionKey = (version) => `VERSION#${`${1000000 + version}`.slice(1)}`;
 
 /** The table failed: the caller may try again. Its own message may hold data, so only the type is logged. */
 function raiseTableError(ctx) {

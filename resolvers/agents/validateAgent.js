@@ -87,8 +87,13 @@ function validateTools(tools) {
   }
 }
 
-function validateTool(path, { name, title, description, inputSchema, effect, lambda, graphql }) {
-  requireInput(path, isNull(lambda) !== isNull(graphql), 'exactly one of lambda and graphql');
+function validateTool(
+  path,
+  { name, title, description, inputSchema, effect, approval, lambda, graphql, client },
+) {
+  const targets = [lambda, graphql, client].filter((target) => target);
+  requireInput(path, targets.length === 1, 'exactly one of lambda, graphql and client');
+  requireInput(`${path}.approval`, !client || isNull(approval), 'left out: the client asks its user itself');
   const isName = util.matches('\\A[A-Za-z0-9_]{1,64}\\z', name);
   requireInput(`${path}.name`, isName, '1 to 64 of A-Z, a-z, 0-9 and _');
   requireInput(`${path}.title`, isUnicode(title ?? ''), 'Unicode text without lone surrogates');
@@ -96,7 +101,7 @@ function validateTool(path, { name, title, description, inputSchema, effect, lam
   requireInput(`${path}.description`, isUnicode(description), 'Unicode text without lone surrogates');
   requireInput(`${path}.description`, description.length <= 4000, 'at most 4,000 characters');
   requireInput(`${path}.description`, !isBlank(description), 'more than blanks');
-  if (lambda || !isNull(inputSchema)) validateSchema(path, inputSchema);
+  if (!graphql || !isNull(inputSchema)) validateSchema(path, inputSchema);
   if (lambda) {
     const isFunctionArn = util.matches(FUNCTION_ARN, lambda.functionArn);
     requireInput(`${path}.lambda.functionArn`, isFunctionArn, 'the ARN of a Lambda function');
@@ -126,18 +131,27 @@ const FUNCTION_ARN =
 
 /**
  * The tool as the table and the handler have it. checkTools adds the effect of a GraphQL operation, and its
- * schema where none is given.
+ * schema and approval where none is given.
  */
-function toStoredTool({ name, title, description, inputSchema, effect, lambda, graphql }) {
+function toStoredTool({ name, title, description, inputSchema, effect, approval, lambda, graphql, client }) {
   const tool = {
     name,
     ...(title ? { title } : {}),
     description,
     ...(isNull(inputSchema) ? {} : { inputSchema: toJsonText(inputSchema) }),
   };
-  if (lambda) return { ...tool, effect: effect ?? 'WRITE', lambda: { functionArn: lambda.functionArn } };
+  if (client) return { ...tool, effect: effect ?? 'WRITE', approval: 'NEVER', client };
+  if (lambda) {
+    const lambdaEffect = effect ?? 'WRITE';
+    const needed = approval ?? defaultApproval(lambdaEffect);
+    return { ...tool, effect: lambdaEffect, approval: needed, lambda: { functionArn: lambda.functionArn } };
+  }
   const { document, url } = graphql;
-  return { ...tool, graphql: { document, ...(isNull(url) ? {} : { url }) } };
+  return {
+    ...tool,
+    ...(isNull(approval) ? {} : { approval }),
+    graphql: { document, ...(isNull(url) ? {} : { url }) },
+  };
 }
 
 /** AppSync parses an argument of the type AWSJSON. Its documentation does not say so for members of a list. */
@@ -179,3 +193,6 @@ function jsonSize(value) {
   const padding = encoded.endsWith('==') ? 2 : encoded.endsWith('=') ? 1 : 0;
   return (encoded.length / 4) * 3 - padding - '""'.length;
 }
+
+/** What changes something needs an approval, unless the agent says otherwise. */
+const defaultApproval = (effect) => (effect === 'READ' ? 'NEVER' : 'ALWAYS');

@@ -4,12 +4,15 @@ import { runtime, util } from '@aws-appsync/utils';
  * Seals the caller's own credential for the tools that run as the caller, before startTurn invokes the
  * handler with it. KMS encrypts it with the key that only the handler may decrypt with, bound to the turn by
  * the encryption context, which is not secret. An agent without such tools needs no credential, and neither
- * does a turn that is not started. The API's logs leave out requests and contexts (ExcludeVerboseContent).
+ * does a turn that is not started. An answer to a tool call has its credential sealed before it is stored, if
+ * it is from the user for whom the turn runs. The API's logs leave out requests and contexts
+ * (ExcludeVerboseContent).
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
-  const { agent, conversation, queuedTurn } = ctx.stash;
-  const needsCredential = isStarting(ctx) && agent.tools.some((tool) => tool.graphql);
+  const { agent, conversation, queuedTurn, toolAnswer, turn } = ctx.stash;
+  const isNeeded = toolAnswer ? isNewAnswerOfAsker(ctx) : isStarting(ctx);
+  const needsCredential = isNeeded && agent.tools.some((tool) => tool.graphql);
   if (!needsCredential) runtime.earlyReturn(ctx.prev.result);
   const { kind, text } = callerCredential(ctx);
   const plaintext = util.base64Encode(text);
@@ -26,7 +29,7 @@ export function request(ctx) {
       body: {
         KeyId: ctx.env.CALLER_KEY_ARN,
         Plaintext: plaintext,
-        EncryptionContext: { conversationId: conversation.id, turnId: queuedTurn.id },
+        EncryptionContext: { conversationId: conversation.id, turnId: toolAnswer ? turn.id : queuedTurn.id },
       },
     },
   };
@@ -52,6 +55,11 @@ function isStarting(ctx) {
   const { closing, isReplay, isStarted, queuedTurn } = ctx.stash;
   const isClosing = closing && !closing.isWhole && !isReplay;
   return !isClosing && !isStarted && queuedTurn.status === 'QUEUED';
+}
+
+function isNewAnswerOfAsker(ctx) {
+  const { storedAnswer, turn, userId } = ctx.stash;
+  return turn.status === 'WAITING' && !storedAnswer && userId === (turn.askedBy ?? 'API_KEY');
 }
 
 /** What the caller has identified itself with. A signature of IAM is valid for one request alone. */

@@ -34,7 +34,7 @@ export function response(ctx) {
 /**
  * The other fields that write have their own checks: only the owner may use them, or they are sendMessage.
  */
-const WRITING_FIELDS = ['cancelTurn', 'retryTurn', 'continueTurn'];
+const WRITING_FIELDS = ['cancelTurn', 'retryTurn', 'continueTurn', 'answerToolCall'];
 
 // Copies of helpers in resolvers/shared.js, which says why.
 

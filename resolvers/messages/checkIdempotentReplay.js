@@ -46,16 +46,21 @@ function raiseTableError(ctx) {
 }
 
 /**
- * A turn with the status that its lease and its time to be claimed give it; storedStatus keeps the table's. A
- * handler whose lease is over is dead. Tested with turn::effective_status in Rust against
- * tests/effective-status.json.
+ * A turn with the status that its lease, its time to be claimed and its time to be answered give it;
+ * storedStatus and storedPending keep the table's. A handler whose lease is over is dead. Tested with
+ * turn::effective_status in Rust against tests/effective-status.json.
  */
 function withEffectiveStatus(turn, now) {
   const status = effectiveStatus(turn, now);
-  const failures = { QUEUED: NOT_STARTED, WAITING: PENDING_EXPIRED };
   const hasDied = status === 'FAILED' && turn.status !== 'FAILED';
-  const failure = hasDied ? (failures[turn.status] ?? INTERRUPTED) : turn.failure;
-  return { ...turn, status, failure, storedStatus: turn.status };
+  const failure = hasDied ? failureOfStatus(turn.status) : turn.failure;
+  const pending = status === 'WAITING' ? turn.pending : undefined;
+  return { ...turn, status, failure, pending, storedStatus: turn.status, storedPending: turn.pending };
+}
+
+function failureOfStatus(status) {
+  if (status === 'WAITING') return PENDING_EXPIRED;
+  return status === 'QUEUED' ? NOT_STARTED : INTERRUPTED;
 }
 
 function effectiveStatus(turn, now) {

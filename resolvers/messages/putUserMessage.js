@@ -1,9 +1,10 @@
 import { runtime, util } from '@aws-appsync/utils';
-import { transactWrite, update } from '@aws-appsync/utils/dynamodb';
+import { operations, transactWrite, update } from '@aws-appsync/utils/dynamodb';
 
 /**
  * Stores the user's message, its queued turn and the conversation in one transaction, counts the message for
- * the quotas, and closes a turn whose handler died. A message that is stored already returns its turn.
+ * the quotas, and closes a turn whose handler died or that waits to be answered. A message that is stored
+ * already returns its turn.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
@@ -14,7 +15,7 @@ export function request(ctx) {
     ctx.stash.queuedTurn = turn;
     return startAgain(ctx);
   }
-  if (turn && isAnswering(turn)) {
+  if (turn && isOpen(turn) && turn.status !== 'WAITING') {
     const info = { turnId: turn.id };
     util.error('The conversation is still answering the last message.', 'ConversationBusy', null, info);
   }
@@ -130,7 +131,8 @@ function conversationWrite(ctx, position, now) {
 }
 
 /**
- * The writes that close a dead handler's turn: an event with the published text, and the turn's end.
+ * The writes that close the last turn: an event with the published text or with the results of the calls that
+ * waited, and the turn's end.
  */
 function closingWrites(ctx) {
   const { closing, conversation, turn } = ctx.stash;
@@ -139,13 +141,17 @@ function closingWrites(ctx) {
     attempt: unchanged(turn.attempt),
     status: unchanged(turn.storedStatus),
     leaseUntil: unchanged(turn.leaseUntil),
+    // An answer to a call raises the sequence.
+    lastSequence: unchanged(turn.lastSequence),
   };
+  const removed = operations.remove();
+  const change = { ...closing.turnChange, pending: removed, pendingUntil: removed };
   const turnItem = conversationItem(ctx, conversation.id, `TURN#${turn.id}`);
   return [
     { name: 'closingEvent', item: putNew(ctx, eventKey(closing.event.position), closing.event) },
     {
       name: 'closedTurn',
-      item: { updateItem: { ...turnItem, update: closing.turnChange, condition: asRead } },
+      item: { updateItem: { ...turnItem, update: change, condition: asRead } },
     },
   ];
 }
@@ -197,8 +203,12 @@ function reasonFor(ctx, name) {
 const isConditionFailed = (reason) =>
   reason?.type === 'ConditionCheckFailed' || reason?.type === 'ConditionalCheckFailed';
 
-const isAnswering = (turn) =>
-  turn.status === 'QUEUED' || turn.status === 'RUNNING' || turn.status === 'CANCELLING';
+/** Whether the turn has no end yet. */
+const isOpen = (turn) =>
+  turn.status === 'QUEUED' ||
+  turn.status === 'RUNNING' ||
+  turn.status === 'WAITING' ||
+  turn.status === 'CANCELLING';
 
 /**
  * The items of a transaction that hold the caller to its quotas: one counts a message of this minute, the

@@ -7,7 +7,8 @@ import { util } from '@aws-appsync/utils';
  */
 export function request(ctx) {
   const { conversationId, turnId, attempt, sequence, status, note, continues } = ctx.args.data;
-  const { contentBlockIndex, agentPartialMessage, toolCall } = ctx.args.data;
+  const { contentBlockIndex, agentPartialMessage, toolCall, pending } = ctx.args.data;
+  if (status === 'WAITING' && !toolCall) validateWait(ctx.args.data);
   const text = { text: agentPartialMessage, contentBlockIndex: contentBlockIndex ?? 0 };
   const batch = {
     conversationId,
@@ -19,7 +20,8 @@ export function request(ctx) {
     ...(agentPartialMessage ? text : {}),
     ...(note ? { note } : {}),
     ...(continues ? { continues } : {}),
-    ...(toolCall ? { toolCall } : {}),
+    ...(toolCall ? { toolCall: toToolCall(toolCall) } : {}),
+    ...(pending ? { pending: pending.map((call) => toToolCall(call)) } : {}),
   };
   return {
     operation: 'PutItem',
@@ -39,10 +41,32 @@ export function response(ctx) {
   return util.error('This number was published with another content.', 'StaleAttempt');
 }
 
+/** The update that begins a wait has all that a later run needs. */
+function validateWait({ pending, pendingPosition, agentId, agentVersion }) {
+  const count = (pending ?? []).length;
+  requireInput('pending', count >= 1 && count <= MAX_PENDING_CALLS, `1 to ${MAX_PENDING_CALLS + 0} calls`);
+  requireInput('pendingPosition', !isNull(pendingPosition), 'given with pending');
+  requireInput('agentId', !isNull(agentId), 'given with pending');
+  requireInput('agentVersion', !isNull(agentVersion), 'given with pending');
+}
+
 // Copies of helpers in resolvers/shared.js, which says why.
+
+/**
+ * The largest number of pending calls of a turn. The same as MAX_STEP_CALLS in
+ * handler/turn/src/tool_calls.rs.
+ */
+const MAX_PENDING_CALLS = 32;
 
 /** How long batches and the records of first messages are kept. */
 const RETENTION_SECONDS = 86400;
+
+/** Refuses an argument of the request. */
+function requireInput(field, isValid, requirement) {
+  if (!isValid) util.error(`${field} must be ${requirement}.`, 'InvalidInput', null, { field });
+}
+
+const isNull = (value) => value === undefined || value === null;
 
 /** The sort key of a batch: six digits each, so that keys sort by attempt, then sequence. */
 const batchKey = (attempt, sequence) =>
@@ -52,4 +76,9 @@ const batchKey = (attempt, sequence) =>
 function raiseTableError(ctx) {
   if (ctx.error) console.error(ctx.error.type);
   util.error('The table did not answer. Try again.', 'TryAgain');
+}
+
+/** A tool call as updates and turns have it, without null members, so that stored copies are equal. */
+function toToolCall({ id, name, title, status, note }) {
+  return { id, name, ...(title ? { title } : {}), status, ...(note ? { note } : {}) };
 }

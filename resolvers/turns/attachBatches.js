@@ -40,8 +40,17 @@ export function response(ctx) {
   return { ...ctx.stash.turn, batches, hasMoreBatches };
 }
 
-function toBatch({ attempt, sequence, status, contentBlockIndex, text, note, continues, toolCall }) {
-  const metadata = { status, contentBlockIndex, agentPartialMessage: text, note, continues, toolCall };
+function toBatch({ attempt, sequence, text, ...batch }) {
+  const { status, contentBlockIndex, note, continues, toolCall, pending } = batch;
+  const metadata = {
+    status,
+    contentBlockIndex,
+    agentPartialMessage: text,
+    note,
+    continues,
+    toolCall,
+    pending,
+  };
   return { attempt, sequence, metadata };
 }
 

@@ -3,13 +3,13 @@ import { operations, transactWrite } from '@aws-appsync/utils/dynamodb';
 
 /**
  * Cancels a turn. A live handler reads CANCELLING with its next publish and ends the turn; a turn without a
- * handler ends here.
+ * handler, which waits to be claimed or answered, ends here.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
   const { turn } = ctx.stash;
-  if (turn.status !== 'RUNNING' && turn.status !== 'QUEUED') runtime.earlyReturn(turn);
-  const writes = turn.status === 'RUNNING' ? [askHandlerToStop(ctx)] : endQueuedTurn(ctx);
+  if (!isCancellable(turn)) runtime.earlyReturn(turn);
+  const writes = turn.status === 'RUNNING' ? [askHandlerToStop(ctx)] : endTurn(ctx);
   const { writePermission } = ctx.stash;
   return transactWrite({ items: writePermission ? [...writes, writePermission] : writes });
 }
@@ -20,13 +20,19 @@ export function request(ctx) {
  */
 export function response(ctx) {
   const { closing, turn } = ctx.stash;
-  if (!ctx.error) return { ...turn, status: closing ? 'CANCELLED' : 'CANCELLING', ...closing?.turnChange };
+  if (!ctx.error) {
+    ctx.stash.announcesEnd = turn.status === 'WAITING';
+    const status = closing ? 'CANCELLED' : 'CANCELLING';
+    return { ...turn, pending: undefined, status, ...closing?.turnChange };
+  }
   // The turn is the first item of both transactions.
   const stored = ctx.result?.cancellationReasons?.[0]?.item;
-  if (stored && stored.status !== 'QUEUED' && stored.status !== 'RUNNING') return stored;
+  if (stored && !isCancellable(stored)) return stored;
   console.error(ctx.error.type);
   return util.error('Somebody else wrote to the turn just now. Try again.', 'TryAgain');
 }
+
+const isCancellable = ({ status }) => status === 'QUEUED' || status === 'RUNNING' || status === 'WAITING';
 
 function askHandlerToStop(ctx) {
   const { conversation, turn } = ctx.stash;
@@ -44,13 +50,15 @@ function askHandlerToStop(ctx) {
  * Closes the turn with the text that was published. Where that is too much for this request, the turn is
  * marked: one without a handler reads as cancelled at once, and the next writer closes it.
  */
-function endQueuedTurn(ctx) {
+function endTurn(ctx) {
   const { closing, conversation, turn } = ctx.stash;
   const { event, turnChange = { status: 'CANCELLING' } } = closing;
-  const unclaimed = {
-    leaseUntil: unchanged(turn.leaseUntil),
-    claimableUntil: { gt: util.time.nowEpochMilliSeconds() },
-  };
+  const isFuture = { gt: util.time.nowEpochMilliSeconds() };
+  const unclaimed = { leaseUntil: unchanged(turn.leaseUntil), claimableUntil: isFuture };
+  // An answer to a call raises the sequence.
+  const unanswered = { lastSequence: unchanged(turn.lastSequence), pendingUntil: isFuture };
+  const removed = operations.remove();
+  const isWaiting = turn.status === 'WAITING';
   const isActive = {
     eventCount: { eq: turn.lastPosition },
     activeTurnId: { eq: turn.id },
@@ -59,8 +67,8 @@ function endQueuedTurn(ctx) {
   const turnWrite = {
     updateItem: {
       ...conversationItem(ctx, conversation.id, `TURN#${turn.id}`),
-      update: turnChange,
-      condition: { ...sameRun(turn), ...unclaimed },
+      update: isWaiting ? { ...turnChange, pending: removed, pendingUntil: removed } : turnChange,
+      condition: { ...sameRun(turn), ...(isWaiting ? unanswered : unclaimed) },
     },
   };
   if (!closing.isWhole) return [turnWrite];

@@ -8,26 +8,30 @@ import { get } from '@aws-appsync/utils/dynamodb';
  */
 export function request(ctx) {
   const conversation = ctx.source ?? ctx.stash.conversation;
-  const id = ctx.args.id ?? ctx.stash.existingMessage?.turnId ?? conversation.activeTurnId;
+  const { existingMessage } = ctx.stash;
+  const id = namedTurn(ctx) ?? existingMessage?.turnId ?? conversation.activeTurnId;
   if (isNull(id)) {
     if (ctx.source) ctx.stash.resolvesToNull = true;
     runtime.earlyReturn({});
   }
-  requireInput('id', isId(id), ID_RULE);
+  requireInput(ctx.args.input ? 'turnId' : 'id', isId(id), ID_RULE);
   return get({ key: { pk: `CONVERSATION#${conversation.id}`, sk: `TURN#${id}` }, consistentRead: true });
 }
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
   if (ctx.error) raiseTableError(ctx);
-  if (!ctx.result && ctx.args.id) util.error(`There is no turn ${ctx.args.id}.`, 'NotFound');
+  const id = namedTurn(ctx);
+  if (!ctx.result && id) util.error(`There is no turn ${id}.`, 'NotFound');
   if (!ctx.result) return null;
   const turn = withEffectiveStatus(ctx.result, util.time.nowEpochMilliSeconds());
   // Conversation.activeTurn: a turn that has ended is not active.
-  if (ctx.source && !isAnswering(turn)) return null;
+  if (ctx.source && !isOpen(turn)) return null;
   ctx.stash.turn = turn;
   return turn;
 }
+
+const namedTurn = (ctx) => ctx.args.id ?? ctx.args.input?.turnId;
 
 // Copies of helpers in resolvers/shared.js, which says why.
 
@@ -50,16 +54,21 @@ function raiseTableError(ctx) {
 }
 
 /**
- * A turn with the status that its lease and its time to be claimed give it; storedStatus keeps the table's. A
- * handler whose lease is over is dead. Tested with turn::effective_status in Rust against
- * tests/effective-status.json.
+ * A turn with the status that its lease, its time to be claimed and its time to be answered give it;
+ * storedStatus and storedPending keep the table's. A handler whose lease is over is dead. Tested with
+ * turn::effective_status in Rust against tests/effective-status.json.
  */
 function withEffectiveStatus(turn, now) {
   const status = effectiveStatus(turn, now);
-  const failures = { QUEUED: NOT_STARTED, WAITING: PENDING_EXPIRED };
   const hasDied = status === 'FAILED' && turn.status !== 'FAILED';
-  const failure = hasDied ? (failures[turn.status] ?? INTERRUPTED) : turn.failure;
-  return { ...turn, status, failure, storedStatus: turn.status };
+  const failure = hasDied ? failureOfStatus(turn.status) : turn.failure;
+  const pending = status === 'WAITING' ? turn.pending : undefined;
+  return { ...turn, status, failure, pending, storedStatus: turn.status, storedPending: turn.pending };
+}
+
+function failureOfStatus(status) {
+  if (status === 'WAITING') return PENDING_EXPIRED;
+  return status === 'QUEUED' ? NOT_STARTED : INTERRUPTED;
 }
 
 function effectiveStatus(turn, now) {
@@ -89,5 +98,9 @@ const PENDING_EXPIRED = {
   retryable: true,
 };
 
-const isAnswering = (turn) =>
-  turn.status === 'QUEUED' || turn.status === 'RUNNING' || turn.status === 'CANCELLING';
+/** Whether the turn has no end yet. */
+const isOpen = (turn) =>
+  turn.status === 'QUEUED' ||
+  turn.status === 'RUNNING' ||
+  turn.status === 'WAITING' ||
+  turn.status === 'CANCELLING';

@@ -5,12 +5,17 @@ import { query } from '@aws-appsync/utils/dynamodb';
  * Prepares the closing of a turn whose handler died: reads the batches that no event holds, and makes of them
  * the event that keeps their text. A page has at most 800 batches, because a handler of AppSync may make
  * 1,000 iterations. A pipeline names this function once for each page that it allows; where more would be
- * needed, the closing is not whole, and the handler closes the turn.
+ * needed, the closing is not whole, and the handler closes the turn. All text of a turn that waits is in its
+ * events; its closing event has a result of each call that waits.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
   const { closing, turn } = ctx.stash;
   if (!needsClosing(ctx) || closing?.allPagesRead) runtime.earlyReturn({});
+  if (turn.storedStatus === 'WAITING') {
+    prepareEndOfWait(ctx);
+    runtime.earlyReturn({});
+  }
   const afterSequence = closing ? closing.lastSequenceRead : turn.lastEventSequence;
   const sk = { between: [batchKey(turn.attempt, afterSequence + 1), batchKey(turn.attempt, MAX_SEQUENCE)] };
   const pk = { eq: `TURN#${turn.conversationId}#${turn.id}` };
@@ -39,11 +44,42 @@ export function response(ctx) {
   return {};
 }
 
-/** cancelTurn closes a turn that waits to be claimed; other fields close one that has effectively ended. */
+/**
+ * cancelTurn closes a turn that waits to be claimed or answered; other fields close one that has effectively
+ * ended. A new message closes one that waits to be answered.
+ */
 function needsClosing(ctx) {
-  const { turn } = ctx.stash;
-  if (ctx.info.fieldName === 'cancelTurn') return turn.status === 'QUEUED';
+  const { existingMessage, turn } = ctx.stash;
+  const { fieldName } = ctx.info;
+  if (fieldName === 'cancelTurn') return turn.status === 'QUEUED' || turn.status === 'WAITING';
+  if (turn?.status === 'WAITING') return fieldName === 'sendMessage' && !existingMessage;
   return turn && turn.status !== 'QUEUED' && turn.status !== turn.storedStatus;
+}
+
+function prepareEndOfWait(ctx) {
+  const { turn } = ctx.stash;
+  const lastSequenceRead = turn.lastSequence;
+  ctx.stash.closing = { textByBlock: {}, blocks: [], lastSequenceRead, allPagesRead: true, isWhole: true };
+  ctx.stash.closing.event = withText({
+    ...closingEvent(ctx),
+    sender: { kind: 'TOOL', id: turn.agentId },
+    content: turn.storedPending.map((call) => ({ toolResult: resultOf(ctx, call) })),
+  });
+  ctx.stash.closing.turnChange = closedTurn(ctx);
+}
+
+/** The result of a call of a turn that ends before the call was run. */
+function resultOf(ctx, { id, status, note }) {
+  const result = (ended, text) => ({ toolUseId: id, status: ended, text });
+  if (status === 'DENIED') {
+    return result('DENIED', `The user denied this call.${note ? ` Reason: ${note}` : ''}`);
+  }
+  if (status === 'RUNNING') return result('CANCELLED', 'The answer was ended before the call was run.');
+  if (ctx.stash.turn.status === 'FAILED') return result('EXPIRED', 'Nobody answered in time.');
+  if (ctx.info.fieldName === 'cancelTurn') {
+    return result('CANCELLED', 'The answer was cancelled before the call was run.');
+  }
+  return result('DENIED', 'The user sent a new message instead of answering.');
 }
 
 function closingEvent(ctx) {
@@ -79,16 +115,16 @@ function closedTurn(ctx) {
 // Copies of helpers in resolvers/shared.js, which says why.
 
 /**
- * The largest attempt or sequence that batchKey can hold. The same as MAX_SEQUENCE in
- * handler/src/aws/dynamodb/reads.rs.
- */
-const MAX_SEQUENCE = 999999;
-
-/**
  * The largest number of content blocks of an event. The same as MAX_EVENT_BLOCKS in
  * handler/turn/src/answer.rs.
  */
 const MAX_EVENT_BLOCKS = 64;
+
+/**
+ * The largest attempt or sequence that batchKey can hold. The same as MAX_SEQUENCE in
+ * handler/src/aws/dynamodb/reads.rs.
+ */
+const MAX_SEQUENCE = 999999;
 
 const isNull = (value) => value === undefined || value === null;
 

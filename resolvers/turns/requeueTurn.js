@@ -14,13 +14,12 @@ export function request(ctx) {
     ctx.stash.queuedTurn = turn;
     return startAgain(ctx);
   }
-  if (isAnswering(turn)) {
+  if (isOpen(turn)) {
     util.error('The turn is still being answered.', 'ConversationBusy', null, { turnId: turn.id });
   }
   if (closing && !closing.isWhole) runtime.earlyReturn({});
   const change = turnChange(ctx);
-  const { leaseUntil, holder, failure, usage, storedStatus, ...kept } = turn;
-  ctx.stash.queuedTurn = { ...kept, ...change };
+  ctx.stash.queuedTurn = { ...withoutLastRun(turn), ...change };
   ctx.stash.quotas = quotaItems(ctx);
   const named = [
     { name: 'turn', item: turnWrite(ctx, change) },
@@ -58,6 +57,14 @@ function requireLatestTurn(conversation, turn) {
   if (!isLatest) util.error('Only the last turn of a conversation can be answered again.', 'NotLatestTurn');
 }
 
+/** The turn without what turnWrite removes and withEffectiveStatus has added. */
+function withoutLastRun(turn) {
+  const { leaseUntil, holder, failure, usage, storedStatus, storedPending, ...kept } = turn;
+  const { pending, pendingUntil, pendingPosition, ...withoutCalls } = kept;
+  const { agentId, agentVersion, askedBy, callerCredential, ...withoutWait } = withoutCalls;
+  return withoutWait;
+}
+
 function isQueuedAlready(ctx) {
   const { turn } = ctx.stash;
   return turn.run > 1 && turn.status === 'QUEUED' && isRetry(ctx) !== turn.continues;
@@ -89,15 +96,26 @@ function turnChange(ctx) {
 function turnWrite(ctx, change) {
   const { conversation, turn } = ctx.stash;
   const removed = operations.remove();
+  const lastRun = { leaseUntil: removed, holder: removed, failure: removed, usage: removed };
+  const wait = {
+    pending: removed,
+    pendingUntil: removed,
+    pendingPosition: removed,
+    agentId: removed,
+    agentVersion: removed,
+    askedBy: removed,
+    callerCredential: removed,
+  };
   return {
     updateItem: {
       ...conversationItem(ctx, conversation.id, `TURN#${turn.id}`),
-      update: { ...change, leaseUntil: removed, holder: removed, failure: removed, usage: removed },
+      update: { ...change, ...lastRun, ...wait },
       condition: {
         run: unchanged(turn.run),
         attempt: unchanged(turn.attempt),
         status: unchanged(turn.storedStatus),
         leaseUntil: unchanged(turn.leaseUntil),
+        lastSequence: unchanged(turn.lastSequence),
       },
     },
   };
@@ -195,8 +213,12 @@ function reasonFor(ctx, name) {
 const isConditionFailed = (reason) =>
   reason?.type === 'ConditionCheckFailed' || reason?.type === 'ConditionalCheckFailed';
 
-const isAnswering = (turn) =>
-  turn.status === 'QUEUED' || turn.status === 'RUNNING' || turn.status === 'CANCELLING';
+/** Whether the turn has no end yet. */
+const isOpen = (turn) =>
+  turn.status === 'QUEUED' ||
+  turn.status === 'RUNNING' ||
+  turn.status === 'WAITING' ||
+  turn.status === 'CANCELLING';
 
 /**
  * The items of a transaction that hold the caller to its quotas: one counts a message of this minute, the

@@ -3,13 +3,16 @@ import { runtime, util } from '@aws-appsync/utils';
 /**
  * Invokes the handler asynchronously to answer a queued turn, unless it was started a moment ago. After a
  * message the payload has the question and as much of the newest history as fits; after a retry or a continue
- * the handler reads both from the table.
+ * the handler reads both from the table. While other tool calls still wait, the handler only publishes that
+ * one has been answered.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
-  const { closing, conversation, isReplay, isStarted, question, queuedTurn } = ctx.stash;
+  const { closing, conversation, isReplay, isStarted, question, queuedTurn, toolCallUpdate } = ctx.stash;
   if (closing && !closing.isWhole && !isReplay) return invoke(closeOrder(ctx));
-  if (isStarted || queuedTurn.status !== 'QUEUED') runtime.earlyReturn(toTurn(ctx), { skipTo: 'END' });
+  const isUnderWay = queuedTurn.status !== 'QUEUED' && !toolCallUpdate;
+  if (isStarted || isUnderWay) runtime.earlyReturn(toTurn(ctx), { skipTo: 'END' });
+  if (toolCallUpdate) return invoke(toolCallUpdate);
   const history = question ? historyBefore(question, ctx.stash.recentEvents) : [];
   return invoke({
     type: 'turn',
@@ -21,10 +24,10 @@ export function request(ctx) {
     history,
     historyCut: !question || history.length < question.position - 1,
     continues: queuedTurn.runPosition > queuedTurn.answerPosition,
-    askedBy: ctx.identity ? ctx.stash.userId : null,
+    askedBy: askedBy(ctx),
     startedAt: queuedTurn.startedAt,
     participantCount: conversation.participantCount ?? 0,
-    callerCredential: ctx.stash.callerCredential,
+    callerCredential: callerCredential(ctx),
   });
 }
 
@@ -32,8 +35,24 @@ export function request(ctx) {
 export function response(ctx) {
   if (ctx.error) console.error(ctx.error.type);
   if (!ctx.stash.queuedTurn) util.error('The last answer is still being stored. Try again.', 'TryAgain');
-  ctx.stash.invokeFailed = !!ctx.error;
+  // An answered call that is not published is no failure: getTurn has it.
+  ctx.stash.invokeFailed = !!ctx.error && !ctx.stash.toolCallUpdate;
   return toTurn(ctx);
+}
+
+/** After the answers to tool calls, the run is still that of the user who asked. Null for the API key. */
+function askedBy(ctx) {
+  const { queuedTurn, userId } = ctx.stash;
+  if (!isNull(queuedTurn.agentVersion)) return queuedTurn.askedBy ?? null;
+  return ctx.identity ? userId : null;
+}
+
+/** A run after the answers has the credential of the user who asked, if that user has answered. */
+function callerCredential(ctx) {
+  const { agent, queuedTurn } = ctx.stash;
+  if (isNull(queuedTurn.agentVersion)) return ctx.stash.callerCredential;
+  const isNeeded = agent.tools.some((tool) => tool.graphql);
+  return queuedTurn.callerCredential ?? (isNeeded ? { kind: 'NONE', reason: 'NOT_SEALED' } : undefined);
 }
 
 const invoke = (payload) => ({ operation: 'Invoke', invocationType: 'Event', payload });
@@ -83,3 +102,7 @@ function toTurn(ctx) {
   if (!question) return queuedTurn;
   return { ...queuedTurn, question: { ...question, text: question.content[0].text } };
 }
+
+// Copies of helpers in resolvers/shared.js, which says why.
+
+const isNull = (value) => value === undefined || value === null;

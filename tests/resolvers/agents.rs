@@ -184,15 +184,17 @@ async fn operation_is_stored_as_the_handler_has_completed_it() {
     let fixture = Fixture::with_parameters([]);
     fixture.set_invocation_result(Ok(json!({ "refusals": [], "tools": [derived_tool()] })));
     let document = "mutation ($input: PutAgentInput!) { result: putAgent(input: $input) \
-        { tools { name inputSchema effect graphql { document url } } } }";
+        { tools { name inputSchema effect approval graphql { document url } } } }";
     let agent = fixture.execute(&iam_user("ann"), document, json!({ "input": lister() })).await.expect("an agent");
     let [payload] = fixture.payloads().try_into().expect("one invocation");
     assert_eq!(payload, json!({ "type": "checkTools", "tools": lister()["tools"] }), "without what it derives");
-    let mut returned = derived_tool();
+    let mut completed = derived_tool();
+    completed["approval"] = json!("NEVER");
+    let mut returned = completed.clone();
     returned.as_object_mut().expect("an object").remove("description");
     assert_eq!(agent, json!({ "tools": [returned] }));
     let stored = fixture.scan().await.into_iter().find(|item| item["pk"] == "AGENT#lister").expect("the agent");
-    assert_eq!(stored["tools"], json!([derived_tool()]));
+    assert_eq!(stored["tools"], json!([completed]));
 }
 
 /// Tests of sealCredential have the callers whose credentials are sealed.
