@@ -1,8 +1,8 @@
 import { runtime } from '@aws-appsync/utils';
 
 /**
- * Lets the handler announce the end of a turn that was cancelled while it waited. No other invocation is under
- * way that would tell the subscribers.
+ * Lets the handler announce the end of a turn that was cancelled while it waited. No other invocation is
+ * under way that would tell the subscribers.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {

@@ -32,7 +32,7 @@ export function request(ctx) {
 export function response(ctx) {
   if (ctx.error) raiseTableError(ctx);
   ctx.stash.storedAnswer = ctx.result;
-  return ctx.result;
+  return {};
 }
 
 /** The ids that the handler gives to calls. */

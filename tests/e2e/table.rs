@@ -252,6 +252,31 @@ impl Backend {
         .await;
     }
 
+    /// Leaves a queued turn as an attempt does whose tool call `call` needs an approval.
+    pub async fn begin_wait(&self, conversation_id: &str, turn_id: &str) {
+        let pending_until = Timestamp::now().as_millisecond() + 60_000;
+        let text = |text: &str| json!({ "S": text });
+        let call = json!({ "M": { "id": text("call"), "name": text("ship"), "status": text("APPROVAL_NEEDED") } });
+        self.run(&json!({
+            "operation": "UpdateItem",
+            "key": turn_key(conversation_id, turn_id),
+            "update": {
+                "expression": "SET #status = :waiting, attempt = :one, lastSequence = :one, pending = :pending, \
+                    pendingUntil = :until, pendingPosition = :one, agentId = :agent, agentVersion = :zero",
+                "expressionNames": { "#status": "status" },
+                "expressionValues": {
+                    ":waiting": text("WAITING"),
+                    ":one": { "N": 1 },
+                    ":zero": { "N": 0 },
+                    ":pending": { "L": [call] },
+                    ":until": { "N": pending_until },
+                    ":agent": text("default"),
+                },
+            },
+        }))
+        .await;
+    }
+
     /// Stores an agent that has a tool of each kind, as putAgent does.
     pub async fn put_agent_with_tools(&self, id: &str) {
         let tool = |name: &str, kind: &str, target: Value| {

@@ -47,6 +47,10 @@ impl Fixture<'_> {
                 let cancel = CancelTurn { conversation_id: id.clone(), id: TURN.into() };
                 owner.api.call(&cancel).await.unwrap();
             }
+            "Mutation.answerToolCall" => {
+                start_turn(owner, &id).await;
+                self.backend.begin_wait(&id, TURN).await;
+            }
             "Mutation.agentPublishMetadata" | "Mutation.agentPublishEvent" => {
                 start_turn(owner, &id).await;
                 self.backend.claim_turn(&id, TURN).await;
@@ -109,6 +113,10 @@ impl SharedConversation {
             "Mutation.cancelTurn" => (
                 "mutation ($conversationId: ID!, $id: ID!) { cancelTurn(conversationId: $conversationId, id: $id) { id } }",
                 turn,
+            ),
+            "Mutation.answerToolCall" => (
+                "mutation ($input: AnswerToolCallInput!) { answerToolCall(input: $input) { id } }",
+                input(json!({ "conversationId": self.id, "turnId": TURN, "toolUseId": "call", "approved": true })),
             ),
             "Mutation.retryTurn" => (
                 "mutation ($conversationId: ID!, $id: ID!) { retryTurn(conversationId: $conversationId, id: $id) { id } }",
