@@ -6,7 +6,7 @@ use crate::{
     documents,
     schema::{
         Access, Agent, AgentConnection, Caller, Conversation, ConversationConnection, ConversationEvents,
-        ConversationParticipants, InferenceSettings, Participant, ToolEffect, Turn,
+        ConversationParticipants, InferenceSettings, Participant, ToolApproval, ToolEffect, Turn,
     },
 };
 
@@ -220,6 +220,8 @@ pub struct PutTool {
     pub input_schema: String,
     /// `WRITE` if left out.
     pub effect: Option<ToolEffect>,
+    /// `ALWAYS` if left out and the tool changes something.
+    pub approval: Option<ToolApproval>,
     pub lambda: PutLambdaTool,
 }
 

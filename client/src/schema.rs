@@ -173,6 +173,14 @@ pub enum ToolEffect {
     Write,
 }
 
+/// Whether a call of a tool waits for a user's approval before it is run.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ToolApproval {
+    Always,
+    Never,
+}
+
 /// The caller and its use of the quotas. The quota fields are None with an API key.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]

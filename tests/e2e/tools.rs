@@ -11,7 +11,8 @@ use client::{
     errors::ErrorType,
     requests::{CreateConversation, PutAgent, PutLambdaTool, PutTool},
     schema::{
-        ConversationEvent, ConversationUpdate, SenderKind, StopReason, ToolEffect, ToolResult, ToolStatus, TurnStatus,
+        ConversationEvent, ConversationUpdate, SenderKind, StopReason, ToolApproval, ToolEffect, ToolResult,
+        ToolStatus, TurnStatus,
     },
 };
 use futures::future::join_all;
@@ -340,6 +341,7 @@ fn tool(name: &str, effect: ToolEffect) -> PutTool {
         description: "Does what its arguments say.".into(),
         input_schema: r#"{"type":"object"}"#.into(),
         effect: Some(effect),
+        approval: Some(ToolApproval::Never),
         lambda: PutLambdaTool { function_arn: function().arn() },
     }
 }
