@@ -28,6 +28,8 @@ pub struct Fixture {
     table: String,
     now: Rc<Cell<Timestamp>>,
     invocations: RecordedInvocations,
+    /// The handler as it calls the API.
+    pub handler: Caller,
 }
 
 #[derive(Clone)]
@@ -76,9 +78,13 @@ impl Fixture {
         let invocations = RecordedInvocations { payloads: Arc::default(), result: Arc::default() };
         let authenticator = Authenticator::new(stack.api.modes.clone(), stack.api.keys.clone());
         let sources = DataSources::new(database.clone(), invocations.clone());
+        let role = &stack.functions["parlance-Handler"].role;
+        let keys = ["key", "secret", "token"].map(str::to_owned);
+        let session = Principal::role_session(&role.arn, "parlance-Handler", keys, &role.statements);
+        let handler = Caller::from_signature(Arc::new(session), REGION, Vec::new());
         let api = AppSync::new(stack.api, sources, authenticator).expect("the API loads");
         let table = stack.tables.keys().next().expect("there is a table").clone();
-        Self { api, database, table, now, invocations }
+        Self { api, database, table, now, invocations, handler }
     }
 
     pub fn set_time(&self, time: &str) {
@@ -165,6 +171,26 @@ impl Fixture {
     pub async fn scan(&self) -> Vec<Value> {
         let scanned = self.database.run(&self.table, &json!({ "operation": "Scan" })).await;
         scanned.result["items"].as_array().cloned().expect("a list of items")
+    }
+
+    /// Leaves turn `m1` of conversation `c1` as its first attempt does that has claimed it at START.
+    pub async fn claim_turn(&self) {
+        let lease_until = START.parse::<Timestamp>().expect("a time").as_millisecond() + 30_000;
+        let update = json!({
+            "operation": "UpdateItem",
+            "key": { "pk": { "S": "CONVERSATION#c1" }, "sk": { "S": "TURN#m1" } },
+            "update": {
+                "expression": "SET #status = :running, attempt = :one, leaseUntil = :lease, holder = :holder",
+                "expressionNames": { "#status": "status" },
+                "expressionValues": {
+                    ":running": { "S": "RUNNING" },
+                    ":one": { "N": 1 },
+                    ":lease": { "N": lease_until },
+                    ":holder": { "S": "h" },
+                },
+            },
+        });
+        assert_eq!(self.database.run(&self.table, &update).await.error, None);
     }
 
     /// The usage items of all users.

@@ -17,6 +17,7 @@ mod sharing;
 mod starts;
 mod status;
 mod tables;
+mod waiting;
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,366 @@
+//! Turns whose tool calls wait for the answers of users and clients.
+use futures::future::join_all;
+use local::identity::Caller;
+use serde_json::{Value, json};
+
+use super::fixture::{Fixture, error_type_and_info, iam_user};
+
+const CONVERSATION_BUSY: &str = "ConversationBusy";
+const NOT_PENDING: &str = "NotPending";
+const TOOL_CALL_ANSWERED: &str = "ToolCallAnswered";
+
+/// A conversation of ann's whose turn `m1` waits for the approval of `ship` and the result of `pick`.
+struct Waiting {
+    fixture: Fixture,
+    ann: Caller,
+}
+
+impl Waiting {
+    async fn begin() -> Self {
+        let waiting = Self::run().await;
+        waiting.publish_wait().await.expect("the turn waits");
+        waiting
+    }
+
+    /// The first attempt has stored its calls and waits for nothing yet.
+    async fn run() -> Self {
+        let fixture = Fixture::with_parameters([]);
+        let ann = iam_user("ann");
+        fixture.create_conversation(&ann, "c1").await;
+        fixture.send_message(&ann, "c1", "m1").await.expect("a turn");
+        fixture.claim_turn().await;
+        let call = |id: &str, name: &str| json!({ "toolUse": { "id": id, "name": name, "input": "{}" } });
+        let event = json!({
+            "id": "m1-1-1", "position": 2, "sender": { "kind": "AGENT", "id": "default" },
+            "content": [call("ship", "ship"), call("pick", "pick")],
+        });
+        let document = "mutation ($data: AgentEventInput!) { result: agentPublishEvent(data: $data) { sequence } }";
+        let data = update(1, "RUNNING", json!({ "event": event }));
+        fixture.execute(&fixture.handler, document, json!({ "data": data })).await.expect("an event");
+        Self { fixture, ann }
+    }
+
+    async fn publish_wait(&self) -> Result<Value, Value> {
+        let pending = json!([
+            { "id": "ship", "name": "ship", "title": "Ship", "status": "APPROVAL_NEEDED" },
+            { "id": "pick", "name": "pick", "status": "CLIENT_NEEDED" },
+        ]);
+        let ann = self.fixture.get_caller(&self.ann).await;
+        let wait = json!({
+            "pending": pending, "pendingPosition": 2, "agentId": "default", "agentVersion": 0, "askedBy": ann["id"],
+        });
+        self.publish(update(2, "WAITING", wait)).await
+    }
+
+    async fn publish(&self, data: Value) -> Result<Value, Value> {
+        let document = "mutation ($data: AgentMetadataInput!) { result: agentPublishMetadata(data: $data) \
+            { sequence metadata { status toolCall { id status note } pending { id title status } } } }";
+        let published = self.fixture.execute(&self.fixture.handler, document, json!({ "data": data })).await;
+        published.map_err(error_type)
+    }
+
+    async fn answer(&self, caller: &Caller, id: &str, answer: Value) -> Result<Value, Value> {
+        let document = "mutation ($input: AnswerToolCallInput!) { result: answerToolCall(input: $input) \
+            { status run attempt pending { id status note } } }";
+        let mut input = json!({ "conversationId": "c1", "turnId": "m1", "toolUseId": id });
+        input.as_object_mut().expect("an object").extend(answer.as_object().expect("an object").clone());
+        self.fixture.execute(caller, document, json!({ "input": input })).await.map_err(error_type)
+    }
+
+    async fn approve(&self, caller: &Caller) -> Result<Value, Value> {
+        self.answer(caller, "ship", json!({ "approved": true })).await
+    }
+
+    async fn pick(&self, caller: &Caller) -> Result<Value, Value> {
+        self.answer(caller, "pick", json!({ "result": "{\"box\":1.0}" })).await
+    }
+
+    async fn turn(&self) -> Value {
+        let document = "{ result: getTurn(conversationId: \"c1\", id: \"m1\") { status run attempt \
+            failure { code retryable } pending { id status } batches { sequence metadata { status toolCall { id status } } } } }";
+        self.fixture.execute(&self.ann, document, json!({})).await.expect("a turn")
+    }
+
+    async fn is_active(&self) -> bool {
+        let document = "{ result: getConversation(id: \"c1\") { activeTurn { id } } }";
+        let conversation = self.fixture.execute(&self.ann, document, json!({})).await.expect("a conversation");
+        conversation["activeTurn"]["id"] == "m1"
+    }
+
+    /// The event that has closed the turn, after its question and its calls.
+    async fn closing_event(&self) -> Value {
+        let document = "{ result: getConversation(id: \"c1\") { events(after: 2, limit: 1) { items \
+            { position turnId sender { kind id } stopReason failure { code } superseded \
+            content { toolResult { toolUseId status text } } } } } }";
+        let conversation = self.fixture.execute(&self.ann, document, json!({})).await.expect("a conversation");
+        conversation["events"]["items"][0].clone()
+    }
+
+    async fn stored_answers(&self) -> usize {
+        let is_answer = |item: &Value| item["sk"].as_str().is_some_and(|key| key.starts_with("ANSWER#00000002#"));
+        self.fixture.scan().await.into_iter().filter(is_answer).count()
+    }
+
+    fn payloads(&self, kind: &str) -> Vec<Value> {
+        self.fixture.payloads().into_iter().filter(|payload| payload["type"] == kind).collect()
+    }
+
+    /// After the time in which the calls may be answered.
+    fn expire(&self) {
+        self.fixture.set_time("2026-11-22T12:00:06Z");
+    }
+}
+
+/// An update of the turn's first attempt.
+fn update(sequence: u32, status: &str, members: Value) -> Value {
+    let mut data = json!({
+        "conversationId": "c1", "turnId": "m1", "run": 1, "attempt": 1, "sequence": sequence, "status": status,
+    });
+    data.as_object_mut().expect("an object").extend(members.as_object().expect("an object").clone());
+    data
+}
+
+fn error_type(error: Value) -> Value {
+    error_type_and_info(error)["errorType"].take()
+}
+
+fn results(statuses: [(&str, &str, &str); 2]) -> Value {
+    let result = |(id, status, text)| json!({ "toolResult": { "toolUseId": id, "status": status, "text": text } });
+    json!(statuses.map(result))
+}
+
+#[tokio::test]
+async fn turn_waits_with_its_pending_calls_and_without_a_lease() {
+    let waiting = Waiting::begin().await;
+    let pending = json!([{ "id": "ship", "status": "APPROVAL_NEEDED" }, { "id": "pick", "status": "CLIENT_NEEDED" }]);
+    let turn = waiting.turn().await;
+    assert_eq!((&turn["status"], &turn["pending"]), (&json!("WAITING"), &pending));
+    assert!(waiting.is_active().await);
+    let stored = waiting.fixture.scan().await.into_iter().find(|item| item["sk"] == "TURN#m1").expect("the turn");
+    assert_eq!((&stored["leaseUntil"], &stored["holder"]), (&Value::Null, &Value::Null));
+    assert_eq!(waiting.publish_wait().await.expect("the same update again")["sequence"], 2);
+}
+
+#[tokio::test]
+async fn last_of_two_answers_starts_the_next_run() {
+    let waiting = Waiting::begin().await;
+    let turn = waiting.approve(&waiting.ann).await.expect("an answer");
+    let pending = json!([
+        { "id": "ship", "status": "RUNNING", "note": null }, { "id": "pick", "status": "CLIENT_NEEDED", "note": null },
+    ]);
+    assert_eq!(turn, json!({ "status": "WAITING", "run": 1, "attempt": 1, "pending": pending }));
+    let [mut order] = waiting.payloads("publishToolCall").try_into().expect("one order to publish");
+    let batches = waiting.turn().await["batches"].clone();
+    let answered = json!({ "status": "WAITING", "toolCall": { "id": "ship", "status": "RUNNING" } });
+    assert_eq!(batches[1], json!({ "sequence": 3, "metadata": answered }));
+    // The handler adds the status.
+    order.as_object_mut().expect("an object").remove("type");
+    order["status"] = json!("WAITING");
+    let published = waiting.publish(order.clone()).await.expect("the update");
+    let call = json!({ "id": "ship", "status": "RUNNING", "note": null });
+    assert_eq!(published["metadata"], json!({ "status": "WAITING", "toolCall": call, "pending": null }));
+    assert_eq!(waiting.turn().await["batches"], batches, "publishing stores nothing else");
+    assert_eq!(waiting.publish_wait().await, Err(json!("StaleAttempt")), "a call has been answered");
+
+    let turn = waiting.pick(&waiting.ann).await.expect("an answer");
+    assert_eq!(turn, json!({ "status": "QUEUED", "run": 2, "attempt": 2, "pending": null }));
+    assert_eq!(waiting.publish(order).await, Err(json!("StaleAttempt")), "the turn goes on");
+    let payload = waiting.payloads("turn").pop().expect("a start");
+    let ann = waiting.fixture.get_caller(&waiting.ann).await["id"].clone();
+    assert_eq!((&payload["run"], &payload["continues"], &payload["askedBy"]), (&json!(2), &json!(true), &ann));
+    assert_eq!((waiting.payloads("turn").len(), waiting.stored_answers().await), (2, 2));
+}
+
+#[tokio::test]
+async fn run_after_the_answer_of_another_user_is_that_of_the_user_who_asked() {
+    let waiting = Waiting::begin().await;
+    let bob = iam_user("bob");
+    waiting.fixture.share_conversation(&waiting.ann, "c1", &bob, "WRITE").await.expect("a participant");
+    waiting.pick(&bob).await.expect("an answer");
+    waiting.approve(&bob).await.expect("an answer");
+    let ann = waiting.fixture.get_caller(&waiting.ann).await["id"].clone();
+    assert_eq!(waiting.payloads("turn").pop().expect("a start")["askedBy"], ann);
+}
+
+#[tokio::test]
+async fn same_answer_again_changes_nothing() {
+    let waiting = Waiting::begin().await;
+    let first = waiting.approve(&waiting.ann).await.expect("an answer");
+    for again in join_all((0..10).map(|_| waiting.approve(&waiting.ann))).await {
+        assert_eq!(again.expect("the turn"), first);
+    }
+    waiting.pick(&waiting.ann).await.expect("an answer");
+    for again in join_all((0..10).map(|_| waiting.approve(&waiting.ann))).await {
+        assert_eq!(again.expect("the turn")["run"], 2, "the turn has gone on");
+    }
+    assert_eq!((waiting.payloads("publishToolCall").len(), waiting.payloads("turn").len()), (1, 2));
+}
+
+#[tokio::test]
+async fn same_answer_at_once_is_stored_once() {
+    let waiting = Waiting::begin().await;
+    waiting.pick(&waiting.ann).await.expect("an answer");
+    for answered in join_all((0..10).map(|_| waiting.approve(&waiting.ann))).await {
+        assert_eq!(answered.expect("the turn")["run"], 2);
+    }
+    assert_eq!((waiting.payloads("turn").len(), waiting.stored_answers().await), (2, 2));
+}
+
+#[tokio::test]
+async fn other_answer_is_refused_once_there_is_one() {
+    let waiting = Waiting::begin().await;
+    let bob = iam_user("bob");
+    waiting.fixture.share_conversation(&waiting.ann, "c1", &bob, "WRITE").await.expect("a participant");
+    waiting.approve(&waiting.ann).await.expect("an answer");
+    for later in [false, true] {
+        if later {
+            waiting.pick(&waiting.ann).await.expect("an answer");
+        }
+        let denied = waiting.answer(&waiting.ann, "ship", json!({ "approved": false })).await;
+        assert_eq!(denied, Err(json!(TOOL_CALL_ANSWERED)));
+        assert_eq!(waiting.approve(&bob).await, Err(json!(TOOL_CALL_ANSWERED)), "another user");
+    }
+    assert_eq!(waiting.stored_answers().await, 2);
+}
+
+/// One of two answers at once may have to be sent again, because it depends on the state of the other call.
+#[tokio::test]
+async fn answers_at_once_to_different_calls_start_one_run() {
+    let waiting = Waiting::begin().await;
+    let (approved, picked) = futures::join!(waiting.approve(&waiting.ann), waiting.pick(&waiting.ann));
+    if approved.is_err() {
+        assert_eq!(approved, Err(json!("TryAgain")));
+        waiting.approve(&waiting.ann).await.expect("an answer");
+    }
+    if picked.is_err() {
+        assert_eq!(picked, Err(json!("TryAgain")));
+        waiting.pick(&waiting.ann).await.expect("an answer");
+    }
+    assert_eq!((waiting.turn().await["run"].clone(), waiting.payloads("turn").len()), (json!(2), 2));
+}
+
+#[tokio::test]
+async fn only_users_who_may_write_can_answer() {
+    let waiting = Waiting::begin().await;
+    let (bob, eve) = (iam_user("bob"), iam_user("eve"));
+    waiting.fixture.share_conversation(&waiting.ann, "c1", &bob, "READ").await.expect("a participant");
+    assert_eq!(waiting.approve(&bob).await, Err(json!("Unauthorized")));
+    assert_eq!(waiting.approve(&eve).await, Err(json!("NotFound")));
+    assert_eq!(waiting.stored_answers().await, 0);
+}
+
+#[tokio::test]
+async fn call_that_does_not_wait_takes_no_answer() {
+    let waiting = Waiting::run().await;
+    assert_eq!(waiting.approve(&waiting.ann).await, Err(json!(NOT_PENDING)), "the turn is RUNNING");
+    waiting.publish_wait().await.expect("the turn waits");
+    let unknown = waiting.answer(&waiting.ann, "other", json!({ "approved": true })).await;
+    assert_eq!(unknown, Err(json!(NOT_PENDING)));
+}
+
+#[tokio::test]
+async fn message_closes_the_wait_and_denies_its_calls() {
+    let waiting = Waiting::begin().await;
+    waiting.approve(&waiting.ann).await.expect("an answer");
+    waiting.fixture.send_message(&waiting.ann, "c1", "m2").await.expect("a turn");
+    let turn = waiting.turn().await;
+    assert_eq!((&turn["status"], &turn["pending"]), (&json!("CANCELLED"), &Value::Null));
+    let event = waiting.closing_event().await;
+    let expected = results([
+        ("ship", "CANCELLED", "The answer was ended before the call was run."),
+        ("pick", "DENIED", "The user sent a new message instead of answering."),
+    ]);
+    assert_eq!((&event["content"], &event["sender"]), (&expected, &json!({ "kind": "TOOL", "id": "default" })));
+    assert_eq!((&event["turnId"], &event["stopReason"]), (&json!("m1"), &json!("CANCELLED")));
+    assert_eq!(waiting.pick(&waiting.ann).await, Err(json!(NOT_PENDING)));
+    assert_eq!(waiting.approve(&waiting.ann).await.expect("the same answer again")["status"], "CANCELLED");
+    let payload = waiting.payloads("turn").pop().expect("a start");
+    assert_eq!((&payload["turnId"], payload["history"].as_array().map(Vec::len)), (&json!("m2"), Some(2)));
+}
+
+#[tokio::test]
+async fn repeated_message_leaves_its_turn_waiting() {
+    let waiting = Waiting::begin().await;
+    waiting.fixture.send_message(&waiting.ann, "c1", "m1").await.expect("the same turn");
+    assert_eq!(waiting.turn().await["status"], "WAITING");
+    assert_eq!(waiting.payloads("turn").len(), 1);
+}
+
+#[tokio::test]
+async fn cancellation_closes_the_wait_and_is_announced() {
+    let waiting = Waiting::begin().await;
+    assert_eq!(waiting.fixture.mutate_turn(&waiting.ann, "cancelTurn").await.expect("a turn")["status"], "CANCELLED");
+    let text = "The answer was cancelled before the call was run.";
+    let expected = results([("ship", "CANCELLED", text), ("pick", "CANCELLED", text)]);
+    assert_eq!(waiting.closing_event().await["content"], expected);
+    assert!(!waiting.is_active().await);
+    let order = json!({ "type": "close", "conversationId": "c1", "turnId": "m1", "run": 1 });
+    assert_eq!(waiting.payloads("close"), [order]);
+    assert_eq!(waiting.approve(&waiting.ann).await, Err(json!(NOT_PENDING)));
+    assert_eq!(waiting.publish_wait().await, Err(json!("StaleAttempt")));
+}
+
+#[tokio::test]
+async fn turn_that_is_being_cancelled_does_not_begin_to_wait() {
+    let waiting = Waiting::run().await;
+    waiting.fixture.mutate_turn(&waiting.ann, "cancelTurn").await.expect("a turn");
+    let published = waiting.publish_wait().await.expect("an update");
+    assert_eq!(published["metadata"], json!({ "status": "CANCELLING", "toolCall": null, "pending": null }));
+    assert_eq!(waiting.turn().await["status"], "CANCELLING");
+}
+
+#[tokio::test]
+async fn turn_that_waits_cannot_be_retried_or_continued() {
+    let waiting = Waiting::begin().await;
+    for mutation in ["retryTurn", "continueTurn"] {
+        let refused = waiting.fixture.mutate_turn(&waiting.ann, mutation).await.expect_err("the turn waits");
+        assert_eq!(refused["errorType"], CONVERSATION_BUSY);
+    }
+}
+
+#[tokio::test]
+async fn expired_wait_reads_as_failed_and_takes_no_answer() {
+    let waiting = Waiting::begin().await;
+    waiting.approve(&waiting.ann).await.expect("an answer");
+    waiting.fixture.set_time("2026-11-22T12:00:04Z");
+    assert_eq!(waiting.turn().await["status"], "WAITING");
+    waiting.expire();
+    let turn = waiting.turn().await;
+    let failure = json!({ "code": "PENDING_EXPIRED", "retryable": true });
+    assert_eq!((&turn["status"], &turn["failure"]), (&json!("FAILED"), &failure));
+    assert_eq!(turn["pending"], Value::Null);
+    assert!(!waiting.is_active().await);
+    assert_eq!(waiting.pick(&waiting.ann).await, Err(json!(NOT_PENDING)));
+    assert_eq!(waiting.fixture.mutate_turn(&waiting.ann, "cancelTurn").await.expect("a turn")["status"], "FAILED");
+}
+
+#[tokio::test]
+async fn next_writer_closes_an_expired_wait() {
+    for (writer, superseded) in
+        [("sendMessage", Value::Null), ("continueTurn", Value::Null), ("retryTurn", json!(true))]
+    {
+        let waiting = Waiting::begin().await;
+        waiting.expire();
+        if writer == "sendMessage" {
+            waiting.fixture.send_message(&waiting.ann, "c1", "m2").await.expect("a turn");
+            assert_eq!(waiting.turn().await["status"], "FAILED");
+        } else {
+            let turn = waiting.fixture.mutate_turn(&waiting.ann, writer).await.expect("a turn");
+            assert_eq!((&turn["status"], &turn["run"]), (&json!("QUEUED"), &json!(2)), "{writer}");
+            assert_eq!(waiting.approve(&waiting.ann).await, Err(json!(NOT_PENDING)), "{writer}");
+        }
+        let event = waiting.closing_event().await;
+        let text = "Nobody answered in time.";
+        assert_eq!(event["content"], results([("ship", "EXPIRED", text), ("pick", "EXPIRED", text)]), "{writer}");
+        assert_eq!(event["failure"]["code"], "PENDING_EXPIRED", "{writer}");
+        assert_eq!(event["superseded"], superseded, "{writer}");
+    }
+}
+
+#[tokio::test]
+async fn wait_lasts_as_long_as_the_parameter_says() {
+    let waiting = Waiting::begin().await;
+    let stored = waiting.fixture.scan().await.into_iter().find(|item| item["sk"] == "TURN#m1").expect("the turn");
+    // A day after 2026-11-21T12:00:05Z.
+    assert_eq!(stored["pendingUntil"], 1_795_348_805_000_u64);
+}
