@@ -48,6 +48,18 @@ async fn queued_turn_is_cancelled_only_if_the_conversation_awaits_it() {
 }
 
 #[tokio::test]
+async fn waiting_turn_is_cancelled_only_if_the_conversation_awaits_it() {
+    let stored = json!({ "status": "WAITING", "lastSequence": 3, "pendingUntil": LATER });
+    let turn = json!({
+        "id": "t1", "run": 1, "attempt": 1, "status": "WAITING", "storedStatus": "WAITING", "lastSequence": 3,
+        "lastPosition": 7,
+    });
+    let closing = json!({ "isWhole": true, "event": { "id": "t1-closed-1", "position": 8 }, "turnChange": { "status": "CANCELLED" } });
+    let context = json!({ "stash": { "conversation": { "id": "c1" }, "turn": turn, "closing": closing } });
+    check("turns/cancelTurn", context, stored).await;
+}
+
+#[tokio::test]
 async fn turn_fails_to_start_only_if_the_conversation_awaits_it() {
     let turn = json!({ "id": "t1", "run": 1, "attempt": 1, "lastPosition": 7 });
     let context = json!({ "stash": {
