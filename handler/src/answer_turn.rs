@@ -13,7 +13,7 @@ use turn::{
     model::ModelRequest,
     mutation::EndReason,
     request::{Agent, TurnRequest},
-    tool::Caller,
+    tool::{Caller, StoredCalls},
     transcript::{TranscriptInput, build_transcript, calls_without_results, older_events_to_load},
 };
 
@@ -79,6 +79,7 @@ async fn answer_claimed_turn<E: Effects>(
         tracing::info!("the question has been purged");
         return Ok(());
     };
+    let stored_calls = load_stored_calls(&input.kept_answer, &agent, run_id, context.table).await?;
     let mut attempt = Attempt::new(
         AttemptStart {
             claim: run_id.last_claim(turn),
@@ -87,7 +88,7 @@ async fn answer_claimed_turn<E: Effects>(
             request: model_request(&agent, &input),
             agent,
             continues: keeps_events(turn),
-            stored_calls: calls_without_results(&input.kept_answer),
+            stored_calls,
             question: input.question,
             limits: context.limits,
             deadlines: context.deadlines,
@@ -189,19 +190,46 @@ async fn load_transcript_input(
         kept_answer: Vec::new(),
         context_bytes: request.agent.context_bytes,
     };
-    if keeps_events(turn) {
-        let answer_positions = turn.answer_position + 1..=turn.run_position;
-        input.kept_answer = table.load_events(conversation_id, answer_positions).await?;
-        input.kept_answer.retain(|event| is_kept_answer(event, &request.turn_id));
-    }
+    input.kept_answer = load_kept_answer(conversation_id, &request.turn_id, turn, table).await?;
     load_older_events(&mut input, conversation_id, table).await?;
     Ok(Some(input))
+}
+
+/// The calls at the end of the existing answer whose results are not stored, with their answers if some of
+/// them wait for one.
+async fn load_stored_calls(
+    kept_answer: &[ConversationEvent],
+    agent: &Agent,
+    run_id: &RunId,
+    table: &Table,
+) -> Result<Option<StoredCalls>, TableError> {
+    let Some(mut stored) = calls_without_results(kept_answer) else { return Ok(None) };
+    let mut tools = agent.tools.iter().filter(|tool| stored.calls.iter().any(|call| call.name == tool.name));
+    if tools.any(|tool| tool.pending_status().is_some()) {
+        stored.answers = table.load_call_answers(run_id, stored.position).await?;
+    }
+    Ok(Some(stored))
 }
 
 /// Whether the answer has events that the attempt appends to: the run continues an answer, or an earlier
 /// attempt of the run has stored a step with tool calls.
 fn keeps_events(turn: &StoredTurn) -> bool {
     turn.run_position > turn.answer_position
+}
+
+/// The existing events that the attempt appends to, ascending by position.
+pub async fn load_kept_answer(
+    conversation_id: &str,
+    turn_id: &str,
+    turn: &StoredTurn,
+    table: &Table,
+) -> Result<Vec<ConversationEvent>, TableError> {
+    if !keeps_events(turn) {
+        return Ok(Vec::new());
+    }
+    let mut events = table.load_events(conversation_id, turn.answer_position + 1..=turn.run_position).await?;
+    events.retain(|event| is_kept_answer(event, turn_id));
+    Ok(events)
 }
 
 fn is_kept_answer(event: &ConversationEvent, turn_id: &str) -> bool {

@@ -17,6 +17,8 @@ pub enum HandlerError {
     Table(#[from] TableError),
     #[error("the turn is closed but could not be announced")]
     Unannounced,
+    #[error("the answered tool call could not be published")]
+    ToolCallNotPublished,
     #[error("the turn could not be published in time")]
     OutOfTime,
     #[error("the function has no API key to renew")]
@@ -38,6 +40,7 @@ impl HandlerError {
             Self::Leased => "Handler.Leased",
             Self::Table(_) => "Handler.Table",
             Self::Unannounced => "Handler.Unannounced",
+            Self::ToolCallNotPublished => "Handler.ToolCallNotPublished",
             Self::OutOfTime => "Handler.OutOfTime",
             Self::NoApiKey => "Handler.NoApiKey",
             Self::ApiKeyNotRenewed(_) => "Handler.ApiKeyNotRenewed",

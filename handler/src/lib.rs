@@ -14,6 +14,7 @@ pub mod function_arn;
 mod graphql_document;
 pub mod graphql_urls;
 mod orphan_closer;
+mod publish_tool_call;
 #[cfg(test)]
 mod test_support;
 
@@ -95,8 +96,8 @@ impl<E> InvocationContext<'_, E> {
     }
 }
 
-/// Answers a turn, purges a conversation, closes a turn by order or by failure record, renews the API key, or
-/// checks tools. Returns the response: null unless the caller waits for one.
+/// Answers a turn, publishes an answered tool call, purges a conversation, closes a turn by order or by failure
+/// record, renews the API key, or checks tools. Returns the response: null unless the caller waits for one.
 pub async fn serve<E: Effects>(payload: Value, context: &InvocationContext<'_, E>) -> Result<Value, HandlerError> {
     Box::pin(dispatch(payload, context)).await
 }
@@ -123,6 +124,16 @@ async fn dispatch<E: Effects>(payload: Value, context: &InvocationContext<'_, E>
             let span = info_span!("purge", conversation = request.conversation_id);
             let purge = context.table.purge_conversation(&request.conversation_id, context.clock.now());
             purge.instrument(span).await?;
+            Ok(Value::Null)
+        }
+        Invocation::PublishToolCall(request) => {
+            let span = info_span!(
+                "publish tool call",
+                conversation = request.conversation_id,
+                turn = request.turn_id,
+                run = request.run
+            );
+            publish_tool_call::publish_tool_call(request, context).instrument(span).await?;
             Ok(Value::Null)
         }
         Invocation::CheckTools(request) => {

@@ -5,7 +5,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use api::types::SenderKind;
+use api::types::{SenderKind, TurnStatus};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{sleep, timeout_at};
@@ -14,11 +14,13 @@ use turn::{
     claim::{RunId, StoredTurn},
     closing_decision::{ClosingDecision, ClosingEvent},
     mutation::{EndReason, Mutation, PublishFailure, StoredEvent, Update},
-    request::PurgeRequest,
+    request::{PublishToolCallRequest, PurgeRequest},
+    transcript::calls_without_results,
 };
 
 use crate::{
     InvocationContext,
+    answer_turn::load_kept_answer,
     attempt_loop::Effects,
     aws::{TableError, with_retries},
     clock::{self, epoch_milliseconds},
@@ -48,6 +50,7 @@ enum FailedInvocation {
     Turn(RunId),
     Close(RunId),
     Purge(PurgeRequest),
+    PublishToolCall(PublishToolCallRequest),
 }
 
 pub fn is_failure_record(payload: &Value) -> bool {
@@ -69,6 +72,12 @@ pub async fn close_failed_run<E: Effects>(
         }
         FailedInvocation::Purge(PurgeRequest { conversation_id }) => {
             tracing::error!(conversation = conversation_id, request_id, condition, "a conversation is not purged");
+            Ok(())
+        }
+        FailedInvocation::PublishToolCall(PublishToolCallRequest { conversation_id, turn_id, .. }) => {
+            // Readers find the state of the call in the turn.
+            let (conversation, turn) = (conversation_id, turn_id);
+            tracing::warn!(conversation, turn, request_id, condition, "an answered tool call is not published");
             Ok(())
         }
     }
@@ -123,8 +132,7 @@ async fn close_turn<E: Effects>(
         return Ok(AfterClose::Done);
     };
     context.table.supersede_orphaned_events(run_id, turn, context.jitter_seed()).await?;
-    let batches = context.table.load_batches(run_id, turn).await?;
-    let event = ClosingEvent::new(&run_id.turn_id, turn, reason, &batches);
+    let event = closing_event(run_id, turn, reason, context).await?;
     context.table.close_turn(run_id, turn, &event, agent_id, context.clock.now()).await?;
     Ok(AfterClose::Announce(StoredTurn {
         status: reason.status(),
@@ -132,6 +140,22 @@ async fn close_turn<E: Effects>(
         last_sequence: event.sequence,
         ..*turn
     }))
+}
+
+async fn closing_event<E: Effects>(
+    run_id: &RunId,
+    turn: &StoredTurn,
+    reason: EndReason,
+    context: &InvocationContext<'_, E>,
+) -> Result<ClosingEvent, TableError> {
+    let RunId { conversation_id, turn_id, .. } = run_id;
+    if turn.status == TurnStatus::Waiting {
+        let answer = load_kept_answer(conversation_id, turn_id, turn, context.table).await?;
+        let calls = calls_without_results(&answer).map_or_else(Vec::new, |stored| stored.calls);
+        return Ok(ClosingEvent::of_expired_calls(turn_id, turn, reason, &calls));
+    }
+    let batches = context.table.load_batches(run_id, turn).await?;
+    Ok(ClosingEvent::new(turn_id, turn, reason, &batches))
 }
 
 /// Publishes the turn's last event. A turn that ended without an event of its own needs no announcement.
@@ -142,7 +166,7 @@ async fn announce_end<E: Effects>(
 ) -> Result<(), HandlerError> {
     let last_event = context.table.load_event(&run_id.conversation_id, turn.last_position).await?;
     let Some(event) = last_event else { return Ok(()) };
-    let is_answer = event.sender.kind == SenderKind::Agent && event.turn_id.as_ref() == Some(&run_id.turn_id);
+    let is_answer = event.sender.kind != SenderKind::User && event.turn_id.as_ref() == Some(&run_id.turn_id);
     if !is_answer {
         return Ok(());
     }
@@ -157,7 +181,7 @@ async fn announce_end<E: Effects>(
 }
 
 /// Repeats the publish until AppSync accepts it, or refuses it for good.
-async fn publish_until_accepted<E: Effects>(
+pub async fn publish_until_accepted<E: Effects>(
     mutation: Arc<Mutation>,
     context: &InvocationContext<'_, E>,
 ) -> Result<(), HandlerError> {

@@ -147,8 +147,9 @@ impl Effects for TestInvocation {
     async fn publish(&self, mutation: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {
         let item = self.item_before_publish.lock().unwrap().take();
         self.table.put_items(item).await;
+        let status = if mutation.begins_wait() { TurnStatus::Waiting } else { TurnStatus::Running };
         self.published.lock().unwrap().push(mutation);
-        self.publish_results.lock().unwrap().pop_front().unwrap_or(Ok(TurnStatus::Running))
+        self.publish_results.lock().unwrap().pop_front().unwrap_or(Ok(status))
     }
 
     async fn write(&self, write: DirectWrite) -> Result<TurnStatus, WriteFailure> {

@@ -1,6 +1,6 @@
 use std::{iter::repeat_n, time::Duration};
 
-use api::types::{StopReason, TurnStatus};
+use api::types::{StopReason, ToolStatus, TurnStatus};
 use serde_json::{Value, json};
 use turn::{
     model::{ModelStop, Role, StreamEvent, ToolOutput, TranscriptBlock},
@@ -10,7 +10,7 @@ use turn::{
 
 use crate::{
     aws::dynamodb::test_support::{
-        AttributeValue, FAR, Item, NOW, answer_item, boolean, content, conversation_item, map, number, string,
+        AttributeValue, FAR, Item, NOW, answer_item, boolean, content, conversation_item, key, map, number, string,
         turn_item, usage_key, with,
     },
     errors::HandlerError,
@@ -88,6 +88,82 @@ async fn stored_calls_of_a_dead_attempt_are_run_without_asking_the_model_again()
     // The text that followed the step is of the dead attempt; the step itself is kept.
     assert_eq!(invocation.table.stored_json("EVENT#00000009").await["superseded"], true);
     assert_eq!(invocation.table.stored_json("EVENT#00000008").await.get("superseded"), None);
+}
+
+#[tokio::test]
+async fn turn_waits_for_the_approval_of_a_call_and_counts_its_tokens() {
+    let invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
+    let call = StreamEvent::ToolUse { block: 0, id: "a".into(), name: "order".into() };
+    invocation.script_model_streams([vec![call, StreamEvent::MessageStop(ModelStop::ToolUse)]]);
+    let members = json!({ "question": question("Why?"), "agent": agent_with_tool(), "askedBy": "ann" });
+    invocation.serve(turn_payload(members)).await.unwrap();
+    assert!(invocation.take_tool_runs().is_empty());
+    let last = invocation.take_published().last().unwrap().update.clone();
+    let Update::Waiting(wait) = last else { panic!("{last:?}") };
+    assert_eq!((wait.position, wait.agent.version, wait.asked_by.as_deref()), (8, 1, Some("ann")));
+    assert_eq!((wait.calls[0].id.as_str(), wait.calls[0].status), ("a", ToolStatus::ApprovalNeeded));
+    assert_eq!(invocation.table.stored_json("DAY#2026-11-18").await["tokens"], 7);
+}
+
+#[tokio::test]
+async fn answers_of_a_waiting_call_decide_whether_it_is_run() {
+    for (answer, expected_result) in [
+        (Some(map([("approved", boolean(true))])), Some("a = 7")),
+        (
+            Some(map([("approved", boolean(false)), ("reason", string("Too much."))])),
+            Some("a = The user denied this call. Reason: Too much."),
+        ),
+        (None, None),
+    ] {
+        let invocation = TestInvocation::with_items(answered_turn("order", answer.clone())).await;
+        let members = json!({ "question": null, "agent": agent_with_tool(), "askedBy": "ann" });
+        invocation.serve(turn_payload(members)).await.unwrap();
+        let is_approved = expected_result == Some("a = 7");
+        let runs = invocation.take_tool_runs();
+        assert_eq!(runs.len(), usize::from(is_approved), "{answer:?}");
+        // The arguments are those of the stored call.
+        assert!(runs.iter().all(|run| run.tool_use.input == "{}" && run.position == 8));
+        let last = invocation.take_published().last().unwrap().update.clone();
+        match expected_result {
+            Some(expected) => {
+                assert_eq!(transcript(&invocation)[2], (Role::User, vec![expected.to_owned()]));
+                assert!(matches!(last, Update::Event(event) if event.end.is_some()));
+            }
+            None => assert!(matches!(last, Update::Waiting(_)), "a call without an answer waits again"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn answers_are_not_loaded_for_tools_that_need_none() {
+    let mut invocation = TestInvocation::with_items(answered_turn("look", None)).await;
+    invocation.table = invocation.table.throttling_calls_with("ANSWER#");
+    let members = json!({ "question": null, "agent": agent_with_tool() });
+    invocation.serve(turn_payload(members)).await.unwrap();
+    assert_eq!(invocation.take_tool_runs().len(), 1);
+}
+
+#[tokio::test]
+async fn invocation_for_a_waiting_turn_succeeds_without_action() {
+    let waiting = with(turn_item("WAITING", None, FAR), "pendingUntil", number(NOW + 60_000));
+    let invocation = TestInvocation::with_items([waiting, conversation_item()]).await;
+    invocation.serve(turn_payload(json!({ "question": question("Why?") }))).await.unwrap();
+    assert!(invocation.take_model_requests().is_empty() && invocation.take_published().is_empty());
+    assert_eq!(invocation.table.stored_json("TURN#t1").await["status"], "WAITING");
+}
+
+#[tokio::test]
+async fn wait_whose_response_was_lost_leaves_the_waiting_turn_alone() {
+    let invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
+    let call = StreamEvent::ToolUse { block: 0, id: "a".into(), name: "order".into() };
+    invocation.script_model_streams([vec![call, StreamEvent::MessageStop(ModelStop::ToolUse)]]);
+    let accepted = Ok(TurnStatus::Running);
+    invocation.script_publish_results([accepted, accepted, Err(PublishFailure::Stale)]);
+    let waiting = with(turn_item("WAITING", None, FAR), "pendingUntil", number(FAR));
+    invocation.write_before_next_publish(with(waiting, "attempt", number(2)));
+    let members = json!({ "question": question("Why?"), "agent": agent_with_tool() });
+    invocation.serve(turn_payload(members)).await.unwrap();
+    assert_eq!(invocation.table.stored_json("TURN#t1").await["status"], "WAITING");
 }
 
 #[tokio::test]
@@ -364,14 +440,31 @@ fn results_item(position: u32) -> Item {
     with(item, "content", AttributeValue::L(vec![result]))
 }
 
+/// Turn t1 in its second run, with a call of a tool in event 8 and perhaps the answer to it.
+fn answered_turn(tool: &str, answer: Option<Item>) -> Vec<Item> {
+    let turn = with(queued_turn(), "runPosition", number(8));
+    let turn = with(turn, "lastPosition", number(8));
+    let conversation = with(conversation_item(), "eventCount", number(8));
+    let call = map([("id", string("a")), ("name", string(tool)), ("input", string("{}"))]);
+    let call = AttributeValue::M(map([("toolUse", AttributeValue::M(call))]));
+    let calls = with(answer_item(8, 1), "content", AttributeValue::L(vec![call]));
+    let answer = answer.map(|members| key("TURN#c1#t1", "ANSWER#00000008#a").into_iter().chain(members).collect());
+    [turn, conversation, question_item(), calls].into_iter().chain(answer).collect()
+}
+
+/// An agent with a tool that only reads and one whose calls need an approval.
 fn agent_with_tool() -> Value {
-    let tool = json!({
-        "name": "look", "title": null, "description": "Looks.", "inputSchema": "{\"type\":\"object\"}",
-        "effect": "READ", "lambda": { "functionArn": "arn:aws:lambda:us-east-1:000000000000:function:look" },
-    });
+    let tool = |name: &str, effect: &str, approval: &str| {
+        json!({
+            "name": name, "title": null, "description": "Looks.", "inputSchema": "{\"type\":\"object\"}",
+            "effect": effect, "approval": approval,
+            "lambda": { "functionArn": "arn:aws:lambda:us-east-1:000000000000:function:look" },
+        })
+    };
     json!({
-        "id": "default", "version": 1, "modelId": "any", "contextBytes": 400_000, "tools": [tool], "maxSteps": 5,
-        "toolTimeoutSeconds": 30,
+        "id": "default", "version": 1, "modelId": "any", "contextBytes": 400_000,
+        "tools": [tool("look", "READ", "NEVER"), tool("order", "WRITE", "ALWAYS")],
+        "maxSteps": 5, "toolTimeoutSeconds": 30,
     })
 }
 

@@ -1,6 +1,6 @@
 use std::{iter::repeat_n, time::Duration};
 
-use api::types::TurnStatus;
+use api::types::{ToolStatus, TurnStatus};
 use serde_json::{Value, json};
 use turn::mutation::{PublishFailure, StoredEvent, Update};
 
@@ -36,6 +36,63 @@ async fn cancelling_turn_is_closed_as_cancelled_and_others_as_failed() {
         invocation.serve(failure_record(1)).await.unwrap();
         assert_eq!(invocation.table.stored_json("TURN#t1").await["status"], expected);
     }
+}
+
+#[tokio::test]
+async fn waiting_turn_is_left_alone_until_it_has_expired() {
+    let items = [waiting_turn(NOW + 60_000), conversation_with_events(9), calls_item(8), results_item(9)];
+    let invocation = TestInvocation::with_items(items).await;
+    invocation.serve(failure_record(1)).await.unwrap();
+    assert_eq!(invocation.table.stored_json("TURN#t1").await["status"], "WAITING");
+    assert_eq!(invocation.take_published(), []);
+
+    invocation.table.put_items([waiting_turn(NOW)]).await;
+    invocation.serve(failure_record(1)).await.unwrap();
+    let turn = invocation.table.stored_json("TURN#t1").await;
+    assert_eq!((&turn["status"], &turn["failure"]["code"]), (&json!("FAILED"), &json!("PENDING_EXPIRED")));
+    assert_eq!((turn.get("pending"), turn.get("pendingUntil")), (None, None));
+    let event = invocation.table.stored_json("EVENT#00000010").await;
+    assert_eq!(event["sender"], json!({ "kind": "TOOL", "id": "default" }));
+    let result = json!({ "toolUseId": "b", "status": "EXPIRED", "text": "Nobody answered in time." });
+    assert_eq!(event["content"], json!([{ "toolResult": result }]), "call a has a result");
+    let announced = StoredEvent { id: "t1-closed-1".into(), position: 10, status: TurnStatus::Failed };
+    assert_eq!(take_announced(&invocation), [(6, Update::Stored(announced))]);
+}
+
+#[tokio::test]
+async fn end_that_is_an_event_of_tools_is_announced() {
+    let tools = AttributeValue::M(map([("kind", string("TOOL"))]));
+    let closing_event = with(answer_item(8, 1), "sender", tools);
+    let invocation = TestInvocation::with_items([ended_turn(), closing_event]).await;
+    invocation.serve(json!({ "type": "close", "conversationId": "c1", "turnId": "t1", "run": 1 })).await.unwrap();
+    assert_eq!(take_announced(&invocation), [(5, stored_event("t1-1-8", TurnStatus::Completed))]);
+}
+
+#[tokio::test]
+async fn answered_tool_call_is_published_until_accepted_or_stale() {
+    let tool_call = json!({ "id": "a", "name": "order", "title": "Order", "status": "DENIED", "note": "Too much." });
+    let payload = json!({
+        "type": "publishToolCall", "conversationId": "c1", "turnId": "t1", "run": 1, "attempt": 2, "sequence": 7,
+        "toolCall": tool_call,
+    });
+    let mut invocation = TestInvocation::with_items([]).await;
+    invocation.script_publish_results([Err(PublishFailure::Retryable), Err(PublishFailure::Stale)]);
+    invocation.serve(payload.clone()).await.unwrap();
+    let published = invocation.take_published();
+    let [first, second] = &published[..] else { panic!("{published:?}") };
+    assert_eq!(first, second);
+    assert_eq!((first.claim.run, first.claim.attempt, first.sequence), (1, 2, 7));
+    let Update::CallAnswered(call) = &first.update else { panic!("{first:?}") };
+    assert_eq!((call.status, call.note.as_deref()), (ToolStatus::Denied, Some("Too much.")));
+
+    invocation.remaining = Duration::from_millis(1_100);
+    for result in [PublishFailure::Retryable, PublishFailure::Refused] {
+        invocation.script_publish_results(repeat_n(Err(result), 100_000));
+        let outcome = invocation.serve(payload.clone()).await;
+        assert!(matches!(outcome, Err(HandlerError::ToolCallNotPublished)), "{outcome:?}");
+    }
+    let record = json!({ "requestContext": { "condition": "RetriesExhausted" }, "requestPayload": payload });
+    invocation.serve(record).await.unwrap();
 }
 
 #[tokio::test]
@@ -187,4 +244,33 @@ fn take_announced(invocation: &TestInvocation) -> Vec<(u32, Update)> {
     let published = invocation.take_published();
     assert!(published.iter().all(|mutation| (mutation.claim.run, mutation.claim.attempt) == (1, 1)));
     published.iter().map(|mutation| (mutation.sequence, mutation.update.clone())).collect()
+}
+
+/// Turn t1 of which call b waits. Call a has its result.
+fn waiting_turn(pending_until: u64) -> Item {
+    let turn = with(turn_item("WAITING", None, 1), "pendingUntil", number(pending_until));
+    let turn = with(turn, "pending", AttributeValue::L(Vec::new()));
+    let turn = with(turn, "lastSequence", number(5));
+    with(with(turn, "runPosition", number(9)), "lastPosition", number(9))
+}
+
+fn conversation_with_events(count: u32) -> Item {
+    with(conversation_item(), "eventCount", number(count))
+}
+
+/// An event with calls a and b.
+fn calls_item(position: u32) -> Item {
+    let call = |id: &str| {
+        let call = map([("id", string(id)), ("name", string("order")), ("input", string("{}"))]);
+        AttributeValue::M(map([("toolUse", AttributeValue::M(call))]))
+    };
+    with(answer_item(position, 1), "content", AttributeValue::L(vec![call("a"), call("b")]))
+}
+
+/// An event with the result of call a.
+fn results_item(position: u32) -> Item {
+    let result = map([("toolUseId", string("a")), ("status", string("SUCCEEDED")), ("json", string("1"))]);
+    let result = AttributeValue::M(map([("toolResult", AttributeValue::M(result))]));
+    let tools = AttributeValue::M(map([("kind", string("TOOL"))]));
+    with(with(answer_item(position, 1), "sender", tools), "content", AttributeValue::L(vec![result]))
 }

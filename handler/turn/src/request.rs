@@ -1,5 +1,5 @@
 //! Payloads of the handler's invocations.
-use api::types::{ConversationEvent, InferenceSettings};
+use api::types::{ConversationEvent, InferenceSettings, ToolCall};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -16,6 +16,8 @@ pub enum Invocation {
     Purge(PurgeRequest),
     /// Closes a turn whose handler died, because a resolver could not read all of its text.
     Close(RunId),
+    /// Publishes a tool call that was answered while other calls of its turn still wait.
+    PublishToolCall(PublishToolCallRequest),
     /// Asks whether an agent may have these tools. The invocation returns what is wrong with them.
     CheckTools(CheckToolsRequest),
     /// Ordered by the schedule of the template.
@@ -63,6 +65,19 @@ impl TurnRequest {
 #[serde(rename_all = "camelCase")]
 pub struct PurgeRequest {
     pub conversation_id: String,
+}
+
+/// Asks for one update to be published that a resolver has stored.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PublishToolCallRequest {
+    pub conversation_id: String,
+    pub turn_id: String,
+    pub run: u32,
+    pub attempt: u32,
+    /// The update's number within the attempt.
+    pub sequence: u32,
+    pub tool_call: ToolCall,
 }
 
 /// Asks for a check of an agent's tools before the agent is stored.

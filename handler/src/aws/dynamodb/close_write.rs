@@ -2,7 +2,7 @@
 //! transaction.
 use std::time::SystemTime;
 
-use api::types::{ConversationEvent, SenderKind};
+use api::types::{ConversationEvent, SenderKind, TurnStatus};
 use turn::{
     claim::{RunId, StoredTurn},
     closing_decision::ClosingEvent,
@@ -41,6 +41,10 @@ impl Table {
             .set("lastSequence", number(event.sequence))
             .set("lastEventSequence", number(event.sequence))
             .set_if_some("failure", failure);
+        let turn_update = match turn.status {
+            TurnStatus::Waiting => turn_update.clause("REMOVE #pending, #pendingUntil"),
+            _ => turn_update,
+        };
         let conversation_update =
             ItemUpdate::new(conversation_key(conversation_id), conversation_awaits(turn_id, turn.last_position))
                 .set("eventCount", number(event.position))

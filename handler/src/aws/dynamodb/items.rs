@@ -5,6 +5,7 @@ use turn::{
     claim::{Claim, StoredTurn},
     closing_decision::{ClosingEvent, StoredBatch},
     mutation::{AgentEvent, EndReason},
+    tool::CallAnswer,
 };
 
 use super::{TableError, attributes::Item, keys::event_key};
@@ -32,6 +33,19 @@ pub fn parse_turn(item: Item) -> Result<StoredTurn, TableError> {
 pub fn parse_batch(item: Item) -> Result<StoredBatch, TableError> {
     let batch: BatchItem = parse("batch", item)?;
     Ok(StoredBatch { sequence: batch.sequence, block: batch.content_block_index.unwrap_or(0), text: batch.text })
+}
+
+/// The answer to a waiting tool call, with the call's id. `prefix`: the sort key without the id.
+pub fn parse_answer(item: Item, prefix: &str) -> Result<(String, CallAnswer), TableError> {
+    let answer: AnswerItem = parse("answer", item)?;
+    let tool_use_id = answer.sk.strip_prefix(prefix).ok_or(TableError::Item { kind: "answer" })?.to_owned();
+    let is_error = answer.is_error.unwrap_or(false);
+    let answer = match answer.result {
+        Some(json) => CallAnswer::Result { json, is_error },
+        None if answer.approved == Some(true) => CallAnswer::Approved,
+        None => CallAnswer::Denied { reason: answer.reason },
+    };
+    Ok((tool_use_id, answer))
 }
 
 pub fn parse_event(item: Item) -> Result<ConversationEvent, TableError> {
@@ -110,6 +124,17 @@ struct BatchItem {
     sequence: u32,
     content_block_index: Option<u32>,
     text: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AnswerItem {
+    sk: String,
+    approved: Option<bool>,
+    reason: Option<String>,
+    /// JSON text.
+    result: Option<String>,
+    is_error: Option<bool>,
 }
 
 /// An event of an agent or its tools, without its key.

@@ -30,7 +30,7 @@ pub fn conversation_partition(conversation_id: &str) -> String {
     format!("CONVERSATION#{conversation_id}")
 }
 
-/// The partition of a turn's batches and claimed tool calls.
+/// The partition of a turn's batches, claimed tool calls and answers to waiting ones.
 pub fn batches_partition(conversation_id: &str, turn_id: &str) -> String {
     format!("TURN#{conversation_id}#{turn_id}")
 }
@@ -46,6 +46,12 @@ pub fn batch_sort_key(attempt: u32, sequence: u32) -> String {
 /// The key of a claimed tool call. `position` is that of the event with the call.
 pub fn tool_claim_key(conversation_id: &str, turn_id: &str, position: u32, tool_use_id: &str) -> Item {
     key(&batches_partition(conversation_id, turn_id), &format!("TOOL#{position:08}#{tool_use_id}"))
+}
+
+/// Starts the sort keys of the answers to waiting tool calls. The id of the call follows. `position` is that of
+/// the event with the calls.
+pub fn answer_prefix(position: u32) -> String {
+    format!("ANSWER#{position:08}#")
 }
 
 fn key(partition: &str, sort: &str) -> Item {

@@ -1,11 +1,12 @@
 //! Reads of what the payload of an invocation does not contain. All reads are strongly consistent.
-use std::ops::RangeInclusive;
+use std::{collections::HashMap, ops::RangeInclusive};
 
 use api::{backoff::jitter_seed, types::ConversationEvent};
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use turn::{
     claim::{RunId, StoredTurn},
     closing_decision::StoredBatch,
+    tool::CallAnswer,
     transcript::OlderEvents,
 };
 
@@ -13,10 +14,10 @@ use super::{
     Table, TableError,
     attributes::{Item, get_string, string},
     error::{call_error, with_retries},
-    items::{parse_batch, parse_event, parse_turn},
+    items::{parse_answer, parse_batch, parse_event, parse_turn},
     keys::{
-        batch_sort_key, batches_partition, conversation_key, conversation_partition, event_key, event_sort_key,
-        turn_key,
+        answer_prefix, batch_sort_key, batches_partition, conversation_key, conversation_partition, event_key,
+        event_sort_key, turn_key,
     },
 };
 
@@ -92,6 +93,22 @@ impl Table {
         let query = self.query_range(partition, first, last);
         let items = with_retries(jitter_seed(&[&run_id.turn_id]), || query_all_pages(&query)).await?;
         items.into_iter().map(parse_batch).collect()
+    }
+
+    /// The answers to the tool calls of the event at a position, by the id of the call. An event has at most 32
+    /// calls.
+    pub async fn load_call_answers(
+        &self,
+        run_id: &RunId,
+        position: u32,
+    ) -> Result<HashMap<String, CallAnswer>, TableError> {
+        let partition = batches_partition(&run_id.conversation_id, &run_id.turn_id);
+        let first = answer_prefix(position);
+        // No id has a tilde, which sorts after all characters of ids.
+        let last = format!("{first}~");
+        let query = self.query_range(partition, first.clone(), last);
+        let items = with_retries(jitter_seed(&[&run_id.turn_id]), || query_all_pages(&query)).await?;
+        items.into_iter().map(|item| parse_answer(item, &first)).collect()
     }
 
     pub(super) async fn get_item(&self, key: Item) -> Result<Option<Item>, TableError> {

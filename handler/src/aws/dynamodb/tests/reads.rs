@@ -1,12 +1,13 @@
 use std::ops::RangeInclusive;
 
 use api::types::{ContentBlock, SenderKind};
-use turn::transcript::OlderEvents;
+use turn::{tool::CallAnswer, transcript::OlderEvents};
 
 use crate::aws::dynamodb::{
     error::{NO_RESPONSE, RETRYABLE},
     test_support::{
-        FAR, answer_item, batch_item, content, embedded_table, key, number, other_event_item, run_id, turn_item, with,
+        FAR, Item, answer_item, batch_item, boolean, content, embedded_table, key, map, number, other_event_item,
+        run_id, string, turn_item, with,
     },
 };
 
@@ -96,6 +97,32 @@ async fn reads_are_repeated_after_retryable_errors_only() {
     assert!(without_response.load_event("c1", 8).await.unwrap().is_some());
     let denied = table.replacing_first_response("GetItem", error_body("AccessDeniedException"));
     assert!(denied.load_event("c1", 8).await.is_err());
+}
+
+#[tokio::test]
+async fn only_answers_to_calls_of_the_event_are_loaded() {
+    let table = embedded_table().await;
+    let answer = |sort: &str, members: Item| -> Item { key("TURN#c1#t1", sort).into_iter().chain(members).collect() };
+    let result = map([("result", string("{\"a\": 1}")), ("isError", boolean(true))]);
+    let denial = map([("approved", boolean(false)), ("reason", string("No."))]);
+    table
+        .put_items([
+            answer("ANSWER#00000008#a", map([("approved", boolean(true)), ("answeredBy", string("u1"))])),
+            answer("ANSWER#00000008#b.1:z_", denial),
+            answer("ANSWER#00000008#c", result),
+            answer("ANSWER#00000007#d", map([("approved", boolean(true))])),
+            answer("ANSWER#00000080#e", map([("approved", boolean(true))])),
+            answer("TOOL#00000008#a", Item::new()),
+        ])
+        .await;
+    let answers = table.load_call_answers(&run_id(1), 8).await.unwrap();
+    let expected = [
+        ("a".to_owned(), CallAnswer::Approved),
+        ("b.1:z_".to_owned(), CallAnswer::Denied { reason: Some("No.".into()) }),
+        ("c".to_owned(), CallAnswer::Result { json: "{\"a\": 1}".into(), is_error: true }),
+    ];
+    assert_eq!(answers, expected.into());
+    assert_eq!(table.load_call_answers(&run_id(1), 9).await.unwrap(), [].into());
 }
 
 fn error_body(code: &str) -> &'static str {
