@@ -62,14 +62,14 @@ fn check_tool(tool: &mut UncheckedTool, functions: &AllowedFunctions, urls: &Gra
     let mut refusals = ToolRefusals::default();
     match &tool.target {
         ToolTarget::Lambda(function) => {
-            match tool.input_schema.as_deref().map(check_schema) {
-                Some(Ok(_)) => {}
-                Some(Err(message)) => refusals.add("inputSchema", message),
-                None => refusals.add("inputSchema", "The schema must be given."),
-            }
+            check_given_schema(tool.input_schema.as_deref(), &mut refusals);
             if let Err(message) = check_function(function, functions) {
                 refusals.add("lambda.functionArn", message);
             }
+            tool.effect.get_or_insert(ToolEffect::Write);
+        }
+        ToolTarget::Client(_) => {
+            check_given_schema(tool.input_schema.as_deref(), &mut refusals);
             tool.effect.get_or_insert(ToolEffect::Write);
         }
         ToolTarget::Graphql(operation) => {
@@ -86,6 +86,14 @@ fn check_tool(tool: &mut UncheckedTool, functions: &AllowedFunctions, urls: &Gra
         }
     }
     refusals
+}
+
+fn check_given_schema(schema: Option<&str>, refusals: &mut ToolRefusals) {
+    match schema.map(check_schema) {
+        Some(Ok(_)) => {}
+        Some(Err(message)) => refusals.add("inputSchema", message),
+        None => refusals.add("inputSchema", "The schema must be given."),
+    }
 }
 
 /// Models differ in how much of JSON Schema they accept. All of them refuse a schema that breaks one of these

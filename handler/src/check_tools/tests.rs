@@ -49,6 +49,17 @@ fn derived_schema(document: &str) -> Value {
 }
 
 #[test]
+fn client_tool_needs_only_a_schema_and_keeps_its_members() {
+    let tool = json!({ "name": "pick", "description": "Picks.", "approval": "NEVER", "client": true });
+    let refusal = ("tools[0].inputSchema".to_owned(), "The schema must be given.".to_owned());
+    assert_eq!(refusals(std::slice::from_ref(&tool)), [refusal]);
+    let tool = with_schema(tool, OBJECT);
+    let mut expected = tool.clone();
+    expected["effect"] = "WRITE".into();
+    assert_eq!(serde_json::to_value(check(&[tool])).unwrap()["tools"], json!([expected]));
+}
+
+#[test]
 fn allowed_function_with_an_object_schema_is_accepted() {
     for schema in [
         OBJECT,

@@ -33,6 +33,7 @@ pub struct Tool {
 pub enum ToolTarget {
     Lambda(LambdaTool),
     Graphql(GraphqlTool),
+    Client(ClientTool),
 }
 
 /// Whether a run of the tool changes something.
@@ -58,9 +59,10 @@ pub enum ToolApproval {
 impl Tool {
     /// The state of a call that is to be answered before it can have a result. `None` if it is run at once.
     pub fn pending_status(&self) -> Option<ToolStatus> {
-        match self.approval {
-            ToolApproval::Always => Some(ToolStatus::ApprovalNeeded),
-            ToolApproval::Never => None,
+        match (&self.target, self.approval) {
+            (ToolTarget::Client(_), _) => Some(ToolStatus::ClientNeeded),
+            (ToolTarget::Lambda(_) | ToolTarget::Graphql(_), ToolApproval::Always) => Some(ToolStatus::ApprovalNeeded),
+            (ToolTarget::Lambda(_) | ToolTarget::Graphql(_), ToolApproval::Never) => None,
         }
     }
 }
@@ -81,6 +83,25 @@ pub struct GraphqlTool {
     /// `None` for the API that this handler belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+}
+
+/// A tool that a client of the API runs. The handler never runs it. In JSON it is `true`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "bool", into = "bool")]
+pub struct ClientTool;
+
+impl TryFrom<bool> for ClientTool {
+    type Error = &'static str;
+
+    fn try_from(is_client: bool) -> Result<Self, Self::Error> {
+        if is_client { Ok(Self) } else { Err("a client tool has the value true") }
+    }
+}
+
+impl From<ClientTool> for bool {
+    fn from(ClientTool: ClientTool) -> Self {
+        true
+    }
 }
 
 /// The calls of a stored event whose results are not stored.

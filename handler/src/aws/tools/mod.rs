@@ -88,6 +88,7 @@ impl ToolRunner<'_> {
         match &run.tool.target {
             ToolTarget::Lambda(function) => Ok(ToolCall::Lambda(function)),
             ToolTarget::Graphql(operation) => self.prepare_operation(operation, run).await.map(ToolCall::Graphql),
+            ToolTarget::Client(_) => Err(CallError::Refused(NOT_ALLOWED)),
         }
     }
 

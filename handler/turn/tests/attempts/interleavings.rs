@@ -71,7 +71,7 @@ proptest! {
         let mut environment = Environment::new(&Script {
             remaining,
             limits,
-            tools: vec![tool("look"), tool("change"), tool("ask")],
+            tools: vec![tool("look"), tool("change"), tool("ask"), tool("page")],
             ..Script::default()
         });
         for event in events {
@@ -119,7 +119,7 @@ fn external_event() -> impl Strategy<Value = ExternalEvent> {
 }
 
 fn tool_call() -> impl Strategy<Value = StreamEvent> {
-    (0_u32..3, select(&["id1", "id2", ""][..]), select(&["look", "change", "ask", "unknown"][..]))
+    (0_u32..3, select(&["id1", "id2", ""][..]), select(&["look", "change", "ask", "page", "unknown"][..]))
         .prop_map(|(block, id, name)| StreamEvent::ToolUse { block, id: id.into(), name: name.into() })
 }
 
@@ -160,7 +160,7 @@ struct Environment {
     open_calls: Vec<String>,
     /// The ids of all calls.
     call_ids: BTreeSet<String>,
-    /// The ids of calls that need an approval.
+    /// The ids of calls that a person or a client is to answer.
     pending_ids: BTreeSet<String>,
     /// By sequence: the first mutation sent under it.
     sent: BTreeMap<u32, Arc<Mutation>>,
@@ -414,7 +414,10 @@ impl Environment {
     fn check_wait(&self, wait: &Wait) {
         let pending: Vec<_> = wait.calls.iter().map(|call| call.id.clone()).collect();
         assert_eq!(pending, self.open_calls, "exactly the calls without results wait");
-        assert!(wait.calls.iter().all(|call| call.name == "ask" && call.status == ToolStatus::ApprovalNeeded));
+        for call in &wait.calls {
+            let status = if call.name == "ask" { ToolStatus::ApprovalNeeded } else { ToolStatus::ClientNeeded };
+            assert_eq!(call.status, status, "{call:?}");
+        }
         assert!(self.tools.is_empty(), "other calls run before the wait");
         assert!(self.received_text.is_all_stored(), "all received text is stored");
         assert!(!self.is_cancelled, "a cancelled turn does not wait");
@@ -427,7 +430,7 @@ impl Environment {
                 let is_new = self.call_ids.insert(tool_use.id.clone());
                 assert!(is_new, "an id is unique among the calls of a transcript");
                 self.open_calls.push(tool_use.id.clone());
-                if tool_use.name == "ask" {
+                if matches!(tool_use.name.as_str(), "ask" | "page") {
                     self.pending_ids.insert(tool_use.id.clone());
                 }
             }
@@ -442,7 +445,7 @@ impl Environment {
     }
 
     fn run_tool(&mut self, run: ToolRun) {
-        assert_ne!(run.tool.name, "ask", "no call is run without its approval");
+        assert!(run.tool.pending_status().is_none(), "no call is run that has to wait");
         let is_call_sent = self.sent.values().any(|sent| {
             let Update::Event(event) = &sent.update else { return false };
             event.position == run.position

@@ -9,7 +9,8 @@
 //! lease-age 9000                 how long ago the attempt's lease started
 //! continues                      the attempt appends to an existing answer
 //! tools look change ask          the agent's tools; those named `change…` and `ask…` change something, and
-//!                                calls of those named `ask…` need an approval
+//!                                calls of those named `ask…` need an approval; those named `page…` are run by a
+//!                                client
 //! max-steps 2                    the most requests to the model
 //! stored-call 6 "id1" look       the existing answer ends with this call, in the event at position 6
 //! answer id1 approved            the answer to a stored call; also denied "Why", result "{}" and error "{}"
@@ -42,7 +43,7 @@ use turn::{
     limits::Limits,
     model::{ModelError, ModelStop, StreamEvent, ToolOutput},
     mutation::PublishFailure,
-    tool::{CallAnswer, LambdaTool, StoredCalls, Tool, ToolApproval, ToolEffect, ToolOutcome, ToolTarget},
+    tool::{CallAnswer, ClientTool, LambdaTool, StoredCalls, Tool, ToolApproval, ToolEffect, ToolOutcome, ToolTarget},
 };
 
 #[derive(Debug)]
@@ -250,8 +251,8 @@ fn parse_model_step(text: &str) -> Option<ModelStep> {
     })
 }
 
-/// A tool whose name begins with `change` or `ask` changes something; one that begins with `ask` needs an
-/// approval.
+/// A tool whose name begins with `change` or `ask` changes something; calls of one that begins with `ask` need
+/// an approval; one that begins with `page` is run by a client.
 pub fn tool(name: &str) -> Tool {
     let needs_approval = name.starts_with("ask");
     let changes_something = needs_approval || name.starts_with("change");
@@ -262,7 +263,10 @@ pub fn tool(name: &str) -> Tool {
         input_schema: r#"{"type":"object"}"#.into(),
         effect: if changes_something { ToolEffect::Write } else { ToolEffect::Read },
         approval: if needs_approval { ToolApproval::Always } else { ToolApproval::Never },
-        target: ToolTarget::Lambda(LambdaTool { function_arn: String::new() }),
+        target: match name.starts_with("page") {
+            true => ToolTarget::Client(ClientTool),
+            false => ToolTarget::Lambda(LambdaTool { function_arn: String::new() }),
+        },
     }
 }
 
