@@ -1,5 +1,5 @@
-//! Publishes that a tool call was answered while other calls of its turn still wait. A resolver has stored the
-//! update, but only the handler can publish it.
+//! Publishes that a tool call was answered while other calls of its turn still wait. A resolver has stored
+//! the update, but only the handler can publish it.
 use std::sync::Arc;
 
 use tokio::time::timeout_at;

@@ -95,8 +95,8 @@ impl Table {
         items.into_iter().map(parse_batch).collect()
     }
 
-    /// The answers to the tool calls of the event at a position, by the id of the call. An event has at most 32
-    /// calls.
+    /// The answers to the tool calls of the event at a position, by the id of the call. An event has at most
+    /// 32 calls.
     pub async fn load_call_answers(
         &self,
         run_id: &RunId,

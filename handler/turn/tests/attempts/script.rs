@@ -8,9 +8,8 @@
 //! attempt 2                      the number of the attempt
 //! lease-age 9000                 how long ago the attempt's lease started
 //! continues                      the attempt appends to an existing answer
-//! tools look change ask          the agent's tools; those named `change…` and `ask…` change something, and
-//!                                calls of those named `ask…` need an approval; those named `page…` are run by a
-//!                                client
+//! tools look change ask page     the agent's tools; those named `change…` and `ask…` change something, calls
+//!                                of those named `ask…` need an approval; a client runs those named `page…`
 //! max-steps 2                    the most requests to the model
 //! stored-call 6 "id1" look       the existing answer ends with this call, in the event at position 6
 //! answer id1 approved            the answer to a stored call; also denied "Why", result "{}" and error "{}"
@@ -251,8 +250,8 @@ fn parse_model_step(text: &str) -> Option<ModelStep> {
     })
 }
 
-/// A tool whose name begins with `change` or `ask` changes something; calls of one that begins with `ask` need
-/// an approval; one that begins with `page` is run by a client.
+/// A tool whose name begins with `change` or `ask` changes something; calls of one that begins with `ask`
+/// need an approval; one that begins with `page` is run by a client.
 pub fn tool(name: &str) -> Tool {
     let needs_approval = name.starts_with("ask");
     let changes_something = needs_approval || name.starts_with("change");
