@@ -209,26 +209,36 @@ pub struct PutAgent {
 }
 request!(PutAgent, PUT_AGENT, "putAgent", Agent, |request| json!({ "input": request }));
 
-/// A tool of an agent.
-#[derive(Clone, Debug, Serialize)]
+/// A tool of an agent. It has exactly one of `lambda` and `graphql`.
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PutTool {
     pub name: String,
     pub title: Option<String>,
     pub description: String,
-    /// JSON Schema of the arguments, as JSON text.
-    pub input_schema: String,
-    /// `WRITE` if left out.
+    /// JSON Schema of the arguments, as JSON text. `None` if it follows from the document of `graphql`.
+    pub input_schema: Option<String>,
+    /// `WRITE` if left out. Always left out with `graphql`.
     pub effect: Option<ToolEffect>,
     /// `ALWAYS` if left out and the tool changes something.
     pub approval: Option<ToolApproval>,
-    pub lambda: PutLambdaTool,
+    pub lambda: Option<PutLambdaTool>,
+    pub graphql: Option<PutGraphqlTool>,
 }
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PutLambdaTool {
     pub function_arn: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PutGraphqlTool {
+    /// One query or mutation with the fragments that it needs.
+    pub document: String,
+    /// `None` for the API itself.
+    pub url: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]

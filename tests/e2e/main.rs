@@ -21,4 +21,5 @@ mod table;
 mod text_fidelity;
 mod tokens;
 mod tools;
+mod tools_graphql;
 mod turns;

@@ -271,9 +271,10 @@ async fn answer_with_the_most_steps_is_continued() {
 async fn agent_with_tools_that_the_handler_refuses_is_not_stored() {
     let backend = backend_with_tools().await;
     let mut other_function = tool("look", ToolEffect::Read);
-    other_function.lambda.function_arn = "arn:aws:lambda:us-east-1:000000000000:function:other".into();
+    let function_arn = "arn:aws:lambda:us-east-1:000000000000:function:other".into();
+    other_function.lambda = Some(PutLambdaTool { function_arn });
     let mut no_object = tool("look", ToolEffect::Read);
-    no_object.input_schema = r#"{"type":"string"}"#.into();
+    no_object.input_schema = Some(r#"{"type":"string"}"#.into());
     for (refused, field) in [(other_function, "tools[1].lambda.functionArn"), (no_object, "tools[1].inputSchema")] {
         let tools = Some(vec![tool("order", ToolEffect::Write), refused]);
         let agent = PutAgent { id: "refused".into(), model_id: MODEL.into(), tools, ..PutAgent::default() };
@@ -339,9 +340,10 @@ fn tool(name: &str, effect: ToolEffect) -> PutTool {
         name: name.into(),
         title: (name == "look").then(|| "Look up".into()),
         description: "Does what its arguments say.".into(),
-        input_schema: r#"{"type":"object"}"#.into(),
+        input_schema: Some(r#"{"type":"object"}"#.into()),
         effect: Some(effect),
         approval: Some(ToolApproval::Never),
-        lambda: PutLambdaTool { function_arn: function().arn() },
+        lambda: Some(PutLambdaTool { function_arn: function().arn() }),
+        ..PutTool::default()
     }
 }
