@@ -41,6 +41,8 @@ enum ExternalEvent {
     Published(PublishResult),
     /// The write in flight gets its result.
     Written(WriteResult),
+    /// The model ends its step with calls of these tools, each with an id.
+    StepWithCalls(Vec<(&'static str, &'static str)>),
     /// The tool that was started first ends.
     ToolFinished(ToolStatus),
     TimePasses(Duration),
@@ -113,7 +115,9 @@ fn external_event() -> impl Strategy<Value = ExternalEvent> {
         2 => tool_call().prop_map(ExternalEvent::ModelEvent),
         2 => (0_u32..3, select(&["{", "}", "{}", "x"][..]))
             .prop_map(|(block, json)| ExternalEvent::ModelEvent(StreamEvent::ToolInput { block, json: json.into() })),
-        4 => select(vec![ToolStatus::Succeeded, ToolStatus::Failed]).prop_map(ExternalEvent::ToolFinished),
+        4 => vec((select(&["id1", "id2", ""][..]), select(&["look", "change", "ask", "page"][..])), 1..4)
+            .prop_map(ExternalEvent::StepWithCalls),
+        8 => select(vec![ToolStatus::Succeeded, ToolStatus::Failed]).prop_map(ExternalEvent::ToolFinished),
         20 => time.prop_map(ExternalEvent::TimePasses),
     ]
 }
@@ -220,6 +224,8 @@ impl Environment {
             }
             ExternalEvent::ModelStreamEnded if self.is_model_stream_open => self.on_stream_end(Input::ModelStreamEnded),
             ExternalEvent::ModelEvent(_) | ExternalEvent::ModelFailed(_) | ExternalEvent::ModelStreamEnded => {}
+            ExternalEvent::StepWithCalls(calls) if self.is_model_stream_open => self.end_step_with_calls(&calls),
+            ExternalEvent::StepWithCalls(_) => {}
             ExternalEvent::Published(result) => self.on_publish_result(result),
             ExternalEvent::Written(result) => self.on_write_result(result),
             ExternalEvent::ToolFinished(status) => self.on_tool_finished(status),
@@ -234,6 +240,14 @@ impl Environment {
             self.received_text.push_delta(*block, text);
         }
         self.handle(Input::ModelEvent(event));
+    }
+
+    fn end_step_with_calls(&mut self, calls: &[(&str, &str)]) {
+        for (block, (id, name)) in (3..).zip(calls) {
+            self.on_model_event(StreamEvent::ToolUse { block, id: (*id).into(), name: (*name).into() });
+        }
+        self.on_model_event(StreamEvent::MessageStop(ModelStop::ToolUse));
+        self.on_model_event(StreamEvent::Usage(Usage::default()));
     }
 
     fn on_stream_end(&mut self, input: Input) {
@@ -414,7 +428,13 @@ impl Environment {
     fn check_wait(&self, wait: &Wait) {
         let pending: Vec<_> = wait.calls.iter().map(|call| call.id.clone()).collect();
         assert_eq!(pending, self.open_calls, "exactly the calls without results wait");
+        let event = self.sent.values().find_map(|sent| match &sent.update {
+            Update::Event(event) if event.position == wait.position => Some(event),
+            _ => None,
+        });
+        let calls: Vec<_> = event.unwrap().content.iter().filter_map(|block| block.tool_use.as_ref()).collect();
         for call in &wait.calls {
+            assert!(calls.iter().any(|tool_use| tool_use.id == call.id), "the position is that of the calls");
             let status = if call.name == "ask" { ToolStatus::ApprovalNeeded } else { ToolStatus::ClientNeeded };
             assert_eq!(call.status, status, "{call:?}");
         }
