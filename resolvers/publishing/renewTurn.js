@@ -140,9 +140,12 @@ function isAnswerOfOtherAttempt(ctx) {
 const FENCE =
   '#run = :run AND attempt = :attempt AND ((leaseUntil > :now AND #status IN (:running, :cancelling)) OR (claimableUntil > :now AND #status = :running))';
 
-/** FENCE for a running turn, or the turn waits since this same update. */
+/**
+ * FENCE for a running turn, or the turn waits since this same update. An update that arrives after the
+ * attempt has gone on instead of waiting begins no wait.
+ */
 const MAY_WAIT =
-  '#run = :run AND attempt = :attempt AND ((#status = :running AND (leaseUntil > :now OR claimableUntil > :now)) OR (#status = :waiting AND lastSequence = :sequence))';
+  '#run = :run AND attempt = :attempt AND ((#status = :running AND lastSequence < :sequence AND (leaseUntil > :now OR claimableUntil > :now)) OR (#status = :waiting AND lastSequence = :sequence))';
 
 // Copies of helpers in resolvers/shared.js, which says why.
 

@@ -142,6 +142,15 @@ async fn turn_waits_with_its_pending_calls_and_without_a_lease() {
 }
 
 #[tokio::test]
+async fn wait_that_arrives_after_a_later_update_does_not_begin() {
+    let waiting = Waiting::run().await;
+    let note = json!({ "note": "The attempt has gone on." });
+    waiting.publish(update(3, "RUNNING", note)).await.expect("an update");
+    assert_eq!(waiting.publish_wait().await, Err(json!("StaleAttempt")));
+    assert_eq!(waiting.turn().await["status"], "RUNNING");
+}
+
+#[tokio::test]
 async fn last_of_two_answers_starts_the_next_run() {
     let waiting = Waiting::begin().await;
     let turn = waiting.approve(&waiting.ann).await.expect("an answer");
