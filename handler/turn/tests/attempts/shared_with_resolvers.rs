@@ -1,10 +1,11 @@
 //! The contract with the resolvers: payloads of invocations and the table of failures.
 use std::collections::BTreeSet;
 
-use api::types::FailureCode;
+use api::types::{FailureCode, ToolStatus};
 use turn::{
     failures::Failure,
     request::{Invocation, RenewApiKeyRequest},
+    tool::Tool,
 };
 
 #[test]
@@ -30,6 +31,24 @@ fn failures_written_by_resolvers_are_rows_of_the_table() {
             failure.retryable
         );
         assert!(resolvers.contains(&row), "{row}");
+    }
+}
+
+#[test]
+fn tools_are_read_as_they_are_stored() {
+    let tool = |members: &str| -> Tool {
+        let start = r#"{"name":"a","title":null,"description":"b","inputSchema":"{}","effect":"WRITE""#;
+        serde_json::from_str(&format!("{start},{members}}}")).unwrap()
+    };
+    let lambda = r#""lambda":{"functionArn":"arn"}"#;
+    for (members, expected) in [
+        (format!(r#""approval":"ALWAYS",{lambda}"#), Some(ToolStatus::ApprovalNeeded)),
+        (format!(r#""approval":"NEVER",{lambda}"#), None),
+        (lambda.to_owned(), None),
+        (r#""approval":"NEVER","client":true"#.to_owned(), Some(ToolStatus::ClientNeeded)),
+        (r#""approval":"ALWAYS","graphql":{"document":"{ a }"}"#.to_owned(), Some(ToolStatus::ApprovalNeeded)),
+    ] {
+        assert_eq!(tool(&members).pending_status(), expected, "{members}");
     }
 }
 

@@ -228,15 +228,22 @@ fn every_call_has_exactly_one_result_in_the_next_message() {
 
 #[test]
 fn kept_steps_are_continued_without_a_prompt() {
-    for (kept_answer, expected, is_call_open) in [
-        ("a2:?x t2:!x=1", "u:Why? a:?x u:!x=1", false),
-        ("a2:?x", "u:Why? a:?x", true),
-        ("a2:?x a2:", "u:Why? a:?x u:!x", false),
-        ("a2:?x t2:!x=1 a2:Half", "u:Why? a:?x u:!x=1 a:Half u:continue", false),
+    for (kept_answer, expected, open_calls) in [
+        ("a2:?x t2:!x=1", "u:Why? a:?x u:!x=1", vec![]),
+        ("a2:?x", "u:Why? a:?x", vec!["x"]),
+        ("a2:?x a2:", "u:Why? a:?x u:!x", vec![]),
+        ("a2:?x t2:!x=1 a2:Half", "u:Why? a:?x u:!x=1 a:Half u:continue", vec![]),
+        // The results of calls that did not wait are stored before those of calls that did.
+        ("a2:?x|?y|?z t2:!y=2", "u:Why? a:?x|?y|?z u:!y=2", vec!["x", "z"]),
+        ("a2:?x|?y|?z t2:!y=2 t2:!x=1", "u:Why? a:?x|?y|?z u:!y=2|!x=1", vec!["z"]),
+        ("a2:?x|?y t2:!y=2 t2:!x=1", "u:Why? a:?x|?y u:!y=2|!x=1", vec![]),
+        ("a2:?x t2:!x=1 a2:?y|?z t2:!y=2", "u:Why? a:?x u:!x=1 a:?y|?z u:!y=2", vec!["z"]),
     ] {
         let input = continued_input("", kept_answer, 1000);
         assert_eq!(transcript_words(&input), expected, "{kept_answer}");
-        assert_eq!(calls_without_results(&input.kept_answer).is_some(), is_call_open, "{kept_answer}");
+        let stored = calls_without_results(&input.kept_answer).map_or_else(Vec::new, |stored| stored.calls);
+        let ids: Vec<_> = stored.iter().map(|call| call.id.as_str()).collect();
+        assert_eq!(ids, open_calls, "{kept_answer}");
     }
 }
 
