@@ -58,6 +58,16 @@ impl BedrockError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailableException", message)
     }
 
+    pub fn internal_error() -> Self {
+        let message = "The system encountered an unexpected error during processing. Try your request again.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerException", message)
+    }
+
+    pub fn model_error() -> Self {
+        let message = "The model encountered an unexpected error while processing the request.";
+        Self::new(StatusCode::FAILED_DEPENDENCY, "ModelErrorException", message)
+    }
+
     fn new(status: StatusCode, error_type: &'static str, message: impl Into<String>) -> Self {
         Self { status, error_type, message: message.into() }
     }

@@ -53,6 +53,7 @@ pub fn forwarding_router(upstream: Upstream) -> Router {
     let state = Arc::new(Forwarder { upstream, client: reqwest::Client::new() });
     Router::new()
         .route("/model/{model}/converse-stream", post(forward))
+        .route("/model/{model}/converse", post(forward))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES))
         .with_state(state)
 }

@@ -12,7 +12,6 @@ use crate::{
     template::{ACCOUNT, REGION},
 };
 
-const ACTION: &str = "bedrock:InvokeModelWithResponseStream";
 /// The prefixes of the ids of Bedrock's own inference profiles.
 const PROFILE_PREFIXES: [&str; 10] = ["global.", "us.", "us-gov.", "eu.", "apac.", "au.", "ca.", "jp.", "sa.", "me."];
 
@@ -31,15 +30,19 @@ async fn check_permission(
     let Some(role) = authenticator.assumed_role(request.headers()) else {
         return BedrockError::unknown_credentials().into_response();
     };
-    match authorize(&role, &model_id) {
+    match authorize(&role, action(request.uri().path()), &model_id) {
         Ok(()) => next.run(request).await,
         Err(denied) => BedrockError::access_denied(&denied).into_response(),
     }
 }
 
-fn authorize(role: &AssumedRole, model_id: &str) -> Result<(), AccessDenied> {
-    let authorize_resource =
-        |resource: &String| role.authorize(&AccessRequest { action: ACTION, resource, leading_keys: &[] });
+/// The action of a path: Converse needs another permission than ConverseStream.
+fn action(path: &str) -> &'static str {
+    if path.ends_with("/converse") { "bedrock:InvokeModel" } else { "bedrock:InvokeModelWithResponseStream" }
+}
+
+fn authorize(role: &AssumedRole, action: &str, model_id: &str) -> Result<(), AccessDenied> {
+    let authorize_resource = |resource: &String| role.authorize(&AccessRequest { action, resource, leading_keys: &[] });
     resources(model_id).iter().try_for_each(authorize_resource)
 }
 

@@ -1,4 +1,5 @@
-//! Amazon Bedrock with scripted models: ConverseStream over HTTP, with its frames, errors and validation.
+//! Amazon Bedrock with scripted models: ConverseStream and Converse over HTTP, with frames, errors and
+//! validation.
 mod bedrock_error;
 mod canned_text;
 mod claude_rules;
@@ -7,6 +8,7 @@ mod faulty_tool_models;
 mod forward;
 mod frames;
 mod iam_guard;
+mod mixed_messages;
 mod playback;
 mod request;
 mod requested_calls;
@@ -15,6 +17,7 @@ mod scripted_tools;
 mod streaming_tools;
 mod tool_validation;
 mod transcript_validation;
+mod whole_answer;
 
 use std::{
     collections::HashMap,
@@ -43,11 +46,12 @@ const REQUEST_BYTES: usize = 25_000_000;
 /// How often `parlance.throttled-twice` throttles a transcript.
 const COUNTED_THROTTLES: u32 = 2;
 
-/// `POST /model/{modelId}/converse-stream`, for HTTP/1.1 and HTTP/2; the model id may be a percent-encoded
-/// ARN. Callers are not authenticated; see `with_iam_guard`.
+/// `POST /model/{modelId}/converse-stream` and `…/converse`, for HTTP/1.1 and HTTP/2; the model id may be a
+/// percent-encoded ARN. Callers are not authenticated; see `with_iam_guard`.
 pub fn router() -> Router {
     Router::new()
         .route("/model/{model_id}/converse-stream", post(converse_stream))
+        .route("/model/{model_id}/converse", post(converse))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES))
         .with_state(ThrottleCounts::default())
 }
@@ -57,10 +61,28 @@ async fn converse_stream(
     Path(model_id): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let response = match parse_transcript(&model_id, body) {
+    let transcript = parse_transcript(&model_id, body)
+        .and_then(|transcript| streaming_tools::check(&model_id, &transcript).map(|()| transcript));
+    let response = match transcript {
         Ok(transcript) => playback::play(counts.script(&model_id, &transcript)).await,
         Err(error) => error.into_response(),
     };
+    with_request_id(response)
+}
+
+async fn converse(
+    State(counts): State<ThrottleCounts>,
+    Path(model_id): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let response = match parse_transcript(&model_id, body) {
+        Ok(transcript) => whole_answer::play(counts.script(&model_id, &transcript)).await,
+        Err(error) => error.into_response(),
+    };
+    with_request_id(response)
+}
+
+fn with_request_id(response: Response) -> Response {
     ([("x-amzn-requestid", Uuid::new_v4().to_string())], response).into_response()
 }
 
@@ -68,7 +90,7 @@ fn parse_transcript(model_id: &str, body: Result<Bytes, BytesRejection>) -> Resu
     let body = body.map_err(|_| BedrockError::malformed_request())?;
     let transcript = Transcript::parse(&body)?;
     transcript_validation::validate(&transcript)?;
-    streaming_tools::check(model_id, &transcript)?;
+    mixed_messages::check(model_id, &transcript)?;
     claude_rules::check(model_id, &transcript)?;
     Ok(transcript)
 }

@@ -37,6 +37,7 @@ pub enum Call {
     BatchWriteItem,
     TransactWriteItems,
     ConverseStream,
+    Converse,
     /// A decryption by KMS.
     Decrypt,
     /// An invocation of a function.
@@ -199,6 +200,7 @@ fn call_of(request: &Request) -> Option<Call> {
     match request.uri().path() {
         "/graphql" if request.method() == Method::POST => Some(Call::Publish),
         path if path.ends_with("/converse-stream") => Some(Call::ConverseStream),
+        path if path.ends_with("/converse") => Some(Call::Converse),
         path if path.ends_with("/invocations") => Some(Call::Invoke),
         _ => None,
     }

@@ -103,6 +103,26 @@ async fn tools_of_a_step_are_run_and_their_results_answered() {
     assert_eq!(finished.turn.answer.as_deref(), Some(&events[1..]));
 }
 
+/// Llama and Mistral take tools in Converse alone, and no message with both texts and tool blocks.
+#[tokio::test]
+async fn models_that_take_no_tools_in_a_stream_answer_whole() {
+    for model_id in ["us.meta.llama3-3-70b-instruct-v1:0", "mistral.mistral-large-2407-v1:0"] {
+        let backend = start_with_model(model_id, |options| options).await;
+        let conversation = conversation_with_model(&backend, model_id, 10).await;
+        let question = r#"Please call look with {"a":1} and call look. Then call look."#;
+        let finished = backend.send_and_wait(&conversation, question).await;
+        assert_eq!(finished.turn.status, TurnStatus::Completed, "{:?}", finished.turn.failure);
+        let second = backend.send_and_wait(&conversation, "And call look now.").await;
+        assert_eq!(second.turn.status, TurnStatus::Completed, "{:?}", second.turn.failure);
+        let results: Vec<_> = [finished, second]
+            .iter()
+            .flat_map(|finished| finished.turn.answer.iter().flatten())
+            .flat_map(|event| event.tool_results().map(|result| result.status).collect::<Vec<_>>())
+            .collect();
+        assert_eq!(results, [ToolStatus::Succeeded; 4], "{model_id}");
+    }
+}
+
 #[tokio::test]
 async fn subscriber_receives_calls_progress_results_and_answer_in_order() {
     let backend = backend_with_tools().await;
@@ -307,9 +327,13 @@ async fn backend_with_tools() -> Backend {
 
 /// A server with the function `tools`.
 async fn start(change: impl FnOnce(ServerOptions) -> ServerOptions) -> Backend {
+    start_with_model(MODEL, change).await
+}
+
+async fn start_with_model(model_id: &str, change: impl FnOnce(ServerOptions) -> ServerOptions) -> Backend {
     let state = tempfile::tempdir().unwrap();
     // The handler may call this model.
-    let parameters = BTreeMap::from([("ModelId".to_owned(), MODEL.to_owned())]);
+    let parameters = BTreeMap::from([("ModelId".to_owned(), model_id.to_owned())]);
     let options = ServerOptions { functions: vec![function()], ..options(&state, parameters) };
     Backend::start_with(change(options), state).await
 }
@@ -322,9 +346,13 @@ fn function() -> LocalFunction {
 /// A conversation with an agent that has a tool `look`, which may be repeated, and a tool `order`, which may
 /// not.
 async fn conversation_with_tools(backend: &Backend, max_steps: u32) -> String {
+    conversation_with_model(backend, MODEL, max_steps).await
+}
+
+async fn conversation_with_model(backend: &Backend, model_id: &str, max_steps: u32) -> String {
     let agent = PutAgent {
         id: "tools".into(),
-        model_id: MODEL.into(),
+        model_id: model_id.into(),
         tools: Some(vec![tool("look", ToolEffect::Read), tool("order", ToolEffect::Write)]),
         max_steps: Some(max_steps),
         tool_timeout_seconds: Some(300),

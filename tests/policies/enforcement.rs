@@ -87,6 +87,15 @@ async fn only_the_handler_may_call_the_models_of_its_policy() {
     for model in ["us.anthropic.claude-haiku-4-5-20251001-v1:0", "global.parlance.echo", "amazon.nova-lite-v1:0"] {
         assert_eq!(call_model("parlance-Handler", model).await, (403, Some("AccessDeniedException".into())), "{model}");
     }
+    let body = json!({ "messages": [{ "role": "user", "content": [{ "text": "Hello" }] }] });
+    for (access_key, model, status) in [
+        ("parlance-Handler", "parlance.echo", 200),
+        ("parlance-Closer", "parlance.echo", 403),
+        ("parlance-Handler", "amazon.nova-lite-v1:0", 403),
+    ] {
+        let response = post(&format!("{url}/model/{model}/converse"), access_key, "", &body).await;
+        assert_eq!(response.status().as_u16(), status, "Converse by {access_key} with {model}");
+    }
     for access_key in ["AKIAROOT", "AKIANOBODY"] {
         assert_eq!(call_model(access_key, profile).await, (403, Some("UnrecognizedClientException".into())));
     }

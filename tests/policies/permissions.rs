@@ -140,8 +140,11 @@ fn reduced_statements(statement: &Value) -> Vec<Value> {
 #[test]
 fn only_the_handler_may_use_the_models_of_more_model_arns() {
     let may_call_model = |parameters: &[(&str, &str)], role: &str| {
-        let case = Case(vec!["bedrock:InvokeModelWithResponseStream".into(), MODEL.into()]);
-        case.is_allowed(&assume_role(&load_stack(parameters), role))
+        let role = assume_role(&load_stack(parameters), role);
+        let is_allowed = |action: &str| Case(vec![action.into(), MODEL.into()]).is_allowed(&role);
+        let streamed = is_allowed("bedrock:InvokeModelWithResponseStream");
+        assert_eq!(streamed, is_allowed("bedrock:InvokeModel"));
+        streamed
     };
     let parameters = [("MoreModelArns", MODEL)];
     assert!(may_call_model(&parameters, "HandlerRole"));

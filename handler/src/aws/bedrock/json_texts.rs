@@ -75,7 +75,7 @@ impl Intercept for JsonTexts {
 
 /// Replaces escapes of halves of surrogate pairs without their other half: models write such JSON, and other
 /// parsers refuse it.
-fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
+pub fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
     if !json.contains("\\ud") && !json.contains("\\uD") {
         return Cow::Borrowed(json);
     }

@@ -1,13 +1,20 @@
-//! The model: calls ConverseStream and translates its events and errors.
+//! The model: calls ConverseStream, or Converse for models that take tools in Converse alone, and translates
+//! events and errors.
 mod errors;
+mod families;
 mod json_texts;
 mod request;
 mod stream_repair;
 mod surrogates;
 #[cfg(test)]
 mod tests;
+mod whole_answer;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use api::types::{InferenceSettings, StopReason, Usage};
 use aws_config::SdkConfig;
@@ -18,7 +25,7 @@ use aws_sdk_bedrockruntime::{
     operation::converse_stream::{ConverseStreamError, ConverseStreamOutput},
     types::{self as sdk, ContentBlockDelta, ContentBlockStart},
 };
-use futures::{Stream, StreamExt, TryStreamExt, future, stream};
+use futures::{Stream, StreamExt, TryStreamExt, future, stream, stream::BoxStream};
 use turn::{
     model::{ModelError, ModelRequest, ModelStop, StreamEvent},
     model_settings::{refused_by_message, refused_by_model, without},
@@ -28,12 +35,29 @@ use errors::{request_failure, stream_failure};
 use json_texts::JsonTexts;
 use request::{inference_configuration, messages, system_prompt, tool_configuration};
 use stream_repair::StreamRepair;
+use whole_answer::AnswerRepair;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The most models of which the environment remembers that they take tools in Converse alone.
+const MAX_REMEMBERED_MODELS: usize = 100;
+
 pub struct Bedrock {
     client: Client,
+    /// The models that have refused tools in ConverseStream.
+    without_streamed_tools: Arc<Mutex<BTreeSet<String>>>,
 }
+
+/// How a model answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// By ConverseStream.
+    Streamed,
+    /// By Converse: the answer comes whole.
+    Whole,
+}
+
+type AnswerStream = BoxStream<'static, Result<StreamEvent, ModelError>>;
 
 impl Bedrock {
     /// Disables the SDK's retries, of which the attempt would not know, and sets no timeout for the response,
@@ -42,9 +66,8 @@ impl Bedrock {
         let config = config::Builder::from(config)
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
-            .interceptor(StreamRepair)
             .build();
-        Self { client: Client::from_conf(config) }
+        Self { client: Client::from_conf(config), without_streamed_tools: Arc::default() }
     }
 
     /// The stream sends the request when it is first polled and closes the connection when it is dropped.
@@ -53,43 +76,64 @@ impl Bedrock {
         request: Arc<ModelRequest>,
     ) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send + use<> {
         let client = self.client.clone();
-        stream::once(async move { open_stream(&client, &request).await })
-            .map_ok(|output| {
-                stream::try_unfold(output.stream, |mut receiver| async move {
-                    let event = receiver.recv().await.map_err(|error| stream_failure(&error))?;
-                    Ok(event.map(|event| (event, receiver)))
-                })
-            })
-            .try_flatten()
-            .and_then(|event| future::ok(stream_event(event)))
-            .boxed()
+        let without_streamed_tools = Arc::clone(&self.without_streamed_tools);
+        stream::once(async move { open_answer(&client, &request, &without_streamed_tools).await }).try_flatten().boxed()
     }
 }
 
-/// Leaves out the settings that the model refuses. Each repeated request has at least one setting less, so
-/// there are at most five requests.
-async fn open_stream(client: &Client, request: &ModelRequest) -> Result<ConverseStreamOutput, ModelError> {
+/// Leaves out the settings that the model refuses, and asks for a whole answer where the model takes no tools
+/// in a stream. Each repeated request has at least one setting less or another mode, so there are at most six
+/// requests.
+async fn open_answer(
+    client: &Client,
+    request: &ModelRequest,
+    without_streamed_tools: &Mutex<BTreeSet<String>>,
+) -> Result<AnswerStream, ModelError> {
     let mut refused = refused_by_model(&request.model_id, &request.inference);
     let mut settings = request.inference.clone();
+    let mut mode = known_mode(request, without_streamed_tools);
     loop {
         if !refused.is_empty() {
             let settings = refused.iter().map(|setting| setting.name()).collect::<Vec<_>>();
             tracing::warn!(model = request.model_id, ?settings, "settings refused by the model are left out");
         }
         settings = without(&settings, &refused);
-        let error = match send(client, request, &settings).await {
-            Ok(output) => return Ok(output),
+        let error = match send(client, request, &settings, mode).await {
+            Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        refused = match &error {
-            SdkError::ServiceError(failure) if failure.err().is_validation_exception() => {
-                refused_by_message(failure.err().message().unwrap_or_default(), &settings)
-            }
-            _ => Vec::new(),
+        let message = match &error {
+            SdkError::ServiceError(failure) if failure.err().is_validation_exception() => failure.err().message(),
+            _ => None,
         };
+        let message = message.unwrap_or_default();
+        if mode == Mode::Streamed && families::refuses_streamed_tools(message) {
+            tracing::info!(model = request.model_id, "the model takes no tools in a stream: its answers come whole");
+            remember(&request.model_id, without_streamed_tools);
+            mode = Mode::Whole;
+            refused = Vec::new();
+            continue;
+        }
+        refused = refused_by_message(message, &settings);
         if refused.is_empty() {
             return Err(request_failure(&error));
         }
+    }
+}
+
+fn known_mode(request: &ModelRequest, without_streamed_tools: &Mutex<BTreeSet<String>>) -> Mode {
+    let is_known = || {
+        let models = without_streamed_tools.lock().unwrap_or_else(PoisonError::into_inner);
+        models.contains(&request.model_id)
+    };
+    let takes_stream = request.tools.is_empty() || families::streams_with_tools(&request.model_id) && !is_known();
+    if takes_stream { Mode::Streamed } else { Mode::Whole }
+}
+
+fn remember(model_id: &str, without_streamed_tools: &Mutex<BTreeSet<String>>) {
+    let mut models = without_streamed_tools.lock().unwrap_or_else(PoisonError::into_inner);
+    if models.len() < MAX_REMEMBERED_MODELS {
+        models.insert(model_id.to_owned());
     }
 }
 
@@ -97,16 +141,37 @@ async fn send(
     client: &Client,
     request: &ModelRequest,
     settings: &InferenceSettings,
-) -> Result<ConverseStreamOutput, SdkError<ConverseStreamError>> {
+    mode: Mode,
+) -> Result<AnswerStream, SdkError<ConverseStreamError>> {
     let mut texts = JsonTexts::new();
-    let call = client
-        .converse_stream()
-        .model_id(&request.model_id)
-        .set_system(system_prompt(request.system_prompt.as_deref()))
-        .inference_config(inference_configuration(settings))
-        .set_tool_config(tool_configuration(&request.tools, &mut texts).map_err(SdkError::construction_failure)?)
-        .set_messages(Some(messages(request, &mut texts).map_err(SdkError::construction_failure)?));
-    call.customize().interceptor(texts).send().await
+    let system = system_prompt(request.system_prompt.as_deref());
+    let inference = inference_configuration(settings);
+    let tools = tool_configuration(&request.tools, &mut texts).map_err(SdkError::construction_failure)?;
+    let messages = Some(messages(request, &mut texts).map_err(SdkError::construction_failure)?);
+    match mode {
+        Mode::Streamed => {
+            let call = client.converse_stream().model_id(&request.model_id).set_system(system);
+            let call = call.inference_config(inference).set_tool_config(tools).set_messages(messages);
+            let output = call.customize().interceptor(texts).interceptor(StreamRepair).send().await?;
+            Ok(streamed_answer(output))
+        }
+        Mode::Whole => {
+            let call = client.converse().model_id(&request.model_id).set_system(system);
+            let call = call.inference_config(inference).set_tool_config(tools).set_messages(messages);
+            let result = call.customize().interceptor(texts).interceptor(AnswerRepair).send().await;
+            let output = result.map_err(|error| error.map_service_error(whole_answer::to_stream_error))?;
+            Ok(stream::iter(whole_answer::to_events(output)).map(Ok).boxed())
+        }
+    }
+}
+
+fn streamed_answer(output: ConverseStreamOutput) -> AnswerStream {
+    stream::try_unfold(output.stream, |mut receiver| async move {
+        let event = receiver.recv().await.map_err(|error| stream_failure(&error))?;
+        Ok(event.map(|event| (event, receiver)))
+    })
+    .and_then(|event| future::ok(stream_event(event)))
+    .boxed()
 }
 
 fn stream_event(event: sdk::ConverseStreamOutput) -> StreamEvent {

@@ -18,7 +18,7 @@ use turn::{
     transcript::without_tool_blocks,
 };
 
-use super::json_texts::JsonTexts;
+use super::{families::fit_to_family, json_texts::JsonTexts};
 
 /// `None` for a blank prompt, which Bedrock does not accept.
 pub fn system_prompt(prompt: Option<&str>) -> Option<Vec<SystemContentBlock>> {
@@ -63,7 +63,8 @@ pub fn messages(request: &ModelRequest, texts: &mut JsonTexts) -> Result<Vec<Mes
         let transcript = without_tool_blocks(request.transcript.clone());
         return transcript.iter().map(|message| to_message(message, &request.model_id, texts)).collect();
     }
-    request.transcript.iter().map(|message| to_message(message, &request.model_id, texts)).collect()
+    let transcript = fit_to_family(&request.transcript, &request.model_id);
+    transcript.iter().map(|message| to_message(message, &request.model_id, texts)).collect()
 }
 
 fn to_message(message: &TranscriptMessage, model_id: &str, texts: &mut JsonTexts) -> Result<Message, BuildError> {

@@ -13,7 +13,7 @@ use aws_sdk_bedrockruntime::{
 };
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
-use axum::{Router, routing::post};
+use axum::{Router, http::StatusCode, routing::post};
 use futures::TryStreamExt;
 use serde_json::{Value, json};
 use turn::{
@@ -70,6 +70,35 @@ async fn recorded_stream_with_a_tool_call_is_translated() {
         StreamEvent::Usage(usage),
     ];
     assert_eq!(events, expected);
+}
+
+/// The answer of Converse has half of a surrogate pair, which the SDK does not parse.
+const WHOLE_ANSWER: &str = r#"{"metrics":{"latencyMs":12},"output":{"message":{"content":[{"text":"I look.\ud83d"},{"toolUse":{"input":{"b":[1,-2,0.5,null,true],"a":{"c":"d"}},"name":"look","toolUseId":"tooluse_a"}}],"role":"assistant"}},"stopReason":"tool_use","usage":{"inputTokens":4,"outputTokens":2,"totalTokens":6}}"#;
+
+#[tokio::test]
+async fn model_that_refuses_tools_in_a_stream_answers_whole_from_then_on() {
+    let server = Server::refusing_streamed_tools().await;
+    let tools = || vec![tool("look", r#"{"type":"object"}"#)];
+    let request =
+        |model_id: &str, tools| ModelRequest { model_id: model_id.into(), ..model_request(tools, question()) };
+    let expected = [
+        StreamEvent::Text { block: 0, text: "I look.\u{fffd}".into() },
+        StreamEvent::ToolUse { block: 1, id: "tooluse_a".into(), name: "look".into() },
+        StreamEvent::ToolInput { block: 1, json: r#"{"a":{"c":"d"},"b":[1,-2,0.5,null,true]}"#.into() },
+        StreamEvent::MessageStop(ModelStop::ToolUse),
+        StreamEvent::Usage(Usage { input_tokens: 4, output_tokens: 2, total_tokens: 6, ..Usage::default() }),
+    ];
+    for (model_id, paths) in [
+        ("new.model", vec!["converse-stream", "converse"]),
+        ("new.model", vec!["converse"]),
+        ("us.meta.llama4-scout-17b-instruct-v1:0", vec!["converse"]),
+    ] {
+        let events = server.converse(request(model_id, tools())).await.unwrap();
+        assert_eq!(events, expected, "{model_id}");
+        assert_eq!(server.take_paths(), paths, "{model_id}");
+    }
+    server.converse(request("new.model", Vec::new())).await.unwrap();
+    assert_eq!(server.take_paths()[0], "converse-stream", "a request without tools is for a stream");
 }
 
 #[tokio::test]
@@ -212,6 +241,10 @@ fn tool(name: &str, input_schema: &str) -> Tool {
     }
 }
 
+fn question() -> Vec<TranscriptMessage> {
+    vec![message(Role::User, [TranscriptBlock::Text("Look.".into())])]
+}
+
 fn model_request(tools: Vec<Tool>, transcript: Vec<TranscriptMessage>) -> ModelRequest {
     ModelRequest {
         model_id: "anthropic.claude-sonnet-5".into(),
@@ -222,9 +255,10 @@ fn model_request(tools: Vec<Tool>, transcript: Vec<TranscriptMessage>) -> ModelR
     }
 }
 
-/// A server that answers each request with the same stream.
+/// A server in place of Bedrock.
 struct Server {
     bedrock: Bedrock,
+    /// The last body, or the operations that were called.
     last_body: Arc<Mutex<String>>,
 }
 
@@ -245,7 +279,31 @@ impl Server {
             *received.lock().unwrap() = body;
             ([("content-type", "application/vnd.amazon.eventstream")], stream)
         };
-        let router = Router::new().route("/model/{id}/converse-stream", post(respond));
+        Self::serve(Router::new().route("/model/{id}/converse-stream", post(respond)), last_body).await
+    }
+
+    /// Refuses each stream as models do that take no tools in one. Converse answers.
+    async fn refusing_streamed_tools() -> Self {
+        let paths = Arc::new(Mutex::new(String::new()));
+        let record = |path: &'static str| {
+            let paths = Arc::clone(&paths);
+            move || paths.lock().unwrap().push_str(path)
+        };
+        let (streamed, whole) = (record("converse-stream "), record("converse "));
+        let refuse = || async move {
+            streamed();
+            let message = r#"{"message":"This model doesn't support tool use in streaming mode."}"#;
+            (StatusCode::BAD_REQUEST, [("x-amzn-errortype", "ValidationException")], message)
+        };
+        let answer = || async move {
+            whole();
+            ([("content-type", "application/json")], WHOLE_ANSWER)
+        };
+        let router = Router::new().route("/model/{id}/converse-stream", post(refuse));
+        Self::serve(router.route("/model/{id}/converse", post(answer)), paths).await
+    }
+
+    async fn serve(router: Router, last_body: Arc<Mutex<String>>) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async { axum::serve(listener, router).await });
@@ -261,6 +319,11 @@ impl Server {
 
     async fn converse(&self, request: ModelRequest) -> Result<Vec<StreamEvent>, ModelError> {
         self.bedrock.converse(Arc::new(request)).try_collect().await
+    }
+
+    /// The operations that were called since the last time.
+    fn take_paths(&self) -> Vec<String> {
+        self.take_body().split_whitespace().map(str::to_owned).collect()
     }
 
     fn take_body(&self) -> String {

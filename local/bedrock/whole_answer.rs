@@ -1,0 +1,133 @@
+//! Sends the response of a script as Converse does: whole, after the time of the script.
+use std::{future::pending, time::Duration};
+
+use axum::{
+    Json,
+    body::Body,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use futures::stream;
+use serde_json::{Map, Value, json};
+use tokio::time::sleep;
+
+use super::{
+    bedrock_error::BedrockError,
+    script::{Delta, Exception, Script, ScriptStep, StreamEvent},
+};
+
+pub(super) async fn play(script: Script) -> Response {
+    match script {
+        Script::Error(error) => error.into_response(),
+        Script::NoResponse => pending().await,
+        Script::Stream(steps) => {
+            sleep(steps.iter().map(|(pause, _)| *pause).sum()).await;
+            respond(steps).await
+        }
+    }
+}
+
+/// The outcome of the first step that ends a stream without an answer, else the answer.
+async fn respond(steps: Vec<(Duration, ScriptStep)>) -> Response {
+    let mut answer = Answer::default();
+    for (_, step) in steps {
+        match step {
+            ScriptStep::Send(event) => answer.add(event),
+            ScriptStep::SendException(exception) => return error_of(exception).into_response(),
+            ScriptStep::Disconnect => return broken_response(),
+            ScriptStep::Hang => pending().await,
+        }
+    }
+    Json(answer.into_body()).into_response()
+}
+
+fn error_of(exception: Exception) -> BedrockError {
+    match exception {
+        Exception::Throttling => BedrockError::throttled(),
+        Exception::InternalServer => BedrockError::internal_error(),
+        Exception::ModelStreamError => BedrockError::model_error(),
+    }
+}
+
+/// A response whose connection breaks before its body.
+fn broken_response() -> Response {
+    let error = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+    let body = Body::from_stream(stream::iter([Err::<bytes::Bytes, _>(error)]));
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+#[derive(Default)]
+struct Answer {
+    /// By the index of the block.
+    blocks: Vec<Block>,
+    stop_reason: &'static str,
+    usage: Value,
+    latency: u64,
+}
+
+#[derive(Default)]
+struct Block {
+    text: String,
+    tool_use: Option<(String, String)>,
+    /// The JSON text of a tool call's arguments.
+    input: String,
+}
+
+impl Answer {
+    fn add(&mut self, event: StreamEvent) {
+        match event {
+            StreamEvent::ToolUseStart { index, id, name } => self.block(index).tool_use = Some((id, name)),
+            StreamEvent::Delta { index, delta } => self.block(index).add(delta),
+            StreamEvent::MessageStop { reason } => self.stop_reason = reason,
+            StreamEvent::Metadata { input_tokens, output_tokens, latency } => {
+                let total = input_tokens + output_tokens;
+                self.usage =
+                    json!({ "inputTokens": input_tokens, "outputTokens": output_tokens, "totalTokens": total });
+                self.latency = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
+            }
+            StreamEvent::MessageStart | StreamEvent::BlockStop { .. } => {}
+        }
+    }
+
+    fn block(&mut self, index: usize) -> &mut Block {
+        if self.blocks.len() <= index {
+            self.blocks.resize_with(index + 1, Block::default);
+        }
+        &mut self.blocks[index]
+    }
+
+    fn into_body(self) -> Value {
+        let content: Vec<Value> = self.blocks.into_iter().filter_map(Block::into_content).collect();
+        json!({
+            "output": { "message": { "role": "assistant", "content": content } },
+            "stopReason": self.stop_reason,
+            "usage": self.usage,
+            "metrics": { "latencyMs": self.latency },
+        })
+    }
+}
+
+impl Block {
+    /// Reasoning and citations are left out.
+    fn add(&mut self, delta: Delta) {
+        match delta {
+            Delta::Text(text) => self.text.push_str(&text),
+            // Half of a surrogate pair cannot be in a Rust string.
+            Delta::EscapedText(_) => self.text.push(char::REPLACEMENT_CHARACTER),
+            Delta::ToolInput(fragment) => self.input.push_str(&fragment),
+            Delta::Reasoning(_)
+            | Delta::ReasoningSignature(_)
+            | Delta::RedactedReasoning(_)
+            | Delta::Citation { .. } => {}
+        }
+    }
+
+    /// Arguments that are no JSON object become an empty object: Converse sends a document, never a text.
+    fn into_content(self) -> Option<Value> {
+        if let Some((id, name)) = self.tool_use {
+            let input = serde_json::from_str::<Map<String, Value>>(&self.input).unwrap_or_default();
+            return Some(json!({ "toolUse": { "toolUseId": id, "name": name, "input": input } }));
+        }
+        (!self.text.is_empty()).then(|| json!({ "text": self.text }))
+    }
+}
