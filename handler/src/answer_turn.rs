@@ -4,7 +4,7 @@ mod tests;
 
 use std::{sync::Arc, time::Instant};
 
-use api::types::{ConversationEvent, SenderKind};
+use api::types::{ConversationEvent, Sender, SenderKind};
 use tokio::time::timeout_at;
 use turn::{
     attempt::{Attempt, AttemptStart},
@@ -13,7 +13,7 @@ use turn::{
     model::ModelRequest,
     mutation::EndReason,
     request::{Agent, TurnRequest},
-    tool::{Caller, StoredCalls},
+    tool::{Caller, CallerCredential, StoredCalls},
     transcript::{TranscriptInput, build_transcript, calls_without_results, older_events_to_load},
 };
 
@@ -83,7 +83,7 @@ async fn answer_claimed_turn<E: Effects>(
     let mut attempt = Attempt::new(
         AttemptStart {
             claim: run_id.last_claim(turn),
-            caller: Caller { id: asked_by.clone(), name: input.question.sender.name.clone(), credential },
+            caller: caller(&asked_by, &input.question, credential),
             leased_at: claimed.leased_at,
             request: model_request(&agent, &input),
             agent,
@@ -112,6 +112,16 @@ async fn answer_claimed_turn<E: Effects>(
         AttemptEnd::Unannounced => Err(HandlerError::Unannounced),
         AttemptEnd::OutOfTime => Err(HandlerError::OutOfTime),
     }
+}
+
+/// The name is known where the caller has also sent the question: another user may have asked for a retry.
+fn caller(
+    asked_by: &Option<String>,
+    question: &ConversationEvent,
+    credential: Option<Arc<CallerCredential>>,
+) -> Caller {
+    let Sender { id, name, .. } = &question.sender;
+    Caller { id: asked_by.clone(), name: name.clone().filter(|_| id == asked_by), credential }
 }
 
 /// Tries for a short time. The invocation succeeds without the count, because quotas limit usage but bill

@@ -403,7 +403,7 @@ fn tool(name: &str) -> Tool {
         description: "Waits.".into(),
         input_schema: r#"{"type":"object"}"#.into(),
         effect: ToolEffect::Read,
-        approval: ToolApproval::Never,
+        approval: Some(ToolApproval::Never),
         target: ToolTarget::Lambda(LambdaTool {
             function_arn: "arn:aws:lambda:us-east-1:000000000000:function:wait".into(),
         }),

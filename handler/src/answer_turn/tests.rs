@@ -72,7 +72,7 @@ async fn stored_calls_of_a_dead_attempt_are_run_without_asking_the_model_again()
     invocation.serve(turn_payload(members)).await.unwrap();
     let [run] = invocation.take_tool_runs().try_into().unwrap();
     assert_eq!((run.tool_use.id.as_str(), run.position, run.claim.attempt), ("a", 8, 2));
-    assert_eq!((run.caller.id.as_deref(), run.caller.name.as_deref()), (Some("u2"), Some("Ann")));
+    assert_eq!((run.caller.id.as_deref(), run.caller.name.as_deref()), (Some("u2"), None), "Ann is another user");
     let call = vec!["So.".to_owned(), "a: look {}".to_owned()];
     assert_eq!(
         transcript(&invocation),

@@ -21,8 +21,8 @@ pub struct Tool {
     /// JSON Schema of the arguments, as JSON text. Its type is `object`.
     pub input_schema: String,
     pub effect: ToolEffect,
-    #[serde(default)]
-    pub approval: ToolApproval,
+    /// By default calls that change something are approved.
+    pub approval: Option<ToolApproval>,
     #[serde(flatten)]
     pub target: ToolTarget,
 }
@@ -47,19 +47,21 @@ pub enum ToolEffect {
 }
 
 /// Whether a person is to approve each call of the tool before it is run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ToolApproval {
     Always,
-    /// Also of tools that are stored without a value.
-    #[default]
     Never,
 }
 
 impl Tool {
     /// The state of a call that is to be answered before it can have a result. `None` if it is run at once.
     pub fn pending_status(&self) -> Option<ToolStatus> {
-        match (&self.target, self.approval) {
+        let by_effect = match self.effect {
+            ToolEffect::Read => ToolApproval::Never,
+            ToolEffect::Write => ToolApproval::Always,
+        };
+        match (&self.target, self.approval.unwrap_or(by_effect)) {
             (ToolTarget::Client(_), _) => Some(ToolStatus::ClientNeeded),
             (ToolTarget::Lambda(_) | ToolTarget::Graphql(_), ToolApproval::Always) => Some(ToolStatus::ApprovalNeeded),
             (ToolTarget::Lambda(_) | ToolTarget::Graphql(_), ToolApproval::Never) => None,

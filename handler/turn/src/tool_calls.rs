@@ -17,6 +17,11 @@ pub const MAX_INPUT_BYTES: usize = 48 * 1024;
 /// The largest size of the arguments of all calls of a step together, which are stored in one event.
 pub const MAX_STEP_INPUT_BYTES: usize = 120_000;
 
+/// The arguments of a call whose own could not be used. They are no object, so a later attempt does not run
+/// the call either. The transcript has an empty object in their place.
+const NO_INPUT: &str = "null";
+const INVALID_INPUT: &str = "The arguments are not a valid JSON object. The tool was not run.";
+
 /// A tool call and whether it can be run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
@@ -93,7 +98,10 @@ impl CallCollector {
 
 /// The call of a stored event.
 pub fn stored_call(tool_use: ToolUse, answer: Option<CallAnswer>, tools: &[Tool]) -> Call {
-    let tool = find_tool(&tool_use.name, tools);
+    let tool = find_tool(&tool_use.name, tools).and_then(|tool| match is_object(&tool_use.input) {
+        true => Ok(tool),
+        false => Err(Refusal(INVALID_INPUT.to_owned())),
+    });
     Call { tool_use, tool, answer }
 }
 
@@ -112,8 +120,7 @@ fn call(streamed: StreamedCall, id: String, tools: &[Tool]) -> Call {
     let name = if is_valid_name(&streamed.name) { streamed.name } else { "invalid_name".to_owned() };
     let (input, input_refusal) = match check_input(streamed.input, streamed.is_too_long) {
         Ok(input) => (input, None),
-        // The transcript needs some arguments.
-        Err(refusal) => ("{}".to_owned(), Some(refusal)),
+        Err(refusal) => (NO_INPUT.to_owned(), Some(refusal)),
     };
     let tool = find_tool(&name, tools).and_then(|tool| input_refusal.map_or(Ok(tool), Err));
     let title = tool.as_ref().ok().and_then(|tool| tool.title.clone());
@@ -128,11 +135,11 @@ fn check_input(input: String, is_too_long: bool) -> Result<String, Refusal> {
     if input.trim().is_empty() {
         return Ok("{}".to_owned());
     }
-    let is_object = input.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(&input).is_ok();
-    if is_object {
-        return Ok(input);
-    }
-    Err(Refusal("The arguments are not a valid JSON object. The tool was not run.".to_owned()))
+    if is_object(&input) { Ok(input) } else { Err(Refusal(INVALID_INPUT.to_owned())) }
+}
+
+fn is_object(json: &str) -> bool {
+    json.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(json).is_ok()
 }
 
 fn find_tool(name: &str, tools: &[Tool]) -> Result<Arc<Tool>, Refusal> {
@@ -151,4 +158,44 @@ fn is_valid_id(id: &str) -> bool {
 fn is_valid_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tool::{LambdaTool, ToolEffect, ToolTarget};
+
+    fn tool() -> Tool {
+        Tool {
+            name: "order".into(),
+            title: None,
+            description: "Orders.".into(),
+            input_schema: r#"{"type":"object"}"#.into(),
+            effect: ToolEffect::Write,
+            approval: None,
+            target: ToolTarget::Lambda(LambdaTool { function_arn: "arn".into() }),
+        }
+    }
+
+    #[test]
+    fn call_with_unusable_arguments_is_refused_by_later_attempts_as_well() {
+        let too_long = format!(r#"{{"a":"{}"}}"#, "x".repeat(MAX_INPUT_BYTES));
+        for (input, is_run) in
+            [(r#"{"a":1}"#, true), ("", true), ("{\"a\":", false), ("[1]", false), (&too_long, false)]
+        {
+            let mut collector = CallCollector::default();
+            collector.push_call(0, "id1".into(), "order".into());
+            collector.push_input(0, input);
+            let call = collector.take_calls(&[tool()], "call-1-1", HashSet::new()).remove(0);
+            let stored = stored_call(call.tool_use, None, &[tool()]);
+            assert_eq!((call.tool.is_ok(), stored.tool.is_ok()), (is_run, is_run), "{}", stored.tool_use.input);
+        }
+    }
+
+    #[test]
+    fn calls_that_change_something_are_approved_by_default() {
+        let status = |effect, approval| Tool { effect, approval, ..tool() }.pending_status();
+        assert_eq!(status(ToolEffect::Write, None), Some(ToolStatus::ApprovalNeeded));
+        assert_eq!(status(ToolEffect::Read, None), None);
+    }
 }

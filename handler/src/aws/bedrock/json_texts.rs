@@ -94,7 +94,7 @@ pub fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
             (Some(_), _) => 6,
             (None, _) => 2,
         };
-        let (escape, after) = escape.split_at(length.min(escape.len()));
+        let (escape, after) = escape.split_at(escape.floor_char_boundary(length.min(escape.len())).max(1));
         replaced.push_str(escape);
         rest = after;
     }
@@ -134,6 +134,7 @@ mod tests {
             (r#""\ud83d\n""#, r#""\ufffd\n""#),
             (r#""\\ud83d \\\ud83d""#, r#""\\ud83d \\\ufffd""#),
             (r#""é\ud83dé""#, r#""é\ufffdé""#),
+            ("\\é\\ud83d", "\\é\\ufffd"),
         ] {
             assert_eq!(replace_lone_surrogates(json), expected);
         }

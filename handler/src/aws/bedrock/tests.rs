@@ -234,7 +234,7 @@ fn tool(name: &str, input_schema: &str) -> Tool {
         description: "Looks.".into(),
         input_schema: input_schema.into(),
         effect: ToolEffect::Read,
-        approval: ToolApproval::Never,
+        approval: Some(ToolApproval::Never),
         target: ToolTarget::Lambda(LambdaTool {
             function_arn: "arn:aws:lambda:us-east-1:000000000000:function:look".into(),
         }),

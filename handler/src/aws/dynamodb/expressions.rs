@@ -19,6 +19,9 @@ const CLAIMABLE: &str = "#run = :run AND #status IN (:queued, :running) \
 /// The fence: the attempt is the turn's last one, and no reader has seen the turn as ended.
 const FENCE: &str = "#run = :run AND #attempt = :attempt \
     AND ((#leaseUntil > :now AND #status IN (:running, :cancelling)) OR (#claimableUntil > :now AND #status = :running))";
+/// The fence without turns that are being cancelled.
+const RUNNING: &str =
+    "#run = :run AND #attempt = :attempt AND #status = :running AND (#leaseUntil > :now OR #claimableUntil > :now)";
 const UNCHANGED_WITHOUT_LEASE: &str =
     "#run = :run AND #attempt = :attempt AND #status = :status AND attribute_not_exists(#leaseUntil)";
 const UNCHANGED_WITH_LEASE: &str =
@@ -65,6 +68,20 @@ pub fn fence(claim: &Claim, now: u64) -> Condition {
             (":now", number(now)),
             (":running", attribute(TurnStatus::Running)),
             (":cancelling", attribute(TurnStatus::Cancelling)),
+        ],
+    )
+}
+
+/// The condition under which an attempt starts what cannot be undone: its own, and nobody has cancelled the
+/// turn. `now` is in milliseconds since 1970.
+pub fn running(claim: &Claim, now: u64) -> Condition {
+    Condition::new(
+        RUNNING,
+        [
+            (":run", number(claim.run)),
+            (":attempt", number(claim.attempt)),
+            (":now", number(now)),
+            (":running", attribute(TurnStatus::Running)),
         ],
     )
 }

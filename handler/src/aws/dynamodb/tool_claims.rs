@@ -14,7 +14,7 @@ use super::{
     Table, TableError,
     attributes::{Item, attribute, number},
     error::call_error,
-    expressions::{condition_check, fence, put_if_absent},
+    expressions::{condition_check, put_if_absent, running},
     items::parse,
     keys::{tool_claim_key, turn_key},
 };
@@ -32,7 +32,7 @@ pub enum ToolClaim {
     Claimed,
     /// Another attempt has claimed the call. Its outcome, if it was stored.
     ClaimedBefore(Option<ToolOutcome>),
-    /// The attempt no longer owns the turn.
+    /// The attempt no longer owns the turn, or the turn is being cancelled.
     Stale,
 }
 
@@ -64,7 +64,7 @@ impl Table {
         let result = self
             .client
             .transact_write_items()
-            .transact_items(condition_check(&self.name, turn, fence(claim, epoch_milliseconds(now))))
+            .transact_items(condition_check(&self.name, turn, running(claim, epoch_milliseconds(now))))
             .transact_items(put_if_absent(&self.name, claim_item(run, now)))
             .send()
             .await;

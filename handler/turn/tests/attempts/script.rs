@@ -261,7 +261,7 @@ pub fn tool(name: &str) -> Tool {
         description: String::new(),
         input_schema: r#"{"type":"object"}"#.into(),
         effect: if changes_something { ToolEffect::Write } else { ToolEffect::Read },
-        approval: if needs_approval { ToolApproval::Always } else { ToolApproval::Never },
+        approval: Some(if needs_approval { ToolApproval::Always } else { ToolApproval::Never }),
         target: match name.starts_with("page") {
             true => ToolTarget::Client(ClientTool),
             false => ToolTarget::Lambda(LambdaTool { function_arn: String::new() }),

@@ -44,7 +44,7 @@ fn tools_are_read_as_they_are_stored() {
     for (members, expected) in [
         (format!(r#""approval":"ALWAYS",{lambda}"#), Some(ToolStatus::ApprovalNeeded)),
         (format!(r#""approval":"NEVER",{lambda}"#), None),
-        (lambda.to_owned(), None),
+        (lambda.to_owned(), Some(ToolStatus::ApprovalNeeded)),
         (r#""approval":"NEVER","client":true"#.to_owned(), Some(ToolStatus::ClientNeeded)),
         (r#""approval":"ALWAYS","graphql":{"document":"{ a }"}"#.to_owned(), Some(ToolStatus::ApprovalNeeded)),
     ] {

@@ -36,7 +36,7 @@ pub fn time(milliseconds: u64) -> SystemTime {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StatusCase {
-    status: TurnStatus,
+    pub status: TurnStatus,
     lease_until: Option<u64>,
     claimable_until: u64,
     pending_until: Option<u64>,

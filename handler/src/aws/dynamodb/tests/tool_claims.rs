@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use api::types::{ToolStatus, ToolUse};
+use api::types::{ToolStatus, ToolUse, TurnStatus};
 use serde_json::json;
 use turn::{
     model::ToolOutput,
@@ -22,14 +22,15 @@ use crate::{
 const CLAIM: &str = "TOOL#00000008#a.1";
 
 #[tokio::test]
-async fn call_is_claimed_exactly_in_the_fenced_cases() {
+async fn call_is_claimed_exactly_in_the_fenced_cases_of_a_running_turn() {
     let table = embedded_table().await;
     for case in StatusCase::all() {
         table.clear().await;
         table.put_items([case.turn_item()]).await;
         let outcome = table.claim_tool_call(&run(1), time(case.now)).await.unwrap();
-        assert_eq!(outcome, if case.fenced { ToolClaim::Claimed } else { ToolClaim::Stale }, "{case:?}");
-        assert_eq!(table.all_items().await.len(), if case.fenced { 2 } else { 1 }, "{case:?}");
+        let is_claimed = case.fenced && case.status == TurnStatus::Running;
+        assert_eq!(outcome, if is_claimed { ToolClaim::Claimed } else { ToolClaim::Stale }, "{case:?}");
+        assert_eq!(table.all_items().await.len(), if is_claimed { 2 } else { 1 }, "{case:?}");
     }
 }
 
@@ -151,7 +152,7 @@ fn tool() -> Tool {
         description: "Orders.".into(),
         input_schema: "{}".into(),
         effect: ToolEffect::Write,
-        approval: ToolApproval::Never,
+        approval: Some(ToolApproval::Never),
         target: ToolTarget::Lambda(LambdaTool { function_arn: "arn".into() }),
     }
 }

@@ -58,7 +58,7 @@ fn run_for(effect: ToolEffect, target: ToolTarget, time_limit: Duration) -> Tool
         description: "Looks.".into(),
         input_schema: r#"{"type":"object"}"#.into(),
         effect,
-        approval: ToolApproval::Never,
+        approval: Some(ToolApproval::Never),
         target,
     };
     let input = r#"{"z": 1.0,"a":[]}"#.into();
