@@ -73,8 +73,7 @@ interface Stash {
   tools: Tool[];
   /**
    * The agent's current version, or that of a turn which goes on after a wait. Written by agents/loadAgent;
-   * read by agents/listAgents, auth/sealCredential, turns/putToolAnswer, turns/startTurn,
-   * turns/failIfInvokeFailed.
+   * read by agents/listAgents, auth/sealCredential, turns/startTurn, turns/failIfInvokeFailed.
    */
   agent: Agent;
 

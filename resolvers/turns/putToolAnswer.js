@@ -72,15 +72,18 @@ function requireFittingAnswer(ctx, call) {
   const { approved, result } = ctx.stash.toolAnswer;
   if (call.status === 'CLIENT_NEEDED') {
     requireInput('approved', approved !== true, 'left out: a client runs this tool and returns its result');
-    return;
+  } else {
+    requireInput('result', isNull(result), 'left out: this call waits for an approval');
   }
-  requireInput('result', isNull(result), 'left out: this call waits for an approval');
-  const { agent, turn, userId } = ctx.stash;
-  const tool = agent.tools.find(({ name }) => name === call.name);
-  // Such a tool runs with the credential of the user who asked. Nobody else lets it run.
-  const isForAsker = tool?.graphql && approved;
-  if (isForAsker && userId !== (turn.askedBy ?? 'API_KEY')) {
-    util.error('Only the user who sent the message may approve this call.', 'Unauthorized');
+  if (approved !== false) requireAsker(ctx);
+}
+
+/** A tool runs as the user who asked. Nobody else lets a call run or gives its result. */
+function requireAsker(ctx) {
+  const { turn, userId } = ctx.stash;
+  if (userId !== (turn.askedBy ?? 'API_KEY')) {
+    const message = 'Only the user who sent the message may approve this call or give its result.';
+    util.error(message, 'Unauthorized');
   }
 }
 

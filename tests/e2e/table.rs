@@ -252,8 +252,9 @@ impl Backend {
         .await;
     }
 
-    /// Leaves a queued turn as an attempt does whose tool call `call` needs an approval.
-    pub async fn begin_wait(&self, conversation_id: &str, turn_id: &str) {
+    /// Leaves a queued turn as an attempt does whose tool call `call` needs an approval. `asked_by` is the
+    /// user's id, or `None` for the API key.
+    pub async fn begin_wait(&self, conversation_id: &str, turn_id: &str, asked_by: Option<&str>) {
         let pending_until = Timestamp::now().as_millisecond() + 60_000;
         let text = |text: &str| json!({ "S": text });
         let call = json!({ "M": { "id": text("call"), "name": text("ship"), "status": text("APPROVAL_NEEDED") } });
@@ -262,7 +263,8 @@ impl Backend {
             "key": turn_key(conversation_id, turn_id),
             "update": {
                 "expression": "SET #status = :waiting, attempt = :one, lastSequence = :one, pending = :pending, \
-                    pendingUntil = :until, pendingPosition = :one, agentId = :agent, agentVersion = :zero",
+                    pendingUntil = :until, pendingPosition = :one, agentId = :agent, agentVersion = :zero, \
+                    askedBy = :user",
                 "expressionNames": { "#status": "status" },
                 "expressionValues": {
                     ":waiting": text("WAITING"),
@@ -271,6 +273,7 @@ impl Backend {
                     ":pending": { "L": [call] },
                     ":until": { "N": pending_until },
                     ":agent": text("default"),
+                    ":user": asked_by.map_or(json!({ "NULL": true }), text),
                 },
             },
         }))

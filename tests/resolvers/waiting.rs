@@ -40,6 +40,13 @@ impl Waiting {
         Self { fixture, ann }
     }
 
+    /// Another user who may write to the conversation.
+    async fn writer(&self) -> Caller {
+        let bob = iam_user("bob");
+        self.fixture.share_conversation(&self.ann, "c1", &bob, "WRITE").await.expect("a participant");
+        bob
+    }
+
     async fn publish_wait(&self) -> Result<Value, Value> {
         let pending = json!([
             { "id": "ship", "name": "ship", "title": "Ship", "status": "APPROVAL_NEEDED" },
@@ -181,14 +188,25 @@ async fn last_of_two_answers_starts_the_next_run() {
 }
 
 #[tokio::test]
-async fn run_after_the_answer_of_another_user_is_that_of_the_user_who_asked() {
+async fn run_after_the_denial_of_another_user_is_that_of_the_user_who_asked() {
     let waiting = Waiting::begin().await;
-    let bob = iam_user("bob");
-    waiting.fixture.share_conversation(&waiting.ann, "c1", &bob, "WRITE").await.expect("a participant");
-    waiting.pick(&bob).await.expect("an answer");
-    waiting.approve(&bob).await.expect("an answer");
+    let bob = waiting.writer().await;
+    waiting.approve(&waiting.ann).await.expect("an answer");
+    waiting.answer(&bob, "pick", json!({ "approved": false })).await.expect("an answer");
     let ann = waiting.fixture.get_caller(&waiting.ann).await["id"].clone();
     assert_eq!(waiting.payloads("turn").pop().expect("a start")["askedBy"], ann);
+}
+
+#[tokio::test]
+async fn only_the_user_who_asked_can_approve_a_call_or_give_its_result() {
+    let waiting = Waiting::begin().await;
+    let bob = waiting.writer().await;
+    let before = waiting.fixture.scan().await;
+    assert_eq!(waiting.approve(&bob).await, Err(json!("Unauthorized")));
+    assert_eq!(waiting.pick(&bob).await, Err(json!("Unauthorized")));
+    assert_eq!(waiting.fixture.scan().await, before, "a refused answer writes nothing");
+    waiting.approve(&waiting.ann).await.expect("an answer");
+    waiting.pick(&waiting.ann).await.expect("an answer");
 }
 
 #[tokio::test]
@@ -218,8 +236,7 @@ async fn same_answer_at_once_is_stored_once() {
 #[tokio::test]
 async fn other_answer_is_refused_once_there_is_one() {
     let waiting = Waiting::begin().await;
-    let bob = iam_user("bob");
-    waiting.fixture.share_conversation(&waiting.ann, "c1", &bob, "WRITE").await.expect("a participant");
+    let bob = waiting.writer().await;
     waiting.approve(&waiting.ann).await.expect("an answer");
     for later in [false, true] {
         if later {

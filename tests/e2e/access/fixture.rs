@@ -1,6 +1,6 @@
 //! The conversation that a caller requests, and the request for each root field.
 use client::{
-    requests::{CancelTurn, CreateConversation, ShareConversation},
+    requests::{CancelTurn, CreateConversation, GetCaller, ShareConversation},
     schema::Access,
 };
 use serde_json::{Value, json};
@@ -47,9 +47,11 @@ impl Fixture<'_> {
                 let cancel = CancelTurn { conversation_id: id.clone(), id: TURN.into() };
                 owner.api.call(&cancel).await.unwrap();
             }
-            "Mutation.answerToolCall" => {
+            "Mutation.answerToolCall" | "Mutation.answerToolCall.denial" => {
                 start_turn(owner, &id).await;
-                self.backend.begin_wait(&id, TURN).await;
+                let caller = owner.api.call(&GetCaller).await.unwrap();
+                let asked_by = (caller.id != "API_KEY").then_some(caller.id.as_str());
+                self.backend.begin_wait(&id, TURN, asked_by).await;
             }
             "Mutation.agentPublishMetadata" | "Mutation.agentPublishEvent" => {
                 start_turn(owner, &id).await;
@@ -114,10 +116,12 @@ impl SharedConversation {
                 "mutation ($conversationId: ID!, $id: ID!) { cancelTurn(conversationId: $conversationId, id: $id) { id } }",
                 turn,
             ),
-            "Mutation.answerToolCall" => (
-                "mutation ($input: AnswerToolCallInput!) { answerToolCall(input: $input) { id } }",
-                input(json!({ "conversationId": self.id, "turnId": TURN, "toolUseId": "call", "approved": true })),
-            ),
+            "Mutation.answerToolCall" | "Mutation.answerToolCall.denial" => {
+                let approved = field == "Mutation.answerToolCall";
+                let answer =
+                    json!({ "conversationId": self.id, "turnId": TURN, "toolUseId": "call", "approved": approved });
+                ("mutation ($input: AnswerToolCallInput!) { answerToolCall(input: $input) { id } }", input(answer))
+            }
             "Mutation.retryTurn" => (
                 "mutation ($conversationId: ID!, $id: ID!) { retryTurn(conversationId: $conversationId, id: $id) { id } }",
                 turn,
