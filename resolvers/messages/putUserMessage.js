@@ -24,7 +24,7 @@ export function request(ctx) {
   const position = (closing ? closing.event.position : conversation.eventCount) + 1;
   ctx.stash.question = questionAt(ctx, position, now);
   ctx.stash.queuedTurn = queuedTurnAt(ctx, position, now);
-  ctx.stash.quotas = quotaItems(ctx);
+  ctx.stash.quotas = quotaItems(ctx, ctx.stash.userId);
   const named = [
     { name: 'question', item: putNew(ctx, eventKey(position), ctx.stash.question) },
     { name: 'turn', item: putNew(ctx, `TURN#${ctx.stash.turnId}`, ctx.stash.queuedTurn) },
@@ -211,16 +211,16 @@ const isOpen = (turn) =>
   turn.status === 'CANCELLING';
 
 /**
- * The items of a transaction that hold the caller to its quotas: one counts a message of this minute, the
- * other checks the tokens of this day. An item's name is `minuteQuota` or `dayQuota`; retryAt is when the
- * next period begins. All callers with the API key are one user, so they have no quota.
+ * The items of a transaction that hold a user to its quotas: one counts a message of this minute, the other
+ * checks the tokens of this day. An item's name is `minuteQuota` or `dayQuota`; retryAt is when the next
+ * period begins. All callers with the API key are one user, so they have no quota.
  */
-function quotaItems(ctx) {
+function quotaItems(ctx, userId) {
   if (!ctx.identity) return [];
   const now = util.time.nowEpochMilliSeconds();
   const date = util.time.epochMilliSecondsToISO8601(now);
   const usageItem = (sk) => {
-    const key = util.dynamodb.toMapValues({ pk: `USAGE#${ctx.stash.userId}`, sk });
+    const key = util.dynamodb.toMapValues({ pk: `USAGE#${userId}`, sk });
     return { table: ctx.env.TABLE_NAME, key };
   };
   const isBelow = (attribute, limit) => ({

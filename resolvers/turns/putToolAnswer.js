@@ -4,20 +4,22 @@ import { operations, transactWrite, update } from '@aws-appsync/utils/dynamodb';
 /**
  * Stores the answer to a pending tool call. The last answer of a turn queues its next run; an earlier one
  * stores the call's new state as an update, which the handler publishes. The sealed credential of the user
- * who asked is kept for that run, because somebody else may answer last. The same answer again returns the
- * turn.
+ * who asked is kept for that run, because somebody else may answer last. The run needs tokens of the user who
+ * asked, so the last answer checks that user's quota of the day. The same answer again returns the turn.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
   const { callerCredential, storedAnswer, turn } = ctx.stash;
-  if (storedAnswer) {
-    requireSameAnswer(ctx, storedAnswer);
+  const calls = turn.pending ?? [];
+  const call = calls.find(({ id }) => id === ctx.args.input.toolUseId);
+  const isPending = call && needsAnswer(call);
+  if (storedAnswer) requireSameAnswer(ctx, storedAnswer);
+  // A turn whose call is still pending was read before the answer was stored. The transaction finds it.
+  if (storedAnswer && !isPending) {
     ctx.stash.queuedTurn = turn;
     return startAgain(ctx);
   }
-  const calls = turn.pending ?? [];
-  const call = calls.find(({ id }) => id === ctx.args.input.toolUseId);
-  if (!call || !needsAnswer(call)) return raiseNotPending(ctx);
+  if (!isPending) return raiseNotPending(ctx);
   requireFittingAnswer(ctx, call);
   const answeredCall = toAnsweredCall(ctx, call);
   const pending = calls.map((other) => (other.id === call.id ? answeredCall : other));
@@ -35,8 +37,11 @@ export function request(ctx) {
     { name: 'batch', item: isLast ? null : batchWrite(ctx) },
     { name: 'writePermission', item: ctx.stash.writePermission },
   ].filter(({ item }) => item);
-  ctx.stash.transactionItemNames = named.map(({ name }) => name);
-  return transactWrite({ items: /** @type {any[]} */ (named.map(({ item }) => item)) });
+  ctx.stash.quotas = isLast ? dayQuota(ctx) : [];
+  ctx.stash.transactionItemNames = [...named, ...ctx.stash.quotas].map(({ name }) => name);
+  const { transactItems } = transactWrite({ items: /** @type {any[]} */ (named.map(({ item }) => item)) });
+  const quotaWrites = ctx.stash.quotas.map(({ item }) => item);
+  return { operation: 'TransactWriteItems', transactItems: [...transactItems, ...quotaWrites] };
 }
 
 /**
@@ -46,6 +51,7 @@ export function request(ctx) {
 export function response(ctx) {
   if (ctx.stash.isReplay) return startedAgain(ctx);
   if (!ctx.error) return ctx.stash.queuedTurn;
+  if (reasonFor(ctx, 'turn')?.type === 'None') raiseExceededQuota(ctx);
   const answer = reasonFor(ctx, 'answer');
   const lostPermission = isConditionFailed(reasonFor(ctx, 'writePermission'));
   if (!isConditionFailed(answer) || lostPermission) raiseLostRace(ctx);
@@ -54,6 +60,15 @@ export function response(ctx) {
   ctx.stash.isStarted = true;
   return ctx.stash.queuedTurn;
 }
+
+/** Only messages, retries and continues count as messages, so the quota of the minute is left out. */
+function dayQuota(ctx) {
+  const quotas = quotaItems(ctx, askerOf(ctx.stash.turn));
+  return quotas.filter(({ name }) => name === 'dayQuota');
+}
+
+/** The user for whom the turn runs. */
+const askerOf = (turn) => turn.askedBy ?? 'API_KEY';
 
 function raiseNotPending(ctx) {
   return util.error(`The tool call ${ctx.args.input.toolUseId} does not wait for an answer.`, 'NotPending');
@@ -81,7 +96,7 @@ function requireFittingAnswer(ctx, call) {
 /** A tool runs as the user who asked. Nobody else lets a call run or gives its result. */
 function requireAsker(ctx) {
   const { turn, userId } = ctx.stash;
-  if (userId !== (turn.askedBy ?? 'API_KEY')) {
+  if (userId !== askerOf(turn)) {
     const message = 'Only the user who sent the message may approve this call or give its result.';
     util.error(message, 'Unauthorized');
   }
@@ -249,6 +264,62 @@ const needsAnswer = (call) => call.status === 'APPROVAL_NEEDED' || call.status =
 /** A tool call as updates and turns have it, without null members, so that stored copies are equal. */
 function toToolCall({ id, name, title, status, note }) {
   return { id, name, ...(title ? { title } : {}), status, ...(note ? { note } : {}) };
+}
+
+/**
+ * The items of a transaction that hold a user to its quotas: one counts a message of this minute, the other
+ * checks the tokens of this day. An item's name is `minuteQuota` or `dayQuota`; retryAt is when the next
+ * period begins. All callers with the API key are one user, so they have no quota.
+ */
+function quotaItems(ctx, userId) {
+  if (!ctx.identity) return [];
+  const now = util.time.nowEpochMilliSeconds();
+  const date = util.time.epochMilliSecondsToISO8601(now);
+  const usageItem = (sk) => {
+    const key = util.dynamodb.toMapValues({ pk: `USAGE#${userId}`, sk });
+    return { table: ctx.env.TABLE_NAME, key };
+  };
+  const isBelow = (attribute, limit) => ({
+    expression: `attribute_not_exists(${attribute}) OR ${attribute} < :limit`,
+    expressionValues: util.dynamodb.toMapValues({ ':limit': JSON.parse(limit) }),
+  });
+  const countMessage = {
+    expression: 'SET expiresAt = :expiresAt ADD messages :one',
+    expressionValues: util.dynamodb.toMapValues({ ':one': 1, ':expiresAt': Math.floor(now / 1000) + 3600 }),
+  };
+  const nextPeriod = (length) => util.time.epochMilliSecondsToISO8601(now - (now % length) + length);
+  const minuteQuota = {
+    name: 'minuteQuota',
+    limit: ctx.env.MESSAGES_PER_MINUTE,
+    retryAt: nextPeriod(60000),
+    item: {
+      ...usageItem(`MINUTE#${date.slice(0, 16)}`),
+      operation: 'UpdateItem',
+      update: countMessage,
+      condition: isBelow('messages', ctx.env.MESSAGES_PER_MINUTE),
+    },
+  };
+  const dayQuota = {
+    name: 'dayQuota',
+    limit: ctx.env.TOKENS_PER_DAY,
+    retryAt: nextPeriod(86400000),
+    item: {
+      ...usageItem(`DAY#${date.slice(0, 10)}`),
+      operation: 'ConditionCheck',
+      condition: isBelow('tokens', ctx.env.TOKENS_PER_DAY),
+    },
+  };
+  return [minuteQuota, dayQuota].filter((quota) => quota.limit !== '0');
+}
+
+/**
+ * Raises QuotaExceeded where a quota refused the transaction; of two, the one that lasts longer says when to
+ * try again.
+ */
+function raiseExceededQuota(ctx) {
+  const exceeded = ctx.stash.quotas.findLast((quota) => isConditionFailed(reasonFor(ctx, quota.name)));
+  if (exceeded)
+    util.error('Your quota is used up for now.', 'QuotaExceeded', null, { retryAt: exceeded.retryAt });
 }
 
 /**

@@ -20,7 +20,7 @@ export function request(ctx) {
   if (closing && !closing.isWhole) runtime.earlyReturn({});
   const change = turnChange(ctx);
   ctx.stash.queuedTurn = { ...withoutLastRun(turn), ...change };
-  ctx.stash.quotas = quotaItems(ctx);
+  ctx.stash.quotas = quotaItems(ctx, ctx.stash.userId);
   const named = [
     { name: 'turn', item: turnWrite(ctx, change) },
     { name: 'conversation', item: conversationWrite(ctx) },
@@ -221,16 +221,16 @@ const isOpen = (turn) =>
   turn.status === 'CANCELLING';
 
 /**
- * The items of a transaction that hold the caller to its quotas: one counts a message of this minute, the
- * other checks the tokens of this day. An item's name is `minuteQuota` or `dayQuota`; retryAt is when the
- * next period begins. All callers with the API key are one user, so they have no quota.
+ * The items of a transaction that hold a user to its quotas: one counts a message of this minute, the other
+ * checks the tokens of this day. An item's name is `minuteQuota` or `dayQuota`; retryAt is when the next
+ * period begins. All callers with the API key are one user, so they have no quota.
  */
-function quotaItems(ctx) {
+function quotaItems(ctx, userId) {
   if (!ctx.identity) return [];
   const now = util.time.nowEpochMilliSeconds();
   const date = util.time.epochMilliSecondsToISO8601(now);
   const usageItem = (sk) => {
-    const key = util.dynamodb.toMapValues({ pk: `USAGE#${ctx.stash.userId}`, sk });
+    const key = util.dynamodb.toMapValues({ pk: `USAGE#${userId}`, sk });
     return { table: ctx.env.TABLE_NAME, key };
   };
   const isBelow = (attribute, limit) => ({

@@ -24,7 +24,11 @@ impl Waiting {
 
     /// The first attempt has stored its calls and waits for nothing yet.
     async fn run() -> Self {
-        let fixture = Fixture::with_parameters([]);
+        Self::run_with_parameters([]).await
+    }
+
+    async fn run_with_parameters<const N: usize>(parameters: [(&str, &str); N]) -> Self {
+        let fixture = Fixture::with_parameters(parameters);
         let ann = iam_user("ann");
         fixture.create_conversation(&ann, "c1").await;
         fixture.send_message(&ann, "c1", "m1").await.expect("a turn");
@@ -207,6 +211,25 @@ async fn only_the_user_who_asked_can_approve_a_call_or_give_its_result() {
     assert_eq!(waiting.fixture.scan().await, before, "a refused answer writes nothing");
     waiting.approve(&waiting.ann).await.expect("an answer");
     waiting.pick(&waiting.ann).await.expect("an answer");
+}
+
+#[tokio::test]
+async fn last_answer_over_the_day_quota_leaves_the_turn_waiting() {
+    let waiting = Waiting::run_with_parameters([("TokensPerDay", "100"), ("MessagesPerMinute", "2")]).await;
+    waiting.publish_wait().await.expect("the turn waits");
+    let bob = waiting.writer().await;
+    waiting.fixture.put_token_usage(&waiting.ann, "2026-11-21", 100).await;
+    waiting.approve(&waiting.ann).await.expect("an answer that starts no run");
+    let before = waiting.fixture.scan().await;
+    assert_eq!(waiting.pick(&waiting.ann).await, Err(json!("QuotaExceeded")));
+    let denied = waiting.answer(&bob, "pick", json!({ "approved": false })).await;
+    assert_eq!(denied, Err(json!("QuotaExceeded")), "the run would be ann's");
+    assert_eq!(waiting.fixture.scan().await, before, "a refused answer writes nothing");
+    assert_eq!(waiting.turn().await["status"], "WAITING");
+    assert_eq!(waiting.approve(&waiting.ann).await.expect("the same answer again")["status"], "WAITING");
+    waiting.fixture.set_time("2026-11-22T00:00:00Z");
+    assert_eq!(waiting.pick(&waiting.ann).await.expect("an answer")["status"], "QUEUED");
+    assert_eq!(waiting.fixture.get_caller(&waiting.ann).await["messagesThisMinute"], 0, "answers count as no message");
 }
 
 #[tokio::test]
