@@ -36,9 +36,21 @@ macro_rules! event_fields {
     };
 }
 
+macro_rules! tool_call_fields {
+    () => {
+        "{ id name title status note }"
+    };
+}
+
 macro_rules! metadata_fields {
     () => {
-        "{ status contentBlockIndex agentPartialMessage note continues toolCall { id name status } }"
+        concat!(
+            "{ status contentBlockIndex agentPartialMessage note continues toolCall ",
+            tool_call_fields!(),
+            " pending ",
+            tool_call_fields!(),
+            " }"
+        )
     };
 }
 
@@ -51,7 +63,9 @@ macro_rules! turn_fields {
             event_fields!(),
             " batches { attempt sequence metadata ",
             metadata_fields!(),
-            " } hasMoreBatches failure ",
+            " } hasMoreBatches pending ",
+            tool_call_fields!(),
+            " failure ",
             failure_fields!(),
             " usage ",
             usage_fields!(),
@@ -163,6 +177,12 @@ pub const CONTINUE_TURN: &str = concat!(
     " }"
 );
 
+pub const ANSWER_TOOL_CALL: &str = concat!(
+    "mutation AnswerToolCall($input: AnswerToolCallInput!) { answerToolCall(input: $input) ",
+    started_turn_fields!(),
+    " }"
+);
+
 pub const GET_TURN: &str = concat!(
     "query GetTurn($conversationId: ID!, $id: ID!, $attempt: Int, $afterSequence: Int) { \
      getTurn(conversationId: $conversationId, id: $id, attempt: $attempt, afterSequence: $afterSequence) ",
@@ -194,7 +214,7 @@ pub const ON_CONVERSATION_UPDATE: &str = concat!(
 );
 
 /// Every document.
-pub const ALL: [&str; 19] = [
+pub const ALL: [&str; 20] = [
     CREATE_CONVERSATION,
     UPDATE_CONVERSATION,
     DELETE_CONVERSATION,
@@ -208,6 +228,7 @@ pub const ALL: [&str; 19] = [
     CANCEL_TURN,
     RETRY_TURN,
     CONTINUE_TURN,
+    ANSWER_TOOL_CALL,
     GET_TURN,
     PUT_AGENT,
     GET_AGENT,

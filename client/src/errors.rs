@@ -103,6 +103,8 @@ pub enum ErrorType {
     TryAgain,
     QuotaExceeded,
     Unauthorized,
+    NotPending,
+    ToolCallAnswered,
     ExecutionTimeout,
     /// An error type of AppSync, such as UnauthorizedException.
     Other(String),
@@ -120,6 +122,8 @@ impl From<String> for ErrorType {
             "TryAgain" => Self::TryAgain,
             "QuotaExceeded" => Self::QuotaExceeded,
             "Unauthorized" => Self::Unauthorized,
+            "NotPending" => Self::NotPending,
+            "ToolCallAnswered" => Self::ToolCallAnswered,
             "ExecutionTimeout" => Self::ExecutionTimeout,
             _ => Self::Other(name),
         }

@@ -193,6 +193,28 @@ pub struct ContinueTurn {
 }
 request!(ContinueTurn, CONTINUE_TURN, "continueTurn", Turn, |request| json!(request));
 
+/// Answers a tool call that waits for an approval or for a client. The same answer again is success.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AnswerToolCall {
+    pub conversation_id: String,
+    pub turn_id: String,
+    pub tool_use_id: String,
+    /// Given for an approval. `Some(false)` denies a client's call too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approved: Option<bool>,
+    /// Why the call is denied, for the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What the client's tool returned, as JSON text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+    /// Whether the client's tool has failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_error: Option<bool>,
+}
+request!(AnswerToolCall, ANSWER_TOOL_CALL, "answerToolCall", Turn, |request| json!({ "input": request }));
+
 /// Stores the next version of an agent. Only for administrators.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -209,7 +231,7 @@ pub struct PutAgent {
 }
 request!(PutAgent, PUT_AGENT, "putAgent", Agent, |request| json!({ "input": request }));
 
-/// A tool of an agent. It has exactly one of `lambda` and `graphql`.
+/// A tool of an agent. It has exactly one of `lambda`, `graphql` and `client`.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PutTool {
@@ -220,10 +242,12 @@ pub struct PutTool {
     pub input_schema: Option<String>,
     /// `WRITE` if left out. Always left out with `graphql`.
     pub effect: Option<ToolEffect>,
-    /// `ALWAYS` if left out and the tool changes something.
+    /// `ALWAYS` if left out and the tool changes something. Always left out with `client`.
     pub approval: Option<ToolApproval>,
     pub lambda: Option<PutLambdaTool>,
     pub graphql: Option<PutGraphqlTool>,
+    /// `Some(true)` where a client runs the tool.
+    pub client: Option<bool>,
 }
 
 #[derive(Clone, Debug, Serialize)]

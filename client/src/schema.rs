@@ -1,6 +1,6 @@
 //! The API's types as a client reads them. Unknown fields are ignored, so that the API can grow.
 pub use api::types::{
-    ContentBlock, ConversationEvent, Failure, FailureCode, InferenceSettings, Sender, SenderKind, StopReason,
+    ContentBlock, ConversationEvent, Failure, FailureCode, InferenceSettings, Sender, SenderKind, StopReason, ToolCall,
     ToolResult, ToolStatus, ToolUse, TurnStatus, Usage,
 };
 use serde::{Deserialize, Serialize};
@@ -88,6 +88,8 @@ pub struct Turn {
     pub answer: Option<Vec<ConversationEvent>>,
     pub batches: Option<Vec<AgentBatch>>,
     pub has_more_batches: Option<bool>,
+    /// The tool calls that wait for a user or a client, or have waited, while the status is `Waiting`.
+    pub pending: Option<Vec<ToolCall>>,
     pub failure: Option<Failure>,
     pub usage: Option<Usage>,
 }
@@ -122,16 +124,10 @@ pub struct AgentMetadata {
     pub note: Option<String>,
     /// Set on the first update of an attempt that continues the answer of earlier runs.
     pub continues: Option<bool>,
-    /// A tool call that has ended while others of its event still run.
+    /// The new state of a tool call, while others of its event still run or wait.
     pub tool_call: Option<ToolCall>,
-}
-
-/// The state of a tool call.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-pub struct ToolCall {
-    pub id: String,
-    pub name: String,
-    pub status: ToolStatus,
+    /// The tool calls for which the turn begins to wait.
+    pub pending: Option<Vec<ToolCall>>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq)]

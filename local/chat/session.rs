@@ -159,8 +159,13 @@ impl<O: Write> Session<O> {
                 Change::ToolCalled(call) => self.renderer.tool_call(&call)?,
                 Change::ToolResult(result) => self.renderer.tool_result(&result)?,
                 Change::Ended(end) => return Ok(end),
+                Change::Waiting(calls) => {
+                    for call in calls {
+                        self.renderer.note(&format!("Waits for an answer to the call of {}", call.name))?;
+                    }
+                }
                 // The result follows.
-                Change::ToolEnded(_) => {}
+                Change::ToolProgress(_) => {}
                 Change::Question(_) | Change::Reopened => {}
             }
         }

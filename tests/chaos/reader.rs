@@ -51,8 +51,8 @@ impl Reader {
                 Change::Question(event) => question = Some(event.text_or_empty().to_owned()),
                 Change::Appended(appended) => text.push_str(&appended),
                 Change::Replaced(replacement) => text = replacement,
-                Change::ToolCalled(_) | Change::ToolEnded(_) | Change::ToolResult(_) => {}
-                Change::Note(_) | Change::Reopened => {}
+                Change::ToolCalled(_) | Change::ToolProgress(_) | Change::ToolResult(_) => {}
+                Change::Waiting(_) | Change::Note(_) | Change::Reopened => {}
                 Change::Ended(end) => return DisplayedTurn { question, text, status: end.status },
             }
         }

@@ -290,7 +290,8 @@ impl Subscriber {
                 Change::Question(_)
                 | Change::Note(_)
                 | Change::ToolCalled(_)
-                | Change::ToolEnded(_)
+                | Change::ToolProgress(_)
+                | Change::Waiting(_)
                 | Change::ToolResult(_) => {}
             }
         }

@@ -8,7 +8,7 @@ use std::{
 use super::{request_state::RequestState, text_buffer::TextBuffer};
 use crate::schema::{
     AgentBatch, AgentMetadata, ConversationEvent, ConversationUpdate, Failure, SenderKind, StopReason, ToolCall,
-    ToolResult, ToolUse, Turn, TurnStatus, Usage,
+    ToolResult, ToolStatus, ToolUse, Turn, TurnStatus, Usage,
 };
 
 /// How long an open turn may bring no update before getTurn is called.
@@ -16,6 +16,8 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a derived end is checked again. Meanwhile the closer or a late handler may store the real end.
 const RECHECKS: u32 = 12;
 const RECHECK_INTERVAL: Duration = Duration::from_secs(60);
+/// The same for a turn that waits for tool calls.
+const WAIT_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A change to what is displayed of a turn.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,8 +30,12 @@ pub enum Change {
     Replaced(String),
     /// The agent calls a tool.
     ToolCalled(Box<ToolUse>),
-    /// A tool call has ended. Its result follows, unless the turn ends without it.
-    ToolEnded(ToolCall),
+    /// The state of a tool call while others of its event still run. The result of a call that has ended
+    /// follows, unless the turn ends without it.
+    ToolProgress(ToolCall),
+    /// Nothing runs until a user or a client has answered these tool calls. Comes again when one of them is
+    /// answered; the others still wait.
+    Waiting(Vec<ToolCall>),
     /// The result of a tool call.
     ToolResult(Box<ToolResult>),
     /// A message for a person who waits for the answer.
@@ -73,7 +79,13 @@ pub struct TurnReassembly {
     is_question_shown: bool,
     /// The ids of the events whose tool calls or results were reported.
     tool_events_shown: Vec<String>,
+    /// Events whose tool blocks are reported after those of the base, which may have the calls of these
+    /// results.
+    tool_events_after_base: Vec<ConversationEvent>,
     text: TextBuffer,
+    /// The tool calls for which the attempt waits; `None` if it does not wait. Nothing of an attempt follows
+    /// its wait, except the states of these calls: their answers start a later attempt.
+    pending: Option<Vec<ToolCall>>,
     last_activity: Instant,
     request: RequestState<TurnQuery>,
     changes: VecDeque<Change>,
@@ -102,7 +114,9 @@ impl TurnReassembly {
             events_applied: 0,
             is_question_shown: false,
             tool_events_shown: Vec::new(),
+            tool_events_after_base: Vec::new(),
             text: TextBuffer::default(),
+            pending: None,
             last_activity: now,
             request: RequestState::Idle,
             changes: VecDeque::new(),
@@ -132,17 +146,28 @@ impl TurnReassembly {
         self.last_activity = now;
         self.highest_sequence = self.highest_sequence.max(sequence);
         let (metadata, event) = (update.metadata.as_ref(), update.event.as_ref());
+        let is_in_order = sequence == self.next_sequence;
+        let is_wait = metadata.is_some_and(|metadata| metadata.status == TurnStatus::Waiting);
+        if let (Some(_), true, Some(metadata)) = (&self.pending, is_wait, metadata) {
+            // The state of a call is the same wherever it comes in the order.
+            metadata.tool_call.iter().for_each(|call| self.apply_tool_call(call));
+        }
         let is_incomplete = match sequence.cmp(&self.next_sequence) {
             // An end can be published under the number of a stored batch that was never published.
             Ordering::Less => end_status(metadata, event).is_some(),
             Ordering::Equal => {
                 self.apply(metadata, event);
+                // A stored batch with these calls does not say so: it is stored before the wait begins.
+                if let Some(pending) = metadata.and_then(pending_calls) {
+                    self.wait_for(pending);
+                }
                 matches!(self.phase, Phase::AwaitingBase)
             }
             Ordering::Greater => true,
         };
         if self.is_open() && is_incomplete {
-            self.request.request();
+            // The response under way may be older than the update, and then the next check is a minute away.
+            if is_wait && !is_in_order { self.mark_stale() } else { self.request.request() }
         }
     }
 
@@ -215,6 +240,9 @@ impl TurnReassembly {
             return None;
         }
         match self.phase {
+            Phase::AwaitingBase | Phase::Streaming if self.pending.is_some() => {
+                Some(self.last_activity + WAIT_CHECK_INTERVAL)
+            }
             Phase::AwaitingBase | Phase::Streaming => Some(self.last_activity + SILENCE_TIMEOUT),
             Phase::EndDerived { rechecks_left: 0 } | Phase::EndStored => None,
             Phase::EndDerived { .. } => Some(self.last_activity + RECHECK_INTERVAL),
@@ -226,12 +254,15 @@ impl TurnReassembly {
         if previous_ended {
             self.changes.push_back(Change::Reopened);
         }
-        self.changes.extend(self.text.start_attempt(previous_ended));
+        let previous_waited = self.pending.take().is_some();
+        let keeps_text = previous_ended || previous_waited;
+        self.changes.extend(self.text.start_attempt(keeps_text));
         self.phase = Phase::AwaitingBase;
         self.attempt = attempt;
         self.next_sequence = 1;
         self.highest_sequence = 0;
         self.events_applied = 0;
+        self.tool_events_after_base.clear();
     }
 
     fn set_base(&mut self, base: &str) {
@@ -266,10 +297,31 @@ impl TurnReassembly {
             self.changes.push_back(Change::Note(note.clone()));
         }
         if let Some(tool_call) = &metadata.tool_call {
-            self.changes.push_back(Change::ToolEnded(tool_call.clone()));
+            self.apply_tool_call(tool_call);
         }
         if let Some(text) = &metadata.agent_partial_message {
             self.changes.extend(self.text.append(text));
+        }
+    }
+
+    fn apply_tool_call(&mut self, tool_call: &ToolCall) {
+        let Some(mut pending) = self.pending.clone() else {
+            return self.changes.push_back(Change::ToolProgress(tool_call.clone()));
+        };
+        if let Some(known) = pending.iter_mut().find(|known| known.id == tool_call.id) {
+            *known = tool_call.clone();
+        }
+        self.wait_for(&pending);
+    }
+
+    /// The turn waits for these calls. A call that was answered stays so: what says otherwise is older.
+    fn wait_for(&mut self, calls: &[ToolCall]) {
+        let known = self.pending.as_deref().unwrap_or_default();
+        let answered = |call: &ToolCall| known.iter().find(|known| known.id == call.id && !needs_answer(known));
+        let pending: Vec<_> = calls.iter().map(|call| answered(call).unwrap_or(call).clone()).collect();
+        if self.pending.as_ref() != Some(&pending) {
+            self.changes.push_back(Change::Waiting(pending.clone()));
+            self.pending = Some(pending);
         }
     }
 
@@ -295,7 +347,11 @@ impl TurnReassembly {
     fn apply_event(&mut self, event: &ConversationEvent) {
         self.events_applied += 1;
         self.changes.extend(self.text.commit(event.text_or_empty()));
-        self.show_tool_blocks(event);
+        if matches!(self.phase, Phase::AwaitingBase) {
+            self.tool_events_after_base.push(event.clone());
+        } else {
+            self.show_tool_blocks(event);
+        }
     }
 
     /// Reports the tool calls and results of an event once.
@@ -310,6 +366,7 @@ impl TurnReassembly {
 
     fn apply_last_event(&mut self, event: &ConversationEvent, status: TurnStatus) {
         self.changes.extend(self.text.finish(event.text_or_empty()));
+        self.show_tool_blocks(event);
         let end =
             TurnEnd { status, stop_reason: event.stop_reason, failure: event.failure.clone(), usage: event.usage };
         self.end(Phase::EndStored, end);
@@ -330,11 +387,21 @@ impl TurnReassembly {
         }
         self.set_base(&joined_text(base));
         base.iter().for_each(|event| self.show_tool_blocks(event));
+        let after_base = std::mem::take(&mut self.tool_events_after_base);
+        after_base.iter().for_each(|event| self.show_tool_blocks(event));
         self.merge_batches(turn.batches.as_deref().unwrap_or_default(), own);
-        if turn.status.is_end() && has_all_batches {
+        let is_waiting = turn.status == TurnStatus::Waiting;
+        if (turn.status.is_end() || is_waiting) && has_all_batches {
             for event in own.iter().skip(self.events_applied) {
                 self.apply_event(event);
             }
+        }
+        if is_waiting && has_all_batches {
+            // A turn may wait for longer than its batches are kept.
+            self.next_sequence = self.next_sequence.max(self.highest_sequence.saturating_add(1));
+            self.wait_for(turn.pending.as_deref().unwrap_or_default());
+        }
+        if turn.status.is_end() && has_all_batches {
             self.end(Phase::EndDerived { rechecks_left: RECHECKS }, turn_end(turn, own));
         }
     }
@@ -356,9 +423,20 @@ impl TurnReassembly {
 
     fn end(&mut self, phase: Phase, end: TurnEnd) {
         self.phase = phase;
+        self.pending = None;
         self.request.cancel_retry();
         self.changes.push_back(Change::Ended(end));
     }
+}
+
+/// The calls for which the turn begins to wait with this update.
+fn pending_calls(metadata: &AgentMetadata) -> Option<&[ToolCall]> {
+    let pending = metadata.pending.as_deref()?;
+    (metadata.status == TurnStatus::Waiting).then_some(pending)
+}
+
+fn needs_answer(call: &ToolCall) -> bool {
+    matches!(call.status, ToolStatus::ApprovalNeeded | ToolStatus::ClientNeeded)
 }
 
 /// `own_events` are the stored events of the turn's current attempt.

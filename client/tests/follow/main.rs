@@ -82,7 +82,8 @@ async fn read_to_end(follower: &mut Follower) -> (Vec<String>, TurnStatus) {
             Change::Ended(end) => return (texts, end.status),
             Change::Question(_)
             | Change::ToolCalled(_)
-            | Change::ToolEnded(_)
+            | Change::ToolProgress(_)
+            | Change::Waiting(_)
             | Change::ToolResult(_)
             | Change::Note(_)
             | Change::Reopened => {}

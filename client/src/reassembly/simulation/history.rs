@@ -1,12 +1,13 @@
 //! Generator of random backend histories for one conversation.
 //!
-//! Attempts die; turns are closed by others, retried, continued, or finished by a direct write.
+//! Attempts die; turns wait for tool calls, are closed by others, retried, continued, or finished by a direct
+//! write.
 use fastrand::Rng;
 
 use super::percent;
 use crate::schema::{
     AgentBatch, AgentMetadata, ContentBlock, ConversationEvent, ConversationUpdate, Failure, FailureCode, Sender,
-    SenderKind, StopReason, ToolResult, ToolStatus, ToolUse, Turn, TurnStatus,
+    SenderKind, StopReason, ToolCall, ToolResult, ToolStatus, ToolUse, Turn, TurnStatus,
 };
 
 const TEXTS: [&str; 8] = ["Hello", " ", "👩‍👩‍👧", "\r\n", "שלום", "é", "\u{1}", "…and more"];
@@ -52,8 +53,25 @@ struct StoredTurn {
     run_position: u32,
     question: ConversationEvent,
     answer: Vec<ConversationEvent>,
+    /// The calls for which the turn waits, or has waited, and which have no results.
+    pending: Vec<ToolCall>,
     /// The text of the attempt after its last event.
     tail: String,
+}
+
+/// What becomes of an attempt that is to wait for tool calls.
+#[derive(Clone, Copy)]
+enum WaitEnd {
+    /// The calls are answered, and the next run goes on.
+    Answered,
+    /// A new message, a cancellation or the next writer after an expiry closes the turn.
+    Closed(TurnStatus),
+    /// Nobody answers in time, and no event says so.
+    Expired,
+    /// The turn waits at the end of the history.
+    Open,
+    /// The turn was cancelled before it could begin to wait: the attempt goes on.
+    NotBegun,
 }
 
 #[derive(Clone, Copy)]
@@ -85,6 +103,20 @@ impl Generator<'_> {
     }
 
     fn run(&mut self, turn: &mut StoredTurn, is_last_turn: bool) {
+        let mut is_claimed = self.make_attempts(turn);
+        while is_claimed && turn.sequence > 0 && self.percent(20) {
+            match self.wait(turn, is_last_turn) {
+                WaitEnd::Answered => is_claimed = self.make_attempts(turn),
+                WaitEnd::NotBegun => break,
+                WaitEnd::Closed(_) | WaitEnd::Expired | WaitEnd::Open => return,
+            }
+        }
+        let end = self.choose_end(turn, is_claimed, is_last_turn);
+        self.end_run(turn, end);
+    }
+
+    /// Returns whether there was an attempt.
+    fn make_attempts(&mut self, turn: &mut StoredTurn) -> bool {
         let attempts = self.rng.u32(..4);
         for attempt in 1..=attempts {
             turn.claim();
@@ -93,8 +125,72 @@ impl Generator<'_> {
                 self.stream(turn, attempt == attempts);
             }
         }
-        let end = self.choose_end(turn, attempts > 0, is_last_turn);
-        self.end_run(turn, end);
+        attempts > 0
+    }
+
+    /// Ends the attempt with calls that are to be answered.
+    fn wait(&mut self, turn: &mut StoredTurn, is_last_turn: bool) -> WaitEnd {
+        self.add_unpublished_tail(turn);
+        let count = self.rng.u32(1..=2);
+        let event = self.store_tool_calls(turn, count);
+        turn.pending = event.tool_uses().map(pending_call).collect();
+        self.publish_event(turn, event);
+        turn.sequence += 1;
+        let pending = Some(turn.pending.clone());
+        let waiting = AgentMetadata { pending, ..metadata(TurnStatus::Waiting) };
+        let batch = AgentBatch { attempt: turn.attempt, sequence: turn.sequence, metadata: waiting.clone() };
+        self.history.push(Transition { batch: Some(batch), ..turn.transition() });
+        let end = self.choose_wait_end(turn, is_last_turn);
+        if let WaitEnd::NotBegun = end {
+            turn.pending.clear();
+            let update = turn.update(metadata(TurnStatus::Cancelling), None);
+            self.history.push(Transition { update: Some(update), ..turn.transition() });
+            return end;
+        }
+        turn.status = TurnStatus::Waiting;
+        let update = turn.update(waiting, None);
+        self.history.push(Transition { update: Some(update), ..turn.transition() });
+        if count > 1 && self.percent(60) {
+            self.answer_first_call(turn);
+        }
+        match end {
+            WaitEnd::Answered => {
+                turn.reopen(self.position, true);
+                self.history.push(turn.transition());
+            }
+            WaitEnd::Closed(status) => {
+                turn.status = status;
+                let results = turn.pending.drain(..).map(|call| tool_result(call.id, ToolStatus::Cancelled)).collect();
+                let event = self.store_blocks(turn, SenderKind::Tool, results, Some(status));
+                self.store_then_announce(turn, event);
+            }
+            WaitEnd::Expired => self.end_run(turn, RunEnd::Abandoned),
+            WaitEnd::Open | WaitEnd::NotBegun => {}
+        }
+        end
+    }
+
+    fn choose_wait_end(&mut self, turn: &StoredTurn, is_last_turn: bool) -> WaitEnd {
+        match self.rng.u32(..10) {
+            0..=4 => WaitEnd::Answered,
+            5 => WaitEnd::Closed(TurnStatus::Failed),
+            6 if turn.run == 1 || is_last_turn => WaitEnd::Expired,
+            7 if is_last_turn => WaitEnd::Open,
+            8 => WaitEnd::NotBegun,
+            _ => WaitEnd::Closed(TurnStatus::Cancelled),
+        }
+    }
+
+    /// The answer is stored with its update, which is published after that.
+    fn answer_first_call(&mut self, turn: &mut StoredTurn) {
+        turn.sequence += 1;
+        turn.pending[0].status = ToolStatus::Running;
+        let tool_call = Some(turn.pending[0].clone());
+        let answered = AgentMetadata { tool_call, ..metadata(TurnStatus::Waiting) };
+        let batch = AgentBatch { attempt: turn.attempt, sequence: turn.sequence, metadata: answered.clone() };
+        self.history.push(Transition { batch: Some(batch), ..turn.transition() });
+        let update = turn.update(answered, None);
+        self.history.push(Transition { update: Some(update), ..turn.transition() });
     }
 
     fn choose_end(&mut self, turn: &StoredTurn, is_claimed: bool, is_last_turn: bool) -> RunEnd {
@@ -112,6 +208,10 @@ impl Generator<'_> {
         let continues = turn.continues.then_some(true);
         let start = AgentMetadata { continues, ..metadata(TurnStatus::Running) };
         self.publish_batch(turn, start, Some(turn.question.clone()));
+        if !turn.pending.is_empty() && self.percent(80) {
+            let results = turn.pending.drain(..).map(|call| tool_result(call.id, ToolStatus::Succeeded)).collect();
+            self.publish_tool_results(turn, results);
+        }
         let events = self.rng.u32(..3);
         for part in 0..=events {
             for _ in 0..self.rng.u32(..6) {
@@ -125,34 +225,32 @@ impl Generator<'_> {
             }
             self.add_unpublished_tail(turn);
             let is_step = self.percent(50);
-            let event = if is_step { self.store_tool_call(turn) } else { self.store_event(turn, None) };
+            let event = if is_step { self.store_tool_calls(turn, 1) } else { self.store_event(turn, None) };
+            let results = event.tool_uses().map(|call| tool_result(call.id.clone(), ToolStatus::Succeeded)).collect();
             self.publish_event(turn, event);
             if is_step && (is_last_attempt || self.percent(70)) {
-                self.publish_tool_result(turn);
+                self.publish_tool_results(turn, results);
             }
         }
     }
 
-    /// Ends a step with a tool call. Later attempts keep everything up to it.
-    fn store_tool_call(&mut self, turn: &mut StoredTurn) -> ConversationEvent {
-        let id = format!("call{}", self.position + 1);
-        let tool_use = ToolUse { id, name: "look".to_owned(), title: None, input: "{}".to_owned() };
-        let event = self.store_blocks(turn, SenderKind::Agent, vec![ContentBlock::tool_use(tool_use)]);
+    /// Ends a step with tool calls. Later attempts keep everything up to it.
+    fn store_tool_calls(&mut self, turn: &mut StoredTurn, count: u32) -> ConversationEvent {
+        let position = self.position + 1;
+        let tool_use = |number| ToolUse {
+            id: format!("call{position}-{number}"),
+            name: "look".to_owned(),
+            title: None,
+            input: "{}".to_owned(),
+        };
+        let calls = (1..=count).map(|number| ContentBlock::tool_use(tool_use(number))).collect();
+        let event = self.store_blocks(turn, SenderKind::Agent, calls, None);
         turn.keep_events();
         event
     }
 
-    fn publish_tool_result(&mut self, turn: &mut StoredTurn) {
-        let result = ToolResult {
-            tool_use_id: format!("call{}", self.position),
-            status: ToolStatus::Succeeded,
-            json: Some("1".to_owned()),
-            text: None,
-            truncated: None,
-            started_at: None,
-            ended_at: None,
-        };
-        let event = self.store_blocks(turn, SenderKind::Tool, vec![ContentBlock::tool_result(result)]);
+    fn publish_tool_results(&mut self, turn: &mut StoredTurn, results: Vec<ContentBlock>) {
+        let event = self.store_blocks(turn, SenderKind::Tool, results, None);
         turn.keep_events();
         self.publish_event(turn, event);
     }
@@ -162,8 +260,9 @@ impl Generator<'_> {
         turn: &mut StoredTurn,
         kind: SenderKind,
         content: Vec<ContentBlock>,
+        end: Option<TurnStatus>,
     ) -> ConversationEvent {
-        let mut stored = self.store_event(turn, None);
+        let mut stored = self.store_event(turn, end);
         stored.sender.kind = kind;
         stored.content = content;
         turn.answer.pop();
@@ -199,6 +298,7 @@ impl Generator<'_> {
             }
             RunEnd::Abandoned => {
                 turn.status = TurnStatus::Failed;
+                turn.pending.clear();
                 self.history.push(turn.transition());
             }
         }
@@ -278,6 +378,7 @@ impl StoredTurn {
             run_position: position,
             question: event(id, position, SenderKind::User, "Why?"),
             answer: Vec::new(),
+            pending: Vec::new(),
             tail: String::new(),
         }
     }
@@ -285,6 +386,9 @@ impl StoredTurn {
     /// Retries the turn or continues its answer.
     fn reopen(&mut self, last_position: u32, continues: bool) {
         self.answer = if continues { self.current_answer() } else { Vec::new() };
+        if !continues {
+            self.pending.clear();
+        }
         self.run += 1;
         self.run_position = last_position;
         self.continues = continues;
@@ -328,6 +432,7 @@ impl StoredTurn {
             answer: Some(answer),
             batches: None,
             has_more_batches: None,
+            pending: (self.status == TurnStatus::Waiting).then(|| self.pending.clone()),
             failure: None,
             usage: None,
         };
@@ -354,7 +459,25 @@ fn metadata(status: TurnStatus) -> AgentMetadata {
         note: None,
         continues: None,
         tool_call: None,
+        pending: None,
     }
+}
+
+fn pending_call(call: &ToolUse) -> ToolCall {
+    let (id, name) = (call.id.clone(), call.name.clone());
+    ToolCall { id, name, title: None, status: ToolStatus::ApprovalNeeded, note: None }
+}
+
+fn tool_result(tool_use_id: String, status: ToolStatus) -> ContentBlock {
+    ContentBlock::tool_result(ToolResult {
+        tool_use_id,
+        status,
+        json: Some("1".to_owned()),
+        text: None,
+        truncated: None,
+        started_at: None,
+        ended_at: None,
+    })
 }
 
 fn text_metadata(text: String) -> AgentMetadata {

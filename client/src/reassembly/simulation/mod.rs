@@ -13,11 +13,16 @@ use fastrand::Rng;
 use history::Transition;
 
 use super::{Change, ConversationReassembly, Fetch, TurnChange};
-use crate::schema::{ActiveTurn, ConversationEventConnection, ConversationEvents, ConversationUpdate, Turn};
+use crate::schema::{
+    ActiveTurn, ConversationEventConnection, ConversationEvents, ConversationUpdate, ToolCall, Turn, TurnStatus,
+};
 
 const CONVERSATIONS: u64 = 5_000;
 /// A client that sleeps for longer than this only waits for its next periodic check.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
+/// A turn that waits is checked every minute. So long after the end of the history the client has checked for
+/// missed turns twice too.
+const TIME_TO_WAIT: Duration = Duration::from_secs(900);
 const BATCHES_PER_PAGE: usize = 4;
 const EVENTS_PER_PAGE: usize = 2;
 
@@ -33,6 +38,7 @@ fn every_client_ends_with_the_stored_text() {
 struct DisplayedTurn {
     text: String,
     has_ended: bool,
+    waits_for: Option<Vec<ToolCall>>,
     /// The ids of tool calls.
     calls: Vec<String>,
     /// The ids of the calls whose results are displayed.
@@ -162,6 +168,8 @@ impl Simulation {
 
     /// Loses nothing more and lets time pass until the client has checked periodically twice.
     fn run_until_idle(&mut self) {
+        let waits = self.history.last().is_some_and(|last| last.turn.status == TurnStatus::Waiting);
+        let ended_at = self.now;
         let mut periodic_checks = 0;
         for _ in 0..1_000 {
             self.deliver_all_responses();
@@ -170,7 +178,7 @@ impl Simulation {
             if wait > LONGEST_WAIT {
                 periodic_checks += 1;
             }
-            if periodic_checks > 2 {
+            if periodic_checks > 2 || (waits && self.now - ended_at > TIME_TO_WAIT) {
                 return;
             }
             self.advance(wait);
@@ -217,15 +225,21 @@ impl Simulation {
     fn display(&mut self, TurnChange { turn_id, change }: TurnChange) {
         let seed = self.seed;
         let turn = self.displayed.entry(turn_id.clone()).or_default();
+        let stored = &self.history[..self.happened];
         let is_reopened = change == Change::Reopened;
         assert_eq!(turn.has_ended, is_reopened, "seed {seed}: {turn_id} has ended, or not, before {change:?}");
         match change {
             Change::Appended(text) => turn.text.push_str(&text),
             Change::Replaced(text) => turn.text = text,
             Change::Reopened => turn.has_ended = false,
+            Change::Waiting(calls) => {
+                let is_stored =
+                    transitions_of(stored, &turn_id).any(|transition| transition.turn.pending.as_ref() == Some(&calls));
+                assert!(is_stored, "seed {seed}: {turn_id} never waited for {calls:?}");
+                turn.waits_for = Some(calls);
+            }
             Change::Ended(_) => {
                 turn.has_ended = true;
-                let stored = &self.history[..self.happened];
                 let is_stored_end = transitions_of(stored, &turn_id)
                     .any(|transition| transition.turn.status.is_end() && transition.text == turn.text);
                 assert!(is_stored_end, "seed {seed}: {turn_id} never ended with {:?}", turn.text);
@@ -236,7 +250,7 @@ impl Simulation {
                 assert!(is_called, "seed {seed}: {} has a result before its call", result.tool_use_id);
                 push_new(&mut turn.results, result.tool_use_id);
             }
-            Change::Question(_) | Change::Note(_) | Change::ToolEnded(_) => {}
+            Change::Question(_) | Change::Note(_) | Change::ToolProgress(_) => {}
         }
     }
 
@@ -252,7 +266,11 @@ impl Simulation {
                 assert!(ended_before, "seed {seed}: {turn_id} was not displayed");
                 continue;
             };
-            assert!(turn.has_ended, "seed {seed}: {turn_id} did not end");
+            if last.turn.status == TurnStatus::Waiting {
+                assert_eq!(turn.waits_for, last.turn.pending, "seed {seed}: {turn_id}");
+            } else {
+                assert!(turn.has_ended, "seed {seed}: {turn_id} did not end");
+            }
             assert_eq!(turn.text, last.text, "seed {seed}: {turn_id}");
             for event in last.turn.answer.iter().flatten() {
                 let is_call_displayed = event.tool_uses().all(|call| turn.calls.contains(&call.id));

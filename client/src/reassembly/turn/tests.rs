@@ -1,6 +1,7 @@
 mod attempts;
 mod ends;
 mod gaps;
+mod waiting;
 
 use serde_json::{Value, json};
 
