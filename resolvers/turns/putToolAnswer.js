@@ -9,7 +9,7 @@ import { operations, transactWrite, update } from '@aws-appsync/utils/dynamodb';
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
-  const { callerCredential, storedAnswer, turn } = ctx.stash;
+  const { storedAnswer, turn } = ctx.stash;
   const calls = turn.pending ?? [];
   const call = calls.find(({ id }) => id === ctx.args.input.toolUseId);
   const isPending = call && needsAnswer(call);
@@ -26,7 +26,7 @@ export function request(ctx) {
   const isLast = !pending.some((other) => needsAnswer(other));
   const change = {
     ...(isLast ? nextRun(turn) : { pending, lastSequence: turn.lastSequence + 1 }),
-    ...(callerCredential ? { callerCredential } : {}),
+    ...credentialChange(ctx),
   };
   ctx.stash.queuedTurn = { ...turn, pending: undefined, ...change };
   if (!isLast) ctx.stash.toolCallUpdate = toolCallUpdate(ctx, answeredCall);
@@ -59,6 +59,13 @@ export function response(ctx) {
   ctx.stash.isReplay = true;
   ctx.stash.isStarted = true;
   return ctx.stash.queuedTurn;
+}
+
+/** A credential that could not be sealed does not replace one that an earlier answer brought. */
+function credentialChange(ctx) {
+  const { callerCredential, turn } = ctx.stash;
+  const isWorse = !callerCredential?.sealed && turn.callerCredential?.sealed;
+  return callerCredential && !isWorse ? { callerCredential } : {};
 }
 
 /** Only messages, retries and continues count as messages, so the quota of the minute is left out. */
