@@ -2,7 +2,9 @@ import { util } from '@aws-appsync/utils';
 
 /**
  * Stores a published update under its number for a day. The same update again is success; a number never
- * changes its content.
+ * changes its content. The update is stored before renewTurn checks that the attempt owns the turn, so that
+ * whoever closes a turn finds all text that was published. So an update with pending calls is stored also for
+ * a turn that is being cancelled; it is published as CANCELLING, and getTurn leaves the calls out.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {

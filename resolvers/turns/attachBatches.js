@@ -33,14 +33,19 @@ export function request(ctx) {
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
   if (ctx.error) raiseTableError(ctx);
-  const batches = ctx.result.items.map((batch) => toBatch(batch));
+  const isWaiting = ctx.stash.turn.status === 'WAITING';
+  const batches = ctx.result.items.map((batch) => toBatch(batch, isWaiting));
   // The batches of an attempt expire together. A page without any would have a client ask for the same page
   // again.
   const hasMoreBatches = batches.length > 0 && ctx.result.nextToken !== null;
   return { ...ctx.stash.turn, batches, hasMoreBatches };
 }
 
-function toBatch({ attempt, sequence, text, ...batch }) {
+/**
+ * The pending calls are only of a turn that waits: putBatch stores them before renewTurn knows whether the
+ * turn is being cancelled instead.
+ */
+function toBatch({ attempt, sequence, text, ...batch }, isWaiting) {
   const { status, contentBlockIndex, note, continues, toolCall, pending } = batch;
   const metadata = {
     status,
@@ -49,7 +54,7 @@ function toBatch({ attempt, sequence, text, ...batch }) {
     note,
     continues,
     toolCall,
-    pending,
+    pending: isWaiting ? pending : undefined,
   };
   return { attempt, sequence, metadata };
 }

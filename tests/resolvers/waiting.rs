@@ -88,7 +88,7 @@ impl Waiting {
 
     async fn turn(&self) -> Value {
         let document = "{ result: getTurn(conversationId: \"c1\", id: \"m1\") { status run attempt \
-            failure { code retryable } pending { id status } batches { sequence metadata { status toolCall { id status } } } } }";
+            failure { code retryable } pending { id status } batches { sequence metadata { status toolCall { id status } pending { id } } } } }";
         self.fixture.execute(&self.ann, document, json!({})).await.expect("a turn")
     }
 
@@ -171,7 +171,7 @@ async fn last_of_two_answers_starts_the_next_run() {
     assert_eq!(turn, json!({ "status": "WAITING", "run": 1, "attempt": 1, "pending": pending }));
     let [mut order] = waiting.payloads("publishToolCall").try_into().expect("one order to publish");
     let batches = waiting.turn().await["batches"].clone();
-    let answered = json!({ "status": "WAITING", "toolCall": { "id": "ship", "status": "RUNNING" } });
+    let answered = json!({ "status": "WAITING", "toolCall": { "id": "ship", "status": "RUNNING" }, "pending": null });
     assert_eq!(batches[1], json!({ "sequence": 3, "metadata": answered }));
     // The handler adds the status.
     order.as_object_mut().expect("an object").remove("type");
@@ -355,7 +355,10 @@ async fn turn_that_is_being_cancelled_does_not_begin_to_wait() {
     waiting.fixture.mutate_turn(&waiting.ann, "cancelTurn").await.expect("a turn");
     let published = waiting.publish_wait().await.expect("an update");
     assert_eq!(published["metadata"], json!({ "status": "CANCELLING", "toolCall": null, "pending": null }));
-    assert_eq!(waiting.turn().await["status"], "CANCELLING");
+    let turn = waiting.turn().await;
+    assert_eq!((&turn["status"], &turn["pending"]), (&json!("CANCELLING"), &Value::Null));
+    let pending = turn.pointer("/batches/0/metadata/pending");
+    assert_eq!(pending, Some(&Value::Null), "the stored update is not a wait");
 }
 
 #[tokio::test]
