@@ -207,7 +207,16 @@ fn tool_graphql_urls_are_https_or_local() {
     for urls in ["none", urls] {
         assert_eq!(load(urls).as_deref(), Ok(urls));
     }
-    for urls in ["", "http://a.example/graphql", "http://localhost.example/", "https://", "https://a#b", "none,a"] {
+    for urls in [
+        "",
+        "http://a.example/graphql",
+        "http://localhost.example/",
+        "https://",
+        "https://a#b",
+        "https://user@a",
+        "https://a:b@c/",
+        "none,a",
+    ] {
         assert!(load(urls).is_err(), "{urls}");
     }
 }
