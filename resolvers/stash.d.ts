@@ -284,7 +284,7 @@ interface StoredTurn {
   agentVersion?: number;
   /** The user for whom the run works. Missing for the API key. */
   askedBy?: string;
-  /** That user's, of the newest answer to a call for which it could be sealed. Removed when the turn ends. */
+  /** That user's, of the newest answer for which it could be sealed. A resolver that ends the turn removes it. */
   callerCredential?: CallerCredential;
 }
 

@@ -145,7 +145,8 @@ function closingWrites(ctx) {
     lastSequence: unchanged(turn.lastSequence),
   };
   const removed = operations.remove();
-  const change = { ...closing.turnChange, pending: removed, pendingUntil: removed };
+  const wait = { pending: removed, pendingUntil: removed, callerCredential: removed };
+  const change = { ...closing.turnChange, ...wait };
   const turnItem = conversationItem(ctx, conversation.id, `TURN#${turn.id}`);
   return [
     { name: 'closingEvent', item: putNew(ctx, eventKey(closing.event.position), closing.event) },

@@ -89,6 +89,7 @@ function turnChange(ctx) {
     ...counts,
     ...(usage ? { usage } : {}),
     ...(failure ? { failure } : {}),
+    callerCredential: operations.remove(),
   };
 }
 

@@ -59,6 +59,7 @@ function endTurn(ctx) {
   const unanswered = { lastSequence: unchanged(turn.lastSequence), pendingUntil: isFuture };
   const removed = operations.remove();
   const isWaiting = turn.status === 'WAITING';
+  const wait = { pending: removed, pendingUntil: removed };
   const isActive = {
     eventCount: { eq: turn.lastPosition },
     activeTurnId: { eq: turn.id },
@@ -67,7 +68,7 @@ function endTurn(ctx) {
   const turnWrite = {
     updateItem: {
       ...conversationItem(ctx, conversation.id, `TURN#${turn.id}`),
-      update: isWaiting ? { ...turnChange, pending: removed, pendingUntil: removed } : turnChange,
+      update: { ...turnChange, ...(isWaiting ? wait : {}), callerCredential: removed },
       condition: { ...sameRun(turn), ...(isWaiting ? unanswered : unclaimed) },
     },
   };

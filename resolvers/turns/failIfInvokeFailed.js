@@ -40,7 +40,7 @@ export function request(ctx) {
       {
         updateItem: {
           ...conversationItem(ctx, conversation.id, `TURN#${queuedTurn.id}`),
-          update: ctx.stash.failedTurnChange,
+          update: { ...ctx.stash.failedTurnChange, callerCredential: operations.remove() },
           condition: isStillQueued,
         },
       },
