@@ -284,7 +284,9 @@ interface StoredTurn {
   agentVersion?: number;
   /** The user for whom the run works. Missing for the API key. */
   askedBy?: string;
-  /** That user's, of the newest answer for which it could be sealed. A resolver that ends the turn removes it. */
+  /**
+   * That user's, of the newest answer for which it could be sealed. A resolver that ends the turn removes it.
+   */
   callerCredential?: CallerCredential;
 }
 
