@@ -72,8 +72,8 @@ pub fn fence(claim: &Claim, now: u64) -> Condition {
     )
 }
 
-/// The condition under which an attempt starts what cannot be undone: its own, and nobody has cancelled the
-/// turn. `now` is in milliseconds since 1970.
+/// The condition under which an attempt starts a tool that changes something: the fence, and nobody has
+/// cancelled the turn. `now` is in milliseconds since 1970.
 pub fn running(claim: &Claim, now: u64) -> Condition {
     Condition::new(
         RUNNING,
