@@ -5,6 +5,7 @@ pub(super) const HELP: &str = "\
 /continue  continue the last answer where it ended
 /help      list the commands
 /quit      leave; the end of the input also leaves
+A tool call that needs your approval is asked for: y runs it, n denies it.
 Ctrl-C cancels the answer that streams; pressed again, or with no answer streaming, it leaves.
 A space before the slash sends a line as a message.
 ";
@@ -61,6 +62,15 @@ impl<'a> Input<'a> {
     }
 }
 
+/// What the user decides about a tool call; `None` if the line says neither.
+pub(super) fn parse_approval(line: &str) -> Option<bool> {
+    match line.trim().to_lowercase().as_str() {
+        "y" | "yes" => Some(true),
+        "n" | "no" => Some(false),
+        _ => None,
+    }
+}
+
 fn is_command(word: &str) -> bool {
     let Some(name) = word.strip_prefix('/') else { return false };
     !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_'))
@@ -99,6 +109,16 @@ mod tests {
         for text in ["/retry now", "/quit the job"] {
             let command = text.split(' ').next().unwrap().to_owned();
             assert_eq!(Input::parse(text), Err(CommandError::UnexpectedText { command }), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_clear_word_approves_or_denies() {
+        for (line, approved) in [("y", true), (" YES ", true), ("n", false), ("No", false)] {
+            assert_eq!(parse_approval(line), Some(approved), "{line}");
+        }
+        for line in ["", "yy", "ok", "y n", "/retry"] {
+            assert_eq!(parse_approval(line), None, "{line}");
         }
     }
 

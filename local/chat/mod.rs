@@ -94,6 +94,10 @@ pub enum ChatError {
     Command(#[from] CommandError),
     #[error("The message was not answered.")]
     Unanswered,
+    #[error("The answer waits for your approval: `parlance chat` without a text asks for it.")]
+    WaitsForApproval,
+    #[error("The answer waits for a page of your application, which runs the tool that was called.")]
+    WaitsForPage,
     #[error("You left before the end of the answer, which continues in the background.")]
     LeftEarly,
     #[error("You left before a message was sent.")]
@@ -140,10 +144,11 @@ where
         started = start(&options) => started?,
         Some(()) = interrupts.next() => return Err(ChatError::LeftBeforeStart),
     };
-    let mut session = Session::new(api, conversation_id, follower, renderer, interrupts);
+    let lines = request.is_none().then(|| input.lines());
+    let mut session = Session::new(api, conversation_id, follower, renderer, lines, interrupts);
     match request {
         Some(request) => session.answer(request).await,
-        None => answer_lines(session, input).await,
+        None => answer_lines(session).await,
     }
 }
 
@@ -160,19 +165,15 @@ async fn start(options: &ChatOptions) -> Result<(AppSync, String, Follower), Cha
     Ok((api, conversation_id, follower))
 }
 
-async fn answer_lines<O: Write>(
-    mut session: Session<O>,
-    input: impl AsyncBufRead + Unpin,
-) -> Result<Outcome, ChatError> {
-    let mut lines = input.lines();
-    let mut outcome = Outcome::Answered;
+async fn answer_lines<I, O>(mut session: Session<I, O>) -> Result<Outcome, ChatError>
+where
+    I: AsyncBufRead + Unpin,
+    O: Write,
+{
+    let mut outcome = session.resume_wait().await?;
     loop {
         session.prompt()?;
-        let line = tokio::select! {
-            line = lines.next_line() => line?,
-            left = session.wait_for_interrupt() => return left.map(|()| outcome),
-        };
-        let Some(line) = line else { return Ok(outcome) };
+        let Some(line) = session.next_line().await? else { return Ok(outcome) };
         if line.trim().is_empty() {
             continue;
         }

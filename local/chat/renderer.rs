@@ -6,7 +6,7 @@ use std::{
 
 use client::{
     reassembly::TurnEnd,
-    schema::{StopReason, ToolResult, ToolStatus, ToolUse, TurnStatus},
+    schema::{StopReason, ToolCall, ToolResult, ToolStatus, ToolUse, TurnStatus},
 };
 use jiff::{SpanTotal, Timestamp, Unit};
 
@@ -17,13 +17,17 @@ pub(super) struct Renderer<O> {
     output: O,
     is_terminal: bool,
     is_at_line_start: bool,
-    /// The id and the name of each tool call whose result is not printed.
-    open_calls: Vec<(String, String)>,
+    /// The tool calls whose results are not printed.
+    open_calls: Vec<ToolUse>,
 }
 
 impl<O: Write> Renderer<O> {
     pub fn new(output: O, is_terminal: bool) -> Self {
         Self { output, is_terminal, is_at_line_start: true, open_calls: Vec::new() }
+    }
+
+    pub fn is_terminal(&self) -> bool {
+        self.is_terminal
     }
 
     pub fn prompt(&mut self) -> Result<()> {
@@ -61,14 +65,37 @@ impl<O: Write> Renderer<O> {
     }
 
     pub fn tool_call(&mut self, call: &ToolUse) -> Result<()> {
+        self.open_calls.push(call.clone());
         let name = call.title.as_ref().unwrap_or(&call.name);
-        self.open_calls.push((call.id.clone(), name.clone()));
         self.note(&format!("Calls {name} with {}", beginning(&call.input)))
     }
 
+    /// Prints a call that a user or a page must answer, with the whole of its arguments.
+    pub fn pending_call(&mut self, call: &ToolCall) -> Result<()> {
+        let name = call.title.as_ref().unwrap_or(&call.name);
+        let need = match call.status {
+            ToolStatus::ClientNeeded => "must be answered by a page of your application",
+            _ => "needs your approval",
+        };
+        let input = self.open_calls.iter().find(|open| open.id == call.id).map_or("", |open| &open.input);
+        self.note(&format!("{name} {need}. Its arguments: {}", with_visible_marks(input)))
+    }
+
+    /// Prints a question that the next line of the input answers.
+    pub fn question(&mut self, question: &str) -> Result<()> {
+        self.finish_line()?;
+        if self.is_terminal {
+            write!(self.output, "{question} ")?;
+        } else {
+            writeln!(self.output, "{question}")?;
+        }
+        self.output.flush()
+    }
+
     pub fn tool_result(&mut self, result: &ToolResult) -> Result<()> {
-        let index = self.open_calls.iter().position(|(id, _)| *id == result.tool_use_id);
-        let name = index.map_or_else(|| "A tool".to_owned(), |index| self.open_calls.remove(index).1);
+        let index = self.open_calls.iter().position(|call| call.id == result.tool_use_id);
+        let call = index.map(|index| self.open_calls.remove(index));
+        let name = call.map_or_else(|| "A tool".to_owned(), |call| call.title.unwrap_or(call.name));
         let outcome = match result.status {
             ToolStatus::Running => "runs",
             ToolStatus::ApprovalNeeded => "needs an approval",
@@ -117,6 +144,24 @@ fn beginning(text: &str) -> Cow<'_, str> {
         Some((end, _)) => format!("{}…", &text[..end]).into(),
         None => text.into(),
     }
+}
+
+/// JSON text with escapes in place of characters that are not seen or that change the order of others: a user
+/// approves what is printed.
+fn with_visible_marks(json: &str) -> String {
+    let is_mark = |letter| {
+        matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+            || matches!(letter, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\n' | '\t' | '\r')
+    };
+    let mut text = String::with_capacity(json.len());
+    for letter in json.chars() {
+        match letter {
+            '\n' | '\t' | '\r' => text.push(' '),
+            mark if is_mark(mark) => text.push_str(&format!("\\u{:04x}", u32::from(mark))),
+            other => text.push(other),
+        }
+    }
+    text
 }
 
 /// How long the tool ran; `None` if it was not run.
@@ -239,6 +284,30 @@ mod tests {
         let expected =
             format!("Let me look.\n(Calls look with {{\"of\":\"x\"}})\n(look succeeded after 1.5 s: {output}…)\n");
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn pending_call_is_printed_with_all_of_its_arguments() {
+        let input = format!(r#"{{"of":"{}"}}"#, "9".repeat(300));
+        let call = ToolUse { id: "id1".into(), name: "order".into(), title: None, input: input.clone() };
+        let pending = |status| ToolCall { id: "id1".into(), name: "order".into(), title: None, status, note: None };
+        let printed = |status| {
+            printed(false, |renderer| {
+                renderer.open_calls.push(call.clone());
+                renderer.pending_call(&pending(status))?;
+                renderer.question("Run it? [y/n]")
+            })
+        };
+        let expected = format!("(order needs your approval. Its arguments: {input})\nRun it? [y/n]\n");
+        assert_eq!(printed(ToolStatus::ApprovalNeeded), expected);
+        assert!(
+            printed(ToolStatus::ClientNeeded).starts_with("(order must be answered by a page of your application.")
+        );
+    }
+
+    #[test]
+    fn arguments_to_approve_hide_nothing() {
+        assert_eq!(with_visible_marks("{\"a\":\n\"x\u{202e}y\u{200b}é\"}"), r#"{"a": "x\u202ey\u200bé"}"#);
     }
 
     #[test]

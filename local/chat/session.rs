@@ -6,25 +6,41 @@ use client::{
     AppSync, Error, Follower,
     errors::ErrorType,
     reassembly::{Change, TurnEnd},
-    requests::{CancelTurn, ContinueTurn, GetEvents, Request, RetryTurn, SendMessage},
-    schema::{Turn, TurnStatus},
+    requests::{AnswerToolCall, CancelTurn, ContinueTurn, GetEvents, Request, RetryTurn, SendMessage},
+    schema::{ToolCall, ToolStatus, Turn, TurnStatus},
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
+use tokio::io::{AsyncBufRead, Lines};
 use uuid::Uuid;
 
-use super::{ChatError, Outcome, input::TurnRequest, renderer::Renderer};
+use super::{
+    ChatError, Outcome,
+    input::{TurnRequest, parse_approval},
+    renderer::Renderer,
+};
 
 /// How often a request is repeated after transient errors.
 const MAX_RETRIES: u32 = 5;
 const RETRY_BACKOFF: Backoff = Backoff::half_jitter(Duration::from_millis(250), Duration::from_secs(8));
 
-pub(super) struct Session<O> {
+pub(super) struct Session<I, O> {
     api: AppSync,
     conversation_id: String,
     follower: Follower,
     renderer: Renderer<O>,
+    /// What the user types; `None` where nobody can be asked.
+    lines: Option<Lines<I>>,
     interrupts: BoxStream<'static, ()>,
     cancellation: Cancellation,
+    /// The ids of the pending tool calls that were printed since the last request.
+    printed_calls: Vec<String>,
+}
+
+/// What the user does about a question.
+enum Reply {
+    Line(String),
+    EndOfInput,
+    Interrupt,
 }
 
 /// The cancellation of the turn whose answer is awaited.
@@ -34,15 +50,25 @@ enum Cancellation {
     Accepted,
 }
 
-impl<O: Write> Session<O> {
+impl<I: AsyncBufRead + Unpin, O: Write> Session<I, O> {
     pub fn new(
         api: AppSync,
         conversation_id: String,
         follower: Follower,
         renderer: Renderer<O>,
+        lines: Option<Lines<I>>,
         interrupts: BoxStream<'static, ()>,
     ) -> Self {
-        Self { api, conversation_id, follower, renderer, interrupts, cancellation: Cancellation::NotRequested }
+        Self {
+            api,
+            conversation_id,
+            follower,
+            renderer,
+            lines,
+            interrupts,
+            cancellation: Cancellation::NotRequested,
+            printed_calls: Vec::new(),
+        }
     }
 
     pub fn prompt(&mut self) -> Result<(), ChatError> {
@@ -57,13 +83,26 @@ impl<O: Write> Session<O> {
         Ok(self.renderer.note(note)?)
     }
 
-    /// Waits until the user presses Ctrl-C. Answers to messages of other clients are not printed.
-    pub async fn wait_for_interrupt(&mut self) -> Result<(), ChatError> {
+    /// The next line of the input; `None` at its end or after Ctrl-C. Answers to messages of other clients are
+    /// not printed meanwhile.
+    pub async fn next_line(&mut self) -> Result<Option<String>, ChatError> {
+        let Some(lines) = &mut self.lines else { return Ok(None) };
         loop {
             tokio::select! {
+                line = lines.next_line() => return Ok(line?),
                 change = self.follower.next() => drop(change?),
-                Some(()) = self.interrupts.next() => return Ok(()),
+                Some(()) = self.interrupts.next() => return Ok(None),
             }
+        }
+    }
+
+    /// Goes on with an answer that waits for tool calls since an earlier session.
+    pub async fn resume_wait(&mut self) -> Result<Outcome, ChatError> {
+        let conversation_id = self.conversation_id.clone();
+        let newest = self.api.call(&GetEvents { conversation_id, limit: Some(1), ..GetEvents::default() }).await?;
+        match newest.active_turn {
+            Some(turn) if turn.status == TurnStatus::Waiting => self.follow_to_end(&turn.id).await,
+            _ => Ok(Outcome::Answered),
         }
     }
 
@@ -73,8 +112,12 @@ impl<O: Write> Session<O> {
             self.renderer.note("The conversation has no message yet.")?;
             return Ok(Outcome::Answered);
         };
-        self.follower.expect_turn(&turn_id);
-        let end = self.print_answer(&turn_id).await?;
+        self.follow_to_end(&turn_id).await
+    }
+
+    async fn follow_to_end(&mut self, turn_id: &str) -> Result<Outcome, ChatError> {
+        self.follower.expect_turn(turn_id);
+        let end = self.print_answer(turn_id).await?;
         self.renderer.end(&end)?;
         Ok(match end.status {
             TurnStatus::Failed => Outcome::Failed,
@@ -145,12 +188,14 @@ impl<O: Write> Session<O> {
         self.renderer.note("An earlier message is still being answered.")?;
         self.follower.expect_turn(turn_id);
         self.cancellation = Cancellation::NotRequested;
-        while !matches!(self.next_change(turn_id).await?, Change::Ended(_)) {}
+        // A message ends a wait for tool calls.
+        while !matches!(self.next_change(turn_id).await?, Change::Ended(_) | Change::Waiting(_)) {}
         Ok(())
     }
 
     async fn print_answer(&mut self, turn_id: &str) -> Result<TurnEnd, ChatError> {
         self.cancellation = Cancellation::NotRequested;
+        self.printed_calls.clear();
         loop {
             match self.next_change(turn_id).await? {
                 Change::Appended(text) => self.renderer.append(&text)?,
@@ -159,15 +204,94 @@ impl<O: Write> Session<O> {
                 Change::ToolCalled(call) => self.renderer.tool_call(&call)?,
                 Change::ToolResult(result) => self.renderer.tool_result(&result)?,
                 Change::Ended(end) => return Ok(end),
-                Change::Waiting(calls) => {
-                    for call in calls {
-                        self.renderer.note(&format!("Waits for an answer to the call of {}", call.name))?;
-                    }
-                }
+                Change::Waiting(calls) => self.answer_calls(turn_id, &calls).await?,
                 // The result follows.
                 Change::ToolProgress(_) => {}
                 Change::Question(_) | Change::Reopened => {}
             }
+        }
+    }
+
+    /// Prints the calls that wait, and asks about those that need an approval. Fails where nobody can be asked.
+    async fn answer_calls(&mut self, turn_id: &str, calls: &[ToolCall]) -> Result<(), ChatError> {
+        for call in calls.iter().filter(|call| call.status == ToolStatus::ClientNeeded) {
+            self.print_pending_call(call)?;
+        }
+        for call in calls.iter().filter(|call| call.status == ToolStatus::ApprovalNeeded) {
+            let is_new = self.print_pending_call(call)?;
+            if is_new && self.lines.is_some() && !self.decide(turn_id, call).await? {
+                return Ok(());
+            }
+        }
+        let needs = |status| calls.iter().any(|call| call.status == status);
+        if self.lines.is_none() && needs(ToolStatus::ApprovalNeeded) {
+            return Err(ChatError::WaitsForApproval);
+        }
+        if needs(ToolStatus::ClientNeeded) && (self.lines.is_none() || !self.renderer.is_terminal()) {
+            return Err(ChatError::WaitsForPage);
+        }
+        Ok(())
+    }
+
+    /// Returns whether the call was not printed before.
+    fn print_pending_call(&mut self, call: &ToolCall) -> Result<bool, ChatError> {
+        if self.printed_calls.contains(&call.id) {
+            return Ok(false);
+        }
+        self.printed_calls.push(call.id.clone());
+        self.renderer.pending_call(call)?;
+        Ok(true)
+    }
+
+    /// Asks whether to run a call, and sends the answer. Returns false if the user cancels the turn instead.
+    async fn decide(&mut self, turn_id: &str, call: &ToolCall) -> Result<bool, ChatError> {
+        loop {
+            let approved = match self.ask("Run it? [y/n]").await? {
+                Reply::Line(line) => parse_approval(&line),
+                Reply::EndOfInput => return Err(ChatError::WaitsForApproval),
+                Reply::Interrupt => return self.cancel_or_leave(turn_id).map(|()| false),
+            };
+            let reason = match approved {
+                None => continue,
+                Some(true) => None,
+                Some(false) => match self.ask("Why not? (an empty line gives no reason)").await? {
+                    Reply::Line(line) => Some(line.trim().to_owned()).filter(|reason| !reason.is_empty()),
+                    Reply::EndOfInput => None,
+                    Reply::Interrupt => return self.cancel_or_leave(turn_id).map(|()| false),
+                },
+            };
+            let answer = AnswerToolCall {
+                conversation_id: self.conversation_id.clone(),
+                turn_id: turn_id.to_owned(),
+                tool_use_id: call.id.clone(),
+                approved,
+                reason,
+                ..AnswerToolCall::default()
+            };
+            let result = tokio::select! {
+                result = send_repeatedly(&self.api, &answer) => result,
+                Some(()) = self.interrupts.next() => return Err(ChatError::LeftEarly),
+            };
+            match result {
+                Ok(_) => {}
+                // The wait is over, or somebody else has answered the call.
+                Err(error) if is_answered(&error) => self.renderer.note(&error.to_string())?,
+                Err(error) => {
+                    self.renderer.note(&format!("The answer was not accepted: {error}"))?;
+                    continue;
+                }
+            }
+            self.follower.expect_turn(turn_id);
+            return Ok(true);
+        }
+    }
+
+    async fn ask(&mut self, question: &str) -> Result<Reply, ChatError> {
+        let Some(lines) = &mut self.lines else { return Ok(Reply::EndOfInput) };
+        self.renderer.question(question)?;
+        tokio::select! {
+            line = lines.next_line() => Ok(line?.map_or(Reply::EndOfInput, Reply::Line)),
+            Some(()) = self.interrupts.next() => Ok(Reply::Interrupt),
         }
     }
 
@@ -203,7 +327,9 @@ impl<O: Write> Session<O> {
         }
         self.renderer.note("Cancelling. Ctrl-C again leaves.")?;
         let request = CancelTurn { conversation_id: self.conversation_id.clone(), id: turn_id.to_owned() };
-        self.cancellation = Cancellation::InFlight(cancel(self.api.clone(), request).boxed());
+        let api = self.api.clone();
+        let cancel = async move { send_repeatedly(&api, &request).await };
+        self.cancellation = Cancellation::InFlight(cancel.boxed());
         Ok(())
     }
 }
@@ -218,10 +344,11 @@ impl Cancellation {
     }
 }
 
-async fn cancel(api: AppSync, request: CancelTurn) -> Result<Turn, Error> {
+/// Sends a request that may be repeated, until something else than a transient error answers it.
+async fn send_repeatedly<R: Request<Answer = Turn>>(api: &AppSync, request: &R) -> Result<Turn, Error> {
     let mut retries = 0;
     loop {
-        match api.call(&request).await {
+        match api.call(request).await {
             Err(error) if error.is_transient() && retries < MAX_RETRIES => sleep_before_retry(&mut retries).await,
             result => return result,
         }
@@ -231,6 +358,11 @@ async fn cancel(api: AppSync, request: CancelTurn) -> Result<Turn, Error> {
 async fn sleep_before_retry(retries: &mut u32) {
     *retries += 1;
     tokio::time::sleep(RETRY_BACKOFF.delay(*retries, fastrand::f64())).await;
+}
+
+fn is_answered(error: &Error) -> bool {
+    let error_type = error.api_error().and_then(|error| error.error_type.as_ref());
+    matches!(error_type, Some(ErrorType::NotPending | ErrorType::ToolCallAnswered))
 }
 
 /// The turn with which the conversation is busy, if the error says so.

@@ -23,3 +23,4 @@ mod tokens;
 mod tools;
 mod tools_graphql;
 mod turns;
+mod waiting;

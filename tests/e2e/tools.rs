@@ -35,7 +35,7 @@ const FUNCTION_TEST: &str = "tools::program_of_the_functions";
 /// expired by then.
 const RETRY_AFTER_LEASE: f64 = 0.51;
 /// Answers as the scripted model, with Claude's rules for transcripts.
-const MODEL: &str = "anthropic.claude-sonnet-5";
+pub const MODEL: &str = "anthropic.claude-sonnet-5";
 const UNKNOWN: &str = "This call was started before, and its result never came. It may have taken effect: check before \
     calling the tool again.";
 
@@ -240,7 +240,7 @@ async fn check_kill(kill: &Kill) {
     backend.server.stop().await;
 }
 
-fn count_lines(file: &Path) -> usize {
+pub fn count_lines(file: &Path) -> usize {
     fs::read_to_string(file).unwrap_or_default().lines().count()
 }
 
@@ -308,7 +308,7 @@ fn inputs(finished: &FinishedTurn) -> Vec<&str> {
     calls.map(|call| call.input.as_str()).collect()
 }
 
-fn results(finished: &FinishedTurn) -> Vec<&ToolResult> {
+pub fn results(finished: &FinishedTurn) -> Vec<&ToolResult> {
     answer(finished).iter().flat_map(ConversationEvent::tool_results).collect()
 }
 
@@ -317,11 +317,11 @@ fn only_result(finished: &FinishedTurn) -> &ToolResult {
     result
 }
 
-fn answer(finished: &FinishedTurn) -> &[ConversationEvent] {
+pub fn answer(finished: &FinishedTurn) -> &[ConversationEvent] {
     finished.turn.answer.as_deref().unwrap()
 }
 
-async fn backend_with_tools() -> Backend {
+pub async fn backend_with_tools() -> Backend {
     start(|options| options).await
 }
 
@@ -363,7 +363,7 @@ async fn conversation_with_model(backend: &Backend, model_id: &str, max_steps: u
     backend.create(conversation).await.id
 }
 
-fn tool(name: &str, effect: ToolEffect) -> PutTool {
+pub fn tool(name: &str, effect: ToolEffect) -> PutTool {
     PutTool {
         name: name.into(),
         title: (name == "look").then(|| "Look up".into()),

@@ -146,7 +146,6 @@ impl TurnReassembly {
         self.last_activity = now;
         self.highest_sequence = self.highest_sequence.max(sequence);
         let (metadata, event) = (update.metadata.as_ref(), update.event.as_ref());
-        let is_in_order = sequence == self.next_sequence;
         let is_wait = metadata.is_some_and(|metadata| metadata.status == TurnStatus::Waiting);
         if let (Some(_), true, Some(metadata)) = (&self.pending, is_wait, metadata) {
             // The state of a call is the same wherever it comes in the order.
@@ -157,17 +156,18 @@ impl TurnReassembly {
             Ordering::Less => end_status(metadata, event).is_some(),
             Ordering::Equal => {
                 self.apply(metadata, event);
+                let awaits_base = matches!(self.phase, Phase::AwaitingBase);
                 // A stored batch with these calls does not say so: it is stored before the wait begins.
-                if let Some(pending) = metadata.and_then(pending_calls) {
+                if let (false, Some(pending)) = (awaits_base, metadata.and_then(pending_calls)) {
                     self.wait_for(pending);
                 }
-                matches!(self.phase, Phase::AwaitingBase)
+                awaits_base
             }
             Ordering::Greater => true,
         };
         if self.is_open() && is_incomplete {
             // The response under way may be older than the update, and then the next check is a minute away.
-            if is_wait && !is_in_order { self.mark_stale() } else { self.request.request() }
+            if is_wait { self.mark_stale() } else { self.request.request() }
         }
     }
 

@@ -236,6 +236,8 @@ impl Simulation {
                 let is_stored =
                     transitions_of(stored, &turn_id).any(|transition| transition.turn.pending.as_ref() == Some(&calls));
                 assert!(is_stored, "seed {seed}: {turn_id} never waited for {calls:?}");
+                let are_called = calls.iter().all(|call| turn.calls.contains(&call.id));
+                assert!(are_called, "seed {seed}: {turn_id} waits for {calls:?} before they are displayed");
                 turn.waits_for = Some(calls);
             }
             Change::Ended(_) => {
