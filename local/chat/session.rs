@@ -83,8 +83,8 @@ impl<I: AsyncBufRead + Unpin, O: Write> Session<I, O> {
         Ok(self.renderer.note(note)?)
     }
 
-    /// The next line of the input; `None` at its end or after Ctrl-C. Answers to messages of other clients are
-    /// not printed meanwhile.
+    /// The next line of the input; `None` at its end or after Ctrl-C. Answers to messages of other clients
+    /// are not printed meanwhile.
     pub async fn next_line(&mut self) -> Result<Option<String>, ChatError> {
         let Some(lines) = &mut self.lines else { return Ok(None) };
         loop {
@@ -212,7 +212,8 @@ impl<I: AsyncBufRead + Unpin, O: Write> Session<I, O> {
         }
     }
 
-    /// Prints the calls that wait, and asks about those that need an approval. Fails where nobody can be asked.
+    /// Prints the calls that wait, and asks about those that need an approval. Fails where nobody can be
+    /// asked.
     async fn answer_calls(&mut self, turn_id: &str, calls: &[ToolCall]) -> Result<(), ChatError> {
         for call in calls.iter().filter(|call| call.status == ToolStatus::ClientNeeded) {
             self.print_pending_call(call)?;
