@@ -58,8 +58,8 @@ pub fn check(observations: &Observations) -> Vec<Violation> {
     checker.violations
 }
 
-/// The texts of answers that a retry has replaced, without those that another event has as well: short answers
-/// of one repeated word can be part of one another.
+/// The texts of answers that a retry has replaced, without those that another event has as well: short
+/// answers of one repeated word can be part of one another.
 pub fn superseded_answers(items: &[Value]) -> Vec<String> {
     let items = Items::classify(items);
     let superseded: Vec<&Value> = items
