@@ -128,7 +128,7 @@ impl Mutant {
                 const { &[edit("authorizeConversation.js", "conversation.deletedAt || !access", "conversation.deletedAt")] }
             }
             Self::WritingReaders => {
-                const { &[edit("authorizeConversation.js", "['cancelTurn', 'retryTurn', 'continueTurn']", "[]")] }
+                const { &[edit("authorizeConversation.js", "['cancelTurn', 'retryTurn', 'continueTurn', ", "[")] }
             }
             _ => &[],
         }
