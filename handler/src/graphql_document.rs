@@ -1,25 +1,24 @@
-//! A parser of GraphQL documents with operations and fragments. It returns the operations with their
-//! variables, and no selections.
-//!
-//! The grammar is that of the specification of October 2021. The crate graphql-parser is not used, because
-//! it panics on some block strings.
+//! The operations of a GraphQL document and their variables.
+use apollo_parser::{
+    Parser, SyntaxNode,
+    cst::{self, CstNode, Definition},
+};
 
 /// How deep selections, values and types may be nested. The parser recurses no deeper.
 const MAX_NESTING: usize = 64;
 
 /// The operations of a document, in their order. Fragments are checked and left out.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Document<'a> {
-    pub operations: Vec<Operation<'a>>,
+pub struct Document {
+    pub operations: Vec<Operation>,
     /// The names of the variables that selections use, sorted.
-    pub used_variables: Vec<&'a str>,
+    pub used_variables: Vec<String>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub struct Operation<'a> {
+pub struct Operation {
     pub kind: OperationKind,
-    pub name: Option<&'a str>,
-    pub variables: Vec<Variable<'a>>,
+    pub variables: Vec<Variable>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,19 +29,19 @@ pub enum OperationKind {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub struct Variable<'a> {
-    pub name: &'a str,
-    pub variable_type: VariableType<'a>,
+pub struct Variable {
+    pub name: String,
+    pub variable_type: VariableType,
     pub has_default: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub enum VariableType<'a> {
-    Named { name: &'a str, is_non_null: bool },
-    List { item: Box<VariableType<'a>>, is_non_null: bool },
+pub enum VariableType {
+    Named { name: String, is_non_null: bool },
+    List { item: Box<VariableType>, is_non_null: bool },
 }
 
-impl VariableType<'_> {
+impl VariableType {
     pub fn is_non_null(&self) -> bool {
         match self {
             Self::Named { is_non_null, .. } | Self::List { is_non_null, .. } => *is_non_null,
@@ -59,450 +58,122 @@ pub enum SyntaxError {
     TooDeep { line: usize, column: usize },
 }
 
-pub fn parse(document: &str) -> Result<Document<'_>, SyntaxError> {
-    let mut parser = Parser::new(document)?;
+impl SyntaxError {
+    fn unexpected_at(document: &str, index: usize) -> Self {
+        let (line, column) = line_and_column(document, index);
+        Self::Unexpected { line, column }
+    }
+
+    fn from_parser(document: &str, error: &apollo_parser::Error) -> Self {
+        let (line, column) = line_and_column(document, error.index());
+        if error.is_limit() { Self::TooDeep { line, column } } else { Self::Unexpected { line, column } }
+    }
+}
+
+/// The document may have operations and fragments. The parser accepts arguments without a value and control
+/// characters, which the API of the tool refuses.
+pub fn parse(document: &str) -> Result<Document, SyntaxError> {
+    let tree = Parser::new(document).recursion_limit(MAX_NESTING).parse();
+    if let Some(error) = tree.errors().next() {
+        return Err(SyntaxError::from_parser(document, error));
+    }
     let mut operations = Vec::new();
-    loop {
-        operations.extend(parser.definition()?);
-        if parser.token == Token::End {
-            break;
+    let mut used_variables = Vec::new();
+    for definition in tree.document().definitions() {
+        match definition {
+            Definition::OperationDefinition(definition) => {
+                let unexpected = || unexpected_node(document, definition.syntax());
+                operations.push(operation(&definition).ok_or_else(unexpected)?);
+                used_variables.extend(definition.directives().iter().flat_map(|found| variables_in(found.syntax())));
+                used_variables.extend(definition.selection_set().iter().flat_map(|found| variables_in(found.syntax())));
+            }
+            Definition::FragmentDefinition(fragment) => used_variables.extend(variables_in(fragment.syntax())),
+            other => return Err(unexpected_node(document, other.syntax())),
         }
     }
-    let mut used_variables = parser.used_variables;
     used_variables.sort_unstable();
     used_variables.dedup();
     Ok(Document { operations, used_variables })
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Token<'a> {
-    /// One of `!$&():=@[]{}|`.
-    Punctuator(u8),
-    Spread,
-    Name(&'a str),
-    /// A number or a string.
-    Literal,
-    End,
+fn unexpected_node(document: &str, node: &SyntaxNode) -> SyntaxError {
+    SyntaxError::unexpected_at(document, node.text_range().start().into())
 }
 
-struct Parser<'a> {
-    document: &'a str,
-    /// The token that is parsed next.
-    token: Token<'a>,
-    /// Where that token starts.
-    token_start: usize,
-    /// Where it ends.
-    position: usize,
-    depth: usize,
-    used_variables: Vec<&'a str>,
-}
-
-type Parsed<T = ()> = Result<T, SyntaxError>;
-
-impl<'a> Parser<'a> {
-    fn new(document: &'a str) -> Parsed<Self> {
-        let mut parser =
-            Self { document, token: Token::End, token_start: 0, position: 0, depth: 0, used_variables: Vec::new() };
-        parser.advance()?;
-        Ok(parser)
-    }
-
-    /// `None` for a fragment.
-    fn definition(&mut self) -> Parsed<Option<Operation<'a>>> {
-        let kind = match self.token {
-            Token::Name("query") => OperationKind::Query,
-            Token::Name("mutation") => OperationKind::Mutation,
-            Token::Name("subscription") => OperationKind::Subscription,
-            Token::Name("fragment") => return self.fragment().map(|()| None),
-            _ => {
-                self.selection_set()?;
-                return Ok(Some(Operation { kind: OperationKind::Query, name: None, variables: Vec::new() }));
-            }
-        };
-        self.advance()?;
-        let name = match self.token {
-            Token::Name(_) => Some(self.name()?),
-            _ => None,
-        };
-        let mut variables = Vec::new();
-        if self.take(b'(')? {
-            while variables.is_empty() || !self.take(b')')? {
-                variables.push(self.variable_definition()?);
-            }
-        }
-        self.directives()?;
-        self.selection_set()?;
-        Ok(Some(Operation { kind, name, variables }))
-    }
-
-    fn fragment(&mut self) -> Parsed {
-        self.advance()?;
-        self.fragment_name()?;
-        self.keyword("on")?;
-        self.name()?;
-        self.directives()?;
-        self.selection_set()
-    }
-
-    fn variable_definition(&mut self) -> Parsed<Variable<'a>> {
-        self.expect(b'$')?;
-        let name = self.name()?;
-        self.expect(b':')?;
-        let variable_type = self.variable_type()?;
-        let has_default = self.take(b'=')?;
-        if has_default {
-            self.value(Variables::NotAllowed)?;
-        }
-        self.directives_with(Variables::NotAllowed)?;
-        Ok(Variable { name, variable_type, has_default })
-    }
-
-    fn variable_type(&mut self) -> Parsed<VariableType<'a>> {
-        if self.token != Token::Punctuator(b'[') {
-            let name = self.name()?;
-            return Ok(VariableType::Named { name, is_non_null: self.take(b'!')? });
-        }
-        let item = self.nested(|parser| {
-            parser.advance()?;
-            let item = parser.variable_type()?;
-            parser.expect(b']')?;
-            Ok(item)
-        })?;
-        Ok(VariableType::List { item: Box::new(item), is_non_null: self.take(b'!')? })
-    }
-
-    fn selection_set(&mut self) -> Parsed {
-        self.nested(|parser| {
-            parser.expect(b'{')?;
-            parser.selection()?;
-            while !parser.take(b'}')? {
-                parser.selection()?;
-            }
-            Ok(())
+/// `None` if a part is missing, which the parser has reported as an error.
+fn operation(definition: &cst::OperationDefinition) -> Option<Operation> {
+    let kind = match definition.operation_type() {
+        Some(kind) if kind.mutation_token().is_some() => OperationKind::Mutation,
+        Some(kind) if kind.subscription_token().is_some() => OperationKind::Subscription,
+        _ => OperationKind::Query,
+    };
+    let definitions = definition.variable_definitions();
+    let variables = definitions.iter().flat_map(cst::VariableDefinitions::variable_definitions).map(|variable| {
+        Some(Variable {
+            name: variable.variable()?.name()?.text().to_string(),
+            variable_type: variable_type(variable.ty()?)?,
+            has_default: variable.default_value().is_some(),
         })
-    }
+    });
+    Some(Operation { kind, variables: variables.collect::<Option<_>>()? })
+}
 
-    fn selection(&mut self) -> Parsed {
-        if self.token == Token::Spread {
-            self.advance()?;
-            return self.spread();
-        }
-        self.name()?;
-        if self.take(b':')? {
-            self.name()?;
-        }
-        self.arguments(Variables::Allowed)?;
-        self.directives()?;
-        match self.token {
-            Token::Punctuator(b'{') => self.selection_set(),
-            _ => Ok(()),
-        }
-    }
-
-    /// What follows `...`.
-    fn spread(&mut self) -> Parsed {
-        match self.token {
-            Token::Name("on") => {
-                self.advance()?;
-                self.name()?;
-            }
-            Token::Name(_) => {
-                self.fragment_name()?;
-                return self.directives();
-            }
-            _ => {}
-        }
-        self.directives()?;
-        self.selection_set()
-    }
-
-    fn directives(&mut self) -> Parsed {
-        self.directives_with(Variables::Allowed)
-    }
-
-    fn directives_with(&mut self, variables: Variables) -> Parsed {
-        while self.take(b'@')? {
-            self.name()?;
-            self.arguments(variables)?;
-        }
-        Ok(())
-    }
-
-    fn arguments(&mut self, variables: Variables) -> Parsed {
-        if !self.take(b'(')? {
-            return Ok(());
-        }
-        self.member(variables)?;
-        while !self.take(b')')? {
-            self.member(variables)?;
-        }
-        Ok(())
-    }
-
-    /// An argument, or a field of an input object.
-    fn member(&mut self, variables: Variables) -> Parsed {
-        self.name()?;
-        self.expect(b':')?;
-        self.value(variables)
-    }
-
-    fn value(&mut self, variables: Variables) -> Parsed {
-        match self.token {
-            Token::Literal | Token::Name(_) => self.advance(),
-            Token::Punctuator(b'$') if variables == Variables::Allowed => {
-                self.advance()?;
-                let name = self.name()?;
-                self.used_variables.push(name);
-                Ok(())
-            }
-            Token::Punctuator(b'[') => self.nested(|parser| {
-                parser.advance()?;
-                while !parser.take(b']')? {
-                    parser.value(variables)?;
-                }
-                Ok(())
-            }),
-            Token::Punctuator(b'{') => self.nested(|parser| {
-                parser.advance()?;
-                while !parser.take(b'}')? {
-                    parser.member(variables)?;
-                }
-                Ok(())
-            }),
-            Token::Punctuator(_) | Token::Spread | Token::End => Err(self.unexpected()),
-        }
-    }
-
-    fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
-        if self.depth == MAX_NESTING {
-            let (line, column) = self.line_and_column(self.token_start);
-            return Err(SyntaxError::TooDeep { line, column });
-        }
-        self.depth += 1;
-        let parsed = parse(self);
-        self.depth -= 1;
-        parsed
-    }
-
-    fn name(&mut self) -> Parsed<&'a str> {
-        let Token::Name(name) = self.token else { return Err(self.unexpected()) };
-        self.advance()?;
-        Ok(name)
-    }
-
-    fn fragment_name(&mut self) -> Parsed {
-        if self.token == Token::Name("on") {
-            return Err(self.unexpected());
-        }
-        self.name().map(|_| ())
-    }
-
-    fn keyword(&mut self, keyword: &str) -> Parsed {
-        if self.token != Token::Name(keyword) {
-            return Err(self.unexpected());
-        }
-        self.advance()
-    }
-
-    fn expect(&mut self, punctuator: u8) -> Parsed {
-        if self.take(punctuator)? { Ok(()) } else { Err(self.unexpected()) }
-    }
-
-    /// Whether the next token is this one, which is then passed.
-    fn take(&mut self, punctuator: u8) -> Parsed<bool> {
-        let is_next = self.token == Token::Punctuator(punctuator);
-        if is_next {
-            self.advance()?;
-        }
-        Ok(is_next)
-    }
-
-    /// Reads the next token.
-    fn advance(&mut self) -> Parsed {
-        self.skip_ignored()?;
-        self.token_start = self.position;
-        self.token = match self.byte() {
-            None => Token::End,
-            Some(byte) if b"!$&():=@[]{}|".contains(&byte) => {
-                self.position += 1;
-                Token::Punctuator(byte)
-            }
-            Some(b'.') if self.rest().starts_with("...") => {
-                self.position += 3;
-                Token::Spread
-            }
-            Some(b'"') if self.rest().starts_with("\"\"\"") => self.block_string()?,
-            Some(b'"') => self.string()?,
-            Some(b'-' | b'0'..=b'9') => self.number()?,
-            Some(byte) if is_name_start(byte) => {
-                self.skip_while(|byte| is_name_start(byte) || byte.is_ascii_digit());
-                Token::Name(&self.document[self.token_start..self.position])
-            }
-            Some(_) => return Err(self.unexpected()),
-        };
-        Ok(())
-    }
-
-    /// Skips white space, commas, byte order marks and comments.
-    fn skip_ignored(&mut self) -> Parsed {
-        loop {
-            self.skip_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b','));
-            if self.rest().starts_with('\u{feff}') {
-                self.position += '\u{feff}'.len_utf8();
-            } else if self.byte() == Some(b'#') {
-                self.skip_while(|byte| !matches!(byte, b'\n' | b'\r') && is_source_byte(byte));
-                if self.byte().is_some_and(|byte| !is_source_byte(byte)) {
-                    return self.unexpected_here();
-                }
-            } else {
-                return Ok(());
-            }
-        }
-    }
-
-    fn string(&mut self) -> Parsed<Token<'a>> {
-        self.position += 1;
-        loop {
-            self.skip_while(|byte| !matches!(byte, b'"' | b'\\' | b'\n' | b'\r') && is_source_byte(byte));
-            match self.byte() {
-                Some(b'"') => {
-                    self.position += 1;
-                    return Ok(Token::Literal);
-                }
-                Some(b'\\') => self.escape()?,
-                _ => return self.unexpected_here(),
-            }
-        }
-    }
-
-    fn escape(&mut self) -> Parsed {
-        let escape = self.rest().as_bytes();
-        let length = match escape {
-            [_, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => 2,
-            [_, b'u', digits @ ..] if digits.len() >= 4 && digits[..4].iter().all(u8::is_ascii_hexdigit) => 6,
-            _ => return self.unexpected_here(),
-        };
-        self.position += length;
-        Ok(())
-    }
-
-    fn block_string(&mut self) -> Parsed<Token<'a>> {
-        self.position += 3;
-        loop {
-            self.skip_while(|byte| !matches!(byte, b'"' | b'\\') && is_source_byte(byte));
-            if self.rest().starts_with("\"\"\"") {
-                self.position += 3;
-                return Ok(Token::Literal);
-            }
-            match self.byte() {
-                Some(b'\\') if self.rest().starts_with("\\\"\"\"") => self.position += 4,
-                Some(b'"' | b'\\') => self.position += 1,
-                _ => return self.unexpected_here(),
-            }
-        }
-    }
-
-    fn number(&mut self) -> Parsed<Token<'a>> {
-        if self.byte() == Some(b'-') {
-            self.position += 1;
-        }
-        let integer_start = self.position;
-        self.digits()?;
-        if self.position > integer_start + 1 && self.document.as_bytes()[integer_start] == b'0' {
-            return Err(self.unexpected());
-        }
-        if self.byte() == Some(b'.') {
-            self.position += 1;
-            self.digits()?;
-        }
-        if let Some(b'e' | b'E') = self.byte() {
-            self.position += 1;
-            if let Some(b'+' | b'-') = self.byte() {
-                self.position += 1;
-            }
-            self.digits()?;
-        }
-        match self.byte() {
-            Some(byte) if byte == b'.' || is_name_start(byte) => self.unexpected_here(),
-            _ => Ok(Token::Literal),
-        }
-    }
-
-    fn digits(&mut self) -> Parsed {
-        let start = self.position;
-        self.skip_while(|byte| byte.is_ascii_digit());
-        if self.position == start { self.unexpected_here() } else { Ok(()) }
-    }
-
-    fn skip_while(&mut self, accepts: impl Fn(u8) -> bool) {
-        let rest = &self.document.as_bytes()[self.position..];
-        self.position += rest.iter().position(|byte| !accepts(*byte)).unwrap_or(rest.len());
-    }
-
-    fn byte(&self) -> Option<u8> {
-        self.document.as_bytes().get(self.position).copied()
-    }
-
-    fn rest(&self) -> &'a str {
-        &self.document[self.position..]
-    }
-
-    /// The next token is not expected.
-    fn unexpected(&self) -> SyntaxError {
-        let (line, column) = self.line_and_column(self.token_start);
-        SyntaxError::Unexpected { line, column }
-    }
-
-    /// The next character is not expected.
-    fn unexpected_here<T>(&self) -> Parsed<T> {
-        let (line, column) = self.line_and_column(self.position);
-        Err(SyntaxError::Unexpected { line, column })
-    }
-
-    fn line_and_column(&self, position: usize) -> (usize, usize) {
-        let before = &self.document[..position];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+/// Recurses at most `MAX_NESTING` levels, because the parser accepts no deeper type.
+fn variable_type(found: cst::Type) -> Option<VariableType> {
+    let named = |name: cst::NamedType, is_non_null| {
+        Some(VariableType::Named { name: name.name()?.text().to_string(), is_non_null })
+    };
+    let list = |list: cst::ListType, is_non_null| {
+        Some(VariableType::List { item: Box::new(variable_type(list.ty()?)?), is_non_null })
+    };
+    match found {
+        cst::Type::NamedType(name) => named(name, false),
+        cst::Type::ListType(items) => list(items, false),
+        cst::Type::NonNullType(non_null) => match (non_null.named_type(), non_null.list_type()) {
+            (Some(name), _) => named(name, true),
+            (None, Some(items)) => list(items, true),
+            (None, None) => None,
+        },
     }
 }
 
-/// Whether a value may have variables.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Variables {
-    Allowed,
-    NotAllowed,
+fn variables_in(node: &SyntaxNode) -> impl Iterator<Item = String> {
+    let variables = node.descendants().filter_map(cst::Variable::cast);
+    variables.filter_map(|variable| Some(variable.name()?.text().to_string()))
 }
 
-fn is_name_start(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'_'
-}
-
-/// Whether a document may have the byte: any but those of control characters other than tabs and line ends.
-fn is_source_byte(byte: u8) -> bool {
-    byte >= b' ' || matches!(byte, b'\t' | b'\n' | b'\r')
+fn line_and_column(document: &str, index: usize) -> (usize, usize) {
+    let before = &document[..document.floor_char_boundary(index)];
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn operation(document: &str) -> Operation<'_> {
+    fn only_operation(document: &str) -> Operation {
         let operations = parse(document).unwrap().operations;
         let [operation] = operations.try_into().expect("one operation");
         operation
     }
 
-    fn named(name: &str, is_non_null: bool) -> VariableType<'_> {
-        VariableType::Named { name, is_non_null }
+    fn named(name: &str, is_non_null: bool) -> VariableType {
+        VariableType::Named { name: name.to_owned(), is_non_null }
     }
 
     #[test]
-    fn operations_are_returned_with_kind_name_and_variables() {
-        let query = operation("query Find($id: ID!, $tags: [[String!]]! = [], $n: Int = 1 @a(b: 2)) { a(id: $id) }");
-        assert_eq!((query.kind, query.name), (OperationKind::Query, Some("Find")));
+    fn operations_are_returned_with_kind_and_variables() {
+        let query =
+            only_operation("query Find($id: ID!, $tags: [[String!]]! = [], $n: Int = 1 @a(b: 2)) { a(id: $id) }");
+        assert_eq!(query.kind, OperationKind::Query);
         let inner = VariableType::List { item: Box::new(named("String", true)), is_non_null: false };
         let tags = VariableType::List { item: Box::new(inner), is_non_null: true };
-        let expected = [("id", named("ID", true), false), ("tags", tags, true), ("n", named("Int", false), true)];
+        let expected = [
+            ("id".to_owned(), named("ID", true), false),
+            ("tags".to_owned(), tags, true),
+            ("n".to_owned(), named("Int", false), true),
+        ];
         let variables: Vec<_> = query.variables.into_iter().map(|v| (v.name, v.variable_type, v.has_default)).collect();
         assert_eq!(variables, expected);
         for (document, kind) in [
@@ -511,7 +182,7 @@ mod tests {
             ("mutation { a }", OperationKind::Mutation),
             ("subscription { a }", OperationKind::Subscription),
         ] {
-            assert_eq!(operation(document), Operation { kind, name: None, variables: vec![] }, "{document}");
+            assert_eq!(only_operation(document), Operation { kind, variables: vec![] }, "{document}");
         }
     }
 
@@ -563,21 +234,18 @@ mod tests {
             ("fragment on on A { b }", 1, 10),
             ("fragment A { b }", 1, 12),
             ("{ a() }", 1, 5),
-            ("{ a(b) }", 1, 6),
             ("{ a(b: ) }", 1, 8),
             ("{ a(b: 01) }", 1, 8),
-            ("{ a(b: -) }", 1, 9),
-            ("{ a(b: 1.) }", 1, 10),
-            ("{ a(b: 1e) }", 1, 10),
-            ("{ a(b: 1x) }", 1, 9),
-            ("{ a(b: 1.2.3) }", 1, 11),
-            ("{ a(b: \"c\nd\") }", 1, 10),
-            ("{ a(b: \"\\x\") }", 1, 9),
-            ("{ a(b: \"\\u12\") }", 1, 9),
-            ("{ a(b: \"c", 1, 10),
-            ("{ a(b: \"\"\"c\"\"", 1, 14),
-            ("{ a(b: \"\u{1}\") }", 1, 9),
-            ("# \u{0}\n{ a }", 1, 3),
+            ("{ a(b: -) }", 1, 8),
+            ("{ a(b: 1.) }", 1, 8),
+            ("{ a(b: 1e) }", 1, 8),
+            ("{ a(b: 1x) }", 1, 8),
+            ("{ a(b: 1.2.3) }", 1, 8),
+            ("{ a(b: \"c\nd\") }", 1, 8),
+            ("{ a(b: \"\\x\") }", 1, 8),
+            ("{ a(b: \"\\u12\") }", 1, 8),
+            ("{ a(b: \"c", 1, 8),
+            ("{ a(b: \"\"\"c\"\"", 1, 8),
             ("{ .. a }", 1, 3),
             ("{ a ; }", 1, 5),
             ("{ ... on }", 1, 10),
@@ -596,12 +264,12 @@ mod tests {
         let types = |depth: usize| format!("query($a: {}A{}) {{ a }}", "[".repeat(depth), "]".repeat(depth));
         for (nested, most) in [
             (&selections as &dyn Fn(usize) -> String, MAX_NESTING),
-            (&values, MAX_NESTING - 1),
+            (&values, MAX_NESTING),
             (&objects, MAX_NESTING - 1),
             (&types, MAX_NESTING),
         ] {
             assert!(parse(&nested(most)).is_ok(), "{}", nested(most));
-            for depth in [most + 1, 100_000] {
+            for depth in [most + 1, 10_000] {
                 assert!(matches!(parse(&nested(depth)), Err(SyntaxError::TooDeep { line: 1, .. })), "{depth}");
             }
         }

@@ -42,7 +42,7 @@ pub fn check_operation(
     Ok(CheckedOperation { input_schema, effect })
 }
 
-fn only_operation(document: &str) -> Result<Operation<'_>, String> {
+fn only_operation(document: &str) -> Result<Operation, String> {
     if document.len() > MAX_DOCUMENT_BYTES {
         return Err("The document must have at most 16 KB.".to_owned());
     }
@@ -51,10 +51,10 @@ fn only_operation(document: &str) -> Result<Operation<'_>, String> {
     let [operation] = <[Operation; 1]>::try_from(document.operations)
         .map_err(|operations| format!("The document must have one operation, not {}.", operations.len()))?;
     let is_defined = |name: &str| operation.variables.iter().any(|variable| variable.name == name);
-    if let Some(name) = document.used_variables.into_iter().find(|name| !is_defined(name)) {
+    if let Some(name) = document.used_variables.into_iter().find(|name| !is_defined(name.as_str())) {
         return Err(format!("The operation does not define the variable ${name}."));
     }
-    let mut names: Vec<_> = operation.variables.iter().map(|variable| variable.name).collect();
+    let mut names: Vec<_> = operation.variables.iter().map(|variable| &variable.name).collect();
     names.sort_unstable();
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(format!("The operation defines the variable ${} twice.", pair[0]));
@@ -63,7 +63,7 @@ fn only_operation(document: &str) -> Result<Operation<'_>, String> {
 }
 
 /// An argument that is no variable would make the API refuse the call.
-fn check_given_schema(schema: &str, operation: &Operation<'_>) -> Result<(), String> {
+fn check_given_schema(schema: &str, operation: &Operation) -> Result<(), String> {
     let properties = check_schema(schema)?;
     let is_variable = |name: &str| operation.variables.iter().any(|variable| variable.name == name);
     match properties.keys().find(|name| !is_variable(name)) {
@@ -72,7 +72,7 @@ fn check_given_schema(schema: &str, operation: &Operation<'_>) -> Result<(), Str
     }
 }
 
-fn derive_schema(operation: &Operation<'_>, is_own_api: bool) -> Result<String, String> {
+fn derive_schema(operation: &Operation, is_own_api: bool) -> Result<String, String> {
     let mut properties = Map::new();
     let mut required = Vec::new();
     for variable in &operation.variables {
@@ -82,9 +82,9 @@ fn derive_schema(operation: &Operation<'_>, is_own_api: bool) -> Result<String, 
                 variable.name
             )
         })?;
-        properties.insert(variable.name.to_owned(), schema);
+        properties.insert(variable.name.clone(), schema);
         if variable.variable_type.is_non_null() && !variable.has_default {
-            required.push(variable.name);
+            required.push(&variable.name);
         }
     }
     let mut schema = json!({ "type": "object", "properties": properties });
@@ -95,9 +95,9 @@ fn derive_schema(operation: &Operation<'_>, is_own_api: bool) -> Result<String, 
 }
 
 /// The error is the name of a type whose values are not known.
-fn type_schema<'a>(variable_type: &VariableType<'a>, is_own_api: bool) -> Result<Value, &'a str> {
+fn type_schema(variable_type: &VariableType, is_own_api: bool) -> Result<Value, &str> {
     let name = match variable_type {
-        VariableType::Named { name, .. } => *name,
+        VariableType::Named { name, .. } => name.as_str(),
         VariableType::List { item, .. } => {
             return Ok(json!({ "type": "array", "items": type_schema(item, is_own_api)? }));
         }

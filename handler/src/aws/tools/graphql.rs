@@ -13,7 +13,7 @@ use super::{
     call_error::{CallError, MAX_RESPONSE_BYTES, NOT_REACHED, limited_message},
     caller_credential::NOT_ACCEPTED,
 };
-use crate::{aws::limited_body::read_limited, graphql_document};
+use crate::aws::limited_body::read_limited;
 
 /// The most errors of a response that the model is told.
 const MAX_ERRORS: usize = 10;
@@ -28,13 +28,11 @@ pub struct GraphqlRequest<'a> {
     body: Vec<u8>,
 }
 
+/// The document has one operation, so its name is not needed.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct RequestBody<'a> {
     query: &'a str,
     variables: &'a RawValue,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    operation_name: Option<&'a str>,
 }
 
 #[derive(Deserialize)]
@@ -113,13 +111,7 @@ impl<'a> GraphqlRequest<'a> {
 }
 
 fn request_body(tool: &GraphqlTool, run: &ToolRun) -> Result<Vec<u8>, serde_json::Error> {
-    let document = graphql_document::parse(&tool.document).ok();
-    let operation = document.and_then(|document| document.operations.into_iter().next());
-    serde_json::to_vec(&RequestBody {
-        query: &tool.document,
-        variables: serde_json::from_str(&run.tool_use.input)?,
-        operation_name: operation.and_then(|operation| operation.name),
-    })
+    serde_json::to_vec(&RequestBody { query: &tool.document, variables: serde_json::from_str(&run.tool_use.input)? })
 }
 
 /// What a response means whose body is not read.

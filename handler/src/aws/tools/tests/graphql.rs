@@ -59,7 +59,7 @@ async fn operation_is_sent_with_the_arguments_as_variables_and_the_callers_api_k
     assert_eq!(request.headers["content-type"], "application/json");
     assert_eq!(request.headers["x-api-key"], "da2-secret");
     assert!(!request.headers.contains_key("authorization"));
-    let expected = format!(r#"{{"query":"{DOCUMENT}","variables":{{"z": 1.0,"a":[]}},"operationName":"Find"}}"#);
+    let expected = format!(r#"{{"query":"{DOCUMENT}","variables":{{"z": 1.0,"a":[]}}}}"#);
     assert_eq!(request.body, expected);
 }
 
