@@ -1,16 +1,16 @@
 //! Unseals credentials by KMS's operation Decrypt.
-use std::{fmt, time::SystemTime};
+use std::fmt;
 
-use api::signing::{PostRequest, SigningError};
-use aws_config::{Region, SdkConfig};
-use aws_credential_types::{
-    Credentials,
-    provider::{ProvideCredentials, SharedCredentialsProvider},
-};
+use api::signing::PostRequest;
 use aws_smithy_types::base64;
 use serde::{Deserialize, Serialize};
 
-use super::{ConnectError, limited_body::read_limited};
+use reqwest::Response;
+
+use super::{
+    limited_body::read_limited,
+    signed_http::{SendError, SignedHttp},
+};
 
 /// A response of KMS is smaller: it has at most 4,096 bytes of plaintext.
 const MAX_RESPONSE_BYTES: usize = 64 * 1024;
@@ -41,10 +41,8 @@ impl fmt::Debug for Secret {
 }
 
 pub struct Kms {
-    http: reqwest::Client,
-    region: Region,
+    http: SignedHttp,
     endpoint: String,
-    credentials: SharedCredentialsProvider,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,27 +81,19 @@ struct ErrorResponse {
 }
 
 impl Kms {
-    pub fn new(http: reqwest::Client, config: &SdkConfig, endpoint: Option<String>) -> Result<Self, ConnectError> {
-        let region = config.region().cloned().ok_or(ConnectError::NoRegion)?;
-        let credentials = config.credentials_provider().ok_or(ConnectError::NoCredentials)?;
-        let endpoint = endpoint.unwrap_or_else(|| default_endpoint(region.as_ref()));
-        Ok(Self { http, region, endpoint, credentials })
+    pub fn new(http: SignedHttp, endpoint: Option<String>) -> Self {
+        let endpoint = endpoint.unwrap_or_else(|| default_endpoint(http.region()));
+        Self { http, endpoint }
     }
 
     /// Tries once.
     pub async fn decrypt(&self, ciphertext: &str, context: EncryptionContext<'_>) -> Result<Secret, DecryptError> {
-        let credentials = self.credentials.provide_credentials().await.map_err(|error| {
-            tracing::warn!(%error, "no credentials to unseal a credential");
-            DecryptError::Retryable
-        })?;
-        let request = self.signed_request(ciphertext, context, credentials).map_err(|error| {
-            tracing::error!(%error, "the request to KMS could not be made");
-            DecryptError::Refused
-        })?;
-        let response = self.http.execute(request).await.map_err(|error| {
-            tracing::warn!(is_connect = error.is_connect(), "KMS did not answer");
-            DecryptError::Retryable
-        })?;
+        let body = serde_json::to_vec(&DecryptRequest { ciphertext_blob: ciphertext, encryption_context: context })
+            .map_err(|error| {
+                tracing::error!(%error, "the request to KMS could not be made");
+                DecryptError::Refused
+            })?;
+        let response = self.post(&body).await.map_err(|error| send_error(&error))?;
         let status = response.status();
         let body = read_limited(response, MAX_RESPONSE_BYTES).await.map_err(|_| DecryptError::Retryable)?;
         if !status.is_success() {
@@ -118,36 +108,24 @@ impl Kms {
         })
     }
 
-    fn signed_request(
-        &self,
-        ciphertext: &str,
-        context: EncryptionContext<'_>,
-        credentials: Credentials,
-    ) -> Result<reqwest::Request, RequestError> {
-        let body = serde_json::to_vec(&DecryptRequest { ciphertext_blob: ciphertext, encryption_context: context })?;
+    async fn post(&self, body: &[u8]) -> Result<Response, SendError> {
         let url = format!("{}/", self.endpoint.trim_end_matches('/'));
-        let region = self.region.as_ref();
-        let post = PostRequest { service: "kms", url: &url, region, headers: &HEADERS, body: &body };
-        let authorization = post.sign(credentials, SystemTime::now())?;
-        let mut request = self.http.post(&url);
-        for (name, value) in HEADERS {
-            request = request.header(name, value);
-        }
-        for (name, value) in authorization {
-            request = request.header(name, value);
-        }
-        Ok(request.body(body).build()?)
+        let post = PostRequest { service: "kms", url: &url, region: self.http.region(), headers: &HEADERS, body };
+        self.http.send(post, |request| request).await
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-enum RequestError {
-    #[error("the context is not JSON")]
-    Body(#[from] serde_json::Error),
-    #[error(transparent)]
-    Signing(#[from] SigningError),
-    #[error(transparent)]
-    Http(#[from] reqwest::Error),
+fn send_error(error: &SendError) -> DecryptError {
+    match error {
+        SendError::Credentials(_) | SendError::Transport(_) => {
+            tracing::warn!(%error, "KMS did not answer");
+            DecryptError::Retryable
+        }
+        SendError::Signing(_) | SendError::Request(_) => {
+            tracing::error!(%error, "the request to KMS could not be made");
+            DecryptError::Refused
+        }
+    }
 }
 
 fn default_endpoint(region: &str) -> String {

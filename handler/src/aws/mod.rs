@@ -4,6 +4,7 @@ mod bedrock;
 pub mod dynamodb;
 mod kms;
 mod limited_body;
+mod signed_http;
 mod tools;
 
 use std::{sync::Arc, time::Duration};
@@ -19,12 +20,13 @@ use turn::{
 };
 
 use crate::{attempt_loop::Effects, clock::Clock, settings::Settings};
-use appsync::{AppSync, SignedHttp};
+use appsync::AppSync;
 use bedrock::Bedrock;
 use kms::Kms;
+use signed_http::SignedHttp;
 use tools::{CredentialCache, Lambda, ToolClients, ToolRunner};
 
-pub use appsync::{ApiKey, ConnectError, RenewalError, classify_response, request_body};
+pub use appsync::{ApiKey, RenewalError, classify_response, request_body};
 pub use dynamodb::{ClaimOutcome, Table, TableError, with_retries};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,6 +39,16 @@ pub struct AwsClients {
     bedrock: Bedrock,
     appsync: AppSync,
     tools: ToolClients,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("AWS_REGION must be set.")]
+    NoRegion,
+    #[error("The environment must provide AWS credentials.")]
+    NoCredentials,
+    #[error("The HTTP client cannot be set up: {0}.")]
+    Http(#[from] reqwest::Error),
 }
 
 /// Follows no redirects, because a followed one would repeat a call.
@@ -62,10 +74,10 @@ impl AwsClients {
             table: Table::new(&config, &settings.table_name),
             api_key: settings.api_key_url.as_ref().map(|url| ApiKey::new(signed_http.clone(), url)),
             bedrock: Bedrock::new(&config),
-            appsync: AppSync::new(signed_http, &settings.graphql_url),
+            appsync: AppSync::new(signed_http.clone(), &settings.graphql_url),
             tools: ToolClients {
-                lambda: Lambda::new(http.clone(), &config, settings.lambda_endpoint.clone())?,
-                kms: Kms::new(http.clone(), &config, settings.kms_endpoint.clone())?,
+                lambda: Lambda::new(signed_http.clone(), settings.lambda_endpoint.clone()),
+                kms: Kms::new(signed_http, settings.kms_endpoint.clone()),
                 http,
                 urls: settings.tool_urls.clone(),
             },

@@ -152,7 +152,7 @@ fn document_without_one_query_or_mutation_is_refused() {
         (&long, "The document must have at most 16 KB."),
         (
             &"{a".repeat(65),
-            "The document is not a GraphQL document: it is nested more than 64 levels deep at line 1, column 129.",
+            "The document is not a GraphQL document: it is nested more than 64 levels deep at line 1, column 130.",
         ),
     ] {
         let expected = [("tools[0].graphql.document".to_owned(), message.to_owned())];

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use reqwest::{Response, StatusCode};
 use serde_json::json;
 
-use super::{SignedHttp, signed_http::SendError};
+use super::{SendError, SignedHttp, post};
 
 /// AppSync allows 365 days from the update. A day less makes up for clocks that differ.
 const VALIDITY: Duration = Duration::from_secs(364 * 24 * 60 * 60);
@@ -46,7 +46,7 @@ impl ApiKey {
 
     async fn update(&self, expires: u64) -> Result<(), RenewalError> {
         let body = json!({ "expires": expires }).to_string();
-        let response = self.http.post(&self.url, body.into_bytes()).await?;
+        let response = post(&self.http, &self.url, body.as_bytes()).await?;
         let status = response.status();
         if status.is_success() {
             return Ok(());

@@ -3,31 +3,25 @@ mod api_key;
 mod documents;
 mod request;
 mod response;
-mod signed_http;
 
-use api::types::TurnStatus;
+use std::time::Duration;
+
+use api::{signing::PostRequest, types::TurnStatus};
+use reqwest::Response;
 use turn::mutation::{Mutation, PublishFailure};
 
 pub use api_key::{ApiKey, RenewalError};
 pub use request::request_body;
 pub use response::classify_response;
-pub use signed_http::SignedHttp;
 
-use signed_http::SendError;
+use super::signed_http::{SendError, SignedHttp};
+
+/// AppSync gives up after 30 s. A publish without a response in this time is sent again.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub struct AppSync {
     http: SignedHttp,
     url: String,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    #[error("AWS_REGION must be set.")]
-    NoRegion,
-    #[error("The environment must provide AWS credentials.")]
-    NoCredentials,
-    #[error("The HTTP client cannot be set up: {0}.")]
-    Http(#[from] reqwest::Error),
 }
 
 impl AppSync {
@@ -48,11 +42,17 @@ impl AppSync {
     }
 
     async fn send(&self, body: Vec<u8>) -> Result<TurnStatus, PublishFailure> {
-        let response = self.http.post(&self.url, body).await.map_err(send_failure)?;
+        let response = post(&self.http, &self.url, &body).await.map_err(send_failure)?;
         let status = response.status();
         let body = response.bytes().await.map_err(|error| send_failure(SendError::Transport(error)))?;
         classify_response(status, &body)
     }
+}
+
+async fn post(http: &SignedHttp, url: &str, body: &[u8]) -> Result<Response, SendError> {
+    let headers = [("content-type", "application/json")];
+    let post = PostRequest { service: "appsync", url, region: http.region(), headers: &headers, body };
+    http.send(post, |request| request.timeout(REQUEST_TIMEOUT)).await
 }
 
 fn send_failure(error: SendError) -> PublishFailure {

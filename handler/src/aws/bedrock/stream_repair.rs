@@ -41,12 +41,22 @@ impl Intercept for StreamRepair {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let response = context.response_mut();
-        if response.status().is_success() {
-            let body = std::mem::replace(response.body_mut(), SdkBody::taken());
-            *response.body_mut() = SdkBody::from_body_1_x(RepairedBody::new(body));
-        }
+        repair_body(context, RepairedBody::new);
         Ok(())
+    }
+}
+
+/// Puts another body in place of that of a successful response.
+pub(super) fn repair_body<B>(
+    context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+    repaired: impl FnOnce(SdkBody) -> B,
+) where
+    B: Body<Data = Bytes, Error = BoxError> + Send + Sync + 'static,
+{
+    let response = context.response_mut();
+    if response.status().is_success() {
+        let body = std::mem::replace(response.body_mut(), SdkBody::taken());
+        *response.body_mut() = SdkBody::from_body_1_x(repaired(body));
     }
 }
 

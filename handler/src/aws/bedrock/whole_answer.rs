@@ -17,10 +17,10 @@ use aws_sdk_bedrockruntime::{
 use aws_smithy_types::{Document, Number, body::SdkBody};
 use bytes::Bytes;
 use http_body::{Body, Frame};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use turn::model::StreamEvent;
 
-use super::{json_texts::replace_lone_surrogates, model_stop, token_usage};
+use super::{json_texts::replace_lone_surrogates, model_stop, stream_repair::repair_body, token_usage};
 
 /// The largest answer. Models answer with at most some hundred thousand tokens.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
@@ -50,22 +50,13 @@ fn block_events(block: u32, content: ContentBlock) -> Vec<StreamEvent> {
     }
 }
 
-/// The SDK has parsed the arguments, so their members come in any order. Bedrock nests them at most a few
-/// levels deep; deeper levels are left out.
+/// Recurses at most 256 levels, because the SDK parses no deeper document. The order of members is lost.
 fn to_json(document: &Document) -> Value {
-    bounded_json(document, 64)
-}
-
-fn bounded_json(document: &Document, levels: u32) -> Value {
     match document {
-        _ if levels == 0 => Value::Null,
         Document::Object(members) => {
-            let mut members: Vec<_> = members.iter().collect();
-            members.sort_by_key(|(name, _)| *name);
-            let members = members.into_iter().map(|(name, value)| (name.clone(), bounded_json(value, levels - 1)));
-            Value::Object(members.collect::<Map<_, _>>())
+            Value::Object(members.iter().map(|(name, value)| (name.clone(), to_json(value))).collect())
         }
-        Document::Array(values) => values.iter().map(|value| bounded_json(value, levels - 1)).collect(),
+        Document::Array(values) => values.iter().map(to_json).collect(),
         Document::Number(Number::PosInt(number)) => Value::from(*number),
         Document::Number(Number::NegInt(number)) => Value::from(*number),
         Document::Number(Number::Float(number)) => Value::from(*number),
@@ -87,10 +78,7 @@ pub(super) fn to_stream_error(error: ConverseError) -> ConverseStreamError {
         ConverseError::ServiceUnavailableException(error) => ConverseStreamError::ServiceUnavailableException(error),
         ConverseError::ThrottlingException(error) => ConverseStreamError::ThrottlingException(error),
         ConverseError::ValidationException(error) => ConverseStreamError::ValidationException(error),
-        other => {
-            let metadata = aws_sdk_bedrockruntime::error::ProvideErrorMetadata::meta(&other).clone();
-            ConverseStreamError::generic(metadata)
-        }
+        other => ConverseStreamError::generic(other.meta().clone()),
     }
 }
 
@@ -109,11 +97,7 @@ impl Intercept for AnswerRepair {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let response = context.response_mut();
-        if response.status().is_success() {
-            let body = std::mem::replace(response.body_mut(), SdkBody::taken());
-            *response.body_mut() = SdkBody::from_body_1_x(RepairedBody { body: Some(body), buffer: Vec::new() });
-        }
+        repair_body(context, |body| RepairedBody { body: Some(body), buffer: Vec::new() });
         Ok(())
     }
 }

@@ -1,12 +1,5 @@
 //! Invokes Lambda functions that are tools, each with one signed POST.
-use std::time::SystemTime;
-
-use api::signing::{PostRequest, SigningError};
-use aws_config::SdkConfig;
-use aws_credential_types::{
-    Credentials,
-    provider::{ProvideCredentials, SharedCredentialsProvider},
-};
+use api::signing::PostRequest;
 use reqwest::{Response, StatusCode, header::HeaderMap};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
@@ -14,7 +7,10 @@ use turn::tool::{LambdaTool, ToolRun};
 
 use super::call_error::{CallError, MAX_RESPONSE_BYTES, NOT_ALLOWED, NOT_REACHED, limited_message};
 use crate::{
-    aws::{ConnectError, limited_body::read_limited},
+    aws::{
+        limited_body::read_limited,
+        signed_http::{SendError, SignedHttp},
+    },
     function_arn::FunctionArn,
 };
 
@@ -22,10 +18,9 @@ const CONTENT_TYPE: (&str, &str) = ("content-type", "application/json");
 const INVOCATION_TYPE: (&str, &str) = ("x-amz-invocation-type", "RequestResponse");
 
 pub struct Lambda {
-    http: reqwest::Client,
+    http: SignedHttp,
     /// In place of that of the function's region.
     endpoint: Option<String>,
-    credentials: SharedCredentialsProvider,
 }
 
 /// What a tool gets.
@@ -53,20 +48,9 @@ struct FunctionFailure {
     error_message: Option<String>,
 }
 
-#[derive(Debug, thiserror::Error)]
-enum RequestError {
-    #[error("the arguments are not JSON")]
-    Payload(#[from] serde_json::Error),
-    #[error(transparent)]
-    Signing(#[from] SigningError),
-    #[error(transparent)]
-    Http(#[from] reqwest::Error),
-}
-
 impl Lambda {
-    pub fn new(http: reqwest::Client, config: &SdkConfig, endpoint: Option<String>) -> Result<Self, ConnectError> {
-        let credentials = config.credentials_provider().ok_or(ConnectError::NoCredentials)?;
-        Ok(Self { http, endpoint, credentials })
+    pub fn new(http: SignedHttp, endpoint: Option<String>) -> Self {
+        Self { http, endpoint }
     }
 
     /// Tries once. Returns the function's result: JSON text, byte for byte.
@@ -76,18 +60,11 @@ impl Lambda {
             tracing::error!(tool = run.tool.name, arn, "not the ARN of a function");
             return Err(CallError::Refused(NOT_ALLOWED));
         };
-        let credentials = self.credentials.provide_credentials().await.map_err(|error| {
-            tracing::warn!(%error, "no credentials to invoke a tool");
-            CallError::NotStarted
-        })?;
-        let request = self.signed_request(run, &function, credentials).map_err(|error| {
-            tracing::error!(%error, tool = run.tool.name, "the request for a tool could not be made");
+        let body = payload(run).map_err(|error| {
+            tracing::error!(%error, tool = run.tool.name, "the arguments are not JSON");
             CallError::Refused(NOT_REACHED)
         })?;
-        let response = self.http.execute(request).await.map_err(|error| {
-            tracing::info!(tool = run.tool.name, is_connect = error.is_connect(), "lambda did not answer");
-            CallError::from(error)
-        })?;
+        let response = self.post(&function, &body).await.map_err(|error| send_error(error, run))?;
         if response.status() != StatusCode::OK {
             return Err(refusal(&response, arn, run));
         }
@@ -99,29 +76,32 @@ impl Lambda {
         String::from_utf8(body).ok().filter(|text| is_json(text)).ok_or(CallError::NotJson)
     }
 
-    fn signed_request(
-        &self,
-        run: &ToolRun,
-        function: &FunctionArn<'_>,
-        credentials: Credentials,
-    ) -> Result<reqwest::Request, RequestError> {
-        let body = payload(run)?;
+    /// The connection is closed after the response: on one that was idle while Lambda froze the handler a call
+    /// could fail, and it may not be repeated.
+    async fn post(&self, function: &FunctionArn<'_>, body: &[u8]) -> Result<Response, SendError> {
         let endpoint = self.endpoint.clone().unwrap_or_else(|| function.endpoint());
         let url = format!("{}{}", endpoint.trim_end_matches('/'), function.invocations_path());
         let headers = [CONTENT_TYPE, INVOCATION_TYPE];
-        let post =
-            PostRequest { service: "lambda", url: &url, region: function.region, headers: &headers, body: &body };
-        let authorization = post.sign(credentials, SystemTime::now())?;
-        // A connection that was idle while Lambda froze the handler may be closed, and a call that fails on
-        // it may not be repeated: each call has a connection of its own.
-        let mut request = self.http.post(&url).header("connection", "close");
-        for (name, value) in headers {
-            request = request.header(name, value);
+        let post = PostRequest { service: "lambda", url: &url, region: function.region, headers: &headers, body };
+        self.http.send(post, |request| request.header("connection", "close")).await
+    }
+}
+
+fn send_error(error: SendError, run: &ToolRun) -> CallError {
+    let tool = &run.tool.name;
+    match error {
+        SendError::Credentials(error) => {
+            tracing::warn!(%error, tool, "no credentials to invoke a tool");
+            CallError::NotStarted
         }
-        for (name, value) in authorization {
-            request = request.header(name, value);
+        SendError::Signing(_) | SendError::Request(_) => {
+            tracing::error!(%error, tool, "the request for a tool could not be made");
+            CallError::Refused(NOT_REACHED)
         }
-        Ok(request.body(body).build()?)
+        SendError::Transport(error) => {
+            tracing::info!(tool, is_connect = error.is_connect(), "lambda did not answer");
+            CallError::from(error)
+        }
     }
 }
 

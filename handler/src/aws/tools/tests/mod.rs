@@ -33,6 +33,7 @@ use crate::{
         },
         http_client,
         kms::Kms,
+        signed_http::SignedHttp,
     },
     clock::{self, Clock},
     graphql_urls::GraphqlUrls,
@@ -177,10 +178,11 @@ impl Server {
         table.put_items([turn_item("RUNNING", Some(FAR), FAR)]).await;
         let graphql_url = format!("{endpoint}/graphql");
         let http = http_client().unwrap();
+        let signed_http = SignedHttp::new(http.clone(), &config).unwrap();
         let kms_endpoint = format!("{endpoint}{KMS_PATH}");
         let clients = ToolClients {
-            lambda: Lambda::new(http.clone(), &config, Some(format!("{endpoint}/"))).unwrap(),
-            kms: Kms::new(http.clone(), &config, Some(kms_endpoint)).unwrap(),
+            lambda: Lambda::new(signed_http.clone(), Some(format!("{endpoint}/"))),
+            kms: Kms::new(signed_http, Some(kms_endpoint)),
             http,
             urls: GraphqlUrls::from_list(&graphql_url, "none").unwrap(),
         };

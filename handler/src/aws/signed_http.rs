@@ -1,5 +1,5 @@
-//! Signed POSTs to AppSync.
-use std::time::{Duration, SystemTime};
+//! Signed POSTs to services of AWS.
+use std::time::SystemTime;
 
 use api::signing::{PostRequest, SigningError};
 use aws_config::{Region, SdkConfig};
@@ -7,12 +7,9 @@ use aws_credential_types::{
     Credentials,
     provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError},
 };
+use reqwest::{Request, RequestBuilder, Response};
 
 use super::ConnectError;
-
-/// AppSync gives up after 30 s. A publish without a response in this time is sent again.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-const CONTENT_TYPE: (&str, &str) = ("content-type", "application/json");
 
 #[derive(Clone)]
 pub struct SignedHttp {
@@ -44,30 +41,36 @@ impl SignedHttp {
         })
     }
 
-    pub async fn post(&self, url: &str, body: Vec<u8>) -> Result<reqwest::Response, SendError> {
+    /// The handler's own region.
+    pub fn region(&self) -> &str {
+        self.region.as_ref()
+    }
+
+    /// Tries once. `configure` adds what is not signed, such as a time limit.
+    pub async fn send(
+        &self,
+        post: PostRequest<'_>,
+        configure: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response, SendError> {
         let credentials = self.credentials.provide_credentials().await?;
-        let request = self.signed_request(url, body, credentials)?;
+        let request = self.signed_request(post, credentials, configure)?;
         self.http.execute(request).await.map_err(|error| SendError::Transport(error.without_url()))
     }
 
     fn signed_request(
         &self,
-        url: &str,
-        body: Vec<u8>,
+        post: PostRequest<'_>,
         credentials: Credentials,
-    ) -> Result<reqwest::Request, SendError> {
-        let post = PostRequest {
-            service: "appsync",
-            url,
-            region: self.region.as_ref(),
-            headers: &[CONTENT_TYPE],
-            body: &body,
-        };
+        configure: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Request, SendError> {
         let authorization = post.sign(credentials, SystemTime::now())?;
-        let mut request = self.http.post(url).timeout(REQUEST_TIMEOUT).header(CONTENT_TYPE.0, CONTENT_TYPE.1);
+        let mut request = configure(self.http.post(post.url));
+        for (name, value) in post.headers {
+            request = request.header(*name, *value);
+        }
         for (name, value) in authorization {
             request = request.header(name, value);
         }
-        request.body(body).build().map_err(|error| SendError::Request(error.without_url()))
+        request.body(post.body.to_vec()).build().map_err(|error| SendError::Request(error.without_url()))
     }
 }
