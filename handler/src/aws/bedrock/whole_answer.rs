@@ -1,6 +1,7 @@
 //! Answers of Converse, which come whole instead of in a stream: the events that a stream of the answer would
 //! have had.
 use std::{
+    collections::BTreeMap,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -50,11 +51,13 @@ fn block_events(block: u32, content: ContentBlock) -> Vec<StreamEvent> {
     }
 }
 
-/// Recurses at most 256 levels, because the SDK parses no deeper document. The order of members is lost.
+/// The members of objects are sorted, because the SDK does not keep their order. Recurses at most 256 levels:
+/// the SDK parses no deeper document.
 fn to_json(document: &Document) -> Value {
     match document {
         Document::Object(members) => {
-            Value::Object(members.iter().map(|(name, value)| (name.clone(), to_json(value))).collect())
+            let members: BTreeMap<_, _> = members.iter().collect();
+            Value::Object(members.into_iter().map(|(name, value)| (name.clone(), to_json(value))).collect())
         }
         Document::Array(values) => values.iter().map(to_json).collect(),
         Document::Number(Number::PosInt(number)) => Value::from(*number),
