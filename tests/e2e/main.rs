@@ -1,6 +1,8 @@
 //! End-to-end tests: clients of a local server on a free port, with its real resolvers, table and handler
 //! processes.
 mod access;
+mod agent_tools;
+mod agent_tools_graphql;
 mod authorization;
 mod backend;
 mod bounds;
@@ -20,7 +22,5 @@ mod subscriber;
 mod table;
 mod text_fidelity;
 mod tokens;
-mod tools;
-mod tools_graphql;
 mod turns;
 mod waiting;

@@ -10,9 +10,9 @@ use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt, process::Command};
 
 use crate::{
+    agent_tools::{MODEL, answer, backend_with_tools, count_lines, results, tool},
     backend::{Backend, FinishedTurn, with_timeout},
     subscriber::Subscriber,
-    tools::{MODEL, answer, backend_with_tools, count_lines, results, tool},
 };
 
 #[tokio::test]

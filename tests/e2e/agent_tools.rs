@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// The test that is the program of the functions.
-const FUNCTION_TEST: &str = "tools::program_of_the_functions";
+const FUNCTION_TEST: &str = "agent_tools::program_of_the_functions";
 /// The time scale at which Lambda's first retry comes after 30.6 seconds: the lease of a killed process has
 /// expired by then.
 const RETRY_AFTER_LEASE: f64 = 0.51;
