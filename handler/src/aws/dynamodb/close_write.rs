@@ -42,8 +42,8 @@ impl Table {
             .set("lastEventSequence", number(event.sequence))
             .set_if_some("failure", failure);
         let turn_update = match turn.status {
-            TurnStatus::Waiting => turn_update.clause("REMOVE #pending, #pendingUntil"),
-            _ => turn_update,
+            TurnStatus::Waiting => turn_update.clause("REMOVE #pending, #pendingUntil, #callerCredential"),
+            _ => turn_update.clause("REMOVE #callerCredential"),
         };
         let conversation_update =
             ItemUpdate::new(conversation_key(conversation_id), conversation_awaits(turn_id, turn.last_position))

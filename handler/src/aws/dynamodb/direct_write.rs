@@ -117,6 +117,7 @@ fn set_turn_end(update: ItemUpdate, end: AnswerEnd) -> ItemUpdate {
         .set("announced", boolean(false))
         .set_if_some("usage", end.usage.map(attribute))
         .set_if_some("failure", failure)
+        .clause("REMOVE #callerCredential")
 }
 
 /// If the event is already stored, an earlier try has done the whole transaction.

@@ -15,7 +15,7 @@ const CANCELLED: EndReason = EndReason::Stopped(StopReason::Cancelled);
 #[tokio::test]
 async fn close_keeps_batch_text_ends_the_turn_and_frees_the_conversation() {
     let table = embedded_table().await;
-    let turn = turn_item("CANCELLING", Some(1), FAR);
+    let turn = with(turn_item("CANCELLING", Some(1), FAR), "callerCredential", string("sealed"));
     table.put_items([turn, conversation_item(), batch_item(1, 2, "So "), batch_item(1, 3, "be it.")]).await;
     close(&table, CANCELLED).await.unwrap();
     let expected = json!({
@@ -26,6 +26,7 @@ async fn close_keeps_batch_text_ends_the_turn_and_frees_the_conversation() {
     assert_eq!(table.stored_json("EVENT#00000008").await, expected);
     let turn = table.stored_json("TURN#t1").await;
     assert_eq!((&turn["status"], &turn["announced"]), (&json!("CANCELLED"), &json!(false)));
+    assert_eq!(turn.get("callerCredential"), None);
     assert_eq!(
         (&turn["lastPosition"], &turn["lastSequence"], &turn["lastEventSequence"]),
         (&json!(8), &json!(4), &json!(4))

@@ -69,7 +69,8 @@ async fn renewal_extends_the_lease_and_returns_the_status() {
 #[tokio::test]
 async fn last_event_ends_the_turn_and_frees_the_conversation() {
     let table = embedded_table().await;
-    table.put_items([turn_item("RUNNING", Some(FAR), FAR), conversation_item()]).await;
+    let turn = with(turn_item("RUNNING", Some(FAR), FAR), "callerCredential", string("sealed"));
+    table.put_items([turn, conversation_item()]).await;
     let result = table.write_directly(store_event(Some(answer_end())), time(NOW)).await;
     assert_eq!(result, Ok(TurnStatus::Completed));
     let usage = json!({ "inputTokens": 5, "outputTokens": 2, "totalTokens": 7, "cacheReadTokens": 4 });
@@ -82,6 +83,7 @@ async fn last_event_ends_the_turn_and_frees_the_conversation() {
     assert_eq!(table.stored_json("EVENT#00000008").await, expected);
     let turn = table.stored_json("TURN#t1").await;
     assert_eq!((&turn["status"], &turn["announced"], &turn["usage"]), (&json!("COMPLETED"), &json!(false), &usage));
+    assert_eq!(turn.get("callerCredential"), None);
     assert_eq!(
         (&turn["lastPosition"], &turn["lastSequence"], &turn["lastEventSequence"]),
         (&json!(8), &json!(4), &json!(4))
