@@ -14,8 +14,8 @@ use crate::{
 pub enum Invocation {
     Turn(Box<TurnRequest>),
     Purge(PurgeRequest),
-    /// Closes a turn whose handler died, because a resolver could not read all of its text, or announces the end
-    /// of a turn that was cancelled while it waited.
+    /// Closes a turn whose handler died, because a resolver could not read all of its text, or announces the
+    /// end of a turn that was cancelled while it waited.
     Close(RunId),
     /// Publishes a tool call that was answered while other calls of its turn still wait.
     PublishToolCall(PublishToolCallRequest),
