@@ -84,8 +84,8 @@ impl<'a> GraphqlRequest<'a> {
     pub async fn send(&self, http: &reqwest::Client, run: &ToolRun) -> Result<String, CallError> {
         let tool = &run.tool.name;
         let (name, value) = self.credential.clone();
-        // The connection is closed after the response, as after an invocation of Lambda. A call of the handler's
-        // own API may use one that a publish of the same attempt left open.
+        // The connection is closed after the response, as after an invocation of Lambda. A call of the
+        // handler's own API may use one that a publish of the same attempt left open.
         let request = http
             .post(self.url)
             .header("connection", "close")

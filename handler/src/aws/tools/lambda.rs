@@ -76,8 +76,8 @@ impl Lambda {
         String::from_utf8(body).ok().filter(|text| is_json(text)).ok_or(CallError::NotJson)
     }
 
-    /// The connection is closed after the response: on one that was idle while Lambda froze the handler a call
-    /// could fail, and it may not be repeated.
+    /// The connection is closed after the response: on one that was idle while Lambda froze the handler a
+    /// call could fail, and it may not be repeated.
     async fn post(&self, function: &FunctionArn<'_>, body: &[u8]) -> Result<Response, SendError> {
         let endpoint = self.endpoint.clone().unwrap_or_else(|| function.endpoint());
         let url = format!("{}{}", endpoint.trim_end_matches('/'), function.invocations_path());
