@@ -78,7 +78,7 @@ impl<O: Write> Renderer<O> {
             _ => "needs your approval",
         };
         let input = self.open_calls.iter().find(|open| open.id == call.id).map_or("", |open| &open.input);
-        self.note(&format!("{name} {need}. Its arguments: {}", with_visible_marks(input)))
+        self.note(&format!("{name} {need}. Its arguments: {}", escape_invisible(input)))
     }
 
     /// Prints a question that the next line of the input answers.
@@ -148,16 +148,16 @@ fn beginning(text: &str) -> Cow<'_, str> {
 
 /// JSON text with escapes in place of characters that are not seen or that change the order of others: a user
 /// approves what is printed.
-fn with_visible_marks(json: &str) -> String {
-    let is_mark = |letter| {
+fn escape_invisible(json: &str) -> String {
+    let is_invisible = |letter| {
         matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
-            || matches!(letter, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\n' | '\t' | '\r')
+            || matches!(letter, '\u{2060}'..='\u{206f}' | '\u{feff}')
     };
     let mut text = String::with_capacity(json.len());
     for letter in json.chars() {
         match letter {
             '\n' | '\t' | '\r' => text.push(' '),
-            mark if is_mark(mark) => text.push_str(&format!("\\u{:04x}", u32::from(mark))),
+            letter if is_invisible(letter) => text.push_str(&format!("\\u{:04x}", u32::from(letter))),
             other => text.push(other),
         }
     }
@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn arguments_to_approve_hide_nothing() {
-        assert_eq!(with_visible_marks("{\"a\":\n\"x\u{202e}y\u{200b}é\"}"), r#"{"a": "x\u202ey\u200bé"}"#);
+        assert_eq!(escape_invisible("{\"a\":\n\"x\u{202e}y\u{200b}é\"}"), r#"{"a": "x\u202ey\u200bé"}"#);
     }
 
     #[test]

@@ -42,7 +42,7 @@ use mutants::Mutant;
 use observations::Sizes;
 use run::{Report, RunPlan, run_seed};
 
-const DEFAULT_RUNS: u64 = if cfg!(debug_assertions) { 32 } else { 2_000 };
+const DEFAULT_RUNS: u64 = if cfg!(debug_assertions) { 20 } else { 2_000 };
 /// The number of seeds within which every mutant must show.
 const MUTANT_RUNS: u64 = 400;
 
