@@ -13,6 +13,7 @@ pub mod lambda;
 mod lone_surrogates;
 mod object_only;
 mod private_file;
+mod process_group;
 pub mod realtime;
 pub mod resolver;
 pub mod server;

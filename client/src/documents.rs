@@ -97,7 +97,7 @@ macro_rules! participant_fields {
 macro_rules! agent_fields {
     () => {
         "{ id version name modelId inference { maxTokens temperature topP stopSequences } contextBytes \
-         tools { name title description inputSchema effect } maxSteps toolTimeoutSeconds }"
+         tools { name title description inputSchema effect client } maxSteps toolTimeoutSeconds }"
     };
 }
 

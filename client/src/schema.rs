@@ -159,6 +159,8 @@ pub struct Tool {
     /// JSON Schema of the arguments, as JSON text.
     pub input_schema: String,
     pub effect: ToolEffect,
+    /// `Some(true)` where a client runs the tool.
+    pub client: Option<bool>,
 }
 
 /// Whether a tool changes something.

@@ -6,7 +6,8 @@ pub(super) const HELP: &str = "\
 /help      list the commands
 /quit      leave; the end of the input also leaves
 A tool call that needs your approval is asked for: y runs it, n denies it.
-Ctrl-C cancels the answer that streams; pressed again, or with no answer streaming, it leaves.
+Ctrl-C cancels the answer that streams, and ends a command that runs for it; pressed again, or with no
+answer streaming, it leaves.
 A space before the slash sends a line as a message.
 ";
 

@@ -4,6 +4,7 @@ mod last_conversation;
 mod renderer;
 mod session;
 mod target;
+mod tool_command;
 
 use std::{
     io::{IsTerminal, Write},
@@ -11,7 +12,7 @@ use std::{
 };
 
 use clap::Args;
-use client::{AppSync, Follower};
+use client::{AppSync, requests::GetAgent};
 use futures::{
     StreamExt,
     stream::{self, BoxStream},
@@ -21,12 +22,12 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-pub use self::input::CommandError;
+pub use self::{input::CommandError, tool_command::ToolCommand};
 use self::{
     input::{HELP, Input, TurnRequest},
     last_conversation::LastConversations,
     renderer::Renderer,
-    session::Session,
+    session::{Connection, Session},
     target::{Target, choose_conversation},
 };
 use crate::private_file::FileError;
@@ -52,6 +53,10 @@ pub struct ChatOptions {
     /// Continue this conversation
     #[arg(long, value_name = "ID")]
     pub conversation: Option<String>,
+    /// Run a tool of the agent that is for clients by a command, which reads the arguments and writes the
+    /// result as JSON; may be repeated
+    #[arg(long = "tool", value_name = "NAME=COMMAND")]
+    pub tools: Vec<ToolCommand>,
     /// The server's state folder, which holds endpoint.json; the chat stores its last conversations there
     #[arg(long, default_value = ".parlance")]
     pub state: PathBuf,
@@ -90,6 +95,12 @@ pub enum ChatError {
     NoApiKey { url: String },
     #[error("There is no conversation {id} at {url}.")]
     NoConversation { id: String, url: String },
+    #[error("--tool names the tool {name} twice.")]
+    ToolNamedTwice { name: String },
+    #[error("The agent {agent} has no tool {name} for --tool: {}.", describe_tools(tools))]
+    NoClientTool { agent: String, name: String, tools: Vec<String> },
+    #[error("The tool {name} of the agent {agent} is not for clients, so --tool cannot run it.")]
+    NotForClients { agent: String, name: String },
     #[error(transparent)]
     Command(#[from] CommandError),
     #[error("The message was not answered.")]
@@ -140,12 +151,12 @@ where
         Some(Input::Quit) => return Ok(Outcome::Answered),
         None => None,
     };
-    let (api, conversation_id, follower) = tokio::select! {
+    let connection = tokio::select! {
         started = start(&options) => started?,
         Some(()) = interrupts.next() => return Err(ChatError::LeftBeforeStart),
     };
     let lines = request.is_none().then(|| input.lines());
-    let mut session = Session::new(api, conversation_id, follower, renderer, lines, interrupts);
+    let mut session = Session::new(connection, options.tools, renderer, lines, interrupts);
     match request {
         Some(request) => session.answer(request).await,
         None => answer_lines(session).await,
@@ -153,16 +164,56 @@ where
 }
 
 /// Chooses the conversation and subscribes to it, so that no update from now on is missed.
-async fn start(options: &ChatOptions) -> Result<(AppSync, String, Follower), ChatError> {
+async fn start(options: &ChatOptions) -> Result<Connection, ChatError> {
+    check_names(&options.tools)?;
     let target = Target::from_options(options)?;
     let api = AppSync::new(&target.url, target.credentials.clone())?;
     let mut last_conversations = LastConversations::load(&options.state)?;
     let caller = target.caller(&api).await?;
     let last = last_conversations.get(&target.url, &caller.id);
-    let conversation_id = choose_conversation(&api, options, &target, last).await?;
-    last_conversations.set(&target.url, &caller.id, &conversation_id)?;
-    let follower = api.follow(&conversation_id).await?;
-    Ok((api, conversation_id, follower))
+    let conversation = choose_conversation(&api, options, &target, last).await?;
+    if !options.tools.is_empty() {
+        check_tools(&api, &conversation.agent_id, &options.tools).await?;
+    }
+    last_conversations.set(&target.url, &caller.id, &conversation.id)?;
+    let follower = api.follow(&conversation.id).await?;
+    Ok(Connection { api, conversation_id: conversation.id, caller_id: caller.id, follower })
+}
+
+fn check_names(commands: &[ToolCommand]) -> Result<(), ChatError> {
+    for (index, command) in commands.iter().enumerate() {
+        if commands[..index].iter().any(|other| other.name == command.name) {
+            return Err(ChatError::ToolNamedTwice { name: command.name.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Checks that each command is for a tool of the agent that clients run.
+async fn check_tools(api: &AppSync, agent: &str, commands: &[ToolCommand]) -> Result<(), ChatError> {
+    let tools = api.call(&GetAgent { id: agent.to_owned() }).await?.tools;
+    for ToolCommand { name, .. } in commands {
+        let (name, agent) = (name.clone(), agent.to_owned());
+        let tool = tools.iter().find(|tool| tool.name == name);
+        match tool.map(|tool| tool.client == Some(true)) {
+            Some(true) => {}
+            Some(false) => return Err(ChatError::NotForClients { agent, name }),
+            None => {
+                let for_clients = tools.iter().filter(|tool| tool.client == Some(true));
+                let tools = for_clients.map(|tool| tool.name.clone()).collect();
+                return Err(ChatError::NoClientTool { agent, name, tools });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The tools that `--tool` may name.
+fn describe_tools(names: &[String]) -> String {
+    match names {
+        [] => "it has none that clients run".to_owned(),
+        names => format!("clients run {}", names.join(", ")),
+    }
 }
 
 async fn answer_lines<I, O>(mut session: Session<I, O>) -> Result<Outcome, ChatError>

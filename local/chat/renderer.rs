@@ -77,8 +77,13 @@ impl<O: Write> Renderer<O> {
             ToolStatus::ClientNeeded => "must be answered by a page of your application",
             _ => "needs your approval",
         };
-        let input = self.open_calls.iter().find(|open| open.id == call.id).map_or("", |open| &open.input);
-        self.note(&format!("{name} {need}. Its arguments: {}", escape_invisible(input)))
+        let input = escape_invisible(self.input_of(call).unwrap_or_default());
+        self.note(&format!("{name} {need}. Its arguments: {input}"))
+    }
+
+    /// The arguments of a call that has no result yet, as JSON text.
+    pub fn input_of(&self, call: &ToolCall) -> Option<&str> {
+        self.open_calls.iter().find(|open| open.id == call.id).map(|open| open.input.as_str())
     }
 
     /// Prints a question that the next line of the input answers.

@@ -1,12 +1,16 @@
 //! A chat session: sends messages to one conversation and prints the answers.
-use std::{future::pending, io::Write, time::Duration};
+use std::{
+    future::pending,
+    io::Write,
+    time::{Duration, Instant},
+};
 
 use api::backoff::Backoff;
 use client::{
     AppSync, Error, Follower,
     errors::ErrorType,
     reassembly::{Change, TurnEnd},
-    requests::{AnswerToolCall, CancelTurn, ContinueTurn, GetEvents, Request, RetryTurn, SendMessage},
+    requests::{AnswerToolCall, CancelTurn, ContinueTurn, GetEvents, GetTurn, Request, RetryTurn, SendMessage},
     schema::{ToolCall, ToolStatus, Turn, TurnStatus},
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
@@ -17,6 +21,7 @@ use super::{
     ChatError, Outcome,
     input::{TurnRequest, parse_approval},
     renderer::Renderer,
+    tool_command::{self, CommandCall, CommandResult, ToolCommand},
 };
 
 /// How often a request is repeated after transient errors.
@@ -26,7 +31,12 @@ const RETRY_BACKOFF: Backoff = Backoff::half_jitter(Duration::from_millis(250), 
 pub(super) struct Session<I, O> {
     api: AppSync,
     conversation_id: String,
+    caller_id: String,
     follower: Follower,
+    /// The commands that run tools of clients.
+    tools: Vec<ToolCommand>,
+    /// Whether the answer is one for the caller: only the user who asked may give the result of a tool.
+    is_asker: bool,
     renderer: Renderer<O>,
     /// What the user types; `None` where nobody can be asked.
     lines: Option<Lines<I>>,
@@ -34,6 +44,14 @@ pub(super) struct Session<I, O> {
     cancellation: Cancellation,
     /// The ids of the pending tool calls that were printed since the last request.
     printed_calls: Vec<String>,
+}
+
+/// A conversation that is followed.
+pub(super) struct Connection {
+    pub api: AppSync,
+    pub conversation_id: String,
+    pub caller_id: String,
+    pub follower: Follower,
 }
 
 /// What the user does about a question.
@@ -52,17 +70,20 @@ enum Cancellation {
 
 impl<I: AsyncBufRead + Unpin, O: Write> Session<I, O> {
     pub fn new(
-        api: AppSync,
-        conversation_id: String,
-        follower: Follower,
+        connection: Connection,
+        tools: Vec<ToolCommand>,
         renderer: Renderer<O>,
         lines: Option<Lines<I>>,
         interrupts: BoxStream<'static, ()>,
     ) -> Self {
+        let Connection { api, conversation_id, caller_id, follower } = connection;
         Self {
             api,
             conversation_id,
+            caller_id,
             follower,
+            tools,
+            is_asker: true,
             renderer,
             lines,
             interrupts,
@@ -101,9 +122,20 @@ impl<I: AsyncBufRead + Unpin, O: Write> Session<I, O> {
         let conversation_id = self.conversation_id.clone();
         let newest = self.api.call(&GetEvents { conversation_id, limit: Some(1), ..GetEvents::default() }).await?;
         match newest.active_turn {
-            Some(turn) if turn.status == TurnStatus::Waiting => self.follow_to_end(&turn.id).await,
+            Some(turn) if turn.status == TurnStatus::Waiting => {
+                self.is_asker = self.has_asked(&turn.id).await?;
+                self.follow_to_end(&turn.id).await
+            }
             _ => Ok(Outcome::Answered),
         }
+    }
+
+    /// Whether the caller has sent the message of a turn. A message with the API key has no sender.
+    async fn has_asked(&self, turn_id: &str) -> Result<bool, ChatError> {
+        let (conversation_id, id) = (self.conversation_id.clone(), turn_id.to_owned());
+        let turn = self.api.call(&GetTurn { conversation_id, id, ..GetTurn::default() }).await?;
+        let sender_id = turn.question.and_then(|question| question.sender.id);
+        Ok(sender_id.is_none_or(|id| id == self.caller_id))
     }
 
     /// Starts a turn and prints its answer.
@@ -112,6 +144,7 @@ impl<I: AsyncBufRead + Unpin, O: Write> Session<I, O> {
             self.renderer.note("The conversation has no message yet.")?;
             return Ok(Outcome::Answered);
         };
+        self.is_asker = true;
         self.follow_to_end(&turn_id).await
     }
 
@@ -212,11 +245,19 @@ impl<I: AsyncBufRead + Unpin, O: Write> Session<I, O> {
         }
     }
 
-    /// Prints the calls that wait, and asks about those that need an approval. Fails where nobody can be
-    /// asked.
+    /// Prints the calls that wait, runs the commands of those that are for clients, and asks about those that
+    /// need an approval. Fails where nobody can be asked.
     async fn answer_calls(&mut self, turn_id: &str, calls: &[ToolCall]) -> Result<(), ChatError> {
+        let mut needs_page = false;
         for call in calls.iter().filter(|call| call.status == ToolStatus::ClientNeeded) {
-            self.print_pending_call(call)?;
+            let Some((command, input)) = self.command_of(call) else {
+                needs_page = true;
+                self.print_pending_call(call)?;
+                continue;
+            };
+            if self.is_first_sight(call) && !self.run_command(turn_id, call, &command, &input).await? {
+                return Ok(());
+            }
         }
         for call in calls.iter().filter(|call| call.status == ToolStatus::ApprovalNeeded) {
             let is_new = self.print_pending_call(call)?;
@@ -224,24 +265,105 @@ impl<I: AsyncBufRead + Unpin, O: Write> Session<I, O> {
                 return Ok(());
             }
         }
-        let needs = |status| calls.iter().any(|call| call.status == status);
-        if self.lines.is_none() && needs(ToolStatus::ApprovalNeeded) {
+        let needs_approval = calls.iter().any(|call| call.status == ToolStatus::ApprovalNeeded);
+        if self.lines.is_none() && needs_approval {
             return Err(ChatError::WaitsForApproval);
         }
-        if needs(ToolStatus::ClientNeeded) && (self.lines.is_none() || !self.renderer.is_terminal()) {
+        if needs_page && (self.lines.is_none() || !self.renderer.is_terminal()) {
             return Err(ChatError::WaitsForPage);
         }
         Ok(())
     }
 
+    /// The command that runs a call of the caller's own answer, and the call's arguments.
+    fn command_of(&self, call: &ToolCall) -> Option<(ToolCommand, String)> {
+        let command = self.tools.iter().find(|tool| self.is_asker && tool.name == call.name)?;
+        Some((command.clone(), self.renderer.input_of(call)?.to_owned()))
+    }
+
+    /// Runs the command of a call, and sends its result. Returns false if the user cancels the turn instead.
+    async fn run_command(
+        &mut self,
+        turn_id: &str,
+        call: &ToolCall,
+        command: &ToolCommand,
+        input: &str,
+    ) -> Result<bool, ChatError> {
+        self.renderer.note(&format!("{} runs by the command: {command}", call.name))?;
+        let conversation_id = self.conversation_id.clone();
+        let started_at = Instant::now();
+        let command_call = CommandCall { conversation_id: &conversation_id, turn_id, tool_use_id: &call.id, input };
+        let result = tokio::select! {
+            result = command.run(command_call, tool_command::TIME_LIMIT) => result,
+            Some(()) = self.interrupts.next() => {
+                self.renderer.note(&format!("The command of {} was killed.", call.name))?;
+                return self.cancel_or_leave(turn_id).map(|()| false);
+            }
+        };
+        let seconds = started_at.elapsed().as_secs_f64();
+        self.renderer.note(&format!("The command of {} ended after {seconds:.1} s.", call.name))?;
+        if let Err(error) = self.send_result(turn_id, call, &result).await? {
+            self.renderer.note(&format!("The result was not accepted: {error}"))?;
+            // Only the API decides which JSON it takes. The turn must not wait for a result that never comes.
+            let result = CommandResult::error("The tool's result was not accepted.");
+            self.send_result(turn_id, call, &result).await??;
+        }
+        self.follower.expect_turn(turn_id);
+        Ok(true)
+    }
+
+    /// The inner error says that the API refuses the result.
+    async fn send_result(
+        &mut self,
+        turn_id: &str,
+        call: &ToolCall,
+        result: &CommandResult,
+    ) -> Result<Result<(), Error>, ChatError> {
+        let answer = AnswerToolCall {
+            result: Some(result.json.clone()),
+            is_error: Some(result.is_error),
+            ..self.answer_to(turn_id, call)
+        };
+        match self.send_answer(&answer).await? {
+            Err(error) if is_invalid(&error) => Ok(Err(error)),
+            Err(error) if is_answered(&error) => Ok(Ok(self.renderer.note(&error.to_string())?)),
+            result => Ok(Ok(result?)),
+        }
+    }
+
+    fn answer_to(&self, turn_id: &str, call: &ToolCall) -> AnswerToolCall {
+        AnswerToolCall {
+            conversation_id: self.conversation_id.clone(),
+            turn_id: turn_id.to_owned(),
+            tool_use_id: call.id.clone(),
+            ..AnswerToolCall::default()
+        }
+    }
+
+    /// Sends the answer to a call. The inner error is the API's.
+    async fn send_answer(&mut self, answer: &AnswerToolCall) -> Result<Result<(), Error>, ChatError> {
+        tokio::select! {
+            result = send_repeatedly(&self.api, answer) => Ok(result.map(drop)),
+            Some(()) = self.interrupts.next() => Err(ChatError::LeftEarly),
+        }
+    }
+
     /// Returns whether the call was not printed before.
     fn print_pending_call(&mut self, call: &ToolCall) -> Result<bool, ChatError> {
-        if self.printed_calls.contains(&call.id) {
-            return Ok(false);
+        let is_first_sight = self.is_first_sight(call);
+        if is_first_sight {
+            self.renderer.pending_call(call)?;
         }
-        self.printed_calls.push(call.id.clone());
-        self.renderer.pending_call(call)?;
-        Ok(true)
+        Ok(is_first_sight)
+    }
+
+    /// True when it is called for the first time for a call since the last request.
+    fn is_first_sight(&mut self, call: &ToolCall) -> bool {
+        let is_first_sight = !self.printed_calls.contains(&call.id);
+        if is_first_sight {
+            self.printed_calls.push(call.id.clone());
+        }
+        is_first_sight
     }
 
     /// Asks whether to run a call, and sends the answer. Returns false if the user cancels the turn instead.
@@ -261,20 +383,9 @@ impl<I: AsyncBufRead + Unpin, O: Write> Session<I, O> {
                     Reply::Interrupt => return self.cancel_or_leave(turn_id).map(|()| false),
                 },
             };
-            let answer = AnswerToolCall {
-                conversation_id: self.conversation_id.clone(),
-                turn_id: turn_id.to_owned(),
-                tool_use_id: call.id.clone(),
-                approved,
-                reason,
-                ..AnswerToolCall::default()
-            };
-            let result = tokio::select! {
-                result = send_repeatedly(&self.api, &answer) => result,
-                Some(()) = self.interrupts.next() => return Err(ChatError::LeftEarly),
-            };
-            match result {
-                Ok(_) => {}
+            let answer = AnswerToolCall { approved, reason, ..self.answer_to(turn_id, call) };
+            match self.send_answer(&answer).await? {
+                Ok(()) => {}
                 // The wait is over, or somebody else has answered the call.
                 Err(error) if is_answered(&error) => self.renderer.note(&error.to_string())?,
                 Err(error) => {
@@ -364,6 +475,12 @@ async fn sleep_before_retry(retries: &mut u32) {
 fn is_answered(error: &Error) -> bool {
     let error_type = error.api_error().and_then(|error| error.error_type.as_ref());
     matches!(error_type, Some(ErrorType::NotPending | ErrorType::ToolCallAnswered))
+}
+
+/// Whether a resolver or AppSync refuses what a request contains.
+fn is_invalid(error: &Error) -> bool {
+    let Some(error) = error.api_error() else { return false };
+    matches!(error.error_type, None | Some(ErrorType::InvalidInput | ErrorType::Other(_)))
 }
 
 /// The turn with which the conversation is busy, if the error says so.

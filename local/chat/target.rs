@@ -3,7 +3,7 @@ use client::{
     AppSync, Credentials, Error,
     errors::ErrorType,
     requests::{CreateConversation, GetCaller, GetConversation},
-    schema::Caller,
+    schema::{Caller, Conversation},
 };
 
 use super::{ChatError, ChatOptions};
@@ -60,11 +60,11 @@ pub(super) async fn choose_conversation(
     options: &ChatOptions,
     target: &Target,
     last: Option<&str>,
-) -> Result<String, ChatError> {
+) -> Result<Conversation, ChatError> {
     let last = if options.new { None } else { last };
     if let Some(id) = options.conversation.as_deref().or(last) {
         match api.call(&GetConversation { id: id.to_owned() }).await {
-            Ok(conversation) => return Ok(conversation.id),
+            Ok(conversation) => return Ok(conversation),
             Err(error) if !is_not_found(&error) => return Err(target.to_chat_error(error)),
             Err(_) if options.conversation.is_some() => {
                 return Err(ChatError::NoConversation { id: id.to_owned(), url: target.url.clone() });
@@ -72,8 +72,7 @@ pub(super) async fn choose_conversation(
             Err(_) => {}
         }
     }
-    let created = api.call(&CreateConversation::default()).await.map_err(|error| target.to_chat_error(error))?;
-    Ok(created.id)
+    api.call(&CreateConversation::default()).await.map_err(|error| target.to_chat_error(error))
 }
 
 fn is_not_found(error: &Error) -> bool {
@@ -94,6 +93,7 @@ mod tests {
             token: None,
             new: false,
             conversation: None,
+            tools: Vec::new(),
             state: state.to_owned(),
         }
     }

@@ -6,9 +6,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{process::Child, sync::watch};
 use tokio_util::sync::CancellationToken;
+
+use crate::process_group::ProcessGroup;
 
 /// A process that runs, or has ended. Clones refer to the same process.
 #[derive(Clone)]
@@ -47,7 +48,10 @@ impl Process {
             let status = tokio::select! {
                 status = child.wait() => status,
                 () = kill_request.cancelled() => {
-                    kill_group(&child);
+                    // The child leads its group.
+                    if let Some(group) = ProcessGroup::of(child.id()) {
+                        group.kill();
+                    }
                     match child.start_kill() {
                         Ok(()) => child.wait().await,
                         Err(error) => Err(error),
@@ -113,14 +117,6 @@ impl Processes {
 
     fn table(&self) -> MutexGuard<'_, ProcessTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Sends SIGKILL to the child and to the processes that it started. The child leads its group.
-fn kill_group(child: &Child) {
-    let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-    if let Some(error) = id.and_then(|id| kill_process_group(id, Signal::KILL).err()) {
-        tracing::debug!(%error, "a process group is not killed");
     }
 }
 

@@ -7,6 +7,7 @@ mod authorization;
 mod backend;
 mod bounds;
 mod cancel;
+mod client_tools;
 mod conversations;
 mod idempotency;
 mod input_validation;
