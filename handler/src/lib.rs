@@ -1,6 +1,10 @@
 //! The Lambda function that answers turns: it claims a turn, loads what the payload lacks, streams the
 //! model's answer, runs its tools and publishes it. Deployed a second time as the closer, it ends turns whose
 //! invocations have failed for good.
+//!
+//! As a library it serves the same contract with another [`Model`](model::Model): see [`Handler`].
+//! `examples/custom-handler/` is a complete one.
+pub mod model;
 pub mod settings;
 
 pub mod attempt_loop;
@@ -20,6 +24,7 @@ mod test_support;
 
 use std::{sync::Arc, time::SystemTime};
 
+use aws_config::{BehaviorVersion, SdkConfig};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
 use tracing::{Instrument, info_span};
@@ -31,8 +36,14 @@ use turn::{
 use uuid::Uuid;
 
 use crate::{
-    attempt_loop::Effects, aws::AwsClients, clock::Clock, errors::HandlerError, function_arn::AllowedFunctions,
-    graphql_urls::GraphqlUrls, settings::Settings,
+    attempt_loop::Effects,
+    aws::{Bedrock, Clients},
+    clock::Clock,
+    errors::HandlerError,
+    function_arn::AllowedFunctions,
+    graphql_urls::GraphqlUrls,
+    model::Model,
+    settings::{Settings, SettingsError},
 };
 
 pub use aws::{ApiKey, RenewalError, Table, TableError};
@@ -42,19 +53,66 @@ pub mod publishing {
     pub use crate::aws::{classify_response, request_body};
 }
 
-/// Serves invocations until Lambda shuts the environment down. Sets the process's tracing subscriber. The
-/// binary `bootstrap` and each environment of the local server run this.
-pub async fn run() -> Result<(), lambda_runtime::Error> {
-    lambda_runtime::tracing::init_default_subscriber();
-    let settings = Arc::new(Settings::read(|name| std::env::var(name).ok())?);
-    let clients = Arc::new(AwsClients::connect(&settings).await?);
-    let serve_event = service_fn(move |event| serve_event(event, Arc::clone(&clients), Arc::clone(&settings)));
-    lambda_runtime::run(serve_event).await
+/// Why a handler cannot serve.
+pub type Error = lambda_runtime::Error;
+
+/// A handler for any model. The crate `examples/custom-handler` shows a complete one.
+pub struct Handler<M> {
+    model: M,
+    aws_config: Option<SdkConfig>,
 }
 
-async fn serve_event(
+impl<M: Model> Handler<M> {
+    pub fn new(model: M) -> Self {
+        Self { model, aws_config: None }
+    }
+
+    /// The configuration of the handler's AWS clients, for a model that has made some of the same.
+    pub fn aws_config(self, config: SdkConfig) -> Self {
+        Self { aws_config: Some(config), ..self }
+    }
+
+    /// Serves invocations until Lambda shuts the environment down. Sets the process's tracing subscriber.
+    pub async fn run(self) -> Result<(), Error> {
+        let settings = initialize()?;
+        self.serve_with(settings).await
+    }
+
+    async fn serve_with(self, settings: Settings) -> Result<(), Error> {
+        let config = match self.aws_config {
+            Some(config) => config,
+            None => load_aws_config().await,
+        };
+        let clients = Arc::new(Clients::new(self.model, &config, &settings)?);
+        let settings = Arc::new(settings);
+        let serve_event = service_fn(move |event| serve_event(event, Arc::clone(&clients), Arc::clone(&settings)));
+        lambda_runtime::run(serve_event).await
+    }
+}
+
+/// The configuration of AWS clients from the environment.
+pub async fn load_aws_config() -> SdkConfig {
+    aws_config::load_defaults(BehaviorVersion::latest()).await
+}
+
+/// Serves invocations with the models of Amazon Bedrock. The binary `bootstrap` and each environment of the
+/// local server run this.
+pub async fn run() -> Result<(), Error> {
+    // Before the configuration, which takes seconds outside of Lambda.
+    let settings = initialize()?;
+    let config = load_aws_config().await;
+    Handler::new(Bedrock::new(&config)).aws_config(config).serve_with(settings).await
+}
+
+/// Sets the tracing subscriber, and reads the environment.
+fn initialize() -> Result<Settings, SettingsError> {
+    lambda_runtime::tracing::init_default_subscriber();
+    Settings::read(|name| std::env::var(name).ok())
+}
+
+async fn serve_event<M: Model>(
     event: LambdaEvent<Value>,
-    clients: Arc<AwsClients>,
+    clients: Arc<Clients<M>>,
     settings: Arc<Settings>,
 ) -> Result<Value, HandlerError> {
     let clock = Clock::starting_at(SystemTime::now());

@@ -10,7 +10,7 @@ mod tools;
 use std::{sync::Arc, time::Duration};
 
 use api::types::TurnStatus;
-use aws_config::BehaviorVersion;
+use aws_config::SdkConfig;
 use futures::Stream;
 use turn::{
     direct_write::{DirectWrite, WriteFailure},
@@ -19,24 +19,29 @@ use turn::{
     tool::{ToolOutcome, ToolRun},
 };
 
-use crate::{attempt_loop::Effects, clock::Clock, settings::Settings};
+use crate::{
+    attempt_loop::Effects,
+    clock::Clock,
+    model::{self, Model},
+    settings::Settings,
+};
 use appsync::AppSync;
-use bedrock::Bedrock;
 use kms::Kms;
 use signed_http::SignedHttp;
 use tools::{CredentialCache, Lambda, ToolClients, ToolRunner};
 
 pub use appsync::{ApiKey, RenewalError, classify_response, request_body};
+pub use bedrock::Bedrock;
 pub use dynamodb::{ClaimOutcome, Table, TableError, with_retries};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One client for each service, shared by all invocations of the environment.
-pub struct AwsClients {
+/// The model, and one client for each service, shared by all invocations of the environment.
+pub struct Clients<M> {
     pub table: Table,
     /// The API key that this function renews, if any.
     pub api_key: Option<ApiKey>,
-    bedrock: Bedrock,
+    model: M,
     appsync: AppSync,
     tools: ToolClients,
 }
@@ -57,23 +62,22 @@ fn http_client() -> reqwest::Result<reqwest::Client> {
 }
 
 /// The clients with the clock of one invocation.
-pub struct InvocationClients<'a> {
-    clients: &'a AwsClients,
+pub struct InvocationClients<'a, M> {
+    clients: &'a Clients<M>,
     /// The credential of the turn that the invocation answers.
     credential: CredentialCache,
     clock: Clock,
 }
 
-impl AwsClients {
-    pub async fn connect(settings: &Settings) -> Result<Self, ConnectError> {
-        let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
+impl<M: Model> Clients<M> {
+    pub fn new(model: M, config: &SdkConfig, settings: &Settings) -> Result<Self, ConnectError> {
         // Shared, because it takes time to set up.
         let http = http_client()?;
-        let signed_http = SignedHttp::new(http.clone(), &config)?;
+        let signed_http = SignedHttp::new(http.clone(), config)?;
         Ok(Self {
-            table: Table::new(&config, &settings.table_name),
+            table: Table::new(config, &settings.table_name),
             api_key: settings.api_key_url.as_ref().map(|url| ApiKey::new(signed_http.clone(), url)),
-            bedrock: Bedrock::new(&config),
+            model,
             appsync: AppSync::new(signed_http.clone(), &settings.graphql_url),
             tools: ToolClients {
                 lambda: Lambda::new(signed_http.clone(), settings.lambda_endpoint.clone()),
@@ -84,18 +88,18 @@ impl AwsClients {
         })
     }
 
-    pub fn for_invocation(&self, clock: Clock) -> InvocationClients<'_> {
+    pub fn for_invocation(&self, clock: Clock) -> InvocationClients<'_, M> {
         InvocationClients { clients: self, credential: CredentialCache::default(), clock }
     }
 }
 
-impl Effects for InvocationClients<'_> {
+impl<M: Model> Effects for InvocationClients<'_, M> {
     fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send {
-        self.clients.bedrock.converse(request)
+        model::answer(&self.clients.model, request)
     }
 
     async fn run_tool(&self, run: ToolRun) -> (String, ToolOutcome) {
-        let AwsClients { table, tools, .. } = self.clients;
+        let Clients { table, tools, .. } = self.clients;
         let credential = &self.credential;
         let outcome = ToolRunner { table, clients: tools, credential, clock: self.clock }.run(&run).await;
         (run.tool_use.id, outcome)

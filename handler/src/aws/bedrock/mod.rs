@@ -31,6 +31,7 @@ use turn::{
     model_settings::{refused_by_message, refused_by_model, without},
 };
 
+use crate::model::Model;
 use errors::{request_failure, stream_failure};
 use json_texts::JsonTexts;
 use request::{inference_configuration, messages, system_prompt, tool_configuration};
@@ -42,6 +43,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most models of which the environment remembers that they take tools in Converse alone.
 const MAX_REMEMBERED_MODELS: usize = 100;
 
+/// The models of Amazon Bedrock.
 pub struct Bedrock {
     client: Client,
     /// The models that have refused tools in ConverseStream.
@@ -69,12 +71,10 @@ impl Bedrock {
             .build();
         Self { client: Client::from_conf(config), without_streamed_tools: Arc::default() }
     }
+}
 
-    /// The stream sends the request when it is first polled and closes the connection when it is dropped.
-    pub fn converse(
-        &self,
-        request: Arc<ModelRequest>,
-    ) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send + use<> {
+impl Model for Bedrock {
+    fn answer(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send {
         let client = self.client.clone();
         let without_streamed_tools = Arc::clone(&self.without_streamed_tools);
         stream::once(async move { open_answer(&client, &request, &without_streamed_tools).await }).try_flatten().boxed()

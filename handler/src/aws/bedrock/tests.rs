@@ -22,6 +22,7 @@ use turn::{
 };
 
 use super::{Bedrock, stream_event};
+use crate::model::Model;
 
 /// The events of a stream with a tool call that Bedrock has sent.
 const RECORDED: [(&str, &str); 13] = [
@@ -318,7 +319,7 @@ impl Server {
     }
 
     async fn converse(&self, request: ModelRequest) -> Result<Vec<StreamEvent>, ModelError> {
-        self.bedrock.converse(Arc::new(request)).try_collect().await
+        self.bedrock.answer(Arc::new(request)).try_collect().await
     }
 
     /// The operations that were called since the last time.
