@@ -7,10 +7,12 @@ use apollo_parser::{
 /// How deep selections, values and types may be nested. The parser recurses no deeper.
 const MAX_NESTING: usize = 64;
 
-/// The operations of a document, in their order. Fragments are checked and left out.
+/// The operations of a document, in their order. Of fragments only variables and fields are kept.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Document {
     pub operations: Vec<Operation>,
+    /// The names of all fields that the document selects, at every level and without aliases, sorted.
+    pub fields: Vec<String>,
     /// The names of the variables that selections use, sorted.
     pub used_variables: Vec<String>,
 }
@@ -78,8 +80,10 @@ pub fn parse(document: &str) -> Result<Document, SyntaxError> {
         return Err(SyntaxError::from_parser(document, error));
     }
     let mut operations = Vec::new();
+    let mut fields = Vec::new();
     let mut used_variables = Vec::new();
     for definition in tree.document().definitions() {
+        fields.extend(fields_in(definition.syntax()));
         match definition {
             Definition::OperationDefinition(definition) => {
                 let unexpected = || unexpected_node(document, definition.syntax());
@@ -91,9 +95,11 @@ pub fn parse(document: &str) -> Result<Document, SyntaxError> {
             other => return Err(unexpected_node(document, other.syntax())),
         }
     }
-    used_variables.sort_unstable();
-    used_variables.dedup();
-    Ok(Document { operations, used_variables })
+    for names in [&mut fields, &mut used_variables] {
+        names.sort_unstable();
+        names.dedup();
+    }
+    Ok(Document { operations, fields, used_variables })
 }
 
 fn unexpected_node(document: &str, node: &SyntaxNode) -> SyntaxError {
@@ -140,6 +146,11 @@ fn variable_type(found: cst::Type) -> Option<VariableType> {
 fn variables_in(node: &SyntaxNode) -> impl Iterator<Item = String> {
     let variables = node.descendants().filter_map(cst::Variable::cast);
     variables.filter_map(|variable| Some(variable.name()?.text().to_string()))
+}
+
+fn fields_in(node: &SyntaxNode) -> impl Iterator<Item = String> {
+    let fields = node.descendants().filter_map(cst::Field::cast);
+    fields.filter_map(|field| Some(field.name()?.text().to_string()))
 }
 
 fn line_and_column(document: &str, index: usize) -> (usize, usize) {
@@ -191,6 +202,12 @@ mod tests {
         let document = "query($a: A, $b: B) { f(x: [$b, {y: $a}]) @include(if: $c) ...F }
             fragment F on T { g(x: $a) }";
         assert_eq!(parse(document).unwrap().used_variables, ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn fields_of_every_level_are_returned_without_aliases() {
+        let document = "query a($b: C) { d: e(f: $b) { g @h ... on I { j } ...K } e } fragment K on L { m }";
+        assert_eq!(parse(document).unwrap().fields, ["e", "g", "j", "m"]);
     }
 
     #[test]

@@ -37,6 +37,22 @@ impl GraphqlUrls {
     pub fn is_own(&self, url: Option<&str>) -> bool {
         url.is_none_or(|url| url == self.own)
     }
+
+    /// Whether a tool with this URL calls a server that is known as the handler's own API, also by another
+    /// spelling of the URL.
+    pub fn is_of_own_api(&self, url: Option<&str>) -> bool {
+        self.is_own(url) || url.and_then(server).is_some_and(|named| Some(named) == server(&self.own))
+    }
+}
+
+/// The host and the port that a URL names.
+fn server(url: &str) -> Option<(String, Option<u16>)> {
+    let url = Url::parse(url).ok()?;
+    let host = match url.host_str()?.trim_end_matches('.') {
+        "127.0.0.1" => "localhost",
+        host => host,
+    };
+    Some((host.to_owned(), url.port_or_known_default()))
 }
 
 /// A credential is sent over TLS, or stays on the computer. A URL with a user name would replace the
@@ -80,6 +96,20 @@ mod tests {
             let urls = GraphqlUrls::from_list(OWN, list).unwrap();
             assert_eq!(urls.allowed_url(Some("https://a.example/graphql")), None, "{list:?}");
         }
+    }
+
+    #[test]
+    fn own_api_is_known_by_host_and_port() {
+        let own_api = |own: &str, url: &str| GraphqlUrls::from_list(own, "").unwrap().is_of_own_api(Some(url));
+        for url in ["https://A.example/graphql", "https://a.example:443/x?y", "https://a.example./graphql"] {
+            assert!(own_api("https://a.example/graphql", url), "{url}");
+        }
+        for url in ["https://b.a.example/graphql", "https://a.example:8443/graphql", "", "none"] {
+            assert!(!own_api("https://a.example/graphql", url), "{url}");
+        }
+        assert!(own_api("http://localhost:4000/graphql", "http://127.0.0.1:4000/graphql"));
+        assert!(!own_api("http://localhost:4000/graphql", "http://localhost:4001/graphql"));
+        assert!(GraphqlUrls::default().is_of_own_api(None));
     }
 
     #[test]

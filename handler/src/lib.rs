@@ -19,6 +19,7 @@ mod graphql_document;
 pub mod graphql_urls;
 mod orphan_closer;
 mod publish_tool_call;
+mod refused_fields;
 #[cfg(test)]
 mod test_support;
 

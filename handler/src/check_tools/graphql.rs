@@ -4,8 +4,9 @@ use turn::tool::{GraphqlTool, ToolEffect};
 
 use super::check_schema;
 use crate::{
-    graphql_document::{self, Operation, OperationKind, VariableType},
+    graphql_document::{self, Document, Operation, OperationKind, VariableType},
     graphql_urls::GraphqlUrls,
+    refused_fields::check_fields,
 };
 
 include!(concat!(env!("OUT_DIR"), "/schema_enums.rs"));
@@ -26,7 +27,8 @@ pub fn check_operation(
     input_schema: Option<&str>,
     urls: &GraphqlUrls,
 ) -> Result<CheckedOperation, OperationRefusal> {
-    let operation = only_operation(&tool.document).map_err(|message| ("graphql.document", message))?;
+    let url = tool.url.as_deref();
+    let operation = check_document(&tool.document, url, urls).map_err(|message| ("graphql.document", message))?;
     let effect = match operation.kind {
         OperationKind::Query => ToolEffect::Read,
         OperationKind::Mutation => ToolEffect::Write,
@@ -36,18 +38,23 @@ pub fn check_operation(
     };
     let input_schema = match input_schema {
         Some(schema) => check_given_schema(schema, &operation).map(|()| schema.to_owned()),
-        None => derive_schema(&operation, urls.is_own(tool.url.as_deref())),
+        None => derive_schema(&operation, urls.is_own(url)),
     };
     let input_schema = input_schema.map_err(|message| ("inputSchema", message))?;
     Ok(CheckedOperation { input_schema, effect })
 }
 
-fn only_operation(document: &str) -> Result<Operation, String> {
+fn check_document(document: &str, url: Option<&str>, urls: &GraphqlUrls) -> Result<Operation, String> {
     if document.len() > MAX_DOCUMENT_BYTES {
         return Err("The document must have at most 16 KB.".to_owned());
     }
     let document = graphql_document::parse(document)
         .map_err(|error| format!("The document is not a GraphQL document: {error}."))?;
+    check_fields(&document, url, urls).map_err(|refused| refused.to_string())?;
+    only_operation(document)
+}
+
+fn only_operation(document: Document) -> Result<Operation, String> {
     let [operation] = <[Operation; 1]>::try_from(document.operations)
         .map_err(|operations| format!("The document must have one operation, not {}.", operations.len()))?;
     let is_defined = |name: &str| operation.variables.iter().any(|variable| variable.name == name);

@@ -162,6 +162,20 @@ fn document_without_one_query_or_mutation_is_refused() {
 }
 
 #[test]
+fn fields_that_start_turns_or_approve_calls_are_refused_for_the_own_api_alone() {
+    let message = "The document must not have the field sendMessage: it starts a turn, so an agent could start \
+        turns without end.";
+    let refusal = [("tools[0].graphql.document".to_owned(), message.to_owned())];
+    let document = "mutation { cancelTurn: sendMessage { id } }";
+    assert_eq!(refusals(&[graphql_tool(document)]), refusal);
+    let mut tool = graphql_tool(document);
+    tool["graphql"]["url"] = OWN_URL.into();
+    assert_eq!(refusals(&[tool.clone()]), refusal);
+    tool["graphql"]["url"] = OTHER_URL.into();
+    assert_eq!(refusals(&[tool]), []);
+}
+
+#[test]
 fn url_that_is_not_listed_is_refused() {
     for (url, is_allowed) in [(OWN_URL, true), (OTHER_URL, true), ("https://other.example/", false), ("", false)] {
         let mut tool = graphql_tool("{ a }");

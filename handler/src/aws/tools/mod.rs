@@ -24,7 +24,9 @@ use super::{
 };
 use crate::{
     clock::{Clock, iso_8601, now},
+    graphql_document,
     graphql_urls::GraphqlUrls,
+    refused_fields::check_fields,
 };
 use call_error::{CallError, NOT_ALLOWED, NOT_REACHED};
 use graphql::GraphqlRequest;
@@ -103,6 +105,10 @@ impl ToolRunner<'_> {
             tracing::error!(tool = run.tool.name, url = tool.url, "the URL of a tool is not allowed");
             return Err(CallError::Refused(NOT_ALLOWED));
         };
+        if let Err(refused) = check_stored_document(tool, urls) {
+            tracing::error!(%refused, tool = run.tool.name, "the document of a tool is not allowed");
+            return Err(CallError::Refused(NOT_ALLOWED));
+        }
         let credential = self.credential.credential(run, kms).await?;
         GraphqlRequest::new(tool, url, run, credential.header(self.clock.now())?)
     }
@@ -184,6 +190,12 @@ impl ToolRunner<'_> {
             sleep(delay).await;
         }
     }
+}
+
+/// The agent may have been stored by an older version, which refused less.
+fn check_stored_document(tool: &GraphqlTool, urls: &GraphqlUrls) -> Result<(), String> {
+    let document = graphql_document::parse(&tool.document).map_err(|error| error.to_string())?;
+    check_fields(&document, tool.url.as_deref(), urls).map_err(|refused| refused.to_string())
 }
 
 /// How long a run may take.

@@ -184,6 +184,15 @@ async fn other_refusals_fail_at_once_and_redirects_are_not_followed() {
 }
 
 #[tokio::test]
+async fn stored_document_with_a_refused_field_is_not_sent() {
+    for document in ["mutation { a: sendMessage { id } }", "mutation { a"] {
+        let server = Server::start([Reply::json(DATA)]).await;
+        assert_failed(&server.run(&run_with(ToolEffect::Write, document, None, api_key())).await, NOT_ALLOWED);
+        assert_eq!(server.take_requests().len() + server.take_kms_requests().len(), 0);
+    }
+}
+
+#[tokio::test]
 async fn query_is_repeated_after_throttling_server_errors_and_broken_connections() {
     let replies = [Reply::status(429), Reply::status(503), Reply::Hangup, Reply::json(DATA)];
     let server = Server::start(replies).await;
