@@ -122,6 +122,7 @@ async fn agent_with_a_refused_document_or_url_is_not_stored() {
         (LIST, Some(api.url()), "tools[0].graphql.url"),
         ("{ a", None, "tools[0].graphql.document"),
         ("subscription { subscribe(conversationId: \"c\") { id } }", None, "tools[0].graphql.document"),
+        ("mutation { rename: continueTurn(id: 1) { id } }", None, "tools[0].graphql.document"),
         (input_object, None, "tools[0].inputSchema"),
     ] {
         let agent = agent(vec![tool("list", document, url)]);
@@ -148,6 +149,24 @@ async fn listed_api_gets_the_credential_and_its_redirect_is_not_followed() {
     let expected = "The tool's API did not accept the request.";
     assert_eq!((result.status, result.text.as_deref()), (ToolStatus::Failed, Some(expected)));
     assert_eq!((redirecting.requests(), target.requests()), (1, 1));
+}
+
+#[tokio::test]
+async fn credential_that_a_listed_api_echoes_is_in_no_event() {
+    let api = OtherApi::echoing_its_headers().await;
+    let backend = start_with_parameters([("ToolGraphqlUrls", api.url())], |options| options).await;
+    put_agent(&backend, tools(Some(api.url()))).await;
+    let own = create_conversation(&backend.api).await;
+    let mut subscriber = Subscriber::subscribe(&backend.api, &own).await;
+    let turn = send_message(&backend.api, &own, &new_id(), "call list").await.unwrap();
+    let events: Vec<_> = subscriber.updates_until_end(&turn.id).await.into_iter().flat_map(|it| it.event).collect();
+    let [result] = results(&events).try_into().expect("one result");
+    let echo: Value = serde_json::from_str(result.json.as_ref().unwrap()).unwrap();
+    assert_eq!((api.requests(), &echo["x-api-key"]), (1, &json!("[credential removed]")));
+    assert_eq!(echo["content-type"], "application/json");
+    let stored = backend.api.call(&GetConversation { id: own }).await.unwrap();
+    let api_key = backend.server.endpoint.api_key.as_ref().unwrap();
+    assert!(!format!("{events:?} {stored:?}").contains(api_key));
 }
 
 #[tokio::test]
@@ -224,13 +243,31 @@ impl OtherApi {
         Self::answering(StatusCode::TEMPORARY_REDIRECT, other.url()).await
     }
 
+    async fn echoing_its_headers() -> Self {
+        Self::responding(|headers| {
+            let texts = headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap()));
+            (StatusCode::OK, HeaderMap::new(), json!({ "data": texts.collect::<BTreeMap<_, _>>() }).to_string())
+        })
+        .await
+    }
+
     async fn answering(status: StatusCode, location: String) -> Self {
+        Self::responding(move |_| {
+            let headers = HeaderMap::from_iter([(LOCATION, location.parse().unwrap())]);
+            (status, headers, r#"{"data":7}"#.to_owned())
+        })
+        .await
+    }
+
+    async fn responding(
+        respond: impl Fn(&HeaderMap) -> (StatusCode, HeaderMap, String) + Clone + Send + Sync + 'static,
+    ) -> Self {
         let requests = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&requests);
         let respond = move |headers: HeaderMap| async move {
             assert!(headers.contains_key("x-api-key"));
             counted.fetch_add(1, Ordering::Relaxed);
-            (status, [(LOCATION, location)], r#"{"data":7}"#)
+            respond(&headers)
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/graphql", listener.local_addr().unwrap());

@@ -12,6 +12,7 @@ use turn::tool::{GraphqlTool, ToolRun};
 use super::{
     call_error::{CallError, MAX_RESPONSE_BYTES, NOT_REACHED, limited_message},
     caller_credential::NOT_ACCEPTED,
+    redaction::remove_credential,
 };
 use crate::aws::limited_body::read_limited;
 
@@ -102,6 +103,8 @@ impl<'a> GraphqlRequest<'a> {
             return Err(error);
         }
         let body = read_limited(response, MAX_RESPONSE_BYTES).await?;
+        // Before texts are cut, so that no part of the credential is left.
+        let body = remove_credential(body, self.credential.1.as_bytes());
         if status == StatusCode::OK {
             return operation_result(&body);
         }

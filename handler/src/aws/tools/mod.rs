@@ -3,6 +3,7 @@ mod call_error;
 mod caller_credential;
 mod graphql;
 mod lambda;
+mod redaction;
 #[cfg(test)]
 mod tests;
 

@@ -193,6 +193,28 @@ async fn stored_document_with_a_refused_field_is_not_sent() {
 }
 
 #[tokio::test]
+async fn credential_that_the_api_echoes_is_removed_from_results_and_errors() {
+    let echo = json!({ "x-api-key": "da2-secret", "authorization": "Bearer da2-secret", "da2-secret": 1 });
+    let as_text = echo.to_string().replace("da2", "d\\u00612");
+    let long = format!("{}da2-secret", "é".repeat(995));
+    for (body, status) in [
+        (json!({ "data": { "headers": echo } }).to_string(), 200),
+        (json!({ "data": { "headers": as_text } }).to_string(), 200),
+        (json!({ "data": as_text }).to_string().replace("secret", "se\\u0063ret"), 200),
+        (json!({ "data": 1, "errors": [{ "message": "No da2-secret.", "path": ["da2-secret"] }] }).to_string(), 200),
+        (json!({ "errors": [{ "message": "No da2-secret." }] }).to_string(), 200),
+        (json!({ "errors": [{ "message": long }] }).to_string(), 400),
+    ] {
+        let outcome = run_against(Reply::json(body.clone()).with_status(status)).await;
+        let (ToolOutput::Json(text) | ToolOutput::Text(text)) = &outcome.output;
+        let unescaped = text.replace("\\u0061", "a").replace("\\u0063", "c").replace('\\', "");
+        assert!(!unescaped.contains("da2") && !text.contains("Bearer"), "{text}");
+        assert!(text.contains("[cred"), "{text}");
+        assert!(status == 400 || body.contains("errors") || outcome.status == ToolStatus::Succeeded, "{outcome:?}");
+    }
+}
+
+#[tokio::test]
 async fn query_is_repeated_after_throttling_server_errors_and_broken_connections() {
     let replies = [Reply::status(429), Reply::status(503), Reply::Hangup, Reply::json(DATA)];
     let server = Server::start(replies).await;
