@@ -94,7 +94,9 @@ async fn tools_of_a_step_are_run_and_their_results_answered() {
     assert_eq!(ids, [(&calls[0].id, ToolStatus::Succeeded), (&calls[1].id, ToolStatus::Succeeded)]);
     assert!(results[0].started_at.is_some() && results[0].ended_at > results[0].started_at);
     let payload: Value = serde_json::from_str(results[0].json.as_ref().unwrap()).unwrap();
+    let key = format!("{conversation}/{}/2/{}", finished.turn.id, calls[0].id);
     let expected = json!({
+        "idempotencyKey": key,
         "toolUseId": calls[0].id, "name": "look", "input": { "a": 1.0 }, "caller": { "id": null, "name": null },
         "conversationId": conversation, "turnId": finished.turn.id,
     });

@@ -146,6 +146,15 @@ pub struct ToolRun {
     pub until: Instant,
 }
 
+impl ToolRun {
+    /// The same in every attempt at this call, and different for every other call, also where two calls have
+    /// the same id. None of the ids has a slash.
+    pub fn idempotency_key(&self) -> String {
+        let Claim { conversation_id, turn_id, .. } = &self.claim;
+        format!("{conversation_id}/{turn_id}/{}/{}", self.position, self.tool_use.id)
+    }
+}
+
 /// The user for whom an answer is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Caller {

@@ -27,6 +27,7 @@ pub struct Lambda {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Payload<'a> {
+    idempotency_key: String,
     tool_use_id: &'a str,
     name: &'a str,
     input: &'a RawValue,
@@ -107,6 +108,7 @@ fn send_error(error: SendError, run: &ToolRun) -> CallError {
 
 fn payload(run: &ToolRun) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec(&Payload {
+        idempotency_key: run.idempotency_key(),
         tool_use_id: &run.tool_use.id,
         name: &run.tool_use.name,
         input: serde_json::from_str(&run.tool_use.input)?,

@@ -37,10 +37,30 @@ async fn function_gets_the_call_and_its_caller_in_a_signed_request() {
     let authorization = first.headers["authorization"].to_str().unwrap();
     assert!(authorization.contains("/eu-west-1/lambda/aws4_request"), "{authorization}");
     assert_eq!(first.headers["x-amz-invocation-type"], "RequestResponse");
-    let expected = r#"{"toolUseId":"a.1","name":"look","input":{"z": 1.0,"a":[]},"caller":{"id":"u1","name":"Ann"},"conversationId":"c1","turnId":"t1"}"#;
+    let expected = r#"{"idempotencyKey":"c1/t1/8/a.1","toolUseId":"a.1","name":"look","input":{"z": 1.0,"a":[]},"caller":{"id":"u1","name":"Ann"},"conversationId":"c1","turnId":"t1"}"#;
     assert_eq!(first.body, expected);
     let payload: Value = serde_json::from_str(&second.body).unwrap();
     assert_eq!(payload["caller"], json!({ "id": null, "name": null }));
+}
+
+#[tokio::test]
+async fn idempotency_key_is_the_same_for_each_attempt_at_a_call_alone() {
+    let server = Server::start((0..4).map(|_| Reply::json("1"))).await;
+    let first = tool_run(ToolEffect::Read);
+    let mut again = first.clone();
+    again.claim.attempt += 1;
+    // A later run of the turn gives the same id to a call of a later event.
+    let mut later = again.clone();
+    later.position += 1;
+    let mut other = first.clone();
+    other.tool_use.id = "b.1".into();
+    for run in [first, again, later, other] {
+        server.run(&run).await;
+    }
+    let key = |request: &Request| serde_json::from_str::<Value>(&request.body).unwrap()["idempotencyKey"].to_string();
+    let keys: Vec<_> = server.take_requests().iter().map(key).collect();
+    assert_eq!(keys[0], keys[1]);
+    assert!(keys[1] != keys[2] && keys[1] != keys[3] && keys[2] != keys[3], "{keys:?}");
 }
 
 #[tokio::test]
