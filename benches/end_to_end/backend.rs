@@ -6,11 +6,12 @@ use client::{
     credentials::IamKeys,
     documents,
     realtime::{Realtime, Signal, Subscription},
-    requests::{CreateConversation, PutAgent, SendMessage},
+    requests::{CreateConversation, PutAgent, PutTool, SendMessage},
 };
 use futures::StreamExt;
 use local::{
     fault_injection::FaultPlan,
+    lambda::LocalFunction,
     server::{Models, Server, ServerOptions},
 };
 use tempfile::TempDir;
@@ -23,8 +24,14 @@ pub struct Backend {
 
 impl Backend {
     pub async fn start(publish_latency: Duration) -> Self {
+        Self::start_with_functions(publish_latency, Vec::new()).await
+    }
+
+    /// Agents may use the functions as tools.
+    pub async fn start_with_functions(publish_latency: Duration, functions: Vec<LocalFunction>) -> Self {
         let state = tempfile::tempdir().expect("a folder is created");
-        let server = Server::start(options(state.path().to_owned(), publish_latency)).await.expect("the server starts");
+        let options = options(state.path().to_owned(), publish_latency, functions);
+        let server = Server::start(options).await.expect("the server starts");
         let key = Credentials::ApiKey(server.endpoint.api_key.clone().expect("the API accepts a key"));
         let api = AppSync::new(&server.endpoint.url, key).expect("the URL is valid");
         Self { server, api, _state: state }
@@ -32,7 +39,13 @@ impl Backend {
 
     /// Creates an agent of a scripted model, and a conversation with it.
     pub async fn conversation_with(&self, model_id: &str) -> String {
-        let agent = PutAgent { id: "measured".into(), model_id: model_id.into(), ..PutAgent::default() };
+        self.conversation_with_tools(model_id, Vec::new()).await
+    }
+
+    /// Creates an agent of a scripted model with tools, and a conversation with it.
+    pub async fn conversation_with_tools(&self, model_id: &str, tools: Vec<PutTool>) -> String {
+        let tools = (!tools.is_empty()).then_some(tools);
+        let agent = PutAgent { id: "measured".into(), model_id: model_id.into(), tools, ..PutAgent::default() };
         self.administrator().call(&agent).await.expect("the agent is put");
         let request = CreateConversation { agent_id: Some(agent.id), ..CreateConversation::default() };
         self.api.call(&request).await.expect("the conversation is created").id
@@ -40,17 +53,26 @@ impl Backend {
 
     /// Subscribes, sends a message, and returns the subscription and the turn's id.
     pub async fn start_turn(&self, conversation_id: &str) -> (Subscription, String) {
+        self.start_turn_about(conversation_id, "Count.").await
+    }
+
+    async fn start_turn_about(&self, conversation_id: &str, question: &str) -> (Subscription, String) {
         let variables = serde_json::json!({ "conversationId": conversation_id });
         let mut updates = Realtime::new(&self.api).subscribe(documents::ON_CONVERSATION_UPDATE, &variables);
         assert!(matches!(updates.next().await, Some(Signal::Subscribed)));
         let message =
-            SendMessage { conversation_id: Some(conversation_id.to_owned()), id: None, text: "Count.".into() };
+            SendMessage { conversation_id: Some(conversation_id.to_owned()), id: None, text: question.to_owned() };
         (updates, self.api.call(&message).await.expect("the message is sent").id)
     }
 
     /// Sends a message, and returns how many bytes of text each update added to the answer.
     pub async fn complete_turn(&self, conversation_id: &str) -> Vec<usize> {
-        let (mut updates, _) = self.start_turn(conversation_id).await;
+        self.complete_turn_about(conversation_id, "Count.").await
+    }
+
+    /// The same for a message with this text.
+    pub async fn complete_turn_about(&self, conversation_id: &str, question: &str) -> Vec<usize> {
+        let (mut updates, _) = self.start_turn_about(conversation_id, question).await;
         let mut sizes = Vec::new();
         let mut since_last_event = 0;
         while let Some(Signal::Data(data)) = updates.next().await {
@@ -89,7 +111,7 @@ impl Backend {
     }
 }
 
-fn options(state: PathBuf, publish_latency: Duration) -> ServerOptions {
+fn options(state: PathBuf, publish_latency: Duration, functions: Vec<LocalFunction>) -> ServerOptions {
     ServerOptions {
         root: env!("CARGO_MANIFEST_DIR").into(),
         state,
@@ -99,7 +121,7 @@ fn options(state: PathBuf, publish_latency: Duration) -> ServerOptions {
         users: Vec::new(),
         oidc: false,
         models: Models::Scripted,
-        functions: Vec::new(),
+        functions,
         executable: env!("CARGO_BIN_EXE_parlance").into(),
         fault_plan: FaultPlan { publish_latency, ..FaultPlan::default() },
         time_scale: 1.0,

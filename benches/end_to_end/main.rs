@@ -1,10 +1,11 @@
-//! Benchmarks of a local server with its handler: publishing, latency, table capacity, cancellation and
-//! memory. The process fails when a budget is exceeded.
+//! Benchmarks of a local server with its handler: publishing, latency, table capacity, tool calls, cancellation
+//! and memory. The process fails when a budget is exceeded.
 mod answer_delivery;
 mod backend;
 mod cancellation;
 mod handler_process;
 mod recorder;
+mod tool_calls;
 
 use std::process::ExitCode;
 
@@ -15,13 +16,18 @@ use recorder::Recorder;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() {
+        tool_calls::serve_function().await;
+        return ExitCode::SUCCESS;
+    }
     let recorder = Recorder::default();
     let targets =
         Targets::new().with_target("local::bedrock", Level::TRACE).with_target("local::fault_injection", Level::TRACE);
     tracing_subscriber::registry().with(recorder.clone().with_filter(targets)).init();
     let answers_in_budget = answer_delivery::measure_all(&recorder).await;
+    let tool_calls_in_budget = tool_calls::measure_all(&recorder).await;
     let handler_in_budget = handler_process::measure(&recorder).await;
     let cancellation_in_budget = cancellation::measure_all(&recorder).await;
-    let in_budget = answers_in_budget && handler_in_budget && cancellation_in_budget;
+    let in_budget = answers_in_budget && tool_calls_in_budget && handler_in_budget && cancellation_in_budget;
     if in_budget { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
