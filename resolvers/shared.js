@@ -41,6 +41,18 @@ const MAX_EVENT_BLOCKS = 64;
 const MAX_PENDING_CALLS = 32;
 
 /**
+ * The largest number of runs of a turn: a message starts one, and so does each retry, each continue and each
+ * last answer to the calls of a wait.
+ */
+const MAX_RUNS = 100;
+
+/** Refuses to start another run of a turn that has had all of them. */
+function requireRunLeft(turn) {
+  if (turn.run >= MAX_RUNS)
+    util.error(`The turn has had ${MAX_RUNS} runs. Send a new message.`, 'TooManyRuns');
+}
+
+/**
  * The largest number of participants of a conversation. The same as MAX_PARTICIPANTS in
  * handler/src/aws/dynamodb/participant_lists.rs.
  */
@@ -66,6 +78,13 @@ function requireInput(field, isValid, requirement) {
 }
 
 const isNull = (value) => value === undefined || value === null;
+
+/** How many bytes a text has. */
+function utf8Length(text) {
+  const encoded = util.base64Encode(text);
+  const padding = encoded.endsWith('==') ? 2 : encoded.endsWith('=') ? 1 : 0;
+  return (encoded.length / 4) * 3 - padding;
+}
 
 /** A lone surrogate has no UTF-8, so it does not survive the encoding and decoding. */
 const isUnicode = (text) => util.base64Decode(util.base64Encode(text)) === text;
@@ -127,9 +146,9 @@ function conversationItem(ctx, conversationId, sk) {
 /** The sort key of a version of an agent. */
 const agentVersionKey = (version) => `VERSION#${`${1000000 + version}`.slice(1)}`;
 
-/** The key of the answer to a tool call: the position of the event that has the call, and the call's id. */
+/** The key of the answer to a tool call: the call's id, and the position of the event that has the call. */
 function toolAnswerKey(turn, toolUseId) {
-  const sk = `ANSWER#${`${100000000 + turn.pendingPosition}`.slice(1)}#${toolUseId}`;
+  const sk = `ANSWER#${toolUseId}#${`${100000000 + turn.pendingPosition}`.slice(1)}`;
   return { pk: `TURN#${turn.conversationId}#${turn.id}`, sk };
 }
 

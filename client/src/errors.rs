@@ -105,6 +105,7 @@ pub enum ErrorType {
     Unauthorized,
     NotPending,
     ToolCallAnswered,
+    TooManyRuns,
     ExecutionTimeout,
     /// An error type of AppSync, such as UnauthorizedException.
     Other(String),
@@ -124,6 +125,7 @@ impl From<String> for ErrorType {
             "Unauthorized" => Self::Unauthorized,
             "NotPending" => Self::NotPending,
             "ToolCallAnswered" => Self::ToolCallAnswered,
+            "TooManyRuns" => Self::TooManyRuns,
             "ExecutionTimeout" => Self::ExecutionTimeout,
             _ => Self::Other(name),
         }

@@ -2,9 +2,12 @@
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
-use api::types::{ConversationEvent, Sender, SenderKind};
+use api::types::{ConversationEvent, Sender, SenderKind, ToolUse};
 use tokio::time::timeout_at;
 use turn::{
     attempt::{Attempt, AttemptStart},
@@ -13,18 +16,23 @@ use turn::{
     model::ModelRequest,
     mutation::EndReason,
     request::{Agent, TurnRequest},
-    tool::{Caller, CallerCredential, StoredCalls},
+    tool::{CallAnswer, Caller, CallerCredential, StoredCalls},
     transcript::{TranscriptInput, build_transcript, calls_without_results, older_events_to_load},
 };
 
 use crate::{
     InvocationContext,
     attempt_loop::{Effects, run_attempt},
-    aws::{ClaimOutcome, Table, TableError},
-    clock,
+    aws::{CLAIM_RETENTION, ClaimOutcome, StoredAnswer, Table, TableError},
+    clock::{self, iso_8601},
     errors::{HandlerError, log_failure},
     orphan_closer::close_run,
 };
+
+/// All callers with the API key are this user. The same as in resolvers/auth/authenticate.js.
+const API_KEY_USER: &str = "API_KEY";
+/// Between the clocks of AppSync, the handler and DynamoDB at most.
+const CLOCK_DIFFERENCE: Duration = Duration::from_mins(60);
 
 pub async fn answer_turn<E: Effects>(
     request: TurnRequest,
@@ -79,7 +87,7 @@ async fn answer_claimed_turn<E: Effects>(
         tracing::info!("the question has been purged");
         return Ok(());
     };
-    let stored_calls = load_stored_calls(&input.kept_answer, &agent, run_id, context.table).await?;
+    let stored_calls = load_stored_calls(&input.kept_answer, &agent, asked_by.as_deref(), run_id, context).await?;
     let mut attempt = Attempt::new(
         AttemptStart {
             claim: run_id.last_claim(turn),
@@ -205,20 +213,48 @@ async fn load_transcript_input(
     Ok(Some(input))
 }
 
-/// The calls at the end of the existing answer whose results are not stored, with their answers if some of
-/// them wait for one.
-async fn load_stored_calls(
+/// The calls at the end of the existing answer whose results are not stored, with what is known about them.
+async fn load_stored_calls<E>(
     kept_answer: &[ConversationEvent],
     agent: &Agent,
+    asked_by: Option<&str>,
     run_id: &RunId,
-    table: &Table,
+    context: &InvocationContext<'_, E>,
 ) -> Result<Option<StoredCalls>, TableError> {
     let Some(mut stored) = calls_without_results(kept_answer) else { return Ok(None) };
-    let mut tools = agent.tools.iter().filter(|tool| stored.calls.iter().any(|call| call.name == tool.name));
-    if tools.any(|tool| tool.pending_status().is_some()) {
-        stored.answers = table.load_call_answers(run_id, stored.position).await?;
+    let event = kept_answer.iter().find(|event| event.position == stored.position);
+    if event.is_none_or(|event| !has_claims(event, context.clock.now())) {
+        let ids = stored.calls.iter().map(|call| call.id.clone());
+        stored.answers = ids.map(|id| (id, CallAnswer::NoLongerCounts)).collect();
+        return Ok(Some(stored));
+    }
+    for call in stored.calls.iter().filter(|call| may_have_answer(call, agent, run_id)) {
+        if let Some(answer) = context.table.load_call_answer(run_id, stored.position, &call.id).await? {
+            stored.answers.insert(call.id.clone(), effective_answer(answer, agent, asked_by));
+        }
     }
     Ok(Some(stored))
+}
+
+/// Whether all claims of an event's calls are still stored: then no call is run twice.
+fn has_claims(event: &ConversationEvent, now: SystemTime) -> bool {
+    event.created_at > iso_8601(now - (CLAIM_RETENTION - CLOCK_DIFFERENCE))
+}
+
+/// Every call of a run after the first may have one: the agent may have changed since.
+fn may_have_answer(call: &ToolUse, agent: &Agent, run_id: &RunId) -> bool {
+    let tool = agent.tools.iter().find(|tool| tool.name == call.name);
+    run_id.run > 1 || tool.is_some_and(|tool| tool.pending_status().is_some())
+}
+
+/// A tool runs as the user who approved it, and as the agent had it then.
+fn effective_answer(stored: StoredAnswer, agent: &Agent, asked_by: Option<&str>) -> CallAnswer {
+    let is_of_asker = stored.answered_by.as_deref() == Some(asked_by.unwrap_or(API_KEY_USER));
+    let is_of_agent = stored.agent_id.as_ref() == Some(&agent.id) && stored.agent_version == Some(agent.version);
+    match stored.answer {
+        CallAnswer::Approved if !is_of_asker || !is_of_agent => CallAnswer::NoLongerCounts,
+        answer => answer,
+    }
 }
 
 /// Whether the answer has events that the attempt appends to: the run continues an answer, or an earlier

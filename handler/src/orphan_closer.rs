@@ -5,16 +5,19 @@ mod tests;
 
 use std::sync::Arc;
 
-use api::types::{SenderKind, TurnStatus};
+use api::types::{ContentBlock, SenderKind, TurnStatus};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{sleep, timeout_at};
 use tracing::{Instrument, info_span};
 use turn::{
+    answer::Answer,
     claim::{RunId, StoredTurn},
     closing_decision::{ClosingDecision, ClosingEvent},
     mutation::{EndReason, Mutation, PublishFailure, StoredEvent, Update},
     request::{PublishToolCallRequest, PurgeRequest},
+    tool::StoredCalls,
+    tool_runs::results_of_expired_wait,
     transcript::calls_without_results,
 };
 
@@ -151,11 +154,28 @@ async fn closing_event<E: Effects>(
     let RunId { conversation_id, turn_id, .. } = run_id;
     if turn.status == TurnStatus::Waiting {
         let answer = load_kept_answer(conversation_id, turn_id, turn, context.table).await?;
-        let calls = calls_without_results(&answer).map_or_else(Vec::new, |stored| stored.calls);
-        return Ok(ClosingEvent::of_expired_calls(turn_id, turn, reason, &calls));
+        let results = match calls_without_results(&answer) {
+            Some(stored) => expired_results(run_id, stored, context).await?,
+            None => Vec::new(),
+        };
+        return Ok(ClosingEvent::of_expired_wait(turn_id, turn, reason, results));
     }
     let batches = context.table.load_batches(run_id, turn).await?;
     Ok(ClosingEvent::new(turn_id, turn, reason, &batches))
+}
+
+/// The results of the calls of a wait that has expired. Some of them may have their answers.
+async fn expired_results<E>(
+    run_id: &RunId,
+    mut stored: StoredCalls,
+    context: &InvocationContext<'_, E>,
+) -> Result<Vec<ContentBlock>, TableError> {
+    for call in &stored.calls {
+        if let Some(stored_answer) = context.table.load_call_answer(run_id, stored.position, &call.id).await? {
+            stored.answers.insert(call.id.clone(), stored_answer.answer);
+        }
+    }
+    Ok(results_of_expired_wait(stored, Answer::event_room(&context.limits)))
 }
 
 /// Publishes the turn's last event. A turn that ended without an event of its own needs no announcement.

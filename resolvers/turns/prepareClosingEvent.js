@@ -1,19 +1,25 @@
 import { runtime, util } from '@aws-appsync/utils';
-import { query } from '@aws-appsync/utils/dynamodb';
+import { query, transactGet } from '@aws-appsync/utils/dynamodb';
 
 /**
  * Prepares the closing of a turn whose handler died: reads the batches that no event holds, and makes of them
  * the event that keeps their text. A page has at most 800 batches, because a handler of AppSync may make
  * 1,000 iterations. A pipeline names this function once for each page that it allows; where more would be
  * needed, the closing is not whole, and the handler closes the turn. All text of a turn that waits is in its
- * events; its closing event has a result of each call that waits.
+ * events; its closing event has a result of each call that waits, for which the results are read that clients
+ * have given already.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
   const { closing, turn } = ctx.stash;
   if (!needsClosing(ctx) || closing?.allPagesRead) runtime.earlyReturn({});
   if (turn.storedStatus === 'WAITING') {
-    prepareEndOfWait(ctx);
+    const calls = answeredCalls(turn);
+    if (calls.length > 0) {
+      const items = calls.map(({ id }) => ({ table: ctx.env.TABLE_NAME, key: toolAnswerKey(turn, id) }));
+      return transactGet({ items });
+    }
+    prepareEndOfWait(ctx, []);
     runtime.earlyReturn({});
   }
   const afterSequence = closing ? closing.lastSequenceRead : turn.lastEventSequence;
@@ -26,6 +32,10 @@ export function request(ctx) {
 export function response(ctx) {
   if (ctx.error) raiseTableError(ctx);
   const { closing, turn } = ctx.stash;
+  if (turn.storedStatus === 'WAITING') {
+    prepareEndOfWait(ctx, ctx.result.items);
+    return {};
+  }
   const textByBlock = closing ? closing.textByBlock : {};
   const blocks = closing ? closing.blocks : [];
   let lastSequenceRead = closing ? closing.lastSequenceRead : turn.lastEventSequence;
@@ -56,30 +66,63 @@ function needsClosing(ctx) {
   return turn && turn.status !== 'QUEUED' && turn.status !== turn.storedStatus;
 }
 
-function prepareEndOfWait(ctx) {
+/** The calls that are approved or have the result of a client. */
+const answeredCalls = (turn) => turn.storedPending.filter((call) => call.status === 'RUNNING');
+
+/** answers: those to answeredCalls, in the same order. */
+function prepareEndOfWait(ctx, answers) {
   const { turn } = ctx.stash;
+  const answered = answeredCalls(turn);
   const lastSequenceRead = turn.lastSequence;
   ctx.stash.closing = { textByBlock: {}, blocks: [], lastSequenceRead, allPagesRead: true, isWhole: true };
   ctx.stash.closing.event = withText({
     ...closingEvent(ctx),
     sender: { kind: 'TOOL', id: turn.agentId },
-    content: turn.storedPending.map((call) => ({ toolResult: resultOf(ctx, call) })),
+    content: turn.storedPending.map((call) => ({
+      toolResult: resultOf(ctx, call, answers[answered.findIndex(({ id }) => id === call.id)]),
+    })),
   });
   ctx.stash.closing.turnChange = closedTurn(ctx);
 }
 
 /** The result of a call of a turn that ends before the call was run. */
-function resultOf(ctx, { id, status, note }) {
+function resultOf(ctx, { id, status, note }, answer) {
+  const { turn } = ctx.stash;
   const result = (ended, text) => ({ toolUseId: id, status: ended, text });
   if (status === 'DENIED') {
     return result('DENIED', `The user denied this call.${note ? ` Reason: ${note}` : ''}`);
   }
+  if (answer?.result) {
+    const maxBytes = Math.min(MAX_RESULT_BYTES, Math.floor(MAX_RESULTS_BYTES / turn.storedPending.length));
+    const ended = answer.isError ? 'FAILED' : 'SUCCEEDED';
+    return { toolUseId: id, status: ended, ...limitedResult(answer.result, maxBytes) };
+  }
+  if (turn.status === 'FAILED') {
+    return result('EXPIRED', status === 'RUNNING' ? OTHERS_NOT_ANSWERED : 'Nobody answered in time.');
+  }
   if (status === 'RUNNING') return result('CANCELLED', 'The answer was ended before the call was run.');
-  if (ctx.stash.turn.status === 'FAILED') return result('EXPIRED', 'Nobody answered in time.');
   if (ctx.info.fieldName === 'cancelTurn') {
     return result('CANCELLED', 'The answer was cancelled before the call was run.');
   }
   return result('DENIED', 'The user sent a new message instead of answering.');
+}
+
+/** The result of an approved call of a wait that has expired. The same as in turn::closing_decision. */
+const OTHERS_NOT_ANSWERED = 'Nobody answered the other calls in time, so this call was not run.';
+
+/** The largest result of a call, and all results of an event, in bytes. Less than what the handler stores. */
+const MAX_RESULT_BYTES = 49152;
+const MAX_RESULTS_BYTES = 150000;
+
+const TRUNCATION_MARK = ' [The rest of this result was left out because it is too long.]';
+
+/** A longer result is cut where it fits whatever its characters: each has at most three bytes. */
+function limitedResult(json, maxBytes) {
+  if (utf8Length(JSON.stringify(json)) <= maxBytes) return { json };
+  const length = Math.floor((maxBytes - TRUNCATION_MARK.length) / 3);
+  const start = json.slice(0, length);
+  const text = isUnicode(start) ? start : json.slice(0, length - 1);
+  return { text: `${text}${TRUNCATION_MARK}`, truncated: true };
 }
 
 function closingEvent(ctx) {
@@ -128,9 +171,25 @@ const MAX_SEQUENCE = 999999;
 
 const isNull = (value) => value === undefined || value === null;
 
+/** How many bytes a text has. */
+function utf8Length(text) {
+  const encoded = util.base64Encode(text);
+  const padding = encoded.endsWith('==') ? 2 : encoded.endsWith('=') ? 1 : 0;
+  return (encoded.length / 4) * 3 - padding;
+}
+
+/** A lone surrogate has no UTF-8, so it does not survive the encoding and decoding. */
+const isUnicode = (text) => util.base64Decode(util.base64Encode(text)) === text;
+
 /** The sort key of a batch: six digits each, so that keys sort by attempt, then sequence. */
 const batchKey = (attempt, sequence) =>
   `${`${1000000 + attempt}`.slice(1)}#${`${1000000 + sequence}`.slice(1)}`;
+
+/** The key of the answer to a tool call: the call's id, and the position of the event that has the call. */
+function toolAnswerKey(turn, toolUseId) {
+  const sk = `ANSWER#${toolUseId}#${`${100000000 + turn.pendingPosition}`.slice(1)}`;
+  return { pk: `TURN#${turn.conversationId}#${turn.id}`, sk };
+}
 
 /** The table failed: the caller may try again. Its own message may hold data, so only the type is logged. */
 function raiseTableError(ctx) {

@@ -21,6 +21,7 @@ export function request(ctx) {
   }
   if (!isPending) return raiseNotPending(ctx);
   requireFittingAnswer(ctx, call);
+  requireRunLeft(turn);
   const answeredCall = toAnsweredCall(ctx, call);
   const pending = calls.map((other) => (other.id === call.id ? answeredCall : other));
   const isLast = !pending.some((other) => needsAnswer(other));
@@ -163,14 +164,22 @@ function turnWrite(ctx, change, isLast) {
   };
 }
 
-/** The handler reads the answer when it runs the call. It is kept for a day after the wait. */
+/**
+ * The handler reads the answer when it runs the call. An approval counts for the version of the agent that
+ * made the call. The answer is kept for a day after the wait.
+ */
 function answerWrite(ctx) {
   const { toolAnswer, turn } = ctx.stash;
   return {
     putItem: {
       table: ctx.env.TABLE_NAME,
       key: toolAnswerKey(turn, ctx.args.input.toolUseId),
-      item: { ...toolAnswer, expiresAt: Math.ceil(turn.pendingUntil / 1000) + RETENTION_SECONDS },
+      item: {
+        ...toolAnswer,
+        agentId: turn.agentId,
+        agentVersion: turn.agentVersion,
+        expiresAt: Math.ceil(turn.pendingUntil / 1000) + RETENTION_SECONDS,
+      },
       condition: { pk: { attributeExists: false } },
     },
   };
@@ -222,6 +231,18 @@ const CLAIMABLE_MILLISECONDS = 360000;
  */
 const START_INTERVAL_MILLISECONDS = 60000;
 
+/**
+ * The largest number of runs of a turn: a message starts one, and so does each retry, each continue and each
+ * last answer to the calls of a wait.
+ */
+const MAX_RUNS = 100;
+
+/** Refuses to start another run of a turn that has had all of them. */
+function requireRunLeft(turn) {
+  if (turn.run >= MAX_RUNS)
+    util.error(`The turn has had ${MAX_RUNS} runs. Send a new message.`, 'TooManyRuns');
+}
+
 /** How long batches and the records of first messages are kept. */
 const RETENTION_SECONDS = 86400;
 
@@ -241,9 +262,9 @@ function conversationItem(ctx, conversationId, sk) {
   return { table: ctx.env.TABLE_NAME, key: { pk: `CONVERSATION#${conversationId}`, sk } };
 }
 
-/** The key of the answer to a tool call: the position of the event that has the call, and the call's id. */
+/** The key of the answer to a tool call: the call's id, and the position of the event that has the call. */
 function toolAnswerKey(turn, toolUseId) {
-  const sk = `ANSWER#${`${100000000 + turn.pendingPosition}`.slice(1)}#${toolUseId}`;
+  const sk = `ANSWER#${toolUseId}#${`${100000000 + turn.pendingPosition}`.slice(1)}`;
   return { pk: `TURN#${turn.conversationId}#${turn.id}`, sk };
 }
 

@@ -17,6 +17,7 @@ export function request(ctx) {
   if (isOpen(turn)) {
     util.error('The turn is still being answered.', 'ConversationBusy', null, { turnId: turn.id });
   }
+  requireRunLeft(turn);
   if (closing && !closing.isWhole) runtime.earlyReturn({});
   const change = turnChange(ctx);
   ctx.stash.queuedTurn = { ...withoutLastRun(turn), ...change };
@@ -184,6 +185,18 @@ const CLAIMABLE_MILLISECONDS = 360000;
  * a minute.
  */
 const START_INTERVAL_MILLISECONDS = 60000;
+
+/**
+ * The largest number of runs of a turn: a message starts one, and so does each retry, each continue and each
+ * last answer to the calls of a wait.
+ */
+const MAX_RUNS = 100;
+
+/** Refuses to start another run of a turn that has had all of them. */
+function requireRunLeft(turn) {
+  if (turn.run >= MAX_RUNS)
+    util.error(`The turn has had ${MAX_RUNS} runs. Send a new message.`, 'TooManyRuns');
+}
 
 const isNull = (value) => value === undefined || value === null;
 

@@ -1,8 +1,9 @@
-import { runtime, util } from '@aws-appsync/utils';
-import { get } from '@aws-appsync/utils/dynamodb';
+import { util } from '@aws-appsync/utils';
+import { get, query } from '@aws-appsync/utils/dynamodb';
 
 /**
- * Refuses an answer that no tool call takes, and reads the answer that the call may have already.
+ * Refuses an answer that no tool call takes, and reads the answer that the call may have already. Of calls
+ * that do not wait, the newest with the id counts: the turn has gone on after its answer.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
@@ -24,25 +25,23 @@ export function request(ctx) {
     answeredBy: ctx.stash.userId,
   };
   const { turn } = ctx.stash;
-  if (isNull(turn.pendingPosition)) runtime.earlyReturn({});
-  return get({ key: toolAnswerKey(turn, toolUseId), consistentRead: true });
+  if ((turn.storedPending ?? []).some(({ id }) => id === toolUseId)) {
+    return get({ key: toolAnswerKey(turn, toolUseId), consistentRead: true });
+  }
+  const pk = { eq: `TURN#${turn.conversationId}#${turn.id}` };
+  const sk = { beginsWith: `ANSWER#${toolUseId}#` };
+  return query({ query: { pk, sk }, consistentRead: true, scanIndexForward: false, limit: 1 });
 }
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
   if (ctx.error) raiseTableError(ctx);
-  ctx.stash.storedAnswer = ctx.result;
+  ctx.stash.storedAnswer = ctx.result?.items ? ctx.result.items[0] : ctx.result;
   return {};
 }
 
 /** The ids that the handler gives to calls. */
 const TOOL_USE_ID_RULE = '1 to 64 of A-Z, a-z, 0-9, _, ., : and -';
-
-function utf8Length(text) {
-  const encoded = util.base64Encode(text);
-  const padding = encoded.endsWith('==') ? 2 : encoded.endsWith('=') ? 1 : 0;
-  return (encoded.length / 4) * 3 - padding;
-}
 
 // Copies of helpers in resolvers/shared.js, which says why.
 
@@ -52,6 +51,13 @@ function requireInput(field, isValid, requirement) {
 }
 
 const isNull = (value) => value === undefined || value === null;
+
+/** How many bytes a text has. */
+function utf8Length(text) {
+  const encoded = util.base64Encode(text);
+  const padding = encoded.endsWith('==') ? 2 : encoded.endsWith('=') ? 1 : 0;
+  return (encoded.length / 4) * 3 - padding;
+}
 
 /** A lone surrogate has no UTF-8, so it does not survive the encoding and decoding. */
 const isUnicode = (text) => util.base64Decode(util.base64Encode(text)) === text;
@@ -67,9 +73,9 @@ const isBlank = (text) =>
     text,
   );
 
-/** The key of the answer to a tool call: the position of the event that has the call, and the call's id. */
+/** The key of the answer to a tool call: the call's id, and the position of the event that has the call. */
 function toolAnswerKey(turn, toolUseId) {
-  const sk = `ANSWER#${`${100000000 + turn.pendingPosition}`.slice(1)}#${toolUseId}`;
+  const sk = `ANSWER#${toolUseId}#${`${100000000 + turn.pendingPosition}`.slice(1)}`;
   return { pk: `TURN#${turn.conversationId}#${turn.id}`, sk };
 }
 

@@ -38,10 +38,14 @@ impl Waiting {
             "id": "m1-1-1", "position": 2, "sender": { "kind": "AGENT", "id": "default" },
             "content": [call("ship", "ship"), call("pick", "pick")],
         });
+        let waiting = Self { fixture, ann };
+        waiting.publish_event(update(1, "RUNNING", json!({ "event": event }))).await;
+        waiting
+    }
+
+    async fn publish_event(&self, data: Value) {
         let document = "mutation ($data: AgentEventInput!) { result: agentPublishEvent(data: $data) { sequence } }";
-        let data = update(1, "RUNNING", json!({ "event": event }));
-        fixture.execute(&fixture.handler, document, json!({ "data": data })).await.expect("an event");
-        Self { fixture, ann }
+        self.fixture.execute(&self.fixture.handler, document, json!({ "data": data })).await.expect("an event");
     }
 
     /// Another user who may write to the conversation.
@@ -102,13 +106,13 @@ impl Waiting {
     async fn closing_event(&self) -> Value {
         let document = "{ result: getConversation(id: \"c1\") { events(after: 2, limit: 1) { items \
             { position turnId sender { kind id } stopReason failure { code } superseded \
-            content { toolResult { toolUseId status text } } } } } }";
+            content { toolResult { toolUseId status text json } } } } } }";
         let conversation = self.fixture.execute(&self.ann, document, json!({})).await.expect("a conversation");
         conversation["events"]["items"][0].clone()
     }
 
     async fn stored_answers(&self) -> usize {
-        let is_answer = |item: &Value| item["sk"].as_str().is_some_and(|key| key.starts_with("ANSWER#00000002#"));
+        let is_answer = |item: &Value| item["sk"].as_str().is_some_and(|key| key.starts_with("ANSWER#"));
         self.fixture.scan().await.into_iter().filter(is_answer).count()
     }
 
@@ -136,7 +140,8 @@ fn error_type(error: Value) -> Value {
 }
 
 fn results(statuses: [(&str, &str, &str); 2]) -> Value {
-    let result = |(id, status, text)| json!({ "toolResult": { "toolUseId": id, "status": status, "text": text } });
+    let result =
+        |(id, status, text)| json!({ "toolResult": { "toolUseId": id, "status": status, "text": text, "json": null } });
     json!(statuses.map(result))
 }
 
@@ -244,6 +249,33 @@ async fn same_answer_again_changes_nothing() {
         assert_eq!(again.expect("the turn")["run"], 2, "the turn has gone on");
     }
     assert_eq!((waiting.payloads("publishToolCall").len(), waiting.payloads("turn").len()), (1, 2));
+}
+
+#[tokio::test]
+async fn same_answer_is_success_while_the_turn_waits_for_another_call() {
+    let waiting = Waiting::begin().await;
+    waiting.approve(&waiting.ann).await.expect("an answer");
+    waiting.pick(&waiting.ann).await.expect("an answer");
+    waiting.fixture.claim_turn().await;
+    let call = json!({ "toolUse": { "id": "send", "name": "send", "input": "{}" } });
+    let sender = json!({ "kind": "AGENT", "id": "default" });
+    let event = json!({ "id": "m1-1-2", "position": 3, "sender": sender, "content": [call] });
+    waiting.publish_event(update(4, "RUNNING", json!({ "run": 2, "event": event }))).await;
+    let pending = json!([{ "id": "send", "name": "send", "status": "APPROVAL_NEEDED" }]);
+    let wait = json!({
+        "run": 2, "pending": pending, "pendingPosition": 3, "agentId": "default", "agentVersion": 0,
+    });
+    waiting.publish(update(5, "WAITING", wait)).await.expect("the turn waits again");
+
+    for again in [waiting.approve(&waiting.ann).await, waiting.pick(&waiting.ann).await] {
+        let turn = again.expect("the turn");
+        assert_eq!((&turn["status"], &turn["run"]), (&json!("WAITING"), &json!(2)));
+    }
+    let denied = waiting.answer(&waiting.ann, "ship", json!({ "approved": false })).await;
+    assert_eq!(denied, Err(json!(TOOL_CALL_ANSWERED)));
+    let unknown = waiting.answer(&waiting.ann, "shi", json!({ "approved": true })).await;
+    assert_eq!(unknown, Err(json!(NOT_PENDING)));
+    assert_eq!((waiting.payloads("turn").len(), waiting.stored_answers().await), (2, 2));
 }
 
 #[tokio::test]
@@ -406,6 +438,50 @@ async fn next_writer_closes_an_expired_wait() {
         assert_eq!(event["content"], results([("ship", "EXPIRED", text), ("pick", "EXPIRED", text)]), "{writer}");
         assert_eq!(event["failure"]["code"], "PENDING_EXPIRED", "{writer}");
         assert_eq!(event["superseded"], superseded, "{writer}");
+    }
+}
+
+#[tokio::test]
+async fn answers_given_before_the_end_of_a_wait_decide_the_results() {
+    for writer in ["sendMessage", "cancelTurn", "continueTurn"] {
+        for (id, answer, status, text, json) in [
+            (
+                "ship",
+                json!({ "approved": false, "reason": "Not now." }),
+                "DENIED",
+                json!("The user denied this call. Reason: Not now."),
+                Value::Null,
+            ),
+            ("pick", json!({ "result": "{\"box\":1}" }), "SUCCEEDED", Value::Null, json!("{\"box\":1}")),
+            ("pick", json!({ "result": "\"None.\"", "isError": true }), "FAILED", Value::Null, json!("\"None.\"")),
+            (
+                "ship",
+                json!({ "approved": true }),
+                if writer == "continueTurn" { "EXPIRED" } else { "CANCELLED" },
+                match writer {
+                    "continueTurn" => json!("Nobody answered the other calls in time, so this call was not run."),
+                    _ => json!("The answer was ended before the call was run."),
+                },
+                Value::Null,
+            ),
+        ] {
+            let waiting = Waiting::begin().await;
+            waiting.answer(&waiting.ann, id, answer.clone()).await.expect("an answer");
+            match writer {
+                "sendMessage" => waiting.fixture.send_message(&waiting.ann, "c1", "m2").await.expect("a turn"),
+                "cancelTurn" => waiting.fixture.mutate_turn(&waiting.ann, writer).await.expect("a turn"),
+                _ => {
+                    waiting.expire();
+                    waiting.fixture.mutate_turn(&waiting.ann, writer).await.expect("a turn")
+                }
+            };
+            let results = waiting.closing_event().await["content"].clone();
+            let results: Vec<_> = results.as_array().expect("results").iter().map(|it| &it["toolResult"]).collect();
+            assert_eq!(results.len(), 2, "{writer}");
+            let result = results.iter().find(|result| result["toolUseId"] == id).expect("a result");
+            let expected = json!({ "toolUseId": id, "status": status, "text": text, "json": json });
+            assert_eq!(**result, expected, "{writer} {answer}");
+        }
     }
 }
 

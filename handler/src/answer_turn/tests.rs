@@ -134,6 +134,75 @@ async fn answers_of_a_waiting_call_decide_whether_it_is_run() {
     }
 }
 
+/// The run after the answers has failed, and another run continues it.
+#[tokio::test]
+async fn answers_count_for_the_run_after_a_failed_run() {
+    let result = map([("result", string("8")), ("isError", boolean(false))]);
+    let denial = map([("approved", boolean(false))]);
+    for (tool, answer, expected_runs, expected_result) in [
+        ("order", map([("approved", boolean(true))]), 1, "a = 7"),
+        ("order", denial.clone(), 0, "a = The user denied this call."),
+        ("look", denial.clone(), 0, "a = The user denied this call."),
+        ("pick", result, 0, "a = 8"),
+    ] {
+        let mut items = answered_turn(tool, Some(answer.clone()));
+        let closing_event = with(answer_item(9, 1), "content", AttributeValue::L(Vec::new()));
+        items.push(closing_event);
+        let turn = with(with(items[0].clone(), "runPosition", number(9)), "lastPosition", number(9));
+        items[0] = with(turn, "run", number(3));
+        items[1] = with(conversation_item(), "eventCount", number(9));
+        let invocation = TestInvocation::with_items(items).await;
+        let mut payload = turn_payload(json!({ "question": null, "agent": agent_with_tool(), "askedBy": "ann" }));
+        payload["run"] = 3.into();
+        invocation.serve(payload).await.unwrap();
+        assert_eq!(invocation.take_tool_runs().len(), expected_runs, "{answer:?}");
+        let transcript = transcript(&invocation);
+        assert_eq!(transcript[2..], [(Role::User, vec![expected_result.to_owned()])], "{answer:?}");
+        let results = invocation.take_published().iter().filter(|mutation| is_event_of_tools(&mutation.update)).count();
+        assert_eq!(results, 1, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn approval_counts_for_the_same_user_and_agent_alone() {
+    let unknown = "a = The result of this call is not known: the turn ended before it was stored. The tool may have \
+        run or not.";
+    for (name, value, expected_runs) in [
+        ("answeredBy", string("ann"), 1),
+        ("answeredBy", string("bob"), 0),
+        ("agentVersion", number(2), 0),
+        ("agentId", string("clerk"), 0),
+    ] {
+        let mut approval = map([("approved", boolean(true))]);
+        approval.insert(name.to_owned(), value);
+        let invocation = TestInvocation::with_items(answered_turn("order", Some(approval.clone()))).await;
+        let members = json!({ "question": null, "agent": agent_with_tool(), "askedBy": "ann" });
+        invocation.serve(turn_payload(members)).await.unwrap();
+        assert_eq!(invocation.take_tool_runs().len(), expected_runs, "{approval:?}");
+        let expected = if expected_runs == 1 { "a = 7" } else { unknown };
+        assert_eq!(transcript(&invocation)[2], (Role::User, vec![expected.to_owned()]), "{approval:?}");
+    }
+}
+
+/// The claims of such calls may have been deleted, so nothing tells whether a tool was run.
+#[tokio::test]
+async fn calls_older_than_their_claims_are_not_run() {
+    for (created_at, expected_runs) in [("2026-11-01T09:00:00.000Z", 0), ("2026-11-12T09:00:00.000Z", 1)] {
+        let mut items = answered_turn("look", None);
+        items[3] = with(items[3].clone(), "createdAt", string(created_at));
+        let invocation = TestInvocation::with_items(items).await;
+        let members = json!({ "question": null, "agent": agent_with_tool(), "askedBy": "ann" });
+        invocation.serve(turn_payload(members)).await.unwrap();
+        assert_eq!(invocation.take_tool_runs().len(), expected_runs, "{created_at}");
+        let result = &transcript(&invocation)[2].1[0];
+        assert_eq!(result.starts_with("a = The result of this call is not known"), expected_runs == 0, "{result}");
+    }
+}
+
+fn is_event_of_tools(update: &Update) -> bool {
+    matches!(update, Update::Event(event) if event.author == Author::Tools)
+}
+
 #[tokio::test]
 async fn answers_are_not_loaded_for_tools_that_need_none() {
     let mut invocation = TestInvocation::with_items(answered_turn("look", None)).await;
@@ -448,8 +517,14 @@ fn answered_turn(tool: &str, answer: Option<Item>) -> Vec<Item> {
     let call = map([("id", string("a")), ("name", string(tool)), ("input", string("{}"))]);
     let call = AttributeValue::M(map([("toolUse", AttributeValue::M(call))]));
     let calls = with(answer_item(8, 1), "content", AttributeValue::L(vec![call]));
-    let answer = answer.map(|members| key("TURN#c1#t1", "ANSWER#00000008#a").into_iter().chain(members).collect());
+    let answer = answer.map(|members| answer_to_call(members));
     [turn, conversation, question_item(), calls].into_iter().chain(answer).collect()
+}
+
+/// Ann's answer to the call of version 1 of the agent.
+fn answer_to_call(members: Item) -> Item {
+    let item = [("answeredBy", string("ann")), ("agentId", string("default")), ("agentVersion", number(1))];
+    key("TURN#c1#t1", "ANSWER#a#00000008").into_iter().chain(map(item)).chain(members).collect()
 }
 
 /// An agent with a tool that only reads and one whose calls need an approval.

@@ -32,7 +32,7 @@ use tools::{CredentialCache, Lambda, ToolClients, ToolRunner};
 
 pub use appsync::{ApiKey, RenewalError, classify_response, request_body};
 pub use bedrock::Bedrock;
-pub use dynamodb::{ClaimOutcome, Table, TableError, with_retries};
+pub use dynamodb::{CLAIM_RETENTION, ClaimOutcome, StoredAnswer, Table, TableError, with_retries};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

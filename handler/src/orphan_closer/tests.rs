@@ -7,7 +7,7 @@ use turn::mutation::{PublishFailure, StoredEvent, Update};
 use crate::{
     aws::dynamodb::test_support::{
         AttributeValue, FAR, Item, NOW, answer_item, batch_item, boolean, conversation_item,
-        interceptors::TRANSACTION_CANCELLED, map, number, string, turn_item, with,
+        interceptors::TRANSACTION_CANCELLED, key, map, number, string, turn_item, with,
     },
     errors::HandlerError,
     test_support::TestInvocation,
@@ -210,6 +210,33 @@ async fn record_of_a_failed_purge_succeeds_and_unknown_records_are_refused() {
     for payload in [json!({ "type": "other" }), json!({ "type": "turn", "conversationId": "c1" }), json!("turn")] {
         let result = invocation.serve(json!({ "requestContext": {}, "requestPayload": payload })).await;
         assert!(matches!(result, Err(HandlerError::Payload)));
+    }
+}
+
+#[tokio::test]
+async fn answers_given_before_the_end_of_a_wait_decide_the_results() {
+    for (answer, expected) in [
+        (
+            map([("approved", boolean(false)), ("reason", string("No."))]),
+            json!({ "status": "DENIED", "text": "The user denied this call. Reason: No." }),
+        ),
+        (map([("result", string("[1]"))]), json!({ "status": "SUCCEEDED", "json": "[1]" })),
+        (map([("result", string("[1]")), ("isError", boolean(true))]), json!({ "status": "FAILED", "json": "[1]" })),
+        (
+            map([("approved", boolean(true))]),
+            json!({
+                "status": "EXPIRED",
+                "text": "Nobody answered the other calls in time, so this call was not run.",
+            }),
+        ),
+    ] {
+        let answer = key("TURN#c1#t1", "ANSWER#b#00000008").into_iter().chain(answer).collect();
+        let items = [waiting_turn(NOW), conversation_with_events(9), calls_item(8), results_item(9), answer];
+        let invocation = TestInvocation::with_items(items).await;
+        invocation.serve(failure_record(1)).await.unwrap();
+        let mut result = invocation.table.stored_json("EVENT#00000010").await["content"][0]["toolResult"].take();
+        assert_eq!(result.as_object_mut().unwrap().remove("toolUseId"), Some(json!("b")));
+        assert_eq!(result, expected);
     }
 }
 

@@ -1,14 +1,11 @@
 //! How to end a turn that no handler works on any more, and the event that keeps its published text.
-use api::types::{ContentBlock, FailureCode, StopReason, ToolResult, ToolStatus, ToolUse, TurnStatus};
+use api::types::{ContentBlock, FailureCode, StopReason, TurnStatus};
 
 use crate::{
     claim::StoredTurn,
     failures::Failure,
     mutation::{Author, EndReason},
 };
-
-/// The result of a call that nobody answered.
-const EXPIRED_RESULT: &str = "Nobody answered in time.";
 
 /// The remaining work for a run whose invocations have failed for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +58,9 @@ pub struct ClosingEvent {
 }
 
 impl ClosingEvent {
-    /// The end of a turn whose tool calls nobody answered in time.
-    pub fn of_expired_calls(turn_id: &str, turn: &StoredTurn, reason: EndReason, calls: &[ToolUse]) -> Self {
-        let content = calls.iter().map(expired_result).map(ContentBlock::tool_result).collect();
-        Self { author: Author::Tools, content, ..Self::new(turn_id, turn, reason, &[]) }
+    /// The end of a turn that has waited for answers for too long.
+    pub fn of_expired_wait(turn_id: &str, turn: &StoredTurn, reason: EndReason, results: Vec<ContentBlock>) -> Self {
+        Self { author: Author::Tools, content: results, ..Self::new(turn_id, turn, reason, &[]) }
     }
 
     /// `batches` are those of the turn's attempt after its last event, in order of sequence. The newest one
@@ -79,18 +75,6 @@ impl ClosingEvent {
             content: join_blocks(batches),
             reason,
         }
-    }
-}
-
-fn expired_result(call: &ToolUse) -> ToolResult {
-    ToolResult {
-        tool_use_id: call.id.clone(),
-        status: ToolStatus::Expired,
-        json: None,
-        text: Some(EXPIRED_RESULT.to_owned()),
-        truncated: None,
-        started_at: None,
-        ended_at: None,
     }
 }
 
@@ -170,13 +154,9 @@ mod tests {
         assert_eq!(ClosingDecision::for_run(Some(&turn), 1, LEASE_END - 1), ClosingDecision::Nothing);
         let reason = failed(FailureCode::PendingExpired);
         assert_eq!(ClosingDecision::for_run(Some(&turn), 1, LEASE_END), ClosingDecision::Close(reason));
-        let call = ToolUse { id: "id1".into(), name: "look".into(), title: None, input: "{}".into() };
-        let event = ClosingEvent::of_expired_calls("t1", &turn, reason, &[call]);
+        let event = ClosingEvent::of_expired_wait("t1", &turn, reason, vec![ContentBlock::text("a")]);
         assert_eq!((event.author, event.position, event.sequence), (Author::Tools, 8, 1));
-        let [block] = &event.content[..] else { panic!("{:?}", event.content) };
-        let result = block.tool_result.as_ref().unwrap();
-        assert_eq!((result.tool_use_id.as_str(), result.status), ("id1", ToolStatus::Expired));
-        assert_eq!(result.text.as_deref(), Some("Nobody answered in time."));
+        assert_eq!(event.content, [ContentBlock::text("a")]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod limits;
 pub mod model_settings;
 pub mod mutation;
 pub mod tool;
+pub mod tool_runs;
 pub mod transcript;
 
 pub mod answer;
@@ -31,4 +32,3 @@ mod model_call;
 mod test_support;
 mod token_estimate;
 mod tool_calls;
-mod tool_runs;

@@ -112,11 +112,11 @@ pub struct StoredCalls {
     /// The position of the event.
     pub position: u32,
     pub calls: Vec<ToolUse>,
-    /// The answers to calls that waited, by the id of the call.
+    /// What is known about calls, by their ids.
     pub answers: HashMap<String, CallAnswer>,
 }
 
-/// What a person or a client has answered to a call that waited.
+/// What a person or a client has answered to a call that waited, or why no answer counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallAnswer {
     /// The tool may run with the arguments of the stored call.
@@ -130,6 +130,9 @@ pub enum CallAnswer {
         json: String,
         is_error: bool,
     },
+    /// The call is too old, or its approval was that of another user or of another version of the agent. It is
+    /// not known whether the tool was run.
+    NoLongerCounts,
 }
 
 /// Runs a tool once.

@@ -14,12 +14,18 @@ use crate::{
     json_size::{fitting_prefix, json_size},
     model::ToolOutput,
     mutation::EndReason,
-    tool::{CallAnswer, Caller, MAX_RESULT_BYTES, Tool, ToolOutcome, ToolRun},
+    tool::{CallAnswer, Caller, MAX_RESULT_BYTES, StoredCalls, Tool, ToolOutcome, ToolRun},
     tool_calls::{Call, Refusal},
+    transcript::UNKNOWN_RESULT,
 };
 
 /// The most tools that run at the same time.
 pub const MAX_CONCURRENT_RUNS: usize = 8;
+
+/// The result of a call that nobody answered.
+const NOT_ANSWERED: &str = "Nobody answered in time.";
+/// The result of an approved call of a wait that has expired. The same as in prepareClosingEvent.js.
+const OTHERS_NOT_ANSWERED: &str = "Nobody answered the other calls in time, so this call was not run.";
 
 /// Marks where the rest of a result was left out.
 const TRUNCATION_MARK: &str = " [The rest of this result was left out because it is too long.]";
@@ -55,12 +61,9 @@ enum CallState {
 impl ToolRuns {
     /// `event_max_bytes`: the room for the results of all calls together, in JSON-escaped bytes.
     pub fn new(calls: Vec<Call>, event_max_bytes: usize) -> Self {
-        let max_result_bytes = (event_max_bytes / calls.len().max(1)).min(MAX_RESULT_BYTES);
+        let max_result_bytes = max_result_bytes(calls.len(), event_max_bytes);
         let calls = calls.into_iter().map(|Call { tool_use, tool, answer }| {
-            let state = match tool {
-                Ok(tool) => first_state(&tool_use, tool, answer, max_result_bytes),
-                Err(refusal) => CallState::Done(refused(&tool_use, refusal)),
-            };
+            let state = first_state(&tool_use, tool, answer, max_result_bytes);
             (tool_use, state)
         });
         Self {
@@ -205,20 +208,64 @@ impl ToolRuns {
     }
 }
 
+/// One block for each call of a wait that has expired: what its answer implies, or that it was not run.
+pub fn results_of_expired_wait(stored: StoredCalls, event_max_bytes: usize) -> Vec<ContentBlock> {
+    let StoredCalls { calls, answers, .. } = stored;
+    let max_bytes = max_result_bytes(calls.len(), event_max_bytes);
+    let result = |call: ToolUse| {
+        let answer = answers.get(&call.id);
+        let is_approved = answer == Some(&CallAnswer::Approved);
+        let text = if is_approved { OTHERS_NOT_ANSWERED } else { NOT_ANSWERED };
+        let result = answer.and_then(|answer| answer_result(&call, answer, max_bytes));
+        result.unwrap_or_else(|| not_run(&call, ToolStatus::Expired, ToolOutput::Text(text.to_owned()), usize::MAX))
+    };
+    calls.into_iter().map(result).map(ContentBlock::tool_result).collect()
+}
+
+/// In JSON-escaped bytes.
+fn max_result_bytes(call_count: usize, event_max_bytes: usize) -> usize {
+    (event_max_bytes / call_count.max(1)).min(MAX_RESULT_BYTES)
+}
+
 /// An approval counts for the stored call: the arguments never come from the answer. An answer of the wrong
 /// kind does not count.
-fn first_state(tool_use: &ToolUse, tool: Arc<Tool>, answer: Option<CallAnswer>, max_result_bytes: usize) -> CallState {
-    let (status, output) = match (tool.pending_status(), answer) {
-        (_, Some(CallAnswer::Denied { reason })) => (ToolStatus::Denied, ToolOutput::Text(denial(reason.as_deref()))),
-        (Some(ToolStatus::ClientNeeded), Some(CallAnswer::Result { json, is_error })) => {
-            let status = if is_error { ToolStatus::Failed } else { ToolStatus::Succeeded };
-            (status, ToolOutput::Json(json))
-        }
-        (Some(ToolStatus::ApprovalNeeded), Some(CallAnswer::Approved)) | (None, _) => return CallState::Ready(tool),
-        (Some(status), _) => return CallState::Pending(status),
+fn first_state(
+    tool_use: &ToolUse,
+    tool: Result<Arc<Tool>, Refusal>,
+    answer: Option<CallAnswer>,
+    max_bytes: usize,
+) -> CallState {
+    let pending_status = tool.as_ref().ok().map(|tool| tool.pending_status());
+    let is_for_clients = pending_status.is_none_or(|status| status == Some(ToolStatus::ClientNeeded));
+    let answer = answer.filter(|answer| is_for_clients || !matches!(answer, CallAnswer::Result { .. }));
+    if let Some(result) = answer.as_ref().and_then(|answer| answer_result(tool_use, answer, max_bytes)) {
+        return CallState::Done(result);
+    }
+    match tool {
+        Err(refusal) => CallState::Done(not_run(tool_use, Refusal::status(), refusal.into_output(), usize::MAX)),
+        Ok(tool) => match tool.pending_status() {
+            Some(ToolStatus::ApprovalNeeded) if answer == Some(CallAnswer::Approved) => CallState::Ready(tool),
+            Some(status) => CallState::Pending(status),
+            None => CallState::Ready(tool),
+        },
+    }
+}
+
+/// The result that an answer implies. `None` for an approval: the tool is to be run.
+fn answer_result(tool_use: &ToolUse, answer: &CallAnswer, max_bytes: usize) -> Option<ToolResult> {
+    let (status, output) = match answer {
+        CallAnswer::Approved => return None,
+        CallAnswer::Denied { reason } => (ToolStatus::Denied, ToolOutput::Text(denial(reason.as_deref()))),
+        CallAnswer::Result { json, is_error: true } => (ToolStatus::Failed, ToolOutput::Json(json.clone())),
+        CallAnswer::Result { json, is_error: false } => (ToolStatus::Succeeded, ToolOutput::Json(json.clone())),
+        CallAnswer::NoLongerCounts => (ToolStatus::Unknown, ToolOutput::Text(UNKNOWN_RESULT.to_owned())),
     };
-    let outcome = ToolOutcome { status, output, started_at: None, ended_at: None };
-    CallState::Done(to_result(tool_use, outcome, max_result_bytes))
+    Some(not_run(tool_use, status, output, max_bytes))
+}
+
+/// The result of a call whose tool this attempt does not run.
+fn not_run(tool_use: &ToolUse, status: ToolStatus, output: ToolOutput, max_bytes: usize) -> ToolResult {
+    to_result(tool_use, ToolOutcome { status, output, started_at: None, ended_at: None }, max_bytes)
 }
 
 fn denial(reason: Option<&str>) -> String {
@@ -231,12 +278,6 @@ fn denial(reason: Option<&str>) -> String {
 fn call_state(tool_use: &ToolUse, status: ToolStatus) -> ToolCall {
     let ToolUse { id, name, title, .. } = tool_use.clone();
     ToolCall { id, name, title, status, note: None }
-}
-
-fn refused(tool_use: &ToolUse, refusal: Refusal) -> ToolResult {
-    let output = refusal.into_output();
-    let outcome = ToolOutcome { status: Refusal::status(), output, started_at: None, ended_at: None };
-    to_result(tool_use, outcome, usize::MAX)
 }
 
 fn to_result(tool_use: &ToolUse, outcome: ToolOutcome, max_bytes: usize) -> ToolResult {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use api::{
     text::{is_blank, is_blank_character},
-    types::{ConversationEvent, SenderKind, ToolResult, ToolStatus, ToolUse},
+    types::{ConversationEvent, SenderKind, StopReason, ToolResult, ToolStatus, ToolUse},
 };
 
 use crate::{
@@ -22,7 +22,7 @@ const CONTINUE_PROMPT: &str = "Your answer above broke off. Go on exactly where 
     character, repeat nothing, and do not mention the interruption.";
 
 /// The result of a call whose real result was never stored.
-const UNKNOWN_RESULT: &str = "The result of this call is not known: the turn ended before it was stored. The tool may \
+pub const UNKNOWN_RESULT: &str = "The result of this call is not known: the turn ended before it was stored. The tool may \
     have run or not.";
 /// Stands for an old result in a transcript that would otherwise be too large.
 const TRIMMED_RESULT: &str = "[This result was removed to save space. Call the tool again if you need it.]";
@@ -71,7 +71,7 @@ pub fn build_transcript(input: &TranscriptInput) -> Vec<TranscriptMessage> {
     if !kept_texts.is_empty() {
         transcript.push_texts(Role::Assistant, kept_texts.into_iter());
         transcript.push_texts(Role::User, [CONTINUE_PROMPT].into_iter());
-    } else if !open_answer.is_empty() {
+    } else if calls_without_results(&input.kept_answer).is_none() {
         transcript.complete_open_calls();
     }
     let mut messages = transcript.messages;
@@ -80,13 +80,17 @@ pub fn build_transcript(input: &TranscriptInput) -> Vec<TranscriptMessage> {
 }
 
 /// The calls at the end of a kept answer whose results are not stored, without answers. Some results of the
-/// same event may be stored: those of calls that did not wait.
+/// same event may be stored: those of calls that did not wait. The event that closed a failed run may follow;
+/// the next run goes on with the calls. Not with calls of a cancelled run: it was to end before them.
 pub fn calls_without_results(kept_answer: &[ConversationEvent]) -> Option<StoredCalls> {
-    let results_from = kept_answer.iter().rposition(|event| event.tool_results().next().is_none())? + 1;
-    let (earlier, results) = kept_answer.split_at(results_from);
-    let event = earlier.last()?;
+    let index = kept_answer.iter().rposition(|event| event.tool_uses().next().is_some())?;
+    let (event, later) = (&kept_answer[index], &kept_answer[index + 1..]);
+    let has_ended = |event: &ConversationEvent| event.stop_reason == Some(StopReason::Cancelled) || has_text(event);
+    if later.iter().any(has_ended) {
+        return None;
+    }
     let has_result = |call: &&ToolUse| {
-        results.iter().flat_map(ConversationEvent::tool_results).any(|result| result.tool_use_id == call.id)
+        later.iter().flat_map(ConversationEvent::tool_results).any(|result| result.tool_use_id == call.id)
     };
     let calls: Vec<_> = event.tool_uses().filter(|call| !has_result(call)).cloned().collect();
     (!calls.is_empty()).then(|| StoredCalls { position: event.position, calls, answers: HashMap::new() })
@@ -221,7 +225,7 @@ fn turns_with_question(history: &[ConversationEvent]) -> Vec<Vec<&ConversationEv
     let events: Vec<_> = history
         .iter()
         .filter(|event| event.superseded != Some(true))
-        .filter(|event| event.has_tool_blocks() || nonblank_texts(event).next().is_some())
+        .filter(|event| event.has_tool_blocks() || has_text(event))
         .collect();
     events
         .chunk_by(|one, next| one.turn_id == next.turn_id)
@@ -235,6 +239,10 @@ fn without_superseded_answer<'a>(turn: &[&'a ConversationEvent]) -> Vec<&'a Conv
     let is_current =
         |event: &&ConversationEvent| event.sender.kind == SenderKind::User || event.position > answer_position;
     turn.iter().copied().filter(is_current).collect()
+}
+
+fn has_text(event: &ConversationEvent) -> bool {
+    nonblank_texts(event).next().is_some()
 }
 
 fn nonblank_texts(event: &ConversationEvent) -> impl Iterator<Item = &str> {
@@ -283,7 +291,11 @@ struct Transcript {
 }
 
 impl Transcript {
+    /// An event without content leaves open calls open: it closed a run whose calls have results after it.
     fn push_event(&mut self, event: &ConversationEvent) {
+        if !event.has_tool_blocks() && !has_text(event) {
+            return;
+        }
         match event.sender.kind {
             SenderKind::User => self.push_texts(Role::User, nonblank_texts(event)),
             SenderKind::Agent => {

@@ -35,17 +35,17 @@ pub fn parse_batch(item: Item) -> Result<StoredBatch, TableError> {
     Ok(StoredBatch { sequence: batch.sequence, block: batch.content_block_index.unwrap_or(0), text: batch.text })
 }
 
-/// The answer to a waiting tool call, with the call's id. `prefix`: the sort key without the id.
-pub fn parse_answer(item: Item, prefix: &str) -> Result<(String, CallAnswer), TableError> {
+/// The answer to a waiting tool call.
+pub fn parse_answer(item: Item) -> Result<StoredAnswer, TableError> {
     let answer: AnswerItem = parse("answer", item)?;
-    let tool_use_id = answer.sk.strip_prefix(prefix).ok_or(TableError::Item { kind: "answer" })?.to_owned();
     let is_error = answer.is_error.unwrap_or(false);
-    let answer = match answer.result {
+    let call_answer = match answer.result {
         Some(json) => CallAnswer::Result { json, is_error },
         None if answer.approved == Some(true) => CallAnswer::Approved,
         None => CallAnswer::Denied { reason: answer.reason },
     };
-    Ok((tool_use_id, answer))
+    let AnswerItem { answered_by, agent_id, agent_version, .. } = answer;
+    Ok(StoredAnswer { answer: call_answer, answered_by, agent_id, agent_version })
 }
 
 pub fn parse_event(item: Item) -> Result<ConversationEvent, TableError> {
@@ -129,12 +129,24 @@ struct BatchItem {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct AnswerItem {
-    sk: String,
     approved: Option<bool>,
     reason: Option<String>,
     /// JSON text.
     result: Option<String>,
     is_error: Option<bool>,
+    answered_by: Option<String>,
+    agent_id: Option<String>,
+    agent_version: Option<u32>,
+}
+
+/// The answer to a waiting tool call, and for whom and for which agent it counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredAnswer {
+    pub answer: CallAnswer,
+    pub answered_by: Option<String>,
+    /// The agent that made the call.
+    pub agent_id: Option<String>,
+    pub agent_version: Option<u32>,
 }
 
 /// An event of an agent or its tools, without its key.

@@ -48,10 +48,9 @@ pub fn tool_claim_key(conversation_id: &str, turn_id: &str, position: u32, tool_
     key(&batches_partition(conversation_id, turn_id), &format!("TOOL#{position:08}#{tool_use_id}"))
 }
 
-/// Starts the sort keys of the answers to waiting tool calls. The id of the call follows. `position` is that
-/// of the event with the calls.
-pub fn answer_prefix(position: u32) -> String {
-    format!("ANSWER#{position:08}#")
+/// The sort key of the answer to a waiting tool call. `position` is that of the event with the call.
+pub fn answer_sort_key(position: u32, tool_use_id: &str) -> String {
+    format!("ANSWER#{tool_use_id}#{position:08}")
 }
 
 fn key(partition: &str, sort: &str) -> Item {

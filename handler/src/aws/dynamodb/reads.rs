@@ -1,12 +1,11 @@
 //! Reads of what the payload of an invocation does not contain. All reads are strongly consistent.
-use std::{collections::HashMap, ops::RangeInclusive};
+use std::ops::RangeInclusive;
 
 use api::{backoff::jitter_seed, types::ConversationEvent};
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use turn::{
     claim::{RunId, StoredTurn},
     closing_decision::StoredBatch,
-    tool::CallAnswer,
     transcript::OlderEvents,
 };
 
@@ -14,9 +13,9 @@ use super::{
     Table, TableError,
     attributes::{Item, get_string, string},
     error::{call_error, with_retries},
-    items::{parse_answer, parse_batch, parse_event, parse_turn},
+    items::{StoredAnswer, parse_answer, parse_batch, parse_event, parse_turn},
     keys::{
-        answer_prefix, batch_sort_key, batches_partition, conversation_key, conversation_partition, event_key,
+        answer_sort_key, batch_sort_key, batches_partition, conversation_key, conversation_partition, event_key,
         event_sort_key, turn_key,
     },
 };
@@ -95,20 +94,19 @@ impl Table {
         items.into_iter().map(parse_batch).collect()
     }
 
-    /// The answers to the tool calls of the event at a position, by the id of the call. An event has at most
-    /// 32 calls.
-    pub async fn load_call_answers(
+    /// The answer to a tool call of the event at a position, if it has one.
+    pub async fn load_call_answer(
         &self,
         run_id: &RunId,
         position: u32,
-    ) -> Result<HashMap<String, CallAnswer>, TableError> {
+        tool_use_id: &str,
+    ) -> Result<Option<StoredAnswer>, TableError> {
         let partition = batches_partition(&run_id.conversation_id, &run_id.turn_id);
-        let first = answer_prefix(position);
-        // No id has a tilde, which sorts after all characters of ids.
-        let last = format!("{first}~");
-        let query = self.query_range(partition, first.clone(), last);
+        let sort_key = answer_sort_key(position, tool_use_id);
+        // A query, because the closer may not read single items of this partition.
+        let query = self.query_range(partition, sort_key.clone(), sort_key);
         let items = with_retries(jitter_seed(&[&run_id.turn_id]), || query_all_pages(&query)).await?;
-        items.into_iter().map(|item| parse_answer(item, &first)).collect()
+        items.into_iter().next().map(parse_answer).transpose()
     }
 
     pub(super) async fn get_item(&self, key: Item) -> Result<Option<Item>, TableError> {

@@ -20,8 +20,8 @@ use super::{
 };
 use crate::clock::epoch_milliseconds;
 
-/// How long a claim is kept. The same as of batches: RETENTION_SECONDS in resolvers/shared.js.
-const RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a claim is kept: longer than a call may wait for answers (PendingHours, 168 at most), and a day.
+pub const CLAIM_RETENTION: Duration = Duration::from_hours(9 * 24);
 /// The largest stored output, in bytes. A longer one is cut, and the attempt that loads it leaves out the
 /// same rest as the attempt that stored it.
 const MAX_OUTPUT_BYTES: usize = MAX_RESULT_BYTES + 1024;
@@ -111,7 +111,7 @@ fn claim_item(run: &ToolRun, now: SystemTime) -> Item {
     let Claim { conversation_id, turn_id, attempt, .. } = &run.claim;
     let mut item = tool_claim_key(conversation_id, turn_id, run.position, &run.tool_use.id);
     item.insert("attempt".to_owned(), number(attempt));
-    item.insert("expiresAt".to_owned(), number(epoch_milliseconds(now + RETENTION) / 1000));
+    item.insert("expiresAt".to_owned(), number(epoch_milliseconds(now + CLAIM_RETENTION) / 1000));
     item
 }
 

@@ -4,7 +4,7 @@
 //! and `a1-:text` a superseded one. `|` separates the blocks of one event, and `_` stands for a blank text.
 //! `?id` is a tool call; `t1:!id=output` is the event with its result. In transcripts, `continue` stands for
 //! the continue prompt, `!id` for a result that is not known, and `!id-` for one that was removed.
-use api::types::{ContentBlock, ConversationEvent, Sender, SenderKind, ToolResult, ToolStatus, ToolUse};
+use api::types::{ContentBlock, ConversationEvent, Sender, SenderKind, StopReason, ToolResult, ToolStatus, ToolUse};
 use proptest::{collection::vec, prelude::*};
 use turn::{
     model::{Role, ToolOutput, TranscriptBlock, TranscriptMessage},
@@ -231,7 +231,14 @@ fn kept_steps_are_continued_without_a_prompt() {
     for (kept_answer, expected, open_calls) in [
         ("a2:?x t2:!x=1", "u:Why? a:?x u:!x=1", vec![]),
         ("a2:?x", "u:Why? a:?x", vec!["x"]),
-        ("a2:?x a2:", "u:Why? a:?x u:!x", vec![]),
+        // The run with the calls failed: the event that closed it is blank.
+        ("a2:?x a2:", "u:Why? a:?x", vec!["x"]),
+        ("a2:?x a2: a2:", "u:Why? a:?x", vec!["x"]),
+        ("a2:?x|?y t2:!y=2 a2:", "u:Why? a:?x|?y u:!y=2", vec!["x"]),
+        ("a2:?x|?y a2: t2:!y=2", "u:Why? a:?x|?y u:!y=2", vec!["x"]),
+        ("a2:?x a2: t2:!x=1", "u:Why? a:?x u:!x=1", vec![]),
+        ("a2:?x a2: t2:!x=1 a2:Half", "u:Why? a:?x u:!x=1 a:Half u:continue", vec![]),
+        ("a2:?x a2:Half", "u:Why? a:?x u:!x a:Half u:continue", vec![]),
         ("a2:?x t2:!x=1 a2:Half", "u:Why? a:?x u:!x=1 a:Half u:continue", vec![]),
         // The results of calls that did not wait are stored before those of calls that did.
         ("a2:?x|?y|?z t2:!y=2", "u:Why? a:?x|?y|?z u:!y=2", vec!["x", "z"]),
@@ -245,6 +252,14 @@ fn kept_steps_are_continued_without_a_prompt() {
         let ids: Vec<_> = stored.iter().map(|call| call.id.as_str()).collect();
         assert_eq!(ids, open_calls, "{kept_answer}");
     }
+}
+
+#[test]
+fn calls_of_a_cancelled_run_are_not_open() {
+    let mut input = continued_input("", "a2:?x a2:", 1000);
+    input.kept_answer[1].stop_reason = Some(StopReason::Cancelled);
+    assert_eq!(transcript_words(&input), "u:Why? a:?x u:!x");
+    assert_eq!(calls_without_results(&input.kept_answer), None);
 }
 
 #[test]

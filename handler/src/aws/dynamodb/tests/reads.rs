@@ -4,6 +4,7 @@ use api::types::{ContentBlock, SenderKind};
 use turn::{tool::CallAnswer, transcript::OlderEvents};
 
 use crate::aws::dynamodb::{
+    StoredAnswer,
     error::{NO_RESPONSE, RETRYABLE},
     test_support::{
         FAR, Item, answer_item, batch_item, boolean, content, embedded_table, key, map, number, other_event_item,
@@ -100,29 +101,46 @@ async fn reads_are_repeated_after_retryable_errors_only() {
 }
 
 #[tokio::test]
-async fn only_answers_to_calls_of_the_event_are_loaded() {
+async fn only_the_answer_to_the_call_of_the_event_is_loaded() {
     let table = embedded_table().await;
     let answer = |sort: &str, members: Item| -> Item { key("TURN#c1#t1", sort).into_iter().chain(members).collect() };
     let result = map([("result", string("{\"a\": 1}")), ("isError", boolean(true))]);
+    let approval = map([
+        ("approved", boolean(true)),
+        ("answeredBy", string("u1")),
+        ("agentId", string("clerk")),
+        ("agentVersion", number(3)),
+    ]);
     let denial = map([("approved", boolean(false)), ("reason", string("No."))]);
     table
         .put_items([
-            answer("ANSWER#00000008#a", map([("approved", boolean(true)), ("answeredBy", string("u1"))])),
-            answer("ANSWER#00000008#b.1:z_", denial),
-            answer("ANSWER#00000008#c", result),
-            answer("ANSWER#00000007#d", map([("approved", boolean(true))])),
-            answer("ANSWER#00000080#e", map([("approved", boolean(true))])),
+            answer("ANSWER#a#00000008", approval),
+            answer("ANSWER#b.1:z_#00000008", denial),
+            answer("ANSWER#c#00000008", result),
+            answer("ANSWER#d#00000007", map([("approved", boolean(true))])),
+            answer("ANSWER#a#00000080", map([("approved", boolean(false))])),
+            answer("ANSWER#a.1#00000008", map([("approved", boolean(false))])),
             answer("TOOL#00000008#a", Item::new()),
         ])
         .await;
-    let answers = table.load_call_answers(&run_id(1), 8).await.unwrap();
-    let expected = [
-        ("a".to_owned(), CallAnswer::Approved),
-        ("b.1:z_".to_owned(), CallAnswer::Denied { reason: Some("No.".into()) }),
-        ("c".to_owned(), CallAnswer::Result { json: "{\"a\": 1}".into(), is_error: true }),
-    ];
-    assert_eq!(answers, expected.into());
-    assert_eq!(table.load_call_answers(&run_id(1), 9).await.unwrap(), [].into());
+    let loaded = |position, id| {
+        let table = &table;
+        async move { table.load_call_answer(&run_id(1), position, id).await.unwrap() }
+    };
+    let approval = StoredAnswer {
+        answer: CallAnswer::Approved,
+        answered_by: Some("u1".into()),
+        agent_id: Some("clerk".into()),
+        agent_version: Some(3),
+    };
+    assert_eq!(loaded(8, "a").await, Some(approval));
+    let denied = CallAnswer::Denied { reason: Some("No.".into()) };
+    assert_eq!(loaded(8, "b.1:z_").await.map(|stored| stored.answer), Some(denied));
+    let result = CallAnswer::Result { json: "{\"a\": 1}".into(), is_error: true };
+    assert_eq!(loaded(8, "c").await.map(|stored| stored.answer), Some(result));
+    for (position, id) in [(8, "d"), (9, "a"), (8, "b")] {
+        assert_eq!(loaded(position, id).await, None, "{position} {id}");
+    }
 }
 
 fn error_body(code: &str) -> &'static str {

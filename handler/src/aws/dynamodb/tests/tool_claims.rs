@@ -35,11 +35,11 @@ async fn call_is_claimed_exactly_in_the_fenced_cases_of_a_running_turn() {
 }
 
 #[tokio::test]
-async fn claim_has_the_attempt_and_expires_after_a_day() {
+async fn claim_has_the_attempt_and_expires_after_nine_days() {
     let table = owned_table(1).await;
     assert_eq!(claim_call(&table, 1).await, ToolClaim::Claimed);
-    let day_later = NOW / 1000 + 86_400;
-    assert_eq!(table.stored_json(CLAIM).await, json!({ "attempt": 1, "expiresAt": day_later }));
+    let nine_days_later = NOW / 1000 + 9 * 86_400;
+    assert_eq!(table.stored_json(CLAIM).await, json!({ "attempt": 1, "expiresAt": nine_days_later }));
     let items = table.all_items().await;
     assert!(items.iter().any(|item| item["pk"].as_s().unwrap() == "TURN#c1#t1"));
     assert_eq!(table.stored_json("TURN#t1").await["lastSequence"], 0);
