@@ -1,5 +1,5 @@
-//! A step with two Lambda tools of one second each: the time until the model is asked again, and the updates of
-//! the calls.
+//! A step with two Lambda tools of one second each: the time until the model is asked again, and the updates
+//! of the calls.
 use std::{io::Read, time::Duration};
 
 use client::{

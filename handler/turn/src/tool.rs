@@ -130,8 +130,8 @@ pub enum CallAnswer {
         json: String,
         is_error: bool,
     },
-    /// The call is too old, or its approval was that of another user or of another version of the agent. It is
-    /// not known whether the tool was run.
+    /// The call is too old, or its approval was that of another user or of another version of the agent. It
+    /// is not known whether the tool was run.
     NoLongerCounts,
 }
 
