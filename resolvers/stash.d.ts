@@ -368,6 +368,7 @@ interface Tool {
   /** One of the following is set. */
   lambda?: { functionArn: string };
   graphql?: { document: string; url?: string };
+  handler?: boolean;
   client?: boolean;
 }
 

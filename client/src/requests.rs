@@ -231,7 +231,7 @@ pub struct PutAgent {
 }
 request!(PutAgent, PUT_AGENT, "putAgent", Agent, |request| json!({ "input": request }));
 
-/// A tool of an agent. It has exactly one of `lambda`, `graphql` and `client`.
+/// A tool of an agent. It has exactly one of `lambda`, `graphql`, `handler` and `client`.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PutTool {
@@ -248,6 +248,8 @@ pub struct PutTool {
     pub graphql: Option<PutGraphqlTool>,
     /// `Some(true)` where a client runs the tool.
     pub client: Option<bool>,
+    /// `Some(true)` where the handler itself has the tool.
+    pub handler: Option<bool>,
 }
 
 #[derive(Clone, Debug, Serialize)]

@@ -13,7 +13,16 @@ use turn::{
 use crate::{
     function_arn::{AllowedFunctions, FunctionArn},
     graphql_urls::GraphqlUrls,
+    tool::HandlerTools,
 };
+
+/// The tools that agents may have.
+#[derive(Clone, Copy)]
+pub struct AllowedTools<'a> {
+    pub functions: &'a AllowedFunctions,
+    pub urls: &'a GraphqlUrls,
+    pub handler_tools: &'a HandlerTools,
+}
 
 /// What is wrong with the tools, and the tools with what the check has derived.
 #[derive(Debug, PartialEq, Serialize)]
@@ -42,11 +51,11 @@ impl ToolRefusals {
     }
 }
 
-pub fn check_tools(request: CheckToolsRequest, functions: &AllowedFunctions, urls: &GraphqlUrls) -> ToolsCheck {
+pub fn check_tools(request: CheckToolsRequest, allowed: AllowedTools<'_>) -> ToolsCheck {
     let mut refusals = Vec::new();
     let mut tools = request.tools;
     for (index, tool) in tools.iter_mut().enumerate() {
-        let found = check_tool(tool, functions, urls).0;
+        let found = check_tool(tool, allowed).0;
         refusals.extend(
             found.into_iter().map(|(member, message)| Refusal { path: format!("tools[{index}].{member}"), message }),
         );
@@ -58,13 +67,21 @@ pub fn check_tools(request: CheckToolsRequest, functions: &AllowedFunctions, url
 }
 
 /// Fills in the schema and the effect.
-fn check_tool(tool: &mut UncheckedTool, functions: &AllowedFunctions, urls: &GraphqlUrls) -> ToolRefusals {
+fn check_tool(tool: &mut UncheckedTool, allowed: AllowedTools<'_>) -> ToolRefusals {
+    let AllowedTools { functions, urls, handler_tools } = allowed;
     let mut refusals = ToolRefusals::default();
     match &tool.target {
         ToolTarget::Lambda(function) => {
             check_given_schema(tool.input_schema.as_deref(), &mut refusals);
             if let Err(message) = check_function(function, functions) {
                 refusals.add("lambda.functionArn", message);
+            }
+            tool.effect.get_or_insert(ToolEffect::Write);
+        }
+        ToolTarget::Handler(_) => {
+            check_given_schema(tool.input_schema.as_deref(), &mut refusals);
+            if !handler_tools.has(name_of(tool)) {
+                refusals.add("name", "The handler has no tool of this name.");
             }
             tool.effect.get_or_insert(ToolEffect::Write);
         }
@@ -86,6 +103,10 @@ fn check_tool(tool: &mut UncheckedTool, functions: &AllowedFunctions, urls: &Gra
         }
     }
     refusals
+}
+
+fn name_of(tool: &UncheckedTool) -> &str {
+    tool.others.get("name").and_then(Value::as_str).unwrap_or_default()
 }
 
 fn check_given_schema(schema: Option<&str>, refusals: &mut ToolRefusals) {

@@ -2,9 +2,11 @@
 //! model's answer, runs its tools and publishes it. Deployed a second time as the closer, it ends turns whose
 //! invocations have failed for good.
 //!
-//! As a library it serves the same contract with another [`Model`](model::Model): see [`Handler`].
-//! `examples/custom-handler/` is a complete one.
+//! As a library it serves the same contract with another [`Model`], and with [`Tool`]s of its own: see
+//! [`Handler`]. `examples/custom-handler/` is a complete one.
 pub mod model;
+pub mod tool;
+
 pub mod settings;
 
 pub mod attempt_loop;
@@ -39,12 +41,14 @@ use uuid::Uuid;
 use crate::{
     attempt_loop::Effects,
     aws::{Bedrock, Clients},
+    check_tools::AllowedTools,
     clock::Clock,
     errors::HandlerError,
     function_arn::AllowedFunctions,
     graphql_urls::GraphqlUrls,
     model::Model,
     settings::{Settings, SettingsError},
+    tool::{HandlerTools, Tool},
 };
 
 pub use aws::{ApiKey, RenewalError, Table, TableError};
@@ -57,15 +61,22 @@ pub mod publishing {
 /// Why a handler cannot serve.
 pub type Error = lambda_runtime::Error;
 
-/// A handler for any model. The crate `examples/custom-handler` shows a complete one.
+/// A handler for any model, with tools of its own. The crate `examples/custom-handler` shows a complete one.
 pub struct Handler<M> {
     model: M,
+    tools: HandlerTools,
     aws_config: Option<SdkConfig>,
 }
 
 impl<M: Model> Handler<M> {
     pub fn new(model: M) -> Self {
-        Self { model, aws_config: None }
+        Self { model, tools: HandlerTools::default(), aws_config: None }
+    }
+
+    /// Adds a tool that the handler itself runs.
+    pub fn tool(mut self, tool: impl Tool) -> Self {
+        self.tools.push(tool);
+        self
     }
 
     /// The configuration of the handler's AWS clients, for a model that has made some of the same.
@@ -80,11 +91,12 @@ impl<M: Model> Handler<M> {
     }
 
     async fn serve_with(self, settings: Settings) -> Result<(), Error> {
+        self.tools.check_names()?;
         let config = match self.aws_config {
             Some(config) => config,
             None => load_aws_config().await,
         };
-        let clients = Arc::new(Clients::new(self.model, &config, &settings)?);
+        let clients = Arc::new(Clients::new(self.model, self.tools, &config, &settings)?);
         let settings = Arc::new(settings);
         let serve_event = service_fn(move |event| serve_event(event, Arc::clone(&clients), Arc::clone(&settings)));
         lambda_runtime::run(serve_event).await
@@ -127,6 +139,7 @@ async fn serve_event<M: Model>(
         limits: settings.limits,
         tool_functions: &settings.tool_functions,
         tool_urls: &settings.tool_urls,
+        handler_tools: clients.handler_tools(),
         api_key: clients.api_key.as_ref(),
     };
     serve(event.payload, &context).await
@@ -145,11 +158,17 @@ pub struct InvocationContext<'a, E> {
     pub tool_functions: &'a AllowedFunctions,
     /// The GraphQL APIs that tools may call.
     pub tool_urls: &'a GraphqlUrls,
+    /// The tools that this handler itself runs.
+    pub handler_tools: &'a HandlerTools,
     /// The API key that this function renews, if any.
     pub api_key: Option<&'a ApiKey>,
 }
 
 impl<E> InvocationContext<'_, E> {
+    fn allowed_tools(&self) -> AllowedTools<'_> {
+        AllowedTools { functions: self.tool_functions, urls: self.tool_urls, handler_tools: self.handler_tools }
+    }
+
     fn jitter_seed(&self) -> u64 {
         self.holder.as_u64_pair().0
     }
@@ -197,7 +216,7 @@ async fn dispatch<E: Effects>(payload: Value, context: &InvocationContext<'_, E>
             Ok(Value::Null)
         }
         Invocation::CheckTools(request) => {
-            let check = check_tools::check_tools(request, context.tool_functions, context.tool_urls);
+            let check = check_tools::check_tools(request, context.allowed_tools());
             Ok(serde_json::to_value(check).expect("texts always serialize"))
         }
         Invocation::RenewApiKey(RenewApiKeyRequest {}) => {

@@ -20,10 +20,10 @@ pub use turn::{
 ///
 /// 1. [`StreamEvent::Text`] for each piece of text, as soon as the model has sent it. Pieces of the same
 ///    `block` are one text; a new text after a tool call has another block.
-/// 2. [`StreamEvent::ToolUse`] where a tool call begins, and then [`StreamEvent::ToolInput`] for each piece of
-///    its arguments, which together are the JSON text of an object. Each call has a block of its own. The
-///    names are those of [`ModelRequest::tools`]. An id that is not unique in the conversation, or that is not
-///    1 to 64 of `A-Z a-z 0-9 _ . : -`, is replaced.
+/// 2. [`StreamEvent::ToolUse`] where a tool call begins, and then [`StreamEvent::ToolInput`] for each piece
+///    of its arguments, which together are the JSON text of an object. Each call has a block of its own. The
+///    names are those of [`ModelRequest::tools`]. An id that is not unique in the conversation, or that is
+///    not 1 to 64 of `A-Z a-z 0-9 _ . : -`, is replaced.
 /// 3. [`StreamEvent::MessageStop`] once. After [`ModelStop::ToolUse`] the handler runs the tools and sends
 ///    another request, whose transcript has their results.
 /// 4. [`StreamEvent::Usage`] at most once. It is the last event that is read. Without it, the tokens are
@@ -49,9 +49,9 @@ pub use turn::{
 /// user gets a fixed sentence for each. A model logs the reason itself, and no text of the conversation with
 /// it.
 pub trait Model: Send + Sync + 'static {
-    /// Answers one request. The stream sends the request when it is first polled. It is dropped after its last
-    /// event, and earlier when the user cancels, at the deadline, or after a long silence: dropping it is to
-    /// close the connection. Nothing in it may block the thread, which serves the whole turn.
+    /// Answers one request. The stream sends the request when it is first polled. It is dropped after its
+    /// last event, and earlier when the user cancels, at the deadline, or after a long silence: dropping it is
+    /// to close the connection. Nothing in it may block the thread, which serves the whole turn.
     fn answer(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send;
 }
 

@@ -30,6 +30,7 @@ use crate::{
     function_arn::AllowedFunctions,
     graphql_urls::GraphqlUrls,
     serve,
+    tool::HandlerTools,
 };
 
 pub struct TestInvocation {
@@ -102,6 +103,7 @@ impl TestInvocation {
             limits: self.limits,
             tool_functions: &self.tool_functions,
             tool_urls: &self.tool_urls,
+            handler_tools: &HandlerTools::default(),
             api_key: self.api_key.as_ref(),
         };
         serve(payload, &context).await

@@ -2,7 +2,8 @@ import { runtime, util } from '@aws-appsync/utils';
 
 /**
  * Refuses an agent that could not answer, before anything is written. Administrators only. The schemas and
- * documents of tools, and whether their functions and URLs are allowed, are for checkTools.
+ * documents of tools, whether their functions and URLs are allowed, and whether the handler has the tools
+ * that it is to run, are for checkTools.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
@@ -89,10 +90,10 @@ function validateTools(tools) {
 
 function validateTool(
   path,
-  { name, title, description, inputSchema, effect, approval, lambda, graphql, client },
+  { name, title, description, inputSchema, effect, approval, lambda, graphql, handler, client },
 ) {
-  const targets = [lambda, graphql, client].filter((target) => target);
-  requireInput(path, targets.length === 1, 'exactly one of lambda, graphql and client');
+  const targets = [lambda, graphql, handler, client].filter((target) => target);
+  requireInput(path, targets.length === 1, 'exactly one of lambda, graphql, handler and client');
   requireInput(`${path}.approval`, !client || isNull(approval), 'left out: the client asks its user itself');
   const isName = util.matches('\\A[A-Za-z0-9_]{1,64}\\z', name);
   requireInput(`${path}.name`, isName, '1 to 64 of A-Z, a-z, 0-9 and _');
@@ -133,7 +134,18 @@ const FUNCTION_ARN =
  * The tool as the table and the handler have it. checkTools adds the effect of a GraphQL operation, and its
  * schema and approval where none is given.
  */
-function toStoredTool({ name, title, description, inputSchema, effect, approval, lambda, graphql, client }) {
+function toStoredTool({
+  name,
+  title,
+  description,
+  inputSchema,
+  effect,
+  approval,
+  lambda,
+  graphql,
+  handler,
+  client,
+}) {
   const tool = {
     name,
     ...(title ? { title } : {}),
@@ -141,10 +153,11 @@ function toStoredTool({ name, title, description, inputSchema, effect, approval,
     ...(isNull(inputSchema) ? {} : { inputSchema: toJsonText(inputSchema) }),
   };
   if (client) return { ...tool, effect: effect ?? 'WRITE', approval: 'NEVER', client };
-  if (lambda) {
-    const lambdaEffect = effect ?? 'WRITE';
-    const needed = approval ?? defaultApproval(lambdaEffect);
-    return { ...tool, effect: lambdaEffect, approval: needed, lambda: { functionArn: lambda.functionArn } };
+  if (lambda || handler) {
+    const givenEffect = effect ?? 'WRITE';
+    const needed = approval ?? defaultApproval(givenEffect);
+    const target = lambda ? { lambda: { functionArn: lambda.functionArn } } : { handler };
+    return { ...tool, effect: givenEffect, approval: needed, ...target };
   }
   const { document, url } = graphql;
   return {

@@ -24,6 +24,7 @@ use crate::{
     clock::Clock,
     model::{self, Model},
     settings::Settings,
+    tool::HandlerTools,
 };
 use appsync::AppSync;
 use kms::Kms;
@@ -33,6 +34,7 @@ use tools::{CredentialCache, Lambda, ToolClients, ToolRunner};
 pub use appsync::{ApiKey, RenewalError, classify_response, request_body};
 pub use bedrock::Bedrock;
 pub use dynamodb::{CLAIM_RETENTION, ClaimOutcome, StoredAnswer, Table, TableError, with_retries};
+pub use tools::limited_message;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -70,7 +72,12 @@ pub struct InvocationClients<'a, M> {
 }
 
 impl<M: Model> Clients<M> {
-    pub fn new(model: M, config: &SdkConfig, settings: &Settings) -> Result<Self, ConnectError> {
+    pub fn new(
+        model: M,
+        handler_tools: HandlerTools,
+        config: &SdkConfig,
+        settings: &Settings,
+    ) -> Result<Self, ConnectError> {
         // Shared, because it takes time to set up.
         let http = http_client()?;
         let signed_http = SignedHttp::new(http.clone(), config)?;
@@ -84,8 +91,14 @@ impl<M: Model> Clients<M> {
                 kms: Kms::new(signed_http, settings.kms_endpoint.clone()),
                 http,
                 urls: settings.tool_urls.clone(),
+                handler_tools,
             },
         })
+    }
+
+    /// The tools that this handler itself runs.
+    pub fn handler_tools(&self) -> &HandlerTools {
+        &self.tools.handler_tools
     }
 
     pub fn for_invocation(&self, clock: Clock) -> InvocationClients<'_, M> {

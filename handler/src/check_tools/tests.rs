@@ -1,16 +1,33 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::tool::{Tool, ToolCall};
 
 const ARN: &str = "arn:aws:lambda:eu-west-1:123456789012:function:look";
 const OBJECT: &str = r#"{"type":"object"}"#;
 const OWN_URL: &str = "https://own.example/graphql";
 const OTHER_URL: &str = "https://other.example/graphql";
 
+/// The tool of the handler.
+struct Clock;
+
+impl Tool for Clock {
+    fn name(&self) -> &str {
+        "clock"
+    }
+
+    async fn run(&self, _: ToolCall) -> Result<Value, String> {
+        Ok(Value::Null)
+    }
+}
+
 fn check(tools: &[Value]) -> ToolsCheck {
     let request = serde_json::from_value(json!({ "tools": tools })).unwrap();
     let urls = GraphqlUrls::from_list(OWN_URL, OTHER_URL).unwrap();
-    check_tools(request, &AllowedFunctions::from_list(ARN), &urls)
+    let mut handler_tools = HandlerTools::default();
+    handler_tools.push(Clock);
+    let functions = AllowedFunctions::from_list(ARN);
+    check_tools(request, AllowedTools { functions: &functions, urls: &urls, handler_tools: &handler_tools })
 }
 
 /// The paths and messages.
@@ -57,6 +74,16 @@ fn client_tool_needs_only_a_schema_and_keeps_its_members() {
     let mut expected = tool.clone();
     expected["effect"] = "WRITE".into();
     assert_eq!(serde_json::to_value(check(&[tool])).unwrap()["tools"], json!([expected]));
+}
+
+#[test]
+fn tool_of_the_handler_is_refused_without_one_of_this_name() {
+    let tool = |name: &str| json!({ "name": name, "description": "Tells.", "inputSchema": OBJECT, "handler": true });
+    let refusal = ("tools[1].name".to_owned(), "The handler has no tool of this name.".to_owned());
+    assert_eq!(refusals(&[tool("clock"), tool("calendar")]), [refusal]);
+    let mut expected = tool("clock");
+    expected["effect"] = "WRITE".into();
+    assert_eq!(serde_json::to_value(check(&[tool("clock")])).unwrap()["tools"], json!([expected]));
 }
 
 #[test]

@@ -33,7 +33,10 @@ pub struct Tool {
 pub enum ToolTarget {
     Lambda(LambdaTool),
     Graphql(GraphqlTool),
-    Client(ClientTool),
+    /// The handler runs the tool itself: it has one of the same name.
+    Handler(True),
+    /// A client of the API runs the tool. The handler never does.
+    Client(True),
 }
 
 /// Whether a run of the tool changes something.
@@ -63,8 +66,10 @@ impl Tool {
         };
         match (&self.target, self.approval.unwrap_or(by_effect)) {
             (ToolTarget::Client(_), _) => Some(ToolStatus::ClientNeeded),
-            (ToolTarget::Lambda(_) | ToolTarget::Graphql(_), ToolApproval::Always) => Some(ToolStatus::ApprovalNeeded),
-            (ToolTarget::Lambda(_) | ToolTarget::Graphql(_), ToolApproval::Never) => None,
+            (ToolTarget::Lambda(_) | ToolTarget::Graphql(_) | ToolTarget::Handler(_), ToolApproval::Always) => {
+                Some(ToolStatus::ApprovalNeeded)
+            }
+            (ToolTarget::Lambda(_) | ToolTarget::Graphql(_) | ToolTarget::Handler(_), ToolApproval::Never) => None,
         }
     }
 }
@@ -87,21 +92,21 @@ pub struct GraphqlTool {
     pub url: Option<String>,
 }
 
-/// A tool that a client of the API runs. The handler never runs it. In JSON it is `true`.
+/// A target that has no members. In JSON it is `true`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "bool", into = "bool")]
-pub struct ClientTool;
+pub struct True;
 
-impl TryFrom<bool> for ClientTool {
+impl TryFrom<bool> for True {
     type Error = &'static str;
 
-    fn try_from(is_client: bool) -> Result<Self, Self::Error> {
-        if is_client { Ok(Self) } else { Err("a client tool has the value true") }
+    fn try_from(value: bool) -> Result<Self, Self::Error> {
+        if value { Ok(Self) } else { Err("the value must be true") }
     }
 }
 
-impl From<ClientTool> for bool {
-    fn from(ClientTool: ClientTool) -> Self {
+impl From<True> for bool {
+    fn from(True: True) -> Self {
         true
     }
 }

@@ -14,6 +14,7 @@ use handler::{
     function_arn::AllowedFunctions,
     graphql_urls::GraphqlUrls,
     publishing::{classify_response, request_body},
+    tool::HandlerTools,
 };
 use http::StatusCode;
 use serde_json::Value;
@@ -59,6 +60,7 @@ pub async fn serve(
         limits: environment.limits,
         tool_functions: &AllowedFunctions::default(),
         tool_urls: &GraphqlUrls::default(),
+        handler_tools: &HandlerTools::default(),
         api_key: None,
     };
     let result = handler::serve(payload, &context).await.map(|_| ());

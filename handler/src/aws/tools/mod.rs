@@ -1,4 +1,5 @@
-//! Runs tools: claims calls that change something, invokes Lambda functions, and sends GraphQL operations.
+//! Runs tools: claims calls that change something, invokes Lambda functions, sends GraphQL operations, and
+//! runs the handler's own tools.
 mod call_error;
 mod caller_credential;
 mod graphql;
@@ -28,10 +29,12 @@ use crate::{
     graphql_document,
     graphql_urls::GraphqlUrls,
     refused_fields::check_fields,
+    tool::HandlerTools,
 };
-use call_error::{CallError, NOT_ALLOWED, NOT_REACHED};
+use call_error::{CallError, MAX_RESPONSE_BYTES, NOT_ALLOWED, NOT_REACHED};
 use graphql::GraphqlRequest;
 
+pub use call_error::limited_message;
 pub use caller_credential::CredentialCache;
 pub use lambda::Lambda;
 
@@ -49,6 +52,7 @@ pub struct ToolClients {
     pub http: reqwest::Client,
     /// The GraphQL APIs that get a caller's credential.
     pub urls: GraphqlUrls,
+    pub handler_tools: HandlerTools,
 }
 
 /// Runs the tools of one invocation.
@@ -63,6 +67,7 @@ pub struct ToolRunner<'a> {
 enum ToolCall<'a> {
     Lambda(&'a LambdaTool),
     Graphql(GraphqlRequest<'a>),
+    Handler,
 }
 
 impl ToolRunner<'_> {
@@ -91,6 +96,7 @@ impl ToolRunner<'_> {
         match &run.tool.target {
             ToolTarget::Lambda(function) => Ok(ToolCall::Lambda(function)),
             ToolTarget::Graphql(operation) => self.prepare_operation(operation, run).await.map(ToolCall::Graphql),
+            ToolTarget::Handler(_) => self.prepare_handler_tool(&run.tool.name),
             ToolTarget::Client(_) => Err(CallError::Refused(NOT_ALLOWED)),
         }
     }
@@ -112,6 +118,15 @@ impl ToolRunner<'_> {
         }
         let credential = self.credential.credential(run, kms).await?;
         GraphqlRequest::new(tool, url, run, credential.header(self.clock.now())?)
+    }
+
+    fn prepare_handler_tool(&self, name: &str) -> Result<ToolCall<'_>, CallError> {
+        // The handler may have changed since the agent was stored.
+        if !self.clients.handler_tools.has(name) {
+            tracing::error!(tool = name, "the handler has no tool of this name");
+            return Err(CallError::Refused(NOT_ALLOWED));
+        }
+        Ok(ToolCall::Handler)
     }
 
     async fn send_at_most_once(&self, call: &ToolCall<'_>, run: &ToolRun, time_limit: &TimeLimit) -> ToolOutcome {
@@ -172,12 +187,13 @@ impl ToolRunner<'_> {
     }
 
     async fn send_with_retries(&self, call: &ToolCall<'_>, run: &ToolRun) -> Result<String, CallError> {
-        let ToolClients { lambda, http, .. } = self.clients;
+        let ToolClients { lambda, http, handler_tools, .. } = self.clients;
         let mut failures = 0;
         loop {
             let result = match call {
                 ToolCall::Lambda(function) => lambda.invoke(function, run).await,
                 ToolCall::Graphql(request) => request.send(http, run).await,
+                ToolCall::Handler => run_handler_tool(handler_tools, run).await,
             };
             let error = match result {
                 Ok(json) => return Ok(json),
@@ -197,6 +213,15 @@ impl ToolRunner<'_> {
 fn check_stored_document(tool: &GraphqlTool, urls: &GraphqlUrls) -> Result<(), String> {
     let document = graphql_document::parse(&tool.document).map_err(|error| error.to_string())?;
     check_fields(&document, tool.url.as_deref(), urls).map_err(|refused| refused.to_string())
+}
+
+async fn run_handler_tool(tools: &HandlerTools, run: &ToolRun) -> Result<String, CallError> {
+    match tools.run(run).await {
+        Some(Ok(json)) if json.len() > MAX_RESPONSE_BYTES => Err(CallError::TooLarge),
+        Some(Ok(json)) => Ok(json),
+        Some(Err(text)) => Err(CallError::Failed(text)),
+        None => Err(CallError::Refused(NOT_ALLOWED)),
+    }
 }
 
 /// How long a run may take.

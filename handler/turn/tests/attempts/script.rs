@@ -42,7 +42,7 @@ use turn::{
     limits::Limits,
     model::{ModelError, ModelStop, StreamEvent, ToolOutput},
     mutation::PublishFailure,
-    tool::{CallAnswer, ClientTool, LambdaTool, StoredCalls, Tool, ToolApproval, ToolEffect, ToolOutcome, ToolTarget},
+    tool::{CallAnswer, LambdaTool, StoredCalls, Tool, ToolApproval, ToolEffect, ToolOutcome, ToolTarget, True},
 };
 
 #[derive(Debug)]
@@ -263,7 +263,7 @@ pub fn tool(name: &str) -> Tool {
         effect: if changes_something { ToolEffect::Write } else { ToolEffect::Read },
         approval: Some(if needs_approval { ToolApproval::Always } else { ToolApproval::Never }),
         target: match name.starts_with("page") {
-            true => ToolTarget::Client(ClientTool),
+            true => ToolTarget::Client(True),
             false => ToolTarget::Lambda(LambdaTool { function_arn: String::new() }),
         },
     }

@@ -1,5 +1,6 @@
 //! Runs of tools against an HTTP server that stands for AWS and GraphQL APIs, and an embedded table.
 mod graphql;
+mod handler_tools;
 mod lambda;
 
 use std::{
@@ -37,6 +38,7 @@ use crate::{
     },
     clock::{self, Clock},
     graphql_urls::GraphqlUrls,
+    tool::HandlerTools,
 };
 
 const KMS_PATH: &str = "/kms";
@@ -185,6 +187,7 @@ impl Server {
             kms: Kms::new(signed_http, Some(kms_endpoint)),
             http,
             urls: GraphqlUrls::from_list(&graphql_url, "none").unwrap(),
+            handler_tools: HandlerTools::default(),
         };
         let credential = CredentialCache::default();
         Self { clients, credential, table, graphql_url, requests, kms_replies, kms_requests }
