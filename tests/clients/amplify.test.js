@@ -5,7 +5,14 @@ import { generateClient } from 'aws-amplify/api';
 import { decodeJWT } from 'aws-amplify/auth';
 import { Hub } from 'aws-amplify/utils';
 import * as api from './api.js';
-import { Updates, assertStored, assertWholeTurn } from './turn.js';
+import {
+  Updates,
+  assertNumbered,
+  assertStored,
+  assertWholeTurn,
+  describeUpdate,
+  withoutTypename,
+} from './turn.js';
 
 // Amplify replaces http:// by wss://, which the local server does not speak. It does not replace HTTP:// in
 // capitals.
@@ -13,9 +20,16 @@ const modes = {
   API_KEY: { defaultAuthMode: 'apiKey', apiKey: api.apiKey },
   AMAZON_COGNITO_USER_POOLS: { defaultAuthMode: 'userPool' },
 };
+const endpoint = api.url.replace(/^http:/, 'HTTP:');
+const tokenProvider = { getTokens: async () => api.token && { accessToken: decodeJWT(api.token) } };
+// For requests of the administrator, which name the mode.
+const credentialsProvider = {
+  getCredentialsAndIdentityId: async () => ({ credentials: api.administratorKeys }),
+  clearCredentialsAndIdentityId() {},
+};
 Amplify.configure(
-  { API: { GraphQL: { endpoint: api.url.replace(/^http:/, 'HTTP:'), ...modes[api.mode] } } },
-  { Auth: { tokenProvider: { getTokens: async () => ({ accessToken: decodeJWT(api.token) }) } } },
+  { API: { GraphQL: { endpoint, region: 'us-east-1', ...modes[api.mode] } } },
+  { Auth: { tokenProvider, credentialsProvider } },
 );
 const client = generateClient();
 
@@ -26,17 +40,7 @@ test('Amplify receives all updates of a turn in order', { timeout: 60_000 }, asy
   });
   const conversationId = data.createConversation.id;
   assert.equal(data.createConversation.title, 'Amplify');
-
-  const updates = new Updates();
-  const acknowledged = acknowledgementOf(conversationId);
-  const subscription = client
-    .graphql({ query: api.onConversationUpdate, variables: { conversationId } })
-    .subscribe({
-      next: ({ data }) => updates.next(data.onConversationUpdate),
-      error: (error) => updates.error(error),
-    });
-  t.after(() => subscription.unsubscribe());
-  await Promise.race([acknowledged, updates.ended]);
+  const updates = await subscribe(t, conversationId);
 
   const text = 'Tell me about “streaming”. 👩‍👩‍👧';
   const sent = await client.graphql({
@@ -59,6 +63,69 @@ test('Amplify receives all updates of a turn in order', { timeout: 60_000 }, asy
   );
 });
 
+test('Amplify receives the calls, the wait and the answer of a turn', { timeout: 60_000 }, async (t) => {
+  const graphql = async (query, variables) => (await client.graphql({ query, variables })).data;
+  const { secretary } = api;
+  await client.graphql({ query: api.putAgent, variables: { input: secretary }, authMode: 'iam' });
+  const input = { title: 'Untitled', agentId: secretary.id };
+  const { id } = (await graphql(api.createConversation, { input })).createConversation;
+  const updates = await subscribe(t, id);
+
+  const rename = JSON.stringify({ id, title: 'Plans for May' });
+  const text = `call list_conversations and call rename_conversation with ${rename} and call page_title`;
+  const turnId = (await graphql(api.sendMessage, { input: { conversationId: id, text } })).sendMessage.id;
+  await Promise.race([updates.waiting, updates.ended]);
+  const waitIndex = updates.received.length - 1;
+  const { pending } = updates.received[waitIndex].metadata;
+  const needed = pending.map(({ name, status }) => [name, status]);
+  assert.deepEqual(needed, [
+    ['rename_conversation', 'APPROVAL_NEEDED'],
+    ['page_title', 'CLIENT_NEEDED'],
+  ]);
+  assert.deepEqual((await graphql(api.getTurn, { conversationId: id, id: turnId })).getTurn.pending, pending);
+
+  const answer = async (call, reply) => {
+    const input = { conversationId: id, turnId, toolUseId: call.id, ...reply };
+    return (await graphql(api.answerToolCall, { input })).answerToolCall.status;
+  };
+  assert.equal(await answer(pending[0], { approved: true }), 'WAITING');
+  assert.equal(await answer(pending[1], { result: '{"title":"My notes"}' }), 'QUEUED');
+  const received = await updates.ended;
+  for (const update of received) t.diagnostic(describeUpdate(update));
+  assertNumbered(received);
+
+  // While the query runs, the calls that wait are published; how many of them depends on its time.
+  const isProgress = ({ metadata }) => metadata.status === 'RUNNING' && metadata.toolCall;
+  const main = received.filter((update) => !update.metadata.agentPartialMessage && !isProgress(update));
+  assert.deepEqual(
+    main.map((update) => describeUpdate(update).replace(/^\S+ /, '')),
+    [
+      'RUNNING event of USER',
+      'RUNNING event of AGENT: list_conversations, rename_conversation, page_title',
+      'RUNNING event of TOOL: SUCCEEDED',
+      'WAITING for rename_conversation APPROVAL_NEEDED, page_title CLIENT_NEEDED',
+      'WAITING rename_conversation RUNNING',
+      'RUNNING event of USER',
+      'RUNNING event of TOOL: SUCCEEDED, SUCCEEDED',
+      'COMPLETED event of AGENT',
+    ],
+  );
+  const next = received[waitIndex + 2];
+  assert.equal(next.metadata.continues, true, 'the next attempt goes on with the answer');
+
+  const blocks = received.flatMap(({ event }) => event?.content ?? []);
+  const results = blocks.flatMap(({ toolResult }) => (toolResult ? [JSON.parse(toolResult.json)] : []));
+  // Callers with the API key list nothing unless the parameter ApiKeyListing is true.
+  const isListed = results[0].listConversations.items.some((item) => item.id === id);
+  assert.equal(isListed, api.mode !== 'API_KEY');
+  const renamed = { updateConversation: { id, title: 'Plans for May' } };
+  assert.deepEqual(results.slice(1), [renamed, { title: 'My notes' }]);
+  assert.equal((await graphql(api.getConversation, { id })).getConversation.title, 'Plans for May');
+  const stored = (await graphql(api.getTurn, { conversationId: id, id: turnId })).getTurn.answer;
+  const events = received.flatMap(({ event }) => event ?? []).filter(({ sender }) => sender.kind !== 'USER');
+  assert.deepEqual(stored.map(withoutTypename), events.map(withoutTypename));
+});
+
 test('Amplify gets the error type of a refused message', { timeout: 60_000 }, async () => {
   const refused = client.graphql({ query: api.sendMessage, variables: { input: { text: '  ' } } });
   await assert.rejects(refused, ({ errors, data }) => {
@@ -78,6 +145,21 @@ test('Amplify cannot subscribe to a conversation that does not exist', { timeout
   });
   assert.match(JSON.stringify(error), /NotFound/);
 });
+
+/** Follows a conversation. Resolves when no later update can be missed. */
+async function subscribe(t, conversationId) {
+  const updates = new Updates();
+  const acknowledged = acknowledgementOf(conversationId);
+  const subscription = client
+    .graphql({ query: api.onConversationUpdate, variables: { conversationId } })
+    .subscribe({
+      next: ({ data }) => updates.next(data.onConversationUpdate),
+      error: (error) => updates.error(error),
+    });
+  t.after(() => subscription.unsubscribe());
+  await Promise.race([acknowledged, updates.ended]);
+  return updates;
+}
 
 /** Resolves when AppSync has acknowledged the subscription. */
 function acknowledgementOf(conversationId) {

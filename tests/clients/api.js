@@ -13,13 +13,20 @@ export const apiKey = mode === 'API_KEY' && required('PARLANCE_API_KEY');
 /** A token of a user pool or of an OpenID Connect provider. */
 export const token =
   ['AMAZON_COGNITO_USER_POOLS', 'OPENID_CONNECT'].includes(mode) && required('PARLANCE_TOKEN');
-export const iamKeys = mode === 'AWS_IAM' && {
+export const administratorKeys = {
   accessKeyId: required('AWS_ACCESS_KEY_ID'),
   secretAccessKey: required('AWS_SECRET_ACCESS_KEY'),
 };
+export const iamKeys = mode === 'AWS_IAM' && administratorKeys;
+
+const toolCall = '{ id name status note }';
 
 const event = `{
-  id conversationId position turnId sender { kind id name } content { text } text stopReason
+  id conversationId position turnId sender { kind id name }
+  content {
+    text toolUse { id name input } toolResult { toolUseId status json text startedAt endedAt }
+  }
+  text stopReason
   usage { inputTokens outputTokens totalTokens } failure { code message retryable } superseded createdAt
 }`;
 
@@ -39,13 +46,54 @@ export const getTurn = `query GetTurn($conversationId: ID!, $id: ID!) {
   getTurn(conversationId: $conversationId, id: $id) {
     id status attempt question ${event} answer ${event}
     batches { attempt sequence metadata { status contentBlockIndex agentPartialMessage note } } hasMoreBatches
+    pending ${toolCall}
   }
 }`;
 
 export const onConversationUpdate = `subscription OnConversationUpdate($conversationId: ID!) {
   onConversationUpdate(conversationId: $conversationId) {
     conversationId turnId attempt sequence
-    metadata { status contentBlockIndex agentPartialMessage note }
+    metadata {
+      status contentBlockIndex agentPartialMessage note continues
+      toolCall ${toolCall} pending ${toolCall}
+    }
     event ${event}
   }
 }`;
+
+export const answerToolCall = `mutation AnswerToolCall($input: AnswerToolCallInput!) {
+  answerToolCall(input: $input) { id status pending ${toolCall} }
+}`;
+
+export const putAgent = `mutation PutAgent($input: PutAgentInput!) {
+  putAgent(input: $input) { id tools { name effect approval client } }
+}`;
+
+/** An agent that lists the caller's conversations, renames them with an approval, and asks the page. */
+export const secretary = {
+  id: 'secretary',
+  modelId: 'global.anthropic.claude-haiku-4-5-20251001-v1:0',
+  tools: [
+    {
+      name: 'list_conversations',
+      description: "Lists the user's conversations.",
+      graphql: { document: '{ listConversations { items { id title } } }' },
+    },
+    {
+      name: 'rename_conversation',
+      description: "Renames one of the user's conversations.",
+      graphql: {
+        document: `mutation ($id: ID!, $title: String!) {
+          updateConversation(input: { id: $id, title: $title }) { id title }
+        }`,
+      },
+    },
+    {
+      name: 'page_title',
+      description: 'The title of the page that the user sees.',
+      inputSchema: '{"type":"object","properties":{}}',
+      effect: 'READ',
+      client: true,
+    },
+  ],
+};

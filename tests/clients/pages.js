@@ -2,11 +2,13 @@
 //   run        a shell block, run in order with the others in one bash session
 //   file=NAME  a program, saved under that name in the session's current folder
 //   output     what the last shell block has printed; "…" stands for any text within a line
+//   server     a shell command that starts a server, which runs until the page has ended
 //   skip       a block that cannot run here, such as a deployment
 import { spawn } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 /** For a whole page; most of it is npm's. */
 const TIMEOUT_MILLISECONDS = 15 * 60 * 1000;
@@ -21,34 +23,44 @@ export function readBlocks(path) {
 
 /** Programs without a word: nobody would run them. */
 export function unmarkedPrograms(blocks) {
-  const isMarked = ({ word }) => word === 'run' || word === 'skip' || word?.startsWith('file=');
+  const isMarked = ({ word }) => ['run', 'server', 'skip'].includes(word) || word?.startsWith('file=');
   return blocks.filter((block) => PROGRAM_LANGUAGES.includes(block.language) && !isMarked(block));
 }
 
 /**
- * Runs a page as its reader would: in an empty folder, with only the packages that the page installs. Beside
- * it is the folder `parlance`, in which a server runs. Resolves to the shell blocks with what they printed,
- * and with the outputs that the page shows.
+ * Runs a page as its reader would: in an empty folder, with only the packages that the page installs. The
+ * folder is named `parlance`, and a server runs in it: the running one, unless the page starts one. Resolves
+ * to the shell blocks with what they printed, and with the outputs that the page shows.
  */
 export async function runPage(blocks, { state, parlance }) {
   const scratch = mkdtempSync(join(tmpdir(), 'parlance-docs-'));
   try {
     mkdirSync(join(scratch, 'parlance'));
-    symlinkSync(state, join(scratch, 'parlance', '.parlance'));
+    const startsServer = blocks.some(({ word }) => word === 'server');
+    if (!startsServer) symlinkSync(state, join(scratch, 'parlance', '.parlance'));
     writeCargo(join(scratch, 'bin'), parlance);
     const { script, runs } = toScript(blocks, scratch);
     writeFileSync(join(scratch, 'page.sh'), script);
     const status = await bash(scratch);
     return { status, runs: runs.map((run) => ({ ...run, ...printed(scratch, run.number) })) };
   } finally {
-    rmSync(scratch, { recursive: true, force: true });
+    // A server that is ending still writes.
+    rmSync(scratch, { recursive: true, force: true, maxRetries: 10 });
   }
 }
 
-/** `cargo run -q -- ARGUMENTS` starts the build under test. */
+/** `cargo run -q -- ARGUMENTS` starts the build under test. A server takes a free port. */
 function writeCargo(folder, parlance) {
   mkdirSync(folder);
-  const lines = ['#!/bin/sh', 'while [ "$1" != -- ]; do shift; done', 'shift', `exec '${parlance}' "$@"`, ''];
+  const root = fileURLToPath(new URL('../..', import.meta.url));
+  const lines = [
+    '#!/bin/sh',
+    'while [ "$1" != -- ]; do shift; done',
+    'shift',
+    `case "$1" in --*) exec '${parlance}' "$@" --port 0 --root '${root}' ;; esac`,
+    `exec '${parlance}' "$@"`,
+    '',
+  ];
   writeFileSync(join(folder, 'cargo'), lines.join('\n'));
   chmodSync(join(folder, 'cargo'), 0o755);
 }
@@ -61,6 +73,9 @@ function toScript(blocks, scratch) {
       runs.push({ number: runs.length, code: text, expected: null });
       const output = join(scratch, String(runs.length - 1));
       lines.push(`{\n${text}} > '${output}.out' 2> '${output}.err'`);
+    } else if (word === 'server') {
+      lines.push(`{\n${text}} > '${join(scratch, 'server.log')}' 2>&1 &`);
+      lines.push('until [ -s .parlance/endpoint.json ]; do kill -0 $!; sleep 0.1; done');
     } else if (word?.startsWith('file=')) {
       lines.push(`cat > '${word.slice('file='.length)}' <<'END_OF_FILE'\n${text}END_OF_FILE`);
     } else if (word === 'output') {
@@ -90,9 +105,19 @@ function bash(scratch) {
     shell.on('error', reject);
     shell.on('exit', (code, signal) => {
       clearTimeout(timer);
+      endGroup(shell.pid);
       resolve(code ?? signal);
     });
   });
+}
+
+/** Ends what the shell has started and left behind, such as a server. */
+function endGroup(id) {
+  try {
+    process.kill(-id, 'SIGTERM');
+  } catch {
+    // The group has ended.
+  }
 }
 
 function printed(scratch, number) {

@@ -3,15 +3,17 @@ import assert from 'node:assert/strict';
 
 const ENDS = ['COMPLETED', 'CANCELLED', 'FAILED'];
 
-/** Collects the updates of a subscription until a turn has ended. */
+/** Collects the updates of a subscription until a turn waits, and until it has ended. */
 export class Updates {
   constructor() {
     this.received = [];
     this.ended = new Promise((resolve, reject) => Object.assign(this, { resolve, reject }));
+    this.waiting = new Promise((resolve) => (this.resolveWaiting = resolve));
   }
 
   next(update) {
     this.received.push(update);
+    if (update.metadata?.pending) this.resolveWaiting(update);
     if (update.event?.sender.kind === 'AGENT' && ENDS.includes(update.metadata?.status))
       this.resolve(this.received);
   }
@@ -54,6 +56,30 @@ export function assertWholeTurn(updates, { conversationId, turnId, text }) {
   assert.equal(last.event.text.slice(0, streamed.length), streamed, 'batches and a tail make the answer');
 }
 
+/** Each attempt's updates are numbered from 1 without gaps, and a later attempt has a higher number. */
+export function assertNumbered(updates) {
+  let previous = { attempt: 0, sequence: 0 };
+  for (const { attempt, sequence } of updates) {
+    assert.ok(attempt >= previous.attempt);
+    assert.equal(sequence, attempt === previous.attempt ? previous.sequence + 1 : 1);
+    previous = { attempt, sequence };
+  }
+}
+
+/** An update as a line of text, which begins with its attempt and its sequence. */
+export function describeUpdate({ attempt, sequence, metadata, event }) {
+  const calls = (event?.content ?? []).flatMap(
+    ({ toolUse, toolResult }) => toolUse?.name ?? toolResult?.status ?? [],
+  );
+  const parts = [`${attempt}.${sequence}`, metadata.status];
+  if (event) parts.push(`event of ${event.sender.kind}${calls.length ? `: ${calls.join(', ')}` : ''}`);
+  const { agentPartialMessage, toolCall, pending } = metadata;
+  if (agentPartialMessage) parts.push(`text ${JSON.stringify(agentPartialMessage)}`);
+  if (toolCall) parts.push(`${toolCall.name} ${toolCall.status}`);
+  if (pending) parts.push(`for ${pending.map(({ name, status }) => `${name} ${status}`).join(', ')}`);
+  return parts.join(' ');
+}
+
 /** The stored turn equals the updates. */
 export function assertStored(turn, updates) {
   assert.equal(turn.status, 'COMPLETED');
@@ -65,6 +91,6 @@ export function assertStored(turn, updates) {
   );
 }
 
-function withoutTypename(value) {
+export function withoutTypename(value) {
   return JSON.parse(JSON.stringify(value, (key, member) => (key === '__typename' ? undefined : member)));
 }
