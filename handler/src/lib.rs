@@ -58,6 +58,11 @@ pub mod publishing {
     pub use crate::aws::{classify_response, request_body};
 }
 
+/// What the responses of tools mean: a result as JSON text, or an error.
+pub mod tool_responses {
+    pub use crate::aws::{function_result, operation_result};
+}
+
 /// Why a handler cannot serve.
 pub type Error = lambda_runtime::Error;
 

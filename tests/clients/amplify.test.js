@@ -65,9 +65,9 @@ test('Amplify receives all updates of a turn in order', { timeout: 60_000 }, asy
 
 test('Amplify receives the calls, the wait and the answer of a turn', { timeout: 60_000 }, async (t) => {
   const graphql = async (query, variables) => (await client.graphql({ query, variables })).data;
-  const { secretary } = api;
-  await client.graphql({ query: api.putAgent, variables: { input: secretary }, authMode: 'iam' });
-  const input = { title: 'Untitled', agentId: secretary.id };
+  const { helper } = api;
+  await client.graphql({ query: api.putAgent, variables: { input: helper }, authMode: 'iam' });
+  const input = { title: 'Untitled', agentId: helper.id };
   const { id } = (await graphql(api.createConversation, { input })).createConversation;
   const updates = await subscribe(t, id);
 

@@ -69,9 +69,12 @@ export const putAgent = `mutation PutAgent($input: PutAgentInput!) {
   putAgent(input: $input) { id tools { name effect approval client } }
 }`;
 
-/** An agent that lists the caller's conversations, renames them with an approval, and asks the page. */
-export const secretary = {
-  id: 'secretary',
+/**
+ * An agent that lists the caller's conversations, renames them with an approval, and asks the page. It has
+ * the id of the agent of docs/clients.md, which shows a list of all agents.
+ */
+export const helper = {
+  id: 'helper',
   modelId: 'global.anthropic.claude-haiku-4-5-20251001-v1:0',
   tools: [
     {

@@ -49,30 +49,30 @@ impl EventStreams {
 }
 
 /// Serves the routes on a free port and returns their URL.
-async fn serve(router: Router) -> String {
+pub async fn serve(router: Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let address = listener.local_addr().expect("the listener has an address");
     tokio::spawn(async { axum::serve(listener, router).await });
     format!("http://{address}")
 }
 
-struct StreamMessage {
+pub struct StreamMessage {
     message_type: &'static str,
     name: &'static str,
-    payload: Value,
+    pub payload: Value,
 }
 
 impl StreamMessage {
-    fn event(name: &'static str, payload: Value) -> Self {
+    pub fn event(name: &'static str, payload: Value) -> Self {
         Self { message_type: "event", name, payload }
     }
 
-    fn content_block_delta(delta: Value) -> Self {
+    pub fn content_block_delta(delta: Value) -> Self {
         Self::event("contentBlockDelta", json!({ "contentBlockIndex": 0, "delta": delta }))
     }
 
     /// The bytes of the event with another payload, with valid checksums.
-    fn frame(&self, payload: &Value) -> Vec<u8> {
+    pub fn frame(&self, payload: &Value) -> Vec<u8> {
         let header = |name: &'static str, value: &str| Header::new(name, HeaderValue::String(value.to_owned().into()));
         let name_header = if self.message_type == "event" { ":event-type" } else { ":exception-type" };
         let message = Frame::new(payload.to_string())

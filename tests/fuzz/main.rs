@@ -21,6 +21,10 @@ mod sessions;
 mod tables;
 mod templates;
 mod tokens;
+mod tool_answers;
+mod tool_calls;
+mod tool_checks;
+mod tool_responses;
 
 use std::path::{Path, PathBuf};
 

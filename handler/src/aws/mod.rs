@@ -34,7 +34,7 @@ use tools::{CredentialCache, Lambda, ToolClients, ToolRunner};
 pub use appsync::{ApiKey, RenewalError, classify_response, request_body};
 pub use bedrock::Bedrock;
 pub use dynamodb::{CLAIM_RETENTION, ClaimOutcome, StoredAnswer, Table, TableError, with_retries};
-pub use tools::limited_message;
+pub use tools::{function_result, limited_message, operation_result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -129,7 +129,8 @@ fn status_error(response: &Response) -> Option<CallError> {
     }
 }
 
-fn operation_result(body: &[u8]) -> Result<String, CallError> {
+/// What the body of a response with status 200 means.
+pub fn operation_result(body: &[u8]) -> Result<String, CallError> {
     let response: ResponseBody = serde_json::from_slice(body).map_err(|_| CallError::NotJson)?;
     let errors = response.errors.unwrap_or_default();
     let data = response.data.filter(|data| errors.is_empty() || !is_without_values(data));

@@ -70,11 +70,7 @@ impl Lambda {
             return Err(refusal(&response, arn, run));
         }
         let has_failed = response.headers().contains_key("x-amz-function-error");
-        let body = read_limited(response, MAX_RESPONSE_BYTES).await?;
-        if has_failed {
-            return Err(CallError::Failed(failure_message(&body)));
-        }
-        String::from_utf8(body).ok().filter(|text| is_json(text)).ok_or(CallError::NotJson)
+        function_result(read_limited(response, MAX_RESPONSE_BYTES).await?, has_failed)
     }
 
     /// The connection is closed after the response: on one that was idle while Lambda froze the handler a
@@ -141,6 +137,14 @@ fn refusal(response: &Response, arn: &str, run: &ToolRun) -> CallError {
 
 fn error_type(headers: &HeaderMap) -> Option<&str> {
     headers.get("x-amzn-errortype")?.to_str().ok()
+}
+
+/// What the body of a response means: the function's result, or its error where it has failed.
+pub fn function_result(body: Vec<u8>, has_failed: bool) -> Result<String, CallError> {
+    if has_failed {
+        return Err(CallError::Failed(failure_message(&body)));
+    }
+    String::from_utf8(body).ok().filter(|text| is_json(text)).ok_or(CallError::NotJson)
 }
 
 fn failure_message(body: &[u8]) -> String {

@@ -36,7 +36,8 @@ use graphql::GraphqlRequest;
 
 pub use call_error::limited_message;
 pub use caller_credential::CredentialCache;
-pub use lambda::Lambda;
+pub use graphql::operation_result;
+pub use lambda::{Lambda, function_result};
 
 /// The result of a call that another attempt has claimed, if that attempt stored no outcome.
 const UNKNOWN_OUTCOME: &str = "This call was started before, and its result never came. It may have taken effect: check \
