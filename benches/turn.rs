@@ -133,6 +133,7 @@ fn attempt_start(now: Instant) -> AttemptStart {
         },
         continues: false,
         stored_calls: None,
+        kept_usage: None,
         request: ModelRequest {
             model_id: "any".into(),
             system_prompt: None,

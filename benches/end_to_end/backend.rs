@@ -24,13 +24,24 @@ pub struct Backend {
 
 impl Backend {
     pub async fn start(publish_latency: Duration) -> Self {
-        Self::start_with_functions(publish_latency, Vec::new()).await
+        let state = tempfile::tempdir().expect("a folder is created");
+        let options = options(state.path().to_owned(), publish_latency);
+        Self::start_with(options, state).await
     }
 
-    /// Agents may use the functions as tools.
-    pub async fn start_with_functions(publish_latency: Duration, functions: Vec<LocalFunction>) -> Self {
+    /// Agents may have this model and use the functions as tools.
+    pub async fn start_with_functions(
+        publish_latency: Duration,
+        model_id: &str,
+        functions: Vec<LocalFunction>,
+    ) -> Self {
         let state = tempfile::tempdir().expect("a folder is created");
-        let options = options(state.path().to_owned(), publish_latency, functions);
+        let parameters = BTreeMap::from([("ModelId".to_owned(), model_id.to_owned())]);
+        let options = ServerOptions { parameters, functions, ..options(state.path().to_owned(), publish_latency) };
+        Self::start_with(options, state).await
+    }
+
+    async fn start_with(options: ServerOptions, state: TempDir) -> Self {
         let server = Server::start(options).await.expect("the server starts");
         let key = Credentials::ApiKey(server.endpoint.api_key.clone().expect("the API accepts a key"));
         let api = AppSync::new(&server.endpoint.url, key).expect("the URL is valid");
@@ -88,6 +99,7 @@ impl Backend {
                 sizes.push(batch);
                 since_last_event += batch;
             }
+            assert_ne!(update["metadata"]["status"], "FAILED", "{update}");
             if update["metadata"]["status"] == "COMPLETED" {
                 break;
             }
@@ -111,7 +123,7 @@ impl Backend {
     }
 }
 
-fn options(state: PathBuf, publish_latency: Duration, functions: Vec<LocalFunction>) -> ServerOptions {
+fn options(state: PathBuf, publish_latency: Duration) -> ServerOptions {
     ServerOptions {
         root: env!("CARGO_MANIFEST_DIR").into(),
         state,
@@ -121,7 +133,7 @@ fn options(state: PathBuf, publish_latency: Duration, functions: Vec<LocalFuncti
         users: Vec::new(),
         oidc: false,
         models: Models::Scripted,
-        functions,
+        functions: Vec::new(),
         executable: env!("CARGO_BIN_EXE_parlance").into(),
         fault_plan: FaultPlan { publish_latency, ..FaultPlan::default() },
         time_scale: 1.0,

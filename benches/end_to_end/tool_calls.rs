@@ -59,7 +59,7 @@ pub async fn measure_all(recorder: &Recorder) -> bool {
 }
 
 async fn measure(recorder: &Recorder, publish_latency: Duration) -> bool {
-    let backend = Backend::start_with_functions(publish_latency, vec![function()]).await;
+    let backend = Backend::start_with_functions(publish_latency, MODEL, vec![function()]).await;
     let conversation_id = backend.conversation_with_tools(MODEL, vec![tool()]).await;
     let mut steps = Vec::new();
     for _ in 0..TURNS {

@@ -97,6 +97,7 @@ async fn answer_claimed_turn<E: Effects>(
             agent,
             continues: keeps_events(turn),
             stored_calls,
+            kept_usage: input.kept_answer.iter().rev().find_map(|event| event.usage),
             question: input.question,
             limits: context.limits,
             deadlines: context.deadlines,
@@ -105,10 +106,8 @@ async fn answer_claimed_turn<E: Effects>(
     );
     let end = run_attempt(&mut attempt, context.effects).await;
     log_end(turn.attempt, end, &attempt);
-    if end.counts_tokens()
-        && let Some(user_id) = asked_by
-        && let Some(tokens) = attempt.token_count()
-    {
+    let tokens = if end.ends_work() { attempt.token_count() } else { attempt.ended_steps_token_count() };
+    if let (Some(user_id), Some(tokens)) = (asked_by, tokens) {
         count_tokens(&user_id, tokens, context).await;
     }
     if end.closed_turn() && is_shared {

@@ -457,6 +457,7 @@ fn attempt_start(now: std::time::Instant) -> AttemptStart {
         },
         continues: false,
         stored_calls: None,
+        kept_usage: None,
         request: ModelRequest {
             model_id: "m".into(),
             system_prompt: None,

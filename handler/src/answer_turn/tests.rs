@@ -474,6 +474,39 @@ async fn tokens_are_not_counted_without_user_or_for_a_superseded_attempt() {
 }
 
 #[tokio::test]
+async fn tokens_of_an_ended_step_are_counted_for_a_superseded_attempt() {
+    let invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
+    let call = StreamEvent::ToolUse { block: 0, id: "a".into(), name: "look".into() };
+    invocation.script_model_streams([vec![call, StreamEvent::MessageStop(ModelStop::ToolUse)]]);
+    invocation.script_publish_results([Ok(TurnStatus::Running), Err(PublishFailure::Stale)]);
+    let members = json!({ "question": question("Why?"), "agent": agent_with_tool(), "askedBy": "ann" });
+    drop(invocation.serve(turn_payload(members)).await);
+    assert_eq!(invocation.table.stored_json("DAY#2026-11-18").await["tokens"], 7);
+}
+
+#[tokio::test]
+async fn usage_is_that_of_all_kept_steps_and_the_quota_counts_the_attempt_alone() {
+    let usage = map([("inputTokens", number(8)), ("outputTokens", number(2)), ("totalTokens", number(10))]);
+    let step = with(calls_item(8), "usage", AttributeValue::M(usage));
+    let turn = with(turn_item("RUNNING", Some(NOW), FAR), "runPosition", number(9));
+    let turn = with(turn, "lastPosition", number(9));
+    let conversation = with(conversation_item(), "eventCount", number(9));
+    let invocation = TestInvocation::with_items([turn, conversation, step, results_item(9)]).await;
+    let call = StreamEvent::ToolUse { block: 0, id: "b".into(), name: "look".into() };
+    invocation.script_model_streams([vec![call, StreamEvent::MessageStop(ModelStop::ToolUse)]]);
+    let members = json!({ "question": question("Why?"), "agent": agent_with_tool(), "askedBy": "ann" });
+    invocation.serve(turn_payload(members)).await.unwrap();
+    let published = invocation.take_published();
+    let usages = published.iter().filter_map(|mutation| match &mutation.update {
+        Update::Event(event) => Some(event.usage().map(|usage| usage.total_tokens)),
+        _ => None,
+    });
+    // The step, its results and the answer.
+    assert_eq!(usages.collect::<Vec<_>>(), [Some(17), None, Some(24)]);
+    assert_eq!(invocation.table.stored_json("DAY#2026-11-18").await["tokens"], 14);
+}
+
+#[tokio::test]
 async fn failed_token_count_does_not_fail_the_invocation() {
     let mut invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
     invocation.table = invocation.table.throttling_calls_with("ADD tokens");

@@ -71,6 +71,8 @@ pub struct AttemptStart {
     pub continues: bool,
     /// The calls at the end of the existing answer whose results are not stored.
     pub stored_calls: Option<StoredCalls>,
+    /// The tokens of the existing answer, as far as the model reported them.
+    pub kept_usage: Option<Usage>,
     pub request: ModelRequest,
     pub limits: Limits,
     pub deadlines: Deadlines,
@@ -93,6 +95,8 @@ pub struct Attempt {
     /// At most one for each call of the step.
     tool_progress: VecDeque<ToolCall>,
     tokens: TokenCount,
+    /// The tokens of what the answer has from earlier attempts.
+    kept_usage: Option<Usage>,
     /// A note that is not published yet.
     note: Option<&'static str>,
     pacing: Pacing,
@@ -139,6 +143,7 @@ impl Attempt {
             question,
             continues,
             stored_calls,
+            kept_usage,
             request,
             limits,
             deadlines,
@@ -164,6 +169,7 @@ impl Attempt {
             step_events: VecDeque::new(),
             tool_progress: VecDeque::new(),
             tokens: TokenCount::default(),
+            kept_usage,
             note: None,
             pacing: Pacing::new(&limits),
             delivery: Delivery::new(claim.clone(), limits, deadlines, jitter_seed, leased_at),
@@ -262,6 +268,21 @@ impl Attempt {
         }
         let reported = self.tokens.reported.map_or(0, |usage| usage.total_tokens);
         Some(reported.saturating_add(self.tokens.estimated).saturating_add(current.unwrap_or(0)))
+    }
+
+    /// The tokens of the steps that are over, for an attempt whose work another one repeats or nobody will see.
+    /// `None` if there is none.
+    pub fn ended_steps_token_count(&self) -> Option<u32> {
+        let reported = self.tokens.reported.map_or(0, |usage| usage.total_tokens);
+        Some(reported.saturating_add(self.tokens.estimated)).filter(|tokens| *tokens > 0)
+    }
+
+    /// The tokens of the answer up to now, as far as the model reported them.
+    fn usage(&self) -> Option<Usage> {
+        match (self.kept_usage, self.tokens.reported) {
+            (Some(kept), Some(reported)) => Some(kept + reported),
+            (kept, reported) => kept.or(reported),
+        }
     }
 
     fn estimate_step_tokens(&self) -> u32 {
@@ -493,7 +514,7 @@ impl Attempt {
         }
         let reason = self.end_reason()?;
         let content = self.answer.take_open_event();
-        Some(self.agent_event(Author::Agent, content, Some(AnswerEnd { reason, usage: self.tokens.reported })))
+        Some(self.agent_event(Author::Agent, content, Some(AnswerEnd { reason, usage: self.usage() })))
     }
 
     /// The update that begins the wait for answers, once everything before it is stored.
@@ -524,12 +545,14 @@ impl Attempt {
 
     fn agent_event(&mut self, author: Author, content: Vec<ContentBlock>, end: Option<AnswerEnd>) -> Update {
         self.event_count += 1;
+        let has_calls = content.iter().any(|block| block.tool_use.is_some());
         Update::Event(AgentEvent {
             id: format!("{}-{}-{}", self.claim.turn_id, self.claim.attempt, self.event_count),
             position: self.claim.last_position + self.event_count,
             agent: Arc::clone(&self.agent),
             author,
             content,
+            step_usage: if has_calls { self.usage() } else { None },
             end,
         })
     }

@@ -36,8 +36,8 @@ pub enum AttemptEnd {
 }
 
 impl AttemptEnd {
-    /// Whether the tokens of the attempt are to be counted: no other attempt repeats its work.
-    pub fn counts_tokens(self) -> bool {
+    /// Whether the attempt has done all its work: no other attempt repeats its last step.
+    pub fn ends_work(self) -> bool {
         self.closed_turn() || self == Self::Waiting
     }
 

@@ -65,6 +65,8 @@ pub struct AgentEvent {
     pub agent: Arc<Agent>,
     pub author: Author,
     pub content: Vec<ContentBlock>,
+    /// The tokens of the answer up to the calls of a step. Only in an event with tool calls.
+    pub step_usage: Option<Usage>,
     /// Only on the last event of an answer.
     pub end: Option<AnswerEnd>,
 }
@@ -99,6 +101,7 @@ pub struct StoredEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerEnd {
     pub reason: EndReason,
+    /// The tokens of the whole answer.
     pub usage: Option<Usage>,
 }
 
@@ -141,6 +144,11 @@ impl Mutation {
 }
 
 impl AgentEvent {
+    /// The tokens of the answer up to this event, if the event says so.
+    pub fn usage(&self) -> Option<Usage> {
+        self.end.map_or(self.step_usage, |end| end.usage)
+    }
+
     /// The status of the turn after this event.
     pub fn status(&self) -> TurnStatus {
         self.end.map_or(TurnStatus::Running, |end| end.reason.status())

@@ -136,7 +136,7 @@ fn agent_event_input(event: &AgentEvent) -> event::ConversationEventInput {
         sender: event::SenderInput { kind: event.author.into(), id: Some(agent.id.clone()), name: agent.name.clone() },
         content: event.content.iter().map(block_input).collect(),
         stop_reason,
-        usage: event.end.and_then(|end| end.usage).map(usage_input),
+        usage: event.usage().map(usage_input),
         failure,
         model_id: Some(agent.model_id.clone()),
         agent_version: Some(agent.version.into()),
@@ -407,7 +407,7 @@ mod tests {
 
     fn event_with(author: Author, content: Vec<ContentBlock>, end: Option<AnswerEnd>) -> Update {
         let agent = Arc::new(agent());
-        Update::Event(AgentEvent { id: "t1-2-1".into(), position: 8, agent, author, content, end })
+        Update::Event(AgentEvent { id: "t1-2-1".into(), position: 8, agent, author, content, step_usage: None, end })
     }
 
     fn agent() -> Agent {

@@ -71,7 +71,7 @@ pub fn agent_event_item(claim: &Claim, event: &AgentEvent, created_at: String) -
         text: joined_text(&event.content),
         stop_reason,
         failure,
-        usage: event.end.and_then(|end| end.usage),
+        usage: event.usage(),
         model_id: Some(&agent.model_id),
         agent_version: Some(agent.version),
         created_at,

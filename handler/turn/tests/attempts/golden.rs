@@ -2,7 +2,7 @@
 //! attempt. `UPDATE_EXPECT=1` rewrites the second half.
 use std::{collections::HashMap, env, fmt::Write as _, fs, path::Path, time::Duration};
 
-use api::types::{ContentBlock, ToolCall, ToolUse};
+use api::types::{ContentBlock, ToolCall, ToolUse, Usage};
 use serde::Serialize;
 use turn::{
     direct_write::DirectWrite,
@@ -169,6 +169,9 @@ fn print_event(event: &AgentEvent) -> String {
         Author::Tools => "results",
     };
     let mut printed = format!("{author} {} at {}, {status}: [{}]", event.id, event.position, blocks.join(", "));
+    if let Some(usage) = event.step_usage {
+        write!(printed, ", {}", print_usage(usage)).unwrap();
+    }
     let Some(end) = event.end else { return printed };
     match end.reason {
         EndReason::Stopped(reason) => write!(printed, ", stop {}", enum_name(reason)).unwrap(),
@@ -178,10 +181,15 @@ fn print_event(event: &AgentEvent) -> String {
         }
     }
     if let Some(usage) = end.usage {
-        write!(printed, ", usage {}+{}={}", usage.input_tokens, usage.output_tokens, usage.total_tokens).unwrap();
-        if let (Some(read), Some(write)) = (usage.cache_read_tokens, usage.cache_write_tokens) {
-            write!(printed, ", cache {read}/{write}").unwrap();
-        }
+        write!(printed, ", {}", print_usage(usage)).unwrap();
+    }
+    printed
+}
+
+fn print_usage(usage: Usage) -> String {
+    let mut printed = format!("usage {}+{}={}", usage.input_tokens, usage.output_tokens, usage.total_tokens);
+    if let (Some(read), Some(write)) = (usage.cache_read_tokens, usage.cache_write_tokens) {
+        write!(printed, ", cache {read}/{write}").unwrap();
     }
     printed
 }

@@ -199,6 +199,7 @@ pub fn attempt_start(script: &Script, now: Instant) -> AttemptStart {
         question: question(),
         continues: script.continues,
         stored_calls: script.stored_calls.clone(),
+        kept_usage: None,
         request: ModelRequest {
             model_id: "anthropic.some-model".into(),
             system_prompt: None,

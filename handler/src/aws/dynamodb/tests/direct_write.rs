@@ -273,6 +273,7 @@ fn store_event_with(author: Author, content: Vec<ContentBlock>, end: Option<Answ
         max_steps: 10,
         tool_timeout_seconds: 30,
     };
-    let event = AgentEvent { id: "t1-1-1".into(), position: 8, agent: Arc::new(agent), author, content, end };
+    let (id, agent) = ("t1-1-1".into(), Arc::new(agent));
+    let event = AgentEvent { id, position: 8, agent, author, content, step_usage: None, end };
     DirectWrite::StoreEvent(Arc::new(Mutation { claim: claim(), sequence: 4, update: Update::Event(event) }))
 }
