@@ -72,10 +72,16 @@ interface Stash {
    */
   tools: Tool[];
   /**
-   * The agent's current version, or that of a turn which goes on after a wait. Written by agents/loadAgent;
-   * read by agents/listAgents, auth/sealCredential, turns/startTurn, turns/failIfInvokeFailed.
+   * The agent's current version, or that of a turn which goes on after a wait. Written by agents/loadAgent
+   * and agents/putAgent; read by agents/listAgents, auth/sealCredential, turns/startTurn,
+   * turns/failIfInvokeFailed.
    */
   agent: Agent;
+  /**
+   * The version of the agent before putAgent; undefined where the agent is new. Written by
+   * agents/loadAgentVersion; read by agents/putAgent.
+   */
+  agentVersion?: number;
 
   /**
    * The turn with its effective status. Written by turns/loadTurn; read by agents/loadAgent,

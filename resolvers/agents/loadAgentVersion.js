@@ -1,25 +1,22 @@
 import { util } from '@aws-appsync/utils';
-import { put } from '@aws-appsync/utils/dynamodb';
+import { get } from '@aws-appsync/utils/dynamodb';
 
 /**
- * Stores the new version for good, because events name the version that answered.
+ * Reads the version that an agent has before putAgent writes the next one.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
-  const { pk, sk, listKey, listSort, ...agent } = ctx.prev.result;
-  return put({ key: { pk, sk: agentVersionKey(agent.version) }, item: agent });
+  return get({ key: { pk: `AGENT#${ctx.args.input.id}`, sk: 'META' }, consistentRead: true });
 }
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
   if (ctx.error) raiseTableError(ctx);
-  return ctx.result;
+  ctx.stash.agentVersion = ctx.result?.version;
+  return {};
 }
 
 // Copies of helpers in resolvers/shared.js, which says why.
-
-/** The sort key of a version of an agent. */
-const agentVersionKey = (version) => `VERSION#${`${1000000 + version}`.slice(1)}`;
 
 /** The table failed: the caller may try again. Its own message may hold data, so only the type is logged. */
 function raiseTableError(ctx) {

@@ -1,52 +1,76 @@
 import { util } from '@aws-appsync/utils';
-import { operations, update } from '@aws-appsync/utils/dynamodb';
+import { transactWrite } from '@aws-appsync/utils/dynamodb';
 
 /**
- * Makes the agent's next version its current one.
+ * Stores an agent's next version for good, because events name the version that answered, and makes it the
+ * current one, in one transaction.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
+  const { agentVersion } = ctx.stash;
+  const agent = nextAgent(ctx);
+  const { id, version } = agent;
+  ctx.stash.agent = agent;
+  // listAgents returns the default agent first, so the index does not have it.
+  const indexKeys = id === 'default' ? {} : { listKey: 'AGENTS', listSort: id };
+  const item = (sk) => ({ table: ctx.env.TABLE_NAME, key: { pk: `AGENT#${id}`, sk } });
+  const current = {
+    ...item('META'),
+    item: { ...agent, ...indexKeys },
+    condition: { version: unchanged(agentVersion) },
+  };
+  const stored = {
+    ...item(agentVersionKey(version)),
+    item: agent,
+    condition: { pk: { attributeExists: false } },
+  };
+  return transactWrite({ items: /** @type {any[]} */ ([{ putItem: current }, { putItem: stored }]) });
+}
+
+/** @param {import('@aws-appsync/utils').Context} ctx */
+export function response(ctx) {
+  if (!ctx.error) return ctx.stash.agent;
+  const reasons = ctx.result?.cancellationReasons ?? [];
+  if (!reasons.some((reason) => isConditionFailed(reason))) raiseTableError(ctx);
+  return util.error('Somebody else put the agent just now. Try again.', 'TryAgain');
+}
+
+function nextAgent(ctx) {
   const { id, name, modelId, systemPrompt, inference, contextBytes, maxSteps, toolTimeoutSeconds } =
     ctx.args.input;
-  const change = {
+  return {
     id,
-    name: name ?? operations.remove(),
+    version: (ctx.stash.agentVersion ?? 0) + 1,
+    ...(isNull(name) ? {} : { name }),
     modelId,
-    systemPrompt: systemPrompt ?? operations.remove(),
-    inference: inference ?? operations.remove(),
+    ...(isNull(systemPrompt) ? {} : { systemPrompt }),
+    ...(isNull(inference) ? {} : { inference }),
     contextBytes: contextBytes ?? 400000,
     tools: ctx.stash.tools,
     maxSteps: maxSteps ?? TOOL_DEFAULTS.maxSteps,
     toolTimeoutSeconds: toolTimeoutSeconds ?? TOOL_DEFAULTS.toolTimeoutSeconds,
   };
-  // listAgents returns the default agent first, so the index does not have it.
-  const indexKeys = id === 'default' ? {} : { listKey: 'AGENTS', listSort: id };
-  const written = update({ key: {}, update: { ...change, ...indexKeys } }).update;
-  return {
-    operation: 'UpdateItem',
-    key: util.dynamodb.toMapValues({ pk: `AGENT#${id}`, sk: 'META' }),
-    update: {
-      // ADD begins at 0 where the agent is new; operations.increment would fail.
-      expression: `${written.expression} ADD version :one`,
-      expressionNames: written.expressionNames,
-      expressionValues: { ...written.expressionValues, ':one': util.dynamodb.toNumber(1) },
-    },
-  };
-}
-
-/** @param {import('@aws-appsync/utils').Context} ctx */
-export function response(ctx) {
-  if (ctx.error) raiseTableError(ctx);
-  return ctx.result;
 }
 
 // Copies of helpers in resolvers/shared.js, which says why.
 
+const isNull = (value) => value === undefined || value === null;
+
 /** The tool settings of an agent that was put without them, or stored before agents had tools. */
 const TOOL_DEFAULTS = { tools: [], maxSteps: 10, toolTimeoutSeconds: 30 };
+
+/** The sort key of a version of an agent. */
+const agentVersionKey = (version) => `VERSION#${`${1000000 + version}`.slice(1)}`;
+
+/** A condition: the attribute is as it was read, also where it was not there. */
+const unchanged = (value) => (isNull(value) ? { attributeExists: false } : { eq: value });
 
 /** The table failed: the caller may try again. Its own message may hold data, so only the type is logged. */
 function raiseTableError(ctx) {
   if (ctx.error) console.error(ctx.error.type);
   util.error('The table did not answer. Try again.', 'TryAgain');
 }
+
+/** AppSync documents the first name; DynamoDB sends the second. */
+const isConditionFailed = (reason) =>
+  reason?.type === 'ConditionCheckFailed' || reason?.type === 'ConditionalCheckFailed';

@@ -270,8 +270,8 @@ impl Attempt {
         Some(reported.saturating_add(self.tokens.estimated).saturating_add(current.unwrap_or(0)))
     }
 
-    /// The tokens of the steps that are over, for an attempt whose work another one repeats or nobody will see.
-    /// `None` if there is none.
+    /// The tokens of the steps that are over, for an attempt whose last step another one repeats. `None` if
+    /// there are none.
     pub fn ended_steps_token_count(&self) -> Option<u32> {
         let reported = self.tokens.reported.map_or(0, |usage| usage.total_tokens);
         Some(reported.saturating_add(self.tokens.estimated)).filter(|tokens| *tokens > 0)
