@@ -131,6 +131,7 @@ impl ToolCalls {
             question: parse(question),
             continues: false,
             stored_calls: None,
+            kept_usage: None,
             request,
             limits,
             deadlines: Deadlines::within(Instant::now().into_std(), Duration::from_secs(60)),
