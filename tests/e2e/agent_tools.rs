@@ -328,7 +328,7 @@ pub async fn backend_with_tools() -> Backend {
 }
 
 /// A server with the function `tools`.
-async fn start(change: impl FnOnce(ServerOptions) -> ServerOptions) -> Backend {
+pub async fn start(change: impl FnOnce(ServerOptions) -> ServerOptions) -> Backend {
     start_with_model(MODEL, change).await
 }
 

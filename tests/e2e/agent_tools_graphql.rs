@@ -28,7 +28,7 @@ use crate::{
     subscriber::Subscriber,
 };
 
-const LIST: &str = "query { listConversations { items { id title } } }";
+pub const LIST: &str = "query { listConversations { items { id title } } }";
 const RENAME: &str =
     "mutation Rename($id: ID!, $title: String!) { updateConversation(input: {id: $id, title: $title}) { id title } }";
 /// Answers as the scripted model, with Claude's rules for transcripts.
@@ -315,7 +315,7 @@ fn tools(url: Option<String>) -> Vec<PutTool> {
     vec![tool("list", LIST, url.clone()), tool("rename", RENAME, url)]
 }
 
-fn tool(name: &str, document: &str, url: Option<String>) -> PutTool {
+pub fn tool(name: &str, document: &str, url: Option<String>) -> PutTool {
     PutTool {
         name: name.into(),
         description: "Does what its document says.".into(),
@@ -331,7 +331,7 @@ async fn create_conversation(caller: &AppSync) -> String {
 }
 
 /// The result of the only call in the answer to a question.
-async fn only_result(caller: &AppSync, conversation: &str, question: &str) -> ToolResult {
+pub async fn only_result(caller: &AppSync, conversation: &str, question: &str) -> ToolResult {
     let mut subscriber = Subscriber::subscribe(caller, conversation).await;
     let turn = send_message(caller, conversation, &new_id(), question).await.unwrap();
     let updates = subscriber.updates_until_end(&turn.id).await;
@@ -341,6 +341,6 @@ async fn only_result(caller: &AppSync, conversation: &str, question: &str) -> To
     result
 }
 
-fn results(events: &[ConversationEvent]) -> Vec<ToolResult> {
+pub fn results(events: &[ConversationEvent]) -> Vec<ToolResult> {
     events.iter().flat_map(ConversationEvent::tool_results).cloned().collect()
 }

@@ -1,6 +1,7 @@
 //! End-to-end tests: clients of a local server on a free port, with its real resolvers, table and handler
 //! processes.
 mod access;
+mod agent_tool_callers;
 mod agent_tools;
 mod agent_tools_graphql;
 mod authorization;

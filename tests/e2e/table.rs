@@ -252,23 +252,50 @@ impl Backend {
         .await;
     }
 
-    /// Leaves a queued turn as an attempt does whose tool call `call` needs an approval. `asked_by` is the
-    /// user's id, or `None` for the API key.
-    pub async fn begin_wait(&self, conversation_id: &str, turn_id: &str, asked_by: Option<&str>) {
+    /// Leaves a queued turn as an attempt does that has run a tool and whose tool call `call` waits. `need`
+    /// is the call's status. `asked_by` is the user's id, or `None` for the API key.
+    pub async fn begin_wait(&self, conversation_id: &str, turn_id: &str, need: &str, asked_by: Option<&str>) {
         let pending_until = Timestamp::now().as_millisecond() + 60_000;
         let text = |text: &str| json!({ "S": text });
-        let call = json!({ "M": { "id": text("call"), "name": text("ship"), "status": text("APPROVAL_NEEDED") } });
+        let call = json!({ "M": { "id": text("call"), "name": text("ship"), "status": text(need) } });
+        let tool_use = |id: &str| {
+            let members = json!({ "id": text(id), "name": text("ship"), "input": text("{}") });
+            json!({ "M": { "toolUse": { "M": members } } })
+        };
+        let result = json!({ "toolUseId": text("run"), "status": text("SUCCEEDED"), "json": text("{}") });
+        let contents = [
+            ("AGENT", json!([tool_use("run"), tool_use("call")])),
+            ("TOOL", json!([{ "M": { "toolResult": { "M": result } } }])),
+        ];
+        for (position, (sender, content)) in (2..).zip(contents) {
+            let mut event = event_item(conversation_id, position, "");
+            event["turnId"] = text(turn_id);
+            event["sender"] = json!({ "M": { "kind": text(sender) } });
+            event["content"] = json!({ "L": content });
+            self.run(&json!({ "operation": "BatchPutItem", "tables": { TABLE: [event] } })).await;
+        }
+        self.run(&json!({
+            "operation": "PutItem",
+            "key": { "pk": text(&format!("TURN#{conversation_id}#{turn_id}")), "sk": text("000001#000001") },
+            "attributeValues": {
+                "attempt": { "N": 1 }, "sequence": { "N": 1 }, "status": text("RUNNING"), "toolCall": call.clone(),
+                "expiresAt": { "N": pending_until / 1000 },
+            },
+        }))
+        .await;
         self.run(&json!({
             "operation": "UpdateItem",
             "key": turn_key(conversation_id, turn_id),
             "update": {
                 "expression": "SET #status = :waiting, attempt = :one, lastSequence = :one, pending = :pending, \
-                    pendingUntil = :until, pendingPosition = :one, agentId = :agent, agentVersion = :zero, \
+                    pendingUntil = :until, pendingPosition = :two, lastPosition = :three, runPosition = :three, agentId = :agent, agentVersion = :zero, \
                     askedBy = :user",
                 "expressionNames": { "#status": "status" },
                 "expressionValues": {
                     ":waiting": text("WAITING"),
                     ":one": { "N": 1 },
+                    ":two": { "N": 2 },
+                    ":three": { "N": 3 },
                     ":zero": { "N": 0 },
                     ":pending": { "L": [call] },
                     ":until": { "N": pending_until },

@@ -47,17 +47,27 @@ impl Fixture<'_> {
                 let cancel = CancelTurn { conversation_id: id.clone(), id: TURN.into() };
                 owner.api.call(&cancel).await.unwrap();
             }
-            "Mutation.answerToolCall" | "Mutation.answerToolCall.denial" => {
+            "Mutation.answerToolCall"
+            | "Mutation.answerToolCall.denial"
+            | "Mutation.answerToolCall.result"
+            | "Query.getConversation.toolUse"
+            | "Query.getConversation.toolResult"
+            | "Query.getTurn.pending"
+            | "Query.getTurn.toolCall" => {
                 start_turn(owner, &id).await;
                 let caller = owner.api.call(&GetCaller).await.unwrap();
                 let asked_by = (caller.id != "API_KEY").then_some(caller.id.as_str());
-                self.backend.begin_wait(&id, TURN, asked_by).await;
+                let is_of_client = field == "Mutation.answerToolCall.result";
+                let need = if is_of_client { "CLIENT_NEEDED" } else { "APPROVAL_NEEDED" };
+                self.backend.begin_wait(&id, TURN, need, asked_by).await;
             }
             "Mutation.agentPublishMetadata" | "Mutation.agentPublishEvent" => {
                 start_turn(owner, &id).await;
                 self.backend.claim_turn(&id, TURN).await;
             }
-            "Query.getAgent.lambda" | "Query.getAgent.graphql" => self.backend.put_agent_with_tools(AGENT).await,
+            "Query.getAgent.tools" | "Query.getAgent.lambda" | "Query.getAgent.graphql" => {
+                self.backend.put_agent_with_tools(AGENT).await;
+            }
             _ => {}
         }
         let [writer, reader] = [&owner.writer, &owner.reader].map(|user| user.clone().unwrap_or_default());
@@ -116,12 +126,6 @@ impl SharedConversation {
                 "mutation ($conversationId: ID!, $id: ID!) { cancelTurn(conversationId: $conversationId, id: $id) { id } }",
                 turn,
             ),
-            "Mutation.answerToolCall" | "Mutation.answerToolCall.denial" => {
-                let approved = field == "Mutation.answerToolCall";
-                let answer =
-                    json!({ "conversationId": self.id, "turnId": TURN, "toolUseId": "call", "approved": approved });
-                ("mutation ($input: AnswerToolCallInput!) { answerToolCall(input: $input) { id } }", input(answer))
-            }
             "Mutation.retryTurn" => (
                 "mutation ($conversationId: ID!, $id: ID!) { retryTurn(conversationId: $conversationId, id: $id) { id } }",
                 turn,
@@ -145,9 +149,50 @@ impl SharedConversation {
             "Subscription.onConversationUpdate" => {
                 ("subscription ($id: ID!) { onConversationUpdate(conversationId: $id) { sequence } }", id)
             }
-            other => agent_query(other),
+            other if other.contains("Agent") => agent_query(other),
+            other => self.tool_query(other),
         };
         GraphQlRequest { document, variables }
+    }
+
+    /// The request for a field about tool calls of this conversation.
+    fn tool_query(&self, field: &str) -> (&'static str, Value) {
+        let id = json!({ "id": self.id });
+        let turn = json!({ "conversationId": self.id, "id": TURN });
+        match field {
+            "Query.getConversation.toolUse" => (
+                "query ($id: ID!) { getConversation(id: $id) { events { items { content { toolUse { id name title input } } } } } }",
+                id,
+            ),
+            "Query.getConversation.toolResult" => (
+                "query ($id: ID!) { getConversation(id: $id) { events { items { content { toolResult { toolUseId status json text } } } } } }",
+                id,
+            ),
+            "Query.getTurn.pending" => (
+                "query ($conversationId: ID!, $id: ID!) { getTurn(conversationId: $conversationId, id: $id) { pending { id name title status note } } }",
+                turn,
+            ),
+            "Query.getTurn.toolCall" => (
+                "query ($conversationId: ID!, $id: ID!) { getTurn(conversationId: $conversationId, id: $id) { batches { metadata { toolCall { id name status } } } } }",
+                turn,
+            ),
+            "Mutation.answerToolCall" | "Mutation.answerToolCall.denial" | "Mutation.answerToolCall.result" => {
+                let mut answer = json!({ "conversationId": self.id, "turnId": TURN, "toolUseId": "call" });
+                match field {
+                    "Mutation.answerToolCall.result" => answer["result"] = json!("{}"),
+                    _ => answer["approved"] = json!(field == "Mutation.answerToolCall"),
+                }
+                (
+                    "mutation ($input: AnswerToolCallInput!) { answerToolCall(input: $input) { id } }",
+                    json!({ "input": answer }),
+                )
+            }
+            "Subscription.onConversationUpdate.tools" => (
+                "subscription ($id: ID!) { onConversationUpdate(conversationId: $id) { metadata { toolCall { id } pending { id } } event { content { toolUse { id } toolResult { toolUseId } } } } }",
+                id,
+            ),
+            other => panic!("no request is defined for {other}"),
+        }
     }
 
     fn published_update(&self, status: &str) -> Value {
@@ -167,6 +212,10 @@ fn agent_query(field: &str) -> (&'static str, Value) {
     match field {
         "Query.getAgent" => ("{ getAgent(id: \"default\") { modelId } }", json!({})),
         "Query.getAgent.systemPrompt" => ("{ getAgent(id: \"default\") { systemPrompt } }", json!({})),
+        "Query.getAgent.tools" => (
+            "query ($id: ID!) { getAgent(id: $id) { tools { name title description inputSchema effect approval client } } }",
+            json!({ "id": AGENT }),
+        ),
         "Query.getAgent.lambda" => {
             ("query ($id: ID!) { getAgent(id: $id) { tools { name lambda { functionArn } } } }", json!({ "id": AGENT }))
         }

@@ -20,6 +20,9 @@ use crate::backend::Backend;
 
 const ROOTS: [&str; 3] = ["Query", "Mutation", "Subscription"];
 
+/// The fields about tools that queries have.
+const TOOL_FIELDS: [&str; 5] = [".toolUse", ".toolResult", ".pending", ".toolCall", "getAgent.tools"];
+
 /// Groups of cells that are tried at the same time.
 const CONCURRENCY: usize = 8;
 
@@ -66,6 +69,9 @@ async fn try_cell(fixture: &Fixture<'_>, field: &str, caller: &str, conversation
     let before = fixture.backend.conversation_items(&conversation.id).await;
     let response = send(fixture, field, caller, conversation).await;
     let mut found = outcome(&response);
+    if found == "ok" && TOOL_FIELDS.iter().any(|name| field.ends_with(name)) {
+        found = tool_field_outcome(&response, field);
+    }
     if found == "ok" && field == "Query.listConversations" {
         found = list_outcome(&response, &conversation.id);
     }
@@ -92,6 +98,13 @@ async fn send(fixture: &Fixture<'_>, field: &str, caller_name: &str, conversatio
     } else {
         caller.post(&fixture.http, endpoint, &request).await
     }
+}
+
+/// The outcome of a request for a field about tools, which the conversation or the agent has.
+fn tool_field_outcome(response: &Value, field: &str) -> String {
+    let name = field.rsplit('.').next().unwrap_or_default();
+    let has_value = ["{", "[{"].iter().any(|start| response.to_string().contains(&format!("\"{name}\":{start}")));
+    if has_value { "ok" } else { "empty" }.to_owned()
 }
 
 fn list_outcome(response: &Value, conversation_id: &str) -> String {

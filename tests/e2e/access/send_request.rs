@@ -113,10 +113,11 @@ pub fn outcome(response: &Value) -> String {
     }
 }
 
-/// Whether no tool of a list says what it calls.
+/// Whether the request asked what the tools of a list call, and no tool says it.
 fn hides_targets(tools: &Value) -> bool {
-    let mut tools = tools.as_array().into_iter().flatten();
-    tools.all(|tool| ["lambda", "graphql"].iter().all(|target| tool[target].is_null()))
+    let tools = tools.as_array().into_iter().flatten();
+    let mut targets = tools.flat_map(|tool| ["lambda", "graphql"].map(|target| tool.get(target))).flatten().peekable();
+    targets.peek().is_some() && targets.all(Value::is_null)
 }
 
 /// The outcome of a response without errors. One that matrix.txt does not know is returned as JSON.

@@ -157,6 +157,7 @@ async fn credentials_for_tools_are_sealed_in_every_location() {
     session(&clients.ada).put_agent_with_operation("caller").await;
     for client in [&clients.api_key, &clients.ada, &clients.bob, &clients.carol] {
         assert_eq!(session(client).call_operation("caller").await, (ToolStatus::Succeeded, None));
+        assert_eq!(session(client).approve_change("caller").await, (ToolStatus::Succeeded, None));
     }
     let without = "This tool needs the caller's own sign-in, and callers with IAM have none that can be passed on.";
     let result = session(&clients.administrator).call_operation("caller").await;

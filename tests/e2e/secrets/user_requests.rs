@@ -4,11 +4,11 @@ use std::time::Duration;
 use client::{
     AppSync,
     requests::{
-        CancelTurn, ContinueTurn, CreateConversation, DeleteConversation, GetAgent, GetConversation, GetEvents,
-        GetParticipants, GetTurn, ListAgents, ListConversations, PutAgent, RetryTurn, SendMessage, ShareConversation,
-        UnshareConversation, UpdateConversation,
+        AnswerToolCall, CancelTurn, ContinueTurn, CreateConversation, DeleteConversation, GetAgent, GetConversation,
+        GetEvents, GetParticipants, GetTurn, ListAgents, ListConversations, PutAgent, RetryTurn, SendMessage,
+        ShareConversation, UnshareConversation, UpdateConversation,
     },
-    schema::{Access, ConversationEvent, ToolStatus, Turn},
+    schema::{Access, ConversationEvent, ToolStatus, Turn, TurnStatus},
 };
 use serde_json::{Value, json};
 
@@ -18,8 +18,9 @@ use crate::{
     subscriber::Subscriber,
 };
 
-/// The tool of agents with an operation.
+/// The tools of agents with operations. A call of the second one waits for an approval.
 const OPERATION: &str = "who_am_i";
+const CHANGE: &str = "rename";
 
 /// A client of a server, and the fixture that captures its traffic.
 #[derive(Clone, Copy)]
@@ -49,12 +50,14 @@ impl Session<'_> {
         with_timeout(async { while self.call(&request).await.is_none() {} }).await;
     }
 
-    /// Puts an agent with a tool that runs as the caller. Repeats the request until the server accepts it.
+    /// Puts an agent with tools that run as the caller. Repeats the request until the server accepts it.
     pub async fn put_agent_with_operation(&self, model: &str) {
         let graphql = json!({ "document": "{ getCaller { id isAdministrator } }" });
         let tool = json!({ "name": OPERATION, "description": "Says who calls.", "graphql": graphql });
+        let document = "mutation ($id: ID!) { updateConversation(input: {id: $id, title: \"Renamed\"}) { title } }";
+        let change = json!({ "name": CHANGE, "description": "Renames.", "graphql": { "document": document } });
         let mut input = json!(self.agent(model));
-        input["tools"] = json!([tool]);
+        input["tools"] = json!([tool, change]);
         let document = "mutation ($input: PutAgentInput!) { putAgent(input: $input) { id } }";
         let put = || self.fixture.execute(self.client, document, json!({ "input": input }));
         with_timeout(async { while put().await["putAgent"].is_null() {} }).await;
@@ -66,8 +69,33 @@ impl Session<'_> {
         let question = format!("{} call {OPERATION}", self.fixture.text("a question"));
         let turn = self.send_until_accepted(&id, question).await;
         self.wait_for_end(&id, &turn).await;
-        let events =
-            self.call(&GetEvents { conversation_id: id, ..GetEvents::default() }).await.unwrap().events.unwrap().items;
+        self.first_result(&id).await
+    }
+
+    /// Lets the agent call its operation that changes something, approves the call, and returns the status
+    /// and the text of the call's result.
+    pub async fn approve_change(&self, agent: &str) -> (ToolStatus, Option<String>) {
+        let id = self.create_conversation(Some(agent)).await;
+        let question = format!("{} call {CHANGE} with {}", self.fixture.text("a question"), json!({ "id": id }));
+        let turn = self.send_until_accepted(&id, question).await;
+        self.wait_until(&id, &turn, |turn| turn.status == TurnStatus::Waiting).await;
+        let request = GetTurn { conversation_id: id.clone(), id: turn.clone(), ..GetTurn::default() };
+        let pending = self.call(&request).await.unwrap().pending.unwrap();
+        let approval = AnswerToolCall {
+            conversation_id: id.clone(),
+            turn_id: turn.clone(),
+            tool_use_id: pending[0].id.clone(),
+            approved: Some(true),
+            ..AnswerToolCall::default()
+        };
+        self.call(&approval).await.unwrap();
+        self.wait_for_end(&id, &turn).await;
+        self.first_result(&id).await
+    }
+
+    async fn first_result(&self, conversation_id: &str) -> (ToolStatus, Option<String>) {
+        let request = GetEvents { conversation_id: conversation_id.into(), ..GetEvents::default() };
+        let events = self.call(&request).await.unwrap().events.unwrap().items;
         let result = events.iter().flat_map(ConversationEvent::tool_results).next().expect("the call has a result");
         (result.status, result.text.clone())
     }
@@ -94,10 +122,14 @@ impl Session<'_> {
 
     /// Reads the turn until it has ended.
     pub async fn wait_for_end(&self, conversation_id: &str, id: &str) {
+        self.wait_until(conversation_id, id, |turn| turn.status.is_end()).await;
+    }
+
+    /// Reads the turn until it is as expected.
+    async fn wait_until(&self, conversation_id: &str, id: &str, is_expected: impl Fn(&Turn) -> bool) {
         let request = GetTurn { conversation_id: conversation_id.into(), id: id.into(), ..GetTurn::default() };
-        let has_ended = |turn: &Turn| turn.status.is_end();
         with_timeout(async {
-            while !self.call(&request).await.as_ref().is_some_and(has_ended) {
+            while !self.call(&request).await.as_ref().is_some_and(&is_expected) {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         })
