@@ -1,5 +1,5 @@
 """Lints the template with every combination of authorization modes that lets somebody call, with the
-limits of its numbers and with an alarm topic.
+limits of its numbers, with an alarm topic and with tools.
 
 cfn-lint checks both branches of every condition, but replaces a reference to a parameter by the parameter's
 default. SAM inserts the defaults before it validates. So each combination is written as a template of its own,
@@ -31,6 +31,13 @@ ALARM_TOPICS = ["arn:aws:sns:us-east-1:123456789012:on-call", "arn:aws-us-gov:sn
 # WafRequestsPerFiveMinutes is a string and has no MinValue and MaxValue.
 WAF_LIMITS = ["10", "999999999"]
 
+TOOLS = {
+    "ToolFunctionArns": "arn:aws:lambda:us-east-1:123456789012:function:tool-*",
+    "ToolMcpUrls": "https://mcp.example.com/mcp,https://mcp.example.com/tools/*",
+    "ToolSecretArns": "arn:aws:secretsmanager:us-east-1:123456789012:secret:mcp/token-AbC123",
+    "CallerTools": "false",
+}
+
 
 def combinations(template):
     """Every combination of modes that the template's rules accept; then all modes with other parameters."""
@@ -51,6 +58,7 @@ def combinations(template):
     yield {**all_modes, "ApiKeyExpires": 1893456000}
     for topic in ALARM_TOPICS:
         yield {**all_modes, "AlarmTopicArn": topic}
+    yield {**all_modes, **TOOLS}
 
 
 def with_defaults(text, values):

@@ -16,6 +16,7 @@ mod private_file;
 mod process_group;
 pub mod realtime;
 pub mod resolver;
+pub mod secrets_manager;
 pub mod server;
 pub mod stack;
 mod stalled_connections;

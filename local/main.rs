@@ -14,6 +14,7 @@ use local::{
     fault_injection::{Fault, FaultPlan},
     identity::PoolUser,
     lambda::LocalFunction,
+    secrets_manager::LocalSecret,
     server::{Models, Server, ServerOptions},
     template::{self, SchemaOptions},
     token::{self, TokenOptions},
@@ -92,6 +93,10 @@ struct ServerArguments {
     /// repeated.
     #[arg(long = "function", value_name = "NAME=COMMAND")]
     functions: Vec<LocalFunction>,
+    /// Give Secrets Manager a secret whose value is in a file, and let agents have it sent to MCP servers;
+    /// may be repeated.
+    #[arg(long = "secret", value_name = "NAME=FILE")]
+    secrets: Vec<LocalSecret>,
 }
 
 /// How long an invocation may take at the end of the server before the server says that it waits.
@@ -149,11 +154,11 @@ async fn serve(options: ServerOptions) -> Result<(), AnyError> {
     let models = options.models;
     let state = options.table_location();
     let users = options.users.clone();
-    let functions = options.functions.clone();
+    let (functions, secrets) = (options.functions.clone(), options.secrets.clone());
     let server = Server::start(options).await?;
     // The signals are handled before the text is printed, because its reader may stop the server at once.
     let mut stop_signals = StopSignals::handle()?;
-    print!("{}", welcome::text(&server.endpoint, models, &state, &users, &functions));
+    print!("{}", welcome::text(&server.endpoint, models, &state, &users, &functions, &secrets));
     stop_signals.next().await;
     finish_answers(&server, &mut stop_signals).await;
     server.stop().await;
@@ -238,6 +243,7 @@ impl ServerArguments {
             oidc: self.oidc,
             models: if self.bedrock { Models::Bedrock } else { Models::Scripted },
             functions: self.functions,
+            secrets: self.secrets,
             executable: std::env::current_exe()?,
             fault_plan: FaultPlan {
                 seed: self.seed,

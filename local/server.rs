@@ -24,6 +24,7 @@ use crate::{
     kms::{KeyFileError, Kms},
     lambda::{DestinationError, EnvironmentBuilder, Lambda, Launcher, LocalFunction, Processes},
     private_file::{self, FileError},
+    secrets_manager::{LocalSecret, SecretFileError, SecretsManager},
     stack::{Function, Stack},
     stalled_connections::{TimeoutListener, request_timeout},
     state_dir::{self, StateDirError},
@@ -36,6 +37,8 @@ const TTL_INTERVAL: Duration = Duration::from_secs(60);
 const INVOCATION_TIMEOUT: Duration = Duration::from_secs(960);
 /// The parameter that names the functions that agents may use as tools.
 const TOOL_FUNCTIONS_PARAMETER: &str = "ToolFunctionArns";
+/// The parameter that names the secrets that agents may have sent to MCP servers.
+const TOOL_SECRETS_PARAMETER: &str = "ToolSecretArns";
 
 /// The settings of one start.
 #[derive(Clone, Debug)]
@@ -58,6 +61,8 @@ pub struct ServerOptions {
     pub models: Models,
     /// Functions beside those of the template. Agents may use them as tools.
     pub functions: Vec<LocalFunction>,
+    /// The secrets of Secrets Manager. Agents may have them sent to MCP servers.
+    pub secrets: Vec<LocalSecret>,
     /// Started as `<executable> handler`, it is one Lambda environment.
     pub executable: PathBuf,
     pub fault_plan: FaultPlan,
@@ -94,6 +99,8 @@ pub enum StartError {
     State(#[from] StateDirError),
     #[error("{0}")]
     EncryptionKey(#[from] KeyFileError),
+    #[error("{0}")]
+    Secret(#[from] SecretFileError),
     #[error("{0}")]
     EndpointFile(#[from] FileError),
     #[error("there is already a function {name}: choose another name for --function")]
@@ -166,21 +173,24 @@ impl Server {
 
         let database = open_database(&options, &stack, &faults)?;
         let table_router = call_recorder.wrap_router(database.router(authenticator.clone()));
-        let table_address = serve_tables(&database, table_router, timeout, &mut tasks, shutdown_signal.clone()).await?;
+        let table_url = serve_tables(&database, table_router, timeout, &mut tasks, shutdown_signal.clone()).await?;
 
         let kms = Kms::open(&stack.encryption_keys, (!options.ephemeral).then_some(options.state.as_path()))?;
-        let kms_listener = listen(0).await?;
-        let kms_address = local_address(&kms_listener)?;
         let kms_router = call_recorder.wrap_router(kms.router(authenticator.clone()));
-        serve(kms_listener, kms_router, timeout, &mut tasks, shutdown_signal.clone());
+        let kms_url = serve_on_free_port(kms_router, timeout, &mut tasks, shutdown_signal.clone()).await?;
+
+        let secrets = SecretsManager::open(options.secrets.clone())?;
+        let secrets_router = call_recorder.wrap_router(secrets.router(authenticator.clone()));
+        let secrets_url = serve_on_free_port(secrets_router, timeout, &mut tasks, shutdown_signal.clone()).await?;
 
         let model_router = model_router(&options, &authenticator).await?;
         let lambda_listener = listen(0).await?;
         let addresses = ServiceAddresses {
             bedrock: base_url.clone(),
-            dynamodb: format!("http://{table_address}"),
-            kms: format!("http://{kms_address}"),
+            dynamodb: table_url,
+            kms: kms_url,
             lambda: format!("http://{}", local_address(&lambda_listener)?),
+            secrets_manager: secrets_url,
         };
         let launcher = Launcher {
             executable: options.executable.clone(),
@@ -291,7 +301,7 @@ fn api_key(options: &ServerOptions) -> Result<String, StateDirError> {
 }
 
 /// The given parameters, and those that follow from other options: users need the stack's own user pool, the
-/// local OpenID Connect provider must be trusted, and agents may use the functions as tools.
+/// local OpenID Connect provider must be trusted, and agents may use the functions and the secrets for tools.
 fn parameters(options: &ServerOptions, base_url: &str) -> Result<BTreeMap<String, String>, StartError> {
     let mut parameters = options.parameters.clone();
     let mut require = |parameter: &'static str, value: String, consequence| match parameters.get(parameter) {
@@ -310,12 +320,18 @@ fn parameters(options: &ServerOptions, base_url: &str) -> Result<BTreeMap<String
         require("OidcIssuer", LocalIssuers::oidc_url(base_url), "the provider of --oidc would not be trusted")?;
         parameters.entry("OidcClientPattern".into()).or_insert_with(|| LOCAL_CLIENT_ID.into());
     }
-    if !options.functions.is_empty() {
-        let given = parameters.get(TOOL_FUNCTIONS_PARAMETER).filter(|arns| *arns != "none").cloned();
-        let arns: Vec<String> = given.into_iter().chain(options.functions.iter().map(LocalFunction::arn)).collect();
-        parameters.insert(TOOL_FUNCTIONS_PARAMETER.into(), arns.join(","));
-    }
+    add_arns(&mut parameters, TOOL_FUNCTIONS_PARAMETER, options.functions.iter().map(LocalFunction::arn));
+    add_arns(&mut parameters, TOOL_SECRETS_PARAMETER, options.secrets.iter().map(LocalSecret::arn));
     Ok(parameters)
+}
+
+/// Adds ARNs to a parameter that is a list of ARNs or `none`.
+fn add_arns(parameters: &mut BTreeMap<String, String>, name: &str, arns: impl Iterator<Item = String>) {
+    let given = parameters.get(name).filter(|given| *given != "none").cloned();
+    let arns: Vec<String> = given.into_iter().chain(arns).collect();
+    if !arns.is_empty() {
+        parameters.insert(name.into(), arns.join(","));
+    }
 }
 
 /// Defaults of the local server: agents may use the scripted models.
@@ -364,13 +380,11 @@ async fn serve_tables(
     timeout: Duration,
     tasks: &mut JoinSet<()>,
     shutdown_signal: watch::Receiver<bool>,
-) -> Result<SocketAddr, StartError> {
-    let listener = listen(0).await?;
-    let address = local_address(&listener)?;
-    serve(listener, router, timeout, tasks, shutdown_signal);
+) -> Result<String, StartError> {
+    let url = serve_on_free_port(router, timeout, tasks, shutdown_signal).await?;
     let database = database.clone();
     tasks.spawn(async move { database.delete_expired_items_every(TTL_INTERVAL).await });
-    Ok(address)
+    Ok(url)
 }
 
 async fn model_router(options: &ServerOptions, authenticator: &Authenticator) -> Result<Router, StartError> {
@@ -387,6 +401,7 @@ struct ServiceAddresses {
     dynamodb: String,
     kms: String,
     lambda: String,
+    secrets_manager: String,
 }
 
 /// The variables of a process beside its function's own. Each process gets its own credentials, with the
@@ -411,10 +426,24 @@ fn process_environment(authenticator: &Authenticator, addresses: ServiceAddresse
             ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", addresses.bedrock.clone()),
             ("AWS_ENDPOINT_URL_KMS", addresses.kms.clone()),
             ("AWS_ENDPOINT_URL_LAMBDA", addresses.lambda.clone()),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", addresses.secrets_manager.clone()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into()
     })
+}
+
+/// Serves a service of AWS to functions and returns its URL.
+async fn serve_on_free_port(
+    router: Router,
+    timeout: Duration,
+    tasks: &mut JoinSet<()>,
+    shutdown_signal: watch::Receiver<bool>,
+) -> Result<String, StartError> {
+    let listener = listen(0).await?;
+    let url = format!("http://{}", local_address(&listener)?);
+    serve(listener, router, timeout, tasks, shutdown_signal);
+    Ok(url)
 }
 
 /// Without Nagle's algorithm, which would delay deltas, and with a timeout for stalled requests.
@@ -461,6 +490,7 @@ mod tests {
             oidc: false,
             models: Models::Scripted,
             functions: functions.iter().map(|function| function.parse().unwrap()).collect(),
+            secrets: Vec::new(),
             executable: PathBuf::new(),
             fault_plan: FaultPlan::default(),
             time_scale: 1.0,
@@ -490,6 +520,23 @@ mod tests {
             let access = AccessRequest { action: "lambda:InvokeFunction", resource: FORECAST_ARN, leading_keys: &[] };
             assert_eq!(role.authorize(&access), Ok(()));
             assert_eq!(stack.functions["forecast"].arn, FORECAST_ARN);
+        }
+    }
+
+    #[test]
+    fn agents_may_use_secrets() {
+        let elsewhere = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mcp-AbC123";
+        let secret: LocalSecret = "mcp=token.txt".parse().unwrap();
+        for (parameters, expected) in
+            [(&[][..], secret.arn()), (&[("ToolSecretArns", elsewhere)], format!("{elsewhere},{}", secret.arn()))]
+        {
+            let options = ServerOptions { secrets: vec![secret.clone()], ..options(parameters, &[]) };
+            let stack = load_stack(&options).unwrap();
+            let handler = &stack.functions["parlance-Handler"];
+            assert_eq!(handler.environment["TOOL_SECRET_ARNS"], expected);
+            let role = AssumedRole::new(&handler.role, "run");
+            let (action, resource) = ("secretsmanager:GetSecretValue", secret.arn());
+            assert_eq!(role.authorize(&AccessRequest { action, resource: &resource, leading_keys: &[] }), Ok(()));
         }
     }
 

@@ -2,6 +2,7 @@
 use crate::{
     identity::PoolUser,
     lambda::LocalFunction,
+    secrets_manager::LocalSecret,
     server::{AccessKey, Endpoint, Models},
 };
 
@@ -13,6 +14,7 @@ pub fn text(
     state: &str,
     users: &[PoolUser],
     functions: &[LocalFunction],
+    secrets: &[LocalSecret],
 ) -> String {
     let Endpoint { url, realtime_url, administrator: AccessKey { access_key_id, secret_access_key }, .. } = endpoint;
     let api_key = endpoint.api_key.as_deref().unwrap_or("none (API keys are switched off)");
@@ -27,6 +29,7 @@ pub fn text(
         }
     }
     let functions: String = functions.iter().map(|function| format!("\n  Function       {}", function.arn())).collect();
+    let secrets: String = secrets.iter().map(|secret| format!("\n  Secret         {}", secret.arn())).collect();
     let models = match models {
         Models::Scripted => "scripted (--bedrock calls Amazon Bedrock)",
         Models::Bedrock => "Amazon Bedrock, with your AWS credentials",
@@ -49,7 +52,7 @@ pub fn text(
   Realtime       {realtime_url}
   API key        {api_key}
   Administrator  {administrator}{issuers}
-  Models         {models}{functions}
+  Models         {models}{functions}{secrets}
   State          {state}
 {commands}"
     )
@@ -137,7 +140,7 @@ mod tests {
             (endpoint(None, true, None), &[], Some("--aws-sigv4"), None),
         ];
         for (endpoint, users, curl_credentials, chat_command) in cases {
-            let text = text(&endpoint, Models::Scripted, "memory", users, &[]);
+            let text = text(&endpoint, Models::Scripted, "memory", users, &[], &[]);
             assert!(!text.contains("Nobody"), "{text}");
             assert_eq!(text.contains("curl"), curl_credentials.is_some(), "{text}");
             assert_eq!(text.contains("cargo run"), chat_command.is_some(), "{text}");
@@ -148,7 +151,7 @@ mod tests {
 
     #[test]
     fn pool_without_users_as_the_only_mode_is_a_warning() {
-        let text = text(&endpoint(None, false, None), Models::Scripted, "memory", &[], &[]);
+        let text = text(&endpoint(None, false, None), Models::Scripted, "memory", &[], &[], &[]);
         assert!(text.contains("Nobody may call this API: add a user with --user"), "{text}");
     }
 }

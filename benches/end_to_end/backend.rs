@@ -134,6 +134,7 @@ fn options(state: PathBuf, publish_latency: Duration) -> ServerOptions {
         oidc: false,
         models: Models::Scripted,
         functions: Vec::new(),
+        secrets: Vec::new(),
         executable: env!("CARGO_BIN_EXE_parlance").into(),
         fault_plan: FaultPlan { publish_latency, ..FaultPlan::default() },
         time_scale: 1.0,

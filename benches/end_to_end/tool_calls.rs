@@ -125,7 +125,7 @@ fn function() -> LocalFunction {
 fn tool() -> PutTool {
     PutTool {
         name: "wait".into(),
-        description: "Waits for a second.".into(),
+        description: Some("Waits for a second.".into()),
         input_schema: Some(r#"{"type":"object"}"#.into()),
         effect: Some(ToolEffect::Write),
         approval: Some(ToolApproval::Never),

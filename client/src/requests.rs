@@ -231,16 +231,21 @@ pub struct PutAgent {
 }
 request!(PutAgent, PUT_AGENT, "putAgent", Agent, |request| json!({ "input": request }));
 
-/// A tool of an agent. It has exactly one of `lambda`, `graphql`, `handler` and `client`.
+/// A tool of an agent, or an MCP server with several. It has exactly one of `lambda`, `graphql`, `handler`,
+/// `client` and `mcp`.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PutTool {
+    /// With `mcp` it begins the names of the server's tools.
     pub name: String,
+    /// Always left out with `mcp`.
     pub title: Option<String>,
-    pub description: String,
-    /// JSON Schema of the arguments, as JSON text. `None` if it follows from the document of `graphql`.
+    /// Required, but for `mcp`: there it is for the tools that the server does not describe.
+    pub description: Option<String>,
+    /// JSON Schema of the arguments, as JSON text. `None` if it follows from the document of `graphql`, and
+    /// with `mcp`.
     pub input_schema: Option<String>,
-    /// `WRITE` if left out. Always left out with `graphql`.
+    /// `WRITE` if left out. Always left out with `graphql` and `mcp`.
     pub effect: Option<ToolEffect>,
     /// `ALWAYS` if left out and the tool changes something. Always left out with `client`.
     pub approval: Option<ToolApproval>,
@@ -250,6 +255,17 @@ pub struct PutTool {
     pub client: Option<bool>,
     /// `Some(true)` where the handler itself has the tool.
     pub handler: Option<bool>,
+    pub mcp: Option<PutMcpServer>,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PutMcpServer {
+    pub url: String,
+    /// The secret that is the header Authorization. `None` for a server without.
+    pub authorization_secret_arn: Option<String>,
+    /// The names of the tools at the server. `None` for all.
+    pub tools: Option<Vec<String>>,
 }
 
 #[derive(Clone, Debug, Serialize)]

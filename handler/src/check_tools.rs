@@ -1,20 +1,29 @@
 //! Checks the tools of an agent before the agent is stored: what APPSYNC_JS resolvers cannot check.
 mod graphql;
+mod input_schema;
+mod mcp;
 #[cfg(test)]
 mod tests;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
 use turn::{
-    request::{CheckToolsRequest, UncheckedTool},
+    request::{CheckToolsRequest, GivenTool, UncheckedTool},
     tool::{GraphqlTool, LambdaTool, ToolEffect, ToolTarget},
 };
+
+use input_schema::check_schema;
+use mcp::{name_of, quoted, tools_of_server};
 
 use crate::{
     function_arn::{AllowedFunctions, FunctionArn},
     graphql_urls::GraphqlUrls,
     tool::HandlerTools,
 };
+
+pub use mcp::{Listings, list_servers};
+
+/// The most tools of an agent.
+const MAX_TOOLS: usize = 32;
 
 /// The tools that agents may have.
 #[derive(Clone, Copy)]
@@ -51,19 +60,55 @@ impl ToolRefusals {
     }
 }
 
-pub fn check_tools(request: CheckToolsRequest, allowed: AllowedTools<'_>) -> ToolsCheck {
+/// `listings`: what the servers among the tools list.
+pub fn check_tools(request: CheckToolsRequest, listings: &Listings, allowed: AllowedTools<'_>) -> ToolsCheck {
     let mut refusals = Vec::new();
-    let mut tools = request.tools;
-    for (index, tool) in tools.iter_mut().enumerate() {
-        let found = check_tool(tool, allowed).0;
+    let mut tools: Vec<UncheckedTool> = Vec::new();
+    for (index, given) in request.tools.into_iter().enumerate() {
+        let mut found = ToolRefusals::default();
+        let new_tools = match given {
+            GivenTool::Tool(mut tool) => {
+                found = check_tool(&mut tool, allowed);
+                vec![tool]
+            }
+            GivenTool::Server(given) => match listings.get(&index) {
+                Some(listing) => tools_of_server(&given, listing, &mut found),
+                None => Vec::new(),
+            },
+        };
+        for tool in new_tools {
+            check_name(&tool, &tools, &mut found);
+            tools.push(tool);
+        }
         refusals.extend(
-            found.into_iter().map(|(member, message)| Refusal { path: format!("tools[{index}].{member}"), message }),
+            found.0.into_iter().map(|(member, message)| Refusal { path: format!("tools[{index}].{member}"), message }),
         );
+    }
+    if tools.len() > MAX_TOOLS {
+        let count = tools.len();
+        let message = format!(
+            "An agent may have at most {MAX_TOOLS} tools, and with those of its MCP servers it would have {count}. \
+             Name the ones that it needs in mcp.tools."
+        );
+        refusals.push(Refusal { path: "tools".into(), message });
     }
     if !refusals.is_empty() {
         tools.clear();
     }
     ToolsCheck { refusals, tools }
+}
+
+/// The names that resolvers have compared are unique, but for those of MCP servers' tools.
+fn check_name(tool: &UncheckedTool, earlier: &[UncheckedTool], refusals: &mut ToolRefusals) {
+    let name = name_of(tool);
+    let is_listed = |tool: &UncheckedTool| matches!(tool.target, ToolTarget::Mcp(_));
+    let clashes = |earlier: &&UncheckedTool| name_of(earlier) == name && (is_listed(earlier) || is_listed(tool));
+    let Some(other) = earlier.iter().find(clashes) else { return };
+    let [first, second] = [other, tool].map(|tool| match &tool.target {
+        ToolTarget::Mcp(tool) => format!("the server's tool {}", quoted(&tool.tool_name)),
+        _ => "another tool".to_owned(),
+    });
+    refusals.add("name", format!("The name {name} would be that of {first} and of {second}."));
 }
 
 /// Fills in the schema and the effect.
@@ -85,6 +130,8 @@ fn check_tool(tool: &mut UncheckedTool, allowed: AllowedTools<'_>) -> ToolRefusa
             }
             tool.effect.get_or_insert(ToolEffect::Write);
         }
+        // The servers among the given tools are listed instead.
+        ToolTarget::Mcp(_) => refusals.add("mcp", "A tool of a server cannot be given by itself."),
         ToolTarget::Client(_) => {
             check_given_schema(tool.input_schema.as_deref(), &mut refusals);
             tool.effect.get_or_insert(ToolEffect::Write);
@@ -105,39 +152,11 @@ fn check_tool(tool: &mut UncheckedTool, allowed: AllowedTools<'_>) -> ToolRefusa
     refusals
 }
 
-fn name_of(tool: &UncheckedTool) -> &str {
-    tool.others.get("name").and_then(Value::as_str).unwrap_or_default()
-}
-
 fn check_given_schema(schema: Option<&str>, refusals: &mut ToolRefusals) {
     match schema.map(check_schema) {
         Some(Ok(_)) => {}
         Some(Err(message)) => refusals.add("inputSchema", message),
         None => refusals.add("inputSchema", "The schema must be given."),
-    }
-}
-
-/// Models differ in how much of JSON Schema they accept. All of them refuse a schema that breaks one of these
-/// rules. Returns the schema's properties.
-fn check_schema(schema: &str) -> Result<Map<String, Value>, &'static str> {
-    let mut schema: Map<String, Value> =
-        serde_json::from_str(schema).map_err(|_| "The schema must be the JSON text of an object.")?;
-    if schema.get("type") != Some(&Value::from("object")) {
-        return Err("The schema must have \"type\": \"object\" at its top level.");
-    }
-    if ["anyOf", "oneOf", "allOf"].iter().any(|keyword| schema.contains_key(*keyword)) {
-        return Err("The schema must not have anyOf, oneOf or allOf at its top level.");
-    }
-    match schema.get("required") {
-        None => {}
-        Some(Value::Array(names)) if names.iter().all(Value::is_string) => {}
-        Some(_) => return Err("The schema's required must be a list of names."),
-    }
-    let is_schema = |value: &Value| value.is_object() || value.is_boolean();
-    match schema.remove("properties") {
-        None => Ok(Map::new()),
-        Some(Value::Object(properties)) if properties.values().all(is_schema) => Ok(properties),
-        Some(_) => Err("The schema's properties must be an object of schemas."),
     }
 }
 

@@ -15,10 +15,11 @@ pub mod errors;
 
 mod answer_turn;
 mod aws;
-mod check_tools;
+pub mod check_tools;
 pub mod function_arn;
 mod graphql_document;
 pub mod graphql_urls;
+pub mod mcp_urls;
 mod orphan_closer;
 mod publish_tool_call;
 mod refused_fields;
@@ -51,7 +52,7 @@ use crate::{
     tool::{HandlerTools, Tool},
 };
 
-pub use aws::{ApiKey, RenewalError, Table, TableError};
+pub use aws::{ApiKey, McpServers, RenewalError, Table, TableError};
 
 /// The body of a publish, and what AppSync's response to it means.
 pub mod publishing {
@@ -135,9 +136,10 @@ async fn serve_event<M: Model>(
 ) -> Result<Value, HandlerError> {
     let clock = Clock::starting_at(SystemTime::now());
     let remaining = event.context.deadline().duration_since(clock.now()).unwrap_or_default();
+    let effects = clients.for_invocation(clock);
     let context = InvocationContext {
         table: &clients.table,
-        effects: &clients.for_invocation(clock),
+        effects: &effects,
         clock,
         deadlines: Deadlines::within(clock::now(), remaining),
         holder: Uuid::new_v4(),
@@ -145,9 +147,12 @@ async fn serve_event<M: Model>(
         tool_functions: &settings.tool_functions,
         tool_urls: &settings.tool_urls,
         handler_tools: clients.handler_tools(),
+        mcp_servers: Some(clients.mcp_servers()),
         api_key: clients.api_key.as_ref(),
     };
-    serve(event.payload, &context).await
+    let response = serve(event.payload, &context).await;
+    effects.close().await;
+    response
 }
 
 /// The clients, clock and deadlines of one invocation.
@@ -165,6 +170,8 @@ pub struct InvocationContext<'a, E> {
     pub tool_urls: &'a GraphqlUrls,
     /// The tools that this handler itself runs.
     pub handler_tools: &'a HandlerTools,
+    /// The MCP servers whose tools agents may have. `None` allows none.
+    pub mcp_servers: Option<&'a McpServers>,
     /// The API key that this function renews, if any.
     pub api_key: Option<&'a ApiKey>,
 }
@@ -221,7 +228,8 @@ async fn dispatch<E: Effects>(payload: Value, context: &InvocationContext<'_, E>
             Ok(Value::Null)
         }
         Invocation::CheckTools(request) => {
-            let check = check_tools::check_tools(request, context.allowed_tools());
+            let listings = check_tools::list_servers(&request.tools, context.mcp_servers).await;
+            let check = check_tools::check_tools(request, &listings, context.allowed_tools());
             Ok(serde_json::to_value(check).expect("texts always serialize"))
         }
         Invocation::RenewApiKey(RenewApiKeyRequest {}) => {

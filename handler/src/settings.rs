@@ -3,7 +3,11 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use turn::limits::Limits;
 
-use crate::{function_arn::AllowedFunctions, graphql_urls::GraphqlUrls};
+use crate::{
+    function_arn::AllowedFunctions,
+    graphql_urls::GraphqlUrls,
+    mcp_urls::{AllowedSecrets, McpUrls},
+};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -17,6 +21,12 @@ pub struct Settings {
     pub kms_endpoint: Option<String>,
     /// The GraphQL APIs that tools may call.
     pub tool_urls: GraphqlUrls,
+    /// The MCP servers whose tools agents may have.
+    pub tool_mcp_urls: McpUrls,
+    /// The secrets that are sent to MCP servers.
+    pub tool_secrets: AllowedSecrets,
+    /// In place of Secrets Manager's own URL.
+    pub secrets_manager_endpoint: Option<String>,
     /// The URL of the API key in AppSync's API, if this function renews the key.
     pub api_key_url: Option<String>,
     pub limits: Limits,
@@ -41,6 +51,9 @@ impl Settings {
             lambda_endpoint: reader.optional_url("AWS_ENDPOINT_URL_LAMBDA"),
             tool_functions: AllowedFunctions::from_list(&reader.optional("TOOL_FUNCTION_ARNS").unwrap_or_default()),
             kms_endpoint: reader.optional_url("AWS_ENDPOINT_URL_KMS"),
+            tool_mcp_urls: reader.mcp_urls("TOOL_MCP_URLS"),
+            tool_secrets: AllowedSecrets::from_list(&reader.optional("TOOL_SECRET_ARNS").unwrap_or_default()),
+            secrets_manager_endpoint: reader.optional_url("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
             api_key_url: reader.secret_url("API_KEY_URL"),
             limits: Limits {
                 model_silence: reader.seconds("MODEL_SILENCE_SECONDS", 1..=900, defaults.model_silence),
@@ -106,6 +119,14 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         })
     }
 
+    fn mcp_urls(&mut self, name: &str) -> McpUrls {
+        let list = self.optional(name).unwrap_or_default();
+        McpUrls::from_list(&list).unwrap_or_else(|error| {
+            self.problems.push(format!("{name} {error}"));
+            McpUrls::default()
+        })
+    }
+
     /// An optional URL. A problem does not quote it.
     fn secret_url(&mut self, name: &str) -> Option<String> {
         let value = (self.get_variable)(name)?;
@@ -159,6 +180,8 @@ mod tests {
         assert_eq!((settings.lambda_endpoint, settings.tool_functions), (None, AllowedFunctions::default()));
         assert_eq!((settings.api_key_url, settings.kms_endpoint), (None, None));
         assert_eq!(settings.tool_urls.allowed_url(None), Some("https://api.example.com/graphql"));
+        assert_eq!((settings.tool_mcp_urls, settings.tool_secrets), (McpUrls::default(), AllowedSecrets::default()));
+        assert_eq!(settings.secrets_manager_endpoint, None);
     }
 
     #[test]
@@ -173,6 +196,9 @@ mod tests {
             ("TOOL_FUNCTION_ARNS", "arn:aws:lambda:eu-west-1:123456789012:function:*"),
             ("AWS_ENDPOINT_URL_KMS", "http://localhost:4002"),
             ("TOOL_GRAPHQL_URLS", "https://other.example.com/graphql"),
+            ("TOOL_MCP_URLS", "https://mcp.example.com/*"),
+            ("TOOL_SECRET_ARNS", "arn:a,arn:b"),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://localhost:4003"),
         ]);
         let settings = settings.unwrap();
         assert_eq!(settings.lambda_endpoint.as_deref(), Some("http://localhost:4001"));
@@ -180,6 +206,9 @@ mod tests {
         assert_eq!(settings.kms_endpoint.as_deref(), Some("http://localhost:4002"));
         let other = Some("https://other.example.com/graphql");
         assert_eq!(settings.tool_urls.allowed_url(other), other);
+        assert!(settings.tool_mcp_urls.allows("https://mcp.example.com/a"));
+        assert!(settings.tool_secrets.allows("arn:b"));
+        assert_eq!(settings.secrets_manager_endpoint.as_deref(), Some("http://localhost:4003"));
         let limits = settings.limits;
         assert_eq!(limits.model_silence, Duration::from_secs(3));
         assert_eq!((limits.pacing_last, limits.event_max_bytes), (Duration::from_millis(500), 9000));
@@ -191,6 +220,7 @@ mod tests {
             ("GRAPHQL_URL", "ftp://x"),
             ("AWS_ENDPOINT_URL_LAMBDA", "localhost:4001"),
             ("TOOL_GRAPHQL_URLS", "https://a.example.com,http://b.example.com"),
+            ("TOOL_MCP_URLS", "https://a.example.com,http://b.example.com/*"),
             ("API_KEY_URL", "da2-secret"),
             ("MODEL_SILENCE_SECONDS", "never"),
             ("BATCH_MAX_BYTES", "1"),
@@ -203,6 +233,7 @@ mod tests {
              GRAPHQL_URL must be an http or https URL, not \"ftp://x\". \
              TOOL_GRAPHQL_URLS must be https URLs with commas between them, not \"http://b.example.com\". \
              AWS_ENDPOINT_URL_LAMBDA must be an http or https URL, not \"localhost:4001\". \
+             TOOL_MCP_URLS must be https URLs with commas between them, not \"http://b.example.com/*\". \
              API_KEY_URL must be an http or https URL. \
              MODEL_SILENCE_SECONDS must be a whole number from 1 to 900, not \"never\". \
              PACING_LAST_MILLISECONDS must be a whole number from 1 to 10000, not \"0\". \

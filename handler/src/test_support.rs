@@ -104,6 +104,7 @@ impl TestInvocation {
             tool_functions: &self.tool_functions,
             tool_urls: &self.tool_urls,
             handler_tools: &HandlerTools::default(),
+            mcp_servers: None,
             api_key: self.api_key.as_ref(),
         };
         serve(payload, &context).await

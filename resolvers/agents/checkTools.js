@@ -2,7 +2,8 @@ import { runtime, util } from '@aws-appsync/utils';
 
 /**
  * Asks the handler whether it accepts the agent's tools: their schemas and documents, and whether the
- * deployment allows their functions and URLs. An agent without tools needs no check.
+ * deployment allows their functions, URLs and secrets. It lists the tools of MCP servers. An agent without
+ * tools needs no check.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
@@ -16,8 +17,9 @@ export function request(ctx) {
 }
 
 /**
- * The handler returns what it refuses, in the order of the tools, and the tools with the schemas and effects
- * that it has derived. A message is a sentence.
+ * The handler returns what it refuses, in the order of the tools, and the tools to store: with the schemas
+ * and effects that it has derived, and with the tools of each MCP server in the server's place. A message is
+ * a sentence.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function response(ctx) {
@@ -30,13 +32,13 @@ export function response(ctx) {
     const { path, message } = refusals[0];
     util.error(`${path}: ${message}`, 'InvalidInput', null, { field: path });
   }
-  const completed = tools.map((tool, index) => withApproval({ ...ctx.stash.tools[index], ...tool }));
+  const completed = tools.map((tool) => withApproval(tool));
   requireInput('tools', jsonSize(completed) <= 65536, 'at most 64 KB of JSON');
   ctx.stash.tools = completed;
   return {};
 }
 
-/** The approval of a GraphQL operation follows from its effect. */
+/** The approval of a GraphQL operation or of a tool of an MCP server follows from its effect. */
 const withApproval = (tool) => ({ ...tool, approval: tool.approval ?? defaultApproval(tool.effect) });
 
 // Copies of helpers in resolvers/shared.js, which says why.

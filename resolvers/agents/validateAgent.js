@@ -90,19 +90,23 @@ function validateTools(tools) {
 
 function validateTool(
   path,
-  { name, title, description, inputSchema, effect, approval, lambda, graphql, handler, client },
+  { name, title, description, inputSchema, effect, approval, lambda, graphql, handler, client, mcp },
 ) {
-  const targets = [lambda, graphql, handler, client].filter((target) => target);
-  requireInput(path, targets.length === 1, 'exactly one of lambda, graphql, handler and client');
+  const targets = [lambda, graphql, handler, client, mcp].filter((target) => target);
+  requireInput(path, targets.length === 1, 'exactly one of lambda, graphql, handler, client and mcp');
   requireInput(`${path}.approval`, !client || isNull(approval), 'left out: the client asks its user itself');
   const isName = util.matches('\\A[A-Za-z0-9_]{1,64}\\z', name);
   requireInput(`${path}.name`, isName, '1 to 64 of A-Z, a-z, 0-9 and _');
   requireInput(`${path}.title`, isUnicode(title ?? ''), 'Unicode text without lone surrogates');
   requireInput(`${path}.title`, !title || title.length <= 200, 'at most 200 characters');
-  requireInput(`${path}.description`, isUnicode(description), 'Unicode text without lone surrogates');
-  requireInput(`${path}.description`, description.length <= 4000, 'at most 4,000 characters');
-  requireInput(`${path}.description`, !isBlank(description), 'more than blanks');
-  if (!graphql || !isNull(inputSchema)) validateSchema(path, inputSchema);
+  const isDescribed = mcp || !isNull(description);
+  requireInput(`${path}.description`, isDescribed, 'given: only an MCP server describes its tools itself');
+  const text = description ?? 'None.';
+  requireInput(`${path}.description`, isUnicode(text), 'Unicode text without lone surrogates');
+  requireInput(`${path}.description`, text.length <= 4000, 'at most 4,000 characters');
+  requireInput(`${path}.description`, !isBlank(text), 'more than blanks');
+  if (mcp) validateServer(path, { title, inputSchema, effect, mcp });
+  else if (!graphql || !isNull(inputSchema)) validateSchema(path, inputSchema);
   if (lambda) {
     const isFunctionArn = util.matches(FUNCTION_ARN, lambda.functionArn);
     requireInput(`${path}.lambda.functionArn`, isFunctionArn, 'the ARN of a Lambda function');
@@ -125,6 +129,27 @@ function validateOperation(path, effect, { document, url }) {
   requireInput(`${path}.graphql.url`, isUrl, 'an http or https URL of at most 2,048 characters');
 }
 
+function validateServer(path, { title, inputSchema, effect, mcp }) {
+  requireInput(`${path}.title`, isNull(title), 'left out: the server names its tools');
+  requireInput(`${path}.inputSchema`, isNull(inputSchema), 'left out: the server describes its tools');
+  requireInput(`${path}.effect`, isNull(effect), 'left out: the server declares which tools only read');
+  const { url, authorizationSecretArn, tools } = mcp;
+  const isUrl = util.matches('\\Ahttps?://[!-~]{1,2040}\\z', url);
+  requireInput(`${path}.mcp.url`, isUrl, 'an http or https URL of at most 2,048 characters');
+  const isSecret = isNull(authorizationSecretArn) || util.matches(SECRET_ARN, authorizationSecretArn);
+  const field = `${path}.mcp.authorizationSecretArn`;
+  requireInput(field, isSecret, 'the complete ARN of a secret of Secrets Manager');
+  const isCount = isNull(tools) || isWithin(tools.length, 1, 32);
+  requireInput(`${path}.mcp.tools`, isCount, '1 to 32 names of tools');
+  const areNames = (tools ?? []).every((tool) => isUnicode(tool) && isWithin(tool.length, 1, 256));
+  requireInput(`${path}.mcp.tools`, areNames, 'names of 1 to 256 characters');
+}
+
+/** The ARN of a secret, with the six characters that Secrets Manager adds to its name. */
+const SECRET_ARN =
+  '\\Aarn:aws[a-z-]*:secretsmanager:[a-z]{2}(-[a-z]+)+-[0-9]:[0-9]{12}:secret:' +
+  '[A-Za-z0-9/_+=.@-]{1,512}-[A-Za-z0-9]{6}\\z';
+
 /** The ARN of a function, or of one of its versions or aliases. */
 const FUNCTION_ARN =
   '\\Aarn:aws[a-z-]*:lambda:[a-z]{2}(-[a-z]+)+-[0-9]:[0-9]{12}:function:[A-Za-z0-9_-]{1,64}' +
@@ -132,7 +157,7 @@ const FUNCTION_ARN =
 
 /**
  * The tool as the table and the handler have it. checkTools adds the effect of a GraphQL operation, and its
- * schema and approval where none is given.
+ * schema and approval where none is given. It replaces an MCP server by the server's tools.
  */
 function toStoredTool({
   name,
@@ -145,11 +170,12 @@ function toStoredTool({
   graphql,
   handler,
   client,
+  mcp,
 }) {
   const tool = {
     name,
     ...(title ? { title } : {}),
-    description,
+    ...(isNull(description) ? {} : { description }),
     ...(isNull(inputSchema) ? {} : { inputSchema: toJsonText(inputSchema) }),
   };
   if (client) return { ...tool, effect: effect ?? 'WRITE', approval: 'NEVER', client };
@@ -159,13 +185,17 @@ function toStoredTool({
     const target = lambda ? { lambda: { functionArn: lambda.functionArn } } : { handler };
     return { ...tool, effect: givenEffect, approval: needed, ...target };
   }
+  const withApproval = { ...tool, ...(isNull(approval) ? {} : { approval }) };
+  if (mcp) return { ...withApproval, mcp: toStoredServer(mcp) };
   const { document, url } = graphql;
-  return {
-    ...tool,
-    ...(isNull(approval) ? {} : { approval }),
-    graphql: { document, ...(isNull(url) ? {} : { url }) },
-  };
+  return { ...withApproval, graphql: { document, ...(isNull(url) ? {} : { url }) } };
 }
+
+const toStoredServer = ({ url, authorizationSecretArn, tools }) => ({
+  url,
+  ...(isNull(authorizationSecretArn) ? {} : { authorizationSecretArn }),
+  ...(isNull(tools) ? {} : { tools }),
+});
 
 /** AppSync parses an argument of the type AWSJSON. Its documentation does not say so for members of a list. */
 const toJsonText = (value) => (typeof value === 'string' ? value : JSON.stringify(value));

@@ -78,6 +78,7 @@ impl Fixture {
             oidc: false,
             models: Models::Scripted,
             functions: Vec::new(),
+            secrets: Vec::new(),
             executable: env!("CARGO_BIN_EXE_parlance").into(),
             fault_plan,
             time_scale,

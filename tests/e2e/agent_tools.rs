@@ -369,7 +369,7 @@ pub fn tool(name: &str, effect: ToolEffect) -> PutTool {
     PutTool {
         name: name.into(),
         title: (name == "look").then(|| "Look up".into()),
-        description: "Does what its arguments say.".into(),
+        description: Some("Does what its arguments say.".into()),
         input_schema: Some(r#"{"type":"object"}"#.into()),
         effect: Some(effect),
         approval: Some(ToolApproval::Never),

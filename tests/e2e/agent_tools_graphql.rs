@@ -318,7 +318,7 @@ fn tools(url: Option<String>) -> Vec<PutTool> {
 pub fn tool(name: &str, document: &str, url: Option<String>) -> PutTool {
     PutTool {
         name: name.into(),
-        description: "Does what its document says.".into(),
+        description: Some("Does what its document says.".into()),
         approval: Some(ToolApproval::Never),
         graphql: Some(PutGraphqlTool { document: document.into(), url }),
         ..PutTool::default()

@@ -305,6 +305,7 @@ pub fn options(state: &TempDir, mut parameters: BTreeMap<String, String>) -> Ser
         oidc: false,
         models: Models::Scripted,
         functions: Vec::new(),
+        secrets: Vec::new(),
         executable: env!("CARGO_BIN_EXE_parlance").into(),
         fault_plan: FaultPlan::default(),
         time_scale: 1.0,

@@ -205,7 +205,7 @@ async fn chat(backend: &Backend, conversation: &str, text: Option<&str>, lines: 
 }
 
 /// Receives updates up to the one with which the turn begins to wait.
-async fn updates_until_wait(subscriber: &mut Subscriber) -> Vec<ConversationUpdate> {
+pub async fn updates_until_wait(subscriber: &mut Subscriber) -> Vec<ConversationUpdate> {
     let mut updates = Vec::new();
     loop {
         let update = subscriber.next_update().await;
@@ -220,7 +220,7 @@ async fn updates_until_wait(subscriber: &mut Subscriber) -> Vec<ConversationUpda
 }
 
 /// An answer to a pending call, without its content.
-fn answer_to(turn: &Turn, index: usize) -> AnswerToolCall {
+pub fn answer_to(turn: &Turn, index: usize) -> AnswerToolCall {
     AnswerToolCall {
         conversation_id: turn.conversation_id.clone(),
         turn_id: turn.id.clone(),

@@ -14,6 +14,7 @@ mod cursors;
 mod documents;
 mod event_streams;
 mod handshakes;
+mod mcp_messages;
 mod requests;
 mod resolver_files;
 mod runtime_api;

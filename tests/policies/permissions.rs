@@ -197,12 +197,7 @@ fn tool_function_arns_name_functions() {
 
 #[test]
 fn tool_graphql_urls_are_https_or_local() {
-    let load = |urls: &str| {
-        let parameters = [("ToolGraphqlUrls".to_owned(), urls.to_owned())].into();
-        let deployment = Deployment::at("http://localhost", parameters);
-        let stack = template::load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment)?;
-        Ok::<_, template::TemplateError>(stack.functions["parlance-Handler"].environment["TOOL_GRAPHQL_URLS"].clone())
-    };
+    let load = |urls: &str| handler_variable("ToolGraphqlUrls", urls, "TOOL_GRAPHQL_URLS");
     let urls = "https://a.example/graphql,http://localhost:4000/graphql,http://127.0.0.1";
     for urls in ["none", urls] {
         assert_eq!(load(urls).as_deref(), Ok(urls));
@@ -219,6 +214,72 @@ fn tool_graphql_urls_are_https_or_local() {
     ] {
         assert!(load(urls).is_err(), "{urls}");
     }
+}
+
+#[test]
+fn tool_mcp_urls_are_https_or_local() {
+    let load = |urls: &str| handler_variable("ToolMcpUrls", urls, "TOOL_MCP_URLS");
+    let urls = "https://a.example/mcp,https://b.example/*,https://c.example/mcp/*,http://localhost:3001/mcp,\
+        http://127.0.0.1/*";
+    for urls in ["none", urls] {
+        assert_eq!(load(urls).as_deref(), Ok(urls));
+    }
+    for urls in [
+        "",
+        "*",
+        "https://*",
+        "https://a.example*",
+        "https://a.example/mcp*",
+        "https://a.example/*/mcp",
+        "http://a.example/mcp",
+        "http://localhost.example/",
+        "https://",
+        "https://a/#b",
+        "https://user@a/",
+        "none,a",
+    ] {
+        assert!(load(urls).is_err(), "{urls}");
+    }
+}
+
+#[test]
+fn only_the_handler_may_read_the_secrets_of_tool_secret_arns() {
+    let secret = |name: &str| format!("arn:aws:secretsmanager:eu-west-1:111122223333:secret:{name}");
+    let may_read = |parameters: &[(&str, &str)], role: &str, secret: &str| {
+        let case = Case(vec!["secretsmanager:GetSecretValue".into(), secret.into()]);
+        case.is_allowed(&assume_role(&load_stack(parameters), role))
+    };
+    let list = format!("{}, {}", secret("mcp-AbC123"), secret("other/mcp-dEf456"));
+    let parameters = [("ToolSecretArns", list.as_str())];
+    for name in ["mcp-AbC123", "other/mcp-dEf456"] {
+        assert!(may_read(&parameters, "HandlerRole", &secret(name)), "{name}");
+        assert!(!may_read(&[], "HandlerRole", &secret(name)), "{name}");
+    }
+    assert!(!may_read(&parameters, "HandlerRole", &secret("third-AbC123")));
+    for role in ["CloserRole", "HandlerSourceRole", "TableSourceRole"] {
+        assert!(!may_read(&parameters, role, &secret("mcp-AbC123")), "{role}");
+    }
+}
+
+#[test]
+fn tool_secret_arns_are_complete() {
+    let load = |arns: &str| handler_variable("ToolSecretArns", arns, "TOOL_SECRET_ARNS");
+    let arn = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:mcp/token-AbC123";
+    for arns in ["none", arn] {
+        assert_eq!(load(arns).as_deref(), Ok(arns));
+    }
+    for arns in ["", "*", "mcp/token", &arn.replace("-AbC123", ""), &arn.replace("AbC123", "*"), "arn:aws:s3:::bucket"]
+    {
+        assert!(load(arns).is_err(), "{arns}");
+    }
+}
+
+/// The variable of the handler if the parameter has this value.
+fn handler_variable(parameter: &str, value: &str, variable: &str) -> Result<String, template::TemplateError> {
+    let parameters = [(parameter.to_owned(), value.to_owned())].into();
+    let deployment = Deployment::at("http://localhost", parameters);
+    let stack = template::load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment)?;
+    Ok(stack.functions["parlance-Handler"].environment[variable].clone())
 }
 
 #[test]

@@ -1,6 +1,4 @@
 //! Unseals credentials by KMS's operation Decrypt.
-use std::fmt;
-
 use api::signing::PostRequest;
 use aws_smithy_types::base64;
 use serde::{Deserialize, Serialize};
@@ -8,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use reqwest::Response;
 
 use super::{
+    json_protocol::{default_endpoint, error_type},
     limited_body::read_limited,
+    secret::Secret,
     signed_http::{SendError, SignedHttp},
 };
 
@@ -24,21 +24,6 @@ const RETRYABLE_ERROR_TYPES: [&str; 5] = [
     "KeyUnavailableException",
     "LimitExceededException",
 ];
-
-/// A text that no log and no message shows.
-pub struct Secret(String);
-
-impl Secret {
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Secret")
-    }
-}
 
 pub struct Kms {
     http: SignedHttp,
@@ -74,15 +59,9 @@ struct DecryptResponse {
     plaintext: String,
 }
 
-#[derive(Deserialize)]
-struct ErrorResponse {
-    #[serde(rename = "__type")]
-    error_type: String,
-}
-
 impl Kms {
     pub fn new(http: SignedHttp, endpoint: Option<String>) -> Self {
-        let endpoint = endpoint.unwrap_or_else(|| default_endpoint(http.region()));
+        let endpoint = endpoint.unwrap_or_else(|| default_endpoint("kms", http.region()));
         Self { http, endpoint }
     }
 
@@ -128,20 +107,8 @@ fn send_error(error: &SendError) -> DecryptError {
     }
 }
 
-fn default_endpoint(region: &str) -> String {
-    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    format!("https://kms.{region}.{domain}")
-}
-
-/// The name of an error, which may have a namespace before it.
-fn error_type(body: &[u8]) -> String {
-    let response = serde_json::from_slice::<ErrorResponse>(body);
-    let error_type = response.map(|response| response.error_type).unwrap_or_default();
-    error_type.rsplit('#').next().unwrap_or_default().to_owned()
-}
-
 pub(super) fn plaintext(body: &[u8]) -> Option<Secret> {
     let response: DecryptResponse = serde_json::from_slice(body).ok()?;
     let bytes = base64::decode(response.plaintext).ok()?;
-    String::from_utf8(bytes).ok().map(Secret)
+    String::from_utf8(bytes).ok().map(Secret::new)
 }

@@ -1,11 +1,11 @@
 //! Bodies of responses, read up to a limit.
 use reqwest::Response;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// The body has more bytes than are read.
+    #[error("the body has more bytes than are read")]
     TooLarge,
-    /// The connection broke before the end of the body.
+    #[error("the connection broke before the end of the body")]
     ConnectionBroken,
 }
 

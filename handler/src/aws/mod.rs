@@ -2,8 +2,13 @@
 mod appsync;
 mod bedrock;
 pub mod dynamodb;
+mod json_protocol;
 mod kms;
 mod limited_body;
+mod mcp;
+mod redaction;
+mod secret;
+mod secrets_manager;
 mod signed_http;
 mod tools;
 
@@ -28,12 +33,17 @@ use crate::{
 };
 use appsync::AppSync;
 use kms::Kms;
+use mcp::McpSessions;
+use secrets_manager::SecretsManager;
 use signed_http::SignedHttp;
 use tools::{CredentialCache, Lambda, ToolClients, ToolRunner};
 
 pub use appsync::{ApiKey, RenewalError, classify_response, request_body};
 pub use bedrock::Bedrock;
 pub use dynamodb::{CLAIM_RETENTION, ClaimOutcome, StoredAnswer, Table, TableError, with_retries};
+#[cfg(test)]
+pub use mcp::test_server;
+pub use mcp::{McpError, McpServers};
 pub use tools::{function_result, limited_message, operation_result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -68,6 +78,7 @@ pub struct InvocationClients<'a, M> {
     clients: &'a Clients<M>,
     /// The credential of the turn that the invocation answers.
     credential: CredentialCache,
+    mcp_sessions: McpSessions,
     clock: Clock,
 }
 
@@ -81,6 +92,8 @@ impl<M: Model> Clients<M> {
         // Shared, because it takes time to set up.
         let http = http_client()?;
         let signed_http = SignedHttp::new(http.clone(), config)?;
+        let secrets = SecretsManager::new(signed_http.clone(), settings.secrets_manager_endpoint.clone());
+        let (mcp_urls, secret_arns) = (settings.tool_mcp_urls.clone(), settings.tool_secrets.clone());
         Ok(Self {
             table: Table::new(config, &settings.table_name),
             api_key: settings.api_key_url.as_ref().map(|url| ApiKey::new(signed_http.clone(), url)),
@@ -89,9 +102,10 @@ impl<M: Model> Clients<M> {
             tools: ToolClients {
                 lambda: Lambda::new(signed_http.clone(), settings.lambda_endpoint.clone()),
                 kms: Kms::new(signed_http, settings.kms_endpoint.clone()),
-                http,
                 urls: settings.tool_urls.clone(),
                 handler_tools,
+                mcp: McpServers::new(http.clone(), secrets, mcp_urls, secret_arns),
+                http,
             },
         })
     }
@@ -102,7 +116,20 @@ impl<M: Model> Clients<M> {
     }
 
     pub fn for_invocation(&self, clock: Clock) -> InvocationClients<'_, M> {
-        InvocationClients { clients: self, credential: CredentialCache::default(), clock }
+        let (credential, mcp_sessions) = (CredentialCache::default(), McpSessions::default());
+        InvocationClients { clients: self, credential, mcp_sessions, clock }
+    }
+
+    /// The MCP servers whose tools agents may have.
+    pub fn mcp_servers(&self) -> &McpServers {
+        &self.tools.mcp
+    }
+}
+
+impl<M: Model> InvocationClients<'_, M> {
+    /// Ends what the invocation has opened.
+    pub async fn close(&self) {
+        self.mcp_sessions.close().await;
     }
 }
 
@@ -113,8 +140,9 @@ impl<M: Model> Effects for InvocationClients<'_, M> {
 
     async fn run_tool(&self, run: ToolRun) -> (String, ToolOutcome) {
         let Clients { table, tools, .. } = self.clients;
-        let credential = &self.credential;
-        let outcome = ToolRunner { table, clients: tools, credential, clock: self.clock }.run(&run).await;
+        let (credential, mcp_sessions) = (&self.credential, &self.mcp_sessions);
+        let runner = ToolRunner { table, clients: tools, credential, mcp_sessions, clock: self.clock };
+        let outcome = runner.run(&run).await;
         (run.tool_use.id, outcome)
     }
 

@@ -1,3 +1,5 @@
+mod mcp;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -27,7 +29,8 @@ fn check(tools: &[Value]) -> ToolsCheck {
     let mut handler_tools = HandlerTools::default();
     handler_tools.push(Clock);
     let functions = AllowedFunctions::from_list(ARN);
-    check_tools(request, AllowedTools { functions: &functions, urls: &urls, handler_tools: &handler_tools })
+    let allowed = AllowedTools { functions: &functions, urls: &urls, handler_tools: &handler_tools };
+    check_tools(request, &Listings::new(), allowed)
 }
 
 /// The paths and messages.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     claim::RunId,
-    tool::{CallerCredential, Tool, ToolEffect, ToolTarget},
+    tool::{CallerCredential, McpServer, Tool, ToolApproval, ToolEffect, ToolTarget},
 };
 
 /// The payload of an invocation. Its member `type` names the variant.
@@ -85,7 +85,35 @@ pub struct PublishToolCallRequest {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckToolsRequest {
-    pub tools: Vec<UncheckedTool>,
+    pub tools: Vec<GivenTool>,
+}
+
+/// What an agent is given.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum GivenTool {
+    Server(GivenServer),
+    Tool(UncheckedTool),
+}
+
+/// A Model Context Protocol server whose tools the check lists.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct GivenServer {
+    /// Begins the names of the tools.
+    pub name: String,
+    /// For the tools that the server does not describe.
+    pub description: Option<String>,
+    /// For all tools of the server. By default it follows from their effects.
+    pub approval: Option<ToolApproval>,
+    pub mcp: ServerTools,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct ServerTools {
+    #[serde(flatten)]
+    pub server: McpServer,
+    /// The names of the tools at the server. `None` for all.
+    pub tools: Option<Vec<String>>,
 }
 
 /// A tool of which the check derives what it lacks.

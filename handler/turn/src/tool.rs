@@ -35,6 +35,7 @@ pub enum ToolTarget {
     Graphql(GraphqlTool),
     /// The handler runs the tool itself: it has one of the same name.
     Handler(True),
+    Mcp(McpTool),
     /// A client of the API runs the tool. The handler never does.
     Client(True),
 }
@@ -66,10 +67,8 @@ impl Tool {
         };
         match (&self.target, self.approval.unwrap_or(by_effect)) {
             (ToolTarget::Client(_), _) => Some(ToolStatus::ClientNeeded),
-            (ToolTarget::Lambda(_) | ToolTarget::Graphql(_) | ToolTarget::Handler(_), ToolApproval::Always) => {
-                Some(ToolStatus::ApprovalNeeded)
-            }
-            (ToolTarget::Lambda(_) | ToolTarget::Graphql(_) | ToolTarget::Handler(_), ToolApproval::Never) => None,
+            (_, ToolApproval::Always) => Some(ToolStatus::ApprovalNeeded),
+            (_, ToolApproval::Never) => None,
         }
     }
 }
@@ -90,6 +89,26 @@ pub struct GraphqlTool {
     /// `None` for the API that this handler belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+}
+
+/// A tool of a Model Context Protocol server.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct McpTool {
+    #[serde(flatten)]
+    pub server: McpServer,
+    /// The tool's name at the server.
+    pub tool_name: String,
+}
+
+/// A Model Context Protocol server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct McpServer {
+    pub url: String,
+    /// The ARN of the secret that is the header Authorization.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorization_secret_arn: Option<String>,
 }
 
 /// A target that has no members. In JSON it is `true`.

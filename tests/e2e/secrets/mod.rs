@@ -16,6 +16,7 @@ use client::{
 use futures::future::join_all;
 use local::{
     identity::{LocalIssuers, PoolUser},
+    secrets_manager::LocalSecret,
     template::REGION,
 };
 use tokio::process::Command;
@@ -25,7 +26,7 @@ use self::{
     planted_secrets::{ADMINISTRATOR_KEY, API_KEY, Findings, Location},
     user_requests::{Session, share_and_unshare},
 };
-use crate::backend::with_timeout;
+use crate::{backend::with_timeout, mcp_server::McpServer};
 
 /// The scripted models that fail or answer in an unusual way.
 const FAULTY_MODELS: [&str; 15] = [
@@ -168,6 +169,38 @@ async fn credentials_for_tools_are_sealed_in_every_location() {
     assert_state_files(&fixture, &["oidc-key", "pool-key"]);
     let invocations = fixture.captured_text(&Location::Invocation);
     assert_contains_all(&invocations, &[SEALED_API_KEY, SEALED_TOKEN, r#"{"kind":"NONE","reason":"IAM"}"#]);
+}
+
+/// The server repeats it in a result, and later refuses it.
+#[tokio::test]
+async fn secret_for_an_mcp_server_appears_nowhere() {
+    let fixture = Fixture::new().await;
+    let token = fixture.credential("an MCP server's token");
+    let mcp_server = McpServer::requiring(Some(format!("Bearer {token}"))).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    fs::write(&file, format!("Bearer {token}")).unwrap();
+    let secret: LocalSecret = format!("mcp={}", file.display()).parse().unwrap();
+    let parameter = format!("ToolMcpUrls={}", mcp_server.url);
+    let option = format!("mcp={}", file.display());
+    let arguments = ["--secret", &option, "--parameter", &parameter];
+    let server = fixture.start(Path::new(PROJECT), "info,rmcp=trace", &arguments).await;
+    let administrator = administrator(&server);
+    let session = Session { fixture: &fixture, client: &administrator };
+    session.put_agent_with_mcp_server("echo", &mcp_server.url, &secret.arn()).await;
+    let result = session.call_tool("echo", "s_show_headers").await;
+    assert_eq!(result, (ToolStatus::Succeeded, Some("authorization: [credential removed]".into())));
+
+    // Another session is refused, with the secret that is kept and with the one that is read again.
+    let wrong_token = fixture.credential("a wrong token");
+    mcp_server.require(Some("Bearer another".into()));
+    fs::write(&file, format!("Bearer {wrong_token}")).unwrap();
+    let result = session.call_tool("echo", "s_show_headers").await;
+    let text = "The tool's server did not accept the sign-in of this deployment.";
+    assert_eq!(result, (ToolStatus::Failed, Some(text.into())));
+    fixture.stop(server).await;
+    assert_no_leaks(&fixture.scan());
+    assert_contains_all(&fixture.captured_text(&Location::Invocation), &["checkTools", &secret.arn()]);
 }
 
 #[tokio::test]

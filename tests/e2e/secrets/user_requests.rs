@@ -63,10 +63,25 @@ impl Session<'_> {
         with_timeout(async { while put().await["putAgent"].is_null() {} }).await;
     }
 
+    /// Puts an agent with the tools of an MCP server. Repeats the request until the server accepts it.
+    pub async fn put_agent_with_mcp_server(&self, model: &str, url: &str, secret_arn: &str) {
+        let mcp = json!({ "url": url, "authorizationSecretArn": secret_arn });
+        let mut input = json!(self.agent(model));
+        input["tools"] = json!([{ "name": "s", "mcp": mcp }]);
+        let document = "mutation ($input: PutAgentInput!) { putAgent(input: $input) { id tools { name } } }";
+        let put = || self.fixture.execute(self.client, document, json!({ "input": input }));
+        with_timeout(async { while put().await["putAgent"].is_null() {} }).await;
+    }
+
     /// Lets the agent call its operation, and returns the status and the text of the call's result.
     pub async fn call_operation(&self, agent: &str) -> (ToolStatus, Option<String>) {
+        self.call_tool(agent, OPERATION).await
+    }
+
+    /// Lets the agent call a tool, and returns the status and the text of the call's result.
+    pub async fn call_tool(&self, agent: &str, tool: &str) -> (ToolStatus, Option<String>) {
         let id = self.create_conversation(Some(agent)).await;
-        let question = format!("{} call {OPERATION}", self.fixture.text("a question"));
+        let question = format!("{} call {tool}", self.fixture.text("a question"));
         let turn = self.send_until_accepted(&id, question).await;
         self.wait_for_end(&id, &turn).await;
         self.first_result(&id).await

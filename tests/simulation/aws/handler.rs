@@ -61,6 +61,7 @@ pub async fn serve(
         tool_functions: &AllowedFunctions::default(),
         tool_urls: &GraphqlUrls::default(),
         handler_tools: &HandlerTools::default(),
+        mcp_servers: None,
         api_key: None,
     };
     let result = handler::serve(payload, &context).await.map(|_| ());

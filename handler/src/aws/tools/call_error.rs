@@ -18,6 +18,8 @@ pub enum CallError {
     Failed(String),
     NotJson,
     TooLarge,
+    /// The tool's response does not follow the protocol. It may have ended or not.
+    BadResponse,
     /// The tool was not started, and a repeated call would be refused as well. The sentence is for the model.
     Refused(&'static str),
     /// The tool was not started. A repeated call may start it.
@@ -38,7 +40,12 @@ impl CallError {
         match self {
             Self::NotStarted => true,
             Self::ServerError | Self::ConnectionBroken => effect == ToolEffect::Read,
-            Self::Failed(_) | Self::NotJson | Self::TooLarge | Self::Refused(_) | Self::TimeOver { .. } => false,
+            Self::Failed(_)
+            | Self::NotJson
+            | Self::TooLarge
+            | Self::BadResponse
+            | Self::Refused(_)
+            | Self::TimeOver { .. } => false,
         }
     }
 
@@ -71,6 +78,7 @@ impl CallError {
             Self::Failed(text) => text.clone(),
             Self::NotJson => "The tool's result is not JSON.".to_owned(),
             Self::TooLarge => "The tool's result is larger than 1 MB.".to_owned(),
+            Self::BadResponse => "The tool's response does not follow its protocol.".to_owned(),
             Self::Refused(text) => (*text).to_owned(),
             Self::NotStarted | Self::ServerError | Self::ConnectionBroken => NOT_REACHED.to_owned(),
             Self::TimeOver { seconds } => format!("The tool did not answer within {seconds} seconds."),

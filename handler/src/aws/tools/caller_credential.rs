@@ -9,7 +9,10 @@ use turn::tool::{CallerCredential, NoCredential, ToolRun};
 
 use super::{RETRY, call_error::CallError, retry_seed};
 use crate::{
-    aws::kms::{DecryptError, EncryptionContext, Kms, Secret},
+    aws::{
+        kms::{DecryptError, EncryptionContext, Kms},
+        secret::Secret,
+    },
     clock::{epoch_milliseconds, now},
 };
 

@@ -12,9 +12,8 @@ use turn::tool::{GraphqlTool, ToolRun};
 use super::{
     call_error::{CallError, MAX_RESPONSE_BYTES, NOT_REACHED, limited_message},
     caller_credential::NOT_ACCEPTED,
-    redaction::remove_credential,
 };
-use crate::aws::limited_body::read_limited;
+use crate::aws::{limited_body::read_limited, redaction::remove_credential};
 
 /// The most errors of a response that the model is told.
 const MAX_ERRORS: usize = 10;

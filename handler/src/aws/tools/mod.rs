@@ -1,10 +1,10 @@
 //! Runs tools: claims calls that change something, invokes Lambda functions, sends GraphQL operations, and
-//! runs the handler's own tools.
+//! runs tools of MCP servers and of the handler itself.
 mod call_error;
 mod caller_credential;
 mod graphql;
 mod lambda;
-mod redaction;
+mod mcp;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +23,7 @@ use turn::{
 use super::{
     dynamodb::{Table, TableError, ToolClaim},
     kms::Kms,
+    mcp::{McpServers, McpSessions},
 };
 use crate::{
     clock::{Clock, iso_8601, now},
@@ -33,6 +34,7 @@ use crate::{
 };
 use call_error::{CallError, MAX_RESPONSE_BYTES, NOT_ALLOWED, NOT_REACHED};
 use graphql::GraphqlRequest;
+use mcp::{McpCall, McpClients};
 
 pub use call_error::limited_message;
 pub use caller_credential::CredentialCache;
@@ -54,6 +56,7 @@ pub struct ToolClients {
     /// The GraphQL APIs that get a caller's credential.
     pub urls: GraphqlUrls,
     pub handler_tools: HandlerTools,
+    pub mcp: McpServers,
 }
 
 /// Runs the tools of one invocation.
@@ -61,6 +64,7 @@ pub struct ToolRunner<'a> {
     pub table: &'a Table,
     pub clients: &'a ToolClients,
     pub credential: &'a CredentialCache,
+    pub mcp_sessions: &'a McpSessions,
     pub clock: Clock,
 }
 
@@ -69,6 +73,7 @@ enum ToolCall<'a> {
     Lambda(&'a LambdaTool),
     Graphql(GraphqlRequest<'a>),
     Handler,
+    Mcp(McpCall<'a>),
 }
 
 impl ToolRunner<'_> {
@@ -98,6 +103,10 @@ impl ToolRunner<'_> {
             ToolTarget::Lambda(function) => Ok(ToolCall::Lambda(function)),
             ToolTarget::Graphql(operation) => self.prepare_operation(operation, run).await.map(ToolCall::Graphql),
             ToolTarget::Handler(_) => self.prepare_handler_tool(&run.tool.name),
+            ToolTarget::Mcp(tool) => {
+                let clients = McpClients { servers: &self.clients.mcp, sessions: self.mcp_sessions };
+                McpCall::prepare(clients, tool, run).await.map(ToolCall::Mcp)
+            }
             ToolTarget::Client(_) => Err(CallError::Refused(NOT_ALLOWED)),
         }
     }
@@ -169,9 +178,9 @@ impl ToolRunner<'_> {
         let result = timeout_at(run.until.into(), self.send_with_retries(call, run)).await;
         let ended_at = iso_8601(self.clock.now());
         match result.unwrap_or_else(|_| Err(time_limit.error())) {
-            Ok(json) => ToolOutcome {
+            Ok(output) => ToolOutcome {
                 status: ToolStatus::Succeeded,
-                output: ToolOutput::Json(json),
+                output,
                 started_at: Some(started_at),
                 ended_at: Some(ended_at),
             },
@@ -187,17 +196,18 @@ impl ToolRunner<'_> {
         }
     }
 
-    async fn send_with_retries(&self, call: &ToolCall<'_>, run: &ToolRun) -> Result<String, CallError> {
+    async fn send_with_retries(&self, call: &ToolCall<'_>, run: &ToolRun) -> Result<ToolOutput, CallError> {
         let ToolClients { lambda, http, handler_tools, .. } = self.clients;
         let mut failures = 0;
         loop {
             let result = match call {
-                ToolCall::Lambda(function) => lambda.invoke(function, run).await,
-                ToolCall::Graphql(request) => request.send(http, run).await,
-                ToolCall::Handler => run_handler_tool(handler_tools, run).await,
+                ToolCall::Lambda(function) => lambda.invoke(function, run).await.map(ToolOutput::Json),
+                ToolCall::Graphql(request) => request.send(http, run).await.map(ToolOutput::Json),
+                ToolCall::Mcp(call) => call.send(run).await,
+                ToolCall::Handler => run_handler_tool(handler_tools, run).await.map(ToolOutput::Json),
             };
             let error = match result {
-                Ok(json) => return Ok(json),
+                Ok(output) => return Ok(output),
                 Err(error) => error,
             };
             failures += 1;

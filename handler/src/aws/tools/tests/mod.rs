@@ -2,6 +2,7 @@
 mod graphql;
 mod handler_tools;
 mod lambda;
+mod mcp;
 
 use std::{
     collections::VecDeque,
@@ -34,10 +35,13 @@ use crate::{
         },
         http_client,
         kms::Kms,
+        mcp::{McpServers, McpSessions},
+        secrets_manager::SecretsManager,
         signed_http::SignedHttp,
     },
     clock::{self, Clock},
     graphql_urls::GraphqlUrls,
+    mcp_urls::{AllowedSecrets, McpUrls},
     tool::HandlerTools,
 };
 
@@ -134,6 +138,7 @@ struct Request {
 struct Server {
     clients: ToolClients,
     credential: CredentialCache,
+    mcp_sessions: McpSessions,
     table: Table,
     /// The URL of a GraphQL API, which is the handler's own one.
     graphql_url: String,
@@ -182,21 +187,23 @@ impl Server {
         let http = http_client().unwrap();
         let signed_http = SignedHttp::new(http.clone(), &config).unwrap();
         let kms_endpoint = format!("{endpoint}{KMS_PATH}");
+        let secrets = SecretsManager::new(signed_http.clone(), None);
         let clients = ToolClients {
             lambda: Lambda::new(signed_http.clone(), Some(format!("{endpoint}/"))),
             kms: Kms::new(signed_http, Some(kms_endpoint)),
+            mcp: McpServers::new(http.clone(), secrets, McpUrls::default(), AllowedSecrets::default()),
             http,
             urls: GraphqlUrls::from_list(&graphql_url, "none").unwrap(),
             handler_tools: HandlerTools::default(),
         };
-        let credential = CredentialCache::default();
-        Self { clients, credential, table, graphql_url, requests, kms_replies, kms_requests }
+        let (credential, mcp_sessions) = (CredentialCache::default(), McpSessions::default());
+        Self { clients, credential, mcp_sessions, table, graphql_url, requests, kms_replies, kms_requests }
     }
 
     async fn run(&self, run: &ToolRun) -> ToolOutcome {
         let clock = Clock::starting_at(time(NOW));
-        let Self { table, clients, credential, .. } = self;
-        ToolRunner { table, clients, credential, clock }.run(run).await
+        let Self { table, clients, credential, mcp_sessions, .. } = self;
+        ToolRunner { table, clients, credential, mcp_sessions, clock }.run(run).await
     }
 
     /// Runs a call again, as the next attempt does with a stored call.

@@ -1,0 +1,152 @@
+//! The MCP servers whose tools agents may use, and the secrets that the handler sends to them.
+use reqwest::Url;
+
+/// The servers that the deployment allows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct McpUrls {
+    /// URLs. A `*` at the end stands for any path below.
+    patterns: Vec<String>,
+}
+
+/// A URL to which no secret may be sent, or a pattern that would allow more than the paths of one host.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be https URLs with commas between them, not {0:?}.")]
+pub struct UnsafeUrl(String);
+
+impl McpUrls {
+    /// Takes a list with commas. An empty list and `none` allow nothing.
+    pub fn from_list(list: &str) -> Result<Self, UnsafeUrl> {
+        let patterns: Vec<_> = items(list).collect();
+        match patterns.iter().find(|pattern| !is_safe_pattern(pattern)) {
+            Some(pattern) => Err(UnsafeUrl(pattern.clone())),
+            None => Ok(Self { patterns }),
+        }
+    }
+
+    pub fn allows(&self, url: &str) -> bool {
+        // The text is compared as the HTTP client writes it, so that no `..` leads out of an allowed path.
+        let is_as_sent = safe_url(url).is_some_and(|parsed| parsed.as_str() == url);
+        self.patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(start) => is_as_sent && url.starts_with(start),
+            None => url == pattern,
+        })
+    }
+}
+
+/// The secrets that the deployment allows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AllowedSecrets {
+    arns: Vec<String>,
+}
+
+impl AllowedSecrets {
+    /// Takes a list with commas. An empty list and `none` allow nothing.
+    pub fn from_list(list: &str) -> Self {
+        Self { arns: items(list).collect() }
+    }
+
+    pub fn allows(&self, arn: &str) -> bool {
+        self.arns.iter().any(|allowed| allowed == arn)
+    }
+}
+
+fn items(list: &str) -> impl Iterator<Item = String> {
+    list.split(',').map(str::trim).filter(|item| !item.is_empty() && *item != "none").map(str::to_owned)
+}
+
+/// A pattern ends below a host: `https://a.example/*`.
+fn is_safe_pattern(pattern: &str) -> bool {
+    let start = match pattern.strip_suffix('*') {
+        Some(start) if !start.ends_with('/') => return false,
+        Some(start) => start,
+        None => pattern,
+    };
+    !start.contains('*') && safe_url(start).is_some()
+}
+
+/// A secret is sent over TLS, or stays on the computer. A URL with a user name would replace the secret.
+fn safe_url(url: &str) -> Option<Url> {
+    let url = Url::parse(url).ok()?;
+    let is_private = match url.scheme() {
+        "https" => true,
+        "http" => matches!(url.host_str(), Some("localhost" | "127.0.0.1")),
+        _ => false,
+    };
+    let is_safe = is_private && url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    is_safe.then_some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listed_urls_and_paths_below_a_pattern_are_allowed() {
+        let list = "https://a.example/mcp, https://b.example/*,https://c.example/tools/*,http://localhost:3001/mcp,";
+        let urls = McpUrls::from_list(list).unwrap();
+        for (url, expected) in [
+            ("https://a.example/mcp", true),
+            ("http://localhost:3001/mcp", true),
+            ("https://b.example/any/path?a=b", true),
+            ("https://c.example/tools/", true),
+            ("https://c.example/tools/one", true),
+            ("https://a.example/mcp/", false),
+            ("https://a.example/mcp?a=b", false),
+            ("https://A.example/mcp", false),
+            ("https://b.example", false),
+            ("https://b.example:444/", false),
+            ("https://b.example.evil.example/", false),
+            ("https://b.example/#a", false),
+            ("https://c.example/tools", false),
+            ("https://c.example/tools/../other", false),
+            ("https://c.example/tools/%2e%2e/other", false),
+            ("https://c.example/tools/..\\other", false),
+            ("https://c.example/toolsmith", false),
+            ("http://b.example/", false),
+            ("none", false),
+            ("", false),
+        ] {
+            assert_eq!(urls.allows(url), expected, "{url:?}");
+        }
+        for list in ["", "none", " ", ","] {
+            assert!(!McpUrls::from_list(list).unwrap().allows("https://a.example/mcp"), "{list:?}");
+        }
+    }
+
+    #[test]
+    fn urls_that_would_send_a_secret_to_anybody_are_refused() {
+        for url in [
+            "*",
+            "https://*",
+            "https://a.example*",
+            "https://a.example/mcp*",
+            "https://a.example/*/mcp",
+            "https://*.example/mcp",
+            "http://a.example/mcp",
+            "http://localhost.a.example/",
+            "ftp://a.example/",
+            "a.example/mcp",
+            "https://",
+            "https://user@a.example/",
+            "https://user:password@a.example/*",
+            "https://a.example/#b",
+        ] {
+            let list = format!("https://b.example/,{url}");
+            assert_eq!(McpUrls::from_list(&list), Err(UnsafeUrl(url.to_owned())), "{url}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_allowed_by_their_whole_arns() {
+        let arn = |name: &str| format!("arn:aws:secretsmanager:eu-west-1:123456789012:secret:{name}");
+        let secrets = AllowedSecrets::from_list(&format!("{}, {}", arn("a-AbC123"), arn("b/c-AbC123")));
+        for (name, expected) in
+            [("a-AbC123", true), ("b/c-AbC123", true), ("a-AbC124", false), ("a", false), ("*", false)]
+        {
+            assert_eq!(secrets.allows(&arn(name)), expected, "{name}");
+        }
+        for list in ["", "none", " ", ","] {
+            assert!(!AllowedSecrets::from_list(list).allows(&arn("a-AbC123")), "{list:?}");
+        }
+    }
+}
