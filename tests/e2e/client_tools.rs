@@ -1,10 +1,14 @@
 //! Tools of clients that commands of `parlance chat` run.
-use std::{process::Stdio, time::Duration};
+use std::{
+    process::Stdio,
+    time::{Duration, SystemTime},
+};
 
 use client::{
-    requests::{CreateConversation, PutAgent, PutTool},
-    schema::{ToolApproval, ToolEffect, ToolResult, ToolStatus, TurnStatus},
+    requests::{CreateConversation, PutAgent, PutTool, ShareConversation},
+    schema::{Access, ToolApproval, ToolEffect, ToolResult, ToolStatus, TurnStatus},
 };
+use local::server::ServerOptions;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -12,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    agent_tools::{MODEL, backend_with_tools, count_lines, tool},
+    agent_tools::{self, MODEL, count_lines, tool},
     backend::{Backend, with_timeout},
 };
 
@@ -60,6 +64,32 @@ async fn later_chat_runs_a_call_that_waits() {
     let (code, output, error) = fixture.chat(&["--tool", "page=echo 7"], None, "").await;
     assert_eq!((code, error.as_str()), (Some(0), ""), "{output}");
     assert!(output.contains("The tool page returned: 7"), "{output}");
+}
+
+/// Only the user who asked may give the result, so nobody else's command runs.
+#[tokio::test]
+async fn command_is_not_run_for_the_call_of_another_user() {
+    let mut fixture = Fixture::new().await;
+    let [ada, bob] = [fixture.backend.pool_user("ada"), fixture.backend.pool_user("bob")];
+    let conversation = CreateConversation { agent_id: Some("clients".into()), ..CreateConversation::default() };
+    fixture.conversation = ada.api.call(&conversation).await.unwrap().id;
+    let conversation_id = fixture.conversation.clone();
+    let share = ShareConversation { conversation_id, user_id: bob.id, access: Access::Write };
+    ada.api.call(&share).await.unwrap();
+    fixture.sign_in("ada");
+    let (code, output, _) = fixture.chat(&[], Some("call page"), "").await;
+    assert_eq!(code, Some(1), "{output}");
+
+    let tools = ["--tool", "page=tee -a calls"];
+    fixture.sign_in("bob");
+    let (code, output, _) = fixture.chat(&tools, None, "").await;
+    assert_eq!(code, Some(1), "{output}");
+    assert!(output.contains("(page must be answered by a page of your application."), "{output}");
+    assert!(!fixture.folder.path().join("calls").exists());
+    fixture.sign_in("ada");
+    let (code, output, error) = fixture.chat(&tools, None, "").await;
+    assert_eq!((code, error.as_str()), (Some(0), ""), "{output}");
+    assert!(fixture.folder.path().join("calls").exists());
 }
 
 #[tokio::test]
@@ -126,13 +156,16 @@ const ASKED: &str = "Run it? [y/n]";
 struct Fixture {
     backend: Backend,
     conversation: String,
+    /// The option of `chat` with a credential.
+    credential: [String; 2],
     /// Where the chat runs.
     folder: TempDir,
 }
 
 impl Fixture {
     async fn new() -> Self {
-        let backend = backend_with_tools().await;
+        let users = || ["ada", "bob"].map(|user| user.parse().unwrap()).into();
+        let backend = agent_tools::start(|options| ServerOptions { users: users(), ..options }).await;
         let order = PutTool { approval: Some(ToolApproval::Always), ..tool("order", ToolEffect::Write) };
         let of_clients =
             |name| PutTool { approval: None, lambda: None, client: Some(true), ..tool(name, ToolEffect::Read) };
@@ -141,14 +174,23 @@ impl Fixture {
         backend.administrator.call(&agent).await.unwrap();
         let conversation = CreateConversation { agent_id: Some(agent.id), ..CreateConversation::default() };
         let conversation = backend.create(conversation).await.id;
-        Self { backend, conversation, folder: tempfile::tempdir().unwrap() }
+        let api_key = backend.server.endpoint.api_key.clone().unwrap();
+        let credential = ["--api-key".to_owned(), api_key];
+        Self { backend, conversation, credential, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// The chat runs as this user from now on.
+    fn sign_in(&mut self, user: &str) {
+        let pool = self.backend.server.issuers.pool.as_ref().unwrap();
+        let tokens = pool.issue_tokens(user, SystemTime::now()).unwrap();
+        self.credential = ["--token".to_owned(), tokens.access_token];
     }
 
     /// `parlance chat` with these options, and with a text or else with lines of its input.
     fn command(&self, options: &[&str], text: Option<&str>) -> Command {
         let endpoint = &self.backend.server.endpoint;
         let mut command = Command::new(env!("CARGO_BIN_EXE_parlance"));
-        command.args(["chat", "--url", &endpoint.url, "--api-key", endpoint.api_key.as_ref().unwrap()]);
+        command.args(["chat", "--url", &endpoint.url]).args(&self.credential);
         command.args(["--conversation", &self.conversation, "--state", "state"]).args(options).args(text);
         command.current_dir(self.folder.path()).kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
