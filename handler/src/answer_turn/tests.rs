@@ -550,7 +550,7 @@ fn answered_turn(tool: &str, answer: Option<Item>) -> Vec<Item> {
     let call = map([("id", string("a")), ("name", string(tool)), ("input", string("{}"))]);
     let call = AttributeValue::M(map([("toolUse", AttributeValue::M(call))]));
     let calls = with(answer_item(8, 1), "content", AttributeValue::L(vec![call]));
-    let answer = answer.map(|members| answer_to_call(members));
+    let answer = answer.map(answer_to_call);
     [turn, conversation, question_item(), calls].into_iter().chain(answer).collect()
 }
 
