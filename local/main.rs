@@ -16,6 +16,7 @@ use local::{
     lambda::LocalFunction,
     secrets_manager::LocalSecret,
     server::{Models, Server, ServerOptions},
+    stack::FunctionCommand,
     template::{self, SchemaOptions},
     token::{self, TokenOptions},
     welcome,
@@ -89,6 +90,9 @@ struct ServerArguments {
     /// any name.
     #[arg(long)]
     oidc: bool,
+    /// Run a command that speaks Lambda's Runtime API in place of the handler, such as a handler of your own.
+    #[arg(long, value_name = "COMMAND")]
+    handler: Option<FunctionCommand>,
     /// Run a command that speaks Lambda's Runtime API as a function that agents may use as a tool; may be
     /// repeated.
     #[arg(long = "function", value_name = "NAME=COMMAND")]
@@ -242,6 +246,7 @@ impl ServerArguments {
             users: self.users,
             oidc: self.oidc,
             models: if self.bedrock { Models::Bedrock } else { Models::Scripted },
+            handler: self.handler,
             functions: self.functions,
             secrets: self.secrets,
             executable: std::env::current_exe()?,

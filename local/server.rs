@@ -25,7 +25,7 @@ use crate::{
     lambda::{DestinationError, EnvironmentBuilder, Lambda, Launcher, LocalFunction, Processes},
     private_file::{self, FileError},
     secrets_manager::{LocalSecret, SecretFileError, SecretsManager},
-    stack::{Function, Stack},
+    stack::{Function, FunctionCommand, Stack},
     stalled_connections::{TimeoutListener, request_timeout},
     state_dir::{self, StateDirError},
     template::{self, ACCOUNT, Deployment, REGION, TemplateError, realtime_url},
@@ -39,6 +39,8 @@ const INVOCATION_TIMEOUT: Duration = Duration::from_secs(960);
 const TOOL_FUNCTIONS_PARAMETER: &str = "ToolFunctionArns";
 /// The parameter that names the secrets that agents may have sent to MCP servers.
 const TOOL_SECRETS_PARAMETER: &str = "ToolSecretArns";
+/// The name of the function that answers turns.
+const HANDLER_FUNCTION: &str = "parlance-Handler";
 
 /// The settings of one start.
 #[derive(Clone, Debug)]
@@ -59,6 +61,8 @@ pub struct ServerOptions {
     /// Whether an OpenID Connect provider runs here and is trusted by the API.
     pub oidc: bool,
     pub models: Models,
+    /// Started as an environment of the handler, in place of the standard one.
+    pub handler: Option<FunctionCommand>,
     /// Functions beside those of the template. Agents may use them as tools.
     pub functions: Vec<LocalFunction>,
     /// The secrets of Secrets Manager. Agents may have them sent to MCP servers.
@@ -159,7 +163,7 @@ impl Server {
         let state_lock = state_dir::lock(&options.state)?;
         let base_url = format!("http://localhost:{}", local_address(&listener)?.port());
         let mut stack = template::load(&options.root, &deployment(&options, &base_url)?)?;
-        add_functions(&mut stack, &options.functions)?;
+        apply_commands(&mut stack, &options)?;
         let issuers = load_issuers(&options, &stack, &base_url)?;
         let endpoint = Endpoint::new(&base_url, &stack, &issuers);
         let authenticator = create_authenticator(&stack, &endpoint);
@@ -343,8 +347,12 @@ fn local_defaults(models: Models) -> BTreeMap<String, String> {
     }
 }
 
-fn add_functions(stack: &mut Stack, functions: &[LocalFunction]) -> Result<(), StartError> {
-    for function in functions {
+/// Sets the handler's command, and adds the functions that are commands.
+fn apply_commands(stack: &mut Stack, options: &ServerOptions) -> Result<(), StartError> {
+    if let Some(handler) = stack.functions.get_mut(HANDLER_FUNCTION) {
+        handler.command = options.handler.clone();
+    }
+    for function in &options.functions {
         let name = function.name.clone();
         if stack.functions.insert(name.clone(), function.to_function()).is_some() {
             return Err(StartError::FunctionExists { name });
@@ -489,6 +497,7 @@ mod tests {
             users: Vec::new(),
             oidc: false,
             models: Models::Scripted,
+            handler: None,
             functions: functions.iter().map(|function| function.parse().unwrap()).collect(),
             secrets: Vec::new(),
             executable: PathBuf::new(),
@@ -499,7 +508,7 @@ mod tests {
 
     fn load_stack(options: &ServerOptions) -> Result<Stack, StartError> {
         let mut stack = template::load(&options.root, &deployment(options, "http://localhost:4000")?)?;
-        add_functions(&mut stack, &options.functions)?;
+        apply_commands(&mut stack, options)?;
         Ok(stack)
     }
 
@@ -538,6 +547,20 @@ mod tests {
             let (action, resource) = ("secretsmanager:GetSecretValue", secret.arn());
             assert_eq!(role.authorize(&AccessRequest { action, resource: &resource, leading_keys: &[] }), Ok(()));
         }
+    }
+
+    #[test]
+    fn handler_may_be_another_command_with_the_variables_of_the_template() {
+        let own = options(&[("ModelUrl", "http://localhost:11434/v1")], &[]);
+        let own = ServerOptions { handler: Some("env A=b ./custom-handler".parse().unwrap()), ..own };
+        let stack = load_stack(&own).unwrap();
+        let handler = &stack.functions["parlance-Handler"];
+        assert_eq!(handler.command.as_ref().unwrap().arguments, ["A=b", "./custom-handler"]);
+        assert_eq!(handler.environment["MODEL_URL"], "http://localhost:11434/v1");
+        assert_eq!(stack.functions["parlance-Closer"].command, None);
+        let standard = load_stack(&options(&[], &[])).unwrap();
+        let handler = &standard.functions["parlance-Handler"];
+        assert!(handler.command.is_none() && !handler.environment.contains_key("MODEL_URL"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! The stack that template.yaml describes, in the form that the local server runs.
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, str::FromStr, time::Duration};
 
 use fancy_regex::Regex;
 use serde_json::Value;
@@ -194,6 +194,17 @@ pub enum FailureDestination {
     Function(String),
     /// A queue, by its ARN. It keeps the record.
     Queue(String),
+}
+
+/// Parses a command line. It is divided into words as a shell divides it.
+impl FromStr for FunctionCommand {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let words = shlex::split(text).ok_or("the command has a quote without an end")?;
+        let (program, arguments) = words.split_first().ok_or("the command is empty")?;
+        Ok(Self { program: program.into(), arguments: arguments.to_vec() })
+    }
 }
 
 impl IssuerKind {

@@ -133,6 +133,7 @@ fn options(state: PathBuf, publish_latency: Duration) -> ServerOptions {
         users: Vec::new(),
         oidc: false,
         models: Models::Scripted,
+        handler: None,
         functions: Vec::new(),
         secrets: Vec::new(),
         executable: env!("CARGO_BIN_EXE_parlance").into(),

@@ -39,7 +39,7 @@ impl LocalFunction {
     }
 }
 
-/// Parses `NAME=COMMAND`. The command is divided into words as a shell divides it.
+/// Parses `NAME=COMMAND`.
 impl FromStr for LocalFunction {
     type Err = String;
 
@@ -48,10 +48,7 @@ impl FromStr for LocalFunction {
         if !is_function_name(name) {
             return Err(format!("the name must have 1 to {MAX_NAME_LENGTH} letters, digits, - and _, not '{name}'"));
         }
-        let words = shlex::split(command).ok_or("the command has a quote without an end")?;
-        let (program, arguments) = words.split_first().ok_or("the command is empty")?;
-        let command = FunctionCommand { program: program.into(), arguments: arguments.to_vec() };
-        Ok(Self { name: name.to_owned(), command })
+        Ok(Self { name: name.to_owned(), command: command.parse()? })
     }
 }
 

@@ -77,6 +77,7 @@ impl Fixture {
             users: Vec::new(),
             oidc: false,
             models: Models::Scripted,
+            handler: None,
             functions: Vec::new(),
             secrets: Vec::new(),
             executable: env!("CARGO_BIN_EXE_parlance").into(),

@@ -304,6 +304,7 @@ pub fn options(state: &TempDir, mut parameters: BTreeMap<String, String>) -> Ser
         users: Vec::new(),
         oidc: false,
         models: Models::Scripted,
+        handler: None,
         functions: Vec::new(),
         secrets: Vec::new(),
         executable: env!("CARGO_BIN_EXE_parlance").into(),
