@@ -1,5 +1,5 @@
 """Lints the template with every combination of authorization modes that lets somebody call, with the
-limits of its numbers, with an alarm topic and with tools.
+limits of its numbers, with an alarm topic, with tools and with the service of a custom handler's model.
 
 cfn-lint checks both branches of every condition, but replaces a reference to a parameter by the parameter's
 default. SAM inserts the defaults before it validates. So each combination is written as a template of its own,
@@ -56,6 +56,8 @@ def combinations(template):
     yield {**all_modes, **existing_pool, "Introspection": "DISABLED"}
     # The least and the greatest number are no times that AppSync accepts.
     yield {**all_modes, "ApiKeyExpires": 1893456000}
+    secret = "arn:aws:secretsmanager:us-east-1:123456789012:secret:key-AbCdEf"
+    yield {**all_modes, "ModelUrl": "https://api.example.com/v1", "ModelKeySecretArn": secret}
     for topic in ALARM_TOPICS:
         yield {**all_modes, "AlarmTopicArn": topic}
     yield {**all_modes, **TOOLS}

@@ -33,7 +33,8 @@ def check_trust_policy(name, role):
 
 
 def replace_local_paths(template):
-    """Replaces local paths by S3 locations, as `sam package` does."""
+    """Replaces local paths by S3 locations, as `sam package` does. Only the path of the handler is a parameter."""
+    del template["Parameters"]["HandlerPath"]
     for resource in template["Resources"].values():
         properties = resource.get("Properties", {})
         if resource["Type"] == "AWS::Serverless::Function":

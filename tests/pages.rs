@@ -30,7 +30,8 @@ fn every_relative_link_has_a_target() {
 
 #[test]
 fn every_path_in_the_text_exists() {
-    let quoted = Regex::new(r"`((?:api|handler|client|local|resolvers|tests|benches|docs)/[\w./-]*)`").unwrap();
+    let quoted =
+        Regex::new(r"`((?:api|handler|client|examples|local|resolvers|tests|benches|docs)/[\w./-]*)`").unwrap();
     for (path, text) in pages() {
         for found in quoted.captures_iter(text.as_str()) {
             let target = &found.unwrap()[1];
@@ -203,6 +204,7 @@ fn pages() -> Vec<(String, String)> {
     let at_root = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"];
     let mut pages: Vec<_> = at_root.iter().map(|path| ((*path).to_owned(), read(path))).collect();
     pages.extend(files_below("docs"));
+    pages.extend(files_below("examples").into_iter().filter(|(path, _)| path.ends_with(".md")));
     pages
 }
 

@@ -50,8 +50,8 @@ pub use turn::{
 /// it.
 pub trait Model: Send + Sync + 'static {
     /// Answers one request. The stream sends the request when it is first polled. It is dropped after its
-    /// last event, and earlier when the user cancels, at the deadline, or after a long silence: dropping it is
-    /// to close the connection. Nothing in it may block the thread, which serves the whole turn.
+    /// last event, and earlier when the user cancels, at the deadline, or after a long silence: dropping it
+    /// is to close the connection. Nothing in it may block the thread, which serves the whole turn.
     fn answer(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send;
 }
 

@@ -52,7 +52,8 @@ async fn complete(State(service): State<ModelService>, headers: HeaderMap, Json(
         requests.push((headers, body));
         requests.len()
     };
-    let text = last["content"].as_str().unwrap_or_default();
+    // Messages without an answer are one message of the transcript.
+    let text = last["content"].as_str().unwrap_or_default().lines().last().unwrap_or_default();
     match text.split_once(' ') {
         _ if last["role"] == "tool" => lines(&[content("It is "), content("late."), stop("stop"), usage(), done()]),
         Some(("call", zone)) => {
@@ -159,6 +160,7 @@ impl Backend {
             models: Models::Scripted,
             handler: Some(FunctionCommand { program: "env".into(), arguments }),
             functions: Vec::new(),
+            secrets: Vec::new(),
             executable: HANDLER.into(),
             fault_plan: FaultPlan::default(),
             time_scale: 1.0,
@@ -217,7 +219,7 @@ impl Backend {
 fn agent(tool: &str) -> PutAgent {
     let tool = PutTool {
         name: tool.into(),
-        description: "Tells the time.".into(),
+        description: Some("Tells the time.".into()),
         input_schema: Some(r#"{"type":"object","properties":{"zone":{"type":"string"}}}"#.into()),
         effect: Some(ToolEffect::Read),
         handler: Some(true),
@@ -256,11 +258,12 @@ fn stored_text(turn: &Turn) -> String {
 }
 
 #[tokio::test]
-async fn answer_with_a_tool_call_is_streamed_and_stored() {
+async fn answer_with_a_tool_call_is_published_and_stored() {
     let backend = Backend::start().await;
     let (turn, updates) = backend.ask("m1", "call Europe/Berlin").await;
     assert_eq!(turn.status, TurnStatus::Completed, "{:?}", turn.failure);
-    assert_eq!(streamed_text(&updates), "I look at my watch.It is late.");
+    let published = updates.iter().filter_map(|update| Some(update.event.as_ref()?.text_or_empty()));
+    assert_eq!(published.skip(1).collect::<String>(), "I look at my watch.It is late.");
     assert_eq!(stored_text(&turn), "I look at my watch.It is late.");
     let result: Value = serde_json::from_str(results(&turn)[0].json.as_ref().unwrap()).unwrap();
     assert_eq!((&result["zone"], result["time"].as_str().unwrap().len()), (&json!("Europe/Berlin"), 25));
@@ -335,7 +338,7 @@ async fn busy_service_is_asked_again() {
 }
 
 #[tokio::test]
-async fn cancel_closes_the_connection_to_the_service() {
+async fn text_is_streamed_until_a_cancel_closes_the_connection() {
     let mut backend = Backend::start().await;
     let mut subscription = backend.subscribe().await;
     backend.send("m1", "never end").await;
