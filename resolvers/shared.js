@@ -118,7 +118,7 @@ const defaultApproval = (effect) => (effect === 'READ' ? 'NEVER' : 'ALWAYS');
  */
 function toVisibleAgent(ctx, agent) {
   if (ctx.stash.isAdministrator) return agent;
-  const tools = agent.tools.map((tool) => ({ ...tool, lambda: null, graphql: null }));
+  const tools = agent.tools.map((tool) => ({ ...tool, lambda: null, graphql: null, mcp: null }));
   return { ...agent, systemPrompt: null, tools };
 }
 

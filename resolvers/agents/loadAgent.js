@@ -71,7 +71,7 @@ const TOOL_DEFAULTS = { tools: [], maxSteps: 10, toolTimeoutSeconds: 30 };
  */
 function toVisibleAgent(ctx, agent) {
   if (ctx.stash.isAdministrator) return agent;
-  const tools = agent.tools.map((tool) => ({ ...tool, lambda: null, graphql: null }));
+  const tools = agent.tools.map((tool) => ({ ...tool, lambda: null, graphql: null, mcp: null }));
   return { ...agent, systemPrompt: null, tools };
 }
 

@@ -323,6 +323,7 @@ impl Backend {
                 json!({ "functionArn": { "S": "arn:aws:lambda:us-east-1:000000000000:function:a" } }),
             ),
             tool("list", "graphql", json!({ "document": { "S": "{ getCaller { id } }" } })),
+            tool("look", "mcp", json!({ "url": { "S": "https://mcp.example/" }, "toolName": { "S": "look" } })),
         ];
         self.run(&json!({
             "operation": "PutItem",

@@ -65,7 +65,7 @@ impl Fixture<'_> {
                 start_turn(owner, &id).await;
                 self.backend.claim_turn(&id, TURN).await;
             }
-            "Query.getAgent.tools" | "Query.getAgent.lambda" | "Query.getAgent.graphql" => {
+            "Query.getAgent.tools" | "Query.getAgent.lambda" | "Query.getAgent.graphql" | "Query.getAgent.mcp" => {
                 self.backend.put_agent_with_tools(AGENT).await;
             }
             _ => {}
@@ -221,6 +221,10 @@ fn agent_query(field: &str) -> (&'static str, Value) {
         }
         "Query.getAgent.graphql" => (
             "query ($id: ID!) { getAgent(id: $id) { tools { name graphql { document url } } } }",
+            json!({ "id": AGENT }),
+        ),
+        "Query.getAgent.mcp" => (
+            "query ($id: ID!) { getAgent(id: $id) { tools { name mcp { url authorizationSecretArn toolName } } } }",
             json!({ "id": AGENT }),
         ),
         "Query.listAgents" => ("{ listAgents { items { modelId } } }", json!({})),

@@ -116,7 +116,8 @@ pub fn outcome(response: &Value) -> String {
 /// Whether the request asked what the tools of a list call, and no tool says it.
 fn hides_targets(tools: &Value) -> bool {
     let tools = tools.as_array().into_iter().flatten();
-    let mut targets = tools.flat_map(|tool| ["lambda", "graphql"].map(|target| tool.get(target))).flatten().peekable();
+    let mut targets =
+        tools.flat_map(|tool| ["lambda", "graphql", "mcp"].map(|target| tool.get(target))).flatten().peekable();
     targets.peek().is_some() && targets.all(Value::is_null)
 }
 

@@ -187,15 +187,15 @@ async fn secret_for_an_mcp_server_appears_nowhere() {
     let server = fixture.start(Path::new(PROJECT), "info,rmcp=trace", &arguments).await;
     let administrator = administrator(&server);
     let session = Session { fixture: &fixture, client: &administrator };
-    session.put_agent_with_mcp_server("echo", &mcp_server.url, &secret.arn()).await;
-    let result = session.call_tool("echo", "s_show_headers").await;
+    session.put_agent_with_mcp_server("caller", &mcp_server.url, &secret.arn()).await;
+    let result = session.call_tool("caller", "s_show_headers").await;
     assert_eq!(result, (ToolStatus::Succeeded, Some("authorization: [credential removed]".into())));
 
     // Another session is refused, with the secret that is kept and with the one that is read again.
     let wrong_token = fixture.credential("a wrong token");
     mcp_server.require(Some("Bearer another".into()));
     fs::write(&file, format!("Bearer {wrong_token}")).unwrap();
-    let result = session.call_tool("echo", "s_show_headers").await;
+    let result = session.call_tool("caller", "s_show_headers").await;
     let text = "The tool's server did not accept the sign-in of this deployment.";
     assert_eq!(result, (ToolStatus::Failed, Some(text.into())));
     fixture.stop(server).await;
