@@ -64,6 +64,11 @@ pub mod tool_responses {
     pub use crate::aws::{function_result, operation_result};
 }
 
+/// Runs of tools, over any way to reach a tool.
+pub mod tools {
+    pub use crate::aws::{CallError, ToolBackend, ToolRunner};
+}
+
 /// Why a handler cannot serve.
 pub type Error = lambda_runtime::Error;
 

@@ -20,6 +20,10 @@ impl BedrockError {
         Self::new(StatusCode::BAD_REQUEST, "ValidationException", message)
     }
 
+    pub fn into_message(self) -> String {
+        self.message
+    }
+
     pub fn malformed_request() -> Self {
         Self::validation("Malformed input request, please reformat your input and try again.")
     }

@@ -95,6 +95,11 @@ fn parse_transcript(model_id: &str, body: Result<Bytes, BytesRejection>) -> Resu
     Ok(transcript)
 }
 
+/// Why Bedrock refuses a request: its message, if it does. `body` is that of ConverseStream or Converse.
+pub fn refusal(model_id: &str, body: Vec<u8>) -> Option<String> {
+    parse_transcript(model_id, Ok(body.into())).err().map(BedrockError::into_message)
+}
+
 /// How often each transcript was throttled in a row, by `transcript_key`.
 #[derive(Clone, Default)]
 struct ThrottleCounts(Arc<Mutex<HashMap<u64, u32>>>);

@@ -13,7 +13,7 @@ export function request(ctx) {
   const isUnderWay = queuedTurn.status !== 'QUEUED' && !toolCallUpdate;
   if (isStarted || isUnderWay) runtime.earlyReturn(toTurn(ctx), { skipTo: 'END' });
   if (toolCallUpdate) return invoke(toolCallUpdate);
-  const history = question ? historyBefore(question, ctx.stash.recentEvents) : [];
+  const history = question ? historyBefore(question, newestEvents(ctx)) : [];
   return invoke({
     type: 'turn',
     conversationId: conversation.id,
@@ -71,6 +71,12 @@ function closeOrder(ctx) {
  * its tools, and its settings) come on top of this.
  */
 const HISTORY_BYTES = 196608;
+
+/** The event that closed the last turn was stored after the events were read. Newest first. */
+function newestEvents(ctx) {
+  const { closing, isReplay, recentEvents } = ctx.stash;
+  return closing && !isReplay ? [closing.event, ...recentEvents] : recentEvents;
+}
 
 /** Oldest first. `newestFirst`: the newest events of the conversation. */
 function historyBefore(question, newestFirst) {

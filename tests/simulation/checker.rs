@@ -2,11 +2,14 @@
 //! number in ARCHITECTURE.md.
 use std::{collections::VecDeque, fmt};
 
-use client::schema::TurnStatus;
+use client::schema::{ToolStatus, TurnStatus};
 use serde_json::Value;
 use turn::model::{Role, TranscriptBlock};
 
-use crate::observations::{ModelRequest, Observations};
+use crate::{
+    observations::{ModelRequest, Observations, is_batch},
+    tool_checks,
+};
 
 /// Three pages of 300 events (resolvers/turns/listAnswer.js).
 const MAX_ANSWER_EVENTS: usize = 900;
@@ -39,6 +42,7 @@ pub fn check(observations: &Observations) -> Vec<Violation> {
         checker.check_transcript(request);
     }
     checker.check_writes_per_batch();
+    checker.violations.extend(tool_checks::check(observations));
     if checker.items.is_deleted() {
         checker.check_purge();
         return checker.violations;
@@ -85,6 +89,8 @@ struct Items<'a> {
     events: Vec<&'a Value>,
     turns: Vec<&'a Value>,
     batches: Vec<&'a Value>,
+    /// The items of turns: batches, claims of tool calls, and answers to them.
+    turn_items: Vec<&'a Value>,
 }
 
 impl<'a> Items<'a> {
@@ -95,7 +101,8 @@ impl<'a> Items<'a> {
             conversation: with_sort_key("META").next(),
             events: with_sort_key("EVENT#").collect(),
             turns: with_sort_key("TURN#").collect(),
-            batches: items.iter().filter(|item| text(item, "pk").starts_with("TURN#")).collect(),
+            batches: items.iter().filter(|item| is_batch(item)).collect(),
+            turn_items: items.iter().filter(|item| text(item, "pk").starts_with("TURN#")).collect(),
         }
     }
 
@@ -104,13 +111,13 @@ impl<'a> Items<'a> {
         self.conversation.is_some_and(|conversation| conversation["deletedAt"].is_string())
     }
 
-    /// All events of the agent in a turn, by position.
+    /// All events of the agent and its tools in a turn, by position.
     fn agent_events(&self, turn: &Value) -> impl Iterator<Item = &'a Value> {
         let id = text(turn, "id").to_owned();
         self.events
             .iter()
             .copied()
-            .filter(move |event| text(event, "turnId") == id && event["sender"]["kind"] == "AGENT")
+            .filter(move |event| text(event, "turnId") == id && event["sender"]["kind"] != "USER")
     }
 
     /// The events of the turn's answer: those kept from earlier runs, and those of the current attempt.
@@ -126,14 +133,14 @@ impl<'a> Items<'a> {
         })
     }
 
-    /// The part of the answer that the last run added.
-    fn last_run_answer(&self, turn: &'a Value) -> impl Iterator<Item = &'a Value> {
-        let run_position = run_position(turn);
-        self.answer(turn).filter(move |event| number(event, "position") > run_position)
+    /// The part of the answer that the last attempt added.
+    fn last_attempt_answer(&self, turn: &'a Value) -> impl Iterator<Item = &'a Value> {
+        let attempt = number(turn, "attempt");
+        self.answer(turn).filter(move |event| number(event, "attempt") == attempt)
     }
 
     fn final_event(&self, turn: &'a Value) -> Option<&'a Value> {
-        self.last_run_answer(turn).find(|event| is_final(event))
+        self.last_attempt_answer(turn).find(|event| is_final(event))
     }
 
     /// The stored batches of the turn's current attempt, by sequence.
@@ -184,9 +191,9 @@ impl<'a> Checker<'a> {
             let key = (text(batch, "pk").to_owned(), text(batch, "sk").to_owned());
             self.observations.purge.batch_writes.get(&key).copied().unwrap_or_default()
         };
-        let old_batches = self.items.batches.iter().filter(|batch| written_at(batch) < purge_began).count();
-        if old_batches > 0 {
-            self.violation(6, format!("a purge left {old_batches} batches"));
+        let old_items = self.items.turn_items.iter().filter(|item| written_at(item) < purge_began).count();
+        if old_items > 0 {
+            self.violation(6, format!("a purge left {old_items} items of turns"));
         }
     }
 
@@ -255,7 +262,8 @@ impl<'a> Checker<'a> {
             self.violation(4, format!("turn {id} is still {effective_status:?}"));
         }
         let is_settled = self.observations.settled_turns.iter().any(|settled| settled == id);
-        if is_settled && !stored_status(turn).is_end() {
+        // Nothing is pending for a turn whose calls nobody has answered: its end is derived.
+        if is_settled && !stored_status(turn).is_end() && stored_status(turn) != TurnStatus::Waiting {
             self.violation(4, format!("turn {id} has no pending event and is stored as {}", text(turn, "status")));
         }
     }
@@ -278,7 +286,7 @@ impl<'a> Checker<'a> {
             self.violation(1, format!("turn {id}'s last run ends at {end_positions:?}, not once at its last position"));
         }
 
-        let has_end = !end_positions.is_empty();
+        let has_end = self.items.final_event(turn).is_some();
         let is_stored_as_ended = stored_status(turn).is_end();
         let has_other_attempts = run_events
             .iter()
@@ -314,11 +322,15 @@ impl<'a> Checker<'a> {
         let is_closed_by_other = text(final_event, "id").contains("-closed-");
         let sequence_limit = if is_closed_by_other { number(turn, "lastSequence") } else { u64::MAX };
         let batches = self.items.batches(turn);
-        let with_text = batches.iter().filter(|batch| !text(batch, "text").is_empty());
-        if !with_text.map(|batch| number(batch, "contentBlockIndex")).is_sorted() {
+        // A sequence that no batch has is that of an event. Each step numbers its blocks from 0.
+        let place = |(index, batch): (usize, &&Value)| {
+            (number(batch, "sequence").saturating_sub(index as u64), number(batch, "contentBlockIndex"))
+        };
+        let with_text = batches.iter().enumerate().filter(|(_, batch)| !text(batch, "text").is_empty());
+        if !with_text.map(place).is_sorted() {
             return self.check_interleaved_batches(turn, &batches, sequence_limit);
         }
-        let answer: String = self.items.last_run_answer(turn).map(content).collect();
+        let answer: String = self.items.last_attempt_answer(turn).map(content).collect();
         let mut rest = answer.as_str();
         let mut next_sequence = 1;
         let mut has_gap = false;
@@ -341,7 +353,7 @@ impl<'a> Checker<'a> {
     /// 7: each batch of interleaved blocks is in a stored block. The blocks of an event follow each other in
     /// the answer, whatever the order of their batches.
     fn check_interleaved_batches(&mut self, turn: &'a Value, batches: &[&'a Value], sequence_limit: u64) {
-        let blocks: Vec<&str> = self.items.last_run_answer(turn).flat_map(block_texts).collect();
+        let blocks: Vec<&str> = self.items.last_attempt_answer(turn).flat_map(block_texts).collect();
         let is_missing = |batch: &&&Value| !blocks.iter().any(|block| block.contains(text(batch, "text")));
         let decided = batches.iter().filter(|batch| number(batch, "sequence") < sequence_limit);
         let missing = decided.filter(is_missing).count();
@@ -356,7 +368,7 @@ impl<'a> Checker<'a> {
         let Some(deltas) = self.observations.received_deltas.get(&(id.to_owned(), attempt)) else { return };
         let Some(final_event) = self.items.final_event(turn) else { return };
         let is_closed_by_attempt = text(final_event, "id").starts_with(&format!("{id}-{attempt}-"));
-        let events: Vec<&Value> = self.items.last_run_answer(turn).collect();
+        let events: Vec<&Value> = self.items.last_attempt_answer(turn).collect();
         if !has_received_text(&events, deltas, is_closed_by_attempt) {
             let stored: usize = events.iter().map(|event| content(event).len()).sum();
             let received: usize = deltas.iter().map(|(_, text)| text.len()).sum();
@@ -370,9 +382,19 @@ impl<'a> Checker<'a> {
         let id = text(turn, "id");
         let stored_text = self.items.stored_text(turn);
         let status = self.effective_status(turn);
+        let results: Vec<(String, ToolStatus)> = self.items.answer(turn).flat_map(tool_results).collect();
         for (subscriber, turns) in self.observations.subscribers.iter().enumerate() {
             match turns.get(id) {
-                Some(displayed) if displayed.text == stored_text && displayed.end == Some(status) => {}
+                Some(displayed) if displayed.text == stored_text && displayed.end == Some(status) => {
+                    let shown = |id: &str| displayed.calls.get(id).copied();
+                    let wrong = results.iter().find(|(id, status)| shown(id) != Some(*status));
+                    if let Some((id, status)) = wrong {
+                        let shown = shown(id);
+                        let message =
+                            format!("subscriber {subscriber} displays {shown:?} of {id}, which is {status:?}");
+                        self.violation(3, message);
+                    }
+                }
                 Some(displayed) => {
                     let (shown, stored) = (displayed.text.len(), stored_text.len());
                     let end = displayed.end;
@@ -430,6 +452,9 @@ impl<'a> Checker<'a> {
         if stored.is_end() || number(turn, "leaseUntil") > now {
             return stored;
         }
+        if stored == TurnStatus::Waiting {
+            return if number(turn, "pendingUntil") > now { stored } else { TurnStatus::Failed };
+        }
         if stored == TurnStatus::Cancelling {
             return TurnStatus::Cancelled;
         }
@@ -441,8 +466,18 @@ fn content(event: &Value) -> String {
     block_texts(event).collect()
 }
 
+/// The ids of the calls and the statuses of their results.
+fn tool_results(event: &Value) -> impl Iterator<Item = (String, ToolStatus)> {
+    let blocks = event["content"].as_array().into_iter().flatten();
+    let results = blocks.map(|block| &block["toolResult"]).filter(|result| result.is_object());
+    results.map(|result| {
+        let status = serde_json::from_value(result["status"].clone()).unwrap_or(ToolStatus::Unknown);
+        (text(result, "toolUseId").to_owned(), status)
+    })
+}
+
 fn block_texts(event: &Value) -> impl Iterator<Item = &str> {
-    event["content"].as_array().into_iter().flatten().map(|block| text(block, "text"))
+    event["content"].as_array().into_iter().flatten().filter_map(|block| block["text"].as_str())
 }
 
 /// Whether each event has the next part of the received text, joined by block. An event of another process
@@ -490,7 +525,7 @@ fn join_blocks<'a>(deltas: impl Iterator<Item = (u32, &'a str)>) -> Vec<(u32, St
     blocks
 }
 
-/// Whether an event of the agent ends an answer.
+/// Whether an event of the agent or its tools ends an answer.
 fn is_final(event: &Value) -> bool {
     event["stopReason"].is_string() || event["failure"].is_object()
 }

@@ -19,6 +19,7 @@ use crate::{
     recorder::Recorder,
     rng::Rng,
     run::RunPlan,
+    tools::AgentProfile,
     users::UserProfile,
 };
 
@@ -39,6 +40,7 @@ pub struct Environment {
     pub limits: Limits,
     pub people: People,
     pub users: UserProfile,
+    pub agent: AgentProfile,
     /// Whether eventually consistent reads lack the newest writes.
     pub has_stale_reads: bool,
     start: Instant,
@@ -69,14 +71,17 @@ impl Environment {
             None => FaultProfile::random(&mut rng),
         };
         let mut users = UserProfile::random(&mut rng, long_run);
+        let mut agent = AgentProfile::random(&mut rng);
         let mut limits = random_limits(&mut rng);
         let mut has_stale_reads = rng.percent(25);
         if let Some(long_run) = long_run {
             long_run.adjust_limits(&mut limits);
+            agent.has_tools = false;
         }
         if let Some(mutant) = mutant {
             mutant.adjust_faults(&mut profile);
             mutant.adjust_users(&mut users);
+            mutant.adjust_agent(&mut agent);
             mutant.adjust_limits(&mut limits);
             has_stale_reads |= mutant == Mutant::StaleDecisions;
         }
@@ -89,6 +94,7 @@ impl Environment {
             limits,
             people: People::random(&mut rng, seed),
             users,
+            agent,
             has_stale_reads,
             start: Instant::now(),
             clock_skew: Duration::from_millis(rng.choose(&[0, 0, 50, 2_000])),

@@ -16,6 +16,7 @@ pub enum Link {
     HandlerToTable,
     ResolverToTable,
     ResolverToLambda,
+    HandlerToTool,
 }
 
 /// A fault of a call, of a process, of an event delivery or of a subscription.
@@ -70,8 +71,14 @@ const CALL_FAULTS: [Fault; 10] = [
     Fault::ExecutedTwice,
     Fault::ExecutedLate,
 ];
-const LINKS: [Link; 5] =
-    [Link::UserToApi, Link::HandlerToApi, Link::HandlerToTable, Link::ResolverToTable, Link::ResolverToLambda];
+const LINKS: [Link; 6] = [
+    Link::UserToApi,
+    Link::HandlerToApi,
+    Link::HandlerToTable,
+    Link::ResolverToTable,
+    Link::ResolverToLambda,
+    Link::HandlerToTool,
+];
 
 /// How often each fault was injected.
 pub type FaultCounts = BTreeMap<Fault, u64>;
@@ -115,7 +122,7 @@ pub struct CallPlan {
 impl FaultProfile {
     pub fn random(rng: &mut Rng) -> Self {
         Self {
-            links: LINKS.map(|link| (link, LinkFaults::random(rng))).into(),
+            links: LINKS.map(|link| (link, LinkFaults::random(rng, link))).into(),
             outage: rng.percent(15).then(|| random_outage(rng)),
             process_kills: rng.choose(&[0, 0, 50, 200, 500]),
             process_stalls: rng.choose(&[0, 0, 0, 50, 200]),
@@ -150,6 +157,17 @@ impl FaultProfile {
     /// The fault point at which the next invocation is to be killed.
     pub fn next_planned_kill(&mut self) -> Option<u32> {
         self.planned_kills.pop_front().or(self.kills_all.then_some(0))
+    }
+
+    /// Tools are called without other faults.
+    pub fn lose_tool_responses(&mut self) {
+        let faults = vec![Fault::ServerErrorAfterEffect, Fault::ConnectionLostAfter];
+        self.links.insert(Link::HandlerToTool, LinkFaults { probability: 200, faults });
+    }
+
+    /// Faults are injected, or none until they are enabled again.
+    pub fn set_enabled(&mut self, is_enabled: bool) {
+        self.is_disabled = !is_enabled;
     }
 
     /// No fault is injected from now on.
@@ -199,10 +217,15 @@ impl FaultProfile {
 
 impl LinkFaults {
     /// About half of the possible faults, and at least one.
-    fn random(rng: &mut Rng) -> Self {
+    fn random(rng: &mut Rng, link: Link) -> Self {
         let probability = rng.choose(&[0, 0, 5, 20, 60, 150]);
         let mut faults: Vec<Fault> = CALL_FAULTS.into_iter().filter(|_| rng.percent(50)).collect();
         faults.push(rng.choose(&CALL_FAULTS));
+        if link == Link::HandlerToTool {
+            // Lambda executes a function once for each request that waits for its response.
+            faults.retain(|fault| *fault != Fault::ExecutedTwice);
+            faults.push(Fault::ConnectionLostAfter);
+        }
         Self { probability, faults }
     }
 }

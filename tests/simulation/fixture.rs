@@ -15,9 +15,10 @@ use local::{
 use serde_json::{Value, json};
 
 use crate::{
-    aws::{data_source::FaultyTables, lambda::EventQueue},
+    aws::{bedrock_sdk::RequestBodies, data_source::FaultyTables, lambda::EventQueue},
     environment::Environment,
     mutants::Mutant,
+    tools::{ALLOWED_FUNCTIONS, PENDING_HOURS},
 };
 
 /// Clones share everything.
@@ -29,6 +30,7 @@ pub struct Fixture {
     stale_database: DynamoDb,
     pub table: String,
     pub functions: Arc<BTreeMap<String, Function>>,
+    pub request_bodies: RequestBodies,
     callers: Arc<BTreeMap<String, Caller>>,
     roles: Arc<BTreeMap<String, AssumedRole>>,
 }
@@ -75,6 +77,7 @@ impl Fixture {
             callers: Arc::new(callers.collect()),
             roles: Arc::new(roles.collect()),
             functions: Arc::new(stack.functions),
+            request_bodies: RequestBodies::new(),
         }
     }
 
@@ -125,8 +128,13 @@ fn open_database(stack: &Stack) -> DynamoDb {
 
 /// Quotas are checked and never exceeded.
 fn load_stack() -> Stack {
-    let quotas = [("MessagesPerMinute", "1000000"), ("TokensPerDay", "2000000000")];
-    let parameters = quotas.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let parameters = [
+        ("MessagesPerMinute", "1000000".to_owned()),
+        ("TokensPerDay", "2000000000".to_owned()),
+        ("ToolFunctionArns", ALLOWED_FUNCTIONS.to_owned()),
+        ("PendingHours", PENDING_HOURS.to_string()),
+    ];
+    let parameters = parameters.map(|(name, value)| (name.to_owned(), value));
     let deployment = Deployment::at("http://api.invalid", parameters.into());
     template::load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment).expect("the template loads")
 }

@@ -22,6 +22,8 @@ mod recorder;
 mod rng;
 mod run;
 mod subscriber;
+mod tool_checks;
+mod tools;
 mod users;
 
 use std::{
@@ -41,6 +43,7 @@ use long_run::LongRun;
 use mutants::Mutant;
 use observations::Sizes;
 use run::{Report, RunPlan, run_seed};
+use tool_checks::ToolCounts;
 
 const DEFAULT_RUNS: u64 = if cfg!(debug_assertions) { 20 } else { 2_000 };
 /// The number of seeds within which every mutant must show.
@@ -55,7 +58,8 @@ fn invariants_hold_under_random_faults() {
     let start = Instant::now();
     let runs = number_from_environment("PARLANCE_RUNS").unwrap_or(DEFAULT_RUNS);
     let summary = run_seeds(runs);
-    println!("{runs} runs, {} turns in {:.1} s; faults injected:", summary.turns, start.elapsed().as_secs_f64());
+    println!("{runs} runs, {} turns in {:.1} s", summary.turns, start.elapsed().as_secs_f64());
+    println!("{}; faults injected:", summary.tool_counts);
     for (fault, count) in &summary.fault_counts {
         println!("{count:>9} {fault:?}");
     }
@@ -122,6 +126,15 @@ fn every_mutant_violates_its_invariant() {
         (Mutant::LastingSubscriptions, 6, 7),
         (Mutant::OpenConversations, 6, 1),
         (Mutant::WritingReaders, 6, 1),
+        (Mutant::ClaimsAreUnconditional, 12, 1),
+        (Mutant::ClaimsBelongToEverybody, 12, 1),
+        (Mutant::LostCallsAreRepeated, 12, 1),
+        (Mutant::ChangesCountAsReads, 12, 1),
+        (Mutant::DenialsApprove, 12, 1),
+        (Mutant::LastResultIsDropped, 13, 1),
+        (Mutant::FirstResultIsRepeated, 13, 1),
+        (Mutant::WaitsEndWithoutResults, 13, 1),
+        (Mutant::HistoryWithoutResults, 13, 1),
     ];
     let only = env::var("PARLANCE_MUTANT").ok();
     let is_selected = |mutant: Mutant| only.as_ref().is_none_or(|only| *only == format!("{mutant:?}"));
@@ -158,6 +171,7 @@ fn find_violation(mutant: Mutant, invariant: u8, first_seed: u64) {
 struct Summary {
     fault_counts: FaultCounts,
     turns: usize,
+    tool_counts: ToolCounts,
     failed_runs: u64,
 }
 
@@ -185,6 +199,7 @@ impl Summary {
             *self.fault_counts.entry(*fault).or_default() += count;
         }
         self.turns += report.sizes.turns;
+        self.tool_counts += &report.tool_counts;
         if !report.violations.is_empty() {
             // Printed at once, because many runs take long.
             println!("PARLANCE_SEED={} cargo test --test simulation\n    {}", report.seed, report.violation_lines());

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 use turn::limits::Limits;
 
-use crate::{environment::Environment, fault_profile::FaultProfile, long_run::LongRun, users::UserProfile};
+use crate::{
+    environment::Environment, fault_profile::FaultProfile, long_run::LongRun, tools::AgentProfile, users::UserProfile,
+};
 
 /// Of a transaction by `RetryMarksNewestEvents`.
 const MARKED_EVENTS: usize = 90;
@@ -43,6 +45,24 @@ pub enum Mutant {
     OpenConversations,
     /// A participant that may only read may cancel and retry.
     WritingReaders,
+    /// A call is claimed whether it was claimed before or not.
+    ClaimsAreUnconditional,
+    /// An attempt takes the claim of another attempt for its own.
+    ClaimsBelongToEverybody,
+    /// A call of a tool that changes something is repeated if its response was lost.
+    LostCallsAreRepeated,
+    /// Tools that change something count as tools that only read.
+    ChangesCountAsReads,
+    /// A denied call counts as approved.
+    DenialsApprove,
+    /// The event with the results of a step lacks the last result.
+    LastResultIsDropped,
+    /// The event with the results of a step has the first result twice.
+    FirstResultIsRepeated,
+    /// A turn that is cancelled while it waits ends without results.
+    WaitsEndWithoutResults,
+    /// The history of a request lacks the results of tool calls.
+    HistoryWithoutResults,
 }
 
 /// A change of a resolver's code.
@@ -63,6 +83,10 @@ impl Mutant {
                 profile.process_kills = 0;
             }
             Self::EndlessLease => profile.process_kills = 600,
+            Self::ClaimsAreUnconditional | Self::ClaimsBelongToEverybody | Self::ChangesCountAsReads => {
+                profile.process_kills = 500;
+            }
+            Self::LostCallsAreRepeated => profile.lose_tool_responses(),
             _ => {}
         }
     }
@@ -84,6 +108,23 @@ impl Mutant {
             }
             _ => {}
         }
+    }
+
+    pub fn adjust_agent(self, agent: &mut AgentProfile) {
+        let needs_tools = matches!(
+            self,
+            Self::ClaimsAreUnconditional
+                | Self::ClaimsBelongToEverybody
+                | Self::LostCallsAreRepeated
+                | Self::ChangesCountAsReads
+                | Self::DenialsApprove
+                | Self::LastResultIsDropped
+                | Self::FirstResultIsRepeated
+                | Self::WaitsEndWithoutResults
+                | Self::HistoryWithoutResults
+        );
+        agent.has_tools = needs_tools;
+        agent.steps = 80;
     }
 
     pub fn adjust_limits(self, limits: &mut Limits) {
@@ -110,6 +151,8 @@ impl Mutant {
         const NO_BLOCK_LIMIT: &str = "const MAX_EVENT_BLOCKS = 100000;";
         const STORED_TEXT: &str = "event.text ?? event.content[0]?.text ?? ''";
         const JOINED_TEXT: &str = "event.content.map((block) => block.text ?? '').join('')";
+        const OLDER_EVENT: &str = "event.position < question.position";
+        const OLDER_EVENT_WITHOUT_RESULTS: &str = "event.position < question.position && event.sender.kind !== 'TOOL'";
         match self {
             Self::UnboundedBlocks => {
                 const {
@@ -130,6 +173,22 @@ impl Mutant {
             Self::WritingReaders => {
                 const { &[edit("authorizeConversation.js", "['cancelTurn', 'retryTurn', 'continueTurn', ", "[")] }
             }
+            Self::ChangesCountAsReads => {
+                const { &[edit("checkTools.js", "({ ...tool, ", "({ ...tool, effect: 'READ', ")] }
+            }
+            Self::DenialsApprove => {
+                const { &[edit("validateToolAnswer.js", "{} : { approved }", "{} : { approved: true }")] }
+            }
+            Self::WaitsEndWithoutResults => {
+                const {
+                    &[edit(
+                        "prepareClosingEvent.js",
+                        "turn.storedPending.map((call) => ({ toolResult: resultOf(ctx, call) }))",
+                        "[]",
+                    )]
+                }
+            }
+            Self::HistoryWithoutResults => const { &[edit("startTurn.js", OLDER_EVENT, OLDER_EVENT_WITHOUT_RESULTS)] },
             _ => &[],
         }
     }
@@ -169,6 +228,16 @@ impl Mutant {
                 }
             }),
             Self::RetryMarksNewestEvents => mark_newest_events(request),
+            Self::LastResultIsDropped => for_each_write(request, |write| {
+                if let Some(results) = stored_results(write).filter(|results| results.len() > 1) {
+                    results.pop();
+                }
+            }),
+            Self::FirstResultIsRepeated => for_each_write(request, |write| {
+                if let Some(results) = stored_results(write) {
+                    results.push(results[0].clone());
+                }
+            }),
             Self::StaleDecisions if request.get("consistentRead").is_some() => {
                 request["consistentRead"] = json!(false);
             }
@@ -203,8 +272,27 @@ impl Mutant {
                     *partition = json!("TURN#of another conversation");
                 }
             }),
+            Self::ClaimsAreUnconditional => change_json(environment, body, |request| {
+                if let Some(put) = put_of_claim(request) {
+                    put.as_object_mut().and_then(|put| put.remove("ConditionExpression"));
+                }
+            }),
             _ => body,
         }
+    }
+
+    /// Changes the table's response to a handler's call.
+    pub fn change_handler_response(self, environment: &Environment, request: &[u8], body: Vec<u8>) -> Vec<u8> {
+        if self != Self::ClaimsBelongToEverybody {
+            return body;
+        }
+        let Ok(mut request) = serde_json::from_slice::<Value>(request) else { return body };
+        let Some(attempt) = put_of_claim(&mut request).map(|put| put["Item"]["attempt"].clone()) else { return body };
+        change_json(environment, body, |response| {
+            if let Some(claim) = response.pointer_mut("/CancellationReasons/1/Item") {
+                claim["attempt"] = attempt;
+            }
+        })
     }
 
     /// Changes an update on its way to subscribers.
@@ -225,6 +313,20 @@ impl Mutant {
             }
         })
     }
+}
+
+/// The write that claims a tool call.
+fn put_of_claim(request: &mut Value) -> Option<&mut Value> {
+    let put = request.pointer_mut("/TransactItems/1/Put")?;
+    let is_claim = put["Item"]["sk"]["S"].as_str().is_some_and(|key| key.starts_with("TOOL#"));
+    is_claim.then_some(put)
+}
+
+/// The blocks of an event that has the results of tool calls.
+fn stored_results(write: &mut Value) -> Option<&mut Vec<Value>> {
+    let blocks = write.pointer_mut("/attributeValues/content/L")?.as_array_mut()?;
+    let has_results = blocks.first().is_some_and(|block| !block["M"]["toolResult"].is_null());
+    has_results.then_some(blocks)
 }
 
 fn is_batches_partition(partition: &Value) -> bool {

@@ -2,11 +2,11 @@
 //! the model received and sent.
 use std::collections::BTreeMap;
 
-use client::schema::TurnStatus;
+use client::schema::{ToolStatus, TurnStatus};
 use serde_json::Value;
 use turn::model::TranscriptMessage;
 
-use crate::read_back::ReadBack;
+use crate::{read_back::ReadBack, tools::ToolCounters, users::ToolAnswers};
 
 #[derive(Default)]
 pub struct Observations {
@@ -27,6 +27,12 @@ pub struct Observations {
     /// The most writes of one published batch.
     pub max_writes_per_batch: u32,
     pub purge: Purge,
+    /// Whether the agent has tools.
+    pub has_tools: bool,
+    /// What has happened in tools.
+    pub tool_counters: ToolCounters,
+    /// What users have answered to tool calls.
+    pub tool_answers: ToolAnswers,
     /// What the API returns in the end. `None` if the conversation is deleted.
     pub read_back: Option<ReadBack>,
 }
@@ -38,6 +44,12 @@ pub struct Purge {
     pub began_ms: Option<u64>,
     /// When each batch was last written, by partition and sort key.
     pub batch_writes: BTreeMap<(String, String), u64>,
+}
+
+/// Whether an item of a turn's partition is a batch, and not a claim of a tool call or an answer to one.
+pub fn is_batch(item: &Value) -> bool {
+    let text = |name: &str| item[name].as_str().unwrap_or_default();
+    text("pk").starts_with("TURN#") && text("sk").starts_with(|character: char| character.is_ascii_digit())
 }
 
 /// The largest numbers that a run has reached.
@@ -65,7 +77,7 @@ impl Sizes {
             } else if sk.starts_with("TURN#") {
                 sizes.turns += 1;
                 sizes.runs_of_turn = sizes.runs_of_turn.max(item["run"].as_f64().unwrap_or_default() as u64);
-            } else if pk.starts_with("TURN#") {
+            } else if is_batch(item) {
                 *batches_of_attempts.entry((pk, item["attempt"].to_string())).or_default() += 1;
             }
         }
@@ -102,6 +114,8 @@ impl Sizes {
 pub struct DisplayedTurn {
     pub text: String,
     pub end: Option<TurnStatus>,
+    /// The last state of each tool call, by its id.
+    pub calls: BTreeMap<String, ToolStatus>,
 }
 
 pub struct ModelRequest {

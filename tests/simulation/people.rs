@@ -22,6 +22,7 @@ pub struct People {
     owner: Caller,
     participant: Caller,
     stranger: Caller,
+    administrator: Caller,
     /// The id of the participant as a user. `None` if the owner cannot share: all callers with the API key
     /// are one user.
     participant_id: Option<String>,
@@ -41,6 +42,7 @@ impl People {
             participant_id: (!is_anonymous).then(|| format!("IAM#{ACCOUNT}#{}", participant.user_id)),
             participant: caller(&participant),
             stranger: caller(&user("stranger")),
+            administrator: caller(&user("administrator")),
         }
     }
 
@@ -50,6 +52,11 @@ impl People {
             Person::Participant => self.participant.clone(),
             Person::Stranger => self.stranger.clone(),
         }
+    }
+
+    /// Puts agents.
+    pub fn administrator(&self) -> Caller {
+        self.administrator.clone()
     }
 
     pub fn participant_id(&self) -> Option<&str> {

@@ -12,6 +12,8 @@ use crate::{
     checker::{self, Violation},
     environment::Environment,
     observations::Sizes,
+    tools::ToolCounters,
+    users::ToolAnswers,
 };
 
 #[derive(Default)]
@@ -22,6 +24,10 @@ pub struct Recorder {
     pub sent_updates: BTreeMap<UpdateId, Vec<u8>>,
     /// The texts of messages whose sending was acknowledged, by turn.
     pub acknowledged: BTreeMap<String, String>,
+    /// What has happened in tools.
+    pub tool_counters: ToolCounters,
+    /// What users have answered to tool calls.
+    pub tool_answers: ToolAnswers,
     /// The most writes of one published batch.
     pub max_writes_per_batch: u32,
     /// When each batch was last written, by partition and sort key, in milliseconds since 1970.

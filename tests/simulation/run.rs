@@ -21,11 +21,14 @@ use crate::{
     read_back::{self, ReadBack},
     recorder::Recorder,
     subscriber::{DisplayedTurns, Subscriber, SubscriberHandle},
-    users::{self, User},
+    tool_checks::{self, ToolCounts},
+    users::{self, User, WAIT_END},
 };
 
 /// Longer than Lambda's retries take, and longer than a turn can be claimed.
 const SETTLING_TIME: Duration = Duration::from_secs(25 * 60);
+/// More than a simulated model sends in one call.
+const BLOCKS_OF_CALL: u32 = 10_000;
 /// Time for subscribers to fetch what they missed.
 const FINAL_FETCH_TIME: Duration = Duration::from_secs(90);
 
@@ -42,6 +45,7 @@ pub struct Report {
     pub violations: Vec<Violation>,
     pub fault_counts: FaultCounts,
     pub sizes: Sizes,
+    pub tool_counts: ToolCounts,
     /// How often the mutant has changed something.
     pub mutations: u64,
     pub trace: Vec<String>,
@@ -80,6 +84,11 @@ pub fn run_seed(fixture: &Fixture, plan: RunPlan, trace: Trace) -> Report {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("the runtime starts");
     runtime.block_on(async {
         let environment = Environment::start(plan, fixture, trace);
+        if environment.agent.has_tools {
+            environment.with_faults(|profile, _| profile.set_enabled(false));
+            User::new(&environment, Person::Owner).put_agent(true).await;
+            environment.with_faults(|profile, _| profile.set_enabled(true));
+        }
         User::new(&environment, Person::Owner).create_conversation().await;
         let subscribers = start_subscribers(&environment);
         let participant = subscribers.iter().find(|subscriber| subscriber.person == Person::Participant);
@@ -88,6 +97,9 @@ pub fn run_seed(fixture: &Fixture, plan: RunPlan, trace: Trace) -> Report {
         sleep(environment.with_rng(|rng| rng.seconds(0..300))).await;
         environment.with_faults(|profile, _| profile.disable());
         sleep(SETTLING_TIME).await;
+        if has_waiting_turn(&environment) {
+            sleep(WAIT_END).await;
+        }
         let before_reconnecting = subscribers[0].snapshot();
         for subscriber in &subscribers {
             subscriber.handle.reconnect();
@@ -105,6 +117,12 @@ pub fn run_seed(fixture: &Fixture, plan: RunPlan, trace: Trace) -> Report {
         }
         report(&environment, displays).await
     })
+}
+
+/// Whether nobody has answered the tool calls of a turn.
+fn has_waiting_turn(environment: &Environment) -> bool {
+    let items = environment.fixture.items(&format!("CONVERSATION#{}", environment.conversation_id()));
+    items.iter().any(|item| is_turn(item) && item["status"] == "WAITING")
 }
 
 /// The first subscriber is the owner's. The others are the owner's second device, the participant and a
@@ -135,6 +153,7 @@ fn check_stranger(environment: &Environment, subscriber: &RunningSubscriber) {
 async fn report(environment: &Arc<Environment>, displays: Vec<BTreeMap<String, DisplayedTurn>>) -> Report {
     let read_back = read_back::read_back(environment).await;
     let observations = environment.with_recorder(|recorder| observe(environment, recorder, displays, read_back));
+    tool_checks::check_next_request(environment, &observations).await;
     let mut violations = checker::check(&observations);
     violations.extend(environment.with_recorder(|recorder| recorder.violations.clone()));
     Report {
@@ -142,6 +161,7 @@ async fn report(environment: &Arc<Environment>, displays: Vec<BTreeMap<String, D
         violations,
         fault_counts: environment.with_faults(|profile, _| profile.counts.clone()),
         sizes: environment.with_recorder(|recorder| recorder.sizes).max(Sizes::of_items(&observations.items)),
+        tool_counts: ToolCounts::of(&observations),
         mutations: environment.with_recorder(|recorder| recorder.mutations),
         trace: environment.trace_lines(),
     }
@@ -169,10 +189,12 @@ fn observe(
     let items = stored_items(environment, &recorder.turn_ids());
     let turns: Vec<&Value> = items.iter().filter(|item| is_turn(item)).collect();
     let mut received_deltas = BTreeMap::new();
-    for call in &recorder.model_calls {
+    for (index, call) in recorder.model_calls.iter().enumerate() {
         if let Some((turn_id, attempt)) = &call.attempt {
             let deltas: &mut Vec<_> = received_deltas.entry((turn_id.clone(), u64::from(*attempt))).or_default();
-            deltas.extend(call.received_deltas.iter().cloned());
+            // Each call numbers its blocks from 0.
+            let first_block = index as u32 * BLOCKS_OF_CALL;
+            deltas.extend(call.received_deltas.iter().map(|(block, text)| (first_block + block, text.clone())));
         }
     }
     let model_requests = recorder.model_calls.iter().map(|call| ModelRequest {
@@ -192,6 +214,9 @@ fn observe(
         max_writes_per_batch: recorder.max_writes_per_batch,
         purge,
         read_back,
+        has_tools: environment.agent.has_tools,
+        tool_counters: recorder.tool_counters.clone(),
+        tool_answers: recorder.tool_answers.clone(),
         items,
     }
 }

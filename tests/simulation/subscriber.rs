@@ -10,7 +10,7 @@ use client::{
     documents::ON_CONVERSATION_UPDATE,
     reassembly::{Change, ConversationReassembly, Fetch, TurnChange},
     requests::{GetEvents, GetTurn},
-    schema::{ConversationEvents, ConversationUpdate, Turn},
+    schema::{ConversationEvents, ConversationUpdate, ToolStatus, Turn},
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use local::appsync::InProcessSubscription;
@@ -287,12 +287,13 @@ impl Subscriber {
                 Change::Replaced(text) => turn.text = text,
                 Change::Reopened => turn.end = None,
                 Change::Ended(end) => turn.end = Some(end.status),
-                Change::Question(_)
-                | Change::Note(_)
-                | Change::ToolCalled(_)
-                | Change::ToolProgress(_)
-                | Change::Waiting(_)
-                | Change::ToolResult(_) => {}
+                Change::ToolCalled(call) => {
+                    turn.calls.entry(call.id.clone()).or_insert(ToolStatus::Running);
+                }
+                Change::ToolProgress(call) => drop(turn.calls.insert(call.id, call.status)),
+                Change::Waiting(calls) => turn.calls.extend(calls.into_iter().map(|call| (call.id, call.status))),
+                Change::ToolResult(result) => drop(turn.calls.insert(result.tool_use_id, result.status)),
+                Change::Question(_) | Change::Note(_) => {}
             }
         }
     }

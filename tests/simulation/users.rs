@@ -1,10 +1,14 @@
 //! The users of a conversation: they send, cancel, retry and continue at random.
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use client::{
-    requests::{CreateConversation, DeleteConversation, ListConversations, Request, SendMessage},
+    requests::{
+        AnswerToolCall, CreateConversation, DeleteConversation, ListConversations, PutAgent, Request, SendMessage,
+    },
     schema::Access as GrantedAccess,
 };
+use futures::future::join_all;
+use local::identity::Caller;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
@@ -21,6 +25,7 @@ use crate::{
     rng::Rng,
     run::stored_items,
     subscriber::SubscriberHandle,
+    tools::{PENDING_HOURS, agent_id},
 };
 
 /// How often a user repeats a failed request before giving up.
@@ -34,6 +39,11 @@ const LEASE_END: Duration = Duration::from_secs(33);
 /// After a send: the turn cannot be claimed any more.
 const CLAIM_END: Duration = Duration::from_secs(363);
 
+/// After the beginning of a wait: its calls have expired.
+pub const WAIT_END: Duration = Duration::from_secs(PENDING_HOURS * 3600 + 5);
+/// How often the calls of one turn are answered. The model calls tools in a limited number of steps.
+const MAX_WAITS: u32 = 12;
+
 /// How the users of a run behave. Probabilities are percent.
 pub struct UserProfile {
     pub messages: u64,
@@ -43,6 +53,25 @@ pub struct UserProfile {
     pub deletes: u64,
     /// How often the owner shares the conversation, if there is a participant.
     pub shares: u64,
+    /// That the agent loses its tools, and gets them back.
+    pub agent_changes: u64,
+}
+
+/// What users have answered to each tool call, by turn and id of the call.
+pub type ToolAnswers = BTreeMap<(String, String), CallAnswers>;
+
+/// The answers to one tool call. Those that were sent may have been accepted.
+#[derive(Clone, Debug, Default)]
+pub struct CallAnswers {
+    pub sent: Vec<Answer>,
+    pub accepted: Vec<Answer>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Approval,
+    Denial { reason: Option<String> },
+    Result { json: String, is_error: bool },
 }
 
 #[derive(Clone)]
@@ -63,6 +92,14 @@ pub enum RequestError {
 #[derive(Debug, Deserialize)]
 struct TurnSummary {
     status: String,
+    #[serde(default)]
+    pending: Option<Vec<PendingCall>>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct PendingCall {
+    id: String,
+    status: String,
 }
 
 #[derive(Serialize)]
@@ -75,8 +112,14 @@ struct TurnVariables<'a> {
 impl UserProfile {
     pub fn random(rng: &mut Rng, long_run: Option<LongRun>) -> Self {
         match long_run {
-            None => Self { messages: rng.choose(&[1, 1, 1, 2, 2, 3]), reruns: 30, deletes: 15, shares: rng.below(4) },
-            Some(_) => Self { messages: 0, reruns: 0, deletes: 30, shares: 0 },
+            None => Self {
+                messages: rng.choose(&[1, 1, 1, 2, 2, 3]),
+                reruns: 30,
+                deletes: 15,
+                shares: rng.below(4),
+                agent_changes: 8,
+            },
+            Some(_) => Self { messages: 0, reruns: 0, deletes: 30, shares: 0, agent_changes: 0 },
         }
     }
 }
@@ -104,6 +147,22 @@ impl User {
             None if response["errors"].is_array() => Err(RequestError::Refused(response["errors"].to_string())),
             None => Ok(response["data"][field].take()),
         }
+    }
+
+    /// Puts the run's agent, with its tools or without, as the administrator.
+    pub async fn put_agent(&self, has_tools: bool) {
+        let agent = self.environment.agent.put(&self.environment, has_tools);
+        let body = json!({ "query": PutAgent::DOCUMENT, "variables": agent.variables() }).to_string();
+        let caller: Caller = self.environment.people.administrator();
+        let put = async || {
+            let request = api::request(&self.environment, Link::UserToApi, caller.clone(), body.clone());
+            let Ok(response) = request.await else { return Err(RequestError::NoResponse) };
+            let response: Value = serde_json::from_slice(&response).expect("AppSync responds with JSON");
+            let error = response["errors"][0]["errorType"].as_str();
+            assert!(error != Some("InvalidInput"), "the agent is refused: {response}");
+            error.map_or(Ok(()), |error| Err(RequestError::Refused(error.to_owned())))
+        };
+        drop(self.with_retries("put the agent", put).await);
     }
 
     /// A request that returns something about the conversation was allowed.
@@ -147,7 +206,8 @@ impl User {
 
     /// Creates the conversation, however often that takes.
     pub async fn create_conversation(&self) {
-        let request = CreateConversation { id: Some(self.environment.conversation_id()), title: None, agent_id: None };
+        let agent_id = self.environment.agent.has_tools.then(|| agent_id(&self.environment));
+        let request = CreateConversation { id: Some(self.environment.conversation_id()), title: None, agent_id };
         while self.with_retries("create", async || self.call(&request).await).await.is_err() {}
     }
 
@@ -209,6 +269,33 @@ impl User {
         }
     }
 
+    /// Answers a tool call. What is sent, and what is acknowledged, is recorded.
+    async fn answer(&self, turn_id: &str, tool_use_id: &str, answer: Answer) -> Result<(), RequestError> {
+        let key = (turn_id.to_owned(), tool_use_id.to_owned());
+        let record = |change: &dyn Fn(&mut CallAnswers)| {
+            self.environment.with_recorder(|recorder| change(recorder.tool_answers.entry(key.clone()).or_default()));
+        };
+        record(&|answers| answers.sent.push(answer.clone()));
+        let mut request = AnswerToolCall {
+            conversation_id: self.environment.conversation_id(),
+            turn_id: turn_id.to_owned(),
+            tool_use_id: tool_use_id.to_owned(),
+            approved: None,
+            reason: None,
+            result: None,
+            is_error: None,
+        };
+        match answer.clone() {
+            Answer::Approval => request.approved = Some(true),
+            Answer::Denial { reason } => (request.approved, request.reason) = (Some(false), reason),
+            Answer::Result { json, is_error } => (request.result, request.is_error) = (Some(json), Some(is_error)),
+        }
+        let name = format!("answer {tool_use_id} of {turn_id} with {answer:?}");
+        self.with_retries(&name, async || self.call(&request).await).await?;
+        record(&|answers| answers.accepted.push(answer.clone()));
+        Ok(())
+    }
+
     async fn cancel(&self, turn_id: &str) -> Result<TurnSummary, RequestError> {
         self.execute_on_turn("mutation", "cancelTurn", turn_id).await
     }
@@ -217,7 +304,7 @@ impl User {
     async fn execute_on_turn(&self, operation: &str, field: &str, turn_id: &str) -> Result<TurnSummary, RequestError> {
         let document = format!(
             "{operation} Op($conversationId: ID!, $id: ID!) \
-             {{ {field}(conversationId: $conversationId, id: $id) {{ status }} }}"
+             {{ {field}(conversationId: $conversationId, id: $id) {{ status pending {{ id status }} }} }}"
         );
         let variables = json!(TurnVariables { conversation_id: self.environment.conversation_id(), id: turn_id });
         let name = format!("{field} {turn_id}");
@@ -225,16 +312,26 @@ impl User {
         serde_json::from_value(turn).map_err(|_| RequestError::Refused("the turn is null".into()))
     }
 
-    /// Polls the turn until it has ended, for at most 21 minutes.
-    async fn wait_for_end(&self, turn_id: &str) {
+    /// Polls the turn until it has ended or waits for answers, for at most 21 minutes. Returns the calls that
+    /// wait; none if the turn does not wait.
+    async fn wait_for_end_or_calls(&self, turn_id: &str) -> Vec<PendingCall> {
         for poll in 1..16 {
-            if let Ok(turn) = self.execute_on_turn("query", "getTurn", turn_id).await
-                && matches!(turn.status.as_str(), "COMPLETED" | "CANCELLED" | "FAILED")
-            {
-                return;
+            if let Ok(turn) = self.execute_on_turn("query", "getTurn", turn_id).await {
+                match turn.status.as_str() {
+                    "COMPLETED" | "CANCELLED" | "FAILED" => break,
+                    "WAITING" => {
+                        let mut pending = turn.pending.unwrap_or_default();
+                        pending.retain(|call| matches!(call.status.as_str(), "APPROVAL_NEEDED" | "CLIENT_NEEDED"));
+                        if !pending.is_empty() {
+                            return pending;
+                        }
+                    }
+                    _ => {}
+                }
             }
             sleep(Duration::from_secs(poll * poll)).await;
         }
+        Vec::new()
     }
 }
 
@@ -276,7 +373,17 @@ pub async fn converse(environment: Arc<Environment>, owner: SubscriberHandle, pa
             conversation.delete().await;
         }
     };
-    tokio::join!(turns, sharing, deletion);
+    let agent_changes = async {
+        let environment = &conversation.environment;
+        let probability = environment.users.agent_changes;
+        if environment.agent.has_tools && environment.with_rng(|rng| rng.percent(probability)) {
+            for has_tools in [false, true] {
+                sleep(environment.with_rng(|rng| rng.milliseconds(500..40_000))).await;
+                conversation.user.put_agent(has_tools).await;
+            }
+        }
+    };
+    tokio::join!(turns, sharing, deletion, agent_changes);
 }
 
 struct Conversation {
@@ -290,6 +397,97 @@ impl Conversation {
         for number in 1..=self.environment.users.messages {
             self.play_turn(number).await;
         }
+    }
+
+    /// Follows a turn to its end, and answers the tool calls that wait.
+    async fn wait_for_end(&self, turn_id: &str) {
+        for wait in 1..=MAX_WAITS {
+            let pending = self.user.wait_for_end_or_calls(turn_id).await;
+            if pending.is_empty() || !self.end_wait(turn_id, wait, &pending).await {
+                return;
+            }
+        }
+    }
+
+    /// Answers the calls, or ends the wait in another way. Returns false if nobody looks after the turn any
+    /// more.
+    async fn end_wait(&self, turn_id: &str, wait: u32, pending: &[PendingCall]) -> bool {
+        let (pause, action) = self.environment.with_rng(|rng| {
+            let pause = if rng.percent(60) { rng.milliseconds(0..2_000) } else { rng.seconds(0..90) };
+            (pause, rng.below(100))
+        });
+        sleep(pause).await;
+        let send_instead = async || {
+            let other_id = format!("{turn_id}-instead-{wait}");
+            if self.user.send(&other_id, "«another message»").await.is_ok() {
+                self.subscriber.expect_turn(&other_id);
+                drop(self.user.wait_for_end_or_calls(&other_id).await);
+            }
+        };
+        match action {
+            0..68 => self.answer_all(turn_id, pending).await,
+            68..74 => drop(self.other_user().cancel(turn_id).await),
+            74..80 => {
+                let (_, ()) = tokio::join!(self.user.cancel(turn_id), self.answer_all(turn_id, pending));
+            }
+            80..84 => send_instead().await,
+            84..89 => {
+                tokio::join!(send_instead(), self.answer_all(turn_id, pending));
+            }
+            89..93 => {
+                self.answer_all(turn_id, &pending[1..]).await;
+                sleep(WAIT_END).await;
+            }
+            93..96 => sleep(WAIT_END).await,
+            // The last answers arrive when the wait is over, or nearly so.
+            96..98 => {
+                sleep(WAIT_END.saturating_sub(pause + Duration::from_secs(10))).await;
+                sleep(self.environment.with_rng(|rng| rng.milliseconds(0..12_000))).await;
+                self.answer_all(turn_id, pending).await;
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Answers the calls one after the other or all at once, some of them on two devices.
+    async fn answer_all(&self, turn_id: &str, pending: &[PendingCall]) {
+        if self.environment.with_rng(|rng| rng.percent(40)) {
+            join_all(pending.iter().map(|call| self.answer(turn_id, call))).await;
+            return;
+        }
+        for call in pending {
+            self.answer(turn_id, call).await;
+        }
+    }
+
+    /// The other device gives the same answer or another one.
+    async fn answer(&self, turn_id: &str, call: &PendingCall) {
+        let answer = self.random_answer(call);
+        let is_doubled = self.environment.with_rng(|rng| rng.percent(30));
+        if !is_doubled {
+            return drop(self.user.answer(turn_id, &call.id, answer).await);
+        }
+        let is_same = self.environment.with_rng(|rng| rng.percent(40));
+        let other_answer = if is_same { answer.clone() } else { self.random_answer(call) };
+        let other_user = self.other_user();
+        drop(tokio::join!(
+            self.user.answer(turn_id, &call.id, answer),
+            other_user.answer(turn_id, &call.id, other_answer)
+        ));
+    }
+
+    fn random_answer(&self, call: &PendingCall) -> Answer {
+        self.environment.with_rng(|rng| {
+            let is_client = call.status == "CLIENT_NEEDED";
+            let number = rng.below(1_000_000);
+            match rng.below(100) {
+                0..20 => Answer::Denial { reason: rng.percent(50).then(|| format!("Not {number}.")) },
+                20..35 if is_client => Answer::Result { json: format!(r#"{{"error":{number}}}"#), is_error: true },
+                _ if is_client => Answer::Result { json: format!(r#"{{"answer":{number}}}"#), is_error: false },
+                _ => Answer::Approval,
+            }
+        })
     }
 
     /// Another user, or another device of the owner.
@@ -366,7 +564,7 @@ impl Conversation {
         let text = format!("«question {turn_id}» {}", self.environment.with_rng(|rng| rng.number()));
         if self.user.send(turn_id, &text).await.is_ok() {
             self.subscriber.expect_turn(turn_id);
-            self.user.wait_for_end(turn_id).await;
+            self.wait_for_end(turn_id).await;
         }
     }
 
@@ -374,7 +572,7 @@ impl Conversation {
         let result = self.user.execute_on_turn("mutation", field, turn_id).await;
         self.subscriber.expect_turn(turn_id);
         if result.is_ok() {
-            self.user.wait_for_end(turn_id).await;
+            self.wait_for_end(turn_id).await;
         }
     }
 
@@ -418,7 +616,7 @@ impl Conversation {
         self.subscriber.expect_turn(&turn_id);
         self.interfere(&turn_id, &text).await;
         if self.environment.with_rng(|rng| rng.percent(85)) {
-            self.user.wait_for_end(&turn_id).await;
+            self.wait_for_end(&turn_id).await;
         }
         self.retry_and_continue(&turn_id).await;
     }
@@ -443,7 +641,7 @@ impl Conversation {
         let (result, rival_result) = tokio::join!(self.user.send(turn_id, text), other_user.send(&rival_id, "«rival»"));
         if rival_result.is_ok() {
             self.subscriber.expect_turn(&rival_id);
-            self.user.wait_for_end(&rival_id).await;
+            self.wait_for_end(&rival_id).await;
         }
         match result {
             Err(RequestError::Refused(_)) => self.user.send(turn_id, text).await,
@@ -493,7 +691,7 @@ impl Conversation {
                 sleep(self.environment.with_rng(|rng| rng.milliseconds(0..4_000))).await;
                 drop(self.other_user().cancel(turn_id).await);
             }
-            self.user.wait_for_end(turn_id).await;
+            self.wait_for_end(turn_id).await;
         }
     }
 }

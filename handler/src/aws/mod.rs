@@ -36,7 +36,7 @@ use kms::Kms;
 use mcp::McpSessions;
 use secrets_manager::SecretsManager;
 use signed_http::SignedHttp;
-use tools::{CredentialCache, Lambda, ToolClients, ToolRunner};
+use tools::{CredentialCache, InvocationTools, Lambda, ToolClients};
 
 pub use appsync::{ApiKey, RenewalError, classify_response, request_body};
 pub use bedrock::Bedrock;
@@ -44,7 +44,7 @@ pub use dynamodb::{CLAIM_RETENTION, ClaimOutcome, StoredAnswer, Table, TableErro
 #[cfg(test)]
 pub use mcp::test_server;
 pub use mcp::{McpError, McpServers};
-pub use tools::{function_result, limited_message, operation_result};
+pub use tools::{CallError, ToolBackend, ToolRunner, function_result, limited_message, operation_result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -141,8 +141,8 @@ impl<M: Model> Effects for InvocationClients<'_, M> {
     async fn run_tool(&self, run: ToolRun) -> (String, ToolOutcome) {
         let Clients { table, tools, .. } = self.clients;
         let (credential, mcp_sessions) = (&self.credential, &self.mcp_sessions);
-        let runner = ToolRunner { table, clients: tools, credential, mcp_sessions, clock: self.clock };
-        let outcome = runner.run(&run).await;
+        let backend = InvocationTools { clients: tools, credential, mcp_sessions, clock: self.clock };
+        let outcome = ToolRunner { table, backend: &backend, clock: self.clock }.run(&run).await;
         (run.tool_use.id, outcome)
     }
 

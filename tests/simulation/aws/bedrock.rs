@@ -4,15 +4,18 @@ use std::{future::pending, sync::Arc, time::Duration};
 use api::types::{FailureCode, StopReason, Usage};
 use futures::{Stream, StreamExt, stream};
 use tokio::time::sleep;
-use turn::model::{ModelError, ModelRequest, ModelStop, StreamEvent};
+use turn::model::{ModelError, ModelRequest, ModelStop, StreamEvent, TranscriptBlock};
 
 use super::invocation;
-use crate::{environment::Environment, long_run::LongRun, rng::Rng};
+use crate::{checker::Violation, environment::Environment, long_run::LongRun, rng::Rng, tools::SimulatedTool};
 
 /// Texts that are easily damaged: joined emoji, line ends, right-to-left text, combining marks, control
 /// characters.
 const TEXTS: [&str; 12] =
     ["Hello", " ", "👩‍👩‍👧", "\r\n", "שלום", "e\u{301}", "\u{1}\u{0}", "\"\\", "…and more", "日本語", "x", "\t\u{2028}"];
+
+const USAGE: Usage =
+    Usage { input_tokens: 3, output_tokens: 5, total_tokens: 8, cache_read_tokens: None, cache_write_tokens: None };
 
 /// A response of the model.
 struct Script {
@@ -34,16 +37,20 @@ enum StreamEnd {
 /// it.
 pub fn converse(
     environment: Arc<Environment>,
-    request: &ModelRequest,
+    request: &Arc<ModelRequest>,
 ) -> (usize, impl Stream<Item = ModelEvent> + Send + use<>) {
     let call = environment.with_recorder(|recorder| recorder.record_model_call(&environment, request));
     let Script { events, end } = environment.with_rng(|rng| match environment.long_run {
         Some(long_run) => long_script(rng, long_run, call),
+        None if !request.tools.is_empty() && rng.percent(environment.agent.steps) => step_script(rng, request, call),
         None => random_script(rng, call),
     });
     environment.trace(|| format!("model call {call}: {} events", events.len()));
-    let caller = Arc::clone(&environment);
-    let open = stream::once(async move { invocation::pass_fault_point(&caller, "the model").await });
+    let (caller, request) = (Arc::clone(&environment), Arc::clone(request));
+    let open = stream::once(async move {
+        check_request(&caller, request).await;
+        invocation::pass_fault_point(&caller, "the model").await;
+    });
     let events = stream::iter(events).then(async |(pause, event)| {
         sleep(pause).await;
         event
@@ -61,6 +68,98 @@ pub fn converse(
         }
     });
     (call, stream.boxed())
+}
+
+/// 8 and 13: Bedrock takes every request. The messages about calls and their results name them.
+pub async fn check_request(environment: &Environment, request: Arc<ModelRequest>) {
+    if let Some(refusal) = environment.fixture.request_bodies.refusal(request).await {
+        let invariant = if refusal.contains("tool") { 13 } else { 8 };
+        let violation = Violation::new(invariant, format!("Bedrock refuses a request: {refusal}"));
+        environment.with_recorder(|recorder| recorder.violations.push(violation));
+    }
+}
+
+/// A step with tool calls, some of which cannot be run, and some of which break off.
+fn step_script(rng: &mut Rng, request: &ModelRequest, call: usize) -> Script {
+    let mut events: Vec<(Duration, ModelEvent)> = vec![(rng.milliseconds(5..300), Ok(StreamEvent::Other))];
+    let mut block = 0;
+    if rng.percent(60) {
+        events.push((Duration::ZERO, Ok(StreamEvent::Text { block, text: format!("«{call}»") })));
+        for _ in 0..rng.below(6) {
+            let text = random_text(rng);
+            events.push((rng.milliseconds(0..60), Ok(StreamEvent::Text { block, text })));
+        }
+        block += 1;
+    }
+    for number in 0..rng.within(0..5) {
+        let (id, name) = (random_call_id(rng, request, call, number), random_tool_name(rng).to_owned());
+        events.push((rng.milliseconds(0..20), Ok(StreamEvent::ToolUse { block, id, name })));
+        for json in random_input(rng) {
+            events.push((rng.milliseconds(0..20), Ok(StreamEvent::ToolInput { block, json })));
+        }
+        block += 1;
+    }
+    let end = push_step_end(rng, &mut events);
+    Script { events, end }
+}
+
+/// Unique, but for a few that the transcript or the step has already.
+fn random_call_id(rng: &mut Rng, request: &ModelRequest, call: usize, number: u64) -> String {
+    let ids = request.transcript.iter().flat_map(|message| &message.content).filter_map(|block| match block {
+        TranscriptBlock::ToolUse(tool_use) => Some(tool_use.id.as_str()),
+        TranscriptBlock::Text(_) | TranscriptBlock::ToolResult { .. } => None,
+    });
+    let ids: Vec<&str> = ids.collect();
+    match rng.below(100) {
+        0..3 if !ids.is_empty() => rng.choose(&ids).to_owned(),
+        3..5 => format!("tooluse_{call}_0"),
+        5..7 => "not an id".to_owned(),
+        _ => format!("tooluse_{call}_{number}"),
+    }
+}
+
+fn random_tool_name(rng: &mut Rng) -> &'static str {
+    match rng.below(100) {
+        0..35 => SimulatedTool::Look.name(),
+        35..70 => SimulatedTool::Change.name(),
+        70..85 => SimulatedTool::ApprovedChange.name(),
+        85..95 => SimulatedTool::Client.name(),
+        _ => "unknown_tool",
+    }
+}
+
+/// The parts of a call's arguments. Some are no JSON, and some are none at all.
+fn random_input(rng: &mut Rng) -> Vec<String> {
+    let number = rng.below(100);
+    let parts: &[&str] = match rng.below(100) {
+        0..4 => &["", "{\"n\":"],
+        4..12 => &[""],
+        _ => &["", "{\"n\"", ":"],
+    };
+    let mut parts: Vec<String> = parts.iter().map(|part| (*part).to_owned()).collect();
+    if parts.len() == 3 {
+        parts.push(format!("{number}}}"));
+    }
+    parts
+}
+
+/// Most steps end with the order to run their tools; some stop for another reason, break off, or fall silent.
+fn push_step_end(rng: &mut Rng, events: &mut Vec<(Duration, ModelEvent)>) -> StreamEnd {
+    let pause = rng.milliseconds(0..50);
+    let stop = |stop| Ok(StreamEvent::MessageStop(stop));
+    match rng.below(100) {
+        0..2 => events.push((pause, Err(ModelError::Failed(FailureCode::ModelUnavailable)))),
+        2..4 => {}
+        4 => return StreamEnd::Silent,
+        5..8 => events.push((pause, stop(ModelStop::Answered(StopReason::MaxTokens)))),
+        8..10 => events.push((pause, stop(ModelStop::Answered(StopReason::EndTurn)))),
+        10..12 => events.push((pause, stop(ModelStop::Answered(StopReason::MalformedOutput)))),
+        _ => {
+            events.push((pause, stop(ModelStop::ToolUse)));
+            events.push((pause, Ok(StreamEvent::Usage(USAGE))));
+        }
+    }
+    StreamEnd::Closed
 }
 
 /// A text answer begins with the number of its call, so that no two answers are equal.
@@ -113,7 +212,6 @@ fn push_end(rng: &mut Rng, events: &mut Vec<(Duration, ModelEvent)>, kind: u64) 
     let pause = rng.milliseconds(0..50);
     let reasons = [StopReason::EndTurn, StopReason::EndTurn, StopReason::MaxTokens, StopReason::StopSequence];
     let message_stop = StreamEvent::MessageStop(ModelStop::Answered(rng.choose(&reasons)));
-    let usage = Usage { input_tokens: 3, output_tokens: 5, total_tokens: 8, ..Usage::default() };
     match kind {
         10..14 => events.push((pause, Err(ModelError::Failed(FailureCode::ModelUnavailable)))),
         14..16 => events.push((pause, Err(ModelError::ThrottledBriefly))),
@@ -126,7 +224,7 @@ fn push_end(rng: &mut Rng, events: &mut Vec<(Duration, ModelEvent)>, kind: u64) 
         }
         _ => {
             events.push((pause, Ok(message_stop)));
-            events.push((pause, Ok(StreamEvent::Usage(usage))));
+            events.push((pause, Ok(StreamEvent::Usage(USAGE))));
         }
     }
     StreamEnd::Closed

@@ -52,7 +52,7 @@ async fn run(environment: Arc<Environment>, table: &str, role: &AssumedRole, req
         let (environment, database) = (Arc::clone(&callee), database.clone());
         let (table, request) = (table.clone(), Arc::clone(&call));
         async move {
-            record_batch_write(&environment, &request);
+            record_turn_writes(&environment, &request);
             let response = database.run_blocking(&table, &request);
             if is_repeated {
                 environment.with_recorder(|recorder| recorder.mutations += 1);
@@ -80,10 +80,18 @@ fn count_stale_read(environment: &Environment, request: &Value) {
     }
 }
 
-fn record_batch_write(environment: &Environment, request: &Value) {
-    let (pk, sk) = (request["key"]["pk"]["S"].as_str(), request["key"]["sk"]["S"].as_str());
+/// Records writes of batches, and of answers to tool calls.
+fn record_turn_writes(environment: &Environment, request: &Value) {
+    let items = request["transactItems"].as_array().into_iter().flatten();
+    for write in items.chain([request]).filter(|write| write["operation"] == "PutItem") {
+        record_turn_write(environment, &write["key"]);
+    }
+}
+
+/// Records a write to an item of a turn's partition.
+pub fn record_turn_write(environment: &Environment, key: &Value) {
+    let (pk, sk) = (key["pk"]["S"].as_str(), key["sk"]["S"].as_str());
     if let (Some(pk), Some(sk)) = (pk, sk)
-        && request["operation"] == "PutItem"
         && pk.starts_with("TURN#")
     {
         let now = environment.now_ms();

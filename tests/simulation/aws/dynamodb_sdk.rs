@@ -14,9 +14,9 @@ use aws_smithy_runtime_api::{
 use aws_smithy_types::body::SdkBody;
 use handler::Table;
 use local::dynamodb::EndpointResponse;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::invocation;
+use super::{data_source::record_turn_write, invocation};
 use crate::{environment::Environment, fault_profile::Link, network::CallError};
 
 const EXCEPTION_NAMESPACE: &str = "com.amazonaws.dynamodb.v20120810#";
@@ -59,9 +59,14 @@ async fn send(function: String, request: HttpRequest) -> Result<HttpResponse, Co
     }
     let database = environment.fixture.database_of(&function);
     let operation = Arc::clone(&target);
+    let (callee, request) = (Arc::clone(&environment), body.clone());
     let execute = move || {
-        let (database, operation, body) = (database.clone(), Arc::clone(&operation), body.clone());
-        async move { database.handle_call(&operation, &body) }
+        let (environment, database) = (Arc::clone(&callee), database.clone());
+        let (operation, body) = (Arc::clone(&operation), body.clone());
+        async move {
+            record_tool_writes(&environment, &body);
+            database.handle_call(&operation, &body)
+        }
     };
     invocation::pass_fault_point(&environment, &target).await;
     let result = environment.call(Link::HandlerToTable, execute).await;
@@ -75,10 +80,23 @@ async fn send(function: String, request: HttpRequest) -> Result<HttpResponse, Co
         Err(error) => exception(error, &target),
     };
     environment.trace(|| format!("handler's {target}: {status}"));
+    let body = match environment.mutant {
+        Some(mutant) => mutant.change_handler_response(&environment, &request, body),
+        None => body,
+    };
     let status = StatusCode::try_from(status).map_err(|error| ConnectorError::other(error.into(), None))?;
     let mut response = HttpResponse::new(status, SdkBody::from(body));
     response.headers_mut().insert("content-type", "application/x-amz-json-1.0");
     Ok(response)
+}
+
+/// Records writes of claims of tool calls.
+fn record_tool_writes(environment: &Environment, body: &[u8]) {
+    let Ok(request) = serde_json::from_slice::<Value>(body) else { return };
+    let items = request["TransactItems"].as_array().into_iter().flatten().map(|item| &item["Put"]);
+    for put in items.chain([&request]) {
+        record_turn_write(environment, &put["Item"]);
+    }
 }
 
 /// Status and body of an exception of DynamoDB.

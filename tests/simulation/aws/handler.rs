@@ -15,6 +15,7 @@ use handler::{
     graphql_urls::GraphqlUrls,
     publishing::{classify_response, request_body},
     tool::HandlerTools,
+    tools::ToolRunner,
 };
 use http::StatusCode;
 use serde_json::Value;
@@ -28,19 +29,19 @@ use turn::{
 };
 use uuid::Uuid;
 
-use super::{api, bedrock, dynamodb_sdk, invocation};
-use crate::{environment::Environment, fault_profile::Link, network::CallError};
+use super::{api, bedrock, dynamodb_sdk, invocation, tools::SimulatedTools};
+use crate::{environment::Environment, fault_profile::Link, network::CallError, tools::ALLOWED_FUNCTIONS};
 
 /// The timeout of the handler's own HTTP client.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves one event as the handler or the closer, with the time that Lambda leaves it.
+/// Serves one event or request as the handler or the closer, with the time that Lambda leaves it.
 pub async fn serve(
     environment: &Arc<Environment>,
     function: &str,
     payload: Value,
     time_left: Duration,
-) -> Result<(), HandlerError> {
+) -> Result<Value, HandlerError> {
     let table = dynamodb_sdk::table(environment, function);
     let clock = Clock::starting_at(environment.handler_time());
     let holder = environment.with_rng(|rng| Uuid::from_u64_pair(rng.number(), rng.number()));
@@ -58,13 +59,13 @@ pub async fn serve(
         deadlines: Deadlines::within(Instant::now().into_std(), time_left),
         holder,
         limits: environment.limits,
-        tool_functions: &AllowedFunctions::default(),
+        tool_functions: &AllowedFunctions::from_list(ALLOWED_FUNCTIONS),
         tool_urls: &GraphqlUrls::default(),
         handler_tools: &HandlerTools::default(),
         mcp_servers: None,
         api_key: None,
     };
-    let result = handler::serve(payload, &context).await.map(|_| ());
+    let result = handler::serve(payload, &context).await;
     if let Err(error) = &result {
         environment.trace(|| format!("{function}: {error}"));
     }
@@ -108,9 +109,10 @@ impl Effects for SimulatedEffects<'_> {
         stream
     }
 
-    /// No agent of the simulation has tools.
     async fn run_tool(&self, run: ToolRun) -> (String, ToolOutcome) {
-        unreachable!("{run:?}")
+        let backend = SimulatedTools { environment: Arc::clone(&self.environment) };
+        let outcome = ToolRunner { table: self.table, backend: &backend, clock: self.clock }.run(&run).await;
+        (run.tool_use.id, outcome)
     }
 
     async fn publish(&self, mutation: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {

@@ -50,10 +50,10 @@ pub enum InvocationEnd {
 }
 
 /// Runs the work of a function for at most its timeout.
-pub async fn run<E>(
+pub async fn run<T, E>(
     environment: &Environment,
     function_timeout: Duration,
-    work: impl Future<Output = Result<(), E>>,
+    work: impl Future<Output = Result<T, E>>,
 ) -> InvocationEnd {
     let invocation = Arc::new(Invocation {
         fault: random_fault(environment),
@@ -78,7 +78,7 @@ pub async fn run<E>(
         result = timeout(function_timeout, work) => result,
     };
     match result {
-        Ok(Ok(Ok(()))) => InvocationEnd::Succeeded,
+        Ok(Ok(Ok(_))) => InvocationEnd::Succeeded,
         Ok(Ok(Err(_))) => InvocationEnd::Failed,
         Ok(Err(_panic)) => {
             let violation = Violation::new(4, "a function panicked".into());

@@ -34,9 +34,11 @@ impl FunctionBackend for EventQueue {
         kind: InvocationType,
         payload: Value,
     ) -> BoxFuture<'a, Result<Value, InvokeError>> {
-        assert_eq!(kind, InvocationType::Event, "resolvers do not wait for functions");
         Box::pin(async move {
             let environment = Environment::current();
+            if kind == InvocationType::RequestResponse {
+                return respond(&environment, function, payload).await;
+            }
             let (queue, function) = (Arc::clone(&environment), function.to_owned());
             let execute = move || {
                 let (queue, function, payload) = (Arc::clone(&queue), function.clone(), payload.clone());
@@ -51,10 +53,22 @@ impl FunctionBackend for EventQueue {
     }
 }
 
+/// Invokes a function without faults and waits for its response.
+async fn respond(environment: &Arc<Environment>, function: &str, payload: Value) -> Result<Value, InvokeError> {
+    let function = find_function(environment, function);
+    let timeout = Duration::from_secs(function.timeout_seconds.into());
+    handler::serve(environment, &function.name, payload, timeout).await.map_err(|_| InvokeError::Stopped)
+}
+
+/// A function by name or ARN.
+fn find_function<'a>(environment: &'a Environment, function: &str) -> &'a Function {
+    let name = function.rsplit(':').next().unwrap_or(function);
+    &environment.fixture.functions[name]
+}
+
 /// Queues an event for a function, given by name or ARN. Some events are delivered twice.
 fn enqueue(environment: &Arc<Environment>, function: &str, payload: Value) {
-    let name = function.rsplit(':').next().unwrap_or(function);
-    let function = &environment.fixture.functions[name];
+    let function = find_function(environment, function);
     let mut delays = vec![Duration::ZERO];
     if environment.should_inject(Fault::EventDeliveredTwice, |profile| profile.duplicate_deliveries) {
         delays.push(environment.with_rng(|rng| rng.seconds(0..100)));

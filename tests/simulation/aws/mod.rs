@@ -2,8 +2,10 @@
 //! local server; Lambda and Bedrock are simulated.
 pub mod api;
 pub mod bedrock;
+pub mod bedrock_sdk;
 pub mod data_source;
 pub mod dynamodb_sdk;
 pub mod handler;
 pub mod invocation;
 pub mod lambda;
+pub mod tools;

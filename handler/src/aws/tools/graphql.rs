@@ -22,8 +22,8 @@ const MAX_PATH_BYTES: usize = 1000;
 const REQUEST_REFUSED: &str = "The tool's API did not accept the request.";
 
 /// One operation with its variables and the caller's credential.
-pub struct GraphqlRequest<'a> {
-    url: &'a str,
+pub struct GraphqlRequest {
+    url: String,
     credential: (HeaderName, HeaderValue),
     body: Vec<u8>,
 }
@@ -66,10 +66,10 @@ struct PartialError<'a> {
     path: Option<&'a RawValue>,
 }
 
-impl<'a> GraphqlRequest<'a> {
+impl GraphqlRequest {
     pub fn new(
         tool: &GraphqlTool,
-        url: &'a str,
+        url: &str,
         run: &ToolRun,
         credential: (HeaderName, HeaderValue),
     ) -> Result<Self, CallError> {
@@ -77,7 +77,7 @@ impl<'a> GraphqlRequest<'a> {
             tracing::error!(%error, tool = run.tool.name, "the arguments are not JSON");
             CallError::Refused(NOT_REACHED)
         })?;
-        Ok(Self { url, credential, body })
+        Ok(Self { url: url.to_owned(), credential, body })
     }
 
     /// Tries once. Returns the operation's result: JSON text, byte for byte.
@@ -87,7 +87,7 @@ impl<'a> GraphqlRequest<'a> {
         // The connection is closed after the response, as after an invocation of Lambda. A call of the
         // handler's own API may use one that a publish of the same attempt left open.
         let request = http
-            .post(self.url)
+            .post(&self.url)
             .header("connection", "close")
             .header("content-type", "application/json")
             .header(name, value)

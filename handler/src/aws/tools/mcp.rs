@@ -41,15 +41,15 @@ pub struct McpClients<'a> {
 /// One call that can be sent.
 pub struct McpCall<'a> {
     clients: McpClients<'a>,
-    tool: &'a McpTool,
+    tool: McpTool,
     params: CallToolRequestParams,
 }
 
 impl<'a> McpCall<'a> {
     /// Opens the session, unless an earlier call has. Tries until the end of the run, because that has no
     /// effect.
-    pub async fn prepare(clients: McpClients<'a>, tool: &'a McpTool, run: &ToolRun) -> Result<Self, CallError> {
-        let call = Self { clients, tool, params: call_params(tool, run)? };
+    pub async fn prepare(clients: McpClients<'a>, tool: &McpTool, run: &ToolRun) -> Result<Self, CallError> {
+        let call = Self { clients, tool: tool.clone(), params: call_params(tool, run)? };
         let mut failures = 0;
         while let Err(error) = call.session(run).await {
             failures += 1;

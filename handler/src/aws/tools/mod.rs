@@ -32,11 +32,11 @@ use crate::{
     refused_fields::check_fields,
     tool::HandlerTools,
 };
-use call_error::{CallError, MAX_RESPONSE_BYTES, NOT_ALLOWED, NOT_REACHED};
+use call_error::{MAX_RESPONSE_BYTES, NOT_ALLOWED, NOT_REACHED};
 use graphql::GraphqlRequest;
 use mcp::{McpCall, McpClients};
 
-pub use call_error::limited_message;
+pub use call_error::{CallError, limited_message};
 pub use caller_credential::CredentialCache;
 pub use graphql::operation_result;
 pub use lambda::{Lambda, function_result};
@@ -59,48 +59,47 @@ pub struct ToolClients {
     pub mcp: McpServers,
 }
 
+/// How calls reach their tools.
+pub trait ToolBackend: Sync {
+    /// A call that can be sent.
+    type Call: Sync;
+
+    /// Without effect. What fails here is not claimed.
+    fn prepare(&self, run: &ToolRun) -> impl Future<Output = Result<Self::Call, CallError>> + Send;
+
+    /// Sends the call once.
+    fn send(&self, call: &Self::Call, run: &ToolRun) -> impl Future<Output = Result<ToolOutput, CallError>> + Send;
+}
+
 /// Runs the tools of one invocation.
-pub struct ToolRunner<'a> {
-    pub table: &'a Table,
-    pub clients: &'a ToolClients,
-    pub credential: &'a CredentialCache,
-    pub mcp_sessions: &'a McpSessions,
+pub struct ToolRunner<'b, B> {
+    pub table: &'b Table,
+    pub backend: &'b B,
+    pub clock: Clock,
+}
+
+/// The clients of tools, for one invocation.
+pub struct InvocationTools<'b> {
+    pub clients: &'b ToolClients,
+    pub credential: &'b CredentialCache,
+    pub mcp_sessions: &'b McpSessions,
     pub clock: Clock,
 }
 
 /// A call that can be sent.
-enum ToolCall<'a> {
-    Lambda(&'a LambdaTool),
-    Graphql(GraphqlRequest<'a>),
+pub enum ToolCall<'a> {
+    Lambda(LambdaTool),
+    Graphql(GraphqlRequest),
     Handler,
     Mcp(McpCall<'a>),
 }
 
-impl ToolRunner<'_> {
-    /// Returns at `run.until` at the latest, but for the time that it takes to store the outcome. Never
-    /// returns if the attempt no longer owns the turn.
-    pub async fn run(&self, run: &ToolRun) -> ToolOutcome {
-        let outcome = self.prepare_and_run(run).await;
-        tracing::info!(tool = run.tool.name, status = ?outcome.status, "tool ended");
-        outcome
-    }
+impl<'b> ToolBackend for InvocationTools<'b> {
+    type Call = ToolCall<'b>;
 
-    async fn prepare_and_run(&self, run: &ToolRun) -> ToolOutcome {
-        let time_limit = TimeLimit::of(run);
-        // Before a claim, because what fails here has no effect.
-        match timeout_at(run.until.into(), self.prepare(run)).await {
-            Ok(Ok(call)) => match run.tool.effect {
-                ToolEffect::Read => self.send(&call, run, &time_limit).await,
-                ToolEffect::Write => self.send_at_most_once(&call, run, &time_limit).await,
-            },
-            Ok(Err(error)) => failed(&error),
-            Err(_) => failed(&time_limit.error()),
-        }
-    }
-
-    async fn prepare<'a>(&'a self, run: &'a ToolRun) -> Result<ToolCall<'a>, CallError> {
+    async fn prepare(&self, run: &ToolRun) -> Result<ToolCall<'b>, CallError> {
         match &run.tool.target {
-            ToolTarget::Lambda(function) => Ok(ToolCall::Lambda(function)),
+            ToolTarget::Lambda(function) => Ok(ToolCall::Lambda(function.clone())),
             ToolTarget::Graphql(operation) => self.prepare_operation(operation, run).await.map(ToolCall::Graphql),
             ToolTarget::Handler(_) => self.prepare_handler_tool(&run.tool.name),
             ToolTarget::Mcp(tool) => {
@@ -111,11 +110,19 @@ impl ToolRunner<'_> {
         }
     }
 
-    async fn prepare_operation<'a>(
-        &'a self,
-        tool: &'a GraphqlTool,
-        run: &'a ToolRun,
-    ) -> Result<GraphqlRequest<'a>, CallError> {
+    async fn send(&self, call: &ToolCall<'b>, run: &ToolRun) -> Result<ToolOutput, CallError> {
+        let ToolClients { lambda, http, handler_tools, .. } = self.clients;
+        match call {
+            ToolCall::Lambda(function) => lambda.invoke(function, run).await.map(ToolOutput::Json),
+            ToolCall::Graphql(request) => request.send(http, run).await.map(ToolOutput::Json),
+            ToolCall::Mcp(call) => call.send(run).await,
+            ToolCall::Handler => run_handler_tool(handler_tools, run).await.map(ToolOutput::Json),
+        }
+    }
+}
+
+impl<'b> InvocationTools<'b> {
+    async fn prepare_operation(&self, tool: &GraphqlTool, run: &ToolRun) -> Result<GraphqlRequest, CallError> {
         let ToolClients { kms, urls, .. } = self.clients;
         // The deployment may have taken back what it allowed when the agent was stored.
         let Some(url) = urls.allowed_url(tool.url.as_deref()) else {
@@ -130,7 +137,7 @@ impl ToolRunner<'_> {
         GraphqlRequest::new(tool, url, run, credential.header(self.clock.now())?)
     }
 
-    fn prepare_handler_tool(&self, name: &str) -> Result<ToolCall<'_>, CallError> {
+    fn prepare_handler_tool(&self, name: &str) -> Result<ToolCall<'b>, CallError> {
         // The handler may have changed since the agent was stored.
         if !self.clients.handler_tools.has(name) {
             tracing::error!(tool = name, "the handler has no tool of this name");
@@ -138,8 +145,31 @@ impl ToolRunner<'_> {
         }
         Ok(ToolCall::Handler)
     }
+}
 
-    async fn send_at_most_once(&self, call: &ToolCall<'_>, run: &ToolRun, time_limit: &TimeLimit) -> ToolOutcome {
+impl<B: ToolBackend> ToolRunner<'_, B> {
+    /// Returns at `run.until` at the latest, but for the time that it takes to store the outcome. Never
+    /// returns if the attempt no longer owns the turn.
+    pub async fn run(&self, run: &ToolRun) -> ToolOutcome {
+        let outcome = self.prepare_and_run(run).await;
+        tracing::info!(tool = run.tool.name, status = ?outcome.status, "tool ended");
+        outcome
+    }
+
+    async fn prepare_and_run(&self, run: &ToolRun) -> ToolOutcome {
+        let time_limit = TimeLimit::of(run);
+        // Before a claim, because what fails here has no effect.
+        match timeout_at(run.until.into(), self.backend.prepare(run)).await {
+            Ok(Ok(call)) => match run.tool.effect {
+                ToolEffect::Read => self.send(&call, run, &time_limit).await,
+                ToolEffect::Write => self.send_at_most_once(&call, run, &time_limit).await,
+            },
+            Ok(Err(error)) => failed(&error),
+            Err(_) => failed(&time_limit.error()),
+        }
+    }
+
+    async fn send_at_most_once(&self, call: &B::Call, run: &ToolRun, time_limit: &TimeLimit) -> ToolOutcome {
         match timeout_at(run.until.into(), self.claim(run)).await {
             Ok(Ok(ToolClaim::Claimed)) => {}
             Ok(Ok(ToolClaim::ClaimedBefore(outcome))) => return outcome.unwrap_or_else(unknown_outcome),
@@ -173,7 +203,7 @@ impl ToolRunner<'_> {
         }
     }
 
-    async fn send(&self, call: &ToolCall<'_>, run: &ToolRun, time_limit: &TimeLimit) -> ToolOutcome {
+    async fn send(&self, call: &B::Call, run: &ToolRun, time_limit: &TimeLimit) -> ToolOutcome {
         let started_at = iso_8601(self.clock.now());
         let result = timeout_at(run.until.into(), self.send_with_retries(call, run)).await;
         let ended_at = iso_8601(self.clock.now());
@@ -196,17 +226,10 @@ impl ToolRunner<'_> {
         }
     }
 
-    async fn send_with_retries(&self, call: &ToolCall<'_>, run: &ToolRun) -> Result<ToolOutput, CallError> {
-        let ToolClients { lambda, http, handler_tools, .. } = self.clients;
+    async fn send_with_retries(&self, call: &B::Call, run: &ToolRun) -> Result<ToolOutput, CallError> {
         let mut failures = 0;
         loop {
-            let result = match call {
-                ToolCall::Lambda(function) => lambda.invoke(function, run).await.map(ToolOutput::Json),
-                ToolCall::Graphql(request) => request.send(http, run).await.map(ToolOutput::Json),
-                ToolCall::Mcp(call) => call.send(run).await,
-                ToolCall::Handler => run_handler_tool(handler_tools, run).await.map(ToolOutput::Json),
-            };
-            let error = match result {
+            let error = match self.backend.send(call, run).await {
                 Ok(output) => return Ok(output),
                 Err(error) => error,
             };

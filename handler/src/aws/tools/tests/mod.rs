@@ -26,7 +26,7 @@ use turn::{
     tool::{Caller, Tool, ToolApproval, ToolEffect, ToolOutcome, ToolRun, ToolTarget},
 };
 
-use super::{CredentialCache, Lambda, ToolClients, ToolRunner};
+use super::{CredentialCache, InvocationTools, Lambda, ToolClients, ToolRunner};
 use crate::{
     aws::{
         dynamodb::{
@@ -203,7 +203,8 @@ impl Server {
     async fn run(&self, run: &ToolRun) -> ToolOutcome {
         let clock = Clock::starting_at(time(NOW));
         let Self { table, clients, credential, mcp_sessions, .. } = self;
-        ToolRunner { table, clients, credential, mcp_sessions, clock }.run(run).await
+        let backend = InvocationTools { clients, credential, mcp_sessions, clock };
+        ToolRunner { table, backend: &backend, clock }.run(run).await
     }
 
     /// Runs a call again, as the next attempt does with a stored call.

@@ -1,0 +1,320 @@
+//! Checks invariants 12 and 13: a tool that changes something runs at most once per call, and every call has
+//! exactly one result.
+use std::{collections::BTreeMap, fmt, ops::AddAssign, sync::Arc};
+
+use api::types::{ConversationEvent, Sender, SenderKind, ToolResult, ToolStatus, ToolUse};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use turn::{
+    model::{ModelRequest, ToolOutput, TranscriptBlock},
+    request::Agent,
+    transcript::{TranscriptInput, build_transcript},
+};
+
+use crate::{
+    aws::bedrock::check_request,
+    checker::Violation,
+    environment::Environment,
+    observations::Observations,
+    tools::{CallId, Executions, SimulatedTool},
+    users::{Answer, CallAnswers},
+};
+
+/// The calls of a run, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ToolCounts {
+    pub runs_with_tools: u64,
+    /// Stored calls of tools that change something.
+    pub changing_calls: u64,
+    pub claimed: u64,
+    pub executed: u64,
+    /// Claimed, and the outcome is stored.
+    pub done: u64,
+    /// The results of all calls.
+    pub results: BTreeMap<String, u64>,
+    /// Of calls that change something.
+    pub unknown: u64,
+}
+
+/// A call with its results, of a turn that is not deleted.
+struct StoredCall<'a> {
+    id: CallId,
+    tool_use: ToolUse,
+    results: Vec<ToolResult>,
+    executions: Option<&'a Executions>,
+    answers: Option<&'a CallAnswers>,
+}
+
+pub fn check(observations: &Observations) -> Vec<Violation> {
+    let mut violations = check_effects(observations);
+    let events = stored_events(&observations.items);
+    let turns = observations.items.iter().filter(|item| is_turn(item));
+    for turn in turns {
+        violations.extend(check_turn(turn, &events, observations));
+    }
+    violations.extend(check_transcripts(observations, &events));
+    violations
+}
+
+/// 12, whatever is stored: a call of a tool that changes something has one effect at most, and none unless a
+/// user has approved it. A client's tool is never run.
+fn check_effects(observations: &Observations) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for (call, executions) in &observations.tool_counters {
+        let Some(tool) = SimulatedTool::named(&executions.tool) else { continue };
+        if tool.changes_something() && executions.count > 1 {
+            violations.push(Violation::new(12, format!("{call:?} was executed {} times", executions.count)));
+        }
+        let answers = observations.tool_answers.get(&(call.turn_id.clone(), call.tool_use_id.clone()));
+        let sent = answers.map_or(&[][..], |answers| &answers.sent);
+        if tool == SimulatedTool::ApprovedChange && !sent.contains(&Answer::Approval) {
+            violations.push(Violation::new(12, format!("{call:?} was executed and nobody has approved it")));
+        }
+        if tool == SimulatedTool::Client {
+            violations.push(Violation::new(12, format!("{call:?} of a client's tool was executed")));
+        }
+    }
+    for ((turn_id, id), answers) in &observations.tool_answers {
+        if answers.accepted.windows(2).any(|pair| pair[0] != pair[1]) {
+            let accepted = &answers.accepted;
+            violations.push(Violation::new(12, format!("different answers to {id} of {turn_id}: {accepted:?}")));
+        }
+    }
+    violations
+}
+
+fn check_turn(turn: &Value, events: &[ConversationEvent], observations: &Observations) -> Vec<Violation> {
+    let turn_id = turn["id"].as_str().unwrap_or_default();
+    let events: Vec<_> = events.iter().filter(|event| is_agents(event) && event_turn(event) == turn_id).collect();
+    let calls = stored_calls(turn_id, &events, observations);
+    let mut violations = Vec::new();
+    let call_ids: Vec<_> = calls.iter().map(|call| call.tool_use.id.as_str()).collect();
+    let orphans = events.iter().flat_map(|event| event.tool_results());
+    let orphans = orphans.filter(|result| !call_ids.contains(&result.tool_use_id.as_str())).count();
+    if orphans > 0 {
+        violations.push(Violation::new(13, format!("{turn_id} has {orphans} results without calls")));
+    }
+    let has_all_results = has_all_results(turn, &events);
+    for call in &calls {
+        let count = call.results.len();
+        if count > 1 || count == 0 && has_all_results {
+            violations.push(Violation::new(13, format!("{:?} has {count} results", call.id)));
+        }
+        violations.extend(call.results.iter().filter_map(|result| call.contradiction(result)));
+    }
+    violations
+}
+
+/// Whether the turn was ended by an attempt, or by somebody who knew its calls. Whoever closes a turn of a
+/// dead process keeps its text; the next transcript says of its calls that their results are not known.
+fn has_all_results(turn: &Value, events: &[&ConversationEvent]) -> bool {
+    let is_ended = matches!(turn["status"].as_str(), Some("COMPLETED" | "CANCELLED" | "FAILED"));
+    let last = events.last();
+    let is_closed_by_other =
+        last.is_none_or(|last| last.id.contains("-closed-") && last.sender.kind != SenderKind::Tool);
+    let is_last_of_turn =
+        last.is_some_and(|last| f64::from(last.position) == turn["lastPosition"].as_f64().unwrap_or(0.0));
+    is_ended && !is_closed_by_other && is_last_of_turn
+}
+
+/// A later event of the same turn has the result. A call of an answer that a retry has replaced may have the
+/// same id as a later one: the result belongs to the call before it.
+fn stored_calls<'a>(
+    turn_id: &str,
+    events: &[&ConversationEvent],
+    observations: &'a Observations,
+) -> Vec<StoredCall<'a>> {
+    let mut calls: Vec<StoredCall> = Vec::new();
+    for event in events {
+        for result in event.tool_results() {
+            let call = calls.iter_mut().rev().find(|call| call.tool_use.id == result.tool_use_id);
+            if let Some(call) = call {
+                call.results.push(result.clone());
+            }
+        }
+        for tool_use in event.tool_uses() {
+            let id = CallId { turn_id: turn_id.to_owned(), position: event.position, tool_use_id: tool_use.id.clone() };
+            let executions = observations.tool_counters.get(&id);
+            let answers = observations.tool_answers.get(&(turn_id.to_owned(), tool_use.id.clone()));
+            calls.push(StoredCall { id, tool_use: tool_use.clone(), results: Vec::new(), executions, answers });
+        }
+    }
+    calls
+}
+
+impl StoredCall<'_> {
+    /// What the result says and the tool or the user contradicts.
+    fn contradiction(&self, result: &ToolResult) -> Option<Violation> {
+        let tool = SimulatedTool::named(&self.tool_use.name);
+        let (executed, failures) = self.executions.map_or((0, 0), |executions| (executions.count, executions.failures));
+        let returned = self.executions.map_or(&[][..], |executions| &executions.returned);
+        let sent = self.answers.map_or(&[][..], |answers| &answers.sent);
+        let json = result.json.as_deref().unwrap_or_default();
+        let is_from_client = |is_error: bool| sent.contains(&Answer::Result { json: json.to_owned(), is_error });
+        let is_true = match (result.status, tool) {
+            (ToolStatus::Succeeded, Some(SimulatedTool::Client)) => is_from_client(false),
+            (ToolStatus::Succeeded, Some(_)) => returned.iter().any(|returned| returned == json),
+            (ToolStatus::Succeeded, None) => false,
+            // A failure is known: a call that may have taken effect is UNKNOWN.
+            (ToolStatus::Failed, Some(SimulatedTool::Change | SimulatedTool::ApprovedChange)) => {
+                executed == 0 || failures > 0
+            }
+            (ToolStatus::Denied | ToolStatus::Expired, _) => executed == 0,
+            _ => true,
+        };
+        let is_denied = self
+            .answers
+            .is_some_and(|answers| answers.accepted.iter().any(|answer| matches!(answer, Answer::Denial { .. })));
+        let has_denied_effect = is_denied && executed > 0;
+        (!is_true || has_denied_effect).then(|| {
+            let text = format!("{:?}: {result:?} contradicts {:?} and {:?}", self.id, self.executions, self.answers);
+            Violation::new(12, text)
+        })
+    }
+}
+
+/// 13: a transcript has the stored result of a call, once it is stored.
+fn check_transcripts(observations: &Observations, events: &[ConversationEvent]) -> Vec<Violation> {
+    let results: Vec<&ToolResult> = events.iter().flat_map(ConversationEvent::tool_results).collect();
+    let is_stored = |id: &str, output: &ToolOutput| {
+        let mut of_call = results.iter().filter(|result| result.tool_use_id == id).peekable();
+        of_call.peek().is_none()
+            || of_call.any(|result| match output {
+                ToolOutput::Json(json) => result.json.as_ref() == Some(json),
+                ToolOutput::Text(text) => result.text.as_ref() == Some(text),
+            })
+    };
+    let blocks = observations.model_requests.iter().flat_map(|request| &request.transcript);
+    let blocks = blocks.flat_map(|message| &message.content);
+    let wrong = blocks.filter_map(|block| match block {
+        TranscriptBlock::ToolResult { tool_use_id, output, .. } if !is_stored(tool_use_id, output) => {
+            Some(Violation::new(13, format!("a transcript has {output:?} as the result of {tool_use_id}")))
+        }
+        _ => None,
+    });
+    wrong.collect()
+}
+
+/// 8 and 13: whatever the conversation's turns have ended in, Bedrock takes the transcript of a next message.
+pub async fn check_next_request(environment: &Environment, observations: &Observations) {
+    let events = stored_events(&observations.items);
+    let Some(last) = events.last() else { return };
+    let question = ConversationEvent {
+        id: "next".into(),
+        position: last.position + 1,
+        sender: Sender { kind: SenderKind::User, id: None, name: None },
+        content: vec![api::types::ContentBlock::text("Next?")],
+        text: Some("Next?".into()),
+        turn_id: Some("next".into()),
+        attempt: None,
+        ..last.clone()
+    };
+    let input = TranscriptInput {
+        history: events,
+        history_cut: false,
+        question,
+        kept_answer: Vec::new(),
+        context_bytes: 4_000_000,
+    };
+    for has_tools in [true, false] {
+        let request = ModelRequest {
+            model_id: "anthropic.claude-sonnet-4-20250514-v1:0".into(),
+            system_prompt: None,
+            inference: Default::default(),
+            tools: if has_tools { any_tool().tools.into() } else { Arc::default() },
+            transcript: build_transcript(&input),
+        };
+        check_request(environment, Arc::new(request)).await;
+    }
+}
+
+fn any_tool() -> Agent {
+    let tool = json!({ "name": "look", "description": "Looks.", "inputSchema": "{\"type\":\"object\"}",
+        "effect": "READ", "lambda": { "functionArn": "arn" } });
+    let agent = json!({ "id": "a", "version": 1, "modelId": "m", "contextBytes": 1, "tools": [tool] });
+    serde_json::from_value(agent).expect("an agent is valid")
+}
+
+/// The events of the conversation by position.
+fn stored_events(items: &[Value]) -> Vec<ConversationEvent> {
+    let events = items.iter().filter(|item| item["sk"].as_str().is_some_and(|key| key.starts_with("EVENT#")));
+    events.map(|event| ConversationEvent::deserialize(with_integers(event)).expect("a stored event is valid")).collect()
+}
+
+/// The database returns some numbers as floats.
+fn with_integers(item: &Value) -> Value {
+    match item {
+        Value::Number(number) => number.as_f64().map_or_else(|| item.clone(), |number| json!(number as u64)),
+        Value::Array(items) => items.iter().map(with_integers).collect(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| (name.clone(), with_integers(value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+        _ => item.clone(),
+    }
+}
+
+fn is_agents(event: &ConversationEvent) -> bool {
+    event.sender.kind != SenderKind::User
+}
+
+fn event_turn(event: &ConversationEvent) -> &str {
+    event.turn_id.as_deref().unwrap_or_default()
+}
+
+fn is_turn(item: &Value) -> bool {
+    item["sk"].as_str().is_some_and(|key| key.starts_with("TURN#"))
+}
+
+impl ToolCounts {
+    pub fn of(observations: &Observations) -> Self {
+        let events = stored_events(&observations.items);
+        let mut counts = Self { runs_with_tools: u64::from(observations.has_tools), ..Self::default() };
+        let changes = |name: &str| SimulatedTool::named(name).is_some_and(SimulatedTool::changes_something);
+        let mut changing_ids = Vec::new();
+        for tool_use in events.iter().flat_map(ConversationEvent::tool_uses).filter(|call| changes(&call.name)) {
+            counts.changing_calls += 1;
+            changing_ids.push(&tool_use.id);
+        }
+        for result in events.iter().flat_map(ConversationEvent::tool_results) {
+            *counts.results.entry(format!("{:?}", result.status)).or_default() += 1;
+            let is_unknown = result.status == ToolStatus::Unknown && changing_ids.contains(&&result.tool_use_id);
+            counts.unknown += u64::from(is_unknown);
+        }
+        let claims =
+            observations.items.iter().filter(|item| item["sk"].as_str().is_some_and(|key| key.starts_with("TOOL#")));
+        for claim in claims {
+            counts.claimed += 1;
+            counts.done += u64::from(claim["outcome"].is_object());
+        }
+        let executed = observations.tool_counters.values().filter(|executions| changes(&executions.tool));
+        counts.executed = executed.count() as u64;
+        counts
+    }
+}
+
+impl AddAssign<&Self> for ToolCounts {
+    fn add_assign(&mut self, other: &Self) {
+        self.runs_with_tools += other.runs_with_tools;
+        self.changing_calls += other.changing_calls;
+        self.claimed += other.claimed;
+        self.executed += other.executed;
+        self.done += other.done;
+        self.unknown += other.unknown;
+        for (status, count) in &other.results {
+            *self.results.entry(status.clone()).or_default() += count;
+        }
+    }
+}
+
+impl fmt::Display for ToolCounts {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { runs_with_tools, changing_calls, claimed, executed, done, results, unknown } = self;
+        write!(
+            formatter,
+            "{runs_with_tools} runs with tools; changing calls: {changing_calls} stored, {claimed} claimed, {executed} \
+             executed, {done} done, {unknown} UNKNOWN; results of all calls: {results:?}"
+        )
+    }
+}
