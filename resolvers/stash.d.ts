@@ -91,7 +91,7 @@ interface Stash {
   turn: LoadedTurn;
   /**
    * How a turn without a live handler is closed. Written by turns/prepareClosingEvent, page by page; read by
-   * turns/cancelTurn, turns/requeueTurn and messages/putUserMessage.
+   * turns/cancelTurn, turns/requeueTurn, messages/putUserMessage and turns/startTurn.
    */
   closing?: Closing;
   /**

@@ -81,6 +81,13 @@ impl<'a> StoredConversation<'a> {
         self.answer().iter().map(|event| content(event)).collect()
     }
 
+    /// What the last attempt has added to the answer. Earlier attempts may have stored steps with tool calls.
+    fn last_attempt_text(&self) -> String {
+        let attempt = number(self.turn, "attempt");
+        let answer = self.answer().into_iter();
+        answer.filter(|event| number(event, "attempt") == attempt).map(content).collect()
+    }
+
     /// The texts of the last attempt's batches, up to the first missing sequence.
     fn batch_texts(&self) -> Vec<&'a str> {
         let batches = self.last_attempt_batches();
@@ -139,8 +146,9 @@ fn check_nothing_lost(stored: &StoredConversation, observations: &Observations) 
         violations.push(format!("2: the answer is not the model's text: {answer:?}"));
     }
     let published = stored.batch_texts().concat();
-    if answer.len() < published.len() {
-        violations.push(format!("2: {published:?} was published, {answer:?} is stored"));
+    let stored_text = stored.last_attempt_text();
+    if stored_text.len() < published.len() {
+        violations.push(format!("2: {published:?} was published, {stored_text:?} is stored"));
     }
     violations
 }
@@ -149,7 +157,7 @@ fn check_nothing_lost(stored: &StoredConversation, observations: &Observations) 
 fn check_readers(stored: &StoredConversation, observations: &Observations) -> Vec<String> {
     let answer = stored.answer_text();
     let mut violations = Vec::new();
-    for (reader, DisplayedTurn { question, text, status }) in observations.displayed.iter().enumerate() {
+    for (reader, DisplayedTurn { question, text, status, .. }) in observations.displayed.iter().enumerate() {
         if *text != answer {
             let (displayed, stored) = (text.len(), answer.len());
             violations.push(format!("3: reader {reader} displays {displayed} bytes, {stored} are stored: {text:?}"));
@@ -197,11 +205,11 @@ fn check_order(stored: &StoredConversation) -> Vec<String> {
 /// 7: the contiguous batches of the last attempt begin the stored answer, byte for byte.
 fn check_text_unaltered(stored: &StoredConversation) -> Vec<String> {
     let published = stored.batch_texts().concat();
-    let answer = stored.answer_text();
-    if answer.starts_with(&published) {
+    let stored_text = stored.last_attempt_text();
+    if stored_text.starts_with(&published) {
         return Vec::new();
     }
-    vec![format!("7: {published:?} was published, {answer:?} is stored")]
+    vec![format!("7: {published:?} was published, {stored_text:?} is stored")]
 }
 
 fn content(event: &Value) -> String {
@@ -260,7 +268,12 @@ mod tests {
     }
 
     fn valid_display() -> DisplayedTurn {
-        DisplayedTurn { question: Some("Why?".into()), text: "Because.".into(), status: TurnStatus::Completed }
+        DisplayedTurn {
+            question: Some("Why?".into()),
+            text: "Because.".into(),
+            status: TurnStatus::Completed,
+            calls: BTreeMap::new(),
+        }
     }
 
     fn violations(items: &[Value], batches: &[Value], displayed: DisplayedTurn) -> String {

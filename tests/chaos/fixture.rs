@@ -13,6 +13,7 @@ use client::{
 use futures::{FutureExt, future::join_all};
 use local::{
     fault_injection::FaultPlan,
+    lambda::LocalFunction,
     server::{Models, Server, ServerOptions},
 };
 use serde_json::{Value, json};
@@ -63,22 +64,32 @@ pub struct Turn {
 impl Fixture {
     /// `time_scale` shortens the delays of Lambda's event queue.
     pub async fn start(fault_plan: FaultPlan, time_scale: f64) -> Self {
+        Self::start_with(fault_plan, time_scale, &[], Vec::new()).await
+    }
+
+    /// A server with these parameters, and with functions that agents may have as tools.
+    pub async fn start_with(
+        fault_plan: FaultPlan,
+        time_scale: f64,
+        parameters: &[(&str, &str)],
+        functions: Vec<LocalFunction>,
+    ) -> Self {
+        let concurrency = MAX_CONCURRENCY.to_string();
+        let defaults = [("HandlerReservedConcurrency", concurrency.as_str()), ("ApiKeyListing", "true")];
+        let parameters = defaults.iter().chain(parameters);
+        let parameters = parameters.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let state = tempfile::tempdir().unwrap();
         let options = ServerOptions {
             root: env!("CARGO_MANIFEST_DIR").into(),
             state: state.path().to_owned(),
             ephemeral: true,
             port: 0,
-            parameters: [
-                ("HandlerReservedConcurrency".into(), MAX_CONCURRENCY.to_string()),
-                ("ApiKeyListing".into(), "true".into()),
-            ]
-            .into(),
+            parameters: parameters.collect(),
             users: Vec::new(),
             oidc: false,
             models: Models::Scripted,
             handler: None,
-            functions: Vec::new(),
+            functions,
             secrets: Vec::new(),
             executable: env!("CARGO_BIN_EXE_parlance").into(),
             fault_plan,
@@ -100,10 +111,15 @@ impl Fixture {
 
     /// Creates conversations with an agent of the model.
     pub async fn create_turns(&self, model_id: &str, count: usize) -> Vec<Turn> {
-        let agent_id = model_id.replace('.', "-");
-        let put_agent = PutAgent { id: agent_id.clone(), model_id: model_id.into(), ..PutAgent::default() };
-        call_until_success(&self.administrator, &put_agent).await;
-        join_all((0..count).map(|_| self.create_turn(&agent_id))).await
+        let id = model_id.replace('.', "-");
+        let agent = PutAgent { id, model_id: model_id.into(), ..PutAgent::default() };
+        self.create_turns_with(&agent, count).await
+    }
+
+    /// Creates conversations with an agent.
+    pub async fn create_turns_with(&self, agent: &PutAgent, count: usize) -> Vec<Turn> {
+        call_until_success(&self.administrator, agent).await;
+        join_all((0..count).map(|_| self.create_turn(&agent.id))).await
     }
 
     async fn create_turn(&self, agent_id: &str) -> Turn {
@@ -154,12 +170,18 @@ impl Fixture {
     /// Asserts the invariants of a conversation whose turn has ended. `model_text` is the model's whole
     /// answer.
     pub async fn check(&self, turn: &Turn, model_text: &str, displayed: &[DisplayedTurn]) {
-        let items = self.items(&format!("CONVERSATION#{}", turn.conversation_id)).await;
-        let batches = self.items(&format!("TURN#{}#{}", turn.conversation_id, turn.id)).await;
+        let (items, batches) = self.stored(turn).await;
         let observations =
             Observations { question: &turn.question, model_text, items: &items, batches: &batches, displayed };
         let violations = check(&observations);
         assert!(violations.is_empty(), "{}: {violations:#?}\n{observations:#?}", turn.conversation_id);
+    }
+
+    /// The items of the conversation, and those of the turn's own partition.
+    pub async fn stored(&self, turn: &Turn) -> (Vec<Value>, Vec<Value>) {
+        let items = self.items(&format!("CONVERSATION#{}", turn.conversation_id)).await;
+        let turn_items = self.items(&format!("TURN#{}#{}", turn.conversation_id, turn.id)).await;
+        (items, turn_items)
     }
 
     /// All items with a partition key.

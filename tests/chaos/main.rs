@@ -1,8 +1,7 @@
 //! Chaos tests: the whole local server with real processes and sockets, under every fault of
 //! `fault_injection`. After each scenario the checker asserts the invariants.
 //!
-//! `CHAOS_RUNS` is the number of turns under random faults. From 200 on, every fault must have been injected.
-mod boundaries;
+//! `CHAOS_RUNS` is the number of turns under random faults, and of turns with tools. From 200 on, every fault must have been injected.
 mod checker;
 mod concurrency;
 mod deliveries;
@@ -10,3 +9,5 @@ mod fixture;
 mod kills;
 mod random_faults;
 mod reader;
+mod reader_boundaries;
+mod tools;

@@ -1,10 +1,10 @@
 //! A client that follows one turn and keeps what it displays.
-use std::pin::pin;
+use std::{collections::BTreeMap, pin::pin};
 
 use client::{
     AppSync, Follower,
     reassembly::{Change, TurnChange},
-    schema::TurnStatus,
+    schema::{ToolStatus, TurnStatus},
 };
 use futures::FutureExt;
 use tokio::{select, time::timeout};
@@ -23,6 +23,8 @@ pub struct DisplayedTurn {
     pub question: Option<String>,
     pub text: String,
     pub status: TurnStatus,
+    /// The last state of each tool call, by its id.
+    pub calls: BTreeMap<String, ToolStatus>,
 }
 
 impl Reader {
@@ -35,7 +37,7 @@ impl Reader {
     /// Reads until the turn has ended. The client expects the turn once `sent` completes.
     pub async fn read_to_end(mut self, sent: impl Future<Output = ()>) -> DisplayedTurn {
         let mut sent = pin!(sent.fuse());
-        let (mut question, mut text) = (None, String::new());
+        let (mut question, mut text, mut calls) = (None, String::new(), BTreeMap::new());
         loop {
             let next = select! {
                 () = &mut sent => {
@@ -51,9 +53,11 @@ impl Reader {
                 Change::Question(event) => question = Some(event.text_or_empty().to_owned()),
                 Change::Appended(appended) => text.push_str(&appended),
                 Change::Replaced(replacement) => text = replacement,
-                Change::ToolCalled(_) | Change::ToolProgress(_) | Change::ToolResult(_) => {}
+                Change::ToolCalled(call) => drop(calls.insert(call.id, ToolStatus::Running)),
+                Change::ToolProgress(call) => drop(calls.insert(call.id, call.status)),
+                Change::ToolResult(result) => drop(calls.insert(result.tool_use_id, result.status)),
                 Change::Waiting(_) | Change::Note(_) | Change::Reopened => {}
-                Change::Ended(end) => return DisplayedTurn { question, text, status: end.status },
+                Change::Ended(end) => return DisplayedTurn { question, text, status: end.status, calls },
             }
         }
     }

@@ -3,28 +3,56 @@
 //! deadline expiring at any time.
 //!
 //! A killed process takes no further action, so every history with a kill is a prefix of a history explored
-//! here.
+//! here. `tool_calls` explores a step with tool calls in the same way.
 mod actions;
 mod explorer;
 mod invariants;
 mod mutants;
 mod state;
+mod tool_calls;
 mod turn_item;
 
 use actions::Action;
 use api::types::TurnStatus;
-use explorer::{Exploration, Violation, explore};
+use explorer::{Exploration, Model, Violation, explore};
+use invariants::Invariant;
 use mutants::{EXPECTED_VIOLATIONS, Mutant};
 use state::{ClientActions, State};
 
-fn explore_one_run(mutant: Mutant) -> Result<Exploration, Violation> {
-    let client = ClientActions { cancel: true, repeat_send: true, retry: false, send_next: true };
-    explore(State::initial(3, client), mutant)
+/// The protocol of turns.
+#[derive(Debug)]
+struct TurnProtocol {
+    mutant: Mutant,
 }
 
-fn explore_two_runs(mutant: Mutant) -> Result<Exploration, Violation> {
+impl Model for TurnProtocol {
+    type State = State;
+    type Action = Action;
+    type Invariant = Invariant;
+
+    fn successors(&self, state: &State) -> Vec<(Action, State)> {
+        actions::successors(state, self.mutant)
+    }
+
+    fn check_transition(&self, before: &State, action: Action, after: &State) -> Result<(), Invariant> {
+        invariants::check_transition(before, action, after, self.mutant)
+    }
+
+    fn check_state(&self, state: &State) -> Result<(), Invariant> {
+        invariants::check_state(state, self.mutant)
+    }
+}
+
+type Outcome = Result<Exploration<State>, Violation<TurnProtocol>>;
+
+fn explore_one_run(mutant: Mutant) -> Outcome {
+    let client = ClientActions { cancel: true, repeat_send: true, retry: false, send_next: true };
+    explore(State::initial(3, client), &TurnProtocol { mutant })
+}
+
+fn explore_two_runs(mutant: Mutant) -> Outcome {
     let client = ClientActions { cancel: true, repeat_send: false, retry: true, send_next: true };
-    explore(State::initial(2, client), mutant)
+    explore(State::initial(2, client), &TurnProtocol { mutant })
 }
 
 #[test]

@@ -1,0 +1,223 @@
+//! Agents with tools, whose handlers are killed before, during and after each call: a tool that changes
+//! something runs at most once per call, and every call has one result. This test binary is also the program
+//! of the functions.
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    io::{self, Read, Write},
+    ops::AddAssign,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use client::{
+    requests::{PutAgent, PutLambdaTool, PutTool},
+    schema::{ToolApproval, ToolEffect},
+};
+use futures::{StreamExt, future::join_all, stream};
+use lambda_runtime::{LambdaEvent, service_fn};
+use local::{
+    fault_injection::{Fault, FaultPlan},
+    lambda::LocalFunction,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    fixture::{Fixture, SECOND_RETRY_AFTER_LEASE, Turn, reserve_machine},
+    random_faults::number_of_runs,
+    reader::DisplayedTurn,
+};
+
+/// The test that is the program of the functions.
+const FUNCTION_TEST: &str = "tools::program_of_the_functions";
+const FUNCTION_ARN: &str = "arn:aws:lambda:us-east-1:000000000000:function:tools";
+/// Answers as the scripted model, with Claude's rules for transcripts.
+const MODEL: &str = "anthropic.claude-sonnet-5";
+const CHANGE: &str = "change";
+const TURNS_PER_SERVER: usize = 20;
+const CONCURRENT_SERVERS: usize = 2;
+/// Time between the starts of two turns, because each starts processes.
+const START_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Calls of tools that change something.
+#[derive(Debug, Default)]
+struct Counts {
+    called: usize,
+    claimed: usize,
+    executed: usize,
+    done: usize,
+    unknown: usize,
+    without_result: usize,
+    kills: usize,
+}
+
+#[test]
+fn program_of_the_functions() {
+    if env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() {
+        serve_functions();
+    }
+}
+
+/// Serves invocations until standard input closes.
+#[tokio::main(flavor = "current_thread")]
+async fn serve_functions() {
+    std::thread::spawn(|| {
+        io::stdin().read_to_end(&mut Vec::new()).ok();
+        std::process::exit(0);
+    });
+    lambda_runtime::run(service_fn(run_function)).await.expect("the Runtime API answers");
+}
+
+/// Counts the call, then works for a while.
+async fn run_function(event: LambdaEvent<Value>) -> Result<Value, lambda_runtime::Error> {
+    let LambdaEvent { payload, .. } = event;
+    let path = payload["input"]["file"].as_str().unwrap_or_default();
+    let mut file = fs::OpenOptions::new().create(true).append(true).open(path)?;
+    file.write_all(format!("{}\n", execution(&payload["turnId"], &payload["toolUseId"])).as_bytes())?;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    Ok(payload)
+}
+
+/// How an execution is counted.
+fn execution(turn_id: &Value, tool_use_id: &Value) -> String {
+    format!("{turn_id} {tool_use_id}")
+}
+
+fn fault_profile(seed: u64) -> FaultPlan {
+    let rates = [
+        (Fault::TableConflict, 0.02),
+        (Fault::TableAnswerLost, 0.02),
+        (Fault::PublishUnconfirmed, 0.02),
+        (Fault::UpdateLost, 0.03),
+        (Fault::EventTwice, 0.1),
+        (Fault::EventAgain, 0.1),
+        (Fault::ProcessKilled, 0.6),
+    ];
+    FaultPlan { seed, rates: rates.into(), ..FaultPlan::default() }
+}
+
+fn agent() -> PutAgent {
+    let tool = |name: &str, effect| PutTool {
+        name: name.into(),
+        description: Some("A tool.".into()),
+        input_schema: Some(r#"{"type":"object"}"#.into()),
+        effect: Some(effect),
+        approval: Some(ToolApproval::Never),
+        lambda: Some(PutLambdaTool { function_arn: FUNCTION_ARN.into() }),
+        ..PutTool::default()
+    };
+    let tools = vec![tool("look", ToolEffect::Read), tool(CHANGE, ToolEffect::Write)];
+    PutAgent { id: "agent".into(), model_id: MODEL.into(), tools: Some(tools), ..PutAgent::default() }
+}
+
+/// Two steps with calls. The arguments name the file in which executions are counted.
+fn question(file: &Path) -> String {
+    let input = json!({ "file": file });
+    format!(
+        "call {CHANGE} with {input}, call look with {input} and call {CHANGE} with {input}. Then call {CHANGE} with {input}."
+    )
+}
+
+/// Plays turns on one server.
+async fn run(seed: u64, turn_count: usize) -> Counts {
+    let program = env::current_exe().expect("the test has a program");
+    let function = format!("tools='{}' {FUNCTION_TEST} --exact --nocapture", program.display());
+    let functions: Vec<LocalFunction> = vec![function.parse().expect("a function")];
+    let fixture =
+        Fixture::start_with(fault_profile(seed), SECOND_RETRY_AFTER_LEASE, &[("ModelId", MODEL)], functions).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file: PathBuf = folder.path().join("executions");
+    let mut turns = fixture.create_turns_with(&agent(), turn_count).await;
+    for turn in &mut turns {
+        turn.question = question(&file);
+    }
+    let played = turns.iter().enumerate().map(async |(number, turn)| {
+        tokio::time::sleep(START_INTERVAL * number as u32).await;
+        fixture.send_and_read(turn).await
+    });
+    let displayed = join_all(played).await;
+    fixture.server.lambda.wait_for_events().await;
+    let mut executions = BTreeMap::<String, usize>::new();
+    for line in fs::read_to_string(&file).unwrap_or_default().lines() {
+        *executions.entry(line.to_owned()).or_default() += 1;
+    }
+    let mut counts = Counts { kills: fixture.server.call_recorder.kills().len(), ..Counts::default() };
+    for (turn, displayed) in turns.iter().zip(displayed) {
+        println!("seed {seed}, {}: {:?}", turn.conversation_id, displayed.status);
+        fixture.check(turn, &displayed.text, &[displayed.clone()]).await;
+        counts += check_calls(&fixture, turn, &displayed, &executions).await;
+    }
+    fixture.server.stop().await;
+    counts
+}
+
+/// Asserts invariants 12 and 13 for a turn that has ended.
+async fn check_calls(
+    fixture: &Fixture,
+    turn: &Turn,
+    displayed: &DisplayedTurn,
+    executions: &BTreeMap<String, usize>,
+) -> Counts {
+    let (items, turn_items) = fixture.stored(turn).await;
+    let blocks: Vec<&Value> = items.iter().flat_map(|item| item["content"].as_array().into_iter().flatten()).collect();
+    let claims = turn_items.iter().filter(|item| item["sk"].as_str().is_some_and(|key| key.starts_with("TOOL#")));
+    let claims: Vec<&Value> = claims.collect();
+    // The closer knows nothing of the calls of a dead process; the next transcript does.
+    let is_closed_by_other = items.iter().any(|item| item["id"].as_str().is_some_and(|id| id.contains("-closed-")));
+    let mut counts = Counts {
+        claimed: claims.len(),
+        done: claims.iter().filter(|claim| claim["outcome"].is_object()).count(),
+        ..Counts::default()
+    };
+    for call in blocks.iter().map(|block| &block["toolUse"]).filter(|call| call.is_object()) {
+        let results = blocks.iter().map(|block| &block["toolResult"]);
+        let results: Vec<&Value> = results.filter(|result| result["toolUseId"] == call["id"]).collect();
+        let executed = executions.get(&execution(&json!(turn.id), &call["id"])).copied().unwrap_or_default();
+        let context = format!("{}: {call} was executed {executed} times: {results:?}", turn.conversation_id);
+        assert!(results.len() == 1 || results.is_empty() && is_closed_by_other, "13: {context}");
+        let status = results.first().map_or(&Value::Null, |result| &result["status"]);
+        let shown = displayed.calls.get(call["id"].as_str().unwrap_or_default()).map(|status| json!(status));
+        assert!(results.is_empty() || shown.as_ref() == Some(status), "3: {shown:?} is displayed, {context}");
+        assert!(status != "SUCCEEDED" || executed > 0, "12: {context}");
+        if call["name"] == CHANGE {
+            assert!(executed <= 1, "12: {context}");
+            assert!(status != "FAILED" || executed == 0, "12: {context}");
+            counts.called += 1;
+            counts.executed += executed;
+            counts.unknown += usize::from(status == "UNKNOWN");
+            counts.without_result += usize::from(results.is_empty());
+        }
+    }
+    counts
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changing_tool_runs_at_most_once_despite_killed_handlers() {
+    let _shares = reserve_machine(1).await;
+    let runs = number_of_runs();
+    let servers = (0..runs.div_ceil(TURNS_PER_SERVER))
+        .map(|server| run(server as u64, TURNS_PER_SERVER.min(runs - server * TURNS_PER_SERVER)));
+    let mut counts = Counts::default();
+    let mut servers = stream::iter(servers).buffer_unordered(CONCURRENT_SERVERS);
+    while let Some(of_server) = servers.next().await {
+        counts += of_server;
+    }
+    let Counts { called, claimed, executed, done, unknown, without_result, kills } = counts;
+    println!(
+        "{runs} runs with tools, {kills} processes killed; changing calls: {called} stored, {claimed} claimed, \
+         {executed} executed, {done} done, {unknown} UNKNOWN, {without_result} without result in turns that the closer ended"
+    );
+    assert!(kills > 0 && claimed > 0 && executed > 0);
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.called += other.called;
+        self.claimed += other.claimed;
+        self.executed += other.executed;
+        self.done += other.done;
+        self.unknown += other.unknown;
+        self.without_result += other.without_result;
+        self.kills += other.kills;
+    }
+}
