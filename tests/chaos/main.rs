@@ -1,7 +1,8 @@
 //! Chaos tests: the whole local server with real processes and sockets, under every fault of
 //! `fault_injection`. After each scenario the checker asserts the invariants.
 //!
-//! `CHAOS_RUNS` is the number of turns under random faults, and of turns with tools. From 200 on, every fault must have been injected.
+//! `CHAOS_RUNS` is the number of turns under random faults, and of turns with tools. From 200 on, every fault
+//! must have been injected.
 mod checker;
 mod concurrency;
 mod deliveries;

@@ -144,7 +144,7 @@ async fn run(seed: u64, turn_count: usize) -> Counts {
     let mut counts = Counts { kills: fixture.server.call_recorder.kills().len(), ..Counts::default() };
     for (turn, displayed) in turns.iter().zip(displayed) {
         println!("seed {seed}, {}: {:?}", turn.conversation_id, displayed.status);
-        fixture.check(turn, &displayed.text, &[displayed.clone()]).await;
+        fixture.check(turn, &displayed.text, std::slice::from_ref(&displayed)).await;
         counts += check_calls(&fixture, turn, &displayed, &executions).await;
     }
     fixture.server.stop().await;
@@ -176,8 +176,11 @@ async fn check_calls(
         let context = format!("{}: {call} was executed {executed} times: {results:?}", turn.conversation_id);
         assert!(results.len() == 1 || results.is_empty() && is_closed_by_other, "13: {context}");
         let status = results.first().map_or(&Value::Null, |result| &result["status"]);
-        let shown = displayed.calls.get(call["id"].as_str().unwrap_or_default()).map(|status| json!(status));
-        assert!(results.is_empty() || shown.as_ref() == Some(status), "3: {shown:?} is displayed, {context}");
+        let displayed_status = displayed.calls.get(call["id"].as_str().unwrap_or_default()).map(|status| json!(status));
+        assert!(
+            results.is_empty() || displayed_status.as_ref() == Some(status),
+            "3: {displayed_status:?} is displayed, {context}"
+        );
         assert!(status != "SUCCEEDED" || executed > 0, "12: {context}");
         if call["name"] == CHANGE {
             assert!(executed <= 1, "12: {context}");

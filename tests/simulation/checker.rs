@@ -286,7 +286,8 @@ impl<'a> Checker<'a> {
             self.violation(1, format!("turn {id}'s last run ends at {end_positions:?}, not once at its last position"));
         }
 
-        let has_end = self.items.final_event(turn).is_some();
+        // The results of tools may be the end. Their event is before the run position, which is its own.
+        let has_end = !end_positions.is_empty() || self.items.final_event(turn).is_some();
         let is_stored_as_ended = stored_status(turn).is_end();
         let has_other_attempts = run_events
             .iter()
@@ -323,11 +324,11 @@ impl<'a> Checker<'a> {
         let sequence_limit = if is_closed_by_other { number(turn, "lastSequence") } else { u64::MAX };
         let batches = self.items.batches(turn);
         // A sequence that no batch has is that of an event. Each step numbers its blocks from 0.
-        let place = |(index, batch): (usize, &&Value)| {
+        let step_and_block = |(index, batch): (usize, &&Value)| {
             (number(batch, "sequence").saturating_sub(index as u64), number(batch, "contentBlockIndex"))
         };
         let with_text = batches.iter().enumerate().filter(|(_, batch)| !text(batch, "text").is_empty());
-        if !with_text.map(place).is_sorted() {
+        if !with_text.map(step_and_block).is_sorted() {
             return self.check_interleaved_batches(turn, &batches, sequence_limit);
         }
         let answer: String = self.items.last_attempt_answer(turn).map(content).collect();
@@ -386,12 +387,13 @@ impl<'a> Checker<'a> {
         for (subscriber, turns) in self.observations.subscribers.iter().enumerate() {
             match turns.get(id) {
                 Some(displayed) if displayed.text == stored_text && displayed.end == Some(status) => {
-                    let shown = |id: &str| displayed.calls.get(id).copied();
-                    let wrong = results.iter().find(|(id, status)| shown(id) != Some(*status));
+                    let displayed_status = |id: &str| displayed.calls.get(id).copied();
+                    let wrong = results.iter().find(|(id, status)| displayed_status(id) != Some(*status));
                     if let Some((id, status)) = wrong {
-                        let shown = shown(id);
-                        let message =
-                            format!("subscriber {subscriber} displays {shown:?} of {id}, which is {status:?}");
+                        let displayed_status = displayed_status(id);
+                        let message = format!(
+                            "subscriber {subscriber} displays {displayed_status:?} of {id}, which is {status:?}"
+                        );
                         self.violation(3, message);
                     }
                 }

@@ -113,7 +113,7 @@ fn every_mutant_violates_its_invariant() {
         (Mutant::RetryMarksNewestEvents, 8, 1),
         (Mutant::OneClosingPage, 7, 4),
         (Mutant::UnboundedBlocks, 3, 1),
-        (Mutant::NoFencing, 1, 7),
+        (Mutant::NoFencing, 1, 52),
         (Mutant::EmptyFinalEvent, 2, 1),
         (Mutant::WrongFinalUpdate, 3, 1),
         (Mutant::EndlessLease, 4, 2),

@@ -192,13 +192,13 @@ fn run_call(state: &State, attempt: Attempt, call: usize, is_admitted: bool, mut
             vec![(Action::Send { attempt: number, call }, sent)]
         }
         LocalCall::Sent => {
-            let lost = match mutant {
+            let without_response = match mutant {
                 Mutant::LostCallIsSentAgain => LocalCall::Claimed,
                 _ => LocalCall::Done(Outcome::Unknown),
             };
             vec![
                 (Action::Return { attempt: number, call }, with_local(state, LocalCall::Done(Outcome::Succeeded))),
-                (Action::LoseResponse { attempt: number, call }, with_local(state, lost)),
+                (Action::LoseResponse { attempt: number, call }, with_local(state, without_response)),
             ]
         }
         LocalCall::Done(Outcome::Succeeded) => match state.calls[call].claim {
@@ -236,8 +236,8 @@ fn claim_call(state: &State, attempt: Attempt, call: usize, is_admitted: bool, m
         _ => {
             let mut claimed = state.clone();
             claimed.calls[call].claim = Some(own);
-            let lost = Action::ClaimCallWithLostResponse { attempt: number, call };
-            vec![(action, with_local(&claimed, LocalCall::Claimed)), (lost, claimed)]
+            let response_lost = Action::ClaimCallWithLostResponse { attempt: number, call };
+            vec![(action, with_local(&claimed, LocalCall::Claimed)), (response_lost, claimed)]
         }
     }
 }
@@ -289,7 +289,6 @@ fn answers(state: &State, mutant: Mutant) -> Vec<Successor> {
         let mut answered = state.clone();
         answered.answers_left -= 1;
         answered.calls[APPROVED_CALL].answer = Some(answer);
-        answered.calls[APPROVED_CALL].replaced_answers += u8::from(is_replaced);
         let next = if is_free { answered.with_next_run() } else { answered };
         (Action::Answer { call: APPROVED_CALL, answer }, next)
     };

@@ -22,10 +22,9 @@ pub enum Invariant {
 }
 
 pub fn check_transition(before: &State, action: Action, after: &State) -> Result<(), Invariant> {
-    let answered = |state: &State| state.calls[APPROVED_CALL].answer;
-    let is_replaced = answered(before).is_some() && answered(before) != answered(after);
+    let answer = before.calls[APPROVED_CALL].answer;
     let is_answer = matches!(action, Action::Answer { .. });
-    let is_final = !is_replaced && !(is_answer && before.calls[APPROVED_CALL].answer.is_some());
+    let is_final = answer.is_none() || !is_answer && answer == after.calls[APPROVED_CALL].answer;
     first_broken(&[(Invariant::AnswersAreFinal, is_final)])
 }
 

@@ -4,8 +4,8 @@
 //!
 //! The bounds: two calls, two answers, one cancel and one next message. Two explorations have two runs, of
 //! which each has two deliveries: the second run is started by an answer or by a continue. A third one has
-//! both, and one delivery of each run. A killed process takes no further action, so every history with a kill before, during or
-//! after a call is a prefix of a history explored here.
+//! both, and one delivery of each run. A killed process takes no further action, so every history with a
+//! kill before, during or after a call is a prefix of a history explored here.
 mod actions;
 mod invariants;
 mod mutants;

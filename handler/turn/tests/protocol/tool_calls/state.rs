@@ -10,8 +10,6 @@ pub const APPROVED_CALL: usize = 1;
 pub struct Call {
     pub claim: Option<Claim>,
     pub answer: Option<Answer>,
-    /// How often the answer was replaced.
-    pub replaced_answers: u8,
     /// How often the tool has taken effect.
     pub effects: u8,
     pub result: Option<Outcome>,
