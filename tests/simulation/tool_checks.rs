@@ -288,8 +288,9 @@ impl ToolCounts {
             counts.claimed += 1;
             counts.done += u64::from(claim["outcome"].is_object());
         }
-        let executed = observations.tool_counters.values().filter(|executions| changes(&executions.tool));
-        counts.executed = executed.count() as u64;
+        // Those of a purged conversation are not among the stored ones.
+        let is_stored = |call: &CallId| changing_ids.contains(&&call.tool_use_id);
+        counts.executed = observations.tool_counters.keys().filter(|call| is_stored(call)).count() as u64;
         counts
     }
 }
