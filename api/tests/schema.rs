@@ -5,6 +5,7 @@ use api::types::{
     ContentBlock, ConversationEvent, Failure, FailureCode, InferenceSettings, Sender, SenderKind, StopReason,
     ToolResult, ToolStatus, ToolUse, TurnStatus, Usage,
 };
+use graphql_parser::schema::{Definition, TypeDefinition, parse_schema};
 use serde::{
     Deserialize, Deserializer,
     de::{Error, Visitor, value::Error as ValueError},
@@ -39,16 +40,27 @@ fn structs_have_the_fields_of_the_schema() {
 }
 
 fn enum_values(name: &str) -> BTreeSet<&'static str> {
-    let (_, rest) = SCHEMA.split_once(&format!("\nenum {name} {{\n")).unwrap();
-    let (body, _) = rest.split_once("\n}").unwrap();
-    body.lines().map(str::trim).collect()
+    let values = types().find_map(|found| match found {
+        TypeDefinition::Enum(found) if found.name == name => Some(found.values),
+        _ => None,
+    });
+    values.unwrap().iter().map(|value| value.name).collect()
 }
 
 fn type_fields(name: &str) -> BTreeSet<&'static str> {
-    let (_, rest) = SCHEMA.split_once(&format!("\ntype {name} ")).unwrap();
-    let (body, _) = rest.split_once("\n}").unwrap();
-    let fields = body.lines().skip(1).map(str::trim).filter(|line| !line.starts_with('"'));
-    fields.filter_map(|line| Some(line.split_once(':')?.0)).collect()
+    let fields = types().find_map(|found| match found {
+        TypeDefinition::Object(found) if found.name == name => Some(found.fields),
+        _ => None,
+    });
+    fields.unwrap().iter().map(|field| field.name).collect()
+}
+
+fn types() -> impl Iterator<Item = TypeDefinition<'static, &'static str>> {
+    let definitions = parse_schema(SCHEMA).unwrap().definitions.into_iter();
+    definitions.filter_map(|definition| match definition {
+        Definition::TypeDefinition(found) => Some(found),
+        _ => None,
+    })
 }
 
 /// The variants or fields that a type's `Deserialize` implementation asks for.
