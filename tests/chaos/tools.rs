@@ -17,7 +17,10 @@ use client::{
 use futures::{StreamExt, future::join_all, stream};
 use lambda_runtime::{LambdaEvent, service_fn};
 use local::{
-    fault_injection::{Fault, FaultPlan},
+    fault_injection::{
+        Call::{self, ConverseStream, Invoke, Publish, PutItem, TransactWriteItems},
+        CallPhase, Fault, FaultPlan, KillPoint,
+    },
     lambda::LocalFunction,
 };
 use serde_json::{Value, json};
@@ -34,6 +37,12 @@ const FUNCTION_ARN: &str = "arn:aws:lambda:us-east-1:000000000000:function:tools
 /// Answers as the scripted model, with Claude's rules for transcripts.
 const MODEL: &str = "anthropic.claude-sonnet-5";
 const CHANGE: &str = "change";
+/// In percent.
+const KILLED_PROCESSES: u64 = 70;
+/// The calls of a turn, and how many of each kind. A tool that changes something is claimed by
+/// TransactWriteItems, invoked, and its outcome stored by PutItem.
+const KILLED_CALLS: [(Call, u64); 7] =
+    [(TransactWriteItems, 3), (Invoke, 4), (Invoke, 2), (PutItem, 3), (PutItem, 1), (ConverseStream, 3), (Publish, 8)];
 const TURNS_PER_SERVER: usize = 20;
 const CONCURRENT_SERVERS: usize = 2;
 /// Time between the starts of two turns, because each starts processes.
@@ -83,7 +92,7 @@ fn execution(turn_id: &Value, tool_use_id: &Value) -> String {
     format!("{turn_id} {tool_use_id}")
 }
 
-fn fault_profile(seed: u64) -> FaultPlan {
+fn fault_profile(seed: u64, turn_count: usize) -> FaultPlan {
     let rates = [
         (Fault::TableConflict, 0.02),
         (Fault::TableAnswerLost, 0.02),
@@ -91,9 +100,18 @@ fn fault_profile(seed: u64) -> FaultPlan {
         (Fault::UpdateLost, 0.03),
         (Fault::EventTwice, 0.1),
         (Fault::EventAgain, 0.1),
-        (Fault::ProcessKilled, 0.6),
     ];
-    FaultPlan { seed, rates: rates.into(), ..FaultPlan::default() }
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut kills = BTreeMap::new();
+    // Later processes close turns. A turn whose closer is killed again and again is busy for six minutes.
+    for process in 1..=2 * turn_count as u64 {
+        if rng.u64(..100) < KILLED_PROCESSES {
+            let (call, calls) = KILLED_CALLS[rng.usize(..KILLED_CALLS.len())];
+            let phase = CallPhase::ALL[rng.usize(..CallPhase::ALL.len())];
+            kills.insert(process, KillPoint { call, number: rng.u64(1..=calls), phase });
+        }
+    }
+    FaultPlan { seed, rates: rates.into(), kills, ..FaultPlan::default() }
 }
 
 fn agent() -> PutAgent {
@@ -123,8 +141,13 @@ async fn run(seed: u64, turn_count: usize) -> Counts {
     let program = env::current_exe().expect("the test has a program");
     let function = format!("tools='{}' {FUNCTION_TEST} --exact --nocapture", program.display());
     let functions: Vec<LocalFunction> = vec![function.parse().expect("a function")];
-    let fixture =
-        Fixture::start_with(fault_profile(seed), SECOND_RETRY_AFTER_LEASE, &[("ModelId", MODEL)], functions).await;
+    let fixture = Fixture::start_with(
+        fault_profile(seed, turn_count),
+        SECOND_RETRY_AFTER_LEASE,
+        &[("ModelId", MODEL)],
+        functions,
+    )
+    .await;
     let folder = tempfile::tempdir().expect("a folder");
     let file: PathBuf = folder.path().join("executions");
     let mut turns = fixture.create_turns_with(&agent(), turn_count).await;

@@ -183,8 +183,8 @@ impl Mutant {
                 const {
                     &[edit(
                         "prepareClosingEvent.js",
-                        "turn.storedPending.map((call) => ({ toolResult: resultOf(ctx, call) }))",
-                        "[]",
+                        "content: turn.storedPending.map((call) => ({",
+                        "content: [].map((call) => ({",
                     )]
                 }
             }

@@ -46,6 +46,9 @@ struct StoredCall<'a> {
 }
 
 pub fn check(observations: &Observations) -> Vec<Violation> {
+    if !observations.has_tools {
+        return Vec::new();
+    }
     let mut violations = check_effects(observations);
     let events = stored_events(&observations.items);
     let turns = observations.items.iter().filter(|item| is_turn(item));
@@ -197,6 +200,9 @@ fn check_transcripts(observations: &Observations, events: &[ConversationEvent]) 
 
 /// 8 and 13: whatever the conversation's turns have ended in, Bedrock takes the transcript of a next message.
 pub async fn check_next_request(environment: &Environment, observations: &Observations) {
+    if !observations.has_tools {
+        return;
+    }
     let events = stored_events(&observations.items);
     let Some(last) = events.last() else { return };
     let question = ConversationEvent {
@@ -269,8 +275,11 @@ fn is_turn(item: &Value) -> bool {
 
 impl ToolCounts {
     pub fn of(observations: &Observations) -> Self {
+        if !observations.has_tools {
+            return Self::default();
+        }
         let events = stored_events(&observations.items);
-        let mut counts = Self { runs_with_tools: u64::from(observations.has_tools), ..Self::default() };
+        let mut counts = Self { runs_with_tools: 1, ..Self::default() };
         let changes = |name: &str| SimulatedTool::named(name).is_some_and(SimulatedTool::changes_something);
         let mut changing_ids = Vec::new();
         for tool_use in events.iter().flat_map(ConversationEvent::tool_uses).filter(|call| changes(&call.name)) {

@@ -70,8 +70,12 @@ pub fn converse(
     (call, stream.boxed())
 }
 
-/// 8 and 13: Bedrock takes every request. The messages about calls and their results name them.
+/// 8 and 13: Bedrock takes every request of a run with tools. The messages about calls and their results name
+/// them.
 pub async fn check_request(environment: &Environment, request: Arc<ModelRequest>) {
+    if !environment.agent.has_tools {
+        return;
+    }
     if let Some(refusal) = environment.fixture.request_bodies.refusal(request).await {
         let invariant = if refusal.contains("tool") { 13 } else { 8 };
         let violation = Violation::new(invariant, format!("Bedrock refuses a request: {refusal}"));
