@@ -34,6 +34,8 @@ pub struct Recorder {
     pub batch_writes: BTreeMap<(String, String), u64>,
     /// When the first purge began, in milliseconds since 1970.
     pub first_purge_ms: Option<u64>,
+    /// How many clients of the table were made.
+    pub tables: u64,
     /// The number of killed invocations.
     pub kills: u32,
     /// What the run has reached before the conversation was deleted.

@@ -20,6 +20,9 @@ use crate::{
     users::{Answer, CallAnswers},
 };
 
+/// The start of the text in place of a result that was never stored, by `turn::transcript`.
+const UNKNOWN_RESULT: &str = "The result of this call is not known";
+
 /// The calls of a run, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ToolCounts {
@@ -97,10 +100,13 @@ fn check_turn(turn: &Value, events: &[ConversationEvent], observations: &Observa
     if orphans > 0 {
         violations.push(Violation::new(13, format!("{turn_id} has {orphans} results without calls")));
     }
+    // An answer that a retry has replaced may have ended without the results.
+    let answer_position = turn["answerPosition"].as_f64().unwrap_or_default();
     let has_all_results = has_all_results(turn, &events);
     for call in &calls {
         let count = call.results.len();
-        if count > 1 || count == 0 && has_all_results {
+        let needs_result = has_all_results && f64::from(call.id.position) > answer_position;
+        if count > 1 || count == 0 && needs_result {
             violations.push(Violation::new(13, format!("{:?} has {count} results", call.id)));
         }
         violations.extend(call.results.iter().filter_map(|result| call.contradiction(result)));
@@ -176,22 +182,19 @@ impl StoredCall<'_> {
     }
 }
 
-/// 13: a transcript has the stored result of a call, once it is stored.
+/// 13: no transcript says of a call with a result that the result is not known. An attempt asks the model
+/// while it stores results, so a transcript may have others than the attempt after it, which runs the tools
+/// again.
 fn check_transcripts(observations: &Observations, events: &[ConversationEvent]) -> Vec<Violation> {
-    let results: Vec<&ToolResult> = events.iter().flat_map(ConversationEvent::tool_results).collect();
-    let is_stored = |id: &str, output: &ToolOutput| {
-        let mut of_call = results.iter().filter(|result| result.tool_use_id == id).peekable();
-        of_call.peek().is_none()
-            || of_call.any(|result| match output {
-                ToolOutput::Json(json) => result.json.as_ref() == Some(json),
-                ToolOutput::Text(text) => result.text.as_ref() == Some(text),
-            })
-    };
+    let has_result =
+        |id: &str| events.iter().flat_map(ConversationEvent::tool_results).any(|result| result.tool_use_id == id);
     let blocks = observations.model_requests.iter().flat_map(|request| &request.transcript);
     let blocks = blocks.flat_map(|message| &message.content);
     let wrong = blocks.filter_map(|block| match block {
-        TranscriptBlock::ToolResult { tool_use_id, output, .. } if !is_stored(tool_use_id, output) => {
-            Some(Violation::new(13, format!("a transcript has {output:?} as the result of {tool_use_id}")))
+        TranscriptBlock::ToolResult { tool_use_id, output: ToolOutput::Text(text), .. }
+            if text.starts_with(UNKNOWN_RESULT) && has_result(tool_use_id) =>
+        {
+            Some(Violation::new(13, format!("a transcript lacks the result of {tool_use_id}")))
         }
         _ => None,
     });

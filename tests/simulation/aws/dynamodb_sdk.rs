@@ -23,10 +23,15 @@ const EXCEPTION_NAMESPACE: &str = "com.amazonaws.dynamodb.v20120810#";
 
 /// The table with the handler's own settings, on behalf of a function.
 ///
-/// The SDK draws the jitter of its retries from the thread's generator, and shares its retry quota within a
-/// region: a seed and a region for each run make runs independent of each other.
+/// The SDK draws the jitter of its retries and the tokens of transactions from the thread's generator, and
+/// shares its retry quota within a region: a seed for each table and a region for each run make runs
+/// independent of each other.
 pub fn table(environment: &Environment, function: &str) -> Table {
-    fastrand::seed(environment.seed);
+    let number = environment.with_recorder(|recorder| {
+        recorder.tables += 1;
+        recorder.tables
+    });
+    fastrand::seed(environment.seed + (number << 32));
     let connector = SharedHttpConnector::new(Connector { function: function.to_owned() });
     let credentials = Credentials::new("AKIASIMULATED", "secret", None, None, "simulation");
     let config = SdkConfig::builder()
@@ -79,7 +84,10 @@ async fn send(function: String, request: HttpRequest) -> Result<HttpResponse, Co
         }
         Err(error) => exception(error, &target),
     };
-    environment.trace(|| format!("handler's {target}: {status}"));
+    environment.trace(|| {
+        let error = if status < 400 { "".into() } else { String::from_utf8_lossy(&body) };
+        format!("handler's {target}: {status} {error}")
+    });
     let body = match environment.mutant {
         Some(mutant) => mutant.change_handler_response(&environment, &request, body),
         None => body,
