@@ -103,8 +103,9 @@ fn fault_profile(seed: u64, turn_count: usize) -> FaultPlan {
     ];
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut kills = BTreeMap::new();
-    // Later processes close turns. A turn whose closer is killed again and again is busy for six minutes.
-    for process in 1..=2 * turn_count as u64 {
+    // Later processes retry and close turns. A turn whose closer is killed again and again is busy for six
+    // minutes.
+    for process in 1..=3 * turn_count as u64 / 2 {
         if rng.u64(..100) < KILLED_PROCESSES {
             let (call, calls) = KILLED_CALLS[rng.usize(..KILLED_CALLS.len())];
             let phase = CallPhase::ALL[rng.usize(..CallPhase::ALL.len())];
