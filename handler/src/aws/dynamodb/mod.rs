@@ -27,7 +27,7 @@ use expressions::ItemUpdate;
 pub use claim::ClaimOutcome;
 pub use error::{TableError, with_retries};
 pub use items::StoredAnswer;
-pub use tool_claims::{CLAIM_RETENTION, ToolClaim};
+pub use tool_claims::{CLAIM_RETENTION, EarlierClaim, ToolClaim};
 
 /// The SDK has no timeout of its own.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);

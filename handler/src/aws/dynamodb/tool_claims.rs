@@ -36,6 +36,13 @@ pub enum ToolClaim {
     Stale,
 }
 
+/// The claim of another attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EarlierClaim {
+    /// `None` if it was not stored.
+    pub outcome: Option<ToolOutcome>,
+}
+
 #[derive(Deserialize)]
 struct ClaimItem {
     attempt: u32,
@@ -84,6 +91,16 @@ impl Table {
             }
         }
         Err(call_error("TransactWriteItems")(error))
+    }
+
+    /// The claim of another attempt; `None` if there is none.
+    pub async fn load_earlier_claim(&self, run: &ToolRun) -> Result<Option<EarlierClaim>, TableError> {
+        let Claim { conversation_id, turn_id, attempt, .. } = &run.claim;
+        let key = tool_claim_key(conversation_id, turn_id, run.position, &run.tool_use.id);
+        let Some(item) = self.get_item(key).await? else { return Ok(None) };
+        let stored: ClaimItem = parse("claimed tool call", item)?;
+        let is_earlier = stored.attempt != *attempt;
+        Ok(is_earlier.then(|| EarlierClaim { outcome: stored.outcome.map(ToolOutcome::from) }))
     }
 
     /// Tries once. Fails if the attempt's claim is gone.

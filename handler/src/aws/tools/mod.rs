@@ -21,7 +21,7 @@ use turn::{
 };
 
 use super::{
-    dynamodb::{Table, TableError, ToolClaim},
+    dynamodb::{EarlierClaim, Table, TableError, ToolClaim},
     kms::Kms,
     mcp::{McpServers, McpSessions},
 };
@@ -44,6 +44,9 @@ pub use lambda::{Lambda, function_result};
 /// The result of a call that another attempt has claimed, if that attempt stored no outcome.
 const UNKNOWN_OUTCOME: &str = "This call was started before, and its result never came. It may have taken effect: check \
     before calling the tool again.";
+/// The result of a call of which nobody can tell whether another attempt has claimed it.
+const UNKNOWN_CLAIM: &str = "It is not known whether this call was run. It may have taken effect: check before calling \
+    the tool again.";
 
 const RETRY: Backoff = Backoff::half_jitter(Duration::from_millis(100), Duration::from_secs(5));
 
@@ -148,7 +151,7 @@ impl<'b> InvocationTools<'b> {
 }
 
 impl<B: ToolBackend> ToolRunner<'_, B> {
-    /// Returns at `run.until` at the latest, but for the time that it takes to store the outcome. Never
+    /// Returns at `run.until` at the latest, but for the time of one call of the table after it. Never
     /// returns if the attempt no longer owns the turn.
     pub async fn run(&self, run: &ToolRun) -> ToolOutcome {
         let outcome = self.prepare_and_run(run).await;
@@ -164,24 +167,39 @@ impl<B: ToolBackend> ToolRunner<'_, B> {
                 ToolEffect::Read => self.send(&call, run, &time_limit).await,
                 ToolEffect::Write => self.send_at_most_once(&call, run, &time_limit).await,
             },
-            Ok(Err(error)) => failed(&error),
-            Err(_) => failed(&time_limit.error()),
+            Ok(Err(error)) => self.not_sent(&error, run).await,
+            Err(_) => self.not_sent(&time_limit.error(), run).await,
+        }
+    }
+
+    /// The outcome of a call that this attempt does not send. An earlier attempt may have sent it.
+    async fn not_sent(&self, error: &CallError, run: &ToolRun) -> ToolOutcome {
+        if run.tool.effect == ToolEffect::Read {
+            return failed(error);
+        }
+        match self.table.load_earlier_claim(run).await {
+            Ok(None) => failed(error),
+            Ok(Some(EarlierClaim { outcome })) => outcome.unwrap_or_else(|| unknown(UNKNOWN_OUTCOME)),
+            Err(error) => {
+                tracing::error!(%error, tool = run.tool.name, "it is not known whether the call is claimed");
+                unknown(UNKNOWN_CLAIM)
+            }
         }
     }
 
     async fn send_at_most_once(&self, call: &B::Call, run: &ToolRun, time_limit: &TimeLimit) -> ToolOutcome {
         match timeout_at(run.until.into(), self.claim(run)).await {
             Ok(Ok(ToolClaim::Claimed)) => {}
-            Ok(Ok(ToolClaim::ClaimedBefore(outcome))) => return outcome.unwrap_or_else(unknown_outcome),
+            Ok(Ok(ToolClaim::ClaimedBefore(outcome))) => return outcome.unwrap_or_else(|| unknown(UNKNOWN_OUTCOME)),
             Ok(Ok(ToolClaim::Stale)) => {
                 tracing::info!(tool = run.tool.name, "the attempt no longer owns the turn");
                 return pending().await;
             }
             Ok(Err(error)) => {
                 tracing::error!(%error, tool = run.tool.name, "the call could not be claimed");
-                return failed(&CallError::Refused(NOT_REACHED));
+                return self.not_sent(&CallError::Refused(NOT_REACHED), run).await;
             }
-            Err(_) => return failed(&time_limit.error()),
+            Err(_) => return self.not_sent(&time_limit.error(), run).await,
         }
         let outcome = self.send(call, run, time_limit).await;
         if let Err(error) = self.table.store_tool_outcome(run, &outcome, self.clock.now()).await {
@@ -283,7 +301,7 @@ fn failed(error: &CallError) -> ToolOutcome {
     ToolOutcome { status, output: ToolOutput::Text(text), started_at: None, ended_at: None }
 }
 
-fn unknown_outcome() -> ToolOutcome {
-    let output = ToolOutput::Text(UNKNOWN_OUTCOME.to_owned());
+fn unknown(text: &str) -> ToolOutcome {
+    let output = ToolOutput::Text(text.to_owned());
     ToolOutcome { status: ToolStatus::Unknown, output, started_at: None, ended_at: None }
 }

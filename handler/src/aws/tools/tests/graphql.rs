@@ -215,6 +215,16 @@ async fn credential_that_the_api_echoes_is_removed_from_results_and_errors() {
 }
 
 #[tokio::test]
+async fn call_that_ran_before_keeps_its_outcome_if_the_next_attempt_has_no_credential() {
+    let server = Server::start([Reply::json(DATA)]).await;
+    let first = server.run(&tool_run(ToolEffect::Write)).await;
+    assert_eq!(first.status, ToolStatus::Succeeded);
+    let credential = CallerCredential::None { reason: NoCredential::Iam };
+    let second = run_with(ToolEffect::Write, DOCUMENT, None, credential);
+    assert_eq!((server.run_by_second_attempt(second).await, server.take_requests().len()), (first, 1));
+}
+
+#[tokio::test]
 async fn query_is_repeated_after_throttling_server_errors_and_broken_connections() {
     let replies = [Reply::status(429), Reply::status(503), Reply::Hangup, Reply::json(DATA)];
     let server = Server::start(replies).await;

@@ -193,6 +193,33 @@ async fn outcome_of_a_run_that_was_cut_off_is_unknown_to_the_next_attempt() {
 }
 
 #[tokio::test]
+async fn attempt_that_cannot_claim_a_call_has_the_outcome_of_the_attempt_before() {
+    let mut server = Server::start([Reply::json("7")]).await;
+    let first = server.run(&tool_run(ToolEffect::Write)).await;
+    server.table = server.table.throttling_calls_with("ConditionCheck");
+    let second = server.run_by_second_attempt(run_for(ToolEffect::Write, Duration::from_secs(1))).await;
+    assert_eq!((second, server.take_requests().len()), (first, 1));
+}
+
+#[tokio::test]
+async fn call_that_no_other_attempt_has_claimed_has_failed_if_it_cannot_be_claimed() {
+    let mut server = Server::start([Reply::json("7")]).await;
+    server.table = server.table.throttling_calls_with("ConditionCheck");
+    let outcome = server.run(&run_for(ToolEffect::Write, Duration::from_secs(1))).await;
+    assert_failed(&outcome, "The tool did not answer within 1 seconds.");
+    assert_eq!(server.take_requests().len(), 0);
+}
+
+#[tokio::test]
+async fn call_whose_claim_can_be_neither_written_nor_read_has_an_unknown_outcome() {
+    let mut server = Server::start([Reply::json("7")]).await;
+    server.table = server.table.throttling_calls_with("TOOL#");
+    let outcome = server.run(&run_for(ToolEffect::Write, Duration::from_secs(1))).await;
+    assert_unknown(&outcome, "It is not known whether this call was run.");
+    assert_eq!(server.take_requests().len(), 0);
+}
+
+#[tokio::test]
 async fn unknown_outcome_of_a_run_is_stored_for_the_next_attempt() {
     let server = Server::start([Reply::Hangup, Reply::json("7")]).await;
     let first = server.run(&tool_run(ToolEffect::Write)).await;
