@@ -23,8 +23,8 @@ const RUNS_WITH_EVERY_FAULT: usize = 200;
 const TURNS_PER_SERVER: usize = 20;
 const CONCURRENT_SERVERS: usize = 5;
 
-pub fn number_of_runs() -> usize {
-    env::var("CHAOS_RUNS").map_or(DEFAULT_RUNS, |runs| runs.parse().expect("CHAOS_RUNS is a number"))
+pub fn number_of_runs(default: usize) -> usize {
+    env::var("CHAOS_RUNS").map_or(default, |runs| runs.parse().expect("CHAOS_RUNS is a number"))
 }
 
 fn fault_profile(seed: u64) -> FaultPlan {
@@ -98,7 +98,7 @@ fn check_list(listed: &[String], turns: &[Turn]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn invariants_hold_under_random_faults() {
     let _shares = reserve_machine(2).await;
-    let runs = number_of_runs();
+    let runs = number_of_runs(DEFAULT_RUNS);
     let servers = (0..runs.div_ceil(TURNS_PER_SERVER))
         .map(|server| run(server as u64, TURNS_PER_SERVER.min(runs - server * TURNS_PER_SERVER)));
     let counts: Vec<BTreeMap<Fault, u64>> = stream::iter(servers).buffer_unordered(CONCURRENT_SERVERS).collect().await;

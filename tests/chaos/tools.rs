@@ -43,6 +43,7 @@ const KILLED_PROCESSES: u64 = 70;
 /// TransactWriteItems, invoked, and its outcome stored by PutItem.
 const KILLED_CALLS: [(Call, u64); 7] =
     [(TransactWriteItems, 3), (Invoke, 4), (Invoke, 2), (PutItem, 3), (PutItem, 1), (ConverseStream, 3), (Publish, 8)];
+const DEFAULT_RUNS: usize = 10;
 const TURNS_PER_SERVER: usize = 20;
 const CONCURRENT_SERVERS: usize = 2;
 /// Time between the starts of two turns, because each starts processes.
@@ -221,7 +222,7 @@ async fn check_calls(
 #[tokio::test(flavor = "multi_thread")]
 async fn changing_tool_runs_at_most_once_despite_killed_handlers() {
     let _shares = reserve_machine(1).await;
-    let runs = number_of_runs();
+    let runs = number_of_runs(DEFAULT_RUNS);
     let servers = (0..runs.div_ceil(TURNS_PER_SERVER))
         .map(|server| run(server as u64, TURNS_PER_SERVER.min(runs - server * TURNS_PER_SERVER)));
     let mut counts = Counts::default();

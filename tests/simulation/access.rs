@@ -89,7 +89,7 @@ impl Environment {
 
     /// A request to share that took effect late, or twice, may share again what its owner has stopped
     /// sharing.
-    fn is_stored_participant(&self, person: Person) -> bool {
+    pub fn is_stored_participant(&self, person: Person) -> bool {
         person == Person::Participant && self.stored_access().is_some()
     }
 

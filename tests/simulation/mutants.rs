@@ -138,7 +138,7 @@ impl Mutant {
         match self {
             Self::OneClosingPage => Some(LongRun::Batches(820)),
             Self::RetryMarksNewestEvents => Some(LongRun::Events(100)),
-            Self::UnboundedBlocks => Some(LongRun::Blocks { count: 1_300, dies: false }),
+            Self::UnboundedBlocks => Some(LongRun::Blocks { count: 1_010, dies: false }),
             _ => None,
         }
     }

@@ -109,10 +109,16 @@ pub fn run_seed(fixture: &Fixture, plan: RunPlan, trace: Trace) -> Report {
         for subscriber in &subscribers[1..] {
             let access = environment.access_stamp(subscriber.person).access;
             match (subscriber.person, access) {
-                (Person::Owner, _) | (_, Access::Read | Access::Write) => displays.push(subscriber.snapshot()),
+                (Person::Stranger, _) => check_stranger(&environment, subscriber),
+                (Person::Owner, _) => displays.push(subscriber.snapshot()),
+                // A request to stop sharing may have taken effect late.
+                (Person::Participant, Access::Read | Access::Write)
+                    if environment.is_stored_participant(Person::Participant) =>
+                {
+                    displays.push(subscriber.snapshot());
+                }
                 // What a former participant displays may be old.
                 (Person::Participant, _) => {}
-                (Person::Stranger, _) => check_stranger(&environment, subscriber),
             }
         }
         report(&environment, displays).await

@@ -105,7 +105,10 @@ fn check_turn(turn: &Value, events: &[ConversationEvent], observations: &Observa
     let has_all_results = has_all_results(turn, &events);
     for call in &calls {
         let count = call.results.len();
-        let needs_result = has_all_results && f64::from(call.id.position) > answer_position;
+        let is_of_answer = f64::from(call.id.position) > answer_position;
+        // Who closes the turn of a dead handler does not know the results, and another run may follow.
+        let is_cut_off = events.iter().any(|event| event.position > call.id.position && is_closed_by_other(event));
+        let needs_result = has_all_results && is_of_answer && !is_cut_off;
         if count > 1 || count == 0 && needs_result {
             violations.push(Violation::new(13, format!("{:?} has {count} results", call.id)));
         }
@@ -114,13 +117,17 @@ fn check_turn(turn: &Value, events: &[ConversationEvent], observations: &Observa
     violations
 }
 
+/// Whether an event ends an answer in place of its handler, and has no results.
+fn is_closed_by_other(event: &ConversationEvent) -> bool {
+    event.id.contains("-closed-") && event.sender.kind != SenderKind::Tool
+}
+
 /// Whether the turn was ended by an attempt, or by somebody who knew its calls. Whoever closes a turn of a
 /// dead process keeps its text; the next transcript says of its calls that their results are not known.
 fn has_all_results(turn: &Value, events: &[&ConversationEvent]) -> bool {
     let is_ended = matches!(turn["status"].as_str(), Some("COMPLETED" | "CANCELLED" | "FAILED"));
     let last = events.last();
-    let is_closed_by_other =
-        last.is_none_or(|last| last.id.contains("-closed-") && last.sender.kind != SenderKind::Tool);
+    let is_closed_by_other = last.is_none_or(|last| is_closed_by_other(last));
     let is_last_of_turn =
         last.is_some_and(|last| f64::from(last.position) == turn["lastPosition"].as_f64().unwrap_or(0.0));
     is_ended && !is_closed_by_other && is_last_of_turn
@@ -182,17 +189,19 @@ impl StoredCall<'_> {
     }
 }
 
-/// 13: no transcript says of a call with a result that the result is not known. An attempt asks the model
+/// 13: no transcript says of a call with another result that the result is not known. An attempt asks the model
 /// while it stores results, so a transcript may have others than the attempt after it, which runs the tools
 /// again.
 fn check_transcripts(observations: &Observations, events: &[ConversationEvent]) -> Vec<Violation> {
-    let has_result =
-        |id: &str| events.iter().flat_map(ConversationEvent::tool_results).any(|result| result.tool_use_id == id);
+    let results: Vec<&ToolResult> = events.iter().flat_map(ConversationEvent::tool_results).collect();
+    let has_other_result = |id: &str, text: &str| {
+        results.iter().any(|result| result.tool_use_id == id && result.text.as_deref() != Some(text))
+    };
     let blocks = observations.model_requests.iter().flat_map(|request| &request.transcript);
     let blocks = blocks.flat_map(|message| &message.content);
     let wrong = blocks.filter_map(|block| match block {
         TranscriptBlock::ToolResult { tool_use_id, output: ToolOutput::Text(text), .. }
-            if text.starts_with(UNKNOWN_RESULT) && has_result(tool_use_id) =>
+            if text.starts_with(UNKNOWN_RESULT) && has_other_result(tool_use_id, text) =>
         {
             Some(Violation::new(13, format!("a transcript lacks the result of {tool_use_id}")))
         }

@@ -85,8 +85,9 @@ async fn send(function: String, request: HttpRequest) -> Result<HttpResponse, Co
         Err(error) => exception(error, &target),
     };
     environment.trace(|| {
-        let error = if status < 400 { "".into() } else { String::from_utf8_lossy(&body) };
-        format!("handler's {target}: {status} {error}")
+        // Without items, whose members have no order.
+        let body = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+        format!("handler's {target}: {status} {}", body["message"].as_str().unwrap_or_default())
     });
     let body = match environment.mutant {
         Some(mutant) => mutant.change_handler_response(&environment, &request, body),
