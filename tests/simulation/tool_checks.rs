@@ -189,9 +189,9 @@ impl StoredCall<'_> {
     }
 }
 
-/// 13: no transcript says of a call with another result that the result is not known. An attempt asks the model
-/// while it stores results, so a transcript may have others than the attempt after it, which runs the tools
-/// again.
+/// 13: no transcript says of a call with another result that the result is not known. An attempt asks the
+/// model while it stores results, so a transcript may have others than the attempt after it, which runs the
+/// tools again.
 fn check_transcripts(observations: &Observations, events: &[ConversationEvent]) -> Vec<Violation> {
     let results: Vec<&ToolResult> = events.iter().flat_map(ConversationEvent::tool_results).collect();
     let has_other_result = |id: &str, text: &str| {
