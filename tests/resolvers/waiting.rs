@@ -358,9 +358,9 @@ async fn message_closes_the_wait_and_denies_its_calls() {
     let payload = waiting.payloads("turn").pop().expect("a start");
     assert_eq!(payload["turnId"], "m2");
     let history = payload["history"].as_array().expect("a history");
-    let told = |index: usize| &history[2]["content"][index]["toolResult"]["text"];
+    let sent = |index: usize| &history[2]["content"][index]["toolResult"]["text"];
     let expected = |index: usize| &expected[index]["toolResult"]["text"];
-    assert_eq!((told(0), told(1)), (expected(0), expected(1)), "the model is told how the calls ended");
+    assert_eq!((sent(0), sent(1)), (expected(0), expected(1)), "the model is told how the calls ended");
     assert_eq!(history.len(), 3);
 }
 
