@@ -106,8 +106,10 @@ impl Step {
             let mut found = events.iter().enumerate().filter(|(_, event)| event.message == message);
             found.nth(skipped).map(|(index, _)| index).expect("the model has two steps")
         };
-        let (end, next) = (index_of("messageStop", 0), index_of("messageStart", 1));
-        let publishes: Vec<_> = events[end..next].iter().filter(|event| event.message == "publish").collect();
+        // The model is asked when its stream is opened. The results are published meanwhile.
+        let (end, next) = (index_of("messageStop", 0), index_of("opened", 1));
+        let answer = index_of("messageStart", 1);
+        let publishes: Vec<_> = events[end..answer].iter().filter(|event| event.message == "publish").collect();
         Self {
             until_next_request: events[next].at - events[end].at,
             updates: publishes.len(),
