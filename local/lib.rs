@@ -8,6 +8,7 @@ pub mod fault_injection;
 pub mod graphql;
 pub mod identity;
 mod json_input;
+pub mod json_service;
 pub mod kms;
 pub mod lambda;
 mod lone_surrogates;

@@ -21,6 +21,7 @@ use crate::{
     fault_injection::{CallRecorder, FaultInjector, FaultPlan, with_publish_faults},
     graphql::{self, ApiSettings, DataSources},
     identity::{self, Authenticator, LOCAL_CLIENT_ID, LocalIssuers, PoolUser, Principal},
+    json_service::JsonService,
     kms::{KeyFileError, Kms},
     lambda::{DestinationError, EnvironmentBuilder, Lambda, Launcher, LocalFunction, Processes},
     private_file::{self, FileError},

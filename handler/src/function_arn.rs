@@ -1,4 +1,5 @@
 //! ARNs of Lambda functions, and which of them agents may have as tools.
+use crate::safe_url::list_items;
 
 /// `arn:aws:lambda:eu-west-1:123456789012:function:name`, with a version or an alias behind it or without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +53,7 @@ pub struct AllowedFunctions {
 impl AllowedFunctions {
     /// Takes a list with commas. An empty list and `none` allow nothing.
     pub fn from_list(list: &str) -> Self {
-        let patterns = list.split(',').map(str::trim).filter(|pattern| !pattern.is_empty() && *pattern != "none");
-        Self { patterns: patterns.map(str::to_owned).collect() }
+        Self { patterns: list_items(list).collect() }
     }
 
     pub fn allows(&self, arn: &str) -> bool {

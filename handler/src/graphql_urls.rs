@@ -1,6 +1,8 @@
 //! The GraphQL APIs that tools may call with their callers' credentials.
 use reqwest::Url;
 
+use crate::safe_url::{UnsafeUrl, parse_safe_url, safe_items};
+
 /// The API that the handler belongs to, and the others that the deployment allows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GraphqlUrls {
@@ -8,20 +10,11 @@ pub struct GraphqlUrls {
     others: Vec<String>,
 }
 
-/// A URL to which no credential may be sent.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be https URLs with commas between them, not {0:?}.")]
-pub struct UnsafeUrl(String);
-
 impl GraphqlUrls {
     /// Takes a list with commas. An empty list and `none` allow only the own API.
     pub fn from_list(own: &str, list: &str) -> Result<Self, UnsafeUrl> {
-        let urls = list.split(',').map(str::trim).filter(|url| !url.is_empty() && *url != "none");
-        let others: Vec<_> = urls.map(str::to_owned).collect();
-        match others.iter().find(|url| !is_safe(url)) {
-            Some(url) => Err(UnsafeUrl(url.clone())),
-            None => Ok(Self { own: own.to_owned(), others }),
-        }
+        let others = safe_items(list, |url| parse_safe_url(url).is_some())?;
+        Ok(Self { own: own.to_owned(), others })
     }
 
     /// The URL that a tool with this URL calls, if it may.
@@ -53,18 +46,6 @@ fn server(url: &str) -> Option<(String, Option<u16>)> {
         host => host,
     };
     Some((host.to_owned(), url.port_or_known_default()))
-}
-
-/// A credential is sent over TLS, or stays on the computer. A URL with a user name would replace the
-/// credential.
-fn is_safe(url: &str) -> bool {
-    let Ok(url) = Url::parse(url) else { return false };
-    let is_private = match url.scheme() {
-        "https" => true,
-        "http" => matches!(url.host_str(), Some("localhost" | "127.0.0.1")),
-        _ => false,
-    };
-    is_private && url.username().is_empty() && url.password().is_none() && url.fragment().is_none()
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! The MCP servers whose tools agents may use, and the secrets that the handler sends to them.
-use reqwest::Url;
+use crate::safe_url::{UnsafeUrl, list_items, parse_safe_url, safe_items};
 
 /// The servers that the deployment allows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -8,24 +8,15 @@ pub struct McpUrls {
     patterns: Vec<String>,
 }
 
-/// A URL to which no secret may be sent, or a pattern that would allow more than the paths of one host.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be https URLs with commas between them, not {0:?}.")]
-pub struct UnsafeUrl(String);
-
 impl McpUrls {
     /// Takes a list with commas. An empty list and `none` allow nothing.
     pub fn from_list(list: &str) -> Result<Self, UnsafeUrl> {
-        let patterns: Vec<_> = items(list).collect();
-        match patterns.iter().find(|pattern| !is_safe_pattern(pattern)) {
-            Some(pattern) => Err(UnsafeUrl(pattern.clone())),
-            None => Ok(Self { patterns }),
-        }
+        safe_items(list, is_safe_pattern).map(|patterns| Self { patterns })
     }
 
     pub fn allows(&self, url: &str) -> bool {
         // The text is compared as the HTTP client writes it, so that no `..` leads out of an allowed path.
-        let is_as_sent = safe_url(url).is_some_and(|parsed| parsed.as_str() == url);
+        let is_as_sent = parse_safe_url(url).is_some_and(|parsed| parsed.as_str() == url);
         self.patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
             Some(start) => is_as_sent && url.starts_with(start),
             None => url == pattern,
@@ -42,16 +33,12 @@ pub struct AllowedSecrets {
 impl AllowedSecrets {
     /// Takes a list with commas. An empty list and `none` allow nothing.
     pub fn from_list(list: &str) -> Self {
-        Self { arns: items(list).collect() }
+        Self { arns: list_items(list).collect() }
     }
 
     pub fn allows(&self, arn: &str) -> bool {
         self.arns.iter().any(|allowed| allowed == arn)
     }
-}
-
-fn items(list: &str) -> impl Iterator<Item = String> {
-    list.split(',').map(str::trim).filter(|item| !item.is_empty() && *item != "none").map(str::to_owned)
 }
 
 /// A pattern ends below a host: `https://a.example/*`.
@@ -61,19 +48,7 @@ fn is_safe_pattern(pattern: &str) -> bool {
         Some(start) => start,
         None => pattern,
     };
-    !start.contains('*') && safe_url(start).is_some()
-}
-
-/// A secret is sent over TLS, or stays on the computer. A URL with a user name would replace the secret.
-fn safe_url(url: &str) -> Option<Url> {
-    let url = Url::parse(url).ok()?;
-    let is_private = match url.scheme() {
-        "https" => true,
-        "http" => matches!(url.host_str(), Some("localhost" | "127.0.0.1")),
-        _ => false,
-    };
-    let is_safe = is_private && url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
-    is_safe.then_some(url)
+    !start.contains('*') && parse_safe_url(start).is_some()
 }
 
 #[cfg(test)]

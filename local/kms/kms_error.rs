@@ -22,10 +22,6 @@ impl KmsError {
         Self::new("ValidationException", message)
     }
 
-    pub fn unknown_client() -> Self {
-        Self::new("UnrecognizedClientException", "The security token included in the request is invalid.".into())
-    }
-
     pub fn unknown_operation(target: &str) -> Self {
         let message = format!("The local server does not serve '{target}'. It serves Encrypt and Decrypt.");
         Self::new("UnknownOperationException", message)

@@ -133,7 +133,10 @@ fn check_length(member: &str, length: usize, most: usize) -> Result<(), KmsError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{kms::KmsResponse, stack::Role};
+    use crate::{
+        json_service::{JsonResponse, JsonService},
+        stack::Role,
+    };
 
     const KEY: &str = "arn:aws:kms:us-east-1:000000000000:key/one";
     const OTHER_KEY: &str = "arn:aws:kms:us-east-1:000000000000:key/two";
@@ -150,7 +153,7 @@ mod tests {
     fn call(kms: &Kms, operation: &str, body: &Value) -> (u16, Value) {
         let role = role(&["kms:Encrypt", "kms:Decrypt"]);
         let target = format!("TrentService.{operation}");
-        let KmsResponse { status, body, .. } = kms.handle_call(&role, &target, body.to_string().as_bytes());
+        let JsonResponse { status, body, .. } = kms.handle_call(&role, &target, body.to_string().as_bytes());
         (status, body)
     }
 

@@ -1,5 +1,4 @@
 //! AWS Secrets Manager: GetSecretValue with secrets whose values are in files.
-mod endpoint;
 mod local_secret;
 
 use std::{fs, sync::Arc};
@@ -7,9 +6,11 @@ use std::{fs, sync::Arc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::identity::{AccessDenied, AccessRequest, AssumedRole};
+use crate::{
+    identity::{AccessDenied, AccessRequest, AssumedRole},
+    json_service::{JsonResponse, JsonService, parse_request},
+};
 
-pub use endpoint::SecretsResponse;
 pub use local_secret::{LocalSecret, SecretFileError};
 
 /// The largest value of a secret.
@@ -56,6 +57,23 @@ impl SecretsManager {
             SecretsError::new("InternalServiceError", "An error occurred on the server side.")
         })?;
         Ok(json!({ "ARN": secret.arn(), "Name": secret.name, "SecretString": value }))
+    }
+}
+
+impl JsonService for SecretsManager {
+    fn handle_call(&self, role: &AssumedRole, target: &str, body: &[u8]) -> JsonResponse {
+        let result = match target {
+            "secretsmanager.GetSecretValue" => parse_request(body)
+                .map_err(|error| SecretsError::new("SerializationException", error))
+                .and_then(|request| self.get_secret_value(role, request)),
+            _ => {
+                let message = format!("The local server does not serve '{target}'. It serves GetSecretValue.");
+                Err(SecretsError::new("UnknownOperationException", message))
+            }
+        };
+        JsonResponse::new(
+            result.map_err(|SecretsError { error_type, message }| json!({ "__type": error_type, "Message": message })),
+        )
     }
 }
 

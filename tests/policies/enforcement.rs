@@ -3,6 +3,7 @@ use local::{
     bedrock,
     dynamodb::{DynamoDb, EndpointResponse},
     identity::{AssumedRole, Authenticator, Principal},
+    json_service::JsonService,
     kms::Kms,
     stack::Function,
 };

@@ -1,40 +1,30 @@
 //! Unseals credentials by KMS's operation Decrypt.
-use api::signing::PostRequest;
 use aws_smithy_types::base64;
 use serde::{Deserialize, Serialize};
 
-use reqwest::Response;
-
 use super::{
-    json_protocol::{default_endpoint, error_type},
-    limited_body::read_limited,
+    json_protocol::{CallFailure, JsonOperation},
     secret::Secret,
-    signed_http::{SendError, SignedHttp},
+    signed_http::SignedHttp,
 };
 
-/// A response of KMS is smaller: it has at most 4,096 bytes of plaintext.
-const MAX_RESPONSE_BYTES: usize = 64 * 1024;
-const HEADERS: [(&str, &str); 2] =
-    [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", "TrentService.Decrypt")];
-/// Errors after which the same request may succeed. KMS sends some of them with HTTP 400.
-const RETRYABLE_ERROR_TYPES: [&str; 5] = [
-    "ThrottlingException",
-    "DependencyTimeoutException",
-    "KMSInternalException",
-    "KeyUnavailableException",
-    "LimitExceededException",
-];
+const DECRYPT: JsonOperation = JsonOperation {
+    service: "kms",
+    target: "TrentService.Decrypt",
+    // A response is smaller: it has at most 4,096 bytes of plaintext.
+    max_response_bytes: 64 * 1024,
+    retryable_error_types: &[
+        "ThrottlingException",
+        "DependencyTimeoutException",
+        "KMSInternalException",
+        "KeyUnavailableException",
+        "LimitExceededException",
+    ],
+};
 
 pub struct Kms {
     http: SignedHttp,
-    endpoint: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DecryptError {
-    /// A repeated call would be refused as well.
-    Refused,
-    Retryable,
+    endpoint: Option<String>,
 }
 
 /// What a sealed text belongs to. KMS unseals it only with the same context.
@@ -60,50 +50,19 @@ struct DecryptResponse {
 }
 
 impl Kms {
+    /// `endpoint`: in place of that of the handler's region.
     pub fn new(http: SignedHttp, endpoint: Option<String>) -> Self {
-        let endpoint = endpoint.unwrap_or_else(|| default_endpoint("kms", http.region()));
         Self { http, endpoint }
     }
 
     /// Tries once.
-    pub async fn decrypt(&self, ciphertext: &str, context: EncryptionContext<'_>) -> Result<Secret, DecryptError> {
-        let body = serde_json::to_vec(&DecryptRequest { ciphertext_blob: ciphertext, encryption_context: context })
-            .map_err(|error| {
-                tracing::error!(%error, "the request to KMS could not be made");
-                DecryptError::Refused
-            })?;
-        let response = self.post(&body).await.map_err(|error| send_error(&error))?;
-        let status = response.status();
-        let body = read_limited(response, MAX_RESPONSE_BYTES).await.map_err(|_| DecryptError::Retryable)?;
-        if !status.is_success() {
-            let error_type = error_type(&body);
-            tracing::error!(%status, error_type, "KMS does not unseal a credential");
-            let is_retryable = status.is_server_error() || RETRYABLE_ERROR_TYPES.contains(&error_type.as_str());
-            return Err(if is_retryable { DecryptError::Retryable } else { DecryptError::Refused });
-        }
+    pub async fn decrypt(&self, ciphertext: &str, context: EncryptionContext<'_>) -> Result<Secret, CallFailure> {
+        let request = DecryptRequest { ciphertext_blob: ciphertext, encryption_context: context };
+        let body = DECRYPT.call(&self.http, self.http.region(), self.endpoint.as_deref(), &request).await?;
         plaintext(&body).ok_or_else(|| {
             tracing::error!("KMS answered without a plaintext of UTF-8");
-            DecryptError::Refused
+            CallFailure::Refused
         })
-    }
-
-    async fn post(&self, body: &[u8]) -> Result<Response, SendError> {
-        let url = format!("{}/", self.endpoint.trim_end_matches('/'));
-        let post = PostRequest { service: "kms", url: &url, region: self.http.region(), headers: &HEADERS, body };
-        self.http.send(post, |request| request).await
-    }
-}
-
-fn send_error(error: &SendError) -> DecryptError {
-    match error {
-        SendError::Credentials(_) | SendError::Transport(_) => {
-            tracing::warn!(%error, "KMS did not answer");
-            DecryptError::Retryable
-        }
-        SendError::Signing(_) | SendError::Request(_) => {
-            tracing::error!(%error, "the request to KMS could not be made");
-            DecryptError::Refused
-        }
     }
 }
 

@@ -5,28 +5,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api::signing::PostRequest;
-use reqwest::Response;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    json_protocol::{default_endpoint, error_type},
-    limited_body::read_limited,
+    json_protocol::{CallFailure, JsonOperation},
     secret::Secret,
-    signed_http::{SendError, SignedHttp},
+    signed_http::SignedHttp,
 };
 use crate::clock::now;
 
-/// A secret has at most 65,536 bytes, and JSON may need six bytes for one of them.
-const MAX_RESPONSE_BYTES: usize = 512 * 1024;
 /// How long a secret is kept. Its next version is used after this time, or after a server has refused it.
 const MAX_AGE: Duration = Duration::from_secs(300);
-const HEADERS: [(&str, &str); 2] =
-    [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", "secretsmanager.GetSecretValue")];
-/// Errors after which the same request may succeed. The service sends some of them with HTTP 400.
-const RETRYABLE_ERROR_TYPES: [&str; 2] = ["ThrottlingException", "InternalServiceError"];
+const GET_SECRET_VALUE: JsonOperation = JsonOperation {
+    service: "secretsmanager",
+    target: "secretsmanager.GetSecretValue",
+    // A secret has at most 65,536 bytes, and JSON may need six bytes for one of them.
+    max_response_bytes: 512 * 1024,
+    retryable_error_types: &["ThrottlingException", "InternalServiceError"],
+};
 
-/// Keeps the secrets that it has read for a short time. At most as many as agents may name.
+/// Keeps the secrets that it has read for a short time, at most as many as the deployment allows.
 pub struct SecretsManager {
     http: SignedHttp,
     endpoint: Option<String>,
@@ -47,13 +45,6 @@ pub enum Version {
     Latest,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SecretError {
-    /// A repeated call would be refused as well.
-    Refused,
-    Retryable,
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct GetSecretValueRequest<'a> {
@@ -72,7 +63,7 @@ impl SecretsManager {
     }
 
     /// Tries once.
-    pub async fn secret(&self, arn: &str, version: Version) -> Result<Arc<Secret>, SecretError> {
+    pub async fn secret(&self, arn: &str, version: Version) -> Result<Arc<Secret>, CallFailure> {
         if version == Version::Cached
             && let Some(secret) = self.cached(arn)
         {
@@ -90,46 +81,16 @@ impl SecretsManager {
         (now().saturating_duration_since(cached.read_at) < MAX_AGE).then(|| Arc::clone(&cached.secret))
     }
 
-    async fn read(&self, arn: &str) -> Result<Secret, SecretError> {
-        let body = serde_json::to_vec(&GetSecretValueRequest { secret_id: arn }).map_err(|error| {
-            tracing::error!(%error, "the request to Secrets Manager could not be made");
-            SecretError::Refused
-        })?;
-        let response = self.post(arn, &body).await.map_err(|error| send_error(&error))?;
-        let status = response.status();
-        let body = read_limited(response, MAX_RESPONSE_BYTES).await.map_err(|_| SecretError::Retryable)?;
-        if !status.is_success() {
-            let error_type = error_type(&body);
-            tracing::error!(%status, error_type, arn, "Secrets Manager does not give a secret");
-            let is_retryable = status.is_server_error() || RETRYABLE_ERROR_TYPES.contains(&error_type.as_str());
-            return Err(if is_retryable { SecretError::Retryable } else { SecretError::Refused });
-        }
+    async fn read(&self, arn: &str) -> Result<Secret, CallFailure> {
+        let region = arn.split(':').nth(3).unwrap_or_else(|| self.http.region());
+        let request = GetSecretValueRequest { secret_id: arn };
+        let response = GET_SECRET_VALUE.call(&self.http, region, self.endpoint.as_deref(), &request).await;
+        let body = response.inspect_err(|_| tracing::error!(arn, "a secret cannot be read"))?;
         // The error would quote the body.
         let response = serde_json::from_slice::<GetSecretValueResponse>(&body).map_err(|_| {
             tracing::error!(arn, "a secret is no text");
-            SecretError::Refused
+            CallFailure::Refused
         })?;
         Ok(Secret::new(response.secret_string))
-    }
-
-    async fn post(&self, arn: &str, body: &[u8]) -> Result<Response, SendError> {
-        let region = arn.split(':').nth(3).unwrap_or_else(|| self.http.region());
-        let endpoint = self.endpoint.clone().unwrap_or_else(|| default_endpoint("secretsmanager", region));
-        let url = format!("{}/", endpoint.trim_end_matches('/'));
-        let post = PostRequest { service: "secretsmanager", url: &url, region, headers: &HEADERS, body };
-        self.http.send(post, |request| request).await
-    }
-}
-
-fn send_error(error: &SendError) -> SecretError {
-    match error {
-        SendError::Credentials(_) | SendError::Transport(_) => {
-            tracing::warn!(%error, "Secrets Manager did not answer");
-            SecretError::Retryable
-        }
-        SendError::Signing(_) | SendError::Request(_) => {
-            tracing::error!(%error, "the request to Secrets Manager could not be made");
-            SecretError::Refused
-        }
     }
 }

@@ -11,7 +11,8 @@ use super::{
 use crate::{
     dynamodb::{self, DynamoDb},
     identity::{AccessDenied, AccessRequest, AssumedRole},
-    kms::{Kms, KmsResponse},
+    json_service::{JsonResponse, JsonService},
+    kms::Kms,
     lambda::{InvocationType, InvokeError, Lambda},
     stack::DataSource,
 };
@@ -180,7 +181,7 @@ fn call_kms(kms: &Kms, role: &AssumedRole, request: &HttpRequest) -> HttpRespons
     let is_call = request.method == Method::Post && request.resource_path == "/";
     let target = if is_call { request.header("x-amz-target") } else { "" };
     let response = kms.handle_call(role, target, request.body.as_bytes());
-    let headers = [("content-type", KmsResponse::CONTENT_TYPE), ("x-amzn-requestid", &response.request_id)];
+    let headers = [("content-type", JsonResponse::CONTENT_TYPE), ("x-amzn-requestid", &response.request_id)];
     HttpResponse {
         status: response.status,
         headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),

@@ -16,7 +16,8 @@ use turn::tool::McpServer;
 
 use super::{
     http_client,
-    secrets_manager::{SecretError, SecretsManager, Version},
+    json_protocol::CallFailure,
+    secrets_manager::{SecretsManager, Version},
 };
 use crate::mcp_urls::{AllowedSecrets, McpUrls};
 use authorization::Authorization;
@@ -143,8 +144,8 @@ impl McpServers {
         let secrets = self.secrets.as_ref().filter(|_| self.allowed_secrets.allows(arn));
         let secrets = secrets.ok_or(McpError::SecretNotAllowed)?;
         let secret = secrets.secret(arn, version).await.map_err(|error| match error {
-            SecretError::Refused => McpError::SecretNotReadable,
-            SecretError::Retryable => McpError::SecretNotAvailable,
+            CallFailure::Refused => McpError::SecretNotReadable,
+            CallFailure::Retryable => McpError::SecretNotAvailable,
         })?;
         Authorization::new(&secret).ok_or(McpError::SecretNotHeader)
     }

@@ -10,7 +10,8 @@ use turn::tool::{CallerCredential, NoCredential, ToolRun};
 use super::{RETRY, call_error::CallError, retry_seed};
 use crate::{
     aws::{
-        kms::{DecryptError, EncryptionContext, Kms},
+        json_protocol::CallFailure,
+        kms::{EncryptionContext, Kms},
         secret::Secret,
     },
     clock::{epoch_milliseconds, now},
@@ -87,8 +88,8 @@ async fn unseal(run: &ToolRun, kms: &Kms) -> Result<Result<Credential, CallError
     loop {
         match kms.decrypt(sealed, context).await {
             Ok(secret) => return Ok(Ok(to_credential(secret))),
-            Err(DecryptError::Refused) => return Ok(Err(CallError::Refused(NOT_UNSEALED))),
-            Err(DecryptError::Retryable) => {}
+            Err(CallFailure::Refused) => return Ok(Err(CallError::Refused(NOT_UNSEALED))),
+            Err(CallFailure::Retryable) => {}
         }
         failures += 1;
         let delay = RETRY.seeded_delay(failures, retry_seed(run));
