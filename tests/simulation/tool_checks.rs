@@ -100,15 +100,13 @@ fn check_turn(turn: &Value, events: &[ConversationEvent], observations: &Observa
     if orphans > 0 {
         violations.push(Violation::new(13, format!("{turn_id} has {orphans} results without calls")));
     }
+    let is_ended = matches!(turn["status"].as_str(), Some("COMPLETED" | "CANCELLED" | "FAILED"));
     // An answer that a retry has replaced may have ended without the results.
     let answer_position = turn["answerPosition"].as_f64().unwrap_or_default();
-    let has_all_results = has_all_results(turn, &events);
     for call in &calls {
         let count = call.results.len();
         let is_of_answer = f64::from(call.id.position) > answer_position;
-        // Who closes the turn of a dead handler does not know the results, and another run may follow.
-        let is_cut_off = events.iter().any(|event| event.position > call.id.position && is_closed_by_other(event));
-        let needs_result = has_all_results && is_of_answer && !is_cut_off;
+        let needs_result = is_ended && is_of_answer && !call.is_cut_off(&events);
         if count > 1 || count == 0 && needs_result {
             violations.push(Violation::new(13, format!("{:?} has {count} results", call.id)));
         }
@@ -120,17 +118,6 @@ fn check_turn(turn: &Value, events: &[ConversationEvent], observations: &Observa
 /// Whether an event ends an answer in place of its handler, and has no results.
 fn is_closed_by_other(event: &ConversationEvent) -> bool {
     event.id.contains("-closed-") && event.sender.kind != SenderKind::Tool
-}
-
-/// Whether the turn was ended by an attempt, or by somebody who knew its calls. Whoever closes a turn of a
-/// dead process keeps its text; the next transcript says of its calls that their results are not known.
-fn has_all_results(turn: &Value, events: &[&ConversationEvent]) -> bool {
-    let is_ended = matches!(turn["status"].as_str(), Some("COMPLETED" | "CANCELLED" | "FAILED"));
-    let last = events.last();
-    let is_closed_by_other = last.is_none_or(|last| is_closed_by_other(last));
-    let is_last_of_turn =
-        last.is_some_and(|last| f64::from(last.position) == turn["lastPosition"].as_f64().unwrap_or(0.0));
-    is_ended && !is_closed_by_other && is_last_of_turn
 }
 
 /// A later event of the same turn has the result. A call of an answer that a retry has replaced may have the
@@ -159,6 +146,16 @@ fn stored_calls<'a>(
 }
 
 impl StoredCall<'_> {
+    /// Whether the call's step was ended by somebody who does not know the results, because its handler had
+    /// died. The next transcript says so of the call.
+    fn is_cut_off(&self, events: &[&ConversationEvent]) -> bool {
+        let later_events = events.iter().filter(|event| event.position > self.id.position);
+        // The results of calls that need no user are stored before the others wait.
+        let waits = SimulatedTool::named(&self.tool_use.name).is_some_and(SimulatedTool::waits_for_user);
+        let mut ends_of_step = later_events.skip_while(|event| waits && event.sender.kind == SenderKind::Tool);
+        ends_of_step.next().is_some_and(|event| is_closed_by_other(event))
+    }
+
     /// What the result says and the tool or the user contradicts.
     fn contradiction(&self, result: &ToolResult) -> Option<Violation> {
         let tool = SimulatedTool::named(&self.tool_use.name);

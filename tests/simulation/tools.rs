@@ -87,6 +87,11 @@ impl SimulatedTool {
         matches!(self, Self::Change | Self::ApprovedChange)
     }
 
+    /// Whether a user approves the call or a client answers it.
+    pub fn waits_for_user(self) -> bool {
+        matches!(self, Self::ApprovedChange | Self::Client)
+    }
+
     fn put(self) -> PutTool {
         let function_arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:tool-{}", self.name());
         let lambda = (self != Self::Client).then_some(PutLambdaTool { function_arn });
