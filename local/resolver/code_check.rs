@@ -1,5 +1,10 @@
 //! Checks a file of code when it is loaded, as AppSync does when it is deployed.
-use std::{fmt, thread};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+};
 
 use oxc_allocator::Allocator;
 use oxc_ast::ast::{Declaration, Program, Statement};
@@ -15,6 +20,12 @@ use crate::stack::Code;
 const CODE_CHARACTERS: usize = 32_768;
 /// Enough to parse a file that consists of opening parentheses only. Unused stack is not allocated.
 const STACK_BYTES: usize = 512 << 20;
+
+/// The accepted files that are remembered. An API of this template has fewer; 256 files have at most 24 MB.
+const MAX_REMEMBERED_FILES: usize = 256;
+
+/// The texts of accepted files. Tests load the same files again and again.
+static ACCEPTED_TEXTS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// The first error in a file, in the form `path:line:column: reason`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,8 +46,26 @@ impl fmt::Display for CodeError {
 }
 
 /// Checks what AppSync checks at deployment (size, exported handlers, the subset of JavaScript), and a limit
-/// on nesting. The parser is recursive, so it runs in a thread with a large stack.
+/// on nesting. A text that was accepted before is not checked again.
 pub fn check(code: &Code) -> Result<(), CodeError> {
+    if accepted_texts().contains(&code.text) {
+        return Ok(());
+    }
+    check_text(code)?;
+    let mut accepted = accepted_texts();
+    if accepted.len() >= MAX_REMEMBERED_FILES {
+        accepted.clear();
+    }
+    accepted.insert(code.text.clone());
+    Ok(())
+}
+
+fn accepted_texts() -> MutexGuard<'static, BTreeSet<String>> {
+    ACCEPTED_TEXTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The parser is recursive, so it runs in a thread with a large stack.
+fn check_text(code: &Code) -> Result<(), CodeError> {
     let characters = code.text.encode_utf16().count();
     if characters > CODE_CHARACTERS {
         let reason = format!("a file holds at most {CODE_CHARACTERS} characters, this one {characters}.");
@@ -110,4 +139,33 @@ fn line_and_column(text: &str, span: Span) -> (usize, usize) {
     let before = text.get(..span.start as usize).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(text: String) -> Code {
+        Code { path: "file.js".into(), text }
+    }
+
+    #[test]
+    fn accepted_texts_are_remembered_up_to_a_bound() {
+        let accepted = |number: usize| {
+            code(format!("export function request() {{ return {number}; }}\nexport function response() {{}}"))
+        };
+        for number in 0..=MAX_REMEMBERED_FILES {
+            assert_eq!(check(&accepted(number)), Ok(()));
+            assert!(accepted_texts().len() <= MAX_REMEMBERED_FILES);
+        }
+        assert_eq!(check(&accepted(MAX_REMEMBERED_FILES)), Ok(()));
+    }
+
+    #[test]
+    fn refused_text_is_refused_each_time() {
+        let refused = code("export function request() {}".into());
+        let error = check(&refused).unwrap_err();
+        assert_eq!(error.to_string(), "file.js: a file exports a function response; this one does not.");
+        assert_eq!(check(&refused), Err(error));
+    }
 }

@@ -7,7 +7,11 @@ mod rules;
 mod schema_command;
 mod yaml;
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Map, Value, json};
 
@@ -79,24 +83,38 @@ impl TemplateError {
     }
 }
 
+/// The content of `template.yaml`.
+#[derive(Clone, Debug)]
+pub struct Template {
+    /// The directory of the template and the files that it names.
+    root: PathBuf,
+    document: Value,
+}
+
+impl Template {
+    /// Reads `template.yaml` in the directory `root`.
+    pub fn read(root: &Path) -> Result<Self, TemplateError> {
+        let text = read_file(root, "template.yaml")?;
+        if text.len() > TEMPLATE_BYTES {
+            return Err(TemplateError(format!(
+                "template.yaml has {} bytes; a template has at most {TEMPLATE_BYTES}",
+                text.len()
+            )));
+        }
+        let document = yaml::parse(&text);
+        let document = document.map_err(|error| TemplateError(format!("template.yaml is not YAML: {error}")))?;
+        Ok(Self { root: root.to_owned(), document })
+    }
+
+    /// The stack of a deployment, with the schema and resolver files that the template names.
+    pub fn load(&self, deployment: &Deployment) -> Result<Stack, TemplateError> {
+        build_stack(&self.root, &self.document, deployment).map_err(|error| error.at("template.yaml"))
+    }
+}
+
 /// Loads `template.yaml` in the directory `root`, with the schema and resolver files that it names.
 pub fn load(root: &Path, deployment: &Deployment) -> Result<Stack, TemplateError> {
-    load_template(root, &read_template(root)?, deployment)
-}
-
-fn load_template(root: &Path, template: &Value, deployment: &Deployment) -> Result<Stack, TemplateError> {
-    build_stack(root, template, deployment).map_err(|error| error.at("template.yaml"))
-}
-
-fn read_template(root: &Path) -> Result<Value, TemplateError> {
-    let text = read_file(root, "template.yaml")?;
-    if text.len() > TEMPLATE_BYTES {
-        return Err(TemplateError(format!(
-            "template.yaml has {} bytes; a template has at most {TEMPLATE_BYTES}",
-            text.len()
-        )));
-    }
-    yaml::parse(&text).map_err(|error| TemplateError(format!("template.yaml is not YAML: {error}")))
+    Template::read(root)?.load(deployment)
 }
 
 fn build_stack(root: &Path, template: &Value, deployment: &Deployment) -> Result<Stack, TemplateError> {
@@ -199,8 +217,14 @@ mod mode_matrix_tests;
 mod unsupported_tests;
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
     use crate::stack::{DataSource, EventInvokeConfig, FailureDestination, Resolver};
+
+    /// The template of the repository.
+    pub static TEMPLATE: LazyLock<Template> =
+        LazyLock::new(|| Template::read(Path::new(env!("CARGO_MANIFEST_DIR"))).expect("the template is read"));
 
     pub fn deployment() -> Deployment {
         Deployment { api_key: "da2-key".into(), ..Deployment::at("http://localhost:4000", BTreeMap::new()) }
@@ -208,7 +232,7 @@ mod tests {
 
     #[test]
     fn template_is_loaded_as_a_stack() {
-        let stack = load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment()).unwrap();
+        let stack = TEMPLATE.load(&deployment()).unwrap();
         assert_eq!(stack.api.keys, ["da2-key"]);
         assert_eq!(stack.api.environment["TABLE_NAME"], "parlance-Table");
         let handler = &stack.functions["parlance-Handler"];

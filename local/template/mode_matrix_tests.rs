@@ -2,7 +2,10 @@
 use apollo_compiler::ast::Document;
 use turn::request::{Invocation, RenewApiKeyRequest};
 
-use super::{tests::deployment, *};
+use super::{
+    tests::{TEMPLATE, deployment},
+    *,
+};
 use crate::stack::{Api, AuthMode, IssuerKind};
 
 const OIDC: &str = "https://id.example.com";
@@ -14,8 +17,7 @@ const POOLS: [(&str, Option<&str>); 3] = [
 
 fn load_api(parameters: &[(&str, &str)]) -> Result<Api, String> {
     let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let stack = load(root, &Deployment { parameters, ..deployment() });
+    let stack = TEMPLATE.load(&Deployment { parameters, ..deployment() });
     stack.map(|stack| stack.api).map_err(|error| error.to_string())
 }
 
@@ -119,7 +121,7 @@ fn parameters_set_the_limits_of_requests() {
 fn api_key_without_an_expiry_is_renewed_every_day() {
     let load = |parameters: &[(&str, &str)]| {
         let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let stack = load(Path::new(env!("CARGO_MANIFEST_DIR")), &Deployment { parameters, ..deployment() }).unwrap();
+        let stack = TEMPLATE.load(&Deployment { parameters, ..deployment() }).unwrap();
         let closer = &stack.functions["parlance-Closer"];
         (stack.schedules, closer.arn.clone(), closer.environment.get("API_KEY_URL").cloned())
     };

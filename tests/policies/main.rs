@@ -1,14 +1,12 @@
 //! The permissions of the template's roles, and their enforcement by the local server.
 mod enforcement;
 mod permissions;
+#[path = "../support/repository_template.rs"]
+mod repository_template;
 mod statements;
 
-use std::path::Path;
-
-use local::{
-    stack::Stack,
-    template::{self, Deployment},
-};
+use local::{stack::Stack, template::Deployment};
+use repository_template::TEMPLATE;
 use serde_json::Value;
 
 /// The default parameters; every option off but IAM access, without which nobody may call; every option on
@@ -38,7 +36,7 @@ const PARAMETER_SETS: [&[(&str, &str)]; 3] = [
 fn load_stack(parameters: &[(&str, &str)]) -> Stack {
     let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let deployment = Deployment::at("http://localhost:4000", parameters);
-    template::load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment).expect("the template loads")
+    TEMPLATE.load(&deployment).expect("the template loads")
 }
 
 /// The texts of a string or a list of strings.

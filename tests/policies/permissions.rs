@@ -1,8 +1,5 @@
 //! The permissions of every role, case by case: `permissions.json`.
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use local::{
     identity::{AccessRequest, AssumedRole},
@@ -12,7 +9,7 @@ use local::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{PARAMETER_SETS, load_stack, to_texts};
+use crate::{PARAMETER_SETS, load_stack, repository_template::TEMPLATE, to_texts};
 
 /// AWS authorizes the model of a global inference profile with an ARN without a region. AWS does not document
 /// whether a pattern for all regions matches this ARN, so the template has a resource for it.
@@ -181,7 +178,7 @@ fn tool_function_arns_name_functions() {
     let load = |arns: &str| {
         let parameters = [("ToolFunctionArns".to_owned(), arns.to_owned())].into();
         let deployment = Deployment::at("http://localhost", parameters);
-        template::load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment).map(drop)
+        TEMPLATE.load(&deployment).map(drop)
     };
     let function = "arn:aws:lambda:eu-west-1:111122223333:function:";
     for arns in ["none".to_owned(), format!("{function}*"), format!("{function}a:1, {function}b-*")] {
@@ -278,7 +275,7 @@ fn tool_secret_arns_are_complete() {
 fn handler_variable(parameter: &str, value: &str, variable: &str) -> Result<String, template::TemplateError> {
     let parameters = [(parameter.to_owned(), value.to_owned())].into();
     let deployment = Deployment::at("http://localhost", parameters);
-    let stack = template::load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment)?;
+    let stack = TEMPLATE.load(&deployment)?;
     Ok(stack.functions["parlance-Handler"].environment[variable].clone())
 }
 

@@ -1,7 +1,6 @@
 //! The API of the template with a recorder in place of Lambda and a clock that the test sets.
 use std::{
     cell::Cell,
-    path::Path,
     rc::Rc,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -15,9 +14,11 @@ use local::{
     identity::{Authenticator, Caller, Principal},
     lambda::{InvocationType, InvokeError},
     resolver::EngineEnvironment,
-    template::{self, ACCOUNT, Deployment, REGION},
+    template::{ACCOUNT, Deployment, REGION},
 };
 use serde_json::{Value, json};
+
+use crate::repository_template::TEMPLATE;
 
 /// The time of the clock when a test begins.
 pub const START: &str = "2026-11-21T12:00:05Z";
@@ -68,7 +69,7 @@ impl Fixture {
             "http://api.invalid",
             parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         );
-        let stack = template::load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment).expect("the template loads");
+        let stack = TEMPLATE.load(&deployment).expect("the template loads");
         let now = Rc::new(Cell::new(START.parse().expect("a time")));
         let clock = Rc::clone(&now);
         set_engine_environment(EngineEnvironment { now: Rc::new(move || clock.get()), ..EngineEnvironment::default() })

@@ -12,6 +12,8 @@ mod deployment;
 mod fixture;
 mod limits;
 mod quotas;
+#[path = "../support/repository_template.rs"]
+mod repository_template;
 mod rust_counterparts;
 mod sharing;
 mod starts;

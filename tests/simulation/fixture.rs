@@ -1,6 +1,6 @@
 //! The parts that all runs of a thread share: the template's wiring, its resolvers and schema, and a table in
 //! memory.
-use std::{collections::BTreeMap, path::Path, rc::Rc, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
 use local::{
     appsync::AppSync,
@@ -10,7 +10,7 @@ use local::{
     identity::{AssumedRole, Authenticator, Caller, Principal},
     resolver::EngineEnvironment,
     stack::{Function, Stack},
-    template::{self, ACCOUNT, Deployment, REGION},
+    template::{ACCOUNT, Deployment, REGION},
 };
 use serde_json::{Value, json};
 
@@ -18,6 +18,7 @@ use crate::{
     aws::{bedrock_sdk::RequestBodies, data_source::FaultyTables, lambda::EventQueue},
     environment::Environment,
     mutants::Mutant,
+    repository_template::TEMPLATE,
     tools::{ALLOWED_FUNCTIONS, PENDING_HOURS},
 };
 
@@ -136,7 +137,7 @@ fn load_stack() -> Stack {
     ];
     let parameters = parameters.map(|(name, value)| (name.to_owned(), value));
     let deployment = Deployment::at("http://api.invalid", parameters.into());
-    template::load(Path::new(env!("CARGO_MANIFEST_DIR")), &deployment).expect("the template loads")
+    TEMPLATE.load(&deployment).expect("the template loads")
 }
 
 fn caller(function: &Function) -> Caller {

@@ -19,6 +19,8 @@ mod observations;
 mod people;
 mod read_back;
 mod recorder;
+#[path = "../support/repository_template.rs"]
+mod repository_template;
 mod rng;
 mod run;
 mod subscriber;
