@@ -5,6 +5,8 @@ mod mcp;
 #[cfg(test)]
 mod tests;
 
+use std::collections::{HashMap, hash_map::Entry};
+
 use serde::Serialize;
 use turn::{
     request::{CheckToolsRequest, GivenTool, UncheckedTool},
@@ -12,15 +14,16 @@ use turn::{
 };
 
 use input_schema::check_schema;
-use mcp::{name_of, quoted, tools_of_server};
+use mcp::{check_listing, name_of, quoted, tools_of_server};
 
 use crate::{
+    aws::McpError,
     function_arn::{AllowedFunctions, FunctionArn},
     graphql_urls::GraphqlUrls,
     tool::HandlerTools,
 };
 
-pub use mcp::{Listings, list_servers};
+pub use mcp::{Listings, ServerListing, list_servers};
 
 /// The most tools of an agent.
 const MAX_TOOLS: usize = 32;
@@ -29,7 +32,7 @@ const MAX_TOOLS: usize = 32;
 #[derive(Clone, Copy)]
 pub struct AllowedTools<'a> {
     pub functions: &'a AllowedFunctions,
-    pub urls: &'a GraphqlUrls,
+    pub graphql_urls: &'a GraphqlUrls,
     pub handler_tools: &'a HandlerTools,
 }
 
@@ -62,8 +65,10 @@ impl ToolRefusals {
 
 /// `listings`: what the servers among the tools list.
 pub fn check_tools(request: CheckToolsRequest, listings: &Listings, allowed: AllowedTools<'_>) -> ToolsCheck {
+    let count = tool_count(&request.tools, listings);
     let mut refusals = Vec::new();
-    let mut tools: Vec<UncheckedTool> = Vec::new();
+    let mut tools = Vec::new();
+    let mut indexes_by_name = HashMap::new();
     for (index, given) in request.tools.into_iter().enumerate() {
         let mut found = ToolRefusals::default();
         let new_tools = match given {
@@ -71,21 +76,29 @@ pub fn check_tools(request: CheckToolsRequest, listings: &Listings, allowed: All
                 found = check_tool(&mut tool, allowed);
                 vec![tool]
             }
-            GivenTool::Server(given) => match listings.get(&index) {
-                Some(listing) => tools_of_server(&given, listing, &mut found),
-                None => Vec::new(),
-            },
+            GivenTool::Server(given) => {
+                let listing = listings.get(&index).unwrap_or(&Err(McpError::TimeOver));
+                check_listing(&given, listing, &mut found);
+                match listing {
+                    Ok(listing) if count <= MAX_TOOLS => tools_of_server(&given, listing, &mut found),
+                    _ => Vec::new(),
+                }
+            }
         };
         for tool in new_tools {
-            check_name(&tool, &tools, &mut found);
+            match indexes_by_name.entry(name_of(&tool).to_owned()) {
+                Entry::Occupied(earlier) => check_names(&tools[*earlier.get()], &tool, &mut found),
+                Entry::Vacant(vacant) => {
+                    vacant.insert(tools.len());
+                }
+            }
             tools.push(tool);
         }
         refusals.extend(
             found.0.into_iter().map(|(member, message)| Refusal { path: format!("tools[{index}].{member}"), message }),
         );
     }
-    if tools.len() > MAX_TOOLS {
-        let count = tools.len();
+    if count > MAX_TOOLS {
         let message = format!(
             "An agent may have at most {MAX_TOOLS} tools, and with those of its MCP servers it would have {count}. \
              Name the ones that it needs in mcp.tools."
@@ -98,22 +111,28 @@ pub fn check_tools(request: CheckToolsRequest, listings: &Listings, allowed: All
     ToolsCheck { refusals, tools }
 }
 
-/// The names that resolvers have compared are unique, but for those of MCP servers' tools.
-fn check_name(tool: &UncheckedTool, earlier: &[UncheckedTool], refusals: &mut ToolRefusals) {
-    let name = name_of(tool);
+/// How many tools the agent would have.
+fn tool_count(given: &[GivenTool], listings: &Listings) -> usize {
+    let servers = listings.values().flatten().map(ServerListing::count);
+    given.iter().filter(|tool| matches!(tool, GivenTool::Tool(_))).count() + servers.sum::<usize>()
+}
+
+/// Refuses two tools of the same name, if a server lists one of them. Resolvers have refused others already.
+fn check_names(earlier: &UncheckedTool, tool: &UncheckedTool, refusals: &mut ToolRefusals) {
     let is_listed = |tool: &UncheckedTool| matches!(tool.target, ToolTarget::Mcp(_));
-    let clashes = |earlier: &&UncheckedTool| name_of(earlier) == name && (is_listed(earlier) || is_listed(tool));
-    let Some(other) = earlier.iter().find(clashes) else { return };
-    let [first, second] = [other, tool].map(|tool| match &tool.target {
+    if !is_listed(earlier) && !is_listed(tool) {
+        return;
+    }
+    let [first, second] = [earlier, tool].map(|tool| match &tool.target {
         ToolTarget::Mcp(tool) => format!("the server's tool {}", quoted(&tool.tool_name)),
         _ => "another tool".to_owned(),
     });
-    refusals.add("name", format!("The name {name} would be that of {first} and of {second}."));
+    refusals.add("name", format!("The name {} would be that of {first} and of {second}.", name_of(tool)));
 }
 
 /// Fills in the schema and the effect.
 fn check_tool(tool: &mut UncheckedTool, allowed: AllowedTools<'_>) -> ToolRefusals {
-    let AllowedTools { functions, urls, handler_tools } = allowed;
+    let AllowedTools { functions, graphql_urls, handler_tools } = allowed;
     let mut refusals = ToolRefusals::default();
     match &tool.target {
         ToolTarget::Lambda(function) => {
@@ -130,17 +149,17 @@ fn check_tool(tool: &mut UncheckedTool, allowed: AllowedTools<'_>) -> ToolRefusa
             }
             tool.effect.get_or_insert(ToolEffect::Write);
         }
-        // The servers among the given tools are listed instead.
+        // Resolvers name every tool, and what has a name and `mcp` is listed as a server.
         ToolTarget::Mcp(_) => refusals.add("mcp", "A tool of a server cannot be given by itself."),
         ToolTarget::Client(_) => {
             check_given_schema(tool.input_schema.as_deref(), &mut refusals);
             tool.effect.get_or_insert(ToolEffect::Write);
         }
         ToolTarget::Graphql(operation) => {
-            if let Err(message) = check_url(operation, urls) {
+            if let Err(message) = check_url(operation, graphql_urls) {
                 refusals.add("graphql.url", message);
             }
-            match graphql::check_operation(operation, tool.input_schema.as_deref(), urls) {
+            match graphql::check_operation(operation, tool.input_schema.as_deref(), graphql_urls) {
                 Ok(checked) => {
                     tool.input_schema = Some(checked.input_schema);
                     tool.effect = Some(checked.effect);

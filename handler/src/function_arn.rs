@@ -5,7 +5,6 @@ use crate::safe_url::list_items;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FunctionArn<'a> {
     arn: &'a str,
-    partition: &'a str,
     pub region: &'a str,
 }
 
@@ -22,13 +21,7 @@ impl<'a> FunctionArn<'a> {
             [name, qualifier] => is_word(name, "-_") && is_word(qualifier, "-_$"),
             _ => false,
         };
-        (is_valid && is_name).then_some(Self { arn, partition, region })
-    }
-
-    /// The URL of the API in the function's region.
-    pub fn endpoint(&self) -> String {
-        let domain = if self.partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
-        format!("https://lambda.{}.{domain}", self.region)
+        (is_valid && is_name).then_some(Self { arn, region })
     }
 
     /// The path of the operation Invoke.
@@ -70,15 +63,12 @@ mod tests {
 
     #[test]
     fn arns_of_functions_versions_and_aliases_are_parsed() {
-        for (arn, endpoint) in [
-            ("arn:aws:lambda:eu-west-1:123456789012:function:look-up_2", "https://lambda.eu-west-1.amazonaws.com"),
-            ("arn:aws:lambda:us-east-1:000000000000:function:look:$LATEST", "https://lambda.us-east-1.amazonaws.com"),
-            (
-                "arn:aws-cn:lambda:cn-north-1:123456789012:function:look:live",
-                "https://lambda.cn-north-1.amazonaws.com.cn",
-            ),
+        for (arn, region) in [
+            ("arn:aws:lambda:eu-west-1:123456789012:function:look-up_2", "eu-west-1"),
+            ("arn:aws:lambda:us-east-1:000000000000:function:look:$LATEST", "us-east-1"),
+            ("arn:aws-cn:lambda:cn-north-1:123456789012:function:look:live", "cn-north-1"),
         ] {
-            assert_eq!(FunctionArn::parse(arn).unwrap().endpoint(), endpoint);
+            assert_eq!(FunctionArn::parse(arn).unwrap().region, region);
         }
     }
 

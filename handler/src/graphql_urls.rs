@@ -102,13 +102,15 @@ mod tests {
             "ftp://a.example/",
             "a.example/graphql",
             "https://",
-            "https://user@a.example/",
-            "https://user:password@a.example/",
             "https://a.example/#b",
             "*",
         ] {
             let list = format!("https://b.example/,{url}");
-            assert_eq!(GraphqlUrls::from_list(OWN, &list), Err(UnsafeUrl(url.to_owned())), "{url}");
+            assert_eq!(GraphqlUrls::from_list(OWN, &list), Err(UnsafeUrl::Text(url.to_owned())), "{url}");
+        }
+        for url in ["https://user@a.example/", "https://user:password@a.example/"] {
+            let list = format!("https://b.example/,{url}");
+            assert_eq!(GraphqlUrls::from_list(OWN, &list), Err(UnsafeUrl::Number(2)), "{url}");
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod check_tools;
 pub mod function_arn;
 mod graphql_document;
 pub mod graphql_urls;
+mod logging;
 pub mod mcp_urls;
 mod orphan_closer;
 mod publish_tool_call;
@@ -131,7 +132,7 @@ pub async fn run() -> Result<(), Error> {
 
 /// Sets the tracing subscriber, and reads the environment.
 fn initialize() -> Result<Settings, SettingsError> {
-    lambda_runtime::tracing::init_default_subscriber();
+    logging::set_subscriber();
     Settings::read(|name| std::env::var(name).ok())
 }
 
@@ -151,13 +152,13 @@ async fn serve_event<M: Model>(
         holder: Uuid::new_v4(),
         limits: settings.limits,
         tool_functions: &settings.tool_functions,
-        tool_urls: &settings.tool_urls,
+        graphql_urls: &settings.tool_graphql_urls,
         handler_tools: clients.handler_tools(),
         mcp_servers: Some(clients.mcp_servers()),
         api_key: clients.api_key.as_ref(),
     };
     let response = serve(event.payload, &context).await;
-    effects.close().await;
+    effects.close(context.deadlines.give_up_at).await;
     response
 }
 
@@ -173,7 +174,7 @@ pub struct InvocationContext<'a, E> {
     /// The functions that agents may have as tools.
     pub tool_functions: &'a AllowedFunctions,
     /// The GraphQL APIs that tools may call.
-    pub tool_urls: &'a GraphqlUrls,
+    pub graphql_urls: &'a GraphqlUrls,
     /// The tools that this handler itself runs.
     pub handler_tools: &'a HandlerTools,
     /// The MCP servers whose tools agents may have. `None` allows none.
@@ -184,7 +185,11 @@ pub struct InvocationContext<'a, E> {
 
 impl<E> InvocationContext<'_, E> {
     fn allowed_tools(&self) -> AllowedTools<'_> {
-        AllowedTools { functions: self.tool_functions, urls: self.tool_urls, handler_tools: self.handler_tools }
+        AllowedTools {
+            functions: self.tool_functions,
+            graphql_urls: self.graphql_urls,
+            handler_tools: self.handler_tools,
+        }
     }
 
     fn jitter_seed(&self) -> u64 {

@@ -11,14 +11,16 @@ pub struct McpUrls {
 impl McpUrls {
     /// Takes a list with commas. An empty list and `none` allow nothing.
     pub fn from_list(list: &str) -> Result<Self, UnsafeUrl> {
-        safe_items(list, is_safe_pattern).map(|patterns| Self { patterns })
+        let patterns = safe_items(list, is_safe_pattern)?;
+        patterns.iter().try_for_each(|pattern| check_spelling(pattern))?;
+        Ok(Self { patterns })
     }
 
     pub fn allows(&self, url: &str) -> bool {
         // The text is compared as the HTTP client writes it, so that no `..` leads out of an allowed path.
         let is_as_sent = parse_safe_url(url).is_some_and(|parsed| parsed.as_str() == url);
         self.patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(start) => is_as_sent && url.starts_with(start),
+            Some(start) => is_as_sent && url.strip_prefix(start).is_some_and(is_path_below),
             None => url == pattern,
         })
     }
@@ -38,6 +40,23 @@ impl AllowedSecrets {
 
     pub fn allows(&self, arn: &str) -> bool {
         self.arns.iter().any(|allowed| allowed == arn)
+    }
+}
+
+/// A server may take an encoded slash for a slash, and then follow a `..` that the HTTP client has left as it
+/// is.
+fn is_path_below(rest: &str) -> bool {
+    let path = rest.split('?').next().unwrap_or_default().to_ascii_lowercase();
+    !path.contains("%2f") && !path.contains("%5c")
+}
+
+/// A pattern with another spelling than that of sent URLs would allow none of those that it seems to allow.
+fn check_spelling(pattern: &str) -> Result<(), UnsafeUrl> {
+    match pattern.strip_suffix('*').and_then(|start| Some((start, parse_safe_url(start)?))) {
+        Some((start, parsed)) if parsed.as_str() != start => {
+            Err(UnsafeUrl::Spelling { given: pattern.to_owned(), parsed: format!("{parsed}*") })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -76,6 +95,10 @@ mod tests {
             ("https://c.example/tools/../other", false),
             ("https://c.example/tools/%2e%2e/other", false),
             ("https://c.example/tools/..\\other", false),
+            ("https://c.example/tools/..%2Fother", false),
+            ("https://c.example/tools/..%2fother", false),
+            ("https://c.example/tools/..%5Cother", false),
+            ("https://c.example/tools/a?path=%2F", true),
             ("https://c.example/toolsmith", false),
             ("http://b.example/", false),
             ("none", false),
@@ -102,13 +125,38 @@ mod tests {
             "ftp://a.example/",
             "a.example/mcp",
             "https://",
-            "https://user@a.example/",
-            "https://user:password@a.example/*",
             "https://a.example/#b",
         ] {
             let list = format!("https://b.example/,{url}");
-            assert_eq!(McpUrls::from_list(&list), Err(UnsafeUrl(url.to_owned())), "{url}");
+            assert_eq!(McpUrls::from_list(&list), Err(UnsafeUrl::Text(url.to_owned())), "{url}");
         }
+    }
+
+    #[test]
+    fn refusal_shows_no_user_and_no_password() {
+        for url in ["https://user@a.example/", "https://user:password@a.example/*", "https://user:pass,word@a.example/"]
+        {
+            let list = format!("https://b.example/,{url}");
+            assert_eq!(McpUrls::from_list(&list), Err(UnsafeUrl::Number(2)), "{url}");
+        }
+        let message = "must be https URLs with commas between them, and its entry 2 is none.";
+        assert_eq!(UnsafeUrl::Number(2).to_string(), message);
+    }
+
+    #[test]
+    fn pattern_that_no_sent_url_has_is_refused_with_the_right_one() {
+        for (given, parsed) in [
+            ("https://A.example/*", "https://a.example/*"),
+            ("https://a.example:443/*", "https://a.example/*"),
+            ("https://a.example/b/../c/*", "https://a.example/c/*"),
+            ("https://a.example/%2e%2e/*", "https://a.example/*"),
+            ("https://a.example/ü/*", "https://a.example/%C3%BC/*"),
+        ] {
+            let error = McpUrls::from_list(&format!("https://b.example/*,{given}")).unwrap_err();
+            let expected = format!("must have {parsed:?} instead of {given:?}: URLs are compared as they are sent.");
+            assert_eq!(error.to_string(), expected);
+        }
+        assert!(McpUrls::from_list("https://A.example/mcp").unwrap().allows("https://A.example/mcp"));
     }
 
     #[test]

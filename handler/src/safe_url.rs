@@ -1,10 +1,18 @@
 //! URLs to which a credential or a secret may be sent.
 use reqwest::Url;
 
-/// A URL to which no credential may be sent, or a pattern that would allow more than the paths of one host.
+/// An entry of a list to whose URLs no credential may be sent, or a pattern that allows other URLs than it
+/// seems to. The texts follow the name of the list.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be https URLs with commas between them, not {0:?}.")]
-pub struct UnsafeUrl(pub String);
+pub enum UnsafeUrl {
+    #[error("must be https URLs with commas between them, not {0:?}.")]
+    Text(String),
+    /// The number of the entry, in a list that may have a user name or a password.
+    #[error("must be https URLs with commas between them, and its entry {0} is none.")]
+    Number(usize),
+    #[error("must have {parsed:?} instead of {given:?}: URLs are compared as they are sent.")]
+    Spelling { given: String, parsed: String },
+}
 
 /// A credential is sent over TLS, or stays on the computer. A URL with a user name would replace the
 /// credential.
@@ -26,9 +34,11 @@ pub fn list_items(list: &str) -> impl Iterator<Item = String> {
 
 /// The items of a list, if all of them are safe.
 pub fn safe_items(list: &str, is_safe: impl Fn(&str) -> bool) -> Result<Vec<String>, UnsafeUrl> {
-    let items: Vec<_> = list_items(list).collect();
-    match items.iter().find(|item| !is_safe(item)) {
-        Some(item) => Err(UnsafeUrl(item.clone())),
+    let mut items: Vec<_> = list_items(list).collect();
+    match items.iter().position(|item| !is_safe(item)) {
+        // A password may have commas, so one that is followed by an `@` may be in several entries.
+        Some(index) if list.contains('@') => Err(UnsafeUrl::Number(index + 1)),
+        Some(index) => Err(UnsafeUrl::Text(items.swap_remove(index))),
         None => Ok(items),
     }
 }

@@ -20,7 +20,7 @@ pub struct Settings {
     /// In place of KMS's own URL.
     pub kms_endpoint: Option<String>,
     /// The GraphQL APIs that tools may call.
-    pub tool_urls: GraphqlUrls,
+    pub tool_graphql_urls: GraphqlUrls,
     /// The MCP servers whose tools agents may have.
     pub tool_mcp_urls: McpUrls,
     /// The secrets that are sent to MCP servers.
@@ -46,7 +46,7 @@ impl Settings {
         let graphql_url = reader.url("GRAPHQL_URL");
         let settings = Self {
             table_name,
-            tool_urls: reader.graphql_urls("TOOL_GRAPHQL_URLS", &graphql_url),
+            tool_graphql_urls: reader.graphql_urls("TOOL_GRAPHQL_URLS", &graphql_url),
             graphql_url,
             lambda_endpoint: reader.optional_url("AWS_ENDPOINT_URL_LAMBDA"),
             tool_functions: AllowedFunctions::from_list(&reader.optional("TOOL_FUNCTION_ARNS").unwrap_or_default()),
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(settings.limits, Limits::default());
         assert_eq!((settings.lambda_endpoint, settings.tool_functions), (None, AllowedFunctions::default()));
         assert_eq!((settings.api_key_url, settings.kms_endpoint), (None, None));
-        assert_eq!(settings.tool_urls.allowed_url(None), Some("https://api.example.com/graphql"));
+        assert_eq!(settings.tool_graphql_urls.allowed_url(None), Some("https://api.example.com/graphql"));
         assert_eq!((settings.tool_mcp_urls, settings.tool_secrets), (McpUrls::default(), AllowedSecrets::default()));
         assert_eq!(settings.secrets_manager_endpoint, None);
     }
@@ -205,7 +205,7 @@ mod tests {
         assert!(settings.tool_functions.allows("arn:aws:lambda:eu-west-1:123456789012:function:look"));
         assert_eq!(settings.kms_endpoint.as_deref(), Some("http://localhost:4002"));
         let other = Some("https://other.example.com/graphql");
-        assert_eq!(settings.tool_urls.allowed_url(other), other);
+        assert_eq!(settings.tool_graphql_urls.allowed_url(other), other);
         assert!(settings.tool_mcp_urls.allows("https://mcp.example.com/a"));
         assert!(settings.tool_secrets.allows("arn:b"));
         assert_eq!(settings.secrets_manager_endpoint.as_deref(), Some("http://localhost:4003"));

@@ -43,7 +43,7 @@ pub struct TestInvocation {
     /// The functions that agents may have as tools.
     pub tool_functions: AllowedFunctions,
     /// The GraphQL APIs that tools may call.
-    pub tool_urls: GraphqlUrls,
+    pub graphql_urls: GraphqlUrls,
     /// What the model sends in its next streams. Later ones say "So be it."
     model_streams: Mutex<VecDeque<Vec<StreamEvent>>>,
     /// The runs of tools.
@@ -69,7 +69,7 @@ impl TestInvocation {
             limits: Limits { publish_retry: Backoff::half_jitter(short, short), ..Limits::default() },
             usage: Some(Usage { total_tokens: 7, ..Usage::default() }),
             tool_functions: AllowedFunctions::default(),
-            tool_urls: GraphqlUrls::default(),
+            graphql_urls: GraphqlUrls::default(),
             model_streams: Mutex::default(),
             tool_runs: Mutex::default(),
             api_key: None,
@@ -102,7 +102,7 @@ impl TestInvocation {
             holder: HOLDER,
             limits: self.limits,
             tool_functions: &self.tool_functions,
-            tool_urls: &self.tool_urls,
+            graphql_urls: &self.graphql_urls,
             handler_tools: &HandlerTools::default(),
             mcp_servers: None,
             api_key: self.api_key.as_ref(),

@@ -124,7 +124,8 @@ impl Target for McpMessages {
         *self.input.lock().expect("no holder panics") = input.to_vec();
         let listings = list_servers(&self.request.tools, Some(&self.servers)).await;
         let (functions, urls) = (AllowedFunctions::default(), GraphqlUrls::default());
-        let allowed = AllowedTools { functions: &functions, urls: &urls, handler_tools: &HandlerTools::default() };
+        let allowed =
+            AllowedTools { functions: &functions, graphql_urls: &urls, handler_tools: &HandlerTools::default() };
         let check = check_tools(self.request.clone(), &listings, allowed);
         let check = serde_json::to_value(check).map_err(|error| error.to_string())?;
         let is_decided = check["refusals"].as_array().is_some_and(Vec::is_empty)

@@ -139,7 +139,7 @@ async fn check(payload: Value) -> Option<Value> {
         holder: Uuid::nil(),
         limits: Limits::default(),
         tool_functions: &AllowedFunctions::from_list(FUNCTION),
-        tool_urls: &GraphqlUrls::from_list("https://api.example.com/graphql", "none").expect("the URL is safe"),
+        graphql_urls: &GraphqlUrls::from_list("https://api.example.com/graphql", "none").expect("the URL is safe"),
         handler_tools: &HandlerTools::default(),
         mcp_servers: None,
         api_key: None,

@@ -1,11 +1,16 @@
 //! Calls of services with AWS's JSON protocol.
+use std::time::Duration;
+
 use api::signing::PostRequest;
 use serde::{Deserialize, Serialize};
 
 use super::{
     limited_body::read_limited,
-    signed_http::{SendError, SignedHttp},
+    signed_http::{SendError, SignedHttp, default_endpoint},
 };
+
+/// How long one try may take, so that tries are left within the time limit of a tool.
+const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// One operation of a service.
 pub struct JsonOperation {
@@ -34,7 +39,8 @@ struct ErrorResponse {
 }
 
 impl JsonOperation {
-    /// Tries once. Returns the body of a successful response. `endpoint`: in place of that of the region.
+    /// Tries once, for a short time. Returns the body of a successful response. `endpoint`: in place of that of
+    /// the region.
     pub async fn call(
         &self,
         http: &SignedHttp,
@@ -51,7 +57,10 @@ impl JsonOperation {
         let url = format!("{}/", endpoint.trim_end_matches('/'));
         let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target)];
         let post = PostRequest { service: self.service, url: &url, region, headers: &headers, body: &body };
-        let response = http.send(post, |request| request).await.map_err(|error| send_failure(&error, target))?;
+        let response = http
+            .send(post, |request| request.timeout(CALL_TIMEOUT))
+            .await
+            .map_err(|error| send_failure(&error, target))?;
         let status = response.status();
         let body = read_limited(response, self.max_response_bytes).await.map_err(|_| CallFailure::Retryable)?;
         if status.is_success() {
@@ -76,12 +85,6 @@ fn send_failure(error: &SendError, target: &str) -> CallFailure {
             CallFailure::Refused
         }
     }
-}
-
-/// The URL of a service in a region, such as `https://kms.eu-west-1.amazonaws.com`.
-fn default_endpoint(service: &str, region: &str) -> String {
-    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    format!("https://{service}.{region}.{domain}")
 }
 
 /// The name of an error, which may have a namespace before it.

@@ -12,7 +12,10 @@ mod secrets_manager;
 mod signed_http;
 mod tools;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use api::types::TurnStatus;
 use aws_config::SdkConfig;
@@ -33,7 +36,6 @@ use crate::{
 };
 use appsync::AppSync;
 use kms::Kms;
-use mcp::McpSessions;
 use secrets_manager::SecretsManager;
 use signed_http::SignedHttp;
 use tools::{CredentialCache, InvocationTools, Lambda, ToolClients};
@@ -43,7 +45,7 @@ pub use bedrock::Bedrock;
 pub use dynamodb::{CLAIM_RETENTION, ClaimOutcome, StoredAnswer, Table, TableError, with_retries};
 #[cfg(test)]
 pub use mcp::test_server;
-pub use mcp::{McpError, McpServers};
+pub use mcp::{McpError, McpServers, McpSessions};
 pub use tools::{CallError, ToolBackend, ToolRunner, function_result, limited_message, operation_result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -102,7 +104,7 @@ impl<M: Model> Clients<M> {
             tools: ToolClients {
                 lambda: Lambda::new(signed_http.clone(), settings.lambda_endpoint.clone()),
                 kms: Kms::new(signed_http, settings.kms_endpoint.clone()),
-                urls: settings.tool_urls.clone(),
+                graphql_urls: settings.tool_graphql_urls.clone(),
                 handler_tools,
                 mcp: McpServers::new(http.clone(), secrets, mcp_urls, secret_arns),
                 http,
@@ -127,9 +129,9 @@ impl<M: Model> Clients<M> {
 }
 
 impl<M: Model> InvocationClients<'_, M> {
-    /// Ends what the invocation has opened.
-    pub async fn close(&self) {
-        self.mcp_sessions.close().await;
+    /// Ends the sessions that the invocation has opened, before `until`.
+    pub async fn close(&self, until: Instant) {
+        self.mcp_sessions.close(until).await;
     }
 }
 

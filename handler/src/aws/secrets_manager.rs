@@ -38,7 +38,7 @@ struct CachedSecret {
 
 /// Which version of a secret is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
+pub enum SecretVersion {
     /// One that was read a short time ago is good.
     Cached,
     /// It is read again.
@@ -63,8 +63,8 @@ impl SecretsManager {
     }
 
     /// Tries once.
-    pub async fn secret(&self, arn: &str, version: Version) -> Result<Arc<Secret>, CallFailure> {
-        if version == Version::Cached
+    pub async fn secret(&self, arn: &str, version: SecretVersion) -> Result<Arc<Secret>, CallFailure> {
+        if version == SecretVersion::Cached
             && let Some(secret) = self.cached(arn)
         {
             return Ok(secret);

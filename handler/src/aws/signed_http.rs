@@ -74,3 +74,25 @@ impl SignedHttp {
         request.body(post.body.to_vec()).build().map_err(|error| SendError::Request(error.without_url()))
     }
 }
+
+/// The URL of a service in a region, such as `https://kms.eu-west-1.amazonaws.com`.
+pub fn default_endpoint(service: &str, region: &str) -> String {
+    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    format!("https://{service}.{region}.{domain}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoint_is_in_the_domain_of_its_region() {
+        for (region, expected) in [
+            ("eu-west-1", "https://lambda.eu-west-1.amazonaws.com"),
+            ("us-gov-west-1", "https://lambda.us-gov-west-1.amazonaws.com"),
+            ("cn-north-1", "https://lambda.cn-north-1.amazonaws.com.cn"),
+        ] {
+            assert_eq!(default_endpoint("lambda", region), expected);
+        }
+    }
+}

@@ -29,7 +29,7 @@ fn check(tools: &[Value]) -> ToolsCheck {
     let mut handler_tools = HandlerTools::default();
     handler_tools.push(Clock);
     let functions = AllowedFunctions::from_list(ARN);
-    let allowed = AllowedTools { functions: &functions, urls: &urls, handler_tools: &handler_tools };
+    let allowed = AllowedTools { functions: &functions, graphql_urls: &urls, handler_tools: &handler_tools };
     check_tools(request, &Listings::new(), allowed)
 }
 

@@ -60,7 +60,7 @@ pub async fn serve(
         holder,
         limits: environment.limits,
         tool_functions: &AllowedFunctions::from_list(ALLOWED_FUNCTIONS),
-        tool_urls: &GraphqlUrls::default(),
+        graphql_urls: &GraphqlUrls::default(),
         handler_tools: &HandlerTools::default(),
         mcp_servers: None,
         api_key: None,

@@ -8,16 +8,19 @@ pub mod test_server;
 mod tests;
 mod transport;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rmcp::model::Tool;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 use turn::tool::McpServer;
 
 use super::{
     http_client,
     json_protocol::CallFailure,
-    secrets_manager::{SecretsManager, Version},
+    secrets_manager::{SecretVersion, SecretsManager},
 };
 use crate::mcp_urls::{AllowedSecrets, McpUrls};
 use authorization::Authorization;
@@ -29,9 +32,7 @@ pub use sessions::McpSessions;
 pub const MAX_PAGES: usize = 16;
 /// A server with more tools is refused.
 pub const MAX_LISTED_TOOLS: usize = 512;
-/// All servers of an agent are listed within this time. AppSync waits 30 seconds for the handler.
-const LISTING_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the end of a session may take.
+/// How long the end of a session may take at most.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The servers that the deployment allows, and what is needed to reach them.
@@ -41,7 +42,6 @@ pub struct McpServers {
     secrets: Option<SecretsManager>,
     urls: McpUrls,
     allowed_secrets: AllowedSecrets,
-    listing_timeout: Duration,
 }
 
 /// Why a request to a server has no result. No variant has a secret or a part of a response, except the
@@ -59,8 +59,12 @@ pub enum McpError {
     SecretNotAvailable,
     #[error("the secret cannot be a header")]
     SecretNotHeader,
+    /// Another authorization may be accepted, such as the latest version of the secret.
     #[error("the server does not accept the authorization")]
     Unauthorized,
+    /// The server knows who asks, and refuses the request to them.
+    #[error("the server does not allow the request")]
+    Forbidden,
     /// The server has not received the request, or has refused it for now.
     #[error("the request did not reach the server")]
     NotStarted,
@@ -99,30 +103,27 @@ impl McpServers {
         urls: McpUrls,
         allowed_secrets: AllowedSecrets,
     ) -> Self {
-        Self { http, secrets: Some(secrets), urls, allowed_secrets, listing_timeout: LISTING_TIMEOUT }
+        Self { http, secrets: Some(secrets), urls, allowed_secrets }
     }
 
     /// Servers that get no secrets.
     pub fn without_secrets(urls: McpUrls) -> reqwest::Result<Self> {
         let http = http_client()?;
         let allowed_secrets = AllowedSecrets::default();
-        Ok(Self { http, secrets: None, urls, allowed_secrets, listing_timeout: LISTING_TIMEOUT })
+        Ok(Self { http, secrets: None, urls, allowed_secrets })
     }
 
-    /// All tools of a server, in its order.
-    pub async fn list_tools(&self, server: &McpServer) -> Result<Vec<Tool>, McpError> {
-        timeout(self.listing_timeout, self.open_and_list(server)).await.unwrap_or(Err(McpError::TimeOver))
-    }
-
-    async fn open_and_list(&self, server: &McpServer) -> Result<Vec<Tool>, McpError> {
-        let session = self.open_session(server, Version::Cached).await?;
-        let tools = session.list_tools().await;
-        session.close().await;
-        tools
+    /// Adds all tools of a server, in its order. The session is ended after `until`, too.
+    pub async fn list_tools(&self, server: &McpServer, until: Instant, add: impl FnMut(Tool)) -> Result<(), McpError> {
+        let opening = timeout_at(until.into(), self.open_session(server, SecretVersion::Cached)).await;
+        let session = opening.unwrap_or(Err(McpError::TimeOver))?;
+        let listing = timeout_at(until.into(), session.list_tools(add)).await;
+        session.close(until + CLOSING_TIMEOUT).await;
+        listing.unwrap_or(Err(McpError::TimeOver))
     }
 
     /// Tries once, and once more with the latest version of the secret if the server refuses the first.
-    async fn open_session(&self, server: &McpServer, version: Version) -> Result<Session, McpError> {
+    async fn open_session(&self, server: &McpServer, version: SecretVersion) -> Result<Session, McpError> {
         // The deployment may have taken back what it allowed when the agent was stored.
         if !self.urls.allows(&server.url) {
             return Err(McpError::UrlNotAllowed);
@@ -135,12 +136,12 @@ impl McpServers {
             Session::open(&self.http, &server.url, Some(authorization)).await
         };
         match open(version).await {
-            Err(McpError::Unauthorized) if version == Version::Cached => open(Version::Latest).await,
+            Err(McpError::Unauthorized) if version == SecretVersion::Cached => open(SecretVersion::Latest).await,
             result => result,
         }
     }
 
-    async fn authorization(&self, arn: &str, version: Version) -> Result<Authorization, McpError> {
+    async fn authorization(&self, arn: &str, version: SecretVersion) -> Result<Authorization, McpError> {
         let secrets = self.secrets.as_ref().filter(|_| self.allowed_secrets.allows(arn));
         let secrets = secrets.ok_or(McpError::SecretNotAllowed)?;
         let secret = secrets.secret(arn, version).await.map_err(|error| match error {

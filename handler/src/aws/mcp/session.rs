@@ -1,5 +1,5 @@
 //! One session with a server.
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use rmcp::{
     RoleClient,
@@ -22,6 +22,7 @@ use super::{
     authorization::Authorization,
     transport::{HttpClient, rpc_error},
 };
+use crate::clock::now;
 
 pub struct Session {
     peer: Peer<RoleClient>,
@@ -29,7 +30,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects by the handshake that all servers know, or without one where the server has none any more.
+    /// Connects by the handshake `initialize`. A server that refuses it may be of a later version of the
+    /// protocol, which has `server/discover` instead.
     pub async fn open(
         http: &reqwest::Client,
         url: &str,
@@ -65,20 +67,21 @@ impl Session {
         self.peer.is_transport_closed()
     }
 
-    /// All tools of the server, in its order.
-    pub async fn list_tools(&self) -> Result<Vec<Tool>, McpError> {
-        let mut tools = Vec::new();
+    /// Adds all tools of the server, in its order.
+    pub async fn list_tools(&self, mut add: impl FnMut(Tool)) -> Result<(), McpError> {
+        let mut count = 0;
         let mut cursor = None;
         for _ in 0..MAX_PAGES {
             let params = PaginatedRequestParams::default().with_cursor(cursor);
             let page = self.peer.list_tools(Some(params)).await.map_err(service_error)?;
-            tools.extend(page.tools);
-            if tools.len() > MAX_LISTED_TOOLS {
+            count += page.tools.len();
+            if count > MAX_LISTED_TOOLS {
                 return Err(McpError::TooManyTools);
             }
+            page.tools.into_iter().for_each(&mut add);
             cursor = page.next_cursor;
             if cursor.is_none() {
-                return Ok(tools);
+                return Ok(());
             }
         }
         Err(McpError::TooManyTools)
@@ -93,9 +96,10 @@ impl Session {
         }
     }
 
-    /// Ends the session at the server, as far as the server answers in time.
-    pub async fn close(&self) {
-        drop(self.service.lock().await.close_with_timeout(CLOSING_TIMEOUT).await);
+    /// Ends the session at the server, if the server answers in a short time and before `until`.
+    pub async fn close(&self, until: Instant) {
+        let limit = until.saturating_duration_since(now()).min(CLOSING_TIMEOUT);
+        drop(self.service.lock().await.close_with_timeout(limit).await);
     }
 }
 
@@ -105,7 +109,8 @@ fn client_config() -> ClientConfig {
     ClientConfig::new(ClientCapabilities::default(), implementation)
 }
 
-/// `last_error`: of the HTTP client, because the protocol's client does not keep it for all requests.
+/// Why a session could not be opened. `last_error` is that of the HTTP client: the errors of the handshake do
+/// not contain it.
 fn initialize_error(error: ClientInitializeError, last_error: Option<McpError>) -> McpError {
     match error {
         ClientInitializeError::JsonRpcError(error) => rpc_error(error),

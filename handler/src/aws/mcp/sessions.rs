@@ -2,6 +2,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError},
+    time::Instant,
 };
 
 use futures::future::join_all;
@@ -9,7 +10,7 @@ use tokio::sync::Mutex;
 use turn::tool::McpServer;
 
 use super::{McpError, McpServers, session::Session};
-use crate::aws::secrets_manager::Version;
+use crate::aws::secrets_manager::SecretVersion;
 
 /// A session with each server that a call of the invocation needs, opened for the first call.
 #[derive(Default)]
@@ -26,7 +27,7 @@ impl McpSessions {
         let mut slot = slot.lock().await;
         match &*slot {
             Some(session) if !session.is_closed() => Ok(Arc::clone(session)),
-            _ => open(&mut slot, server, servers, Version::Cached).await,
+            _ => open(&mut slot, server, servers, SecretVersion::Cached).await,
         }
     }
 
@@ -37,7 +38,7 @@ impl McpSessions {
         server: &McpServer,
         refused: &Arc<Session>,
         servers: &McpServers,
-        version: Version,
+        version: SecretVersion,
     ) -> Result<Arc<Session>, McpError> {
         let slot = self.slot(server);
         let mut slot = slot.lock().await;
@@ -47,12 +48,12 @@ impl McpSessions {
         }
     }
 
-    /// Ends all sessions at the same time.
-    pub async fn close(&self) {
+    /// Ends all sessions at the same time. The servers get a short time for it, which ends at `until`.
+    pub async fn close(&self, until: Instant) {
         let slots = std::mem::take(&mut *self.slots.lock().unwrap_or_else(PoisonError::into_inner));
         join_all(slots.into_values().map(|slot| async move {
             if let Some(session) = slot.lock().await.take() {
-                session.close().await;
+                session.close(until).await;
             }
         }))
         .await;
@@ -68,7 +69,7 @@ async fn open(
     slot: &mut Option<Arc<Session>>,
     server: &McpServer,
     servers: &McpServers,
-    version: Version,
+    version: SecretVersion,
 ) -> Result<Arc<Session>, McpError> {
     *slot = None;
     let session = Arc::new(servers.open_session(server, version).await?);

@@ -15,7 +15,7 @@ use axum::{
 };
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, time::sleep};
+use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
 use turn::tool::McpServer;
 
 use super::McpServers;
@@ -35,6 +35,8 @@ pub enum Reply {
     Event(Value),
     /// A JSON-RPC error.
     Error(&'static str),
+    /// A JSON-RPC error with a code of the server's own.
+    CodedError(i32, &'static str),
     Status(u16),
     /// A body of another kind.
     Body(&'static str, String),
@@ -43,6 +45,8 @@ pub enum Reply {
     /// A stream of this text without an end.
     EndlessStream(String),
     Delayed(Duration, Box<Reply>),
+    /// What the server does otherwise, once there is a permit, which it takes.
+    Held(Arc<Semaphore>),
     /// Closes the connection in the middle of the response.
     Hangup,
 }
@@ -129,6 +133,11 @@ impl TestServer {
         std::mem::take(&mut self.requests.lock().unwrap())
     }
 
+    /// How many requests with a method have come and are not taken.
+    pub fn count(&self, method: &str) -> usize {
+        self.requests.lock().unwrap().iter().filter(|request| request.method == method).count()
+    }
+
     /// The methods of the requests since the last call.
     pub fn take_methods(&self) -> Vec<String> {
         self.take_requests().into_iter().map(|request| request.method).collect()
@@ -167,7 +176,7 @@ async fn respond(
     let body: Value = serde_json::from_str(&body).unwrap_or_default();
     let method = match &body["method"] {
         _ if uri.path() == SECRETS_PATH => "GetSecretValue".to_owned(),
-        Value::String(method) => method.clone(),
+        Value::String(called) => called.clone(),
         _ => method.to_string(),
     };
     let request = Request { method, headers, body };
@@ -182,11 +191,19 @@ async fn respond(
         requests.push(request.clone());
         requests.iter().filter(|request| request.method == "initialize").count()
     };
-    while let Reply::Delayed(delay, next) = reply {
-        sleep(delay).await;
-        reply = *next;
-    }
-    let mut response = reply.into_response(&id);
+    let mut response = loop {
+        reply = match reply {
+            Reply::Delayed(delay, next) => {
+                sleep(delay).await;
+                *next
+            }
+            Reply::Held(permits) => {
+                permits.acquire().await.unwrap().forget();
+                server.default_reply(&request)
+            }
+            reply => break reply.into_response(&id),
+        }
+    };
     if request.method == "initialize" {
         let session_id = format!("session-{session}").parse().unwrap();
         response.headers_mut().entry("mcp-session-id").or_insert(session_id);
@@ -209,8 +226,9 @@ impl Reply {
                 Self::OpenStream(texts.into_iter().chain([event(&message("result", result))]).collect())
                     .into_response(id)
             }
-            Self::Error(text) => {
-                let error = json!({ "code": -32602, "message": text });
+            Self::Error(text) => Self::CodedError(-32602, text).into_response(id),
+            Self::CodedError(code, text) => {
+                let error = json!({ "code": code, "message": text });
                 with_type("application/json", Body::from(message("error", error)))
             }
             Self::Status(status) => {
@@ -231,7 +249,7 @@ impl Reply {
                 let body = Body::from_stream(stream::iter([Ok("{".to_owned()), Err(error)]));
                 with_type("application/json", body)
             }
-            Self::Delayed(_, reply) => reply.into_response(id),
+            Self::Delayed(..) | Self::Held(_) => unreachable!("the reply is awaited first"),
         }
     }
 }

@@ -1,24 +1,30 @@
 //! Listings of the tools of servers, good and bad ones.
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-
-use super::{
-    McpError, McpServers,
-    test_server::{Reply, SECRET_ARN, TestServer, event},
-};
 use turn::tool::McpServer;
 
+use super::{
+    CLOSING_TIMEOUT, McpError, McpServers, McpSessions,
+    test_server::{Reply, SECRET_ARN, TestServer, event},
+};
+use crate::clock::now;
+
+/// Longer than any listing takes on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
 async fn list(server: &TestServer) -> Result<Vec<String>, McpError> {
-    names(server.clients().list_tools(&server.server()).await)
+    list_until(&server.clients(), &server.server(), now() + TIMEOUT).await
 }
 
 async fn list_with_secret(server: &TestServer, clients: &McpServers) -> Result<Vec<String>, McpError> {
-    names(clients.list_tools(&server.server_with_secret()).await)
+    list_until(clients, &server.server_with_secret(), now() + TIMEOUT).await
 }
 
-fn names(listed: Result<Vec<rmcp::model::Tool>, McpError>) -> Result<Vec<String>, McpError> {
-    listed.map(|tools| tools.into_iter().map(|tool| tool.name.into_owned()).collect())
+async fn list_until(clients: &McpServers, server: &McpServer, until: Instant) -> Result<Vec<String>, McpError> {
+    let mut names = Vec::new();
+    clients.list_tools(server, until, |tool| names.push(tool.name.into_owned())).await?;
+    Ok(names)
 }
 
 fn page(names: &[&str], next: Option<&str>) -> Reply {
@@ -106,12 +112,14 @@ async fn servers_of_another_kind_are_refused() {
         (Reply::Body("text/event-stream", String::new()), McpError::ConnectionBroken),
         (Reply::Hangup, McpError::ConnectionBroken),
         (Reply::Error("secret text"), McpError::Rpc("secret text".into())),
+        (Reply::CodedError(1, "of the server"), McpError::Rpc("of the server".into())),
+        (Reply::CodedError(2, "of the server"), McpError::Rpc("of the server".into())),
         (Reply::Status(202), McpError::NotMcp),
         (Reply::Status(302), McpError::Refused),
         (Reply::Status(307), McpError::Refused),
         (Reply::Status(400), McpError::Refused),
         (Reply::Status(401), McpError::Unauthorized),
-        (Reply::Status(403), McpError::Unauthorized),
+        (Reply::Status(403), McpError::Forbidden),
         (Reply::Status(404), McpError::SessionExpired),
         (Reply::Status(429), McpError::NotStarted),
         (Reply::Status(500), McpError::ServerError),
@@ -128,6 +136,7 @@ async fn servers_of_another_kind_are_refused() {
 async fn failures_of_the_handshake_are_told_apart() {
     for (method, reply, expected) in [
         ("initialize", Reply::Status(401), McpError::Unauthorized),
+        ("initialize", Reply::Status(403), McpError::Forbidden),
         ("initialize", Reply::Status(404), McpError::Refused),
         ("initialize", Reply::Status(405), McpError::Refused),
         ("initialize", Reply::Status(503), McpError::ServerError),
@@ -143,7 +152,7 @@ async fn failures_of_the_handshake_are_told_apart() {
     }
     let closed = McpServer { url: "http://127.0.0.1:1/mcp".into(), authorization_secret_arn: None };
     let server = TestServer::start().await;
-    assert_eq!(server.clients().list_tools(&closed).await, Err(McpError::UrlNotAllowed));
+    assert_eq!(list_until(&server.clients(), &closed, now() + TIMEOUT).await, Err(McpError::UrlNotAllowed));
     assert!(server.take_requests().is_empty());
 }
 
@@ -152,9 +161,29 @@ async fn server_that_does_not_answer_is_given_up() {
     for method in ["initialize", "notifications/initialized", "tools/list"] {
         let server = TestServer::start().await;
         server.script(method, [Reply::Delayed(Duration::from_secs(60), Box::new(Reply::Status(202)))]);
-        let clients = McpServers { listing_timeout: Duration::from_millis(300), ..server.clients() };
-        assert_eq!(clients.list_tools(&server.server()).await, Err(McpError::TimeOver), "{method}");
+        let listing = list_until(&server.clients(), &server.server(), now() + Duration::from_millis(300)).await;
+        assert_eq!(listing, Err(McpError::TimeOver), "{method}");
     }
+}
+
+#[tokio::test]
+async fn session_of_a_listing_out_of_time_is_ended() {
+    let server = TestServer::start().await;
+    server.script("tools/list", [Reply::OpenStream(Vec::new())]);
+    let listing = list_until(&server.clients(), &server.server(), now() + Duration::from_millis(300)).await;
+    assert_eq!(listing, Err(McpError::TimeOver));
+    assert_eq!(server.take_methods().last().map(String::as_str), Some("DELETE"));
+}
+
+#[tokio::test]
+async fn session_is_given_up_when_no_time_remains() {
+    let server = TestServer::start().await;
+    server.script("DELETE", [Reply::Delayed(TIMEOUT, Box::new(Reply::Status(200)))]);
+    let (clients, sessions) = (server.clients(), McpSessions::default());
+    sessions.session(&server.server(), &clients).await.unwrap();
+    let started_at = now();
+    sessions.close(started_at + Duration::from_millis(100)).await;
+    assert!(now() - started_at < CLOSING_TIMEOUT);
 }
 
 #[tokio::test]
@@ -196,6 +225,14 @@ async fn refused_secret_is_read_again_once() {
 }
 
 #[tokio::test]
+async fn secret_of_a_server_that_forbids_the_request_is_not_read_again() {
+    let server = TestServer::start().await;
+    server.script("initialize", [Reply::Status(403)]);
+    assert_eq!(list_with_secret(&server, &server.clients()).await, Err(McpError::Forbidden));
+    assert_eq!(server.take_methods(), ["GetSecretValue", "initialize"]);
+}
+
+#[tokio::test]
 async fn secrets_that_cannot_be_used_are_told_apart() {
     let error = |error_type: &str| {
         Reply::Body("application/x-amz-json-1.1", json!({ "__type": error_type, "Message": "m" }).to_string())
@@ -216,6 +253,6 @@ async fn secrets_that_cannot_be_used_are_told_apart() {
     }
     let server = TestServer::start().await;
     let other = McpServer { authorization_secret_arn: Some(SECRET_ARN.replace("mcp", "other")), ..server.server() };
-    assert_eq!(server.clients().list_tools(&other).await, Err(McpError::SecretNotAllowed));
+    assert_eq!(list_until(&server.clients(), &other, now() + TIMEOUT).await, Err(McpError::SecretNotAllowed));
     assert!(server.take_requests().is_empty());
 }

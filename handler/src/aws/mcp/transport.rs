@@ -1,10 +1,8 @@
 //! The HTTP requests of a session.
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -12,10 +10,9 @@ use futures::{
     Stream, StreamExt,
     stream::{self, BoxStream},
 };
-use http::{HeaderName, HeaderValue};
 use reqwest::{
     Method, RequestBuilder, Response, StatusCode,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue},
 };
 use rmcp::{
     model::{ClientJsonRpcMessage, ErrorCode, ErrorData, RequestId, ServerJsonRpcMessage},
@@ -30,16 +27,18 @@ use crate::aws::limited_body::{BodyError, read_limited};
 
 /// No more of a response is read, be it JSON or a stream of events.
 pub const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
+/// Longer than a call of a tool may take. It ends a request of a handshake that nothing waits for any more.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(310);
 /// A server may choose any session id of visible ASCII characters.
 const MAX_SESSION_ID_LENGTH: usize = 1024;
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const EVENT_STREAM: &str = "text/event-stream";
 const JSON: &str = "application/json";
 
-/// The codes of errors that replace a response that cannot be used in a stream of events. They are outside
-/// the range that JSON-RPC reserves.
-const TOO_LARGE: ErrorCode = ErrorCode(1);
-const NOT_MCP: ErrorCode = ErrorCode(2);
+/// The codes of errors that replace a response that cannot be used in a stream of events. No server has reason
+/// to use them: those of JSON-RPC begin with -32, and servers' own ones are small.
+const TOO_LARGE: ErrorCode = ErrorCode(i32::MIN);
+const NOT_MCP: ErrorCode = ErrorCode(i32::MIN + 1);
 
 type PostError = StreamableHttpError<McpError>;
 
@@ -57,7 +56,8 @@ impl HttpClient {
         Self { http, authorization, last_error: Arc::default() }
     }
 
-    /// Why the last request failed. The protocol's client tells it for calls alone.
+    /// Why the last request failed. The client of the crate rmcp does not return the reason for requests of
+    /// the handshake.
     pub fn last_error(&self) -> Option<McpError> {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -69,7 +69,7 @@ impl HttpClient {
         session_id: Option<&str>,
         headers: HashMap<HeaderName, HeaderValue>,
     ) -> RequestBuilder {
-        let mut request = self.http.request(method, url).header("connection", "close");
+        let mut request = self.http.request(method, url).timeout(REQUEST_TIMEOUT).header("connection", "close");
         for (name, value) in headers {
             request = request.header(name, value);
         }
@@ -139,13 +139,12 @@ impl HttpClient {
     /// The events of a response, each with one message. An error replaces a response that is too large or
     /// does not follow the protocol.
     fn events(&self, response: Response, id: RequestId) -> BoxStream<'static, Result<Sse, SseError>> {
-        let is_too_large = Arc::new(AtomicBool::new(false));
-        let events = SseStream::from_bytes_stream(limited_chunks(response, Arc::clone(&is_too_large)));
+        let events = SseStream::from_bytes_stream(limited_chunks(response));
         let client = self.clone();
         let messages = events.filter_map(move |event| {
             let message = match event {
                 Ok(event) => client.message_of(event, &id).map(Ok),
-                Err(_) if is_too_large.load(Ordering::Relaxed) => Some(Ok(error_event(TOO_LARGE, &id))),
+                Err(error) if is_too_large(&error) => Some(Ok(error_event(TOO_LARGE, &id))),
                 Err(error) => Some(Err(error)),
             };
             futures::future::ready(message)
@@ -153,15 +152,14 @@ impl HttpClient {
         messages.boxed()
     }
 
-    /// `None` for an event without a message that matters, such as one that only gives an id.
+    /// The message of an event that belongs to the response. `None` for a notification, and for an event
+    /// without a message: such an event gives an id alone, or is not of the protocol.
     fn message_of(&self, event: Sse, id: &RequestId) -> Option<Sse> {
         let data = event.data.filter(|data| !data.trim().is_empty())?;
-        // Another kind of event is nothing of the protocol.
         if event.event.is_some_and(|kind| !kind.is_empty() && kind != "message") {
             return None;
         }
         let Some(message) = self.parse(data.into_bytes()) else { return Some(error_event(NOT_MCP, id)) };
-        // Nothing waits for notifications, such as those of progress.
         if matches!(message, ServerJsonRpcMessage::Notification(_)) {
             return None;
         }
@@ -234,7 +232,8 @@ pub fn rpc_error(error: ErrorData) -> McpError {
 /// What a response means whose body is not read. Other refusals may have a JSON-RPC error in their bodies.
 fn status_error(status: StatusCode, has_session: bool) -> Option<McpError> {
     match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Some(McpError::Unauthorized),
+        StatusCode::UNAUTHORIZED => Some(McpError::Unauthorized),
+        StatusCode::FORBIDDEN => Some(McpError::Forbidden),
         StatusCode::NOT_FOUND if has_session => Some(McpError::SessionExpired),
         StatusCode::TOO_MANY_REQUESTS => Some(McpError::NotStarted),
         StatusCode::REQUEST_TIMEOUT => Some(McpError::ServerError),
@@ -251,24 +250,21 @@ fn session_id(response: &Response) -> Result<Option<String>, McpError> {
 }
 
 /// The chunks of a body, which fail once they are larger than a response may be.
-fn limited_chunks(
-    response: Response,
-    is_too_large: Arc<AtomicBool>,
-) -> impl Stream<Item = Result<Bytes, BodyError>> + Send {
-    stream::try_unfold((response, 0), move |(mut response, read_bytes)| {
-        let is_too_large = Arc::clone(&is_too_large);
-        async move {
-            let Some(chunk) = response.chunk().await.map_err(|_| BodyError::ConnectionBroken)? else {
-                return Ok(None);
-            };
-            let read_bytes = read_bytes + chunk.len();
-            if read_bytes > MAX_RESPONSE_BYTES {
-                is_too_large.store(true, Ordering::Relaxed);
-                return Err(BodyError::TooLarge);
-            }
-            Ok(Some((chunk, (response, read_bytes))))
+fn limited_chunks(response: Response) -> impl Stream<Item = Result<Bytes, BodyError>> + Send {
+    stream::try_unfold((response, 0), |(mut response, read_bytes)| async move {
+        let Some(chunk) = response.chunk().await.map_err(|_| BodyError::ConnectionBroken)? else {
+            return Ok(None);
+        };
+        let read_bytes = read_bytes + chunk.len();
+        if read_bytes > MAX_RESPONSE_BYTES {
+            return Err(BodyError::TooLarge);
         }
+        Ok(Some((chunk, (response, read_bytes))))
     })
+}
+
+fn is_too_large(error: &SseError) -> bool {
+    matches!(error, SseError::Body(error) if error.downcast_ref() == Some(&BodyError::TooLarge))
 }
 
 fn error_event(code: ErrorCode, id: &RequestId) -> Sse {

@@ -9,7 +9,7 @@ use super::call_error::{CallError, MAX_RESPONSE_BYTES, NOT_ALLOWED, NOT_REACHED,
 use crate::{
     aws::{
         limited_body::read_limited,
-        signed_http::{SendError, SignedHttp},
+        signed_http::{SendError, SignedHttp, default_endpoint},
     },
     function_arn::FunctionArn,
 };
@@ -76,7 +76,7 @@ impl Lambda {
     /// The connection is closed after the response: on one that was idle while Lambda froze the handler a
     /// call could fail, and it may not be repeated.
     async fn post(&self, function: &FunctionArn<'_>, body: &[u8]) -> Result<Response, SendError> {
-        let endpoint = self.endpoint.clone().unwrap_or_else(|| function.endpoint());
+        let endpoint = self.endpoint.clone().unwrap_or_else(|| default_endpoint("lambda", function.region));
         let url = format!("{}{}", endpoint.trim_end_matches('/'), function.invocations_path());
         let headers = [CONTENT_TYPE, INVOCATION_TYPE];
         let post = PostRequest { service: "lambda", url: &url, region: function.region, headers: &headers, body };

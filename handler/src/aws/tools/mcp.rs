@@ -21,12 +21,13 @@ use super::{
 use crate::{
     aws::{
         mcp::{McpError, McpServers, McpSessions, Session},
-        secrets_manager::Version,
+        secrets_manager::SecretVersion,
     },
     clock::now,
 };
 
 const NOT_ACCEPTED: &str = "The tool's server did not accept the sign-in of this deployment.";
+const FORBIDDEN: &str = "The tool's server does not allow this call to the sign-in of this deployment.";
 const REQUEST_REFUSED: &str = "The tool's server did not accept the request.";
 const NOT_SIGNED_IN: &str = "The sign-in of this deployment for the tool's server could not be read.";
 const NO_CONTENT: &str = "The tool returned nothing.";
@@ -67,8 +68,10 @@ impl<'a> McpCall<'a> {
         let session = self.session(run).await?;
         let mut result = session.call_tool(self.params.clone()).await;
         let version = match &result {
-            Err(McpError::SessionExpired) => Some(Version::Cached),
-            Err(McpError::Unauthorized) if self.tool.server.authorization_secret_arn.is_some() => Some(Version::Latest),
+            Err(McpError::SessionExpired) => Some(SecretVersion::Cached),
+            Err(McpError::Unauthorized) if self.tool.server.authorization_secret_arn.is_some() => {
+                Some(SecretVersion::Latest)
+            }
             _ => None,
         };
         if let Some(version) = version {
@@ -124,6 +127,10 @@ fn opening_error(error: &McpError, run: &ToolRun) -> CallError {
             tracing::error!(tool, %error, "the server of a tool refuses its authorization");
             CallError::Refused(NOT_ACCEPTED)
         }
+        McpError::Forbidden => {
+            tracing::error!(tool, %error, "the server of a tool allows no session");
+            CallError::Refused(FORBIDDEN)
+        }
         McpError::NotStarted
         | McpError::ServerError
         | McpError::ConnectionBroken
@@ -149,8 +156,17 @@ fn call_error(error: McpError, run: &ToolRun) -> CallError {
         McpError::NotMcp => CallError::BadResponse,
         McpError::Rpc(message) => failure(&message),
         McpError::Unauthorized => CallError::Refused(NOT_ACCEPTED),
+        McpError::Forbidden => CallError::Refused(FORBIDDEN),
         McpError::Refused | McpError::SessionExpired => CallError::Refused(REQUEST_REFUSED),
-        _ => CallError::ConnectionBroken,
+        McpError::ConnectionBroken
+        | McpError::TimeOver
+        // Errors of the steps before a call.
+        | McpError::UrlNotAllowed
+        | McpError::SecretNotAllowed
+        | McpError::SecretNotReadable
+        | McpError::SecretNotAvailable
+        | McpError::SecretNotHeader
+        | McpError::TooManyTools => CallError::ConnectionBroken,
     }
 }
 

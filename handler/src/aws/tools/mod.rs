@@ -57,7 +57,7 @@ pub struct ToolClients {
     /// For GraphQL APIs.
     pub http: reqwest::Client,
     /// The GraphQL APIs that get a caller's credential.
-    pub urls: GraphqlUrls,
+    pub graphql_urls: GraphqlUrls,
     pub handler_tools: HandlerTools,
     pub mcp: McpServers,
 }
@@ -90,7 +90,7 @@ pub struct InvocationTools<'b> {
 }
 
 /// A call that can be sent.
-pub enum ToolCall<'a> {
+pub enum PreparedCall<'a> {
     Lambda(LambdaTool),
     Graphql(GraphqlRequest),
     Handler,
@@ -98,41 +98,41 @@ pub enum ToolCall<'a> {
 }
 
 impl<'b> ToolBackend for InvocationTools<'b> {
-    type Call = ToolCall<'b>;
+    type Call = PreparedCall<'b>;
 
-    async fn prepare(&self, run: &ToolRun) -> Result<ToolCall<'b>, CallError> {
+    async fn prepare(&self, run: &ToolRun) -> Result<PreparedCall<'b>, CallError> {
         match &run.tool.target {
-            ToolTarget::Lambda(function) => Ok(ToolCall::Lambda(function.clone())),
-            ToolTarget::Graphql(operation) => self.prepare_operation(operation, run).await.map(ToolCall::Graphql),
+            ToolTarget::Lambda(function) => Ok(PreparedCall::Lambda(function.clone())),
+            ToolTarget::Graphql(operation) => self.prepare_operation(operation, run).await.map(PreparedCall::Graphql),
             ToolTarget::Handler(_) => self.prepare_handler_tool(&run.tool.name),
             ToolTarget::Mcp(tool) => {
                 let clients = McpClients { servers: &self.clients.mcp, sessions: self.mcp_sessions };
-                McpCall::prepare(clients, tool, run).await.map(ToolCall::Mcp)
+                McpCall::prepare(clients, tool, run).await.map(PreparedCall::Mcp)
             }
             ToolTarget::Client(_) => Err(CallError::Refused(NOT_ALLOWED)),
         }
     }
 
-    async fn send(&self, call: &ToolCall<'b>, run: &ToolRun) -> Result<ToolOutput, CallError> {
+    async fn send(&self, call: &PreparedCall<'b>, run: &ToolRun) -> Result<ToolOutput, CallError> {
         let ToolClients { lambda, http, handler_tools, .. } = self.clients;
         match call {
-            ToolCall::Lambda(function) => lambda.invoke(function, run).await.map(ToolOutput::Json),
-            ToolCall::Graphql(request) => request.send(http, run).await.map(ToolOutput::Json),
-            ToolCall::Mcp(call) => call.send(run).await,
-            ToolCall::Handler => run_handler_tool(handler_tools, run).await.map(ToolOutput::Json),
+            PreparedCall::Lambda(function) => lambda.invoke(function, run).await.map(ToolOutput::Json),
+            PreparedCall::Graphql(request) => request.send(http, run).await.map(ToolOutput::Json),
+            PreparedCall::Mcp(call) => call.send(run).await,
+            PreparedCall::Handler => run_handler_tool(handler_tools, run).await.map(ToolOutput::Json),
         }
     }
 }
 
 impl<'b> InvocationTools<'b> {
     async fn prepare_operation(&self, tool: &GraphqlTool, run: &ToolRun) -> Result<GraphqlRequest, CallError> {
-        let ToolClients { kms, urls, .. } = self.clients;
+        let ToolClients { kms, graphql_urls, .. } = self.clients;
         // The deployment may have taken back what it allowed when the agent was stored.
-        let Some(url) = urls.allowed_url(tool.url.as_deref()) else {
+        let Some(url) = graphql_urls.allowed_url(tool.url.as_deref()) else {
             tracing::error!(tool = run.tool.name, url = tool.url, "the URL of a tool is not allowed");
             return Err(CallError::Refused(NOT_ALLOWED));
         };
-        if let Err(refused) = check_stored_document(tool, urls) {
+        if let Err(refused) = check_stored_document(tool, graphql_urls) {
             tracing::error!(%refused, tool = run.tool.name, "the document of a tool is not allowed");
             return Err(CallError::Refused(NOT_ALLOWED));
         }
@@ -140,13 +140,13 @@ impl<'b> InvocationTools<'b> {
         GraphqlRequest::new(tool, url, run, credential.header(self.clock.now())?)
     }
 
-    fn prepare_handler_tool(&self, name: &str) -> Result<ToolCall<'b>, CallError> {
+    fn prepare_handler_tool(&self, name: &str) -> Result<PreparedCall<'b>, CallError> {
         // The handler may have changed since the agent was stored.
         if !self.clients.handler_tools.has(name) {
             tracing::error!(tool = name, "the handler has no tool of this name");
             return Err(CallError::Refused(NOT_ALLOWED));
         }
-        Ok(ToolCall::Handler)
+        Ok(PreparedCall::Handler)
     }
 }
 

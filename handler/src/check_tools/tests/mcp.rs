@@ -1,9 +1,20 @@
 //! MCP servers and the tools that they list.
+use std::{sync::Arc, time::Duration};
+
 use rmcp::model::Tool;
 use serde_json::{Value, json};
+use tokio::{sync::Semaphore, time::sleep};
+use turn::request::GivenServer;
 
 use super::*;
-use crate::aws::McpError;
+use crate::{
+    aws::{
+        McpError,
+        test_server::{Reply, TestServer},
+    },
+    check_tools::mcp::list_servers_until,
+    clock::now,
+};
 
 const URL: &str = "https://mcp.example/a";
 const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mcp-AbC123";
@@ -12,6 +23,7 @@ fn server(prefix: &str, wanted: Value) -> Value {
     json!({ "name": prefix, "mcp": { "url": URL, "tools": wanted } })
 }
 
+/// What a server answers.
 type Listing = Result<Vec<Tool>, McpError>;
 
 fn listed(tools: Value) -> Listing {
@@ -25,11 +37,21 @@ fn named(names: &[&str]) -> Listing {
 /// Each given tool with what its server lists.
 fn check(given: Vec<(Value, Option<Listing>)>) -> ToolsCheck {
     let (tools, listings): (Vec<_>, Vec<_>) = given.into_iter().unzip();
-    let listings = listings.into_iter().enumerate().filter_map(|(index, listing)| Some((index, listing?))).collect();
-    let request = serde_json::from_value(json!({ "tools": tools })).unwrap();
+    let request: CheckToolsRequest = serde_json::from_value(json!({ "tools": tools })).unwrap();
+    let listings = request.tools.iter().zip(listings).enumerate().filter_map(|(index, (given, listing))| {
+        let GivenTool::Server(given) = given else { return None };
+        Some((index, server_listing(given, listing?)))
+    });
+    let listings = listings.collect();
     let (functions, urls) = (AllowedFunctions::from_list(ARN), GraphqlUrls::default());
-    let allowed = AllowedTools { functions: &functions, urls: &urls, handler_tools: &HandlerTools::default() };
+    let allowed = AllowedTools { functions: &functions, graphql_urls: &urls, handler_tools: &HandlerTools::default() };
     check_tools(request, &listings, allowed)
+}
+
+fn server_listing(given: &GivenServer, listing: Listing) -> Result<ServerListing, McpError> {
+    let mut tools = ServerListing::new(given);
+    listing?.into_iter().for_each(|tool| tools.add(tool));
+    Ok(tools)
 }
 
 fn stored(check: ToolsCheck) -> Value {
@@ -93,7 +115,8 @@ fn tools_of_several_servers_stand_among_the_others() {
 fn named_tools_alone_are_taken() {
     let tools = json!([{ "name": "a", "inputSchema": {} }, { "name": "b", "inputSchema": { "type": "string" } }]);
     let tools = stored(check(vec![(server("s", json!(["a"])), Some(listed(tools)))]));
-    assert_eq!((tools[0]["name"].as_str(), tools[1].as_str()), (Some("s_a"), None));
+    let names: Vec<_> = tools.as_array().unwrap().iter().map(|tool| &tool["name"]).collect();
+    assert_eq!(names, ["s_a"]);
     let found = refusals(check(vec![(server("s", json!(["a", "c\n"])), Some(named(&["a"])))]));
     assert_eq!(found, [refusal("tools[0].mcp.tools", "The server has no tool \"c\\n\".")]);
 }
@@ -155,6 +178,7 @@ fn servers_that_cannot_be_listed_are_refused_by_path() {
         (McpError::SecretNotAvailable, secret, "The secret could not be read. Try again."),
         (McpError::SecretNotHeader, secret, "The text of the secret cannot be the value of a header."),
         (McpError::Unauthorized, url, "The server asks for an authorization."),
+        (McpError::Forbidden, url, "The server does not allow its tools to be listed."),
         (McpError::NotStarted, url, "The server could not be reached."),
         (McpError::ServerError, url, "The server failed."),
         (McpError::ConnectionBroken, url, "The connection to the server broke."),
@@ -170,18 +194,66 @@ fn servers_that_cannot_be_listed_are_refused_by_path() {
         assert_eq!(found, [refusal(path, message)]);
     }
     let with_secret = json!({ "name": "s", "mcp": { "url": URL, "authorizationSecretArn": SECRET } });
-    let found = refusals(check(vec![(with_secret, Some(Err(McpError::Unauthorized)))]));
-    assert_eq!(found, [refusal(secret, "The server does not accept the secret as its authorization.")]);
+    for (error, message) in [
+        (McpError::Unauthorized, "The server does not accept the secret as its authorization."),
+        (McpError::Forbidden, "The server does not allow the owner of the secret to list its tools."),
+    ] {
+        let found = refusals(check(vec![(with_secret.clone(), Some(Err(error)))]));
+        assert_eq!(found, [refusal(secret, message)]);
+    }
     let found = refusals(check(vec![(server("s", Value::Null), Some(named(&[])))]));
     assert_eq!(found, [refusal(url, "The server has no tools.")]);
 }
 
 #[test]
 fn tool_of_a_server_cannot_be_given_by_itself() {
-    let tool = json!({ "name": "a", "description": "A.", "inputSchema": OBJECT, "effect": "READ",
+    let mut tool = json!({ "name": "a", "description": "A.", "inputSchema": OBJECT, "effect": "READ",
         "mcp": { "url": URL, "toolName": "a" } });
     let request: CheckToolsRequest = serde_json::from_value(json!({ "tools": [tool] })).unwrap();
     assert!(matches!(request.tools[..], [GivenTool::Server(_)]), "it is listed like any server");
+    tool.as_object_mut().unwrap().remove("name");
+    let found = refusals(check(vec![(tool, None)]));
+    assert_eq!(found, [refusal("tools[0].mcp", "A tool of a server cannot be given by itself.")]);
+}
+
+#[test]
+fn server_that_is_not_listed_is_refused() {
+    let found = refusals(check(vec![(server("s", Value::Null), None)]));
+    assert_eq!(found, [refusal("tools[0].mcp.url", "The server did not list its tools within 10 seconds.")]);
+}
+
+#[test]
+fn schema_larger_than_64_kb_is_refused_with_its_tool() {
+    let tools = |length: usize| {
+        let schema = json!({ "type": "object", "description": "a".repeat(length) });
+        listed(json!([{ "name": "a", "inputSchema": schema }]))
+    };
+    let overhead = json!({ "type": "object", "description": "" }).to_string().len();
+    stored(check(vec![(server("s", Value::Null), Some(tools(64 * 1024 - overhead)))]));
+    let found = refusals(check(vec![(server("s", Value::Null), Some(tools(64 * 1024 - overhead + 1)))]));
+    let message = "The tool \"a\" of the server cannot be used. The schema is larger than 64 KB.";
+    assert_eq!(found, [refusal("tools[0].mcp.tools", message)]);
+}
+
+/// Their number is enough for the refusal: no schema of theirs is looked at.
+#[test]
+fn too_many_tools_are_refused_before_their_schemas() {
+    let bad = |count: usize| {
+        let tool = |index: usize| json!({ "name": index.to_string(), "inputSchema": { "anyOf": [] } });
+        listed((0..count).map(tool).collect())
+    };
+    let message = |count: usize| {
+        format!(
+            "An agent may have at most 32 tools, and with those of its MCP servers it would have {count}. Name the \
+             ones that it needs in mcp.tools."
+        )
+    };
+    for counts in [vec![500], vec![20, 20], vec![1, 32, 5]] {
+        let servers = counts.iter().enumerate();
+        let given = servers.map(|(index, count)| (server(&format!("s{index}"), Value::Null), Some(bad(*count))));
+        let found = refusals(check(given.collect()));
+        assert_eq!(found, [refusal("tools", &message(counts.iter().sum()))]);
+    }
 }
 
 #[tokio::test]
@@ -191,20 +263,41 @@ async fn without_servers_every_url_is_refused() {
     assert_eq!(listings[&0], Err(McpError::UrlNotAllowed));
 }
 
-#[tokio::test]
-async fn servers_are_listed_at_the_same_time() {
-    use std::time::Duration;
-
-    use crate::aws::test_server::{Reply, TestServer};
-
-    let server = TestServer::start().await;
-    let empty = || Reply::Result(json!({ "tools": [{ "name": "a", "inputSchema": {} }] }));
-    server.script("tools/list", (0..8).map(|_| Reply::Delayed(Duration::from_millis(300), Box::new(empty()))));
+/// One server that is given several times.
+fn request_for(server: &TestServer, count: usize) -> CheckToolsRequest {
     let url = server.server().url;
-    let tools: Vec<_> = (0..8).map(|number| json!({ "name": number.to_string(), "mcp": { "url": url } })).collect();
-    let request: CheckToolsRequest = serde_json::from_value(json!({ "tools": tools })).unwrap();
-    let clients = server.clients();
+    let tools: Vec<_> = (0..count).map(|number| json!({ "name": number.to_string(), "mcp": { "url": url } })).collect();
+    serde_json::from_value(json!({ "tools": tools })).unwrap()
+}
+
+#[tokio::test]
+async fn four_servers_are_listed_at_the_same_time() {
+    let server = TestServer::start().await;
+    let held = Arc::new(Semaphore::new(0));
+    server.script("tools/list", (0..9).map(|_| Reply::Held(Arc::clone(&held))));
+    let (request, clients) = (request_for(&server, 9), server.clients());
     let listing = list_servers(&request.tools, Some(&clients));
-    let listings = tokio::time::timeout(Duration::from_millis(2000), listing).await.expect("at the same time");
-    assert!(listings.len() == 8 && listings.values().all(Result::is_ok));
+    let release = async {
+        for expected in [4, 8, 9] {
+            while server.count("tools/list") < expected {
+                sleep(Duration::from_millis(5)).await;
+            }
+            // A fifth request would come within this time.
+            sleep(Duration::from_millis(100)).await;
+            assert_eq!(server.count("tools/list"), expected);
+            held.add_permits(4);
+        }
+    };
+    let (listings, ()) = tokio::join!(listing, release);
+    assert!(listings.len() == 9 && listings.values().all(Result::is_ok));
+}
+
+#[tokio::test]
+async fn servers_that_are_listed_in_turn_share_the_time() {
+    let server = TestServer::start().await;
+    server.script("tools/list", (0..4).map(|_| Reply::OpenStream(Vec::new())));
+    let (request, clients) = (request_for(&server, 5), server.clients());
+    let listings = list_servers_until(&request.tools, Some(&clients), now() + Duration::from_millis(300)).await;
+    assert!(listings.len() == 5 && listings.values().all(|listing| *listing == Err(McpError::TimeOver)));
+    assert_eq!((server.count("tools/list"), server.count("DELETE")), (4, 4), "all sessions are ended");
 }

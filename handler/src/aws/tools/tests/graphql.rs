@@ -256,7 +256,7 @@ async fn mutation_that_cannot_be_sent_has_failed() {
     let url = format!("http://{}/graphql", listener.local_addr().unwrap());
     drop(listener);
     let mut server = Server::start([]).await;
-    server.clients.urls = GraphqlUrls::from_list("", &url).unwrap();
+    server.clients.graphql_urls = GraphqlUrls::from_list("", &url).unwrap();
     let mut run = run_with(ToolEffect::Write, DOCUMENT, Some(&url), api_key());
     run.until = clock::now() + Duration::from_secs(1);
     let outcome = server.run(&run).await;
@@ -387,6 +387,14 @@ async fn kms_is_asked_again_after_throttling_and_server_errors() {
     run.until = clock::now() + Duration::from_secs(1);
     assert_failed(&server.run(&run).await, "The caller's sign-in could not be unsealed.");
     assert_eq!(server.take_requests().len(), 0);
+}
+
+#[tokio::test]
+async fn kms_is_asked_again_if_it_does_not_answer() {
+    let server = Server::start([Reply::json(DATA)]).await;
+    server.script_kms([Reply::Delayed(Duration::from_secs(60))]);
+    assert_eq!(server.run(&tool_run(ToolEffect::Write)).await.status, ToolStatus::Succeeded);
+    assert_eq!(server.take_kms_requests().len(), 2);
 }
 
 #[test]

@@ -11,9 +11,12 @@ use turn::{
 };
 
 use super::{NOT_ALLOWED, NOT_REACHED, Server, assert_failed, assert_unknown, run_for};
-use crate::aws::{
-    mcp::test_server::{Reply, TestServer, event, text_result},
-    tools::UNKNOWN_OUTCOME,
+use crate::{
+    aws::{
+        mcp::test_server::{Reply, TestServer, event, text_result},
+        tools::UNKNOWN_OUTCOME,
+    },
+    clock::now,
 };
 
 /// The runner of tools, and an MCP server that its deployment allows.
@@ -52,6 +55,10 @@ impl Fixture {
         self.runner.run(&self.run_of(ToolEffect::Write, Duration::from_secs(5))).await
     }
 
+    async fn close_sessions(&self) {
+        self.runner.mcp_sessions.close(now() + Duration::from_secs(60)).await;
+    }
+
     fn calls(&self) -> usize {
         self.mcp.take_methods().into_iter().filter(|method| method == "tools/call").count()
     }
@@ -66,7 +73,7 @@ async fn server_gets_the_call_with_a_key_and_its_caller() {
     assert!(outcome.started_at.is_some() && outcome.ended_at >= outcome.started_at);
     run.caller = Caller::default();
     fixture.runner.run(&run).await;
-    fixture.runner.mcp_sessions.close().await;
+    fixture.close_sessions().await;
     let requests = fixture.mcp.take_requests();
     let methods: Vec<_> = requests.iter().map(|request| request.method.as_str()).collect();
     assert_eq!(methods, ["initialize", "notifications/initialized", "tools/call", "tools/call", "DELETE"]);
@@ -251,7 +258,7 @@ async fn server_is_told_of_calls_that_are_given_up() {
         }
     };
     timeout(Duration::from_secs(5), is_told).await.expect("the server is told");
-    fixture.runner.mcp_sessions.close().await;
+    fixture.close_sessions().await;
     assert_eq!(fixture.mcp.take_methods(), ["DELETE"]);
 }
 
@@ -277,7 +284,7 @@ async fn refusals_fail_without_anything_of_the_response() {
         (400, "The tool's server did not accept the request."),
         (302, "The tool's server did not accept the request."),
         (401, "The tool's server did not accept the sign-in of this deployment."),
-        (403, "The tool's server did not accept the sign-in of this deployment."),
+        (403, "The tool's server does not allow this call to the sign-in of this deployment."),
     ] {
         let fixture = Fixture::with_call_replies([Reply::Status(status)]).await;
         assert_failed(&fixture.write().await, text);
@@ -354,6 +361,24 @@ async fn refused_secret_is_read_again_in_the_middle_of_a_session() {
     let calls = fixture.mcp.take_requests().into_iter().filter(|request| request.method == "tools/call");
     let headers: Vec<_> = calls.map(|call| call.header("authorization").unwrap().to_owned()).collect();
     assert_eq!(headers, ["Bearer first-token", "Bearer first-token", "Bearer second-token"]);
+}
+
+#[tokio::test]
+async fn forbidden_call_is_sent_once_with_the_secret_as_it_is() {
+    let fixture = Fixture::with_call_replies([Reply::Status(403)]).await;
+    let run = fixture.run_at(fixture.mcp.server_with_secret(), ToolEffect::Read, Duration::from_secs(5));
+    let text = "The tool's server does not allow this call to the sign-in of this deployment.";
+    assert_failed(&fixture.runner.run(&run).await, text);
+    let methods = fixture.mcp.take_methods();
+    assert_eq!(methods, ["GetSecretValue", "initialize", "notifications/initialized", "tools/call"]);
+}
+
+#[tokio::test]
+async fn error_codes_of_the_server_are_its_own() {
+    for code in [1, 2, -1, i32::MAX] {
+        let fixture = Fixture::with_call_replies([Reply::CodedError(code, "Out of stock")]).await;
+        assert_failed(&fixture.write().await, "Out of stock");
+    }
 }
 
 #[tokio::test]

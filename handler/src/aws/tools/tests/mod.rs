@@ -193,7 +193,7 @@ impl Server {
             kms: Kms::new(signed_http, Some(kms_endpoint)),
             mcp: McpServers::new(http.clone(), secrets, McpUrls::default(), AllowedSecrets::default()),
             http,
-            urls: GraphqlUrls::from_list(&graphql_url, "none").unwrap(),
+            graphql_urls: GraphqlUrls::from_list(&graphql_url, "none").unwrap(),
             handler_tools: HandlerTools::default(),
         };
         let (credential, mcp_sessions) = (CredentialCache::default(), McpSessions::default());
