@@ -57,7 +57,8 @@ def combinations(template):
     # The least and the greatest number are no times that AppSync accepts.
     yield {**all_modes, "ApiKeyExpires": 1893456000}
     secret = "arn:aws:secretsmanager:us-east-1:123456789012:secret:key-AbCdEf"
-    yield {**all_modes, "ModelUrl": "https://api.example.com/v1", "ModelKeySecretArn": secret}
+    model = {"ModelId": "vendor/open_model-1.5:free", "ModelUrl": "https://api.example.com/v1"}
+    yield {**all_modes, **model, "ModelKeySecretArn": secret}
     for topic in ALARM_TOPICS:
         yield {**all_modes, "AlarmTopicArn": topic}
     yield {**all_modes, **TOOLS}

@@ -2,6 +2,7 @@
 pub mod appsync;
 pub mod bedrock;
 pub mod chat;
+pub mod command_line;
 pub mod dynamodb;
 pub mod endpoint_file;
 pub mod fault_injection;

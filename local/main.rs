@@ -11,12 +11,12 @@ use std::{
 use clap::{Parser, Subcommand};
 use local::{
     chat::{self, ChatOptions},
+    command_line::CommandLine,
     fault_injection::{Fault, FaultPlan},
     identity::PoolUser,
     lambda::LocalFunction,
     secrets_manager::LocalSecret,
     server::{Models, Server, ServerOptions},
-    stack::FunctionCommand,
     template::{self, SchemaOptions},
     token::{self, TokenOptions},
     welcome,
@@ -92,7 +92,7 @@ struct ServerArguments {
     oidc: bool,
     /// Run a command that speaks Lambda's Runtime API in place of the handler, such as a handler of your own.
     #[arg(long, value_name = "COMMAND")]
-    handler: Option<FunctionCommand>,
+    handler: Option<CommandLine>,
     /// Run a command that speaks Lambda's Runtime API as a function that agents may use as a tool; may be
     /// repeated.
     #[arg(long = "function", value_name = "NAME=COMMAND")]

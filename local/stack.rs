@@ -1,8 +1,10 @@
 //! The stack that template.yaml describes, in the form that the local server runs.
-use std::{collections::BTreeMap, path::PathBuf, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use fancy_regex::Regex;
 use serde_json::Value;
+
+use crate::command_line::CommandLine;
 
 /// Every resource of the template, with parameters, conditions and references resolved.
 #[derive(Clone, Debug)]
@@ -165,18 +167,12 @@ pub struct Function {
     pub timeout_seconds: u32,
     /// The maximum of concurrent invocations; None is the account's limit.
     pub reserved_concurrency: Option<u32>,
-    /// What is started as an execution environment; None is `parlance handler`.
-    pub command: Option<FunctionCommand>,
+    /// The program that is started as an execution environment and speaks Lambda's Runtime API; None is
+    /// `parlance handler`.
+    pub command: Option<CommandLine>,
     pub environment: BTreeMap<String, String>,
     pub event_invoke: EventInvokeConfig,
     pub role: Role,
-}
-
-/// A program that speaks Lambda's Runtime API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FunctionCommand {
-    pub program: PathBuf,
-    pub arguments: Vec<String>,
 }
 
 /// How Lambda retries Event invocations.
@@ -194,17 +190,6 @@ pub enum FailureDestination {
     Function(String),
     /// A queue, by its ARN. It keeps the record.
     Queue(String),
-}
-
-/// Parses a command line. It is divided into words as a shell divides it.
-impl FromStr for FunctionCommand {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let words = shlex::split(text).ok_or("the command has a quote without an end")?;
-        let (program, arguments) = words.split_first().ok_or("the command is empty")?;
-        Ok(Self { program: program.into(), arguments: arguments.to_vec() })
-    }
 }
 
 impl IssuerKind {

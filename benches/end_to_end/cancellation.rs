@@ -65,7 +65,7 @@ async fn measure(
 
 async fn stream_closed_at(recorder: &Recorder) -> Instant {
     loop {
-        if let Some(closed) = recorder.first("closed") {
+        if let Some(closed) = recorder.first("model stream closed") {
             return closed.at;
         }
         sleep(Duration::from_millis(5)).await;

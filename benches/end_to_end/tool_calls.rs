@@ -107,7 +107,7 @@ impl Step {
             found.nth(skipped).map(|(index, _)| index).expect("the model has two steps")
         };
         // The model is asked when its stream is opened. The results are published meanwhile.
-        let (end, next) = (index_of("messageStop", 0), index_of("opened", 1));
+        let (end, next) = (index_of("messageStop", 0), index_of("model stream opened", 1));
         let answer = index_of("messageStart", 1);
         let publishes: Vec<_> = events[end..answer].iter().filter(|event| event.message == "publish").collect();
         Self {

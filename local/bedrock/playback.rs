@@ -30,7 +30,7 @@ pub(super) async fn play(script: Script) -> Response {
 
 /// The times of steps are relative to the start of the response, so a late step does not delay the next.
 fn body(steps: Vec<(Duration, ScriptStep)>) -> Body {
-    tracing::trace!("opened");
+    tracing::trace!("model stream opened");
     let start = Instant::now();
     let close_trace = CloseTrace;
     let timed_steps = steps.into_iter().scan(start, |time, (pause, step)| {
@@ -51,7 +51,7 @@ struct CloseTrace;
 
 impl Drop for CloseTrace {
     fn drop(&mut self) {
-        tracing::trace!("closed");
+        tracing::trace!("model stream closed");
     }
 }
 

@@ -109,6 +109,8 @@ pub enum ChatError {
     WaitsForApproval,
     #[error("The answer waits for a page of your application, which runs the tool that was called.")]
     WaitsForPage,
+    #[error("The answer waits for another user, who may answer the tool call.")]
+    WaitsForOthers,
     #[error("You left before the end of the answer, which continues in the background.")]
     LeftEarly,
     #[error("You left before a message was sent.")]

@@ -1,28 +1,21 @@
 //! A chat session: sends messages to one conversation and prints the answers.
-use std::{
-    future::pending,
-    io::Write,
-    time::{Duration, Instant},
-};
+mod pending_calls;
+
+use std::{future::pending, io::Write, time::Duration};
 
 use api::backoff::Backoff;
 use client::{
     AppSync, Error, Follower,
     errors::ErrorType,
     reassembly::{Change, TurnEnd},
-    requests::{AnswerToolCall, CancelTurn, ContinueTurn, GetEvents, GetTurn, Request, RetryTurn, SendMessage},
-    schema::{ToolCall, ToolStatus, Turn, TurnStatus},
+    requests::{CancelTurn, ContinueTurn, GetEvents, GetTurn, Request, RetryTurn, SendMessage},
+    schema::{Turn, TurnStatus},
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
 use tokio::io::{AsyncBufRead, Lines};
 use uuid::Uuid;
 
-use super::{
-    ChatError, Outcome,
-    input::{TurnRequest, parse_approval},
-    renderer::Renderer,
-    tool_command::{self, CommandCall, CommandResult, ToolCommand},
-};
+use super::{ChatError, Outcome, input::TurnRequest, renderer::Renderer, tool_command::ToolCommand};
 
 /// How often a request is repeated after transient errors.
 const MAX_RETRIES: u32 = 5;
@@ -35,7 +28,8 @@ pub(super) struct Session<I, O> {
     follower: Follower,
     /// The commands that run tools of clients.
     tools: Vec<ToolCommand>,
-    /// Whether the answer is one for the caller: only the user who asked may give the result of a tool.
+    /// Whether the caller has sent the message that is being answered, or has asked for its answer again. Only
+    /// the user who did so last may give the result of a tool.
     is_asker: bool,
     renderer: Renderer<O>,
     /// What the user types; `None` where nobody can be asked.
@@ -52,13 +46,6 @@ pub(super) struct Connection {
     pub conversation_id: String,
     pub caller_id: String,
     pub follower: Follower,
-}
-
-/// What the user does about a question.
-enum Reply {
-    Line(String),
-    EndOfInput,
-    Interrupt,
 }
 
 /// The cancellation of the turn whose answer is awaited.
@@ -245,168 +232,6 @@ impl<I: AsyncBufRead + Unpin, O: Write> Session<I, O> {
         }
     }
 
-    /// Prints the calls that wait, runs the commands of those that are for clients, and asks about those that
-    /// need an approval. Fails where nobody can be asked.
-    async fn answer_calls(&mut self, turn_id: &str, calls: &[ToolCall]) -> Result<(), ChatError> {
-        let mut needs_page = false;
-        for call in calls.iter().filter(|call| call.status == ToolStatus::ClientNeeded) {
-            let Some((command, input)) = self.command_of(call) else {
-                needs_page = true;
-                self.print_pending_call(call)?;
-                continue;
-            };
-            if self.is_first_sight(call) && !self.run_command(turn_id, call, &command, &input).await? {
-                return Ok(());
-            }
-        }
-        for call in calls.iter().filter(|call| call.status == ToolStatus::ApprovalNeeded) {
-            let is_new = self.print_pending_call(call)?;
-            if is_new && self.lines.is_some() && !self.decide(turn_id, call).await? {
-                return Ok(());
-            }
-        }
-        let needs_approval = calls.iter().any(|call| call.status == ToolStatus::ApprovalNeeded);
-        if self.lines.is_none() && needs_approval {
-            return Err(ChatError::WaitsForApproval);
-        }
-        if needs_page && (self.lines.is_none() || !self.renderer.is_terminal()) {
-            return Err(ChatError::WaitsForPage);
-        }
-        Ok(())
-    }
-
-    /// The command that runs a call of the caller's own answer, and the call's arguments.
-    fn command_of(&self, call: &ToolCall) -> Option<(ToolCommand, String)> {
-        let command = self.tools.iter().find(|tool| self.is_asker && tool.name == call.name)?;
-        Some((command.clone(), self.renderer.input_of(call)?.to_owned()))
-    }
-
-    /// Runs the command of a call, and sends its result. Returns false if the user cancels the turn instead.
-    async fn run_command(
-        &mut self,
-        turn_id: &str,
-        call: &ToolCall,
-        command: &ToolCommand,
-        input: &str,
-    ) -> Result<bool, ChatError> {
-        self.renderer.note(&format!("{} runs by the command: {command}", call.name))?;
-        let conversation_id = self.conversation_id.clone();
-        let started_at = Instant::now();
-        let command_call = CommandCall { conversation_id: &conversation_id, turn_id, tool_use_id: &call.id, input };
-        let result = tokio::select! {
-            result = command.run(command_call, tool_command::TIME_LIMIT) => result,
-            Some(()) = self.interrupts.next() => {
-                self.renderer.note(&format!("The command of {} was killed.", call.name))?;
-                return self.cancel_or_leave(turn_id).map(|()| false);
-            }
-        };
-        let seconds = started_at.elapsed().as_secs_f64();
-        self.renderer.note(&format!("The command of {} ended after {seconds:.1} s.", call.name))?;
-        if let Err(error) = self.send_result(turn_id, call, &result).await? {
-            self.renderer.note(&format!("The result was not accepted: {error}"))?;
-            // Only the API decides which JSON it takes. The turn must not wait for a result that never comes.
-            let result = CommandResult::error("The tool's result was not accepted.");
-            self.send_result(turn_id, call, &result).await??;
-        }
-        self.follower.expect_turn(turn_id);
-        Ok(true)
-    }
-
-    /// The inner error says that the API refuses the result.
-    async fn send_result(
-        &mut self,
-        turn_id: &str,
-        call: &ToolCall,
-        result: &CommandResult,
-    ) -> Result<Result<(), Error>, ChatError> {
-        let answer = AnswerToolCall {
-            result: Some(result.json.clone()),
-            is_error: Some(result.is_error),
-            ..self.answer_to(turn_id, call)
-        };
-        match self.send_answer(&answer).await? {
-            Err(error) if is_invalid(&error) => Ok(Err(error)),
-            Err(error) if is_answered(&error) => Ok(Ok(self.renderer.note(&error.to_string())?)),
-            result => Ok(Ok(result?)),
-        }
-    }
-
-    fn answer_to(&self, turn_id: &str, call: &ToolCall) -> AnswerToolCall {
-        AnswerToolCall {
-            conversation_id: self.conversation_id.clone(),
-            turn_id: turn_id.to_owned(),
-            tool_use_id: call.id.clone(),
-            ..AnswerToolCall::default()
-        }
-    }
-
-    /// Sends the answer to a call. The inner error is the API's.
-    async fn send_answer(&mut self, answer: &AnswerToolCall) -> Result<Result<(), Error>, ChatError> {
-        tokio::select! {
-            result = send_repeatedly(&self.api, answer) => Ok(result.map(drop)),
-            Some(()) = self.interrupts.next() => Err(ChatError::LeftEarly),
-        }
-    }
-
-    /// Returns whether the call was not printed before.
-    fn print_pending_call(&mut self, call: &ToolCall) -> Result<bool, ChatError> {
-        let is_first_sight = self.is_first_sight(call);
-        if is_first_sight {
-            self.renderer.pending_call(call)?;
-        }
-        Ok(is_first_sight)
-    }
-
-    /// True when it is called for the first time for a call since the last request.
-    fn is_first_sight(&mut self, call: &ToolCall) -> bool {
-        let is_first_sight = !self.printed_calls.contains(&call.id);
-        if is_first_sight {
-            self.printed_calls.push(call.id.clone());
-        }
-        is_first_sight
-    }
-
-    /// Asks whether to run a call, and sends the answer. Returns false if the user cancels the turn instead.
-    async fn decide(&mut self, turn_id: &str, call: &ToolCall) -> Result<bool, ChatError> {
-        loop {
-            let approved = match self.ask("Run it? [y/n]").await? {
-                Reply::Line(line) => parse_approval(&line),
-                Reply::EndOfInput => return Err(ChatError::WaitsForApproval),
-                Reply::Interrupt => return self.cancel_or_leave(turn_id).map(|()| false),
-            };
-            let reason = match approved {
-                None => continue,
-                Some(true) => None,
-                Some(false) => match self.ask("Why not? (an empty line gives no reason)").await? {
-                    Reply::Line(line) => Some(line.trim().to_owned()).filter(|reason| !reason.is_empty()),
-                    Reply::EndOfInput => None,
-                    Reply::Interrupt => return self.cancel_or_leave(turn_id).map(|()| false),
-                },
-            };
-            let answer = AnswerToolCall { approved, reason, ..self.answer_to(turn_id, call) };
-            match self.send_answer(&answer).await? {
-                Ok(()) => {}
-                // The wait is over, or somebody else has answered the call.
-                Err(error) if is_answered(&error) => self.renderer.note(&error.to_string())?,
-                Err(error) => {
-                    self.renderer.note(&format!("The answer was not accepted: {error}"))?;
-                    continue;
-                }
-            }
-            self.follower.expect_turn(turn_id);
-            return Ok(true);
-        }
-    }
-
-    async fn ask(&mut self, question: &str) -> Result<Reply, ChatError> {
-        let Some(lines) = &mut self.lines else { return Ok(Reply::EndOfInput) };
-        self.renderer.question(question)?;
-        tokio::select! {
-            line = lines.next_line() => Ok(line?.map_or(Reply::EndOfInput, Reply::Line)),
-            Some(()) = self.interrupts.next() => Ok(Reply::Interrupt),
-        }
-    }
-
     /// The next change of a turn. The first Ctrl-C meanwhile cancels the turn, the second one leaves.
     async fn next_change(&mut self, turn_id: &str) -> Result<Change, ChatError> {
         loop {
@@ -470,17 +295,6 @@ async fn send_repeatedly<R: Request<Answer = Turn>>(api: &AppSync, request: &R) 
 async fn sleep_before_retry(retries: &mut u32) {
     *retries += 1;
     tokio::time::sleep(RETRY_BACKOFF.delay(*retries, fastrand::f64())).await;
-}
-
-fn is_answered(error: &Error) -> bool {
-    let error_type = error.api_error().and_then(|error| error.error_type.as_ref());
-    matches!(error_type, Some(ErrorType::NotPending | ErrorType::ToolCallAnswered))
-}
-
-/// Whether a resolver or AppSync refuses what a request contains.
-fn is_invalid(error: &Error) -> bool {
-    let Some(error) = error.api_error() else { return false };
-    matches!(error.error_type, None | Some(ErrorType::InvalidInput | ErrorType::Other(_)))
 }
 
 /// The turn with which the conversation is busy, if the error says so.

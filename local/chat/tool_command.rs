@@ -14,7 +14,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::process_group::ProcessGroup;
+use crate::{
+    command_line::CommandLine,
+    process_group::{ProcessGroup, ProcessGroupGuard},
+};
 
 /// How long a command may run.
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(60);
@@ -32,8 +35,7 @@ pub struct ToolCommand {
     pub name: String,
     /// The command as the user wrote it.
     text: String,
-    program: String,
-    arguments: Vec<String>,
+    command_line: CommandLine,
 }
 
 /// The call for which a command is run.
@@ -57,8 +59,8 @@ impl ToolCommand {
     /// Runs the command to its end. It gets the arguments on its standard input; the processes that it has
     /// started end with it. When the returned future is dropped, all of them are killed.
     pub(super) async fn run(&self, call: CommandCall<'_>, time_limit: Duration) -> CommandResult {
-        let mut command = Command::new(&self.program);
-        command.args(&self.arguments).process_group(0).kill_on_drop(true);
+        let mut command = Command::new(&self.command_line.program);
+        command.args(&self.command_line.arguments).process_group(0).kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // What a command changes, it can claim by these ids: another client may run the same call.
         command.env("PARLANCE_CONVERSATION_ID", call.conversation_id);
@@ -67,7 +69,7 @@ impl ToolCommand {
             Ok(child) => child,
             Err(error) => return CommandResult::error(&format!("The command cannot be started: {error}.")),
         };
-        let group = KilledOnDrop(ProcessGroup::of(child.id()));
+        let group = ProcessGroupGuard::new(ProcessGroup::of(child.id()));
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let exit = async {
             let status = child.wait().await;
@@ -102,7 +104,7 @@ impl fmt::Display for ToolCommand {
     }
 }
 
-/// Parses `NAME=COMMAND`. The command is divided into words as a shell divides it.
+/// Parses `NAME=COMMAND`.
 impl FromStr for ToolCommand {
     type Err = String;
 
@@ -111,14 +113,7 @@ impl FromStr for ToolCommand {
         if !is_tool_name(name) {
             return Err(format!("the name must have 1 to {MAX_NAME_LENGTH} letters, digits and _, not '{name}'"));
         }
-        let words = shlex::split(command).ok_or("the command has a quote without an end")?;
-        let (program, arguments) = words.split_first().ok_or("the command is empty")?;
-        Ok(Self {
-            name: name.to_owned(),
-            text: command.trim().to_owned(),
-            program: program.clone(),
-            arguments: arguments.to_vec(),
-        })
+        Ok(Self { name: name.to_owned(), text: command.trim().to_owned(), command_line: command.parse()? })
     }
 }
 
@@ -144,23 +139,6 @@ impl CommandResult {
         let json =
             if is_json { text.trim().to_owned() } else { Value::from(text.trim_end_matches(['\r', '\n'])).to_string() };
         if json.len() > MAX_RESULT_BYTES { Self::too_large() } else { Self { json, is_error: false } }
-    }
-}
-
-/// A process group that does not outlive this value.
-struct KilledOnDrop(Option<ProcessGroup>);
-
-impl KilledOnDrop {
-    fn kill(&self) {
-        if let Some(group) = self.0 {
-            group.kill();
-        }
-    }
-}
-
-impl Drop for KilledOnDrop {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 
@@ -227,8 +205,9 @@ mod tests {
     #[test]
     fn command_is_divided_as_a_shell_divides_it() {
         let command: ToolCommand = "read_file=cat 'my notes.txt' --show=all ".parse().unwrap();
-        assert_eq!((command.name.as_str(), command.program.as_str()), ("read_file", "cat"));
-        assert_eq!(command.arguments, ["my notes.txt", "--show=all"]);
+        let CommandLine { program, arguments } = &command.command_line;
+        assert_eq!((command.name.as_str(), program.to_str()), ("read_file", Some("cat")));
+        assert_eq!(arguments, &["my notes.txt", "--show=all"]);
         assert_eq!(command.to_string(), "cat 'my notes.txt' --show=all");
     }
 

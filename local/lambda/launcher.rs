@@ -5,10 +5,7 @@ use tokio::process::{Child, Command};
 use uuid::Uuid;
 
 use super::process::Processes;
-use crate::{
-    fault_injection::FaultInjector,
-    stack::{Function, FunctionCommand},
-};
+use crate::{command_line::CommandLine, fault_injection::FaultInjector, stack::Function};
 
 /// Builds the environment variables of one process of a function.
 pub type EnvironmentBuilder = dyn Fn(&Function) -> BTreeMap<String, String> + Send + Sync;
@@ -49,7 +46,7 @@ impl Launcher {
         let access_key_id = environment.get("AWS_ACCESS_KEY_ID").cloned();
         let (program, arguments, inherited) = match &function.command {
             None => (&self.executable, &self.arguments, &["PATH"][..]),
-            Some(FunctionCommand { program, arguments }) => (program, arguments, &["PATH", "HOME"][..]),
+            Some(CommandLine { program, arguments }) => (program, arguments, &["PATH", "HOME"][..]),
         };
         let child = Command::new(program)
             .args(arguments)

@@ -2,7 +2,8 @@
 use std::{collections::BTreeMap, str::FromStr};
 
 use crate::{
-    stack::{EventInvokeConfig, Function, FunctionCommand, Role},
+    command_line::CommandLine,
+    stack::{EventInvokeConfig, Function, Role},
     template::{ACCOUNT, REGION},
 };
 
@@ -15,7 +16,7 @@ const MAX_NAME_LENGTH: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalFunction {
     pub name: String,
-    pub command: FunctionCommand,
+    pub command: CommandLine,
 }
 
 impl LocalFunction {

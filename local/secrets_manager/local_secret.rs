@@ -27,8 +27,8 @@ impl LocalSecret {
     /// On AWS the last six characters are random. Here they follow from the name, so that agents keep their
     /// secrets when the server is started again.
     pub fn arn(&self) -> String {
-        let hash = digest(&SHA256, self.name.as_bytes());
-        let characters = hash.as_ref().iter().take(SUFFIX_LENGTH);
+        let digest = digest(&SHA256, self.name.as_bytes());
+        let characters = digest.as_ref().iter().take(SUFFIX_LENGTH);
         let suffix: String = characters.map(|byte| char::from(SUFFIX_CHARACTERS[usize::from(*byte) % 62])).collect();
         format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{}-{suffix}", self.name)
     }

@@ -1,7 +1,7 @@
 //! AWS Secrets Manager: GetSecretValue with secrets whose values are in files.
 mod local_secret;
 
-use std::{fs, sync::Arc};
+use std::{fs::File, io::Read, sync::Arc};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -94,20 +94,25 @@ impl From<AccessDenied> for SecretsError {
 }
 
 impl LocalSecret {
-    /// Reads the text of the file.
+    /// Reads the text of the file, and no more of it than shows that it is too long.
     fn read(&self) -> Result<String, SecretFileError> {
         let error = |reason: String| SecretFileError { path: self.file.clone(), reason };
-        let value = fs::read_to_string(&self.file).map_err(|cause| error(cause.to_string()))?;
-        match value.len() {
+        let mut value = Vec::new();
+        let read = File::open(&self.file)
+            .and_then(|file| file.take(MAX_SECRET_BYTES as u64 + 1).read_to_end(&mut value))
+            .map_err(|cause| error(cause.to_string()))?;
+        match read {
             0 => Err(error("it is empty".into())),
             length if length > MAX_SECRET_BYTES => Err(error(format!("it has more than {MAX_SECRET_BYTES} bytes"))),
-            _ => Ok(value),
+            _ => String::from_utf8(value).map_err(|_| error("it is not UTF-8 text".into())),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use tempfile::TempDir;
 
     use super::*;
@@ -178,9 +183,10 @@ mod tests {
     fn file_that_holds_no_secret_is_named() {
         let folder = tempfile::tempdir().unwrap();
         for (name, content, reason) in [
-            ("missing", None, "No such file or directory (os error 2)".to_owned()),
-            ("empty", Some(String::new()), "it is empty".to_owned()),
-            ("long", Some("a".repeat(65_537)), "it has more than 65536 bytes".to_owned()),
+            ("missing", None, "No such file or directory (os error 2)"),
+            ("empty", Some(Vec::new()), "it is empty"),
+            ("long", Some(vec![b'a'; 65_537]), "it has more than 65536 bytes"),
+            ("binary", Some(vec![0xff]), "it is not UTF-8 text"),
         ] {
             let file = folder.path().join(name);
             if let Some(content) = content {

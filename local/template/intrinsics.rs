@@ -33,14 +33,16 @@ const WORK_PER_EVALUATION: usize = 16;
 impl Scope<'_> {
     /// The value with every function replaced by its result. `AWS::NoValue` removes the member that holds it.
     pub fn evaluate(&self, value: &Value) -> Result<Value, TemplateError> {
-        self.nested(|| match value {
+        let evaluated = self.nested(|| match value {
             Value::Object(members) => match function(members) {
                 Some((name, argument)) => self.call(name, argument),
                 None => self.members(members),
             },
             Value::Array(items) => self.items(items).map(Value::Array),
             plain => self.copy(plain),
-        })
+        })?;
+        refuse_dynamic_reference(&evaluated)?;
+        Ok(evaluated)
     }
 
     pub fn named_condition(&self, name: &str) -> Result<bool, TemplateError> {
@@ -209,6 +211,18 @@ impl Scope<'_> {
     }
 }
 
+/// CloudFormation replaces a dynamic reference by a value of Secrets Manager or Systems Manager.
+fn refuse_dynamic_reference(value: &Value) -> Result<(), TemplateError> {
+    let text = value.as_str().unwrap_or_default();
+    if !text.contains("{{resolve:") {
+        return Ok(());
+    }
+    Err(TemplateError::new(format!(
+        "the local server does not resolve {text}: leave out the parameter whose value is in it, and give a \
+         handler its variable by --handler 'env NAME=VALUE COMMAND'"
+    )))
+}
+
 /// The name and argument of a function: an object whose only member has a function's name.
 fn function(members: &Map<String, Value>) -> Option<(&str, &Value)> {
     let (name, argument) = members.iter().next()?;
@@ -276,6 +290,8 @@ mod tests {
     fn unsupported_function_is_named_in_the_error() {
         assert_eq!(evaluate(json!({"Ref": "Nobody"})), Err("there is no Nobody".into()));
         assert!(evaluate(json!({"Fn::Cidr": []})).unwrap_err().contains("Fn::Cidr"));
+        let dynamic = evaluate(json!({"a": [{"Fn::Sub": "{{resolve:ssm:${Table}}}"}]})).unwrap_err();
+        assert!(dynamic.starts_with("the local server does not resolve {{resolve:ssm:table}}: "), "{dynamic}");
         let out_of_range = evaluate(json!({"Fn::Select": [2, ["a", "b"]]}));
         assert_eq!(out_of_range, Err(r#"Fn::Select finds no item 2 in ["a","b"]"#.into()));
         assert_eq!(evaluate(json!({"Fn::Split": ["_"]})), Err("Fn::Split takes a separator and a text".into()));

@@ -137,6 +137,14 @@ fn api_key_without_an_expiry_is_renewed_every_day() {
     }
 }
 
+/// A handler of one's own may answer with the models of a service whose ids Bedrock does not have.
+#[test]
+fn model_id_may_be_one_of_another_service() {
+    for model in ["gemma3:4b", "meta-llama/llama-3.3_70b:free", "us.amazon.nova-lite-v1:0"] {
+        assert_eq!(load_api(&[("ModelId", model)]).unwrap().environment["MODEL_ID"], model);
+    }
+}
+
 #[test]
 fn alarm_topic_may_be_in_any_partition() {
     for partition in ["aws", "aws-cn", "aws-us-gov"] {
@@ -148,6 +156,9 @@ fn alarm_topic_may_be_in_any_partition() {
 #[test]
 fn invalid_parameter_value_is_refused_by_name() {
     let cases = [
+        ("ModelId", ""),
+        ("ModelId", "gpt 4"),
+        ("ModelId", "gpt-4\n"),
         ("ApiKeyAccess", "yes"),
         ("IamAccess", ""),
         ("UserPool", ""),

@@ -101,11 +101,14 @@ function requireFittingAnswer(ctx, call) {
   if (approved !== false) requireAsker(ctx);
 }
 
-/** A tool runs as the user who asked. Nobody else lets a call run or gives its result. */
+/**
+ * A tool runs as the user who asked for the answer: by the message, a retry or a continue. Nobody else lets a
+ * call run or gives its result.
+ */
 function requireAsker(ctx) {
   const { turn, userId } = ctx.stash;
   if (userId !== askerOf(turn)) {
-    const message = 'Only the user who sent the message may approve this call or give its result.';
+    const message = 'Only the user for whom this turn runs may approve this call or give its result.';
     util.error(message, 'Unauthorized');
   }
 }

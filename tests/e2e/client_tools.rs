@@ -5,8 +5,9 @@ use std::{
 };
 
 use client::{
-    requests::{CreateConversation, PutAgent, PutTool, ShareConversation},
-    schema::{Access, ToolApproval, ToolEffect, ToolResult, ToolStatus, TurnStatus},
+    AppSync,
+    requests::{CancelTurn, CreateConversation, GetEvents, PutAgent, PutTool, ShareConversation},
+    schema::{Access, ConversationEvent, ToolApproval, ToolEffect, ToolResult, ToolStatus, TurnStatus},
 };
 use local::server::ServerOptions;
 use tempfile::TempDir;
@@ -17,7 +18,7 @@ use tokio::{
 
 use crate::{
     agent_tools::{self, MODEL, count_lines, tool},
-    backend::{Backend, with_timeout},
+    backend::{Backend, User, with_timeout},
 };
 
 #[tokio::test]
@@ -70,12 +71,7 @@ async fn later_chat_runs_a_call_that_waits() {
 #[tokio::test]
 async fn command_is_not_run_for_the_call_of_another_user() {
     let mut fixture = Fixture::new().await;
-    let [ada, bob] = [fixture.backend.pool_user("ada"), fixture.backend.pool_user("bob")];
-    let conversation = CreateConversation { agent_id: Some("clients".into()), ..CreateConversation::default() };
-    fixture.conversation = ada.api.call(&conversation).await.unwrap().id;
-    let conversation_id = fixture.conversation.clone();
-    let share = ShareConversation { conversation_id, user_id: bob.id, access: Access::Write };
-    ada.api.call(&share).await.unwrap();
+    fixture.share_with_bob().await;
     fixture.sign_in("ada");
     let (code, output, _) = fixture.chat(&[], Some("call page"), "").await;
     assert_eq!(code, Some(1), "{output}");
@@ -90,6 +86,49 @@ async fn command_is_not_run_for_the_call_of_another_user() {
     let (code, output, error) = fixture.chat(&tools, None, "").await;
     assert_eq!((code, error.as_str()), (Some(0), ""), "{output}");
     assert!(fixture.folder.path().join("calls").exists());
+}
+
+/// The answer to a retry runs for the user who has asked for it.
+#[tokio::test]
+async fn result_for_another_user_is_left_to_that_user() {
+    let mut fixture = Fixture::new().await;
+    let bob = fixture.share_with_bob().await;
+    fixture.sign_in("ada");
+    let (code, output, _) = fixture.chat(&[], Some("call page"), "").await;
+    assert_eq!(code, Some(1), "{output}");
+    let turn_id = fixture.newest_events().await[0].turn_id.clone().unwrap();
+    bob.api.call(&CancelTurn { conversation_id: fixture.conversation.clone(), id: turn_id }).await.unwrap();
+    fixture.sign_in("bob");
+    let (code, output, _) = fixture.chat(&[], Some("/retry"), "").await;
+    assert_eq!(code, Some(1), "{output}");
+
+    fixture.sign_in("ada");
+    let (code, output, error) = fixture.chat(&["--tool", "page=echo 7"], None, "").await;
+    let note = "(The result was not accepted: Unauthorized: Only the user for whom this turn runs may approve this \
+                call or give its result.)";
+    assert!(output.contains(note), "{output}");
+    let sentence = "parlance: The answer waits for another user, who may answer the tool call.\n";
+    assert_eq!((code, error.as_str()), (Some(1), sentence));
+    fixture.sign_in("bob");
+    let (code, output, _) = fixture.chat(&["--tool", "page=echo 8"], None, "").await;
+    assert!(code == Some(1) && output.contains("(page must be answered by a page"), "{output}");
+}
+
+#[tokio::test]
+async fn user_who_may_not_approve_is_asked_again_and_may_deny() {
+    let mut fixture = Fixture::new().await;
+    fixture.share_with_bob().await;
+    fixture.sign_in("ada");
+    let (code, output, _) = fixture.chat(&[], Some("call order"), "").await;
+    assert_eq!(code, Some(1), "{output}");
+    fixture.sign_in("bob");
+    let (code, output, error) = fixture.chat(&[], None, "y\nn\nToo dear.\n").await;
+    assert_eq!((code, error.as_str()), (Some(0), ""), "{output}");
+    assert!(output.contains("(The answer was not accepted: Unauthorized: Only the user for whom"), "{output}");
+    assert_eq!(output.lines().filter(|line| *line == ASKED).count(), 2, "{output}");
+    let results: Vec<_> = fixture.results().await.into_iter().map(|result| (result.status, result.text)).collect();
+    let text = "The user denied this call. Reason: Too dear.".to_owned();
+    assert_eq!(results, [(ToolStatus::Denied, Some(text))]);
 }
 
 #[tokio::test]
@@ -158,6 +197,8 @@ struct Fixture {
     conversation: String,
     /// The option of `chat` with a credential.
     credential: [String; 2],
+    /// Reads what is stored.
+    reader: AppSync,
     /// Where the chat runs.
     folder: TempDir,
 }
@@ -176,7 +217,20 @@ impl Fixture {
         let conversation = backend.create(conversation).await.id;
         let api_key = backend.server.endpoint.api_key.clone().unwrap();
         let credential = ["--api-key".to_owned(), api_key];
-        Self { backend, conversation, credential, folder: tempfile::tempdir().unwrap() }
+        let reader = backend.api.clone();
+        Self { backend, conversation, credential, reader, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// A new conversation of Ada's, to which Bob may write. Returns Bob.
+    async fn share_with_bob(&mut self) -> User {
+        let [ada, bob] = [self.backend.pool_user("ada"), self.backend.pool_user("bob")];
+        let conversation = CreateConversation { agent_id: Some("clients".into()), ..CreateConversation::default() };
+        self.conversation = ada.api.call(&conversation).await.unwrap().id;
+        let conversation_id = self.conversation.clone();
+        let share = ShareConversation { conversation_id, user_id: bob.id.clone(), access: Access::Write };
+        ada.api.call(&share).await.unwrap();
+        self.reader = ada.api;
+        bob
     }
 
     /// The chat runs as this user from now on.
@@ -211,15 +265,21 @@ impl Fixture {
 
     /// The results of all calls, in the order of the calls within each answer.
     async fn results(&self) -> Vec<ToolResult> {
-        let events = self.backend.newest_events(&self.conversation).await;
+        let events = self.newest_events().await;
         let calls: Vec<_> = events.iter().flat_map(|event| event.tool_uses()).collect();
         let results: Vec<_> = events.iter().flat_map(|event| event.tool_results()).collect();
         let result_of = |id: &str| results.iter().find(|result| result.tool_use_id == id);
         calls.iter().map(|call| (*result_of(&call.id).expect("the call has a result")).clone()).collect()
     }
 
+    async fn newest_events(&self) -> Vec<ConversationEvent> {
+        let conversation_id = self.conversation.clone();
+        let page = self.reader.call(&GetEvents { conversation_id, ..GetEvents::default() }).await.unwrap();
+        page.events.unwrap().items
+    }
+
     async fn last_status(&self) -> TurnStatus {
-        let events = self.backend.newest_events(&self.conversation).await;
+        let events = self.newest_events().await;
         let turn_id = events.last().and_then(|event| event.turn_id.clone()).unwrap();
         self.backend.turn(&self.conversation, &turn_id).await.status
     }

@@ -1,8 +1,9 @@
 //! Lambda's Invoke API, as functions call it.
 use local::{
+    command_line::CommandLine,
     identity::{Authenticator, Principal},
     lambda::{InvokeError, LocalFunction},
-    stack::{Function, FunctionCommand},
+    stack::Function,
 };
 use reqwest::Response;
 use serde_json::{Value, json};
@@ -203,7 +204,7 @@ async fn invocation_type_decides_whether_the_caller_waits() {
 
 #[tokio::test]
 async fn function_with_a_command_is_a_program_of_its_own() {
-    let command = FunctionCommand { program: "/nowhere/forecast".into(), arguments: Vec::new() };
+    let command = CommandLine { program: "/nowhere/forecast".into(), arguments: Vec::new() };
     let missing = Function { command: Some(command), ..function("missing") };
     let service = Service::start([missing, function("answer")]).await;
     let Err(InvokeError::Unhandled(error)) = service.invoke("missing", json!({})).await else {
@@ -218,7 +219,7 @@ async fn function_with_a_command_is_a_program_of_its_own() {
 async fn processes_that_a_command_started_end_with_it() {
     let test_binary = std::env::current_exe().expect("this binary");
     let command = format!("sleep 1000 | {} {}", test_binary.display(), test_arguments().join(" "));
-    let command = FunctionCommand { program: "sh".into(), arguments: vec!["-c".into(), command] };
+    let command = CommandLine { program: "sh".into(), arguments: vec!["-c".into(), command] };
     let function = LocalFunction { name: "forecast".into(), command }.to_function();
     let service = Service::start([function]).await;
     let (_, report) = join!(service.invoke("forecast", json!({})), service.next_report());

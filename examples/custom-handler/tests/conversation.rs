@@ -22,9 +22,9 @@ use client::{
 };
 use futures::{StreamExt, future, stream};
 use local::{
+    command_line::CommandLine,
     fault_injection::FaultPlan,
     server::{Models, Server, ServerOptions},
-    stack::FunctionCommand,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -158,7 +158,7 @@ impl Backend {
             users: Vec::new(),
             oidc: false,
             models: Models::Scripted,
-            handler: Some(FunctionCommand { program: "env".into(), arguments }),
+            handler: Some(CommandLine { program: "env".into(), arguments }),
             functions: Vec::new(),
             secrets: Vec::new(),
             executable: HANDLER.into(),

@@ -1,0 +1,244 @@
+//! What the options of a start make of template.yaml: its parameters, and the commands of its functions.
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::{Models, ServerOptions, StartError};
+use crate::{
+    identity::{LOCAL_CLIENT_ID, LocalIssuers},
+    lambda::LocalFunction,
+    secrets_manager::LocalSecret,
+    stack::Stack,
+    state_dir::{self, StateDirError},
+    template::{self, Deployment},
+};
+
+/// The parameter that names the functions that agents may use as tools.
+const TOOL_FUNCTIONS_PARAMETER: &str = "ToolFunctionArns";
+/// The parameter that names the secrets that agents may have sent to MCP servers.
+const TOOL_SECRETS_PARAMETER: &str = "ToolSecretArns";
+/// The name of the function that answers turns.
+pub(super) const HANDLER_FUNCTION: &str = "parlance-Handler";
+
+/// The stack of the template for a server at this URL: `http://localhost:4000`.
+pub(super) fn load_stack(options: &ServerOptions, base_url: &str) -> Result<Stack, StartError> {
+    let mut stack = template::load(&options.root, &deployment(options, base_url)?)?;
+    apply_commands(&mut stack, options)?;
+    Ok(stack)
+}
+
+fn deployment(options: &ServerOptions, base_url: &str) -> Result<Deployment, StartError> {
+    Ok(Deployment {
+        local_defaults: local_defaults(options.models),
+        api_key: api_key(options)?,
+        ..Deployment::at(base_url, parameters(options, base_url)?)
+    })
+}
+
+/// The key of the previous start, unless nothing is kept.
+fn api_key(options: &ServerOptions) -> Result<String, StateDirError> {
+    let new_key = format!("da2-{}", &Uuid::new_v4().simple().to_string()[..26]);
+    match options.ephemeral {
+        true => Ok(new_key),
+        false => state_dir::load_or_create_text(&options.state.join("api-key"), &new_key),
+    }
+}
+
+/// The given parameters, and those that follow from other options: users need the stack's own user pool, the
+/// local OpenID Connect provider must be trusted, and agents may use the functions and the secrets for tools.
+fn parameters(options: &ServerOptions, base_url: &str) -> Result<BTreeMap<String, String>, StartError> {
+    let mut parameters = options.parameters.clone();
+    let mut require = |parameter: &'static str, value: String, consequence| match parameters.get(parameter) {
+        Some(given) if *given != value => {
+            Err(StartError::Contradiction { parameter, given: given.clone(), consequence })
+        }
+        _ => {
+            parameters.insert(parameter.into(), value);
+            Ok(())
+        }
+    };
+    if !options.users.is_empty() {
+        require("UserPool", "create".into(), "there is no pool here for the users of --user")?;
+    }
+    if options.oidc {
+        require("OidcIssuer", LocalIssuers::oidc_url(base_url), "the provider of --oidc would not be trusted")?;
+        parameters.entry("OidcClientPattern".into()).or_insert_with(|| LOCAL_CLIENT_ID.into());
+    }
+    check_secret_names(&options.secrets)?;
+    add_arns(&mut parameters, TOOL_FUNCTIONS_PARAMETER, options.functions.iter().map(LocalFunction::arn));
+    add_arns(&mut parameters, TOOL_SECRETS_PARAMETER, options.secrets.iter().map(LocalSecret::arn));
+    Ok(parameters)
+}
+
+/// A name must tell its secret.
+fn check_secret_names(secrets: &[LocalSecret]) -> Result<(), StartError> {
+    for (index, LocalSecret { name, .. }) in secrets.iter().enumerate() {
+        if secrets[..index].iter().any(|earlier| earlier.name == *name) {
+            return Err(StartError::SecretExists { name: name.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Adds ARNs to a parameter that is a list of ARNs or `none`.
+fn add_arns(parameters: &mut BTreeMap<String, String>, name: &str, arns: impl Iterator<Item = String>) {
+    let given = parameters.get(name).filter(|given| *given != "none").cloned();
+    let arns: Vec<String> = given.into_iter().chain(arns).collect();
+    if !arns.is_empty() {
+        parameters.insert(name.into(), arns.join(","));
+    }
+}
+
+/// Defaults of the local server: agents may use the scripted models.
+fn local_defaults(models: Models) -> BTreeMap<String, String> {
+    let scripted_models = ("MoreModelArns".to_owned(), "arn:aws:bedrock:*::foundation-model/parlance.*".to_owned());
+    match models {
+        Models::Scripted => [scripted_models].into(),
+        Models::Bedrock => BTreeMap::new(),
+    }
+}
+
+/// Sets the handler's command, and adds the functions that are commands.
+fn apply_commands(stack: &mut Stack, options: &ServerOptions) -> Result<(), StartError> {
+    if let Some(command) = options.handler.clone() {
+        stack.functions.get_mut(HANDLER_FUNCTION).ok_or(StartError::NoHandler)?.command = Some(command);
+    }
+    for function in &options.functions {
+        let name = function.name.clone();
+        if stack.functions.insert(name.clone(), function.to_function()).is_some() {
+            return Err(StartError::FunctionExists { name });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf};
+
+    use super::*;
+    use crate::{
+        fault_injection::FaultPlan,
+        identity::{AccessRequest, AssumedRole},
+    };
+
+    const FORECAST_ARN: &str = "arn:aws:lambda:us-east-1:000000000000:function:forecast";
+
+    fn options(parameters: &[(&str, &str)], functions: &[&str]) -> ServerOptions {
+        ServerOptions {
+            root: env!("CARGO_MANIFEST_DIR").into(),
+            state: PathBuf::new(),
+            ephemeral: true,
+            port: 0,
+            parameters: parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            users: Vec::new(),
+            oidc: false,
+            models: Models::Scripted,
+            handler: None,
+            functions: functions.iter().map(|function| function.parse().unwrap()).collect(),
+            secrets: Vec::new(),
+            executable: PathBuf::new(),
+            fault_plan: FaultPlan::default(),
+            time_scale: 1.0,
+        }
+    }
+
+    fn load_stack(options: &ServerOptions) -> Result<Stack, StartError> {
+        super::load_stack(options, "http://localhost:4000")
+    }
+
+    #[test]
+    fn agents_may_use_functions_as_tools() {
+        let elsewhere = "arn:aws:lambda:eu-west-1:123456789012:function:tool-*";
+        let both = format!("{elsewhere},{FORECAST_ARN}");
+        let cases: [(&[(&str, &str)], &str); 3] = [
+            (&[], FORECAST_ARN),
+            (&[("ToolFunctionArns", "none")], FORECAST_ARN),
+            (&[("ToolFunctionArns", elsewhere)], &both),
+        ];
+        for (parameters, expected) in cases {
+            let stack = load_stack(&options(parameters, &["forecast=./forecast"])).unwrap();
+            let handler = &stack.functions["parlance-Handler"];
+            assert_eq!(handler.environment["TOOL_FUNCTION_ARNS"], expected);
+            let role = AssumedRole::new(&handler.role, "run");
+            let access = AccessRequest { action: "lambda:InvokeFunction", resource: FORECAST_ARN, leading_keys: &[] };
+            assert_eq!(role.authorize(&access), Ok(()));
+            assert_eq!(stack.functions["forecast"].arn, FORECAST_ARN);
+        }
+    }
+
+    #[test]
+    fn agents_may_use_secrets() {
+        let elsewhere = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mcp-AbC123";
+        let secret: LocalSecret = "mcp=token.txt".parse().unwrap();
+        for (parameters, expected) in
+            [(&[][..], secret.arn()), (&[("ToolSecretArns", elsewhere)], format!("{elsewhere},{}", secret.arn()))]
+        {
+            let options = ServerOptions { secrets: vec![secret.clone()], ..options(parameters, &[]) };
+            let stack = load_stack(&options).unwrap();
+            let handler = &stack.functions["parlance-Handler"];
+            assert_eq!(handler.environment["TOOL_SECRET_ARNS"], expected);
+            let role = AssumedRole::new(&handler.role, "run");
+            let (action, resource) = ("secretsmanager:GetSecretValue", secret.arn());
+            assert_eq!(role.authorize(&AccessRequest { action, resource: &resource, leading_keys: &[] }), Ok(()));
+        }
+    }
+
+    #[test]
+    fn handler_may_be_another_command_with_the_variables_of_the_template() {
+        let own = options(&[("ModelUrl", "http://localhost:11434/v1")], &[]);
+        let own = ServerOptions { handler: Some("env A=b ./custom-handler".parse().unwrap()), ..own };
+        let stack = load_stack(&own).unwrap();
+        let handler = &stack.functions["parlance-Handler"];
+        assert_eq!(handler.command.as_ref().unwrap().arguments, ["A=b", "./custom-handler"]);
+        assert_eq!(handler.environment["MODEL_URL"], "http://localhost:11434/v1");
+        assert_eq!(stack.functions["parlance-Closer"].command, None);
+        let standard = load_stack(&options(&[], &[])).unwrap();
+        let handler = &standard.functions["parlance-Handler"];
+        assert!(handler.command.is_none() && !handler.environment.contains_key("MODEL_URL"));
+    }
+
+    #[test]
+    fn function_needs_a_name_of_its_own() {
+        for functions in [["forecast=a", "forecast=b"], ["parlance-Handler=a", "forecast=b"]] {
+            let error = load_stack(&options(&[], &functions)).unwrap_err().to_string();
+            assert!(error.starts_with("there is already a function "), "{error}");
+        }
+    }
+
+    #[test]
+    fn secret_needs_a_name_of_its_own() {
+        let secrets = ["mcp=a", "other=a", "mcp=b"].map(|secret| secret.parse().unwrap()).into();
+        let error = load_stack(&ServerOptions { secrets, ..options(&[], &[]) }).unwrap_err().to_string();
+        assert_eq!(error, "there are two secrets mcp: choose another name for --secret");
+    }
+
+    #[test]
+    fn handler_must_be_in_the_template() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let template = fs::read_to_string(root.join("template.yaml")).unwrap();
+        let renamed = template.replace("  Handler:\n", "  Answerer:\n").replace("Handler.Arn", "Answerer.Arn");
+        fs::write(folder.path().join("template.yaml"), renamed).unwrap();
+        for entry in ["schema.graphql", "resolvers"] {
+            std::os::unix::fs::symlink(root.join(entry), folder.path().join(entry)).unwrap();
+        }
+        let options = ServerOptions { root: folder.path().into(), ..options(&[], &[]) };
+        assert!(load_stack(&options).unwrap().functions.contains_key("parlance-Answerer"));
+        let options = ServerOptions { handler: Some("./custom-handler".parse().unwrap()), ..options };
+        let error = load_stack(&options).unwrap_err().to_string();
+        assert_eq!(error, "the template has no function parlance-Handler that --handler could replace");
+    }
+
+    #[test]
+    fn key_of_a_model_is_not_read_from_secrets_manager() {
+        let secret = "arn:aws:secretsmanager:us-east-1:000000000000:secret:key-AbCdEf";
+        let error = load_stack(&options(&[("ModelKeySecretArn", secret)], &[])).unwrap_err().to_string();
+        let expected = format!(
+            "template.yaml: Handler: the local server does not resolve {{{{resolve:secretsmanager:{secret}:\
+             SecretString}}}}: leave out the parameter whose value is in it, and give a handler its variable by \
+             --handler 'env NAME=VALUE COMMAND'"
+        );
+        assert_eq!(error, expected);
+    }
+}
