@@ -110,9 +110,6 @@ function jsonSize(value) {
 /** The tool settings of an agent that was put without them, or stored before agents had tools. */
 const TOOL_DEFAULTS = { tools: [], maxSteps: 10, toolTimeoutSeconds: 30 };
 
-/** What changes something needs an approval, unless the agent says otherwise. */
-const defaultApproval = (effect) => (effect === 'READ' ? 'NEVER' : 'ALWAYS');
-
 /**
  * An agent as the caller may see it. Only administrators see its system prompt and what its tools call.
  */

@@ -364,18 +364,35 @@ interface Agent {
 interface Tool {
   name: string;
   title?: string;
-  description: string;
-  /** JSON text. Missing in a GraphQL operation for which the handler is to derive it. */
+  /** Missing in an MCP server without a description, and in a tool that its server does not describe. */
+  description?: string;
+  /** JSON text. Missing in a GraphQL operation until the handler has derived it, and in an MCP server. */
   inputSchema?: string;
-  /** A ToolEffect of the schema. Missing in a GraphQL operation until the handler has derived it. */
+  /** A ToolEffect of the schema. Missing until agents/checkTools where it was not given. */
   effect?: string;
-  /** A ToolApproval of the schema. Missing in a GraphQL operation until its effect is known. */
+  /** A ToolApproval of the schema. Missing until agents/checkTools where it was not given. */
   approval?: string;
   /** One of the following is set. */
   lambda?: { functionArn: string };
   graphql?: { document: string; url?: string };
   handler?: boolean;
   client?: boolean;
+  /** A server, for which agents/checkTools puts its tools; or one of these tools. */
+  mcp?: McpServer | McpTool;
+}
+
+interface McpServer {
+  url: string;
+  authorizationSecretArn?: string;
+  /** The names, at the server, of the tools that the agent gets. All of them when missing. */
+  tools?: string[];
+}
+
+interface McpTool {
+  url: string;
+  authorizationSecretArn?: string;
+  /** The tool's name at the server. */
+  toolName: string;
 }
 
 /** `sealed` is the ciphertext of KMS, in base64. */

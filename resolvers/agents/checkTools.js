@@ -38,8 +38,12 @@ export function response(ctx) {
   return {};
 }
 
-/** The approval of a GraphQL operation or of a tool of an MCP server follows from its effect. */
-const withApproval = (tool) => ({ ...tool, approval: tool.approval ?? defaultApproval(tool.effect) });
+const withApproval = (tool) => ({ ...tool, approval: tool.approval ?? defaultApproval(tool) });
+
+/**
+ * What changes something needs an approval, unless the agent says otherwise. A client asks its user itself.
+ */
+const defaultApproval = ({ effect, client }) => (client || effect === 'READ' ? 'NEVER' : 'ALWAYS');
 
 // Copies of helpers in resolvers/shared.js, which says why.
 
@@ -54,6 +58,3 @@ function jsonSize(value) {
   const padding = encoded.endsWith('==') ? 2 : encoded.endsWith('=') ? 1 : 0;
   return (encoded.length / 4) * 3 - padding - '""'.length;
 }
-
-/** What changes something needs an approval, unless the agent says otherwise. */
-const defaultApproval = (effect) => (effect === 'READ' ? 'NEVER' : 'ALWAYS');

@@ -80,11 +80,15 @@ const TAKES_ONE =
 function validateTools(tools) {
   requireInput('tools', tools.length <= 32, 'at most 32');
   const names = [];
+  let count = 0;
   for (const tool of tools) {
     const path = `tools[${names.length}]`;
     validateTool(path, tool);
     requireInput(`${path}.name`, names.indexOf(tool.name) < 0, "unique among the agent's tools");
     names.push(tool.name);
+    // The handler counts the tools of a server that are not named here.
+    count += tool.mcp?.tools ? tool.mcp.tools.length : 1;
+    requireInput('tools', count <= 32, 'at most 32 with those that mcp.tools names');
   }
 }
 
@@ -156,8 +160,8 @@ const FUNCTION_ARN =
   '(:([$]LATEST|[A-Za-z0-9_-]{1,128}))?\\z';
 
 /**
- * The tool as the table and the handler have it. checkTools adds the effect of a GraphQL operation, and its
- * schema and approval where none is given. It replaces an MCP server by the server's tools.
+ * The tool as the table and the handler have it. checkTools adds the effect and the approval where none is
+ * given, and the schema of a GraphQL operation. It replaces an MCP server by the server's tools.
  */
 function toStoredTool({
   name,
@@ -177,18 +181,15 @@ function toStoredTool({
     ...(title ? { title } : {}),
     ...(isNull(description) ? {} : { description }),
     ...(isNull(inputSchema) ? {} : { inputSchema: toJsonText(inputSchema) }),
+    ...(isNull(effect) ? {} : { effect }),
+    ...(isNull(approval) ? {} : { approval }),
   };
-  if (client) return { ...tool, effect: effect ?? 'WRITE', approval: 'NEVER', client };
-  if (lambda || handler) {
-    const givenEffect = effect ?? 'WRITE';
-    const needed = approval ?? defaultApproval(givenEffect);
-    const target = lambda ? { lambda: { functionArn: lambda.functionArn } } : { handler };
-    return { ...tool, effect: givenEffect, approval: needed, ...target };
-  }
-  const withApproval = { ...tool, ...(isNull(approval) ? {} : { approval }) };
-  if (mcp) return { ...withApproval, mcp: toStoredServer(mcp) };
+  if (client) return { ...tool, client };
+  if (handler) return { ...tool, handler };
+  if (lambda) return { ...tool, lambda: { functionArn: lambda.functionArn } };
+  if (mcp) return { ...tool, mcp: toStoredServer(mcp) };
   const { document, url } = graphql;
-  return { ...withApproval, graphql: { document, ...(isNull(url) ? {} : { url }) } };
+  return { ...tool, graphql: { document, ...(isNull(url) ? {} : { url }) } };
 }
 
 const toStoredServer = ({ url, authorizationSecretArn, tools }) => ({
@@ -236,6 +237,3 @@ function jsonSize(value) {
   const padding = encoded.endsWith('==') ? 2 : encoded.endsWith('=') ? 1 : 0;
   return (encoded.length / 4) * 3 - padding - '""'.length;
 }
-
-/** What changes something needs an approval, unless the agent says otherwise. */
-const defaultApproval = (effect) => (effect === 'READ' ? 'NEVER' : 'ALWAYS');

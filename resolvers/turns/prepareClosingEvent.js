@@ -69,17 +69,20 @@ function needsClosing(ctx) {
 /** The calls that are approved or have the result of a client. */
 const answeredCalls = (turn) => turn.storedPending.filter((call) => call.status === 'RUNNING');
 
-/** answers: those to answeredCalls, in the same order. */
+/** Each call's answer is found by its key. */
 function prepareEndOfWait(ctx, answers) {
   const { turn } = ctx.stash;
-  const answered = answeredCalls(turn);
+  const answersByKey = {};
+  for (const answer of answers) {
+    if (answer) answersByKey[answer.sk] = answer;
+  }
   const lastSequenceRead = turn.lastSequence;
   ctx.stash.closing = { textByBlock: {}, blocks: [], lastSequenceRead, allPagesRead: true, isWhole: true };
   ctx.stash.closing.event = withText({
     ...closingEvent(ctx),
     sender: { kind: 'TOOL', id: turn.agentId },
     content: turn.storedPending.map((call) => ({
-      toolResult: resultOf(ctx, call, answers[answered.findIndex(({ id }) => id === call.id)]),
+      toolResult: resultOf(ctx, call, answersByKey[toolAnswerKey(turn, call.id).sk]),
     })),
   });
   ctx.stash.closing.turnChange = closedTurn(ctx);
@@ -107,11 +110,15 @@ function resultOf(ctx, { id, status, note }, answer) {
   return result('DENIED', 'The user sent a new message instead of answering.');
 }
 
-/** The result of an approved call of a wait that has expired. The same as in turn::closing_decision. */
+/**
+ * The result of an approved call of a wait that has expired. The same as in handler/turn/src/tool_runs.rs.
+ */
 const OTHERS_NOT_ANSWERED = 'Nobody answered the other calls in time, so this call was not run.';
 
-/** The largest result of a call, and all results of an event, in bytes. Less than what the handler stores. */
+/** The largest result of a call, in bytes of JSON. The same as MAX_RESULT_BYTES of handler/turn/src/tool.rs. */
 const MAX_RESULT_BYTES = 49152;
+
+/** What all results of an event share, in bytes of JSON. An event of the handler has 160,000 bytes by default. */
 const MAX_RESULTS_BYTES = 150000;
 
 const TRUNCATION_MARK = ' [The rest of this result was left out because it is too long.]';

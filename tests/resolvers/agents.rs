@@ -33,6 +33,18 @@ fn clerk() -> Value {
     })
 }
 
+/// A handler of AppSync may make 1,000 iterations.
+#[tokio::test]
+async fn more_named_tools_than_an_agent_may_have_are_refused_early() {
+    let fixture = Fixture::with_parameters([]);
+    let names: Vec<_> = (0..32).map(|number| format!("tool{number}")).collect();
+    let server = |number| json!({ "name": format!("server{number}"), "mcp": { "url": "https://mcp.example.com", "tools": names } });
+    let tools: Vec<_> = (0..32).map(server).collect();
+    let error = put_agent(&fixture, &json!({ "id": "a", "modelId": "m", "tools": tools })).await.unwrap_err();
+    assert_eq!(error["message"], "tools must be at most 32 with those that mcp.tools names.");
+    assert_eq!(error["errorType"], "InvalidInput");
+}
+
 const AGENT: &str = "{ id version maxSteps toolTimeoutSeconds \
     tools { name title description inputSchema effect lambda { functionArn } } }";
 
@@ -71,12 +83,11 @@ fn tool_name_and_effect(agent: &Value, index: usize) -> (&str, &str) {
 }
 
 #[tokio::test]
-async fn handler_checks_the_tools_as_they_are_stored() {
+async fn handler_checks_the_tools_as_they_are_given() {
     let fixture = Fixture::with_parameters([]);
     put_agent(&fixture, &clerk()).await.expect("an agent");
     let [payload] = fixture.payloads().try_into().expect("one invocation");
-    let stored = fixture.scan().await.into_iter().find(|item| item["pk"] == "AGENT#clerk").expect("the agent");
-    assert_eq!(payload, json!({ "type": "checkTools", "tools": stored["tools"] }));
+    assert_eq!(payload, json!({ "type": "checkTools", "tools": clerk()["tools"] }));
     let invocation = serde_json::from_value(payload).expect("a payload of the handler");
     assert!(matches!(invocation, Invocation::CheckTools(_)));
 }

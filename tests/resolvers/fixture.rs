@@ -36,7 +36,7 @@ pub struct Fixture {
 #[derive(Clone)]
 struct RecordedInvocations {
     payloads: Arc<Mutex<Vec<Value>>>,
-    /// The result of a synchronous invocation. `None`: the handler accepts the tools as they are.
+    /// The result of a synchronous invocation. `None`: the handler accepts the tools.
     result: Arc<Mutex<Option<Result<Value, InvokeError>>>>,
 }
 
@@ -50,13 +50,23 @@ impl FunctionBackend for RecordedInvocations {
         let result = match kind {
             InvocationType::Event => Ok(Value::Null),
             InvocationType::RequestResponse => {
-                let accepted = || Ok(json!({ "refusals": [], "tools": payload["tools"] }));
-                lock(&self.result).clone().unwrap_or_else(accepted)
+                let accepted = || json!({ "refusals": [], "tools": with_effects(payload["tools"].clone()) });
+                lock(&self.result).clone().unwrap_or_else(|| Ok(accepted()))
             }
         };
         lock(&self.payloads).push(payload);
         Box::pin(async { result })
     }
+}
+
+/// Completes the effects of tools as the handler does.
+fn with_effects(mut tools: Value) -> Value {
+    for tool in tools.as_array_mut().into_iter().flatten() {
+        if tool["effect"].is_null() {
+            tool["effect"] = json!("WRITE");
+        }
+    }
+    tools
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -97,7 +107,7 @@ impl Fixture {
         lock(&self.invocations.payloads).clone()
     }
 
-    /// Sets the result of synchronous invocations. By default the handler accepts the tools as they are.
+    /// Sets the result of synchronous invocations. By default the handler accepts the tools.
     pub fn set_invocation_result(&self, result: Result<Value, InvokeError>) {
         *lock(&self.invocations.result) = Some(result);
     }
