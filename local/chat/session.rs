@@ -28,8 +28,8 @@ pub(super) struct Session<I, O> {
     follower: Follower,
     /// The commands that run tools of clients.
     tools: Vec<ToolCommand>,
-    /// Whether the caller has sent the message that is being answered, or has asked for its answer again. Only
-    /// the user who did so last may give the result of a tool.
+    /// Whether the caller has sent the message that is being answered, or has asked for its answer again.
+    /// Only the user who did so last can give the result of a tool.
     is_asker: bool,
     renderer: Renderer<O>,
     /// What the user types; `None` where nobody can be asked.
