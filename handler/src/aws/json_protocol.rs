@@ -39,8 +39,8 @@ struct ErrorResponse {
 }
 
 impl JsonOperation {
-    /// Tries once, for a short time. Returns the body of a successful response. `endpoint`: in place of that of
-    /// the region.
+    /// Tries once, for a short time. Returns the body of a successful response. `endpoint`: in place of that
+    /// of the region.
     pub async fn call(
         &self,
         http: &SignedHttp,

@@ -35,8 +35,8 @@ const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const EVENT_STREAM: &str = "text/event-stream";
 const JSON: &str = "application/json";
 
-/// The codes of errors that replace a response that cannot be used in a stream of events. No server has reason
-/// to use them: those of JSON-RPC begin with -32, and servers' own ones are small.
+/// The codes of errors that replace a response that cannot be used in a stream of events. No server has
+/// reason to use them: those of JSON-RPC begin with -32, and servers' own ones are small.
 const TOO_LARGE: ErrorCode = ErrorCode(i32::MIN);
 const NOT_MCP: ErrorCode = ErrorCode(i32::MIN + 1);
 
