@@ -97,7 +97,10 @@ async fn check_calls_of_undisturbed_turn() {
 #[tokio::test(flavor = "multi_thread")]
 async fn process_killed_at_any_call_leaves_one_whole_answer() {
     let _shares = reserve_machine(2).await;
-    check_calls_of_undisturbed_turn().await;
+    let ((), ()) = tokio::join!(check_calls_of_undisturbed_turn(), kill_at_every_point());
+}
+
+async fn kill_at_every_point() {
     let points = kill_points();
     let mut remaining = points.clone();
     for _ in 0..MAX_ROUNDS {

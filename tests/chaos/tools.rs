@@ -26,7 +26,7 @@ use local::{
 use serde_json::{Value, json};
 
 use crate::{
-    fixture::{Fixture, SECOND_RETRY_AFTER_LEASE, Turn, reserve_machine},
+    fixture::{Fixture, SECOND_RETRY_AFTER_LEASE, Turn},
     random_faults::number_of_runs,
     reader::DisplayedTurn,
 };
@@ -221,7 +221,6 @@ async fn check_calls(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn changing_tool_runs_at_most_once_despite_killed_handlers() {
-    let _shares = reserve_machine(1).await;
     let runs = number_of_runs(DEFAULT_RUNS);
     let servers = (0..runs.div_ceil(TURNS_PER_SERVER))
         .map(|server| run(server as u64, TURNS_PER_SERVER.min(runs - server * TURNS_PER_SERVER)));

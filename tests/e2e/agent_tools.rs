@@ -26,18 +26,14 @@ use serde_json::{Value, json};
 
 use crate::{
     backend::{Backend, FinishedTurn, expect_api_error, options},
+    killed_handlers::{RETRY_AFTER_LEASE, UNKNOWN},
     subscriber::Subscriber,
 };
 
 /// The test that is the program of the functions.
 const FUNCTION_TEST: &str = "agent_tools::program_of_the_functions";
-/// The time scale at which Lambda's first retry comes after 30.6 seconds: the lease of a killed process has
-/// expired by then.
-const RETRY_AFTER_LEASE: f64 = 0.51;
 /// Answers as the scripted model, with Claude's rules for transcripts.
 pub const MODEL: &str = "anthropic.claude-sonnet-5";
-const UNKNOWN: &str = "This call was started before, and its result never came. It may have taken effect: check before \
-    calling the tool again.";
 
 #[test]
 fn program_of_the_functions() {
@@ -180,8 +176,8 @@ struct Kill {
     status: ToolStatus,
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn tool_that_changes_something_is_run_at_most_once_despite_killed_handlers() {
+/// A tool that changes something is run at most once.
+pub async fn check_killed_handlers() {
     use CallPhase::{Before, During};
     let kills = [
         // The call is not claimed yet.
@@ -303,6 +299,7 @@ async fn agent_with_tools_that_the_handler_refuses_is_not_stored() {
         let (error_type, info) = expect_api_error(&backend.administrator, &agent).await;
         assert_eq!((error_type, &info["field"]), (ErrorType::InvalidInput, &json!(field)));
     }
+    assert_eq!(backend.partition_items("AGENT#refused").await, Vec::<Value>::new());
 }
 
 fn inputs(finished: &FinishedTurn) -> Vec<&str> {

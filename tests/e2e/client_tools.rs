@@ -1,8 +1,5 @@
 //! Tools of clients that commands of `parlance chat` run.
-use std::{
-    process::Stdio,
-    time::{Duration, SystemTime},
-};
+use std::{process::Stdio, time::SystemTime};
 
 use client::{
     AppSync,
@@ -13,6 +10,7 @@ use local::server::ServerOptions;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpListener,
     process::Command,
 };
 
@@ -148,8 +146,10 @@ async fn output_that_is_too_large_or_not_accepted_becomes_a_failed_result() {
 #[tokio::test]
 async fn ctrl_c_kills_the_command_with_its_children_and_cancels_the_turn() {
     let fixture = Fixture::new().await;
-    let late = fixture.folder.path().join("late");
-    let command = format!("page=sh -c '(sleep 2; touch {}) & sleep 60'", late.display());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // The child of the command has the connection until it ends.
+    let command = format!("page=bash -c '(exec 3<>/dev/tcp/127.0.0.1/{port}; exec sleep 600) & sleep 600'");
     let mut chat = fixture.command(&["--tool", &command], Some("call page")).spawn().unwrap();
     let mut output = BufReader::new(chat.stdout.take().unwrap());
     let mut line = String::new();
@@ -158,7 +158,7 @@ async fn ctrl_c_kills_the_command_with_its_children_and_cancels_the_turn() {
         with_timeout(output.read_line(&mut line)).await.unwrap();
         assert!(!line.is_empty(), "the command is printed");
     }
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let (mut child, _) = with_timeout(listener.accept()).await.unwrap();
     let id = chat.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-INT", &id]).status().await.unwrap().success());
     let mut rest = String::new();
@@ -169,8 +169,8 @@ async fn ctrl_c_kills_the_command_with_its_children_and_cancels_the_turn() {
     assert_eq!(fixture.last_status().await, TurnStatus::Cancelled);
     let statuses: Vec<_> = fixture.results().await.iter().map(|result| result.status).collect();
     assert_eq!(statuses, [ToolStatus::Cancelled]);
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(!late.exists(), "the child was killed");
+    let received = with_timeout(child.read(&mut [0])).await;
+    assert_eq!(received.unwrap(), 0, "the child was killed");
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod client_tools;
 mod conversations;
 mod idempotency;
 mod input_validation;
+mod killed_handlers;
 mod long_conversations;
 mod mcp_server;
 mod model_failures;

@@ -1,5 +1,8 @@
 //! A small MCP server for tests, which records what it gets.
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use axum::{
     Router,
@@ -8,7 +11,9 @@ use axum::{
     http::{HeaderMap, Method, Response, StatusCode},
 };
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
+
+use crate::backend::with_timeout;
 
 /// Lists three tools: `look` reads, `change` does not say so, and `show-headers` repeats the header
 /// Authorization.
@@ -17,7 +22,8 @@ pub struct McpServer {
     pub url: String,
     authorization: Arc<Mutex<Option<String>>>,
     calls: Arc<Mutex<Vec<Value>>>,
-    ended_sessions: Arc<Mutex<usize>>,
+    started_sessions: Arc<AtomicUsize>,
+    ended_sessions: watch::Sender<usize>,
 }
 
 impl McpServer {
@@ -30,7 +36,13 @@ impl McpServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
         let authorization = Arc::new(Mutex::new(authorization));
-        let server = Self { url, authorization, calls: Arc::default(), ended_sessions: Arc::default() };
+        let server = Self {
+            url,
+            authorization,
+            calls: Arc::default(),
+            started_sessions: Arc::default(),
+            ended_sessions: watch::Sender::new(0),
+        };
         let router = Router::new().fallback(respond).with_state(server.clone());
         tokio::spawn(async { axum::serve(listener, router).await });
         server
@@ -46,17 +58,26 @@ impl McpServer {
         self.calls.lock().unwrap().clone()
     }
 
-    pub fn ended_sessions(&self) -> usize {
-        *self.ended_sessions.lock().unwrap()
+    pub fn started_sessions(&self) -> usize {
+        self.started_sessions.load(Ordering::Relaxed)
+    }
+
+    /// A client ends a session after it has the results.
+    pub async fn wait_for_ended_sessions(&self, count: usize) {
+        let mut ended = self.ended_sessions.subscribe();
+        with_timeout(ended.wait_for(|ended| *ended == count)).await.unwrap();
     }
 
     fn result(&self, message: &Value, authorization: Option<&str>) -> Option<Value> {
         match message["method"].as_str()? {
-            "initialize" => Some(json!({
-                "protocolVersion": message["params"]["protocolVersion"],
-                "capabilities": { "tools": {} },
-                "serverInfo": { "name": "test", "version": "1" },
-            })),
+            "initialize" => {
+                self.started_sessions.fetch_add(1, Ordering::Relaxed);
+                Some(json!({
+                    "protocolVersion": message["params"]["protocolVersion"],
+                    "capabilities": { "tools": {} },
+                    "serverInfo": { "name": "test", "version": "1" },
+                }))
+            }
             "tools/list" => Some(json!({ "tools": [
                 { "name": "look", "description": "Looks.", "inputSchema": { "properties": { "at": {} } },
                   "annotations": { "title": "Look", "readOnlyHint": true } },
@@ -83,7 +104,7 @@ async fn respond(State(server): State<McpServer>, method: Method, headers: Heade
         return status(StatusCode::UNAUTHORIZED);
     }
     if method == Method::DELETE {
-        *server.ended_sessions.lock().unwrap() += 1;
+        server.ended_sessions.send_modify(|ended| *ended += 1);
         return status(StatusCode::NO_CONTENT);
     }
     let message: Value = serde_json::from_str(&body).unwrap_or_default();

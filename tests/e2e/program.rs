@@ -312,11 +312,15 @@ async fn server_waits_at_its_end_for_answers_that_are_running() {
     let folder = TempDir::new().unwrap();
     let arguments = ["--port", "0", "--parameter", "ModelId=parlance.deltas-40-50"];
     let (mut server, _) = serve_with(folder.path(), &arguments).await;
-    let chat = tokio::spawn(parlance(&["chat", "Count."], folder.path()).output());
-    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    let mut chat = parlance(&["chat", "Count."], folder.path()).spawn().unwrap();
+    let mut output = BufReader::new(chat.stdout.take().unwrap());
+    let mut first_number = [0; 4];
+    with_timeout(output.read_exact(&mut first_number)).await.unwrap();
+    assert_eq!(&first_number, b"0001");
     interrupt(&server).await;
-    let answer = stdout(&with_timeout(chat).await.unwrap().unwrap());
-    assert!(answer.contains("0040"), "{answer}");
+    let mut rest = String::new();
+    with_timeout(output.read_to_string(&mut rest)).await.unwrap();
+    assert!(rest.contains("0040"), "{rest}");
     assert!(with_timeout(server.wait()).await.unwrap().success());
 }
 

@@ -336,7 +336,7 @@ impl Backend {
         .await;
     }
 
-    async fn partition_items(&self, partition: &str) -> Vec<Value> {
+    pub async fn partition_items(&self, partition: &str) -> Vec<Value> {
         self.first_items(partition, 10_000).await
     }
 
