@@ -85,7 +85,7 @@ test('its tools run in a conversation', async () => {
 test('arguments that the server refuses fail with its words', async () => {
   const [sum] = await resultsOf('call all_get_sum with {"a":"two"}');
   assert.equal(sum.status, 'FAILED');
-  assert.match(sum.text, /a/);
+  assert.match(sum.text, /expected number, received string/);
 });
 
 test('a URL that the deployment does not allow is refused by path', async () => {

@@ -24,6 +24,7 @@ struct McpMessages {
     input: Arc<Mutex<Vec<u8>>>,
     servers: McpServers,
     request: CheckToolsRequest,
+    accepted_listings: u32,
 }
 
 impl McpMessages {
@@ -36,7 +37,7 @@ impl McpMessages {
         let servers = McpServers::without_secrets(McpUrls::from_list(&url).expect("the URL is local"));
         let tool = json!({ "name": "s", "mcp": { "url": url } });
         let request = serde_json::from_value(json!({ "tools": [tool] })).expect("a request");
-        Self { input, servers: servers.expect("an HTTP client"), request }
+        Self { input, servers: servers.expect("an HTTP client"), request, accepted_listings: 0 }
     }
 }
 
@@ -59,7 +60,8 @@ async fn respond(State(input): State<Arc<Mutex<Vec<u8>>>>, body: String) -> Resp
 fn result(request: &Value) -> Value {
     match request["method"].as_str() {
         Some("initialize") => initialized(),
-        Some("tools/list") => tools(),
+        Some("tools/list") if request["params"]["cursor"].is_null() => first_page(),
+        Some("tools/list") => json!({ "tools": [{ "name": "get-b", "inputSchema": { "type": "object" } }] }),
         _ => json!({}),
     }
 }
@@ -69,7 +71,8 @@ fn initialized() -> Value {
     json!({ "protocolVersion": "2025-11-25", "capabilities": { "tools": {} }, "serverInfo": info })
 }
 
-fn tools() -> Value {
+/// The first of two pages.
+fn first_page() -> Value {
     let schema = json!({ "$schema": "s", "properties": { "a": { "type": "string" } }, "required": ["a"],
         "anyOf": [{ "properties": { "b": {} } }, { "required": ["a"] }] });
     json!({
@@ -87,7 +90,7 @@ fn message(id: u64, result: &Value) -> Value {
 fn messages() -> Vec<Value> {
     let error = json!({ "jsonrpc": "2.0", "id": 1, "error": { "code": -32601, "message": "m", "data": {} } });
     let ping = json!({ "jsonrpc": "2.0", "id": "p", "method": "ping" });
-    vec![message(0, &initialized()), message(1, &tools()), message(0, &tools()), error, ping, json!([])]
+    vec![message(0, &initialized()), message(1, &first_page()), message(0, &first_page()), error, ping, json!([])]
 }
 
 fn event(data: &Value) -> String {
@@ -128,9 +131,14 @@ impl Target for McpMessages {
             AllowedTools { functions: &functions, graphql_urls: &urls, handler_tools: &HandlerTools::default() };
         let check = check_tools(self.request.clone(), &listings, allowed);
         let check = serde_json::to_value(check).map_err(|error| error.to_string())?;
-        let is_decided = check["refusals"].as_array().is_some_and(Vec::is_empty)
-            != check["tools"].as_array().is_some_and(Vec::is_empty);
+        let is_accepted = check["refusals"].as_array().is_some_and(Vec::is_empty);
+        self.accepted_listings += u32::from(is_accepted);
+        let is_decided = is_accepted != check["tools"].as_array().is_some_and(Vec::is_empty);
         if is_decided { Ok(()) } else { Err(format!("neither refused nor accepted: {check}")) }
+    }
+
+    async fn finish(&mut self) -> Result<(), String> {
+        if self.accepted_listings > 0 { Ok(()) } else { Err("no listing was accepted".to_owned()) }
     }
 }
 

@@ -21,6 +21,7 @@ struct ToolAnswers {
     engine: Engine,
     validate: Code,
     put: Code,
+    stored_answers: u32,
 }
 
 impl ToolAnswers {
@@ -31,7 +32,7 @@ impl ToolAnswers {
             Code { path, text: text.expect("the resolver is readable") }
         };
         let engine = Engine::new().expect("the engine starts");
-        Self { engine, validate: code("validateToolAnswer"), put: code("putToolAnswer") }
+        Self { engine, validate: code("validateToolAnswer"), put: code("putToolAnswer"), stored_answers: 0 }
     }
 
     /// Runs the request handler of a function. Returns what it returned or why it refused, and the stash.
@@ -57,6 +58,10 @@ impl ToolAnswers {
 
 /// A turn that waits for an approval of `ship` and a result of `pick`.
 fn stash() -> Value {
+    let pending = json!([
+        { "id": "ship", "name": "ship", "title": "Ship", "status": "APPROVAL_NEEDED" },
+        { "id": "pick", "name": "pick", "status": "CLIENT_NEEDED" },
+    ]);
     json!({
         "userId": "u1",
         "agent": { "id": "clerk", "tools": [{ "name": "ship" }, { "name": "pick", "client": true }] },
@@ -66,10 +71,7 @@ fn stash() -> Value {
             "questionPosition": 3, "answerPosition": 3, "runPosition": 5, "lastPosition": 5, "lastSequence": 7,
             "lastEventSequence": 6, "announced": false, "claimableUntil": 1, "pendingUntil": 9_000_000_000_000_u64,
             "pendingPosition": 4, "agentId": "clerk", "agentVersion": 3, "askedBy": "u1",
-            "pending": [
-                { "id": "ship", "name": "ship", "title": "Ship", "status": "APPROVAL_NEEDED" },
-                { "id": "pick", "name": "pick", "status": "CLIENT_NEEDED" },
-            ],
+            "pending": pending, "storedPending": pending,
         },
     })
 }
@@ -129,7 +131,12 @@ impl Target for ToolAnswers {
         if (written, names) != (4, 4) || !is_first {
             return Err(format!("{written} items are written for {names}"));
         }
+        self.stored_answers += 1;
         Ok(())
+    }
+
+    async fn finish(&mut self) -> Result<(), String> {
+        if self.stored_answers > 0 { Ok(()) } else { Err("no answer was stored".to_owned()) }
     }
 }
 

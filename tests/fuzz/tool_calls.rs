@@ -62,6 +62,7 @@ struct ToolCalls {
     /// The body of the model's next response. Afterwards it answers with a text.
     response: Arc<Mutex<Option<Bytes>>>,
     bedrock: Bedrock,
+    stored_calls: usize,
 }
 
 impl ToolCalls {
@@ -87,7 +88,7 @@ impl ToolCalls {
             .endpoint_url(serve(router).await)
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .build();
-        Self { model_id, response, bedrock: Bedrock::new(&config) }
+        Self { model_id, response, bedrock: Bedrock::new(&config), stored_calls: 0 }
     }
 
     fn is_streaming(&self) -> bool {
@@ -260,7 +261,12 @@ impl Target for ToolCalls {
         let mut attempt = Attempt::new(self.start(), Instant::now().into_std());
         let end = run_attempt(&mut attempt, &effects).await;
         let events = effects.events.into_inner().expect("no holder panics");
-        check_turn(end, &events)
+        self.stored_calls += check_turn(end, &events)?;
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> Result<(), String> {
+        if self.stored_calls > 0 { Ok(()) } else { Err("no call was stored".to_owned()) }
     }
 }
 
@@ -299,8 +305,9 @@ impl Effects for RecordedEffects<'_> {
     }
 }
 
-/// The turn ends, each call has one result after it, and everything is within its bounds.
-fn check_turn(end: AttemptEnd, updates: &[Update]) -> Result<(), String> {
+/// The turn ends, each call has one result after it, and everything is within its bounds. Returns the number
+/// of calls.
+fn check_turn(end: AttemptEnd, updates: &[Update]) -> Result<usize, String> {
     if end != AttemptEnd::Published {
         return Err(format!("the attempt ends as {end:?}"));
     }
@@ -333,7 +340,7 @@ fn check_turn(end: AttemptEnd, updates: &[Update]) -> Result<(), String> {
             }
         }
     }
-    if open.is_empty() { Ok(()) } else { Err(format!("calls without results: {open:?}")) }
+    if open.is_empty() { Ok(ids.len()) } else { Err(format!("calls without results: {open:?}")) }
 }
 
 /// The stored arguments are an object, or null where the model's own are none.

@@ -31,6 +31,7 @@ const FUNCTION: &str = "arn:aws:lambda:us-east-1:000000000000:function:look";
 
 struct ToolChecks {
     documents: DocumentGenerator,
+    accepted_payloads: u32,
 }
 
 fn payload(tools: Value) -> Value {
@@ -124,7 +125,13 @@ impl Target for ToolChecks {
         let given = payload["tools"].as_array().map_or(0, Vec::len);
         let checked = tokio::spawn(check(payload)).await.map_err(|panic| panic.to_string())?;
         let Some(checked) = checked else { return Ok(()) };
+        let has_tools = checked["tools"].as_array().is_some_and(|tools| !tools.is_empty());
+        self.accepted_payloads += u32::from(has_tools);
         assert_response(&checked, given)
+    }
+
+    async fn finish(&mut self) -> Result<(), String> {
+        if self.accepted_payloads > 0 { Ok(()) } else { Err("no tools were accepted".to_owned()) }
     }
 }
 
@@ -207,5 +214,5 @@ impl Effects for NoEffects {
 
 #[tokio::test]
 async fn tool_checks() {
-    fuzz("tool checks", 150, &mut ToolChecks { documents: DocumentGenerator::new() }).await;
+    fuzz("tool checks", 150, &mut ToolChecks { documents: DocumentGenerator::new(), accepted_payloads: 0 }).await;
 }

@@ -1,9 +1,10 @@
 //! Turns whose tool calls wait for the answers of users and clients.
 use futures::future::join_all;
+use jiff::Timestamp;
 use local::identity::Caller;
 use serde_json::{Value, json};
 
-use super::fixture::{Fixture, error_type_and_info, iam_user};
+use super::fixture::{Fixture, START, error_type_and_info, iam_user};
 
 const CONVERSATION_BUSY: &str = "ConversationBusy";
 const NOT_PENDING: &str = "NotPending";
@@ -16,18 +17,18 @@ struct Waiting {
 }
 
 impl Waiting {
-    async fn begin() -> Self {
-        let waiting = Self::run().await;
+    async fn new() -> Self {
+        let waiting = Self::before_wait().await;
         waiting.publish_wait().await.expect("the turn waits");
         waiting
     }
 
     /// The first attempt has stored its calls and waits for nothing yet.
-    async fn run() -> Self {
-        Self::run_with_parameters([]).await
+    async fn before_wait() -> Self {
+        Self::before_wait_with([]).await
     }
 
-    async fn run_with_parameters<const N: usize>(parameters: [(&str, &str); N]) -> Self {
+    async fn before_wait_with<const N: usize>(parameters: [(&str, &str); N]) -> Self {
         let fixture = Fixture::with_parameters(parameters);
         let ann = iam_user("ann");
         fixture.create_conversation(&ann, "c1").await;
@@ -147,7 +148,7 @@ fn results(statuses: [(&str, &str, &str); 2]) -> Value {
 
 #[tokio::test]
 async fn turn_waits_with_its_pending_calls_and_without_a_lease() {
-    let waiting = Waiting::begin().await;
+    let waiting = Waiting::new().await;
     let pending = json!([{ "id": "ship", "status": "APPROVAL_NEEDED" }, { "id": "pick", "status": "CLIENT_NEEDED" }]);
     let turn = waiting.turn().await;
     assert_eq!((&turn["status"], &turn["pending"]), (&json!("WAITING"), &pending));
@@ -159,7 +160,7 @@ async fn turn_waits_with_its_pending_calls_and_without_a_lease() {
 
 #[tokio::test]
 async fn wait_that_arrives_after_a_later_update_does_not_begin() {
-    let waiting = Waiting::run().await;
+    let waiting = Waiting::before_wait().await;
     let note = json!({ "note": "The attempt has gone on." });
     waiting.publish(update(3, "RUNNING", note)).await.expect("an update");
     assert_eq!(waiting.publish_wait().await, Err(json!("StaleAttempt")));
@@ -168,7 +169,7 @@ async fn wait_that_arrives_after_a_later_update_does_not_begin() {
 
 #[tokio::test]
 async fn last_of_two_answers_starts_the_next_run() {
-    let waiting = Waiting::begin().await;
+    let waiting = Waiting::new().await;
     let turn = waiting.approve(&waiting.ann).await.expect("an answer");
     let pending = json!([
         { "id": "ship", "status": "RUNNING", "note": null }, { "id": "pick", "status": "CLIENT_NEEDED", "note": null },
@@ -198,7 +199,7 @@ async fn last_of_two_answers_starts_the_next_run() {
 
 #[tokio::test]
 async fn run_after_the_denial_of_another_user_is_that_of_the_user_who_asked() {
-    let waiting = Waiting::begin().await;
+    let waiting = Waiting::new().await;
     let bob = waiting.writer().await;
     waiting.approve(&waiting.ann).await.expect("an answer");
     waiting.answer(&bob, "pick", json!({ "approved": false })).await.expect("an answer");
@@ -208,7 +209,7 @@ async fn run_after_the_denial_of_another_user_is_that_of_the_user_who_asked() {
 
 #[tokio::test]
 async fn only_the_user_who_asked_can_approve_a_call_or_give_its_result() {
-    let waiting = Waiting::begin().await;
+    let waiting = Waiting::new().await;
     let bob = waiting.writer().await;
     let before = waiting.fixture.scan().await;
     assert_eq!(waiting.approve(&bob).await, Err(json!("Unauthorized")));
@@ -220,7 +221,7 @@ async fn only_the_user_who_asked_can_approve_a_call_or_give_its_result() {
 
 #[tokio::test]
 async fn last_answer_over_the_day_quota_leaves_the_turn_waiting() {
-    let waiting = Waiting::run_with_parameters([("TokensPerDay", "100"), ("MessagesPerMinute", "2")]).await;
+    let waiting = Waiting::before_wait_with([("TokensPerDay", "100"), ("MessagesPerMinute", "2")]).await;
     waiting.publish_wait().await.expect("the turn waits");
     let bob = waiting.writer().await;
     waiting.fixture.put_token_usage(&waiting.ann, "2026-11-21", 100).await;
@@ -239,7 +240,7 @@ async fn last_answer_over_the_day_quota_leaves_the_turn_waiting() {
 
 #[tokio::test]
 async fn same_answer_again_changes_nothing() {
-    let waiting = Waiting::begin().await;
+    let waiting = Waiting::new().await;
     let first = waiting.approve(&waiting.ann).await.expect("an answer");
     for again in join_all((0..10).map(|_| waiting.approve(&waiting.ann))).await {
         assert_eq!(again.expect("the turn"), first);
@@ -253,7 +254,7 @@ async fn same_answer_again_changes_nothing() {
 
 #[tokio::test]
 async fn same_answer_is_success_while_the_turn_waits_for_another_call() {
-    let waiting = Waiting::begin().await;
+    let waiting = Waiting::new().await;
     waiting.approve(&waiting.ann).await.expect("an answer");
     waiting.pick(&waiting.ann).await.expect("an answer");
     waiting.fixture.claim_turn().await;
@@ -280,7 +281,7 @@ async fn same_answer_is_success_while_the_turn_waits_for_another_call() {
 
 #[tokio::test]
 async fn same_answer_at_once_is_stored_once() {
-    let waiting = Waiting::begin().await;
+    let waiting = Waiting::new().await;
     waiting.pick(&waiting.ann).await.expect("an answer");
     for answered in join_all((0..10).map(|_| waiting.approve(&waiting.ann))).await {
         assert_eq!(answered.expect("the turn")["run"], 2);
@@ -290,7 +291,7 @@ async fn same_answer_at_once_is_stored_once() {
 
 #[tokio::test]
 async fn other_answer_is_refused_once_there_is_one() {
-    let waiting = Waiting::begin().await;
+    let waiting = Waiting::new().await;
     let bob = waiting.writer().await;
     waiting.approve(&waiting.ann).await.expect("an answer");
     for later in [false, true] {
@@ -307,7 +308,7 @@ async fn other_answer_is_refused_once_there_is_one() {
 /// One of two answers at once may have to be sent again, because it depends on the state of the other call.
 #[tokio::test]
 async fn answers_at_once_to_different_calls_start_one_run() {
-    let waiting = Waiting::begin().await;
+    let waiting = Waiting::new().await;
     let (approved, picked) = futures::join!(waiting.approve(&waiting.ann), waiting.pick(&waiting.ann));
     if approved.is_err() {
         assert_eq!(approved, Err(json!("TryAgain")));
@@ -322,7 +323,7 @@ async fn answers_at_once_to_different_calls_start_one_run() {
 
 #[tokio::test]
 async fn only_users_who_may_write_can_answer() {
-    let waiting = Waiting::begin().await;
+    let waiting = Waiting::new().await;
     let (bob, eve) = (iam_user("bob"), iam_user("eve"));
     waiting.fixture.share_conversation(&waiting.ann, "c1", &bob, "READ").await.expect("a participant");
     assert_eq!(waiting.approve(&bob).await, Err(json!("Unauthorized")));
@@ -332,7 +333,7 @@ async fn only_users_who_may_write_can_answer() {
 
 #[tokio::test]
 async fn call_that_does_not_wait_takes_no_answer() {
-    let waiting = Waiting::run().await;
+    let waiting = Waiting::before_wait().await;
     assert_eq!(waiting.approve(&waiting.ann).await, Err(json!(NOT_PENDING)), "the turn is RUNNING");
     waiting.publish_wait().await.expect("the turn waits");
     let unknown = waiting.answer(&waiting.ann, "other", json!({ "approved": true })).await;
@@ -341,7 +342,7 @@ async fn call_that_does_not_wait_takes_no_answer() {
 
 #[tokio::test]
 async fn message_closes_the_wait_and_denies_its_calls() {
-    let waiting = Waiting::begin().await;
+    let waiting = Waiting::new().await;
     waiting.approve(&waiting.ann).await.expect("an answer");
     waiting.fixture.send_message(&waiting.ann, "c1", "m2").await.expect("a turn");
     let turn = waiting.turn().await;
@@ -366,7 +367,7 @@ async fn message_closes_the_wait_and_denies_its_calls() {
 
 #[tokio::test]
 async fn repeated_message_leaves_its_turn_waiting() {
-    let waiting = Waiting::begin().await;
+    let waiting = Waiting::new().await;
     waiting.fixture.send_message(&waiting.ann, "c1", "m1").await.expect("the same turn");
     assert_eq!(waiting.turn().await["status"], "WAITING");
     assert_eq!(waiting.payloads("turn").len(), 1);
@@ -374,7 +375,7 @@ async fn repeated_message_leaves_its_turn_waiting() {
 
 #[tokio::test]
 async fn cancellation_closes_the_wait_and_is_announced() {
-    let waiting = Waiting::begin().await;
+    let waiting = Waiting::new().await;
     assert_eq!(waiting.fixture.mutate_turn(&waiting.ann, "cancelTurn").await.expect("a turn")["status"], "CANCELLED");
     let text = "The answer was cancelled before the call was run.";
     let expected = results([("ship", "CANCELLED", text), ("pick", "CANCELLED", text)]);
@@ -388,7 +389,7 @@ async fn cancellation_closes_the_wait_and_is_announced() {
 
 #[tokio::test]
 async fn turn_that_is_being_cancelled_does_not_begin_to_wait() {
-    let waiting = Waiting::run().await;
+    let waiting = Waiting::before_wait().await;
     waiting.fixture.mutate_turn(&waiting.ann, "cancelTurn").await.expect("a turn");
     let published = waiting.publish_wait().await.expect("an update");
     assert_eq!(published["metadata"], json!({ "status": "CANCELLING", "toolCall": null, "pending": null }));
@@ -400,7 +401,7 @@ async fn turn_that_is_being_cancelled_does_not_begin_to_wait() {
 
 #[tokio::test]
 async fn turn_that_waits_cannot_be_retried_or_continued() {
-    let waiting = Waiting::begin().await;
+    let waiting = Waiting::new().await;
     for mutation in ["retryTurn", "continueTurn"] {
         let refused = waiting.fixture.mutate_turn(&waiting.ann, mutation).await.expect_err("the turn waits");
         assert_eq!(refused["errorType"], CONVERSATION_BUSY);
@@ -409,7 +410,7 @@ async fn turn_that_waits_cannot_be_retried_or_continued() {
 
 #[tokio::test]
 async fn expired_wait_reads_as_failed_and_takes_no_answer() {
-    let waiting = Waiting::begin().await;
+    let waiting = Waiting::new().await;
     waiting.approve(&waiting.ann).await.expect("an answer");
     waiting.fixture.set_time("2026-11-22T12:00:04Z");
     assert_eq!(waiting.turn().await["status"], "WAITING");
@@ -428,7 +429,7 @@ async fn next_writer_closes_an_expired_wait() {
     for (writer, superseded) in
         [("sendMessage", Value::Null), ("continueTurn", Value::Null), ("retryTurn", json!(true))]
     {
-        let waiting = Waiting::begin().await;
+        let waiting = Waiting::new().await;
         waiting.expire();
         if writer == "sendMessage" {
             waiting.fixture.send_message(&waiting.ann, "c1", "m2").await.expect("a turn");
@@ -470,7 +471,7 @@ async fn answers_given_before_the_end_of_a_wait_decide_the_results() {
                 Value::Null,
             ),
         ] {
-            let waiting = Waiting::begin().await;
+            let waiting = Waiting::new().await;
             waiting.answer(&waiting.ann, id, answer.clone()).await.expect("an answer");
             match writer {
                 "sendMessage" => waiting.fixture.send_message(&waiting.ann, "c1", "m2").await.expect("a turn"),
@@ -492,8 +493,14 @@ async fn answers_given_before_the_end_of_a_wait_decide_the_results() {
 
 #[tokio::test]
 async fn wait_lasts_as_long_as_the_parameter_says() {
-    let waiting = Waiting::begin().await;
-    let stored = waiting.fixture.scan().await.into_iter().find(|item| item["sk"] == "TURN#m1").expect("the turn");
-    // A day after 2026-11-21T12:00:05Z.
-    assert_eq!(stored["pendingUntil"], 1_795_348_805_000_u64);
+    let begin = START.parse::<Timestamp>().expect("a time").as_millisecond();
+    for (parameter, hours) in [(None, 24), (Some("1"), 1), (Some("168"), 168)] {
+        let waiting = match parameter {
+            Some(parameter) => Waiting::before_wait_with([("PendingHours", parameter)]).await,
+            None => Waiting::before_wait().await,
+        };
+        waiting.publish_wait().await.expect("the turn waits");
+        let stored = waiting.fixture.scan().await.into_iter().find(|item| item["sk"] == "TURN#m1").expect("the turn");
+        assert_eq!(stored["pendingUntil"].as_f64(), Some((begin + hours * 3_600_000) as f64), "{hours} hours");
+    }
 }

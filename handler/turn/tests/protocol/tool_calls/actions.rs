@@ -230,7 +230,8 @@ fn claim_call(state: &State, attempt: Attempt, call: usize, is_admitted: bool, m
         Some(claim) if claim.attempt == number => vec![(action, with_local(state, LocalCall::Claimed))],
         Some(_) if mutant == Mutant::ClaimedCallIsSent => vec![(action, with_local(state, LocalCall::Claimed))],
         Some(claim) if mutant != Mutant::ClaimIsUnconditional => {
-            let outcome = if claim.has_outcome { Outcome::Succeeded } else { Outcome::Unknown };
+            let is_known = claim.has_outcome || mutant == Mutant::ClaimedCallCountsAsSucceeded;
+            let outcome = if is_known { Outcome::Succeeded } else { Outcome::Unknown };
             vec![(action, with_local(state, LocalCall::Done(outcome)))]
         }
         _ => {

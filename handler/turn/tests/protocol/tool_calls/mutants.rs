@@ -8,6 +8,8 @@ pub enum Mutant {
     ClaimIsUnconditional,
     /// A call that another attempt has claimed is sent again.
     ClaimedCallIsSent,
+    /// A call that another attempt has claimed counts as succeeded without a stored outcome.
+    ClaimedCallCountsAsSucceeded,
     /// A call without a response is sent again.
     LostCallIsSentAgain,
     /// Approved calls are run without a claim.
@@ -28,6 +30,7 @@ pub enum Mutant {
 pub const EXPECTED_VIOLATIONS: &[(Mutant, Invariant)] = &[
     (Mutant::ClaimIsUnconditional, Invariant::AtMostOneEffectPerCall),
     (Mutant::ClaimedCallIsSent, Invariant::AtMostOneEffectPerCall),
+    (Mutant::ClaimedCallCountsAsSucceeded, Invariant::ResultTellsTheEffect),
     (Mutant::LostCallIsSentAgain, Invariant::AtMostOneEffectPerCall),
     (Mutant::ApprovedCallIsNotClaimed, Invariant::AtMostOneEffectPerCall),
     (Mutant::PendingCallIsSent, Invariant::EffectNeedsItsApproval),
