@@ -31,7 +31,7 @@ use crate::{
 
 /// All callers with the API key are this user. The same as in resolvers/auth/authenticate.js.
 const API_KEY_USER: &str = "API_KEY";
-/// Between the clocks of AppSync, the handler and DynamoDB at most.
+/// The largest difference between the clocks of AppSync, the handler and DynamoDB.
 const CLOCK_DIFFERENCE: Duration = Duration::from_mins(60);
 
 pub async fn answer_turn<E: Effects>(
@@ -227,11 +227,10 @@ async fn load_stored_calls<E>(
         stored.answers = ids.map(|id| (id, CallAnswer::NoLongerCounts)).collect();
         return Ok(Some(stored));
     }
-    for call in stored.calls.iter().filter(|call| may_have_answer(call, agent, run_id)) {
-        if let Some(answer) = context.table.load_call_answer(run_id, stored.position, &call.id).await? {
-            stored.answers.insert(call.id.clone(), effective_answer(answer, agent, asked_by));
-        }
-    }
+    let calls = stored.calls.iter().filter(|call| may_have_answer(call, agent, run_id));
+    let ids = calls.map(|call| call.id.as_str());
+    let answers = context.table.load_call_answers(run_id, stored.position, ids).await?;
+    stored.answers = answers.into_iter().map(|(id, answer)| (id, effective_answer(answer, agent, asked_by))).collect();
     Ok(Some(stored))
 }
 
@@ -246,7 +245,8 @@ fn may_have_answer(call: &ToolUse, agent: &Agent, run_id: &RunId) -> bool {
     run_id.run > 1 || tool.is_some_and(|tool| tool.pending_status().is_some())
 }
 
-/// A tool runs as the user who approved it, and as the agent had it then.
+/// The answer as it counts in this run. A run calls tools as the user who asked for it, and as its agent has
+/// them, so an approval counts if the same user has given it for the same version of the agent.
 fn effective_answer(stored: StoredAnswer, agent: &Agent, asked_by: Option<&str>) -> CallAnswer {
     let is_of_asker = stored.answered_by.as_deref() == Some(asked_by.unwrap_or(API_KEY_USER));
     let is_of_agent = stored.agent_id.as_ref() == Some(&agent.id) && stored.agent_version == Some(agent.version);

@@ -24,6 +24,7 @@ pub mod mcp_urls;
 mod orphan_closer;
 mod publish_tool_call;
 mod refused_fields;
+mod retry;
 mod safe_url;
 #[cfg(test)]
 mod test_support;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use api::types::{ContentBlock, SenderKind, TurnStatus};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::timeout_at;
 use tracing::{Instrument, info_span};
 use turn::{
     answer::Answer,
@@ -28,6 +28,7 @@ use crate::{
     aws::{TableError, with_retries},
     clock::{self, epoch_milliseconds},
     errors::HandlerError,
+    retry::retry,
 };
 
 /// Lambda's record of an invocation that failed for good. It contains the invocation's payload with the
@@ -170,11 +171,9 @@ async fn expired_results<E>(
     mut stored: StoredCalls,
     context: &InvocationContext<'_, E>,
 ) -> Result<Vec<ContentBlock>, TableError> {
-    for call in &stored.calls {
-        if let Some(stored_answer) = context.table.load_call_answer(run_id, stored.position, &call.id).await? {
-            stored.answers.insert(call.id.clone(), stored_answer.answer);
-        }
-    }
+    let ids = stored.calls.iter().map(|call| call.id.as_str());
+    let answers = context.table.load_call_answers(run_id, stored.position, ids).await?;
+    stored.answers = answers.into_iter().map(|(id, stored)| (id, stored.answer)).collect();
     Ok(results_of_expired_wait(stored, Answer::event_room(&context.limits)))
 }
 
@@ -205,15 +204,10 @@ pub async fn publish_until_accepted<E: Effects>(
     mutation: Arc<Mutation>,
     context: &InvocationContext<'_, E>,
 ) -> Result<(), HandlerError> {
-    let mut failures = 0;
-    loop {
-        match context.effects.publish(Arc::clone(&mutation)).await {
-            Ok(_) | Err(PublishFailure::Stale) => return Ok(()),
-            Err(PublishFailure::Refused) => return Err(HandlerError::Unannounced),
-            Err(PublishFailure::Retryable) => {
-                failures += 1;
-                sleep(context.limits.publish_retry.seeded_delay(failures, context.jitter_seed())).await;
-            }
-        }
+    let publish = || context.effects.publish(Arc::clone(&mutation));
+    let is_retryable = |failure: &PublishFailure, _| matches!(failure, PublishFailure::Retryable);
+    match retry(context.limits.publish_retry, context.jitter_seed(), publish, is_retryable).await {
+        Ok(_) | Err(PublishFailure::Stale) => Ok(()),
+        Err(PublishFailure::Refused | PublishFailure::Retryable) => Err(HandlerError::Unannounced),
     }
 }

@@ -7,8 +7,6 @@ use turn::tool::ToolRun;
 
 pub use serde_json::Value;
 
-use crate::aws::limited_message;
-
 /// A tool in the handler's own process.
 ///
 /// An agent has the tool by an entry of its `tools` with `handler: true` and the tool's name. That entry has
@@ -102,18 +100,18 @@ impl HandlerTools {
         self.find(name).is_some()
     }
 
-    /// `None` if there is no tool of this name. Otherwise its result as JSON text, or the start of its error.
+    /// `None` if there is no tool of this name. Otherwise its result as JSON text, or its error.
+    /// The error of a panic is empty.
     pub(crate) async fn run(&self, run: &ToolRun) -> Option<Result<String, String>> {
         let tool = self.find(&run.tool.name)?;
         // The call itself may panic, too, before it returns a future.
         let result = AssertUnwindSafe(async { tool.run(call_of(run)).await }).catch_unwind().await;
-        let failure = |text: &str| limited_message(text).unwrap_or_else(|| "The tool failed.".to_owned());
         Some(match result {
             Ok(Ok(value)) => Ok(value.to_string()),
-            Ok(Err(text)) => Err(failure(&text)),
+            Ok(Err(text)) => Err(text),
             Err(_) => {
                 tracing::error!(tool = run.tool.name, "a tool of the handler panicked");
-                Err(failure(""))
+                Err(String::new())
             }
         })
     }

@@ -46,7 +46,7 @@ pub use dynamodb::{CLAIM_RETENTION, ClaimOutcome, StoredAnswer, Table, TableErro
 #[cfg(test)]
 pub use mcp::test_server;
 pub use mcp::{McpError, McpServers, McpSessions};
-pub use tools::{CallError, ToolBackend, ToolRunner, function_result, limited_message, operation_result};
+pub use tools::{CallError, ToolBackend, ToolRunner, function_result, operation_result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 use api::backoff::Backoff;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
+use crate::retry::retry;
+
 const MAX_TRIES: u32 = 6;
 pub const RETRY: Backoff = Backoff::half_jitter(Duration::from_millis(50), Duration::from_secs(1));
 /// Error codes after which the same call may succeed.
@@ -43,16 +45,7 @@ pub async fn with_retries<T, F>(jitter_seed: u64, call: impl Fn() -> F) -> Resul
 where
     F: Future<Output = Result<T, TableError>>,
 {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match call().await {
-            Err(error) if tries < MAX_TRIES && error.is_retryable() => {
-                tokio::time::sleep(RETRY.seeded_delay(tries, jitter_seed)).await;
-            }
-            result => return result,
-        }
-    }
+    retry(RETRY, jitter_seed, call, |error: &TableError, next| next.failures < MAX_TRIES && error.is_retryable()).await
 }
 
 /// Whether the condition of a write of one item did not hold.

@@ -1,8 +1,9 @@
 //! Reads of what the payload of an invocation does not contain. All reads are strongly consistent.
-use std::ops::RangeInclusive;
+use std::{collections::HashMap, ops::RangeInclusive};
 
 use api::{backoff::jitter_seed, types::ConversationEvent};
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use futures::future::try_join_all;
 use turn::{
     claim::{RunId, StoredTurn},
     closing_decision::StoredBatch,
@@ -94,8 +95,22 @@ impl Table {
         items.into_iter().map(parse_batch).collect()
     }
 
-    /// The answer to a tool call of the event at a position, if it has one.
-    pub async fn load_call_answer(
+    /// The answers to tool calls of the event at a position, by the ids of the calls. They are loaded at the
+    /// same time: an event has at most 32 calls that can have one.
+    pub async fn load_call_answers<'a>(
+        &self,
+        run_id: &RunId,
+        position: u32,
+        tool_use_ids: impl IntoIterator<Item = &'a str>,
+    ) -> Result<HashMap<String, StoredAnswer>, TableError> {
+        let answers = tool_use_ids.into_iter().map(|id| async move {
+            let answer = self.load_call_answer(run_id, position, id).await?;
+            Ok(answer.map(|answer| (id.to_owned(), answer)))
+        });
+        Ok(try_join_all(answers).await?.into_iter().flatten().collect())
+    }
+
+    async fn load_call_answer(
         &self,
         run_id: &RunId,
         position: u32,

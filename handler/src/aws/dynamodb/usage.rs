@@ -7,7 +7,10 @@ use super::{
     error::{RETRY, call_error},
     keys::usage_key,
 };
-use crate::clock::{epoch_milliseconds, utc_day};
+use crate::{
+    clock::{epoch_milliseconds, utc_day},
+    retry::retry,
+};
 
 /// Longer than the day that is counted.
 const RETENTION: Duration = Duration::from_secs(2 * 24 * 60 * 60);
@@ -21,7 +24,7 @@ const NOT_APPLIED: [&str; 4] = [
 
 impl Table {
     /// Adds to the user's tokens of the day. Repeats only updates that were certainly not done, so that no
-    /// tokens are counted twice.
+    /// tokens are counted twice. Ends when the caller drops it.
     pub async fn count_tokens(
         &self,
         user_id: &str,
@@ -29,16 +32,8 @@ impl Table {
         now: SystemTime,
         jitter_seed: u64,
     ) -> Result<(), TableError> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            match self.add_tokens(user_id, tokens, now).await {
-                Err(error) if is_not_applied(&error) => {
-                    tokio::time::sleep(RETRY.seeded_delay(tries, jitter_seed)).await;
-                }
-                result => return result,
-            }
-        }
+        let add = || self.add_tokens(user_id, tokens, now);
+        retry(RETRY, jitter_seed, add, |error: &TableError, _| is_not_applied(error)).await
     }
 
     async fn add_tokens(&self, user_id: &str, tokens: u32, now: SystemTime) -> Result<(), TableError> {

@@ -35,6 +35,11 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// The tool ended with an error. The model gets the start of its message.
+    pub fn failed(message: &str) -> Self {
+        Self::Failed(limited_message(message).unwrap_or_else(|| "The tool failed.".to_owned()))
+    }
+
     /// A repeated call of a tool that changes something must not change it twice.
     pub fn may_be_repeated(&self, effect: ToolEffect) -> bool {
         match self {

@@ -4,17 +4,17 @@ use std::time::SystemTime;
 use aws_smithy_types::base64;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use serde::Deserialize;
-use tokio::{sync::OnceCell, time::sleep};
+use tokio::sync::OnceCell;
 use turn::tool::{CallerCredential, NoCredential, ToolRun};
 
-use super::{RETRY, call_error::CallError, retry_seed};
+use super::{call_error::CallError, retry_in_time};
 use crate::{
     aws::{
         json_protocol::CallFailure,
         kms::{EncryptionContext, Kms},
         secret::Secret,
     },
-    clock::{epoch_milliseconds, now},
+    clock::epoch_milliseconds,
 };
 
 pub const NOT_ACCEPTED: &str = "The caller's sign-in was not accepted. It may have expired.";
@@ -84,19 +84,11 @@ async fn unseal(run: &ToolRun, kms: &Kms) -> Result<Result<Credential, CallError
         None => return Ok(Err(CallError::Refused(NOT_SEALED))),
     };
     let context = EncryptionContext { conversation_id: &run.claim.conversation_id, turn_id: &run.claim.turn_id };
-    let mut failures = 0;
-    loop {
-        match kms.decrypt(sealed, context).await {
-            Ok(secret) => return Ok(Ok(to_credential(secret))),
-            Err(CallFailure::Refused) => return Ok(Err(CallError::Refused(NOT_UNSEALED))),
-            Err(CallFailure::Retryable) => {}
-        }
-        failures += 1;
-        let delay = RETRY.seeded_delay(failures, retry_seed(run));
-        if now() + delay >= run.until {
-            return Err(CallError::Refused(NOT_UNSEALED));
-        }
-        sleep(delay).await;
+    let is_retryable = |failure: &CallFailure| *failure == CallFailure::Retryable;
+    match retry_in_time(run, || kms.decrypt(sealed, context), is_retryable).await {
+        Ok(secret) => Ok(Ok(to_credential(secret))),
+        Err(CallFailure::Refused) => Ok(Err(CallError::Refused(NOT_UNSEALED))),
+        Err(CallFailure::Retryable) => Err(CallError::Refused(NOT_UNSEALED)),
     }
 }
 

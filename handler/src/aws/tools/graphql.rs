@@ -136,7 +136,7 @@ pub fn operation_result(body: &[u8]) -> Result<String, CallError> {
     match data {
         Some(data) if errors.is_empty() => Ok(data.get().to_owned()),
         Some(data) => partial_result(data, errors),
-        None => Err(failure(&errors).unwrap_or_else(|| CallError::Failed("The tool failed.".to_owned()))),
+        None => Err(failure(&errors).unwrap_or_else(|| CallError::failed(""))),
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 use turn::tool::{LambdaTool, ToolRun};
 
-use super::call_error::{CallError, MAX_RESPONSE_BYTES, NOT_ALLOWED, NOT_REACHED, limited_message};
+use super::call_error::{CallError, MAX_RESPONSE_BYTES, NOT_ALLOWED, NOT_REACHED};
 use crate::{
     aws::{
         limited_body::read_limited,
@@ -142,15 +142,14 @@ fn error_type(headers: &HeaderMap) -> Option<&str> {
 /// What the body of a response means: the function's result, or its error where it has failed.
 pub fn function_result(body: Vec<u8>, has_failed: bool) -> Result<String, CallError> {
     if has_failed {
-        return Err(CallError::Failed(failure_message(&body)));
+        return Err(function_failure(&body));
     }
     String::from_utf8(body).ok().filter(|text| is_json(text)).ok_or(CallError::NotJson)
 }
 
-fn failure_message(body: &[u8]) -> String {
+fn function_failure(body: &[u8]) -> CallError {
     let failure = serde_json::from_slice::<FunctionFailure>(body).ok();
-    let message = failure.and_then(|failure| failure.error_message).unwrap_or_default();
-    limited_message(&message).unwrap_or_else(|| "The tool failed.".to_owned())
+    CallError::failed(&failure.and_then(|failure| failure.error_message).unwrap_or_default())
 }
 
 fn is_json(text: &str) -> bool {

@@ -7,23 +7,18 @@ use rmcp::model::{
 };
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
-use tokio::time::sleep;
 use turn::{
     model::ToolOutput,
     tool::{McpTool, ToolRun},
 };
 
 use super::{
-    RETRY,
-    call_error::{CallError, NOT_ALLOWED, NOT_REACHED, limited_message},
-    retry_seed,
+    call_error::{CallError, NOT_ALLOWED, NOT_REACHED},
+    retry_in_time,
 };
-use crate::{
-    aws::{
-        mcp::{McpError, McpServers, McpSessions, Session},
-        secrets_manager::SecretVersion,
-    },
-    clock::now,
+use crate::aws::{
+    mcp::{McpError, McpServers, McpSessions, Session},
+    secrets_manager::SecretVersion,
 };
 
 const NOT_ACCEPTED: &str = "The tool's server did not accept the sign-in of this deployment.";
@@ -51,15 +46,7 @@ impl<'a> McpCall<'a> {
     /// effect.
     pub async fn prepare(clients: McpClients<'a>, tool: &McpTool, run: &ToolRun) -> Result<Self, CallError> {
         let call = Self { clients, tool: tool.clone(), params: call_params(tool, run)? };
-        let mut failures = 0;
-        while let Err(error) = call.session(run).await {
-            failures += 1;
-            let delay = RETRY.seeded_delay(failures, retry_seed(run));
-            if error != CallError::NotStarted || now() + delay >= run.until {
-                return Err(error);
-            }
-            sleep(delay).await;
-        }
+        retry_in_time(run, || call.session(run), |error| *error == CallError::NotStarted).await?;
         Ok(call)
     }
 
@@ -154,7 +141,7 @@ fn call_error(error: McpError, run: &ToolRun) -> CallError {
         McpError::ServerError => CallError::ServerError,
         McpError::TooLarge => CallError::TooLarge,
         McpError::NotMcp => CallError::BadResponse,
-        McpError::Rpc(message) => failure(&message),
+        McpError::Rpc(message) => CallError::failed(&message),
         McpError::Unauthorized => CallError::Refused(NOT_ACCEPTED),
         McpError::Forbidden => CallError::Refused(FORBIDDEN),
         McpError::Refused | McpError::SessionExpired => CallError::Refused(REQUEST_REFUSED),
@@ -170,16 +157,12 @@ fn call_error(error: McpError, run: &ToolRun) -> CallError {
     }
 }
 
-fn failure(message: &str) -> CallError {
-    CallError::Failed(limited_message(message).unwrap_or_else(|| "The tool failed.".to_owned()))
-}
-
 /// Structured content before the text that repeats it for older clients; one text as it is; several blocks as
 /// a list.
 fn to_output(result: CallToolResult) -> Result<ToolOutput, CallError> {
     let mut texts: Vec<String> = result.content.iter().map(block_text).collect();
     if result.is_error == Some(true) {
-        return Err(failure(&texts.join("\n")));
+        return Err(CallError::failed(&texts.join("\n")));
     }
     if let Some(structured) = result.structured_content.filter(|content| !content.is_null()) {
         return Ok(ToolOutput::Json(structured.to_string()));

@@ -14,7 +14,7 @@ use api::{
     backoff::{Backoff, jitter_seed},
     types::ToolStatus,
 };
-use tokio::time::{sleep, timeout_at};
+use tokio::time::timeout_at;
 use turn::{
     model::ToolOutput,
     tool::{GraphqlTool, LambdaTool, ToolEffect, ToolOutcome, ToolRun, ToolTarget},
@@ -30,13 +30,14 @@ use crate::{
     graphql_document,
     graphql_urls::GraphqlUrls,
     refused_fields::check_fields,
+    retry::retry,
     tool::HandlerTools,
 };
 use call_error::{MAX_RESPONSE_BYTES, NOT_ALLOWED, NOT_REACHED};
 use graphql::GraphqlRequest;
 use mcp::{McpCall, McpClients};
 
-pub use call_error::{CallError, limited_message};
+pub use call_error::CallError;
 pub use caller_credential::CredentialCache;
 pub use graphql::operation_result;
 pub use lambda::{Lambda, function_result};
@@ -209,16 +210,8 @@ impl<B: ToolBackend> ToolRunner<'_, B> {
     }
 
     async fn claim(&self, run: &ToolRun) -> Result<ToolClaim, TableError> {
-        let mut failures = 0;
-        loop {
-            match self.table.claim_tool_call(run, self.clock.now()).await {
-                Err(error) if error.is_retryable() => {
-                    failures += 1;
-                    sleep(RETRY.seeded_delay(failures, retry_seed(run))).await;
-                }
-                result => return result,
-            }
-        }
+        let claim = || self.table.claim_tool_call(run, self.clock.now());
+        retry_in_time(run, claim, TableError::is_retryable).await
     }
 
     async fn send(&self, call: &B::Call, run: &ToolRun, time_limit: &TimeLimit) -> ToolOutcome {
@@ -245,19 +238,8 @@ impl<B: ToolBackend> ToolRunner<'_, B> {
     }
 
     async fn send_with_retries(&self, call: &B::Call, run: &ToolRun) -> Result<ToolOutput, CallError> {
-        let mut failures = 0;
-        loop {
-            let error = match self.backend.send(call, run).await {
-                Ok(output) => return Ok(output),
-                Err(error) => error,
-            };
-            failures += 1;
-            let delay = RETRY.seeded_delay(failures, retry_seed(run));
-            if !error.may_be_repeated(run.tool.effect) || now() + delay >= run.until {
-                return Err(error);
-            }
-            sleep(delay).await;
-        }
+        let send = || self.backend.send(call, run);
+        retry_in_time(run, send, |error: &CallError| error.may_be_repeated(run.tool.effect)).await
     }
 }
 
@@ -271,7 +253,7 @@ async fn run_handler_tool(tools: &HandlerTools, run: &ToolRun) -> Result<String,
     match tools.run(run).await {
         Some(Ok(json)) if json.len() > MAX_RESPONSE_BYTES => Err(CallError::TooLarge),
         Some(Ok(json)) => Ok(json),
-        Some(Err(text)) => Err(CallError::Failed(text)),
+        Some(Err(text)) => Err(CallError::failed(&text)),
         None => Err(CallError::Refused(NOT_ALLOWED)),
     }
 }
@@ -290,8 +272,14 @@ impl TimeLimit {
     }
 }
 
-fn retry_seed(run: &ToolRun) -> u64 {
-    jitter_seed(&[&run.claim.turn_id, &run.tool_use.id])
+/// Repeats a call while its error is retryable and the run has time for another try.
+async fn retry_in_time<T, E, F: Future<Output = Result<T, E>>>(
+    run: &ToolRun,
+    call: impl Fn() -> F,
+    is_retryable: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    let jitter_seed = jitter_seed(&[&run.claim.turn_id, &run.tool_use.id]);
+    retry(RETRY, jitter_seed, call, |error, next| is_retryable(error) && now() + next.delay < run.until).await
 }
 
 /// The outcome of a call that was not sent.

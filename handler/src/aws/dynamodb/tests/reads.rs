@@ -1,4 +1,4 @@
-use std::ops::RangeInclusive;
+use std::{collections::HashMap, ops::RangeInclusive};
 
 use api::types::{ContentBlock, SenderKind};
 use turn::{tool::CallAnswer, transcript::OlderEvents};
@@ -123,24 +123,21 @@ async fn only_the_answer_to_the_call_of_the_event_is_loaded() {
             answer("TOOL#00000008#a", Item::new()),
         ])
         .await;
-    let loaded = |position, id| {
-        let table = &table;
-        async move { table.load_call_answer(&run_id(1), position, id).await.unwrap() }
-    };
+    let ids = ["a", "b", "b.1:z_", "c", "d"];
+    let mut loaded = table.load_call_answers(&run_id(1), 8, ids).await.unwrap();
     let approval = StoredAnswer {
         answer: CallAnswer::Approved,
         answered_by: Some("u1".into()),
         agent_id: Some("clerk".into()),
         agent_version: Some(3),
     };
-    assert_eq!(loaded(8, "a").await, Some(approval));
+    assert_eq!(loaded.remove("a"), Some(approval));
     let denied = CallAnswer::Denied { reason: Some("No.".into()) };
-    assert_eq!(loaded(8, "b.1:z_").await.map(|stored| stored.answer), Some(denied));
+    assert_eq!(loaded.remove("b.1:z_").map(|stored| stored.answer), Some(denied));
     let result = CallAnswer::Result { json: "{\"a\": 1}".into(), is_error: true };
-    assert_eq!(loaded(8, "c").await.map(|stored| stored.answer), Some(result));
-    for (position, id) in [(8, "d"), (9, "a"), (8, "b")] {
-        assert_eq!(loaded(position, id).await, None, "{position} {id}");
-    }
+    assert_eq!(loaded.remove("c").map(|stored| stored.answer), Some(result));
+    assert_eq!(loaded, HashMap::new(), "those of other calls and events are not loaded");
+    assert_eq!(table.load_call_answers(&run_id(1), 9, ids).await.unwrap(), HashMap::new());
 }
 
 fn error_body(code: &str) -> &'static str {

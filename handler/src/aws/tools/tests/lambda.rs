@@ -206,7 +206,7 @@ async fn call_that_no_other_attempt_has_claimed_has_failed_if_it_cannot_be_claim
     let mut server = Server::start([Reply::json("7")]).await;
     server.table = server.table.throttling_calls_with("ConditionCheck");
     let outcome = server.run(&run_for(ToolEffect::Write, Duration::from_secs(1))).await;
-    assert_failed(&outcome, "The tool did not answer within 1 seconds.");
+    assert_failed(&outcome, NOT_REACHED);
     assert_eq!(server.take_requests().len(), 0);
 }
 
