@@ -26,8 +26,8 @@ impl Tool for CurrentTime {
         let now = Timestamp::now()
             .in_tz(&zone)
             .map_err(|_| format!("There is no time zone {zone}. Name one such as Europe/Berlin."))?;
-        Ok(
-            json!({ "zone": zone, "time": now.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(), "day": now.strftime("%A").to_string() }),
-        )
+        let time = now.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
+        let day = now.strftime("%A").to_string();
+        Ok(json!({ "zone": zone, "time": time, "day": day }))
     }
 }

@@ -33,14 +33,18 @@ impl Model for ChatCompletions {
             call = call.bearer_auth(key);
         }
         try_stream! {
-            let response = call.send().await.map_err(unavailable)?;
+            let response = call.send().await.map_err(|error| unavailable(error.without_url()))?;
             if let Some(error) = status_error(response.status()) {
                 Err(error)?;
             }
-            let body = response.bytes_stream().map(|bytes| bytes.map_err(std::io::Error::other));
+            let body = response.bytes_stream().map(|bytes| {
+                // A URL may have a key in it.
+                bytes.map_err(|error| std::io::Error::other(error.without_url()))
+            });
             let mut lines = FramedRead::new(StreamReader::new(body), LinesCodec::new_with_max_length(MAX_LINE_BYTES));
             let mut answer = Answer::default();
-            while let Some(line) = lines.next().await {
+            // A service may leave the connection open after the answer.
+            while !answer.is_complete() && let Some(line) = lines.next().await {
                 for event in answer.read_line(&line.map_err(unavailable)?)? {
                     yield event;
                 }

@@ -76,6 +76,11 @@ async fn complete(State(service): State<ModelService>, headers: HeaderMap, Json(
             Response::builder().status(StatusCode::from_bytes(status.as_bytes()).unwrap()).body(body).unwrap()
         }
         Some(("end", reason)) => lines(&[content("Some text."), stop(reason), done()]),
+        Some(("hold", _)) => {
+            let answer: String = [content("Done."), stop("stop"), done()].map(|line| format!("{line}\n\n")).concat();
+            let first = stream::once(future::ready(Ok::<_, Infallible>(Bytes::from(answer))));
+            Response::new(Body::from_stream(first.chain(stream::pending())))
+        }
         Some(("break", line)) => lines(&[content("Some text."), line.to_owned()]),
         _ => {
             let end = SendOnDrop(service.closed);
@@ -335,6 +340,13 @@ async fn busy_service_is_asked_again() {
     let (turn, _) = backend.ask("m1", "status 429").await;
     assert_eq!((turn.status, stored_text(&turn).as_str()), (TurnStatus::Completed, "Now."));
     assert_eq!(turn.answer.unwrap()[0].stop_reason, Some(client::schema::StopReason::MaxTokens));
+}
+
+#[tokio::test]
+async fn answer_ends_though_the_service_holds_the_connection() {
+    let backend = Backend::start().await;
+    let (turn, _) = backend.ask("m1", "hold it").await;
+    assert_eq!((turn.status, stored_text(&turn).as_str()), (TurnStatus::Completed, "Done."));
 }
 
 #[tokio::test]
