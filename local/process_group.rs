@@ -1,7 +1,11 @@
 //! Process groups: a program and the processes that it starts.
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    io,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The group that a child process leads.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +30,16 @@ impl ProcessGroup {
             tracing::debug!(%error, "a process group is not killed");
         }
     }
+
+    /// Waits until the leader has ended, and leaves its exit status to be read.
+    async fn wait_for_leader(self) -> io::Result<()> {
+        let mut child_signals = signal(SignalKind::child())?;
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        while waitid(WaitId::Pid(self.0), options)?.is_none() {
+            child_signals.recv().await;
+        }
+        Ok(())
+    }
 }
 
 impl ProcessGroupGuard {
@@ -33,7 +47,18 @@ impl ProcessGroupGuard {
         Self { group, is_killed: AtomicBool::new(false) }
     }
 
-    /// Kills the group, unless it was killed before: once the group has ended, its id may be that of another.
+    /// Waits until the leader has ended, and kills the rest of its group. The caller reads the leader's exit
+    /// status afterwards: from then on another group may have the same id.
+    pub async fn end_with_leader(&self) {
+        if let Some(group) = self.group
+            && let Err(error) = group.wait_for_leader().await
+        {
+            tracing::debug!(%error, "the end of a process is not seen");
+        }
+        self.kill();
+    }
+
+    /// Kills the group, unless it was killed before.
     pub fn kill(&self) {
         if let Some(group) = self.group
             && !self.is_killed.swap(true, Ordering::Relaxed)

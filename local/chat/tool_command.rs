@@ -72,10 +72,9 @@ impl ToolCommand {
         let group = ProcessGroupGuard::new(ProcessGroup::of(child.id()));
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let exit = async {
-            let status = child.wait().await;
             // A process that the command leaves behind would hold its output open.
-            group.kill();
-            status
+            group.end_with_leader().await;
+            child.wait().await
         };
         let output = async {
             let output = read_output(stdout).await;
