@@ -64,7 +64,7 @@ pub enum Trace {
 impl Environment {
     /// Begins a run on this thread. The tokio clock must be paused.
     pub fn start(plan: RunPlan, fixture: &Fixture, trace: Trace) -> Arc<Self> {
-        let RunPlan { seed, mutant, long_run } = plan;
+        let RunPlan { seed, mutant, long_run, is_control } = plan;
         let mut rng = Rng::with_seed(seed);
         let mut profile = match long_run {
             Some(_) => FaultProfile::for_long_run(&mut rng),
@@ -82,8 +82,12 @@ impl Environment {
             mutant.adjust_faults(&mut profile);
             mutant.adjust_users(&mut users);
             mutant.adjust_agent(&mut agent);
-            mutant.adjust_limits(&mut limits);
+            mutant.adjust_pacing(&mut limits);
             has_stale_reads |= mutant == Mutant::StaleDecisions;
+        }
+        let mutant = mutant.filter(|_| !is_control);
+        if let Some(mutant) = mutant {
+            mutant.adjust_limits(&mut limits);
         }
         let fixture = if has_stale_reads { fixture.with_stale_reads() } else { fixture.clone() };
         let environment = Arc::new(Self {

@@ -1,5 +1,7 @@
 //! Mutants of the program: each changes one thing at runtime so that one invariant breaks. The checker must
 //! notice.
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use turn::limits::Limits;
 
@@ -7,8 +9,10 @@ use crate::{
     environment::Environment, fault_profile::FaultProfile, long_run::LongRun, tools::AgentProfile, users::UserProfile,
 };
 
-/// Of a transaction by `RetryMarksNewestEvents`.
-const MARKED_EVENTS: usize = 90;
+/// By `RetryMarksNewestEvents`. A transaction has room for more, but a short answer shows the mutant sooner.
+const MARKED_EVENTS: usize = 9;
+/// The batches that `OneClosingPage` reads, for the same reason.
+const CLOSING_PAGE: u64 = 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
@@ -30,7 +34,7 @@ pub enum Mutant {
     DuplicateWrites,
     /// Whoever closes a dead turn reads only the first page of its batches.
     OneClosingPage,
-    /// A retry marks the newest events of the answer as superseded, one by one, instead of noting its
+    /// A retry marks some of the newest events of the answer as superseded, one by one, instead of noting its
     /// position.
     RetryMarksNewestEvents,
     /// An event may have any number of blocks, and readers join them.
@@ -133,11 +137,18 @@ impl Mutant {
         }
     }
 
+    /// An answer with too many blocks is published at its end, to save time.
+    pub fn adjust_pacing(self, limits: &mut Limits) {
+        if self == Self::UnboundedBlocks {
+            (limits.pacing_first, limits.pacing_last) = (Duration::from_secs(60), Duration::from_secs(60));
+        }
+    }
+
     /// The long run that the mutant needs to show.
     pub fn long_run(self) -> Option<LongRun> {
         match self {
-            Self::OneClosingPage => Some(LongRun::Batches(820)),
-            Self::RetryMarksNewestEvents => Some(LongRun::Events(100)),
+            Self::OneClosingPage => Some(LongRun::Batches(30)),
+            Self::RetryMarksNewestEvents => Some(LongRun::Events(14)),
             Self::UnboundedBlocks => Some(LongRun::Blocks { count: 1_010, dies: false }),
             _ => None,
         }
@@ -164,6 +175,7 @@ impl Mutant {
                     ]
                 }
             }
+            Self::OneClosingPage => const { &[edit("prepareClosingEvent.js", "limit: 800", "limit: 20")] },
             Self::LastingSubscriptions => {
                 const { &[edit("endSubscriptions.js", "userId: userId ?? '*'", "userId: 'nobody'")] }
             }
@@ -196,6 +208,11 @@ impl Mutant {
     /// Whether the mutant changes the program before a run, and no requests during it.
     pub fn is_static(self) -> bool {
         !self.resolver_edits().is_empty()
+    }
+
+    /// Whether resolvers fail for readers once the mutant shows.
+    pub fn makes_answers_unreadable(self) -> bool {
+        self == Self::UnboundedBlocks
     }
 
     /// Changes the request document of a resolver to the table.
@@ -248,7 +265,8 @@ impl Mutant {
     /// Changes what the table returns to a resolver.
     pub fn change_resolver_response(self, environment: &Environment, request: &Value, result: &mut Value) {
         let partition = request.pointer("/query/expressionValues").map(Value::to_string).unwrap_or_default();
-        let is_closing = self == Self::OneClosingPage && request["limit"] == 800 && partition.contains("TURN#");
+        let is_closing =
+            self == Self::OneClosingPage && request["limit"] == CLOSING_PAGE && partition.contains("TURN#");
         if is_closing && result["nextToken"].is_string() {
             change_value(environment, result, |result| result["nextToken"] = Value::Null);
         }

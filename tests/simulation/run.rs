@@ -6,7 +6,10 @@ use std::{
 };
 
 use serde_json::Value;
-use tokio::{runtime::Builder, time::sleep};
+use tokio::{
+    runtime::Builder,
+    time::{Instant, sleep},
+};
 
 use crate::{
     access::Access,
@@ -38,6 +41,8 @@ pub struct RunPlan {
     pub seed: u64,
     pub mutant: Option<Mutant>,
     pub long_run: Option<LongRun>,
+    /// Whether the run has the faults and users of the mutant, and the program as it is.
+    pub is_control: bool,
 }
 
 pub struct Report {
@@ -53,11 +58,16 @@ pub struct Report {
 
 impl RunPlan {
     pub fn of_seed(seed: u64) -> Self {
-        Self { seed, mutant: None, long_run: LongRun::of_seed(seed) }
+        Self { seed, mutant: None, long_run: LongRun::of_seed(seed), is_control: false }
     }
 
     pub fn of_mutant(mutant: Mutant, seed: u64) -> Self {
-        Self { seed, mutant: Some(mutant), long_run: mutant.long_run() }
+        Self { seed, mutant: Some(mutant), long_run: mutant.long_run(), is_control: false }
+    }
+
+    /// To compare with the run of a mutant.
+    pub fn control_of_mutant(mutant: Mutant, seed: u64) -> Self {
+        Self { is_control: true, ..Self::of_mutant(mutant, seed) }
     }
 }
 
@@ -96,7 +106,7 @@ pub fn run_seed(fixture: &Fixture, plan: RunPlan, trace: Trace) -> Report {
         users::converse(environment.clone(), subscribers[0].handle.clone(), participant).await;
         sleep(environment.with_rng(|rng| rng.seconds(0..300))).await;
         environment.with_faults(|profile, _| profile.disable());
-        sleep(SETTLING_TIME).await;
+        settle(&environment).await;
         if has_waiting_turn(&environment) {
             sleep(WAIT_END).await;
         }
@@ -123,6 +133,16 @@ pub fn run_seed(fixture: &Fixture, plan: RunPlan, trace: Trace) -> Report {
         }
         report(&environment, displays).await
     })
+}
+
+/// Until a reader cannot read, if that is what the mutant does: readers repeat their requests every second.
+async fn settle(environment: &Environment) {
+    let end = Instant::now() + SETTLING_TIME;
+    let makes_unreadable = environment.mutant.is_some_and(Mutant::makes_answers_unreadable);
+    let has_shown = || makes_unreadable && environment.with_recorder(|recorder| !recorder.violations.is_empty());
+    while Instant::now() < end && !has_shown() {
+        sleep(Duration::from_secs(1)).await;
+    }
 }
 
 /// Whether nobody has answered the tool calls of a turn.

@@ -22,6 +22,8 @@ use crate::{
 
 /// The start of the text in place of a result that was never stored, by `turn::transcript`.
 const UNKNOWN_RESULT: &str = "The result of this call is not known";
+/// The result of a call that waits while the user sends another message, by resolvers/turns/prepareClosingEvent.js.
+const MESSAGE_INSTEAD: &str = "The user sent a new message instead of answering.";
 
 /// The calls of a run, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -172,7 +174,13 @@ impl StoredCall<'_> {
             (ToolStatus::Failed, Some(SimulatedTool::Change | SimulatedTool::ApprovedChange)) => {
                 executed == 0 || failures > 0
             }
-            (ToolStatus::Denied | ToolStatus::Expired, _) => executed == 0,
+            (ToolStatus::Denied, Some(tool)) => {
+                let text = result.text.as_deref().unwrap_or_default();
+                let is_denied = sent.iter().any(|answer| answer.denial_text().as_deref() == Some(text));
+                executed == 0 && tool.waits_for_user() && (is_denied || text == MESSAGE_INSTEAD)
+            }
+            (ToolStatus::Denied, None) => false,
+            (ToolStatus::Expired, _) => executed == 0,
             _ => true,
         };
         let is_denied = self
@@ -186,11 +194,19 @@ impl StoredCall<'_> {
     }
 }
 
-/// 13: no transcript says of a call with another result that the result is not known. An attempt asks the
-/// model while it stores results, so a transcript may have others than the attempt after it, which runs the
-/// tools again.
+/// 13: no transcript says of a call with another result that the result is not known. 12: the JSON of a
+/// result is what the tool returned or the client answered. An attempt asks the model while it stores
+/// results, so a transcript may have others than the attempt after it, which runs the tools again.
 fn check_transcripts(observations: &Observations, events: &[ConversationEvent]) -> Vec<Violation> {
     let results: Vec<&ToolResult> = events.iter().flat_map(ConversationEvent::tool_results).collect();
+    let is_known = |id: &str, json: &str| {
+        let counters = observations.tool_counters.iter().filter(|(call, _)| call.tool_use_id == id);
+        let mut returned = counters.flat_map(|(_, executions)| &executions.returned);
+        let answers = observations.tool_answers.iter().filter(|((_, call), _)| call == id);
+        let mut sent = answers.flat_map(|(_, answers)| &answers.sent);
+        returned.any(|returned| returned == json)
+            || sent.any(|answer| matches!(answer, Answer::Result { json: sent, .. } if sent == json))
+    };
     let has_other_result = |id: &str, text: &str| {
         results.iter().any(|result| result.tool_use_id == id && result.text.as_deref() != Some(text))
     };
@@ -201,6 +217,11 @@ fn check_transcripts(observations: &Observations, events: &[ConversationEvent]) 
             if text.starts_with(UNKNOWN_RESULT) && has_other_result(tool_use_id, text) =>
         {
             Some(Violation::new(13, format!("a transcript lacks the result of {tool_use_id}")))
+        }
+        TranscriptBlock::ToolResult { tool_use_id, output: ToolOutput::Json(json), .. }
+            if !is_known(tool_use_id, json) =>
+        {
+            Some(Violation::new(12, format!("a transcript has an unknown result of {tool_use_id}: {json}")))
         }
         _ => None,
     });
@@ -335,5 +356,79 @@ impl fmt::Display for ToolCounts {
             "{runs_with_tools} runs with tools; changing calls: {changing_calls} stored, {claimed} claimed, {executed} \
              executed, {done} done, {unknown} UNKNOWN; results of all calls: {results:?}"
         )
+    }
+}
+
+/// Each case is a conversation whose only call has an answer or a result that nobody gave.
+mod tests {
+    use turn::model::{Role, TranscriptMessage};
+
+    use super::*;
+    use crate::observations::ModelRequest;
+
+    /// A turn `t1` whose call `ask_client` has this result.
+    fn observations(result: &Value, sent: Vec<Answer>) -> Observations {
+        let event = |position: u32, kind: &str, block: Value| {
+            json!({ "pk": "CONVERSATION#c1", "sk": format!("EVENT#{position:08}"), "id": format!("e{position}"),
+                "conversationId": "c1", "position": position, "turnId": "t1", "attempt": 1,
+                "sender": { "kind": kind }, "content": [block], "createdAt": "2026-11-26T12:00:00Z" })
+        };
+        let call = json!({ "toolUse": { "id": "call", "name": SimulatedTool::Client.name(), "input": "{}" } });
+        let mut result = result.clone();
+        result["toolUseId"] = json!("call");
+        let turn = json!({ "pk": "CONVERSATION#c1", "sk": "TURN#t1", "id": "t1", "status": "COMPLETED",
+            "answerPosition": 1 });
+        let events = [event(2, "AGENT", call), event(3, "TOOL", json!({ "toolResult": result }))];
+        let answers = CallAnswers { sent, accepted: Vec::new() };
+        Observations {
+            items: [vec![turn], events.into()].concat(),
+            has_tools: true,
+            tool_answers: [(("t1".to_owned(), "call".to_owned()), answers)].into(),
+            ..Observations::default()
+        }
+    }
+
+    fn is_violated(observations: &Observations) -> bool {
+        check(observations).iter().any(|violation| violation.invariant == 12)
+    }
+
+    #[test]
+    fn denial_that_was_not_sent_is_found() {
+        let denied = json!({ "status": "DENIED", "text": "The user denied this call. Reason: No." });
+        let denial = |reason: &str| Answer::Denial { reason: Some(reason.to_owned()) };
+        assert!(!is_violated(&observations(&denied, vec![denial("No.")])));
+        assert!(!is_violated(&observations(&json!({ "status": "DENIED", "text": MESSAGE_INSTEAD }), Vec::new())));
+        for sent in [vec![], vec![Answer::Approval], vec![denial("Never.")], vec![Answer::Denial { reason: None }]] {
+            assert!(is_violated(&observations(&denied, sent.clone())), "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn result_of_a_transcript_that_nobody_gave_is_found() {
+        let answer = |json: &str| Answer::Result { json: json.to_owned(), is_error: false };
+        let with_transcript = |json: &str| {
+            let output = ToolOutput::Json(json.to_owned());
+            let block = TranscriptBlock::ToolResult { tool_use_id: "call".into(), is_error: false, output };
+            let transcript = vec![TranscriptMessage { role: Role::User, content: vec![block] }];
+            let succeeded = json!({ "status": "SUCCEEDED", "json": "7" });
+            let request = ModelRequest { transcript, superseded_answers: Vec::new() };
+            Observations { model_requests: vec![request], ..observations(&succeeded, vec![answer("7")]) }
+        };
+        assert!(!is_violated(&with_transcript("7")));
+        assert!(is_violated(&with_transcript("8")));
+    }
+
+    #[test]
+    fn call_without_a_result_is_found_unless_the_closer_ended_its_step() {
+        let is_missing = |kind: &str, id: &str| {
+            let mut observations = observations(&json!({ "status": "CANCELLED" }), Vec::new());
+            let end = &mut observations.items[2];
+            (end["id"], end["sender"]["kind"]) = (json!(id), json!(kind));
+            end["content"] = json!([{ "text": "So far." }]);
+            check(&observations).iter().any(|violation| violation.invariant == 13)
+        };
+        assert!(!is_missing("AGENT", "t1-closed-1"));
+        assert!(is_missing("AGENT", "t1-1-2"));
+        assert!(is_missing("TOOL", "t1-closed-1"));
     }
 }

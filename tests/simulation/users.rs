@@ -74,6 +74,17 @@ pub enum Answer {
     Result { json: String, is_error: bool },
 }
 
+impl Answer {
+    /// What the model is told of a denial.
+    pub fn denial_text(&self) -> Option<String> {
+        match self {
+            Self::Denial { reason: Some(reason) } => Some(format!("The user denied this call. Reason: {reason}")),
+            Self::Denial { reason: None } => Some("The user denied this call.".to_owned()),
+            Self::Approval | Self::Result { .. } => None,
+        }
+    }
+}
+
 #[derive(Clone)]
 pub struct User {
     environment: Arc<Environment>,
