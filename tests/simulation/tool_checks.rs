@@ -22,7 +22,8 @@ use crate::{
 
 /// The start of the text in place of a result that was never stored, by `turn::transcript`.
 const UNKNOWN_RESULT: &str = "The result of this call is not known";
-/// The result of a call that waits while the user sends another message, by resolvers/turns/prepareClosingEvent.js.
+/// The result of a call that waits while the user sends another message, by
+/// resolvers/turns/prepareClosingEvent.js.
 const MESSAGE_INSTEAD: &str = "The user sent a new message instead of answering.";
 
 /// The calls of a run, for people.
