@@ -53,13 +53,25 @@ struct Refusal {
     message: String,
 }
 
+/// A member of a tool, such as `graphql.url`, and what is wrong with it.
+struct MemberRefusal {
+    member: &'static str,
+    message: String,
+}
+
+impl MemberRefusal {
+    fn new(member: &'static str, message: impl Into<String>) -> Self {
+        Self { member, message: message.into() }
+    }
+}
+
 /// What is wrong with one tool.
 #[derive(Default)]
-struct ToolRefusals(Vec<(&'static str, String)>);
+struct ToolRefusals(Vec<MemberRefusal>);
 
 impl ToolRefusals {
     fn add(&mut self, member: &'static str, message: impl Into<String>) {
-        self.0.push((member, message.into()));
+        self.0.push(MemberRefusal::new(member, message));
     }
 }
 
@@ -95,7 +107,10 @@ pub fn check_tools(request: CheckToolsRequest, listings: &Listings, allowed: All
             tools.push(tool);
         }
         refusals.extend(
-            found.0.into_iter().map(|(member, message)| Refusal { path: format!("tools[{index}].{member}"), message }),
+            found
+                .0
+                .into_iter()
+                .map(|MemberRefusal { member, message }| Refusal { path: format!("tools[{index}].{member}"), message }),
         );
     }
     if count > MAX_TOOLS {
@@ -164,7 +179,7 @@ fn check_tool(tool: &mut UncheckedTool, allowed: AllowedTools<'_>) -> ToolRefusa
                     tool.input_schema = Some(checked.input_schema);
                     tool.effect = Some(checked.effect);
                 }
-                Err((member, message)) => refusals.add(member, message),
+                Err(refusal) => refusals.0.push(refusal),
             }
         }
     }

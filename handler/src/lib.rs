@@ -93,7 +93,8 @@ impl<M: Model> Handler<M> {
         self
     }
 
-    /// The configuration of the handler's AWS clients, for a model that has made some of the same.
+    /// Sets the configuration of the handler's AWS clients. By default it is loaded from the environment,
+    /// which takes time: a model that has loaded it already passes it on.
     pub fn aws_config(self, config: SdkConfig) -> Self {
         Self { aws_config: Some(config), ..self }
     }

@@ -38,6 +38,7 @@ mod tests {
 
     use lambda_runtime::tracing::{
         Event, Subscriber,
+        callsite::rebuild_interest_cache,
         subscriber::{
             Layer,
             layer::{Context, SubscriberExt},
@@ -68,15 +69,22 @@ mod tests {
     async fn crates_that_log(filter: EnvFilter) -> BTreeSet<String> {
         let crates = LoggedCrates::default();
         let guard = registry().with(filter).with(crates.clone()).set_default();
+        call_mcp_tool().await;
+        // Another test may have come to some of the same lines while this log was set, and turned them off.
+        rebuild_interest_cache();
+        call_mcp_tool().await;
+        tracing::error!("the log is open");
+        drop(guard);
+        let crates = crates.0.lock().unwrap();
+        crates.clone()
+    }
+
+    async fn call_mcp_tool() {
         let server = TestServer::start().await;
         let (clients, sessions) = (server.clients(), McpSessions::default());
         let session = sessions.session(&server.server(), &clients).await.unwrap();
         session.call_tool(CallToolRequestParams::new("look")).await.unwrap();
         sessions.close(now() + Duration::from_secs(60)).await;
-        tracing::error!("the log is open");
-        drop(guard);
-        let crates = crates.0.lock().unwrap();
-        crates.clone()
     }
 
     #[tokio::test]

@@ -36,11 +36,16 @@ const MODEL: &str = "vendor/any-model:8b";
 /// Longer than anything awaited takes on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
+/// A request to the service.
+struct ModelCall {
+    headers: HeaderMap,
+    body: Value,
+}
+
 /// The service that has the models.
 #[derive(Clone)]
 struct ModelService {
-    /// The headers and bodies of requests.
-    requests: Arc<Mutex<Vec<(HeaderMap, Value)>>>,
+    requests: Arc<Mutex<Vec<ModelCall>>>,
     /// Gets a message when the connection of an answer that never ends is closed.
     closed: mpsc::UnboundedSender<()>,
 }
@@ -49,7 +54,7 @@ async fn complete(State(service): State<ModelService>, headers: HeaderMap, Json(
     let last = body["messages"].as_array().and_then(|messages| messages.last()).cloned().unwrap_or_default();
     let count = {
         let mut requests = service.requests.lock().unwrap();
-        requests.push((headers, body));
+        requests.push(ModelCall { headers, body });
         requests.len()
     };
     // Messages without an answer are one message of the transcript.
@@ -136,7 +141,7 @@ fn done() -> String {
 struct Backend {
     api: AppSync,
     administrator: AppSync,
-    requests: Arc<Mutex<Vec<(HeaderMap, Value)>>>,
+    requests: Arc<Mutex<Vec<ModelCall>>>,
     closed: mpsc::UnboundedReceiver<()>,
     _server: Server,
     _state: TempDir,
@@ -275,12 +280,12 @@ async fn answer_with_a_tool_call_is_published_and_stored() {
     assert_eq!(turn.usage.map(|usage| usage.total_tokens), Some(46));
 
     let requests = backend.requests.lock().unwrap();
-    assert_eq!(requests[0].0[AUTHORIZATION], "Bearer secret-key");
+    assert_eq!(requests[0].headers[AUTHORIZATION], "Bearer secret-key");
     let messages = json!([
         { "role": "system", "content": "Be brief." },
         { "role": "user", "content": "call Europe/Berlin" },
     ]);
-    let (first, second) = (&requests[0].1, &requests[1].1);
+    let (first, second) = (&requests[0].body, &requests[1].body);
     assert_eq!((&first["messages"], &first["model"], &first["stream"]), (&messages, &json!(MODEL), &json!(true)));
     assert_eq!(first["tools"][0]["function"]["parameters"]["properties"]["zone"]["type"], "string");
     let call = json!({

@@ -1,4 +1,5 @@
-//! The clients of AWS. No other module knows AWS or HTTP.
+//! Clients of AWS's services, of MCP servers, and of the GraphQL APIs that are tools. No other module sends
+//! requests.
 mod appsync;
 mod bedrock;
 pub mod dynamodb;
@@ -95,7 +96,8 @@ impl<M: Model> Clients<M> {
         let http = http_client()?;
         let signed_http = SignedHttp::new(http.clone(), config)?;
         let secrets = SecretsManager::new(signed_http.clone(), settings.secrets_manager_endpoint.clone());
-        let (mcp_urls, secret_arns) = (settings.tool_mcp_urls.clone(), settings.tool_secrets.clone());
+        let mcp_urls = settings.tool_mcp_urls.clone();
+        let secret_arns = settings.tool_secrets.clone();
         Ok(Self {
             table: Table::new(config, &settings.table_name),
             api_key: settings.api_key_url.as_ref().map(|url| ApiKey::new(signed_http.clone(), url)),
@@ -118,8 +120,12 @@ impl<M: Model> Clients<M> {
     }
 
     pub fn for_invocation(&self, clock: Clock) -> InvocationClients<'_, M> {
-        let (credential, mcp_sessions) = (CredentialCache::default(), McpSessions::default());
-        InvocationClients { clients: self, credential, mcp_sessions, clock }
+        InvocationClients {
+            clients: self,
+            credential: CredentialCache::default(),
+            mcp_sessions: McpSessions::default(),
+            clock,
+        }
     }
 
     /// The MCP servers whose tools agents may have.
@@ -142,8 +148,12 @@ impl<M: Model> Effects for InvocationClients<'_, M> {
 
     async fn run_tool(&self, run: ToolRun) -> (String, ToolOutcome) {
         let Clients { table, tools, .. } = self.clients;
-        let (credential, mcp_sessions) = (&self.credential, &self.mcp_sessions);
-        let backend = InvocationTools { clients: tools, credential, mcp_sessions, clock: self.clock };
+        let backend = InvocationTools {
+            clients: tools,
+            credential: &self.credential,
+            mcp_sessions: &self.mcp_sessions,
+            clock: self.clock,
+        };
         let outcome = ToolRunner { table, backend: &backend, clock: self.clock }.run(&run).await;
         (run.tool_use.id, outcome)
     }

@@ -1,4 +1,5 @@
-//! Removes a caller's credential from what a tool's API answers: participants read the results of tools.
+//! Removes a credential from the response of a tool, which may repeat the request: participants of the
+//! conversation read the results of tools.
 
 const REPLACEMENT: &[u8] = b"[credential removed]";
 const SCHEME: &[u8] = b"bearer ";

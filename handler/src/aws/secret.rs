@@ -1,7 +1,7 @@
-//! Texts that nobody may read.
+//! Credentials and secrets in memory.
 use std::fmt;
 
-/// A text that no log and no message shows.
+/// A text that is not in any log or message: its debug output does not have it.
 pub struct Secret(String);
 
 impl Secret {

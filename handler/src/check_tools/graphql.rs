@@ -2,7 +2,7 @@
 use serde_json::{Map, Value, json};
 use turn::tool::{GraphqlTool, ToolEffect};
 
-use super::check_schema;
+use super::{MemberRefusal, check_schema};
 use crate::{
     graphql_document::{self, Document, Operation, OperationKind, VariableType},
     graphql_urls::GraphqlUrls,
@@ -19,28 +19,26 @@ pub struct CheckedOperation {
     pub effect: ToolEffect,
 }
 
-/// A member of the tool, and what is wrong with it.
-type OperationRefusal = (&'static str, String);
-
 pub fn check_operation(
     tool: &GraphqlTool,
     input_schema: Option<&str>,
     urls: &GraphqlUrls,
-) -> Result<CheckedOperation, OperationRefusal> {
+) -> Result<CheckedOperation, MemberRefusal> {
     let url = tool.url.as_deref();
-    let operation = check_document(&tool.document, url, urls).map_err(|message| ("graphql.document", message))?;
+    let operation =
+        check_document(&tool.document, url, urls).map_err(|message| MemberRefusal::new("graphql.document", message))?;
     let effect = match operation.kind {
         OperationKind::Query => ToolEffect::Read,
         OperationKind::Mutation => ToolEffect::Write,
         OperationKind::Subscription => {
-            return Err(("graphql.document", "The operation must be a query or a mutation.".to_owned()));
+            return Err(MemberRefusal::new("graphql.document", "The operation must be a query or a mutation."));
         }
     };
     let input_schema = match input_schema {
         Some(schema) => check_given_schema(schema, &operation).map(|()| schema.to_owned()),
         None => derive_schema(&operation, urls.is_own(url)),
     };
-    let input_schema = input_schema.map_err(|message| ("inputSchema", message))?;
+    let input_schema = input_schema.map_err(|message| MemberRefusal::new("inputSchema", message))?;
     Ok(CheckedOperation { input_schema, effect })
 }
 

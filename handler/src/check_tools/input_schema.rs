@@ -40,9 +40,8 @@ pub fn normalized(schema: &Map<String, Value>) -> Result<String, &'static str> {
     let mut schema = joined(schema).unwrap_or_else(|| schema.clone());
     schema.remove("$schema");
     schema.entry("type").or_insert_with(|| "object".into());
-    let text = Value::from(schema.clone()).to_string();
-    check_object(schema)?;
-    Ok(text)
+    check_object(schema.clone())?;
+    Ok(Value::from(schema).to_string())
 }
 
 /// The schema with what is in anyOf, oneOf and allOf as properties of its own. It accepts more than the given
@@ -91,8 +90,9 @@ impl ObjectSchema {
     /// Adds parts that are all valid (`allOf`), or of which one is valid. Own properties stay as they are.
     fn add(&mut self, parts: &[Self], keyword: &str) -> Option<()> {
         let (first, others) = parts.split_first()?;
-        let names: BTreeSet<&String> = parts.iter().flat_map(|part| part.properties.keys()).collect();
-        for name in names.into_iter().filter(|name| !self.properties.contains_key(*name)).collect::<Vec<_>>() {
+        let mut names: BTreeSet<&String> = parts.iter().flat_map(|part| part.properties.keys()).collect();
+        names.retain(|name| !self.properties.contains_key(*name));
+        for name in names {
             let mut schemas: Vec<&Value> = Vec::new();
             for schema in parts.iter().filter_map(|part| part.properties.get(name)) {
                 if !schemas.contains(&schema) {

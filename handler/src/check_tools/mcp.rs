@@ -1,6 +1,5 @@
 //! Makes tools of an agent from what an MCP server lists.
 use std::{
-    borrow::Cow,
     collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
@@ -15,7 +14,7 @@ use turn::{
     tool::{McpTool, ToolEffect, ToolTarget},
 };
 
-use super::{MAX_TOOLS, ToolRefusals, input_schema};
+use super::{MAX_TOOLS, MemberRefusal, ToolRefusals, input_schema};
 use crate::{
     aws::{McpError, McpServers},
     clock::now,
@@ -33,7 +32,6 @@ const MAX_TITLE_LENGTH: usize = 200;
 const MAX_DESCRIPTION_LENGTH: usize = 4000;
 /// How much of a server's name for a tool a refusal quotes.
 const MAX_QUOTED_LENGTH: usize = 100;
-const NOT_MCP: &str = "The server does not answer by the Model Context Protocol with Streamable HTTP.";
 
 /// What the MCP servers among the given tools list, by their indexes.
 pub type Listings = HashMap<usize, Result<ServerListing, McpError>>;
@@ -161,8 +159,8 @@ pub fn check_listing(given: &GivenServer, listing: &Result<ServerListing, McpErr
     let listing = match listing {
         Ok(listing) => listing,
         Err(error) => {
-            let (member, message) = listing_refusal(error, given.mcp.server.authorization_secret_arn.is_some());
-            return refusals.add(member, message);
+            let has_secret = given.mcp.server.authorization_secret_arn.is_some();
+            return refusals.0.push(listing_refusal(error, has_secret));
         }
     };
     for wanted in listing.wanted.iter().flatten().filter(|wanted| !wanted.is_listed) {
@@ -230,36 +228,32 @@ pub fn quoted(name: &str) -> String {
 }
 
 /// The member that is to be changed, and a sentence without anything of the server's response.
-fn listing_refusal(error: &McpError, has_secret: bool) -> (&'static str, Cow<'static, str>) {
+fn listing_refusal(error: &McpError, has_secret: bool) -> MemberRefusal {
+    const URL: &str = "mcp.url";
+    const SECRET: &str = "mcp.authorizationSecretArn";
     let (member, message) = match error {
-        McpError::UrlNotAllowed => ("mcp.url", "The deployment's parameter ToolMcpUrls does not allow this URL."),
-        McpError::SecretNotAllowed => {
-            ("mcp.authorizationSecretArn", "The deployment's parameter ToolSecretArns does not name this secret.")
-        }
-        McpError::SecretNotReadable => {
-            ("mcp.authorizationSecretArn", "The secret does not exist, has no text, or may not be read.")
-        }
-        McpError::SecretNotAvailable => ("mcp.authorizationSecretArn", "The secret could not be read. Try again."),
-        McpError::SecretNotHeader => {
-            ("mcp.authorizationSecretArn", "The text of the secret cannot be the value of a header.")
-        }
-        McpError::Unauthorized if has_secret => {
-            ("mcp.authorizationSecretArn", "The server does not accept the secret as its authorization.")
-        }
-        McpError::Unauthorized => ("mcp.url", "The server asks for an authorization."),
+        McpError::UrlNotAllowed => (URL, "The deployment's parameter ToolMcpUrls does not allow this URL."),
+        McpError::SecretNotAllowed => (SECRET, "The deployment's parameter ToolSecretArns does not name this secret."),
+        McpError::SecretNotReadable => (SECRET, "The secret does not exist, has no text, or may not be read."),
+        McpError::SecretNotAvailable => (SECRET, "The secret could not be read. Try again."),
+        McpError::SecretNotHeader => (SECRET, "The text of the secret cannot be the value of a header."),
+        McpError::Unauthorized if has_secret => (SECRET, "The server does not accept the secret as its authorization."),
+        McpError::Unauthorized => (URL, "The server asks for an authorization."),
         McpError::Forbidden if has_secret => {
-            ("mcp.authorizationSecretArn", "The server does not allow the owner of the secret to list its tools.")
+            (SECRET, "The server does not allow the owner of the secret to list its tools.")
         }
-        McpError::Forbidden => ("mcp.url", "The server does not allow its tools to be listed."),
-        McpError::NotStarted => ("mcp.url", "The server could not be reached."),
-        McpError::ServerError => ("mcp.url", "The server failed."),
-        McpError::ConnectionBroken => ("mcp.url", "The connection to the server broke."),
-        McpError::TimeOver => ("mcp.url", "The server did not list its tools within 10 seconds."),
-        McpError::TooLarge => ("mcp.url", "A response of the server is larger than 1 MB."),
-        McpError::TooManyTools => ("mcp.url", "The server has more than 512 tools, or more than 16 pages of them."),
-        McpError::Refused | McpError::SessionExpired | McpError::NotMcp | McpError::Rpc(_) => ("mcp.url", NOT_MCP),
+        McpError::Forbidden => (URL, "The server does not allow its tools to be listed."),
+        McpError::NotStarted => (URL, "The server could not be reached."),
+        McpError::ServerError => (URL, "The server failed."),
+        McpError::ConnectionBroken => (URL, "The connection to the server broke."),
+        McpError::TimeOver => (URL, "The server did not list its tools within 10 seconds."),
+        McpError::TooLarge => (URL, "A response of the server is larger than 1 MB."),
+        McpError::TooManyTools => (URL, "The server has more than 512 tools, or more than 16 pages of them."),
+        McpError::Refused | McpError::SessionExpired | McpError::NotMcp | McpError::Rpc(_) => {
+            (URL, "The server does not answer by the Model Context Protocol with Streamable HTTP.")
+        }
     };
-    (member, message.into())
+    MemberRefusal::new(member, message)
 }
 
 /// The name of a tool that is to be stored.

@@ -192,7 +192,7 @@ fn document_without_one_query_or_mutation_is_refused() {
 }
 
 #[test]
-fn fields_that_start_turns_or_approve_calls_are_refused_for_the_own_api_alone() {
+fn fields_that_start_turns_are_refused_for_the_own_api_alone() {
     let message = "The document must not have the field sendMessage: it starts a turn, so an agent could start \
         turns without end.";
     let refusal = [("tools[0].graphql.document".to_owned(), message.to_owned())];

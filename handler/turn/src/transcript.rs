@@ -79,9 +79,9 @@ pub fn build_transcript(input: &TranscriptInput) -> Vec<TranscriptMessage> {
     messages
 }
 
-/// The calls at the end of a kept answer whose results are not stored, without answers. Some results of the
-/// same event may be stored: those of calls that did not wait. The event that closed a failed run may follow;
-/// the next run goes on with the calls. Not with calls of a cancelled run: it was to end before them.
+/// The calls at the end of a kept answer whose results are not stored. Their `answers` are empty. Results of
+/// other calls of the same event may be stored, because those calls did not wait. The event that closed a
+/// failed run may follow the calls: the next run makes them. It makes none of a cancelled run.
 pub fn calls_without_results(kept_answer: &[ConversationEvent]) -> Option<StoredCalls> {
     let index = kept_answer.iter().rposition(|event| event.tool_uses().next().is_some())?;
     let (event, later) = (&kept_answer[index], &kept_answer[index + 1..]);

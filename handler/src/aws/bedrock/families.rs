@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn families_that_take_no_tools_in_a_stream_are_known_by_id_profile_and_arn() {
+    fn families_without_tools_in_streams_are_known_by_id_profile_and_arn() {
         for (model_id, expected) in [
             ("meta.llama3-3-70b-instruct-v1:0", false),
             ("us.meta.llama4-scout-17b-instruct-v1:0", false),
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_for_mistral_have_nine_letters_and_digits_and_keep_calls_and_results_together() {
+    fn ids_for_mistral_are_short_and_keep_calls_and_results_together() {
         let transcript = transcript();
         let fitted = fit_to_family(&transcript, "mistral.mistral-large-2407-v1:0");
         assert_eq!(fitted[1].content, [call("call00000"), call("call00001")]);

@@ -15,7 +15,11 @@ use axum::{
 };
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    time::{sleep, timeout},
+};
 use turn::tool::McpServer;
 
 use super::McpServers;
@@ -69,6 +73,8 @@ impl Request {
 pub struct TestServer {
     endpoint: String,
     requests: Arc<Mutex<Vec<Request>>>,
+    /// Changes with each request.
+    arrival: watch::Sender<()>,
     /// By method, the next reply first. Without one the server does as expected.
     script: Arc<Mutex<HashMap<&'static str, VecDeque<Reply>>>>,
     tools: Arc<Mutex<Value>>,
@@ -81,6 +87,7 @@ impl TestServer {
         let server = Self {
             endpoint: format!("http://{}", listener.local_addr().unwrap()),
             requests: Arc::default(),
+            arrival: watch::Sender::new(()),
             script: Arc::default(),
             tools: Arc::new(Mutex::new(json!([{ "name": "look", "inputSchema": { "type": "object" } }]))),
             secret: Arc::new(Mutex::new("Bearer first-token".into())),
@@ -138,6 +145,13 @@ impl TestServer {
         self.requests.lock().unwrap().iter().filter(|request| request.method == method).count()
     }
 
+    /// Waits until as many requests with a method have come and are not taken.
+    pub async fn wait_for(&self, method: &str, count: usize) {
+        let mut arrivals = self.arrival.subscribe();
+        let arrived = arrivals.wait_for(|()| self.count(method) >= count);
+        timeout(Duration::from_secs(60), arrived).await.expect("a request in time").expect("a sender");
+    }
+
     /// The methods of the requests since the last call.
     pub fn take_methods(&self) -> Vec<String> {
         self.take_requests().into_iter().map(|request| request.method).collect()
@@ -189,6 +203,7 @@ async fn respond(
     let session = {
         let mut requests = server.requests.lock().unwrap();
         requests.push(request.clone());
+        server.arrival.send_replace(());
         requests.iter().filter(|request| request.method == "initialize").count()
     };
     let mut response = loop {

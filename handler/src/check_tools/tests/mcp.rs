@@ -279,9 +279,7 @@ async fn four_servers_are_listed_at_the_same_time() {
     let listing = list_servers(&request.tools, Some(&clients));
     let release = async {
         for expected in [4, 8, 9] {
-            while server.count("tools/list") < expected {
-                sleep(Duration::from_millis(5)).await;
-            }
+            server.wait_for("tools/list", expected).await;
             // A fifth request would come within this time.
             sleep(Duration::from_millis(100)).await;
             assert_eq!(server.count("tools/list"), expected);
@@ -297,7 +295,7 @@ async fn servers_that_are_listed_in_turn_share_the_time() {
     let server = TestServer::start().await;
     server.script("tools/list", (0..4).map(|_| Reply::OpenStream(Vec::new())));
     let (request, clients) = (request_for(&server, 5), server.clients());
-    let listings = list_servers_until(&request.tools, Some(&clients), now() + Duration::from_millis(300)).await;
+    let listings = list_servers_until(&request.tools, Some(&clients), now() + Duration::from_secs(2)).await;
     assert!(listings.len() == 5 && listings.values().all(|listing| *listing == Err(McpError::TimeOver)));
     assert_eq!((server.count("tools/list"), server.count("DELETE")), (4, 4), "all sessions are ended");
 }

@@ -171,7 +171,7 @@ async fn tool_that_does_not_answer_in_time_has_an_unknown_end() {
 }
 
 #[tokio::test]
-async fn changing_tool_is_run_by_the_first_attempt_alone_and_its_outcome_is_reused() {
+async fn changing_tool_is_run_once_and_its_outcome_is_reused() {
     let server = Server::start([Reply::json("{\"orders\":1}")]).await;
     let first = server.run(&tool_run(ToolEffect::Write)).await;
     assert_eq!(first.status, ToolStatus::Succeeded);
@@ -183,8 +183,7 @@ async fn changing_tool_is_run_by_the_first_attempt_alone_and_its_outcome_is_reus
 #[tokio::test]
 async fn outcome_of_a_run_that_was_cut_off_is_unknown_to_the_next_attempt() {
     let server = Server::start([Reply::Delayed(Duration::from_secs(20))]).await;
-    let run = tool_run(ToolEffect::Write);
-    assert!(timeout(Duration::from_millis(300), server.run(&run)).await.is_err());
+    server.cut_off(&tool_run(ToolEffect::Write)).await;
     let outcome = server.run_by_second_attempt(tool_run(ToolEffect::Write)).await;
     let output = ToolOutput::Text(UNKNOWN_OUTCOME.into());
     let expected = ToolOutcome { status: ToolStatus::Unknown, output, started_at: None, ended_at: None };
@@ -202,7 +201,7 @@ async fn attempt_that_cannot_claim_a_call_has_the_outcome_of_the_attempt_before(
 }
 
 #[tokio::test]
-async fn call_that_no_other_attempt_has_claimed_has_failed_if_it_cannot_be_claimed() {
+async fn call_that_nobody_can_claim_has_failed() {
     let mut server = Server::start([Reply::json("7")]).await;
     server.table = server.table.throttling_calls_with("ConditionCheck");
     let outcome = server.run(&run_for(ToolEffect::Write, Duration::from_secs(1))).await;
@@ -211,7 +210,7 @@ async fn call_that_no_other_attempt_has_claimed_has_failed_if_it_cannot_be_claim
 }
 
 #[tokio::test]
-async fn call_whose_claim_can_be_neither_written_nor_read_has_an_unknown_outcome() {
+async fn call_with_an_unknown_claim_has_an_unknown_outcome() {
     let mut server = Server::start([Reply::json("7")]).await;
     server.table = server.table.throttling_calls_with("TOOL#");
     let outcome = server.run(&run_for(ToolEffect::Write, Duration::from_secs(1))).await;

@@ -20,7 +20,7 @@ use axum::{
     http::{HeaderMap, Response, StatusCode, Uri},
 };
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::{sync::watch, time::sleep};
 use turn::{
     model::ToolOutput,
     tool::{Caller, Tool, ToolApproval, ToolEffect, ToolOutcome, ToolRun, ToolTarget},
@@ -143,6 +143,8 @@ struct Server {
     /// The URL of a GraphQL API, which is the handler's own one.
     graphql_url: String,
     requests: Arc<Mutex<Vec<Request>>>,
+    /// Changes with each request.
+    arrivals: watch::Receiver<()>,
     /// What KMS answers next. Without a reply it unseals.
     kms_replies: Arc<Mutex<VecDeque<Reply>>>,
     kms_requests: Arc<Mutex<Vec<Request>>>,
@@ -154,6 +156,8 @@ impl Server {
         let replies = Arc::new(Mutex::new(replies.into_iter().collect::<VecDeque<_>>()));
         let kms_requests = Arc::new(Mutex::new(Vec::new()));
         let kms_replies = Arc::new(Mutex::new(VecDeque::new()));
+        let (arrival, arrivals) = watch::channel(());
+        let arrival = Arc::new(arrival);
         let (received, unsealed) = (Arc::clone(&requests), Arc::clone(&kms_requests));
         let scripted_kms_replies = Arc::clone(&kms_replies);
         let respond = move |uri: Uri, headers: HeaderMap, body: String| async move {
@@ -165,6 +169,7 @@ impl Server {
                 Some(reply)
             } else {
                 received.lock().unwrap().push(request);
+                arrival.send_replace(());
                 replies.lock().unwrap().pop_front()
             };
             match reply {
@@ -197,7 +202,7 @@ impl Server {
             handler_tools: HandlerTools::default(),
         };
         let (credential, mcp_sessions) = (CredentialCache::default(), McpSessions::default());
-        Self { clients, credential, mcp_sessions, table, graphql_url, requests, kms_replies, kms_requests }
+        Self { clients, credential, mcp_sessions, table, graphql_url, requests, arrivals, kms_replies, kms_requests }
     }
 
     async fn run(&self, run: &ToolRun) -> ToolOutcome {
@@ -205,6 +210,16 @@ impl Server {
         let Self { table, clients, credential, mcp_sessions, .. } = self;
         let backend = InvocationTools { clients, credential, mcp_sessions, clock };
         ToolRunner { table, backend: &backend, clock }.run(run).await
+    }
+
+    /// Drops a run once its request has come.
+    async fn cut_off(&self, run: &ToolRun) {
+        let mut arrivals = self.arrivals.clone();
+        let arrived = arrivals.wait_for(|()| !self.requests.lock().unwrap().is_empty());
+        tokio::select! {
+            outcome = self.run(run) => panic!("the run has ended: {outcome:?}"),
+            arrived = arrived => drop(arrived.expect("the server runs")),
+        }
     }
 
     /// Runs a call again, as the next attempt does with a stored call.
