@@ -136,7 +136,8 @@ impl SharedConversation {
             ),
             "Mutation.putAgent" => (
                 "mutation ($input: PutAgentInput!) { putAgent(input: $input) { version } }",
-                input(json!({ "id": "poet", "modelId": "parlance.unicode" })),
+                // Two at the same time for one agent would refuse each other.
+                input(json!({ "id": new_id(), "modelId": "parlance.unicode" })),
             ),
             "Mutation.agentPublishMetadata" => (
                 "mutation ($data: AgentMetadataInput!) { agentPublishMetadata(data: $data) { sequence } }",
