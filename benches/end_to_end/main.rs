@@ -4,6 +4,8 @@ mod answer_delivery;
 mod backend;
 mod cancellation;
 mod handler_process;
+#[path = "../../tests/support/lambda_function.rs"]
+mod lambda_function;
 mod recorder;
 mod tool_calls;
 
@@ -16,7 +18,7 @@ use recorder::Recorder;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() {
+    if lambda_function::is_started_as_function() {
         tool_calls::serve_function().await;
         return ExitCode::SUCCESS;
     }

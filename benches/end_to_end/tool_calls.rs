@@ -1,6 +1,6 @@
 //! A step with two Lambda tools of one second each: the time until the model is asked again, and the updates
 //! of the calls.
-use std::{io::Read, time::Duration};
+use std::time::Duration;
 
 use client::{
     requests::{PutLambdaTool, PutTool},
@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use crate::{
     backend::Backend,
+    lambda_function::exit_when_input_closes,
     recorder::{RecordedEvent, Recorder},
 };
 
@@ -39,11 +40,7 @@ const MAX_BYTES_OF_CALL: u64 = 4 * 1024;
 
 /// Serves invocations as a function that answers after a second.
 pub async fn serve_function() {
-    std::thread::spawn(|| {
-        // The server closes it when it ends.
-        std::io::stdin().read_to_end(&mut Vec::new()).ok();
-        std::process::exit(0);
-    });
+    exit_when_input_closes();
     let wait = |_: LambdaEvent<Value>| async {
         sleep(TOOL_TIME).await;
         Ok::<_, Diagnostic>(json!({ "waited": true }))

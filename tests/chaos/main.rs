@@ -8,6 +8,8 @@ mod concurrency;
 mod deliveries;
 mod fixture;
 mod kills;
+#[path = "../support/lambda_function.rs"]
+mod lambda_function;
 mod random_faults;
 mod reader;
 mod reader_boundaries;

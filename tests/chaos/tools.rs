@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     env, fs,
-    io::{self, Read, Write},
+    io::Write,
     ops::AddAssign,
     path::{Path, PathBuf},
     time::Duration,
@@ -27,6 +27,7 @@ use serde_json::{Value, json};
 
 use crate::{
     fixture::{Fixture, SECOND_RETRY_AFTER_LEASE, Turn},
+    lambda_function::{exit_when_input_closes, is_started_as_function},
     random_faults::number_of_runs,
     reader::DisplayedTurn,
 };
@@ -37,6 +38,8 @@ const FUNCTION_ARN: &str = "arn:aws:lambda:us-east-1:000000000000:function:tools
 /// Answers as the scripted model, with Claude's rules for transcripts.
 const MODEL: &str = "anthropic.claude-sonnet-5";
 const CHANGE: &str = "change";
+/// The beginning of each text of the scripted model.
+const INTRODUCTION: &str = "I am Parlance's scripted model, not a real one.";
 /// In percent.
 const KILLED_PROCESSES: u64 = 70;
 /// The calls of a turn, and how many of each kind. A tool that changes something is claimed by
@@ -63,7 +66,7 @@ struct Counts {
 
 #[test]
 fn program_of_the_functions() {
-    if env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() {
+    if is_started_as_function() {
         serve_functions();
     }
 }
@@ -71,21 +74,18 @@ fn program_of_the_functions() {
 /// Serves invocations until standard input closes.
 #[tokio::main(flavor = "current_thread")]
 async fn serve_functions() {
-    std::thread::spawn(|| {
-        io::stdin().read_to_end(&mut Vec::new()).ok();
-        std::process::exit(0);
-    });
+    exit_when_input_closes();
     lambda_runtime::run(service_fn(run_function)).await.expect("the Runtime API answers");
 }
 
-/// Counts the call, then works for a while.
+/// Counts the call, then works for a while. The scripted model repeats such a short result whole.
 async fn run_function(event: LambdaEvent<Value>) -> Result<Value, lambda_runtime::Error> {
     let LambdaEvent { payload, .. } = event;
     let path = payload["input"]["file"].as_str().unwrap_or_default();
     let mut file = fs::OpenOptions::new().create(true).append(true).open(path)?;
     file.write_all(format!("{}\n", execution(&payload["turnId"], &payload["toolUseId"])).as_bytes())?;
     tokio::time::sleep(Duration::from_millis(200)).await;
-    Ok(payload)
+    Ok(json!({ "done": payload["toolUseId"] }))
 }
 
 /// How an execution is counted.
@@ -130,6 +130,9 @@ fn agent() -> PutAgent {
     PutAgent { id: "agent".into(), model_id: MODEL.into(), tools: Some(tools), ..PutAgent::default() }
 }
 
+/// The calls of a question.
+const CALLS: usize = 4;
+
 /// Two steps with calls. The arguments name the file in which executions are counted.
 fn question(file: &Path) -> String {
     let input = json!({ "file": file });
@@ -169,26 +172,56 @@ async fn run(seed: u64, turn_count: usize) -> Counts {
     let mut counts = Counts { kills: fixture.server.call_recorder.kills().len(), ..Counts::default() };
     for (turn, displayed) in turns.iter().zip(displayed) {
         println!("seed {seed}, {}: {:?}", turn.conversation_id, displayed.status);
-        fixture.check(turn, &displayed.text, std::slice::from_ref(&displayed)).await;
-        counts += check_calls(&fixture, turn, &displayed, &executions).await;
+        let (items, turn_items) = fixture.stored(turn).await;
+        let blocks: Vec<&Value> =
+            items.iter().flat_map(|item| item["content"].as_array().into_iter().flatten()).collect();
+        let model_text = model_text(&blocks).unwrap_or_else(|| displayed.text.clone());
+        fixture.check(turn, &model_text, std::slice::from_ref(&displayed)).await;
+        counts += check_calls(turn, &displayed, &executions, &items, &turn_items);
     }
     fixture.server.stop().await;
     counts
 }
 
+/// What the model answers to the stored results of all calls. None if some calls have no results: a dead
+/// process may have told the model others.
+fn model_text(blocks: &[&Value]) -> Option<String> {
+    let calls: Vec<&Value> = blocks.iter().map(|block| &block["toolUse"]).filter(|call| call.is_object()).collect();
+    let results: Vec<&Value> =
+        blocks.iter().map(|block| &block["toolResult"]).filter(|result| result.is_object()).collect();
+    if (calls.len(), results.len()) != (CALLS, CALLS) {
+        return None;
+    }
+    let sentences = results.iter().map(|result| {
+        let call = calls.iter().find(|call| call["id"] == result["toolUseId"]).expect("the result is that of a call");
+        let name = call["name"].as_str().expect("a call has a name");
+        let outcome = if result["status"] == "SUCCEEDED" { "returned" } else { "failed" };
+        let content = result["json"].as_str().or(result["text"].as_str()).expect("a result has a content");
+        format!(" The tool {name} {outcome}: {content}")
+    });
+    let steps = format!("{INTRODUCTION} I call {CHANGE} and look and {CHANGE}.{INTRODUCTION} I call {CHANGE}.");
+    Some(format!("{steps}{INTRODUCTION}{}", sentences.collect::<String>()))
+}
+
 /// Asserts invariants 12 and 13 for a turn that has ended.
-async fn check_calls(
-    fixture: &Fixture,
+fn check_calls(
     turn: &Turn,
     displayed: &DisplayedTurn,
     executions: &BTreeMap<String, usize>,
+    items: &[Value],
+    turn_items: &[Value],
 ) -> Counts {
-    let (items, turn_items) = fixture.stored(turn).await;
     let blocks: Vec<&Value> = items.iter().flat_map(|item| item["content"].as_array().into_iter().flatten()).collect();
     let claims = turn_items.iter().filter(|item| item["sk"].as_str().is_some_and(|key| key.starts_with("TOOL#")));
     let claims: Vec<&Value> = claims.collect();
     // The closer knows nothing of the calls of a dead process; the next transcript does.
-    let is_closed_by_other = items.iter().any(|item| item["id"].as_str().is_some_and(|id| id.contains("-closed-")));
+    let is_cut_off = |call: &Value| {
+        let has_call =
+            |item: &&Value| item["content"].as_array().is_some_and(|it| it.iter().any(|it| it["toolUse"] == *call));
+        let position = items.iter().find(has_call).and_then(|event| event["position"].as_u64()).expect("a stored call");
+        let next = items.iter().find(|item| item["position"].as_u64() == Some(position + 1));
+        next.is_some_and(|next| next["id"].as_str().is_some_and(|id| id.contains("-closed-")))
+    };
     let mut counts = Counts {
         claimed: claims.len(),
         done: claims.iter().filter(|claim| claim["outcome"].is_object()).count(),
@@ -199,7 +232,7 @@ async fn check_calls(
         let results: Vec<&Value> = results.filter(|result| result["toolUseId"] == call["id"]).collect();
         let executed = executions.get(&execution(&json!(turn.id), &call["id"])).copied().unwrap_or_default();
         let context = format!("{}: {call} was executed {executed} times: {results:?}", turn.conversation_id);
-        assert!(results.len() == 1 || results.is_empty() && is_closed_by_other, "13: {context}");
+        assert!(results.len() == 1 || results.is_empty() && is_cut_off(call), "13: {context}");
         let status = results.first().map_or(&Value::Null, |result| &result["status"]);
         let displayed_status = displayed.calls.get(call["id"].as_str().unwrap_or_default()).map(|status| json!(status));
         assert!(

@@ -1,11 +1,5 @@
 //! Agents whose tools are Lambda functions. This test binary is also the program of the functions.
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::{self, Read, Write},
-    path::Path,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, io::Write, path::Path, time::Duration};
 
 use client::{
     errors::ErrorType,
@@ -27,6 +21,7 @@ use serde_json::{Value, json};
 use crate::{
     backend::{Backend, FinishedTurn, expect_api_error, options},
     killed_handlers::{RETRY_AFTER_LEASE, UNKNOWN},
+    lambda_function::{exit_when_input_closes, is_started_as_function},
     subscriber::Subscriber,
 };
 
@@ -37,7 +32,7 @@ pub const MODEL: &str = "anthropic.claude-sonnet-5";
 
 #[test]
 fn program_of_the_functions() {
-    if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() {
+    if is_started_as_function() {
         serve_functions();
     }
 }
@@ -45,10 +40,7 @@ fn program_of_the_functions() {
 /// Serves invocations until standard input closes.
 #[tokio::main(flavor = "current_thread")]
 async fn serve_functions() {
-    std::thread::spawn(|| {
-        io::stdin().read_to_end(&mut Vec::new()).ok();
-        std::process::exit(0);
-    });
+    exit_when_input_closes();
     lambda_runtime::run(service_fn(run_function)).await.expect("the Runtime API answers");
 }
 
@@ -248,11 +240,7 @@ async fn cancel_ends_a_running_tool() {
     let conversation = conversation_with_tools(&backend, 10).await;
     let mut subscriber = Subscriber::subscribe(&backend.api, &conversation).await;
     let turn = backend.send_message(&conversation, r#"call look and call order with {"milliseconds":280000}"#).await;
-    let mut updates = Vec::new();
-    let is_end_of_look = |update: &ConversationUpdate| describe(update).as_deref() == Some("look Succeeded");
-    while !updates.last().is_some_and(is_end_of_look) {
-        updates.push(subscriber.next_update().await);
-    }
+    let mut updates = subscriber.updates_until(|update| describe(update).as_deref() == Some("look Succeeded")).await;
     assert_eq!(backend.cancel(&conversation, &turn.id).await.status, TurnStatus::Cancelling);
     updates.extend(subscriber.updates_until_end(&turn.id).await);
     let finished = FinishedTurn { turn: backend.turn(&conversation, &turn.id).await, updates };

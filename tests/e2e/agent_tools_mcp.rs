@@ -122,16 +122,17 @@ async fn agent_with_a_server_that_is_refused_is_not_stored() {
     let web_page = "http://localhost:1/page";
     let urls = format!("{},{web_page}", server.url);
     let backend = start([("ToolMcpUrls", urls)], |options| options).await;
-    let at = |url: &str| PutTool { mcp: Some(PutMcpServer { url: url.into(), ..PutMcpServer::default() }), ..named() };
-    let of = |names: &[&str]| {
+    let with_url =
+        |url: &str| PutTool { mcp: Some(PutMcpServer { url: url.into(), ..PutMcpServer::default() }), ..named() };
+    let with_tools = |names: &[&str]| {
         let mut tool = mcp_tool(&server);
         tool.mcp.as_mut().unwrap().tools = Some(names.iter().map(|name| (*name).to_owned()).collect());
         tool
     };
     for (tool, field) in [
-        (at("https://mcp.example/mcp"), "tools[0].mcp.url"),
-        (at(web_page), "tools[0].mcp.url"),
-        (of(&["look", "missing"]), "tools[0].mcp.tools"),
+        (with_url("https://mcp.example/mcp"), "tools[0].mcp.url"),
+        (with_url(web_page), "tools[0].mcp.url"),
+        (with_tools(&["look", "missing"]), "tools[0].mcp.tools"),
         (PutTool { effect: Some(ToolEffect::Read), ..mcp_tool(&server) }, "tools[0].effect"),
     ] {
         let (error_type, info) = expect_api_error(&backend.administrator, &agent(tool)).await;
@@ -139,7 +140,7 @@ async fn agent_with_a_server_that_is_refused_is_not_stored() {
     }
     assert!(server.calls().is_empty());
     assert_eq!(backend.partition_items("AGENT#tools").await, Vec::<Value>::new());
-    put_agent(&backend, of(&["look"])).await;
+    put_agent(&backend, with_tools(&["look"])).await;
     assert!(!backend.partition_items("AGENT#tools").await.is_empty());
     backend.server.stop().await;
 }

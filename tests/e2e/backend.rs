@@ -1,6 +1,7 @@
 //! A local server on a free port, and the requests of its users.
 use std::{
     collections::BTreeMap,
+    process::Stdio,
     time::{Duration, SystemTime},
 };
 
@@ -21,6 +22,7 @@ use local::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::{io::AsyncWriteExt, process::Command};
 use uuid::Uuid;
 
 use crate::subscriber::Subscriber;
@@ -319,6 +321,20 @@ fn owned<const N: usize>(parameters: [(&str, &str); N]) -> BTreeMap<String, Stri
 
 pub fn new_id() -> String {
     Uuid::new_v4().to_string()
+}
+
+/// Runs a command that gets these lines as its input. Returns its exit code and what it has written to its
+/// output and its error output.
+pub async fn run_with_input(mut command: Command, lines: &str) -> (Option<i32>, String, String) {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut process = command.spawn().unwrap();
+    let mut input = process.stdin.take().unwrap();
+    // A command that ends at once does not read its input.
+    input.write_all(lines.as_bytes()).await.ok();
+    drop(input);
+    let output = with_timeout(process.wait_with_output()).await.unwrap();
+    let [printed, error] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    (output.status.code(), printed, error)
 }
 
 pub async fn with_timeout<T>(work: impl Future<Output = T>) -> T {

@@ -9,14 +9,14 @@ use client::{
 use local::server::ServerOptions;
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     net::TcpListener,
     process::Command,
 };
 
 use crate::{
     agent_tools::{self, MODEL, count_lines, tool},
-    backend::{Backend, User, with_timeout},
+    backend::{Backend, User, run_with_input, with_timeout},
 };
 
 #[tokio::test]
@@ -42,10 +42,11 @@ async fn several_calls_run_by_their_commands_before_approvals_are_asked_for() {
     let tools = ["--tool", "page=echo page shown", "--tool", "screen=sh -c 'echo No screen. >&2; exit 1'"];
     let (code, output, error) = fixture.chat(&tools, None, &format!("{question}\ny\n")).await;
     assert_eq!((code, error.as_str()), (Some(0), ""), "{output}");
-    let runs: Vec<_> = output.lines().filter(|line| line.contains("runs by the command") || *line == ASKED).collect();
+    let runs: Vec<_> =
+        output.lines().filter(|line| line.contains("runs by the command") || *line == APPROVAL_PROMPT).collect();
     let screen = "(screen runs by the command: sh -c 'echo No screen. >&2; exit 1')";
     let page = "(page runs by the command: echo page shown)";
-    assert_eq!(runs, [page, page, screen, ASKED]);
+    assert_eq!(runs, [page, page, screen, APPROVAL_PROMPT]);
     let expected = [ToolStatus::Succeeded, ToolStatus::Succeeded, ToolStatus::Succeeded, ToolStatus::Failed];
     let results = fixture.results().await;
     assert_eq!(results.iter().map(|result| result.status).collect::<Vec<_>>(), expected);
@@ -123,7 +124,7 @@ async fn user_who_may_not_approve_is_asked_again_and_may_deny() {
     let (code, output, error) = fixture.chat(&[], None, "y\nn\nToo dear.\n").await;
     assert_eq!((code, error.as_str()), (Some(0), ""), "{output}");
     assert!(output.contains("(The answer was not accepted: Unauthorized: Only the user for whom"), "{output}");
-    assert_eq!(output.lines().filter(|line| *line == ASKED).count(), 2, "{output}");
+    assert_eq!(output.lines().filter(|line| *line == APPROVAL_PROMPT).count(), 2, "{output}");
     let results: Vec<_> = fixture.results().await.into_iter().map(|result| (result.status, result.text)).collect();
     let text = "The user denied this call. Reason: Too dear.".to_owned();
     assert_eq!(results, [(ToolStatus::Denied, Some(text))]);
@@ -189,7 +190,7 @@ async fn unfit_tool_option_fails_with_one_sentence() {
     assert!(code == Some(2) && error.starts_with(expected), "{error}");
 }
 
-const ASKED: &str = "Run it? [y/n]";
+const APPROVAL_PROMPT: &str = "Run it? [y/n]";
 
 /// A conversation whose agent has two tools for clients, `page` and `screen`, and one that needs an approval.
 struct Fixture {
@@ -208,9 +209,9 @@ impl Fixture {
         let users = || ["ada", "bob"].map(|user| user.parse().unwrap()).into();
         let backend = agent_tools::start(|options| ServerOptions { users: users(), ..options }).await;
         let order = PutTool { approval: Some(ToolApproval::Always), ..tool("order", ToolEffect::Write) };
-        let of_clients =
+        let client_tool =
             |name| PutTool { approval: None, lambda: None, client: Some(true), ..tool(name, ToolEffect::Read) };
-        let tools = Some(vec![order, of_clients("page"), of_clients("screen")]);
+        let tools = Some(vec![order, client_tool("page"), client_tool("screen")]);
         let agent = PutAgent { id: "clients".into(), model_id: MODEL.into(), tools, ..PutAgent::default() };
         backend.administrator.call(&agent).await.unwrap();
         let conversation = CreateConversation { agent_id: Some(agent.id), ..CreateConversation::default() };
@@ -253,14 +254,7 @@ impl Fixture {
 
     /// Returns the exit code of a chat and what it has written to its output and its error output.
     async fn chat(&self, options: &[&str], text: Option<&str>, lines: &str) -> (Option<i32>, String, String) {
-        let mut process = self.command(options, text).spawn().unwrap();
-        let mut input = process.stdin.take().unwrap();
-        // A chat that ends at once does not read its input.
-        input.write_all(lines.as_bytes()).await.ok();
-        drop(input);
-        let output = with_timeout(process.wait_with_output()).await.unwrap();
-        let [printed, error] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
-        (output.status.code(), printed, error)
+        run_with_input(self.command(options, text), lines).await
     }
 
     /// The results of all calls, in the order of the calls within each answer.

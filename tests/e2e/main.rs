@@ -14,6 +14,8 @@ mod conversations;
 mod idempotency;
 mod input_validation;
 mod killed_handlers;
+#[path = "../support/lambda_function.rs"]
+mod lambda_function;
 mod long_conversations;
 mod mcp_server;
 mod model_failures;

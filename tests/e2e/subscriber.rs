@@ -37,16 +37,20 @@ impl Subscriber {
 
     /// Receives updates until one has an end status. All of them belong to this turn.
     pub async fn updates_until_end(&mut self, turn_id: &str) -> Vec<ConversationUpdate> {
-        let mut updates = Vec::new();
-        loop {
-            let update = self.next_update().await;
+        self.updates_until(|update| {
             assert_eq!(update.turn_id.as_deref(), Some(turn_id));
-            let is_end = update.metadata.as_ref().is_some_and(|metadata| metadata.status.is_end());
-            updates.push(update);
-            if is_end {
-                return updates;
-            }
+            update.metadata.as_ref().is_some_and(|metadata| metadata.status.is_end())
+        })
+        .await
+    }
+
+    /// Receives updates up to the first one of this kind.
+    pub async fn updates_until(&mut self, is_last: impl Fn(&ConversationUpdate) -> bool) -> Vec<ConversationUpdate> {
+        let mut updates = vec![self.next_update().await];
+        while !updates.last().is_some_and(&is_last) {
+            updates.push(self.next_update().await);
         }
+        updates
     }
 
     /// Waits until the server has ended the subscription and refused to resume it.

@@ -1,5 +1,5 @@
 //! Tool calls that wait for a user's approval or for a client.
-use std::{path::Path, process::Stdio};
+use std::path::Path;
 
 use client::{
     requests::{AnswerToolCall, CreateConversation, PutAgent, PutTool},
@@ -7,11 +7,11 @@ use client::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{io::AsyncWriteExt, process::Command};
+use tokio::process::Command;
 
 use crate::{
     agent_tools::{MODEL, answer, backend_with_tools, count_lines, results, tool},
-    backend::{Backend, FinishedTurn, with_timeout},
+    backend::{Backend, FinishedTurn, run_with_input},
     subscriber::Subscriber,
 };
 
@@ -194,29 +194,17 @@ async fn chat(backend: &Backend, conversation: &str, text: Option<&str>, lines: 
     let mut command = Command::new(env!("CARGO_BIN_EXE_parlance"));
     command.args(["chat", "--url", &endpoint.url, "--api-key", endpoint.api_key.as_ref().unwrap()]);
     command.args(["--conversation", conversation, "--state"]).arg(state.path().join("state")).args(text);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut process = command.spawn().unwrap();
-    let mut input = process.stdin.take().unwrap();
-    input.write_all(lines.as_bytes()).await.unwrap();
-    drop(input);
-    let output = with_timeout(process.wait_with_output()).await.unwrap();
-    let [printed, error] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
-    (output.status.code(), printed, error)
+    run_with_input(command, lines).await
 }
 
 /// Receives updates up to the one with which the turn begins to wait.
 pub async fn updates_until_wait(subscriber: &mut Subscriber) -> Vec<ConversationUpdate> {
-    let mut updates = Vec::new();
-    loop {
-        let update = subscriber.next_update().await;
+    let is_wait = |update: &ConversationUpdate| {
         let status = update.metadata.as_ref().map(|metadata| metadata.status);
-        updates.push(update);
-        match status {
-            Some(TurnStatus::Waiting) => return updates,
-            Some(status) => assert!(!status.is_end(), "the turn has ended: {updates:?}"),
-            None => {}
-        }
-    }
+        assert!(!status.is_some_and(TurnStatus::is_end), "the turn has ended: {update:?}");
+        status == Some(TurnStatus::Waiting)
+    };
+    subscriber.updates_until(is_wait).await
 }
 
 /// An answer to a pending call, without its content.

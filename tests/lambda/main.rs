@@ -2,6 +2,8 @@
 mod events;
 mod failures;
 mod invoke_api;
+#[path = "../support/lambda_function.rs"]
+mod lambda_function;
 mod lifetime;
 mod responses;
 mod service;
@@ -13,7 +15,7 @@ use service::{Service, function, lambda};
 
 #[test]
 fn function_responds_through_the_runtime_api() {
-    if test_function::is_started_as_function() {
+    if lambda_function::is_started_as_function() {
         return test_function::run();
     }
     block_on(async {

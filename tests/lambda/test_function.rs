@@ -1,32 +1,24 @@
 //! The function that the tests invoke: this test binary, started with Lambda's environment variables.
 use std::{
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Write},
     net::TcpStream,
 };
 
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::{Value, json};
 
-/// Whether this process was started as an execution environment.
-pub fn is_started_as_function() -> bool {
-    std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some()
-}
+use crate::lambda_function::exit_when_input_closes;
 
 /// Serves invocations until standard input closes.
 #[tokio::main(flavor = "current_thread")]
 pub async fn run() {
-    std::thread::spawn(exit_when_stdin_closes);
+    exit_when_input_closes();
     match std::env::var("FUNCTION_INIT").as_deref() {
         Ok("fail") => report_init_error().await,
         Ok("exit") => std::process::exit(4),
         Ok("copy") => copy_payloads().await,
         _ => lambda_runtime::run(service_fn(handle)).await.expect("the Runtime API answers"),
     }
-}
-
-fn exit_when_stdin_closes() {
-    io::stdin().read_to_end(&mut Vec::new()).ok();
-    std::process::exit(0);
 }
 
 async fn report_init_error() {
