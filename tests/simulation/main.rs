@@ -9,6 +9,7 @@
 mod access;
 mod aws;
 mod checker;
+mod conversation;
 mod environment;
 mod fault_profile;
 mod fixture;

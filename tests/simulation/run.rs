@@ -14,6 +14,7 @@ use tokio::{
 use crate::{
     access::Access,
     checker::{self, Violation},
+    conversation::{self, WAIT_END},
     environment::{Environment, Trace},
     fault_profile::FaultCounts,
     fixture::Fixture,
@@ -25,7 +26,7 @@ use crate::{
     recorder::Recorder,
     subscriber::{DisplayedTurns, Subscriber, SubscriberHandle},
     tool_checks::{self, ToolCounts},
-    users::{self, User, WAIT_END},
+    users::User,
 };
 
 /// Longer than Lambda's retries take, and longer than a turn can be claimed.
@@ -103,7 +104,7 @@ pub fn run_seed(fixture: &Fixture, plan: RunPlan, trace: Trace) -> Report {
         let subscribers = start_subscribers(&environment);
         let participant = subscribers.iter().find(|subscriber| subscriber.person == Person::Participant);
         let participant = participant.map(|subscriber| subscriber.handle.clone());
-        users::converse(environment.clone(), subscribers[0].handle.clone(), participant).await;
+        conversation::converse(environment.clone(), subscribers[0].handle.clone(), participant).await;
         sleep(environment.with_rng(|rng| rng.seconds(0..300))).await;
         environment.with_faults(|profile, _| profile.disable());
         settle(&environment).await;
