@@ -3,6 +3,7 @@
 //!
 //! `CHAOS_RUNS` is the number of turns under random faults, and of turns with tools. From 200 on, every fault
 //! must have been injected.
+mod agent_tools;
 mod checker;
 mod concurrency;
 mod deliveries;
@@ -13,4 +14,3 @@ mod lambda_function;
 mod random_faults;
 mod reader;
 mod reader_boundaries;
-mod tools;

@@ -35,12 +35,8 @@ async fn inject_at_every_update(fault: Fault) {
     fixture.server.stop().await;
 }
 
+/// The two scenarios wait at the same time.
 #[tokio::test(flavor = "multi_thread")]
-async fn reader_cut_off_at_any_update_ends_with_stored_text() {
-    inject_at_every_update(Fault::SubscriberCut).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn reader_missing_any_update_ends_with_stored_text() {
-    inject_at_every_update(Fault::UpdateLost).await;
+async fn reader_cut_off_at_or_missing_any_update_ends_with_stored_text() {
+    tokio::join!(inject_at_every_update(Fault::SubscriberCut), inject_at_every_update(Fault::UpdateLost));
 }

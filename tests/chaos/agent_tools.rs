@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// The test that is the program of the functions.
-const FUNCTION_TEST: &str = "tools::program_of_the_functions";
+const FUNCTION_TEST: &str = "agent_tools::program_of_the_functions";
 const FUNCTION_ARN: &str = "arn:aws:lambda:us-east-1:000000000000:function:tools";
 /// Answers as the scripted model, with Claude's rules for transcripts.
 const MODEL: &str = "anthropic.claude-sonnet-5";
