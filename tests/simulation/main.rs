@@ -48,7 +48,7 @@ use observations::Sizes;
 use run::{Report, RunPlan, run_seed};
 use tool_checks::ToolCounts;
 
-const DEFAULT_RUNS: u64 = if cfg!(debug_assertions) { 12 } else { 2_000 };
+const DEFAULT_RUNS: u64 = if cfg!(debug_assertions) { 8 } else { 2_000 };
 /// The number of seeds within which every mutant must show.
 const MUTANT_RUNS: u64 = 400;
 
@@ -72,7 +72,7 @@ fn invariants_hold_under_random_faults() {
 #[test]
 fn same_seed_gives_same_run() {
     let fixtures = [Fixture::new(), Fixture::new()];
-    for seed in [3, 17, 42] {
+    for seed in [3, 17] {
         let traces = fixtures.each_ref().map(|fixture| {
             let report = run_seed(fixture, RunPlan::of_seed(seed), Trace::Collected(Mutex::default()));
             report.trace
