@@ -139,7 +139,7 @@ mod tests {
             let list = format!("https://b.example/,{url}");
             assert_eq!(McpUrls::from_list(&list), Err(UnsafeUrl::Number(2)), "{url}");
         }
-        let message = "must be https URLs with commas between them, and its entry 2 is none.";
+        let message = "must be https URLs with commas between them; entry 2 is not one.";
         assert_eq!(UnsafeUrl::Number(2).to_string(), message);
     }
 

@@ -4,14 +4,14 @@ use std::time::Duration;
 use api::backoff::Backoff;
 use tokio::time::sleep;
 
-/// The state of a loop of tries after a failed one.
+/// What is known after a failed try.
 pub struct NextTry {
     pub failures: u32,
     /// The time until the next try.
     pub delay: Duration,
 }
 
-/// Repeats a call while `may_repeat` allows it. Returns the last error.
+/// Repeats a call while `may_repeat` allows it, which is the only bound of the tries. Returns the last error.
 pub async fn retry<T, E, F: Future<Output = Result<T, E>>>(
     backoff: Backoff,
     jitter_seed: u64,

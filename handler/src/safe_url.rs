@@ -8,7 +8,7 @@ pub enum UnsafeUrl {
     #[error("must be https URLs with commas between them, not {0:?}.")]
     Text(String),
     /// The number of the entry, in a list that may have a user name or a password.
-    #[error("must be https URLs with commas between them, and its entry {0} is none.")]
+    #[error("must be https URLs with commas between them; entry {0} is not one.")]
     Number(usize),
     #[error("must have {parsed:?} instead of {given:?}: URLs are compared as they are sent.")]
     Spelling { given: String, parsed: String },

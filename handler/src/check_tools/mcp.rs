@@ -117,7 +117,7 @@ impl ListedTool {
     }
 }
 
-/// Asks several servers at the same time, all of them for ten seconds. `servers` is `None` where nothing is
+/// Lists the tools of all given servers, within ten seconds together. `servers` is `None` where nothing is
 /// allowed.
 pub async fn list_servers(tools: &[GivenTool], servers: Option<&McpServers>) -> Listings {
     list_servers_until(tools, servers, now() + LISTING_TIMEOUT).await
