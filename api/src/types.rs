@@ -90,11 +90,14 @@ pub enum SenderKind {
 
 /// One piece of content. Exactly one member is set; later kinds of content are added as further optional
 /// members.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ContentBlock {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// The passages that the text cites, in order of the ends of the text that cites them. Only beside a text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub citations: Option<Vec<Citation>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_use: Option<ToolUse>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -113,6 +116,31 @@ impl ContentBlock {
     pub fn tool_result(tool_result: ToolResult) -> Self {
         Self { tool_result: Some(tool_result), ..Self::default() }
     }
+}
+
+/// A passage of a document that a text cites.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Citation {
+    /// The document's name for people.
+    pub title: String,
+    /// The document's URI, such as `s3://bucket/key`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The document's address for a browser; `None` for an object of S3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The text of the passage. A long one is cut and ends with an ellipsis.
+    pub passage: String,
+    /// 0 to 1: how well the passage matched the question.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    /// The page of the document, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<u32>,
+    /// Where the text that cites begins in its block, in UTF-16 code units.
+    pub start: u32,
+    /// Where the text that cites ends in its block, in UTF-16 code units.
+    pub end: u32,
 }
 
 /// A tool call: the model asks for a tool to be run.
@@ -253,11 +281,27 @@ pub enum FailureCode {
     NotStarted,
     Interrupted,
     PendingExpired,
+    KnowledgeUnavailable,
     Internal,
 }
 
+/// What a program branches on when a turn has a note for its user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum NoteCode {
+    /// The model is called again, because it is throttled.
+    ModelBusy,
+    /// The database of the documents wakes up.
+    KnowledgeResuming,
+    /// The answer is made without documents, because they could not be searched.
+    KnowledgeUnavailable,
+    /// Any code that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
 impl FailureCode {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Throttled,
         Self::ModelUnavailable,
         Self::ModelSilent,
@@ -267,6 +311,7 @@ impl FailureCode {
         Self::NotStarted,
         Self::Interrupted,
         Self::PendingExpired,
+        Self::KnowledgeUnavailable,
         Self::Internal,
     ];
 }

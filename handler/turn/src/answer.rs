@@ -1,13 +1,22 @@
 //! The text of an answer: cut into batches while it arrives and into events to store.
 use std::collections::VecDeque;
 
-use api::types::ContentBlock;
+use api::types::{Citation, ContentBlock};
 
 use crate::{
     json_size::{fitting_prefix, json_size},
     limits::Limits,
     mutation::Batch,
 };
+
+/// The most citations of an event: resolvers loop over them.
+pub const MAX_EVENT_CITATIONS: usize = 64;
+/// The most citations of a batch. Further ones are in a later batch or in the event.
+const MAX_BATCH_CITATIONS: usize = 8;
+/// The room that the text of an answer with citations leaves for them: more than one citation can need.
+const CITATION_ROOM_BYTES: usize = 6000;
+/// `{"title":"","source":"","url":"","passage":"","score":0.123456789,"page":1000,"start":10000,"end":10000},`
+const CITATION_BYTES: usize = 110;
 
 /// Room for an event's members besides its content: ids, names, usage, the message of a failure.
 const ENVELOPE_BYTES: usize = 4096;
@@ -30,6 +39,10 @@ pub struct Answer {
     open_event_bytes: usize,
     /// The JSON size of the text that is in the open event and in no batch.
     unpublished_bytes: usize,
+    /// The citations in the open event.
+    citation_count: usize,
+    /// What the text leaves of an event, for citations.
+    citation_room_bytes: usize,
     batch_max_bytes: usize,
     event_max_bytes: usize,
     event_max_blocks: usize,
@@ -39,8 +52,16 @@ pub struct Answer {
 struct Block {
     index: u32,
     text: String,
+    /// The length of the text in UTF-16 code units.
+    utf16_len: u32,
     /// The length of the prefix that is in batches.
     published_len: usize,
+    /// The same in UTF-16 code units.
+    published_utf16_len: u32,
+    /// In order of their ends.
+    citations: Vec<Citation>,
+    /// How many of the citations are in batches.
+    published_citations: usize,
 }
 
 impl Answer {
@@ -50,10 +71,33 @@ impl Answer {
             open_blocks: Vec::new(),
             open_event_bytes: ENVELOPE_BYTES,
             unpublished_bytes: 0,
+            citation_count: 0,
+            citation_room_bytes: 0,
             batch_max_bytes: limits.batch_max_bytes,
             event_max_bytes: limits.event_max_bytes,
             event_max_blocks: limits.event_max_blocks,
         }
+    }
+
+    /// From now on text leaves room for citations.
+    pub fn expect_citations(&mut self) {
+        self.citation_room_bytes = CITATION_ROOM_BYTES;
+    }
+
+    /// Adds a citation to the last `length` UTF-16 code units of a block's text. A citation of text that is in
+    /// a full event already, or that does not fit into the event of its text, is left out. Where the text
+    /// began in the event before, its end in the open event is what cites.
+    pub fn cite(&mut self, block: u32, length: usize, citation: Citation) {
+        let size = citation_size(&citation);
+        if self.citation_count == MAX_EVENT_CITATIONS || self.open_event_bytes + size > self.event_max_bytes {
+            return;
+        }
+        let Some(block) = self.open_blocks.iter_mut().find(|open| open.index == block) else { return };
+        let end = block.utf16_len;
+        let start = end.saturating_sub(length.try_into().unwrap_or(u32::MAX));
+        block.citations.push(Citation { start, end, ..citation });
+        self.citation_count += 1;
+        self.open_event_bytes += size;
     }
 
     /// Appends a delta. Text that does not fit into the open event goes into new ones.
@@ -88,10 +132,11 @@ impl Answer {
         let block = self.open_blocks.iter_mut().find(|block| block.published_len < block.text.len())?;
         let unpublished = block.text.get(block.published_len..)?;
         let cut = fitting_prefix(unpublished, self.batch_max_bytes).cut.max(unpublished.ceil_char_boundary(1));
-        let batch = Batch { block: block.index, text: unpublished[..cut].to_owned() };
+        let text = unpublished[..cut].to_owned();
         block.published_len += cut;
-        self.unpublished_bytes -= json_size(&batch.text);
-        Some(batch)
+        block.published_utf16_len += utf16_len(&text);
+        self.unpublished_bytes -= json_size(&text);
+        Some(Batch { block: block.index, text, citations: block.take_published_citations() })
     }
 
     /// The content of the oldest full event. Its last text may be in no batch, because the event carries it.
@@ -103,7 +148,8 @@ impl Answer {
     pub fn take_open_event(&mut self) -> Vec<ContentBlock> {
         self.open_event_bytes = ENVELOPE_BYTES;
         self.unpublished_bytes = 0;
-        self.open_blocks.drain(..).map(|block| ContentBlock::text(block.text)).collect()
+        self.citation_count = 0;
+        self.open_blocks.drain(..).map(Block::into_content).collect()
     }
 
     /// The rest of the answer at the end of a step with tool calls: the text events, if there is more text
@@ -136,15 +182,19 @@ impl Answer {
         if !is_open && self.open_blocks.len() == self.event_max_blocks {
             return 0;
         }
+        if self.citation_count == MAX_EVENT_CITATIONS {
+            return 0;
+        }
         let new_block_bytes = if is_open { 0 } else { BLOCK_BYTES };
-        self.event_max_bytes.saturating_sub(self.open_event_bytes + new_block_bytes) / 2
+        let used_bytes = self.open_event_bytes + new_block_bytes + self.citation_room_bytes;
+        self.event_max_bytes.saturating_sub(used_bytes) / 2
     }
 
     fn append_to_open_event(&mut self, index: u32, text: &str) {
         match self.open_blocks.iter_mut().find(|block| block.index == index) {
-            Some(block) => block.text.push_str(text),
+            Some(block) => block.push(text),
             None => {
-                self.open_blocks.push(Block { index, text: text.to_owned(), published_len: 0 });
+                self.open_blocks.push(Block::new(index, text));
                 self.open_event_bytes += BLOCK_BYTES;
             }
         }
@@ -152,6 +202,51 @@ impl Answer {
         self.open_event_bytes += 2 * size;
         self.unpublished_bytes += size;
     }
+}
+
+impl Block {
+    fn new(index: u32, text: &str) -> Self {
+        let mut block = Self {
+            index,
+            text: String::new(),
+            utf16_len: 0,
+            published_len: 0,
+            published_utf16_len: 0,
+            citations: Vec::new(),
+            published_citations: 0,
+        };
+        block.push(text);
+        block
+    }
+
+    fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.utf16_len += utf16_len(text);
+    }
+
+    /// The next citations of text that is in batches.
+    fn take_published_citations(&mut self) -> Vec<Citation> {
+        let next = self.citations.iter().skip(self.published_citations).take(MAX_BATCH_CITATIONS);
+        let citations: Vec<_> = next.take_while(|citation| citation.end <= self.published_utf16_len).cloned().collect();
+        self.published_citations += citations.len();
+        citations
+    }
+
+    fn into_content(self) -> ContentBlock {
+        let citations = (!self.citations.is_empty()).then_some(self.citations);
+        ContentBlock { citations, ..ContentBlock::text(self.text) }
+    }
+}
+
+/// An event has less than 160 KB of text.
+fn utf16_len(text: &str) -> u32 {
+    text.encode_utf16().count().try_into().unwrap_or(u32::MAX)
+}
+
+fn citation_size(citation: &Citation) -> usize {
+    let Citation { title, source, url, passage, .. } = citation;
+    let optional = |text: &Option<String>| text.as_deref().map_or(0, json_size);
+    CITATION_BYTES + json_size(title) + optional(source) + optional(url) + json_size(passage)
 }
 
 fn call_bytes(block: &ContentBlock) -> usize {

@@ -11,32 +11,32 @@ use std::{
 use api::{
     backoff::jitter_seed,
     text::is_blank,
-    types::{ContentBlock, ConversationEvent, FailureCode, StopReason, ToolCall, ToolUse, TurnStatus, Usage},
+    types::{ContentBlock, ConversationEvent, FailureCode, NoteCode, StopReason, ToolCall, ToolUse, TurnStatus, Usage},
 };
 
 use crate::{
     answer::Answer,
+    citations::{CitationStyle, Citations, DOCUMENTS_UNAVAILABLE},
     claim::Claim,
     deadlines::Deadlines,
     delivery::{Accepts, Delivery, DeliveryOutcome},
     direct_write::WriteFailure,
     effect::{AttemptEnd, Effect},
     failures::Failure,
+    knowledge::{Knowledge, KnowledgeFailure, RetrievalRequest},
     limits::Limits,
     model::{ModelError, ModelRequest, Role, StreamEvent, TranscriptBlock, TranscriptMessage},
     model_call::{ModelAction, ModelCall, StepEnd},
-    mutation::{AgentEvent, AnswerEnd, Author, EndReason, Mutation, PublishFailure, Update, Wait},
+    mutation::{AgentEvent, AnswerEnd, Author, EndReason, Mutation, Note, PublishFailure, Update, Wait},
     pacing::Pacing,
     request::Agent,
+    retrieval::{Retrieval, RetrievalAction, RetrievalResult},
     token_estimate::estimate_tokens,
     tool::{Caller, StoredCalls, ToolOutcome},
     tool_calls::{Call, CallCollector, stored_call},
     tool_runs::ToolRuns,
-    transcript::{result_block, trim_tool_results},
+    transcript::{TranscriptInput, build_transcript, result_block, trim_tool_results},
 };
-
-/// The note for the user while a throttled model is called again.
-const BUSY_NOTE: &str = "The model is busy; trying again.";
 
 /// An event outside of the attempt.
 #[derive(Debug, PartialEq)]
@@ -49,6 +49,8 @@ pub enum Input {
     Published(Result<TurnStatus, PublishFailure>),
     /// The result of a direct write: the turn's status after it.
     Written(Result<TurnStatus, WriteFailure>),
+    /// A search of documents has ended.
+    Retrieved(RetrievalResult),
     /// A tool has ended.
     ToolFinished {
         tool_use_id: String,
@@ -74,8 +76,18 @@ pub struct AttemptStart {
     /// The tokens of the existing answer, as far as the model reported them.
     pub kept_usage: Option<Usage>,
     pub request: ModelRequest,
+    /// `None` if no documents are searched before the model is asked.
+    pub retrieval: Option<RetrievalStart>,
     pub limits: Limits,
     pub deadlines: Deadlines,
+}
+
+/// The search for passages to answer from.
+pub struct RetrievalStart {
+    pub knowledge: Knowledge,
+    pub request: RetrievalRequest,
+    /// For the transcript with the passages.
+    pub transcript: TranscriptInput,
 }
 
 pub struct Attempt {
@@ -88,6 +100,8 @@ pub struct Attempt {
     step_count: u32,
     calls: CallCollector,
     answer: Answer,
+    /// `None` without passages: then the model's text blocks stay apart.
+    citations: Option<Citations>,
     /// The blocks of the step's message that are in published events.
     published_blocks: Vec<TranscriptBlock>,
     /// Events to publish before the open event of the answer: those of a step with tool calls.
@@ -98,7 +112,7 @@ pub struct Attempt {
     /// The tokens of what the answer has from earlier attempts.
     kept_usage: Option<Usage>,
     /// A note that is not published yet.
-    note: Option<&'static str>,
+    note: Option<Note>,
     pacing: Pacing,
     delivery: Delivery,
     limits: Limits,
@@ -113,10 +127,21 @@ pub struct Attempt {
 
 /// What the attempt waits for.
 enum Step {
+    Retrieval(Box<RetrievalStep>),
     Model(ModelCall),
     Tools(ToolRuns),
     /// The answer ended after the results of tools.
     Ended(EndReason),
+}
+
+/// Documents are searched. The first request to the model follows, or the tools of stored calls.
+struct RetrievalStep {
+    retrieval: Retrieval,
+    knowledge: Knowledge,
+    transcript: TranscriptInput,
+    stored_runs: Option<ToolRuns>,
+    /// Why the answer ends after the search, if it does.
+    end: Option<EndReason>,
 }
 
 /// The tokens of all steps.
@@ -145,26 +170,33 @@ impl Attempt {
             stored_calls,
             kept_usage,
             request,
+            retrieval,
             limits,
             deadlines,
         } = start;
         let jitter_seed = jitter_seed(&[&claim.conversation_id, &claim.turn_id, &claim.attempt.to_string()]);
-        let step = match stored_calls {
-            None => Step::Model(ModelCall::new(&limits, deadlines, jitter_seed, now)),
-            Some(StoredCalls { position, calls, mut answers }) => {
-                let to_call = |call: ToolUse| {
-                    let answer = answers.remove(&call.id);
-                    stored_call(call, answer, &request.tools)
-                };
-                let calls = calls.into_iter().map(to_call).collect();
-                Step::Tools(ToolRuns::of_stored_calls(calls, position, Answer::event_room(&limits)))
+        let stored_runs = stored_calls.map(|StoredCalls { position, calls, mut answers }| {
+            let to_call = |call: ToolUse| {
+                let answer = answers.remove(&call.id);
+                stored_call(call, answer, &request.tools)
+            };
+            let calls = calls.into_iter().map(to_call).collect();
+            ToolRuns::of_stored_calls(calls, position, Answer::event_room(&limits))
+        });
+        let step = match (retrieval, stored_runs) {
+            (Some(RetrievalStart { knowledge, request, transcript }), stored_runs) => {
+                let retrieval = Retrieval::new(request, &limits, deadlines.stop_model_at, jitter_seed, now);
+                Step::Retrieval(Box::new(RetrievalStep { retrieval, knowledge, transcript, stored_runs, end: None }))
             }
+            (None, Some(runs)) => Step::Tools(runs),
+            (None, None) => Step::Model(ModelCall::new(&limits, deadlines, jitter_seed, now)),
         };
         let mut attempt = Self {
             step,
             step_count: 1,
             calls: CallCollector::default(),
             answer: Answer::new(&limits),
+            citations: None,
             published_blocks: Vec::new(),
             step_events: VecDeque::new(),
             tool_progress: VecDeque::new(),
@@ -204,6 +236,13 @@ impl Attempt {
                 let outcome = self.delivery.on_written(result, now);
                 self.on_delivery_outcome(outcome);
             }
+            Input::Retrieved(result) => {
+                if let Step::Retrieval(step) = &mut self.step
+                    && step.retrieval.on_result(result, now)
+                {
+                    self.note = Some(Note(NoteCode::KnowledgeResuming));
+                }
+            }
             Input::ToolFinished { tool_use_id, outcome } => {
                 if let Step::Tools(runs) = &mut self.step {
                     self.tool_progress.extend(runs.on_finished(&tool_use_id, outcome));
@@ -234,6 +273,7 @@ impl Attempt {
             Accepts::EventsOnly | Accepts::Nothing => None,
         };
         let step_at = match &self.step {
+            Step::Retrieval(step) => step.retrieval.wake_at(),
             Step::Model(model_call) => model_call.wake_at(),
             Step::Tools(runs) if runs.end().is_none() => Some(self.deadlines.stop_model_at),
             Step::Tools(_) | Step::Ended(_) => None,
@@ -253,7 +293,7 @@ impl Attempt {
                 Some(StepEnd::Answer(reason)) => Some(reason),
                 Some(StepEnd::ToolUse) | None => None,
             },
-            Step::Tools(_) => None,
+            Step::Retrieval(_) | Step::Tools(_) => None,
             Step::Ended(reason) => Some(*reason),
         }
     }
@@ -297,13 +337,26 @@ impl Attempt {
         model_call.on_activity(now);
         match event {
             StreamEvent::Text { block, text } if !text.is_empty() => {
-                self.note = None;
+                self.note.take_if(|note| *note == Note(NoteCode::ModelBusy));
                 model_call.on_content();
                 self.tokens.answer_bytes += text.len();
-                self.answer.push_delta(block, &text);
+                match &mut self.citations {
+                    Some(citations) => citations.push_text(&mut self.answer, block, &text),
+                    None => self.answer.push_delta(block, &text),
+                }
+            }
+            StreamEvent::Citation { block, cited } => {
+                if let Some(citations) = &mut self.citations {
+                    citations.push_citation(&mut self.answer, block, &cited);
+                }
+            }
+            StreamEvent::BlockEnd { block } => {
+                if let Some(citations) = &mut self.citations {
+                    citations.on_block_end(&mut self.answer, block);
+                }
             }
             StreamEvent::ToolUse { block, id, name } => {
-                self.note = None;
+                self.note.take_if(|note| *note == Note(NoteCode::ModelBusy));
                 model_call.on_content();
                 self.calls.push_call(block, id, name);
             }
@@ -311,7 +364,12 @@ impl Attempt {
                 self.tokens.answer_bytes += json.len();
                 self.calls.push_input(block, &json);
             }
-            StreamEvent::MessageStop(stop) => model_call.on_stop(stop),
+            StreamEvent::MessageStop(stop) => {
+                model_call.on_stop(stop);
+                if let Some(citations) = &mut self.citations {
+                    citations.on_step_end(&mut self.answer);
+                }
+            }
             StreamEvent::Usage(usage) => {
                 model_call.on_usage();
                 self.tokens.is_reported = true;
@@ -325,12 +383,13 @@ impl Attempt {
         let Step::Model(model_call) = &mut self.step else { return };
         let will_call_again = model_call.on_failure(error, now);
         if will_call_again {
-            self.note = Some(BUSY_NOTE);
+            self.note = Some(Note(NoteCode::ModelBusy));
         }
     }
 
     fn next_step_effect(&mut self, now: Instant) -> Option<Effect> {
         match &mut self.step {
+            Step::Retrieval(_) => self.next_retrieval_effect(now),
             Step::Model(model_call) => match model_call.next_action(now) {
                 Some(ModelAction::Open) => {
                     self.tokens.is_model_called = true;
@@ -345,6 +404,55 @@ impl Attempt {
             },
             Step::Tools(_) => self.next_tool_effect(now),
             Step::Ended(_) => None,
+        }
+    }
+
+    fn next_retrieval_effect(&mut self, now: Instant) -> Option<Effect> {
+        let Step::Retrieval(step) = &mut self.step else { return None };
+        match step.retrieval.next_action(now) {
+            Some(RetrievalAction::Start(request)) => return Some(Effect::Retrieve(request)),
+            Some(RetrievalAction::Stop) => return Some(Effect::StopRetrieval),
+            None => {}
+        }
+        let result = step.retrieval.take_result()?;
+        self.end_retrieval(result, now);
+        self.next_step_effect(now)
+    }
+
+    /// The search is over: the model gets the passages, or is to say that there are none.
+    fn end_retrieval(&mut self, result: RetrievalResult, now: Instant) {
+        let next = Step::Model(ModelCall::new(&self.limits, self.deadlines, self.jitter_seed, now));
+        let Step::Retrieval(step) = std::mem::replace(&mut self.step, next) else { return };
+        let RetrievalStep { knowledge, mut transcript, stored_runs, end, .. } = *step;
+        let must_fail = result.is_err() && knowledge.on_failure == KnowledgeFailure::Fail;
+        let failure = must_fail.then(|| EndReason::Failed(Failure::new(FailureCode::KnowledgeUnavailable)));
+        if let Some(reason) = end.or(failure) {
+            self.step = match stored_runs {
+                None => Step::Ended(reason),
+                Some(mut runs) => {
+                    runs.stop(reason);
+                    Step::Tools(runs)
+                }
+            };
+            return;
+        }
+        match result {
+            Ok(passages) => {
+                let style = CitationStyle::of_model(&self.request.model_id);
+                let citations = Citations::new(knowledge.select(passages), style);
+                transcript.context = citations.context();
+                self.note = None;
+                self.answer.expect_citations();
+                self.citations = Some(citations);
+            }
+            Err(_) => {
+                self.note = Some(Note(NoteCode::KnowledgeUnavailable));
+                transcript.context = vec![TranscriptBlock::Text(DOCUMENTS_UNAVAILABLE.to_owned())];
+            }
+        }
+        Arc::make_mut(&mut self.request).transcript = build_transcript(&transcript);
+        if let Some(runs) = stored_runs {
+            self.step = Step::Tools(runs);
         }
     }
 
@@ -410,7 +518,7 @@ impl Attempt {
         let blocks = self.request.transcript.iter().flat_map(|message| &message.content);
         let ids = blocks.filter_map(|block| match block {
             TranscriptBlock::ToolUse(tool_use) => Some(tool_use.id.clone()),
-            TranscriptBlock::Text(_) | TranscriptBlock::ToolResult { .. } => None,
+            TranscriptBlock::Text(_) | TranscriptBlock::SearchResult(_) | TranscriptBlock::ToolResult { .. } => None,
         });
         ids.collect()
     }
@@ -467,6 +575,10 @@ impl Attempt {
     fn cancel(&mut self) {
         let reason = EndReason::Stopped(StopReason::Cancelled);
         match &mut self.step {
+            Step::Retrieval(step) => {
+                step.end = Some(reason);
+                step.retrieval.stop();
+            }
             Step::Model(model_call) => model_call.cancel(),
             Step::Tools(runs) => {
                 runs.stop(reason);
@@ -479,7 +591,7 @@ impl Attempt {
     fn next_delivery_effect(&mut self, now: Instant) -> Option<Effect> {
         let is_ending = match &self.step {
             Step::Tools(runs) => runs.end().is_some(),
-            Step::Model(_) | Step::Ended(_) => self.end_reason().is_some(),
+            Step::Retrieval(_) | Step::Model(_) | Step::Ended(_) => self.end_reason().is_some(),
         };
         if is_ending {
             self.delivery.on_answer_ended(now);

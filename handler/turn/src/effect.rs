@@ -1,10 +1,16 @@
 //! The effects that an attempt asks its caller to perform.
 use std::sync::Arc;
 
-use crate::{direct_write::DirectWrite, model::ModelRequest, mutation::Mutation, tool::ToolRun};
+use crate::{
+    direct_write::DirectWrite, knowledge::RetrievalRequest, model::ModelRequest, mutation::Mutation, tool::ToolRun,
+};
 
 #[derive(Debug, PartialEq)]
 pub enum Effect {
+    /// Searches documents. At most one search is in flight.
+    Retrieve(Arc<RetrievalRequest>),
+    /// Abandons the search. Its result no longer counts.
+    StopRetrieval,
     /// Opens a stream of the model's answer, in place of an earlier one.
     CallModel(Arc<ModelRequest>),
     CloseModelStream,

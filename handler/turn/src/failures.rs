@@ -42,6 +42,7 @@ impl Failure {
             FailureCode::NotStarted => ("The answer could not be started. Try again.", Warning, true),
             FailureCode::Interrupted => ("The work on the answer was interrupted. Try again.", Error, true),
             FailureCode::PendingExpired => ("Nobody answered the tool call in time.", Info, true),
+            FailureCode::KnowledgeUnavailable => ("The documents could not be searched. Try again.", Warning, true),
             FailureCode::Internal => ("Something went wrong on our side. Try again.", Error, true),
         };
         Self { code, message, severity, retryable }

@@ -12,6 +12,7 @@ pub mod deadlines;
 pub mod direct_write;
 pub mod effective_status;
 pub mod failures;
+pub mod knowledge;
 pub mod limits;
 pub mod model_settings;
 pub mod mutation;
@@ -25,9 +26,13 @@ pub mod effect;
 pub mod outbox;
 pub mod pacing;
 
+mod citation_markers;
+mod citations;
 mod delivery;
 mod json_size;
+mod knowledge_filter;
 mod model_call;
+pub mod retrieval;
 #[cfg(test)]
 mod test_support;
 mod token_estimate;

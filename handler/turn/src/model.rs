@@ -32,6 +32,8 @@ pub enum Role {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TranscriptBlock {
     Text(String),
+    /// Only in a message of the user, before the question.
+    SearchResult(SearchResult),
     /// Only in a message of the assistant. The next message has the result of each call.
     ToolUse(ToolUse),
     /// Only in a message of the user, before any text.
@@ -40,6 +42,25 @@ pub enum TranscriptBlock {
         is_error: bool,
         output: ToolOutput,
     },
+}
+
+/// A passage for a model that cites passages itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchResult {
+    /// Identifies the document. Not empty.
+    pub source: String,
+    pub title: String,
+    pub text: String,
+}
+
+/// A passage as the model names it where it cites it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CitedPassage {
+    pub source: Option<String>,
+    /// The index of the search result among all of the request, from 0.
+    pub search_result_index: Option<usize>,
+    /// The cited part of the passage; empty if the model did not say.
+    pub text: String,
 }
 
 /// What a tool returned.
@@ -55,6 +76,10 @@ pub enum ToolOutput {
 pub enum StreamEvent {
     /// A delta of text. Content blocks are numbered from 0.
     Text { block: u32, text: String },
+    /// The text of a block cites a passage. It comes before the text.
+    Citation { block: u32, cited: CitedPassage },
+    /// A content block is complete.
+    BlockEnd { block: u32 },
     /// A tool call begins.
     ToolUse { block: u32, id: String, name: String },
     /// A part of the JSON text of a tool call's arguments.
@@ -63,7 +88,7 @@ pub enum StreamEvent {
     MessageStop(ModelStop),
     /// The last event of a stream.
     Usage(Usage),
-    /// An event without text for the user, such as a block's end, reasoning or a citation.
+    /// An event without text for the user, such as reasoning.
     Other,
 }
 

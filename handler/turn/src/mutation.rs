@@ -1,7 +1,9 @@
 //! The mutations that an attempt publishes, as values.
 use std::sync::Arc;
 
-use api::types::{ContentBlock, ConversationEvent, SenderKind, StopReason, ToolCall, TurnStatus, Usage};
+use api::types::{
+    Citation, ContentBlock, ConversationEvent, NoteCode, SenderKind, StopReason, ToolCall, TurnStatus, Usage,
+};
 
 use crate::{claim::Claim, failures::Failure, request::Agent};
 
@@ -24,7 +26,7 @@ pub enum Update {
         continues: bool,
     },
     /// A sentence for the waiting user.
-    Note(&'static str),
+    Note(Note),
     Batch(Batch),
     /// The state of a tool call has changed while other calls of the step still run.
     ToolProgress(ToolCall),
@@ -39,10 +41,27 @@ pub enum Update {
 }
 
 /// Joined deltas of one content block.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     pub block: u32,
     pub text: String,
+    /// Those whose citing text ends in this batch. Their places are in the text of the whole block.
+    pub citations: Vec<Citation>,
+}
+
+/// A sentence for the waiting user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Note(pub NoteCode);
+
+impl Note {
+    pub const fn text(self) -> &'static str {
+        match self.0 {
+            NoteCode::ModelBusy => "The model is busy; trying again.",
+            NoteCode::KnowledgeResuming => "The documents are being made available. This takes up to a minute.",
+            NoteCode::KnowledgeUnavailable => "The documents cannot be searched at the moment.",
+            NoteCode::Other => "Please wait.",
+        }
+    }
 }
 
 /// What the turn keeps while its tool calls wait, and the next run continues with.

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     claim::RunId,
+    knowledge::Knowledge,
     tool::{CallerCredential, McpServer, Tool, ToolApproval, ToolEffect, ToolTarget},
 };
 
@@ -45,6 +46,9 @@ pub struct TurnRequest {
     /// The user who asked for the run, whose quota counts the answer's tokens if there is a quota. `None` for
     /// callers with an API key.
     pub asked_by: Option<String>,
+    /// The groups of the user who asked for the run, for the filters of documents.
+    #[serde(default)]
+    pub caller_groups: Vec<String>,
     /// The credential of the user who asked for the run, for tools. `None` if no tool of the agent needs it.
     pub caller_credential: Option<CallerCredential>,
     /// When this start of the run was ordered, in milliseconds since 1970. The same in every delivery of the
@@ -157,6 +161,7 @@ pub struct Agent {
     /// How long one tool may run: 1 to 300.
     #[serde(default = "default_tool_timeout_seconds")]
     pub tool_timeout_seconds: u64,
+    pub knowledge: Option<Knowledge>,
 }
 
 const fn default_max_steps() -> u32 {

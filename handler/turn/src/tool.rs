@@ -188,6 +188,8 @@ pub struct Caller {
     /// `None` for callers with an API key.
     pub id: Option<String>,
     pub name: Option<String>,
+    /// The groups of the caller's identity, for the filters of documents.
+    pub groups: Vec<String>,
     /// `None` if the agent has no tool that needs it.
     pub credential: Option<Arc<CallerCredential>>,
 }

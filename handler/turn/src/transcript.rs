@@ -37,6 +37,8 @@ pub struct TranscriptInput {
     /// Whether the conversation has events older than those in `history`.
     pub history_cut: bool,
     pub question: ConversationEvent,
+    /// What the model gets before the question, such as passages of documents.
+    pub context: Vec<TranscriptBlock>,
     /// The existing events of an answer that is to be continued, ascending by position.
     pub kept_answer: Vec<ConversationEvent>,
     /// The size limit of the transcript, in bytes of JSON-escaped text.
@@ -53,7 +55,8 @@ pub struct TranscriptInput {
 pub fn build_transcript(input: &TranscriptInput) -> Vec<TranscriptMessage> {
     let (steps, open_answer) = split_after_last_step(&input.kept_answer);
     let steps_size: usize = steps.iter().map(trimmed_size).sum();
-    let mut budget = input.context_bytes.saturating_sub(event_size(&input.question) + steps_size);
+    let mut budget =
+        input.context_bytes.saturating_sub(context_size(&input.context) + event_size(&input.question) + steps_size);
     let kept_texts = kept_answer_texts(open_answer, budget);
     if !kept_texts.is_empty() {
         let kept_size: usize = kept_texts.iter().map(|text| json_size(text)).sum();
@@ -64,6 +67,7 @@ pub fn build_transcript(input: &TranscriptInput) -> Vec<TranscriptMessage> {
     for event in newest_turns_that_fit(&input.history, budget) {
         transcript.push_event(event);
     }
+    transcript.push_context(&input.context);
     transcript.push_texts(Role::User, input.question.texts());
     for event in steps {
         transcript.push_event(event);
@@ -118,7 +122,7 @@ pub fn trim_tool_results(messages: &mut [TranscriptMessage], limit: usize) {
 /// request without tools.
 pub fn without_tool_blocks(messages: Vec<TranscriptMessage>) -> Vec<TranscriptMessage> {
     let to_text = |block| match block {
-        TranscriptBlock::Text(text) => TranscriptBlock::Text(text),
+        TranscriptBlock::Text(_) | TranscriptBlock::SearchResult(_) => block,
         TranscriptBlock::ToolUse(call) => TranscriptBlock::Text(format!("[Tool call {}: {}]", call.name, call.input)),
         TranscriptBlock::ToolResult { output: ToolOutput::Json(output) | ToolOutput::Text(output), .. } => {
             TranscriptBlock::Text(format!("[Tool result: {output}]"))
@@ -128,6 +132,11 @@ pub fn without_tool_blocks(messages: Vec<TranscriptMessage>) -> Vec<TranscriptMe
         .into_iter()
         .map(|message| TranscriptMessage { content: message.content.into_iter().map(to_text).collect(), ..message })
         .collect()
+}
+
+/// In JSON-escaped bytes.
+fn context_size(blocks: &[TranscriptBlock]) -> usize {
+    blocks.iter().map(block_size).sum()
 }
 
 /// In JSON-escaped bytes.
@@ -268,6 +277,9 @@ fn trimmed_size(event: &ConversationEvent) -> usize {
 fn block_size(block: &TranscriptBlock) -> usize {
     match block {
         TranscriptBlock::Text(text) => json_size(text),
+        TranscriptBlock::SearchResult(result) => {
+            json_size(&result.source) + json_size(&result.title) + json_size(&result.text)
+        }
         TranscriptBlock::ToolUse(call) => call_size(call),
         TranscriptBlock::ToolResult { output, .. } => output_size(output),
     }
@@ -310,6 +322,13 @@ impl Transcript {
                     self.push_result(result);
                 }
             }
+        }
+    }
+
+    fn push_context(&mut self, blocks: &[TranscriptBlock]) {
+        self.complete_open_calls();
+        for block in blocks {
+            self.push(Role::User, block.clone());
         }
     }
 

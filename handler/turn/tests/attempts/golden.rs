@@ -2,7 +2,7 @@
 //! attempt. `UPDATE_EXPECT=1` rewrites the second half.
 use std::{collections::HashMap, env, fmt::Write as _, fs, path::Path, time::Duration};
 
-use api::types::{ContentBlock, ToolCall, ToolUse, Usage};
+use api::types::{Citation, ContentBlock, ToolCall, ToolUse, Usage};
 use serde::Serialize;
 use turn::{
     direct_write::DirectWrite,
@@ -15,7 +15,7 @@ use turn::{
 use crate::{
     received_text::ReceivedText,
     script::{ModelStep, Script},
-    simulation::{Timeline, simulate},
+    simulation::{ReceivedDelta, Timeline, simulate},
 };
 
 const GOLDEN_FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
@@ -67,7 +67,11 @@ fn model_text(script: &Script) -> String {
 fn check_invariants(timeline: &Timeline, limits: &Limits, model_text: &str) -> Result<(), &'static str> {
     let mut sent: HashMap<u32, &Mutation> = HashMap::new();
     let mut received = ReceivedText::default();
-    timeline.deltas.iter().for_each(|delta| received.push_delta(delta.block, &delta.text));
+    // With passages, all text of a step is one block: in the scripts, block 0.
+    let has_passages = timeline.effects.iter().any(|(_, effect)| matches!(effect, Effect::Retrieve(_)));
+    let block = |delta: &ReceivedDelta| if has_passages { 0 } else { delta.block };
+    timeline.deltas.iter().for_each(|delta| received.push_delta(block(delta), &delta.text));
+    check_citations(timeline)?;
     for mutation in mutations(timeline) {
         let newest = sent.len() as u32;
         if let Some(first) = sent.get(&mutation.sequence) {
@@ -95,6 +99,40 @@ fn check_invariants(timeline: &Timeline, limits: &Limits, model_text: &str) -> R
     ensure(timeline.end != AttemptEnd::Published || is_stored, "all received text is stored, byte for byte")
 }
 
+/// Every citation is at a place in its text, in order, and those of batches are those of the event.
+fn check_citations(timeline: &Timeline) -> Result<(), &'static str> {
+    let mut published: HashMap<u32, Vec<&Citation>> = HashMap::new();
+    let mut seen = 0;
+    for mutation in mutations(timeline) {
+        if mutation.sequence <= seen {
+            continue;
+        }
+        seen = mutation.sequence;
+        match &mutation.update {
+            Update::Batch(batch) => published.entry(batch.block).or_default().extend(&batch.citations),
+            Update::Event(event) => {
+                for block in &event.content {
+                    let citations = block.citations.as_deref().unwrap_or_default();
+                    let length = block.text.as_deref().unwrap_or_default().encode_utf16().count();
+                    let is_inside =
+                        |citation: &Citation| citation.start < citation.end && citation.end as usize <= length;
+                    ensure(citations.iter().all(is_inside), "citations are inside of their text")?;
+                    ensure(citations.is_sorted_by_key(|citation| citation.end), "citations are in order")?;
+                }
+                let stored: Vec<&Citation> =
+                    event.content.iter().flat_map(|block| &block.citations).flatten().collect();
+                let mut batches = published.drain().flat_map(|(_, citations)| citations);
+                ensure(
+                    batches.all(|citation| stored.contains(&citation)),
+                    "an event has the citations of its batches",
+                )?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn ensure(holds: bool, invariant: &'static str) -> Result<(), &'static str> {
     if holds { Ok(()) } else { Err(invariant) }
 }
@@ -103,7 +141,9 @@ fn ensure(holds: bool, invariant: &'static str) -> Result<(), &'static str> {
 fn mutations(timeline: &Timeline) -> impl Iterator<Item = &Mutation> {
     timeline.effects.iter().filter_map(|(_, effect)| match effect {
         Effect::Publish(mutation) | Effect::Write(DirectWrite::StoreEvent(mutation)) => Some(mutation.as_ref()),
-        Effect::CallModel(_)
+        Effect::Retrieve(_)
+        | Effect::StopRetrieval
+        | Effect::CallModel(_)
         | Effect::CloseModelStream
         | Effect::RunTool(_)
         | Effect::StopTools
@@ -122,6 +162,8 @@ pub fn json_len(text: &str) -> usize {
 
 fn print_effect(at: Duration, effect: &Effect) -> String {
     let printed = match effect {
+        Effect::Retrieve(request) => format!("search for {:?}", request.query),
+        Effect::StopRetrieval => "stop search".into(),
         Effect::CallModel(request) => print_call(request),
         Effect::CloseModelStream => "close model stream".into(),
         Effect::RunTool(run) => format!("run {} of the event at {}", print_tool_use(&run.tool_use), run.position),
@@ -142,8 +184,11 @@ fn print_update(update: &Update) -> String {
             let continues = if *continues { ", continues" } else { "" };
             format!("started, question {} at {}{continues}", question.id, question.position)
         }
-        Update::Note(note) => format!("note {note:?}"),
-        Update::Batch(batch) => format!("batch of block {}: {}", batch.block, print_text(&batch.text)),
+        Update::Note(note) => format!("note {}: {:?}", enum_name(note.0), note.text()),
+        Update::Batch(batch) => {
+            let citations: String = batch.citations.iter().map(print_citation).collect();
+            format!("batch of block {}: {}{citations}", batch.block, print_text(&batch.text))
+        }
         Update::ToolProgress(call) => format!("tool call {}", print_call_state(call)),
         Update::CallAnswered(call) => format!("answered tool call {}", print_call_state(call)),
         Update::Waiting(wait) => {
@@ -203,6 +248,9 @@ fn print_call(request: &ModelRequest) -> String {
 fn print_message(message: &TranscriptMessage) -> String {
     let blocks = message.content.iter().map(|block| match block {
         TranscriptBlock::Text(text) => print_text(text),
+        TranscriptBlock::SearchResult(result) => {
+            format!("search result {} {}", result.source, print_text(&result.text))
+        }
         TranscriptBlock::ToolUse(tool_use) => print_tool_use(tool_use),
         TranscriptBlock::ToolResult { tool_use_id, is_error, output } => {
             let error = if *is_error { "error " } else { "" };
@@ -221,8 +269,15 @@ fn print_block(block: &ContentBlock) -> String {
             let truncated = if result.truncated == Some(true) { " truncated" } else { "" };
             format!("{} {}{truncated} {}", result.tool_use_id, enum_name(result.status), print_text(output))
         }
-        ContentBlock { text, .. } => print_text(text.as_deref().unwrap_or_default()),
+        ContentBlock { text, citations, .. } => {
+            let citations: String = citations.iter().flatten().map(print_citation).collect();
+            format!("{}{citations}", print_text(text.as_deref().unwrap_or_default()))
+        }
     }
+}
+
+fn print_citation(citation: &Citation) -> String {
+    format!(" {}..{} cites {}", citation.start, citation.end, citation.title)
 }
 
 fn print_tool_use(tool_use: &ToolUse) -> String {
@@ -234,7 +289,9 @@ pub fn event_size(content: &[ContentBlock]) -> usize {
     let calls = content.iter().filter_map(|block| block.tool_use.as_ref()).map(|call| json_len(&call.input));
     let results = content.iter().filter_map(|block| block.tool_result.as_ref());
     let results = results.flat_map(|result| [&result.json, &result.text]).flatten().map(|text| json_len(text));
-    2 * json_len(&join_text(content)) + calls.sum::<usize>() + results.sum::<usize>()
+    let citations =
+        content.iter().flat_map(|block| &block.citations).map(|list| serde_json::to_string(list).unwrap().len());
+    2 * json_len(&join_text(content)) + citations.sum::<usize>() + calls.sum::<usize>() + results.sum::<usize>()
 }
 
 fn enum_name(value: impl Serialize) -> String {

@@ -12,21 +12,35 @@ use turn::{
     deadlines::Deadlines,
     direct_write::{DirectWrite, WriteFailure},
     effect::{AttemptEnd, Effect},
+    knowledge::{KnowledgeFailure, Passage, RetrievalError},
     limits::Limits,
-    model::{ModelError, ModelStop, StreamEvent, ToolOutput},
+    model::{CitedPassage, ModelError, ModelStop, StreamEvent, ToolOutput},
     mutation::{Mutation, PublishFailure, Update, Wait},
+    retrieval::RetrievalResult,
     tool::{ToolOutcome, ToolRun},
 };
 
 use crate::{
     golden::{event_size, json_len},
     received_text::ReceivedText,
-    script::{PublishResult, Script, WriteResult, tool},
+    script::{self, PublishResult, Script, WriteResult, tool},
     simulation::attempt_start,
 };
 
-const TEXTS: [&str; 9] =
-    ["", "tick ", "a", "é\u{301}", "👩‍👩‍👧‍👦", "\"\\\n\u{0}", " \r\n", "שלום ", "a rather longer piece of text"];
+const TEXTS: [&str; 12] = [
+    "[1]",
+    "[",
+    "2]",
+    "",
+    "tick ",
+    "a",
+    "é\u{301}",
+    "👩‍👩‍👧‍👦",
+    "\"\\\n\u{0}",
+    " \r\n",
+    "שלום ",
+    "a rather longer piece of text",
+];
 
 /// Longer than any delay before another try of a publish or write.
 const RECOVERY_TIME: Duration = Duration::from_secs(6);
@@ -43,6 +57,8 @@ enum ExternalEvent {
     Written(WriteResult),
     /// The model ends its step with calls of these tools, each with an id.
     StepWithCalls(Vec<(&'static str, &'static str)>),
+    /// The search in flight gets its result.
+    Retrieved(RetrievalResult),
     /// The tool that was started first ends.
     ToolFinished(ToolStatus),
     TimePasses(Duration),
@@ -67,13 +83,19 @@ proptest! {
         remaining_milliseconds in select(vec![8_000, 30_000, 900_000]),
         batch_max_bytes in 8_usize..200,
         event_max_bytes in 4_150_usize..5_000,
+        knowledge in select(vec![None, None, Some(KnowledgeFailure::Answer), Some(KnowledgeFailure::Fail)]),
+        model_id in select(vec!["anthropic.claude-opus-4-1", "amazon.nova-pro-v1:0"]),
     ) {
+        // With citations, an event has more room.
+        let event_max_bytes = if knowledge.is_some() { event_max_bytes + 8_000 } else { event_max_bytes };
         let limits = Limits { batch_max_bytes, event_max_bytes, ..Limits::default() };
         let remaining = Duration::from_millis(remaining_milliseconds);
         let mut environment = Environment::new(&Script {
             remaining,
             limits,
             tools: vec![tool("look"), tool("change"), tool("ask"), tool("page")],
+            knowledge: knowledge.map(script::knowledge),
+            model_id: model_id.into(),
             ..Script::default()
         });
         for event in events {
@@ -112,6 +134,13 @@ fn external_event() -> impl Strategy<Value = ExternalEvent> {
         1 => Just(ExternalEvent::ModelStreamEnded),
         30 => publish_result().prop_map(ExternalEvent::Published),
         12 => write_result().prop_map(ExternalEvent::Written),
+        6 => retrieval_result().prop_map(ExternalEvent::Retrieved),
+        6 => (0_u32..3, 0_usize..3).prop_map(|(block, index)| {
+            let source = Some(format!("s3://bucket/{index}.md"));
+            let cited = CitedPassage { source, search_result_index: Some(index), text: String::new() };
+            ExternalEvent::ModelEvent(StreamEvent::Citation { block, cited })
+        }),
+        3 => (0_u32..3).prop_map(|block| ExternalEvent::ModelEvent(StreamEvent::BlockEnd { block })),
         2 => tool_call().prop_map(ExternalEvent::ModelEvent),
         2 => (0_u32..3, select(&["{", "}", "{}", "x"][..]))
             .prop_map(|(block, json)| ExternalEvent::ModelEvent(StreamEvent::ToolInput { block, json: json.into() })),
@@ -119,6 +148,21 @@ fn external_event() -> impl Strategy<Value = ExternalEvent> {
             .prop_map(ExternalEvent::StepWithCalls),
         8 => select(vec![ToolStatus::Succeeded, ToolStatus::Failed]).prop_map(ExternalEvent::ToolFinished),
         20 => time.prop_map(ExternalEvent::TimePasses),
+    ]
+}
+
+fn retrieval_result() -> impl Strategy<Value = RetrievalResult> {
+    let passage = |index| Passage {
+        text: "passage ".repeat(40),
+        source: Some(format!("s3://bucket/{index}.md")),
+        score: Some(0.5),
+        page: None,
+    };
+    prop_oneof![
+        4 => (0_usize..3).prop_map(move |count| Ok((0..count).map(passage).collect())),
+        2 => Just(Err(RetrievalError::Resuming)),
+        2 => Just(Err(RetrievalError::Temporary)),
+        1 => Just(Err(RetrievalError::Refused)),
     ]
 }
 
@@ -154,6 +198,11 @@ struct Environment {
     deadlines: Deadlines,
     now: Instant,
     is_model_stream_open: bool,
+    is_search_running: bool,
+    /// Whether the model got passages: then all text of a step is one block.
+    has_passages: bool,
+    /// The block of the step's text.
+    text_block: Option<u32>,
     publish: Option<Arc<Mutation>>,
     write: Option<DirectWrite>,
     /// The tools that run.
@@ -191,6 +240,9 @@ impl Environment {
             deadlines: Deadlines::within(now, script.remaining),
             now,
             is_model_stream_open: false,
+            is_search_running: false,
+            has_passages: false,
+            text_block: None,
             publish: None,
             write: None,
             tools: Vec::new(),
@@ -228,6 +280,7 @@ impl Environment {
             ExternalEvent::StepWithCalls(_) => {}
             ExternalEvent::Published(result) => self.on_publish_result(result),
             ExternalEvent::Written(result) => self.on_write_result(result),
+            ExternalEvent::Retrieved(result) => self.on_retrieved(result),
             ExternalEvent::ToolFinished(status) => self.on_tool_finished(status),
             ExternalEvent::TimePasses(time) => self.pass_time(time),
         }
@@ -237,9 +290,23 @@ impl Environment {
         if let StreamEvent::Text { block, text } = &event
             && self.attempt.end_reason().is_none()
         {
-            self.received_text.push_delta(*block, text);
+            let block = match self.has_passages && !text.is_empty() {
+                true => *self.text_block.get_or_insert(*block),
+                false => *block,
+            };
+            self.received_text.push_delta(block, text);
+        }
+        if let StreamEvent::MessageStop(_) = &event {
+            self.text_block = None;
         }
         self.handle(Input::ModelEvent(event));
+    }
+
+    fn on_retrieved(&mut self, result: RetrievalResult) {
+        if std::mem::take(&mut self.is_search_running) {
+            self.has_passages = result.is_ok();
+            self.handle(Input::Retrieved(result));
+        }
     }
 
     fn end_step_with_calls(&mut self, calls: &[(&str, &str)]) {
@@ -337,6 +404,7 @@ impl Environment {
                 return;
             }
         }
+        self.on_retrieved(Ok(Vec::new()));
         while !self.tools.is_empty() {
             self.apply(ExternalEvent::ToolFinished(ToolStatus::Succeeded));
         }
@@ -355,7 +423,15 @@ impl Environment {
             && let Some(effect) = self.attempt.next_effect(self.now)
         {
             match effect {
-                Effect::CallModel(_) => self.is_model_stream_open = true,
+                Effect::Retrieve(_) => {
+                    assert!(!self.is_search_running, "one search at a time");
+                    self.is_search_running = true;
+                }
+                Effect::StopRetrieval => self.is_search_running = false,
+                Effect::CallModel(_) => {
+                    assert!(!self.is_search_running, "the model is asked after the search");
+                    self.is_model_stream_open = true;
+                }
                 Effect::CloseModelStream => self.is_model_stream_open = false,
                 Effect::RunTool(run) => self.run_tool(run),
                 Effect::StopTools => self.tools.clear(),

@@ -14,12 +14,17 @@
 //! stored-call 6 "id1" look       the existing answer ends with this call, in the event at position 6
 //! answer id1 approved            the answer to a stored call; also denied "Why", result "{}" and error "{}"
 //! result id1 500 SUCCEEDED "{}"  the result of the call after 500 ms: JSON if it succeeded, else text
+//! model anthropic.claude-opus-4     the model's id
+//! knowledge ANSWER               documents are searched first; FAIL: the answer fails without them
+//! passage "s3://b/a.md" 0.8 "…"  a passage that the searches find, with its score
+//! search 40 found                the result of a search after 40 ms; also resuming, temporary, refused
 //! model-call                     starts the stream of the next call of the model
 //!   +15 text "Hello"             after 15 ms a delta of block 0; text[1] "…" is a delta of block 1
 //!   300x +15 text "tick "        300 such deltas
 //!   +0 text "é"*3000             one delta with repeated text
 //!   +5 call[1] "id1" look        a tool call begins in block 1
 //!   +0 input[1] "{}"             a part of its arguments
+//!   +5 cite[1] 0 "s3://b/a.md"   block 1 cites the search result 0; also block-end[1]
 //!   +0 other                     an event without text; also stop TOOL_USE, usage 12 3, fail THROTTLED, end
 //! publish 2 retryable 10000      the result of publishing sequence 2 after 10,000 ms; one line per try
 //! appsync 100..60000 retryable   the result of every publish sent in that time; without an end: from then on
@@ -39,9 +44,11 @@ use serde::de::DeserializeOwned;
 use turn::{
     attempt::Input,
     direct_write::WriteFailure,
+    knowledge::{Knowledge, KnowledgeFailure, KnowledgeMode, Passage, RetrievalError},
     limits::Limits,
-    model::{ModelError, ModelStop, StreamEvent, ToolOutput},
+    model::{CitedPassage, ModelError, ModelStop, StreamEvent, ToolOutput},
     mutation::PublishFailure,
+    retrieval::RetrievalResult,
     tool::{CallAnswer, LambdaTool, StoredCalls, Tool, ToolApproval, ToolEffect, ToolOutcome, ToolTarget, True},
 };
 
@@ -54,6 +61,10 @@ pub struct Script {
     pub continues: bool,
     pub tools: Vec<Tool>,
     pub max_steps: u32,
+    pub model_id: String,
+    pub knowledge: Option<Knowledge>,
+    pub passages: Vec<Passage>,
+    pub searches: VecDeque<(Duration, RetrievalResult)>,
     pub stored_calls: Option<StoredCalls>,
     /// By the id of the call: how long the tool runs, and its result.
     pub tool_results: HashMap<String, (Duration, ToolOutcome)>,
@@ -113,6 +124,10 @@ impl Default for Script {
             continues: false,
             tools: Vec::new(),
             max_steps: 10,
+            model_id: "anthropic.some-model".into(),
+            knowledge: None,
+            passages: Vec::new(),
+            searches: VecDeque::new(),
             stored_calls: None,
             tool_results: HashMap::new(),
             limits: Limits::default(),
@@ -146,6 +161,20 @@ impl Script {
             "continues" => self.continues = true,
             "tools" => self.tools = rest.split(' ').map(tool).collect(),
             "max-steps" => self.max_steps = rest.parse().ok()?,
+            "model" => self.model_id = rest.to_owned(),
+            "knowledge" => self.knowledge = Some(knowledge(parse_enum(rest)?)),
+            "passage" => self.passages.push(parse_passage(rest)?),
+            "search" => {
+                let (latency, result) = rest.split_once(' ')?;
+                let result = match result {
+                    "found" => Ok(self.passages.clone()),
+                    "resuming" => Err(RetrievalError::Resuming),
+                    "temporary" => Err(RetrievalError::Temporary),
+                    "refused" => Err(RetrievalError::Refused),
+                    _ => return None,
+                };
+                self.searches.push_back((parse_milliseconds(latency)?, result));
+            }
             "stored-call" => {
                 let (position, call) = rest.split_once(' ')?;
                 let (id, name) = parse_call(call)?;
@@ -235,6 +264,15 @@ fn parse_model_step(text: &str) -> Option<ModelStep> {
         "usage" => ModelStep::Event(StreamEvent::Usage(parse_usage(rest)?)),
         "fail" => ModelStep::Failed(parse_enum(rest)?),
         "end" => ModelStep::Ended,
+        _ if keyword.starts_with("cite") => {
+            let (index, source) = rest.split_once(' ')?;
+            let source = serde_json::from_str(source).ok()?;
+            let cited = CitedPassage { source, search_result_index: index.parse().ok(), text: String::new() };
+            ModelStep::Event(StreamEvent::Citation { block: parse_block(keyword, "cite")?, cited })
+        }
+        _ if keyword.starts_with("block-end") => {
+            ModelStep::Event(StreamEvent::BlockEnd { block: parse_block(keyword, "block-end")? })
+        }
         _ if keyword.starts_with("call") => {
             let (id, name) = parse_call(rest)?;
             ModelStep::Event(StreamEvent::ToolUse { block: parse_block(keyword, "call")?, id, name })
@@ -267,6 +305,28 @@ pub fn tool(name: &str) -> Tool {
             false => ToolTarget::Lambda(LambdaTool { function_arn: String::new() }),
         },
     }
+}
+
+/// Documents are searched before the model is asked.
+pub fn knowledge(on_failure: KnowledgeFailure) -> Knowledge {
+    Knowledge {
+        knowledge_base_id: "KB00000001".into(),
+        mode: KnowledgeMode::Always,
+        results: 6,
+        search: None,
+        min_score: None,
+        filter: None,
+        rerank_model_arn: None,
+        on_failure,
+    }
+}
+
+/// `"s3://bucket/a.md" 0.8 "Text"`.
+fn parse_passage(text: &str) -> Option<Passage> {
+    let (source, rest) = text.strip_prefix('"')?.split_once("\" ")?;
+    let (score, text) = rest.split_once(' ')?;
+    let text = parse_repeated_text(text)?;
+    Some(Passage { text, source: Some(source.to_owned()), score: score.parse().ok(), page: None })
 }
 
 /// `"id" name`.

@@ -7,7 +7,7 @@ use std::{
 
 use api::types::{ContentBlock, ConversationEvent, InferenceSettings, Sender, SenderKind, TurnStatus};
 use turn::{
-    attempt::{Attempt, AttemptStart, Input},
+    attempt::{Attempt, AttemptStart, Input, RetrievalStart},
     claim::Claim,
     deadlines::Deadlines,
     direct_write::DirectWrite,
@@ -15,7 +15,9 @@ use turn::{
     model::{ModelRequest, StreamEvent},
     mutation::Mutation,
     request::Agent,
+    retrieval::RetrievalResult,
     tool::{Caller, ToolRun},
+    transcript::TranscriptInput,
 };
 
 use crate::script::{ModelStep, PublishResult, Script, Scripted, WriteResult};
@@ -43,6 +45,8 @@ struct Simulation {
     model_stream: VecDeque<(Instant, ModelStep)>,
     publish: Option<(Instant, PublishResult)>,
     write: Option<(Instant, WriteResult)>,
+    /// The search in flight, with its result.
+    search: Option<(Instant, RetrievalResult)>,
     /// The tools that run, with their ends.
     tools: Vec<(Instant, Input)>,
     effects: Vec<(Duration, Effect)>,
@@ -60,6 +64,7 @@ pub fn simulate(script: Script) -> Timeline {
         model_stream: VecDeque::new(),
         publish: None,
         write: None,
+        search: None,
         tools: Vec::new(),
         effects: Vec::new(),
         deltas: Vec::new(),
@@ -80,6 +85,8 @@ pub fn simulate(script: Script) -> Timeline {
 impl Simulation {
     fn perform(&mut self, effect: Effect) {
         match &effect {
+            Effect::Retrieve(_) => self.search(),
+            Effect::StopRetrieval => self.search = None,
             Effect::CallModel(_) => self.call_model(),
             Effect::CloseModelStream => self.model_stream.clear(),
             Effect::RunTool(run) => self.run_tool(run),
@@ -103,6 +110,12 @@ impl Simulation {
             at += delay;
             self.model_stream.push_back((at, step));
         }
+    }
+
+    fn search(&mut self) {
+        assert!(self.search.is_none(), "only one search is in flight");
+        let (latency, result) = self.script.searches.pop_front().expect("the script has a `search` for each search");
+        self.search = Some((self.now + latency, result));
     }
 
     fn run_tool(&mut self, run: &ToolRun) {
@@ -146,14 +159,19 @@ impl Simulation {
         let published_at = self.publish.as_ref().map(|(at, _)| *at);
         let written_at = self.write.as_ref().map(|(at, _)| *at);
         let model_at = self.model_stream.front().map(|(at, _)| *at);
+        let found_at = self.search.as_ref().map(|(at, _)| *at);
         let tool_at = self.tools.iter().map(|(at, _)| *at).min();
-        let next = [published_at, written_at, tool_at, model_at].into_iter().flatten().fold(wake_at, Instant::min);
+        let inputs_at = [published_at, written_at, found_at, tool_at, model_at];
+        let next = inputs_at.into_iter().flatten().fold(wake_at, Instant::min);
         self.now = self.now.max(next);
         if published_at == Some(next) {
             return Input::Published(self.publish.take().expect("a publish is in flight").1);
         }
         if written_at == Some(next) {
             return Input::Written(self.write.take().expect("a write is in flight").1);
+        }
+        if found_at == Some(next) {
+            return Input::Retrieved(self.search.take().expect("a search is in flight").1);
         }
         if let Some(index) = self.tools.iter().position(|(at, _)| *at == next) {
             return self.tools.remove(index).1;
@@ -188,25 +206,38 @@ pub fn attempt_start(script: &Script, now: Instant) -> AttemptStart {
             id: "default".into(),
             version: 3,
             name: Some("Parlance".into()),
-            model_id: "anthropic.some-model".into(),
+            model_id: script.model_id.clone(),
             system_prompt: None,
             context_bytes: 400_000,
             inference: None,
             tools: script.tools.clone(),
             max_steps: script.max_steps,
             tool_timeout_seconds: 30,
+            knowledge: script.knowledge.clone(),
         },
         question: question(),
         continues: script.continues,
         stored_calls: script.stored_calls.clone(),
         kept_usage: None,
         request: ModelRequest {
-            model_id: "anthropic.some-model".into(),
+            model_id: script.model_id.clone(),
             system_prompt: None,
             inference: InferenceSettings::default(),
             tools: script.tools.clone().into(),
             transcript: Vec::new(),
         },
+        retrieval: script.knowledge.clone().map(|knowledge| RetrievalStart {
+            request: knowledge.request("Why?", &Caller::default()),
+            knowledge,
+            transcript: TranscriptInput {
+                history: Vec::new(),
+                history_cut: false,
+                question: question(),
+                context: Vec::new(),
+                kept_answer: Vec::new(),
+                context_bytes: 400_000,
+            },
+        }),
         limits: script.limits,
         deadlines: Deadlines::within(now, script.remaining),
     }

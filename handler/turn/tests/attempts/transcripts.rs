@@ -315,6 +315,7 @@ fn input(history: &str, context_bytes: usize) -> TranscriptInput {
         history: events(history),
         history_cut: false,
         question: question(),
+        context: Vec::new(),
         kept_answer: Vec::new(),
         context_bytes,
     }
@@ -327,7 +328,7 @@ fn continued_input(history: &str, kept_answer: &str, context_bytes: usize) -> Tr
 fn texts(message: &TranscriptMessage) -> Vec<&str> {
     let texts = message.content.iter().filter_map(|block| match block {
         TranscriptBlock::Text(text) => Some(text.as_str()),
-        TranscriptBlock::ToolUse(_) | TranscriptBlock::ToolResult { .. } => None,
+        TranscriptBlock::SearchResult(_) | TranscriptBlock::ToolUse(_) | TranscriptBlock::ToolResult { .. } => None,
     });
     texts.collect()
 }
@@ -337,6 +338,7 @@ fn block_word(block: &TranscriptBlock) -> String {
     match block {
         TranscriptBlock::Text(text) if text.starts_with(CONTINUE_PROMPT_START) => "continue".into(),
         TranscriptBlock::Text(text) => text.clone(),
+        TranscriptBlock::SearchResult(result) => format!("{}:{}", result.source, result.text),
         TranscriptBlock::ToolUse(tool_use) => format!("?{}", tool_use.id),
         TranscriptBlock::ToolResult { tool_use_id, output, .. } => match output {
             ToolOutput::Text(text) if text.starts_with("The result of this call is not known") => {

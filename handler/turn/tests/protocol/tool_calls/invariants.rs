@@ -75,6 +75,7 @@ pub fn has_valid_transcript(results: [Option<Outcome>; CALLS]) -> bool {
         history,
         history_cut: false,
         question,
+        context: Vec::new(),
         kept_answer: Vec::new(),
         context_bytes: 100_000,
     });

@@ -1,0 +1,200 @@
+//! Which text of an answer cites which passage.
+use api::types::Citation;
+
+use crate::{
+    answer::Answer,
+    citation_markers::MarkerParser,
+    json_size::fitting_prefix,
+    knowledge::Passage,
+    model::{CitedPassage, SearchResult, TranscriptBlock},
+};
+
+/// The largest size of the passage in a citation, in JSON-escaped bytes. The end of a longer one is left out.
+const MAX_PASSAGE_BYTES: usize = 1500;
+/// The largest size of a document's name in a citation, in JSON-escaped bytes.
+const MAX_TITLE_BYTES: usize = 250;
+/// A longer address of a document is left out of its citations, in bytes.
+const MAX_SOURCE_BYTES: usize = 1024;
+
+const ASK_FOR_MARKERS: &str = "Passages from documents follow, each after its number. Answer from them where they help, \
+    and cite what you use: put the number of the passage in brackets, such as [1], right after the statement. Do not \
+    cite what you do not use.";
+const NOTHING_FOUND: &str = "The documents were searched for this question, and nothing was found. If the answer must \
+    come from the documents, say that they do not have it.";
+/// For an answer without documents, because they could not be searched.
+pub const DOCUMENTS_UNAVAILABLE: &str = "The documents could not be searched, because the search is not available at \
+    the moment. Say so at the beginning of your answer.";
+
+/// How a model cites.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CitationStyle {
+    /// The model takes search results and says itself which text cites them.
+    Native,
+    /// The model takes numbered text and writes markers.
+    Markers,
+}
+
+impl CitationStyle {
+    /// AWS lists search results for Claude Opus 4 and 4.1, Sonnet 3.7, 4 and 4.5, and Haiku 3.5 (service model
+    /// of 2026-11-20); later models of these families are taken to have them as well.
+    pub fn of_model(model_id: &str) -> Self {
+        let Some((_, name)) = model_id.split_once("anthropic.claude-") else { return Self::Markers };
+        let is_old = ["v2", "instant", "3-haiku", "3-sonnet", "3-opus", "3-5-sonnet"];
+        match is_old.iter().any(|old| name.starts_with(old)) {
+            true => Self::Markers,
+            false => Self::Native,
+        }
+    }
+}
+
+/// Follows the text of an answer and finds its citations.
+#[derive(Debug)]
+pub struct Citations {
+    /// The passages that the model got, numbered from 1.
+    passages: Vec<Passage>,
+    style: CitationStyle,
+    markers: MarkerParser,
+    /// Text of all the model's text blocks of a step is one block: a model that cites begins a new block with
+    /// each citation.
+    text_block: Option<u32>,
+    span: Option<Span>,
+}
+
+/// Text that cites: a block of the model's own.
+#[derive(Debug)]
+struct Span {
+    model_block: u32,
+    /// In UTF-16 code units.
+    length: usize,
+    /// Indices of passages, each once.
+    cited: Vec<usize>,
+}
+
+impl Citations {
+    pub fn new(passages: Vec<Passage>, style: CitationStyle) -> Self {
+        Self { passages, style, markers: MarkerParser::default(), text_block: None, span: None }
+    }
+
+    /// What the model gets before the question.
+    pub fn context(&self) -> Vec<TranscriptBlock> {
+        if self.passages.is_empty() {
+            return vec![TranscriptBlock::Text(NOTHING_FOUND.to_owned())];
+        }
+        match self.style {
+            CitationStyle::Native => self.passages.iter().map(search_result).collect(),
+            CitationStyle::Markers => vec![TranscriptBlock::Text(self.numbered_text())],
+        }
+    }
+
+    /// Appends a delta of the model's block to the answer.
+    pub fn push_text(&mut self, answer: &mut Answer, model_block: u32, text: &str) {
+        if self.span.as_ref().is_some_and(|span| span.model_block != model_block) {
+            self.end_span(answer);
+        }
+        let block = *self.text_block.get_or_insert(model_block);
+        if let Some(span) = &mut self.span {
+            span.length += text.encode_utf16().count();
+        }
+        if self.passages.is_empty() || self.style == CitationStyle::Native {
+            return answer.push_delta(block, text);
+        }
+        let mut start = 0;
+        for marker in self.markers.push(text) {
+            answer.push_delta(block, &text[start..marker.end]);
+            start = marker.end;
+            let cited = marker.numbers.iter().filter_map(|number| self.passages.get(number.checked_sub(1)?));
+            for passage in cited {
+                answer.cite(block, marker.length, citation(passage));
+            }
+        }
+        answer.push_delta(block, &text[start..]);
+    }
+
+    /// The text of a block of the model cites a passage. A passage that the model did not get is ignored.
+    pub fn push_citation(&mut self, answer: &mut Answer, model_block: u32, cited: &CitedPassage) {
+        let Some(index) = self.find(cited) else { return };
+        match &mut self.span {
+            Some(span) if span.model_block == model_block => {
+                if !span.cited.contains(&index) {
+                    span.cited.push(index);
+                }
+            }
+            _ => {
+                self.end_span(answer);
+                self.span = Some(Span { model_block, length: 0, cited: vec![index] });
+            }
+        }
+    }
+
+    /// A block of the model has ended.
+    pub fn on_block_end(&mut self, answer: &mut Answer, model_block: u32) {
+        if self.span.as_ref().is_some_and(|span| span.model_block == model_block) {
+            self.end_span(answer);
+        }
+    }
+
+    /// The step is complete. The next one numbers its blocks anew.
+    pub fn on_step_end(&mut self, answer: &mut Answer) {
+        self.end_span(answer);
+        self.text_block = None;
+        self.markers = MarkerParser::default();
+    }
+
+    fn end_span(&mut self, answer: &mut Answer) {
+        let (Some(span), Some(block)) = (self.span.take(), self.text_block) else { return };
+        for passage in span.cited.iter().filter_map(|index| self.passages.get(*index)) {
+            answer.cite(block, span.length, citation(passage));
+        }
+    }
+
+    /// The index of a search result counts all of a request. So do those of this answer, because a request has
+    /// no others; the source and the text confirm it.
+    fn find(&self, cited: &CitedPassage) -> Option<usize> {
+        let has_source = |passage: &Passage| cited.source.as_deref() == Some(source_or_title(passage).as_str());
+        let has_text = |passage: &Passage| !cited.text.is_empty() && passage.text.contains(&cited.text);
+        let by_index = cited.search_result_index.filter(|index| self.passages.get(*index).is_some_and(has_source));
+        by_index
+            .or_else(|| self.passages.iter().position(|passage| has_source(passage) && has_text(passage)))
+            .or_else(|| self.passages.iter().position(has_source))
+    }
+
+    fn numbered_text(&self) -> String {
+        let mut text = ASK_FOR_MARKERS.to_owned();
+        for (index, passage) in self.passages.iter().enumerate() {
+            let page = passage.page.map_or(String::new(), |page| format!(", page {page}"));
+            text += &format!("\n\n[{}] {}{page}\n{}", index + 1, passage.title(), passage.text);
+        }
+        text
+    }
+}
+
+/// The source that the model gets of a passage; a search result must have one.
+fn source_or_title(passage: &Passage) -> String {
+    passage.source.clone().unwrap_or_else(|| passage.title())
+}
+
+fn search_result(passage: &Passage) -> TranscriptBlock {
+    let (source, title) = (source_or_title(passage), passage.title());
+    TranscriptBlock::SearchResult(SearchResult { source, title, text: passage.text.clone() })
+}
+
+/// Without the place of the text that cites.
+fn citation(passage: &Passage) -> Citation {
+    let is_short = |text: &&str| text.len() <= MAX_SOURCE_BYTES;
+    Citation {
+        title: shortened(&passage.title(), MAX_TITLE_BYTES),
+        source: passage.source.as_deref().filter(is_short).map(str::to_owned),
+        url: passage.url().filter(is_short).map(str::to_owned),
+        passage: shortened(&passage.text, MAX_PASSAGE_BYTES),
+        score: passage.score,
+        page: passage.page,
+        start: 0,
+        end: 0,
+    }
+}
+
+/// Ends with an ellipsis if the end was left out.
+fn shortened(text: &str, max_bytes: usize) -> String {
+    let cut = fitting_prefix(text, max_bytes).cut;
+    if cut == text.len() { text.to_owned() } else { format!("{}…", &text[..cut]) }
+}
