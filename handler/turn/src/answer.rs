@@ -89,6 +89,9 @@ impl Answer {
     /// began in the event before, its end in the open event is what cites.
     pub fn cite(&mut self, block: u32, length: usize, citation: Citation) {
         let size = citation_size(&citation);
+        if length == 0 {
+            return;
+        }
         if self.citation_count == MAX_EVENT_CITATIONS || self.open_event_bytes + size > self.event_max_bytes {
             return;
         }

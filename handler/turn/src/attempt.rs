@@ -3,7 +3,7 @@
 //! Its caller passes inputs to [`Attempt::handle`], performs the effects from [`Attempt::next_effect`] until
 //! there is none left, and then waits for an input or for the moment of [`Attempt::wake_at`].
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{BTreeMap, HashSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,7 +11,10 @@ use std::{
 use api::{
     backoff::jitter_seed,
     text::is_blank,
-    types::{ContentBlock, ConversationEvent, FailureCode, NoteCode, StopReason, ToolCall, ToolUse, TurnStatus, Usage},
+    types::{
+        ContentBlock, ConversationEvent, FailureCode, NoteCode, StopReason, ToolCall, ToolStatus, ToolUse, TurnStatus,
+        Usage,
+    },
 };
 
 use crate::{
@@ -23,9 +26,10 @@ use crate::{
     direct_write::WriteFailure,
     effect::{AttemptEnd, Effect},
     failures::Failure,
-    knowledge::{Knowledge, KnowledgeFailure, RetrievalRequest},
+    knowledge::{Knowledge, KnowledgeFailure, KnowledgeMode, Passage, RetrievalRequest},
+    knowledge_tool::{SEARCH_TOOL_NAME, passages_of_result},
     limits::Limits,
-    model::{ModelError, ModelRequest, Role, StreamEvent, TranscriptBlock, TranscriptMessage},
+    model::{ModelError, ModelRequest, Role, StreamEvent, ToolOutput, TranscriptBlock, TranscriptMessage},
     model_call::{ModelAction, ModelCall, StepEnd},
     mutation::{AgentEvent, AnswerEnd, Author, EndReason, Mutation, Note, PublishFailure, Update, Wait},
     pacing::Pacing,
@@ -78,6 +82,8 @@ pub struct AttemptStart {
     pub request: ModelRequest,
     /// `None` if no documents are searched before the model is asked.
     pub retrieval: Option<RetrievalStart>,
+    /// The passages that the model has found in earlier attempts, by their numbers.
+    pub stored_passages: BTreeMap<usize, Passage>,
     pub limits: Limits,
     pub deadlines: Deadlines,
 }
@@ -171,6 +177,7 @@ impl Attempt {
             kept_usage,
             request,
             retrieval,
+            stored_passages,
             limits,
             deadlines,
         } = start;
@@ -217,6 +224,9 @@ impl Attempt {
             claim,
             caller,
         };
+        if attempt.agent.knowledge.as_ref().is_some_and(|knowledge| knowledge.mode == KnowledgeMode::Tool) {
+            attempt.expect_citations(Citations::new(stored_passages, CitationStyle::Markers));
+        }
         attempt.deliver(Update::Started { question, continues }, now);
         attempt
     }
@@ -245,6 +255,12 @@ impl Attempt {
             }
             Input::ToolFinished { tool_use_id, outcome } => {
                 if let Step::Tools(runs) = &mut self.step {
+                    let outcome = match &mut self.citations {
+                        Some(citations) if runs.tool_name(&tool_use_id) == Some(SEARCH_TOOL_NAME) => {
+                            number_passages(outcome, citations, runs.max_result_bytes())
+                        }
+                        _ => outcome,
+                    };
                     self.tool_progress.extend(runs.on_finished(&tool_use_id, outcome));
                 }
             }
@@ -439,11 +455,10 @@ impl Attempt {
         match result {
             Ok(passages) => {
                 let style = CitationStyle::of_model(&self.request.model_id);
-                let citations = Citations::new(knowledge.select(passages), style);
+                let citations = Citations::new((1..).zip(knowledge.select(passages)).collect(), style);
                 transcript.context = citations.context();
                 self.note = None;
-                self.answer.expect_citations();
-                self.citations = Some(citations);
+                self.expect_citations(citations);
             }
             Err(_) => {
                 self.note = Some(Note(NoteCode::KnowledgeUnavailable));
@@ -454,6 +469,11 @@ impl Attempt {
         if let Some(runs) = stored_runs {
             self.step = Step::Tools(runs);
         }
+    }
+
+    fn expect_citations(&mut self, citations: Citations) {
+        self.answer.expect_citations();
+        self.citations = Some(citations);
     }
 
     fn next_tool_effect(&mut self, now: Instant) -> Option<Effect> {
@@ -625,6 +645,9 @@ impl Attempt {
             return Some(self.agent_event(Author::Agent, content, None));
         }
         let reason = self.end_reason()?;
+        if let Some(citations) = &mut self.citations {
+            citations.on_step_end(&mut self.answer);
+        }
         let content = self.answer.take_open_event();
         Some(self.agent_event(Author::Agent, content, Some(AnswerEnd { reason, usage: self.usage() })))
     }
@@ -673,6 +696,18 @@ impl Attempt {
     fn deliver(&mut self, update: Update, now: Instant) {
         self.last_sequence += 1;
         self.delivery.put(Mutation { claim: self.claim.clone(), sequence: self.last_sequence, update }, now);
+    }
+}
+
+/// The result of a search with the numbers by which the model cites.
+fn number_passages(outcome: ToolOutcome, citations: &mut Citations, max_bytes: usize) -> ToolOutcome {
+    match &outcome.output {
+        ToolOutput::Json(json) if outcome.status == ToolStatus::Succeeded => {
+            let passages = passages_of_result(json).into_iter().map(|(_, passage)| passage).collect();
+            let json = citations.add_result(passages, max_bytes);
+            ToolOutcome { output: ToolOutput::Json(json), ..outcome }
+        }
+        ToolOutput::Json(_) | ToolOutput::Text(_) => outcome,
     }
 }
 

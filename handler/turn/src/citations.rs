@@ -1,4 +1,6 @@
 //! Which text of an answer cites which passage.
+use std::collections::BTreeMap;
+
 use api::types::Citation;
 
 use crate::{
@@ -6,6 +8,7 @@ use crate::{
     citation_markers::MarkerParser,
     json_size::fitting_prefix,
     knowledge::Passage,
+    knowledge_tool::numbered_result,
     model::{CitedPassage, SearchResult, TranscriptBlock},
 };
 
@@ -50,12 +53,12 @@ impl CitationStyle {
 /// Follows the text of an answer and finds its citations.
 #[derive(Debug)]
 pub struct Citations {
-    /// The passages that the model got, numbered from 1.
-    passages: Vec<Passage>,
+    /// The passages that the model got, by their numbers, from 1.
+    passages: BTreeMap<usize, Passage>,
     style: CitationStyle,
     markers: MarkerParser,
-    /// Text of all the model's text blocks of a step is one block: a model that cites begins a new block with
-    /// each citation.
+    /// The first of the step's text blocks. The others are a part of it: a model that cites begins a new block
+    /// with each citation.
     text_block: Option<u32>,
     span: Option<Span>,
 }
@@ -66,13 +69,22 @@ struct Span {
     model_block: u32,
     /// In UTF-16 code units.
     length: usize,
-    /// Indices of passages, each once.
+    /// Numbers of passages, each once.
     cited: Vec<usize>,
 }
 
 impl Citations {
-    pub fn new(passages: Vec<Passage>, style: CitationStyle) -> Self {
+    /// `passages`: by their numbers.
+    pub fn new(passages: BTreeMap<usize, Passage>, style: CitationStyle) -> Self {
         Self { passages, style, markers: MarkerParser::default(), text_block: None, span: None }
+    }
+
+    /// Numbers what a search has found, as its result for the model.
+    pub fn add_result(&mut self, passages: Vec<Passage>, max_bytes: usize) -> String {
+        let first_number = self.passages.last_key_value().map_or(1, |(last, _)| last + 1);
+        let (result, kept) = numbered_result(passages, first_number, max_bytes);
+        self.passages.extend((first_number..).zip(kept));
+        result
     }
 
     /// What the model gets before the question.
@@ -81,7 +93,7 @@ impl Citations {
             return vec![TranscriptBlock::Text(NOTHING_FOUND.to_owned())];
         }
         match self.style {
-            CitationStyle::Native => self.passages.iter().map(search_result).collect(),
+            CitationStyle::Native => self.passages.values().map(search_result).collect(),
             CitationStyle::Markers => vec![TranscriptBlock::Text(self.numbered_text())],
         }
     }
@@ -91,18 +103,24 @@ impl Citations {
         if self.span.as_ref().is_some_and(|span| span.model_block != model_block) {
             self.end_span(answer);
         }
-        let block = *self.text_block.get_or_insert(model_block);
-        if let Some(span) = &mut self.span {
-            span.length += text.encode_utf16().count();
+        match self.style {
+            CitationStyle::Native => {
+                let block = *self.text_block.get_or_insert(model_block);
+                if let Some(span) = &mut self.span {
+                    span.length += text.encode_utf16().count();
+                }
+                answer.push_delta(block, text);
+            }
+            CitationStyle::Markers => self.push_marked_text(answer, model_block, text),
         }
-        if self.passages.is_empty() || self.style == CitationStyle::Native {
-            return answer.push_delta(block, text);
-        }
+    }
+
+    fn push_marked_text(&mut self, answer: &mut Answer, block: u32, text: &str) {
         let mut start = 0;
         for marker in self.markers.push(text) {
             answer.push_delta(block, &text[start..marker.end]);
             start = marker.end;
-            let cited = marker.numbers.iter().filter_map(|number| self.passages.get(number.checked_sub(1)?));
+            let cited = marker.numbers.iter().filter_map(|number| self.passages.get(number));
             for passage in cited {
                 answer.cite(block, marker.length, citation(passage));
             }
@@ -112,16 +130,16 @@ impl Citations {
 
     /// The text of a block of the model cites a passage. A passage that the model did not get is ignored.
     pub fn push_citation(&mut self, answer: &mut Answer, model_block: u32, cited: &CitedPassage) {
-        let Some(index) = self.find(cited) else { return };
+        let Some(number) = self.find(cited) else { return };
         match &mut self.span {
             Some(span) if span.model_block == model_block => {
-                if !span.cited.contains(&index) {
-                    span.cited.push(index);
+                if !span.cited.contains(&number) {
+                    span.cited.push(number);
                 }
             }
             _ => {
                 self.end_span(answer);
-                self.span = Some(Span { model_block, length: 0, cited: vec![index] });
+                self.span = Some(Span { model_block, length: 0, cited: vec![number] });
             }
         }
     }
@@ -142,27 +160,29 @@ impl Citations {
 
     fn end_span(&mut self, answer: &mut Answer) {
         let (Some(span), Some(block)) = (self.span.take(), self.text_block) else { return };
-        for passage in span.cited.iter().filter_map(|index| self.passages.get(*index)) {
+        for passage in span.cited.iter().filter_map(|number| self.passages.get(number)) {
             answer.cite(block, span.length, citation(passage));
         }
     }
 
-    /// The index of a search result counts all of a request. So do those of this answer, because a request has
+    /// The number of a passage. The index of a search result counts all of a request. So do those of this answer, because a request has
     /// no others; the source and the text confirm it.
     fn find(&self, cited: &CitedPassage) -> Option<usize> {
         let has_source = |passage: &Passage| cited.source.as_deref() == Some(source_or_title(passage).as_str());
         let has_text = |passage: &Passage| !cited.text.is_empty() && passage.text.contains(&cited.text);
-        let by_index = cited.search_result_index.filter(|index| self.passages.get(*index).is_some_and(has_source));
+        let is_found = |number: &usize| self.passages.get(number).is_some_and(has_source);
+        let by_index = cited.search_result_index.map(|index| index + 1).filter(is_found);
+        let mut with_source = self.passages.iter().filter(|(_, passage)| has_source(passage));
         by_index
-            .or_else(|| self.passages.iter().position(|passage| has_source(passage) && has_text(passage)))
-            .or_else(|| self.passages.iter().position(has_source))
+            .or_else(|| with_source.clone().find(|(_, passage)| has_text(passage)).map(|(number, _)| *number))
+            .or_else(|| with_source.next().map(|(number, _)| *number))
     }
 
     fn numbered_text(&self) -> String {
         let mut text = ASK_FOR_MARKERS.to_owned();
-        for (index, passage) in self.passages.iter().enumerate() {
+        for (number, passage) in &self.passages {
             let page = passage.page.map_or(String::new(), |page| format!(", page {page}"));
-            text += &format!("\n\n[{}] {}{page}\n{}", index + 1, passage.title(), passage.text);
+            text += &format!("\n\n[{number}] {}{page}\n{}", passage.title(), passage.text);
         }
         text
     }

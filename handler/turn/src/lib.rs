@@ -13,6 +13,7 @@ pub mod direct_write;
 pub mod effective_status;
 pub mod failures;
 pub mod knowledge;
+pub mod knowledge_tool;
 pub mod limits;
 pub mod model_settings;
 pub mod mutation;

@@ -1,11 +1,14 @@
 //! Payloads of the handler's invocations.
+use std::sync::Arc;
+
 use api::types::{ConversationEvent, InferenceSettings, ToolCall};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
     claim::RunId,
-    knowledge::Knowledge,
+    knowledge::{Knowledge, KnowledgeMode},
+    knowledge_tool::search_tool,
     tool::{CallerCredential, McpServer, Tool, ToolApproval, ToolEffect, ToolTarget},
 };
 
@@ -162,6 +165,14 @@ pub struct Agent {
     #[serde(default = "default_tool_timeout_seconds")]
     pub tool_timeout_seconds: u64,
     pub knowledge: Option<Knowledge>,
+}
+
+impl Agent {
+    /// The tools that the model gets.
+    pub fn model_tools(&self) -> Arc<[Tool]> {
+        let search = self.knowledge.iter().filter(|knowledge| knowledge.mode == KnowledgeMode::Tool).map(search_tool);
+        self.tools.iter().cloned().chain(search).collect()
+    }
 }
 
 const fn default_max_steps() -> u32 {

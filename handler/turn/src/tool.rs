@@ -4,13 +4,13 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 use api::types::{ToolStatus, ToolUse};
 use serde::{Deserialize, Serialize};
 
-use crate::{claim::Claim, model::ToolOutput};
+use crate::{claim::Claim, knowledge::Knowledge, model::ToolOutput};
 
 /// The largest size of a tool's result, in JSON-escaped bytes. The rest of a larger one is left out.
 pub const MAX_RESULT_BYTES: usize = 48 * 1024;
 
 /// A tool that an agent's model may call.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tool {
     /// `[A-Za-z0-9_]{1,64}`, unique among the agent's tools.
@@ -28,7 +28,7 @@ pub struct Tool {
 }
 
 /// What a run of the tool calls. The name of the variant is a member of the tool.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ToolTarget {
     Lambda(LambdaTool),
@@ -38,6 +38,9 @@ pub enum ToolTarget {
     Mcp(McpTool),
     /// A client of the API runs the tool. The handler never does.
     Client(True),
+    /// The search of the agent's own documents. It is never among the agent's tools.
+    #[serde(skip)]
+    Knowledge(Arc<Knowledge>),
 }
 
 /// Whether a run of the tool changes something.

@@ -133,6 +133,17 @@ impl ToolRuns {
         std::mem::take(&mut self.has_tools_to_stop)
     }
 
+    /// The name of a call's tool.
+    pub fn tool_name(&self, tool_use_id: &str) -> Option<&str> {
+        let (tool_use, _) = self.calls.iter().find(|(tool_use, _)| tool_use.id == tool_use_id)?;
+        Some(&tool_use.name)
+    }
+
+    /// The largest size of one result, in JSON-escaped bytes.
+    pub fn max_result_bytes(&self) -> usize {
+        self.max_result_bytes
+    }
+
     /// A tool has ended. Returns the progress to publish, unless the results of the step follow at once.
     pub fn on_finished(&mut self, tool_use_id: &str, outcome: ToolOutcome) -> Option<ToolCall> {
         let max_bytes = self.max_result_bytes;

@@ -12,6 +12,7 @@ use api::{
 
 use crate::{
     json_size::{fitting_suffix, json_size},
+    knowledge_tool::{REMOVED_PASSAGES, SEARCH_TOOL_NAME},
     model::{Role, ToolOutput, TranscriptBlock, TranscriptMessage},
     tool::StoredCalls,
 };
@@ -65,12 +66,12 @@ pub fn build_transcript(input: &TranscriptInput) -> Vec<TranscriptMessage> {
 
     let mut transcript = Transcript::default();
     for event in newest_turns_that_fit(&input.history, budget) {
-        transcript.push_event(event);
+        transcript.push_event(event, Passages::Removed);
     }
     transcript.push_context(&input.context);
     transcript.push_texts(Role::User, input.question.texts());
     for event in steps {
-        transcript.push_event(event);
+        transcript.push_event(event, Passages::Kept);
     }
     if !kept_texts.is_empty() {
         transcript.push_texts(Role::Assistant, kept_texts.into_iter());
@@ -298,13 +299,26 @@ fn output_size(output: &ToolOutput) -> usize {
 #[derive(Default)]
 struct Transcript {
     messages: Vec<TranscriptMessage>,
-    /// The ids of the calls without results.
-    open_calls: Vec<String>,
+    /// The calls without results.
+    open_calls: Vec<OpenCall>,
+}
+
+struct OpenCall {
+    id: String,
+    is_search: bool,
+}
+
+/// Whether the passages that searches have found are in the transcript. Those of earlier turns are not, but
+/// the answers from them are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Passages {
+    Kept,
+    Removed,
 }
 
 impl Transcript {
     /// An event without content leaves open calls open: it closed a run whose calls have results after it.
-    fn push_event(&mut self, event: &ConversationEvent) {
+    fn push_event(&mut self, event: &ConversationEvent, passages: Passages) {
         if !event.has_tool_blocks() && !has_text(event) {
             return;
         }
@@ -313,13 +327,14 @@ impl Transcript {
             SenderKind::Agent => {
                 self.push_texts(Role::Assistant, nonblank_texts(event));
                 for call in event.tool_uses() {
-                    self.open_calls.push(call.id.clone());
+                    let is_search = call.name == SEARCH_TOOL_NAME;
+                    self.open_calls.push(OpenCall { id: call.id.clone(), is_search });
                     self.push(Role::Assistant, TranscriptBlock::ToolUse(call.clone()));
                 }
             }
             SenderKind::Tool => {
                 for result in event.tool_results() {
-                    self.push_result(result);
+                    self.push_result(result, passages);
                 }
             }
         }
@@ -340,15 +355,22 @@ impl Transcript {
     }
 
     /// A result of no open call is left out.
-    fn push_result(&mut self, result: &ToolResult) {
-        let Some(index) = self.open_calls.iter().position(|id| *id == result.tool_use_id) else { return };
-        self.open_calls.remove(index);
-        self.push(Role::User, result_block(result));
+    fn push_result(&mut self, result: &ToolResult, passages: Passages) {
+        let Some(index) = self.open_calls.iter().position(|call| call.id == result.tool_use_id) else { return };
+        let call = self.open_calls.remove(index);
+        let mut block = result_block(result);
+        if call.is_search
+            && passages == Passages::Removed
+            && let TranscriptBlock::ToolResult { output, is_error: false, .. } = &mut block
+        {
+            *output = ToolOutput::Text(REMOVED_PASSAGES.to_owned());
+        }
+        self.push(Role::User, block);
     }
 
     /// Adds a result to each call that has none.
     fn complete_open_calls(&mut self) {
-        for tool_use_id in std::mem::take(&mut self.open_calls) {
+        for OpenCall { id: tool_use_id, .. } in std::mem::take(&mut self.open_calls) {
             let output = ToolOutput::Text(UNKNOWN_RESULT.to_owned());
             self.push(Role::User, TranscriptBlock::ToolResult { tool_use_id, is_error: true, output });
         }

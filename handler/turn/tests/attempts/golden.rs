@@ -67,7 +67,7 @@ fn model_text(script: &Script) -> String {
 fn check_invariants(timeline: &Timeline, limits: &Limits, model_text: &str) -> Result<(), &'static str> {
     let mut sent: HashMap<u32, &Mutation> = HashMap::new();
     let mut received = ReceivedText::default();
-    // With passages, all text of a step is one block: in the scripts, block 0.
+    // Text with native citations is one block in each step: in the scripts, block 0.
     let has_passages = timeline.effects.iter().any(|(_, effect)| matches!(effect, Effect::Retrieve(_)));
     let block = |delta: &ReceivedDelta| if has_passages { 0 } else { delta.block };
     timeline.deltas.iter().for_each(|delta| received.push_delta(block(delta), &delta.text));

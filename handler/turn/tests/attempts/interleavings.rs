@@ -199,8 +199,9 @@ struct Environment {
     now: Instant,
     is_model_stream_open: bool,
     is_search_running: bool,
-    /// Whether the model got passages: then all text of a step is one block.
-    has_passages: bool,
+    /// Whether the model cites by itself: then all text of a step is one block.
+    cites: bool,
+    can_cite: bool,
     /// The block of the step's text.
     text_block: Option<u32>,
     publish: Option<Arc<Mutation>>,
@@ -241,7 +242,8 @@ impl Environment {
             now,
             is_model_stream_open: false,
             is_search_running: false,
-            has_passages: false,
+            cites: false,
+            can_cite: script.model_id.contains("claude"),
             text_block: None,
             publish: None,
             write: None,
@@ -290,7 +292,7 @@ impl Environment {
         if let StreamEvent::Text { block, text } = &event
             && self.attempt.end_reason().is_none()
         {
-            let block = match self.has_passages && !text.is_empty() {
+            let block = match self.cites && !text.is_empty() {
                 true => *self.text_block.get_or_insert(*block),
                 false => *block,
             };
@@ -304,7 +306,7 @@ impl Environment {
 
     fn on_retrieved(&mut self, result: RetrievalResult) {
         if std::mem::take(&mut self.is_search_running) {
-            self.has_passages = result.is_ok();
+            self.cites = self.can_cite && result.is_ok();
             self.handle(Input::Retrieved(result));
         }
     }

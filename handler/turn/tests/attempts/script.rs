@@ -15,7 +15,8 @@
 //! answer id1 approved            the answer to a stored call; also denied "Why", result "{}" and error "{}"
 //! result id1 500 SUCCEEDED "{}"  the result of the call after 500 ms: JSON if it succeeded, else text
 //! model anthropic.claude-opus-4     the model's id
-//! knowledge ANSWER               documents are searched first; FAIL: the answer fails without them
+//! knowledge ANSWER               documents are searched first; FAIL: the answer fails without them; TOOL: the
+//!                                model searches with a tool
 //! passage "s3://b/a.md" 0.8 "…"  a passage that the searches find, with its score
 //! search 40 found                the result of a search after 40 ms; also resuming, temporary, refused
 //! model-call                     starts the stream of the next call of the model
@@ -45,6 +46,7 @@ use turn::{
     attempt::Input,
     direct_write::WriteFailure,
     knowledge::{Knowledge, KnowledgeFailure, KnowledgeMode, Passage, RetrievalError},
+    knowledge_tool::search_tool,
     limits::Limits,
     model::{CitedPassage, ModelError, ModelStop, StreamEvent, ToolOutput},
     mutation::PublishFailure,
@@ -162,6 +164,11 @@ impl Script {
             "tools" => self.tools = rest.split(' ').map(tool).collect(),
             "max-steps" => self.max_steps = rest.parse().ok()?,
             "model" => self.model_id = rest.to_owned(),
+            "knowledge" if rest == "TOOL" => {
+                let knowledge = Knowledge { mode: KnowledgeMode::Tool, ..knowledge(KnowledgeFailure::Answer) };
+                self.tools.push(search_tool(&knowledge));
+                self.knowledge = Some(knowledge);
+            }
             "knowledge" => self.knowledge = Some(knowledge(parse_enum(rest)?)),
             "passage" => self.passages.push(parse_passage(rest)?),
             "search" => {

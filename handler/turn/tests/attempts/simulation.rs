@@ -1,6 +1,6 @@
 //! Runs a script against an attempt, as the event loop does with real sockets and a real clock.
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,6 +12,7 @@ use turn::{
     deadlines::Deadlines,
     direct_write::DirectWrite,
     effect::{AttemptEnd, Effect},
+    knowledge::KnowledgeMode,
     model::{ModelRequest, StreamEvent},
     mutation::Mutation,
     request::Agent,
@@ -226,18 +227,21 @@ pub fn attempt_start(script: &Script, now: Instant) -> AttemptStart {
             tools: script.tools.clone().into(),
             transcript: Vec::new(),
         },
-        retrieval: script.knowledge.clone().map(|knowledge| RetrievalStart {
-            request: knowledge.request("Why?", &Caller::default()),
-            knowledge,
-            transcript: TranscriptInput {
-                history: Vec::new(),
-                history_cut: false,
-                question: question(),
-                context: Vec::new(),
-                kept_answer: Vec::new(),
-                context_bytes: 400_000,
+        stored_passages: BTreeMap::new(),
+        retrieval: script.knowledge.clone().filter(|knowledge| knowledge.mode == KnowledgeMode::Always).map(
+            |knowledge| RetrievalStart {
+                request: knowledge.request("Why?", &Caller::default()),
+                knowledge,
+                transcript: TranscriptInput {
+                    history: Vec::new(),
+                    history_cut: false,
+                    question: question(),
+                    context: Vec::new(),
+                    kept_answer: Vec::new(),
+                    context_bytes: 400_000,
+                },
             },
-        }),
+        ),
         limits: script.limits,
         deadlines: Deadlines::within(now, script.remaining),
     }
