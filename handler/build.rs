@@ -9,7 +9,7 @@ const DOCUMENTS: &str = "src/aws/publish.graphql";
 /// graphql_client needs a declaration of AppSync's scalars.
 const APPSYNC_SCALARS: &str = "scalar AWSDateTime\nscalar AWSJSON\n";
 /// Enums that the crate `api` defines.
-const API_ENUMS: [&str; 5] = ["TurnStatus", "SenderKind", "StopReason", "FailureCode", "ToolStatus"];
+const API_ENUMS: [&str; 6] = ["TurnStatus", "SenderKind", "StopReason", "FailureCode", "NoteCode", "ToolStatus"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={SCHEMA}");

@@ -10,9 +10,10 @@ use std::{
 use api::types::{ConversationEvent, Sender, SenderKind, ToolUse};
 use tokio::time::timeout_at;
 use turn::{
-    attempt::{Attempt, AttemptStart},
+    attempt::{Attempt, AttemptStart, RetrievalStart},
     claim::{ClaimRefusal, RunId, StoredTurn},
     effect::AttemptEnd,
+    knowledge_tool::stored_passages,
     model::ModelRequest,
     mutation::EndReason,
     request::{Agent, TurnRequest},
@@ -82,16 +83,20 @@ async fn answer_claimed_turn<E: Effects>(
     let agent = request.agent.clone();
     let asked_by = request.asked_by.clone();
     let credential = request.caller_credential.clone().map(Arc::new);
+    let groups = request.caller_groups.clone();
     let is_shared = request.participant_count > 0;
     let Some(input) = load_transcript_input(request, turn, context.table).await? else {
         tracing::info!("the question has been purged");
         return Ok(());
     };
+    let caller = caller(&asked_by, groups, &input.question, credential);
     let stored_calls = load_stored_calls(&input.kept_answer, &agent, asked_by.as_deref(), run_id, context).await?;
     let mut attempt = Attempt::new(
         AttemptStart {
             claim: run_id.last_claim(turn),
-            caller: caller(&asked_by, &input.question, credential),
+            retrieval: RetrievalStart::for_question(&agent, &input, &caller),
+            stored_passages: stored_passages(&input.kept_answer),
+            caller,
             leased_at: claimed.leased_at,
             request: model_request(&agent, &input),
             agent,
@@ -124,11 +129,12 @@ async fn answer_claimed_turn<E: Effects>(
 /// The name is known where the caller has also sent the question: another user may have asked for a retry.
 fn caller(
     asked_by: &Option<String>,
+    groups: Vec<String>,
     question: &ConversationEvent,
     credential: Option<Arc<CallerCredential>>,
 ) -> Caller {
     let Sender { id, name, .. } = &question.sender;
-    Caller { id: asked_by.clone(), name: name.clone().filter(|_| id == asked_by), credential }
+    Caller { id: asked_by.clone(), name: name.clone().filter(|_| id == asked_by), groups, credential }
 }
 
 /// Tries for a short time. The invocation succeeds without the count, because quotas limit usage but bill
@@ -204,6 +210,7 @@ async fn load_transcript_input(
         history: request.history,
         history_cut: request.history_cut.unwrap_or(false),
         question,
+        context: Vec::new(),
         kept_answer: Vec::new(),
         context_bytes: request.agent.context_bytes,
     };
@@ -301,7 +308,7 @@ fn model_request(agent: &Agent, input: &TranscriptInput) -> ModelRequest {
         model_id: agent.model_id.clone(),
         system_prompt: agent.system_prompt.clone(),
         inference: agent.inference.clone().unwrap_or_default(),
-        tools: agent.tools.as_slice().into(),
+        tools: agent.model_tools(),
         transcript: build_transcript(input),
     }
 }

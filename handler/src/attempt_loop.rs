@@ -13,8 +13,10 @@ use turn::{
     attempt::{Attempt, Input},
     direct_write::{DirectWrite, WriteFailure},
     effect::{AttemptEnd, Effect},
+    knowledge::RetrievalRequest,
     model::{ModelError, ModelRequest, StreamEvent},
     mutation::{Mutation, PublishFailure},
+    retrieval::RetrievalResult,
     tool::{ToolOutcome, ToolRun},
 };
 
@@ -24,6 +26,9 @@ use crate::clock::now;
 pub trait Effects: Sync {
     /// The stream opens when it is first polled and closes when it is dropped.
     fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send;
+
+    /// Searches documents once. Dropping the future abandons the search.
+    fn retrieve(&self, request: Arc<RetrievalRequest>) -> impl Future<Output = RetrievalResult> + Send;
 
     /// Runs a tool once, until its time is over. Returns the id of the call. Dropping the future abandons the
     /// run.
@@ -41,10 +46,13 @@ pub async fn run_attempt(attempt: &mut Attempt, effects: &impl Effects) -> Attem
     let mut model_stream = pin!(None);
     let mut publish = pin!(Fuse::terminated());
     let mut write = pin!(Fuse::terminated());
+    let mut retrieval = pin!(Fuse::terminated());
     let mut tools = FuturesUnordered::new();
     loop {
         while let Some(effect) = attempt.next_effect(now()) {
             match effect {
+                Effect::Retrieve(request) => retrieval.set(effects.retrieve(request).fuse()),
+                Effect::StopRetrieval => retrieval.set(Fuse::terminated()),
                 Effect::CallModel(request) => model_stream.set(Some(effects.call_model(request))),
                 Effect::CloseModelStream => model_stream.set(None),
                 Effect::RunTool(run) => tools.push(effects.run_tool(run)),
@@ -58,6 +66,7 @@ pub async fn run_attempt(attempt: &mut Attempt, effects: &impl Effects) -> Attem
             biased; // Results before model events, so that a fast model cannot delay them.
             result = &mut publish => Input::Published(result),
             result = &mut write => Input::Written(result),
+            result = &mut retrieval => Input::Retrieved(result),
             (tool_use_id, outcome) = next_tool_end(&mut tools) => Input::ToolFinished { tool_use_id, outcome },
             input = next_model_input(model_stream.as_mut().as_pin_mut()) => {
                 if !matches!(input, Input::ModelEvent(_)) {

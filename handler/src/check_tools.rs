@@ -166,6 +166,8 @@ fn check_tool(tool: &mut UncheckedTool, allowed: AllowedTools<'_>) -> ToolRefusa
         }
         // Resolvers name every tool, and what has a name and `mcp` is listed as a server.
         ToolTarget::Mcp(_) => refusals.add("mcp", "A tool of a server cannot be given by itself."),
+        // The agent has it by its knowledge.
+        ToolTarget::Knowledge(_) => refusals.add("name", "The search of documents cannot be given by itself."),
         ToolTarget::Client(_) => {
             check_given_schema(tool.input_schema.as_deref(), &mut refusals);
             tool.effect.get_or_insert(ToolEffect::Write);

@@ -25,6 +25,8 @@ pub struct Settings {
     pub tool_mcp_urls: McpUrls,
     /// The secrets that are sent to MCP servers.
     pub tool_secrets: AllowedSecrets,
+    /// In place of the URL of bedrock-agent-runtime.
+    pub knowledge_base_endpoint: Option<String>,
     /// In place of Secrets Manager's own URL.
     pub secrets_manager_endpoint: Option<String>,
     /// The URL of the API key in AppSync's API, if this function renews the key.
@@ -53,6 +55,7 @@ impl Settings {
             kms_endpoint: reader.optional_url("AWS_ENDPOINT_URL_KMS"),
             tool_mcp_urls: reader.mcp_urls("TOOL_MCP_URLS"),
             tool_secrets: AllowedSecrets::from_list(&reader.optional("TOOL_SECRET_ARNS").unwrap_or_default()),
+            knowledge_base_endpoint: reader.optional_url("AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME"),
             secrets_manager_endpoint: reader.optional_url("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
             api_key_url: reader.secret_url("API_KEY_URL"),
             limits: Limits {

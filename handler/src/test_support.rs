@@ -15,9 +15,11 @@ use serde_json::Value;
 use turn::{
     deadlines::Deadlines,
     direct_write::{DirectWrite, WriteFailure},
+    knowledge::RetrievalRequest,
     limits::Limits,
     model::{ModelError, ModelRequest, ModelStop, StreamEvent, ToolOutput},
     mutation::{Mutation, PublishFailure},
+    retrieval::RetrievalResult,
     tool::{ToolOutcome, ToolRun},
 };
 
@@ -46,6 +48,10 @@ pub struct TestInvocation {
     pub graphql_urls: GraphqlUrls,
     /// What the model sends in its next streams. Later ones say "So be it."
     model_streams: Mutex<VecDeque<Vec<StreamEvent>>>,
+    /// What the next searches of documents find. Later ones find nothing.
+    retrieval_results: Mutex<VecDeque<RetrievalResult>>,
+    /// The searches of documents.
+    retrieval_requests: Mutex<Vec<Arc<RetrievalRequest>>>,
     /// The runs of tools.
     tool_runs: Mutex<Vec<ToolRun>>,
     pub api_key: Option<ApiKey>,
@@ -71,6 +77,8 @@ impl TestInvocation {
             tool_functions: AllowedFunctions::default(),
             graphql_urls: GraphqlUrls::default(),
             model_streams: Mutex::default(),
+            retrieval_results: Mutex::default(),
+            retrieval_requests: Mutex::default(),
             tool_runs: Mutex::default(),
             api_key: None,
             clock: Clock::starting_at(time(NOW)),
@@ -91,6 +99,15 @@ impl TestInvocation {
 
     pub fn script_model_streams(&self, streams: impl IntoIterator<Item = Vec<StreamEvent>>) {
         self.model_streams.lock().unwrap().extend(streams);
+    }
+
+    pub fn script_retrieval_results(&self, results: impl IntoIterator<Item = RetrievalResult>) {
+        self.retrieval_results.lock().unwrap().extend(results);
+    }
+
+    /// The searches of documents since the last call of this method.
+    pub fn take_retrieval_requests(&self) -> Vec<Arc<RetrievalRequest>> {
+        std::mem::take(&mut self.retrieval_requests.lock().unwrap())
     }
 
     pub async fn serve(&self, payload: Value) -> Result<Value, HandlerError> {
@@ -138,6 +155,11 @@ impl Effects for TestInvocation {
         });
         events.extend(self.usage.map(StreamEvent::Usage));
         stream::iter(events.into_iter().map(Ok))
+    }
+
+    async fn retrieve(&self, request: Arc<RetrievalRequest>) -> RetrievalResult {
+        self.retrieval_requests.lock().unwrap().push(request);
+        self.retrieval_results.lock().unwrap().pop_front().unwrap_or(Ok(Vec::new()))
     }
 
     async fn run_tool(&self, run: ToolRun) -> (String, ToolOutcome) {

@@ -1,6 +1,6 @@
 //! The event loop under a paused clock.
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex},
     task::Poll,
     time::Duration,
@@ -13,16 +13,19 @@ use futures::{Stream, StreamExt, future::pending, stream};
 use handler::attempt_loop::{Effects, run_attempt};
 use tokio::time::{Instant, sleep};
 use turn::{
-    attempt::{Attempt, AttemptStart},
+    attempt::{Attempt, AttemptStart, RetrievalStart},
     claim::Claim,
     deadlines::Deadlines,
     direct_write::{DirectWrite, WriteFailure},
     effect::AttemptEnd,
+    knowledge::{Knowledge, RetrievalRequest},
     limits::Limits,
     model::{ModelError, ModelRequest, ModelStop, StreamEvent, ToolOutput},
     mutation::{AgentEvent, Mutation, PublishFailure, Update},
     request::Agent,
+    retrieval::RetrievalResult,
     tool::{Caller, LambdaTool, Tool, ToolApproval, ToolEffect, ToolOutcome, ToolRun, ToolTarget},
+    transcript::TranscriptInput,
 };
 
 type ModelResult = Result<StreamEvent, ModelError>;
@@ -34,6 +37,8 @@ struct Environment {
     latency: Duration,
     /// One stream for each call of the model.
     model_streams: Mutex<VecDeque<ModelStream>>,
+    /// How long a search of documents takes. `None`: the agent has none.
+    search_time: Option<Duration>,
     /// How long each tool runs, by its name.
     tools: Vec<(&'static str, Duration)>,
     /// The results of the next publishes. Later publishes are accepted.
@@ -61,6 +66,10 @@ enum Record {
     ModelCalled,
     ModelItemRead,
     ModelStreamClosed,
+    SearchStarted,
+    SearchEnded,
+    /// The search was dropped before its end.
+    SearchDropped,
     ToolStarted(String),
     ToolEnded(String),
     /// The run was dropped before its end.
@@ -108,6 +117,14 @@ impl Effects for Environment {
             let _keep_until_dropped = &on_drop;
             item
         })
+    }
+
+    async fn retrieve(&self, _: Arc<RetrievalRequest>) -> RetrievalResult {
+        self.log.push(Record::SearchStarted);
+        let mut on_drop = LogOnDrop(self.log.clone(), Some(Record::SearchDropped));
+        sleep(self.search_time.expect("the agent has documents")).await;
+        on_drop.1 = Some(Record::SearchEnded);
+        Ok(Vec::new())
     }
 
     async fn run_tool(&self, run: ToolRun) -> (String, ToolOutcome) {
@@ -169,6 +186,7 @@ impl Environment {
             started,
             latency: Duration::from_millis(latency_milliseconds),
             model_streams: Mutex::new(model_streams.into_iter().collect()),
+            search_time: None,
             tools: Vec::new(),
             publish_results: Mutex::default(),
             write_results: Mutex::default(),
@@ -179,6 +197,9 @@ impl Environment {
     async fn run(&self) -> AttemptEnd {
         let mut start = attempt_start(self.started.into_std());
         start.request.tools = self.tools.iter().map(|(name, _)| tool(name)).collect();
+        if self.search_time.is_some() {
+            start.retrieval = Some(retrieval_start(&start));
+        }
         let mut attempt = Attempt::new(start, self.started.into_std());
         run_attempt(&mut attempt, self).await
     }
@@ -202,6 +223,26 @@ impl Environment {
         let Some(Update::Event(event)) = last else { panic!("the last publish is no event: {last:?}") };
         event
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn documents_are_searched_during_the_first_publish_and_before_the_model_is_called() {
+    let mut environment = Environment::new(60, [model_stream([text(5, "Hi"), stop(5)], StreamEnd::Ends)]);
+    environment.search_time = Some(Duration::from_millis(40));
+    assert_eq!(environment.run().await, AttemptEnd::Published);
+    assert_eq!(environment.times(|record| *record == Record::SearchStarted), [0]);
+    assert_eq!(environment.times(|record| *record == Record::SearchEnded), [40]);
+    assert_eq!(environment.times(|record| *record == Record::ModelCalled), [40]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancel_drops_the_search() {
+    let mut environment = Environment::new(60, []);
+    environment.search_time = Some(Duration::from_secs(15));
+    environment.publish_results = Mutex::new([Ok(TurnStatus::Cancelling)].into());
+    assert_eq!(environment.run().await, AttemptEnd::Published);
+    assert_eq!(environment.times(|record| *record == Record::SearchDropped), [60]);
+    assert_eq!(environment.times(|record| *record == Record::ModelCalled), []);
 }
 
 #[tokio::test(start_paused = true)]
@@ -422,6 +463,20 @@ fn stop(delay: u64) -> (Duration, ModelResult) {
     (Duration::from_millis(delay), Ok(StreamEvent::MessageStop(ModelStop::Answered(StopReason::EndTurn))))
 }
 
+fn retrieval_start(start: &AttemptStart) -> RetrievalStart {
+    let knowledge: Knowledge =
+        serde_json::from_str(r#"{"knowledgeBaseId":"KB00000001","mode":"ALWAYS"}"#).expect("settings");
+    let transcript = TranscriptInput {
+        history: Vec::new(),
+        history_cut: false,
+        question: start.question.clone(),
+        context: Vec::new(),
+        kept_answer: Vec::new(),
+        context_bytes: 1000,
+    };
+    RetrievalStart { request: knowledge.request("Why?", &start.caller), knowledge, transcript }
+}
+
 fn attempt_start(now: std::time::Instant) -> AttemptStart {
     AttemptStart {
         caller: Caller::default(),
@@ -438,6 +493,7 @@ fn attempt_start(now: std::time::Instant) -> AttemptStart {
             tools: Vec::new(),
             max_steps: 10,
             tool_timeout_seconds: 300,
+            knowledge: None,
         },
         question: ConversationEvent {
             id: "t1".into(),
@@ -456,6 +512,8 @@ fn attempt_start(now: std::time::Instant) -> AttemptStart {
             created_at: "2026-11-21T09:00:00.000Z".into(),
         },
         continues: false,
+        retrieval: None,
+        stored_passages: BTreeMap::new(),
         stored_calls: None,
         kept_usage: None,
         request: ModelRequest {

@@ -601,6 +601,7 @@ fn transcript(invocation: &TestInvocation) -> Vec<(Role, Vec<String>)> {
 fn describe(block: &TranscriptBlock) -> String {
     match block {
         TranscriptBlock::Text(text) => text.clone(),
+        TranscriptBlock::SearchResult(result) => format!("{}: {}", result.source, result.text),
         TranscriptBlock::ToolUse(call) => format!("{}: {} {}", call.id, call.name, call.input),
         TranscriptBlock::ToolResult {
             tool_use_id,

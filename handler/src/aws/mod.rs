@@ -5,6 +5,7 @@ mod bedrock;
 pub mod dynamodb;
 mod json_protocol;
 mod kms;
+mod knowledge_base;
 mod limited_body;
 mod mcp;
 mod redaction;
@@ -23,8 +24,10 @@ use aws_config::SdkConfig;
 use futures::Stream;
 use turn::{
     direct_write::{DirectWrite, WriteFailure},
+    knowledge::RetrievalRequest,
     model::{ModelError, ModelRequest, StreamEvent},
     mutation::{Mutation, PublishFailure},
+    retrieval::RetrievalResult,
     tool::{ToolOutcome, ToolRun},
 };
 
@@ -37,6 +40,7 @@ use crate::{
 };
 use appsync::AppSync;
 use kms::Kms;
+use knowledge_base::KnowledgeBases;
 use secrets_manager::SecretsManager;
 use signed_http::SignedHttp;
 use tools::{CredentialCache, InvocationTools, Lambda, ToolClients};
@@ -58,6 +62,7 @@ pub struct Clients<M> {
     pub api_key: Option<ApiKey>,
     model: M,
     appsync: AppSync,
+    knowledge_bases: KnowledgeBases,
     tools: ToolClients,
 }
 
@@ -98,12 +103,14 @@ impl<M: Model> Clients<M> {
         let secrets = SecretsManager::new(signed_http.clone(), settings.secrets_manager_endpoint.clone());
         let mcp_urls = settings.tool_mcp_urls.clone();
         let secret_arns = settings.tool_secrets.clone();
+        let knowledge_bases = KnowledgeBases::new(signed_http.clone(), settings.knowledge_base_endpoint.clone());
         Ok(Self {
             table: Table::new(config, &settings.table_name),
             api_key: settings.api_key_url.as_ref().map(|url| ApiKey::new(signed_http.clone(), url)),
             model,
             appsync: AppSync::new(signed_http.clone(), &settings.graphql_url),
             tools: ToolClients {
+                knowledge_bases: knowledge_bases.clone(),
                 lambda: Lambda::new(signed_http.clone(), settings.lambda_endpoint.clone()),
                 kms: Kms::new(signed_http, settings.kms_endpoint.clone()),
                 graphql_urls: settings.tool_graphql_urls.clone(),
@@ -111,6 +118,7 @@ impl<M: Model> Clients<M> {
                 mcp: McpServers::new(http.clone(), secrets, mcp_urls, secret_arns),
                 http,
             },
+            knowledge_bases,
         })
     }
 
@@ -144,6 +152,10 @@ impl<M: Model> InvocationClients<'_, M> {
 impl<M: Model> Effects for InvocationClients<'_, M> {
     fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send {
         model::answer(&self.clients.model, request)
+    }
+
+    async fn retrieve(&self, request: Arc<RetrievalRequest>) -> RetrievalResult {
+        self.clients.knowledge_bases.retrieve(&request).await
     }
 
     async fn run_tool(&self, run: ToolRun) -> (String, ToolOutcome) {

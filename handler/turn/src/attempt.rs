@@ -12,8 +12,8 @@ use api::{
     backoff::jitter_seed,
     text::is_blank,
     types::{
-        ContentBlock, ConversationEvent, FailureCode, NoteCode, StopReason, ToolCall, ToolStatus, ToolUse, TurnStatus,
-        Usage,
+        ContentBlock, ConversationEvent, FailureCode, NoteCode, SenderKind, StopReason, ToolCall, ToolStatus, ToolUse,
+        TurnStatus, Usage,
     },
 };
 
@@ -26,7 +26,7 @@ use crate::{
     direct_write::WriteFailure,
     effect::{AttemptEnd, Effect},
     failures::Failure,
-    knowledge::{Knowledge, KnowledgeFailure, KnowledgeMode, Passage, RetrievalRequest},
+    knowledge::{Knowledge, KnowledgeFailure, KnowledgeMode, Passage, RetrievalRequest, query_for_question},
     knowledge_tool::{SEARCH_TOOL_NAME, passages_of_result},
     limits::Limits,
     model::{ModelError, ModelRequest, Role, StreamEvent, ToolOutput, TranscriptBlock, TranscriptMessage},
@@ -94,6 +94,22 @@ pub struct RetrievalStart {
     pub request: RetrievalRequest,
     /// For the transcript with the passages.
     pub transcript: TranscriptInput,
+}
+
+impl RetrievalStart {
+    /// `None` for an agent whose documents are not searched for each question.
+    pub fn for_question(agent: &Agent, transcript: &TranscriptInput, caller: &Caller) -> Option<Self> {
+        let knowledge = agent.knowledge.clone().filter(|knowledge| knowledge.mode == KnowledgeMode::Always)?;
+        let is_question = |event: &&ConversationEvent| event.sender.kind == SenderKind::User;
+        let question_before = transcript.history.iter().rev().find(is_question).map(event_text);
+        let query = query_for_question(&event_text(&transcript.question), question_before.as_deref());
+        let request = knowledge.request(&query, caller);
+        Some(Self { knowledge, request, transcript: transcript.clone() })
+    }
+}
+
+fn event_text(event: &ConversationEvent) -> String {
+    event.texts().collect()
 }
 
 pub struct Attempt {

@@ -65,6 +65,11 @@ struct FoundPassage {
     text: String,
 }
 
+/// What the search returns to the attempt, which numbers the passages.
+pub fn search_result(passages: Vec<Passage>) -> String {
+    result_text(&passages, 0)
+}
+
 /// The JSON text of a search's result, with numbers from `first_number`, and the passages in it. The last
 /// passages are left out where the text would pass `max_bytes` of JSON-escaped text.
 pub fn numbered_result(passages: Vec<Passage>, first_number: usize, max_bytes: usize) -> (String, Vec<Passage>) {

@@ -1,6 +1,6 @@
 //! The body of the GraphQL request for a mutation. The same mutation always has the same bytes.
 use api::types::{
-    ContentBlock, ConversationEvent, SenderKind, StopReason, ToolCall, ToolResult, ToolUse, TurnStatus, Usage,
+    Citation, ContentBlock, ConversationEvent, SenderKind, StopReason, ToolCall, ToolResult, ToolUse, TurnStatus, Usage,
 };
 use graphql_client::GraphQLQuery;
 use serde::Serialize;
@@ -17,12 +17,16 @@ pub fn request_body(mutation: &Mutation) -> Vec<u8> {
             continues: continues.then_some(true),
             ..running_metadata(mutation)
         }),
-        Update::Note(note) => {
-            metadata_body(metadata::AgentMetadataInput { note: Some((*note).to_owned()), ..running_metadata(mutation) })
-        }
+        Update::Note(note) => metadata_body(metadata::AgentMetadataInput {
+            note: Some(note.text().to_owned()),
+            note_code: Some(note.0),
+            ..running_metadata(mutation)
+        }),
         Update::Batch(batch) => metadata_body(metadata::AgentMetadataInput {
             content_block_index: Some(batch.block.into()),
             agent_partial_message: Some(batch.text.clone()),
+            citations: (!batch.citations.is_empty())
+                .then(|| batch.citations.iter().map(batch_citation_input).collect()),
             ..running_metadata(mutation)
         }),
         Update::ToolProgress(call) => metadata_body(metadata::AgentMetadataInput {
@@ -81,7 +85,9 @@ fn running_metadata(mutation: &Mutation) -> metadata::AgentMetadataInput {
         status: TurnStatus::Running,
         content_block_index: None,
         agent_partial_message: None,
+        citations: None,
         note: None,
+        note_code: None,
         continues: None,
         tool_call: None,
         pending: None,
@@ -103,6 +109,19 @@ fn tool_call_input(call: &ToolCall) -> metadata::ToolCallInput {
     }
 }
 
+fn batch_citation_input(citation: &Citation) -> metadata::CitationInput {
+    metadata::CitationInput {
+        title: citation.title.clone(),
+        source: citation.source.clone(),
+        url: citation.url.clone(),
+        passage: citation.passage.clone(),
+        score: citation.score,
+        page: citation.page.map(i64::from),
+        start: citation.start.into(),
+        end: citation.end.into(),
+    }
+}
+
 fn question_input(question: &ConversationEvent) -> metadata::ConversationEventInput {
     let sender = question.sender.clone();
     metadata::ConversationEventInput {
@@ -121,7 +140,7 @@ fn question_input(question: &ConversationEvent) -> metadata::ConversationEventIn
 
 /// A user's event has only text.
 fn question_block_input(block: &ContentBlock) -> metadata::ContentBlockInput {
-    metadata::ContentBlockInput { text: block.text.clone(), tool_use: None, tool_result: None }
+    metadata::ContentBlockInput { text: block.text.clone(), citations: None, tool_use: None, tool_result: None }
 }
 
 fn agent_event_input(event: &AgentEvent) -> event::ConversationEventInput {
@@ -187,8 +206,22 @@ fn usage_input(usage: Usage) -> event::UsageInput {
 fn block_input(block: &ContentBlock) -> event::ContentBlockInput {
     event::ContentBlockInput {
         text: block.text.clone(),
+        citations: block.citations.as_ref().map(|citations| citations.iter().map(citation_input).collect()),
         tool_use: block.tool_use.as_ref().map(tool_use_input),
         tool_result: block.tool_result.as_ref().map(tool_result_input),
+    }
+}
+
+fn citation_input(citation: &Citation) -> event::CitationInput {
+    event::CitationInput {
+        title: citation.title.clone(),
+        source: citation.source.clone(),
+        url: citation.url.clone(),
+        passage: citation.passage.clone(),
+        score: citation.score,
+        page: citation.page.map(i64::from),
+        start: citation.start.into(),
+        end: citation.end.into(),
     }
 }
 
@@ -217,12 +250,12 @@ fn tool_result_input(result: &ToolResult) -> event::ToolResultInput {
 mod tests {
     use std::sync::Arc;
 
-    use api::types::{FailureCode, Sender, ToolStatus};
+    use api::types::{FailureCode, NoteCode, Sender, ToolStatus};
     use serde_json::{Value, json};
     use turn::{
         claim::Claim,
         failures::Failure,
-        mutation::{AnswerEnd, Author, Batch, Wait},
+        mutation::{AnswerEnd, Author, Batch, Note, Wait},
         request::Agent,
     };
 
@@ -263,17 +296,17 @@ mod tests {
     #[test]
     fn batch_keeps_its_block_and_its_bytes() {
         let text = "\r\n\u{0}👩‍👩‍👧 שלום \"\\n";
-        let (_, data) = publish(Update::Batch(Batch { block: 2, text: text.into() }));
+        let (_, data) = publish(Update::Batch(Batch { block: 2, text: text.into(), citations: Vec::new() }));
         assert_eq!((&data["contentBlockIndex"], &data["agentPartialMessage"]), (&json!(2), &json!(text)));
         assert_eq!((&data["note"], &data["event"]), (&Value::Null, &Value::Null));
     }
 
     #[test]
     fn note_has_no_text() {
-        let (_, data) = publish(Update::Note("The model is busy; trying again."));
+        let (_, data) = publish(Update::Note(Note(NoteCode::ModelBusy)));
         assert_eq!(
-            (&data["note"], &data["agentPartialMessage"]),
-            (&json!("The model is busy; trying again."), &Value::Null)
+            (&data["note"], &data["noteCode"], &data["agentPartialMessage"]),
+            (&json!("The model is busy; trying again."), &json!("MODEL_BUSY"), &Value::Null)
         );
     }
 
@@ -422,6 +455,7 @@ mod tests {
             tools: Vec::new(),
             max_steps: 10,
             tool_timeout_seconds: 30,
+            knowledge: None,
         }
     }
 

@@ -72,7 +72,7 @@ fn shorten_ids(transcript: &mut [TranscriptMessage]) {
         let id = match block {
             TranscriptBlock::ToolUse(call) => &mut call.id,
             TranscriptBlock::ToolResult { tool_use_id, .. } => tool_use_id,
-            TranscriptBlock::Text(_) => continue,
+            TranscriptBlock::Text(_) | TranscriptBlock::SearchResult(_) => continue,
         };
         let number = short_ids.len();
         let short_id = short_ids.entry(id.clone()).or_insert_with(|| format!("call{number:05}"));

@@ -27,7 +27,7 @@ use aws_sdk_bedrockruntime::{
 };
 use futures::{Stream, StreamExt, TryStreamExt, future, stream, stream::BoxStream};
 use turn::{
-    model::{ModelError, ModelRequest, ModelStop, StreamEvent},
+    model::{CitedPassage, ModelError, ModelRequest, ModelStop, StreamEvent},
     model_settings::{refused_by_message, refused_by_model, without},
 };
 
@@ -188,15 +188,35 @@ fn stream_event(event: sdk::ConverseStreamOutput) -> StreamEvent {
             let index = block_index(block.content_block_index);
             match block.delta {
                 Some(ContentBlockDelta::Text(text)) => StreamEvent::Text { block: index, text },
+                Some(ContentBlockDelta::Citation(delta)) => {
+                    StreamEvent::Citation { block: index, cited: cited_passage(delta) }
+                }
                 Some(ContentBlockDelta::ToolUse(delta)) => StreamEvent::ToolInput { block: index, json: delta.input },
                 _ => StreamEvent::Other,
             }
+        }
+        sdk::ConverseStreamOutput::ContentBlockStop(block) => {
+            StreamEvent::BlockEnd { block: block_index(block.content_block_index) }
         }
         sdk::ConverseStreamOutput::MessageStop(stop) => StreamEvent::MessageStop(model_stop(&stop.stop_reason)),
         sdk::ConverseStreamOutput::Metadata(metadata) => {
             metadata.usage.map_or(StreamEvent::Other, |usage| StreamEvent::Usage(token_usage(&usage)))
         }
         _ => StreamEvent::Other,
+    }
+}
+
+fn cited_passage(delta: sdk::CitationsDelta) -> CitedPassage {
+    let text = delta.source_content.unwrap_or_default().into_iter().filter_map(|content| content.text).collect();
+    CitedPassage { source: delta.source, search_result_index: search_result_index(delta.location.as_ref()), text }
+}
+
+fn search_result_index(location: Option<&sdk::CitationLocation>) -> Option<usize> {
+    match location {
+        Some(sdk::CitationLocation::SearchResultLocation(location)) => {
+            location.search_result_index.and_then(|index| index.try_into().ok())
+        }
+        _ => None,
     }
 }
 

@@ -6,14 +6,14 @@ use api::{
 use aws_sdk_bedrockruntime::{
     error::BuildError,
     types::{
-        ContentBlock, ConversationRole, InferenceConfiguration, Message, SystemContentBlock, Tool as SdkTool,
-        ToolConfiguration, ToolInputSchema, ToolResultBlock, ToolResultContentBlock, ToolResultStatus,
-        ToolSpecification, ToolUseBlock,
+        CitationsConfig, ContentBlock, ConversationRole, InferenceConfiguration, Message, SearchResultBlock,
+        SearchResultContentBlock, SystemContentBlock, Tool as SdkTool, ToolConfiguration, ToolInputSchema,
+        ToolResultBlock, ToolResultContentBlock, ToolResultStatus, ToolSpecification, ToolUseBlock,
     },
 };
 use serde::de::IgnoredAny;
 use turn::{
-    model::{ModelRequest, Role, ToolOutput, TranscriptBlock, TranscriptMessage},
+    model::{ModelRequest, Role, SearchResult, ToolOutput, TranscriptBlock, TranscriptMessage},
     tool::Tool,
     transcript::without_tool_blocks,
 };
@@ -79,6 +79,15 @@ fn to_message(message: &TranscriptMessage, model_id: &str, texts: &mut JsonTexts
 fn content_block(block: &TranscriptBlock, model_id: &str, texts: &mut JsonTexts) -> Result<ContentBlock, BuildError> {
     match block {
         TranscriptBlock::Text(text) => Ok(ContentBlock::Text(text.clone())),
+        TranscriptBlock::SearchResult(SearchResult { source, title, text }) => {
+            let block = SearchResultBlock::builder()
+                .source(source)
+                .title(title)
+                .content(SearchResultContentBlock::builder().text(text).build()?)
+                .citations(CitationsConfig::builder().enabled(true).build()?)
+                .build()?;
+            Ok(ContentBlock::SearchResult(block))
+        }
         TranscriptBlock::ToolUse(ToolUse { id, name, input, .. }) => {
             let input = texts.placeholder(object_or_empty(input));
             let block = ToolUseBlock::builder().tool_use_id(id).name(name).input(input).build()?;

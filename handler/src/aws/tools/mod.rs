@@ -16,6 +16,8 @@ use api::{
 };
 use tokio::time::timeout_at;
 use turn::{
+    knowledge::{RetrievalError, RetrievalRequest},
+    knowledge_tool::{parse_query, search_result},
     model::ToolOutput,
     tool::{GraphqlTool, LambdaTool, ToolEffect, ToolOutcome, ToolRun, ToolTarget},
 };
@@ -23,6 +25,7 @@ use turn::{
 use super::{
     dynamodb::{EarlierClaim, Table, TableError, ToolClaim},
     kms::Kms,
+    knowledge_base::KnowledgeBases,
     mcp::{McpServers, McpSessions},
 };
 use crate::{
@@ -49,12 +52,15 @@ const UNKNOWN_OUTCOME: &str = "This call was started before, and its result neve
 const UNKNOWN_CLAIM: &str = "It is not known whether this call was run. It may have taken effect: check before calling \
     the tool again.";
 
+const NOT_SEARCHED: &str = "The documents could not be searched.";
+
 const RETRY: Backoff = Backoff::half_jitter(Duration::from_millis(100), Duration::from_secs(5));
 
 /// The clients that tools are run with.
 pub struct ToolClients {
     pub lambda: Lambda,
     pub kms: Kms,
+    pub knowledge_bases: KnowledgeBases,
     /// For GraphQL APIs.
     pub http: reqwest::Client,
     /// The GraphQL APIs that get a caller's credential.
@@ -96,6 +102,7 @@ pub enum PreparedCall<'a> {
     Graphql(GraphqlRequest),
     Handler,
     Mcp(McpCall<'a>),
+    Search(RetrievalRequest),
 }
 
 impl<'b> ToolBackend for InvocationTools<'b> {
@@ -110,6 +117,10 @@ impl<'b> ToolBackend for InvocationTools<'b> {
                 let clients = McpClients { servers: &self.clients.mcp, sessions: self.mcp_sessions };
                 McpCall::prepare(clients, tool, run).await.map(PreparedCall::Mcp)
             }
+            ToolTarget::Knowledge(knowledge) => match parse_query(&run.tool_use.input) {
+                Ok(query) => Ok(PreparedCall::Search(knowledge.request(&query, &run.caller))),
+                Err(problem) => Err(CallError::Refused(problem)),
+            },
             ToolTarget::Client(_) => Err(CallError::Refused(NOT_ALLOWED)),
         }
     }
@@ -120,6 +131,7 @@ impl<'b> ToolBackend for InvocationTools<'b> {
             PreparedCall::Lambda(function) => lambda.invoke(function, run).await.map(ToolOutput::Json),
             PreparedCall::Graphql(request) => request.send(http, run).await.map(ToolOutput::Json),
             PreparedCall::Mcp(call) => call.send(run).await,
+            PreparedCall::Search(request) => self.search(request, run).await.map(ToolOutput::Json),
             PreparedCall::Handler => run_handler_tool(handler_tools, run).await.map(ToolOutput::Json),
         }
     }
@@ -139,6 +151,15 @@ impl<'b> InvocationTools<'b> {
         }
         let credential = self.credential.credential(run, kms).await?;
         GraphqlRequest::new(tool, url, run, credential.header(self.clock.now())?)
+    }
+
+    async fn search(&self, request: &RetrievalRequest, run: &ToolRun) -> Result<String, CallError> {
+        let ToolTarget::Knowledge(knowledge) = &run.tool.target else { return Err(CallError::Refused(NOT_ALLOWED)) };
+        match self.clients.knowledge_bases.retrieve(request).await {
+            Ok(passages) => Ok(search_result(knowledge.select(passages))),
+            Err(RetrievalError::Resuming | RetrievalError::Temporary) => Err(CallError::NotStarted),
+            Err(RetrievalError::Refused) => Err(CallError::Refused(NOT_SEARCHED)),
+        }
     }
 
     fn prepare_handler_tool(&self, name: &str) -> Result<PreparedCall<'b>, CallError> {

@@ -272,6 +272,7 @@ fn store_event_with(author: Author, content: Vec<ContentBlock>, end: Option<Answ
         tools: Vec::new(),
         max_steps: 10,
         tool_timeout_seconds: 30,
+        knowledge: None,
     };
     let (id, agent) = ("t1-1-1".into(), Arc::new(agent));
     let event = AgentEvent { id, position: 8, agent, author, content, step_usage: None, end };

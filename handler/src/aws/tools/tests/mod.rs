@@ -35,6 +35,7 @@ use crate::{
         },
         http_client,
         kms::Kms,
+        knowledge_base::KnowledgeBases,
         mcp::{McpServers, McpSessions},
         secrets_manager::SecretsManager,
         signed_http::SignedHttp,
@@ -71,7 +72,7 @@ fn run_for(effect: ToolEffect, target: ToolTarget, time_limit: Duration) -> Tool
     let input = r#"{"z": 1.0,"a":[]}"#.into();
     ToolRun {
         claim: claim(),
-        caller: Caller { id: Some("u1".into()), name: Some("Ann".into()), credential: None },
+        caller: Caller { id: Some("u1".into()), name: Some("Ann".into()), groups: Vec::new(), credential: None },
         position: 8,
         tool: Arc::new(tool),
         tool_use: ToolUse { id: "a.1".into(), name: "look".into(), title: None, input },
@@ -195,6 +196,7 @@ impl Server {
         let secrets = SecretsManager::new(signed_http.clone(), None);
         let clients = ToolClients {
             lambda: Lambda::new(signed_http.clone(), Some(format!("{endpoint}/"))),
+            knowledge_bases: KnowledgeBases::new(signed_http.clone(), Some(endpoint.to_string())),
             kms: Kms::new(signed_http, Some(kms_endpoint)),
             mcp: McpServers::new(http.clone(), secrets, McpUrls::default(), AllowedSecrets::default()),
             http,
