@@ -35,6 +35,12 @@ const START_INTERVAL_MILLISECONDS = 60000;
 const MAX_EVENT_BLOCKS = 64;
 
 /**
+ * The largest number of citations of an event or a batch. The same as MAX_EVENT_CITATIONS in
+ * handler/turn/src/answer.rs.
+ */
+const MAX_CITATIONS = 64;
+
+/**
  * The largest number of pending calls of a turn. The same as MAX_STEP_CALLS in
  * handler/turn/src/tool_calls.rs.
  */
@@ -111,12 +117,15 @@ function jsonSize(value) {
 const TOOL_DEFAULTS = { tools: [], maxSteps: 10, toolTimeoutSeconds: 30 };
 
 /**
- * An agent as the caller may see it. Only administrators see its system prompt and what its tools call.
+ * An agent as the caller may see it. Only administrators see its system prompt, what its tools call and the
+ * filter of its documents.
  */
 function toVisibleAgent(ctx, agent) {
   if (ctx.stash.isAdministrator) return agent;
   const tools = agent.tools.map((tool) => ({ ...tool, lambda: null, graphql: null, mcp: null }));
-  return { ...agent, systemPrompt: null, tools };
+  const { knowledge } = agent;
+  const visible = knowledge ? { ...knowledge, filter: null, rerankModelArn: null } : null;
+  return { ...agent, systemPrompt: null, tools, knowledge: visible };
 }
 
 /** Decodes a nextToken: the key of the page's last item, or the empty text where the token is invalid. */

@@ -21,6 +21,11 @@ interface Stash {
   /** Whether the caller may put agents and read their system prompts. Written by auth/authenticate. */
   isAdministrator: boolean;
   /**
+   * The caller's groups, at most 100, for the filters of documents. Written by auth/authenticate; read by
+   * turns/startTurn.
+   */
+  groups: string[];
+  /**
    * The field's value is null, whatever the last function returned. Written by turns/loadTurn; read by
    * auth/authenticate.
    */
@@ -71,6 +76,11 @@ interface Stash {
    * that the handler derives, by agents/checkTools; read by agents/checkTools and agents/putAgent.
    */
   tools: Tool[];
+  /**
+   * The knowledge of the agent to put, as it is stored. Written by agents/validateAgent; read by
+   * agents/checkTools and agents/putAgent.
+   */
+  knowledge?: Knowledge;
   /**
    * The agent's current version, or that of a turn which goes on after a wait. Written by agents/loadAgent
    * and agents/putAgent; read by agents/listAgents, auth/sealCredential, turns/startTurn,
@@ -247,6 +257,8 @@ interface StoredEvent {
 /** One member is set. The text of an event has neither tool calls nor their results. */
 interface ContentBlock {
   text?: string;
+  /** Only beside a text. */
+  citations?: any[];
   toolUse?: any;
   toolResult?: any;
 }
@@ -359,6 +371,23 @@ interface Agent {
   tools: Tool[];
   maxSteps: number;
   toolTimeoutSeconds: number;
+  /** Missing where the agent answers without documents. */
+  knowledge?: Knowledge;
+}
+
+interface Knowledge {
+  knowledgeBaseId: string;
+  /** A KnowledgeMode of the schema. */
+  mode: string;
+  results: number;
+  /** A KnowledgeSearch of the schema. */
+  search?: string;
+  minScore?: number;
+  /** JSON text. */
+  filter?: string | null;
+  rerankModelArn?: string | null;
+  /** A KnowledgeFailure of the schema. */
+  onFailure: string;
 }
 
 interface Tool {

@@ -9,6 +9,7 @@ use std::collections::{HashMap, hash_map::Entry};
 
 use serde::Serialize;
 use turn::{
+    knowledge_filter::check_filter,
     request::{CheckToolsRequest, GivenTool, UncheckedTool},
     tool::{GraphqlTool, LambdaTool, ToolEffect, ToolTarget},
 };
@@ -112,6 +113,9 @@ pub fn check_tools(request: CheckToolsRequest, listings: &Listings, allowed: All
                 .into_iter()
                 .map(|MemberRefusal { member, message }| Refusal { path: format!("tools[{index}].{member}"), message }),
         );
+    }
+    if let Some(Err(message)) = request.filter.as_deref().map(check_filter) {
+        refusals.push(Refusal { path: "knowledge.filter".to_owned(), message });
     }
     if count > MAX_TOOLS {
         let message = format!(

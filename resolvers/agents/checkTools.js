@@ -2,17 +2,18 @@ import { runtime, util } from '@aws-appsync/utils';
 
 /**
  * Asks the handler whether it accepts the agent's tools: their schemas and documents, and whether the
- * deployment allows their functions, URLs and secrets. It lists the tools of MCP servers. An agent without
- * tools needs no check.
+ * deployment allows their functions, URLs and secrets. It lists the tools of MCP servers. It checks
+ * the filter of the agent's knowledge. An agent without tools and filter needs no check.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
-  const { tools } = ctx.stash;
-  if (tools.length === 0) runtime.earlyReturn({});
+  const { knowledge, tools } = ctx.stash;
+  const filter = knowledge?.filter;
+  if (tools.length === 0 && isNull(filter)) runtime.earlyReturn({});
   return {
     operation: 'Invoke',
     invocationType: 'RequestResponse',
-    payload: { type: 'checkTools', tools },
+    payload: { type: 'checkTools', tools, filter },
   };
 }
 
@@ -51,6 +52,8 @@ const defaultApproval = ({ effect, client }) => (client || effect === 'READ' ? '
 function requireInput(field, isValid, requirement) {
   if (!isValid) util.error(`${field} must be ${requirement}.`, 'InvalidInput', null, { field });
 }
+
+const isNull = (value) => value === undefined || value === null;
 
 /** The size of a text or list in a JSON document: bytes of JSON-escaped UTF-8, without the quotes or brackets. */
 function jsonSize(value) {

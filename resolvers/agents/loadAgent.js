@@ -46,6 +46,16 @@ function defaultAgent(env) {
     systemPrompt: env.SYSTEM_PROMPT,
     inference: { maxTokens: JSON.parse(env.MAX_TOKENS) },
     contextBytes: JSON.parse(env.CONTEXT_BYTES),
+    ...(env.KNOWLEDGE_BASE_ID === 'none' ? {} : { knowledge: defaultKnowledge(env) }),
+  };
+}
+
+function defaultKnowledge(env) {
+  return {
+    knowledgeBaseId: env.KNOWLEDGE_BASE_ID,
+    mode: env.KNOWLEDGE_MODE,
+    results: JSON.parse(env.KNOWLEDGE_RESULTS),
+    onFailure: 'ANSWER',
   };
 }
 
@@ -67,12 +77,15 @@ const isNull = (value) => value === undefined || value === null;
 const TOOL_DEFAULTS = { tools: [], maxSteps: 10, toolTimeoutSeconds: 30 };
 
 /**
- * An agent as the caller may see it. Only administrators see its system prompt and what its tools call.
+ * An agent as the caller may see it. Only administrators see its system prompt, what its tools call and the
+ * filter of its documents.
  */
 function toVisibleAgent(ctx, agent) {
   if (ctx.stash.isAdministrator) return agent;
   const tools = agent.tools.map((tool) => ({ ...tool, lambda: null, graphql: null, mcp: null }));
-  return { ...agent, systemPrompt: null, tools };
+  const { knowledge } = agent;
+  const visible = knowledge ? { ...knowledge, filter: null, rerankModelArn: null } : null;
+  return { ...agent, systemPrompt: null, tools, knowledge: visible };
 }
 
 /** The sort key of a version of an agent. */

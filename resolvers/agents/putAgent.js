@@ -49,6 +49,7 @@ function nextAgent(ctx) {
     tools: ctx.stash.tools,
     maxSteps: maxSteps ?? TOOL_DEFAULTS.maxSteps,
     toolTimeoutSeconds: toolTimeoutSeconds ?? TOOL_DEFAULTS.toolTimeoutSeconds,
+    ...(isNull(ctx.stash.knowledge) ? {} : { knowledge: ctx.stash.knowledge }),
   };
 }
 

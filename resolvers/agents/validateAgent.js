@@ -2,7 +2,7 @@ import { runtime, util } from '@aws-appsync/utils';
 
 /**
  * Refuses an agent that could not answer, before anything is written. Administrators only. The schemas and
- * documents of tools, whether their functions and URLs are allowed, and whether the handler has the tools
+ * documents of tools, the filter of its knowledge, whether their functions and URLs are allowed, and whether the handler has the tools
  * that it is to run, are for checkTools.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
@@ -25,6 +25,12 @@ export function request(ctx) {
   validateTools(tools ?? []);
   ctx.stash.tools = (tools ?? []).map((tool) => toStoredTool(tool));
   requireInput('tools', jsonSize(ctx.stash.tools) <= 65536, 'at most 64 KB of JSON');
+  const { knowledge } = ctx.args.input;
+  if (knowledge) {
+    validateKnowledge(ctx.env, knowledge);
+    validateSearchTool(knowledge, ctx.stash.tools);
+    ctx.stash.knowledge = toStoredKnowledge(ctx.env, knowledge);
+  }
   return runtime.earlyReturn({});
 }
 
@@ -76,6 +82,42 @@ const TAKES_NEITHER =
 /** Claude Opus 4.1 and every Claude from 4.5 on take temperature or topP, not both. */
 const TAKES_ONE =
   '\\A.*anthropic\\.claude-(opus-4-1|[a-z]+-4-([5-9]|[1-9][0-9])|[a-z]+-([5-9]|[1-9][0-9]))([-:].*)?\\z';
+
+/** A filter that refers to the caller must hold in every store. The handler checks the rest of a filter. */
+function validateKnowledge(env, { knowledgeBaseId, results, minScore, filter, rerankModelArn }) {
+  const hasKnowledgeBase = env.KNOWLEDGE_BASE_ID !== 'none';
+  requireInput('knowledge', hasKnowledgeBase, 'left out: this deployment has no knowledge base');
+  const isOwn = isNull(knowledgeBaseId) || knowledgeBaseId === env.KNOWLEDGE_BASE_ID;
+  requireInput('knowledge.knowledgeBaseId', isOwn, "this deployment's knowledge base");
+  requireInput('knowledge.results', isWithin(results, 1, 20), '1 to 20');
+  requireInput('knowledge.minScore', isWithin(minScore, 0, 1), '0 to 1');
+  const isOwnModel = isNull(rerankModelArn) || rerankModelArn === env.RERANK_MODEL_ARN;
+  requireInput('knowledge.rerankModelArn', isOwnModel, "the deployment's parameter RerankModelArn");
+  if (isNull(filter)) return;
+  const text = toJsonText(filter);
+  requireInput('knowledge.filter', text.trim().startsWith('{'), 'the JSON text of an object');
+  requireInput('knowledge.filter', isUnicode(text), 'Unicode text without lone surrogates');
+  requireInput('knowledge.filter', jsonSize(text) <= 4096, 'at most 4 KB of JSON-escaped UTF-8');
+}
+
+/** The agent gets the tool by its knowledge. */
+function validateSearchTool({ mode }, tools) {
+  const isTaken = mode === 'TOOL' && tools.some((tool) => tool.name === 'search_documents');
+  requireInput('tools', !isTaken, 'without search_documents: the agent gets it by its knowledge');
+}
+
+function toStoredKnowledge(env, { mode, results, search, minScore, filter, rerankModelArn, onFailure }) {
+  return {
+    knowledgeBaseId: env.KNOWLEDGE_BASE_ID,
+    mode: mode ?? 'ALWAYS',
+    results: results ?? 6,
+    ...(isNull(search) ? {} : { search }),
+    ...(isNull(minScore) ? {} : { minScore }),
+    ...(isNull(filter) ? {} : { filter: toJsonText(filter) }),
+    ...(isNull(rerankModelArn) ? {} : { rerankModelArn }),
+    onFailure: onFailure ?? 'ANSWER',
+  };
+}
 
 function validateTools(tools) {
   requireInput('tools', tools.length <= 32, 'at most 32');

@@ -12,6 +12,7 @@ export function request(ctx) {
   ctx.stash.userId = identity ? userIdOf(identity) : 'API_KEY';
   ctx.stash.userName = userNameOf(identity?.claims ?? {});
   ctx.stash.isAdministrator = isAdministrator(identity);
+  ctx.stash.groups = groupsOf(identity);
   return {};
 }
 
@@ -50,6 +51,16 @@ function userNameOf(claims) {
   if (typeof name !== 'string') return null;
   // The first cut may split a surrogate pair; then the second does not.
   return [name.slice(0, 200), name.slice(0, 199)].find((cut) => isUnicode(cut)) || null;
+}
+
+/**
+ * The groups of a user pool's user, or those in the claim groups of another provider's token. At most 100; a
+ * user with more has the first ones.
+ */
+function groupsOf(identity) {
+  const groups = identity?.groups ?? identity?.claims?.groups ?? [];
+  const list = typeof groups === 'string' ? [groups] : groups;
+  return list.slice(0, 100).filter((group) => typeof group === 'string');
 }
 
 function isAdministrator(identity) {

@@ -13,6 +13,8 @@ export function request(ctx) {
   requireInput('status', isAllowed, 'RUNNING, COMPLETED, CANCELLED or FAILED');
   const { event } = ctx.args.data;
   requireInput('content', event.content.length <= MAX_EVENT_BLOCKS, `at most ${MAX_EVENT_BLOCKS + 0} blocks`);
+  const areFew = event.content.every((block) => (block.citations ?? []).length <= MAX_CITATIONS);
+  requireInput('citations', areFew, `at most ${MAX_CITATIONS + 0}`);
   const now = util.time.nowISO8601();
   ctx.stash.event = withText({
     ...event,
@@ -124,6 +126,12 @@ const LEASE_MILLISECONDS = 30000;
  * handler/turn/src/answer.rs.
  */
 const MAX_EVENT_BLOCKS = 64;
+
+/**
+ * The largest number of citations of an event or a batch. The same as MAX_EVENT_CITATIONS in
+ * handler/turn/src/answer.rs.
+ */
+const MAX_CITATIONS = 64;
 
 /** Refuses an argument of the request. */
 function requireInput(field, isValid, requirement) {

@@ -9,7 +9,9 @@ import { util } from '@aws-appsync/utils';
  */
 export function request(ctx) {
   const { conversationId, turnId, attempt, sequence, status, note, continues } = ctx.args.data;
-  const { contentBlockIndex, agentPartialMessage, toolCall, pending } = ctx.args.data;
+  const { contentBlockIndex, agentPartialMessage, citations, noteCode, toolCall, pending } = ctx.args.data;
+  const citationCount = (citations ?? []).length;
+  requireInput('citations', citationCount <= MAX_CITATIONS, `at most ${MAX_CITATIONS + 0}`);
   if (status === 'WAITING' && !toolCall) validateWait(ctx.args.data);
   const text = { text: agentPartialMessage, contentBlockIndex: contentBlockIndex ?? 0 };
   const batch = {
@@ -20,7 +22,9 @@ export function request(ctx) {
     status,
     expiresAt: util.time.nowEpochSeconds() + RETENTION_SECONDS,
     ...(agentPartialMessage ? text : {}),
+    ...(citationCount > 0 ? { citations } : {}),
     ...(note ? { note } : {}),
+    ...(noteCode ? { noteCode } : {}),
     ...(continues ? { continues } : {}),
     ...(toolCall ? { toolCall: toToolCall(toolCall) } : {}),
     ...(pending ? { pending: pending.map((call) => toToolCall(call)) } : {}),
@@ -53,6 +57,12 @@ function validateWait({ pending, pendingPosition, agentId, agentVersion }) {
 }
 
 // Copies of helpers in resolvers/shared.js, which says why.
+
+/**
+ * The largest number of citations of an event or a batch. The same as MAX_EVENT_CITATIONS in
+ * handler/turn/src/answer.rs.
+ */
+const MAX_CITATIONS = 64;
 
 /**
  * The largest number of pending calls of a turn. The same as MAX_STEP_CALLS in

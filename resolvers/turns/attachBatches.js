@@ -46,12 +46,14 @@ export function response(ctx) {
  * turn is being cancelled instead.
  */
 function toBatch({ attempt, sequence, text, ...batch }, isWaiting) {
-  const { status, contentBlockIndex, note, continues, toolCall, pending } = batch;
+  const { status, contentBlockIndex, citations, note, noteCode, continues, toolCall, pending } = batch;
   const metadata = {
     status,
     contentBlockIndex,
     agentPartialMessage: text,
+    citations,
     note,
+    noteCode,
     continues,
     toolCall,
     pending: isWaiting ? pending : undefined,

@@ -25,6 +25,7 @@ export function request(ctx) {
     historyCut: !question || history.length < question.position - 1,
     continues: queuedTurn.runPosition > queuedTurn.answerPosition,
     askedBy: askedBy(ctx),
+    callerGroups: callerGroups(ctx),
     startedAt: queuedTurn.startedAt,
     participantCount: conversation.participantCount ?? 0,
     callerCredential: callerCredential(ctx),
@@ -45,6 +46,11 @@ function askedBy(ctx) {
   const { queuedTurn, userId } = ctx.stash;
   if (!isNull(queuedTurn.agentVersion)) return queuedTurn.askedBy ?? null;
   return ctx.identity ? userId : null;
+}
+
+/** After the answers to tool calls, only the user who asked brings the groups. */
+function callerGroups(ctx) {
+  return ctx.stash.userId === (askedBy(ctx) ?? 'API_KEY') ? ctx.stash.groups : [];
 }
 
 /** A run after the answers has the credential of the user who asked, if that user has answered. */
@@ -93,9 +99,9 @@ function historyBefore(question, newestFirst) {
 
 function toPayloadAgent(agent) {
   const { id, version, name, modelId, systemPrompt, inference, contextBytes } = agent;
-  const { tools, maxSteps, toolTimeoutSeconds } = agent;
+  const { tools, maxSteps, toolTimeoutSeconds, knowledge } = agent;
   const model = { modelId, systemPrompt, inference, contextBytes };
-  return { id, version, name, ...model, tools, maxSteps, toolTimeoutSeconds };
+  return { id, version, name, ...model, tools, maxSteps, toolTimeoutSeconds, knowledge };
 }
 
 function toPayloadEvent(item) {

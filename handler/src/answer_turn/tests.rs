@@ -3,7 +3,8 @@ use std::{iter::repeat_n, time::Duration};
 use api::types::{StopReason, ToolStatus, TurnStatus};
 use serde_json::{Value, json};
 use turn::{
-    model::{ModelStop, Role, StreamEvent, ToolOutput, TranscriptBlock},
+    knowledge::{Filter, Passage},
+    model::{CitedPassage, ModelStop, Role, StreamEvent, ToolOutput, TranscriptBlock},
     mutation::{Author, EndReason, PublishFailure, Update},
     tool::{CallerCredential, GraphqlTool, NoCredential, ToolTarget},
 };
@@ -28,6 +29,60 @@ async fn queued_turn_is_claimed_answered_and_published() {
     let last = published.last().unwrap();
     assert!(last.closes_turn() && last.claim.attempt == 2);
     assert_eq!(invocation.table.stored_json("TURN#t1").await["status"], "RUNNING");
+}
+
+#[tokio::test]
+async fn documents_are_searched_for_the_question_and_cited() {
+    let invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
+    let passage =
+        Passage { text: "It is so.".into(), source: Some("s3://docs/a.md".into()), score: Some(0.5), page: None };
+    invocation.script_retrieval_results([Ok(vec![passage])]);
+    let cited =
+        CitedPassage { source: Some("s3://docs/a.md".into()), search_result_index: Some(0), text: String::new() };
+    invocation.script_model_streams([vec![
+        StreamEvent::Citation { block: 0, cited },
+        StreamEvent::Text { block: 0, text: "It is.".into() },
+        StreamEvent::BlockEnd { block: 0 },
+        StreamEvent::MessageStop(ModelStop::Answered(StopReason::EndTurn)),
+    ]]);
+    let mut agent = agent_with_tool();
+    agent["modelId"] = "anthropic.claude-sonnet-4-5-20250929-v1:0".into();
+    let filter = r#"{"in":{"key":"team","value":"$caller.groups"}}"#;
+    agent["knowledge"] = json!({ "knowledgeBaseId": "KB00000001", "mode": "ALWAYS", "filter": filter });
+    let earlier = json!({
+        "id": "t0", "conversationId": "c1", "position": 6, "turnId": "t0", "sender": { "kind": "USER" },
+        "content": [{ "text": "Is it so, after all that has been said?" }], "createdAt": "2026-11-21T09:00:00.000Z",
+    });
+    let members = json!({
+        "question": question("Why?"), "history": [earlier], "agent": agent, "askedBy": "ann", "callerGroups": ["red"],
+    });
+    invocation.serve(turn_payload(members)).await.unwrap();
+    let [request] = invocation.take_retrieval_requests().try_into().unwrap();
+    assert_eq!(request.query, "Is it so, after all that has been said?\nWhy?");
+    assert_eq!(request.filter, Filter::Matching(json!({ "in": { "key": "team", "value": ["red"] } })));
+    let blocks = &transcript(&invocation)[0].1;
+    assert_eq!(blocks[1..], ["s3://docs/a.md: It is so.".to_owned(), "Why?".to_owned()]);
+    let last = invocation.take_published().last().unwrap().update.clone();
+    let Update::Event(event) = last else { panic!("{last:?}") };
+    let [citation] = event.content[0].citations.clone().unwrap().try_into().unwrap();
+    assert_eq!((citation.title.as_str(), citation.start, citation.end), ("a.md", 0, 6));
+}
+
+#[tokio::test]
+async fn model_has_a_tool_that_searches_documents() {
+    let invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
+    let mut agent = agent_with_tool();
+    agent["knowledge"] = json!({ "knowledgeBaseId": "KB00000001", "mode": "TOOL" });
+    let members = json!({ "question": question("Why?"), "agent": agent, "askedBy": "ann" });
+    let call = StreamEvent::ToolUse { block: 0, id: "a".into(), name: "search_documents".into() };
+    let input = StreamEvent::ToolInput { block: 0, json: r#"{"query":"so"}"#.into() };
+    invocation.script_model_streams([vec![call, input, StreamEvent::MessageStop(ModelStop::ToolUse)]]);
+    invocation.serve(turn_payload(members)).await.unwrap();
+    assert!(invocation.take_retrieval_requests().is_empty(), "nothing is searched before the model calls the tool");
+    let requests = invocation.take_model_requests();
+    assert!(requests[0].tools.iter().any(|tool| tool.name == "search_documents"));
+    let [run] = invocation.take_tool_runs().try_into().unwrap();
+    assert!(matches!(&run.tool.target, ToolTarget::Knowledge(knowledge) if knowledge.results == 6));
 }
 
 #[tokio::test]

@@ -19,6 +19,54 @@ pub fn fill_filter(filter: &str, caller: &Caller) -> Filter {
     }
 }
 
+/// Which filters an agent may have. The error is a sentence for the administrator.
+///
+/// Amazon Bedrock documents the operators `startsWith`, `stringContains` and `listContains` for some stores
+/// only, and others may ignore them without an error. Such a filter must not decide what a caller sees.
+pub fn check_filter(filter: &str) -> Result<(), String> {
+    let parsed: Value = serde_json::from_str(filter).map_err(|_| "The filter must be JSON.".to_owned())?;
+    let refers_to_caller = filter.contains(CALLER_ID) || filter.contains(CALLER_GROUPS);
+    check_condition(&parsed, refers_to_caller)
+}
+
+/// The depth of the recursion is that of the JSON text, which serde_json limits to 128.
+fn check_condition(condition: &Value, refers_to_caller: bool) -> Result<(), String> {
+    let operators = condition.as_object().filter(|operators| operators.len() == 1);
+    let Some((operator, operand)) = operators.and_then(|operators| operators.iter().next()) else {
+        return Err("Each condition of the filter must be an object with one operator.".to_owned());
+    };
+    match operator.as_str() {
+        "andAll" | "orAll" => {
+            let members = operand.as_array().filter(|members| members.len() >= 2);
+            let members = members.ok_or_else(|| format!("{operator} must have two conditions or more."))?;
+            members.iter().try_for_each(|member| check_condition(member, refers_to_caller))
+        }
+        "startsWith" | "stringContains" | "listContains" if refers_to_caller => Err(format!(
+            "{operator} may not be in a filter with $caller: stores that do not have this operator ignore it."
+        )),
+        "equals" | "notEquals" | "greaterThan" | "greaterThanOrEquals" | "lessThan" | "lessThanOrEquals" | "in"
+        | "notIn" | "startsWith" | "stringContains" | "listContains" => check_comparison(operator, operand),
+        _ => Err(format!("{operator:?} is no operator of a filter.")),
+    }
+}
+
+fn check_comparison(operator: &str, operand: &Value) -> Result<(), String> {
+    let is_key = operand.get("key").and_then(Value::as_str).is_some_and(|key| !key.is_empty());
+    let value = operand.get("value");
+    if !is_key || value.is_none() || operand.as_object().is_none_or(|members| members.len() != 2) {
+        return Err(format!("{operator} must have a key and a value."));
+    }
+    let is_list = matches!(value, Some(Value::Array(_))) || value == Some(&Value::from(CALLER_GROUPS));
+    let takes_list = matches!(operator, "in" | "notIn");
+    match value {
+        Some(Value::Array(items)) if items.is_empty() => Err(format!("The list of {operator} must not be empty.")),
+        _ if is_list && !takes_list => Err(format!("The value of {operator} must not be a list.")),
+        _ if !is_list && takes_list => Err(format!("The value of {operator} must be a list.")),
+        Some(Value::Null | Value::Object(_)) => Err(format!("The value of {operator} must be a text, a number or a boolean.")),
+        _ => Ok(()),
+    }
+}
+
 enum Condition {
     Filter(Value),
     False,
@@ -152,6 +200,36 @@ mod tests {
         }
         let two = r#"{"equals":{"key":"a","value":1},"notEquals":{"key":"b","value":2}}"#;
         assert_eq!(fill_filter(two, &Caller::default()), Filter::Nothing);
+    }
+
+    #[test]
+    fn filters_are_checked_before_an_agent_is_stored() {
+        for (filter, problem) in [
+            (r#"{"equals":{"key":"owner","value":"$caller.id"}}"#, None),
+            (r#"{"in":{"key":"team","value":"$caller.groups"}}"#, None),
+            (r#"{"in":{"key":"team","value":["all","$caller.groups"]}}"#, None),
+            (r#"{"startsWith":{"key":"path","value":"/a"}}"#, None),
+            (r#"{"orAll":[{"equals":{"key":"a","value":1}},{"lessThan":{"key":"b","value":2}}]}"#, None),
+            ("{", Some("The filter must be JSON.")),
+            ("{}", Some("Each condition of the filter must be an object with one operator.")),
+            (r#"{"orAll":[{"equals":{"key":"a","value":1}}]}"#, Some("orAll must have two conditions or more.")),
+            (r#"{"like":{"key":"a","value":1}}"#, Some(""like" is no operator of a filter.")),
+            (r#"{"equals":{"key":"a"}}"#, Some("equals must have a key and a value.")),
+            (r#"{"equals":{"key":"a","value":["b"]}}"#, Some("The value of equals must not be a list.")),
+            (r#"{"equals":{"key":"a","value":"$caller.groups"}}"#, Some("The value of equals must not be a list.")),
+            (r#"{"in":{"key":"a","value":"b"}}"#, Some("The value of in must be a list.")),
+            (r#"{"in":{"key":"a","value":[]}}"#, Some("The list of in must not be empty.")),
+            (
+                r#"{"equals":{"key":"a","value":null}}"#,
+                Some("The value of equals must be a text, a number or a boolean."),
+            ),
+            (
+                r#"{"andAll":[{"equals":{"key":"o","value":"$caller.id"}},{"startsWith":{"key":"p","value":"/"}}]}"#,
+                Some("startsWith may not be in a filter with $caller: stores that do not have this operator ignore it."),
+            ),
+        ] {
+            assert_eq!(check_filter(filter).err().as_deref(), problem, "{filter}");
+        }
     }
 
     /// An id that looks like a placeholder or like JSON stays text.

@@ -13,6 +13,7 @@ pub mod direct_write;
 pub mod effective_status;
 pub mod failures;
 pub mod knowledge;
+pub mod knowledge_filter;
 pub mod knowledge_tool;
 pub mod limits;
 pub mod model_settings;
@@ -31,7 +32,6 @@ mod citation_markers;
 mod citations;
 mod delivery;
 mod json_size;
-mod knowledge_filter;
 mod model_call;
 pub mod retrieval;
 #[cfg(test)]

@@ -93,6 +93,8 @@ pub struct PublishToolCallRequest {
 #[serde(rename_all = "camelCase")]
 pub struct CheckToolsRequest {
     pub tools: Vec<GivenTool>,
+    /// The filter of the agent's knowledge, as JSON text.
+    pub filter: Option<String>,
 }
 
 /// What an agent is given.
@@ -170,8 +172,10 @@ pub struct Agent {
 impl Agent {
     /// The tools that the model gets.
     pub fn model_tools(&self) -> Arc<[Tool]> {
-        let search = self.knowledge.iter().filter(|knowledge| knowledge.mode == KnowledgeMode::Tool).map(search_tool);
-        self.tools.iter().cloned().chain(search).collect()
+        let search = self.knowledge.as_ref().filter(|knowledge| knowledge.mode == KnowledgeMode::Tool).map(search_tool);
+        // The name of a server's tool can be the same.
+        let is_taken = |tool: &&Tool| search.as_ref().is_some_and(|search| search.name == tool.name);
+        self.tools.iter().filter(|tool| !is_taken(tool)).cloned().chain(search.clone()).collect()
     }
 }
 
