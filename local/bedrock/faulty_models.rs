@@ -7,7 +7,7 @@ use super::{
     faulty_tool_models as tools,
     request::Transcript,
     script::{Delta, Exception, Pace, Script, ScriptBuilder, ScriptStep},
-    scripted_tools,
+    scripted_citations, scripted_tools,
 };
 
 /// A model id and its behaviour.
@@ -123,7 +123,9 @@ pub(super) fn script(model_id: &str, transcript: &Transcript, throttles: u32) ->
 }
 
 fn plain_answer(input: &ScriptInput) -> Script {
-    scripted_tools::script(input.transcript).unwrap_or_else(|| canned_script(input))
+    scripted_tools::script(input.transcript)
+        .or_else(|| scripted_citations::script(input.transcript))
+        .unwrap_or_else(|| canned_script(input))
 }
 
 fn canned_script(input: &ScriptInput) -> Script {
@@ -232,7 +234,7 @@ fn all_kinds(input: &ScriptInput) -> Script {
         .delta(Delta::RedactedReasoning("cmVkYWN0ZWQ="))
         .close_block()
         .text(split_tokens(INTRODUCTION))
-        .delta(Delta::Citation { title: "A handbook", source: "handbook" })
+        .delta(Delta::Citation { title: "A handbook".into(), source: "handbook".into(), search_result: None })
         .close_block()
         .tool_use("tooluse_parlance", "lookup")
         .delta(Delta::ToolInput("{\"city\":".to_owned()))

@@ -80,7 +80,15 @@ fn delta_payload(delta: &Delta) -> Value {
         Delta::ReasoningSignature(signature) => json!({ "reasoningContent": { "signature": signature } }),
         Delta::RedactedReasoning(bytes) => json!({ "reasoningContent": { "redactedContent": bytes } }),
         Delta::ToolInput(fragment) => json!({ "toolUse": { "input": fragment } }),
-        Delta::Citation { title, source } => json!({ "citation": { "title": title, "source": source } }),
+        Delta::Citation { title, source, search_result: None } => {
+            json!({ "citation": { "title": title, "source": source } })
+        }
+        Delta::Citation { title, source, search_result: Some((index, text)) } => json!({ "citation": {
+            "title": title,
+            "source": source,
+            "sourceContent": [{ "text": text }],
+            "location": { "searchResultLocation": { "searchResultIndex": index, "start": 0, "end": 1 } },
+        } }),
     }
 }
 

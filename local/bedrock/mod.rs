@@ -13,6 +13,7 @@ mod playback;
 mod request;
 mod requested_calls;
 mod script;
+mod scripted_citations;
 mod scripted_tools;
 mod streaming_tools;
 mod tool_validation;

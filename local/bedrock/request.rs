@@ -26,15 +26,32 @@ pub(super) struct Message {
     pub content: Vec<ContentBlock>,
 }
 
-/// A text, a tool use or a tool result; other kinds of content are not read.
+/// A text, a search result, a tool use or a tool result; other kinds of content are not read.
 #[derive(Clone, Debug, Default, Deserialize, Hash)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ContentBlock {
     pub text: Option<String>,
     #[serde(deserialize_with = "object_only::deserialize_option")]
+    pub search_result: Option<SearchResult>,
+    #[serde(deserialize_with = "object_only::deserialize_option")]
     pub tool_use: Option<ToolUse>,
     #[serde(deserialize_with = "object_only::deserialize_option")]
     pub tool_result: Option<ToolResult>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Hash)]
+#[serde(default)]
+pub(super) struct SearchResult {
+    pub source: Option<String>,
+    pub title: Option<String>,
+    #[serde(deserialize_with = "object_only::deserialize_list")]
+    pub content: Vec<SearchResultContent>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Hash)]
+#[serde(default)]
+pub(super) struct SearchResultContent {
+    pub text: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Hash)]
@@ -152,9 +169,17 @@ impl Message {
 impl ContentBlock {
     fn tokens(&self) -> usize {
         let text = self.text.iter().map(|text| count_tokens(text));
+        let search_result = self.search_result.iter().map(|result| count_tokens(result.text()));
         let tool_use = self.tool_use.iter().map(|tool_use| count_tokens(&tool_use.input.to_string()));
         let results = self.tool_result.iter().flat_map(|result| &result.content).map(|content| content.tokens());
-        text.chain(tool_use).chain(results).sum()
+        text.chain(search_result).chain(tool_use).chain(results).sum()
+    }
+}
+
+impl SearchResult {
+    /// The handler sends one text.
+    pub fn text(&self) -> &str {
+        self.content.first().map_or("", |content| &content.text)
     }
 }
 

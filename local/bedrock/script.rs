@@ -53,8 +53,10 @@ pub(super) enum Delta {
     /// A fragment of a JSON document.
     ToolInput(String),
     Citation {
-        title: &'static str,
-        source: &'static str,
+        title: String,
+        source: String,
+        /// The index of the search result among all of the request, and what is cited of it.
+        search_result: Option<(usize, String)>,
     },
 }
 

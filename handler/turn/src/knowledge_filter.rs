@@ -44,8 +44,17 @@ fn check_condition(condition: &Value, refers_to_caller: bool) -> Result<(), Stri
         "startsWith" | "stringContains" | "listContains" if refers_to_caller => Err(format!(
             "{operator} may not be in a filter with $caller: stores that do not have this operator ignore it."
         )),
-        "equals" | "notEquals" | "greaterThan" | "greaterThanOrEquals" | "lessThan" | "lessThanOrEquals" | "in"
-        | "notIn" | "startsWith" | "stringContains" | "listContains" => check_comparison(operator, operand),
+        "equals"
+        | "notEquals"
+        | "greaterThan"
+        | "greaterThanOrEquals"
+        | "lessThan"
+        | "lessThanOrEquals"
+        | "in"
+        | "notIn"
+        | "startsWith"
+        | "stringContains"
+        | "listContains" => check_comparison(operator, operand),
         _ => Err(format!("{operator:?} is no operator of a filter.")),
     }
 }
@@ -62,7 +71,9 @@ fn check_comparison(operator: &str, operand: &Value) -> Result<(), String> {
         Some(Value::Array(items)) if items.is_empty() => Err(format!("The list of {operator} must not be empty.")),
         _ if is_list && !takes_list => Err(format!("The value of {operator} must not be a list.")),
         _ if !is_list && takes_list => Err(format!("The value of {operator} must be a list.")),
-        Some(Value::Null | Value::Object(_)) => Err(format!("The value of {operator} must be a text, a number or a boolean.")),
+        Some(Value::Null | Value::Object(_)) => {
+            Err(format!("The value of {operator} must be a text, a number or a boolean."))
+        }
         _ => Ok(()),
     }
 }
@@ -213,7 +224,7 @@ mod tests {
             ("{", Some("The filter must be JSON.")),
             ("{}", Some("Each condition of the filter must be an object with one operator.")),
             (r#"{"orAll":[{"equals":{"key":"a","value":1}}]}"#, Some("orAll must have two conditions or more.")),
-            (r#"{"like":{"key":"a","value":1}}"#, Some(""like" is no operator of a filter.")),
+            (r#"{"like":{"key":"a","value":1}}"#, Some("\"like\" is no operator of a filter.")),
             (r#"{"equals":{"key":"a"}}"#, Some("equals must have a key and a value.")),
             (r#"{"equals":{"key":"a","value":["b"]}}"#, Some("The value of equals must not be a list.")),
             (r#"{"equals":{"key":"a","value":"$caller.groups"}}"#, Some("The value of equals must not be a list.")),
@@ -225,7 +236,9 @@ mod tests {
             ),
             (
                 r#"{"andAll":[{"equals":{"key":"o","value":"$caller.id"}},{"startsWith":{"key":"p","value":"/"}}]}"#,
-                Some("startsWith may not be in a filter with $caller: stores that do not have this operator ignore it."),
+                Some(
+                    "startsWith may not be in a filter with $caller: stores that do not have this operator ignore it.",
+                ),
             ),
         ] {
             assert_eq!(check_filter(filter).err().as_deref(), problem, "{filter}");

@@ -13,15 +13,17 @@ use aws_sdk_bedrockruntime::{
         converse::{ConverseError, ConverseOutput},
         converse_stream::ConverseStreamError,
     },
-    types::{ContentBlock, ConverseOutput as Output},
+    types::{Citation, CitationGeneratedContent, CitationSourceContent, ContentBlock, ConverseOutput as Output},
 };
 use aws_smithy_types::{Document, Number, body::SdkBody};
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use serde_json::Value;
-use turn::model::StreamEvent;
+use turn::model::{CitedPassage, StreamEvent};
 
-use super::{json_texts::replace_lone_surrogates, model_stop, stream_repair::repair_body, token_usage};
+use super::{
+    json_texts::replace_lone_surrogates, model_stop, search_result_index, stream_repair::repair_body, token_usage,
+};
 
 /// The largest answer. Models answer with at most some hundred thousand tokens.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
@@ -42,12 +44,33 @@ pub(super) fn to_events(output: ConverseOutput) -> Vec<StreamEvent> {
 fn block_events(block: u32, content: ContentBlock) -> Vec<StreamEvent> {
     match content {
         ContentBlock::Text(text) => vec![StreamEvent::Text { block, text }],
+        ContentBlock::CitationsContent(content) => {
+            let citations = content.citations.unwrap_or_default().into_iter();
+            let citations = citations.map(|citation| StreamEvent::Citation { block, cited: cited_passage(citation) });
+            let texts = content.content.unwrap_or_default().into_iter().filter_map(|content| match content {
+                CitationGeneratedContent::Text(text) => Some(StreamEvent::Text { block, text }),
+                _ => None,
+            });
+            citations.chain(texts).chain([StreamEvent::BlockEnd { block }]).collect()
+        }
         ContentBlock::ToolUse(call) => {
             let json = to_json(&call.input).to_string();
             let (id, name) = (call.tool_use_id, call.name);
             vec![StreamEvent::ToolUse { block, id, name }, StreamEvent::ToolInput { block, json }]
         }
         _ => Vec::new(),
+    }
+}
+
+fn cited_passage(citation: Citation) -> CitedPassage {
+    let text = citation.source_content.unwrap_or_default().into_iter().filter_map(|content| match content {
+        CitationSourceContent::Text(text) => Some(text),
+        _ => None,
+    });
+    CitedPassage {
+        source: citation.source,
+        search_result_index: search_result_index(citation.location.as_ref()),
+        text: text.collect(),
     }
 }
 

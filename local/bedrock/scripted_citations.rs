@@ -1,0 +1,156 @@
+//! Answers of the scripted model from passages of documents: it quotes what fits the question best and cites
+//! it, by itself as Claude does, or by numbers in brackets.
+use std::{cmp::Reverse, collections::BTreeSet};
+
+use serde::Deserialize;
+
+use super::{
+    canned_text::{INTRODUCTION, limit_answer, split_tokens},
+    request::{ContentBlock, Message, SearchResult, Transcript},
+    script::{Delta, Pace, Script, ScriptBuilder, new_tool_use_id},
+};
+
+/// The built-in tool of agents that search documents themselves.
+const SEARCH_TOOL: &str = "search_documents";
+/// The most passages that are quoted.
+const MAX_QUOTES: usize = 2;
+/// The largest length of a quote, in characters.
+const MAX_QUOTE_CHARACTERS: usize = 300;
+
+/// A passage as the request numbers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Passage<'a> {
+    /// Of a search result: its index in the request, from 0. Of numbered text: its number.
+    number: usize,
+    text: &'a str,
+}
+
+/// The answer to a question with passages, or a search. None if the request has neither passages nor the tool.
+pub(super) fn script(transcript: &Transcript) -> Option<Script> {
+    let index = transcript.messages.iter().rposition(is_question)?;
+    let (question, answer) = (question_text(&transcript.messages[index])?, &transcript.messages[index + 1..]);
+    let search_results = search_results(transcript);
+    if !search_results.is_empty() {
+        let passages = (0..).zip(search_results.iter().copied());
+        let passages: Vec<_> = passages.map(|(number, result)| Passage { number, text: result.text() }).collect();
+        return Some(answer_with_citations(transcript, &search_results, &best_passages(question, passages)));
+    }
+    let found = found_passages(answer);
+    let passages: Vec<Passage> = match &found {
+        Some(found) => found.iter().map(|(number, text)| Passage { number: *number, text }).collect(),
+        None => numbered_passages(&transcript.messages[index]),
+    };
+    if !passages.is_empty() {
+        return Some(answer_with_markers(transcript, &best_passages(question, passages)));
+    }
+    let can_search = found.is_none() && transcript.tool_names().any(|name| name == SEARCH_TOOL);
+    can_search.then(|| search(transcript, question))
+}
+
+fn is_question(message: &Message) -> bool {
+    message.role == "user" && message.tool_results().next().is_none()
+}
+
+/// The last text: passages come before it.
+fn question_text(message: &Message) -> Option<&str> {
+    message.content.iter().rev().find_map(|block| block.text.as_deref())
+}
+
+fn search_results(transcript: &Transcript) -> Vec<&SearchResult> {
+    let blocks = transcript.messages.iter().flat_map(|message| &message.content);
+    blocks.filter_map(|block| block.search_result.as_ref()).collect()
+}
+
+/// The passages in the texts before the question, such as `[1] leave.md`, a line break and the passage.
+fn numbered_passages(message: &Message) -> Vec<Passage<'_>> {
+    let texts: Vec<&str> = message.content.iter().filter_map(|block: &ContentBlock| block.text.as_deref()).collect();
+    let before_question = texts.split_last().map_or(&[][..], |(_, before)| before);
+    before_question.iter().flat_map(|text| text.split("\n\n[")).filter_map(numbered_passage).collect()
+}
+
+fn numbered_passage(text: &str) -> Option<Passage<'_>> {
+    let (number, rest) = text.split_once("] ")?;
+    let (_title, text) = rest.split_once('\n')?;
+    Some(Passage { number: number.trim_start_matches('[').parse().ok()?, text })
+}
+
+/// The passages in the results of searches. None if nothing was searched.
+fn found_passages(answer: &[Message]) -> Option<Vec<(usize, String)>> {
+    #[derive(Deserialize)]
+    struct Found {
+        passages: Vec<FoundPassage>,
+    }
+    #[derive(Deserialize)]
+    struct FoundPassage {
+        number: usize,
+        text: String,
+    }
+    let is_search = |id: &str| {
+        answer
+            .iter()
+            .flat_map(Message::tool_uses)
+            .any(|call| call.id() == id && call.name.as_deref() == Some(SEARCH_TOOL))
+    };
+    let results: Vec<_> =
+        answer.iter().flat_map(Message::tool_results).filter(|result| is_search(result.id())).collect();
+    if results.is_empty() {
+        return None;
+    }
+    let texts = results.iter().flat_map(|result| &result.content).filter_map(|content| content.as_text());
+    let found = texts.filter_map(|text| serde_json::from_str::<Found>(&text).ok());
+    Some(found.flat_map(|found| found.passages).map(|passage| (passage.number, passage.text)).collect())
+}
+
+/// The passages that share the most words with the question.
+fn best_passages<'a>(question: &str, mut passages: Vec<Passage<'a>>) -> Vec<Passage<'a>> {
+    let question = words(question);
+    let shared = |text: &str| words(text).intersection(&question).count();
+    passages.sort_by_key(|passage| Reverse(shared(passage.text)));
+    passages.truncate(MAX_QUOTES);
+    for passage in &mut passages {
+        let sentences = passage.text.split_inclusive(['.', '\n']).map(str::trim).filter(|text| !text.is_empty());
+        passage.text = sentences.max_by_key(|sentence| shared(sentence)).unwrap_or(passage.text);
+        let end = passage.text.char_indices().nth(MAX_QUOTE_CHARACTERS).map_or(passage.text.len(), |(index, _)| index);
+        passage.text = &passage.text[..end];
+    }
+    passages
+}
+
+fn words(text: &str) -> BTreeSet<String> {
+    let words = text.split(|character: char| !character.is_alphanumeric());
+    words.filter(|word| word.chars().count() > 3).map(str::to_lowercase).collect()
+}
+
+fn answer_with_citations(transcript: &Transcript, results: &[&SearchResult], passages: &[Passage<'_>]) -> Script {
+    let introduction = format!("{INTRODUCTION} The documents say: ");
+    let mut script = ScriptBuilder::new(Pace::Natural).text(split_tokens(&introduction)).close_block();
+    for passage in passages {
+        let result = results[passage.number];
+        let (title, source) = (result.title.clone().unwrap_or_default(), result.source.clone().unwrap_or_default());
+        let cited = passage.text.to_owned();
+        script = script
+            .delta(Delta::Citation { title, source, search_result: Some((passage.number, cited)) })
+            .text(split_tokens(passage.text))
+            .close_block()
+            .text([" "])
+            .close_block();
+    }
+    script.finish("end_turn", transcript)
+}
+
+fn answer_with_markers(transcript: &Transcript, passages: &[Passage<'_>]) -> Script {
+    let quotes: Vec<_> = passages.iter().map(|passage| format!("{} [{}]", passage.text, passage.number)).collect();
+    let text = format!("{INTRODUCTION} The documents say: {}", quotes.join(" "));
+    let (tokens, reason) = limit_answer(&transcript.inference_config, &text);
+    ScriptBuilder::new(Pace::Natural).text(tokens).close_block().finish(reason, transcript)
+}
+
+fn search(transcript: &Transcript, question: &str) -> Script {
+    let arguments = serde_json::json!({ "query": question }).to_string();
+    let text = format!("{INTRODUCTION} I search the documents.");
+    ScriptBuilder::new(Pace::Natural)
+        .text(split_tokens(&text))
+        .close_block()
+        .tool_call(&new_tool_use_id(), SEARCH_TOOL, &arguments)
+        .finish("tool_use", transcript)
+}
