@@ -52,6 +52,11 @@ impl ConversationEvent {
         self.content.iter().filter_map(|block| block.tool_result.as_ref())
     }
 
+    /// The citations of the texts, in order.
+    pub fn citations(&self) -> impl Iterator<Item = &Citation> {
+        self.content.iter().flat_map(|block| &block.citations).flatten()
+    }
+
     /// Whether the event belongs to a step with tool calls: it has the calls or their results.
     pub fn has_tool_blocks(&self) -> bool {
         self.content.iter().any(|block| block.tool_use.is_some() || block.tool_result.is_some())
@@ -121,6 +126,8 @@ impl ContentBlock {
 /// A passage of a document that a text cites.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Citation {
+    /// The passage's number in its answer, from 1. A marker such as `[2]` in the text has it.
+    pub number: u32,
     /// The document's name for people.
     pub title: String,
     /// The document's URI, such as `s3://bucket/key`.

@@ -17,7 +17,7 @@ macro_rules! usage_fields {
 
 macro_rules! content_fields {
     () => {
-        "{ text toolUse { id name title input } \
+        "{ text citations { number title source url passage score page start end } toolUse { id name title input } \
          toolResult { toolUseId status json text truncated startedAt endedAt } }"
     };
 }

@@ -1,7 +1,7 @@
 //! The API's types as a client reads them. Unknown fields are ignored, so that the API can grow.
 pub use api::types::{
-    ContentBlock, ConversationEvent, Failure, FailureCode, InferenceSettings, Sender, SenderKind, StopReason, ToolCall,
-    ToolResult, ToolStatus, ToolUse, TurnStatus, Usage,
+    Citation, ContentBlock, ConversationEvent, Failure, FailureCode, InferenceSettings, Sender, SenderKind, StopReason,
+    ToolCall, ToolResult, ToolStatus, ToolUse, TurnStatus, Usage,
 };
 use serde::{Deserialize, Serialize};
 

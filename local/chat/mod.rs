@@ -57,6 +57,9 @@ pub struct ChatOptions {
     /// result as JSON; may be repeated
     #[arg(long = "tool", value_name = "NAME=COMMAND")]
     pub tools: Vec<ToolCommand>,
+    /// Print the passages that an answer cites below its sources
+    #[arg(long)]
+    pub sources: bool,
     /// The server's state folder, which holds endpoint.json; the chat stores its last conversations there
     #[arg(long, default_value = ".parlance")]
     pub state: PathBuf,
@@ -143,7 +146,7 @@ where
     O: Write,
 {
     let Console { input, output, is_terminal, mut interrupts } = console;
-    let mut renderer = Renderer::new(output, is_terminal);
+    let mut renderer = Renderer::new(output, is_terminal, options.sources);
     let request = match options.text.as_deref().map(Input::parse).transpose()? {
         Some(Input::Turn(request)) => Some(request),
         Some(Input::Help) => {

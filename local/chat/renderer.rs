@@ -1,12 +1,13 @@
 //! Prints an answer while it streams.
 use std::{
     borrow::Cow,
+    collections::BTreeMap,
     io::{Result, Write},
 };
 
 use client::{
     reassembly::TurnEnd,
-    schema::{StopReason, ToolCall, ToolResult, ToolStatus, ToolUse, TurnStatus},
+    schema::{Citation, StopReason, ToolCall, ToolResult, ToolStatus, ToolUse, TurnStatus},
 };
 use jiff::{SpanTotal, Timestamp, Unit};
 
@@ -19,11 +20,16 @@ pub(super) struct Renderer<O> {
     is_at_line_start: bool,
     /// The tool calls whose results are not printed.
     open_calls: Vec<ToolUse>,
+    /// What the answer cites, by number.
+    sources: BTreeMap<u32, Citation>,
+    /// Whether the passages of sources are printed.
+    shows_passages: bool,
 }
 
 impl<O: Write> Renderer<O> {
-    pub fn new(output: O, is_terminal: bool) -> Self {
-        Self { output, is_terminal, is_at_line_start: true, open_calls: Vec::new() }
+    pub fn new(output: O, is_terminal: bool, shows_passages: bool) -> Self {
+        let (open_calls, sources) = (Vec::new(), BTreeMap::new());
+        Self { output, is_terminal, is_at_line_start: true, open_calls, sources, shows_passages }
     }
 
     pub fn is_terminal(&self) -> bool {
@@ -117,7 +123,18 @@ impl<O: Write> Renderer<O> {
         self.note(&format!("{name} {outcome}{time}: {}", beginning(output)))
     }
 
+    /// The sources are printed below the answer.
+    pub fn cite(&mut self, citations: Vec<Citation>) {
+        self.sources.extend(citations.into_iter().map(|citation| (citation.number, citation)));
+    }
+
     pub fn end(&mut self, end: &TurnEnd) -> Result<()> {
+        for (number, citation) in std::mem::take(&mut self.sources) {
+            self.note(&format!("[{number}] {}", source_line(&citation)))?;
+            if self.shows_passages {
+                self.note(&citation.passage)?;
+            }
+        }
         if let Some(note) = end_note(end) {
             self.note(&note)?;
         }
@@ -169,6 +186,14 @@ fn escape_invisible(json: &str) -> String {
     text
 }
 
+/// Such as `leave.md, page 2: s3://bucket/leave.md`.
+fn source_line(citation: &Citation) -> String {
+    let page = citation.page.map_or_else(String::new, |page| format!(", page {page}"));
+    let address = citation.url.as_ref().or(citation.source.as_ref());
+    let address = address.map_or_else(String::new, |address| format!(": {address}"));
+    format!("{}{page}{address}", citation.title)
+}
+
 /// How long the tool ran; `None` if it was not run.
 fn tool_seconds(result: &ToolResult) -> Option<f64> {
     let started_at: Timestamp = result.started_at.as_ref()?.parse().ok()?;
@@ -211,7 +236,7 @@ mod tests {
 
     fn printed(is_terminal: bool, print: impl Fn(&mut Renderer<&mut Vec<u8>>) -> Result<()>) -> String {
         let mut bytes = Vec::new();
-        print(&mut Renderer::new(&mut bytes, is_terminal)).unwrap();
+        print(&mut Renderer::new(&mut bytes, is_terminal, false)).unwrap();
         String::from_utf8(bytes).unwrap()
     }
 
@@ -289,6 +314,30 @@ mod tests {
         let expected =
             format!("Let me look.\n(Calls look with {{\"of\":\"x\"}})\n(look succeeded after 1.5 s: {output}…)\n");
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn sources_are_printed_once_below_the_answer() {
+        let citation = |number, title: &str, page| Citation {
+            number,
+            title: title.into(),
+            source: Some(format!("s3://docs/{title}")),
+            url: None,
+            passage: "The passage.".into(),
+            score: None,
+            page,
+            start: 0,
+            end: 1,
+        };
+        let mut bytes = Vec::new();
+        let mut renderer = Renderer::new(&mut bytes, false, true);
+        renderer.append("So [2], and so [1].").unwrap();
+        renderer.cite(vec![citation(2, "b.md", None), citation(1, "a.pdf", Some(3))]);
+        renderer.cite(vec![citation(2, "b.md", None)]);
+        renderer.end(&end(TurnStatus::Completed, Some(StopReason::EndTurn), None)).unwrap();
+        let expected = "So [2], and so [1].\n([1] a.pdf, page 3: s3://docs/a.pdf)\n(The passage.)\n\
+                        ([2] b.md: s3://docs/b.md)\n(The passage.)\n";
+        assert_eq!(String::from_utf8(bytes).unwrap(), expected);
     }
 
     #[test]

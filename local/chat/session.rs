@@ -223,6 +223,7 @@ impl<I: AsyncBufRead + Unpin, O: Write> Session<I, O> {
                 Change::Note(note) => self.renderer.note(&note)?,
                 Change::ToolCalled(call) => self.renderer.tool_call(&call)?,
                 Change::ToolResult(result) => self.renderer.tool_result(&result)?,
+                Change::Cited(citations) => self.renderer.cite(citations),
                 Change::Ended(end) => return Ok(end),
                 Change::Waiting(calls) => self.answer_calls(turn_id, &calls).await?,
                 // The result follows.

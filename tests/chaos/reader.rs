@@ -56,7 +56,7 @@ impl Reader {
                 Change::ToolCalled(call) => drop(calls.insert(call.id, ToolStatus::Running)),
                 Change::ToolProgress(call) => drop(calls.insert(call.id, call.status)),
                 Change::ToolResult(result) => drop(calls.insert(result.tool_use_id, result.status)),
-                Change::Waiting(_) | Change::Note(_) | Change::Reopened => {}
+                Change::Waiting(_) | Change::Note(_) | Change::Cited(_) | Change::Reopened => {}
                 Change::Ended(end) => return DisplayedTurn { question, text, status: end.status, calls },
             }
         }

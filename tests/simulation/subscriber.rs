@@ -293,7 +293,7 @@ impl Subscriber {
                 Change::ToolProgress(call) => drop(turn.calls.insert(call.id, call.status)),
                 Change::Waiting(calls) => turn.calls.extend(calls.into_iter().map(|call| (call.id, call.status))),
                 Change::ToolResult(result) => drop(turn.calls.insert(result.tool_use_id, result.status)),
-                Change::Question(_) | Change::Note(_) => {}
+                Change::Question(_) | Change::Note(_) | Change::Cited(_) => {}
             }
         }
     }

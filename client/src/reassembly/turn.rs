@@ -7,8 +7,8 @@ use std::{
 
 use super::{request_state::RequestState, text_buffer::TextBuffer};
 use crate::schema::{
-    AgentBatch, AgentMetadata, ConversationEvent, ConversationUpdate, Failure, SenderKind, StopReason, ToolCall,
-    ToolResult, ToolStatus, ToolUse, Turn, TurnStatus, Usage,
+    AgentBatch, AgentMetadata, Citation, ConversationEvent, ConversationUpdate, Failure, SenderKind, StopReason,
+    ToolCall, ToolResult, ToolStatus, ToolUse, Turn, TurnStatus, Usage,
 };
 
 /// How long an open turn may bring no update before getTurn is called.
@@ -38,6 +38,8 @@ pub enum Change {
     Waiting(Vec<ToolCall>),
     /// The result of a tool call.
     ToolResult(Box<ToolResult>),
+    /// The passages that a stored event of the answer cites. Their places are in the text of its blocks.
+    Cited(Vec<Citation>),
     /// A message for a person who waits for the answer.
     Note(String),
     /// The turn ended. Comes a second time if the first end was derived from an expired lease and an end was
@@ -77,11 +79,11 @@ pub struct TurnReassembly {
     /// How many agent events of this attempt were applied.
     events_applied: usize,
     is_question_shown: bool,
-    /// The ids of the events whose tool calls or results were reported.
-    tool_events_shown: Vec<String>,
-    /// Events whose tool blocks are reported after those of the base, which may have the calls of these
-    /// results.
-    tool_events_after_base: Vec<ConversationEvent>,
+    /// The ids of the events whose tool calls, results and citations were reported.
+    shown_events: Vec<String>,
+    /// Events whose tool calls, results and citations are reported after those of the base, which may have the
+    /// calls of these results.
+    events_after_base: Vec<ConversationEvent>,
     text: TextBuffer,
     /// The tool calls for which the attempt waits; `None` if it does not wait. Nothing of an attempt follows
     /// its wait, except the states of these calls: their answers start a later attempt.
@@ -113,8 +115,8 @@ impl TurnReassembly {
             highest_sequence: 0,
             events_applied: 0,
             is_question_shown: false,
-            tool_events_shown: Vec::new(),
-            tool_events_after_base: Vec::new(),
+            shown_events: Vec::new(),
+            events_after_base: Vec::new(),
             text: TextBuffer::default(),
             pending: None,
             last_activity: now,
@@ -262,7 +264,7 @@ impl TurnReassembly {
         self.next_sequence = 1;
         self.highest_sequence = 0;
         self.events_applied = 0;
-        self.tool_events_after_base.clear();
+        self.events_after_base.clear();
     }
 
     fn set_base(&mut self, base: &str) {
@@ -348,25 +350,30 @@ impl TurnReassembly {
         self.events_applied += 1;
         self.changes.extend(self.text.commit(event.text_or_empty()));
         if matches!(self.phase, Phase::AwaitingBase) {
-            self.tool_events_after_base.push(event.clone());
+            self.events_after_base.push(event.clone());
         } else {
-            self.show_tool_blocks(event);
+            self.show_parts(event);
         }
     }
 
-    /// Reports the tool calls and results of an event once.
-    fn show_tool_blocks(&mut self, event: &ConversationEvent) {
-        if !event.has_tool_blocks() || self.tool_events_shown.contains(&event.id) {
+    /// Reports the tool calls, results and citations of an event once.
+    fn show_parts(&mut self, event: &ConversationEvent) {
+        let citations: Vec<Citation> = event.citations().cloned().collect();
+        let has_parts = event.has_tool_blocks() || !citations.is_empty();
+        if !has_parts || self.shown_events.contains(&event.id) {
             return;
         }
-        self.tool_events_shown.push(event.id.clone());
+        self.shown_events.push(event.id.clone());
         self.changes.extend(event.tool_uses().map(|call| Change::ToolCalled(Box::new(call.clone()))));
         self.changes.extend(event.tool_results().map(|result| Change::ToolResult(Box::new(result.clone()))));
+        if !citations.is_empty() {
+            self.changes.push_back(Change::Cited(citations));
+        }
     }
 
     fn apply_last_event(&mut self, event: &ConversationEvent, status: TurnStatus) {
         self.changes.extend(self.text.finish(event.text_or_empty()));
-        self.show_tool_blocks(event);
+        self.show_parts(event);
         let end =
             TurnEnd { status, stop_reason: event.stop_reason, failure: event.failure.clone(), usage: event.usage };
         self.end(Phase::EndStored, end);
@@ -379,16 +386,16 @@ impl TurnReassembly {
         let is_end_stored = turn.status.is_end() && own.last().is_some_and(ConversationEvent::ends_answer);
         if is_end_stored {
             self.changes.extend(self.text.replace(joined_text(answer)));
-            answer.iter().for_each(|event| self.show_tool_blocks(event));
+            answer.iter().for_each(|event| self.show_parts(event));
             return self.end(Phase::EndStored, turn_end(turn, own));
         }
         if !self.is_open() {
             return;
         }
         self.set_base(&joined_text(base));
-        base.iter().for_each(|event| self.show_tool_blocks(event));
-        let after_base = std::mem::take(&mut self.tool_events_after_base);
-        after_base.iter().for_each(|event| self.show_tool_blocks(event));
+        base.iter().for_each(|event| self.show_parts(event));
+        let after_base = std::mem::take(&mut self.events_after_base);
+        after_base.iter().for_each(|event| self.show_parts(event));
         self.merge_batches(turn.batches.as_deref().unwrap_or_default(), own);
         let is_waiting = turn.status == TurnStatus::Waiting;
         if (turn.status.is_end() || is_waiting) && has_all_batches {

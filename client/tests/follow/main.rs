@@ -85,6 +85,7 @@ async fn read_to_end(follower: &mut Follower) -> (Vec<String>, TurnStatus) {
             | Change::ToolProgress(_)
             | Change::Waiting(_)
             | Change::ToolResult(_)
+            | Change::Cited(_)
             | Change::Note(_)
             | Change::Reopened => {}
         }

@@ -120,9 +120,8 @@ impl Citations {
         for marker in self.markers.push(text) {
             answer.push_delta(block, &text[start..marker.end]);
             start = marker.end;
-            let cited = marker.numbers.iter().filter_map(|number| self.passages.get(number));
-            for passage in cited {
-                answer.cite(block, marker.length, citation(passage));
+            for citation in marker.numbers.iter().filter_map(|number| self.citation(*number)) {
+                answer.cite(block, marker.length, citation);
             }
         }
         answer.push_delta(block, &text[start..]);
@@ -160,8 +159,8 @@ impl Citations {
 
     fn end_span(&mut self, answer: &mut Answer) {
         let (Some(span), Some(block)) = (self.span.take(), self.text_block) else { return };
-        for passage in span.cited.iter().filter_map(|number| self.passages.get(number)) {
-            answer.cite(block, span.length, citation(passage));
+        for citation in span.cited.iter().filter_map(|number| self.citation(*number)) {
+            answer.cite(block, span.length, citation);
         }
     }
 
@@ -176,6 +175,23 @@ impl Citations {
         by_index
             .or_else(|| with_source.clone().find(|(_, passage)| has_text(passage)).map(|(number, _)| *number))
             .or_else(|| with_source.next().map(|(number, _)| *number))
+    }
+
+    /// Without the place of the text that cites. `None` if the model has no passage of this number.
+    fn citation(&self, number: usize) -> Option<Citation> {
+        let passage = self.passages.get(&number)?;
+        let is_short = |text: &&str| text.len() <= MAX_SOURCE_BYTES;
+        Some(Citation {
+            number: number.try_into().ok()?,
+            title: shortened(&passage.title(), MAX_TITLE_BYTES),
+            source: passage.source.as_deref().filter(is_short).map(str::to_owned),
+            url: passage.url().filter(is_short).map(str::to_owned),
+            passage: shortened(&passage.text, MAX_PASSAGE_BYTES),
+            score: passage.score,
+            page: passage.page,
+            start: 0,
+            end: 0,
+        })
     }
 
     fn numbered_text(&self) -> String {
@@ -196,21 +212,6 @@ fn source_or_title(passage: &Passage) -> String {
 fn search_result(passage: &Passage) -> TranscriptBlock {
     let (source, title) = (source_or_title(passage), passage.title());
     TranscriptBlock::SearchResult(SearchResult { source, title, text: passage.text.clone() })
-}
-
-/// Without the place of the text that cites.
-fn citation(passage: &Passage) -> Citation {
-    let is_short = |text: &&str| text.len() <= MAX_SOURCE_BYTES;
-    Citation {
-        title: shortened(&passage.title(), MAX_TITLE_BYTES),
-        source: passage.source.as_deref().filter(is_short).map(str::to_owned),
-        url: passage.url().filter(is_short).map(str::to_owned),
-        passage: shortened(&passage.text, MAX_PASSAGE_BYTES),
-        score: passage.score,
-        page: passage.page,
-        start: 0,
-        end: 0,
-    }
 }
 
 /// Ends with an ellipsis if the end was left out.

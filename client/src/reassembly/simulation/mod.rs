@@ -252,7 +252,7 @@ impl Simulation {
                 assert!(is_called, "seed {seed}: {} has a result before its call", result.tool_use_id);
                 push_new(&mut turn.results, result.tool_use_id);
             }
-            Change::Question(_) | Change::Note(_) | Change::ToolProgress(_) => {}
+            Change::Question(_) | Change::Note(_) | Change::ToolProgress(_) | Change::Cited(_) => {}
         }
     }
 

@@ -111,6 +111,7 @@ fn tool_call_input(call: &ToolCall) -> metadata::ToolCallInput {
 
 fn batch_citation_input(citation: &Citation) -> metadata::CitationInput {
     metadata::CitationInput {
+        number: citation.number.into(),
         title: citation.title.clone(),
         source: citation.source.clone(),
         url: citation.url.clone(),
@@ -214,6 +215,7 @@ fn block_input(block: &ContentBlock) -> event::ContentBlockInput {
 
 fn citation_input(citation: &Citation) -> event::CitationInput {
     event::CitationInput {
+        number: citation.number.into(),
         title: citation.title.clone(),
         source: citation.source.clone(),
         url: citation.url.clone(),

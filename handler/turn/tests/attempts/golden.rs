@@ -277,7 +277,7 @@ fn print_block(block: &ContentBlock) -> String {
 }
 
 fn print_citation(citation: &Citation) -> String {
-    format!(" {}..{} cites {}", citation.start, citation.end, citation.title)
+    format!(" {}..{} cites {} {}", citation.start, citation.end, citation.number, citation.title)
 }
 
 fn print_tool_use(tool_use: &ToolUse) -> String {
