@@ -1,6 +1,7 @@
 //! CPU time and allocations of the attempt state machine per model event. They must not grow with the
 //! answer's length.
 use std::{
+    collections::BTreeMap,
     hint::black_box,
     time::{Duration, Instant},
 };
@@ -87,6 +88,7 @@ impl RunningAttempt {
                 Effect::Publish(_) => self.attempt.handle(Input::Published(Ok(TurnStatus::Running)), self.now),
                 Effect::Write(_) => self.attempt.handle(Input::Written(Ok(TurnStatus::Running)), self.now),
                 Effect::CallModel(_) | Effect::CloseModelStream | Effect::RunTool(_) | Effect::StopTools => {}
+                Effect::Retrieve(_) | Effect::StopRetrieval => {}
                 Effect::End(_) => return,
             }
         }
@@ -103,6 +105,8 @@ fn attempt_start(now: Instant) -> AttemptStart {
         caller: Caller::default(),
         claim: Claim { conversation_id: "c1".into(), turn_id: "t1".into(), run: 1, attempt: 1, last_position: 1 },
         leased_at: now,
+        retrieval: None,
+        stored_passages: BTreeMap::new(),
         agent: Agent {
             id: "default".into(),
             version: 0,
@@ -114,6 +118,7 @@ fn attempt_start(now: Instant) -> AttemptStart {
             tools: Vec::new(),
             max_steps: 10,
             tool_timeout_seconds: 30,
+            knowledge: None,
         },
         question: ConversationEvent {
             id: "t1".into(),

@@ -1,6 +1,6 @@
 //! Tool calls of a model: the bytes of its response, the arguments in fragments, and results of any text.
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -32,10 +32,12 @@ use turn::{
     deadlines::Deadlines,
     direct_write::{DirectWrite, WriteFailure},
     effect::AttemptEnd,
+    knowledge::RetrievalRequest,
     limits::Limits,
     model::{ModelError, ModelRequest, StreamEvent, ToolOutput},
     mutation::{Mutation, PublishFailure, Update},
     request::Agent,
+    retrieval::RetrievalResult,
     tool::{Caller, MAX_RESULT_BYTES, ToolOutcome, ToolRun},
 };
 
@@ -131,6 +133,8 @@ impl ToolCalls {
             agent,
             question: parse(question),
             continues: false,
+            retrieval: None,
+            stored_passages: BTreeMap::new(),
             stored_calls: None,
             kept_usage: None,
             request,
@@ -280,6 +284,10 @@ struct RecordedEffects<'a> {
 impl Effects for RecordedEffects<'_> {
     fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send {
         self.bedrock.answer(request)
+    }
+
+    async fn retrieve(&self, request: Arc<RetrievalRequest>) -> RetrievalResult {
+        unreachable!("{} is searched", request.knowledge_base_id)
     }
 
     /// A tool returns JSON text, or fails with any text.

@@ -13,9 +13,11 @@ use tokio::time::Instant;
 use turn::{
     deadlines::Deadlines,
     direct_write::{DirectWrite, WriteFailure},
+    knowledge::RetrievalRequest,
     limits::Limits,
     model::{ModelError, ModelRequest, StreamEvent},
     mutation::{Mutation, PublishFailure},
+    retrieval::RetrievalResult,
     tool::{ToolOutcome, ToolRun},
 };
 use uuid::Uuid;
@@ -197,6 +199,10 @@ struct NoEffects;
 impl Effects for NoEffects {
     fn call_model(&self, _: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send {
         stream::empty()
+    }
+
+    async fn retrieve(&self, request: Arc<RetrievalRequest>) -> RetrievalResult {
+        unreachable!("{} is searched", request.knowledge_base_id)
     }
 
     async fn run_tool(&self, run: ToolRun) -> (String, ToolOutcome) {

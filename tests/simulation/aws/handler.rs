@@ -23,8 +23,10 @@ use tokio::time::{Instant, timeout};
 use turn::{
     deadlines::Deadlines,
     direct_write::{DirectWrite, WriteFailure},
+    knowledge::RetrievalRequest,
     model::{ModelError, ModelRequest, StreamEvent},
     mutation::{Mutation, PublishFailure},
+    retrieval::RetrievalResult,
     tool::{ToolOutcome, ToolRun},
 };
 use uuid::Uuid;
@@ -107,6 +109,10 @@ impl Effects for SimulatedEffects<'_> {
         let (call, stream) = bedrock::converse(Arc::clone(&self.environment), &request);
         self.model_calls().push(call);
         stream
+    }
+
+    async fn retrieve(&self, request: Arc<RetrievalRequest>) -> RetrievalResult {
+        unreachable!("{} is searched, and no agent has documents", request.knowledge_base_id)
     }
 
     async fn run_tool(&self, run: ToolRun) -> (String, ToolOutcome) {
