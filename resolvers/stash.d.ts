@@ -348,6 +348,8 @@ interface LoadedTurn extends StoredTurn {
 interface Closing {
   /** The text that was published and is in no event, by the index of its content block. */
   textByBlock: { [index: number]: string };
+  /** The citations of this text, by the same index. */
+  citationsByBlock: { [index: number]: any[] };
   /** The indexes of these content blocks, in order of their first text. */
   blocks: number[];
   lastSequenceRead: number;

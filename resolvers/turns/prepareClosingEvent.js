@@ -37,16 +37,27 @@ export function response(ctx) {
     return {};
   }
   const textByBlock = closing ? closing.textByBlock : {};
+  const citationsByBlock = closing ? closing.citationsByBlock : {};
   const blocks = closing ? closing.blocks : [];
   let lastSequenceRead = closing ? closing.lastSequenceRead : turn.lastEventSequence;
-  for (const { contentBlockIndex, sequence, text } of ctx.result.items) {
+  for (const { contentBlockIndex, citations, sequence, text } of ctx.result.items) {
     if (text && isNull(textByBlock[contentBlockIndex])) blocks.push(contentBlockIndex);
     if (text) textByBlock[contentBlockIndex] = (textByBlock[contentBlockIndex] ?? '') + text;
+    if (citations) {
+      citationsByBlock[contentBlockIndex] = (citationsByBlock[contentBlockIndex] ?? []).concat(citations);
+    }
     lastSequenceRead = sequence;
   }
   const allPagesRead = !ctx.result.nextToken;
   const isWhole = allPagesRead && blocks.length <= MAX_EVENT_BLOCKS;
-  ctx.stash.closing = { textByBlock, blocks, lastSequenceRead, allPagesRead, isWhole };
+  ctx.stash.closing = {
+    textByBlock,
+    citationsByBlock,
+    blocks,
+    lastSequenceRead,
+    allPagesRead,
+    isWhole,
+  };
   if (isWhole) {
     ctx.stash.closing.event = closingEvent(ctx);
     ctx.stash.closing.turnChange = closedTurn(ctx);
@@ -77,7 +88,14 @@ function prepareEndOfWait(ctx, answers) {
     if (answer) answersByKey[answer.sk] = answer;
   }
   const lastSequenceRead = turn.lastSequence;
-  ctx.stash.closing = { textByBlock: {}, blocks: [], lastSequenceRead, allPagesRead: true, isWhole: true };
+  ctx.stash.closing = {
+    textByBlock: {},
+    citationsByBlock: {},
+    blocks: [],
+    lastSequenceRead,
+    allPagesRead: true,
+    isWhole: true,
+  };
   ctx.stash.closing.event = withText({
     ...closingEvent(ctx),
     sender: { kind: 'TOOL', id: turn.agentId },
@@ -143,9 +161,14 @@ function closingEvent(ctx) {
     position: turn.lastPosition + 1,
     createdAt: util.time.nowISO8601(),
     sender: { kind: 'AGENT', id: conversation.agentId },
-    content: closing.blocks.map((index) => ({ text: closing.textByBlock[index] })),
+    content: closing.blocks.map((index) => closedBlock(closing, index)),
     ...ending,
   });
+}
+
+function closedBlock({ citationsByBlock, textByBlock }, index) {
+  const citations = citationsByBlock[index];
+  return { text: textByBlock[index], ...(citations ? { citations } : {}) };
 }
 
 function closedTurn(ctx) {

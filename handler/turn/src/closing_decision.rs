@@ -1,5 +1,5 @@
 //! How to end a turn that no handler works on any more, and the event that keeps its published text.
-use api::types::{ContentBlock, FailureCode, StopReason, TurnStatus};
+use api::types::{Citation, ContentBlock, FailureCode, StopReason, TurnStatus};
 
 use crate::{
     claim::StoredTurn,
@@ -37,12 +37,13 @@ impl ClosingDecision {
 }
 
 /// A batch as stored in the table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StoredBatch {
     pub sequence: u32,
     pub block: u32,
     /// `None` if the update was an attempt's start or a note.
     pub text: Option<String>,
+    pub citations: Vec<Citation>,
 }
 
 /// The event that closes a turn.
@@ -80,15 +81,27 @@ impl ClosingEvent {
 
 /// One content block for all batches of the same block, in order of the first batch.
 fn join_blocks(batches: &[StoredBatch]) -> Vec<ContentBlock> {
-    let mut blocks: Vec<(u32, String)> = Vec::new();
+    struct Joined {
+        block: u32,
+        text: String,
+        citations: Vec<Citation>,
+    }
+    let mut blocks: Vec<Joined> = Vec::new();
     for batch in batches {
-        let Some(text) = &batch.text else { continue };
-        match blocks.iter_mut().find(|(block, _)| *block == batch.block) {
-            Some((_, joined)) => joined.push_str(text),
-            None => blocks.push((batch.block, text.clone())),
+        let Some(text) = batch.text.clone() else { continue };
+        match blocks.iter_mut().find(|joined| joined.block == batch.block) {
+            Some(joined) => {
+                joined.text.push_str(&text);
+                joined.citations.extend_from_slice(&batch.citations);
+            }
+            None => blocks.push(Joined { block: batch.block, text, citations: batch.citations.clone() }),
         }
     }
-    blocks.into_iter().map(|(_, text)| ContentBlock::text(text)).collect()
+    let content = blocks.into_iter().map(|Joined { text, citations, .. }| ContentBlock {
+        citations: (!citations.is_empty()).then_some(citations),
+        ..ContentBlock::text(text)
+    });
+    content.collect()
 }
 
 #[cfg(test)]
@@ -99,6 +112,11 @@ mod tests {
     use crate::test_support::CLAIMED_TURN;
 
     const LEASE_END: u64 = 31_000;
+
+    fn citation(start: u32, end: u32) -> Citation {
+        let (source, url, score, page) = (None, None, None, None);
+        Citation { number: 1, title: "a.md".into(), source, url, passage: "So.".into(), score, page, start, end }
+    }
 
     fn failed(code: FailureCode) -> EndReason {
         EndReason::Failed(Failure::new(code))
@@ -161,13 +179,22 @@ mod tests {
 
     #[test]
     fn closing_event_keeps_batch_text_and_takes_the_next_numbers() {
-        let batch = |sequence, block, text: &str| StoredBatch { sequence, block, text: Some(text.into()) };
-        let note = StoredBatch { sequence: 3, block: 0, text: None };
-        let batches = [batch(2, 0, "So\r\n"), note, batch(4, 0, "be it."), batch(5, 2, "👩‍👩‍👧")];
+        let batch = |sequence, block, text: &str| StoredBatch {
+            sequence,
+            block,
+            text: Some(text.into()),
+            citations: Vec::new(),
+        };
+        let note = StoredBatch { sequence: 3, block: 0, text: None, citations: Vec::new() };
+        let citations = vec![citation(0, 3), citation(4, 10)];
+        let cited = StoredBatch { citations: vec![citations[1].clone()], ..batch(4, 0, "be it.") };
+        let first = StoredBatch { citations: vec![citations[0].clone()], ..batch(2, 0, "So\r\n") };
+        let batches = [first, note, cited, batch(5, 2, "👩‍👩‍👧")];
         let turn = StoredTurn { run: 3, last_position: 9, last_sequence: 4, ..CLAIMED_TURN };
         let event = ClosingEvent::new("t1", &turn, EndReason::Stopped(StopReason::Cancelled), &batches);
         assert_eq!((event.id.as_str(), event.position, event.sequence), ("t1-closed-3", 10, 6));
-        assert_eq!(event.content, [ContentBlock::text("So\r\nbe it."), ContentBlock::text("👩‍👩‍👧")]);
+        let text = ContentBlock { citations: Some(citations), ..ContentBlock::text("So\r\nbe it.") };
+        assert_eq!(event.content, [text, ContentBlock::text("👩‍👩‍👧")]);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! The table's items as structs: turns, batches and events.
-use api::types::{ContentBlock, ConversationEvent, Failure, Sender, StopReason, TurnStatus, Usage};
+use api::types::{Citation, ContentBlock, ConversationEvent, Failure, Sender, StopReason, TurnStatus, Usage};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use turn::{
     claim::{Claim, StoredTurn},
@@ -32,7 +32,12 @@ pub fn parse_turn(item: Item) -> Result<StoredTurn, TableError> {
 
 pub fn parse_batch(item: Item) -> Result<StoredBatch, TableError> {
     let batch: BatchItem = parse("batch", item)?;
-    Ok(StoredBatch { sequence: batch.sequence, block: batch.content_block_index.unwrap_or(0), text: batch.text })
+    Ok(StoredBatch {
+        sequence: batch.sequence,
+        block: batch.content_block_index.unwrap_or(0),
+        text: batch.text,
+        citations: batch.citations,
+    })
 }
 
 /// The answer to a waiting tool call.
@@ -124,6 +129,8 @@ struct BatchItem {
     sequence: u32,
     content_block_index: Option<u32>,
     text: Option<String>,
+    #[serde(default)]
+    citations: Vec<Citation>,
 }
 
 #[derive(Deserialize)]
