@@ -87,6 +87,7 @@ mod tests {
 
     fn options(state: &Path) -> ChatOptions {
         ChatOptions {
+            sources: false,
             text: None,
             url: None,
             api_key: None,

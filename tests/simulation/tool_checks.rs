@@ -247,6 +247,7 @@ pub async fn check_next_request(environment: &Environment, observations: &Observ
         ..last.clone()
     };
     let input = TranscriptInput {
+        context: Vec::new(),
         history: events,
         history_cut: false,
         question,
