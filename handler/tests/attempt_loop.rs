@@ -474,7 +474,7 @@ fn retrieval_start(start: &AttemptStart) -> RetrievalStart {
         kept_answer: Vec::new(),
         context_bytes: 1000,
     };
-    RetrievalStart { request: knowledge.request("Why?", &start.caller), knowledge, transcript }
+    RetrievalStart { request: knowledge.request("Why?", &start.caller), knowledge, query_request: None, transcript }
 }
 
 fn attempt_start(now: std::time::Instant) -> AttemptStart {

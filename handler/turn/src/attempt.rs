@@ -29,10 +29,11 @@ use crate::{
     knowledge::{Knowledge, KnowledgeFailure, KnowledgeMode, Passage, RetrievalRequest, query_for_question},
     knowledge_tool::{SEARCH_TOOL_NAME, passages_of_result},
     limits::Limits,
-    model::{ModelError, ModelRequest, Role, StreamEvent, ToolOutput, TranscriptBlock, TranscriptMessage},
+    model::{ModelError, ModelRequest, ModelStop, Role, StreamEvent, ToolOutput, TranscriptBlock, TranscriptMessage},
     model_call::{ModelAction, ModelCall, StepEnd},
     mutation::{AgentEvent, AnswerEnd, Author, EndReason, Mutation, Note, PublishFailure, Update, Wait},
     pacing::Pacing,
+    query_rewriting::{WrittenQuery, query_request},
     request::Agent,
     retrieval::{Retrieval, RetrievalAction, RetrievalResult},
     token_estimate::estimate_tokens,
@@ -92,6 +93,8 @@ pub struct AttemptStart {
 pub struct RetrievalStart {
     pub knowledge: Knowledge,
     pub request: RetrievalRequest,
+    /// Asks a model for a better query first.
+    pub query_request: Option<ModelRequest>,
     /// For the transcript with the passages.
     pub transcript: TranscriptInput,
 }
@@ -104,7 +107,9 @@ impl RetrievalStart {
         let question_before = transcript.history.iter().rev().find(is_question).map(event_text);
         let query = query_for_question(&event_text(&transcript.question), question_before.as_deref());
         let request = knowledge.request(&query, caller);
-        Some(Self { knowledge, request, transcript: transcript.clone() })
+        let query_model_id = knowledge.query_model_id.as_deref();
+        let query_request = query_model_id.and_then(|model_id| query_request(model_id, transcript));
+        Some(Self { knowledge, request, query_request, transcript: transcript.clone() })
     }
 }
 
@@ -149,11 +154,21 @@ pub struct Attempt {
 
 /// What the attempt waits for.
 enum Step {
+    Query(Box<QueryStep>),
     Retrieval(Box<RetrievalStep>),
     Model(ModelCall),
     Tools(ToolRuns),
     /// The answer ended after the results of tools.
     Ended(EndReason),
+}
+
+/// A model writes the query. The search follows, with the question as its query if the model fails.
+struct QueryStep {
+    call: ModelCall,
+    request: Arc<ModelRequest>,
+    query: WrittenQuery,
+    retrieval: RetrievalStart,
+    stored_runs: Option<ToolRuns>,
 }
 
 /// Documents are searched. The first request to the model follows, or the tools of stored calls.
@@ -207,10 +222,25 @@ impl Attempt {
             ToolRuns::of_stored_calls(calls, position, Answer::event_room(&limits))
         });
         let step = match (retrieval, stored_runs) {
-            (Some(RetrievalStart { knowledge, request, transcript }), stored_runs) => {
-                let retrieval = Retrieval::new(request, &limits, deadlines.stop_model_at, jitter_seed, now);
-                Step::Retrieval(Box::new(RetrievalStep { retrieval, knowledge, transcript, stored_runs, end: None }))
-            }
+            (Some(mut retrieval), stored_runs) => match retrieval.query_request.take() {
+                Some(request) => {
+                    let call = ModelCall::new(&limits, deadlines, jitter_seed, now);
+                    let (request, query) = (Arc::new(request), WrittenQuery::default());
+                    Step::Query(Box::new(QueryStep { call, request, query, retrieval, stored_runs }))
+                }
+                None => {
+                    let search = Retrieval::new(retrieval.request, &limits, deadlines.stop_model_at, jitter_seed, now);
+                    let RetrievalStart { knowledge, transcript, .. } = retrieval;
+                    let retrieval = search;
+                    Step::Retrieval(Box::new(RetrievalStep {
+                        retrieval,
+                        knowledge,
+                        transcript,
+                        stored_runs,
+                        end: None,
+                    }))
+                }
+            },
             (None, Some(runs)) => Step::Tools(runs),
             (None, None) => Step::Model(ModelCall::new(&limits, deadlines, jitter_seed, now)),
         };
@@ -305,6 +335,7 @@ impl Attempt {
             Accepts::EventsOnly | Accepts::Nothing => None,
         };
         let step_at = match &self.step {
+            Step::Query(step) => step.call.wake_at(),
             Step::Retrieval(step) => step.retrieval.wake_at(),
             Step::Model(model_call) => model_call.wake_at(),
             Step::Tools(runs) if runs.end().is_none() => Some(self.deadlines.stop_model_at),
@@ -325,7 +356,7 @@ impl Attempt {
                 Some(StepEnd::Answer(reason)) => Some(reason),
                 Some(StepEnd::ToolUse) | None => None,
             },
-            Step::Retrieval(_) | Step::Tools(_) => None,
+            Step::Query(_) | Step::Retrieval(_) | Step::Tools(_) => None,
             Step::Ended(reason) => Some(*reason),
         }
     }
@@ -362,6 +393,12 @@ impl Attempt {
     }
 
     fn on_model_event(&mut self, event: StreamEvent, now: Instant) {
+        if let Step::Query(step) = &mut self.step {
+            if let StreamEvent::Usage(usage) = &event {
+                self.tokens.add_reported(*usage);
+            }
+            return step.on_model_event(event, now);
+        }
         let Step::Model(model_call) = &mut self.step else { return };
         if model_call.end().is_some() {
             return;
@@ -405,14 +442,18 @@ impl Attempt {
             StreamEvent::Usage(usage) => {
                 model_call.on_usage();
                 self.tokens.is_reported = true;
-                self.tokens.reported = Some(self.tokens.reported.map_or(usage, |earlier| earlier + usage));
+                self.tokens.add_reported(usage);
             }
             StreamEvent::Text { .. } | StreamEvent::Other => {}
         }
     }
 
     fn on_model_failure(&mut self, error: ModelError, now: Instant) {
-        let Step::Model(model_call) = &mut self.step else { return };
+        let model_call = match &mut self.step {
+            Step::Query(step) => &mut step.call,
+            Step::Model(model_call) => model_call,
+            Step::Retrieval(_) | Step::Tools(_) | Step::Ended(_) => return,
+        };
         let will_call_again = model_call.on_failure(error, now);
         if will_call_again {
             self.note = Some(Note(NoteCode::ModelBusy));
@@ -421,6 +462,15 @@ impl Attempt {
 
     fn next_step_effect(&mut self, now: Instant) -> Option<Effect> {
         match &mut self.step {
+            Step::Query(step) => match step.call.next_action(now) {
+                Some(ModelAction::Open) => Some(Effect::CallModel(Arc::clone(&step.request))),
+                Some(ModelAction::Close) => Some(Effect::CloseModelStream),
+                None if step.call.end().is_some() => {
+                    self.end_query(now);
+                    self.next_step_effect(now)
+                }
+                None => None,
+            },
             Step::Retrieval(_) => self.next_retrieval_effect(now),
             Step::Model(model_call) => match model_call.next_action(now) {
                 Some(ModelAction::Open) => {
@@ -437,6 +487,25 @@ impl Attempt {
             Step::Tools(_) => self.next_tool_effect(now),
             Step::Ended(_) => None,
         }
+    }
+
+    /// The model has written the query, or has failed to.
+    fn end_query(&mut self, now: Instant) {
+        let next = Step::Model(ModelCall::new(&self.limits, self.deadlines, self.jitter_seed, now));
+        let Step::Query(step) = std::mem::replace(&mut self.step, next) else { return };
+        let QueryStep { call, query, retrieval, stored_runs, .. } = *step;
+        let RetrievalStart { knowledge, mut request, transcript, .. } = retrieval;
+        if let Some(query) = query.into_query() {
+            request.query = query;
+        }
+        self.note = None;
+        let mut retrieval = Retrieval::new(request, &self.limits, self.deadlines.stop_model_at, self.jitter_seed, now);
+        let cancelled = EndReason::Stopped(StopReason::Cancelled);
+        let end = (call.end() == Some(StepEnd::Answer(cancelled))).then_some(cancelled);
+        if end.is_some() {
+            retrieval.stop();
+        }
+        self.step = Step::Retrieval(Box::new(RetrievalStep { retrieval, knowledge, transcript, stored_runs, end }));
     }
 
     fn next_retrieval_effect(&mut self, now: Instant) -> Option<Effect> {
@@ -611,6 +680,7 @@ impl Attempt {
     fn cancel(&mut self) {
         let reason = EndReason::Stopped(StopReason::Cancelled);
         match &mut self.step {
+            Step::Query(step) => step.call.cancel(),
             Step::Retrieval(step) => {
                 step.end = Some(reason);
                 step.retrieval.stop();
@@ -627,7 +697,7 @@ impl Attempt {
     fn next_delivery_effect(&mut self, now: Instant) -> Option<Effect> {
         let is_ending = match &self.step {
             Step::Tools(runs) => runs.end().is_some(),
-            Step::Retrieval(_) | Step::Model(_) | Step::Ended(_) => self.end_reason().is_some(),
+            Step::Query(_) | Step::Retrieval(_) | Step::Model(_) | Step::Ended(_) => self.end_reason().is_some(),
         };
         if is_ending {
             self.delivery.on_answer_ended(now);
@@ -712,6 +782,36 @@ impl Attempt {
     fn deliver(&mut self, update: Update, now: Instant) {
         self.last_sequence += 1;
         self.delivery.put(Mutation { claim: self.claim.clone(), sequence: self.last_sequence, update }, now);
+    }
+}
+
+impl QueryStep {
+    /// The model has no tools, so whatever it stops for is its end.
+    fn on_model_event(&mut self, event: StreamEvent, now: Instant) {
+        if self.call.end().is_some() {
+            return;
+        }
+        self.call.on_activity(now);
+        match event {
+            StreamEvent::Text { text, .. } if !text.is_empty() => {
+                self.call.on_content();
+                self.query.push(&text);
+            }
+            StreamEvent::MessageStop(_) => self.call.on_stop(ModelStop::Answered(StopReason::EndTurn)),
+            StreamEvent::Usage(_) => self.call.on_usage(),
+            StreamEvent::Text { .. }
+            | StreamEvent::Citation { .. }
+            | StreamEvent::BlockEnd { .. }
+            | StreamEvent::ToolUse { .. }
+            | StreamEvent::ToolInput { .. }
+            | StreamEvent::Other => {}
+        }
+    }
+}
+
+impl TokenCount {
+    fn add_reported(&mut self, usage: Usage) {
+        self.reported = Some(self.reported.map_or(usage, |earlier| earlier + usage));
     }
 }
 

@@ -28,6 +28,9 @@ pub struct Knowledge {
     /// A filter of Retrieve as JSON text. It may refer to the caller.
     pub filter: Option<String>,
     pub rerank_model_arn: Option<String>,
+    /// The model that writes the query from the question and what was said before. By default the question is
+    /// the query.
+    pub query_model_id: Option<String>,
     #[serde(default)]
     pub on_failure: KnowledgeFailure,
 }

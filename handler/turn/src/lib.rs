@@ -27,13 +27,14 @@ pub mod attempt;
 pub mod effect;
 pub mod outbox;
 pub mod pacing;
+pub mod retrieval;
 
 mod citation_markers;
 mod citations;
 mod delivery;
 mod json_size;
 mod model_call;
-pub mod retrieval;
+mod query_rewriting;
 #[cfg(test)]
 mod test_support;
 mod token_estimate;

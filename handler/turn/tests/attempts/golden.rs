@@ -56,7 +56,9 @@ fn check(path: &Path) -> Result<(), String> {
 
 /// All text of the script's model streams.
 fn model_text(script: &Script) -> String {
-    let deltas = script.model_calls.iter().flatten().filter_map(|(_, step)| match step {
+    // The text of a query is no part of the answer.
+    let query_calls = usize::from(script.writes_query());
+    let deltas = script.model_calls.iter().skip(query_calls).flatten().filter_map(|(_, step)| match step {
         ModelStep::Event(StreamEvent::Text { text, .. }) => Some(text.as_str()),
         _ => None,
     });

@@ -17,6 +17,7 @@
 //! model anthropic.claude-opus-4     the model's id
 //! knowledge ANSWER               documents are searched first; FAIL: the answer fails without them; TOOL: the
 //!                                model searches with a tool
+//! query-model some.model         a model writes the query of the search first
 //! passage "s3://b/a.md" 0.8 "…"  a passage that the searches find, with its score
 //! search 40 found                the result of a search after 40 ms; also resuming, temporary, refused
 //! model-call                     starts the stream of the next call of the model
@@ -143,6 +144,11 @@ impl Default for Script {
 }
 
 impl Script {
+    /// Whether the first call of the model writes the query of a search.
+    pub fn writes_query(&self) -> bool {
+        self.knowledge.as_ref().is_some_and(|knowledge| knowledge.query_model_id.is_some())
+    }
+
     pub fn parse(text: &str) -> Self {
         let mut script = Self::default();
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -170,6 +176,7 @@ impl Script {
                 self.knowledge = Some(knowledge);
             }
             "knowledge" => self.knowledge = Some(knowledge(parse_enum(rest)?)),
+            "query-model" => self.knowledge.as_mut()?.query_model_id = Some(rest.to_owned()),
             "passage" => self.passages.push(parse_passage(rest)?),
             "search" => {
                 let (latency, result) = rest.split_once(' ')?;
@@ -324,6 +331,7 @@ pub fn knowledge(on_failure: KnowledgeFailure) -> Knowledge {
         min_score: None,
         filter: None,
         rerank_model_arn: None,
+        query_model_id: None,
         on_failure,
     }
 }

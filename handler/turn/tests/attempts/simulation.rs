@@ -46,6 +46,7 @@ struct Simulation {
     model_stream: VecDeque<(Instant, ModelStep)>,
     publish: Option<(Instant, PublishResult)>,
     write: Option<(Instant, WriteResult)>,
+    search_count: u32,
     /// The search in flight, with its result.
     search: Option<(Instant, RetrievalResult)>,
     /// The tools that run, with their ends.
@@ -65,6 +66,7 @@ pub fn simulate(script: Script) -> Timeline {
         model_stream: VecDeque::new(),
         publish: None,
         write: None,
+        search_count: 0,
         search: None,
         tools: Vec::new(),
         effects: Vec::new(),
@@ -114,6 +116,7 @@ impl Simulation {
     }
 
     fn search(&mut self) {
+        self.search_count += 1;
         assert!(self.search.is_none(), "only one search is in flight");
         let (latency, result) = self.script.searches.pop_front().expect("the script has a `search` for each search");
         self.search = Some((self.now + latency, result));
@@ -185,7 +188,10 @@ impl Simulation {
 
     fn next_model_step(&mut self) -> Input {
         let (_, step) = self.model_stream.pop_front().expect("the stream has another step");
-        if let ModelStep::Event(StreamEvent::Text { block, text }) = &step {
+        let is_query = self.script.writes_query() && self.search_count == 0;
+        if let ModelStep::Event(StreamEvent::Text { block, text }) = &step
+            && !is_query
+        {
             self.deltas.push(ReceivedDelta { at: self.now - self.started, block: *block, text: text.clone() });
         }
         step.into()
@@ -231,6 +237,13 @@ pub fn attempt_start(script: &Script, now: Instant) -> AttemptStart {
         retrieval: script.knowledge.clone().filter(|knowledge| knowledge.mode == KnowledgeMode::Always).map(
             |knowledge| RetrievalStart {
                 request: knowledge.request("Why?", &Caller::default()),
+                query_request: knowledge.query_model_id.as_ref().map(|model_id| ModelRequest {
+                    model_id: model_id.clone(),
+                    system_prompt: None,
+                    inference: InferenceSettings::default(),
+                    tools: Vec::new().into(),
+                    transcript: Vec::new(),
+                }),
                 knowledge,
                 transcript: TranscriptInput {
                     history: Vec::new(),
