@@ -388,6 +388,7 @@ interface Knowledge {
   /** JSON text. */
   filter?: string | null;
   rerankModelArn?: string | null;
+  queryModelId?: string;
   /** A KnowledgeFailure of the schema. */
   onFailure: string;
 }

@@ -13,8 +13,7 @@ export function request(ctx) {
   requireInput('id', isId(id), ID_RULE);
   requireInput('name', isUnicode(name ?? ''), 'Unicode text without lone surrogates');
   requireInput('name', !name || name.length <= 200, 'at most 200 characters');
-  const isModelId = util.matches('\\A[A-Za-z0-9.:/_-]{1,2048}\\z', modelId);
-  requireInput('modelId', isModelId, 'a Bedrock model id, inference profile id or ARN');
+  requireInput('modelId', util.matches(MODEL_ID, modelId), MODEL_ID_RULE);
   requireInput('systemPrompt', isUnicode(systemPrompt ?? ''), 'Unicode text without lone surrogates');
   requireInput('systemPrompt', jsonSize(systemPrompt ?? '') <= 65536, 'at most 64 KB of JSON-escaped UTF-8');
   requireInput('contextBytes', isWithin(contextBytes, 10000, 4000000), '10,000 to 4,000,000');
@@ -38,6 +37,9 @@ export function request(ctx) {
 export function response(ctx) {
   return ctx.prev.result;
 }
+
+const MODEL_ID = '\\A[A-Za-z0-9.:/_-]{1,2048}\\z';
+const MODEL_ID_RULE = 'a Bedrock model id, inference profile id or ARN';
 
 function validateInference({ maxTokens, temperature, topP, stopSequences }) {
   requireInput('maxTokens', isWithin(maxTokens, 1, 1000000), '1 to 1,000,000');
@@ -84,7 +86,8 @@ const TAKES_ONE =
   '\\A.*anthropic\\.claude-(opus-4-1|[a-z]+-4-([5-9]|[1-9][0-9])|[a-z]+-([5-9]|[1-9][0-9]))([-:].*)?\\z';
 
 /** A filter that refers to the caller must hold in every store. The handler checks the rest of a filter. */
-function validateKnowledge(env, { knowledgeBaseId, results, minScore, filter, rerankModelArn }) {
+function validateKnowledge(env, knowledge) {
+  const { knowledgeBaseId, results, minScore, filter, rerankModelArn, queryModelId } = knowledge;
   const hasKnowledgeBase = env.KNOWLEDGE_BASE_ID !== 'none';
   requireInput('knowledge', hasKnowledgeBase, 'left out: this deployment has no knowledge base');
   const isOwn = isNull(knowledgeBaseId) || knowledgeBaseId === env.KNOWLEDGE_BASE_ID;
@@ -93,6 +96,8 @@ function validateKnowledge(env, { knowledgeBaseId, results, minScore, filter, re
   requireInput('knowledge.minScore', isWithin(minScore, 0, 1), '0 to 1');
   const isOwnModel = isNull(rerankModelArn) || rerankModelArn === env.RERANK_MODEL_ARN;
   requireInput('knowledge.rerankModelArn', isOwnModel, "the deployment's parameter RerankModelArn");
+  const isModelId = isNull(queryModelId) || util.matches(MODEL_ID, queryModelId);
+  requireInput('knowledge.queryModelId', isModelId, MODEL_ID_RULE);
   if (isNull(filter)) return;
   const text = toJsonText(filter);
   requireInput('knowledge.filter', text.trim().startsWith('{'), 'the JSON text of an object');
@@ -106,7 +111,8 @@ function validateSearchTool({ mode }, tools) {
   requireInput('tools', !isTaken, 'without search_documents: the agent gets it by its knowledge');
 }
 
-function toStoredKnowledge(env, { mode, results, search, minScore, filter, rerankModelArn, onFailure }) {
+function toStoredKnowledge(env, knowledge) {
+  const { mode, results, search, minScore, filter, rerankModelArn, queryModelId, onFailure } = knowledge;
   return {
     knowledgeBaseId: env.KNOWLEDGE_BASE_ID,
     mode: mode ?? 'ALWAYS',
@@ -115,6 +121,7 @@ function toStoredKnowledge(env, { mode, results, search, minScore, filter, reran
     ...(isNull(minScore) ? {} : { minScore }),
     ...(isNull(filter) ? {} : { filter: toJsonText(filter) }),
     ...(isNull(rerankModelArn) ? {} : { rerankModelArn }),
+    ...(isNull(queryModelId) ? {} : { queryModelId }),
     onFailure: onFailure ?? 'ANSWER',
   };
 }
