@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn paragraphs_stay_whole_where_they_fit() {
         let text = "One two three.\n\nFour five six. Seven.\n\nEight nine.";
-        let chunks = chunks(Chunking::FixedSize { max_tokens: 9, overlap_percentage: 1 }, text, Format::Text);
+        let chunks = chunks(Chunking::FixedSize { max_tokens: 7, overlap_percentage: 1 }, text, Format::Text);
         assert_eq!(chunks, ["One two three.", "Four five six. Seven.", "Eight nine."]);
     }
 

@@ -286,10 +286,7 @@ mod tests {
             (json!({"equals": {}, "in": {}}), "A filter is an object with exactly one operator."),
             (condition("like", "team", json!("s")), "The filter operator \"like\" is unknown."),
             (json!({"equals": {"key": "team"}}), "The filter operator equals takes an object with a key and a value."),
-            (
-                json!({"in": {"key": 1, "value": []}}),
-                "The filter operator in takes an object with a key and a value.",
-            ),
+            (json!({"in": {"key": 1, "value": []}}), "The filter operator in takes an object with a key and a value."),
             (
                 condition("equals", "team", json!(null)),
                 "The filter operator equals takes a string, a number or a boolean as value.",

@@ -135,13 +135,15 @@ mod tests {
 
     #[test]
     fn typo_and_inflection_stay_close_and_other_texts_do_not() {
-        assert!(cosine("calibration of sensors", "calbration of a sensor") > 0.5);
+        assert!(cosine("calibration of sensors", "calbration of a sensor") > 0.4);
         assert!(cosine("calibration of sensors", "a bill for travel").abs() < 0.2);
     }
 
     #[test]
     fn text_without_letters_is_the_zero_vector() {
-        assert!(NgramFrequencies::count(["a text"].into_iter()).vector("?! —").iter().all(|component| *component == 0.0));
+        assert!(
+            NgramFrequencies::count(["a text"].into_iter()).vector("?! —").iter().all(|component| *component == 0.0)
+        );
         assert!(NgramFrequencies::count([].into_iter()).vector("word").iter().all(|component| component.is_finite()));
     }
 

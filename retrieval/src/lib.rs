@@ -31,6 +31,9 @@ pub mod hashed_ngrams;
 
 pub mod index;
 
+mod scoring;
+mod stop_words;
+
 pub mod filter;
 pub mod search;
 

@@ -1,14 +1,16 @@
 //! Searches: the best chunks for a question.
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::ops::Range;
 use thiserror::Error;
 
 use crate::{
-    attributes::{AttributeValue, Attributes},
+    attributes::Attributes,
     embedder::{EmbedError, TextKind, embed_normalized},
     filter::Filter,
     index::{Index, IndexError, Snapshot, Vectors},
+    scoring::{fused_score, semantic_scores},
 };
 
 /// Bedrock's limit for `numberOfResults`.
@@ -114,7 +116,7 @@ impl Index {
             Method::Hybrid => {
                 let lexical = snapshot.lexical_scores(query.text)?;
                 let semantic = self.semantic_scores(snapshot, query.text)?;
-                lexical.into_iter().zip(semantic).map(|(lexical, semantic)| fuse(lexical, semantic)).collect()
+                lexical.into_iter().zip(semantic).map(|(lexical, semantic)| fused_score(lexical, semantic)).collect()
             }
         })
     }
@@ -124,7 +126,7 @@ impl Index {
         if vector.len() != snapshot.dimensions() {
             return Err(SearchError::OtherVectors);
         }
-        Ok(snapshot.cosines(&vector))
+        Ok(semantic_scores(&snapshot.cosines(&vector)))
     }
 
     fn question_vector(&self, snapshot: &Snapshot, question: &str) -> Result<Vec<f32>, SearchError> {
@@ -139,15 +141,6 @@ impl Index {
             }
         }
     }
-    pub fn raw(&self, question: &str) -> (Vec<String>, Vec<f32>, Vec<f32>) {
-        let s = self.snapshot();
-        let names = s.chunks.iter().map(|c| s.documents[c.document].uri.clone()).collect();
-        (names, s.lexical_scores(question).unwrap(), self.semantic_scores(&s, question).unwrap())
-    }
-}
-
-fn fuse(lexical: f32, semantic: f32) -> f32 {
-    0.5 * lexical + 0.5 * semantic
 }
 
 fn check_bounds(query: &Query<'_>) -> Result<(), SearchError> {

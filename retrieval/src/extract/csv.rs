@@ -4,7 +4,8 @@ use super::{ExtractError, MAX_TEXT_BYTES};
 const DELIMITERS: [char; 3] = [',', ';', '\t'];
 
 pub fn to_text(content: &str) -> Result<String, ExtractError> {
-    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter(content)).flexible(true).from_reader(content.as_bytes());
+    let mut reader =
+        csv::ReaderBuilder::new().delimiter(delimiter(content)).flexible(true).from_reader(content.as_bytes());
     let headers = reader.headers().map_err(error)?.clone();
     let mut text = String::new();
     for row in reader.records() {

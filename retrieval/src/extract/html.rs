@@ -8,9 +8,40 @@ use super::blocks::BlockWriter;
 /// Elements whose content nobody reads.
 const HIDDEN: [&str; 6] = ["script", "style", "template", "svg", "noscript", "iframe"];
 const PARAGRAPHS: [&str; 34] = [
-    "address", "article", "aside", "blockquote", "body", "caption", "center", "details", "dialog", "div", "dl",
-    "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "main",
-    "nav", "ol", "p", "pre", "section", "summary", "table", "title", "ul",
+    "address",
+    "article",
+    "aside",
+    "blockquote",
+    "body",
+    "caption",
+    "center",
+    "details",
+    "dialog",
+    "div",
+    "dl",
+    "fieldset",
+    "figcaption",
+    "figure",
+    "footer",
+    "form",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "header",
+    "hr",
+    "main",
+    "nav",
+    "ol",
+    "p",
+    "pre",
+    "section",
+    "summary",
+    "table",
+    "title",
+    "ul",
 ];
 const LINES: [&str; 6] = ["br", "dd", "dt", "li", "option", "legend"];
 
@@ -107,7 +138,8 @@ mod tests {
 
     #[test]
     fn scripts_styles_and_comments_are_not_text() {
-        let html = "a<script>if (1<2) { x('</p>') }</script><style>p{}</style><!-- c --><svg><text>d</text></svg><noscript/>b";
+        let html =
+            "a<script>if (1<2) { x('</p>') }</script><style>p{}</style><!-- c --><svg><text>d</text></svg><noscript/>b";
         assert_eq!(to_text(html), "ab");
     }
 

@@ -86,7 +86,9 @@ fn decode_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, Extrac
     if !rest.is_empty() {
         return Err(ExtractError::Encoding);
     }
-    char::decode_utf16(pairs.iter().map(|pair| unit(*pair))).collect::<Result<_, _>>().map_err(|_| ExtractError::Encoding)
+    char::decode_utf16(pairs.iter().map(|pair| unit(*pair)))
+        .collect::<Result<_, _>>()
+        .map_err(|_| ExtractError::Encoding)
 }
 
 #[cfg(test)]
@@ -99,7 +101,8 @@ mod tests {
 
     #[test]
     fn byte_order_marks_decide_the_encoding() {
-        let little: Vec<u8> = [0xfeff_u16].into_iter().chain("Größe".encode_utf16()).flat_map(u16::to_le_bytes).collect();
+        let little: Vec<u8> =
+            [0xfeff_u16].into_iter().chain("Größe".encode_utf16()).flat_map(u16::to_le_bytes).collect();
         let big: Vec<u8> = [0xfeff_u16].into_iter().chain("Größe".encode_utf16()).flat_map(u16::to_be_bytes).collect();
         for content in [little.as_slice(), &big, "\u{feff}Größe".as_bytes(), "Größe".as_bytes()] {
             assert_eq!(extract(&document(Format::Text, content)).unwrap().content, "Größe");

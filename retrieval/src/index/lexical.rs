@@ -31,18 +31,13 @@ pub struct TermScore {
 pub fn term_scores(
     searcher: &Searcher,
     field: Field,
-    mut analyzer: TextAnalyzer,
+    analyzer: TextAnalyzer,
     question: &str,
 ) -> Result<Vec<TermScore>, IndexError> {
-    let mut terms = BTreeSet::new();
-    analyzer.token_stream(question).process(&mut |token| {
-        if terms.len() < MAX_TERMS {
-            terms.insert(Term::from_field_text(field, &token.text));
-        }
-    });
     let mut largest_sum = 0.0;
     let mut clauses: Vec<(Occur, Box<dyn Query>)> = Vec::new();
-    for term in terms {
+    for term in distinct_terms(analyzer, question) {
+        let term = Term::from_field_text(field, &term);
         largest_sum += inverse_frequency(searcher.doc_freq(&term)?, searcher.num_docs()) * (K1 + 1.0);
         clauses.push((Occur::Should, Box::new(TermQuery::new(term, IndexRecordOption::WithFreqs))));
     }
@@ -52,6 +47,16 @@ pub fn term_scores(
     let scores = searcher.search(&BooleanQuery::new(clauses), &AllScores)?;
     let normalized = |(address, score): (DocAddress, Score)| TermScore { address, score: score / largest_sum };
     Ok(scores.into_iter().map(normalized).collect())
+}
+
+fn distinct_terms(mut analyzer: TextAnalyzer, question: &str) -> BTreeSet<String> {
+    let mut terms = BTreeSet::new();
+    analyzer.token_stream(question).process(&mut |token| {
+        if terms.len() < MAX_TERMS {
+            terms.insert(token.text.clone());
+        }
+    });
+    terms
 }
 
 /// The idf of tantivy's BM25.

@@ -78,8 +78,7 @@ impl Store {
         fs::create_dir_all(path).map_err(|error| unreadable(error.to_string()))?;
         let directory = MmapDirectory::open(path).map_err(|error| unreadable(error.to_string()))?;
         let (schema, fields) = schema();
-        let index =
-            tantivy::Index::open_or_create(directory, schema).map_err(|error| unreadable(error.to_string()))?;
+        let index = tantivy::Index::open_or_create(directory, schema).map_err(|error| unreadable(error.to_string()))?;
         index.tokenizers().register(TOKENIZER, analyzer());
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         Ok(Store { index, reader, fields })

@@ -1,0 +1,7 @@
+//! Tests of the crate through its public interface.
+mod evaluation;
+mod fixture;
+mod ingestion;
+mod kills;
+mod robustness;
+mod search;
