@@ -119,6 +119,8 @@ impl Store {
         // One thread: the order of chunks, and with it the order of equal scores, is that of the documents.
         let writer = self.index.writer_with_num_threads(1, WRITER_BYTES)?;
         writer.set_merge_policy(Box::new(NoMergePolicy));
+        // Files of a commit that was killed have the names that the next commit uses.
+        writer.garbage_collect_files().wait()?;
         Ok(Writer { store: self, writer })
     }
 }

@@ -39,7 +39,7 @@ fn figures_are_those_of_the_documentation() {
         let figures = [overall.recall, overall.reciprocal_rank, evaluation.answer_auc.unwrap()];
         figures.map(|figure| format!("{figure:.2}"))
     });
-    assert_eq!(lexical, ["0.65", "0.54", "0.65"]);
+    assert_eq!(lexical, ["0.62", "0.52", "0.65"]);
     assert_eq!(hashed, ["0.65", "0.57", "0.69"]);
     assert_eq!(fused, ["0.71", "0.61", "0.67"]);
 }
