@@ -72,7 +72,7 @@ impl Index {
         folder: &Folder,
         progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
     ) -> Result<IngestionReport, IngestError> {
-        let mut ingestion = Ingestion::begin(self)?;
+        let mut ingestion = Ingestion::begin(self, Index::current_settings)?;
         let listing = folder.list()?;
         for (done, file) in listing.files.iter().enumerate() {
             let step = Progress { uri: &file.uri, documents_done: done, documents: listing.files.len() };
@@ -92,8 +92,10 @@ impl Index {
     }
 
     /// Adds documents or replaces them. The next [`Index::ingest`] deletes those that its folder does not hold.
+    ///
+    /// Fails where the index has documents of other settings, which [`Index::ingest`] has to make again.
     pub fn put_documents(&self, documents: Vec<Document>) -> Result<IngestionReport, IngestError> {
-        let mut ingestion = Ingestion::begin(self)?;
+        let mut ingestion = Ingestion::begin(self, Index::unchanged_settings)?;
         for document in documents {
             ingestion.put(&document.uri.clone(), Ok(document))?;
         }
@@ -102,12 +104,12 @@ impl Index {
 
     /// Deletes documents. URIs that the index does not know are ignored.
     pub fn delete_documents(&self, uris: &[&str]) -> Result<IngestionReport, IngestError> {
-        let mut ingestion = Ingestion::begin(self)?;
+        let mut ingestion = Ingestion::begin(self, Index::stored_settings)?;
         ingestion.delete_where(|uri| uris.contains(&uri));
         ingestion.finish()
     }
 
-    fn settings(&self) -> Result<StoredSettings, EmbedError> {
+    fn current_settings(&self, _before: &Snapshot) -> Result<StoredSettings, IngestError> {
         let (vectors, dimensions) = match &self.vectors {
             Vectors::HashedNgrams => (hashed_ngrams::NAME.to_owned(), hashed_ngrams::DIMENSIONS),
             Vectors::Embedded(embedder) => {
@@ -117,6 +119,20 @@ impl Index {
             }
         };
         Ok(StoredSettings { vectors, dimensions, chunking: self.chunking })
+    }
+
+    fn unchanged_settings(&self, before: &Snapshot) -> Result<StoredSettings, IngestError> {
+        let settings = self.current_settings(before)?;
+        if before.documents.is_empty() || before.settings.as_ref() == Some(&settings) {
+            Ok(settings)
+        } else {
+            Err(IngestError::OtherSettings)
+        }
+    }
+
+    /// A deletion needs no vectors, and so no embedder.
+    fn stored_settings(&self, before: &Snapshot) -> Result<StoredSettings, IngestError> {
+        before.settings.clone().map_or_else(|| self.current_settings(before), Ok)
     }
 }
 
@@ -135,20 +151,23 @@ struct Ingestion<'a> {
 }
 
 impl<'a> Ingestion<'a> {
-    fn begin(index: &'a Index) -> Result<Ingestion<'a>, IngestError> {
+    fn begin(
+        index: &'a Index,
+        settings: impl Fn(&Index, &Snapshot) -> Result<StoredSettings, IngestError>,
+    ) -> Result<Ingestion<'a>, IngestError> {
         let guard = match index.ingestion.try_lock() {
             Ok(guard) => guard,
             // A panic left no change behind: those are made by the commit.
             Err(TryLockError::Poisoned(error)) => error.into_inner(),
             Err(TryLockError::WouldBlock) => return Err(IngestError::Busy),
         };
-        let settings = index.settings().map_err(IngestError::Embedder)?;
         let before = index.snapshot();
+        let settings = settings(index, &before)?;
         let chunk_count = |document: &IndexedDocument| (document.uri.clone(), document.chunks.len());
         Ok(Ingestion {
             index,
             _one_at_a_time: guard,
-            is_changed: before.settings.as_ref() != Some(&settings),
+            is_changed: before.settings.as_ref() != Some(&settings) || index.store.is_fragmented()?,
             chunk_counts: before.documents.iter().map(chunk_count).collect(),
             chunks: before.chunks.len(),
             settings,

@@ -55,8 +55,10 @@ pub enum IngestError {
     Stopped,
     #[error(transparent)]
     Folder(#[from] FolderError),
+    #[error("The index has documents of another model or chunking; the folder has to be ingested again first.")]
+    OtherSettings,
     #[error(transparent)]
-    Embedder(EmbedError),
+    Embedder(#[from] EmbedError),
     #[error(transparent)]
     Index(IndexError),
 }

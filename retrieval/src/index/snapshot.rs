@@ -71,48 +71,45 @@ impl Snapshot {
             vectors: Vec::new(),
             frequencies: None,
         };
-        snapshot.load_chunks()?;
-        if snapshot.has_hashed_vectors() {
-            snapshot.hash_vectors()?;
+        let texts = snapshot.load_chunks()?;
+        if snapshot.settings.as_ref().is_some_and(|settings| settings.vectors == hashed_ngrams::NAME) {
+            snapshot.hash_vectors(&texts);
         }
         Ok(snapshot)
     }
 
-    fn load_chunks(&mut self) -> Result<(), IndexError> {
+    /// Returns the texts of the chunks, by row.
+    fn load_chunks(&mut self) -> Result<Vec<String>, IndexError> {
         // By URI and position: the order in the segments depends on when a document was changed.
-        let mut stored: BTreeMap<(String, u32), (DocAddress, ChunkRecord, Option<Vec<f32>>)> = BTreeMap::new();
+        let mut stored: BTreeMap<(String, u32), (DocAddress, StoredChunk)> = BTreeMap::new();
         for (segment, reader) in (0..).zip(self.searcher.segment_readers()) {
             for document in reader.doc_ids_alive() {
                 let address = DocAddress::new(segment, document);
-                let StoredChunk { uri, vector, record, .. } = self.store.chunk(&self.searcher, address)?;
-                stored.insert((uri, record.ordinal), (address, record, vector));
+                let chunk = self.store.chunk(&self.searcher, address)?;
+                stored.insert((chunk.uri.clone(), chunk.record.ordinal), (address, chunk));
             }
         }
-        for (row, ((uri, ordinal), (address, record, vector))) in stored.into_iter().enumerate() {
-            if let Some(document) = record.document {
-                self.documents.push(IndexedDocument::new(uri, document, row));
+        let mut texts = Vec::with_capacity(stored.len());
+        for (row, (address, chunk)) in stored.into_values().enumerate() {
+            let ChunkRecord { ordinal, start, end, page, document } = chunk.record;
+            if let Some(document) = document {
+                self.documents.push(IndexedDocument::new(chunk.uri, document, row));
             }
             let Some(document) = self.documents.last_mut() else { continue };
             document.chunks.end = row + 1;
             let document = self.documents.len() - 1;
-            let range = record.start..record.end;
-            self.chunks.push(IndexedChunk { document, ordinal, range, page: record.page, address });
+            self.chunks.push(IndexedChunk { document, ordinal, range: start..end, page, address });
             self.rows.insert(address, row);
-            self.vectors.extend(vector.unwrap_or_default());
+            self.vectors.extend(chunk.vector.into_iter().flatten());
+            texts.push(chunk.text);
         }
-        Ok(())
+        Ok(texts)
     }
 
-    fn has_hashed_vectors(&self) -> bool {
-        self.settings.as_ref().is_some_and(|settings| settings.vectors == hashed_ngrams::NAME)
-    }
-
-    fn hash_vectors(&mut self) -> Result<(), IndexError> {
-        let texts = (0..self.chunks.len()).map(|row| self.text(row)).collect::<Result<Vec<_>, _>>()?;
+    fn hash_vectors(&mut self, texts: &[String]) {
         let frequencies = NgramFrequencies::count(texts.iter().map(String::as_str));
         self.vectors = texts.iter().flat_map(|text| frequencies.vector(text)).collect();
         self.frequencies = Some(frequencies);
-        Ok(())
     }
 
     pub fn document(&self, uri: &str) -> Option<&IndexedDocument> {

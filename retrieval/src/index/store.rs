@@ -114,6 +114,12 @@ impl Store {
         (self.fields.text, analyzer())
     }
 
+    /// Whether a commit was killed before its segments were merged.
+    pub fn is_fragmented(&self) -> Result<bool, IndexError> {
+        let segments = self.index.searchable_segment_metas()?;
+        Ok(segments.len() > 1 || segments.iter().any(|segment| segment.has_deletes()))
+    }
+
     /// Begins changes. Nothing is visible, or kept after a crash, before [`Writer::commit`].
     pub fn writer(&self) -> Result<Writer<'_>, IndexError> {
         // One thread: the order of chunks, and with it the order of equal scores, is that of the documents.
@@ -162,10 +168,9 @@ impl Writer<'_> {
     /// Leaves one segment without deleted chunks: those would count in the statistics of BM25, and the same
     /// documents would have other scores after another history.
     fn merge(&mut self) -> Result<(), IndexError> {
-        let segments = self.store.index.searchable_segment_metas()?;
-        if segments.len() > 1 || segments.iter().any(|segment| segment.has_deletes()) {
-            let ids: Vec<_> = segments.iter().map(|segment| segment.id()).collect();
-            self.writer.merge(&ids).wait()?;
+        if self.store.is_fragmented()? {
+            let segments = self.store.index.searchable_segment_ids()?;
+            self.writer.merge(&segments).wait()?;
         }
         Ok(())
     }

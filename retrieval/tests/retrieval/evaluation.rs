@@ -94,7 +94,7 @@ fn every_answer_is_in_the_index() {
     for question in questions().into_iter().filter(|question| !question.sources.is_empty()) {
         let passage = question.passage.clone().unwrap();
         let verbatim = Question { question: passage, ..question };
-        let evaluation = evaluate(&index, &[verbatim.clone()], Method::Hybrid, K).unwrap();
+        let evaluation = evaluate(&index, std::slice::from_ref(&verbatim), Method::Hybrid, K).unwrap();
         assert_eq!(evaluation.overall.recall, 1.0, "{verbatim:?}");
     }
 }

@@ -288,6 +288,27 @@ fn documents_are_put_and_deleted_directly() {
 }
 
 #[test]
+fn documents_of_other_settings_are_not_mixed() {
+    let fixture = Fixture::ingested(&[("leave.txt", LEAVE)]);
+    let embedder = LetterEmbedder::new("letters", 26);
+    let fixture = fixture.reopen(Chunking::default(), Vectors::Embedded(embedder.clone()));
+    let document = || Document {
+        uri: "s3://bucket/direct.txt".into(),
+        format: Format::Text,
+        content: "Parking is free.".into(),
+        attributes: Default::default(),
+    };
+    assert!(matches!(fixture.index.put_documents(vec![document()]), Err(IngestError::OtherSettings)));
+    fixture.ingest();
+    fixture.index.put_documents(vec![document()]).unwrap();
+    assert_eq!(fixture.found("parking", Method::Semantic), ["direct.txt", "leave.txt"]);
+
+    embedder.is_available.store(false, Ordering::Relaxed);
+    let report = fixture.index.delete_documents(&["s3://bucket/direct.txt"]).unwrap();
+    assert_eq!(report.statistics.documents_deleted, 1);
+}
+
+#[test]
 fn emptied_folder_empties_the_index() {
     let fixture = Fixture::ingested(&[("leave.txt", LEAVE)]);
     fixture.remove("leave.txt");
