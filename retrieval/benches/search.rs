@@ -51,11 +51,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn time<T, E: Error>(run: impl FnOnce() -> Result<T, E>) -> Duration {
-    let begun = Instant::now();
+    let started = Instant::now();
     if let Err(error) = run() {
         panic!("{error}");
     }
-    begun.elapsed()
+    started.elapsed()
 }
 
 /// Words of a skewed distribution, as natural texts have it.

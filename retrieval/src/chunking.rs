@@ -55,7 +55,8 @@ impl Chunking {
         Ok(Chunking::FixedSize { max_tokens, overlap_percentage })
     }
 
-    /// Cuts a text at the borders of headings, paragraphs, sentences or words, whichever are the largest that fit.
+    /// Cuts a text at the borders of headings, paragraphs, sentences or words, whichever are the largest
+    /// that fit.
     pub fn split(self, text: &Text, format: Format) -> Vec<Chunk> {
         let ranges = match self {
             Chunking::None => vec![trimmed_range(&text.content)],

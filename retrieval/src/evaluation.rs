@@ -79,8 +79,8 @@ pub struct Evaluation {
     pub k: usize,
     pub overall: Figures,
     pub by_kind: BTreeMap<String, Figures>,
-    /// The probability that a question with an answer has a better best score than one without (area under the
-    /// curve; 0.5 is no better than a coin). `None` where either group is empty.
+    /// The probability that a question with an answer has a better best score than one without (area under
+    /// the curve; 0.5 is no better than a coin). `None` where either group is empty.
     pub answer_auc: Option<f64>,
     pub outcomes: Vec<Outcome>,
 }

@@ -18,7 +18,8 @@ const LENGTHS: std::ops::RangeInclusive<usize> = 3..=5;
 const BORDER: char = ' ';
 /// Only the beginning of a longer chunk is in its vector.
 const MAX_CHARACTERS: usize = 100_000;
-/// Frequencies are counted by this many bits of the hash: few of the n-grams of a large index share a counter.
+/// Frequencies are counted by this many bits of the hash: few of the n-grams of a large index share a
+/// counter.
 const COUNTER_BITS: u32 = 20;
 
 /// In how many chunks each n-gram occurs.

@@ -2,23 +2,25 @@
 
 /// The share of the lexical score in the fused one.
 ///
-/// Chosen on the odd-numbered questions of `tests/knowledge/questions.jsonl`: of 0.0, 0.1 … 1.0 it has the largest
-/// sum of recall@5 and mean reciprocal rank, over hashed n-grams and the embeddings of multilingual-e5-small.
+/// Chosen on the odd-numbered questions of `tests/knowledge/questions.jsonl`: of 0.0, 0.1 … 1.0 it has the
+/// largest sum of recall@5 and mean reciprocal rank, over hashed n-grams and the embeddings of
+/// multilingual-e5-small.
 pub const LEXICAL_WEIGHT: f32 = 0.5;
 
 /// Scores of one question from cosines with all chunks.
 ///
-/// Some models give any two texts a cosine of 0.8, others of 0.1, and a vague question is close to everything.
-/// So the score is how far a chunk stands out: 0 for the mean of all chunks, 1 for the question itself. One
-/// chunk of cosine 0 is added to the mean, so that an index with a single chunk has a score as well.
+/// Some models give any two texts a cosine of 0.8, others of 0.1, and a vague question is close to
+/// everything. So the score is how far a chunk stands out: 0 for the mean of all chunks, 1 for the question
+/// itself. One chunk of cosine 0 is added to the mean, so that an index with a single chunk has a score as
+/// well.
 pub fn semantic_scores(cosines: &[f32]) -> Vec<f32> {
     let sum: f64 = cosines.iter().map(|cosine| f64::from(*cosine)).sum();
     let mean = sum / (cosines.len() as f64 + 1.0);
     cosines.iter().map(|cosine| ((f64::from(*cosine) - mean) / (1.0 - mean)) as f32).collect()
 }
 
-/// The fused score of a chunk: a weighted mean, and not a fused rank, which could not tell whether there is an
-/// answer at all.
+/// The fused score of a chunk: a weighted mean, and not a fused rank, which could not tell whether there is
+/// an answer at all.
 pub fn fused_score(lexical: f32, semantic: f32) -> f32 {
     LEXICAL_WEIGHT * lexical + (1.0 - LEXICAL_WEIGHT) * semantic
 }

@@ -1,7 +1,7 @@
 //! Words that say nothing about what a question is about.
 
-/// English function words, lower case, in order. Documents and questions in other languages are searched with all
-/// their words, whose frequency gives most function words a low weight.
+/// English function words, lower case, in order. Documents and questions in other languages are searched
+/// with all their words, whose frequency gives most function words a low weight.
 const STOP_WORDS: &[&str] = &[
     "a", "about", "after", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "been", "before", "being",
     "but", "by", "can", "could", "did", "do", "does", "each", "for", "from", "get", "got", "had", "has", "have", "he",

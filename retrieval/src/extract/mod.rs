@@ -65,8 +65,8 @@ impl Text {
 
     /// The page that holds a byte of the text, counted from 1.
     pub fn page_at(&self, byte: usize) -> Option<u32> {
-        let begun = self.page_starts.partition_point(|start| *start <= byte);
-        u32::try_from(begun).ok().filter(|page| *page > 0)
+        let pages_started = self.page_starts.partition_point(|start| *start <= byte);
+        u32::try_from(pages_started).ok().filter(|page| *page > 0)
     }
 }
 

@@ -64,9 +64,9 @@ pub struct Progress<'a> {
 impl Index {
     /// Makes the index hold what the folder holds.
     ///
-    /// Documents are compared by the digest of their content, so that only new and modified ones cost work. A
-    /// document that fails is reported, and is not in the index even if an earlier version was. `progress` may
-    /// stop the ingestion, which then changes nothing.
+    /// Documents are compared by the digest of their content, so that only new and modified ones cost work.
+    /// A document that fails is reported, and is not in the index even if an earlier version was.
+    /// `progress` may stop the ingestion, which then changes nothing.
     pub fn ingest(
         &self,
         folder: &Folder,
@@ -91,7 +91,8 @@ impl Index {
         ingestion.finish()
     }
 
-    /// Adds documents or replaces them. The next [`Index::ingest`] deletes those that its folder does not hold.
+    /// Adds documents or replaces them. The next [`Index::ingest`] deletes those that its folder does not
+    /// hold.
     ///
     /// Fails where the index has documents of other settings, which [`Index::ingest`] has to make again.
     pub fn put_documents(&self, documents: Vec<Document>) -> Result<IngestionReport, IngestError> {
@@ -113,7 +114,8 @@ impl Index {
         let (vectors, dimensions) = match &self.vectors {
             Vectors::HashedNgrams => (hashed_ngrams::NAME.to_owned(), hashed_ngrams::DIMENSIONS),
             Vectors::Embedded(embedder) => {
-                // A model may change behind its name. One vector shows its dimensions, and that it can be reached.
+                // A model may change behind its name. One vector shows its dimensions, and that it can be
+                // reached.
                 let probe = embed_normalized(embedder.as_ref(), &["dimensions"], TextKind::Passage)?;
                 (embedder.name().to_owned(), probe.first().map_or(0, Vec::len))
             }

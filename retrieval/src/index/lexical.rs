@@ -24,10 +24,10 @@ pub struct TermScore {
 
 /// The chunks that contain a term of the question.
 ///
-/// A BM25 score by itself grows with the number of terms and with their rarity. Divided by the largest sum that
-/// the question's terms could reach, it says how much of the question a chunk covers, and scores of two
-/// questions can be compared. Terms that no chunk has count in the divisor: their absence is what tells a question
-/// without an answer.
+/// A BM25 score by itself grows with the number of terms and with their rarity. Divided by the largest sum
+/// that the question's terms could reach, it says how much of the question a chunk covers, and scores of
+/// two questions can be compared. Terms that no chunk has count in the divisor: their absence is what tells
+/// a question without an answer.
 pub fn term_scores(
     searcher: &Searcher,
     field: Field,

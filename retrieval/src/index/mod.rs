@@ -72,7 +72,8 @@ pub struct DocumentSummary {
 }
 
 impl Index {
-    /// Opens the index in a folder, or creates an empty one. No document is read: [`Index::ingest`] does that.
+    /// Opens the index in a folder, or creates an empty one. No document is read: [`Index::ingest`] does
+    /// that.
     ///
     /// The folder belongs to the index alone. Other settings than the stored ones take effect with the next
     /// ingestion, which makes all chunks again.

@@ -8,7 +8,7 @@ use tantivy::{DocAddress, Searcher};
 
 use super::{
     IndexError, lexical,
-    store::{ChunkRecord, DocumentRecord, SharedStore, StoredChunk, StoredSettings},
+    store::{ChunkRecord, DocumentRecord, SharedStore, StoredChunk, StoredSettings, corrupt},
 };
 use crate::{
     attributes::{AttributeValue, Attributes},
@@ -95,8 +95,10 @@ impl Snapshot {
             if let Some(document) = document {
                 self.documents.push(IndexedDocument::new(chunk.uri, document, row));
             }
-            let Some(document) = self.documents.last_mut() else { continue };
-            document.chunks.end = row + 1;
+            let Some(current) = self.documents.last_mut() else {
+                return Err(corrupt("a chunk has no document"));
+            };
+            current.chunks.end = row + 1;
             let document = self.documents.len() - 1;
             self.chunks.push(IndexedChunk { document, ordinal, range: start..end, page, address });
             self.rows.insert(address, row);

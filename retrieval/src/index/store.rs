@@ -1,8 +1,9 @@
 //! The index on disk: one tantivy index, which a commit replaces as a whole.
 //!
-//! Chunks with their text and vector, the documents they belong to, and the settings they were made with are
-//! all part of the commit. A process that is killed leaves either the index before the commit or the one after.
-use std::{fs, path::Path, sync::Arc};
+//! Chunks with their text and vector, the documents they belong to, and the settings they were made with
+//! are all part of the commit. A process that is killed leaves either the index before the commit or the
+//! one after.
+use std::{fmt::Display, fs, path::Path, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use tantivy::{
@@ -87,7 +88,7 @@ impl Store {
     /// `None` before the first commit.
     pub fn settings(&self) -> Result<Option<StoredSettings>, IndexError> {
         let payload = self.index.load_metas()?.payload;
-        payload.map(|payload| serde_json::from_str(&payload).map_err(|error| corrupt(&error))).transpose()
+        payload.map(|payload| serde_json::from_str(&payload).map_err(corrupt)).transpose()
     }
 
     /// The chunks of the newest commit.
@@ -105,7 +106,7 @@ impl Store {
             uri: text(self.fields.uri).unwrap_or_default().to_owned(),
             text: text(self.fields.text).unwrap_or_default().to_owned(),
             vector: bytes(self.fields.vector).map(vector_from_bytes),
-            record: serde_json::from_slice(record).map_err(|error| corrupt(&error))?,
+            record: serde_json::from_slice(record).map_err(corrupt)?,
         })
     }
 
@@ -143,7 +144,7 @@ impl Writer<'_> {
 
     pub fn add(&self, chunk: &StoredChunk) -> Result<(), IndexError> {
         let fields = self.store.fields;
-        let record = serde_json::to_vec(&chunk.record).map_err(|error| corrupt(&error))?;
+        let record = serde_json::to_vec(&chunk.record).map_err(corrupt)?;
         let mut document = TantivyDocument::new();
         document.add_text(fields.uri, &chunk.uri);
         document.add_text(fields.text, &chunk.text);
@@ -156,7 +157,7 @@ impl Writer<'_> {
     }
 
     pub fn commit(mut self, settings: &StoredSettings) -> Result<(), IndexError> {
-        let payload = serde_json::to_string(settings).map_err(|error| corrupt(&error))?;
+        let payload = serde_json::to_string(settings).map_err(corrupt)?;
         let mut commit = self.writer.prepare_commit()?;
         commit.set_payload(&payload);
         commit.commit()?;
@@ -207,8 +208,8 @@ fn vector_from_bytes(bytes: &[u8]) -> Vec<f32> {
     components.iter().map(|component| f32::from_le_bytes(*component)).collect()
 }
 
-fn corrupt(error: &serde_json::Error) -> IndexError {
-    IndexError::Store(TantivyError::InternalError(error.to_string()))
+pub fn corrupt(reason: impl Display) -> IndexError {
+    IndexError::Store(TantivyError::InternalError(reason.to_string()))
 }
 
 impl From<TantivyError> for IndexError {

@@ -30,8 +30,8 @@ fn evaluations(questions: &[Question]) -> [Evaluation; 3] {
     [Method::Lexical, Method::Semantic, Method::Hybrid].map(|method| evaluate(&index, questions, method, K).unwrap())
 }
 
-/// The figures are exact: corpus, questions and methods are fixed. A change of any of them changes the documents
-/// that quote them.
+/// The figures are exact: corpus, questions and methods are fixed. A change of any of them changes the
+/// documents that quote them.
 #[test]
 fn figures_are_those_of_the_documentation() {
     let [lexical, hashed, fused] = evaluations(&questions()).map(|evaluation| {

@@ -26,9 +26,9 @@ fn killed_ingestion_leaves_the_old_index_or_the_new_one() {
     write_version(&fixture, "first");
     fixture.ingest();
     write_version(&fixture, "second");
-    let begun = Instant::now();
+    let started = Instant::now();
     assert!(spawn_ingestion(&fixture).wait().unwrap().success());
-    let duration = begun.elapsed();
+    let duration = started.elapsed();
     for kill in 0..KILLS {
         let (before, after) = if kill % 2 == 0 { ("second", "first") } else { ("first", "second") };
         write_version(&fixture, after);
