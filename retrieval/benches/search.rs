@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use retrieval::{Chunking, Folder, Index, Method, Query, Vectors};
+use retrieval::{Chunking, Document, Folder, Format, Index, Method, Query, Vectors};
 
 const DOCUMENTS: usize = 1_000;
 const CHUNKS_PER_DOCUMENT: usize = 10;
@@ -18,6 +18,7 @@ const CHUNKS_PER_DOCUMENT: usize = 10;
 const WORDS_PER_CHUNK: usize = 220;
 const VOCABULARY: usize = 20_000;
 const SEARCHES: usize = 500;
+const LONG_DOCUMENT_WORDS: usize = 700_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
@@ -47,6 +48,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         let percentile = |percent: usize| durations[SEARCHES * percent / 100];
         println!("{method:?}: p50 {:?}, p95 {:?}, p99 {:?}", percentile(50), percentile(95), percentile(99));
     }
+    let document = Document {
+        uri: "s3://bench/long.md".into(),
+        format: Format::Markdown,
+        content: text(&mut random, &vocabulary, LONG_DOCUMENT_WORDS).into_bytes(),
+        attributes: Default::default(),
+    };
+    let megabytes = document.content.len() as f64 / 1e6;
+    let other = Index::open(&directory.path().join("long"), Chunking::default(), Vectors::HashedNgrams)?;
+    let ingestion = time(|| other.put_documents(vec![document]));
+    println!("ingestion of one document of {megabytes:.1} MB, {} chunks: {ingestion:?}", other.chunk_count());
     Ok(())
 }
 
