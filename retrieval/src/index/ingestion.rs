@@ -1,6 +1,6 @@
 //! Brings the index up to date with its documents, as an ingestion job of Bedrock does.
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ops::ControlFlow,
     sync::{Arc, MutexGuard, TryLockError},
 };
@@ -17,7 +17,7 @@ use crate::{
     chunking::Chunk,
     document::{Document, MAX_DOCUMENT_BYTES},
     embedder::{EmbedError, TextKind, embed_normalized},
-    extract::{Text, extract},
+    extract::{ExtractError, Text, extract},
     folder::{FileError, Folder, MAX_URI_BYTES},
     hashed_ngrams,
 };
@@ -97,8 +97,10 @@ impl Index {
     /// Fails where the index has documents of other settings, which [`Index::ingest`] has to make again.
     pub fn put_documents(&self, documents: Vec<Document>) -> Result<IngestionReport, IngestError> {
         let mut ingestion = Ingestion::begin(self, Index::unchanged_settings)?;
-        for document in documents {
-            ingestion.put(&document.uri.clone(), Ok(document))?;
+        let documents: BTreeMap<String, Document> =
+            documents.into_iter().map(|document| (document.uri.clone(), document)).collect();
+        for (uri, document) in documents {
+            ingestion.put(&uri, Ok(document))?;
         }
         ingestion.finish()
     }
@@ -215,6 +217,9 @@ impl<'a> Ingestion<'a> {
     fn cut(&self, document: &Document) -> Result<(Text, Vec<Chunk>), String> {
         let text = extract(document).map_err(|error| error.to_string())?;
         let chunks = self.settings.chunking.split(&text, document.format);
+        if chunks.is_empty() {
+            return Err(ExtractError::Empty.to_string());
+        }
         let others = self.chunks - self.chunk_counts.get(&document.uri).copied().unwrap_or_default();
         if others + chunks.len() > MAX_CHUNKS {
             return Err(format!("The index has no room for the document: it holds at most {MAX_CHUNKS} chunks."));
