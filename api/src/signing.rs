@@ -19,6 +19,20 @@ pub struct PostRequest<'a> {
     pub body: &'a [u8],
 }
 
+/// One request to a service, of any method.
+#[derive(Clone, Copy, Debug)]
+pub struct ServiceRequest<'a> {
+    /// Such as `PUT`.
+    pub method: &'a str,
+    /// The service's name in signatures, such as `bedrock`.
+    pub service: &'a str,
+    pub url: &'a str,
+    pub region: &'a str,
+    /// The headers to sign, besides `host`.
+    pub headers: &'a [(&'a str, &'a str)],
+    pub body: &'a [u8],
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum SigningError {
     #[error(transparent)]
@@ -28,6 +42,14 @@ pub enum SigningError {
 }
 
 impl PostRequest<'_> {
+    /// The headers that authorize the request, to be sent with those that were signed.
+    pub fn sign(&self, credentials: Credentials, at: SystemTime) -> Result<Vec<(String, String)>, SigningError> {
+        let Self { service, url, region, headers, body } = *self;
+        ServiceRequest { method: "POST", service, url, region, headers, body }.sign(credentials, at)
+    }
+}
+
+impl ServiceRequest<'_> {
     /// The headers that authorize the request, to be sent with those that were signed.
     pub fn sign(&self, credentials: Credentials, at: SystemTime) -> Result<Vec<(String, String)>, SigningError> {
         let identity = credentials.into();
@@ -40,7 +62,7 @@ impl PostRequest<'_> {
             .build()?
             .into();
         let headers = self.headers.iter().copied();
-        let request = SignableRequest::new("POST", self.url, headers, SignableBody::Bytes(self.body))?;
+        let request = SignableRequest::new(self.method, self.url, headers, SignableBody::Bytes(self.body))?;
         let (instructions, _) = sign(request, &parameters)?.into_parts();
         Ok(instructions.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
@@ -83,6 +105,17 @@ mod tests {
     #[test]
     fn signature_covers_the_body() {
         assert_ne!(signed(None, "{\"query\":\"a\"}"), signed(None, "{\"query\":\"b\"}"));
+    }
+
+    #[test]
+    fn signature_covers_the_method() {
+        let authorization = |method: &str| {
+            let (service, region, url) = ("bedrock", "eu-west-1", "https://bedrock-agent.eu-west-1.amazonaws.com/a/");
+            let request = ServiceRequest { method, service, url, region, headers: &[CONTENT_TYPE], body: b"{}" };
+            let credentials = Credentials::new("AKIAEXAMPLE", "secret", None, None, "test");
+            request.sign(credentials, SystemTime::UNIX_EPOCH).unwrap()
+        };
+        assert_ne!(authorization("PUT"), authorization("GET"));
     }
 
     #[test]

@@ -1,0 +1,53 @@
+//! Kills of the function's process at random points.
+use std::time::{Duration, Instant};
+
+use crate::{
+    TIME,
+    function::{Function, run_to_end},
+    schema::{drop_everything, is_complete, present_objects},
+    services::{Faults, Services},
+    status,
+};
+
+const KILLS: usize = 100;
+
+#[tokio::test]
+async fn killed_process_leaves_all_or_nothing_and_its_repetition_answers() {
+    let (services, mut responses) = Services::start().await;
+    let started = Instant::now();
+    services.set_invocation(services.request("Create"), TIME, Faults::default());
+    run_to_end(&services, &mut responses).await.expect("the invocation succeeds");
+    let whole_run = started.elapsed();
+    let (mut absent, mut complete, mut calls_seen) = (0, 0, std::collections::BTreeSet::new());
+    for kill in 0..KILLS {
+        services.take_answers();
+        drop_everything(&services).await;
+        services.set_invocation(services.request("Create"), TIME, Faults::default());
+        let mut function = Function::start(&services);
+        tokio::time::sleep(whole_run.mul_f64(fastrand::f64() * 1.1)).await;
+        function.kill().await;
+        calls_seen.insert(services.calls());
+        // The database ends what runs before the state is read.
+        services.expire_transactions();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let objects = present_objects(&services).await;
+        match objects.as_slice() {
+            [] => absent += 1,
+            objects if is_complete(objects) => complete += 1,
+            objects => panic!("kill {kill} leaves {objects:?}"),
+        }
+        let is_answered = !services.take_answers().is_empty();
+        let is_responded = responses.try_recv().is_ok();
+        assert!(!is_answered || is_complete(&objects), "an answer comes after the commit");
+        assert!(!is_responded || is_answered, "the invocation ends after the answer");
+        // Lambda repeats an invocation that has not ended.
+        services.set_invocation(services.request("Create"), TIME, Faults::default());
+        run_to_end(&services, &mut responses).await.expect("the repetition succeeds");
+        assert_eq!(status(&services.take_answers()), "SUCCESS");
+        assert!(is_complete(&present_objects(&services).await));
+    }
+    println!(
+        "{KILLS} kills: {absent} left nothing, {complete} all; killed after these numbers of calls: {calls_seen:?}"
+    );
+    assert!(absent > 0 && complete > 0 && calls_seen.len() > 3, "the kills hit different points");
+}
