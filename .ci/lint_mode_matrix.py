@@ -1,5 +1,6 @@
 """Lints the template with every combination of authorization modes that lets somebody call, with the
-limits of its numbers, with an alarm topic, with tools and with the service of a custom handler's model.
+limits of its numbers, with an alarm topic, with tools, with the service of a custom handler's model and with
+knowledge; and the knowledge base's template with every store and chunking.
 
 cfn-lint checks both branches of every condition, but replaces a reference to a parameter by the parameter's
 default. SAM inserts the defaults before it validates. So each combination is written as a template of its own,
@@ -13,6 +14,7 @@ import logging
 import multiprocessing
 import pathlib
 import re
+import shutil
 import sys
 
 from cfnlint.config import ConfigMixIn
@@ -38,11 +40,21 @@ TOOLS = {
     "CallerTools": "false",
 }
 
+NESTED_TEMPLATE = "knowledge/template.yaml"
+RERANK_MODEL = "arn:aws:bedrock:us-east-1::foundation-model/cohere.rerank-v3-5:0"
+KNOWLEDGE = {"Knowledge": ["create", "KB12345678"], "RerankModelArn": ["none", RERANK_MODEL]}
+NESTED = {"Store": ["AURORA", "S3_VECTORS"], "Chunking": ["FIXED_SIZE", "NONE"], "RerankModelArn": ["none", RERANK_MODEL]}
+
+
+def products(choices):
+    """Every combination of one value of each parameter."""
+    for values in itertools.product(*choices.values()):
+        yield dict(zip(choices, values))
+
 
 def combinations(template):
     """Every combination of modes that the template's rules accept; then all modes with other parameters."""
-    for values in itertools.product(*MODES.values()):
-        modes = dict(zip(MODES, values))
+    for modes in products(MODES):
         # The rule SomeoneMayCall refuses it.
         if modes == NOBODY_MAY_CALL:
             continue
@@ -62,6 +74,18 @@ def combinations(template):
     for topic in ALARM_TOPICS:
         yield {**all_modes, "AlarmTopicArn": topic}
     yield {**all_modes, **TOOLS}
+    for knowledge in products(KNOWLEDGE):
+        yield {**all_modes, **knowledge}
+
+
+def nested_combinations(template):
+    """Every kind of knowledge base with the limits of its numbers, in turn."""
+    bounds = itertools.cycle(["MinValue", "MaxValue"])
+    topics = itertools.cycle(["none", *ALARM_TOPICS])
+    for kind, bound, topic in zip(products(NESTED), bounds, topics):
+        parameters = template["Parameters"].items()
+        numbers = {name: parameter[bound] for name, parameter in parameters if bound in parameter}
+        yield {**kind, **numbers, "LogRetentionDays": 30, "AlarmTopicArn": topic}
 
 
 def with_defaults(text, values):
@@ -87,11 +111,9 @@ def lint(file):
     return findings
 
 
-def main(template, folder):
-    source = pathlib.Path(template).read_text()
-    folder = pathlib.Path(folder)
+def lint_all(source, matrix, folder):
+    """Lints the template with each combination, in files of the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    matrix = list(combinations(yaml_parse(source)))
     files = [folder / f"{number}.yaml" for number, _ in enumerate(matrix, 1)]
     for file, values in zip(files, matrix):
         file.write_text(with_defaults(source, values))
@@ -102,6 +124,19 @@ def main(template, folder):
             if findings:
                 sys.exit(1)
     print(f"{len(matrix)} combinations without findings")
+
+
+def main(template, folder):
+    template = pathlib.Path(template)
+    folder = pathlib.Path(folder)
+    nested = template.parent / NESTED_TEMPLATE
+    # cfn-lint compares the parameters and the outputs of the nested stack with its template.
+    copy = folder / NESTED_TEMPLATE
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(nested, copy)
+    for file, combine, subfolder in [(template, combinations, folder), (nested, nested_combinations, copy.parent)]:
+        source = file.read_text()
+        lint_all(source, list(combine(yaml_parse(source))), subfolder)
 
 
 if __name__ == "__main__":

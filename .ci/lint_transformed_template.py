@@ -10,7 +10,15 @@ from samcli.yamlhelper import yaml_parse
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
-SERVICES = ["appsync.amazonaws.com", "lambda.amazonaws.com"]
+# The services that assume roles, with the condition on whose behalf they must do so. Lambda assumes roles without
+# a source account; only functions of this account can have them.
+ACCOUNT = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+KNOWLEDGE_BASES = "arn:${AWS::Partition}:bedrock:${AWS::Region}:${AWS::AccountId}:knowledge-base/*"
+CONDITIONS = {
+    "appsync.amazonaws.com": ACCOUNT,
+    "bedrock.amazonaws.com": {**ACCOUNT, "ArnLike": {"aws:SourceArn": {"Fn::Sub": KNOWLEDGE_BASES}}},
+    "lambda.amazonaws.com": None,
+}
 
 
 def iam_resources(template):
@@ -24,17 +32,14 @@ def check_trust_policy(name, role):
     """Exactly one service may assume the role."""
     [statement] = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
     [(kind, service)] = statement["Principal"].items()
-    assert kind == "Service" and service in SERVICES, f"{name} may be assumed by {kind} {service}"
+    assert kind == "Service" and service in CONDITIONS, f"{name} may be assumed by {kind} {service}"
     assert statement["Action"] == "sts:AssumeRole", f"{name} allows {statement['Action']}"
-    # Lambda assumes roles without a source account; only functions of this account can have them.
-    if service == "appsync.amazonaws.com":
-        account = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
-        assert statement.get("Condition") == account, f"{name} may be assumed for another account"
+    assert statement.get("Condition") == CONDITIONS[service], f"{name} may be assumed for others"
 
 
 def replace_local_paths(template):
     """Replaces local paths by S3 locations, as `sam package` does. Only the path of the handler is a parameter."""
-    del template["Parameters"]["HandlerPath"]
+    template["Parameters"].pop("HandlerPath", None)
     for resource in template["Resources"].values():
         properties = resource.get("Properties", {})
         if resource["Type"] == "AWS::Serverless::Function":
@@ -42,6 +47,8 @@ def replace_local_paths(template):
         for name in ("DefinitionS3Location", "CodeS3Location"):
             if name in properties:
                 properties[name] = "s3://bucket/" + properties[name]
+        if "TemplateURL" in properties:
+            properties["TemplateURL"] = "https://bucket.s3.amazonaws.com/" + properties["TemplateURL"]
 
 
 with open(sys.argv[1]) as file:

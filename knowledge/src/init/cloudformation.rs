@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 /// CloudFormation's limit on an answer.
 pub const MAX_ANSWER_BYTES: usize = 4_096;
-/// The id of the resource. CloudFormation replaces a resource whose id changes, so it never does.
-const PHYSICAL_ID: &str = "bedrock_integration.bedrock_kb";
+/// The table of `database.sql`, and the id of the resource. CloudFormation replaces a resource whose id changes,
+/// so it never does.
+const TABLE_NAME: &str = "bedrock_integration.bedrock_kb";
 
 /// A request. It has no Debug, because who knows the URL can answer in the function's name.
 #[derive(Deserialize)]
@@ -73,10 +74,12 @@ impl Request {
         let answer = json!({
             "Status": status,
             "Reason": reason,
-            "PhysicalResourceId": self.physical_resource_id.as_deref().unwrap_or(PHYSICAL_ID),
+            "PhysicalResourceId": self.physical_resource_id.as_deref().unwrap_or(TABLE_NAME),
             "StackId": self.stack_id,
             "RequestId": self.request_id,
             "LogicalResourceId": self.logical_resource_id,
+            // The attributes of the resource.
+            "Data": { "TableName": TABLE_NAME },
         });
         answer.to_string().into_bytes()
     }
@@ -119,6 +122,7 @@ mod tests {
             "StackId": "arn:aws:cloudformation:us-east-1:000000000000:stack/a/b",
             "RequestId": "r1",
             "LogicalResourceId": "Database",
+            "Data": { "TableName": "bedrock_integration.bedrock_kb" },
         });
         assert_eq!(answer(&request(None), &Outcome::Success), expected);
         assert_eq!(answer(&request(Some("old")), &Outcome::Success)["PhysicalResourceId"], "old");

@@ -38,7 +38,7 @@ async fn creation_makes_all_objects_and_is_answered() {
     let expected = json!([{
         "Status": "SUCCESS", "Reason": "", "PhysicalResourceId": "bedrock_integration.bedrock_kb",
         "StackId": "arn:aws:cloudformation:us-east-1:000000000000:stack/knowledge/1", "RequestId": "r1",
-        "LogicalResourceId": "DatabaseInit",
+        "LogicalResourceId": "DatabaseInit", "Data": { "TableName": "bedrock_integration.bedrock_kb" },
     }]);
     assert_eq!(Value::from(answers), expected);
     assert!(is_complete(&present_objects(&services).await));
