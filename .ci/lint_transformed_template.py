@@ -10,8 +10,8 @@ from samcli.yamlhelper import yaml_parse
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
-# The services that assume roles, with the condition on whose behalf they must do so. Lambda assumes roles without
-# a source account; only functions of this account can have them.
+# The services that assume roles, with the condition on whose behalf they must do so. Lambda assumes roles
+# without a source account; only functions of this account can have them.
 ACCOUNT = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 KNOWLEDGE_BASES = "arn:${AWS::Partition}:bedrock:${AWS::Region}:${AWS::AccountId}:knowledge-base/*"
 CONDITIONS = {

@@ -2,6 +2,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use fancy_regex::Regex;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::command_line::CommandLine;
@@ -18,8 +19,37 @@ pub struct Stack {
     pub roles: BTreeMap<String, Role>,
     /// The ARNs of its KMS keys.
     pub encryption_keys: Vec<String>,
+    /// The knowledge base that the stack creates.
+    pub knowledge_base: Option<KnowledgeBase>,
     /// The local server runs none of them.
     pub schedules: Vec<Schedule>,
+}
+
+/// A knowledge base with its data source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnowledgeBase {
+    pub id: String,
+    pub data_source_id: String,
+    pub store: VectorStore,
+    pub chunking: Chunking,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum VectorStore {
+    Rds,
+    S3Vectors,
+}
+
+/// How documents are cut into chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chunking {
+    FixedSize {
+        max_tokens: u32,
+        overlap_percentage: u32,
+    },
+    /// A document is one chunk.
+    None,
 }
 
 /// A function that is invoked at a rate.

@@ -1,5 +1,6 @@
 //! Loads template.yaml as a `Stack`. Whatever the local server does not support is an error that names it.
 mod intrinsics;
+mod nested_stack;
 mod parameters;
 mod properties;
 mod resources;
@@ -21,6 +22,9 @@ use crate::{
 };
 use intrinsics::{EvaluationCost, ResourceResolver, Scope};
 
+use nested_stack::NestedStackProperties;
+
+pub use nested_stack::NestedStack;
 pub use parameters::parse_parameter;
 pub use schema_command::{SchemaOptions, filtered_schema};
 
@@ -117,6 +121,11 @@ pub fn load(root: &Path, deployment: &Deployment) -> Result<Stack, TemplateError
     Template::read(root)?.load(deployment)
 }
 
+/// Loads the template of a nested stack, such as `knowledge/template.yaml`, with these parameters.
+pub fn load_nested(root: &Path, path: &str, parameters: &[(&str, &str)]) -> Result<NestedStack, TemplateError> {
+    NestedStackProperties::new(path, parameters).load(|path| read_file(root, path))
+}
+
 fn build_stack(root: &Path, template: &Value, deployment: &Deployment) -> Result<Stack, TemplateError> {
     let empty = Map::new();
     let section = |name: &str| template[name].as_object().unwrap_or(&empty);
@@ -187,6 +196,8 @@ fn resolve_reference(
         ("AWS::SQS::Queue", Some("QueueName")) => json!(physical_name(name)),
         ("AWS::KMS::Key", None) => json!(physical_name(name)),
         ("AWS::KMS::Key", Some("Arn")) => arn("kms", format!("key/{}", physical_name(name))),
+        ("AWS::CloudFormation::Stack", Some("Outputs.KnowledgeBaseId")) => json!(nested_stack::KNOWLEDGE_BASE_ID),
+        ("AWS::CloudFormation::Stack", Some("Outputs.KnowledgeBaseArn")) => json!(nested_stack::knowledge_base_arn()),
         ("AWS::Logs::LogGroup", None) => scope.evaluate(&resource["Properties"]["LogGroupName"])?,
         ("AWS::Logs::LogGroup", Some("Arn")) => arn("logs", format!("log-group:{}:*", physical_name(name))),
         (kind, None) => return Err(TemplateError(format!("Ref {name} of a {kind} has no value on the local server"))),

@@ -2,7 +2,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::{TemplateError, intrinsics::Scope, properties::*};
+use super::{TemplateError, intrinsics::Scope, nested_stack::NestedStackProperties, properties::*};
 use crate::stack::{Api, Code, PipelineFunction, Stack};
 
 /// The stack of all resources. `read` returns the content of a file that the template names.
@@ -42,6 +42,7 @@ struct Resources {
     /// With their logical names and ARNs.
     rules: Vec<(String, String, RuleProperties)>,
     permissions: Vec<PermissionProperties>,
+    nested_stacks: Vec<NestedStackProperties>,
     /// With their names and ARNs.
     functions: Vec<(String, String, FunctionProperties)>,
 }
@@ -101,6 +102,7 @@ impl Resources {
                 let arn = reference(json!({"Fn::GetAtt": [name, "Arn"]}))?;
                 self.rules.push((name.to_owned(), arn, deserialize(properties)?));
             }
+            "AWS::CloudFormation::Stack" => self.nested_stacks.push(deserialize(properties)?),
             "AWS::Lambda::Permission" => self.permissions.push(deserialize(properties)?),
             "AWS::CloudWatch::Alarm" => {
                 deserialize::<AlarmProperties>(properties)?;
@@ -121,6 +123,8 @@ impl Resources {
         }
         let api = exactly_one("AWS::AppSync::GraphQLApi", self.apis)?;
         let schema = read(&exactly_one("AWS::AppSync::GraphQLSchema", self.schemas)?)?;
+        let nested_stacks =
+            self.nested_stacks.iter().map(|nested| nested.load(&read)).collect::<Result<Vec<_>, _>>()?;
         let code = |path: String| read(&path).map(|text| Code { path, text });
         let has_table = |table: &str| self.tables.iter().any(|(name, _)| name == table);
         let has_function = |arn: &str| self.functions.iter().any(|(_, existing, _)| existing == arn);
@@ -176,6 +180,8 @@ impl Resources {
             functions: lambda_functions,
             roles: self.roles.into_map(),
             encryption_keys: self.encryption_keys,
+            knowledge_base: at_most_one("AWS::CloudFormation::Stack", nested_stacks)?
+                .map(|nested| nested.knowledge_base),
             schedules,
         })
     }
@@ -183,6 +189,13 @@ impl Resources {
 
 fn deserialize<T: DeserializeOwned>(properties: Value) -> Result<T, TemplateError> {
     serde_json::from_value(properties).map_err(|error| TemplateError::new(error.to_string()))
+}
+
+fn at_most_one<T>(kind: &str, mut all: Vec<T>) -> Result<Option<T>, TemplateError> {
+    match (all.pop(), all.pop()) {
+        (one, None) => Ok(one),
+        _ => Err(TemplateError::new(format!("the local server takes one {kind} at most"))),
+    }
 }
 
 fn exactly_one<T>(kind: &str, mut all: Vec<T>) -> Result<T, TemplateError> {

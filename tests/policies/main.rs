@@ -1,5 +1,6 @@
 //! The permissions of the template's roles, and their enforcement by the local server.
 mod enforcement;
+mod knowledge;
 mod permissions;
 #[path = "../support/repository_template.rs"]
 mod repository_template;
@@ -30,6 +31,8 @@ const PARAMETER_SETS: [&[(&str, &str)]; 3] = [
         ("CloserReservedConcurrency", "2"),
         ("MoreModelArns", "arn:aws:bedrock:*::foundation-model/parlance.*"),
         ("ToolFunctionArns", "arn:aws:lambda:us-east-1:000000000000:function:tool-*"),
+        ("Knowledge", "create"),
+        ("RerankModelArn", "arn:aws:bedrock:us-east-1::foundation-model/cohere.rerank-v3-5:0"),
     ],
 ];
 

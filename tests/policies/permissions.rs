@@ -27,19 +27,23 @@ struct Permissions {
 
 /// An action, a resource, and the partition keys of the request. The ARN of a resource in the stack's account
 /// and region begins with its service.
-#[derive(Deserialize)]
-struct Case(Vec<String>);
+#[derive(Debug, Deserialize)]
+pub struct Case(Vec<String>);
 
 fn permissions() -> BTreeMap<String, Permissions> {
     serde_json::from_str(include_str!("permissions.json")).expect("permissions.json is valid")
 }
 
-fn assume_role(stack: &Stack, role: &str) -> AssumedRole {
+pub fn assume_role(stack: &Stack, role: &str) -> AssumedRole {
     AssumedRole::new(&stack.roles[&format!("parlance-{role}")], "test")
 }
 
 impl Case {
-    fn is_allowed(&self, role: &AssumedRole) -> bool {
+    pub fn new(action: &str, resource: &str) -> Self {
+        Self(vec![action.to_owned(), resource.to_owned()])
+    }
+
+    pub fn is_allowed(&self, role: &AssumedRole) -> bool {
         let [action, resource, keys @ ..] = self.0.as_slice() else { panic!("{:?} is not a case", self.0) };
         let leading_keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         let resource = full_arn(resource);
@@ -116,7 +120,7 @@ fn only_a_key_without_an_expiry_may_be_renewed() {
 }
 
 /// The statement without one of its actions, resources or partition key patterns.
-fn reduced_statements(statement: &Value) -> Vec<Value> {
+pub fn reduced_statements(statement: &Value) -> Vec<Value> {
     let pointers = ["/Action", "/Resource", "/Condition/ForAllValues:StringLike/dynamodb:LeadingKeys"];
     let mut reduced = Vec::new();
     for pointer in pointers {

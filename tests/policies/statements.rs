@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{PARAMETER_SETS, load_stack, to_texts};
 
 /// Actions for which AWS supports no narrower resource than `*`.
-const ACTIONS_WITHOUT_RESOURCE: [&str; 2] = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"];
+pub const ACTIONS_WITHOUT_RESOURCE: [&str; 3] = ["bedrock:Rerank", "xray:PutTraceSegments", "xray:PutTelemetryRecords"];
 
 /// Calls `check` with each role's name and each of its statements.
 fn for_each_statement(check: impl Fn(&str, &Value)) {
@@ -19,24 +19,27 @@ fn for_each_statement(check: impl Fn(&str, &Value)) {
 
 #[test]
 fn statements_allow_actions_without_wildcards() {
-    for_each_statement(|role, statement| {
-        assert_eq!(statement["Effect"], "Allow", "{role}: {statement}");
-        let actions = to_texts(&statement["Action"]);
-        assert!(
-            !actions.is_empty() && actions.iter().all(|action| !action.contains(['*', '?'])),
-            "{role}: {statement}"
-        );
-    });
+    for_each_statement(check_statement);
+}
+
+/// The statement allows, and its actions have no wildcards.
+pub fn check_statement(role: &str, statement: &Value) {
+    assert_eq!(statement["Effect"], "Allow", "{role}: {statement}");
+    let actions = to_texts(&statement["Action"]);
+    assert!(!actions.is_empty() && actions.iter().all(|action| !action.contains(['*', '?'])), "{role}: {statement}");
 }
 
 #[test]
 fn only_actions_without_resources_have_a_wildcard_resource() {
-    for_each_statement(|role, statement| {
-        let has_wildcard_resource = to_texts(&statement["Resource"]).contains(&"*");
-        let supports_no_resource =
-            to_texts(&statement["Action"]).iter().all(|action| ACTIONS_WITHOUT_RESOURCE.contains(action));
-        assert_eq!(has_wildcard_resource, supports_no_resource, "{role}: {statement}");
-    });
+    for_each_statement(check_resources);
+}
+
+/// The statement has the resource `*` exactly if AWS supports no other for its actions.
+pub fn check_resources(role: &str, statement: &Value) {
+    let has_wildcard_resource = to_texts(&statement["Resource"]).contains(&"*");
+    let supports_no_resource =
+        to_texts(&statement["Action"]).iter().all(|action| ACTIONS_WITHOUT_RESOURCE.contains(action));
+    assert_eq!(has_wildcard_resource, supports_no_resource, "{role}: {statement}");
 }
 
 #[test]

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 /// CloudFormation's limit on an answer.
 pub const MAX_ANSWER_BYTES: usize = 4_096;
-/// The table of `database.sql`, and the id of the resource. CloudFormation replaces a resource whose id changes,
-/// so it never does.
+/// The table of `database.sql`, and the id of the resource. CloudFormation replaces a resource whose id
+/// changes, so it never does.
 const TABLE_NAME: &str = "bedrock_integration.bedrock_kb";
 
 /// A request. It has no Debug, because who knows the URL can answer in the function's name.

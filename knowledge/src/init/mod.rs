@@ -78,9 +78,17 @@ async fn serve_request(request: &Request, aws: Aws, deadline: Instant) -> Outcom
         Err(error) => return Outcome::Failure(format!("The properties of the resource are wrong: {error}.")),
     };
     let until = deadline.checked_sub(TIME_TO_ANSWER).unwrap_or_else(Instant::now);
+    outcome_of(async move { prepare_database(&aws, &properties, until).await }, until + ROLLBACK_TIMEOUT).await
+}
+
+/// There is an outcome also if the preparation panics or never ends.
+async fn outcome_of(
+    preparation: impl Future<Output = Result<(), TransactionError>> + Send + 'static,
+    until: Instant,
+) -> Outcome {
     // A task of its own turns a panic into an error.
-    let mut preparation = tokio::spawn(async move { prepare_database(&aws, &properties, until).await });
-    let outcome = match timeout_at(until + ROLLBACK_TIMEOUT, &mut preparation).await {
+    let mut preparation = tokio::spawn(preparation);
+    let outcome = match timeout_at(until, &mut preparation).await {
         Ok(Ok(Ok(()))) => Outcome::Success,
         Ok(Ok(Err(error))) => Outcome::Failure(format!("The database cannot be prepared. {error}.")),
         Ok(Err(_)) => Outcome::Failure("The database cannot be prepared: the function has panicked.".into()),
@@ -207,4 +215,18 @@ async fn try_to_answer(http: &reqwest::Client, url: &str, body: &[u8]) -> Result
     }
     let is_transient = is_retryable_status(status.as_u16());
     Err(AnswerError { message: format!("HTTP {status}"), is_transient })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn panics_and_endless_preparations_have_an_outcome() {
+        let until = Instant::now() + Duration::from_secs(60);
+        let reason = |reason: &str| Outcome::Failure(format!("The database cannot be prepared: {reason}."));
+        assert_eq!(outcome_of(async { panic!("a bug") }, until).await, reason("the function has panicked"));
+        assert_eq!(outcome_of(std::future::pending(), until).await, reason("the time is up"));
+        assert_eq!(outcome_of(async { Ok(()) }, until).await, Outcome::Success);
+    }
 }

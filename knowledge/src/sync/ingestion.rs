@@ -86,7 +86,7 @@ struct DocumentDetail {
 }
 
 impl DataSource<'_> {
-    /// Returns the job's id. The same token returns the same job.
+    /// Returns the job's id. A token has at least 33 characters.
     pub async fn start_job(&self, client_token: &str) -> Result<String, CallError> {
         let path = self.path("ingestionjobs/");
         let request = json!({ "clientToken": client_token, "description": "The bucket has changed." });

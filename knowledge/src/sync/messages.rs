@@ -63,7 +63,7 @@ pub struct Plan {
 pub struct JobRequest {
     pub since: u64,
     pub failures: u32,
-    /// The messages that ask for the job. The first one's id makes a repeated request the same request.
+    /// The messages that ask for the job.
     pub message_ids: Vec<String>,
 }
 

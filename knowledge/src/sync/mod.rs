@@ -1,8 +1,8 @@
 //! The function that brings the knowledge base up to date when objects of its bucket change.
 //!
 //! Events of the bucket come through a queue, many at a time, and one ingestion job covers all that came
-//! before it. The function never waits for a job: it sends itself a message that is delivered later. A message
-//! is deleted only once a job covers it or another message replaces it.
+//! before it. The function never waits for a job: it sends itself a message that is delivered later. A
+//! message is deleted only once a job covers it or another message replaces it.
 mod decisions;
 mod ingestion;
 pub mod messages;
@@ -18,6 +18,7 @@ use lambda_runtime::{LambdaEvent, service_fn};
 use serde::{Serialize, de::IgnoredAny};
 use serde_json::json;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use crate::{
     StartError,
@@ -94,9 +95,10 @@ impl Synchronizer {
 
     /// Whether the messages that ask for the job are done.
     async fn start_job(&self, request: &JobRequest) -> bool {
-        // The ids of messages have 36 characters; a token has at least 33.
-        let client_token = request.message_ids.iter().min().map(String::as_str).unwrap_or_default();
-        let result = self.data_source().start_job(client_token).await;
+        // A new token each time. With the token of an earlier request Bedrock would return its job, which
+        // does not cover the changes after its start.
+        let client_token = Uuid::new_v4().to_string();
+        let result = self.data_source().start_job(&client_token).await;
         match &result {
             Ok(job) => tracing::info!(job, changes = request.message_ids.len(), "ingestion job started"),
             Err(error) => tracing::info!(%error, "ingestion job not started"),

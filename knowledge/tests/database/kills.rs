@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     TIME,
-    function::{Function, run_to_end},
+    function::{run_to_end, start},
     schema::{drop_everything, is_complete, present_objects},
     services::{Faults, Services},
     status,
@@ -23,7 +23,7 @@ async fn killed_process_leaves_all_or_nothing_and_its_repetition_answers() {
         services.take_answers();
         drop_everything(&services).await;
         services.set_invocation(services.request("Create"), TIME, Faults::default());
-        let mut function = Function::start(&services);
+        let mut function = start(&services);
         tokio::time::sleep(whole_run.mul_f64(fastrand::f64() * 1.1)).await;
         function.kill().await;
         calls_seen.insert(services.calls());

@@ -5,12 +5,14 @@ mod kills;
 mod postgres;
 mod schema;
 mod services;
+#[path = "../support/function.rs"]
+mod support;
 
 use std::{collections::HashMap, time::Duration};
 
 use serde_json::{Value, json};
 
-use function::{Function, run_to_end};
+use function::{run_to_end, start};
 use schema::{drop_everything, is_complete, present_objects};
 use services::{DEFINITE, Fault, Faults, RESUMING, Services};
 
@@ -126,7 +128,7 @@ async fn database_that_does_not_answer_in_time_is_reported() {
 async fn transaction_of_a_killed_invocation_is_waited_for() {
     let (services, mut responses) = Services::start().await;
     services.set_invocation(services.request("Create"), TIME, fault_at(9, Fault::Hangs));
-    let mut killed = Function::start(&services);
+    let mut killed = start(&services);
     tokio::time::sleep(Duration::from_secs(3)).await;
     killed.kill().await;
     services.set_invocation(services.request("Create"), TIME, Faults::default());

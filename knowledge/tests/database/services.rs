@@ -1,27 +1,30 @@
 //! The services that the init function calls, in one HTTP server: the RDS Data API over a real database,
-//! Secrets Manager, CloudFormation's answer URL, and Lambda's Runtime API.
+//! Secrets Manager, and CloudFormation's answer URL.
 use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
-    routing::{get, post, put},
+    routing::{post, put},
 };
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::net::TcpListener;
 use tokio_postgres::Client;
 
-use crate::postgres::{ADMIN, ADMIN_PASSWORD, DATABASE, Postgres};
+use crate::{
+    postgres::{ADMIN, ADMIN_PASSWORD, DATABASE, Postgres},
+    support::{Responses, RuntimeApi, environment},
+};
 
 pub const CLUSTER: &str = "arn:aws:rds:us-east-1:000000000000:cluster:knowledge";
 pub const ADMIN_SECRET: &str = "arn:aws:secretsmanager:us-east-1:000000000000:secret:admin-AbC123";
@@ -67,13 +70,9 @@ pub struct Services {
     faults: Mutex<Faults>,
     user_secret: Mutex<String>,
     answers: Mutex<Vec<Value>>,
-    event: Mutex<Option<(Value, Duration)>>,
-    /// The function's response, or its error.
-    responses: mpsc::UnboundedSender<Result<Value, Value>>,
+    runtime: Arc<RuntimeApi>,
     url: String,
 }
-
-pub type Responses = mpsc::UnboundedReceiver<Result<Value, Value>>;
 
 impl Services {
     pub async fn start() -> (Arc<Self>, Responses) {
@@ -84,7 +83,7 @@ impl Services {
         let postgres = Postgres::start().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let (responses, received) = mpsc::unbounded_channel();
+        let (runtime, responses) = RuntimeApi::new();
         let services = Arc::new(Self {
             postgres,
             admin,
@@ -93,8 +92,7 @@ impl Services {
             faults: Mutex::default(),
             user_secret: Mutex::default(),
             answers: Mutex::default(),
-            event: Mutex::default(),
-            responses,
+            runtime: Arc::clone(&runtime),
             url,
         });
         services.set_password("secret");
@@ -105,28 +103,22 @@ impl Services {
             .route("/RollbackTransaction", post(roll_back))
             .route("/", post(secret_value))
             .route("/answer", put(take_answer))
-            .route("/2018-06-01/runtime/invocation/next", get(next_invocation))
-            .route("/2018-06-01/runtime/invocation/{id}/{result}", post(end_invocation))
-            .with_state(Arc::clone(&services));
+            .with_state(Arc::clone(&services))
+            .merge(runtime.router());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        (services, received)
+        (services, responses)
     }
 
     /// The variables of the function's environment.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
-        let lambda = self.url.trim_start_matches("http://").to_owned();
-        vec![
-            ("AWS_REGION", "us-east-1".into()),
-            ("AWS_ACCESS_KEY_ID", "AKIAINIT".into()),
-            ("AWS_SECRET_ACCESS_KEY", "secret".into()),
-            ("AWS_ENDPOINT_URL_RDS_DATA", self.url.clone()),
-            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", self.url.clone()),
-            ("AWS_LAMBDA_RUNTIME_API", lambda),
-            ("AWS_LAMBDA_LOG_LEVEL", "DEBUG".into()),
-            ("AWS_LAMBDA_FUNCTION_NAME", "init".into()),
-            ("AWS_LAMBDA_FUNCTION_VERSION", "1".into()),
-            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128".into()),
-        ]
+        let endpoints = ["AWS_ENDPOINT_URL_RDS_DATA", "AWS_ENDPOINT_URL_SECRETS_MANAGER"];
+        let mut variables = environment(&self.url);
+        variables.extend(endpoints.map(|name| (name, self.url.clone())));
+        variables
+    }
+
+    pub fn runtime(&self) -> &Arc<RuntimeApi> {
+        &self.runtime
     }
 
     pub fn set_password(&self, password: &str) {
@@ -138,7 +130,7 @@ impl Services {
     pub fn set_invocation(&self, event: Value, time: Duration, faults: Faults) {
         self.calls.store(0, Ordering::SeqCst);
         *self.faults.lock().unwrap() = faults;
-        *self.event.lock().unwrap() = Some((event, time));
+        self.runtime.set_invocation(event, time);
     }
 
     pub fn request(&self, request_type: &str) -> Value {
@@ -299,27 +291,4 @@ async fn take_answer(State(services): State<Arc<Services>>, headers: HeaderMap, 
     }
     services.answers.lock().unwrap().push(serde_json::from_slice(&body).expect("JSON"));
     StatusCode::OK
-}
-
-async fn next_invocation(State(services): State<Arc<Services>>) -> Response {
-    let next = services.event.lock().unwrap().take();
-    let Some((event, time)) = next else { return std::future::pending().await };
-    let deadline = (SystemTime::now() + time).duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_millis();
-    let headers = [
-        ("Lambda-Runtime-Aws-Request-Id", "i1".to_owned()),
-        ("Lambda-Runtime-Deadline-Ms", deadline.to_string()),
-        ("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:us-east-1:000000000000:function:init".to_owned()),
-    ];
-    (headers, Json(event)).into_response()
-}
-
-async fn end_invocation(
-    State(services): State<Arc<Services>>,
-    Path((_, result)): Path<(String, String)>,
-    body: Bytes,
-) -> StatusCode {
-    let body = serde_json::from_slice(&body).expect("JSON");
-    let response = if result == "response" { Ok(body) } else { Err(body) };
-    services.responses.send(response).expect("the test waits");
-    StatusCode::ACCEPTED
 }
