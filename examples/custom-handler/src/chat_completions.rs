@@ -40,6 +40,7 @@ fn messages(message: &TranscriptMessage) -> Vec<Value> {
     for block in &message.content {
         match block {
             TranscriptBlock::Text(text) => texts.push(text.as_str()),
+            TranscriptBlock::SearchResult(result) => texts.push(&result.text),
             TranscriptBlock::ToolUse(call) => calls.push(json!({
                 "type": "function",
                 "id": call.id,
