@@ -100,7 +100,8 @@ pub enum SenderKind {
 pub struct ContentBlock {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// The passages that the text cites, in order of the ends of the text that cites them. Only beside a text.
+    /// The passages that the text cites, in order of the ends of the text that cites them. Only beside a
+    /// text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub citations: Option<Vec<Citation>>,
     #[serde(skip_serializing_if = "Option::is_none")]

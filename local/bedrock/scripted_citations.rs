@@ -25,7 +25,8 @@ struct Passage<'a> {
     text: &'a str,
 }
 
-/// The answer to a question with passages, or a search. None if the request has neither passages nor the tool.
+/// The answer to a question with passages, or a search. None if the request has neither passages nor the
+/// tool.
 pub(super) fn script(transcript: &Transcript) -> Option<Script> {
     let index = transcript.messages.iter().rposition(is_question)?;
     let (question, answer) = (question_text(&transcript.messages[index])?, &transcript.messages[index + 1..]);

@@ -84,8 +84,8 @@ function toVisibleAgent(ctx, agent) {
   if (ctx.stash.isAdministrator) return agent;
   const tools = agent.tools.map((tool) => ({ ...tool, lambda: null, graphql: null, mcp: null }));
   const { knowledge } = agent;
-  const visible = knowledge ? { ...knowledge, filter: null, rerankModelArn: null } : null;
-  return { ...agent, systemPrompt: null, tools, knowledge: visible };
+  const visible = knowledge ? { knowledge: { ...knowledge, filter: null, rerankModelArn: null } } : {};
+  return { ...agent, systemPrompt: null, tools, ...visible };
 }
 
 /** The sort key of a version of an agent. */

@@ -2,8 +2,8 @@ import { runtime, util } from '@aws-appsync/utils';
 
 /**
  * Refuses an agent that could not answer, before anything is written. Administrators only. The schemas and
- * documents of tools, the filter of its knowledge, whether their functions and URLs are allowed, and whether the handler has the tools
- * that it is to run, are for checkTools.
+ * documents of tools, the filter of its knowledge, whether their functions and URLs are allowed, and whether
+ * the handler has the tools that it is to run, are for checkTools.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {

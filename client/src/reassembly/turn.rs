@@ -81,8 +81,8 @@ pub struct TurnReassembly {
     is_question_shown: bool,
     /// The ids of the events whose tool calls, results and citations were reported.
     shown_events: Vec<String>,
-    /// Events whose tool calls, results and citations are reported after those of the base, which may have the
-    /// calls of these results.
+    /// Events whose tool calls, results and citations are reported after those of the base, which may have
+    /// the calls of these results.
     events_after_base: Vec<ConversationEvent>,
     text: TextBuffer,
     /// The tool calls for which the attempt waits; `None` if it does not wait. Nothing of an attempt follows

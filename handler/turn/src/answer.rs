@@ -15,8 +15,8 @@ pub const MAX_EVENT_CITATIONS: usize = 64;
 const MAX_BATCH_CITATIONS: usize = 8;
 /// The room that the text of an answer with citations leaves for them: more than one citation can need.
 const CITATION_ROOM_BYTES: usize = 6000;
-/// `{"title":"","source":"","url":"","passage":"","score":0.123456789,"page":1000,"start":10000,"end":10000},`
-const CITATION_BYTES: usize = 110;
+/// The names of the members, and the numbers.
+const CITATION_BYTES: usize = 130;
 
 /// Room for an event's members besides its content: ids, names, usage, the message of a failure.
 const ENVELOPE_BYTES: usize = 4096;
@@ -84,8 +84,8 @@ impl Answer {
         self.citation_room_bytes = CITATION_ROOM_BYTES;
     }
 
-    /// Adds a citation to the last `length` UTF-16 code units of a block's text. A citation of text that is in
-    /// a full event already, or that does not fit into the event of its text, is left out. Where the text
+    /// Adds a citation to the last `length` UTF-16 code units of a block's text. A citation of text that is
+    /// in a full event already, or that does not fit into the event of its text, is left out. Where the text
     /// began in the event before, its end in the open event is what cites.
     pub fn cite(&mut self, block: u32, length: usize, citation: Citation) {
         let size = citation_size(&citation);

@@ -38,8 +38,8 @@ pub enum CitationStyle {
 }
 
 impl CitationStyle {
-    /// AWS lists search results for Claude Opus 4 and 4.1, Sonnet 3.7, 4 and 4.5, and Haiku 3.5 (service model
-    /// of 2026-11-20); later models of these families are taken to have them as well.
+    /// AWS lists search results for Claude Opus 4 and 4.1, Sonnet 3.7, 4 and 4.5, and Haiku 3.5 (service
+    /// model of 2026-11-20); later models of these families are taken to have them as well.
     pub fn of_model(model_id: &str) -> Self {
         let Some((_, name)) = model_id.split_once("anthropic.claude-") else { return Self::Markers };
         let is_old = ["v2", "instant", "3-haiku", "3-sonnet", "3-opus", "3-5-sonnet"];
@@ -57,8 +57,8 @@ pub struct Citations {
     passages: BTreeMap<usize, Passage>,
     style: CitationStyle,
     markers: MarkerParser,
-    /// The first of the step's text blocks. The others are a part of it: a model that cites begins a new block
-    /// with each citation.
+    /// The first of the step's text blocks. The others are a part of it: a model that cites begins a new
+    /// block with each citation.
     text_block: Option<u32>,
     span: Option<Span>,
 }
@@ -164,8 +164,8 @@ impl Citations {
         }
     }
 
-    /// The number of a passage. The index of a search result counts all of a request. So do those of this answer, because a request has
-    /// no others; the source and the text confirm it.
+    /// The number of a passage. The index of a search result counts all of a request. So do those of this
+    /// answer, because a request has no others; the source and the text confirm it.
     fn find(&self, cited: &CitedPassage) -> Option<usize> {
         let has_source = |passage: &Passage| cited.source.as_deref() == Some(source_or_title(passage).as_str());
         let has_text = |passage: &Passage| !cited.text.is_empty() && passage.text.contains(&cited.text);

@@ -15,8 +15,8 @@
 //! answer id1 approved            the answer to a stored call; also denied "Why", result "{}" and error "{}"
 //! result id1 500 SUCCEEDED "{}"  the result of the call after 500 ms: JSON if it succeeded, else text
 //! model anthropic.claude-opus-4     the model's id
-//! knowledge ANSWER               documents are searched first; FAIL: the answer fails without them; TOOL: the
-//!                                model searches with a tool
+//! knowledge ANSWER               documents are searched first; FAIL: the answer fails without them; TOOL:
+//!                                the model searches with a tool
 //! query-model some.model         a model writes the query of the search first
 //! passage "s3://b/a.md" 0.8 "…"  a passage that the searches find, with its score
 //! search 40 found                the result of a search after 40 ms; also resuming, temporary, refused
