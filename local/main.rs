@@ -1,8 +1,9 @@
-//! The `parlance` command: the local server, and the subcommands `chat`, `token`, `schema` and `handler`.
+//! The `parlance` command: the local server, and the subcommands `chat`, `token`, `schema`, `retrieve` and
+//! `handler`.
 use std::{
     collections::BTreeMap,
     error::Error,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
     time::Duration,
@@ -14,7 +15,9 @@ use local::{
     command_line::CommandLine,
     fault_injection::{Fault, FaultPlan},
     identity::PoolUser,
+    knowledge_base::{EmbeddingsOptions, KnowledgeOptions, print_reports},
     lambda::LocalFunction,
+    retrieve::{self, RetrieveOptions},
     secrets_manager::LocalSecret,
     server::{Models, Server, ServerOptions},
     template::{self, SchemaOptions},
@@ -48,6 +51,8 @@ enum Command {
     Token(TokenOptions),
     /// Print schema.graphql with the directives of the authorization modes that the parameters switch on.
     Schema(SchemaOptions),
+    /// Search a folder of documents, or measure how well questions find their sources.
+    Retrieve(RetrieveOptions),
     /// Run one Lambda execution environment; the local server starts it.
     #[command(hide = true)]
     Handler,
@@ -101,6 +106,11 @@ struct ServerArguments {
     /// may be repeated.
     #[arg(long = "secret", value_name = "NAME=FILE")]
     secrets: Vec<LocalSecret>,
+    /// Answer from the documents below a folder: txt, md, html, pdf, docx and csv.
+    #[arg(long, value_name = "DIR")]
+    knowledge: Option<PathBuf>,
+    #[command(flatten)]
+    embeddings: EmbeddingsOptions,
 }
 
 /// How long an invocation may take at the end of the server before the server says that it waits.
@@ -136,6 +146,7 @@ fn execute(Arguments { command, server }: Arguments) -> Result<(), AnyError> {
         Some(Command::Token(options)) => {
             println!("{}", block_on(Builder::new_current_thread(), token::fetch(&options))??);
         }
+        Some(Command::Retrieve(options)) => block_on(Builder::new_current_thread(), retrieve::run(options))??,
         Some(Command::Schema(options)) => println!("{}", template::filtered_schema(&options)?.trim_end()),
         Some(Command::Handler) => block_on(Builder::new_current_thread(), run_lambda_environment())??,
     }
@@ -155,14 +166,13 @@ async fn serve(options: ServerOptions) -> Result<(), AnyError> {
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
         .with_writer(io::stderr)
         .init();
-    let models = options.models;
-    let state = options.table_location();
-    let users = options.users.clone();
-    let (functions, secrets) = (options.functions.clone(), options.secrets.clone());
-    let server = Server::start(options).await?;
+    let server = Server::start(options.clone()).await?;
     // The signals are handled before the text is printed, because its reader may stop the server at once.
     let mut stop_signals = StopSignals::handle()?;
-    print!("{}", welcome::text(&server.endpoint, models, &state, &users, &functions, &secrets));
+    print!("{}", welcome::text(&server.endpoint, &options));
+    if let Some(knowledge) = server.knowledge.clone() {
+        tokio::spawn(print_reports(knowledge, io::stdout(), io::stdout().is_terminal()));
+    }
     stop_signals.next().await;
     finish_answers(&server, &mut stop_signals).await;
     server.stop().await;
@@ -249,6 +259,7 @@ impl ServerArguments {
             handler: self.handler,
             functions: self.functions,
             secrets: self.secrets,
+            knowledge: self.knowledge.map(|folder| KnowledgeOptions { folder, embeddings: self.embeddings }),
             executable: std::env::current_exe()?,
             fault_plan: FaultPlan {
                 seed: self.seed,

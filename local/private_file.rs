@@ -18,18 +18,27 @@ pub struct FileError {
 /// Creates or replaces a file (mode 0600), and its directory (mode 0700) if there is none. A reader sees the
 /// old content or the new content, never a part of it.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let created = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    let created = create_parent(path);
     created.and_then(|()| replace(path, bytes)).map_err(|error| FileError { path: path.to_owned(), error })
 }
 
 /// Opens a file and leaves its content. The file (mode 0600) and its directory (mode 0700) are created if
 /// there is none.
 pub fn open_or_create(path: &Path) -> Result<File, FileError> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let created = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    let created = create_parent(path);
     let open = || File::options().write(true).create(true).truncate(false).mode(0o600).open(path);
     created.and_then(|()| open()).map_err(|error| FileError { path: path.to_owned(), error })
+}
+
+/// Creates a directory (mode 0700) and those that it is in, where they do not exist.
+pub fn create_directory(path: &Path) -> Result<(), FileError> {
+    let created = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    created.map_err(|error| FileError { path: path.to_owned(), error })
+}
+
+fn create_parent(path: &Path) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
 /// Writes a temporary file in the same directory and renames it.

@@ -1,21 +1,12 @@
 //! The message that the server prints when it has started: what listens where, and commands that call it.
 use crate::{
     identity::PoolUser,
-    lambda::LocalFunction,
-    secrets_manager::LocalSecret,
-    server::{AccessKey, Endpoint, Models},
+    knowledge_base::KnowledgeOptions,
+    server::{AccessKey, Endpoint, Models, ServerOptions},
 };
 
-/// `users` are the users of the server's user pool. `state` names the place where the server stores its
-/// state.
-pub fn text(
-    endpoint: &Endpoint,
-    models: Models,
-    state: &str,
-    users: &[PoolUser],
-    functions: &[LocalFunction],
-    secrets: &[LocalSecret],
-) -> String {
+pub fn text(endpoint: &Endpoint, options: &ServerOptions) -> String {
+    let ServerOptions { users, functions, secrets, .. } = options;
     let Endpoint { url, realtime_url, administrator: AccessKey { access_key_id, secret_access_key }, .. } = endpoint;
     let api_key = endpoint.api_key.as_deref().unwrap_or("none (API keys are switched off)");
     let administrator = match endpoint.iam_access {
@@ -30,7 +21,8 @@ pub fn text(
     }
     let functions: String = functions.iter().map(|function| format!("\n  Function       {}", function.arn())).collect();
     let secrets: String = secrets.iter().map(|secret| format!("\n  Secret         {}", secret.arn())).collect();
-    let models = match models {
+    let knowledge = options.knowledge.as_ref().map(knowledge_line).unwrap_or_default();
+    let models = match options.models {
         Models::Scripted => "scripted (--bedrock calls Amazon Bedrock)",
         Models::Bedrock => "Amazon Bedrock, with your AWS credentials",
     };
@@ -52,10 +44,20 @@ pub fn text(
   Realtime       {realtime_url}
   API key        {api_key}
   Administrator  {administrator}{issuers}
-  Models         {models}{functions}{secrets}
-  State          {state}
-{commands}"
+  Models         {models}{functions}{secrets}{knowledge}
+  State          {}
+{commands}",
+        options.table_location()
     )
+}
+
+/// Hashed n-grams claim no meaning.
+fn knowledge_line(KnowledgeOptions { folder, embeddings }: &KnowledgeOptions) -> String {
+    let search = match &embeddings.url {
+        Some(url) => format!("words, and meaning by {url}"),
+        None => "words and spelling; --embeddings URL adds meaning".to_owned(),
+    };
+    format!("\n  Documents      {} (found by {search})", folder.display())
 }
 
 /// Whether the server's own modes let a caller in. A pool of AWS is not run here, and has users of its own.
@@ -109,6 +111,7 @@ fn chat_command(endpoint: &Endpoint, users: &[PoolUser]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::knowledge_base::EmbeddingsOptions;
 
     fn endpoint(api_key: Option<&str>, iam_access: bool, oidc: Option<&str>) -> Endpoint {
         Endpoint {
@@ -140,7 +143,7 @@ mod tests {
             (endpoint(None, true, None), &[], Some("--aws-sigv4"), None),
         ];
         for (endpoint, users, curl_credentials, chat_command) in cases {
-            let text = text(&endpoint, Models::Scripted, "memory", users, &[], &[]);
+            let text = text(&endpoint, &ServerOptions { users: users.to_vec(), ..ServerOptions::for_tests() });
             assert!(!text.contains("Nobody"), "{text}");
             assert_eq!(text.contains("curl"), curl_credentials.is_some(), "{text}");
             assert_eq!(text.contains("cargo run"), chat_command.is_some(), "{text}");
@@ -151,7 +154,21 @@ mod tests {
 
     #[test]
     fn pool_without_users_as_the_only_mode_is_a_warning() {
-        let text = text(&endpoint(None, false, None), Models::Scripted, "memory", &[], &[], &[]);
+        let text = text(&endpoint(None, false, None), &ServerOptions::for_tests());
         assert!(text.contains("Nobody may call this API: add a user with --user"), "{text}");
+    }
+
+    #[test]
+    fn search_without_a_model_claims_no_meaning() {
+        let documents = |url: Option<&str>| {
+            let embeddings = EmbeddingsOptions { url: url.map(|url| url.parse().unwrap()), model: None };
+            let knowledge = Some(KnowledgeOptions { folder: "docs".into(), embeddings });
+            let text = text(&endpoint(None, true, None), &ServerOptions { knowledge, ..ServerOptions::for_tests() });
+            text.lines().find(|line| line.contains("Documents")).unwrap().trim().to_owned()
+        };
+        let hashed = "Documents      docs (found by words and spelling; --embeddings URL adds meaning)";
+        assert_eq!(documents(None), hashed);
+        let embedded = "Documents      docs (found by words, and meaning by http://localhost:11434/v1/embeddings)";
+        assert_eq!(documents(Some("http://localhost:11434")), embedded);
     }
 }

@@ -136,6 +136,7 @@ fn options(state: PathBuf, publish_latency: Duration) -> ServerOptions {
         handler: None,
         functions: Vec::new(),
         secrets: Vec::new(),
+        knowledge: None,
         executable: env!("CARGO_BIN_EXE_parlance").into(),
         fault_plan: FaultPlan { publish_latency, ..FaultPlan::default() },
         time_scale: 1.0,

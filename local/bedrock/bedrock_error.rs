@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::identity::AccessDenied;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct BedrockError {
+pub(crate) struct BedrockError {
     status: StatusCode,
     error_type: &'static str,
     message: String,
@@ -72,7 +72,7 @@ impl BedrockError {
         Self::new(StatusCode::FAILED_DEPENDENCY, "ModelErrorException", message)
     }
 
-    fn new(status: StatusCode, error_type: &'static str, message: impl Into<String>) -> Self {
+    pub fn new(status: StatusCode, error_type: &'static str, message: impl Into<String>) -> Self {
         Self { status, error_type, message: message.into() }
     }
 }

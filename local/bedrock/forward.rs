@@ -37,20 +37,21 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Region and credentials from the environment or a profile, as the AWS command line finds them.
-    pub async fn from_environment() -> Result<Self, UpstreamError> {
+    /// An endpoint such as `bedrock-runtime`, with region and credentials from the environment or a profile, as
+    /// the AWS command line finds them.
+    pub async fn from_environment(endpoint: &str) -> Result<Self, UpstreamError> {
         let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
         let region = config.region().ok_or(UpstreamError::NoRegion)?.to_string();
         let chain = DefaultCredentialsChain::builder().build().await;
         let credentials = config.credentials_provider().unwrap_or_else(|| SharedCredentialsProvider::new(chain));
         credentials.provide_credentials().await?;
-        Ok(Self { url: format!("https://bedrock-runtime.{region}.amazonaws.com"), region, credentials })
+        Ok(Self { url: format!("https://{endpoint}.{region}.amazonaws.com"), region, credentials })
     }
 }
 
 /// Forwards every request. Must be wrapped in `with_iam_guard`, because it signs for any caller.
 pub fn forwarding_router(upstream: Upstream) -> Router {
-    let state = Arc::new(Forwarder { upstream, client: reqwest::Client::new() });
+    let state = Arc::new(Forwarder::new(upstream));
     Router::new()
         .route("/model/{model}/converse-stream", post(forward))
         .route("/model/{model}/converse", post(forward))
@@ -58,21 +59,33 @@ pub fn forwarding_router(upstream: Upstream) -> Router {
         .with_state(state)
 }
 
-struct Forwarder {
+/// Sends requests to Amazon Bedrock. It signs for any caller.
+pub struct Forwarder {
     upstream: Upstream,
     client: reqwest::Client,
 }
 
-async fn forward(State(state): State<Arc<Forwarder>>, uri: Uri, body: Bytes) -> Response {
-    let result = match state.upstream.sign(uri.path(), body).await {
-        Some(request) => state.client.execute(request).await,
-        None => return BedrockError::unknown_credentials().into_response(),
-    };
-    match result {
-        Ok(response) => relay(response),
-        Err(error) => {
-            tracing::warn!(%error, "Bedrock cannot be reached");
-            BedrockError::unavailable().into_response()
+async fn forward(State(forwarder): State<Arc<Forwarder>>, uri: Uri, body: Bytes) -> Response {
+    forwarder.forward(uri.path(), body).await
+}
+
+impl Forwarder {
+    pub fn new(upstream: Upstream) -> Self {
+        Self { upstream, client: reqwest::Client::new() }
+    }
+
+    /// Sends a POST and relays its response.
+    pub async fn forward(&self, path: &str, body: Bytes) -> Response {
+        let result = match self.upstream.sign(path, body).await {
+            Some(request) => self.client.execute(request).await,
+            None => return BedrockError::unknown_credentials().into_response(),
+        };
+        match result {
+            Ok(response) => relay(response),
+            Err(error) => {
+                tracing::warn!(%error, "Bedrock cannot be reached");
+                BedrockError::unavailable().into_response()
+            }
         }
     }
 }

@@ -36,10 +36,10 @@ use axum::{
 use uuid::Uuid;
 
 pub use faulty_models::{FAULTY_MODELS, FaultyModel, SURROGATES, UNICODE, block_text, long_text};
-pub use forward::{Upstream, UpstreamError, forwarding_router};
+pub use forward::{Forwarder, Upstream, UpstreamError, forwarding_router};
 pub use iam_guard::with_iam_guard;
 
-use bedrock_error::BedrockError;
+pub(crate) use bedrock_error::BedrockError;
 use request::Transcript;
 use script::Script;
 
@@ -83,7 +83,7 @@ async fn converse(
     with_request_id(response)
 }
 
-fn with_request_id(response: Response) -> Response {
+pub(crate) fn with_request_id(response: Response) -> Response {
     ([("x-amzn-requestid", Uuid::new_v4().to_string())], response).into_response()
 }
 

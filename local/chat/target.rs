@@ -95,6 +95,7 @@ mod tests {
             new: false,
             conversation: None,
             tools: Vec::new(),
+            sources: false,
             state: state.to_owned(),
         }
     }

@@ -19,11 +19,13 @@ pub enum Fault {
     EventThrice,
     EventAgain,
     ProcessKilled,
+    KnowledgeResuming,
+    KnowledgeThrottled,
 }
 
 impl Fault {
     /// In the order of declaration.
-    pub const ALL: [Self; Self::ProcessKilled as usize + 1] = [
+    pub const ALL: [Self; Self::KnowledgeThrottled as usize + 1] = [
         Self::TableConflict,
         Self::TableThrottled,
         Self::TableAnswerLost,
@@ -39,6 +41,8 @@ impl Fault {
         Self::EventThrice,
         Self::EventAgain,
         Self::ProcessKilled,
+        Self::KnowledgeResuming,
+        Self::KnowledgeThrottled,
     ];
 
     /// The name on the command line: `stale-read`.
@@ -76,6 +80,10 @@ impl Fault {
             Self::EventThrice => ("event-thrice", "a Lambda event is delivered three times at once"),
             Self::EventAgain => ("event-again", "a Lambda event is delivered again within two minutes"),
             Self::ProcessKilled => ("process-killed", "a function's process is killed at one of its calls"),
+            Self::KnowledgeResuming => {
+                ("knowledge-resuming", "the database of the documents wakes up from its pause for 15 seconds")
+            }
+            Self::KnowledgeThrottled => ("knowledge-throttled", "a search of the documents is throttled"),
         }
     }
 }

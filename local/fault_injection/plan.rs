@@ -16,6 +16,8 @@ pub struct FaultPlan {
     pub publish_latency: Duration,
     /// Length of a `Fault::PublishOutage`.
     pub outage: Duration,
+    /// How long a `Fault::KnowledgeResuming` lasts.
+    pub resume_time: Duration,
     /// Probability of a fault at each hit of its injection point, from 0 to 1.
     pub rates: BTreeMap<Fault, f64>,
     /// Hits of injection points at which a fault is certain, counted from 1 for each fault: the 3rd publish.
@@ -44,6 +46,7 @@ impl Default for FaultPlan {
             seed: 0,
             publish_latency: Duration::ZERO,
             outage: Duration::from_secs(60),
+            resume_time: Duration::from_secs(15),
             rates: BTreeMap::new(),
             on_hits: BTreeSet::new(),
             on_updates: BTreeSet::new(),

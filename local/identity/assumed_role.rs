@@ -1,5 +1,8 @@
 //! A role session: a part of the stack that calls other services with the permissions of its role.
-use super::iam_policy::{AccessRequest, IamPolicy, PolicyDecision};
+use super::{
+    iam_policy::{AccessRequest, IamPolicy, PolicyDecision},
+    principal::Principal,
+};
 use crate::stack::Role;
 
 /// Clones are the same session.
@@ -22,11 +25,11 @@ pub struct AccessDenied {
 impl AssumedRole {
     pub fn new(role: &Role, session_name: &str) -> Self {
         let session_arn = RoleArn::parse(&role.arn).session_arn(session_name);
-        Self::from_parts(session_arn, IamPolicy::from_statements(&role.statements))
+        Self { session_arn, policy: IamPolicy::from_statements(&role.statements) }
     }
 
-    pub(super) fn from_parts(session_arn: String, policy: IamPolicy) -> Self {
-        Self { session_arn, policy }
+    pub(super) fn from_principal(principal: &Principal) -> Self {
+        Self { session_arn: principal.arn.clone(), policy: principal.policy.clone() }
     }
 
     /// Fails unless the role's policies allow the request.

@@ -43,12 +43,22 @@ impl Authenticator {
 
     /// The role whose temporary credentials signed the request. Does not verify the signature.
     pub fn assumed_role(&self, headers: &HeaderMap) -> Option<AssumedRole> {
+        let principal = self.signer(headers)?;
+        let has_temporary_credentials = principal.session_token.is_some();
+        has_temporary_credentials.then(|| AssumedRole::from_principal(&principal))
+    }
+
+    /// As `assumed_role`, and also of a user with long-lived credentials, such as the administrator.
+    pub fn assumed_role_or_user(&self, headers: &HeaderMap) -> Option<AssumedRole> {
+        Some(AssumedRole::from_principal(self.signer(headers)?.as_ref()))
+    }
+
+    /// The principal whose access key a signature names.
+    fn signer(&self, headers: &HeaderMap) -> Option<Arc<Principal>> {
         let authorization = headers.get(AUTHORIZATION)?.to_str().ok()?;
         let (_, credential) = authorization.split_once("Credential=")?;
         let principals = self.principals.read().unwrap_or_else(PoisonError::into_inner);
-        let principal = principals.get(credential.split('/').next()?)?;
-        let has_temporary_credentials = principal.session_token.is_some();
-        has_temporary_credentials.then(|| AssumedRole::from_parts(principal.arn.clone(), principal.policy.clone()))
+        principals.get(credential.split('/').next()?).cloned()
     }
 
     pub fn default_mode(&self) -> Option<AuthMode> {

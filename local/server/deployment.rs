@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::{Models, ServerOptions, StartError};
 use crate::{
     identity::{LOCAL_CLIENT_ID, LocalIssuers},
+    knowledge_base::KNOWLEDGE_BASE_ID,
     lambda::LocalFunction,
     secrets_manager::LocalSecret,
     stack::Stack,
@@ -45,7 +46,7 @@ fn api_key(options: &ServerOptions) -> Result<String, StateDirError> {
 }
 
 /// The given parameters, and those that follow from other options: users need the stack's own user pool, the
-/// local OpenID Connect provider must be trusted, and agents may use the functions and the secrets for tools.
+/// local OpenID Connect provider must be trusted, documents are a knowledge base, and agents may use the functions and the secrets for tools.
 fn parameters(options: &ServerOptions, base_url: &str) -> Result<BTreeMap<String, String>, StartError> {
     let mut parameters = options.parameters.clone();
     let mut require = |parameter: &'static str, value: String, consequence| match parameters.get(parameter) {
@@ -59,6 +60,9 @@ fn parameters(options: &ServerOptions, base_url: &str) -> Result<BTreeMap<String
     };
     if !options.users.is_empty() {
         require("UserPool", "create".into(), "there is no pool here for the users of --user")?;
+    }
+    if options.knowledge.is_some() {
+        require("Knowledge", KNOWLEDGE_BASE_ID.into(), "the documents of --knowledge would not be searched")?;
     }
     if options.oidc {
         require("OidcIssuer", LocalIssuers::oidc_url(base_url), "the provider of --oidc would not be trusted")?;
@@ -114,32 +118,19 @@ fn apply_commands(stack: &mut Stack, options: &ServerOptions) -> Result<(), Star
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
     use crate::{
-        fault_injection::FaultPlan,
         identity::{AccessRequest, AssumedRole},
+        knowledge_base::{EmbeddingsOptions, KnowledgeOptions},
     };
 
     const FORECAST_ARN: &str = "arn:aws:lambda:us-east-1:000000000000:function:forecast";
 
     fn options(parameters: &[(&str, &str)], functions: &[&str]) -> ServerOptions {
         ServerOptions {
-            root: env!("CARGO_MANIFEST_DIR").into(),
-            state: PathBuf::new(),
-            ephemeral: true,
-            port: 0,
             parameters: parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-            users: Vec::new(),
-            oidc: false,
-            models: Models::Scripted,
-            handler: None,
             functions: functions.iter().map(|function| function.parse().unwrap()).collect(),
-            secrets: Vec::new(),
-            executable: PathBuf::new(),
-            fault_plan: FaultPlan::default(),
-            time_scale: 1.0,
+            ..ServerOptions::for_tests()
         }
     }
 
@@ -182,6 +173,21 @@ mod tests {
             let (action, resource) = ("secretsmanager:GetSecretValue", secret.arn());
             assert_eq!(role.authorize(&AccessRequest { action, resource: &resource, leading_keys: &[] }), Ok(()));
         }
+    }
+
+    #[test]
+    fn documents_are_the_knowledge_of_the_default_agent() {
+        let folder = "documents".into();
+        let knowledge = Some(KnowledgeOptions { folder, embeddings: EmbeddingsOptions::default() });
+        let with_parameters =
+            |parameters: &[_]| load_stack(&ServerOptions { knowledge: knowledge.clone(), ..options(parameters, &[]) });
+        let stack = with_parameters(&[]).unwrap();
+        assert_eq!(stack.api.environment["KNOWLEDGE_BASE_ID"], KNOWLEDGE_BASE_ID);
+        let role = AssumedRole::new(&stack.functions[HANDLER_FUNCTION].role, "run");
+        let resource = "arn:aws:bedrock:us-east-1:000000000000:knowledge-base/LOCALKB001";
+        assert_eq!(role.authorize(&AccessRequest { action: "bedrock:Retrieve", resource, leading_keys: &[] }), Ok(()));
+        let error = with_parameters(&[("Knowledge", "none")]).unwrap_err().to_string();
+        assert_eq!(error, "the parameter Knowledge is none, so the documents of --knowledge would not be searched");
     }
 
     #[test]

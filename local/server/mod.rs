@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     appsync::AppSync,
-    bedrock::{self, Upstream, UpstreamError},
+    bedrock::{self, Forwarder, Upstream, UpstreamError},
     command_line::CommandLine,
     dynamodb::{DynamoDb, TableSetupError},
     fault_injection::{CallRecorder, FaultInjector, FaultPlan, with_publish_faults},
@@ -18,6 +18,7 @@ use crate::{
     identity::{self, Authenticator, LocalIssuers, PoolUser, Principal},
     json_service::JsonService,
     kms::{KeyFileError, Kms},
+    knowledge_base::{self, KnowledgeBase, KnowledgeError, KnowledgeOptions, Searches},
     lambda::{DestinationError, EnvironmentBuilder, Lambda, Launcher, LocalFunction, Processes},
     private_file::{self, FileError},
     secrets_manager::{LocalSecret, SecretFileError, SecretsManager},
@@ -59,6 +60,8 @@ pub struct ServerOptions {
     pub functions: Vec<LocalFunction>,
     /// The secrets of Secrets Manager. Agents may have them sent to MCP servers.
     pub secrets: Vec<LocalSecret>,
+    /// The documents of the knowledge base, from which the default agent answers.
+    pub knowledge: Option<KnowledgeOptions>,
     /// Started as `<executable> handler`, it is one Lambda environment.
     pub executable: PathBuf,
     pub fault_plan: FaultPlan,
@@ -97,6 +100,8 @@ pub enum StartError {
     EncryptionKey(#[from] KeyFileError),
     #[error("{0}")]
     Secret(#[from] SecretFileError),
+    #[error("{0}")]
+    Knowledge(#[from] KnowledgeError),
     #[error("{0}")]
     EndpointFile(#[from] FileError),
     #[error("there is already a function {name}: choose another name for --function")]
@@ -139,6 +144,8 @@ pub struct Server {
     pub endpoint: Endpoint,
     pub database: DynamoDb,
     pub lambda: Lambda,
+    /// The knowledge base of the options.
+    pub knowledge: Option<KnowledgeBase>,
     /// The principals that the API knows; more may be admitted while it runs.
     pub authenticator: Authenticator,
     pub faults: FaultInjector,
@@ -182,7 +189,13 @@ impl Server {
         let secrets_router = call_recorder.wrap_router(secrets.router(authenticator.clone()));
         let secrets_url = listeners.serve_on_free_port(secrets_router).await?;
 
+        let knowledge = open_knowledge(&options, &faults)?;
+        if let Some(knowledge) = knowledge.clone() {
+            listeners.spawn(async move { knowledge.ingest_changes().await });
+        }
+
         let model_router = model_router(&options, &authenticator).await?;
+        let search_router = search_router(&options, knowledge.clone(), &authenticator).await?;
         let lambda_listener = listen(0).await?;
         let addresses = ServiceAddresses {
             bedrock: base_url.clone(),
@@ -209,6 +222,7 @@ impl Server {
         let api = AppSync::with_settings(stack.api, sources, authenticator.clone(), settings)?;
         let router = with_publish_faults(api.router(), &options.fault_plan, &faults)
             .merge(model_router)
+            .merge(search_router)
             .merge(identity::router(&issuers));
         listeners.serve(listener, call_recorder.wrap_router(router));
         lambda.resume_events();
@@ -218,6 +232,7 @@ impl Server {
             endpoint,
             database,
             lambda,
+            knowledge,
             authenticator,
             faults,
             call_recorder,
@@ -233,6 +248,9 @@ impl Server {
     pub async fn stop(self) {
         drop(std::fs::remove_file(&self.endpoint_file));
         self.lambda.stop().await;
+        if let Some(knowledge) = &self.knowledge {
+            knowledge.stop().await;
+        }
         self.listeners.close().await;
     }
 }
@@ -243,6 +261,30 @@ impl ServerOptions {
         match self.ephemeral {
             true => "memory".into(),
             false => self.state.display().to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl ServerOptions {
+    /// The repository's template with scripted models; nothing is kept.
+    pub fn for_tests() -> Self {
+        Self {
+            root: env!("CARGO_MANIFEST_DIR").into(),
+            state: PathBuf::new(),
+            ephemeral: true,
+            port: 0,
+            parameters: BTreeMap::new(),
+            users: Vec::new(),
+            oidc: false,
+            models: Models::Scripted,
+            handler: None,
+            functions: Vec::new(),
+            secrets: Vec::new(),
+            knowledge: None,
+            executable: PathBuf::new(),
+            fault_plan: FaultPlan::default(),
+            time_scale: 1.0,
         }
     }
 }
@@ -289,12 +331,35 @@ fn open_database(options: &ServerOptions, stack: &Stack, faults: &FaultInjector)
     Ok(database.with_faults(faults, &stack.tables)?)
 }
 
+/// The index is kept in the state folder, unless nothing is kept.
+fn open_knowledge(options: &ServerOptions, faults: &FaultInjector) -> Result<Option<KnowledgeBase>, KnowledgeError> {
+    let Some(knowledge) = &options.knowledge else { return Ok(None) };
+    let index_folder = (!options.ephemeral).then(|| options.state.join("knowledge"));
+    KnowledgeBase::open(knowledge, index_folder.as_deref(), &options.fault_plan, faults).map(Some)
+}
+
 async fn model_router(options: &ServerOptions, authenticator: &Authenticator) -> Result<Router, StartError> {
     let router = match options.models {
         Models::Scripted => bedrock::router(),
-        Models::Bedrock => bedrock::forwarding_router(Upstream::from_environment().await?),
+        Models::Bedrock => bedrock::forwarding_router(Upstream::from_environment("bedrock-runtime").await?),
     };
     Ok(bedrock::with_iam_guard(router, authenticator.clone()))
+}
+
+/// Searches of documents: here, or in Amazon Bedrock if its models are called.
+async fn search_router(
+    options: &ServerOptions,
+    knowledge: Option<KnowledgeBase>,
+    authenticator: &Authenticator,
+) -> Result<Router, StartError> {
+    let searches = match (knowledge, options.models) {
+        (Some(knowledge), _) => Searches::Local(knowledge),
+        (None, Models::Bedrock) => {
+            Searches::Forwarded(Forwarder::new(Upstream::from_environment("bedrock-agent-runtime").await?))
+        }
+        (None, Models::Scripted) => Searches::None,
+    };
+    Ok(knowledge_base::router(searches, authenticator.clone()))
 }
 
 /// The URLs at which functions call services.
@@ -326,6 +391,7 @@ fn process_environment(authenticator: &Authenticator, addresses: ServiceAddresse
             ("AWS_REGION", REGION.to_owned()),
             ("AWS_ENDPOINT_URL_DYNAMODB", addresses.dynamodb.clone()),
             ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", addresses.bedrock.clone()),
+            ("AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME", addresses.bedrock.clone()),
             ("AWS_ENDPOINT_URL_KMS", addresses.kms.clone()),
             ("AWS_ENDPOINT_URL_LAMBDA", addresses.lambda.clone()),
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER", addresses.secrets_manager.clone()),

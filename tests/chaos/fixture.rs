@@ -91,6 +91,7 @@ impl Fixture {
             handler: None,
             functions,
             secrets: Vec::new(),
+            knowledge: None,
             executable: env!("CARGO_BIN_EXE_parlance").into(),
             fault_plan,
             time_scale,

@@ -309,6 +309,7 @@ pub fn options(state: &TempDir, mut parameters: BTreeMap<String, String>) -> Ser
         handler: None,
         functions: Vec::new(),
         secrets: Vec::new(),
+        knowledge: None,
         executable: env!("CARGO_BIN_EXE_parlance").into(),
         fault_plan: FaultPlan::default(),
         time_scale: 1.0,

@@ -171,6 +171,7 @@ impl Backend {
             handler: Some(CommandLine { program: "env".into(), arguments }),
             functions: Vec::new(),
             secrets: Vec::new(),
+            knowledge: None,
             executable: HANDLER.into(),
             fault_plan: FaultPlan::default(),
             time_scale: 1.0,

@@ -1,0 +1,255 @@
+//! The operation Retrieve.
+use retrieval::{
+    Filter, Method, Passage, Query, SearchError, SearchPage,
+    search::{MAX_RESULTS, SOURCE_URI_KEY},
+};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio::task::spawn_blocking;
+
+use super::{
+    DATA_SOURCE_ID, KnowledgeBase,
+    routes::Call,
+    service_error::{self, constraint},
+};
+use crate::{
+    bedrock::BedrockError,
+    fault_injection::Fault,
+    json_service::parse_request,
+    object_only,
+    template::{ACCOUNT, REGION},
+};
+
+/// The permission that a caller needs.
+pub const ACTION: &str = "bedrock:Retrieve";
+const DEFAULT_RESULTS: usize = 5;
+/// The longest text of `KnowledgeBaseQuery`.
+const MAX_QUERY_CHARACTERS: usize = 1_000;
+/// The most passages that a reranking model orders.
+const MAX_RERANKED_RESULTS: usize = 100;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RetrieveRequest {
+    #[serde(deserialize_with = "object_only::deserialize")]
+    retrieval_query: RetrievalQuery,
+    #[serde(default, deserialize_with = "object_only::deserialize_option")]
+    retrieval_configuration: Option<RetrievalConfiguration>,
+    next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetrievalQuery {
+    text: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RetrievalConfiguration {
+    #[serde(deserialize_with = "object_only::deserialize")]
+    vector_search_configuration: VectorSearchConfiguration,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct VectorSearchConfiguration {
+    number_of_results: Option<usize>,
+    override_search_type: Option<String>,
+    filter: Option<Value>,
+    #[serde(default, deserialize_with = "object_only::deserialize_option")]
+    reranking_configuration: Option<RerankingConfiguration>,
+}
+
+/// No model runs here: the passages stay in the order of the search.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RerankingConfiguration {
+    r#type: String,
+    #[serde(deserialize_with = "object_only::deserialize")]
+    bedrock_reranking_configuration: BedrockRerankingConfiguration,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct BedrockRerankingConfiguration {
+    #[serde(deserialize_with = "object_only::deserialize")]
+    model_configuration: RerankingModel,
+    number_of_reranked_results: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RerankingModel {
+    model_arn: String,
+}
+
+/// A search whose request is valid.
+struct Search {
+    text: String,
+    method: Method,
+    results: usize,
+    filter: Option<Filter>,
+    next_token: Option<String>,
+    reranking: Option<Reranking>,
+}
+
+struct Reranking {
+    model_arn: String,
+    results: usize,
+}
+
+/// Answers a request of the caller.
+pub async fn retrieve(call: &Call<'_>, body: &[u8]) -> Result<Value, BedrockError> {
+    let search = parse_request(body).map_err(BedrockError::validation).and_then(Search::new)?;
+    let knowledge = call.knowledge_base(ACTION)?;
+    if let Some(Reranking { model_arn, .. }) = &search.reranking {
+        call.authorize("bedrock:Rerank", "*")?;
+        call.authorize("bedrock:InvokeModel", model_arn)?;
+    }
+    inject_fault(knowledge)?;
+    let knowledge = knowledge.clone();
+    // Searches compare all vectors, and may wait for the model that makes the question's vector.
+    let found = spawn_blocking(move || search.run(&knowledge)).await.map_err(|error| {
+        tracing::error!(%error, "a search ended early");
+        BedrockError::internal_error()
+    })?;
+    found.map(|page| response(&page))
+}
+
+fn inject_fault(knowledge: &KnowledgeBase) -> Result<(), BedrockError> {
+    if knowledge.0.pause.is_resuming() {
+        return Err(service_error::resuming(&format!("arn:aws:rds:{REGION}:{ACCOUNT}:cluster:local-knowledge")));
+    }
+    if knowledge.0.faults.should_inject(Fault::KnowledgeThrottled) {
+        return Err(BedrockError::throttled());
+    }
+    Ok(())
+}
+
+impl Search {
+    fn new(request: RetrieveRequest) -> Result<Self, BedrockError> {
+        let text = request.retrieval_query.text;
+        if text.trim().is_empty() {
+            return Err(constraint("retrievalQuery.text", "have length greater than or equal to 1"));
+        }
+        if text.chars().count() > MAX_QUERY_CHARACTERS {
+            let rule = format!("have length less than or equal to {MAX_QUERY_CHARACTERS}");
+            return Err(constraint("retrievalQuery.text", &rule));
+        }
+        let configuration = request.retrieval_configuration.map(|given| given.vector_search_configuration);
+        let VectorSearchConfiguration { number_of_results, override_search_type, filter, reranking_configuration } =
+            configuration.unwrap_or_default();
+        let results = number_of_results.unwrap_or(DEFAULT_RESULTS);
+        check_range("retrievalConfiguration.vectorSearchConfiguration.numberOfResults", results, MAX_RESULTS)?;
+        Ok(Self {
+            text,
+            method: parse_search_type(override_search_type.as_deref())?,
+            results,
+            filter: filter.map(|filter| parse_filter(&filter)).transpose()?,
+            next_token: request.next_token,
+            reranking: reranking_configuration.map(|given| Reranking::new(given, results)).transpose()?,
+        })
+    }
+
+    fn run(&self, knowledge: &KnowledgeBase) -> Result<SearchPage, BedrockError> {
+        let query = Query {
+            text: &self.text,
+            method: self.method,
+            results: self.results,
+            filter: self.filter.as_ref(),
+            next_page: self.next_token.as_deref(),
+        };
+        let mut page = knowledge.0.index.search(&query).map_err(search_error)?;
+        if let Some(Reranking { results, .. }) = self.reranking {
+            page.passages.truncate(results);
+        }
+        Ok(page)
+    }
+}
+
+impl Reranking {
+    fn new(configuration: RerankingConfiguration, results: usize) -> Result<Self, BedrockError> {
+        const PATH: &str = "retrievalConfiguration.vectorSearchConfiguration.rerankingConfiguration";
+        if configuration.r#type != "BEDROCK_RERANKING_MODEL" {
+            return Err(constraint(&format!("{PATH}.type"), "satisfy enum value set: [BEDROCK_RERANKING_MODEL]"));
+        }
+        let BedrockRerankingConfiguration { model_configuration, number_of_reranked_results } =
+            configuration.bedrock_reranking_configuration;
+        let results = number_of_reranked_results.unwrap_or(results);
+        let member = format!("{PATH}.bedrockRerankingConfiguration.numberOfRerankedResults");
+        check_range(&member, results, MAX_RERANKED_RESULTS)?;
+        Ok(Self { model_arn: model_configuration.model_arn, results })
+    }
+}
+
+fn check_range(member: &str, value: usize, maximum: usize) -> Result<(), BedrockError> {
+    match value {
+        0 => Err(constraint(member, "have value greater than or equal to 1")),
+        _ if value > maximum => Err(constraint(member, &format!("have value less than or equal to {maximum}"))),
+        _ => Ok(()),
+    }
+}
+
+/// Without a type, Bedrock takes the best search of the store.
+fn parse_search_type(search_type: Option<&str>) -> Result<Method, BedrockError> {
+    match search_type {
+        None | Some("HYBRID") => Ok(Method::Hybrid),
+        Some("SEMANTIC") => Ok(Method::Semantic),
+        Some(_) => Err(constraint(
+            "retrievalConfiguration.vectorSearchConfiguration.overrideSearchType",
+            "satisfy enum value set: [HYBRID, SEMANTIC]",
+        )),
+    }
+}
+
+fn parse_filter(filter: &Value) -> Result<Filter, BedrockError> {
+    Filter::parse(filter).map_err(|error| BedrockError::validation(error.to_string()))
+}
+
+fn search_error(error: SearchError) -> BedrockError {
+    match error {
+        SearchError::EmptyQuestion
+        | SearchError::QuestionTooLong
+        | SearchError::Results(_)
+        | SearchError::PageToken => BedrockError::validation(error.to_string()),
+        SearchError::OtherVectors | SearchError::Embedder(_) => {
+            tracing::warn!(%error, "a search of documents has no vector");
+            service_error::dependency_failed(error.to_string())
+        }
+        SearchError::Index(_) => {
+            tracing::error!(%error, "the index of documents cannot be searched");
+            BedrockError::internal_error()
+        }
+    }
+}
+
+fn response(page: &SearchPage) -> Value {
+    let results: Vec<Value> = page.passages.iter().map(retrieval_result).collect();
+    match &page.next_page {
+        Some(token) => json!({ "retrievalResults": results, "nextToken": token }),
+        None => json!({ "retrievalResults": results }),
+    }
+}
+
+fn retrieval_result(passage: &Passage) -> Value {
+    json!({
+        "content": { "type": "TEXT", "text": passage.text },
+        "location": { "type": "S3", "s3Location": { "uri": passage.uri } },
+        "score": passage.score,
+        "metadata": metadata(passage),
+    })
+}
+
+/// The document's attributes, and those that Bedrock adds.
+fn metadata(passage: &Passage) -> Map<String, Value> {
+    let attributes = passage.attributes.iter().map(|(key, value)| (key.clone(), json!(value)));
+    let mut metadata: Map<String, Value> = attributes.collect();
+    metadata.insert(SOURCE_URI_KEY.into(), json!(passage.uri));
+    metadata.insert("x-amz-bedrock-kb-chunk-id".into(), json!(passage.chunk_id));
+    metadata.insert("x-amz-bedrock-kb-data-source-id".into(), json!(DATA_SOURCE_ID));
+    if let Some(page) = passage.page {
+        metadata.insert("x-amz-bedrock-kb-document-page-number".into(), json!(f64::from(page)));
+    }
+    metadata
+}
