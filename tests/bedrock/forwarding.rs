@@ -3,13 +3,14 @@ use std::sync::{Arc, Mutex};
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_bedrockruntime::types::StopReason;
-use axum::{extract::Request, middleware};
+use axum::{Json, Router, extract::Request, http::HeaderMap, middleware, routing::post};
 use local::{
-    bedrock::{Upstream, forwarding_router, router, with_iam_guard},
+    bedrock::{Forwarder, Upstream, forwarding_router, router, with_iam_guard},
     identity::{Authenticator, Principal},
+    knowledge_base::{self, Searches},
     stack::AuthMode,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::sdk_client::{Bedrock, Failure};
 
@@ -109,4 +110,35 @@ async fn long_transcript_is_forwarded() {
     let text = "x".repeat(3_000_000);
     let result = start_forwarder(Arc::default()).await.send_text("parlance.deltas-1-0", &text).await;
     assert_eq!(result.failure, None);
+}
+
+/// Answers with the request's body and its signature.
+async fn echo_search(headers: HeaderMap, Json(body): Json<Value>) -> Json<Value> {
+    Json(json!({ "body": body, "authorization": headers["authorization"].to_str().unwrap() }))
+}
+
+#[tokio::test]
+async fn search_of_a_function_is_forwarded_with_upstream_credentials() {
+    let upstream = Router::new().route("/knowledgebases/ABCDEFGHIJ/retrieve", post(echo_search));
+    let credentials = Credentials::new("AKIDCALLER", "secret", None, None, "test");
+    let upstream = Upstream {
+        url: format!("http://{}", Bedrock::serve(upstream).await.address),
+        region: "eu-west-1".into(),
+        credentials: SharedCredentialsProvider::new(credentials),
+    };
+    let searches = Searches::Forwarded(Forwarder::new(upstream));
+    let bedrock = Bedrock::serve(knowledge_base::router(searches, authenticator())).await;
+    let url = format!("http://{}/knowledgebases/ABCDEFGHIJ/retrieve", bedrock.address);
+    let search = json!({ "retrievalQuery": { "text": "Why?" } });
+    for (key, status) in [("AKIDEXAMPLE", 200), ("AKIDADMINISTRATOR", 403), ("AKIDSTRANGER", 403)] {
+        let authorization = format!("AWS4-HMAC-SHA256 Credential={key}/20260101/us-east-1/bedrock/aws4_request");
+        let request = reqwest::Client::new().post(&url).header("authorization", authorization).json(&search);
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), status, "{key}");
+        let body: Value = response.json().await.unwrap();
+        if status == 200 {
+            assert_eq!(body["body"], search);
+            assert!(body["authorization"].as_str().unwrap().contains("Credential=AKIDCALLER/"), "{body}");
+        }
+    }
 }

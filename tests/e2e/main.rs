@@ -14,6 +14,7 @@ mod conversations;
 mod idempotency;
 mod input_validation;
 mod killed_handlers;
+mod knowledge;
 #[path = "../support/lambda_function.rs"]
 mod lambda_function;
 mod long_conversations;

@@ -358,6 +358,107 @@ async fn invalid_resolver_error_names_file_and_line() {
     assert!(sentence.contains("resolvers/publishing/putBatch.js:2:3"), "{sentence}");
 }
 
+/// A folder with two documents, and a file that is none.
+fn documents() -> TempDir {
+    let documents = TempDir::new().unwrap();
+    std::fs::write(documents.path().join("leave.md"), "Employees get 25 days of leave in a calendar year.\n").unwrap();
+    std::fs::write(documents.path().join("travel.md"), "Hotels cost at most 140 euros for each night.\n").unwrap();
+    std::fs::write(documents.path().join("broken.docx"), "no archive").unwrap();
+    documents
+}
+
+#[tokio::test]
+async fn chat_prints_the_numbered_sources_of_an_answer() {
+    let (folder, documents) = (TempDir::new().unwrap(), documents());
+    let arguments = ["--port", "0", "--knowledge", documents.path().to_str().unwrap()];
+    let mut server = parlance(&arguments, folder.path()).spawn().unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    let mut printed = Vec::new();
+    while !printed.last().is_some_and(|line: &String| line.starts_with("  broken.docx: ")) {
+        printed.push(with_timeout(lines.next_line()).await.unwrap().expect("the failed document is named"));
+    }
+    assert!(printed.iter().any(|line| line.starts_with("  Documents      ")), "{printed:?}");
+    let report = &printed[printed.len() - 2];
+    assert!(report.starts_with("Documents: 2 new, 1 failed; 2 in 2 chunks ("), "{report}");
+
+    let question = "How many days of leave do employees get?";
+    let answer = stdout(&run(&["chat", "--sources", question], folder.path()).await);
+    assert!(answer.contains("25 days of leave"), "{answer}");
+    let source = "([1] leave.md: s3://local-knowledge/leave.md)\n(Employees get 25 days of leave in a calendar year.)";
+    assert!(answer.contains(source), "{answer}");
+    stop(server).await;
+}
+
+#[tokio::test]
+async fn index_is_kept_from_one_start_to_the_next() {
+    let (folder, documents) = (TempDir::new().unwrap(), documents());
+    let arguments = ["--port", "0", "--knowledge", documents.path().to_str().unwrap()];
+    for report in ["Documents: 2 new, 1 failed; 2 in 2 chunks (", "Documents: 1 failed; 2 in 2 chunks ("] {
+        let mut server = parlance(&arguments, folder.path()).spawn().unwrap();
+        let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+        let mut line = String::new();
+        while !line.starts_with("Documents: ") {
+            line = with_timeout(lines.next_line()).await.unwrap().expect("a report is printed");
+        }
+        assert!(line.starts_with(report), "{line}");
+        stop(server).await;
+    }
+    let mode = folder.path().join(".parlance/knowledge").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[tokio::test]
+async fn missing_folder_of_documents_fails_with_one_sentence() {
+    let sentence = startup_error(&["--port", "0", "--knowledge", "/no/such/folder"]).await;
+    assert!(sentence.starts_with("parlance: The folder /no/such/folder cannot be read: "), "{sentence}");
+}
+
+#[tokio::test]
+async fn retrieve_prints_the_passages_of_a_question() {
+    let (folder, documents) = (TempDir::new().unwrap(), documents());
+    let knowledge = documents.path().to_str().unwrap();
+    let question = "How many days of leave?";
+    let arguments = ["retrieve", "--knowledge", knowledge, "--results", "1", question];
+    for report in ["Documents: 2 new, 1 failed; 2 in 2 chunks (", "Documents: 1 failed; 2 in 2 chunks ("] {
+        let output = run(&arguments, folder.path()).await;
+        let text = stdout(&output);
+        let score = text.strip_prefix("[1] ").and_then(|rest| rest.split(' ').next()).unwrap();
+        assert!((0.0..=1.0).contains(&score.parse::<f64>().unwrap()), "{text}");
+        assert!(text.ends_with(" leave.md\nEmployees get 25 days of leave in a calendar year.\n"), "{text}");
+        let errors = stderr(&output);
+        assert!(errors.starts_with(report) && errors.contains("\n  broken.docx: "), "{errors}");
+    }
+}
+
+#[tokio::test]
+async fn retrieve_measures_every_method_with_a_file_of_questions() {
+    let (folder, documents) = (TempDir::new().unwrap(), documents());
+    let questions = folder.path().join("questions.jsonl");
+    let lines = [
+        r#"{"id":"1","kind":"same words","question":"days of leave","sources":["leave.md"],"passage":"25 days"}"#,
+        r#"{"id":"2","kind":"typo","question":"hottels a night","sources":["travel.md"]}"#,
+        r#"{"id":"3","kind":"no answer","question":"Who founded Rome?"}"#,
+    ];
+    std::fs::write(&questions, lines.join("\n")).unwrap();
+    let [knowledge, file] = [documents.path(), &questions].map(|path| path.to_str().unwrap());
+    let arguments = ["retrieve", "--knowledge", knowledge, "--questions", file, "--results", "1"];
+    let table = stdout(&run(&arguments, folder.path()).await);
+    let rows: Vec<Vec<&str>> =
+        table.lines().map(|line| line.split("  ").filter(|cell| !cell.is_empty()).collect()).collect();
+    let names: Vec<&str> = rows.iter().map(|row| row[0]).collect();
+    assert_eq!(names, ["kind", "same words", "typo", "all", "has an answer (AUC)"], "{table}");
+    let header: Vec<&str> = rows[0].iter().map(|cell| cell.trim()).collect();
+    let methods = ["lexical recall@1", "MRR@10", "semantic recall@1", "MRR@10", "hybrid recall@1", "MRR@10"];
+    assert_eq!(header[2..], methods, "{table}");
+    assert!(
+        rows[1][1..].iter().map(|cell| cell.trim()).eq(["1", "1.00", "1.00", "1.00", "1.00", "1.00", "1.00"]),
+        "{table}"
+    );
+    std::fs::write(&questions, "no question").unwrap();
+    let error = stderr(&run(&arguments, folder.path()).await);
+    assert!(error.contains("parlance: Line 1 of the questions is not a question: "), "{error}");
+}
+
 #[tokio::test]
 async fn readme_shows_what_the_first_commands_print() {
     let folder = TempDir::new().unwrap();

@@ -1,0 +1,112 @@
+//! Answers with citations, from documents that change.
+use std::{collections::BTreeSet, fs, time::Duration};
+
+use local::{
+    fault_injection::{Fault, FaultPlan},
+    server::ServerOptions,
+};
+use serde_json::{Value, json};
+
+use super::fixture::{Answer, CITING_MODEL, DOCUMENTS, Fixture, MARKER_MODEL};
+
+const LEAVE_QUESTION: &str = "How many days of leave do employees get in a calendar year?";
+const LEAVE: &str = "s3://local-knowledge/leave.md";
+
+/// Each citation, and the text that cites.
+fn cited_texts(answer: &Answer) -> Vec<(&Value, String)> {
+    let cited_text = |text: &str, citation: &Value| {
+        let [start, end] = ["start", "end"].map(|name| citation[name].as_u64().unwrap() as usize);
+        let units: Vec<u16> = text.encode_utf16().collect();
+        String::from_utf16(&units[start..end]).unwrap()
+    };
+    answer
+        .blocks()
+        .flat_map(|block| {
+            let citations = block["citations"].as_array().into_iter().flatten();
+            citations.map(|citation| (citation, cited_text(block["text"].as_str().unwrap(), citation)))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn question_is_answered_with_citations_of_the_right_passage() {
+    let fixture = Fixture::new(&DOCUMENTS).await;
+    for (model, agent) in [(CITING_MODEL, "citing"), (MARKER_MODEL, "marking")] {
+        fixture.put_agent(agent, model, json!({})).await;
+        let answer = fixture.ask(&fixture.backend.api, agent, LEAVE_QUESTION).await;
+        assert_eq!(answer.streamed_text(), answer.text(), "{model}");
+        assert_eq!(answer.streamed_citations(), answer.citations(), "{model}");
+        let (citation, text) = cited_texts(&answer).remove(0);
+        assert_eq!((&citation["source"], &citation["title"]), (&json!(LEAVE), &json!("leave.md")), "{model}");
+        assert!(citation["passage"].as_str().unwrap().contains("25 days of leave"), "{citation}");
+        let expected = if model == CITING_MODEL { "Employees get 25 days" } else { "[1]" };
+        assert!(text.starts_with(expected), "{model}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn default_agent_answers_from_the_documents() {
+    let fixture = Fixture::new(&DOCUMENTS).await;
+    let answer = fixture.ask(&fixture.backend.api, "default", LEAVE_QUESTION).await;
+    assert!(answer.sources().contains(&LEAVE), "{:?}", answer.events);
+}
+
+#[tokio::test]
+async fn model_searches_with_its_tool() {
+    let fixture = Fixture::new(&DOCUMENTS).await;
+    fixture.put_agent("searching", CITING_MODEL, json!({ "mode": "TOOL", "results": 1 })).await;
+    let answer = fixture.ask(&fixture.backend.api, "searching", LEAVE_QUESTION).await;
+    let content: Vec<&Value> = answer.events.iter().flat_map(|event| event["content"].as_array().unwrap()).collect();
+    let call = content.iter().find(|block| block["toolUse"].is_object()).expect("the model calls its tool");
+    assert_eq!(call["toolUse"]["name"], "search_documents");
+    let result = content.iter().find_map(|block| block["toolResult"]["json"].as_str()).unwrap();
+    let found: Value = serde_json::from_str(result).unwrap();
+    assert_eq!(found["passages"][0]["source"], LEAVE);
+    assert_eq!(answer.sources(), [LEAVE]);
+    assert_eq!(answer.streamed_citations(), answer.citations());
+}
+
+#[tokio::test]
+async fn answer_follows_documents_that_change() {
+    let fixture = Fixture::new(&DOCUMENTS).await;
+    let ask = || fixture.ask(&fixture.backend.api, "default", LEAVE_QUESTION);
+    assert!(ask().await.text().contains("25 days"));
+
+    let job = fixture.change(|| fixture.write("leave.md", "Employees get 30 days of leave in each year.")).await;
+    assert_eq!(job.report.statistics.modified_documents_indexed, 1);
+    let answer = ask().await;
+    assert!(answer.text().contains("30 days") && !answer.text().contains("25 days"), "{}", answer.text());
+
+    let job = fixture.change(|| fs::remove_file(fixture.folder.path().join("leave.md")).unwrap()).await;
+    assert_eq!(job.report.statistics.documents_deleted, 1);
+    let answer = ask().await;
+    assert!(!answer.text().contains("30 days") && !answer.sources().contains(&LEAVE), "{}", answer.text());
+
+    let text = "Employees get 28 days of leave in each year.";
+    let job = fixture.change(|| fixture.write("new/leave.txt", text)).await;
+    assert_eq!(job.report.statistics.new_documents_indexed, 1);
+    let answer = ask().await;
+    assert!(answer.sources().contains(&"s3://local-knowledge/new/leave.txt"), "{:?}", answer.sources());
+}
+
+fn with_fault(fault: Fault) -> impl FnOnce(ServerOptions) -> ServerOptions {
+    let on_hits = BTreeSet::from([(fault, 1)]);
+    let fault_plan = FaultPlan { on_hits, resume_time: Duration::from_secs(4), ..FaultPlan::default() };
+    |options| ServerOptions { fault_plan, ..options }
+}
+
+#[tokio::test]
+async fn pause_of_the_database_is_waited_for_with_a_note() {
+    let fixture = Fixture::with_options(&DOCUMENTS, with_fault(Fault::KnowledgeResuming)).await;
+    let answer = fixture.ask(&fixture.backend.api, "default", LEAVE_QUESTION).await;
+    assert_eq!(answer.notes(), ["KNOWLEDGE_RESUMING"]);
+    assert!(answer.sources().contains(&LEAVE), "{:?}", answer.events);
+}
+
+#[tokio::test]
+async fn throttled_search_is_repeated() {
+    let fixture = Fixture::with_options(&DOCUMENTS, with_fault(Fault::KnowledgeThrottled)).await;
+    let answer = fixture.ask(&fixture.backend.api, "default", LEAVE_QUESTION).await;
+    assert_eq!(answer.notes(), Vec::<&str>::new());
+    assert!(answer.sources().contains(&LEAVE), "{:?}", answer.events);
+}

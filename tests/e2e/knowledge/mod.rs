@@ -1,0 +1,7 @@
+//! Agents that answer from the documents of a folder.
+mod answers;
+mod api_client;
+mod callers;
+mod fixture;
+mod ingestion_api;
+mod retrieve_api;
