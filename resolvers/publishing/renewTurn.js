@@ -106,9 +106,11 @@ export function response(ctx) {
 }
 
 function metadataOf(ctx) {
-  const { contentBlockIndex, agentPartialMessage, note, continues, toolCall, pending } = ctx.args.data;
+  const { contentBlockIndex, agentPartialMessage, citations, note, noteCode } = ctx.args.data;
+  const { continues, toolCall, pending } = ctx.args.data;
   const { status } = ctx.result;
-  const metadata = { status, contentBlockIndex, agentPartialMessage, note, continues, toolCall };
+  const text = { contentBlockIndex, agentPartialMessage, citations };
+  const metadata = { status, ...text, note, noteCode, continues, toolCall };
   return status === 'WAITING' && pending ? { ...metadata, pending } : metadata;
 }
 
