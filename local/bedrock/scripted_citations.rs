@@ -11,7 +11,7 @@ use super::{
 };
 
 /// The built-in tool of agents that search documents themselves.
-const SEARCH_TOOL: &str = "search_documents";
+pub(super) const SEARCH_TOOL: &str = "search_documents";
 /// The most passages that are quoted.
 const MAX_QUOTES: usize = 2;
 /// The largest length of a quote, in characters.

@@ -4,20 +4,26 @@ use super::{
     request::{Message, ToolResult, Transcript},
     requested_calls::{RequestedCall, requested_steps},
     script::{Pace, Script, ScriptBuilder, new_tool_use_id},
+    scripted_citations::SEARCH_TOOL,
 };
 
 const RESULT_CHARACTERS: usize = 400;
 
 /// The calls that the question asks for, or an answer to their results. None if the question asks for no
-/// calls.
+/// calls, and for an answer from the passages of searches.
 pub(super) fn script(transcript: &Transcript) -> Option<Script> {
     let (question, answer) = split_after_question(transcript)?;
     let steps_done = answer.iter().filter(|message| message.tool_uses().next().is_some()).count();
     let tool_names: Vec<&str> = transcript.tool_names().collect();
     match requested_steps(question, &tool_names).get(steps_done) {
         Some(calls) => Some(call_tools(calls, transcript)),
+        None if has_only_searched(answer) => None,
         None => answer_to_results(transcript),
     }
+}
+
+fn has_only_searched(answer: &[Message]) -> bool {
+    answer.iter().flat_map(Message::tool_uses).all(|call| call.name.as_deref() == Some(SEARCH_TOOL))
 }
 
 /// An answer that names each result since the question. None without results.
