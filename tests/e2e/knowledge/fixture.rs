@@ -32,7 +32,7 @@ const ON_UPDATE: &str = "subscription ($conversationId: ID!) { onConversationUpd
     turnId event { id content { text citations { number title source passage start end } } } \
     metadata { status agentPartialMessage noteCode citations { number title source passage start end } } } }";
 const GET_TURN: &str = "query ($conversationId: ID!, $id: ID!) { getTurn(conversationId: $conversationId, id: $id) { \
-    status answer { kind content { text citations { number title source passage start end } \
+    status answer { content { text citations { number title source passage start end } \
     toolUse { name input } toolResult { json } } } } }";
 
 pub struct Fixture {
@@ -123,8 +123,9 @@ impl Fixture {
             }
         }
         let variables = json!({ "conversationId": conversation, "id": id });
-        let mut turn = execute(api, GET_TURN, variables).await["data"]["getTurn"].take();
-        assert_eq!(turn["status"], "COMPLETED");
+        let mut response = execute(api, GET_TURN, variables).await;
+        assert_eq!(response["data"]["getTurn"]["status"], "COMPLETED", "{response}");
+        let mut turn = response["data"]["getTurn"].take();
         Answer { metadata, events: turn["answer"].as_array_mut().map(std::mem::take).unwrap() }
     }
 }

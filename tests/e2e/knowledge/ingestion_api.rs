@@ -172,7 +172,7 @@ async fn documents_are_ingested_with_attributes_of_the_request() {
     let request = json!({ "documents": [leave, document("s3://local-knowledge/missing.md")] });
     let response = fixture.call(Method::PUT, DOCUMENTS, request).await;
     let details = response.body["documentDetails"].as_array().unwrap();
-    let statuses: Vec<_> = details.iter().map(|detail| &detail["status"]).collect();
+    let statuses: Vec<_> = details.iter().map(|detail| detail["status"].as_str().unwrap()).collect();
     assert_eq!((response.status, statuses), (202, vec!["INDEXED", "NOT_FOUND"]));
 
     let filter = json!({ "equals": { "key": "year", "value": 2026 } });
