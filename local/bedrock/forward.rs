@@ -37,8 +37,8 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// An endpoint such as `bedrock-runtime`, with region and credentials from the environment or a profile, as
-    /// the AWS command line finds them.
+    /// An endpoint such as `bedrock-runtime`, with region and credentials from the environment or a profile,
+    /// as the AWS command line finds them.
     pub async fn from_environment(endpoint: &str) -> Result<Self, UpstreamError> {
         let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
         let region = config.region().ok_or(UpstreamError::NoRegion)?.to_string();

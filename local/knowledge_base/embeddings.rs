@@ -25,10 +25,10 @@ const MAX_MESSAGE_CHARACTERS: usize = 200;
 /// How texts become vectors.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct EmbeddingsOptions {
-    /// Search by meaning, with the vectors of an OpenAI-compatible server such as http://localhost:11434/v1
+    /// Search by meaning, with the vectors of an OpenAI-compatible server: http://localhost:11434/v1
     #[arg(long = "embeddings", value_name = "URL", requires = "knowledge")]
     pub url: Option<EmbeddingsUrl>,
-    /// Name of the server's embedding model, or QUERY,PASSAGE where questions and passages have different ones
+    /// Name of the server's model, or QUERY,PASSAGE where questions and passages have different ones
     #[arg(long = "embeddings-model", value_name = "NAME", requires = "url")]
     pub model: Option<ModelNames>,
 }

@@ -1,5 +1,5 @@
-//! Knowledge Bases of Amazon Bedrock over a folder of documents: Retrieve, ingestion jobs and the ingestion of
-//! single documents.
+//! Knowledge Bases of Amazon Bedrock over a folder of documents: Retrieve, ingestion jobs and the ingestion
+//! of single documents.
 mod document_ingestion;
 mod embeddings;
 mod folder_watch;
@@ -87,8 +87,8 @@ struct Inner {
 }
 
 impl KnowledgeBase {
-    /// Opens the index in a folder, or a new one in a temporary folder. No document is read: ingestion jobs do
-    /// that. Must be called within a tokio runtime.
+    /// Opens the index in a folder, or a new one in a temporary folder. No document is read: ingestion jobs
+    /// do that. Must be called within a tokio runtime.
     pub fn open(
         options: &KnowledgeOptions,
         index_folder: Option<&Path>,
