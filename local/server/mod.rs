@@ -189,13 +189,9 @@ impl Server {
         let secrets_router = call_recorder.wrap_router(secrets.router(authenticator.clone()));
         let secrets_url = listeners.serve_on_free_port(secrets_router).await?;
 
-        let knowledge = open_knowledge(&options, &faults)?;
-        if let Some(knowledge) = knowledge.clone() {
-            listeners.spawn(async move { knowledge.ingest_changes().await });
-        }
-
-        let model_router = model_router(&options, &authenticator).await?;
-        let search_router = search_router(&options, knowledge.clone(), &authenticator).await?;
+        let knowledge = start_knowledge(&options, &faults, &mut listeners)?;
+        let models = model_router(&options, &authenticator).await?;
+        let bedrock_router = models.merge(search_router(&options, knowledge.clone(), &authenticator).await?);
         let lambda_listener = listen(0).await?;
         let addresses = ServiceAddresses {
             bedrock: base_url.clone(),
@@ -221,8 +217,7 @@ impl Server {
         let settings = ApiSettings { faults: faults.clone(), ..ApiSettings::default() };
         let api = AppSync::with_settings(stack.api, sources, authenticator.clone(), settings)?;
         let router = with_publish_faults(api.router(), &options.fault_plan, &faults)
-            .merge(model_router)
-            .merge(search_router)
+            .merge(bedrock_router)
             .merge(identity::router(&issuers));
         listeners.serve(listener, call_recorder.wrap_router(router));
         lambda.resume_events();
@@ -331,11 +326,19 @@ fn open_database(options: &ServerOptions, stack: &Stack, faults: &FaultInjector)
     Ok(database.with_faults(faults, &stack.tables)?)
 }
 
-/// The index is kept in the state folder, unless nothing is kept.
-fn open_knowledge(options: &ServerOptions, faults: &FaultInjector) -> Result<Option<KnowledgeBase>, KnowledgeError> {
+/// Opens the knowledge base and ingests its folder from now on. The index is kept in the state folder, unless
+/// nothing is kept.
+fn start_knowledge(
+    options: &ServerOptions,
+    faults: &FaultInjector,
+    listeners: &mut Listeners,
+) -> Result<Option<KnowledgeBase>, KnowledgeError> {
     let Some(knowledge) = &options.knowledge else { return Ok(None) };
     let index_folder = (!options.ephemeral).then(|| options.state.join("knowledge"));
-    KnowledgeBase::open(knowledge, index_folder.as_deref(), &options.fault_plan, faults).map(Some)
+    let knowledge = KnowledgeBase::open(knowledge, index_folder.as_deref(), &options.fault_plan, faults)?;
+    let ingested = knowledge.clone();
+    listeners.spawn(async move { ingested.ingest_changes().await });
+    Ok(Some(knowledge))
 }
 
 async fn model_router(options: &ServerOptions, authenticator: &Authenticator) -> Result<Router, StartError> {
