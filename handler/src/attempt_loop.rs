@@ -55,7 +55,7 @@ pub async fn run_attempt(attempt: &mut Attempt, effects: &impl Effects) -> Attem
                 Effect::StopRetrieval => retrieval.set(Fuse::terminated()),
                 Effect::CallModel(request) => model_stream.set(Some(effects.call_model(request))),
                 Effect::CloseModelStream => model_stream.set(None),
-                Effect::RunTool(run) => tools.push(effects.run_tool(run)),
+                Effect::RunTool(run) => tools.push(effects.run_tool(*run)),
                 Effect::StopTools => tools.clear(),
                 Effect::Publish(mutation) => publish.set(effects.publish(mutation).fuse()),
                 Effect::Write(direct_write) => write.set(effects.write(direct_write).fuse()),

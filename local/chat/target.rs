@@ -87,7 +87,6 @@ mod tests {
 
     fn options(state: &Path) -> ChatOptions {
         ChatOptions {
-            sources: false,
             text: None,
             url: None,
             api_key: None,

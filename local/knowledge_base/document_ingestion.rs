@@ -158,7 +158,7 @@ fn ingest_error(error: IngestError) -> BedrockError {
     match error {
         IngestError::Busy => service_error::job_is_running(),
         IngestError::Embedder(error) => service_error::dependency_failed(error.to_string()),
-        IngestError::Stopped | IngestError::Folder(_) | IngestError::Index(_) => {
+        IngestError::Stopped | IngestError::Folder(_) | IngestError::OtherSettings | IngestError::Index(_) => {
             tracing::error!(%error, "documents cannot be ingested");
             BedrockError::internal_error()
         }

@@ -221,29 +221,7 @@ impl Attempt {
             let calls = calls.into_iter().map(to_call).collect();
             ToolRuns::of_stored_calls(calls, position, Answer::event_room(&limits))
         });
-        let step = match (retrieval, stored_runs) {
-            (Some(mut retrieval), stored_runs) => match retrieval.query_request.take() {
-                Some(request) => {
-                    let call = ModelCall::new(&limits, deadlines, jitter_seed, now);
-                    let (request, query) = (Arc::new(request), WrittenQuery::default());
-                    Step::Query(Box::new(QueryStep { call, request, query, retrieval, stored_runs }))
-                }
-                None => {
-                    let search = Retrieval::new(retrieval.request, &limits, deadlines.stop_model_at, jitter_seed, now);
-                    let RetrievalStart { knowledge, transcript, .. } = retrieval;
-                    let retrieval = search;
-                    Step::Retrieval(Box::new(RetrievalStep {
-                        retrieval,
-                        knowledge,
-                        transcript,
-                        stored_runs,
-                        end: None,
-                    }))
-                }
-            },
-            (None, Some(runs)) => Step::Tools(runs),
-            (None, None) => Step::Model(ModelCall::new(&limits, deadlines, jitter_seed, now)),
-        };
+        let step = first_step(retrieval, stored_runs, &limits, deadlines, jitter_seed, now);
         let mut attempt = Self {
             step,
             step_count: 1,
@@ -581,7 +559,7 @@ impl Attempt {
         }
         let timeout = Duration::from_secs(self.agent.tool_timeout_seconds);
         if let Some(run) = runs.next_run(&self.claim, &self.caller, timeout, self.deadlines.stop_model_at, now) {
-            return Some(Effect::RunTool(run));
+            return Some(Effect::RunTool(Box::new(run)));
         }
         if !runs.is_settled() {
             return None;
@@ -783,6 +761,27 @@ impl Attempt {
         self.last_sequence += 1;
         self.delivery.put(Mutation { claim: self.claim.clone(), sequence: self.last_sequence, update }, now);
     }
+}
+
+fn first_step(
+    retrieval: Option<RetrievalStart>,
+    stored_runs: Option<ToolRuns>,
+    limits: &Limits,
+    deadlines: Deadlines,
+    jitter_seed: u64,
+    now: Instant,
+) -> Step {
+    let model_call = || ModelCall::new(limits, deadlines, jitter_seed, now);
+    let Some(mut retrieval) = retrieval else {
+        return stored_runs.map_or_else(|| Step::Model(model_call()), Step::Tools);
+    };
+    if let Some(request) = retrieval.query_request.take() {
+        let (request, query) = (Arc::new(request), WrittenQuery::default());
+        return Step::Query(Box::new(QueryStep { call: model_call(), request, query, retrieval, stored_runs }));
+    }
+    let RetrievalStart { knowledge, request, transcript, .. } = retrieval;
+    let retrieval = Retrieval::new(request, limits, deadlines.stop_model_at, jitter_seed, now);
+    Step::Retrieval(Box::new(RetrievalStep { retrieval, knowledge, transcript, stored_runs, end: None }))
 }
 
 impl QueryStep {

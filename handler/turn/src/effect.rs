@@ -15,7 +15,7 @@ pub enum Effect {
     CallModel(Arc<ModelRequest>),
     CloseModelStream,
     /// At most `MAX_CONCURRENT_RUNS` are in flight.
-    RunTool(ToolRun),
+    RunTool(Box<ToolRun>),
     /// Stops all tools that run. Their results no longer count.
     StopTools,
     /// At most one is in flight: the next follows the result of this one.

@@ -435,7 +435,7 @@ impl Environment {
                     self.is_model_stream_open = true;
                 }
                 Effect::CloseModelStream => self.is_model_stream_open = false,
-                Effect::RunTool(run) => self.run_tool(run),
+                Effect::RunTool(run) => self.run_tool(*run),
                 Effect::StopTools => self.tools.clear(),
                 Effect::Publish(mutation) => self.publish(mutation),
                 Effect::Write(write) => self.write(write),
