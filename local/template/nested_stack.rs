@@ -217,7 +217,6 @@ mod tests {
             chunking: Chunking::FixedSize { max_tokens: 300, overlap_percentage: 20 },
         };
         assert_eq!(stack.knowledge_base, Some(expected.clone()));
-        assert_eq!(stack.functions["parlance-Handler"].environment["KNOWLEDGE_BASE_ID"], "LOCALKB001");
         assert_eq!(stack.api.environment["KNOWLEDGE_BASE_ID"], "LOCALKB001");
 
         let parameters = [("KnowledgeStore", "S3_VECTORS"), ("KnowledgeChunkTokens", "500"), ("Knowledge", "create")];
@@ -235,8 +234,7 @@ mod tests {
         let stack = load_with(&[]).unwrap();
         assert_eq!((stack.knowledge_base, stack.api.environment["KNOWLEDGE_BASE_ID"].as_str()), (None, "none"));
         let stack = load_with(&[("Knowledge", "KB12345678")]).unwrap();
-        let handler = &stack.functions["parlance-Handler"];
-        assert_eq!((stack.knowledge_base, handler.environment["KNOWLEDGE_BASE_ID"].as_str()), (None, "KB12345678"));
+        assert_eq!((stack.knowledge_base, stack.api.environment["KNOWLEDGE_BASE_ID"].as_str()), (None, "KB12345678"));
         assert!(load_with(&[("Knowledge", "kb")]).is_err());
     }
 

@@ -7,8 +7,9 @@ use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_bedrockruntime::{
     primitives::Blob,
     types::{
-        self as sdk, CitationsDelta, ContentBlockDelta, ContentBlockDeltaEvent, ConverseStreamMetadataEvent,
-        MessageStopEvent, ReasoningContentBlockDelta, TokenUsage,
+        self as sdk, CitationLocation, CitationSourceContentDelta, CitationsDelta, ContentBlockDelta,
+        ContentBlockDeltaEvent, ConverseStreamMetadataEvent, MessageStopEvent, ReasoningContentBlockDelta,
+        SearchResultLocation, TokenUsage,
     },
 };
 use aws_smithy_eventstream::frame::write_message_to;
@@ -17,7 +18,10 @@ use axum::{Router, http::StatusCode, routing::post};
 use futures::TryStreamExt;
 use serde_json::{Value, json};
 use turn::{
-    model::{ModelError, ModelRequest, ModelStop, Role, StreamEvent, ToolOutput, TranscriptBlock, TranscriptMessage},
+    model::{
+        CitedPassage, ModelError, ModelRequest, ModelStop, Role, StreamEvent, ToolOutput, TranscriptBlock,
+        TranscriptMessage,
+    },
     tool::{LambdaTool, Tool, ToolApproval, ToolEffect, ToolTarget},
 };
 
@@ -59,14 +63,14 @@ async fn recorded_stream_with_a_tool_call_is_translated() {
         StreamEvent::Other,
         text("I'"),
         text("ll look."),
-        StreamEvent::Other,
+        StreamEvent::BlockEnd { block: 0 },
         StreamEvent::ToolUse { block: 1, id, name },
         input(""),
         input("{\"loca"),
         input("tion\": \"San "),
         input("Francisco, C"),
         input("A\"}"),
-        StreamEvent::Other,
+        StreamEvent::BlockEnd { block: 1 },
         StreamEvent::MessageStop(ModelStop::ToolUse),
         StreamEvent::Usage(usage),
     ];
@@ -176,10 +180,26 @@ fn text_keeps_its_block_and_other_deltas_are_other() {
     for other in [
         ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::Text("Hm".into())),
         ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::RedactedContent(Blob::new([1]))),
-        ContentBlockDelta::Citation(CitationsDelta::builder().title("A page").build()),
     ] {
         assert_eq!(delta(other), StreamEvent::Other);
     }
+}
+
+#[test]
+fn citation_names_the_search_result_and_its_text() {
+    let location = SearchResultLocation::builder().search_result_index(3).start(0).end(1).build();
+    let citation = CitationsDelta::builder()
+        .title("A page")
+        .source("s3://docs/a.md")
+        .source_content(CitationSourceContentDelta::builder().text("So.").build())
+        .location(CitationLocation::SearchResultLocation(location))
+        .build();
+    let source = Some("s3://docs/a.md".to_owned());
+    let cited = CitedPassage { source, search_result_index: Some(3), text: "So.".into() };
+    assert_eq!(delta(ContentBlockDelta::Citation(citation)), StreamEvent::Citation { block: 2, cited });
+    let unknown = CitedPassage { source: None, search_result_index: None, text: String::new() };
+    let citation = CitationsDelta::builder().title("A page").build();
+    assert_eq!(delta(ContentBlockDelta::Citation(citation)), StreamEvent::Citation { block: 2, cited: unknown });
 }
 
 #[test]

@@ -91,7 +91,7 @@ async fn errors_say_whether_a_search_may_be_repeated() {
 
 #[tokio::test]
 async fn response_that_is_not_as_expected_is_refused() {
-    for body in [json!([]), json!({ "retrievalResults": 1 }), json!({ "retrievalResults": [{}] })] {
+    for body in [json!(7), json!({ "retrievalResults": 1 }), json!({ "retrievalResults": [{}] })] {
         let server = Server::start(200, "", body).await;
         assert_eq!(server.search(r#"{"equals":{"key":"a","value":1}}"#).await, Err(RetrievalError::Refused));
     }
