@@ -10,7 +10,7 @@ use crate::{
     embedder::{EmbedError, TextKind, embed_normalized},
     filter::Filter,
     index::{Index, IndexError, Snapshot, Vectors},
-    scoring::{fused_score, semantic_scores},
+    scoring::{LEXICAL_WEIGHT_WITH_EMBEDDINGS, LEXICAL_WEIGHT_WITH_NGRAMS, fused_score, semantic_scores},
 };
 
 /// Bedrock's limit for `numberOfResults`.
@@ -116,9 +116,18 @@ impl Index {
             Method::Hybrid => {
                 let lexical = snapshot.lexical_scores(query.text)?;
                 let semantic = self.semantic_scores(snapshot, query.text)?;
-                lexical.into_iter().zip(semantic).map(|(lexical, semantic)| fused_score(lexical, semantic)).collect()
+                let weight = self.lexical_weight();
+                let fused = |(lexical, semantic)| fused_score(weight, lexical, semantic);
+                lexical.into_iter().zip(semantic).map(fused).collect()
             }
         })
+    }
+
+    fn lexical_weight(&self) -> f32 {
+        match &self.vectors {
+            Vectors::HashedNgrams => LEXICAL_WEIGHT_WITH_NGRAMS,
+            Vectors::Embedded(_) => LEXICAL_WEIGHT_WITH_EMBEDDINGS,
+        }
     }
 
     fn semantic_scores(&self, snapshot: &Snapshot, question: &str) -> Result<Vec<f32>, SearchError> {
