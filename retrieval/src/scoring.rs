@@ -2,10 +2,10 @@
 
 /// The share of the lexical score in a score fused with hashed n-grams.
 ///
-/// Both weights were chosen on `tests/knowledge/questions.jsonl`: of 0.0, 0.1 … 1.0 the largest with which the
-/// fused score is at or above the better of its parts in recall@5 and mean reciprocal rank, and for
-/// embeddings also in telling questions without an answer. `tests/knowledge/held-out.jsonl` was written after
-/// the choice.
+/// Both weights were chosen on `tests/knowledge/questions.jsonl`: of 0.0, 0.1 … 1.0 the largest with which
+/// the fused score is at or above the better of its parts in recall@5 and mean reciprocal rank, and for
+/// embeddings also in telling questions without an answer. `tests/knowledge/held-out.jsonl` was written
+/// after the choice.
 pub const LEXICAL_WEIGHT_WITH_NGRAMS: f32 = 0.5;
 /// The share of the lexical score in a score fused with a model's embeddings (measured with
 /// multilingual-e5-small). Embeddings find more than words do, so that words have less weight.

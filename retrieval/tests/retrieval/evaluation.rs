@@ -35,8 +35,8 @@ fn evaluations(questions: &[Question]) -> [Evaluation; 3] {
     [Method::Lexical, Method::Semantic, Method::Hybrid].map(|method| evaluate(&index, questions, method, K).unwrap())
 }
 
-/// Recall, mean reciprocal rank and AUC of BM25, hashed n-grams and both. They are exact: corpus, questions and
-/// methods are fixed. A change of any of them changes the documents that quote them.
+/// Recall, mean reciprocal rank and AUC of BM25, hashed n-grams and both. They are exact: corpus, questions
+/// and methods are fixed. A change of any of them changes the documents that quote them.
 #[test]
 fn figures_are_those_of_the_documentation() {
     let figures = |file| {
