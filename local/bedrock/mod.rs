@@ -10,6 +10,7 @@ mod frames;
 mod iam_guard;
 mod mixed_messages;
 mod playback;
+mod quotes;
 mod request;
 mod requested_calls;
 mod script;

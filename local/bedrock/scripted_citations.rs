@@ -1,21 +1,16 @@
 //! Answers of the scripted model from passages of documents: it quotes what fits the question best and cites
 //! it, by itself as Claude does, or by numbers in brackets.
-use std::{cmp::Reverse, collections::BTreeSet};
-
 use serde::Deserialize;
 
 use super::{
     canned_text::{INTRODUCTION, limit_answer, split_tokens},
+    quotes::best_quotes,
     request::{ContentBlock, Message, SearchResult, Transcript},
     script::{Delta, Pace, Script, ScriptBuilder, new_tool_use_id},
 };
 
 /// The built-in tool of agents that search documents themselves.
 pub(super) const SEARCH_TOOL: &str = "search_documents";
-/// The most passages that are quoted.
-const MAX_QUOTES: usize = 2;
-/// The largest length of a quote, in characters.
-const MAX_QUOTE_CHARACTERS: usize = 300;
 
 /// A passage as the request numbers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +29,7 @@ pub(super) fn script(transcript: &Transcript) -> Option<Script> {
     if !search_results.is_empty() {
         let passages = (0..).zip(search_results.iter().copied());
         let passages: Vec<_> = passages.map(|(number, result)| Passage { number, text: result.text() }).collect();
-        return Some(answer_with_citations(transcript, &search_results, &best_passages(question, passages)));
+        return Some(answer_with_citations(transcript, &search_results, &choose_quotes(question, &passages)));
     }
     let found = found_passages(answer);
     let passages: Vec<Passage> = match &found {
@@ -42,7 +37,7 @@ pub(super) fn script(transcript: &Transcript) -> Option<Script> {
         None => numbered_passages(&transcript.messages[index]),
     };
     if !passages.is_empty() {
-        return Some(answer_with_markers(transcript, &best_passages(question, passages)));
+        return Some(answer_with_markers(transcript, &choose_quotes(question, &passages)));
     }
     let can_search = found.is_none() && transcript.tool_names().any(|name| name == SEARCH_TOOL);
     can_search.then(|| search(transcript, question))
@@ -102,28 +97,22 @@ fn found_passages(answer: &[Message]) -> Option<Vec<(usize, String)>> {
     Some(found.flat_map(|found| found.passages).map(|passage| (passage.number, passage.text)).collect())
 }
 
-/// The passages that share the most words with the question.
-fn best_passages<'a>(question: &str, mut passages: Vec<Passage<'a>>) -> Vec<Passage<'a>> {
-    let question = words(question);
-    let shared = |text: &str| words(text).intersection(&question).count();
-    passages.sort_by_key(|passage| Reverse(shared(passage.text)));
-    passages.truncate(MAX_QUOTES);
-    for passage in &mut passages {
-        let sentences = passage.text.split_inclusive(['.', '\n']).map(str::trim).filter(|text| !text.is_empty());
-        passage.text = sentences.max_by_key(|sentence| shared(sentence)).unwrap_or(passage.text);
-        let end = passage.text.char_indices().nth(MAX_QUOTE_CHARACTERS).map_or(passage.text.len(), |(index, _)| index);
-        passage.text = &passage.text[..end];
-    }
-    passages
+/// What the answer quotes of each passage.
+fn choose_quotes<'a>(question: &str, passages: &[Passage<'a>]) -> Vec<Passage<'a>> {
+    let texts: Vec<&str> = passages.iter().map(|passage| passage.text).collect();
+    let quotes = best_quotes(question, &texts).into_iter();
+    quotes.map(|quote| Passage { number: passages[quote.passage].number, text: quote.text }).collect()
 }
 
-fn words(text: &str) -> BTreeSet<String> {
-    let words = text.split(|character: char| !character.is_alphanumeric());
-    words.filter(|word| word.chars().count() > 3).map(str::to_lowercase).collect()
+fn introduction(quoted: &[Passage<'_>]) -> String {
+    match quoted {
+        [] => format!("{INTRODUCTION} The documents that were found do not have the words of your question."),
+        _ => format!("{INTRODUCTION} The documents say: "),
+    }
 }
 
 fn answer_with_citations(transcript: &Transcript, results: &[&SearchResult], passages: &[Passage<'_>]) -> Script {
-    let introduction = format!("{INTRODUCTION} The documents say: ");
+    let introduction = introduction(passages);
     let mut script = ScriptBuilder::new(Pace::Natural).text(split_tokens(&introduction)).close_block();
     for passage in passages {
         let result = results[passage.number];
@@ -141,7 +130,7 @@ fn answer_with_citations(transcript: &Transcript, results: &[&SearchResult], pas
 
 fn answer_with_markers(transcript: &Transcript, passages: &[Passage<'_>]) -> Script {
     let quotes: Vec<_> = passages.iter().map(|passage| format!("{} [{}]", passage.text, passage.number)).collect();
-    let text = format!("{INTRODUCTION} The documents say: {}", quotes.join(" "));
+    let text = introduction(passages) + &quotes.join(" ");
     let (tokens, reason) = limit_answer(&transcript.inference_config, &text);
     ScriptBuilder::new(Pace::Natural).text(tokens).close_block().finish(reason, transcript)
 }

@@ -47,3 +47,4 @@ pub use filter::Filter;
 pub use folder::Folder;
 pub use index::{Index, IndexError, IngestError, IngestionReport, Vectors};
 pub use search::{Method, Passage, Query, SearchError, SearchPage};
+pub use stop_words::content_words;

@@ -13,7 +13,7 @@ const STOP_WORDS: &[&str] = &[
 ];
 
 /// The terms of a question that say what it is about. A question of stop words alone stays as it is.
-pub fn without_stop_words(question: &str) -> String {
+pub fn content_words(question: &str) -> String {
     let terms = question.split(|character: char| !character.is_alphanumeric());
     let content: Vec<&str> = terms.filter(|term| !term.is_empty() && !is_stop_word(term)).collect();
     if content.is_empty() { question.to_owned() } else { content.join(" ") }
@@ -34,9 +34,9 @@ mod tests {
 
     #[test]
     fn content_of_a_question_remains() {
-        assert_eq!(without_stop_words("How do I reset the W8-meter?"), "reset W8 meter");
-        assert_eq!(without_stop_words("Who are you?"), "Who are you?");
-        assert_eq!(without_stop_words("Wer ist das?"), "Wer ist das");
-        assert_eq!(without_stop_words("?!"), "?!");
+        assert_eq!(content_words("How do I reset the W8-meter?"), "reset W8 meter");
+        assert_eq!(content_words("Who are you?"), "Who are you?");
+        assert_eq!(content_words("Wer ist das?"), "Wer ist das");
+        assert_eq!(content_words("?!"), "?!");
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     attributes::{AttributeValue, Attributes},
     hashed_ngrams::{self, NgramFrequencies},
     search::SOURCE_URI_KEY,
-    stop_words::without_stop_words,
+    stop_words::content_words,
 };
 
 /// Documents, chunks and vectors of one commit. Texts stay on disk.
@@ -135,14 +135,14 @@ impl Snapshot {
 
     /// The vector of a question where vectors are hashed n-grams.
     pub fn hashed_vector(&self, question: &str) -> Option<Vec<f32>> {
-        self.frequencies.as_ref().map(|frequencies| frequencies.vector(&without_stop_words(question)))
+        self.frequencies.as_ref().map(|frequencies| frequencies.vector(&content_words(question)))
     }
 
     /// The share of the question's terms that each chunk covers, by row.
     pub fn lexical_scores(&self, question: &str) -> Result<Vec<f32>, IndexError> {
         let (field, analyzer) = self.store.text_terms();
         let mut scores = vec![0.0; self.chunks.len()];
-        for hit in lexical::term_scores(&self.searcher, field, analyzer, &without_stop_words(question))? {
+        for hit in lexical::term_scores(&self.searcher, field, analyzer, &content_words(question))? {
             if let Some(row) = self.rows.get(&hit.address) {
                 scores[*row] = hit.score;
             }
