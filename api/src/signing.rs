@@ -1,9 +1,12 @@
 //! SigV4 signing of requests to AWS services.
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::{
-    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
+    http_request::{
+        PercentEncodingMode, SignableBody, SignableRequest, SignatureLocation, SigningSettings,
+        UriPathNormalizationMode, sign,
+    },
     sign::v4,
 };
 
@@ -31,6 +34,16 @@ pub struct ServiceRequest<'a> {
     /// The headers to sign, besides `host`.
     pub headers: &'a [(&'a str, &'a str)],
     pub body: &'a [u8],
+}
+
+/// A GET of an object of S3 that whoever has its URL may send until it expires.
+#[derive(Clone, Copy, Debug)]
+pub struct PresignedGet<'a> {
+    /// The URL of the object. Its path is percent-encoded once, as S3 requires, and it has no query.
+    pub url: &'a str,
+    pub region: &'a str,
+    /// At most a week.
+    pub lifetime: Duration,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -68,10 +81,61 @@ impl ServiceRequest<'_> {
     }
 }
 
+impl PresignedGet<'_> {
+    /// The parameters that authorize the request, in the order of its query.
+    pub fn parameters(
+        &self,
+        credentials: Credentials,
+        at: SystemTime,
+    ) -> Result<Vec<(&'static str, String)>, SigningError> {
+        let identity = credentials.into();
+        let mut settings = SigningSettings::default();
+        settings.signature_location = SignatureLocation::QueryParams;
+        settings.expires_in = Some(self.lifetime);
+        // S3 signs the path as it is sent.
+        settings.percent_encoding_mode = PercentEncodingMode::Single;
+        settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+        let parameters = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(self.region)
+            .name("s3")
+            .time(at)
+            .settings(settings)
+            .build()?
+            .into();
+        let request = SignableRequest::new("GET", self.url, std::iter::empty(), SignableBody::UnsignedPayload)?;
+        let (instructions, _) = sign(request, &parameters)?.into_parts();
+        let (_, parameters) = instructions.into_parts();
+        Ok(parameters.into_iter().map(|(name, value)| (name, value.into_owned())).collect())
+    }
+
+    /// The URL with the parameters that authorize the request.
+    pub fn sign(&self, credentials: Credentials, at: SystemTime) -> Result<String, SigningError> {
+        let parameters = self.parameters(credentials, at)?;
+        let query: Vec<String> =
+            parameters.iter().map(|(name, value)| format!("{name}={}", percent_encoded(value, ""))).collect();
+        Ok(format!("{}?{}", self.url, query.join("&")))
+    }
+}
+
+/// A text as Signature Version 4 encodes it: `%` and two digits for each byte of a character other than
+/// `A-Z a-z 0-9 - . _ ~` and those of `kept`.
+pub fn percent_encoded(text: &str, kept: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_ascii_alphanumeric() || "-._~".contains(character) || kept.contains(character) {
+            encoded.push(character);
+            continue;
+        }
+        for byte in character.encode_utf8(&mut [0; 4]).bytes() {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const CONTENT_TYPE: (&str, &str) = ("content-type", "application/json");
@@ -122,5 +186,43 @@ mod tests {
     fn session_token_is_sent_along() {
         let headers = signed(Some("token"), "{}");
         assert!(headers.contains(&("x-amz-security-token".to_owned(), "token".to_owned())));
+    }
+
+    /// The example of AWS's page "Authenticating requests: using query parameters (AWS Signature Version 4)".
+    #[test]
+    fn presigned_url_is_that_of_awss_example() {
+        let credentials = Credentials::new(
+            "AKIAIOSFODNN7EXAMPLE",
+            "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            None,
+            None,
+            "test",
+        );
+        let url = "https://examplebucket.s3.amazonaws.com/test.txt";
+        let get = PresignedGet { url, region: "us-east-1", lifetime: Duration::from_secs(86_400) };
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_369_353_600);
+        assert_eq!(
+            get.sign(credentials, at).unwrap(),
+            "https://examplebucket.s3.amazonaws.com/test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256&\
+             X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request&\
+             X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host&\
+             X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404"
+        );
+    }
+
+    #[test]
+    fn presigned_url_has_the_session_token() {
+        let credentials = Credentials::new("ASIAEXAMPLE", "secret", Some("a+b/c==".to_owned()), None, "test");
+        let url = "https://docs.s3.eu-west-1.amazonaws.com/a%20b.pdf";
+        let get = PresignedGet { url, region: "eu-west-1", lifetime: Duration::from_secs(300) };
+        let signed = get.sign(credentials, SystemTime::UNIX_EPOCH).unwrap();
+        assert!(signed.starts_with("https://docs.s3.eu-west-1.amazonaws.com/a%20b.pdf?X-Amz-"), "{signed}");
+        assert!(signed.ends_with("&X-Amz-Security-Token=a%2Bb%2Fc%3D%3D"), "{signed}");
+    }
+
+    #[test]
+    fn percent_encoding_is_that_of_signature_version_4() {
+        assert_eq!(percent_encoded("a/b c+ü~-._%2F", "/"), "a/b%20c%2B%C3%BC~-._%252F");
+        assert_eq!(percent_encoded("a/b", ""), "a%2Fb");
     }
 }

@@ -5,7 +5,7 @@ use turn::{
     failures::{Failure, Severity},
 };
 
-use crate::aws::{RenewalError, TableError};
+use crate::aws::{LinkError, RenewalError, TableError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum HandlerError {
@@ -25,6 +25,8 @@ pub enum HandlerError {
     NoApiKey,
     #[error("the API key is not renewed: {0}")]
     ApiKeyNotRenewed(#[from] RenewalError),
+    #[error("the link to a document is not made: {0}")]
+    DocumentNotLinked(#[from] LinkError),
 }
 
 impl HandlerError {
@@ -44,6 +46,7 @@ impl HandlerError {
             Self::OutOfTime => "Handler.OutOfTime",
             Self::NoApiKey => "Handler.NoApiKey",
             Self::ApiKeyNotRenewed(_) => "Handler.ApiKeyNotRenewed",
+            Self::DocumentNotLinked(_) => "Handler.DocumentNotLinked",
         }
     }
 }

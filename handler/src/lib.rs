@@ -33,7 +33,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use lambda_runtime::{LambdaEvent, service_fn};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tracing::{Instrument, info_span};
 use turn::{
     deadlines::Deadlines,
@@ -46,7 +46,7 @@ use crate::{
     attempt_loop::Effects,
     aws::{Bedrock, Clients},
     check_tools::AllowedTools,
-    clock::Clock,
+    clock::{Clock, iso_8601},
     errors::HandlerError,
     function_arn::AllowedFunctions,
     graphql_urls::GraphqlUrls,
@@ -55,7 +55,7 @@ use crate::{
     tool::{HandlerTools, Tool},
 };
 
-pub use aws::{ApiKey, McpServers, RenewalError, Table, TableError};
+pub use aws::{ApiKey, DocumentLinks, LinkError, McpServers, RenewalError, Table, TableError};
 
 /// The body of a publish, and what AppSync's response to it means.
 pub mod publishing {
@@ -158,6 +158,7 @@ async fn serve_event<M: Model>(
         handler_tools: clients.handler_tools(),
         mcp_servers: Some(clients.mcp_servers()),
         api_key: clients.api_key.as_ref(),
+        document_links: Some(&clients.document_links),
     };
     let response = serve(event.payload, &context).await;
     effects.close(context.deadlines.give_up_at).await;
@@ -183,6 +184,8 @@ pub struct InvocationContext<'a, E> {
     pub mcp_servers: Option<&'a McpServers>,
     /// The API key that this function renews, if any.
     pub api_key: Option<&'a ApiKey>,
+    /// Makes links to documents. `None` makes none.
+    pub document_links: Option<&'a DocumentLinks>,
 }
 
 impl<E> InvocationContext<'_, E> {
@@ -200,8 +203,8 @@ impl<E> InvocationContext<'_, E> {
 }
 
 /// Answers a turn, publishes an answered tool call, purges a conversation, closes a turn by order or by
-/// failure record, renews the API key, or checks tools. Returns the response: null unless the caller waits
-/// for one.
+/// failure record, renews the API key, checks tools, or makes a link to a document. Returns the response:
+/// null unless the caller waits for one.
 pub async fn serve<E: Effects>(payload: Value, context: &InvocationContext<'_, E>) -> Result<Value, HandlerError> {
     Box::pin(dispatch(payload, context)).await
 }
@@ -244,6 +247,14 @@ async fn dispatch<E: Effects>(payload: Value, context: &InvocationContext<'_, E>
             let listings = check_tools::list_servers(&request.tools, context.mcp_servers).await;
             let check = check_tools::check_tools(request, &listings, context.allowed_tools());
             Ok(serde_json::to_value(check).expect("texts always serialize"))
+        }
+        Invocation::LinkDocument(request) => {
+            let link = match context.document_links {
+                Some(links) => links.link(&request.source, context.clock.now()).await?,
+                None => None,
+            };
+            let (url, expires_at) = link.map(|link| (link.url, iso_8601(link.expires_at))).unzip();
+            Ok(json!({ "url": url, "expiresAt": expires_at }))
         }
         Invocation::RenewApiKey(RenewApiKeyRequest {}) => {
             let api_key = context.api_key.ok_or(HandlerError::NoApiKey)?;

@@ -27,6 +27,10 @@ pub struct Settings {
     pub tool_secrets: AllowedSecrets,
     /// In place of the URL of bedrock-agent-runtime.
     pub knowledge_base_endpoint: Option<String>,
+    /// The bucket of the documents that answers cite. Links lead to its objects alone.
+    pub documents_bucket: Option<String>,
+    /// In place of S3's own URL.
+    pub s3_endpoint: Option<String>,
     /// In place of Secrets Manager's own URL.
     pub secrets_manager_endpoint: Option<String>,
     /// The URL of the API key in AppSync's API, if this function renews the key.
@@ -56,6 +60,8 @@ impl Settings {
             tool_mcp_urls: reader.mcp_urls("TOOL_MCP_URLS"),
             tool_secrets: AllowedSecrets::from_list(&reader.optional("TOOL_SECRET_ARNS").unwrap_or_default()),
             knowledge_base_endpoint: reader.optional_url("AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME"),
+            documents_bucket: reader.optional("DOCUMENTS_BUCKET"),
+            s3_endpoint: reader.optional_url("AWS_ENDPOINT_URL_S3"),
             secrets_manager_endpoint: reader.optional_url("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
             api_key_url: reader.secret_url("API_KEY_URL"),
             limits: Limits {
@@ -185,6 +191,7 @@ mod tests {
         assert_eq!(settings.tool_graphql_urls.allowed_url(None), Some("https://api.example.com/graphql"));
         assert_eq!((settings.tool_mcp_urls, settings.tool_secrets), (McpUrls::default(), AllowedSecrets::default()));
         assert_eq!(settings.secrets_manager_endpoint, None);
+        assert_eq!((settings.documents_bucket, settings.s3_endpoint), (None, None));
     }
 
     #[test]
@@ -202,6 +209,8 @@ mod tests {
             ("TOOL_MCP_URLS", "https://mcp.example.com/*"),
             ("TOOL_SECRET_ARNS", "arn:a,arn:b"),
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://localhost:4003"),
+            ("DOCUMENTS_BUCKET", "documents"),
+            ("AWS_ENDPOINT_URL_S3", "http://localhost:4004"),
         ]);
         let settings = settings.unwrap();
         assert_eq!(settings.lambda_endpoint.as_deref(), Some("http://localhost:4001"));
@@ -212,6 +221,8 @@ mod tests {
         assert!(settings.tool_mcp_urls.allows("https://mcp.example.com/a"));
         assert!(settings.tool_secrets.allows("arn:b"));
         assert_eq!(settings.secrets_manager_endpoint.as_deref(), Some("http://localhost:4003"));
+        assert_eq!(settings.documents_bucket.as_deref(), Some("documents"));
+        assert_eq!(settings.s3_endpoint.as_deref(), Some("http://localhost:4004"));
         let limits = settings.limits;
         assert_eq!(limits.model_silence, Duration::from_secs(3));
         assert_eq!((limits.pacing_last, limits.event_max_bytes), (Duration::from_millis(500), 9000));

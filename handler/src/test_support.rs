@@ -123,6 +123,7 @@ impl TestInvocation {
             handler_tools: &HandlerTools::default(),
             mcp_servers: None,
             api_key: self.api_key.as_ref(),
+            document_links: None,
         };
         serve(payload, &context).await
     }

@@ -152,6 +152,7 @@ async fn check(payload: Value) -> Option<Value> {
         handler_tools: &HandlerTools::default(),
         mcp_servers: None,
         api_key: None,
+        document_links: None,
     };
     serve(payload, &context).await.ok()
 }

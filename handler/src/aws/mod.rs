@@ -2,6 +2,7 @@
 //! requests.
 mod appsync;
 mod bedrock;
+mod document_links;
 pub mod dynamodb;
 mod json_protocol;
 mod kms;
@@ -39,6 +40,7 @@ use crate::{
     tool::HandlerTools,
 };
 use appsync::AppSync;
+use document_links::DocumentsBucket;
 use kms::Kms;
 use knowledge_base::KnowledgeBases;
 use secrets_manager::SecretsManager;
@@ -47,6 +49,7 @@ use tools::{CredentialCache, InvocationTools, Lambda, ToolClients};
 
 pub use appsync::{ApiKey, RenewalError, classify_response, request_body};
 pub use bedrock::Bedrock;
+pub use document_links::{DocumentLinks, LinkError};
 pub use dynamodb::{CLAIM_RETENTION, ClaimOutcome, StoredAnswer, Table, TableError, with_retries};
 #[cfg(test)]
 pub use mcp::test_server;
@@ -60,6 +63,7 @@ pub struct Clients<M> {
     pub table: Table,
     /// The API key that this function renews, if any.
     pub api_key: Option<ApiKey>,
+    pub document_links: DocumentLinks,
     model: M,
     appsync: AppSync,
     knowledge_bases: KnowledgeBases,
@@ -104,7 +108,13 @@ impl<M: Model> Clients<M> {
         let mcp_urls = settings.tool_mcp_urls.clone();
         let secret_arns = settings.tool_secrets.clone();
         let knowledge_bases = KnowledgeBases::new(signed_http.clone(), settings.knowledge_base_endpoint.clone());
+        let bucket = settings.documents_bucket.clone().map(|name| DocumentsBucket {
+            endpoint: settings.s3_endpoint.clone(),
+            region: signed_http.region().to_owned(),
+            name,
+        });
         Ok(Self {
+            document_links: DocumentLinks::new(signed_http.clone(), bucket),
             table: Table::new(config, &settings.table_name),
             api_key: settings.api_key_url.as_ref().map(|url| ApiKey::new(signed_http.clone(), url)),
             model,

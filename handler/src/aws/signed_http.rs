@@ -46,13 +46,18 @@ impl SignedHttp {
         self.region.as_ref()
     }
 
+    /// The credentials of the handler's role.
+    pub async fn credentials(&self) -> Result<Credentials, CredentialsError> {
+        self.credentials.provide_credentials().await
+    }
+
     /// Tries once. `configure` adds what is not signed, such as a time limit.
     pub async fn send(
         &self,
         post: PostRequest<'_>,
         configure: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<Response, SendError> {
-        let credentials = self.credentials.provide_credentials().await?;
+        let credentials = self.credentials().await?;
         let request = self.signed_request(post, credentials, configure)?;
         self.http.execute(request).await.map_err(|error| SendError::Transport(error.without_url()))
     }

@@ -25,6 +25,8 @@ pub enum Invocation {
     PublishToolCall(PublishToolCallRequest),
     /// Asks whether an agent may have these tools. The invocation returns what is wrong with them.
     CheckTools(CheckToolsRequest),
+    /// Asks for a link to a document. The invocation returns the link, if the document can have one.
+    LinkDocument(LinkDocumentRequest),
     /// Ordered by the schedule of the template.
     RenewApiKey(RenewApiKeyRequest),
 }
@@ -137,6 +139,13 @@ pub struct UncheckedTool {
     /// Members that the check does not look at.
     #[serde(flatten)]
     pub others: Map<String, Value>,
+}
+
+/// Asks for a link to a cited document, for a caller who may read the citation.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct LinkDocumentRequest {
+    /// The document's URI, such as `s3://bucket/key`.
+    pub source: String,
 }
 
 /// Asks for a later expiry of the API key. It has no members.

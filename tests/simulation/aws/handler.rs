@@ -66,6 +66,7 @@ pub async fn serve(
         handler_tools: &HandlerTools::default(),
         mcp_servers: None,
         api_key: None,
+        document_links: None,
     };
     let result = handler::serve(payload, &context).await;
     if let Err(error) = &result {
