@@ -76,6 +76,7 @@ def combinations(template):
     yield {**all_modes, **TOOLS}
     for knowledge in products(KNOWLEDGE):
         yield {**all_modes, **knowledge}
+    yield {**all_modes, "Knowledge": "KB12345678", "KnowledgeBucket": "documents.example"}
 
 
 def nested_combinations(template):

@@ -20,6 +20,7 @@ mod process_group;
 pub mod realtime;
 pub mod resolver;
 pub mod retrieve;
+pub mod s3;
 pub mod secrets_manager;
 pub mod server;
 pub mod stack;

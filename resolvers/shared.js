@@ -167,6 +167,9 @@ function raiseTableError(ctx) {
   util.error('The table did not answer. Try again.', 'TryAgain');
 }
 
+/** An agent has stored no event of the id that getCitation names. */
+const raiseNoEvent = (ctx) => util.error(`There is no event ${ctx.args.eventId} of an agent.`, 'NotFound');
+
 /** Why one item of the transaction was refused, by the name that the request gave it. */
 function reasonFor(ctx, name) {
   return (ctx.result?.cancellationReasons ?? [])[ctx.stash.transactionItemNames.indexOf(name)];

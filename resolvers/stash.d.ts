@@ -180,6 +180,17 @@ interface Stash {
   nextAnswerPosition?: number;
 
   /**
+   * Where getCitation looks for its event. Written by citations/locateEvent and, page by page, by
+   * citations/findCitation; read by citations/findCitation.
+   */
+  eventSearch: EventSearch;
+  /**
+   * The citation that getCitation returns. Missing while its event is not found. Written by
+   * citations/findCitation; read by citations/findCitation and citations/linkDocument.
+   */
+  citation?: any;
+
+  /**
    * The event before a page of events that has more before it. Written by conversations/listEvents; read by
    * conversations/markSuperseded.
    */
@@ -343,6 +354,14 @@ interface ToolCallUpdate {
 interface LoadedTurn extends StoredTurn {
   storedStatus: TurnStatus;
   storedPending?: ToolCall[];
+}
+
+interface EventSearch {
+  /** The turn's positions after the user's event. */
+  first: number;
+  last: number;
+  /** Of the table: where the next page begins. */
+  nextToken?: string | null;
 }
 
 interface Closing {

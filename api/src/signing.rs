@@ -191,13 +191,8 @@ mod tests {
     /// The example of AWS's page "Authenticating requests: using query parameters (AWS Signature Version 4)".
     #[test]
     fn presigned_url_is_that_of_awss_example() {
-        let credentials = Credentials::new(
-            "AKIAIOSFODNN7EXAMPLE",
-            "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-            None,
-            None,
-            "test",
-        );
+        let credentials =
+            Credentials::new("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", None, None, "test");
         let url = "https://examplebucket.s3.amazonaws.com/test.txt";
         let get = PresignedGet { url, region: "us-east-1", lifetime: Duration::from_secs(86_400) };
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_369_353_600);

@@ -15,10 +15,20 @@ macro_rules! usage_fields {
     };
 }
 
+macro_rules! citation_fields {
+    () => {
+        "{ number title source url passage score page start end }"
+    };
+}
+
 macro_rules! content_fields {
     () => {
-        "{ text citations { number title source url passage score page start end } toolUse { id name title input } \
-         toolResult { toolUseId status json text truncated startedAt endedAt } }"
+        concat!(
+            "{ text citations ",
+            citation_fields!(),
+            " toolUse { id name title input } \
+             toolResult { toolUseId status json text truncated startedAt endedAt } }"
+        )
     };
 }
 
@@ -190,6 +200,13 @@ pub const GET_TURN: &str = concat!(
     " }"
 );
 
+pub const GET_CITATION: &str = concat!(
+    "query GetCitation($conversationId: ID!, $eventId: ID!, $index: Int!) { \
+     getCitation(conversationId: $conversationId, eventId: $eventId, index: $index) { citation ",
+    citation_fields!(),
+    " url expiresAt } }"
+);
+
 pub const PUT_AGENT: &str =
     concat!("mutation PutAgent($input: PutAgentInput!) { putAgent(input: $input) ", agent_fields!(), " }");
 
@@ -214,7 +231,7 @@ pub const ON_CONVERSATION_UPDATE: &str = concat!(
 );
 
 /// Every document.
-pub const ALL: [&str; 20] = [
+pub const ALL: [&str; 21] = [
     CREATE_CONVERSATION,
     UPDATE_CONVERSATION,
     DELETE_CONVERSATION,
@@ -230,6 +247,7 @@ pub const ALL: [&str; 20] = [
     CONTINUE_TURN,
     ANSWER_TOOL_CALL,
     GET_TURN,
+    GET_CITATION,
     PUT_AGENT,
     GET_AGENT,
     LIST_AGENTS,

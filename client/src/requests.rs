@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use crate::{
     documents,
     schema::{
-        Access, Agent, AgentConnection, Caller, Conversation, ConversationConnection, ConversationEvents,
-        ConversationParticipants, InferenceSettings, Participant, ToolApproval, ToolEffect, Turn,
+        Access, Agent, AgentConnection, Caller, CitedDocument, Conversation, ConversationConnection,
+        ConversationEvents, ConversationParticipants, InferenceSettings, Participant, ToolApproval, ToolEffect, Turn,
     },
 };
 
@@ -165,6 +165,17 @@ pub struct GetTurn {
     pub after_sequence: Option<u32>,
 }
 request!(GetTurn, GET_TURN, "getTurn", Turn, |request| json!(request));
+
+/// A citation of an agent's event, with a link to its document.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GetCitation {
+    pub conversation_id: String,
+    pub event_id: String,
+    /// The place of the citation among those of `ConversationEvent::citations`, from 0.
+    pub index: u32,
+}
+request!(GetCitation, GET_CITATION, "getCitation", CitedDocument, |request| json!(request));
 
 /// Cancels a turn and keeps the text so far. A turn that has ended stays unchanged.
 #[derive(Clone, Debug, Serialize)]

@@ -58,6 +58,17 @@ pub struct ConversationConnection {
     pub next_token: Option<String>,
 }
 
+/// A citation, and how to open its document.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct CitedDocument {
+    pub citation: Citation,
+    /// A link for a browser. Whoever has it can read the document until it expires.
+    pub url: Option<String>,
+    /// When the link expires; `None` if it does not.
+    pub expires_at: Option<String>,
+}
+
 /// Events of one conversation, and its active turn.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase")]

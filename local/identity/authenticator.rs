@@ -2,13 +2,22 @@
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
+    time::SystemTime,
 };
 
-use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, Uri, header::AUTHORIZATION};
 
 use super::{
-    assumed_role::AssumedRole, auth_error::AuthError, auth_request::AuthRequest, caller::Caller, constant_time,
-    principal::Principal, signature, token::Token, trusted_issuer::TrustedIssuer,
+    assumed_role::AssumedRole,
+    auth_error::AuthError,
+    auth_request::AuthRequest,
+    caller::Caller,
+    constant_time,
+    presigned_url::{PresignedUrl, PresignedUrlError},
+    principal::Principal,
+    signature,
+    token::Token,
+    trusted_issuer::TrustedIssuer,
 };
 use crate::stack::{AuthMode, TokenIssuer};
 
@@ -51,6 +60,21 @@ impl Authenticator {
     /// As `assumed_role`, and also of a user with long-lived credentials, such as the administrator.
     pub fn assumed_role_or_user(&self, headers: &HeaderMap) -> Option<AssumedRole> {
         Some(AssumedRole::from_principal(self.signer(headers)?.as_ref()))
+    }
+
+    /// The role or user whose credentials have signed the query of a GET of S3.
+    pub fn authenticate_presigned_url(
+        &self,
+        host: &str,
+        uri: &Uri,
+        now: SystemTime,
+    ) -> Result<AssumedRole, PresignedUrlError> {
+        let url = PresignedUrl::parse(uri)?;
+        let principals = self.principals.read().unwrap_or_else(PoisonError::into_inner);
+        let principal = principals.get(&url.access_key_id).cloned().ok_or(PresignedUrlError::UnknownAccessKey)?;
+        drop(principals);
+        url.verify(host, uri.path(), &principal, now)?;
+        Ok(AssumedRole::from_principal(&principal))
     }
 
     /// The principal whose access key a signature names.

@@ -50,6 +50,16 @@ fn parse_authorization(authorization: &str) -> Option<Signature<'_>> {
     is_for_appsync.then_some(Signature { access_key_id, region, date, signed_headers, signature: part("Signature")? })
 }
 
+/// A time such as `20261118T110640Z`.
+pub fn parse_time(text: &str) -> Option<SystemTime> {
+    let date_time = jiff::civil::DateTime::strptime(TIME_FORMAT, text).ok()?;
+    // jiff reads the second 60 as 59; Java, which AppSync is written in, refuses it.
+    if date_time.strftime(TIME_FORMAT).to_string() != text {
+        return None;
+    }
+    Some(date_time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().into())
+}
+
 impl Signature<'_> {
     /// Verifies the session token, the age and the signature of a request.
     pub fn verify(&self, request: &AuthRequest<'_>, principal: &Principal) -> Result<(), AuthError> {
@@ -77,12 +87,7 @@ impl Signature<'_> {
         if !date_header.starts_with(self.date) {
             return None;
         }
-        let date_time = jiff::civil::DateTime::strptime(TIME_FORMAT, date_header).ok()?;
-        // jiff reads the second 60 as 59; Java, which AppSync is written in, refuses it.
-        if date_time.strftime(TIME_FORMAT).to_string() != date_header {
-            return None;
-        }
-        Some(date_time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().into())
+        parse_time(date_header)
     }
 
     /// Computes the signature of the request. Returns `None` if the request cannot be signed or `host` is not

@@ -43,6 +43,8 @@ use pause::Pause;
 pub const KNOWLEDGE_BASE_ID: &str = "LOCALKB001";
 /// The id of its data source, which is the folder.
 pub const DATA_SOURCE_ID: &str = "LOCALDS001";
+/// The bucket that the folder stands for.
+pub const BUCKET: &str = "local-knowledge";
 /// What the URI of a document begins with. The path below the folder follows.
 pub const URI_PREFIX: &str = "s3://local-knowledge/";
 
@@ -120,6 +122,11 @@ impl KnowledgeBase {
     /// The ingestion jobs, and each change of them.
     pub fn jobs(&self) -> watch::Receiver<JobList> {
         self.0.jobs.subscribe()
+    }
+
+    /// The data source.
+    pub fn folder(&self) -> &Folder {
+        &self.0.folder
     }
 
     /// Documents and chunks that searches find.

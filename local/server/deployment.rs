@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{Models, ServerOptions, StartError};
 use crate::{
     identity::{LOCAL_CLIENT_ID, LocalIssuers},
-    knowledge_base::KNOWLEDGE_BASE_ID,
+    knowledge_base::{BUCKET, KNOWLEDGE_BASE_ID},
     lambda::LocalFunction,
     secrets_manager::LocalSecret,
     stack::Stack,
@@ -64,6 +64,7 @@ fn parameters(options: &ServerOptions, base_url: &str) -> Result<BTreeMap<String
     }
     if options.knowledge.is_some() {
         require("Knowledge", KNOWLEDGE_BASE_ID.into(), "the documents of --knowledge would not be searched")?;
+        require("KnowledgeBucket", BUCKET.into(), "the documents of --knowledge would have no links")?;
     }
     if options.oidc {
         require("OidcIssuer", LocalIssuers::oidc_url(base_url), "the provider of --oidc would not be trusted")?;
@@ -187,6 +188,9 @@ mod tests {
         let role = AssumedRole::new(&stack.functions[HANDLER_FUNCTION].role, "run");
         let resource = "arn:aws:bedrock:us-east-1:000000000000:knowledge-base/LOCALKB001";
         assert_eq!(role.authorize(&AccessRequest { action: "bedrock:Retrieve", resource, leading_keys: &[] }), Ok(()));
+        assert_eq!(stack.functions[HANDLER_FUNCTION].environment["DOCUMENTS_BUCKET"], BUCKET);
+        let resource = "arn:aws:s3:::local-knowledge/hr/travel.md";
+        assert_eq!(role.authorize(&AccessRequest { action: "s3:GetObject", resource, leading_keys: &[] }), Ok(()));
         let error = with_parameters(&[("Knowledge", "none")]).unwrap_err().to_string();
         assert_eq!(error, "the parameter Knowledge is none, so the documents of --knowledge would not be searched");
     }

@@ -21,6 +21,7 @@ use crate::{
     knowledge_base::{self, KnowledgeBase, KnowledgeError, KnowledgeOptions, Searches},
     lambda::{DestinationError, EnvironmentBuilder, Lambda, Launcher, LocalFunction, Processes},
     private_file::{self, FileError},
+    s3,
     secrets_manager::{LocalSecret, SecretFileError, SecretsManager},
     stack::{Function, Stack},
     stalled_connections::request_timeout,
@@ -192,12 +193,14 @@ impl Server {
         let knowledge = start_knowledge(&options, &faults, &mut listeners)?;
         let models = model_router(&options, &authenticator).await?;
         let bedrock_router = models.merge(search_router(&options, knowledge.clone(), &authenticator).await?);
+        let documents_router = documents_router(knowledge.as_ref(), &authenticator);
         let lambda_listener = listen(0).await?;
         let addresses = ServiceAddresses {
             bedrock: base_url.clone(),
             dynamodb: table_url,
             kms: kms_url,
             lambda: format!("http://{}", local_address(&lambda_listener)?),
+            s3: base_url.clone(),
             secrets_manager: secrets_url,
         };
         let launcher = Launcher {
@@ -218,6 +221,7 @@ impl Server {
         let api = AppSync::with_settings(stack.api, sources, authenticator.clone(), settings)?;
         let router = with_publish_faults(api.router(), &options.fault_plan, &faults)
             .merge(bedrock_router)
+            .merge(documents_router)
             .merge(identity::router(&issuers));
         listeners.serve(listener, call_recorder.wrap_router(router));
         lambda.resume_events();
@@ -365,12 +369,18 @@ async fn search_router(
     Ok(knowledge_base::router(searches, authenticator.clone()))
 }
 
+/// The objects of the knowledge base's bucket.
+fn documents_router(knowledge: Option<&KnowledgeBase>, authenticator: &Authenticator) -> Router {
+    knowledge.map_or_else(Router::new, |knowledge| s3::router(knowledge.folder().clone(), authenticator.clone()))
+}
+
 /// The URLs at which functions call services.
 struct ServiceAddresses {
     bedrock: String,
     dynamodb: String,
     kms: String,
     lambda: String,
+    s3: String,
     secrets_manager: String,
 }
 
@@ -397,6 +407,7 @@ fn process_environment(authenticator: &Authenticator, addresses: ServiceAddresse
             ("AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME", addresses.bedrock.clone()),
             ("AWS_ENDPOINT_URL_KMS", addresses.kms.clone()),
             ("AWS_ENDPOINT_URL_LAMBDA", addresses.lambda.clone()),
+            ("AWS_ENDPOINT_URL_S3", addresses.s3.clone()),
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER", addresses.secrets_manager.clone()),
         ]
         .map(|(name, value)| (name.to_owned(), value))

@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     identity::{LOCAL_CLIENT_ID, LocalIssuers},
+    knowledge_base,
     stack::Stack,
 };
 use intrinsics::{EvaluationCost, ResourceResolver, Scope};
@@ -197,6 +198,7 @@ fn resolve_reference(
         ("AWS::KMS::Key", None) => json!(physical_name(name)),
         ("AWS::KMS::Key", Some("Arn")) => arn("kms", format!("key/{}", physical_name(name))),
         ("AWS::CloudFormation::Stack", Some("Outputs.KnowledgeBaseId")) => json!(nested_stack::KNOWLEDGE_BASE_ID),
+        ("AWS::CloudFormation::Stack", Some("Outputs.DocumentsName")) => json!(knowledge_base::BUCKET),
         ("AWS::CloudFormation::Stack", Some("Outputs.KnowledgeBaseArn")) => json!(nested_stack::knowledge_base_arn()),
         ("AWS::Logs::LogGroup", None) => scope.evaluate(&resource["Properties"]["LogGroupName"])?,
         ("AWS::Logs::LogGroup", Some("Arn")) => arn("logs", format!("log-group:{}:*", physical_name(name))),

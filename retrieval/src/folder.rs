@@ -94,6 +94,28 @@ impl Folder {
         Ok(listing)
     }
 
+    /// Opens the file at a path relative to the folder, with `/` between its parts. `None` if the data source
+    /// has no such file.
+    pub fn open(&self, relative: &str) -> io::Result<Option<File>> {
+        let parts: Vec<&str> = relative.split('/').collect();
+        let is_name = |part: &&str| !part.is_empty() && !part.starts_with('.') && !part.contains('\0');
+        let Some((name, folders)) =
+            parts.split_last().filter(|_| parts.len() <= MAX_DEPTH && parts.iter().all(is_name))
+        else {
+            return Ok(None);
+        };
+        let root = self.path.canonicalize()?;
+        let mut path = root.clone();
+        for folder in folders {
+            path.push(folder);
+            if !fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir()) {
+                return Ok(None);
+            }
+        }
+        path.push(name);
+        if is_file_below(&root, &path) { File::open(path).map(Some) } else { Ok(None) }
+    }
+
     fn listed_file(&self, path: &Path, uri: String, format: Format, paths: &[PathBuf]) -> ListedFile {
         let mut sidecar = path.as_os_str().to_owned();
         sidecar.push(SIDECAR_SUFFIX);
@@ -131,7 +153,7 @@ impl Folder {
                 let path = folder.join(entry.file_name());
                 if file_type.is_dir() {
                     folders.push((path, depth + 1));
-                } else if file_type.is_file() || is_link_to_file_below(&root, &entry.path()) {
+                } else if file_type.is_file() || is_file_below(&root, &entry.path()) {
                     files.push(path);
                 }
                 if files.len() + folders.len() > MAX_FILES {
@@ -144,7 +166,8 @@ impl Folder {
     }
 }
 
-fn is_link_to_file_below(root: &Path, path: &Path) -> bool {
+/// Whether the path, or the link there, leads to a file below the root.
+fn is_file_below(root: &Path, path: &Path) -> bool {
     path.canonicalize().is_ok_and(|target| target.starts_with(root) && target.is_file())
 }
 
@@ -269,6 +292,43 @@ mod tests {
         link(&fixture.folder.path, "itself");
         link(Path::new("missing"), "broken.md");
         assert_eq!(uris(&fixture.folder.list().unwrap()), ["s3://bucket/a/inside.md", "s3://bucket/inside.md"]);
+    }
+
+    #[test]
+    fn file_is_opened_by_its_relative_path() {
+        let fixture = fixture(&[("a.md", "A"), ("b/c d.txt", "CD"), ("b/c.md.metadata.json", "{}"), (".git/x.md", "")]);
+        let open = |path: &str| fixture.folder.open(path).unwrap().map(|file| io::read_to_string(file).unwrap());
+        assert_eq!(open("a.md").as_deref(), Some("A"));
+        assert_eq!(open("b/c d.txt").as_deref(), Some("CD"));
+        assert_eq!(open("b/c.md.metadata.json").as_deref(), Some("{}"));
+        for path in
+            ["", "/a.md", "b", "b/", "b//c d.txt", "a.md/", "a.md/a.md", "c.md", ".git/x.md", "b/./c d.txt", "a\0"]
+        {
+            assert_eq!(open(path), None, "{path:?}");
+        }
+        let deep = vec!["d"; MAX_DEPTH].join("/");
+        fs::create_dir_all(fixture.folder.path.join(&deep)).unwrap();
+        fs::write(fixture.folder.path.join(&deep).join("e.md"), "").unwrap();
+        assert_eq!(open(&format!("{deep}/e.md")), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn no_path_opens_a_file_outside_of_the_folder() {
+        use std::os::unix::fs::symlink;
+        let fixture = fixture(&[("a/inside.md", "inside")]);
+        fs::write(fixture.directory.path().join("outside.md"), "secret").unwrap();
+        let link = |target: &Path, name: &str| symlink(target, fixture.folder.path.join(name)).unwrap();
+        link(&fixture.directory.path().join("outside.md"), "outside.md");
+        link(fixture.directory.path(), "up");
+        link(&fixture.folder.path.join("a/inside.md"), "inside.md");
+        link(&fixture.folder.path.join("a"), "b");
+        let is_opened = |path: &str| fixture.folder.open(path).unwrap().is_some();
+        assert!(is_opened("inside.md") && is_opened("a/inside.md"));
+        for path in ["outside.md", "../outside.md", "a/../../outside.md", "up/outside.md", "b/inside.md", "/etc/passwd"]
+        {
+            assert!(!is_opened(path), "{path}");
+        }
     }
 
     #[cfg(target_os = "linux")]

@@ -233,6 +233,41 @@ impl Backend {
         .await;
     }
 
+    /// Gives a turn an event, `<turn id>-1-1`, that cites a page of the web, and this many events after it.
+    pub async fn seed_cited_answer(&self, conversation_id: &str, turn_id: &str, later_events: u32, text: &str) {
+        let text_value = |text: &str| json!({ "S": text });
+        let citation = json!({ "M": {
+            "number": { "N": 1 },
+            "title": text_value("Leave"),
+            "source": text_value("https://example.com/leave"),
+            "url": text_value("https://example.com/leave"),
+            "passage": text_value("Employees get 25 days of leave."),
+            "start": { "N": 0 },
+            "end": { "N": 3 },
+        } });
+        let last_position = 2 + later_events;
+        for position in 2..=last_position {
+            let mut event = event_item(conversation_id, position, text);
+            event["id"] = text_value(&format!("{turn_id}-1-{}", position - 1));
+            event["turnId"] = text_value(turn_id);
+            event["sender"] = json!({ "M": { "kind": text_value("AGENT") } });
+            if position == 2 {
+                let block = json!({ "M": { "text": text_value("So."), "citations": { "L": [citation.clone()] } } });
+                event["content"] = json!({ "L": [block] });
+            }
+            self.run(&json!({ "operation": "BatchPutItem", "tables": { TABLE: [event] } })).await;
+        }
+        self.run(&json!({
+            "operation": "UpdateItem",
+            "key": turn_key(conversation_id, turn_id),
+            "update": {
+                "expression": "SET lastPosition = :last",
+                "expressionValues": { ":last": { "N": last_position } },
+            },
+        }))
+        .await;
+    }
+
     /// Leaves a queued turn as an attempt does that has just claimed it.
     pub async fn claim_turn(&self, conversation_id: &str, turn_id: &str) {
         let lease_until = Timestamp::now().as_millisecond() + 60_000;

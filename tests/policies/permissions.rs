@@ -262,6 +262,50 @@ fn only_the_handler_may_read_the_secrets_of_tool_secret_arns() {
     }
 }
 
+/// Of the stack's own knowledge base, or of an existing one.
+#[test]
+fn only_the_handler_may_read_the_bucket_of_the_documents() {
+    let may_read = |parameters: &[(&str, &str)], role: &str, bucket: &str| {
+        let case = Case::new("s3:GetObject", &format!("arn:aws:s3:::{bucket}/hr/leave.md"));
+        case.is_allowed(&assume_role(&load_stack(parameters), role))
+    };
+    let existing = [("Knowledge", "KB12345678"), ("KnowledgeBucket", "documents.example")];
+    for (parameters, bucket) in [(&[("Knowledge", "create")][..], "local-knowledge"), (&existing, "documents.example")]
+    {
+        assert!(may_read(parameters, "HandlerRole", bucket), "{bucket}");
+        assert!(!may_read(parameters, "HandlerRole", &bucket.replace('.', "-").replace("local-", "")), "{bucket}");
+        let stack = load_stack(parameters);
+        assert_eq!(stack.functions["parlance-Handler"].environment["DOCUMENTS_BUCKET"], bucket);
+        for role in ["CloserRole", "HandlerSourceRole", "TableSourceRole"] {
+            assert!(!may_read(parameters, role, bucket), "{role}");
+        }
+    }
+    for parameters in [&[][..], &existing[..1]] {
+        assert!(!may_read(parameters, "HandlerRole", "documents.example"), "{parameters:?}");
+        let stack = load_stack(parameters);
+        assert!(!stack.functions["parlance-Handler"].environment.contains_key("DOCUMENTS_BUCKET"));
+    }
+}
+
+#[test]
+fn knowledge_bucket_is_the_name_of_a_bucket_of_an_existing_knowledge_base() {
+    let load = |knowledge: &str, bucket: &str| {
+        let parameters = [("Knowledge", knowledge), ("KnowledgeBucket", bucket)];
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        TEMPLATE.load(&Deployment::at("http://localhost", parameters)).map(drop).map_err(|error| error.to_string())
+    };
+    for bucket in ["none", "abc", "documents.example-1"] {
+        assert_eq!(load("KB12345678", bucket), Ok(()), "{bucket}");
+    }
+    for bucket in ["", "*", "a/*", "Documents", "s3://documents", "documents/hr", "ab", "-documents"] {
+        assert!(load("KB12345678", bucket).is_err(), "{bucket}");
+    }
+    let error = load("create", "documents").unwrap_err();
+    let expected = "template.yaml: KnowledgeBucketIsOfExistingKnowledge: KnowledgeBucket must be none with \
+                    Knowledge=create, because that knowledge base has its own bucket.";
+    assert_eq!(error, expected);
+}
+
 #[test]
 fn tool_secret_arns_are_complete() {
     let load = |arns: &str| handler_variable("ToolSecretArns", arns, "TOOL_SECRET_ARNS");

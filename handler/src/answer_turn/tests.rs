@@ -383,6 +383,15 @@ async fn check_of_tools_returns_what_is_wrong_with_them() {
 }
 
 #[tokio::test]
+async fn document_has_no_link_where_no_bucket_is_named() {
+    let invocation = TestInvocation::with_items([]).await;
+    let response = invocation.serve(json!({ "type": "linkDocument", "source": "s3://docs/a.pdf" })).await.unwrap();
+    assert_eq!(response, json!({ "url": null, "expiresAt": null }));
+    let without_source = invocation.serve(json!({ "type": "linkDocument" })).await;
+    assert!(matches!(without_source, Err(HandlerError::Payload)));
+}
+
+#[tokio::test]
 async fn invocation_for_a_turn_returns_null() {
     let invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
     let response = invocation.serve(turn_payload(json!({ "question": question("Why?") }))).await.unwrap();

@@ -42,6 +42,10 @@ impl Fixture<'_> {
         }
         match field {
             "Query.getTurn" | "Mutation.cancelTurn" => start_turn(owner, &id).await,
+            "Query.getCitation" => {
+                start_turn(owner, &id).await;
+                self.backend.seed_cited_answer(&id, TURN, 0, "").await;
+            }
             "Mutation.retryTurn" | "Mutation.continueTurn" => {
                 start_turn(owner, &id).await;
                 let cancel = CancelTurn { conversation_id: id.clone(), id: TURN.into() };
@@ -101,6 +105,10 @@ impl SharedConversation {
             "Query.getTurn" => (
                 "query ($conversationId: ID!, $id: ID!) { getTurn(conversationId: $conversationId, id: $id) { id question { text } answer { text } } }",
                 turn,
+            ),
+            "Query.getCitation" => (
+                "query ($id: ID!) { getCitation(conversationId: $id, eventId: \"t1-1-1\", index: 0) { citation { passage } url } }",
+                id,
             ),
             "Query.listConversations" => ("{ listConversations(limit: 100) { items { id } } }", json!({})),
             "Query.getCaller" => ("{ getCaller { id name isAdministrator } }", json!({})),

@@ -32,7 +32,7 @@ const ON_UPDATE: &str = "subscription ($conversationId: ID!) { onConversationUpd
     turnId event { id content { text citations { number title source passage start end } } } \
     metadata { status agentPartialMessage noteCode citations { number title source passage start end } } } }";
 const GET_TURN: &str = "query ($conversationId: ID!, $id: ID!) { getTurn(conversationId: $conversationId, id: $id) { \
-    status answer { content { text citations { number title source passage start end } \
+    status answer { id content { text citations { number title source passage start end } \
     toolUse { name input } toolResult { json } } } } }";
 
 pub struct Fixture {
@@ -42,6 +42,7 @@ pub struct Fixture {
 
 /// An answer, as a subscriber received it and as it is stored.
 pub struct Answer {
+    pub conversation_id: String,
     /// Of the updates, in order.
     pub metadata: Vec<Value>,
     /// The stored events.
@@ -126,7 +127,11 @@ impl Fixture {
         let mut response = execute(api, GET_TURN, variables).await;
         assert_eq!(response["data"]["getTurn"]["status"], "COMPLETED", "{response}");
         let mut turn = response["data"]["getTurn"].take();
-        Answer { metadata, events: turn["answer"].as_array_mut().map(std::mem::take).unwrap() }
+        Answer {
+            conversation_id: conversation,
+            metadata,
+            events: turn["answer"].as_array_mut().map(std::mem::take).unwrap(),
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 mod answers;
 mod api_client;
 mod callers;
+mod cited_documents;
 mod fixture;
 mod ingestion_api;
 mod retrieve_api;
+mod s3_api;

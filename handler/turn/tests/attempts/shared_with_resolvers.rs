@@ -65,6 +65,8 @@ fn type_member_selects_the_kind_of_invocation() {
     assert_eq!(turn.agent.inference.unwrap().max_tokens, Some(1024));
     let purge = serde_json::from_str(r#"{ "type": "purge", "conversationId": "c1" }"#);
     assert!(matches!(purge, Ok(Invocation::Purge(purge)) if purge.conversation_id == "c1"));
+    let link = serde_json::from_str(r#"{ "type": "linkDocument", "source": "s3://docs/a.pdf" }"#);
+    assert!(matches!(link, Ok(Invocation::LinkDocument(link)) if link.source == "s3://docs/a.pdf"));
     let renewal = serde_json::from_str(r#"{"type":"renewApiKey"}"#);
     assert!(matches!(renewal, Ok(Invocation::RenewApiKey(RenewApiKeyRequest {}))));
     for other in [r#"{"type":"renewApiKey","id":"k1"}"#, r#"{"type":"renewAPIKey"}"#, r#"{"renewApiKey":true}"#] {
