@@ -8,8 +8,8 @@ use axum::{
     body::{Body, Bytes},
     extract::{Request, State},
     http::{
-        Method, Uri,
-        header::{CONTENT_LENGTH, CONTENT_TYPE, HOST},
+        HeaderValue, Method, Uri,
+        header::{CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST},
     },
     response::{IntoResponse, Response},
     routing::any,
@@ -73,8 +73,14 @@ impl Service {
             S3Error::internal_error()
         })?;
         let (file, length) = opened.ok_or_else(|| missing_object(&role, key))?;
-        let headers = [(CONTENT_TYPE, content_type(key).to_owned()), (CONTENT_LENGTH, length.to_string())];
-        Ok((headers, Body::from_stream(read_chunks(file, length))).into_response())
+        let content_type = content_type(key);
+        let headers = [(CONTENT_TYPE, content_type.to_owned()), (CONTENT_LENGTH, length.to_string())];
+        let mut response = (headers, Body::from_stream(read_chunks(file, length))).into_response();
+        if content_type == "text/html" {
+            // S3 has an origin of its own. Here a script would run in that of the API.
+            response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+        }
+        Ok(response)
     }
 }
 

@@ -65,6 +65,8 @@ fn parameters(options: &ServerOptions, base_url: &str) -> Result<BTreeMap<String
     if options.knowledge.is_some() {
         require("Knowledge", KNOWLEDGE_BASE_ID.into(), "the documents of --knowledge would not be searched")?;
         require("KnowledgeBucket", BUCKET.into(), "the documents of --knowledge would have no links")?;
+    } else {
+        require("KnowledgeBucket", "none".into(), "links to its documents would lead nowhere without --knowledge")?;
     }
     if options.oidc {
         require("OidcIssuer", LocalIssuers::oidc_url(base_url), "the provider of --oidc would not be trusted")?;
@@ -193,6 +195,15 @@ mod tests {
         assert_eq!(role.authorize(&AccessRequest { action: "s3:GetObject", resource, leading_keys: &[] }), Ok(()));
         let error = with_parameters(&[("Knowledge", "none")]).unwrap_err().to_string();
         assert_eq!(error, "the parameter Knowledge is none, so the documents of --knowledge would not be searched");
+        let error = with_parameters(&[("KnowledgeBucket", "other")]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "the parameter KnowledgeBucket is other, so the documents of --knowledge would have no links"
+        );
+        let error = load_stack(&options(&[("KnowledgeBucket", "other")], &[])).unwrap_err().to_string();
+        let expected = "the parameter KnowledgeBucket is other, so links to its documents would lead nowhere without \
+                        --knowledge";
+        assert_eq!(error, expected);
     }
 
     #[test]

@@ -36,7 +36,8 @@ export function response(ctx) {
 function citationOf(event, index) {
   const citations = event.content.flatMap((block) => block.citations ?? []);
   if (citations.length === 0) util.error(`The event ${event.id} has no citations.`, 'NotFound');
-  requireInput('index', index < citations.length, `below ${citations.length + 0}, the event's citations`);
+  const requirement = `below ${citations.length + 0}, the number of the event's citations`;
+  requireInput('index', index < citations.length, requirement);
   return citations[index];
 }
 

@@ -8,7 +8,11 @@ import { get } from '@aws-appsync/utils/dynamodb';
  */
 export function request(ctx) {
   const { conversationId, eventId, index } = ctx.args;
-  requireInput('eventId', util.matches('\\A[A-Za-z0-9_-]{1,100}\\z', eventId), '1 to 100 of A-Z, a-z, 0-9, _ and -');
+  requireInput(
+    'eventId',
+    util.matches('\\A[A-Za-z0-9_-]{1,100}\\z', eventId),
+    '1 to 100 of A-Z, a-z, 0-9, _ and -',
+  );
   requireInput('index', index >= 0, '0 or more');
   const turnId = turnIdOf(eventId);
   if (!isId(turnId)) raiseNoEvent(ctx);

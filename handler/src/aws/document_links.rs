@@ -53,8 +53,8 @@ impl DocumentLinks {
 }
 
 impl DocumentsBucket {
-    /// The URL of the object that `s3://bucket/key` names. `None` if it is in another bucket. A key with a part
-    /// `.` or `..` has none, because browsers would resolve the part.
+    /// The URL of the object that `s3://bucket/key` names. `None` if it is in another bucket. A key with a
+    /// part `.` or `..` has none, because browsers would resolve the part.
     fn object_url(&self, source: &str) -> Option<String> {
         let key = source.strip_prefix("s3://")?.strip_prefix(&self.name)?.strip_prefix('/')?;
         let has_dot_segment = key.split('/').any(|part| part == "." || part == "..");

@@ -118,7 +118,7 @@ async fn citation_must_be_one_of_an_event_of_the_conversation() {
         let document = api.call(&citation_of(&answer, index)).await.unwrap();
         assert_eq!(json!(document.citation.end), answer.citations()[index as usize]["end"]);
     }
-    let out_of_range = format!("InvalidInput: index must be below {count}, the event's citations.");
+    let out_of_range = format!("InvalidInput: index must be below {count}, the number of the event's citations.");
     assert_eq!(error_of(api, &citation_of(&answer, count)).await, out_of_range);
 
     let request = citation_of(&answer, 0);

@@ -65,6 +65,21 @@ async fn object_is_read_until_the_url_expires() {
     assert_eq!(error_of(Method::GET, &early).await, error(403, "AccessDenied", "Request is not valid yet"));
 }
 
+/// The bucket has the origin of the API.
+#[tokio::test]
+async fn scripts_of_documents_are_not_run() {
+    let fixture = Fixture::new(&[("leave.html", "<p>25 days</p>"), ("leave.txt", "25 days")]).await;
+    for (name, content_type, policy) in
+        [("leave.html", "text/html", Some("sandbox")), ("leave.txt", "text/plain", None)]
+    {
+        let url = fixture.presigned(&format!("/local-knowledge/{name}"), SystemTime::now());
+        let response = reqwest::get(url).await.unwrap();
+        assert_eq!(response.headers()["content-type"], content_type);
+        let found = response.headers().get("content-security-policy").map(|policy| policy.to_str().unwrap());
+        assert_eq!(found, policy, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn changed_url_is_refused() {
     let fixture = Fixture::new(&DOCUMENTS).await;
