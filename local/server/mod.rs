@@ -192,15 +192,13 @@ impl Server {
 
         let knowledge = start_knowledge(&options, &faults, &mut listeners)?;
         let models = model_router(&options, &authenticator).await?;
-        let bedrock_router = models.merge(search_router(&options, knowledge.clone(), &authenticator).await?);
-        let documents_router = documents_router(knowledge.as_ref(), &authenticator);
+        let bedrock_router = models.merge(knowledge_router(&options, knowledge.clone(), &authenticator).await?);
         let lambda_listener = listen(0).await?;
         let addresses = ServiceAddresses {
-            bedrock: base_url.clone(),
+            own: base_url.clone(),
             dynamodb: table_url,
             kms: kms_url,
             lambda: format!("http://{}", local_address(&lambda_listener)?),
-            s3: base_url.clone(),
             secrets_manager: secrets_url,
         };
         let launcher = Launcher {
@@ -221,7 +219,6 @@ impl Server {
         let api = AppSync::with_settings(stack.api, sources, authenticator.clone(), settings)?;
         let router = with_publish_faults(api.router(), &options.fault_plan, &faults)
             .merge(bedrock_router)
-            .merge(documents_router)
             .merge(identity::router(&issuers));
         listeners.serve(listener, call_recorder.wrap_router(router));
         lambda.resume_events();
@@ -353,12 +350,13 @@ async fn model_router(options: &ServerOptions, authenticator: &Authenticator) ->
     Ok(bedrock::with_iam_guard(router, authenticator.clone()))
 }
 
-/// Searches of documents: here, or in Amazon Bedrock if its models are called.
-async fn search_router(
+/// Searches of documents: here, or in Amazon Bedrock if its models are called. The bucket of the documents.
+async fn knowledge_router(
     options: &ServerOptions,
     knowledge: Option<KnowledgeBase>,
     authenticator: &Authenticator,
 ) -> Result<Router, StartError> {
+    let objects = knowledge.as_ref().map(|knowledge| s3::router(knowledge.folder().clone(), authenticator.clone()));
     let searches = match (knowledge, options.models) {
         (Some(knowledge), _) => Searches::Local(knowledge),
         (None, Models::Bedrock) => {
@@ -366,21 +364,16 @@ async fn search_router(
         }
         (None, Models::Scripted) => Searches::None,
     };
-    Ok(knowledge_base::router(searches, authenticator.clone()))
-}
-
-/// The objects of the knowledge base's bucket.
-fn documents_router(knowledge: Option<&KnowledgeBase>, authenticator: &Authenticator) -> Router {
-    knowledge.map_or_else(Router::new, |knowledge| s3::router(knowledge.folder().clone(), authenticator.clone()))
+    Ok(knowledge_base::router(searches, authenticator.clone()).merge(objects.unwrap_or_default()))
 }
 
 /// The URLs at which functions call services.
 struct ServiceAddresses {
-    bedrock: String,
+    /// Of the services on the server's own port.
+    own: String,
     dynamodb: String,
     kms: String,
     lambda: String,
-    s3: String,
     secrets_manager: String,
 }
 
@@ -403,11 +396,11 @@ fn process_environment(authenticator: &Authenticator, addresses: ServiceAddresse
             ("AWS_SESSION_TOKEN", session_token),
             ("AWS_REGION", REGION.to_owned()),
             ("AWS_ENDPOINT_URL_DYNAMODB", addresses.dynamodb.clone()),
-            ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", addresses.bedrock.clone()),
-            ("AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME", addresses.bedrock.clone()),
+            ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", addresses.own.clone()),
+            ("AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME", addresses.own.clone()),
             ("AWS_ENDPOINT_URL_KMS", addresses.kms.clone()),
             ("AWS_ENDPOINT_URL_LAMBDA", addresses.lambda.clone()),
-            ("AWS_ENDPOINT_URL_S3", addresses.s3.clone()),
+            ("AWS_ENDPOINT_URL_S3", addresses.own.clone()),
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER", addresses.secrets_manager.clone()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
