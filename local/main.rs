@@ -236,7 +236,7 @@ fn parse_fault(text: &str) -> Result<FaultArgument, String> {
 
 /// All faults, one per line.
 fn fault_list() -> String {
-    Fault::ALL.iter().map(|fault| format!("{fault:19}  {}\n", fault.description())).collect()
+    Fault::ALL.iter().map(|fault| format!("{fault:23}  {}\n", fault.description())).collect()
 }
 
 impl ServerArguments {

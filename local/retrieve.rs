@@ -10,7 +10,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use retrieval::{
-    Filter, Folder, Index, Method, Passage, Query,
+    Chunking, Filter, Folder, Index, Method, Passage, Query,
     evaluation::{Evaluation, Figures, RANK_DEPTH, evaluate, parse_questions},
     index,
     search::MAX_RESULTS,
@@ -70,7 +70,7 @@ pub async fn run(options: RetrieveOptions) -> Result<(), AnyError> {
     let vectors = options.embeddings.vectors()?;
     let text = spawn_blocking(move || {
         // Not the folder of the server's index, which a running server has open.
-        let index = open_index(&options.state.join("retrieve"), vectors)?;
+        let index = open_index(&options.state.join("retrieve"), Chunking::default(), vectors)?;
         ingest(&index, &options.knowledge)?;
         match (&options.questions, &options.question) {
             (Some(questions), _) => evaluation_text(&index, questions, options.results),

@@ -24,6 +24,11 @@ impl BedrockError {
         self.message
     }
 
+    /// The type and the message.
+    pub fn parts(&self) -> (&'static str, &str) {
+        (self.error_type, &self.message)
+    }
+
     pub fn malformed_request() -> Self {
         Self::validation("Malformed input request, please reformat your input and try again.")
     }

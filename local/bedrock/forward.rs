@@ -51,7 +51,10 @@ impl Upstream {
 
 /// Forwards every request. Must be wrapped in `with_iam_guard`, because it signs for any caller.
 pub fn forwarding_router(upstream: Upstream) -> Router {
-    let state = Arc::new(Forwarder::new(upstream));
+    router(Arc::new(Forwarder::new(upstream)))
+}
+
+pub(super) fn router(state: Arc<Forwarder>) -> Router {
     Router::new()
         .route("/model/{model}/converse-stream", post(forward))
         .route("/model/{model}/converse", post(forward))
@@ -113,6 +116,9 @@ impl Upstream {
     }
 }
 
+/// Of a response to RetrieveAndGenerateStream.
+pub(crate) const SESSION_ID_HEADER: &str = "x-amzn-bedrock-knowledge-base-session-id";
+
 /// Relays status, error type and the frames of the stream as they arrive.
 fn relay(upstream: reqwest::Response) -> Response {
     let status = upstream.status();
@@ -122,7 +128,7 @@ fn relay(upstream: reqwest::Response) -> Response {
     });
     let mut response = Response::new(Body::from_stream(frames));
     *response.status_mut() = StatusCode::from_u16(status.as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
-    for name in ["content-type", "x-amzn-errortype", "x-amzn-requestid"] {
+    for name in ["content-type", "x-amzn-errortype", "x-amzn-requestid", SESSION_ID_HEADER] {
         if let Some(value) = headers.get(name) {
             response.headers_mut().insert(name, value.clone());
         }

@@ -92,7 +92,8 @@ fn delta_payload(delta: &Delta) -> Value {
     }
 }
 
-fn encode_frame(
+/// A frame with a payload of JSON. The type is `event` or `exception`.
+pub(crate) fn encode_frame(
     message_type: &'static str,
     type_header: &'static str,
     name: &'static str,

@@ -41,6 +41,11 @@ fn action(path: &str) -> &'static str {
     if path.ends_with("/converse") { "bedrock:InvokeModel" } else { "bedrock:InvokeModelWithResponseStream" }
 }
 
+/// Fails unless the role may do this with the model.
+pub(crate) fn authorize_model(role: &AssumedRole, action: &str, model_id: &str) -> Result<(), BedrockError> {
+    authorize(role, action, model_id).map_err(|denied| BedrockError::access_denied(&denied))
+}
+
 fn authorize(role: &AssumedRole, action: &str, model_id: &str) -> Result<(), AccessDenied> {
     let authorize_resource = |resource: &String| role.authorize(&AccessRequest { action, resource, leading_keys: &[] });
     resources(model_id).iter().try_for_each(authorize_resource)

@@ -1,5 +1,6 @@
 //! Amazon Bedrock with scripted models: ConverseStream and Converse over HTTP, with frames, errors and
 //! validation.
+mod answer_text;
 mod bedrock_error;
 mod canned_text;
 mod claude_rules;
@@ -9,6 +10,7 @@ mod forward;
 mod frames;
 mod iam_guard;
 mod mixed_messages;
+mod model_service;
 mod playback;
 mod quotes;
 mod request;
@@ -39,8 +41,13 @@ use uuid::Uuid;
 pub use faulty_models::{FAULTY_MODELS, FaultyModel, SURROGATES, UNICODE, block_text, long_text};
 pub use forward::{Forwarder, Upstream, UpstreamError, forwarding_router};
 pub use iam_guard::with_iam_guard;
+pub use model_service::ModelService;
 
+pub(crate) use answer_text::{ModelFailure, TextStream, read_text};
 pub(crate) use bedrock_error::BedrockError;
+pub(crate) use forward::SESSION_ID_HEADER;
+pub(crate) use frames::encode_frame;
+pub(crate) use iam_guard::authorize_model;
 use request::Transcript;
 use script::Script;
 
@@ -51,11 +58,15 @@ const COUNTED_THROTTLES: u32 = 2;
 /// `POST /model/{modelId}/converse-stream` and `…/converse`, for HTTP/1.1 and HTTP/2; the model id may be a
 /// percent-encoded ARN. Callers are not authenticated; see `with_iam_guard`.
 pub fn router() -> Router {
+    scripted_router(ThrottleCounts::default())
+}
+
+fn scripted_router(counts: ThrottleCounts) -> Router {
     Router::new()
         .route("/model/{model_id}/converse-stream", post(converse_stream))
         .route("/model/{model_id}/converse", post(converse))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES))
-        .with_state(ThrottleCounts::default())
+        .with_state(counts)
 }
 
 async fn converse_stream(

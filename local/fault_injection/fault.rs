@@ -20,6 +20,7 @@ pub enum Fault {
     EventAgain,
     ProcessKilled,
     KnowledgeResuming,
+    KnowledgeIndexMissing,
     KnowledgeThrottled,
 }
 
@@ -42,6 +43,7 @@ impl Fault {
         Self::EventAgain,
         Self::ProcessKilled,
         Self::KnowledgeResuming,
+        Self::KnowledgeIndexMissing,
         Self::KnowledgeThrottled,
     ];
 
@@ -82,6 +84,9 @@ impl Fault {
             Self::ProcessKilled => ("process-killed", "a function's process is killed at one of its calls"),
             Self::KnowledgeResuming => {
                 ("knowledge-resuming", "the database of the documents wakes up from its pause for 15 seconds")
+            }
+            Self::KnowledgeIndexMissing => {
+                ("knowledge-index-missing", "a search finds no index: its table or vector index was deleted")
             }
             Self::KnowledgeThrottled => ("knowledge-throttled", "a search of the documents is throttled"),
         }

@@ -8,6 +8,9 @@ use super::{IndexSize, IngestionJob, JobStatus, KnowledgeBase, Progress, URI_PRE
 /// The failed documents that a report names.
 const MAX_NAMED_FAILURES: usize = 20;
 
+/// The width of the progress bar, in characters.
+const BAR_WIDTH: usize = 30;
+
 /// Moves to the start of the line and erases it.
 const CLEAR_LINE: &str = "\r\x1b[2K";
 
@@ -42,8 +45,13 @@ pub async fn print_reports(knowledge: KnowledgeBase, mut output: impl Write, is_
 }
 
 /// Replaces the line of the terminal. Its reader may be gone, which changes nothing here.
-pub fn show_progress(output: &mut impl Write, Progress { done, total }: Progress) {
-    drop(write!(output, "{CLEAR_LINE}Documents: {done} of {total}").and_then(|()| output.flush()));
+pub fn show_progress(output: &mut impl Write, progress: Progress) {
+    drop(write!(output, "{CLEAR_LINE}{}", format_progress(progress)).and_then(|()| output.flush()));
+}
+
+fn format_progress(Progress { done, total }: Progress) -> String {
+    let filled = (done * BAR_WIDTH).checked_div(total).unwrap_or(BAR_WIDTH).min(BAR_WIDTH);
+    format!("Documents: [{}{}] {done} of {total}", "#".repeat(filled), " ".repeat(BAR_WIDTH - filled))
 }
 
 pub fn clear_progress(output: &mut impl Write) {
@@ -96,6 +104,17 @@ mod tests {
     fn text(statistics: IngestionStatistics, failures: Vec<DocumentFailure>) -> String {
         let size = IndexSize { documents: 12, chunks: 40 };
         format_statistics(&IngestionReport { statistics, failures }, size, Duration::from_millis(1_250))
+    }
+
+    #[test]
+    fn progress_is_a_bar() {
+        let mut output = Vec::new();
+        show_progress(&mut output, Progress { done: 50, total: 200 });
+        let bar = format!("{CLEAR_LINE}Documents: [#######{}] 50 of 200", " ".repeat(23));
+        assert_eq!(String::from_utf8(output).unwrap(), bar);
+        for (done, total) in [(0, 0), (5, 5)] {
+            assert!(format_progress(Progress { done, total }).contains(&format!("[{}]", "#".repeat(30))));
+        }
     }
 
     #[test]

@@ -1,14 +1,19 @@
-//! Knowledge Bases of Amazon Bedrock over a folder of documents: Retrieve, ingestion jobs and the ingestion
-//! of single documents.
+//! Knowledge Bases of Amazon Bedrock over a folder of documents: Retrieve, RetrieveAndGenerate with its stream,
+//! ingestion jobs and the ingestion of single documents.
+mod answer_parts;
 mod document_ingestion;
 mod embeddings;
 mod folder_watch;
+mod generation_prompt;
+mod generation_request;
+mod generation_sessions;
 mod ingestion_job;
 mod ingestion_report;
 mod ingestion_routes;
 mod job_list;
 mod pause;
 mod retrieve;
+mod retrieve_and_generate;
 mod routes;
 mod service_error;
 
@@ -20,7 +25,10 @@ use std::{
     time::Duration,
 };
 
-use retrieval::{Chunking, Folder, Index, IndexError, IngestError, IngestionReport, Vectors, folder::FolderError};
+use retrieval::{
+    Chunking, Folder, Index, IndexError, IngestError, IngestionReport, Vectors, chunking::ChunkingError,
+    folder::FolderError,
+};
 use tempfile::TempDir;
 use tokio::{sync::watch, task::spawn_blocking, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     fault_injection::{FaultInjector, FaultPlan},
     private_file::{self, FileError},
+    stack::{self, VectorStore},
 };
 
 pub use embeddings::{EmbedderError, EmbeddingsOptions};
@@ -36,6 +45,7 @@ pub use ingestion_report::{clear_progress, format_statistics, print_reports, sho
 pub use job_list::{JobList, Progress};
 pub use routes::{Searches, router};
 
+use generation_sessions::Sessions;
 use job_list::{StartJob, StartOutcome};
 use pause::Pause;
 
@@ -70,6 +80,8 @@ pub enum KnowledgeError {
     TemporaryFolder(io::Error),
     #[error("{0}")]
     Embedder(#[from] EmbedderError),
+    #[error("{0}")]
+    Chunking(#[from] ChunkingError),
 }
 
 /// A knowledge base with one data source. Clones share it.
@@ -79,7 +91,9 @@ pub struct KnowledgeBase(Arc<Inner>);
 struct Inner {
     index: Index,
     folder: Folder,
+    store: VectorStore,
     jobs: watch::Sender<JobList>,
+    sessions: Sessions,
     pause: Pause,
     faults: FaultInjector,
     /// Stops the running ingestion job.
@@ -90,9 +104,11 @@ struct Inner {
 
 impl KnowledgeBase {
     /// Opens the index in a folder, or a new one in a temporary folder. No document is read: ingestion jobs
-    /// do that. Must be called within a tokio runtime.
+    /// do that, and make all chunks again if the stack's settings have changed. Must be called within a tokio
+    /// runtime.
     pub fn open(
         options: &KnowledgeOptions,
+        settings: &stack::KnowledgeBase,
         index_folder: Option<&Path>,
         plan: &FaultPlan,
         faults: &FaultInjector,
@@ -107,10 +123,12 @@ impl KnowledgeBase {
                 (temporary.path().to_owned(), Some(temporary))
             }
         };
-        let index = open_index(&index_folder, options.embeddings.vectors()?)?;
+        let index = open_index(&index_folder, chunking(settings.chunking)?, options.embeddings.vectors()?)?;
         Ok(Self(Arc::new(Inner {
             index,
             folder,
+            store: settings.store,
+            sessions: Sessions::default(),
             jobs: watch::Sender::default(),
             pause: Pause::new(plan.resume_time, faults.clone()),
             faults: faults.clone(),
@@ -181,9 +199,20 @@ impl KnowledgeBase {
 }
 
 /// Opens or creates an index, in a folder that only its owner can read.
-pub fn open_index(folder: &Path, vectors: Vectors) -> Result<Index, KnowledgeError> {
+pub fn open_index(folder: &Path, chunking: Chunking, vectors: Vectors) -> Result<Index, KnowledgeError> {
     private_file::create_directory(folder)?;
-    Ok(Index::open(folder, Chunking::default(), vectors)?)
+    Ok(Index::open(folder, chunking, vectors)?)
+}
+
+/// The chunking of the stack's data source.
+fn chunking(setting: stack::Chunking) -> Result<Chunking, ChunkingError> {
+    match setting {
+        stack::Chunking::FixedSize { max_tokens, overlap_percentage } => {
+            let number = |value| usize::try_from(value).unwrap_or(usize::MAX);
+            Chunking::fixed_size(number(max_tokens), number(overlap_percentage))
+        }
+        stack::Chunking::None => Ok(Chunking::None),
+    }
 }
 
 /// How much an index holds.

@@ -1,4 +1,4 @@
-//! The operation Retrieve.
+//! The operation Retrieve, and searches for other operations.
 use retrieval::{
     Filter, Method, Passage, Query, SearchError, SearchPage,
     search::{MAX_RESULTS, SOURCE_URI_KEY},
@@ -17,7 +17,7 @@ use crate::{
     fault_injection::Fault,
     json_service::parse_request,
     object_only,
-    template::{ACCOUNT, REGION},
+    stack::VectorStore,
 };
 
 /// The permission that a caller needs.
@@ -44,11 +44,12 @@ struct RetrievalQuery {
     text: String,
 }
 
-#[derive(Deserialize)]
+/// The search that a request asks for.
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct RetrievalConfiguration {
-    #[serde(deserialize_with = "object_only::deserialize")]
-    vector_search_configuration: VectorSearchConfiguration,
+pub struct RetrievalConfiguration {
+    #[serde(default, deserialize_with = "object_only::deserialize_option")]
+    vector_search_configuration: Option<VectorSearchConfiguration>,
 }
 
 #[derive(Default, Deserialize)]
@@ -85,15 +86,18 @@ struct RerankingModel {
 }
 
 /// A search whose request is valid.
-struct Search {
+#[derive(Clone)]
+pub struct Search {
     text: String,
-    method: Method,
+    /// The best one of the store, if none is asked for.
+    method: Option<Method>,
     results: usize,
     filter: Option<Filter>,
     next_token: Option<String>,
     reranking: Option<Reranking>,
 }
 
+#[derive(Clone)]
 struct Reranking {
     model_arn: String,
     results: usize,
@@ -101,25 +105,34 @@ struct Reranking {
 
 /// Answers a request of the caller.
 pub async fn retrieve(call: &Call<'_>, body: &[u8]) -> Result<Value, BedrockError> {
-    let search = parse_request(body).map_err(BedrockError::validation).and_then(Search::new)?;
+    let request: RetrieveRequest = parse_request(body).map_err(BedrockError::validation)?;
+    let RetrieveRequest { retrieval_query: RetrievalQuery { text }, retrieval_configuration, next_token } = request;
+    check_text("retrievalQuery.text", &text)?;
+    let search = Search::new(text, retrieval_configuration.unwrap_or_default(), "retrievalConfiguration")?;
+    let search = Search { next_token, ..search };
     let knowledge = call.knowledge_base(ACTION)?;
-    if let Some(Reranking { model_arn, .. }) = &search.reranking {
-        call.authorize("bedrock:Rerank", "*")?;
-        call.authorize("bedrock:InvokeModel", model_arn)?;
+    search.authorize(call)?;
+    Ok(response(&search.run(knowledge).await?))
+}
+
+/// Checks a question of this member of a request.
+pub fn check_text(member: &str, text: &str) -> Result<(), BedrockError> {
+    if text.trim().is_empty() {
+        return Err(constraint(member, "have length greater than or equal to 1"));
     }
-    inject_fault(knowledge)?;
-    let knowledge = knowledge.clone();
-    // Searches compare all vectors, and may wait for the model that makes the question's vector.
-    let found = spawn_blocking(move || search.run(&knowledge)).await.map_err(|error| {
-        tracing::error!(%error, "a search ended early");
-        BedrockError::internal_error()
-    })?;
-    found.map(|page| response(&page))
+    if text.chars().count() > MAX_QUERY_CHARACTERS {
+        return Err(constraint(member, &format!("have length less than or equal to {MAX_QUERY_CHARACTERS}")));
+    }
+    Ok(())
 }
 
 fn inject_fault(knowledge: &KnowledgeBase) -> Result<(), BedrockError> {
-    if knowledge.0.pause.is_resuming() {
-        return Err(service_error::resuming(&format!("arn:aws:rds:{REGION}:{ACCOUNT}:cluster:local-knowledge")));
+    let store = knowledge.0.store;
+    if store == VectorStore::Rds && knowledge.0.pause.is_resuming() {
+        return Err(service_error::resuming());
+    }
+    if knowledge.0.faults.should_inject(Fault::KnowledgeIndexMissing) {
+        return Err(service_error::missing_index(store));
     }
     if knowledge.0.faults.should_inject(Fault::KnowledgeThrottled) {
         return Err(BedrockError::throttled());
@@ -128,34 +141,59 @@ fn inject_fault(knowledge: &KnowledgeBase) -> Result<(), BedrockError> {
 }
 
 impl Search {
-    fn new(request: RetrieveRequest) -> Result<Self, BedrockError> {
-        let text = request.retrieval_query.text;
-        if text.trim().is_empty() {
-            return Err(constraint("retrievalQuery.text", "have length greater than or equal to 1"));
-        }
-        if text.chars().count() > MAX_QUERY_CHARACTERS {
-            let rule = format!("have length less than or equal to {MAX_QUERY_CHARACTERS}");
-            return Err(constraint("retrievalQuery.text", &rule));
-        }
-        let configuration = request.retrieval_configuration.map(|given| given.vector_search_configuration);
+    /// `member` is the path of the configuration in the request.
+    pub fn new(text: String, configuration: RetrievalConfiguration, member: &str) -> Result<Self, BedrockError> {
+        let member = format!("{member}.vectorSearchConfiguration");
         let VectorSearchConfiguration { number_of_results, override_search_type, filter, reranking_configuration } =
-            configuration.unwrap_or_default();
+            configuration.vector_search_configuration.unwrap_or_default();
         let results = number_of_results.unwrap_or(DEFAULT_RESULTS);
-        check_range("retrievalConfiguration.vectorSearchConfiguration.numberOfResults", results, MAX_RESULTS)?;
+        check_range(&format!("{member}.numberOfResults"), results, MAX_RESULTS)?;
         Ok(Self {
             text,
-            method: parse_search_type(override_search_type.as_deref())?,
+            method: override_search_type.map(|name| parse_search_type(&name, &member)).transpose()?,
             results,
             filter: filter.map(|filter| parse_filter(&filter)).transpose()?,
-            next_token: request.next_token,
-            reranking: reranking_configuration.map(|given| Reranking::new(given, results)).transpose()?,
+            next_token: None,
+            reranking: reranking_configuration.map(|given| Reranking::new(given, results, &member)).transpose()?,
         })
     }
 
-    fn run(&self, knowledge: &KnowledgeBase) -> Result<SearchPage, BedrockError> {
+    /// The same search for another text.
+    pub fn with_text(self, text: String) -> Self {
+        Self { text, ..self }
+    }
+
+    /// Fails unless the caller may use the reranking model.
+    pub fn authorize(&self, call: &Call<'_>) -> Result<(), BedrockError> {
+        let Some(Reranking { model_arn, .. }) = &self.reranking else { return Ok(()) };
+        call.authorize("bedrock:Rerank", "*")?;
+        call.authorize("bedrock:InvokeModel", model_arn)
+    }
+
+    pub async fn run(self, knowledge: &KnowledgeBase) -> Result<SearchPage, BedrockError> {
+        let method = self.method(knowledge.0.store)?;
+        inject_fault(knowledge)?;
+        let knowledge = knowledge.clone();
+        // Searches compare all vectors, and may wait for the model that makes the question's vector.
+        spawn_blocking(move || self.find(&knowledge, method)).await.map_err(|error| {
+            tracing::error!(%error, "a search ended early");
+            BedrockError::internal_error()
+        })?
+    }
+
+    /// S3 Vectors has no text search.
+    fn method(&self, store: VectorStore) -> Result<Method, BedrockError> {
+        match (store, self.method) {
+            (VectorStore::Rds, method) => Ok(method.unwrap_or(Method::Hybrid)),
+            (VectorStore::S3Vectors, Some(Method::Hybrid)) => Err(service_error::hybrid_search_not_supported()),
+            (VectorStore::S3Vectors, _) => Ok(Method::Semantic),
+        }
+    }
+
+    fn find(&self, knowledge: &KnowledgeBase, method: Method) -> Result<SearchPage, BedrockError> {
         let query = Query {
             text: &self.text,
-            method: self.method,
+            method,
             results: self.results,
             filter: self.filter.as_ref(),
             next_page: self.next_token.as_deref(),
@@ -169,15 +207,15 @@ impl Search {
 }
 
 impl Reranking {
-    fn new(configuration: RerankingConfiguration, results: usize) -> Result<Self, BedrockError> {
-        const PATH: &str = "retrievalConfiguration.vectorSearchConfiguration.rerankingConfiguration";
+    fn new(configuration: RerankingConfiguration, results: usize, member: &str) -> Result<Self, BedrockError> {
+        let member = format!("{member}.rerankingConfiguration");
         if configuration.r#type != "BEDROCK_RERANKING_MODEL" {
-            return Err(constraint(&format!("{PATH}.type"), "satisfy enum value set: [BEDROCK_RERANKING_MODEL]"));
+            return Err(constraint(&format!("{member}.type"), "satisfy enum value set: [BEDROCK_RERANKING_MODEL]"));
         }
         let BedrockRerankingConfiguration { model_configuration, number_of_reranked_results } =
             configuration.bedrock_reranking_configuration;
         let results = number_of_reranked_results.unwrap_or(results);
-        let member = format!("{PATH}.bedrockRerankingConfiguration.numberOfRerankedResults");
+        let member = format!("{member}.bedrockRerankingConfiguration.numberOfRerankedResults");
         check_range(&member, results, MAX_RERANKED_RESULTS)?;
         Ok(Self { model_arn: model_configuration.model_arn, results })
     }
@@ -191,15 +229,14 @@ fn check_range(member: &str, value: usize, maximum: usize) -> Result<(), Bedrock
     }
 }
 
-/// Without a type, Bedrock takes the best search of the store.
-fn parse_search_type(search_type: Option<&str>) -> Result<Method, BedrockError> {
-    match search_type {
-        None | Some("HYBRID") => Ok(Method::Hybrid),
-        Some("SEMANTIC") => Ok(Method::Semantic),
-        Some(_) => Err(constraint(
-            "retrievalConfiguration.vectorSearchConfiguration.overrideSearchType",
-            "satisfy enum value set: [HYBRID, SEMANTIC]",
-        )),
+fn parse_search_type(name: &str, member: &str) -> Result<Method, BedrockError> {
+    match name {
+        "HYBRID" => Ok(Method::Hybrid),
+        "SEMANTIC" => Ok(Method::Semantic),
+        _ => {
+            let member = format!("{member}.overrideSearchType");
+            Err(constraint(&member, "satisfy enum value set: [HYBRID, SEMANTIC]"))
+        }
     }
 }
 
@@ -233,10 +270,16 @@ fn response(page: &SearchPage) -> Value {
 }
 
 fn retrieval_result(passage: &Passage) -> Value {
+    let mut result = retrieved_reference(passage);
+    result["score"] = json!(passage.score);
+    result
+}
+
+/// A passage without its score, as citations have it.
+pub fn retrieved_reference(passage: &Passage) -> Value {
     json!({
         "content": { "type": "TEXT", "text": passage.text },
         "location": { "type": "S3", "s3Location": { "uri": passage.uri } },
-        "score": passage.score,
         "metadata": metadata(passage),
     })
 }

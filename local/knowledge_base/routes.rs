@@ -11,10 +11,12 @@ use axum::{
 use http::{HeaderMap, StatusCode, Uri};
 
 use super::{
-    DATA_SOURCE_ID, KNOWLEDGE_BASE_ID, KnowledgeBase, document_ingestion, ingestion_routes, retrieve, service_error,
+    DATA_SOURCE_ID, KNOWLEDGE_BASE_ID, KnowledgeBase, document_ingestion,
+    generation_request::{Generation, UsedResources},
+    ingestion_routes, retrieve, retrieve_and_generate, service_error,
 };
 use crate::{
-    bedrock::{BedrockError, Forwarder, with_request_id},
+    bedrock::{BedrockError, Forwarder, ModelService, authorize_model, with_request_id},
     identity::{AccessRequest, AssumedRole, Authenticator},
     template::{ACCOUNT, REGION},
 };
@@ -26,7 +28,8 @@ const MAX_BODY_BYTES: usize = 1 << 20;
 pub enum Searches {
     /// Nobody: every knowledge base is unknown.
     None,
-    Local(KnowledgeBase),
+    /// This knowledge base. The models answer from its passages.
+    Local { knowledge: KnowledgeBase, models: ModelService },
     /// Amazon Bedrock, for its own knowledge bases.
     Forwarded(Forwarder),
 }
@@ -35,6 +38,13 @@ pub enum Searches {
 struct Service {
     searches: Searches,
     authenticator: Authenticator,
+}
+
+/// How an answer is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AnswerDelivery {
+    Whole,
+    Stream,
 }
 
 /// A caller with the permissions to check, and the knowledge base of the path.
@@ -52,6 +62,8 @@ pub fn router(searches: Searches, authenticator: Authenticator) -> Router {
     let documents = format!("{DATA_SOURCE}/documents");
     Router::new()
         .route("/knowledgebases/{knowledge_base}/retrieve", post(retrieve_passages))
+        .route("/retrieveAndGenerate", post(retrieve_and_generate))
+        .route("/retrieveAndGenerateStream", post(retrieve_and_generate_stream))
         // The API's paths end with a slash. SDKs keep it, some clients do not.
         .route(&jobs, put(start_job).post(list_jobs))
         .route(&format!("{jobs}/"), put(start_job).post(list_jobs))
@@ -78,6 +90,22 @@ async fn retrieve_passages(
         Ok(Json(retrieve::retrieve(&call, &body).await?).into_response())
     })
     .await
+}
+
+async fn retrieve_and_generate(
+    State(service): State<Arc<Service>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    respond(service.generate(&headers, body, AnswerDelivery::Whole)).await
+}
+
+async fn retrieve_and_generate_stream(
+    State(service): State<Arc<Service>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    respond(service.generate(&headers, body, AnswerDelivery::Stream)).await
 }
 
 async fn start_job(
@@ -149,21 +177,71 @@ async fn respond(answer: impl Future<Output = Result<Response, BedrockError>>) -
 impl Service {
     fn call(&self, knowledge_base_id: String, headers: &HeaderMap) -> Result<Call<'_>, BedrockError> {
         let role = match &self.searches {
-            Searches::None | Searches::Local(_) => self.authenticator.assumed_role_or_user(headers),
+            Searches::None | Searches::Local { .. } => self.authenticator.assumed_role_or_user(headers),
             // AWS bills these searches: they are for functions alone.
             Searches::Forwarded(_) => self.authenticator.assumed_role(headers),
         };
         let role = role.ok_or_else(BedrockError::unknown_credentials)?;
         Ok(Call { role, searches: &self.searches, knowledge_base_id })
     }
+
+    async fn generate(
+        &self,
+        headers: &HeaderMap,
+        body: Result<Bytes, BytesRejection>,
+        delivery: AnswerDelivery,
+    ) -> Result<Response, BedrockError> {
+        let mut call = self.call(String::new(), headers)?;
+        call.authorize(retrieve_and_generate::ACTION, "*")?;
+        let body = read(body)?;
+        if let Searches::Forwarded(forwarder) = &self.searches {
+            let UsedResources { knowledge_base_id, model_id } = UsedResources::parse(&body)?;
+            call.knowledge_base_id = knowledge_base_id;
+            call.authorize_knowledge_base(retrieve::ACTION)?;
+            authorize_model(&call.role, delivery.model_action(), &model_id)?;
+            return Ok(forwarder.forward(delivery.path(), body).await);
+        }
+        let generation = Generation::parse(&body)?;
+        call.knowledge_base_id = generation.knowledge_base_id.clone();
+        let (knowledge, models) = call.knowledge_base_with_models(retrieve::ACTION)?;
+        authorize_model(&call.role, delivery.model_action(), &generation.model_id)?;
+        generation.search.authorize(&call)?;
+        match delivery {
+            AnswerDelivery::Whole => retrieve_and_generate::generate(knowledge, models, generation).await,
+            AnswerDelivery::Stream => retrieve_and_generate::generate_stream(knowledge, models, generation).await,
+        }
+    }
 }
 
-impl Call<'_> {
+impl AnswerDelivery {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Whole => "/retrieveAndGenerate",
+            Self::Stream => "/retrieveAndGenerateStream",
+        }
+    }
+
+    /// The permission for the model that the caller needs.
+    fn model_action(self) -> &'static str {
+        match self {
+            Self::Whole => "bedrock:InvokeModel",
+            Self::Stream => "bedrock:InvokeModelWithResponseStream",
+        }
+    }
+}
+
+impl<'a> Call<'a> {
     /// The knowledge base, if the caller may do this with it and it exists.
-    pub fn knowledge_base(&self, action: &str) -> Result<&KnowledgeBase, BedrockError> {
+    pub fn knowledge_base(&self, action: &str) -> Result<&'a KnowledgeBase, BedrockError> {
+        self.knowledge_base_with_models(action).map(|(knowledge, _)| knowledge)
+    }
+
+    fn knowledge_base_with_models(&self, action: &str) -> Result<(&'a KnowledgeBase, &'a ModelService), BedrockError> {
         self.authorize_knowledge_base(action)?;
         match self.searches {
-            Searches::Local(knowledge) if self.knowledge_base_id == KNOWLEDGE_BASE_ID => Ok(knowledge),
+            Searches::Local { knowledge, models } if self.knowledge_base_id == KNOWLEDGE_BASE_ID => {
+                Ok((knowledge, models))
+            }
             _ => Err(service_error::not_found(&format!("Knowledge base with id {}", self.knowledge_base_id))),
         }
     }
@@ -174,7 +252,7 @@ impl Call<'_> {
     }
 
     /// As `knowledge_base`, for an operation on a data source.
-    fn data_source(&self, action: &str, data_source_id: &str) -> Result<&KnowledgeBase, BedrockError> {
+    fn data_source(&self, action: &str, data_source_id: &str) -> Result<&'a KnowledgeBase, BedrockError> {
         let knowledge = self.knowledge_base(action)?;
         if data_source_id != DATA_SOURCE_ID {
             return Err(service_error::not_found(&format!("Data source with id {data_source_id}")));

@@ -6,7 +6,6 @@ use uuid::Uuid;
 use super::{Models, ServerOptions, StartError};
 use crate::{
     identity::{LOCAL_CLIENT_ID, LocalIssuers},
-    knowledge_base::{BUCKET, KNOWLEDGE_BASE_ID},
     lambda::LocalFunction,
     secrets_manager::LocalSecret,
     stack::Stack,
@@ -46,8 +45,8 @@ fn api_key(options: &ServerOptions) -> Result<String, StateDirError> {
 }
 
 /// The given parameters, and those that follow from other options: users need the stack's own user pool, the
-/// local OpenID Connect provider must be trusted, documents are a knowledge base, and agents may use the
-/// functions and the secrets for tools.
+/// local OpenID Connect provider must be trusted, documents are the stack's own knowledge base, and agents may
+/// use the functions and the secrets for tools.
 fn parameters(options: &ServerOptions, base_url: &str) -> Result<BTreeMap<String, String>, StartError> {
     let mut parameters = options.parameters.clone();
     let mut require = |parameter: &'static str, value: String, consequence| match parameters.get(parameter) {
@@ -63,11 +62,9 @@ fn parameters(options: &ServerOptions, base_url: &str) -> Result<BTreeMap<String
         require("UserPool", "create".into(), "there is no pool here for the users of --user")?;
     }
     if options.knowledge.is_some() {
-        require("Knowledge", KNOWLEDGE_BASE_ID.into(), "the documents of --knowledge would not be searched")?;
-        require("KnowledgeBucket", BUCKET.into(), "the documents of --knowledge would have no links")?;
-    } else {
-        require("KnowledgeBucket", "none".into(), "links to its documents would lead nowhere without --knowledge")?;
+        require("Knowledge", "create".into(), "the documents of --knowledge would not be searched")?;
     }
+    require("KnowledgeBucket", "none".into(), "links would lead to a bucket that the local server does not have")?;
     if options.oidc {
         require("OidcIssuer", LocalIssuers::oidc_url(base_url), "the provider of --oidc would not be trusted")?;
         parameters.entry("OidcClientPattern".into()).or_insert_with(|| LOCAL_CLIENT_ID.into());
@@ -125,7 +122,8 @@ mod tests {
     use super::*;
     use crate::{
         identity::{AccessRequest, AssumedRole},
-        knowledge_base::{EmbeddingsOptions, KnowledgeOptions},
+        knowledge_base::{BUCKET, EmbeddingsOptions, KNOWLEDGE_BASE_ID, KnowledgeOptions},
+        stack::Chunking,
     };
 
     const FORECAST_ARN: &str = "arn:aws:lambda:us-east-1:000000000000:function:forecast";
@@ -193,17 +191,18 @@ mod tests {
         assert_eq!(stack.functions[HANDLER_FUNCTION].environment["DOCUMENTS_BUCKET"], BUCKET);
         let resource = "arn:aws:s3:::local-knowledge/hr/travel.md";
         assert_eq!(role.authorize(&AccessRequest { action: "s3:GetObject", resource, leading_keys: &[] }), Ok(()));
+        let parameters = [("KnowledgeChunkTokens", "100"), ("KnowledgeChunkOverlapPercent", "5")];
+        let chunking = with_parameters(&parameters).unwrap().knowledge_base.unwrap().chunking;
+        assert_eq!(chunking, Chunking::FixedSize { max_tokens: 100, overlap_percentage: 5 });
         let error = with_parameters(&[("Knowledge", "none")]).unwrap_err().to_string();
         assert_eq!(error, "the parameter Knowledge is none, so the documents of --knowledge would not be searched");
-        let error = with_parameters(&[("KnowledgeBucket", "other")]).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "the parameter KnowledgeBucket is other, so the documents of --knowledge would have no links"
-        );
-        let error = load_stack(&options(&[("KnowledgeBucket", "other")], &[])).unwrap_err().to_string();
-        let expected = "the parameter KnowledgeBucket is other, so links to its documents would lead nowhere without \
-                        --knowledge";
-        assert_eq!(error, expected);
+        for error in
+            [with_parameters(&[("KnowledgeBucket", "other")]), load_stack(&options(&[("KnowledgeBucket", "other")], &[]))]
+        {
+            let expected = "the parameter KnowledgeBucket is other, so links would lead to a bucket that the local \
+                            server does not have";
+            assert_eq!(error.unwrap_err().to_string(), expected);
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     appsync::AppSync,
-    bedrock::{self, Forwarder, Upstream, UpstreamError},
+    bedrock::{self, Forwarder, ModelService, Upstream, UpstreamError},
     command_line::CommandLine,
     dynamodb::{DynamoDb, TableSetupError},
     fault_injection::{CallRecorder, FaultInjector, FaultPlan, with_publish_faults},
@@ -190,9 +190,10 @@ impl Server {
         let secrets_router = call_recorder.wrap_router(secrets.router(authenticator.clone()));
         let secrets_url = listeners.serve_on_free_port(secrets_router).await?;
 
-        let knowledge = start_knowledge(&options, &faults, &mut listeners)?;
-        let models = model_router(&options, &authenticator).await?;
-        let bedrock_router = models.merge(knowledge_router(&options, knowledge.clone(), &authenticator).await?);
+        let knowledge = start_knowledge(&options, &stack, &faults, &mut listeners)?;
+        let models = models(&options).await?;
+        let searches = knowledge_router(&options, knowledge.clone(), models.clone(), &authenticator).await?;
+        let bedrock_router = bedrock::with_iam_guard(models.router(), authenticator.clone()).merge(searches);
         let lambda_listener = listen(0).await?;
         let addresses = ServiceAddresses {
             own: base_url.clone(),
@@ -331,34 +332,36 @@ fn open_database(options: &ServerOptions, stack: &Stack, faults: &FaultInjector)
 /// nothing is kept.
 fn start_knowledge(
     options: &ServerOptions,
+    stack: &Stack,
     faults: &FaultInjector,
     listeners: &mut Listeners,
 ) -> Result<Option<KnowledgeBase>, KnowledgeError> {
-    let Some(knowledge) = &options.knowledge else { return Ok(None) };
+    let (Some(knowledge), Some(settings)) = (&options.knowledge, &stack.knowledge_base) else { return Ok(None) };
     let index_folder = (!options.ephemeral).then(|| options.state.join("knowledge"));
-    let knowledge = KnowledgeBase::open(knowledge, index_folder.as_deref(), &options.fault_plan, faults)?;
+    let plan = &options.fault_plan;
+    let knowledge = KnowledgeBase::open(knowledge, settings, index_folder.as_deref(), plan, faults)?;
     let ingested = knowledge.clone();
     listeners.spawn(async move { ingested.ingest_changes().await });
     Ok(Some(knowledge))
 }
 
-async fn model_router(options: &ServerOptions, authenticator: &Authenticator) -> Result<Router, StartError> {
-    let router = match options.models {
-        Models::Scripted => bedrock::router(),
-        Models::Bedrock => bedrock::forwarding_router(Upstream::from_environment("bedrock-runtime").await?),
-    };
-    Ok(bedrock::with_iam_guard(router, authenticator.clone()))
+async fn models(options: &ServerOptions) -> Result<ModelService, StartError> {
+    Ok(match options.models {
+        Models::Scripted => ModelService::scripted(),
+        Models::Bedrock => ModelService::forwarded(Upstream::from_environment("bedrock-runtime").await?),
+    })
 }
 
 /// Searches of documents: here, or in Amazon Bedrock if its models are called. The bucket of the documents.
 async fn knowledge_router(
     options: &ServerOptions,
     knowledge: Option<KnowledgeBase>,
+    models: ModelService,
     authenticator: &Authenticator,
 ) -> Result<Router, StartError> {
     let objects = knowledge.as_ref().map(|knowledge| s3::router(knowledge.folder().clone(), authenticator.clone()));
     let searches = match (knowledge, options.models) {
-        (Some(knowledge), _) => Searches::Local(knowledge),
+        (Some(knowledge), _) => Searches::Local { knowledge, models },
         (None, Models::Bedrock) => {
             Searches::Forwarded(Forwarder::new(Upstream::from_environment("bedrock-agent-runtime").await?))
         }

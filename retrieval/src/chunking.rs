@@ -64,7 +64,9 @@ impl Chunking {
                 let overlap = max_tokens * overlap_percentage / 100;
                 // An overlap of all tokens is impossible by the bounds of the percentage.
                 let config = ChunkConfig::new(max_tokens).with_sizer(TokenEstimate).with_overlap(overlap);
-                config.map(|config| split_with(config, &text.content, format)).unwrap_or_default()
+                let window = max_tokens.saturating_mul(WINDOW_BYTES_PER_TOKEN);
+                let splitter = config.map(|config| Splitter::new(config, format));
+                splitter.map(|splitter| splitter.split_by_windows(&text.content, window)).unwrap_or_default()
             }
         };
         let chunk = |range: Range<usize>| Chunk { page: text.page_at(range.start), range };
@@ -72,14 +74,60 @@ impl Chunking {
     }
 }
 
-fn split_with(config: ChunkConfig<TokenEstimate>, text: &str, format: Format) -> Vec<Range<usize>> {
-    let range = |(start, chunk): (usize, &str)| start..start + chunk.len();
-    match format {
-        Format::Markdown => MarkdownSplitter::new(config).chunk_indices(text).map(range).collect(),
-        Format::Text | Format::Html | Format::Pdf | Format::Docx | Format::Csv => {
-            TextSplitter::new(config).chunk_indices(text).map(range).collect()
+/// The longest token of `estimate_tokens` has 69 bytes, so that a window has several chunks.
+const WINDOW_BYTES_PER_TOKEN: usize = 128;
+
+enum Splitter {
+    Markdown(MarkdownSplitter<TokenEstimate>),
+    Text(TextSplitter<TokenEstimate>),
+}
+
+impl Splitter {
+    fn new(config: ChunkConfig<TokenEstimate>, format: Format) -> Splitter {
+        match format {
+            Format::Markdown => Splitter::Markdown(MarkdownSplitter::new(config)),
+            Format::Text | Format::Html | Format::Pdf | Format::Docx | Format::Csv => {
+                Splitter::Text(TextSplitter::new(config))
+            }
         }
     }
+
+    /// Cuts a text window by window: the splitter's time grows with the square of the length of its text. The
+    /// last chunk of a window may be cut off by the window's end, so the next window begins with it.
+    fn split_by_windows(&self, text: &str, window: usize) -> Vec<Range<usize>> {
+        let mut ranges = Vec::new();
+        let mut start = 0;
+        while start < text.len() {
+            let end = window_end(text, start, window);
+            let cut = self.split(&text[start..end]);
+            let next_start = match cut.as_slice() {
+                [_, .., last] if end < text.len() => start + last.start,
+                _ => end,
+            };
+            let cut = cut.into_iter().map(|range| start + range.start..start + range.end);
+            ranges.extend(cut.take_while(|range| range.start < next_start));
+            start = next_start;
+        }
+        ranges
+    }
+
+    fn split(&self, text: &str) -> Vec<Range<usize>> {
+        let range = |(start, chunk): (usize, &str)| start..start + chunk.len();
+        match self {
+            Splitter::Markdown(splitter) => splitter.chunk_indices(text).map(range).collect(),
+            Splitter::Text(splitter) => splitter.chunk_indices(text).map(range).collect(),
+        }
+    }
+}
+
+/// At a line's end where there is one in the second half of the window, else between two characters.
+fn window_end(text: &str, start: usize, window: usize) -> usize {
+    let limit = text.floor_char_boundary(start.saturating_add(window));
+    if limit == text.len() {
+        return limit;
+    }
+    let middle = text.floor_char_boundary(start + window / 2);
+    text[middle..limit].rfind('\n').map_or(limit, |line_end| middle + line_end + 1)
 }
 
 fn trimmed_range(text: &str) -> Range<usize> {
@@ -193,6 +241,54 @@ mod tests {
         let chunks = chunks(Chunking::fixed_size(100, 20).unwrap(), &text, Format::Text);
         assert!(chunks.iter().all(|chunk| estimate_tokens(chunk) <= 100));
         assert!(chunks.iter().map(String::len).sum::<usize>() >= text.len());
+    }
+
+    /// With an overlap of a fifth.
+    fn splitter(max_tokens: usize, format: Format) -> Splitter {
+        let config = ChunkConfig::new(max_tokens).with_sizer(TokenEstimate);
+        Splitter::new(config.with_overlap(max_tokens / 5).unwrap(), format)
+    }
+
+    /// Of sentences with numbers, in paragraphs.
+    fn long_text(sentences: usize) -> String {
+        let sentence = |number: usize| {
+            let end = if number % 7 == 0 { "\n\n" } else { " " };
+            format!("Step {number} follows step {}.{end}", number.saturating_sub(1))
+        };
+        (0..sentences).map(sentence).collect()
+    }
+
+    #[test]
+    fn chunks_of_a_long_text_do_not_depend_on_its_windows() {
+        let text = long_text(3_000);
+        for format in [Format::Text, Format::Markdown] {
+            let splitter = splitter(100, format);
+            let whole = splitter.split(&text);
+            assert!(whole.len() > 200);
+            assert_eq!(splitter.split_by_windows(&text, 8_192), whole, "{format:?}");
+        }
+    }
+
+    #[test]
+    fn no_text_is_lost_between_windows() {
+        let unusual = [long_text(500), "x".repeat(9_000), "保証".repeat(2_000), "a\n".repeat(4_000)];
+        for text in unusual {
+            for format in [Format::Text, Format::Markdown] {
+                let mut covered = 0;
+                for range in splitter(50, format).split_by_windows(&text, 1_000) {
+                    let gap = text.get(covered..range.start).unwrap_or_default();
+                    assert!(gap.trim().is_empty(), "{format:?} {gap:?}");
+                    assert!(estimate_tokens(&text[range.clone()]) <= 50);
+                    covered = covered.max(range.end);
+                }
+                assert!(text[covered..].trim().is_empty(), "{format:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn text_of_spaces_has_no_chunk() {
+        assert!(chunks(Chunking::default(), &" ".repeat(500_000), Format::Text).is_empty());
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Text of documents.
 //!
 //! Every format becomes plain text whose paragraphs are separated by empty lines; Markdown stays as written.
-//! Rows of tables become lines. No input panics: parsers that may are run under `catch_unwind`.
+//! Rows of tables become lines. No input panics: parsers that may are run under [`silent_panic`].
 mod blocks;
 mod csv;
 mod docx;
 mod html;
 mod pdf;
+mod silent_panic;
 
 use thiserror::Error;
 

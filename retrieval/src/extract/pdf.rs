@@ -1,12 +1,9 @@
 //! Text of PDF, page by page.
-use std::{
-    collections::BTreeSet,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::collections::BTreeSet;
 
 use pdf_extract::{Dictionary, Document, Object, ObjectId, PlainTextOutput, Stream, output_doc_page};
 
-use super::{ExtractError, MAX_TEXT_BYTES, Text};
+use super::{ExtractError, MAX_TEXT_BYTES, Text, silent_panic::catch_silently};
 
 /// A longer document is refused.
 const MAX_PAGES: usize = 10_000;
@@ -15,8 +12,8 @@ const MAX_NESTING: usize = 16;
 
 pub fn to_text(content: &[u8]) -> Result<Text, ExtractError> {
     // The parser panics on many malformed files.
-    let text = catch_unwind(AssertUnwindSafe(|| pages_to_text(content)));
-    text.unwrap_or_else(|_| Err(ExtractError::Pdf("its structure is malformed".into())))
+    let text = catch_silently(|| pages_to_text(content));
+    text.unwrap_or_else(|| Err(ExtractError::Pdf("its structure is malformed".into())))
 }
 
 fn pages_to_text(content: &[u8]) -> Result<Text, ExtractError> {

@@ -1,13 +1,21 @@
 //! Answers with citations, from documents that change.
-use std::{collections::BTreeSet, fs, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    time::Duration,
+};
 
 use local::{
     fault_injection::{Fault, FaultPlan},
     server::ServerOptions,
 };
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::fixture::{Answer, CITING_MODEL, DOCUMENTS, Fixture, MARKER_MODEL};
+use super::{
+    api_client::RETRIEVE,
+    fixture::{Answer, CITING_MODEL, DOCUMENTS, Fixture, MARKER_MODEL},
+};
 
 const LEAVE_QUESTION: &str = "How many days of leave do employees get in a calendar year?";
 const LEAVE: &str = "s3://local-knowledge/leave.md";
@@ -98,7 +106,7 @@ async fn answer_follows_documents_that_change() {
     assert!(answer.sources().contains(&"s3://local-knowledge/new/leave.txt"), "{:?}", answer.sources());
 }
 
-fn with_fault(fault: Fault) -> impl FnOnce(ServerOptions) -> ServerOptions {
+pub fn with_fault(fault: Fault) -> impl FnOnce(ServerOptions) -> ServerOptions {
     let on_hits = BTreeSet::from([(fault, 1)]);
     let fault_plan = FaultPlan { on_hits, resume_time: Duration::from_secs(4), ..FaultPlan::default() };
     |options| ServerOptions { fault_plan, ..options }
@@ -110,6 +118,25 @@ async fn pause_of_the_database_is_waited_for_with_a_note() {
     let answer = fixture.ask(&fixture.backend.api, "default", LEAVE_QUESTION).await;
     assert_eq!(answer.notes(), ["KNOWLEDGE_RESUMING"], "{:?}", answer.metadata);
     assert!(answer.sources().contains(&LEAVE), "{:?}", answer.events);
+}
+
+#[tokio::test]
+async fn missing_index_costs_the_documents_and_not_the_turn() {
+    let rates = BTreeMap::from([(Fault::KnowledgeIndexMissing, 1.0)]);
+    let fault_plan = FaultPlan { rates, ..FaultPlan::default() };
+    let fixture = Fixture::with_options(&DOCUMENTS, |options| ServerOptions { fault_plan, ..options }).await;
+    let answer = fixture.ask(&fixture.backend.api, "default", LEAVE_QUESTION).await;
+    assert_eq!(answer.notes(), ["KNOWLEDGE_UNAVAILABLE"], "{:?}", answer.metadata);
+    assert_eq!((answer.sources(), answer.text().is_empty()), (Vec::<&str>::new(), false));
+    let injected = fixture.backend.server.faults.injected_counts();
+    assert_eq!(injected.get(&Fault::KnowledgeIndexMissing), Some(&1), "the search is not repeated");
+
+    let response = fixture.call(Method::POST, RETRIEVE, json!({ "retrievalQuery": { "text": "leave" } })).await;
+    let (status, error_type, message) = response.error();
+    assert_eq!((status, error_type), (400, "ValidationException"));
+    let expected = "The vector database encountered an error while processing the request: ERROR: relation \
+                    \"bedrock_integration.bedrock_kb\" does not exist; ";
+    assert!(message.starts_with(expected), "{message}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Documents that belong to users: a filter finds those of the caller alone.
 use client::AppSync;
+use futures::future::join_all;
 use local::{identity::PoolUser, server::ServerOptions};
 use serde_json::json;
 
@@ -56,14 +57,15 @@ async fn caller_finds_only_the_documents_that_it_owns() {
         let agent = format!("owner-{mode}").to_lowercase();
         let knowledge = json!({ "mode": mode, "results": 20, "filter": filter });
         fixture.put_agent(&agent, CITING_MODEL, knowledge).await;
-        for Caller { name, api, id } in callers(&fixture) {
-            let answer = fixture.ask(&api, &agent, QUESTION).await;
+        let callers = callers(&fixture);
+        let answers = join_all(callers.iter().map(|caller| fixture.ask(&caller.api, &agent, QUESTION))).await;
+        for (Caller { name, id, .. }, answer) in callers.iter().zip(answers) {
             let own = format!("s3://local-knowledge/{name}.md");
             let expected = if id.is_some() { vec![own.as_str()] } else { Vec::new() };
             assert_eq!(answer.sources(), expected, "{name} with {mode}");
             // Whatever an event holds, also the result of the tool.
             let stored = json!(answer.events).to_string();
-            for other in callers(&fixture).iter().filter(|other| other.name != name) {
+            for other in callers.iter().filter(|other| other.name != *name) {
                 assert!(!stored.contains(&format!("the note of {}", other.name)), "{name} with {mode}: {stored}");
             }
         }
@@ -78,9 +80,10 @@ async fn caller_finds_the_documents_of_its_groups() {
     fixture.wait_for_documents(6).await;
     let filter = json!({ "in": { "key": "team", "value": "$caller.groups" } }).to_string();
     fixture.put_agent("team", CITING_MODEL, json!({ "results": 20, "filter": filter })).await;
-    for Caller { name, api, .. } in callers(&fixture) {
-        let answer = fixture.ask(&api, "team", QUESTION).await;
-        let is_staff = name == "pool-bob";
+    let callers = callers(&fixture);
+    let answers = join_all(callers.iter().map(|caller| fixture.ask(&caller.api, "team", QUESTION))).await;
+    for (Caller { name, .. }, answer) in callers.iter().zip(answers) {
+        let is_staff = *name == "pool-bob";
         let expected = if is_staff { vec!["s3://local-knowledge/staff.md"] } else { Vec::new() };
         assert_eq!(answer.sources(), expected, "{name}");
     }

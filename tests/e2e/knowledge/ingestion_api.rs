@@ -19,20 +19,30 @@ use crate::backend::with_timeout;
 /// How many requests the model answers at the same time.
 const PERMITS: u32 = 100;
 
-/// A model whose vectors tell leave from other things. A request waits for a permit.
+/// A model whose vectors tell leave from other things.
 struct EmbeddingModel {
     url: String,
-    permits: Arc<Semaphore>,
+    gates: Gates,
+}
+
+/// What requests wait for.
+#[derive(Clone)]
+struct Gates {
+    /// A permit of these, each request.
+    all: Arc<Semaphore>,
+    /// And one of these, requests with a text about a change.
+    changes: Arc<Semaphore>,
 }
 
 impl EmbeddingModel {
     async fn start() -> Self {
-        let permits = Arc::new(Semaphore::new(PERMITS as usize));
-        let router = Router::new().route("/v1/embeddings", post(embed)).with_state(permits.clone());
+        let gate = || Arc::new(Semaphore::new(PERMITS as usize));
+        let gates = Gates { all: gate(), changes: gate() };
+        let router = Router::new().route("/v1/embeddings", post(embed)).with_state(gates.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { url, permits }
+        Self { url, gates }
     }
 
     fn add_to(&self, options: ServerOptions) -> ServerOptions {
@@ -42,8 +52,11 @@ impl EmbeddingModel {
     }
 }
 
-async fn embed(State(permits): State<Arc<Semaphore>>, Json(request): Json<Value>) -> Json<Value> {
-    drop(permits.acquire().await);
+async fn embed(State(gates): State<Gates>, Json(request): Json<Value>) -> Json<Value> {
+    drop(gates.all.acquire().await);
+    if request["input"].to_string().contains("change") {
+        drop(gates.changes.acquire().await);
+    }
     let vector = |text: &Value| {
         let is_about_leave = ["leave", "holiday"].iter().any(|term| text.as_str().unwrap().contains(term));
         if is_about_leave { [1.0, 0.1] } else { [0.1, 1.0] }
@@ -112,8 +125,7 @@ async fn job_is_started_read_and_listed() {
 async fn second_job_is_a_conflict_while_the_first_runs() {
     let model = EmbeddingModel::start().await;
     let fixture = Fixture::with_options(&fixture::DOCUMENTS, |options| model.add_to(options)).await;
-    let permits = model.permits.clone();
-    let held = permits.acquire_many(PERMITS).await.unwrap();
+    let held = model.gates.all.acquire_many(PERMITS).await.unwrap();
     let first = fixture.call(Method::PUT, JOBS, json!({})).await;
     assert_eq!(first.status, 202);
     let second = fixture.call(Method::PUT, JOBS, json!({})).await;
@@ -123,6 +135,27 @@ async fn second_job_is_a_conflict_while_the_first_runs() {
     let mut jobs = fixture.knowledge().jobs();
     drop(with_timeout(jobs.wait_for(|jobs| jobs.running().is_none())).await.unwrap());
     assert_eq!(fixture.call(Method::PUT, JOBS, json!({})).await.status, 202);
+}
+
+#[tokio::test]
+async fn change_during_a_job_is_ingested_by_the_next_one() {
+    let model = EmbeddingModel::start().await;
+    let fixture = Fixture::with_options(&fixture::DOCUMENTS, |options| model.add_to(options)).await;
+    let held = model.gates.changes.acquire_many(PERMITS).await.unwrap();
+    let mut jobs = fixture.knowledge().jobs();
+    fixture.write("a-first.md", "The first change.");
+    // The job has listed the folder, and waits for the vector of the first document.
+    drop(with_timeout(jobs.wait_for(|jobs| jobs.progress().is_some_and(|progress| progress.total == 4))).await.unwrap());
+    fixture.write("a-second.md", "The second change.");
+    fixture.write("leave.md", "Leave is 30 days.");
+    drop(held);
+    drop(with_timeout(jobs.wait_for(|jobs| jobs.running().is_none())).await.unwrap());
+    assert_eq!(fixture.knowledge().size().documents, 4);
+    fixture.wait_for_documents(5).await;
+    drop(with_timeout(jobs.wait_for(|jobs| jobs.running().is_none())).await.unwrap());
+    let request = json!({ "retrievalQuery": { "text": "Which change was the second, and how long is leave?" } });
+    let found = fixture.call(Method::POST, RETRIEVE, request).await.body.to_string();
+    assert!(found.contains("The second change.") && found.contains("30 days") && !found.contains("25 days"), "{found}");
 }
 
 #[tokio::test]

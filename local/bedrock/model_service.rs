@@ -1,0 +1,80 @@
+//! The models, for the routes of Bedrock and for services that call models themselves.
+use std::{fmt::Write, sync::Arc};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Path, State},
+    response::Response,
+};
+
+use super::{
+    ThrottleCounts, converse_stream,
+    forward::{Forwarder, Upstream, router},
+    scripted_router,
+};
+
+/// Scripted models, or those of Amazon Bedrock. Clones share them.
+#[derive(Clone)]
+pub struct ModelService(Models);
+
+#[derive(Clone)]
+enum Models {
+    Scripted(ThrottleCounts),
+    Forwarded(Arc<Forwarder>),
+}
+
+impl ModelService {
+    pub fn scripted() -> Self {
+        Self(Models::Scripted(ThrottleCounts::default()))
+    }
+
+    pub fn forwarded(upstream: Upstream) -> Self {
+        Self(Models::Forwarded(Arc::new(Forwarder::new(upstream))))
+    }
+
+    /// The routes of ConverseStream and Converse. Must be wrapped in `with_iam_guard`.
+    pub fn router(&self) -> Router {
+        match &self.0 {
+            Models::Scripted(counts) => scripted_router(counts.clone()),
+            Models::Forwarded(forwarder) => router(forwarder.clone()),
+        }
+    }
+
+    /// The response of ConverseStream. The caller must have been authorized.
+    pub(crate) async fn converse_stream(&self, model_id: &str, body: Bytes) -> Response {
+        match &self.0 {
+            Models::Scripted(counts) => {
+                converse_stream(State(counts.clone()), Path(model_id.to_owned()), Ok(body)).await
+            }
+            Models::Forwarded(forwarder) => {
+                let path = format!("/model/{}/converse-stream", percent_encode(model_id));
+                forwarder.forward(&path, body).await
+            }
+        }
+    }
+}
+
+/// A segment of a path: an ARN has colons and slashes.
+fn percent_encode(segment: &str) -> String {
+    segment.bytes().fold(String::new(), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+        encoded
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arn_is_one_segment() {
+        let arn = "arn:aws:bedrock:us-east-1::foundation-model/a.b-1:0";
+        assert_eq!(percent_encode(arn), "arn%3Aaws%3Abedrock%3Aus-east-1%3A%3Afoundation-model%2Fa.b-1%3A0");
+    }
+}
