@@ -41,6 +41,11 @@ impl ModelService {
         }
     }
 
+    /// Whether AWS bills the answers.
+    pub(crate) fn is_billed(&self) -> bool {
+        matches!(self.0, Models::Forwarded(_))
+    }
+
     /// The response of ConverseStream. The caller must have been authorized.
     pub(crate) async fn converse_stream(&self, model_id: &str, body: Bytes) -> Response {
         match &self.0 {

@@ -47,14 +47,7 @@ enum MarkerState {
 
 impl AnswerParser {
     pub fn new(passages: usize) -> Self {
-        Self {
-            passages,
-            pending: String::new(),
-            length: 0,
-            part: String::new(),
-            part_start: 0,
-            cited: Vec::new(),
-        }
+        Self { passages, pending: String::new(), length: 0, part: String::new(), part_start: 0, cited: Vec::new() }
     }
 
     pub fn push(&mut self, piece: &str) -> Vec<AnswerPiece> {
@@ -114,7 +107,8 @@ impl AnswerParser {
         match list.chars().next() {
             None => MarkerState::Begun,
             Some(']') => {
-                let numbers = inner[..inner.len() - list.len()].split(',').filter_map(|number| number.trim().parse().ok());
+                let numbers =
+                    inner[..inner.len() - list.len()].split(',').filter_map(|number| number.trim().parse().ok());
                 let known: Vec<usize> = numbers.filter(|number| (1..=self.passages).contains(number)).collect();
                 if known.is_empty() { MarkerState::NoMarker } else { MarkerState::Complete(length, known) }
             }
@@ -196,10 +190,11 @@ mod tests {
     #[test]
     fn markers_end_the_parts_that_they_cite() {
         for (answer, text, parts) in [
-            ("25 days [1]. Hotels [2][3] cost", "25 days. Hotels cost", vec![
-                part("25 days.", 0, 7, &[1]),
-                part("Hotels", 9, 14, &[2, 3]),
-            ]),
+            (
+                "25 days [1]. Hotels [2][3] cost",
+                "25 days. Hotels cost",
+                vec![part("25 days.", 0, 7, &[1]), part("Hotels", 9, 14, &[2, 3])],
+            ),
             ("One. [1, 3]\n\nTwo [2, 9].", "One.\n\nTwo.", vec![part("One.", 0, 3, &[1, 3]), part("Two.", 6, 9, &[2])]),
             ("Zoë 👩 [1] x", "Zoë 👩 x", vec![part("Zoë 👩", 0, 5, &[1])]),
             ("[1] One", "One", vec![]),

@@ -139,7 +139,6 @@ impl Generation {
             model_settings,
         })
     }
-
 }
 
 impl UsedResources {
@@ -313,7 +312,11 @@ mod tests {
             (json!({ "maxTokens": 65_537 }), "maxTokens", "have value less than or equal to 65536"),
             (json!({ "temperature": 1.1 }), "temperature", "have value between 0 and 1"),
             (json!({ "topP": -0.1 }), "topP", "have value between 0 and 1"),
-            (json!({ "stopSequences": ["a", "b", "c", "d", "e"] }), "stopSequences", "have length less than or equal to 4"),
+            (
+                json!({ "stopSequences": ["a", "b", "c", "d", "e"] }),
+                "stopSequences",
+                "have length less than or equal to 4",
+            ),
         ] {
             let mut configuration = configuration();
             let inference = json!({ "textInferenceConfig": settings });

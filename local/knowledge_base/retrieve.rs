@@ -13,11 +13,7 @@ use super::{
     service_error::{self, constraint},
 };
 use crate::{
-    bedrock::BedrockError,
-    fault_injection::Fault,
-    json_service::parse_request,
-    object_only,
-    stack::VectorStore,
+    bedrock::BedrockError, fault_injection::Fault, json_service::parse_request, object_only, stack::VectorStore,
 };
 
 /// The permission that a caller needs.

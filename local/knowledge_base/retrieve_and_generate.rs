@@ -1,5 +1,7 @@
 //! The operations RetrieveAndGenerate and RetrieveAndGenerateStream: a search, and a model's answer from the
 //! passages.
+use std::io;
+
 use axum::{
     Json,
     body::{Body, Bytes},
@@ -19,7 +21,9 @@ use super::{
     retrieve::retrieved_reference,
     service_error,
 };
-use crate::bedrock::{BedrockError, ModelFailure, ModelService, SESSION_ID_HEADER, TextStream, encode_frame, read_text};
+use crate::bedrock::{
+    BedrockError, ModelFailure, ModelService, SESSION_ID_HEADER, TextStream, encode_frame, read_text,
+};
 
 /// The permission that a caller needs; it has no resource. Beside it, it needs those for the search and the model.
 pub const ACTION: &str = "bedrock:RetrieveAndGenerate";
@@ -80,9 +84,13 @@ pub async fn generate_stream(
 }
 
 /// Ends early when the client is gone.
-async fn send_events(mut answer: Answer, sender: mpsc::Sender<std::io::Result<Bytes>>) {
+async fn send_events(mut answer: Answer, sender: mpsc::Sender<io::Result<Bytes>>) {
     loop {
-        let (frames, is_over) = match answer.next().await {
+        let next = tokio::select! {
+            next = answer.next() => next,
+            () = sender.closed() => return,
+        };
+        let (frames, is_over) = match next {
             Ok(Some(pieces)) => (pieces.iter().filter_map(|piece| answer.event(piece)).collect(), false),
             Ok(None) => (vec![encode_frame("event", ":event-type", "guardrail", guardrail_event())], true),
             Err(error) => (vec![exception_frame(&error)], true),
@@ -165,7 +173,7 @@ impl Answer {
         }))
     }
 
-    fn event(&self, piece: &AnswerPiece) -> Option<std::io::Result<Bytes>> {
+    fn event(&self, piece: &AnswerPiece) -> Option<io::Result<Bytes>> {
         let (name, payload) = match piece {
             AnswerPiece::Text(text) => ("output", json!({ "text": text })),
             AnswerPiece::Citation(_) => {
@@ -207,7 +215,7 @@ fn guardrail_event() -> String {
 }
 
 /// The names of events begin in lower case.
-fn exception_frame(error: &BedrockError) -> std::io::Result<Bytes> {
+fn exception_frame(error: &BedrockError) -> io::Result<Bytes> {
     let (error_type, message) = error.parts();
     let name = match error_type {
         "ValidationException" => "validationException",

@@ -176,13 +176,18 @@ async fn respond(answer: impl Future<Output = Result<Response, BedrockError>>) -
 
 impl Service {
     fn call(&self, knowledge_base_id: String, headers: &HeaderMap) -> Result<Call<'_>, BedrockError> {
-        let role = match &self.searches {
-            Searches::None | Searches::Local { .. } => self.authenticator.assumed_role_or_user(headers),
-            // AWS bills these searches: they are for functions alone.
-            Searches::Forwarded(_) => self.authenticator.assumed_role(headers),
+        let is_billed = matches!(self.searches, Searches::Forwarded(_));
+        Ok(Call { role: self.role(headers, is_billed)?, searches: &self.searches, knowledge_base_id })
+    }
+
+    /// What AWS bills is for functions alone.
+    fn role(&self, headers: &HeaderMap, is_billed: bool) -> Result<AssumedRole, BedrockError> {
+        let role = if is_billed {
+            self.authenticator.assumed_role(headers)
+        } else {
+            self.authenticator.assumed_role_or_user(headers)
         };
-        let role = role.ok_or_else(BedrockError::unknown_credentials)?;
-        Ok(Call { role, searches: &self.searches, knowledge_base_id })
+        role.ok_or_else(BedrockError::unknown_credentials)
     }
 
     async fn generate(
@@ -191,7 +196,13 @@ impl Service {
         body: Result<Bytes, BytesRejection>,
         delivery: AnswerDelivery,
     ) -> Result<Response, BedrockError> {
-        let mut call = self.call(String::new(), headers)?;
+        let is_billed = match &self.searches {
+            Searches::None => false,
+            Searches::Local { models, .. } => models.is_billed(),
+            Searches::Forwarded(_) => true,
+        };
+        let role = self.role(headers, is_billed)?;
+        let mut call = Call { role, searches: &self.searches, knowledge_base_id: String::new() };
         call.authorize(retrieve_and_generate::ACTION, "*")?;
         let body = read(body)?;
         if let Searches::Forwarded(forwarder) = &self.searches {

@@ -22,9 +22,7 @@ pub fn missing_index(store: VectorStore) -> BedrockError {
             "ERROR: relation \"bedrock_integration.bedrock_kb\" does not exist; Position: 41; SQLState: 42P01",
             "RdsData, Status Code: 400",
         ),
-        VectorStore::S3Vectors => {
-            store_error("The specified index could not be found", "S3Vectors, Status Code: 404")
-        }
+        VectorStore::S3Vectors => store_error("The specified index could not be found", "S3Vectors, Status Code: 404"),
     }
 }
 

@@ -191,9 +191,7 @@ impl Server {
         let secrets_url = listeners.serve_on_free_port(secrets_router).await?;
 
         let knowledge = start_knowledge(&options, &stack, &faults, &mut listeners)?;
-        let models = models(&options).await?;
-        let searches = knowledge_router(&options, knowledge.clone(), models.clone(), &authenticator).await?;
-        let bedrock_router = bedrock::with_iam_guard(models.router(), authenticator.clone()).merge(searches);
+        let bedrock_router = bedrock_router(&options, knowledge.clone(), &authenticator).await?;
         let lambda_listener = listen(0).await?;
         let addresses = ServiceAddresses {
             own: base_url.clone(),
@@ -343,6 +341,17 @@ fn start_knowledge(
     let ingested = knowledge.clone();
     listeners.spawn(async move { ingested.ingest_changes().await });
     Ok(Some(knowledge))
+}
+
+/// The models, and what is answered from documents.
+async fn bedrock_router(
+    options: &ServerOptions,
+    knowledge: Option<KnowledgeBase>,
+    authenticator: &Authenticator,
+) -> Result<Router, StartError> {
+    let models = models(options).await?;
+    let searches = knowledge_router(options, knowledge, models.clone(), authenticator).await?;
+    Ok(bedrock::with_iam_guard(models.router(), authenticator.clone()).merge(searches))
 }
 
 async fn models(options: &ServerOptions) -> Result<ModelService, StartError> {

@@ -252,7 +252,7 @@ mod tests {
     /// Of sentences with numbers, in paragraphs.
     fn long_text(sentences: usize) -> String {
         let sentence = |number: usize| {
-            let end = if number % 7 == 0 { "\n\n" } else { " " };
+            let end = if number.is_multiple_of(7) { "\n\n" } else { " " };
             format!("Step {number} follows step {}.{end}", number.saturating_sub(1))
         };
         (0..sentences).map(sentence).collect()

@@ -112,9 +112,44 @@ async fn long_transcript_is_forwarded() {
     assert_eq!(result.failure, None);
 }
 
+/// The session's id of RetrieveAndGenerateStream.
+const SESSION_ID: &str = "x-amzn-bedrock-knowledge-base-session-id";
+
 /// Answers with the request's body and its signature.
 async fn echo_search(headers: HeaderMap, Json(body): Json<Value>) -> Json<Value> {
     Json(json!({ "body": body, "authorization": headers["authorization"].to_str().unwrap() }))
+}
+
+#[tokio::test]
+async fn generation_of_a_function_is_forwarded_with_its_session() {
+    let answer = || async { ([(SESSION_ID, "session-1")], "frames") };
+    let upstream = Router::new().route("/retrieveAndGenerateStream", post(answer));
+    let credentials = Credentials::new("AKIDCALLER", "secret", None, None, "test");
+    let upstream = Upstream {
+        url: format!("http://{}", Bedrock::serve(upstream).await.address),
+        region: "eu-west-1".into(),
+        credentials: SharedCredentialsProvider::new(credentials),
+    };
+    let searches = Searches::Forwarded(Forwarder::new(upstream));
+    let bedrock = Bedrock::serve(knowledge_base::router(searches, authenticator())).await;
+    let url = format!("http://{}/retrieveAndGenerateStream", bedrock.address);
+    let knowledge_base = json!({ "knowledgeBaseId": "ABCDEFGHIJ", "modelArn": "a.b" });
+    let configuration = json!({ "type": "KNOWLEDGE_BASE", "knowledgeBaseConfiguration": knowledge_base });
+    let valid = json!({ "input": { "text": "Why?" }, "retrieveAndGenerateConfiguration": configuration });
+    for (key, body, status) in [
+        ("AKIDEXAMPLE", &valid, 200),
+        ("AKIDEXAMPLE", &json!({ "input": { "text": "Why?" } }), 400),
+        ("AKIDADMINISTRATOR", &valid, 403),
+    ] {
+        let authorization = format!("AWS4-HMAC-SHA256 Credential={key}/20260101/us-east-1/bedrock/aws4_request");
+        let request = reqwest::Client::new().post(&url).header("authorization", authorization).json(body);
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), status, "{key} {body}");
+        if status == 200 {
+            assert_eq!(response.headers()[SESSION_ID], "session-1");
+            assert_eq!(response.text().await.unwrap(), "frames");
+        }
+    }
 }
 
 #[tokio::test]

@@ -40,9 +40,8 @@ impl Fixture {
 
     /// Adds a role that may do these actions with these resources. Returns the access key of a session of it.
     pub fn add_role(&self, permissions: &[(&str, &str)]) -> String {
-        let statement = |(action, resource): &(&str, &str)| {
-            json!({ "Effect": "Allow", "Action": action, "Resource": resource })
-        };
+        let statement =
+            |(action, resource): &(&str, &str)| json!({ "Effect": "Allow", "Action": action, "Resource": resource });
         let statements: Vec<Value> = permissions.iter().map(statement).collect();
         let keys = [new_id(), "secret".to_owned(), "token".to_owned()];
         let role = "arn:aws:iam::000000000000:role/Searcher";

@@ -41,11 +41,8 @@ async fn generate(fixture: &Fixture, request: Value) -> Response {
 }
 
 /// What a role needs, and nothing else.
-const PERMISSIONS: [(&str, &str); 3] = [
-    ("bedrock:RetrieveAndGenerate", "*"),
-    ("bedrock:Retrieve", KNOWLEDGE_BASE),
-    ("bedrock:InvokeModel*", MODEL),
-];
+const PERMISSIONS: [(&str, &str); 3] =
+    [("bedrock:RetrieveAndGenerate", "*"), ("bedrock:Retrieve", KNOWLEDGE_BASE), ("bedrock:InvokeModel*", MODEL)];
 
 /// The part of the answer that the citation's span stands for.
 fn span_text(answer: &str, citation: &Value) -> String {
@@ -199,7 +196,7 @@ async fn errors_of_the_model_are_passed_on() {
     for (model, status, error_type) in [
         ("parlance.throttled", 429, "ThrottlingException"),
         ("parlance.exception", 424, "DependencyFailedException"),
-        ("parlance.disconnect", 424, "DependencyFailedException"),
+        ("parlance.cut", 424, "DependencyFailedException"),
     ] {
         let response = generate(&fixture, request(QUESTION, model)).await;
         assert_eq!((response.status, response.error_type.as_deref()), (status, Some(error_type)), "{model}");

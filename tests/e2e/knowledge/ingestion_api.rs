@@ -145,7 +145,9 @@ async fn change_during_a_job_is_ingested_by_the_next_one() {
     let mut jobs = fixture.knowledge().jobs();
     fixture.write("a-first.md", "The first change.");
     // The job has listed the folder, and waits for the vector of the first document.
-    drop(with_timeout(jobs.wait_for(|jobs| jobs.progress().is_some_and(|progress| progress.total == 4))).await.unwrap());
+    drop(
+        with_timeout(jobs.wait_for(|jobs| jobs.progress().is_some_and(|progress| progress.total == 4))).await.unwrap(),
+    );
     fixture.write("a-second.md", "The second change.");
     fixture.write("leave.md", "Leave is 30 days.");
     drop(held);

@@ -2,9 +2,9 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Instant,
 };
 
+use local::server::ServerOptions;
 use serde_json::{Value, json};
 
 use super::fixture::{Answer, CITING_MODEL, Fixture};
@@ -54,21 +54,26 @@ fn copy_documents(from: &Path, to: &Path, formats: &[&str]) -> usize {
     copied
 }
 
-/// The folder has 200 documents. Returns the number of the generated ones.
-fn fill(fixture: &Fixture) -> usize {
+/// Writes 200 documents. The watch of the folder waits until nothing changes.
+fn fill(fixture: &Fixture) {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let folder = fixture.folder.path();
+    let folder = &fixture.folder.path().join("library");
     let formats = ["md", "txt", "html", "pdf", "docx", "csv"];
     let copied = copy_documents(&root.join("docs"), &folder.join("docs"), &formats)
         + copy_documents(&root.join("tests/knowledge/corpus"), &folder.join("corpus"), &formats);
+    assert!(copied < DOCUMENTS / 2, "most documents are generated");
     for number in 0..DOCUMENTS - copied {
         fixture.write(&sheet_path(number), &data_sheet(number));
     }
-    DOCUMENTS - copied
+}
+
+fn bytes_below(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { bytes_below(&path) } else { path.metadata().unwrap().len() }).sum()
 }
 
 fn sheet_path(number: usize) -> String {
-    format!("sheets/{:02}/{number}.md", number % 10)
+    format!("library/sheets/{}/{number}.md", number % 10)
 }
 
 fn sheet_source(number: usize) -> String {
@@ -87,17 +92,20 @@ fn passage(citation: &Value) -> Option<&str> {
 
 #[tokio::test]
 async fn answers_cite_the_right_one_of_200_documents_and_follow_its_changes() {
-    let fixture = Fixture::new(&[]).await;
-    let started_at = Instant::now();
-    let generated = fill(&fixture);
-    fixture.wait_for_documents(DOCUMENTS).await;
-    let jobs = fixture.knowledge().jobs();
-    let indexed: usize = jobs.borrow().iter().map(|job| job.report.statistics.new_documents_indexed).sum();
-    assert_eq!((indexed, generated > 100), (DOCUMENTS, true));
-    println!("{:?} after {:?} with the wait for changes", fixture.knowledge().size(), started_at.elapsed());
-    for job in jobs.borrow().iter() {
-        println!("{} new: {:?}", job.report.statistics.new_documents_indexed, job.updated_at - job.started_at);
-    }
+    let mut state = PathBuf::new();
+    let keep_state = |options: ServerOptions| {
+        state = options.state.clone();
+        ServerOptions { ephemeral: false, ..options }
+    };
+    let fixture = Fixture::with_options(&[], keep_state).await;
+    let job = fixture.change(|| fill(&fixture)).await;
+    let indexed = job.report.statistics.new_documents_indexed;
+    assert_eq!((indexed, fixture.knowledge().size().documents), (DOCUMENTS, DOCUMENTS), "{:?}", job.report.failures);
+    let time = job.updated_at.duration_since(job.started_at);
+    println!("{indexed} documents, {} chunks: {time:?}", fixture.knowledge().size().chunks);
+    let index_bytes = bytes_below(&state.join("knowledge"));
+    println!("the index has {index_bytes} bytes, and the documents have {}", bytes_below(fixture.folder.path()));
+    assert!((100_000..5_000_000).contains(&index_bytes));
 
     fixture.put_agent("sheets", CITING_MODEL, json!({ "results": 3 })).await;
     let number = 77;

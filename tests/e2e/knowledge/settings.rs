@@ -21,12 +21,11 @@ fn long_document() -> String {
 #[tokio::test]
 async fn documents_are_cut_as_the_parameters_say() {
     let text = long_document();
-    let cases: [(&[(&str, &str)], std::ops::RangeInclusive<usize>); 3] = [
-        (&[], 5..=10),
+    for (parameters, chunks) in [
+        (&[][..], 5..=10),
         (&[("KnowledgeChunkTokens", "100"), ("KnowledgeChunkOverlapPercent", "50")], 30..=50),
         (&[("KnowledgeChunking", "NONE")], 1..=1),
-    ];
-    for (parameters, chunks) in cases {
+    ] {
         let add_parameters = |mut options: ServerOptions| {
             options.parameters.extend(parameters.iter().map(|(name, value)| ((*name).into(), (*value).into())));
             options
@@ -52,8 +51,7 @@ async fn ingest(documents: &Path, index: &Path, chunking: Chunking) -> (Knowledg
         chunking,
     };
     let faults = FaultInjector::default();
-    let knowledge =
-        KnowledgeBase::open(&options, &settings, Some(index), &FaultPlan::default(), &faults).unwrap();
+    let knowledge = KnowledgeBase::open(&options, &settings, Some(index), &FaultPlan::default(), &faults).unwrap();
     let ingested = knowledge.clone();
     let changes = tokio::spawn(async move { ingested.ingest_changes().await });
     let mut jobs = knowledge.jobs();
