@@ -10,7 +10,10 @@ use tokio::task::consume_budget;
 pub use crate::aws::Bedrock;
 pub use api::types::{FailureCode, InferenceSettings, StopReason, ToolUse, Usage};
 pub use turn::{
-    model::{ModelError, ModelRequest, ModelStop, Role, StreamEvent, ToolOutput, TranscriptBlock, TranscriptMessage},
+    model::{
+        CitedPassage, ModelError, ModelRequest, ModelStop, Role, SearchResult, StreamEvent, ToolOutput,
+        TranscriptBlock, TranscriptMessage,
+    },
     tool::Tool as AgentTool,
 };
 
@@ -38,6 +41,9 @@ pub use turn::{
 ///
 /// - [`ModelError::ThrottledBriefly`] before any content: the request is repeated, with growing delays, while
 ///   there is time. Then, and after content, the turn keeps its text and fails with `THROTTLED`.
+/// - [`ModelError::SearchResultsRefused`] before any content of a request with search results: the request is
+///   repeated at once, with text in their place, at most once in a turn. Else the turn fails with
+///   `MODEL_REFUSED`.
 /// - [`ModelError::Failed`]: the turn keeps its text and fails with this code.
 /// - The stream ends without `MessageStop`: the turn keeps its text and fails with `MODEL_UNAVAILABLE`.
 /// - An error after `MessageStop`: none, because the answer is complete.

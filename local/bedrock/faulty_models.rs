@@ -7,7 +7,7 @@ use super::{
     faulty_tool_models as tools,
     request::Transcript,
     script::{Delta, Exception, Pace, Script, ScriptBuilder, ScriptStep},
-    scripted_citations, scripted_tools,
+    scripted_citations, scripted_tools, search_results,
 };
 
 /// A model id and its behaviour.
@@ -29,7 +29,7 @@ const fn model(model_id: &'static str, description: &'static str, script: fn(&Sc
 }
 
 /// There is also `parlance.deltas-N-M`: N deltas of five bytes, M milliseconds apart.
-pub const FAULTY_MODELS: [FaultyModel; 40] = [
+pub const FAULTY_MODELS: [FaultyModel; 41] = [
     model("parlance.throttled", "429, always", |_| Script::Error(BedrockError::throttled())),
     model("parlance.throttled-twice", "429 twice for a transcript, then an answer", throttled_twice),
     model("parlance.throttled-midway", "throttlingException after some text", |input| {
@@ -50,6 +50,7 @@ pub const FAULTY_MODELS: [FaultyModel; 40] = [
         "400 for temperature, for topP and for more than four stop sequences",
         strict_settings,
     ),
+    model(search_results::REFUSING_MODEL, "400 for search results", plain_answer),
     model("parlance.forbidden", "403 AccessDeniedException", |_| Script::Error(BedrockError::model_access_denied())),
     model("parlance.missing", "404 ResourceNotFoundException", |_| Script::Error(BedrockError::model_not_found())),
     model("parlance.unavailable", "503 ServiceUnavailableException", |_| Script::Error(BedrockError::unavailable())),

@@ -18,6 +18,7 @@ mod requested_calls;
 mod script;
 mod scripted_citations;
 mod scripted_tools;
+mod search_results;
 mod streaming_tools;
 mod tool_validation;
 mod transcript_validation;
@@ -104,6 +105,7 @@ fn parse_transcript(model_id: &str, body: Result<Bytes, BytesRejection>) -> Resu
     let transcript = Transcript::parse(&body)?;
     transcript_validation::validate(&transcript)?;
     mixed_messages::check(model_id, &transcript)?;
+    search_results::check(model_id, &transcript)?;
     claude_rules::check(model_id, &transcript)?;
     Ok(transcript)
 }

@@ -46,6 +46,14 @@ pub(super) struct SearchResult {
     pub title: Option<String>,
     #[serde(deserialize_with = "object_only::deserialize_list")]
     pub content: Vec<SearchResultContent>,
+    #[serde(deserialize_with = "object_only::deserialize_option")]
+    pub citations: Option<CitationsConfig>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Hash)]
+#[serde(default)]
+pub(super) struct CitationsConfig {
+    pub enabled: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Hash)]
@@ -72,12 +80,14 @@ pub(super) struct ToolResult {
     pub status: Option<String>,
 }
 
-/// A text or a JSON document; other kinds of content are not read.
+/// A text, a JSON document or a search result; other kinds of content are not read.
 #[derive(Clone, Debug, Default, Deserialize, Hash)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub(super) struct ToolResultContent {
     pub text: Option<String>,
     pub json: Option<Value>,
+    #[serde(deserialize_with = "object_only::deserialize_option")]
+    pub search_result: Option<SearchResult>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -181,6 +191,14 @@ impl SearchResult {
     pub fn text(&self) -> &str {
         self.content.first().map_or("", |content| &content.text)
     }
+
+    pub fn is_blank(&self) -> bool {
+        self.content.iter().all(|content| api::text::is_blank(&content.text))
+    }
+
+    pub fn has_citations(&self) -> bool {
+        self.citations.as_ref().is_some_and(|citations| citations.enabled)
+    }
 }
 
 impl ToolResultContent {
@@ -188,9 +206,11 @@ impl ToolResultContent {
         self.as_text().map_or(0, |text| count_tokens(&text))
     }
 
-    /// The text, or the document as JSON text.
+    /// The text, the document as JSON text, or the text of the search result.
     pub fn as_text(&self) -> Option<String> {
-        self.text.clone().or_else(|| Some(self.json.as_ref()?.to_string()))
+        let search_result = || self.search_result.as_ref().map(|result| result.text().to_owned());
+        let json = || self.json.as_ref().map(Value::to_string);
+        self.text.clone().or_else(json).or_else(search_result)
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     quotes::best_quotes,
     request::{ContentBlock, Message, SearchResult, Transcript},
     script::{Delta, Pace, Script, ScriptBuilder, new_tool_use_id},
+    search_results::search_results,
 };
 
 /// The built-in tool of agents that search documents themselves.
@@ -50,11 +51,6 @@ fn is_question(message: &Message) -> bool {
 /// The last text: passages come before it.
 fn question_text(message: &Message) -> Option<&str> {
     message.content.iter().rev().find_map(|block| block.text.as_deref())
-}
-
-fn search_results(transcript: &Transcript) -> Vec<&SearchResult> {
-    let blocks = transcript.messages.iter().flat_map(|message| &message.content);
-    blocks.filter_map(|block| block.search_result.as_ref()).collect()
 }
 
 /// The passages in the texts before the question, such as `[1] leave.md`, a line break and the passage.

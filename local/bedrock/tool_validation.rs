@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     bedrock_error::BedrockError,
     request::{ContentBlock, Message, ToolResult, ToolSpec, Transcript},
+    search_results,
     transcript_validation::violation,
 };
 
@@ -58,7 +59,8 @@ pub(super) fn violations(transcript: &Transcript) -> Vec<String> {
 fn message_violations(index: usize, message: &Message) -> Vec<String> {
     let path = |block: usize| format!("messages.{}.member.content.{}.member", index + 1, block + 1);
     let blocks = message.content.iter().enumerate();
-    blocks.flat_map(|(block_index, block)| block_violations(&path(block_index), block)).collect()
+    let violations = blocks.flat_map(|(block_index, block)| block_violations(&path(block_index), block));
+    violations.chain(search_results::violations(index, message)).collect()
 }
 
 fn block_violations(path: &str, block: &ContentBlock) -> Vec<String> {

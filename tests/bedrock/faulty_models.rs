@@ -1,11 +1,14 @@
 //! The behaviour of each faulty model.
 use std::time::Duration;
 
-use aws_sdk_bedrockruntime::types::{ConversationRole::User, InferenceConfiguration, StopReason};
+use aws_sdk_bedrockruntime::types::{
+    CitationsConfig, ContentBlock, ConversationRole::User, InferenceConfiguration, Message, SearchResultBlock,
+    SearchResultContentBlock, StopReason,
+};
 use local::bedrock::FAULTY_MODELS;
 use tokio::time::{Instant, timeout};
 
-use crate::sdk_client::{Bedrock, message, receive};
+use crate::sdk_client::{Bedrock, Failure, message, receive};
 
 const TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -148,6 +151,26 @@ async fn every_faulty_model_differs_from_a_plain_one() {
         let result = timeout(TIMEOUT, hello(model.model_id)).await;
         let is_same = result.is_ok_and(|result| result.stop == plain.stop && result.deltas == plain.deltas);
         let is_as_fast = started.elapsed() < plain_duration * 2;
-        assert!(!(is_same && is_as_fast), "{}: {}", model.model_id, model.description);
+        // Its name is that of a model that takes search results.
+        let refuses_search_results = model.model_id.contains("anthropic.claude-");
+        let is_plain = is_same && is_as_fast && !refuses_search_results;
+        assert!(!is_plain, "{}: {}", model.model_id, model.description);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn search_results_are_cited_or_refused() {
+    let bedrock = Bedrock::start().await;
+    let content = SearchResultContentBlock::builder().text("Hello means good day.").build().expect("a text");
+    let citations = CitationsConfig::builder().enabled(true).build().expect("a setting");
+    let result = SearchResultBlock::builder().source("s3://a").title("a").content(content).citations(citations);
+    let result = ContentBlock::SearchResult(result.build().expect("a search result"));
+    let question = ContentBlock::Text("Hello?".into());
+    let message = Message::builder().role(User).content(result).content(question).build().expect("a message");
+    let ask = |model_id| receive(bedrock.request(model_id).messages(message.clone()));
+    assert_eq!(ask("anthropic.claude-sonnet-4-5-20250929-v1:0").await.others, ["citation"]);
+    for model_id in ["parlance.anthropic.claude-no-search-results", "plain"] {
+        let result = ask(model_id).await;
+        assert_eq!(result.failure, Some(Failure::Service("ValidationException".into())), "{model_id}");
     }
 }

@@ -425,9 +425,10 @@ impl<'a> Checker<'a> {
         let texts = || {
             blocks().filter_map(|block| match block {
                 TranscriptBlock::Text(text) => Some(text),
-                TranscriptBlock::SearchResult(_) | TranscriptBlock::ToolUse(_) | TranscriptBlock::ToolResult { .. } => {
-                    None
-                }
+                TranscriptBlock::SearchResult(_)
+                | TranscriptBlock::ToolUse(_)
+                | TranscriptBlock::ToolResult { .. }
+                | TranscriptBlock::FoundSearchResults { .. } => None,
             })
         };
         let has_empty_message = request.transcript.iter().any(|message| message.content.is_empty());

@@ -50,6 +50,11 @@ fn messages(message: &TranscriptMessage) -> Vec<Value> {
                 let (ToolOutput::Json(text) | ToolOutput::Text(text)) = output;
                 messages.push(json!({ "role": "tool", "tool_call_id": tool_use_id, "content": text }));
             }
+            TranscriptBlock::FoundSearchResults { tool_use_id, results } => {
+                let texts: Vec<_> = results.iter().map(|result| result.text.as_str()).collect();
+                let text = texts.join("\n\n");
+                messages.push(json!({ "role": "tool", "tool_call_id": tool_use_id, "content": text }));
+            }
         }
     }
     let text = texts.join("\n\n");

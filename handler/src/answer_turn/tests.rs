@@ -674,5 +674,9 @@ fn describe(block: &TranscriptBlock) -> String {
         } => {
             format!("{tool_use_id} = {output}")
         }
+        TranscriptBlock::FoundSearchResults { tool_use_id, results } => {
+            let texts: Vec<_> = results.iter().map(|result| result.text.as_str()).collect();
+            format!("{tool_use_id} = {}", texts.join(" "))
+        }
     }
 }

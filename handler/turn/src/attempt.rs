@@ -27,7 +27,7 @@ use crate::{
     effect::{AttemptEnd, Effect},
     failures::Failure,
     knowledge::{Knowledge, KnowledgeFailure, KnowledgeMode, Passage, RetrievalRequest, query_for_question},
-    knowledge_tool::{SEARCH_TOOL_NAME, passages_of_result},
+    knowledge_tool::{SEARCH_TOOL_NAME, passages_of_result, search_tool},
     limits::Limits,
     model::{ModelError, ModelRequest, ModelStop, Role, StreamEvent, ToolOutput, TranscriptBlock, TranscriptMessage},
     model_call::{ModelAction, ModelCall, StepEnd},
@@ -36,8 +36,9 @@ use crate::{
     query_rewriting::{WrittenQuery, query_request},
     request::Agent,
     retrieval::{Retrieval, RetrievalAction, RetrievalResult},
+    search_results::convert_found_passages,
     token_estimate::estimate_tokens,
-    tool::{Caller, StoredCalls, ToolOutcome},
+    tool::{Caller, StoredCalls, Tool, ToolOutcome, ToolTarget},
     tool_calls::{Call, CallCollector, stored_call},
     tool_runs::ToolRuns,
     transcript::{TranscriptInput, build_transcript, result_block, trim_tool_results},
@@ -248,8 +249,10 @@ impl Attempt {
             claim,
             caller,
         };
-        if attempt.agent.knowledge.as_ref().is_some_and(|knowledge| knowledge.mode == KnowledgeMode::Tool) {
-            attempt.expect_citations(Citations::new(stored_passages, CitationStyle::Markers));
+        if attempt.searches_by_tool() {
+            let style = CitationStyle::of_model(&attempt.request.model_id);
+            attempt.expect_citations(Citations::new(stored_passages, style));
+            attempt.fit_found_passages();
         }
         attempt.deliver(Update::Started { question, continues }, now);
         attempt
@@ -426,7 +429,20 @@ impl Attempt {
         }
     }
 
+    /// The model that refuses search results is asked once more, with numbered text.
     fn on_model_failure(&mut self, error: ModelError, now: Instant) {
+        if error == ModelError::SearchResultsRefused
+            && let Step::Model(model_call) = &mut self.step
+            && let Some(citations) =
+                self.citations.as_mut().filter(|citations| citations.style() == CitationStyle::Native)
+            && model_call.repeat_call(now)
+        {
+            let request = Arc::make_mut(&mut self.request);
+            citations.use_markers(&mut request.transcript);
+            trim_tool_results(&mut request.transcript, self.agent.context_bytes);
+            request.tools = request.tools.iter().map(with_markers).collect();
+            return;
+        }
         let model_call = match &mut self.step {
             Step::Query(step) => &mut step.call,
             Step::Model(model_call) => model_call,
@@ -453,6 +469,9 @@ impl Attempt {
             Step::Model(model_call) => match model_call.next_action(now) {
                 Some(ModelAction::Open) => {
                     self.tokens.is_model_called = true;
+                    if let Some(citations) = &mut self.citations {
+                        citations.on_request(&self.request.transcript);
+                    }
                     Some(Effect::CallModel(Arc::clone(&self.request)))
                 }
                 Some(ModelAction::Close) => Some(Effect::CloseModelStream),
@@ -601,7 +620,10 @@ impl Attempt {
         let blocks = self.request.transcript.iter().flat_map(|message| &message.content);
         let ids = blocks.filter_map(|block| match block {
             TranscriptBlock::ToolUse(tool_use) => Some(tool_use.id.clone()),
-            TranscriptBlock::Text(_) | TranscriptBlock::SearchResult(_) | TranscriptBlock::ToolResult { .. } => None,
+            TranscriptBlock::Text(_)
+            | TranscriptBlock::SearchResult(_)
+            | TranscriptBlock::ToolResult { .. }
+            | TranscriptBlock::FoundSearchResults { .. } => None,
         });
         ids.collect()
     }
@@ -637,7 +659,20 @@ impl Attempt {
             Some(last) if last.role == role => last.content.extend(content),
             _ => request.transcript.push(TranscriptMessage { role, content }),
         }
-        trim_tool_results(&mut request.transcript, self.agent.context_bytes);
+        self.fit_found_passages();
+        trim_tool_results(&mut Arc::make_mut(&mut self.request).transcript, self.agent.context_bytes);
+    }
+
+    /// Gives what the model has found in the form in which the model takes it.
+    fn fit_found_passages(&mut self) {
+        let is_native = self.citations.as_ref().is_some_and(|citations| citations.style() == CitationStyle::Native);
+        if is_native && self.searches_by_tool() {
+            convert_found_passages(&mut Arc::make_mut(&mut self.request).transcript);
+        }
+    }
+
+    fn searches_by_tool(&self) -> bool {
+        self.agent.knowledge.as_ref().is_some_and(|knowledge| knowledge.mode == KnowledgeMode::Tool)
     }
 
     fn count_step_tokens(&mut self) {
@@ -824,6 +859,14 @@ fn number_passages(outcome: ToolOutcome, citations: &mut Citations, max_bytes: u
         }
         ToolOutput::Json(_) | ToolOutput::Text(_) => outcome,
     }
+}
+
+/// The built-in tool asks for markers.
+fn with_markers(tool: &Tool) -> Tool {
+    if let ToolTarget::Knowledge(knowledge) = &tool.target {
+        return search_tool(knowledge, CitationStyle::Markers);
+    }
+    tool.clone()
 }
 
 fn to_transcript_block(block: &ContentBlock) -> Option<TranscriptBlock> {

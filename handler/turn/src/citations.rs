@@ -8,8 +8,9 @@ use crate::{
     citation_markers::MarkerParser,
     json_size::fitting_prefix,
     knowledge::Passage,
-    knowledge_tool::numbered_result,
-    model::{CitedPassage, SearchResult, TranscriptBlock},
+    knowledge_tool::{numbered_result, result_text},
+    model::{CitedPassage, SearchResult, ToolOutput, TranscriptBlock, TranscriptMessage},
+    search_results::{search_result, source_or_title},
 };
 
 /// The largest size of the passage in a citation, in JSON-escaped bytes. The end of a longer one is left out.
@@ -39,7 +40,9 @@ pub enum CitationStyle {
 
 impl CitationStyle {
     /// AWS lists search results for Claude Opus 4 and 4.1, Sonnet 3.7, 4 and 4.5, and Haiku 3.5 (service
-    /// model of 2026-11-20); later models of these families are taken to have them as well.
+    /// model of 2026-11-20). Anthropic lists also Opus 4.5 to 4.7, Sonnet 4.6 and Haiku 4.5 (its page "Search
+    /// results"), so later models are taken to have them as well. A model that refuses them gets markers.
+    /// Application inference profiles do not name their model, and get markers.
     pub fn of_model(model_id: &str) -> Self {
         let Some((_, name)) = model_id.split_once("anthropic.claude-") else { return Self::Markers };
         let is_old = ["v2", "instant", "3-haiku", "3-sonnet", "3-opus", "3-5-sonnet"];
@@ -55,6 +58,8 @@ impl CitationStyle {
 pub struct Citations {
     /// The passages that the model got, by their numbers, from 1.
     passages: BTreeMap<usize, Passage>,
+    /// The numbers of the passages that the request has as search results, in their order.
+    requested: Vec<usize>,
     style: CitationStyle,
     markers: MarkerParser,
     /// The first of the step's text blocks. The others are a part of it: a model that cites begins a new
@@ -76,7 +81,49 @@ struct Span {
 impl Citations {
     /// `passages`: by their numbers.
     pub fn new(passages: BTreeMap<usize, Passage>, style: CitationStyle) -> Self {
-        Self { passages, style, markers: MarkerParser::default(), text_block: None, span: None }
+        let (requested, markers) = (Vec::new(), MarkerParser::default());
+        Self { passages, requested, style, markers, text_block: None, span: None }
+    }
+
+    pub fn style(&self) -> CitationStyle {
+        self.style
+    }
+
+    /// The model gets a request with this transcript.
+    pub fn on_request(&mut self, transcript: &[TranscriptMessage]) {
+        self.requested.clear();
+        for block in transcript.iter().flat_map(|message| &message.content) {
+            match block {
+                TranscriptBlock::SearchResult(result) => self.requested.push(result.number),
+                TranscriptBlock::FoundSearchResults { results, .. } => {
+                    self.requested.extend(results.iter().map(|result| result.number));
+                }
+                TranscriptBlock::Text(_) | TranscriptBlock::ToolUse(_) | TranscriptBlock::ToolResult { .. } => {}
+            }
+        }
+    }
+
+    /// From now on the model cites by markers: the transcript gets numbered text in place of search results.
+    pub fn use_markers(&mut self, transcript: &mut [TranscriptMessage]) {
+        self.style = CitationStyle::Markers;
+        for message in transcript {
+            let blocks = std::mem::take(&mut message.content);
+            let mut has_context = false;
+            for block in blocks {
+                let block = match block {
+                    TranscriptBlock::SearchResult(_) if std::mem::replace(&mut has_context, true) => continue,
+                    TranscriptBlock::SearchResult(_) => TranscriptBlock::Text(self.numbered_text()),
+                    TranscriptBlock::FoundSearchResults { tool_use_id, results } => {
+                        let output = ToolOutput::Json(self.numbered_json(&results));
+                        TranscriptBlock::ToolResult { tool_use_id, is_error: false, output }
+                    }
+                    TranscriptBlock::Text(_) | TranscriptBlock::ToolUse(_) | TranscriptBlock::ToolResult { .. } => {
+                        block
+                    }
+                };
+                message.content.push(block);
+            }
+        }
     }
 
     /// Numbers what a search has found, as its result for the model.
@@ -93,7 +140,10 @@ impl Citations {
             return vec![TranscriptBlock::Text(NOTHING_FOUND.to_owned())];
         }
         match self.style {
-            CitationStyle::Native => self.passages.values().map(search_result).collect(),
+            CitationStyle::Native => {
+                let results = self.passages.iter().map(|(number, passage)| search_result(*number, passage));
+                results.map(TranscriptBlock::SearchResult).collect()
+            }
             CitationStyle::Markers => vec![TranscriptBlock::Text(self.numbered_text())],
         }
     }
@@ -164,13 +214,13 @@ impl Citations {
         }
     }
 
-    /// The number of a passage. The index of a search result counts all of a request. So do those of this
-    /// answer, because a request has no others; the source and the text confirm it.
+    /// The number of a passage. The index of a search result counts all of the request, in messages and in
+    /// tool results (Anthropic's API reference); the source confirms it.
     fn find(&self, cited: &CitedPassage) -> Option<usize> {
         let has_source = |passage: &Passage| cited.source.as_deref() == Some(source_or_title(passage).as_str());
         let has_text = |passage: &Passage| !cited.text.is_empty() && passage.text.contains(&cited.text);
         let is_found = |number: &usize| self.passages.get(number).is_some_and(has_source);
-        let by_index = cited.search_result_index.map(|index| index + 1).filter(is_found);
+        let by_index = cited.search_result_index.and_then(|index| self.requested.get(index)).copied().filter(is_found);
         let mut with_source = self.passages.iter().filter(|(_, passage)| has_source(passage));
         by_index
             .or_else(|| with_source.clone().find(|(_, passage)| has_text(passage)).map(|(number, _)| *number))
@@ -194,6 +244,11 @@ impl Citations {
         })
     }
 
+    fn numbered_json(&self, results: &[SearchResult]) -> String {
+        let passage = |number| self.passages.get(&number).map(|passage| (number, passage));
+        result_text(results.iter().filter_map(|result| passage(result.number)))
+    }
+
     fn numbered_text(&self) -> String {
         let mut text = ASK_FOR_MARKERS.to_owned();
         for (number, passage) in &self.passages {
@@ -202,16 +257,6 @@ impl Citations {
         }
         text
     }
-}
-
-/// The source that the model gets of a passage; a search result must have one.
-fn source_or_title(passage: &Passage) -> String {
-    passage.source.clone().unwrap_or_else(|| passage.title())
-}
-
-fn search_result(passage: &Passage) -> TranscriptBlock {
-    let (source, title) = (source_or_title(passage), passage.title());
-    TranscriptBlock::SearchResult(SearchResult { source, title, text: passage.text.clone() })
 }
 
 /// Ends with an ellipsis if the end was left out.

@@ -1,10 +1,14 @@
 //! The built-in tool with which a model searches documents itself.
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use api::types::ConversationEvent;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    citations::CitationStyle,
     json_size::json_size,
     knowledge::{Knowledge, Passage},
     tool::{Tool, ToolApproval, ToolEffect, ToolTarget},
@@ -13,20 +17,25 @@ use crate::{
 /// The tool's name. An agent whose knowledge is a tool has no other tool with it.
 pub const SEARCH_TOOL_NAME: &str = "search_documents";
 
-const DESCRIPTION: &str = "Searches documents and returns the passages that fit a query best, each with a number. Search \
-    before you answer a question that documents may answer, again with other words if the passages do not help. Cite \
-    what you use: put the number of the passage in brackets, such as [1], right after the statement.";
+const DESCRIPTION: &str = "Searches documents and returns the passages that fit a query best. Search before you answer \
+    a question that documents may answer, again with other words if the passages do not help.";
+const ASK_FOR_MARKERS: &str = " Each passage has a number. Cite what you use: put the number of the passage in brackets, \
+    such as [1], right after the statement.";
 const INPUT_SCHEMA: &str = r#"{"type":"object","properties":{"query":{"type":"string","description":"What to search for, in the words of the documents if you know them. At most 1,000 characters."}},"required":["query"]}"#;
 
 /// Stands for the passages of earlier turns, which are not sent again.
 pub const REMOVED_PASSAGES: &str = "[These passages were removed to save space. Search again if you need them.]";
 
 /// The tool of an agent whose knowledge has the mode TOOL.
-pub fn search_tool(knowledge: &Knowledge) -> Tool {
+pub fn search_tool(knowledge: &Knowledge, style: CitationStyle) -> Tool {
+    let description = match style {
+        CitationStyle::Native => DESCRIPTION.to_owned(),
+        CitationStyle::Markers => [DESCRIPTION, ASK_FOR_MARKERS].concat(),
+    };
     Tool {
         name: SEARCH_TOOL_NAME.to_owned(),
         title: Some("Search documents".to_owned()),
-        description: DESCRIPTION.to_owned(),
+        description,
         input_schema: INPUT_SCHEMA.to_owned(),
         effect: ToolEffect::Read,
         approval: Some(ToolApproval::Never),
@@ -67,7 +76,7 @@ struct FoundPassage {
 
 /// What the search returns to the attempt, which numbers the passages.
 pub fn search_result(passages: Vec<Passage>) -> String {
-    result_text(&passages, 0)
+    result_text(passages.iter().map(|passage| (0, passage)))
 }
 
 /// The JSON text of a search's result, with numbers from `first_number`, and the passages in it. The last
@@ -75,15 +84,16 @@ pub fn search_result(passages: Vec<Passage>) -> String {
 pub fn numbered_result(passages: Vec<Passage>, first_number: usize, max_bytes: usize) -> (String, Vec<Passage>) {
     let mut kept = passages;
     loop {
-        let text = result_text(&kept, first_number);
+        let text = result_text((first_number..).zip(&kept));
         if json_size(&text) <= max_bytes || kept.pop().is_none() {
             return (text, kept);
         }
     }
 }
 
-fn result_text(passages: &[Passage], first_number: usize) -> String {
-    let found = (first_number..).zip(passages).map(|(number, passage)| FoundPassage {
+/// The JSON text of a search's result.
+pub fn result_text<'a>(passages: impl Iterator<Item = (usize, &'a Passage)>) -> String {
+    let found = passages.map(|(number, passage)| FoundPassage {
         number,
         title: passage.title(),
         source: passage.source.clone(),
@@ -105,11 +115,15 @@ pub fn passages_of_result(json: &str) -> Vec<(usize, Passage)> {
 
 /// The passages that searches of the same answer have found before, by their numbers.
 pub fn stored_passages(kept_answer: &[ConversationEvent]) -> BTreeMap<usize, Passage> {
-    let uses = || kept_answer.iter().flat_map(ConversationEvent::tool_uses);
-    let is_search = |id: &str| uses().any(|tool_use| tool_use.id == id && tool_use.name == SEARCH_TOOL_NAME);
+    let searches = search_ids(kept_answer);
     let results = kept_answer.iter().flat_map(ConversationEvent::tool_results);
-    let searches = results.filter(|result| is_search(&result.tool_use_id));
-    searches.filter_map(|result| result.json.as_deref()).flat_map(passages_of_result).collect()
+    let found = results.filter(|result| searches.contains(&result.tool_use_id));
+    found.filter_map(|result| result.json.as_deref()).flat_map(passages_of_result).collect()
+}
+
+fn search_ids(events: &[ConversationEvent]) -> HashSet<String> {
+    let calls = events.iter().flat_map(ConversationEvent::tool_uses);
+    calls.filter(|call| call.name == SEARCH_TOOL_NAME).map(|call| call.id.clone()).collect()
 }
 
 #[cfg(test)]

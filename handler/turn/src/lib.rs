@@ -6,6 +6,7 @@
 pub mod model;
 pub mod request;
 
+pub mod citations;
 pub mod claim;
 pub mod closing_decision;
 pub mod deadlines;
@@ -30,11 +31,11 @@ pub mod pacing;
 pub mod retrieval;
 
 mod citation_markers;
-mod citations;
 mod delivery;
 mod json_size;
 mod model_call;
 mod query_rewriting;
+mod search_results;
 #[cfg(test)]
 mod test_support;
 mod token_estimate;

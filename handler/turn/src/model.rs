@@ -42,11 +42,19 @@ pub enum TranscriptBlock {
         is_error: bool,
         output: ToolOutput,
     },
+    /// What a search with the built-in tool has found, for a model that cites passages itself. It stands in
+    /// the place of a tool result, and has at least one search result.
+    FoundSearchResults {
+        tool_use_id: String,
+        results: Vec<SearchResult>,
+    },
 }
 
 /// A passage for a model that cites passages itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchResult {
+    /// The passage's number in the answer. The model does not get it.
+    pub number: usize,
     /// Identifies the document. Not empty.
     pub source: String,
     pub title: String,
@@ -106,6 +114,9 @@ pub enum ModelStop {
 pub enum ModelError {
     /// Throttling that ends within seconds: the call may be repeated.
     ThrottledBriefly,
+    /// The model takes no search results, or does not cite them. The call may be repeated with text in their
+    /// place.
+    SearchResultsRefused,
     /// A repeated call would fail as well, or the failure is not to be hidden by repeating the call.
     Failed(FailureCode),
 }

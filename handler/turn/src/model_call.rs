@@ -135,6 +135,7 @@ impl ModelCall {
     pub fn on_failure(&mut self, error: ModelError, now: Instant) -> bool {
         let code = match error {
             ModelError::ThrottledBriefly => FailureCode::Throttled,
+            ModelError::SearchResultsRefused => FailureCode::ModelRefused,
             ModelError::Failed(code) => code,
         };
         match self.state {
@@ -146,6 +147,14 @@ impl ModelCall {
             State::Waiting { .. } | State::Ending(_) | State::Ended(_) => {}
         }
         false
+    }
+
+    /// The model is to be called again at once, with another request. Returns false if the model has sent
+    /// content, or if its call is over.
+    pub fn repeat_call(&mut self, now: Instant) -> bool {
+        let State::Called { throttles } = self.state else { return false };
+        self.state = State::Waiting { until: now, throttles };
+        true
     }
 
     /// The model ended the step, but its answer cannot go on.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
+    citations::CitationStyle,
     claim::RunId,
     knowledge::{Knowledge, KnowledgeMode},
     knowledge_tool::search_tool,
@@ -181,7 +182,9 @@ pub struct Agent {
 impl Agent {
     /// The tools that the model gets.
     pub fn model_tools(&self) -> Arc<[Tool]> {
-        let search = self.knowledge.as_ref().filter(|knowledge| knowledge.mode == KnowledgeMode::Tool).map(search_tool);
+        let style = CitationStyle::of_model(&self.model_id);
+        let knowledge = self.knowledge.as_ref().filter(|knowledge| knowledge.mode == KnowledgeMode::Tool);
+        let search = knowledge.map(|knowledge| search_tool(knowledge, style));
         // The name of a server's tool can be the same.
         let is_taken = |tool: &&Tool| search.as_ref().is_some_and(|search| search.name == tool.name);
         self.tools.iter().filter(|tool| !is_taken(tool)).cloned().chain(search.clone()).collect()

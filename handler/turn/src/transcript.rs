@@ -13,7 +13,7 @@ use api::{
 use crate::{
     json_size::{fitting_suffix, json_size},
     knowledge_tool::{REMOVED_PASSAGES, SEARCH_TOOL_NAME},
-    model::{Role, ToolOutput, TranscriptBlock, TranscriptMessage},
+    model::{Role, SearchResult, ToolOutput, TranscriptBlock, TranscriptMessage},
     tool::StoredCalls,
 };
 
@@ -110,13 +110,24 @@ pub fn trim_tool_results(messages: &mut [TranscriptMessage], limit: usize) {
         if excess == 0 {
             return;
         }
-        let TranscriptBlock::ToolResult { output, .. } = block else { continue };
-        let saved = output_size(output).saturating_sub(json_size(TRIMMED_RESULT));
+        let Some(trimmed) = trimmed_result(block) else { continue };
+        let saved = block_size(block).saturating_sub(block_size(&trimmed));
         if saved > 0 {
-            *output = ToolOutput::Text(TRIMMED_RESULT.to_owned());
+            *block = trimmed;
             excess = excess.saturating_sub(saved);
         }
     }
+}
+
+/// The block without its result. `None` for a block that has none.
+fn trimmed_result(block: &TranscriptBlock) -> Option<TranscriptBlock> {
+    let (tool_use_id, is_error) = match block {
+        TranscriptBlock::ToolResult { tool_use_id, is_error, .. } => (tool_use_id, *is_error),
+        TranscriptBlock::FoundSearchResults { tool_use_id, .. } => (tool_use_id, false),
+        TranscriptBlock::Text(_) | TranscriptBlock::SearchResult(_) | TranscriptBlock::ToolUse(_) => return None,
+    };
+    let output = ToolOutput::Text(TRIMMED_RESULT.to_owned());
+    Some(TranscriptBlock::ToolResult { tool_use_id: tool_use_id.clone(), is_error, output })
 }
 
 /// Turns tool calls and results into text, for an agent without tools: Converse refuses such blocks in a
@@ -127,6 +138,10 @@ pub fn without_tool_blocks(messages: Vec<TranscriptMessage>) -> Vec<TranscriptMe
         TranscriptBlock::ToolUse(call) => TranscriptBlock::Text(format!("[Tool call {}: {}]", call.name, call.input)),
         TranscriptBlock::ToolResult { output: ToolOutput::Json(output) | ToolOutput::Text(output), .. } => {
             TranscriptBlock::Text(format!("[Tool result: {output}]"))
+        }
+        TranscriptBlock::FoundSearchResults { results, .. } => {
+            let texts: Vec<_> = results.iter().map(|result| result.text.as_str()).collect();
+            TranscriptBlock::Text(format!("[Tool result: {}]", texts.join("\n\n")))
         }
     };
     messages
@@ -278,21 +293,19 @@ fn trimmed_size(event: &ConversationEvent) -> usize {
 fn block_size(block: &TranscriptBlock) -> usize {
     match block {
         TranscriptBlock::Text(text) => json_size(text),
-        TranscriptBlock::SearchResult(result) => {
-            json_size(&result.source) + json_size(&result.title) + json_size(&result.text)
-        }
+        TranscriptBlock::SearchResult(result) => search_result_size(result),
         TranscriptBlock::ToolUse(call) => call_size(call),
-        TranscriptBlock::ToolResult { output, .. } => output_size(output),
+        TranscriptBlock::ToolResult { output: ToolOutput::Json(text) | ToolOutput::Text(text), .. } => json_size(text),
+        TranscriptBlock::FoundSearchResults { results, .. } => results.iter().map(search_result_size).sum(),
     }
+}
+
+fn search_result_size(result: &SearchResult) -> usize {
+    json_size(&result.source) + json_size(&result.title) + json_size(&result.text)
 }
 
 fn call_size(call: &ToolUse) -> usize {
     json_size(&call.name) + json_size(&call.input)
-}
-
-fn output_size(output: &ToolOutput) -> usize {
-    let (ToolOutput::Json(text) | ToolOutput::Text(text)) = output;
-    json_size(text)
 }
 
 /// A transcript whose last message may have calls without results.

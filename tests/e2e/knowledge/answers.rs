@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     api_client::RETRIEVE,
-    fixture::{Answer, CITING_MODEL, DOCUMENTS, Fixture, MARKER_MODEL},
+    fixture::{Answer, CITING_MODEL, DOCUMENTS, Fixture, MARKER_MODEL, REFUSING_MODEL},
 };
 
 const LEAVE_QUESTION: &str = "How many days of leave do employees get in a calendar year?";
@@ -80,7 +80,22 @@ async fn model_searches_with_its_tool() {
     let found: Value = serde_json::from_str(result).unwrap();
     assert_eq!(found["passages"][0]["source"], LEAVE);
     assert_eq!(answer.sources(), [LEAVE], "{:?}", answer.events);
+    let (_, text) = cited_texts(&answer).remove(0);
+    assert!(text.starts_with("Employees get 25 days"), "{text}");
     assert_streamed_as_stored(&answer);
+}
+
+#[tokio::test]
+async fn model_that_refuses_search_results_cites_by_markers() {
+    let fixture = Fixture::new(&DOCUMENTS).await;
+    for (agent, mode) in [("always", "ALWAYS"), ("always", "ALWAYS"), ("searching", "TOOL")] {
+        fixture.put_agent(agent, REFUSING_MODEL, json!({ "mode": mode, "results": 1 })).await;
+        let answer = fixture.ask(&fixture.backend.api, agent, LEAVE_QUESTION).await;
+        assert_eq!(answer.sources(), [LEAVE], "{:?}", answer.events);
+        let (_, text) = cited_texts(&answer).remove(0);
+        assert_eq!(text, "[1]", "{mode}");
+        assert_streamed_as_stored(&answer);
+    }
 }
 
 #[tokio::test]

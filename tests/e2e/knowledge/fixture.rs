@@ -18,6 +18,8 @@ use crate::backend::{Backend, CANNED_TEXT_MODEL, execute, new_id, options, send_
 
 /// A model that says itself what it cites.
 pub const CITING_MODEL: &str = "anthropic.claude-sonnet-5";
+/// A model that refuses search results, although its name says that it takes them.
+pub const REFUSING_MODEL: &str = "parlance.anthropic.claude-no-search-results";
 /// A model that writes markers such as `[1]`.
 pub const MARKER_MODEL: &str = CANNED_TEXT_MODEL;
 

@@ -111,7 +111,10 @@ fn step_script(rng: &mut Rng, request: &ModelRequest, call: usize) -> Script {
 fn random_call_id(rng: &mut Rng, request: &ModelRequest, call: usize, number: u64) -> String {
     let ids = request.transcript.iter().flat_map(|message| &message.content).filter_map(|block| match block {
         TranscriptBlock::ToolUse(tool_use) => Some(tool_use.id.as_str()),
-        TranscriptBlock::Text(_) | TranscriptBlock::SearchResult(_) | TranscriptBlock::ToolResult { .. } => None,
+        TranscriptBlock::Text(_)
+        | TranscriptBlock::SearchResult(_)
+        | TranscriptBlock::ToolResult { .. }
+        | TranscriptBlock::FoundSearchResults { .. } => None,
     });
     let ids: Vec<&str> = ids.collect();
     match rng.below(100) {

@@ -7,6 +7,8 @@ use aws_sdk_bedrockruntime::{
 };
 use turn::{model::ModelError, model_settings::is_about_settings};
 
+use super::families::refuses_search_results;
+
 /// The error of a request that opened no stream.
 pub(super) fn request_failure(error: &SdkError<ConverseStreamError>) -> ModelError {
     use ConverseStreamError as Error;
@@ -68,6 +70,7 @@ fn throttling(message: Option<&str>) -> ModelError {
 
 fn refusal(message: Option<&str>) -> ModelError {
     match message {
+        Some(message) if refuses_search_results(message) => ModelError::SearchResultsRefused,
         Some(message) if is_about_settings(message) => ModelError::Failed(FailureCode::SettingsRefused),
         _ => ModelError::Failed(FailureCode::ModelRefused),
     }
@@ -99,6 +102,9 @@ mod tests {
 
     const TOO_MANY_TOKENS_PER_DAY: &str = "Too many tokens per day, please wait before trying again.";
     const SETTING: &str = "`temperature` is deprecated for this model.";
+    const NO_SEARCH_RESULTS: &str = "This model doesn't support the searchResult field for user messages. Remove \
+        searchResult and try again.";
+    const NO_CITATIONS: &str = "This model doesn't support citations.";
 
     #[test]
     fn every_request_error_has_a_failure() {
@@ -123,6 +129,8 @@ mod tests {
             (400, untyped("ServiceQuotaExceededException"), ModelError::Failed(FailureCode::Throttled)),
             (400, validation("Input is too long for requested model."), failed(FailureCode::ModelRefused)),
             (400, validation(SETTING), failed(FailureCode::SettingsRefused)),
+            (400, validation(NO_SEARCH_RESULTS), ModelError::SearchResultsRefused),
+            (400, validation(NO_CITATIONS), ModelError::SearchResultsRefused),
             (400, untyped("SomethingNew"), failed(FailureCode::ModelRefused)),
             (
                 403,
@@ -173,11 +181,13 @@ mod tests {
     #[test]
     fn every_stream_error_has_a_failure() {
         use ConverseStreamOutputError as Error;
-        let validation = ValidationException::builder().message(SETTING).meta(metadata(SETTING)).build();
+        let validation =
+            |message: &str| ValidationException::builder().message(message).meta(metadata(message)).build();
         for (error, expected) in [
             (Error::ThrottlingException(ThrottlingException::builder().build()), ModelError::ThrottledBriefly),
             (Error::ValidationException(ValidationException::builder().build()), failed(FailureCode::ModelRefused)),
-            (Error::ValidationException(validation), failed(FailureCode::SettingsRefused)),
+            (Error::ValidationException(validation(SETTING)), failed(FailureCode::SettingsRefused)),
+            (Error::ValidationException(validation(NO_SEARCH_RESULTS)), ModelError::SearchResultsRefused),
             (
                 Error::InternalServerException(InternalServerException::builder().build()),
                 failed(FailureCode::ModelUnavailable),

@@ -26,6 +26,15 @@ pub(super) fn refuses_streamed_tools(message: &str) -> bool {
     message.contains(NO_STREAMED_TOOLS)
 }
 
+/// Whether Bedrock refused a request because the model takes no search results, or does not cite them.
+/// Recorded from models of OpenAI, Alibaba and others: "This model doesn't support the searchResult field", and
+/// for documents "… for user messages. Remove document and try again."; from Claude Sonnet 4 in September 2025:
+/// "This model doesn't support citations." (boto3 #4608). What Claude itself says of a search result that it
+/// does not take is not known; its own messages name the member `search_result`.
+pub(super) fn refuses_search_results(message: &str) -> bool {
+    ["searchResult", "search_result", "support citations"].iter().any(|words| message.contains(words))
+}
+
 /// The transcript as the model's family takes it.
 pub(super) fn fit_to_family<'a>(transcript: &'a [TranscriptMessage], model_id: &str) -> Cow<'a, [TranscriptMessage]> {
     let mut transcript = Cow::Borrowed(transcript);
@@ -71,7 +80,8 @@ fn shorten_ids(transcript: &mut [TranscriptMessage]) {
     for block in transcript.iter_mut().flat_map(|message| &mut message.content) {
         let id = match block {
             TranscriptBlock::ToolUse(call) => &mut call.id,
-            TranscriptBlock::ToolResult { tool_use_id, .. } => tool_use_id,
+            TranscriptBlock::ToolResult { tool_use_id, .. }
+            | TranscriptBlock::FoundSearchResults { tool_use_id, .. } => tool_use_id,
             TranscriptBlock::Text(_) | TranscriptBlock::SearchResult(_) => continue,
         };
         let number = short_ids.len();

@@ -3,6 +3,7 @@
 mod errors;
 mod families;
 mod json_texts;
+mod model_ids;
 mod request;
 mod stream_repair;
 mod surrogates;
@@ -10,11 +11,7 @@ mod surrogates;
 mod tests;
 mod whole_answer;
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use api::types::{InferenceSettings, StopReason, Usage};
 use aws_config::SdkConfig;
@@ -27,27 +24,32 @@ use aws_sdk_bedrockruntime::{
 };
 use futures::{Stream, StreamExt, TryStreamExt, future, stream, stream::BoxStream};
 use turn::{
-    model::{CitedPassage, ModelError, ModelRequest, ModelStop, StreamEvent},
+    model::{CitedPassage, ModelError, ModelRequest, ModelStop, StreamEvent, TranscriptBlock},
     model_settings::{refused_by_message, refused_by_model, without},
 };
 
 use crate::model::Model;
 use errors::{request_failure, stream_failure};
 use json_texts::JsonTexts;
+use model_ids::ModelIds;
 use request::{inference_configuration, messages, system_prompt, tool_configuration};
 use stream_repair::StreamRepair;
 use whole_answer::AnswerRepair;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The most models of which the environment remembers that they take tools in Converse alone.
-const MAX_REMEMBERED_MODELS: usize = 100;
-
 /// The models of Amazon Bedrock.
 pub struct Bedrock {
     client: Client,
-    /// The models that have refused tools in ConverseStream.
-    without_streamed_tools: Arc<Mutex<BTreeSet<String>>>,
+    refusals: Refusals,
+}
+
+/// What models have refused in this environment.
+#[derive(Clone, Default)]
+struct Refusals {
+    /// Tools in ConverseStream.
+    streamed_tools: ModelIds,
+    search_results: ModelIds,
 }
 
 /// How a model answers.
@@ -69,29 +71,28 @@ impl Bedrock {
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
             .build();
-        Self { client: Client::from_conf(config), without_streamed_tools: Arc::default() }
+        Self { client: Client::from_conf(config), refusals: Refusals::default() }
     }
 }
 
 impl Model for Bedrock {
     fn answer(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send {
         let client = self.client.clone();
-        let without_streamed_tools = Arc::clone(&self.without_streamed_tools);
-        stream::once(async move { open_answer(&client, &request, &without_streamed_tools).await }).try_flatten().boxed()
+        let refusals = self.refusals.clone();
+        stream::once(async move { open_answer(&client, &request, &refusals).await }).try_flatten().boxed()
     }
 }
 
 /// Leaves out the settings that the model refuses, and asks for a whole answer where the model takes no tools
 /// in a stream. Each repeated request has at least one setting less or another mode, so there are at most six
-/// requests.
-async fn open_answer(
-    client: &Client,
-    request: &ModelRequest,
-    without_streamed_tools: &Mutex<BTreeSet<String>>,
-) -> Result<AnswerStream, ModelError> {
+/// requests. A request with search results is not sent to a model that has refused them before.
+async fn open_answer(client: &Client, request: &ModelRequest, refusals: &Refusals) -> Result<AnswerStream, ModelError> {
+    if refusals.search_results.contains(&request.model_id) && has_search_results(request) {
+        return Err(ModelError::SearchResultsRefused);
+    }
     let mut refused = refused_by_model(&request.model_id, &request.inference);
     let mut settings = request.inference.clone();
-    let mut mode = known_mode(request, without_streamed_tools);
+    let mut mode = known_mode(request, &refusals.streamed_tools);
     loop {
         if !refused.is_empty() {
             let settings = refused.iter().map(|setting| setting.name()).collect::<Vec<_>>();
@@ -109,10 +110,15 @@ async fn open_answer(
         let message = message.unwrap_or_default();
         if mode == Mode::Streamed && families::refuses_streamed_tools(message) {
             tracing::info!(model = request.model_id, "the model takes no tools in a stream: its answers come whole");
-            remember(&request.model_id, without_streamed_tools);
+            refusals.streamed_tools.insert(&request.model_id);
             mode = Mode::Whole;
             refused = Vec::new();
             continue;
+        }
+        if families::refuses_search_results(message) && has_search_results(request) {
+            tracing::info!(model = request.model_id, "the model takes no search results: it gets numbered passages");
+            refusals.search_results.insert(&request.model_id);
+            return Err(ModelError::SearchResultsRefused);
         }
         refused = refused_by_message(message, &settings);
         if refused.is_empty() {
@@ -121,20 +127,15 @@ async fn open_answer(
     }
 }
 
-fn known_mode(request: &ModelRequest, without_streamed_tools: &Mutex<BTreeSet<String>>) -> Mode {
-    let is_known = || {
-        let models = without_streamed_tools.lock().unwrap_or_else(PoisonError::into_inner);
-        models.contains(&request.model_id)
-    };
-    let takes_stream = request.tools.is_empty() || families::streams_with_tools(&request.model_id) && !is_known();
-    if takes_stream { Mode::Streamed } else { Mode::Whole }
+fn known_mode(request: &ModelRequest, without_streamed_tools: &ModelIds) -> Mode {
+    let model_id = &request.model_id;
+    let streams_tools = || families::streams_with_tools(model_id) && !without_streamed_tools.contains(model_id);
+    if request.tools.is_empty() || streams_tools() { Mode::Streamed } else { Mode::Whole }
 }
 
-fn remember(model_id: &str, without_streamed_tools: &Mutex<BTreeSet<String>>) {
-    let mut models = without_streamed_tools.lock().unwrap_or_else(PoisonError::into_inner);
-    if models.len() < MAX_REMEMBERED_MODELS {
-        models.insert(model_id.to_owned());
-    }
+fn has_search_results(request: &ModelRequest) -> bool {
+    let mut blocks = request.transcript.iter().flat_map(|message| &message.content);
+    blocks.any(|block| matches!(block, TranscriptBlock::SearchResult(_) | TranscriptBlock::FoundSearchResults { .. }))
 }
 
 async fn send(

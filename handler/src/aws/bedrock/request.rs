@@ -79,15 +79,7 @@ fn to_message(message: &TranscriptMessage, model_id: &str, texts: &mut JsonTexts
 fn content_block(block: &TranscriptBlock, model_id: &str, texts: &mut JsonTexts) -> Result<ContentBlock, BuildError> {
     match block {
         TranscriptBlock::Text(text) => Ok(ContentBlock::Text(text.clone())),
-        TranscriptBlock::SearchResult(SearchResult { source, title, text }) => {
-            let block = SearchResultBlock::builder()
-                .source(source)
-                .title(title)
-                .content(SearchResultContentBlock::builder().text(text).build()?)
-                .citations(CitationsConfig::builder().enabled(true).build()?)
-                .build()?;
-            Ok(ContentBlock::SearchResult(block))
-        }
+        TranscriptBlock::SearchResult(result) => Ok(ContentBlock::SearchResult(search_result(result)?)),
         TranscriptBlock::ToolUse(ToolUse { id, name, input, .. }) => {
             let input = texts.placeholder(object_or_empty(input));
             let block = ToolUseBlock::builder().tool_use_id(id).name(name).input(input).build()?;
@@ -102,7 +94,26 @@ fn content_block(block: &TranscriptBlock, model_id: &str, texts: &mut JsonTexts)
                 .build()?;
             Ok(ContentBlock::ToolResult(block))
         }
+        TranscriptBlock::FoundSearchResults { tool_use_id, results } => {
+            let results = results.iter().map(|result| search_result(result).map(ToolResultContentBlock::SearchResult));
+            let block = ToolResultBlock::builder()
+                .tool_use_id(tool_use_id)
+                .set_content(Some(results.collect::<Result<_, _>>()?))
+                .set_status(accepts_result_status(model_id).then_some(ToolResultStatus::Success))
+                .build()?;
+            Ok(ContentBlock::ToolResult(block))
+        }
     }
+}
+
+/// Claude wants citations of all search results of a request or of none.
+fn search_result(result: &SearchResult) -> Result<SearchResultBlock, BuildError> {
+    SearchResultBlock::builder()
+        .source(&result.source)
+        .title(&result.title)
+        .content(SearchResultContentBlock::builder().text(&result.text).build()?)
+        .citations(CitationsConfig::builder().enabled(true).build()?)
+        .build()
 }
 
 /// Some models accept only objects as JSON.

@@ -19,8 +19,8 @@ use futures::TryStreamExt;
 use serde_json::{Value, json};
 use turn::{
     model::{
-        CitedPassage, ModelError, ModelRequest, ModelStop, Role, StreamEvent, ToolOutput, TranscriptBlock,
-        TranscriptMessage,
+        CitedPassage, ModelError, ModelRequest, ModelStop, Role, SearchResult, StreamEvent, ToolOutput,
+        TranscriptBlock, TranscriptMessage,
     },
     tool::{LambdaTool, Tool, ToolApproval, ToolEffect, ToolTarget},
 };
@@ -104,6 +104,51 @@ async fn model_that_refuses_tools_in_a_stream_answers_whole_from_then_on() {
     }
     server.converse(request("new.model", Vec::new())).await.unwrap();
     assert_eq!(server.take_paths()[0], "converse-stream", "a request without tools is for a stream");
+}
+
+#[tokio::test]
+async fn search_results_are_not_sent_again_to_a_model_that_refuses_them() {
+    let refusal =
+        "This model doesn't support the searchResult field for user messages. Remove searchResult and try again.";
+    let server = Server::refusing(refusal).await;
+    let search_result = || vec![message(Role::User, [TranscriptBlock::SearchResult(search_result(1, "Alpha."))])];
+    let refused = Err(ModelError::SearchResultsRefused);
+    assert_eq!(server.converse(model_request(Vec::new(), search_result())).await, refused);
+    assert_eq!(server.take_paths(), ["converse-stream"]);
+    assert_eq!(server.converse(model_request(Vec::new(), search_result())).await, refused);
+    assert_eq!(server.take_paths(), Vec::<String>::new());
+    assert_eq!(server.converse(model_request(Vec::new(), question())).await, refused);
+    assert_eq!(server.take_paths(), ["converse-stream"], "a request without search results is sent");
+    let other = ModelRequest { model_id: "other".into(), ..model_request(Vec::new(), search_result()) };
+    assert_eq!(server.converse(other).await, refused);
+    assert_eq!(server.take_paths(), ["converse-stream"], "another model is asked");
+}
+
+#[tokio::test]
+async fn request_has_search_results_in_messages_and_in_tool_results() {
+    let server = Server::start(&[("messageStop", r#"{"stopReason":"end_turn"}"#)]).await;
+    let call = ToolUse { id: "a".into(), name: "look".into(), title: None, input: "{}".into() };
+    let results = vec![search_result(2, "Beta."), search_result(3, "Gamma.")];
+    let transcript = vec![
+        message(
+            Role::User,
+            [TranscriptBlock::SearchResult(search_result(1, "Alpha.")), TranscriptBlock::Text("Look.".into())],
+        ),
+        message(Role::Assistant, [TranscriptBlock::ToolUse(call)]),
+        message(Role::User, [TranscriptBlock::FoundSearchResults { tool_use_id: "a".into(), results }]),
+    ];
+    server.converse(model_request(vec![tool("look", r#"{"type":"object"}"#)], transcript)).await.unwrap();
+    let body: Value = serde_json::from_str(&server.take_body()).unwrap();
+    let expected = |text: &str| {
+        json!({ "searchResult": {
+        "source": "s3://docs/a.md", "title": "a.md", "content": [{ "text": text }], "citations": { "enabled": true },
+    } })
+    };
+    assert_eq!(body["messages"][0]["content"], json!([expected("Alpha."), { "text": "Look." }]));
+    let result = json!({
+        "toolUseId": "a", "status": "success", "content": [expected("Beta."), expected("Gamma.")],
+    });
+    assert_eq!(body["messages"][2]["content"], json!([{ "toolResult": result }]));
 }
 
 #[tokio::test]
@@ -262,6 +307,10 @@ fn tool(name: &str, input_schema: &str) -> Tool {
     }
 }
 
+fn search_result(number: usize, text: &str) -> SearchResult {
+    SearchResult { number, source: "s3://docs/a.md".into(), title: "a.md".into(), text: text.into() }
+}
+
 fn question() -> Vec<TranscriptMessage> {
     vec![message(Role::User, [TranscriptBlock::Text("Look.".into())])]
 }
@@ -301,6 +350,18 @@ impl Server {
             ([("content-type", "application/vnd.amazon.eventstream")], stream)
         };
         Self::serve(Router::new().route("/model/{id}/converse-stream", post(respond)), last_body).await
+    }
+
+    /// Refuses each request.
+    async fn refusing(message: &'static str) -> Self {
+        let paths = Arc::new(Mutex::new(String::new()));
+        let called = Arc::clone(&paths);
+        let refuse = move || async move {
+            called.lock().unwrap().push_str("converse-stream ");
+            let body = json!({ "message": message }).to_string();
+            (StatusCode::BAD_REQUEST, [("x-amzn-errortype", "ValidationException")], body)
+        };
+        Self::serve(Router::new().route("/model/{id}/converse-stream", post(refuse)), paths).await
     }
 
     /// Refuses each stream as models do that take no tools in one. Converse answers.

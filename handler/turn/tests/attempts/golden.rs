@@ -8,7 +8,7 @@ use turn::{
     direct_write::DirectWrite,
     effect::{AttemptEnd, Effect},
     limits::Limits,
-    model::{ModelRequest, StreamEvent, ToolOutput, TranscriptBlock, TranscriptMessage},
+    model::{ModelRequest, SearchResult, StreamEvent, ToolOutput, TranscriptBlock, TranscriptMessage},
     mutation::{AgentEvent, Author, EndReason, Mutation, Update},
 };
 
@@ -70,7 +70,11 @@ fn check_invariants(timeline: &Timeline, limits: &Limits, model_text: &str) -> R
     let mut sent: HashMap<u32, &Mutation> = HashMap::new();
     let mut received = ReceivedText::default();
     // Text with native citations is one block in each step: in the scripts, block 0.
-    let has_passages = timeline.effects.iter().any(|(_, effect)| matches!(effect, Effect::Retrieve(_)));
+    let has_passages = timeline.effects.iter().any(|(_, effect)| match effect {
+        Effect::Retrieve(_) => true,
+        Effect::CallModel(request) => request.transcript.iter().flat_map(|message| &message.content).any(is_found),
+        _ => false,
+    });
     let block = |delta: &ReceivedDelta| if has_passages { 0 } else { delta.block };
     timeline.deltas.iter().for_each(|delta| received.push_delta(block(delta), &delta.text));
     check_citations(timeline)?;
@@ -250,17 +254,27 @@ fn print_call(request: &ModelRequest) -> String {
 fn print_message(message: &TranscriptMessage) -> String {
     let blocks = message.content.iter().map(|block| match block {
         TranscriptBlock::Text(text) => print_text(text),
-        TranscriptBlock::SearchResult(result) => {
-            format!("search result {} {}", result.source, print_text(&result.text))
-        }
+        TranscriptBlock::SearchResult(result) => print_search_result(result),
         TranscriptBlock::ToolUse(tool_use) => print_tool_use(tool_use),
         TranscriptBlock::ToolResult { tool_use_id, is_error, output } => {
             let error = if *is_error { "error " } else { "" };
             let (ToolOutput::Json(output) | ToolOutput::Text(output)) = output;
             format!("{error}result of {tool_use_id} {}", print_text(output))
         }
+        TranscriptBlock::FoundSearchResults { tool_use_id, results } => {
+            let results: Vec<_> = results.iter().map(print_search_result).collect();
+            format!("result of {tool_use_id} {}", results.join(" and "))
+        }
     });
     format!("{:?}[{}]", message.role, blocks.collect::<Vec<_>>().join(", "))
+}
+
+fn print_search_result(result: &SearchResult) -> String {
+    format!("search result {} {}", result.source, print_text(&result.text))
+}
+
+fn is_found(block: &TranscriptBlock) -> bool {
+    matches!(block, TranscriptBlock::FoundSearchResults { .. })
 }
 
 fn print_block(block: &ContentBlock) -> String {

@@ -10,6 +10,7 @@
 //! continues                      the attempt appends to an existing answer
 //! tools look change ask page     the agent's tools; those named `change…` and `ask…` change something, calls
 //!                                of those named `ask…` need an approval; a client runs those named `page…`
+//! context-bytes 2000             the size limit of the transcript
 //! max-steps 2                    the most requests to the model
 //! stored-call 6 "id1" look       the existing answer ends with this call, in the event at position 6
 //! answer id1 approved            the answer to a stored call; also denied "Why", result "{}" and error "{}"
@@ -28,6 +29,7 @@
 //!   +0 input[1] "{}"             a part of its arguments
 //!   +5 cite[1] 0 "s3://b/a.md"   block 1 cites the search result 0; also block-end[1]
 //!   +0 other                     an event without text; also stop TOOL_USE, usage 12 3, fail THROTTLED, end
+//!   +0 refuse-search-results     the model takes no search results
 //! publish 2 retryable 10000      the result of publishing sequence 2 after 10,000 ms; one line per try
 //! appsync 100..60000 retryable   the result of every publish sent in that time; without an end: from then on
 //! write 3 retryable 100          the result of writing sequence 3 directly; one line per try
@@ -45,6 +47,7 @@ use api::types::{FailureCode, ToolStatus, ToolUse, TurnStatus, Usage};
 use serde::de::DeserializeOwned;
 use turn::{
     attempt::Input,
+    citations::CitationStyle,
     direct_write::WriteFailure,
     knowledge::{Knowledge, KnowledgeFailure, KnowledgeMode, Passage, RetrievalError},
     knowledge_tool::search_tool,
@@ -63,6 +66,7 @@ pub struct Script {
     pub lease_age: Duration,
     pub continues: bool,
     pub tools: Vec<Tool>,
+    pub context_bytes: usize,
     pub max_steps: u32,
     pub model_id: String,
     pub knowledge: Option<Knowledge>,
@@ -103,6 +107,7 @@ pub struct AppSyncPeriod {
 pub enum ModelStep {
     Event(StreamEvent),
     Failed(FailureCode),
+    SearchResultsRefused,
     Ended,
 }
 
@@ -112,6 +117,7 @@ impl From<ModelStep> for Input {
             ModelStep::Event(event) => Self::ModelEvent(event),
             ModelStep::Failed(FailureCode::Throttled) => Self::ModelFailed(ModelError::ThrottledBriefly),
             ModelStep::Failed(code) => Self::ModelFailed(ModelError::Failed(code)),
+            ModelStep::SearchResultsRefused => Self::ModelFailed(ModelError::SearchResultsRefused),
             ModelStep::Ended => Self::ModelStreamEnded,
         }
     }
@@ -126,6 +132,7 @@ impl Default for Script {
             lease_age: Duration::ZERO,
             continues: false,
             tools: Vec::new(),
+            context_bytes: 400_000,
             max_steps: 10,
             model_id: "anthropic.some-model".into(),
             knowledge: None,
@@ -168,11 +175,12 @@ impl Script {
             "event-max-bytes" => self.limits.event_max_bytes = rest.parse().ok()?,
             "continues" => self.continues = true,
             "tools" => self.tools = rest.split(' ').map(tool).collect(),
+            "context-bytes" => self.context_bytes = rest.parse().ok()?,
             "max-steps" => self.max_steps = rest.parse().ok()?,
             "model" => self.model_id = rest.to_owned(),
             "knowledge" if rest == "TOOL" => {
                 let knowledge = Knowledge { mode: KnowledgeMode::Tool, ..knowledge(KnowledgeFailure::Answer) };
-                self.tools.push(search_tool(&knowledge));
+                self.tools.push(search_tool(&knowledge, CitationStyle::of_model(&self.model_id)));
                 self.knowledge = Some(knowledge);
             }
             "knowledge" => self.knowledge = Some(knowledge(parse_enum(rest)?)),
@@ -277,6 +285,7 @@ fn parse_model_step(text: &str) -> Option<ModelStep> {
         "stop" => ModelStep::Event(StreamEvent::MessageStop(ModelStop::Answered(parse_enum(rest)?))),
         "usage" => ModelStep::Event(StreamEvent::Usage(parse_usage(rest)?)),
         "fail" => ModelStep::Failed(parse_enum(rest)?),
+        "refuse-search-results" => ModelStep::SearchResultsRefused,
         "end" => ModelStep::Ended,
         _ if keyword.starts_with("cite") => {
             let (index, source) = rest.split_once(' ')?;

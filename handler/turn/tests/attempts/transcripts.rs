@@ -328,7 +328,10 @@ fn continued_input(history: &str, kept_answer: &str, context_bytes: usize) -> Tr
 fn texts(message: &TranscriptMessage) -> Vec<&str> {
     let texts = message.content.iter().filter_map(|block| match block {
         TranscriptBlock::Text(text) => Some(text.as_str()),
-        TranscriptBlock::SearchResult(_) | TranscriptBlock::ToolUse(_) | TranscriptBlock::ToolResult { .. } => None,
+        TranscriptBlock::SearchResult(_)
+        | TranscriptBlock::ToolUse(_)
+        | TranscriptBlock::ToolResult { .. }
+        | TranscriptBlock::FoundSearchResults { .. } => None,
     });
     texts.collect()
 }
@@ -339,6 +342,10 @@ fn block_word(block: &TranscriptBlock) -> String {
         TranscriptBlock::Text(text) if text.starts_with(CONTINUE_PROMPT_START) => "continue".into(),
         TranscriptBlock::Text(text) => text.clone(),
         TranscriptBlock::SearchResult(result) => format!("{}:{}", result.source, result.text),
+        TranscriptBlock::FoundSearchResults { tool_use_id, results } => {
+            let results: Vec<_> = results.iter().map(|result| format!("{}:{}", result.source, result.text)).collect();
+            format!("!{tool_use_id}={}", results.join("+"))
+        }
         TranscriptBlock::ToolUse(tool_use) => format!("?{}", tool_use.id),
         TranscriptBlock::ToolResult { tool_use_id, output, .. } => match output {
             ToolOutput::Text(text) if text.starts_with("The result of this call is not known") => {
