@@ -13,7 +13,7 @@ use turn::{
     attempt::{Attempt, AttemptStart, RetrievalStart},
     claim::{ClaimRefusal, RunId, StoredTurn},
     effect::AttemptEnd,
-    knowledge_tool::stored_passages,
+    knowledge_tool::{remove_passages, stored_passages},
     model::ModelRequest,
     mutation::EndReason,
     request::{Agent, TurnRequest},
@@ -298,6 +298,7 @@ async fn load_older_events(
         let mut older = table.load_older_events(conversation_id, page).await?;
         input.history_cut = !older.is_empty();
         older.append(&mut input.history);
+        remove_passages(&mut older);
         input.history = older;
     }
     Ok(())

@@ -89,12 +89,28 @@ function historyBefore(question, newestFirst) {
   const history = [];
   let room = HISTORY_BYTES;
   const older = newestFirst.filter((event) => event.position < question.position);
+  const calls = older
+    .flatMap((event) => event.content)
+    .filter((block) => block.toolUse?.name === SEARCH_TOOL);
+  const searchIds = calls.map((block) => block.toolUse.id);
   for (const event of older) {
-    room -= (util.base64Encode(JSON.stringify(event.content)).length * 3) / 4;
+    const content = event.content.map((block) => withoutPassages(block, searchIds));
+    room -= (util.base64Encode(JSON.stringify(content)).length * 3) / 4;
     if (room < 0) break;
-    history.unshift(toPayloadEvent(event));
+    history.unshift(toPayloadEvent({ ...event, content }));
   }
   return history;
+}
+
+/** The same as SEARCH_TOOL_NAME in handler/turn/src/knowledge_tool.rs. */
+const SEARCH_TOOL = 'search_documents';
+
+/** The model never gets the passages of past turns, which would take the room of their texts. */
+function withoutPassages(block, searchIds) {
+  const { citations, ...rest } = block;
+  if (!rest.toolResult || !searchIds.includes(rest.toolResult.toolUseId)) return rest;
+  const { json, ...toolResult } = rest.toolResult;
+  return { ...rest, toolResult };
 }
 
 function toPayloadAgent(agent) {

@@ -121,6 +121,18 @@ pub fn stored_passages(kept_answer: &[ConversationEvent]) -> BTreeMap<usize, Pas
     found.filter_map(|result| result.json.as_deref()).flat_map(passages_of_result).collect()
 }
 
+/// Removes the passages of past turns: the model never gets them, and they would take the room of texts. The
+/// same as startTurn.js does.
+pub fn remove_passages(history: &mut [ConversationEvent]) {
+    let searches = search_ids(history);
+    for block in history.iter_mut().flat_map(|event| &mut event.content) {
+        block.citations = None;
+        if let Some(result) = block.tool_result.as_mut().filter(|result| searches.contains(&result.tool_use_id)) {
+            result.json = None;
+        }
+    }
+}
+
 fn search_ids(events: &[ConversationEvent]) -> HashSet<String> {
     let calls = events.iter().flat_map(ConversationEvent::tool_uses);
     calls.filter(|call| call.name == SEARCH_TOOL_NAME).map(|call| call.id.clone()).collect()
