@@ -6,7 +6,8 @@ use crate::{
     documents,
     schema::{
         Access, Agent, AgentConnection, Caller, CitedDocument, Conversation, ConversationConnection,
-        ConversationEvents, ConversationParticipants, InferenceSettings, Participant, ToolApproval, ToolEffect, Turn,
+        ConversationEvents, ConversationParticipants, InferenceSettings, KnowledgeFailure, KnowledgeMode,
+        KnowledgeSearch, Participant, ToolApproval, ToolEffect, Turn,
     },
 };
 
@@ -239,6 +240,9 @@ pub struct PutAgent {
     pub tools: Option<Vec<PutTool>>,
     pub max_steps: Option<u32>,
     pub tool_timeout_seconds: Option<u32>,
+    /// `None` for an agent without documents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub knowledge: Option<PutKnowledge>,
 }
 request!(PutAgent, PUT_AGENT, "putAgent", Agent, |request| json!({ "input": request }));
 
@@ -292,6 +296,24 @@ pub struct PutGraphqlTool {
     pub document: String,
     /// `None` for the API itself.
     pub url: Option<String>,
+}
+
+/// The documents from which an agent answers: those of the deployment's knowledge base. What is `None` has the
+/// default that the schema says.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PutKnowledge {
+    pub mode: Option<KnowledgeMode>,
+    /// How many passages a search returns: 1 to 20.
+    pub results: Option<u32>,
+    pub search: Option<KnowledgeSearch>,
+    /// Passages with a lower score are left out. 0 to 1.
+    pub min_score: Option<f64>,
+    /// A filter of Retrieve as JSON text.
+    pub filter: Option<String>,
+    pub rerank_model_arn: Option<String>,
+    pub query_model_id: Option<String>,
+    pub on_failure: Option<KnowledgeFailure>,
 }
 
 #[derive(Clone, Debug, Serialize)]

@@ -190,6 +190,36 @@ pub enum ToolApproval {
     Never,
 }
 
+/// When the documents of an agent are searched.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum KnowledgeMode {
+    /// Before the model is asked, for each question.
+    Always,
+    /// When the model calls the tool `search_documents`.
+    Tool,
+}
+
+/// How the documents of an agent are searched.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum KnowledgeSearch {
+    /// By meaning and by words.
+    Hybrid,
+    /// By meaning.
+    Semantic,
+}
+
+/// What happens to an answer whose documents cannot be searched.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum KnowledgeFailure {
+    /// The model answers without documents and is to say so.
+    Answer,
+    /// The turn fails.
+    Fail,
+}
+
 /// The caller and its use of the quotas. The quota fields are None with an API key.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]

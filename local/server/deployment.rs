@@ -196,9 +196,10 @@ mod tests {
         assert_eq!(chunking, Chunking::FixedSize { max_tokens: 100, overlap_percentage: 5 });
         let error = with_parameters(&[("Knowledge", "none")]).unwrap_err().to_string();
         assert_eq!(error, "the parameter Knowledge is none, so the documents of --knowledge would not be searched");
-        for error in
-            [with_parameters(&[("KnowledgeBucket", "other")]), load_stack(&options(&[("KnowledgeBucket", "other")], &[]))]
-        {
+        for error in [
+            with_parameters(&[("KnowledgeBucket", "other")]),
+            load_stack(&options(&[("KnowledgeBucket", "other")], &[])),
+        ] {
             let expected = "the parameter KnowledgeBucket is other, so links would lead to a bucket that the local \
                             server does not have";
             assert_eq!(error.unwrap_err().to_string(), expected);

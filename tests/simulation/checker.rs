@@ -7,6 +7,7 @@ use serde_json::Value;
 use turn::model::{Role, TranscriptBlock};
 
 use crate::{
+    citation_checks::{self, AttemptCitations, PassageTurns},
     observations::{ModelRequest, Observations, is_batch},
     tool_checks,
 };
@@ -47,6 +48,8 @@ pub fn check(observations: &Observations) -> Vec<Violation> {
         checker.check_purge();
         return checker.violations;
     }
+    let (passages, resent) = PassageTurns::of(observations);
+    checker.violations.extend(resent);
     checker.check_read_back();
     checker.check_positions();
     checker.check_acknowledged_messages();
@@ -57,6 +60,7 @@ pub fn check(observations: &Observations) -> Vec<Violation> {
         checker.check_sequences(turn);
         checker.check_batches_match_answer(turn);
         checker.check_received_text_is_stored(turn);
+        checker.check_citations(turn, &passages);
         checker.check_subscribers(turn);
     }
     checker.violations
@@ -361,6 +365,18 @@ impl<'a> Checker<'a> {
         if missing > 0 {
             self.violation(7, format!("{missing} batches of {} are not in its answer", text(turn, "id")));
         }
+    }
+
+    /// 7: the citations of the last attempt, as far as its batches were decided.
+    fn check_citations(&mut self, turn: &'a Value, passages: &PassageTurns) {
+        let final_event = self.items.final_event(turn);
+        let is_closed_by_other = final_event.is_none_or(|event| text(event, "id").contains("-closed-"));
+        let sequence_limit = if is_closed_by_other { number(turn, "lastSequence") } else { u64::MAX };
+        let mut batches = self.items.batches(turn);
+        batches.retain(|batch| final_event.is_some() && number(batch, "sequence") < sequence_limit);
+        let events = self.items.last_attempt_answer(turn).collect();
+        let attempt = AttemptCitations { turn_id: text(turn, "id"), events, batches };
+        self.violations.extend(citation_checks::check_attempt(&attempt, passages));
     }
 
     /// 2: the text that the deciding attempt received from the model before its end is stored.

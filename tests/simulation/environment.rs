@@ -71,17 +71,18 @@ impl Environment {
             None => FaultProfile::random(&mut rng),
         };
         let mut users = UserProfile::random(&mut rng, long_run);
-        let mut agent = AgentProfile::random(&mut rng);
+        let mut agent = AgentProfile::random(&mut rng, seed);
         let mut limits = random_limits(&mut rng);
         let mut has_stale_reads = rng.percent(25);
         if let Some(long_run) = long_run {
             long_run.adjust_limits(&mut limits);
             agent.has_tools = false;
+            agent.knowledge = None;
         }
         if let Some(mutant) = mutant {
             mutant.adjust_faults(&mut profile);
             mutant.adjust_users(&mut users);
-            mutant.adjust_agent(&mut agent);
+            mutant.adjust_agent(&mut agent, seed);
             mutant.adjust_pacing(&mut limits);
             has_stale_reads |= mutant == Mutant::StaleDecisions;
         }
@@ -90,6 +91,7 @@ impl Environment {
             mutant.adjust_limits(&mut limits);
         }
         let fixture = if has_stale_reads { fixture.with_stale_reads() } else { fixture.clone() };
+        let fixture = if agent.knowledge.is_some() { fixture.with_knowledge() } else { fixture };
         let environment = Arc::new(Self {
             seed,
             mutant,

@@ -57,6 +57,10 @@ pub enum Fault {
     SubscriberOfflineForMinutes,
     /// An eventually consistent read does not have the newest writes.
     StaleRead,
+    SearchThrottled,
+    SearchRefused,
+    SearchSlow,
+    DatabaseResuming,
 }
 
 const CALL_FAULTS: [Fault; 10] = [

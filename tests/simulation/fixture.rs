@@ -1,6 +1,11 @@
 //! The parts that all runs of a thread share: the template's wiring, its resolvers and schema, and a table in
 //! memory.
-use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    rc::Rc,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use local::{
     appsync::AppSync,
@@ -9,7 +14,7 @@ use local::{
     graphql::{DataSources, set_engine_environment},
     identity::{AssumedRole, Authenticator, Caller, Principal},
     resolver::EngineEnvironment,
-    stack::{Function, Stack},
+    stack::{Api, Function, Stack},
     template::{ACCOUNT, Deployment, REGION},
 };
 use serde_json::{Value, json};
@@ -17,6 +22,7 @@ use serde_json::{Value, json};
 use crate::{
     aws::{bedrock_sdk::RequestBodies, data_source::FaultyTables, lambda::EventQueue},
     environment::Environment,
+    knowledge::KNOWLEDGE_BASE_ID,
     mutants::Mutant,
     repository_template::TEMPLATE,
     tools::{ALLOWED_FUNCTIONS, PENDING_HOURS},
@@ -32,6 +38,8 @@ pub struct Fixture {
     pub table: String,
     pub functions: Arc<BTreeMap<String, Function>>,
     pub request_bodies: RequestBodies,
+    /// The API of a deployment with a knowledge base. Loaded when a run needs it.
+    knowledge_api: Arc<OnceLock<AppSync>>,
     callers: Arc<BTreeMap<String, Caller>>,
     roles: Arc<BTreeMap<String, AssumedRole>>,
 }
@@ -40,12 +48,12 @@ impl Fixture {
     /// Sets the JavaScript engine of the current thread to the environment of the run that is in progress
     /// there.
     pub fn new() -> Self {
-        Self::with_stack(load_stack())
+        Self::with_stack(load_stack("none"))
     }
 
     /// The program with the resolvers of a mutant.
     pub fn of_mutant(mutant: Mutant) -> Self {
-        let mut stack = load_stack();
+        let mut stack = load_stack("none");
         for edit in mutant.resolver_edits() {
             let functions = stack.api.functions.values_mut().map(|function| &mut function.code);
             let mut edited = functions.filter(|code| code.path.ends_with(edit.file)).peekable();
@@ -64,9 +72,7 @@ impl Fixture {
         let rates = [(Fault::StaleRead, 1.0)].into();
         let stale_reads = FaultInjector::new(&FaultPlan { rates, ..FaultPlan::default() });
         let stale_database = open_database(&stack).with_faults(&stale_reads, &stack.tables);
-        let authenticator = Authenticator::new(stack.api.modes.clone(), stack.api.keys.clone());
-        let data_sources = DataSources::new(FaultyTables, EventQueue);
-        let api = AppSync::new(stack.api, data_sources, authenticator).expect("the API loads");
+        let api = load_api(stack.api);
         let callers = stack.functions.values().map(|function| (function.name.clone(), caller(function)));
         let role = |function: &Function| AssumedRole::new(&function.role, &function.name);
         let roles = stack.functions.iter().map(|(name, function)| (name.clone(), role(function)));
@@ -79,7 +85,15 @@ impl Fixture {
             roles: Arc::new(roles.collect()),
             functions: Arc::new(stack.functions),
             request_bodies: RequestBodies::new(),
+            knowledge_api: Arc::default(),
         }
+    }
+
+    /// The same program in a deployment with a knowledge base. The default agent would search there as well,
+    /// so other runs have none.
+    pub fn with_knowledge(&self) -> Self {
+        let api = self.knowledge_api.get_or_init(|| load_api(load_stack(KNOWLEDGE_BASE_ID).api));
+        Self { api: api.clone(), ..self.clone() }
     }
 
     /// The same program with eventually consistent reads that are stale.
@@ -121,6 +135,11 @@ impl Fixture {
     }
 }
 
+fn load_api(api: Api) -> AppSync {
+    let authenticator = Authenticator::new(api.modes.clone(), api.keys.clone());
+    AppSync::new(api, DataSources::new(FaultyTables, EventQueue), authenticator).expect("the API loads")
+}
+
 fn open_database(stack: &Stack) -> DynamoDb {
     let database = DynamoDb::open(None).expect("the database opens in memory");
     database.create_tables(&stack.tables).expect("the template's table is created");
@@ -128,8 +147,9 @@ fn open_database(stack: &Stack) -> DynamoDb {
 }
 
 /// Quotas are checked and never exceeded.
-fn load_stack() -> Stack {
+fn load_stack(knowledge: &str) -> Stack {
     let parameters = [
+        ("Knowledge", knowledge.to_owned()),
         ("MessagesPerMinute", "1000000".to_owned()),
         ("TokensPerDay", "2000000000".to_owned()),
         ("ToolFunctionArns", ALLOWED_FUNCTIONS.to_owned()),

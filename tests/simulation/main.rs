@@ -9,10 +9,12 @@
 mod access;
 mod aws;
 mod checker;
+mod citation_checks;
 mod conversation;
 mod environment;
 mod fault_profile;
 mod fixture;
+mod knowledge;
 mod long_run;
 mod mutants;
 mod network;
@@ -39,6 +41,7 @@ use std::{
     time::Instant,
 };
 
+use citation_checks::CitationCounts;
 use environment::Trace;
 use fault_profile::FaultCounts;
 use fixture::Fixture;
@@ -62,6 +65,7 @@ fn invariants_hold_under_random_faults() {
     let runs = number_from_environment("PARLANCE_RUNS").unwrap_or(DEFAULT_RUNS);
     let summary = run_seeds(runs);
     println!("{runs} runs, {} turns in {:.1} s", summary.turns, start.elapsed().as_secs_f64());
+    println!("{}", summary.citation_counts);
     println!("{}; faults injected:", summary.tool_counts);
     for (fault, count) in &summary.fault_counts {
         println!("{count:>9} {fault:?}");
@@ -72,6 +76,7 @@ fn invariants_hold_under_random_faults() {
 #[test]
 fn same_seed_gives_same_run() {
     let fixtures = [Fixture::new(), Fixture::new()];
+    let mut has_searches = false;
     for seed in [3, 17] {
         let traces = fixtures.each_ref().map(|fixture| {
             let report = run_seed(fixture, RunPlan::of_seed(seed), Trace::Collected(Mutex::default()));
@@ -79,7 +84,9 @@ fn same_seed_gives_same_run() {
         });
         assert!(traces[0].len() > 10);
         assert_eq!(traces[0], traces[1], "seed {seed}");
+        has_searches |= traces[0].iter().any(|line| line.contains("a search finds"));
     }
+    assert!(has_searches, "one of the runs searches documents");
 }
 
 #[test]
@@ -138,6 +145,10 @@ fn every_mutant_violates_its_invariant() {
         (Mutant::FirstResultIsRepeated, 13, 22),
         (Mutant::WaitsEndWithoutResults, 13, 31),
         (Mutant::HistoryWithoutResults, 13, 14),
+        (Mutant::CitationsAreShifted, 7, 1),
+        (Mutant::CitationsOfOtherPassages, 7, 1),
+        (Mutant::FinalEventWithoutCitations, 7, 1),
+        (Mutant::PassagesAreSentAgain, 8, 5),
     ];
     let only = env::var("PARLANCE_MUTANT").ok();
     let is_selected = |mutant: Mutant| only.as_ref().is_none_or(|only| *only == format!("{mutant:?}"));
@@ -182,6 +193,7 @@ struct Summary {
     fault_counts: FaultCounts,
     turns: usize,
     tool_counts: ToolCounts,
+    citation_counts: CitationCounts,
     failed_runs: u64,
 }
 
@@ -210,6 +222,7 @@ impl Summary {
         }
         self.turns += report.sizes.turns;
         self.tool_counts += &report.tool_counts;
+        self.citation_counts += report.citation_counts;
         if !report.violations.is_empty() {
             // Printed at once, because many runs take long.
             println!("PARLANCE_SEED={} cargo test --test simulation\n    {}", report.seed, report.violation_lines());

@@ -3,10 +3,15 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use turn::limits::Limits;
+use turn::{
+    knowledge_tool::REMOVED_PASSAGES,
+    limits::Limits,
+    model::{ModelRequest, SearchResult, ToolOutput, TranscriptBlock},
+};
 
 use crate::{
-    environment::Environment, fault_profile::FaultProfile, long_run::LongRun, tools::AgentProfile, users::UserProfile,
+    environment::Environment, fault_profile::FaultProfile, knowledge::KnowledgeProfile, long_run::LongRun,
+    tools::AgentProfile, users::UserProfile,
 };
 
 /// By `RetryMarksNewestEvents`. A transaction has room for more, but a short answer shows the mutant sooner.
@@ -67,6 +72,14 @@ pub enum Mutant {
     WaitsEndWithoutResults,
     /// The history of a request lacks the results of tool calls.
     HistoryWithoutResults,
+    /// Stored citations are one code unit further than their texts.
+    CitationsAreShifted,
+    /// Stored citations have the passage of another one.
+    CitationsOfOtherPassages,
+    /// The event of a text lacks the citations that batches had.
+    FinalEventWithoutCitations,
+    /// The history of a request has the passages of past turns.
+    PassagesAreSentAgain,
 }
 
 /// A change of a resolver's code.
@@ -114,7 +127,7 @@ impl Mutant {
         }
     }
 
-    pub fn adjust_agent(self, agent: &mut AgentProfile) {
+    pub fn adjust_agent(self, agent: &mut AgentProfile, seed: u64) {
         let needs_tools = matches!(
             self,
             Self::ClaimsAreUnconditional
@@ -127,8 +140,19 @@ impl Mutant {
                 | Self::WaitsEndWithoutResults
                 | Self::HistoryWithoutResults
         );
-        agent.has_tools = needs_tools;
-        agent.steps = 80;
+        agent.has_tools = needs_tools || self.needs_citations();
+        agent.knowledge = self.needs_citations().then(|| KnowledgeProfile::reliable(seed));
+        agent.steps = if self.needs_citations() { 50 } else { 80 };
+    }
+
+    fn needs_citations(self) -> bool {
+        matches!(
+            self,
+            Self::CitationsAreShifted
+                | Self::CitationsOfOtherPassages
+                | Self::FinalEventWithoutCitations
+                | Self::PassagesAreSentAgain
+        )
     }
 
     pub fn adjust_limits(self, limits: &mut Limits) {
@@ -322,14 +346,84 @@ impl Mutant {
 
     /// Changes the body of a handler's publish.
     pub fn change_publish(self, environment: &Environment, body: Vec<u8>) -> Vec<u8> {
-        if self != Self::SkippedSequences {
-            return body;
-        }
         change_json(environment, body, |request| {
-            if let Some(sequence) = request["variables"]["data"]["sequence"].as_u64() {
-                request["variables"]["data"]["sequence"] = json!(sequence * 2);
+            let data = &mut request["variables"]["data"];
+            match self {
+                Self::SkippedSequences => {
+                    if let Some(sequence) = data["sequence"].as_u64() {
+                        data["sequence"] = json!(sequence * 2);
+                    }
+                }
+                Self::CitationsAreShifted => for_each_citation(data, |citation| {
+                    let [start, end] = ["start", "end"].map(|name| citation[name].as_u64().unwrap_or_default() + 1);
+                    (citation["start"], citation["end"]) = (json!(start), json!(end));
+                }),
+                Self::CitationsOfOtherPassages => swap_passages(data),
+                Self::FinalEventWithoutCitations => remove_citations_of_event(data),
+                _ => {}
             }
         })
+    }
+
+    /// Changes the history of a request to the model.
+    pub fn change_model_request(self, environment: &Environment, request: &mut ModelRequest) {
+        if self != Self::PassagesAreSentAgain {
+            return;
+        }
+        let passage = environment.with_recorder(|recorder| recorder.passages.first().cloned());
+        let Some(passage) = passage else { return };
+        let results = vec![SearchResult {
+            number: 1,
+            source: passage.source.clone().unwrap_or_default(),
+            title: passage.title(),
+            text: passage.text,
+        }];
+        for block in request.transcript.iter_mut().flat_map(|message| &mut message.content) {
+            let TranscriptBlock::ToolResult { tool_use_id, output: ToolOutput::Text(text), .. } = block else {
+                continue;
+            };
+            if text == REMOVED_PASSAGES {
+                let (tool_use_id, results) = (tool_use_id.clone(), results.clone());
+                *block = TranscriptBlock::FoundSearchResults { tool_use_id, results };
+                environment.with_recorder(|recorder| recorder.mutations += 1);
+            }
+        }
+    }
+}
+
+/// The citations of an update: those of its batch, and those of its event's texts.
+fn citation_lists(data: &mut Value) -> Vec<&mut Vec<Value>> {
+    let Value::Object(members) = data else { return Vec::new() };
+    let mut lists = Vec::new();
+    for (name, value) in members {
+        match name.as_str() {
+            "citations" => lists.extend(value.as_array_mut()),
+            "event" => {
+                let blocks = value.get_mut("content").and_then(Value::as_array_mut).into_iter().flatten();
+                lists.extend(blocks.filter_map(|block| block.get_mut("citations")?.as_array_mut()));
+            }
+            _ => {}
+        }
+    }
+    lists
+}
+
+fn for_each_citation(data: &mut Value, change: impl Fn(&mut Value)) {
+    citation_lists(data).into_iter().flatten().for_each(change);
+}
+
+fn swap_passages(data: &mut Value) {
+    for citations in citation_lists(data) {
+        let passages: Vec<Value> = citations.iter().map(|citation| citation["passage"].clone()).collect();
+        for (citation, passage) in citations.iter_mut().rev().zip(passages) {
+            citation["passage"] = passage;
+        }
+    }
+}
+
+fn remove_citations_of_event(data: &mut Value) {
+    if data["event"].is_object() {
+        citation_lists(data).into_iter().for_each(Vec::clear);
     }
 }
 

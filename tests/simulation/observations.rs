@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use client::schema::{ToolStatus, TurnStatus};
 use serde_json::Value;
-use turn::model::TranscriptMessage;
+use turn::{knowledge::Passage, model::TranscriptMessage};
 
 use crate::{read_back::ReadBack, tools::ToolCounters, users::ToolAnswers};
 
@@ -29,6 +29,8 @@ pub struct Observations {
     pub purge: Purge,
     /// Whether the agent has tools.
     pub has_tools: bool,
+    /// What searches have found.
+    pub passages: Vec<Passage>,
     /// What has happened in tools.
     pub tool_counters: ToolCounters,
     /// What users have answered to tool calls.
@@ -119,6 +121,8 @@ pub struct DisplayedTurn {
 }
 
 pub struct ModelRequest {
+    /// The turn of the request, if its handler has published.
+    pub turn_id: Option<String>,
     pub transcript: Vec<TranscriptMessage>,
     /// The answers that a retry had replaced by then.
     pub superseded_answers: Vec<String>,

@@ -3,7 +3,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use local::stack::{FailureDestination, Function};
 use serde_json::Value;
+use tokio::time::Instant;
 use turn::{
+    knowledge::Passage,
     model::{ModelRequest, TranscriptMessage},
     mutation::{Mutation, Update},
 };
@@ -24,6 +26,10 @@ pub struct Recorder {
     pub sent_updates: BTreeMap<UpdateId, Vec<u8>>,
     /// The texts of messages whose sending was acknowledged, by turn.
     pub acknowledged: BTreeMap<String, String>,
+    /// What searches have found.
+    pub passages: Vec<Passage>,
+    /// When the database of the documents is no longer paused, if it was.
+    pub resumed_at: Option<Instant>,
     /// What has happened in tools.
     pub tool_counters: ToolCounters,
     /// What users have answered to tool calls.

@@ -14,6 +14,7 @@ use tokio::{
 use crate::{
     access::Access,
     checker::{self, Violation},
+    citation_checks::CitationCounts,
     conversation::{self, WAIT_END},
     environment::{Environment, Trace},
     fault_profile::FaultCounts,
@@ -52,6 +53,7 @@ pub struct Report {
     pub fault_counts: FaultCounts,
     pub sizes: Sizes,
     pub tool_counts: ToolCounts,
+    pub citation_counts: CitationCounts,
     /// How often the mutant has changed something.
     pub mutations: u64,
     pub trace: Vec<String>,
@@ -189,6 +191,7 @@ async fn report(environment: &Arc<Environment>, displays: Vec<BTreeMap<String, D
         fault_counts: environment.with_faults(|profile, _| profile.counts.clone()),
         sizes: environment.with_recorder(|recorder| recorder.sizes).max(Sizes::of_items(&observations.items)),
         tool_counts: ToolCounts::of(&observations),
+        citation_counts: CitationCounts::of(&observations),
         mutations: environment.with_recorder(|recorder| recorder.mutations),
         trace: environment.trace_lines(),
     }
@@ -225,6 +228,7 @@ fn observe(
         }
     }
     let model_requests = recorder.model_calls.iter().map(|call| ModelRequest {
+        turn_id: call.attempt.as_ref().map(|(turn_id, _)| turn_id.clone()),
         transcript: call.transcript.clone(),
         superseded_answers: call.superseded_answers.clone(),
     });
@@ -242,6 +246,7 @@ fn observe(
         purge,
         read_back,
         has_tools: environment.agent.has_tools,
+        passages: recorder.passages.clone(),
         tool_counters: recorder.tool_counters.clone(),
         tool_answers: recorder.tool_answers.clone(),
         items,

@@ -6,13 +6,15 @@ use api::types::{ConversationEvent, Sender, SenderKind, ToolResult, ToolStatus, 
 use serde::Deserialize;
 use serde_json::{Value, json};
 use turn::{
+    knowledge::Passage,
+    knowledge_tool::{SEARCH_TOOL_NAME, passages_of_result},
     model::{ModelRequest, ToolOutput, TranscriptBlock},
     request::Agent,
     transcript::{TranscriptInput, build_transcript},
 };
 
 use crate::{
-    aws::bedrock::check_request,
+    aws::{bedrock::check_request, citations::is_search_result},
     checker::Violation,
     environment::Environment,
     observations::Observations,
@@ -49,6 +51,8 @@ struct StoredCall<'a> {
     results: Vec<ToolResult>,
     executions: Option<&'a Executions>,
     answers: Option<&'a CallAnswers>,
+    /// What searches have found.
+    passages: &'a [Passage],
 }
 
 pub fn check(observations: &Observations) -> Vec<Violation> {
@@ -142,7 +146,8 @@ fn stored_calls<'a>(
             let id = CallId { turn_id: turn_id.to_owned(), position: event.position, tool_use_id: tool_use.id.clone() };
             let executions = observations.tool_counters.get(&id);
             let answers = observations.tool_answers.get(&(turn_id.to_owned(), tool_use.id.clone()));
-            calls.push(StoredCall { id, tool_use: tool_use.clone(), results: Vec::new(), executions, answers });
+            let (tool_use, passages) = (tool_use.clone(), observations.passages.as_slice());
+            calls.push(StoredCall { id, tool_use, results: Vec::new(), executions, answers, passages });
         }
     }
     calls
@@ -170,7 +175,9 @@ impl StoredCall<'_> {
         let is_true = match (result.status, tool) {
             (ToolStatus::Succeeded, Some(SimulatedTool::Client)) => is_from_client(false),
             (ToolStatus::Succeeded, Some(_)) => returned.iter().any(|returned| returned == json),
-            (ToolStatus::Succeeded, None) => false,
+            (ToolStatus::Succeeded, None) => {
+                self.tool_use.name == SEARCH_TOOL_NAME && has_known_passages(json, self.passages)
+            }
             // A failure is known: a call that may have taken effect is UNKNOWN.
             (ToolStatus::Failed, Some(SimulatedTool::Change | SimulatedTool::ApprovedChange)) => {
                 executed == 0 || failures > 0
@@ -205,7 +212,8 @@ fn check_transcripts(observations: &Observations, events: &[ConversationEvent]) 
         let mut returned = counters.flat_map(|(_, executions)| &executions.returned);
         let answers = observations.tool_answers.iter().filter(|((_, call), _)| call == id);
         let mut sent = answers.flat_map(|(_, answers)| &answers.sent);
-        returned.any(|returned| returned == json)
+        has_known_passages(json, &observations.passages)
+            || returned.any(|returned| returned == json)
             || sent.any(|answer| matches!(answer, Answer::Result { json: sent, .. } if sent == json))
     };
     let has_other_result = |id: &str, text: &str| {
@@ -227,6 +235,11 @@ fn check_transcripts(observations: &Observations, events: &[ConversationEvent]) 
         _ => None,
     });
     wrong.collect()
+}
+
+/// Whether a result is that of a search that has found these passages.
+fn has_known_passages(json: &str, passages: &[Passage]) -> bool {
+    is_search_result(json) && passages_of_result(json).iter().all(|(_, passage)| passages.contains(passage))
 }
 
 /// 8 and 13: whatever the conversation's turns have ended in, Bedrock takes the transcript of a next message.
@@ -413,7 +426,7 @@ mod tests {
             let block = TranscriptBlock::ToolResult { tool_use_id: "call".into(), is_error: false, output };
             let transcript = vec![TranscriptMessage { role: Role::User, content: vec![block] }];
             let succeeded = json!({ "status": "SUCCEEDED", "json": "7" });
-            let request = ModelRequest { transcript, superseded_answers: Vec::new() };
+            let request = ModelRequest { turn_id: None, transcript, superseded_answers: Vec::new() };
             Observations { model_requests: vec![request], ..observations(&succeeded, vec![answer("7")]) }
         };
         assert!(!is_violated(&with_transcript("7")));

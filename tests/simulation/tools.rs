@@ -8,7 +8,7 @@ use client::{
 use handler::tools::CallError;
 use local::template::{ACCOUNT, REGION};
 
-use crate::{environment::Environment, rng::Rng};
+use crate::{environment::Environment, knowledge::KnowledgeProfile, rng::Rng};
 
 /// The functions that agents may have as tools, as the template's parameter.
 pub const ALLOWED_FUNCTIONS: &str = "arn:aws:lambda:us-east-1:000000000000:function:tool-*";
@@ -37,6 +37,8 @@ pub enum SimulatedTool {
 pub struct AgentProfile {
     /// Without tools it is the default agent.
     pub has_tools: bool,
+    /// Only of an agent with tools.
+    pub knowledge: Option<KnowledgeProfile>,
     /// That a request to the model is answered with tool calls, in percent.
     pub steps: u64,
     model_id: &'static str,
@@ -115,9 +117,11 @@ impl SimulatedTool {
 }
 
 impl AgentProfile {
-    pub fn random(rng: &mut Rng) -> Self {
+    pub fn random(rng: &mut Rng, seed: u64) -> Self {
+        let has_tools = rng.percent(88);
         Self {
-            has_tools: rng.percent(88),
+            has_tools,
+            knowledge: KnowledgeProfile::random(seed).filter(|_| has_tools),
             steps: rng.choose(&[20, 50, 80]),
             model_id: rng.choose(&MODELS),
             max_steps: rng.choose(&[2, 4, 10]),
@@ -125,11 +129,12 @@ impl AgentProfile {
         }
     }
 
-    /// The agent with its tools, or a version of it that has lost them.
+    /// The agent with its tools and documents, or a version of it that has lost them.
     pub fn put(&self, environment: &Environment, has_tools: bool) -> PutAgent {
         PutAgent {
             id: agent_id(environment),
-            model_id: self.model_id.to_owned(),
+            model_id: self.knowledge.map_or(self.model_id, |knowledge| knowledge.model_id).to_owned(),
+            knowledge: self.knowledge.filter(|_| has_tools).map(|knowledge| knowledge.put()),
             tools: has_tools.then(|| SimulatedTool::ALL.map(SimulatedTool::put).into()),
             max_steps: has_tools.then_some(self.max_steps),
             tool_timeout_seconds: has_tools.then_some(self.tool_timeout_seconds),

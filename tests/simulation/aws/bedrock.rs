@@ -6,8 +6,14 @@ use futures::{Stream, StreamExt, stream};
 use tokio::time::sleep;
 use turn::model::{ModelError, ModelRequest, ModelStop, StreamEvent, TranscriptBlock};
 
-use super::invocation;
-use crate::{checker::Violation, environment::Environment, long_run::LongRun, rng::Rng, tools::SimulatedTool};
+use super::{
+    citations::{RequestedPassages, is_one_block, search_tool},
+    invocation,
+};
+use crate::{
+    checker::Violation, environment::Environment, knowledge::QUERY_MODEL, long_run::LongRun, rng::Rng,
+    tools::SimulatedTool,
+};
 
 /// Texts that are easily damaged: joined emoji, line ends, right-to-left text, combining marks, control
 /// characters.
@@ -26,6 +32,13 @@ struct Script {
 
 type ModelEvent = Result<StreamEvent, ModelError>;
 
+impl Script {
+    fn refusal_of_search_results(rng: &mut Rng) -> Self {
+        let events = vec![(rng.milliseconds(1..500), Err(ModelError::SearchResultsRefused))];
+        Self { events, end: StreamEnd::Closed }
+    }
+}
+
 #[derive(Clone, Copy)]
 enum StreamEnd {
     Closed,
@@ -40,11 +53,17 @@ pub fn converse(
     request: &Arc<ModelRequest>,
 ) -> (usize, impl Stream<Item = ModelEvent> + Send + use<>) {
     let call = environment.with_recorder(|recorder| recorder.record_model_call(&environment, request));
+    let passages = RequestedPassages::of(request);
+    let refuses_search_results = environment.agent.knowledge.is_some_and(|knowledge| knowledge.refuses_search_results);
     let Script { events, end } = environment.with_rng(|rng| match environment.long_run {
         Some(long_run) => long_script(rng, long_run, call),
-        None if !request.tools.is_empty() && rng.percent(environment.agent.steps) => step_script(rng, request, call),
-        None => random_script(rng, call),
+        None if refuses_search_results && passages.has_search_results() => Script::refusal_of_search_results(rng),
+        None if !request.tools.is_empty() && rng.percent(environment.agent.steps) => {
+            step_script(rng, request, &passages, call)
+        }
+        None => random_script(rng, &passages, call),
     });
+    let (is_query, is_one_block) = (request.model_id == QUERY_MODEL, is_one_block(request));
     environment.trace(|| format!("model call {call}: {} events", events.len()));
     let (caller, request) = (Arc::clone(&environment), Arc::clone(request));
     let open = stream::once(async move {
@@ -62,8 +81,10 @@ pub fn converse(
     });
     let stream = open.filter_map(async |()| None).chain(events).chain(silence.filter_map(async |()| None));
     let stream = stream.inspect(move |event| {
-        if let Ok(StreamEvent::Text { block, text }) = event {
-            let delta = (*block, text.clone());
+        if let Ok(StreamEvent::Text { block, text }) = event
+            && !is_query
+        {
+            let delta = (if is_one_block { 0 } else { *block }, text.clone());
             environment.with_recorder(|recorder| recorder.model_calls[call].received_deltas.push(delta));
         }
     });
@@ -84,7 +105,7 @@ pub async fn check_request(environment: &Environment, request: Arc<ModelRequest>
 }
 
 /// A step with tool calls, some of which cannot be run, and some of which break off.
-fn step_script(rng: &mut Rng, request: &ModelRequest, call: usize) -> Script {
+fn step_script(rng: &mut Rng, request: &ModelRequest, passages: &RequestedPassages, call: usize) -> Script {
     let mut events: Vec<(Duration, ModelEvent)> = vec![(rng.milliseconds(5..300), Ok(StreamEvent::Other))];
     let mut block = 0;
     if rng.percent(60) {
@@ -92,13 +113,18 @@ fn step_script(rng: &mut Rng, request: &ModelRequest, call: usize) -> Script {
         for _ in 0..rng.below(6) {
             let text = random_text(rng);
             events.push((rng.milliseconds(0..60), Ok(StreamEvent::Text { block, text })));
+            for event in passages.random_events(rng, &mut block) {
+                events.push((rng.milliseconds(0..60), Ok(event)));
+            }
         }
         block += 1;
     }
     for number in 0..rng.within(0..5) {
-        let (id, name) = (random_call_id(rng, request, call, number), random_tool_name(rng).to_owned());
+        let (id, name) = (random_call_id(rng, request, call, number), random_tool_name(rng));
+        let search = search_tool(request).filter(|_| rng.percent(50));
+        let name = search.unwrap_or(name).to_owned();
         events.push((rng.milliseconds(0..20), Ok(StreamEvent::ToolUse { block, id, name })));
-        for json in random_input(rng) {
+        for json in if search.is_some() { random_query(rng) } else { random_input(rng) } {
             events.push((rng.milliseconds(0..20), Ok(StreamEvent::ToolInput { block, json })));
         }
         block += 1;
@@ -150,6 +176,12 @@ fn random_input(rng: &mut Rng) -> Vec<String> {
     parts
 }
 
+/// Some have no query.
+fn random_query(rng: &mut Rng) -> Vec<String> {
+    let parts = if rng.percent(8) { vec!["{\"n\":1}"] } else { vec!["", "{\"query\": \"", "So?\"}"] };
+    parts.into_iter().map(str::to_owned).collect()
+}
+
 /// Most steps end with the order to run their tools; some stop for another reason, break off, or fall silent.
 fn push_step_end(rng: &mut Rng, events: &mut Vec<(Duration, ModelEvent)>) -> StreamEnd {
     let pause = rng.milliseconds(0..50);
@@ -170,7 +202,7 @@ fn push_step_end(rng: &mut Rng, events: &mut Vec<(Duration, ModelEvent)>) -> Str
 }
 
 /// A text answer begins with the number of its call, so that no two answers are equal.
-fn random_script(rng: &mut Rng, call: usize) -> Script {
+fn random_script(rng: &mut Rng, passages: &RequestedPassages, call: usize) -> Script {
     let kind = rng.below(100);
     if kind < 6 {
         return random_refusal(rng);
@@ -191,6 +223,9 @@ fn random_script(rng: &mut Rng, call: usize) -> Script {
             block += u32::from(rng.percent(3));
             let text = random_text(rng);
             push(rng, StreamEvent::Text { block, text });
+            for event in passages.random_events(rng, &mut block) {
+                push(rng, event);
+            }
         }
     }
     let end = push_end(rng, &mut events, kind);
@@ -201,7 +236,7 @@ fn random_script(rng: &mut Rng, call: usize) -> Script {
 fn long_script(rng: &mut Rng, long_run: LongRun, call: usize) -> Script {
     let is_long = call == 0 || matches!(long_run, LongRun::Continues(_) | LongRun::Turns(_));
     if !is_long {
-        return random_script(rng, call);
+        return random_script(rng, &RequestedPassages::none(), call);
     }
     let mut events = vec![(Duration::ZERO, Ok(StreamEvent::Text { block: 0, text: format!("«{call}»") }))];
     for (block, text) in long_run.deltas(rng) {
@@ -253,7 +288,7 @@ fn random_refusal(rng: &mut Rng) -> Script {
     Script { events: vec![(rng.milliseconds(1..500), Err(error))], end: StreamEnd::Closed }
 }
 
-fn random_text(rng: &mut Rng) -> String {
+pub fn random_text(rng: &mut Rng) -> String {
     let mut text = String::new();
     for _ in 0..rng.within(1..5) {
         text.push_str(rng.choose(&TEXTS));

@@ -32,7 +32,7 @@ use turn::{
 use uuid::Uuid;
 
 use super::{api, bedrock, dynamodb_sdk, invocation, tools::SimulatedTools};
-use crate::{environment::Environment, fault_profile::Link, network::CallError, tools::ALLOWED_FUNCTIONS};
+use crate::{environment::Environment, fault_profile::Link, knowledge, network::CallError, tools::ALLOWED_FUNCTIONS};
 
 /// The timeout of the handler's own HTTP client.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -107,13 +107,21 @@ impl SimulatedEffects<'_> {
 
 impl Effects for SimulatedEffects<'_> {
     fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send {
+        let request = match self.environment.mutant {
+            Some(mutant) => {
+                let mut request = ModelRequest::clone(&request);
+                mutant.change_model_request(&self.environment, &mut request);
+                Arc::new(request)
+            }
+            None => request,
+        };
         let (call, stream) = bedrock::converse(Arc::clone(&self.environment), &request);
         self.model_calls().push(call);
         stream
     }
 
-    async fn retrieve(&self, request: Arc<RetrievalRequest>) -> RetrievalResult {
-        unreachable!("{} is searched, and no agent has documents", request.knowledge_base_id)
+    async fn retrieve(&self, _: Arc<RetrievalRequest>) -> RetrievalResult {
+        knowledge::retrieve(&self.environment).await
     }
 
     async fn run_tool(&self, run: ToolRun) -> (String, ToolOutcome) {

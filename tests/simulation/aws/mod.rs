@@ -3,6 +3,7 @@
 pub mod api;
 pub mod bedrock;
 pub mod bedrock_sdk;
+pub mod citations;
 pub mod data_source;
 pub mod dynamodb_sdk;
 pub mod handler;

@@ -3,12 +3,18 @@ use std::{pin::pin, sync::Arc};
 
 use handler::tools::{CallError, ToolBackend};
 use tokio::{select, time::sleep};
-use turn::{model::ToolOutput, tool::ToolRun};
+use turn::{
+    knowledge::{Knowledge, RetrievalError},
+    knowledge_tool::{parse_query, search_result},
+    model::ToolOutput,
+    tool::{ToolRun, ToolTarget},
+};
 
 use super::invocation;
 use crate::{
     environment::Environment,
     fault_profile::Link,
+    knowledge::retrieve,
     mutants::Mutant,
     network,
     tools::{CallId, execute},
@@ -22,12 +28,18 @@ impl ToolBackend for SimulatedTools {
     type Call = CallId;
 
     async fn prepare(&self, run: &ToolRun) -> Result<CallId, CallError> {
+        if let ToolTarget::Knowledge(_) = run.tool.target {
+            parse_query(&run.tool_use.input).map_err(CallError::Refused)?;
+        }
         Ok(CallId { turn_id: run.claim.turn_id.clone(), position: run.position, tool_use_id: run.tool_use.id.clone() })
     }
 
     /// A process may be killed before the request, while the tool runs, and when its response arrives.
     async fn send(&self, call: &CallId, run: &ToolRun) -> Result<ToolOutput, CallError> {
         let environment = &self.environment;
+        if let ToolTarget::Knowledge(knowledge) = &run.tool.target {
+            return search(environment, knowledge).await;
+        }
         invocation::pass_fault_point(environment, "a tool call").await;
         let (callee, call, tool) = (Arc::clone(environment), call.clone(), run.tool_use.name.clone());
         let request = environment.call(Link::HandlerToTool, move || {
@@ -48,6 +60,14 @@ impl ToolBackend for SimulatedTools {
         let result = response.unwrap_or_else(|error| Err(call_error(environment, error)));
         environment.trace(|| format!("{} responds: {result:?}", run.tool_use.id));
         result.map(ToolOutput::Json)
+    }
+}
+
+async fn search(environment: &Arc<Environment>, knowledge: &Knowledge) -> Result<ToolOutput, CallError> {
+    match retrieve(environment).await {
+        Ok(passages) => Ok(ToolOutput::Json(search_result(knowledge.select(passages)))),
+        Err(RetrievalError::Resuming | RetrievalError::Temporary) => Err(CallError::NotStarted),
+        Err(RetrievalError::Refused) => Err(CallError::Refused("The documents could not be searched.")),
     }
 }
 
