@@ -11,6 +11,7 @@ use client::{
 use futures::StreamExt;
 use local::{
     fault_injection::FaultPlan,
+    knowledge_base::KnowledgeOptions,
     lambda::LocalFunction,
     server::{Models, Server, ServerOptions},
 };
@@ -41,6 +42,14 @@ impl Backend {
         Self::start_with(options, state).await
     }
 
+    /// Agents may have this model and search the documents.
+    pub async fn start_with_documents(model_id: &str, knowledge: KnowledgeOptions) -> Self {
+        let state = tempfile::tempdir().expect("a folder is created");
+        let parameters = BTreeMap::from([("ModelId".to_owned(), model_id.to_owned())]);
+        let options = options(state.path().to_owned(), Duration::ZERO);
+        Self::start_with(ServerOptions { parameters, knowledge: Some(knowledge), ..options }, state).await
+    }
+
     async fn start_with(options: ServerOptions, state: TempDir) -> Self {
         let server = Server::start(options).await.expect("the server starts");
         let key = Credentials::ApiKey(server.endpoint.api_key.clone().expect("the API accepts a key"));
@@ -57,6 +66,11 @@ impl Backend {
     pub async fn conversation_with_tools(&self, model_id: &str, tools: Vec<PutTool>) -> String {
         let tools = (!tools.is_empty()).then_some(tools);
         let agent = PutAgent { id: "measured".into(), model_id: model_id.into(), tools, ..PutAgent::default() };
+        self.conversation_with_agent(agent).await
+    }
+
+    /// Puts an agent, and creates a conversation with it.
+    pub async fn conversation_with_agent(&self, agent: PutAgent) -> String {
         self.administrator().call(&agent).await.expect("the agent is put");
         let request = CreateConversation { agent_id: Some(agent.id), ..CreateConversation::default() };
         self.api.call(&request).await.expect("the conversation is created").id

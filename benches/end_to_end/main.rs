@@ -1,8 +1,9 @@
-//! Benchmarks of a local server with its handler: publishing, latency, table capacity, tool calls,
-//! cancellation and memory. The process fails when a budget is exceeded.
+//! Benchmarks of a local server with its handler: publishing, latency, table capacity, tool calls, searches of
+//! documents, cancellation and memory. The process fails when a budget is exceeded.
 mod answer_delivery;
 mod backend;
 mod cancellation;
+mod document_search;
 mod handler_process;
 #[path = "../../tests/support/lambda_function.rs"]
 mod lambda_function;
@@ -23,13 +24,15 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let recorder = Recorder::default();
-    let targets =
-        Targets::new().with_target("local::bedrock", Level::TRACE).with_target("local::fault_injection", Level::TRACE);
+    let modules = ["local::bedrock", "local::fault_injection", "local::knowledge_base::routes"];
+    let targets = Targets::new().with_targets(modules.map(|module| (module, Level::TRACE)));
     tracing_subscriber::registry().with(recorder.clone().with_filter(targets)).init();
     let answers_in_budget = answer_delivery::measure_all(&recorder).await;
     let tool_calls_in_budget = tool_calls::measure_all(&recorder).await;
+    let searches_in_budget = document_search::measure_all(&recorder).await;
     let handler_in_budget = handler_process::measure(&recorder).await;
     let cancellation_in_budget = cancellation::measure_all(&recorder).await;
-    let in_budget = answers_in_budget && tool_calls_in_budget && handler_in_budget && cancellation_in_budget;
-    if in_budget { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let in_budget =
+        [answers_in_budget, tool_calls_in_budget, searches_in_budget, handler_in_budget, cancellation_in_budget];
+    if in_budget.iter().all(|in_budget| *in_budget) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -80,7 +80,8 @@ async fn retrieve_passages(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    respond(async {
+    tracing::trace!("search received");
+    let response = respond(async {
         let call = service.call(knowledge_base_id, &headers)?;
         let body = read(body)?;
         if let Searches::Forwarded(forwarder) = call.searches {
@@ -89,7 +90,9 @@ async fn retrieve_passages(
         }
         Ok(Json(retrieve::retrieve(&call, &body).await?).into_response())
     })
-    .await
+    .await;
+    tracing::trace!("search answered");
+    response
 }
 
 async fn retrieve_and_generate(
