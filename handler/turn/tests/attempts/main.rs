@@ -7,4 +7,5 @@ mod received_text;
 mod script;
 mod shared_with_resolvers;
 mod simulation;
+mod token_counts;
 mod transcripts;
