@@ -79,9 +79,10 @@ impl Answer {
         }
     }
 
-    /// From now on text leaves room for citations.
+    /// From now on text leaves room for citations, but no more than a quarter of an event's.
     pub fn expect_citations(&mut self) {
-        self.citation_room_bytes = CITATION_ROOM_BYTES;
+        let event_room = self.event_max_bytes.saturating_sub(ENVELOPE_BYTES);
+        self.citation_room_bytes = CITATION_ROOM_BYTES.min(event_room / 4);
     }
 
     /// Adds a citation to the last `length` UTF-16 code units of a block's text. A citation of text that is
@@ -284,6 +285,17 @@ mod tests {
         assert_eq!(answer.take_full_event().unwrap().len(), MAX_EVENT_BLOCKS);
         assert_eq!(answer.take_full_event(), None);
         assert_eq!(texts(&answer.take_open_event()), ["ab", "c"]);
+    }
+
+    #[test]
+    fn small_event_has_text_beside_the_room_for_citations() {
+        let mut answer = Answer::new(&Limits { event_max_bytes: 8192, ..Limits::default() });
+        answer.expect_citations();
+        answer.push_delta(0, &"a".repeat(2000));
+        assert_eq!(
+            texts(&answer.take_full_event().unwrap())[0].len(),
+            (8192 - ENVELOPE_BYTES) * 3 / 8 - BLOCK_BYTES / 2
+        );
     }
 
     #[test]
