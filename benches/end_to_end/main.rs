@@ -1,5 +1,5 @@
-//! Benchmarks of a local server with its handler: publishing, latency, table capacity, tool calls, searches of
-//! documents, cancellation and memory. The process fails when a budget is exceeded.
+//! Benchmarks of a local server with its handler: publishing, latency, table capacity, tool calls, searches,
+//! cancellation and memory. The process fails when a budget is exceeded.
 mod answer_delivery;
 mod backend;
 mod cancellation;

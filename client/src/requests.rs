@@ -298,8 +298,8 @@ pub struct PutGraphqlTool {
     pub url: Option<String>,
 }
 
-/// The documents from which an agent answers: those of the deployment's knowledge base. What is `None` has the
-/// default that the schema says.
+/// The documents from which an agent answers: those of the deployment's knowledge base. What is `None` has
+/// the default that the schema says.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PutKnowledge {

@@ -115,9 +115,10 @@ pub fn check_attempt(attempt: &AttemptCitations, passages: &PassageTurns) -> Vec
     // The citations of batches, in their order, are some of the stored ones in theirs.
     let mut rest = stored.iter();
     let published = attempt.batches.iter().flat_map(|batch| citations(batch));
-    let lost = published.filter(|citation| !rest.any(|stored| stored == citation)).count();
-    if lost > 0 {
-        violations.push(Violation::new(7, format!("{lost} citations of batches of {turn_id} are not in its answer")));
+    let missing = published.filter(|citation| !rest.any(|stored| stored == citation)).count();
+    if missing > 0 {
+        violations
+            .push(Violation::new(7, format!("{missing} citations of batches of {turn_id} are not in its answer")));
     }
     violations
 }

@@ -16,8 +16,8 @@ pub fn source_or_title(passage: &Passage) -> String {
     passage.source.clone().filter(|source| !source.is_empty()).unwrap_or_else(|| passage.title())
 }
 
-/// Gives the results of searches with the built-in tool as search results. Results without passages, and those
-/// that are text already, stay.
+/// Gives the results of searches with the built-in tool as search results. Results without passages, and
+/// those that are text already, stay.
 pub fn convert_found_passages(transcript: &mut [TranscriptMessage]) {
     let searches: HashSet<String> =
         transcript.iter().flat_map(|message| &message.content).filter_map(search_id).collect();

@@ -48,7 +48,7 @@ impl RequestedPassages {
         self.is_native
     }
 
-    /// The events of some text that cites, and of some that cites nothing. `block` is that of the text before.
+    /// The events of text that cites, or none. `block` is that of the text before.
     pub fn random_events(&self, rng: &mut Rng, block: &mut u32) -> Vec<StreamEvent> {
         if self.passages.is_empty() || !rng.percent(60) {
             return Vec::new();

@@ -27,8 +27,8 @@ pub(super) fn refuses_streamed_tools(message: &str) -> bool {
 }
 
 /// Whether Bedrock refused a request because the model takes no search results, or does not cite them.
-/// Recorded from models of OpenAI, Alibaba and others: "This model doesn't support the searchResult field", and
-/// for documents "… for user messages. Remove document and try again."; from Claude Sonnet 4 in September 2025:
+/// Recorded from models of OpenAI and others: "This model doesn't support the searchResult field", and for
+/// documents "… for user messages. Remove document and try again."; from Claude Sonnet 4 in September 2025:
 /// "This model doesn't support citations." (boto3 #4608). What Claude itself says of a search result that it
 /// does not take is not known; its own messages name the member `search_result`.
 pub(super) fn refuses_search_results(message: &str) -> bool {
