@@ -84,17 +84,20 @@ function newestEvents(ctx) {
   return closing && !isReplay ? [closing.event, ...recentEvents] : recentEvents;
 }
 
+/**
+ * A handler may make 1,000 iterations: three for each of at most 201 events, and two for each of these blocks.
+ * Where the history has more of them, the handler reads the rest from the table.
+ */
+const MAX_CITING_BLOCKS = 190;
+
 /** Oldest first. `newestFirst`: the newest events of the conversation. */
 function historyBefore(question, newestFirst) {
   const history = [];
   let room = HISTORY_BYTES;
   const older = newestFirst.filter((event) => event.position < question.position);
-  const calls = older
-    .flatMap((event) => event.content)
-    .filter((block) => block.toolUse?.name === SEARCH_TOOL);
-  const searchIds = calls.map((block) => block.toolUse.id);
-  for (const event of older) {
-    const content = event.content.map((block) => withoutPassages(block, searchIds));
+  const { events, searchIds } = withSearches(older);
+  for (const event of events) {
+    const content = withoutPassages(event.content, searchIds);
     room -= (util.base64Encode(JSON.stringify(content)).length * 3) / 4;
     if (room < 0) break;
     history.unshift(toPayloadEvent({ ...event, content }));
@@ -105,12 +108,37 @@ function historyBefore(question, newestFirst) {
 /** The same as SEARCH_TOOL_NAME in handler/turn/src/knowledge_tool.rs. */
 const SEARCH_TOOL = 'search_documents';
 
+/** The newest events, as many as have no more citing blocks than allowed, and the ids of their searches. */
+function withSearches(newestFirst) {
+  const events = [];
+  const searchIds = [];
+  let blocks = 0;
+  for (const event of newestFirst) {
+    const citingBlocks = mayHavePassages(event.content) ? event.content : [];
+    blocks += citingBlocks.length;
+    if (blocks > MAX_CITING_BLOCKS) break;
+    for (const { toolUse } of citingBlocks) {
+      if (toolUse?.name === SEARCH_TOOL) searchIds.push(toolUse.id);
+    }
+    events.push(event);
+  }
+  return { events, searchIds };
+}
+
+/** A text with one of these words is harmless: its blocks are looked at and stay as they are. */
+function mayHavePassages(content) {
+  const json = JSON.stringify(content);
+  return json.includes('citations') || json.includes('passages') || json.includes(SEARCH_TOOL);
+}
+
 /** The model never gets the passages of past turns, which would take the room of their texts. */
-function withoutPassages(block, searchIds) {
-  const { citations, ...rest } = block;
-  if (!rest.toolResult || !searchIds.includes(rest.toolResult.toolUseId)) return rest;
-  const { json, ...toolResult } = rest.toolResult;
-  return { ...rest, toolResult };
+function withoutPassages(content, searchIds) {
+  if (!mayHavePassages(content)) return content;
+  return content.map(({ citations, ...block }) => {
+    if (!block.toolResult || !searchIds.includes(block.toolResult.toolUseId)) return block;
+    const { json, ...toolResult } = block.toolResult;
+    return { ...block, toolResult };
+  });
 }
 
 function toPayloadAgent(agent) {

@@ -40,6 +40,35 @@ fn handler_may_make_1000_iterations() {
 }
 
 #[test]
+fn history_with_citations_is_sent_within_the_iterations() {
+    let engine = Engine::new().expect("the engine starts");
+    let text = include_str!("../../resolvers/turns/startTurn.js").to_owned();
+    let code = Code { path: "startTurn.js".into(), text };
+    for (blocks, is_citing, expected) in
+        [(1, false, 201), (64, false, 201), (1, true, 190), (3, true, 63), (64, true, 2)]
+    {
+        let citing = json!({ "text": "So [1].", "citations": [{ "passage": "Alpha." }] });
+        let block = if is_citing { citing } else { json!({ "text": "So." }) };
+        let event = |position: u32| json!({ "position": position, "content": vec![block.clone(); blocks] });
+        let stash = json!({
+            "agent": { "id": "a", "version": 1, "modelId": "m", "contextBytes": 1, "tools": [] },
+            "conversation": { "id": "c1" },
+            "recentEvents": (1..=201).rev().map(event).collect::<Vec<_>>(),
+            "question": { "position": 202, "content": [{ "text": "Why?" }] },
+            "queuedTurn": { "id": "t", "run": 1, "status": "QUEUED", "runPosition": 202, "answerPosition": 202 },
+        });
+        match engine.run(&code, Handler::Request, json!({ "arguments": {}, "stash": stash })).outcome {
+            Outcome::Returned(request) => {
+                let history = request["payload"]["history"].as_array().expect("a history");
+                assert_eq!(history.len(), expected, "{blocks} blocks");
+                assert!(!request.to_string().contains("Alpha"), "{blocks} blocks");
+            }
+            other => panic!("{blocks} blocks: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn utilities_do_not_count_as_iterations() {
     let engine = Engine::new().expect("the engine starts");
     let large = code("return util.dynamodb.toDynamoDB(ctx.args.list).L.length;");
