@@ -139,14 +139,15 @@ fn wrong_citation(turn_id: &str, citation: &Citation, units: &[u16], passages: &
     let is_marker =
         marker.is_some_and(|numbers| numbers.split(", ").any(|number| number == citation.number.to_string()));
     let is_right = match is_marker {
-        true => before.is_empty() || tags_at_end(&before).contains(tag),
-        // The beginning of the span may be in the event before.
-        false => start == 0 || cited.contains(tag),
+        // The first of the tags may be in the event before, or a part of it.
+        true => tags_at_end(&before) == before || tags_at_end(&before).contains(tag),
+        // The beginning of the span may be in the event before, and the stream may have ended in its tags.
+        false => start == 0 || cited.contains(tag) || tags_at_end(&cited) == cited,
     };
     (!is_right).then_some("is of another passage than its text")
 }
 
-/// The end of a text from the first of the tags that it ends with. The first may be cut.
+/// The tags that a text ends with.
 fn tags_at_end(text: &str) -> &str {
     let is_of_tag = |character: char| matches!(character, '«' | 'p' | '»') || character.is_ascii_digit();
     &text[text.trim_end_matches(is_of_tag).len()..]

@@ -28,6 +28,7 @@ fn next_request(attempt: &mut Attempt, script: &Script, now: Instant) -> Arc<Mod
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "an attempt needs some moment to start from")]
 fn request_that_was_refused_for_its_search_results_costs_nothing() {
     let now = Instant::now();
     let script = Script::parse(
