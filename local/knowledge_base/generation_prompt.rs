@@ -43,8 +43,8 @@ impl PromptTemplate {
         self.0.contains(OUTPUT_FORMAT)
     }
 
-    /// The content of the user's message. The search results are a block of their own, and the question is the
-    /// last one.
+    /// The content of the user's message. The search results are a block of their own, and the question is
+    /// the last one.
     pub fn content(&self, question: &str, passages: &[Passage]) -> Vec<Value> {
         let results = search_results(passages);
         // The question comes in last: it may contain the name of a placeholder.

@@ -1,5 +1,5 @@
-//! Knowledge Bases of Amazon Bedrock over a folder of documents: Retrieve, RetrieveAndGenerate with its stream,
-//! ingestion jobs and the ingestion of single documents.
+//! Knowledge Bases of Amazon Bedrock over a folder of documents: Retrieve, RetrieveAndGenerate with its
+//! stream, ingestion jobs and the ingestion of single documents.
 mod answer_parts;
 mod document_ingestion;
 mod embeddings;

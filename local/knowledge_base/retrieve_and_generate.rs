@@ -25,11 +25,11 @@ use crate::bedrock::{
     BedrockError, ModelFailure, ModelService, SESSION_ID_HEADER, TextStream, encode_frame, read_text,
 };
 
-/// The permission that a caller needs; it has no resource. Beside it, it needs those for the search and the model.
+/// The permission that a caller needs, beside those for the search and the model. It has no resource.
 pub const ACTION: &str = "bedrock:RetrieveAndGenerate";
 /// Bedrock's answer where nothing is found.
 const NOTHING_FOUND: &str = "Sorry, I am unable to assist you with this request.";
-/// Questions of a session that are shorter are searched for together with the question before, in characters. In
+/// Shorter questions of a session are searched for together with the question before, in characters. In
 /// Bedrock, a model writes the question anew.
 const SHORT_QUESTION: usize = 40;
 /// Frames that wait for a slow client.

@@ -45,8 +45,8 @@ fn api_key(options: &ServerOptions) -> Result<String, StateDirError> {
 }
 
 /// The given parameters, and those that follow from other options: users need the stack's own user pool, the
-/// local OpenID Connect provider must be trusted, documents are the stack's own knowledge base, and agents may
-/// use the functions and the secrets for tools.
+/// local OpenID Connect provider must be trusted, documents are the stack's own knowledge base, and agents
+/// may use the functions and the secrets for tools.
 fn parameters(options: &ServerOptions, base_url: &str) -> Result<BTreeMap<String, String>, StartError> {
     let mut parameters = options.parameters.clone();
     let mut require = |parameter: &'static str, value: String, consequence| match parameters.get(parameter) {
