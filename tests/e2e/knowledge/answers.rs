@@ -36,6 +36,22 @@ fn cited_texts(answer: &Answer) -> Vec<(&Value, String)> {
         .collect()
 }
 
+/// Where the first citation ends in the whole text.
+fn first_citation_end(answer: &Answer) -> usize {
+    let mut before = 0;
+    for block in answer.blocks() {
+        if let Some(citation) = block["citations"].as_array().and_then(|citations| citations.first()) {
+            return before + citation["end"].as_u64().unwrap() as usize;
+        }
+        before += utf16_length(block["text"].as_str().unwrap());
+    }
+    panic!("the answer has a citation")
+}
+
+fn utf16_length(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
 fn event_text(event: &Value) -> String {
     event["content"].as_array().unwrap().iter().filter_map(|block| block["text"].as_str()).collect()
 }
@@ -63,7 +79,10 @@ async fn question_is_answered_with_citations_of_the_right_passage() {
         fixture.put_agent(agent, model, json!({})).await;
         let answer = fixture.ask(&fixture.backend.api, agent, LEAVE_QUESTION).await;
         assert_streamed_as_stored(&answer);
-        assert!(!answer.streamed_citations().is_empty(), "{model}");
+        // On a busy machine, the cited text may come with the event alone.
+        if utf16_length(&answer.streamed_text()) > first_citation_end(&answer) {
+            assert!(!answer.streamed_citations().is_empty(), "{model}: {:?}", answer.metadata);
+        }
         let (citation, text) = cited_texts(&answer).remove(0);
         assert_eq!((&citation["source"], &citation["title"]), (&json!(LEAVE), &json!("leave.md")), "{model}");
         assert!(citation["passage"].as_str().unwrap().contains("25 days of leave"), "{citation}");
