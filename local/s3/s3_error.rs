@@ -109,3 +109,35 @@ fn iso_8601(time: SystemTime) -> String {
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::body::to_bytes;
+
+    use super::*;
+
+    async fn body(error: S3Error) -> String {
+        let body = to_bytes(error.into_response("R1").into_body(), 4096).await.unwrap();
+        String::from_utf8(body.into()).unwrap().replace("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n", "")
+    }
+
+    #[tokio::test]
+    async fn expired_url_is_told_when_it_ended() {
+        let expired_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_000_300);
+        let now = expired_at + Duration::from_millis(1_500);
+        let error = PresignedUrlError::Expired { lifetime: Duration::from_secs(300), expired_at, now };
+        let expected = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message>\
+                        <X-Amz-Expires>300</X-Amz-Expires><Expires>2026-11-18T11:11:40Z</Expires>\
+                        <ServerTime>2026-11-18T11:11:41Z</ServerTime><RequestId>R1</RequestId></Error>";
+        assert_eq!(body(error.into()).await, expected);
+    }
+
+    #[tokio::test]
+    async fn key_is_escaped() {
+        let expected = "<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message>\
+                        <Key>a&lt;b&gt;&amp;&quot;c</Key><RequestId>R1</RequestId></Error>";
+        assert_eq!(body(S3Error::no_such_key("a<b>&\"c")).await, expected);
+    }
+}
