@@ -121,6 +121,6 @@ mod tests {
     #[test]
     fn quote_is_cut_at_a_character() {
         let text = "é".repeat(400);
-        assert_eq!(best_quotes("é", &[&text])[0].text.chars().count(), MAX_QUOTE_CHARACTERS);
+        assert_eq!(best_quotes("éééé", &[&text])[0].text.chars().count(), MAX_QUOTE_CHARACTERS);
     }
 }
