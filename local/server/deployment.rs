@@ -64,7 +64,9 @@ fn parameters(options: &ServerOptions, base_url: &str) -> Result<BTreeMap<String
     if options.knowledge.is_some() {
         require("Knowledge", "create".into(), "the documents of --knowledge would not be searched")?;
     }
-    require("KnowledgeBucket", "none".into(), "links would lead to a bucket that the local server does not have")?;
+    if options.parameters.contains_key("KnowledgeBucket") {
+        require("KnowledgeBucket", "none".into(), "links would lead to a bucket that the local server does not have")?;
+    }
     if options.oidc {
         require("OidcIssuer", LocalIssuers::oidc_url(base_url), "the provider of --oidc would not be trusted")?;
         parameters.entry("OidcClientPattern".into()).or_insert_with(|| LOCAL_CLIENT_ID.into());
