@@ -113,6 +113,13 @@ function jsonSize(value) {
   return (encoded.length / 4) * 3 - padding - '""'.length;
 }
 
+/** Refuses a text that no model is asked. */
+function requireText(field, text) {
+  requireInput(field, text && !isBlank(text), 'more than blanks');
+  requireInput(field, isUnicode(text), 'Unicode text without lone surrogates');
+  requireInput(field, jsonSize(text) <= 102400, 'at most 100 KB of JSON-escaped UTF-8');
+}
+
 /** The tool settings of an agent that was put without them, or stored before agents had tools. */
 const TOOL_DEFAULTS = { tools: [], maxSteps: 10, toolTimeoutSeconds: 30 };
 
@@ -126,6 +133,14 @@ function toVisibleAgent(ctx, agent) {
   const { knowledge } = agent;
   const visible = knowledge ? { knowledge: { ...knowledge, filter: null, rerankModelArn: null } } : {};
   return { ...agent, systemPrompt: null, tools, ...visible };
+}
+
+/** An agent as the handler gets it. */
+function toPayloadAgent(agent) {
+  const { id, version, name, modelId, systemPrompt, inference, contextBytes } = agent;
+  const { tools, maxSteps, toolTimeoutSeconds, knowledge } = agent;
+  const model = { modelId, systemPrompt, inference, contextBytes };
+  return { id, version, name, ...model, tools, maxSteps, toolTimeoutSeconds, knowledge };
 }
 
 /** Decodes a nextToken: the key of the page's last item, or the empty text where the token is invalid. */

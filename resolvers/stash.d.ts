@@ -83,8 +83,8 @@ interface Stash {
   knowledge?: Knowledge;
   /**
    * The agent's current version, or that of a turn which goes on after a wait. Written by agents/loadAgent
-   * and agents/putAgent; read by agents/listAgents, auth/sealCredential, turns/startTurn,
-   * turns/failIfInvokeFailed.
+   * and agents/putAgent; read by agents/listAgents, auth/sealCredential, one-shot/invokeModel,
+   * turns/startTurn, turns/failIfInvokeFailed.
    */
   agent: Agent;
   /**
@@ -152,10 +152,15 @@ interface Stash {
   conflictItem?: any;
   /**
    * The caller's credential, sealed for the handler, or why there is none. Missing where the agent has no
-   * tools that run as the caller. Written by auth/sealCredential; read by turns/putToolAnswer and
-   * turns/startTurn.
+   * tools that run as the caller. Written by auth/sealCredential; read by one-shot/invokeModel,
+   * turns/putToolAnswer and turns/startTurn.
    */
   callerCredential?: CallerCredential;
+  /**
+   * The turn of a one-shot question. Neither it nor its conversation is stored. Written by
+   * one-shot/validateInput; read by auth/sealCredential and one-shot/invokeModel.
+   */
+  oneShot?: { conversationId: string; turnId: string };
   /** Lambda refused the invocation. Written by turns/startTurn; read by turns/failIfInvokeFailed. */
   invokeFailed?: boolean;
   /**

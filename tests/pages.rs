@@ -103,10 +103,11 @@ fn parameters_page_has_the_settings_of_the_handler() {
         "GRAPHQL_URL" => Some("http://localhost/graphql".to_owned()),
         _ => None,
     };
-    let Limits { model_silence, pacing_first, pacing_last, batch_max_bytes, event_max_bytes, .. } =
+    let Limits { model_silence, one_shot_timeout, pacing_first, pacing_last, batch_max_bytes, event_max_bytes, .. } =
         Settings::read(required).unwrap().limits;
     for (variable, default) in [
         ("MODEL_SILENCE_SECONDS", model_silence.as_secs()),
+        ("ONE_SHOT_SECONDS", one_shot_timeout.as_secs()),
         ("PACING_FIRST_MILLISECONDS", pacing_first.as_millis() as u64),
         ("PACING_LAST_MILLISECONDS", pacing_last.as_millis() as u64),
         ("BATCH_MAX_BYTES", batch_max_bytes as u64),

@@ -106,6 +106,10 @@ pub enum ErrorType {
     NotPending,
     ToolCallAnswered,
     TooManyRuns,
+    /// `invokeModel` has no answer: `error_info` has a `code`, and whether the request is worth repeating.
+    AnswerFailed,
+    /// A parameter of the deployment switches the field off.
+    Disabled,
     ExecutionTimeout,
     /// An error type of AppSync, such as UnauthorizedException.
     Other(String),
@@ -126,6 +130,8 @@ impl From<String> for ErrorType {
             "NotPending" => Self::NotPending,
             "ToolCallAnswered" => Self::ToolCallAnswered,
             "TooManyRuns" => Self::TooManyRuns,
+            "AnswerFailed" => Self::AnswerFailed,
+            "Disabled" => Self::Disabled,
             "ExecutionTimeout" => Self::ExecutionTimeout,
             _ => Self::Other(name),
         }

@@ -304,7 +304,7 @@ async fn load_older_events(
     Ok(())
 }
 
-fn model_request(agent: &Agent, input: &TranscriptInput) -> ModelRequest {
+pub fn model_request(agent: &Agent, input: &TranscriptInput) -> ModelRequest {
     ModelRequest {
         model_id: agent.model_id.clone(),
         system_prompt: agent.system_prompt.clone(),
@@ -314,7 +314,7 @@ fn model_request(agent: &Agent, input: &TranscriptInput) -> ModelRequest {
     }
 }
 
-fn log_end(attempt_number: u32, end: AttemptEnd, attempt: &Attempt) {
+pub fn log_end(attempt_number: u32, end: AttemptEnd, attempt: &Attempt) {
     let updates = attempt.update_count();
     match end {
         AttemptEnd::Superseded => return tracing::info!(attempt = attempt_number, updates, "superseded"),

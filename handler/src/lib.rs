@@ -21,6 +21,7 @@ mod graphql_document;
 pub mod graphql_urls;
 mod logging;
 pub mod mcp_urls;
+mod one_shot;
 mod orphan_closer;
 mod publish_tool_call;
 mod refused_fields;
@@ -202,9 +203,9 @@ impl<E> InvocationContext<'_, E> {
     }
 }
 
-/// Answers a turn, publishes an answered tool call, purges a conversation, closes a turn by order or by
-/// failure record, renews the API key, checks tools, or makes a link to a document. Returns the response:
-/// null unless the caller waits for one.
+/// Answers a turn or a one-shot question, publishes an answered tool call, purges a conversation, closes a turn
+/// by order or by failure record, renews the API key, checks tools, or makes a link to a document. Returns the
+/// response: null unless the caller waits for one.
 pub async fn serve<E: Effects>(payload: Value, context: &InvocationContext<'_, E>) -> Result<Value, HandlerError> {
     Box::pin(dispatch(payload, context)).await
 }
@@ -255,6 +256,11 @@ async fn dispatch<E: Effects>(payload: Value, context: &InvocationContext<'_, E>
             };
             let (url, expires_at) = link.map(|link| (link.url, iso_8601(link.expires_at))).unzip();
             Ok(json!({ "url": url, "expiresAt": expires_at }))
+        }
+        Invocation::OneShot(request) => {
+            let span = info_span!("one-shot", conversation = request.conversation_id);
+            let answer = one_shot::answer_one_shot(*request, context).instrument(span).await;
+            Ok(serde_json::to_value(answer).expect("texts always serialize"))
         }
         Invocation::RenewApiKey(RenewApiKeyRequest {}) => {
             let api_key = context.api_key.ok_or(HandlerError::NoApiKey)?;

@@ -70,6 +70,7 @@ impl Settings {
                 pacing_last: reader.milliseconds("PACING_LAST_MILLISECONDS", defaults.pacing_last),
                 batch_max_bytes: reader.bytes("BATCH_MAX_BYTES", 64..=65_536, defaults.batch_max_bytes),
                 event_max_bytes: reader.bytes("EVENT_MAX_BYTES", 8_192..=240_000, defaults.event_max_bytes),
+                one_shot_timeout: reader.seconds("ONE_SHOT_SECONDS", 1..=28, defaults.one_shot_timeout),
                 ..defaults
             },
         };
@@ -200,6 +201,7 @@ mod tests {
             ("TABLE_NAME", "parlance"),
             ("GRAPHQL_URL", "http://localhost:4000/graphql"),
             ("MODEL_SILENCE_SECONDS", "3"),
+            ("ONE_SHOT_SECONDS", "4"),
             ("PACING_LAST_MILLISECONDS", "500"),
             ("EVENT_MAX_BYTES", "9000"),
             ("AWS_ENDPOINT_URL_LAMBDA", "http://localhost:4001"),
@@ -225,6 +227,7 @@ mod tests {
         assert_eq!(settings.s3_endpoint.as_deref(), Some("http://localhost:4004"));
         let limits = settings.limits;
         assert_eq!(limits.model_silence, Duration::from_secs(3));
+        assert_eq!(limits.one_shot_timeout, Duration::from_secs(4));
         assert_eq!((limits.pacing_last, limits.event_max_bytes), (Duration::from_millis(500), 9000));
     }
 
@@ -238,6 +241,7 @@ mod tests {
             ("API_KEY_URL", "da2-secret"),
             ("MODEL_SILENCE_SECONDS", "never"),
             ("BATCH_MAX_BYTES", "1"),
+            ("ONE_SHOT_SECONDS", "29"),
             ("PACING_FIRST_MILLISECONDS", "300"),
             ("PACING_LAST_MILLISECONDS", "0"),
         ]);
@@ -252,6 +256,7 @@ mod tests {
              MODEL_SILENCE_SECONDS must be a whole number from 1 to 900, not \"never\". \
              PACING_LAST_MILLISECONDS must be a whole number from 1 to 10000, not \"0\". \
              BATCH_MAX_BYTES must be a whole number from 64 to 65536, not \"1\". \
+             ONE_SHOT_SECONDS must be a whole number from 1 to 28, not \"29\". \
              PACING_FIRST_MILLISECONDS must not be above PACING_LAST_MILLISECONDS."
         );
     }

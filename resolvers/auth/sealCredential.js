@@ -5,13 +5,13 @@ import { runtime, util } from '@aws-appsync/utils';
  * handler with it. KMS encrypts it with the key that only the handler may decrypt with, bound to the turn by
  * the encryption context, which is not secret. An agent without such tools needs no credential, and neither
  * does a turn that is not started. An answer to a tool call has its credential sealed before it is stored, if
- * it is from the user for whom the turn runs. The API's logs leave out requests and contexts
- * (ExcludeVerboseContent).
+ * it is from the user for whom the turn runs. That of a one-shot question is sealed for a turn that is never
+ * stored. The API's logs leave out requests and contexts (ExcludeVerboseContent).
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
-  const { agent, conversation, queuedTurn, toolAnswer, turn } = ctx.stash;
-  const isNeeded = toolAnswer ? isNewAnswerOfAsker(ctx) : isStarting(ctx);
+  const { agent, oneShot, toolAnswer } = ctx.stash;
+  const isNeeded = toolAnswer ? isNewAnswerOfAsker(ctx) : !!oneShot || isStarting(ctx);
   const needsCredential = isNeeded && agent.tools.some((tool) => tool.graphql);
   if (!needsCredential) runtime.earlyReturn(ctx.prev.result);
   const { kind, text } = callerCredential(ctx);
@@ -29,7 +29,7 @@ export function request(ctx) {
       body: {
         KeyId: ctx.env.CALLER_KEY_ARN,
         Plaintext: plaintext,
-        EncryptionContext: { conversationId: conversation.id, turnId: toolAnswer ? turn.id : queuedTurn.id },
+        EncryptionContext: turnIds(ctx),
       },
     },
   };
@@ -48,6 +48,12 @@ export function response(ctx) {
     ? { kind, sealed: JSON.parse(ctx.result.body).CiphertextBlob }
     : { kind: 'NONE', reason: 'NOT_SEALED' };
   return ctx.prev.result;
+}
+
+/** The turn for which the credential is sealed. */
+function turnIds(ctx) {
+  const { conversation, oneShot, queuedTurn, toolAnswer, turn } = ctx.stash;
+  return oneShot ?? { conversationId: conversation.id, turnId: toolAnswer ? turn.id : queuedTurn.id };
 }
 
 /** Whether startTurn is going to invoke the handler for the turn. */

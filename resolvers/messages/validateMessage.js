@@ -13,9 +13,7 @@ export function request(ctx) {
   // All callers with the API key are one user: a short id of a first message could be guessed.
   const isUnguessable = ctx.identity || conversationId || !id || id.length >= 16;
   requireInput('id', isUnguessable, 'at least 16 characters where an API key begins a conversation');
-  requireInput('text', text && !isBlank(text), 'more than blanks');
-  requireInput('text', isUnicode(text), 'Unicode text without lone surrogates');
-  requireInput('text', jsonSize(text) <= 102400, 'at most 100 KB of JSON-escaped UTF-8');
+  requireText('text', text);
   ctx.stash.turnId = id ?? util.autoId();
   ctx.stash.conversationId = conversationId;
   if (conversationId) runtime.earlyReturn({});
@@ -101,6 +99,13 @@ function jsonSize(value) {
   const encoded = util.base64Encode(JSON.stringify(value));
   const padding = encoded.endsWith('==') ? 2 : encoded.endsWith('=') ? 1 : 0;
   return (encoded.length / 4) * 3 - padding - '""'.length;
+}
+
+/** Refuses a text that no model is asked. */
+function requireText(field, text) {
+  requireInput(field, text && !isBlank(text), 'more than blanks');
+  requireInput(field, isUnicode(text), 'Unicode text without lone surrogates');
+  requireInput(field, jsonSize(text) <= 102400, 'at most 100 KB of JSON-escaped UTF-8');
 }
 
 /** The table failed: the caller may try again. Its own message may hold data, so only the type is logged. */

@@ -141,13 +141,6 @@ function withoutPassages(content, searchIds) {
   });
 }
 
-function toPayloadAgent(agent) {
-  const { id, version, name, modelId, systemPrompt, inference, contextBytes } = agent;
-  const { tools, maxSteps, toolTimeoutSeconds, knowledge } = agent;
-  const model = { modelId, systemPrompt, inference, contextBytes };
-  return { id, version, name, ...model, tools, maxSteps, toolTimeoutSeconds, knowledge };
-}
-
 function toPayloadEvent(item) {
   const { pk, sk, usage, text, ...event } = item;
   return event;
@@ -162,3 +155,11 @@ function toTurn(ctx) {
 // Copies of helpers in resolvers/shared.js, which says why.
 
 const isNull = (value) => value === undefined || value === null;
+
+/** An agent as the handler gets it. */
+function toPayloadAgent(agent) {
+  const { id, version, name, modelId, systemPrompt, inference, contextBytes } = agent;
+  const { tools, maxSteps, toolTimeoutSeconds, knowledge } = agent;
+  const model = { modelId, systemPrompt, inference, contextBytes };
+  return { id, version, name, ...model, tools, maxSteps, toolTimeoutSeconds, knowledge };
+}

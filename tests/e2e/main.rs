@@ -20,6 +20,7 @@ mod lambda_function;
 mod long_conversations;
 mod mcp_server;
 mod model_failures;
+mod one_shot;
 mod program;
 mod publishing;
 mod quotas;

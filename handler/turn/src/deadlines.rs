@@ -14,6 +14,19 @@ pub struct Deadlines {
 }
 
 impl Deadlines {
+    /// Those of an answer that is returned to its caller `limit` from now, at the latest. Nothing is published
+    /// or written, so what follows the end of the model takes no time.
+    pub fn of_one_shot(now: Instant, limit: Duration) -> Self {
+        let end = now + limit;
+        let second = Duration::from_secs(1);
+        Self {
+            retry_model_until: now + limit / 4,
+            stop_model_at: end,
+            publish_until: end + second,
+            give_up_at: end + 2 * second,
+        }
+    }
+
     /// `remaining`: the time until Lambda kills the process.
     pub fn within(now: Instant, remaining: Duration) -> Self {
         let reserve = Duration::from_secs(10).max(remaining / 20);
@@ -44,5 +57,14 @@ mod tests {
             assert_eq!(deadlines.publish_until, seconds(publish), "{remaining} s remain");
             assert_eq!(deadlines.give_up_at, seconds(give_up), "{remaining} s remain");
         }
+    }
+
+    #[test]
+    fn one_shot_answer_has_all_of_its_time() {
+        let now = Instant::now();
+        let seconds = |seconds| now + Duration::from_secs(seconds);
+        let deadlines = Deadlines::of_one_shot(now, Duration::from_secs(24));
+        assert_eq!((deadlines.retry_model_until, deadlines.stop_model_at), (seconds(6), seconds(24)));
+        assert_eq!((deadlines.publish_until, deadlines.give_up_at), (seconds(25), seconds(26)));
     }
 }

@@ -19,6 +19,7 @@ pub mod knowledge_tool;
 pub mod limits;
 pub mod model_settings;
 pub mod mutation;
+pub mod one_shot;
 pub mod tool;
 pub mod tool_runs;
 pub mod transcript;

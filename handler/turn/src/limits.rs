@@ -29,6 +29,8 @@ pub struct Limits {
     /// How long an invocation waits at its end for each write that no turn depends on: the count of tokens,
     /// and the order of the participants' lists.
     pub bookkeeping_timeout: Duration,
+    /// How long an answer may take that its caller waits for. AppSync ends a request after 30 seconds.
+    pub one_shot_timeout: Duration,
     pub publish_retry: Backoff,
     pub write_retry: Backoff,
     pub model_retry: Backoff,
@@ -50,6 +52,7 @@ impl Default for Limits {
             fallback_delay: Duration::from_secs(10),
             announce_timeout: Duration::from_secs(60),
             bookkeeping_timeout: Duration::from_secs(2),
+            one_shot_timeout: Duration::from_secs(25),
             publish_retry: Backoff::half_jitter(Duration::from_millis(100), Duration::from_secs(5)),
             write_retry: Backoff::half_jitter(Duration::from_millis(50), Duration::from_secs(2)),
             model_retry: Backoff::half_jitter(Duration::from_millis(500), Duration::from_secs(20)),

@@ -28,6 +28,8 @@ pub enum Invocation {
     CheckTools(CheckToolsRequest),
     /// Asks for a link to a document. The invocation returns the link, if the document can have one.
     LinkDocument(LinkDocumentRequest),
+    /// Asks for an answer that the invocation returns.
+    OneShot(Box<OneShotRequest>),
     /// Ordered by the schedule of the template.
     RenewApiKey(RenewApiKeyRequest),
 }
@@ -147,6 +149,20 @@ pub struct UncheckedTool {
 pub struct LinkDocumentRequest {
     /// The document's URI, such as `s3://bucket/key`.
     pub source: String,
+}
+
+/// Asks for the answer to a text of a caller with the API key. Nothing is stored.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OneShotRequest {
+    /// Random: no conversation has this id.
+    pub conversation_id: String,
+    /// Random. With the conversation's id it is what the credential is sealed for.
+    pub turn_id: String,
+    pub agent: Agent,
+    pub text: String,
+    /// For tools. `None` if no tool of the agent needs it.
+    pub caller_credential: Option<CallerCredential>,
 }
 
 /// Asks for a later expiry of the API key. It has no members.

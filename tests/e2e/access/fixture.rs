@@ -112,6 +112,8 @@ impl SharedConversation {
             ),
             "Query.listConversations" => ("{ listConversations(limit: 100) { items { id } } }", json!({})),
             "Query.getCaller" => ("{ getCaller { id name isAdministrator } }", json!({})),
+            "Mutation.invokeModel" => ("mutation { invokeModel(input: \"Who am I?\") }", json!({})),
+            "Subscription.onModelResponse" => ("subscription { onModelResponse }", json!({})),
             "Mutation.createConversation" => ("mutation { createConversation { id } }", json!({})),
             "Mutation.updateConversation" => (
                 "mutation ($input: UpdateConversationInput!) { updateConversation(input: $input) { title } }",

@@ -10,3 +10,5 @@ mod many_documents;
 mod retrieve_api;
 mod s3_api;
 mod settings;
+
+pub use fixture::{DOCUMENTS, Fixture};

@@ -1,0 +1,127 @@
+//! Answers a text whose caller waits. The attempt is the same as that of a turn, but nobody has claimed
+//! anything, and what it publishes and writes stays here.
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use api::types::{ContentBlock, ConversationEvent, FailureCode, Sender, SenderKind, TurnStatus};
+use futures::Stream;
+use turn::{
+    attempt::{Attempt, AttemptStart, RetrievalStart},
+    claim::Claim,
+    deadlines::Deadlines,
+    direct_write::{DirectWrite, WriteFailure},
+    failures::Failure,
+    knowledge::RetrievalRequest,
+    model::{ModelError, ModelRequest, StreamEvent},
+    mutation::{EndReason, Mutation, PublishFailure},
+    one_shot::{AnswerText, OneShotAnswer, is_allowed_tool},
+    request::OneShotRequest,
+    retrieval::RetrievalResult,
+    tool::{Caller, ToolOutcome, ToolRun},
+    transcript::TranscriptInput,
+};
+
+use crate::{
+    InvocationContext,
+    answer_turn::{log_end, model_request},
+    attempt_loop::{Effects, run_attempt},
+    clock::{self, iso_8601},
+};
+
+/// The only attempt of the only run.
+const ATTEMPT: u32 = 1;
+/// The position of the question, the only event before the answer.
+const QUESTION_POSITION: u32 = 1;
+
+pub async fn answer_one_shot<E: Effects>(request: OneShotRequest, context: &InvocationContext<'_, E>) -> OneShotAnswer {
+    let effects = Unpublished { effects: context.effects, text: Mutex::default() };
+    let mut attempt = Attempt::new(attempt_start(request, context), clock::now());
+    let end = run_attempt(&mut attempt, &effects).await;
+    log_end(ATTEMPT, end, &attempt);
+    let text = effects.text.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // Without a reason the time was over before the answer could end.
+    text.into_answer(attempt.end_reason().unwrap_or(EndReason::Failed(Failure::new(FailureCode::Internal))))
+}
+
+fn attempt_start<E>(request: OneShotRequest, context: &InvocationContext<'_, E>) -> AttemptStart {
+    let question = question(&request, context);
+    let OneShotRequest { conversation_id, turn_id, mut agent, caller_credential, .. } = request;
+    agent.tools.retain(is_allowed_tool);
+    let input = TranscriptInput {
+        history: Vec::new(),
+        history_cut: false,
+        question: question.clone(),
+        context: Vec::new(),
+        kept_answer: Vec::new(),
+        context_bytes: agent.context_bytes,
+    };
+    let caller = Caller { credential: caller_credential.map(Arc::new), ..Caller::default() };
+    let now = clock::now();
+    let timeout = context.deadlines.stop_model_at.saturating_duration_since(now).min(context.limits.one_shot_timeout);
+    AttemptStart {
+        claim: Claim { conversation_id, turn_id, run: 1, attempt: ATTEMPT, last_position: QUESTION_POSITION },
+        retrieval: RetrievalStart::for_question(&agent, &input, &caller),
+        stored_passages: Default::default(),
+        caller,
+        leased_at: now,
+        request: model_request(&agent, &input),
+        agent,
+        continues: false,
+        stored_calls: None,
+        kept_usage: None,
+        question,
+        limits: context.limits,
+        deadlines: Deadlines::of_one_shot(now, timeout),
+    }
+}
+
+fn question<E>(request: &OneShotRequest, context: &InvocationContext<'_, E>) -> ConversationEvent {
+    ConversationEvent {
+        id: request.turn_id.clone(),
+        conversation_id: request.conversation_id.clone(),
+        position: QUESTION_POSITION,
+        turn_id: Some(request.turn_id.clone()),
+        attempt: None,
+        sender: Sender { kind: SenderKind::User, id: None, name: None },
+        content: vec![ContentBlock::text(request.text.clone())],
+        text: None,
+        stop_reason: None,
+        usage: None,
+        failure: None,
+        superseded: None,
+        answer_position: None,
+        created_at: iso_8601(context.clock.now()),
+    }
+}
+
+/// The effects of an invocation, of which nothing is published or written.
+struct Unpublished<'a, E> {
+    effects: &'a E,
+    text: Mutex<AnswerText>,
+}
+
+impl<E: Effects> Effects for Unpublished<'_, E> {
+    fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send {
+        self.effects.call_model(request)
+    }
+
+    async fn retrieve(&self, request: Arc<RetrievalRequest>) -> RetrievalResult {
+        self.effects.retrieve(request).await
+    }
+
+    async fn run_tool(&self, run: ToolRun) -> (String, ToolOutcome) {
+        self.effects.run_tool(run).await
+    }
+
+    async fn publish(&self, mutation: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).on_update(&mutation.update);
+        Ok(TurnStatus::Running)
+    }
+
+    /// A renewal of a lease that nobody holds: every event is published at once.
+    async fn write(&self, _: DirectWrite) -> Result<TurnStatus, WriteFailure> {
+        Ok(TurnStatus::Running)
+    }
+}

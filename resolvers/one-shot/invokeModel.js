@@ -1,0 +1,47 @@
+import { util } from '@aws-appsync/utils';
+
+/**
+ * Has the handler answer the input, and waits for the answer. Nothing is stored.
+ * @param {import('@aws-appsync/utils').Context} ctx
+ */
+export function request(ctx) {
+  const { agent, callerCredential, oneShot } = ctx.stash;
+  return {
+    operation: 'Invoke',
+    invocationType: 'RequestResponse',
+    payload: {
+      type: 'oneShot',
+      ...oneShot,
+      agent: toPayloadAgent(agent),
+      text: ctx.args.input,
+      callerCredential,
+    },
+  };
+}
+
+/**
+ * Returns the text of the answer, which subscribers of onModelResponse get too. They get nothing of an error.
+ * @param {import('@aws-appsync/utils').Context} ctx
+ */
+export function response(ctx) {
+  const { failure, text } = ctx.result ?? {};
+  if (ctx.error || (!failure && !text)) {
+    if (ctx.error) console.error(ctx.error.type);
+    util.error('The answer could not be started, or was interrupted. Try again.', 'TryAgain');
+  }
+  if (failure) {
+    const { code, message, retryable } = failure;
+    util.error(message, 'AnswerFailed', null, { code, retryable });
+  }
+  return text;
+}
+
+// Copies of helpers in resolvers/shared.js, which says why.
+
+/** An agent as the handler gets it. */
+function toPayloadAgent(agent) {
+  const { id, version, name, modelId, systemPrompt, inference, contextBytes } = agent;
+  const { tools, maxSteps, toolTimeoutSeconds, knowledge } = agent;
+  const model = { modelId, systemPrompt, inference, contextBytes };
+  return { id, version, name, ...model, tools, maxSteps, toolTimeoutSeconds, knowledge };
+}
