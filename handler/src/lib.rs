@@ -203,9 +203,9 @@ impl<E> InvocationContext<'_, E> {
     }
 }
 
-/// Answers a turn or a one-shot question, publishes an answered tool call, purges a conversation, closes a turn
-/// by order or by failure record, renews the API key, checks tools, or makes a link to a document. Returns the
-/// response: null unless the caller waits for one.
+/// Answers a turn or a one-shot question, publishes an answered tool call, purges a conversation, closes a
+/// turn by order or by failure record, renews the API key, checks tools, or makes a link to a document.
+/// Returns the response: null unless the caller waits for one.
 pub async fn serve<E: Effects>(payload: Value, context: &InvocationContext<'_, E>) -> Result<Value, HandlerError> {
     Box::pin(dispatch(payload, context)).await
 }

@@ -1,8 +1,8 @@
 import { util } from '@aws-appsync/utils';
 
 /**
- * Refuses subscribers where one-shot answers are not broadcast. An answer is a text, which no filter can limit
- * to one caller.
+ * Refuses subscribers where one-shot answers are not broadcast. An answer is a text, which no filter can
+ * limit to one caller.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {

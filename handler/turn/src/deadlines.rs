@@ -14,8 +14,8 @@ pub struct Deadlines {
 }
 
 impl Deadlines {
-    /// Those of an answer that is returned to its caller `limit` from now, at the latest. Nothing is published
-    /// or written, so what follows the end of the model takes no time.
+    /// Those of an answer that is returned to its caller `limit` from now, at the latest. Nothing is
+    /// published or written, so what follows the end of the model takes no time.
     pub fn of_one_shot(now: Instant, limit: Duration) -> Self {
         let end = now + limit;
         let second = Duration::from_secs(1);
