@@ -1,6 +1,6 @@
 """Lints the template with every combination of authorization modes that lets somebody call, with the
-limits of its numbers, with an alarm topic, with tools, with the service of a custom handler's model and with
-knowledge; and the knowledge base's template with every store and chunking.
+limits of its numbers, with an alarm topic, with tools and without one-shot answers, with the service of a
+custom handler's model and with knowledge; and the knowledge base's template with every store and chunking.
 
 cfn-lint checks both branches of every condition, but replaces a reference to a parameter by the parameter's
 default. SAM inserts the defaults before it validates. So each combination is written as a template of its own,
@@ -40,6 +40,8 @@ TOOLS = {
     "CallerTools": "false",
 }
 
+NO_ONE_SHOT = {"OneShot": "false", "OneShotBroadcast": "false"}
+
 NESTED_TEMPLATE = "knowledge/template.yaml"
 RERANK_MODEL = "arn:aws:bedrock:us-east-1::foundation-model/cohere.rerank-v3-5:0"
 KNOWLEDGE = {"Knowledge": ["create", "KB12345678"], "RerankModelArn": ["none", RERANK_MODEL]}
@@ -73,7 +75,7 @@ def combinations(template):
     yield {**all_modes, **model, "ModelKeySecretArn": secret}
     for topic in ALARM_TOPICS:
         yield {**all_modes, "AlarmTopicArn": topic}
-    yield {**all_modes, **TOOLS}
+    yield {**all_modes, **TOOLS, **NO_ONE_SHOT}
     for knowledge in products(KNOWLEDGE):
         yield {**all_modes, **knowledge}
     yield {**all_modes, "Knowledge": "KB12345678", "KnowledgeBucket": "documents.example"}

@@ -70,7 +70,7 @@ impl Settings {
                 pacing_last: reader.milliseconds("PACING_LAST_MILLISECONDS", defaults.pacing_last),
                 batch_max_bytes: reader.bytes("BATCH_MAX_BYTES", 64..=65_536, defaults.batch_max_bytes),
                 event_max_bytes: reader.bytes("EVENT_MAX_BYTES", 8_192..=240_000, defaults.event_max_bytes),
-                one_shot_timeout: reader.seconds("ONE_SHOT_SECONDS", 1..=28, defaults.one_shot_timeout),
+                one_shot_timeout: reader.seconds("ONE_SHOT_SECONDS", 1..=27, defaults.one_shot_timeout),
                 ..defaults
             },
         };
@@ -241,7 +241,7 @@ mod tests {
             ("API_KEY_URL", "da2-secret"),
             ("MODEL_SILENCE_SECONDS", "never"),
             ("BATCH_MAX_BYTES", "1"),
-            ("ONE_SHOT_SECONDS", "29"),
+            ("ONE_SHOT_SECONDS", "28"),
             ("PACING_FIRST_MILLISECONDS", "300"),
             ("PACING_LAST_MILLISECONDS", "0"),
         ]);
@@ -256,7 +256,7 @@ mod tests {
              MODEL_SILENCE_SECONDS must be a whole number from 1 to 900, not \"never\". \
              PACING_LAST_MILLISECONDS must be a whole number from 1 to 10000, not \"0\". \
              BATCH_MAX_BYTES must be a whole number from 64 to 65536, not \"1\". \
-             ONE_SHOT_SECONDS must be a whole number from 1 to 28, not \"29\". \
+             ONE_SHOT_SECONDS must be a whole number from 1 to 27, not \"28\". \
              PACING_FIRST_MILLISECONDS must not be above PACING_LAST_MILLISECONDS."
         );
     }

@@ -303,6 +303,16 @@ async fn answer_with_a_tool_call_is_published_and_stored() {
 }
 
 #[tokio::test]
+async fn one_shot_question_is_answered_with_the_tools_of_the_handler() {
+    let backend = Backend::start().await;
+    backend.administrator.call(&PutAgent { id: "default".into(), ..agent("current_time") }).await.unwrap();
+    let answer = backend.api.execute("mutation { invokeModel(input: \"call Europe/Berlin\") }", json!({}));
+    let response = timeout(TIMEOUT, answer).await.expect("an answer in time").unwrap();
+    assert_eq!(response.data, json!({ "invokeModel": "It is late." }), "{:?}", response.errors);
+    assert_eq!(backend.requests.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn failed_call_and_unknown_tool_are_explained() {
     let backend = Backend::start().await;
     let (turn, _) = backend.ask("m1", "call Atlantis/Center").await;
