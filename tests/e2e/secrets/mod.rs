@@ -19,6 +19,7 @@ use local::{
     secrets_manager::LocalSecret,
     template::REGION,
 };
+use serde_json::json;
 use tokio::process::Command;
 
 use self::{
@@ -169,6 +170,26 @@ async fn credentials_for_tools_are_sealed_in_every_location() {
     assert_state_files(&fixture, &["oidc-key", "pool-key"]);
     let invocations = fixture.captured_text(&Location::Invocation);
     assert_contains_all(&invocations, &[SEALED_API_KEY, SEALED_TOKEN, r#"{"kind":"NONE","reason":"IAM"}"#]);
+}
+
+/// The response of the handler has the text, because it is the answer.
+#[tokio::test]
+async fn text_of_a_one_shot_question_is_neither_stored_nor_logged() {
+    const QUESTION: &str = "a one-shot question";
+    let fixture = Fixture::new().await;
+    let server = fixture.start(Path::new(PROJECT), "info", &[]).await;
+    let document = "mutation ($input: String!) { invokeModel(input: $input) }";
+    let input = json!({ "input": fixture.text(QUESTION) });
+    assert!(fixture.execute(&server.api_key_client(), document, input).await["invokeModel"].is_string());
+    fixture.stop(server).await;
+
+    let findings = fixture.scan();
+    let traffic = [Location::ResponseData, Location::Invocation, Location::FunctionResponse];
+    for location in &traffic {
+        assert!(findings.names_in(|other| other == location).contains(QUESTION), "{location:?}");
+    }
+    assert!(!findings.names_in(|location| !traffic.contains(location)).contains(QUESTION));
+    assert_contains_all(&fixture.captured_text(&Location::Log), &["answered"]);
 }
 
 /// The server repeats it in a result, and later refuses it.
