@@ -77,7 +77,7 @@ def combinations(template):
         yield {**all_modes, "AlarmTopicArn": topic}
     yield {**all_modes, **TOOLS, **NO_ONE_SHOT}
     for knowledge in products(KNOWLEDGE):
-        yield {**all_modes, **knowledge}
+        yield {**all_modes, **knowledge, "OneShotRetrieveAndGenerate": "true"}
     yield {**all_modes, "Knowledge": "KB12345678", "KnowledgeBucket": "documents.example"}
 
 

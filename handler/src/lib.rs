@@ -56,7 +56,7 @@ use crate::{
     tool::{HandlerTools, Tool},
 };
 
-pub use aws::{ApiKey, DocumentLinks, LinkError, McpServers, RenewalError, Table, TableError};
+pub use aws::{ApiKey, DocumentLinks, KnowledgeBases, LinkError, McpServers, RenewalError, Table, TableError};
 
 /// The body of a publish, and what AppSync's response to it means.
 pub mod publishing {
@@ -158,6 +158,7 @@ async fn serve_event<M: Model>(
         graphql_urls: &settings.tool_graphql_urls,
         handler_tools: clients.handler_tools(),
         mcp_servers: Some(clients.mcp_servers()),
+        knowledge_bases: Some(clients.knowledge_bases()),
         api_key: clients.api_key.as_ref(),
         document_links: Some(&clients.document_links),
     };
@@ -183,6 +184,8 @@ pub struct InvocationContext<'a, E> {
     pub handler_tools: &'a HandlerTools,
     /// The MCP servers whose tools agents may have. `None` allows none.
     pub mcp_servers: Option<&'a McpServers>,
+    /// For the answers that Bedrock itself makes from documents. `None` lets the agent's model make them.
+    pub knowledge_bases: Option<&'a KnowledgeBases>,
     /// The API key that this function renews, if any.
     pub api_key: Option<&'a ApiKey>,
     /// Makes links to documents. `None` makes none.

@@ -3,10 +3,14 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use api::types::{ContentBlock, ConversationEvent, FailureCode, Sender, SenderKind, TurnStatus};
+use api::types::{ContentBlock, ConversationEvent, FailureCode, Sender, SenderKind, StopReason, TurnStatus};
 use futures::Stream;
+use tokio::time::timeout_at;
 use turn::{
     attempt::{Attempt, AttemptStart, RetrievalStart},
     claim::Claim,
@@ -16,7 +20,7 @@ use turn::{
     knowledge::RetrievalRequest,
     model::{ModelError, ModelRequest, StreamEvent},
     mutation::{EndReason, Mutation, PublishFailure},
-    one_shot::{AnswerText, OneShotAnswer, is_allowed_tool},
+    one_shot::{AnswerText, GeneratedAnswer, GenerationRequest, OneShotAnswer, is_allowed_tool},
     request::OneShotRequest,
     retrieval::RetrievalResult,
     tool::{Caller, ToolOutcome, ToolRun},
@@ -27,7 +31,9 @@ use crate::{
     InvocationContext,
     answer_turn::{log_end, model_request},
     attempt_loop::{Effects, run_attempt},
+    aws::KnowledgeBases,
     clock::{self, iso_8601},
+    retry::retry,
 };
 
 /// The only attempt of the only run.
@@ -36,6 +42,46 @@ const ATTEMPT: u32 = 1;
 const QUESTION_POSITION: u32 = 1;
 
 pub async fn answer_one_shot<E: Effects>(request: OneShotRequest, context: &InvocationContext<'_, E>) -> OneShotAnswer {
+    match (GenerationRequest::from_question(&request), context.knowledge_bases) {
+        (Some(generation), Some(knowledge_bases)) => generate(&generation, knowledge_bases, context).await,
+        _ => run_one_shot_attempt(request, context).await,
+    }
+}
+
+/// Bedrock searches and answers.
+async fn generate<E>(
+    request: &GenerationRequest,
+    knowledge_bases: &KnowledgeBases,
+    context: &InvocationContext<'_, E>,
+) -> OneShotAnswer {
+    let deadlines = Deadlines::of_one_shot(clock::now(), remaining_time(context));
+    let generated = match request.answer_without_documents() {
+        Some(answer) => Ok(Ok(answer)),
+        None => {
+            let call = || knowledge_bases.generate(request);
+            let tries = retry(context.limits.model_retry, context.jitter_seed(), call, |error, next| {
+                error.repeat_until(&deadlines).is_some_and(|until| clock::now() + next.delay < until)
+            });
+            timeout_at(deadlines.stop_model_at.into(), tries).await
+        }
+    };
+    let mut text = AnswerText::default();
+    let end = match generated {
+        Ok(Ok(GeneratedAnswer { text: generated, reason })) => {
+            text.push(&generated);
+            EndReason::Stopped(reason)
+        }
+        Ok(Err(error)) => EndReason::Failed(Failure::new(error.code())),
+        Err(_) => EndReason::Stopped(StopReason::Deadline),
+    };
+    tracing::info!(?end, "generated");
+    text.into_answer(end)
+}
+
+async fn run_one_shot_attempt<E: Effects>(
+    request: OneShotRequest,
+    context: &InvocationContext<'_, E>,
+) -> OneShotAnswer {
     let effects = Unpublished { effects: context.effects, text: Mutex::default() };
     let mut attempt = Attempt::new(attempt_start(request, context), clock::now());
     let end = run_attempt(&mut attempt, &effects).await;
@@ -59,7 +105,6 @@ fn attempt_start<E>(request: OneShotRequest, context: &InvocationContext<'_, E>)
     };
     let caller = Caller { credential: caller_credential.map(Arc::new), ..Caller::default() };
     let now = clock::now();
-    let timeout = context.deadlines.stop_model_at.saturating_duration_since(now).min(context.limits.one_shot_timeout);
     AttemptStart {
         claim: Claim { conversation_id, turn_id, run: 1, attempt: ATTEMPT, last_position: QUESTION_POSITION },
         retrieval: RetrievalStart::for_question(&agent, &input, &caller),
@@ -73,8 +118,13 @@ fn attempt_start<E>(request: OneShotRequest, context: &InvocationContext<'_, E>)
         kept_usage: None,
         question,
         limits: context.limits,
-        deadlines: Deadlines::of_one_shot(now, timeout),
+        deadlines: Deadlines::of_one_shot(now, remaining_time(context)),
     }
+}
+
+fn remaining_time<E>(context: &InvocationContext<'_, E>) -> Duration {
+    let until_stop = context.deadlines.stop_model_at.saturating_duration_since(clock::now());
+    until_stop.min(context.limits.one_shot_timeout)
 }
 
 fn question<E>(request: &OneShotRequest, context: &InvocationContext<'_, E>) -> ConversationEvent {

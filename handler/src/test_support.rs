@@ -122,6 +122,7 @@ impl TestInvocation {
             graphql_urls: &self.graphql_urls,
             handler_tools: &HandlerTools::default(),
             mcp_servers: None,
+            knowledge_bases: None,
             api_key: self.api_key.as_ref(),
             document_links: None,
         };

@@ -1,11 +1,15 @@
 import { util } from '@aws-appsync/utils';
 
 /**
- * Has the handler answer the input, and waits for the answer. Nothing is stored.
+ * Has the handler answer the input, and waits for the answer. Nothing is stored. Where the deployment says
+ * so, Bedrock itself searches the agent's documents and answers.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
   const { agent, callerCredential, oneShot } = ctx.stash;
+  const retrieveAndGenerate = ctx.env.ONE_SHOT_RETRIEVE_AND_GENERATE === 'true' && !!agent.knowledge;
+  const isShort = !retrieveAndGenerate || ctx.args.input.length <= 1000;
+  requireInput('input', isShort, 'at most 1,000 characters where RetrieveAndGenerate answers');
   return {
     operation: 'Invoke',
     invocationType: 'RequestResponse',
@@ -14,6 +18,7 @@ export function request(ctx) {
       ...oneShot,
       agent: toPayloadAgent(agent),
       text: ctx.args.input,
+      retrieveAndGenerate,
       callerCredential,
     },
   };
@@ -37,6 +42,11 @@ export function response(ctx) {
 }
 
 // Copies of helpers in resolvers/shared.js, which says why.
+
+/** Refuses an argument of the request. */
+function requireInput(field, isValid, requirement) {
+  if (!isValid) util.error(`${field} must be ${requirement}.`, 'InvalidInput', null, { field });
+}
 
 /** An agent as the handler gets it. */
 function toPayloadAgent(agent) {

@@ -22,6 +22,7 @@ use crate::{
     knowledge::{DOCUMENTS, Fixture},
 };
 
+const LEAVE_QUESTION: &str = "How many days of leave do employees get in a calendar year?";
 const SUBSCRIPTION: &str = "subscription { onModelResponse }";
 
 #[tokio::test]
@@ -167,10 +168,47 @@ async fn operations_run_with_the_api_key_of_the_caller() {
 
 #[tokio::test]
 async fn answer_from_documents_keeps_its_markers() {
-    let fixture = Fixture::with_options(&DOCUMENTS, with_marker_model).await;
-    let answer = ask(&fixture.backend, "How many days of leave do employees get in a calendar year?").await;
+    let fixture = with_documents([]).await;
+    let answer = ask(&fixture.backend, LEAVE_QUESTION).await;
     assert!(text(&answer).contains("[1]"), "{answer}");
     assert_eq!(fixture.backend.count_all_items().await, 0);
+}
+
+#[tokio::test]
+async fn bedrock_generates_the_answer_where_the_parameter_says_so() {
+    let fixture = with_documents([("OneShotRetrieveAndGenerate", "true")]).await;
+    let answer = ask(&fixture.backend, LEAVE_QUESTION).await;
+    // Bedrock takes the markers out. The prompt is its own.
+    let generated = text(&answer);
+    assert!(generated.contains("25 days of leave") && !generated.contains("[1]"), "{generated}");
+    assert_eq!(fixture.backend.count_all_items().await, 0);
+
+    let error = ask(&fixture.backend, &"a".repeat(1001)).await;
+    assert_eq!(only_error(&error)["errorType"], "InvalidInput");
+    let filter = r#"{"equals":{"key":"owner","value":"$caller.id"}}"#;
+    fixture.put_agent("default", CANNED_TEXT_MODEL, json!({ "filter": filter })).await;
+    assert_eq!(
+        text(&ask(&fixture.backend, LEAVE_QUESTION).await),
+        "Sorry, I am unable to assist you with this request."
+    );
+    put_default_agent(&fixture.backend, CANNED_TEXT_MODEL, Vec::new()).await;
+    let own = ask(&fixture.backend, LEAVE_QUESTION).await;
+    assert!(!text(&own).contains("25 days of leave"), "an agent without documents answers itself: {own}");
+}
+
+#[tokio::test]
+async fn failures_of_generated_answers_have_the_codes_of_others() {
+    let fixture = with_documents([("OneShotRetrieveAndGenerate", "true"), ("OneShotSeconds", "3")]).await;
+    for (model, code) in [
+        ("parlance.throttled", "THROTTLED"),
+        ("parlance.exception", "MODEL_UNAVAILABLE"),
+        ("parlance.refused", "MODEL_REFUSED"),
+        ("parlance.silent", "DEADLINE"),
+    ] {
+        fixture.put_agent("default", model, json!({})).await;
+        let response = ask(&fixture.backend, LEAVE_QUESTION).await;
+        assert_eq!(only_error(&response)["errorInfo"]["code"], code, "{model}");
+    }
 }
 
 #[tokio::test]
@@ -179,9 +217,15 @@ async fn missing_handler_is_worth_another_try() {
     assert_eq!(only_error(&ask(&backend, "Hello!").await)["errorType"], "TryAgain");
 }
 
-fn with_marker_model(mut options: ServerOptions) -> ServerOptions {
-    options.parameters.insert("ModelId".into(), CANNED_TEXT_MODEL.into());
-    options
+/// A server with documents whose default agent writes markers.
+async fn with_documents<const N: usize>(parameters: [(&str, &str); N]) -> Fixture {
+    let change = |mut options: ServerOptions| {
+        let model = [("ModelId", CANNED_TEXT_MODEL)];
+        let parameters = model.into_iter().chain(parameters).map(|(name, value)| (name.to_owned(), value.to_owned()));
+        options.parameters.extend(parameters);
+        options
+    };
+    Fixture::with_options(&DOCUMENTS, change).await
 }
 
 async fn ask(backend: &Backend, input: &str) -> Value {

@@ -151,6 +151,7 @@ async fn check(payload: Value) -> Option<Value> {
         graphql_urls: &GraphqlUrls::from_list("https://api.example.com/graphql", "none").expect("the URL is safe"),
         handler_tools: &HandlerTools::default(),
         mcp_servers: None,
+        knowledge_bases: None,
         api_key: None,
         document_links: None,
     };

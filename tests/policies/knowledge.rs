@@ -131,6 +131,29 @@ fn only_the_handler_may_search_the_knowledge_base() {
 }
 
 #[test]
+fn only_the_handler_may_generate_answers_and_only_where_the_parameter_says_so() {
+    let may_call = |parameters: &[(&str, &str)], role: &str, action: &str, resource: &str| {
+        Case::new(action, resource).is_allowed(&assume_role(&load_stack(parameters), role))
+    };
+    let generates = ("OneShotRetrieveAndGenerate", "true");
+    let parameters = [("Knowledge", "create"), generates, ("ModelId", "us.a")];
+    for (action, resource) in [
+        ("bedrock:RetrieveAndGenerate", "bedrock:anything"),
+        ("bedrock:GetInferenceProfile", "bedrock:inference-profile/us.a"),
+    ] {
+        assert!(may_call(&parameters, "HandlerRole", action, resource), "{action}");
+        assert!(
+            !may_call(&[("Knowledge", "create"), ("ModelId", "us.a")], "HandlerRole", action, resource),
+            "{action}"
+        );
+        assert!(!may_call(&[generates, ("ModelId", "us.a")], "HandlerRole", action, resource), "{action}");
+        assert!(!may_call(&parameters, "CloserRole", action, resource), "{action}");
+    }
+    let other = "bedrock:inference-profile/us.b";
+    assert!(!may_call(&parameters, "HandlerRole", "bedrock:GetInferenceProfile", other));
+}
+
+#[test]
 fn only_the_handler_may_rerank_and_only_with_the_rerank_model() {
     let may_call = |parameters: &[(&str, &str)], role: &str, action: &str, resource: &str| {
         Case::new(action, resource).is_allowed(&assume_role(&load_stack(parameters), role))

@@ -32,6 +32,7 @@ const PARAMETER_SETS: [&[(&str, &str)]; 3] = [
         ("MoreModelArns", "arn:aws:bedrock:*::foundation-model/parlance.*"),
         ("ToolFunctionArns", "arn:aws:lambda:us-east-1:000000000000:function:tool-*"),
         ("Knowledge", "create"),
+        ("OneShotRetrieveAndGenerate", "true"),
         ("RerankModelArn", "arn:aws:bedrock:us-east-1::foundation-model/cohere.rerank-v3-5:0"),
     ],
 ];

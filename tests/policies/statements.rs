@@ -5,7 +5,8 @@ use serde_json::Value;
 use crate::{PARAMETER_SETS, load_stack, to_texts};
 
 /// Actions for which AWS supports no narrower resource than `*`.
-pub const ACTIONS_WITHOUT_RESOURCE: [&str; 3] = ["bedrock:Rerank", "xray:PutTraceSegments", "xray:PutTelemetryRecords"];
+pub const ACTIONS_WITHOUT_RESOURCE: [&str; 4] =
+    ["bedrock:Rerank", "bedrock:RetrieveAndGenerate", "xray:PutTraceSegments", "xray:PutTelemetryRecords"];
 
 /// Calls `check` with each role's name and each of its statements.
 fn for_each_statement(check: impl Fn(&str, &Value)) {

@@ -1,4 +1,5 @@
 //! Searches of knowledge bases: the operation Retrieve of bedrock-agent-runtime, as signed POSTs.
+mod generation;
 #[cfg(test)]
 mod tests;
 
@@ -109,12 +110,8 @@ impl KnowledgeBases {
             tracing::error!(%error, "the request of a search could not be made");
             RetrievalError::Refused
         })?;
-        let region = self.http.region();
-        let endpoint = self.endpoint.clone().unwrap_or_else(|| default_endpoint("bedrock-agent-runtime", region));
-        let url = format!("{}/knowledgebases/{}/retrieve", endpoint.trim_end_matches('/'), request.knowledge_base_id);
-        let headers = [("content-type", "application/json")];
-        let post = PostRequest { service: "bedrock", url: &url, region, headers: &headers, body: &body };
-        let response = self.http.send(post, |request| request.timeout(TIMEOUT)).await.map_err(send_failure)?;
+        let path = format!("/knowledgebases/{}/retrieve", request.knowledge_base_id);
+        let response = self.post(&path, &body, TIMEOUT).await.map_err(send_failure)?;
         if response.status() != StatusCode::OK {
             return Err(refusal(response, &request.knowledge_base_id).await);
         }
@@ -132,9 +129,25 @@ impl KnowledgeBases {
         })?;
         Ok(response.retrieval_results.into_iter().filter_map(passage).collect())
     }
+
+    async fn post(&self, path: &str, body: &[u8], timeout: Duration) -> Result<Response, SendError> {
+        let region = self.http.region();
+        let endpoint = self.endpoint.clone().unwrap_or_else(|| default_endpoint("bedrock-agent-runtime", region));
+        let url = format!("{}{path}", endpoint.trim_end_matches('/'));
+        let headers = [("content-type", "application/json")];
+        let post = PostRequest { service: "bedrock", url: &url, region, headers: &headers, body };
+        self.http.send(post, |request| request.timeout(timeout)).await
+    }
 }
 
 fn retrieve_request<'a>(request: &'a RetrievalRequest, filter: Option<&'a Value>) -> RetrieveRequest<'a> {
+    RetrieveRequest {
+        retrieval_query: Query { text: &request.query },
+        retrieval_configuration: retrieval_configuration(request, filter),
+    }
+}
+
+fn retrieval_configuration<'a>(request: &'a RetrievalRequest, filter: Option<&'a Value>) -> RetrievalConfiguration<'a> {
     let override_search_type = request.search.map(|search| match search {
         KnowledgeSearch::Hybrid => "HYBRID",
         KnowledgeSearch::Semantic => "SEMANTIC",
@@ -154,10 +167,7 @@ fn retrieve_request<'a>(request: &'a RetrievalRequest, filter: Option<&'a Value>
         filter,
         reranking_configuration,
     };
-    RetrieveRequest {
-        retrieval_query: Query { text: &request.query },
-        retrieval_configuration: RetrievalConfiguration { vector_search_configuration },
-    }
+    RetrievalConfiguration { vector_search_configuration }
 }
 
 /// `None` for a chunk without text.
@@ -193,13 +203,27 @@ fn send_failure(error: SendError) -> RetrievalError {
     }
 }
 
-/// What a response other than 200 means. Its message is not logged, because it may quote the query.
+/// A response other than 200. Its message must not be logged, because it may quote the query.
+struct ServiceError {
+    status: StatusCode,
+    error_type: String,
+    message: String,
+}
+
+impl ServiceError {
+    async fn read(response: Response) -> Self {
+        let status = response.status();
+        let error_type = response.headers().get("x-amzn-errortype").and_then(|value| value.to_str().ok());
+        let error_type = error_type.unwrap_or_default().split(':').next().unwrap_or_default().to_owned();
+        let body = read_limited(response, MAX_RESPONSE_BYTES).await.unwrap_or_default();
+        let message = serde_json::from_slice::<ErrorResponse>(&body).map(|error| error.message).unwrap_or_default();
+        Self { status, error_type, message }
+    }
+}
+
+/// What a response other than 200 means.
 async fn refusal(response: Response, knowledge_base_id: &str) -> RetrievalError {
-    let status = response.status();
-    let error_type = response.headers().get("x-amzn-errortype").and_then(|value| value.to_str().ok());
-    let error_type = error_type.unwrap_or_default().split(':').next().unwrap_or_default().to_owned();
-    let body = read_limited(response, MAX_RESPONSE_BYTES).await.unwrap_or_default();
-    let message = serde_json::from_slice::<ErrorResponse>(&body).map(|error| error.message).unwrap_or_default();
+    let ServiceError { status, error_type, message } = ServiceError::read(response).await;
     if message.contains(RESUMING) {
         tracing::info!(knowledge_base_id, "the database of the knowledge base wakes up");
         return RetrievalError::Resuming;

@@ -42,7 +42,6 @@ use crate::{
 use appsync::AppSync;
 use document_links::DocumentsBucket;
 use kms::Kms;
-use knowledge_base::KnowledgeBases;
 use secrets_manager::SecretsManager;
 use signed_http::SignedHttp;
 use tools::{CredentialCache, InvocationTools, Lambda, ToolClients};
@@ -51,6 +50,7 @@ pub use appsync::{ApiKey, RenewalError, classify_response, request_body};
 pub use bedrock::Bedrock;
 pub use document_links::{DocumentLinks, LinkError};
 pub use dynamodb::{CLAIM_RETENTION, ClaimOutcome, StoredAnswer, Table, TableError, with_retries};
+pub use knowledge_base::KnowledgeBases;
 #[cfg(test)]
 pub use mcp::test_server;
 pub use mcp::{McpError, McpServers, McpSessions};
@@ -144,6 +144,10 @@ impl<M: Model> Clients<M> {
             mcp_sessions: McpSessions::default(),
             clock,
         }
+    }
+
+    pub fn knowledge_bases(&self) -> &KnowledgeBases {
+        &self.knowledge_bases
     }
 
     /// The MCP servers whose tools agents may have.

@@ -1,20 +1,55 @@
 //! Answers that are returned to their caller and not stored: what comes of the updates that an attempt would
 //! publish.
+use std::time::Instant;
+
 use api::{
     text::is_blank,
-    types::{FailureCode, StopReason},
+    types::{FailureCode, InferenceSettings, StopReason},
 };
 use serde::Serialize;
 
 use crate::{
+    deadlines::Deadlines,
     failures::Failure,
     json_size::fitting_prefix,
+    knowledge::{Filter, RetrievalRequest},
+    model_settings::{refused_by_model, without},
     mutation::{EndReason, Update},
-    tool::{Tool, ToolEffect},
+    request::OneShotRequest,
+    tool::{Caller, Tool, ToolEffect},
 };
 
 /// The largest text of an answer, in JSON-escaped bytes. AppSync drops updates over 240 KB without an error.
 pub const MAX_TEXT_BYTES: usize = 200_000;
+
+/// What Bedrock answers where it finds nothing (FACTS: recorded from AWS).
+const NOTHING_FOUND: &str = "Sorry, I am unable to assist you with this request.";
+
+/// A question that Bedrock itself answers from the passages that it finds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GenerationRequest {
+    /// Its query is the question.
+    pub search: RetrievalRequest,
+    /// An id or an ARN.
+    pub model_id: String,
+    pub inference: InferenceSettings,
+}
+
+/// The answer to a [`GenerationRequest`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GeneratedAnswer {
+    pub text: String,
+    pub reason: StopReason,
+}
+
+/// Why a [`GenerationRequest`] has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GenerationError {
+    /// The request may succeed if it is repeated. Otherwise the answer fails with this code.
+    Temporary(FailureCode),
+    /// A repeated request would fail as well, or may be billed twice.
+    Refused(FailureCode),
+}
 
 /// What the caller gets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -54,6 +89,42 @@ pub enum StopCode {
     /// A content filter or a guardrail has withheld the answer.
     ContentFiltered,
     NoText,
+}
+
+impl GenerationRequest {
+    /// `None` for a question that the agent's model answers.
+    pub fn from_question(request: &OneShotRequest) -> Option<Self> {
+        let OneShotRequest { agent, text, .. } = request;
+        let knowledge = agent.knowledge.as_ref().filter(|_| request.retrieve_and_generate)?;
+        let settings = agent.inference.clone().unwrap_or_default();
+        Some(Self {
+            search: knowledge.request(text, &Caller::default()),
+            model_id: agent.model_id.clone(),
+            inference: without(&settings, &refused_by_model(&agent.model_id, &settings)),
+        })
+    }
+
+    /// The answer that needs no request.
+    pub fn answer_without_documents(&self) -> Option<GeneratedAnswer> {
+        let finds_nothing = self.search.filter == Filter::Nothing;
+        finds_nothing.then(|| GeneratedAnswer { text: NOTHING_FOUND.to_owned(), reason: StopReason::EndTurn })
+    }
+}
+
+impl GenerationError {
+    /// Until when the request may be repeated. A database that wakes up is waited for as long as possible.
+    pub fn repeat_until(self, deadlines: &Deadlines) -> Option<Instant> {
+        match self {
+            Self::Temporary(FailureCode::KnowledgeUnavailable) => Some(deadlines.stop_model_at),
+            Self::Temporary(_) => Some(deadlines.retry_model_until),
+            Self::Refused(_) => None,
+        }
+    }
+
+    pub fn code(self) -> FailureCode {
+        let (Self::Temporary(code) | Self::Refused(code)) = self;
+        code
+    }
 }
 
 /// Whether the tool may be called without a person and without a record of the call.
@@ -96,7 +167,7 @@ impl AnswerText {
     }
 
     /// Leaves out what is beyond the largest size.
-    fn push(&mut self, text: &str) {
+    pub fn push(&mut self, text: &str) {
         let fit = fitting_prefix(text, MAX_TEXT_BYTES - self.size);
         self.text.push_str(&text[..fit.cut]);
         self.size += fit.size;
@@ -142,7 +213,7 @@ impl From<Failure> for OneShotFailure {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
 
     use api::types::{ContentBlock, ToolUse};
     use serde_json::json;
@@ -274,6 +345,48 @@ mod tests {
         let OneShotAnswer::Text(found) = answer(&updates, StopReason::EndTurn) else { panic!("there is a text") };
         assert_eq!(found.len(), MAX_TEXT_BYTES - 1, "the emoji has no room, and nothing follows it");
         assert!(found.ends_with("éa"));
+    }
+
+    #[test]
+    fn question_is_generated_from_the_knowledge_of_the_agent_as_nobody() {
+        let request = |retrieve_and_generate: bool, filter: Option<&str>, has_knowledge: bool| {
+            let mut agent = json!({
+                "id": "default", "version": 0, "modelId": "anthropic.claude-sonnet-5", "contextBytes": 10_000,
+                "inference": { "maxTokens": 9, "temperature": 0.5 },
+            });
+            if has_knowledge {
+                agent["knowledge"] =
+                    json!({ "knowledgeBaseId": "KB00000001", "mode": "TOOL", "results": 3, "filter": filter });
+            }
+            let request: OneShotRequest = serde_json::from_value(json!({
+                "conversationId": "c", "turnId": "t", "agent": agent, "text": "Why?",
+                "retrieveAndGenerate": retrieve_and_generate,
+            }))
+            .unwrap();
+            GenerationRequest::from_question(&request)
+        };
+        let found = request(true, None, true).unwrap();
+        assert_eq!((found.search.query.as_str(), found.search.results), ("Why?", 3));
+        assert_eq!((found.inference.max_tokens, found.inference.temperature), (Some(9), None));
+        assert_eq!(found.answer_without_documents(), None);
+        assert_eq!(request(false, None, true), None);
+        assert_eq!(request(true, None, false), None);
+        let of_caller = r#"{"equals":{"key":"owner","value":"$caller.id"}}"#;
+        let answer = request(true, Some(of_caller), true).unwrap().answer_without_documents().unwrap();
+        assert_eq!((answer.text.as_str(), answer.reason), (NOTHING_FOUND, StopReason::EndTurn));
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test needs some moment to start from")]
+    fn database_that_wakes_up_is_waited_for_longer_than_a_busy_model() {
+        let deadlines = Deadlines::of_one_shot(Instant::now(), Duration::from_secs(24));
+        for (error, expected) in [
+            (GenerationError::Temporary(FailureCode::KnowledgeUnavailable), Some(deadlines.stop_model_at)),
+            (GenerationError::Temporary(FailureCode::Throttled), Some(deadlines.retry_model_until)),
+            (GenerationError::Refused(FailureCode::ModelRefused), None),
+        ] {
+            assert_eq!(error.repeat_until(&deadlines), expected, "{error:?}");
+        }
     }
 
     #[test]

@@ -161,6 +161,9 @@ pub struct OneShotRequest {
     pub turn_id: String,
     pub agent: Agent,
     pub text: String,
+    /// Whether Bedrock itself searches and answers, if the agent has knowledge.
+    #[serde(default)]
+    pub retrieve_and_generate: bool,
     /// For tools. `None` if no tool of the agent needs it.
     pub caller_credential: Option<CallerCredential>,
 }

@@ -65,6 +65,7 @@ pub async fn serve(
         graphql_urls: &GraphqlUrls::default(),
         handler_tools: &HandlerTools::default(),
         mcp_servers: None,
+        knowledge_bases: None,
         api_key: None,
         document_links: None,
     };

@@ -1,12 +1,18 @@
 //! Searches against an HTTP server that answers as bedrock-agent-runtime does.
 use std::sync::{Arc, Mutex};
 
+use api::types::{FailureCode, StopReason};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use axum::{Router, body::Bytes, extract::State, http::Uri, response::IntoResponse, routing::post};
 use serde_json::json;
 use tokio::net::TcpListener;
-use turn::{knowledge::Knowledge, tool::Caller};
+use turn::{
+    knowledge::Knowledge,
+    one_shot::{GeneratedAnswer, GenerationError, GenerationRequest},
+    request::OneShotRequest,
+    tool::Caller,
+};
 
 use super::*;
 use crate::aws::http_client;
@@ -106,6 +112,61 @@ async fn filter_that_matches_nothing_sends_no_request() {
     assert_eq!(server.take_requests(), []);
 }
 
+#[tokio::test]
+async fn answer_is_generated_from_the_documents_with_the_settings_of_the_agent() {
+    let body = json!({ "output": { "text": "25 days." }, "citations": [{ "any": 1 }], "guardrailAction": "NONE" });
+    let server = Server::start(200, "", body).await;
+    let stop_sequences = ["a", "b", "c", "d", "e"];
+    let inference = json!({ "maxTokens": 70_000, "temperature": 0.5, "topP": null, "stopSequences": stop_sequences });
+    let answer = server.generate(inference).await.unwrap();
+    assert_eq!(answer, GeneratedAnswer { text: "25 days.".into(), reason: StopReason::EndTurn });
+    let [(path, body)] = server.take_requests().try_into().unwrap();
+    assert_eq!(path, "/retrieveAndGenerate");
+    let search = json!({ "numberOfResults": 4, "filter": { "equals": { "key": "team", "value": "red" } } });
+    let settings = json!({ "maxTokens": 65_536, "temperature": 0.5, "stopSequences": stop_sequences[..4] });
+    let expected = json!({
+        "input": { "text": "How many?" },
+        "retrieveAndGenerateConfiguration": {
+            "type": "KNOWLEDGE_BASE",
+            "knowledgeBaseConfiguration": {
+                "knowledgeBaseId": "KB00000001",
+                "modelArn": "us.amazon.nova-micro-v1:0",
+                "retrievalConfiguration": { "vectorSearchConfiguration": search },
+                "generationConfiguration": { "inferenceConfig": { "textInferenceConfig": settings } },
+            },
+        },
+    });
+    assert_eq!(body, expected);
+
+    let body = json!({ "output": { "text": "Withheld." }, "guardrailAction": "INTERVENED" });
+    let answer = Server::start(200, "", body).await.generate(Value::Null).await.unwrap();
+    assert_eq!(answer.reason, StopReason::GuardrailIntervened);
+}
+
+#[tokio::test]
+async fn errors_of_generated_answers_have_the_codes_of_failures() {
+    use GenerationError::{Refused, Temporary};
+    let resuming = "The Aurora DB instance kb is resuming after being auto-paused. Please wait a few seconds.";
+    for (status, message, expected) in [
+        (400, resuming, Temporary(FailureCode::KnowledgeUnavailable)),
+        (400, "No.", Refused(FailureCode::ModelRefused)),
+        (403, "No.", Refused(FailureCode::ModelNotAllowed)),
+        (404, "No.", Refused(FailureCode::ModelNotAllowed)),
+        (409, "Busy.", Temporary(FailureCode::ModelUnavailable)),
+        (424, "No.", Temporary(FailureCode::ModelUnavailable)),
+        (429, "Slow down.", Temporary(FailureCode::Throttled)),
+        (500, "No.", Temporary(FailureCode::ModelUnavailable)),
+        (502, "No.", Temporary(FailureCode::ModelUnavailable)),
+    ] {
+        let server = Server::start(status, "AnyException", json!({ "message": message })).await;
+        assert_eq!(server.generate(Value::Null).await, Err(expected), "{status} {message}");
+    }
+    for body in [json!(7), json!({}), json!({ "output": {} })] {
+        let server = Server::start(200, "", body).await;
+        assert_eq!(server.generate(Value::Null).await, Err(Refused(FailureCode::Internal)));
+    }
+}
+
 type Requests = Arc<Mutex<Vec<(String, Value)>>>;
 
 #[derive(Clone)]
@@ -125,7 +186,10 @@ impl Server {
     async fn start(status: u16, error_type: &'static str, body: Value) -> Self {
         let requests = Requests::default();
         let reply = Reply { status, error_type, body, requests: Arc::clone(&requests) };
-        let router = Router::new().route("/knowledgebases/{id}/retrieve", post(answer)).with_state(reply);
+        let router = Router::new()
+            .route("/knowledgebases/{id}/retrieve", post(answer))
+            .route("/retrieveAndGenerate", post(answer))
+            .with_state(reply);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}/", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -148,6 +212,21 @@ impl Server {
         let knowledge: Knowledge = serde_json::from_value(settings).unwrap();
         let caller = Caller { id: Some("ada".into()), ..Caller::default() };
         self.knowledge_bases.retrieve(&knowledge.request("pump", &caller)).await
+    }
+
+    /// `inference`: the settings of the agent.
+    async fn generate(&self, inference: Value) -> Result<GeneratedAnswer, GenerationError> {
+        let filter = r#"{"equals":{"key":"team","value":"red"}}"#;
+        let knowledge = json!({ "knowledgeBaseId": "KB00000001", "mode": "ALWAYS", "results": 4, "filter": filter });
+        let request: OneShotRequest = serde_json::from_value(json!({
+            "conversationId": "c9", "turnId": "t9", "text": "How many?", "retrieveAndGenerate": true,
+            "agent": {
+                "id": "default", "version": 0, "modelId": "us.amazon.nova-micro-v1:0", "contextBytes": 10_000,
+                "inference": inference, "knowledge": knowledge,
+            },
+        }))
+        .unwrap();
+        self.knowledge_bases.generate(&GenerationRequest::from_question(&request).unwrap()).await
     }
 
     fn take_requests(&self) -> Vec<(String, Value)> {
