@@ -256,6 +256,14 @@ fn every_resolver_file_passes_the_deployment_checks() {
     }
 }
 
+/// AWS's lists of the runtime's methods have no `includes`, of strings or of arrays; `indexOf` is in both.
+#[test]
+fn resolvers_call_no_undocumented_method() {
+    for (path, text) in resolvers() {
+        assert!(!text.contains(".includes("), "{path} calls includes");
+    }
+}
+
 #[test]
 fn every_pipeline_function_is_used() {
     let stack = stack();

@@ -61,7 +61,7 @@ function validateInference({ maxTokens, temperature, topP, stopSequences }) {
  * for model ids that do not name the model. tests/model-settings.json holds the cases of both.
  */
 function validateForModel(modelId, { temperature, topP, stopSequences }) {
-  if (!modelId.includes('anthropic.claude-')) return;
+  if (modelId.indexOf('anthropic.claude-') < 0) return;
   const hasTemperature = !isNull(temperature);
   const hasTopP = !isNull(topP);
   const takesNeither = util.matches(TAKES_NEITHER, modelId);

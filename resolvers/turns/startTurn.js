@@ -128,14 +128,15 @@ function withSearches(newestFirst) {
 /** A text with one of these words is harmless: its blocks are looked at and stay as they are. */
 function mayHavePassages(content) {
   const json = JSON.stringify(content);
-  return json.includes('citations') || json.includes('passages') || json.includes(SEARCH_TOOL);
+  const has = (word) => json.indexOf(word) >= 0;
+  return has('citations') || has('passages') || has(SEARCH_TOOL);
 }
 
 /** The model never gets the passages of past turns, which would take the room of their texts. */
 function withoutPassages(content, searchIds) {
   if (!mayHavePassages(content)) return content;
   return content.map(({ citations, ...block }) => {
-    if (!block.toolResult || !searchIds.includes(block.toolResult.toolUseId)) return block;
+    if (!block.toolResult || searchIds.indexOf(block.toolResult.toolUseId) < 0) return block;
     const { json, ...toolResult } = block.toolResult;
     return { ...block, toolResult };
   });
