@@ -2,7 +2,7 @@ import { runtime, util } from '@aws-appsync/utils';
 
 /**
  * Refuses an input that cannot be answered, and names the turn that the caller's credential is sealed for.
- * The schema lets in the API key alone. A schema for an API without a key has no such directive.
+ * Only the API key may ask. The schema lets IAM in as well, because a field needs a mode that every API has.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
