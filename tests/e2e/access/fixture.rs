@@ -112,8 +112,7 @@ impl SharedConversation {
             ),
             "Query.listConversations" => ("{ listConversations(limit: 100) { items { id } } }", json!({})),
             "Query.getCaller" => ("{ getCaller { id name isAdministrator } }", json!({})),
-            "Mutation.invokeModel" => ("mutation { invokeModel(input: \"Who am I?\") }", json!({})),
-            "Subscription.onModelResponse" => ("subscription { onModelResponse }", json!({})),
+            "Mutation.invokeModel" | "Subscription.onModelResponse" => (one_shot_document(field), json!({})),
             "Mutation.createConversation" => ("mutation { createConversation { id } }", json!({})),
             "Mutation.updateConversation" => (
                 "mutation ($input: UpdateConversationInput!) { updateConversation(input: $input) { title } }",
@@ -216,6 +215,13 @@ impl SharedConversation {
             });
         }
         data
+    }
+}
+
+fn one_shot_document(field: &str) -> &'static str {
+    match field {
+        "Mutation.invokeModel" => "mutation { invokeModel(input: \"Who am I?\") }",
+        _ => "subscription { onModelResponse }",
     }
 }
 
