@@ -12,7 +12,7 @@ const MAX_QUOTE_CHARACTERS: usize = 300;
 const MIN_SHARE_OF_BEST: f64 = 0.7;
 /// The weight of the words around a sentence: they say what it is about.
 const PASSAGE_WEIGHT: f64 = 0.5;
-/// Words that begin with the same characters count as forms of one word.
+/// A word of at least this many characters that begins another word counts as a form of it.
 const STEM_CHARACTERS: usize = 4;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +22,8 @@ pub(super) struct Quote<'a> {
     pub text: &'a str,
 }
 
-/// At most one quote of each passage, the best first. None if the passages share no word with the question.
+/// At most one quote of each passage, the best first. Empty if the passages share no
+/// word with the question.
 pub(super) fn best_quotes<'a>(question: &str, passages: &[&'a str]) -> Vec<Quote<'a>> {
     let question = Weights::new(&content_words(question), passages);
     let mut quotes: Vec<(f64, Quote)> = passages

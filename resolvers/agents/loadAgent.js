@@ -55,6 +55,7 @@ function defaultKnowledge(env) {
     knowledgeBaseId: env.KNOWLEDGE_BASE_ID,
     mode: env.KNOWLEDGE_MODE,
     results: JSON.parse(env.KNOWLEDGE_RESULTS),
+    ...(env.RERANK_MODEL_ARN === 'none' ? {} : { rerankModelArn: env.RERANK_MODEL_ARN }),
     onFailure: 'ANSWER',
   };
 }

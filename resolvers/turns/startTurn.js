@@ -85,8 +85,9 @@ function newestEvents(ctx) {
 }
 
 /**
- * A handler may make 1,000 iterations: three for each of at most 201 events, and two for each of these
- * blocks. Where the history has more of them, the handler reads the rest from the table.
+ * AppSync ends a function after 1,000 iterations. This one makes three for each of at most 201 events, and
+ * two for each content block of an event that may have passages. Where the history has more of these blocks,
+ * the Lambda handler reads the rest from the table.
  */
 const MAX_CITING_BLOCKS = 190;
 

@@ -1,4 +1,4 @@
-//! Time of a search in 10,000 chunks, and of the ingestion of as many:
+//! Time of a search in about 11,000 chunks, and of their ingestion:
 //!
 //! ```text
 //! cargo bench -p retrieval

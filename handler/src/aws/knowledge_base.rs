@@ -23,7 +23,7 @@ use super::{
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// No more of a response is read: 20 passages of 8,192 tokens have less.
 const MAX_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
-/// In the message of a ValidationException while Aurora wakes up (FACTS: recorded from AWS).
+/// In the message of a ValidationException while Aurora wakes up (recorded from AWS).
 const RESUMING: &str = "is resuming after being auto-paused";
 const PAGE_NUMBER: &str = "x-amz-bedrock-kb-document-page-number";
 const SOURCE_URI: &str = "x-amz-bedrock-kb-source-uri";

@@ -20,6 +20,9 @@ const MAX_TITLE_BYTES: usize = 250;
 /// A longer address of a document is left out of its citations, in bytes.
 const MAX_SOURCE_BYTES: usize = 1024;
 
+/// Claude models that take no search results, by the beginnings of their names.
+const WITHOUT_SEARCH_RESULTS: [&str; 6] = ["v2", "instant", "3-haiku", "3-sonnet", "3-opus", "3-5-sonnet"];
+
 const ASK_FOR_MARKERS: &str = "Passages from documents follow, each after its number. Answer from them where they help, \
     and cite what you use: put the number of the passage in brackets, such as [1], right after the statement. Do not \
     cite what you do not use.";
@@ -45,11 +48,8 @@ impl CitationStyle {
     /// Application inference profiles do not name their model, and get markers.
     pub fn of_model(model_id: &str) -> Self {
         let Some((_, name)) = model_id.split_once("anthropic.claude-") else { return Self::Markers };
-        let is_old = ["v2", "instant", "3-haiku", "3-sonnet", "3-opus", "3-5-sonnet"];
-        match is_old.iter().any(|old| name.starts_with(old)) {
-            true => Self::Markers,
-            false => Self::Native,
-        }
+        let lacks_search_results = WITHOUT_SEARCH_RESULTS.iter().any(|prefix| name.starts_with(prefix));
+        if lacks_search_results { Self::Markers } else { Self::Native }
     }
 }
 

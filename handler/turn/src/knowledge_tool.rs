@@ -104,8 +104,8 @@ pub fn result_text<'a>(passages: impl Iterator<Item = (usize, &'a Passage)>) -> 
     serde_json::to_string(&FoundPassages { passages: found.collect() }).unwrap_or_default()
 }
 
-/// The passages in the result of a search, with their numbers; 0 for one without. None if the text is no such
-/// result.
+/// The passages in the result of a search, with their numbers; 0 for one without. Empty if the text is no
+/// such result.
 pub fn passages_of_result(json: &str) -> Vec<(usize, Passage)> {
     let found: FoundPassages = serde_json::from_str(json).unwrap_or_default();
     let numbered =

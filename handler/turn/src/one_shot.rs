@@ -22,7 +22,7 @@ use crate::{
 /// The largest text of an answer, in JSON-escaped bytes. AppSync drops updates over 240 KB without an error.
 pub const MAX_TEXT_BYTES: usize = 200_000;
 
-/// What Bedrock answers where it finds nothing (FACTS: recorded from AWS).
+/// What Bedrock answers where it finds nothing (recorded from AWS).
 const NOTHING_FOUND: &str = "Sorry, I am unable to assist you with this request.";
 
 /// A question that Bedrock itself answers from the passages that it finds.

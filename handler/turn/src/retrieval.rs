@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How long a database that wakes up is waited for. It takes about 15 seconds, and 30 after a day's pause
-/// (FACTS: AWS's own statement, and 25 seconds measured).
+/// (AWS's own statement; 25 seconds were measured).
 const MAX_RESUME_TIME: Duration = Duration::from_secs(60);
 /// Between two searches while the database wakes up.
 const RESUME_POLL: Duration = Duration::from_secs(3);
