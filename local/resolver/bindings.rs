@@ -1,17 +1,21 @@
 //! The names of a file, resolved by scope: its functions, imports and contexts, and the calls between
 //! functions.
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use oxc_ast::AstKind;
 use oxc_ast::ast::{
     Argument, CallExpression, Expression, FormalParameters, IdentifierReference, ImportDeclaration,
-    ImportDeclarationSpecifier, MemberExpression, ModuleExportName,
+    ImportDeclarationSpecifier, MemberExpression, ModuleExportName, VariableDeclarator,
 };
 use oxc_semantic::{AstNodes, NodeId, Reference, Scoping, Semantic, SymbolId};
 use oxc_span::{GetSpan, Span};
 
 use super::allowlist::{CALLBACK_METHODS, OBJECTS, contains, members_of};
 use super::lint_error::LintError;
+
+/// The names of handlers: of resolvers and of channel namespaces.
+const HANDLERS: [&str; 4] = ["request", "response", "onPublish", "onSubscribe"];
 
 pub struct Bindings<'a> {
     source: &'a str,
@@ -68,7 +72,7 @@ impl<'a> Bindings<'a> {
         for kind in &kinds {
             bindings.add_names(*kind);
         }
-        bindings.contexts = kinds.iter().filter_map(|kind| bindings.context_of_handler(*kind)).collect();
+        bindings.contexts = kinds.iter().flat_map(|kind| bindings.contexts_of_handlers(*kind)).collect();
         bindings
     }
 
@@ -112,10 +116,17 @@ impl<'a> Bindings<'a> {
         self.functions.insert(symbol, NamedFunction { name, span, parameters });
     }
 
-    /// The context parameter of a handler: of a function named `request` or `response`, or exported by that
-    /// name.
-    fn context_of_handler(&self, kind: AstKind<'a>) -> Option<SymbolId> {
-        let is_handler = |name: &str| ["request", "response"].contains(&name);
+    /// The context parameters of handlers: of a function that has a handler's name or is exported by it, and of
+    /// the functions of a channel namespace's handler with a data source.
+    fn contexts_of_handlers(&self, kind: AstKind<'a>) -> Vec<SymbolId> {
+        if let AstKind::VariableDeclarator(variable) = kind {
+            return contexts_of_members(variable);
+        }
+        self.context_of_function(kind).into_iter().collect()
+    }
+
+    fn context_of_function(&self, kind: AstKind<'a>) -> Option<SymbolId> {
+        let is_handler = |name: &str| HANDLERS.contains(&name);
         let function = match kind {
             AstKind::BindingIdentifier(name) if is_handler(&name.name) => name.symbol_id(),
             AstKind::ExportSpecifier(export) if is_handler(export.exported.name().as_str()) => match &export.local {
@@ -124,8 +135,7 @@ impl<'a> Bindings<'a> {
             },
             _ => return None,
         };
-        let first = self.functions.get(&function)?.parameters.items.first()?;
-        first.pattern.get_binding_identifier().map(|name| name.symbol_id())
+        first_parameter(self.functions.get(&function)?.parameters)
     }
 
     pub fn nodes(&self) -> &AstNodes<'a> {
@@ -239,6 +249,37 @@ impl<'a> Bindings<'a> {
             reason: format!("{} calls itself; APPSYNC_JS has no recursion.", self.scoping.symbol_name(call.callee)),
         })
     }
+}
+
+/// The context parameters of `onPublish = { request(ctx) {}, response(ctx) {} }`.
+fn contexts_of_members(variable: &VariableDeclarator<'_>) -> Vec<SymbolId> {
+    let is_handler = variable.id.get_identifier_name().is_some_and(|name| HANDLERS.contains(&name.as_str()));
+    let members = handler_functions(variable).filter(|_| is_handler);
+    members.filter_map(|(_, parameters)| first_parameter(parameters)).collect()
+}
+
+/// The functions in the object that a variable is initialized with, by name, with their parameters.
+pub fn handler_functions<'v, 'a>(
+    variable: &'v VariableDeclarator<'a>,
+) -> impl Iterator<Item = (Cow<'v, str>, &'v FormalParameters<'a>)> {
+    let object = match variable.init.as_ref().map(Expression::without_parentheses) {
+        Some(Expression::ObjectExpression(object)) => object.properties.as_slice(),
+        _ => &[],
+    };
+    object.iter().filter_map(|property| {
+        let property = property.as_property()?;
+        let parameters = match property.value.without_parentheses() {
+            Expression::FunctionExpression(function) => &function.params,
+            Expression::ArrowFunctionExpression(arrow) => &arrow.params,
+            _ => return None,
+        };
+        Some((property.key.static_name()?, &**parameters))
+    })
+}
+
+fn first_parameter(parameters: &FormalParameters<'_>) -> Option<SymbolId> {
+    let first = parameters.items.first()?;
+    first.pattern.get_binding_identifier().map(|name| name.symbol_id())
 }
 
 fn reaches(callees: &HashMap<SymbolId, Vec<SymbolId>>, from: SymbolId, to: SymbolId) -> bool {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::engine_environment::EngineEnvironment;
 use super::time_limit::TimeLimit;
-use super::{Handler, HandlerError, HandlerReport, Outcome, instrumentation, native_functions};
+use super::{Handler, HandlerError, HandlerPart, HandlerReport, Outcome, instrumentation, native_functions};
 use crate::stack::Code;
 
 const MEMORY_BYTES: usize = 128 * 1024 * 1024;
@@ -78,7 +78,14 @@ impl Engine {
 
     fn call(&self, js: &Ctx<'_>, code: &Code, handler: Handler, context: &str) -> rquickjs::Result<String> {
         let exports = self.exports(js, code)?.restore(js)?;
-        let function: Function = exports.get(handler.name())?;
+        let function: Function = match handler {
+            Handler::Channel(_, HandlerPart::Request | HandlerPart::Response) => {
+                exports.get::<_, Object>(handler.export())?.get(handler.name())?
+            }
+            Handler::Request | Handler::Response | Handler::Channel(_, HandlerPart::Whole) => {
+                exports.get(handler.export())?
+            }
+        };
         let call_handler = self.call_handler.clone().restore(js)?;
         call_handler.call((function, handler.name(), code.path.as_str(), context))
     }

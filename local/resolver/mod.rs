@@ -18,25 +18,62 @@ mod subset_lint;
 mod time;
 mod time_limit;
 
-pub use code_check::{CodeError, check};
+pub use code_check::{ChannelHandlers, CodeError, HandlerForm, check, check_channel_handlers};
 pub use engine::{Engine, EngineError};
 pub use engine_environment::EngineEnvironment;
 
 use serde::Deserialize;
 use serde_json::Value;
 
+/// A function that AppSync calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handler {
+    Request,
+    Response,
+    /// Of a channel namespace of the Events API.
+    Channel(ChannelHandler, HandlerPart),
+}
+
+/// The export of a channel namespace's code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelHandler {
+    OnPublish,
+    OnSubscribe,
+}
+
+/// The function of a channel namespace's handler: the handler itself, or one of its two functions if it has a
+/// data source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandlerPart {
+    Whole,
     Request,
     Response,
 }
 
 impl Handler {
-    /// The name of the exported function.
+    /// The name of the export.
+    pub fn export(self) -> &'static str {
+        match self {
+            Handler::Channel(handler, _) => handler.name(),
+            Handler::Request | Handler::Response => self.name(),
+        }
+    }
+
+    /// The name of the function.
     pub fn name(self) -> &'static str {
         match self {
-            Handler::Request => "request",
-            Handler::Response => "response",
+            Handler::Request | Handler::Channel(_, HandlerPart::Request) => "request",
+            Handler::Response | Handler::Channel(_, HandlerPart::Response) => "response",
+            Handler::Channel(handler, HandlerPart::Whole) => handler.name(),
+        }
+    }
+}
+
+impl ChannelHandler {
+    pub fn name(self) -> &'static str {
+        match self {
+            ChannelHandler::OnPublish => "onPublish",
+            ChannelHandler::OnSubscribe => "onSubscribe",
         }
     }
 }
