@@ -5,6 +5,7 @@ pub mod chat;
 pub mod command_line;
 pub mod dynamodb;
 pub mod endpoint_file;
+pub mod events_api;
 pub mod fault_injection;
 pub mod graphql;
 pub mod identity;

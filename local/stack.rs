@@ -5,12 +5,13 @@ use fancy_regex::Regex;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::command_line::CommandLine;
+use crate::{command_line::CommandLine, lambda::InvocationType};
 
 /// Every resource of the template, with parameters, conditions and references resolved.
 #[derive(Clone, Debug)]
 pub struct Stack {
     pub api: Api,
+    pub events_api: Option<EventsApi>,
     /// By table name.
     pub tables: BTreeMap<String, Table>,
     /// By function name.
@@ -122,6 +123,45 @@ pub enum IssuerKind {
         iat_ttl: Option<Duration>,
         /// How long a token is accepted after its `auth_time`, even if its `exp` is later.
         auth_ttl: Option<Duration>,
+    },
+}
+
+/// An Events API with its channel namespaces: `AWS::AppSync::Api`.
+#[derive(Clone, Debug)]
+pub struct EventsApi {
+    pub name: String,
+    pub id: String,
+    /// The modes of its providers.
+    pub modes: Vec<AuthMode>,
+    pub keys: Vec<String>,
+    /// The issuers whose tokens the API accepts.
+    pub issuers: Vec<TokenIssuer>,
+    pub connection_modes: Vec<AuthMode>,
+    /// By name.
+    pub namespaces: BTreeMap<String, ChannelNamespace>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ChannelNamespace {
+    pub publish_modes: Vec<AuthMode>,
+    pub subscribe_modes: Vec<AuthMode>,
+    /// Exports `onPublish`, `onSubscribe` or both.
+    pub code: Option<Code>,
+    pub on_publish: Option<HandlerConfig>,
+    pub on_subscribe: Option<HandlerConfig>,
+}
+
+/// How a handler of a channel namespace is configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HandlerConfig {
+    /// The handler of the code, with its data source.
+    Code(DataSource),
+    /// A function in place of code.
+    Direct {
+        /// The function's ARN.
+        function: String,
+        role: Role,
+        invocation: InvocationType,
     },
 }
 

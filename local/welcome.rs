@@ -118,6 +118,8 @@ mod tests {
             url: "http://localhost:4000/graphql".into(),
             realtime_url: "ws://localhost:4000/graphql/realtime".into(),
             api_key: api_key.map(str::to_owned),
+            events_url: None,
+            events_api_key: None,
             region: "us-east-1".into(),
             user_pool: Some("http://localhost:4000/pool".into()),
             oidc: oidc.map(str::to_owned),

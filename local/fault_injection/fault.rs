@@ -22,11 +22,13 @@ pub enum Fault {
     KnowledgeResuming,
     KnowledgeIndexMissing,
     KnowledgeThrottled,
+    EventsLost,
+    EventsLate,
 }
 
 impl Fault {
     /// In the order of declaration.
-    pub const ALL: [Self; Self::KnowledgeThrottled as usize + 1] = [
+    pub const ALL: [Self; Self::EventsLate as usize + 1] = [
         Self::TableConflict,
         Self::TableThrottled,
         Self::TableAnswerLost,
@@ -45,6 +47,8 @@ impl Fault {
         Self::KnowledgeResuming,
         Self::KnowledgeIndexMissing,
         Self::KnowledgeThrottled,
+        Self::EventsLost,
+        Self::EventsLate,
     ];
 
     /// The name on the command line: `stale-read`.
@@ -89,6 +93,8 @@ impl Fault {
                 ("knowledge-index-missing", "a search finds no index: its table or vector index was deleted")
             }
             Self::KnowledgeThrottled => ("knowledge-throttled", "a search of the documents is throttled"),
+            Self::EventsLost => ("events-lost", "a subscription of the Events API misses an event"),
+            Self::EventsLate => ("events-late", "a subscription of the Events API starts up to two seconds late"),
         }
     }
 }

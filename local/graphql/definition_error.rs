@@ -6,7 +6,7 @@
 pub struct ApiDefinitionError(String);
 
 impl ApiDefinitionError {
-    pub(super) fn new(sentence: String) -> Self {
+    pub(crate) fn new(sentence: String) -> Self {
         Self(sentence)
     }
 }

@@ -14,9 +14,18 @@ mod service;
 mod subscriptions;
 mod validation;
 
-pub(crate) use self::http::{forwarded_headers::forwarded_request, router, with_common_headers};
+pub(crate) use self::http::{
+    forwarded_headers::forwarded_request,
+    responses::{add_common_headers, preflight_response},
+    router, with_common_headers,
+};
 pub use definition_error::ApiDefinitionError;
 pub(crate) use entry_points::{AcceptedSubscription, GraphqlResponse, SubscribeError};
+pub(crate) use execution::{
+    data_sources::{BoundDataSource, DataSourceResult},
+    resolver_error::ResolverError,
+    thread_engine::run_handler,
+};
 pub use execution::{
     data_sources::{DataSources, FunctionBackend, TableBackend},
     thread_engine::set_engine_environment,

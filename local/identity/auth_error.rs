@@ -31,7 +31,7 @@ pub enum AuthError {
         signed_at: SystemTime,
         now: SystemTime,
     },
-    /// The IAM policies of the caller do not allow `appsync:GraphQL` on the field.
+    /// The IAM policies of the caller do not allow the operation.
     PermissionMissing,
     /// Not a JSON Web Token.
     TokenMalformed,

@@ -44,6 +44,12 @@ impl Authenticator {
         Self { trusted_issuers: issuers.into_iter().map(TrustedIssuer::new).collect(), ..self }
     }
 
+    /// An authenticator of another API that has the same principals.
+    pub fn for_other_api(&self, modes: Vec<AuthMode>, api_keys: Vec<String>, issuers: Vec<TokenIssuer>) -> Self {
+        let other = Self { modes, api_keys, principals: self.principals.clone(), trusted_issuers: Arc::default() };
+        other.with_trusted_issuers(issuers)
+    }
+
     /// Accepts the principal's signatures from now on.
     pub fn add_principal(&self, principal: Principal) {
         let mut principals = self.principals.write().unwrap_or_else(PoisonError::into_inner);

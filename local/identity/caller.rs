@@ -56,10 +56,15 @@ impl Caller {
     /// Whether the caller's IAM policies allow a root field. Callers without IAM credentials are not
     /// restricted.
     pub fn may_access_field(&self, api: &str, type_name: &str, field: &str) -> bool {
+        self.may_perform("appsync:GraphQL", &format!("{api}/types/{type_name}/fields/{field}"))
+    }
+
+    /// Whether the caller's IAM policies allow an action on a resource of an API, given by its path below
+    /// `apis/`. Callers without IAM credentials are not restricted.
+    pub fn may_perform(&self, action: &str, resource: &str) -> bool {
         let Credential::Signature { principal, region } = &self.credential else { return true };
         let account = &principal.account;
-        let resource = format!("arn:aws:appsync:{region}:{account}:apis/{api}/types/{type_name}/fields/{field}");
-        principal.policy.allows("appsync:GraphQL", &resource)
+        principal.policy.allows(action, &format!("arn:aws:appsync:{region}:{account}:apis/{resource}"))
     }
 }
 

@@ -7,17 +7,17 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use axum::extract::ws::{Message, WebSocket};
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use http::Uri;
 use serde_json::Value;
 use tokio::{
     sync::mpsc,
-    time::{Interval, MissedTickBehavior, interval, sleep, timeout},
+    time::{Interval, MissedTickBehavior, interval, sleep},
 };
-use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
 
 use super::{
+    client_socket::{ClientSocket, Closed},
     credentials,
     frames::{self, ClientFrame, HandshakeError, ServerFrame, StartPayload},
 };
@@ -38,50 +38,6 @@ const MAX_PAYLOAD_BYTES: usize = 240 * 1024;
 /// The number of start frames of a connection that are handled concurrently. While it is reached, no frame of
 /// the client is read.
 const MAX_PENDING_STARTS: usize = 32;
-
-/// How long the client may take to answer the server's Close frame.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Why a connection ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Closed {
-    /// The client has sent a Close frame.
-    ByClient,
-    /// The connection is lost, or the client accepts no frame in time.
-    Lost,
-    /// The client has broken the WebSocket protocol; the code says how.
-    ProtocolError(u16),
-    HandshakeRefused,
-    SubscriptionInvalidated,
-    TooOld,
-    /// The client does not keep up, or an injected fault disconnects it.
-    Disconnected,
-    ServerStops,
-}
-
-impl Closed {
-    /// The code of the server's Close frame; `None` if the server sends none of its own. AWS does not
-    /// document AppSync's codes: these are the ones that RFC 6455 provides.
-    fn close_code(self) -> Option<u16> {
-        match self {
-            Closed::ByClient | Closed::Lost => None,
-            Closed::ProtocolError(code) => Some(code),
-            Closed::HandshakeRefused => Some(close_code::POLICY),
-            Closed::SubscriptionInvalidated => Some(close_code::NORMAL),
-            Closed::TooOld | Closed::Disconnected | Closed::ServerStops => Some(close_code::AWAY),
-        }
-    }
-
-    fn from_read_error(error: axum::Error) -> Self {
-        match error.into_inner().downcast::<tungstenite::Error>().map(|error| *error) {
-            Ok(tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => Closed::Lost,
-            Ok(tungstenite::Error::Protocol(_)) => Closed::ProtocolError(close_code::PROTOCOL),
-            Ok(tungstenite::Error::Capacity(_)) => Closed::ProtocolError(close_code::SIZE),
-            Ok(tungstenite::Error::Utf8(_)) => Closed::ProtocolError(close_code::INVALID),
-            Ok(_) | Err(_) => Closed::Lost,
-        }
-    }
-}
 
 /// Serves a WebSocket until it is closed. Sends the error and closes at once if the handshake is refused.
 pub async fn serve(
@@ -108,44 +64,12 @@ pub async fn serve(
             closed
         }
         Err(error) => {
-            let sent = socket.send(&ServerFrame::ConnectionError(error)).await;
+            let sent = socket.send_text(ServerFrame::ConnectionError(error).to_json()).await;
             tracing::debug!(?error, sent = sent.is_ok(), "a WebSocket was refused");
             sent.err().unwrap_or(Closed::HandshakeRefused)
         }
     };
     socket.close(closed).await;
-}
-
-struct ClientSocket {
-    socket: WebSocket,
-    /// The longest duration in which the client may accept a frame.
-    send_timeout: Duration,
-}
-
-impl ClientSocket {
-    async fn send(&mut self, frame: &ServerFrame<'_>) -> Result<(), Closed> {
-        self.send_message(Message::Text(frame.to_json().into())).await
-    }
-
-    async fn send_message(&mut self, message: Message) -> Result<(), Closed> {
-        match timeout(self.send_timeout, self.socket.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Closed::Lost),
-        }
-    }
-
-    /// Completes the closing handshake: sends a Close frame unless the client has begun it, and reads until
-    /// the client has answered. Reading also sends the answer to the client's Close frame.
-    async fn close(mut self, closed: Closed) {
-        if let Some(code) = closed.close_code() {
-            let frame = CloseFrame { code, reason: "".into() };
-            if self.send_message(Message::Close(Some(frame))).await.is_err() {
-                return;
-            }
-        }
-        let answered = async { while let Some(Ok(_)) = self.socket.recv().await {} };
-        drop(timeout(CLOSE_TIMEOUT, answered).await);
-    }
 }
 
 struct Connection {
@@ -194,7 +118,7 @@ impl Connection {
                 queued = notifications.recv() => {
                     self.handle_notification(socket, queued.ok_or(Closed::Disconnected)?).await?;
                 },
-                _ = keep_alive.tick(), if self.sends_keep_alives => socket.send(&ServerFrame::KeepAlive).await?,
+                _ = keep_alive.tick(), if self.sends_keep_alives => socket.send_text(ServerFrame::KeepAlive.to_json()).await?,
                 () = &mut end_of_life => return Err(Closed::TooOld),
                 () = stopping.cancelled() => return Err(Closed::ServerStops),
             }
@@ -218,7 +142,7 @@ impl Connection {
             ClientFrame::ConnectionInit => {
                 self.sends_keep_alives = true;
                 keep_alive.reset_immediately();
-                socket.send(&ServerFrame::ConnectionAck).await
+                socket.send_text(ServerFrame::ConnectionAck.to_json()).await
             }
             ClientFrame::Start { id, payload } => {
                 if !self.sends_keep_alives {
@@ -231,7 +155,7 @@ impl Connection {
             ClientFrame::Unknown => {
                 let message = "unknown not supported through the realtime channel";
                 let errors = frames::error_entries("UnsupportedOperation", message);
-                socket.send(&ServerFrame::Error { id: None, errors }).await
+                socket.send_text(ServerFrame::Error { id: None, errors }.to_json()).await
             }
         }
     }
@@ -240,12 +164,12 @@ impl Connection {
         if self.subscriptions.contains_key(&id) {
             let message = format!("Duplicated operation with id {id}");
             let errors = frames::error_entries("DuplicatedOperationError", message);
-            return socket.send(&ServerFrame::Error { id: Some(&id), errors }).await;
+            return socket.send_text(ServerFrame::Error { id: Some(&id), errors }.to_json()).await;
         }
         if self.subscriptions.len() >= MAX_SUBSCRIPTIONS {
             let message = format!("Max number of {MAX_SUBSCRIPTIONS} subscriptions reached");
             let errors = frames::error_entries("MaxSubscriptionsReachedError", message);
-            return socket.send(&ServerFrame::Error { id: Some(&id), errors }).await;
+            return socket.send_text(ServerFrame::Error { id: Some(&id), errors }.to_json()).await;
         }
         self.start_count += 1;
         self.subscriptions.insert(id.clone(), SubscriptionState::Starting(self.start_count));
@@ -259,7 +183,7 @@ impl Connection {
 
     async fn stop(&mut self, socket: &mut ClientSocket, id: &str) -> Result<(), Closed> {
         self.remove_subscription(id);
-        socket.send(&ServerFrame::Complete { id }).await
+        socket.send_text(ServerFrame::Complete { id }.to_json()).await
     }
 
     /// Acknowledges a subscription or reports its error. Ignores a start that the client has stopped.
@@ -277,7 +201,7 @@ impl Connection {
                     SubscribeError::Unauthorized(error) => frames::auth_error_entries(error),
                     SubscribeError::Errors(errors) => frames::graphql_error_entries(&errors),
                 };
-                socket.send(&ServerFrame::Error { id: Some(&id), errors }).await
+                socket.send_text(ServerFrame::Error { id: Some(&id), errors }.to_json()).await
             }
         }
     }
@@ -299,7 +223,7 @@ impl Connection {
             invalidation_filter: accepted.invalidation_filter,
         };
         self.registered.subscribe(&id, new);
-        socket.send(&ServerFrame::StartAck { id: &id }).await?;
+        socket.send_text(ServerFrame::StartAck { id: &id }.to_json()).await?;
         self.deliver(socket, &id, &subscription, &accepted.initial_payload).await
     }
 
@@ -318,7 +242,7 @@ impl Connection {
             Notification::Payload(payload) => self.deliver(socket, &client_id, &subscription, &payload).await,
             Notification::Invalidated => {
                 self.remove_subscription(&client_id);
-                socket.send(&ServerFrame::Invalidated { id: &client_id }).await?;
+                socket.send_text(ServerFrame::Invalidated { id: &client_id }.to_json()).await?;
                 Err(Closed::SubscriptionInvalidated)
             }
         }
@@ -346,7 +270,7 @@ impl Connection {
             );
             return Ok(());
         }
-        socket.send_message(Message::Text(frame.into())).await
+        socket.send_text(frame).await
     }
 
     fn remove_subscription(&mut self, id: &str) {

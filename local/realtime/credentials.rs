@@ -22,16 +22,33 @@ const BASE64_URL: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, OPTIONAL_PADDI
 /// The headers of a handshake: from the subprotocol `header-…`, else from the query parameter `header`, else
 /// the HTTP headers.
 pub fn from_handshake(parts: &Parts) -> Result<HeaderMap, AuthError> {
-    let mut subprotocols = subprotocols(&parts.headers);
-    let encoded = subprotocols.find_map(|protocol| protocol.strip_prefix("header-").map(str::to_owned));
-    if let Some(encoded) = encoded.or_else(|| query_parameter(parts)) {
-        let decoded = BASE64_URL.decode(&encoded).or_else(|_| BASE64.decode(&encoded)).ok();
-        let json = decoded.and_then(|json| JsonDocument::parse(std::str::from_utf8(&json).ok()?));
-        return from_json(&json.map_or(Value::Null, |document| document.value.to_json()));
+    match encoded_subprotocol(&parts.headers).or_else(|| query_parameter(parts)) {
+        Some(encoded) => from_base64(&encoded),
+        None => from_http_headers(&parts.headers),
     }
-    let http_headers = &parts.headers;
-    if http_headers.contains_key(AUTHORIZATION) || http_headers.contains_key("x-api-key") {
-        Ok(http_headers.clone())
+}
+
+/// The headers of a handshake: from the subprotocol `header-…`, else the HTTP headers.
+pub fn from_subprotocol_or_headers(parts: &Parts) -> Result<HeaderMap, AuthError> {
+    match encoded_subprotocol(&parts.headers) {
+        Some(encoded) => from_base64(&encoded),
+        None => from_http_headers(&parts.headers),
+    }
+}
+
+fn encoded_subprotocol(headers: &HeaderMap) -> Option<String> {
+    subprotocols(headers).find_map(|protocol| protocol.strip_prefix("header-").map(str::to_owned))
+}
+
+fn from_base64(encoded: &str) -> Result<HeaderMap, AuthError> {
+    let decoded = BASE64_URL.decode(encoded).or_else(|_| BASE64.decode(encoded)).ok();
+    let json = decoded.and_then(|json| JsonDocument::parse(std::str::from_utf8(&json).ok()?));
+    from_json(&json.map_or(Value::Null, |document| document.value.to_json()))
+}
+
+fn from_http_headers(headers: &HeaderMap) -> Result<HeaderMap, AuthError> {
+    if headers.contains_key(AUTHORIZATION) || headers.contains_key("x-api-key") {
+        Ok(headers.clone())
     } else {
         Err(AuthError::CredentialsMissing)
     }

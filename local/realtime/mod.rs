@@ -1,6 +1,7 @@
 //! Subscriptions over WebSockets: AppSync's `graphql-ws` protocol.
+pub(crate) mod client_socket;
 mod connection;
-mod credentials;
+pub(crate) mod credentials;
 mod frames;
 
 use std::{

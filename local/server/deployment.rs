@@ -30,17 +30,18 @@ pub(super) fn load_stack(options: &ServerOptions, base_url: &str) -> Result<Stac
 fn deployment(options: &ServerOptions, base_url: &str) -> Result<Deployment, StartError> {
     Ok(Deployment {
         local_defaults: local_defaults(options.models),
-        api_key: api_key(options)?,
+        api_key: api_key(options, "api-key")?,
+        events_api_key: api_key(options, "events-api-key")?,
         ..Deployment::at(base_url, parameters(options, base_url)?)
     })
 }
 
-/// The key of the previous start, unless nothing is kept.
-fn api_key(options: &ServerOptions) -> Result<String, StateDirError> {
+/// The key in a file of the state folder, from the previous start, unless nothing is kept.
+fn api_key(options: &ServerOptions, file: &str) -> Result<String, StateDirError> {
     let new_key = format!("da2-{}", &Uuid::new_v4().simple().to_string()[..26]);
     match options.ephemeral {
         true => Ok(new_key),
-        false => state_dir::load_or_create_text(&options.state.join("api-key"), &new_key),
+        false => state_dir::load_or_create_text(&options.state.join(file), &new_key),
     }
 }
 

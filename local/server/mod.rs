@@ -13,6 +13,7 @@ use crate::{
     bedrock::{self, Forwarder, ModelService, Upstream, UpstreamError},
     command_line::CommandLine,
     dynamodb::{DynamoDb, TableSetupError},
+    events_api::EventsApi,
     fault_injection::{CallRecorder, FaultInjector, FaultPlan, with_publish_faults},
     graphql::{self, ApiSettings, DataSources},
     identity::{self, Authenticator, LocalIssuers, PoolUser, Principal},
@@ -23,7 +24,7 @@ use crate::{
     private_file::{self, FileError},
     s3,
     secrets_manager::{LocalSecret, SecretFileError, SecretsManager},
-    stack::{Function, Stack},
+    stack::{self, Function, Stack},
     stalled_connections::request_timeout,
     state_dir::{self, StateDirError},
     template::{ACCOUNT, REGION, TemplateError, realtime_url},
@@ -36,12 +37,16 @@ use listeners::{Listeners, listen, local_address};
 const TTL_INTERVAL: Duration = Duration::from_secs(60);
 /// Longer than Lambda's longest invocation takes.
 const INVOCATION_TIMEOUT: Duration = Duration::from_secs(960);
+/// The variable of functions with the HTTP URL of the Events API, whose domain alone (`Dns.Http`) does not say
+/// that it is reached without TLS here.
+const EVENTS_URL_VARIABLE: &str = "AWS_ENDPOINT_URL_APPSYNC_EVENTS";
+
 /// The settings of one start.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
     /// The directory of template.yaml.
     pub root: PathBuf,
-    /// The directory of the table, the API key, the encryption key, the issuers' signing keys and
+    /// The directory of the table, the API keys, the encryption key, the issuers' signing keys and
     /// `endpoint.json`.
     pub state: PathBuf,
     /// Keep the table in memory and generate new keys.
@@ -123,6 +128,12 @@ pub struct Endpoint {
     pub realtime_url: String,
     /// None when the API accepts no key.
     pub api_key: Option<String>,
+    /// The HTTP URL of the Events API, if the stack has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events_url: Option<String>,
+    /// None when there is no Events API, or when it accepts no key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events_api_key: Option<String>,
     pub region: String,
     /// The URL of the user pool, if one runs here.
     pub user_pool: Option<String>,
@@ -197,6 +208,7 @@ impl Server {
             own: base_url.clone(),
             dynamodb: table_url,
             kms: kms_url,
+            events: endpoint.events_url.clone(),
             lambda: format!("http://{}", local_address(&lambda_listener)?),
             secrets_manager: secrets_url,
         };
@@ -214,9 +226,8 @@ impl Server {
         let lambda = if options.ephemeral { lambda } else { lambda.with_event_folder(options.state.join("events")) };
 
         let sources = DataSources::new(database.clone(), lambda.clone()).with_kms(kms);
-        let settings = ApiSettings { faults: faults.clone(), ..ApiSettings::default() };
-        let api = AppSync::with_settings(stack.api, sources, authenticator.clone(), settings)?;
-        let router = with_publish_faults(api.router(), &options.fault_plan, &faults)
+        let apis = api_router(stack.api, stack.events_api, &sources, &authenticator, &faults)?;
+        let router = with_publish_faults(apis, &options.fault_plan, &faults)
             .merge(bedrock_router)
             .merge(identity::router(&issuers));
         listeners.serve(listener, call_recorder.wrap_router(router));
@@ -290,6 +301,8 @@ impl Endpoint {
             url: format!("{base_url}/graphql"),
             realtime_url: realtime_url(base_url),
             api_key: stack.api.keys.first().cloned(),
+            events_url: stack.events_api.is_some().then(|| format!("{base_url}/event")),
+            events_api_key: stack.events_api.as_ref().and_then(|api| api.keys.first().cloned()),
             region: REGION.into(),
             user_pool: issuers.pool.as_ref().map(|issuer| issuer.url().to_owned()),
             oidc: issuers.oidc.as_ref().map(|issuer| issuer.url().to_owned()),
@@ -308,7 +321,9 @@ impl AccessKey {
 
 fn load_issuers(options: &ServerOptions, stack: &Stack, base_url: &str) -> Result<LocalIssuers, StateDirError> {
     let state = (!options.ephemeral).then_some(options.state.as_path());
-    LocalIssuers::load(&stack.api.issuers, base_url, options.users.clone(), state)
+    let events_issuers = stack.events_api.iter().flat_map(|api| &api.issuers);
+    let trusted: Vec<_> = stack.api.issuers.iter().chain(events_issuers).cloned().collect();
+    LocalIssuers::load(&trusted, base_url, options.users.clone(), state)
 }
 
 fn create_authenticator(stack: &Stack, endpoint: &Endpoint) -> Authenticator {
@@ -324,6 +339,21 @@ fn open_database(options: &ServerOptions, stack: &Stack, faults: &FaultInjector)
     let database = if options.ephemeral { DynamoDb::open(None)? } else { DynamoDb::open(Some(&file))? };
     database.create_tables(&stack.tables)?;
     Ok(database.with_faults(faults, &stack.tables)?)
+}
+
+/// The GraphQL API, and the Events API, which has the same principals and modes of its own.
+fn api_router(
+    api: stack::Api,
+    events_api: Option<stack::EventsApi>,
+    sources: &DataSources,
+    authenticator: &Authenticator,
+    faults: &FaultInjector,
+) -> Result<Router, graphql::ApiDefinitionError> {
+    let settings = ApiSettings { faults: faults.clone(), ..ApiSettings::default() };
+    let graphql = AppSync::with_settings(api, sources.clone(), authenticator.clone(), settings.clone())?.router();
+    let Some(events) = events_api else { return Ok(graphql) };
+    let authenticator = authenticator.for_other_api(events.modes.clone(), events.keys.clone(), events.issuers.clone());
+    Ok(graphql.merge(EventsApi::new(events, sources.clone(), authenticator, settings)?.router()))
 }
 
 /// Opens the knowledge base and ingests its folder from now on. The index is kept in the state folder, unless
@@ -384,6 +414,8 @@ struct ServiceAddresses {
     /// Of the services on the server's own port.
     own: String,
     dynamodb: String,
+    /// The HTTP URL of the Events API, if the stack has one.
+    events: Option<String>,
     kms: String,
     lambda: String,
     secrets_manager: String,
@@ -416,7 +448,9 @@ fn process_environment(authenticator: &Authenticator, addresses: ServiceAddresse
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER", addresses.secrets_manager.clone()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
-        .into()
+        .into_iter()
+        .chain(addresses.events.clone().map(|url| (EVENTS_URL_VARIABLE.to_owned(), url)))
+        .collect()
     })
 }
 

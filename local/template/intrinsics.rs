@@ -65,7 +65,8 @@ impl Scope<'_> {
         value
     }
 
-    fn add_work(&self, amount: usize) -> Result<(), TemplateError> {
+    /// Fails once the work of the evaluation exceeds its limit.
+    pub fn add_work(&self, amount: usize) -> Result<(), TemplateError> {
         let work = self.cost.work.get().saturating_add(amount);
         self.cost.work.set(work);
         if work <= MAX_WORK {

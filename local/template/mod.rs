@@ -33,6 +33,7 @@ pub const REGION: &str = "us-east-1";
 pub const ACCOUNT: &str = "000000000000";
 const STACK_NAME: &str = "parlance";
 const API_ID: &str = "local";
+const EVENTS_API_ID: &str = "local-events";
 /// CloudFormation's limit on a template.
 const TEMPLATE_BYTES: usize = 1024 * 1024;
 
@@ -47,6 +48,8 @@ pub struct Deployment {
     pub graphql_url: String,
     pub realtime_url: String,
     pub api_key: String,
+    /// The key of the Events API.
+    pub events_api_key: String,
 }
 
 impl Deployment {
@@ -58,12 +61,18 @@ impl Deployment {
             graphql_url: format!("{base_url}/graphql"),
             realtime_url: realtime_url(base_url),
             api_key: "da2-none".into(),
+            events_api_key: "da2-no-events".into(),
         }
     }
 
     /// `http://localhost:4000`
     fn base_url(&self) -> &str {
         self.graphql_url.trim_end_matches("/graphql")
+    }
+
+    /// `localhost:4000`
+    fn host(&self) -> &str {
+        self.base_url().split_once("://").map_or(self.base_url(), |(_, host)| host)
     }
 }
 
@@ -122,27 +131,87 @@ pub fn load(root: &Path, deployment: &Deployment) -> Result<Stack, TemplateError
     Template::read(root)?.load(deployment)
 }
 
-/// Loads the template of a nested stack, such as `knowledge/template.yaml`, with these parameters.
+/// Loads the template of the nested stack with the knowledge base, with these parameters.
 pub fn load_nested(root: &Path, path: &str, parameters: &[(&str, &str)]) -> Result<NestedStack, TemplateError> {
-    NestedStackProperties::new(path, parameters).load(|path| read_file(root, path))
+    let properties = NestedStackProperties::new(path, parameters);
+    properties.load_knowledge_base(&properties.read(|path| read_file(root, path))?)
 }
 
 fn build_stack(root: &Path, template: &Value, deployment: &Deployment) -> Result<Stack, TemplateError> {
     let empty = Map::new();
-    let section = |name: &str| template[name].as_object().unwrap_or(&empty);
-    let resources = section("Resources");
-    let declared = section("Parameters");
+    let declared = section(template, "Parameters", &empty);
     let defaults = deployment.local_defaults.iter().filter(|(name, _)| declared.contains_key(*name));
     let given = defaults.chain(&deployment.parameters).map(|(name, value)| (name.clone(), value.clone())).collect();
     let parameters = parameters::resolve(declared, &given)?;
-    rules::check(section("Rules"), &rule_scope(parameters.clone(), &empty))?;
-    let scope = Scope {
-        parameters,
-        conditions: section("Conditions"),
-        resolve_resource: &|scope, name, attribute| resolve_reference(scope, resources, deployment, name, attribute),
-        cost: EvaluationCost::default(),
-    };
-    resources::assemble_stack(&scope, resources, API_ID, |path| read_file(root, path))
+    let context = StackContext { name: STACK_NAME.into(), deployment, read: &|path| read_file(root, path) };
+    context.evaluate(template, parameters, |scope, resources| resources::assemble_stack(&context, scope, resources))
+}
+
+/// A stack whose resources the local server runs: that of template.yaml or a nested one.
+struct StackContext<'a> {
+    name: String,
+    deployment: &'a Deployment,
+    /// Returns the content of a file, given by its path below the folder of template.yaml.
+    read: &'a dyn Fn(&str) -> Result<String, TemplateError>,
+}
+
+impl<'a> StackContext<'a> {
+    /// The context of a nested stack, by its logical name.
+    fn nested(&self, logical_name: &str) -> StackContext<'a> {
+        StackContext { name: self.physical_name(logical_name), ..*self }
+    }
+
+    fn physical_name(&self, logical: &str) -> String {
+        format!("{}-{logical}", self.name)
+    }
+
+    /// Checks the rules of a template and evaluates its resources.
+    fn evaluate<T>(
+        &self,
+        template: &Value,
+        parameters: BTreeMap<String, Value>,
+        evaluation: impl FnOnce(&Scope, &Map<String, Value>) -> Result<T, TemplateError>,
+    ) -> Result<T, TemplateError> {
+        let empty = Map::new();
+        rules::check(section(template, "Rules", &empty), &rule_scope(parameters.clone(), &empty))?;
+        let resources = section(template, "Resources", &empty);
+        let scope = Scope {
+            parameters,
+            conditions: section(template, "Conditions", &empty),
+            resolve_resource: &|scope, name, attribute| resolve_reference(self, scope, resources, name, attribute),
+            cost: EvaluationCost::default(),
+        };
+        evaluation(&scope, resources)
+    }
+
+    /// The value of an output of a nested entry point. `properties` are those of its resource.
+    fn nested_output(
+        &self,
+        scope: &Scope,
+        logical_name: &str,
+        properties: &Value,
+        output: &str,
+    ) -> Result<Value, TemplateError> {
+        let error = |reason: String| TemplateError(reason).at(logical_name);
+        let nested: NestedStackProperties =
+            serde_json::from_value(scope.evaluate(properties)?).map_err(|reason| error(reason.to_string()))?;
+        let template = nested.read(self.read)?;
+        scope.add_work(template.to_string().len())?;
+        let value = &template["Outputs"][output]["Value"];
+        if !nested_stack::is_entry_point(&template) || value.is_null() {
+            return Err(TemplateError(format!(
+                "{logical_name}.Outputs.{output} of a AWS::CloudFormation::Stack has no value on the local server"
+            )));
+        }
+        let evaluated = nested.resolve_parameters(&template).and_then(|parameters| {
+            self.nested(logical_name).evaluate(&template, parameters, |scope, _| scope.evaluate(value))
+        });
+        evaluated.map_err(|error| error.at(nested.path()))
+    }
+}
+
+fn section<'t>(template: &'t Value, name: &str, empty: &'t Map<String, Value>) -> &'t Map<String, Value> {
+    template[name].as_object().unwrap_or(empty)
 }
 
 /// The scope of rules, which may refer to parameters only.
@@ -159,15 +228,19 @@ fn read_file(root: &Path, path: &str) -> Result<String, TemplateError> {
 
 /// The value of `Ref` (without an attribute) or `GetAtt` of a pseudo parameter or a resource.
 fn resolve_reference(
+    stack: &StackContext,
     scope: &Scope,
     resources: &Map<String, Value>,
-    deployment: &Deployment,
     name: &str,
     attribute: Option<&str>,
 ) -> Result<Value, TemplateError> {
-    if let (Some(value), None) = (pseudo_parameter(name), attribute) {
-        return Ok(json!(value));
+    match (name, pseudo_parameter(name), attribute) {
+        ("AWS::StackName", _, None) => return Ok(json!(stack.name)),
+        (_, Some(value), None) => return Ok(json!(value)),
+        _ => {}
     }
+    let StackContext { deployment, .. } = stack;
+    let physical_name = |name| stack.physical_name(name);
     let resource =
         resources.get(name).ok_or_else(|| TemplateError(format!("there is no parameter or resource {name}")))?;
     let kind = resource["Type"].as_str().unwrap_or_default();
@@ -180,8 +253,19 @@ fn resolve_reference(
         ("AWS::AppSync::GraphQLApi", Some("Arn") | None) => arn("appsync", format!("apis/{API_ID}")),
         ("AWS::AppSync::GraphQLApi", Some("GraphQLUrl")) => json!(deployment.graphql_url),
         ("AWS::AppSync::GraphQLApi", Some("RealtimeUrl")) => json!(deployment.realtime_url),
-        ("AWS::AppSync::ApiKey", Some("ApiKey")) => json!(deployment.api_key),
+        ("AWS::AppSync::ApiKey", Some("ApiKey")) => {
+            let api_id = scope.evaluate(&resource["Properties"]["ApiId"])?;
+            json!(if api_id == EVENTS_API_ID { &deployment.events_api_key } else { &deployment.api_key })
+        }
         ("AWS::AppSync::ApiKey", Some("ApiKeyId")) => json!("local"),
+        ("AWS::AppSync::Api", Some("ApiId")) => json!(EVENTS_API_ID),
+        ("AWS::AppSync::Api", Some("ApiArn") | None) => arn("appsync", format!("apis/{EVENTS_API_ID}")),
+        ("AWS::AppSync::Api", Some("Dns.Http" | "Dns.Realtime")) => json!(deployment.host()),
+        ("AWS::AppSync::ChannelNamespace", Some("ChannelNamespaceArn") | None) => {
+            let namespace = scope.evaluate(&resource["Properties"]["Name"])?;
+            let namespace = namespace.as_str().unwrap_or_default();
+            arn("appsync", format!("apis/{EVENTS_API_ID}/channelNamespace/{namespace}"))
+        }
         ("AWS::Events::Rule", Some("Arn")) => arn("events", format!("rule/{}", physical_name(name))),
         ("AWS::AppSync::DataSource", Some("Name")) | ("AWS::AppSync::FunctionConfiguration", Some("FunctionId")) => {
             scope.evaluate(&resource["Properties"]["Name"])?
@@ -200,6 +284,10 @@ fn resolve_reference(
         ("AWS::CloudFormation::Stack", Some("Outputs.KnowledgeBaseId")) => json!(nested_stack::KNOWLEDGE_BASE_ID),
         ("AWS::CloudFormation::Stack", Some("Outputs.DocumentsName")) => json!(knowledge_base::BUCKET),
         ("AWS::CloudFormation::Stack", Some("Outputs.KnowledgeBaseArn")) => json!(nested_stack::knowledge_base_arn()),
+        ("AWS::CloudFormation::Stack", Some(attribute)) if attribute.starts_with("Outputs.") => {
+            let output = attribute.trim_start_matches("Outputs.");
+            stack.nested_output(scope, name, &resource["Properties"], output)?
+        }
         ("AWS::Logs::LogGroup", None) => scope.evaluate(&resource["Properties"]["LogGroupName"])?,
         ("AWS::Logs::LogGroup", Some("Arn")) => arn("logs", format!("log-group:{}:*", physical_name(name))),
         (kind, None) => return Err(TemplateError(format!("Ref {name} of a {kind} has no value on the local server"))),
@@ -218,10 +306,6 @@ fn pseudo_parameter(name: &str) -> Option<&'static str> {
         "AWS::URLSuffix" => Some("amazonaws.com"),
         _ => None,
     }
-}
-
-fn physical_name(logical: &str) -> String {
-    format!("{STACK_NAME}-{logical}")
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
-//! Reads the template of the nested stack with the knowledge base. The local server runs none of its
-//! resources: it takes the settings of the knowledge base.
+//! Reads the templates of nested stacks.
+//!
+//! The local server runs an entry point as if its resources were in template.yaml (`resources`). Of a knowledge
+//! base it runs nothing: it takes the settings.
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -85,21 +87,49 @@ impl NestedStackProperties {
     }
 
     /// `read` returns the content of a file.
-    pub fn load(&self, read: impl Fn(&str) -> Result<String, TemplateError>) -> Result<NestedStack, TemplateError> {
-        let path = &self.template_url;
-        let template =
-            yaml::parse(&read(path)?).map_err(|error| TemplateError::new(format!("it is not YAML: {error}")));
-        template.and_then(|template| nested_stack(&template, &self.parameters)).map_err(|error| error.at(path))
+    pub fn read(&self, read: impl Fn(&str) -> Result<String, TemplateError>) -> Result<Value, TemplateError> {
+        parse(&self.template_url, &read(&self.template_url)?)
+    }
+
+    /// The path of the template.
+    pub fn path(&self) -> &str {
+        &self.template_url
+    }
+
+    /// The folder of the template, with a slash at its end; paths in the template are relative to it.
+    pub fn folder(&self) -> &str {
+        self.template_url.rsplit_once('/').map_or("", |(folder, _)| &self.template_url[..=folder.len()])
+    }
+
+    /// The values of the parameters that a template declares.
+    pub fn resolve_parameters(&self, template: &Value) -> Result<BTreeMap<String, Value>, TemplateError> {
+        let empty = Map::new();
+        let given = self.parameters.iter().map(|(name, value)| (name.clone(), to_text(value))).collect();
+        parameters::resolve(template["Parameters"].as_object().unwrap_or(&empty), &given)
+    }
+
+    /// The settings of a knowledge base.
+    pub fn load_knowledge_base(&self, template: &Value) -> Result<NestedStack, TemplateError> {
+        nested_stack(template, self).map_err(|error| error.at(&self.template_url))
     }
 }
 
-fn nested_stack(template: &Value, given: &BTreeMap<String, Value>) -> Result<NestedStack, TemplateError> {
+/// Whether a template has an entry point, which the local server runs.
+pub fn is_entry_point(template: &Value) -> bool {
+    let resources = template["Resources"].as_object();
+    resources.into_iter().flatten().any(|(_, resource)| resource["Type"] == "AWS::AppSync::Api")
+}
+
+fn parse(path: &str, text: &str) -> Result<Value, TemplateError> {
+    yaml::parse(text).map_err(|error| TemplateError::new(format!("it is not YAML: {error}")).at(path))
+}
+
+fn nested_stack(template: &Value, nested: &NestedStackProperties) -> Result<NestedStack, TemplateError> {
     let empty = Map::new();
     let section = |name: &str| template[name].as_object().unwrap_or(&empty);
     let resources = section("Resources");
-    let given = given.iter().map(|(name, value)| (name.clone(), to_text(value))).collect();
     let scope = Scope {
-        parameters: parameters::resolve(section("Parameters"), &given)?,
+        parameters: nested.resolve_parameters(template)?,
         conditions: section("Conditions"),
         resolve_resource: &|_, name, attribute| resolve_reference(resources, name, attribute),
         cost: EvaluationCost::default(),
@@ -242,7 +272,8 @@ mod tests {
     fn errors_name_the_file_and_the_resource() {
         let error = |text: &str, parameters: &[(&str, &str)]| {
             let properties = NestedStackProperties::new("nested.yaml", parameters);
-            properties.load(|_| Ok(text.to_owned())).unwrap_err().to_string()
+            let template = properties.read(|_| Ok(text.to_owned())).unwrap();
+            properties.load_knowledge_base(&template).unwrap_err().to_string()
         };
         let none = "nested.yaml: a nested stack has one knowledge base with one data source";
         assert_eq!(error("Resources: {}", &[]), none);

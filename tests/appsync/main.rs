@@ -4,6 +4,8 @@ mod execution;
 mod fixture;
 mod http;
 mod limits;
+#[path = "../support/signer.rs"]
+mod signer;
 mod signing;
 mod socket;
 mod subscriptions;

@@ -1,42 +1,7 @@
-//! Signs requests with Signature Version 4.
-use std::time::SystemTime;
+//! The signers of requests.
+pub use crate::signer::Signer;
 
-use aws_credential_types::Credentials;
-use aws_sigv4::{
-    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
-    sign::v4,
-};
-use serde_json::{Map, Value};
-
-#[derive(Clone, Copy)]
-pub struct Signer {
-    pub access_key: &'static str,
-    pub secret: &'static str,
-    pub token: Option<&'static str>,
-}
-
-pub const ADMINISTRATOR: Signer = Signer { access_key: "AKIAROOT", secret: "root-secret", token: None };
+const REGION: &str = "eu-west-1";
+pub const ADMINISTRATOR: Signer = Signer { access_key: "AKIAROOT", secret: "root-secret", token: None, region: REGION };
 pub const PUBLISHER: Signer =
-    Signer { access_key: "ASIAPUBLISHER", secret: "publisher-secret", token: Some("publisher-token") };
-
-impl Signer {
-    /// The headers of a signed POST of `body` to `path`.
-    pub fn headers(self, host: &str, path: &str, body: &str) -> Map<String, Value> {
-        let token = self.token.map(str::to_owned);
-        let identity = Credentials::new(self.access_key, self.secret, token, None, "test").into();
-        let params = v4::SigningParams::builder()
-            .identity(&identity)
-            .region("eu-west-1")
-            .name("appsync")
-            .time(SystemTime::now())
-            .settings(SigningSettings::default())
-            .build()
-            .unwrap();
-        let headers = [("host", host), ("content-type", "application/json")];
-        let body = SignableBody::Bytes(body.as_bytes());
-        let request = SignableRequest::new("POST", path, headers.into_iter(), body).unwrap();
-        let (instructions, _) = sign(request, &params.into()).unwrap().into_parts();
-        let signed = instructions.headers().map(|(name, value)| (name.to_owned(), value.into()));
-        signed.chain(headers.map(|(name, value)| (name.to_owned(), value.into()))).collect()
-    }
-}
+    Signer { access_key: "ASIAPUBLISHER", secret: "publisher-secret", token: Some("publisher-token"), region: REGION };

@@ -1,6 +1,6 @@
 //! The HTTP routes of an API: GraphQL by POST and GET, and CORS preflights.
 pub mod forwarded_headers;
-mod responses;
+pub mod responses;
 
 use std::{
     collections::BTreeMap,

@@ -141,7 +141,7 @@ pub struct SchemaProperties {
 #[serde(deny_unknown_fields)]
 pub struct KeyProperties {
     #[serde(rename = "ApiId")]
-    _api_id: Ignored,
+    pub api_id: String,
     #[serde(rename = "Description")]
     _description: Option<Ignored>,
     #[serde(rename = "Expires")]

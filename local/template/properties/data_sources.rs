@@ -1,7 +1,7 @@
 //! The data sources of resolvers.
 use serde::Deserialize;
 
-use super::{Ignored, Roles};
+use super::Roles;
 use crate::{
     stack::DataSource,
     template::{REGION, TemplateError},
@@ -11,36 +11,19 @@ use crate::{
 #[serde(tag = "Type", rename_all_fields = "PascalCase", deny_unknown_fields)]
 pub enum DataSourceProperties {
     #[serde(rename = "NONE")]
-    None {
-        #[serde(rename = "ApiId")]
-        _api_id: Ignored,
-        name: String,
-    },
+    None { api_id: String, name: String },
     #[serde(rename = "AMAZON_DYNAMODB")]
     Table {
-        #[serde(rename = "ApiId")]
-        _api_id: Ignored,
+        api_id: String,
         name: String,
         service_role_arn: String,
         #[serde(rename = "DynamoDBConfig")]
         dynamodb_config: DynamoDbConfig,
     },
     #[serde(rename = "AWS_LAMBDA")]
-    Lambda {
-        #[serde(rename = "ApiId")]
-        _api_id: Ignored,
-        name: String,
-        service_role_arn: String,
-        lambda_config: LambdaConfig,
-    },
+    Lambda { api_id: String, name: String, service_role_arn: String, lambda_config: LambdaConfig },
     #[serde(rename = "HTTP")]
-    Http {
-        #[serde(rename = "ApiId")]
-        _api_id: Ignored,
-        name: String,
-        service_role_arn: String,
-        http_config: HttpConfig,
-    },
+    Http { api_id: String, name: String, service_role_arn: String, http_config: HttpConfig },
 }
 
 #[derive(Deserialize)]
@@ -78,6 +61,15 @@ struct IamConfig {
 }
 
 impl DataSourceProperties {
+    pub fn api_id(&self) -> &str {
+        match self {
+            Self::None { api_id, .. }
+            | Self::Table { api_id, .. }
+            | Self::Lambda { api_id, .. }
+            | Self::Http { api_id, .. } => api_id,
+        }
+    }
+
     /// The data source with its name. `has_table` takes a table's name, `has_function` a function's ARN.
     pub fn into_data_source(
         self,
