@@ -16,7 +16,7 @@ pub struct Channel(String);
 pub struct ChannelPattern(String);
 
 impl Channel {
-    /// Parses `/default/news`; the slashes at the beginning and the end are optional.
+    /// Parses `/default/sports`; the slashes at the beginning and the end are optional.
     pub fn parse(text: &str) -> Option<Self> {
         let segments = split(text)?;
         segments.iter().all(|segment| is_segment(segment)).then(|| Self(join(&segments)))
@@ -99,7 +99,7 @@ mod tests {
         let too_long = "a".repeat(51);
         for (text, path) in [
             ("default", Some("/default")),
-            ("/default/News-1/", Some("/default/News-1")),
+            ("/default/Sports-1/", Some("/default/Sports-1")),
             ("default/a/b/c/d", Some("/default/a/b/c/d")),
             ("a/5f7dfbd1-b8ff-4c20-924e-23b42db467a0", Some("/a/5f7dfbd1-b8ff-4c20-924e-23b42db467a0")),
             (&longest, Some(format!("/{longest}").as_str())),

@@ -136,8 +136,8 @@ impl<'a> CodeRun<'a> {
     }
 }
 
-/// Invokes a function that decides: `{"events": […], "error": "…"}` for a publish, null or `{"error": "…"}` for
-/// a subscription.
+/// Invokes a function that decides: `{"events": […], "error": "…"}` for a publish, null or `{"error": "…"}`
+/// for a subscription.
 async fn invoke(source: &BoundDataSource, sources: &DataSources, call: &HandlerCall<'_>) -> Result<Value, EventsError> {
     let request = json!({ "operation": "Invoke", "payload": direct_payload(call) });
     let DataSourceResult { result, error } = send(source, sources, &request, call.deadline).await?;

@@ -64,8 +64,9 @@ impl PublishInput {
         Ok(Self { channel, events: events.collect::<Result<_, _>>()? })
     }
 
-    /// The body that clients sign when they publish on a WebSocket. AWS escapes `<` and `>` before it verifies
-    /// the signature, so that a signed event with one of them is refused (aws-appsync-community issue 400).
+    /// The body that clients sign when they publish on a WebSocket. AWS escapes `<` and `>` before it
+    /// verifies the signature, so that a signed event with one of them is refused (aws-appsync-community
+    /// issue 400).
     pub fn signed_body(&self) -> String {
         let body = json!({ "channel": self.channel, "events": self.events }).to_string();
         body.replace('<', "\\u003c").replace('>', "\\u003e")

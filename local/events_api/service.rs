@@ -1,5 +1,5 @@
 //! The operations of an Events API: connecting, publishing, subscribing.
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use http::HeaderMap;
 use serde_json::Value;
@@ -136,12 +136,9 @@ impl Service {
     }
 
     fn deadline(&self) -> Instant {
-        Instant::now() + self.settings.request_timeout.min(MAX_HANDLER_TIME)
+        Instant::now() + self.settings.request_timeout
     }
 }
-
-/// AppSync's limit on the handler of a request.
-const MAX_HANDLER_TIME: Duration = Duration::from_secs(30);
 
 fn check_mode(caller: &Caller, allowed: &[AuthMode]) -> Result<(), EventsError> {
     if allowed.contains(&caller.mode()) { Ok(()) } else { Err(EventsError::ModeNotAllowed) }

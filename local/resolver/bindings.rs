@@ -116,8 +116,8 @@ impl<'a> Bindings<'a> {
         self.functions.insert(symbol, NamedFunction { name, span, parameters });
     }
 
-    /// The context parameters of handlers: of a function that has a handler's name or is exported by it, and of
-    /// the functions of a channel namespace's handler with a data source.
+    /// The context parameters of handlers: of a function that has a handler's name or is exported by it, and
+    /// of the functions of a channel namespace's handler with a data source.
     fn contexts_of_handlers(&self, kind: AstKind<'a>) -> Vec<SymbolId> {
         if let AstKind::VariableDeclarator(variable) = kind {
             return contexts_of_members(variable);

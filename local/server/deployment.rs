@@ -10,7 +10,7 @@ use crate::{
     secrets_manager::LocalSecret,
     stack::Stack,
     state_dir::{self, StateDirError},
-    template::{self, Deployment},
+    template::{Deployment, Template},
 };
 
 /// The parameter that names the functions that agents may use as tools.
@@ -22,7 +22,13 @@ pub(super) const HANDLER_FUNCTION: &str = "parlance-Handler";
 
 /// The stack of the template for a server at this URL: `http://localhost:4000`.
 pub(super) fn load_stack(options: &ServerOptions, base_url: &str) -> Result<Stack, StartError> {
-    let mut stack = template::load(&options.root, &deployment(options, base_url)?)?;
+    let template = Template::read(&options.root)?;
+    let mut deployment = deployment(options, base_url)?;
+    let mut stack = template.load(&deployment)?;
+    if stack.events_api.is_some() {
+        deployment.events_api_key = api_key(options, "events-api-key")?;
+        stack = template.load(&deployment)?;
+    }
     apply_commands(&mut stack, options)?;
     Ok(stack)
 }
@@ -31,7 +37,6 @@ fn deployment(options: &ServerOptions, base_url: &str) -> Result<Deployment, Sta
     Ok(Deployment {
         local_defaults: local_defaults(options.models),
         api_key: api_key(options, "api-key")?,
-        events_api_key: api_key(options, "events-api-key")?,
         ..Deployment::at(base_url, parameters(options, base_url)?)
     })
 }

@@ -37,8 +37,9 @@ use listeners::{Listeners, listen, local_address};
 const TTL_INTERVAL: Duration = Duration::from_secs(60);
 /// Longer than Lambda's longest invocation takes.
 const INVOCATION_TIMEOUT: Duration = Duration::from_secs(960);
-/// The variable of functions with the HTTP URL of the Events API, whose domain alone (`Dns.Http`) does not say
-/// that it is reached without TLS here.
+
+/// The variable of functions with the HTTP URL of the Events API, whose domain alone (`Dns.Http`) does not
+/// say that it is reached without TLS here.
 const EVENTS_URL_VARIABLE: &str = "AWS_ENDPOINT_URL_APPSYNC_EVENTS";
 
 /// The settings of one start.
@@ -460,4 +461,28 @@ fn write_endpoint_file(options: &ServerOptions, endpoint: &Endpoint) -> Result<P
     let json = serde_json::to_string_pretty(endpoint).unwrap_or_default();
     private_file::write(&path, json.as_bytes())?;
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_know_the_url_of_the_events_api() {
+        let variable = |events: Option<&str>| {
+            let addresses = ServiceAddresses {
+                bedrock: String::new(),
+                dynamodb: String::new(),
+                events: events.map(str::to_owned),
+                kms: String::new(),
+                lambda: String::new(),
+                secrets_manager: String::new(),
+            };
+            let build = process_environment(&Authenticator::new(Vec::new(), Vec::new()), addresses);
+            let function: LocalFunction = "worker=./worker".parse().unwrap();
+            build(&function.to_function()).get(EVENTS_URL_VARIABLE).cloned()
+        };
+        assert_eq!(variable(Some("http://localhost:4000/event")).as_deref(), Some("http://localhost:4000/event"));
+        assert_eq!(variable(None), None);
+    }
 }

@@ -1,7 +1,7 @@
 //! Reads the templates of nested stacks.
 //!
-//! The local server runs an entry point as if its resources were in template.yaml (`resources`). Of a knowledge
-//! base it runs nothing: it takes the settings.
+//! The local server runs an entry point as if its resources were in template.yaml (`resources`). Of a
+//! knowledge base it runs nothing: it takes the settings.
 use std::collections::BTreeMap;
 
 use serde::Deserialize;

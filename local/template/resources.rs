@@ -278,8 +278,8 @@ impl Resources {
     }
 }
 
-/// The schedules of rules, given with their logical names and ARNs, that may invoke functions, given with their
-/// names and ARNs.
+/// The schedules of rules, given with their logical names and ARNs, that may invoke functions, given with
+/// their names and ARNs.
 fn schedules(
     rules: Vec<(String, String, RuleProperties)>,
     functions: &[(String, String, FunctionProperties)],

@@ -3,11 +3,14 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
-use futures::future::{BoxFuture, ready};
+use futures::future::{BoxFuture, pending, ready};
 use local::{
     dynamodb::DynamoDb,
     events_api::EventsApi,
@@ -38,6 +41,7 @@ pub fn stack_folder() -> PathBuf {
 pub struct Server {
     pub address: SocketAddr,
     pub functions: Functions,
+    pub client: reqwest::Client,
     issuers: LocalIssuers,
 }
 
@@ -53,6 +57,7 @@ pub struct Reply {
 pub struct Functions {
     pub invocations: Arc<Mutex<Vec<(InvocationType, Value)>>>,
     response: Arc<Mutex<Option<Response>>>,
+    hangs: Arc<AtomicBool>,
 }
 
 type Response = Box<dyn Fn(&Value) -> Result<Value, InvokeError> + Send>;
@@ -61,6 +66,11 @@ impl Functions {
     /// From now on, invocations with RequestResponse have this result.
     pub fn respond(&self, response: impl Fn(&Value) -> Result<Value, InvokeError> + Send + 'static) {
         *self.response.lock().unwrap() = Some(Box::new(response));
+    }
+
+    /// From now on, invocations with RequestResponse have no result.
+    pub fn hang(&self) {
+        self.hangs.store(true, Ordering::Relaxed);
     }
 
     pub fn taken_invocations(&self) -> Vec<(InvocationType, Value)> {
@@ -77,6 +87,9 @@ impl FunctionBackend for Functions {
     ) -> BoxFuture<'a, Result<Value, InvokeError>> {
         assert_eq!(function, "arn:aws:lambda:us-east-1:000000000000:function:parlance-EventsEntry-Worker");
         self.invocations.lock().unwrap().push((kind, payload.clone()));
+        if kind == InvocationType::RequestResponse && self.hangs.load(Ordering::Relaxed) {
+            return Box::pin(pending());
+        }
         let response = self.response.lock().unwrap();
         let result = match (kind, &*response) {
             (InvocationType::RequestResponse, Some(response)) => response(&payload),
@@ -119,7 +132,7 @@ impl Server {
         let router = events.router().merge(identity::router(&issuers));
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
-        Self { address, functions, issuers }
+        Self { address, functions, client: reqwest::Client::new(), issuers }
     }
 
     pub fn host(&self) -> String {
@@ -146,7 +159,7 @@ impl Server {
 
     /// Posts a body with headers given as a JSON object.
     pub async fn post(&self, headers: &Value, body: &str) -> Reply {
-        let mut request = reqwest::Client::new().post(self.url()).body(body.to_owned());
+        let mut request = self.client.post(self.url()).body(body.to_owned());
         for (name, value) in headers.as_object().unwrap() {
             request = request.header(name, value.as_str().unwrap());
         }

@@ -1,4 +1,7 @@
 //! The limits of AppSync.
+use std::time::Duration;
+
+use local::graphql::ApiSettings;
 use serde_json::json;
 
 use crate::{
@@ -99,6 +102,32 @@ async fn connection_publishes_at_most_25_times_a_second() {
     let refused = error_frame("publish_error", "p25", "LimitExceededError", message);
     assert!(frames.contains(&refused), "{frames:?}");
     assert_eq!(frames.iter().filter(|frame| frame["type"] == "publish_success").count(), 25);
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(socket.publish("p26", "default/x", &["1"]).await["type"], "publish_success");
+}
+
+#[tokio::test]
+async fn client_that_does_not_read_is_disconnected_alone() {
+    let settings = ApiSettings { send_timeout: Duration::from_secs(1), ..ApiSettings::default() };
+    let server = Server::start_with(settings).await;
+    let mut slow = Socket::connect_with_small_buffer(&server).await;
+    let mut healthy = Socket::connect(&server).await;
+    for socket in [&mut slow, &mut healthy] {
+        assert_eq!(socket.subscribe("s", "/default/x").await, subscribe_success("s"));
+    }
+    // More than the system buffers for a connection.
+    const PUBLISHES: usize = 10;
+    let event = event(EVENT_BYTES);
+    for _ in 0..PUBLISHES {
+        assert_eq!(server.publish("default/x", &[event.as_str(); 5]).await.status, 200);
+        for _ in 0..5 {
+            assert_eq!(healthy.receive().await, data_frame("s", &event));
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut received = 0;
+    while slow.receive_text().await.is_some() {
+        received += 1;
+    }
+    assert!(received < PUBLISHES * 5, "{received}");
 }

@@ -1,5 +1,10 @@
 //! Handlers of channel namespaces: code, data sources and functions.
-use local::lambda::{FunctionError, InvocationType, InvokeError};
+use std::time::Duration;
+
+use local::{
+    graphql::ApiSettings,
+    lambda::{FunctionError, InvocationType, InvokeError},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -112,6 +117,32 @@ async fn failed_function_refuses_the_operation_without_its_reason() {
     }
     let unable = server.publish("forbidden/foo", &["1"]).await;
     assert_eq!(unable.status, 403, "the role of the data source may not invoke the function");
+}
+
+#[tokio::test]
+async fn operation_is_refused_at_the_end_of_its_time() {
+    let settings = ApiSettings { request_timeout: Duration::from_millis(300), ..ApiSettings::default() };
+    let server = Server::start_with(settings).await;
+    server.functions.hang();
+    let reply = server.publish("decided/foo", &["1"]).await;
+    assert_eq!(reply.error(), (403, "UnauthorizedException", error("UnauthorizedException", REFUSED)));
+    let frame = Socket::connect(&server).await.subscribe("s", "/decided/foo").await;
+    assert_eq!(frame, error_frame("subscribe_error", "s", "Unauthorized", REFUSED));
+    assert_eq!(server.publish("queued/foo", &["1"]).await.status, 200, "an asynchronous invocation is not waited for");
+}
+
+#[tokio::test]
+async fn unsubscribe_before_the_acknowledgement_is_ignored() {
+    let settings = ApiSettings { request_timeout: Duration::from_secs(1), ..ApiSettings::default() };
+    let server = Server::start_with(settings).await;
+    server.functions.hang();
+    let mut socket = Socket::connect(&server).await;
+    let frame = json!({
+        "type": "subscribe", "id": "s", "channel": "/decided/foo", "authorization": server.key_headers()
+    });
+    socket.send(&frame).await;
+    let refused = error_frame("subscribe_error", "s", "Unauthorized", REFUSED);
+    assert_eq!(socket.unsubscribe("s").await, refused, "there is no answer to the unsubscribe");
 }
 
 #[tokio::test]

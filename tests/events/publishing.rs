@@ -83,7 +83,7 @@ async fn socket_acknowledges_a_publish() {
 #[tokio::test]
 async fn other_methods_are_unknown_operations() {
     let server = Server::start().await;
-    let client = reqwest::Client::new();
+    let client = &server.client;
     for request in [client.get(server.url()), client.put(server.url()), client.delete(server.url())] {
         let response = request.header("x-api-key", KEY).send().await.unwrap();
         assert_eq!(response.status(), 404);
@@ -96,7 +96,7 @@ async fn other_methods_are_unknown_operations() {
 async fn browsers_may_publish_from_other_origins() {
     let server = Server::start().await;
     let requested = "authorization,content-type,x-amz-content-sha256,x-amz-date,x-amz-security-token,x-api-key";
-    let preflight = reqwest::Client::new().request(http::Method::OPTIONS, server.url());
+    let preflight = server.client.request(http::Method::OPTIONS, server.url());
     let preflight = preflight.header("origin", "http://localhost:3000").header("access-control-request-method", "POST");
     let response = preflight.header("access-control-request-headers", requested).send().await.unwrap();
     let header = |name: &str| response.headers()[name].to_str().unwrap();

@@ -2,16 +2,19 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async,
+    WebSocketStream, client_async,
     tungstenite::{Message, client::IntoClientRequest},
 };
 
 use crate::fixture::{Server, TIMEOUT};
 
 pub struct Socket {
-    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    stream: WebSocketStream<TcpStream>,
     /// The subprotocol that the server chose.
     pub protocol: Option<String>,
     /// The `authorization` of frames.
@@ -26,13 +29,18 @@ pub fn protocols(headers: &Value) -> String {
 impl Socket {
     /// Opens a WebSocket with subprotocols and HTTP headers. Its frames have the API key.
     pub async fn open(server: &Server, protocols: Option<&str>, headers: &[(&str, &str)]) -> Self {
+        let stream = TcpStream::connect(server.address).await.unwrap();
+        Self::open_on(stream, server, protocols, headers).await
+    }
+
+    async fn open_on(stream: TcpStream, server: &Server, protocols: Option<&str>, headers: &[(&str, &str)]) -> Self {
         let mut request = format!("ws://{}/event/realtime", server.address).into_client_request().unwrap();
         let protocol = protocols.map(|protocols| ("sec-websocket-protocol", protocols));
         for (name, value) in headers.iter().copied().chain(protocol) {
             let name: http::HeaderName = name.parse().unwrap();
             request.headers_mut().insert(name, value.parse().unwrap());
         }
-        let (stream, response) = connect_async(request).await.unwrap();
+        let (stream, response) = client_async(request, stream).await.unwrap();
         let protocol = response.headers().get("sec-websocket-protocol");
         let protocol = protocol.map(|protocol| protocol.to_str().unwrap().to_owned());
         Self { stream, protocol, authorization: server.key_headers() }
@@ -49,6 +57,17 @@ impl Socket {
     /// As `connect_as`, with the API key.
     pub async fn connect(server: &Server) -> Self {
         Self::connect_as(server, server.key_headers()).await
+    }
+
+    /// As `connect`, on a connection that buffers little.
+    pub async fn connect_with_small_buffer(server: &Server) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4 * 1024).unwrap();
+        let stream = socket.connect(server.address).await.unwrap();
+        let protocols = protocols(&server.key_headers());
+        let mut socket = Self::open_on(stream, server, Some(&protocols), &[]).await;
+        socket.initialize().await;
+        socket
     }
 
     pub async fn initialize(&mut self) {

@@ -13,6 +13,7 @@ mod credentials;
 mod cursors;
 mod documents;
 mod event_streams;
+mod events_api;
 mod handshakes;
 mod mcp_messages;
 mod requests;

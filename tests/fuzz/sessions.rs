@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Separates the frames of an input. It is not valid UTF-8, so no text frame contains it.
-const SEPARATOR: &[u8] = b"\n\xff\n";
+pub const SEPARATOR: &[u8] = b"\n\xff\n";
 
 struct Sessions {
     server: ServerUnderTest,
@@ -39,11 +39,11 @@ impl Sessions {
     }
 }
 
-fn session(frames: &[Value]) -> Vec<u8> {
+pub fn session(frames: &[Value]) -> Vec<u8> {
     frames.iter().map(|frame| frame.to_string().into_bytes()).collect::<Vec<_>>().join(SEPARATOR)
 }
 
-fn split_frames(mut session: &[u8]) -> Vec<&[u8]> {
+pub fn split_frames(mut session: &[u8]) -> Vec<&[u8]> {
     let mut frames = Vec::new();
     while let Some(position) = session.windows(SEPARATOR.len()).position(|bytes| bytes == SEPARATOR) {
         frames.push(&session[..position]);
@@ -54,7 +54,7 @@ fn split_frames(mut session: &[u8]) -> Vec<&[u8]> {
 }
 
 /// Bytes that violate the WebSocket protocol.
-fn invalid_frames() -> [&'static [u8]; 7] {
+pub fn invalid_frames() -> [&'static [u8]; 7] {
     [
         b"\x83\x80\0\0\0\0",                                 // reserved opcode
         b"\x81\x82\0\0\0\0\xc3\x28",                         // text that is not UTF-8

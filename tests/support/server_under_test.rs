@@ -69,8 +69,14 @@ impl ServerUnderTest {
     /// Starts the program with further arguments. Returns once it accepts requests.
     pub async fn start_with(arguments: &[&str]) -> Self {
         let state = tempfile::tempdir().expect("a temporary folder is created");
+        let arguments = [&["--parameter", "ApiKeyListing=true"], arguments].concat();
+        Self::start_in(state, &arguments).await
+    }
+
+    /// As `start_with`, with the state in a folder, and without any other argument.
+    pub async fn start_in(state: TempDir, arguments: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_parlance"))
-            .args(["--ephemeral", "--port", "0", "--parameter", "ApiKeyListing=true", "--state"])
+            .args(["--ephemeral", "--port", "0", "--state"])
             .arg(state.path())
             .args(arguments)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
