@@ -23,6 +23,13 @@ pub struct EvaluationCost {
     work: Cell<usize>,
 }
 
+impl EvaluationCost {
+    /// The work so far, in bytes of evaluated text.
+    pub fn work(&self) -> usize {
+        self.work.get()
+    }
+}
+
 /// The limit on nesting; a value that refers to itself exceeds it.
 const MAX_DEPTH: u32 = 64;
 /// The limit on work, in bytes of evaluated text; values that refer to each other several times exceed it.

@@ -143,13 +143,16 @@ fn build_stack(root: &Path, template: &Value, deployment: &Deployment) -> Result
     let defaults = deployment.local_defaults.iter().filter(|(name, _)| declared.contains_key(*name));
     let given = defaults.chain(&deployment.parameters).map(|(name, value)| (name.clone(), value.clone())).collect();
     let parameters = parameters::resolve(declared, &given)?;
-    let context = StackContext { name: STACK_NAME.into(), deployment, read: &|path| read_file(root, path) };
+    let context =
+        StackContext { name: STACK_NAME.into(), is_nested: false, deployment, read: &|path| read_file(root, path) };
     context.evaluate(template, parameters, |scope, resources| resources::assemble_stack(&context, scope, resources))
 }
 
 /// A stack whose resources the local server runs: that of template.yaml or a nested one.
 struct StackContext<'a> {
     name: String,
+    /// A nested stack has no nested stacks here.
+    is_nested: bool,
     deployment: &'a Deployment,
     /// Returns the content of a file, given by its path below the folder of template.yaml.
     read: &'a dyn Fn(&str) -> Result<String, TemplateError>,
@@ -158,7 +161,7 @@ struct StackContext<'a> {
 impl<'a> StackContext<'a> {
     /// The context of a nested stack, by its logical name.
     fn nested(&self, logical_name: &str) -> StackContext<'a> {
-        StackContext { name: self.physical_name(logical_name), ..*self }
+        StackContext { name: self.physical_name(logical_name), is_nested: true, ..*self }
     }
 
     fn physical_name(&self, logical: &str) -> String {
@@ -204,7 +207,11 @@ impl<'a> StackContext<'a> {
             )));
         }
         let evaluated = nested.resolve_parameters(&template).and_then(|parameters| {
-            self.nested(logical_name).evaluate(&template, parameters, |scope, _| scope.evaluate(value))
+            self.nested(logical_name).evaluate(&template, parameters, |nested_scope, _| {
+                let value = nested_scope.evaluate(value)?;
+                scope.add_work(nested_scope.cost.work())?;
+                Ok(value)
+            })
         });
         evaluated.map_err(|error| error.at(nested.path()))
     }
@@ -284,7 +291,7 @@ fn resolve_reference(
         ("AWS::CloudFormation::Stack", Some("Outputs.KnowledgeBaseId")) => json!(nested_stack::KNOWLEDGE_BASE_ID),
         ("AWS::CloudFormation::Stack", Some("Outputs.DocumentsName")) => json!(knowledge_base::BUCKET),
         ("AWS::CloudFormation::Stack", Some("Outputs.KnowledgeBaseArn")) => json!(nested_stack::knowledge_base_arn()),
-        ("AWS::CloudFormation::Stack", Some(attribute)) if attribute.starts_with("Outputs.") => {
+        ("AWS::CloudFormation::Stack", Some(attribute)) if attribute.starts_with("Outputs.") && !stack.is_nested => {
             let output = attribute.trim_start_matches("Outputs.");
             stack.nested_output(scope, name, &resource["Properties"], output)?
         }

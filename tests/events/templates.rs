@@ -79,6 +79,12 @@ fn what_the_local_server_cannot_do_is_refused_by_name() {
             "  Queue:\n    Type: AWS::SNS::Topic\n\n  WorkerSource:\n",
             "Queue: the local server does not support AWS::SNS::Topic",
         ),
+        (
+            "Outputs:\n  ApiArn:\n    Value: !Ref Api\n",
+            "  Own:\n    Type: AWS::CloudFormation::Stack\n    Properties: { TemplateURL: entry/events.yaml, Parameters: \
+             { UserPoolId: x } }\n\nOutputs:\n  ApiArn:\n    Value: !GetAtt Own.Outputs.ApiArn\n",
+            "Own.Outputs.ApiArn of a AWS::CloudFormation::Stack has no value on the local server",
+        ),
         ("      Type: AWS_LAMBDA\n", "      Type: AMAZON_EVENTBRIDGE\n", "unknown variant `AMAZON_EVENTBRIDGE`"),
         (
             "  ApiKey:\n",

@@ -12,24 +12,55 @@ use crate::{
 };
 
 const TEMPLATE: &str = include_str!("../../template.yaml");
+const NESTED_TEMPLATE: &str = include_str!("../events/stack/entry/events.yaml");
 const MAX_ERROR_BYTES: usize = 20_000;
 
 struct Templates {
     root: TempDir,
+    /// The template that is mutated.
+    path: &'static str,
+    template: &'static str,
+    corpus: Vec<Vec<u8>>,
 }
 
 impl Templates {
     /// A folder with every file that the template names.
     fn new() -> Self {
-        let project = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = tempfile::tempdir().expect("a temporary folder is created");
-        for file in project_files("resolvers") {
-            let copy = root.path().join(file.strip_prefix(project).expect("the file is in the project"));
-            fs::create_dir_all(copy.parent().expect("the file is in a folder")).expect("the folder is created");
-            fs::copy(&file, copy).expect("the file is copied");
-        }
-        fs::copy(project.join("schema.graphql"), root.path().join("schema.graphql")).expect("the file is copied");
-        Self { root }
+        copy_files("resolvers", "", root.path());
+        let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema.graphql");
+        fs::copy(schema, root.path().join("schema.graphql")).expect("the file is copied");
+        Self { root, path: "template.yaml", template: TEMPLATE, corpus: corpus() }
+    }
+
+    /// A folder with a template whose nested template is mutated.
+    fn nested() -> Self {
+        let root = tempfile::tempdir().expect("a temporary folder is created");
+        copy_files("tests/events/stack", "tests/events/stack", root.path());
+        let own_output = "Outputs: { ApiArn: { Value: !GetAtt Own.Outputs.ApiArn } }";
+        let own_stack = "Own: { Type: AWS::CloudFormation::Stack, Properties: { TemplateURL: entry/events.yaml } }";
+        let corpus = byte_inputs(&[
+            NESTED_TEMPLATE,
+            "",
+            "Resources: { Api: { Type: AWS::AppSync::Api } }",
+            &format!("Resources: {{ Api: {{ Type: AWS::AppSync::Api }}, {own_stack} }}\n{own_output}"),
+            &format!("{NESTED_TEMPLATE}\nZ: {}", "x".repeat(1_000_000)),
+            &"- ".repeat(200_000),
+            &doubling_references(),
+            &NESTED_TEMPLATE.replace("handlers/", "../../handlers/"),
+            &NESTED_TEMPLATE.replace("handlers/", "/dev/zero/"),
+        ]);
+        Self { root, path: "entry/events.yaml", template: NESTED_TEMPLATE, corpus }
+    }
+}
+
+/// Copies the files of a folder of the project. Their paths in the copy are relative to `base`.
+fn copy_files(folder: &str, base: &str, root: &Path) {
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join(base);
+    for file in project_files(folder) {
+        let copy = root.join(file.strip_prefix(&base).expect("the file is in the project"));
+        fs::create_dir_all(copy.parent().expect("the file is in a folder")).expect("the folder is created");
+        fs::copy(&file, copy).expect("the file is copied");
     }
 }
 
@@ -60,27 +91,31 @@ fn doubling_conditions() -> String {
     )
 }
 
+fn corpus() -> Vec<Vec<u8>> {
+    byte_inputs(&[
+        TEMPLATE,
+        "",
+        "Resources: {}",
+        "Resources: { A: { Type: AWS::SQS::Queue } }",
+        &"- ".repeat(200_000),
+        &"[".repeat(200_000),
+        &"{a: ".repeat(200_000),
+        &"? ".repeat(100_000),
+        &"!a ".repeat(100_000),
+        &"- !a ".repeat(50_000),
+        &"- &a ".repeat(50_000),
+        &format!("a: &a [{}]\nb: &b [{}]\nc: [{}]", "x,".repeat(500), "*a,".repeat(500), "*b,".repeat(500)),
+        &format!("{TEMPLATE}\nZ: {}", "x".repeat(1_000_000)),
+        &doubling_conditions(),
+        &doubling_references(),
+        &TEMPLATE.replace("resolvers/", "../resolvers/"),
+        &TEMPLATE.replace("resolvers/", "/dev/zero/"),
+    ])
+}
+
 impl Target for Templates {
     fn corpus(&self) -> Vec<Vec<u8>> {
-        byte_inputs(&[
-            TEMPLATE,
-            "",
-            "Resources: {}",
-            "Resources: { A: { Type: AWS::SQS::Queue } }",
-            &"- ".repeat(200_000),
-            &"[".repeat(200_000),
-            &"{a: ".repeat(200_000),
-            &"? ".repeat(100_000),
-            &"!a ".repeat(100_000),
-            &"- !a ".repeat(50_000),
-            &"- &a ".repeat(50_000),
-            &format!("a: &a [{}]\nb: &b [{}]\nc: [{}]", "x,".repeat(500), "*a,".repeat(500), "*b,".repeat(500)),
-            &format!("{TEMPLATE}\nZ: {}", "x".repeat(1_000_000)),
-            &doubling_conditions(),
-            &doubling_references(),
-            &TEMPLATE.replace("resolvers/", "../resolvers/"),
-            &TEMPLATE.replace("resolvers/", "/dev/zero/"),
-        ])
+        self.corpus.clone()
     }
 
     /// In two cases of three, the template with lines removed, repeated, swapped or mutated.
@@ -88,7 +123,7 @@ impl Target for Templates {
         if mutator.one_in(3) {
             return mutator.mutate_any(corpus);
         }
-        let mut lines: Vec<String> = TEMPLATE.lines().map(str::to_owned).collect();
+        let mut lines: Vec<String> = self.template.lines().map(str::to_owned).collect();
         for _ in 0..=mutator.below(3) {
             let first = mutator.below(lines.len());
             let second = mutator.below(lines.len());
@@ -104,7 +139,7 @@ impl Target for Templates {
 
     async fn run(&mut self, input: &[u8]) -> Result<(), String> {
         let root = self.root.path().to_owned();
-        fs::write(root.join("template.yaml"), input).expect("the folder is writable");
+        fs::write(root.join(self.path), input).expect("the folder is writable");
         let deployment = Deployment::at("http://localhost", BTreeMap::new());
         let Err(error) = run_on_thread(move || load(&root, &deployment)).await? else { return Ok(()) };
         let length = error.to_string().len();
@@ -115,4 +150,9 @@ impl Target for Templates {
 #[tokio::test]
 async fn cloudformation_templates() {
     fuzz("templates", 40, &mut Templates::new()).await;
+}
+
+#[tokio::test]
+async fn nested_templates() {
+    fuzz("nested templates", 40, &mut Templates::nested()).await;
 }
