@@ -29,4 +29,5 @@ mod stalled_connections;
 mod state_dir;
 pub mod template;
 pub mod token;
+pub mod websocket_api;
 pub mod welcome;

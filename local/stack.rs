@@ -5,13 +5,14 @@ use fancy_regex::Regex;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{command_line::CommandLine, lambda::InvocationType};
+use crate::{command_line::CommandLine, lambda::InvocationType, websocket_api::IdentitySource};
 
 /// Every resource of the template, with parameters, conditions and references resolved.
 #[derive(Clone, Debug)]
 pub struct Stack {
     pub api: Api,
     pub events_api: Option<EventsApi>,
+    pub websocket_api: Option<WebSocketApi>,
     /// By table name.
     pub tables: BTreeMap<String, Table>,
     /// By function name.
@@ -163,6 +164,43 @@ pub enum HandlerConfig {
         role: Role,
         invocation: InvocationType,
     },
+}
+
+/// A WebSocket API with the routes of its stage: `AWS::ApiGatewayV2::Api`.
+#[derive(Clone, Debug)]
+pub struct WebSocketApi {
+    pub id: String,
+    pub name: String,
+    /// `localhost:4000`
+    pub domain_name: String,
+    /// The name of the stage.
+    pub stage: String,
+    pub stage_variables: BTreeMap<String, String>,
+    /// The names of the members of a message's body that lead to its route key.
+    pub route_selection: Vec<String>,
+    /// By route key.
+    pub routes: BTreeMap<String, WebSocketRoute>,
+    /// Decides who may connect.
+    pub authorizer: Option<RequestAuthorizer>,
+}
+
+/// The function of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebSocketRoute {
+    /// The function's ARN.
+    pub function: String,
+    /// How long the function may take.
+    pub timeout: Duration,
+    /// Whether the function's answer is sent to the client.
+    pub sends_response: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestAuthorizer {
+    /// The function's ARN.
+    pub function: String,
+    /// All of them must have a value, or the function is not invoked.
+    pub identity_sources: Vec<IdentitySource>,
 }
 
 /// The limits of one request.

@@ -120,6 +120,7 @@ mod tests {
             api_key: api_key.map(str::to_owned),
             events_url: None,
             events_api_key: None,
+            websocket_url: None,
             region: "us-east-1".into(),
             user_pool: Some("http://localhost:4000/pool".into()),
             oidc: oidc.map(str::to_owned),

@@ -15,7 +15,7 @@ use super::{
     constant_time,
     presigned_url::{PresignedUrl, PresignedUrlError},
     principal::Principal,
-    signature,
+    signature::{self, Signature},
     token::Token,
     trusted_issuer::TrustedIssuer,
 };
@@ -138,11 +138,23 @@ impl Authenticator {
     }
 
     fn authenticate_signature(&self, request: &AuthRequest<'_>) -> Result<Caller, AuthError> {
-        let signature = signature::parse(request.headers)?;
+        let signature = signature::parse(request.headers, signature::APPSYNC)?;
+        let principal = self.verify_signature(&signature, request)?;
+        Ok(Caller::from_signature(principal, signature.region, request.source_addresses()))
+    }
+
+    /// Authenticates a request to another service of AWS by its signature.
+    pub fn authenticate_signer(&self, request: &AuthRequest<'_>, service: &str) -> Result<AssumedRole, AuthError> {
+        let signature = signature::parse(request.headers, service)?;
+        let principal = self.verify_signature(&signature, request)?;
+        Ok(AssumedRole::from_principal(&principal))
+    }
+
+    fn verify_signature(&self, signature: &Signature, request: &AuthRequest<'_>) -> Result<Arc<Principal>, AuthError> {
         let principals = self.principals.read().unwrap_or_else(PoisonError::into_inner);
         let principal = principals.get(signature.access_key_id).cloned().ok_or(AuthError::ClientUnknown)?;
         drop(principals);
         signature.verify(request, &principal)?;
-        Ok(Caller::from_signature(principal, signature.region, request.source_addresses()))
+        Ok(principal)
     }
 }

@@ -28,7 +28,7 @@ pub use auth_error::AuthError;
 pub use auth_request::AuthRequest;
 pub use authenticator::Authenticator;
 pub use caller::Caller;
-pub use iam_policy::{AccessRequest, IamPolicy};
+pub use iam_policy::{AccessRequest, IamPolicy, PolicyDecision};
 pub use local_issuer::{LOCAL_CLIENT_ID, LocalIssuer, LocalIssuers, TokenError, TokenResponse, TokenUse};
 pub use oidc_routes::router;
 pub use pool_user::PoolUser;

@@ -16,12 +16,14 @@ use super::{
 };
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
-const SERVICE: &str = "appsync";
+/// AppSync in credential scopes.
+pub const APPSYNC: &str = "appsync";
 
 /// A parsed `Authorization` header of Signature Version 4.
 pub struct Signature<'a> {
     pub access_key_id: &'a str,
     pub region: &'a str,
+    service: &'a str,
     date: &'a str,
     /// A set, because a name that occurs repeatedly would be hashed repeatedly.
     signed_headers: BTreeSet<&'a str>,
@@ -33,9 +35,11 @@ pub fn is_signature(authorization: &HeaderValue) -> bool {
     authorization.as_bytes().trim_ascii_start().starts_with(ALGORITHM.as_bytes())
 }
 
-pub fn parse(headers: &HeaderMap) -> Result<Signature<'_>, AuthError> {
+/// Parses the signature of a request to a service.
+pub fn parse<'a>(headers: &'a HeaderMap, service: &str) -> Result<Signature<'a>, AuthError> {
     let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    authorization.and_then(parse_authorization).ok_or(AuthError::CredentialsMissing)
+    let signature = authorization.and_then(parse_authorization).filter(|signature| signature.service == service);
+    signature.ok_or(AuthError::CredentialsMissing)
 }
 
 fn parse_authorization(authorization: &str) -> Option<Signature<'_>> {
@@ -43,11 +47,11 @@ fn parse_authorization(authorization: &str) -> Option<Signature<'_>> {
     let part =
         |name: &str| parts.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('=')).map(str::trim);
     let mut scope = part("Credential")?.split('/');
-    let (access_key_id, date, region) = (scope.next()?, scope.next()?, scope.next()?);
-    let is_for_appsync =
-        scope.next() == Some(SERVICE) && scope.next() == Some("aws4_request") && scope.next().is_none();
+    let (access_key_id, date, region, service) = (scope.next()?, scope.next()?, scope.next()?, scope.next()?);
+    let is_complete = scope.next() == Some("aws4_request") && scope.next().is_none();
     let signed_headers = part("SignedHeaders")?.split(';').collect();
-    is_for_appsync.then_some(Signature { access_key_id, region, date, signed_headers, signature: part("Signature")? })
+    let signature = part("Signature")?;
+    is_complete.then_some(Signature { access_key_id, region, service, date, signed_headers, signature })
 }
 
 /// A time such as `20261118T110640Z`.
@@ -109,7 +113,7 @@ impl Signature<'_> {
         let parameters = v4::SigningParams::builder()
             .identity(&identity)
             .region(self.region)
-            .name(SERVICE)
+            .name(self.service)
             .time(signed_at)
             .settings(settings)
             .build()

@@ -69,11 +69,15 @@ impl ClientSocket {
         }
     }
 
+    pub async fn close(self, closed: Closed) {
+        self.close_with(closed.close_code(), "").await;
+    }
+
     /// Completes the closing handshake: sends a Close frame unless the client has begun it, and reads until
     /// the client has answered. Reading also sends the answer to the client's Close frame.
-    pub async fn close(mut self, closed: Closed) {
-        if let Some(code) = closed.close_code() {
-            let frame = CloseFrame { code, reason: "".into() };
+    pub async fn close_with(mut self, code: Option<u16>, reason: &'static str) {
+        if let Some(code) = code {
+            let frame = CloseFrame { code, reason: reason.into() };
             if self.send_message(Message::Close(Some(frame))).await.is_err() {
                 return;
             }

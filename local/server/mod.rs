@@ -27,7 +27,8 @@ use crate::{
     stack::{self, Function, Stack},
     stalled_connections::request_timeout,
     state_dir::{self, StateDirError},
-    template::{ACCOUNT, REGION, TemplateError, realtime_url},
+    template::{ACCOUNT, REGION, TemplateError, realtime_url, websocket_url},
+    websocket_api::{WebSocketApi, WebSocketSettings},
 };
 
 use deployment::{HANDLER_FUNCTION, load_stack};
@@ -41,6 +42,9 @@ const INVOCATION_TIMEOUT: Duration = Duration::from_secs(960);
 /// The variable of functions with the HTTP URL of the Events API, whose domain alone (`Dns.Http`) does not
 /// say that it is reached without TLS here.
 const EVENTS_URL_VARIABLE: &str = "AWS_ENDPOINT_URL_APPSYNC_EVENTS";
+/// The variable of functions with the URL of `@connections`, the stage included. The domain name in events
+/// does not say that it is reached without TLS here.
+const CONNECTIONS_URL_VARIABLE: &str = "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI";
 
 /// The settings of one start.
 #[derive(Clone, Debug)]
@@ -72,7 +76,8 @@ pub struct ServerOptions {
     /// Started as `<executable> handler`, it is one Lambda environment.
     pub executable: PathBuf,
     pub fault_plan: FaultPlan,
-    /// Length of a second of Lambda's event queue, in seconds; tests shorten it, otherwise it is 1.0.
+    /// Length of a second of Lambda's event queue and of the WebSocket API's limits on time, in seconds;
+    /// tests shorten it, otherwise it is 1.0.
     pub time_scale: f64,
 }
 
@@ -135,6 +140,9 @@ pub struct Endpoint {
     /// None when there is no Events API, or when it accepts no key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events_api_key: Option<String>,
+    /// The URL of the WebSocket API with its stage, if the stack has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub websocket_url: Option<String>,
     pub region: String,
     /// The URL of the user pool, if one runs here.
     pub user_pool: Option<String>,
@@ -166,6 +174,7 @@ pub struct Server {
     pub call_recorder: CallRecorder,
     /// The token issuers that run here.
     pub issuers: LocalIssuers,
+    websocket_api: Option<WebSocketApi>,
     endpoint_file: PathBuf,
     _state_lock: File,
     listeners: Listeners,
@@ -210,6 +219,7 @@ impl Server {
             dynamodb: table_url,
             kms: kms_url,
             events: endpoint.events_url.clone(),
+            connections: stack.websocket_api.as_ref().map(|api| format!("{base_url}/{}", api.stage)),
             lambda: format!("http://{}", local_address(&lambda_listener)?),
             secrets_manager: secrets_url,
         };
@@ -226,10 +236,12 @@ impl Server {
         listeners.serve_with_timeout(lambda_listener, lambda_router, INVOCATION_TIMEOUT);
         let lambda = if options.ephemeral { lambda } else { lambda.with_event_folder(options.state.join("events")) };
 
+        let websocket_api = start_websocket_api(stack.websocket_api, &options, &lambda, &authenticator);
         let sources = DataSources::new(database.clone(), lambda.clone()).with_kms(kms);
         let apis = api_router(stack.api, stack.events_api, &sources, &authenticator, &faults)?;
         let router = with_publish_faults(apis, &options.fault_plan, &faults)
             .merge(bedrock_router)
+            .merge(websocket_api.as_ref().map(WebSocketApi::router).unwrap_or_default())
             .merge(identity::router(&issuers));
         listeners.serve(listener, call_recorder.wrap_router(router));
         lambda.resume_events();
@@ -244,16 +256,20 @@ impl Server {
             faults,
             call_recorder,
             issuers,
+            websocket_api,
             endpoint_file,
             _state_lock: state_lock,
             listeners,
         })
     }
 
-    /// Ends every Lambda environment, then every connection. The next start with the same state resumes the
-    /// events that have not ended.
+    /// Closes the connections of the WebSocket API, ends every Lambda environment, then every other
+    /// connection. The next start with the same state resumes the events that have not ended.
     pub async fn stop(self) {
         drop(std::fs::remove_file(&self.endpoint_file));
+        if let Some(api) = &self.websocket_api {
+            api.stop().await;
+        }
         self.lambda.stop().await;
         if let Some(knowledge) = &self.knowledge {
             knowledge.stop().await;
@@ -298,12 +314,14 @@ impl ServerOptions {
 
 impl Endpoint {
     fn new(base_url: &str, stack: &Stack, issuers: &LocalIssuers) -> Self {
+        let stage = stack.websocket_api.as_ref().map(|api| &api.stage);
         Self {
             url: format!("{base_url}/graphql"),
             realtime_url: realtime_url(base_url),
             api_key: stack.api.keys.first().cloned(),
             events_url: stack.events_api.is_some().then(|| format!("{base_url}/event")),
             events_api_key: stack.events_api.as_ref().and_then(|api| api.keys.first().cloned()),
+            websocket_url: stage.map(|stage| format!("{}/{stage}", websocket_url(base_url))),
             region: REGION.into(),
             user_pool: issuers.pool.as_ref().map(|issuer| issuer.url().to_owned()),
             oidc: issuers.oidc.as_ref().map(|issuer| issuer.url().to_owned()),
@@ -355,6 +373,17 @@ fn api_router(
     let Some(events) = events_api else { return Ok(graphql) };
     let authenticator = authenticator.for_other_api(events.modes.clone(), events.keys.clone(), events.issuers.clone());
     Ok(graphql.merge(EventsApi::new(events, sources.clone(), authenticator, settings)?.router()))
+}
+
+/// The WebSocket API, whose functions run in Lambda.
+fn start_websocket_api(
+    api: Option<stack::WebSocketApi>,
+    options: &ServerOptions,
+    lambda: &Lambda,
+    authenticator: &Authenticator,
+) -> Option<WebSocketApi> {
+    let settings = WebSocketSettings { time_scale: options.time_scale, ..WebSocketSettings::default() };
+    api.map(|api| WebSocketApi::new(api, lambda.clone(), authenticator.clone(), settings))
 }
 
 /// Opens the knowledge base and ingests its folder from now on. The index is kept in the state folder, unless
@@ -414,6 +443,8 @@ async fn knowledge_router(
 struct ServiceAddresses {
     /// Of the services on the server's own port.
     own: String,
+    /// The URL of `@connections` with the stage, if the stack has a WebSocket API.
+    connections: Option<String>,
     dynamodb: String,
     /// The HTTP URL of the Events API, if the stack has one.
     events: Option<String>,
@@ -451,6 +482,7 @@ fn process_environment(authenticator: &Authenticator, addresses: ServiceAddresse
         .map(|(name, value)| (name.to_owned(), value))
         .into_iter()
         .chain(addresses.events.clone().map(|url| (EVENTS_URL_VARIABLE.to_owned(), url)))
+        .chain(addresses.connections.clone().map(|url| (CONNECTIONS_URL_VARIABLE.to_owned(), url)))
         .collect()
     })
 }
@@ -468,10 +500,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn functions_know_the_url_of_the_events_api() {
-        let variable = |events: Option<&str>| {
+    fn functions_know_the_urls_of_their_entry_points() {
+        let variable = |events: Option<&str>, connections: Option<&str>, name: &str| {
             let addresses = ServiceAddresses {
                 bedrock: String::new(),
+                connections: connections.map(str::to_owned),
                 dynamodb: String::new(),
                 events: events.map(str::to_owned),
                 kms: String::new(),
@@ -480,9 +513,12 @@ mod tests {
             };
             let build = process_environment(&Authenticator::new(Vec::new(), Vec::new()), addresses);
             let function: LocalFunction = "worker=./worker".parse().unwrap();
-            build(&function.to_function()).get(EVENTS_URL_VARIABLE).cloned()
+            build(&function.to_function()).get(name).cloned()
         };
-        assert_eq!(variable(Some("http://localhost:4000/event")).as_deref(), Some("http://localhost:4000/event"));
-        assert_eq!(variable(None), None);
+        let (events, connections) = (Some("http://localhost:4000/event"), Some("http://localhost:4000/prod"));
+        assert_eq!(variable(events, None, EVENTS_URL_VARIABLE).as_deref(), events);
+        assert_eq!(variable(None, connections, CONNECTIONS_URL_VARIABLE).as_deref(), connections);
+        assert_eq!(variable(None, connections, EVENTS_URL_VARIABLE), None);
+        assert_eq!(variable(events, None, CONNECTIONS_URL_VARIABLE), None);
     }
 }

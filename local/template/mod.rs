@@ -34,6 +34,7 @@ pub const ACCOUNT: &str = "000000000000";
 const STACK_NAME: &str = "parlance";
 const API_ID: &str = "local";
 const EVENTS_API_ID: &str = "local-events";
+const WEBSOCKET_API_ID: &str = "local-websocket";
 /// CloudFormation's limit on a template.
 const TEMPLATE_BYTES: usize = 1024 * 1024;
 
@@ -79,6 +80,11 @@ impl Deployment {
 /// The URL of a server's realtime endpoint.
 pub fn realtime_url(base_url: &str) -> String {
     format!("{}/graphql/realtime", base_url.replacen("http", "ws", 1))
+}
+
+/// The URL of a server's WebSocket API, to which the name of a stage is added.
+pub fn websocket_url(base_url: &str) -> String {
+    format!("{}/ws", base_url.replacen("http", "ws", 1))
 }
 
 /// Why the template cannot be loaded, in one sentence.
@@ -273,6 +279,21 @@ fn resolve_reference(
             let namespace = namespace.as_str().unwrap_or_default();
             arn("appsync", format!("apis/{EVENTS_API_ID}/channelNamespace/{namespace}"))
         }
+        ("AWS::ApiGatewayV2::Api", Some("ApiId") | None) => json!(WEBSOCKET_API_ID),
+        ("AWS::ApiGatewayV2::Api", Some("ApiEndpoint")) => json!(websocket_url(deployment.base_url())),
+        ("AWS::ApiGatewayV2::Api", Some("ExecuteApiArn")) => arn("execute-api", WEBSOCKET_API_ID.to_owned()),
+        ("AWS::ApiGatewayV2::Stage", None) => scope.evaluate(&resource["Properties"]["StageName"])?,
+        (
+            "AWS::ApiGatewayV2::Route"
+            | "AWS::ApiGatewayV2::Integration"
+            | "AWS::ApiGatewayV2::Deployment"
+            | "AWS::ApiGatewayV2::Authorizer"
+            | "AWS::ApiGatewayV2::RouteResponse",
+            None,
+        )
+        | ("AWS::ApiGatewayV2::Route", Some("RouteId"))
+        | ("AWS::ApiGatewayV2::Deployment", Some("DeploymentId"))
+        | ("AWS::ApiGatewayV2::Authorizer", Some("AuthorizerId")) => json!(physical_name(name)),
         ("AWS::Events::Rule", Some("Arn")) => arn("events", format!("rule/{}", physical_name(name))),
         ("AWS::AppSync::DataSource", Some("Name")) | ("AWS::AppSync::FunctionConfiguration", Some("FunctionId")) => {
             scope.evaluate(&resource["Properties"]["Name"])?

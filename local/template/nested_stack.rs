@@ -117,7 +117,8 @@ impl NestedStackProperties {
 /// Whether a template has an entry point, which the local server runs.
 pub fn is_entry_point(template: &Value) -> bool {
     let resources = template["Resources"].as_object();
-    resources.into_iter().flatten().any(|(_, resource)| resource["Type"] == "AWS::AppSync::Api")
+    let is_api = |kind: &Value| kind == "AWS::AppSync::Api" || kind == "AWS::ApiGatewayV2::Api";
+    resources.into_iter().flatten().any(|(_, resource)| is_api(&resource["Type"]))
 }
 
 fn parse(path: &str, text: &str) -> Result<Value, TemplateError> {

@@ -23,7 +23,7 @@ pub fn assemble_stack(
     for (name, nested) in std::mem::take(&mut collected.nested_stacks) {
         collected.add_nested(stack, &name, &nested)?;
     }
-    collected.assemble(|path| (stack.read)(path))
+    collected.assemble(stack.deployment.host(), |path| (stack.read)(path))
 }
 
 /// The template of a resource.
@@ -35,7 +35,14 @@ enum Origin<'a> {
 }
 
 /// The resources that the local server runs in a nested stack.
-const NESTED_KINDS: [&str; 10] = [
+const NESTED_KINDS: [&str; 18] = [
+    "AWS::ApiGatewayV2::Api",
+    "AWS::ApiGatewayV2::Authorizer",
+    "AWS::ApiGatewayV2::Deployment",
+    "AWS::ApiGatewayV2::Integration",
+    "AWS::ApiGatewayV2::Route",
+    "AWS::ApiGatewayV2::RouteResponse",
+    "AWS::ApiGatewayV2::Stage",
     "AWS::AppSync::Api",
     "AWS::AppSync::ApiKey",
     "AWS::AppSync::ChannelNamespace",
@@ -43,6 +50,7 @@ const NESTED_KINDS: [&str; 10] = [
     "AWS::CloudWatch::Alarm",
     "AWS::IAM::Role",
     "AWS::IAM::RolePolicy",
+    "AWS::Lambda::Permission",
     "AWS::Logs::LogGroup",
     "AWS::SQS::Queue",
     "AWS::Serverless::Function",
@@ -108,6 +116,7 @@ struct Resources {
     knowledge_bases: Vec<KnowledgeBase>,
     /// With their names and ARNs.
     functions: Vec<(String, String, FunctionProperties)>,
+    websocket: WebSocketResources,
 }
 
 impl Resources {
@@ -209,12 +218,61 @@ impl Resources {
                 deserialize::<AlarmProperties>(properties)?;
             }
             "AWS::Logs::LogGroup" => {}
-            other => return Err(TemplateError::new(format!("the local server does not support {other}"))),
+            other if other.starts_with("AWS::ApiGatewayV2::") => {
+                let id = reference(json!({"Ref": name}))?;
+                self.add_websocket(origin, name, id, resource, properties)?;
+            }
+            other => return Err(unsupported(other)),
         }
         Ok(())
     }
 
-    fn assemble(mut self, read: impl Fn(&str) -> Result<String, TemplateError>) -> Result<Stack, TemplateError> {
+    /// Adds a resource of a WebSocket API, with what `Ref` returns.
+    fn add_websocket(
+        &mut self,
+        origin: &Origin<'_>,
+        name: &str,
+        id: String,
+        resource: &Value,
+        properties: Value,
+    ) -> Result<(), TemplateError> {
+        let label = origin.label(name);
+        let websocket = &mut self.websocket;
+        match resource["Type"].as_str().unwrap_or_default() {
+            "AWS::ApiGatewayV2::Api" => {
+                websocket.apis.push(Labeled { label, id, properties: deserialize(properties)? });
+            }
+            "AWS::ApiGatewayV2::Stage" => {
+                websocket.stages.push(Labeled { label, id, properties: deserialize(properties)? });
+            }
+            "AWS::ApiGatewayV2::Route" => {
+                let route = LogicalRoute { logical_name: name.to_owned(), properties: deserialize(properties)? };
+                websocket.routes.push(Labeled { label, id, properties: route });
+            }
+            "AWS::ApiGatewayV2::Integration" => {
+                websocket.integrations.push(Labeled { label, id, properties: deserialize(properties)? });
+            }
+            "AWS::ApiGatewayV2::Deployment" => {
+                deserialize::<DeploymentProperties>(properties)?;
+                let deployment = WebSocketDeployment { depends_on: dependencies(resource) };
+                websocket.deployments.push(Labeled { label, id, properties: deployment });
+            }
+            "AWS::ApiGatewayV2::Authorizer" => {
+                websocket.authorizers.push(Labeled { label, id, properties: deserialize(properties)? });
+            }
+            "AWS::ApiGatewayV2::RouteResponse" => {
+                websocket.route_responses.push(Labeled { label, id, properties: deserialize(properties)? });
+            }
+            other => return Err(unsupported(other)),
+        }
+        Ok(())
+    }
+
+    fn assemble(
+        mut self,
+        host: &str,
+        read: impl Fn(&str) -> Result<String, TemplateError>,
+    ) -> Result<Stack, TemplateError> {
         for (name, policy) in self.policies {
             self.roles.attach(policy).map_err(|error| error.at(name))?;
         }
@@ -235,6 +293,10 @@ impl Resources {
         let events_api = at_most_one("AWS::AppSync::Api", self.events_apis)?;
         let events_api =
             assemble_events_api(events_api, self.namespaces, &events_sources, events_keys, &self.user_pools, code)?;
+        let function_name =
+            |arn: &str| self.functions.iter().find(|(_, existing, _)| existing == arn).map(|(name, ..)| name.clone());
+        let functions = InvocableFunctions { name_of: &function_name, permissions: &self.permissions };
+        let websocket_api = self.websocket.into_api(host, &functions)?;
         let functions = self.pipeline_functions.into_iter().map(|function| {
             let code = code(function.code_s3_location)?;
             Ok((
@@ -268,6 +330,7 @@ impl Resources {
                 resolvers: resolvers.collect::<Result<_, _>>()?,
             },
             events_api,
+            websocket_api,
             tables: self.tables.into_iter().map(|(name, table)| (name.clone(), table.into_table(&name))).collect(),
             functions: lambda_functions,
             roles: self.roles.into_map(),
@@ -331,6 +394,17 @@ fn separate_keys(keys: Vec<(String, String)>) -> (Vec<String>, Vec<String>) {
     let (events, graphql): (Vec<_>, Vec<_>) = keys.into_iter().partition(|(api_id, _)| api_id == EVENTS_API_ID);
     let keys_only = |keys: Vec<(String, String)>| keys.into_iter().map(|(_, key)| key).collect();
     (keys_only(events), keys_only(graphql))
+}
+
+/// The logical names in `DependsOn`: one, or a list.
+fn dependencies(resource: &Value) -> Vec<String> {
+    let depends_on = &resource["DependsOn"];
+    let names = depends_on.as_array().map_or(std::slice::from_ref(depends_on), Vec::as_slice);
+    names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+}
+
+fn unsupported(kind: &str) -> TemplateError {
+    TemplateError::new(format!("the local server does not support {kind}"))
 }
 
 fn deserialize<T: DeserializeOwned>(properties: Value) -> Result<T, TemplateError> {

@@ -37,7 +37,7 @@ pub async fn post(server: &Server, headers: Headers<'_>, body: &str) -> HttpResp
 }
 
 async fn post_signed(server: &Server, signer: Signer, signed: &str, sent: &str) -> HttpResponse {
-    let headers = signer.headers(&server.address.to_string(), "/graphql", signed);
+    let headers = signer.headers("appsync", "POST", &server.address.to_string(), "/graphql", signed.as_bytes());
     let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str().unwrap())).collect();
     post(server, &headers, sent).await
 }

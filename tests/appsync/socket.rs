@@ -129,7 +129,8 @@ impl Socket {
 
     pub async fn start_signed(&mut self, id: &str, query: &str, signer: Signer) -> Option<Value> {
         let data = json!({ "query": query }).to_string();
-        let authorization = Value::Object(capitalized(signer.headers(&self.host, "/graphql", &data)));
+        let authorization =
+            Value::Object(capitalized(signer.headers("appsync", "POST", &self.host, "/graphql", data.as_bytes())));
         self.start_with_headers(id, &data, authorization).await
     }
 

@@ -154,7 +154,7 @@ impl Server {
 
     /// The headers of a signature of a body that is posted, or not sent at all.
     pub fn signed_headers(&self, signer: Signer, body: &str) -> Value {
-        Value::Object(signer.headers(&self.host(), "/event", body))
+        Value::Object(signer.headers("appsync", "POST", &self.host(), "/event", body.as_bytes()))
     }
 
     /// Posts a body with headers given as a JSON object.

@@ -17,21 +17,21 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// The headers of a signed POST of `body` to `path`.
-    pub fn headers(self, host: &str, path: &str, body: &str) -> Map<String, Value> {
+    /// The headers of a signed request with `body` to `path` of a service.
+    pub fn headers(self, service: &str, method: &str, host: &str, path: &str, body: &[u8]) -> Map<String, Value> {
         let token = self.token.map(str::to_owned);
         let identity = Credentials::new(self.access_key, self.secret, token, None, "test").into();
         let params = v4::SigningParams::builder()
             .identity(&identity)
             .region(self.region)
-            .name("appsync")
+            .name(service)
             .time(SystemTime::now())
             .settings(SigningSettings::default())
             .build()
             .unwrap();
         let headers = [("host", host), ("content-type", "application/json")];
-        let body = SignableBody::Bytes(body.as_bytes());
-        let request = SignableRequest::new("POST", path, headers.into_iter(), body).unwrap();
+        let body = SignableBody::Bytes(body);
+        let request = SignableRequest::new(method, path, headers.into_iter(), body).unwrap();
         let (instructions, _) = sign(request, &params.into()).unwrap().into_parts();
         let signed = instructions.headers().map(|(name, value)| (name.to_owned(), value.into()));
         signed.chain(headers.map(|(name, value)| (name.to_owned(), value.into()))).collect()

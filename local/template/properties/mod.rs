@@ -12,6 +12,7 @@ mod roles;
 mod schedules;
 mod tables;
 mod user_pools;
+mod websocket_api;
 
 use std::{fmt::Display, ops::RangeInclusive};
 
@@ -32,6 +33,9 @@ pub use roles::{RolePolicyProperties, Roles};
 pub use schedules::{PermissionProperties, RuleProperties};
 pub use tables::TableProperties;
 pub use user_pools::{PoolClientProperties, PoolGroupProperties, PoolProperties};
+pub use websocket_api::{
+    DeploymentProperties, InvocableFunctions, Labeled, LogicalRoute, WebSocketDeployment, WebSocketResources,
+};
 
 /// A property without effect on the local server: logs, tracing, backups, how the handler is built.
 type Ignored = serde::de::IgnoredAny;

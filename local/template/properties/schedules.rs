@@ -1,7 +1,7 @@
-//! EventBridge rules with a schedule, and the permissions by which they invoke functions.
+//! EventBridge rules with a schedule, and the permissions by which services invoke functions.
 use fancy_regex::Regex;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Ignored;
 use crate::{stack::Schedule, template::TemplateError};
@@ -64,9 +64,20 @@ impl RuleProperties {
 }
 
 impl PermissionProperties {
+    /// Whether a rule may invoke a function.
     pub fn allows(&self, rule_arn: &str, function_name: &str, function_arn: &str) -> bool {
+        self.is_for(PRINCIPAL, function_name, function_arn) && self.source_arn == rule_arn
+    }
+
+    /// Whether a service may invoke a function, if the source is the permission's.
+    pub(super) fn is_for(&self, principal: &str, function_name: &str, function_arn: &str) -> bool {
         let is_function = self.function_name == function_name || self.function_name == function_arn;
-        is_function && self.action == ACTION && self.principal == PRINCIPAL && self.source_arn == rule_arn
+        is_function && self.action == ACTION && self.principal == principal
+    }
+
+    /// A statement whose resources are the sources, which may have wildcards.
+    pub(super) fn source_statement(&self) -> Value {
+        json!({ "Effect": "Allow", "Action": ACTION, "Resource": self.source_arn })
     }
 }
 
