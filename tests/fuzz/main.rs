@@ -27,6 +27,7 @@ mod tool_answers;
 mod tool_calls;
 mod tool_checks;
 mod tool_responses;
+mod websocket_api;
 
 use std::path::{Path, PathBuf};
 
