@@ -38,7 +38,7 @@ fn websocket_api_is_read_from_the_nested_stack() {
         ("$disconnect", route("Disconnect", 29, false)),
         ("ping", route("Ping", 5, true)),
     ];
-    assert_eq!(api.routes, expected.map(|(key, route)| (key.to_owned(), route)).into());
+    assert_eq!(api.routes, BTreeMap::from(expected.map(|(key, route)| (key.to_owned(), route))));
     let identity_sources = vec![IdentitySource::QueryParameter("token".into())];
     assert_eq!(api.authorizer, Some(RequestAuthorizer { function: function("Authorize"), identity_sources }));
     let environment = &stack.functions["parlance-Sender"].environment;
