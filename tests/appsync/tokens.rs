@@ -186,7 +186,8 @@ async fn field_with_groups_requires_membership() {
 #[tokio::test]
 async fn signatures_and_api_keys_are_accepted_beside_tokens() {
     let fixture = Fixture::start().await;
-    let signed = ADMINISTRATOR.headers("appsync", "POST", &fixture.server.address.to_string(), "/graphql", WHOAMI.as_bytes());
+    let signed =
+        ADMINISTRATOR.headers("appsync", "POST", &fixture.server.address.to_string(), "/graphql", WHOAMI.as_bytes());
     let signed: Vec<_> = signed.iter().map(|(name, value)| (name.as_str(), value.as_str().unwrap())).collect();
     assert_eq!(whoami(&post(&fixture.server, &signed, WHOAMI).await)["mode"], "IAM Authorization");
     let with_key = post(&fixture.server, &[("x-api-key", crate::fixture::KEY)], WHOAMI).await;

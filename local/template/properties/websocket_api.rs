@@ -350,7 +350,7 @@ impl WebSocketResources {
     }
 
     fn check_route_responses(&self) -> Result<(), TemplateError> {
-        for Labeled { label, properties: RouteResponseProperties { route_id, route_response_key }, .. } in
+        for Labeled { label, properties: RouteResponseProperties { route_id, route_response_key, .. }, .. } in
             &self.route_responses
         {
             if route_response_key != SELECTION_KEY {
