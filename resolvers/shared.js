@@ -272,13 +272,16 @@ function toToolCall({ id, name, title, status, note }) {
   return { id, name, ...(title ? { title } : {}), status, ...(note ? { note } : {}) };
 }
 
+/** All callers with the API key are one user. */
+const isApiKey = (ctx) => ctx.stash.userId === 'API_KEY';
+
 /**
  * The items of a transaction that hold a user to its quotas: one counts a message of this minute, the other
  * checks the tokens of this day. An item's name is `minuteQuota` or `dayQuota`; retryAt is when the next
  * period begins. All callers with the API key are one user, so they have no quota.
  */
 function quotaItems(ctx, userId) {
-  if (!ctx.identity) return [];
+  if (userId === 'API_KEY') return [];
   const now = util.time.nowEpochMilliSeconds();
   const date = util.time.epochMilliSecondsToISO8601(now);
   const usageItem = (sk) => {

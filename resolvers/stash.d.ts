@@ -26,6 +26,11 @@ interface Stash {
    */
   groups: string[];
   /**
+   * Where copies of the updates go besides the subscriptions. Missing but in requests of the gateway. Written
+   * by auth/authenticate; read by messages/putUserMessage, turns/requeueTurn and turns/putToolAnswer.
+   */
+  replyTo?: ReplyTo;
+  /**
    * The field's value is null, whatever the last function returned. Written by turns/loadTurn; read by
    * auth/authenticate.
    */
@@ -322,6 +327,17 @@ interface StoredTurn {
    * That user's, of the newest answer for which it could be sealed. A resolver that ends the turn removes it.
    */
   callerCredential?: CallerCredential;
+  /**
+   * Where copies of the run's updates go besides the subscriptions. A run after the answers to tool calls
+   * keeps it, unless an answer of the user who asked names another place.
+   */
+  replyTo?: ReplyTo;
+}
+
+/** A ReplyTo of the schema. */
+interface ReplyTo {
+  events?: string;
+  websocket?: { connectionId: string };
 }
 
 /** The state of a tool call. */
@@ -456,7 +472,7 @@ interface CallerCredential {
   /** API_KEY, TOKEN or NONE. */
   kind: string;
   sealed?: string;
-  /** Of NONE: IAM, TOO_LONG, NOT_SEALED or DISABLED. */
+  /** Of NONE: IAM, ON_BEHALF, TOO_LONG, NOT_SEALED or DISABLED. */
   reason?: string;
 }
 

@@ -1,18 +1,20 @@
 import { util } from '@aws-appsync/utils';
 
 /**
- * Runs before every pipeline: identifies the caller by its identity, never by arguments. Guests of an
- * identity pool are refused.
+ * Runs before every pipeline: identifies the caller by its identity. Arguments count only where they are the
+ * gateway's. Guests of an identity pool are refused.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
+  const isGateway = isGatewaySession(ctx);
+  if (!isGateway) requireOwnAccess(ctx);
   /** @type {any} */
-  const identity = ctx.identity;
-  if (identity?.userArn) requireIamAccess(ctx);
+  const identity = isGateway ? representedIdentity(ctx) : ctx.identity;
   ctx.stash.userId = identity ? userIdOf(identity) : 'API_KEY';
   ctx.stash.userName = userNameOf(identity?.claims ?? {});
-  ctx.stash.isAdministrator = isAdministrator(identity);
+  ctx.stash.isAdministrator = !isGateway && isAdministrator(identity);
   ctx.stash.groups = groupsOf(identity);
+  if (ctx.args.replyTo) ctx.stash.replyTo = checkedReplyTo(ctx.args.replyTo);
   return {};
 }
 
@@ -23,6 +25,63 @@ export function request(ctx) {
 export function response(ctx) {
   return ctx.stash.resolvesToNull ? null : ctx.prev.result;
 }
+
+function isGatewaySession(ctx) {
+  return !!ctx.identity?.userArn?.startsWith(ctx.env.GATEWAY_SESSIONS);
+}
+
+/** Nobody but the gateway names another user, or where the answer is sent besides the subscriptions. */
+function requireOwnAccess(ctx) {
+  const { onBehalfOf, replyTo } = ctx.args;
+  if (onBehalfOf || replyTo) util.unauthorized();
+  if (ctx.identity?.userArn) requireIamAccess(ctx);
+}
+
+/**
+ * The identity of the user for whom the gateway makes the request, as over GraphQL with the same token; null
+ * for the API key. The gateway has no requests of its own. The fields inside of a result read what the root
+ * field has authorized, as nobody in particular.
+ */
+function representedIdentity(ctx) {
+  const { accountId, username } = ctx.identity;
+  if (ctx.source) return { accountId, username };
+  if (!ctx.args.onBehalfOf) util.unauthorized();
+  const { issuer, sub, name, groups, apiKey } = ctx.args.onBehalfOf;
+  const isToken = !isNull(issuer);
+  requireInput('onBehalfOf.sub', isToken === !isNull(sub), 'given with issuer, and left out without it');
+  requireInput('onBehalfOf.apiKey', isToken !== !!apiKey, 'true without issuer, and left out with it');
+  requireInput('onBehalfOf.name', isToken || isNull(name), 'left out without issuer');
+  requireInput('onBehalfOf.groups', isToken || isNull(groups), 'left out without issuer');
+  if (!isToken) return null;
+  const isIssuer = util.matches('\\A[\\x21\\x22\\x24-\\x7E]{1,512}\\z', issuer);
+  requireInput('onBehalfOf.issuer', isIssuer, '1 to 512 printable ASCII characters without blanks and #');
+  const isSubject = util.matches('\\A[\\x20-\\x7E]{1,255}\\z', sub);
+  requireInput('onBehalfOf.sub', isSubject, '1 to 255 printable ASCII characters');
+  requireInput('onBehalfOf.name', (name ?? '').length <= 4096, 'at most 4,096 characters');
+  requireInput('onBehalfOf.groups', (groups ?? []).length <= 100, 'at most 100 groups');
+  const areShort = (groups ?? []).every((group) => group.length <= 1024);
+  requireInput('onBehalfOf.groups', areShort, 'groups of at most 1,024 characters each');
+  return { issuer, sub, groups, claims: { name } };
+}
+
+/** Where the handler sends copies of the updates: a channel of AppSync Events, or a connection. */
+function checkedReplyTo({ events, websocket }) {
+  const isOne = isNull(events) !== isNull(websocket);
+  requireInput('replyTo.events', isOne, 'given, or websocket: exactly one of the two');
+  if (!isNull(events)) {
+    requireInput('replyTo.events', util.matches(CHANNEL, events), CHANNEL_RULE);
+    return { events };
+  }
+  const { connectionId } = websocket;
+  const isConnection = util.matches('\\A[A-Za-z0-9_=+/-]{1,128}\\z', connectionId);
+  requireInput('replyTo.websocket.connectionId', isConnection, '1 to 128 of A-Z, a-z, 0-9, _, =, +, / and -');
+  return { websocket: { connectionId } };
+}
+
+/** One to five segments. The first is the namespace. */
+const CHANNEL = '\\A(?:/[A-Za-z0-9](?:[A-Za-z0-9-]{0,48}[A-Za-z0-9])?){1,5}\\z';
+
+const CHANNEL_RULE = '/ and a segment, one to five times: each 1 to 50 of A-Z, a-z, 0-9 and inner hyphens';
 
 function requireIamAccess(ctx) {
   const { userArn, cognitoIdentityAuthType } = ctx.identity;
@@ -69,6 +128,13 @@ function isAdministrator(identity) {
 }
 
 // Copies of helpers in resolvers/shared.js, which says why.
+
+/** Refuses an argument of the request. */
+function requireInput(field, isValid, requirement) {
+  if (!isValid) util.error(`${field} must be ${requirement}.`, 'InvalidInput', null, { field });
+}
+
+const isNull = (value) => value === undefined || value === null;
 
 /** A lone surrogate has no UTF-8, so it does not survive the encoding and decoding. */
 const isUnicode = (text) => util.base64Decode(util.base64Encode(text)) === text;

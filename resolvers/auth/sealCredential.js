@@ -68,8 +68,12 @@ function isNewAnswerOfAsker(ctx) {
   return turn.status === 'WAITING' && !storedAnswer && userId === (turn.askedBy ?? 'API_KEY');
 }
 
-/** What the caller has identified itself with. A signature of IAM is valid for one request alone. */
+/**
+ * What the caller has identified itself with. A signature of IAM is valid for one request alone, and the
+ * gateway does not pass on what its callers have sent.
+ */
 function callerCredential(ctx) {
+  if (ctx.args.onBehalfOf) return { kind: 'ON_BEHALF', text: '' };
   /** @type {any} */
   const identity = ctx.identity;
   const headers = ctx.request.headers;
@@ -86,7 +90,7 @@ const toText = (header) => (typeof header === 'string' ? header : '');
 /** Why the credential cannot be sealed; null where it can. KMS encrypts 1 to 4,096 bytes. */
 function refusal(ctx, kind, plaintext) {
   if (ctx.env.CALLER_KEY_ARN === 'none') return 'DISABLED';
-  if (kind === 'IAM') return 'IAM';
+  if (kind === 'IAM' || kind === 'ON_BEHALF') return kind;
   if (plaintext === '') return 'NOT_SEALED';
   const padding = plaintext.endsWith('==') ? 2 : plaintext.endsWith('=') ? 1 : 0;
   return (plaintext.length / 4) * 3 - padding > 4096 ? 'TOO_LONG' : null;

@@ -13,7 +13,7 @@ export function request(ctx) {
   requireInput('title', !title || title.length <= 200, 'at most 200 characters');
   const now = util.time.nowISO8601();
   const newId = id ?? util.autoId();
-  const isListed = ctx.identity || ctx.env.API_KEY_LISTING === 'true';
+  const isListed = !isApiKey(ctx) || ctx.env.API_KEY_LISTING === 'true';
   const indexKeys = { listKey: `OWNER#${ctx.stash.userId}`, listSort: `${now}#${newId}` };
   ctx.stash.conversation = {
     id: newId,
@@ -75,3 +75,6 @@ function raiseTableError(ctx) {
 
 /** A conversation of the caller's, as the API shows it. */
 const toOwnConversation = (item) => ({ ...item, ownerId: item.owner, access: 'OWNER' });
+
+/** All callers with the API key are one user. */
+const isApiKey = (ctx) => ctx.stash.userId === 'API_KEY';

@@ -74,16 +74,17 @@ function questionAt(ctx, position, now) {
     createdAt: now,
     position,
     turnId,
-    sender: { kind: 'USER', id: ctx.identity ? userId : null, name: userName },
+    sender: { kind: 'USER', id: isApiKey(ctx) ? null : userId, name: userName },
     content: [{ text: ctx.args.input.text }],
   };
 }
 
 function queuedTurnAt(ctx, position, now) {
   const startedAt = util.time.nowEpochMilliSeconds();
+  const { conversation, replyTo, turnId } = ctx.stash;
   return {
-    id: ctx.stash.turnId,
-    conversationId: ctx.stash.conversation.id,
+    id: turnId,
+    conversationId: conversation.id,
     createdAt: now,
     status: 'QUEUED',
     run: 1,
@@ -95,6 +96,7 @@ function queuedTurnAt(ctx, position, now) {
     runPosition: position,
     lastPosition: position,
     announced: false,
+    ...(replyTo ? { replyTo } : {}),
     startedAt,
     claimableUntil: startedAt + CLAIMABLE_MILLISECONDS,
   };
@@ -119,7 +121,7 @@ function conversationWrite(ctx, position, now) {
       updateItem: { ...conversationItem(ctx, conversation.id, 'META'), update: change, condition: asRead },
     };
   }
-  const isListed = ctx.identity || ctx.env.API_KEY_LISTING === 'true';
+  const isListed = !isApiKey(ctx) || ctx.env.API_KEY_LISTING === 'true';
   const created = {
     id: conversation.id,
     owner: userId,
@@ -211,13 +213,16 @@ const isOpen = (turn) =>
   turn.status === 'WAITING' ||
   turn.status === 'CANCELLING';
 
+/** All callers with the API key are one user. */
+const isApiKey = (ctx) => ctx.stash.userId === 'API_KEY';
+
 /**
  * The items of a transaction that hold a user to its quotas: one counts a message of this minute, the other
  * checks the tokens of this day. An item's name is `minuteQuota` or `dayQuota`; retryAt is when the next
  * period begins. All callers with the API key are one user, so they have no quota.
  */
 function quotaItems(ctx, userId) {
-  if (!ctx.identity) return [];
+  if (userId === 'API_KEY') return [];
   const now = util.time.nowEpochMilliSeconds();
   const date = util.time.epochMilliSecondsToISO8601(now);
   const usageItem = (sk) => {

@@ -100,7 +100,7 @@ const isConditionFailed = (reason) =>
  * period begins. All callers with the API key are one user, so they have no quota.
  */
 function quotaItems(ctx, userId) {
-  if (!ctx.identity) return [];
+  if (userId === 'API_KEY') return [];
   const now = util.time.nowEpochMilliSeconds();
   const date = util.time.epochMilliSecondsToISO8601(now);
   const usageItem = (sk) => {

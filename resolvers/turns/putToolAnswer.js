@@ -28,6 +28,7 @@ export function request(ctx) {
   const change = {
     ...(isLast ? nextRun(turn) : { pending, lastSequence: turn.lastSequence + 1 }),
     ...credentialChange(ctx),
+    ...replyToChange(ctx),
   };
   ctx.stash.queuedTurn = { ...turn, pending: undefined, ...change };
   if (!isLast) ctx.stash.toolCallUpdate = toolCallUpdate(ctx, answeredCall);
@@ -67,6 +68,12 @@ function credentialChange(ctx) {
   const { callerCredential, turn } = ctx.stash;
   const isWorse = !callerCredential?.sealed && turn.callerCredential?.sealed;
   return callerCredential && !isWorse ? { callerCredential } : {};
+}
+
+/** The next run is for the user who asked, so nobody else says where its updates go besides. */
+function replyToChange(ctx) {
+  const { replyTo, turn, userId } = ctx.stash;
+  return replyTo && userId === askerOf(turn) ? { replyTo } : {};
 }
 
 /** Only messages, retries and continues count as messages, so the quota of the minute is left out. */
@@ -303,7 +310,7 @@ function toToolCall({ id, name, title, status, note }) {
  * period begins. All callers with the API key are one user, so they have no quota.
  */
 function quotaItems(ctx, userId) {
-  if (!ctx.identity) return [];
+  if (userId === 'API_KEY') return [];
   const now = util.time.nowEpochMilliSeconds();
   const date = util.time.epochMilliSecondsToISO8601(now);
   const usageItem = (sk) => {

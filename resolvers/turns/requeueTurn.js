@@ -62,7 +62,7 @@ function requireLatestTurn(conversation, turn) {
 function withoutLastRun(turn) {
   const { leaseUntil, holder, failure, usage, storedStatus, storedPending, ...kept } = turn;
   const { pending, pendingUntil, pendingPosition, ...withoutCalls } = kept;
-  const { agentId, agentVersion, askedBy, callerCredential, ...withoutWait } = withoutCalls;
+  const { agentId, agentVersion, askedBy, callerCredential, replyTo, ...withoutWait } = withoutCalls;
   return withoutWait;
 }
 
@@ -91,6 +91,7 @@ function turnChange(ctx) {
     continues: !isRetry(ctx),
     startedAt: now,
     claimableUntil: now + CLAIMABLE_MILLISECONDS,
+    ...(ctx.stash.replyTo ? { replyTo: ctx.stash.replyTo } : {}),
   };
 }
 
@@ -106,6 +107,7 @@ function turnWrite(ctx, change) {
     agentVersion: removed,
     askedBy: removed,
     callerCredential: removed,
+    replyTo: change.replyTo ?? removed,
   };
   return {
     updateItem: {
@@ -239,7 +241,7 @@ const isOpen = (turn) =>
  * period begins. All callers with the API key are one user, so they have no quota.
  */
 function quotaItems(ctx, userId) {
-  if (!ctx.identity) return [];
+  if (userId === 'API_KEY') return [];
   const now = util.time.nowEpochMilliSeconds();
   const date = util.time.epochMilliSecondsToISO8601(now);
   const usageItem = (sk) => {

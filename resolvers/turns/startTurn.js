@@ -29,6 +29,7 @@ export function request(ctx) {
     startedAt: queuedTurn.startedAt,
     participantCount: conversation.participantCount ?? 0,
     callerCredential: callerCredential(ctx),
+    replyTo: queuedTurn.replyTo,
   });
 }
 
@@ -45,7 +46,7 @@ export function response(ctx) {
 function askedBy(ctx) {
   const { queuedTurn, userId } = ctx.stash;
   if (!isNull(queuedTurn.agentVersion)) return queuedTurn.askedBy ?? null;
-  return ctx.identity ? userId : null;
+  return isApiKey(ctx) ? null : userId;
 }
 
 /** After the answers to tool calls, only the user who asked brings the groups. */
@@ -157,6 +158,9 @@ function toTurn(ctx) {
 // Copies of helpers in resolvers/shared.js, which says why.
 
 const isNull = (value) => value === undefined || value === null;
+
+/** All callers with the API key are one user. */
+const isApiKey = (ctx) => ctx.stash.userId === 'API_KEY';
 
 /** An agent as the handler gets it. */
 function toPayloadAgent(agent) {

@@ -23,6 +23,8 @@ use crate::repository_template::TEMPLATE;
 /// The time of the clock when a test begins.
 pub const START: &str = "2026-11-21T12:00:05Z";
 
+const GATEWAY_ROLE: &str = "parlance-GatewayRole";
+
 pub struct Fixture {
     api: AppSync,
     database: DynamoDb,
@@ -31,6 +33,8 @@ pub struct Fixture {
     invocations: RecordedInvocations,
     /// The handler as it calls the API.
     pub handler: Caller,
+    /// The gateway, in a session of its role.
+    pub gateway: Caller,
 }
 
 #[derive(Clone)]
@@ -79,7 +83,9 @@ impl Fixture {
             "http://api.invalid",
             parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         );
-        let stack = TEMPLATE.load(&deployment).expect("the template loads");
+        let mut stack = TEMPLATE.load(&deployment).expect("the template loads");
+        let gateway_sessions = format!("arn:aws:sts::{ACCOUNT}:assumed-role/{GATEWAY_ROLE}/");
+        stack.api.environment.insert("GATEWAY_SESSIONS".to_owned(), gateway_sessions);
         let now = Rc::new(Cell::new(START.parse().expect("a time")));
         let clock = Rc::clone(&now);
         set_engine_environment(EngineEnvironment { now: Rc::new(move || clock.get()), ..EngineEnvironment::default() })
@@ -93,9 +99,14 @@ impl Fixture {
         let keys = ["key", "secret", "token"].map(str::to_owned);
         let session = Principal::role_session(&role.arn, "parlance-Handler", keys, &role.statements);
         let handler = Caller::from_signature(Arc::new(session), REGION, Vec::new());
+        let allow_all = json!({ "Effect": "Allow", "Action": "appsync:GraphQL", "Resource": "*" });
+        let role = format!("arn:aws:iam::{ACCOUNT}:role/{GATEWAY_ROLE}");
+        let keys = ["gateway-key", "secret", "token"].map(str::to_owned);
+        let session = Principal::role_session(&role, "gateway", keys, &[allow_all]);
+        let gateway = Caller::from_signature(Arc::new(session), REGION, Vec::new());
         let api = AppSync::new(stack.api, sources, authenticator).expect("the API loads");
         let table = stack.tables.keys().next().expect("there is a table").clone();
-        Self { api, database, table, now, invocations, handler }
+        Self { api, database, table, now, invocations, handler, gateway }
     }
 
     pub fn set_time(&self, time: &str) {

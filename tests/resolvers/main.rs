@@ -11,6 +11,7 @@ mod conversation_condition;
 mod deployment;
 mod fixture;
 mod limits;
+mod on_behalf;
 mod quotas;
 #[path = "../support/repository_template.rs"]
 mod repository_template;

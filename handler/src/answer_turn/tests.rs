@@ -330,6 +330,10 @@ async fn tools_get_the_sealed_credential_of_the_request() {
         (json!({ "kind": "TOKEN", "sealed": "AQID" }), Some(CallerCredential::Token { sealed: sealed() })),
         (json!({ "kind": "NONE", "reason": "IAM" }), Some(CallerCredential::None { reason: NoCredential::Iam })),
         (
+            json!({ "kind": "NONE", "reason": "ON_BEHALF" }),
+            Some(CallerCredential::None { reason: NoCredential::OnBehalf }),
+        ),
+        (
             json!({ "kind": "NONE", "reason": "TOO_LONG" }),
             Some(CallerCredential::None { reason: NoCredential::TooLong }),
         ),

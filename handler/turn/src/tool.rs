@@ -221,6 +221,8 @@ pub enum CallerCredential {
 pub enum NoCredential {
     /// The caller has signed the request with IAM credentials.
     Iam,
+    /// The gateway has made the request for the caller, without what the caller has sent.
+    OnBehalf,
     /// KMS seals at most 4,096 bytes.
     TooLong,
     /// KMS has not answered.

@@ -15,6 +15,9 @@ const TURN: &str = "t1";
 /// An agent with tools.
 const AGENT: &str = "clerk";
 
+/// Ends the names of fields with the argument that only the gateway may give.
+const ON_BEHALF_OF: &str = ".onBehalfOf";
+
 pub struct Fixture<'a> {
     pub backend: &'a Backend,
     pub callers: &'a Callers,
@@ -33,6 +36,7 @@ impl Fixture<'_> {
     pub async fn create_conversation(&self, field: &str, owner: &Owner) -> SharedConversation {
         let id = new_id();
         let create = CreateConversation { id: Some(id.clone()), ..CreateConversation::default() };
+        let field = field.strip_suffix(ON_BEHALF_OF).unwrap_or(field);
         owner.api.call(&create).await.unwrap();
         for (user, access) in [(&owner.writer, Access::Write), (&owner.reader, Access::Read)] {
             if let Some(user) = user {
@@ -159,10 +163,52 @@ impl SharedConversation {
             "Subscription.onConversationUpdate" => {
                 ("subscription ($id: ID!) { onConversationUpdate(conversationId: $id) { sequence } }", id)
             }
+            other if other.ends_with(ON_BEHALF_OF) || other.ends_with(".replyTo") => self.gateway_request(other),
             other if other.contains("Agent") => agent_query(other),
             other => self.tool_query(other),
         };
         GraphQlRequest { document, variables }
+    }
+
+    /// The request for a field with an argument of the gateway.
+    fn gateway_request(&self, field: &str) -> (&'static str, Value) {
+        let turn = json!({ "conversationId": self.id, "id": TURN });
+        let message = json!({ "input": { "conversationId": self.id, "text": "May I?" } });
+        match field {
+            "Query.getConversation.onBehalfOf" => (
+                "query ($id: ID!) { getConversation(id: $id, onBehalfOf: { issuer: \"https://a.example\", sub: \"a\" }) { id } }",
+                json!({ "id": self.id }),
+            ),
+            "Query.getTurn.onBehalfOf" => (
+                "query ($conversationId: ID!, $id: ID!) { getTurn(conversationId: $conversationId, id: $id, onBehalfOf: { issuer: \"https://a.example\", sub: \"a\" }) { id } }",
+                turn,
+            ),
+            "Mutation.sendMessage.onBehalfOf" => (
+                "mutation ($input: SendMessageInput!) { sendMessage(input: $input, onBehalfOf: { apiKey: true }) { id } }",
+                message,
+            ),
+            "Mutation.sendMessage.replyTo" => (
+                "mutation ($input: SendMessageInput!) { sendMessage(input: $input, replyTo: { events: \"/responses/a\" }) { id } }",
+                message,
+            ),
+            "Mutation.cancelTurn.onBehalfOf" => (
+                "mutation ($conversationId: ID!, $id: ID!) { cancelTurn(conversationId: $conversationId, id: $id, onBehalfOf: { apiKey: true }) { id } }",
+                turn,
+            ),
+            "Mutation.retryTurn.onBehalfOf" => (
+                "mutation ($conversationId: ID!, $id: ID!) { retryTurn(conversationId: $conversationId, id: $id, onBehalfOf: { apiKey: true }) { id } }",
+                turn,
+            ),
+            "Mutation.continueTurn.onBehalfOf" => (
+                "mutation ($conversationId: ID!, $id: ID!) { continueTurn(conversationId: $conversationId, id: $id, onBehalfOf: { apiKey: true }) { id } }",
+                turn,
+            ),
+            "Mutation.answerToolCall.onBehalfOf" => (
+                "mutation ($input: AnswerToolCallInput!) { answerToolCall(input: $input, onBehalfOf: { apiKey: true }) { id } }",
+                json!({ "input": { "conversationId": self.id, "turnId": TURN, "toolUseId": "call", "approved": true } }),
+            ),
+            other => panic!("no request is defined for {other}"),
+        }
     }
 
     /// The request for a field about tool calls of this conversation.

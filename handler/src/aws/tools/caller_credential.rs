@@ -97,6 +97,10 @@ fn reason_text(reason: NoCredential) -> &'static str {
         NoCredential::Iam => {
             "This tool needs the caller's own sign-in, and callers with IAM have none that can be passed on."
         }
+        NoCredential::OnBehalf => {
+            "This tool needs the caller's own sign-in, which only a request over GraphQL passes on. It can be run \
+             if the caller asks over GraphQL."
+        }
         NoCredential::TooLong => "The caller's token is longer than 4,096 bytes and cannot be passed on.",
         NoCredential::NotSealed => NOT_SEALED,
         NoCredential::Disabled => "This deployment does not pass sign-ins to tools.",

@@ -311,6 +311,11 @@ async fn caller_without_a_credential_gets_the_reason() {
             none(NoCredential::Iam),
             "This tool needs the caller's own sign-in, and callers with IAM have none that can be passed on.",
         ),
+        (
+            none(NoCredential::OnBehalf),
+            "This tool needs the caller's own sign-in, which only a request over GraphQL passes on. It can be run \
+             if the caller asks over GraphQL.",
+        ),
         (none(NoCredential::TooLong), "The caller's token is longer than 4,096 bytes and cannot be passed on."),
         (none(NoCredential::NotSealed), "The caller's sign-in could not be sealed."),
         (none(NoCredential::Disabled), "This deployment does not pass sign-ins to tools."),
