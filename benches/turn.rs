@@ -85,10 +85,10 @@ impl RunningAttempt {
     fn perform_effects(&mut self) {
         while let Some(effect) = self.attempt.next_effect(self.now) {
             match black_box(effect) {
-                Effect::Publish(_) => self.attempt.handle(Input::Published(Ok(TurnStatus::Running)), self.now),
+                Effect::Publish(_) => self.attempt.handle(Input::Published(Ok(TurnStatus::Running.into())), self.now),
                 Effect::Write(_) => self.attempt.handle(Input::Written(Ok(TurnStatus::Running)), self.now),
                 Effect::CallModel(_) | Effect::CloseModelStream | Effect::RunTool(_) | Effect::StopTools => {}
-                Effect::Retrieve(_) | Effect::StopRetrieval => {}
+                Effect::Retrieve(_) | Effect::StopRetrieval | Effect::Mirror(_) => {}
                 Effect::End(_) => return,
             }
         }
@@ -107,6 +107,7 @@ fn attempt_start(now: Instant) -> AttemptStart {
         leased_at: now,
         retrieval: None,
         stored_passages: BTreeMap::new(),
+        reply_to: None,
         agent: Agent {
             id: "default".into(),
             version: 0,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use api::types::{ConversationEvent, Sender, SenderKind, ToolUse};
-use tokio::time::timeout_at;
+use tokio::{join, time::timeout_at};
 use turn::{
     attempt::{Attempt, AttemptStart, RetrievalStart},
     claim::{ClaimRefusal, RunId, StoredTurn},
@@ -85,6 +85,7 @@ async fn answer_claimed_turn<E: Effects>(
     let credential = request.caller_credential.clone().map(Arc::new);
     let groups = request.caller_groups.clone();
     let is_shared = request.participant_count > 0;
+    let reply_to = request.reply_to.clone();
     let Some(input) = load_transcript_input(request, turn, context.table).await? else {
         tracing::info!("the question has been purged");
         return Ok(());
@@ -96,6 +97,7 @@ async fn answer_claimed_turn<E: Effects>(
             claim: run_id.last_claim(turn),
             retrieval: RetrievalStart::for_question(&agent, &input, &caller),
             stored_passages: stored_passages(&input.kept_answer),
+            reply_to,
             caller,
             leased_at: claimed.leased_at,
             request: model_request(&agent, &input),
@@ -109,14 +111,23 @@ async fn answer_claimed_turn<E: Effects>(
         },
         clock::now(),
     );
-    let end = run_attempt(&mut attempt, context.effects).await;
+    let (end, copies) = run_attempt(&mut attempt, context.effects).await;
     log_end(turn.attempt, end, &attempt);
     let tokens = if end.ends_work() { attempt.token_count() } else { attempt.ended_steps_token_count() };
-    if let (Some(user_id), Some(tokens)) = (asked_by, tokens) {
-        count_tokens(&user_id, tokens, context).await;
-    }
-    if end.closed_turn() && is_shared {
-        move_to_top_of_lists(&run_id.conversation_id, context).await;
+    let bookkeeping = async {
+        if let (Some(user_id), Some(tokens)) = (asked_by, tokens) {
+            count_tokens(&user_id, tokens, context).await;
+        }
+        if end.closed_turn() && is_shared {
+            move_to_top_of_lists(&run_id.conversation_id, context).await;
+        }
+    };
+    if end.ends_work() {
+        let until = context.deadlines.give_up_at.min(clock::now() + context.limits.mirror_timeout);
+        join!(bookkeeping, copies.send(until));
+    } else {
+        drop(copies);
+        bookkeeping.await;
     }
     match end {
         AttemptEnd::Published | AttemptEnd::Waiting => Ok(()),

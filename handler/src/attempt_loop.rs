@@ -4,18 +4,24 @@ use std::{
     future::pending,
     pin::{Pin, pin},
     sync::Arc,
+    time::Instant,
 };
 
 use api::types::TurnStatus;
-use futures::{FutureExt, Stream, StreamExt, future::Fuse, stream::FuturesUnordered};
+use futures::{
+    FutureExt, Stream, StreamExt,
+    future::{BoxFuture, Fuse},
+    stream::FuturesUnordered,
+};
 use tokio::{select, time::sleep_until};
 use turn::{
     attempt::{Attempt, Input},
     direct_write::{DirectWrite, WriteFailure},
     effect::{AttemptEnd, Effect},
     knowledge::RetrievalRequest,
+    mirror::{Mirror, MirrorFailure, MirrorRequest},
     model::{ModelError, ModelRequest, StreamEvent},
-    mutation::{Mutation, PublishFailure},
+    mutation::{Accepted, Mutation, PublishFailure},
     retrieval::RetrievalResult,
     tool::{ToolOutcome, ToolRun},
 };
@@ -34,15 +40,56 @@ pub trait Effects: Sync {
     /// run.
     fn run_tool(&self, run: ToolRun) -> impl Future<Output = (String, ToolOutcome)> + Send;
 
-    /// Returns the turn's status in the response to the mutation.
-    fn publish(&self, mutation: Arc<Mutation>) -> impl Future<Output = Result<TurnStatus, PublishFailure>> + Send;
+    /// Returns the turn's status in the response to the mutation and, if it is kept, the update.
+    fn publish(
+        &self,
+        mutation: Arc<Mutation>,
+        keeps_update: bool,
+    ) -> impl Future<Output = Result<Accepted, PublishFailure>> + Send;
 
     /// Returns the turn's status after the write.
     fn write(&self, write: DirectWrite) -> impl Future<Output = Result<TurnStatus, WriteFailure>> + Send;
+
+    /// Sends copies of updates to a client that listens elsewhere, once. Dropping the future abandons them.
+    fn mirror(&self, request: Arc<MirrorRequest>) -> impl Future<Output = Result<(), MirrorFailure>> + Send;
 }
 
-/// Runs an attempt to its end.
-pub async fn run_attempt(attempt: &mut Attempt, effects: &impl Effects) -> AttemptEnd {
+/// The copies of updates that are not sent when an attempt is over.
+pub struct RemainingCopies<'a, E> {
+    mirror: Option<Mirror>,
+    /// The request in flight.
+    request: Fuse<BoxFuture<'a, Result<(), MirrorFailure>>>,
+    effects: &'a E,
+}
+
+impl<E: Effects> RemainingCopies<'_, E> {
+    /// Sends the copies until a moment, and skips the others.
+    pub async fn send(mut self, until: Instant) {
+        let Some(mut mirror) = self.mirror else { return };
+        while !mirror.is_idle() && now() < until {
+            if let Some(request) = mirror.next_request(now()) {
+                self.request = self.effects.mirror(request).boxed().fuse();
+            }
+            let wake_at = mirror.wake_at().map_or(until, |at| at.min(until));
+            select! {
+                biased;
+                result = &mut self.request => mirror.on_result(result, now()),
+                () = sleep_until(wake_at.into()) => {}
+            }
+        }
+        let (skipped, is_complete) = (mirror.skipped(), mirror.is_idle());
+        if skipped > 0 || !is_complete {
+            tracing::info!(skipped, is_complete, "copies of updates not sent");
+        }
+    }
+}
+
+/// Runs an attempt to its end. Returns the copies of updates that are still to be sent.
+pub async fn run_attempt<'a, E: Effects>(
+    attempt: &mut Attempt,
+    effects: &'a E,
+) -> (AttemptEnd, RemainingCopies<'a, E>) {
+    let mut mirror_request = Fuse::terminated();
     let mut model_stream = pin!(None);
     let mut publish = pin!(Fuse::terminated());
     let mut write = pin!(Fuse::terminated());
@@ -57,9 +104,15 @@ pub async fn run_attempt(attempt: &mut Attempt, effects: &impl Effects) -> Attem
                 Effect::CloseModelStream => model_stream.set(None),
                 Effect::RunTool(run) => tools.push(effects.run_tool(*run)),
                 Effect::StopTools => tools.clear(),
-                Effect::Publish(mutation) => publish.set(effects.publish(mutation).fuse()),
+                Effect::Publish(mutation) => {
+                    publish.set(effects.publish(mutation, attempt.is_mirrored()).fuse());
+                }
+                Effect::Mirror(request) => mirror_request = effects.mirror(request).boxed().fuse(),
                 Effect::Write(direct_write) => write.set(effects.write(direct_write).fuse()),
-                Effect::End(end) => return end,
+                Effect::End(end) => {
+                    let mirror = attempt.take_mirror();
+                    return (end, RemainingCopies { mirror, request: mirror_request, effects });
+                }
             }
         }
         let input = select! {
@@ -68,6 +121,7 @@ pub async fn run_attempt(attempt: &mut Attempt, effects: &impl Effects) -> Attem
             result = &mut write => Input::Written(result),
             result = &mut retrieval => Input::Retrieved(result),
             (tool_use_id, outcome) = next_tool_end(&mut tools) => Input::ToolFinished { tool_use_id, outcome },
+            result = &mut mirror_request => Input::Mirrored(result),
             input = next_model_input(model_stream.as_mut().as_pin_mut()) => {
                 if !matches!(input, Input::ModelEvent(_)) {
                     model_stream.set(None);

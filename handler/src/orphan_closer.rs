@@ -204,7 +204,7 @@ pub async fn publish_until_accepted<E: Effects>(
     mutation: Arc<Mutation>,
     context: &InvocationContext<'_, E>,
 ) -> Result<(), HandlerError> {
-    let publish = || context.effects.publish(Arc::clone(&mutation));
+    let publish = || context.effects.publish(Arc::clone(&mutation), false);
     let is_retryable = |failure: &PublishFailure, _| matches!(failure, PublishFailure::Retryable);
     match retry(context.limits.publish_retry, context.jitter_seed(), publish, is_retryable).await {
         Ok(_) | Err(PublishFailure::Stale) => Ok(()),

@@ -33,6 +33,10 @@ pub struct Settings {
     pub s3_endpoint: Option<String>,
     /// In place of Secrets Manager's own URL.
     pub secrets_manager_endpoint: Option<String>,
+    /// The URL at which the Event API takes events, for copies of updates.
+    pub events_url: Option<String>,
+    /// The URL of the WebSocket API's stage, for copies of updates.
+    pub connections_url: Option<String>,
     /// The URL of the API key in AppSync's API, if this function renews the key.
     pub api_key_url: Option<String>,
     pub limits: Limits,
@@ -63,6 +67,8 @@ impl Settings {
             documents_bucket: reader.optional("DOCUMENTS_BUCKET"),
             s3_endpoint: reader.optional_url("AWS_ENDPOINT_URL_S3"),
             secrets_manager_endpoint: reader.optional_url("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
+            events_url: reader.optional_url("EVENTS_URL"),
+            connections_url: reader.optional_url("CONNECTIONS_URL"),
             api_key_url: reader.secret_url("API_KEY_URL"),
             limits: Limits {
                 model_silence: reader.seconds("MODEL_SILENCE_SECONDS", 1..=900, defaults.model_silence),
@@ -213,6 +219,8 @@ mod tests {
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://localhost:4003"),
             ("DOCUMENTS_BUCKET", "documents"),
             ("AWS_ENDPOINT_URL_S3", "http://localhost:4004"),
+            ("EVENTS_URL", "https://a.example.com/event"),
+            ("CONNECTIONS_URL", "https://b.example.com/prod"),
         ]);
         let settings = settings.unwrap();
         assert_eq!(settings.lambda_endpoint.as_deref(), Some("http://localhost:4001"));
@@ -225,6 +233,8 @@ mod tests {
         assert_eq!(settings.secrets_manager_endpoint.as_deref(), Some("http://localhost:4003"));
         assert_eq!(settings.documents_bucket.as_deref(), Some("documents"));
         assert_eq!(settings.s3_endpoint.as_deref(), Some("http://localhost:4004"));
+        assert_eq!(settings.events_url.as_deref(), Some("https://a.example.com/event"));
+        assert_eq!(settings.connections_url.as_deref(), Some("https://b.example.com/prod"));
         let limits = settings.limits;
         assert_eq!(limits.model_silence, Duration::from_secs(3));
         assert_eq!(limits.one_shot_timeout, Duration::from_secs(4));
@@ -238,6 +248,8 @@ mod tests {
             ("AWS_ENDPOINT_URL_LAMBDA", "localhost:4001"),
             ("TOOL_GRAPHQL_URLS", "https://a.example.com,http://b.example.com"),
             ("TOOL_MCP_URLS", "https://a.example.com,http://b.example.com/*"),
+            ("EVENTS_URL", "a.example.com/event"),
+            ("CONNECTIONS_URL", "wss://b.example.com/prod"),
             ("API_KEY_URL", "da2-secret"),
             ("MODEL_SILENCE_SECONDS", "never"),
             ("BATCH_MAX_BYTES", "1"),
@@ -252,6 +264,8 @@ mod tests {
              TOOL_GRAPHQL_URLS must be https URLs with commas between them, not \"http://b.example.com\". \
              AWS_ENDPOINT_URL_LAMBDA must be an http or https URL, not \"localhost:4001\". \
              TOOL_MCP_URLS must be https URLs with commas between them, not \"http://b.example.com/*\". \
+             EVENTS_URL must be an http or https URL, not \"a.example.com/event\". \
+             CONNECTIONS_URL must be an http or https URL, not \"wss://b.example.com/prod\". \
              API_KEY_URL must be an http or https URL. \
              MODEL_SILENCE_SECONDS must be a whole number from 1 to 900, not \"never\". \
              PACING_LAST_MILLISECONDS must be a whole number from 1 to 10000, not \"0\". \

@@ -10,15 +10,16 @@ use api::{
     backoff::Backoff,
     types::{StopReason, ToolStatus, TurnStatus, Usage},
 };
-use futures::{Stream, stream};
-use serde_json::Value;
+use futures::{Stream, future::pending, stream};
+use serde_json::{Value, json};
 use turn::{
     deadlines::Deadlines,
     direct_write::{DirectWrite, WriteFailure},
     knowledge::RetrievalRequest,
     limits::Limits,
+    mirror::{MirrorFailure, MirrorRequest},
     model::{ModelError, ModelRequest, ModelStop, StreamEvent, ToolOutput},
-    mutation::{Mutation, PublishFailure},
+    mutation::{Accepted, Mutation, PublishFailure},
     retrieval::RetrievalResult,
     tool::{ToolOutcome, ToolRun},
 };
@@ -62,6 +63,9 @@ pub struct TestInvocation {
     item_before_publish: Mutex<Option<Item>>,
     published: Mutex<Vec<Arc<Mutation>>>,
     model_requests: Mutex<Vec<Arc<ModelRequest>>>,
+    mirrored: Mutex<Vec<Arc<MirrorRequest>>>,
+    /// Whether no request of a mirror gets a response.
+    pub is_mirror_hanging: bool,
 }
 
 impl TestInvocation {
@@ -86,6 +90,8 @@ impl TestInvocation {
             item_before_publish: Mutex::default(),
             published: Mutex::default(),
             model_requests: Mutex::default(),
+            mirrored: Mutex::default(),
+            is_mirror_hanging: false,
         }
     }
 
@@ -139,6 +145,11 @@ impl TestInvocation {
         std::mem::take(&mut self.model_requests.lock().unwrap())
     }
 
+    /// The requests of mirrors since the last call of this method.
+    pub fn take_mirrored(&self) -> Vec<Arc<MirrorRequest>> {
+        std::mem::take(&mut self.mirrored.lock().unwrap())
+    }
+
     /// The runs of tools since the last call of this method.
     pub fn take_tool_runs(&self) -> Vec<ToolRun> {
         std::mem::take(&mut self.tool_runs.lock().unwrap())
@@ -171,15 +182,22 @@ impl Effects for TestInvocation {
         (id, ToolOutcome { status: ToolStatus::Succeeded, output, started_at: None, ended_at: None })
     }
 
-    async fn publish(&self, mutation: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {
+    async fn publish(&self, mutation: Arc<Mutation>, keeps_update: bool) -> Result<Accepted, PublishFailure> {
         let item = self.item_before_publish.lock().unwrap().take();
         self.table.put_items(item).await;
         let status = if mutation.begins_wait() { TurnStatus::Waiting } else { TurnStatus::Running };
+        let update = keeps_update.then(|| json!({ "sequence": mutation.sequence }).to_string());
         self.published.lock().unwrap().push(mutation);
-        self.publish_results.lock().unwrap().pop_front().unwrap_or(Ok(status))
+        let result = self.publish_results.lock().unwrap().pop_front().unwrap_or(Ok(status));
+        result.map(|status| Accepted { status, update })
     }
 
     async fn write(&self, write: DirectWrite) -> Result<TurnStatus, WriteFailure> {
         self.table.write_directly(write, self.clock.now()).await
+    }
+
+    async fn mirror(&self, request: Arc<MirrorRequest>) -> Result<(), MirrorFailure> {
+        self.mirrored.lock().unwrap().push(request);
+        if self.is_mirror_hanging { pending().await } else { Ok(()) }
     }
 }

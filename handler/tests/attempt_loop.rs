@@ -20,13 +20,16 @@ use turn::{
     effect::AttemptEnd,
     knowledge::{Knowledge, RetrievalRequest},
     limits::Limits,
+    mirror::{MirrorFailure, MirrorRequest, ReplyTo},
     model::{ModelError, ModelRequest, ModelStop, StreamEvent, ToolOutput},
-    mutation::{AgentEvent, Mutation, PublishFailure, Update},
+    mutation::{Accepted, AgentEvent, Mutation, PublishFailure, Update},
     request::Agent,
     retrieval::RetrievalResult,
     tool::{Caller, LambdaTool, Tool, ToolApproval, ToolEffect, ToolOutcome, ToolRun, ToolTarget},
     transcript::TranscriptInput,
 };
+
+const MIRROR_TIMEOUT: Duration = Duration::from_secs(5);
 
 type ModelResult = Result<StreamEvent, ModelError>;
 
@@ -41,6 +44,10 @@ struct Environment {
     search_time: Option<Duration>,
     /// How long each tool runs, by its name.
     tools: Vec<(&'static str, Duration)>,
+    /// Where copies of the updates go.
+    reply_to: Option<ReplyTo>,
+    /// How long a request of the mirror takes. `None`: it never ends.
+    mirror_latency: Option<Duration>,
     /// The results of the next publishes. Later publishes are accepted.
     publish_results: Mutex<VecDeque<Result<TurnStatus, PublishFailure>>>,
     /// The results of the next writes. Later writes are accepted.
@@ -78,6 +85,12 @@ enum Record {
     PublishDone(u32),
     WriteSent(DirectWrite),
     WriteDone,
+    AttemptEnded,
+    /// The sequences of the updates.
+    MirrorSent(Vec<u32>),
+    MirrorDone(Vec<u32>),
+    /// The request was dropped before its end.
+    MirrorDropped(Vec<u32>),
 }
 
 #[derive(Clone)]
@@ -138,12 +151,15 @@ impl Effects for Environment {
         (tool_use.id, ToolOutcome { status: ToolStatus::Succeeded, output, started_at: None, ended_at: None })
     }
 
-    async fn publish(&self, mutation: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {
+    async fn publish(&self, mutation: Arc<Mutation>, keeps_update: bool) -> Result<Accepted, PublishFailure> {
         let sequence = mutation.sequence;
+        assert_eq!(keeps_update, self.reply_to.is_some(), "an update is kept for a mirror");
         self.log.push(Record::PublishSent(mutation));
         sleep(self.latency).await;
         self.log.push(Record::PublishDone(sequence));
-        self.publish_results.lock().unwrap().pop_front().unwrap_or(Ok(TurnStatus::Running))
+        let result = self.publish_results.lock().unwrap().pop_front().unwrap_or(Ok(TurnStatus::Running));
+        let update = keeps_update.then(|| format!("{{\"sequence\":{sequence}}}"));
+        result.map(|status| Accepted { status, update })
     }
 
     async fn write(&self, write: DirectWrite) -> Result<TurnStatus, WriteFailure> {
@@ -151,6 +167,16 @@ impl Effects for Environment {
         sleep(self.latency).await;
         self.log.push(Record::WriteDone);
         self.write_results.lock().unwrap().pop_front().unwrap_or(Ok(TurnStatus::Running))
+    }
+
+    async fn mirror(&self, request: Arc<MirrorRequest>) -> Result<(), MirrorFailure> {
+        let sequences: Vec<u32> = request.messages.iter().map(|message| message.sequence).collect();
+        self.log.push(Record::MirrorSent(sequences.clone()));
+        let mut on_drop = LogOnDrop(self.log.clone(), Some(Record::MirrorDropped(sequences.clone())));
+        let Some(latency) = self.mirror_latency else { return pending().await };
+        sleep(latency).await;
+        on_drop.1 = Some(Record::MirrorDone(sequences));
+        Ok(())
     }
 }
 
@@ -188,6 +214,8 @@ impl Environment {
             model_streams: Mutex::new(model_streams.into_iter().collect()),
             search_time: None,
             tools: Vec::new(),
+            reply_to: None,
+            mirror_latency: None,
             publish_results: Mutex::default(),
             write_results: Mutex::default(),
             log: Log { started, records: Arc::default() },
@@ -200,8 +228,12 @@ impl Environment {
         if self.search_time.is_some() {
             start.retrieval = Some(retrieval_start(&start));
         }
+        start.reply_to = self.reply_to.clone();
         let mut attempt = Attempt::new(start, self.started.into_std());
-        run_attempt(&mut attempt, self).await
+        let (end, copies) = run_attempt(&mut attempt, self).await;
+        self.log.push(Record::AttemptEnded);
+        copies.send((Instant::now() + MIRROR_TIMEOUT).into_std()).await;
+        end
     }
 
     /// The times of matching records, in milliseconds since the start.
@@ -514,6 +546,7 @@ fn attempt_start(now: std::time::Instant) -> AttemptStart {
         continues: false,
         retrieval: None,
         stored_passages: BTreeMap::new(),
+        reply_to: None,
         stored_calls: None,
         kept_usage: None,
         request: ModelRequest {
@@ -526,4 +559,47 @@ fn attempt_start(now: std::time::Instant) -> AttemptStart {
         limits: Limits::default(),
         deadlines: Deadlines::within(now, Duration::from_secs(900)),
     }
+}
+
+fn mirrored(mirror_latency: Option<u64>) -> Environment {
+    let items = (0..40).map(|_| text(50, "tick ")).chain([stop(1)]);
+    let mut environment = Environment::new(30, [model_stream(items, StreamEnd::Ends)]);
+    environment.reply_to = Some(ReplyTo::Events("/responses/ann".into()));
+    environment.mirror_latency = mirror_latency.map(Duration::from_millis);
+    environment
+}
+
+fn mirror_sent(environment: &Environment) -> Vec<Vec<u32>> {
+    let records = environment.log.records.lock().unwrap();
+    let sent = records.iter().filter_map(|(_, record)| match record {
+        Record::MirrorSent(sequences) => Some(sequences.clone()),
+        _ => None,
+    });
+    sent.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn mirror_gets_every_accepted_update_in_order() {
+    let environment = mirrored(Some(200));
+    assert_eq!(environment.run().await, AttemptEnd::Published);
+    let published = environment.publish_times().len() as u32;
+    assert_eq!(mirror_sent(&environment).concat(), (1..=published).collect::<Vec<_>>());
+    let sent_before = environment.times(|record| matches!(record, Record::MirrorDone(_)));
+    let ended = environment.times(|record| *record == Record::AttemptEnded)[0];
+    assert!(sent_before.last().is_some_and(|at| *at > ended), "the last copies follow the end of the attempt");
+}
+
+#[tokio::test(start_paused = true)]
+async fn hanging_mirror_delays_no_publish_and_is_abandoned() {
+    let mut without = mirrored(None);
+    without.reply_to = None;
+    assert_eq!(without.run().await, AttemptEnd::Published);
+    let hanging = mirrored(None);
+    assert_eq!(hanging.run().await, AttemptEnd::Published);
+    assert_eq!(hanging.publish_times(), without.publish_times());
+    let ended = |environment: &Environment| environment.times(|record| *record == Record::AttemptEnded)[0];
+    assert_eq!(ended(&hanging), ended(&without));
+    assert_eq!(mirror_sent(&hanging), [[1]]);
+    let dropped = hanging.times(|record| *record == Record::MirrorDropped(vec![1]));
+    assert_eq!(dropped, [ended(&hanging) + MIRROR_TIMEOUT.as_millis()]);
 }

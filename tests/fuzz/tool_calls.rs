@@ -21,6 +21,7 @@ use axum::{
 use futures::Stream;
 use handler::{
     attempt_loop::{Effects, run_attempt},
+    mirror::{MirrorFailure, MirrorRequest},
     model::{Bedrock, Model},
 };
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -35,7 +36,7 @@ use turn::{
     knowledge::RetrievalRequest,
     limits::Limits,
     model::{ModelError, ModelRequest, StreamEvent, ToolOutput},
-    mutation::{Mutation, PublishFailure, Update},
+    mutation::{Accepted, Mutation, PublishFailure, Update},
     request::Agent,
     retrieval::RetrievalResult,
     tool::{Caller, MAX_RESULT_BYTES, ToolOutcome, ToolRun},
@@ -135,6 +136,7 @@ impl ToolCalls {
             continues: false,
             retrieval: None,
             stored_passages: BTreeMap::new(),
+            reply_to: None,
             stored_calls: None,
             kept_usage: None,
             request,
@@ -263,7 +265,7 @@ impl Target for ToolCalls {
         let output = text.repeat(repetitions);
         let effects = RecordedEffects { bedrock: &self.bedrock, output, events: Mutex::default() };
         let mut attempt = Attempt::new(self.start(), Instant::now().into_std());
-        let end = run_attempt(&mut attempt, &effects).await;
+        let (end, _) = run_attempt(&mut attempt, &effects).await;
         let events = effects.events.into_inner().expect("no holder panics");
         self.stored_calls += check_turn(end, &events)?;
         Ok(())
@@ -299,17 +301,22 @@ impl Effects for RecordedEffects<'_> {
         (run.tool_use.id, ToolOutcome { status, output, started_at: None, ended_at: None })
     }
 
-    async fn publish(&self, mutation: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {
+    async fn publish(&self, mutation: Arc<Mutation>, _: bool) -> Result<Accepted, PublishFailure> {
         let mut events = self.events.lock().expect("no holder panics");
         events.push(mutation.update.clone());
-        Ok(match &mutation.update {
+        let status = match &mutation.update {
             Update::Event(event) if event.end.is_some() => TurnStatus::Completed,
             _ => TurnStatus::Running,
-        })
+        };
+        Ok(status.into())
     }
 
     async fn write(&self, _: DirectWrite) -> Result<TurnStatus, WriteFailure> {
         Ok(TurnStatus::Running)
+    }
+
+    async fn mirror(&self, _: Arc<MirrorRequest>) -> Result<(), MirrorFailure> {
+        Err(MirrorFailure::Gone)
     }
 }
 

@@ -15,8 +15,9 @@ use turn::{
     direct_write::{DirectWrite, WriteFailure},
     knowledge::RetrievalRequest,
     limits::Limits,
+    mirror::{MirrorFailure, MirrorRequest},
     model::{ModelError, ModelRequest, StreamEvent},
-    mutation::{Mutation, PublishFailure},
+    mutation::{Accepted, Mutation, PublishFailure},
     retrieval::RetrievalResult,
     tool::{ToolOutcome, ToolRun},
 };
@@ -211,12 +212,16 @@ impl Effects for NoEffects {
         unreachable!("{} is run", run.tool.name)
     }
 
-    async fn publish(&self, _: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {
+    async fn publish(&self, _: Arc<Mutation>, _: bool) -> Result<Accepted, PublishFailure> {
         Err(PublishFailure::Refused)
     }
 
     async fn write(&self, _: DirectWrite) -> Result<TurnStatus, WriteFailure> {
         Err(WriteFailure::Stale)
+    }
+
+    async fn mirror(&self, _: Arc<MirrorRequest>) -> Result<(), MirrorFailure> {
+        Err(MirrorFailure::Gone)
     }
 }
 

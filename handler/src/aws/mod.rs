@@ -2,8 +2,10 @@
 //! requests.
 mod appsync;
 mod bedrock;
+mod connections;
 mod document_links;
 pub mod dynamodb;
+mod events;
 mod json_protocol;
 mod kms;
 mod knowledge_base;
@@ -26,8 +28,9 @@ use futures::Stream;
 use turn::{
     direct_write::{DirectWrite, WriteFailure},
     knowledge::RetrievalRequest,
+    mirror::{MirrorFailure, MirrorRequest, ReplyTo},
     model::{ModelError, ModelRequest, StreamEvent},
-    mutation::{Mutation, PublishFailure},
+    mutation::{Accepted, Mutation, PublishFailure},
     retrieval::RetrievalResult,
     tool::{ToolOutcome, ToolRun},
 };
@@ -40,13 +43,15 @@ use crate::{
     tool::HandlerTools,
 };
 use appsync::AppSync;
+use connections::Connections;
 use document_links::DocumentsBucket;
+use events::EventsApi;
 use kms::Kms;
 use secrets_manager::SecretsManager;
 use signed_http::SignedHttp;
 use tools::{CredentialCache, InvocationTools, Lambda, ToolClients};
 
-pub use appsync::{ApiKey, RenewalError, classify_response, request_body};
+pub use appsync::{ApiKey, RenewalError, accepted_update, classify_response, request_body};
 pub use bedrock::Bedrock;
 pub use document_links::{DocumentLinks, LinkError};
 pub use dynamodb::{CLAIM_RETENTION, ClaimOutcome, StoredAnswer, Table, TableError, with_retries};
@@ -66,6 +71,10 @@ pub struct Clients<M> {
     pub document_links: DocumentLinks,
     model: M,
     appsync: AppSync,
+    /// `None` in a deployment without an Event API.
+    events_api: Option<EventsApi>,
+    /// `None` in a deployment without a WebSocket API.
+    connections: Option<Connections>,
     knowledge_bases: KnowledgeBases,
     tools: ToolClients,
 }
@@ -119,6 +128,8 @@ impl<M: Model> Clients<M> {
             api_key: settings.api_key_url.as_ref().map(|url| ApiKey::new(signed_http.clone(), url)),
             model,
             appsync: AppSync::new(signed_http.clone(), &settings.graphql_url),
+            events_api: settings.events_url.as_ref().map(|url| EventsApi::new(signed_http.clone(), url)),
+            connections: settings.connections_url.as_ref().map(|url| Connections::new(signed_http.clone(), url)),
             tools: ToolClients {
                 knowledge_bases: knowledge_bases.clone(),
                 lambda: Lambda::new(signed_http.clone(), settings.lambda_endpoint.clone()),
@@ -184,11 +195,25 @@ impl<M: Model> Effects for InvocationClients<'_, M> {
         (run.tool_use.id, outcome)
     }
 
-    async fn publish(&self, mutation: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {
-        self.clients.appsync.publish(&mutation).await
+    async fn publish(&self, mutation: Arc<Mutation>, keeps_update: bool) -> Result<Accepted, PublishFailure> {
+        self.clients.appsync.publish(&mutation, keeps_update).await
     }
 
     async fn write(&self, write: DirectWrite) -> Result<TurnStatus, WriteFailure> {
         self.clients.table.write_directly(write, self.clock.now()).await
+    }
+
+    async fn mirror(&self, request: Arc<MirrorRequest>) -> Result<(), MirrorFailure> {
+        let Clients { events_api, connections, .. } = self.clients;
+        match (&request.reply_to, events_api, connections) {
+            (ReplyTo::Events(channel), Some(events_api), _) => events_api.publish(channel, &request.messages).await,
+            (ReplyTo::Websocket(to), _, Some(connections)) => {
+                connections.send(&to.connection_id, &request.messages).await
+            }
+            (ReplyTo::Events(_), None, _) | (ReplyTo::Websocket(_), _, None) => {
+                tracing::error!("copies of updates are asked for, and the deployment does not send them");
+                Err(MirrorFailure::Gone)
+            }
+        }
     }
 }

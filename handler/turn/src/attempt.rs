@@ -29,9 +29,10 @@ use crate::{
     knowledge::{Knowledge, KnowledgeFailure, KnowledgeMode, Passage, RetrievalRequest, query_for_question},
     knowledge_tool::{SEARCH_TOOL_NAME, passages_of_result, search_tool},
     limits::Limits,
+    mirror::{Mirror, MirrorFailure, ReplyTo},
     model::{ModelError, ModelRequest, ModelStop, Role, StreamEvent, ToolOutput, TranscriptBlock, TranscriptMessage},
     model_call::{ModelAction, ModelCall, StepEnd},
-    mutation::{AgentEvent, AnswerEnd, Author, EndReason, Mutation, Note, PublishFailure, Update, Wait},
+    mutation::{Accepted, AgentEvent, AnswerEnd, Author, EndReason, Mutation, Note, PublishFailure, Update, Wait},
     pacing::Pacing,
     query_rewriting::{WrittenQuery, query_request},
     request::Agent,
@@ -51,10 +52,12 @@ pub enum Input {
     /// The model's stream broke, or could not be opened.
     ModelFailed(ModelError),
     ModelStreamEnded,
-    /// The result of a publish: the turn's status after an accepted one.
-    Published(Result<TurnStatus, PublishFailure>),
+    /// The result of a publish.
+    Published(Result<Accepted, PublishFailure>),
     /// The result of a direct write: the turn's status after it.
     Written(Result<TurnStatus, WriteFailure>),
+    /// The result of a request of the mirror.
+    Mirrored(Result<(), MirrorFailure>),
     /// A search of documents has ended.
     Retrieved(RetrievalResult),
     /// A tool has ended.
@@ -86,6 +89,8 @@ pub struct AttemptStart {
     pub retrieval: Option<RetrievalStart>,
     /// The passages that the model has found in earlier attempts, by their numbers.
     pub stored_passages: BTreeMap<usize, Passage>,
+    /// Where copies of the updates go.
+    pub reply_to: Option<ReplyTo>,
     pub limits: Limits,
     pub deadlines: Deadlines,
 }
@@ -143,6 +148,8 @@ pub struct Attempt {
     note: Option<Note>,
     pacing: Pacing,
     delivery: Delivery,
+    /// `None` if the updates go to subscribers alone.
+    mirror: Option<Mirror>,
     limits: Limits,
     deadlines: Deadlines,
     /// How long a throttled model is called again.
@@ -210,6 +217,7 @@ impl Attempt {
             request,
             retrieval,
             stored_passages,
+            reply_to,
             limits,
             deadlines,
         } = start;
@@ -237,6 +245,7 @@ impl Attempt {
             note: None,
             pacing: Pacing::new(&limits),
             delivery: Delivery::new(claim.clone(), limits, deadlines, jitter_seed, leased_at),
+            mirror: reply_to.map(|to| Mirror::new(to, claim.clone(), limits.mirror_retry, jitter_seed.rotate_left(3))),
             limits,
             deadlines,
             model_retry_time: deadlines.retry_model_until.saturating_duration_since(now),
@@ -265,9 +274,11 @@ impl Attempt {
             Input::ModelStreamEnded => {
                 self.on_model_failure(ModelError::Failed(FailureCode::ModelUnavailable), now);
             }
-            Input::Published(result) => {
-                let outcome = self.delivery.on_published(result, now);
-                self.on_delivery_outcome(outcome);
+            Input::Published(result) => self.on_published(result, now),
+            Input::Mirrored(result) => {
+                if let Some(mirror) = &mut self.mirror {
+                    mirror.on_result(result, now);
+                }
             }
             Input::Written(result) => {
                 let outcome = self.delivery.on_written(result, now);
@@ -306,7 +317,11 @@ impl Attempt {
         if let Some(effect) = self.next_step_effect(now) {
             return Some(effect);
         }
-        self.next_delivery_effect(now)
+        if let Some(effect) = self.next_delivery_effect(now) {
+            return Some(effect);
+        }
+        let mirror = self.mirror.as_mut()?;
+        mirror.next_request(now).map(Effect::Mirror)
     }
 
     /// When `next_effect` may have a result without further input.
@@ -322,7 +337,18 @@ impl Attempt {
             Step::Tools(runs) if runs.end().is_none() => Some(self.deadlines.stop_model_at),
             Step::Tools(_) | Step::Ended(_) => None,
         };
-        [step_at, batch_at].into_iter().flatten().fold(self.delivery.wake_at(), Instant::min)
+        let mirror_at = self.mirror.as_ref().and_then(Mirror::wake_at);
+        [step_at, batch_at, mirror_at].into_iter().flatten().fold(self.delivery.wake_at(), Instant::min)
+    }
+
+    /// Whether the updates of accepted publishes are needed, for the mirror.
+    pub fn is_mirrored(&self) -> bool {
+        self.mirror.is_some()
+    }
+
+    /// The mirror of an attempt that is over, with what it has not sent yet.
+    pub fn take_mirror(&mut self) -> Option<Mirror> {
+        self.mirror.take()
     }
 
     /// How many updates the attempt has numbered.
@@ -371,6 +397,18 @@ impl Attempt {
 
     fn estimate_step_tokens(&self) -> u32 {
         estimate_tokens(&self.request.transcript, self.tokens.answer_bytes)
+    }
+
+    fn on_published(&mut self, result: Result<Accepted, PublishFailure>, now: Instant) {
+        let sequence = self.delivery.sequence_in_flight();
+        let result = result.map(|Accepted { status, update }| {
+            if let (Some(mirror), Some(sequence), Some(update)) = (&mut self.mirror, sequence, update) {
+                mirror.push(sequence, update);
+            }
+            status
+        });
+        let outcome = self.delivery.on_published(result, now);
+        self.on_delivery_outcome(outcome);
     }
 
     fn on_model_event(&mut self, event: StreamEvent, now: Instant) {

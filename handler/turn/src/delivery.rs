@@ -97,6 +97,11 @@ impl Delivery {
         }
     }
 
+    /// The sequence of the update whose publish is in flight.
+    pub fn sequence_in_flight(&self) -> Option<u32> {
+        self.publishes.in_flight().map(|mutation| mutation.sequence)
+    }
+
     /// Takes an update to deliver, which must be one that [`Self::accepts`] allows.
     pub fn put(&mut self, mutation: Mutation, now: Instant) {
         self.last_update = match &mutation {

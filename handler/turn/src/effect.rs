@@ -2,7 +2,8 @@
 use std::sync::Arc;
 
 use crate::{
-    direct_write::DirectWrite, knowledge::RetrievalRequest, model::ModelRequest, mutation::Mutation, tool::ToolRun,
+    direct_write::DirectWrite, knowledge::RetrievalRequest, mirror::MirrorRequest, model::ModelRequest,
+    mutation::Mutation, tool::ToolRun,
 };
 
 #[derive(Debug, PartialEq)]
@@ -22,6 +23,8 @@ pub enum Effect {
     Publish(Arc<Mutation>),
     /// At most one is in flight, beside a publish.
     Write(DirectWrite),
+    /// At most one is in flight, beside a publish and a write.
+    Mirror(Arc<MirrorRequest>),
     /// The attempt is over.
     End(AttemptEnd),
 }

@@ -17,6 +17,7 @@ pub mod knowledge;
 pub mod knowledge_filter;
 pub mod knowledge_tool;
 pub mod limits;
+pub mod mirror;
 pub mod model_settings;
 pub mod mutation;
 pub mod one_shot;

@@ -31,7 +31,10 @@ pub struct Limits {
     pub bookkeeping_timeout: Duration,
     /// How long an answer may take that its caller waits for. AppSync ends a request after 30 seconds.
     pub one_shot_timeout: Duration,
+    /// How long an invocation waits at its end for the copies of updates.
+    pub mirror_timeout: Duration,
     pub publish_retry: Backoff,
+    pub mirror_retry: Backoff,
     pub write_retry: Backoff,
     pub model_retry: Backoff,
 }
@@ -53,7 +56,9 @@ impl Default for Limits {
             announce_timeout: Duration::from_secs(60),
             bookkeeping_timeout: Duration::from_secs(2),
             one_shot_timeout: Duration::from_secs(25),
+            mirror_timeout: Duration::from_secs(5),
             publish_retry: Backoff::half_jitter(Duration::from_millis(100), Duration::from_secs(5)),
+            mirror_retry: Backoff::half_jitter(Duration::from_millis(100), Duration::from_secs(1)),
             write_retry: Backoff::half_jitter(Duration::from_millis(50), Duration::from_secs(2)),
             model_retry: Backoff::half_jitter(Duration::from_millis(500), Duration::from_secs(20)),
         }

@@ -131,6 +131,21 @@ pub enum EndReason {
     Failed(Failure),
 }
 
+/// What AppSync returns for an accepted update.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The turn's status after the update.
+    pub status: TurnStatus,
+    /// The update as subscribers get it, as JSON text. `None` if it is not needed.
+    pub update: Option<String>,
+}
+
+impl From<TurnStatus> for Accepted {
+    fn from(status: TurnStatus) -> Self {
+        Self { status, update: None }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PublishFailure {
     /// The update may have arrived or not: the same update is sent again.

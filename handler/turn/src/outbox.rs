@@ -29,6 +29,11 @@ impl<T: Clone + PartialEq> Outbox<T> {
         self.in_flight.is_some()
     }
 
+    /// The item that was sent and has no result yet.
+    pub fn in_flight(&self) -> Option<&T> {
+        self.in_flight.as_ref()
+    }
+
     /// Whether no item is held and none is in flight.
     pub fn is_idle(&self) -> bool {
         self.held.is_none() && self.in_flight.is_none()

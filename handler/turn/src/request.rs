@@ -10,6 +10,7 @@ use crate::{
     claim::RunId,
     knowledge::{Knowledge, KnowledgeMode},
     knowledge_tool::search_tool,
+    mirror::ReplyTo,
     tool::{CallerCredential, McpServer, Tool, ToolApproval, ToolEffect, ToolTarget},
 };
 
@@ -62,6 +63,8 @@ pub struct TurnRequest {
     /// When this start of the run was ordered, in milliseconds since 1970. The same in every delivery of the
     /// invocation.
     pub started_at: Option<u64>,
+    /// Where copies of the run's updates go besides the subscriptions. `None` for nowhere.
+    pub reply_to: Option<ReplyTo>,
     /// With how many users the conversation is shared.
     #[serde(default)]
     pub participant_count: u32,

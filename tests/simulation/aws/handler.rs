@@ -24,8 +24,9 @@ use turn::{
     deadlines::Deadlines,
     direct_write::{DirectWrite, WriteFailure},
     knowledge::RetrievalRequest,
+    mirror::{MirrorFailure, MirrorRequest},
     model::{ModelError, ModelRequest, StreamEvent},
-    mutation::{Mutation, PublishFailure},
+    mutation::{Accepted, Mutation, PublishFailure},
     retrieval::RetrievalResult,
     tool::{ToolOutcome, ToolRun},
 };
@@ -131,7 +132,7 @@ impl Effects for SimulatedEffects<'_> {
         (run.tool_use.id, outcome)
     }
 
-    async fn publish(&self, mutation: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {
+    async fn publish(&self, mutation: Arc<Mutation>, _: bool) -> Result<Accepted, PublishFailure> {
         let mut body = request_body(&mutation);
         self.record_update(&mutation, &body);
         if let Some(mutant) = self.environment.mutant {
@@ -147,7 +148,7 @@ impl Effects for SimulatedEffects<'_> {
             let (turn_id, attempt) = (&mutation.claim.turn_id, mutation.claim.attempt);
             format!("publish of {turn_id}, attempt {attempt}, sequence {}: {result:?}", mutation.sequence)
         });
-        result
+        result.map(Accepted::from)
     }
 
     async fn write(&self, write: DirectWrite) -> Result<TurnStatus, WriteFailure> {
@@ -164,5 +165,9 @@ impl Effects for SimulatedEffects<'_> {
             }
         });
         result
+    }
+    /// No order of the simulation asks for copies.
+    async fn mirror(&self, _: Arc<MirrorRequest>) -> Result<(), MirrorFailure> {
+        Err(MirrorFailure::Gone)
     }
 }

@@ -6,13 +6,13 @@ mod response;
 
 use std::time::Duration;
 
-use api::{signing::PostRequest, types::TurnStatus};
+use api::signing::PostRequest;
 use reqwest::Response;
-use turn::mutation::{Mutation, PublishFailure};
+use turn::mutation::{Accepted, Mutation, PublishFailure};
 
 pub use api_key::{ApiKey, RenewalError};
 pub use request::request_body;
-pub use response::classify_response;
+pub use response::{accepted_update, classify_response};
 
 use super::signed_http::{SendError, SignedHttp};
 
@@ -29,23 +29,24 @@ impl AppSync {
         Self { http, url: url.to_owned() }
     }
 
-    /// Returns the turn's status in the response.
-    pub async fn publish(&self, mutation: &Mutation) -> Result<TurnStatus, PublishFailure> {
+    /// Returns the turn's status in the response and, if it is kept, the update.
+    pub async fn publish(&self, mutation: &Mutation, keeps_update: bool) -> Result<Accepted, PublishFailure> {
         let sequence = mutation.sequence;
-        let result = self.send(request_body(mutation)).await;
-        match result {
-            Ok(status) => tracing::debug!(sequence, ?status, "published"),
+        let result = self.send(request_body(mutation), keeps_update).await;
+        match &result {
+            Ok(Accepted { status, .. }) => tracing::debug!(sequence, ?status, "published"),
             Err(PublishFailure::Refused) => tracing::error!(sequence, "publish refused"),
             Err(failure) => tracing::info!(sequence, ?failure, "not published"),
         }
         result
     }
 
-    async fn send(&self, body: Vec<u8>) -> Result<TurnStatus, PublishFailure> {
+    async fn send(&self, body: Vec<u8>, keeps_update: bool) -> Result<Accepted, PublishFailure> {
         let response = post(&self.http, &self.url, &body).await.map_err(send_failure)?;
         let status = response.status();
         let body = response.bytes().await.map_err(|error| send_failure(SendError::Transport(error)))?;
-        classify_response(status, &body)
+        let status = classify_response(status, &body)?;
+        Ok(Accepted { status, update: if keeps_update { accepted_update(&body) } else { None } })
     }
 }
 

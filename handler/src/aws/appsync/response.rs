@@ -8,6 +8,7 @@ use api::{
 };
 use reqwest::StatusCode;
 use serde::Deserialize;
+use serde_json::Value;
 use turn::mutation::PublishFailure;
 
 #[derive(Deserialize)]
@@ -49,6 +50,13 @@ pub fn classify_response(status: StatusCode, body: &[u8]) -> Result<TurnStatus, 
     Ok(update.metadata.map_or(TurnStatus::Running, |metadata| metadata.status))
 }
 
+/// The update in the response to an accepted mutation, as JSON text: what subscribers get.
+pub fn accepted_update(body: &[u8]) -> Option<String> {
+    let mut response: Value = serde_json::from_slice(body).ok()?;
+    let update = response.get_mut("data")?.as_object_mut()?.values_mut().next()?.take();
+    update.is_object().then(|| update.to_string())
+}
+
 fn classify_error(error: &ResponseError) -> PublishFailure {
     let error_type = error.error_type.as_deref();
     tracing::info!(error_type, "appsync");
@@ -86,6 +94,16 @@ mod tests {
             (r#"{"data":{"agentPublishEvent":{"metadata":null,"event":{"id":"t-1-1"}}}}"#, TurnStatus::Running),
         ] {
             assert_eq!(classify_response(StatusCode::OK, body.as_bytes()), Ok(expected), "{body}");
+        }
+    }
+
+    #[test]
+    fn update_of_an_accepted_publish_is_what_subscribers_get() {
+        let update = r#"{"attempt":1,"event":null,"metadata":{"status":"RUNNING"},"sequence":2}"#;
+        let body = format!(r#"{{"data":{{"agentPublishMetadata":{update}}}}}"#);
+        assert_eq!(accepted_update(body.as_bytes()).as_deref(), Some(update));
+        for body in [r#"{"data":{"agentPublishEvent":null}}"#, r#"{"data":null}"#, r#"{"data":{}}"#, "[]", "<html>"] {
+            assert_eq!(accepted_update(body.as_bytes()), None, "{body}");
         }
     }
 

@@ -1,6 +1,13 @@
 //! Golden timelines: each file in tests/golden is a script, a line of dashes and the expected effects of the
 //! attempt. `UPDATE_EXPECT=1` rewrites the second half.
-use std::{collections::HashMap, env, fmt::Write as _, fs, path::Path, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    env,
+    fmt::Write as _,
+    fs,
+    path::Path,
+    time::Duration,
+};
 
 use api::types::{Citation, ContentBlock, ToolCall, ToolUse, Usage};
 use serde::Serialize;
@@ -8,13 +15,14 @@ use turn::{
     direct_write::DirectWrite,
     effect::{AttemptEnd, Effect},
     limits::Limits,
+    mirror::{MirrorFailure, ReplyTo},
     model::{ModelRequest, SearchResult, StreamEvent, ToolOutput, TranscriptBlock, TranscriptMessage},
     mutation::{AgentEvent, Author, EndReason, Mutation, Update},
 };
 
 use crate::{
     received_text::ReceivedText,
-    script::{ModelStep, Script},
+    script::{ModelStep, Script, Scripted},
     simulation::{ReceivedDelta, Timeline, simulate},
 };
 
@@ -36,6 +44,29 @@ fn timelines_match_their_golden_files() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
+/// Whatever becomes of the mirror's requests, everything else happens as without a mirror.
+#[test]
+fn mirror_changes_no_other_effect() {
+    let paths = fs::read_dir(GOLDEN_FOLDER).unwrap().map(|entry| entry.unwrap().path());
+    for path in paths.filter(|path| path.extension().is_some_and(|extension| extension == "txt")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let script = || Script::parse(text.split(DIVIDER).next().unwrap());
+        let without = simulate(Script { reply_to: None, ..script() });
+        let never = VecDeque::from([None]);
+        let retryable = Some(Scripted { result: Err(MirrorFailure::Retryable), latency: None });
+        for mirror_results in [never, VecDeque::new(), VecDeque::from(vec![retryable; 9])] {
+            let reply_to = Some(ReplyTo::Events("/responses/u1".into()));
+            let with = simulate(Script { reply_to, mirror_results, ..script() });
+            let printed = |timeline: &Timeline| {
+                let others = timeline.effects.iter().filter(|(_, effect)| !matches!(effect, Effect::Mirror(_)));
+                others.map(|(at, effect)| print_effect(*at, effect)).collect::<String>()
+            };
+            assert_eq!(printed(&with), printed(&without), "{}", path.display());
+            assert_eq!(with.end, without.end);
+        }
+    }
+}
+
 fn check(path: &Path) -> Result<(), String> {
     let text = fs::read_to_string(path).unwrap();
     let (script_text, expected) = text.split_once(DIVIDER).unwrap_or((&text, ""));
@@ -45,7 +76,10 @@ fn check(path: &Path) -> Result<(), String> {
     let timeline = simulate(script);
     check_invariants(&timeline, &limits, &model_text)
         .map_err(|invariant| format!("{}: broken: {invariant}", path.display()))?;
-    let actual: String = timeline.effects.iter().map(|(at, effect)| print_effect(*at, effect)).collect();
+    let mut actual: String = timeline.effects.iter().map(|(at, effect)| print_effect(*at, effect)).collect();
+    if timeline.skipped_copies > 0 {
+        writeln!(actual, "copies skipped: {}", timeline.skipped_copies).unwrap();
+    }
     if env::var_os("UPDATE_EXPECT").is_some() {
         fs::write(path, format!("{}\n\n{DIVIDER}{actual}", script_text.trim_end())).unwrap();
     } else if actual != expected {
@@ -154,6 +188,7 @@ fn mutations(timeline: &Timeline) -> impl Iterator<Item = &Mutation> {
         | Effect::RunTool(_)
         | Effect::StopTools
         | Effect::Write(DirectWrite::RenewLease(_))
+        | Effect::Mirror(_)
         | Effect::End(_) => None,
     })
 }
@@ -178,6 +213,13 @@ fn print_effect(at: Duration, effect: &Effect) -> String {
         Effect::Write(DirectWrite::RenewLease(_)) => "renew lease".into(),
         Effect::Write(DirectWrite::StoreEvent(event)) => {
             format!("write #{} {}", event.sequence, print_update(&event.update))
+        }
+        Effect::Mirror(request) => {
+            let messages = request.messages.iter().map(|message| {
+                let reference = if message.is_reference { "reference to " } else { "" };
+                format!("{reference}#{}", message.sequence)
+            });
+            format!("mirror {}", messages.collect::<Vec<_>>().join(", "))
         }
         Effect::End(end) => format!("end: {end:?}"),
     };

@@ -14,8 +14,9 @@ use turn::{
     effect::{AttemptEnd, Effect},
     knowledge::{KnowledgeFailure, Passage, RetrievalError},
     limits::Limits,
+    mirror::{MirrorFailure, MirrorRequest, ReplyTo},
     model::{CitedPassage, ModelError, ModelStop, StreamEvent, ToolOutput},
-    mutation::{Mutation, PublishFailure, Update, Wait},
+    mutation::{Accepted, Mutation, PublishFailure, Update, Wait},
     retrieval::RetrievalResult,
     tool::{ToolOutcome, ToolRun},
 };
@@ -23,8 +24,8 @@ use turn::{
 use crate::{
     golden::{event_size, json_len},
     received_text::ReceivedText,
-    script::{self, PublishResult, Script, WriteResult, tool},
-    simulation::attempt_start,
+    script::{self, MirrorResult, PublishResult, Script, WriteResult, tool},
+    simulation::{attempt_start, update_text},
 };
 
 const TEXTS: [&str; 12] = [
@@ -59,6 +60,8 @@ enum ExternalEvent {
     StepWithCalls(Vec<(&'static str, &'static str)>),
     /// The search in flight gets its result.
     Retrieved(RetrievalResult),
+    /// The request of the mirror in flight gets its result.
+    Mirrored(MirrorResult),
     /// The tool that was started first ends.
     ToolFinished(ToolStatus),
     TimePasses(Duration),
@@ -96,6 +99,7 @@ proptest! {
             tools: vec![tool("look"), tool("change"), tool("ask"), tool("page")],
             knowledge: knowledge.map(script::knowledge),
             model_id: model_id.into(),
+            reply_to: Some(ReplyTo::Events("/responses/u1".into())),
             ..Script::default()
         });
         for event in events {
@@ -103,6 +107,7 @@ proptest! {
         }
         let has_time = environment.now + RECOVERY_TIME < environment.deadlines.give_up_at;
         environment.run_to_end(remainder);
+        environment.finish_mirror();
         if remainder == Remainder::AllHealthy && has_time {
             prop_assert!(environment.is_turn_closed(), "the turn is closed once everything is healthy");
         }
@@ -135,6 +140,7 @@ fn external_event() -> impl Strategy<Value = ExternalEvent> {
         30 => publish_result().prop_map(ExternalEvent::Published),
         12 => write_result().prop_map(ExternalEvent::Written),
         6 => retrieval_result().prop_map(ExternalEvent::Retrieved),
+        12 => mirror_result().prop_map(ExternalEvent::Mirrored),
         6 => (0_u32..3, 0_usize..3).prop_map(|(block, index)| {
             let source = Some(format!("s3://bucket/{index}.md"));
             let cited = CitedPassage { source, search_result_index: Some(index), text: String::new() };
@@ -182,6 +188,15 @@ fn publish_result() -> impl Strategy<Value = PublishResult> {
     ]
 }
 
+fn mirror_result() -> impl Strategy<Value = MirrorResult> {
+    prop_oneof![
+        40 => Just(Ok(())),
+        20 => Just(Err(MirrorFailure::Retryable)),
+        4 => Just(Err(MirrorFailure::Refused)),
+        1 => Just(Err(MirrorFailure::Gone)),
+    ]
+}
+
 fn write_result() -> impl Strategy<Value = WriteResult> {
     prop_oneof![
         40 => Just(Ok(TurnStatus::Running)),
@@ -206,6 +221,11 @@ struct Environment {
     text_block: Option<u32>,
     publish: Option<Arc<Mutation>>,
     write: Option<DirectWrite>,
+    mirror: Option<Arc<MirrorRequest>>,
+    /// The requests of the mirror that have a result, each once for all its tries.
+    mirrored: Vec<Arc<MirrorRequest>>,
+    /// The sequences of the updates that AppSync has accepted.
+    accepted: BTreeSet<u32>,
     /// The tools that run.
     tools: Vec<ToolRun>,
     /// The calls of stored events, and how often each was started.
@@ -247,6 +267,9 @@ impl Environment {
             text_block: None,
             publish: None,
             write: None,
+            mirror: None,
+            mirrored: Vec::new(),
+            accepted: BTreeSet::new(),
             tools: Vec::new(),
             starts: BTreeMap::new(),
             open_calls: Vec::new(),
@@ -283,6 +306,7 @@ impl Environment {
             ExternalEvent::Published(result) => self.on_publish_result(result),
             ExternalEvent::Written(result) => self.on_write_result(result),
             ExternalEvent::Retrieved(result) => self.on_retrieved(result),
+            ExternalEvent::Mirrored(result) => self.on_mirrored(result),
             ExternalEvent::ToolFinished(status) => self.on_tool_finished(status),
             ExternalEvent::TimePasses(time) => self.pass_time(time),
         }
@@ -311,6 +335,14 @@ impl Environment {
         }
     }
 
+    fn on_mirrored(&mut self, result: MirrorResult) {
+        let Some(request) = self.mirror.take() else { return };
+        if self.mirrored.last() != Some(&request) {
+            self.mirrored.push(request);
+        }
+        self.handle(Input::Mirrored(result));
+    }
+
     fn end_step_with_calls(&mut self, calls: &[(&str, &str)]) {
         for (block, (id, name)) in (3..).zip(calls) {
             self.on_model_event(StreamEvent::ToolUse { block, id: (*id).into(), name: (*name).into() });
@@ -331,6 +363,10 @@ impl Environment {
             Ok(TurnStatus::Running) if sent.begins_wait() => Ok(TurnStatus::Waiting),
             result => result,
         };
+        let accepted = result.map(|status| Accepted { status, update: Some(update_text(&sent)) });
+        if result.is_ok() {
+            self.accepted.insert(sent.sequence);
+        }
         drop(sent);
         match result {
             Ok(TurnStatus::Waiting) => self.is_waiting = true,
@@ -338,7 +374,7 @@ impl Environment {
             Err(PublishFailure::Stale) => self.is_superseded = true,
             Ok(_) | Err(PublishFailure::Retryable | PublishFailure::Refused) => {}
         }
-        self.handle(Input::Published(result));
+        self.handle(Input::Published(accepted));
         if result.is_ok() && closes_turn {
             assert_eq!(self.end, Some(AttemptEnd::Published), "an accepted closing event ends the attempt");
         }
@@ -415,6 +451,29 @@ impl Environment {
         self.apply(ExternalEvent::TimePasses(Duration::from_millis(100)));
     }
 
+    /// Every accepted update is sent once, in order, or skipped.
+    fn finish_mirror(&mut self) {
+        let mut mirror = self.attempt.take_mirror().unwrap();
+        if self.mirror.is_some() {
+            mirror.on_result(Ok(()), self.now);
+            self.mirrored.extend(self.mirror.take());
+        }
+        while !mirror.is_idle() {
+            if let Some(request) = mirror.next_request(self.now) {
+                mirror.on_result(Ok(()), self.now);
+                self.mirrored.push(request);
+            } else {
+                self.now = mirror.wake_at().unwrap();
+            }
+        }
+        self.mirrored.dedup();
+        let sent: Vec<u32> = self.mirrored.iter().flat_map(|request| &request.messages).map(|m| m.sequence).collect();
+        assert!(sent.is_sorted_by(|one, next| one < next), "copies are sent once and in order: {sent:?}");
+        assert!(sent.iter().all(|sequence| self.accepted.contains(sequence)), "only accepted updates are copied");
+        let without_result = self.accepted.len() - sent.len();
+        assert!(mirror.skipped() as usize >= without_result, "an update that is not sent is skipped");
+    }
+
     fn handle(&mut self, input: Input) {
         self.attempt.handle(input, self.now);
         self.perform_effects();
@@ -439,6 +498,10 @@ impl Environment {
                 Effect::StopTools => self.tools.clear(),
                 Effect::Publish(mutation) => self.publish(mutation),
                 Effect::Write(write) => self.write(write),
+                Effect::Mirror(request) => {
+                    assert!(self.mirror.is_none(), "one request of the mirror at a time");
+                    self.mirror = Some(request);
+                }
                 Effect::End(end) => self.end = Some(end),
             }
         }

@@ -34,6 +34,9 @@
 //! appsync 100..60000 retryable   the result of every publish sent in that time; without an end: from then on
 //! write 3 retryable 100          the result of writing sequence 3 directly; one line per try
 //! renew accepted CANCELLING      the result of renewing the lease; one line per renewal
+//! reply-to events                copies of the updates go to a channel; also websocket, to a connection
+//! mirror retryable 100           the result of the mirror's next request; also accepted, refused, gone and,
+//!                                for no result ever, never
 //! ```
 //! Results are `accepted STATUS`, `retryable`, `stale` and, of AppSync only, `refused`. The default is
 //! `accepted RUNNING`, or `accepted WAITING` of the update that begins a wait.
@@ -52,6 +55,7 @@ use turn::{
     knowledge::{Knowledge, KnowledgeFailure, KnowledgeMode, Passage, RetrievalError},
     knowledge_tool::search_tool,
     limits::Limits,
+    mirror::{Connection, MirrorFailure, ReplyTo},
     model::{CitedPassage, ModelError, ModelStop, StreamEvent, ToolOutput},
     mutation::PublishFailure,
     retrieval::RetrievalResult,
@@ -83,10 +87,14 @@ pub struct Script {
     /// By sequence, one per try.
     pub writes: HashMap<u32, VecDeque<Scripted<WriteResult>>>,
     pub renewals: VecDeque<Scripted<WriteResult>>,
+    pub reply_to: Option<ReplyTo>,
+    /// The results of the mirror's requests. `None`: no result ever. Later ones are accepted.
+    pub mirror_results: VecDeque<Option<Scripted<MirrorResult>>>,
     pub appsync_periods: Vec<AppSyncPeriod>,
 }
 
 pub type PublishResult = Result<TurnStatus, PublishFailure>;
+pub type MirrorResult = Result<(), MirrorFailure>;
 pub type WriteResult = Result<TurnStatus, WriteFailure>;
 
 #[derive(Clone, Copy, Debug)]
@@ -145,6 +153,8 @@ impl Default for Script {
             publishes: HashMap::new(),
             writes: HashMap::new(),
             renewals: VecDeque::new(),
+            reply_to: None,
+            mirror_results: VecDeque::new(),
             appsync_periods: Vec::new(),
         }
     }
@@ -225,6 +235,9 @@ impl Script {
                 let tries = self.writes.entry(sequence.parse().ok()?).or_default();
                 tries.push_back(parse_scripted(result, parse_write_result)?);
             }
+            "reply-to" => self.reply_to = Some(parse_reply_to(rest)?),
+            "mirror" if rest == "never" => self.mirror_results.push_back(None),
+            "mirror" => self.mirror_results.push_back(Some(parse_scripted(rest, parse_mirror_result)?)),
             "renew" => self.renewals.push_back(parse_scripted(rest, parse_write_result)?),
             "appsync" => self.appsync_periods.push(parse_appsync_period(rest)?),
             _ => self.parse_model_steps(line)?,
@@ -267,6 +280,24 @@ fn parse_write_result(text: &str) -> Option<WriteResult> {
         "retryable" => Err(WriteFailure::Retryable),
         "stale" => Err(WriteFailure::Stale),
         _ => Ok(parse_enum(text.strip_prefix("accepted ")?)?),
+    })
+}
+
+fn parse_mirror_result(text: &str) -> Option<MirrorResult> {
+    Some(match text {
+        "accepted" => Ok(()),
+        "retryable" => Err(MirrorFailure::Retryable),
+        "refused" => Err(MirrorFailure::Refused),
+        "gone" => Err(MirrorFailure::Gone),
+        _ => return None,
+    })
+}
+
+fn parse_reply_to(text: &str) -> Option<ReplyTo> {
+    Some(match text {
+        "events" => ReplyTo::Events("/responses/u1".into()),
+        "websocket" => ReplyTo::Websocket(Connection { connection_id: "L0SM9cOFvHcCIhw=".into() }),
+        _ => return None,
     })
 }
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use api::types::{ContentBlock, ConversationEvent, InferenceSettings, Sender, SenderKind, TurnStatus};
+use serde_json::json;
 use turn::{
     attempt::{Attempt, AttemptStart, Input, RetrievalStart},
     claim::Claim,
@@ -13,21 +14,24 @@ use turn::{
     direct_write::DirectWrite,
     effect::{AttemptEnd, Effect},
     knowledge::KnowledgeMode,
+    mirror::Mirror,
     model::{ModelRequest, StreamEvent},
-    mutation::Mutation,
+    mutation::{Accepted, Mutation, Update},
     request::Agent,
     retrieval::RetrievalResult,
     tool::{Caller, ToolRun},
     transcript::TranscriptInput,
 };
 
-use crate::script::{ModelStep, PublishResult, Script, Scripted, WriteResult};
+use crate::script::{MirrorResult, ModelStep, PublishResult, Script, Scripted, WriteResult};
 
 /// The effects of an attempt, with their times since its start.
 pub struct Timeline {
     pub effects: Vec<(Duration, Effect)>,
     /// The deltas that reached the attempt before its stream was closed.
     pub deltas: Vec<ReceivedDelta>,
+    /// How many updates the mirror skipped.
+    pub skipped_copies: u32,
     pub end: AttemptEnd,
 }
 
@@ -46,6 +50,10 @@ struct Simulation {
     model_stream: VecDeque<(Instant, ModelStep)>,
     publish: Option<(Instant, PublishResult)>,
     write: Option<(Instant, WriteResult)>,
+    /// The update whose publish is in flight, as subscribers get it.
+    update: Option<String>,
+    /// The request of the mirror in flight. Without a time it gets no result.
+    mirror: Option<(Option<Instant>, MirrorResult)>,
     search_count: u32,
     /// The search in flight, with its result.
     search: Option<(Instant, RetrievalResult)>,
@@ -53,6 +61,7 @@ struct Simulation {
     tools: Vec<(Instant, Input)>,
     effects: Vec<(Duration, Effect)>,
     deltas: Vec<ReceivedDelta>,
+    skipped_copies: u32,
 }
 
 #[expect(clippy::disallowed_methods, reason = "a simulation needs some moment to start from")]
@@ -66,17 +75,22 @@ pub fn simulate(script: Script) -> Timeline {
         model_stream: VecDeque::new(),
         publish: None,
         write: None,
+        update: None,
+        mirror: None,
         search_count: 0,
         search: None,
         tools: Vec::new(),
         effects: Vec::new(),
         deltas: Vec::new(),
+        skipped_copies: 0,
     };
     loop {
         while let Some(effect) = attempt.next_effect(simulation.now) {
             if let Effect::End(end) = effect {
                 simulation.record(effect);
-                return Timeline { effects: simulation.effects, deltas: simulation.deltas, end };
+                simulation.send_remaining_copies(attempt.take_mirror());
+                let Simulation { effects, deltas, skipped_copies, .. } = simulation;
+                return Timeline { effects, deltas, skipped_copies, end };
             }
             simulation.perform(effect);
         }
@@ -96,6 +110,7 @@ impl Simulation {
             Effect::StopTools => self.tools.clear(),
             Effect::Publish(mutation) => self.publish(mutation),
             Effect::Write(write) => self.write(write),
+            Effect::Mirror(_) => self.mirror(),
             Effect::End(_) => {}
         }
         self.record(effect);
@@ -134,6 +149,35 @@ impl Simulation {
         let scripted = self.script.publishes.get_mut(&mutation.sequence).and_then(VecDeque::pop_front);
         let scripted = scripted.unwrap_or(Scripted { result: self.appsync_result(mutation), latency: None });
         self.publish = Some((self.now + self.latency(scripted), scripted.result));
+        self.update = self.script.reply_to.as_ref().map(|_| update_text(mutation));
+    }
+
+    fn mirror(&mut self) {
+        assert!(self.mirror.is_none(), "only one request of the mirror is in flight");
+        let default = Some(Scripted { result: Ok(()), latency: None });
+        self.mirror = Some(match self.script.mirror_results.pop_front().unwrap_or(default) {
+            Some(scripted) => (Some(self.now + self.latency(scripted)), scripted.result),
+            None => (None, Ok(())),
+        });
+    }
+
+    /// What the event loop does after the end of an attempt.
+    fn send_remaining_copies(&mut self, mirror: Option<Mirror>) {
+        let Some(mut mirror) = mirror else { return };
+        let until = self.now + self.script.limits.mirror_timeout;
+        while !mirror.is_idle() && self.now < until {
+            if let Some(request) = mirror.next_request(self.now) {
+                self.perform(Effect::Mirror(request));
+            }
+            let wake_at = mirror.wake_at().map_or(until, |at| at.min(until));
+            let result_at = self.mirror.as_ref().and_then(|(at, _)| *at).filter(|at| *at <= wake_at);
+            self.now = self.now.max(result_at.unwrap_or(wake_at));
+            if result_at.is_some() {
+                let (_, result) = self.mirror.take().expect("a request is in flight");
+                mirror.on_result(result, self.now);
+            }
+        }
+        self.skipped_copies = mirror.skipped();
     }
 
     /// The result of a publish that has no line of its own in the script.
@@ -164,12 +208,15 @@ impl Simulation {
         let written_at = self.write.as_ref().map(|(at, _)| *at);
         let model_at = self.model_stream.front().map(|(at, _)| *at);
         let found_at = self.search.as_ref().map(|(at, _)| *at);
+        let mirrored_at = self.mirror.as_ref().and_then(|(at, _)| *at);
         let tool_at = self.tools.iter().map(|(at, _)| *at).min();
-        let inputs_at = [published_at, written_at, found_at, tool_at, model_at];
+        let inputs_at = [published_at, written_at, found_at, tool_at, mirrored_at, model_at];
         let next = inputs_at.into_iter().flatten().fold(wake_at, Instant::min);
         self.now = self.now.max(next);
         if published_at == Some(next) {
-            return Input::Published(self.publish.take().expect("a publish is in flight").1);
+            let (_, result) = self.publish.take().expect("a publish is in flight");
+            let update = self.update.take();
+            return Input::Published(result.map(|status| Accepted { status, update }));
         }
         if written_at == Some(next) {
             return Input::Written(self.write.take().expect("a write is in flight").1);
@@ -179,6 +226,9 @@ impl Simulation {
         }
         if let Some(index) = self.tools.iter().position(|(at, _)| *at == next) {
             return self.tools.remove(index).1;
+        }
+        if mirrored_at == Some(next) {
+            return Input::Mirrored(self.mirror.take().expect("a request is in flight").1);
         }
         if model_at == Some(next) {
             return self.next_model_step();
@@ -196,6 +246,16 @@ impl Simulation {
         }
         step.into()
     }
+}
+
+/// An update as subscribers get it, as far as its size matters.
+pub fn update_text(mutation: &Mutation) -> String {
+    let text: String = match &mutation.update {
+        Update::Batch(batch) => batch.text.clone(),
+        Update::Event(event) => event.content.iter().filter_map(|block| block.text.as_deref()).collect(),
+        _ => String::new(),
+    };
+    json!({ "sequence": mutation.sequence, "text": text }).to_string()
 }
 
 pub fn attempt_start(script: &Script, now: Instant) -> AttemptStart {
@@ -234,6 +294,7 @@ pub fn attempt_start(script: &Script, now: Instant) -> AttemptStart {
             transcript: Vec::new(),
         },
         stored_passages: BTreeMap::new(),
+        reply_to: script.reply_to.clone(),
         retrieval: script.knowledge.clone().filter(|knowledge| knowledge.mode == KnowledgeMode::Always).map(
             |knowledge| RetrievalStart {
                 request: knowledge.request("Why?", &Caller::default()),
