@@ -11,6 +11,8 @@ mod kms;
 mod knowledge_base;
 mod limited_body;
 mod mcp;
+#[cfg(test)]
+mod mirror_tests;
 mod redaction;
 mod secret;
 mod secrets_manager;
