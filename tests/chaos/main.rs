@@ -7,6 +7,9 @@ mod agent_tools;
 mod checker;
 mod concurrency;
 mod deliveries;
+#[path = "../support/entry_points.rs"]
+mod entry_clients;
+mod entry_points;
 mod fixture;
 mod kills;
 #[path = "../support/lambda_function.rs"]
