@@ -58,9 +58,8 @@ impl TlsCertificate {
         let mut parameters = CertificateParams::new(NAMES.map(str::to_owned))?;
         parameters.distinguished_name.push(DnType::CommonName, "Parlance's local server");
         // A day earlier, because the date is that of the local time zone.
-        let midnight = |date: Date| {
-            date_time_ymd(date.year().into(), date.month().unsigned_abs(), date.day().unsigned_abs())
-        };
+        let midnight =
+            |date: Date| date_time_ymd(date.year().into(), date.month().unsigned_abs(), date.day().unsigned_abs());
         let begin = Zoned::now().date().saturating_sub(1.day());
         parameters.not_before = midnight(begin);
         parameters.not_after = midnight(begin.saturating_add(VALIDITY_DAYS.days()));

@@ -119,7 +119,11 @@ fn poll_begins_tls(stream: &TcpStream, context: &mut Context<'_>) -> Poll<bool> 
 }
 
 impl AsyncRead for DetectedStream {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         ready!(self.poll_open(context))?.poll_read(context, buffer)
     }
 }
