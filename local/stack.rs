@@ -1,5 +1,5 @@
 //! The stack that template.yaml describes, in the form that the local server runs.
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use fancy_regex::Regex;
 use serde::Deserialize;
@@ -278,6 +278,8 @@ pub struct Function {
     /// The program that is started as an execution environment and speaks Lambda's Runtime API; None is
     /// `parlance handler`.
     pub command: Option<CommandLine>,
+    /// The folder of the code, below that of template.yaml; None for a function that is not in a template.
+    pub code_uri: Option<PathBuf>,
     pub environment: BTreeMap<String, String>,
     pub event_invoke: EventInvokeConfig,
     pub role: Role,

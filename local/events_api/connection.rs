@@ -238,7 +238,11 @@ impl Connection {
         if self.subscriptions.get(&*client_id) != Some(&SubscriptionState::Active(subscription)) {
             return Ok(());
         }
-        socket.send_text(ServerFrame::Data { id: &client_id, event: &event }.to_json()).await
+        let frame = match &event {
+            Some(event) => ServerFrame::Data { id: &client_id, event },
+            None => ServerFrame::BroadcastError { id: &client_id, error: &EventsError::NotProcessed },
+        };
+        socket.send_text(frame.to_json()).await
     }
 }
 

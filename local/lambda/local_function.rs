@@ -33,6 +33,7 @@ impl LocalFunction {
             timeout_seconds: TIMEOUT_SECONDS,
             reserved_concurrency: None,
             command: Some(self.command.clone()),
+            code_uri: None,
             environment: BTreeMap::new(),
             event_invoke: EventInvokeConfig { max_retries: 2, max_event_age_seconds: 21_600, on_failure: None },
             role: Role { arn: format!("arn:aws:iam::{ACCOUNT}:role/{}", self.name), statements: Vec::new() },

@@ -163,6 +163,7 @@ mod tests {
             timeout_seconds: 60,
             reserved_concurrency: None,
             command: None,
+            code_uri: None,
             environment: BTreeMap::new(),
             event_invoke: EventInvokeConfig { max_retries: 2, max_event_age_seconds: 300, on_failure: None },
             role: Role { arn: "arn:aws:iam::123456789012:role/answer".into(), statements: Vec::new() },

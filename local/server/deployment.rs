@@ -1,10 +1,11 @@
 //! What the options of a start make of template.yaml: its parameters, and the commands of its functions.
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use uuid::Uuid;
 
 use super::{Models, ServerOptions, StartError};
 use crate::{
+    command_line::CommandLine,
     identity::{LOCAL_CLIENT_ID, LocalIssuers},
     lambda::LocalFunction,
     secrets_manager::LocalSecret,
@@ -17,6 +18,8 @@ use crate::{
 const TOOL_FUNCTIONS_PARAMETER: &str = "ToolFunctionArns";
 /// The parameter that names the secrets that agents may have sent to MCP servers.
 const TOOL_SECRETS_PARAMETER: &str = "ToolSecretArns";
+/// The name of the program in the package of a function of the runtime `provided.al2023`.
+const PROGRAM: &str = "bootstrap";
 /// The name of the function that answers turns.
 pub(super) const HANDLER_FUNCTION: &str = "parlance-Handler";
 
@@ -29,8 +32,21 @@ pub(super) fn load_stack(options: &ServerOptions, base_url: &str) -> Result<Stac
         deployment.events_api_key = api_key(options, "events-api-key")?;
         stack = template.load(&deployment)?;
     }
+    find_programs(&mut stack, &options.root);
     apply_commands(&mut stack, options)?;
     Ok(stack)
+}
+
+/// Gives a function the program that its package has. Without a package, the server's own executable is the
+/// function.
+fn find_programs(stack: &mut Stack, root: &Path) {
+    for function in stack.functions.values_mut() {
+        let program = function.code_uri.as_ref().map(|folder| root.join(folder).join(PROGRAM));
+        function.command = program.filter(|program| program.is_file()).map(|program| {
+            let program = std::path::absolute(&program).unwrap_or(program);
+            CommandLine { program, arguments: Vec::new() }
+        });
+    }
 }
 
 fn deployment(options: &ServerOptions, base_url: &str) -> Result<Deployment, StartError> {

@@ -74,7 +74,7 @@ impl Origin<'_> {
         }
     }
 
-    /// The folder that paths in the template are relative to, with a slash at its end.
+    /// The folder that paths in the template are relative to.
     fn folder(&self) -> &str {
         match self {
             Origin::Root => "",
@@ -171,7 +171,7 @@ impl Resources {
             "AWS::AppSync::Api" => self.events_apis.push((origin.label(name), deserialize(properties)?)),
             "AWS::AppSync::ChannelNamespace" => {
                 let namespace: ChannelNamespaceProperties = deserialize(properties)?;
-                self.namespaces.push((origin.label(name), namespace.in_folder(origin.folder())));
+                self.namespaces.push((origin.label(name), namespace));
             }
             "AWS::Cognito::UserPool" => {
                 deserialize::<PoolProperties>(properties)?;
@@ -198,7 +198,9 @@ impl Resources {
             "AWS::IAM::RolePolicy" => self.policies.push((origin.label(name), deserialize(properties)?)),
             "AWS::Serverless::Function" => {
                 let arn = reference(json!({"Fn::GetAtt": [name, "Arn"]}))?;
-                self.functions.push((reference(json!({"Ref": name}))?, arn, deserialize(properties)?));
+                let function: FunctionProperties = deserialize(properties)?;
+                let name = reference(json!({"Ref": name}))?;
+                self.functions.push((name, arn, function.in_folder(origin.folder())));
             }
             "AWS::SQS::Queue" => {
                 deserialize::<QueueProperties>(properties)?;
@@ -292,7 +294,7 @@ impl Resources {
         let (events_keys, keys) = separate_keys(self.keys);
         let events_api = at_most_one("AWS::AppSync::Api", self.events_apis)?;
         let events_api =
-            assemble_events_api(events_api, self.namespaces, &events_sources, events_keys, &self.user_pools, code)?;
+            assemble_events_api(events_api, self.namespaces, &events_sources, events_keys, &self.user_pools)?;
         let function_name =
             |arn: &str| self.functions.iter().find(|(_, existing, _)| existing == arn).map(|(name, ..)| name.clone());
         let functions = InvocableFunctions { name_of: &function_name, permissions: &self.permissions };
@@ -369,7 +371,6 @@ fn assemble_events_api(
     data_sources: &BTreeMap<String, DataSource>,
     keys: Vec<String>,
     user_pools: &UserPools,
-    code: impl Fn(String) -> Result<Code, TemplateError>,
 ) -> Result<Option<EventsApi>, TemplateError> {
     let Some((api_name, api)) = api else {
         let error = TemplateError::new("a channel namespace needs an AWS::AppSync::Api".into());
@@ -378,7 +379,7 @@ fn assemble_events_api(
     let modes = api.default_modes().map_err(|error| error.at(&api_name))?;
     let mut by_name = BTreeMap::new();
     for (logical_name, namespace) in namespaces {
-        let namespace = namespace.into_namespace(&modes, data_sources, &code);
+        let namespace = namespace.into_namespace(&modes, data_sources);
         let (name, namespace) = namespace.map_err(|error| error.at(&logical_name))?;
         if by_name.contains_key(&name) {
             return Err(TemplateError::new(format!("there are two channel namespaces {name}")).at(logical_name));

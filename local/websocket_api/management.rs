@@ -18,6 +18,7 @@ use super::{
     service::{MAX_MESSAGE_BYTES, Service},
 };
 use crate::{
+    fault_injection::Fault,
     identity::{AccessDenied, AccessRequest, AuthError, AuthRequest},
     template::{ACCOUNT, REGION},
 };
@@ -122,6 +123,9 @@ async fn post(service: &Service, id: &str, body: &Bytes) -> Result<Response, Man
         return Err(ManagementError::PayloadTooLarge);
     }
     let messages = service.connections.messages_to(id).ok_or(ManagementError::NotOpen)?;
+    if service.settings.faults.should_inject(Fault::ConnectionsGone) {
+        return Err(ManagementError::NotOpen);
+    }
     let text = String::from_utf8_lossy(body).into_owned();
     match timeout(service.settings.send_timeout, messages.send(text)).await {
         Ok(Ok(())) => Ok(StatusCode::OK.into_response()),

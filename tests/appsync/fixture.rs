@@ -135,6 +135,7 @@ fn slow_function() -> Function {
         timeout_seconds: 900,
         reserved_concurrency: None,
         command: None,
+        code_uri: None,
         environment: BTreeMap::new(),
         event_invoke: EventInvokeConfig { max_retries: 0, max_event_age_seconds: 60, on_failure: None },
         role: Role { arn: "arn:aws:iam::123456789012:role/Slow".into(), statements: Vec::new() },

@@ -41,6 +41,7 @@ impl FunctionResponses {
             timeout_seconds: 60,
             reserved_concurrency: Some(1),
             command: None,
+            code_uri: None,
             environment: BTreeMap::new(),
             event_invoke: EventInvokeConfig { max_retries: 0, max_event_age_seconds: 60, on_failure: None },
             role: Role { arn: "arn:aws:iam::000000000000:role/f".into(), statements: Vec::new() },

@@ -158,6 +158,7 @@ pub fn function(name: &str) -> Function {
         timeout_seconds: 60,
         reserved_concurrency: None,
         command: None,
+        code_uri: None,
         environment: BTreeMap::from([("GREETING".to_owned(), "Hello".to_owned())]),
         event_invoke: EventInvokeConfig { max_retries: 2, max_event_age_seconds: 21_600, on_failure: None },
         role: Role { arn: format!("arn:aws:iam::123456789012:role/{name}"), statements: Vec::new() },

@@ -1,5 +1,9 @@
 //! Lambda functions: `AWS::Serverless::Function`.
-use std::{collections::BTreeMap, ops::RangeInclusive};
+use std::{
+    collections::BTreeMap,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -25,8 +29,7 @@ pub struct FunctionProperties {
     environment: Option<Environment>,
     #[serde(rename = "Description")]
     _description: Option<Ignored>,
-    #[serde(rename = "CodeUri")]
-    _code_uri: Ignored,
+    code_uri: PathBuf,
     #[serde(rename = "Handler")]
     _handler: Ignored,
     #[serde(rename = "Runtime")]
@@ -79,6 +82,11 @@ struct Environment {
 }
 
 impl FunctionProperties {
+    /// The function of a template in this folder, to which the path of its code is relative.
+    pub fn in_folder(self, folder: &str) -> Self {
+        Self { code_uri: Path::new(folder).join(self.code_uri), ..self }
+    }
+
     pub fn into_function(
         self,
         name: String,
@@ -99,6 +107,7 @@ impl FunctionProperties {
             timeout_seconds: self.timeout,
             reserved_concurrency: self.reserved_concurrent_executions,
             command: None,
+            code_uri: Some(self.code_uri),
             environment: variables.into_iter().map(|(name, value)| (name, to_text(&value))).collect(),
             event_invoke: self.event_invoke_config.0,
             role: roles.get(&self.role)?,
