@@ -18,8 +18,9 @@ use turn::{
     direct_write::{DirectWrite, WriteFailure},
     failures::Failure,
     knowledge::RetrievalRequest,
+    mirror::{MirrorFailure, MirrorRequest},
     model::{ModelError, ModelRequest, StreamEvent},
-    mutation::{EndReason, Mutation, PublishFailure},
+    mutation::{Accepted, EndReason, Mutation, PublishFailure},
     one_shot::{AnswerText, GeneratedAnswer, GenerationRequest, OneShotAnswer, is_allowed_tool},
     request::OneShotRequest,
     retrieval::RetrievalResult,
@@ -84,7 +85,7 @@ async fn run_one_shot_attempt<E: Effects>(
 ) -> OneShotAnswer {
     let effects = Unpublished { effects: context.effects, text: Mutex::default() };
     let mut attempt = Attempt::new(attempt_start(request, context), clock::now());
-    let end = run_attempt(&mut attempt, &effects).await;
+    let (end, _) = run_attempt(&mut attempt, &effects).await;
     log_end(ATTEMPT, end, &attempt);
     let text = effects.text.into_inner().unwrap_or_else(PoisonError::into_inner);
     // Without a reason the time was over before the answer could end.
@@ -109,6 +110,7 @@ fn attempt_start<E>(request: OneShotRequest, context: &InvocationContext<'_, E>)
         claim: Claim { conversation_id, turn_id, run: 1, attempt: ATTEMPT, last_position: QUESTION_POSITION },
         retrieval: RetrievalStart::for_question(&agent, &input, &caller),
         stored_passages: Default::default(),
+        reply_to: None,
         caller,
         leased_at: now,
         request: model_request(&agent, &input),
@@ -165,13 +167,18 @@ impl<E: Effects> Effects for Unpublished<'_, E> {
         self.effects.run_tool(run).await
     }
 
-    async fn publish(&self, mutation: Arc<Mutation>) -> Result<TurnStatus, PublishFailure> {
+    async fn publish(&self, mutation: Arc<Mutation>, _: bool) -> Result<Accepted, PublishFailure> {
         self.text.lock().unwrap_or_else(PoisonError::into_inner).on_update(&mutation.update);
-        Ok(TurnStatus::Running)
+        Ok(TurnStatus::Running.into())
     }
 
     /// A renewal of a lease that nobody holds: every event is published at once.
     async fn write(&self, _: DirectWrite) -> Result<TurnStatus, WriteFailure> {
         Ok(TurnStatus::Running)
+    }
+
+    /// The caller waits for the response, and listens nowhere else.
+    async fn mirror(&self, _: Arc<MirrorRequest>) -> Result<(), MirrorFailure> {
+        Err(MirrorFailure::Gone)
     }
 }

@@ -503,7 +503,7 @@ mod tests {
     fn functions_know_the_urls_of_their_entry_points() {
         let variable = |events: Option<&str>, connections: Option<&str>, name: &str| {
             let addresses = ServiceAddresses {
-                bedrock: String::new(),
+                own: String::new(),
                 connections: connections.map(str::to_owned),
                 dynamodb: String::new(),
                 events: events.map(str::to_owned),

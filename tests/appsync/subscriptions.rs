@@ -37,7 +37,7 @@ async fn api_key_is_accepted_in_every_place_of_the_handshake() {
 async fn invalid_credentials_are_reported_before_the_close() {
     let server = Server::start().await;
     let host = server.address.to_string();
-    let mut wrong_path = ADMINISTRATOR.headers(&host, "/graphql", "{}");
+    let mut wrong_path = ADMINISTRATOR.headers("appsync", "POST", &host, "/graphql", b"{}");
     wrong_path.insert("accept".into(), "application/json".into());
     let missing = json!({ "message": "Required headers are missing.", "errorCode": 400 });
     let unauthorized =
@@ -62,7 +62,8 @@ async fn invalid_credentials_are_reported_before_the_close() {
 #[tokio::test]
 async fn handshake_and_start_frames_have_signatures_of_their_own() {
     let server = Server::start().await;
-    let headers = Value::Object(ADMINISTRATOR.headers(&server.address.to_string(), "/graphql/connect", "{}"));
+    let host = server.address.to_string();
+    let headers = Value::Object(ADMINISTRATOR.headers("appsync", "POST", &host, "/graphql/connect", b"{}"));
     let mut socket = Socket::open(&server, "/graphql/realtime", Handshake::SubProtocol(&headers)).await;
     socket.initialize().await;
     let locked = "subscription { onLocked { id sender { secret } } }";
@@ -77,7 +78,7 @@ async fn handshake_and_start_frames_have_signatures_of_their_own() {
     let query = "mutation { publish(id: 1) { id sender { secret } } }";
     let body = json!({ "query": query }).to_string();
     let mut request = reqwest::Client::new().post(server.url()).body(body.clone());
-    for (name, value) in ADMINISTRATOR.headers(&server.address.to_string(), "/graphql", &body) {
+    for (name, value) in ADMINISTRATOR.headers("appsync", "POST", &host, "/graphql", body.as_bytes()) {
         request = request.header(name, value.as_str().unwrap());
     }
     request.send().await.unwrap();

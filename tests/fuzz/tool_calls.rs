@@ -21,7 +21,6 @@ use axum::{
 use futures::Stream;
 use handler::{
     attempt_loop::{Effects, run_attempt},
-    mirror::{MirrorFailure, MirrorRequest},
     model::{Bedrock, Model},
 };
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -35,6 +34,7 @@ use turn::{
     effect::AttemptEnd,
     knowledge::RetrievalRequest,
     limits::Limits,
+    mirror::{MirrorFailure, MirrorRequest},
     model::{ModelError, ModelRequest, StreamEvent, ToolOutput},
     mutation::{Accepted, Mutation, PublishFailure, Update},
     request::Agent,

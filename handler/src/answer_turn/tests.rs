@@ -4,6 +4,7 @@ use api::types::{StopReason, ToolStatus, TurnStatus};
 use serde_json::{Value, json};
 use turn::{
     knowledge::{Filter, Passage},
+    mirror::{Connection, ReplyTo},
     model::{CitedPassage, ModelStop, Role, StreamEvent, ToolOutput, TranscriptBlock},
     mutation::{Author, EndReason, PublishFailure, Update},
     tool::{CallerCredential, GraphqlTool, NoCredential, ToolTarget},
@@ -29,6 +30,47 @@ async fn queued_turn_is_claimed_answered_and_published() {
     let last = published.last().unwrap();
     assert!(last.closes_turn() && last.claim.attempt == 2);
     assert_eq!(invocation.table.stored_json("TURN#t1").await["status"], "RUNNING");
+}
+
+#[tokio::test]
+async fn copies_of_the_updates_go_where_the_request_says() {
+    for (reply_to, expected) in [
+        (json!({ "events": "/responses/ann" }), ReplyTo::Events("/responses/ann".into())),
+        (
+            json!({ "websocket": { "connectionId": "abc=" } }),
+            ReplyTo::Websocket(Connection { connection_id: "abc=".into() }),
+        ),
+    ] {
+        let invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
+        let members = json!({ "question": question("Why?"), "replyTo": reply_to });
+        invocation.serve(turn_payload(members)).await.unwrap();
+        let mirrored = invocation.take_mirrored();
+        assert!(mirrored.iter().all(|request| request.reply_to == expected));
+        let copied: Vec<u32> =
+            mirrored.iter().flat_map(|request| &request.messages).map(|message| message.sequence).collect();
+        let published: Vec<u32> = invocation.take_published().iter().map(|mutation| mutation.sequence).collect();
+        assert_eq!(copied, published);
+    }
+}
+
+#[tokio::test]
+async fn turn_without_a_place_for_copies_sends_none() {
+    let invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
+    invocation.serve(turn_payload(json!({ "question": question("Why?"), "replyTo": null }))).await.unwrap();
+    assert_eq!(invocation.take_mirrored(), []);
+}
+
+#[tokio::test]
+async fn hanging_mirror_fails_no_turn() {
+    let mut invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
+    invocation.is_mirror_hanging = true;
+    invocation.limits.mirror_timeout = Duration::from_millis(20);
+    let reply_to = json!({ "events": "/responses/ann" });
+    let members = json!({ "question": question("Why?"), "replyTo": reply_to, "askedBy": "ann" });
+    invocation.serve(turn_payload(members)).await.unwrap();
+    assert!(invocation.take_published().last().unwrap().closes_turn());
+    assert_eq!(invocation.take_mirrored().len(), 1);
+    assert_eq!(invocation.table.stored_json("DAY#2026-11-18").await["tokens"], 7);
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ mod json_protocol;
 mod kms;
 mod knowledge_base;
 mod mcp;
+#[cfg(test)]
+mod mirror_tests;
 mod redaction;
 mod secret;
 mod secrets_manager;
