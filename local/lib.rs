@@ -15,7 +15,6 @@ pub mod kms;
 pub mod knowledge_base;
 pub mod lambda;
 mod lone_surrogates;
-mod object_only;
 mod private_file;
 mod process_group;
 pub mod realtime;
@@ -31,3 +30,5 @@ pub mod template;
 pub mod token;
 pub mod websocket_api;
 pub mod welcome;
+
+use api::object_only;

@@ -1,11 +1,12 @@
 //! The stack that template.yaml describes, in the form that the local server runs.
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use fancy_regex::Regex;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{command_line::CommandLine, lambda::InvocationType, websocket_api::IdentitySource};
+
+pub use tokens::{IssuerKind, TokenIssuer};
 
 /// Every resource of the template, with parameters, conditions and references resolved.
 #[derive(Clone, Debug)]
@@ -104,27 +105,6 @@ pub enum AuthMode {
     Iam,
     UserPool,
     OpenId,
-}
-
-/// An issuer of JSON Web Tokens, and which of its tokens the API accepts.
-#[derive(Clone, Debug)]
-pub struct TokenIssuer {
-    /// The `iss` claim of its tokens.
-    pub url: String,
-    /// The clients whose tokens are accepted; None accepts those of all clients.
-    pub clients: Option<Regex>,
-    pub kind: IssuerKind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IssuerKind {
-    UserPool,
-    OpenId {
-        /// How long a token is accepted after its `iat`, even if its `exp` is later.
-        iat_ttl: Option<Duration>,
-        /// How long a token is accepted after its `auth_time`, even if its `exp` is later.
-        auth_ttl: Option<Duration>,
-    },
 }
 
 /// An Events API with its channel namespaces: `AWS::AppSync::Api`.
@@ -302,11 +282,11 @@ pub enum FailureDestination {
     Queue(String),
 }
 
-impl IssuerKind {
-    pub fn mode(self) -> AuthMode {
-        match self {
-            Self::UserPool => AuthMode::UserPool,
-            Self::OpenId { .. } => AuthMode::OpenId,
+impl From<IssuerKind> for AuthMode {
+    fn from(kind: IssuerKind) -> Self {
+        match kind {
+            IssuerKind::UserPool => Self::UserPool,
+            IssuerKind::OpenId { .. } => Self::OpenId,
         }
     }
 }

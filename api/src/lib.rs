@@ -1,11 +1,18 @@
-//! Code that the handler and the clients of the API share: the API's types, backoff with jitter, and
-//! request signing.
+//! Code that the handler, the gateway and the clients of the API share: the API's types, backoff with jitter,
+//! request signing, and signed requests.
 //!
-//! Without the feature `signing` this crate is pure: no I/O, no clock, no environment.
+//! Without the features `signing` and `http` this crate is pure: no I/O, no clock, no environment.
 pub mod errors;
+pub mod object_only;
 pub mod text;
 pub mod types;
 
 pub mod backoff;
+#[cfg(feature = "http")]
+pub mod delivery;
+#[cfg(feature = "http")]
+pub mod limited_body;
+#[cfg(feature = "http")]
+pub mod signed_http;
 #[cfg(feature = "signing")]
 pub mod signing;

@@ -6,6 +6,7 @@ use std::{
 
 use http::StatusCode;
 use jiff::Timestamp;
+use tokens::TokenError;
 
 /// The largest difference between the time of a signature and the time of its verification.
 pub const MAX_SIGNATURE_SKEW: Duration = Duration::from_secs(5 * 60);
@@ -36,6 +37,16 @@ pub enum AuthError {
     /// Not a JSON Web Token.
     TokenMalformed,
     TokenExpired,
+}
+
+impl From<TokenError> for AuthError {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Malformed => Self::TokenMalformed,
+            TokenError::NotAuthorized | TokenError::KeysUnavailable => Self::NotAuthorized,
+            TokenError::Expired => Self::TokenExpired,
+        }
+    }
 }
 
 impl AuthError {

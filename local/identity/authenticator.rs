@@ -2,26 +2,26 @@
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use http::{HeaderMap, HeaderValue, Uri, header::AUTHORIZATION};
+use tokens::{FetchLimit, Token, TrustedIssuer, constant_time};
 
 use super::{
     assumed_role::AssumedRole,
     auth_error::AuthError,
     auth_request::AuthRequest,
     caller::Caller,
-    constant_time,
     presigned_url::{PresignedUrl, PresignedUrlError},
     principal::Principal,
     signature::{self, Signature},
-    token::Token,
-    trusted_issuer::TrustedIssuer,
 };
 use crate::stack::{AuthMode, TokenIssuer};
 
 const API_KEY: &str = "x-api-key";
+/// AppSync does not document its own.
+const KEY_FETCHES: FetchLimit = FetchLimit { fetches: 5, interval: Duration::from_secs(30) };
 
 /// Authenticates the callers of an API by its keys, principals and issuers. Clones share the principals.
 #[derive(Clone)]
@@ -41,7 +41,7 @@ impl Authenticator {
 
     /// Accepts the tokens of these issuers.
     pub fn with_trusted_issuers(self, issuers: Vec<TokenIssuer>) -> Self {
-        Self { trusted_issuers: issuers.into_iter().map(TrustedIssuer::new).collect(), ..self }
+        Self { trusted_issuers: issuers.into_iter().map(|issuer| TrustedIssuer::new(issuer, KEY_FETCHES)).collect(), ..self }
     }
 
     /// An authenticator of another API that has the same principals.
@@ -133,8 +133,9 @@ impl Authenticator {
             tracing::warn!(?trusted, "a token of an issuer that the API does not trust is refused");
             return Err(AuthError::NotAuthorized);
         };
-        let identity = issuer.verify(&token, request).await?;
-        Ok(Caller::from_token(issuer.mode(), identity))
+        let claims = issuer.verify(&token, request.now).await?;
+        let identity = claims.into_identity(issuer.kind(), request.source_addresses());
+        Ok(Caller::from_token(issuer.kind().into(), identity))
     }
 
     fn authenticate_signature(&self, request: &AuthRequest<'_>) -> Result<Caller, AuthError> {

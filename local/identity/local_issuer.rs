@@ -7,12 +7,10 @@ use std::{
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokens::{SigningKey, SigningKeyError};
 use uuid::Uuid;
 
-use super::{
-    pool_user::PoolUser,
-    signing_key::{SigningKey, SigningKeyError},
-};
+use super::pool_user::PoolUser;
 use crate::{
     stack::TokenIssuer,
     state_dir::{self, StateDirError},

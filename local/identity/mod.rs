@@ -9,19 +9,13 @@ mod authenticator;
 #[cfg(test)]
 mod authenticator_tests;
 mod caller;
-mod constant_time;
 mod iam_policy;
-mod issuer_url;
-mod jwks_cache;
 mod local_issuer;
 mod oidc_routes;
 mod pool_user;
 mod presigned_url;
 mod principal;
 mod signature;
-mod signing_key;
-mod token;
-mod trusted_issuer;
 
 pub use assumed_role::{AccessDenied, AssumedRole};
 pub use auth_error::AuthError;
@@ -34,4 +28,4 @@ pub use oidc_routes::router;
 pub use pool_user::PoolUser;
 pub use presigned_url::PresignedUrlError;
 pub use principal::{CognitoIdentity, Principal};
-pub use signing_key::{SigningKey, SigningKeyError};
+pub use tokens::{SigningKey, SigningKeyError};

@@ -7,8 +7,9 @@ use std::{
 use api::signing::PresignedGet;
 use aws_credential_types::Credentials;
 use http::Uri;
+use tokens::constant_time;
 
-use super::{auth_error::MAX_SIGNATURE_SKEW, constant_time, principal::Principal, signature::parse_time};
+use super::{auth_error::MAX_SIGNATURE_SKEW, principal::Principal, signature::parse_time};
 
 /// A week.
 const MAX_LIFETIME: Duration = Duration::from_secs(604_800);

@@ -7,11 +7,11 @@ use aws_sigv4::{
     sign::v4,
 };
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use tokens::constant_time;
 
 use super::{
     auth_error::{AuthError, MAX_SIGNATURE_SKEW, TIME_FORMAT},
     auth_request::AuthRequest,
-    constant_time,
     principal::Principal,
 };
 

@@ -9,7 +9,6 @@ mod events;
 mod json_protocol;
 mod kms;
 mod knowledge_base;
-mod limited_body;
 mod mcp;
 #[cfg(test)]
 mod mirror_tests;
@@ -24,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api::types::TurnStatus;
+use api::{limited_body, types::TurnStatus};
 use aws_config::SdkConfig;
 use futures::Stream;
 use turn::{
@@ -50,7 +49,7 @@ use document_links::DocumentsBucket;
 use events::EventsApi;
 use kms::Kms;
 use secrets_manager::SecretsManager;
-use signed_http::SignedHttp;
+use signed_http::signed_http;
 use tools::{CredentialCache, InvocationTools, Lambda, ToolClients};
 
 pub use appsync::{ApiKey, RenewalError, accepted_update, classify_response, request_body};
@@ -114,7 +113,7 @@ impl<M: Model> Clients<M> {
     ) -> Result<Self, ConnectError> {
         // Shared, because it takes time to set up.
         let http = http_client()?;
-        let signed_http = SignedHttp::new(http.clone(), config)?;
+        let signed_http = signed_http(http.clone(), config)?;
         let secrets = SecretsManager::new(signed_http.clone(), settings.secrets_manager_endpoint.clone());
         let mcp_urls = settings.tool_mcp_urls.clone();
         let secret_arns = settings.tool_secrets.clone();

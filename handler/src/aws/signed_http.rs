@@ -1,103 +1,12 @@
-//! Signed POSTs to services of AWS.
-use std::time::SystemTime;
-
-use api::signing::{PostRequest, SigningError};
-use aws_config::{Region, SdkConfig};
-use aws_credential_types::{
-    Credentials,
-    provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError},
-};
-use reqwest::{Request, RequestBuilder, Response};
+//! The client for signed requests, as the handler's configuration makes it.
+use aws_config::SdkConfig;
 
 use super::ConnectError;
 
-#[derive(Clone)]
-pub struct SignedHttp {
-    http: reqwest::Client,
-    region: Region,
-    credentials: SharedCredentialsProvider,
-}
+pub use api::signed_http::{SendError, SignedHttp, default_endpoint};
 
-/// Why a request has no response. No message has the URL, because that of the API key contains the key.
-#[derive(Debug, thiserror::Error)]
-pub enum SendError {
-    #[error("there are no credentials: {0}")]
-    Credentials(#[from] CredentialsError),
-    #[error("the request cannot be signed: {0}")]
-    Signing(#[from] SigningError),
-    #[error("the request cannot be built: {0}")]
-    Request(reqwest::Error),
-    /// The request may or may not have arrived.
-    #[error("the request has no response: {0}")]
-    Transport(reqwest::Error),
-}
-
-impl SignedHttp {
-    pub fn new(http: reqwest::Client, config: &SdkConfig) -> Result<Self, ConnectError> {
-        Ok(Self {
-            http,
-            region: config.region().cloned().ok_or(ConnectError::NoRegion)?,
-            credentials: config.credentials_provider().ok_or(ConnectError::NoCredentials)?,
-        })
-    }
-
-    /// The handler's own region.
-    pub fn region(&self) -> &str {
-        self.region.as_ref()
-    }
-
-    /// The credentials of the handler's role.
-    pub async fn credentials(&self) -> Result<Credentials, CredentialsError> {
-        self.credentials.provide_credentials().await
-    }
-
-    /// Tries once. `configure` adds what is not signed, such as a time limit.
-    pub async fn send(
-        &self,
-        post: PostRequest<'_>,
-        configure: impl FnOnce(RequestBuilder) -> RequestBuilder,
-    ) -> Result<Response, SendError> {
-        let credentials = self.credentials().await?;
-        let request = self.signed_request(post, credentials, configure)?;
-        self.http.execute(request).await.map_err(|error| SendError::Transport(error.without_url()))
-    }
-
-    fn signed_request(
-        &self,
-        post: PostRequest<'_>,
-        credentials: Credentials,
-        configure: impl FnOnce(RequestBuilder) -> RequestBuilder,
-    ) -> Result<Request, SendError> {
-        let authorization = post.sign(credentials, SystemTime::now())?;
-        let mut request = configure(self.http.post(post.url));
-        for (name, value) in post.headers {
-            request = request.header(*name, *value);
-        }
-        for (name, value) in authorization {
-            request = request.header(name, value);
-        }
-        request.body(post.body.to_vec()).build().map_err(|error| SendError::Request(error.without_url()))
-    }
-}
-
-/// The URL of a service in a region, such as `https://kms.eu-west-1.amazonaws.com`.
-pub fn default_endpoint(service: &str, region: &str) -> String {
-    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    format!("https://{service}.{region}.{domain}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn endpoint_is_in_the_domain_of_its_region() {
-        for (region, expected) in [
-            ("eu-west-1", "https://lambda.eu-west-1.amazonaws.com"),
-            ("us-gov-west-1", "https://lambda.us-gov-west-1.amazonaws.com"),
-            ("cn-north-1", "https://lambda.cn-north-1.amazonaws.com.cn"),
-        ] {
-            assert_eq!(default_endpoint("lambda", region), expected);
-        }
-    }
+pub fn signed_http(http: reqwest::Client, config: &SdkConfig) -> Result<SignedHttp, ConnectError> {
+    let region = config.region().ok_or(ConnectError::NoRegion)?;
+    let credentials = config.credentials_provider().ok_or(ConnectError::NoCredentials)?;
+    Ok(SignedHttp::new(http, region.as_ref(), credentials))
 }

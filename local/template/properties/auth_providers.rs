@@ -3,6 +3,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use fancy_regex::Regex;
 use serde::Deserialize;
+use tokens::parse_client_pattern;
 
 use crate::{
     stack::{AuthMode, IssuerKind, TokenIssuer},
@@ -61,7 +62,7 @@ pub struct OpenIdConnectConfig {
     auth_ttl: Option<u64>,
 }
 
-/// Matches whole client ids. Whether AppSync matches a part of an id is not documented.
+/// Matches whole client ids.
 #[derive(Clone, Deserialize)]
 #[serde(try_from = "String")]
 struct ClientPattern(Regex);
@@ -70,10 +71,7 @@ impl TryFrom<String> for ClientPattern {
     type Error = TemplateError;
 
     fn try_from(pattern: String) -> Result<Self, TemplateError> {
-        let whole_id = Regex::new(&format!(r"\A(?:{pattern})\z"));
-        whole_id
-            .map(Self)
-            .map_err(|_| TemplateError::new(format!("{pattern} is not a regular expression of client ids")))
+        parse_client_pattern(&pattern).map(Self).map_err(|error| TemplateError::new(error.to_string()))
     }
 }
 

@@ -199,7 +199,7 @@ impl Server {
             .region(Region::new("us-east-1"))
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .build();
-        let http = SignedHttp::new(http_client().unwrap(), &config).unwrap();
+        let http = signed_http(http_client().unwrap(), &config).unwrap();
         Self { knowledge_bases: KnowledgeBases::new(http, Some(endpoint)), requests }
     }
 

@@ -1,19 +1,33 @@
 //! JSON Web Tokens, validated as AppSync does.
 use std::time::{Duration, SystemTime};
 
+use api::object_only::ObjectOnly;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
-use super::{auth_error::AuthError, issuer_url};
 use crate::{
-    object_only::ObjectOnly,
-    stack::{IssuerKind, TokenIssuer},
+    issuer::{IssuerKind, TokenIssuer},
+    issuer_url,
 };
 
 /// The tolerance for the clocks of issuers. AppSync does not document its own.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
+
+/// Why a token is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    #[error("it is not a JSON Web Token")]
+    Malformed,
+    #[error("it is not for this API")]
+    NotAuthorized,
+    #[error("it has expired")]
+    Expired,
+    /// The issuer's keys cannot be read: the token may be valid.
+    #[error("the keys of its issuer cannot be read")]
+    KeysUnavailable,
+}
 
 /// A token whose signature is not verified. The issuer's name serves only to select the key.
 pub struct Token<'a> {
@@ -41,13 +55,13 @@ struct IssuerClaim {
 
 impl<'a> Token<'a> {
     /// Parses an `Authorization` header, with or without `Bearer` in any case.
-    pub fn parse(authorization: &'a str) -> Result<Self, AuthError> {
+    pub fn parse(authorization: &'a str) -> Result<Self, TokenError> {
         let text = authorization.trim();
         let text = match text.split_once(' ') {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("Bearer") => token.trim_start(),
             _ => text,
         };
-        let (header, claim) = parse_parts(text).ok_or(AuthError::TokenMalformed)?;
+        let (header, claim) = parse_parts(text).ok_or(TokenError::Malformed)?;
         Ok(Self { text, key_id: header.key_id, issuer: claim.issuer })
     }
 
@@ -79,11 +93,11 @@ fn parse_part<T: DeserializeOwned>(part: &str) -> Option<T> {
 
 impl Claims {
     /// Checks issuer, subject, client and times.
-    pub fn validate(&self, issuer: &TokenIssuer, now: SystemTime) -> Result<(), AuthError> {
+    pub fn validate(&self, issuer: &TokenIssuer, now: SystemTime) -> Result<(), TokenError> {
         let has_issuer = self.text("iss").is_some_and(|claim| issuer_url::is_same(claim, &issuer.url));
         let has_subject = self.text("sub").is_some_and(|subject| !subject.is_empty());
         if !has_issuer || !has_subject || !self.has_accepted_client(issuer) {
-            return Err(AuthError::NotAuthorized);
+            return Err(TokenError::NotAuthorized);
         }
         self.validate_times(issuer.kind, now)
     }
@@ -126,12 +140,12 @@ impl Claims {
         client_ids.iter().any(|client_id| accepted.is_match(client_id).unwrap_or(false))
     }
 
-    fn validate_times(&self, kind: IssuerKind, now: SystemTime) -> Result<(), AuthError> {
+    fn validate_times(&self, kind: IssuerKind, now: SystemTime) -> Result<(), TokenError> {
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let expiry = self.number("exp").ok_or(AuthError::NotAuthorized)?;
+        let expiry = self.number("exp").ok_or(TokenError::NotAuthorized)?;
         let is_in_future = |claim| self.number(claim).is_some_and(|time| time > now + MAX_CLOCK_SKEW.as_secs_f64());
         if is_in_future("nbf") || is_in_future("iat") {
-            return Err(AuthError::NotAuthorized);
+            return Err(TokenError::NotAuthorized);
         }
         let age_limits = match kind {
             IssuerKind::UserPool => [None, None],
@@ -140,14 +154,14 @@ impl Claims {
             }
         };
         let end = age_limits.into_iter().flatten().fold(expiry, f64::min);
-        if now < end { Ok(()) } else { Err(AuthError::TokenExpired) }
+        if now < end { Ok(()) } else { Err(TokenError::Expired) }
     }
 
     /// The end of a token's age limit, which counts from the time of a claim. Fails if there is a limit and
     /// no such claim.
-    fn end_of_age(&self, claim: &str, max_age: Option<Duration>) -> Result<Option<f64>, AuthError> {
+    fn end_of_age(&self, claim: &str, max_age: Option<Duration>) -> Result<Option<f64>, TokenError> {
         let Some(max_age) = max_age else { return Ok(None) };
-        let start = self.number(claim).ok_or(AuthError::NotAuthorized)?;
+        let start = self.number(claim).ok_or(TokenError::NotAuthorized)?;
         Ok(Some(start + max_age.as_secs_f64()))
     }
 
@@ -159,6 +173,11 @@ impl Claims {
         let value = self.0.get(claim);
         let values = value.map_or(&[][..], |value| value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice));
         values.iter().filter_map(Value::as_str).collect()
+    }
+
+    /// When the token expires, in seconds since 1970. Tokens that are validated have it.
+    pub fn expiry(&self) -> Option<f64> {
+        self.number("exp")
     }
 
     fn number(&self, claim: &str) -> Option<f64> {
@@ -173,7 +192,7 @@ mod tests {
     use fancy_regex::Regex;
 
     use super::*;
-    use crate::identity::SigningKey;
+    use crate::SigningKey;
 
     const NOW: u64 = 1_795_000_000;
     const POOL: &str = "https://pool.example.com/us-east-1_a";
@@ -211,7 +230,7 @@ mod tests {
         Token::parse(&token).unwrap().verify_signature(&decoding_key(&KEY)).unwrap()
     }
 
-    fn validate(issuer: &TokenIssuer, changed: Value) -> Result<(), AuthError> {
+    fn validate(issuer: &TokenIssuer, changed: Value) -> Result<(), TokenError> {
         signed_claims(&claims(changed)).validate(issuer, SystemTime::UNIX_EPOCH + Duration::from_secs(NOW))
     }
 
@@ -250,7 +269,7 @@ mod tests {
             &format!("{header}.WyJpIl0.{}", parts[2]),
         ];
         for malformed in cases {
-            assert_eq!(Token::parse(malformed).err(), Some(AuthError::TokenMalformed), "{malformed}");
+            assert_eq!(Token::parse(malformed).err(), Some(TokenError::Malformed), "{malformed}");
         }
     }
 
@@ -297,7 +316,7 @@ mod tests {
             (&any, json!({ "sub": 7 }), false),
         ];
         for (issuer, changed, expected) in cases {
-            let expected = if expected { Ok(()) } else { Err(AuthError::NotAuthorized) };
+            let expected = if expected { Ok(()) } else { Err(TokenError::NotAuthorized) };
             assert_eq!(validate(issuer, changed.clone()), expected, "{changed}");
         }
     }
@@ -321,18 +340,18 @@ mod tests {
     fn token_times_are_validated() {
         let cases = [
             (pool(None), json!({ "exp": NOW + 1 }), Ok(())),
-            (pool(None), json!({ "exp": NOW }), Err(AuthError::TokenExpired)),
-            (pool(None), json!({ "exp": 0.5 }), Err(AuthError::TokenExpired)),
-            (pool(None), json!({ "exp": null }), Err(AuthError::NotAuthorized)),
-            (pool(None), json!({ "exp": "tomorrow" }), Err(AuthError::NotAuthorized)),
+            (pool(None), json!({ "exp": NOW }), Err(TokenError::Expired)),
+            (pool(None), json!({ "exp": 0.5 }), Err(TokenError::Expired)),
+            (pool(None), json!({ "exp": null }), Err(TokenError::NotAuthorized)),
+            (pool(None), json!({ "exp": "tomorrow" }), Err(TokenError::NotAuthorized)),
             (pool(None), json!({ "nbf": NOW + 60, "iat": NOW + 60 }), Ok(())),
-            (pool(None), json!({ "nbf": NOW + 61 }), Err(AuthError::NotAuthorized)),
-            (pool(None), json!({ "iat": NOW + 61 }), Err(AuthError::NotAuthorized)),
+            (pool(None), json!({ "nbf": NOW + 61 }), Err(TokenError::NotAuthorized)),
+            (pool(None), json!({ "iat": NOW + 61 }), Err(TokenError::NotAuthorized)),
             (oidc_provider(HOUR, None), json!({ "exp": NOW + 9999, "iat": NOW - 3599 }), Ok(())),
-            (oidc_provider(HOUR, None), json!({ "exp": NOW + 9999, "iat": NOW - 3600 }), Err(AuthError::TokenExpired)),
-            (oidc_provider(HOUR, None), json!({ "iat": null }), Err(AuthError::NotAuthorized)),
-            (oidc_provider(None, HOUR), json!({ "auth_time": NOW - 3600 }), Err(AuthError::TokenExpired)),
-            (oidc_provider(None, HOUR), json!({ "auth_time": null }), Err(AuthError::NotAuthorized)),
+            (oidc_provider(HOUR, None), json!({ "exp": NOW + 9999, "iat": NOW - 3600 }), Err(TokenError::Expired)),
+            (oidc_provider(HOUR, None), json!({ "iat": null }), Err(TokenError::NotAuthorized)),
+            (oidc_provider(None, HOUR), json!({ "auth_time": NOW - 3600 }), Err(TokenError::Expired)),
+            (oidc_provider(None, HOUR), json!({ "auth_time": null }), Err(TokenError::NotAuthorized)),
         ];
         for (issuer, changed, expected) in cases {
             assert_eq!(validate(&issuer, changed.clone()), expected, "{changed}");

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use api::object_only::ObjectOnly;
 use jsonwebtoken::{
     DecodingKey,
     jwk::{AlgorithmParameters, Jwk},
@@ -14,14 +15,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::{sync::Mutex, time::Instant};
 
-use super::issuer_url;
-use crate::object_only::ObjectOnly;
+use crate::issuer_url;
 
-/// The largest number of successful fetches within `BURST_INTERVAL`. An unknown key id triggers a fetch at
-/// once, because the issuer may have begun to sign with a new key; forged key ids must not become as many
-/// requests to the issuer.
-const MAX_BURST_FETCHES: usize = 5;
-const BURST_INTERVAL: Duration = Duration::from_secs(30);
 /// The time without fetches after a failed one.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// The age after which keys are fetched again, because they may have been withdrawn.
@@ -32,6 +27,27 @@ const MAX_RESPONSE_BYTES: usize = 1 << 20;
 /// Clones share the keys.
 #[derive(Clone)]
 pub struct JwksCache(Arc<Shared>);
+
+/// The largest number of successful fetches within an interval. An unknown key id triggers a fetch at once,
+/// because the issuer may have begun to sign with a new key; forged key ids must not become as many requests to
+/// the issuer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FetchLimit {
+    /// At least 1.
+    pub fetches: usize,
+    pub interval: Duration,
+}
+
+/// Why there is no key of an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// The issuer does not publish such a key, or may not be asked again yet.
+    #[error("the key is unknown")]
+    Unknown,
+    /// The issuer's keys could not be read.
+    #[error("the issuer's keys cannot be read")]
+    Unavailable,
+}
 
 /// Where an issuer publishes its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +61,7 @@ pub enum JwksLocation {
 struct Shared {
     issuer: String,
     location: JwksLocation,
+    limit: FetchLimit,
     state: RwLock<CacheState>,
     /// Held during a fetch, so that concurrent callers wait for one fetch.
     fetching: Mutex<()>,
@@ -54,7 +71,7 @@ struct Shared {
 struct CacheState {
     /// By key id.
     keys: HashMap<String, DecodingKey>,
-    /// The times of the newest successful fetches, oldest first; at most `MAX_BURST_FETCHES`.
+    /// The times of the newest successful fetches, oldest first; at most `FetchLimit::fetches`.
     fetches: VecDeque<Instant>,
     failed_at: Option<Instant>,
 }
@@ -85,32 +102,36 @@ struct KeySet {
 }
 
 impl JwksCache {
-    pub fn new(issuer: &str, location: JwksLocation) -> Self {
+    pub fn new(issuer: &str, location: JwksLocation, limit: FetchLimit) -> Self {
         let (state, fetching) = (RwLock::default(), Mutex::default());
-        Self(Arc::new(Shared { issuer: issuer.to_owned(), location, state, fetching }))
+        Self(Arc::new(Shared { issuer: issuer.to_owned(), location, limit, state, fetching }))
     }
 
     /// Returns a key by its id. Fetches the keys first if the id is unknown or the keys are too old.
-    pub async fn key(&self, key_id: &str) -> Option<DecodingKey> {
+    pub async fn key(&self, key_id: &str) -> Result<DecodingKey, KeyError> {
         if !self.read(|state| state.has_fresh_key(key_id, Instant::now())) {
             let (cache, id) = (self.clone(), key_id.to_owned());
             // The fetch runs in a task of its own, so that it completes even if the caller is cancelled.
             drop(tokio::spawn(async move { cache.fetch_key(&id).await }).await);
         }
-        self.read(|state| state.keys.get(key_id).cloned())
+        self.read(|state| match (state.keys.get(key_id), state.failed_at) {
+            (Some(key), _) => Ok(key.clone()),
+            (None, Some(_)) => Err(KeyError::Unavailable),
+            (None, None) => Err(KeyError::Unknown),
+        })
     }
 
     /// Fetches the keys unless another caller has fetched this key meanwhile.
     async fn fetch_key(&self, key_id: &str) {
         let _guard = self.0.fetching.lock().await;
         let now = Instant::now();
-        if self.read(|state| state.has_fresh_key(key_id, now) || !state.may_fetch(now)) {
+        if self.read(|state| state.has_fresh_key(key_id, now) || !state.may_fetch(self.0.limit, now)) {
             return;
         }
         let fetched = self.0.fetch_keys().await;
         let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
         match fetched {
-            Ok(keys) => state.store(keys, Instant::now()),
+            Ok(keys) => state.store(keys, self.0.limit, Instant::now()),
             Err(error) => {
                 tracing::warn!(issuer = self.0.issuer, %error, "an issuer's keys cannot be read");
                 state.failed_at = Some(Instant::now());
@@ -128,15 +149,15 @@ impl CacheState {
         is_within(MAX_AGE, self.fetches.back(), now) && self.keys.contains_key(key_id)
     }
 
-    fn may_fetch(&self, now: Instant) -> bool {
-        let recent = self.fetches.iter().filter(|fetch| is_within(BURST_INTERVAL, Some(fetch), now)).count();
-        recent < MAX_BURST_FETCHES && !is_within(RETRY_DELAY, self.failed_at.as_ref(), now)
+    fn may_fetch(&self, limit: FetchLimit, now: Instant) -> bool {
+        let recent = self.fetches.iter().filter(|fetch| is_within(limit.interval, Some(fetch), now)).count();
+        recent < limit.fetches && !is_within(RETRY_DELAY, self.failed_at.as_ref(), now)
     }
 
-    fn store(&mut self, keys: HashMap<String, DecodingKey>, now: Instant) {
+    fn store(&mut self, keys: HashMap<String, DecodingKey>, limit: FetchLimit, now: Instant) {
         self.keys = keys;
         self.failed_at = None;
-        if self.fetches.len() == MAX_BURST_FETCHES {
+        if self.fetches.len() >= limit.fetches {
             self.fetches.pop_front();
         }
         self.fetches.push_back(now);
@@ -219,7 +240,9 @@ mod tests {
     use tokio::{net::TcpListener, sync::watch, time};
 
     use super::*;
-    use crate::identity::SigningKey;
+    use crate::SigningKey;
+
+    const LIMIT: FetchLimit = FetchLimit { fetches: 5, interval: Duration::from_secs(30) };
 
     static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate().unwrap());
 
@@ -267,7 +290,7 @@ mod tests {
         }
 
         fn cache(&self) -> JwksCache {
-            JwksCache::new(&self.url, JwksLocation::Discovery)
+            JwksCache::new(&self.url, JwksLocation::Discovery, LIMIT)
         }
 
         fn request_count(&self) -> usize {
@@ -286,11 +309,11 @@ mod tests {
         let stub = StubIssuer::start().await;
         let cache = stub.cache();
         stub.jwks_response.send_replace(Some((StatusCode::SERVICE_UNAVAILABLE, json!({ "keys": [KEY.to_jwk()] }))));
-        assert!(cache.key(KEY.key_id()).await.is_none());
+        assert_eq!(cache.key(KEY.key_id()).await.err(), Some(KeyError::Unavailable));
         stub.publish(&[KEY.to_jwk()]);
-        assert!(cache.key(KEY.key_id()).await.is_none() && stub.request_count() == 1, "no fetch before the delay");
+        assert!(cache.key(KEY.key_id()).await.is_err() && stub.request_count() == 1, "no fetch before the delay");
         advance(RETRY_DELAY).await;
-        assert!(cache.key(KEY.key_id()).await.is_some());
+        assert!(cache.key(KEY.key_id()).await.is_ok());
     }
 
     #[tokio::test]
@@ -304,7 +327,7 @@ mod tests {
         }
         drop(first);
         stub.publish(&[KEY.to_jwk()]);
-        assert!(cache.key(KEY.key_id()).await.is_some());
+        assert!(cache.key(KEY.key_id()).await.is_ok());
         assert_eq!(stub.request_count(), 1);
     }
 
@@ -313,7 +336,7 @@ mod tests {
         let stub = StubIssuer::start().await;
         stub.publish(&[KEY.to_jwk()]);
         stub.discovery_document.send_replace(StubIssuer::discovery("https://id.example.com", &stub.url));
-        assert!(stub.cache().key(KEY.key_id()).await.is_none());
+        assert!(stub.cache().key(KEY.key_id()).await.is_err());
         assert_eq!(stub.request_count(), 0);
     }
 
@@ -322,26 +345,26 @@ mod tests {
         let stub = StubIssuer::start().await;
         let cache = stub.cache();
         stub.publish(&[KEY.to_jwk()]);
-        assert!(cache.key(KEY.key_id()).await.is_some());
+        assert!(cache.key(KEY.key_id()).await.is_ok());
         stub.publish(&[]);
         advance(MAX_AGE - RETRY_DELAY).await;
-        assert!(cache.key(KEY.key_id()).await.is_some() && stub.request_count() == 1);
+        assert!(cache.key(KEY.key_id()).await.is_ok() && stub.request_count() == 1);
         advance(RETRY_DELAY).await;
-        assert!(cache.key(KEY.key_id()).await.is_none());
+        assert!(cache.key(KEY.key_id()).await.is_err());
     }
 
     #[tokio::test]
     async fn response_size_is_limited() {
         let stub = StubIssuer::start().await;
         stub.publish(&[KEY.to_jwk(), json!("k".repeat(MAX_RESPONSE_BYTES))]);
-        assert!(stub.cache().key(KEY.key_id()).await.is_none());
+        assert!(stub.cache().key(KEY.key_id()).await.is_err());
         stub.publish(&[KEY.to_jwk(), json!("k".repeat(MAX_RESPONSE_BYTES / 2))]);
-        assert!(stub.cache().key(KEY.key_id()).await.is_some());
+        assert!(stub.cache().key(KEY.key_id()).await.is_ok());
     }
 
     #[tokio::test]
     async fn remote_keys_require_https() {
-        let cache = JwksCache::new("https://id.example.com", JwksLocation::Discovery);
+        let cache = JwksCache::new("https://id.example.com", JwksLocation::Discovery, LIMIT);
         let insecure = cache.0.get::<Value>(&Client::new(), "http://id.example.com/keys").await.unwrap_err();
         assert_eq!(insecure.to_string(), "http://id.example.com/keys is neither an https address nor on this machine");
     }
@@ -351,10 +374,10 @@ mod tests {
         let stub = StubIssuer::start().await;
         let cache = stub.cache();
         stub.publish(&[KEY.to_jwk()]);
-        assert!(cache.key(KEY.key_id()).await.is_some());
+        assert!(cache.key(KEY.key_id()).await.is_ok());
         let rotated = SigningKey::generate().unwrap();
         stub.publish(&[KEY.to_jwk(), rotated.to_jwk()]);
-        assert!(cache.key(rotated.key_id()).await.is_some(), "a key that was published after the first fetch");
+        assert!(cache.key(rotated.key_id()).await.is_ok(), "a key that was published after the first fetch");
         assert_eq!(stub.request_count(), 2);
     }
 
@@ -364,13 +387,13 @@ mod tests {
         let cache = stub.cache();
         stub.publish(&[KEY.to_jwk()]);
         for number in 0..100 {
-            assert!(cache.key(&format!("unknown-{number}")).await.is_none());
+            assert_eq!(cache.key(&format!("unknown-{number}")).await.err(), Some(KeyError::Unknown));
         }
-        assert_eq!(stub.request_count(), MAX_BURST_FETCHES);
-        advance(BURST_INTERVAL).await;
-        assert!(cache.key("unknown").await.is_none());
-        assert_eq!(stub.request_count(), MAX_BURST_FETCHES + 1);
-        assert!(cache.key(KEY.key_id()).await.is_some() && stub.request_count() == MAX_BURST_FETCHES + 1);
+        assert_eq!(stub.request_count(), LIMIT.fetches);
+        advance(LIMIT.interval).await;
+        assert!(cache.key("unknown").await.is_err());
+        assert_eq!(stub.request_count(), LIMIT.fetches + 1);
+        assert!(cache.key(KEY.key_id()).await.is_ok() && stub.request_count() == LIMIT.fetches + 1);
     }
 
     #[tokio::test]
@@ -378,9 +401,9 @@ mod tests {
         let stub = StubIssuer::start().await;
         stub.publish(&[KEY.to_jwk()]);
         stub.discovery_document.send_replace(StubIssuer::discovery(&format!("{}/", stub.url), &stub.url));
-        assert!(stub.cache().key(KEY.key_id()).await.is_some());
-        let with_slash = JwksCache::new(&format!("{}/", stub.url), JwksLocation::Discovery);
+        assert!(stub.cache().key(KEY.key_id()).await.is_ok());
+        let with_slash = JwksCache::new(&format!("{}/", stub.url), JwksLocation::Discovery, LIMIT);
         stub.discovery_document.send_replace(StubIssuer::discovery(&stub.url, &stub.url));
-        assert!(with_slash.key(KEY.key_id()).await.is_some());
+        assert!(with_slash.key(KEY.key_id()).await.is_ok());
     }
 }

@@ -1,16 +1,12 @@
 //! The issuers whose tokens an API accepts.
-use std::sync::Once;
+use std::{sync::Once, time::SystemTime};
 
-use serde_json::Value;
-
-use super::{
-    auth_error::AuthError,
-    auth_request::AuthRequest,
+use crate::{
+    issuer::{IssuerKind, TokenIssuer},
     issuer_url,
-    jwks_cache::{JwksCache, JwksLocation},
-    token::Token,
+    jwks_cache::{FetchLimit, JwksCache, JwksLocation, KeyError},
+    token::{Claims, Token, TokenError},
 };
-use crate::stack::{AuthMode, IssuerKind, TokenIssuer};
 
 /// An issuer with its published keys.
 pub struct TrustedIssuer {
@@ -21,17 +17,17 @@ pub struct TrustedIssuer {
 }
 
 impl TrustedIssuer {
-    pub fn new(issuer: TokenIssuer) -> Self {
+    pub fn new(issuer: TokenIssuer, limit: FetchLimit) -> Self {
         let location = match issuer.kind {
             IssuerKind::UserPool => JwksLocation::WellKnown,
             IssuerKind::OpenId { .. } => JwksLocation::Discovery,
         };
-        let keys = JwksCache::new(&issuer.url, location);
+        let keys = JwksCache::new(&issuer.url, location, limit);
         Self { issuer, keys, slash_log: Once::new() }
     }
 
-    pub fn mode(&self) -> AuthMode {
-        self.issuer.kind.mode()
+    pub fn kind(&self) -> IssuerKind {
+        self.issuer.kind
     }
 
     pub fn url(&self) -> &str {
@@ -51,12 +47,15 @@ impl TrustedIssuer {
         is_same
     }
 
-    /// Verifies a token and returns `ctx.identity` of its user.
-    pub async fn verify(&self, token: &Token<'_>, request: &AuthRequest<'_>) -> Result<Value, AuthError> {
-        let key_id = token.key_id.as_deref().ok_or(AuthError::NotAuthorized)?;
-        let key = self.keys.key(key_id).await.ok_or(AuthError::NotAuthorized)?;
-        let claims = token.verify_signature(&key).ok_or(AuthError::NotAuthorized)?;
-        claims.validate(&self.issuer, request.now)?;
-        Ok(claims.into_identity(self.issuer.kind, request.source_addresses()))
+    /// Verifies a token and returns its claims.
+    pub async fn verify(&self, token: &Token<'_>, now: SystemTime) -> Result<Claims, TokenError> {
+        let key_id = token.key_id.as_deref().ok_or(TokenError::NotAuthorized)?;
+        let key = self.keys.key(key_id).await.map_err(|error| match error {
+            KeyError::Unknown => TokenError::NotAuthorized,
+            KeyError::Unavailable => TokenError::KeysUnavailable,
+        })?;
+        let claims = token.verify_signature(&key).ok_or(TokenError::NotAuthorized)?;
+        claims.validate(&self.issuer, now)?;
+        Ok(claims)
     }
 }

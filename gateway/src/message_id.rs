@@ -1,0 +1,74 @@
+//! The ids of messages, which are their idempotency keys: the same message again has the same id.
+
+/// The API takes no longer ids.
+pub const MAX_ID_LENGTH: usize = 64;
+/// All callers with the API key are one user, so a short id of a first message could be guessed.
+const MIN_UNGUESSABLE_LENGTH: usize = 16;
+
+/// `ID_RULE` of resolvers/shared.js.
+pub const ID_RULE: &str = "1 to 64 of A-Z, a-z, 0-9, _ and -";
+
+pub fn is_id(text: &str) -> bool {
+    (1..=MAX_ID_LENGTH).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+}
+
+/// The id of an event of AppSync Events, a UUID that is the same in every retry. Other characters than those of
+/// ids are left out.
+pub fn of_event(event_id: &str) -> String {
+    shortened(event_id)
+}
+
+/// The id of a message on a WebSocket connection. Both parts have the characters of base64.
+pub fn of_websocket_message(connection_id: &str, message_id: &str) -> String {
+    shortened(&format!("{connection_id}{message_id}").replace('/', "_").replace('+', "-"))
+}
+
+/// The id of a message to send: the client's, unless others could guess it. `derived`: where the client gives
+/// none.
+pub fn choose(client_id: Option<&str>, must_be_unguessable: bool, derived: &str) -> String {
+    let min_length = if must_be_unguessable { MIN_UNGUESSABLE_LENGTH } else { 1 };
+    client_id.filter(|id| id.len() >= min_length).unwrap_or(derived).to_owned()
+}
+
+/// The last characters of an id, which differ most.
+fn shortened(text: &str) -> String {
+    let allowed: String =
+        text.chars().filter(|character| character.is_ascii_alphanumeric() || "_-".contains(*character)).collect();
+    allowed[allowed.len().saturating_sub(MAX_ID_LENGTH)..].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_platforms_become_ids_of_messages() {
+        assert_eq!(of_event("5f7dfbd1-b8ff-4c20-924e-23b42db467a0"), "5f7dfbd1-b8ff-4c20-924e-23b42db467a0");
+        assert_eq!(of_websocket_message("Sy1hsd8/IAMCLAQ=", "Kf2dGd9+ywMCEng="), "Sy1hsd8_IAMCLAQKf2dGd9-ywMCEng");
+        let long = of_websocket_message(&"c".repeat(128), "Kf2dGd9lywMCEng=");
+        assert!(is_id(&long) && long.ends_with("Kf2dGd9lywMCEng"), "{long}");
+    }
+
+    #[test]
+    fn client_ids_are_kept_unless_others_could_guess_them() {
+        for (client_id, must_be_unguessable, expected) in [
+            (Some("1732659999999"), false, "1732659999999"),
+            (Some("1732659999999"), true, "derived"),
+            (Some("a-random-id-of-16"), true, "a-random-id-of-16"),
+            (None, false, "derived"),
+        ] {
+            assert_eq!(choose(client_id, must_be_unguessable, "derived"), expected);
+        }
+    }
+
+    #[test]
+    fn ids_have_1_to_64_of_their_characters() {
+        for (text, expected) in
+            [("a", true), ("A_b-9", true), ("", false), ("a b", false), ("é", false), ("a=", false)]
+        {
+            assert_eq!(is_id(text), expected, "{text:?}");
+        }
+        assert!(is_id(&"a".repeat(64)) && !is_id(&"a".repeat(65)));
+    }
+}

@@ -1,0 +1,16 @@
+//! JSON Web Tokens of user pools and OpenID Connect providers, verified as AppSync does: by the keys that their
+//! issuers publish.
+pub mod constant_time;
+pub mod issuer_url;
+
+mod issuer;
+mod jwks_cache;
+mod signing_key;
+mod token;
+mod trusted_issuer;
+
+pub use issuer::{IssuerKind, PatternError, TokenIssuer, parse_client_pattern};
+pub use jwks_cache::{FetchLimit, JwksCache, JwksLocation, KeyError};
+pub use signing_key::{SigningKey, SigningKeyError};
+pub use token::{Claims, Token, TokenError};
+pub use trusted_issuer::TrustedIssuer;
