@@ -253,9 +253,9 @@ impl Server {
         let websocket_api = stack.websocket_api.map(create);
         let sources = DataSources::new(database.clone(), lambda.clone()).with_kms(kms);
         let apis = api_router(stack.api, stack.events_api, &sources, &authenticator, &faults)?;
+        let apis = apis.merge(websocket_api.as_ref().map(WebSocketApi::router).unwrap_or_default());
         let router = with_publish_faults(apis, &options.fault_plan, &faults)
             .merge(bedrock_router)
-            .merge(websocket_api.as_ref().map(WebSocketApi::router).unwrap_or_default())
             .merge(identity::router(&issuers));
         listeners.serve_with_tls(listener, call_recorder.wrap_router(router), tls_acceptor);
         lambda.resume_events();

@@ -38,8 +38,8 @@ enum EntryPoint {
 
 fn fault_profile(seed: u64, entry_point: EntryPoint) -> FaultPlan {
     let lost = match entry_point {
-        EntryPoint::Events => vec![(Fault::EventsLost, 0.1), (Fault::EventsLate, 0.1)],
-        EntryPoint::WebSocket => vec![(Fault::ConnectionGone, 0.02)],
+        EntryPoint::Events => vec![(Fault::EventsLost, 0.1), (Fault::EventsLate, 0.1), (Fault::EventsFailed, 0.02)],
+        EntryPoint::WebSocket => vec![(Fault::ConnectionsGone, 0.05)],
     };
     let mut rates = BTreeMap::from([
         (Fault::TableConflict, 0.01),

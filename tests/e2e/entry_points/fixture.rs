@@ -101,8 +101,7 @@ impl EntryPoints {
 
 /// Posts a body that is signed as Amplify signs it. Returns the status.
 pub async fn post_signed(url: &str, keys: &IamKeys, body: &str) -> u16 {
-    let credentials =
-        Credentials::new(&keys.access_key, &keys.secret_key, keys.session_token.clone(), None, "test");
+    let credentials = Credentials::new(&keys.access_key, &keys.secret_key, keys.session_token.clone(), None, "test");
     let headers = [("content-type", "application/json; charset=UTF-8")];
     let post = PostRequest { service: "appsync", url, region: &keys.region, headers: &headers, body: body.as_bytes() };
     let signature = post.sign(credentials, SystemTime::now()).unwrap();
