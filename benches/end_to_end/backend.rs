@@ -92,9 +92,14 @@ impl Backend {
 
     async fn start_turn_about(&self, conversation_id: &str, question: &str) -> (Subscription, String) {
         let updates = self.subscribe(conversation_id).await;
+        (updates, self.send(conversation_id, question).await)
+    }
+
+    /// Returns the turn's id.
+    pub async fn send(&self, conversation_id: &str, question: &str) -> String {
         let message =
             SendMessage { conversation_id: Some(conversation_id.to_owned()), id: None, text: question.to_owned() };
-        (updates, self.api.call(&message).await.expect("the message is sent").id)
+        self.api.call(&message).await.expect("the message is sent").id
     }
 
     /// Sends a message, and returns how many bytes of text each update added to the answer.
@@ -115,7 +120,8 @@ impl Backend {
         Self::text_sizes(updates).await
     }
 
-    async fn subscribe(&self, conversation_id: &str) -> Subscription {
+    /// Returns once the subscription is acknowledged.
+    pub async fn subscribe(&self, conversation_id: &str) -> Subscription {
         let variables = serde_json::json!({ "conversationId": conversation_id });
         let mut updates = Realtime::new(&self.api).subscribe(documents::ON_CONVERSATION_UPDATE, &variables);
         assert!(matches!(updates.next().await, Some(Signal::Subscribed)));

@@ -81,8 +81,9 @@ fn question(conversation_id: &str) -> Value {
 }
 
 async fn ask_over_graphql(backend: &Backend, conversation_id: &str) -> StreamedAnswer {
+    let mut updates = backend.subscribe(conversation_id).await;
     let mut counter = Counter::start();
-    let (mut updates, _) = backend.start_turn(conversation_id).await;
+    backend.send(conversation_id, "Count.").await;
     while let Some(Signal::Data(data)) = updates.next().await {
         let update = &data["onConversationUpdate"];
         if counter.add(update, update["metadata"]["status"] == "COMPLETED") {
