@@ -165,6 +165,26 @@ mod tests {
     }
 
     #[test]
+    fn entry_points_and_certificate_are_printed() {
+        let lines = |endpoint: &Endpoint| {
+            let text = text(endpoint, &ServerOptions::for_tests());
+            let names = ["Events ", "WebSocket ", "TLS "];
+            let lines = text.lines().map(str::trim).filter(|line| names.iter().any(|name| line.starts_with(name)));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let graphql_only = endpoint(Some("da2-x"), true, None);
+        let tls = "TLS            at the same port, with the certificate .parlance/tls-certificate.pem";
+        assert_eq!(lines(&graphql_only), [tls]);
+        let all = Endpoint {
+            events_url: Some("http://localhost:4000/event".into()),
+            websocket_url: Some("ws://localhost:4000/ws/prod".into()),
+            ..graphql_only
+        };
+        let urls = ["Events         http://localhost:4000/event", "WebSocket      ws://localhost:4000/ws/prod"];
+        assert_eq!(lines(&all), [urls[0], urls[1], tls]);
+    }
+
+    #[test]
     fn pool_without_users_as_the_only_mode_is_a_warning() {
         let text = text(&endpoint(None, false, None), &ServerOptions::for_tests());
         assert!(text.contains("Nobody may call this API: add a user with --user"), "{text}");

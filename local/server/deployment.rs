@@ -245,6 +245,25 @@ mod tests {
     }
 
     #[test]
+    fn function_runs_the_program_of_its_package() {
+        let root = tempfile::tempdir().unwrap();
+        let mut stack = load_stack(&options(&[], &[])).unwrap();
+        let handler = stack.functions.get_mut(HANDLER_FUNCTION).unwrap();
+        handler.code_uri = Some("entry/../package/".into());
+        for folder in ["entry", "package"] {
+            std::fs::create_dir(root.path().join(folder)).unwrap();
+        }
+        find_programs(&mut stack, root.path());
+        assert!(stack.functions.values().all(|function| function.command.is_none()));
+        let program = root.path().join("package/bootstrap");
+        std::fs::write(&program, "#!/bin/sh\n").unwrap();
+        find_programs(&mut stack, root.path());
+        let command = stack.functions[HANDLER_FUNCTION].command.as_ref().unwrap();
+        assert_eq!(std::fs::canonicalize(&command.program).unwrap(), std::fs::canonicalize(program).unwrap());
+        assert_eq!(stack.functions["parlance-Closer"].command, None);
+    }
+
+    #[test]
     fn function_needs_a_name_of_its_own() {
         for functions in [["forecast=a", "forecast=b"], ["parlance-Handler=a", "forecast=b"]] {
             let error = load_stack(&options(&[], &functions)).unwrap_err().to_string();

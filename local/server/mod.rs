@@ -231,24 +231,13 @@ impl Server {
             lambda: format!("http://{}", local_address(&lambda_listener)?),
             secrets_manager: secrets_url,
         };
-        let launcher = Launcher {
-            executable: options.executable.clone(),
-            arguments: vec!["handler".into()],
-            environment: process_environment(&authenticator, addresses),
-            time_scale: options.time_scale,
-            faults: faults.clone(),
-            processes,
-        };
+        let launcher = launcher(&options, process_environment(&authenticator, addresses), &faults, processes);
         let lambda = Lambda::start(&stack.functions, launcher).await?;
         let lambda_router = call_recorder.wrap_router(lambda.router(authenticator.clone()));
         listeners.serve_with_timeout(lambda_listener, lambda_router, INVOCATION_TIMEOUT);
         let lambda = if options.ephemeral { lambda } else { lambda.with_event_folder(options.state.join("events")) };
 
-        let settings = WebSocketSettings {
-            time_scale: options.time_scale,
-            faults: faults.clone(),
-            ..WebSocketSettings::default()
-        };
+        let settings = websocket_settings(&options, &faults);
         let create = |api| WebSocketApi::new(api, lambda.clone(), authenticator.clone(), settings);
         let websocket_api = stack.websocket_api.map(create);
         let sources = DataSources::new(database.clone(), lambda.clone()).with_kms(kms);
@@ -388,6 +377,27 @@ fn api_router(
     let Some(events) = events_api else { return Ok(graphql) };
     let authenticator = authenticator.for_other_api(events.modes.clone(), events.keys.clone(), events.issuers.clone());
     Ok(graphql.merge(EventsApi::new(events, sources.clone(), authenticator, settings)?.router()))
+}
+
+fn websocket_settings(options: &ServerOptions, faults: &FaultInjector) -> WebSocketSettings {
+    WebSocketSettings { time_scale: options.time_scale, faults: faults.clone(), ..WebSocketSettings::default() }
+}
+
+/// Starts the processes of functions.
+fn launcher(
+    options: &ServerOptions,
+    environment: Arc<EnvironmentBuilder>,
+    faults: &FaultInjector,
+    processes: Processes,
+) -> Launcher {
+    Launcher {
+        executable: options.executable.clone(),
+        arguments: vec!["handler".into()],
+        environment,
+        time_scale: options.time_scale,
+        faults: faults.clone(),
+        processes,
+    }
 }
 
 /// Opens the knowledge base and ingests its folder from now on. The index is kept in the state folder, unless

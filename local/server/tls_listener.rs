@@ -46,10 +46,12 @@ impl Listener for TlsListener {
 /// so that a silent client does not keep others from being accepted.
 pub struct DetectedStream(State);
 
+type OpenStream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
 enum State {
     Undetected(TcpStream, TlsAcceptor),
     Handshake(BoxFuture<'static, io::Result<TlsStream<TcpStream>>>),
-    Open(Either<TcpStream, Box<TlsStream<TcpStream>>>),
+    Open(OpenStream),
     /// The connection or its handshake has failed.
     Failed,
 }
@@ -65,10 +67,7 @@ impl DetectedStream {
     }
 
     /// The connection, once its first byte has arrived and its handshake is complete.
-    fn poll_open(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<io::Result<Pin<&mut Either<TcpStream, Box<TlsStream<TcpStream>>>>>> {
+    fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Pin<&mut OpenStream>>> {
         loop {
             self.0 = match mem::replace(&mut self.0, State::Failed) {
                 State::Undetected(stream, acceptor) => match poll_begins_tls(&stream, context) {
@@ -96,7 +95,7 @@ impl DetectedStream {
         Poll::Ready(self.opened().map(Pin::new).ok_or(io::ErrorKind::NotConnected.into()))
     }
 
-    fn opened(&mut self) -> Option<&mut Either<TcpStream, Box<TlsStream<TcpStream>>>> {
+    fn opened(&mut self) -> Option<&mut OpenStream> {
         match &mut self.0 {
             State::Open(stream) => Some(stream),
             State::Undetected(..) | State::Handshake(_) | State::Failed => None,

@@ -178,12 +178,8 @@ impl Resources {
                 let issuer = reference(json!({"Fn::GetAtt": [name, "ProviderURL"]}))?;
                 self.user_pools.insert(reference(json!({"Ref": name}))?, issuer);
             }
-            "AWS::Cognito::UserPoolClient" => {
-                deserialize::<PoolClientProperties>(properties)?;
-            }
-            "AWS::Cognito::UserPoolGroup" => {
-                deserialize::<PoolGroupProperties>(properties)?;
-            }
+            "AWS::Cognito::UserPoolClient" => check_properties::<PoolClientProperties>(properties)?,
+            "AWS::Cognito::UserPoolGroup" => check_properties::<PoolGroupProperties>(properties)?,
             "AWS::AppSync::GraphQLSchema" => {
                 self.schemas.push(deserialize::<SchemaProperties>(properties)?.definition_s3_location)
             }
@@ -216,9 +212,7 @@ impl Resources {
             }
             "AWS::CloudFormation::Stack" => self.nested_stacks.push((name.to_owned(), deserialize(properties)?)),
             "AWS::Lambda::Permission" => self.permissions.push(deserialize(properties)?),
-            "AWS::CloudWatch::Alarm" => {
-                deserialize::<AlarmProperties>(properties)?;
-            }
+            "AWS::CloudWatch::Alarm" => check_properties::<AlarmProperties>(properties)?,
             "AWS::Logs::LogGroup" => {}
             other if other.starts_with("AWS::ApiGatewayV2::") => {
                 let id = reference(json!({"Ref": name}))?;
@@ -410,6 +404,11 @@ fn unsupported(kind: &str) -> TemplateError {
 
 fn deserialize<T: DeserializeOwned>(properties: Value) -> Result<T, TemplateError> {
     serde_json::from_value(properties).map_err(|error| TemplateError::new(error.to_string()))
+}
+
+/// Of a resource that has no effect on the local server.
+fn check_properties<T: DeserializeOwned>(properties: Value) -> Result<(), TemplateError> {
+    deserialize::<T>(properties).map(|_| ())
 }
 
 fn at_most_one<T>(kind: &str, mut all: Vec<T>) -> Result<Option<T>, TemplateError> {

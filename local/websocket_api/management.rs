@@ -1,10 +1,10 @@
 //! The management API: `POST`, `GET` and `DELETE` of `/STAGE/@connections/ID`.
-use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
-    extract::{ConnectInfo, Path, State},
+    extract::{Path, State},
     response::{IntoResponse, Response},
     routing::any,
 };
@@ -98,15 +98,7 @@ async fn manage(
 
 /// Verifies the signature, and asks the policies of the signer.
 fn authorize(service: &Service, id: &str, parts: &Parts, body: &Bytes) -> Result<(), ManagementError> {
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
-    let request = AuthRequest {
-        method: parts.method.as_str(),
-        uri: &parts.uri,
-        headers: &parts.headers,
-        body,
-        peer,
-        now: SystemTime::now(),
-    };
+    let request = AuthRequest::from_parts(parts, body);
     let role = service.authenticator.authenticate_signer(&request, SIGNED_SERVICE).map_err(|error| match error {
         AuthError::CredentialsMissing => ManagementError::Unsigned,
         error => ManagementError::SignatureInvalid(error),

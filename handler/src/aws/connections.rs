@@ -2,14 +2,18 @@
 use std::time::Duration;
 
 use api::signing::PostRequest;
-use turn::mirror::{MirrorFailure, MirrorMessage};
+use tokio::time::timeout;
+use turn::mirror::{Connection, MirrorFailure, MirrorMessage};
 
 use super::{
+    Table,
     events::{failure_of_status, send_failure},
     signed_http::SignedHttp,
 };
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long it is tried to delete the item of a closed connection, which expires on its own.
+const FORGET_TIMEOUT: Duration = Duration::from_secs(2);
 /// The connection is closed, or not yet open.
 const GONE: u16 = 410;
 
@@ -52,5 +56,15 @@ impl Connections {
     fn connection_url(&self, connection_id: &str) -> String {
         let id = connection_id.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
         format!("{}/@connections/{id}", self.url)
+    }
+}
+
+/// Deletes the table's item of a connection that is closed.
+pub async fn forget(connection: &Connection, table: &Table) {
+    let Connection { connection_id, user_id } = connection;
+    match timeout(FORGET_TIMEOUT, table.delete_connection(user_id, connection_id)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::info!(%error, "closed connection not deleted"),
+        Err(_) => tracing::info!("closed connection not deleted in time"),
     }
 }

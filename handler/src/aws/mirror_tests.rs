@@ -12,7 +12,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use turn::mirror::{MirrorFailure, MirrorMessage};
+use turn::mirror::{MessageKind, MirrorFailure, MirrorMessage};
 
 use super::{connections::Connections, events::EventsApi, http_client, signed_http::SignedHttp};
 
@@ -70,7 +70,7 @@ fn messages<const N: usize>(texts: [&str; N]) -> Vec<MirrorMessage> {
     let message = |(index, text): (usize, &str)| MirrorMessage {
         sequence: index as u32 + 1,
         text: text.to_owned(),
-        is_reference: false,
+        kind: MessageKind::Delta,
     };
     texts.into_iter().enumerate().map(message).collect()
 }
@@ -80,12 +80,12 @@ async fn events_are_published_in_one_signed_request() {
     let (server, url) = Server::start(&[200], json!({ "failed": [], "successful": [] })).await;
     let events_api = EventsApi::new(signed_http(), &format!("{url}/event"));
     let texts = [r#"{"sequence":1}"#, r#"{"text":"é <b>"}"#];
-    assert_eq!(events_api.publish("/responses/ann", &messages(texts)).await, Ok(()));
+    assert_eq!(events_api.publish("/chat/responses/ann", &messages(texts)).await, Ok(()));
     let [request] = server.take_requests().try_into().ok().unwrap();
     assert_eq!(request.path, "/event");
     assert!(request.authorization.contains("/eu-west-1/appsync/aws4_request"), "{}", request.authorization);
     let body: Value = serde_json::from_str(&request.body).unwrap();
-    assert_eq!(body, json!({ "channel": "/responses/ann", "events": texts }));
+    assert_eq!(body, json!({ "channel": "/chat/responses/ann", "events": texts }));
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn failed_event_of_a_publish_is_not_repeated() {
     for body in [json!({ "failed": [failed], "successful": [] }), json!({ "failed": [{ "index": 9 }] }), json!(7)] {
         let (server, url) = Server::start(&[200], body).await;
         let events_api = EventsApi::new(signed_http(), &url);
-        assert_eq!(events_api.publish("/responses/ann", &messages(["{}"])).await, Ok(()));
+        assert_eq!(events_api.publish("/chat/responses/ann", &messages(["{}"])).await, Ok(()));
         assert_eq!(server.take_requests().len(), 1);
     }
 }
