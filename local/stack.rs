@@ -255,6 +255,8 @@ pub struct Function {
     pub timeout_seconds: u32,
     /// The maximum of concurrent invocations; None is the account's limit.
     pub reserved_concurrency: Option<u32>,
+    /// The folder of its code, relative to that of template.yaml.
+    pub code_folder: String,
     /// The program that is started as an execution environment and speaks Lambda's Runtime API; None is
     /// `parlance handler`.
     pub command: Option<CommandLine>,

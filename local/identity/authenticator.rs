@@ -41,7 +41,10 @@ impl Authenticator {
 
     /// Accepts the tokens of these issuers.
     pub fn with_trusted_issuers(self, issuers: Vec<TokenIssuer>) -> Self {
-        Self { trusted_issuers: issuers.into_iter().map(|issuer| TrustedIssuer::new(issuer, KEY_FETCHES)).collect(), ..self }
+        Self {
+            trusted_issuers: issuers.into_iter().map(|issuer| TrustedIssuer::new(issuer, KEY_FETCHES)).collect(),
+            ..self
+        }
     }
 
     /// An authenticator of another API that has the same principals.

@@ -32,6 +32,7 @@ impl LocalFunction {
             memory_megabytes: MEMORY_MEGABYTES,
             timeout_seconds: TIMEOUT_SECONDS,
             reserved_concurrency: None,
+            code_folder: String::new(),
             command: Some(self.command.clone()),
             environment: BTreeMap::new(),
             event_invoke: EventInvokeConfig { max_retries: 2, max_event_age_seconds: 21_600, on_failure: None },

@@ -162,6 +162,7 @@ mod tests {
             memory_megabytes: 256,
             timeout_seconds: 60,
             reserved_concurrency: None,
+            code_folder: String::new(),
             command: None,
             environment: BTreeMap::new(),
             event_invoke: EventInvokeConfig { max_retries: 2, max_event_age_seconds: 300, on_failure: None },

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{Models, ServerOptions, StartError};
 use crate::{
+    command_line::CommandLine,
     identity::{LOCAL_CLIENT_ID, LocalIssuers},
     lambda::LocalFunction,
     secrets_manager::LocalSecret,
@@ -17,6 +18,9 @@ use crate::{
 const TOOL_FUNCTIONS_PARAMETER: &str = "ToolFunctionArns";
 /// The parameter that names the secrets that agents may have sent to MCP servers.
 const TOOL_SECRETS_PARAMETER: &str = "ToolSecretArns";
+/// The folders of the code that this program has in itself.
+const HANDLER_CODE: &str = "handler";
+const GATEWAY_CODE: &str = "gateway";
 /// The name of the function that answers turns.
 pub(super) const HANDLER_FUNCTION: &str = "parlance-Handler";
 
@@ -111,10 +115,22 @@ fn local_defaults(models: Models) -> BTreeMap<String, String> {
     }
 }
 
-/// Sets the handler's command, and adds the functions that are commands.
+/// Sets the handler's command and that of functions of the gateway, and adds the functions that are commands.
 fn apply_commands(stack: &mut Stack, options: &ServerOptions) -> Result<(), StartError> {
     if let Some(command) = options.handler.clone() {
         stack.functions.get_mut(HANDLER_FUNCTION).ok_or(StartError::NoHandler)?.command = Some(command);
+    }
+    for function in stack.functions.values_mut().filter(|function| function.command.is_none()) {
+        match function.code_folder.as_str() {
+            HANDLER_CODE => {}
+            GATEWAY_CODE => {
+                let program = options.executable.clone();
+                function.command = Some(CommandLine { program, arguments: vec![GATEWAY_CODE.into()] });
+            }
+            folder => {
+                return Err(StartError::UnknownCode { function: function.name.clone(), folder: folder.to_owned() });
+            }
+        }
     }
     for function in &options.functions {
         let name = function.name.clone();
@@ -226,6 +242,28 @@ mod tests {
         let standard = load_stack(&options(&[], &[])).unwrap();
         let handler = &standard.functions["parlance-Handler"];
         assert!(handler.command.is_none() && !handler.environment.contains_key("MODEL_URL"));
+    }
+
+    #[test]
+    fn code_of_the_handler_and_of_the_gateway_is_run() {
+        let mut stack = load_stack(&options(&[], &[])).unwrap();
+        stack.functions.get_mut("parlance-Closer").unwrap().code_folder = GATEWAY_CODE.into();
+        let own = ServerOptions { executable: "parlance".into(), ..options(&[], &[]) };
+        apply_commands(&mut stack, &own).unwrap();
+        let gateway = CommandLine { program: "parlance".into(), arguments: vec!["gateway".into()] };
+        assert_eq!(stack.functions["parlance-Closer"].command, Some(gateway));
+        assert_eq!(stack.functions["parlance-Handler"].command, None);
+    }
+
+    #[test]
+    fn other_code_needs_a_command() {
+        let own = options(&[("HandlerPath", "examples/custom-handler/")], &[]);
+        let error = load_stack(&own).unwrap_err().to_string();
+        let expected = "the local server cannot run the code of parlance-Handler in examples/custom-handler: it \
+                        runs that of handler/ and gateway/; give the program of a handler of your own with --handler";
+        assert_eq!(error, expected);
+        let own = ServerOptions { handler: Some("./custom-handler".parse().unwrap()), ..own };
+        assert!(load_stack(&own).is_ok());
     }
 
     #[test]

@@ -198,7 +198,9 @@ impl Resources {
             "AWS::IAM::RolePolicy" => self.policies.push((origin.label(name), deserialize(properties)?)),
             "AWS::Serverless::Function" => {
                 let arn = reference(json!({"Fn::GetAtt": [name, "Arn"]}))?;
-                self.functions.push((reference(json!({"Ref": name}))?, arn, deserialize(properties)?));
+                let function: FunctionProperties = deserialize(properties)?;
+                let function = function.in_folder(origin.folder());
+                self.functions.push((reference(json!({"Ref": name}))?, arn, function));
             }
             "AWS::SQS::Queue" => {
                 deserialize::<QueueProperties>(properties)?;

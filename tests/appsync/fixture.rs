@@ -134,6 +134,7 @@ fn slow_function() -> Function {
         memory_megabytes: 128,
         timeout_seconds: 900,
         reserved_concurrency: None,
+        code_folder: String::new(),
         command: None,
         environment: BTreeMap::new(),
         event_invoke: EventInvokeConfig { max_retries: 0, max_event_age_seconds: 60, on_failure: None },

@@ -40,6 +40,7 @@ impl FunctionResponses {
             memory_megabytes: 128,
             timeout_seconds: 60,
             reserved_concurrency: Some(1),
+            code_folder: String::new(),
             command: None,
             environment: BTreeMap::new(),
             event_invoke: EventInvokeConfig { max_retries: 0, max_event_age_seconds: 60, on_failure: None },

@@ -157,6 +157,7 @@ pub fn function(name: &str) -> Function {
         memory_megabytes: 256,
         timeout_seconds: 60,
         reserved_concurrency: None,
+        code_folder: String::new(),
         command: None,
         environment: BTreeMap::from([("GREETING".to_owned(), "Hello".to_owned())]),
         event_invoke: EventInvokeConfig { max_retries: 2, max_event_age_seconds: 21_600, on_failure: None },

@@ -14,7 +14,12 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use turn::mirror::{MirrorFailure, MirrorMessage};
 
-use super::{connections::Connections, events::EventsApi, http_client, signed_http::{self, SignedHttp}};
+use super::{
+    connections::Connections,
+    events::EventsApi,
+    http_client,
+    signed_http::{self, SignedHttp},
+};
 
 struct Request {
     path: String,
@@ -104,7 +109,6 @@ async fn errors_of_events_say_whether_to_try_again() {
     use MirrorFailure::{Refused, Retryable};
     let cases = [(400, Refused), (401, Refused), (404, Refused), (410, Refused), (429, Retryable), (503, Retryable)];
     for (status, expected) in cases {
-
         let (_, url) = Server::start(&[status], json!({ "errors": [] })).await;
         let events_api = EventsApi::new(signed_http(), &url);
         assert_eq!(events_api.publish("/a", &messages(["{}"])).await, Err(expected), "{status}");
@@ -129,7 +133,6 @@ async fn errors_of_a_connection_say_whether_it_is_gone() {
     use MirrorFailure::{Gone, Refused, Retryable};
     let cases = [(400, Refused), (403, Refused), (410, Gone), (413, Refused), (429, Retryable), (500, Retryable)];
     for (status, expected) in cases {
-
         let (server, url) = Server::start(&[200, status], Value::Null).await;
         let connections = Connections::new(signed_http(), &url);
         let result = connections.send("abc=", &messages(["1", "2", "3"])).await;
