@@ -1,5 +1,5 @@
-//! The `parlance` command: the local server, and the subcommands `chat`, `token`, `schema`, `retrieve` and
-//! `handler`.
+//! The `parlance` command: the local server, and the subcommands `chat`, `token`, `schema`, `retrieve`,
+//! `handler` and `gateway`.
 use std::{
     collections::BTreeMap,
     error::Error,
@@ -56,6 +56,9 @@ enum Command {
     /// Run one Lambda execution environment; the local server starts it.
     #[command(hide = true)]
     Handler,
+    /// Run one Lambda execution environment of the gateway; the local server starts it.
+    #[command(hide = true)]
+    Gateway,
 }
 
 #[derive(clap::Args)]
@@ -148,7 +151,12 @@ fn execute(Arguments { command, server }: Arguments) -> Result<(), AnyError> {
         }
         Some(Command::Retrieve(options)) => block_on(Builder::new_current_thread(), retrieve::run(options))??,
         Some(Command::Schema(options)) => println!("{}", template::filtered_schema(&options)?.trim_end()),
-        Some(Command::Handler) => block_on(Builder::new_current_thread(), run_lambda_environment())??,
+        Some(Command::Handler) => {
+            block_on(Builder::new_current_thread(), run_lambda_environment(handler::run()))??;
+        }
+        Some(Command::Gateway) => {
+            block_on(Builder::new_current_thread(), run_lambda_environment(gateway::run()))??;
+        }
     }
     Ok(())
 }
@@ -216,13 +224,13 @@ impl StopSignals {
 }
 
 /// Runs until standard input is closed, so that no environment outlives the server that started it.
-async fn run_lambda_environment() -> Result<(), AnyError> {
+async fn run_lambda_environment(function: impl Future<Output = Result<(), AnyError>>) -> Result<(), AnyError> {
     let input_closed = async {
         let mut buffer = [0; 1];
         while stdin().read(&mut buffer).await.is_ok_and(|length| length > 0) {}
     };
     tokio::select! {
-        result = Box::pin(handler::run()) => result,
+        result = Box::pin(function) => result,
         () = input_closed => Ok(()),
     }
 }

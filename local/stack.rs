@@ -1,5 +1,5 @@
 //! The stack that template.yaml describes, in the form that the local server runs.
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -255,11 +255,11 @@ pub struct Function {
     pub timeout_seconds: u32,
     /// The maximum of concurrent invocations; None is the account's limit.
     pub reserved_concurrency: Option<u32>,
+    /// The folder of its code, relative to that of template.yaml.
+    pub code_folder: String,
     /// The program that is started as an execution environment and speaks Lambda's Runtime API; None is
     /// `parlance handler`.
     pub command: Option<CommandLine>,
-    /// The folder of the code, below that of template.yaml; None for a function that is not in a template.
-    pub code_uri: Option<PathBuf>,
     pub environment: BTreeMap<String, String>,
     pub event_invoke: EventInvokeConfig,
     pub role: Role,

@@ -41,6 +41,8 @@ pub enum DeliveryError {
     Status(u16),
     #[error(transparent)]
     Send(#[from] SendError),
+    #[error("the time is over")]
+    OutOfTime,
 }
 
 /// An event that AppSync did not take from an accepted request.
@@ -59,7 +61,7 @@ impl DeliveryError {
     /// Whether the same request may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Gone => false,
+            Self::Gone | Self::OutOfTime => false,
             Self::Status(status) => is_retryable_status(*status),
             Self::Send(error) => matches!(error, SendError::Credentials(_) | SendError::Transport(_)),
         }

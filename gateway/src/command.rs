@@ -159,9 +159,7 @@ fn action(members: &Members<'_>) -> Result<Command, Invalid> {
     let stream = || members.flag("stream");
     Ok(match members.get("action").and_then(Value::as_str).unwrap_or_default() {
         "send" => Command::Send {
-            conversation: members
-                .optional_id("conversationId")?
-                .map_or(Conversation::New, Conversation::Existing),
+            conversation: members.optional_id("conversationId")?.map_or(Conversation::New, Conversation::Existing),
             text: members.message_text("text")?,
             stream: stream()?,
         },

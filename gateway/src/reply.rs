@@ -13,9 +13,16 @@ const PART_OVERHEAD: usize = 100;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
     /// A run has started.
-    Accepted { conversation_id: String, turn_id: String },
+    Accepted {
+        conversation_id: String,
+        turn_id: String,
+    },
     Turn(Value),
-    History { conversation_id: String, events: Value, has_more: bool },
+    History {
+        conversation_id: String,
+        events: Value,
+        has_more: bool,
+    },
     Pong,
     Error(ErrorReply),
 }

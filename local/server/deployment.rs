@@ -1,5 +1,5 @@
 //! What the options of a start make of template.yaml: its parameters, and the commands of its functions.
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
@@ -20,6 +20,9 @@ const TOOL_FUNCTIONS_PARAMETER: &str = "ToolFunctionArns";
 const TOOL_SECRETS_PARAMETER: &str = "ToolSecretArns";
 /// The name of the program in the package of a function of the runtime `provided.al2023`.
 const PROGRAM: &str = "bootstrap";
+/// The folders of the code that this program has in itself.
+const HANDLER_CODE: &str = "handler";
+const GATEWAY_CODE: &str = "gateway";
 /// The name of the function that answers turns.
 pub(super) const HANDLER_FUNCTION: &str = "parlance-Handler";
 
@@ -32,21 +35,8 @@ pub(super) fn load_stack(options: &ServerOptions, base_url: &str) -> Result<Stac
         deployment.events_api_key = api_key(options, "events-api-key")?;
         stack = template.load(&deployment)?;
     }
-    find_programs(&mut stack, &options.root);
     apply_commands(&mut stack, options)?;
     Ok(stack)
-}
-
-/// Gives a function the program that its package has. Without a package, the server's own executable is the
-/// function.
-fn find_programs(stack: &mut Stack, root: &Path) {
-    for function in stack.functions.values_mut() {
-        let program = function.code_uri.as_ref().map(|folder| root.join(folder).join(PROGRAM));
-        function.command = program.filter(|program| program.is_file()).map(|program| {
-            let program = std::path::absolute(&program).unwrap_or(program);
-            CommandLine { program, arguments: Vec::new() }
-        });
-    }
 }
 
 fn deployment(options: &ServerOptions, base_url: &str) -> Result<Deployment, StartError> {
@@ -127,10 +117,26 @@ fn local_defaults(models: Models) -> BTreeMap<String, String> {
     }
 }
 
-/// Sets the handler's command, and adds the functions that are commands.
+/// Sets the handler's command and that of functions of the gateway, and adds the functions that are commands.
 fn apply_commands(stack: &mut Stack, options: &ServerOptions) -> Result<(), StartError> {
     if let Some(command) = options.handler.clone() {
         stack.functions.get_mut(HANDLER_FUNCTION).ok_or(StartError::NoHandler)?.command = Some(command);
+    }
+    for function in stack.functions.values_mut().filter(|function| function.command.is_none()) {
+        match function.code_folder.as_str() {
+            HANDLER_CODE => {}
+            GATEWAY_CODE => {
+                let program = options.executable.clone();
+                function.command = Some(CommandLine { program, arguments: vec![GATEWAY_CODE.into()] });
+            }
+            folder => {
+                let program = std::path::absolute(options.root.join(folder).join(PROGRAM));
+                let program = program.ok().filter(|program| program.is_file()).ok_or_else(|| {
+                    StartError::UnknownCode { function: function.name.clone(), folder: folder.to_owned() }
+                })?;
+                function.command = Some(CommandLine { program, arguments: Vec::new() });
+            }
+        }
     }
     for function in &options.functions {
         let name = function.name.clone();
@@ -247,20 +253,38 @@ mod tests {
     #[test]
     fn function_runs_the_program_of_its_package() {
         let root = tempfile::tempdir().unwrap();
+        let own = ServerOptions { root: root.path().to_owned(), ..options(&[], &[]) };
         let mut stack = load_stack(&options(&[], &[])).unwrap();
-        let handler = stack.functions.get_mut(HANDLER_FUNCTION).unwrap();
-        handler.code_uri = Some("entry/../package/".into());
-        for folder in ["entry", "package"] {
-            std::fs::create_dir(root.path().join(folder)).unwrap();
-        }
-        find_programs(&mut stack, root.path());
-        assert!(stack.functions.values().all(|function| function.command.is_none()));
+        stack.functions.get_mut("parlance-Closer").unwrap().code_folder = "package".into();
+        assert!(matches!(apply_commands(&mut stack, &own), Err(StartError::UnknownCode { .. })));
+        std::fs::create_dir(root.path().join("package")).unwrap();
         let program = root.path().join("package/bootstrap");
         std::fs::write(&program, "#!/bin/sh\n").unwrap();
-        find_programs(&mut stack, root.path());
-        let command = stack.functions[HANDLER_FUNCTION].command.as_ref().unwrap();
-        assert_eq!(std::fs::canonicalize(&command.program).unwrap(), std::fs::canonicalize(program).unwrap());
-        assert_eq!(stack.functions["parlance-Closer"].command, None);
+        apply_commands(&mut stack, &own).unwrap();
+        assert_eq!(stack.functions["parlance-Closer"].command.as_ref().unwrap().program, program);
+        assert_eq!(stack.functions[HANDLER_FUNCTION].command, None);
+    }
+
+    #[test]
+    fn code_of_the_handler_and_of_the_gateway_is_run() {
+        let mut stack = load_stack(&options(&[], &[])).unwrap();
+        stack.functions.get_mut("parlance-Closer").unwrap().code_folder = GATEWAY_CODE.into();
+        let own = ServerOptions { executable: "parlance".into(), ..options(&[], &[]) };
+        apply_commands(&mut stack, &own).unwrap();
+        let gateway = CommandLine { program: "parlance".into(), arguments: vec!["gateway".into()] };
+        assert_eq!(stack.functions["parlance-Closer"].command, Some(gateway));
+        assert_eq!(stack.functions["parlance-Handler"].command, None);
+    }
+
+    #[test]
+    fn other_code_needs_a_command() {
+        let own = options(&[("HandlerPath", "examples/custom-handler/")], &[]);
+        let error = load_stack(&own).unwrap_err().to_string();
+        let expected = "the local server cannot run the code of parlance-Handler in examples/custom-handler: it \
+                        runs that of handler/ and gateway/; give the program of a handler of your own with --handler";
+        assert_eq!(error, expected);
+        let own = ServerOptions { handler: Some("./custom-handler".parse().unwrap()), ..own };
+        assert!(load_stack(&own).is_ok());
     }
 
     #[test]

@@ -49,6 +49,9 @@ const EVENTS_URL_VARIABLE: &str = "AWS_ENDPOINT_URL_APPSYNC_EVENTS";
 /// does not say that it is reached without TLS here.
 const CONNECTIONS_URL_VARIABLE: &str = "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI";
 
+/// The variable of functions with the issuer of the user pool's tokens, which is not Cognito here.
+const USER_POOL_ISSUER_VARIABLE: &str = "USER_POOL_ISSUER";
+
 /// The settings of one start.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
@@ -76,7 +79,7 @@ pub struct ServerOptions {
     pub secrets: Vec<LocalSecret>,
     /// The documents of the knowledge base, from which the default agent answers.
     pub knowledge: Option<KnowledgeOptions>,
-    /// Started as `<executable> handler`, it is one Lambda environment.
+    /// Started as `<executable> handler` or `<executable> gateway`, it is one Lambda environment.
     pub executable: PathBuf,
     pub fault_plan: FaultPlan,
     /// Length of a second of Lambda's event queue and of the WebSocket API's limits on time, in seconds;
@@ -125,6 +128,11 @@ pub enum StartError {
     FunctionExists { name: String },
     #[error("the template has no function {HANDLER_FUNCTION} that --handler could replace")]
     NoHandler,
+    #[error(
+        "the local server cannot run the code of {function} in {folder}: it runs that of handler/ and gateway/; give \
+         the program of a handler of your own with --handler"
+    )]
+    UnknownCode { function: String, folder: String },
     #[error("there are two secrets {name}: choose another name for --secret")]
     SecretExists { name: String },
     #[error("the parameter {parameter} is {given}, so {consequence}")]
@@ -230,6 +238,7 @@ impl Server {
             connections: stack.websocket_api.as_ref().map(|api| format!("{base_url}/{}", api.stage)),
             lambda: format!("http://{}", local_address(&lambda_listener)?),
             secrets_manager: secrets_url,
+            user_pool: endpoint.user_pool.clone(),
         };
         let launcher = launcher(&options, process_environment(&authenticator, addresses), &faults, processes);
         let lambda = Lambda::start(&stack.functions, launcher).await?;
@@ -465,6 +474,8 @@ struct ServiceAddresses {
     kms: String,
     lambda: String,
     secrets_manager: String,
+    /// The issuer of the user pool's tokens, if one runs here.
+    user_pool: Option<String>,
 }
 
 /// The variables of a process beside its function's own. Each process gets its own credentials, with the
@@ -497,6 +508,7 @@ fn process_environment(authenticator: &Authenticator, addresses: ServiceAddresse
         .into_iter()
         .chain(addresses.events.clone().map(|url| (EVENTS_URL_VARIABLE.to_owned(), url)))
         .chain(addresses.connections.clone().map(|url| (CONNECTIONS_URL_VARIABLE.to_owned(), url)))
+        .chain(addresses.user_pool.clone().map(|url| (USER_POOL_ISSUER_VARIABLE.to_owned(), url)))
         .collect()
     })
 }
@@ -524,6 +536,7 @@ mod tests {
                 kms: String::new(),
                 lambda: String::new(),
                 secrets_manager: String::new(),
+                user_pool: None,
             };
             let build = process_environment(&Authenticator::new(Vec::new(), Vec::new()), addresses);
             let function: LocalFunction = "worker=./worker".parse().unwrap();

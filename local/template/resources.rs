@@ -195,8 +195,8 @@ impl Resources {
             "AWS::Serverless::Function" => {
                 let arn = reference(json!({"Fn::GetAtt": [name, "Arn"]}))?;
                 let function: FunctionProperties = deserialize(properties)?;
-                let name = reference(json!({"Ref": name}))?;
-                self.functions.push((name, arn, function.in_folder(origin.folder())));
+                let function = function.in_folder(origin.folder());
+                self.functions.push((reference(json!({"Ref": name}))?, arn, function));
             }
             "AWS::SQS::Queue" => {
                 deserialize::<QueueProperties>(properties)?;

@@ -14,7 +14,12 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use turn::mirror::{MessageKind, MirrorFailure, MirrorMessage};
 
-use super::{connections::Connections, events::EventsApi, http_client, signed_http::SignedHttp};
+use super::{
+    connections::Connections,
+    events::EventsApi,
+    http_client,
+    signed_http::{self, SignedHttp},
+};
 
 struct Request {
     path: String,
@@ -63,7 +68,7 @@ fn signed_http() -> SignedHttp {
         .region(Region::new("eu-west-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .build();
-    SignedHttp::new(http_client().unwrap(), &config).unwrap()
+    signed_http::from_config(http_client().unwrap(), &config).unwrap()
 }
 
 fn messages<const N: usize>(texts: [&str; N]) -> Vec<MirrorMessage> {

@@ -49,7 +49,6 @@ use document_links::DocumentsBucket;
 use events::EventsApi;
 use kms::Kms;
 use secrets_manager::SecretsManager;
-use signed_http::signed_http;
 use tools::{CredentialCache, InvocationTools, Lambda, ToolClients};
 
 pub use appsync::{ApiKey, RenewalError, accepted_update, classify_response, request_body};
@@ -113,7 +112,7 @@ impl<M: Model> Clients<M> {
     ) -> Result<Self, ConnectError> {
         // Shared, because it takes time to set up.
         let http = http_client()?;
-        let signed_http = signed_http(http.clone(), config)?;
+        let signed_http = signed_http::from_config(http.clone(), config)?;
         let secrets = SecretsManager::new(signed_http.clone(), settings.secrets_manager_endpoint.clone());
         let mcp_urls = settings.tool_mcp_urls.clone();
         let secret_arns = settings.tool_secrets.clone();

@@ -1,9 +1,5 @@
 //! Lambda functions: `AWS::Serverless::Function`.
-use std::{
-    collections::BTreeMap,
-    ops::RangeInclusive,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -29,7 +25,7 @@ pub struct FunctionProperties {
     environment: Option<Environment>,
     #[serde(rename = "Description")]
     _description: Option<Ignored>,
-    code_uri: PathBuf,
+    code_uri: String,
     #[serde(rename = "Handler")]
     _handler: Ignored,
     #[serde(rename = "Runtime")]
@@ -84,7 +80,7 @@ struct Environment {
 impl FunctionProperties {
     /// The function of a template in this folder, to which the path of its code is relative.
     pub fn in_folder(self, folder: &str) -> Self {
-        Self { code_uri: Path::new(folder).join(self.code_uri), ..self }
+        Self { code_uri: format!("{folder}{}", self.code_uri), ..self }
     }
 
     pub fn into_function(
@@ -106,13 +102,27 @@ impl FunctionProperties {
             memory_megabytes: self.memory_size,
             timeout_seconds: self.timeout,
             reserved_concurrency: self.reserved_concurrent_executions,
+            code_folder: normalized(&self.code_uri),
             command: None,
-            code_uri: Some(self.code_uri),
             environment: variables.into_iter().map(|(name, value)| (name, to_text(&value))).collect(),
             event_invoke: self.event_invoke_config.0,
             role: roles.get(&self.role)?,
         })
     }
+}
+
+/// A path without `.`, `..` and a slash at its end, as far as it stays in the folder of template.yaml.
+fn normalized(path: &str) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for name in path.split('/') {
+        match name {
+            "" | "." => {}
+            ".." if names.last().is_some_and(|last| *last != "..") => drop(names.pop()),
+            _ => names.push(name),
+        }
+    }
+    let root = if path.starts_with('/') { "/" } else { "" };
+    format!("{root}{}", names.join("/"))
 }
 
 /// Lambda's defaults: two retries, and events of at most six hours.
@@ -146,6 +156,26 @@ impl From<Destination> for FailureDestination {
         match destination.r#type {
             DestinationType::Lambda => Self::Function(arn),
             DestinationType::Sqs => Self::Queue(arn),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::normalized;
+
+    #[test]
+    fn paths_of_code_are_relative_to_the_root_template() {
+        for (path, expected) in [
+            ("handler/", "handler"),
+            ("entry/../gateway/", "gateway"),
+            ("./gateway", "gateway"),
+            ("entry/../../gateway/", "../gateway"),
+            ("../../a/", "../../a"),
+            ("/home/ann/handler/", "/home/ann/handler"),
+            (".", ""),
+        ] {
+            assert_eq!(normalized(path), expected, "{path}");
         }
     }
 }

@@ -71,7 +71,7 @@ mod tests {
         task::JoinHandle,
     };
 
-    use crate::{aws::signed_http::signed_http, errors::HandlerError, test_support::TestInvocation};
+    use crate::{aws::signed_http, errors::HandlerError, test_support::TestInvocation};
 
     use super::*;
 
@@ -85,7 +85,7 @@ mod tests {
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .build();
         ApiKey::new(
-            signed_http(reqwest::Client::new(), &config).unwrap(),
+            signed_http::from_config(reqwest::Client::new(), &config).unwrap(),
             &format!("http://{address}/v1/apis/a1/apikeys/{KEY_ID}"),
         )
     }

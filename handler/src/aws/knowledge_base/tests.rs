@@ -15,7 +15,7 @@ use turn::{
 };
 
 use super::*;
-use crate::aws::http_client;
+use crate::aws::{http_client, signed_http};
 
 #[tokio::test]
 async fn passages_have_the_source_score_and_page_of_their_chunks() {
@@ -199,7 +199,7 @@ impl Server {
             .region(Region::new("us-east-1"))
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .build();
-        let http = signed_http(http_client().unwrap(), &config).unwrap();
+        let http = signed_http::from_config(http_client().unwrap(), &config).unwrap();
         Self { knowledge_bases: KnowledgeBases::new(http, Some(endpoint)), requests }
     }
 

@@ -24,7 +24,7 @@ use turn::tool::McpServer;
 
 use super::McpServers;
 use crate::{
-    aws::{http_client, secrets_manager::SecretsManager, signed_http::signed_http},
+    aws::{http_client, secrets_manager::SecretsManager, signed_http},
     mcp_urls::{AllowedSecrets, McpUrls},
 };
 
@@ -117,7 +117,7 @@ impl TestServer {
             .credentials_provider(SharedCredentialsProvider::new(Credentials::new("a", "b", None, None, "test")))
             .build();
         let http = http_client().unwrap();
-        let signed_http = signed_http(http.clone(), &config).unwrap();
+        let signed_http = signed_http::from_config(http.clone(), &config).unwrap();
         let secrets = SecretsManager::new(signed_http, Some(format!("{}{SECRETS_PATH}", self.endpoint)));
         let urls = McpUrls::from_list(url).unwrap();
         McpServers::new(http, secrets, urls, AllowedSecrets::from_list(SECRET_ARN))

@@ -38,7 +38,7 @@ use crate::{
         knowledge_base::KnowledgeBases,
         mcp::{McpServers, McpSessions},
         secrets_manager::SecretsManager,
-        signed_http::signed_http,
+        signed_http,
     },
     clock::{self, Clock},
     graphql_urls::GraphqlUrls,
@@ -191,7 +191,7 @@ impl Server {
         table.put_items([turn_item("RUNNING", Some(FAR), FAR)]).await;
         let graphql_url = format!("{endpoint}/graphql");
         let http = http_client().unwrap();
-        let signed_http = signed_http(http.clone(), &config).unwrap();
+        let signed_http = signed_http::from_config(http.clone(), &config).unwrap();
         let kms_endpoint = format!("{endpoint}{KMS_PATH}");
         let secrets = SecretsManager::new(signed_http.clone(), None);
         let clients = ToolClients {
