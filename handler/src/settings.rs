@@ -67,8 +67,8 @@ impl Settings {
             documents_bucket: reader.optional("DOCUMENTS_BUCKET"),
             s3_endpoint: reader.optional_url("AWS_ENDPOINT_URL_S3"),
             secrets_manager_endpoint: reader.optional_url("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
-            events_url: reader.optional_url("EVENTS_URL"),
-            connections_url: reader.optional_url("CONNECTIONS_URL"),
+            events_url: reader.url_unless_local("AWS_ENDPOINT_URL_APPSYNC_EVENTS", "EVENTS_URL"),
+            connections_url: reader.url_unless_local("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", "CONNECTIONS_URL"),
             api_key_url: reader.secret_url("API_KEY_URL"),
             limits: Limits {
                 model_silence: reader.seconds("MODEL_SILENCE_SECONDS", 1..=900, defaults.model_silence),
@@ -119,6 +119,11 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         let value = self.optional(name)?;
         self.check_url(name, &value);
         Some(value)
+    }
+
+    /// The variable of the local server, or that of the template.
+    fn url_unless_local(&mut self, local_name: &str, name: &str) -> Option<String> {
+        self.optional_url(local_name).or_else(|| self.optional_url(name))
     }
 
     fn check_url(&mut self, name: &str, value: &str) {

@@ -84,8 +84,9 @@ fn stack_without_an_entry_point_has_none_of_its_permissions() {
             assert_eq!(events.is_allowed(&role), has_events, "{parameters:?}");
             assert_eq!(connection.is_allowed(&role), has_websocket, "{parameters:?}");
         }
-        let environment = &stack.api.environment;
-        assert_eq!(environment["EVENTS_GATEWAY_SESSIONS"] != "none", has_events, "{parameters:?}");
-        assert_eq!(environment["WEBSOCKET_GATEWAY_SESSIONS"] != "none", has_websocket, "{parameters:?}");
+        let [events_sessions, websocket_sessions] =
+            stack.api.environment["GATEWAY_SESSIONS"].split(',').collect::<Vec<_>>().try_into().unwrap();
+        assert_eq!(events_sessions != "none", has_events, "{parameters:?}");
+        assert_eq!(websocket_sessions != "none", has_websocket, "{parameters:?}");
     }
 }
