@@ -113,11 +113,11 @@ async fn ask_over_websocket(backend: &Backend, conversation_id: &str) -> Streame
     let endpoint = &backend.server.endpoint;
     let url = endpoint.websocket_url.as_deref().expect("the stack has a WebSocket API");
     let url = format!("{url}?apiKey={}", endpoint.api_key.as_deref().expect("the API has a key"));
-    let mut connection = Connection::open(&url, &[]).await.expect("the connection is accepted");
+    let (mut connection, _) = Connection::open(&url, &[]).await.expect("the connection is accepted");
     let mut counter = Counter::start();
-    connection.send(&question(conversation_id)).await;
+    connection.send(&question(conversation_id).to_string()).await;
     loop {
-        let message = connection.next().await;
+        let message = connection.next().await.expect("the connection is open");
         if counter.add(&message, message["type"] == "answer") {
             return counter.finish();
         }

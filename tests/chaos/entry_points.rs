@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
-    entry_clients::{Answer, Connection, EventsSocket, publish},
+    answer_parts::Answer,
+    entry_clients::{Connection, EventsSocket, publish},
     fixture::{Fixture, SCENARIO_TIMEOUT, SECOND_RETRY_AFTER_LEASE, Turn, deltas, reserve_machine},
     random_faults::number_of_runs,
     reader::DisplayedTurn,
@@ -84,7 +85,7 @@ impl Client {
     async fn send(&mut self, message: &Value) {
         match self {
             Self::Events { url, headers, .. } => drop(publish(url, headers, CHANNEL_OF_QUESTIONS, message).await),
-            Self::WebSocket { connection, .. } => connection.send(message).await,
+            Self::WebSocket { connection, .. } => connection.send(&message.to_string()).await,
         }
     }
 
@@ -93,7 +94,7 @@ impl Client {
         match self {
             Self::Events { socket, .. } => timeout(SILENCE, socket.next()).await.ok(),
             Self::WebSocket { url, connection } => {
-                let next = timeout(SILENCE, connection.try_next()).await.ok()?;
+                let next = timeout(SILENCE, connection.next()).await.ok()?;
                 if next.is_none() {
                     *connection = open_connection(url).await;
                 }
@@ -108,7 +109,7 @@ async fn open_connection(url: &str) -> Connection {
     let connect = async {
         loop {
             match Connection::open(url, &[]).await {
-                Ok(connection) => return connection,
+                Ok((connection, _)) => return connection,
                 Err(status) => assert!(status >= 500, "the connection is refused with {status}"),
             }
         }

@@ -4,6 +4,8 @@
 //! `CHAOS_RUNS` is the number of turns under random faults, and of turns with tools. From 200 on, every fault
 //! must have been injected.
 mod agent_tools;
+#[path = "../support/answer_parts.rs"]
+mod answer_parts;
 mod checker;
 mod concurrency;
 mod deliveries;

@@ -76,13 +76,12 @@ pub async fn publish(events_url: &str, headers: &Value, channel: &str, payload: 
 /// A connection of the WebSocket API.
 pub struct Connection {
     stream: Stream,
-    /// The subprotocol that the server chose.
-    pub protocol: Option<String>,
 }
 
 impl Connection {
-    /// Connects with headers, or returns the status of a refusal.
-    pub async fn open(url: &str, headers: &[(&str, &str)]) -> Result<Self, u16> {
+    /// Connects with headers. Returns the connection with the subprotocol that the server chose, or the status of
+    /// a refusal.
+    pub async fn open(url: &str, headers: &[(&str, &str)]) -> Result<(Self, Option<String>), u16> {
         let mut request = url.into_client_request().expect("the URL is valid");
         for (name, value) in headers {
             let name: http::HeaderName = name.parse().expect("the name is valid");
@@ -92,7 +91,7 @@ impl Connection {
             Ok((stream, response)) => {
                 let protocol = response.headers().get("sec-websocket-protocol");
                 let protocol = protocol.map(|protocol| protocol.to_str().expect("it is ASCII").to_owned());
-                Ok(Self { stream, protocol })
+                Ok((Self { stream }, protocol))
             }
             Err(Error::Http(response)) => Err(response.status().as_u16()),
             Err(error) => panic!("the handshake failed: {error}"),
@@ -100,28 +99,14 @@ impl Connection {
     }
 
     /// Errors are ignored: the server may have closed the connection.
-    pub async fn send(&mut self, message: &Value) {
-        self.send_text(&message.to_string()).await;
-    }
-
-    pub async fn send_text(&mut self, text: &str) {
+    pub async fn send(&mut self, text: &str) {
         self.stream.send(Message::text(text)).await.ok();
     }
 
     /// The next message; `None` once the connection has ended.
-    pub async fn try_next(&mut self) -> Option<Value> {
+    pub async fn next(&mut self) -> Option<Value> {
         let text = next_text(&mut self.stream).await?;
         Some(serde_json::from_str(&text).expect("a message is JSON"))
-    }
-
-    /// The next message, in time.
-    pub async fn next(&mut self) -> Value {
-        let next = timeout(MESSAGE_TIMEOUT, self.try_next()).await.expect("a message arrives in time");
-        next.expect("the connection is open")
-    }
-
-    pub async fn close(mut self) {
-        self.stream.close(None).await.ok();
     }
 }
 
@@ -132,27 +117,5 @@ async fn next_text(stream: &mut Stream) -> Option<String> {
             Ok(Message::Close(_)) | Err(_) => return None,
             Ok(_) => {}
         }
-    }
-}
-
-/// An answer, whose text may come in parts.
-#[derive(Default)]
-pub struct Answer {
-    parts: Vec<String>,
-}
-
-impl Answer {
-    /// The number of the part that is expected, from 1.
-    pub fn next_part(&self) -> u64 {
-        self.parts.len() as u64 + 1
-    }
-
-    /// Adds a message of the type `answer`. Returns the whole text once it is complete.
-    pub fn add(&mut self, message: &Value) -> Option<String> {
-        let text = message.pointer("/result/text").or_else(|| message.get("message"));
-        let number = message["part"].as_u64().unwrap_or(1);
-        assert_eq!(self.next_part(), number, "parts arrive in order");
-        self.parts.push(text.and_then(Value::as_str).expect("an answer has a text").to_owned());
-        (number == message["parts"].as_u64().unwrap_or(1)).then(|| std::mem::take(&mut self.parts).concat())
     }
 }

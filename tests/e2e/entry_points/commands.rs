@@ -3,8 +3,8 @@ use client::requests::{CreateConversation, PutAgent};
 use serde_json::{Value, json};
 
 use super::{
-    entry_clients::{Answer, Connection},
-    fixture::EntryPoints,
+    answer_parts::Answer,
+    fixture::{EntryPoints, Socket},
 };
 
 /// Creates a conversation of Ada with an agent of a scripted model.
@@ -16,7 +16,7 @@ async fn conversation_with(entry_points: &EntryPoints, model_id: &str) -> String
     entry_points.backend.pool_user("ada").api.call(&create).await.unwrap().id
 }
 
-async fn next_of_type(connection: &mut Connection, kind: &str) -> Value {
+async fn next_of_type(connection: &mut Socket, kind: &str) -> Value {
     loop {
         let message = connection.next().await;
         if message["type"] == kind {

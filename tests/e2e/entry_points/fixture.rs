@@ -8,7 +8,7 @@ use local::identity::PoolUser;
 use serde_json::{Value, json};
 
 use super::entry_clients::{Connection, EventsSocket, publish};
-use crate::backend::Backend;
+use crate::backend::{Backend, with_timeout};
 
 pub struct EntryPoints {
     pub backend: Backend,
@@ -76,9 +76,8 @@ impl EntryPoints {
     }
 
     /// A connection of a user of the pool.
-    pub async fn connect(&self, name: &str) -> Connection {
-        let url = format!("{}?token={}", self.websocket_url(), self.pool_token(name));
-        Connection::open(&url, &[]).await.expect("the connection is accepted")
+    pub async fn connect(&self, name: &str) -> Socket {
+        Socket::open(&format!("{}?token={}", self.websocket_url(), self.pool_token(name))).await
     }
 
     pub async fn listen(&self, caller: &EventsCaller) -> EventsSocket {
@@ -96,6 +95,27 @@ impl EntryPoints {
 
     pub async fn publish_to(&self, caller: &EventsCaller, channel: &str, payload: &Value) -> (u16, Value) {
         publish(self.events_url(), &caller.headers, channel, payload).await
+    }
+}
+
+/// A connection of the WebSocket API whose messages arrive in time.
+pub struct Socket(Connection);
+
+impl Socket {
+    pub async fn open(url: &str) -> Self {
+        Self(Connection::open(url, &[]).await.expect("the connection is accepted").0)
+    }
+
+    pub async fn send(&mut self, message: &Value) {
+        self.send_text(&message.to_string()).await;
+    }
+
+    pub async fn send_text(&mut self, text: &str) {
+        self.0.send(text).await;
+    }
+
+    pub async fn next(&mut self) -> Value {
+        with_timeout(self.0.next()).await.expect("the connection is open")
     }
 }
 

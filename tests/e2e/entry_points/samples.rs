@@ -2,7 +2,7 @@
 use client::requests::GetEvents;
 use serde_json::json;
 
-use super::{entry_clients::Connection, fixture::EntryPoints};
+use super::fixture::{EntryPoints, Socket};
 
 #[tokio::test]
 async fn page_of_the_events_sample_gets_one_whole_answer_for_each_question() {
@@ -71,7 +71,7 @@ async fn invalid_messages_of_the_events_sample_are_refused_with_a_sentence() {
 async fn page_of_the_websocket_sample_gets_one_whole_answer_for_each_message() {
     let entry_points = EntryPoints::start().await;
     let url = format!("{}?apiKey={}", entry_points.websocket_url(), entry_points.api_key());
-    let mut connection = Connection::open(&url, &[]).await.unwrap();
+    let mut connection = Socket::open(&url).await;
     connection.send(&json!({ "data": "First?" })).await;
     let first = connection.next().await;
     assert_eq!((&first["message"], &first["status"]), (&json!("First?"), &json!("COMPLETED")));
@@ -89,8 +89,8 @@ async fn page_of_the_websocket_sample_gets_one_whole_answer_for_each_message() {
         assert_eq!((&error["type"], &error["code"]), (&json!("error"), &json!("InvalidInput")), "{text}");
         assert!(error["message"].is_string(), "the page shows it: {error}");
     }
-    connection.close().await;
-    let mut another = Connection::open(&url, &[]).await.unwrap();
+    drop(connection);
+    let mut another = Socket::open(&url).await;
     another.send(&json!({ "data": "Third?" })).await;
     let third = another.next().await;
     assert_eq!(third["message"], "Third?");
