@@ -30,8 +30,6 @@ use crate::{
 
 /// AppSync's limit on the subscriptions of a connection.
 const MAX_SUBSCRIPTIONS: usize = 200;
-/// AppSync's limit on the duration of a connection.
-const MAX_CONNECTION_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// AppSync's limit on a subscribe frame.
 const MAX_SUBSCRIBE_BYTES: usize = 240 * 1024;
 /// The number of operations of a connection that are handled concurrently. While it is reached, no frame of
@@ -103,7 +101,7 @@ impl Connection {
         let period = self.service.settings.keep_alive;
         let mut keep_alive = interval_at(Instant::now() + period, period);
         keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let end_of_life = sleep(MAX_CONNECTION_AGE);
+        let end_of_life = sleep(self.service.settings.max_connection_age);
         tokio::pin!(end_of_life);
         let stopping = self.service.stopping.clone();
         loop {

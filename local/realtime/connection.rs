@@ -1,5 +1,5 @@
 //! One WebSocket connection, from its handshake to its close.
-use std::{collections::HashMap, convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, convert::Infallible, net::IpAddr, sync::Arc};
 
 use axum::extract::ws::WebSocket;
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -25,8 +25,6 @@ use crate::{
 
 /// AppSync's limit on the subscriptions of a connection.
 const MAX_SUBSCRIPTIONS: usize = 200;
-/// AppSync's limit on the duration of a connection.
-const MAX_CONNECTION_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// AppSync's limit on the payload of a data frame.
 const MAX_PAYLOAD_BYTES: usize = 240 * 1024;
 /// The number of start frames of a connection that are handled concurrently. While it is reached, no frame of
@@ -100,7 +98,7 @@ impl Connection {
     ) -> Result<Infallible, Closed> {
         let mut keep_alive = interval(self.service.settings.keep_alive);
         keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let end_of_life = sleep(MAX_CONNECTION_AGE);
+        let end_of_life = sleep(self.service.settings.max_connection_age);
         tokio::pin!(end_of_life);
         let stopping = self.service.stopping.clone();
         loop {

@@ -163,7 +163,7 @@ pub struct Endpoint {
     pub oidc: Option<String>,
     /// Whether the API accepts the administrator's signature.
     pub iam_access: bool,
-    /// The certificate of the port, for clients that insist on `https:` and `wss:`.
+    /// The certificate of the port, for clients that speak only `https:` and `wss:`.
     pub tls_certificate: PathBuf,
     pub administrator: AccessKey,
 }

@@ -1,4 +1,4 @@
-//! The certificate of the server's port, for clients that insist on TLS.
+//! The certificate of the server's port, for clients that speak only TLS.
 //!
 //! The certificate is self-signed for localhost and not one of an authority, so that its key can impersonate
 //! nothing else at the clients that trust it.

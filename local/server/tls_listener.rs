@@ -159,7 +159,10 @@ mod tests {
     use std::sync::Arc;
 
     use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        time::Instant,
+    };
     use tokio_rustls::TlsConnector;
 
     use super::*;
@@ -239,6 +242,18 @@ mod tests {
             assert!(matches!(first, io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof), "{first}");
             assert_eq!(later, io::ErrorKind::NotConnected);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stalled_handshake_fails() {
+        let acceptor = TlsCertificate::generate().unwrap().acceptor().unwrap();
+        let (mut listener, address) = listen(Some(acceptor)).await;
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"\x16\x03\x01").await.unwrap();
+        let (mut stream, _) = listener.accept().await;
+        let start = Instant::now();
+        assert_eq!(stream.read(&mut [0; 8]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(start.elapsed() >= HANDSHAKE_TIMEOUT);
     }
 
     #[tokio::test]

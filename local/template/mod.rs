@@ -170,6 +170,11 @@ impl<'a> StackContext<'a> {
         StackContext { name: self.physical_name(logical_name), is_nested: true, ..*self }
     }
 
+    /// With the same unique id at every start.
+    fn id(&self) -> String {
+        format!("arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{}/5f7dfbd1-b8ff-4c20-924e-23b42db467a0", self.name)
+    }
+
     fn physical_name(&self, logical: &str) -> String {
         format!("{}-{logical}", self.name)
     }
@@ -249,6 +254,7 @@ fn resolve_reference(
 ) -> Result<Value, TemplateError> {
     match (name, pseudo_parameter(name), attribute) {
         ("AWS::StackName", _, None) => return Ok(json!(stack.name)),
+        ("AWS::StackId", _, None) => return Ok(json!(stack.id())),
         (_, Some(value), None) => return Ok(json!(value)),
         _ => {}
     }

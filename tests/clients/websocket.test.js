@@ -76,7 +76,7 @@ test('a refused client sees the status', options, async () => {
   }
 });
 
-test('a client that insists on TLS is served at the same port', options, async () => {
+test('a client that speaks only TLS is served at the same port', options, async () => {
   const socket = await open(encrypted(url), ['parlance'], { ca: certificate() });
   assertAnswer(await ask(socket, { data: 'Hello' }));
   socket.close();

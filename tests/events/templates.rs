@@ -57,11 +57,22 @@ fn error_with(text: &str, replacement: &str) -> String {
     load_stack(folder.path()).unwrap_err()
 }
 
+/// A channel namespace of a template, with code.
+fn namespace(number: u32, code: &str) -> String {
+    format!(
+        "  Namespace{number}:\n    Type: AWS::AppSync::ChannelNamespace\n    Properties: {{ ApiId: !GetAtt Api.ApiId, \
+         Name: n{number}, CodeHandlers: \"export function onPublish(ctx) {{ return ctx.events }} //{code}\" }}\n\n"
+    )
+}
+
 #[test]
 fn what_the_local_server_cannot_do_is_refused_by_name() {
     let provider = "        AuthProviders:\n";
     let lambda = format!("{provider}          - AuthType: AWS_LAMBDA\n");
+    let namespaces: String = (0..50).map(|number| namespace(number, "")).collect();
+    let too_many = format!("{namespaces}  WorkerSource:\n");
     for (text, replacement, expected) in [
+        ("  WorkerSource:\n", too_many.as_str(), "Api: it has at most 50 channel namespaces, not 58"),
         (provider, lambda.as_str(), "entry/events.yaml: Api: unknown variant `AWS_LAMBDA`"),
         (
             "          - AuthType: API_KEY\n",
@@ -139,6 +150,13 @@ async fn server_serves_the_events_api_of_its_stack() {
     };
     assert_eq!(publish(endpoint["eventsApiKey"].as_str().unwrap()).await.unwrap().status(), 200);
     assert_eq!(publish(endpoint["apiKey"].as_str().unwrap()).await.unwrap().status(), 401, "the key of GraphQL");
+    let certificate = fs::read(endpoint["tlsCertificate"].as_str().unwrap()).unwrap();
+    let certificate = reqwest::Certificate::from_pem(&certificate).unwrap();
+    let encrypted = reqwest::Client::builder().tls_certs_only([certificate]).build().unwrap();
+    let request = encrypted
+        .post(url.replacen("http:", "https:", 1))
+        .header("x-api-key", endpoint["eventsApiKey"].as_str().unwrap());
+    assert_eq!(request.body(body("default/x", &["1"])).send().await.unwrap().status(), 200);
     let wrong_path = reqwest::get(format!("{url}/unknown")).await.unwrap();
     assert_eq!(wrong_path.status(), 404);
     server.stop().await;
