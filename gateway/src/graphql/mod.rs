@@ -22,6 +22,8 @@ use crate::{now, reply::ErrorReply};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long all tries of a call may take. A message on a WebSocket connection is answered within 29 seconds.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// Left after the last try, so that the client hears of the failure.
+const REPLY_TIME: Duration = Duration::from_secs(3);
 const RETRY: Backoff = Backoff::half_jitter(Duration::from_millis(200), Duration::from_secs(3));
 /// AppSync's own limit is 5 MB.
 const MAX_RESPONSE_BYTES: usize = 6 * 1024 * 1024;
@@ -37,8 +39,8 @@ impl GraphqlApi {
         Self { http, url: url.to_owned() }
     }
 
-    /// Calls an operation until it succeeds or is refused, for at most 15 seconds and until `deadline`. Returns
-    /// the value of its field. `key` spreads the tries of different calls.
+    /// Calls an operation until it succeeds or is refused, for at most 15 seconds and until 3 seconds before
+    /// `deadline`. Returns the value of its field. `key` spreads the tries of different calls.
     pub async fn call(
         &self,
         operation: Operation,
@@ -47,7 +49,7 @@ impl GraphqlApi {
         deadline: Instant,
     ) -> Result<Value, ErrorReply> {
         let body = operation.body(variables);
-        let deadline = deadline.min(now() + CALL_TIMEOUT);
+        let deadline = deadline.checked_sub(REPLY_TIME).unwrap_or(deadline).min(now() + CALL_TIMEOUT);
         let mut failures = 0;
         loop {
             let time_left = deadline.saturating_duration_since(now());

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use gateway::events::EventsGateway;
+use gateway::{events::EventsGateway, graphql::Operation, reply::ErrorReply};
 use serde_json::{Value, json};
 
 use crate::fake_services::{FakeServices, graphql_error};
@@ -88,13 +88,26 @@ async fn call_is_repeated_until_the_api_answers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn client_hears_that_the_service_is_unavailable() {
+async fn call_is_given_up_after_15_seconds() {
     let services = FakeServices::start().await;
     services.graphql_responses(vec![(503, json!({})); 1_000]);
     let start = tokio::time::Instant::now();
-    let (calls, messages) = serve(&services, event(caller(), &[json!({ "content": "Hi" })])).await;
+    let deadline = start.into_std() + Duration::from_secs(60);
+    let result = services.api().call(Operation::GetTurn, &json!({}), "key", deadline).await;
+    assert_eq!(result, Err(ErrorReply::unavailable()));
     let elapsed = start.elapsed();
-    assert!(elapsed <= Duration::from_secs(15) && calls.len() > 5, "{elapsed:?}, {} calls", calls.len());
+    assert!((Duration::from_secs(10)..=Duration::from_secs(15)).contains(&elapsed), "{elapsed:?}");
+}
+
+#[tokio::test]
+async fn client_hears_that_the_service_is_unavailable() {
+    let services = FakeServices::start().await;
+    services.graphql_responses(vec![(503, json!({})); 100]);
+    let gateway = EventsGateway::new(services.api(), services.events_api(), true);
+    let deadline = in_20_seconds() - Duration::from_secs(16);
+    gateway.serve(event(caller(), &[json!({ "content": "Hi" })]), deadline).await;
+    let (calls, messages) = services.take_calls_and_messages();
+    assert!(calls.len() > 1, "{} calls", calls.len());
     let [message] = messages.try_into().unwrap();
     assert_eq!((&message["type"], &message["code"]), (&json!("error"), &json!("Unavailable")));
 }
