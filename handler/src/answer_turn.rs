@@ -14,6 +14,7 @@ use turn::{
     claim::{ClaimRefusal, RunId, StoredTurn},
     effect::AttemptEnd,
     knowledge_tool::{remove_passages, stored_passages},
+    mirror::ReplyTo,
     model::ModelRequest,
     mutation::EndReason,
     request::{Agent, TurnRequest},
@@ -45,13 +46,14 @@ pub async fn answer_turn<E: Effects>(
         ClaimOutcome::Claimed(turn) => {
             answer_claimed_turn(request, &run_id, ClaimedTurn { turn, leased_at }, context).await
         }
-        ClaimOutcome::Refused(refusal) => on_claim_refused(refusal, &run_id, context).await,
+        ClaimOutcome::Refused(refusal) => on_claim_refused(refusal, &run_id, request.reply_to.as_ref(), context).await,
     }
 }
 
 async fn on_claim_refused<E: Effects>(
     refusal: ClaimRefusal,
     run_id: &RunId,
+    reply_to: Option<&ReplyTo>,
     context: &InvocationContext<'_, E>,
 ) -> Result<(), HandlerError> {
     tracing::info!(?refusal, "not claimed");
@@ -62,7 +64,9 @@ async fn on_claim_refused<E: Effects>(
         | ClaimRefusal::Ended
         | ClaimRefusal::Waiting
         | ClaimRefusal::LeasedByOtherStart => Ok(()),
-        ClaimRefusal::Unannounced | ClaimRefusal::Cancelled | ClaimRefusal::Expired => close_run(run_id, context).await,
+        // The attempt that has ended the turn has sent the answer.
+        ClaimRefusal::Unannounced => close_run(run_id, None, context).await,
+        ClaimRefusal::Cancelled | ClaimRefusal::Expired => close_run(run_id, reply_to, context).await,
     }
 }
 
@@ -97,7 +101,7 @@ async fn answer_claimed_turn<E: Effects>(
             claim: run_id.last_claim(turn),
             retrieval: RetrievalStart::for_question(&agent, &input, &caller),
             stored_passages: stored_passages(&input.kept_answer),
-            reply_to,
+            reply_to: reply_to.clone(),
             caller,
             leased_at: claimed.leased_at,
             request: model_request(&agent, &input),
@@ -131,7 +135,7 @@ async fn answer_claimed_turn<E: Effects>(
     }
     match end {
         AttemptEnd::Published | AttemptEnd::Waiting => Ok(()),
-        AttemptEnd::Superseded => close_if_lease_expired(run_id, turn, context).await,
+        AttemptEnd::Superseded => close_if_lease_expired(run_id, turn, reply_to.as_ref(), context).await,
         AttemptEnd::Unannounced => Err(HandlerError::Unannounced),
         AttemptEnd::OutOfTime => Err(HandlerError::OutOfTime),
     }
@@ -179,12 +183,13 @@ fn bookkeeping_deadline<E>(context: &InvocationContext<'_, E>) -> tokio::time::I
 async fn close_if_lease_expired<E: Effects>(
     run_id: &RunId,
     claimed: &StoredTurn,
+    reply_to: Option<&ReplyTo>,
     context: &InvocationContext<'_, E>,
 ) -> Result<(), HandlerError> {
     if !is_last_attempt(run_id, claimed, context).await? {
         return Ok(());
     }
-    match close_run(run_id, context).await {
+    match close_run(run_id, reply_to, context).await {
         Err(HandlerError::Leased) if is_last_attempt(run_id, claimed, context).await? => {
             // A publish of this attempt was accepted late and has renewed the lease. No other invocation
             // works on the turn, so this one fails, and its retry closes the turn or answers it.

@@ -50,11 +50,11 @@ pub trait Effects: Sync {
     /// Returns the turn's status after the write.
     fn write(&self, write: DirectWrite) -> impl Future<Output = Result<TurnStatus, WriteFailure>> + Send;
 
-    /// Sends copies of updates to a client that listens elsewhere, once. Dropping the future abandons them.
+    /// Sends messages to a client that listens elsewhere, once. Dropping the future abandons them.
     fn mirror(&self, request: Arc<MirrorRequest>) -> impl Future<Output = Result<(), MirrorFailure>> + Send;
 }
 
-/// The copies of updates that are not sent when an attempt is over.
+/// The messages of a mirror that are not sent when an attempt is over.
 pub struct RemainingCopies<'a, E> {
     mirror: Option<Mirror>,
     /// The request in flight.
@@ -62,10 +62,25 @@ pub struct RemainingCopies<'a, E> {
     effects: &'a E,
 }
 
-impl<E: Effects> RemainingCopies<'_, E> {
-    /// Sends the copies until a moment, and skips the others.
+impl<'a, E: Effects> RemainingCopies<'a, E> {
+    pub fn new(mirror: Mirror, effects: &'a E) -> Self {
+        Self { mirror: Some(mirror), request: Fuse::terminated(), effects }
+    }
+
+    /// Sends them until a moment, and skips the others. In the second half of the time only answers are sent.
     pub async fn send(mut self, until: Instant) {
-        let Some(mut mirror) = self.mirror else { return };
+        let Some(mut mirror) = self.mirror.take() else { return };
+        let half = until.saturating_duration_since(now()) / 2;
+        self.send_until(&mut mirror, until - half).await;
+        mirror.skip_updates(now());
+        self.send_until(&mut mirror, until).await;
+        let (skipped, is_complete) = (mirror.skipped(), mirror.is_idle());
+        if skipped > 0 || !is_complete {
+            tracing::info!(skipped, is_complete, "copies of updates not sent");
+        }
+    }
+
+    async fn send_until(&mut self, mirror: &mut Mirror, until: Instant) {
         while !mirror.is_idle() && now() < until {
             if let Some(request) = mirror.next_request(now()) {
                 self.request = self.effects.mirror(request).boxed().fuse();
@@ -77,14 +92,10 @@ impl<E: Effects> RemainingCopies<'_, E> {
                 () = sleep_until(wake_at.into()) => {}
             }
         }
-        let (skipped, is_complete) = (mirror.skipped(), mirror.is_idle());
-        if skipped > 0 || !is_complete {
-            tracing::info!(skipped, is_complete, "copies of updates not sent");
-        }
     }
 }
 
-/// Runs an attempt to its end. Returns the copies of updates that are still to be sent.
+/// Runs an attempt to its end. Returns the messages of its mirror that are still to be sent.
 pub async fn run_attempt<'a, E: Effects>(
     attempt: &mut Attempt,
     effects: &'a E,
@@ -105,7 +116,8 @@ pub async fn run_attempt<'a, E: Effects>(
                 Effect::RunTool(run) => tools.push(effects.run_tool(*run)),
                 Effect::StopTools => tools.clear(),
                 Effect::Publish(mutation) => {
-                    publish.set(effects.publish(mutation, attempt.is_mirrored()).fuse());
+                    let keeps_update = attempt.keeps_update(&mutation);
+                    publish.set(effects.publish(mutation, keeps_update).fuse());
                 }
                 Effect::Mirror(request) => mirror_request = effects.mirror(request).boxed().fuse(),
                 Effect::Write(direct_write) => write.set(effects.write(direct_write).fuse()),

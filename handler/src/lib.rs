@@ -39,7 +39,7 @@ use tracing::{Instrument, info_span};
 use turn::{
     deadlines::Deadlines,
     limits::Limits,
-    request::{Invocation, RenewApiKeyRequest},
+    request::{CloseRequest, Invocation, RenewApiKeyRequest},
 };
 use uuid::Uuid;
 
@@ -225,10 +225,11 @@ async fn dispatch<E: Effects>(payload: Value, context: &InvocationContext<'_, E>
             answer_turn::answer_turn(*request, context).instrument(span).await?;
             Ok(Value::Null)
         }
-        Invocation::Close(run_id) => {
+        Invocation::Close(CloseRequest { run_id, reply_to }) => {
             let span =
                 info_span!("close", conversation = run_id.conversation_id, turn = run_id.turn_id, run = run_id.run);
-            Box::pin(orphan_closer::close_run(&run_id, context)).instrument(span).await?;
+            let close = orphan_closer::close_run(&run_id, reply_to.as_ref(), context);
+            Box::pin(close).instrument(span).await?;
             Ok(Value::Null)
         }
         Invocation::Purge(request) => {

@@ -5,7 +5,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use api::types::{ContentBlock, SenderKind, TurnStatus};
+use api::types::{ContentBlock, ConversationEvent, SenderKind, TurnStatus};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::timeout_at;
@@ -14,8 +14,9 @@ use turn::{
     answer::Answer,
     claim::{RunId, StoredTurn},
     closing_decision::{ClosingDecision, ClosingEvent},
+    mirror::{Mirror, ReplyTo, RunEnd},
     mutation::{EndReason, Mutation, PublishFailure, StoredEvent, Update},
-    request::{PublishToolCallRequest, PurgeRequest},
+    request::{CloseRequest, PublishToolCallRequest, PurgeRequest},
     tool::StoredCalls,
     tool_runs::results_of_expired_wait,
     transcript::calls_without_results,
@@ -24,7 +25,7 @@ use turn::{
 use crate::{
     InvocationContext,
     answer_turn::load_kept_answer,
-    attempt_loop::Effects,
+    attempt_loop::{Effects, RemainingCopies},
     aws::{TableError, with_retries},
     clock::{self, epoch_milliseconds},
     errors::HandlerError,
@@ -51,8 +52,8 @@ struct RequestContext {
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
 enum FailedInvocation {
-    Turn(RunId),
-    Close(RunId),
+    Turn(CloseRequest),
+    Close(CloseRequest),
     Purge(PurgeRequest),
     PublishToolCall(PublishToolCallRequest),
 }
@@ -68,11 +69,12 @@ pub async fn close_failed_run<E: Effects>(
     let record: FailureRecord = serde_json::from_value(payload).map_err(HandlerError::from_payload_error)?;
     let RequestContext { request_id, condition } = record.request_context;
     match record.request_payload {
-        FailedInvocation::Turn(run_id) | FailedInvocation::Close(run_id) => {
+        FailedInvocation::Turn(request) | FailedInvocation::Close(request) => {
+            let CloseRequest { run_id, reply_to } = request;
             let span =
                 info_span!("close", conversation = run_id.conversation_id, turn = run_id.turn_id, run = run_id.run);
             span.in_scope(|| tracing::warn!(request_id, condition, "an invocation failed for good"));
-            close_run(&run_id, context).instrument(span).await
+            close_run(&run_id, reply_to.as_ref(), context).instrument(span).await
         }
         FailedInvocation::Purge(PurgeRequest { conversation_id }) => {
             tracing::error!(conversation = conversation_id, request_id, condition, "a conversation is not purged");
@@ -87,13 +89,26 @@ pub async fn close_failed_run<E: Effects>(
     }
 }
 
-/// Closes the run's turn or announces its end. An earlier invocation may have done a part of that.
-pub async fn close_run<E: Effects>(run_id: &RunId, context: &InvocationContext<'_, E>) -> Result<(), HandlerError> {
-    match with_retries(context.jitter_seed(), || close_in_table(run_id, context)).await? {
-        AfterClose::Done => Ok(()),
-        AfterClose::Leased => Err(HandlerError::Leased),
-        AfterClose::Announce(turn) => announce_end(run_id, &turn, context).await,
+/// Closes the run's turn or announces its end, and sends the answer to who else listens. An earlier invocation
+/// may have done a part of that.
+pub async fn close_run<E: Effects>(
+    run_id: &RunId,
+    reply_to: Option<&ReplyTo>,
+    context: &InvocationContext<'_, E>,
+) -> Result<(), HandlerError> {
+    let (turn, is_closed_now) = match with_retries(context.jitter_seed(), || close_in_table(run_id, context)).await? {
+        AfterClose::Done => return Ok(()),
+        AfterClose::Leased => return Err(HandlerError::Leased),
+        AfterClose::Announce(turn) => (turn, false),
+        AfterClose::AnnounceOwn(turn) => (turn, true),
+    };
+    let Some(event) = load_last_event(run_id, &turn, context).await? else { return Ok(()) };
+    let announced = announce_end(run_id, &turn, &event, context).await;
+    // The invocation that has closed the turn tells of it even while AppSync is down. A repeated one does not.
+    if is_closed_now || announced.is_ok() {
+        send_answer(run_id, &turn, &event, reply_to, context).await;
     }
+    announced
 }
 
 /// The next step once the turn needs no more writes to the table.
@@ -102,6 +117,8 @@ enum AfterClose {
     /// A handler holds the lease: the invocation is repeated later.
     Leased,
     Announce(StoredTurn),
+    /// The same, and this invocation has closed the turn.
+    AnnounceOwn(StoredTurn),
 }
 
 /// Tries once. Fails if the turn changes between the read and the write.
@@ -138,7 +155,7 @@ async fn close_turn<E: Effects>(
     context.table.supersede_orphaned_events(run_id, turn, context.jitter_seed()).await?;
     let event = closing_event(run_id, turn, reason, context).await?;
     context.table.close_turn(run_id, turn, &event, agent_id, context.clock.now()).await?;
-    Ok(AfterClose::Announce(StoredTurn {
+    Ok(AfterClose::AnnounceOwn(StoredTurn {
         status: reason.status(),
         last_position: event.position,
         last_sequence: event.sequence,
@@ -177,26 +194,47 @@ async fn expired_results<E>(
     Ok(results_of_expired_wait(stored, Answer::event_room(&context.limits)))
 }
 
-/// Publishes the turn's last event. A turn that ended without an event of its own needs no announcement.
-async fn announce_end<E: Effects>(
+/// The event that has ended the turn. A turn that ended without an event of its own needs no announcement.
+async fn load_last_event<E>(
     run_id: &RunId,
     turn: &StoredTurn,
     context: &InvocationContext<'_, E>,
-) -> Result<(), HandlerError> {
+) -> Result<Option<ConversationEvent>, TableError> {
     let last_event = context.table.load_event(&run_id.conversation_id, turn.last_position).await?;
-    let Some(event) = last_event else { return Ok(()) };
-    let is_answer = event.sender.kind != SenderKind::User && event.turn_id.as_ref() == Some(&run_id.turn_id);
-    if !is_answer {
-        return Ok(());
-    }
-    let mutation = Mutation {
-        claim: run_id.last_claim(turn),
-        sequence: turn.last_sequence,
-        update: Update::Stored(StoredEvent { id: event.id, position: event.position, status: turn.status }),
-    };
+    Ok(last_event
+        .filter(|event| event.sender.kind != SenderKind::User && event.turn_id.as_ref() == Some(&run_id.turn_id)))
+}
+
+/// Publishes the turn's last event.
+async fn announce_end<E: Effects>(
+    run_id: &RunId,
+    turn: &StoredTurn,
+    event: &ConversationEvent,
+    context: &InvocationContext<'_, E>,
+) -> Result<(), HandlerError> {
+    let stored = StoredEvent { id: event.id.clone(), position: event.position, status: turn.status };
+    let mutation =
+        Mutation { claim: run_id.last_claim(turn), sequence: turn.last_sequence, update: Update::Stored(stored) };
     let until = context.deadlines.give_up_at.min(clock::now() + context.limits.announce_timeout);
     let published = timeout_at(until.into(), publish_until_accepted(Arc::new(mutation), context)).await;
     published.unwrap_or(Err(HandlerError::Unannounced))
+}
+
+/// Tries for a short time. A client that does not get the answer reads the turn.
+async fn send_answer<E: Effects>(
+    run_id: &RunId,
+    turn: &StoredTurn,
+    event: &ConversationEvent,
+    reply_to: Option<&ReplyTo>,
+    context: &InvocationContext<'_, E>,
+) {
+    let Some(reply_to) = reply_to else { return };
+    let InvocationContext { limits, deadlines, effects, .. } = *context;
+    let claim = run_id.last_claim(turn);
+    let mut mirror = Mirror::new(reply_to.clone(), claim, limits.mirror_retry, context.jitter_seed());
+    mirror.push_answer(&RunEnd::of_stored_event(turn.last_sequence, turn.status, event));
+    let until = deadlines.give_up_at.min(clock::now() + limits.closing_answer_timeout);
+    RemainingCopies::new(mirror, effects).send(until).await;
 }
 
 /// Repeats the publish until AppSync accepts it, or refuses it for good.

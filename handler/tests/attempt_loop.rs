@@ -20,7 +20,7 @@ use turn::{
     effect::AttemptEnd,
     knowledge::{Knowledge, RetrievalRequest},
     limits::Limits,
-    mirror::{MirrorFailure, MirrorRequest, ReplyTo},
+    mirror::{Connection, Listener, MirrorFailure, MirrorRequest, ReplyTo},
     model::{ModelError, ModelRequest, ModelStop, StreamEvent, ToolOutput},
     mutation::{Accepted, AgentEvent, Mutation, PublishFailure, Update},
     request::Agent,
@@ -153,7 +153,8 @@ impl Effects for Environment {
 
     async fn publish(&self, mutation: Arc<Mutation>, keeps_update: bool) -> Result<Accepted, PublishFailure> {
         let sequence = mutation.sequence;
-        assert_eq!(keeps_update, self.reply_to.is_some(), "an update is kept for a mirror");
+        let keeps = self.reply_to.as_ref().is_some_and(|to| to.stream) && !mutation.closes_turn();
+        assert_eq!(keeps_update, keeps, "an update is kept for a stream");
         self.log.push(Record::PublishSent(mutation));
         sleep(self.latency).await;
         self.log.push(Record::PublishDone(sequence));
@@ -564,7 +565,8 @@ fn attempt_start(now: std::time::Instant) -> AttemptStart {
 fn mirrored(mirror_latency: Option<u64>) -> Environment {
     let items = (0..40).map(|_| text(50, "tick ")).chain([stop(1)]);
     let mut environment = Environment::new(30, [model_stream(items, StreamEnd::Ends)]);
-    environment.reply_to = Some(ReplyTo::Events("/responses/ann".into()));
+    let listener = Listener::Events("/chat/responses/ann".into());
+    environment.reply_to = Some(ReplyTo { listener, stream: true, request_id: None });
     environment.mirror_latency = mirror_latency.map(Duration::from_millis);
     environment
 }
@@ -579,7 +581,7 @@ fn mirror_sent(environment: &Environment) -> Vec<Vec<u32>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn mirror_gets_every_accepted_update_in_order() {
+async fn mirror_gets_every_accepted_update_and_the_answer_in_order() {
     let environment = mirrored(Some(200));
     assert_eq!(environment.run().await, AttemptEnd::Published);
     let published = environment.publish_times().len() as u32;
@@ -587,6 +589,25 @@ async fn mirror_gets_every_accepted_update_in_order() {
     let sent_before = environment.times(|record| matches!(record, Record::MirrorDone(_)));
     let ended = environment.times(|record| *record == Record::AttemptEnded)[0];
     assert!(sent_before.last().is_some_and(|at| *at > ended), "the last copies follow the end of the attempt");
+}
+
+#[tokio::test(start_paused = true)]
+async fn mirror_without_a_stream_keeps_no_update_and_gets_the_answer() {
+    let mut environment = mirrored(Some(200));
+    environment.reply_to.as_mut().unwrap().stream = false;
+    assert_eq!(environment.run().await, AttemptEnd::Published);
+    let published = environment.publish_times().len() as u32;
+    assert_eq!(mirror_sent(&environment), [[published]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_mirror_sends_the_answer_before_its_time_is_over() {
+    let mut environment = mirrored(Some(2_000));
+    let connection = Connection { connection_id: "abc=".into(), user_id: "ann".into() };
+    environment.reply_to.as_mut().unwrap().listener = Listener::Websocket(connection);
+    assert_eq!(environment.run().await, AttemptEnd::Published);
+    let published = environment.publish_times().len() as u32;
+    assert_eq!(mirror_sent(&environment).concat(), [1, 2, 3, published], "updates of the first half give way");
 }
 
 #[tokio::test(start_paused = true)]

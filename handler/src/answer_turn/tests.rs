@@ -4,7 +4,7 @@ use api::types::{StopReason, ToolStatus, TurnStatus};
 use serde_json::{Value, json};
 use turn::{
     knowledge::{Filter, Passage},
-    mirror::{Connection, ReplyTo},
+    mirror::{Connection, Listener, MessageKind, MirrorMessage},
     model::{CitedPassage, ModelStop, Role, StreamEvent, ToolOutput, TranscriptBlock},
     mutation::{Author, EndReason, PublishFailure, Update},
     tool::{CallerCredential, GraphqlTool, NoCredential, ToolTarget},
@@ -33,19 +33,20 @@ async fn queued_turn_is_claimed_answered_and_published() {
 }
 
 #[tokio::test]
-async fn copies_of_the_updates_go_where_the_request_says() {
+async fn updates_and_the_answer_go_where_the_request_says() {
+    let connection = Connection { connection_id: "abc=".into(), user_id: "ann".into() };
     for (reply_to, expected) in [
-        (json!({ "events": "/responses/ann" }), ReplyTo::Events("/responses/ann".into())),
+        (json!({ "events": "/chat/responses/ann", "stream": true }), Listener::Events("/chat/responses/ann".into())),
         (
-            json!({ "websocket": { "connectionId": "abc=" } }),
-            ReplyTo::Websocket(Connection { connection_id: "abc=".into() }),
+            json!({ "websocket": { "connectionId": "abc=", "userId": "ann" }, "stream": true }),
+            Listener::Websocket(connection),
         ),
     ] {
         let invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
         let members = json!({ "question": question("Why?"), "replyTo": reply_to });
         invocation.serve(turn_payload(members)).await.unwrap();
         let mirrored = invocation.take_mirrored();
-        assert!(mirrored.iter().all(|request| request.reply_to == expected));
+        assert!(mirrored.iter().all(|request| request.listener == expected));
         let copied: Vec<u32> =
             mirrored.iter().flat_map(|request| &request.messages).map(|message| message.sequence).collect();
         let published: Vec<u32> = invocation.take_published().iter().map(|mutation| mutation.sequence).collect();
@@ -55,9 +56,50 @@ async fn copies_of_the_updates_go_where_the_request_says() {
 
 #[tokio::test]
 async fn turn_without_a_place_for_copies_sends_none() {
+    for reply_to in [json!(null), json!(7), json!({ "events": 7 }), json!({ "fax": "7" }), json!({ "stream": true })] {
+        let invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
+        invocation.serve(turn_payload(json!({ "question": question("Why?"), "replyTo": reply_to }))).await.unwrap();
+        assert_eq!(invocation.take_mirrored(), [], "{reply_to}");
+        assert!(invocation.take_published().last().unwrap().closes_turn());
+    }
+}
+
+#[tokio::test]
+async fn answer_alone_is_sent_without_a_stream() {
     let invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
-    invocation.serve(turn_payload(json!({ "question": question("Why?"), "replyTo": null }))).await.unwrap();
-    assert_eq!(invocation.take_mirrored(), []);
+    let reply_to = json!({ "events": "/chat/responses/ann", "requestId": "7" });
+    invocation.serve(turn_payload(json!({ "question": question("Why?"), "replyTo": reply_to }))).await.unwrap();
+    assert_eq!(answers(&invocation), [("COMPLETED".to_owned(), "So be it.".to_owned(), json!("7"))]);
+}
+
+#[tokio::test]
+async fn end_that_appsync_does_not_announce_is_told_once() {
+    let mut invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
+    invocation.limits.announce_timeout = Duration::from_millis(20);
+    invocation.script_publish_results(repeat_n(Err(PublishFailure::Refused), 2));
+    let payload = turn_payload(json!({
+        "question": question("Why?"), "replyTo": { "events": "/chat/responses/ann" },
+    }));
+    let outcome = invocation.serve(payload.clone()).await;
+    assert!(matches!(outcome, Err(HandlerError::Unannounced)), "{outcome:?}");
+    assert_eq!(answers(&invocation), [("COMPLETED".to_owned(), "So be it.".to_owned(), Value::Null)]);
+    invocation.serve(payload).await.unwrap();
+    assert!(invocation.take_published().last().unwrap().closes_turn(), "the repeated invocation announces the end");
+    assert_eq!(answers(&invocation), []);
+}
+
+#[tokio::test]
+async fn end_of_a_turn_that_cannot_be_claimed_is_told() {
+    let reply_to = json!({ "websocket": { "connectionId": "abc=", "userId": "ann" } });
+    for (status, expected) in
+        [("CANCELLING", "The answer was stopped."), ("QUEUED", "The answer could not be started. Try again.")]
+    {
+        let turn = with(turn_item(status, None, 0), "attempt", number(0));
+        let invocation = TestInvocation::with_items([turn, conversation_item()]).await;
+        invocation.serve(turn_payload(json!({ "question": question("Why?"), "replyTo": reply_to }))).await.unwrap();
+        let [(_, text, _)] = answers(&invocation).try_into().unwrap();
+        assert_eq!(text, expected);
+    }
 }
 
 #[tokio::test]
@@ -65,7 +107,7 @@ async fn hanging_mirror_fails_no_turn() {
     let mut invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
     invocation.is_mirror_hanging = true;
     invocation.limits.mirror_timeout = Duration::from_millis(20);
-    let reply_to = json!({ "events": "/responses/ann" });
+    let reply_to = json!({ "events": "/chat/responses/ann", "stream": true });
     let members = json!({ "question": question("Why?"), "replyTo": reply_to, "askedBy": "ann" });
     invocation.serve(turn_payload(members)).await.unwrap();
     assert!(invocation.take_published().last().unwrap().closes_turn());
@@ -627,6 +669,18 @@ async fn failed_token_count_does_not_fail_the_invocation() {
 
 fn queued_turn() -> Item {
     turn_item("QUEUED", None, FAR)
+}
+
+/// The status, the text and the request's id of each answer since the last call.
+fn answers(invocation: &TestInvocation) -> Vec<(String, String, Value)> {
+    let messages = invocation.take_mirrored().into_iter().flat_map(|request| request.messages.clone());
+    let answer = |message: MirrorMessage| {
+        assert_eq!(message.kind, MessageKind::Answer);
+        let answer: Value = serde_json::from_str(&message.text).unwrap();
+        let text = answer["message"].as_str().or(answer["result"]["text"].as_str()).unwrap();
+        (answer["status"].as_str().unwrap().to_owned(), text.to_owned(), answer["id"].clone())
+    };
+    messages.map(answer).collect()
 }
 
 fn question_item() -> Item {

@@ -29,7 +29,7 @@ use futures::Stream;
 use turn::{
     direct_write::{DirectWrite, WriteFailure},
     knowledge::RetrievalRequest,
-    mirror::{MirrorFailure, MirrorRequest, ReplyTo},
+    mirror::{Listener, MirrorFailure, MirrorRequest},
     model::{ModelError, ModelRequest, StreamEvent},
     mutation::{Accepted, Mutation, PublishFailure},
     retrieval::RetrievalResult,
@@ -204,13 +204,15 @@ impl<M: Model> Effects for InvocationClients<'_, M> {
     }
 
     async fn mirror(&self, request: Arc<MirrorRequest>) -> Result<(), MirrorFailure> {
-        let Clients { events_api, connections, .. } = self.clients;
-        match (&request.reply_to, events_api, connections) {
-            (ReplyTo::Events(channel), Some(events_api), _) => events_api.publish(channel, &request.messages).await,
-            (ReplyTo::Websocket(to), _, Some(connections)) => {
-                connections.send(&to.connection_id, &request.messages).await
+        let Clients { events_api, connections, table, .. } = self.clients;
+        match (&request.listener, events_api, connections) {
+            (Listener::Events(channel), Some(events_api), _) => {
+                events::publish(events_api, channel, &request.messages).await
             }
-            (ReplyTo::Events(_), None, _) | (ReplyTo::Websocket(_), _, None) => {
+            (Listener::Websocket(to), _, Some(connections)) => {
+                connections::send(connections, to, &request.messages, table).await
+            }
+            (Listener::Events(_), None, _) | (Listener::Websocket(_), _, None) => {
                 tracing::error!("copies of updates are asked for, and the deployment does not send them");
                 Err(MirrorFailure::Gone)
             }

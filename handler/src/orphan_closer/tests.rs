@@ -96,6 +96,81 @@ async fn answered_tool_call_is_published_until_accepted_or_stale() {
 }
 
 #[tokio::test]
+async fn closed_turn_is_told_to_who_else_listens() {
+    let turn = turn_item("RUNNING", Some(NOW), FAR);
+    let items = [turn, conversation_item(), batch_item(1, 2, "So "), batch_item(1, 3, "be")];
+    let invocation = TestInvocation::with_items(items).await;
+    let mut record = failure_record(1);
+    record["requestPayload"]["replyTo"] = json!({ "events": "/chat/responses/ann", "requestId": "7" });
+    invocation.serve(record.clone()).await.unwrap();
+    let failure = json!({
+        "code": "INTERRUPTED", "message": "The work on the answer was interrupted. Try again.", "retryable": true,
+    });
+    let answer = json!({
+        "type": "answer", "id": "7", "result": { "text": "So be" }, "sessionId": "c1", "turnId": "t1", "attempt": 1,
+        "sequence": 4, "status": "FAILED", "failure": failure,
+    });
+    assert_eq!(take_messages(&invocation), [answer]);
+    mark_announced(&invocation).await;
+    invocation.serve(record).await.unwrap();
+    assert_eq!(take_messages(&invocation), [] as [Value; 0], "a repeated record tells nothing");
+}
+
+#[tokio::test]
+async fn end_is_told_though_appsync_is_down_and_not_at_every_try() {
+    let turn = turn_item("RUNNING", Some(NOW), FAR);
+    let invocation = TestInvocation::with_items([turn, conversation_item()]).await;
+    let mut record = failure_record(1);
+    record["requestPayload"]["replyTo"] = json!({ "websocket": { "connectionId": "abc=", "userId": "ann" } });
+    for told in [1, 0] {
+        invocation.script_publish_results([Err(PublishFailure::Refused)]);
+        let outcome = invocation.serve(record.clone()).await;
+        assert!(matches!(outcome, Err(HandlerError::Unannounced)), "{outcome:?}");
+        assert_eq!(take_messages(&invocation).len(), told);
+    }
+}
+
+#[tokio::test]
+async fn cancelled_wait_is_told_by_the_order_to_announce_it() {
+    let tools = AttributeValue::M(map([("kind", string("TOOL"))]));
+    let closing_event = with(answer_item(8, 1), "sender", tools);
+    let turn = with(ended_turn(), "status", string("CANCELLED"));
+    let invocation = TestInvocation::with_items([turn, closing_event]).await;
+    let order = json!({
+        "type": "close", "conversationId": "c1", "turnId": "t1", "run": 1,
+        "replyTo": { "websocket": { "connectionId": "abc=", "userId": "ann" } },
+    });
+    invocation.serve(order).await.unwrap();
+    let [message] = take_messages(&invocation).try_into().unwrap();
+    assert_eq!((&message["message"], &message["status"]), (&json!("The answer was stopped."), &json!("CANCELLED")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn hanging_listener_fails_no_closing_and_takes_three_seconds() {
+    let turn = turn_item("RUNNING", Some(NOW), FAR);
+    let mut invocation = TestInvocation::with_items([turn, conversation_item()]).await;
+    invocation.is_mirror_hanging = true;
+    let mut record = failure_record(1);
+    record["requestPayload"]["replyTo"] = json!({ "events": "/chat/responses/ann" });
+    let started = tokio::time::Instant::now();
+    invocation.serve(record).await.unwrap();
+    assert_eq!(started.elapsed().as_secs(), 3);
+    assert_eq!(invocation.table.stored_json("TURN#t1").await["status"], "FAILED");
+    assert_eq!(invocation.take_published().len(), 1);
+}
+
+#[tokio::test]
+async fn unreadable_listener_fails_no_closing() {
+    let turn = turn_item("RUNNING", Some(NOW), FAR);
+    let invocation = TestInvocation::with_items([turn, conversation_item()]).await;
+    let mut record = failure_record(1);
+    record["requestPayload"]["replyTo"] = json!({ "fax": 7 });
+    invocation.serve(record).await.unwrap();
+    assert_eq!(invocation.table.stored_json("TURN#t1").await["status"], "FAILED");
+    assert_eq!(take_messages(&invocation), [] as [Value; 0]);
+}
+
+#[tokio::test]
 async fn leased_turn_is_not_closed() {
     let items = [turn_item("RUNNING", Some(NOW + 60_000), 1), conversation_item()];
     let invocation = TestInvocation::with_items(items.clone()).await;
@@ -271,6 +346,20 @@ fn take_announced(invocation: &TestInvocation) -> Vec<(u32, Update)> {
     let published = invocation.take_published();
     assert!(published.iter().all(|mutation| (mutation.claim.run, mutation.claim.attempt) == (1, 1)));
     published.iter().map(|mutation| (mutation.sequence, mutation.update.clone())).collect()
+}
+
+/// The messages to who else listens since the last call of this function.
+fn take_messages(invocation: &TestInvocation) -> Vec<Value> {
+    let requests = invocation.take_mirrored();
+    let messages = requests.iter().flat_map(|request| &request.messages);
+    messages.map(|message| serde_json::from_str(&message.text).unwrap()).collect()
+}
+
+/// As AppSync does once it has accepted the announcement.
+async fn mark_announced(invocation: &TestInvocation) {
+    let items = invocation.table.all_items().await;
+    let turn = items.into_iter().find(|item| item["sk"] == string("TURN#t1")).unwrap();
+    invocation.table.put_items([with(turn, "announced", boolean(true))]).await;
 }
 
 /// Turn t1 of which call b waits. Call a has its result.

@@ -89,7 +89,7 @@ pub struct AttemptStart {
     pub retrieval: Option<RetrievalStart>,
     /// The passages that the model has found in earlier attempts, by their numbers.
     pub stored_passages: BTreeMap<usize, Passage>,
-    /// Where copies of the updates go.
+    /// Where copies of the updates and the answer go.
     pub reply_to: Option<ReplyTo>,
     pub limits: Limits,
     pub deadlines: Deadlines,
@@ -341,9 +341,9 @@ impl Attempt {
         [step_at, batch_at, mirror_at].into_iter().flatten().fold(self.delivery.wake_at(), Instant::min)
     }
 
-    /// Whether the updates of accepted publishes are needed, for the mirror.
-    pub fn is_mirrored(&self) -> bool {
-        self.mirror.is_some()
+    /// Whether the update of an accepted publish is needed, for the mirror.
+    pub fn keeps_update(&self, mutation: &Mutation) -> bool {
+        self.mirror.as_ref().is_some_and(|mirror| mirror.keeps_update(mutation))
     }
 
     /// The mirror of an attempt that is over, with what it has not sent yet.
@@ -403,7 +403,7 @@ impl Attempt {
         let sequence = self.delivery.sequence_in_flight();
         let result = result.map(|Accepted { status, update }| {
             if let (Some(mirror), Some(sequence), Some(update)) = (&mut self.mirror, sequence, update) {
-                mirror.push(sequence, update);
+                mirror.push_update(sequence, &update);
             }
             status
         });
@@ -726,6 +726,12 @@ impl Attempt {
             DeliveryOutcome::Cancel => self.cancel(),
             DeliveryOutcome::End(end) => self.end = Some(end),
         }
+        let Some(mirror) = &mut self.mirror else { return };
+        if self.end == Some(AttemptEnd::Waiting) {
+            mirror.push_wait();
+        } else if self.end == Some(AttemptEnd::Published) || self.delivery.has_written_end() {
+            mirror.push_end();
+        }
     }
 
     fn cancel(&mut self) {
@@ -832,7 +838,11 @@ impl Attempt {
     /// Numbers an update and hands it to the delivery.
     fn deliver(&mut self, update: Update, now: Instant) {
         self.last_sequence += 1;
-        self.delivery.put(Mutation { claim: self.claim.clone(), sequence: self.last_sequence, update }, now);
+        let mutation = Mutation { claim: self.claim.clone(), sequence: self.last_sequence, update };
+        if let Some(mirror) = &mut self.mirror {
+            mirror.on_delivery(&mutation);
+        }
+        self.delivery.put(mutation, now);
     }
 }
 

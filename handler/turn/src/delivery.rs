@@ -125,6 +125,11 @@ impl Delivery {
         matches!(self.mode, DeliveryMode::WritingDirectly)
     }
 
+    /// Whether the turn is closed by a direct write.
+    pub fn has_written_end(&self) -> bool {
+        matches!(self.mode, DeliveryMode::Announcing { .. })
+    }
+
     /// The attempt goes on instead of waiting: the update that begins the wait is not sent again. If it is in
     /// flight, it may still be accepted, and then the attempt is over.
     pub fn withdraw_wait(&mut self) {

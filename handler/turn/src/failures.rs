@@ -1,5 +1,5 @@
 //! The table of failures: what each failure code means to users, logs and programs.
-use api::types::FailureCode;
+use api::types::{FailureCode, StopReason};
 
 /// The log level of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,5 +52,21 @@ impl Failure {
 impl From<Failure> for api::types::Failure {
     fn from(failure: Failure) -> Self {
         Self { code: Some(failure.code), message: failure.message.to_owned(), retryable: failure.retryable }
+    }
+}
+
+/// What a user reads in place of the text of an answer that did not fail and has none.
+pub const fn no_text_sentence(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::Cancelled => "The answer was stopped.",
+        StopReason::Deadline => "There was no answer in time. Ask again.",
+        StopReason::MaxTokens | StopReason::ContextWindowExceeded => {
+            "The model has used up its tokens before its answer."
+        }
+        StopReason::MaxSteps => "The model has called tools for as often as it may, without an answer.",
+        StopReason::ContentFiltered | StopReason::GuardrailIntervened => "A filter has withheld the answer.",
+        StopReason::EndTurn | StopReason::StopSequence | StopReason::MalformedOutput | StopReason::Other => {
+            "The model has answered without a text. Try again."
+        }
     }
 }

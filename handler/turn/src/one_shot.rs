@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     deadlines::Deadlines,
-    failures::Failure,
+    failures::{Failure, no_text_sentence},
     json_size::fitting_prefix,
     knowledge::{Filter, RetrievalRequest},
     model_settings::{refused_by_model, without},
@@ -180,26 +180,23 @@ impl AnswerText {
 
 impl OneShotFailure {
     fn of_stop(reason: StopReason) -> Self {
-        let (code, message, retryable) = match reason {
-            StopReason::Deadline => (
-                StopCode::Deadline,
-                "There was no answer in time. Ask again, or ask in a conversation, where there is more time.",
-                true,
-            ),
-            StopReason::MaxTokens | StopReason::ContextWindowExceeded => {
-                (StopCode::MaxTokens, "The model has used up its tokens before its answer.", false)
-            }
-            StopReason::MaxSteps => {
-                (StopCode::MaxSteps, "The model has called tools for as often as it may, without an answer.", false)
-            }
-            StopReason::ContentFiltered | StopReason::GuardrailIntervened => {
-                (StopCode::ContentFiltered, "A filter has withheld the answer.", false)
-            }
+        let (code, retryable) = match reason {
+            StopReason::Deadline => (StopCode::Deadline, true),
+            StopReason::MaxTokens | StopReason::ContextWindowExceeded => (StopCode::MaxTokens, false),
+            StopReason::MaxSteps => (StopCode::MaxSteps, false),
+            StopReason::ContentFiltered | StopReason::GuardrailIntervened => (StopCode::ContentFiltered, false),
             StopReason::EndTurn
             | StopReason::StopSequence
             | StopReason::MalformedOutput
             | StopReason::Cancelled
-            | StopReason::Other => (StopCode::NoText, "The model has answered without a text. Try again.", true),
+            | StopReason::Other => (StopCode::NoText, true),
+        };
+        let message = match reason {
+            StopReason::Deadline => {
+                "There was no answer in time. Ask again, or ask in a conversation, where there is more time."
+            }
+            StopReason::Cancelled => no_text_sentence(StopReason::Other),
+            reason => no_text_sentence(reason),
         };
         Self { code: OneShotCode::Stopped(code), message, retryable }
     }

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use api::types::{ConversationEvent, InferenceSettings, ToolCall};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -22,7 +22,7 @@ pub enum Invocation {
     Purge(PurgeRequest),
     /// Closes a turn whose handler died, because a resolver could not read all of its text, or announces the
     /// end of a turn that was cancelled while it waited.
-    Close(RunId),
+    Close(CloseRequest),
     /// Publishes a tool call that was answered while other calls of its turn still wait.
     PublishToolCall(PublishToolCallRequest),
     /// Asks whether an agent may have these tools. The invocation returns what is wrong with them.
@@ -63,7 +63,8 @@ pub struct TurnRequest {
     /// When this start of the run was ordered, in milliseconds since 1970. The same in every delivery of the
     /// invocation.
     pub started_at: Option<u64>,
-    /// Where copies of the run's updates go besides the subscriptions. `None` for nowhere.
+    /// Where copies of the run's updates and its answer go besides the subscriptions. `None` for nowhere.
+    #[serde(default, deserialize_with = "readable_reply_to")]
     pub reply_to: Option<ReplyTo>,
     /// With how many users the conversation is shared.
     #[serde(default)]
@@ -74,6 +75,23 @@ impl TurnRequest {
     pub fn run_id(&self) -> RunId {
         RunId { conversation_id: self.conversation_id.clone(), turn_id: self.turn_id.clone(), run: self.run }
     }
+}
+
+/// Asks for the end of a run, or for its announcement.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CloseRequest {
+    #[serde(flatten)]
+    pub run_id: RunId,
+    /// Where the answer goes besides the subscriptions. `None` for nowhere.
+    #[serde(default, deserialize_with = "readable_reply_to")]
+    pub reply_to: Option<ReplyTo>,
+}
+
+/// No turn depends on who else listens, so what cannot be read is nowhere.
+fn readable_reply_to<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ReplyTo>, D::Error> {
+    let value = Option::<Value>::deserialize(deserializer)?;
+    Ok(value.and_then(|value| serde_json::from_value(value).ok()))
 }
 
 /// Asks for the removal of a deleted conversation's items.

@@ -25,6 +25,11 @@ pub fn usage_key(user_id: &str, day: &str) -> Item {
     key(&format!("USAGE#{user_id}"), &format!("DAY#{day}"))
 }
 
+/// The key of a user's connection to the WebSocket API.
+pub fn connection_key(user_id: &str, connection_id: &str) -> Item {
+    key(&format!("CONNECTIONS#{user_id}"), connection_id)
+}
+
 /// The partition of a conversation with its events and turns.
 pub fn conversation_partition(conversation_id: &str) -> String {
     format!("CONVERSATION#{conversation_id}")

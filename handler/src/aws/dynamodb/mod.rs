@@ -2,6 +2,7 @@
 mod attributes;
 mod claim;
 mod close_write;
+mod connections;
 mod direct_write;
 mod error;
 mod expressions;

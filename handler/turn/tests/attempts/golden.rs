@@ -11,11 +11,12 @@ use std::{
 
 use api::types::{Citation, ContentBlock, ToolCall, ToolUse, Usage};
 use serde::Serialize;
+use serde_json::Value;
 use turn::{
     direct_write::DirectWrite,
     effect::{AttemptEnd, Effect},
     limits::Limits,
-    mirror::{MirrorFailure, ReplyTo},
+    mirror::{Listener, MessageKind, MirrorFailure, MirrorMessage, ReplyTo},
     model::{ModelRequest, SearchResult, StreamEvent, ToolOutput, TranscriptBlock, TranscriptMessage},
     mutation::{AgentEvent, Author, EndReason, Mutation, Update},
 };
@@ -54,8 +55,12 @@ fn mirror_changes_no_other_effect() {
         let without = simulate(Script { reply_to: None, ..script() });
         let never = VecDeque::from([None]);
         let retryable = Some(Scripted { result: Err(MirrorFailure::Retryable), latency: None });
-        for mirror_results in [never, VecDeque::new(), VecDeque::from(vec![retryable; 9])] {
-            let reply_to = Some(ReplyTo::Events("/responses/u1".into()));
+        let all_results = [never, VecDeque::new(), VecDeque::from(vec![retryable; 9])];
+        for (mirror_results, stream) in
+            all_results.into_iter().flat_map(|results| [(results.clone(), true), (results, false)])
+        {
+            let listener = Listener::Events("/chat/responses/u1".into());
+            let reply_to = Some(ReplyTo { listener, stream, request_id: None });
             let with = simulate(Script { reply_to, mirror_results, ..script() });
             let printed = |timeline: &Timeline| {
                 let others = timeline.effects.iter().filter(|(_, effect)| !matches!(effect, Effect::Mirror(_)));
@@ -215,15 +220,41 @@ fn print_effect(at: Duration, effect: &Effect) -> String {
             format!("write #{} {}", event.sequence, print_update(&event.update))
         }
         Effect::Mirror(request) => {
-            let messages = request.messages.iter().map(|message| {
-                let reference = if message.is_reference { "reference to " } else { "" };
-                format!("{reference}#{}", message.sequence)
-            });
-            format!("mirror {}", messages.collect::<Vec<_>>().join(", "))
+            format!("mirror {}", request.messages.iter().map(print_message_to_client).collect::<Vec<_>>().join(", "))
         }
         Effect::End(end) => format!("end: {end:?}"),
     };
     format!("{:>6} {printed}\n", at.as_millis())
+}
+
+fn print_message_to_client(message: &MirrorMessage) -> String {
+    let sequence = message.sequence;
+    match message.kind {
+        MessageKind::Delta => format!("#{sequence}"),
+        MessageKind::Reference => format!("reference to #{sequence}"),
+        MessageKind::Answer => print_answer(&serde_json::from_str(&message.text).unwrap()),
+    }
+}
+
+fn print_answer(answer: &Value) -> String {
+    let text = answer["message"].as_str().or(answer["result"]["text"].as_str()).unwrap();
+    let status = answer["status"].as_str().unwrap();
+    let mut printed = format!("answer #{} {status}: {}", answer["sequence"], print_text(text));
+    if let Some(part) = answer["part"].as_u64() {
+        write!(printed, ", part {part} of {}", answer["parts"]).unwrap();
+    }
+    for citation in answer["citations"].as_array().into_iter().flatten() {
+        let citation: Citation = serde_json::from_value(citation.clone()).unwrap();
+        printed.push_str(&print_citation(&citation));
+    }
+    if let Some(code) = answer["failure"]["code"].as_str() {
+        write!(printed, ", failure {code}").unwrap();
+    }
+    for call in answer["pending"].as_array().into_iter().flatten() {
+        let call: ToolCall = serde_json::from_value(call.clone()).unwrap();
+        write!(printed, ", {}", print_call_state(&call)).unwrap();
+    }
+    printed
 }
 
 fn print_update(update: &Update) -> String {

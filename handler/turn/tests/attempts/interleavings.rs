@@ -14,7 +14,7 @@ use turn::{
     effect::{AttemptEnd, Effect},
     knowledge::{KnowledgeFailure, Passage, RetrievalError},
     limits::Limits,
-    mirror::{MirrorFailure, MirrorRequest, ReplyTo},
+    mirror::{Listener, MessageKind, MirrorFailure, MirrorRequest, ReplyTo},
     model::{CitedPassage, ModelError, ModelStop, StreamEvent, ToolOutput},
     mutation::{Accepted, Mutation, PublishFailure, Update, Wait},
     retrieval::RetrievalResult,
@@ -88,6 +88,7 @@ proptest! {
         event_max_bytes in 4_150_usize..5_000,
         knowledge in select(vec![None, None, Some(KnowledgeFailure::Answer), Some(KnowledgeFailure::Fail)]),
         model_id in select(vec!["anthropic.claude-opus-4-1", "amazon.nova-pro-v1:0"]),
+        stream in any::<bool>(),
     ) {
         // With citations, an event has more room.
         let event_max_bytes = if knowledge.is_some() { event_max_bytes + 8_000 } else { event_max_bytes };
@@ -99,7 +100,11 @@ proptest! {
             tools: vec![tool("look"), tool("change"), tool("ask"), tool("page")],
             knowledge: knowledge.map(script::knowledge),
             model_id: model_id.into(),
-            reply_to: Some(ReplyTo::Events("/responses/u1".into())),
+            reply_to: Some(ReplyTo {
+                listener: Listener::Events("/chat/responses/u1".into()),
+                stream,
+                request_id: None,
+            }),
             ..Script::default()
         });
         for event in events {
@@ -224,7 +229,7 @@ struct Environment {
     mirror: Option<Arc<MirrorRequest>>,
     /// The requests of the mirror that have a result, each once for all its tries.
     mirrored: Vec<Arc<MirrorRequest>>,
-    /// The sequences of the updates that AppSync has accepted.
+    /// The sequences of the updates that AppSync has accepted and that the mirror is to copy.
     accepted: BTreeSet<u32>,
     /// The tools that run.
     tools: Vec<ToolRun>,
@@ -363,8 +368,10 @@ impl Environment {
             Ok(TurnStatus::Running) if sent.begins_wait() => Ok(TurnStatus::Waiting),
             result => result,
         };
-        let accepted = result.map(|status| Accepted { status, update: Some(update_text(&sent)) });
-        if result.is_ok() {
+        let keeps_update = self.attempt.keeps_update(&sent);
+        let update = keeps_update.then(|| update_text(&sent));
+        let accepted = result.map(|status| Accepted { status, update });
+        if result.is_ok() && keeps_update {
             self.accepted.insert(sent.sequence);
         }
         drop(sent);
@@ -451,7 +458,7 @@ impl Environment {
         self.apply(ExternalEvent::TimePasses(Duration::from_millis(100)));
     }
 
-    /// Every accepted update is sent once, in order, or skipped.
+    /// Every accepted update is sent once, in order, or skipped. So is the end of the run, which is the last.
     fn finish_mirror(&mut self) {
         let mut mirror = self.attempt.take_mirror().unwrap();
         if self.mirror.is_some() {
@@ -467,11 +474,24 @@ impl Environment {
             }
         }
         self.mirrored.dedup();
-        let sent: Vec<u32> = self.mirrored.iter().flat_map(|request| &request.messages).map(|m| m.sequence).collect();
-        assert!(sent.is_sorted_by(|one, next| one < next), "copies are sent once and in order: {sent:?}");
-        assert!(sent.iter().all(|sequence| self.accepted.contains(sequence)), "only accepted updates are copied");
-        let without_result = self.accepted.len() - sent.len();
-        assert!(mirror.skipped() as usize >= without_result, "an update that is not sent is skipped");
+        let messages = || self.mirrored.iter().flat_map(|request| &request.messages);
+        let sent: Vec<u32> = messages().map(|message| message.sequence).collect();
+        assert!(sent.is_sorted_by(|one, next| one < next), "messages are sent once and in order: {sent:?}");
+        let copies = messages().filter(|message| message.kind != MessageKind::Answer);
+        let copies: Vec<u32> = copies.map(|message| message.sequence).collect();
+        assert!(copies.iter().all(|sequence| self.accepted.contains(sequence)), "only accepted updates are copied");
+        let answers: Vec<u32> = sent.iter().filter(|sequence| !copies.contains(sequence)).copied().collect();
+        let last_sequence = self.sent.keys().last().copied();
+        let is_end = |sequence: &u32| Some(*sequence) == last_sequence || self.is_wait(*sequence);
+        assert!(answers.iter().all(is_end), "the answer is about the update that ends the run: {answers:?}");
+        let has_end = self.end.is_some_and(AttemptEnd::ends_work);
+        assert!(answers.len() <= usize::from(has_end), "a run has one answer, at its end: {answers:?}");
+        let unsent = self.accepted.len() + usize::from(has_end) - sent.len();
+        assert!(mirror.skipped() as usize >= unsent, "what is not sent is skipped");
+    }
+
+    fn is_wait(&self, sequence: u32) -> bool {
+        self.sent.get(&sequence).is_some_and(|mutation| mutation.begins_wait())
     }
 
     fn handle(&mut self, input: Input) {

@@ -34,7 +34,8 @@
 //! appsync 100..60000 retryable   the result of every publish sent in that time; without an end: from then on
 //! write 3 retryable 100          the result of writing sequence 3 directly; one line per try
 //! renew accepted CANCELLING      the result of renewing the lease; one line per renewal
-//! reply-to events                copies of the updates go to a channel; also websocket, to a connection
+//! reply-to events stream         the answer goes to a channel, and copies of the updates; also events alone,
+//!                                and websocket, to a connection
 //! mirror retryable 100           the result of the mirror's next request; also accepted, refused, gone and,
 //!                                for no result ever, never
 //! ```
@@ -55,7 +56,7 @@ use turn::{
     knowledge::{Knowledge, KnowledgeFailure, KnowledgeMode, Passage, RetrievalError},
     knowledge_tool::search_tool,
     limits::Limits,
-    mirror::{Connection, MirrorFailure, ReplyTo},
+    mirror::{Connection, Listener, MirrorFailure, ReplyTo},
     model::{CitedPassage, ModelError, ModelStop, StreamEvent, ToolOutput},
     mutation::PublishFailure,
     retrieval::RetrievalResult,
@@ -294,11 +295,19 @@ fn parse_mirror_result(text: &str) -> Option<MirrorResult> {
 }
 
 fn parse_reply_to(text: &str) -> Option<ReplyTo> {
-    Some(match text {
-        "events" => ReplyTo::Events("/responses/u1".into()),
-        "websocket" => ReplyTo::Websocket(Connection { connection_id: "L0SM9cOFvHcCIhw=".into() }),
+    let (listener, stream) = match text.split_once(' ') {
+        Some((listener, "stream")) => (listener, true),
+        Some(_) => return None,
+        None => (text, false),
+    };
+    let listener = match listener {
+        "events" => Listener::Events("/chat/responses/u1".into()),
+        "websocket" => {
+            Listener::Websocket(Connection { connection_id: "L0SM9cOFvHcCIhw=".into(), user_id: "u1".into() })
+        }
         _ => return None,
-    })
+    };
+    Some(ReplyTo { listener, stream, request_id: None })
 }
 
 fn parse_appsync_period(text: &str) -> Option<AppSyncPeriod> {

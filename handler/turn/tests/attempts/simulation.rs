@@ -30,7 +30,7 @@ pub struct Timeline {
     pub effects: Vec<(Duration, Effect)>,
     /// The deltas that reached the attempt before its stream was closed.
     pub deltas: Vec<ReceivedDelta>,
-    /// How many updates the mirror skipped.
+    /// How many messages the mirror skipped.
     pub skipped_copies: u32,
     pub end: AttemptEnd,
 }
@@ -50,6 +50,8 @@ struct Simulation {
     model_stream: VecDeque<(Instant, ModelStep)>,
     publish: Option<(Instant, PublishResult)>,
     write: Option<(Instant, WriteResult)>,
+    /// Whether the attempt needs the update of the next publish.
+    keeps_update: bool,
     /// The update whose publish is in flight, as subscribers get it.
     update: Option<String>,
     /// The request of the mirror in flight. Without a time it gets no result.
@@ -75,6 +77,7 @@ pub fn simulate(script: Script) -> Timeline {
         model_stream: VecDeque::new(),
         publish: None,
         write: None,
+        keeps_update: false,
         update: None,
         mirror: None,
         search_count: 0,
@@ -91,6 +94,9 @@ pub fn simulate(script: Script) -> Timeline {
                 simulation.send_remaining_copies(attempt.take_mirror());
                 let Simulation { effects, deltas, skipped_copies, .. } = simulation;
                 return Timeline { effects, deltas, skipped_copies, end };
+            }
+            if let Effect::Publish(mutation) = &effect {
+                simulation.keeps_update = attempt.keeps_update(mutation);
             }
             simulation.perform(effect);
         }
@@ -149,7 +155,7 @@ impl Simulation {
         let scripted = self.script.publishes.get_mut(&mutation.sequence).and_then(VecDeque::pop_front);
         let scripted = scripted.unwrap_or(Scripted { result: self.appsync_result(mutation), latency: None });
         self.publish = Some((self.now + self.latency(scripted), scripted.result));
-        self.update = self.script.reply_to.as_ref().map(|_| update_text(mutation));
+        self.update = self.keeps_update.then(|| update_text(mutation));
     }
 
     fn mirror(&mut self) {
@@ -164,7 +170,15 @@ impl Simulation {
     /// What the event loop does after the end of an attempt.
     fn send_remaining_copies(&mut self, mirror: Option<Mirror>) {
         let Some(mut mirror) = mirror else { return };
-        let until = self.now + self.script.limits.mirror_timeout;
+        let timeout = self.script.limits.mirror_timeout;
+        let until = self.now + timeout;
+        self.send_copies_until(until - timeout / 2, &mut mirror);
+        mirror.skip_updates(self.now);
+        self.send_copies_until(until, &mut mirror);
+        self.skipped_copies = mirror.skipped();
+    }
+
+    fn send_copies_until(&mut self, until: Instant, mirror: &mut Mirror) {
         while !mirror.is_idle() && self.now < until {
             if let Some(request) = mirror.next_request(self.now) {
                 self.perform(Effect::Mirror(request));
@@ -177,7 +191,6 @@ impl Simulation {
                 mirror.on_result(result, self.now);
             }
         }
-        self.skipped_copies = mirror.skipped();
     }
 
     /// The result of a publish that has no line of its own in the script.

@@ -1,0 +1,74 @@
+//! Where a client listens that gets copies of a run's updates, and how much one request to it may have.
+use serde::Deserialize;
+
+/// Where copies of a run's updates go, and which.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplyTo {
+    #[serde(flatten)]
+    pub listener: Listener,
+    /// Whether the client gets every update, and not the answer alone.
+    #[serde(default)]
+    pub stream: bool,
+    /// The client's id of its request, for the messages: at most 128 characters.
+    pub request_id: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Listener {
+    /// The path of a channel of AppSync Events.
+    Events(String),
+    Websocket(Connection),
+}
+
+/// A connection of the deployment's WebSocket API.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Connection {
+    pub connection_id: String,
+    /// The user who has opened it. The table keeps it under this id.
+    pub user_id: String,
+}
+
+/// How much one request may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestLimits {
+    pub messages: usize,
+    /// Of all messages, and so of each. A larger update is replaced by a reference, and a larger answer comes
+    /// in parts.
+    pub bytes: usize,
+}
+
+impl Listener {
+    pub const fn request_limits(&self) -> RequestLimits {
+        match self {
+            // AppSync takes 5 events a request, each of at most 240 KB.
+            Self::Events(_) => RequestLimits { messages: 5, bytes: 240_000 },
+            // A request is one message of at most 128 KB. Below 32 KB it is one frame and one billed message.
+            Self::Websocket(_) => RequestLimits { messages: 1, bytes: 32_000 },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::*;
+
+    #[test]
+    fn reply_to_is_read_as_the_resolvers_write_it() {
+        let events: ReplyTo = from_value(json!({ "events": "/chat/responses/ann" })).unwrap();
+        let listener = Listener::Events("/chat/responses/ann".into());
+        assert_eq!(events, ReplyTo { listener, stream: false, request_id: None });
+        let websocket = json!({
+            "websocket": { "connectionId": "abc=", "userId": "API_KEY" }, "stream": true, "requestId": "7",
+        });
+        let websocket: ReplyTo = from_value(websocket).unwrap();
+        let connection = Connection { connection_id: "abc=".into(), user_id: "API_KEY".into() };
+        let expected =
+            ReplyTo { listener: Listener::Websocket(connection), stream: true, request_id: Some("7".into()) };
+        assert_eq!(websocket, expected);
+    }
+}
