@@ -14,6 +14,7 @@ mod cursors;
 mod documents;
 mod event_streams;
 mod events_api;
+mod gateway;
 mod handshakes;
 mod mcp_messages;
 mod requests;

@@ -15,9 +15,9 @@ use tokio::net::TcpListener;
 use turn::mirror::{Connection, MessageKind, MirrorFailure, MirrorMessage};
 
 use super::{
-    connections::Connections,
+    connections::{self, Connections},
     dynamodb::test_support::{embedded_table, key},
-    events::EventsApi,
+    events::{self, EventsApi},
     http_client,
     signed_http::{self, SignedHttp},
 };
@@ -86,7 +86,7 @@ async fn events_are_published_in_one_signed_request() {
     let (server, url) = Server::start(&[200], json!({ "failed": [], "successful": [] })).await;
     let events_api = EventsApi::new(signed_http(), &format!("{url}/event"));
     let texts = [r#"{"sequence":1}"#, r#"{"text":"é <b>"}"#];
-    assert_eq!(events_api.publish("/chat/responses/ann", &messages(texts)).await, Ok(()));
+    assert_eq!(events::publish(&events_api, "/chat/responses/ann", &messages(texts)).await, Ok(()));
     let [request] = server.take_requests().try_into().ok().unwrap();
     assert_eq!(request.path, "/event");
     assert!(request.authorization.contains("/eu-west-1/appsync/aws4_request"), "{}", request.authorization);
@@ -100,7 +100,7 @@ async fn failed_event_of_a_publish_is_not_repeated() {
     for body in [json!({ "failed": [failed], "successful": [] }), json!({ "failed": [{ "index": 9 }] }), json!(7)] {
         let (server, url) = Server::start(&[200], body).await;
         let events_api = EventsApi::new(signed_http(), &url);
-        assert_eq!(events_api.publish("/chat/responses/ann", &messages(["{}"])).await, Ok(()));
+        assert_eq!(events::publish(&events_api, "/chat/responses/ann", &messages(["{}"])).await, Ok(()));
         assert_eq!(server.take_requests().len(), 1);
     }
 }
@@ -112,10 +112,10 @@ async fn errors_of_events_say_whether_to_try_again() {
     for (status, expected) in cases {
         let (_, url) = Server::start(&[status], json!({ "errors": [] })).await;
         let events_api = EventsApi::new(signed_http(), &url);
-        assert_eq!(events_api.publish("/a", &messages(["{}"])).await, Err(expected), "{status}");
+        assert_eq!(events::publish(&events_api, "/a", &messages(["{}"])).await, Err(expected), "{status}");
     }
     let closed = EventsApi::new(signed_http(), "http://127.0.0.1:1/event");
-    assert_eq!(closed.publish("/a", &messages(["{}"])).await, Err(Retryable));
+    assert_eq!(events::publish(&closed, "/a", &messages(["{}"])).await, Err(Retryable));
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn connection_gets_each_message_as_it_is() {
     let connections = Connections::new(signed_http(), &format!("{url}/prod/"));
     let to = Connection { connection_id: "L0S+9c/vHw=".into(), user_id: "ann".into() };
     let table = embedded_table().await;
-    assert_eq!(connections.send(&to, &messages(["{}", "é"]), &table).await, Ok(()));
+    assert_eq!(connections::send(&connections, &to, &messages(["{}", "é"]), &table).await, Ok(()));
     let [first, second] = server.take_requests().try_into().ok().unwrap();
     assert_eq!(first.path, "/prod/@connections/L0S%2B9c%2FvHw%3D");
     assert!(first.authorization.contains("/eu-west-1/execute-api/aws4_request"), "{}", first.authorization);
@@ -141,7 +141,7 @@ async fn errors_of_a_connection_say_whether_it_is_gone_and_then_it_is_deleted() 
         let to = Connection { connection_id: "abc=".into(), user_id: "https://a.example#ann".into() };
         let table = embedded_table().await;
         table.put_items([key("CONNECTIONS#https://a.example#ann", "abc=")]).await;
-        let result = connections.send(&to, &messages(["1", "2", "3"]), &table).await;
+        let result = connections::send(&connections, &to, &messages(["1", "2", "3"]), &table).await;
         assert_eq!(result, Err(expected), "{status}");
         assert_eq!(table.all_items().await.is_empty(), expected == Gone, "{status}");
         assert_eq!(server.take_requests().len(), 2, "nothing is sent after a failure");
