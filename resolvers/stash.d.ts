@@ -26,8 +26,8 @@ interface Stash {
    */
   groups: string[];
   /**
-   * Where copies of the updates go besides the subscriptions. Missing but in requests of the gateway. Written
-   * by auth/authenticate; read by messages/putUserMessage, turns/requeueTurn and turns/putToolAnswer.
+   * Where the answer goes besides the subscriptions. Missing but in requests of the gateway. Written by
+   * auth/authenticate; read by messages/putUserMessage, turns/requeueTurn and turns/putToolAnswer.
    */
   replyTo?: ReplyTo;
   /**
@@ -328,7 +328,7 @@ interface StoredTurn {
    */
   callerCredential?: CallerCredential;
   /**
-   * Where copies of the run's updates go besides the subscriptions. A run after the answers to tool calls
+   * Where the run's answer goes besides the subscriptions. A run after the answers to tool calls
    * keeps it, unless an answer of the user who asked names another place.
    */
   replyTo?: ReplyTo;
@@ -337,7 +337,10 @@ interface StoredTurn {
 /** A ReplyTo of the schema. */
 interface ReplyTo {
   events?: string;
-  websocket?: { connectionId: string };
+  /** The table keeps the connection under the user's id. */
+  websocket?: { connectionId: string; userId: string };
+  stream?: boolean;
+  requestId?: string;
 }
 
 /** The state of a tool call. */

@@ -14,7 +14,7 @@ export function request(ctx) {
   ctx.stash.userName = userNameOf(identity?.claims ?? {});
   ctx.stash.isAdministrator = !isGateway && isAdministrator(identity);
   ctx.stash.groups = groupsOf(identity);
-  if (ctx.args.replyTo) ctx.stash.replyTo = checkedReplyTo(ctx.args.replyTo);
+  if (ctx.args.replyTo) ctx.stash.replyTo = checkedReplyTo(ctx);
   return {};
 }
 
@@ -38,21 +38,41 @@ function requireOwnAccess(ctx) {
 }
 
 /**
- * The identity of the user for whom the gateway makes the request, as over GraphQL with the same token; null
- * for the API key. The gateway has no requests of its own. The fields inside of a result read what the root
- * field has authorized, as nobody in particular.
+ * The identity of the user for whom the gateway makes the request, as over GraphQL with the same credential;
+ * null for the API key. The gateway has no requests of its own. The fields inside of a result read what the
+ * root field has authorized, as nobody in particular.
  */
 function representedIdentity(ctx) {
   const { accountId, username } = ctx.identity;
   if (ctx.source) return { accountId, username };
   if (!ctx.args.onBehalfOf) util.unauthorized();
-  const { issuer, sub, name, groups, apiKey } = ctx.args.onBehalfOf;
+  const { issuer, sub, name, groups, apiKey, iam } = ctx.args.onBehalfOf;
   const isToken = !isNull(issuer);
+  const given = [isToken, !!apiKey, !isNull(iam)].filter((isGiven) => isGiven);
   requireInput('onBehalfOf.sub', isToken === !isNull(sub), 'given with issuer, and left out without it');
-  requireInput('onBehalfOf.apiKey', isToken !== !!apiKey, 'true without issuer, and left out with it');
+  const isOne = given.length === 1;
+  requireInput('onBehalfOf.issuer', isOne, 'given, or apiKey true, or iam given: exactly one of them');
   requireInput('onBehalfOf.name', isToken || isNull(name), 'left out without issuer');
   requireInput('onBehalfOf.groups', isToken || isNull(groups), 'left out without issuer');
-  if (!isToken) return null;
+  if (iam) return iamIdentity(ctx, iam);
+  return isToken ? tokenIdentity(ctx.args.onBehalfOf) : null;
+}
+
+/** As over GraphQL, where the deployment lets in nobody with IAM but by a parameter. */
+function iamIdentity(ctx, { accountId, username, cognitoIdentityId }) {
+  if (ctx.env.IAM_ACCESS !== 'true') util.unauthorized();
+  const isAccount = util.matches('\\A[0-9]{12}\\z', accountId);
+  requireInput('onBehalfOf.iam.accountId', isAccount, '12 digits');
+  const isName = util.matches('\\A[A-Za-z0-9_+=,.@:-]{1,255}\\z', username);
+  requireInput('onBehalfOf.iam.username', isName, '1 to 255 of A-Z, a-z, 0-9 and _+=,.@:-');
+  const isIdentity = isNull(cognitoIdentityId) || util.matches(IDENTITY_ID, cognitoIdentityId);
+  requireInput('onBehalfOf.iam.cognitoIdentityId', isIdentity, 'a region, : and a UUID');
+  return { accountId, username, cognitoIdentityId };
+}
+
+const IDENTITY_ID = '\\A[a-z0-9-]{1,30}:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\\z';
+
+function tokenIdentity({ issuer, sub, name, groups }) {
   const isIssuer = util.matches('\\A[\\x21\\x22\\x24-\\x7E]{1,512}\\z', issuer);
   requireInput('onBehalfOf.issuer', isIssuer, '1 to 512 printable ASCII characters without blanks and #');
   const isSubject = util.matches('\\A[\\x20-\\x7E]{1,255}\\z', sub);
@@ -64,18 +84,25 @@ function representedIdentity(ctx) {
   return { issuer, sub, groups, claims: { name } };
 }
 
-/** Where the handler sends copies of the updates: a channel of AppSync Events, or a connection. */
-function checkedReplyTo({ events, websocket }) {
+/**
+ * Where the handler sends the answer, and copies of the updates if they are wanted: a channel of AppSync
+ * Events, or a connection, which the table keeps under its user's id.
+ */
+function checkedReplyTo(ctx) {
+  const { events, websocket, stream, requestId } = ctx.args.replyTo;
   const isOne = isNull(events) !== isNull(websocket);
   requireInput('replyTo.events', isOne, 'given, or websocket: exactly one of the two');
+  const isRequestId = isNull(requestId) || (requestId.length <= 128 && isUnicode(requestId));
+  requireInput('replyTo.requestId', isRequestId, 'at most 128 characters, without lone surrogates');
+  const format = { ...(stream ? { stream } : {}), ...(isNull(requestId) ? {} : { requestId }) };
   if (!isNull(events)) {
     requireInput('replyTo.events', util.matches(CHANNEL, events), CHANNEL_RULE);
-    return { events };
+    return { events, ...format };
   }
   const { connectionId } = websocket;
   const isConnection = util.matches('\\A[A-Za-z0-9_=+/-]{1,128}\\z', connectionId);
   requireInput('replyTo.websocket.connectionId', isConnection, '1 to 128 of A-Z, a-z, 0-9, _, =, +, / and -');
-  return { websocket: { connectionId } };
+  return { websocket: { connectionId, userId: ctx.stash.userId }, ...format };
 }
 
 /** One to five segments. The first is the namespace. */

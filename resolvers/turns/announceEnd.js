@@ -8,7 +8,8 @@ import { runtime } from '@aws-appsync/utils';
 export function request(ctx) {
   const { announcesEnd, turn } = ctx.stash;
   if (!announcesEnd) runtime.earlyReturn(ctx.prev.result);
-  const payload = { type: 'close', conversationId: turn.conversationId, turnId: turn.id, run: turn.run };
+  const { id: turnId, conversationId, replyTo, run } = turn;
+  const payload = { type: 'close', conversationId, turnId, run, replyTo };
   return { operation: 'Invoke', invocationType: 'Event', payload };
 }
 

@@ -69,7 +69,8 @@ const invoke = (payload) => ({ operation: 'Invoke', invocationType: 'Event', pay
  */
 function closeOrder(ctx) {
   const { turn } = ctx.stash;
-  return { type: 'close', conversationId: turn.conversationId, turnId: turn.id, run: turn.run };
+  const { id: turnId, conversationId, replyTo, run } = turn;
+  return { type: 'close', conversationId, turnId, run, replyTo };
 }
 
 /**
@@ -159,9 +160,6 @@ function toTurn(ctx) {
 
 const isNull = (value) => value === undefined || value === null;
 
-/** All callers with the API key are one user. */
-const isApiKey = (ctx) => ctx.stash.userId === 'API_KEY';
-
 /** An agent as the handler gets it. */
 function toPayloadAgent(agent) {
   const { id, version, name, modelId, systemPrompt, inference, contextBytes } = agent;
@@ -169,3 +167,6 @@ function toPayloadAgent(agent) {
   const model = { modelId, systemPrompt, inference, contextBytes };
   return { id, version, name, ...model, tools, maxSteps, toolTimeoutSeconds, knowledge };
 }
+
+/** All callers with the API key are one user. */
+const isApiKey = (ctx) => ctx.stash.userId === 'API_KEY';

@@ -21,7 +21,7 @@ fn on_behalf_of(name: &str) -> Value {
 
 async fn send(fixture: &Fixture, conversation_id: &str, id: &str, on_behalf_of: Value) -> Result<Value, Value> {
     let document = "mutation ($conversationId: ID, $id: ID, $who: OnBehalfOf, $to: ReplyTo) { result: sendMessage(input: {conversationId: $conversationId, id: $id, text: \"Hello\"}, onBehalfOf: $who, replyTo: $to) { id conversationId question { text sender { id name } } } }";
-    let reply_to = json!({ "events": "/responses/ann" });
+    let reply_to = json!({ "websocket": { "connectionId": "abc=" }, "stream": true, "requestId": "7" });
     let variables = json!({ "conversationId": conversation_id, "id": id, "who": on_behalf_of, "to": reply_to });
     fixture.execute(&fixture.gateway, document, variables).await.map_err(error_type_and_info)
 }
@@ -56,7 +56,25 @@ async fn handler_gets_the_user_and_the_place_for_copies() {
     let payload = fixture.payloads().remove(0);
     assert_eq!(payload["askedBy"], format!("{ISSUER}#ann"));
     assert_eq!(payload["callerGroups"], json!(["red"]));
-    assert_eq!(payload["replyTo"], json!({ "events": "/responses/ann" }));
+    let user_id = format!("{ISSUER}#ann");
+    let connection = json!({ "connectionId": "abc=", "userId": user_id });
+    assert_eq!(payload["replyTo"], json!({ "websocket": connection, "stream": true, "requestId": "7" }));
+}
+
+#[tokio::test]
+async fn iam_user_has_the_same_conversations_over_graphql_and_on_behalf() {
+    let fixture = Fixture::with_parameters([("IamAccess", "true")]);
+    let ann = iam_user("ann");
+    fixture.create_conversation(&ann, "c1").await;
+    let user_id = fixture.get_caller(&ann).await["id"].as_str().unwrap().to_owned();
+    let (account_id, username) = user_id.strip_prefix("IAM#").unwrap().split_once('#').unwrap();
+    let who = json!({ "iam": { "accountId": account_id, "username": username } });
+    send(&fixture, "c1", "m1", who.clone()).await.unwrap();
+    assert_eq!(read(&fixture, who.clone()).await.unwrap()["ownerId"], user_id);
+    assert_eq!(fixture.payloads()[0]["askedBy"], user_id);
+    let unauthorized = Err(json!({ "errorType": "Unauthorized", "errorInfo": null }));
+    let without_iam = Fixture::with_parameters([("IamAccess", "false")]);
+    assert_eq!(read(&without_iam, who).await, unauthorized);
 }
 
 #[tokio::test]

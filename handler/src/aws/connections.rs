@@ -12,7 +12,7 @@ use super::{
 };
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long it is tried to delete the item of a closed connection, which expires on its own.
+/// How long it is tried to delete the item of a closed connection.
 const FORGET_TIMEOUT: Duration = Duration::from_secs(2);
 /// The connection is closed, or not yet open.
 const GONE: u16 = 410;
@@ -29,11 +29,16 @@ impl Connections {
         Self { http, url: url.trim_end_matches('/').to_owned() }
     }
 
-    /// Sends each message once, in order, until one fails.
-    pub async fn send(&self, connection_id: &str, messages: &[MirrorMessage]) -> Result<(), MirrorFailure> {
-        let url = self.connection_url(connection_id);
+    /// Sends each message once, in order, until one fails. A connection that is closed is deleted from the
+    /// table.
+    pub async fn send(&self, to: &Connection, messages: &[MirrorMessage], table: &Table) -> Result<(), MirrorFailure> {
+        let url = self.connection_url(&to.connection_id);
         for message in messages {
-            self.post(&url, message).await?;
+            let result = self.post(&url, message).await;
+            if result == Err(MirrorFailure::Gone) {
+                forget(to, table).await;
+            }
+            result?;
         }
         Ok(())
     }
@@ -59,8 +64,8 @@ impl Connections {
     }
 }
 
-/// Deletes the table's item of a connection that is closed.
-pub async fn forget(connection: &Connection, table: &Table) {
+/// Tries for a short time, because the item expires on its own.
+async fn forget(connection: &Connection, table: &Table) {
     let Connection { connection_id, user_id } = connection;
     match timeout(FORGET_TIMEOUT, table.delete_connection(user_id, connection_id)).await {
         Ok(Ok(())) => {}

@@ -12,9 +12,15 @@ use axum::{
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use turn::mirror::{MessageKind, MirrorFailure, MirrorMessage};
+use turn::mirror::{Connection, MessageKind, MirrorFailure, MirrorMessage};
 
-use super::{connections::Connections, events::EventsApi, http_client, signed_http::SignedHttp};
+use super::{
+    connections::Connections,
+    dynamodb::test_support::{embedded_table, key},
+    events::EventsApi,
+    http_client,
+    signed_http::SignedHttp,
+};
 
 struct Request {
     path: String,
@@ -116,7 +122,9 @@ async fn errors_of_events_say_whether_to_try_again() {
 async fn connection_gets_each_message_as_it_is() {
     let (server, url) = Server::start(&[200], Value::Null).await;
     let connections = Connections::new(signed_http(), &format!("{url}/prod/"));
-    assert_eq!(connections.send("L0S+9c/vHw=", &messages(["{}", "é"])).await, Ok(()));
+    let to = Connection { connection_id: "L0S+9c/vHw=".into(), user_id: "ann".into() };
+    let table = embedded_table().await;
+    assert_eq!(connections.send(&to, &messages(["{}", "é"]), &table).await, Ok(()));
     let [first, second] = server.take_requests().try_into().ok().unwrap();
     assert_eq!(first.path, "/prod/@connections/L0S%2B9c%2FvHw%3D");
     assert!(first.authorization.contains("/eu-west-1/execute-api/aws4_request"), "{}", first.authorization);
@@ -124,14 +132,18 @@ async fn connection_gets_each_message_as_it_is() {
 }
 
 #[tokio::test]
-async fn errors_of_a_connection_say_whether_it_is_gone() {
+async fn errors_of_a_connection_say_whether_it_is_gone_and_then_it_is_deleted() {
     use MirrorFailure::{Gone, Refused, Retryable};
     let cases = [(400, Refused), (403, Refused), (410, Gone), (413, Refused), (429, Retryable), (500, Retryable)];
     for (status, expected) in cases {
         let (server, url) = Server::start(&[200, status], Value::Null).await;
         let connections = Connections::new(signed_http(), &url);
-        let result = connections.send("abc=", &messages(["1", "2", "3"])).await;
+        let to = Connection { connection_id: "abc=".into(), user_id: "https://a.example#ann".into() };
+        let table = embedded_table().await;
+        table.put_items([key("CONNECTIONS#https://a.example#ann", "abc=")]).await;
+        let result = connections.send(&to, &messages(["1", "2", "3"]), &table).await;
         assert_eq!(result, Err(expected), "{status}");
+        assert_eq!(table.all_items().await.is_empty(), expected == Gone, "{status}");
         assert_eq!(server.take_requests().len(), 2, "nothing is sent after a failure");
     }
 }

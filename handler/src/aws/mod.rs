@@ -209,13 +209,7 @@ impl<M: Model> Effects for InvocationClients<'_, M> {
         let Clients { events_api, connections, table, .. } = self.clients;
         match (&request.listener, events_api, connections) {
             (Listener::Events(channel), Some(events_api), _) => events_api.publish(channel, &request.messages).await,
-            (Listener::Websocket(to), _, Some(connections)) => {
-                let result = connections.send(&to.connection_id, &request.messages).await;
-                if result == Err(MirrorFailure::Gone) {
-                    connections::forget(to, table).await;
-                }
-                result
-            }
+            (Listener::Websocket(to), _, Some(connections)) => connections.send(to, &request.messages, table).await,
             (Listener::Events(_), None, _) | (Listener::Websocket(_), _, None) => {
                 tracing::error!("copies of updates are asked for, and the deployment does not send them");
                 Err(MirrorFailure::Gone)

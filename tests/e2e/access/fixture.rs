@@ -15,7 +15,7 @@ const TURN: &str = "t1";
 /// An agent with tools.
 const AGENT: &str = "clerk";
 
-/// Ends the names of fields with the argument that only the gateway may give.
+/// In the names of fields with the argument that only the gateway may give.
 const ON_BEHALF_OF: &str = ".onBehalfOf";
 
 pub struct Fixture<'a> {
@@ -36,7 +36,7 @@ impl Fixture<'_> {
     pub async fn create_conversation(&self, field: &str, owner: &Owner) -> SharedConversation {
         let id = new_id();
         let create = CreateConversation { id: Some(id.clone()), ..CreateConversation::default() };
-        let field = field.strip_suffix(ON_BEHALF_OF).unwrap_or(field);
+        let field = field.split_once(ON_BEHALF_OF).map_or(field, |(field, _)| field);
         owner.api.call(&create).await.unwrap();
         for (user, access) in [(&owner.writer, Access::Write), (&owner.reader, Access::Read)] {
             if let Some(user) = user {
@@ -161,7 +161,7 @@ impl SharedConversation {
             "Subscription.onConversationUpdate" => {
                 ("subscription ($id: ID!) { onConversationUpdate(conversationId: $id) { sequence } }", id)
             }
-            other if other.ends_with(ON_BEHALF_OF) || other.ends_with(".replyTo") => self.gateway_request(other),
+            other if other.contains(ON_BEHALF_OF) || other.ends_with(".replyTo") => self.gateway_request(other),
             other if other.contains("Agent") => agent_query(other),
             other => self.tool_query(other),
         };
@@ -191,9 +191,25 @@ impl SharedConversation {
                 "mutation ($input: SendMessageInput!) { sendMessage(input: $input, onBehalfOf: { apiKey: true }) { id } }",
                 message,
             ),
-            "Mutation.sendMessage.replyTo" => (
-                "mutation ($input: SendMessageInput!) { sendMessage(input: $input, replyTo: { events: \"/responses/a\" }) { id } }",
+            "Mutation.sendMessage.onBehalfOf.iam" => (
+                "mutation ($input: SendMessageInput!) { sendMessage(input: $input, onBehalfOf: { iam: { accountId: \"111122223333\", username: \"a\" } }) { id } }",
                 message,
+            ),
+            "Mutation.sendMessage.replyTo" => (
+                "mutation ($input: SendMessageInput!) { sendMessage(input: $input, replyTo: { events: \"/chat/responses/a\", stream: true, requestId: \"1\" }) { id } }",
+                message,
+            ),
+            "Mutation.retryTurn.replyTo" => (
+                "mutation ($conversationId: ID!, $id: ID!) { retryTurn(conversationId: $conversationId, id: $id, replyTo: { events: \"/chat/responses/a\" }) { id } }",
+                turn,
+            ),
+            "Mutation.continueTurn.replyTo" => (
+                "mutation ($conversationId: ID!, $id: ID!) { continueTurn(conversationId: $conversationId, id: $id, replyTo: { websocket: { connectionId: \"a\" } }) { id } }",
+                turn,
+            ),
+            "Mutation.answerToolCall.replyTo" => (
+                "mutation ($input: AnswerToolCallInput!) { answerToolCall(input: $input, replyTo: { events: \"/chat/responses/a\" }) { id } }",
+                json!({ "input": { "conversationId": self.id, "turnId": TURN, "toolUseId": "call", "approved": true } }),
             ),
             "Mutation.cancelTurn.onBehalfOf" => (
                 "mutation ($conversationId: ID!, $id: ID!) { cancelTurn(conversationId: $conversationId, id: $id, onBehalfOf: { apiKey: true }) { id } }",
