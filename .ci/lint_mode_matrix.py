@@ -62,7 +62,7 @@ EVENTS_MODES = {
 }
 WEBSOCKET_MODES = {
     "ApiKey": ["none", "da2-abcdefghijklmnopqrstuvwxyz"],
-    "UserPool": ["none", "us-east-1_Existing1"],
+    "UserPoolIssuer": ["none", POOL_ISSUER],
     "OidcIssuer": ["none", ISSUER],
 }
 
@@ -116,9 +116,9 @@ def events_combinations(template):
 def websocket_combinations(template):
     """Every combination of modes, in turn with the other parameters."""
     others = itertools.cycle([{}, {"ApiKeyExpires": 1893456000}, {"AlarmTopicArn": ALARM_TOPICS[0]}])
-    pool = {"UserPoolIssuer": POOL_ISSUER, "UserPoolClientPattern": PATTERN}
+    patterns = {"UserPoolClientPattern": PATTERN, "OidcClientPattern": PATTERN}
     for modes, other in zip(products(WEBSOCKET_MODES), others):
-        yield {**modes, **({} if modes["UserPool"] == "none" else pool), "OidcClientPattern": PATTERN, **other}
+        yield {**modes, **patterns, **other}
 
 
 def knowledge_combinations(template):
