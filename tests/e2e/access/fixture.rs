@@ -96,6 +96,15 @@ impl SharedConversation {
 
     /// A field's request about this conversation.
     pub fn request(&self, field: &str, caller: &str) -> GraphQlRequest {
+        if field.contains(ON_BEHALF_OF) || field.ends_with(".replyTo") {
+            let (document, variables) = self.gateway_request(field);
+            return GraphQlRequest { document, variables };
+        }
+        self.callers_request(field, caller)
+    }
+
+    /// The request for a field as callers make it.
+    fn callers_request(&self, field: &str, caller: &str) -> GraphQlRequest {
         let removes_itself = field == "Mutation.unshareConversation" && caller.ends_with(".writer");
         let removed_user = if removes_itself { &self.writer } else { &self.reader };
         let id = json!({ "id": self.id });
@@ -163,7 +172,6 @@ impl SharedConversation {
             "Subscription.onConversationUpdate" => {
                 ("subscription ($id: ID!) { onConversationUpdate(conversationId: $id) { sequence } }", id)
             }
-            other if other.contains(ON_BEHALF_OF) || other.ends_with(".replyTo") => self.gateway_request(other),
             other if other.contains("Agent") => agent_query(other),
             other => self.tool_query(other),
         };

@@ -296,6 +296,8 @@ pub fn json_len(value: &impl Serialize) -> usize {
 #[cfg(test)]
 mod tests {
     use api::types::{FailureCode, ToolStatus};
+    use proptest::{collection::vec, prelude::*};
+    use serde::de::DeserializeOwned;
     use serde_json::{Value, json};
 
     use super::{
@@ -422,6 +424,45 @@ mod tests {
         let failures: Vec<bool> = messages.iter().map(|message| message.get("failure").is_some()).collect();
         assert_eq!(failures.iter().position(|has| *has), Some(messages.len() - 1));
         assert!(messages.iter().all(|message| message.get("truncated").is_none()));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn every_answer_fits_and_is_whole(
+            text in "\\PC{0,40}|[\u{0}-\u{1f}\"\\\\👩é]{0,40}",
+            repeat in 0_usize..4_000,
+            passages in vec(0_usize..3_000, 0..70),
+            notes in vec(0_usize..8_000, 0..8),
+            has_failure in any::<bool>(),
+            is_websocket in any::<bool>(),
+        ) {
+            let end = RunEnd {
+                citations: (1..).zip(passages).map(|(number, bytes)| citation(number, bytes)).collect(),
+                pending: notes.into_iter().map(|bytes| call(Some("\n".repeat(bytes)))).collect(),
+                failure: has_failure.then(failure),
+                ..run_end(9, &text.repeat(repeat))
+            };
+            let (reply_to, limit) = if is_websocket { (websocket(), 32_000) } else { (events(), 240_000) };
+            let mut joined = run_end(9, "");
+            for message in writer(reply_to).answer(&end) {
+                prop_assert!(message.text.len() <= limit, "{} bytes", message.text.len());
+                prop_assert_eq!(joined.failure.take(), None, "the failure is in the last part");
+                let mut message = parse(&message);
+                let text = if is_websocket { &message["message"] } else { &message["result"]["text"] };
+                joined.text.push_str(text.as_str().unwrap());
+                joined.citations.extend(list::<Citation>(&mut message, "citations"));
+                joined.pending.extend(list::<ToolCall>(&mut message, "pending"));
+                joined.failure = serde_json::from_value(message["failure"].take()).unwrap();
+                joined.is_truncated |= message["truncated"] == true;
+            }
+            prop_assert_eq!(joined, end);
+        }
+    }
+
+    fn list<T: DeserializeOwned>(message: &mut Value, member: &str) -> Vec<T> {
+        serde_json::from_value::<Option<Vec<T>>>(message[member].take()).unwrap().unwrap_or_default()
     }
 
     #[test]
