@@ -93,10 +93,11 @@ fn parameter_row(name: &str, properties: &str) -> String {
 fn parameters_page_has_the_settings_of_the_handler() {
     let page = read("docs/parameters.md");
     let name = Regex::new(r#""([A-Z]+(?:_[A-Z]+)+)""#).unwrap();
-    let settings = read("handler/src/settings.rs");
-    for found in name.captures_iter(settings.as_str()) {
-        let variable = &found.unwrap()[1];
-        assert!(page.contains(&format!("| `{variable}` |")), "docs/parameters.md lacks {variable}");
+    for path in ["handler/src/settings.rs", "gateway/src/settings.rs"] {
+        for found in name.captures_iter(without_tests(&read(path))) {
+            let variable = &found.unwrap()[1];
+            assert!(page.contains(&format!("| `{variable}` |")), "docs/parameters.md lacks {variable} of {path}");
+        }
     }
     let required = |name: &str| match name {
         "TABLE_NAME" => Some("table".to_owned()),
@@ -241,6 +242,10 @@ fn anchors(page: &str) -> BTreeSet<String> {
 
 fn folder_of(path: &str) -> String {
     path.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"))
+}
+
+fn without_tests(source: &str) -> &str {
+    source.split("#[cfg(test)]").next().unwrap_or_default()
 }
 
 fn read(path: &str) -> String {

@@ -63,7 +63,7 @@ impl From<AuthorizerError> for Diagnostic {
 }
 
 /// Somebody who may connect.
-struct Admission {
+struct AuthorizedCaller {
     caller: Caller,
     /// In seconds since 1970; `None` for a credential that does not expire.
     expires_at: Option<u64>,
@@ -80,8 +80,8 @@ impl Authorizer {
         let event: ProxyEvent = serde_json::from_value(event).map_err(|_| AuthorizerError::Event)?;
         let method_arn = event.method_arn.as_deref().ok_or(AuthorizerError::Event)?;
         let connection = event.request_context.connection_id.as_str();
-        let admission = self.admit(&event, now).await;
-        match admission.and_then(|admission| allowing_result(&admission, method_arn)) {
+        let authorized = self.authorize(&event, now).await;
+        match authorized.and_then(|authorized| allowing_result(&authorized, method_arn)) {
             Ok(result) => Ok(result),
             Err(Refusal::Token(TokenError::KeysUnavailable)) => Err(AuthorizerError::KeysUnavailable),
             Err(refusal) => {
@@ -91,24 +91,24 @@ impl Authorizer {
         }
     }
 
-    async fn admit(&self, event: &ProxyEvent, now: SystemTime) -> Result<Admission, Refusal> {
+    async fn authorize(&self, event: &ProxyEvent, now: SystemTime) -> Result<AuthorizedCaller, Refusal> {
         match Credential::find(event)? {
-            Credential::Token(token) => self.admit_token(&token, now).await,
-            Credential::ApiKey(key) => self.admit_api_key(&key, now),
+            Credential::Token(token) => self.authorize_token(&token, now).await,
+            Credential::ApiKey(key) => self.authorize_api_key(&key, now),
         }
     }
 
-    async fn admit_token(&self, token: &str, now: SystemTime) -> Result<Admission, Refusal> {
+    async fn authorize_token(&self, token: &str, now: SystemTime) -> Result<AuthorizedCaller, Refusal> {
         let token = Token::parse(token)?;
         let issuer = self.issuers.iter().find(|issuer| issuer.is_issuer_of(&token));
         let issuer = issuer.ok_or(Refusal::UntrustedIssuer)?;
         let claims = issuer.verify(&token, now).await?;
         let expires_at = claims.expiry().map(|seconds| seconds as u64);
         let identity = claims.into_identity(issuer.kind(), Vec::new());
-        Ok(Admission { caller: Caller::from_identity(&identity)?, expires_at })
+        Ok(AuthorizedCaller { caller: Caller::from_identity(&identity)?, expires_at })
     }
 
-    fn admit_api_key(&self, key: &str, now: SystemTime) -> Result<Admission, Refusal> {
+    fn authorize_api_key(&self, key: &str, now: SystemTime) -> Result<AuthorizedCaller, Refusal> {
         let ApiKey { text, expires } = self.api_key.as_ref().ok_or(Refusal::NoApiKey)?;
         if !constant_time::equal(text.as_bytes(), key.as_bytes()) {
             return Err(Refusal::WrongApiKey);
@@ -117,18 +117,18 @@ impl Authorizer {
             return Err(Refusal::ExpiredApiKey);
         }
         let since_1970 = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        Ok(Admission { caller: Caller::api_key(), expires_at: expires.map(since_1970) })
+        Ok(AuthorizedCaller { caller: Caller::api_key(), expires_at: expires.map(since_1970) })
     }
 }
 
 /// The context reaches the routes' functions as texts.
-fn allowing_result(admission: &Admission, method_arn: &str) -> Result<Value, Refusal> {
-    let mut context = json!({ "caller": json!(admission.caller).to_string() });
-    if let Some(expires_at) = admission.expires_at {
+fn allowing_result(authorized: &AuthorizedCaller, method_arn: &str) -> Result<Value, Refusal> {
+    let mut context = json!({ "caller": json!(authorized.caller).to_string() });
+    if let Some(expires_at) = authorized.expires_at {
         context["expiresAt"] = json!(expires_at);
     }
     let result = json!({
-        "principalId": admission.caller.user_id(),
+        "principalId": authorized.caller.user_id(),
         "policyDocument": policy("Allow", method_arn),
         "context": context,
     });

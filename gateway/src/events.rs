@@ -1,5 +1,5 @@
-//! The function that serves messages of AppSync Events. AppSync invokes it asynchronously, after the channel's
-//! handler has checked whose channel it is.
+//! The function that serves messages of AppSync Events. AppSync invokes it asynchronously, after the
+//! channel's handler has checked whose channel it is.
 use std::time::Instant;
 
 use api::delivery::EventsApi;

@@ -1,5 +1,6 @@
-//! The Lambda functions of the entry points AppSync Events and WebSocket API: they turn the messages of clients
-//! into operations of the GraphQL API, on behalf of the user that AWS or the authorizer has authenticated.
+//! The Lambda functions of the entry points AppSync Events and WebSocket API: they turn the messages of
+//! clients into operations of the GraphQL API, on behalf of the user that AWS or the authorizer has
+//! authenticated.
 //!
 //! `ENTRY` says which function a process is. The rules of the business are the resolvers'; answers of turns
 //! come from the handler.

@@ -13,8 +13,8 @@ pub fn is_id(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
-/// The id of an event of AppSync Events, a UUID that is the same in every retry. Other characters than those of
-/// ids are left out.
+/// The id of an event of AppSync Events, a UUID that is the same in every retry. Other characters than those
+/// of ids are left out.
 pub fn of_event(event_id: &str) -> String {
     shortened(event_id)
 }

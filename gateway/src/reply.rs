@@ -128,8 +128,8 @@ impl ErrorReply {
     }
 }
 
-/// Pieces of a text, cut between characters, each with at most this many bytes when it is a string of JSON. At
-/// least one character each.
+/// Pieces of a text, cut between characters, each with at most this many bytes when it is a string of JSON.
+/// At least one character each.
 fn split(text: &str, max_bytes: usize) -> Vec<&str> {
     let mut pieces = Vec::new();
     let (mut start, mut bytes) = (0, 0);

@@ -1,5 +1,5 @@
-//! The gateway's functions: messages of clients, events of the platforms, responses of the API, and replies of
-//! any size.
+//! The gateway's functions: messages of clients, events of the platforms, responses of the API, and replies
+//! of any size.
 use std::time::SystemTime;
 
 use gateway::{

@@ -29,8 +29,8 @@ const MAX_RESPONSE_BYTES: usize = 1 << 20;
 pub struct JwksCache(Arc<Shared>);
 
 /// The largest number of successful fetches within an interval. An unknown key id triggers a fetch at once,
-/// because the issuer may have begun to sign with a new key; forged key ids must not become as many requests to
-/// the issuer.
+/// because the issuer may have begun to sign with a new key; forged key ids must not become as many requests
+/// to the issuer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FetchLimit {
     /// At least 1.

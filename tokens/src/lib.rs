@@ -1,5 +1,5 @@
-//! JSON Web Tokens of user pools and OpenID Connect providers, verified as AppSync does: by the keys that their
-//! issuers publish.
+//! JSON Web Tokens of user pools and OpenID Connect providers, verified as AppSync does: by the keys that
+//! their issuers publish.
 pub mod constant_time;
 pub mod issuer_url;
 

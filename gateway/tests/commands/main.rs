@@ -1,4 +1,5 @@
-//! Messages of clients, and the calls of the API that they become: cases in `cases.json`, and random messages.
+//! Messages of clients, and the calls of the API that they become: cases in `cases.json`, and random
+//! messages.
 use gateway::{
     caller::Caller,
     calls::{Call, Origin, to_call, to_reply},
@@ -200,8 +201,8 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// A valid message becomes a call whose ids the API takes; another is refused with a sentence that names a
-    /// member of it, or what a message is.
+    /// A valid message becomes a call whose ids the API takes; another is refused with a sentence that names
+    /// a member of it, or what a message is.
     #[test]
     fn random_messages_become_calls_or_are_refused(members in btree_map(member_name(), value(), 0..8)) {
         let payload = json!(members);

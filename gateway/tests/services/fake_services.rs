@@ -73,7 +73,8 @@ impl FakeServices {
         std::mem::take(&mut self.state.lock().unwrap().requests)
     }
 
-    /// The variables of the calls of the GraphQL API, and the messages that were delivered, since the last call.
+    /// The variables of the calls of the GraphQL API, and the messages that were delivered, since the last
+    /// call.
     pub fn take_calls_and_messages(&self) -> (Vec<Value>, Vec<Value>) {
         let requests = self.take_requests();
         let (calls, deliveries): (Vec<_>, Vec<_>) =
