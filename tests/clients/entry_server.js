@@ -19,7 +19,7 @@ export async function startServer(stack, { program, options = [] } = {}) {
   const [root, state] = [join(folder, 'stack'), join(folder, 'state')];
   cpSync(new URL(`../${stack}/stack`, import.meta.url), root, { recursive: true });
   if (program) {
-    const bootstrap = join(root, 'entry', 'bootstrap');
+    const bootstrap = join(root, 'functions', 'bootstrap');
     const path = fileURLToPath(new URL(program, import.meta.url));
     writeFileSync(bootstrap, `#!/bin/sh\nexec '${process.execPath}' '${path}'\n`);
     chmodSync(bootstrap, 0o755);
