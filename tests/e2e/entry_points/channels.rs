@@ -1,5 +1,5 @@
-//! Who publishes and listens to which channel. The samples let any user listen to another, by a wildcard or by
-//! name, and publish answers to another.
+//! Who publishes and listens to which channel. The samples let any user listen to another, by a wildcard or
+//! by name, and publish answers to another.
 use std::time::Duration;
 
 use client::requests::ListConversations;
