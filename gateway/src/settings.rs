@@ -113,22 +113,14 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         let issuers: Vec<_> = [self.user_pool(), self.oidc_provider()].into_iter().flatten().collect();
         let api_key = self.api_key();
         if issuers.is_empty() && api_key.is_none() {
-            self.problems.push("One of USER_POOL_ID, OIDC_ISSUER and API_KEY must be set.".into());
+            self.problems.push("One of USER_POOL_ISSUER, OIDC_ISSUER and API_KEY must be set.".into());
         }
         AuthorizerSettings { issuers, api_key }
     }
 
-    /// The user pool. `USER_POOL_ISSUER` names the issuer of a pool that is not Cognito's.
     fn user_pool(&mut self) -> Option<TokenIssuer> {
-        let pool_id = self.optional("USER_POOL_ID")?;
+        let url = self.optional_url("USER_POOL_ISSUER")?;
         let clients = self.client_pattern("USER_POOL_CLIENT_PATTERN");
-        let url = match self.optional_url("USER_POOL_ISSUER") {
-            Some(url) => url,
-            None => cognito_issuer(&pool_id).unwrap_or_else(|| {
-                self.problems.push(format!("USER_POOL_ID must be like eu-west-1_AbC123, not {pool_id:?}."));
-                String::new()
-            }),
-        };
         Some(TokenIssuer { url, clients, kind: IssuerKind::UserPool })
     }
 
@@ -207,15 +199,6 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
     }
 }
 
-/// The issuer of a user pool's tokens. The pool's id begins with its region.
-fn cognito_issuer(pool_id: &str) -> Option<String> {
-    let (region, rest) = pool_id.split_once('_')?;
-    let is_name =
-        |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    (is_name(region) && is_name(rest)).then(|| format!("https://cognito-idp.{region}.{domain}/{pool_id}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,7 +230,7 @@ mod tests {
         assert_eq!((websocket.table_name.as_str(), websocket.dynamodb_endpoint), ("parlance", None));
         let Ok(Entry::Authorizer(authorizer)) = read(&[
             ("ENTRY", "AUTHORIZER"),
-            ("USER_POOL_ID", "eu-west-1_AbC123"),
+            ("USER_POOL_ISSUER", "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbC123"),
             ("USER_POOL_CLIENT_PATTERN", "none"),
             ("OIDC_ISSUER", "https://id.example.com"),
             ("OIDC_CLIENT_PATTERN", "^(web|app)$"),
@@ -285,13 +268,6 @@ mod tests {
         };
         assert_eq!(websocket.connections_url, "http://localhost:4000/prod");
         assert_eq!(websocket.dynamodb_endpoint.as_deref(), Some("http://localhost:4001"));
-        let pool = [("ENTRY", "AUTHORIZER"), ("USER_POOL_ID", "us-east-1_local")];
-        let Ok(Entry::Authorizer(authorizer)) =
-            read(&[&pool[..], &[("USER_POOL_ISSUER", "http://localhost:4000/pool")]].concat())
-        else {
-            panic!()
-        };
-        assert_eq!(authorizer.issuers[0].url, "http://localhost:4000/pool");
     }
 
     #[test]
@@ -306,18 +282,18 @@ mod tests {
                  EVENTS_STREAM must be true or false, not \"yes\".",
             ),
             (&[("ENTRY", "WEBSOCKET"), GRAPHQL, REGION], "CONNECTIONS_URL must be set. TABLE_NAME must be set."),
-            (&[("ENTRY", "AUTHORIZER")], "One of USER_POOL_ID, OIDC_ISSUER and API_KEY must be set."),
+            (&[("ENTRY", "AUTHORIZER")], "One of USER_POOL_ISSUER, OIDC_ISSUER and API_KEY must be set."),
             (
                 &[
                     ("ENTRY", "AUTHORIZER"),
-                    ("USER_POOL_ID", "pool"),
+                    ("USER_POOL_ISSUER", "pool"),
                     ("USER_POOL_CLIENT_PATTERN", "("),
                     ("OIDC_ISSUER", "https://id.example.com"),
                     ("API_KEY", "da2-secret"),
                     ("API_KEY_EXPIRES", "soon"),
                 ],
-                "USER_POOL_CLIENT_PATTERN: ( is not a regular expression of client ids. \
-                 USER_POOL_ID must be like eu-west-1_AbC123, not \"pool\". OIDC_CLIENT_PATTERN must be set. \
+                "USER_POOL_ISSUER must be an http or https URL, not \"pool\". \
+                 USER_POOL_CLIENT_PATTERN: ( is not a regular expression of client ids. OIDC_CLIENT_PATTERN must be set. \
                  API_KEY_EXPIRES must be seconds since 1970, not \"soon\".",
             ),
         ] {

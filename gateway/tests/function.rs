@@ -22,7 +22,7 @@ fn problems_of_the_environment_are_reported_in_sentences() {
             "AWS_REGION must be set. GRAPHQL_URL must be an http or https URL, not \"ftp://x\". EVENTS_URL must be \
              set.\n",
         ),
-        ("AUTHORIZER", "One of USER_POOL_ID, OIDC_ISSUER and API_KEY must be set.\n"),
+        ("AUTHORIZER", "One of USER_POOL_ISSUER, OIDC_ISSUER and API_KEY must be set.\n"),
     ] {
         let output = gateway().env("ENTRY", entry).env("GRAPHQL_URL", "ftp://x").output().unwrap();
         assert!(!output.status.success());
