@@ -17,7 +17,6 @@ fn event(caller: Value, payloads: &[Value]) -> Value {
     json!({ "entry": "events", "caller": caller, "channel": CHANNEL, "messages": messages })
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test needs some moment to start from")]
 fn in_20_seconds() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }

@@ -34,7 +34,6 @@ impl Fixture {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test needs some moment to start from")]
 fn in_20_seconds() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
