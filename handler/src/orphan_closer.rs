@@ -89,8 +89,8 @@ pub async fn close_failed_run<E: Effects>(
     }
 }
 
-/// Closes the run's turn or announces its end, and sends the answer to who else listens. An earlier invocation
-/// may have done a part of that.
+/// Closes the run's turn or announces its end, and sends the answer to who else listens. An earlier
+/// invocation may have done a part of that.
 pub async fn close_run<E: Effects>(
     run_id: &RunId,
     reply_to: Option<&ReplyTo>,
@@ -104,7 +104,7 @@ pub async fn close_run<E: Effects>(
     };
     let Some(event) = load_last_event(run_id, &turn, context).await? else { return Ok(()) };
     let announced = announce_end(run_id, &turn, &event, context).await;
-    // The invocation that has closed the turn tells of it even while AppSync is down. A repeated one does not.
+    // The invocation that has closed the turn tells of it while AppSync is down, but not a repeated one.
     if is_closed_now || announced.is_ok() {
         send_answer(run_id, &turn, &event, reply_to, context).await;
     }

@@ -96,6 +96,17 @@ impl SharedConversation {
 
     /// A field's request about this conversation.
     pub fn request(&self, field: &str, caller: &str) -> GraphQlRequest {
+        if field.contains(ON_BEHALF_OF) || field.ends_with(".replyTo") {
+            let (document, variables) = self.gateway_request(field);
+            return GraphQlRequest { document, variables };
+        }
+        self.callers_request(field, caller)
+    }
+
+    /// The request for a field as callers make it.
+    fn callers_request(&self, field: &str, caller: &str) -> GraphQlRequest {
+        let removes_itself = field == "Mutation.unshareConversation" && caller.ends_with(".writer");
+        let removed_user = if removes_itself { &self.writer } else { &self.reader };
         let id = json!({ "id": self.id });
         let turn = json!({ "conversationId": self.id, "id": TURN });
         let input = |input: Value| json!({ "input": input });
@@ -127,7 +138,7 @@ impl SharedConversation {
             ),
             "Mutation.unshareConversation" | "Mutation.unshareConversation.reader" => (
                 "mutation ($id: ID!, $userId: ID!) { unshareConversation(conversationId: $id, userId: $userId) { userId } }",
-                json!({ "id": self.id, "userId": self.removed_user(field, caller) }),
+                json!({ "id": self.id, "userId": removed_user }),
             ),
             "Mutation.sendMessage" => (
                 "mutation ($input: SendMessageInput!) { sendMessage(input: $input) { id } }",
@@ -161,17 +172,10 @@ impl SharedConversation {
             "Subscription.onConversationUpdate" => {
                 ("subscription ($id: ID!) { onConversationUpdate(conversationId: $id) { sequence } }", id)
             }
-            other if other.contains(ON_BEHALF_OF) || other.ends_with(".replyTo") => self.gateway_request(other),
             other if other.contains("Agent") => agent_query(other),
             other => self.tool_query(other),
         };
         GraphQlRequest { document, variables }
-    }
-
-    /// The user whom a caller removes from the conversation: itself if it is the writer.
-    fn removed_user(&self, field: &str, caller: &str) -> &str {
-        let removes_itself = field == "Mutation.unshareConversation" && caller.ends_with(".writer");
-        if removes_itself { &self.writer } else { &self.reader }
     }
 
     /// The request for a field with an argument of the gateway.

@@ -68,12 +68,12 @@ impl StepText {
         self.bytes += bytes;
         self.text.push_str(text);
         let offset = self.utf16_len;
-        let place = |citation: &Citation| Citation {
+        let moved = |citation: &Citation| Citation {
             start: citation.start.saturating_add(offset),
             end: citation.end.saturating_add(offset),
             ..citation.clone()
         };
-        self.citations.extend(citations.iter().map(place));
+        self.citations.extend(citations.iter().map(moved));
         self.utf16_len = self.utf16_len.saturating_add(text.encode_utf16().count().try_into().unwrap_or(u32::MAX));
     }
 }
