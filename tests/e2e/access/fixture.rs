@@ -105,6 +105,8 @@ impl SharedConversation {
 
     /// The request for a field as callers make it.
     fn callers_request(&self, field: &str, caller: &str) -> GraphQlRequest {
+        let removes_itself = field == "Mutation.unshareConversation" && caller.ends_with(".writer");
+        let removed_user = if removes_itself { &self.writer } else { &self.reader };
         let id = json!({ "id": self.id });
         let turn = json!({ "conversationId": self.id, "id": TURN });
         let input = |input: Value| json!({ "input": input });
