@@ -1,6 +1,6 @@
 """Lints the template with every combination of authorization modes that lets somebody call, with the
 limits of its numbers, with an alarm topic, with tools and without one-shot answers, with the service of a
-custom handler's model and with knowledge; and the knowledge base's template with every store and chunking.
+custom handler's model, with knowledge and with other entry points; and the templates of nested stacks.
 
 cfn-lint checks both branches of every condition, but replaces a reference to a parameter by the parameter's
 default. SAM inserts the defaults before it validates. So each combination is written as a template of its own,
@@ -42,10 +42,29 @@ TOOLS = {
 
 NO_ONE_SHOT = {"OneShot": "false", "OneShotBroadcast": "false"}
 
-NESTED_TEMPLATE = "knowledge/template.yaml"
+KNOWLEDGE_TEMPLATE = "knowledge/template.yaml"
 RERANK_MODEL = "arn:aws:bedrock:us-east-1::foundation-model/cohere.rerank-v3-5:0"
 KNOWLEDGE = {"Knowledge": ["create", "KB12345678"], "RerankModelArn": ["none", RERANK_MODEL]}
-NESTED = {"Store": ["AURORA", "S3_VECTORS"], "Chunking": ["FIXED_SIZE", "NONE"], "RerankModelArn": ["none", RERANK_MODEL]}
+STORES = {"Store": ["AURORA", "S3_VECTORS"], "Chunking": ["FIXED_SIZE", "NONE"], "RerankModelArn": ["none", RERANK_MODEL]}
+
+ENTRY_POINTS = {"EventsApi": ["true", "false"], "WebSocketApi": ["true", "false"]}
+EVENTS_TEMPLATE = "entry/events.yaml"
+WEBSOCKET_TEMPLATE = "entry/websocket.yaml"
+# What template.yaml gives them.
+PATTERN = "^(web|mobile)$"
+ISSUER = "https://issuer.example.com"
+POOL_ISSUER = "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_Existing1"
+EVENTS_MODES = {
+    "ApiKeyAccess": ["true", "false"],
+    "UserPool": ["none", "us-east-1_Existing1"],
+    "OidcIssuer": ["none", ISSUER],
+    "IamAccess": ["true", "false"],
+}
+WEBSOCKET_MODES = {
+    "ApiKey": ["none", "da2-abcdefghijklmnopqrstuvwxyz"],
+    "UserPoolIssuer": ["none", POOL_ISSUER],
+    "OidcIssuer": ["none", ISSUER],
+}
 
 
 def products(choices):
@@ -79,13 +98,34 @@ def combinations(template):
     for knowledge in products(KNOWLEDGE):
         yield {**all_modes, **knowledge, "OneShotRetrieveAndGenerate": "true"}
     yield {**all_modes, "Knowledge": "KB12345678", "KnowledgeBucket": "documents.example"}
+    for entry_points in products(ENTRY_POINTS):
+        yield {**all_modes, **entry_points, "EventsStream": "true", "WafRequestsPerFiveMinutes": "1000"}
+        yield {**all_modes, **existing_pool, **entry_points, "ApiKeyExpires": 1893456000, "AlarmTopicArn": ALARM_TOPICS[0]}
+        yield {**entry_points, "ApiKeyAccess": "true", "IamAccess": "false"}
+        yield {**entry_points, "ApiKeyAccess": "false", "OidcIssuer": ISSUER, "OidcClientPattern": "web"}
 
 
-def nested_combinations(template):
+def events_combinations(template):
+    """Every combination of modes, in turn with the other parameters."""
+    others = itertools.cycle([{}, {"Stream": "true", "ApiKeyExpires": 1893456000}, {"AlarmTopicArn": ALARM_TOPICS[0]}])
+    patterns = {"UserPoolClientPattern": PATTERN, "OidcClientPattern": PATTERN}
+    for modes, other in zip(products(EVENTS_MODES), others):
+        yield {**modes, **patterns, **other}
+
+
+def websocket_combinations(template):
+    """Every combination of modes, in turn with the other parameters."""
+    others = itertools.cycle([{}, {"ApiKeyExpires": 1893456000}, {"AlarmTopicArn": ALARM_TOPICS[0]}])
+    patterns = {"UserPoolClientPattern": PATTERN, "OidcClientPattern": PATTERN}
+    for modes, other in zip(products(WEBSOCKET_MODES), others):
+        yield {**modes, **patterns, **other}
+
+
+def knowledge_combinations(template):
     """Every kind of knowledge base with the limits of its numbers, in turn."""
     bounds = itertools.cycle(["MinValue", "MaxValue"])
     topics = itertools.cycle(["none", *ALARM_TOPICS])
-    for kind, bound, topic in zip(products(NESTED), bounds, topics):
+    for kind, bound, topic in zip(products(STORES), bounds, topics):
         parameters = template["Parameters"].items()
         numbers = {name: parameter[bound] for name, parameter in parameters if bound in parameter}
         yield {**kind, **numbers, "LogRetentionDays": 30, "AlarmTopicArn": topic}
@@ -132,14 +172,24 @@ def lint_all(source, matrix, folder):
 def main(template, folder):
     template = pathlib.Path(template)
     folder = pathlib.Path(folder)
-    nested = template.parent / NESTED_TEMPLATE
-    # cfn-lint compares the parameters and the outputs of the nested stack with its template.
-    copy = folder / NESTED_TEMPLATE
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(nested, copy)
-    for file, combine, subfolder in [(template, combinations, folder), (nested, nested_combinations, copy.parent)]:
-        source = file.read_text()
-        lint_all(source, list(combine(yaml_parse(source))), subfolder)
+    nested = {
+        KNOWLEDGE_TEMPLATE: knowledge_combinations,
+        EVENTS_TEMPLATE: events_combinations,
+        WEBSOCKET_TEMPLATE: websocket_combinations,
+    }
+    # cfn-lint compares the parameters and the outputs of nested stacks with their templates.
+    for path in nested:
+        copy = folder / path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(template.parent / path, copy)
+    lint_combinations(template, combinations, folder)
+    for path, combine in nested.items():
+        lint_combinations(template.parent / path, combine, (folder / path).with_suffix(""))
+
+
+def lint_combinations(template, combine, folder):
+    source = template.read_text()
+    lint_all(source, list(combine(yaml_parse(source))), folder)
 
 
 if __name__ == "__main__":

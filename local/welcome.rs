@@ -13,6 +13,12 @@ pub fn text(endpoint: &Endpoint, options: &ServerOptions) -> String {
         true => format!("{access_key_id}:{secret_access_key} (IAM)"),
         false => "none (IAM is switched off)".into(),
     };
+    let mut entries = String::new();
+    for (name, url) in [("Events", &endpoint.events_url), ("WebSocket", &endpoint.websocket_url)] {
+        if let Some(url) = url {
+            entries += &format!("\n  {name:14} {url}");
+        }
+    }
     let mut issuers = String::new();
     for (name, url) in [("User pool", &endpoint.user_pool), ("OpenID Connect", &endpoint.oidc)] {
         if let Some(url) = url {
@@ -41,13 +47,15 @@ pub fn text(endpoint: &Endpoint, options: &ServerOptions) -> String {
         "Parlance is running. Press Ctrl-C to stop it.
 
   GraphQL        {url}
-  Realtime       {realtime_url}
+  Realtime       {realtime_url}{entries}
   API key        {api_key}
   Administrator  {administrator}{issuers}
   Models         {models}{functions}{secrets}{knowledge}
   State          {}
+  TLS            at the same port, with the certificate {}
 {commands}",
-        options.table_location()
+        options.table_location(),
+        endpoint.tls_certificate.display()
     )
 }
 
@@ -125,6 +133,7 @@ mod tests {
             user_pool: Some("http://localhost:4000/pool".into()),
             oidc: oidc.map(str::to_owned),
             iam_access,
+            tls_certificate: ".parlance/tls-certificate.pem".into(),
             administrator: AccessKey {
                 access_key_id: format!("AKIA{}", "A".repeat(16)),
                 secret_access_key: "s".into(),
@@ -153,6 +162,26 @@ mod tests {
             assert!(curl_credentials.is_none_or(|credentials| text.contains(credentials)), "{text}");
             assert!(chat_command.is_none_or(|command| text.ends_with(&format!("\n  {command}\n"))), "{text}");
         }
+    }
+
+    #[test]
+    fn entry_points_and_certificate_are_printed() {
+        let lines = |endpoint: &Endpoint| {
+            let text = text(endpoint, &ServerOptions::for_tests());
+            let names = ["Events ", "WebSocket ", "TLS "];
+            let lines = text.lines().map(str::trim).filter(|line| names.iter().any(|name| line.starts_with(name)));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let graphql_only = endpoint(Some("da2-x"), true, None);
+        let tls = "TLS            at the same port, with the certificate .parlance/tls-certificate.pem";
+        assert_eq!(lines(&graphql_only), [tls]);
+        let all = Endpoint {
+            events_url: Some("http://localhost:4000/event".into()),
+            websocket_url: Some("ws://localhost:4000/ws/prod".into()),
+            ..graphql_only
+        };
+        let urls = ["Events         http://localhost:4000/event", "WebSocket      ws://localhost:4000/ws/prod"];
+        assert_eq!(lines(&all), [urls[0], urls[1], tls]);
     }
 
     #[test]

@@ -53,7 +53,7 @@ async fn measure(recorder: &Recorder, count: u32, pause: u64, publish_latency: D
     measurement
 }
 
-struct Measurement {
+pub struct Measurement {
     mutations: usize,
     bytes: u64,
     /// From the model's delta to the publish of its batch, in ascending order.
@@ -64,7 +64,7 @@ struct Measurement {
 }
 
 /// What DynamoDB charges.
-struct Units {
+pub struct Units {
     /// Write units of AppSync's requests.
     written: f64,
     /// Write units of the handler's own requests.
@@ -74,7 +74,7 @@ struct Units {
 }
 
 impl Units {
-    fn consumed(backend: &Backend) -> Self {
+    pub fn consumed(backend: &Backend) -> Self {
         let data_sources = backend.server.database.data_source_capacity();
         let functions = backend.server.database.function_capacity();
         Self {
@@ -84,7 +84,7 @@ impl Units {
         }
     }
 
-    fn since(&self, before: &Self) -> Self {
+    pub fn since(&self, before: &Self) -> Self {
         Self {
             written: self.written - before.written,
             written_by_handler: self.written_by_handler - before.written_by_handler,
@@ -94,7 +94,7 @@ impl Units {
 }
 
 impl Measurement {
-    fn new(events: &[RecordedEvent], batch_sizes: &[usize], units: Units) -> Self {
+    pub fn new(events: &[RecordedEvent], batch_sizes: &[usize], units: Units) -> Self {
         let publishes: Vec<&RecordedEvent> = events.iter().filter(|event| event.message == "publish").collect();
         // The time at which each delta was published, in order.
         let published = publishes
@@ -120,7 +120,7 @@ impl Measurement {
         self.delays.get((last as f64 * quantile) as usize).copied().unwrap_or_default()
     }
 
-    fn is_in_budget(&self, latency: Duration) -> bool {
+    pub fn is_in_budget(&self, latency: Duration) -> bool {
         self.mutations <= MAX_MUTATIONS
             && self.delay_quantile(0.95) < MAX_DELAY_P95
             && self.final_delay <= 2 * latency + MAX_FINAL_DELAY

@@ -50,6 +50,15 @@ impl Backend {
         Self::start_with(ServerOptions { parameters, knowledge: Some(knowledge), ..options }, state).await
     }
 
+    /// With the other entry points. Each message to their clients takes so long.
+    pub async fn start_with_entry_points(reply_latency: Duration) -> Self {
+        let state = tempfile::tempdir().expect("a folder is created");
+        let parameters = ["EventsApi", "WebSocketApi"].map(|name| (name.to_owned(), "true".to_owned())).into();
+        let options = options(state.path().to_owned(), Duration::ZERO);
+        let fault_plan = FaultPlan { reply_latency, ..options.fault_plan.clone() };
+        Self::start_with(ServerOptions { parameters, fault_plan, ..options }, state).await
+    }
+
     async fn start_with(options: ServerOptions, state: TempDir) -> Self {
         let server = Server::start(options).await.expect("the server starts");
         let key = Credentials::ApiKey(server.endpoint.api_key.clone().expect("the API accepts a key"));
@@ -82,12 +91,15 @@ impl Backend {
     }
 
     async fn start_turn_about(&self, conversation_id: &str, question: &str) -> (Subscription, String) {
-        let variables = serde_json::json!({ "conversationId": conversation_id });
-        let mut updates = Realtime::new(&self.api).subscribe(documents::ON_CONVERSATION_UPDATE, &variables);
-        assert!(matches!(updates.next().await, Some(Signal::Subscribed)));
+        let updates = self.subscribe(conversation_id).await;
+        (updates, self.send(conversation_id, question).await)
+    }
+
+    /// Returns the turn's id.
+    pub async fn send(&self, conversation_id: &str, question: &str) -> String {
         let message =
             SendMessage { conversation_id: Some(conversation_id.to_owned()), id: None, text: question.to_owned() };
-        (updates, self.api.call(&message).await.expect("the message is sent").id)
+        self.api.call(&message).await.expect("the message is sent").id
     }
 
     /// Sends a message, and returns how many bytes of text each update added to the answer.
@@ -97,7 +109,26 @@ impl Backend {
 
     /// The same for a message with this text.
     pub async fn complete_turn_about(&self, conversation_id: &str, question: &str) -> Vec<usize> {
-        let (mut updates, _) = self.start_turn_about(conversation_id, question).await;
+        let (updates, _) = self.start_turn_about(conversation_id, question).await;
+        Self::text_sizes(updates).await
+    }
+
+    /// Follows a conversation whose message is sent elsewhere, and returns the same.
+    pub async fn follow_turn(&self, conversation_id: &str, sent: impl Future<Output = ()>) -> Vec<usize> {
+        let updates = self.subscribe(conversation_id).await;
+        sent.await;
+        Self::text_sizes(updates).await
+    }
+
+    /// Returns once the subscription is acknowledged.
+    pub async fn subscribe(&self, conversation_id: &str) -> Subscription {
+        let variables = serde_json::json!({ "conversationId": conversation_id });
+        let mut updates = Realtime::new(&self.api).subscribe(documents::ON_CONVERSATION_UPDATE, &variables);
+        assert!(matches!(updates.next().await, Some(Signal::Subscribed)));
+        updates
+    }
+
+    async fn text_sizes(mut updates: Subscription) -> Vec<usize> {
         let mut sizes = Vec::new();
         let mut since_last_event = 0;
         while let Some(Signal::Data(data)) = updates.next().await {

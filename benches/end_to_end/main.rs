@@ -4,6 +4,9 @@ mod answer_delivery;
 mod backend;
 mod cancellation;
 mod document_search;
+#[path = "../../tests/support/entry_points.rs"]
+mod entry_clients;
+mod entry_points;
 mod handler_process;
 #[path = "../../tests/support/lambda_function.rs"]
 mod lambda_function;
@@ -28,11 +31,18 @@ async fn main() -> ExitCode {
     let targets = Targets::new().with_targets(modules.map(|module| (module, Level::TRACE)));
     tracing_subscriber::registry().with(recorder.clone().with_filter(targets)).init();
     let answers_in_budget = answer_delivery::measure_all(&recorder).await;
+    let entry_points_in_budget = entry_points::measure_all(&recorder).await;
     let tool_calls_in_budget = tool_calls::measure_all(&recorder).await;
     let searches_in_budget = document_search::measure_all(&recorder).await;
     let handler_in_budget = handler_process::measure(&recorder).await;
     let cancellation_in_budget = cancellation::measure_all(&recorder).await;
-    let in_budget =
-        [answers_in_budget, tool_calls_in_budget, searches_in_budget, handler_in_budget, cancellation_in_budget];
+    let in_budget = [
+        answers_in_budget,
+        entry_points_in_budget,
+        tool_calls_in_budget,
+        searches_in_budget,
+        handler_in_budget,
+        cancellation_in_budget,
+    ];
     if in_budget.iter().all(|in_budget| *in_budget) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

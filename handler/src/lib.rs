@@ -33,6 +33,7 @@ mod test_support;
 use std::{sync::Arc, time::SystemTime};
 
 use aws_config::{BehaviorVersion, SdkConfig};
+use futures::future::join_all;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::{Value, json};
 use tracing::{Instrument, info_span};
@@ -159,7 +160,7 @@ async fn serve_event<M: Model>(
         handler_tools: clients.handler_tools(),
         mcp_servers: Some(clients.mcp_servers()),
         knowledge_bases: Some(clients.knowledge_bases()),
-        api_key: clients.api_key.as_ref(),
+        api_keys: &clients.api_keys,
         document_links: Some(&clients.document_links),
     };
     let response = serve(event.payload, &context).await;
@@ -187,7 +188,7 @@ pub struct InvocationContext<'a, E> {
     /// For the answers that Bedrock itself makes from documents. `None` lets the agent's model make them.
     pub knowledge_bases: Option<&'a KnowledgeBases>,
     /// The API key that this function renews, if any.
-    pub api_key: Option<&'a ApiKey>,
+    pub api_keys: &'a [ApiKey],
     /// Makes links to documents. `None` makes none.
     pub document_links: Option<&'a DocumentLinks>,
 }
@@ -267,8 +268,12 @@ async fn dispatch<E: Effects>(payload: Value, context: &InvocationContext<'_, E>
             Ok(serde_json::to_value(answer).expect("texts always serialize"))
         }
         Invocation::RenewApiKey(RenewApiKeyRequest {}) => {
-            let api_key = context.api_key.ok_or(HandlerError::NoApiKey)?;
-            api_key.renew(context.clock.now()).await?;
+            if context.api_keys.is_empty() {
+                return Err(HandlerError::NoApiKey);
+            }
+            // Each is tried, whatever becomes of the other.
+            let renewals = context.api_keys.iter().map(|api_key| api_key.renew(context.clock.now()));
+            join_all(renewals).await.into_iter().collect::<Result<(), _>>()?;
             Ok(Value::Null)
         }
     }

@@ -37,8 +37,8 @@ pub struct Settings {
     pub events_url: Option<String>,
     /// The URL of the WebSocket API's stage, for copies of updates.
     pub connections_url: Option<String>,
-    /// The URL of the API key in AppSync's API, if this function renews the key.
-    pub api_key_url: Option<String>,
+    /// The URLs of the API keys in AppSync's API that this function renews.
+    pub api_key_urls: Vec<String>,
     pub limits: Limits,
 }
 
@@ -67,9 +67,12 @@ impl Settings {
             documents_bucket: reader.optional("DOCUMENTS_BUCKET"),
             s3_endpoint: reader.optional_url("AWS_ENDPOINT_URL_S3"),
             secrets_manager_endpoint: reader.optional_url("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
-            events_url: reader.optional_url("EVENTS_URL"),
-            connections_url: reader.optional_url("CONNECTIONS_URL"),
-            api_key_url: reader.secret_url("API_KEY_URL"),
+            events_url: reader.url_unless_local("AWS_ENDPOINT_URL_APPSYNC_EVENTS", "EVENTS_URL"),
+            connections_url: reader.url_unless_local("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", "CONNECTIONS_URL"),
+            api_key_urls: ["API_KEY_URL", "EVENTS_API_KEY_URL"]
+                .into_iter()
+                .filter_map(|name| reader.secret_url(name))
+                .collect(),
             limits: Limits {
                 model_silence: reader.seconds("MODEL_SILENCE_SECONDS", 1..=900, defaults.model_silence),
                 pacing_first: reader.milliseconds("PACING_FIRST_MILLISECONDS", defaults.pacing_first),
@@ -119,6 +122,11 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         let value = self.optional(name)?;
         self.check_url(name, &value);
         Some(value)
+    }
+
+    /// The variable of the local server, or that of the template.
+    fn url_unless_local(&mut self, local_name: &str, name: &str) -> Option<String> {
+        self.optional_url(local_name).or_else(|| self.optional_url(name))
     }
 
     fn check_url(&mut self, name: &str, value: &str) {
@@ -194,7 +202,7 @@ mod tests {
         let settings = read(&[("TABLE_NAME", "parlance"), ("GRAPHQL_URL", "https://api.example.com/graphql")]).unwrap();
         assert_eq!(settings.limits, Limits::default());
         assert_eq!((settings.lambda_endpoint, settings.tool_functions), (None, AllowedFunctions::default()));
-        assert_eq!((settings.api_key_url, settings.kms_endpoint), (None, None));
+        assert_eq!((settings.api_key_urls, settings.kms_endpoint), (Vec::new(), None));
         assert_eq!(settings.tool_graphql_urls.allowed_url(None), Some("https://api.example.com/graphql"));
         assert_eq!((settings.tool_mcp_urls, settings.tool_secrets), (McpUrls::default(), AllowedSecrets::default()));
         assert_eq!(settings.secrets_manager_endpoint, None);

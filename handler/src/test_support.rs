@@ -55,7 +55,7 @@ pub struct TestInvocation {
     retrieval_requests: Mutex<Vec<Arc<RetrievalRequest>>>,
     /// The runs of tools.
     tool_runs: Mutex<Vec<ToolRun>>,
-    pub api_key: Option<ApiKey>,
+    pub api_keys: Vec<ApiKey>,
     clock: Clock,
     /// The results of the next publishes. Later publishes are accepted.
     publish_results: Mutex<VecDeque<Result<TurnStatus, PublishFailure>>>,
@@ -84,7 +84,7 @@ impl TestInvocation {
             retrieval_results: Mutex::default(),
             retrieval_requests: Mutex::default(),
             tool_runs: Mutex::default(),
-            api_key: None,
+            api_keys: Vec::new(),
             clock: Clock::starting_at(time(NOW)),
             publish_results: Mutex::default(),
             item_before_publish: Mutex::default(),
@@ -129,7 +129,7 @@ impl TestInvocation {
             handler_tools: &HandlerTools::default(),
             mcp_servers: None,
             knowledge_bases: None,
-            api_key: self.api_key.as_ref(),
+            api_keys: &self.api_keys,
             document_links: None,
         };
         serve(payload, &context).await

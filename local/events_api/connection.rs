@@ -1,13 +1,7 @@
 //! One WebSocket connection, from its handshake to its close.
-use std::{
-    collections::HashMap,
-    convert::Infallible,
-    net::IpAddr,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{collections::HashMap, convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 
-use axum::extract::ws::{Message, WebSocket};
+use axum::extract::ws::WebSocket;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use http::{HeaderMap, Uri};
 use serde_json::Value;
@@ -36,8 +30,6 @@ use crate::{
 
 /// AppSync's limit on the subscriptions of a connection.
 const MAX_SUBSCRIPTIONS: usize = 200;
-/// AppSync's limit on the duration of a connection.
-const MAX_CONNECTION_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// AppSync's limit on a subscribe frame.
 const MAX_SUBSCRIBE_BYTES: usize = 240 * 1024;
 /// The number of operations of a connection that are handled concurrently. While it is reached, no frame of
@@ -109,13 +101,13 @@ impl Connection {
         let period = self.service.settings.keep_alive;
         let mut keep_alive = interval_at(Instant::now() + period, period);
         keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let end_of_life = sleep(MAX_CONNECTION_AGE);
+        let end_of_life = sleep(self.service.settings.max_connection_age);
         tokio::pin!(end_of_life);
         let stopping = self.service.stopping.clone();
         loop {
             tokio::select! {
-                received = socket.socket.recv(), if self.pending.len() < MAX_PENDING_OPERATIONS => {
-                    self.handle_message(socket, received).await?;
+                text = socket.receive_text(), if self.pending.len() < MAX_PENDING_OPERATIONS => {
+                    self.handle_text(socket, &text?).await?;
                 },
                 Some(finished) = self.pending.next() => self.finish(socket, finished).await?,
                 queued = events.recv() => self.deliver(socket, queued.ok_or(Closed::Disconnected)?).await?,
@@ -126,19 +118,8 @@ impl Connection {
         }
     }
 
-    async fn handle_message(
-        &mut self,
-        socket: &mut ClientSocket,
-        received: Option<Result<Message, axum::Error>>,
-    ) -> Result<(), Closed> {
-        let text = match received {
-            Some(Ok(Message::Text(text))) => text,
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Binary(_))) => return Ok(()),
-            Some(Ok(Message::Close(_))) => return Err(Closed::ByClient),
-            Some(Err(error)) => return Err(Closed::from_read_error(error)),
-            None => return Err(Closed::Lost),
-        };
-        let reply = match ClientFrame::parse(&text) {
+    async fn handle_text(&mut self, socket: &mut ClientSocket, text: &str) -> Result<(), Closed> {
+        let reply = match ClientFrame::parse(text) {
             ClientFrame::ConnectionInit => Some(ServerFrame::ConnectionAck.to_json()),
             ClientFrame::Subscribe { id, .. } if text.len() > MAX_SUBSCRIBE_BYTES => {
                 Some(ServerFrame::SubscribeError { id: &id, error: &EventsError::SubscribeTooLarge }.to_json())
@@ -238,7 +219,11 @@ impl Connection {
         if self.subscriptions.get(&*client_id) != Some(&SubscriptionState::Active(subscription)) {
             return Ok(());
         }
-        socket.send_text(ServerFrame::Data { id: &client_id, event: &event }.to_json()).await
+        let frame = match &event {
+            Some(event) => ServerFrame::Data { id: &client_id, event },
+            None => ServerFrame::BroadcastError { id: &client_id, error: &EventsError::NotProcessed },
+        };
+        socket.send_text(frame.to_json()).await
     }
 }
 
@@ -286,8 +271,7 @@ pub async fn authenticate_headers(
     body: &str,
 ) -> Result<Requester, EventsError> {
     let uri = Uri::from_static("/event");
-    let body = body.as_bytes();
-    let auth_request = AuthRequest { method: "POST", uri: &uri, headers, body, peer, now: SystemTime::now() };
+    let auth_request = AuthRequest::unsent_post(&uri, headers, body.as_bytes(), peer);
     let caller = service.authenticator.authenticate(&auth_request).await?;
     Ok(Requester::new(caller, headers))
 }

@@ -36,6 +36,8 @@ pub enum EventsError {
     },
     InvalidId,
     UnknownOperation,
+    /// An event of a subscription cannot be processed.
+    NotProcessed,
 }
 
 /// The reply that carries an error.
@@ -44,7 +46,7 @@ pub enum Reply {
     Http,
     /// `publish_error`
     Publish,
-    /// `subscribe_error`, `unsubscribe_error`, `connection_error` or `error`
+    /// `subscribe_error`, `unsubscribe_error`, `broadcast_error`, `connection_error` or `error`
     Socket,
 }
 
@@ -73,6 +75,7 @@ impl EventsError {
             EventsError::Input(InputError::PayloadTooLarge) | EventsError::SubscribeTooLarge => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
+            EventsError::NotProcessed => StatusCode::INTERNAL_SERVER_ERROR,
             EventsError::RateExceeded => StatusCode::TOO_MANY_REQUESTS,
             EventsError::Input(_)
             | EventsError::TooManySubscriptions { .. }
@@ -115,6 +118,7 @@ impl EventsError {
             EventsError::UnknownId { .. } => "UnknownOperationError".into(),
             EventsError::InvalidId => "BadRequestException".into(),
             EventsError::UnknownOperation => "UnsupportedOperation".into(),
+            EventsError::NotProcessed => "MessageProcessingError".into(),
         }
     }
 
@@ -136,6 +140,7 @@ impl EventsError {
             EventsError::UnknownId { id } => format!("Unknown operation id {id}").into(),
             EventsError::InvalidId => "An id has 1 to 128 letters, digits, -, _ and +.".into(),
             EventsError::UnknownOperation => "unknown not supported through the realtime channel".into(),
+            EventsError::NotProcessed => "There was an error processing the message".into(),
         };
         Some(message)
     }

@@ -101,6 +101,7 @@ pub enum ServerFrame<'a> {
     UnsubscribeSuccess { id: &'a str },
     UnsubscribeError { id: &'a str, error: &'a EventsError },
     Data { id: &'a str, event: &'a str },
+    BroadcastError { id: &'a str, error: &'a EventsError },
     PublishSuccess { id: &'a str, outcome: &'a PublishOutcome },
     PublishError { id: &'a str, error: &'a EventsError },
     Error { id: Option<&'a str>, error: &'a EventsError },
@@ -142,6 +143,9 @@ impl ServerFrame<'_> {
                 failed(Some(id), "unsubscribe_error", error.entry(Reply::Socket))
             }
             ServerFrame::Data { id, event } => Frame { event: Some(event), ..plain(Some(id), "data") },
+            ServerFrame::BroadcastError { id, error } => {
+                failed(Some(id), "broadcast_error", error.entry(Reply::Socket))
+            }
             ServerFrame::PublishSuccess { id, outcome } => {
                 Frame { outcome: Some(outcome), ..plain(Some(id), "publish_success") }
             }

@@ -1,9 +1,9 @@
 //! The HTTP route of an Events API: publishing by POST, and CORS preflights.
-use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+use std::sync::Arc;
 
 use axum::{
     body::{Body, Bytes, to_bytes},
-    extract::{ConnectInfo, State},
+    extract::State,
     response::{IntoResponse, Response},
     routing::{MethodRouter, post},
 };
@@ -49,16 +49,7 @@ async fn handle_post(State(service): State<Arc<Service>>, parts: Parts, body: Bo
 
 /// Errors of authentication come before errors of the request.
 async fn publish(service: &Service, parts: &Parts, body: &Bytes) -> Result<PublishOutcome, EventsError> {
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
-    let auth_request = AuthRequest {
-        method: parts.method.as_str(),
-        uri: &parts.uri,
-        headers: &parts.headers,
-        body,
-        peer,
-        now: SystemTime::now(),
-    };
-    let caller = service.authenticator.authenticate(&auth_request).await?;
+    let caller = service.authenticator.authenticate(&AuthRequest::from_parts(parts, body)).await?;
     let request = PublishInput::parse(body)?.validate()?;
     service.publish(&Requester::new(caller, &parts.headers), request).await
 }

@@ -122,7 +122,9 @@ mod tests {
         ] {
             assert_eq!(error(text, config), None, "{text:?}");
         }
+        let too_long = format!("{FUNCTION} //{}", "x".repeat(32_768));
         for (text, config, reason) in [
+            (Some(too_long.as_str()), None, "handlers.js: a file holds at most 32768 characters, this one 32823."),
             (
                 Some(WITH_SOURCE),
                 None,

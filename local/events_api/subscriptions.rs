@@ -54,8 +54,8 @@ pub struct QueuedEvent {
     /// The id that the client chose for the subscription.
     pub client_id: Arc<str>,
     pub subscription: u64,
-    /// A JSON text.
-    pub event: Arc<str>,
+    /// A JSON text; `None` if the event cannot be processed.
+    pub event: Option<Arc<str>>,
 }
 
 /// A connection of the registry. Dropping the handle disconnects it and ends its subscriptions.
@@ -90,8 +90,9 @@ impl SubscriptionRegistry {
             let position = UpdatePosition::Nth(entry.event_count);
             let has_started = entry.delivery_start.is_none_or(|start| start <= now);
             let is_lost = self.faults.should_inject_at_update(Fault::EventsLost, id, &[position]);
+            let is_failed = self.faults.should_inject_at_update(Fault::EventsFailed, id, &[position]);
             if has_started && !is_lost {
-                state.enqueue(id, event);
+                state.enqueue(id, (!is_failed).then(|| event.clone()));
             }
         }
     }
@@ -113,10 +114,10 @@ impl RegistryState {
     }
 
     /// Queues an event. Disconnects the connection if its queue is full.
-    fn enqueue(&mut self, id: u64, event: &Arc<str>) {
+    fn enqueue(&mut self, id: u64, event: Option<Arc<str>>) {
         let Some(SubscriptionEntry { client_id, connection_id, .. }) = self.subscriptions.get(&id) else { return };
         let connection_id = *connection_id;
-        let queued = QueuedEvent { client_id: client_id.clone(), subscription: id, event: event.clone() };
+        let queued = QueuedEvent { client_id: client_id.clone(), subscription: id, event };
         let connection = self.connections.get(&connection_id);
         let is_queued = connection.is_some_and(|connection| connection.queue.try_send(queued).is_ok());
         if !is_queued {
@@ -193,7 +194,8 @@ mod tests {
     /// The ids and events that are queued.
     fn queued(events: &mut mpsc::Receiver<QueuedEvent>) -> Vec<(String, String)> {
         let queued = std::iter::from_fn(|| events.try_recv().ok());
-        queued.map(|QueuedEvent { client_id, event, .. }| (client_id.to_string(), event.to_string())).collect()
+        let text = |event: Option<Arc<str>>| event.map_or("failed".to_owned(), |event| event.to_string());
+        queued.map(|QueuedEvent { client_id, event, .. }| (client_id.to_string(), text(event))).collect()
     }
 
     fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -261,6 +263,18 @@ mod tests {
         publish(&registry, "/a", "1");
         publish(&registry, "/a", "2");
         assert_eq!(queued(&mut events), pairs(&[("first", "1"), ("first", "2"), ("second", "2")]));
+    }
+
+    #[test]
+    fn failed_event_is_reported_to_its_subscription() {
+        let on_updates = [(Fault::EventsFailed, 1, UpdatePosition::Nth(2))].into();
+        let registry = SubscriptionRegistry::new(FaultInjector::new(&FaultPlan { on_updates, ..FaultPlan::default() }));
+        let (connection, mut events) = registry.connect();
+        subscribe(&connection, "s", "/a");
+        for event in ["1", "2", "3"] {
+            publish(&registry, "/a", event);
+        }
+        assert_eq!(queued(&mut events), pairs(&[("s", "1"), ("s", "failed"), ("s", "3")]));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,12 +1,9 @@
 //! Handshakes of WebSockets: the subprotocols, the credentials, the limit on connections.
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     extract::{
-        ConnectInfo, State,
+        State,
         ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     },
     response::{IntoResponse, Response},
@@ -19,13 +16,14 @@ use super::{
     http::MAX_BODY_BYTES,
     service::Service,
 };
-use crate::realtime::credentials;
+use crate::{
+    identity::peer_address,
+    realtime::{client_socket::READ_BUFFER_BYTES, credentials},
+};
 
 const PROTOCOL: &str = "aws-appsync-event-ws";
 /// The largest number of open connections. AppSync limits only how many are opened in a second.
 const MAX_CONNECTIONS: usize = 10_000;
-/// The read buffer of every connection, even if it is idle.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
 
 /// Accepts a WebSocket. Errors of the handshake are sent on the WebSocket, because a browser cannot read the
 /// response to a refused upgrade.
@@ -42,7 +40,7 @@ pub async fn handle_upgrade(
         let message = format!("The local server has at most {MAX_CONNECTIONS} connections of the Events API.");
         return (StatusCode::SERVICE_UNAVAILABLE, message).into_response();
     }
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
+    let peer = peer_address(&parts);
     let handshake = check_handshake(&service, &parts, peer).await;
     upgrade
         .protocols([PROTOCOL])

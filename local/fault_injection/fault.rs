@@ -24,11 +24,13 @@ pub enum Fault {
     KnowledgeThrottled,
     EventsLost,
     EventsLate,
+    EventsFailed,
+    ConnectionsGone,
 }
 
 impl Fault {
     /// In the order of declaration.
-    pub const ALL: [Self; Self::EventsLate as usize + 1] = [
+    pub const ALL: [Self; Self::ConnectionsGone as usize + 1] = [
         Self::TableConflict,
         Self::TableThrottled,
         Self::TableAnswerLost,
@@ -49,6 +51,8 @@ impl Fault {
         Self::KnowledgeThrottled,
         Self::EventsLost,
         Self::EventsLate,
+        Self::EventsFailed,
+        Self::ConnectionsGone,
     ];
 
     /// The name on the command line: `stale-read`.
@@ -95,6 +99,12 @@ impl Fault {
             Self::KnowledgeThrottled => ("knowledge-throttled", "a search of the documents is throttled"),
             Self::EventsLost => ("events-lost", "a subscription of the Events API misses an event"),
             Self::EventsLate => ("events-late", "a subscription of the Events API starts up to two seconds late"),
+            Self::EventsFailed => {
+                ("events-failed", "a subscription of the Events API gets a broadcast_error in place of an event")
+            }
+            Self::ConnectionsGone => {
+                ("connections-gone", "a message to a client of the WebSocket API is answered by 410")
+            }
         }
     }
 }

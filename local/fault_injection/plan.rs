@@ -14,6 +14,8 @@ pub struct FaultPlan {
     pub seed: u64,
     /// Delay of each mutation of a function before AppSync executes it.
     pub publish_latency: Duration,
+    /// Delay of each message that a function sends to a channel of the Events API or to a connection.
+    pub reply_latency: Duration,
     /// Length of a `Fault::PublishOutage`.
     pub outage: Duration,
     /// How long a `Fault::KnowledgeResuming` lasts.
@@ -45,6 +47,7 @@ impl Default for FaultPlan {
         Self {
             seed: 0,
             publish_latency: Duration::ZERO,
+            reply_latency: Duration::ZERO,
             outage: Duration::from_secs(60),
             resume_time: Duration::from_secs(15),
             rates: BTreeMap::new(),

@@ -10,7 +10,7 @@ use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
     extract::{Request, State},
-    http::{StatusCode, header::AUTHORIZATION, header::CONTENT_TYPE, request::Parts},
+    http::{Method, StatusCode, header::AUTHORIZATION, header::CONTENT_TYPE, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
@@ -29,6 +29,7 @@ const METADATA_FIELD: &str = "agentPublishMetadata";
 #[derive(Clone)]
 struct PublishFaults {
     latency: Duration,
+    reply_latency: Duration,
     outage: Duration,
     faults: FaultInjector,
     /// The end of the current outage.
@@ -39,6 +40,7 @@ struct PublishFaults {
 pub fn wrap_router(router: Router, plan: &FaultPlan, faults: &FaultInjector) -> Router {
     let state = PublishFaults {
         latency: plan.publish_latency,
+        reply_latency: plan.reply_latency,
         outage: plan.outage,
         faults: faults.clone(),
         outage_end: Arc::default(),
@@ -46,8 +48,13 @@ pub fn wrap_router(router: Router, plan: &FaultPlan, faults: &FaultInjector) -> 
     router.layer(middleware::from_fn_with_state(state, handle_request))
 }
 
-/// Publishes are the signed mutations of functions; any other request passes unchanged.
+/// Publishes are the signed mutations of functions, and replies their signed messages to clients of other entry
+/// points; any other request passes unchanged.
 async fn handle_request(State(state): State<PublishFaults>, request: Request, next: Next) -> Response {
+    if is_reply(&request) {
+        tracing::trace!("reply");
+        sleep(state.reply_latency).await;
+    }
     if !request.headers().contains_key(AUTHORIZATION) || request.uri().path() != "/graphql" {
         return next.run(request).await;
     }
@@ -59,6 +66,13 @@ async fn handle_request(State(state): State<PublishFaults>, request: Request, ne
         Some(field) => state.publish(parts, body, field, next).await,
         None => next.run(Request::from_parts(parts, Body::from(body))).await,
     }
+}
+
+fn is_reply(request: &Request) -> bool {
+    let authorization = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let is_signed = authorization.is_some_and(|value| value.starts_with("AWS4-HMAC-SHA256"));
+    let path = request.uri().path();
+    is_signed && request.method() == Method::POST && (path == "/event" || path.contains("connections/"))
 }
 
 impl PublishFaults {

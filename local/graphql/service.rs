@@ -22,6 +22,7 @@ use crate::{
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_CONNECTION_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Timing and fault injection of an API; the default is AppSync's behaviour.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub struct ApiSettings {
     pub request_timeout: Duration,
     /// The longest duration in which a WebSocket client may accept a frame.
     pub send_timeout: Duration,
+    /// AppSync's limit on the duration of a WebSocket connection: 24 hours by default.
+    pub max_connection_age: Duration,
     /// The faults of notifications to subscribers.
     pub faults: FaultInjector,
 }
@@ -92,6 +95,7 @@ impl Default for ApiSettings {
             keep_alive: KEEP_ALIVE,
             request_timeout: REQUEST_TIMEOUT,
             send_timeout: SEND_TIMEOUT,
+            max_connection_age: MAX_CONNECTION_AGE,
             faults: FaultInjector::default(),
         }
     }

@@ -19,7 +19,7 @@ mod signature;
 
 pub use assumed_role::{AccessDenied, AssumedRole};
 pub use auth_error::AuthError;
-pub use auth_request::AuthRequest;
+pub use auth_request::{AuthRequest, peer_address};
 pub use authenticator::Authenticator;
 pub use caller::Caller;
 pub use iam_policy::{AccessRequest, IamPolicy, PolicyDecision};

@@ -1,10 +1,12 @@
 //! A WebSocket of a client: sending with a time limit, and the closing handshake.
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
 
+/// The read buffer of every connection, even if it is idle.
+pub(crate) const READ_BUFFER_BYTES: usize = 4 * 1024;
 /// How long the client may take to answer the server's Close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -58,6 +60,19 @@ pub(crate) struct ClientSocket {
 }
 
 impl ClientSocket {
+    /// The next text message; AppSync ignores the others. A caller that stops waiting loses no message.
+    pub async fn receive_text(&mut self) -> Result<Utf8Bytes, Closed> {
+        loop {
+            match self.socket.recv().await {
+                Some(Ok(Message::Text(text))) => return Ok(text),
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Binary(_))) => {}
+                Some(Ok(Message::Close(_))) => return Err(Closed::ByClient),
+                Some(Err(error)) => return Err(Closed::from_read_error(error)),
+                None => return Err(Closed::Lost),
+            }
+        }
+    }
+
     pub async fn send_text(&mut self, text: String) -> Result<(), Closed> {
         self.send_message(Message::Text(text.into())).await
     }

@@ -1,13 +1,7 @@
 //! One WebSocket connection, from its handshake to its close.
-use std::{
-    collections::HashMap,
-    convert::Infallible,
-    net::IpAddr,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{collections::HashMap, convert::Infallible, net::IpAddr, sync::Arc};
 
-use axum::extract::ws::{Message, WebSocket};
+use axum::extract::ws::WebSocket;
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use http::Uri;
 use serde_json::Value;
@@ -31,8 +25,6 @@ use crate::{
 
 /// AppSync's limit on the subscriptions of a connection.
 const MAX_SUBSCRIPTIONS: usize = 200;
-/// AppSync's limit on the duration of a connection.
-const MAX_CONNECTION_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// AppSync's limit on the payload of a data frame.
 const MAX_PAYLOAD_BYTES: usize = 240 * 1024;
 /// The number of start frames of a connection that are handled concurrently. While it is reached, no frame of
@@ -106,13 +98,13 @@ impl Connection {
     ) -> Result<Infallible, Closed> {
         let mut keep_alive = interval(self.service.settings.keep_alive);
         keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let end_of_life = sleep(MAX_CONNECTION_AGE);
+        let end_of_life = sleep(self.service.settings.max_connection_age);
         tokio::pin!(end_of_life);
         let stopping = self.service.stopping.clone();
         loop {
             tokio::select! {
-                received = socket.socket.recv(), if self.pending_starts.len() < MAX_PENDING_STARTS => {
-                    self.handle_message(socket, received, &mut keep_alive).await?;
+                text = socket.receive_text(), if self.pending_starts.len() < MAX_PENDING_STARTS => {
+                    self.handle_text(socket, &text?, &mut keep_alive).await?;
                 },
                 Some(finished) = self.pending_starts.next() => self.finish_start(socket, finished).await?,
                 queued = notifications.recv() => {
@@ -125,20 +117,13 @@ impl Connection {
         }
     }
 
-    async fn handle_message(
+    async fn handle_text(
         &mut self,
         socket: &mut ClientSocket,
-        received: Option<Result<Message, axum::Error>>,
+        text: &str,
         keep_alive: &mut Interval,
     ) -> Result<(), Closed> {
-        let text = match received {
-            Some(Ok(Message::Text(text))) => text,
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Binary(_))) => return Ok(()),
-            Some(Ok(Message::Close(_))) => return Err(Closed::ByClient),
-            Some(Err(error)) => return Err(Closed::from_read_error(error)),
-            None => return Err(Closed::Lost),
-        };
-        match ClientFrame::parse(&text) {
+        match ClientFrame::parse(text) {
             ClientFrame::ConnectionInit => {
                 self.sends_keep_alives = true;
                 keep_alive.reset_immediately();
@@ -287,14 +272,7 @@ async fn subscribe(
 ) -> Result<AcceptedSubscription, SubscribeError> {
     let headers = credentials::from_json(&payload.authorization).map_err(SubscribeError::Unauthorized)?;
     let uri = Uri::from_static("/graphql");
-    let auth_request = AuthRequest {
-        method: "POST",
-        uri: &uri,
-        headers: &headers,
-        body: payload.data.as_bytes(),
-        peer,
-        now: SystemTime::now(),
-    };
+    let auth_request = AuthRequest::unsent_post(&uri, &headers, payload.data.as_bytes(), peer);
     let caller = service.authenticator.authenticate(&auth_request).await.map_err(SubscribeError::Unauthorized)?;
     let request = Request::parse(&payload.data).ok_or_else(SubscribeError::unparsable)?;
     service.subscribe(&request, CallContext { caller, request: forwarded_request(&headers) }).await

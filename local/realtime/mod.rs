@@ -4,16 +4,12 @@ mod connection;
 pub(crate) mod credentials;
 mod frames;
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Router,
     extract::{
-        ConnectInfo, FromRequestParts, Request, State,
+        FromRequestParts, Request, State,
         ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     },
     middleware::{Next, from_fn_with_state},
@@ -24,15 +20,14 @@ use http::{HeaderMap, Uri, request::Parts};
 
 use crate::{
     graphql::Service,
-    identity::{AuthError, AuthRequest},
+    identity::{AuthError, AuthRequest, peer_address},
 };
+use client_socket::READ_BUFFER_BYTES;
 use frames::HandshakeError;
 
 const PROTOCOL: &str = "graphql-ws";
 /// The largest message of a client, in one frame or several. AppSync documents no limit.
 const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
-/// The read buffer of every connection, even if it is idle.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
 
 /// Adds WebSockets to the routes of `graphql`: at `/graphql/realtime`, and as upgrades of requests to
 /// `/graphql`.
@@ -62,7 +57,7 @@ async fn handle_upgrade(
 
 /// Accepts a WebSocket. Errors of the handshake are sent on the WebSocket.
 async fn accept(service: Arc<Service>, parts: &Parts, upgrade: WebSocketUpgrade) -> Response {
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
+    let peer = peer_address(parts);
     let handshake = check_handshake(&service, parts, peer).await;
     upgrade
         .protocols([PROTOCOL])
@@ -90,7 +85,6 @@ fn check_protocol(headers: &HeaderMap) -> Result<(), HandshakeError> {
 /// Clients sign a handshake as a POST of `{}` to `/graphql/connect`.
 async fn authenticate_handshake(service: &Service, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<(), AuthError> {
     let uri = Uri::from_static("/graphql/connect");
-    let now = SystemTime::now();
-    let request = AuthRequest { method: "POST", uri: &uri, headers, body: b"{}", peer, now };
+    let request = AuthRequest::unsent_post(&uri, headers, b"{}", peer);
     service.authenticator.authenticate(&request).await.map(drop)
 }

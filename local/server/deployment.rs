@@ -18,6 +18,8 @@ use crate::{
 const TOOL_FUNCTIONS_PARAMETER: &str = "ToolFunctionArns";
 /// The parameter that names the secrets that agents may have sent to MCP servers.
 const TOOL_SECRETS_PARAMETER: &str = "ToolSecretArns";
+/// The name of the program in the package of a function of the runtime `provided.al2023`.
+const PROGRAM: &str = "bootstrap";
 /// The folders of the code that this program has in itself.
 const HANDLER_CODE: &str = "handler";
 const GATEWAY_CODE: &str = "gateway";
@@ -128,7 +130,11 @@ fn apply_commands(stack: &mut Stack, options: &ServerOptions) -> Result<(), Star
                 function.command = Some(CommandLine { program, arguments: vec![GATEWAY_CODE.into()] });
             }
             folder => {
-                return Err(StartError::UnknownCode { function: function.name.clone(), folder: folder.to_owned() });
+                let program = std::path::absolute(options.root.join(folder).join(PROGRAM));
+                let program = program.ok().filter(|program| program.is_file()).ok_or_else(|| {
+                    StartError::UnknownCode { function: function.name.clone(), folder: folder.to_owned() }
+                })?;
+                function.command = Some(CommandLine { program, arguments: Vec::new() });
             }
         }
     }
@@ -242,6 +248,21 @@ mod tests {
         let standard = load_stack(&options(&[], &[])).unwrap();
         let handler = &standard.functions["parlance-Handler"];
         assert!(handler.command.is_none() && !handler.environment.contains_key("MODEL_URL"));
+    }
+
+    #[test]
+    fn function_runs_the_program_of_its_package() {
+        let root = tempfile::tempdir().unwrap();
+        let own = ServerOptions { root: root.path().to_owned(), ..options(&[], &[]) };
+        let mut stack = load_stack(&options(&[], &[])).unwrap();
+        stack.functions.get_mut("parlance-Closer").unwrap().code_folder = "package".into();
+        assert!(matches!(apply_commands(&mut stack, &own), Err(StartError::UnknownCode { .. })));
+        std::fs::create_dir(root.path().join("package")).unwrap();
+        let program = root.path().join("package/bootstrap");
+        std::fs::write(&program, "#!/bin/sh\n").unwrap();
+        apply_commands(&mut stack, &own).unwrap();
+        assert_eq!(stack.functions["parlance-Closer"].command.as_ref().unwrap().program, program);
+        assert_eq!(stack.functions[HANDLER_FUNCTION].command, None);
     }
 
     #[test]

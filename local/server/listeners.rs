@@ -7,8 +7,9 @@ use std::{
 
 use axum::{Router, serve::ListenerExt};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio_rustls::TlsAcceptor;
 
-use super::StartError;
+use super::{StartError, tls_listener::TlsListener};
 use crate::stalled_connections::TimeoutListener;
 
 /// Every port that is served. All of them are closed with this value.
@@ -36,9 +37,19 @@ impl Listeners {
         self.serve_with_timeout(listener, router, self.timeout);
     }
 
-    /// Without Nagle's algorithm, which would delay deltas, and with a timeout for stalled requests.
+    /// As `serve`, also to clients that begin with a TLS handshake.
+    pub fn serve_with_tls(&mut self, listener: TcpListener, router: Router, acceptor: TlsAcceptor) {
+        self.serve_detected(TlsListener { listener, acceptor: Some(acceptor) }, router, self.timeout);
+    }
+
     pub fn serve_with_timeout(&mut self, listener: TcpListener, router: Router, timeout: Duration) {
-        let listener = TimeoutListener { listener, timeout }.tap_io(|stream| drop(stream.io.set_nodelay(true)));
+        self.serve_detected(TlsListener { listener, acceptor: None }, router, timeout);
+    }
+
+    /// With a timeout for stalled requests.
+    fn serve_detected(&mut self, listener: TlsListener, router: Router, timeout: Duration) {
+        // Only a listener of this type tells the service the address of a client.
+        let listener = TimeoutListener { listener, timeout }.tap_io(|_| ());
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         let mut shutdown_signal = self.shutdown.subscribe();
         self.tasks.spawn(async move {

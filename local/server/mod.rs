@@ -1,6 +1,8 @@
 //! The local server: every part of the backend, assembled from template.yaml and served on one port.
 mod deployment;
 mod listeners;
+mod tls_certificate;
+mod tls_listener;
 
 use std::{collections::BTreeMap, fs::File, io, path::PathBuf, sync::Arc, time::Duration};
 
@@ -33,6 +35,7 @@ use crate::{
 
 use deployment::{HANDLER_FUNCTION, load_stack};
 use listeners::{Listeners, listen, local_address};
+use tls_certificate::{TlsCertificate, TlsError};
 
 /// How often expired items are deleted from the tables.
 const TTL_INTERVAL: Duration = Duration::from_secs(60);
@@ -118,6 +121,8 @@ pub enum StartError {
     #[error("{0}")]
     Knowledge(#[from] KnowledgeError),
     #[error("{0}")]
+    Tls(#[from] TlsError),
+    #[error("{0}")]
     EndpointFile(#[from] FileError),
     #[error("there is already a function {name}: choose another name for --function")]
     FunctionExists { name: String },
@@ -158,6 +163,8 @@ pub struct Endpoint {
     pub oidc: Option<String>,
     /// Whether the API accepts the administrator's signature.
     pub iam_access: bool,
+    /// The certificate of the port, for clients that speak only `https:` and `wss:`.
+    pub tls_certificate: PathBuf,
     pub administrator: AccessKey,
 }
 
@@ -196,7 +203,8 @@ impl Server {
         let base_url = format!("http://localhost:{}", local_address(&listener)?.port());
         let stack = load_stack(&options, &base_url)?;
         let issuers = load_issuers(&options, &stack, &base_url)?;
-        let endpoint = Endpoint::new(&base_url, &stack, &issuers);
+        let (tls_acceptor, tls_certificate) = TlsCertificate::load(&options.state, options.ephemeral)?;
+        let endpoint = Endpoint::new(&base_url, &stack, &issuers, tls_certificate);
         let authenticator = create_authenticator(&stack, &endpoint);
 
         let faults = FaultInjector::new(&options.fault_plan);
@@ -232,27 +240,22 @@ impl Server {
             secrets_manager: secrets_url,
             user_pool: endpoint.user_pool.clone(),
         };
-        let launcher = Launcher {
-            executable: options.executable.clone(),
-            arguments: vec!["handler".into()],
-            environment: process_environment(&authenticator, addresses),
-            time_scale: options.time_scale,
-            faults: faults.clone(),
-            processes,
-        };
+        let launcher = launcher(&options, process_environment(&authenticator, addresses), &faults, processes);
         let lambda = Lambda::start(&stack.functions, launcher).await?;
         let lambda_router = call_recorder.wrap_router(lambda.router(authenticator.clone()));
         listeners.serve_with_timeout(lambda_listener, lambda_router, INVOCATION_TIMEOUT);
         let lambda = if options.ephemeral { lambda } else { lambda.with_event_folder(options.state.join("events")) };
 
-        let websocket_api = start_websocket_api(stack.websocket_api, &options, &lambda, &authenticator);
+        let settings = websocket_settings(&options, &faults);
+        let create = |api| WebSocketApi::new(api, lambda.clone(), authenticator.clone(), settings);
+        let websocket_api = stack.websocket_api.map(create);
         let sources = DataSources::new(database.clone(), lambda.clone()).with_kms(kms);
         let apis = api_router(stack.api, stack.events_api, &sources, &authenticator, &faults)?;
+        let apis = apis.merge(websocket_api.as_ref().map(WebSocketApi::router).unwrap_or_default());
         let router = with_publish_faults(apis, &options.fault_plan, &faults)
             .merge(bedrock_router)
-            .merge(websocket_api.as_ref().map(WebSocketApi::router).unwrap_or_default())
             .merge(identity::router(&issuers));
-        listeners.serve(listener, call_recorder.wrap_router(router));
+        listeners.serve_with_tls(listener, call_recorder.wrap_router(router), tls_acceptor);
         lambda.resume_events();
 
         let endpoint_file = write_endpoint_file(&options, &endpoint)?;
@@ -322,7 +325,7 @@ impl ServerOptions {
 }
 
 impl Endpoint {
-    fn new(base_url: &str, stack: &Stack, issuers: &LocalIssuers) -> Self {
+    fn new(base_url: &str, stack: &Stack, issuers: &LocalIssuers, tls_certificate: PathBuf) -> Self {
         let stage = stack.websocket_api.as_ref().map(|api| &api.stage);
         Self {
             url: format!("{base_url}/graphql"),
@@ -335,6 +338,7 @@ impl Endpoint {
             user_pool: issuers.pool.as_ref().map(|issuer| issuer.url().to_owned()),
             oidc: issuers.oidc.as_ref().map(|issuer| issuer.url().to_owned()),
             iam_access: stack.api.environment.get("IAM_ACCESS").is_none_or(|access| access == "true"),
+            tls_certificate,
             administrator: AccessKey::generate(),
         }
     }
@@ -384,15 +388,25 @@ fn api_router(
     Ok(graphql.merge(EventsApi::new(events, sources.clone(), authenticator, settings)?.router()))
 }
 
-/// The WebSocket API, whose functions run in Lambda.
-fn start_websocket_api(
-    api: Option<stack::WebSocketApi>,
+fn websocket_settings(options: &ServerOptions, faults: &FaultInjector) -> WebSocketSettings {
+    WebSocketSettings { time_scale: options.time_scale, faults: faults.clone(), ..WebSocketSettings::default() }
+}
+
+/// Starts the processes of functions.
+fn launcher(
     options: &ServerOptions,
-    lambda: &Lambda,
-    authenticator: &Authenticator,
-) -> Option<WebSocketApi> {
-    let settings = WebSocketSettings { time_scale: options.time_scale, ..WebSocketSettings::default() };
-    api.map(|api| WebSocketApi::new(api, lambda.clone(), authenticator.clone(), settings))
+    environment: Arc<EnvironmentBuilder>,
+    faults: &FaultInjector,
+    processes: Processes,
+) -> Launcher {
+    Launcher {
+        executable: options.executable.clone(),
+        arguments: vec!["handler".into()],
+        environment,
+        time_scale: options.time_scale,
+        faults: faults.clone(),
+        processes,
+    }
 }
 
 /// Opens the knowledge base and ingests its folder from now on. The index is kept in the state folder, unless

@@ -139,6 +139,10 @@ impl Scope<'_> {
             let (name, rest) =
                 piece.split_once('}').ok_or_else(|| TemplateError::new(format!("{text} has an unclosed ${{")))?;
             self.add_work(WORK_PER_EVALUATION + piece.len())?;
+            if let Some(literal) = name.strip_prefix('!') {
+                result.push_str(&format!("${{{literal}}}{rest}"));
+                continue;
+            }
             let value = match name.split_once('.') {
                 Some((target, attribute)) => self.reference(target, Some(attribute))?,
                 None => self.reference(name, None)?,
@@ -269,6 +273,7 @@ mod tests {
             (json!({"Ref": "One"}), json!(1)),
             (json!({"Fn::GetAtt": ["Table", "Arn"]}), json!("Arn")),
             (json!({"Fn::Sub": "a/${Table.Arn}/${Table}/${One}"}), json!("a/Arn/table/1")),
+            (json!({"Fn::Sub": "`${!ctx.a}/${!One}/${One}`"}), json!("`${ctx.a}/${One}/1`")),
             (json!({"Fn::Join": ["-", ["a", {"Ref": "One"}]]}), json!("a-1")),
             (json!({"Fn::Split": ["_", "a_b_c"]}), json!(["a", "b", "c"])),
             (json!({"Fn::Select": [1, {"Fn::Split": ["-", {"Fn::Sub": "a-${One}"}]}]}), json!("1")),

@@ -170,6 +170,11 @@ impl<'a> StackContext<'a> {
         StackContext { name: self.physical_name(logical_name), is_nested: true, ..*self }
     }
 
+    /// With the same unique id at every start.
+    fn id(&self) -> String {
+        format!("arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{}/5f7dfbd1-b8ff-4c20-924e-23b42db467a0", self.name)
+    }
+
     fn physical_name(&self, logical: &str) -> String {
         format!("{}-{logical}", self.name)
     }
@@ -249,6 +254,7 @@ fn resolve_reference(
 ) -> Result<Value, TemplateError> {
     match (name, pseudo_parameter(name), attribute) {
         ("AWS::StackName", _, None) => return Ok(json!(stack.name)),
+        ("AWS::StackId", _, None) => return Ok(json!(stack.id())),
         (_, Some(value), None) => return Ok(json!(value)),
         _ => {}
     }
@@ -258,7 +264,11 @@ fn resolve_reference(
         resources.get(name).ok_or_else(|| TemplateError(format!("there is no parameter or resource {name}")))?;
     let kind = resource["Type"].as_str().unwrap_or_default();
     let arn = |service: &str, rest: String| json!(format!("arn:aws:{service}:{REGION}:{ACCOUNT}:{rest}"));
+    if let Some(value) = websocket_reference(stack, (kind, attribute), name) {
+        return Ok(value);
+    }
     Ok(match (kind, attribute) {
+        ("AWS::ApiGatewayV2::Stage", None) => scope.evaluate(&resource["Properties"]["StageName"])?,
         ("AWS::DynamoDB::Table" | "AWS::Serverless::Function" | "AWS::IAM::Role", None) => json!(physical_name(name)),
         ("AWS::DynamoDB::Table", Some("Arn")) => arn("dynamodb", format!("table/{}", physical_name(name))),
         ("AWS::Serverless::Function", Some("Arn")) => arn("lambda", format!("function:{}", physical_name(name))),
@@ -279,21 +289,6 @@ fn resolve_reference(
             let namespace = namespace.as_str().unwrap_or_default();
             arn("appsync", format!("apis/{EVENTS_API_ID}/channelNamespace/{namespace}"))
         }
-        ("AWS::ApiGatewayV2::Api", Some("ApiId") | None) => json!(WEBSOCKET_API_ID),
-        ("AWS::ApiGatewayV2::Api", Some("ApiEndpoint")) => json!(websocket_url(deployment.base_url())),
-        ("AWS::ApiGatewayV2::Api", Some("ExecuteApiArn")) => arn("execute-api", WEBSOCKET_API_ID.to_owned()),
-        ("AWS::ApiGatewayV2::Stage", None) => scope.evaluate(&resource["Properties"]["StageName"])?,
-        (
-            "AWS::ApiGatewayV2::Route"
-            | "AWS::ApiGatewayV2::Integration"
-            | "AWS::ApiGatewayV2::Deployment"
-            | "AWS::ApiGatewayV2::Authorizer"
-            | "AWS::ApiGatewayV2::RouteResponse",
-            None,
-        )
-        | ("AWS::ApiGatewayV2::Route", Some("RouteId"))
-        | ("AWS::ApiGatewayV2::Deployment", Some("DeploymentId"))
-        | ("AWS::ApiGatewayV2::Authorizer", Some("AuthorizerId")) => json!(physical_name(name)),
         ("AWS::Events::Rule", Some("Arn")) => arn("events", format!("rule/{}", physical_name(name))),
         ("AWS::AppSync::DataSource", Some("Name")) | ("AWS::AppSync::FunctionConfiguration", Some("FunctionId")) => {
             scope.evaluate(&resource["Properties"]["Name"])?
@@ -323,6 +318,30 @@ fn resolve_reference(
             return Err(TemplateError(format!("{name}.{attribute} of a {kind} has no value on the local server")));
         }
     })
+}
+
+/// As `resolve_reference`, of a resource of a WebSocket API, given by its kind and an attribute.
+fn websocket_reference(stack: &StackContext, reference: (&str, Option<&str>), name: &str) -> Option<Value> {
+    let value = match reference {
+        ("AWS::ApiGatewayV2::Api", Some("ApiId") | None) => WEBSOCKET_API_ID.to_owned(),
+        ("AWS::ApiGatewayV2::Api", Some("ApiEndpoint")) => websocket_url(stack.deployment.base_url()),
+        ("AWS::ApiGatewayV2::Api", Some("ExecuteApiArn")) => {
+            format!("arn:aws:execute-api:{REGION}:{ACCOUNT}:{WEBSOCKET_API_ID}")
+        }
+        (
+            "AWS::ApiGatewayV2::Route"
+            | "AWS::ApiGatewayV2::Integration"
+            | "AWS::ApiGatewayV2::Deployment"
+            | "AWS::ApiGatewayV2::Authorizer"
+            | "AWS::ApiGatewayV2::RouteResponse",
+            None,
+        )
+        | ("AWS::ApiGatewayV2::Route", Some("RouteId"))
+        | ("AWS::ApiGatewayV2::Deployment", Some("DeploymentId"))
+        | ("AWS::ApiGatewayV2::Authorizer", Some("AuthorizerId")) => stack.physical_name(name),
+        _ => return None,
+    };
+    Some(json!(value))
 }
 
 fn pseudo_parameter(name: &str) -> Option<&'static str> {

@@ -6,7 +6,7 @@ use super::{
     tests::{TEMPLATE, deployment},
     *,
 };
-use crate::stack::{Api, AuthMode, IssuerKind};
+use crate::stack::{Api, AuthMode, IssuerKind, TokenIssuer};
 
 const OIDC: &str = "https://id.example.com";
 const POOLS: [(&str, Option<&str>); 3] = [
@@ -60,6 +60,79 @@ fn every_combination_of_modes_is_a_stack() {
             }
         }
     }
+}
+
+fn load_with_entry_points(parameters: &[(&str, &str)]) -> Result<Stack, String> {
+    let entry_points = [("EventsApi", "true"), ("WebSocketApi", "true")];
+    let parameters = entry_points.iter().chain(parameters);
+    let parameters = parameters.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    TEMPLATE.load(&Deployment { parameters, ..deployment() }).map_err(|error| error.to_string())
+}
+
+/// Who may call the GraphQL API may also connect, publish and listen over the Events API. The handler publishes
+/// with IAM, whoever else may.
+#[test]
+fn events_api_has_the_modes_of_the_graphql_api() {
+    for (pool, pool_issuer) in POOLS {
+        for (key, oidc) in [("true", "none"), ("true", OIDC), ("false", OIDC)] {
+            let clients = if oidc == "none" { "none" } else { "web|phone" };
+            let chosen = [
+                ("ApiKeyAccess", key),
+                ("UserPool", pool),
+                ("OidcIssuer", oidc),
+                ("OidcClientPattern", clients),
+                ("IamAccess", "false"),
+            ];
+            let stack = load_with_entry_points(&chosen).unwrap_or_else(|error| panic!("{chosen:?}: {error}"));
+            let events = stack.events_api.expect("the stack has an Events API");
+            assert_eq!(events.modes, stack.api.modes, "{chosen:?}");
+            assert_eq!(events.connection_modes, stack.api.modes, "{chosen:?}");
+            let chat = &events.namespaces["chat"];
+            assert_eq!((&chat.publish_modes, &chat.subscribe_modes), (&stack.api.modes, &stack.api.modes));
+            assert_eq!(events.keys.len(), usize::from(key == "true"), "{chosen:?}");
+            let issuers: Vec<_> = events.issuers.iter().map(|issuer| issuer.url.as_str()).collect();
+            let expected = [pool_issuer, (oidc != "none").then_some(OIDC)];
+            assert_eq!(issuers, expected.into_iter().flatten().collect::<Vec<_>>(), "{chosen:?}");
+            for (of_events, of_graphql) in events.issuers.iter().zip(&stack.api.issuers) {
+                let pattern = |issuer: &TokenIssuer| issuer.clients.as_ref().map(|clients| clients.as_str().to_owned());
+                assert_eq!(pattern(of_events), pattern(of_graphql), "{chosen:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn authorizer_of_connections_has_the_issuers_and_the_key_of_the_graphql_api() {
+    let variables = |parameters: &[(&str, &str)]| {
+        let functions = load_with_entry_points(parameters).unwrap().functions;
+        functions["parlance-WebSocketStack-Authorize"].environment.clone()
+    };
+    let own = variables(&[("UserPool", "create"), ("OidcIssuer", OIDC), ("OidcClientPattern", "web|phone")]);
+    let expected = [
+        ("API_KEY", "da2-key"),
+        ("API_KEY_EXPIRES", "0"),
+        ("ENTRY", "AUTHORIZER"),
+        ("OIDC_CLIENT_PATTERN", "^(web|phone)$"),
+        ("OIDC_ISSUER", OIDC),
+        ("USER_POOL_CLIENT_PATTERN", &format!("^{LOCAL_CLIENT_ID}$")),
+        ("USER_POOL_ISSUER", "http://localhost:4000/pool"),
+    ];
+    assert_eq!(own, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    let existing = variables(&[("UserPool", "eu-west-1_Existing1"), ("ApiKeyAccess", "false")]);
+    let expected = [
+        ("API_KEY_EXPIRES", "0"),
+        ("ENTRY", "AUTHORIZER"),
+        ("USER_POOL_ISSUER", "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Existing1"),
+    ];
+    assert_eq!(existing, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+}
+
+#[test]
+fn websocket_api_that_nobody_may_connect_to_is_refused() {
+    let error = load_with_entry_points(&[("ApiKeyAccess", "false")]).unwrap_err();
+    let expected = "template.yaml: SomeoneMayConnect: Nobody may connect to the WebSocket API: one of ApiKeyAccess, \
+                    UserPool and OidcIssuer must let callers in.";
+    assert_eq!(error, expected);
 }
 
 #[test]

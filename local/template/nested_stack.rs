@@ -96,9 +96,9 @@ impl NestedStackProperties {
         &self.template_url
     }
 
-    /// The folder of the template, with a slash at its end; paths in the template are relative to it.
+    /// The folder of the template; paths in the template are relative to it.
     pub fn folder(&self) -> &str {
-        self.template_url.rsplit_once('/').map_or("", |(folder, _)| &self.template_url[..=folder.len()])
+        self.template_url.rsplit_once('/').map_or("", |(folder, _)| folder)
     }
 
     /// The values of the parameters that a template declares.

@@ -74,7 +74,7 @@ impl Origin<'_> {
         }
     }
 
-    /// The folder that paths in the template are relative to, with a slash at its end.
+    /// The folder that paths in the template are relative to.
     fn folder(&self) -> &str {
         match self {
             Origin::Root => "",
@@ -171,19 +171,15 @@ impl Resources {
             "AWS::AppSync::Api" => self.events_apis.push((origin.label(name), deserialize(properties)?)),
             "AWS::AppSync::ChannelNamespace" => {
                 let namespace: ChannelNamespaceProperties = deserialize(properties)?;
-                self.namespaces.push((origin.label(name), namespace.in_folder(origin.folder())));
+                self.namespaces.push((origin.label(name), namespace));
             }
             "AWS::Cognito::UserPool" => {
                 deserialize::<PoolProperties>(properties)?;
                 let issuer = reference(json!({"Fn::GetAtt": [name, "ProviderURL"]}))?;
                 self.user_pools.insert(reference(json!({"Ref": name}))?, issuer);
             }
-            "AWS::Cognito::UserPoolClient" => {
-                deserialize::<PoolClientProperties>(properties)?;
-            }
-            "AWS::Cognito::UserPoolGroup" => {
-                deserialize::<PoolGroupProperties>(properties)?;
-            }
+            "AWS::Cognito::UserPoolClient" => check_properties::<PoolClientProperties>(properties)?,
+            "AWS::Cognito::UserPoolGroup" => check_properties::<PoolGroupProperties>(properties)?,
             "AWS::AppSync::GraphQLSchema" => {
                 self.schemas.push(deserialize::<SchemaProperties>(properties)?.definition_s3_location)
             }
@@ -216,9 +212,7 @@ impl Resources {
             }
             "AWS::CloudFormation::Stack" => self.nested_stacks.push((name.to_owned(), deserialize(properties)?)),
             "AWS::Lambda::Permission" => self.permissions.push(deserialize(properties)?),
-            "AWS::CloudWatch::Alarm" => {
-                deserialize::<AlarmProperties>(properties)?;
-            }
+            "AWS::CloudWatch::Alarm" => check_properties::<AlarmProperties>(properties)?,
             "AWS::Logs::LogGroup" => {}
             other if other.starts_with("AWS::ApiGatewayV2::") => {
                 let id = reference(json!({"Ref": name}))?;
@@ -294,7 +288,7 @@ impl Resources {
         let (events_keys, keys) = separate_keys(self.keys);
         let events_api = at_most_one("AWS::AppSync::Api", self.events_apis)?;
         let events_api =
-            assemble_events_api(events_api, self.namespaces, &events_sources, events_keys, &self.user_pools, code)?;
+            assemble_events_api(events_api, self.namespaces, &events_sources, events_keys, &self.user_pools)?;
         let function_name =
             |arn: &str| self.functions.iter().find(|(_, existing, _)| existing == arn).map(|(name, ..)| name.clone());
         let functions = InvocableFunctions { name_of: &function_name, permissions: &self.permissions };
@@ -371,7 +365,6 @@ fn assemble_events_api(
     data_sources: &BTreeMap<String, DataSource>,
     keys: Vec<String>,
     user_pools: &UserPools,
-    code: impl Fn(String) -> Result<Code, TemplateError>,
 ) -> Result<Option<EventsApi>, TemplateError> {
     let Some((api_name, api)) = api else {
         let error = TemplateError::new("a channel namespace needs an AWS::AppSync::Api".into());
@@ -380,7 +373,7 @@ fn assemble_events_api(
     let modes = api.default_modes().map_err(|error| error.at(&api_name))?;
     let mut by_name = BTreeMap::new();
     for (logical_name, namespace) in namespaces {
-        let namespace = namespace.into_namespace(&modes, data_sources, &code);
+        let namespace = namespace.into_namespace(&modes, data_sources);
         let (name, namespace) = namespace.map_err(|error| error.at(&logical_name))?;
         if by_name.contains_key(&name) {
             return Err(TemplateError::new(format!("there are two channel namespaces {name}")).at(logical_name));
@@ -411,6 +404,11 @@ fn unsupported(kind: &str) -> TemplateError {
 
 fn deserialize<T: DeserializeOwned>(properties: Value) -> Result<T, TemplateError> {
     serde_json::from_value(properties).map_err(|error| TemplateError::new(error.to_string()))
+}
+
+/// Of a resource that has no effect on the local server.
+fn check_properties<T: DeserializeOwned>(properties: Value) -> Result<(), TemplateError> {
+    deserialize::<T>(properties).map(|_| ())
 }
 
 fn at_most_one<T>(kind: &str, mut all: Vec<T>) -> Result<Option<T>, TemplateError> {

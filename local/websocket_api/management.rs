@@ -1,10 +1,10 @@
 //! The management API: `POST`, `GET` and `DELETE` of `/STAGE/@connections/ID`.
-use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
-    extract::{ConnectInfo, Path, State},
+    extract::{Path, State},
     response::{IntoResponse, Response},
     routing::any,
 };
@@ -18,6 +18,7 @@ use super::{
     service::{MAX_MESSAGE_BYTES, Service},
 };
 use crate::{
+    fault_injection::Fault,
     identity::{AccessDenied, AccessRequest, AuthError, AuthRequest},
     template::{ACCOUNT, REGION},
 };
@@ -97,15 +98,7 @@ async fn manage(
 
 /// Verifies the signature, and asks the policies of the signer.
 fn authorize(service: &Service, id: &str, parts: &Parts, body: &Bytes) -> Result<(), ManagementError> {
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
-    let request = AuthRequest {
-        method: parts.method.as_str(),
-        uri: &parts.uri,
-        headers: &parts.headers,
-        body,
-        peer,
-        now: SystemTime::now(),
-    };
+    let request = AuthRequest::from_parts(parts, body);
     let role = service.authenticator.authenticate_signer(&request, SIGNED_SERVICE).map_err(|error| match error {
         AuthError::CredentialsMissing => ManagementError::Unsigned,
         error => ManagementError::SignatureInvalid(error),
@@ -122,6 +115,9 @@ async fn post(service: &Service, id: &str, body: &Bytes) -> Result<Response, Man
         return Err(ManagementError::PayloadTooLarge);
     }
     let messages = service.connections.messages_to(id).ok_or(ManagementError::NotOpen)?;
+    if service.settings.faults.should_inject(Fault::ConnectionsGone) {
+        return Err(ManagementError::NotOpen);
+    }
     let text = String::from_utf8_lossy(body).into_owned();
     match timeout(service.settings.send_timeout, messages.send(text)).await {
         Ok(Ok(())) => Ok(StatusCode::OK.into_response()),

@@ -27,13 +27,13 @@ pub use proxy_answer::{ConnectDecision, connect_decision};
 pub use route_selection::{parse_selection_expression, route_key};
 use service::Service;
 
-use crate::{graphql::FunctionBackend, identity::Authenticator, stack};
+use crate::{fault_injection::FaultInjector, graphql::FunctionBackend, identity::Authenticator, stack};
 
 /// How long connections may take to close when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The timing of an API; the default is API Gateway's.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct WebSocketSettings {
     /// Length of a second of API Gateway's limits on time, in seconds.
     pub time_scale: f64,
@@ -41,6 +41,7 @@ pub struct WebSocketSettings {
     pub send_timeout: Duration,
     /// The longest duration in which a body of `@connections` may arrive.
     pub request_timeout: Duration,
+    pub faults: FaultInjector,
 }
 
 /// One API, ready to serve. Clones share it.
@@ -49,7 +50,12 @@ pub struct WebSocketApi(Arc<Service>);
 
 impl Default for WebSocketSettings {
     fn default() -> Self {
-        Self { time_scale: 1.0, send_timeout: Duration::from_secs(10), request_timeout: Duration::from_secs(30) }
+        Self {
+            time_scale: 1.0,
+            send_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
+            faults: FaultInjector::default(),
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! Upgrades to WebSockets, which wait for the authorizer and `$connect`.
-use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{sync::Arc, time::SystemTime};
 
 use axum::{
     extract::{
-        ConnectInfo, Path, State,
+        Path, State,
         ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     },
     response::{IntoResponse, Response},
@@ -22,13 +22,12 @@ use super::{
     request_context::ConnectionInfo,
     service::{Accepted, ConnectRefusal, MAX_MESSAGE_BYTES, Service},
 };
+use crate::{identity::peer_address, realtime::client_socket::READ_BUFFER_BYTES};
 
 /// API Gateway's limit on a frame. Larger messages have several frames.
 const MAX_FRAME_BYTES: usize = 32 * 1024;
 /// API Gateway's limit on a URL.
 const MAX_URL_LENGTH: usize = 4096;
-/// The read buffer of every connection, even if it is idle.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
 
 /// The bodies of refusals that name neither connection nor request.
 const FORBIDDEN_BODY: &str = r#"{"message":"Forbidden"}"#;
@@ -75,8 +74,7 @@ pub async fn handle_upgrade(
 }
 
 fn read_handshake(service: &Service, parts: &Parts, connection_id: &str) -> (Handshake, ConnectionInfo) {
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    let source_ip = peer.map_or_else(|| "127.0.0.1".to_owned(), |ConnectInfo(address)| address.ip().to_string());
+    let source_ip = peer_address(parts).map_or_else(|| "127.0.0.1".to_owned(), |address| address.to_string());
     let port = service.api.domain_name.rsplit_once(':').map_or("80", |(_, port)| port);
     let connected_at = SystemTime::now();
     let trace_id = trace_id(connected_at);

@@ -27,7 +27,8 @@ export function response(ctx) {
 }
 
 function isGatewaySession(ctx) {
-  return !!ctx.identity?.userArn?.startsWith(ctx.env.GATEWAY_SESSIONS);
+  const userArn = ctx.identity?.userArn;
+  return !!userArn && ctx.env.GATEWAY_SESSIONS.split(',').some((sessions) => userArn.startsWith(sessions));
 }
 
 /** Nobody but the gateway names another user, or where the answer is sent besides the subscriptions. */

@@ -39,3 +39,9 @@ async fn slow_heads_do_not_delay_others() {
 async fn slow_bodies_do_not_delay_others() {
     serves_during_slow_requests("POST /graphql HTTP/1.1\r\nx-api-key: KEY\r\ncontent-length: 100000\r\n\r\n{").await;
 }
+
+#[tokio::test]
+async fn slow_tls_handshakes_do_not_delay_others() {
+    // The head of a record of 16,255 bytes.
+    serves_during_slow_requests("\u{16}\u{3}\u{1}\u{3f}\u{7f}").await;
+}

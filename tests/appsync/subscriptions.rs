@@ -319,6 +319,15 @@ async fn idle_connection_receives_keep_alives() {
 }
 
 #[tokio::test]
+async fn connection_ends_at_its_longest_duration() {
+    let settings = ApiSettings { max_connection_age: Duration::from_millis(300), ..ApiSettings::default() };
+    let server = Server::start_with(api(), settings).await;
+    let mut socket = Socket::connect(&server).await;
+    assert_eq!(socket.close_code().await, Some(1001));
+    assert_eq!(ApiSettings::default().max_connection_age, Duration::from_secs(24 * 60 * 60));
+}
+
+#[tokio::test]
 async fn connection_init_is_optional() {
     let server = Server::start().await;
     let headers = api_key_headers(&server);

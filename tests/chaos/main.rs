@@ -4,9 +4,14 @@
 //! `CHAOS_RUNS` is the number of turns under random faults, and of turns with tools. From 200 on, every fault
 //! must have been injected.
 mod agent_tools;
+#[path = "../support/answer_parts.rs"]
+mod answer_parts;
 mod checker;
 mod concurrency;
 mod deliveries;
+#[path = "../support/entry_points.rs"]
+mod entry_clients;
+mod entry_points;
 mod fixture;
 mod kills;
 #[path = "../support/lambda_function.rs"]

@@ -14,8 +14,8 @@ import {
   withoutTypename,
 } from './turn.js';
 
-// Amplify replaces http:// by wss://, which the local server does not speak. It does not replace HTTP:// in
-// capitals.
+// Amplify replaces http:// by wss://, whose certificate it does not trust here. It does not replace HTTP://
+// in capitals.
 const modes = {
   API_KEY: { defaultAuthMode: 'apiKey', apiKey: api.apiKey },
   AMAZON_COGNITO_USER_POOLS: { defaultAuthMode: 'userPool' },

@@ -5,7 +5,15 @@ import { test } from 'node:test';
 import { required } from './environment_variables.js';
 import { matches, readBlocks, runPage, unmarkedPrograms } from './pages.js';
 
-const PAGES = ['README.md', 'docs/clients.md', 'docs/tools.md', 'docs/one-shot.md', 'docs/amplify-gen2.md'];
+const PAGES = [
+  'README.md',
+  'docs/clients.md',
+  'docs/tools.md',
+  'docs/one-shot.md',
+  'docs/events.md',
+  'docs/websocket.md',
+  'docs/amplify-gen2.md',
+];
 
 const server = { state: required('PARLANCE_STATE'), parlance: required('PARLANCE_PROGRAM') };
 

@@ -1,48 +1,41 @@
-// Amplify's events against the Events API of tests/events/stack.
+// Amplify's events and wscat against the Events API of tests/events/stack.
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { execFile, spawn } from 'node:child_process';
 import { after, before, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { Amplify } from 'aws-amplify';
 import { decodeJWT } from 'aws-amplify/auth';
 import { events } from 'aws-amplify/data';
 import WebSocket from 'ws';
-import { required } from './environment_variables.js';
+import { startServer } from './entry_server.js';
+import { until } from './until.js';
 
 // Node 22 and browsers have a WebSocket of their own.
 globalThis.WebSocket ??= WebSocket;
 
-const PARLANCE = required('PARLANCE_PROGRAM');
-const STACK = fileURLToPath(new URL('../events/stack', import.meta.url));
-const START_MILLISECONDS = 60_000;
+const WSCAT = fileURLToPath(new URL('node_modules/.bin/wscat', import.meta.url));
+const EVENTS_OVER_TLS = fileURLToPath(new URL('events_over_tls.js', import.meta.url));
 
-const state = mkdtempSync(join(tmpdir(), 'parlance-events-'));
 let server;
 let endpoint;
 let token;
 let sub;
 
 before(async () => {
-  const options = ['--ephemeral', '--port', '0', '--state', state, '--root', STACK, '--user', 'ada'];
-  server = spawn(PARLANCE, options, { stdio: 'ignore' });
-  endpoint = await until(() => JSON.parse(readFileSync(join(state, 'endpoint.json'))));
-  token = execFileSync(PARLANCE, ['token', 'ada', '--state', state], { encoding: 'utf8' }).trim();
+  server = await startServer('events', { options: ['--user', 'ada'] });
+  endpoint = server.endpoint;
+  token = server.token('ada');
   sub = decodeJWT(token).payload.sub;
   configure(endpoint.eventsApiKey);
 });
 
 after(async () => {
   events.closeAll();
-  if (server.exitCode === null && server.kill('SIGINT')) await once(server, 'exit');
-  rmSync(state, { recursive: true, force: true, maxRetries: 10 });
+  await server.stop();
 });
 
-/** Amplify replaces http:// by wss://, which the local server does not speak. It does not replace HTTP://. */
+/** Amplify replaces http:// by wss://, whose certificate it does not trust here. It does not replace HTTP://. */
 function configure(apiKey) {
   const credentials = {
     accessKeyId: endpoint.administrator.accessKeyId,
@@ -130,6 +123,41 @@ test('signed frames are accepted', { timeout: 60_000 }, async () => {
   channel.close();
 });
 
+test('a program that trusts the certificate needs no capitals', { timeout: 60_000 }, async () => {
+  const env = { ...process.env, NODE_EXTRA_CA_CERTS: endpoint.tlsCertificate };
+  for (const scheme of ['http:', 'https:']) {
+    const url = endpoint.eventsUrl.replace(/^http:/, scheme);
+    const arguments_ = [EVENTS_OVER_TLS, url, endpoint.eventsApiKey];
+    const { stdout } = await promisify(execFile)(process.execPath, arguments_, { env });
+    assert.equal(stdout, '{"a":1}\n', scheme);
+  }
+});
+
+test('wscat subscribes and receives events as texts', { timeout: 60_000 }, async () => {
+  const { eventsUrl, eventsApiKey } = endpoint;
+  const authorization = { host: new URL(eventsUrl).host, 'x-api-key': eventsApiKey };
+  const header = `header-${Buffer.from(JSON.stringify(authorization)).toString('base64url')}`;
+  const subscribe = { type: 'subscribe', id: 's1', channel: '/default/*', authorization };
+  const realtime = `${eventsUrl.replace(/^http:/, 'ws:')}/realtime`;
+  const protocols = ['-s', header, '-s', 'aws-appsync-event-ws'];
+  const frames = ['-x', '{"type":"connection_init"}', '-x', JSON.stringify(subscribe)];
+  const wscat = spawn(WSCAT, [...protocols, '-c', realtime, ...frames, '-w', '-1'], { timeout: 60_000 });
+  let output = '';
+  for await (const chunk of wscat.stdout) {
+    const isAcknowledged = output.includes('subscribe_success');
+    output += chunk;
+    if (!isAcknowledged && output.includes('subscribe_success')) await events.post('/default/x/y', { a: 1 });
+    if (output.includes('"data"')) wscat.kill();
+  }
+  for (const frame of [
+    '{"type":"connection_ack","connectionTimeoutMs":300000}',
+    '{"id":"s1","type":"subscribe_success"}',
+    String.raw`{"id":"s1","type":"data","event":"{\"a\":1}"}`,
+  ]) {
+    assert.ok(output.includes(frame), `no ${frame} in ${output}`);
+  }
+});
+
 /** Subscribes and resolves with the list of frames, once the subscription is acknowledged. */
 async function subscribe(channel, options) {
   const received = [];
@@ -138,19 +166,4 @@ async function subscribe(channel, options) {
   const subscription = channel.subscribe({ next: (frame) => received.push(frame), error: fail }, options);
   await Promise.race([subscription.ready, failed]);
   return received;
-}
-
-/** Repeats a function until it returns a value. */
-async function until(attempt) {
-  const end = Date.now() + START_MILLISECONDS;
-  for (;;) {
-    try {
-      const value = await attempt();
-      if (value) return value;
-    } catch (error) {
-      if (Date.now() > end) throw error;
-    }
-    assert.ok(Date.now() < end, 'it does not happen in time');
-    await sleep(50);
-  }
 }

@@ -123,17 +123,19 @@ impl Backend {
 
     /// A user with a session of the IAM role of this name.
     pub fn iam_user(&self, name: &str) -> User {
-        let api = AppSync::new(&self.server.endpoint.url, Credentials::Iam(self.role_session_keys(name))).unwrap();
+        let api =
+            AppSync::new(&self.server.endpoint.url, Credentials::Iam(self.role_session_keys(name, "appsync:GraphQL")))
+                .unwrap();
         User { api, id: format!("IAM#{ACCOUNT}#AROA{}", name.to_ascii_uppercase()) }
     }
 
-    /// Keys of a role session whose policy allows every field.
-    pub fn role_session_keys(&self, role: &str) -> IamKeys {
+    /// Keys of a role session whose policy allows the action on every resource.
+    pub fn role_session_keys(&self, role: &str, action: &str) -> IamKeys {
         let [access_key, secret_key, token] = [new_id(), new_id(), new_id()];
-        let allow_all = json!({ "Effect": "Allow", "Action": "appsync:GraphQL", "Resource": "*" });
+        let allow = json!({ "Effect": "Allow", "Action": action, "Resource": "*" });
         let role = format!("arn:aws:iam::{ACCOUNT}:role/{role}");
         let credentials = [access_key.clone(), secret_key.clone(), token.clone()];
-        self.server.authenticator.add_principal(Principal::role_session(&role, "test", credentials, &[allow_all]));
+        self.server.authenticator.add_principal(Principal::role_session(&role, "test", credentials, &[allow]));
         let region = self.server.endpoint.region.clone();
         IamKeys { access_key, secret_key, session_token: Some(token), region }
     }

@@ -11,6 +11,7 @@ mod bounds;
 mod cancel;
 mod client_tools;
 mod conversations;
+mod entry_points;
 mod idempotency;
 mod input_validation;
 mod killed_handlers;

@@ -41,7 +41,8 @@ fn handler_client(backend: &Backend) -> AppSync {
 }
 
 fn role_client(backend: &Backend, role: &str) -> AppSync {
-    AppSync::new(&backend.server.endpoint.url, Credentials::Iam(backend.role_session_keys(role))).unwrap()
+    AppSync::new(&backend.server.endpoint.url, Credentials::Iam(backend.role_session_keys(role, "appsync:GraphQL")))
+        .unwrap()
 }
 
 #[tokio::test]

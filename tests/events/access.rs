@@ -58,6 +58,15 @@ async fn policies_of_a_role_are_evaluated() {
     let denied_body = body("/default/x", &["{}"]);
     let denied = server.post(&server.signed_headers(PUBLISHER, &denied_body), &denied_body).await;
     assert_eq!(denied.error(), (401, "UnauthorizedException", error("UnauthorizedException", "Permission denied")));
+    let mut socket = Socket::connect(&server).await;
+    for (signer, expected) in [
+        (ADMINISTRATOR, subscribe_success("s")),
+        (PUBLISHER, error_frame("subscribe_error", "s", "UnauthorizedException", "Permission denied")),
+    ] {
+        socket.authorization = server.signed_headers(signer, r#"{"channel":"/default/x"}"#);
+        assert_eq!(socket.subscribe("s", "/default/x").await, expected);
+        socket.unsubscribe("s").await;
+    }
     let headers = server.signed_headers(PUBLISHER, "{}");
     let mut socket = Socket::open(&server, Some(&protocols(&headers)), &[]).await;
     socket.send(&json!({ "type": "connection_init" })).await;

@@ -16,7 +16,7 @@ use local::{
     events_api::EventsApi,
     fault_injection::{FaultInjector, FaultPlan},
     graphql::{ApiSettings, DataSources, FunctionBackend},
-    identity::{self, Authenticator, LocalIssuers, PoolUser, Principal},
+    identity::{self, Authenticator, CognitoIdentity, LocalIssuer, LocalIssuers, PoolUser, Principal},
     lambda::{InvocationType, InvokeError},
     template::{ACCOUNT, Deployment, load},
 };
@@ -27,9 +27,13 @@ use crate::signer::Signer;
 pub const KEY: &str = "da2-events";
 const REGION: &str = "us-east-1";
 pub const ADMINISTRATOR: Signer = Signer { access_key: "AKIAROOT", secret: "root-secret", token: None, region: REGION };
-/// The role of the stack that may publish to the namespace `responses` only.
+/// The role of the stack that may publish to the namespaces `observed` and `responses` only.
 pub const PUBLISHER: Signer =
     Signer { access_key: "ASIAPUBLISHER", secret: "publisher-secret", token: Some("publisher-token"), region: REGION };
+
+/// A user of a Cognito identity pool.
+pub const POOLED: Signer =
+    Signer { access_key: "ASIAPOOLED", secret: "pooled-secret", token: Some("pooled-token"), region: REGION };
 
 /// Longer than any expected event takes.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
@@ -112,7 +116,8 @@ impl Server {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let base_url = format!("http://localhost:{}", address.port());
-        let deployment = Deployment { events_api_key: KEY.into(), ..Deployment::at(&base_url, BTreeMap::new()) };
+        let parameters = BTreeMap::from([("OidcIssuer".to_owned(), LocalIssuers::oidc_url(&base_url))]);
+        let deployment = Deployment { events_api_key: KEY.into(), ..Deployment::at(&base_url, parameters) };
         let stack = load(&stack_folder(), &deployment).unwrap();
         let api = stack.events_api.unwrap();
         let users = vec![PoolUser::named("ada"), PoolUser::named("bob")];
@@ -125,6 +130,7 @@ impl Server {
         let role = &stack.roles["parlance-PublisherRole"];
         let credentials = ["ASIAPUBLISHER".into(), "publisher-secret".into(), "publisher-token".into()];
         authenticator.add_principal(Principal::role_session(&role.arn, "run", credentials, &role.statements));
+        authenticator.add_principal(pooled_user());
 
         let functions = Functions::default();
         let sources = DataSources::new(DynamoDb::open(None).unwrap(), functions.clone());
@@ -148,8 +154,17 @@ impl Server {
     }
 
     pub fn user_headers(&self, name: &str) -> Value {
-        let pool = self.issuers.pool.as_ref().unwrap();
-        json!({ "host": self.host(), "Authorization": pool.issue_tokens(name, SystemTime::now()).unwrap().access_token })
+        self.token_headers(&self.issuers.pool, name)
+    }
+
+    /// As `user_headers`, of a user of the OpenID Connect provider.
+    pub fn oidc_headers(&self, name: &str) -> Value {
+        self.token_headers(&self.issuers.oidc, name)
+    }
+
+    fn token_headers(&self, issuer: &Option<Arc<LocalIssuer>>, name: &str) -> Value {
+        let tokens = issuer.as_ref().unwrap().issue_tokens(name, SystemTime::now()).unwrap();
+        json!({ "host": self.host(), "Authorization": tokens.access_token })
     }
 
     /// The headers of a signature of a body that is posted, or not sent at all.
@@ -189,6 +204,18 @@ impl Reply {
         let events = self.json()[list].as_array().unwrap().clone();
         events.iter().map(|event| event["index"].as_u64().unwrap()).collect()
     }
+}
+
+fn pooled_user() -> Principal {
+    let identity = CognitoIdentity {
+        pool_id: "us-east-1:pool".into(),
+        identity_id: "us-east-1:5f7dfbd1-b8ff-4c20-924e-23b42db467a0".into(),
+        provider: Some("cognito-idp.us-east-1.amazonaws.com/us-east-1_a:CognitoSignIn:somebody".into()),
+    };
+    let credentials = ["ASIAPOOLED", "pooled-secret", "pooled-token"].map(str::to_owned);
+    let publish = json!({ "Effect": "Allow", "Action": "appsync:EventPublish", "Resource": "*" });
+    let role = format!("arn:aws:iam::{ACCOUNT}:role/Authenticated");
+    Principal::identity_pool_user(identity, &role, credentials, &[publish])
 }
 
 /// The `sub` of a user.

@@ -73,6 +73,15 @@ async fn message_that_no_publish_can_have_closes_the_connection() {
 }
 
 #[tokio::test]
+async fn connection_ends_at_its_longest_duration() {
+    let settings = ApiSettings { max_connection_age: Duration::from_millis(300), ..ApiSettings::default() };
+    let server = Server::start_with(settings).await;
+    let mut socket = Socket::connect(&server).await;
+    assert_eq!(socket.close_code().await, Some(1001));
+    assert_eq!(ApiSettings::default().max_connection_age, Duration::from_secs(24 * 60 * 60));
+}
+
+#[tokio::test]
 async fn connection_has_at_most_200_subscriptions() {
     let server = Server::start().await;
     let mut socket = Socket::connect(&server).await;

@@ -31,6 +31,9 @@ async fn wrong_key_is_refused() {
     let reply = server.post(&json!({ "x-api-key": "da2-wrong" }), &body("default/x", &["1"])).await;
     let expected = error("UnauthorizedException", NOT_AUTHORIZED);
     assert_eq!(reply.error(), (401, "UnauthorizedException", expected));
+    let header = |name: &str| reply.headers[name].to_str().unwrap();
+    assert_eq!((header("content-type"), header("x-amzn-appsync-tokensconsumed")), ("application/json", "1"));
+    assert!(Uuid::parse_str(header("x-amzn-requestid")).is_ok());
 }
 
 #[tokio::test]

@@ -157,6 +157,22 @@ async fn injected_fault_loses_an_event_of_one_subscription() {
 }
 
 #[tokio::test]
+async fn injected_fault_fails_an_event_of_one_subscription() {
+    let on_updates = [(Fault::EventsFailed, 1, UpdatePosition::Nth(1))].into();
+    let server = Server::start_with_faults(&FaultPlan { on_updates, ..FaultPlan::default() }).await;
+    let mut socket = Socket::connect(&server).await;
+    for id in ["first", "second"] {
+        socket.subscribe(id, "/default/x").await;
+    }
+    server.publish("/default/x", &["1", "2"]).await;
+    let message = "There was an error processing the message";
+    assert_eq!(socket.receive().await, error_frame("broadcast_error", "first", "MessageProcessingError", message));
+    for (id, event) in [("second", "1"), ("first", "2"), ("second", "2")] {
+        assert_eq!(socket.receive().await, data_frame(id, event));
+    }
+}
+
+#[tokio::test]
 async fn injected_fault_delays_the_first_delivery() {
     let on_hits = [(Fault::EventsLate, 1)].into();
     let server = Server::start_with_faults(&FaultPlan { on_hits, ..FaultPlan::default() }).await;

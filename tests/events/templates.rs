@@ -26,17 +26,20 @@ fn events_api_is_read_from_the_nested_stack() {
     assert_eq!(stack.api.keys, ["da2-none"], "the GraphQL API has a key of its own");
     assert_eq!(api.issuers[0].url, "http://localhost:4000/pool");
     let (default, chat) = (&api.namespaces["default"], &api.namespaces["chat"]);
-    assert_eq!(default.publish_modes, [AuthMode::ApiKey, AuthMode::Iam, AuthMode::UserPool]);
+    assert_eq!(default.publish_modes, [AuthMode::ApiKey, AuthMode::Iam, AuthMode::UserPool, AuthMode::OpenId]);
     assert_eq!(
         (&chat.publish_modes[..], &chat.subscribe_modes[..]),
         (&[AuthMode::UserPool][..], &[AuthMode::UserPool][..])
     );
-    assert_eq!(chat.code.as_ref().unwrap().path, "entry/handlers/chat.js");
+    let code = chat.code.as_ref().unwrap();
+    assert!(code.path == "chat.js" && code.text.contains("!== `/chat/request/${ctx.identity.sub}`"), "{}", code.text);
+    let observed = &api.namespaces["observed"].code.as_ref().unwrap().text;
+    assert!(observed.contains("'arn:aws:sts::000000000000:assumed-role/parlance-PublisherRole/'"), "{observed}");
     assert!(matches!(chat.on_publish, Some(HandlerConfig::Code(_))) && chat.on_subscribe.is_none());
     let worker = &stack.functions["parlance-EventsEntry-Worker"];
     assert_eq!(worker.event_invoke.max_retries, 0);
     assert_eq!(stack.functions["parlance-Publisher"].environment["EVENTS_DOMAIN"], "localhost:4000");
-    let resource = &stack.roles["parlance-PublisherRole"].statements[0]["Resource"];
+    let resource = &stack.roles["parlance-PublisherRole"].statements[0]["Resource"][1];
     assert_eq!(*resource, json!("arn:aws:appsync:us-east-1:000000000000:apis/local-events/channelNamespace/responses"));
 }
 
@@ -44,8 +47,8 @@ fn events_api_is_read_from_the_nested_stack() {
 fn error_with(text: &str, replacement: &str) -> String {
     let folder = TempDir::new().unwrap();
     let copy = |path: &str| fs::copy(stack_folder().join(path), folder.path().join(path)).unwrap();
-    fs::create_dir_all(folder.path().join("entry/handlers")).unwrap();
-    for path in ["template.yaml", "schema.graphql", "entry/handlers/chat.js", "entry/handlers/responses.js"] {
+    fs::create_dir_all(folder.path().join("entry")).unwrap();
+    for path in ["template.yaml", "schema.graphql"] {
         copy(path);
     }
     let nested = fs::read_to_string(stack_folder().join("entry/events.yaml")).unwrap();
@@ -54,11 +57,22 @@ fn error_with(text: &str, replacement: &str) -> String {
     load_stack(folder.path()).unwrap_err()
 }
 
+/// A channel namespace of a template, with code.
+fn namespace(number: u32, code: &str) -> String {
+    format!(
+        "  Namespace{number}:\n    Type: AWS::AppSync::ChannelNamespace\n    Properties: {{ ApiId: !GetAtt Api.ApiId, \
+         Name: n{number}, CodeHandlers: \"export function onPublish(ctx) {{ return ctx.events }} //{code}\" }}\n\n"
+    )
+}
+
 #[test]
 fn what_the_local_server_cannot_do_is_refused_by_name() {
     let provider = "        AuthProviders:\n";
     let lambda = format!("{provider}          - AuthType: AWS_LAMBDA\n");
+    let namespaces: String = (0..50).map(|number| namespace(number, "")).collect();
+    let too_many = format!("{namespaces}  WorkerSource:\n");
     for (text, replacement, expected) in [
+        ("  WorkerSource:\n", too_many.as_str(), "Api: it has at most 50 channel namespaces, not 58"),
         (provider, lambda.as_str(), "entry/events.yaml: Api: unknown variant `AWS_LAMBDA`"),
         (
             "          - AuthType: API_KEY\n",
@@ -68,11 +82,17 @@ fn what_the_local_server_cannot_do_is_refused_by_name() {
         ("      Name: chat\n", "      Name: a_b\n", "and \"a_b\" has not"),
         ("      Name: chat\n", "      Name: default\n", "there are two channel namespaces default"),
         ("!GetAtt WorkerSource.Name", "Nobody", "entry/events.yaml: Chat: the Events API has no data source Nobody"),
-        ("handlers/chat.js", "handlers/none.js", "entry/handlers/none.js cannot be read"),
         (
-            "CodeS3Location: handlers/chat.js",
-            "CodeS3Location: handlers/chat.js\n      CodeHandlers: export",
-            "either CodeHandlers or CodeS3Location, not both",
+            "      Name: default\n",
+            "      Name: default\n      CodeS3Location: handlers/default.js\n",
+            "Default: CodeS3Location is handlers/default.js, and SAM uploads no code of a channel namespace: give the \
+             code inline, as CodeHandlers",
+        ),
+        (
+            "      Name: default\n",
+            "      Name: default\n      CodeS3Location: s3://bucket/default.js\n",
+            "Default: CodeS3Location is s3://bucket/default.js, and the local server reads no code from S3: give the \
+             code inline, as CodeHandlers",
         ),
         (
             "  WorkerSource:\n",
@@ -130,6 +150,13 @@ async fn server_serves_the_events_api_of_its_stack() {
     };
     assert_eq!(publish(endpoint["eventsApiKey"].as_str().unwrap()).await.unwrap().status(), 200);
     assert_eq!(publish(endpoint["apiKey"].as_str().unwrap()).await.unwrap().status(), 401, "the key of GraphQL");
+    let certificate = fs::read(endpoint["tlsCertificate"].as_str().unwrap()).unwrap();
+    let certificate = reqwest::Certificate::from_pem(&certificate).unwrap();
+    let encrypted = reqwest::Client::builder().tls_certs_only([certificate]).build().unwrap();
+    let request = encrypted
+        .post(url.replacen("http:", "https:", 1))
+        .header("x-api-key", endpoint["eventsApiKey"].as_str().unwrap());
+    assert_eq!(request.body(body("default/x", &["1"])).send().await.unwrap().status(), 200);
     let wrong_path = reqwest::get(format!("{url}/unknown")).await.unwrap();
     assert_eq!(wrong_path.status(), 404);
     server.stop().await;

@@ -127,7 +127,12 @@ impl Target for RawRequests {
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec(),
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\x01\x05\0\0\0\x01".to_vec(),
         ];
-        requests.extend(byte_inputs(&["\r\n\r\n", "GET", "\u{16}\u{3}\u{1}"]));
+        requests.extend(byte_inputs(&[
+            "\r\n\r\n",
+            "GET",
+            "\u{16}\u{3}\u{1}",
+            "\u{16}\u{3}\u{1}\0\u{5}\u{1}\0\0\u{1}\0",
+        ]));
         requests
     }
 

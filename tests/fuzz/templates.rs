@@ -47,8 +47,8 @@ impl Templates {
             &format!("{NESTED_TEMPLATE}\nZ: {}", "x".repeat(1_000_000)),
             &"- ".repeat(200_000),
             &doubling_references(),
-            &NESTED_TEMPLATE.replace("handlers/", "../../handlers/"),
-            &NESTED_TEMPLATE.replace("handlers/", "/dev/zero/"),
+            &NESTED_TEMPLATE.replace("CodeHandlers: |", "CodeS3Location: ../../chat.js\n      Tags: |"),
+            &NESTED_TEMPLATE.replace("CodeHandlers: |", "CodeS3Location: /dev/zero\n      Tags: |"),
         ]);
         Self { root, path: "entry/events.yaml", template: NESTED_TEMPLATE, corpus }
     }

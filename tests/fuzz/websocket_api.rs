@@ -11,6 +11,7 @@ use futures::{
     SinkExt, StreamExt,
     future::{BoxFuture, ready},
 };
+use http::{HeaderValue, header::SEC_WEBSOCKET_PROTOCOL};
 use local::{
     graphql::FunctionBackend,
     identity::Authenticator,
@@ -145,7 +146,9 @@ impl WebSocketServer {
 
     async fn open(&self) -> WebSocketStream<TcpStream> {
         let url = format!("ws://{}/ws/prod?token=t", self.address);
-        let request = url.into_client_request().expect("the URL is valid");
+        let mut request = url.into_client_request().expect("the URL is valid");
+        // The answer of `$connect` chooses it.
+        request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("chat"));
         let stream = TcpStream::connect(self.address).await.expect("the server accepts the connection");
         client_async(request, stream).await.expect("the server accepts the handshake").0
     }

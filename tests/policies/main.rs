@@ -1,5 +1,6 @@
 //! The permissions of the template's roles, and their enforcement by the local server.
 mod enforcement;
+mod entry_points;
 mod knowledge;
 mod permissions;
 #[path = "../support/repository_template.rs"]

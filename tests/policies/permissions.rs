@@ -34,6 +34,15 @@ fn permissions() -> BTreeMap<String, Permissions> {
     serde_json::from_str(include_str!("permissions.json")).expect("permissions.json is valid")
 }
 
+/// The cases that a role is allowed also without the other entry points, by role.
+pub fn permissions_without_entry_points() -> BTreeMap<String, Vec<Case>> {
+    let with_renewal = |Permissions { mut allowed, allowed_with_renewal, .. }| {
+        allowed.extend(allowed_with_renewal);
+        allowed
+    };
+    permissions().into_iter().map(|(name, permissions)| (name, with_renewal(permissions))).collect()
+}
+
 pub fn assume_role(stack: &Stack, role: &str) -> AssumedRole {
     AssumedRole::new(&stack.roles[&format!("parlance-{role}")], "test")
 }

@@ -4,13 +4,15 @@ use serde_json::Value;
 
 use crate::{PARAMETER_SETS, load_stack, to_texts};
 
+const ENTRY_POINTS: &[(&str, &str)] = &[("EventsApi", "true"), ("WebSocketApi", "true")];
+
 /// Actions for which AWS supports no narrower resource than `*`.
 pub const ACTIONS_WITHOUT_RESOURCE: [&str; 4] =
     ["bedrock:Rerank", "bedrock:RetrieveAndGenerate", "xray:PutTraceSegments", "xray:PutTelemetryRecords"];
 
 /// Calls `check` with each role's name and each of its statements.
 fn for_each_statement(check: impl Fn(&str, &Value)) {
-    for parameters in PARAMETER_SETS {
+    for parameters in PARAMETER_SETS.into_iter().chain([ENTRY_POINTS]) {
         for (name, role) in load_stack(parameters).roles {
             assert!(!role.statements.is_empty(), "{name} has no statement");
             role.statements.iter().for_each(|statement| check(&name, statement));
@@ -57,7 +59,7 @@ fn table_statements_are_limited_to_partitions() {
 
 #[test]
 fn no_role_is_shared() {
-    for parameters in PARAMETER_SETS {
+    for parameters in PARAMETER_SETS.into_iter().chain([ENTRY_POINTS]) {
         let stack = load_stack(parameters);
         let functions = stack.functions.values().map(|function| &function.role.arn);
         let sources = stack.api.data_sources.values().filter_map(|source| match source {

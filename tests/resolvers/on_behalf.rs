@@ -143,5 +143,5 @@ fn template_names_no_gateway() {
     let stack = crate::repository_template::TEMPLATE
         .load(&local::template::Deployment::at("http://api.invalid", std::collections::BTreeMap::new()))
         .expect("the template loads");
-    assert_eq!(stack.api.environment["GATEWAY_SESSIONS"], "none");
+    assert_eq!(stack.api.environment["GATEWAY_SESSIONS"], "none,none");
 }

@@ -58,6 +58,16 @@ async fn api_without_connect_route_accepts_everyone() {
 }
 
 #[tokio::test]
+async fn api_without_disconnect_route_invokes_nothing() {
+    let server = Server::start_with(Default::default(), |api| drop(api.routes.remove("$disconnect"))).await;
+    let (socket, id) = Socket::connect(&server).await;
+    socket.close(None).await;
+    while server.post(&id, "late").await.status != 410 {}
+    assert!(server.functions.remove_event("Disconnect").is_none());
+    Socket::connect(&server).await;
+}
+
+#[tokio::test]
 async fn connect_event_has_the_members_of_api_gateway() {
     let server = Server::start().await;
     let headers = [("user-agent", "test"), ("origin", "https://example.com")];

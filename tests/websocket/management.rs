@@ -1,4 +1,8 @@
 //! `@connections`: posting, reading and deleting connections, and who may do so.
+use local::{
+    fault_injection::{Fault, FaultInjector, FaultPlan},
+    websocket_api::WebSocketSettings,
+};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -112,6 +116,19 @@ async fn deleted_connection_is_closed() {
 }
 
 #[tokio::test]
+async fn injected_fault_answers_that_an_open_connection_is_gone() {
+    let on_hits = [(Fault::ConnectionsGone, 2)].into();
+    let faults = FaultInjector::new(&FaultPlan { on_hits, ..FaultPlan::default() });
+    let settings = WebSocketSettings { faults, ..WebSocketSettings::default() };
+    let server = Server::start_with(settings, |_| {}).await;
+    let (mut socket, id) = Socket::connect(&server).await;
+    assert_eq!(server.post(&id, "1").await.status, 200);
+    assert_eq!(outcome(&server.post(&id, "2").await), (410, Some("GoneException")));
+    assert_eq!(server.post(&id, "3").await.status, 200);
+    assert_eq!((socket.receive_text().await.as_str(), socket.receive_text().await.as_str()), ("1", "3"));
+}
+
+#[tokio::test]
 async fn request_is_signed_for_the_service() {
     let server = Server::start().await;
     let (_socket, id) = Socket::connect(&server).await;
@@ -160,10 +177,8 @@ async fn path_needs_the_stage() {
 
 #[tokio::test]
 async fn client_that_does_not_read_is_disconnected() {
-    let settings = local::websocket_api::WebSocketSettings {
-        send_timeout: std::time::Duration::from_millis(500),
-        ..Default::default()
-    };
+    let settings =
+        WebSocketSettings { send_timeout: std::time::Duration::from_millis(500), ..WebSocketSettings::default() };
     let server = Server::start_with(settings, |_| {}).await;
     let (_slow, id) = Socket::connect(&server).await;
     let text = "x".repeat(131_072);

@@ -66,8 +66,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The model, and one client for each service, shared by all invocations of the environment.
 pub struct Clients<M> {
     pub table: Table,
-    /// The API key that this function renews, if any.
-    pub api_key: Option<ApiKey>,
+    /// The API keys that this function renews: of the GraphQL API and of the Events API, if it has one.
+    pub api_keys: Vec<ApiKey>,
     pub document_links: DocumentLinks,
     model: M,
     appsync: AppSync,
@@ -125,7 +125,7 @@ impl<M: Model> Clients<M> {
         Ok(Self {
             document_links: DocumentLinks::new(signed_http.clone(), bucket),
             table: Table::new(config, &settings.table_name),
-            api_key: settings.api_key_url.as_ref().map(|url| ApiKey::new(signed_http.clone(), url)),
+            api_keys: settings.api_key_urls.iter().map(|url| ApiKey::new(signed_http.clone(), url)).collect(),
             model,
             appsync: AppSync::new(signed_http.clone(), &settings.graphql_url),
             events_api: settings.events_url.as_ref().map(|url| EventsApi::new(signed_http.clone(), url)),

@@ -2,17 +2,12 @@
 pub mod forwarded_headers;
 pub mod responses;
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
-    extract::{ConnectInfo, Query, State},
+    extract::{Query, State},
     middleware::map_response,
     response::{IntoResponse, Response},
     routing::get,
@@ -101,16 +96,7 @@ async fn respond(
     body: &[u8],
     request: Result<Request, MalformedRequest>,
 ) -> Response {
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
-    let auth_request = AuthRequest {
-        method: parts.method.as_str(),
-        uri: &parts.uri,
-        headers: &parts.headers,
-        body,
-        peer,
-        now: SystemTime::now(),
-    };
-    let caller = match service.authenticator.authenticate(&auth_request).await {
+    let caller = match service.authenticator.authenticate(&AuthRequest::from_parts(parts, body)).await {
         Ok(caller) => caller,
         Err(error) => return auth_error_response(error),
     };

@@ -179,18 +179,11 @@ impl EventsApiProperties {
 }
 
 impl ChannelNamespaceProperties {
-    /// The namespace of a template in this folder, to which the path of its code is relative.
-    pub fn in_folder(self, folder: &str) -> Self {
-        let code_s3_location = self.code_s3_location.map(|path| format!("{folder}{path}"));
-        Self { code_s3_location, ..self }
-    }
-
-    /// The namespace with its name. `code` returns the code of a file.
+    /// The namespace with its name.
     pub fn into_namespace(
         self,
         default_modes: &DefaultModes,
         data_sources: &BTreeMap<String, DataSource>,
-        code: impl Fn(String) -> Result<Code, TemplateError>,
     ) -> Result<(String, ChannelNamespace), TemplateError> {
         let name = self.name;
         if !is_namespace_name(&name) {
@@ -202,20 +195,25 @@ impl ChannelNamespaceProperties {
         };
         let publish_modes = modes("PublishAuthModes", self.publish_auth_modes, &default_modes.publish)?;
         let subscribe_modes = modes("SubscribeAuthModes", self.subscribe_auth_modes, &default_modes.subscribe)?;
-        let code = match (self.code_handlers, self.code_s3_location) {
-            (Some(_), Some(_)) => {
-                return Err(TemplateError::new("it has either CodeHandlers or CodeS3Location, not both".into()));
-            }
-            (Some(text), None) => Some(Code { path: format!("{name}.js"), text }),
-            (None, Some(path)) => Some(code(path)?),
-            (None, None) => None,
-        };
+        if let Some(location) = self.code_s3_location {
+            return Err(unavailable_code(&location));
+        }
+        let code = self.code_handlers.map(|text| Code { path: format!("{name}.js"), text });
         let HandlerConfigs { on_publish, on_subscribe } = self.handler_configs;
         let handler =
             |config: Option<HandlerConfigProperties>| config.map(|config| config.into_config(data_sources)).transpose();
         let (on_publish, on_subscribe) = (handler(on_publish)?, handler(on_subscribe)?);
         Ok((name, ChannelNamespace { publish_modes, subscribe_modes, code, on_publish, on_subscribe }))
     }
+}
+
+/// SAM uploads no code of a channel namespace, so that a file is not deployed to AWS.
+fn unavailable_code(location: &str) -> TemplateError {
+    let reason = match location.starts_with("s3://") {
+        true => "the local server reads no code from S3",
+        false => "SAM uploads no code of a channel namespace",
+    };
+    TemplateError::new(format!("CodeS3Location is {location}, and {reason}: give the code inline, as CodeHandlers"))
 }
 
 impl HandlerConfigProperties {

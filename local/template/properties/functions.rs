@@ -80,7 +80,8 @@ struct Environment {
 impl FunctionProperties {
     /// The function of a template in this folder, to which the path of its code is relative.
     pub fn in_folder(self, folder: &str) -> Self {
-        Self { code_uri: format!("{folder}{}", self.code_uri), ..self }
+        let code_uri = if folder.is_empty() { self.code_uri } else { format!("{folder}/{}", self.code_uri) };
+        Self { code_uri, ..self }
     }
 
     pub fn into_function(

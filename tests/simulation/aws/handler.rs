@@ -67,7 +67,7 @@ pub async fn serve(
         handler_tools: &HandlerTools::default(),
         mcp_servers: None,
         knowledge_bases: None,
-        api_key: None,
+        api_keys: &[],
         document_links: None,
     };
     let result = handler::serve(payload, &context).await;

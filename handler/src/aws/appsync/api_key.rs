@@ -154,12 +154,16 @@ mod tests {
         let mut invocation = TestInvocation::with_items([]).await;
         assert!(matches!(invocation.serve(order.clone()).await, Err(HandlerError::NoApiKey)));
         let (address, _) = serve_once("403 Forbidden\r\nx-amzn-errortype: AccessDeniedException").await;
-        invocation.api_key = Some(api_key(&address));
+        let (other_address, other_request) = serve_once("200 OK").await;
+        invocation.api_keys = vec![api_key(&address), api_key(&other_address)];
         assert!(matches!(invocation.serve(order.clone()).await, Err(HandlerError::ApiKeyNotRenewed(_))));
+        other_request.await.unwrap();
         let (address, request) = serve_once("200 OK").await;
-        invocation.api_key = Some(api_key(&address));
+        let (other_address, other_request) = serve_once("200 OK").await;
+        invocation.api_keys = vec![api_key(&address), api_key(&other_address)];
         invocation.serve(order).await.unwrap();
         request.await.unwrap();
+        other_request.await.unwrap();
         let other = json!({ "type": "renewApiKey", "id": "da2-other" });
         assert!(matches!(invocation.serve(other).await, Err(HandlerError::Payload)));
     }

@@ -1,0 +1,142 @@
+//! Who publishes and listens to which channel. The samples let any user listen to another, by a wildcard or by
+//! name, and publish answers to another.
+use std::time::Duration;
+
+use client::requests::ListConversations;
+use local::template::ACCOUNT;
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+use super::fixture::{EntryPoints, EventsCaller, post_signed};
+use crate::backend::with_timeout;
+
+/// The channels of another user, wildcards that match them, and tricks with the depth.
+fn channels_of_others(other: &str) -> Vec<String> {
+    let mut channels: Vec<String> =
+        ["/*", "/chat/*", "/chat/request/*", "/chat/responses/*", "/chat", "/chat/responses"].map(str::to_owned).into();
+    for folder in ["request", "responses", "other"] {
+        channels.push(format!("/chat/{folder}/{other}"));
+        channels.push(format!("/chat/{folder}/{other}/*"));
+        channels.push(format!("/chat/{folder}/{other}/more"));
+        channels.push(format!("/chat/{folder}/more/{other}"));
+        channels.push(format!("/chat/{folder}/{}", other.to_uppercase()));
+    }
+    channels
+}
+
+fn is_unauthorized(errors: &Value) -> bool {
+    errors[0]["errorType"].as_str().is_some_and(|error_type| {
+        ["Unauthorized", "UnauthorizedException", "BadRequestException", "ResourceNotFound"].contains(&error_type)
+    })
+}
+
+async fn check_neighbours(entry_points: &EntryPoints, one: &EventsCaller, other: &EventsCaller) {
+    for channel in channels_of_others(&other.own) {
+        let refusal = entry_points.listen_to(one, &channel).await.err();
+        let errors = refusal.unwrap_or_else(|| panic!("{} may listen to {channel}", one.own));
+        assert!(is_unauthorized(&errors), "{channel}: {errors}");
+        let (status, response) = entry_points.publish_to(one, &channel, &json!({ "content": "Spoofed" })).await;
+        assert!((400..500).contains(&status) && is_unauthorized(&response["errors"]), "{channel}: {status} {response}");
+    }
+    // Answers are published by the backend alone.
+    let own_answers = format!("/chat/responses/{}", one.own);
+    let (status, response) = entry_points.publish_to(one, &own_answers, &json!({ "result": { "text": "" } })).await;
+    assert!((400..500).contains(&status) && is_unauthorized(&response["errors"]), "{status} {response}");
+    // Below the own channel there is nothing either.
+    for channel in [format!("{own_answers}/*"), format!("{own_answers}/more")] {
+        assert!(entry_points.listen_to(one, &channel).await.is_err(), "{channel}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_listens_or_publishes_to_the_channels_of_others() {
+    let entry_points = EntryPoints::start().await;
+    let callers = [
+        entry_points.pool_caller("ada"),
+        entry_points.pool_caller("bob"),
+        entry_points.oidc_caller("ada"),
+        entry_points.key_caller(),
+    ];
+    for (index, one) in callers.iter().enumerate() {
+        for (_, other) in callers.iter().enumerate().filter(|(other, _)| *other != index) {
+            check_neighbours(&entry_points, one, other).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn answers_reach_the_one_who_asked_and_nobody_else() {
+    let entry_points = EntryPoints::start().await;
+    let callers = [
+        entry_points.pool_caller("ada"),
+        entry_points.pool_caller("bob"),
+        entry_points.oidc_caller("ada"),
+        entry_points.oidc_caller("bob"),
+        entry_points.key_caller(),
+    ];
+    let mut sockets = Vec::new();
+    for caller in &callers {
+        sockets.push(entry_points.listen(caller).await);
+    }
+    for caller in &callers {
+        entry_points.ask(caller, &json!({ "content": format!("Question of {}", caller.own) })).await;
+    }
+    for (caller, socket) in callers.iter().zip(&mut sockets) {
+        assert_eq!(socket.next().await["result"]["text"], format!("Question of {}", caller.own));
+    }
+    for (caller, socket) in callers.iter().zip(&mut sockets) {
+        let more = timeout(Duration::from_millis(300), socket.next()).await;
+        assert!(more.is_err(), "{} hears {more:?}", caller.own);
+    }
+}
+
+/// The question of a user is delivered to its other devices.
+#[tokio::test]
+async fn question_is_delivered_to_the_channel_of_questions() {
+    let entry_points = EntryPoints::start().await;
+    let ada = entry_points.pool_caller("ada");
+    let mut questions = entry_points.listen_to(&ada, &format!("/chat/request/{}", ada.own)).await.unwrap();
+    let question = json!({ "content": "Who else?" });
+    entry_points.ask(&ada, &question).await;
+    assert_eq!(questions.next().await, question);
+}
+
+#[tokio::test]
+async fn callers_without_valid_credentials_are_refused() {
+    let entry_points = EntryPoints::start().await;
+    let host = entry_points.pool_caller("ada").headers["host"].clone();
+    let own = entry_points.pool_caller("ada").own;
+    for headers in [
+        json!({ "host": host, "x-api-key": "da2-wrong" }),
+        json!({ "host": host, "Authorization": "no-token" }),
+        json!({ "host": host }),
+        // The key of the GraphQL API is not that of the Events API.
+        json!({ "host": host, "x-api-key": entry_points.api_key() }),
+    ] {
+        let caller = EventsCaller { headers, own: own.clone() };
+        assert!(entry_points.listen_to(&caller, &format!("/chat/responses/{own}")).await.is_err());
+        let (status, _) = entry_points.ask(&caller, &json!({ "content": "Let me in" })).await;
+        assert_eq!(status, 401);
+    }
+}
+
+/// The role of an IAM caller has channels of its own, and only the backend's roles publish answers.
+#[tokio::test]
+async fn role_asks_over_its_own_channels() {
+    let entry_points = EntryPoints::start().await;
+    let keys = entry_points.backend.role_session_keys("Analyst", "appsync:*");
+    let url = entry_points.events_url();
+    let own = format!("/chat/request/iam/{ACCOUNT}/AROAANALYST");
+    let others = ["/chat/request/api-key", "/chat/responses/api-key", &own.replace("request", "responses")];
+    for (channel, expected) in [(own.as_str(), 200)].into_iter().chain(others.map(|channel| (channel, 401))) {
+        let body = json!({ "channel": channel, "events": [json!({ "content": "As a role?" }).to_string()] });
+        assert_eq!(post_signed(url, &keys, &body.to_string()).await, expected, "{channel}");
+    }
+    let user = entry_points.backend.iam_user("Analyst");
+    with_timeout(async {
+        while user.api.call(&ListConversations::default()).await.unwrap().items.is_empty() {
+            sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+}
