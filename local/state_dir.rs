@@ -4,12 +4,18 @@ use std::{
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
+
+use tokio::time::sleep;
 
 use crate::{
     identity::{SigningKey, SigningKeyError},
     private_file::{self, FileError},
 };
+
+const LOCK_TRIES: u32 = 25;
+const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 #[derive(Debug, thiserror::Error)]
 pub enum StateDirError {
@@ -26,15 +32,19 @@ pub enum StateDirError {
 }
 
 /// Locks a state folder, which is created if there is none. The lock ends with the returned file, or with the
-/// process.
-pub fn lock(directory: &Path) -> Result<File, StateDirError> {
+/// process. A process that is being started has the files of its parent until it runs its own program, so a
+/// lock that has just ended may last some milliseconds longer.
+pub async fn lock(directory: &Path) -> Result<File, StateDirError> {
     let path = directory.join("lock");
     let file = private_file::open_or_create(&path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StateDirError::InUse { path: directory.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(file_error(&path, error)),
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => sleep(LOCK_RETRY_INTERVAL).await,
+            Err(TryLockError::Error(error)) => return Err(file_error(&path, error)),
+        }
     }
+    Err(StateDirError::InUse { path: directory.to_owned() })
 }
 
 /// The content of a text file. A file that does not exist is created with the initial text.
@@ -74,18 +84,18 @@ fn file_error(path: &Path, error: io::Error) -> StateDirError {
 mod tests {
     use super::*;
 
-    #[test]
-    fn folder_is_locked_until_its_lock_is_dropped() {
+    #[tokio::test]
+    async fn folder_is_locked_until_its_lock_is_dropped() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state");
-        let held = lock(&path).unwrap();
+        let held = lock(&path).await.unwrap();
         let message = format!(
             "another server runs with the folder {}: end it, or choose another folder with --state",
             path.display()
         );
-        assert_eq!(lock(&path).unwrap_err().to_string(), message);
+        assert_eq!(lock(&path).await.unwrap_err().to_string(), message);
         drop(held);
-        lock(&path).unwrap();
+        lock(&path).await.unwrap();
     }
 
     #[test]

@@ -48,8 +48,8 @@ pub fn wrap_router(router: Router, plan: &FaultPlan, faults: &FaultInjector) -> 
     router.layer(middleware::from_fn_with_state(state, handle_request))
 }
 
-/// Publishes are the signed mutations of functions, and replies their signed messages to clients of other entry
-/// points; any other request passes unchanged.
+/// Publishes are the signed mutations of functions, and replies their signed messages to clients of other
+/// entry points; any other request passes unchanged.
 async fn handle_request(State(state): State<PublishFaults>, request: Request, next: Next) -> Response {
     if is_reply(&request) {
         tracing::trace!("reply");

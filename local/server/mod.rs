@@ -199,7 +199,7 @@ impl Server {
     /// Starts every part of the stack. The port accepts requests when this returns.
     pub async fn start(options: ServerOptions) -> Result<Self, StartError> {
         let listener = listen(options.port).await?;
-        let state_lock = state_dir::lock(&options.state)?;
+        let state_lock = state_dir::lock(&options.state).await?;
         let base_url = format!("http://localhost:{}", local_address(&listener)?.port());
         let stack = load_stack(&options, &base_url)?;
         let issuers = load_issuers(&options, &stack, &base_url)?;

@@ -69,8 +69,8 @@ fn load_with_entry_points(parameters: &[(&str, &str)]) -> Result<Stack, String> 
     TEMPLATE.load(&Deployment { parameters, ..deployment() }).map_err(|error| error.to_string())
 }
 
-/// Who may call the GraphQL API may also connect, publish and listen over the Events API. The handler publishes
-/// with IAM, whoever else may.
+/// Who may call the GraphQL API may also connect, publish and listen over the Events API. The handler
+/// publishes with IAM, whoever else may.
 #[test]
 fn events_api_has_the_modes_of_the_graphql_api() {
     for (pool, pool_issuer) in POOLS {

@@ -38,7 +38,7 @@ enum EntryPoint {
 }
 
 fn fault_profile(seed: u64, entry_point: EntryPoint) -> FaultPlan {
-    let lost = match entry_point {
+    let of_entry_point = match entry_point {
         EntryPoint::Events => vec![(Fault::EventsLost, 0.1), (Fault::EventsLate, 0.1), (Fault::EventsFailed, 0.02)],
         EntryPoint::WebSocket => vec![(Fault::ConnectionsGone, 0.05)],
     };
@@ -51,7 +51,7 @@ fn fault_profile(seed: u64, entry_point: EntryPoint) -> FaultPlan {
         (Fault::EventAgain, 0.1),
         (Fault::ProcessKilled, 0.1),
     ]);
-    rates.extend(lost);
+    rates.extend(of_entry_point);
     FaultPlan { seed, rates, ..FaultPlan::default() }
 }
 
@@ -183,8 +183,8 @@ async fn run(seed: u64, entry_point: EntryPoint, turn_count: usize) -> BTreeMap<
     let plan = fault_profile(seed, entry_point);
     let fixture = Fixture::start_with(plan, SECOND_RETRY_AFTER_LEASE, &parameters, Vec::new()).await;
     let turns = fixture.create_turns(MODEL, turn_count).await;
-    let asked = turns.iter().map(|turn| timeout(SCENARIO_TIMEOUT, ask(&fixture, entry_point, turn)));
-    let displayed = join_all(asked).await;
+    let answers = turns.iter().map(|turn| timeout(SCENARIO_TIMEOUT, ask(&fixture, entry_point, turn)));
+    let displayed = join_all(answers).await;
     fixture.server.lambda.wait_for_events().await;
     for (turn, displayed) in turns.iter().zip(displayed) {
         let displayed = displayed.unwrap_or_else(|_| panic!("{}: no answer in time", turn.conversation_id));

@@ -153,7 +153,7 @@ async fn check(payload: Value) -> Option<Value> {
         handler_tools: &HandlerTools::default(),
         mcp_servers: None,
         knowledge_bases: None,
-        api_key: None,
+        api_keys: &[],
         document_links: None,
     };
     serve(payload, &context).await.ok()

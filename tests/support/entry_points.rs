@@ -80,8 +80,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects with headers. Returns the connection with the subprotocol that the server chose, or the status of
-    /// a refusal.
+    /// Connects with headers. Returns the connection with the subprotocol that the server chose, or the
+    /// status of a refusal.
     pub async fn open(url: &str, headers: &[(&str, &str)]) -> Result<(Self, Option<String>), u16> {
         let mut request = url.into_client_request().expect("the URL is valid");
         for (name, value) in headers {

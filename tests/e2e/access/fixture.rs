@@ -138,7 +138,7 @@ impl SharedConversation {
             ),
             "Mutation.unshareConversation" | "Mutation.unshareConversation.reader" => (
                 "mutation ($id: ID!, $userId: ID!) { unshareConversation(conversationId: $id, userId: $userId) { userId } }",
-                json!({ "id": self.id, "userId": self.removed_user(field, caller) }),
+                json!({ "id": self.id, "userId": removed_user }),
             ),
             "Mutation.sendMessage" => (
                 "mutation ($input: SendMessageInput!) { sendMessage(input: $input) { id } }",
@@ -176,12 +176,6 @@ impl SharedConversation {
             other => self.tool_query(other),
         };
         GraphQlRequest { document, variables }
-    }
-
-    /// The user whom a caller removes from the conversation: itself if it is the writer.
-    fn removed_user(&self, field: &str, caller: &str) -> &str {
-        let removes_itself = field == "Mutation.unshareConversation" && caller.ends_with(".writer");
-        if removes_itself { &self.writer } else { &self.reader }
     }
 
     /// The request for a field with an argument of the gateway.

@@ -22,21 +22,21 @@ async fn credential_may_be_in_the_query_string_in_a_subprotocol_or_in_a_header()
     let (pool, oidc, key) = (entry_points.pool_token("ada"), entry_points.oidc_token("ada"), entry_points.api_key());
     let bearer = format!("Bearer {pool}");
     let protocols = [format!("parlance, {pool}"), format!("{key}, parlance")];
-    let cases: [(String, Vec<(&str, &str)>, Option<&str>); 8] = [
-        (format!("?token={pool}"), vec![], None),
-        (format!("?token={oidc}"), vec![], None),
-        (format!("?apiKey={key}"), vec![], None),
-        (String::new(), vec![("authorization", &pool)], None),
-        (String::new(), vec![("authorization", &bearer)], None),
-        (String::new(), vec![("x-api-key", key)], None),
-        (String::new(), vec![("sec-websocket-protocol", &protocols[0])], Some("parlance")),
-        (String::new(), vec![("sec-websocket-protocol", &protocols[1])], Some("parlance")),
+    let queries = [format!("?token={pool}"), format!("?token={oidc}"), format!("?apiKey={key}")];
+    let headers = [
+        ("authorization", pool.as_str()),
+        ("authorization", &bearer),
+        ("x-api-key", key),
+        ("sec-websocket-protocol", &protocols[0]),
+        ("sec-websocket-protocol", &protocols[1]),
     ];
-    for (query, headers, protocol) in cases {
-        let (mut connection, chosen) = open(&entry_points, &query, &headers).await.unwrap_or_else(|status| {
-            panic!("{query} {headers:?} is refused with {status}");
-        });
-        assert_eq!(chosen.as_deref(), protocol);
+    let by_query = queries.iter().map(|query| (query.as_str(), None));
+    for (query, header) in by_query.chain(headers.map(|header| ("", Some(header)))) {
+        let opened = open(&entry_points, query, header.as_slice()).await;
+        let (mut connection, chosen) =
+            opened.unwrap_or_else(|status| panic!("{query} {header:?} is refused with {status}"));
+        let is_by_protocol = header.is_some_and(|(name, _)| name == "sec-websocket-protocol");
+        assert_eq!(chosen.as_deref(), is_by_protocol.then_some("parlance"));
         connection.send(&json!({ "action": "ping", "id": "p" }).to_string()).await;
         let pong = with_timeout(connection.next()).await;
         assert_eq!(pong, Some(json!({ "type": "pong", "id": "p" })));

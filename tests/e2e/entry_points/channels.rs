@@ -1,9 +1,9 @@
-//! Who publishes and listens to which channel. The samples let any user listen to another, by a wildcard or by
-//! name, and publish answers to another.
-use std::time::Duration;
+//! Who publishes and listens to which channel. The samples let any user listen to another, by a wildcard or
+//! by name, and publish answers to another.
+use std::time::{Duration, SystemTime};
 
 use client::requests::ListConversations;
-use local::template::ACCOUNT;
+use local::{identity::TokenUse, template::ACCOUNT};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
@@ -87,6 +87,33 @@ async fn answers_reach_the_one_who_asked_and_nobody_else() {
     for (caller, socket) in callers.iter().zip(&mut sockets) {
         let more = timeout(Duration::from_millis(300), socket.next()).await;
         assert!(more.is_err(), "{} hears {more:?}", caller.own);
+    }
+}
+
+/// A subject that is no segment of a channel is encoded. Another subject has another segment.
+#[tokio::test]
+async fn any_subject_of_the_provider_has_channels_of_its_own() {
+    let entry_points = EntryPoints::start().await;
+    let provider = entry_points.backend.server.issuers.oidc.as_ref().unwrap();
+    let long = "a".repeat(51);
+    for (subject, segment) in [
+        ("a", "a"),
+        ("auth0|5f7c", "x-auth0-7C5f7c"),
+        ("x-auth0-7C5f7c", "x-x-2Dauth0-2D7C5f7c"),
+        ("a.b*c+d_e f-", "x-a-2Eb-2Ac-2Bd-5Fe-20f-2D"),
+        ("ann@example.com", "x-ann-40example-2Ecom"),
+        ("%2E", "x--252E"),
+        (&long, &format!("x-{long}")),
+    ] {
+        let mut claims = provider.claims(&"ada".parse().unwrap(), TokenUse::Access, SystemTime::now());
+        claims["sub"] = json!(subject);
+        let caller = entry_points.token_caller(&provider.key().sign(&claims).unwrap(), &format!("oidc/{segment}"));
+        let own = format!("/chat/responses/{}", caller.own);
+        // A segment has at most 50 characters.
+        let may_listen = segment.len() <= 50;
+        assert_eq!(entry_points.listen_to(&caller, &own).await.is_ok(), may_listen, "{subject}: {segment}");
+        let (status, response) = entry_points.ask(&caller, &json!({ "content": "Mine?" })).await;
+        assert_eq!(status == 200, may_listen, "{subject}: {response}");
     }
 }
 

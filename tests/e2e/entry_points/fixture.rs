@@ -69,6 +69,10 @@ impl EntryPoints {
         self.events_caller(json!({ "Authorization": self.oidc_token(name) }), &own)
     }
 
+    pub fn token_caller(&self, token: &str, own: &str) -> EventsCaller {
+        self.events_caller(json!({ "Authorization": token }), own)
+    }
+
     fn events_caller(&self, mut headers: Value, own: &str) -> EventsCaller {
         let host = self.events_url().trim_start_matches("http://").trim_end_matches("/event");
         headers["host"] = json!(host);

@@ -51,8 +51,17 @@ const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 /// The beginnings of sealed credentials in the payloads of the handler.
 const SEALED_API_KEY: &str = r#"{"kind":"API_KEY","sealed":""#;
 const SEALED_TOKEN: &str = r#"{"kind":"TOKEN","sealed":""#;
-const STATE_FILES: [&str; 7] =
-    ["api-key", "endpoint.json", KMS_KEY_FILE, "lock", "table.db", "table.db-shm", "table.db-wal"];
+const STATE_FILES: [&str; 9] = [
+    "api-key",
+    "endpoint.json",
+    KMS_KEY_FILE,
+    "lock",
+    "table.db",
+    "table.db-shm",
+    "table.db-wal",
+    "tls-certificate.pem",
+    "tls-key.pem",
+];
 
 /// A client for each kind of caller.
 struct Clients {
