@@ -519,6 +519,14 @@ fn comments_are_at_most_110_columns_wide() {
     assert!(found.is_empty(), "{} wide comments:\n{}", found.len(), found.join("\n"));
 }
 
+#[test]
+fn no_file_has_the_marker_of_a_merge() {
+    let marker = Regex::new(r"(?m)^(<{7} |>{7} |={7}$)").unwrap();
+    for (path, text) in project_files() {
+        assert!(!marker.is_match(&text).unwrap(), "{path} has the marker of a merge");
+    }
+}
+
 fn retired_words() -> BTreeMap<String, Scope> {
     let mut scope = None;
     let mut words = BTreeMap::new();
