@@ -50,6 +50,13 @@ impl JsonDocument {
         None
     }
 
+    /// The value of a document whose lone surrogates are question marks, as Java encodes them. Returns `None` if
+    /// the text is not JSON.
+    pub fn parse_lossy(text: &str) -> Option<JsonInput> {
+        let Self { value, has_lone_surrogates } = Self::parse(text)?;
+        Some(if has_lone_surrogates { value.decoded_lossy() } else { value })
+    }
+
     /// The document `null`.
     pub fn empty() -> Self {
         Self { value: JsonInput::Null, has_lone_surrogates: false }
@@ -68,6 +75,18 @@ impl JsonInput {
         match self {
             JsonInput::Object(members) => Some(members),
             _ => None,
+        }
+    }
+
+    fn decoded_lossy(self) -> Self {
+        let decode = |text: String| lone_surrogates::decode_lossy(&text).into_owned();
+        match self {
+            JsonInput::Text(text) => JsonInput::Text(decode(text)),
+            JsonInput::List(items) => JsonInput::List(items.into_iter().map(Self::decoded_lossy).collect()),
+            JsonInput::Object(members) => JsonInput::Object(
+                members.into_iter().map(|(name, value)| (decode(name), value.decoded_lossy())).collect(),
+            ),
+            other @ (JsonInput::Null | JsonInput::Boolean(_) | JsonInput::Number(_)) => other,
         }
     }
 

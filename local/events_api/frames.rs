@@ -7,10 +7,7 @@ use super::{
     publish_input::{InputError, PublishInput},
     publish_outcome::PublishOutcome,
 };
-use crate::{
-    json_input::{InputObject, JsonDocument, JsonInput},
-    lone_surrogates,
-};
+use crate::json_input::{InputObject, JsonDocument, JsonInput};
 
 /// The time without frames after which a client closes the connection.
 const CONNECTION_TIMEOUT_MILLISECONDS: u32 = 300_000;
@@ -45,8 +42,8 @@ impl ClientFrame {
     /// Reads the members at the top level. Amplify repeats them in `payload`, which is ignored like any other
     /// member.
     pub fn parse(text: &str) -> Self {
-        let document = JsonDocument::parse(text);
-        let members = document.as_ref().and_then(|document| document.value.as_object());
+        let value = JsonDocument::parse_lossy(text);
+        let members = value.as_ref().and_then(JsonInput::as_object);
         let Some((frame, kind)) = members.and_then(|frame| Some((frame, text_member(frame, "type")?))) else {
             return ClientFrame::Unknown;
         };
@@ -80,9 +77,8 @@ pub fn signed_subscribe_body(channel: &str) -> String {
     json!({ "channel": channel }).to_string()
 }
 
-/// A text of a frame. Each lone surrogate in it is a question mark, as Java encodes it.
 fn text_member(members: &InputObject, name: &str) -> Option<String> {
-    Some(lone_surrogates::decode_lossy(members.get(name)?.as_text()?).into_owned())
+    members.get(name)?.as_text().map(str::to_owned)
 }
 
 fn is_id(id: &str) -> bool {

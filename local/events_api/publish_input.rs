@@ -2,10 +2,7 @@
 use serde_json::json;
 
 use super::channel::Channel;
-use crate::{
-    json_input::{InputObject, JsonDocument, JsonInput},
-    lone_surrogates,
-};
+use crate::json_input::{InputObject, JsonDocument, JsonInput};
 
 /// AppSync's limit on the events of one publish.
 pub const MAX_EVENTS: usize = 5;
@@ -44,14 +41,14 @@ pub enum InputError {
 impl PublishInput {
     /// Parses the body of an HTTP request.
     pub fn parse(body: &[u8]) -> Result<Self, InputError> {
-        let document = std::str::from_utf8(body).ok().and_then(JsonDocument::parse).ok_or(InputError::Unparsable)?;
-        Self::from_members(document.value.as_object().ok_or(InputError::Unparsable)?)
+        let value = std::str::from_utf8(body).ok().and_then(JsonDocument::parse_lossy);
+        Self::from_members(value.as_ref().and_then(JsonInput::as_object).ok_or(InputError::Unparsable)?)
     }
 
     /// Reads `channel` and `events`. Other members are ignored.
     pub fn from_members(members: &InputObject) -> Result<Self, InputError> {
         let channel = match members.get("channel") {
-            Some(JsonInput::Text(channel)) => decode(channel),
+            Some(JsonInput::Text(channel)) => channel.clone(),
             None | Some(JsonInput::Null) => return Err(InputError::ChannelMissing),
             Some(_) => return Err(InputError::Unparsable),
         };
@@ -60,7 +57,7 @@ impl PublishInput {
             None | Some(JsonInput::Null) => return Err(InputError::EventsMissing),
             Some(_) => return Err(InputError::EventsNotAList),
         };
-        let events = events.iter().map(|event| event.as_text().map(decode).ok_or(InputError::Unparsable));
+        let events = events.iter().map(|event| event.as_text().map(str::to_owned).ok_or(InputError::Unparsable));
         Ok(Self { channel, events: events.collect::<Result<_, _>>()? })
     }
 
@@ -87,17 +84,20 @@ impl PublishInput {
     }
 }
 
-/// A text of a client. Each lone surrogate in it is a question mark, as Java encodes it.
-fn decode(text: impl AsRef<str>) -> String {
-    lone_surrogates::decode_lossy(text.as_ref()).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn validate(body: &str) -> Result<PublishRequest, InputError> {
         PublishInput::parse(body.as_bytes())?.validate()
+    }
+
+    #[test]
+    fn every_character_of_an_event_is_kept() {
+        let events = |body: &str| validate(body).unwrap().events;
+        assert_eq!(events("{\"channel\":\"a\",\"events\":[\"a\u{10ffff}b\u{10d800}\"]}"), ["a\u{10ffff}b\u{10d800}"]);
+        let with_lone_surrogate = "{\"channel\":\"a\",\"events\":[\"\\ud800\u{10ffff}\"]}";
+        assert_eq!(events(with_lone_surrogate), ["?\u{10ffff}"]);
     }
 
     #[test]

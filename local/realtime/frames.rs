@@ -6,7 +6,6 @@ use crate::{
     graphql::{GraphqlError, GraphqlResponse},
     identity::AuthError,
     json_input::{InputObject, JsonDocument, JsonInput},
-    lone_surrogates,
 };
 
 /// The time without frames after which a client closes the connection.
@@ -36,8 +35,8 @@ impl ClientFrame {
     }
 
     fn parse_known(text: &str) -> Option<Self> {
-        let document = JsonDocument::parse(text)?;
-        let frame = document.value.as_object()?;
+        let value = JsonDocument::parse_lossy(text)?;
+        let frame = value.as_object()?;
         let id = || text_member(frame, "id");
         Some(match text_member(frame, "type")?.as_str() {
             "connection_init" => ClientFrame::ConnectionInit,
@@ -59,9 +58,8 @@ impl StartPayload {
     }
 }
 
-/// A text of a frame. Each lone surrogate in it is a question mark, as Java encodes it.
 fn text_member(members: &InputObject, name: &str) -> Option<String> {
-    Some(lone_surrogates::decode_lossy(members.get(name)?.as_text()?).into_owned())
+    members.get(name)?.as_text().map(str::to_owned)
 }
 
 /// A frame of the server.
