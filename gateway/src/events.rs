@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     caller::Caller,
     calls::{self, Origin},
-    command::{self, Entry, Request},
+    command::{self, EntryPoint, Request},
     delivery::deliver,
     graphql::GraphqlApi,
     message_id,
@@ -64,7 +64,7 @@ impl EventsGateway {
 
     async fn serve_message(&self, caller: &Caller, channel: &str, message: Message, deadline: Instant) {
         let derived_id = message_id::of_event(&message.event_id);
-        let (client_id, reply) = match command::parse(&message.payload, Entry::Events) {
+        let (client_id, reply) = match command::parse(&message.payload, EntryPoint::Events) {
             Ok(request) => {
                 let reply_to = json!({ "events": channel });
                 let origin = Origin { caller, reply_to, streams: self.streams, derived_id: derived_id.clone() };
@@ -77,7 +77,7 @@ impl EventsGateway {
             }
         };
         let Some(reply) = reply else { return };
-        for text in reply.into_messages(Entry::Events, client_id.as_deref(), &derived_id) {
+        for text in reply.into_messages(EntryPoint::Events, client_id.as_deref(), &derived_id) {
             if !self.publish(channel, &text, &derived_id, deadline).await {
                 return;
             }

@@ -1,9 +1,9 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gateway::{events::EventsGateway, graphql::Operation, reply::ErrorReply};
 use serde_json::{Value, json};
 
-use crate::fake_services::{FakeServices, graphql_error};
+use crate::fake_services::{FakeServices, graphql_error, in_20_seconds};
 
 const EVENT_ID: &str = "5f7dfbd1-b8ff-4c20-924e-23b42db467a0";
 const CHANNEL: &str = "/chat/responses/ann";
@@ -14,11 +14,7 @@ fn caller() -> Value {
 
 fn event(caller: Value, payloads: &[Value]) -> Value {
     let messages: Vec<_> = payloads.iter().map(|payload| json!({ "eventId": EVENT_ID, "payload": payload })).collect();
-    json!({ "entry": "events", "caller": caller, "channel": CHANNEL, "messages": messages })
-}
-
-fn in_20_seconds() -> Instant {
-    Instant::now() + Duration::from_secs(20)
+    json!({ "caller": caller, "channel": CHANNEL, "messages": messages })
 }
 
 async fn serve(services: &FakeServices, event: Value) -> (Vec<Value>, Vec<Value>) {

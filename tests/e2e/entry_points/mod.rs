@@ -5,7 +5,7 @@ mod answer_parts;
 mod authorizer;
 mod channels;
 mod commands;
-#[path = "../../support/entry_points.rs"]
+#[path = "../../support/entry_clients.rs"]
 mod entry_clients;
 mod fixture;
 mod one_conversation;

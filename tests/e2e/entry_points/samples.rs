@@ -122,7 +122,7 @@ async fn text_is_sent_while_it_is_written_to_those_who_ask_for_it() {
 
 #[tokio::test]
 async fn parameter_makes_streaming_the_default() {
-    let entry_points = EntryPoints::with_parameters([("EventsStream", "true")]).await;
+    let entry_points = EntryPoints::with_parameter(("EventsStream", "true")).await;
     let ada = entry_points.pool_caller("ada");
     let mut answers = entry_points.listen(&ada).await;
     entry_points.ask(&ada, &json!({ "content": "Streamed?" })).await;
