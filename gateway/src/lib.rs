@@ -40,7 +40,7 @@ use crate::{
     connection_table::ConnectionTable,
     events::EventsGateway,
     graphql::GraphqlApi,
-    settings::{FunctionSettings, EventsSettings, WebSocketSettings},
+    settings::{EventsSettings, FunctionSettings, WebSocketSettings},
     websocket::WebSocketGateway,
 };
 

@@ -25,6 +25,8 @@ pub enum Reply {
     },
     Pong,
     Error(ErrorReply),
+    /// The messages of an answer.
+    Answer(Vec<String>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +47,8 @@ impl ErrorReply {
     }
 
     pub fn unavailable() -> Self {
-        Self::new("Unavailable", "The service did not answer. Send the message again; it is answered once if it has the same id.")
+        let message = "The service did not answer. Send the message again; it is answered once if it has the same id.";
+        Self::new("Unavailable", message)
     }
 
     pub fn expired_credential() -> Self {
@@ -76,7 +79,19 @@ impl Reply {
     /// The messages of the reply, in order: one, or several parts whose `data`, joined, is the reply's JSON.
     /// `client_id`: the client's id. `derived_id` marks the parts of a reply to a message without one.
     pub fn into_messages(self, entry_point: EntryPoint, client_id: Option<&str>, derived_id: &str) -> Vec<String> {
-        let message = self.into_json(entry_point, client_id).to_string();
+        let value = match self {
+            Self::Answer(messages) => return messages,
+            Self::Accepted { conversation_id, turn_id } => {
+                json!({ "type": "accepted", "conversationId": conversation_id, "turnId": turn_id })
+            }
+            Self::Turn(turn) => json!({ "type": "turn", "turn": turn }),
+            Self::History { conversation_id, events, has_more } => json!({
+                "type": "history", "conversationId": conversation_id, "events": events, "hasMore": has_more,
+            }),
+            Self::Pong => json!({ "type": "pong" }),
+            Self::Error(error) => Value::Object(error.into_json(entry_point)),
+        };
+        let message = with_id(value, client_id).to_string();
         if message.len() <= entry_point.max_message_bytes() {
             return vec![message];
         }
@@ -88,24 +103,13 @@ impl Reply {
         };
         pieces.into_iter().enumerate().map(to_message).collect()
     }
+}
 
-    fn into_json(self, entry_point: EntryPoint, client_id: Option<&str>) -> Value {
-        let mut message = match self {
-            Self::Accepted { conversation_id, turn_id } => {
-                json!({ "type": "accepted", "conversationId": conversation_id, "turnId": turn_id })
-            }
-            Self::Turn(turn) => json!({ "type": "turn", "turn": turn }),
-            Self::History { conversation_id, events, has_more } => json!({
-                "type": "history", "conversationId": conversation_id, "events": events, "hasMore": has_more,
-            }),
-            Self::Pong => json!({ "type": "pong" }),
-            Self::Error(error) => Value::Object(error.into_json(entry_point)),
-        };
-        if let Some(id) = client_id {
-            message["id"] = json!(id);
-        }
-        message
+fn with_id(mut message: Value, client_id: Option<&str>) -> Value {
+    if let Some(id) = client_id {
+        message["id"] = json!(id);
     }
+    message
 }
 
 impl ErrorReply {
@@ -233,7 +237,8 @@ mod tests {
     #[test]
     fn reply_of_the_largest_size_is_one_message() {
         let bare = Reply::Turn(json!("")).into_messages(EntryPoint::WebSocket, None, "d")[0].len();
-        let reply = |bytes: usize| Reply::Turn(json!("x".repeat(bytes))).into_messages(EntryPoint::WebSocket, None, "d");
+        let reply =
+            |bytes: usize| Reply::Turn(json!("x".repeat(bytes))).into_messages(EntryPoint::WebSocket, None, "d");
         assert_eq!(reply(MAX_WEBSOCKET_BYTES - bare).len(), 1);
         assert_eq!(reply(MAX_WEBSOCKET_BYTES - bare + 1).len(), 2);
     }

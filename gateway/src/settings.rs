@@ -207,15 +207,18 @@ mod tests {
     const REGION: (&str, &str) = ("AWS_REGION", "eu-west-1");
 
     fn read(variables: &[(&str, &str)]) -> Result<FunctionSettings, String> {
-        let settings =
-            FunctionSettings::read(|name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()));
+        let settings = FunctionSettings::read(|name| {
+            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        });
         settings.map_err(|error| error.to_string())
     }
 
     #[test]
     fn each_function_reads_its_own_variables() {
         let events_url = ("EVENTS_URL", "https://events.example.com/event");
-        let Ok(FunctionSettings::Events(events)) = read(&[("FUNCTION", "EVENTS"), GRAPHQL, REGION, events_url]) else { panic!() };
+        let Ok(FunctionSettings::Events(events)) = read(&[("FUNCTION", "EVENTS"), GRAPHQL, REGION, events_url]) else {
+            panic!()
+        };
         assert_eq!((events.events_url.as_str(), events.streams), ("https://events.example.com/event", false));
         let Ok(FunctionSettings::WebSocket(websocket)) = read(&[
             ("FUNCTION", "WEBSOCKET"),
@@ -251,7 +254,8 @@ mod tests {
     fn variables_of_the_local_server_win() {
         let local = ("AWS_ENDPOINT_URL_APPSYNC_EVENTS", "http://localhost:4000/event");
         let variables = [("FUNCTION", "EVENTS"), GRAPHQL, REGION, ("EVENTS_URL", "https://e/event"), local];
-        let Ok(FunctionSettings::Events(events)) = read(&[&variables[..], &[("EVENTS_STREAM", "true")]].concat()) else {
+        let Ok(FunctionSettings::Events(events)) = read(&[&variables[..], &[("EVENTS_STREAM", "true")]].concat())
+        else {
             panic!()
         };
         assert_eq!((events.events_url.as_str(), events.streams), ("http://localhost:4000/event", true));

@@ -68,8 +68,8 @@ impl WebSocketGateway {
             EventType::Disconnect => self.disconnect(&message).await,
             EventType::Message if expires_at.is_some_and(|expires_at| expires_at <= now.as_secs()) => {
                 let body = event.body.as_deref().unwrap_or_default();
-                let id =
-                    command::parse_text(body, EntryPoint::WebSocket).map_or_else(|invalid| invalid.id, |valid| valid.id);
+                let id = command::parse_text(body, EntryPoint::WebSocket)
+                    .map_or_else(|invalid| invalid.id, |valid| valid.id);
                 self.post(&message, Reply::Error(ErrorReply::expired_credential()), id.as_deref(), "").await;
                 status(200)
             }
@@ -108,27 +108,27 @@ impl WebSocketGateway {
     async fn receive(&self, event: &ProxyEvent, message: &Message<'_>) -> Value {
         let context = &event.request_context;
         let derived_id = message_id::of_websocket_message(&context.connection_id, context.message_id());
-        let (client_id, reply) = match command::parse_text(event.body.as_deref().unwrap_or_default(), EntryPoint::WebSocket)
-        {
-            Ok(request) => {
-                let reply_to = json!({ "websocket": { "connectionId": context.connection_id } });
-                let origin =
-                    Origin { caller: message.caller, reply_to, streams: false, derived_id: derived_id.clone() };
-                let reply = self.answer(&request, &origin, message).await;
-                (request.id, reply)
-            }
-            Err(invalid) => {
-                let reply = Reply::Error(ErrorReply::from(&invalid));
-                (invalid.id, Some(reply))
-            }
-        };
-        if let Some(reply) = reply {
+        let (client_id, replies) =
+            match command::parse_text(event.body.as_deref().unwrap_or_default(), EntryPoint::WebSocket) {
+                Ok(request) => {
+                    let reply_to = json!({ "websocket": { "connectionId": context.connection_id } });
+                    let origin =
+                        Origin { caller: message.caller, reply_to, streams: false, derived_id: derived_id.clone() };
+                    let replies = self.answer(&request, &origin, message).await;
+                    (request.id, replies)
+                }
+                Err(invalid) => {
+                    let reply = Reply::Error(ErrorReply::from(&invalid));
+                    (invalid.id, vec![reply])
+                }
+            };
+        for reply in replies {
             self.post(message, reply, client_id.as_deref(), &derived_id).await;
         }
         status(200)
     }
 
-    async fn answer(&self, request: &Request, origin: &Origin<'_>, message: &Message<'_>) -> Option<Reply> {
+    async fn answer(&self, request: &Request, origin: &Origin<'_>, message: &Message<'_>) -> Vec<Reply> {
         let result = match &request.command {
             Command::Send { conversation: Conversation::OfConnection, text, stream } => {
                 let send = |conversation| Request {
@@ -140,10 +140,7 @@ impl WebSocketGateway {
             }
             _ => self.call(request, origin, message).await,
         };
-        match result {
-            Ok(value) => calls::to_reply(request, value),
-            Err(error) => Some(calls::to_error_reply(request, error)),
-        }
+        calls::replies(&self.api, request, origin, result, message.deadline).await
     }
 
     /// Sends a message in the conversation that the connection's first message has begun. A conversation that
@@ -172,8 +169,7 @@ impl WebSocketGateway {
     }
 
     async fn call(&self, request: &Request, origin: &Origin<'_>, message: &Message<'_>) -> Result<Value, ErrorReply> {
-        let Some(call) = calls::to_call(request, origin) else { return Ok(Value::Null) };
-        self.api.call(call.operation, &call.variables, &origin.derived_id, message.deadline).await
+        calls::call(&self.api, request, origin, message.deadline).await
     }
 
     /// Posts a reply. Nothing more is sent to a connection that has gone, and its item is deleted.

@@ -195,7 +195,8 @@ mod tests {
     #[test]
     fn context_values_become_texts() {
         let mut response = response(statement("Allow", "*"));
-        response["context"] = json!({ "text": "a", "number": 1.5, "integer": 7, "boolean": true, "principalId": "eve" });
+        response["context"] =
+            json!({ "text": "a", "number": 1.5, "integer": 7, "boolean": true, "principalId": "eve" });
         let expected = json!({ "text": "a", "number": "1.5", "integer": "7", "boolean": "true", "principalId": "ada" });
         assert_eq!(evaluate_response(&response, ARN).map(Value::Object), Ok(expected));
     }

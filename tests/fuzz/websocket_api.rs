@@ -18,8 +18,8 @@ use local::{
     lambda::{InvocationType, InvokeError},
     template::{Deployment, load},
     websocket_api::{
-        IdentitySource, WebSocketApi, WebSocketSettings, connect_decision, evaluate_response, parse_selection_expression,
-        route_key,
+        IdentitySource, WebSocketApi, WebSocketSettings, connect_decision, evaluate_response,
+        parse_selection_expression, route_key,
     },
 };
 use serde_json::{Value, json};

@@ -120,6 +120,8 @@ fn first_message_with_the_api_key_has_an_id_that_nobody_guesses() {
     assert_eq!(id(json!({ "id": 1732659999999_u64, "content": "Hi" })), "derived");
     assert_eq!(id(json!({ "id": "0123456789abcdef", "content": "Hi" })), "0123456789abcdef");
     assert_eq!(id(json!({ "id": 7, "content": "Hi", "sessionId": "c" })), "7");
+    assert_eq!(id(json!({ "id": 7, "data": "Hi" })), "derived");
+    assert_eq!(id(json!({ "action": "send", "id": 7, "text": "Hi" })), "7", "the API refuses it with a sentence");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #[path = "../../support/answer_parts.rs"]
 mod answer_parts;
 mod authorizer;
+mod callers;
 mod channels;
 mod commands;
 #[path = "../../support/entry_clients.rs"]
