@@ -4,7 +4,7 @@ mod answer_delivery;
 mod backend;
 mod cancellation;
 mod document_search;
-#[path = "../../tests/support/entry_points.rs"]
+#[path = "../../tests/support/entry_clients.rs"]
 mod entry_clients;
 mod entry_points;
 mod handler_process;

@@ -8,7 +8,7 @@ use tokens::{FetchLimit, Token, TokenError, TrustedIssuer, constant_time};
 use crate::{
     caller::{Caller, UnusableIdentity},
     credential::{Credential, CredentialError},
-    settings::{ApiKey, AuthorizerSettings},
+    settings::{AcceptedApiKey, AuthorizerSettings},
     websocket_event::ProxyEvent,
 };
 
@@ -19,7 +19,7 @@ const MAX_RESULT_BYTES: usize = 7 * 1024;
 
 pub struct Authorizer {
     issuers: Vec<TrustedIssuer>,
-    api_key: Option<ApiKey>,
+    api_key: Option<AcceptedApiKey>,
 }
 
 /// Why somebody may not connect. No text has the credential.
@@ -109,7 +109,7 @@ impl Authorizer {
     }
 
     fn authorize_api_key(&self, key: &str, now: SystemTime) -> Result<AuthorizedCaller, Refusal> {
-        let ApiKey { text, expires } = self.api_key.as_ref().ok_or(Refusal::NoApiKey)?;
+        let AcceptedApiKey { text, expires } = self.api_key.as_ref().ok_or(Refusal::NoApiKey)?;
         if !constant_time::equal(text.as_bytes(), key.as_bytes()) {
             return Err(Refusal::WrongApiKey);
         }

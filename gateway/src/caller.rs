@@ -2,11 +2,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// A longer name is cut: the API takes no longer one.
-const MAX_NAME_CHARACTERS: usize = 4_096;
-/// The API takes no more groups, and no longer ones.
+/// A longer name is cut, as the resolvers do over GraphQL. In UTF-16 code units.
+const MAX_NAME_LENGTH: usize = 200;
+/// The API takes no more groups, and no longer ones, in UTF-16 code units. The others are left out.
 const MAX_GROUPS: usize = 100;
-const MAX_GROUP_CHARACTERS: usize = 1_024;
+const MAX_GROUP_LENGTH: usize = 1_024;
 const MAX_ISSUER_CHARACTERS: usize = 512;
 const MAX_SUBJECT_CHARACTERS: usize = 255;
 
@@ -117,7 +117,17 @@ fn is_subject(text: &str) -> bool {
 fn display_name(claims: &Map<String, Value>) -> Option<String> {
     let names = ["name", "cognito:username", "username", "preferred_username"];
     let claim = names.iter().find_map(|name| claims.get(*name).filter(|value| !value.is_null()))?;
-    Some(claim.as_str()?.chars().take(MAX_NAME_CHARACTERS).collect())
+    Some(utf16_prefix(claim.as_str()?, MAX_NAME_LENGTH).to_owned()).filter(|name| !name.is_empty())
+}
+
+/// The whole characters at the beginning of a text that have at most this many UTF-16 code units.
+fn utf16_prefix(text: &str, max_length: usize) -> &str {
+    let mut length = 0;
+    let cut = text.char_indices().find(|(_, character)| {
+        length += character.len_utf16();
+        length > max_length
+    });
+    cut.map_or(text, |(end, _)| &text[..end])
 }
 
 /// The groups as `groupsOf` of resolvers/auth/authenticate.js takes them, without those that are too long.
@@ -130,7 +140,7 @@ fn groups(identity: &Value) -> Vec<String> {
         }
         _ => Vec::new(),
     };
-    list.into_iter().filter(|group| group.chars().count() <= MAX_GROUP_CHARACTERS).collect()
+    list.into_iter().filter(|group| group.encode_utf16().count() <= MAX_GROUP_LENGTH).collect()
 }
 
 #[cfg(test)]
@@ -186,13 +196,15 @@ mod tests {
             (json!({ "username": "ada", "groups": ["g", 7] }), json!(null), json!("ada"), json!(["g"])),
             (json!({ "name": null, "preferred_username": "ada" }), json!([]), json!("ada"), json!(null)),
             (json!({ "name": 7, "username": "ada", "groups": "g" }), json!(null), json!(null), json!(["g"])),
-            (json!({ "groups": ["g"] }), json!(["a"]), json!(null), json!(["a"])),
+            (json!({ "name": "", "groups": ["g"] }), json!(["a"]), json!(null), json!(["a"])),
         ] {
             assert_eq!(caller(claims.clone(), groups), user(name, expected), "{claims}");
         }
-        let long = caller(json!({ "name": "é".repeat(5_000) }), json!(["g".repeat(1_025), "h"]));
-        assert_eq!(long["name"].as_str().unwrap().chars().count(), 4_096);
-        assert_eq!(long["groups"], json!(["h"]));
+        let long = caller(json!({ "name": "é".repeat(5_000) }), json!(["g".repeat(1_025), "h", "🙂".repeat(513)]));
+        assert_eq!((&long["name"], &long["groups"]), (&json!("é".repeat(200)), &json!(["h"])));
+        let longest = json!(["é".repeat(1_024), "🙂".repeat(512)]);
+        let split = caller(json!({ "name": format!("a{}", "🙂".repeat(100)) }), longest.clone());
+        assert_eq!((&split["name"], &split["groups"]), (&json!(format!("a{}", "🙂".repeat(99))), &longest));
         let many = caller(json!({}), json!((0..200).map(|number| format!("g{number}")).collect::<Vec<_>>()));
         assert_eq!(many["groups"].as_array().unwrap().len(), 100);
     }

@@ -1,10 +1,15 @@
-//! What the API is called with for a command, and what its answer is to the client.
-use serde_json::{Map, Value, json};
+//! Calls of the API for the commands of clients, and the replies.
+use std::time::Instant;
+
+use api::types::TurnStatus;
+use serde::Deserialize;
+use serde_json::{Map, Value, from_value, json};
+use turn::mirror::{ReplyTo, StoredAnswer};
 
 use crate::{
     caller::Caller,
     command::{Command, Conversation, Request, ToolAnswer, TurnKey},
-    graphql::Operation,
+    graphql::{GraphqlApi, Operation},
     message_id,
     reply::{ErrorReply, Reply},
 };
@@ -32,10 +37,14 @@ pub struct Call {
 pub fn to_call(request: &Request, origin: &Origin<'_>) -> Option<Call> {
     let reply_to = |stream: &Option<bool>| reply_to(origin, request.id.as_deref(), *stream);
     let turn_variables = |turn: &TurnKey| json!({ "conversationId": turn.conversation_id, "id": turn.id });
-    let run_variables = |turn: &TurnKey, stream: &Option<bool>| json!({ "conversationId": turn.conversation_id, "id": turn.id, "replyTo": reply_to(stream) });
+    let run_variables = |turn: &TurnKey, stream: &Option<bool>| {
+        let mut variables = turn_variables(turn);
+        variables["replyTo"] = reply_to(stream);
+        variables
+    };
     let (operation, mut variables) = match &request.command {
         Command::Send { conversation, text, stream } => {
-            let input = message_input(conversation, text, request.id.as_deref(), origin);
+            let input = message_input(conversation, text, request, origin);
             (Operation::SendMessage, json!({ "input": input, "replyTo": reply_to(stream) }))
         }
         Command::Cancel(turn) => (Operation::CancelTurn, turn_variables(turn)),
@@ -72,13 +81,15 @@ fn reply_to(origin: &Origin<'_>, request_id: Option<&str>, stream: Option<bool>)
     reply_to
 }
 
-fn message_input(conversation: &Conversation, text: &str, client_id: Option<&str>, origin: &Origin<'_>) -> Value {
+fn message_input(conversation: &Conversation, text: &str, request: &Request, origin: &Origin<'_>) -> Value {
     let conversation_id = match conversation {
         Conversation::Existing(id) => Some(id),
         Conversation::New | Conversation::OfConnection => None,
     };
-    let must_be_unguessable = origin.caller.is_api_key() && conversation_id.is_none();
-    let id = message_id::choose(client_id, must_be_unguessable, &origin.derived_id);
+    // The samples' pages have ids that others could guess. The API refuses those of an action.
+    let is_of_sample = !request.is_acknowledged;
+    let replaces_guessable = is_of_sample && origin.caller.is_api_key() && conversation_id.is_none();
+    let id = message_id::choose(request.id.as_deref(), replaces_guessable, &origin.derived_id);
     without_nulls([("conversationId", json!(conversation_id)), ("id", json!(id)), ("text", json!(text))])
 }
 
@@ -119,7 +130,74 @@ pub fn to_reply(request: &Request, mut value: Value) -> Option<Reply> {
     }
 }
 
+/// The call that reads the answer of a turn that has ended already: the message has come before, or its run
+/// could not be started. The handler sends the answers of the others.
+fn answer_call(request: &Request, turn: &Value, origin: &Origin<'_>) -> Option<Call> {
+    let status = TurnStatus::deserialize(&turn["status"]).ok()?;
+    let is_answered = match &request.command {
+        Command::Send { .. } => status.is_end() || status == TurnStatus::Waiting,
+        Command::Retry { .. } | Command::Continue { .. } | Command::AnswerToolCall { .. } => status.is_end(),
+        _ => false,
+    };
+    let variables = json!({
+        "conversationId": turn["conversationId"],
+        "id": turn["id"],
+        "afterSequence": i32::MAX,
+        "onBehalfOf": origin.caller,
+    });
+    is_answered.then_some(Call { operation: Operation::GetTurn, variables })
+}
+
+/// The answer of a turn that was read, as the handler sends it.
+fn stored_answer(request: &Request, turn: Value, origin: &Origin<'_>) -> Option<Reply> {
+    let mut reply_to = reply_to(origin, request.id.as_deref(), None);
+    if let Some(connection) = reply_to.get_mut("websocket") {
+        connection["userId"] = json!(origin.caller.user_id());
+    }
+    let (reply_to, answer) = (from_value::<ReplyTo>(reply_to).ok()?, from_value::<StoredAnswer>(turn).ok()?);
+    Some(Reply::Answer(answer.into_messages(reply_to)))
+}
+
+/// Makes a request's call. Null for one that needs none.
+pub async fn call(
+    api: &GraphqlApi,
+    request: &Request,
+    origin: &Origin<'_>,
+    deadline: Instant,
+) -> Result<Value, ErrorReply> {
+    let Some(Call { operation, variables }) = to_call(request, origin) else { return Ok(Value::Null) };
+    api.call(operation, &variables, &origin.derived_id, deadline).await
+}
+
+/// The replies to a request whose call has this result.
+pub async fn replies(
+    api: &GraphqlApi,
+    request: &Request,
+    origin: &Origin<'_>,
+    result: Result<Value, ErrorReply>,
+    deadline: Instant,
+) -> Vec<Reply> {
+    let turn = match result {
+        Ok(turn) => turn,
+        Err(error) => return vec![to_error_reply(request, error)],
+    };
+    let answer = match answer_call(request, &turn, origin) {
+        Some(Call { operation, variables }) => {
+            let turn = api.call(operation, &variables, &origin.derived_id, deadline).await;
+            let answer = turn.and_then(|turn| {
+                stored_answer(request, turn, origin).ok_or_else(|| {
+                    tracing::error!("the API's turn has another form");
+                    ErrorReply::unavailable()
+                })
+            });
+            Some(answer.unwrap_or_else(|error| to_error_reply(request, error)))
+        }
+        None => None,
+    };
+    to_reply(request, turn).into_iter().chain(answer).collect()
+}
+
 /// The reply to a call that has failed.
-pub fn to_error_reply(request: &Request, error: ErrorReply) -> Reply {
+fn to_error_reply(request: &Request, error: ErrorReply) -> Reply {
     Reply::Error(error.in_conversation(request.command.conversation_id()))
 }

@@ -17,7 +17,7 @@ const DEFAULT_TEXT: &str = "Hello";
 
 /// Where a message comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum EntryPoint {
     Events,
     WebSocket,
 }
@@ -105,14 +105,14 @@ impl InvalidInput {
 }
 
 /// Parses the text of a message.
-pub fn parse_text(text: &str, entry: Entry) -> Result<Request, InvalidInput> {
+pub fn parse_text(text: &str, entry_point: EntryPoint) -> Result<Request, InvalidInput> {
     match serde_json::from_str(text) {
-        Ok(payload) => parse(&payload, entry),
+        Ok(payload) => parse(&payload, entry_point),
         Err(_) => Err(not_an_object()),
     }
 }
 
-pub fn parse(payload: &Value, entry: Entry) -> Result<Request, InvalidInput> {
+pub fn parse(payload: &Value, entry_point: EntryPoint) -> Result<Request, InvalidInput> {
     let Value::Object(members) = payload else { return Err(not_an_object()) };
     let members = Members(members);
     let id = members.client_id()?;
@@ -121,7 +121,7 @@ pub fn parse(payload: &Value, entry: Entry) -> Result<Request, InvalidInput> {
         action(&members)
     } else if has("content") || has("sender") {
         chat_message(&members)
-    } else if members.0.contains_key("data") || entry == Entry::WebSocket {
+    } else if members.0.contains_key("data") || entry_point == EntryPoint::WebSocket {
         data_message(&members)
     } else {
         Err(Invalid { field: None, message: "A message must have action, content or data.".to_owned() })

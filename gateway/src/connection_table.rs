@@ -17,8 +17,8 @@ const MAX_TRIES: u32 = 4;
 const RETRY: Backoff = Backoff::half_jitter(Duration::from_millis(50), Duration::from_secs(1));
 /// A page of a query has at most 1 MB; counts and items are far smaller.
 const MAX_RESPONSE_BYTES: usize = 64 * 1024;
-/// A connection lives two hours at most.
-pub const LIFETIME: Duration = Duration::from_secs(130 * 60);
+/// Ten minutes longer than a connection lives.
+const LIFETIME: Duration = Duration::from_secs(130 * 60);
 /// Errors after which the same request may succeed. DynamoDB sends them with HTTP 400.
 const RETRYABLE_ERRORS: [&str; 4] = [
     "ProvisionedThroughputExceededException",
@@ -124,7 +124,8 @@ impl ConnectionTable {
         self.call("UpdateItem", &request, key.connection_id, deadline).await.map(drop)
     }
 
-    /// Repeats a request until it succeeds or is refused. `None` if its condition has failed.
+    /// Repeats a request until it succeeds or is refused, at most four times and until `deadline`. `None` if its
+    /// condition has failed.
     async fn call(
         &self,
         operation: &str,
@@ -132,9 +133,11 @@ impl ConnectionTable {
         key: &str,
         deadline: Instant,
     ) -> Result<Option<Value>, TableError> {
+        let body = request.to_string();
         let mut failures = 0;
         loop {
-            match self.try_once(operation, request.to_string().as_bytes()).await {
+            let time_left = deadline.saturating_duration_since(now());
+            match self.try_once(operation, body.as_bytes(), time_left.min(CALL_TIMEOUT)).await {
                 Ok(response) => return Ok(Some(response)),
                 Err(Failure::ConditionFailed) => return Ok(None),
                 Err(Failure::Refused) => return Err(TableError),
@@ -149,12 +152,12 @@ impl ConnectionTable {
         }
     }
 
-    async fn try_once(&self, operation: &str, body: &[u8]) -> Result<Value, Failure> {
+    async fn try_once(&self, operation: &str, body: &[u8], timeout: Duration) -> Result<Value, Failure> {
         let target = format!("DynamoDB_20120810.{operation}");
         let headers = [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", target.as_str())];
         let region = self.http.region();
         let post = PostRequest { service: "dynamodb", url: &self.url, region, headers: &headers, body };
-        let response = self.http.send(post, |request| request.timeout(CALL_TIMEOUT)).await.map_err(|error| {
+        let response = self.http.send(post, |request| request.timeout(timeout)).await.map_err(|error| {
             tracing::warn!(%error, operation, "the table did not answer");
             Failure::Retryable
         })?;

@@ -11,6 +11,7 @@ const RETRY: Backoff = Backoff::half_jitter(Duration::from_millis(100), Duration
 const MAX_TRIES: u32 = 3;
 
 /// Tries up to three times until `deadline`. A message that has arrived without a response arrives again.
+/// `id`: the message's or the connection's; it spreads the tries of different deliveries.
 pub async fn deliver<T, F: Future<Output = Result<T, DeliveryError>>>(
     id: &str,
     deadline: Instant,

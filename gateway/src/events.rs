@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     caller::Caller,
     calls::{self, Origin},
-    command::{self, Entry, Request},
+    command::{self, EntryPoint},
     delivery::deliver,
     graphql::GraphqlApi,
     message_id,
@@ -64,31 +64,24 @@ impl EventsGateway {
 
     async fn serve_message(&self, caller: &Caller, channel: &str, message: Message, deadline: Instant) {
         let derived_id = message_id::of_event(&message.event_id);
-        let (client_id, reply) = match command::parse(&message.payload, Entry::Events) {
+        let (client_id, replies) = match command::parse(&message.payload, EntryPoint::Events) {
             Ok(request) => {
                 let reply_to = json!({ "events": channel });
                 let origin = Origin { caller, reply_to, streams: self.streams, derived_id: derived_id.clone() };
-                let reply = self.answer(&request, &origin, deadline).await;
-                (request.id, reply)
+                let result = calls::call(&self.api, &request, &origin, deadline).await;
+                let replies = calls::replies(&self.api, &request, &origin, result, deadline).await;
+                (request.id, replies)
             }
             Err(invalid) => {
                 let reply = Reply::Error(ErrorReply::from(&invalid));
-                (invalid.id, Some(reply))
+                (invalid.id, vec![reply])
             }
         };
-        let Some(reply) = reply else { return };
-        for text in reply.into_messages(Entry::Events, client_id.as_deref(), &derived_id) {
+        let to_messages = |reply: Reply| reply.into_messages(EntryPoint::Events, client_id.as_deref(), &derived_id);
+        for text in replies.into_iter().flat_map(to_messages) {
             if !self.publish(channel, &text, &derived_id, deadline).await {
                 return;
             }
-        }
-    }
-
-    async fn answer(&self, request: &Request, origin: &Origin<'_>, deadline: Instant) -> Option<Reply> {
-        let Some(call) = calls::to_call(request, origin) else { return calls::to_reply(request, Value::Null) };
-        match self.api.call(call.operation, &call.variables, &origin.derived_id, deadline).await {
-            Ok(value) => calls::to_reply(request, value),
-            Err(error) => Some(calls::to_error_reply(request, error)),
         }
     }
 

@@ -2,7 +2,7 @@
 //! clients into operations of the GraphQL API, on behalf of the user that AWS or the authorizer has
 //! authenticated.
 //!
-//! `ENTRY` says which function a process is. The rules of the business are the resolvers'; answers of turns
+//! `FUNCTION` says which function a process is. The rules of the business are the resolvers'; answers of turns
 //! come from the handler.
 pub mod authorizer;
 pub mod caller;
@@ -40,7 +40,7 @@ use crate::{
     connection_table::ConnectionTable,
     events::EventsGateway,
     graphql::GraphqlApi,
-    settings::{Entry, EventsSettings, WebSocketSettings},
+    settings::{EventsSettings, FunctionSettings, WebSocketSettings},
     websocket::WebSocketGateway,
 };
 
@@ -50,7 +50,7 @@ pub type Error = lambda_runtime::Error;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Left at the end of an invocation, so that its function is not killed.
 const TIME_RESERVE: Duration = Duration::from_secs(1);
-/// API Gateway waits for 29 seconds.
+/// API Gateway waits for 29 seconds, of which the start of a new process and its first connections take some.
 const MAX_MESSAGE_TIME: Duration = Duration::from_secs(25);
 
 #[derive(Debug, thiserror::Error)]
@@ -65,18 +65,18 @@ pub enum StartError {
 /// binary `gateway` and environments of the local server run this.
 pub async fn run() -> Result<(), Error> {
     lambda_runtime::tracing::init_default_subscriber();
-    match Entry::read(|name| std::env::var(name).ok())? {
-        Entry::Events(settings) => {
+    match FunctionSettings::read(|name| std::env::var(name).ok())? {
+        FunctionSettings::Events(settings) => {
             let gateway = Arc::new(events_gateway(&settings)?);
             let serve = service_fn(move |event| serve_events(event, Arc::clone(&gateway)));
             lambda_runtime::run(serve).await
         }
-        Entry::WebSocket(settings) => {
+        FunctionSettings::WebSocket(settings) => {
             let gateway = Arc::new(websocket_gateway(&settings)?);
             let serve = service_fn(move |event| serve_route(event, Arc::clone(&gateway)));
             lambda_runtime::run(serve).await
         }
-        Entry::Authorizer(settings) => {
+        FunctionSettings::Authorizer(settings) => {
             let authorizer = Arc::new(Authorizer::new(settings));
             let serve = service_fn(move |event: LambdaEvent<Value>| {
                 let authorizer = Arc::clone(&authorizer);
@@ -95,11 +95,10 @@ fn events_gateway(settings: &EventsSettings) -> Result<EventsGateway, StartError
 
 fn websocket_gateway(settings: &WebSocketSettings) -> Result<WebSocketGateway, StartError> {
     let http = signed_http(&settings.region)?;
-    Ok(WebSocketGateway {
-        api: GraphqlApi::new(http.clone(), &settings.graphql_url),
-        connections: Connections::new(http.clone(), &settings.connections_url),
-        table: ConnectionTable::new(http, settings.dynamodb_endpoint.as_deref(), &settings.table_name),
-    })
+    let api = GraphqlApi::new(http.clone(), &settings.graphql_url);
+    let connections = Connections::new(http.clone(), &settings.connections_url);
+    let table = ConnectionTable::new(http, settings.dynamodb_endpoint.as_deref(), &settings.table_name);
+    Ok(WebSocketGateway::new(api, connections, table))
 }
 
 /// Follows no redirects, because a followed one would repeat a call. The credentials that Lambda gives a

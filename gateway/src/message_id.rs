@@ -24,10 +24,10 @@ pub fn of_websocket_message(connection_id: &str, message_id: &str) -> String {
     shortened(&format!("{connection_id}{message_id}").replace('/', "_").replace('+', "-"))
 }
 
-/// The id of a message to send: the client's, unless others could guess it. `derived`: where the client gives
-/// none.
-pub fn choose(client_id: Option<&str>, must_be_unguessable: bool, derived: &str) -> String {
-    let min_length = if must_be_unguessable { MIN_UNGUESSABLE_LENGTH } else { 1 };
+/// The id of a message to send: the client's, or `derived` where the client gives none, or one that others
+/// could guess and that is replaced for it.
+pub fn choose(client_id: Option<&str>, replaces_guessable: bool, derived: &str) -> String {
+    let min_length = if replaces_guessable { MIN_UNGUESSABLE_LENGTH } else { 1 };
     client_id.filter(|id| id.len() >= min_length).unwrap_or(derived).to_owned()
 }
 
@@ -52,13 +52,13 @@ mod tests {
 
     #[test]
     fn client_ids_are_kept_unless_others_could_guess_them() {
-        for (client_id, must_be_unguessable, expected) in [
+        for (client_id, replaces_guessable, expected) in [
             (Some("1732659999999"), false, "1732659999999"),
             (Some("1732659999999"), true, "derived"),
             (Some("a-random-id-of-16"), true, "a-random-id-of-16"),
             (None, false, "derived"),
         ] {
-            assert_eq!(choose(client_id, must_be_unguessable, "derived"), expected);
+            assert_eq!(choose(client_id, replaces_guessable, "derived"), expected);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The replies of the gateway, as JSON messages of at most the size that their entry point takes.
 use serde_json::{Map, Value, json};
 
-use crate::command::{Entry, InvalidInput};
+use crate::command::{EntryPoint, InvalidInput};
 
 /// An event of AppSync Events has at most 240 KB.
 const MAX_EVENT_BYTES: usize = 240_000;
@@ -25,6 +25,8 @@ pub enum Reply {
     },
     Pong,
     Error(ErrorReply),
+    /// The messages of an answer.
+    Answer(Vec<String>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +47,8 @@ impl ErrorReply {
     }
 
     pub fn unavailable() -> Self {
-        Self::new("Unavailable", "The service did not answer. Send the message again, with the same id.")
+        let message = "The service did not answer. Send the message again; it is answered once if it has the same id.";
+        Self::new("Unavailable", message)
     }
 
     pub fn expired_credential() -> Self {
@@ -63,7 +66,7 @@ impl From<&InvalidInput> for ErrorReply {
     }
 }
 
-impl Entry {
+impl EntryPoint {
     pub const fn max_message_bytes(self) -> usize {
         match self {
             Self::Events => MAX_EVENT_BYTES,
@@ -75,22 +78,9 @@ impl Entry {
 impl Reply {
     /// The messages of the reply, in order: one, or several parts whose `data`, joined, is the reply's JSON.
     /// `client_id`: the client's id. `derived_id` marks the parts of a reply to a message without one.
-    pub fn into_messages(self, entry: Entry, client_id: Option<&str>, derived_id: &str) -> Vec<String> {
-        let message = self.into_json(entry, client_id).to_string();
-        if message.len() <= entry.max_message_bytes() {
-            return vec![message];
-        }
-        let id = client_id.unwrap_or(derived_id);
-        let pieces = split(&message, entry.max_message_bytes() - PART_OVERHEAD - id.len());
-        let parts = pieces.len();
-        let to_message = |(index, data): (usize, &str)| {
-            json!({ "type": "part", "id": id, "part": index + 1, "parts": parts, "data": data }).to_string()
-        };
-        pieces.into_iter().enumerate().map(to_message).collect()
-    }
-
-    fn into_json(self, entry: Entry, client_id: Option<&str>) -> Value {
-        let mut message = match self {
+    pub fn into_messages(self, entry_point: EntryPoint, client_id: Option<&str>, derived_id: &str) -> Vec<String> {
+        let value = match self {
+            Self::Answer(messages) => return messages,
             Self::Accepted { conversation_id, turn_id } => {
                 json!({ "type": "accepted", "conversationId": conversation_id, "turnId": turn_id })
             }
@@ -99,18 +89,32 @@ impl Reply {
                 "type": "history", "conversationId": conversation_id, "events": events, "hasMore": has_more,
             }),
             Self::Pong => json!({ "type": "pong" }),
-            Self::Error(error) => Value::Object(error.into_json(entry)),
+            Self::Error(error) => Value::Object(error.into_json(entry_point)),
         };
-        if let Some(id) = client_id {
-            message["id"] = json!(id);
+        let message = with_id(value, client_id).to_string();
+        if message.len() <= entry_point.max_message_bytes() {
+            return vec![message];
         }
-        message
+        let id = client_id.unwrap_or(derived_id);
+        let pieces = split(&message, entry_point.max_message_bytes() - PART_OVERHEAD - id.len());
+        let parts = pieces.len();
+        let to_message = |(index, data): (usize, &str)| {
+            json!({ "type": "part", "id": id, "part": index + 1, "parts": parts, "data": data }).to_string()
+        };
+        pieces.into_iter().enumerate().map(to_message).collect()
     }
+}
+
+fn with_id(mut message: Value, client_id: Option<&str>) -> Value {
+    if let Some(id) = client_id {
+        message["id"] = json!(id);
+    }
+    message
 }
 
 impl ErrorReply {
     /// The samples' pages show `message`, or the text of `result`.
-    fn into_json(self, entry: Entry) -> Map<String, Value> {
+    fn into_json(self, entry_point: EntryPoint) -> Map<String, Value> {
         let Self { code, message, info, conversation_id } = self;
         let mut json = Map::new();
         json.insert("type".into(), json!("error"));
@@ -118,7 +122,7 @@ impl ErrorReply {
         if let Some(info) = info.filter(|info| !info.is_null()) {
             json.insert("info".into(), info);
         }
-        if entry == Entry::Events {
+        if entry_point == EntryPoint::Events {
             json.insert("result".into(), json!({ "text": message }));
             json.insert("error".into(), json!(message));
             json.extend(conversation_id.map(|id| ("sessionId".into(), json!(id))));
@@ -158,8 +162,8 @@ fn json_bytes(character: char) -> usize {
 mod tests {
     use super::*;
 
-    fn message(reply: Reply, entry: Entry, id: Option<&str>) -> Value {
-        let [message] = reply.into_messages(entry, id, "derived").try_into().unwrap();
+    fn message(reply: Reply, entry_point: EntryPoint, id: Option<&str>) -> Value {
+        let [message] = reply.into_messages(entry_point, id, "derived").try_into().unwrap();
         serde_json::from_str(&message).unwrap()
     }
 
@@ -167,22 +171,22 @@ mod tests {
     fn replies_have_their_type_and_the_id_of_the_client() {
         let accepted = || Reply::Accepted { conversation_id: "c".into(), turn_id: "t".into() };
         assert_eq!(
-            message(accepted(), Entry::Events, Some("7")),
+            message(accepted(), EntryPoint::Events, Some("7")),
             json!({ "type": "accepted", "id": "7", "conversationId": "c", "turnId": "t" })
         );
         assert_eq!(
-            message(accepted(), Entry::WebSocket, None),
+            message(accepted(), EntryPoint::WebSocket, None),
             json!({ "type": "accepted", "conversationId": "c", "turnId": "t" })
         );
-        assert_eq!(message(Reply::Pong, Entry::WebSocket, Some("p")), json!({ "type": "pong", "id": "p" }));
+        assert_eq!(message(Reply::Pong, EntryPoint::WebSocket, Some("p")), json!({ "type": "pong", "id": "p" }));
         let turn = Reply::Turn(json!({ "id": "t", "status": "CANCELLING" }));
         assert_eq!(
-            message(turn, Entry::Events, None),
+            message(turn, EntryPoint::Events, None),
             json!({ "type": "turn", "turn": { "id": "t", "status": "CANCELLING" } })
         );
         let history = Reply::History { conversation_id: "c".into(), events: json!([{ "id": "e" }]), has_more: true };
         assert_eq!(
-            message(history, Entry::Events, Some("h")),
+            message(history, EntryPoint::Events, Some("h")),
             json!({ "type": "history", "id": "h", "conversationId": "c", "events": [{ "id": "e" }], "hasMore": true })
         );
     }
@@ -194,32 +198,32 @@ mod tests {
             Reply::Error(ErrorReply::from(&invalid).in_conversation(Some("c")))
         };
         assert_eq!(
-            message(error(), Entry::Events, Some("7")),
+            message(error(), EntryPoint::Events, Some("7")),
             json!({ "type": "error", "id": "7", "code": "InvalidInput", "message": "No.",
                 "info": { "field": "content" }, "result": { "text": "No." }, "error": "No.", "sessionId": "c" })
         );
         assert_eq!(
-            message(error(), Entry::WebSocket, None),
+            message(error(), EntryPoint::WebSocket, None),
             json!({ "type": "error", "code": "InvalidInput", "message": "No.", "info": { "field": "content" } })
         );
         let without = ErrorReply { info: Some(Value::Null), ..ErrorReply::unavailable() };
-        let without = message(Reply::Error(without), Entry::Events, None);
+        let without = message(Reply::Error(without), EntryPoint::Events, None);
         assert!(without.get("info").is_none() && without.get("sessionId").is_none(), "{without}");
     }
 
     #[test]
     fn long_replies_come_in_parts_that_join_to_the_reply() {
-        for (entry, text) in [
-            (Entry::WebSocket, "\"é\\\u{1}🙂 ".repeat(20_000)),
-            (Entry::Events, "\n\"".repeat(200_000)),
-            (Entry::WebSocket, "x".repeat(32_000)),
+        for (entry_point, text) in [
+            (EntryPoint::WebSocket, "\"é\\\u{1}🙂 ".repeat(20_000)),
+            (EntryPoint::Events, "\n\"".repeat(200_000)),
+            (EntryPoint::WebSocket, "x".repeat(32_000)),
         ] {
             let turn = json!({ "text": text });
-            let messages = Reply::Turn(turn.clone()).into_messages(entry, None, "derived-id");
+            let messages = Reply::Turn(turn.clone()).into_messages(entry_point, None, "derived-id");
             assert!(messages.len() > 1);
             let mut joined = String::new();
             for (index, message) in messages.iter().enumerate() {
-                assert!(message.len() <= entry.max_message_bytes(), "{} bytes", message.len());
+                assert!(message.len() <= entry_point.max_message_bytes(), "{} bytes", message.len());
                 let part: Value = serde_json::from_str(message).unwrap();
                 let numbers = json!([part["type"], part["id"], part["part"], part["parts"]]);
                 assert_eq!(numbers, json!(["part", "derived-id", index + 1, messages.len()]));
@@ -232,8 +236,9 @@ mod tests {
 
     #[test]
     fn reply_of_the_largest_size_is_one_message() {
-        let bare = Reply::Turn(json!("")).into_messages(Entry::WebSocket, None, "d")[0].len();
-        let reply = |bytes: usize| Reply::Turn(json!("x".repeat(bytes))).into_messages(Entry::WebSocket, None, "d");
+        let bare = Reply::Turn(json!("")).into_messages(EntryPoint::WebSocket, None, "d")[0].len();
+        let reply =
+            |bytes: usize| Reply::Turn(json!("x".repeat(bytes))).into_messages(EntryPoint::WebSocket, None, "d");
         assert_eq!(reply(MAX_WEBSOCKET_BYTES - bare).len(), 1);
         assert_eq!(reply(MAX_WEBSOCKET_BYTES - bare + 1).len(), 2);
     }

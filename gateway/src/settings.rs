@@ -6,7 +6,7 @@ use tokens::{IssuerKind, TokenIssuer, parse_client_pattern};
 
 /// What the function of this process does.
 #[derive(Clone, Debug)]
-pub enum Entry {
+pub enum FunctionSettings {
     /// Serves messages of AppSync Events.
     Events(EventsSettings),
     /// Serves connections and messages of a WebSocket API.
@@ -38,11 +38,11 @@ pub struct WebSocketSettings {
 #[derive(Clone)]
 pub struct AuthorizerSettings {
     pub issuers: Vec<TokenIssuer>,
-    pub api_key: Option<ApiKey>,
+    pub api_key: Option<AcceptedApiKey>,
 }
 
 #[derive(Clone)]
-pub struct ApiKey {
+pub struct AcceptedApiKey {
     pub text: String,
     /// `None` for a key that is renewed.
     pub expires: Option<SystemTime>,
@@ -62,22 +62,22 @@ impl std::fmt::Debug for AuthorizerSettings {
 #[error("{}", .0.join(" "))]
 pub struct SettingsError(Vec<String>);
 
-impl Entry {
-    /// Reads and checks the variables of the function that `ENTRY` names. A value `none` counts as missing,
+impl FunctionSettings {
+    /// Reads and checks the variables of the function that `FUNCTION` names. A value `none` counts as missing,
     /// as the parameters of the template have it.
     pub fn read(get_variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let mut reader = Reader { get_variable, problems: Vec::new() };
-        let entry = match reader.optional("ENTRY").as_deref() {
+        let settings = match reader.optional("FUNCTION").as_deref() {
             Some("EVENTS") => Some(Self::Events(reader.events())),
             Some("WEBSOCKET") => Some(Self::WebSocket(reader.websocket())),
             Some("AUTHORIZER") => Some(Self::Authorizer(reader.authorizer())),
             _ => {
-                reader.problems.push("ENTRY must be EVENTS, WEBSOCKET or AUTHORIZER.".into());
+                reader.problems.push("FUNCTION must be EVENTS, WEBSOCKET or AUTHORIZER.".into());
                 None
             }
         };
-        match entry {
-            Some(entry) if reader.problems.is_empty() => Ok(entry),
+        match settings {
+            Some(settings) if reader.problems.is_empty() => Ok(settings),
             _ => Err(SettingsError(reader.problems)),
         }
     }
@@ -134,7 +134,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         Some(TokenIssuer { url, clients, kind: IssuerKind::OpenId { iat_ttl: None, auth_ttl: None } })
     }
 
-    fn api_key(&mut self) -> Option<ApiKey> {
+    fn api_key(&mut self) -> Option<AcceptedApiKey> {
         let text = self.optional("API_KEY")?;
         let expires = self.optional("API_KEY_EXPIRES").and_then(|seconds| match seconds.parse() {
             Ok(0) => None,
@@ -144,7 +144,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 None
             }
         });
-        Some(ApiKey { text, expires })
+        Some(AcceptedApiKey { text, expires })
     }
 
     fn client_pattern(&mut self, name: &str) -> Option<Regex> {
@@ -206,19 +206,22 @@ mod tests {
     const GRAPHQL: (&str, &str) = ("GRAPHQL_URL", "https://api.example.com/graphql");
     const REGION: (&str, &str) = ("AWS_REGION", "eu-west-1");
 
-    fn read(variables: &[(&str, &str)]) -> Result<Entry, String> {
-        let entry =
-            Entry::read(|name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()));
-        entry.map_err(|error| error.to_string())
+    fn read(variables: &[(&str, &str)]) -> Result<FunctionSettings, String> {
+        let settings = FunctionSettings::read(|name| {
+            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        });
+        settings.map_err(|error| error.to_string())
     }
 
     #[test]
     fn each_function_reads_its_own_variables() {
         let events_url = ("EVENTS_URL", "https://events.example.com/event");
-        let Ok(Entry::Events(events)) = read(&[("ENTRY", "EVENTS"), GRAPHQL, REGION, events_url]) else { panic!() };
+        let Ok(FunctionSettings::Events(events)) = read(&[("FUNCTION", "EVENTS"), GRAPHQL, REGION, events_url]) else {
+            panic!()
+        };
         assert_eq!((events.events_url.as_str(), events.streams), ("https://events.example.com/event", false));
-        let Ok(Entry::WebSocket(websocket)) = read(&[
-            ("ENTRY", "WEBSOCKET"),
+        let Ok(FunctionSettings::WebSocket(websocket)) = read(&[
+            ("FUNCTION", "WEBSOCKET"),
             GRAPHQL,
             REGION,
             ("CONNECTIONS_URL", "https://ws.example.com/prod"),
@@ -228,8 +231,8 @@ mod tests {
         };
         assert_eq!(websocket.connections_url, "https://ws.example.com/prod");
         assert_eq!((websocket.table_name.as_str(), websocket.dynamodb_endpoint), ("parlance", None));
-        let Ok(Entry::Authorizer(authorizer)) = read(&[
-            ("ENTRY", "AUTHORIZER"),
+        let Ok(FunctionSettings::Authorizer(authorizer)) = read(&[
+            ("FUNCTION", "AUTHORIZER"),
             ("USER_POOL_ISSUER", "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbC123"),
             ("USER_POOL_CLIENT_PATTERN", "none"),
             ("OIDC_ISSUER", "https://id.example.com"),
@@ -250,13 +253,14 @@ mod tests {
     #[test]
     fn variables_of_the_local_server_win() {
         let local = ("AWS_ENDPOINT_URL_APPSYNC_EVENTS", "http://localhost:4000/event");
-        let variables = [("ENTRY", "EVENTS"), GRAPHQL, REGION, ("EVENTS_URL", "https://e/event"), local];
-        let Ok(Entry::Events(events)) = read(&[&variables[..], &[("EVENTS_STREAM", "true")]].concat()) else {
+        let variables = [("FUNCTION", "EVENTS"), GRAPHQL, REGION, ("EVENTS_URL", "https://e/event"), local];
+        let Ok(FunctionSettings::Events(events)) = read(&[&variables[..], &[("EVENTS_STREAM", "true")]].concat())
+        else {
             panic!()
         };
         assert_eq!((events.events_url.as_str(), events.streams), ("http://localhost:4000/event", true));
-        let Ok(Entry::WebSocket(websocket)) = read(&[
-            ("ENTRY", "WEBSOCKET"),
+        let Ok(FunctionSettings::WebSocket(websocket)) = read(&[
+            ("FUNCTION", "WEBSOCKET"),
             GRAPHQL,
             REGION,
             ("TABLE_NAME", "t"),
@@ -273,19 +277,19 @@ mod tests {
     #[test]
     fn all_problems_are_reported_together() {
         for (variables, expected) in [
-            (&[][..], "ENTRY must be EVENTS, WEBSOCKET or AUTHORIZER."),
-            (&[("ENTRY", "events")], "ENTRY must be EVENTS, WEBSOCKET or AUTHORIZER."),
+            (&[][..], "FUNCTION must be EVENTS, WEBSOCKET or AUTHORIZER."),
+            (&[("FUNCTION", "events")], "FUNCTION must be EVENTS, WEBSOCKET or AUTHORIZER."),
             (
-                &[("ENTRY", "EVENTS"), ("EVENTS_URL", "e.example.com"), ("EVENTS_STREAM", "yes")],
+                &[("FUNCTION", "EVENTS"), ("EVENTS_URL", "e.example.com"), ("EVENTS_STREAM", "yes")],
                 "AWS_REGION must be set. GRAPHQL_URL must be set. \
                  EVENTS_URL must be an http or https URL, not \"e.example.com\". \
                  EVENTS_STREAM must be true or false, not \"yes\".",
             ),
-            (&[("ENTRY", "WEBSOCKET"), GRAPHQL, REGION], "CONNECTIONS_URL must be set. TABLE_NAME must be set."),
-            (&[("ENTRY", "AUTHORIZER")], "One of USER_POOL_ISSUER, OIDC_ISSUER and API_KEY must be set."),
+            (&[("FUNCTION", "WEBSOCKET"), GRAPHQL, REGION], "CONNECTIONS_URL must be set. TABLE_NAME must be set."),
+            (&[("FUNCTION", "AUTHORIZER")], "One of USER_POOL_ISSUER, OIDC_ISSUER and API_KEY must be set."),
             (
                 &[
-                    ("ENTRY", "AUTHORIZER"),
+                    ("FUNCTION", "AUTHORIZER"),
                     ("USER_POOL_ISSUER", "pool"),
                     ("USER_POOL_CLIENT_PATTERN", "("),
                     ("OIDC_ISSUER", "https://id.example.com"),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     caller::Caller,
     calls::{self, Origin},
-    command::{self, Command, Conversation, Entry, Request},
+    command::{self, Command, Conversation, EntryPoint, Request},
     connection_table::{ConnectionKey, ConnectionTable},
     delivery::deliver,
     graphql::GraphqlApi,
@@ -23,9 +23,9 @@ use crate::{
 const MAX_CONNECTIONS: u64 = 50;
 
 pub struct WebSocketGateway {
-    pub api: GraphqlApi,
-    pub connections: Connections,
-    pub table: ConnectionTable,
+    api: GraphqlApi,
+    connections: Connections,
+    table: ConnectionTable,
 }
 
 /// One message of an open connection.
@@ -43,6 +43,10 @@ impl Message<'_> {
 }
 
 impl WebSocketGateway {
+    pub fn new(api: GraphqlApi, connections: Connections, table: ConnectionTable) -> Self {
+        Self { api, connections, table }
+    }
+
     /// `now`: since 1970. Returns the answer for API Gateway.
     pub async fn serve(&self, event: Value, now: Duration, deadline: Instant) -> Value {
         let event: ProxyEvent = match serde_json::from_value(event) {
@@ -64,8 +68,8 @@ impl WebSocketGateway {
             EventType::Disconnect => self.disconnect(&message).await,
             EventType::Message if expires_at.is_some_and(|expires_at| expires_at <= now.as_secs()) => {
                 let body = event.body.as_deref().unwrap_or_default();
-                let id =
-                    command::parse_text(body, Entry::WebSocket).map_or_else(|invalid| invalid.id, |valid| valid.id);
+                let id = command::parse_text(body, EntryPoint::WebSocket)
+                    .map_or_else(|invalid| invalid.id, |valid| valid.id);
                 self.post(&message, Reply::Error(ErrorReply::expired_credential()), id.as_deref(), "").await;
                 status(200)
             }
@@ -104,27 +108,27 @@ impl WebSocketGateway {
     async fn receive(&self, event: &ProxyEvent, message: &Message<'_>) -> Value {
         let context = &event.request_context;
         let derived_id = message_id::of_websocket_message(&context.connection_id, context.message_id());
-        let (client_id, reply) = match command::parse_text(event.body.as_deref().unwrap_or_default(), Entry::WebSocket)
-        {
-            Ok(request) => {
-                let reply_to = json!({ "websocket": { "connectionId": context.connection_id } });
-                let origin =
-                    Origin { caller: message.caller, reply_to, streams: false, derived_id: derived_id.clone() };
-                let reply = self.answer(&request, &origin, message).await;
-                (request.id, reply)
-            }
-            Err(invalid) => {
-                let reply = Reply::Error(ErrorReply::from(&invalid));
-                (invalid.id, Some(reply))
-            }
-        };
-        if let Some(reply) = reply {
+        let (client_id, replies) =
+            match command::parse_text(event.body.as_deref().unwrap_or_default(), EntryPoint::WebSocket) {
+                Ok(request) => {
+                    let reply_to = json!({ "websocket": { "connectionId": context.connection_id } });
+                    let origin =
+                        Origin { caller: message.caller, reply_to, streams: false, derived_id: derived_id.clone() };
+                    let replies = self.answer(&request, &origin, message).await;
+                    (request.id, replies)
+                }
+                Err(invalid) => {
+                    let reply = Reply::Error(ErrorReply::from(&invalid));
+                    (invalid.id, vec![reply])
+                }
+            };
+        for reply in replies {
             self.post(message, reply, client_id.as_deref(), &derived_id).await;
         }
         status(200)
     }
 
-    async fn answer(&self, request: &Request, origin: &Origin<'_>, message: &Message<'_>) -> Option<Reply> {
+    async fn answer(&self, request: &Request, origin: &Origin<'_>, message: &Message<'_>) -> Vec<Reply> {
         let result = match &request.command {
             Command::Send { conversation: Conversation::OfConnection, text, stream } => {
                 let send = |conversation| Request {
@@ -136,10 +140,7 @@ impl WebSocketGateway {
             }
             _ => self.call(request, origin, message).await,
         };
-        match result {
-            Ok(value) => calls::to_reply(request, value),
-            Err(error) => Some(calls::to_error_reply(request, error)),
-        }
+        calls::replies(&self.api, request, origin, result, message.deadline).await
     }
 
     /// Sends a message in the conversation that the connection's first message has begun. A conversation that
@@ -168,14 +169,13 @@ impl WebSocketGateway {
     }
 
     async fn call(&self, request: &Request, origin: &Origin<'_>, message: &Message<'_>) -> Result<Value, ErrorReply> {
-        let Some(call) = calls::to_call(request, origin) else { return Ok(Value::Null) };
-        self.api.call(call.operation, &call.variables, &origin.derived_id, message.deadline).await
+        calls::call(&self.api, request, origin, message.deadline).await
     }
 
     /// Posts a reply. Nothing more is sent to a connection that has gone, and its item is deleted.
     async fn post(&self, message: &Message<'_>, reply: Reply, client_id: Option<&str>, derived_id: &str) {
         let connection = message.connection_id;
-        for text in reply.into_messages(Entry::WebSocket, client_id, derived_id) {
+        for text in reply.into_messages(EntryPoint::WebSocket, client_id, derived_id) {
             match deliver(connection, message.deadline, || self.connections.send(connection, &text)).await {
                 Ok(()) => {}
                 Err(DeliveryError::Gone) => {

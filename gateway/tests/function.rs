@@ -15,8 +15,8 @@ fn gateway() -> Command {
 
 #[test]
 fn problems_of_the_environment_are_reported_in_sentences() {
-    for (entry, expected) in [
-        ("", "ENTRY must be EVENTS, WEBSOCKET or AUTHORIZER.\n"),
+    for (function, expected) in [
+        ("", "FUNCTION must be EVENTS, WEBSOCKET or AUTHORIZER.\n"),
         (
             "EVENTS",
             "AWS_REGION must be set. GRAPHQL_URL must be an http or https URL, not \"ftp://x\". EVENTS_URL must be \
@@ -24,12 +24,12 @@ fn problems_of_the_environment_are_reported_in_sentences() {
         ),
         ("AUTHORIZER", "One of USER_POOL_ISSUER, OIDC_ISSUER and API_KEY must be set.\n"),
     ] {
-        let output = gateway().env("ENTRY", entry).env("GRAPHQL_URL", "ftp://x").output().unwrap();
+        let output = gateway().env("FUNCTION", function).env("GRAPHQL_URL", "ftp://x").output().unwrap();
         assert!(!output.status.success());
         assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
     }
     let variables = [
-        ("ENTRY", "EVENTS"),
+        ("FUNCTION", "EVENTS"),
         ("AWS_REGION", "eu-west-1"),
         ("GRAPHQL_URL", "https://api.example.com/graphql"),
         ("EVENTS_URL", "https://events.example.com/event"),
@@ -58,7 +58,7 @@ async fn authorizer_answers_the_runtime_api() {
     let runtime_api = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = runtime_api.local_addr().unwrap().to_string();
     let variables = [
-        ("ENTRY", "AUTHORIZER"),
+        ("FUNCTION", "AUTHORIZER"),
         ("API_KEY", "da2-key"),
         ("AWS_LAMBDA_RUNTIME_API", &address),
         ("AWS_LAMBDA_FUNCTION_NAME", "authorizer"),

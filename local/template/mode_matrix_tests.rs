@@ -111,7 +111,7 @@ fn authorizer_of_connections_has_the_issuers_and_the_key_of_the_graphql_api() {
     let expected = [
         ("API_KEY", "da2-key"),
         ("API_KEY_EXPIRES", "0"),
-        ("ENTRY", "AUTHORIZER"),
+        ("FUNCTION", "AUTHORIZER"),
         ("OIDC_CLIENT_PATTERN", "^(web|phone)$"),
         ("OIDC_ISSUER", OIDC),
         ("USER_POOL_CLIENT_PATTERN", &format!("^{LOCAL_CLIENT_ID}$")),
@@ -121,7 +121,7 @@ fn authorizer_of_connections_has_the_issuers_and_the_key_of_the_graphql_api() {
     let existing = variables(&[("UserPool", "eu-west-1_Existing1"), ("ApiKeyAccess", "false")]);
     let expected = [
         ("API_KEY_EXPIRES", "0"),
-        ("ENTRY", "AUTHORIZER"),
+        ("FUNCTION", "AUTHORIZER"),
         ("USER_POOL_ISSUER", "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Existing1"),
     ];
     assert_eq!(existing, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use super::{error_frame::INTERNAL_SERVER_ERROR, handshake::Handshake};
 use crate::identity::{AccessRequest, IamPolicy, PolicyDecision};
 
-/// API Gateway's limit on the answer of an authorizer.
-const MAX_ANSWER_BYTES: usize = 8 * 1024;
+/// API Gateway's limit on the response of an authorizer.
+const MAX_RESPONSE_BYTES: usize = 8 * 1024;
 /// The members of a `context.` source, at most.
 const MAX_CONTEXT_DEPTH: usize = 8;
 const ACTION: &str = "execute-api:Invoke";
@@ -32,7 +32,7 @@ pub enum Refusal {
     ExplicitDeny,
     /// No statement of the policy allows the connection.
     ImplicitDeny,
-    /// The function failed, or its answer has another form.
+    /// The function failed, or its response has another form.
     AuthorizerFailed,
 }
 
@@ -74,7 +74,7 @@ fn is_present(value: &Value) -> bool {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct AuthorizerResponse {
     principal_id: String,
     policy_document: PolicyDocument,
     #[serde(default)]
@@ -96,12 +96,12 @@ enum Statements {
 
 /// Evaluates what the function of an authorizer returned about a route. Returns `requestContext.authorizer`
 /// of later events, whose values are texts.
-pub fn evaluate_answer(answer: &Value, method_arn: &str) -> Result<Map<String, Value>, Refusal> {
-    if answer.to_string().len() > MAX_ANSWER_BYTES {
+pub fn evaluate_response(response: &Value, method_arn: &str) -> Result<Map<String, Value>, Refusal> {
+    if response.to_string().len() > MAX_RESPONSE_BYTES {
         return Err(Refusal::AuthorizerFailed);
     }
-    let answer = Answer::deserialize(answer).map_err(|_| Refusal::AuthorizerFailed)?;
-    let statements = match answer.policy_document.statement {
+    let response = AuthorizerResponse::deserialize(response).map_err(|_| Refusal::AuthorizerFailed)?;
+    let statements = match response.policy_document.statement {
         Statements::Many(statements) => statements,
         Statements::One(statement) => vec![statement],
     };
@@ -114,8 +114,8 @@ pub fn evaluate_answer(answer: &Value, method_arn: &str) -> Result<Map<String, V
         PolicyDecision::ExplicitDeny => return Err(Refusal::ExplicitDeny),
         PolicyDecision::ImplicitDeny => return Err(Refusal::ImplicitDeny),
     }
-    let mut context = text_values(answer.context)?;
-    context.insert("principalId".into(), json!(answer.principal_id));
+    let mut context = text_values(response.context)?;
+    context.insert("principalId".into(), json!(response.principal_id));
     Ok(context)
 }
 
@@ -162,7 +162,7 @@ mod tests {
 
     const ARN: &str = "arn:aws:execute-api:us-east-1:000000000000:abc/prod/$connect";
 
-    fn answer(statement: Value) -> Value {
+    fn response(statement: Value) -> Value {
         let policy = json!({ "Version": "2012-10-17", "Statement": statement });
         json!({ "principalId": "ada", "policyDocument": policy })
     }
@@ -188,24 +188,25 @@ mod tests {
             (json!([statement("Deny", ARN)]), Err(Refusal::ExplicitDeny)),
             (json!([statement("Allow", "*"), statement("Deny", "*")]), Err(Refusal::ExplicitDeny)),
         ] {
-            assert_eq!(evaluate_answer(&answer(statements.clone()), ARN).map(drop), expected, "{statements}");
+            assert_eq!(evaluate_response(&response(statements.clone()), ARN).map(drop), expected, "{statements}");
         }
     }
 
     #[test]
     fn context_values_become_texts() {
-        let mut answer = answer(statement("Allow", "*"));
-        answer["context"] = json!({ "text": "a", "number": 1.5, "integer": 7, "boolean": true, "principalId": "eve" });
+        let mut response = response(statement("Allow", "*"));
+        response["context"] =
+            json!({ "text": "a", "number": 1.5, "integer": 7, "boolean": true, "principalId": "eve" });
         let expected = json!({ "text": "a", "number": "1.5", "integer": "7", "boolean": "true", "principalId": "ada" });
-        assert_eq!(evaluate_answer(&answer, ARN).map(Value::Object), Ok(expected));
+        assert_eq!(evaluate_response(&response, ARN).map(Value::Object), Ok(expected));
     }
 
     #[test]
-    fn answer_of_another_form_is_a_failure() {
+    fn response_of_another_form_is_a_failure() {
         let with_context = |context: Value| {
-            let mut answer = answer(statement("Allow", "*"));
-            answer["context"] = context;
-            answer
+            let mut response = response(statement("Allow", "*"));
+            response["context"] = context;
+            response
         };
         for broken in [
             json!(null),
@@ -215,14 +216,14 @@ mod tests {
             json!({ "principalId": "ada" }),
             json!({ "principalId": 7, "policyDocument": { "Statement": [] } }),
             json!({ "principalId": "ada", "policyDocument": { "Version": "2012-10-17" } }),
-            answer(json!("Allow")),
-            answer(json!(["Allow"])),
+            response(json!("Allow")),
+            response(json!(["Allow"])),
             with_context(json!({ "list": [] })),
             with_context(json!({ "object": {} })),
             with_context(json!("text")),
             with_context(json!({ "long": "x".repeat(8 * 1024) })),
         ] {
-            assert_eq!(evaluate_answer(&broken, ARN), Err(Refusal::AuthorizerFailed), "{broken:.80}");
+            assert_eq!(evaluate_response(&broken, ARN), Err(Refusal::AuthorizerFailed), "{broken:.80}");
         }
     }
 

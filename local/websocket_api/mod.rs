@@ -10,7 +10,7 @@ mod error_frame;
 mod handshake;
 mod ids;
 mod management;
-mod proxy_answer;
+mod proxy_response;
 mod registry;
 mod request_context;
 mod route_selection;
@@ -22,8 +22,8 @@ use std::{sync::Arc, time::Duration};
 use axum::{Router, routing::get};
 use tokio::time::timeout;
 
-pub use authorization::{IdentitySource, Refusal, evaluate_answer};
-pub use proxy_answer::{ConnectDecision, connect_decision};
+pub use authorization::{IdentitySource, Refusal, evaluate_response};
+pub use proxy_response::{ConnectDecision, connect_decision};
 pub use route_selection::{parse_selection_expression, route_key};
 use service::Service;
 

@@ -8,11 +8,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     WebSocketSettings,
-    authorization::{Refusal, evaluate_answer},
+    authorization::{Refusal, evaluate_response},
     close_cause::CloseCause,
     error_frame::{ENDPOINT_TIMED_OUT, FORBIDDEN, INTERNAL_SERVER_ERROR, error_frame},
     handshake::Handshake,
-    proxy_answer::{ConnectDecision, connect_decision, response_body},
+    proxy_response::{ConnectDecision, connect_decision, response_body},
     registry::ConnectionRegistry,
     request_context::{ConnectionInfo, RequestInfo},
     route_selection::route_key,
@@ -59,7 +59,7 @@ pub struct ConnectRefusal {
     pub body: String,
 }
 
-/// Why an invocation has no answer.
+/// Why an invocation has no response.
 enum InvocationFailure {
     TimedOut,
     Failed(InvokeError),
@@ -118,9 +118,9 @@ impl Service {
         };
         let context = info.connect_context(&self.api, &request);
         let event = handshake.connect_event(context, &self.api.stage_variables);
-        let answer = self.invoke_route(route, event).await;
-        let answer = answer.map_err(|failure| refuse(failure.status(), failure.message()))?;
-        match connect_decision(&answer) {
+        let response = self.invoke_route(route, event).await;
+        let response = response.map_err(|failure| refuse(failure.status(), failure.message()))?;
+        match connect_decision(&response) {
             ConnectDecision::Accepted(subprotocol) => Ok(Accepted { info, subprotocol }),
             ConnectDecision::Refused(status) => Err(refuse(status, status.canonical_reason().unwrap_or(FORBIDDEN))),
             ConnectDecision::Malformed => Err(refuse(StatusCode::BAD_GATEWAY, INTERNAL_SERVER_ERROR)),
@@ -143,14 +143,14 @@ impl Service {
             return Err(Refusal::Unauthorized);
         }
         let start = Instant::now();
-        let answer = self.invoke(&authorizer.function, AUTHORIZER_TIMEOUT, event).await;
-        let answer = answer.map_err(|failure| match failure {
+        let response = self.invoke(&authorizer.function, AUTHORIZER_TIMEOUT, event).await;
+        let response = response.map_err(|failure| match failure {
             InvocationFailure::Failed(InvokeError::Unhandled(error)) if error.message == UNAUTHORIZED => {
                 Refusal::Unauthorized
             }
             InvocationFailure::Failed(_) | InvocationFailure::TimedOut => Refusal::AuthorizerFailed,
         })?;
-        let mut context = evaluate_answer(&answer, &method_arn)?;
+        let mut context = evaluate_response(&response, &method_arn)?;
         let latency = u64::try_from(start.elapsed().as_millis()).unwrap_or_default();
         context.insert("integrationLatency".into(), json!(latency));
         Ok(context)
@@ -163,7 +163,7 @@ impl Service {
         let Some((key, route)) = self.route_of(body) else { return error(FORBIDDEN) };
         let event = info.message_event(&self.api, &request, key, body);
         match self.invoke_route(route, event).await {
-            Ok(answer) if route.sends_response => match response_body(&answer) {
+            Ok(response) if route.sends_response => match response_body(&response) {
                 Some(text) if text.len() > MAX_MESSAGE_BYTES => error(INTERNAL_SERVER_ERROR),
                 text => text.map(str::to_owned),
             },
@@ -172,7 +172,7 @@ impl Service {
         }
     }
 
-    /// Begins the invocation of `$disconnect`, whose answer does not count.
+    /// Begins the invocation of `$disconnect`, whose response does not count.
     pub fn disconnect(self: &Arc<Self>, info: &ConnectionInfo, cause: &CloseCause) {
         let Some(route) = self.api.routes.get("$disconnect").cloned() else { return };
         let event = info.disconnect_event(&self.api, &RequestInfo::now(), cause);
@@ -195,7 +195,7 @@ impl Service {
     async fn invoke(&self, function: &str, limit: Duration, event: Value) -> Result<Value, InvocationFailure> {
         let invocation = self.functions.invoke(function, InvocationType::RequestResponse, event);
         let failure = match timeout(self.settings.scaled(limit), invocation).await {
-            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Ok(response)) => return Ok(response),
             Ok(Err(error)) => {
                 tracing::warn!(function, %error, "a function of the WebSocket API failed");
                 InvocationFailure::Failed(error)

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::{
     answer_parts::Answer,
-    entry_clients::{Connection, EventsSocket, publish},
+    entry_clients::{Connection, EventsSocket, host_of, publish},
     fixture::{Fixture, SCENARIO_TIMEOUT, SECOND_RETRY_AFTER_LEASE, Turn, deltas, reserve_machine},
     random_faults::number_of_runs,
     reader::DisplayedTurn,
@@ -67,7 +67,7 @@ impl Client {
         match entry_point {
             EntryPoint::Events => {
                 let url = endpoint.events_url.clone().expect("the stack has an Events API");
-                let host = url.trim_start_matches("http://").trim_end_matches("/event");
+                let host = host_of(&url);
                 let headers = json!({ "host": host, "x-api-key": endpoint.events_api_key });
                 let socket = EventsSocket::subscribe(&url, &headers, CHANNEL_OF_ANSWERS).await;
                 Self::Events { socket: socket.expect("the subscription is accepted"), url, headers }

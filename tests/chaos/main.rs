@@ -9,7 +9,7 @@ mod answer_parts;
 mod checker;
 mod concurrency;
 mod deliveries;
-#[path = "../support/entry_points.rs"]
+#[path = "../support/entry_clients.rs"]
 mod entry_clients;
 mod entry_points;
 mod fixture;

@@ -18,8 +18,8 @@ use local::{
     lambda::{InvocationType, InvokeError},
     template::{Deployment, load},
     websocket_api::{
-        IdentitySource, WebSocketApi, WebSocketSettings, connect_decision, evaluate_answer, parse_selection_expression,
-        route_key,
+        IdentitySource, WebSocketApi, WebSocketSettings, connect_decision, evaluate_response,
+        parse_selection_expression, route_key,
     },
 };
 use serde_json::{Value, json};
@@ -91,7 +91,7 @@ impl Target for Texts {
         IdentitySource::parse(&text);
         let Ok(answer) = serde_json::from_str::<Value>(&text) else { return Ok(()) };
         connect_decision(&answer);
-        match evaluate_answer(&answer, METHOD_ARN) {
+        match evaluate_response(&answer, METHOD_ARN) {
             Ok(context) if !context.values().all(Value::is_string) => Err("the context has other values".into()),
             Ok(_) if answer["policyDocument"]["Statement"].to_string().matches("Allow").count() == 0 => {
                 Err("a policy without Allow allows".into())

@@ -26,7 +26,7 @@ const MAX_RESPONSE_BYTES: usize = 1 << 20;
 
 /// Clones share the keys.
 #[derive(Clone)]
-pub struct JwksCache(Arc<Shared>);
+pub(crate) struct JwksCache(Arc<Shared>);
 
 /// The largest number of successful fetches within an interval. An unknown key id triggers a fetch at once,
 /// because the issuer may have begun to sign with a new key; forged key ids must not become as many requests
@@ -40,7 +40,7 @@ pub struct FetchLimit {
 
 /// Why there is no key of an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum KeyError {
+pub(crate) enum KeyError {
     /// The issuer does not publish such a key, or may not be asked again yet.
     #[error("the key is unknown")]
     Unknown,
@@ -51,7 +51,7 @@ pub enum KeyError {
 
 /// Where an issuer publishes its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JwksLocation {
+pub(crate) enum JwksLocation {
     /// At `/.well-known/jwks.json`.
     WellKnown,
     /// At the `jwks_uri` of its discovery document.

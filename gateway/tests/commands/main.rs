@@ -3,7 +3,7 @@
 use gateway::{
     caller::Caller,
     calls::{Call, Origin, to_call, to_reply},
-    command::{Entry, InvalidInput, parse, parse_text},
+    command::{EntryPoint, InvalidInput, parse, parse_text},
     reply::Reply,
 };
 use proptest::{
@@ -41,13 +41,13 @@ fn origin(caller: &Caller) -> Origin<'_> {
     }
 }
 
-fn entry(name: &str) -> Entry {
-    if name == "events" { Entry::Events } else { Entry::WebSocket }
+fn entry_point(name: &str) -> EntryPoint {
+    if name == "events" { EntryPoint::Events } else { EntryPoint::WebSocket }
 }
 
-fn check(case: &Case, entry: Entry) {
-    let (parsed, name) = (parse(&case.payload, entry), &case.name);
-    assert_eq!(parsed, parse_text(&case.payload.to_string(), entry), "{name}");
+fn check(case: &Case, entry_point: EntryPoint) {
+    let (parsed, name) = (parse(&case.payload, entry_point), &case.name);
+    assert_eq!(parsed, parse_text(&case.payload.to_string(), entry_point), "{name}");
     let request = match (parsed, &case.error) {
         (Ok(request), None) => request,
         (Err(InvalidInput { id, message, field }), Some(error)) => {
@@ -78,13 +78,13 @@ fn each_message_becomes_its_call_or_is_refused_with_one_sentence() {
     let cases: Vec<Case> = serde_json::from_str(include_str!("cases.json")).unwrap();
     assert!(cases.len() > 40);
     for case in &cases {
-        case.entries.iter().for_each(|name| check(case, entry(name)));
+        case.entries.iter().for_each(|name| check(case, entry_point(name)));
     }
 }
 
 #[test]
 fn text_has_at_most_100_kb_of_escaped_json() {
-    let parsed = |text: String| parse(&json!({ "action": "send", "text": text }), Entry::Events);
+    let parsed = |text: String| parse(&json!({ "action": "send", "text": text }), EntryPoint::Events);
     let error = "text must be at most 100 KB of JSON-escaped UTF-8.";
     for (text, is_valid) in [
         ("x".repeat(102_400), true),
@@ -103,23 +103,25 @@ fn text_has_at_most_100_kb_of_escaped_json() {
 #[test]
 fn text_that_is_no_json_is_refused() {
     for text in ["", "Hi", "{", "{\"data\":\"\\ud800\"}", "{} {}", "\u{FEFF}{}"] {
-        let invalid = parse_text(text, Entry::WebSocket).unwrap_err();
+        let invalid = parse_text(text, EntryPoint::WebSocket).unwrap_err();
         assert!(invalid.message.starts_with("A message must be a JSON object"), "{text:?}");
     }
     let deep = "[".repeat(100_000);
-    assert!(parse_text(&deep, Entry::WebSocket).is_err());
+    assert!(parse_text(&deep, EntryPoint::WebSocket).is_err());
 }
 
 #[test]
 fn first_message_with_the_api_key_has_an_id_that_nobody_guesses() {
     let api_key = Caller::api_key();
     let id = |payload: Value| {
-        let request = parse(&payload, Entry::Events).unwrap();
+        let request = parse(&payload, EntryPoint::Events).unwrap();
         to_call(&request, &origin(&api_key)).unwrap().variables["input"]["id"].clone()
     };
     assert_eq!(id(json!({ "id": 1732659999999_u64, "content": "Hi" })), "derived");
     assert_eq!(id(json!({ "id": "0123456789abcdef", "content": "Hi" })), "0123456789abcdef");
     assert_eq!(id(json!({ "id": 7, "content": "Hi", "sessionId": "c" })), "7");
+    assert_eq!(id(json!({ "id": 7, "data": "Hi" })), "derived");
+    assert_eq!(id(json!({ "action": "send", "id": 7, "text": "Hi" })), "7", "the API refuses it with a sentence");
 }
 
 #[test]
@@ -131,7 +133,7 @@ fn deltas_are_sent_where_the_deployment_or_the_message_says_so() {
         (false, json!({ "content": "Hi" }), false),
         (false, json!({ "content": "Hi", "stream": true }), true),
     ] {
-        let request = parse(&payload, Entry::Events).unwrap();
+        let request = parse(&payload, EntryPoint::Events).unwrap();
         let call = to_call(&request, &Origin { streams, ..origin(&caller) }).unwrap();
         assert_eq!(call.variables["replyTo"]["stream"], expected, "{streams} {payload}");
     }
@@ -147,7 +149,7 @@ fn only_actions_hear_that_their_run_has_started() {
         (json!({ "action": "send", "text": "Hi" }), accepted.clone()),
         (json!({ "action": "retry", "conversationId": "c", "turnId": "t" }), accepted),
     ] {
-        let request = parse(&payload, Entry::WebSocket).unwrap();
+        let request = parse(&payload, EntryPoint::WebSocket).unwrap();
         assert_eq!(to_reply(&request, turn.clone()), expected, "{payload}");
     }
 }
@@ -206,8 +208,8 @@ proptest! {
     #[test]
     fn random_messages_become_calls_or_are_refused(members in btree_map(member_name(), value(), 0..8)) {
         let payload = json!(members);
-        for entry in [Entry::Events, Entry::WebSocket] {
-            match parse(&payload, entry) {
+        for entry_point in [EntryPoint::Events, EntryPoint::WebSocket] {
+            match parse(&payload, entry_point) {
                 Ok(request) => {
                     let caller = user();
                     let call = to_call(&request, &origin(&caller));
@@ -226,8 +228,8 @@ proptest! {
 
     #[test]
     fn random_texts_never_panic(text in ".{0,200}") {
-        for entry in [Entry::Events, Entry::WebSocket] {
-            drop(parse_text(&text, entry));
+        for entry_point in [EntryPoint::Events, EntryPoint::WebSocket] {
+            drop(parse_text(&text, entry_point));
         }
     }
 }

@@ -11,7 +11,7 @@ use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use gateway::{
     authorizer::{Authorizer, AuthorizerError},
-    settings::{ApiKey, AuthorizerSettings},
+    settings::{AcceptedApiKey, AuthorizerSettings},
 };
 use serde_json::{Value, json};
 use tokens::{IssuerKind, SigningKey, TokenIssuer, parse_client_pattern};
@@ -54,10 +54,10 @@ impl Issuers {
     }
 
     fn authorizer(&self) -> Authorizer {
-        self.authorizer_with_key(Some(ApiKey { text: API_KEY.into(), expires: None }))
+        self.authorizer_with_key(Some(AcceptedApiKey { text: API_KEY.into(), expires: None }))
     }
 
-    fn authorizer_with_key(&self, api_key: Option<ApiKey>) -> Authorizer {
+    fn authorizer_with_key(&self, api_key: Option<AcceptedApiKey>) -> Authorizer {
         let clients = || Some(parse_client_pattern("^(web|app)$").unwrap());
         let oidc = IssuerKind::OpenId { iat_ttl: None, auth_ttl: None };
         let issuers = vec![
@@ -250,7 +250,7 @@ async fn api_key_connects_until_it_expires() {
     let issuers = Issuers::start().await;
     let expires = |seconds: u64| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
     let result = |expires: Option<SystemTime>, key: &'static str| {
-        let authorizer = issuers.authorizer_with_key(Some(ApiKey { text: API_KEY.into(), expires }));
+        let authorizer = issuers.authorizer_with_key(Some(AcceptedApiKey { text: API_KEY.into(), expires }));
         async move { decide(&authorizer, event(&[("x-api-key", key)], &[])).await.unwrap() }
     };
     let allowed =

@@ -1,9 +1,9 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gateway::{events::EventsGateway, graphql::Operation, reply::ErrorReply};
 use serde_json::{Value, json};
 
-use crate::fake_services::{FakeServices, graphql_error};
+use crate::fake_services::{FakeServices, graphql_error, in_20_seconds};
 
 const EVENT_ID: &str = "5f7dfbd1-b8ff-4c20-924e-23b42db467a0";
 const CHANNEL: &str = "/chat/responses/ann";
@@ -14,11 +14,7 @@ fn caller() -> Value {
 
 fn event(caller: Value, payloads: &[Value]) -> Value {
     let messages: Vec<_> = payloads.iter().map(|payload| json!({ "eventId": EVENT_ID, "payload": payload })).collect();
-    json!({ "entry": "events", "caller": caller, "channel": CHANNEL, "messages": messages })
-}
-
-fn in_20_seconds() -> Instant {
-    Instant::now() + Duration::from_secs(20)
+    json!({ "caller": caller, "channel": CHANNEL, "messages": messages })
 }
 
 async fn serve(services: &FakeServices, event: Value) -> (Vec<Value>, Vec<Value>) {
@@ -59,6 +55,37 @@ async fn messages_of_a_publish_are_served_in_order() {
             "error": sentence }),
     ];
     assert_eq!(messages, expected);
+}
+
+fn stored_turn(status: &str, failure: &Value) -> (u16, Value) {
+    let turn = json!({ "id": "7", "conversationId": "c1", "status": status, "run": 1, "attempt": 1, "answer": [],
+        "pending": null, "failure": failure });
+    (200, json!({ "data": { "getTurn": turn } }))
+}
+
+#[tokio::test]
+async fn message_whose_turn_has_ended_is_answered() {
+    let services = FakeServices::start().await;
+    let sent = |status: &str| {
+        (200, json!({ "data": { "sendMessage": { "id": "7", "conversationId": "c1", "status": status } } }))
+    };
+    let failure = json!({ "code": "NOT_STARTED", "message": "Try again.", "retryable": true });
+    services.graphql_responses([sent("FAILED"), stored_turn("FAILED", &failure)]);
+    let (calls, messages) = serve(&services, event(caller(), &[json!({ "id": 7, "content": "Hi" })])).await;
+    let expected = json!({ "type": "answer", "id": "7", "sessionId": "c1", "result": { "text": "Try again." },
+        "turnId": "7", "attempt": 1, "status": "FAILED", "failure": failure });
+    assert_eq!(messages, [expected]);
+    let variables = json!({ "conversationId": "c1", "id": "7", "afterSequence": i32::MAX, "onBehalfOf": caller() });
+    assert_eq!(calls[1..], [variables]);
+    for status in ["QUEUED", "RUNNING", "CANCELLING"] {
+        services.graphql_responses([sent(status)]);
+        let (calls, messages) = serve(&services, event(caller(), &[json!({ "id": 7, "content": "Hi" })])).await;
+        assert_eq!((calls.len(), messages.len()), (1, 0), "{status}: the handler answers");
+    }
+    // Where the answer cannot be read, the client hears it and sends the message again.
+    services.graphql_responses([sent("COMPLETED"), (400, json!({}))]);
+    let (_, messages) = serve(&services, event(caller(), &[json!({ "id": 7, "content": "Hi" })])).await;
+    assert_eq!((messages.len(), &messages[0]["code"]), (1, &json!("Unavailable")));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@ use std::{
     collections::VecDeque,
     future::pending,
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use api::{
@@ -144,6 +145,11 @@ async fn serve(
 pub fn graphql_error(error_type: &str, message: &str, info: Value) -> (u16, Value) {
     let error = json!({ "errorType": error_type, "message": message, "errorInfo": info, "path": [], "locations": [] });
     (200, json!({ "data": null, "errors": [error] }))
+}
+
+/// The end of an invocation.
+pub fn in_20_seconds() -> Instant {
+    Instant::now() + Duration::from_secs(20)
 }
 
 pub fn signed_http() -> SignedHttp {

@@ -1,9 +1,9 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gateway::websocket::WebSocketGateway;
 use serde_json::{Value, json};
 
-use crate::fake_services::{FakeServices, FakeTable, graphql_error};
+use crate::fake_services::{FakeServices, FakeTable, graphql_error, in_20_seconds};
 
 const CONNECTION: &str = "Sy1hsd8/IAMCLAQ=";
 const NOW: Duration = Duration::from_secs(1_795_000_000);
@@ -18,8 +18,7 @@ struct Fixture {
 impl Fixture {
     async fn start() -> Self {
         let (services, table) = (FakeServices::start().await, FakeTable::start().await);
-        let gateway =
-            WebSocketGateway { api: services.api(), connections: services.connections(), table: table.client() };
+        let gateway = WebSocketGateway::new(services.api(), services.connections(), table.client());
         Self { services, table, gateway }
     }
 
@@ -32,10 +31,6 @@ impl Fixture {
         assert_eq!(self.serve(message(body)).await, json!({ "statusCode": 200 }));
         self.services.take_calls_and_messages()
     }
-}
-
-fn in_20_seconds() -> Instant {
-    Instant::now() + Duration::from_secs(20)
 }
 
 fn event(event_type: &str) -> Value {

@@ -10,10 +10,10 @@ use tokio::time::{sleep, timeout};
 use super::fixture::{EntryPoints, EventsCaller, post_signed};
 use crate::backend::with_timeout;
 
-/// The channels of another user, wildcards that match them, and tricks with the depth.
+/// Channels of another user, those around them, and wildcards that match them.
 fn channels_of_others(other: &str) -> Vec<String> {
-    let mut channels: Vec<String> =
-        ["/*", "/chat/*", "/chat/request/*", "/chat/responses/*", "/chat", "/chat/responses"].map(str::to_owned).into();
+    let around = ["/chat/*", "/chat/request/*", "/chat/responses/*", "/chat", "/chat/responses"];
+    let mut channels = around.map(str::to_owned).to_vec();
     for folder in ["request", "responses", "other"] {
         channels.push(format!("/chat/{folder}/{other}"));
         channels.push(format!("/chat/{folder}/{other}/*"));
@@ -24,27 +24,53 @@ fn channels_of_others(other: &str) -> Vec<String> {
     channels
 }
 
-fn is_unauthorized(errors: &Value) -> bool {
-    errors[0]["errorType"].as_str().is_some_and(|error_type| {
-        ["Unauthorized", "UnauthorizedException", "BadRequestException", "ResourceNotFound"].contains(&error_type)
-    })
+fn error_type(errors: &Value) -> &str {
+    errors[0]["errorType"].as_str().unwrap_or_default()
+}
+
+/// Publishing to a channel of others, and listening to it, is refused. A wildcard is no channel to publish to.
+async fn check_refusals(entry_points: &EntryPoints, caller: &EventsCaller, channel: &str) {
+    let refusal = entry_points.listen_to(caller, channel).await.err();
+    let errors = refusal.unwrap_or_else(|| panic!("{} may listen to {channel}", caller.own));
+    assert_eq!(error_type(&errors), "Unauthorized", "{channel}: {errors}");
+    let (status, response) = entry_points.publish_to(caller, channel, &json!({ "content": "Spoofed" })).await;
+    let expected = if channel.ends_with('*') { (400, "BadRequestException") } else { (401, "UnauthorizedException") };
+    assert_eq!((status, error_type(&response["errors"])), expected, "{channel}: {response}");
 }
 
 async fn check_neighbours(entry_points: &EntryPoints, one: &EventsCaller, other: &EventsCaller) {
     for channel in channels_of_others(&other.own) {
-        let refusal = entry_points.listen_to(one, &channel).await.err();
-        let errors = refusal.unwrap_or_else(|| panic!("{} may listen to {channel}", one.own));
-        assert!(is_unauthorized(&errors), "{channel}: {errors}");
-        let (status, response) = entry_points.publish_to(one, &channel, &json!({ "content": "Spoofed" })).await;
-        assert!((400..500).contains(&status) && is_unauthorized(&response["errors"]), "{channel}: {status} {response}");
+        check_refusals(entry_points, one, &channel).await;
+    }
+    // Below the own channel there is nothing either.
+    let own_answers = format!("/chat/responses/{}", one.own);
+    for channel in [format!("{own_answers}/*"), format!("{own_answers}/more")] {
+        check_refusals(entry_points, one, &channel).await;
     }
     // Answers are published by the backend alone.
-    let own_answers = format!("/chat/responses/{}", one.own);
     let (status, response) = entry_points.publish_to(one, &own_answers, &json!({ "result": { "text": "" } })).await;
-    assert!((400..500).contains(&status) && is_unauthorized(&response["errors"]), "{status} {response}");
-    // Below the own channel there is nothing either.
-    for channel in [format!("{own_answers}/*"), format!("{own_answers}/more")] {
-        assert!(entry_points.listen_to(one, &channel).await.is_err(), "{channel}");
+    assert_eq!((status, error_type(&response["errors"])), (401, "UnauthorizedException"), "{response}");
+}
+
+#[tokio::test]
+async fn malformed_and_unknown_channels_are_refused() {
+    let entry_points = EntryPoints::start().await;
+    let ada = entry_points.pool_caller("ada");
+    let long = format!("/chat/{}", "a".repeat(51));
+    for (channel, of_listening, of_publishing) in [
+        ("/*", "BadRequestException", (400, "BadRequestException")),
+        ("", "BadRequestException", (400, "BadRequestException")),
+        ("/chat//a", "BadRequestException", (400, "BadRequestException")),
+        ("/chat/-a", "BadRequestException", (400, "BadRequestException")),
+        ("/chat/*/a", "BadRequestException", (400, "BadRequestException")),
+        ("/chat/a/b/c/d/e", "BadRequestException", (400, "BadRequestException")),
+        (&long, "BadRequestException", (400, "BadRequestException")),
+        ("/other/a", "ResourceNotFound", (401, "UnauthorizedException")),
+    ] {
+        let errors = entry_points.listen_to(&ada, channel).await.err().unwrap_or_default();
+        assert_eq!(error_type(&errors), of_listening, "{channel}: {errors}");
+        let (status, response) = entry_points.publish_to(&ada, channel, &json!({ "content": "Hello" })).await;
+        assert_eq!((status, error_type(&response["errors"])), of_publishing, "{channel}: {response}");
     }
 }
 

@@ -65,7 +65,14 @@ async fn answer_is_stopped_retried_and_continued() {
 #[tokio::test]
 async fn long_answer_comes_in_parts() {
     let entry_points = EntryPoints::start().await;
-    let id = conversation_with(&entry_points, "parlance.deltas-15000-0").await;
+    // The longer answer is stored in several events.
+    for count in [15_000, 50_000] {
+        check_long_answer(&entry_points, count).await;
+    }
+}
+
+async fn check_long_answer(entry_points: &EntryPoints, count: usize) {
+    let id = conversation_with(entry_points, &format!("parlance.deltas-{count}-0")).await;
     let mut connection = entry_points.connect("ada").await;
     connection.send(&json!({ "action": "send", "conversationId": id, "text": "Count far" })).await;
     let mut answer = Answer::default();
@@ -76,9 +83,8 @@ async fn long_answer_comes_in_parts() {
             break text;
         }
     };
-    let expected: String = (1..=15_000).map(|number| format!("{:04} ", number % 10_000)).collect();
-    assert!(expected.ends_with(&text), "the answer is the text of the last event");
-    assert!(text.len() > 10_000, "{}", text.len());
+    let expected: String = (1..=count).map(|number| format!("{:04} ", number % 10_000)).collect();
+    assert_eq!(text, expected);
     // The history of a long answer comes in parts, too.
     connection.send(&json!({ "action": "history", "id": "h", "conversationId": id })).await;
     let mut data = String::new();
@@ -92,7 +98,8 @@ async fn long_answer_comes_in_parts() {
     let history: Value = serde_json::from_str(&data).unwrap();
     let events = history["events"].as_array().unwrap();
     let stored: String = events.iter().skip(1).filter_map(|event| event["text"].as_str()).collect();
-    assert_eq!((&history["type"], stored.len()), (&json!("history"), expected.len()));
+    assert_eq!((&history["type"], stored), (&json!("history"), expected));
+    assert_eq!(events.len() > 2, count > 15_000, "{} events", events.len());
 }
 
 #[tokio::test]
@@ -135,6 +142,54 @@ async fn client_that_has_reconnected_reads_the_rest_of_the_answer() {
         }
     };
     assert_eq!(stored, expected);
+}
+
+/// Others could guess it, and would see who has asked what.
+#[tokio::test]
+async fn short_id_of_a_first_message_with_the_api_key_is_refused() {
+    let entry_points = EntryPoints::start().await;
+    let url = format!("{}?apiKey={}", entry_points.websocket_url(), entry_points.api_key());
+    let mut connection = Socket::open(&url).await;
+    connection.send(&json!({ "action": "send", "id": "short", "text": "Hello" })).await;
+    let error = connection.next().await;
+    let message = "id must be at least 16 characters where an API key begins a conversation.";
+    assert_eq!((&error["code"], &error["message"]), (&json!("InvalidInput"), &json!(message)));
+    assert_eq!((&error["id"], &error["info"]), (&json!("short"), &json!({ "field": "id" })));
+    let caller = entry_points.key_caller();
+    let mut answers = entry_points.listen(&caller).await;
+    entry_points.ask(&caller, &json!({ "action": "send", "id": 7, "text": "Hello" })).await;
+    assert_eq!(answers.next().await["message"], message);
+    // The ids of the samples' pages are short.
+    connection.send(&json!({ "id": 7, "data": "Hello" })).await;
+    let answer = connection.next().await;
+    assert_eq!((&answer["id"], &answer["message"]), (&json!("7"), &json!("Hello")));
+    assert!(answer["turnId"].as_str().unwrap().len() >= 16, "{answer}");
+}
+
+#[tokio::test]
+async fn message_that_is_sent_again_is_answered_again() {
+    let entry_points = EntryPoints::start().await;
+    let id = conversation_with(&entry_points, "parlance.deltas-20000-0").await;
+    let question = json!({ "action": "send", "id": "t1", "conversationId": id, "text": "Count" });
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        let mut connection = entry_points.connect("ada").await;
+        connection.send(&question).await;
+        let accepted = next_of_type(&mut connection, "accepted").await;
+        assert_eq!(accepted["turnId"], "t1");
+        let mut answer = Answer::default();
+        let (text, message) = loop {
+            let message = next_of_type(&mut connection, "answer").await;
+            assert!(message.to_string().len() <= 32_000);
+            if let Some(text) = answer.add(&message) {
+                break (text, message);
+            }
+        };
+        let members = ["id", "conversationId", "turnId", "status", "attempt"].map(|name| message[name].clone());
+        answers.push((text, members));
+    }
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[0].0.len(), 100_000);
 }
 
 #[tokio::test]

@@ -7,8 +7,11 @@ use client::credentials::IamKeys;
 use local::identity::PoolUser;
 use serde_json::{Value, json};
 
-use super::entry_clients::{Connection, EventsSocket, publish};
+use super::entry_clients::{Connection, EventsSocket, host_of, publish};
 use crate::backend::{Backend, with_timeout};
+
+/// The parameters that create the entry points.
+const BOTH: [(&str, &str); 2] = [("EventsApi", "true"), ("WebSocketApi", "true")];
 
 pub struct EntryPoints {
     pub backend: Backend,
@@ -24,13 +27,16 @@ pub struct EventsCaller {
 impl EntryPoints {
     /// With the users Ada and Bob of the user pool and of the OpenID Connect provider.
     pub async fn start() -> Self {
-        Self::with_parameters([("EventsStream", "false")]).await
+        Self::with_parameters(BOTH).await
     }
 
-    pub async fn with_parameters(parameters: [(&str, &str); 1]) -> Self {
-        let [parameter] = parameters;
-        let entry_points = [("EventsApi", "true"), ("WebSocketApi", "true"), parameter];
-        Self { backend: Backend::with_users(&["ada", "bob"], entry_points).await }
+    pub async fn with_parameter(parameter: (&str, &str)) -> Self {
+        let [events, websocket] = BOTH;
+        Self::with_parameters([events, websocket, parameter]).await
+    }
+
+    async fn with_parameters<const N: usize>(parameters: [(&str, &str); N]) -> Self {
+        Self { backend: Backend::with_users(&["ada", "bob"], parameters).await }
     }
 
     pub fn events_url(&self) -> &str {
@@ -74,8 +80,7 @@ impl EntryPoints {
     }
 
     fn events_caller(&self, mut headers: Value, own: &str) -> EventsCaller {
-        let host = self.events_url().trim_start_matches("http://").trim_end_matches("/event");
-        headers["host"] = json!(host);
+        headers["host"] = json!(host_of(self.events_url()));
         EventsCaller { headers, own: own.to_owned() }
     }
 

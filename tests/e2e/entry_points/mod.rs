@@ -3,9 +3,10 @@
 #[path = "../../support/answer_parts.rs"]
 mod answer_parts;
 mod authorizer;
+mod callers;
 mod channels;
 mod commands;
-#[path = "../../support/entry_points.rs"]
+#[path = "../../support/entry_clients.rs"]
 mod entry_clients;
 mod fixture;
 mod one_conversation;

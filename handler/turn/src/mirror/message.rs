@@ -83,7 +83,8 @@ struct AnswerMessage<'a> {
     conversation_id: Option<&'a str>,
     turn_id: &'a str,
     attempt: u32,
-    sequence: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence: Option<u32>,
     status: TurnStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
     part: Option<usize>,
@@ -163,7 +164,7 @@ impl MessageWriter {
             conversation_id: (!is_events).then_some(self.claim.conversation_id.as_str()),
             turn_id: &self.claim.turn_id,
             attempt: self.claim.attempt,
-            sequence: end.sequence,
+            sequence: (end.sequence > 0).then_some(end.sequence),
             status: end.status,
             part: None,
             parts: None,

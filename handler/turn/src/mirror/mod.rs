@@ -8,6 +8,7 @@
 mod message;
 mod reply_to;
 mod run_end;
+mod stored_answer;
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
@@ -24,6 +25,7 @@ use run_end::StepText;
 pub use message::{MessageKind, MirrorMessage};
 pub use reply_to::{Connection, Listener, ReplyTo, RequestLimits};
 pub use run_end::{MAX_ANSWER_BYTES, RunEnd};
+pub use stored_answer::StoredAnswer;
 
 /// The most bytes of all messages that wait, and the most messages. Beyond this the oldest are skipped, but
 /// no answer: there is one a run, of at most [`MAX_ANSWER_BYTES`].

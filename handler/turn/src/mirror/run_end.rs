@@ -20,6 +20,7 @@ pub const MAX_ANSWER_BYTES: usize = 1_000_000;
 /// The end of a run, or its wait for a person or a client.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunEnd {
+    /// 0 where it is not known.
     pub sequence: u32,
     pub status: TurnStatus,
     /// Never blank.
@@ -102,16 +103,29 @@ impl RunEnd {
         if event.sender.kind == SenderKind::Agent {
             step.push_event(&event.content);
         }
-        let reason = event.stop_reason.unwrap_or(StopReason::Other);
-        let sentence = match (&event.failure, status) {
-            (Some(failure), _) => EndSentence { text: failure.message.clone(), failure: Some(failure.clone()) },
-            (None, TurnStatus::Failed) => {
-                EndSentence::of_reason(EndReason::Failed(failures::Failure::new(FailureCode::Internal)))
-            }
-            (None, TurnStatus::Cancelled) => EndSentence::of_reason(EndReason::Stopped(StopReason::Cancelled)),
-            (None, _) => EndSentence::of_reason(EndReason::Stopped(reason)),
-        };
+        let sentence = EndSentence::of_stored(status, event.failure.clone(), event.stop_reason);
         Self::new(sequence, status, step, sentence)
+    }
+
+    /// The end of a turn with all its events, or its wait for `pending`.
+    pub fn of_events(
+        status: TurnStatus,
+        events: &[ConversationEvent],
+        pending: Vec<ToolCall>,
+        failure: Option<Failure>,
+    ) -> Self {
+        let mut step = StepText::default();
+        for event in events {
+            match event.sender.kind {
+                SenderKind::Agent => step.push_event(&event.content),
+                SenderKind::Tool | SenderKind::User => step = StepText::default(),
+            }
+        }
+        let sentence = match status {
+            TurnStatus::Waiting => EndSentence { text: wait_sentence(&pending), failure: None },
+            _ => EndSentence::of_stored(status, failure, events.last().and_then(|event| event.stop_reason)),
+        };
+        Self { pending, ..Self::new(0, status, step, sentence) }
     }
 
     fn new(sequence: u32, status: TurnStatus, step: StepText, sentence: EndSentence) -> Self {
@@ -133,6 +147,17 @@ impl EndSentence {
         match reason {
             EndReason::Failed(failure) => Self { text: failure.message.to_owned(), failure: Some(failure.into()) },
             EndReason::Stopped(reason) => Self { text: no_text_sentence(reason).to_owned(), failure: None },
+        }
+    }
+
+    fn of_stored(status: TurnStatus, failure: Option<Failure>, reason: Option<StopReason>) -> Self {
+        match (failure, status) {
+            (Some(failure), _) => Self { text: failure.message.clone(), failure: Some(failure) },
+            (None, TurnStatus::Failed) => {
+                Self::of_reason(EndReason::Failed(failures::Failure::new(FailureCode::Internal)))
+            }
+            (None, TurnStatus::Cancelled) => Self::of_reason(EndReason::Stopped(StopReason::Cancelled)),
+            (None, _) => Self::of_reason(EndReason::Stopped(reason.unwrap_or(StopReason::Other))),
         }
     }
 }

@@ -62,6 +62,11 @@ impl EventsSocket {
     }
 }
 
+/// The header `host` of credentials for the Events API at this URL.
+pub fn host_of(events_url: &str) -> &str {
+    events_url.trim_start_matches("http://").trim_end_matches("/event")
+}
+
 /// Publishes one event over HTTP. Returns the status and the body.
 pub async fn publish(events_url: &str, headers: &Value, channel: &str, payload: &Value) -> (u16, Value) {
     let body = json!({ "channel": channel, "events": [payload.to_string()] }).to_string();

@@ -1,4 +1,4 @@
-//! The answers of functions behind routes.
+//! The responses of functions behind routes.
 use http::{HeaderValue, StatusCode};
 use serde_json::Value;
 
@@ -10,22 +10,22 @@ pub enum ConnectDecision {
     /// With the subprotocol to choose.
     Accepted(Option<HeaderValue>),
     Refused(StatusCode),
-    /// The answer has no status.
+    /// The response has no status.
     Malformed,
 }
 
-/// Reads the answer of `$connect`: any status from 200 to 299 accepts the connection.
-pub fn connect_decision(answer: &Value) -> ConnectDecision {
-    match status_code(&answer["statusCode"]) {
-        Some(status) if status.is_success() => ConnectDecision::Accepted(subprotocol(&answer["headers"])),
+/// Reads the response of `$connect`: any status from 200 to 299 accepts the connection.
+pub fn connect_decision(response: &Value) -> ConnectDecision {
+    match status_code(&response["statusCode"]) {
+        Some(status) if status.is_success() => ConnectDecision::Accepted(subprotocol(&response["headers"])),
         Some(status) => ConnectDecision::Refused(status),
         None => ConnectDecision::Malformed,
     }
 }
 
-/// The text of a route's answer, which a route with responses sends to the client.
-pub fn response_body(answer: &Value) -> Option<&str> {
-    answer["body"].as_str()
+/// The text of a route's response, which a route with responses sends to the client.
+pub fn response_body(response: &Value) -> Option<&str> {
+    response["body"].as_str()
 }
 
 /// A status that an HTTP response may have, as a number or a text. The others begin a response without ending
@@ -48,9 +48,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn status_of_the_answer_decides_about_a_connection() {
+    fn status_of_the_response_decides_about_a_connection() {
         let refused = |code| ConnectDecision::Refused(StatusCode::from_u16(code).unwrap());
-        for (answer, expected) in [
+        for (response, expected) in [
             (json!({ "statusCode": 200 }), ConnectDecision::Accepted(None)),
             (json!({ "statusCode": "204" }), ConnectDecision::Accepted(None)),
             (json!({ "statusCode": 301 }), refused(301)),
@@ -64,12 +64,12 @@ mod tests {
             (json!(null), ConnectDecision::Malformed),
             (json!([200]), ConnectDecision::Malformed),
         ] {
-            assert_eq!(connect_decision(&answer), expected, "{answer}");
+            assert_eq!(connect_decision(&response), expected, "{response}");
         }
     }
 
     #[test]
-    fn subprotocol_is_that_of_the_answer() {
+    fn subprotocol_is_that_of_the_response() {
         let chosen = |headers: Value| connect_decision(&json!({ "statusCode": 200, "headers": headers }));
         let expected = ConnectDecision::Accepted(Some(HeaderValue::from_static("chat")));
         assert_eq!(chosen(json!({ "Sec-WebSocket-Protocol": "chat" })), expected);
@@ -87,8 +87,8 @@ mod tests {
     #[test]
     fn only_a_text_is_sent_to_the_client() {
         assert_eq!(response_body(&json!({ "statusCode": 200, "body": "x" })), Some("x"));
-        for answer in [json!(null), json!({ "statusCode": 200 }), json!({ "body": { "a": 1 } })] {
-            assert_eq!(response_body(&answer), None);
+        for response in [json!(null), json!({ "statusCode": 200 }), json!({ "body": { "a": 1 } })] {
+            assert_eq!(response_body(&response), None);
         }
     }
 }
