@@ -98,9 +98,11 @@ async fn ask_over_events(backend: &Backend, conversation_id: &str) -> StreamedAn
     let url = endpoint.events_url.as_deref().expect("the stack has an Events API");
     let host = host_of(&url);
     let headers = json!({ "host": host, "x-api-key": endpoint.events_api_key });
-    let mut socket = EventsSocket::subscribe(url, &headers, "/chat/responses/api-key").await.expect("it is accepted");
+    let mut socket = EventsSocket::subscribe(url, &headers, "/chat/responses/api-key/0123456789abcdef")
+        .await
+        .expect("it is accepted");
     let mut counter = Counter::start();
-    publish(url, &headers, "/chat/request/api-key", &question(conversation_id)).await;
+    publish(url, &headers, "/chat/request/api-key/0123456789abcdef", &question(conversation_id)).await;
     loop {
         let message = socket.next().await;
         if counter.add(&message, message["type"] == "answer") {
@@ -162,7 +164,7 @@ async fn measure_with_hanging_replies(recorder: &Recorder) -> bool {
     let message = question(&conversation_id);
     recorder.clear();
     let before = Units::consumed(&backend);
-    let send = async { drop(publish(url, &headers, "/chat/request/api-key", &message).await) };
+    let send = async { drop(publish(url, &headers, "/chat/request/api-key/0123456789abcdef", &message).await) };
     let batch_sizes = backend.follow_turn(&conversation_id, send).await;
     let units = Units::consumed(&backend).since(&before);
     let measurement = Measurement::new(&recorder.events(), &batch_sizes, units);

@@ -22,6 +22,8 @@ pub struct Origin<'a> {
     pub reply_to: Value,
     /// Whether deltas are sent where the message does not say.
     pub streams: bool,
+    /// The name of the client's channel or connection, which nobody else knows.
+    pub place: String,
     /// The id of a message to send to which the client gives none.
     pub derived_id: String,
 }
@@ -89,7 +91,11 @@ fn message_input(conversation: &Conversation, text: &str, request: &Request, ori
     // The samples' pages have ids that others could guess. The API refuses those of an action.
     let is_of_sample = !request.is_acknowledged;
     let replaces_guessable = is_of_sample && origin.caller.is_api_key() && conversation_id.is_none();
-    let id = message_id::choose(request.id.as_deref(), replaces_guessable, &origin.derived_id);
+    let id = match request.id.as_deref() {
+        None => origin.derived_id.clone(),
+        Some(id) if replaces_guessable && message_id::is_guessable(id) => message_id::at_place(&origin.place, id),
+        Some(id) => id.to_owned(),
+    };
     without_nulls([("conversationId", json!(conversation_id)), ("id", json!(id)), ("text", json!(text))])
 }
 

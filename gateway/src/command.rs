@@ -193,7 +193,7 @@ fn history(members: &Members<'_>) -> Result<Command, Invalid> {
 fn tool_answer(members: &Members<'_>) -> Result<ToolAnswer, Invalid> {
     let tool_use_id = members.text("toolUseId")?.filter(|id| !id.is_empty());
     let result = members.text("result")?;
-    let is_json = result.is_none_or(|result| serde_json::from_str::<serde::de::IgnoredAny>(result).is_ok());
+    let is_json = result.is_none_or(|result| serde_json::from_str::<Value>(result).is_ok());
     require("result", is_json, "JSON text, such as \"{\\\"degrees\\\":21}\"")?;
     Ok(ToolAnswer {
         turn: members.turn_key()?,

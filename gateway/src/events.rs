@@ -67,7 +67,8 @@ impl EventsGateway {
         let (client_id, replies) = match command::parse(&message.payload, EntryPoint::Events) {
             Ok(request) => {
                 let reply_to = json!({ "events": channel });
-                let origin = Origin { caller, reply_to, streams: self.streams, derived_id: derived_id.clone() };
+                let place = channel.rsplit('/').next().unwrap_or_default().to_owned();
+                let origin = Origin { caller, reply_to, streams: self.streams, place, derived_id: derived_id.clone() };
                 let result = calls::call(&self.api, &request, &origin, deadline).await;
                 let replies = calls::replies(&self.api, &request, &origin, result, deadline).await;
                 (request.id, replies)

@@ -24,11 +24,15 @@ pub fn of_websocket_message(connection_id: &str, message_id: &str) -> String {
     shortened(&format!("{connection_id}{message_id}").replace('/', "_").replace('+', "-"))
 }
 
-/// The id of a message to send: the client's, or `derived` where the client gives none, or one that others
-/// could guess and that is replaced for it.
-pub fn choose(client_id: Option<&str>, replaces_guessable: bool, derived: &str) -> String {
-    let min_length = if replaces_guessable { MIN_UNGUESSABLE_LENGTH } else { 1 };
-    client_id.filter(|id| id.len() >= min_length).unwrap_or(derived).to_owned()
+/// Whether others could guess the id of a first message. The API refuses such an id with the API key.
+pub fn is_guessable(id: &str) -> bool {
+    id.len() < MIN_UNGUESSABLE_LENGTH
+}
+
+/// An id that others cannot guess, for a client's id that they could. It is the same for the same place, whose
+/// name only the client knows: a channel or a connection.
+pub fn at_place(place: &str, client_id: &str) -> String {
+    shortened(&format!("{}-{client_id}", place.replace('/', "_").replace('+', "-")))
 }
 
 /// The last characters of an id, which differ most.
@@ -51,15 +55,11 @@ mod tests {
     }
 
     #[test]
-    fn client_ids_are_kept_unless_others_could_guess_them() {
-        for (client_id, replaces_guessable, expected) in [
-            (Some("1732659999999"), false, "1732659999999"),
-            (Some("1732659999999"), true, "derived"),
-            (Some("a-random-id-of-16"), true, "a-random-id-of-16"),
-            (None, false, "derived"),
-        ] {
-            assert_eq!(choose(client_id, replaces_guessable, "derived"), expected);
-        }
+    fn guessable_id_is_unique_at_its_place() {
+        assert!(is_guessable("1732659999999") && !is_guessable("a-random-id-of-16"));
+        assert_eq!(at_place("Sy1hsd8/IAMCLAQ=", "1732659999999"), "Sy1hsd8_IAMCLAQ-1732659999999");
+        let long = at_place(&"c".repeat(50), "173265999999999");
+        assert!(is_id(&long) && !is_guessable(&long) && long.ends_with("c-173265999999999"), "{long}");
     }
 
     #[test]

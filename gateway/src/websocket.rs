@@ -112,8 +112,13 @@ impl WebSocketGateway {
             match command::parse_text(event.body.as_deref().unwrap_or_default(), EntryPoint::WebSocket) {
                 Ok(request) => {
                     let reply_to = json!({ "websocket": { "connectionId": context.connection_id } });
-                    let origin =
-                        Origin { caller: message.caller, reply_to, streams: false, derived_id: derived_id.clone() };
+                    let origin = Origin {
+                        caller: message.caller,
+                        reply_to,
+                        streams: false,
+                        place: context.connection_id.clone(),
+                        derived_id: derived_id.clone(),
+                    };
                     let replies = self.answer(&request, &origin, message).await;
                     (request.id, replies)
                 }

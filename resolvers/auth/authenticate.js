@@ -146,7 +146,8 @@ function userNameOf(claims) {
  */
 function groupsOf(identity) {
   const groups = identity?.groups ?? identity?.claims?.groups ?? [];
-  const list = typeof groups === 'string' ? [groups] : groups;
+  // A claim of another type has no groups.
+  const list = typeof groups === 'string' ? [groups] : groups.length >= 0 ? groups : [];
   return list.slice(0, 100).filter((group) => typeof group === 'string');
 }
 

@@ -28,8 +28,8 @@ const TURNS_PER_SERVER: usize = 20;
 const CONCURRENT_SERVERS: usize = 3;
 /// Without a message for this long, a client asks for the turn.
 const SILENCE: Duration = Duration::from_secs(2);
-const CHANNEL_OF_QUESTIONS: &str = "/chat/request/api-key";
-const CHANNEL_OF_ANSWERS: &str = "/chat/responses/api-key";
+const CHANNEL_OF_QUESTIONS: &str = "/chat/request/api-key/0123456789abcdef";
+const CHANNEL_OF_ANSWERS: &str = "/chat/responses/api-key/0123456789abcdef";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum EntryPoint {

@@ -37,6 +37,7 @@ fn origin(caller: &Caller) -> Origin<'_> {
         caller,
         reply_to: json!({ "events": "/chat/responses/ann" }),
         streams: false,
+        place: "ann".into(),
         derived_id: "derived".into(),
     }
 }
@@ -117,10 +118,11 @@ fn first_message_with_the_api_key_has_an_id_that_nobody_guesses() {
         let request = parse(&payload, EntryPoint::Events).unwrap();
         to_call(&request, &origin(&api_key)).unwrap().variables["input"]["id"].clone()
     };
-    assert_eq!(id(json!({ "id": 1732659999999_u64, "content": "Hi" })), "derived");
+    assert_eq!(id(json!({ "content": "Hi" })), "derived");
+    assert_eq!(id(json!({ "id": 1732659999999_u64, "content": "Hi" })), "ann-1732659999999");
     assert_eq!(id(json!({ "id": "0123456789abcdef", "content": "Hi" })), "0123456789abcdef");
     assert_eq!(id(json!({ "id": 7, "content": "Hi", "sessionId": "c" })), "7");
-    assert_eq!(id(json!({ "id": 7, "data": "Hi" })), "derived");
+    assert_eq!(id(json!({ "id": 7, "data": "Hi" })), "ann-7");
     assert_eq!(id(json!({ "action": "send", "id": 7, "text": "Hi" })), "7", "the API refuses it with a sentence");
 }
 

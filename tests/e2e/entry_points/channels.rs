@@ -116,6 +116,30 @@ async fn answers_reach_the_one_who_asked_and_nobody_else() {
     }
 }
 
+/// All callers with the API key are one user, so the names of their channels are secrets.
+#[tokio::test]
+async fn callers_with_the_api_key_choose_channels_that_nobody_guesses() {
+    let entry_points = EntryPoints::start().await;
+    let caller = entry_points.key_caller();
+    for guessable in ["", "/", "/*", "/0123456789abcde", "/0123456789abcde-", "/0123456789abcdef/more"] {
+        let errors = entry_points.listen_to(&caller, &format!("/chat/responses/api-key{guessable}")).await.err();
+        assert!(errors.is_some(), "{guessable} is accepted");
+        let channel = format!("/chat/request/api-key{guessable}");
+        assert_ne!(entry_points.publish_to(&caller, &channel, &json!({ "content": "Hello" })).await.0, 200);
+    }
+    let mut answers = entry_points.listen(&caller).await;
+    let mut of_another = entry_points.listen(&entry_points.key_caller()).await;
+    // The sample's ids could be guessed. On a channel they are idempotency keys as any other.
+    let question = json!({ "id": 1_732_659_999_999_u64, "content": "Mine?" });
+    entry_points.ask(&caller, &question).await;
+    let first = answers.next().await;
+    assert_eq!(first["result"]["text"], "Mine?");
+    entry_points.ask(&caller, &question).await;
+    let again = answers.next().await;
+    assert_eq!((&again["sessionId"], &again["turnId"]), (&first["sessionId"], &first["turnId"]));
+    assert!(timeout(Duration::from_millis(300), of_another.next()).await.is_err());
+}
+
 /// A subject that is no segment of a channel is encoded. Another subject has another segment.
 #[tokio::test]
 async fn any_subject_of_the_provider_has_channels_of_its_own() {
@@ -180,7 +204,11 @@ async fn role_asks_over_its_own_channels() {
     let keys = entry_points.backend.role_session_keys("Analyst", "appsync:*");
     let url = entry_points.events_url();
     let own = format!("/chat/request/iam/{ACCOUNT}/AROAANALYST");
-    let others = ["/chat/request/api-key", "/chat/responses/api-key", &own.replace("request", "responses")];
+    let others = [
+        "/chat/request/api-key/0123456789abcdef",
+        "/chat/responses/api-key/0123456789abcdef",
+        &own.replace("request", "responses"),
+    ];
     for (channel, expected) in [(own.as_str(), 200)].into_iter().chain(others.map(|channel| (channel, 401))) {
         let body = json!({ "channel": channel, "events": [json!({ "content": "As a role?" }).to_string()] });
         assert_eq!(post_signed(url, &keys, &body.to_string()).await, expected, "{channel}");

@@ -8,7 +8,7 @@ use local::identity::PoolUser;
 use serde_json::{Value, json};
 
 use super::entry_clients::{Connection, EventsSocket, host_of, publish};
-use crate::backend::{Backend, with_timeout};
+use crate::backend::{Backend, new_id, with_timeout};
 
 /// The parameters that create the entry points.
 const BOTH: [(&str, &str); 2] = [("EventsApi", "true"), ("WebSocketApi", "true")];
@@ -61,9 +61,10 @@ impl EntryPoints {
         provider.issue_tokens(name, SystemTime::now()).unwrap().access_token
     }
 
+    /// With channels of its own.
     pub fn key_caller(&self) -> EventsCaller {
         let key = self.backend.server.endpoint.events_api_key.as_deref().expect("the Events API has a key");
-        self.events_caller(json!({ "x-api-key": key }), "api-key")
+        self.events_caller(json!({ "x-api-key": key }), &format!("api-key/{}", new_id()))
     }
 
     pub fn pool_caller(&self, name: &str) -> EventsCaller {

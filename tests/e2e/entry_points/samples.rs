@@ -59,12 +59,25 @@ async fn question_that_is_published_twice_is_answered_once() {
 async fn invalid_messages_of_the_events_sample_are_refused_with_a_sentence() {
     let entry_points = EntryPoints::start().await;
     let ada = entry_points.pool_caller("ada");
-    for payload in [json!("a text"), json!(7), json!({ "id": 1, "sender": "user" }), json!({ "content": " " })] {
+    let too_long = "x".repeat(102_401);
+    for payload in [
+        json!("a text"),
+        json!(7),
+        json!({ "id": 1, "sender": "user" }),
+        json!({ "content": " " }),
+        json!({ "content": "Hello", "sessionId": ["c1"] }),
+        json!({ "action": "send", "text": { "deep": true } }),
+        json!({ "content": too_long }),
+        json!({ "action": "answerToolCall", "result": too_long }),
+    ] {
         let (status, response) = entry_points.ask(&ada, &payload).await;
         assert_eq!(status, 200, "{response}");
         assert_eq!(response["failed"][0]["index"], 0, "{payload}: {response}");
     }
     let mut answers = entry_points.listen(&ada).await;
+    let longest = "x".repeat(102_400);
+    entry_points.ask(&ada, &json!({ "content": longest })).await;
+    assert_eq!(answers.next().await["result"]["text"], longest);
     entry_points.ask(&ada, &json!({ "id": 1, "content": "Where?", "sessionId": "nowhere" })).await;
     let error = answers.next().await;
     let text = "There is no conversation nowhere.";
