@@ -15,7 +15,7 @@ const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 /// The connection is closed, or not yet open.
 const GONE: u16 = 410;
 
-/// An Event API.
+/// An Events API.
 #[derive(Clone)]
 pub struct EventsApi {
     http: SignedHttp,

@@ -18,10 +18,10 @@ use turn::{
     direct_write::{DirectWrite, WriteFailure},
     failures::Failure,
     knowledge::RetrievalRequest,
-    mirror::{MirrorFailure, MirrorRequest},
     model::{ModelError, ModelRequest, StreamEvent},
     mutation::{Accepted, EndReason, Mutation, PublishFailure},
     one_shot::{AnswerText, GeneratedAnswer, GenerationRequest, OneShotAnswer, is_allowed_tool},
+    replies::{ReplyFailure, ReplyRequest},
     request::OneShotRequest,
     retrieval::RetrievalResult,
     tool::{Caller, ToolOutcome, ToolRun},
@@ -178,7 +178,7 @@ impl<E: Effects> Effects for Unpublished<'_, E> {
     }
 
     /// The caller waits for the response, and listens nowhere else.
-    async fn mirror(&self, _: Arc<MirrorRequest>) -> Result<(), MirrorFailure> {
-        Err(MirrorFailure::Gone)
+    async fn send_replies(&self, _: Arc<ReplyRequest>) -> Result<(), ReplyFailure> {
+        Err(ReplyFailure::NotDeployed)
     }
 }

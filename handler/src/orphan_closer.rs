@@ -14,8 +14,8 @@ use turn::{
     answer::Answer,
     claim::{RunId, StoredTurn},
     closing_decision::{ClosingDecision, ClosingEvent},
-    mirror::{Mirror, ReplyTo, RunEnd},
     mutation::{EndReason, Mutation, PublishFailure, StoredEvent, Update},
+    replies::{Replies, ReplyTo, RunEnd},
     request::{CloseRequest, PublishToolCallRequest, PurgeRequest},
     tool::StoredCalls,
     tool_runs::results_of_expired_wait,
@@ -25,7 +25,7 @@ use turn::{
 use crate::{
     InvocationContext,
     answer_turn::load_kept_answer,
-    attempt_loop::{Effects, RemainingCopies},
+    attempt_loop::{Effects, RemainingReplies},
     aws::{TableError, with_retries},
     clock::{self, epoch_milliseconds},
     errors::HandlerError,
@@ -231,10 +231,10 @@ async fn send_answer<E: Effects>(
     let Some(reply_to) = reply_to else { return };
     let InvocationContext { limits, deadlines, effects, .. } = *context;
     let claim = run_id.last_claim(turn);
-    let mut mirror = Mirror::new(reply_to.clone(), claim, limits.mirror_retry, context.jitter_seed());
-    mirror.push_answer(&RunEnd::of_stored_event(turn.last_sequence, turn.status, event));
+    let mut replies = Replies::new(reply_to.clone(), claim, limits.reply_retry, context.jitter_seed());
+    replies.push_answer(&RunEnd::of_stored_event(turn.last_sequence, turn.status, event));
     let until = deadlines.give_up_at.min(clock::now() + limits.closing_answer_timeout);
-    RemainingCopies::new(mirror, effects).send(until).await;
+    RemainingReplies::new(replies, effects).send(until).await;
 }
 
 /// Repeats the publish until AppSync accepts it, or refuses it for good.

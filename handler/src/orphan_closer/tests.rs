@@ -149,7 +149,7 @@ async fn cancelled_wait_is_told_by_the_order_to_announce_it() {
 async fn hanging_listener_fails_no_closing_and_takes_three_seconds() {
     let turn = turn_item("RUNNING", Some(NOW), FAR);
     let mut invocation = TestInvocation::with_items([turn, conversation_item()]).await;
-    invocation.is_mirror_hanging = true;
+    invocation.are_replies_hanging = true;
     let mut record = failure_record(1);
     record["requestPayload"]["replyTo"] = json!({ "events": "/chat/responses/ann" });
     let started = tokio::time::Instant::now();
@@ -350,7 +350,7 @@ fn take_announced(invocation: &TestInvocation) -> Vec<(u32, Update)> {
 
 /// The messages to who else listens since the last call of this function.
 fn take_messages(invocation: &TestInvocation) -> Vec<Value> {
-    let requests = invocation.take_mirrored();
+    let requests = invocation.take_reply_requests();
     let messages = requests.iter().flat_map(|request| &request.messages);
     messages.map(|message| serde_json::from_str(&message.text).unwrap()).collect()
 }
