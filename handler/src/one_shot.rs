@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use api::types::{ContentBlock, ConversationEvent, FailureCode, Sender, SenderKind, StopReason, TurnStatus};
+use api::{
+    retry::retry,
+    types::{ContentBlock, ConversationEvent, FailureCode, Sender, SenderKind, StopReason, TurnStatus},
+};
 use futures::Stream;
 use tokio::time::timeout_at;
 use turn::{
@@ -34,7 +37,6 @@ use crate::{
     attempt_loop::{Effects, run_attempt},
     aws::KnowledgeBases,
     clock::{self, iso_8601},
-    retry::retry,
 };
 
 /// The only attempt of the only run.

@@ -5,7 +5,10 @@ mod tests;
 
 use std::sync::Arc;
 
-use api::types::{ContentBlock, ConversationEvent, SenderKind, TurnStatus};
+use api::{
+    retry::retry,
+    types::{ContentBlock, ConversationEvent, SenderKind, TurnStatus},
+};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::timeout_at;
@@ -29,7 +32,6 @@ use crate::{
     aws::{TableError, with_retries},
     clock::{self, epoch_milliseconds},
     errors::HandlerError,
-    retry::retry,
 };
 
 /// Lambda's record of an invocation that failed for good. It contains the invocation's payload with the

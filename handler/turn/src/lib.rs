@@ -34,7 +34,6 @@ pub mod retrieval;
 
 mod citation_markers;
 mod delivery;
-mod json_size;
 mod model_call;
 mod query_rewriting;
 mod search_results;

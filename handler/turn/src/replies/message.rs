@@ -1,12 +1,15 @@
 //! Replies as JSON texts.
-use api::types::{Citation, Failure, ToolCall, TurnStatus};
+use api::{
+    json_size::fitting_prefix,
+    types::{Citation, Failure, ToolCall, TurnStatus},
+};
 use serde::Serialize;
 
 use super::{
     reply_to::{Listener, ReplyTo},
     run_end::RunEnd,
 };
-use crate::{claim::Claim, json_size::fitting_prefix};
+use crate::claim::Claim;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplyMessage {

@@ -11,7 +11,7 @@ mod run_end;
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
-use api::backoff::Backoff;
+use api::{backoff::Backoff, message_limits::MAX_TRIES};
 
 use crate::{
     claim::Claim,
@@ -29,8 +29,6 @@ pub use run_end::{MAX_ANSWER_BYTES, RunEnd};
 /// no answer: there is one a run, of at most [`MAX_ANSWER_BYTES`].
 pub const MAX_QUEUE_BYTES: usize = 1_000_000;
 pub const MAX_QUEUED_MESSAGES: usize = 256;
-/// How often a request is sent before its messages are skipped.
-pub const MAX_TRIES: u32 = 3;
 
 /// Messages to send in one request.
 #[derive(Clone, Debug, PartialEq, Eq)]

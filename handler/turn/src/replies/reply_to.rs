@@ -1,4 +1,5 @@
 //! Where a client of another entry point listens, and how much one request to it may have.
+use api::message_limits::{MAX_EVENT_BYTES, MAX_EVENTS, MAX_WEBSOCKET_BYTES};
 use serde::Deserialize;
 
 /// Where replies go, and which.
@@ -44,10 +45,9 @@ pub struct RequestLimits {
 impl Listener {
     pub const fn request_limits(&self) -> RequestLimits {
         match self {
-            // AppSync takes 5 events a request, each of at most 240 KB.
-            Self::Events(_) => RequestLimits { messages: 5, bytes: 240_000 },
-            // A request is one message of at most 128 KB. Below 32 KB it is one frame and one billed message.
-            Self::WebSocket(_) => RequestLimits { messages: 1, bytes: 32_000 },
+            Self::Events(_) => RequestLimits { messages: MAX_EVENTS, bytes: MAX_EVENT_BYTES },
+            // A request is one message.
+            Self::WebSocket(_) => RequestLimits { messages: 1, bytes: MAX_WEBSOCKET_BYTES },
         }
     }
 }

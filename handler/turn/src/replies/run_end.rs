@@ -1,5 +1,6 @@
 //! What a client is told at the end of a run: the text, or a sentence in its place.
 use api::{
+    json_size::json_size,
     text::is_blank,
     types::{
         Citation, ContentBlock, ConversationEvent, Failure, FailureCode, SenderKind, StopReason, ToolCall, ToolStatus,
@@ -10,7 +11,6 @@ use api::{
 use super::message::json_len;
 use crate::{
     failures::{self, no_text_sentence},
-    json_size::json_size,
     mutation::{AgentEvent, Author, EndReason, Wait},
 };
 
