@@ -96,11 +96,23 @@ impl RunEnd {
         Self { pending, ..Self::new(sequence, TurnStatus::Waiting, step, sentence) }
     }
 
-    /// The end of a turn whose last event is stored.
-    pub fn of_stored_event(sequence: u32, status: TurnStatus, event: &ConversationEvent) -> Self {
+    /// The end of a turn whose last event is stored. `earlier`: the events of its run before that, ascending by
+    /// position. `None` if they cannot be read: then their text is left out.
+    pub fn of_stored_events(
+        sequence: u32,
+        status: TurnStatus,
+        earlier: Option<&[ConversationEvent]>,
+        event: &ConversationEvent,
+    ) -> Self {
+        let is_of_attempt = |earlier: &&ConversationEvent| {
+            let is_own = (&earlier.turn_id, earlier.attempt) == (&event.turn_id, event.attempt);
+            is_own && earlier.superseded != Some(true) && earlier.sender.kind == SenderKind::Agent
+        };
         let mut step = StepText::default();
         if event.sender.kind == SenderKind::Agent {
-            step.push_event(&event.content);
+            let texts = earlier.unwrap_or_default().iter().filter(is_of_attempt).chain([event]);
+            texts.for_each(|event| step.push_event(&event.content));
+            step.is_truncated |= earlier.is_none();
         }
         let reason = event.stop_reason.unwrap_or(StopReason::Other);
         let sentence = match (&event.failure, status) {
@@ -312,7 +324,7 @@ mod tests {
         let text = vec![ContentBlock::text("So "), ContentBlock::text("far.")];
         let failure = Failure { code: None, message: "Not today.".into(), retryable: true };
         let failed = ConversationEvent { failure: Some(failure.clone()), ..stored(Vec::new(), SenderKind::Agent) };
-        let end = RunEnd::of_stored_event(4, TurnStatus::Failed, &failed);
+        let end = RunEnd::of_stored_events(4, TurnStatus::Failed, Some(&[]), &failed);
         assert_eq!((end.text.as_str(), end.failure, end.sequence), ("Not today.", Some(failure), 4));
         for (status, event, expected) in [
             (TurnStatus::Cancelled, stored(text.clone(), SenderKind::Agent), "So far."),
@@ -324,8 +336,31 @@ mod tests {
                 "The model has answered without a text. Try again.",
             ),
         ] {
-            let end = RunEnd::of_stored_event(4, status, &event);
+            let end = RunEnd::of_stored_events(4, status, Some(&[]), &event);
             assert_eq!((end.text.as_str(), end.status), (expected, status));
+        }
+    }
+    #[test]
+    fn stored_text_is_that_of_the_last_step_of_the_last_attempt() {
+        let agent = |text: &str| stored(vec![ContentBlock::text(text)], SenderKind::Agent);
+        let calls = stored(vec![ContentBlock::text("I look."), call_block()], SenderKind::Agent);
+        let earlier = [
+            calls,
+            stored(vec![ContentBlock::text("a result")], SenderKind::Tool),
+            ConversationEvent { superseded: Some(true), ..agent("superseded ") },
+            ConversationEvent { attempt: Some(0), ..agent("of another attempt ") },
+            ConversationEvent { turn_id: Some("t2".into()), ..agent("of another turn ") },
+            agent("So "),
+            agent("be "),
+        ];
+        for (earlier, event, expected) in [
+            (Some(&earlier[..]), agent("it."), ("So be it.", false)),
+            (None, agent("it."), ("it.", true)),
+            (Some(&earlier[..1]), stored(Vec::new(), SenderKind::Agent), ("The answer was stopped.", false)),
+            (Some(&earlier[..]), stored(Vec::new(), SenderKind::Tool), ("The answer was stopped.", false)),
+        ] {
+            let end = RunEnd::of_stored_events(4, TurnStatus::Cancelled, earlier, &event);
+            assert_eq!((end.text.as_str(), end.is_truncated), expected);
         }
     }
 }
