@@ -88,7 +88,7 @@ impl RunningAttempt {
                 Effect::Publish(_) => self.attempt.handle(Input::Published(Ok(TurnStatus::Running.into())), self.now),
                 Effect::Write(_) => self.attempt.handle(Input::Written(Ok(TurnStatus::Running)), self.now),
                 Effect::CallModel(_) | Effect::CloseModelStream | Effect::RunTool(_) | Effect::StopTools => {}
-                Effect::Retrieve(_) | Effect::StopRetrieval | Effect::Mirror(_) => {}
+                Effect::Retrieve(_) | Effect::StopRetrieval | Effect::SendReplies(_) => {}
                 Effect::End(_) => return,
             }
         }

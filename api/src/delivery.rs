@@ -15,7 +15,7 @@ const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 /// The connection is closed, or not yet open.
 const GONE: u16 = 410;
 
-/// An Event API.
+/// An Events API.
 #[derive(Clone)]
 pub struct EventsApi {
     http: SignedHttp,
@@ -73,7 +73,7 @@ impl EventsApi {
         Self { http, url: url.to_owned() }
     }
 
-    /// Tries once to publish at most five events, which are JSON texts. Returns those that AppSync did not
+    /// Tries once to publish at most [`MAX_EVENTS`](crate::message_limits::MAX_EVENTS) events, which are JSON texts. Returns those that AppSync did not
     /// take; it would not take them again.
     pub async fn publish(&self, channel: &str, events: &[&str]) -> Result<Vec<FailedEvent>, DeliveryError> {
         let body = serde_json::json!({ "channel": channel, "events": events }).to_string();

@@ -168,7 +168,7 @@ async fn measure_with_hanging_replies(recorder: &Recorder) -> bool {
     let batch_sizes = backend.follow_turn(&conversation_id, send).await;
     let units = Units::consumed(&backend).since(&before);
     let measurement = Measurement::new(&recorder.events(), &batch_sizes, units);
-    println!("   300   15 ms  copies hang  {measurement}");
+    println!("   300   15 ms  replies hang {measurement}");
     backend.stop().await;
     measurement.is_in_budget(Duration::ZERO)
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 use api::types::TurnStatus;
 use serde::Deserialize;
 use serde_json::{Map, Value, from_value, json};
-use turn::mirror::{ReplyTo, StoredAnswer};
+use turn::replies::{ReplyTo, StoredAnswer};
 
 use crate::{
     caller::Caller,

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 use api::{
     backoff::{Backoff, jitter_seed},
     limited_body::read_limited,
+    retry::{NextTry, retry},
     signed_http::{SignedHttp, default_endpoint},
     signing::PostRequest,
 };
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
 use crate::now;
 
@@ -134,21 +134,22 @@ impl ConnectionTable {
         deadline: Instant,
     ) -> Result<Option<Value>, TableError> {
         let body = request.to_string();
-        let mut failures = 0;
-        loop {
+        let may_repeat = |failure: &Failure, next: NextTry| {
+            let is_retryable = matches!(failure, Failure::Retryable);
+            let has_try = next.failures < MAX_TRIES && now() + next.delay < deadline;
+            if is_retryable && !has_try {
+                tracing::error!(operation, failures = next.failures, "the table does not answer");
+            }
+            is_retryable && has_try
+        };
+        let try_once = || {
             let time_left = deadline.saturating_duration_since(now());
-            match self.try_once(operation, body.as_bytes(), time_left.min(CALL_TIMEOUT)).await {
-                Ok(response) => return Ok(Some(response)),
-                Err(Failure::ConditionFailed) => return Ok(None),
-                Err(Failure::Refused) => return Err(TableError),
-                Err(Failure::Retryable) => failures += 1,
-            }
-            let delay = RETRY.seeded_delay(failures, jitter_seed(&[key]));
-            if failures == MAX_TRIES || now() + delay >= deadline {
-                tracing::error!(operation, failures, "the table does not answer");
-                return Err(TableError);
-            }
-            sleep(delay).await;
+            self.try_once(operation, body.as_bytes(), time_left.min(CALL_TIMEOUT))
+        };
+        match retry(RETRY, jitter_seed(&[key]), try_once, may_repeat).await {
+            Ok(response) => Ok(Some(response)),
+            Err(Failure::ConditionFailed) => Ok(None),
+            Err(Failure::Refused | Failure::Retryable) => Err(TableError),
         }
     }
 

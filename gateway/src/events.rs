@@ -2,7 +2,7 @@
 //! channel's handler has checked whose channel it is.
 use std::time::Instant;
 
-use api::delivery::EventsApi;
+use api::{delivery::EventsApi, message_limits::MAX_EVENTS};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -15,9 +15,6 @@ use crate::{
     message_id,
     reply::{ErrorReply, Reply},
 };
-
-/// The most events of one publish.
-const MAX_MESSAGES: usize = 5;
 
 pub struct EventsGateway {
     api: GraphqlApi,
@@ -54,10 +51,10 @@ impl EventsGateway {
             Ok(event) => event,
             Err(_) => return tracing::error!("the event is none of the channel's data source"),
         };
-        if messages.len() > MAX_MESSAGES {
+        if messages.len() > MAX_EVENTS {
             tracing::error!(messages = messages.len(), "only the first messages are served");
         }
-        for message in messages.into_iter().take(MAX_MESSAGES) {
+        for message in messages.into_iter().take(MAX_EVENTS) {
             self.serve_message(&caller, &channel, message, deadline).await;
         }
     }

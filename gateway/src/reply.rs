@@ -1,12 +1,12 @@
 //! The replies of the gateway, as JSON messages of at most the size that their entry point takes.
+use api::{
+    json_size::fitting_prefix,
+    message_limits::{MAX_EVENT_BYTES, MAX_WEBSOCKET_BYTES},
+};
 use serde_json::{Map, Value, json};
 
 use crate::command::{EntryPoint, InvalidInput};
 
-/// An event of AppSync Events has at most 240 KB.
-const MAX_EVENT_BYTES: usize = 240_000;
-/// A WebSocket message below 32 KB is one frame and one billed message.
-const MAX_WEBSOCKET_BYTES: usize = 32_000;
 /// For `"part":…,"parts":…` with the largest numbers, and the other members of a part.
 const PART_OVERHEAD: usize = 100;
 
@@ -134,28 +134,15 @@ impl ErrorReply {
 
 /// Pieces of a text, cut between characters, each with at most this many bytes when it is a string of JSON.
 /// At least one character each.
-fn split(text: &str, max_bytes: usize) -> Vec<&str> {
+fn split(mut text: &str, max_bytes: usize) -> Vec<&str> {
     let mut pieces = Vec::new();
-    let (mut start, mut bytes) = (0, 0);
-    for (index, character) in text.char_indices() {
-        let character_bytes = json_bytes(character);
-        if bytes + character_bytes > max_bytes && index > start {
-            pieces.push(&text[start..index]);
-            (start, bytes) = (index, 0);
-        }
-        bytes += character_bytes;
+    while let Some(first) = text.chars().next() {
+        let cut = fitting_prefix(text, max_bytes).cut.max(first.len_utf8());
+        let (piece, rest) = text.split_at(cut);
+        pieces.push(piece);
+        text = rest;
     }
-    pieces.push(&text[start..]);
     pieces
-}
-
-/// The size of a character in a string of JSON. JSON text has no control characters of its own.
-fn json_bytes(character: char) -> usize {
-    match character {
-        '"' | '\\' => 2,
-        '\0'..='\u{1F}' => 6,
-        _ => character.len_utf8(),
-    }
 }
 
 #[cfg(test)]

@@ -14,9 +14,9 @@ use turn::{
     claim::{ClaimRefusal, RunId, StoredTurn},
     effect::AttemptEnd,
     knowledge_tool::{remove_passages, stored_passages},
-    mirror::ReplyTo,
     model::ModelRequest,
     mutation::EndReason,
+    replies::ReplyTo,
     request::{Agent, TurnRequest},
     tool::{CallAnswer, Caller, CallerCredential, StoredCalls},
     transcript::{TranscriptInput, build_transcript, calls_without_results, older_events_to_load},
@@ -115,7 +115,7 @@ async fn answer_claimed_turn<E: Effects>(
         },
         clock::now(),
     );
-    let (end, copies) = run_attempt(&mut attempt, context.effects).await;
+    let (end, replies) = run_attempt(&mut attempt, context.effects).await;
     log_end(turn.attempt, end, &attempt);
     let tokens = if end.ends_work() { attempt.token_count() } else { attempt.ended_steps_token_count() };
     let bookkeeping = async {
@@ -127,10 +127,10 @@ async fn answer_claimed_turn<E: Effects>(
         }
     };
     if end.ends_work() {
-        let until = context.deadlines.give_up_at.min(clock::now() + context.limits.mirror_timeout);
-        join!(bookkeeping, copies.send(until));
+        let until = context.deadlines.give_up_at.min(clock::now() + context.limits.reply_timeout);
+        join!(bookkeeping, replies.send(until));
     } else {
-        drop(copies);
+        drop(replies);
         bookkeeping.await;
     }
     match end {

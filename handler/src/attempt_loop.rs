@@ -19,9 +19,9 @@ use turn::{
     direct_write::{DirectWrite, WriteFailure},
     effect::{AttemptEnd, Effect},
     knowledge::RetrievalRequest,
-    mirror::{Mirror, MirrorFailure, MirrorRequest},
     model::{ModelError, ModelRequest, StreamEvent},
     mutation::{Accepted, Mutation, PublishFailure},
+    replies::{Replies, ReplyFailure, ReplyRequest},
     retrieval::RetrievalResult,
     tool::{ToolOutcome, ToolRun},
 };
@@ -51,56 +51,56 @@ pub trait Effects: Sync {
     fn write(&self, write: DirectWrite) -> impl Future<Output = Result<TurnStatus, WriteFailure>> + Send;
 
     /// Sends messages to a client that listens elsewhere, once. Dropping the future abandons them.
-    fn mirror(&self, request: Arc<MirrorRequest>) -> impl Future<Output = Result<(), MirrorFailure>> + Send;
+    fn send_replies(&self, request: Arc<ReplyRequest>) -> impl Future<Output = Result<(), ReplyFailure>> + Send;
 }
 
-/// The messages of a mirror that are not sent when an attempt is over.
-pub struct RemainingCopies<'a, E> {
-    mirror: Option<Mirror>,
+/// The replies that are not sent when an attempt is over.
+pub struct RemainingReplies<'a, E> {
+    replies: Option<Replies>,
     /// The request in flight.
-    request: Fuse<BoxFuture<'a, Result<(), MirrorFailure>>>,
+    request: Fuse<BoxFuture<'a, Result<(), ReplyFailure>>>,
     effects: &'a E,
 }
 
-impl<'a, E: Effects> RemainingCopies<'a, E> {
-    pub fn new(mirror: Mirror, effects: &'a E) -> Self {
-        Self { mirror: Some(mirror), request: Fuse::terminated(), effects }
+impl<'a, E: Effects> RemainingReplies<'a, E> {
+    pub fn new(replies: Replies, effects: &'a E) -> Self {
+        Self { replies: Some(replies), request: Fuse::terminated(), effects }
     }
 
     /// Sends them until a moment, and skips the others. In the second half of the time only answers are sent.
     pub async fn send(mut self, until: Instant) {
-        let Some(mut mirror) = self.mirror.take() else { return };
+        let Some(mut replies) = self.replies.take() else { return };
         let half = until.saturating_duration_since(now()) / 2;
-        self.send_until(&mut mirror, until - half).await;
-        mirror.skip_updates(now());
-        self.send_until(&mut mirror, until).await;
-        let (skipped, is_complete) = (mirror.skipped(), mirror.is_idle());
+        self.send_until(&mut replies, until - half).await;
+        replies.skip_updates(now());
+        self.send_until(&mut replies, until).await;
+        let (skipped, is_complete) = (replies.skipped(), replies.is_idle());
         if skipped > 0 || !is_complete {
-            tracing::info!(skipped, is_complete, "copies of updates not sent");
+            tracing::info!(skipped, is_complete, "replies not sent");
         }
     }
 
-    async fn send_until(&mut self, mirror: &mut Mirror, until: Instant) {
-        while !mirror.is_idle() && now() < until {
-            if let Some(request) = mirror.next_request(now()) {
-                self.request = self.effects.mirror(request).boxed().fuse();
+    async fn send_until(&mut self, replies: &mut Replies, until: Instant) {
+        while !replies.is_idle() && now() < until {
+            if let Some(request) = replies.next_request(now()) {
+                self.request = self.effects.send_replies(request).boxed().fuse();
             }
-            let wake_at = mirror.wake_at().map_or(until, |at| at.min(until));
+            let wake_at = replies.wake_at().map_or(until, |at| at.min(until));
             select! {
                 biased;
-                result = &mut self.request => mirror.on_result(result, now()),
+                result = &mut self.request => replies.on_result(result, now()),
                 () = sleep_until(wake_at.into()) => {}
             }
         }
     }
 }
 
-/// Runs an attempt to its end. Returns the messages of its mirror that are still to be sent.
+/// Runs an attempt to its end. Returns the replies that are still to be sent.
 pub async fn run_attempt<'a, E: Effects>(
     attempt: &mut Attempt,
     effects: &'a E,
-) -> (AttemptEnd, RemainingCopies<'a, E>) {
-    let mut mirror_request = Fuse::terminated();
+) -> (AttemptEnd, RemainingReplies<'a, E>) {
+    let mut reply_request = Fuse::terminated();
     let mut model_stream = pin!(None);
     let mut publish = pin!(Fuse::terminated());
     let mut write = pin!(Fuse::terminated());
@@ -119,11 +119,11 @@ pub async fn run_attempt<'a, E: Effects>(
                     let keeps_update = attempt.keeps_update(&mutation);
                     publish.set(effects.publish(mutation, keeps_update).fuse());
                 }
-                Effect::Mirror(request) => mirror_request = effects.mirror(request).boxed().fuse(),
+                Effect::SendReplies(request) => reply_request = effects.send_replies(request).boxed().fuse(),
                 Effect::Write(direct_write) => write.set(effects.write(direct_write).fuse()),
                 Effect::End(end) => {
-                    let mirror = attempt.take_mirror();
-                    return (end, RemainingCopies { mirror, request: mirror_request, effects });
+                    let replies = attempt.take_replies();
+                    return (end, RemainingReplies { replies, request: reply_request, effects });
                 }
             }
         }
@@ -133,7 +133,7 @@ pub async fn run_attempt<'a, E: Effects>(
             result = &mut write => Input::Written(result),
             result = &mut retrieval => Input::Retrieved(result),
             (tool_use_id, outcome) = next_tool_end(&mut tools) => Input::ToolFinished { tool_use_id, outcome },
-            result = &mut mirror_request => Input::Mirrored(result),
+            result = &mut reply_request => Input::RepliesSent(result),
             input = next_model_input(model_stream.as_mut().as_pin_mut()) => {
                 if !matches!(input, Input::ModelEvent(_)) {
                     model_stream.set(None);

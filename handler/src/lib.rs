@@ -25,7 +25,6 @@ mod one_shot;
 mod orphan_closer;
 mod publish_tool_call;
 mod refused_fields;
-mod retry;
 mod safe_url;
 #[cfg(test)]
 mod test_support;

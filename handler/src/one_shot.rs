@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use api::types::{ContentBlock, ConversationEvent, FailureCode, Sender, SenderKind, StopReason, TurnStatus};
+use api::{
+    retry::retry,
+    types::{ContentBlock, ConversationEvent, FailureCode, Sender, SenderKind, StopReason, TurnStatus},
+};
 use futures::Stream;
 use tokio::time::timeout_at;
 use turn::{
@@ -18,10 +21,10 @@ use turn::{
     direct_write::{DirectWrite, WriteFailure},
     failures::Failure,
     knowledge::RetrievalRequest,
-    mirror::{MirrorFailure, MirrorRequest},
     model::{ModelError, ModelRequest, StreamEvent},
     mutation::{Accepted, EndReason, Mutation, PublishFailure},
     one_shot::{AnswerText, GeneratedAnswer, GenerationRequest, OneShotAnswer, is_allowed_tool},
+    replies::{ReplyFailure, ReplyRequest},
     request::OneShotRequest,
     retrieval::RetrievalResult,
     tool::{Caller, ToolOutcome, ToolRun},
@@ -34,7 +37,6 @@ use crate::{
     attempt_loop::{Effects, run_attempt},
     aws::KnowledgeBases,
     clock::{self, iso_8601},
-    retry::retry,
 };
 
 /// The only attempt of the only run.
@@ -178,7 +180,7 @@ impl<E: Effects> Effects for Unpublished<'_, E> {
     }
 
     /// The caller waits for the response, and listens nowhere else.
-    async fn mirror(&self, _: Arc<MirrorRequest>) -> Result<(), MirrorFailure> {
-        Err(MirrorFailure::Gone)
+    async fn send_replies(&self, _: Arc<ReplyRequest>) -> Result<(), ReplyFailure> {
+        Err(ReplyFailure::NotDeployed)
     }
 }

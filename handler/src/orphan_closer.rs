@@ -3,9 +3,12 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
-use api::types::{ContentBlock, ConversationEvent, SenderKind, TurnStatus};
+use api::{
+    retry::retry,
+    types::{ContentBlock, ConversationEvent, SenderKind, TurnStatus},
+};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::timeout_at;
@@ -14,8 +17,8 @@ use turn::{
     answer::Answer,
     claim::{RunId, StoredTurn},
     closing_decision::{ClosingDecision, ClosingEvent},
-    mirror::{Mirror, ReplyTo, RunEnd},
     mutation::{EndReason, Mutation, PublishFailure, StoredEvent, Update},
+    replies::{Replies, ReplyTo, RunEnd},
     request::{CloseRequest, PublishToolCallRequest, PurgeRequest},
     tool::StoredCalls,
     tool_runs::results_of_expired_wait,
@@ -25,11 +28,10 @@ use turn::{
 use crate::{
     InvocationContext,
     answer_turn::load_kept_answer,
-    attempt_loop::{Effects, RemainingCopies},
+    attempt_loop::{Effects, RemainingReplies},
     aws::{TableError, with_retries},
     clock::{self, epoch_milliseconds},
     errors::HandlerError,
-    retry::retry,
 };
 
 /// Lambda's record of an invocation that failed for good. It contains the invocation's payload with the
@@ -230,11 +232,36 @@ async fn send_answer<E: Effects>(
 ) {
     let Some(reply_to) = reply_to else { return };
     let InvocationContext { limits, deadlines, effects, .. } = *context;
-    let claim = run_id.last_claim(turn);
-    let mut mirror = Mirror::new(reply_to.clone(), claim, limits.mirror_retry, context.jitter_seed());
-    mirror.push_answer(&RunEnd::of_stored_event(turn.last_sequence, turn.status, event));
     let until = deadlines.give_up_at.min(clock::now() + limits.closing_answer_timeout);
-    RemainingCopies::new(mirror, effects).send(until).await;
+    let earlier = load_earlier_events(run_id, turn, until, context).await;
+    let claim = run_id.last_claim(turn);
+    let mut replies = Replies::new(reply_to.clone(), claim, limits.reply_retry, context.jitter_seed());
+    replies.push_answer(&RunEnd::of_stored_events(turn.last_sequence, turn.status, earlier.as_deref(), event));
+    RemainingReplies::new(replies, effects).send(until).await;
+}
+
+/// The events of the turn's last step before its last event: no more than are read to supersede orphaned ones.
+/// `None` if they cannot be read in half of the time until `until`.
+async fn load_earlier_events<E>(
+    run_id: &RunId,
+    turn: &StoredTurn,
+    until: Instant,
+    context: &InvocationContext<'_, E>,
+) -> Option<Vec<ConversationEvent>> {
+    let load_by = until - until.saturating_duration_since(clock::now()) / 2;
+    let positions = turn.run_position + 1..=turn.last_position.saturating_sub(1);
+    let loading = context.table.load_events(&run_id.conversation_id, positions);
+    match timeout_at(load_by.into(), loading).await {
+        Ok(Ok(events)) => Some(events),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the answer's earlier events cannot be read");
+            None
+        }
+        Err(_) => {
+            tracing::warn!("the answer's earlier events cannot be read in time");
+            None
+        }
+    }
 }
 
 /// Repeats the publish until AppSync accepts it, or refuses it for good.

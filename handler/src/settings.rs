@@ -33,9 +33,9 @@ pub struct Settings {
     pub s3_endpoint: Option<String>,
     /// In place of Secrets Manager's own URL.
     pub secrets_manager_endpoint: Option<String>,
-    /// The URL at which the Event API takes events, for copies of updates.
+    /// The URL at which the Events API takes events, for replies.
     pub events_url: Option<String>,
-    /// The URL of the WebSocket API's stage, for copies of updates.
+    /// The URL of the WebSocket API's stage, for replies.
     pub connections_url: Option<String>,
     /// The URLs of the API keys in AppSync's API that this function renews.
     pub api_key_urls: Vec<String>,

@@ -17,9 +17,9 @@ use turn::{
     direct_write::{DirectWrite, WriteFailure},
     knowledge::RetrievalRequest,
     limits::Limits,
-    mirror::{MirrorFailure, MirrorRequest},
     model::{ModelError, ModelRequest, ModelStop, StreamEvent, ToolOutput},
     mutation::{Accepted, Mutation, PublishFailure},
+    replies::{ReplyFailure, ReplyRequest},
     retrieval::RetrievalResult,
     tool::{ToolOutcome, ToolRun},
 };
@@ -63,9 +63,9 @@ pub struct TestInvocation {
     item_before_publish: Mutex<Option<Item>>,
     published: Mutex<Vec<Arc<Mutation>>>,
     model_requests: Mutex<Vec<Arc<ModelRequest>>>,
-    mirrored: Mutex<Vec<Arc<MirrorRequest>>>,
-    /// Whether no request of a mirror gets a response.
-    pub is_mirror_hanging: bool,
+    reply_requests: Mutex<Vec<Arc<ReplyRequest>>>,
+    /// Whether no request with replies gets a response.
+    pub are_replies_hanging: bool,
 }
 
 impl TestInvocation {
@@ -90,8 +90,8 @@ impl TestInvocation {
             item_before_publish: Mutex::default(),
             published: Mutex::default(),
             model_requests: Mutex::default(),
-            mirrored: Mutex::default(),
-            is_mirror_hanging: false,
+            reply_requests: Mutex::default(),
+            are_replies_hanging: false,
         }
     }
 
@@ -145,9 +145,9 @@ impl TestInvocation {
         std::mem::take(&mut self.model_requests.lock().unwrap())
     }
 
-    /// The requests of mirrors since the last call of this method.
-    pub fn take_mirrored(&self) -> Vec<Arc<MirrorRequest>> {
-        std::mem::take(&mut self.mirrored.lock().unwrap())
+    /// The requests with replies since the last call of this method.
+    pub fn take_reply_requests(&self) -> Vec<Arc<ReplyRequest>> {
+        std::mem::take(&mut self.reply_requests.lock().unwrap())
     }
 
     /// The runs of tools since the last call of this method.
@@ -196,8 +196,8 @@ impl Effects for TestInvocation {
         self.table.write_directly(write, self.clock.now()).await
     }
 
-    async fn mirror(&self, request: Arc<MirrorRequest>) -> Result<(), MirrorFailure> {
-        self.mirrored.lock().unwrap().push(request);
-        if self.is_mirror_hanging { pending().await } else { Ok(()) }
+    async fn send_replies(&self, request: Arc<ReplyRequest>) -> Result<(), ReplyFailure> {
+        self.reply_requests.lock().unwrap().push(request);
+        if self.are_replies_hanging { pending().await } else { Ok(()) }
     }
 }

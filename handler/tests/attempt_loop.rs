@@ -20,16 +20,16 @@ use turn::{
     effect::AttemptEnd,
     knowledge::{Knowledge, RetrievalRequest},
     limits::Limits,
-    mirror::{Connection, Listener, MirrorFailure, MirrorRequest, ReplyTo},
     model::{ModelError, ModelRequest, ModelStop, StreamEvent, ToolOutput},
     mutation::{Accepted, AgentEvent, Mutation, PublishFailure, Update},
+    replies::{Connection, Listener, ReplyFailure, ReplyRequest, ReplyTo},
     request::Agent,
     retrieval::RetrievalResult,
     tool::{Caller, LambdaTool, Tool, ToolApproval, ToolEffect, ToolOutcome, ToolRun, ToolTarget},
     transcript::TranscriptInput,
 };
 
-const MIRROR_TIMEOUT: Duration = Duration::from_secs(5);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
 type ModelResult = Result<StreamEvent, ModelError>;
 
@@ -44,10 +44,10 @@ struct Environment {
     search_time: Option<Duration>,
     /// How long each tool runs, by its name.
     tools: Vec<(&'static str, Duration)>,
-    /// Where copies of the updates go.
+    /// Where replies go.
     reply_to: Option<ReplyTo>,
-    /// How long a request of the mirror takes. `None`: it never ends.
-    mirror_latency: Option<Duration>,
+    /// How long a request with replies takes. `None`: it never ends.
+    reply_latency: Option<Duration>,
     /// The results of the next publishes. Later publishes are accepted.
     publish_results: Mutex<VecDeque<Result<TurnStatus, PublishFailure>>>,
     /// The results of the next writes. Later writes are accepted.
@@ -87,10 +87,10 @@ enum Record {
     WriteDone,
     AttemptEnded,
     /// The sequences of the updates.
-    MirrorSent(Vec<u32>),
-    MirrorDone(Vec<u32>),
+    RepliesSent(Vec<u32>),
+    RepliesDone(Vec<u32>),
     /// The request was dropped before its end.
-    MirrorDropped(Vec<u32>),
+    RepliesDropped(Vec<u32>),
 }
 
 #[derive(Clone)]
@@ -170,13 +170,13 @@ impl Effects for Environment {
         self.write_results.lock().unwrap().pop_front().unwrap_or(Ok(TurnStatus::Running))
     }
 
-    async fn mirror(&self, request: Arc<MirrorRequest>) -> Result<(), MirrorFailure> {
+    async fn send_replies(&self, request: Arc<ReplyRequest>) -> Result<(), ReplyFailure> {
         let sequences: Vec<u32> = request.messages.iter().map(|message| message.sequence).collect();
-        self.log.push(Record::MirrorSent(sequences.clone()));
-        let mut on_drop = LogOnDrop(self.log.clone(), Some(Record::MirrorDropped(sequences.clone())));
-        let Some(latency) = self.mirror_latency else { return pending().await };
+        self.log.push(Record::RepliesSent(sequences.clone()));
+        let mut on_drop = LogOnDrop(self.log.clone(), Some(Record::RepliesDropped(sequences.clone())));
+        let Some(latency) = self.reply_latency else { return pending().await };
         sleep(latency).await;
-        on_drop.1 = Some(Record::MirrorDone(sequences));
+        on_drop.1 = Some(Record::RepliesDone(sequences));
         Ok(())
     }
 }
@@ -216,7 +216,7 @@ impl Environment {
             search_time: None,
             tools: Vec::new(),
             reply_to: None,
-            mirror_latency: None,
+            reply_latency: None,
             publish_results: Mutex::default(),
             write_results: Mutex::default(),
             log: Log { started, records: Arc::default() },
@@ -231,9 +231,9 @@ impl Environment {
         }
         start.reply_to = self.reply_to.clone();
         let mut attempt = Attempt::new(start, self.started.into_std());
-        let (end, copies) = run_attempt(&mut attempt, self).await;
+        let (end, replies) = run_attempt(&mut attempt, self).await;
         self.log.push(Record::AttemptEnded);
-        copies.send((Instant::now() + MIRROR_TIMEOUT).into_std()).await;
+        replies.send((Instant::now() + REPLY_TIMEOUT).into_std()).await;
         end
     }
 
@@ -562,65 +562,65 @@ fn attempt_start(now: std::time::Instant) -> AttemptStart {
     }
 }
 
-fn mirrored(mirror_latency: Option<u64>) -> Environment {
+fn with_replies(reply_latency: Option<u64>) -> Environment {
     let items = (0..40).map(|_| text(50, "tick ")).chain([stop(1)]);
     let mut environment = Environment::new(30, [model_stream(items, StreamEnd::Ends)]);
     let listener = Listener::Events("/chat/responses/ann".into());
     environment.reply_to = Some(ReplyTo { listener, stream: true, request_id: None });
-    environment.mirror_latency = mirror_latency.map(Duration::from_millis);
+    environment.reply_latency = reply_latency.map(Duration::from_millis);
     environment
 }
 
-fn mirror_sent(environment: &Environment) -> Vec<Vec<u32>> {
+fn replies_sent(environment: &Environment) -> Vec<Vec<u32>> {
     let records = environment.log.records.lock().unwrap();
     let sent = records.iter().filter_map(|(_, record)| match record {
-        Record::MirrorSent(sequences) => Some(sequences.clone()),
+        Record::RepliesSent(sequences) => Some(sequences.clone()),
         _ => None,
     });
     sent.collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn mirror_gets_every_accepted_update_and_the_answer_in_order() {
-    let environment = mirrored(Some(200));
+async fn replies_have_every_accepted_update_and_the_answer_in_order() {
+    let environment = with_replies(Some(200));
     assert_eq!(environment.run().await, AttemptEnd::Published);
     let published = environment.publish_times().len() as u32;
-    assert_eq!(mirror_sent(&environment).concat(), (1..=published).collect::<Vec<_>>());
-    let sent_before = environment.times(|record| matches!(record, Record::MirrorDone(_)));
+    assert_eq!(replies_sent(&environment).concat(), (1..=published).collect::<Vec<_>>());
+    let sent_before = environment.times(|record| matches!(record, Record::RepliesDone(_)));
     let ended = environment.times(|record| *record == Record::AttemptEnded)[0];
-    assert!(sent_before.last().is_some_and(|at| *at > ended), "the last copies follow the end of the attempt");
+    assert!(sent_before.last().is_some_and(|at| *at > ended), "the last replies follow the end of the attempt");
 }
 
 #[tokio::test(start_paused = true)]
-async fn mirror_without_a_stream_keeps_no_update_and_gets_the_answer() {
-    let mut environment = mirrored(Some(200));
+async fn replies_without_a_stream_have_the_answer_alone() {
+    let mut environment = with_replies(Some(200));
     environment.reply_to.as_mut().unwrap().stream = false;
     assert_eq!(environment.run().await, AttemptEnd::Published);
     let published = environment.publish_times().len() as u32;
-    assert_eq!(mirror_sent(&environment), [[published]]);
+    assert_eq!(replies_sent(&environment), [[published]]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn slow_mirror_sends_the_answer_before_its_time_is_over() {
-    let mut environment = mirrored(Some(2_000));
+async fn answer_is_sent_in_time_to_a_slow_entry_point() {
+    let mut environment = with_replies(Some(2_000));
     let connection = Connection { connection_id: "abc=".into(), user_id: "ann".into() };
-    environment.reply_to.as_mut().unwrap().listener = Listener::Websocket(connection);
+    environment.reply_to.as_mut().unwrap().listener = Listener::WebSocket(connection);
     assert_eq!(environment.run().await, AttemptEnd::Published);
     let published = environment.publish_times().len() as u32;
-    assert_eq!(mirror_sent(&environment).concat(), [1, 2, 3, published], "updates of the first half give way");
+    assert_eq!(replies_sent(&environment).concat(), [1, 2, 3, published], "updates of the first half give way");
 }
 
 #[tokio::test(start_paused = true)]
-async fn hanging_mirror_delays_no_publish_and_is_abandoned() {
-    let mut without = mirrored(None);
+async fn hanging_reply_delays_no_publish_and_is_abandoned() {
+    let mut without = with_replies(None);
     without.reply_to = None;
     assert_eq!(without.run().await, AttemptEnd::Published);
-    let hanging = mirrored(None);
+    let hanging = with_replies(None);
     assert_eq!(hanging.run().await, AttemptEnd::Published);
     assert_eq!(hanging.publish_times(), without.publish_times());
     let ended = |environment: &Environment| environment.times(|record| *record == Record::AttemptEnded)[0];
     assert_eq!(ended(&hanging), ended(&without));
-    assert_eq!(mirror_sent(&hanging), [[1]]);
-    let dropped = hanging.times(|record| *record == Record::MirrorDropped(vec![1]));
-    assert_eq!(dropped, [ended(&hanging) + MIRROR_TIMEOUT.as_millis()]);
+    assert_eq!(replies_sent(&hanging), [[1]]);
+    let dropped = hanging.times(|record| *record == Record::RepliesDropped(vec![1]));
+    assert_eq!(dropped, [ended(&hanging) + REPLY_TIMEOUT.as_millis()]);
 }

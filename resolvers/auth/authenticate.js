@@ -86,7 +86,7 @@ function tokenIdentity({ issuer, sub, name, groups }) {
 }
 
 /**
- * Where the handler sends the answer, and copies of the updates if they are wanted: a channel of AppSync
+ * Where the handler sends the answer, and the updates if they are wanted: a channel of AppSync
  * Events, or a connection, which the table keeps under its user's id.
  */
 function checkedReplyTo(ctx) {

@@ -34,9 +34,9 @@ use turn::{
     effect::AttemptEnd,
     knowledge::RetrievalRequest,
     limits::Limits,
-    mirror::{MirrorFailure, MirrorRequest},
     model::{ModelError, ModelRequest, StreamEvent, ToolOutput},
     mutation::{Accepted, Mutation, PublishFailure, Update},
+    replies::{ReplyFailure, ReplyRequest},
     request::Agent,
     retrieval::RetrievalResult,
     tool::{Caller, MAX_RESULT_BYTES, ToolOutcome, ToolRun},
@@ -315,8 +315,8 @@ impl Effects for RecordedEffects<'_> {
         Ok(TurnStatus::Running)
     }
 
-    async fn mirror(&self, _: Arc<MirrorRequest>) -> Result<(), MirrorFailure> {
-        Err(MirrorFailure::Gone)
+    async fn send_replies(&self, _: Arc<ReplyRequest>) -> Result<(), ReplyFailure> {
+        Err(ReplyFailure::NotDeployed)
     }
 }
 

@@ -15,9 +15,9 @@ use turn::{
     direct_write::{DirectWrite, WriteFailure},
     knowledge::RetrievalRequest,
     limits::Limits,
-    mirror::{MirrorFailure, MirrorRequest},
     model::{ModelError, ModelRequest, StreamEvent},
     mutation::{Accepted, Mutation, PublishFailure},
+    replies::{ReplyFailure, ReplyRequest},
     retrieval::RetrievalResult,
     tool::{ToolOutcome, ToolRun},
 };
@@ -220,8 +220,8 @@ impl Effects for NoEffects {
         Err(WriteFailure::Stale)
     }
 
-    async fn mirror(&self, _: Arc<MirrorRequest>) -> Result<(), MirrorFailure> {
-        Err(MirrorFailure::Gone)
+    async fn send_replies(&self, _: Arc<ReplyRequest>) -> Result<(), ReplyFailure> {
+        Err(ReplyFailure::NotDeployed)
     }
 }
 

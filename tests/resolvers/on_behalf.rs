@@ -49,7 +49,7 @@ async fn user_has_the_same_conversations_over_graphql_and_on_behalf() {
 }
 
 #[tokio::test]
-async fn handler_gets_the_user_and_the_place_for_copies() {
+async fn handler_gets_the_user_and_the_place_for_replies() {
     let fixture = Fixture::with_parameters([]);
     fixture.create_conversation(&pool_user("ann"), "c1").await;
     send(&fixture, "c1", "m1", on_behalf_of("ann")).await.unwrap();

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use api::object_only::ObjectOnly;
+use api::{
+    limited_body::{BodyError, read_limited},
+    object_only::ObjectOnly,
+};
 use jsonwebtoken::{
     DecodingKey,
     jwk::{AlgorithmParameters, Jwk},
@@ -80,8 +83,8 @@ struct CacheState {
 enum FetchError {
     #[error(transparent)]
     Http(#[from] reqwest::Error),
-    #[error("the response of {0} has more than {MAX_RESPONSE_BYTES} bytes")]
-    TooLarge(Url),
+    #[error("the response of {0}: {1}")]
+    Body(Url, BodyError),
     #[error("the response of {0} is malformed: {1}")]
     Malformed(Url, serde_json::Error),
     #[error("{0} is neither an https address nor on this machine")]
@@ -198,14 +201,11 @@ impl Shared {
         if url.scheme() != "https" && !self.is_local() {
             return Err(insecure());
         }
-        let mut response = client.get(url.clone()).send().await?.error_for_status()?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            body.extend_from_slice(&chunk);
-            if body.len() > MAX_RESPONSE_BYTES {
-                return Err(FetchError::TooLarge(url));
-            }
-        }
+        let response = client.get(url.clone()).send().await?.error_for_status()?;
+        let body = match read_limited(response, MAX_RESPONSE_BYTES).await {
+            Ok(body) => body,
+            Err(error) => return Err(FetchError::Body(url, error)),
+        };
         match serde_json::from_slice(&body) {
             Ok(ObjectOnly(document)) => Ok(document),
             Err(error) => Err(FetchError::Malformed(url, error)),

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use api::{
     backoff::{Backoff, jitter_seed},
     limited_body::read_limited,
+    retry::{NextTry, retry},
     signed_http::{SendError, SignedHttp},
     signing::PostRequest,
 };
 use serde_json::Value;
-use tokio::time::sleep;
 
 pub use operation::{DOCUMENTS, Operation};
 pub use response::{Outcome, classify};
@@ -50,22 +50,25 @@ impl GraphqlApi {
     ) -> Result<Value, ErrorReply> {
         let body = operation.body(variables);
         let deadline = deadline.checked_sub(REPLY_TIME).unwrap_or(deadline).min(now() + CALL_TIMEOUT);
-        let mut failures = 0;
-        loop {
+        let try_once = || async {
             let time_left = deadline.saturating_duration_since(now());
             match self.try_once(operation, body.as_bytes(), time_left.min(REQUEST_TIMEOUT)).await {
-                Outcome::Success(value) => return Ok(value),
-                Outcome::Refused(error) => return Err(error),
-                Outcome::Broken => return Err(ErrorReply::unavailable()),
-                Outcome::Retryable => failures += 1,
+                Outcome::Success(value) => Ok(value),
+                failure => Err(failure),
             }
-            let delay = RETRY.seeded_delay(failures, jitter_seed(&[key]));
-            if now() + delay >= deadline {
-                tracing::error!(?operation, failures, "the API does not answer");
-                return Err(ErrorReply::unavailable());
+        };
+        let may_repeat = |failure: &Outcome, next: NextTry| {
+            let is_retryable = *failure == Outcome::Retryable;
+            let has_time = now() + next.delay < deadline;
+            if is_retryable && !has_time {
+                tracing::error!(?operation, failures = next.failures, "the API does not answer");
             }
-            sleep(delay).await;
-        }
+            is_retryable && has_time
+        };
+        retry(RETRY, jitter_seed(&[key]), try_once, may_repeat).await.map_err(|failure| match failure {
+            Outcome::Refused(error) => error,
+            Outcome::Success(_) | Outcome::Retryable | Outcome::Broken => ErrorReply::unavailable(),
+        })
     }
 
     async fn try_once(&self, operation: Operation, body: &[u8], timeout: Duration) -> Outcome {

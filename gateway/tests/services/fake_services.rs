@@ -1,4 +1,4 @@
-//! One HTTP server with the GraphQL API, the Event API and the connections; its requests are recorded.
+//! One HTTP server with the GraphQL API, the Events API and the connections; its requests are recorded.
 use std::{
     collections::VecDeque,
     future::pending,
@@ -34,7 +34,7 @@ struct FakeState {
     requests: Vec<Request>,
     /// The next responses of the GraphQL API. Afterwards it accepts everything.
     graphql: VecDeque<(u16, Value)>,
-    /// The next responses of the Event API and of the connections. Afterwards they accept everything.
+    /// The next responses of the Events API and of the connections. Afterwards they accept everything.
     deliveries: VecDeque<(u16, Value)>,
 }
 

@@ -4,9 +4,9 @@ use api::types::{StopReason, ToolStatus, TurnStatus};
 use serde_json::{Value, json};
 use turn::{
     knowledge::{Filter, Passage},
-    mirror::{Connection, Listener, MessageKind, MirrorMessage},
     model::{CitedPassage, ModelStop, Role, StreamEvent, ToolOutput, TranscriptBlock},
     mutation::{Author, EndReason, PublishFailure, Update},
+    replies::{Connection, Listener, MessageKind, ReplyMessage},
     tool::{CallerCredential, GraphqlTool, NoCredential, ToolTarget},
 };
 
@@ -39,27 +39,27 @@ async fn updates_and_the_answer_go_where_the_request_says() {
         (json!({ "events": "/chat/responses/ann", "stream": true }), Listener::Events("/chat/responses/ann".into())),
         (
             json!({ "websocket": { "connectionId": "abc=", "userId": "ann" }, "stream": true }),
-            Listener::Websocket(connection),
+            Listener::WebSocket(connection),
         ),
     ] {
         let invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
         let members = json!({ "question": question("Why?"), "replyTo": reply_to });
         invocation.serve(turn_payload(members)).await.unwrap();
-        let mirrored = invocation.take_mirrored();
-        assert!(mirrored.iter().all(|request| request.listener == expected));
-        let copied: Vec<u32> =
-            mirrored.iter().flat_map(|request| &request.messages).map(|message| message.sequence).collect();
+        let requests = invocation.take_reply_requests();
+        assert!(requests.iter().all(|request| request.listener == expected));
+        let sent: Vec<u32> =
+            requests.iter().flat_map(|request| &request.messages).map(|message| message.sequence).collect();
         let published: Vec<u32> = invocation.take_published().iter().map(|mutation| mutation.sequence).collect();
-        assert_eq!(copied, published);
+        assert_eq!(sent, published);
     }
 }
 
 #[tokio::test]
-async fn turn_without_a_place_for_copies_sends_none() {
+async fn turn_without_a_place_for_replies_sends_none() {
     for reply_to in [json!(null), json!(7), json!({ "events": 7 }), json!({ "fax": "7" }), json!({ "stream": true })] {
         let invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
         invocation.serve(turn_payload(json!({ "question": question("Why?"), "replyTo": reply_to }))).await.unwrap();
-        assert_eq!(invocation.take_mirrored(), [], "{reply_to}");
+        assert_eq!(invocation.take_reply_requests(), [], "{reply_to}");
         assert!(invocation.take_published().last().unwrap().closes_turn());
     }
 }
@@ -103,15 +103,15 @@ async fn end_of_a_turn_that_cannot_be_claimed_is_told() {
 }
 
 #[tokio::test]
-async fn hanging_mirror_fails_no_turn() {
+async fn hanging_reply_fails_no_turn() {
     let mut invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
-    invocation.is_mirror_hanging = true;
-    invocation.limits.mirror_timeout = Duration::from_millis(20);
+    invocation.are_replies_hanging = true;
+    invocation.limits.reply_timeout = Duration::from_millis(20);
     let reply_to = json!({ "events": "/chat/responses/ann", "stream": true });
     let members = json!({ "question": question("Why?"), "replyTo": reply_to, "askedBy": "ann" });
     invocation.serve(turn_payload(members)).await.unwrap();
     assert!(invocation.take_published().last().unwrap().closes_turn());
-    assert_eq!(invocation.take_mirrored().len(), 1);
+    assert_eq!(invocation.take_reply_requests().len(), 1);
     assert_eq!(invocation.table.stored_json("DAY#2026-11-18").await["tokens"], 7);
 }
 
@@ -673,8 +673,8 @@ fn queued_turn() -> Item {
 
 /// The status, the text and the request's id of each answer since the last call.
 fn answers(invocation: &TestInvocation) -> Vec<(String, String, Value)> {
-    let messages = invocation.take_mirrored().into_iter().flat_map(|request| request.messages.clone());
-    let answer = |message: MirrorMessage| {
+    let messages = invocation.take_reply_requests().into_iter().flat_map(|request| request.messages.clone());
+    let answer = |message: ReplyMessage| {
         assert_eq!(message.kind, MessageKind::Answer);
         let answer: Value = serde_json::from_str(&message.text).unwrap();
         let text = answer["message"].as_str().or(answer["result"]["text"].as_str()).unwrap();

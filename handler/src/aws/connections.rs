@@ -2,9 +2,9 @@
 use std::time::Duration;
 
 use tokio::time::timeout;
-use turn::mirror::{Connection, MirrorFailure, MirrorMessage};
+use turn::replies::{Connection, ReplyFailure, ReplyMessage};
 
-use super::{Table, events::mirror_failure};
+use super::{Table, events::reply_failure};
 
 pub use api::delivery::Connections;
 
@@ -15,14 +15,14 @@ const FORGET_TIMEOUT: Duration = Duration::from_secs(2);
 pub async fn send(
     connections: &Connections,
     to: &Connection,
-    messages: &[MirrorMessage],
+    messages: &[ReplyMessage],
     table: &Table,
-) -> Result<(), MirrorFailure> {
+) -> Result<(), ReplyFailure> {
     for message in messages {
         let Err(error) = connections.send(&to.connection_id, &message.text).await else { continue };
         tracing::info!(%error, sequence = message.sequence, "message not sent");
-        let failure = mirror_failure(&error);
-        if failure == MirrorFailure::Gone {
+        let failure = reply_failure(&error);
+        if failure == ReplyFailure::Gone {
             forget(to, table).await;
         }
         return Err(failure);

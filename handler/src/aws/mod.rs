@@ -10,9 +10,9 @@ mod json_protocol;
 mod kms;
 mod knowledge_base;
 mod mcp;
-#[cfg(test)]
-mod mirror_tests;
 mod redaction;
+#[cfg(test)]
+mod reply_tests;
 mod secret;
 mod secrets_manager;
 mod signed_http;
@@ -29,9 +29,9 @@ use futures::Stream;
 use turn::{
     direct_write::{DirectWrite, WriteFailure},
     knowledge::RetrievalRequest,
-    mirror::{Listener, MirrorFailure, MirrorRequest},
     model::{ModelError, ModelRequest, StreamEvent},
     mutation::{Accepted, Mutation, PublishFailure},
+    replies::{Listener, ReplyFailure, ReplyRequest},
     retrieval::RetrievalResult,
     tool::{ToolOutcome, ToolRun},
 };
@@ -71,7 +71,7 @@ pub struct Clients<M> {
     pub document_links: DocumentLinks,
     model: M,
     appsync: AppSync,
-    /// `None` in a deployment without an Event API.
+    /// `None` in a deployment without an Events API.
     events_api: Option<EventsApi>,
     /// `None` in a deployment without a WebSocket API.
     connections: Option<Connections>,
@@ -203,18 +203,18 @@ impl<M: Model> Effects for InvocationClients<'_, M> {
         self.clients.table.write_directly(write, self.clock.now()).await
     }
 
-    async fn mirror(&self, request: Arc<MirrorRequest>) -> Result<(), MirrorFailure> {
+    async fn send_replies(&self, request: Arc<ReplyRequest>) -> Result<(), ReplyFailure> {
         let Clients { events_api, connections, table, .. } = self.clients;
         match (&request.listener, events_api, connections) {
             (Listener::Events(channel), Some(events_api), _) => {
                 events::publish(events_api, channel, &request.messages).await
             }
-            (Listener::Websocket(to), _, Some(connections)) => {
+            (Listener::WebSocket(to), _, Some(connections)) => {
                 connections::send(connections, to, &request.messages, table).await
             }
-            (Listener::Events(_), None, _) | (Listener::Websocket(_), _, None) => {
-                tracing::error!("copies of updates are asked for, and the deployment does not send them");
-                Err(MirrorFailure::Gone)
+            (Listener::Events(_), None, _) | (Listener::WebSocket(_), _, None) => {
+                tracing::error!("replies are asked for at an entry point that the deployment does not have");
+                Err(ReplyFailure::NotDeployed)
             }
         }
     }

@@ -145,11 +145,29 @@ async fn cancelled_wait_is_told_by_the_order_to_announce_it() {
     assert_eq!((&message["message"], &message["status"]), (&json!("The answer was stopped."), &json!("CANCELLED")));
 }
 
+#[tokio::test]
+async fn told_answer_has_the_text_of_all_events_of_its_last_step() {
+    let turn = with(with(ended_turn(), "lastPosition", number(10)), "runPosition", number(8));
+    let of_step = |position: u32, attempt: u32| {
+        let text = AttributeValue::M(map([("text", string(&format!("{position} ")))]));
+        with(answer_item(position, attempt), "content", AttributeValue::L(vec![text]))
+    };
+    let items = [turn, of_step(8, 1), of_step(9, 1), of_step(10, 1)];
+    let invocation = TestInvocation::with_items(items).await;
+    let order = json!({
+        "type": "close", "conversationId": "c1", "turnId": "t1", "run": 1,
+        "replyTo": { "websocket": { "connectionId": "abc=", "userId": "ann" } },
+    });
+    invocation.serve(order).await.unwrap();
+    let [message] = take_messages(&invocation).try_into().unwrap();
+    assert_eq!((&message["message"], message.get("truncated")), (&json!("9 10 "), None));
+}
+
 #[tokio::test(start_paused = true)]
 async fn hanging_listener_fails_no_closing_and_takes_three_seconds() {
     let turn = turn_item("RUNNING", Some(NOW), FAR);
     let mut invocation = TestInvocation::with_items([turn, conversation_item()]).await;
-    invocation.is_mirror_hanging = true;
+    invocation.are_replies_hanging = true;
     let mut record = failure_record(1);
     record["requestPayload"]["replyTo"] = json!({ "events": "/chat/responses/ann" });
     let started = tokio::time::Instant::now();
@@ -350,7 +368,7 @@ fn take_announced(invocation: &TestInvocation) -> Vec<(u32, Update)> {
 
 /// The messages to who else listens since the last call of this function.
 fn take_messages(invocation: &TestInvocation) -> Vec<Value> {
-    let requests = invocation.take_mirrored();
+    let requests = invocation.take_reply_requests();
     let messages = requests.iter().flat_map(|request| &request.messages);
     messages.map(|message| serde_json::from_str(&message.text).unwrap()).collect()
 }

@@ -1,13 +1,12 @@
 //! The text of an answer: cut into batches while it arrives and into events to store.
 use std::collections::VecDeque;
 
-use api::types::{Citation, ContentBlock};
-
-use crate::{
+use api::{
     json_size::{fitting_prefix, json_size},
-    limits::Limits,
-    mutation::Batch,
+    types::{Citation, ContentBlock},
 };
+
+use crate::{limits::Limits, mutation::Batch};
 
 /// The most citations of an event: resolvers loop over them.
 pub const MAX_EVENT_CITATIONS: usize = 64;

@@ -29,12 +29,12 @@ use crate::{
     knowledge::{Knowledge, KnowledgeFailure, KnowledgeMode, Passage, RetrievalRequest, query_for_question},
     knowledge_tool::{SEARCH_TOOL_NAME, passages_of_result, search_tool},
     limits::Limits,
-    mirror::{Mirror, MirrorFailure, ReplyTo},
     model::{ModelError, ModelRequest, ModelStop, Role, StreamEvent, ToolOutput, TranscriptBlock, TranscriptMessage},
     model_call::{ModelAction, ModelCall, StepEnd},
     mutation::{Accepted, AgentEvent, AnswerEnd, Author, EndReason, Mutation, Note, PublishFailure, Update, Wait},
     pacing::Pacing,
     query_rewriting::{WrittenQuery, query_request},
+    replies::{Replies, ReplyFailure, ReplyTo},
     request::Agent,
     retrieval::{Retrieval, RetrievalAction, RetrievalResult},
     search_results::convert_found_passages,
@@ -56,8 +56,8 @@ pub enum Input {
     Published(Result<Accepted, PublishFailure>),
     /// The result of a direct write: the turn's status after it.
     Written(Result<TurnStatus, WriteFailure>),
-    /// The result of a request of the mirror.
-    Mirrored(Result<(), MirrorFailure>),
+    /// The result of a request with replies.
+    RepliesSent(Result<(), ReplyFailure>),
     /// A search of documents has ended.
     Retrieved(RetrievalResult),
     /// A tool has ended.
@@ -89,7 +89,7 @@ pub struct AttemptStart {
     pub retrieval: Option<RetrievalStart>,
     /// The passages that the model has found in earlier attempts, by their numbers.
     pub stored_passages: BTreeMap<usize, Passage>,
-    /// Where copies of the updates and the answer go.
+    /// Where replies go.
     pub reply_to: Option<ReplyTo>,
     pub limits: Limits,
     pub deadlines: Deadlines,
@@ -149,7 +149,7 @@ pub struct Attempt {
     pacing: Pacing,
     delivery: Delivery,
     /// `None` if the updates go to subscribers alone.
-    mirror: Option<Mirror>,
+    replies: Option<Replies>,
     limits: Limits,
     deadlines: Deadlines,
     /// How long a throttled model is called again.
@@ -245,7 +245,7 @@ impl Attempt {
             note: None,
             pacing: Pacing::new(&limits),
             delivery: Delivery::new(claim.clone(), limits, deadlines, jitter_seed, leased_at),
-            mirror: reply_to.map(|to| Mirror::new(to, claim.clone(), limits.mirror_retry, jitter_seed.rotate_left(3))),
+            replies: reply_to.map(|to| Replies::new(to, claim.clone(), limits.reply_retry, jitter_seed.rotate_left(3))),
             limits,
             deadlines,
             model_retry_time: deadlines.retry_model_until.saturating_duration_since(now),
@@ -275,9 +275,9 @@ impl Attempt {
                 self.on_model_failure(ModelError::Failed(FailureCode::ModelUnavailable), now);
             }
             Input::Published(result) => self.on_published(result, now),
-            Input::Mirrored(result) => {
-                if let Some(mirror) = &mut self.mirror {
-                    mirror.on_result(result, now);
+            Input::RepliesSent(result) => {
+                if let Some(replies) = &mut self.replies {
+                    replies.on_result(result, now);
                 }
             }
             Input::Written(result) => {
@@ -320,8 +320,8 @@ impl Attempt {
         if let Some(effect) = self.next_delivery_effect(now) {
             return Some(effect);
         }
-        let mirror = self.mirror.as_mut()?;
-        mirror.next_request(now).map(Effect::Mirror)
+        let replies = self.replies.as_mut()?;
+        replies.next_request(now).map(Effect::SendReplies)
     }
 
     /// When `next_effect` may have a result without further input.
@@ -337,18 +337,18 @@ impl Attempt {
             Step::Tools(runs) if runs.end().is_none() => Some(self.deadlines.stop_model_at),
             Step::Tools(_) | Step::Ended(_) => None,
         };
-        let mirror_at = self.mirror.as_ref().and_then(Mirror::wake_at);
-        [step_at, batch_at, mirror_at].into_iter().flatten().fold(self.delivery.wake_at(), Instant::min)
+        let reply_at = self.replies.as_ref().and_then(Replies::wake_at);
+        [step_at, batch_at, reply_at].into_iter().flatten().fold(self.delivery.wake_at(), Instant::min)
     }
 
-    /// Whether the update of an accepted publish is needed, for the mirror.
+    /// Whether the update of an accepted publish is needed, for a reply.
     pub fn keeps_update(&self, mutation: &Mutation) -> bool {
-        self.mirror.as_ref().is_some_and(|mirror| mirror.keeps_update(mutation))
+        self.replies.as_ref().is_some_and(|replies| replies.keeps_update(mutation))
     }
 
-    /// The mirror of an attempt that is over, with what it has not sent yet.
-    pub fn take_mirror(&mut self) -> Option<Mirror> {
-        self.mirror.take()
+    /// The replies of an attempt that is over, of which some may not be sent yet.
+    pub fn take_replies(&mut self) -> Option<Replies> {
+        self.replies.take()
     }
 
     /// How many updates the attempt has numbered.
@@ -402,8 +402,8 @@ impl Attempt {
     fn on_published(&mut self, result: Result<Accepted, PublishFailure>, now: Instant) {
         let sequence = self.delivery.sequence_in_flight();
         let result = result.map(|Accepted { status, update }| {
-            if let (Some(mirror), Some(sequence), Some(update)) = (&mut self.mirror, sequence, update) {
-                mirror.push_update(sequence, &update);
+            if let (Some(replies), Some(sequence), Some(update)) = (&mut self.replies, sequence, update) {
+                replies.push_update(sequence, &update);
             }
             status
         });
@@ -726,11 +726,11 @@ impl Attempt {
             DeliveryOutcome::Cancel => self.cancel(),
             DeliveryOutcome::End(end) => self.end = Some(end),
         }
-        let Some(mirror) = &mut self.mirror else { return };
+        let Some(replies) = &mut self.replies else { return };
         if self.end == Some(AttemptEnd::Waiting) {
-            mirror.push_wait();
+            replies.push_wait();
         } else if self.end == Some(AttemptEnd::Published) || self.delivery.has_written_end() {
-            mirror.push_end();
+            replies.push_end();
         }
     }
 
@@ -839,8 +839,8 @@ impl Attempt {
     fn deliver(&mut self, update: Update, now: Instant) {
         self.last_sequence += 1;
         let mutation = Mutation { claim: self.claim.clone(), sequence: self.last_sequence, update };
-        if let Some(mirror) = &mut self.mirror {
-            mirror.on_delivery(&mutation);
+        if let Some(replies) = &mut self.replies {
+            replies.on_delivery(&mutation);
         }
         self.delivery.put(mutation, now);
     }

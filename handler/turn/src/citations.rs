@@ -1,12 +1,11 @@
 //! Which text of an answer cites which passage.
 use std::collections::BTreeMap;
 
-use api::types::Citation;
+use api::{json_size::fitting_prefix, types::Citation};
 
 use crate::{
     answer::Answer,
     citation_markers::MarkerParser,
-    json_size::fitting_prefix,
     knowledge::Passage,
     knowledge_tool::{numbered_result, result_text},
     model::{CitedPassage, SearchResult, ToolOutput, TranscriptBlock, TranscriptMessage},

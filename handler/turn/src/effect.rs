@@ -2,8 +2,8 @@
 use std::sync::Arc;
 
 use crate::{
-    direct_write::DirectWrite, knowledge::RetrievalRequest, mirror::MirrorRequest, model::ModelRequest,
-    mutation::Mutation, tool::ToolRun,
+    direct_write::DirectWrite, knowledge::RetrievalRequest, model::ModelRequest, mutation::Mutation,
+    replies::ReplyRequest, tool::ToolRun,
 };
 
 #[derive(Debug, PartialEq)]
@@ -24,7 +24,7 @@ pub enum Effect {
     /// At most one is in flight, beside a publish.
     Write(DirectWrite),
     /// At most one is in flight, beside a publish and a write.
-    Mirror(Arc<MirrorRequest>),
+    SendReplies(Arc<ReplyRequest>),
     /// The attempt is over.
     End(AttemptEnd),
 }

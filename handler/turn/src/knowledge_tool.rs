@@ -4,12 +4,11 @@ use std::{
     sync::Arc,
 };
 
-use api::types::ConversationEvent;
+use api::{json_size::json_size, types::ConversationEvent};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     citations::CitationStyle,
-    json_size::json_size,
     knowledge::{Knowledge, Passage},
     tool::{Tool, ToolApproval, ToolEffect, ToolTarget},
 };

@@ -31,12 +31,12 @@ pub struct Limits {
     pub bookkeeping_timeout: Duration,
     /// How long an answer may take that its caller waits for. AppSync ends a request after 30 seconds.
     pub one_shot_timeout: Duration,
-    /// How long an invocation waits at its end for the copies of updates and the answer.
-    pub mirror_timeout: Duration,
+    /// How long an invocation waits at its end until its replies are sent.
+    pub reply_timeout: Duration,
     /// How long it is waited for the answer of a run that was closed.
     pub closing_answer_timeout: Duration,
     pub publish_retry: Backoff,
-    pub mirror_retry: Backoff,
+    pub reply_retry: Backoff,
     pub write_retry: Backoff,
     pub model_retry: Backoff,
 }
@@ -58,10 +58,10 @@ impl Default for Limits {
             announce_timeout: Duration::from_secs(60),
             bookkeeping_timeout: Duration::from_secs(2),
             one_shot_timeout: Duration::from_secs(25),
-            mirror_timeout: Duration::from_secs(5),
+            reply_timeout: Duration::from_secs(5),
             closing_answer_timeout: Duration::from_secs(3),
             publish_retry: Backoff::half_jitter(Duration::from_millis(100), Duration::from_secs(5)),
-            mirror_retry: Backoff::half_jitter(Duration::from_millis(100), Duration::from_secs(1)),
+            reply_retry: Backoff::half_jitter(Duration::from_millis(100), Duration::from_secs(1)),
             write_retry: Backoff::half_jitter(Duration::from_millis(50), Duration::from_secs(2)),
             model_retry: Backoff::half_jitter(Duration::from_millis(500), Duration::from_secs(20)),
         }

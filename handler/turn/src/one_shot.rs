@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use api::{
+    json_size::fitting_prefix,
     text::is_blank,
     types::{FailureCode, InferenceSettings, StopReason},
 };
@@ -11,7 +12,6 @@ use serde::Serialize;
 use crate::{
     deadlines::Deadlines,
     failures::{Failure, no_text_sentence},
-    json_size::fitting_prefix,
     knowledge::{Filter, RetrievalRequest},
     model_settings::{refused_by_model, without},
     mutation::{EndReason, Update},

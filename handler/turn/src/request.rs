@@ -10,7 +10,7 @@ use crate::{
     claim::RunId,
     knowledge::{Knowledge, KnowledgeMode},
     knowledge_tool::search_tool,
-    mirror::ReplyTo,
+    replies::ReplyTo,
     tool::{CallerCredential, McpServer, Tool, ToolApproval, ToolEffect, ToolTarget},
 };
 
@@ -63,7 +63,7 @@ pub struct TurnRequest {
     /// When this start of the run was ordered, in milliseconds since 1970. The same in every delivery of the
     /// invocation.
     pub started_at: Option<u64>,
-    /// Where copies of the run's updates and its answer go besides the subscriptions. `None` for nowhere.
+    /// Where replies go besides the subscriptions. `None` for nowhere.
     #[serde(default, deserialize_with = "readable_reply_to")]
     pub reply_to: Option<ReplyTo>,
     /// With how many users the conversation is shared.

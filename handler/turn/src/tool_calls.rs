@@ -1,11 +1,13 @@
 //! The tool calls of one step, gathered from the model's stream.
 use std::{collections::HashSet, sync::Arc};
 
-use api::types::{ToolStatus, ToolUse};
+use api::{
+    json_size::json_size,
+    types::{ToolStatus, ToolUse},
+};
 use serde::de::IgnoredAny;
 
 use crate::{
-    json_size::json_size,
     model::ToolOutput,
     tool::{CallAnswer, Tool},
 };

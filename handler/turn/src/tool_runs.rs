@@ -5,13 +5,13 @@ use std::{
 };
 
 use api::{
+    json_size::{fitting_prefix, json_size},
     text::is_blank,
     types::{ContentBlock, ToolCall, ToolResult, ToolStatus, ToolUse},
 };
 
 use crate::{
     claim::Claim,
-    json_size::{fitting_prefix, json_size},
     model::ToolOutput,
     mutation::EndReason,
     tool::{CallAnswer, Caller, MAX_RESULT_BYTES, StoredCalls, Tool, ToolOutcome, ToolRun},

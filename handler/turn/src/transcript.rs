@@ -6,12 +6,12 @@
 use std::collections::HashMap;
 
 use api::{
+    json_size::{fitting_suffix, json_size},
     text::{is_blank, is_blank_character},
     types::{ConversationEvent, SenderKind, StopReason, ToolResult, ToolStatus, ToolUse},
 };
 
 use crate::{
-    json_size::{fitting_suffix, json_size},
     knowledge_tool::{REMOVED_PASSAGES, SEARCH_TOOL_NAME},
     model::{Role, SearchResult, ToolOutput, TranscriptBlock, TranscriptMessage},
     tool::StoredCalls,

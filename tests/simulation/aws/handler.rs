@@ -24,9 +24,9 @@ use turn::{
     deadlines::Deadlines,
     direct_write::{DirectWrite, WriteFailure},
     knowledge::RetrievalRequest,
-    mirror::{MirrorFailure, MirrorRequest},
     model::{ModelError, ModelRequest, StreamEvent},
     mutation::{Accepted, Mutation, PublishFailure},
+    replies::{ReplyFailure, ReplyRequest},
     retrieval::RetrievalResult,
     tool::{ToolOutcome, ToolRun},
 };
@@ -166,8 +166,8 @@ impl Effects for SimulatedEffects<'_> {
         });
         result
     }
-    /// No order of the simulation asks for copies.
-    async fn mirror(&self, _: Arc<MirrorRequest>) -> Result<(), MirrorFailure> {
-        Err(MirrorFailure::Gone)
+    /// No order of the simulation asks for replies.
+    async fn send_replies(&self, _: Arc<ReplyRequest>) -> Result<(), ReplyFailure> {
+        Err(ReplyFailure::NotDeployed)
     }
 }

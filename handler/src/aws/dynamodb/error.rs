@@ -1,10 +1,9 @@
 //! Errors of the table, and which of them are retried.
 use std::time::Duration;
 
-use api::backoff::Backoff;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
-use crate::retry::retry;
+use api::{backoff::Backoff, retry::retry};
 
 const MAX_TRIES: u32 = 6;
 pub const RETRY: Backoff = Backoff::half_jitter(Duration::from_millis(50), Duration::from_secs(1));

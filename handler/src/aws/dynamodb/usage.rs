@@ -1,4 +1,5 @@
 //! Counts of used tokens by user and day, for the daily quota. Turns do not wait for them.
+use api::retry::retry;
 use std::time::{Duration, SystemTime};
 
 use super::{
@@ -7,10 +8,7 @@ use super::{
     error::{RETRY, call_error},
     keys::usage_key,
 };
-use crate::{
-    clock::{epoch_milliseconds, utc_day},
-    retry::retry,
-};
+use crate::clock::{epoch_milliseconds, utc_day};
 
 /// Longer than the day that is counted.
 const RETENTION: Duration = Duration::from_secs(2 * 24 * 60 * 60);

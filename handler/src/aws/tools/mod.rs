@@ -12,6 +12,7 @@ use std::{future::pending, time::Duration};
 
 use api::{
     backoff::{Backoff, jitter_seed},
+    retry::retry,
     types::ToolStatus,
 };
 use tokio::time::timeout_at;
@@ -33,7 +34,6 @@ use crate::{
     graphql_document,
     graphql_urls::GraphqlUrls,
     refused_fields::check_fields,
-    retry::retry,
     tool::HandlerTools,
 };
 use call_error::{MAX_RESPONSE_BYTES, NOT_ALLOWED, NOT_REACHED};

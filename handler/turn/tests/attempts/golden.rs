@@ -16,9 +16,9 @@ use turn::{
     direct_write::DirectWrite,
     effect::{AttemptEnd, Effect},
     limits::Limits,
-    mirror::{Listener, MessageKind, MirrorFailure, MirrorMessage, ReplyTo},
     model::{ModelRequest, SearchResult, StreamEvent, ToolOutput, TranscriptBlock, TranscriptMessage},
     mutation::{AgentEvent, Author, EndReason, Mutation, Update},
+    replies::{Listener, MessageKind, ReplyFailure, ReplyMessage, ReplyTo},
 };
 
 use crate::{
@@ -45,25 +45,25 @@ fn timelines_match_their_golden_files() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// Whatever becomes of the mirror's requests, everything else happens as without a mirror.
+/// Whatever becomes of replies, everything else happens as without them.
 #[test]
-fn mirror_changes_no_other_effect() {
+fn replies_change_no_other_effect() {
     let paths = fs::read_dir(GOLDEN_FOLDER).unwrap().map(|entry| entry.unwrap().path());
     for path in paths.filter(|path| path.extension().is_some_and(|extension| extension == "txt")) {
         let text = fs::read_to_string(&path).unwrap();
         let script = || Script::parse(text.split(DIVIDER).next().unwrap());
         let without = simulate(Script { reply_to: None, ..script() });
         let never = VecDeque::from([None]);
-        let retryable = Some(Scripted { result: Err(MirrorFailure::Retryable), latency: None });
+        let retryable = Some(Scripted { result: Err(ReplyFailure::Retryable), latency: None });
         let all_results = [never, VecDeque::new(), VecDeque::from(vec![retryable; 9])];
-        for (mirror_results, stream) in
+        for (reply_results, stream) in
             all_results.into_iter().flat_map(|results| [(results.clone(), true), (results, false)])
         {
             let listener = Listener::Events("/chat/responses/u1".into());
             let reply_to = Some(ReplyTo { listener, stream, request_id: None });
-            let with = simulate(Script { reply_to, mirror_results, ..script() });
+            let with = simulate(Script { reply_to, reply_results, ..script() });
             let printed = |timeline: &Timeline| {
-                let others = timeline.effects.iter().filter(|(_, effect)| !matches!(effect, Effect::Mirror(_)));
+                let others = timeline.effects.iter().filter(|(_, effect)| !matches!(effect, Effect::SendReplies(_)));
                 others.map(|(at, effect)| print_effect(*at, effect)).collect::<String>()
             };
             assert_eq!(printed(&with), printed(&without), "{}", path.display());
@@ -82,8 +82,8 @@ fn check(path: &Path) -> Result<(), String> {
     check_invariants(&timeline, &limits, &model_text)
         .map_err(|invariant| format!("{}: broken: {invariant}", path.display()))?;
     let mut actual: String = timeline.effects.iter().map(|(at, effect)| print_effect(*at, effect)).collect();
-    if timeline.skipped_copies > 0 {
-        writeln!(actual, "copies skipped: {}", timeline.skipped_copies).unwrap();
+    if timeline.skipped_replies > 0 {
+        writeln!(actual, "replies skipped: {}", timeline.skipped_replies).unwrap();
     }
     if env::var_os("UPDATE_EXPECT").is_some() {
         fs::write(path, format!("{}\n\n{DIVIDER}{actual}", script_text.trim_end())).unwrap();
@@ -193,7 +193,7 @@ fn mutations(timeline: &Timeline) -> impl Iterator<Item = &Mutation> {
         | Effect::RunTool(_)
         | Effect::StopTools
         | Effect::Write(DirectWrite::RenewLease(_))
-        | Effect::Mirror(_)
+        | Effect::SendReplies(_)
         | Effect::End(_) => None,
     })
 }
@@ -219,15 +219,15 @@ fn print_effect(at: Duration, effect: &Effect) -> String {
         Effect::Write(DirectWrite::StoreEvent(event)) => {
             format!("write #{} {}", event.sequence, print_update(&event.update))
         }
-        Effect::Mirror(request) => {
-            format!("mirror {}", request.messages.iter().map(print_message_to_client).collect::<Vec<_>>().join(", "))
+        Effect::SendReplies(request) => {
+            format!("replies {}", request.messages.iter().map(print_message_to_client).collect::<Vec<_>>().join(", "))
         }
         Effect::End(end) => format!("end: {end:?}"),
     };
     format!("{:>6} {printed}\n", at.as_millis())
 }
 
-fn print_message_to_client(message: &MirrorMessage) -> String {
+fn print_message_to_client(message: &ReplyMessage) -> String {
     let sequence = message.sequence;
     match message.kind {
         MessageKind::Delta => format!("#{sequence}"),

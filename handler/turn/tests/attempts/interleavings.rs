@@ -14,9 +14,9 @@ use turn::{
     effect::{AttemptEnd, Effect},
     knowledge::{KnowledgeFailure, Passage, RetrievalError},
     limits::Limits,
-    mirror::{Listener, MessageKind, MirrorFailure, MirrorRequest, ReplyTo},
     model::{CitedPassage, ModelError, ModelStop, StreamEvent, ToolOutput},
     mutation::{Accepted, Mutation, PublishFailure, Update, Wait},
+    replies::{Listener, MessageKind, ReplyFailure, ReplyRequest, ReplyTo},
     retrieval::RetrievalResult,
     tool::{ToolOutcome, ToolRun},
 };
@@ -24,7 +24,7 @@ use turn::{
 use crate::{
     golden::{event_size, json_len},
     received_text::ReceivedText,
-    script::{self, MirrorResult, PublishResult, Script, WriteResult, tool},
+    script::{self, PublishResult, ReplyResult, Script, WriteResult, tool},
     simulation::{attempt_start, update_text},
 };
 
@@ -60,8 +60,8 @@ enum ExternalEvent {
     StepWithCalls(Vec<(&'static str, &'static str)>),
     /// The search in flight gets its result.
     Retrieved(RetrievalResult),
-    /// The request of the mirror in flight gets its result.
-    Mirrored(MirrorResult),
+    /// The request with replies in flight gets its result.
+    RepliesSent(ReplyResult),
     /// The tool that was started first ends.
     ToolFinished(ToolStatus),
     TimePasses(Duration),
@@ -112,7 +112,7 @@ proptest! {
         }
         let has_time = environment.now + RECOVERY_TIME < environment.deadlines.give_up_at;
         environment.run_to_end(remainder);
-        environment.finish_mirror();
+        environment.finish_replies();
         if remainder == Remainder::AllHealthy && has_time {
             prop_assert!(environment.is_turn_closed(), "the turn is closed once everything is healthy");
         }
@@ -145,7 +145,7 @@ fn external_event() -> impl Strategy<Value = ExternalEvent> {
         30 => publish_result().prop_map(ExternalEvent::Published),
         12 => write_result().prop_map(ExternalEvent::Written),
         6 => retrieval_result().prop_map(ExternalEvent::Retrieved),
-        12 => mirror_result().prop_map(ExternalEvent::Mirrored),
+        12 => reply_result().prop_map(ExternalEvent::RepliesSent),
         6 => (0_u32..3, 0_usize..3).prop_map(|(block, index)| {
             let source = Some(format!("s3://bucket/{index}.md"));
             let cited = CitedPassage { source, search_result_index: Some(index), text: String::new() };
@@ -193,12 +193,12 @@ fn publish_result() -> impl Strategy<Value = PublishResult> {
     ]
 }
 
-fn mirror_result() -> impl Strategy<Value = MirrorResult> {
+fn reply_result() -> impl Strategy<Value = ReplyResult> {
     prop_oneof![
         40 => Just(Ok(())),
-        20 => Just(Err(MirrorFailure::Retryable)),
-        4 => Just(Err(MirrorFailure::Refused)),
-        1 => Just(Err(MirrorFailure::Gone)),
+        20 => Just(Err(ReplyFailure::Retryable)),
+        4 => Just(Err(ReplyFailure::Refused)),
+        1 => Just(Err(ReplyFailure::Gone)),
     ]
 }
 
@@ -226,10 +226,10 @@ struct Environment {
     text_block: Option<u32>,
     publish: Option<Arc<Mutation>>,
     write: Option<DirectWrite>,
-    mirror: Option<Arc<MirrorRequest>>,
-    /// The requests of the mirror that have a result, each once for all its tries.
-    mirrored: Vec<Arc<MirrorRequest>>,
-    /// The sequences of the updates that AppSync has accepted and that the mirror is to copy.
+    reply_request: Option<Arc<ReplyRequest>>,
+    /// The requests with replies that have a result, each once for all its tries.
+    reply_requests: Vec<Arc<ReplyRequest>>,
+    /// The sequences of the updates that AppSync has accepted and that replies are to have.
     accepted: BTreeSet<u32>,
     /// The tools that run.
     tools: Vec<ToolRun>,
@@ -272,8 +272,8 @@ impl Environment {
             text_block: None,
             publish: None,
             write: None,
-            mirror: None,
-            mirrored: Vec::new(),
+            reply_request: None,
+            reply_requests: Vec::new(),
             accepted: BTreeSet::new(),
             tools: Vec::new(),
             starts: BTreeMap::new(),
@@ -311,7 +311,7 @@ impl Environment {
             ExternalEvent::Published(result) => self.on_publish_result(result),
             ExternalEvent::Written(result) => self.on_write_result(result),
             ExternalEvent::Retrieved(result) => self.on_retrieved(result),
-            ExternalEvent::Mirrored(result) => self.on_mirrored(result),
+            ExternalEvent::RepliesSent(result) => self.on_replies_sent(result),
             ExternalEvent::ToolFinished(status) => self.on_tool_finished(status),
             ExternalEvent::TimePasses(time) => self.pass_time(time),
         }
@@ -340,12 +340,12 @@ impl Environment {
         }
     }
 
-    fn on_mirrored(&mut self, result: MirrorResult) {
-        let Some(request) = self.mirror.take() else { return };
-        if self.mirrored.last() != Some(&request) {
-            self.mirrored.push(request);
+    fn on_replies_sent(&mut self, result: ReplyResult) {
+        let Some(request) = self.reply_request.take() else { return };
+        if self.reply_requests.last() != Some(&request) {
+            self.reply_requests.push(request);
         }
-        self.handle(Input::Mirrored(result));
+        self.handle(Input::RepliesSent(result));
     }
 
     fn end_step_with_calls(&mut self, calls: &[(&str, &str)]) {
@@ -459,35 +459,36 @@ impl Environment {
     }
 
     /// Every accepted update is sent once, in order, or skipped. So is the end of the run, which is the last.
-    fn finish_mirror(&mut self) {
-        let mut mirror = self.attempt.take_mirror().unwrap();
-        if self.mirror.is_some() {
-            mirror.on_result(Ok(()), self.now);
-            self.mirrored.extend(self.mirror.take());
+    fn finish_replies(&mut self) {
+        let mut replies = self.attempt.take_replies().unwrap();
+        if self.reply_request.is_some() {
+            replies.on_result(Ok(()), self.now);
+            self.reply_requests.extend(self.reply_request.take());
         }
-        while !mirror.is_idle() {
-            if let Some(request) = mirror.next_request(self.now) {
-                mirror.on_result(Ok(()), self.now);
-                self.mirrored.push(request);
+        while !replies.is_idle() {
+            if let Some(request) = replies.next_request(self.now) {
+                replies.on_result(Ok(()), self.now);
+                self.reply_requests.push(request);
             } else {
-                self.now = mirror.wake_at().unwrap();
+                self.now = replies.wake_at().unwrap();
             }
         }
-        self.mirrored.dedup();
-        let messages = || self.mirrored.iter().flat_map(|request| &request.messages);
+        self.reply_requests.dedup();
+        let messages = || self.reply_requests.iter().flat_map(|request| &request.messages);
         let sent: Vec<u32> = messages().map(|message| message.sequence).collect();
         assert!(sent.is_sorted_by(|one, next| one < next), "messages are sent once and in order: {sent:?}");
-        let copies = messages().filter(|message| message.kind != MessageKind::Answer);
-        let copies: Vec<u32> = copies.map(|message| message.sequence).collect();
-        assert!(copies.iter().all(|sequence| self.accepted.contains(sequence)), "only accepted updates are copied");
-        let answers: Vec<u32> = sent.iter().filter(|sequence| !copies.contains(sequence)).copied().collect();
+        let updates = messages().filter(|message| message.kind != MessageKind::Answer);
+        let updates: Vec<u32> = updates.map(|message| message.sequence).collect();
+        assert!(updates.iter().all(|sequence| self.accepted.contains(sequence)), "only accepted updates are sent");
+        let answers: Vec<u32> = sent.iter().filter(|sequence| !updates.contains(sequence)).copied().collect();
         let last_sequence = self.sent.keys().last().copied();
         let is_end = |sequence: &u32| Some(*sequence) == last_sequence || self.is_wait(*sequence);
         assert!(answers.iter().all(is_end), "the answer is about the update that ends the run: {answers:?}");
-        let has_end = self.end.is_some_and(AttemptEnd::ends_work);
+        // A later run may supersede an attempt whose end is written and not announced yet.
+        let has_end = self.is_closing_event_written || self.end.is_some_and(AttemptEnd::ends_work);
         assert!(answers.len() <= usize::from(has_end), "a run has one answer, at its end: {answers:?}");
         let unsent = self.accepted.len() + usize::from(has_end) - sent.len();
-        assert!(mirror.skipped() as usize >= unsent, "what is not sent is skipped");
+        assert!(replies.skipped() as usize >= unsent, "what is not sent is skipped");
     }
 
     fn is_wait(&self, sequence: u32) -> bool {
@@ -518,9 +519,9 @@ impl Environment {
                 Effect::StopTools => self.tools.clear(),
                 Effect::Publish(mutation) => self.publish(mutation),
                 Effect::Write(write) => self.write(write),
-                Effect::Mirror(request) => {
-                    assert!(self.mirror.is_none(), "one request of the mirror at a time");
-                    self.mirror = Some(request);
+                Effect::SendReplies(request) => {
+                    assert!(self.reply_request.is_none(), "one request with replies at a time");
+                    self.reply_request = Some(request);
                 }
                 Effect::End(end) => self.end = Some(end),
             }

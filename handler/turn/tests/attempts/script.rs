@@ -34,9 +34,9 @@
 //! appsync 100..60000 retryable   the result of every publish sent in that time; without an end: from then on
 //! write 3 retryable 100          the result of writing sequence 3 directly; one line per try
 //! renew accepted CANCELLING      the result of renewing the lease; one line per renewal
-//! reply-to events stream         the answer goes to a channel, and copies of the updates; also events alone,
+//! reply-to events stream         the answer goes to a channel, and the updates; also events alone,
 //!                                and websocket, to a connection
-//! mirror retryable 100           the result of the mirror's next request; also accepted, refused, gone and,
+//! replies retryable 100           the result of the next request with replies; also accepted, refused, gone and,
 //!                                for no result ever, never
 //! ```
 //! Results are `accepted STATUS`, `retryable`, `stale` and, of AppSync only, `refused`. The default is
@@ -56,9 +56,9 @@ use turn::{
     knowledge::{Knowledge, KnowledgeFailure, KnowledgeMode, Passage, RetrievalError},
     knowledge_tool::search_tool,
     limits::Limits,
-    mirror::{Connection, Listener, MirrorFailure, ReplyTo},
     model::{CitedPassage, ModelError, ModelStop, StreamEvent, ToolOutput},
     mutation::PublishFailure,
+    replies::{Connection, Listener, ReplyFailure, ReplyTo},
     retrieval::RetrievalResult,
     tool::{CallAnswer, LambdaTool, StoredCalls, Tool, ToolApproval, ToolEffect, ToolOutcome, ToolTarget, True},
 };
@@ -89,13 +89,13 @@ pub struct Script {
     pub writes: HashMap<u32, VecDeque<Scripted<WriteResult>>>,
     pub renewals: VecDeque<Scripted<WriteResult>>,
     pub reply_to: Option<ReplyTo>,
-    /// The results of the mirror's requests. `None`: no result ever. Later ones are accepted.
-    pub mirror_results: VecDeque<Option<Scripted<MirrorResult>>>,
+    /// The results of requests with replies. `None`: no result ever. Later ones are accepted.
+    pub reply_results: VecDeque<Option<Scripted<ReplyResult>>>,
     pub appsync_periods: Vec<AppSyncPeriod>,
 }
 
 pub type PublishResult = Result<TurnStatus, PublishFailure>;
-pub type MirrorResult = Result<(), MirrorFailure>;
+pub type ReplyResult = Result<(), ReplyFailure>;
 pub type WriteResult = Result<TurnStatus, WriteFailure>;
 
 #[derive(Clone, Copy, Debug)]
@@ -155,7 +155,7 @@ impl Default for Script {
             writes: HashMap::new(),
             renewals: VecDeque::new(),
             reply_to: None,
-            mirror_results: VecDeque::new(),
+            reply_results: VecDeque::new(),
             appsync_periods: Vec::new(),
         }
     }
@@ -237,8 +237,8 @@ impl Script {
                 tries.push_back(parse_scripted(result, parse_write_result)?);
             }
             "reply-to" => self.reply_to = Some(parse_reply_to(rest)?),
-            "mirror" if rest == "never" => self.mirror_results.push_back(None),
-            "mirror" => self.mirror_results.push_back(Some(parse_scripted(rest, parse_mirror_result)?)),
+            "replies" if rest == "never" => self.reply_results.push_back(None),
+            "replies" => self.reply_results.push_back(Some(parse_scripted(rest, parse_reply_result)?)),
             "renew" => self.renewals.push_back(parse_scripted(rest, parse_write_result)?),
             "appsync" => self.appsync_periods.push(parse_appsync_period(rest)?),
             _ => self.parse_model_steps(line)?,
@@ -284,12 +284,12 @@ fn parse_write_result(text: &str) -> Option<WriteResult> {
     })
 }
 
-fn parse_mirror_result(text: &str) -> Option<MirrorResult> {
+fn parse_reply_result(text: &str) -> Option<ReplyResult> {
     Some(match text {
         "accepted" => Ok(()),
-        "retryable" => Err(MirrorFailure::Retryable),
-        "refused" => Err(MirrorFailure::Refused),
-        "gone" => Err(MirrorFailure::Gone),
+        "retryable" => Err(ReplyFailure::Retryable),
+        "refused" => Err(ReplyFailure::Refused),
+        "gone" => Err(ReplyFailure::Gone),
         _ => return None,
     })
 }
@@ -303,7 +303,7 @@ fn parse_reply_to(text: &str) -> Option<ReplyTo> {
     let listener = match listener {
         "events" => Listener::Events("/chat/responses/u1".into()),
         "websocket" => {
-            Listener::Websocket(Connection { connection_id: "L0SM9cOFvHcCIhw=".into(), user_id: "u1".into() })
+            Listener::WebSocket(Connection { connection_id: "L0SM9cOFvHcCIhw=".into(), user_id: "u1".into() })
         }
         _ => return None,
     };

@@ -14,24 +14,24 @@ use turn::{
     direct_write::DirectWrite,
     effect::{AttemptEnd, Effect},
     knowledge::KnowledgeMode,
-    mirror::Mirror,
     model::{ModelRequest, StreamEvent},
     mutation::{Accepted, Mutation, Update},
+    replies::Replies,
     request::Agent,
     retrieval::RetrievalResult,
     tool::{Caller, ToolRun},
     transcript::TranscriptInput,
 };
 
-use crate::script::{MirrorResult, ModelStep, PublishResult, Script, Scripted, WriteResult};
+use crate::script::{ModelStep, PublishResult, ReplyResult, Script, Scripted, WriteResult};
 
 /// The effects of an attempt, with their times since its start.
 pub struct Timeline {
     pub effects: Vec<(Duration, Effect)>,
     /// The deltas that reached the attempt before its stream was closed.
     pub deltas: Vec<ReceivedDelta>,
-    /// How many messages the mirror skipped.
-    pub skipped_copies: u32,
+    /// How many replies were skipped.
+    pub skipped_replies: u32,
     pub end: AttemptEnd,
 }
 
@@ -54,8 +54,8 @@ struct Simulation {
     keeps_update: bool,
     /// The update whose publish is in flight, as subscribers get it.
     update: Option<String>,
-    /// The request of the mirror in flight. Without a time it gets no result.
-    mirror: Option<(Option<Instant>, MirrorResult)>,
+    /// The request with replies in flight. Without a time it gets no result.
+    reply_request: Option<(Option<Instant>, ReplyResult)>,
     search_count: u32,
     /// The search in flight, with its result.
     search: Option<(Instant, RetrievalResult)>,
@@ -63,7 +63,7 @@ struct Simulation {
     tools: Vec<(Instant, Input)>,
     effects: Vec<(Duration, Effect)>,
     deltas: Vec<ReceivedDelta>,
-    skipped_copies: u32,
+    skipped_replies: u32,
 }
 
 #[expect(clippy::disallowed_methods, reason = "a simulation needs some moment to start from")]
@@ -79,21 +79,21 @@ pub fn simulate(script: Script) -> Timeline {
         write: None,
         keeps_update: false,
         update: None,
-        mirror: None,
+        reply_request: None,
         search_count: 0,
         search: None,
         tools: Vec::new(),
         effects: Vec::new(),
         deltas: Vec::new(),
-        skipped_copies: 0,
+        skipped_replies: 0,
     };
     loop {
         while let Some(effect) = attempt.next_effect(simulation.now) {
             if let Effect::End(end) = effect {
                 simulation.record(effect);
-                simulation.send_remaining_copies(attempt.take_mirror());
-                let Simulation { effects, deltas, skipped_copies, .. } = simulation;
-                return Timeline { effects, deltas, skipped_copies, end };
+                simulation.send_remaining_replies(attempt.take_replies());
+                let Simulation { effects, deltas, skipped_replies, .. } = simulation;
+                return Timeline { effects, deltas, skipped_replies, end };
             }
             if let Effect::Publish(mutation) = &effect {
                 simulation.keeps_update = attempt.keeps_update(mutation);
@@ -116,7 +116,7 @@ impl Simulation {
             Effect::StopTools => self.tools.clear(),
             Effect::Publish(mutation) => self.publish(mutation),
             Effect::Write(write) => self.write(write),
-            Effect::Mirror(_) => self.mirror(),
+            Effect::SendReplies(_) => self.send_replies(),
             Effect::End(_) => {}
         }
         self.record(effect);
@@ -158,37 +158,37 @@ impl Simulation {
         self.update = self.keeps_update.then(|| update_text(mutation));
     }
 
-    fn mirror(&mut self) {
-        assert!(self.mirror.is_none(), "only one request of the mirror is in flight");
+    fn send_replies(&mut self) {
+        assert!(self.reply_request.is_none(), "only one request with replies is in flight");
         let default = Some(Scripted { result: Ok(()), latency: None });
-        self.mirror = Some(match self.script.mirror_results.pop_front().unwrap_or(default) {
+        self.reply_request = Some(match self.script.reply_results.pop_front().unwrap_or(default) {
             Some(scripted) => (Some(self.now + self.latency(scripted)), scripted.result),
             None => (None, Ok(())),
         });
     }
 
     /// What the event loop does after the end of an attempt.
-    fn send_remaining_copies(&mut self, mirror: Option<Mirror>) {
-        let Some(mut mirror) = mirror else { return };
-        let timeout = self.script.limits.mirror_timeout;
+    fn send_remaining_replies(&mut self, replies: Option<Replies>) {
+        let Some(mut replies) = replies else { return };
+        let timeout = self.script.limits.reply_timeout;
         let until = self.now + timeout;
-        self.send_copies_until(until - timeout / 2, &mut mirror);
-        mirror.skip_updates(self.now);
-        self.send_copies_until(until, &mut mirror);
-        self.skipped_copies = mirror.skipped();
+        self.send_replies_until(until - timeout / 2, &mut replies);
+        replies.skip_updates(self.now);
+        self.send_replies_until(until, &mut replies);
+        self.skipped_replies = replies.skipped();
     }
 
-    fn send_copies_until(&mut self, until: Instant, mirror: &mut Mirror) {
-        while !mirror.is_idle() && self.now < until {
-            if let Some(request) = mirror.next_request(self.now) {
-                self.perform(Effect::Mirror(request));
+    fn send_replies_until(&mut self, until: Instant, replies: &mut Replies) {
+        while !replies.is_idle() && self.now < until {
+            if let Some(request) = replies.next_request(self.now) {
+                self.perform(Effect::SendReplies(request));
             }
-            let wake_at = mirror.wake_at().map_or(until, |at| at.min(until));
-            let result_at = self.mirror.as_ref().and_then(|(at, _)| *at).filter(|at| *at <= wake_at);
+            let wake_at = replies.wake_at().map_or(until, |at| at.min(until));
+            let result_at = self.reply_request.as_ref().and_then(|(at, _)| *at).filter(|at| *at <= wake_at);
             self.now = self.now.max(result_at.unwrap_or(wake_at));
             if result_at.is_some() {
-                let (_, result) = self.mirror.take().expect("a request is in flight");
-                mirror.on_result(result, self.now);
+                let (_, result) = self.reply_request.take().expect("a request is in flight");
+                replies.on_result(result, self.now);
             }
         }
     }
@@ -221,9 +221,9 @@ impl Simulation {
         let written_at = self.write.as_ref().map(|(at, _)| *at);
         let model_at = self.model_stream.front().map(|(at, _)| *at);
         let found_at = self.search.as_ref().map(|(at, _)| *at);
-        let mirrored_at = self.mirror.as_ref().and_then(|(at, _)| *at);
+        let replies_sent_at = self.reply_request.as_ref().and_then(|(at, _)| *at);
         let tool_at = self.tools.iter().map(|(at, _)| *at).min();
-        let inputs_at = [published_at, written_at, found_at, tool_at, mirrored_at, model_at];
+        let inputs_at = [published_at, written_at, found_at, tool_at, replies_sent_at, model_at];
         let next = inputs_at.into_iter().flatten().fold(wake_at, Instant::min);
         self.now = self.now.max(next);
         if published_at == Some(next) {
@@ -240,8 +240,8 @@ impl Simulation {
         if let Some(index) = self.tools.iter().position(|(at, _)| *at == next) {
             return self.tools.remove(index).1;
         }
-        if mirrored_at == Some(next) {
-            return Input::Mirrored(self.mirror.take().expect("a request is in flight").1);
+        if replies_sent_at == Some(next) {
+            return Input::RepliesSent(self.reply_request.take().expect("a request is in flight").1);
         }
         if model_at == Some(next) {
             return self.next_model_step();

@@ -1,15 +1,18 @@
-//! The messages of a mirror, as JSON texts.
-use api::types::{Citation, Failure, ToolCall, TurnStatus};
+//! Replies as JSON texts.
+use api::{
+    json_size::fitting_prefix,
+    types::{Citation, Failure, ToolCall, TurnStatus},
+};
 use serde::Serialize;
 
 use super::{
     reply_to::{Listener, ReplyTo},
     run_end::RunEnd,
 };
-use crate::{claim::Claim, json_size::fitting_prefix};
+use crate::claim::Claim;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MirrorMessage {
+pub struct ReplyMessage {
     pub sequence: u32,
     pub kind: MessageKind,
     /// JSON text.
@@ -39,7 +42,7 @@ pub struct MessageWriter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Events,
-    Websocket,
+    WebSocket,
 }
 
 #[derive(Serialize)]
@@ -106,32 +109,32 @@ impl MessageWriter {
         let max_bytes = listener.request_limits().bytes;
         let format = match listener {
             Listener::Events(_) => Format::Events,
-            Listener::Websocket(_) => Format::Websocket,
+            Listener::WebSocket(_) => Format::WebSocket,
         };
         Self { format, request_id, claim, max_bytes }
     }
 
     /// `update`: the JSON text of an object, as subscribers get it.
-    pub fn delta(&self, sequence: u32, update: &str) -> MirrorMessage {
+    pub fn delta(&self, sequence: u32, update: &str) -> ReplyMessage {
         let text = self.with_head(update);
         match text.filter(|text| text.len() <= self.max_bytes) {
-            Some(text) => MirrorMessage { sequence, kind: MessageKind::Delta, text },
-            None => MirrorMessage { sequence, kind: MessageKind::Reference, text: self.reference(sequence) },
+            Some(text) => ReplyMessage { sequence, kind: MessageKind::Delta, text },
+            None => ReplyMessage { sequence, kind: MessageKind::Reference, text: self.reference(sequence) },
         }
     }
 
     /// In as many parts as needed.
-    pub fn answer(&self, end: &RunEnd) -> Vec<MirrorMessage> {
+    pub fn answer(&self, end: &RunEnd) -> Vec<ReplyMessage> {
         let parts = self.parts(end);
-        let count = parts.len();
+        let count = parts.full.len() + 1;
         let message = |(index, part): (usize, &AnswerPart)| {
             let is_last = index + 1 == count;
             let mut message = self.answer_part(end, part);
             (message.part, message.parts) = if count > 1 { (Some(index + 1), Some(count)) } else { (None, None) };
             message.truncated = (is_last && parts.is_truncated).then_some(true);
-            MirrorMessage { sequence: end.sequence, kind: MessageKind::Answer, text: to_json(&message) }
+            ReplyMessage { sequence: end.sequence, kind: MessageKind::Answer, text: to_json(&message) }
         };
-        parts.list.iter().enumerate().map(message).collect()
+        parts.full.iter().chain([&parts.last]).enumerate().map(message).collect()
     }
 
     fn head(&self, kind: &'static str) -> Head<'_> {
@@ -203,7 +206,9 @@ struct AnswerPart<'a> {
 /// The parts of an answer, each of which fits into one message. The text fills one after the other, and what
 /// else there is follows from the last of them on.
 struct AnswerParts<'a> {
-    list: Vec<AnswerPart<'a>>,
+    /// Those before the last.
+    full: Vec<AnswerPart<'a>>,
+    last: AnswerPart<'a>,
     /// For the content of a part, in bytes.
     room: usize,
     /// Of the last part's room.
@@ -213,27 +218,19 @@ struct AnswerParts<'a> {
 
 impl<'a> AnswerParts<'a> {
     fn new(room: usize) -> Self {
-        Self { list: vec![AnswerPart::default()], room, used: 0, is_truncated: false }
-    }
-
-    fn len(&self) -> usize {
-        self.list.len()
+        Self { full: Vec::new(), last: AnswerPart::default(), room, used: 0, is_truncated: false }
     }
 
     fn add_part(&mut self) {
-        self.list.push(AnswerPart::default());
+        self.full.push(std::mem::take(&mut self.last));
         self.used = 0;
-    }
-
-    fn last(&mut self) -> &mut AnswerPart<'a> {
-        self.list.last_mut().expect("there is always a part")
     }
 
     fn push_text(&mut self, mut text: &'a str) {
         loop {
             let fit = fitting_prefix(text, self.room - self.used);
             let (head, tail) = text.split_at(fit.cut);
-            self.last().text = head;
+            self.last.text = head;
             self.used += fit.size;
             if tail.is_empty() || head.is_empty() {
                 self.is_truncated |= !tail.is_empty();
@@ -259,7 +256,7 @@ impl<'a> AnswerParts<'a> {
             let bytes = item_bytes + if is_new_list { list_bytes } else { 0 };
             if self.used + bytes <= self.room {
                 self.used += bytes;
-                *list_of(self.last()) = &items[first..=index];
+                *list_of(&mut self.last) = &items[first..=index];
                 continue;
             }
             first = index;
@@ -271,7 +268,7 @@ impl<'a> AnswerParts<'a> {
             }
             self.add_part();
             self.used = item_bytes + list_bytes;
-            *list_of(self.last()) = &items[first..=index];
+            *list_of(&mut self.last) = &items[first..=index];
         }
     }
 
@@ -282,7 +279,7 @@ impl<'a> AnswerParts<'a> {
             self.add_part();
         }
         self.used += bytes;
-        self.last().failure = Some(failure);
+        self.last.failure = Some(failure);
     }
 }
 
@@ -310,7 +307,7 @@ mod tests {
         MessageWriter::new(reply_to, claim())
     }
 
-    fn parse(message: &MirrorMessage) -> Value {
+    fn parse(message: &ReplyMessage) -> Value {
         serde_json::from_str(&message.text).unwrap()
     }
 

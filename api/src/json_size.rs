@@ -35,6 +35,7 @@ pub fn fitting_suffix(text: &str, limit: usize) -> Fit {
     fit
 }
 
+/// Of a whole text.
 pub fn json_size(text: &str) -> usize {
     text.chars().map(json_char_size).sum()
 }

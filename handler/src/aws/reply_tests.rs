@@ -1,4 +1,4 @@
-//! Copies of updates against an HTTP server that answers as AppSync Events and API Gateway do.
+//! Replies against an HTTP server that answers as AppSync Events and API Gateway do.
 use std::sync::{Arc, Mutex};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -12,7 +12,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use turn::mirror::{Connection, MessageKind, MirrorFailure, MirrorMessage};
+use turn::replies::{Connection, MessageKind, ReplyFailure, ReplyMessage};
 
 use super::{
     connections::{self, Connections},
@@ -72,8 +72,8 @@ fn signed_http() -> SignedHttp {
     signed_http::from_config(http_client().unwrap(), &config).unwrap()
 }
 
-fn messages<const N: usize>(texts: [&str; N]) -> Vec<MirrorMessage> {
-    let message = |(index, text): (usize, &str)| MirrorMessage {
+fn messages<const N: usize>(texts: [&str; N]) -> Vec<ReplyMessage> {
+    let message = |(index, text): (usize, &str)| ReplyMessage {
         sequence: index as u32 + 1,
         text: text.to_owned(),
         kind: MessageKind::Delta,
@@ -107,7 +107,7 @@ async fn failed_event_of_a_publish_is_not_repeated() {
 
 #[tokio::test]
 async fn errors_of_events_say_whether_to_try_again() {
-    use MirrorFailure::{Refused, Retryable};
+    use ReplyFailure::{Refused, Retryable};
     let cases = [(400, Refused), (401, Refused), (404, Refused), (410, Refused), (429, Retryable), (503, Retryable)];
     for (status, expected) in cases {
         let (_, url) = Server::start(&[status], json!({ "errors": [] })).await;
@@ -133,7 +133,7 @@ async fn connection_gets_each_message_as_it_is() {
 
 #[tokio::test]
 async fn errors_of_a_connection_say_whether_it_is_gone_and_then_it_is_deleted() {
-    use MirrorFailure::{Gone, Refused, Retryable};
+    use ReplyFailure::{Gone, Refused, Retryable};
     let cases = [(400, Refused), (403, Refused), (410, Gone), (413, Refused), (429, Retryable), (500, Retryable)];
     for (status, expected) in cases {
         let (server, url) = Server::start(&[200, status], Value::Null).await;

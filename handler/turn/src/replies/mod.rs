@@ -1,10 +1,10 @@
-//! Copies of published updates for a client that listens elsewhere: at a channel of AppSync Events, or at a
+//! Replies: messages to a client of another entry point, which listens at a channel of AppSync Events or at a
 //! connection of a WebSocket API.
 //!
-//! The mirror takes the updates that AppSync has accepted, in their order, and the end of the run as one
-//! answer. It has a request of its own in flight, so it neither delays nor repeats a publish, and nothing of
-//! the attempt depends on it. What it cannot deliver in time it skips, updates before answers: the client
-//! sees a gap in the sequence, and reads the turn.
+//! They are made of the updates that AppSync has accepted, in their order, and of the end of the run as one
+//! answer. They have a request of their own in flight, so they neither delay nor repeat a publish, and nothing
+//! of the attempt depends on them. What cannot be delivered in time is skipped, updates before answers: the
+//! client sees a gap in the sequence, and reads the turn.
 mod message;
 mod reply_to;
 mod run_end;
@@ -12,7 +12,7 @@ mod stored_answer;
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
-use api::backoff::Backoff;
+use api::{backoff::Backoff, message_limits::MAX_TRIES};
 
 use crate::{
     claim::Claim,
@@ -22,7 +22,7 @@ use crate::{
 use message::MessageWriter;
 use run_end::StepText;
 
-pub use message::{MessageKind, MirrorMessage};
+pub use message::{MessageKind, ReplyMessage};
 pub use reply_to::{Connection, Listener, ReplyTo, RequestLimits};
 pub use run_end::{MAX_ANSWER_BYTES, RunEnd};
 pub use stored_answer::StoredAnswer;
@@ -31,21 +31,21 @@ pub use stored_answer::StoredAnswer;
 /// no answer: there is one a run, of at most [`MAX_ANSWER_BYTES`].
 pub const MAX_QUEUE_BYTES: usize = 1_000_000;
 pub const MAX_QUEUED_MESSAGES: usize = 256;
-/// How often a request is sent before its messages are skipped.
-pub const MAX_TRIES: u32 = 3;
 
 /// Messages to send in one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MirrorRequest {
+pub struct ReplyRequest {
     pub listener: Listener,
     /// Ascending by sequence. At least one.
-    pub messages: Vec<MirrorMessage>,
+    pub messages: Vec<ReplyMessage>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MirrorFailure {
+pub enum ReplyFailure {
     /// The client has gone: nothing more is sent.
     Gone,
+    /// The deployment does not have the client's entry point: nothing more is sent.
+    NotDeployed,
     /// The request may succeed later.
     Retryable,
     /// The request would fail again.
@@ -53,20 +53,20 @@ pub enum MirrorFailure {
 }
 
 #[derive(Debug)]
-pub struct Mirror {
+pub struct Replies {
     listener: Listener,
     is_streaming: bool,
     writer: MessageWriter,
     limits: RequestLimits,
-    queue: VecDeque<MirrorMessage>,
+    queue: VecDeque<ReplyMessage>,
     queued_bytes: usize,
-    requests: Outbox<Arc<MirrorRequest>>,
+    requests: Outbox<Arc<ReplyRequest>>,
     /// How often the current request has failed.
     failures: u32,
     /// The sequence of the newest update that was taken.
     last_sequence: u32,
     skipped: u32,
-    is_gone: bool,
+    is_closed: bool,
     /// Whether the end of the run was taken, after which no update is sent.
     is_answered: bool,
     /// Whether only answers are still worth a try.
@@ -78,7 +78,7 @@ pub struct Mirror {
     wait: Option<RunEnd>,
 }
 
-impl Mirror {
+impl Replies {
     pub fn new(reply_to: ReplyTo, claim: Claim, retry: Backoff, jitter_seed: u64) -> Self {
         Self {
             listener: reply_to.listener.clone(),
@@ -91,7 +91,7 @@ impl Mirror {
             failures: 0,
             last_sequence: 0,
             skipped: 0,
-            is_gone: false,
+            is_closed: false,
             is_answered: false,
             is_hurried: false,
             step: StepText::default(),
@@ -164,7 +164,7 @@ impl Mirror {
     }
 
     /// The request to send now. At most one is in flight.
-    pub fn next_request(&mut self, now: Instant) -> Option<Arc<MirrorRequest>> {
+    pub fn next_request(&mut self, now: Instant) -> Option<Arc<ReplyRequest>> {
         if self.requests.is_idle()
             && let Some(request) = self.take_request()
         {
@@ -179,14 +179,14 @@ impl Mirror {
         self.requests.due_at()
     }
 
-    pub fn on_result(&mut self, result: Result<(), MirrorFailure>, now: Instant) {
+    pub fn on_result(&mut self, result: Result<(), ReplyFailure>, now: Instant) {
         match result {
             Ok(()) => {
                 self.requests.on_accepted();
             }
-            Err(MirrorFailure::Gone) => self.end(),
-            Err(MirrorFailure::Refused) => self.skip_request(),
-            Err(MirrorFailure::Retryable) => {
+            Err(ReplyFailure::Gone | ReplyFailure::NotDeployed) => self.close(),
+            Err(ReplyFailure::Refused) => self.skip_request(),
+            Err(ReplyFailure::Retryable) => {
                 self.failures += 1;
                 let is_worth_a_try =
                     !self.is_hurried || self.requests.in_flight().is_some_and(|sent| sent.has_answer());
@@ -228,8 +228,8 @@ impl Mirror {
         self.skipped
     }
 
-    fn push(&mut self, message: MirrorMessage) {
-        if self.is_gone {
+    fn push(&mut self, message: ReplyMessage) {
+        if self.is_closed {
             self.skipped += 1;
             return;
         }
@@ -244,7 +244,7 @@ impl Mirror {
     }
 
     /// The oldest messages that fit into one request.
-    fn take_request(&mut self) -> Option<MirrorRequest> {
+    fn take_request(&mut self) -> Option<ReplyRequest> {
         let mut messages = vec![self.pop()?];
         let mut bytes = messages[0].text.len();
         while messages.len() < self.limits.messages
@@ -254,10 +254,10 @@ impl Mirror {
             bytes += next.text.len();
             messages.extend(self.pop());
         }
-        Some(MirrorRequest { listener: self.listener.clone(), messages })
+        Some(ReplyRequest { listener: self.listener.clone(), messages })
     }
 
-    fn pop(&mut self) -> Option<MirrorMessage> {
+    fn pop(&mut self) -> Option<ReplyMessage> {
         let message = self.queue.pop_front()?;
         self.queued_bytes -= message.text.len();
         Some(message)
@@ -269,8 +269,8 @@ impl Mirror {
         self.skipped += request.map_or(0, |request| request.messages.len() as u32);
     }
 
-    fn end(&mut self) {
-        self.is_gone = true;
+    fn close(&mut self) {
+        self.is_closed = true;
         self.skip_request();
         self.skipped += self.queue.len() as u32;
         self.queue.clear();
@@ -278,7 +278,7 @@ impl Mirror {
     }
 }
 
-impl MirrorRequest {
+impl ReplyRequest {
     fn has_answer(&self) -> bool {
         self.messages.iter().any(|message| message.kind == MessageKind::Answer)
     }
@@ -314,11 +314,11 @@ mod tests {
 
     pub fn websocket() -> ReplyTo {
         let connection = Connection { connection_id: "abc=".into(), user_id: "ann".into() };
-        ReplyTo { listener: Listener::Websocket(connection), stream: true, request_id: None }
+        ReplyTo { listener: Listener::WebSocket(connection), stream: true, request_id: None }
     }
 
-    fn mirror(reply_to: ReplyTo) -> Mirror {
-        Mirror::new(reply_to, claim(), Backoff::half_jitter(Duration::from_millis(100), Duration::from_secs(1)), 0)
+    fn replies(reply_to: ReplyTo) -> Replies {
+        Replies::new(reply_to, claim(), Backoff::half_jitter(Duration::from_millis(100), Duration::from_secs(1)), 0)
     }
 
     pub fn run_end(sequence: u32, text: &str) -> RunEnd {
@@ -333,16 +333,16 @@ mod tests {
         }
     }
 
-    fn sequences(request: &MirrorRequest) -> Vec<u32> {
+    fn sequences(request: &ReplyRequest) -> Vec<u32> {
         request.messages.iter().map(|message| message.sequence).collect()
     }
 
     /// Sends everything that waits and returns the sequences of each request.
-    fn drain(mirror: &mut Mirror, now: Instant) -> Vec<Vec<u32>> {
+    fn drain(replies: &mut Replies, now: Instant) -> Vec<Vec<u32>> {
         let mut requests = Vec::new();
-        while let Some(request) = mirror.next_request(now) {
+        while let Some(request) = replies.next_request(now) {
             requests.push(sequences(&request));
-            mirror.on_result(Ok(()), now);
+            replies.on_result(Ok(()), now);
         }
         requests
     }
@@ -368,57 +368,57 @@ mod tests {
         })
     }
 
-    fn deliver(mirror: &mut Mirror, sequence: u32, update: Update) {
+    fn deliver(replies: &mut Replies, sequence: u32, update: Update) {
         let mutation = Mutation { claim: claim(), sequence, update };
-        let keeps_update = mirror.keeps_update(&mutation);
-        mirror.on_delivery(&mutation);
+        let keeps_update = replies.keeps_update(&mutation);
+        replies.on_delivery(&mutation);
         if keeps_update {
-            mirror.push_update(sequence, &json!({ "sequence": sequence }).to_string());
+            replies.push_update(sequence, &json!({ "sequence": sequence }).to_string());
         }
     }
 
     #[test]
     fn one_request_at_a_time_has_at_most_five_events() {
         let now = Instant::now();
-        let mut mirror = mirror(events());
-        mirror.push_update(1, "{}");
-        assert_eq!(sequences(&mirror.next_request(now).unwrap()), [1]);
-        (2..=8).for_each(|sequence| mirror.push_update(sequence, "{}"));
-        assert_eq!(mirror.next_request(now), None, "one request is in flight");
-        mirror.on_result(Ok(()), now);
-        assert_eq!(drain(&mut mirror, now), [vec![2, 3, 4, 5, 6], vec![7, 8]]);
-        assert_eq!((mirror.is_idle(), mirror.skipped()), (true, 0));
+        let mut replies = replies(events());
+        replies.push_update(1, "{}");
+        assert_eq!(sequences(&replies.next_request(now).unwrap()), [1]);
+        (2..=8).for_each(|sequence| replies.push_update(sequence, "{}"));
+        assert_eq!(replies.next_request(now), None, "one request is in flight");
+        replies.on_result(Ok(()), now);
+        assert_eq!(drain(&mut replies, now), [vec![2, 3, 4, 5, 6], vec![7, 8]]);
+        assert_eq!((replies.is_idle(), replies.skipped()), (true, 0));
     }
 
     #[test]
     fn request_has_at_most_240_kb() {
         let now = Instant::now();
-        let mut mirror = mirror(events());
+        let mut replies = replies(events());
         for (sequence, bytes) in [(1, 120_000), (2, 120_000), (3, 100), (4, 240_000), (5, 240_000)] {
-            mirror.push_update(sequence, &update_of_size(&events(), bytes));
+            replies.push_update(sequence, &update_of_size(&events(), bytes));
         }
-        assert_eq!(drain(&mut mirror, now), [vec![1, 2], vec![3], vec![4], vec![5]]);
+        assert_eq!(drain(&mut replies, now), [vec![1, 2], vec![3], vec![4], vec![5]]);
     }
 
     #[test]
     fn connection_gets_one_update_a_request() {
         let now = Instant::now();
-        let mut mirror = mirror(websocket());
-        (1..=3).for_each(|sequence| mirror.push_update(sequence, "{}"));
-        assert_eq!(drain(&mut mirror, now), [[1], [2], [3]]);
+        let mut replies = replies(websocket());
+        (1..=3).for_each(|sequence| replies.push_update(sequence, "{}"));
+        assert_eq!(drain(&mut replies, now), [[1], [2], [3]]);
     }
 
     #[test]
     fn larger_update_is_replaced_by_a_reference() {
         let now = Instant::now();
         for (reply_to, limit) in [(events(), 240_000), (websocket(), 32_000)] {
-            let mut mirror = mirror(reply_to.clone());
-            mirror.push_update(1, &update_of_size(&reply_to, limit));
-            mirror.push_update(2, &update_of_size(&reply_to, limit + 1));
-            let first = mirror.next_request(now).unwrap();
+            let mut replies = replies(reply_to.clone());
+            replies.push_update(1, &update_of_size(&reply_to, limit));
+            replies.push_update(2, &update_of_size(&reply_to, limit + 1));
+            let first = replies.next_request(now).unwrap();
             assert_eq!((first.messages[0].text.len(), first.messages[0].kind), (limit, MessageKind::Delta));
-            mirror.on_result(Ok(()), now);
-            let [message] = mirror.next_request(now).unwrap().messages.clone().try_into().unwrap();
+            replies.on_result(Ok(()), now);
+            let [message] = replies.next_request(now).unwrap().messages.clone().try_into().unwrap();
             let text: Value = serde_json::from_str(&message.text).unwrap();
             let mut expected = json!({
                 "type": "delta", "conversationId": "c1", "turnId": "t1", "attempt": 2, "sequence": 2, "truncated": true,
@@ -433,124 +433,126 @@ mod tests {
     #[test]
     fn failed_request_is_sent_three_times_and_then_skipped() {
         let mut now = Instant::now();
-        let mut mirror = mirror(events());
-        mirror.push_update(1, "{}");
-        let first = mirror.next_request(now).unwrap();
-        mirror.push_update(2, "{}");
+        let mut replies = replies(events());
+        replies.push_update(1, "{}");
+        let first = replies.next_request(now).unwrap();
+        replies.push_update(2, "{}");
         for _ in 1..MAX_TRIES {
-            mirror.on_result(Err(MirrorFailure::Retryable), now);
-            assert_eq!(mirror.next_request(now), None, "a failed request waits");
-            now = mirror.wake_at().unwrap();
-            assert_eq!(mirror.next_request(now), Some(Arc::clone(&first)), "the same request is sent again");
+            replies.on_result(Err(ReplyFailure::Retryable), now);
+            assert_eq!(replies.next_request(now), None, "a failed request waits");
+            now = replies.wake_at().unwrap();
+            assert_eq!(replies.next_request(now), Some(Arc::clone(&first)), "the same request is sent again");
         }
-        mirror.on_result(Err(MirrorFailure::Retryable), now);
-        assert_eq!(drain(&mut mirror, now), [[2]]);
-        assert_eq!(mirror.skipped(), 1);
+        replies.on_result(Err(ReplyFailure::Retryable), now);
+        assert_eq!(drain(&mut replies, now), [[2]]);
+        assert_eq!(replies.skipped(), 1);
     }
 
     #[test]
     fn refused_request_is_skipped_at_once() {
         let now = Instant::now();
-        let mut mirror = mirror(events());
-        mirror.push_update(1, "{}");
-        mirror.next_request(now).unwrap();
-        mirror.push_update(2, "{}");
-        mirror.on_result(Err(MirrorFailure::Refused), now);
-        assert_eq!(drain(&mut mirror, now), [[2]]);
-        assert_eq!(mirror.skipped(), 1);
+        let mut replies = replies(events());
+        replies.push_update(1, "{}");
+        replies.next_request(now).unwrap();
+        replies.push_update(2, "{}");
+        replies.on_result(Err(ReplyFailure::Refused), now);
+        assert_eq!(drain(&mut replies, now), [[2]]);
+        assert_eq!(replies.skipped(), 1);
     }
 
     #[test]
-    fn gone_client_gets_nothing_more() {
+    fn nothing_more_is_sent_to_a_client_that_cannot_be_reached() {
         let now = Instant::now();
-        let mut mirror = mirror(websocket());
-        mirror.push_update(1, "{}");
-        mirror.push_update(2, "{}");
-        mirror.next_request(now).unwrap();
-        mirror.on_result(Err(MirrorFailure::Gone), now);
-        mirror.push_answer(&run_end(3, "So."));
-        assert_eq!((mirror.next_request(now), mirror.wake_at()), (None, None));
-        assert_eq!((mirror.is_idle(), mirror.skipped()), (true, 3));
+        for failure in [ReplyFailure::Gone, ReplyFailure::NotDeployed] {
+            let mut replies = replies(websocket());
+            replies.push_update(1, "{}");
+            replies.push_update(2, "{}");
+            replies.next_request(now).unwrap();
+            replies.on_result(Err(failure), now);
+            replies.push_answer(&run_end(3, "So."));
+            assert_eq!((replies.next_request(now), replies.wake_at()), (None, None));
+            assert_eq!((replies.is_idle(), replies.skipped()), (true, 3));
+        }
     }
 
     #[test]
     fn oldest_updates_are_skipped_where_too_many_wait() {
         let now = Instant::now();
-        let mut mirror = mirror(events());
-        mirror.push_update(1, "{}");
-        mirror.next_request(now).unwrap();
+        let mut replies = replies(events());
+        replies.push_update(1, "{}");
+        replies.next_request(now).unwrap();
         let newest = MAX_QUEUED_MESSAGES as u32 + 4;
-        (2..=newest).for_each(|sequence| mirror.push_update(sequence, "{}"));
-        mirror.on_result(Ok(()), now);
-        let sent: Vec<u32> = drain(&mut mirror, now).concat();
+        (2..=newest).for_each(|sequence| replies.push_update(sequence, "{}"));
+        replies.on_result(Ok(()), now);
+        let sent: Vec<u32> = drain(&mut replies, now).concat();
         assert_eq!(sent, (5..=newest).collect::<Vec<_>>());
-        assert_eq!(mirror.skipped(), 3);
+        assert_eq!(replies.skipped(), 3);
     }
 
     #[test]
     fn oldest_updates_are_skipped_where_too_many_bytes_wait() {
         let now = Instant::now();
-        let mut mirror = mirror(events());
-        (1..=6).for_each(|sequence| mirror.push_update(sequence, &update_of_size(&events(), 200_000)));
-        assert_eq!(drain(&mut mirror, now), [[2], [3], [4], [5], [6]]);
-        assert_eq!(mirror.skipped(), 1);
+        let mut replies = replies(events());
+        (1..=6).for_each(|sequence| replies.push_update(sequence, &update_of_size(&events(), 200_000)));
+        assert_eq!(drain(&mut replies, now), [[2], [3], [4], [5], [6]]);
+        assert_eq!(replies.skipped(), 1);
     }
 
     #[test]
     fn updates_make_room_for_the_answer() {
         let now = Instant::now();
-        let mut mirror = mirror(events());
-        (1..=5).for_each(|sequence| mirror.push_update(sequence, &update_of_size(&events(), 200_000)));
-        mirror.push_answer(&run_end(6, &"x".repeat(700_000)));
-        assert_eq!(drain(&mut mirror, now), [[5], [6], [6], [6]]);
-        assert_eq!(mirror.skipped(), 4);
-        mirror.push_answer(&run_end(7, &"x".repeat(MAX_QUEUE_BYTES + 1)));
-        assert_eq!(drain(&mut mirror, now), [[7]; 5], "no part of an answer is skipped");
-        assert_eq!(mirror.skipped(), 4);
+        let mut replies = replies(events());
+        (1..=5).for_each(|sequence| replies.push_update(sequence, &update_of_size(&events(), 200_000)));
+        replies.push_answer(&run_end(6, &"x".repeat(700_000)));
+        assert_eq!(drain(&mut replies, now), [[5], [6], [6], [6]]);
+        assert_eq!(replies.skipped(), 4);
+        replies.push_answer(&run_end(7, &"x".repeat(MAX_QUEUE_BYTES + 1)));
+        assert_eq!(drain(&mut replies, now), [[7]; 5], "no part of an answer is skipped");
+        assert_eq!(replies.skipped(), 4);
     }
 
     #[test]
     fn update_that_was_taken_before_is_ignored() {
         let now = Instant::now();
-        let mut mirror = mirror(events());
+        let mut replies = replies(events());
         for sequence in [1, 3, 3, 2] {
-            mirror.push_update(sequence, "{}");
+            replies.push_update(sequence, "{}");
         }
-        assert_eq!(drain(&mut mirror, now), [[1, 3]]);
-        assert_eq!(mirror.skipped(), 0);
+        assert_eq!(drain(&mut replies, now), [[1, 3]]);
+        assert_eq!(replies.skipped(), 0);
     }
 
     #[test]
-    fn hurried_mirror_sends_the_answer_alone() {
+    fn hurried_replies_have_the_answer_alone() {
         let now = Instant::now();
-        let mut mirror = mirror(websocket());
-        (1..=3).for_each(|sequence| mirror.push_update(sequence, "{}"));
-        mirror.push_answer(&run_end(4, "So."));
-        mirror.next_request(now).unwrap();
-        mirror.skip_updates(now);
-        mirror.on_result(Err(MirrorFailure::Retryable), now);
-        assert_eq!(mirror.skipped(), 3, "an update in flight is not sent again");
-        assert_eq!(sequences(&mirror.next_request(now).unwrap()), [4]);
-        mirror.on_result(Err(MirrorFailure::Retryable), now);
-        let retry_at = mirror.wake_at().unwrap();
-        assert_eq!(sequences(&mirror.next_request(retry_at).unwrap()), [4], "the answer is");
+        let mut replies = replies(websocket());
+        (1..=3).for_each(|sequence| replies.push_update(sequence, "{}"));
+        replies.push_answer(&run_end(4, "So."));
+        replies.next_request(now).unwrap();
+        replies.skip_updates(now);
+        replies.on_result(Err(ReplyFailure::Retryable), now);
+        assert_eq!(replies.skipped(), 3, "an update in flight is not sent again");
+        assert_eq!(sequences(&replies.next_request(now).unwrap()), [4]);
+        replies.on_result(Err(ReplyFailure::Retryable), now);
+        let retry_at = replies.wake_at().unwrap();
+        assert_eq!(sequences(&replies.next_request(retry_at).unwrap()), [4], "the answer is");
     }
 
     #[test]
-    fn hurried_mirror_does_not_wait_for_another_try() {
+    fn hurried_replies_do_not_wait_for_another_try() {
         let now = Instant::now();
         for (pushes_update, skipped) in [(true, 1), (false, 0)] {
-            let mut mirror = mirror(websocket());
+            let mut replies = replies(websocket());
             if pushes_update {
-                mirror.push_update(1, "{}");
+                replies.push_update(1, "{}");
             }
-            mirror.push_answer(&run_end(2, "So."));
-            mirror.next_request(now).unwrap();
-            mirror.on_result(Err(MirrorFailure::Retryable), now);
-            assert_eq!(mirror.next_request(now), None);
-            mirror.skip_updates(now);
-            assert_eq!(sequences(&mirror.next_request(now).unwrap()), [2]);
-            assert_eq!(mirror.skipped(), skipped);
+            replies.push_answer(&run_end(2, "So."));
+            replies.next_request(now).unwrap();
+            replies.on_result(Err(ReplyFailure::Retryable), now);
+            assert_eq!(replies.next_request(now), None);
+            replies.skip_updates(now);
+            assert_eq!(sequences(&replies.next_request(now).unwrap()), [2]);
+            assert_eq!(replies.skipped(), skipped);
         }
     }
 
@@ -559,33 +561,37 @@ mod tests {
         let now = Instant::now();
         let text = |text: &str, reason| event(vec![ContentBlock::text(text)], Author::Agent, reason);
         for (stream, expected) in [(true, vec![vec![1, 2]]), (false, vec![vec![2]])] {
-            let mut mirror = mirror(ReplyTo { stream, ..events() });
-            deliver(&mut mirror, 1, text("So ", None));
-            deliver(&mut mirror, 2, text("be it.", Some(StopReason::EndTurn)));
-            mirror.push_wait();
-            mirror.push_end();
-            mirror.push_end();
-            let request = mirror.next_request(now).unwrap();
+            let mut replies = replies(ReplyTo { stream, ..events() });
+            deliver(&mut replies, 1, text("So ", None));
+            deliver(&mut replies, 2, text("be it.", Some(StopReason::EndTurn)));
+            replies.push_wait();
+            replies.push_end();
+            replies.push_end();
+            let request = replies.next_request(now).unwrap();
             let answer: Value = serde_json::from_str(&request.messages.last().unwrap().text).unwrap();
             assert_eq!(answer["result"]["text"], "So be it.");
-            mirror.on_result(Ok(()), now);
-            assert_eq!([vec![sequences(&request)], drain(&mut mirror, now)].concat(), expected, "the end is told once");
+            replies.on_result(Ok(()), now);
+            assert_eq!(
+                [vec![sequences(&request)], drain(&mut replies, now)].concat(),
+                expected,
+                "the end is told once"
+            );
         }
     }
 
     #[test]
     fn update_after_the_answer_is_skipped() {
         let now = Instant::now();
-        let mut mirror = mirror(events());
-        mirror.push_answer(&run_end(2, "So."));
-        mirror.push_update(1, "{}");
-        assert_eq!((drain(&mut mirror, now), mirror.skipped()), (vec![vec![2]], 1));
+        let mut replies = replies(events());
+        replies.push_answer(&run_end(2, "So."));
+        replies.push_update(1, "{}");
+        assert_eq!((drain(&mut replies, now), replies.skipped()), (vec![vec![2]], 1));
     }
 
     #[test]
     fn nothing_is_sent_without_a_stream_before_the_end() {
-        let mut mirror = mirror(ReplyTo { stream: false, ..events() });
-        mirror.push_update(1, "{}");
-        assert!(mirror.is_idle());
+        let mut replies = replies(ReplyTo { stream: false, ..events() });
+        replies.push_update(1, "{}");
+        assert!(replies.is_idle());
     }
 }

@@ -1,5 +1,6 @@
 //! What a client is told at the end of a run: the text, or a sentence in its place.
 use api::{
+    json_size::json_size,
     text::is_blank,
     types::{
         Citation, ContentBlock, ConversationEvent, Failure, FailureCode, SenderKind, StopReason, ToolCall, ToolStatus,
@@ -10,7 +11,6 @@ use api::{
 use super::message::json_len;
 use crate::{
     failures::{self, no_text_sentence},
-    json_size::json_size,
     mutation::{AgentEvent, Author, EndReason, Wait},
 };
 
@@ -97,11 +97,23 @@ impl RunEnd {
         Self { pending, ..Self::new(sequence, TurnStatus::Waiting, step, sentence) }
     }
 
-    /// The end of a turn whose last event is stored.
-    pub fn of_stored_event(sequence: u32, status: TurnStatus, event: &ConversationEvent) -> Self {
+    /// The end of a turn whose last event is stored. `earlier`: the events of its run before that, ascending by
+    /// position. `None` if they cannot be read: then their text is left out.
+    pub fn of_stored_events(
+        sequence: u32,
+        status: TurnStatus,
+        earlier: Option<&[ConversationEvent]>,
+        event: &ConversationEvent,
+    ) -> Self {
+        let is_of_attempt = |earlier: &&ConversationEvent| {
+            let is_own = (&earlier.turn_id, earlier.attempt) == (&event.turn_id, event.attempt);
+            is_own && earlier.superseded != Some(true) && earlier.sender.kind == SenderKind::Agent
+        };
         let mut step = StepText::default();
         if event.sender.kind == SenderKind::Agent {
-            step.push_event(&event.content);
+            let texts = earlier.unwrap_or_default().iter().filter(is_of_attempt).chain([event]);
+            texts.for_each(|event| step.push_event(&event.content));
+            step.is_truncated |= earlier.is_none();
         }
         let sentence = EndSentence::of_stored(status, event.failure.clone(), event.stop_reason);
         Self::new(sequence, status, step, sentence)
@@ -337,7 +349,7 @@ mod tests {
         let text = vec![ContentBlock::text("So "), ContentBlock::text("far.")];
         let failure = Failure { code: None, message: "Not today.".into(), retryable: true };
         let failed = ConversationEvent { failure: Some(failure.clone()), ..stored(Vec::new(), SenderKind::Agent) };
-        let end = RunEnd::of_stored_event(4, TurnStatus::Failed, &failed);
+        let end = RunEnd::of_stored_events(4, TurnStatus::Failed, Some(&[]), &failed);
         assert_eq!((end.text.as_str(), end.failure, end.sequence), ("Not today.", Some(failure), 4));
         for (status, event, expected) in [
             (TurnStatus::Cancelled, stored(text.clone(), SenderKind::Agent), "So far."),
@@ -349,8 +361,31 @@ mod tests {
                 "The model has answered without a text. Try again.",
             ),
         ] {
-            let end = RunEnd::of_stored_event(4, status, &event);
+            let end = RunEnd::of_stored_events(4, status, Some(&[]), &event);
             assert_eq!((end.text.as_str(), end.status), (expected, status));
+        }
+    }
+    #[test]
+    fn stored_text_is_that_of_the_last_step_of_the_last_attempt() {
+        let agent = |text: &str| stored(vec![ContentBlock::text(text)], SenderKind::Agent);
+        let calls = stored(vec![ContentBlock::text("I look."), call_block()], SenderKind::Agent);
+        let earlier = [
+            calls,
+            stored(vec![ContentBlock::text("a result")], SenderKind::Tool),
+            ConversationEvent { superseded: Some(true), ..agent("superseded ") },
+            ConversationEvent { attempt: Some(0), ..agent("of another attempt ") },
+            ConversationEvent { turn_id: Some("t2".into()), ..agent("of another turn ") },
+            agent("So "),
+            agent("be "),
+        ];
+        for (earlier, event, expected) in [
+            (Some(&earlier[..]), agent("it."), ("So be it.", false)),
+            (None, agent("it."), ("it.", true)),
+            (Some(&earlier[..1]), stored(Vec::new(), SenderKind::Agent), ("The answer was stopped.", false)),
+            (Some(&earlier[..]), stored(Vec::new(), SenderKind::Tool), ("The answer was stopped.", false)),
+        ] {
+            let end = RunEnd::of_stored_events(4, TurnStatus::Cancelled, earlier, &event);
+            assert_eq!((end.text.as_str(), end.is_truncated), expected);
         }
     }
 }

@@ -1,7 +1,8 @@
-//! Where a client listens that gets copies of a run's updates, and how much one request to it may have.
+//! Where a client of another entry point listens, and how much one request to it may have.
+use api::message_limits::{MAX_EVENT_BYTES, MAX_EVENTS, MAX_WEBSOCKET_BYTES};
 use serde::Deserialize;
 
-/// Where copies of a run's updates go, and which.
+/// Where replies go, and which.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplyTo {
@@ -19,7 +20,8 @@ pub struct ReplyTo {
 pub enum Listener {
     /// The path of a channel of AppSync Events.
     Events(String),
-    Websocket(Connection),
+    #[serde(rename = "websocket")]
+    WebSocket(Connection),
 }
 
 /// A connection of the deployment's WebSocket API.
@@ -43,10 +45,9 @@ pub struct RequestLimits {
 impl Listener {
     pub const fn request_limits(&self) -> RequestLimits {
         match self {
-            // AppSync takes 5 events a request, each of at most 240 KB.
-            Self::Events(_) => RequestLimits { messages: 5, bytes: 240_000 },
-            // A request is one message of at most 128 KB. Below 32 KB it is one frame and one billed message.
-            Self::Websocket(_) => RequestLimits { messages: 1, bytes: 32_000 },
+            Self::Events(_) => RequestLimits { messages: MAX_EVENTS, bytes: MAX_EVENT_BYTES },
+            // A request is one message.
+            Self::WebSocket(_) => RequestLimits { messages: 1, bytes: MAX_WEBSOCKET_BYTES },
         }
     }
 }
@@ -68,7 +69,7 @@ mod tests {
         let websocket: ReplyTo = from_value(websocket).unwrap();
         let connection = Connection { connection_id: "abc=".into(), user_id: "API_KEY".into() };
         let expected =
-            ReplyTo { listener: Listener::Websocket(connection), stream: true, request_id: Some("7".into()) };
+            ReplyTo { listener: Listener::WebSocket(connection), stream: true, request_id: Some("7".into()) };
         assert_eq!(websocket, expected);
     }
 }

@@ -1,8 +1,9 @@
 //! Calls that are repeated after a failure.
 use std::time::Duration;
 
-use api::backoff::Backoff;
 use tokio::time::sleep;
+
+use crate::backoff::Backoff;
 
 /// What is known after a failed try.
 pub struct NextTry {
