@@ -96,7 +96,7 @@ async fn ask_over_graphql(backend: &Backend, conversation_id: &str) -> StreamedA
 async fn ask_over_events(backend: &Backend, conversation_id: &str) -> StreamedAnswer {
     let endpoint = &backend.server.endpoint;
     let url = endpoint.events_url.as_deref().expect("the stack has an Events API");
-    let host = host_of(&url);
+    let host = host_of(url);
     let headers = json!({ "host": host, "x-api-key": endpoint.events_api_key });
     let mut socket = EventsSocket::subscribe(url, &headers, "/chat/responses/api-key/0123456789abcdef")
         .await

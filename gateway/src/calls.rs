@@ -14,6 +14,9 @@ use crate::{
     reply::{ErrorReply, Reply},
 };
 
+/// The largest `afterSequence`: an answer is read without its batches.
+const AFTER_ALL_BATCHES: u32 = 999_998;
+
 /// Whose message it is and where its answers go.
 #[derive(Clone, Debug)]
 pub struct Origin<'a> {
@@ -148,7 +151,7 @@ fn answer_call(request: &Request, turn: &Value, origin: &Origin<'_>) -> Option<C
     let variables = json!({
         "conversationId": turn["conversationId"],
         "id": turn["id"],
-        "afterSequence": i32::MAX,
+        "afterSequence": AFTER_ALL_BATCHES,
         "onBehalfOf": origin.caller,
     });
     is_answered.then_some(Call { operation: Operation::GetTurn, variables })

@@ -6,11 +6,11 @@ use gateway::{
     authorizer::Authorizer,
     caller::Caller,
     calls::{Call, Origin, to_call, to_reply},
-    command::{Entry, parse, parse_text},
+    command::{EntryPoint, parse, parse_text},
     graphql::{Outcome, classify},
     message_id::is_id,
     reply::Reply,
-    settings::{ApiKey, AuthorizerSettings},
+    settings::{AcceptedApiKey, AuthorizerSettings},
 };
 use serde_json::{Value, json};
 
@@ -39,10 +39,10 @@ fn messages() -> Vec<Value> {
     ]
 }
 
-fn check(text: &str, payload: Option<&Value>, entry: Entry, caller: &Caller) -> Result<(), String> {
+fn check(text: &str, payload: Option<&Value>, entry_point: EntryPoint, caller: &Caller) -> Result<(), String> {
     let parsed = match payload {
-        Some(payload) => parse(payload, entry),
-        None => parse_text(text, entry),
+        Some(payload) => parse(payload, entry_point),
+        None => parse_text(text, entry_point),
     };
     let request = match parsed {
         Ok(request) => request,
@@ -89,24 +89,24 @@ impl Target for Messages {
     async fn run(&mut self, input: &[u8]) -> Result<(), String> {
         let text = String::from_utf8_lossy(input);
         let payload: Option<Value> = serde_json::from_str(&text).ok();
-        for entry in [Entry::Events, Entry::WebSocket] {
-            check(&text, None, entry, &Caller::api_key())?;
+        for entry_point in [EntryPoint::Events, EntryPoint::WebSocket] {
+            check(&text, None, entry_point, &Caller::api_key())?;
             if payload.is_some() {
-                check(&text, payload.as_ref(), entry, &Caller::api_key())?;
+                check(&text, payload.as_ref(), entry_point, &Caller::api_key())?;
             }
-            check_parts(&text, entry)?;
+            check_parts(&text, entry_point)?;
         }
         Ok(())
     }
 }
 
 /// A reply of any text fits its entry point, and its parts join to it.
-fn check_parts(text: &str, entry: Entry) -> Result<(), String> {
+fn check_parts(text: &str, entry_point: EntryPoint) -> Result<(), String> {
     let reply = || Reply::Turn(json!({ "text": text.repeat(1 + 40_000 / (1 + text.len())) }));
-    let whole = reply().into_messages(entry, Some("id"), "derived");
-    let limit = match entry {
-        Entry::Events => 240_000,
-        Entry::WebSocket => 32_000,
+    let whole = reply().into_messages(entry_point, Some("id"), "derived");
+    let limit = match entry_point {
+        EntryPoint::Events => 240_000,
+        EntryPoint::WebSocket => 32_000,
     };
     if whole.iter().any(|message| message.len() > limit) {
         return Err("a message is too large".into());
@@ -179,7 +179,7 @@ async fn gateway_messages() {
 
 #[tokio::test]
 async fn gateway_events() {
-    let api_key = Some(ApiKey { text: API_KEY.into(), expires: None });
+    let api_key = Some(AcceptedApiKey { text: API_KEY.into(), expires: None });
     let settings = AuthorizerSettings { issuers: Vec::new(), api_key };
     fuzz("gateway events", 400, &mut Events(Authorizer::new(settings))).await;
 }

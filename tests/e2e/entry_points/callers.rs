@@ -35,7 +35,7 @@ async fn long_names_are_cut_and_long_groups_left_out() {
     entry_points.ask(&caller, &history).await;
     assert_eq!(name_of(&answers.next().await), &name);
 
-    let mut connection = Socket::open(&format!("{}?token={token}", entry_points.websocket_url())).await;
+    let mut connection = Socket::open_with(entry_points.websocket_url(), &[("authorization", &token)]).await;
     connection.send(&json!({ "data": "Over a WebSocket?" })).await;
     let answer = connection.next().await;
     assert_eq!(answer["message"], "Over a WebSocket?", "{answer}");

@@ -175,16 +175,17 @@ async fn message_that_is_sent_again_is_answered_again() {
     for _ in 0..2 {
         let mut connection = entry_points.connect("ada").await;
         connection.send(&question).await;
-        let accepted = next_of_type(&mut connection, "accepted").await;
-        assert_eq!(accepted["turnId"], "t1");
-        let mut answer = Answer::default();
-        let (text, message) = loop {
-            let message = next_of_type(&mut connection, "answer").await;
+        let (mut parts, mut answer, mut is_accepted) = (Answer::default(), None, false);
+        while answer.is_none() || !is_accepted {
+            let message = connection.next().await;
+            assert_eq!(message["turnId"], "t1", "{message:.200}");
             assert!(message.to_string().len() <= 32_000);
-            if let Some(text) = answer.add(&message) {
-                break (text, message);
+            match message["type"].as_str().unwrap() {
+                "accepted" => is_accepted = true,
+                _ => answer = parts.add(&message).map(|text| (text, message)),
             }
-        };
+        }
+        let (text, message) = answer.unwrap();
         let members = ["id", "conversationId", "turnId", "status", "attempt"].map(|name| message[name].clone());
         answers.push((text, members));
     }

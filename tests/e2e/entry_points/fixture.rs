@@ -113,7 +113,11 @@ pub struct Socket(Connection);
 
 impl Socket {
     pub async fn open(url: &str) -> Self {
-        Self(Connection::open(url, &[]).await.expect("the connection is accepted").0)
+        Self::open_with(url, &[]).await
+    }
+
+    pub async fn open_with(url: &str, headers: &[(&str, &str)]) -> Self {
+        Self(Connection::open(url, headers).await.expect("the connection is accepted").0)
     }
 
     pub async fn send(&mut self, message: &Value) {
