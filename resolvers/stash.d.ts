@@ -341,6 +341,8 @@ interface ReplyTo {
   websocket?: { connectionId: string; userId: string };
   stream?: boolean;
   requestId?: string;
+  /** The user, where this one is not the owner of the conversation. */
+  participantId?: string;
 }
 
 /** The state of a tool call. */

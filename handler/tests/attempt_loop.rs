@@ -566,7 +566,7 @@ fn with_replies(reply_latency: Option<u64>) -> Environment {
     let items = (0..40).map(|_| text(50, "tick ")).chain([stop(1)]);
     let mut environment = Environment::new(30, [model_stream(items, StreamEnd::Ends)]);
     let listener = Listener::Events("/chat/responses/ann".into());
-    environment.reply_to = Some(ReplyTo { listener, stream: true, request_id: None });
+    environment.reply_to = Some(ReplyTo { listener, stream: true, request_id: None, participant_id: None });
     environment.reply_latency = reply_latency.map(Duration::from_millis);
     environment
 }

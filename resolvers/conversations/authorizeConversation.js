@@ -26,7 +26,11 @@ export function response(ctx) {
   }
   const isWriting = WRITING_FIELDS.indexOf(ctx.info.fieldName) >= 0;
   if (isWriting && access === 'READ') util.error('You may only read this conversation.', 'Unauthorized');
-  if (access === 'WRITE') ctx.stash.writePermission = writePermissionCheck(ctx, conversation.id);
+  if (access === 'WRITE') {
+    ctx.stash.writePermission = writePermissionCheck(ctx, conversation.id);
+    // The handler sends replies for as long as the share lasts.
+    if (ctx.stash.replyTo) ctx.stash.replyTo.participantId = ctx.stash.userId;
+  }
   ctx.stash.conversation = { ...conversation, ownerId: conversation.owner, access };
   return ctx.stash.conversation;
 }

@@ -28,7 +28,11 @@ export function response(ctx) {
   const access = conversation?.owner === userId ? 'OWNER' : participant?.access;
   if (!conversation || conversation.deletedAt || !access) raiseNotFound(ctx);
   if (access === 'READ') util.error('You may only read this conversation.', 'Unauthorized');
-  if (access === 'WRITE') ctx.stash.writePermission = writePermissionCheck(ctx, conversation.id);
+  if (access === 'WRITE') {
+    ctx.stash.writePermission = writePermissionCheck(ctx, conversation.id);
+    // The handler sends replies for as long as the share lasts.
+    if (ctx.stash.replyTo) ctx.stash.replyTo.participantId = userId;
+  }
   ctx.stash.conversation = conversation;
   ctx.stash.recentEvents = items.filter((item) => item.sk.startsWith('EVENT#'));
   ctx.stash.existingMessage = ctx.stash.recentEvents.find((event) => event.id === turnId);

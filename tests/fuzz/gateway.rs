@@ -49,7 +49,13 @@ fn check(text: &str, payload: Option<&Value>, entry_point: EntryPoint, caller: &
         Err(invalid) if invalid.message.ends_with('.') && invalid.message.len() < 200 => return Ok(()),
         Err(invalid) => return Err(format!("no sentence: {}", invalid.message)),
     };
-    let origin = Origin { caller, reply_to: json!({ "events": "/a" }), streams: true, derived_id: "derived".into() };
+    let origin = Origin {
+        caller,
+        reply_to: json!({ "events": "/a" }),
+        streams: true,
+        place: "a".into(),
+        derived_id: "derived".into(),
+    };
     let Some(Call { variables, .. }) = to_call(&request, &origin) else { return Ok(()) };
     let ids = [&variables["input"]["id"], &variables["input"]["conversationId"], &variables["conversationId"]];
     drop(to_reply(&request, variables.clone()));

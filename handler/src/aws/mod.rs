@@ -31,7 +31,7 @@ use turn::{
     knowledge::RetrievalRequest,
     model::{ModelError, ModelRequest, StreamEvent},
     mutation::{Accepted, Mutation, PublishFailure},
-    replies::{Listener, ReplyFailure, ReplyRequest},
+    replies::{Listener, Participant, ReplyFailure, ReplyRequest},
     retrieval::RetrievalResult,
     tool::{ToolOutcome, ToolRun},
 };
@@ -205,6 +205,9 @@ impl<M: Model> Effects for InvocationClients<'_, M> {
 
     async fn send_replies(&self, request: Arc<ReplyRequest>) -> Result<(), ReplyFailure> {
         let Clients { events_api, connections, table, .. } = self.clients;
+        if let Some(participant) = &request.participant {
+            require_share(table, participant).await?;
+        }
         match (&request.listener, events_api, connections) {
             (Listener::Events(channel), Some(events_api), _) => {
                 events::publish(events_api, channel, &request.messages).await
@@ -216,6 +219,21 @@ impl<M: Model> Effects for InvocationClients<'_, M> {
                 tracing::error!("replies are asked for at an entry point that the deployment does not have");
                 Err(ReplyFailure::NotDeployed)
             }
+        }
+    }
+}
+
+/// A share that has ended ends the replies of a run, as it ends subscriptions.
+async fn require_share(table: &Table, participant: &Participant) -> Result<(), ReplyFailure> {
+    match table.is_participant(participant).await {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            tracing::info!("the conversation is not shared with the client's user any more");
+            Err(ReplyFailure::ShareEnded)
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the share of the client's user cannot be read");
+            Err(ReplyFailure::Retryable)
         }
     }
 }

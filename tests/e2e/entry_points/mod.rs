@@ -11,3 +11,4 @@ mod entry_clients;
 mod fixture;
 mod one_conversation;
 mod samples;
+mod sharing;

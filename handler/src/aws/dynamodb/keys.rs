@@ -16,6 +16,10 @@ pub fn turn_key(conversation_id: &str, turn_id: &str) -> Item {
     key(&conversation_partition(conversation_id), &format!("{TURN_PREFIX}{turn_id}"))
 }
 
+pub fn participant_key(conversation_id: &str, user_id: &str) -> Item {
+    key(&conversation_partition(conversation_id), &format!("{PARTICIPANT_PREFIX}{user_id}"))
+}
+
 pub fn event_key(conversation_id: &str, position: u32) -> Item {
     key(&conversation_partition(conversation_id), &event_sort_key(position))
 }

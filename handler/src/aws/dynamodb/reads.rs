@@ -7,6 +7,7 @@ use futures::future::try_join_all;
 use turn::{
     claim::{RunId, StoredTurn},
     closing_decision::StoredBatch,
+    replies::Participant,
     transcript::OlderEvents,
 };
 
@@ -17,7 +18,7 @@ use super::{
     items::{StoredAnswer, parse_answer, parse_batch, parse_event, parse_turn},
     keys::{
         answer_sort_key, batch_sort_key, batches_partition, conversation_key, conversation_partition, event_key,
-        event_sort_key, turn_key,
+        event_sort_key, participant_key, turn_key,
     },
 };
 
@@ -122,6 +123,11 @@ impl Table {
         let query = self.query_range(partition, sort_key.clone(), sort_key);
         let items = with_retries(jitter_seed(&[&run_id.turn_id]), || query_all_pages(&query)).await?;
         items.into_iter().next().map(parse_answer).transpose()
+    }
+
+    pub async fn is_participant(&self, participant: &Participant) -> Result<bool, TableError> {
+        let Participant { conversation_id, user_id } = participant;
+        Ok(self.get_item(participant_key(conversation_id, user_id)).await?.is_some())
     }
 
     pub(super) async fn get_item(&self, key: Item) -> Result<Option<Item>, TableError> {

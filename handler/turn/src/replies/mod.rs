@@ -36,14 +36,25 @@ pub const MAX_QUEUED_MESSAGES: usize = 256;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplyRequest {
     pub listener: Listener,
+    /// Whose part in the conversation must last. `None` for the owner's replies.
+    pub participant: Option<Participant>,
     /// Ascending by sequence. At least one.
     pub messages: Vec<ReplyMessage>,
+}
+
+/// A user with whom a conversation is shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Participant {
+    pub conversation_id: String,
+    pub user_id: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyFailure {
     /// The client has gone: nothing more is sent.
     Gone,
+    /// The conversation is not shared with the client's user any more: nothing more is sent.
+    ShareEnded,
     /// The deployment does not have the client's entry point: nothing more is sent.
     NotDeployed,
     /// The request may succeed later.
@@ -55,6 +66,7 @@ pub enum ReplyFailure {
 #[derive(Debug)]
 pub struct Replies {
     listener: Listener,
+    participant: Option<Participant>,
     is_streaming: bool,
     writer: MessageWriter,
     limits: RequestLimits,
@@ -80,8 +92,10 @@ pub struct Replies {
 
 impl Replies {
     pub fn new(reply_to: ReplyTo, claim: Claim, retry: Backoff, jitter_seed: u64) -> Self {
+        let to_participant = |user_id| Participant { conversation_id: claim.conversation_id.clone(), user_id };
         Self {
             listener: reply_to.listener.clone(),
+            participant: reply_to.participant_id.clone().map(to_participant),
             is_streaming: reply_to.stream,
             limits: reply_to.listener.request_limits(),
             writer: MessageWriter::new(reply_to, claim),
@@ -184,7 +198,7 @@ impl Replies {
             Ok(()) => {
                 self.requests.on_accepted();
             }
-            Err(ReplyFailure::Gone | ReplyFailure::NotDeployed) => self.close(),
+            Err(ReplyFailure::Gone | ReplyFailure::ShareEnded | ReplyFailure::NotDeployed) => self.close(),
             Err(ReplyFailure::Refused) => self.skip_request(),
             Err(ReplyFailure::Retryable) => {
                 self.failures += 1;
@@ -254,7 +268,7 @@ impl Replies {
             bytes += next.text.len();
             messages.extend(self.pop());
         }
-        Some(ReplyRequest { listener: self.listener.clone(), messages })
+        Some(ReplyRequest { listener: self.listener.clone(), participant: self.participant.clone(), messages })
     }
 
     fn pop(&mut self) -> Option<ReplyMessage> {
@@ -309,12 +323,17 @@ mod tests {
     }
 
     pub fn events() -> ReplyTo {
-        ReplyTo { listener: Listener::Events("/chat/responses/ann".into()), stream: true, request_id: None }
+        ReplyTo {
+            listener: Listener::Events("/chat/responses/ann".into()),
+            stream: true,
+            request_id: None,
+            participant_id: None,
+        }
     }
 
     pub fn websocket() -> ReplyTo {
         let connection = Connection { connection_id: "abc=".into(), user_id: "ann".into() };
-        ReplyTo { listener: Listener::WebSocket(connection), stream: true, request_id: None }
+        ReplyTo { listener: Listener::WebSocket(connection), stream: true, request_id: None, participant_id: None }
     }
 
     fn replies(reply_to: ReplyTo) -> Replies {
@@ -463,7 +482,7 @@ mod tests {
     #[test]
     fn nothing_more_is_sent_to_a_client_that_cannot_be_reached() {
         let now = Instant::now();
-        for failure in [ReplyFailure::Gone, ReplyFailure::NotDeployed] {
+        for failure in [ReplyFailure::Gone, ReplyFailure::ShareEnded, ReplyFailure::NotDeployed] {
             let mut replies = replies(websocket());
             replies.push_update(1, "{}");
             replies.push_update(2, "{}");

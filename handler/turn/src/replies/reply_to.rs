@@ -13,6 +13,8 @@ pub struct ReplyTo {
     pub stream: bool,
     /// The client's id of its request, for the messages: at most 128 characters.
     pub request_id: Option<String>,
+    /// The user who listens, where this one is not the owner of the conversation.
+    pub participant_id: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -62,14 +64,19 @@ mod tests {
     fn reply_to_is_read_as_the_resolvers_write_it() {
         let events: ReplyTo = from_value(json!({ "events": "/chat/responses/ann" })).unwrap();
         let listener = Listener::Events("/chat/responses/ann".into());
-        assert_eq!(events, ReplyTo { listener, stream: false, request_id: None });
+        assert_eq!(events, ReplyTo { listener, stream: false, request_id: None, participant_id: None });
         let websocket = json!({
             "websocket": { "connectionId": "abc=", "userId": "API_KEY" }, "stream": true, "requestId": "7",
+            "participantId": "i#bob",
         });
         let websocket: ReplyTo = from_value(websocket).unwrap();
         let connection = Connection { connection_id: "abc=".into(), user_id: "API_KEY".into() };
-        let expected =
-            ReplyTo { listener: Listener::WebSocket(connection), stream: true, request_id: Some("7".into()) };
+        let expected = ReplyTo {
+            listener: Listener::WebSocket(connection),
+            stream: true,
+            request_id: Some("7".into()),
+            participant_id: Some("i#bob".into()),
+        };
         assert_eq!(websocket, expected);
     }
 }

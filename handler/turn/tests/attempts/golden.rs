@@ -60,7 +60,7 @@ fn replies_change_no_other_effect() {
             all_results.into_iter().flat_map(|results| [(results.clone(), true), (results, false)])
         {
             let listener = Listener::Events("/chat/responses/u1".into());
-            let reply_to = Some(ReplyTo { listener, stream, request_id: None });
+            let reply_to = Some(ReplyTo { listener, stream, request_id: None, participant_id: None });
             let with = simulate(Script { reply_to, reply_results, ..script() });
             let printed = |timeline: &Timeline| {
                 let others = timeline.effects.iter().filter(|(_, effect)| !matches!(effect, Effect::SendReplies(_)));

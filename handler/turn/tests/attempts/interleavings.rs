@@ -104,6 +104,7 @@ proptest! {
                 listener: Listener::Events("/chat/responses/u1".into()),
                 stream,
                 request_id: None,
+                participant_id: None,
             }),
             ..Script::default()
         });

@@ -307,7 +307,7 @@ fn parse_reply_to(text: &str) -> Option<ReplyTo> {
         }
         _ => return None,
     };
-    Some(ReplyTo { listener, stream, request_id: None })
+    Some(ReplyTo { listener, stream, request_id: None, participant_id: None })
 }
 
 fn parse_appsync_period(text: &str) -> Option<AppSyncPeriod> {
