@@ -124,8 +124,8 @@ impl ConnectionTable {
         self.call("UpdateItem", &request, key.connection_id, deadline).await.map(drop)
     }
 
-    /// Repeats a request until it succeeds or is refused, at most four times and until `deadline`. `None` if its
-    /// condition has failed.
+    /// Tries a request until it succeeds or is refused, at most four times and until `deadline`. `None` if
+    /// its condition has failed.
     async fn call(
         &self,
         operation: &str,

@@ -2,8 +2,8 @@
 //! clients into operations of the GraphQL API, on behalf of the user that AWS or the authorizer has
 //! authenticated.
 //!
-//! `FUNCTION` says which function a process is. The rules of the business are the resolvers'; answers of turns
-//! come from the handler.
+//! `FUNCTION` says which function a process is. The rules of the business are the resolvers'; answers of
+//! turns come from the handler, except that a message whose turn has ended already is answered here.
 pub mod authorizer;
 pub mod caller;
 pub mod calls;

@@ -63,8 +63,8 @@ impl std::fmt::Debug for AuthorizerSettings {
 pub struct SettingsError(Vec<String>);
 
 impl FunctionSettings {
-    /// Reads and checks the variables of the function that `FUNCTION` names. A value `none` counts as missing,
-    /// as the parameters of the template have it.
+    /// Reads and checks the variables of the function that `FUNCTION` names. A value `none` counts as
+    /// missing, as the parameters of the template have it.
     pub fn read(get_variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let mut reader = Reader { get_variable, problems: Vec::new() };
         let settings = match reader.optional("FUNCTION").as_deref() {

@@ -28,7 +28,8 @@ fn error_type(errors: &Value) -> &str {
     errors[0]["errorType"].as_str().unwrap_or_default()
 }
 
-/// Publishing to a channel of others, and listening to it, is refused. A wildcard is no channel to publish to.
+/// Publishing to a channel of others, and listening to it, is refused. A wildcard is no channel to publish
+/// to.
 async fn check_refusals(entry_points: &EntryPoints, caller: &EventsCaller, channel: &str) {
     let refusal = entry_points.listen_to(caller, channel).await.err();
     let errors = refusal.unwrap_or_else(|| panic!("{} may listen to {channel}", caller.own));

@@ -20,8 +20,8 @@ pub struct StoredAnswer {
 }
 
 impl StoredAnswer {
-    /// The messages that end the turn's run, without their number, which the API does not have. None while the
-    /// turn is worked on.
+    /// The messages that end the turn's run, without their number, which the API does not have. None while
+    /// the turn is worked on.
     pub fn into_messages(self, reply_to: ReplyTo) -> Vec<String> {
         if !self.status.is_end() && self.status != TurnStatus::Waiting {
             return Vec::new();
