@@ -73,8 +73,8 @@ impl EventsApi {
         Self { http, url: url.to_owned() }
     }
 
-    /// Tries once to publish at most [`MAX_EVENTS`](crate::message_limits::MAX_EVENTS) events, which are JSON texts. Returns those that AppSync did not
-    /// take; it would not take them again.
+    /// Tries once to publish at most [`MAX_EVENTS`](crate::message_limits::MAX_EVENTS) events, which are JSON
+    /// texts. Returns those that AppSync did not take; it would not take them again.
     pub async fn publish(&self, channel: &str, events: &[&str]) -> Result<Vec<FailedEvent>, DeliveryError> {
         let body = serde_json::json!({ "channel": channel, "events": events }).to_string();
         let post = PostRequest {

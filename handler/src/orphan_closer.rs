@@ -240,8 +240,8 @@ async fn send_answer<E: Effects>(
     RemainingReplies::new(replies, effects).send(until).await;
 }
 
-/// The events of the turn's last step before its last event: no more than are read to supersede orphaned ones.
-/// `None` if they cannot be read in half of the time until `until`.
+/// The events of the turn's last step before its last event: no more than are read to supersede orphaned
+/// ones. `None` if they cannot be read in half of the time until `until`.
 async fn load_earlier_events<E>(
     run_id: &RunId,
     turn: &StoredTurn,

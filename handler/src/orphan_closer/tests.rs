@@ -149,7 +149,7 @@ async fn cancelled_wait_is_told_by_the_order_to_announce_it() {
 async fn told_answer_has_the_text_of_all_events_of_its_last_step() {
     let turn = with(with(ended_turn(), "lastPosition", number(10)), "runPosition", number(8));
     let of_step = |position: u32, attempt: u32| {
-        let text = AttributeValue::M(map([("text", string(&format!("{position} ")))]));
+        let text = AttributeValue::M(map([("text", string(format!("{position} ")))]));
         with(answer_item(position, attempt), "content", AttributeValue::L(vec![text]))
     };
     let items = [turn, of_step(8, 1), of_step(9, 1), of_step(10, 1)];

@@ -97,8 +97,8 @@ impl RunEnd {
         Self { pending, ..Self::new(sequence, TurnStatus::Waiting, step, sentence) }
     }
 
-    /// The end of a turn whose last event is stored. `earlier`: the events of its run before that, ascending by
-    /// position. `None` if they cannot be read: then their text is left out.
+    /// The end of a turn whose last event is stored. `earlier`: the events of its run before that, ascending
+    /// by position. `None` if they cannot be read: then their text is left out.
     pub fn of_stored_events(
         sequence: u32,
         status: TurnStatus,

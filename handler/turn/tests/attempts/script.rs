@@ -36,8 +36,8 @@
 //! renew accepted CANCELLING      the result of renewing the lease; one line per renewal
 //! reply-to events stream         the answer goes to a channel, and the updates; also events alone,
 //!                                and websocket, to a connection
-//! replies retryable 100           the result of the next request with replies; also accepted, refused, gone and,
-//!                                for no result ever, never
+//! replies retryable 100          the result of the next request with replies; also accepted, refused, gone
+//!                                and, for no result ever, never
 //! ```
 //! Results are `accepted STATUS`, `retryable`, `stale` and, of AppSync only, `refused`. The default is
 //! `accepted RUNNING`, or `accepted WAITING` of the update that begins a wait.
