@@ -50,8 +50,8 @@ impl JsonDocument {
         None
     }
 
-    /// The value of a document whose lone surrogates are question marks, as Java encodes them. Returns `None` if
-    /// the text is not JSON.
+    /// The value of a document whose lone surrogates are question marks, as Java encodes them. Returns `None`
+    /// if the text is not JSON.
     pub fn parse_lossy(text: &str) -> Option<JsonInput> {
         let Self { value, has_lone_surrogates } = Self::parse(text)?;
         Some(if has_lone_surrogates { value.decoded_lossy() } else { value })

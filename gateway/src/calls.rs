@@ -26,7 +26,7 @@ pub struct Origin<'a> {
     /// Whether deltas are sent where the message does not say.
     pub streams: bool,
     /// The name of the client's channel or connection, which nobody else knows.
-    pub place: String,
+    pub listener: String,
     /// The id of a message to send to which the client gives none.
     pub derived_id: String,
 }
@@ -96,7 +96,7 @@ fn message_input(conversation: &Conversation, text: &str, request: &Request, ori
     let replaces_guessable = is_of_sample && origin.caller.is_api_key() && conversation_id.is_none();
     let id = match request.id.as_deref() {
         None => origin.derived_id.clone(),
-        Some(id) if replaces_guessable && message_id::is_guessable(id) => message_id::at_place(&origin.place, id),
+        Some(id) if replaces_guessable && message_id::is_guessable(id) => message_id::unique_for(&origin.listener, id),
         Some(id) => id.to_owned(),
     };
     without_nulls([("conversationId", json!(conversation_id)), ("id", json!(id)), ("text", json!(text))])

@@ -64,8 +64,9 @@ impl EventsGateway {
         let (client_id, replies) = match command::parse(&message.payload, EntryPoint::Events) {
             Ok(request) => {
                 let reply_to = json!({ "events": channel });
-                let place = channel.rsplit('/').next().unwrap_or_default().to_owned();
-                let origin = Origin { caller, reply_to, streams: self.streams, place, derived_id: derived_id.clone() };
+                let listener = channel.rsplit('/').next().unwrap_or_default().to_owned();
+                let origin =
+                    Origin { caller, reply_to, streams: self.streams, listener, derived_id: derived_id.clone() };
                 let result = calls::call(&self.api, &request, &origin, deadline).await;
                 let replies = calls::replies(&self.api, &request, &origin, result, deadline).await;
                 (request.id, replies)

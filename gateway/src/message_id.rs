@@ -29,10 +29,10 @@ pub fn is_guessable(id: &str) -> bool {
     id.len() < MIN_UNGUESSABLE_LENGTH
 }
 
-/// An id that others cannot guess, for a client's id that they could. It is the same for the same place, whose
-/// name only the client knows: a channel or a connection.
-pub fn at_place(place: &str, client_id: &str) -> String {
-    shortened(&format!("{}-{client_id}", place.replace('/', "_").replace('+', "-")))
+/// An id that others cannot guess, for an id of a client that they could. It is the same for the same
+/// listener, a channel or a connection whose name only the client knows.
+pub fn unique_for(listener: &str, client_id: &str) -> String {
+    shortened(&format!("{}-{client_id}", listener.replace('/', "_").replace('+', "-")))
 }
 
 /// The last characters of an id, which differ most.
@@ -55,10 +55,10 @@ mod tests {
     }
 
     #[test]
-    fn guessable_id_is_unique_at_its_place() {
+    fn guessable_id_is_unique_for_its_listener() {
         assert!(is_guessable("1732659999999") && !is_guessable("a-random-id-of-16"));
-        assert_eq!(at_place("Sy1hsd8/IAMCLAQ=", "1732659999999"), "Sy1hsd8_IAMCLAQ-1732659999999");
-        let long = at_place(&"c".repeat(50), "173265999999999");
+        assert_eq!(unique_for("Sy1hsd8/IAMCLAQ=", "1732659999999"), "Sy1hsd8_IAMCLAQ-1732659999999");
+        let long = unique_for(&"c".repeat(50), "173265999999999");
         assert!(is_id(&long) && !is_guessable(&long) && long.ends_with("c-173265999999999"), "{long}");
     }
 

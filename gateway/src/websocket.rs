@@ -116,7 +116,7 @@ impl WebSocketGateway {
                         caller: message.caller,
                         reply_to,
                         streams: false,
-                        place: context.connection_id.clone(),
+                        listener: context.connection_id.clone(),
                         derived_id: derived_id.clone(),
                     };
                     let replies = self.answer(&request, &origin, message).await;

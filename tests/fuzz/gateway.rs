@@ -53,7 +53,7 @@ fn check(text: &str, payload: Option<&Value>, entry_point: EntryPoint, caller: &
         caller,
         reply_to: json!({ "events": "/a" }),
         streams: true,
-        place: "a".into(),
+        listener: "a".into(),
         derived_id: "derived".into(),
     };
     let Some(Call { variables, .. }) = to_call(&request, &origin) else { return Ok(()) };

@@ -37,7 +37,7 @@ fn origin(caller: &Caller) -> Origin<'_> {
         caller,
         reply_to: json!({ "events": "/chat/responses/ann" }),
         streams: false,
-        place: "ann".into(),
+        listener: "ann".into(),
         derived_id: "derived".into(),
     }
 }
