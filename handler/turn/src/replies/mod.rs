@@ -3,8 +3,8 @@
 //!
 //! They are made of the updates that AppSync has accepted, in their order, and of the end of the run as one
 //! answer. They have a request of their own in flight, so they neither delay nor repeat a publish, and
-//! nothing of the attempt depends on them. What cannot be delivered in time is skipped, updates before answers: the
-//! client sees a gap in the sequence, and reads the turn.
+//! nothing of the attempt depends on them. What cannot be delivered in time is skipped, updates before
+//! answers: the client sees a gap in the sequence, and reads the turn.
 mod message;
 mod reply_to;
 mod run_end;
