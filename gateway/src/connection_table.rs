@@ -98,14 +98,15 @@ impl ConnectionTable {
         Ok(response["Item"]["conversationId"]["S"].as_str().map(str::to_owned))
     }
 
-    /// Replaces the conversation of an open connection, unless another message has done so meanwhile.
+    /// Replaces the conversation of an open connection, unless another message has done so meanwhile. Returns
+    /// whether it has.
     pub async fn replace_conversation(
         &self,
         key: ConnectionKey<'_>,
         old: Option<&str>,
         new: &str,
         deadline: Instant,
-    ) -> Result<(), TableError> {
+    ) -> Result<bool, TableError> {
         let mut values = json!({ ":new": { "S": new } });
         let unchanged = match old {
             Some(old) => {
@@ -121,7 +122,7 @@ impl ConnectionTable {
             "ConditionExpression": format!("attribute_exists(pk) AND {unchanged}"),
             "ExpressionAttributeValues": values,
         });
-        self.call("UpdateItem", &request, key.connection_id, deadline).await.map(drop)
+        Ok(self.call("UpdateItem", &request, key.connection_id, deadline).await?.is_some())
     }
 
     /// Tries a request until it succeeds or is refused, at most four times and until `deadline`. `None` if

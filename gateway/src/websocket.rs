@@ -167,7 +167,8 @@ impl WebSocketGateway {
         }
         let turn = self.call(&send(Conversation::New), origin, message).await?;
         let new = turn["conversationId"].as_str().unwrap_or_default();
-        if self.table.replace_conversation(message.key(), old.as_deref(), new, message.deadline).await.is_err() {
+        let is_kept = self.table.replace_conversation(message.key(), old.as_deref(), new, message.deadline).await;
+        if !is_kept.unwrap_or(false) {
             tracing::warn!(connection = message.connection_id, "the next message begins another conversation");
         }
         Ok(turn)
