@@ -20,7 +20,7 @@ use crate::{
 const MODEL: &str = "parlance.deltas-40-20";
 const DELTAS: usize = 40;
 /// For each entry point.
-const DEFAULT_RUNS: usize = 10;
+const DEFAULT_RUNS: usize = 6;
 /// In this many runs every fault is injected at least once.
 const RUNS_WITH_EVERY_FAULT: usize = 200;
 /// Turns that share a server and its seed.
@@ -196,7 +196,7 @@ async fn run(seed: u64, entry_point: EntryPoint, turn_count: usize) -> BTreeMap<
 }
 
 async fn run_all(entry_point: EntryPoint) {
-    let _shares = reserve_machine(3).await;
+    let _shares = reserve_machine(1).await;
     let runs = number_of_runs(DEFAULT_RUNS);
     let servers = (0..runs.div_ceil(TURNS_PER_SERVER))
         .map(|server| run(server as u64, entry_point, TURNS_PER_SERVER.min(runs - server * TURNS_PER_SERVER)));

@@ -51,7 +51,7 @@ use observations::Sizes;
 use run::{Report, RunPlan, run_seed};
 use tool_checks::ToolCounts;
 
-const DEFAULT_RUNS: u64 = if cfg!(debug_assertions) { 8 } else { 2_000 };
+const DEFAULT_RUNS: u64 = if cfg!(debug_assertions) { 6 } else { 2_000 };
 /// The number of seeds within which every mutant must show.
 const MUTANT_RUNS: u64 = 400;
 
