@@ -7,7 +7,7 @@ use crate::{
     errors::is_retryable_status,
     limited_body::read_limited,
     signed_http::{SendError, SignedHttp},
-    signing::{PostRequest, percent_encoded},
+    signing::{PostRequest, encoded_value},
 };
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
@@ -102,7 +102,7 @@ impl Connections {
 
     /// Tries once to send a text message.
     pub async fn send(&self, connection_id: &str, text: &str) -> Result<(), DeliveryError> {
-        let url = format!("{}/@connections/{}", self.url, percent_encoded(connection_id, ""));
+        let url = format!("{}/@connections/{}", self.url, encoded_value(connection_id));
         let region = self.http.region();
         let post = PostRequest { service: "execute-api", url: &url, region, headers: &[], body: text.as_bytes() };
         let response = self.http.send(post, |request| request.timeout(REQUEST_TIMEOUT)).await?;

@@ -1,5 +1,8 @@
 //! SigV4 signing of requests to AWS services.
-use std::time::{Duration, SystemTime};
+use std::{
+    fmt::Display,
+    time::{Duration, SystemTime},
+};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::{
@@ -9,6 +12,11 @@ use aws_sigv4::{
     },
     sign::v4,
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What Signature Version 4 encodes in the value of a query parameter: all but `A-Z a-z 0-9 - . _ ~`.
+const ENCODED_IN_VALUES: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const ENCODED_IN_PATHS: &AsciiSet = &ENCODED_IN_VALUES.remove(b'/');
 
 /// One POST to a service.
 #[derive(Clone, Copy, Debug)]
@@ -113,25 +121,19 @@ impl PresignedGet<'_> {
     pub fn sign(&self, credentials: Credentials, at: SystemTime) -> Result<String, SigningError> {
         let parameters = self.parameters(credentials, at)?;
         let query: Vec<String> =
-            parameters.iter().map(|(name, value)| format!("{name}={}", percent_encoded(value, ""))).collect();
+            parameters.iter().map(|(name, value)| format!("{name}={}", encoded_value(value))).collect();
         Ok(format!("{}?{}", self.url, query.join("&")))
     }
 }
 
-/// A text as Signature Version 4 encodes it: `%` and two digits for each byte of a character other than
-/// `A-Z a-z 0-9 - . _ ~` and those of `kept`.
-pub fn percent_encoded(text: &str, kept: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_ascii_alphanumeric() || "-._~".contains(character) || kept.contains(character) {
-            encoded.push(character);
-            continue;
-        }
-        for byte in character.encode_utf8(&mut [0; 4]).bytes() {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+/// The key of an object as S3 expects it in the path of a URL.
+pub fn encoded_path(key: &str) -> impl Display + '_ {
+    utf8_percent_encode(key, ENCODED_IN_PATHS)
+}
+
+/// A value in the query of a URL, or one segment of its path.
+pub fn encoded_value(value: &str) -> impl Display + '_ {
+    utf8_percent_encode(value, ENCODED_IN_VALUES)
 }
 
 #[cfg(test)]
@@ -217,7 +219,7 @@ mod tests {
 
     #[test]
     fn percent_encoding_is_that_of_signature_version_4() {
-        assert_eq!(percent_encoded("a/b c+ü~-._%2F", "/"), "a/b%20c%2B%C3%BC~-._%252F");
-        assert_eq!(percent_encoded("a/b", ""), "a%2Fb");
+        assert_eq!(encoded_path("a/b c+ü~-._%2F").to_string(), "a/b%20c%2B%C3%BC~-._%252F");
+        assert_eq!(encoded_value("a/b").to_string(), "a%2Fb");
     }
 }

@@ -1,5 +1,5 @@
-//! Answers a text whose caller waits. The attempt is the same as that of a turn, but nobody has claimed
-//! anything, and what it publishes and writes stays here.
+//! One-shot answers: the caller waits for the text. The attempt is that of a turn, but nothing is claimed,
+//! published or stored.
 #[cfg(test)]
 mod tests;
 
@@ -150,7 +150,7 @@ fn question<E>(request: &OneShotRequest, context: &InvocationContext<'_, E>) -> 
     }
 }
 
-/// The effects of an invocation, of which nothing is published or written.
+/// The effects of an invocation without those on AppSync and the table: the text of updates is kept.
 struct Unpublished<'a, E> {
     effects: &'a E,
     text: Mutex<AnswerText>,
@@ -174,7 +174,7 @@ impl<E: Effects> Effects for Unpublished<'_, E> {
         Ok(TurnStatus::Running.into())
     }
 
-    /// A renewal of a lease that nobody holds: every event is published at once.
+    /// There is no lease to renew, and no event to store.
     async fn write(&self, _: DirectWrite) -> Result<TurnStatus, WriteFailure> {
         Ok(TurnStatus::Running)
     }

@@ -27,7 +27,6 @@ export function request(ctx) {
   const { knowledge } = ctx.args.input;
   if (knowledge) {
     validateKnowledge(ctx.env, knowledge);
-    validateSearchTool(knowledge, ctx.stash.tools);
     ctx.stash.knowledge = toStoredKnowledge(ctx.env, knowledge);
   }
   return runtime.earlyReturn({});
@@ -105,12 +104,6 @@ function validateKnowledge(env, knowledge) {
   requireInput('knowledge.filter', jsonSize(text) <= 4096, 'at most 4 KB of JSON-escaped UTF-8');
 }
 
-/** The agent gets the tool by its knowledge. */
-function validateSearchTool({ mode }, tools) {
-  const isTaken = mode === 'TOOL' && tools.some((tool) => tool.name === 'search_documents');
-  requireInput('tools', !isTaken, 'without search_documents: the agent gets it by its knowledge');
-}
-
 function toStoredKnowledge(env, knowledge) {
   const { mode, results, search, minScore, filter, rerankModelArn, queryModelId, onFailure } = knowledge;
   return {
@@ -150,6 +143,12 @@ function validateTool(
   requireInput(`${path}.approval`, !client || isNull(approval), 'left out: the client asks its user itself');
   const isName = util.matches('\\A[A-Za-z0-9_]{1,64}\\z', name);
   requireInput(`${path}.name`, isName, '1 to 64 of A-Z, a-z, 0-9 and _');
+  // The results of this tool are not sent to the model again in later turns.
+  requireInput(
+    `${path}.name`,
+    name !== 'search_documents',
+    'another name: agents get this tool by knowledge',
+  );
   requireInput(`${path}.title`, isUnicode(title ?? ''), 'Unicode text without lone surrogates');
   requireInput(`${path}.title`, !title || title.length <= 200, 'at most 200 characters');
   const isDescribed = mcp || !isNull(description);

@@ -1,7 +1,7 @@
 //! Links to documents in S3: presigned GETs of objects.
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use api::signing::{PresignedGet, SigningError, percent_encoded};
+use api::signing::{PresignedGet, SigningError, encoded_path};
 use aws_credential_types::{Credentials, provider::error::CredentialsError};
 
 use super::signed_http::{SignedHttp, default_endpoint};
@@ -61,7 +61,7 @@ impl DocumentsBucket {
         if key.is_empty() || has_dot_segment {
             return None;
         }
-        Some(format!("{}/{}", self.url(), percent_encoded(key, "/")))
+        Some(format!("{}/{}", self.url(), encoded_path(key)))
     }
 
     /// With the bucket in the path where it cannot be in the host: the certificate of S3 is for names without

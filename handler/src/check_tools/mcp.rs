@@ -10,6 +10,7 @@ use futures::{StreamExt, stream};
 use rmcp::model::{JsonObject, Tool};
 use serde_json::{Map, Value};
 use turn::{
+    knowledge_tool::SEARCH_TOOL_NAME,
     request::{GivenServer, GivenTool, UncheckedTool},
     tool::{McpTool, ToolEffect, ToolTarget},
 };
@@ -191,11 +192,15 @@ pub fn tools_of_server(
 }
 
 fn to_tool(given: &GivenServer, tool: &ListedTool) -> Result<UncheckedTool, &'static str> {
+    let name = tool_name(&given.name, &tool.name);
+    if name == SEARCH_TOOL_NAME {
+        return Err("Its name would be that of the search of documents.");
+    }
     let schema = tool.input_schema.as_ref().ok_or("The schema is larger than 64 KB.")?;
     let title = tool.title.as_deref();
     let description = tool.description.as_deref().or(given.description.as_deref()).or(title).unwrap_or(&tool.name);
     let mut others = Map::new();
-    others.insert("name".into(), tool_name(&given.name, &tool.name).into());
+    others.insert("name".into(), name.into());
     if let Some(title) = title {
         others.insert("title".into(), title.into());
     }

@@ -25,6 +25,16 @@ fn fault_at(call: usize, fault: Fault) -> Faults {
     Faults { calls: HashMap::from([(call, fault)]), ..Faults::default() }
 }
 
+/// Waits until the Data API has got this call, counted from 0.
+async fn wait_for_call(services: &Services, call: usize) {
+    let arrival = async {
+        while services.calls() <= call {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(TIME, arrival).await.expect("the function makes the call");
+}
+
 fn status(answers: &[Value]) -> &str {
     let [answer] = answers else { panic!("CloudFormation has one answer, not {answers:?}") };
     answer["Status"].as_str().expect("a status")
@@ -129,7 +139,7 @@ async fn transaction_of_a_killed_invocation_is_waited_for() {
     let (services, mut responses) = Services::start().await;
     services.set_invocation(services.request("Create"), TIME, fault_at(9, Fault::Hangs));
     let mut killed = start(&services);
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    wait_for_call(&services, 9).await;
     killed.kill().await;
     services.set_invocation(services.request("Create"), TIME, Faults::default());
     let abandoned = services.abandoned_transactions();

@@ -132,6 +132,14 @@ fn long_texts_are_cut() {
 }
 
 #[test]
+fn name_of_the_search_of_documents_is_refused() {
+    let found = refusals(check(vec![(server("search", Value::Null), Some(named(&["documents"])))]));
+    let message = "The tool \"documents\" of the server cannot be used. Its name would be that of the search of \
+                   documents.";
+    assert_eq!(found, [refusal("tools[0].mcp.tools", message)]);
+}
+
+#[test]
 fn names_that_become_equal_are_refused_with_both() {
     let found = refusals(check(vec![(server("s", Value::Null), Some(named(&["a-b", "a.b"])))]));
     let message = "The name s_a_b would be that of the server's tool \"a-b\" and of the server's tool \"a.b\".";
