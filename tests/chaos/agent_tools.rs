@@ -46,7 +46,7 @@ const KILLED_PROCESSES: u64 = 70;
 /// TransactWriteItems, invoked, and its outcome stored by PutItem.
 const KILLED_CALLS: [(Call, u64); 7] =
     [(TransactWriteItems, 3), (Invoke, 4), (Invoke, 2), (PutItem, 3), (PutItem, 1), (ConverseStream, 3), (Publish, 8)];
-const DEFAULT_RUNS: usize = 10;
+const DEFAULT_RUNS: usize = 6;
 const TURNS_PER_SERVER: usize = 20;
 const CONCURRENT_SERVERS: usize = 2;
 /// Time between the starts of two turns, because each starts processes.

@@ -16,7 +16,7 @@ use crate::{
 
 const MODEL: &str = "parlance.deltas-150-20";
 const DELTAS: usize = 150;
-const DEFAULT_RUNS: usize = 20;
+const DEFAULT_RUNS: usize = 12;
 /// In this many runs every fault is injected at least once.
 const RUNS_WITH_EVERY_FAULT: usize = 200;
 /// Turns that share a server and its seed.
