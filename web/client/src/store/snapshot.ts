@@ -141,9 +141,9 @@ export interface TextPart {
   readonly isStreaming: boolean;
 }
 
-/** A citation, and the arguments of `getCitation`, which it has once its event is stored. */
-export interface PlacedCitation {
-  readonly citation: Citation;
+/** A citation whose `start` and `end` are places in the text of its part. */
+export interface PlacedCitation extends Citation {
+  /** The arguments of `getCitation`; undefined while the text is streamed. */
   readonly stored?: { readonly eventId: string; readonly index: number };
 }
 
