@@ -27,5 +27,9 @@ export default defineConfig(
     rules: reactHooks.configs.flat['recommended-latest'].rules,
   },
   { files: ['**/*.tsx', '**/*.test.ts', '**/test/**'], rules: { 'max-lines-per-function': 'off' } },
-  { files: ['**/*.js'], extends: [tseslint.configs.disableTypeChecked] },
+  {
+    files: ['**/*.js'],
+    extends: [tseslint.configs.disableTypeChecked],
+    languageOptions: { globals: { URL: 'readonly', console: 'readonly', process: 'readonly' } },
+  },
 );
