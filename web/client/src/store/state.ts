@@ -11,6 +11,7 @@ import type {
 import type { ConnectionState } from '../transport/transport.js';
 import type { ConversationDetails, ConversationSnapshot, ConversationStatus, Message } from './snapshot.js';
 import {
+  answerOf,
   currentView,
   isOpen,
   lastPosition,
@@ -135,7 +136,7 @@ export function snapshotOf(
   const canRestart = status === 'IDLE' && newest !== undefined && canWrite(state);
   return {
     ...(id !== undefined && { id }),
-    ...(conversation && { conversation }),
+    ...(conversation && { conversation: withActivity(conversation, newest) }),
     phase,
     ...(phase === 'FAILED' && error && { error }),
     connection,
@@ -151,6 +152,16 @@ export function snapshotOf(
   };
 }
 
+/** With the time of the newest event, which may be later than when the conversation was read. */
+function withActivity(
+  conversation: ConversationDetails,
+  newest: TurnRecord | undefined,
+): ConversationDetails {
+  const last = newest && (answerOf(newest).at(-1) ?? questionOf(newest))?.createdAt;
+  const isLater = last !== undefined && last > conversation.lastActivityAt;
+  return isLater ? { ...conversation, lastActivityAt: last } : conversation;
+}
+
 function conversationStatus(state: State, newest: TurnRecord | undefined): ConversationStatus {
   const isSending = [...state.turns.values()].some(({ local }) => local?.delivery === 'SENDING');
   if (state.isRestarting || isSending) return 'SENDING';
@@ -162,7 +173,6 @@ function conversationStatus(state: State, newest: TurnRecord | undefined): Conve
 
 /** Whether the model has more to say: it was stopped, by a user, a limit or a failure. */
 function isUnfinished(turn: TurnRecord): boolean {
-  const answer = currentView(turn)?.events ?? turn.answer;
-  const last = answer.at(-1);
+  const last = answerOf(turn).at(-1);
   return last !== undefined && last.stopReason !== 'END_TURN' && last.stopReason !== 'STOP_SEQUENCE';
 }
