@@ -32,6 +32,7 @@ export async function request<Data>(
 ): Promise<Data> {
   const body = JSON.stringify({ query: document, variables });
   const ended = AbortSignal.any(signal ? [options.closed, signal] : [options.closed]);
+  if (ended.aborted) throw endedError(ended);
   const tries = document.startsWith('query') ? QUERY_TRIES : 1;
   for (let failures = 1; ; failures++) {
     try {
@@ -48,30 +49,36 @@ function isRepeatable(error: unknown): boolean {
   return error instanceof ParlanceError && error.retryable && error.code !== 'TIMEOUT';
 }
 
-async function post<Data>(
+async function post<Data>(options: HttpOptions, body: string, ended: AbortSignal): Promise<Data> {
+  const timeout = new AbortController();
+  const timer = setTimeout(() => {
+    timeout.abort();
+  }, REQUEST_TIMEOUT);
+  const signal = AbortSignal.any([ended, timeout.signal]);
+  try {
+    const { response, text } = await unlessAborted(exchange(options, body, signal), signal);
+    return dataOf(parse(text), response) as Data;
+  } catch (error) {
+    throw errorOf(error, ended, timeout.signal);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+interface Exchange {
+  readonly response: Response;
+  readonly text: string;
+}
+
+async function exchange(
   { endpoint, credentials, fetch }: HttpOptions,
   body: string,
-  ended: AbortSignal,
-): Promise<Data> {
-  const timeout = AbortSignal.timeout(REQUEST_TIMEOUT);
-  const signal = AbortSignal.any([ended, timeout]);
-  const exchange = async (): Promise<{ status: number; isSuccess: boolean; text: string }> => {
-    const headers = await httpHeaders(credentials, endpoint, body);
-    const response = await fetch(endpoint.graphqlUrl, {
-      method: 'POST',
-      headers,
-      body,
-      signal,
-      credentials: 'omit',
-    });
-    return { status: response.status, isSuccess: response.ok, text: await response.text() };
-  };
-  try {
-    const { status, isSuccess, text } = await unlessAborted(exchange(), signal);
-    return dataOf(parse(text), status, isSuccess) as Data;
-  } catch (error) {
-    throw errorOf(error, ended, timeout);
-  }
+  signal: AbortSignal,
+): Promise<Exchange> {
+  const headers = await httpHeaders(credentials, endpoint, body);
+  const request = { method: 'POST', headers, body, signal, credentials: 'omit' } as const;
+  const response = await fetch(endpoint.graphqlUrl, request);
+  return { response, text: await response.text() };
 }
 
 /** A token provider knows nothing of the signal: its answer is not waited for. */
@@ -97,10 +104,10 @@ function parse(text: string): unknown {
 }
 
 /** Any entry in `errors` fails the request, also where there is data. */
-function dataOf(response: unknown, status: number, isSuccess: boolean): Record<string, unknown> {
-  const { data, errors } = isRecord(response) ? response : {};
-  if (!isSuccess || (Array.isArray(errors) && errors.length > 0)) {
-    throw errorOfResponse(errors, isSuccess ? undefined : status);
+function dataOf(body: unknown, { ok, status }: Response): Record<string, unknown> {
+  const { data, errors } = isRecord(body) ? body : {};
+  if (!ok || (Array.isArray(errors) && errors.length > 0)) {
+    throw errorOfResponse(errors, ok ? undefined : status);
   }
   if (!isRecord(data)) throw new ParlanceError('BAD_RESPONSE', 'What answered is no GraphQL API.');
   return data;

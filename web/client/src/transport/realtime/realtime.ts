@@ -11,7 +11,7 @@ import { watchNetwork } from './network.js';
 export interface WebSocketLike {
   addEventListener(
     type: 'open' | 'message' | 'close' | 'error',
-    listener: (event: { data?: unknown }) => void,
+    listener: (event: { readonly type: string; readonly data?: unknown }) => void,
   ): void;
   send(text: string): void;
   close(): void;
