@@ -23,9 +23,3 @@ export type {
   Transport,
   Variables,
 } from './transport/transport.js';
-export { createConversation } from './store/conversation.js';
-export type { ConversationOptions } from './store/conversation.js';
-export { createConversationList } from './store/list.js';
-export type { ConversationList, ConversationListSnapshot } from './store/list.js';
-export type * from './store/snapshot.js';
-export type { ClientToolCall, ClientTools } from './store/tools.js';
