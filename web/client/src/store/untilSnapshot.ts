@@ -1,6 +1,6 @@
-import type { Store } from '../../src/store/snapshot.js';
+import type { Store } from './snapshot.js';
 
-/** The first snapshot, from now on, of which this is true. */
+/** The first snapshot, from now on, of which this is true. Waits as long as it takes. */
 export function untilSnapshot<Snapshot>(
   store: Store<Snapshot>,
   isTrue: (snapshot: Snapshot) => boolean,
@@ -13,6 +13,6 @@ export function untilSnapshot<Snapshot>(
       resolve(snapshot);
     };
     const unsubscribe = store.subscribe(check);
-    queueMicrotask(check);
+    check();
   });
 }
