@@ -114,7 +114,7 @@ describe.each([
     await chat.page.getByText('asking').first().waitFor();
     await expectNoViolations(chat);
     await chat.button('New agent').click();
-    await chat.button('Add tool').click();
+    await chat.button('Add a tool').click();
     await expectNoViolations(chat);
   });
 });
