@@ -568,7 +568,7 @@ fn lowercase_words(line: &str) -> Vec<String> {
 
 /// The text files of the project with their text, without generated files, packages and lock files.
 fn project_files() -> BTreeMap<String, String> {
-    const SKIPPED: [&str; 4] = ["target", "node_modules", ".git", ".parlance"];
+    const SKIPPED: [&str; 7] = ["target", "node_modules", ".git", ".parlance", "dist", ".build", "generated"];
     const EXTENSIONS: [&str; 11] = ["rs", "js", "mjs", "ts", "py", "yaml", "graphql", "json", "md", "toml", "sh"];
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = BTreeMap::new();
