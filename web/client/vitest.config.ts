@@ -1,0 +1,21 @@
+import { defineConfig } from 'vitest/config';
+
+const shared = { environment: 'node', restoreMocks: true } as const;
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          ...shared,
+          name: 'unit',
+          include: ['{src,test}/**/*.test.{ts,tsx}'],
+          exclude: ['**/*.server.test.ts'],
+        },
+      },
+      {
+        test: { ...shared, name: 'server', include: ['test/**/*.server.test.ts'], testTimeout: 30_000 },
+      },
+    ],
+  },
+});
