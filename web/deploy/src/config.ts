@@ -48,7 +48,9 @@ function userPoolMethod({ userPool }: DeployedStack, options: ClientOptions): Is
     refuse(userPoolClientId, '--user-pool-client-id', 'has a user pool of its own, whose client is known');
   }
   const clientId = userPool.clientId ?? userPoolClientId;
-  return issuerMethod('USER_POOL', userPool.issuer, clientId, 'openid profile', '--user-pool-client-id');
+  // What template.yaml allows its client. Another one has to allow openid alone.
+  const scope = userPool.clientId === undefined ? 'openid' : 'openid profile';
+  return issuerMethod('USER_POOL', userPool.issuer, clientId, scope, '--user-pool-client-id');
 }
 
 function oidcMethod(

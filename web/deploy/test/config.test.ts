@@ -37,7 +37,7 @@ describe('sign-in', () => {
       'openid offline_access',
     ];
     expect(configOf({ UserPoolIssuer: POOL, OidcIssuer: OIDC, ApiKey: 'da2-key' }, ...words).signIn).toEqual([
-      { mode: 'USER_POOL', issuer: POOL, clientId: 'web', scope: 'openid profile' },
+      { mode: 'USER_POOL', issuer: POOL, clientId: 'web', scope: 'openid' },
       { mode: 'OIDC', issuer: OIDC, clientId: 'spa', scope: 'openid offline_access' },
       { mode: 'API_KEY' },
     ]);
