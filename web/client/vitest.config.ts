@@ -9,6 +9,7 @@ export default defineConfig({
         test: {
           ...shared,
           name: 'unit',
+          testTimeout: 20_000,
           include: ['{src,test}/**/*.test.{ts,tsx}'],
           exclude: ['**/*.server.test.ts'],
         },

@@ -108,7 +108,7 @@ export function errorOfResponse(errors: unknown, status?: number): ParlanceError
 }
 
 /** AppSync sends a list of errors, and for some limits a single object. */
-function toList(errors: unknown): unknown[] {
+export function toList(errors: unknown): unknown[] {
   if (Array.isArray(errors)) return errors;
   return errors === undefined || errors === null ? [] : [errors];
 }

@@ -9,7 +9,8 @@ export function share<Value>(previous: unknown, next: Value): Value {
 
 function shareItems(previous: unknown[], next: unknown[]): unknown[] {
   const items = next.map((item, index) => share(previous[index], item));
-  const isSame = items.length === previous.length && items.every((item, index) => Object.is(item, previous[index]));
+  const isSame =
+    items.length === previous.length && items.every((item, index) => Object.is(item, previous[index]));
   return isSame ? previous : items;
 }
 

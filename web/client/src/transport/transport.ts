@@ -10,8 +10,6 @@ export interface Transport {
   request<Data>(document: string, variables: Variables, signal?: AbortSignal): Promise<Data>;
   /** Follows a subscription, across connections. `observer` is never called before this has returned. */
   subscribe(document: string, variables: Variables, observer: SubscriptionObserver): Subscription;
-  /** The state of the connection that subscriptions share. `CLOSED` without a subscription. */
-  readonly connectionState: ConnectionState;
   /** Ends all subscriptions and refuses all later requests. */
   close(): void;
 }
@@ -36,7 +34,7 @@ export interface SubscriptionObserver {
 
 /**
  * `CONNECTING`: a connection is being opened. `CONNECTED`: updates arrive. `WAITING_TO_RECONNECT`: the connection
- * was lost, or could not be opened; another try follows within 20 seconds. `OFFLINE`: the browser says that there
- * is no network; another try follows as soon as there is. `CLOSED`: nothing is connected, and no try follows.
+ * was lost, or could not be opened; another try follows within 20 seconds. `OFFLINE`: the same while the browser says
+ * that there is no network; another try also follows as soon as there is one. `CLOSED`: nothing is connected, and no try follows.
  */
 export type ConnectionState = 'CONNECTING' | 'CONNECTED' | 'WAITING_TO_RECONNECT' | 'OFFLINE' | 'CLOSED';
