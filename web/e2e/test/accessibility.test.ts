@@ -35,7 +35,7 @@ beforeAll(async () => {
   const api = await suite.apiOf('ada');
   await api.putAgent({ id: 'echo', modelId: 'parlance.echo' });
   await api.putAgent({ id: 'failing', modelId: 'parlance.forbidden' });
-  await api.putAgent({ id: 'asking', modelId: 'any', tools: [tool] });
+  await api.putAgent({ id: 'asking', modelId: 'parlance.any', tools: [tool] });
   ids.blocks = await api.createConversation({ title: 'All blocks', agentId: 'echo' });
   await api.ask(ids.blocks, ALL_BLOCKS);
   ids.failed = await api.createConversation({ title: 'Failed', agentId: 'failing' });
