@@ -11,8 +11,6 @@ export { createConversationList } from './store/list.js';
 export type { ConversationList, ConversationListSnapshot } from './store/list.js';
 export type * from './store/snapshot.js';
 export type { ClientToolCall, ClientTools } from './store/tools.js';
-export { amplifyTransport } from './transport/amplify.js';
-export type { AmplifyClient, AmplifyHub } from './transport/amplify.js';
 export type { Credentials, HttpHeaders, SignableRequest } from './transport/credentials.js';
 export type { ClientOptions } from './transport/httpTransport.js';
 export type { WebSocketConstructor, WebSocketLike } from './transport/realtime/realtime.js';
