@@ -1,6 +1,7 @@
 """Lints the template with every combination of authorization modes that lets somebody call, with the
 limits of its numbers, with an alarm topic, with tools and without one-shot answers, with the service of a
-custom handler's model, with knowledge and with other entry points; and the templates of nested stacks.
+custom handler's model, with knowledge, with other entry points and with the chat page; and the templates of
+nested stacks.
 
 cfn-lint checks both branches of every condition, but replaces a reference to a parameter by the parameter's
 default. SAM inserts the defaults before it validates. So each combination is written as a template of its own,
@@ -50,6 +51,11 @@ STORES = {"Store": ["AURORA", "S3_VECTORS"], "Chunking": ["FIXED_SIZE", "NONE"],
 ENTRY_POINTS = {"EventsApi": ["true", "false"], "WebSocketApi": ["true", "false"]}
 EVENTS_TEMPLATE = "entry/events.yaml"
 WEBSOCKET_TEMPLATE = "entry/websocket.yaml"
+CHAT_PAGE = {"ChatPage": "true"}
+CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/a1b2c3d4-5678-90ab-cdef-000000000000"
+CHAT_PAGE_DOMAIN = {"ChatPageDomain": "chat.example.com", "ChatPageCertificateArn": CERTIFICATE}
+# Its parameters have no defaults, so that one file is all combinations.
+CHAT_PAGE_TEMPLATE = "web/template.yaml"
 # What template.yaml gives them.
 PATTERN = "^(web|mobile)$"
 ISSUER = "https://issuer.example.com"
@@ -103,6 +109,12 @@ def combinations(template):
         yield {**all_modes, **existing_pool, **entry_points, "ApiKeyExpires": 1893456000, "AlarmTopicArn": ALARM_TOPICS[0]}
         yield {**entry_points, "ApiKeyAccess": "true", "IamAccess": "false"}
         yield {**entry_points, "ApiKeyAccess": "false", "OidcIssuer": ISSUER, "OidcClientPattern": "web"}
+    for pool in MODES["UserPool"]:
+        for domain in ({}, CHAT_PAGE_DOMAIN):
+            yield {**all_modes, **CHAT_PAGE, **domain, "UserPool": pool}
+            yield {**all_modes, **CHAT_PAGE, **domain, "UserPool": pool, "EventsApi": "true", "WebSocketApi": "true"}
+    yield {**CHAT_PAGE, "ApiKeyAccess": "true"}
+    yield {**CHAT_PAGE, "ApiKeyAccess": "false", "OidcIssuer": ISSUER, "OidcClientPattern": "web"}
 
 
 def events_combinations(template):
@@ -178,7 +190,7 @@ def main(template, folder):
         WEBSOCKET_TEMPLATE: websocket_combinations,
     }
     # cfn-lint compares the parameters and the outputs of nested stacks with their templates.
-    for path in nested:
+    for path in [*nested, CHAT_PAGE_TEMPLATE]:
         copy = folder / path
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(template.parent / path, copy)

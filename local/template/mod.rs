@@ -1,4 +1,5 @@
 //! Loads template.yaml as a `Stack`. Whatever the local server does not support is an error that names it.
+mod chat_page;
 mod intrinsics;
 mod nested_stack;
 mod parameters;
@@ -23,8 +24,9 @@ use crate::{
 };
 use intrinsics::{EvaluationCost, ResourceResolver, Scope};
 
-use nested_stack::NestedStackProperties;
+use nested_stack::{NestedKind, NestedStackProperties};
 
+pub use chat_page::ChatPage;
 pub use nested_stack::NestedStack;
 pub use parameters::parse_parameter;
 pub use schema_command::{SchemaOptions, filtered_schema};
@@ -143,6 +145,15 @@ pub fn load_nested(root: &Path, path: &str, parameters: &[(&str, &str)]) -> Resu
     properties.load_knowledge_base(&properties.read(|path| read_file(root, path))?)
 }
 
+/// Loads the template of the nested stack with the chat page, with these parameters.
+pub fn load_chat_page(root: &Path, path: &str, parameters: &[(&str, &str)]) -> Result<ChatPage, TemplateError> {
+    let deployment = Deployment::at("http://localhost", BTreeMap::new());
+    let read = |path: &str| read_file(root, path);
+    let context = StackContext { name: STACK_NAME.into(), is_nested: false, deployment: &deployment, read: &read };
+    let nested = NestedStackProperties::new(path, parameters);
+    context.nested("ChatPageStack").load_chat_page(&nested, &nested.read(&read)?)
+}
+
 fn build_stack(root: &Path, template: &Value, deployment: &Deployment) -> Result<Stack, TemplateError> {
     let empty = Map::new();
     let declared = section(template, "Parameters", &empty);
@@ -198,7 +209,15 @@ impl<'a> StackContext<'a> {
         evaluation(&scope, resources)
     }
 
-    /// The value of an output of a nested entry point. `properties` are those of its resource.
+    /// The chat page of a nested stack, which is in this context.
+    fn load_chat_page(&self, nested: &NestedStackProperties, template: &Value) -> Result<ChatPage, TemplateError> {
+        let page = nested.resolve_parameters(template).and_then(|parameters| {
+            self.evaluate(template, parameters, |scope, resources| chat_page::chat_page(self, scope, resources))
+        });
+        page.map_err(|error| error.at(nested.path()))
+    }
+
+    /// The value of an output of a nested entry point or chat page. `properties` are those of its resource.
     fn nested_output(
         &self,
         scope: &Scope,
@@ -212,7 +231,7 @@ impl<'a> StackContext<'a> {
         let template = nested.read(self.read)?;
         scope.add_work(template.to_string().len())?;
         let value = &template["Outputs"][output]["Value"];
-        if !nested_stack::is_entry_point(&template) || value.is_null() {
+        if nested_stack::kind(&template) == NestedKind::KnowledgeBase || value.is_null() {
             return Err(TemplateError(format!(
                 "{logical_name}.Outputs.{output} of a AWS::CloudFormation::Stack has no value on the local server"
             )));
@@ -264,7 +283,9 @@ fn resolve_reference(
         resources.get(name).ok_or_else(|| TemplateError(format!("there is no parameter or resource {name}")))?;
     let kind = resource["Type"].as_str().unwrap_or_default();
     let arn = |service: &str, rest: String| json!(format!("arn:aws:{service}:{REGION}:{ACCOUNT}:{rest}"));
-    if let Some(value) = websocket_reference(stack, (kind, attribute), name) {
+    let other_reference = websocket_reference(stack, (kind, attribute), name)
+        .or_else(|| chat_page::chat_page_reference(stack, (kind, attribute), name));
+    if let Some(value) = other_reference {
         return Ok(value);
     }
     Ok(match (kind, attribute) {

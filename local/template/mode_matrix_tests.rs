@@ -135,6 +135,44 @@ fn websocket_api_that_nobody_may_connect_to_is_refused() {
     assert_eq!(error, expected);
 }
 
+/// The local server serves the page itself, with or without the parameter.
+#[test]
+fn chat_page_changes_nothing_on_the_local_server() {
+    let load = |parameters: &[(&str, &str)]| {
+        let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let stack = TEMPLATE.load(&Deployment { parameters, ..deployment() });
+        stack.map(|stack| format!("{stack:?}")).map_err(|error| error.to_string())
+    };
+    let domain = ("ChatPageDomain", "chat.example.com");
+    let certificate = ("ChatPageCertificateArn", "arn:aws:acm:us-east-1:123456789012:certificate/a1b2-c3");
+    for modes in [&[][..], &[("UserPool", "create")], &[("UserPool", "us-east-1_Existing1")]] {
+        let expected = load(modes).unwrap();
+        for page in [&[("ChatPage", "true")][..], &[("ChatPage", "true"), domain, certificate]] {
+            assert_eq!(load(&[modes, page].concat()).as_ref(), Ok(&expected), "{modes:?} {page:?}");
+        }
+    }
+    let without_certificate = load(&[("ChatPage", "true"), domain]).unwrap_err();
+    let message = "ChatPageCertificateArn must be a certificate of ChatPageDomain.";
+    assert_eq!(without_certificate, format!("template.yaml: ChatPageCertificateRequired: {message}"));
+    for region in ["eu-west-1", "us-west-2"] {
+        let certificate = certificate.1.replace("us-east-1", region);
+        let error = load(&[domain, ("ChatPageCertificateArn", &certificate)]).unwrap_err();
+        assert!(error.starts_with("template.yaml: the parameter ChatPageCertificateArn must be "), "{error}");
+    }
+    for domain in ["", "https://chat.example.com", "chat.example.com/", "Chat.example.com", "chat", "*.example.com"] {
+        let error = load(&[("ChatPageDomain", domain), certificate]).unwrap_err();
+        assert!(error.starts_with("template.yaml: the parameter ChatPageDomain must be "), "{domain}: {error}");
+    }
+}
+
+#[test]
+fn chat_page_on_which_nobody_may_sign_in_is_refused() {
+    let error = load_api(&[("ChatPage", "true"), ("ApiKeyAccess", "false")]).unwrap_err();
+    let expected = "template.yaml: SomeoneMaySignIn: Nobody may sign in on the chat page: one of ApiKeyAccess, \
+                    UserPool and OidcIssuer must let callers in.";
+    assert_eq!(error, expected);
+}
+
 #[test]
 fn schema_has_directives_of_enabled_modes_only() {
     for (pool, _) in POOLS {

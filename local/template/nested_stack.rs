@@ -1,7 +1,7 @@
 //! Reads the templates of nested stacks.
 //!
 //! The local server runs an entry point as if its resources were in template.yaml (`resources`). Of a
-//! knowledge base it runs nothing: it takes the settings.
+//! knowledge base it runs nothing: it takes the settings. Nor of a chat page (`chat_page`).
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -114,11 +114,26 @@ impl NestedStackProperties {
     }
 }
 
-/// Whether a template has an entry point, which the local server runs.
-pub fn is_entry_point(template: &Value) -> bool {
+/// What a nested stack is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NestedKind {
+    /// The local server runs it.
+    EntryPoint,
+    ChatPage,
+    /// Or any other template.
+    KnowledgeBase,
+}
+
+pub fn kind(template: &Value) -> NestedKind {
     let resources = template["Resources"].as_object();
-    let is_api = |kind: &Value| kind == "AWS::AppSync::Api" || kind == "AWS::ApiGatewayV2::Api";
-    resources.into_iter().flatten().any(|(_, resource)| is_api(&resource["Type"]))
+    let has = |kind: &str| resources.into_iter().flatten().any(|(_, resource)| resource["Type"] == kind);
+    if has("AWS::AppSync::Api") || has("AWS::ApiGatewayV2::Api") {
+        NestedKind::EntryPoint
+    } else if has("AWS::CloudFront::Distribution") {
+        NestedKind::ChatPage
+    } else {
+        NestedKind::KnowledgeBase
+    }
 }
 
 fn parse(path: &str, text: &str) -> Result<Value, TemplateError> {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{
     API_ID, EVENTS_API_ID, StackContext, TemplateError,
     intrinsics::Scope,
-    nested_stack::{self, NestedStackProperties},
+    nested_stack::{self, NestedKind, NestedStackProperties},
     properties::*,
 };
 use crate::stack::{Api, Code, DataSource, EventsApi, KnowledgeBase, PipelineFunction, Schedule, Stack};
@@ -131,7 +131,7 @@ impl Resources {
             .try_for_each(|(name, resource)| self.add(origin, scope, name, resource).map_err(|error| error.at(name)))
     }
 
-    /// Adds the resources of a nested entry point, or the settings of a knowledge base.
+    /// Adds the resources of a nested entry point, or the settings of a knowledge base. Checks a chat page.
     fn add_nested(
         &mut self,
         stack: &StackContext,
@@ -139,15 +139,28 @@ impl Resources {
         nested: &NestedStackProperties,
     ) -> Result<(), TemplateError> {
         let template = nested.read(stack.read)?;
-        if !nested_stack::is_entry_point(&template) {
-            self.knowledge_bases.push(nested.load_knowledge_base(&template)?.knowledge_base);
-            return Ok(());
+        match nested_stack::kind(&template) {
+            NestedKind::EntryPoint => self.add_entry_point(stack, name, nested, &template),
+            NestedKind::ChatPage => stack.nested(name).load_chat_page(nested, &template).map(drop),
+            NestedKind::KnowledgeBase => {
+                self.knowledge_bases.push(nested.load_knowledge_base(&template)?.knowledge_base);
+                Ok(())
+            }
         }
-        let added = nested.resolve_parameters(&template).and_then(|parameters| {
+    }
+
+    fn add_entry_point(
+        &mut self,
+        stack: &StackContext,
+        name: &str,
+        nested: &NestedStackProperties,
+        template: &Value,
+    ) -> Result<(), TemplateError> {
+        let added = nested.resolve_parameters(template).and_then(|parameters| {
             let origin = Origin::Nested(nested);
             stack
                 .nested(name)
-                .evaluate(&template, parameters, |scope, resources| self.add_all(&origin, scope, resources))
+                .evaluate(template, parameters, |scope, resources| self.add_all(&origin, scope, resources))
         });
         added.map_err(|error| error.at(nested.path()))
     }
@@ -179,6 +192,8 @@ impl Resources {
                 self.user_pools.insert(reference(json!({"Ref": name}))?, issuer);
             }
             "AWS::Cognito::UserPoolClient" => check_properties::<PoolClientProperties>(properties)?,
+            "AWS::Cognito::UserPoolDomain" => check_properties::<PoolDomainProperties>(properties)?,
+            "AWS::Cognito::ManagedLoginBranding" => check_properties::<LoginStyleProperties>(properties)?,
             "AWS::Cognito::UserPoolGroup" => check_properties::<PoolGroupProperties>(properties)?,
             "AWS::AppSync::GraphQLSchema" => {
                 self.schemas.push(deserialize::<SchemaProperties>(properties)?.definition_s3_location)

@@ -1,4 +1,5 @@
 //! The permissions of the template's roles, and their enforcement by the local server.
+mod chat_page;
 mod enforcement;
 mod entry_points;
 mod knowledge;
@@ -35,6 +36,7 @@ const PARAMETER_SETS: [&[(&str, &str)]; 3] = [
         ("Knowledge", "create"),
         ("OneShotRetrieveAndGenerate", "true"),
         ("RerankModelArn", "arn:aws:bedrock:us-east-1::foundation-model/cohere.rerank-v3-5:0"),
+        ("ChatPage", "true"),
     ],
 ];
 

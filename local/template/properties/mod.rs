@@ -32,7 +32,9 @@ pub use resolvers::{PipelineFunctionProperties, ResolverProperties};
 pub use roles::{RolePolicyProperties, Roles};
 pub use schedules::{PermissionProperties, RuleProperties};
 pub use tables::TableProperties;
-pub use user_pools::{PoolClientProperties, PoolGroupProperties, PoolProperties};
+pub use user_pools::{
+    LoginStyleProperties, PoolClientProperties, PoolDomainProperties, PoolGroupProperties, PoolProperties,
+};
 pub use websocket_api::{
     DeploymentProperties, InvocableFunctions, Labeled, LogicalRoute, WebSocketDeployment, WebSocketResources,
 };

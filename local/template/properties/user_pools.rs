@@ -31,6 +31,40 @@ pub struct PoolClientProperties {
     _prevent_user_existence_errors: Option<Ignored>,
     #[serde(rename = "EnableTokenRevocation")]
     _enable_token_revocation: Option<Ignored>,
+    #[serde(rename = "SupportedIdentityProviders")]
+    _supported_identity_providers: Option<Ignored>,
+    #[serde(rename = "AllowedOAuthFlowsUserPoolClient")]
+    _allowed_oauth_flows_user_pool_client: Option<Ignored>,
+    #[serde(rename = "AllowedOAuthFlows")]
+    _allowed_oauth_flows: Option<Ignored>,
+    #[serde(rename = "AllowedOAuthScopes")]
+    _allowed_oauth_scopes: Option<Ignored>,
+    #[serde(rename = "CallbackURLs")]
+    _callback_urls: Option<Ignored>,
+    #[serde(rename = "LogoutURLs")]
+    _logout_urls: Option<Ignored>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PoolDomainProperties {
+    #[serde(rename = "UserPoolId")]
+    _user_pool_id: Ignored,
+    #[serde(rename = "Domain")]
+    _domain: Ignored,
+    #[serde(rename = "ManagedLoginVersion")]
+    _managed_login_version: Option<Ignored>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoginStyleProperties {
+    #[serde(rename = "UserPoolId")]
+    _user_pool_id: Ignored,
+    #[serde(rename = "ClientId")]
+    _client_id: Option<Ignored>,
+    #[serde(rename = "UseCognitoProvidedValues")]
+    _use_cognito_provided_values: Option<Ignored>,
 }
 
 #[derive(Deserialize)]

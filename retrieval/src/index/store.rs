@@ -3,7 +3,14 @@
 //! Chunks with their text and vector, the documents they belong to, and the settings they were made with
 //! are all part of the commit. A process that is killed leaves either the index before the commit or the
 //! one after.
-use std::{fmt::Display, fs, path::Path, sync::Arc};
+use std::{
+    fmt::Display,
+    fs,
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use serde::{Deserialize, Serialize};
 use tantivy::{
@@ -23,6 +30,10 @@ const TOKENIZER: &str = "letters-and-digits-1";
 const MAX_TERM_BYTES: usize = 64;
 /// Texts are flushed to disk when they exceed this.
 const WRITER_BYTES: usize = 50_000_000;
+/// How long a writer waits for the folder's lock. A process that this one starts has the lock's file open
+/// until it executes its program, also after the writer here has ended.
+const LOCK_WAIT: Duration = Duration::from_millis(500);
+const LOCK_INTERVAL: Duration = Duration::from_millis(5);
 
 pub struct Store {
     index: tantivy::Index,
@@ -123,12 +134,23 @@ impl Store {
 
     /// Begins changes. Nothing is visible, or kept after a crash, before [`Writer::commit`].
     pub fn writer(&self) -> Result<Writer<'_>, IndexError> {
-        // One thread: the order of chunks, and with it the order of equal scores, is that of the documents.
-        let writer = self.index.writer_with_num_threads(1, WRITER_BYTES)?;
+        let writer = self.locked_writer()?;
         writer.set_merge_policy(Box::new(NoMergePolicy));
         // Files of a commit that was killed have the names that the next commit uses.
         writer.garbage_collect_files().wait()?;
         Ok(Writer { store: self, writer })
+    }
+
+    /// Fails with `LockFailure` if another writer has the folder for `LOCK_WAIT`.
+    fn locked_writer(&self) -> Result<IndexWriter, TantivyError> {
+        let end = Instant::now() + LOCK_WAIT;
+        loop {
+            // One thread: the order of chunks, and with it the order of equal scores, is that of the documents.
+            match self.index.writer_with_num_threads(1, WRITER_BYTES) {
+                Err(TantivyError::LockFailure(..)) if Instant::now() < end => thread::sleep(LOCK_INTERVAL),
+                result => return result,
+            }
+        }
     }
 }
 

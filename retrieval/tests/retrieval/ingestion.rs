@@ -1,5 +1,11 @@
 //! What an ingestion does with new, modified, deleted, unchanged and broken documents.
-use std::{fs, ops::ControlFlow, sync::atomic::Ordering};
+use std::{
+    fs,
+    ops::ControlFlow,
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
 
 use retrieval::{
     Chunking, Document, Format, Index, IngestError, IngestionReport, Method, Query, Vectors,
@@ -146,6 +152,22 @@ fn one_ingestion_runs_at_a_time_and_searches_see_the_state_before() {
     };
     fixture.index.ingest(&fixture.folder, &mut during).unwrap();
     assert_eq!(fixture.search("annual leave", Method::Hybrid)[0].text, "Annual leave is 30 days.");
+}
+
+#[test]
+fn processes_that_are_started_meanwhile_do_not_refuse_the_next_ingestion() {
+    let fixture = Fixture::ingested(&[("leave.txt", LEAVE)]);
+    let is_ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_ended.load(Ordering::Relaxed) {
+                Command::new("true").status().unwrap();
+            }
+        });
+        let refusal = (0..100).find_map(|_| fixture.try_ingest().err());
+        is_ended.store(true, Ordering::Relaxed);
+        assert!(refusal.is_none(), "{refusal:?}");
+    });
 }
 
 #[test]

@@ -1,0 +1,2 @@
+export { AgentsPanel } from './AgentsPanel.js';
+export { useAgents } from './useAgents.js';

@@ -1,0 +1,45 @@
+/**
+ * Writes src/generated/schema.ts: the types of what the documents select, of the inputs and of the enums, from
+ * schema.graphql.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { codegen } from '@graphql-codegen/core';
+import * as operations from '@graphql-codegen/typescript-operations';
+import { parse } from 'graphql';
+import { runnerImport } from 'vite';
+
+const root = new URL('..', import.meta.url);
+const appSync = 'scalar AWSDateTime\nscalar AWSJSON\ndirective @aws_api_key on OBJECT | FIELD_DEFINITION\n';
+const schema = readFileSync(new URL('../../schema.graphql', root), 'utf8');
+
+const { module } = await runnerImport(new URL('src/graphql/documents.ts', root).pathname);
+const fragments = new Map();
+const documents = module.buildDocuments((type, fields, name = type) => {
+  fragments.set(name, `fragment ${name} on ${type} { ${fields} }`);
+  return `{ ...${name} }`;
+});
+const text = [...fragments.values(), ...Object.values(documents)].join('\n');
+
+const filename = new URL('src/generated/schema.ts', root).pathname;
+const output = await codegen({
+  filename,
+  schema: parse(appSync + schema),
+  documents: [{ location: 'documents.ts', document: parse(text) }],
+  config: {},
+  plugins: [
+    {
+      operations: {
+        omitOperationSuffix: true,
+        inlineFragmentTypes: 'combine',
+        skipTypename: true,
+        enumsAsTypes: true,
+        immutableTypes: true,
+        useTypeImports: true,
+        scalars: { ID: 'string', AWSDateTime: 'string', AWSJSON: 'string' },
+      },
+    },
+  ],
+  pluginMap: { operations },
+});
+mkdirSync(new URL('src/generated/', root), { recursive: true });
+writeFileSync(filename, output);

@@ -1,0 +1,281 @@
+/** Performs the effects of the state machine with a real socket, clock and credentials. It decides nothing. */
+import { ParlanceError } from '../../errors.js';
+import { connectionHeader, subscriptionHeader, type Credentials } from '../credentials.js';
+import type { Endpoint } from '../endpoint.js';
+import type { ConnectionState, Subscription, SubscriptionObserver, Variables } from '../transport.js';
+import { Connection, type Effect, type Signal } from './connection.js';
+import { parseFrame, textOf } from './frames.js';
+import { watchNetwork } from './network.js';
+
+/** What is used of a `WebSocket`: that of browsers, of Node 22 or of the package ws. */
+export interface WebSocketLike {
+  addEventListener(
+    type: 'open' | 'message' | 'close' | 'error',
+    listener: (event: { readonly type: string; readonly data?: unknown }) => void,
+  ): void;
+  send(text: string): void;
+  close(): void;
+}
+
+export type WebSocketConstructor = new (url: string, protocols: string[]) => WebSocketLike;
+
+export interface RealtimeOptions {
+  readonly endpoint: Endpoint;
+  readonly credentials: Credentials;
+  /** Undefined where there is none: then subscriptions are refused. */
+  readonly WebSocket: WebSocketConstructor | undefined;
+  readonly random: () => number;
+  /** The time in ms since any one moment. */
+  readonly now: () => number;
+}
+
+/** The longest timer, in ms. The state machine is asked again then. */
+const LONGEST_TIMER = 3_600_000;
+
+interface Owner {
+  readonly observer: SubscriptionObserver;
+  toldState: ConnectionState | undefined;
+}
+
+/** One connection for all subscriptions, opened with the first and closed five seconds after the last. */
+export class Realtime {
+  private readonly options: RealtimeOptions;
+  private readonly connection = new Connection();
+  private readonly now: () => number;
+  private readonly owners = new Map<string, Owner>();
+  private lastId = 0;
+  private socket: WebSocketLike | undefined;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private endWatch: (() => void) | undefined;
+  private isPerforming = false;
+
+  constructor(options: RealtimeOptions) {
+    this.options = options;
+    this.now = steady(options.now);
+  }
+
+  subscribe(document: string, variables: Variables, observer: SubscriptionObserver): Subscription {
+    const id = String(++this.lastId);
+    this.owners.set(id, { observer, toldState: undefined });
+    this.connection.subscribe(id, JSON.stringify({ query: document, variables }), this.now());
+    // The caller has its subscription before its observer is called.
+    queueMicrotask(() => {
+      this.watch();
+      this.perform();
+    });
+    return {
+      unsubscribe: () => {
+        this.owners.delete(id);
+        this.connection.unsubscribe(id, this.now());
+        this.perform();
+      },
+    };
+  }
+
+  close(): void {
+    this.owners.clear();
+    this.connection.close();
+    this.perform();
+  }
+
+  /** Performs all effects, also those of what observers do meanwhile. */
+  private perform(): void {
+    if (this.isPerforming) return;
+    this.isPerforming = true;
+    do {
+      let effect: Effect | undefined;
+      while ((effect = this.connection.pollEffect()) !== undefined) this.performOne(effect);
+      this.tellStates();
+    } while (this.connection.hasEffects());
+    this.isPerforming = false;
+    if (this.owners.size === 0) this.unwatch();
+    this.setTimer();
+  }
+
+  private performOne(effect: Effect): void {
+    switch (effect.type) {
+      case 'OPEN':
+        void this.open(effect.socket);
+        return;
+      case 'AUTHORIZE':
+        void this.authorize(effect.socket, effect.id, effect.operation);
+        return;
+      case 'SEND':
+        this.socket?.send(textOf(effect.frame));
+        return;
+      case 'CLOSE':
+        this.socket?.close();
+        this.socket = undefined;
+        return;
+      case 'DELIVER':
+        this.tellStates();
+        this.deliver(effect.id, effect.signal);
+        return;
+    }
+  }
+
+  private async open(socket: number): Promise<void> {
+    const { endpoint, credentials } = this.options;
+    try {
+      const header = await connectionHeader(credentials, endpoint);
+      if (this.connection.isCurrent(socket)) {
+        this.connect(socket, `header-${base64Url(JSON.stringify(header))}`);
+      }
+    } catch (error) {
+      this.failed(socket, undefined, error);
+    }
+  }
+
+  private connect(number: number, header: string): void {
+    const { WebSocket, endpoint } = this.options;
+    if (WebSocket === undefined) {
+      throw new Error('this environment has no WebSocket: pass one to createClient');
+    }
+    // AppSync reads the credentials from a sub-protocol, because browsers cannot set headers on a WebSocket.
+    const socket = new WebSocket(endpoint.realtimeUrl, ['graphql-ws', header]);
+    this.socket = socket;
+    const lost = (): void => {
+      this.input((connection) => {
+        connection.onLost(number, this.options.random(), this.now());
+      });
+    };
+    socket.addEventListener('open', () => {
+      this.input((connection) => {
+        connection.onOpened(number, this.now());
+      });
+    });
+    socket.addEventListener('message', ({ data }) => {
+      this.input((connection) => {
+        connection.onFrame(number, parseFrame(data), this.options.random(), this.now());
+      });
+    });
+    socket.addEventListener('close', lost);
+    socket.addEventListener('error', lost);
+  }
+
+  private async authorize(socket: number, id: string, operation: string): Promise<void> {
+    const { endpoint, credentials } = this.options;
+    try {
+      const header = await subscriptionHeader(credentials, endpoint, operation);
+      this.input((connection) => {
+        connection.onAuthorized(socket, id, header, this.now());
+      });
+    } catch (error) {
+      this.failed(socket, id, error);
+    }
+  }
+
+  private failed(socket: number, id: string | undefined, cause: unknown): void {
+    const error = cause instanceof ParlanceError ? cause : cannotOpen(cause);
+    this.input((connection) => {
+      connection.onCredentialsFailed(socket, id, error, this.options.random(), this.now());
+    });
+  }
+
+  private input(tell: (connection: Connection) => void): void {
+    tell(this.connection);
+    this.perform();
+  }
+
+  private tellStates(): void {
+    const { state } = this.connection;
+    for (const owner of [...this.owners.values()]) {
+      if (owner.toldState === state) continue;
+      owner.toldState = state;
+      call(() => {
+        owner.observer.onState(state);
+      });
+    }
+  }
+
+  private deliver(id: string, signal: Signal): void {
+    const observer = this.owners.get(id)?.observer;
+    if (observer === undefined) return;
+    switch (signal.type) {
+      case 'SUBSCRIBED':
+        call(() => {
+          observer.onSubscribed();
+        });
+        return;
+      case 'DATA':
+        call(() => {
+          observer.onData(signal.data);
+        });
+        return;
+      case 'REFUSED':
+        this.owners.delete(id);
+        call(() => {
+          observer.onError(signal.error);
+        });
+        return;
+    }
+  }
+
+  private watch(): void {
+    this.endWatch ??= watchNetwork({
+      onNetwork: (isOnline) => {
+        this.input((connection) => {
+          connection.onNetwork(isOnline, this.options.random(), this.now());
+        });
+      },
+      onShown: () => {
+        this.input((connection) => {
+          connection.onShown(this.options.random(), this.now());
+        });
+      },
+    });
+  }
+
+  private unwatch(): void {
+    this.endWatch?.();
+    this.endWatch = undefined;
+  }
+
+  private setTimer(): void {
+    clearTimeout(this.timer);
+    const at = this.connection.wakeAt();
+    if (at === undefined) return;
+    const delay = Math.min(Math.max(at - this.now(), 0), LONGEST_TIMER);
+    this.timer = setTimeout(() => {
+      this.input((connection) => {
+        connection.advance(this.options.random(), this.now());
+      });
+    }, delay);
+  }
+}
+
+/** An error that an observer throws is its own: it is reported, and the connection goes on. */
+function call(observer: () => void): void {
+  try {
+    observer();
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
+  }
+}
+
+function cannotOpen(cause: unknown): ParlanceError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new ParlanceError('NETWORK', `The connection cannot be opened: ${reason}`, {
+    retryable: false,
+    cause,
+  });
+}
+
+/** A clock that never goes back, also where somebody sets the system's clock. */
+function steady(now: () => number): () => number {
+  let last = now();
+  let offset = 0;
+  return () => {
+    const time = now();
+    if (time < last) offset += last - time;
+    last = time;
+    return time + offset;
+  };
+}
+
+function base64Url(text: string): string {
+  const bytes = Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte));
+  return btoa(bytes.join('')).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+}
