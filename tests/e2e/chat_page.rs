@@ -198,8 +198,7 @@ async fn page_and_its_files_are_served() {
 fn assert_secure(response: &Response, origin: &str) {
     let policy = format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data: https:; \
-         manifest-src 'self'; connect-src 'self' {origin} {}; form-action 'none'; frame-ancestors 'none'; \
-         base-uri 'none'",
+         connect-src 'self' {origin} {}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         origin.replace("http:", "ws:")
     );
     for (name, value) in [
