@@ -12,6 +12,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use local::{
     chat::{self, ChatOptions},
+    chat_page::print_progress,
     command_line::CommandLine,
     fault_injection::{Fault, FaultPlan},
     identity::PoolUser,
@@ -114,6 +115,9 @@ struct ServerArguments {
     knowledge: Option<PathBuf>,
     #[command(flatten)]
     embeddings: EmbeddingsOptions,
+    /// Leave out the chat page, and do not build it.
+    #[arg(long)]
+    no_page: bool,
 }
 
 /// How long an invocation may take at the end of the server before the server says that it waits.
@@ -180,6 +184,9 @@ async fn serve(options: ServerOptions) -> Result<(), AnyError> {
     print!("{}", welcome::text(&server.endpoint, &options));
     if let Some(knowledge) = server.knowledge.clone() {
         tokio::spawn(print_reports(knowledge, io::stdout(), io::stdout().is_terminal()));
+    }
+    if let Some(page) = &server.chat_page {
+        tokio::spawn(print_progress(page.progress(), io::stdout(), io::stdout().is_terminal()));
     }
     stop_signals.next().await;
     finish_answers(&server, &mut stop_signals).await;
@@ -268,6 +275,7 @@ impl ServerArguments {
             functions: self.functions,
             secrets: self.secrets,
             knowledge: self.knowledge.map(|folder| KnowledgeOptions { folder, embeddings: self.embeddings }),
+            chat_page: !self.no_page,
             executable: std::env::current_exe()?,
             fault_plan: FaultPlan {
                 seed: self.seed,

@@ -13,6 +13,7 @@ pub fn text(endpoint: &Endpoint, options: &ServerOptions) -> String {
         true => format!("{access_key_id}:{secret_access_key} (IAM)"),
         false => "none (IAM is switched off)".into(),
     };
+    let chat_page = endpoint.chat_page_url.as_ref().map(|url| format!("\n  Chat page      {url}")).unwrap_or_default();
     let mut entries = String::new();
     for (name, url) in [("Events", &endpoint.events_url), ("WebSocket", &endpoint.websocket_url)] {
         if let Some(url) = url {
@@ -45,7 +46,7 @@ pub fn text(endpoint: &Endpoint, options: &ServerOptions) -> String {
     }
     format!(
         "Parlance is running. Press Ctrl-C to stop it.
-
+{chat_page}
   GraphQL        {url}
   Realtime       {realtime_url}{entries}
   API key        {api_key}
@@ -125,6 +126,7 @@ mod tests {
         Endpoint {
             url: "http://localhost:4000/graphql".into(),
             realtime_url: "ws://localhost:4000/graphql/realtime".into(),
+            chat_page_url: None,
             api_key: api_key.map(str::to_owned),
             events_url: None,
             events_api_key: None,
@@ -162,6 +164,19 @@ mod tests {
             assert!(curl_credentials.is_none_or(|credentials| text.contains(credentials)), "{text}");
             assert!(chat_command.is_none_or(|command| text.ends_with(&format!("\n  {command}\n"))), "{text}");
         }
+    }
+
+    #[test]
+    fn chat_page_comes_first_if_it_is_served() {
+        let first_line = |chat_page_url: Option<&str>| {
+            let endpoint =
+                Endpoint { chat_page_url: chat_page_url.map(str::to_owned), ..endpoint(Some("da2-x"), true, None) };
+            let text = text(&endpoint, &ServerOptions::for_tests());
+            text.lines().nth(2).map(str::to_owned)
+        };
+        let page = first_line(Some("http://localhost:4000/"));
+        assert_eq!(page.as_deref(), Some("  Chat page      http://localhost:4000/"));
+        assert_eq!(first_line(None).as_deref(), Some("  GraphQL        http://localhost:4000/graphql"));
     }
 
     #[test]

@@ -568,7 +568,7 @@ fn lowercase_words(line: &str) -> Vec<String> {
 
 /// The text files of the project with their text, without generated files, packages and lock files.
 fn project_files() -> BTreeMap<String, String> {
-    const SKIPPED: [&str; 6] = ["target", "node_modules", "dist", "generated", ".git", ".parlance"];
+    const SKIPPED: [&str; 7] = ["target", "node_modules", "dist", ".build", "generated", ".git", ".parlance"];
     const EXTENSIONS: [&str; 14] =
         ["rs", "js", "mjs", "ts", "tsx", "css", "html", "py", "yaml", "graphql", "json", "md", "toml", "sh"];
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -182,6 +182,7 @@ fn options(state: PathBuf, publish_latency: Duration) -> ServerOptions {
         functions: Vec::new(),
         secrets: Vec::new(),
         knowledge: None,
+        chat_page: false,
         executable: env!("CARGO_BIN_EXE_parlance").into(),
         fault_plan: FaultPlan { publish_latency, ..FaultPlan::default() },
         time_scale: 1.0,

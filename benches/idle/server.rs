@@ -65,7 +65,7 @@ impl Server {
     pub async fn start() -> Self {
         let state = tempfile::tempdir().expect("a folder is created");
         let mut process = Command::new(env!("CARGO_BIN_EXE_parlance"))
-            .args(["--ephemeral", "--port", "0", "--state"])
+            .args(["--ephemeral", "--no-page", "--port", "0", "--state"])
             .arg(state.path())
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .kill_on_drop(true)

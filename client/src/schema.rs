@@ -44,7 +44,7 @@ pub struct ConversationParticipants {
     pub participants: Option<Vec<Participant>>,
 }
 
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct ActiveTurn {
     pub id: String,
     pub status: TurnStatus,
@@ -70,7 +70,7 @@ pub struct CitedDocument {
 }
 
 /// Events of one conversation, and its active turn.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConversationEvents {
     pub active_turn: Option<ActiveTurn>,
@@ -78,14 +78,14 @@ pub struct ConversationEvents {
 }
 
 /// A page of events, ordered by position.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConversationEventConnection {
     pub items: Vec<ConversationEvent>,
     pub has_more: bool,
 }
 
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Turn {
     pub id: String,
@@ -106,7 +106,7 @@ pub struct Turn {
 }
 
 /// A stored update of an attempt.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct AgentBatch {
     pub attempt: u32,
     pub sequence: u32,
@@ -114,7 +114,7 @@ pub struct AgentBatch {
 }
 
 /// An update as a subscriber receives it.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConversationUpdate {
     pub conversation_id: String,
@@ -126,7 +126,7 @@ pub struct ConversationUpdate {
     pub event: Option<ConversationEvent>,
 }
 
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentMetadata {
     pub status: TurnStatus,

@@ -15,6 +15,7 @@ mod oidc_routes;
 mod pool_user;
 mod presigned_url;
 mod principal;
+mod sign_in;
 mod signature;
 
 pub use assumed_role::{AccessDenied, AssumedRole};

@@ -1,30 +1,31 @@
-//! The HTTP routes of the local issuers: discovery document, keys, tokens.
+//! The HTTP routes of the local issuers: discovery document, keys, tokens, and the sign-in of users.
 use std::{sync::Arc, time::SystemTime};
 
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, State},
+    extract::{DefaultBodyLimit, Request, State},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use http::{
-    HeaderMap, StatusCode, Uri,
-    header::{CACHE_CONTROL, HOST},
-    uri::Authority,
+    HeaderMap, HeaderValue, Method, StatusCode, Uri,
+    header::{
+        ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+        ACCESS_CONTROL_REQUEST_HEADERS, CACHE_CONTROL, ORIGIN, VARY,
+    },
 };
-use serde::Deserialize;
-use serde_json::{Value, json};
+use reqwest::Url;
+use serde_json::Value;
 
-use super::local_issuer::{LocalIssuer, LocalIssuers, TokenError};
+use super::{
+    local_issuer::{LocalIssuer, LocalIssuers, TokenError, TokenResponse},
+    sign_in::{self, OAuthError, OAuthErrorCode, Parameters, SignInService, TokenRequest},
+};
+use crate::localhost::is_local_url;
 
 const MAX_FORM_BYTES: usize = 4096;
-
-/// The form of a token request. It has no password, because every client that reaches the port is trusted.
-#[derive(Deserialize)]
-struct TokenRequest {
-    username: String,
-}
 
 /// Serves the user pool at `/pool` and the OpenID Connect provider at `/oidc`.
 pub fn router(issuers: &LocalIssuers) -> Router {
@@ -39,77 +40,93 @@ pub fn router(issuers: &LocalIssuers) -> Router {
 }
 
 fn issuer_routes(issuer: Arc<LocalIssuer>) -> Router {
+    let preflight = async || StatusCode::NO_CONTENT;
     Router::new()
-        .route("/.well-known/openid-configuration", get(discovery))
-        .route("/.well-known/jwks.json", get(jwks))
-        .route("/token", post(issue_tokens).layer(DefaultBodyLimit::max(MAX_FORM_BYTES)))
-        .with_state(issuer)
+        .route("/.well-known/openid-configuration", get(discovery).options(preflight))
+        .route("/.well-known/jwks.json", get(jwks).options(preflight))
+        .route("/token", post(issue_tokens).options(preflight))
+        .route("/revoke", post(revoke).options(preflight))
+        .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+        .layer(middleware::from_fn(allow_local_origins))
+        .merge(sign_in::routes())
+        .with_state(Arc::new(SignInService::new(issuer)))
 }
 
-async fn discovery(State(issuer): State<Arc<LocalIssuer>>) -> Json<Value> {
-    Json(issuer.discovery_document())
+async fn discovery(State(service): State<Arc<SignInService>>) -> Json<Value> {
+    Json(service.issuer.discovery_document())
 }
 
-async fn jwks(State(issuer): State<Arc<LocalIssuer>>) -> Json<Value> {
-    Json(issuer.jwks())
+async fn jwks(State(service): State<Arc<SignInService>>) -> Json<Value> {
+    Json(service.issuer.jwks())
 }
 
-async fn issue_tokens(State(issuer): State<Arc<LocalIssuer>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    if !is_addressed_to(issuer.url(), &uri, &headers) {
-        return error_response("invalid_request", "tokens are issued at localhost only");
+async fn issue_tokens(
+    State(service): State<Arc<SignInService>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, OAuthError> {
+    if !service.is_addressed(&uri, &headers) {
+        return Err(OAuthError::invalid_request("tokens are issued at localhost only"));
     }
-    let Ok(TokenRequest { username }) = serde_urlencoded::from_bytes(&body) else {
-        return error_response("invalid_request", "a form with a username is required");
+    let (issuer, now) = (&service.issuer, SystemTime::now());
+    let tokens = match TokenRequest::parse(&body)? {
+        TokenRequest::User { name } => issuer.issue_tokens(&name, now)?,
+        TokenRequest::Code { code, redirect_uri, code_verifier } => {
+            let sign_in = service.grants().redeem_code(&code, &redirect_uri, &code_verifier, now)?;
+            let tokens = issuer.issue_tokens_of(&sign_in, now)?;
+            TokenResponse { refresh_token: Some(service.grants().issue_refresh_token(sign_in, now)), ..tokens }
+        }
+        TokenRequest::Refresh { refresh_token } => {
+            let sign_in = service.grants().refresh(&refresh_token, now)?;
+            issuer.issue_tokens_of(&sign_in, now)?
+        }
     };
-    match issuer.issue_tokens(&username, SystemTime::now()) {
-        Ok(tokens) => ([(CACHE_CONTROL, "no-store")], Json(tokens)).into_response(),
-        Err(error @ TokenError::UnknownUser(_)) => error_response("invalid_grant", &error.to_string()),
-        Err(error @ TokenError::SigningKey(_)) => error_response("server_error", &error.to_string()),
+    Ok(([(CACHE_CONTROL, "no-store")], Json(tokens)).into_response())
+}
+
+/// Revokes a refresh token (RFC 7009). One that does not exist is revoked, too.
+async fn revoke(
+    State(service): State<Arc<SignInService>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, OAuthError> {
+    if !service.is_addressed(&uri, &headers) {
+        return Err(OAuthError::invalid_request("tokens are revoked at localhost only"));
     }
+    service.grants().revoke(Parameters::parse(&body).require("token")?, SystemTime::now());
+    Ok(StatusCode::OK)
 }
 
-/// Whether the request names localhost and the issuer's port. Rejects DNS rebinding: a web page whose own
-/// name resolves to this machine could otherwise read the response.
-fn is_addressed_to(issuer: &str, uri: &Uri, headers: &HeaderMap) -> bool {
-    let port = |authority: &Authority| authority.port_u16().unwrap_or(80);
-    let issuer_port = issuer.parse::<Uri>().ok().and_then(|issuer| issuer.authority().map(port));
-    let is_issuer = |authority: Option<Authority>| {
-        authority.is_some_and(|authority| {
-            matches!(authority.host(), "localhost" | "127.0.0.1") && Some(port(&authority)) == issuer_port
-        })
-    };
-    let of_uri = uri.authority().cloned().map(Some);
-    let of_headers = headers.get_all(HOST).iter().map(|host| Authority::try_from(host.as_bytes()).ok());
-    let mut authorities = of_uri.into_iter().chain(of_headers).peekable();
-    authorities.peek().is_some() && authorities.all(is_issuer)
+/// Lets pages of this machine read the response, whatever port serves them.
+async fn allow_local_origins(request: Request, next: Next) -> Response {
+    let is_preflight = request.method() == Method::OPTIONS;
+    let origin = request.headers().get(ORIGIN).filter(|origin| is_local_origin(origin)).cloned();
+    let requested_headers = request.headers().get(ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.append(VARY, HeaderValue::from_static("origin"));
+    if let Some(origin) = origin {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        if let Some(requested) = requested_headers.filter(|_| is_preflight) {
+            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, requested);
+            headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+        }
+    }
+    response
 }
 
-/// An OAuth 2.0 error.
-fn error_response(error: &str, description: &str) -> Response {
-    (StatusCode::BAD_REQUEST, Json(json!({ "error": error, "error_description": description }))).into_response()
+fn is_local_origin(origin: &HeaderValue) -> bool {
+    origin.to_str().ok().and_then(|origin| Url::parse(origin).ok()).is_some_and(|origin| is_local_url(&origin))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn other_host_names_are_rejected() {
-        let is_accepted = |uri: &str, hosts: &[&str]| {
-            let headers = hosts.iter().map(|host| (HOST, host.parse().unwrap())).collect();
-            is_addressed_to("http://localhost:4000/pool", &uri.parse().unwrap(), &headers)
+impl From<TokenError> for OAuthError {
+    fn from(error: TokenError) -> Self {
+        let code = match error {
+            TokenError::UnknownUser(_) => OAuthErrorCode::InvalidGrant,
+            TokenError::SigningKey(_) => OAuthErrorCode::ServerError,
         };
-        for host in ["localhost:4000", "127.0.0.1:4000"] {
-            assert!(is_accepted("/token", &[host]) && is_accepted(&format!("http://{host}/token"), &[]), "{host}");
-        }
-        let others =
-            ["", "localhost", "localhost:4001", "evil.example:4000", "localhost.evil.example:4000", "::1", "/"];
-        for other in others {
-            assert!(!is_accepted("/token", &[other]), "{other}");
-            assert!(!is_accepted("http://localhost:4000/token", &[other]), "{other}");
-        }
-        assert!(!is_accepted("/token", &[]));
-        assert!(!is_accepted("/token", &["localhost:4000", "evil.example:4000"]));
-        assert!(!is_accepted("http://evil.example:4000/token", &["localhost:4000"]));
+        Self::new(code, error.to_string())
     }
 }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::{
     appsync::AppSync,
     bedrock::{self, Forwarder, ModelService, Upstream, UpstreamError},
+    chat_page::{ChatPage, PageConfig, SignInMode},
     command_line::CommandLine,
     dynamodb::{DynamoDb, TableSetupError},
     events_api::EventsApi,
@@ -79,6 +80,8 @@ pub struct ServerOptions {
     pub secrets: Vec<LocalSecret>,
     /// The documents of the knowledge base, from which the default agent answers.
     pub knowledge: Option<KnowledgeOptions>,
+    /// Whether the chat page is served, and built if that is necessary.
+    pub chat_page: bool,
     /// Started as `<executable> handler` or `<executable> gateway`, it is one Lambda environment.
     pub executable: PathBuf,
     pub fault_plan: FaultPlan,
@@ -145,6 +148,9 @@ pub enum StartError {
 pub struct Endpoint {
     pub url: String,
     pub realtime_url: String,
+    /// The URL of the chat page, if it is served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chat_page_url: Option<String>,
     /// None when the API accepts no key.
     pub api_key: Option<String>,
     /// The HTTP URL of the Events API, if the stack has one.
@@ -189,6 +195,8 @@ pub struct Server {
     pub call_recorder: CallRecorder,
     /// The token issuers that run here.
     pub issuers: LocalIssuers,
+    /// The chat page, if it is served.
+    pub chat_page: Option<ChatPage>,
     websocket_api: Option<WebSocketApi>,
     endpoint_file: PathBuf,
     _state_lock: File,
@@ -204,7 +212,7 @@ impl Server {
         let stack = load_stack(&options, &base_url)?;
         let issuers = load_issuers(&options, &stack, &base_url)?;
         let (tls_acceptor, tls_certificate) = TlsCertificate::load(&options.state, options.ephemeral)?;
-        let endpoint = Endpoint::new(&base_url, &stack, &issuers, tls_certificate);
+        let endpoint = Endpoint::new(&base_url, &options, &stack, &issuers, tls_certificate);
         let authenticator = create_authenticator(&stack, &endpoint);
 
         let faults = FaultInjector::new(&options.fault_plan);
@@ -249,16 +257,21 @@ impl Server {
         let settings = websocket_settings(&options, &faults);
         let create = |api| WebSocketApi::new(api, lambda.clone(), authenticator.clone(), settings);
         let websocket_api = stack.websocket_api.map(create);
+        let chat_page = options.chat_page.then(|| create_chat_page(&options, &stack.api, &endpoint));
         let sources = DataSources::new(database.clone(), lambda.clone()).with_kms(kms);
         let apis = api_router(stack.api, stack.events_api, &sources, &authenticator, &faults)?;
         let apis = apis.merge(websocket_api.as_ref().map(WebSocketApi::router).unwrap_or_default());
         let router = with_publish_faults(apis, &options.fault_plan, &faults)
             .merge(bedrock_router)
-            .merge(identity::router(&issuers));
+            .merge(identity::router(&issuers))
+            .merge(chat_page.as_ref().map(ChatPage::router).unwrap_or_default());
         listeners.serve_with_tls(listener, call_recorder.wrap_router(router), tls_acceptor);
         lambda.resume_events();
 
         let endpoint_file = write_endpoint_file(&options, &endpoint)?;
+        if let Some(page) = chat_page.clone() {
+            listeners.spawn(async move { page.build().await });
+        }
         Ok(Self {
             endpoint,
             database,
@@ -268,6 +281,7 @@ impl Server {
             faults,
             call_recorder,
             issuers,
+            chat_page,
             websocket_api,
             endpoint_file,
             _state_lock: state_lock,
@@ -317,6 +331,7 @@ impl ServerOptions {
             functions: Vec::new(),
             secrets: Vec::new(),
             knowledge: None,
+            chat_page: false,
             executable: PathBuf::new(),
             fault_plan: FaultPlan::default(),
             time_scale: 1.0,
@@ -325,11 +340,18 @@ impl ServerOptions {
 }
 
 impl Endpoint {
-    fn new(base_url: &str, stack: &Stack, issuers: &LocalIssuers, tls_certificate: PathBuf) -> Self {
+    fn new(
+        base_url: &str,
+        options: &ServerOptions,
+        stack: &Stack,
+        issuers: &LocalIssuers,
+        tls_certificate: PathBuf,
+    ) -> Self {
         let stage = stack.websocket_api.as_ref().map(|api| &api.stage);
         Self {
             url: format!("{base_url}/graphql"),
             realtime_url: realtime_url(base_url),
+            chat_page_url: options.chat_page.then(|| format!("{base_url}/")),
             api_key: stack.api.keys.first().cloned(),
             events_url: stack.events_api.is_some().then(|| format!("{base_url}/event")),
             events_api_key: stack.events_api.as_ref().and_then(|api| api.keys.first().cloned()),
@@ -386,6 +408,16 @@ fn api_router(
     let Some(events) = events_api else { return Ok(graphql) };
     let authenticator = authenticator.for_other_api(events.modes.clone(), events.keys.clone(), events.issuers.clone());
     Ok(graphql.merge(EventsApi::new(events, sources.clone(), authenticator, settings)?.router()))
+}
+
+fn create_chat_page(options: &ServerOptions, api: &stack::Api, endpoint: &Endpoint) -> ChatPage {
+    let config = PageConfig {
+        graphql_url: endpoint.url.clone(),
+        realtime_url: endpoint.realtime_url.clone(),
+        region: endpoint.region.clone(),
+        sign_in: SignInMode::of(api),
+    };
+    ChatPage::new(&options.root, config, std::env::var_os("PATH").unwrap_or_default())
 }
 
 fn websocket_settings(options: &ServerOptions, faults: &FaultInjector) -> WebSocketSettings {

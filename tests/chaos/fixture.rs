@@ -92,6 +92,7 @@ impl Fixture {
             functions,
             secrets: Vec::new(),
             knowledge: None,
+            chat_page: false,
             executable: env!("CARGO_BIN_EXE_parlance").into(),
             fault_plan,
             time_scale,

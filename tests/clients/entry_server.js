@@ -26,7 +26,7 @@ export async function startServer(stack, { program, options = [] } = {}) {
   }
   const server = spawn(
     PARLANCE,
-    ['--ephemeral', '--port', '0', '--state', state, '--root', root, ...options],
+    ['--ephemeral', '--no-page', '--port', '0', '--state', state, '--root', root, ...options],
     { stdio: 'ignore' },
   );
   const endpoint = await until(() => JSON.parse(readFileSync(join(state, 'endpoint.json'))));

@@ -32,6 +32,7 @@ before(async () => {
   const parameters = ['--parameter', `ToolMcpUrls=${serverUrl}`];
   const options = [
     '--ephemeral',
+    '--no-page',
     '--port',
     '0',
     '--state',

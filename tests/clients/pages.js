@@ -57,7 +57,7 @@ function writeCargo(folder, parlance) {
     '#!/bin/sh',
     'while [ "$1" != -- ]; do shift; done',
     'shift',
-    `case "$1" in --*) exec '${parlance}' "$@" --port 0 --root '${root}' ;; esac`,
+    `case "$1" in --*) exec '${parlance}' "$@" --no-page --port 0 --root '${root}' ;; esac`,
     `exec '${parlance}' "$@"`,
     '',
   ];

@@ -312,6 +312,7 @@ pub fn options(state: &TempDir, mut parameters: BTreeMap<String, String>) -> Ser
         functions: Vec::new(),
         secrets: Vec::new(),
         knowledge: None,
+        chat_page: false,
         executable: env!("CARGO_BIN_EXE_parlance").into(),
         fault_plan: FaultPlan::default(),
         time_scale: 1.0,

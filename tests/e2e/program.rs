@@ -20,6 +20,8 @@ use crate::backend::with_timeout;
 fn parlance(arguments: &[&str], folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_parlance"));
     command.args(arguments).arg("--state").arg(folder.join(".parlance"));
+    let is_server = arguments.first().is_none_or(|argument| argument.starts_with("--"));
+    command.args(is_server.then_some("--no-page"));
     command.current_dir(env!("CARGO_MANIFEST_DIR")).kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command

@@ -76,7 +76,7 @@ impl ServerUnderTest {
     /// As `start_with`, with the state in a folder, and without any other argument.
     pub async fn start_in(state: TempDir, arguments: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_parlance"))
-            .args(["--ephemeral", "--port", "0", "--state"])
+            .args(["--ephemeral", "--no-page", "--port", "0", "--state"])
             .arg(state.path())
             .args(arguments)
             .current_dir(env!("CARGO_MANIFEST_DIR"))

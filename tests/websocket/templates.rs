@@ -143,6 +143,7 @@ async fn server_serves_the_websocket_api_of_its_stack() {
         functions: Vec::new(),
         secrets: Vec::new(),
         knowledge: None,
+        chat_page: false,
         executable: "false".into(),
         fault_plan: Default::default(),
         time_scale: 1.0,

@@ -297,6 +297,3 @@ impl Default for ConversationReassembly {
         Self::new()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -8,6 +8,8 @@
 //!
 //! Nothing here reads a clock or a socket: the caller passes in what happened and the time, then drains what
 //! to fetch and what to display.
+//!
+//! web/client/src/reassembly is the same rule in TypeScript: the cases of tests/client-rule hold for both.
 mod conversation;
 mod turn;
 
@@ -16,6 +18,3 @@ mod text_buffer;
 
 pub use conversation::{ConversationReassembly, Fetch, TurnChange};
 pub use turn::{Change, TurnEnd, TurnQuery, TurnReassembly};
-
-#[cfg(test)]
-mod simulation;

@@ -478,6 +478,3 @@ fn implied_status(event: &ConversationEvent) -> Option<TurnStatus> {
         (None, _) => TurnStatus::Completed,
     })
 }
-
-#[cfg(test)]
-mod tests;

@@ -172,6 +172,7 @@ impl Backend {
             functions: Vec::new(),
             secrets: Vec::new(),
             knowledge: None,
+            chat_page: false,
             executable: HANDLER.into(),
             fault_plan: FaultPlan::default(),
             time_scale: 1.0,

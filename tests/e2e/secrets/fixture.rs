@@ -104,7 +104,7 @@ impl Fixture {
         drop(fs::remove_file(&program));
         fs::hard_link(PROGRAM, &program).unwrap();
         let mut command = Command::new(&program);
-        command.args(["--port", "0", "--root"]).arg(root).arg("--state").arg(self.state()).args(arguments);
+        command.args(["--no-page", "--port", "0", "--root"]).arg(root).arg("--state").arg(self.state()).args(arguments);
         command.env("RUST_LOG", log).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.kill_on_drop(true).spawn().unwrap();
         let stderr = tokio::spawn(read_all(process.stderr.take().unwrap()));

@@ -65,27 +65,34 @@ export class ChatPage {
   }
 
   async signInWithKey(): Promise<void> {
-    await this.button('Continue with the API key').click();
-    await this.composer.waitFor();
+    await this.button('Use the API key of this server').click();
+    await this.waitForSignIn();
   }
 
+  /** The user is picked from the list of the local server's issuer. */
   async signInAs(user: string): Promise<void> {
-    await this.button('Sign in').click();
-    await this.button(user).click();
-    await this.composer.waitFor();
+    await this.button('Sign in as a user').click();
+    await this.button(new RegExp(`^${user}\\b`)).click();
+    await this.waitForSignIn();
   }
 
   async signInWithOidc(name: string): Promise<void> {
-    await this.button(/OpenID Connect/).click();
+    await this.button(/^Sign in with localhost/).click();
     await this.page.getByRole('textbox', { name: 'Name' }).fill(name);
-    await this.page.getByRole('textbox', { name: 'Name' }).press('Enter');
-    await this.composer.waitFor();
+    await this.button('Sign in').click();
+    await this.waitForSignIn();
+  }
+
+  /** The page is back from the issuer, and offers no sign-in. */
+  private async waitForSignIn(): Promise<void> {
+    await this.page.waitForURL((url) => url.pathname === '/' && url.search === '');
+    await this.page.getByRole('heading', { name: 'Sign in' }).waitFor({ state: 'hidden' });
   }
 
   async signOut(): Promise<void> {
     await this.button('Account').click();
     await this.page.getByRole('menuitem', { name: 'Sign out' }).click();
-    await this.button('Sign in').waitFor();
+    await this.button('Sign in as a user').waitFor();
   }
 
   async startConversation(agent?: string): Promise<void> {
@@ -93,7 +100,7 @@ export class ChatPage {
     await this.composer.waitFor();
     if (agent) {
       await this.page.getByRole('combobox', { name: 'Agent' }).click();
-      await this.page.getByRole('option', { name: agent }).click();
+      await this.page.getByRole('option', { name: new RegExp(`^${agent}`) }).click();
     }
   }
 

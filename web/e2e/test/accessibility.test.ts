@@ -35,7 +35,7 @@ beforeAll(async () => {
   const api = await suite.apiOf('ada');
   await api.putAgent({ id: 'echo', modelId: 'parlance.echo' });
   await api.putAgent({ id: 'failing', modelId: 'parlance.forbidden' });
-  await api.putAgent({ id: 'asking', modelId: 'any', tools: [tool] });
+  await api.putAgent({ id: 'asking', modelId: 'parlance.any', tools: [tool] });
   ids.blocks = await api.createConversation({ title: 'All blocks', agentId: 'echo' });
   await api.ask(ids.blocks, ALL_BLOCKS);
   ids.failed = await api.createConversation({ title: 'Failed', agentId: 'failing' });
@@ -114,7 +114,7 @@ describe.each([
     await chat.page.getByText('asking').first().waitFor();
     await expectNoViolations(chat);
     await chat.button('New agent').click();
-    await chat.button('Add tool').click();
+    await chat.button('Add a tool').click();
     await expectNoViolations(chat);
   });
 });

@@ -60,7 +60,7 @@ test('A conversation is shared to read and to write, and the share ends', async 
   await ada.page.getByRole('menuitem', { name: 'Share' }).click();
   const dialog = ada.dialog('Share');
   await dialog.getByRole('textbox', { name: 'User' }).fill(bobsId);
-  await dialog.getByRole('combobox', { name: 'Access' }).selectOption('READ');
+  await dialog.getByRole('combobox', { name: 'Access', exact: true }).selectOption('READ');
   await dialog.getByRole('button', { name: 'Share' }).click();
   await dialog.getByText(bobsId).waitFor();
 

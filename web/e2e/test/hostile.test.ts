@@ -94,7 +94,7 @@ describe('Hostile names', () => {
     await administrator.putAgent({
       id: 'hostile',
       name: hostile.slice(0, 60),
-      modelId: 'any',
+      modelId: 'parlance.any',
       tools: [tool],
     });
   });

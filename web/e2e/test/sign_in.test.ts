@@ -17,16 +17,16 @@ async function withoutKey(context: BrowserContext): Promise<void> {
 
 test('An API key is pasted', async () => {
   const chat = await suite.open('', { prepare: withoutKey });
-  await chat.page.getByRole('textbox', { name: 'API key' }).fill(suite.server.apiKey);
-  await chat.button('Continue').click();
+  await chat.page.getByLabel('API key').fill(suite.server.apiKey);
+  await chat.button('Use the API key').click();
   expect(await chat.ask('Hello!')).toContain('scripted model');
 });
 
 test('A wrong API key is refused in words', async () => {
   const chat = await suite.open('', { prepare: withoutKey });
   chat.problems.expect(/status of 401/);
-  await chat.page.getByRole('textbox', { name: 'API key' }).fill('da2-wrong');
-  await chat.button('Continue').click();
+  await chat.page.getByLabel('API key').fill('da2-wrong');
+  await chat.button('Use the API key').click();
   await chat.page.getByRole('alert').filter({ hasText: /key/ }).waitFor();
 });
 
@@ -46,7 +46,7 @@ test('A user of the pool is picked from the list, stays signed in over a reload,
   await chat.composer.waitFor();
   await chat.signOut();
   await chat.page.reload();
-  await chat.button('Sign in').waitFor();
+  await chat.button('Sign in as a user').waitFor();
 });
 
 test('A user of the OpenID Connect provider enters a name', async () => {

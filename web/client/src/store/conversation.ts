@@ -33,6 +33,8 @@ import {
 export interface ConversationOptions {
   /** The conversation; a new one when left out. */
   readonly id?: string;
+  /** The id that a new conversation gets; random when left out. Not together with `id`. */
+  readonly newId?: string;
   /** The agent of a new conversation; the agent named default when left out. */
   readonly agentId?: string;
   /** How many events a page has: 1 to 100, 50 by default. */
@@ -128,11 +130,11 @@ class Conversation implements ConversationStore {
   }
 
   async retry(): Promise<void> {
-    await this.#restart((conversationId, id) => this.#client.retryTurn(conversationId, id));
+    await this.#restart((conversationId, id) => this.#client.retryTurn(conversationId, id), true);
   }
 
   async continue(): Promise<void> {
-    await this.#restart((conversationId, id) => this.#client.continueTurn(conversationId, id));
+    await this.#restart((conversationId, id) => this.#client.continueTurn(conversationId, id), false);
   }
 
   async answerToolCall(answer: ToolCallAnswer): Promise<void> {
@@ -238,7 +240,7 @@ class Conversation implements ConversationStore {
   /** The id of the conversation, which is created if it is new. A repetition creates the same one. */
   async #create(): Promise<string> {
     if (this.#state.id !== undefined) return this.#state.id;
-    const id = (this.#newId ??= randomId());
+    const id = (this.#newId ??= this.#options.newId ?? randomId());
     const { agentId } = this.#options;
     const conversation = await this.#repeat(() =>
       this.#client.createConversation({ id, ...(agentId !== undefined && { agentId }) }),
@@ -250,11 +252,14 @@ class Conversation implements ConversationStore {
   }
 
   /** Not repeated: where the response is lost, the turn shows whether it was started again. */
-  async #restart(request: (conversationId: string, turnId: string) => Promise<StartedTurn>): Promise<void> {
+  async #restart(
+    request: (conversationId: string, turnId: string) => Promise<StartedTurn>,
+    isRetry: boolean,
+  ): Promise<void> {
     const { id } = this.#newest();
     this.#set({ isRestarting: true });
     try {
-      this.#expect(await request(this.#conversationId(), id));
+      this.#expect(await request(this.#conversationId(), id), isRetry);
     } catch (error) {
       this.#follower?.expectTurn(id, true);
       throw error;
@@ -274,8 +279,8 @@ class Conversation implements ConversationStore {
   }
 
   /** The API has started a turn, or its next run. */
-  #expect({ id, status, attempt }: StartedTurn): void {
-    this.#setTurn(id, { started: { status, attempt }, isCancelled: false });
+  #expect({ id, status, attempt }: StartedTurn, isRetry = false): void {
+    this.#setTurn(id, { started: { status, attempt, isRetry }, isCancelled: false });
     const isKnown = this.#state.turns.get(id)?.view !== undefined;
     this.#follower?.expectTurn(id, isKnown || status !== 'QUEUED');
   }

@@ -88,6 +88,7 @@ function partsOf(turn: TurnRecord, status: TurnStatus): Part[] {
 class PartList {
   readonly #turnId: string;
   readonly #parts: Part[] = [];
+  #step = 0;
 
   constructor(turnId: string) {
     this.#turnId = turnId;
@@ -102,6 +103,7 @@ class PartList {
       }));
       this.#addBlock(block, citations);
     }
+    if (event.sender.kind === 'TOOL') this.#step += 1;
   }
 
   addText(text: string, citations: readonly PlacedCitation[]): void {
@@ -110,7 +112,14 @@ class PartList {
     const before: TextPart =
       last?.type === 'text'
         ? last
-        : { type: 'text', key: this.#nextKey(), text: '', citations: [], isStreaming: false };
+        : {
+            type: 'text',
+            key: this.#nextKey(),
+            step: this.#step,
+            text: '',
+            citations: [],
+            isStreaming: false,
+          };
     if (before === last) this.#parts.pop();
     const placed = citations.map((citation) => moved(citation, before.text.length));
     this.#parts.push({ ...before, text: before.text + text, citations: [...before.citations, ...placed] });
@@ -131,7 +140,7 @@ class PartList {
 
   #addBlock({ text, toolUse, toolResult }: ContentBlock, citations: readonly PlacedCitation[]): void {
     if (text) this.addText(text, citations);
-    if (toolUse) this.#parts.push(toolPart(this.#nextKey(), toolUse));
+    if (toolUse) this.#parts.push(toolPart(this.#nextKey(), this.#step, toolUse));
     if (toolResult) this.#addResult(toolResult);
   }
 
@@ -150,12 +159,13 @@ class PartList {
   }
 }
 
-function toolPart(key: string, toolUse: ToolUse): ToolPart {
+function toolPart(key: string, step: number, toolUse: ToolUse): ToolPart {
   const { id, name, title } = toolUse;
   const input = inputOf(toolUse);
   return {
     type: 'tool',
     key,
+    step,
     toolUseId: id,
     name,
     ...(title && { title }),

@@ -17,9 +17,9 @@ import type { ConnectionState } from '../transport/transport.js';
 /** A store for `useSyncExternalStore` and the like. */
 export interface Store<Snapshot> {
   /** Listeners are called at most once per animation frame. Returns a function that ends the calls. */
-  subscribe(listener: () => void): () => void;
+  readonly subscribe: (listener: () => void) => () => void;
   /** The same object until something has changed. */
-  getSnapshot(): Snapshot;
+  readonly getSnapshot: () => Snapshot;
 }
 
 /**
@@ -136,6 +136,8 @@ export type Part = TextPart | ToolPart;
 export interface TextPart {
   readonly type: 'text';
   readonly key: string;
+  /** How many rounds of tool calls have ended before it. */
+  readonly step: number;
   readonly text: string;
   readonly citations: readonly PlacedCitation[];
   readonly isStreaming: boolean;
@@ -150,6 +152,8 @@ export interface PlacedCitation extends Citation {
 export interface ToolPart {
   readonly type: 'tool';
   readonly key: string;
+  /** How many rounds of tool calls have ended before it. */
+  readonly step: number;
   readonly toolUseId: string;
   readonly name: string;
   readonly title?: string;

@@ -18,12 +18,19 @@ export interface TurnRecord {
   readonly answer: readonly ConversationEvent[];
   /** The turn as the rule has it, which is newer than history. */
   readonly view?: TurnView;
-  /** The status that the API has told, until the rule has reached the attempt. */
-  readonly started?: { readonly status: TurnStatus; readonly attempt: number };
+  /** What the API has told of a run, until the rule has reached its attempt. */
+  readonly started?: StartedRun;
   /** Whether this store has asked to stop the answer that is being made. */
   readonly isCancelled?: boolean;
   /** A message of this store, until its event is known. */
   readonly local?: LocalMessage;
+}
+
+export interface StartedRun {
+  readonly status: TurnStatus;
+  readonly attempt: number;
+  /** Whether the answer is made anew. */
+  readonly isRetry?: boolean;
 }
 
 export interface LocalMessage {
@@ -89,8 +96,10 @@ export function range(turns: Turns): { oldest: number; newest: number } {
   };
 }
 
-/** The rule's view, once it has more than history has. */
-export function currentView({ view, question }: TurnRecord): TurnView | undefined {
+/** The rule's view, where it has more than history has. */
+export function currentView(turn: TurnRecord): TurnView | undefined {
+  const { view, question, started } = turn;
+  if (isAwaited(turn) && started?.isRetry) return undefined;
   return view?.question || !question ? view : undefined;
 }
 
@@ -98,17 +107,24 @@ export function questionOf(turn: TurnRecord): ConversationEvent | undefined {
   return turn.view?.question ?? turn.question;
 }
 
+/** The stored events of the answer. */
 export function answerOf(turn: TurnRecord): readonly ConversationEvent[] {
+  if (isAwaited(turn) && turn.started?.isRetry) return [];
   return currentView(turn)?.events ?? turn.answer;
 }
 
 /** Undefined for a message that the API has not taken, and where the events that were read do not say it. */
 export function statusOf(turn: TurnRecord): TurnStatus | undefined {
-  const { started, view } = turn;
-  if (started && (view?.attempt ?? 0) < started.attempt) return started.status;
+  const { started } = turn;
+  if (isAwaited(turn)) return started?.status;
   const known = currentView(turn)?.status ?? started?.status;
   const last = turn.answer.at(-1);
   return known ?? (last && impliedStatus(last));
+}
+
+/** Whether the rule has not reached the attempt that the API has started. */
+function isAwaited({ started, view }: TurnRecord): boolean {
+  return started !== undefined && (view?.attempt ?? 0) < started.attempt;
 }
 
 export function isOpen(turn: TurnRecord): boolean {

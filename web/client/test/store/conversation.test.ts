@@ -3,7 +3,7 @@ import { createClientOf } from '../../src/client.js';
 import { createConversation, type ConversationOptions } from '../../src/store/conversation.js';
 import type { AssistantMessage, ConversationStore, Message, UserMessage } from '../../src/store/snapshot.js';
 import { FakeServer } from '../support/fakeServer.js';
-import { untilSnapshot as until } from '../support/untilSnapshot.js';
+import { untilSnapshot as until } from '../../src/store/untilSnapshot.js';
 
 let server: FakeServer;
 let stores: ConversationStore[];
