@@ -6,6 +6,8 @@ import {
   type Client,
   type ClientTools,
   type ConversationStore,
+  type ErrorCode,
+  type ToolCallAnswer,
 } from '../index.js';
 import { untilSnapshot } from '../store/untilSnapshot.js';
 
@@ -40,8 +42,9 @@ export class Conversations {
     if (opened.phase !== 'FAILED') return store;
     store.dispose();
     this.#stores.delete(id);
-    if (opened.error?.code !== 'NotFound')
-      {throw opened.error ?? new ParlanceError('OTHER', 'Nothing can be read.');}
+    if (opened.error?.code !== 'NotFound') {
+      throw opened.error ?? new ParlanceError('OTHER', 'Nothing can be read.');
+    }
     return this.#add(id, createConversation(this.#client, { ...this.#options, newId: id }));
   }
 
@@ -104,7 +107,22 @@ export function newestAnswer(store: ConversationStore): AssistantMessage | undef
   return last?.role === 'assistant' ? last : undefined;
 }
 
-/** Whether somebody else has answered the call, or the turn has ended: what the page shows follows from updates. */
-export function isAnsweredElsewhere(error: unknown): boolean {
-  return error instanceof ParlanceError && (error.code === 'ToolCallAnswered' || error.code === 'NotPending');
+/**
+ * Answers tool calls. Where somebody else has answered a call, or the turn has ended, the updates of the turn show
+ * what follows.
+ */
+export async function sendAnswers(
+  store: ConversationStore,
+  answers: readonly ToolCallAnswer[],
+): Promise<void> {
+  for (const answer of answers) {
+    try {
+      await store.answerToolCall(answer);
+    } catch (error) {
+      const isAnswered = error instanceof ParlanceError && ANSWERED.includes(error.code);
+      if (!isAnswered) throw error;
+    }
+  }
 }
+
+const ANSWERED: readonly ErrorCode[] = ['ToolCallAnswered', 'NotPending'];

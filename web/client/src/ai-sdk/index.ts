@@ -4,8 +4,8 @@ import {
   answerOf,
   Conversations,
   followAnswer,
-  isAnsweredElsewhere,
   newestAnswer,
+  sendAnswers,
   type AdapterOptions,
 } from '../adapters/conversations.js';
 import {
@@ -74,7 +74,7 @@ class Transport implements ParlanceChatTransport {
       return this.#stream(chatId, store, abortSignal);
     }
     const before = newestAnswer(store);
-    for (const answer of answersOf(last, before)) await sendAnswer(store, answer);
+    await sendAnswers(store, answersOf(last, before));
     return this.#stream(chatId, store, abortSignal, before);
   };
 
@@ -172,12 +172,4 @@ function answersOf(
         return [];
     }
   });
-}
-
-async function sendAnswer(store: ConversationStore, answer: ToolCallAnswer): Promise<void> {
-  try {
-    await store.answerToolCall(answer);
-  } catch (error) {
-    if (!isAnsweredElsewhere(error)) throw error;
-  }
 }

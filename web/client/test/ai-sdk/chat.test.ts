@@ -106,7 +106,7 @@ function newChat(init: Partial<ChatInit<ParlanceUIMessage>> = {}): Chat {
 /** Sends a message, and returns the handler that answers it. */
 async function ask(chat: Chat, text = 'Hello!') {
   const sent = chat.sendMessage({ text });
-  await chat.until(({ messages }) => messages.at(-1)?.role === 'assistant' || chat.status === 'error');
+  await expect.poll(() => server.count('sendMessage')).toBe(1);
   return { sent, answer: server.answer('c1') };
 }
 

@@ -481,7 +481,9 @@ export class Answering {
   /** Stores an event that does not end the answer. */
   event(kind: 'AGENT' | 'TOOL', content: ContentBlock[]): this {
     const event = this.#store(kind, content, {});
+    // A later attempt goes on from here.
     this.#stored.basePosition = event.position;
+    this.#stored.continues = true;
     this.update({}, event);
     return this;
   }
