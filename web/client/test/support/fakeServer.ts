@@ -156,6 +156,7 @@ export class FakeServer implements Transport {
       usage: null,
       failure: null,
       superseded: null,
+      replacesTurnId: null,
       createdAt: this.#now(),
       ...event,
     };
