@@ -31,71 +31,58 @@ export function toAgMessages(messages: readonly Message[]): AgMessage[] {
  * snapshot of all messages takes back the step, and its new events follow.
  */
 export class EventWriter {
-  #sent: readonly Sent[];
   readonly #earlier: readonly AgMessage[];
-  /** How much of the answer was told before this run. */
-  readonly #known: number;
+  #sent: readonly Sent[];
+  #openStep: string | undefined;
 
   /** `earlier` are the messages before the answer, `before` is the answer when its last run ended. */
   constructor(earlier: readonly AgMessage[], before?: AssistantMessage) {
     this.#earlier = earlier;
     this.#sent = before ? sentOf(before) : [];
-    this.#known = this.#sent.length;
   }
 
   update(answer: AssistantMessage): AGUIEvent[] {
     const next = sentOf(answer);
     const changed = this.#sent.findIndex((sent, index) => !isContinued(sent, next[index]));
     const before = changed === -1 ? this.#sent : this.#sent.slice(0, stepStart(this.#sent, changed));
-    const takenBack = this.#sent.slice(before.length);
+    const snapshot: AGUIEvent = {
+      type: EventType.MESSAGES_SNAPSHOT,
+      messages: [...this.#earlier, ...messagesOf(before)],
+    };
+    const takenBack = changed === -1 ? [] : [...this.end(), snapshot];
     this.#sent = next;
-    return [
-      ...(takenBack.length > 0 ? this.#takeBack(takenBack, before) : []),
-      ...next.flatMap((sent, index) => this.#changes(before[index], sent, next.slice(0, index))),
-    ];
+    return [...takenBack, ...next.flatMap((sent, index) => this.#changes(before[index], sent))];
   }
 
   /** Closes what is open. */
   end(): AGUIEvent[] {
     const last = this.#sent.at(-1);
     const isOpen = last?.type === 'text' && !last.isDone;
-    return [...(isOpen ? [textEnd(last.id)] : []), ...this.#stepEnd(this.#sent)];
+    return [...(isOpen ? [textEnd(last.id)] : []), ...this.#endStep()];
   }
 
-  #takeBack(takenBack: readonly Sent[], before: readonly Sent[]): AGUIEvent[] {
-    const last = takenBack.at(-1);
-    const isOpen = last?.type === 'text' && !last.isDone;
-    const messages = [...this.#earlier, ...messagesOf(before)];
-    return [
-      ...(isOpen ? [textEnd(last.id)] : []),
-      ...this.#stepEnd([...before, ...takenBack]),
-      { type: EventType.MESSAGES_SNAPSHOT, messages },
-    ];
-  }
-
-  /** A step that an earlier run has begun was ended with it. */
-  #stepEnd(sent: readonly Sent[]): AGUIEvent[] {
-    const index = sent.map(({ type }) => type).lastIndexOf('step');
-    const step = sent[index];
-    return step && index >= this.#known ? [{ type: EventType.STEP_FINISHED, stepName: step.id }] : [];
-  }
-
-  #changes(before: Sent | undefined, next: Sent, earlier: readonly Sent[]): AGUIEvent[] {
+  #changes(before: Sent | undefined, next: Sent): AGUIEvent[] {
     switch (next.type) {
       case 'step':
-        if (before) return [];
-        return [...this.#stepEnd(earlier), { type: EventType.STEP_STARTED, stepName: next.id }];
+        return before ? [] : [...this.#endStep(), ...this.#startStep(next.id)];
       case 'text':
         return textEvents(before?.type === 'text' ? before : undefined, next);
       case 'call':
         return before ? [] : callEvents(next.messageId, next.part);
-      case 'result': {
-        const { id: messageId, toolCallId, content } = next.message;
-        return before
-          ? []
-          : [{ type: EventType.TOOL_CALL_RESULT, messageId, toolCallId, content, role: 'tool' }];
-      }
+      case 'result':
+        return before ? [] : [resultEvent(next.message)];
     }
+  }
+
+  #startStep(stepName: string): AGUIEvent[] {
+    this.#openStep = stepName;
+    return [{ type: EventType.STEP_STARTED, stepName }];
+  }
+
+  #endStep(): AGUIEvent[] {
+    const stepName = this.#openStep;
+    this.#openStep = undefined;
+    return stepName === undefined ? [] : [{ type: EventType.STEP_FINISHED, stepName }];
   }
 }
 
@@ -221,4 +208,8 @@ function callEvents(
     { type: EventType.TOOL_CALL_ARGS, toolCallId, delta: inputText },
     { type: EventType.TOOL_CALL_END, toolCallId },
   ];
+}
+
+function resultEvent({ id: messageId, toolCallId, content }: ToolMessage): AGUIEvent {
+  return { type: EventType.TOOL_CALL_RESULT, messageId, toolCallId, content, role: 'tool' };
 }

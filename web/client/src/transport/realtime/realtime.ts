@@ -66,8 +66,9 @@ export class Realtime {
     return {
       unsubscribe: () => {
         this.#owners.delete(id);
-        this.#connection.unsubscribe(id, this.#now());
-        this.#perform();
+        this.#input((connection, now) => {
+          connection.unsubscribe(id, now);
+        });
       },
     };
   }
@@ -135,18 +136,18 @@ export class Realtime {
     const socket = new WebSocket(endpoint.realtimeUrl, ['graphql-ws', header]);
     this.#socket = socket;
     const lost = (): void => {
-      this.#input((connection) => {
-        connection.onLost(number, this.#options.random(), this.#now());
+      this.#input((connection, now, random) => {
+        connection.onLost(number, random, now);
       });
     };
     socket.addEventListener('open', () => {
-      this.#input((connection) => {
-        connection.onOpened(number, this.#now());
+      this.#input((connection, now) => {
+        connection.onOpened(number, now);
       });
     });
     socket.addEventListener('message', ({ data }) => {
-      this.#input((connection) => {
-        connection.onFrame(number, parseFrame(data), this.#options.random(), this.#now());
+      this.#input((connection, now, random) => {
+        connection.onFrame(number, parseFrame(data), random, now);
       });
     });
     socket.addEventListener('close', lost);
@@ -157,8 +158,8 @@ export class Realtime {
     const { endpoint, credentials } = this.#options;
     try {
       const header = await subscriptionHeader(credentials, endpoint, operation);
-      this.#input((connection) => {
-        connection.onAuthorized(socket, id, header, this.#now());
+      this.#input((connection, now) => {
+        connection.onAuthorized(socket, id, header, now);
       });
     } catch (error) {
       this.#failed(socket, id, error);
@@ -167,13 +168,13 @@ export class Realtime {
 
   #failed(socket: number, id: string | undefined, cause: unknown): void {
     const error = cause instanceof ParlanceError ? cause : cannotOpen(cause);
-    this.#input((connection) => {
-      connection.onCredentialsFailed(socket, id, error, this.#options.random(), this.#now());
+    this.#input((connection, now, random) => {
+      connection.onCredentialsFailed(socket, id, error, random, now);
     });
   }
 
-  #input(tell: (connection: Connection) => void): void {
-    tell(this.#connection);
+  #input(tell: (connection: Connection, now: number, random: number) => void): void {
+    tell(this.#connection, this.#now(), this.#options.random());
     this.#perform();
   }
 
@@ -214,13 +215,13 @@ export class Realtime {
   #watch(): void {
     this.#endWatch ??= watchNetwork({
       onNetwork: (isOnline) => {
-        this.#input((connection) => {
-          connection.onNetwork(isOnline, this.#options.random(), this.#now());
+        this.#input((connection, now, random) => {
+          connection.onNetwork(isOnline, random, now);
         });
       },
       onShown: () => {
-        this.#input((connection) => {
-          connection.onShown(this.#options.random(), this.#now());
+        this.#input((connection, now, random) => {
+          connection.onShown(random, now);
         });
       },
     });
@@ -237,8 +238,8 @@ export class Realtime {
     if (at === undefined) return;
     const delay = Math.min(Math.max(at - this.#now(), 0), LONGEST_TIMER);
     this.#timer = setTimeout(() => {
-      this.#input((connection) => {
-        connection.advance(this.#options.random(), this.#now());
+      this.#input((connection, now, random) => {
+        connection.advance(random, now);
       });
     }, delay);
   }
