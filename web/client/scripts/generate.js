@@ -1,6 +1,6 @@
 /**
- * Writes src/generated/schema.ts: the types of what the documents select, of the inputs and of the enums, from
- * schema.graphql.
+ * Writes src/generated/schema.ts: the types of what the documents select, of the inputs and of the enums,
+ * from schema.graphql.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { codegen } from '@graphql-codegen/core';

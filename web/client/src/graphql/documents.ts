@@ -1,8 +1,8 @@
 /**
  * The GraphQL documents. They are constant: every value is passed as a variable.
  *
- * Selections are joined as text. They are no GraphQL fragments, because AppSync does not document fragments in
- * subscriptions. scripts/generate.js reads them as fragments, so that each becomes a named type.
+ * Selections are joined as text. They are no GraphQL fragments, because AppSync does not document fragments
+ * in subscriptions. scripts/generate.js reads them as fragments, so that each becomes a named type.
  */
 
 /** Writes a selection of fields of a GraphQL type. `name` is the TypeScript type of it, by default the same. */
