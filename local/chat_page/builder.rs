@@ -78,7 +78,9 @@ impl Builder {
         self.in_background(PageFolder::remove_unfinished).await?;
         if self.folder.needs_packages() {
             add_step(BuildStep::Installing);
-            self.npm(&["npm", "ci", "--omit=dev"], self.limits.install, &lock).await?;
+            // Developers keep their tools.
+            let omit: &[&str] = if self.folder.has_development_packages() { &[] } else { &["--omit=dev"] };
+            self.npm(&[&["npm", "ci"], omit].concat(), self.limits.install, &lock).await?;
         }
         add_step(BuildStep::Building);
         let started = SystemTime::now();

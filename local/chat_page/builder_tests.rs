@@ -3,16 +3,20 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use rustix::process::{Pid, test_kill_process};
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
+use tokio::{
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 
 use super::{build_error::FailureReason, *};
 
 /// Longer than any step of a test takes on a busy machine.
-const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 const NODE: &str = "echo v20.19.0";
 /// Writes a page, and the packages where they are missing.
 const NPM: &str = r#"
@@ -76,7 +80,7 @@ impl Fixture {
 
 async fn build(builder: &Builder) -> BuildProgress {
     let progress = watch::Sender::default();
-    tokio::time::timeout(TIMEOUT, builder.build(&progress)).await.expect("the build ends in time");
+    timeout(TIMEOUT, builder.build(&progress)).await.expect("the build ends in time");
     progress.borrow().clone()
 }
 
@@ -95,20 +99,20 @@ async fn process_id(path: &Path) -> Pid {
             if let Some(id) = text.strip_suffix('\n') {
                 return Pid::from_raw(id.parse().unwrap()).unwrap();
             }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(TIMEOUT, read).await.expect("the process starts in time")
+    timeout(TIMEOUT, read).await.expect("the process starts in time")
 }
 
 async fn wait_for_end(process: Pid) {
     let ended = async {
         // A process whose parent has not read its status yet can still be signalled.
         while test_kill_process(process).is_ok() {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(TIMEOUT, ended).await.expect("the process ends in time");
+    timeout(TIMEOUT, ended).await.expect("the process ends in time");
 }
 
 fn spawn_build(builder: Builder) -> (watch::Receiver<BuildProgress>, JoinHandle<()>) {
@@ -137,7 +141,7 @@ async fn missing_page_is_built_with_its_packages() {
 async fn outdated_page_is_built_without_installing_packages_again() {
     let fixture = Fixture::new(&[("node", NODE), ("npm", NPM)]);
     fixture.build().await;
-    let later = std::time::SystemTime::now() + TIMEOUT;
+    let later = SystemTime::now() + TIMEOUT;
     let source = fs::File::options().write(true).open(fixture.path("root/web/chat/src/index.ts")).unwrap();
     source.set_modified(later).unwrap();
     let progress = fixture.build().await;
@@ -147,13 +151,23 @@ async fn outdated_page_is_built_without_installing_packages_again() {
 }
 
 #[tokio::test]
+async fn developers_keep_their_tools() {
+    let fixture = Fixture::new(&[("node", NODE), ("npm", NPM)]);
+    fixture.write("root/web/node_modules/.package-lock.json", "{ \"a\": { \"dev\": true } }");
+    let list = fs::File::options().write(true).open(fixture.path("root/web/node_modules/.package-lock.json")).unwrap();
+    list.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    fixture.build().await;
+    assert_eq!(fixture.commands(), ["ci", "run build"]);
+}
+
+#[tokio::test]
 async fn failed_build_leaves_the_earlier_one() {
     let failing = "if [ \"$1\" = run ]; then mkdir -p \"$PARLANCE_CHAT_DIST\"; echo half > \
                    \"$PARLANCE_CHAT_DIST/index.html\"; echo 'src/index.ts:1:1 unexpected token' >&2; exit 3; fi";
     let fixture = Fixture::new(&[("node", NODE), ("npm", failing)]);
     fixture.write("root/web/chat/dist/index.html", "earlier");
     let old = fs::File::options().write(true).open(fixture.path("root/web/chat/dist/index.html")).unwrap();
-    old.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    old.set_modified(SystemTime::UNIX_EPOCH).unwrap();
     let progress = fixture.build().await;
     let failed = error(&progress);
     assert_eq!(failed.to_string(), "npm run build ended with the exit code 3");
@@ -195,7 +209,7 @@ async fn command_that_writes_no_page_fails() {
 #[tokio::test]
 async fn build_that_takes_too_long_is_killed() {
     let fixture = Fixture::new(&[("node", NODE), ("npm", "echo waiting; sleep 600 & echo $! >> \"$COMMANDS\"; wait")]);
-    let limits = BuildLimits { install: std::time::Duration::from_secs(2), ..BuildLimits::default() };
+    let limits = BuildLimits { install: Duration::from_secs(2), ..BuildLimits::default() };
     let progress = build(&Builder { limits, ..fixture.builder() }).await;
     let BuildError::Command { reason: FailureReason::TimeLimit(limit), last_lines, .. } = error(&progress) else {
         panic!("{progress:?}");
@@ -223,7 +237,7 @@ async fn page_is_built_once_by_two_servers() {
     second.wait_for(|progress| matches!(progress.steps.last(), Some(BuildStep::Waiting))).await.unwrap();
     fixture.write("commands.continue", "");
     let both = async { (first_task.await.unwrap(), second_task.await.unwrap()) };
-    tokio::time::timeout(TIMEOUT, both).await.expect("both end in time");
+    timeout(TIMEOUT, both).await.expect("both end in time");
     let steps = second.borrow().steps.clone();
     assert!(matches!(steps[..], [BuildStep::Waiting, BuildStep::Built(_)]), "{steps:?}");
     assert_eq!(fixture.commands(), ["ci --omit=dev", "run build"]);
@@ -235,7 +249,7 @@ async fn lock_outlives_a_server_that_was_killed() {
     let lock = fixture.builder().folder.open_lock().unwrap();
     lock.try_lock().unwrap();
     let mut orphan = std::process::Command::new("sleep").arg("600").stdin(lock).spawn().unwrap();
-    let limits = BuildLimits { lock: std::time::Duration::from_millis(1), ..BuildLimits::default() };
+    let limits = BuildLimits { lock: Duration::from_millis(1), ..BuildLimits::default() };
     let refused = build(&Builder { limits, ..fixture.builder() }).await;
     assert!(matches!(error(&refused), BuildError::Locked(_)), "{refused:?}");
     orphan.kill().unwrap();

@@ -72,9 +72,18 @@ impl PageFolder {
 
     /// Whether there are no packages, or another list of them than when they were installed.
     pub fn needs_packages(&self) -> bool {
-        // npm writes this file last.
-        let installed = modified(&self.web().join("node_modules/.package-lock.json"));
+        let installed = modified(&self.installed_packages());
         installed.is_none_or(|installed| is_newer(&self.web().join("package-lock.json"), installed))
+    }
+
+    /// Whether the tools of developers were installed, too.
+    pub fn has_development_packages(&self) -> bool {
+        fs::read_to_string(self.installed_packages()).is_ok_and(|list| list.contains("\"dev\": true"))
+    }
+
+    /// npm's list of the packages that it has installed, which it writes last.
+    fn installed_packages(&self) -> PathBuf {
+        self.web().join("node_modules/.package-lock.json")
     }
 
     /// The file whose lock a build holds.

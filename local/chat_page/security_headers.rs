@@ -1,4 +1,5 @@
-//! The headers of every response of the chat page. The page runs no script and loads no style but its own.
+//! The headers of every response of the chat page, as those of the deployed page in `web/template.yaml`. The
+//! page runs no script and loads no style but its own.
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS},
@@ -11,16 +12,18 @@ const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-or
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 
+const HEADERS: [(HeaderName, &str); 6] = [
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (X_FRAME_OPTIONS, "DENY"),
+    (REFERRER_POLICY, "no-referrer"),
+    (CROSS_ORIGIN_OPENER_POLICY, "same-origin"),
+    (CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"),
+    (PERMISSIONS_POLICY, "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"),
+];
+
 /// Adds the headers. A response keeps a policy that is its own.
 pub fn add_security_headers(headers: &mut HeaderMap, policy: &HeaderValue) {
-    for (name, value) in [
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (X_FRAME_OPTIONS, "DENY"),
-        (REFERRER_POLICY, "no-referrer"),
-        (CROSS_ORIGIN_OPENER_POLICY, "same-origin"),
-        (CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"),
-        (PERMISSIONS_POLICY, "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
-    ] {
+    for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
     }
     headers.entry(CONTENT_SECURITY_POLICY).or_insert_with(|| policy.clone());
@@ -38,7 +41,7 @@ pub fn content_security_policy(config: &PageConfig) -> String {
     connections.dedup();
     format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data: https:; \
-         manifest-src 'self'; connect-src {}; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
+         connect-src {}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         connections.join(" ")
     )
 }
@@ -63,17 +66,36 @@ mod tests {
     use super::*;
     use crate::chat_page::page_config::SignInMode;
 
-    fn connections(sign_in: Vec<SignInMode>) -> String {
-        let config = PageConfig {
+    fn policy(sign_in: Vec<SignInMode>) -> String {
+        content_security_policy(&PageConfig {
             graphql_url: "http://localhost:4000/graphql".into(),
             realtime_url: "ws://localhost:4000/graphql/realtime".into(),
             region: "us-east-1".into(),
             sign_in,
-        };
-        let policy = content_security_policy(&config);
+        })
+    }
+
+    fn connections(sign_in: Vec<SignInMode>) -> String {
+        let policy = policy(sign_in);
         assert!(!policy.contains("unsafe"), "{policy}");
         let directive = policy.split("; ").find_map(|directive| directive.strip_prefix("connect-src "));
         directive.unwrap().to_owned()
+    }
+
+    #[test]
+    fn headers_are_those_of_the_deployed_page() {
+        let template = include_str!("../../web/template.yaml");
+        let policy = policy(Vec::new());
+        let directives: Vec<_> =
+            policy.split("; ").filter(|directive| !directive.starts_with("connect-src ")).collect();
+        let (_, deployed) = template.split_once("ContentSecurityPolicy: !Join\n").unwrap();
+        let (deployed, _) = deployed.split_once("Override: true").unwrap();
+        let is_other = |directive: &&str| directive.contains('\'') && !directive.starts_with("connect-src ");
+        let deployed = deployed.lines().map(|line| line.trim_start_matches([' ', '-']).trim_matches('"'));
+        assert_eq!(directives, Vec::from_iter(deployed.filter(is_other)));
+        for (name, value) in &HEADERS[1..] {
+            assert!(template.contains(value), "{name}: {value}");
+        }
     }
 
     #[test]

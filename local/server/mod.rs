@@ -221,19 +221,17 @@ impl Server {
         let function_timeouts = stack.functions.values().map(|function| function.timeout_seconds);
         let mut listeners = Listeners::new(request_timeout(function_timeouts));
 
+        let recorded = |router| call_recorder.wrap_router(router);
         let database = open_database(&options, &stack, &faults)?;
-        let table_router = call_recorder.wrap_router(database.router(authenticator.clone()));
-        let table_url = listeners.serve_on_free_port(table_router).await?;
+        let table_url = listeners.serve_on_free_port(recorded(database.router(authenticator.clone()))).await?;
         let expiry = database.clone();
         listeners.spawn(async move { expiry.delete_expired_items_every(TTL_INTERVAL).await });
 
         let kms = Kms::open(&stack.encryption_keys, (!options.ephemeral).then_some(options.state.as_path()))?;
-        let kms_router = call_recorder.wrap_router(kms.router(authenticator.clone()));
-        let kms_url = listeners.serve_on_free_port(kms_router).await?;
+        let kms_url = listeners.serve_on_free_port(recorded(kms.router(authenticator.clone()))).await?;
 
         let secrets = SecretsManager::open(options.secrets.clone())?;
-        let secrets_router = call_recorder.wrap_router(secrets.router(authenticator.clone()));
-        let secrets_url = listeners.serve_on_free_port(secrets_router).await?;
+        let secrets_url = listeners.serve_on_free_port(recorded(secrets.router(authenticator.clone()))).await?;
 
         let knowledge = start_knowledge(&options, &stack, &faults, &mut listeners)?;
         let bedrock_router = bedrock_router(&options, knowledge.clone(), &authenticator).await?;
@@ -250,7 +248,7 @@ impl Server {
         };
         let launcher = launcher(&options, process_environment(&authenticator, addresses), &faults, processes);
         let lambda = Lambda::start(&stack.functions, launcher).await?;
-        let lambda_router = call_recorder.wrap_router(lambda.router(authenticator.clone()));
+        let lambda_router = recorded(lambda.router(authenticator.clone()));
         listeners.serve_with_timeout(lambda_listener, lambda_router, INVOCATION_TIMEOUT);
         let lambda = if options.ephemeral { lambda } else { lambda.with_event_folder(options.state.join("events")) };
 
@@ -265,13 +263,11 @@ impl Server {
             .merge(bedrock_router)
             .merge(identity::router(&issuers))
             .merge(chat_page.as_ref().map(ChatPage::router).unwrap_or_default());
-        listeners.serve_with_tls(listener, call_recorder.wrap_router(router), tls_acceptor);
+        listeners.serve_with_tls(listener, recorded(router), tls_acceptor);
         lambda.resume_events();
 
         let endpoint_file = write_endpoint_file(&options, &endpoint)?;
-        if let Some(page) = chat_page.clone() {
-            listeners.spawn(async move { page.build().await });
-        }
+        build_page(chat_page.clone(), &mut listeners);
         Ok(Self {
             endpoint,
             database,
@@ -418,6 +414,13 @@ fn create_chat_page(options: &ServerOptions, api: &stack::Api, endpoint: &Endpoi
         sign_in: SignInMode::of(api),
     };
     ChatPage::new(&options.root, config, std::env::var_os("PATH").unwrap_or_default())
+}
+
+/// Builds the page in the background, if that is necessary.
+fn build_page(chat_page: Option<ChatPage>, listeners: &mut Listeners) {
+    if let Some(page) = chat_page {
+        listeners.spawn(async move { page.build().await });
+    }
 }
 
 fn websocket_settings(options: &ServerOptions, faults: &FaultInjector) -> WebSocketSettings {

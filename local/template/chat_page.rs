@@ -110,7 +110,7 @@ mod tests {
         let read = |_: &str| Ok(text.to_owned());
         let stack = StackContext { name: STACK_NAME.into(), is_nested: true, deployment: &deployment, read: &read };
         let nested = NestedStackProperties::new("page.yaml", &[]);
-        stack.load_chat_page(&nested, &nested.read(&read)?)
+        stack.load_chat_page(&nested, &nested.read(read)?)
     }
 
     const PAGE: &str = "Resources:

@@ -151,7 +151,7 @@ pub fn load_chat_page(root: &Path, path: &str, parameters: &[(&str, &str)]) -> R
     let read = |path: &str| read_file(root, path);
     let context = StackContext { name: STACK_NAME.into(), is_nested: false, deployment: &deployment, read: &read };
     let nested = NestedStackProperties::new(path, parameters);
-    context.nested("ChatPageStack").load_chat_page(&nested, &nested.read(&read)?)
+    context.nested("ChatPageStack").load_chat_page(&nested, &nested.read(read)?)
 }
 
 fn build_stack(root: &Path, template: &Value, deployment: &Deployment) -> Result<Stack, TemplateError> {

@@ -5,6 +5,7 @@ use std::{
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::Stdio,
+    time::Duration,
 };
 
 use client::{AppSync, Credentials};
@@ -198,8 +199,7 @@ async fn page_and_its_files_are_served() {
 fn assert_secure(response: &Response, origin: &str) {
     let policy = format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data: https:; \
-         manifest-src 'self'; connect-src 'self' {origin} {}; form-action 'none'; frame-ancestors 'none'; \
-         base-uri 'none'",
+         connect-src 'self' {origin} {}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         origin.replace("http:", "ws:")
     );
     for (name, value) in [
@@ -377,7 +377,7 @@ async fn build_ends_with_the_server() {
     program.stop().await;
     let ended = async {
         while test_kill_process(process).is_ok() {
-            sleep(std::time::Duration::from_millis(10)).await;
+            sleep(Duration::from_millis(10)).await;
         }
     };
     with_timeout(ended).await;
@@ -390,7 +390,7 @@ async fn process_id(path: &Path) -> Pid {
         loop {
             match fs::read_to_string(path) {
                 Ok(id) => return Pid::from_raw(id.trim().parse().unwrap()).unwrap(),
-                Err(_) => sleep(std::time::Duration::from_millis(10)).await,
+                Err(_) => sleep(Duration::from_millis(10)).await,
             }
         }
     };

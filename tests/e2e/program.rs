@@ -16,12 +16,17 @@ use tokio::{
 use crate::backend::with_timeout;
 
 /// A command of the program, whose `--state` folder is inside `folder` and does not exist yet, as in a fresh
-/// clone.
+/// clone. A server has no chat page.
 fn parlance(arguments: &[&str], folder: &Path) -> Command {
+    let mut command = parlance_with_page(arguments, folder);
+    let is_server = arguments.first().is_some_and(|argument| argument.starts_with("--"));
+    command.args(is_server.then_some("--no-page"));
+    command
+}
+
+fn parlance_with_page(arguments: &[&str], folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_parlance"));
     command.args(arguments).arg("--state").arg(folder.join(".parlance"));
-    let is_server = arguments.first().is_none_or(|argument| argument.starts_with("--"));
-    command.args(is_server.then_some("--no-page"));
     command.current_dir(env!("CARGO_MANIFEST_DIR")).kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -51,9 +56,13 @@ async fn serve(folder: &Path, port: u16) -> (Child, Vec<String>) {
     serve_with(folder, &["--port", &port.to_string()]).await
 }
 
-/// A running server, and the lines that it has printed up to the command that starts a chat.
 async fn serve_with(folder: &Path, arguments: &[&str]) -> (Child, Vec<String>) {
-    let mut server = parlance(arguments, folder).spawn().unwrap();
+    start(parlance(arguments, folder)).await
+}
+
+/// A running server, and the lines that it has printed up to the command that starts a chat.
+async fn start(mut command: Command) -> (Child, Vec<String>) {
+    let mut server = command.spawn().unwrap();
     let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
     let mut printed = Vec::new();
     while let Some(line) = with_timeout(lines.next_line()).await.unwrap() {
@@ -145,7 +154,7 @@ async fn chat_continues_its_conversation_after_a_restart() {
 }
 
 #[tokio::test]
-async fn ctrl_c_cancels_an_answer_that_can_be_continued_and_retried() {
+async fn ctrl_c_cancels_an_answer_that_can_be_continued_retried_and_edited() {
     let folder = TempDir::new().unwrap();
     let (server, printed) = serve_with(folder.path(), &["--port", "0", "--parameter", "ModelId=parlance.slow"]).await;
     let mut chat_process = parlance(&["chat", "Count."], folder.path()).spawn().unwrap();
@@ -164,6 +173,8 @@ async fn ctrl_c_cancels_an_answer_that_can_be_continued_and_retried() {
     assert!(continued.status.success() && !continued.stdout.is_empty(), "{continued:?}");
     let retried = stdout(&chat(folder.path(), "/retry").await);
     assert!(retried.contains("Count."), "the question is answered again: {retried}");
+    let edited = stdout(&chat(folder.path(), "/edit Count backwards.").await);
+    assert!(edited.contains("This is your first question: “Count backwards.”"), "{edited}");
     stop(server).await;
 }
 
@@ -173,7 +184,7 @@ async fn chat_help_lists_the_commands_without_a_server() {
     let output = chat(folder.path(), "/help").await;
     assert!(output.status.success(), "{output:?}");
     let help = stdout(&output);
-    for expected in ["/retry ", "/continue ", "/help ", "/quit ", "space before the slash"] {
+    for expected in ["/retry ", "/continue ", "/edit ", "/help ", "/quit ", "space before the slash"] {
         assert!(help.contains(expected), "{help}");
     }
 }
@@ -181,7 +192,7 @@ async fn chat_help_lists_the_commands_without_a_server() {
 #[tokio::test]
 async fn unknown_chat_command_fails_with_one_sentence() {
     let sentence = startup_error(&["chat", "/shrug"]).await;
-    let expected = "parlance: There is no command /shrug: the commands are /retry, /continue, /help and /quit, \
+    let expected = "parlance: There is no command /shrug: the commands are /retry, /continue, /edit, /help and /quit, \
                     and a space before the slash sends a message.\n";
     assert_eq!(sentence, expected);
 }
@@ -464,12 +475,15 @@ async fn retrieve_measures_every_method_with_a_file_of_questions() {
 #[tokio::test]
 async fn readme_shows_what_the_first_commands_print() {
     let folder = TempDir::new().unwrap();
-    let (server, printed) = serve(folder.path(), 0).await;
-    let [start, curl, chat] = readme_outputs();
+    let mut command = parlance_with_page(&["--port", "0"], folder.path());
+    // Nothing is built where there is no Node.
+    command.env("PATH", folder.path());
+    let (server, printed) = start(command).await;
+    let [welcome, curl, chat] = readme_outputs();
     let port = port(&printed).to_string();
     let state = folder.path().join(".parlance");
     let as_default = |text: &str| text.replace(&port, "4000").replace(state.to_str().unwrap(), ".parlance");
-    assert_matches(&as_default(&printed.join("\n")), &start);
+    assert_matches(&as_default(&printed.join("\n")), &welcome);
 
     let command = printed.iter().find(|line| line.trim().starts_with("curl ")).unwrap();
     let output = with_timeout(Command::new("bash").args(["-c", command]).output()).await.unwrap();

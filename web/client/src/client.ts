@@ -44,8 +44,8 @@ export type UpdateObserver = Omit<SubscriptionObserver, 'onData'> & {
 
 /**
  * The operations of schema.graphql, which describes them. Each rejects with a `ParlanceError`: with the code
- * `NotFound` where there is no such thing. None is repeated by itself but queries that fail in a way that passes:
- * the same `sendMessage` may be sent again if it has an `id`.
+ * `NotFound` where there is no such thing. None is repeated by itself: queries may be sent again after an error that
+ * is `retryable`, and so may the same `sendMessage` and `createConversation` with an `id`.
  */
 export interface Client {
   readonly transport: Transport;

@@ -78,23 +78,12 @@ const RETRYABLE_CODES: readonly ErrorCode[] = [
   'UNAVAILABLE',
 ];
 
-/** AppSync's own error types after which the same request may succeed. */
-const UNAVAILABLE_TYPES = [
-  'InternalFailure',
-  'InternalServerError',
-  'LimitExceededError',
-  'LimitExceededException',
-  'RequestTimeout',
-  'RequestTimeoutException',
-  'ServiceUnavailable',
-  'ServiceUnavailableException',
-  'ThrottlingException',
-  'TooManyRequests',
-  'TooManyRequestsException',
-];
+/** AppSync's own error types after which the same request may succeed: api/src/errors.rs lists them. */
+const UNAVAILABLE =
+  /^(Internal(Failure|ServerError)|LimitExceededE(rror|xception)|(RequestTimeout|ServiceUnavailable|TooManyRequests)(Exception)?|ThrottlingException)$/;
 
 /** AppSync's own error types that reject the credentials. */
-const UNAUTHORIZED_TYPES = ['UnauthorizedException', 'AccessDeniedException', 'NotAuthorizedException'];
+const UNAUTHORIZED = /^(AccessDenied|NotAuthorized|Unauthorized)Exception$/;
 
 /**
  * The error of a response whose `errors` are these and whose HTTP status is this. Of several errors the first one
@@ -127,8 +116,8 @@ function errorOfEntry(entry: unknown, status: number | undefined): ParlanceError
 
 function codeOfType(name: string | undefined): ErrorCode | undefined {
   if (name === undefined) return undefined;
-  if (UNAVAILABLE_TYPES.includes(name)) return 'UNAVAILABLE';
-  if (UNAUTHORIZED_TYPES.includes(name)) return 'UNAUTHORIZED';
+  if (UNAVAILABLE.test(name)) return 'UNAVAILABLE';
+  if (UNAUTHORIZED.test(name)) return 'UNAUTHORIZED';
   return API_CODES.find((code) => code === name);
 }
 

@@ -73,14 +73,6 @@ test.each([
   expect([...(selectedFields().get(typeName) ?? [])].sort()).toEqual(fields.sort());
 });
 
-test('queries begin with their kind, by which the transport knows that they may be repeated', () => {
-  const kinds = entries.map(([, text]) => [
-    text.split(' ')[0],
-    (parse(text).definitions[0] as OperationDefinitionNode).operation,
-  ]);
-  for (const [first, kind] of kinds) expect(first).toBe(kind);
-});
-
 /** How deep the fields are nested, as AppSync counts. */
 function depth(set: SelectionSetNode | undefined): number {
   const depths = (set?.selections ?? []).map((field) =>

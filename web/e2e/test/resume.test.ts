@@ -11,7 +11,7 @@ const OFFLINE_MILLISECONDS = 20_000;
 
 beforeAll(async () => {
   const administrator = await suite.apiOf('ada');
-  await administrator.putAgent({ id: 'counter', modelId: 'parlance.deltas-300-20' });
+  await administrator.putAgent({ id: 'counter', modelId: 'parlance.deltas-500-20' });
   // Still answering when the connection is back.
   await administrator.putAgent({ id: 'long-counter', modelId: 'parlance.deltas-1500-20' });
 });
@@ -34,7 +34,7 @@ test('An answer goes on after a reload, without a gap', async () => {
   await chat.waitForText(/0050/);
   await chat.page.reload();
   await chat.waitForText(/0050/);
-  expect(await chat.answerText()).not.toContain('0300');
+  expect(await chat.answerText()).not.toContain('0500');
   await expectStoredText(chat);
 });
 
@@ -93,7 +93,7 @@ test('Two tabs stay in step', async () => {
   await one.startConversation('counter');
   await one.ask('First');
   const other = await suite.openTabOf(one, `#/c/${await one.conversationId()}`);
-  await other.waitForText(/0300/);
+  await other.waitForText(/0500/);
 
   await one.send('Typed in one tab');
   await other.questions.filter({ hasText: 'Typed in one tab' }).waitFor();

@@ -18,6 +18,7 @@ export function AgentsPanel({ client }: { client: Client }) {
   return (
     <div className="agents">
       <nav className="agents-list" aria-label="Agents">
+        <h1>Agents</h1>
         <button
           type="button"
           className="button"

@@ -136,21 +136,18 @@ function useTitle(
   id: string | undefined,
   title: string | undefined,
 ): string | undefined {
-  const { list } = useWorkspace();
+  const { list, remembered } = useWorkspace();
   const { items } = useStore(list);
   const { messages, hasEarlier, conversation } = useStore(store);
   const first = messages[0];
   const isFirst = first?.role === 'user' && first.delivery === 'SENT' && !hasEarlier;
   const derived = isFirst && title === undefined ? titleOf(first.text) : '';
   const isOwner = conversation?.access === 'OWNER';
-  const [titled, setTitled] = useState(false);
-  const listed = items.find((item) => item.id === id)?.title;
-  const mayTitle = id !== undefined && derived !== '' && isOwner && !titled && listed === undefined;
+  const listed = [...items, ...remembered].find((item) => item.id === id && item.title !== undefined)?.title;
+  const mayTitle = id !== undefined && derived !== '' && isOwner && listed === undefined;
   useEffect(() => {
-    if (!mayTitle) return;
-    setTitled(true);
-    // A conversation without a title is shown as such.
-    list.rename(id, derived).catch(() => undefined);
+    // A conversation whose title is refused is shown as one without.
+    if (mayTitle) list.rename(id, derived).catch(() => undefined);
   }, [mayTitle, list, id, derived]);
   return listed ?? title;
 }

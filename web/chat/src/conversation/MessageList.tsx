@@ -1,7 +1,7 @@
 import { ArrowDown } from 'lucide-react';
 import type { ConversationSnapshot, ConversationStore, Message } from 'parlance-client';
 import { useEffect, useMemo, useRef, useState, type RefObject } from 'react';
-import { Virtualizer, type VirtualizerHandle } from 'virtua';
+import { Virtualizer } from 'virtua';
 import { useWorkspace } from '../app/workspace.js';
 import { Answer } from './Answer.js';
 import { ConversationContext } from './conversationContext.js';
@@ -20,9 +20,8 @@ const LOAD_DISTANCE = 1500;
 export function MessageList({ store, snapshot }: MessageListProps) {
   const { messages, hasEarlier, isLoadingEarlier } = snapshot;
   const scroller = useRef<HTMLDivElement>(null);
-  const list = useRef<VirtualizerHandle>(null);
   const isPrepended = useIsPrepended(messages);
-  const { isAtEnd, onScroll, scrollToEnd } = useStickToEnd(scroller, messages);
+  const { isAtEnd, scrollToEnd } = useStickToEnd(scroller, messages);
   useEarlierMessages(store, scroller, snapshot);
   useEndAfterSend(messages, scrollToEnd);
   const context = useMemo(() => ({ store, conversationId: snapshot.id }), [store, snapshot.id]);
@@ -36,9 +35,8 @@ export function MessageList({ store, snapshot }: MessageListProps) {
           aria-label="Messages"
           aria-busy={isLoadingEarlier || snapshot.phase === 'LOADING'}
           tabIndex={0}
-          onScroll={onScroll}
         >
-          <Virtualizer ref={list} scrollRef={scroller} shift={isPrepended} data={messages} bufferSize={600}>
+          <Virtualizer scrollRef={scroller} shift={isPrepended} data={messages} bufferSize={600}>
             {(message, index) => (
               <Row
                 key={message.key}

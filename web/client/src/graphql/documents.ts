@@ -33,7 +33,7 @@ function partsOfEvents(select: Select) {
   const event = select(
     'ConversationEvent',
     `id conversationId position turnId attempt sender ${select('Sender', 'kind id name')} content ${content} text
-    stopReason usage ${usage} failure ${failure} superseded createdAt`,
+    stopReason usage ${usage} failure ${failure} superseded replacesTurnId createdAt`,
   );
   return { failure, usage, citation, event };
 }

@@ -19,7 +19,7 @@ import {
   withLaterEvents,
   type State,
 } from './state.js';
-import { ClientToolRunner, type ClientTools } from './tools.js';
+import type { ClientToolRunner, ClientTools } from './tools.js';
 import {
   range,
   withEvents,
@@ -39,7 +39,7 @@ export interface ConversationOptions {
   readonly agentId?: string;
   /** How many events a page has: 1 to 100, 50 by default. */
   readonly pageSize?: number;
-  /** The tools of agents that this page runs. */
+  /** The tools of agents that this page runs: `clientTools` makes them. */
   readonly tools?: ClientTools;
 }
 
@@ -73,9 +73,7 @@ class Conversation implements ConversationStore {
   constructor(client: Client, options: ConversationOptions) {
     this.#client = client;
     this.#options = options;
-    if (options.tools) {
-      this.#tools = new ClientToolRunner(client, options.tools, (id, answer) => this.#answer(id, answer));
-    }
+    this.#tools = options.tools?.(client, (id, answer) => this.#answer(id, answer));
     if (options.id === undefined) return;
     this.#state = { ...NEW, id: options.id, phase: 'LOADING' };
     this.#follow(options.id);

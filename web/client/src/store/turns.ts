@@ -79,7 +79,7 @@ export function withoutTurn(turns: Turns, id: string): Turns {
  */
 export function shownTurns(turns: Turns): TurnRecord[] {
   const records = [...turns.values()];
-  const replaced = new Set(records.map(({ local }) => local?.replaces));
+  const replaced = new Set(records.map((turn) => questionOf(turn)?.replacesTurnId ?? turn.local?.replaces));
   return records
     .filter((turn) => !replaced.has(turn.id) && !questionOf(turn)?.superseded)
     .map((turn) => ({ turn, position: firstPosition(turn) ?? MAX_POSITION }))

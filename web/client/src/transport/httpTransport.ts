@@ -30,7 +30,6 @@ export function httpTransport(options: ClientOptions): Transport {
     endpoint,
     credentials,
     fetch: options.fetch ?? ((...request) => fetch(...request)),
-    random,
     closed: closing.signal,
   };
   const { WebSocket = (globalThis as Partial<typeof globalThis>).WebSocket } = options;

@@ -156,6 +156,7 @@ export class FakeServer implements Transport {
       usage: null,
       failure: null,
       superseded: null,
+      replacesTurnId: null,
       createdAt: this.#now(),
       ...event,
     };
@@ -481,7 +482,9 @@ export class Answering {
   /** Stores an event that does not end the answer. */
   event(kind: 'AGENT' | 'TOOL', content: ContentBlock[]): this {
     const event = this.#store(kind, content, {});
+    // A later attempt goes on from here.
     this.#stored.basePosition = event.position;
+    this.#stored.continues = true;
     this.update({}, event);
     return this;
   }

@@ -1,13 +1,13 @@
 /** The transport of AWS Amplify v6. */
 import { ParlanceError, errorOfResponse, isRecord, toList } from '../errors.js';
-import { closedError, refuse } from './refuse.js';
+import { closedError, refuse } from '../transport/refuse.js';
 import type {
   ConnectionState,
   Subscription,
   SubscriptionObserver,
   Transport,
   Variables,
-} from './transport.js';
+} from '../transport/transport.js';
 
 /** What `generateClient()` of aws-amplify/api returns. */
 export interface AmplifyClient {
