@@ -18,9 +18,15 @@ export interface ServerOptions {
   handler?: string;
 }
 
+/** What the server says of itself, in endpoint.json. */
 interface Endpoint {
   url: string;
   apiKey: string;
+  /** With the parameter EventsApi. */
+  eventsUrl?: string;
+  eventsApiKey?: string;
+  /** With the parameter WebSocketApi. */
+  websocketUrl?: string;
 }
 
 /** A local server with a table of its own, at a free port. */
@@ -29,6 +35,7 @@ export class Server {
   readonly apiKey: string;
   /** The page's address. */
   readonly pageUrl: string;
+  readonly endpoint: Readonly<Endpoint>;
   readonly #process: ChildProcess;
   readonly #state: string;
 
@@ -36,6 +43,7 @@ export class Server {
     this.url = endpoint.url;
     this.apiKey = endpoint.apiKey;
     this.pageUrl = new URL('/', endpoint.url).href;
+    this.endpoint = endpoint;
     this.#process = process;
     this.#state = state;
   }

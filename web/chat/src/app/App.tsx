@@ -1,10 +1,11 @@
 import { useEffect } from 'react';
-import { SignIn, useSession } from '../signIn/index.js';
+import { SignIn, useSession, type LoadConfig } from '../signIn/index.js';
 import { applyTheme, storedTheme } from './theme.js';
 import { WorkspacePage } from './WorkspacePage.js';
 
-export function App() {
-  const state = useSession();
+/** `load`: another place of the configuration than config.json beside the page. */
+export function App({ load }: { readonly load?: LoadConfig }) {
+  const state = useSession(load);
   useEffect(() => {
     applyTheme(storedTheme());
   }, []);
