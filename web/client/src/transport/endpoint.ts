@@ -11,8 +11,8 @@ export interface Endpoint {
 const APPSYNC_URL = /^(https?:\/\/[^./]+)\.appsync-api(\.[^./]+\.amazonaws\.com(\.cn)?\/)/;
 
 /**
- * An AppSync host has a second host for realtime; a custom domain and the local server serve realtime below the
- * GraphQL path. Throws a `TypeError` where `url` is no absolute http or https URL.
+ * An AppSync host has a second host for realtime; a custom domain and the local server serve realtime below
+ * the GraphQL path. Throws a `TypeError` where `url` is no absolute http or https URL.
  */
 export function endpointOf(url: string, realtimeUrl?: string): Endpoint {
   if (!URL.canParse(url) || !/^https?:/i.test(url)) {
