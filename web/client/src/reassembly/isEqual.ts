@@ -15,9 +15,9 @@ export function keepEqual<T extends object>(old: T | undefined, object: T): T {
   const names = Object.keys(object) as (keyof T)[];
   const changed = names.filter((name) => !isEqual(old[name], object[name]));
   if (changed.length === 0) return old;
-  const kept = { ...old };
-  for (const name of changed) kept[name] = object[name];
-  return kept;
+  const merged = { ...old };
+  for (const name of changed) merged[name] = object[name];
+  return merged;
 }
 
 function isNull(value: unknown): boolean {

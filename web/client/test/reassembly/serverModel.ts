@@ -179,8 +179,8 @@ export class ServerModel {
   getTurn(id: string, { attempt, afterSequence }: TurnQuery): Turn {
     const turn = this.turns.find((stored) => stored.id === id);
     if (!turn) throw new Error(`a client asks only for turns that exist: ${id}`);
-    const asked = attempt ?? turn.attempt;
-    const batches = turn.batches.filter((batch) => batch.attempt === asked && batch.sequence > afterSequence);
+    const wanted = attempt ?? turn.attempt;
+    const batches = turn.batches.filter((batch) => batch.attempt === wanted && batch.sequence > afterSequence);
     return {
       id,
       conversationId: 'c',

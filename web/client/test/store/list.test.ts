@@ -116,9 +116,9 @@ describe('changes made here', () => {
     expect(ids()).toEqual(['c3', 'c1']);
     expect(server.conversations.has('c2')).toBe(false);
     server.fail('deleteConversation', 'TryAgain');
-    const kept = expect(list.remove('c3')).rejects.toMatchObject({ code: 'TryAgain' });
+    const refusal = expect(list.remove('c3')).rejects.toMatchObject({ code: 'TryAgain' });
     expect(ids()).toEqual(['c1']);
-    await kept;
+    await refusal;
     expect(ids()).toEqual(['c3', 'c1']);
   });
 
