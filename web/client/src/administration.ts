@@ -3,7 +3,7 @@ import { execute, type Client, type RequestOptions } from './client.js';
 import type { AgentSettings, PutAgentInput } from './generated/schema.js';
 import { administratorDocuments } from './graphql/administratorDocuments.js';
 
-/** An agent with the fields that only administrators may read. Rejects like the operations of `Client`. */
+/** All of an agent, also what only administrators may read. Rejects like the operations of `Client`. */
 export function getAgentSettings(
   { transport }: Client,
   id: string,

@@ -1,16 +1,25 @@
-/** The documents for administrators alone, who may read more fields. */
-import { fieldsOfAgents, inline, mutation, query, type Select } from './documents.js';
+/** The documents for administrators, who read all of an agent. */
+import { AGENT, inline, KNOWLEDGE, mutation, query, TOOL, type Select } from './documents.js';
 
 export function buildAdministratorDocuments(select: Select) {
-  const { fields, tool, knowledge } = fieldsOfAgents(select);
+  const inference = select('InferenceSettings', 'maxTokens temperature topP stopSequences');
   const lambda = select('LambdaTool', 'functionArn');
   const graphql = select('GraphqlTool', 'document url');
   const mcp = select('McpTool', 'url authorizationSecretArn toolName');
-  const allOfTool = select('Tool', `${tool} lambda ${lambda} graphql ${graphql} mcp ${mcp}`, 'ToolSettings');
-  const allOfKnowledge = select('Knowledge', `${knowledge} filter rerankModelArn`, 'KnowledgeSettings');
+  const tool = select(
+    'Tool',
+    `${TOOL} inputSchema lambda ${lambda} graphql ${graphql} mcp ${mcp}`,
+    'ToolSettings',
+  );
+  const knowledge = select(
+    'Knowledge',
+    `${KNOWLEDGE} results search minScore filter rerankModelArn queryModelId onFailure`,
+    'KnowledgeSettings',
+  );
   const settings = select(
     'Agent',
-    `${fields} systemPrompt tools ${allOfTool} knowledge ${allOfKnowledge}`,
+    `${AGENT} systemPrompt inference ${inference} contextBytes maxSteps toolTimeoutSeconds
+    tools ${tool} knowledge ${knowledge}`,
     'AgentSettings',
   );
   return {

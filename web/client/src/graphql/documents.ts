@@ -11,6 +11,11 @@ export type Select = (type: string, fields: string, name?: string) => string;
 /** Variables that name a turn. */
 const TURN = 'conversationId: ID!, id: ID!';
 
+/** What a page shows of an agent, without its schemas, which may be long. */
+export const AGENT = 'id version name modelId';
+export const TOOL = 'name title description effect approval client handler';
+export const KNOWLEDGE = 'knowledgeBaseId mode';
+
 /** All documents but those for administrators, with selections as `select` writes them. */
 export function buildDocuments(select: Select) {
   const parts = partsOfEvents(select);
@@ -105,11 +110,9 @@ function turnDocuments(select: Select, { failure, usage, citation, event }: Part
 }
 
 function agentDocuments(select: Select) {
-  const { fields, tool, knowledge } = fieldsOfAgents(select);
-  const agent = select(
-    'Agent',
-    `${fields} tools ${select('Tool', tool)} knowledge ${select('Knowledge', knowledge)}`,
-  );
+  const tool = select('Tool', TOOL);
+  const knowledge = select('Knowledge', KNOWLEDGE);
+  const agent = select('Agent', `${AGENT} tools ${tool} knowledge ${knowledge}`);
   const list = select('AgentConnection', `items ${agent} nextToken`);
   const caller = select(
     'Caller',
@@ -119,16 +122,6 @@ function agentDocuments(select: Select) {
     getCaller: query('getCaller', '', caller),
     listAgents: query('listAgents', 'limit: Int, nextToken: String', list),
     getAgent: query('getAgent', 'id: ID!', agent),
-  };
-}
-
-/** What everybody may read of agents. */
-export function fieldsOfAgents(select: Select) {
-  const inference = select('InferenceSettings', 'maxTokens temperature topP stopSequences');
-  return {
-    fields: `id version name modelId inference ${inference} contextBytes maxSteps toolTimeoutSeconds`,
-    tool: 'name title description inputSchema effect approval client handler',
-    knowledge: 'knowledgeBaseId mode results search minScore queryModelId onFailure',
   };
 }
 
