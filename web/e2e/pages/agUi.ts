@@ -5,9 +5,7 @@ const agent = new ParlanceAgent(client);
 
 agent.subscribe({
   onMessagesChanged: ({ messages }) => {
-    const texts = messages.map(({ role, content }) =>
-      role === 'user' || role === 'assistant' ? content : '',
-    );
+    const texts = messages.map(({ content }) => (typeof content === 'string' ? content : ''));
     document.querySelector('output')?.replaceChildren(texts.join('\n'));
   },
 });

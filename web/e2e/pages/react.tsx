@@ -5,7 +5,7 @@ import { client } from './client.js';
 export function Page() {
   const { store, snapshot } = useConversation(client);
   return (
-    <form action={(form) => void store.send(String(form.get('text')))}>
+    <form action={(form) => void store.send(form.get('text') as string)}>
       {snapshot.messages.map((message) => (
         <p key={message.key}>{messageText(message)}</p>
       ))}

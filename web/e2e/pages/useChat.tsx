@@ -10,12 +10,12 @@ location.hash = id;
 export function Page() {
   const chat = useChat({ id, messages, transport, resume: true });
   return (
-    <form action={(form) => chat.sendMessage({ text: String(form.get('text')) })}>
+    <form action={(form) => chat.sendMessage({ text: form.get('text') as string })}>
       {chat.messages.map(({ id, parts }) => (
         <p key={id}>{parts.map((part) => part.type === 'text' && part.text)}</p>
       ))}
       <input name="text" />
-      {chat.status === 'streaming' && <button onClick={chat.stop}>Stop</button>}
+      {chat.status === 'streaming' && <button onClick={() => void chat.stop()}>Stop</button>}
     </form>
   );
 }
