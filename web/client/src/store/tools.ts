@@ -38,8 +38,8 @@ export interface ClientToolCall {
   readonly signal: AbortSignal;
 }
 
-/** More than any sequence: the turn is read without its batches. */
-const NO_BATCHES = 999_999;
+/** The largest `afterSequence`: the turn is read without its batches. */
+const NO_BATCHES = 999_998;
 
 export class ClientToolRunner {
   readonly #client: Client;

@@ -334,6 +334,7 @@ export class FakeServer implements Transport {
     const { turn, batches, basePosition } = this.#turn(conversationId, id);
     const attempt = query.attempt ?? turn.attempt;
     const after = query.afterSequence ?? 0;
+    if (after >= 999_999) throw new ParlanceError('InvalidInput', 'afterSequence must be a sequence.');
     const answer = this.stored(conversationId).events.filter(
       (event) =>
         event.turnId === id &&
