@@ -78,9 +78,9 @@ const RETRYABLE_CODES: readonly ErrorCode[] = [
   'UNAVAILABLE',
 ];
 
-/** AppSync's own error types after which the same request may succeed: api/src/errors.rs lists them. */
+/** AppSync's own error types after which the same request may succeed: those of api/src/errors.rs. */
 const UNAVAILABLE =
-  /^(Internal(Failure|ServerError)|LimitExceededE(rror|xception)|(RequestTimeout|ServiceUnavailable|TooManyRequests)(Exception)?|ThrottlingException)$/;
+  /^(Internal(Failure|ServerError)|(LimitExceeded|RequestTimeout|ServiceUnavail|Throttling|TooManyRequests).*)$/;
 
 /** AppSync's own error types that reject the credentials. */
 const UNAUTHORIZED = /^(AccessDenied|NotAuthorized|Unauthorized)Exception$/;

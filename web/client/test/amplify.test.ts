@@ -35,8 +35,8 @@ function tellHub(event: string, data: unknown): void {
   for (const listener of listeners) listener({ payload: { event, data } });
 }
 
-/** Follows with an observer that Amplify has accepted. */
-function follow(variables = { id: 'x' }) {
+/** Follows with an observer that Amplify has accepted, and that knows of no connection. */
+async function follow(variables = { id: 'x' }) {
   graphql.mockReturnValue({
     subscribe(observer: AmplifyObserver) {
       observers.push(observer);
@@ -45,6 +45,9 @@ function follow(variables = { id: 'x' }) {
   });
   const recorder = new Recorder();
   const subscription = transport.subscribe('subscription S { s }', variables, recorder);
+  expect(recorder.calls).toEqual([]);
+  await Promise.resolve();
+  recorder.calls.splice(0);
   return { recorder, subscription };
 }
 
@@ -95,17 +98,17 @@ test('a signal cancels the request at Amplify', async () => {
   });
 });
 
-test('acknowledgements of the same subscription are told, the first one and later ones', () => {
-  const { recorder } = follow();
+test('acknowledgements of the same subscription are told, the first one and later ones', async () => {
+  const { recorder } = await follow();
   tellHub('Subscription ack', { id: '1', query: 'q', variables: { id: 'y' } });
   expect(recorder.calls).toEqual([]);
   tellHub('Subscription ack', { id: '2', query: 'q', variables: { id: 'x' } });
   tellHub('Subscription ack', { id: '2', query: 'q', variables: { id: 'x' } });
-  expect(recorder.calls).toEqual(['subscribed', 'subscribed']);
+  expect(recorder.calls).toEqual(['CONNECTED', 'subscribed', 'subscribed']);
 });
 
-test('updates are told', () => {
-  const { recorder } = follow();
+test('updates are told', async () => {
+  const { recorder } = await follow();
   observers[0]?.next({ data: { s: 1 } });
   expect(recorder.data).toEqual([{ s: 1 }]);
 });
@@ -119,10 +122,21 @@ test.each([
   ['ConnectionDisruptedPendingNetwork', 'OFFLINE'],
   ['ConnectedPendingDisconnect', 'CLOSED'],
   ['Disconnected', 'CLOSED'],
-])("Amplify's state %s is %s", (connectionState, state) => {
-  const { recorder } = follow();
+])("Amplify's state %s is %s", async (connectionState, state) => {
   tellHub('ConnectionStateChange', { connectionState });
+  const recorder = new Recorder();
+  graphql.mockReturnValue({ subscribe: () => ({ unsubscribe }) });
+  transport.subscribe('subscription S { s }', {}, recorder);
+  await Promise.resolve();
   expect(recorder.calls).toEqual([state]);
+});
+
+test('changes of the state are told', async () => {
+  const { recorder } = await follow();
+  for (const connectionState of ['Connecting', 'Connected', 'ConnectedPendingKeepAlive', 'Disconnected']) {
+    tellHub('ConnectionStateChange', { connectionState });
+  }
+  expect(recorder.calls).toEqual(['CONNECTING', 'CONNECTED', 'CLOSED']);
 });
 
 const refusal = JSON.stringify({ errors: [{ errorType: 'Unauthorized', message: 'Not Authorized.' }] });
@@ -131,27 +145,48 @@ test.each([
   [`Connection failed: ${refusal}`, 'error Unauthorized'],
   ['Connection failed: UnauthorizedException', 'error UNAUTHORIZED'],
   ['Connection failed: {"no":"errors"}', 'error OTHER'],
-])('the refusal %s is told, and nothing after it', (message, call) => {
-  const { recorder } = follow();
+])('the refusal %s is told, and nothing after it', async (message, call) => {
+  const { recorder } = await follow();
   observers[0]?.error({ errors: [{ message }] });
   tellHub('Subscription ack', { variables: { id: 'x' } });
   expect(recorder.calls).toEqual([call]);
 });
 
-test('an unsubscription ends the subscription and listening', () => {
-  const { subscription } = follow();
+test('an unsubscription ends the subscription and listening', async () => {
+  const { subscription } = await follow();
   subscription.unsubscribe();
   expect(unsubscribe).toHaveBeenCalledTimes(1);
-  expect(listeners.size).toBe(0);
+  // That of the transport.
+  expect(listeners.size).toBe(1);
+});
+
+test('an unsubscription at once does not reach Amplify', async () => {
+  const recorder = new Recorder();
+  transport.subscribe('subscription S { s }', {}, recorder).unsubscribe();
+  await Promise.resolve();
+  expect(graphql).not.toHaveBeenCalled();
+  expect(recorder.calls).toEqual([]);
+});
+
+test('what Amplify throws at once refuses the subscription', async () => {
+  graphql.mockImplementation(() => {
+    throw new Error('no configuration');
+  });
+  const recorder = new Recorder();
+  transport.subscribe('subscription S { s }', {}, recorder);
+  await Promise.resolve();
+  expect(recorder.calls).toEqual(['CLOSED', 'error OTHER']);
 });
 
 test('closing ends all subscriptions and refuses what follows', async () => {
-  follow();
-  follow();
+  await follow();
+  await follow();
   transport.close();
   expect(unsubscribe).toHaveBeenCalledTimes(2);
   await expect(transport.request('query Q { q }', {})).rejects.toMatchObject({ code: 'CLOSED' });
-  const { recorder } = follow();
+  const recorder = new Recorder();
+  transport.subscribe('subscription S { s }', {}, recorder);
   await Promise.resolve();
   expect(recorder.calls).toEqual(['error CLOSED']);
+  expect(listeners.size).toBe(0);
 });

@@ -22,45 +22,49 @@ export interface AmplifyHub {
   ): () => void;
 }
 
-interface AmplifySubscription {
-  unsubscribe(): void;
-}
-
 interface AmplifyObservable {
-  subscribe(observer: {
-    next: (message: unknown) => void;
-    error: (error: unknown) => void;
-  }): AmplifySubscription;
+  subscribe(observer: { next: (message: unknown) => void; error: (error: unknown) => void }): {
+    unsubscribe(): void;
+  };
 }
 
 /**
- * Requests go as Amplify is configured. Amplify tells only its `Hub` when AppSync has acknowledged a
- * subscription and how its connection is; it tells that for all its connections, without saying which. It
- * opens a lost connection again after five seconds, then each minute, and does not tell when AppSync has
- * ended a subscription.
+ * Requests go as Amplify is configured. Amplify tells only its `Hub` when AppSync has acknowledged a subscription
+ * and how its connection is; it tells that for all its connections, without saying which. It opens a lost
+ * connection again after five seconds, then each minute, and does not tell when AppSync has ended a
+ * subscription.
  */
 export function amplifyTransport(client: AmplifyClient, hub: AmplifyHub): Transport {
-  const subscriptions = new Set<Subscription>();
+  const subscriptions = new Set<AmplifySubscription>();
+  let state: ConnectionState = 'CLOSED';
   let isClosed = false;
+  const endListening = hub.listen('api', ({ payload: { event, data } }) => {
+    if (event === STATE_CHANGE) state = stateOf(data);
+  });
   return {
     async request<Data>(document: string, variables: Variables, signal?: AbortSignal) {
       if (isClosed) throw closedError();
       return await request<Data>(client, document, variables, signal);
     },
     subscribe(document, variables, observer) {
-      if (isClosed) return refuse(observer, closedError());
-      const subscription = follow(client, hub, document, variables, observer, () => {
-        subscriptions.delete(subscription);
-      });
+      const subscription = new AmplifySubscription(observer, () => subscriptions.delete(subscription));
       subscriptions.add(subscription);
+      queueMicrotask(() => {
+        if (isClosed) subscription.refuse(closedError());
+        else subscription.start(client, hub, document, variables, state);
+      });
       return subscription;
     },
     close() {
       isClosed = true;
+      endListening();
       for (const subscription of [...subscriptions]) subscription.unsubscribe();
     },
   };
 }
+
+const STATE_CHANGE = 'ConnectionStateChange';
+const ACKNOWLEDGEMENT = 'Subscription ack';
 
 async function request<Data>(
   client: AmplifyClient,
@@ -89,45 +93,81 @@ function graphql(client: AmplifyClient, query: string, variables: Variables): un
   return client.graphql({ query, variables } as never);
 }
 
-function follow(
-  client: AmplifyClient,
-  hub: AmplifyHub,
-  document: string,
-  variables: Variables,
-  observer: SubscriptionObserver,
-  onEnded: () => void,
-): Subscription {
-  const wanted = JSON.stringify(variables);
-  const endListening = hub.listen('api', ({ payload: { event, data } }) => {
-    if (!isRecord(data)) return;
-    if (event === 'Subscription ack' && JSON.stringify(data['variables']) === wanted) observer.onSubscribed();
-    if (event === 'ConnectionStateChange') observer.onState(toState(data['connectionState']));
-  });
-  const updates = graphql(client, document, variables) as AmplifyObservable;
-  const subscription = updates.subscribe({
-    next: (message) => {
-      if (isRecord(message)) observer.onData(message['data']);
-    },
-    error: (error) => {
-      end();
-      observer.onError(errorOfAmplify(error));
-    },
-  });
-  function end(): void {
-    endListening();
-    onEnded();
+class AmplifySubscription implements Subscription {
+  readonly #observer: SubscriptionObserver;
+  readonly #onEnded: () => void;
+  #isEnded = false;
+  #toldState: ConnectionState | undefined;
+  /** What ends listening to Amplify. */
+  #ends: (() => void)[] = [];
+
+  constructor(observer: SubscriptionObserver, onEnded: () => void) {
+    this.#observer = observer;
+    this.#onEnded = onEnded;
   }
-  return {
-    unsubscribe() {
-      end();
-      subscription.unsubscribe();
-    },
-  };
+
+  start(
+    client: AmplifyClient,
+    hub: AmplifyHub,
+    document: string,
+    variables: Variables,
+    state: ConnectionState,
+  ): void {
+    if (this.#isEnded) return;
+    this.#tell(state);
+    const wanted = JSON.stringify(variables);
+    const endListening = hub.listen('api', ({ payload: { event, data } }) => {
+      if (event === STATE_CHANGE) this.#tell(stateOf(data));
+      const isOurs = isRecord(data) && JSON.stringify(data['variables']) === wanted;
+      if (event === ACKNOWLEDGEMENT && isOurs) this.#acknowledge();
+    });
+    this.#ends.push(endListening);
+    try {
+      const updates = graphql(client, document, variables) as AmplifyObservable;
+      const subscription = updates.subscribe({
+        next: (message) => {
+          if (isRecord(message)) this.#observer.onData(message['data']);
+        },
+        error: (error) => {
+          this.refuse(errorOfAmplify(error));
+        },
+      });
+      this.#ends.push(() => {
+        subscription.unsubscribe();
+      });
+    } catch (error) {
+      this.refuse(errorOfAmplify(error));
+    }
+  }
+
+  refuse(error: ParlanceError): void {
+    if (this.#isEnded) return;
+    this.unsubscribe();
+    this.#observer.onError(error);
+  }
+
+  unsubscribe(): void {
+    this.#isEnded = true;
+    for (const end of this.#ends.splice(0)) end();
+    this.#onEnded();
+  }
+
+  /** The connection may have been there before this transport. */
+  #acknowledge(): void {
+    this.#tell('CONNECTED');
+    this.#observer.onSubscribed();
+  }
+
+  #tell(state: ConnectionState): void {
+    if (this.#toldState === state) return;
+    this.#toldState = state;
+    this.#observer.onState(state);
+  }
 }
 
-/** Amplify's names of states: those of its `ConnectionState`. */
-function toState(name: unknown): ConnectionState {
-  switch (name) {
+/** Amplify's names of states are those of its `ConnectionState`. */
+function stateOf(data: unknown): ConnectionState {
+  switch (isRecord(data) ? data['connectionState'] : undefined) {
     case 'Connected':
     case 'ConnectedPendingKeepAlive':
       return 'CONNECTED';
@@ -181,17 +221,4 @@ function errorOfFailure(failure: unknown): ParlanceError {
 
 function abortedError(cause: unknown): ParlanceError {
   return new ParlanceError('ABORTED', 'The request was ended.', { cause });
-}
-
-/** A subscription that is refused as soon as its owner has it. */
-function refuse(observer: SubscriptionObserver, error: ParlanceError): Subscription {
-  let isEnded = false;
-  queueMicrotask(() => {
-    if (!isEnded) observer.onError(error);
-  });
-  return {
-    unsubscribe() {
-      isEnded = true;
-    },
-  };
 }
