@@ -18,7 +18,8 @@ let bob: Client;
 const stores: ConversationStore[] = [];
 
 const MODEL = 'global.anthropic.claude-haiku-4-5-20251001-v1:0';
-const RENAME = `mutation ($id: ID!, $title: String!) { updateConversation(input: {id: $id, title: $title}) { id title } }`;
+const RENAME =
+  'mutation ($id: ID!, $title: String!) { updateConversation(input: {id: $id, title: $title}) { title } }';
 
 beforeAll(async () => {
   server = await LocalServer.start();

@@ -1,4 +1,4 @@
-/** What the adapters of other libraries share: stores by the ids of their conversations, and answers as they grow. */
+/** What the adapters share: stores by the ids of their conversations, and answers as they grow. */
 import {
   createConversation,
   ParlanceError,

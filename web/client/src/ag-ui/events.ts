@@ -86,7 +86,7 @@ export class EventWriter {
   }
 }
 
-/** How a run ends: with interrupts for the approvals and calls of tools of the page that the turn waits for. */
+/** How a run ends: with interrupts for approvals, or with the calls of the page's tools that wait. */
 export function outcomeOf({ parts, status }: AssistantMessage): RunFinishedOutcome {
   if (status === 'CANCELLED') return { type: 'cancelled' };
   const waiting = parts.filter((part) => part.type === 'tool').filter(({ needs }) => needs !== undefined);

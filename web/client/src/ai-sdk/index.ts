@@ -34,7 +34,7 @@ export function createChatTransport(client: Client, options: AdapterOptions = {}
 }
 
 export interface ParlanceChatTransport extends ChatTransport<ParlanceUIMessage> {
-  /** The newest messages of a conversation, for the option `messages` of a chat; none where it does not exist. */
+  /** The newest messages of a conversation, for a chat's option `messages`; none where it does not exist. */
   loadMessages(chatId: string): Promise<ParlanceUIMessage[]>;
   close: () => void;
 }

@@ -21,6 +21,7 @@ import {
 } from './state.js';
 import type { ClientToolRunner, ClientTools } from './tools.js';
 import {
+  isOpen,
   range,
   withEvents,
   withoutTurn,
@@ -116,7 +117,9 @@ class Conversation implements ConversationStore {
 
   async cancel(): Promise<void> {
     await this.#sent;
-    const { id } = this.#newest();
+    const newest = this.#newest();
+    if (!isOpen(newest)) return;
+    const { id } = newest;
     this.#setTurn(id, { isCancelled: true });
     try {
       await this.#repeat(() => this.#client.cancelTurn(this.#conversationId(), id));

@@ -31,7 +31,7 @@ export interface ConversationList extends Store<ConversationListSnapshot> {
 
 export interface ConversationListSnapshot {
   readonly phase: 'LOADING' | 'READY' | 'FAILED';
-  /** Why the list cannot be read; only in the phase FAILED. Conversations that were put are listed all the same. */
+  /** Why the list cannot be read; only in the phase FAILED, in which it has the conversations that were put. */
   readonly error?: ParlanceError;
   readonly items: readonly ConversationDetails[];
   /** Whether the API has more; false at 2,000 conversations, which are not exceeded. */

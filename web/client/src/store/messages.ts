@@ -84,7 +84,7 @@ function partsOf(turn: TurnRecord, status: TurnStatus): Part[] {
   return parts.finish(status, [...(view?.toolCalls ?? []), ...(view?.pending ?? [])]);
 }
 
-/** Joins texts that follow each other, which events and blocks may have parted anywhere, and calls with results. */
+/** Joins calls with their results, and texts that follow each other: events and blocks part them anywhere. */
 class PartList {
   readonly #turnId: string;
   readonly #parts: Part[] = [];

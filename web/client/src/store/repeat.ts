@@ -1,7 +1,7 @@
 /** Requests that are repeated while their failure may pass. */
 import { ParlanceError } from '../errors.js';
 
-/** The waits before a request is sent again, in ms: together about a minute. Each is shortened by up to a half. */
+/** The waits before a request is sent again, in ms: together about a minute. Each is cut by up to a half. */
 const WAITS = [500, 1_000, 2_000, 4_000, 8_000, 16_000, 16_000, 16_000, 16_000];
 
 /** Sends a request, which must be idempotent, up to ten times. Throws its last `ParlanceError`. */

@@ -1,4 +1,4 @@
-/** Keeps the identity of values that are equal to those of before, so that pages render only what has changed. */
+/** Values that equal those of before keep their identity, so that pages render only what has changed. */
 
 /** `next`, with everything in it that equals its counterpart in `previous` replaced by that one. */
 export function share<Value>(previous: unknown, next: Value): Value {

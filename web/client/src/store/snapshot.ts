@@ -36,7 +36,7 @@ export interface ConversationStore extends Store<ConversationSnapshot> {
   send(text: string, options?: { id?: string }): Promise<void>;
   /** Removes a message that the API has not taken. */
   discard(id: string): void;
-  /** Stops the newest answer and keeps its text. */
+  /** Stops the newest answer and keeps its text. Does nothing where it has ended. */
   cancel(): Promise<void>;
   /** Answers the newest message again. */
   retry(): Promise<void>;

@@ -27,7 +27,7 @@ import {
 
 /** How many events are kept. More are not loaded; where new ones come, the oldest turns are dropped. */
 export const MAX_EVENTS = 10_000;
-/** How many more there are before some are dropped: more than a page, which is not dropped as soon as it is loaded. */
+/** How many more there are before some are dropped: more than a page, which would be dropped when loaded. */
 const SLACK = 500;
 
 export interface State {
@@ -73,8 +73,9 @@ export function withLaterEvents(state: State, { activeTurn, events }: EventPage)
 
 function withPage(turns: Turns, events: readonly ConversationEvent[], active: ActiveTurn | null): Turns {
   const all = withEvents(turns, events);
-  const started = active && { started: { status: active.status, attempt: 0 } };
-  return started ? withTurn(all, active.id, started) : all;
+  // What the API has told when it started the turn says more.
+  if (!active || all.get(active.id)?.started) return all;
+  return withTurn(all, active.id, { started: { status: active.status, attempt: 0 } });
 }
 
 /** Without the oldest turns where there are too many events. */

@@ -87,7 +87,7 @@ export function shownTurns(turns: Turns): TurnRecord[] {
     .map(({ turn }) => turn);
 }
 
-/** The positions of the oldest and of the newest event; without events, `newest` is 0 and `oldest` is past all. */
+/** The positions of the oldest and the newest event; without events, `newest` is 0 and `oldest` past all. */
 export function range(turns: Turns): { oldest: number; newest: number } {
   const records = [...turns.values()];
   return {

@@ -53,7 +53,7 @@ describe('useConversation', () => {
     await expect.poll(() => server.subscriberCount).toBe(0);
   });
 
-  it('keeps the store of a new conversation when its id follows, and changes it for another one', async () => {
+  it('keeps the store of a new conversation when its id follows, and not for another id', async () => {
     server.seed('c1', 1);
     render(<Page />);
     await expect.poll(() => container.textContent).toBe('new|NEW');

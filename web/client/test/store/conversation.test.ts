@@ -329,6 +329,14 @@ describe('an answer', () => {
     expect(lastAnswer(store).parts).toHaveLength(1);
   });
 
+  it('that has ended is not cancelled', async () => {
+    server.seed('c1', 1);
+    const store = await opened('c1');
+    await store.cancel();
+    expect(server.count('cancelTurn')).toBe(0);
+    expect(store.getSnapshot().status).toBe('IDLE');
+  });
+
   it('is made again by retry', async () => {
     server.seed('c1', 1);
     const store = await opened('c1');
