@@ -4,7 +4,7 @@ import { isEqual } from './isEqual.js';
 import { RequestState } from './requestState.js';
 import { TurnReassembly, type Change, type TurnQuery, type TurnView } from './turn.js';
 
-/** How many turns are kept, so that late updates of ended turns are recognized. Open turns are always kept. */
+/** How many turns are kept, so that late updates of ended turns are recognized. Open turns all are. */
 const MAX_TURNS = 16;
 /** How many ids of removed turns are kept: more than become known while a response is under way. */
 const MAX_REMOVED_IDS = 1024;

@@ -16,7 +16,7 @@ type State<Query> =
 export class RequestState<Query> {
   #state: State<Query> = { kind: 'IDLE' };
 
-  /** Something may have been missed: sends a request even if one is in flight, whose response may be older. */
+  /** Something may be missing: sends a request even if one is in flight, whose response may be older. */
   markStale(): void {
     this.#state = this.#state.kind === 'IN_FLIGHT' ? { ...this.#state, isRepeated: true } : { kind: 'DUE' };
   }

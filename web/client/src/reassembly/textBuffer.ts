@@ -15,7 +15,7 @@ export type TextChange =
 /** Text that batches have brought and no stored event has yet. */
 export interface StreamingBlock {
   readonly type: 'text';
-  /** Not unique: a block goes on in another item where a block comes between, and starts again after an event. */
+  /** Not unique: a block goes on in another item after one that comes between, and again after an event. */
   readonly contentBlockIndex: number;
   readonly text: string;
   /** Their places are in `text`. */

@@ -22,7 +22,7 @@ import { TextBuffer, type StreamingBlock, type TextChange } from './textBuffer.j
 
 /** How long an open turn may bring no update before getTurn is called, in ms. */
 const SILENCE_TIMEOUT = 10_000;
-/** How often a derived end is checked again. Meanwhile the closer or a late handler may store the real end. */
+/** How often a derived end is checked again: the closer or a late handler may store the real end. */
 const RECHECKS = 12;
 const RECHECK_INTERVAL = 60_000;
 /** The same for a turn that waits for tool calls. */
