@@ -1,6 +1,6 @@
 /**
- * Writes src/generated/schema.ts from schema.graphql: a type for each selection of the documents, with its name, and
- * the types of variables, inputs and enums.
+ * Writes src/generated/schema.ts from schema.graphql: a type for each selection of the documents, with its
+ * name, and the types of variables, inputs and enums.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -26,7 +26,7 @@ import { ParlanceError, isRecord } from './errors.js';
 import { documents } from './graphql/documents.js';
 import type { Subscription, SubscriptionObserver, Transport, Variables } from './transport/transport.js';
 
-/** Which page of events: the newest `limit` (20 by default, at most 100), or those before or after a position. */
+/** A page of events: the newest `limit` (20 by default, at most 100), or those before or after a position. */
 export type EventPageOptions = Omit<GetConversationVariables, 'id'>;
 
 /** How one request is sent. */
@@ -85,7 +85,7 @@ export interface Client {
   ): Promise<CitedDocument>;
   listAgents(page?: ListAgentsVariables, options?: RequestOptions): Promise<AgentConnection>;
   getAgent(id: string, options?: RequestOptions): Promise<Agent>;
-  /** Follows the updates of a conversation, across connections. An update that is no valid one is left out. */
+  /** Follows the updates of a conversation, across connections. What is no update is left out. */
   followUpdates(conversationId: string, observer: UpdateObserver): Subscription;
   /** Ends all subscriptions. Later requests fail with the error code `CLOSED`. */
   close(): void;
@@ -130,7 +130,7 @@ export function createClientOf(transport: Transport): Client {
   };
 }
 
-/** Sends a document with one root field, and returns the field's value. Where that is null, there is no such thing. */
+/** Sends a document with one root field, and returns the field's value. Null is the error `NotFound`. */
 export async function execute<Answer>(
   transport: Transport,
   document: string,

@@ -45,7 +45,7 @@ export type ErrorCode =
 export interface ErrorDetails {
   /** Whether the same request can succeed later. By default what the code says. */
   retryable?: boolean;
-  /** The API's `errorInfo`: `field` of InvalidInput, `turnId` of ConversationBusy, `retryAt` of QuotaExceeded. */
+  /** `errorInfo`: `field` of InvalidInput, `turnId` of ConversationBusy, `retryAt` of QuotaExceeded. */
   info?: unknown;
   /** AppSync's name of the error, where it has one. */
   errorType?: string;
@@ -80,7 +80,7 @@ const RETRYABLE_CODES: readonly ErrorCode[] = [
 
 /** AppSync's own error types after which the same request may succeed: those of api/src/errors.rs. */
 const UNAVAILABLE =
-  /^(Internal(Failure|ServerError)|(LimitExceeded|RequestTimeout|ServiceUnavail|Throttling|TooManyRequests).*)$/;
+  /^(Internal(Failure|ServerError)|(LimitExceeded|RequestTimeout|Throttling|TooManyRequests|ServiceUn).*)$/;
 
 /** AppSync's own error types that reject the credentials. */
 const UNAUTHORIZED = /^(AccessDenied|NotAuthorized|Unauthorized)Exception$/;

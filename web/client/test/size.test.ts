@@ -4,8 +4,8 @@ import { build, type Rolldown } from 'vite';
 import { expect, test } from 'vitest';
 
 /**
- * What a page of one conversation ships of the client, minified and compressed: requests, the realtime connection,
- * all credentials, the rule and the store. In bytes.
+ * What a page of one conversation ships of the client, minified and compressed: requests, the realtime
+ * connection, all credentials, the rule and the store. In bytes.
  */
 const BUDGET = 15 * 1024;
 

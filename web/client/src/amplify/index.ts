@@ -29,10 +29,10 @@ interface AmplifyObservable {
 }
 
 /**
- * Requests go as Amplify is configured. Amplify tells only its `Hub` when AppSync has acknowledged a subscription
- * and how its connection is; it tells that for all its connections, without saying which. It opens a lost
- * connection again after five seconds, then each minute, and does not tell when AppSync has ended a
- * subscription.
+ * Requests go as Amplify is configured. Amplify tells only its `Hub` when AppSync has acknowledged a
+ * subscription and how its connection is; it tells that for all its connections, without saying which. It
+ * opens a lost connection again after five seconds, then each minute, and does not tell when AppSync has
+ * ended a subscription.
  */
 export function amplifyTransport(client: AmplifyClient, hub: AmplifyHub): Transport {
   const subscriptions = new Set<AmplifySubscription>();

@@ -11,11 +11,12 @@ export const toolResult = '{ toolUseId status json text truncated startedAt ende
 export const contentBlock = `{ text citations ${citation} toolUse ${toolUse} toolResult ${toolResult} }`;
 export const sender = '{ kind id name }';
 export const conversationEvent = `{ id conversationId position turnId attempt sender ${sender}
-  content ${contentBlock} text stopReason usage ${usage} failure ${failure} superseded replacesTurnId createdAt }`;
+  content ${contentBlock} text stopReason usage ${usage} failure ${failure} superseded replacesTurnId
+  createdAt }`;
 
 export const toolCall = '{ id name title status note }';
-export const agentMetadata = `{ status contentBlockIndex agentPartialMessage citations ${citation} note noteCode
-  continues toolCall ${toolCall} pending ${toolCall} }`;
+export const agentMetadata = `{ status contentBlockIndex agentPartialMessage citations ${citation}
+  note noteCode continues toolCall ${toolCall} pending ${toolCall} }`;
 export const agentBatch = `{ attempt sequence metadata ${agentMetadata} }`;
 export const turn = `{ id conversationId status run attempt failure ${failure} question ${conversationEvent}
   answer ${conversationEvent} batches ${agentBatch} hasMoreBatches pending ${toolCall} usage ${usage} }`;

@@ -2,7 +2,7 @@
 export interface Endpoint {
   readonly graphqlUrl: string;
   readonly realtimeUrl: string;
-  /** The `host` in the credentials of the realtime protocol: the GraphQL host, with a port that is not the default. */
+  /** The `host` in the credentials of the realtime protocol: with a port that is not the default. */
   readonly host: string;
   /** The URL that the credentials of a WebSocket are signed for. Nothing is served there. */
   readonly connectUrl: string;

@@ -1,7 +1,7 @@
 /** What the client needs of the outside. */
 import type { ParlanceError } from '../errors.js';
 
-/** `createClient` makes a transport of fetch and WebSocket, `amplifyTransport` makes one of `generateClient()`. */
+/** `createClient` makes one of fetch and WebSocket, `amplifyTransport` makes one of `generateClient()`. */
 export interface Transport {
   /**
    * Executes a query or a mutation and returns the `data` of its response. Rejects with a `ParlanceError`,
@@ -22,7 +22,7 @@ export interface Subscription {
 }
 
 export interface SubscriptionObserver {
-  /** AppSync has acknowledged the subscription, for the first time or again: updates before may have been missed. */
+  /** AppSync has acknowledged the subscription, for the first time or again: updates before may be lost. */
   onSubscribed(): void;
   /** The `data` of one update. */
   onData(data: unknown): void;

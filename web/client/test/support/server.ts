@@ -18,7 +18,7 @@ interface Endpoint {
   readonly administrator: { readonly accessKeyId: string; readonly secretAccessKey: string };
 }
 
-/** A local server with the users ada and bob and an OpenID Connect provider, on a port and a folder of its own. */
+/** A local server with the users ada and bob and an OpenID Connect provider, with a folder of its own. */
 export class LocalServer {
   readonly #state: string;
   #process: ChildProcess | undefined;

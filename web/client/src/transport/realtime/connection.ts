@@ -8,23 +8,23 @@ import type { HttpHeaders } from '../credentials.js';
 import type { ConnectionState } from '../transport.js';
 import type { ClientFrame, ServerFrame } from './frames.js';
 
-/** How long credentials with a socket, credentials alone, and an acknowledgement of AppSync may take, in ms. */
+/** How long a socket with its credentials, credentials alone and an acknowledgement may take, in ms. */
 const OPEN_TIMEOUT = 15_000;
 const AUTHORIZE_TIMEOUT = 15_000;
 const ACK_TIMEOUT = 15_000;
 const RECONNECT_BACKOFF: Backoff = { first: 250, longest: 20_000 };
 /** A connection that is lost earlier than this counts as another failure, in ms. */
 const STABLE_AFTER = 10_000;
-/** How long a connection without subscriptions stays open, in ms: pages go from one conversation to another. */
+/** How long a connection without subscriptions stays open, in ms: pages change their conversation. */
 const UNUSED_TIMEOUT = 5_000;
-/** AppSync sends a keep-alive each minute. A page that is shown again does not trust a longer silence, in ms. */
+/** AppSync sends a keep-alive each minute. A page that is shown again trusts no longer silence, in ms. */
 const SILENCE_WHEN_SHOWN = 75_000;
 /** AppSync allows more subscriptions of a connection: 100 in old texts, 200 in its quotas. */
 const MAX_SUBSCRIPTIONS = 100;
 
 /** What the caller has to do. */
 export type Effect =
-  /** Get credentials and open a socket. `onOpened`, `onLost` or `onCredentialsFailed` follows with this number. */
+  /** Get credentials and open a socket. `onOpened`, `onLost` or `onCredentialsFailed` follows. */
   | { readonly type: 'OPEN'; readonly socket: number }
   /** Get the credentials of a subscription. `onAuthorized` or `onCredentialsFailed` follows. */
   | {
@@ -324,7 +324,7 @@ export class Connection {
     this.#releaseIfUnused(now);
   }
 
-  /** A connection that is not established is closed with its last subscription, another one a little later. */
+  /** A connection that is not established is closed with its last subscription, another one later. */
   #releaseIfUnused(now: number): void {
     if (this.#subscriptions.size > 0) return;
     if (this.#current.kind === 'ESTABLISHED') this.#current.unusedSince = now;

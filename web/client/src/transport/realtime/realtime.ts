@@ -1,4 +1,4 @@
-/** Performs the effects of the state machine with a real socket, clock and credentials. It decides nothing. */
+/** Performs the effects of the state machine with real sockets, timers and credentials. Decides nothing. */
 import { ParlanceError } from '../../errors.js';
 import { connectionHeader, subscriptionHeader, type Credentials } from '../credentials.js';
 import type { Endpoint } from '../endpoint.js';
