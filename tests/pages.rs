@@ -193,8 +193,10 @@ fn commands_of_the_pages_name_existing_tests_benchmarks_and_variables() {
     for (path, text) in pages() {
         for found in target.captures_iter(text.as_str()) {
             let name = &found.unwrap()[1];
-            let exists =
-                manifest.contains(&format!("name = \"{name}\"")) || root().join(format!("tests/{name}.rs")).exists();
+            let has_file = |path: String| root().join(path).exists();
+            let exists = manifest.contains(&format!("name = \"{name}\""))
+                || has_file(format!("tests/{name}.rs"))
+                || has_file(format!("client/tests/{name}/main.rs"));
             assert!(exists, "{path}: there is no test or benchmark {name}");
         }
         for found in variable.captures_iter(text.as_str()) {
