@@ -78,9 +78,8 @@ const RETRYABLE_CODES: readonly ErrorCode[] = [
   'UNAVAILABLE',
 ];
 
-/** AppSync's own error types after which the same request may succeed: those of api/src/errors.rs. */
-const UNAVAILABLE =
-  /^(Internal(Failure|ServerError)|(LimitExceeded|RequestTimeout|Throttling|TooManyRequests|ServiceUn).*)$/;
+/** How AppSync's own error types begin after which the same request may succeed: those of api/src/errors.rs. */
+const UNAVAILABLE = /^(Internal|LimitExceeded|RequestTimeout|ServiceUnavailable|Throttling|TooManyRequests)/;
 
 /** AppSync's own error types that reject the credentials. */
 const UNAUTHORIZED = /^(AccessDenied|NotAuthorized|Unauthorized)Exception$/;

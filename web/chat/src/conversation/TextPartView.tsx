@@ -1,7 +1,7 @@
 import type { PlacedCitation, TextPart } from 'parlance-client';
 import { memo, useState } from 'react';
 import { BlockView } from '../markdown/BlockView.js';
-import { splitBlocks, type Block, type Blocks } from '../markdown/blocks.js';
+import { NO_DEFINITIONS, splitBlocks, type Block, type Blocks } from '../markdown/blocks.js';
 import type { LinkDefinitions } from '../markdown/lexer.js';
 import { CitationButton } from './CitationButton.js';
 
@@ -38,7 +38,7 @@ const BlockGroup = memo(
           <BlockView
             key={index}
             block={block}
-            definitions={definitions}
+            definitions={mayRefer(block) ? definitions : NO_DEFINITIONS}
             citations={citationsOf(block, citations)}
             renderCitation={renderCitation}
           />
@@ -66,6 +66,11 @@ function citationsOf({ from, to }: Block, citations: readonly PlacedCitation[]):
   if (citations.length === 0) return NONE;
   const own = citations.filter(({ end }) => end > from && end <= to);
   return own.length === 0 ? NONE : own;
+}
+
+/** Others are not rendered again when a definition arrives. */
+function mayRefer(block: Block): boolean {
+  return block.kind === 'markdown' && block.source.includes('[');
 }
 
 function renderCitation(citation: PlacedCitation) {

@@ -148,7 +148,7 @@ const THEMES = [
 function AccountMenu({ openHelp }: { openHelp: () => void }) {
   const { session, caller } = useWorkspace();
   const [theme, setTheme] = useState<Theme>(storedTheme);
-  const name = session.mode === 'API_KEY' ? 'API key' : (caller?.name ?? 'Account');
+  const name = session.mode === 'API_KEY' ? 'API key' : caller?.name;
   const themes = THEMES.map(({ theme: choice, label, icon }) => ({
     ...{ label, icon, isChecked: theme === choice },
     onSelect: () => {
@@ -158,7 +158,7 @@ function AccountMenu({ openHelp }: { openHelp: () => void }) {
   }));
   return (
     <Menu
-      label="Account"
+      label={name ? `Account: ${name}` : 'Account'}
       className="account"
       heading={<AccountHeading />}
       items={[
@@ -176,7 +176,7 @@ function AccountMenu({ openHelp }: { openHelp: () => void }) {
       <span className="avatar" aria-hidden>
         <User size={16} />
       </span>
-      <span dir="auto">{name}</span>
+      <bdi>{name ?? 'Account'}</bdi>
     </Menu>
   );
 }

@@ -43,14 +43,18 @@ export interface Blocks {
   readonly text: string;
   readonly blocks: readonly Block[];
   readonly definitions: LinkDefinitions;
+  /** The same, in the order of the text. */
+  readonly definitionList: readonly Definition[];
   /** Where the next split begins: the blocks before cannot change any more. */
   readonly resume: Resume;
 }
 
+type Definition = readonly [tag: string, target: Pick<Tokens.Def, 'href' | 'title'>];
+
 interface Resume {
   readonly blockCount: number;
+  readonly definitionCount: number;
   readonly position: number;
-  readonly definitions: LinkDefinitions;
   readonly continuation: Continuation;
 }
 
@@ -69,12 +73,15 @@ const LONGER = 4;
 const LONGEST_MARKDOWN = 20_000;
 
 const NOTHING: Continuation = { prefix: '', continues: false };
-const NO_DEFINITIONS: LinkDefinitions = Object.freeze(Object.create(null) as object) as LinkDefinitions;
+export const NO_DEFINITIONS: LinkDefinitions = Object.freeze(
+  Object.create(null) as object,
+) as LinkDefinitions;
 const EMPTY: Blocks = {
   text: '',
   blocks: [],
   definitions: NO_DEFINITIONS,
-  resume: { blockCount: 0, position: 0, definitions: NO_DEFINITIONS, continuation: NOTHING },
+  definitionList: [],
+  resume: { blockCount: 0, definitionCount: 0, position: 0, continuation: NOTHING },
 };
 
 /** The blocks of a text. Where `previous` is of a beginning of the text, unchanged blocks are the same objects. */
@@ -90,7 +97,7 @@ class BlockReader {
   readonly #base: Blocks;
   readonly #longest: number;
   readonly #blocks: Block[];
-  #definitions: LinkDefinitions;
+  readonly #definitions: Definition[];
   #resume: Resume;
 
   constructor(text: string, base: Blocks, longest: number) {
@@ -98,7 +105,7 @@ class BlockReader {
     this.#base = base;
     this.#longest = longest;
     this.#blocks = base.blocks.slice(0, base.resume.blockCount);
-    this.#definitions = base.resume.definitions;
+    this.#definitions = base.definitionList.slice(0, base.resume.definitionCount);
     this.#resume = base.resume;
   }
 
@@ -106,10 +113,9 @@ class BlockReader {
     const complete = this.#text.lastIndexOf('\n') + 1;
     if (complete > this.#base.text.length) this.#readTo(complete, true);
     this.#blocks.length = this.#resume.blockCount;
-    this.#definitions = this.#resume.definitions;
+    this.#definitions.length = this.#resume.definitionCount;
     this.#readTo(this.#text.length, false);
-    const definitions = sameDefinitions(this.#base.definitions, this.#definitions);
-    return { text: this.#text, blocks: this.#blocks, definitions, resume: this.#resume };
+    return { text: this.#text, blocks: this.#blocks, ...this.#defined(), resume: this.#resume };
   }
 
   /**
@@ -132,16 +138,23 @@ class BlockReader {
 
   #resumeAt(position: number, continuation: Continuation): void {
     const { length: blockCount } = this.#blocks;
-    this.#resume = { blockCount, position, definitions: this.#definitions, continuation };
+    this.#resume = { blockCount, definitionCount: this.#definitions.length, position, continuation };
+  }
+
+  /** The definitions, or those before where they are the same. */
+  #defined(): Pick<Blocks, 'definitions' | 'definitionList'> {
+    const { definitions, definitionList } = this.#base;
+    const list = this.#definitions;
+    const isSame =
+      list.length === definitionList.length && list.every((item, i) => isEqual(item, definitionList[i]));
+    return isSame ? { definitions, definitionList } : { definitions: tableOf(list), definitionList: list };
   }
 
   #add(token: Token, start: number, first: Continuation, mayResume: boolean): void {
     if (token.type === 'space') return;
     if (token.type === 'def') {
       const { tag, href, title } = token as Tokens.Def;
-      if (!(tag in this.#definitions)) {
-        this.#definitions = withDefinition(this.#definitions, tag, { href, title });
-      }
+      this.#definitions.push([tag, { href, title }]);
       return;
     }
     if (isFenced(token)) {
@@ -274,15 +287,14 @@ function isSameBlock(a: Block, b: Block): boolean {
   return a.kind === b.kind && Object.entries(a).every(([name, value]) => other[name] === value);
 }
 
-function withDefinition(
-  definitions: LinkDefinitions,
-  tag: string,
-  target: { href: string; title: string },
-): LinkDefinitions {
-  // No prototype: a label may be any word, such as "constructor".
-  return Object.assign(Object.create(null) as object, definitions, { [tag]: target });
+function isEqual([tag, { href, title }]: Definition, other: Definition | undefined): boolean {
+  return tag === other?.[0] && href === other[1].href && title === other[1].title;
 }
 
-function sameDefinitions(before: LinkDefinitions, after: LinkDefinitions): LinkDefinitions {
-  return JSON.stringify(before) === JSON.stringify(after) ? before : after;
+/** The first definition of a label counts. */
+function tableOf(list: readonly Definition[]): LinkDefinitions {
+  // No prototype: a label may be any word, such as "constructor".
+  const table = Object.create(null) as Record<string, Definition[1]>;
+  for (const [tag, target] of list) table[tag] ??= target;
+  return table;
 }

@@ -87,8 +87,19 @@ export function lexBlocks(source: string): Token[] {
 /** The tokens of a text with their inline content. */
 export function lex(source: string, definitions: LinkDefinitions): Token[] {
   const lexer = new Lexer(options);
-  Object.assign(lexer.tokens.links, definitions);
+  Object.assign(lexer.tokens.links, usedDefinitions(source, definitions));
   return lexer.lex(source);
+}
+
+/** A block copies the definitions that it may use: an answer may have a thousand of each. */
+function usedDefinitions(source: string, definitions: LinkDefinitions): LinkDefinitions {
+  const used = Object.create(null) as Record<string, LinkDefinitions[string]>;
+  for (const [, label = ''] of source.matchAll(/\[([^[\]]+)\]/g)) {
+    const tag = label.toLowerCase().replace(/\s+/g, ' ');
+    const target = definitions[tag];
+    if (target) used[tag] = target;
+  }
+  return used;
 }
 
 function mathOf(raw: string, tex: string, isComplete: boolean): MathToken {
