@@ -152,6 +152,12 @@ function decodeToken(token) {
   return isBase64 ? util.base64Decode(token) : '';
 }
 
+/** Whether a message that is sent is the stored one: the same text, which replaces the same turn. */
+const isSameMessage = (event, { replacesTurnId, text }) =>
+  event.content.length === 1 &&
+  event.content[0].text === text &&
+  (event.replacesTurnId ?? null) === (replacesTurnId ?? null);
+
 /** The sort key of an event: eight digits, so that keys sort by position. */
 const eventKey = (position) => `EVENT#${`${100000000 + position}`.slice(1)}`;
 
@@ -263,6 +269,15 @@ const isOpen = (turn) =>
   turn.status === 'RUNNING' ||
   turn.status === 'WAITING' ||
   turn.status === 'CANCELLING';
+
+/**
+ * Whether the turn is the conversation's last one. The conversation was read before the turn, so the turn may
+ * have stored more events than the conversation counted then.
+ */
+function isLatestTurn(conversation, turn) {
+  const isOtherActive = !isNull(conversation.activeTurnId) && conversation.activeTurnId !== turn.id;
+  return turn.lastPosition >= conversation.eventCount && !isOtherActive;
+}
 
 /** Whether a tool call waits for the answer of a user or a client. */
 const needsAnswer = (call) => call.status === 'APPROVAL_NEEDED' || call.status === 'CLIENT_NEEDED';

@@ -101,7 +101,7 @@ interface Stash {
   /**
    * The turn with its effective status. Written by turns/loadTurn; read by agents/loadAgent,
    * turns/attachBatches, turns/prepareClosingEvent, turns/cancelTurn, turns/announceEnd, turns/requeueTurn,
-   * turns/validateToolAnswer, turns/putToolAnswer and messages/putUserMessage.
+   * turns/validateToolAnswer, turns/putToolAnswer, turns/startTurn and messages/putUserMessage.
    */
   turn: LoadedTurn;
   /**
@@ -151,7 +151,7 @@ interface Stash {
    */
   isStarted?: boolean;
   /**
-   * The item that has the message's id. Written by messages/putUserMessage; read by
+   * The item that has the message's id, or what is known of it. Written by messages/putUserMessage; read by
    * messages/checkIdempotentReplay.
    */
   conflictItem?: any;
@@ -267,8 +267,11 @@ interface StoredEvent {
   text?: string;
   /** In a user's event, after a retry: the agent's events of the turn up to this position are superseded. */
   answerPosition?: number;
+  /** In a user's event: the turn that it has replaced. */
+  replacesTurnId?: string;
   failure?: Failure;
   stopReason?: string;
+  /** In a user's event: so are all events of its turn, which another message has replaced. */
   superseded?: boolean;
   usage?: unknown;
   pk?: string;
@@ -305,6 +308,8 @@ interface StoredTurn {
   continues?: boolean;
   announced: boolean;
   claimableUntil: number;
+  /** The id of the message that has replaced the turn: all events of the turn are superseded. */
+  replacedBy?: string;
   /** When Lambda was last asked to run the handler. */
   startedAt?: number;
   leaseUntil?: number;

@@ -26,8 +26,11 @@ pub struct ConversationEvent {
     pub stop_reason: Option<StopReason>,
     pub usage: Option<Usage>,
     pub failure: Option<Failure>,
-    /// True once the answer of a retry has replaced this one.
+    /// True once the answer of a retry has replaced this one, or another message the whole turn. Then the
+    /// user's event has it in the table, and the others of its turn may lack it there.
     pub superseded: Option<bool>,
+    /// In a user's event: the turn that the message has replaced.
+    pub replaces_turn_id: Option<String>,
     /// Only in the table, in a user's event: the agent's events of its turn up to this position are
     /// superseded.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -97,8 +97,11 @@ impl Backend {
 
     /// Returns the turn's id.
     pub async fn send(&self, conversation_id: &str, question: &str) -> String {
-        let message =
-            SendMessage { conversation_id: Some(conversation_id.to_owned()), id: None, text: question.to_owned() };
+        let message = SendMessage {
+            conversation_id: Some(conversation_id.to_owned()),
+            text: question.to_owned(),
+            ..SendMessage::default()
+        };
         self.api.call(&message).await.expect("the message is sent").id
     }
 

@@ -67,7 +67,11 @@ impl<'a> LatencyProbe<'a> {
 
     async fn measure_turn(&mut self, latencies: &mut Latencies) {
         let conversation_id = self.conversation_id.clone();
-        let message = SendMessage { conversation_id: Some(conversation_id.clone()), id: None, text: "Hello?".into() };
+        let message = SendMessage {
+            conversation_id: Some(conversation_id.clone()),
+            text: "Hello?".into(),
+            ..SendMessage::default()
+        };
         let started = Instant::now();
         let id = self.api.call(&message).await.expect("the message is sent").id;
         latencies.sends.0.push(started.elapsed());

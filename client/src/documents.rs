@@ -41,7 +41,7 @@ macro_rules! event_fields {
             usage_fields!(),
             " failure ",
             failure_fields!(),
-            " superseded createdAt }"
+            " superseded replacesTurnId createdAt }"
         )
     };
 }

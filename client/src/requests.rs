@@ -151,6 +151,9 @@ pub struct SendMessage {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     pub text: String,
+    /// The conversation's last turn, which the message replaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaces_turn_id: Option<String>,
 }
 request!(SendMessage, SEND_MESSAGE, "sendMessage", Turn, |request| json!({ "input": request }));
 

@@ -48,8 +48,11 @@ pub fn to_call(request: &Request, origin: &Origin<'_>) -> Option<Call> {
         variables
     };
     let (operation, mut variables) = match &request.command {
-        Command::Send { conversation, text, stream } => {
-            let input = message_input(conversation, text, request, origin);
+        Command::Send { conversation, text, replaces_turn_id, stream } => {
+            let mut input = message_input(conversation, text, request, origin);
+            if let Some(replaced) = replaces_turn_id {
+                input["replacesTurnId"] = json!(replaced);
+            }
             (Operation::SendMessage, json!({ "input": input, "replyTo": reply_to(stream) }))
         }
         Command::Cancel(turn) => (Operation::CancelTurn, turn_variables(turn)),

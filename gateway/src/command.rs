@@ -34,7 +34,7 @@ pub struct Request {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    Send { conversation: Conversation, text: String, stream: Option<bool> },
+    Send { conversation: Conversation, text: String, replaces_turn_id: Option<String>, stream: Option<bool> },
     Cancel(TurnKey),
     Retry { turn: TurnKey, stream: Option<bool> },
     Continue { turn: TurnKey, stream: Option<bool> },
@@ -145,14 +145,16 @@ fn chat_message(members: &Members<'_>) -> Result<Command, Invalid> {
     let has_session = members.get("sessionId").is_some_and(|id| id.as_str() != Some(""));
     let session_id = if has_session { members.optional_id("sessionId")? } else { None };
     let conversation = session_id.map_or(Conversation::New, Conversation::Existing);
-    Ok(Command::Send { conversation, text: members.message_text("content")?, stream: members.flag("stream")? })
+    let (text, stream) = (members.message_text("content")?, members.flag("stream")?);
+    Ok(Command::Send { conversation, text, replaces_turn_id: None, stream })
 }
 
 /// `{"data":"…"}`, the message of the page for WebSocket APIs.
 fn data_message(members: &Members<'_>) -> Result<Command, Invalid> {
     let is_empty = members.get("data").is_none_or(|data| data.as_str() == Some(""));
     let text = if is_empty { DEFAULT_TEXT.to_owned() } else { members.message_text("data")? };
-    Ok(Command::Send { conversation: Conversation::OfConnection, text, stream: members.flag("stream")? })
+    let (conversation, stream) = (Conversation::OfConnection, members.flag("stream")?);
+    Ok(Command::Send { conversation, text, replaces_turn_id: None, stream })
 }
 
 fn action(members: &Members<'_>) -> Result<Command, Invalid> {
@@ -161,6 +163,7 @@ fn action(members: &Members<'_>) -> Result<Command, Invalid> {
         "send" => Command::Send {
             conversation: members.optional_id("conversationId")?.map_or(Conversation::New, Conversation::Existing),
             text: members.message_text("text")?,
+            replaces_turn_id: members.optional_id("replacesTurnId")?,
             stream: stream()?,
         },
         "cancel" => Command::Cancel(members.turn_key()?),

@@ -135,10 +135,15 @@ impl WebSocketGateway {
 
     async fn answer(&self, request: &Request, origin: &Origin<'_>, message: &Message<'_>) -> Vec<Reply> {
         let result = match &request.command {
-            Command::Send { conversation: Conversation::OfConnection, text, stream } => {
+            Command::Send { conversation: Conversation::OfConnection, text, replaces_turn_id, stream } => {
                 let send = |conversation| Request {
                     id: request.id.clone(),
-                    command: Command::Send { conversation, text: text.clone(), stream: *stream },
+                    command: Command::Send {
+                        conversation,
+                        text: text.clone(),
+                        replaces_turn_id: replaces_turn_id.clone(),
+                        stream: *stream,
+                    },
                     is_acknowledged: request.is_acknowledged,
                 };
                 self.send_in_conversation_of_connection(send, origin, message).await

@@ -145,6 +145,7 @@ fn question<E>(request: &OneShotRequest, context: &InvocationContext<'_, E>) -> 
         usage: None,
         failure: None,
         superseded: None,
+        replaces_turn_id: None,
         answer_position: None,
         created_at: iso_8601(context.clock.now()),
     }

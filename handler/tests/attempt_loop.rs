@@ -541,6 +541,7 @@ fn attempt_start(now: std::time::Instant) -> AttemptStart {
             usage: None,
             failure: None,
             superseded: None,
+            replaces_turn_id: None,
             answer_position: None,
             created_at: "2026-11-21T09:00:00.000Z".into(),
         },

@@ -3,6 +3,7 @@
 pub(super) const HELP: &str = "\
 /retry     answer the last message again
 /continue  continue the last answer where it ended
+/edit TEXT send a text in place of the last message
 /help      list the commands
 /quit      leave; the end of the input also leaves
 A tool call that needs your approval is asked for: y runs it, n denies it.
@@ -21,24 +22,32 @@ pub(super) enum Input<'a> {
 /// A request that starts a turn, or starts it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TurnRequest<'a> {
-    Send { text: &'a str },
+    Send {
+        text: &'a str,
+    },
     Retry,
     Continue,
+    /// Sends a text in place of the last message.
+    Edit {
+        text: &'a str,
+    },
 }
 
 /// Why a text that starts like a command is neither a command nor a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
     #[error(
-        "There is no command {command}: the commands are /retry, /continue, /help and /quit, and a space before \
+        "There is no command {command}: the commands are /retry, /continue, /edit, /help and /quit, and a space before \
          the slash sends a message."
     )]
     Unknown { command: String },
     #[error(
-        "The command {command} takes no text: the commands are /retry, /continue, /help and /quit, and a space before \
+        "The command {command} takes no text: the commands are /retry, /continue, /edit, /help and /quit, and a space before \
          the slash sends a message."
     )]
     UnexpectedText { command: String },
+    #[error("The command {command} takes the text that replaces the last message.")]
+    MissingText { command: String },
 }
 
 impl<'a> Input<'a> {
@@ -49,14 +58,17 @@ impl<'a> Input<'a> {
         if !is_command(command) {
             return Ok(Self::Turn(TurnRequest::Send { text }));
         }
+        let rest = rest.trim();
         let input = match command {
+            "/edit" if rest.is_empty() => return Err(CommandError::MissingText { command: command.to_owned() }),
+            "/edit" => return Ok(Self::Turn(TurnRequest::Edit { text: rest })),
             "/retry" => Self::Turn(TurnRequest::Retry),
             "/continue" => Self::Turn(TurnRequest::Continue),
             "/help" => Self::Help,
             "/quit" => Self::Quit,
             _ => return Err(CommandError::Unknown { command: command.to_owned() }),
         };
-        if !rest.trim().is_empty() {
+        if !rest.is_empty() {
             return Err(CommandError::UnexpectedText { command: command.to_owned() });
         }
         Ok(input)
@@ -86,6 +98,8 @@ mod tests {
         let cases = [
             ("/retry", Input::Turn(TurnRequest::Retry)),
             ("/continue ", Input::Turn(TurnRequest::Continue)),
+            ("/edit Hello", Input::Turn(TurnRequest::Edit { text: "Hello" })),
+            ("/edit  /retry now ", Input::Turn(TurnRequest::Edit { text: "/retry now" })),
             ("/help", Input::Help),
             ("/quit\t", Input::Quit),
         ];
@@ -111,6 +125,9 @@ mod tests {
             let command = text.split(' ').next().unwrap().to_owned();
             assert_eq!(Input::parse(text), Err(CommandError::UnexpectedText { command }), "{text}");
         }
+        for text in ["/edit", "/edit  "] {
+            assert_eq!(Input::parse(text), Err(CommandError::MissingText { command: "/edit".to_owned() }), "{text}");
+        }
     }
 
     #[test]
@@ -126,9 +143,10 @@ mod tests {
     #[test]
     fn help_and_errors_name_every_command() {
         let error = CommandError::Unknown { command: "/shrug".to_owned() }.to_string();
-        for command in ["/retry", "/continue", "/help", "/quit"] {
+        for command in ["/retry", "/continue", "/edit Hello", "/help", "/quit"] {
             assert!(Input::parse(command).is_ok());
-            assert!(HELP.contains(command) && error.contains(command), "{command}");
+            let name = command.split(' ').next().unwrap();
+            assert!(HELP.contains(name) && error.contains(name), "{name}");
         }
     }
 }

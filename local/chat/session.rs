@@ -145,10 +145,15 @@ impl<I: AsyncBufRead + Unpin, O: Write> Session<I, O> {
         })
     }
 
-    /// Returns the id of the turn that will be answered; None if there is no turn to retry or to continue.
+    /// Returns the id of the turn that will be answered; None if there is no turn to retry, continue or
+    /// replace.
     async fn submit(&mut self, request: TurnRequest<'_>) -> Result<Option<String>, ChatError> {
         match request {
-            TurnRequest::Send { text } => self.send_message(text).await.map(Some),
+            TurnRequest::Send { text } => self.send_message(text, None).await.map(Some),
+            TurnRequest::Edit { text } => {
+                let Some(id) = self.last_turn().await? else { return Ok(None) };
+                self.send_message(text, Some(id)).await.map(Some)
+            }
             TurnRequest::Retry => {
                 let Some(id) = self.last_turn().await? else { return Ok(None) };
                 let request = RetryTurn { conversation_id: self.conversation_id.clone(), id: id.clone() };
@@ -163,12 +168,13 @@ impl<I: AsyncBufRead + Unpin, O: Write> Session<I, O> {
     }
 
     /// The message's id makes repeated requests one message.
-    async fn send_message(&mut self, text: &str) -> Result<String, ChatError> {
+    async fn send_message(&mut self, text: &str, replaces_turn_id: Option<String>) -> Result<String, ChatError> {
         let id = Uuid::new_v4().to_string();
         let message = SendMessage {
             conversation_id: Some(self.conversation_id.clone()),
             id: Some(id.clone()),
             text: text.to_owned(),
+            replaces_turn_id,
         };
         self.send_until_accepted(&message, &id).await
     }

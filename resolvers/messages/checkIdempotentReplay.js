@@ -3,7 +3,7 @@ import { batchGet } from '@aws-appsync/utils/dynamodb';
 
 /**
  * Reads the message that has the id already, where putUserMessage was refused for it: one older than the
- * newest events, or a first message that was stored a moment ago. The same text again is a replay, which
+ * newest events, or a first message that was stored a moment ago. The same message again is a replay, which
  * returns the same turn and starts nothing: the turn has ended, or was started just now.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
@@ -20,7 +20,7 @@ export function response(ctx) {
   const unprocessed = (ctx.result?.unprocessedKeys ?? {})[ctx.env.TABLE_NAME] ?? [];
   if (ctx.error || unprocessed.length > 0) raiseTableError(ctx);
   const [conversation, turn, message] = ctx.result.data[ctx.env.TABLE_NAME];
-  const isSame = message && turn && isSameText(message, ctx.args.input.text);
+  const isSame = message && turn && isSameMessage(message, ctx.args.input);
   if (!isSame || !conversation || conversation.deletedAt) {
     util.error(`The id ${ctx.stash.turnId} is taken by another message.`, 'IdConflict');
   }
@@ -32,9 +32,13 @@ export function response(ctx) {
   return ctx.stash.queuedTurn;
 }
 
-const isSameText = (event, text) => event.content.length === 1 && event.content[0].text === text;
-
 // Copies of helpers in resolvers/shared.js, which says why.
+
+/** Whether a message that is sent is the stored one: the same text, which replaces the same turn. */
+const isSameMessage = (event, { replacesTurnId, text }) =>
+  event.content.length === 1 &&
+  event.content[0].text === text &&
+  (event.replacesTurnId ?? null) === (replacesTurnId ?? null);
 
 /** The sort key of an event: eight digits, so that keys sort by position. */
 const eventKey = (position) => `EVENT#${`${100000000 + position}`.slice(1)}`;

@@ -3,8 +3,8 @@ import { operations, transactWrite, update } from '@aws-appsync/utils/dynamodb';
 
 /**
  * Stores the user's message, its queued turn and the conversation in one transaction, counts the message for
- * the quotas, and closes a turn whose handler died or that waits to be answered. A message that is stored
- * already returns its turn.
+ * the quotas, and closes a turn whose handler died or that waits to be answered. A message that replaces the
+ * last turn marks it as superseded. A message that is stored already returns its turn.
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
@@ -15,6 +15,7 @@ export function request(ctx) {
     ctx.stash.queuedTurn = turn;
     return startAgain(ctx);
   }
+  if (ctx.args.input.replacesTurnId) requireReplaceable(ctx);
   if (turn && isOpen(turn) && turn.status !== 'WAITING') {
     const info = { turnId: turn.id };
     util.error('The conversation is still answering the last message.', 'ConversationBusy', null, info);
@@ -31,7 +32,7 @@ export function request(ctx) {
     { name: 'conversation', item: conversationWrite(ctx, position, now) },
     { name: 'writePermission', item: ctx.stash.writePermission },
     { name: 'firstMessage', item: ctx.stash.firstMessage },
-    ...closingWrites(ctx),
+    ...lastTurnWrites(ctx),
   ].filter(({ item }) => item);
   ctx.stash.transactionItemNames = [...named, ...ctx.stash.quotas].map(({ name }) => name);
   const { transactItems } = transactWrite({ items: /** @type {any[]} */ (named.map(({ item }) => item)) });
@@ -60,14 +61,27 @@ export function response(ctx) {
 
 function requireSameMessage(ctx) {
   const { existingMessage, turnId } = ctx.stash;
-  const isSame = existingMessage.turnId === turnId && isSameText(existingMessage, ctx.args.input.text);
+  const isSame = existingMessage.turnId === turnId && isSameMessage(existingMessage, ctx.args.input);
   if (!isSame) util.error(`The id ${turnId} is taken by another message.`, 'IdConflict');
 }
 
-const isSameText = (event, text) => event.content.length === 1 && event.content[0].text === text;
+/**
+ * Refuses to replace another turn than the last one. A turn that this same message has replaced before leads
+ * to the stored message, which follows the turn's last event.
+ */
+function requireReplaceable(ctx) {
+  const { conversation, turn, turnId } = ctx.stash;
+  if (turn.replacedBy === turnId) {
+    ctx.stash.conflictItem = { conversationId: conversation.id, questionPosition: turn.lastPosition + 1 };
+    runtime.earlyReturn(ctx.stash.conflictItem);
+  }
+  if (!isLatestTurn(conversation, turn))
+    util.error('Only the last message of a conversation can be replaced.', 'NotLatestTurn');
+}
 
 function questionAt(ctx, position, now) {
   const { conversation, turnId, userId, userName } = ctx.stash;
+  const { replacesTurnId, text } = ctx.args.input;
   return {
     id: turnId,
     conversationId: conversation.id,
@@ -75,7 +89,8 @@ function questionAt(ctx, position, now) {
     position,
     turnId,
     sender: { kind: 'USER', id: isApiKey(ctx) ? null : userId, name: userName },
-    content: [{ text: ctx.args.input.text }],
+    content: [{ text }],
+    ...(replacesTurnId ? { replacesTurnId } : {}),
   };
 }
 
@@ -103,7 +118,7 @@ function queuedTurnAt(ctx, position, now) {
 }
 
 function conversationWrite(ctx, position, now) {
-  const { conversation, turn, turnId, userId } = ctx.stash;
+  const { conversation, turnId, userId } = ctx.stash;
   const change = {
     eventCount: position,
     activeTurnId: turnId,
@@ -115,7 +130,7 @@ function conversationWrite(ctx, position, now) {
       owner: unchanged(conversation.owner),
       eventCount: unchanged(conversation.eventCount),
       deletedAt: { attributeExists: false },
-      activeTurnId: unchanged(turn?.id),
+      activeTurnId: unchanged(conversation.activeTurnId),
     };
     return {
       updateItem: { ...conversationItem(ctx, conversation.id, 'META'), update: change, condition: asRead },
@@ -133,12 +148,14 @@ function conversationWrite(ctx, position, now) {
 }
 
 /**
- * The writes that close the last turn: an event with the published text or with the results of the calls that
- * waited, and the turn's end.
+ * The writes that close the last turn (an event with the published text or with the results of the calls that
+ * waited, and the turn's end), and those that mark a replaced turn: its question and the turn say that all
+ * events of the turn are superseded, however many they are.
  */
-function closingWrites(ctx) {
-  const { closing, conversation, turn } = ctx.stash;
-  if (!closing) return [];
+function lastTurnWrites(ctx) {
+  const { closing, conversation, turn, turnId } = ctx.stash;
+  const { replacesTurnId } = ctx.args.input;
+  if (!closing && !replacesTurnId) return [];
   const asRead = {
     attempt: unchanged(turn.attempt),
     status: unchanged(turn.storedStatus),
@@ -148,14 +165,18 @@ function closingWrites(ctx) {
   };
   const removed = operations.remove();
   const wait = { pending: removed, pendingUntil: removed, callerCredential: removed };
-  const change = { ...closing.turnChange, ...wait };
+  const change = {
+    ...(closing ? { ...closing.turnChange, ...wait } : {}),
+    ...(replacesTurnId ? { replacedBy: turnId } : {}),
+  };
   const turnItem = conversationItem(ctx, conversation.id, `TURN#${turn.id}`);
+  const questionItem = conversationItem(ctx, conversation.id, eventKey(turn.questionPosition));
+  const exists = { pk: { attributeExists: true } };
+  const replacedQuestion = { ...questionItem, update: { superseded: true }, condition: exists };
   return [
-    { name: 'closingEvent', item: putNew(ctx, eventKey(closing.event.position), closing.event) },
-    {
-      name: 'closedTurn',
-      item: { updateItem: { ...turnItem, update: change, condition: asRead } },
-    },
+    { name: 'closingEvent', item: closing && putNew(ctx, eventKey(closing.event.position), closing.event) },
+    { name: 'lastTurn', item: { updateItem: { ...turnItem, update: change, condition: asRead } } },
+    { name: 'replacedQuestion', item: replacesTurnId ? { updateItem: replacedQuestion } : null },
   ];
 }
 
@@ -179,6 +200,12 @@ const CLAIMABLE_MILLISECONDS = 360000;
 const START_INTERVAL_MILLISECONDS = 60000;
 
 const isNull = (value) => value === undefined || value === null;
+
+/** Whether a message that is sent is the stored one: the same text, which replaces the same turn. */
+const isSameMessage = (event, { replacesTurnId, text }) =>
+  event.content.length === 1 &&
+  event.content[0].text === text &&
+  (event.replacesTurnId ?? null) === (replacesTurnId ?? null);
 
 /** The sort key of an event: eight digits, so that keys sort by position. */
 const eventKey = (position) => `EVENT#${`${100000000 + position}`.slice(1)}`;
@@ -212,6 +239,15 @@ const isOpen = (turn) =>
   turn.status === 'RUNNING' ||
   turn.status === 'WAITING' ||
   turn.status === 'CANCELLING';
+
+/**
+ * Whether the turn is the conversation's last one. The conversation was read before the turn, so the turn may
+ * have stored more events than the conversation counted then.
+ */
+function isLatestTurn(conversation, turn) {
+  const isOtherActive = !isNull(conversation.activeTurnId) && conversation.activeTurnId !== turn.id;
+  return turn.lastPosition >= conversation.eventCount && !isOtherActive;
+}
 
 /** All callers with the API key are one user. */
 const isApiKey = (ctx) => ctx.stash.userId === 'API_KEY';

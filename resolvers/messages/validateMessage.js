@@ -7,12 +7,17 @@ import { get } from '@aws-appsync/utils/dynamodb';
  * @param {import('@aws-appsync/utils').Context} ctx
  */
 export function request(ctx) {
-  const { conversationId, id, text } = ctx.args.input;
+  const { conversationId, id, replacesTurnId, text } = ctx.args.input;
   requireInput('conversationId', isNull(conversationId) || isId(conversationId), ID_RULE);
   requireInput('id', isNull(id) || isId(id), ID_RULE);
   // All callers with the API key are one user: a short id of a first message could be guessed.
   const isUnguessable = !isApiKey(ctx) || conversationId || !id || id.length >= 16;
   requireInput('id', isUnguessable, 'at least 16 characters where an API key begins a conversation');
+  if (!isNull(replacesTurnId)) {
+    requireInput('replacesTurnId', conversationId, 'left out without conversationId');
+    requireInput('replacesTurnId', isId(replacesTurnId), ID_RULE);
+    requireInput('replacesTurnId', replacesTurnId !== id, 'the id of another message');
+  }
   requireText('text', text);
   ctx.stash.turnId = id ?? util.autoId();
   ctx.stash.conversationId = conversationId;

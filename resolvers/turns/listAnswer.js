@@ -22,13 +22,17 @@ export function request(ctx) {
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
   if (ctx.error) raiseTableError(ctx);
-  const { attempt, runPosition, lastPosition } = ctx.source;
+  const { attempt, replacedBy, runPosition, lastPosition } = ctx.source;
   const { items } = ctx.result;
   // Events up to runPosition are kept by every attempt of the run. Those after it belong to the last attempt:
   // an attempt that died was replaced by the next.
   const isOfAnswer = (event) =>
     !event.superseded && (event.position <= runPosition || event.attempt === attempt);
-  const page = items.filter((event) => isOfAnswer(event)).map((event) => ({ ...event, text: textOf(event) }));
+  // The answer of a turn that another message has replaced is superseded as a whole.
+  const mark = replacedBy ? { superseded: true } : {};
+  const page = items
+    .filter((event) => isOfAnswer(event))
+    .map((event) => ({ ...event, text: textOf(event), ...mark }));
   ctx.stash.answer = [...(ctx.stash.answer ?? []), ...page];
   const lastRead = items.length > 0 ? items[items.length - 1].position : lastPosition;
   ctx.stash.nextAnswerPosition = isFull(ctx.stash.answer) ? lastPosition + 1 : lastRead + 1;

@@ -31,7 +31,11 @@ export function response(ctx) {
   return turn;
 }
 
-const namedTurn = (ctx) => ctx.args.id ?? ctx.args.input?.turnId;
+/** A message that is stored already has replaced the turn that it names. */
+function namedTurn(ctx) {
+  const { id, input } = ctx.args;
+  return id ?? input?.turnId ?? (ctx.stash.existingMessage ? null : input?.replacesTurnId);
+}
 
 // Copies of helpers in resolvers/shared.js, which says why.
 

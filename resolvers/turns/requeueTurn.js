@@ -9,7 +9,8 @@ import { operations, transactWrite, update } from '@aws-appsync/utils/dynamodb';
  */
 export function request(ctx) {
   const { closing, conversation, turn } = ctx.stash;
-  requireLatestTurn(conversation, turn);
+  if (!isLatestTurn(conversation, turn))
+    util.error('Only the last turn of a conversation can be answered again.', 'NotLatestTurn');
   if (isQueuedAlready(ctx)) {
     ctx.stash.queuedTurn = turn;
     return startAgain(ctx);
@@ -46,16 +47,6 @@ export function response(ctx) {
   if (!ctx.error) return ctx.stash.queuedTurn;
   if (reasonFor(ctx, 'turn')?.type === 'None') raiseExceededQuota(ctx);
   return raiseLostRace(ctx);
-}
-
-/**
- * The conversation was read before the turn, so the turn may have stored more events than the conversation
- * counted then.
- */
-function requireLatestTurn(conversation, turn) {
-  const isOtherActive = !isNull(conversation.activeTurnId) && conversation.activeTurnId !== turn.id;
-  const isLatest = turn.lastPosition >= conversation.eventCount && !isOtherActive;
-  if (!isLatest) util.error('Only the last turn of a conversation can be answered again.', 'NotLatestTurn');
 }
 
 /** The turn without what turnWrite removes and withEffectiveStatus has added. */
@@ -234,6 +225,15 @@ const isOpen = (turn) =>
   turn.status === 'RUNNING' ||
   turn.status === 'WAITING' ||
   turn.status === 'CANCELLING';
+
+/**
+ * Whether the turn is the conversation's last one. The conversation was read before the turn, so the turn may
+ * have stored more events than the conversation counted then.
+ */
+function isLatestTurn(conversation, turn) {
+  const isOtherActive = !isNull(conversation.activeTurnId) && conversation.activeTurnId !== turn.id;
+  return turn.lastPosition >= conversation.eventCount && !isOtherActive;
+}
 
 /**
  * The items of a transaction that hold a user to its quotas: one counts a message of this minute, the other

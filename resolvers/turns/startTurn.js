@@ -13,7 +13,8 @@ export function request(ctx) {
   const isUnderWay = queuedTurn.status !== 'QUEUED' && !toolCallUpdate;
   if (isStarted || isUnderWay) runtime.earlyReturn(toTurn(ctx), { skipTo: 'END' });
   if (toolCallUpdate) return invoke(toolCallUpdate);
-  const history = question ? historyBefore(question, newestEvents(ctx)) : [];
+  const historyEnd = question ? endOfHistory(ctx) : 0;
+  const history = question ? historyBefore(historyEnd, newestEvents(ctx)) : [];
   return invoke({
     type: 'turn',
     conversationId: conversation.id,
@@ -22,7 +23,7 @@ export function request(ctx) {
     agent: toPayloadAgent(ctx.stash.agent),
     question: question ? toPayloadEvent(question) : null,
     history,
-    historyCut: !question || history.length < question.position - 1,
+    historyCut: !question || history.length < historyEnd - 1,
     continues: queuedTurn.runPosition > queuedTurn.answerPosition,
     askedBy: askedBy(ctx),
     callerGroups: callerGroups(ctx),
@@ -93,11 +94,20 @@ function newestEvents(ctx) {
  */
 const MAX_CITING_BLOCKS = 190;
 
+/**
+ * The position before which the history ends. The model does not get the turn that the message has just
+ * replaced. Where it was replaced before, its stored question says so to the handler.
+ */
+function endOfHistory(ctx) {
+  const { isReplay, question, turn } = ctx.stash;
+  return question.replacesTurnId && !isReplay ? turn.questionPosition : question.position;
+}
+
 /** Oldest first. `newestFirst`: the newest events of the conversation. */
-function historyBefore(question, newestFirst) {
+function historyBefore(end, newestFirst) {
   const history = [];
   let room = HISTORY_BYTES;
-  const older = newestFirst.filter((event) => event.position < question.position);
+  const older = newestFirst.filter((event) => event.position < end);
   const { events, searchIds } = withSearches(older);
   for (const event of events) {
     const content = withoutPassages(event.content, searchIds);

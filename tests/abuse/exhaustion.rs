@@ -93,8 +93,11 @@ async fn documents_within_the_limits_are_answered() {
 async fn too_large_response_is_replaced_by_an_error() {
     let mut server = ServerUnderTest::start().await;
     let user = server.user();
-    let message =
-        SendMessage { conversation_id: None, id: Some("message-of-100-kilobytes".into()), text: "x".repeat(100_000) };
+    let message = SendMessage {
+        id: Some("message-of-100-kilobytes".into()),
+        text: "x".repeat(100_000),
+        ..SendMessage::default()
+    };
     let conversation_id = user.call(&message).await.unwrap().conversation_id;
     let texts = aliases(1_000, "text");
     let document = format!(

@@ -68,8 +68,11 @@ impl HealthyClient {
         let variables = json!({ "conversationId": self.conversation_id });
         let mut updates = Realtime::new(&self.api).subscribe(documents::ON_CONVERSATION_UPDATE, &variables);
         assert!(matches!(updates.next().await, Some(Signal::Subscribed)));
-        let message =
-            SendMessage { conversation_id: Some(self.conversation_id.clone()), id: None, text: "Hello?".into() };
+        let message = SendMessage {
+            conversation_id: Some(self.conversation_id.clone()),
+            text: "Hello?".into(),
+            ..SendMessage::default()
+        };
         self.api.call(&message).await.expect("the message is sent");
         while let Some(Signal::Data(data)) = updates.next().await {
             if data["onConversationUpdate"]["metadata"]["status"] == "COMPLETED" {

@@ -145,6 +145,7 @@ impl Fixture {
             conversation_id: Some(turn.conversation_id.clone()),
             id: Some(turn.id.clone()),
             text: turn.question.clone(),
+            ..SendMessage::default()
         };
         call_until_success(&self.api, &message).await;
     }

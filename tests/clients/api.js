@@ -27,7 +27,7 @@ const event = `{
     text toolUse { id name input } toolResult { toolUseId status json text startedAt endedAt }
   }
   text stopReason
-  usage { inputTokens outputTokens totalTokens } failure { code message retryable } superseded createdAt
+  usage { inputTokens outputTokens totalTokens } failure { code message retryable } superseded replacesTurnId createdAt
 }`;
 
 export const createConversation = `mutation CreateConversation($input: CreateConversationInput) {

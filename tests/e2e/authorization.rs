@@ -45,7 +45,7 @@ fn streamed_text(turn: &Turn) -> String {
 async fn two_users_use_the_same_first_message_id_independently() {
     let backend = Backend::without_handler().await;
     let (ann, bob) = (backend.iam_user("Ann"), backend.iam_user("Bob"));
-    let message = |text: &str| SendMessage { conversation_id: None, id: Some("same".into()), text: text.into() };
+    let message = |text: &str| SendMessage { id: Some("same".into()), text: text.into(), ..SendMessage::default() };
     let ann_turn = ann.api.call(&message("Hello!")).await.unwrap();
     let bob_turn = bob.api.call(&message("Hello!")).await.unwrap();
     assert_ne!(ann_turn.conversation_id, bob_turn.conversation_id);

@@ -190,7 +190,7 @@ impl Backend {
         self.finished_turn(subscriber, conversation_id, id).await
     }
 
-    async fn finished_turn(&self, mut subscriber: Subscriber, conversation_id: &str, id: &str) -> FinishedTurn {
+    pub async fn finished_turn(&self, mut subscriber: Subscriber, conversation_id: &str, id: &str) -> FinishedTurn {
         let updates = subscriber.updates_until_end(id).await;
         FinishedTurn { turn: self.turn(conversation_id, id).await, updates }
     }
@@ -255,7 +255,7 @@ impl FinishedTurn {
 
 pub async fn send_message(api: &AppSync, conversation_id: &str, id: &str, text: &str) -> Result<Turn, Error> {
     let (conversation_id, id) = (Some(conversation_id.to_owned()), Some(id.to_owned()));
-    api.call(&SendMessage { conversation_id, id, text: text.into() }).await
+    api.call(&SendMessage { conversation_id, id, text: text.into(), ..SendMessage::default() }).await
 }
 
 /// The text of each event of a turn's answer.

@@ -73,7 +73,7 @@ async fn unknown_ids_are_not_found() {
     assert_eq!(expect_api_error(&backend.api, &DeleteConversation { id: unknown() }).await.0, ErrorType::NotFound);
     let update = UpdateConversation { id: unknown(), title: Some("x".into()), agent_id: None };
     assert_eq!(expect_api_error(&backend.api, &update).await.0, ErrorType::NotFound);
-    let message = SendMessage { conversation_id: Some(unknown()), id: None, text: "Hello?".into() };
+    let message = SendMessage { conversation_id: Some(unknown()), text: "Hello?".into(), ..SendMessage::default() };
     assert_eq!(expect_api_error(&backend.api, &message).await.0, ErrorType::NotFound);
     let create = CreateConversation { agent_id: Some(unknown()), ..CreateConversation::default() };
     assert_eq!(expect_api_error(&backend.api, &create).await.0, ErrorType::NotFound);

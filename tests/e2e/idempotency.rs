@@ -12,7 +12,8 @@ use crate::{
 };
 
 fn message(conversation_id: Option<&str>, id: &str, text: &str) -> SendMessage {
-    SendMessage { conversation_id: conversation_id.map(str::to_owned), id: Some(id.into()), text: text.into() }
+    let conversation_id = conversation_id.map(str::to_owned);
+    SendMessage { conversation_id, id: Some(id.into()), text: text.into(), ..SendMessage::default() }
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ mod one_shot;
 mod program;
 mod publishing;
 mod quotas;
+mod replaced_messages;
 mod retry_and_continue;
 mod secrets;
 mod sharing;

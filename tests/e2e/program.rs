@@ -154,7 +154,7 @@ async fn chat_continues_its_conversation_after_a_restart() {
 }
 
 #[tokio::test]
-async fn ctrl_c_cancels_an_answer_that_can_be_continued_and_retried() {
+async fn ctrl_c_cancels_an_answer_that_can_be_continued_retried_and_edited() {
     let folder = TempDir::new().unwrap();
     let (server, printed) = serve_with(folder.path(), &["--port", "0", "--parameter", "ModelId=parlance.slow"]).await;
     let mut chat_process = parlance(&["chat", "Count."], folder.path()).spawn().unwrap();
@@ -173,6 +173,8 @@ async fn ctrl_c_cancels_an_answer_that_can_be_continued_and_retried() {
     assert!(continued.status.success() && !continued.stdout.is_empty(), "{continued:?}");
     let retried = stdout(&chat(folder.path(), "/retry").await);
     assert!(retried.contains("Count."), "the question is answered again: {retried}");
+    let edited = stdout(&chat(folder.path(), "/edit Count backwards.").await);
+    assert!(edited.contains("This is your first question: “Count backwards.”"), "{edited}");
     stop(server).await;
 }
 
@@ -182,7 +184,7 @@ async fn chat_help_lists_the_commands_without_a_server() {
     let output = chat(folder.path(), "/help").await;
     assert!(output.status.success(), "{output:?}");
     let help = stdout(&output);
-    for expected in ["/retry ", "/continue ", "/help ", "/quit ", "space before the slash"] {
+    for expected in ["/retry ", "/continue ", "/edit ", "/help ", "/quit ", "space before the slash"] {
         assert!(help.contains(expected), "{help}");
     }
 }
@@ -190,7 +192,7 @@ async fn chat_help_lists_the_commands_without_a_server() {
 #[tokio::test]
 async fn unknown_chat_command_fails_with_one_sentence() {
     let sentence = startup_error(&["chat", "/shrug"]).await;
-    let expected = "parlance: There is no command /shrug: the commands are /retry, /continue, /help and /quit, \
+    let expected = "parlance: There is no command /shrug: the commands are /retry, /continue, /edit, /help and /quit, \
                     and a space before the slash sends a message.\n";
     assert_eq!(sentence, expected);
 }

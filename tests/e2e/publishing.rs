@@ -2,7 +2,7 @@
 use client::{
     AppSync, Credentials,
     requests::SendMessage,
-    schema::{ConversationUpdate, TurnStatus},
+    schema::{ConversationUpdate, Turn, TurnStatus},
 };
 use serde_json::{Value, json};
 
@@ -34,6 +34,15 @@ fn final_event(update: &ConversationUpdate, attempt: u32, id: &str) -> Value {
         "conversationId": update.conversation_id, "turnId": update.turn_id, "run": 1, "attempt": attempt, "sequence": 900, "status": "COMPLETED",
         "event": { "id": id, "position": 2, "sender": { "kind": "AGENT" }, "content": [{ "text": "Done." }], "stopReason": "END_TURN" },
     } })
+}
+
+/// Publishes a batch as the handler does, and returns the response.
+pub async fn publish_batch(backend: &Backend, turn: &Turn, attempt: u32, sequence: u32) -> Value {
+    let data = json!({ "data": {
+        "conversationId": turn.conversation_id, "turnId": turn.id, "run": turn.run, "attempt": attempt,
+        "sequence": sequence, "status": "RUNNING", "contentBlockIndex": 0, "agentPartialMessage": "late",
+    } });
+    execute(&handler_client(backend), METADATA, data).await
 }
 
 fn handler_client(backend: &Backend) -> AppSync {
@@ -106,6 +115,7 @@ async fn repeated_final_event_succeeds_and_ends_the_turn_once() {
     let turn = backend.turn(&update.conversation_id, update.turn_id.as_deref().unwrap()).await;
     assert_eq!(turn.status, TurnStatus::Completed);
     assert_eq!(turn.answer.unwrap().len(), 1);
-    let next = SendMessage { conversation_id: Some(update.conversation_id), id: None, text: "Next.".into() };
+    let next =
+        SendMessage { conversation_id: Some(update.conversation_id), text: "Next.".into(), ..SendMessage::default() };
     assert!(backend.api.call(&next).await.is_ok());
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::{
-    backend::{Backend, new_id, send_message},
+    backend::{Backend, expect_api_error, new_id, send_message},
     subscriber::Subscriber,
 };
 
@@ -30,6 +30,13 @@ async fn tokens_are_counted_at_the_end_of_a_turn_and_may_exceed_the_quota() {
 
     let now = Timestamp::now();
     let second = SendMessage { text: "And this?".into(), ..SendMessage::default() };
+    let replacement = SendMessage {
+        conversation_id: Some(conversation),
+        text: "How much is it?".into(),
+        replaces_turn_id: Some(turn.id),
+        ..SendMessage::default()
+    };
+    assert_eq!(expect_api_error(user, &replacement).await.0, ErrorType::QuotaExceeded);
     let error = user.call(&second).await.unwrap_err();
     let api_error = error.api_error().unwrap();
     assert_eq!(api_error.error_type, Some(ErrorType::QuotaExceeded));

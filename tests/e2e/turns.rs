@@ -87,7 +87,8 @@ async fn message_to_a_busy_conversation_is_refused_with_its_turn() {
     let conversation = backend.conversation_with("parlance.deltas-100-15").await;
     let mut subscriber = Subscriber::subscribe(&backend.api, &conversation).await;
     let running = backend.send_message(&conversation, "Hello!").await;
-    let second = SendMessage { conversation_id: Some(conversation.clone()), id: None, text: "Hurry!".into() };
+    let second =
+        SendMessage { conversation_id: Some(conversation.clone()), text: "Hurry!".into(), ..SendMessage::default() };
     let busy = (ErrorType::ConversationBusy, json!({ "turnId": running.id }));
     assert_eq!(expect_api_error(&backend.api, &second).await, busy);
     subscriber.updates_until_end(&running.id).await;

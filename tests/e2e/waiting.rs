@@ -113,6 +113,23 @@ async fn new_message_to_a_waiting_conversation_closes_the_wait() {
 }
 
 #[tokio::test]
+async fn message_that_replaces_a_waiting_turn_closes_the_wait() {
+    let (backend, conversation) = backend_with_waiting_tools().await;
+    let runs = Runs::new();
+    let mut subscriber = Subscriber::subscribe(&backend.api, &conversation).await;
+    let turn = backend.send_message(&conversation, &format!("call order with {}", runs.input())).await;
+    updates_until_wait(&mut subscriber).await;
+    let next = backend.replace_and_wait(&conversation, &turn.id, "Never mind.").await;
+    assert_eq!(next.turn.status, TurnStatus::Completed, "{:?}", next.turn.failure);
+    let closed = FinishedTurn { turn: backend.turn(&conversation, &turn.id).await, updates: Vec::new() };
+    assert_eq!((closed.turn.status, runs.count()), (TurnStatus::Cancelled, 0));
+    let [result] = results(&closed).try_into().unwrap();
+    assert_eq!(result.status, ToolStatus::Denied);
+    assert!(closed.turn.answer.unwrap().iter().all(|event| event.superseded == Some(true)));
+    assert_eq!(closed.turn.pending, None);
+}
+
+#[tokio::test]
 async fn chat_prints_the_pending_call_and_a_later_chat_asks_for_it() {
     let (backend, conversation) = backend_with_waiting_tools().await;
     let runs = Runs::new();

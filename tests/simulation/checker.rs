@@ -8,7 +8,7 @@ use turn::model::{Role, TranscriptBlock};
 
 use crate::{
     citation_checks::{self, AttemptCitations, PassageTurns},
-    observations::{ModelRequest, Observations, is_batch},
+    observations::{ModelRequest, Observations, SupersededText, is_batch},
     tool_checks,
 };
 
@@ -53,6 +53,7 @@ pub fn check(observations: &Observations) -> Vec<Violation> {
     checker.check_read_back();
     checker.check_positions();
     checker.check_acknowledged_messages();
+    checker.check_replacements();
     checker.check_conversation_is_free();
     for turn in checker.items.turns.clone() {
         checker.check_turn_ended(turn);
@@ -66,25 +67,18 @@ pub fn check(observations: &Observations) -> Vec<Violation> {
     checker.violations
 }
 
-/// The texts of answers that a retry has replaced, without those that another event has as well: short
-/// answers of one repeated word can be part of one another.
-pub fn superseded_answers(items: &[Value]) -> Vec<String> {
+/// The texts of superseded events, without those that another event has as well: short answers of one
+/// repeated word can be part of one another.
+pub fn superseded_texts(items: &[Value]) -> Vec<SupersededText> {
     let items = Items::classify(items);
-    let superseded: Vec<&Value> = items
-        .turns
-        .iter()
-        .flat_map(|turn| {
-            let answer_position = number(turn, "answerPosition");
-            items
-                .agent_events(turn)
-                .filter(move |event| event["superseded"] == true || number(event, "position") <= answer_position)
-        })
-        .collect();
-    let is_superseded = |event: &Value| superseded.iter().any(|other| other["position"] == event["position"]);
-    let current: Vec<String> =
-        items.events.iter().filter(|event| !is_superseded(event)).map(|event| content(event)).collect();
-    let is_distinctive = |answer: &String| !current.iter().any(|text| text.contains(answer.as_str()));
-    superseded.into_iter().map(content).filter(is_distinctive).collect()
+    let (superseded, current): (Vec<&Value>, Vec<&Value>) =
+        items.events.iter().copied().partition(|event| items.is_superseded(event));
+    let current: Vec<String> = current.into_iter().map(content).collect();
+    let texts = superseded.into_iter().map(|event| {
+        let turn = items.turn(event).filter(|turn| is_replaced(turn));
+        SupersededText { text: content(event), replaced_turn: turn.map(|turn| text(turn, "id").to_owned()) }
+    });
+    texts.filter(|superseded| !current.iter().any(|text| text.contains(&superseded.text))).collect()
 }
 
 /// The items by kind.
@@ -113,6 +107,19 @@ impl<'a> Items<'a> {
     /// Only a tombstone is left of a purged conversation.
     fn is_deleted(&self) -> bool {
         self.conversation.is_some_and(|conversation| conversation["deletedAt"].is_string())
+    }
+
+    /// The turn of an event.
+    fn turn(&self, event: &Value) -> Option<&'a Value> {
+        self.turns.iter().copied().find(|turn| turn["id"] == event["turnId"])
+    }
+
+    /// Whether an attempt or a retry has replaced an event of the agent, or another message its turn.
+    fn is_superseded(&self, event: &Value) -> bool {
+        let is_answer = event["sender"]["kind"] != "USER";
+        let is_before_answer = |turn: &Value| is_answer && number(event, "position") <= number(turn, "answerPosition");
+        let turn = self.turn(event);
+        event["superseded"] == true || turn.is_some_and(|turn| is_replaced(turn) || is_before_answer(turn))
     }
 
     /// All events of the agent and its tools in a turn, by position.
@@ -208,12 +215,16 @@ impl<'a> Checker<'a> {
         for error in &read_back.errors {
             self.violation(3, format!("what is stored cannot be read: {error}"));
         }
+        let items = &self.items;
+        let stored = items.events.iter();
         let stored: Vec<_> =
-            self.items.events.iter().map(|event| (number(event, "position"), content(event))).collect();
-        let read: Vec<_> =
-            read_back.events.iter().map(|event| (number(event, "position"), text(event, "text").to_owned())).collect();
+            stored.map(|event| (number(event, "position"), content(event), items.is_superseded(event))).collect();
+        let read = read_back.events.iter();
+        let read: Vec<_> = read
+            .map(|event| (number(event, "position"), text(event, "text").to_owned(), event["superseded"] == true))
+            .collect();
         if stored != read {
-            self.violation(3, format!("{} events are read, {} are stored, or other text", read.len(), stored.len()));
+            self.violation(3, format!("{} events are read, {} are stored, or others", read.len(), stored.len()));
         }
         for turn in self.items.turns.clone() {
             let id = text(turn, "id");
@@ -238,12 +249,33 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// 2: every acknowledged message is stored.
+    /// 2: every acknowledged message is stored, and replaces the turn that it was to replace.
     fn check_acknowledged_messages(&mut self) {
         for (turn_id, message) in &self.observations.acknowledged {
-            let stored = self.items.events.iter().find(|event| text(event, "id") == turn_id);
+            let stored = self.items.events.iter().copied().find(|event| text(event, "id") == turn_id);
             if stored.is_none_or(|event| content(event) != *message) {
                 self.violation(2, format!("the message {turn_id} was acknowledged and is not stored"));
+            }
+            let replaced = self.observations.replacements.get(turn_id).map(String::as_str);
+            if stored.is_some_and(|event| event["replacesTurnId"].as_str() != replaced) {
+                self.violation(2, format!("the message {turn_id} replaces another turn than {replaced:?}"));
+            }
+        }
+    }
+
+    /// 1: a turn is replaced by one message, which follows its last event.
+    fn check_replacements(&mut self) {
+        for turn in self.items.turns.clone() {
+            let id = text(turn, "id");
+            let messages = self.items.events.iter().copied().filter(|event| text(event, "replacesTurnId") == id);
+            let messages: Vec<_> = messages.map(|event| (text(event, "id"), number(event, "position"))).collect();
+            let expected = turn["replacedBy"].as_str().map(|message| (message, number(turn, "lastPosition") + 1));
+            if messages != Vec::from_iter(expected) {
+                self.violation(1, format!("turn {id} is replaced by {expected:?}, says the turn, and by {messages:?}"));
+            }
+            let question = self.items.events.iter().copied().find(|event| text(event, "id") == id);
+            if question.is_some_and(|question| (question["superseded"] == true) != is_replaced(turn)) {
+                self.violation(1, format!("the question of {id} contradicts its turn, which {expected:?} replaces"));
             }
         }
     }
@@ -451,10 +483,15 @@ impl<'a> Checker<'a> {
         if has_empty_message || texts().any(|text| text.trim().is_empty()) {
             self.violation(8, "a transcript has a blank text".into());
         }
-        for answer in request.superseded_answers.iter().filter(|answer| answer.len() >= MIN_DISTINCTIVE_BYTES) {
-            if texts().any(|text| text.contains(answer.as_str())) {
-                let start: String = answer.chars().take(20).collect();
-                self.violation(8, format!("a transcript has the superseded answer {start:?}"));
+        // A late attempt of a replaced turn may still ask.
+        let is_of_other = |superseded: &&SupersededText| {
+            let replaced = &superseded.replaced_turn;
+            replaced.is_none() || (request.turn_id.is_some() && request.turn_id != *replaced)
+        };
+        for SupersededText { text, .. } in request.superseded_texts.iter().filter(is_of_other) {
+            if text.len() >= MIN_DISTINCTIVE_BYTES && texts().any(|other| other.contains(text.as_str())) {
+                let start: String = text.chars().take(20).collect();
+                self.violation(8, format!("a transcript has the superseded text {start:?}"));
             }
         }
     }
@@ -544,6 +581,11 @@ fn join_blocks<'a>(deltas: impl Iterator<Item = (u32, &'a str)>) -> Vec<(u32, St
         }
     }
     blocks
+}
+
+/// Whether another message has replaced the turn.
+fn is_replaced(turn: &Value) -> bool {
+    turn["replacedBy"].is_string()
 }
 
 /// Whether an event of the agent or its tools ends an answer.

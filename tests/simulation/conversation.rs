@@ -1,4 +1,4 @@
-//! The course of a conversation: its users send, cancel, answer calls, retry and continue at random.
+//! The course of a conversation: its users send, cancel, answer calls, retry, continue and replace at random.
 use std::{sync::Arc, time::Duration};
 
 use client::schema::Access as GrantedAccess;
@@ -239,7 +239,11 @@ impl Conversation {
                 }
             }
         }
-        self.play_answered_turn("t2").await;
+        let replaces_long_answer =
+            matches!(long_run, LongRun::Events(_)) && self.environment.with_rng(|rng| rng.percent(50));
+        if !replaces_long_answer || self.replace_answered_turn("t1", "t2").await.is_err() {
+            self.play_answered_turn("t2").await;
+        }
         let deletes = self.environment.users.deletes;
         if self.environment.with_rng(|rng| rng.percent(deletes)) {
             self.delete().await;
@@ -252,6 +256,13 @@ impl Conversation {
             self.subscriber.expect_turn(turn_id);
             self.wait_for_end(turn_id).await;
         }
+    }
+
+    async fn replace_answered_turn(&self, replaced: &str, turn_id: &str) -> Result<(), RequestError> {
+        self.user.replace(replaced, turn_id, &format!("«edited {replaced}»")).await?;
+        self.subscriber.expect_turn(turn_id);
+        self.wait_for_end(turn_id).await;
+        Ok(())
     }
 
     async fn rerun(&self, field: &str, turn_id: &str) {
@@ -304,7 +315,7 @@ impl Conversation {
         if self.environment.with_rng(|rng| rng.percent(85)) {
             self.wait_for_end(&turn_id).await;
         }
-        self.retry_and_continue(&turn_id).await;
+        self.retry_continue_and_replace(&turn_id).await;
     }
 
     /// Sends a message once, twice at once, or at the same time as another message.
@@ -363,21 +374,82 @@ impl Conversation {
         }
     }
 
-    /// Runs an ended turn again, some of the runs cancelled.
-    async fn retry_and_continue(&self, turn_id: &str) {
+    /// Runs an ended turn again or replaces it, some of the runs cancelled.
+    async fn retry_continue_and_replace(&self, turn_id: &str) {
         let reruns = self.environment.users.reruns;
+        let mut turn_id = turn_id.to_owned();
         while self.environment.with_rng(|rng| rng.percent(reruns)) {
-            let field = self.environment.with_rng(|rng| rng.choose(&["retryTurn", "continueTurn"]));
-            let result = self.user.execute_on_turn("mutation", field, turn_id).await;
-            self.subscriber.expect_turn(turn_id);
+            let result = match self.environment.with_rng(|rng| rng.choose(&["retryTurn", "continueTurn", "replace"])) {
+                "replace" => self.replace(&turn_id).await.map(|replacement| turn_id = replacement),
+                field => self.user.execute_on_turn("mutation", field, &turn_id).await.map(drop),
+            };
+            self.subscriber.expect_turn(&turn_id);
             if result.is_err() {
                 return;
             }
             if self.environment.with_rng(|rng| rng.percent(25)) {
                 sleep(self.environment.with_rng(|rng| rng.milliseconds(0..4_000))).await;
-                drop(self.other_user().cancel(turn_id).await);
+                drop(self.other_user().cancel(&turn_id).await);
             }
-            self.wait_for_end(turn_id).await;
+            self.wait_for_end(&turn_id).await;
+        }
+    }
+
+    /// Replaces an ended turn: once, twice at once, or at the same time as a retry or another replacement.
+    /// Returns the id of the message that has replaced it.
+    async fn replace(&self, turn_id: &str) -> Result<String, RequestError> {
+        let id = format!("{turn_id}-edit");
+        let (action, number) = self.environment.with_rng(|rng| (rng.below(10), rng.number()));
+        let text = format!("«edited {turn_id}» {number}");
+        let other_user = self.other_user();
+        let replace = async || self.user.replace(turn_id, &id, &text).await;
+        match action {
+            0..2 => {
+                let (first, second) = tokio::join!(replace(), other_user.replace(turn_id, &id, &text));
+                first.or(second)?;
+            }
+            2..4 => {
+                let (result, retried) =
+                    tokio::join!(replace(), other_user.execute_on_turn("mutation", "retryTurn", turn_id));
+                if retried.is_ok() {
+                    self.subscriber.expect_turn(turn_id);
+                    self.wait_for_end(turn_id).await;
+                }
+                match result {
+                    Err(RequestError::Refused(_)) => replace().await?,
+                    result => result?,
+                }
+            }
+            4..6 => return self.replace_against_rival(turn_id, id, &text).await,
+            6 => {
+                replace().await?;
+                self.check_refused_repetition(&id, &text).await;
+            }
+            _ => replace().await?,
+        }
+        Ok(id)
+    }
+
+    /// Replaces a turn by two messages at once, of which one is accepted.
+    async fn replace_against_rival(&self, turn_id: &str, id: String, text: &str) -> Result<String, RequestError> {
+        let rival_id = format!("{id}-rival");
+        let other_user = self.other_user();
+        let (result, rival_result) = tokio::join!(
+            self.user.replace(turn_id, &id, text),
+            other_user.replace(turn_id, &rival_id, "«edited by a rival»")
+        );
+        if result.is_ok() && rival_result.is_ok() {
+            let violation = Violation::new(1, format!("{id} and {rival_id} have both replaced {turn_id}"));
+            self.environment.with_recorder(|recorder| recorder.violations.push(violation));
+        }
+        result.map(|()| id).or_else(|_| rival_result.map(|()| rival_id))
+    }
+
+    /// The same text with the same id, but not in place of the turn, is another message.
+    async fn check_refused_repetition(&self, id: &str, text: &str) {
+        if self.other_user().send(id, text).await.is_ok() {
+            let violation = Violation::new(2, format!("{id} was accepted without the turn that it has replaced"));
+            self.environment.with_recorder(|recorder| recorder.violations.push(violation));
         }
     }
 }

@@ -64,7 +64,8 @@ fn invariants_hold_under_random_faults() {
     let start = Instant::now();
     let runs = number_from_environment("PARLANCE_RUNS").unwrap_or(DEFAULT_RUNS);
     let summary = run_seeds(runs);
-    println!("{runs} runs, {} turns in {:.1} s", summary.turns, start.elapsed().as_secs_f64());
+    let (turns, replaced) = (summary.turns, summary.replaced_turns);
+    println!("{runs} runs, {turns} turns, {replaced} of them replaced, in {:.1} s", start.elapsed().as_secs_f64());
     println!("{}", summary.citation_counts);
     println!("{}; faults injected:", summary.tool_counts);
     for (fault, count) in &summary.fault_counts {
@@ -130,6 +131,9 @@ fn every_mutant_violates_its_invariant() {
         (Mutant::SkippedSequences, 5, 1),
         (Mutant::TrimmedBatches, 7, 1),
         (Mutant::RetryKeepsAnswer, 8, 13),
+        (Mutant::ReplacementKeepsQuestion, 8, 9),
+        (Mutant::ReplacementKeepsHistory, 8, 7),
+        (Mutant::EveryTurnIsReplaceable, 1, 1),
         (Mutant::DuplicateWrites, 9, 1),
         (Mutant::StaleDecisions, 3, 1),
         (Mutant::PurgeKeepsBatches, 6, 1),
@@ -192,6 +196,7 @@ fn find_violation(mutant: Mutant, invariant: u8, first_seed: u64) {
 struct Summary {
     fault_counts: FaultCounts,
     turns: usize,
+    replaced_turns: usize,
     tool_counts: ToolCounts,
     citation_counts: CitationCounts,
     failed_runs: u64,
@@ -221,6 +226,7 @@ impl Summary {
             *self.fault_counts.entry(*fault).or_default() += count;
         }
         self.turns += report.sizes.turns;
+        self.replaced_turns += report.sizes.replaced_turns;
         self.tool_counts += &report.tool_counts;
         self.citation_counts += report.citation_counts;
         if !report.violations.is_empty() {

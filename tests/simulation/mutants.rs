@@ -39,6 +39,12 @@ pub enum Mutant {
     DuplicateWrites,
     /// Whoever closes a dead turn reads only the first page of its batches.
     OneClosingPage,
+    /// A message that replaces a turn does not mark the turn's question.
+    ReplacementKeepsQuestion,
+    /// The history of a message that replaces a turn has that turn.
+    ReplacementKeepsHistory,
+    /// A message may replace any turn, and is not compared with the one that is stored under its id.
+    EveryTurnIsReplaceable,
     /// A retry marks some of the newest events of the answer as superseded, one by one, instead of noting its
     /// position.
     RetryMarksNewestEvents,
@@ -116,6 +122,11 @@ impl Mutant {
                 users.reruns = 70;
                 users.deletes = 0;
             }
+            Self::ReplacementKeepsQuestion | Self::ReplacementKeepsHistory | Self::EveryTurnIsReplaceable => {
+                users.messages = 1;
+                users.reruns = 60;
+                users.deletes = 0;
+            }
             Self::PurgeKeepsBatches => users.deletes = 100,
             Self::NoFencing | Self::OneClosingPage | Self::UnboundedBlocks => users.deletes = 0,
             Self::LastingSubscriptions | Self::WritingReaders => {
@@ -186,8 +197,8 @@ impl Mutant {
         const NO_BLOCK_LIMIT: &str = "const MAX_EVENT_BLOCKS = 100000;";
         const STORED_TEXT: &str = "event.text ?? event.content[0]?.text ?? ''";
         const JOINED_TEXT: &str = "event.content.map((block) => block.text ?? '').join('')";
-        const OLDER_EVENT: &str = "event.position < question.position";
-        const OLDER_EVENT_WITHOUT_RESULTS: &str = "event.position < question.position && event.sender.kind !== 'TOOL'";
+        const OLDER_EVENT: &str = "event.position < end";
+        const OLDER_EVENT_WITHOUT_RESULTS: &str = "event.position < end && event.sender.kind !== 'TOOL'";
         match self {
             Self::UnboundedBlocks => {
                 const {
@@ -223,6 +234,21 @@ impl Mutant {
                         "content: [].map((call) => ({",
                     )]
                 }
+            }
+            Self::ReplacementKeepsQuestion => {
+                const { &[edit("putUserMessage.js", "update: { superseded: true }", "update: { superseded: false }")] }
+            }
+            Self::ReplacementKeepsHistory => {
+                const {
+                    &[edit(
+                        "startTurn.js",
+                        "? turn.questionPosition : question.position",
+                        "? question.position : question.position",
+                    )]
+                }
+            }
+            Self::EveryTurnIsReplaceable => {
+                const { &[edit("putUserMessage.js", "if (!isLatestTurn(conversation, turn))", "if (isNull(turn))")] }
             }
             Self::HistoryWithoutResults => const { &[edit("startTurn.js", OLDER_EVENT, OLDER_EVENT_WITHOUT_RESULTS)] },
             _ => &[],

@@ -18,6 +18,8 @@ pub struct Observations {
     pub subscribers: Vec<BTreeMap<String, DisplayedTurn>>,
     /// The texts of acknowledged messages, by turn.
     pub acknowledged: BTreeMap<String, String>,
+    /// The turn that each message was to replace, by the id of the message.
+    pub replacements: BTreeMap<String, String>,
     pub model_requests: Vec<ModelRequest>,
     /// The text that handlers received from the model, by turn and attempt: each delta with its block.
     pub received_deltas: BTreeMap<(String, u64), Vec<(u32, String)>>,
@@ -58,6 +60,7 @@ pub fn is_batch(item: &Value) -> bool {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sizes {
     pub turns: usize,
+    pub replaced_turns: usize,
     pub events: usize,
     pub events_of_turn: usize,
     pub blocks_of_event: usize,
@@ -78,6 +81,7 @@ impl Sizes {
                 sizes.blocks_of_event = sizes.blocks_of_event.max(item["content"].as_array().map_or(0, Vec::len));
             } else if sk.starts_with("TURN#") {
                 sizes.turns += 1;
+                sizes.replaced_turns += usize::from(item["replacedBy"].is_string());
                 sizes.runs_of_turn = sizes.runs_of_turn.max(item["run"].as_f64().unwrap_or_default() as u64);
             } else if is_batch(item) {
                 *batches_of_attempts.entry((pk, item["attempt"].to_string())).or_default() += 1;
@@ -92,6 +96,7 @@ impl Sizes {
     pub fn max(self, other: Self) -> Self {
         Self {
             turns: self.turns.max(other.turns),
+            replaced_turns: self.replaced_turns.max(other.replaced_turns),
             events: self.events.max(other.events),
             events_of_turn: self.events_of_turn.max(other.events_of_turn),
             blocks_of_event: self.blocks_of_event.max(other.blocks_of_event),
@@ -103,6 +108,7 @@ impl Sizes {
     /// Whether no number is smaller than the bound's.
     pub fn reach(&self, bound: &Self) -> bool {
         self.turns >= bound.turns
+            && self.replaced_turns >= bound.replaced_turns
             && self.events >= bound.events
             && self.events_of_turn >= bound.events_of_turn
             && self.blocks_of_event >= bound.blocks_of_event
@@ -124,6 +130,14 @@ pub struct ModelRequest {
     /// The turn of the request, if its handler has published.
     pub turn_id: Option<String>,
     pub transcript: Vec<TranscriptMessage>,
-    /// The answers that a retry had replaced by then.
-    pub superseded_answers: Vec<String>,
+    /// What was superseded by then.
+    pub superseded_texts: Vec<SupersededText>,
+}
+
+/// The text of an event that a retry or another message has replaced.
+#[derive(Clone, Debug)]
+pub struct SupersededText {
+    pub text: String,
+    /// The event's turn, if another message has replaced that.
+    pub replaced_turn: Option<String>,
 }

@@ -13,7 +13,7 @@ use turn::{
 use crate::{
     checker::{self, Violation},
     environment::Environment,
-    observations::Sizes,
+    observations::{Sizes, SupersededText},
     tools::ToolCounters,
     users::ToolAnswers,
 };
@@ -26,6 +26,8 @@ pub struct Recorder {
     pub sent_updates: BTreeMap<UpdateId, Vec<u8>>,
     /// The texts of messages whose sending was acknowledged, by turn.
     pub acknowledged: BTreeMap<String, String>,
+    /// The turn that each message was to replace, by the id of the message.
+    pub replacements: BTreeMap<String, String>,
     /// What searches have found.
     pub passages: Vec<Passage>,
     /// When the database of the documents is no longer paused, if it was.
@@ -63,8 +65,8 @@ pub struct ModelCall {
     pub transcript: Vec<TranscriptMessage>,
     /// The text that the handler received, each delta with its block.
     pub received_deltas: Vec<(u32, String)>,
-    /// The answers that a retry had replaced by then.
-    pub superseded_answers: Vec<String>,
+    /// What was superseded by then.
+    pub superseded_texts: Vec<SupersededText>,
     /// Turn and attempt of the caller, known once its handler publishes.
     pub attempt: Option<(String, u32)>,
 }
@@ -107,7 +109,7 @@ impl Recorder {
         self.model_calls.push(ModelCall {
             transcript: request.transcript.clone(),
             received_deltas: Vec::new(),
-            superseded_answers: checker::superseded_answers(&items),
+            superseded_texts: checker::superseded_texts(&items),
             attempt: None,
         });
         self.model_calls.len() - 1

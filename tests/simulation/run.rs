@@ -230,7 +230,7 @@ fn observe(
     let model_requests = recorder.model_calls.iter().map(|call| ModelRequest {
         turn_id: call.attempt.as_ref().map(|(turn_id, _)| turn_id.clone()),
         transcript: call.transcript.clone(),
-        superseded_answers: call.superseded_answers.clone(),
+        superseded_texts: call.superseded_texts.clone(),
     });
     let settled_turns = turns.iter().filter(|turn| recorder.is_settled(turn));
     let settled_turns = settled_turns.map(|turn| turn_id(turn).to_owned()).collect();
@@ -239,6 +239,7 @@ fn observe(
         now_ms: environment.now_ms(),
         subscribers,
         acknowledged: recorder.acknowledged.clone(),
+        replacements: recorder.replacements.clone(),
         model_requests: model_requests.collect(),
         received_deltas,
         settled_turns,

@@ -426,7 +426,7 @@ mod tests {
             let block = TranscriptBlock::ToolResult { tool_use_id: "call".into(), is_error: false, output };
             let transcript = vec![TranscriptMessage { role: Role::User, content: vec![block] }];
             let succeeded = json!({ "status": "SUCCEEDED", "json": "7" });
-            let request = ModelRequest { turn_id: None, transcript, superseded_answers: Vec::new() };
+            let request = ModelRequest { turn_id: None, transcript, superseded_texts: Vec::new() };
             Observations { model_requests: vec![request], ..observations(&succeeded, vec![answer("7")]) }
         };
         assert!(!is_violated(&with_transcript("7")));

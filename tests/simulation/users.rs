@@ -28,7 +28,7 @@ const MAX_TRIES: u32 = 12;
 /// How the users of a run behave. Probabilities are percent.
 pub struct UserProfile {
     pub messages: u64,
-    /// That an ended turn is retried or continued, again after each of these runs.
+    /// That an ended turn is retried, continued or replaced, again after each of these runs.
     pub reruns: u64,
     /// That the owner deletes the conversation.
     pub deletes: u64,
@@ -205,12 +205,25 @@ impl User {
 
     /// An `Ok` is recorded as acknowledged.
     pub async fn send(&self, turn_id: &str, text: &str) -> Result<(), RequestError> {
+        self.send_message(turn_id, text, None).await
+    }
+
+    /// Sends a message that replaces a turn.
+    pub async fn replace(&self, replaced: &str, turn_id: &str, text: &str) -> Result<(), RequestError> {
+        let replacement = (turn_id.to_owned(), replaced.to_owned());
+        self.environment.with_recorder(|recorder| recorder.replacements.extend([replacement]));
+        self.send_message(turn_id, text, Some(replaced)).await
+    }
+
+    async fn send_message(&self, turn_id: &str, text: &str, replaced: Option<&str>) -> Result<(), RequestError> {
         let request = SendMessage {
             conversation_id: Some(self.environment.conversation_id()),
             id: Some(turn_id.to_owned()),
             text: text.to_owned(),
+            replaces_turn_id: replaced.map(str::to_owned),
         };
-        self.with_retries(&format!("send {turn_id}"), async || self.call(&request).await).await?;
+        let name = replaced.map_or_else(String::new, |replaced| format!(" in place of {replaced}"));
+        self.with_retries(&format!("send {turn_id}{name}"), async || self.call(&request).await).await?;
         self.environment.with_recorder(|recorder| recorder.acknowledged.insert(turn_id.to_owned(), text.to_owned()));
         Ok(())
     }

@@ -18,6 +18,7 @@ export default defineConfig({
           include: ['test/*.test.ts'],
           exclude: ['test/*.alone.test.ts'],
           maxWorkers: 3,
+          maxConcurrency: 2,
           sequence: { groupOrder: 0 },
         },
       },

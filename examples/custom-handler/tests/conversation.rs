@@ -203,7 +203,10 @@ impl Backend {
 
     async fn send(&self, id: &str, text: &str) {
         let conversation_id = Some(CONVERSATION.to_owned());
-        self.api.call(&SendMessage { conversation_id, id: Some(id.into()), text: text.into() }).await.unwrap();
+        self.api
+            .call(&SendMessage { conversation_id, id: Some(id.into()), text: text.into(), ..SendMessage::default() })
+            .await
+            .unwrap();
     }
 
     /// Sends a message and waits for the end of its turn. Returns the turn and its updates.

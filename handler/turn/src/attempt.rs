@@ -42,7 +42,7 @@ use crate::{
     tool::{Caller, StoredCalls, Tool, ToolOutcome, ToolTarget},
     tool_calls::{Call, CallCollector, stored_call},
     tool_runs::ToolRuns,
-    transcript::{TranscriptInput, build_transcript, result_block, trim_tool_results},
+    transcript::{TranscriptInput, build_transcript, current_events, result_block, trim_tool_results},
 };
 
 /// An event outside of the attempt.
@@ -110,7 +110,7 @@ impl RetrievalStart {
     pub fn for_question(agent: &Agent, transcript: &TranscriptInput, caller: &Caller) -> Option<Self> {
         let knowledge = agent.knowledge.clone().filter(|knowledge| knowledge.mode == KnowledgeMode::Always)?;
         let is_question = |event: &&ConversationEvent| event.sender.kind == SenderKind::User;
-        let question_before = transcript.history.iter().rev().find(is_question).map(event_text);
+        let question_before = current_events(&transcript.history).rev().find(is_question).map(event_text);
         let query = query_for_question(&event_text(&transcript.question), question_before.as_deref());
         let request = knowledge.request(&query, caller);
         let query_model_id = knowledge.query_model_id.as_deref();

@@ -9,7 +9,7 @@ use api::{
 use crate::{
     knowledge::MAX_QUERY_CHARACTERS,
     model::{ModelRequest, Role, TranscriptBlock, TranscriptMessage},
-    transcript::TranscriptInput,
+    transcript::{TranscriptInput, current_events},
 };
 
 const INSTRUCTIONS: &str = "You write queries for a search engine over documents. You get the end of a conversation. \
@@ -25,7 +25,7 @@ const MAX_TEXT_CHARACTERS: usize = 1000;
 /// The request for a query. `None` for the first question of a conversation, which refers to nothing.
 pub fn query_request(model_id: &str, input: &TranscriptInput) -> Option<ModelRequest> {
     let has_text = |event: &&ConversationEvent| event.texts().any(|text| !is_blank(text));
-    let earlier: Vec<_> = input.history.iter().filter(has_text).collect();
+    let earlier: Vec<_> = current_events(&input.history).filter(has_text).collect();
     let earlier = &earlier[earlier.len().saturating_sub(MAX_EVENTS)..];
     if earlier.is_empty() {
         return None;

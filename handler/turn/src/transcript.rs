@@ -180,16 +180,24 @@ pub struct OlderEvents {
 }
 
 /// The next page to load, or `None` if there are no older events or no room for them. The number of events is
-/// estimated from the average size of the events at hand.
+/// estimated from the average size of the events at hand. Superseded events take no room, so that those
+/// before them are loaded; at most `context_bytes` of them are read over.
 pub fn older_events_to_load(input: &TranscriptInput) -> Option<OlderEvents> {
     if !input.history_cut {
         return None;
     }
     let at_hand = || input.history.iter().chain([&input.question]).chain(&input.kept_answer);
     let before = at_hand().map(|event| event.position).min().filter(|oldest| *oldest > 1)?;
-    let used_bytes: usize = at_hand().map(event_size).sum();
+    let read_bytes: usize = at_hand().map(event_size).sum();
+    let history_bytes: usize = input.history.iter().map(event_size).sum();
+    let current_bytes: usize = current_events(&input.history).map(event_size).sum();
+    let superseded_bytes = history_bytes - current_bytes;
+    if superseded_bytes > input.context_bytes {
+        return None;
+    }
+    let used_bytes = read_bytes - superseded_bytes;
     let free_bytes = input.context_bytes.checked_sub(used_bytes).filter(|free| *free > 0)?;
-    let average_bytes = (used_bytes / at_hand().count()).max(1);
+    let average_bytes = (read_bytes / at_hand().count()).max(1);
     let at_most = (free_bytes / average_bytes + 1).clamp(4, 1000) as u32;
     Some(OlderEvents { before, at_most })
 }
@@ -244,26 +252,30 @@ fn newest_turns_that_fit(history: &[ConversationEvent], mut budget: usize) -> Ve
     turns[first_kept..].concat()
 }
 
-/// The events of each turn that starts with its question, without superseded answers and without blank
-/// events. A retry notes in the question after which position the answer begins.
+/// The events of each turn that starts with its question, without superseded and blank events.
 fn turns_with_question(history: &[ConversationEvent]) -> Vec<Vec<&ConversationEvent>> {
-    let events: Vec<_> = history
-        .iter()
-        .filter(|event| event.superseded != Some(true))
-        .filter(|event| event.has_tool_blocks() || has_text(event))
-        .collect();
+    let events: Vec<_> = current_events(history).filter(|event| event.has_tool_blocks() || has_text(event)).collect();
     events
         .chunk_by(|one, next| one.turn_id == next.turn_id)
         .filter(|turn| turn[0].sender.kind == SenderKind::User)
-        .map(without_superseded_answer)
+        .map(<[_]>::to_vec)
         .collect()
 }
 
-fn without_superseded_answer<'a>(turn: &[&'a ConversationEvent]) -> Vec<&'a ConversationEvent> {
-    let answer_position = turn[0].answer_position.unwrap_or(0);
-    let is_current =
-        |event: &&ConversationEvent| event.sender.kind == SenderKind::User || event.position > answer_position;
-    turn.iter().copied().filter(is_current).collect()
+/// The events of a history, ascending by position, that neither a retry nor another message has replaced.
+pub fn current_events(history: &[ConversationEvent]) -> impl DoubleEndedIterator<Item = &ConversationEvent> {
+    let turns = history.chunk_by(|one, next| one.turn_id == next.turn_id);
+    turns.flat_map(|turn| turn.iter().filter(move |event| !is_superseded(event, &turn[0])))
+}
+
+/// `first`: the first event of the same turn in the history. If it is the question, it has what a retry has
+/// noted there: after which position the answer begins. A question that another message has replaced is
+/// superseded itself, and its answer with it.
+fn is_superseded(event: &ConversationEvent, first: &ConversationEvent) -> bool {
+    let has_replaced_question = first.sender.kind == SenderKind::User && first.superseded == Some(true);
+    let is_before_answer =
+        event.sender.kind != SenderKind::User && event.position <= first.answer_position.unwrap_or(0);
+    event.superseded == Some(true) || has_replaced_question || is_before_answer
 }
 
 fn has_text(event: &ConversationEvent) -> bool {

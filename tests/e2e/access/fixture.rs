@@ -50,7 +50,7 @@ impl Fixture<'_> {
                 start_turn(owner, &id).await;
                 self.backend.seed_cited_answer(&id, TURN, 0, "").await;
             }
-            "Mutation.retryTurn" | "Mutation.continueTurn" => {
+            "Mutation.retryTurn" | "Mutation.continueTurn" | "Mutation.sendMessage.replacesTurnId" => {
                 start_turn(owner, &id).await;
                 let cancel = CancelTurn { conversation_id: id.clone(), id: TURN.into() };
                 owner.api.call(&cancel).await.unwrap();
@@ -143,6 +143,10 @@ impl SharedConversation {
             "Mutation.sendMessage" => (
                 "mutation ($input: SendMessageInput!) { sendMessage(input: $input) { id } }",
                 input(json!({ "conversationId": self.id, "text": "May I?" })),
+            ),
+            "Mutation.sendMessage.replacesTurnId" => (
+                "mutation ($input: SendMessageInput!) { sendMessage(input: $input) { id } }",
+                input(json!({ "conversationId": self.id, "text": "May I?", "replacesTurnId": TURN })),
             ),
             "Mutation.cancelTurn" => (
                 "mutation ($conversationId: ID!, $id: ID!) { cancelTurn(conversationId: $conversationId, id: $id) { id } }",

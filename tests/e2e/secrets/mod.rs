@@ -372,7 +372,7 @@ async fn exceed_quota_after_restart(fixture: &Fixture) {
     let client = server.client(Credentials::Token(print_token(fixture, &["bob"]).await));
     let bob = Session { fixture, client: &client };
     for is_accepted in [true, false] {
-        let message = SendMessage { conversation_id: None, id: None, text: fixture.text("a first message") };
+        let message = SendMessage { text: fixture.text("a first message"), ..SendMessage::default() };
         assert_eq!(bob.call(&message).await.is_some(), is_accepted);
     }
     fixture.stop(server).await;

@@ -130,7 +130,12 @@ impl Session<'_> {
     /// Repeats the request until the server accepts it, and returns the turn's id.
     pub async fn send_until_accepted(&self, conversation_id: &str, text: String) -> String {
         let id = new_id();
-        let request = SendMessage { conversation_id: Some(conversation_id.into()), id: Some(id.clone()), text };
+        let request = SendMessage {
+            conversation_id: Some(conversation_id.into()),
+            id: Some(id.clone()),
+            text,
+            ..SendMessage::default()
+        };
         with_timeout(async { while self.call(&request).await.is_none() {} }).await;
         id
     }
@@ -165,7 +170,7 @@ impl Session<'_> {
         self.call(&ContinueTurn { conversation_id: id.clone(), id: turn.clone() }).await.unwrap();
         self.wait_for_end(&id, &turn).await;
         self.read_everything(&id).await;
-        let first_message = SendMessage { conversation_id: None, id: None, text: self.fixture.text("a first message") };
+        let first_message = SendMessage { text: self.fixture.text("a first message"), ..SendMessage::default() };
         self.call(&first_message).await.unwrap();
 
         let deleted = self.create_conversation(None).await;
@@ -188,8 +193,12 @@ impl Session<'_> {
     /// Makes requests that the server refuses because of their state or their input.
     pub async fn make_refused_requests(&self) {
         let text = |name: &str| self.fixture.text(name);
-        let message =
-            |id: &str, text: String| SendMessage { conversation_id: Some(id.into()), id: Some(new_id()), text };
+        let message = |id: &str, text: String| SendMessage {
+            conversation_id: Some(id.into()),
+            id: Some(new_id()),
+            text,
+            ..SendMessage::default()
+        };
         let id = self.create_conversation(Some("deltas-2000-20")).await;
         let turn = self.send_until_accepted(&id, text("a cancelled question")).await;
         self.call(&message(&id, text("a message to a busy conversation"))).await;
@@ -233,7 +242,11 @@ pub async fn share_and_unshare(owner: Session<'_>, reader: Session<'_>, reader_i
     let id = owner.create_conversation(Some("echo")).await;
     let turn = owner.send_until_accepted(&id, owner.fixture.text("a question")).await;
     owner.wait_for_end(&id, &turn).await;
-    let message = |name| SendMessage { conversation_id: Some(id.clone()), id: None, text: owner.fixture.text(name) };
+    let message = |name| SendMessage {
+        conversation_id: Some(id.clone()),
+        text: owner.fixture.text(name),
+        ..SendMessage::default()
+    };
     assert!(reader.call(&message("a message of an outsider")).await.is_none());
     let share = ShareConversation { conversation_id: id.clone(), user_id: reader_id.into(), access: Access::Read };
     owner.call(&share).await.unwrap();

@@ -78,33 +78,22 @@ const RETRYABLE_CODES: readonly ErrorCode[] = [
   'UNAVAILABLE',
 ];
 
-/** AppSync's own error types after which the same request may succeed. */
-const UNAVAILABLE_TYPES = [
-  'InternalFailure',
-  'InternalServerError',
-  'LimitExceededError',
-  'LimitExceededException',
-  'RequestTimeout',
-  'RequestTimeoutException',
-  'ServiceUnavailable',
-  'ServiceUnavailableException',
-  'ThrottlingException',
-  'TooManyRequests',
-  'TooManyRequestsException',
-];
+/** AppSync's own error types after which the same request may succeed: api/src/errors.rs lists them. */
+const UNAVAILABLE =
+  /^(Internal(Failure|ServerError)|LimitExceededE(rror|xception)|(RequestTimeout|ServiceUnavailable|TooManyRequests)(Exception)?|ThrottlingException)$/;
 
 /** AppSync's own error types that reject the credentials. */
-const UNAUTHORIZED_TYPES = ['UnauthorizedException', 'AccessDeniedException', 'NotAuthorizedException'];
+const UNAUTHORIZED = /^(AccessDenied|NotAuthorized|Unauthorized)Exception$/;
 
 /**
- * The error of a response whose `errors` are these and whose HTTP status is this. Of several errors the first one
- * counts that a repetition does not cure. In the realtime protocol errors have an `errorCode`, which is like an
- * HTTP status.
+ * The error of a response whose `errors` are these and whose HTTP status is this. Of several errors the first
+ * one counts that a repetition does not cure. In the realtime protocol errors have an `errorCode`, which is
+ * like an HTTP status.
  */
 export function errorOfResponse(errors: unknown, status?: number): ParlanceError {
   const parsed = toList(errors).map((entry) => errorOfEntry(entry, status));
   const final = parsed.find((error) => !error.retryable) ?? parsed[0];
-  return final ?? new ParlanceError(codeOfStatus(status) ?? 'OTHER', `The API answered ${describe(status)}.`);
+  return final ?? errorOfEntry({ message: status && `The API answered ${status}.` }, status);
 }
 
 /** AppSync sends a list of errors, and for some limits a single object. */
@@ -127,8 +116,8 @@ function errorOfEntry(entry: unknown, status: number | undefined): ParlanceError
 
 function codeOfType(name: string | undefined): ErrorCode | undefined {
   if (name === undefined) return undefined;
-  if (UNAVAILABLE_TYPES.includes(name)) return 'UNAVAILABLE';
-  if (UNAUTHORIZED_TYPES.includes(name)) return 'UNAUTHORIZED';
+  if (UNAVAILABLE.test(name)) return 'UNAVAILABLE';
+  if (UNAUTHORIZED.test(name)) return 'UNAUTHORIZED';
   return API_CODES.find((code) => code === name);
 }
 
@@ -139,10 +128,8 @@ function codeOfStatus(status: number | undefined): ErrorCode | undefined {
     : undefined;
 }
 
-function describe(status: number | undefined): string {
-  return status === undefined
-    ? 'with an error and no reason'
-    : `with the HTTP status ${status} and no reason`;
+export function closedError(): ParlanceError {
+  return new ParlanceError('CLOSED', 'The client is closed.');
 }
 
 export function isRecord(value: unknown): value is Record<string, unknown> {

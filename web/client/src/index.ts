@@ -1,3 +1,4 @@
+export { getAgentSettings, putAgent } from './administration.js';
 export { createClientOf } from './client.js';
 export type { Client, EventPageOptions, RequestOptions, UpdateObserver } from './client.js';
 export { createClient } from './createClient.js';
@@ -10,9 +11,8 @@ export type { ConversationOptions } from './store/conversation.js';
 export { createConversationList } from './store/list.js';
 export type { ConversationList, ConversationListSnapshot } from './store/list.js';
 export type * from './store/snapshot.js';
-export type { ClientToolCall, ClientTools } from './store/tools.js';
-export { amplifyTransport } from './transport/amplify.js';
-export type { AmplifyClient, AmplifyHub } from './transport/amplify.js';
+export { clientTools } from './store/tools.js';
+export type { ClientToolCall, ClientToolFunctions, ClientTools } from './store/tools.js';
 export type { Credentials, HttpHeaders, SignableRequest } from './transport/credentials.js';
 export type { ClientOptions } from './transport/httpTransport.js';
 export type { WebSocketConstructor, WebSocketLike } from './transport/realtime/realtime.js';

@@ -7,8 +7,6 @@ test.each([
   ['QuotaExceeded', 'QuotaExceeded', false],
   ['TryAgain', 'TryAgain', true],
   ['ExecutionTimeout', 'ExecutionTimeout', true],
-  ['ThrottlingException', 'UNAVAILABLE', true],
-  ['LimitExceededError', 'UNAVAILABLE', true],
   ['UnauthorizedException', 'UNAUTHORIZED', false],
   ['Unauthorized', 'Unauthorized', false],
   ['Lambda:Unhandled', 'OTHER', false],
@@ -16,6 +14,22 @@ test.each([
 ])('error type %s is the code %s', (errorType, code, retryable) => {
   const error = errorOfResponse([{ errorType, message: 'A reason.' }]);
   expect(error).toMatchObject({ code, retryable, message: 'A reason.', errorType });
+});
+
+test.each([
+  'InternalFailure',
+  'InternalServerError',
+  'LimitExceededError',
+  'LimitExceededException',
+  'RequestTimeout',
+  'RequestTimeoutException',
+  'ServiceUnavailable',
+  'ServiceUnavailableException',
+  'ThrottlingException',
+  'TooManyRequests',
+  'TooManyRequestsException',
+])('%s of AppSync is UNAVAILABLE', (errorType) => {
+  expect(errorOfResponse([{ errorType }])).toMatchObject({ code: 'UNAVAILABLE', retryable: true, errorType });
 });
 
 test.each([

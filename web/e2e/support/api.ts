@@ -87,7 +87,14 @@ export class Api {
       const turn = await this.getTurn(conversationId, turnId);
       return ['COMPLETED', 'CANCELLED', 'FAILED'].includes(turn.status) && turn;
     };
-    return until(`turn ${turnId} has ended`, ended, timeout);
+    // Not more often: each request takes the processor from the page.
+    return until(`turn ${turnId} has ended`, ended, timeout, 200);
+  }
+
+  async isAnswering(id: string): Promise<boolean> {
+    const document = 'query ($id: ID!) { getConversation(id: $id) { activeTurn { id } } }';
+    const read = await this.request<{ getConversation: { activeTurn: unknown } }>(document, { id });
+    return read.getConversation.activeTurn !== null;
   }
 
   /** The newest turn of a conversation whose messages a test did not send itself. */

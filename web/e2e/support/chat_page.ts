@@ -64,8 +64,11 @@ export class ChatPage {
     return this.conversations.getByRole('link', { name: title });
   }
 
+  /** Where the key is the only way to sign in, the page uses it at once. */
   async signInWithKey(): Promise<void> {
-    await this.button('Use the API key of this server').click();
+    const useKey = this.button('Use the API key of this server');
+    await useKey.or(this.composer).waitFor();
+    if (await useKey.isVisible()) await useKey.click();
     await this.composer.waitFor();
   }
 
@@ -73,14 +76,20 @@ export class ChatPage {
   async signInAs(user: string): Promise<void> {
     await this.button('Sign in as a user').click();
     await this.button(new RegExp(`^${user}\\b`)).click();
-    await this.composer.waitFor();
+    await this.waitForSignIn();
   }
 
   async signInWithOidc(name: string): Promise<void> {
     await this.button(/^Sign in with localhost/).click();
     await this.page.getByRole('textbox', { name: 'Name' }).fill(name);
     await this.button('Sign in').click();
-    await this.composer.waitFor();
+    await this.waitForSignIn();
+  }
+
+  /** The page is back from the issuer, and offers no sign-in. */
+  private async waitForSignIn(): Promise<void> {
+    await this.page.waitForURL((url) => url.pathname === '/' && url.search === '');
+    await this.page.getByRole('heading', { name: 'Sign in' }).waitFor({ state: 'hidden' });
   }
 
   async signOut(): Promise<void> {

@@ -7,6 +7,9 @@ export const root = resolve(import.meta.dirname, '../../..');
 /** The build of the page. */
 export const pageFolder = resolve(root, 'web/chat/dist');
 
+/** The build of the page as one file. */
+export const singleFile = resolve(root, 'web/single/dist/parlance.html');
+
 /** Where screenshots and texts of pages go whose test has failed. */
 export const failuresFolder = resolve(import.meta.dirname, '../failures');
 
@@ -29,6 +32,9 @@ export function requireTools(): void {
   requireExecutable(chromiumPath, 'CHROMIUM_PATH');
   if (!existsSync(resolve(pageFolder, 'index.html'))) {
     throw new Error('The page is not built. Run `npm run build` in web/.');
+  }
+  if (!existsSync(singleFile)) {
+    throw new Error('The page is not built as one file. Run `npm run build:single` in web/.');
   }
 }
 

@@ -14,13 +14,31 @@ async function answer({ conversationId, turnId, question }) {
     const requests = events.slice(start, start + BATCH).map((Item) => ({ PutRequest: { Item } }));
     await table('BatchWriteItem', { RequestItems: { [TABLE_NAME]: requests } });
   }
-  await update({ pk: partition, sk: { S: `TURN#${turnId}` } }, 'SET #status = :status', {
-    names: { '#status': 'status' },
-    values: { ':status': { S: 'COMPLETED' } },
+  await table('PutItem', { Item: await lastTurn(partition, turnId, count) });
+  await table('UpdateItem', {
+    Key: { pk: partition, sk: { S: 'META' } },
+    UpdateExpression: 'SET eventCount = :count REMOVE activeTurnId',
+    ExpressionAttributeValues: { ':count': { N: String(count) } },
   });
-  await update({ pk: partition, sk: { S: 'META' } }, 'SET eventCount = :count REMOVE activeTurnId', {
-    values: { ':count': { N: String(count) } },
+}
+
+/** The newest turn has ended; the first one stays as it is. */
+async function lastTurn(partition, firstTurnId, count) {
+  const { Item: first } = await table('GetItem', {
+    Key: { pk: partition, sk: { S: `TURN#${firstTurnId}` } },
   });
+  const position = (number) => ({ N: String(number) });
+  return {
+    ...first,
+    sk: { S: `TURN#turn-${count / 2}` },
+    id: { S: `turn-${count / 2}` },
+    status: { S: 'COMPLETED' },
+    attempt: { N: '1' },
+    questionPosition: position(count - 1),
+    answerPosition: position(count - 1),
+    runPosition: position(count - 1),
+    lastPosition: position(count),
+  };
 }
 
 /** Answers have even positions. */
@@ -52,11 +70,6 @@ function answerText(turn) {
 
 const sortKey = (position) => ({ S: `EVENT#${String(position).padStart(8, '0')}` });
 const content = (text) => ({ L: [{ M: { text: { S: text } } }] });
-
-function update(Key, UpdateExpression, { names, values }) {
-  const attributes = names ? { ExpressionAttributeNames: names } : {};
-  return table('UpdateItem', { Key, UpdateExpression, ExpressionAttributeValues: values, ...attributes });
-}
 
 /** The local server knows a caller by the access key alone, so the signature is none. */
 async function table(operation, input) {

@@ -18,9 +18,15 @@ export interface ServerOptions {
   handler?: string;
 }
 
+/** What the server says of itself, in endpoint.json. */
 interface Endpoint {
   url: string;
   apiKey: string;
+  /** With the parameter EventsApi. */
+  eventsUrl?: string;
+  eventsApiKey?: string;
+  /** With the parameter WebSocketApi. */
+  websocketUrl?: string;
 }
 
 /** A local server with a table of its own, at a free port. */
@@ -29,6 +35,7 @@ export class Server {
   readonly apiKey: string;
   /** The page's address. */
   readonly pageUrl: string;
+  readonly endpoint: Readonly<Endpoint>;
   readonly #process: ChildProcess;
   readonly #state: string;
 
@@ -36,6 +43,7 @@ export class Server {
     this.url = endpoint.url;
     this.apiKey = endpoint.apiKey;
     this.pageUrl = new URL('/', endpoint.url).href;
+    this.endpoint = endpoint;
     this.#process = process;
     this.#state = state;
   }
@@ -68,8 +76,8 @@ export class Server {
   }
 
   /**
-   * Ends the server. The second signal says not to wait for answers that are running; it is another one because
-   * two of the same may arrive as one.
+   * Ends the server. The second signal says not to wait for answers that are running; it is another one
+   * because two of the same may arrive as one.
    */
   async stop(): Promise<void> {
     const exited = new Promise((resolve) => this.#process.once('exit', resolve));
@@ -96,18 +104,18 @@ function commandLine(state: string, options: ServerOptions): string[] {
 
 /** Resolves when the server says that it is running; the rest of its output is dropped. */
 function announcement(process: ChildProcess): Promise<void> {
-  const said: string[] = [];
+  const lines: string[] = [];
   return new Promise((resolve, reject) => {
     for (const stream of [process.stdout, process.stderr]) {
       if (!stream) continue;
       createInterface({ input: stream }).on('line', (line) => {
-        if (said.length < 100) said.push(line);
+        if (lines.length < 100) lines.push(line);
         if (line.startsWith('Parlance is running')) resolve();
       });
     }
     process.once('error', reject);
     process.once('exit', (code) => {
-      reject(new Error(`The local server has ended with ${String(code)}:\n${said.join('\n')}`));
+      reject(new Error(`The local server has ended with ${String(code)}:\n${lines.join('\n')}`));
     });
   });
 }

@@ -15,6 +15,8 @@ export interface SuiteOptions extends ServerOptions {
 }
 
 export interface OpenOptions extends BrowserContextOptions {
+  /** The address of another page than the server's. */
+  address?: string;
   /** Before the page is opened. */
   prepare?: (context: BrowserContext) => Promise<void>;
 }
@@ -74,13 +76,13 @@ export class Suite {
   }
 
   /** A browser of its own, as another person or another device has it, at a route of the page. */
-  async open(route = '', { prepare, ...options }: OpenOptions = {}): Promise<ChatPage> {
+  async open(route = '', { address, prepare, ...options }: OpenOptions = {}): Promise<ChatPage> {
     const context = await this.browser.newContext({ locale: 'en-US', ...options });
     context.setDefaultTimeout(ACTION_TIMEOUT);
     const problems = await watch(context, new URL(this.server.url).origin);
     this.#contexts.push({ context, problems });
     await prepare?.(context);
-    return this.openTab(context, problems, route);
+    return this.openTab(context, problems, route, address);
   }
 
   /** Another tab of the same browser. */
@@ -102,9 +104,14 @@ export class Suite {
     return chat;
   }
 
-  private async openTab(context: BrowserContext, problems: Problems, route: string): Promise<ChatPage> {
+  private async openTab(
+    context: BrowserContext,
+    problems: Problems,
+    route: string,
+    address = this.server.pageUrl,
+  ): Promise<ChatPage> {
     const page = await context.newPage();
-    await page.goto(this.server.pageUrl + route);
+    await page.goto(address + route);
     return new ChatPage(page, problems);
   }
 

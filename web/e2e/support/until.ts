@@ -10,13 +10,14 @@ export async function until<Value>(
   what: string,
   check: () => Promise<Value | undefined | null | false> | Value | undefined | null | false,
   timeout = 15_000,
+  interval = INTERVAL_MILLISECONDS,
 ): Promise<Value> {
   const deadline = performance.now() + timeout;
   for (;;) {
     const value = await check();
     if (value !== undefined && value !== null && value !== false) return value;
     if (performance.now() > deadline) throw new Error(`Not within ${timeout} ms: ${what}`);
-    await delay(INTERVAL_MILLISECONDS);
+    await delay(interval);
   }
 }
 

@@ -12,14 +12,15 @@ interface Payload {
   text: string | (string | [string, number])[];
 }
 
-// The model answers with the message, so each payload is shown as a message, as a streamed answer and as a stored one.
+// The model answers with the message, so each payload is shown as a message, as a streamed answer and as a
+// stored one.
 const suite = createSuite({
   users: ['ada:administrators'],
   parameters: { ModelId: 'parlance.echo', MessagesPerMinute: '0' },
 });
 
 const PAYLOADS_PER_PAGE = 10;
-const LONGEST_TASK_MILLISECONDS = 500;
+const LONGEST_TASK_MILLISECONDS = 1_000;
 
 const file = resolve(import.meta.dirname, '../hostile.json');
 const payloads = JSON.parse(readFileSync(file, 'utf8')) as Payload[];
@@ -44,14 +45,14 @@ const pages = Array.from({ length: Math.ceil(payloads.length / PAYLOADS_PER_PAGE
 describe.concurrent.each(pages)('Hostile answers, page %i', (index) => {
   const here = payloads.slice(index * PAYLOADS_PER_PAGE, (index + 1) * PAYLOADS_PER_PAGE);
 
-  test('nothing runs, nothing is loaded, nothing leads away', { timeout: 120_000 }, async () => {
+  test('nothing runs, nothing is loaded, nothing leads away', { timeout: 240_000 }, async () => {
     const conversationId = await suite.api.createConversation();
     const chat = await suite.signInWithKey(`#/c/${conversationId}`);
     const address = chat.page.url();
     for (const [number, payload] of here.entries()) {
       const marker = `payload ${index}-${number}`;
-      await suite.api.ask(conversationId, `${textOf(payload)}\n\n${marker}`);
-      await chat.questions.filter({ hasText: marker }).waitFor();
+      await suite.api.sendMessage(conversationId, `${textOf(payload)}\n\n${marker}`);
+      await chat.questions.filter({ hasText: marker }).waitFor({ timeout: 60_000 });
       await chat.waitForEnd();
       await expectHarmless(chat, payload.name, address);
       await chat.composer.fill(marker);
@@ -63,14 +64,15 @@ describe.concurrent.each(pages)('Hostile answers, page %i', (index) => {
   });
 });
 
-test('No answer blocks the page', { timeout: 120_000 }, async () => {
+test('No answer blocks the page', { timeout: 240_000 }, async () => {
   const conversationId = await suite.api.createConversation();
   const chat = await suite.signInWithKey(`#/c/${conversationId}`);
   const large = payloads.filter(({ text }) => typeof text !== 'string');
   expect(large.length).toBeGreaterThan(5);
   for (const payload of large) {
     const { tasks } = await traceMainThread(suite.browser, chat.page, async () => {
-      await suite.api.ask(conversationId, textOf(payload));
+      await suite.api.sendMessage(conversationId, `${textOf(payload)}\n\n${payload.name}`);
+      await chat.questions.filter({ hasText: payload.name }).waitFor({ timeout: 60_000 });
       await chat.waitForEnd();
     });
     console.log(`${payload.name}: longest task ${(tasks[0] ?? 0).toFixed(0)} ms`);
@@ -94,7 +96,7 @@ describe('Hostile names', () => {
     await administrator.putAgent({
       id: 'hostile',
       name: hostile.slice(0, 60),
-      modelId: 'any',
+      modelId: 'parlance.any',
       tools: [tool],
     });
   });

@@ -23,8 +23,8 @@ async function tabTo(chat: ChatPage, name: RegExp): Promise<void> {
 test('A conversation needs no mouse', async () => {
   const chat = await suite.open();
   const { keyboard } = chat.page;
-  await chat.button(/Sign in/).waitFor();
-  await tabTo(chat, /Sign in/);
+  await chat.button('Sign in as a user').waitFor();
+  await tabTo(chat, /^Sign in as a user$/);
   await keyboard.press('Enter');
   await chat.button('ada').waitFor();
   await tabTo(chat, /^ada/);
@@ -41,7 +41,7 @@ test('A conversation needs no mouse', async () => {
   await keyboard.press('Escape');
   await chat.waitForText(/stopped/i);
 
-  await tabTo(chat, /Retry/);
+  await tabTo(chat, /^Retry$/);
   await keyboard.press('Enter');
   await chat.waitForEnd();
   await chat.waitForText(/0300/);
@@ -49,6 +49,7 @@ test('A conversation needs no mouse', async () => {
 
 test('The shortcuts are listed, and each of them works', async () => {
   const chat = await suite.signIn('ada');
+  await chat.composer.waitFor();
   const { keyboard } = chat.page;
   await keyboard.press('Control+/');
   const shortcuts = chat.dialog(/shortcuts/i);
@@ -63,6 +64,7 @@ test('The shortcuts are listed, and each of them works', async () => {
 
 test('The focus is seen wherever it is', async () => {
   const chat = await suite.signIn('ada');
+  await chat.composer.waitFor();
   for (let presses = 0; presses < 15; presses += 1) {
     await chat.page.keyboard.press('Tab');
     const isSeen = await chat.page.evaluate(() => {

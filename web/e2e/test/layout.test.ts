@@ -49,6 +49,7 @@ test('Light and dark follow the system', async () => {
   const brightness: number[] = [];
   for (const colorScheme of ['light', 'dark'] as const) {
     const chat = await suite.signIn('ada', '', { colorScheme });
+    await chat.composer.waitFor();
     const color = await chat.page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     const channels =
       color

@@ -11,7 +11,7 @@ const OFFLINE_MILLISECONDS = 20_000;
 
 beforeAll(async () => {
   const administrator = await suite.apiOf('ada');
-  await administrator.putAgent({ id: 'counter', modelId: 'parlance.deltas-300-20' });
+  await administrator.putAgent({ id: 'counter', modelId: 'parlance.deltas-500-20' });
   // Still answering when the connection is back.
   await administrator.putAgent({ id: 'long-counter', modelId: 'parlance.deltas-1500-20' });
 });
@@ -34,7 +34,7 @@ test('An answer goes on after a reload, without a gap', async () => {
   await chat.waitForText(/0050/);
   await chat.page.reload();
   await chat.waitForText(/0050/);
-  expect(await chat.answerText()).not.toContain('0300');
+  expect(await chat.answerText()).not.toContain('0500');
   await expectStoredText(chat);
 });
 
@@ -48,16 +48,16 @@ test('An answer goes on after 20 seconds without a network', { timeout: 120_000 
   suite.proxy?.cut();
   await chat.page.context().setOffline(true);
   await chat.connectionBanner.waitFor();
-  const shown = await chat.answerText();
+  const textBefore = await chat.answerText();
   // The time of the scenario, not a wait for something.
   await delay(OFFLINE_MILLISECONDS);
-  expect(await chat.answerText()).toBe(shown);
+  expect(await chat.answerText()).toBe(textBefore);
   suite.proxy?.restore();
   await chat.page.context().setOffline(false);
 
   await chat.connectionBanner.waitFor({ state: 'hidden', timeout: 30_000 });
-  await until('the text goes on', async () => (await chat.answerText()).length > shown.length);
-  expect(await chat.answerText()).toContain(shown.trim());
+  await until('the text goes on', async () => (await chat.answerText()).length > textBefore.length);
+  expect(await chat.answerText()).toContain(textBefore.trim());
   await expectStoredText(chat);
 });
 
@@ -93,7 +93,7 @@ test('Two tabs stay in step', async () => {
   await one.startConversation('counter');
   await one.ask('First');
   const other = await suite.openTabOf(one, `#/c/${await one.conversationId()}`);
-  await other.waitForText(/0300/);
+  await other.waitForText(/0500/);
 
   await one.send('Typed in one tab');
   await other.questions.filter({ hasText: 'Typed in one tab' }).waitFor();

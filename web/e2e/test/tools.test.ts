@@ -29,7 +29,7 @@ const tools = [
 
 beforeAll(async () => {
   const administrator = await suite.apiOf('ada');
-  await administrator.putAgent({ id: 'secretary', modelId: 'any', tools });
+  await administrator.putAgent({ id: 'secretary', modelId: 'parlance.any', tools });
   await administrator.createConversation({ id: 'notes', title: 'Untitled' });
 });
 

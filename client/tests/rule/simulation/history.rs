@@ -537,6 +537,7 @@ fn event(turn_id: &str, position: u32, kind: SenderKind, text: &str) -> Conversa
         usage: None,
         failure: None,
         superseded: None,
+        replaces_turn_id: None,
         answer_position: None,
         created_at: String::new(),
     }

@@ -135,6 +135,7 @@ fn question_input(question: &ConversationEvent) -> metadata::ConversationEventIn
         failure: None,
         model_id: None,
         agent_version: None,
+        replaces_turn_id: question.replaces_turn_id.clone(),
         created_at: Some(question.created_at.clone()),
     }
 }
@@ -160,6 +161,7 @@ fn agent_event_input(event: &AgentEvent) -> event::ConversationEventInput {
         failure,
         model_id: Some(agent.model_id.clone()),
         agent_version: Some(agent.version.into()),
+        replaces_turn_id: None,
         created_at: None,
     }
 }
@@ -176,6 +178,7 @@ fn stored_event_input(event: &StoredEvent) -> event::ConversationEventInput {
         failure: None,
         model_id: None,
         agent_version: None,
+        replaces_turn_id: None,
         created_at: None,
     }
 }
@@ -278,6 +281,7 @@ mod tests {
             usage: None,
             failure: None,
             superseded: None,
+            replaces_turn_id: None,
             answer_position: None,
             created_at: "2026-11-21T09:00:00.000Z".into(),
         };

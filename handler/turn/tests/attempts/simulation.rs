@@ -348,6 +348,7 @@ pub fn question() -> ConversationEvent {
         usage: None,
         failure: None,
         superseded: None,
+        replaces_turn_id: None,
         answer_position: None,
         created_at: "2026-11-21T09:00:00.000Z".into(),
     }

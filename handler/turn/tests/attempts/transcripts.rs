@@ -9,7 +9,7 @@ use proptest::{collection::vec, prelude::*};
 use turn::{
     model::{Role, ToolOutput, TranscriptBlock, TranscriptMessage},
     transcript::{
-        OlderEvents, TranscriptInput, build_transcript, calls_without_results, older_events_to_load,
+        OlderEvents, TranscriptInput, build_transcript, calls_without_results, current_events, older_events_to_load,
         without_tool_blocks,
     },
 };
@@ -40,6 +40,11 @@ fn roles_alternate_from_user_to_user_without_blank_texts() {
         ("u1:Hi a1-:Wrong a1-:more a1:Right", "u:Hi a:Right u:Why?"),
         ("u1:Hi a1:Begun a1-:Lost a1:Done", "u:Hi a:Begun|Done u:Why?"),
         ("u1:Hi a1-:Wrong a1:", "u:Hi|Why?"),
+        // A turn that another message has replaced is left out: its question alone is marked.
+        ("u1-:Hi a1:Hello u2:Ho a2:Ha", "u:Ho a:Ha u:Why?"),
+        ("u1:Hi a1:Hello u2-:H a2:One a2:Two u3-:Hi a3:Three u4:Ho a4:Ha", "u:Hi a:Hello u:Ho a:Ha u:Why?"),
+        ("u1-:Hi a1:?x t1:!x=1 a1:So.", "u:Why?"),
+        ("u1-:Hi", "u:Why?"),
     ] {
         assert_eq!(transcript_words(&input(history, 1000)), expected, "{history}");
     }
@@ -92,7 +97,7 @@ fn nonblank_text(words: &[String]) -> String {
 }
 
 fn any_event() -> impl Strategy<Value = String> {
-    prop_oneof!["u[1-4]:[a-z_|\"é]{0,12}", "a[1-4]-?:[a-z_|\"é]{0,12}"]
+    prop_oneof!["u[1-4]-?:[a-z_|\"é]{0,12}", "a[1-4]-?:[a-z_|\"é]{0,12}"]
 }
 
 fn kept_event() -> impl Strategy<Value = String> {
@@ -308,6 +313,23 @@ fn older_events_are_loaded_only_if_they_exist_and_would_fit() {
     assert_eq!(page("u1:Hi a1:Ho", 7, true, 108), expected(7, 51));
     assert_eq!(page("u1:Hi a1:Ho", 7, true, 4_000_000), expected(7, 1000));
     assert_eq!(page("u1:Hi a1:Ho", 1, true, 1000), None);
+    // Superseded events take no room, up to a bound. Whether an answer without its question is superseded is
+    // not known yet.
+    assert_eq!(page("u1-:12345 a1:12345", 7, true, 10), expected(7, 4));
+    assert_eq!(page("u1:12 a1-:12345678", 7, true, 8), expected(7, 4));
+    assert_eq!(page("u1-:12345 a1:123456", 7, true, 10), None);
+    assert_eq!(page("a1:12345 a1:123456", 7, true, 10), None);
+}
+
+#[test]
+fn current_events_are_those_that_nothing_has_replaced() {
+    let words = |history: &str| {
+        let history = events(history);
+        current_events(&history).map(|event| event.id.clone()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(words("a1:One u2-:Two a2:Three u3:Four a3-:Five a3:Six"), "a1:One u3:Four a3:Six");
+    assert_eq!(words("u1-:One a1:Two t1:Three"), "");
+    assert_eq!(words(""), "");
 }
 
 fn input(history: &str, context_bytes: usize) -> TranscriptInput {
@@ -402,6 +424,7 @@ fn event(word: &str, position: u32) -> ConversationEvent {
         usage: None,
         failure: None,
         superseded: Some(head.ends_with('-')),
+        replaces_turn_id: None,
         answer_position: None,
         created_at: "2026-11-21T09:00:00.000Z".into(),
     }

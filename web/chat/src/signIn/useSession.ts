@@ -33,22 +33,26 @@ type Known =
   | { phase: 'FAILED'; reason: string }
   | { phase: 'READY'; config: PageConfig; stored?: StoredSession | undefined; reason?: string | undefined };
 
-/** The page starts once: a code of an issuer in its address is used once, however often React runs an effect. */
-let started: Promise<Known> | undefined;
+/** Where the page has its configuration from. */
+export type LoadConfig = () => Promise<PageConfig>;
 
-export function useSession(): SessionState {
+/** The page starts once: a code of an issuer in its address is used once, however often React runs an effect. */
+const started = new WeakMap<LoadConfig, Promise<Known>>();
+
+export function useSession(load: LoadConfig = loadConfig): SessionState {
   const [known, setKnown] = useState<Known>({ phase: 'LOADING' });
 
   useEffect(() => {
     let isCurrent = true;
-    started ??= start();
-    void started.then((next) => {
+    const starting = started.get(load) ?? start(load);
+    started.set(load, starting);
+    void starting.then((next) => {
       if (isCurrent) setKnown(next);
     });
     return () => {
       isCurrent = false;
     };
-  }, []);
+  }, [load]);
 
   const config = known.phase === 'READY' ? known.config : undefined;
   const stored = known.phase === 'READY' ? known.stored : undefined;
@@ -107,10 +111,10 @@ function isSameCaller(known: Known, other: StoredSession | undefined): boolean {
   return own?.mode !== 'API_KEY' || other?.mode !== 'API_KEY' || own.apiKey === other.apiKey;
 }
 
-async function start(): Promise<Known> {
+async function start(load: LoadConfig): Promise<Known> {
   let config: PageConfig;
   try {
-    config = await loadConfig();
+    config = await load();
   } catch (error) {
     return { phase: 'FAILED', reason: sentence(error) };
   }

@@ -19,7 +19,7 @@ import {
   withLaterEvents,
   type State,
 } from './state.js';
-import { ClientToolRunner, type ClientTools } from './tools.js';
+import type { ClientToolRunner, ClientTools } from './tools.js';
 import {
   range,
   withEvents,
@@ -39,13 +39,13 @@ export interface ConversationOptions {
   readonly agentId?: string;
   /** How many events a page has: 1 to 100, 50 by default. */
   readonly pageSize?: number;
-  /** The tools of agents that this page runs. */
+  /** The tools of agents that this page runs: `clientTools` makes them. */
   readonly tools?: ClientTools;
 }
 
 /**
- * The store of a conversation, or of a new one. It follows the conversation while it has a listener; when it gets
- * one again, it goes on without a gap. It keeps at most 10,000 events.
+ * The store of a conversation, or of a new one. It follows the conversation while it has a listener; when it
+ * gets one again, it goes on without a gap. It keeps at most 10,000 events.
  */
 export function createConversation(client: Client, options: ConversationOptions = {}): ConversationStore {
   return new Conversation(client, options);
@@ -73,9 +73,7 @@ class Conversation implements ConversationStore {
   constructor(client: Client, options: ConversationOptions) {
     this.#client = client;
     this.#options = options;
-    if (options.tools) {
-      this.#tools = new ClientToolRunner(client, options.tools, (id, answer) => this.#answer(id, answer));
-    }
+    this.#tools = options.tools?.(client, (id, answer) => this.#answer(id, answer));
     if (options.id === undefined) return;
     this.#state = { ...NEW, id: options.id, phase: 'LOADING' };
     this.#follow(options.id);

@@ -8,14 +8,26 @@ import { pendingOf } from './state.js';
 import type { TurnRecord } from './turns.js';
 
 /**
- * What a page does when the agent calls its client tools, by their names. A function returns the result, a JSON
- * value of at most 48 KB, or throws an error whose message the model gets. Calls of other names wait for another
- * page or for a person.
- *
- * A call is run where the user who asked is this client's user. Tabs of a browser agree on one of them by Web
- * Locks, where these are there; other devices of the user may run the same call, and the first result is taken.
+ * What a page does when the agent calls its client tools, by their names. A function returns the result, a
+ * JSON value of at most 48 KB, or throws an error whose message the model gets. Calls of other names wait for
+ * another page or for a person.
  */
-export type ClientTools = Readonly<Record<string, (input: unknown, call: ClientToolCall) => unknown>>;
+export type ClientToolFunctions = Readonly<Record<string, (input: unknown, call: ClientToolCall) => unknown>>;
+
+/** The client tools of a page, made by `clientTools`. */
+export type ClientTools = (
+  client: Client,
+  answer: (turnId: string, answer: ToolCallAnswer) => Promise<void>,
+) => ClientToolRunner;
+
+/**
+ * The option `tools` of `createConversation`; a page without client tools does not ship their code. A call is
+ * run where the user who asked is this client's user. Tabs of a browser agree on one of them by Web Locks,
+ * where these are there; other devices of the user may run the same call, and the first result is taken.
+ */
+export function clientTools(functions: ClientToolFunctions): ClientTools {
+  return (client, answer) => new ClientToolRunner(client, functions, answer);
+}
 
 export interface ClientToolCall {
   readonly conversationId: string;
@@ -31,14 +43,14 @@ const NO_BATCHES = 999_999;
 
 export class ClientToolRunner {
   readonly #client: Client;
-  readonly #tools: ClientTools;
+  readonly #tools: ClientToolFunctions;
   readonly #answer: (turnId: string, answer: ToolCallAnswer) => Promise<void>;
   readonly #running = new Map<string, AbortController>();
   #callerId: Promise<string> | undefined;
 
   constructor(
     client: Client,
-    tools: ClientTools,
+    tools: ClientToolFunctions,
     answer: (turnId: string, answer: ToolCallAnswer) => Promise<void>,
   ) {
     this.#client = client;

@@ -1,6 +1,6 @@
 /**
- * What is known of a conversation's turns: from stored events, from the rule, and from messages that are being
- * sent. Functions return a new map; a turn keeps its identity while it stays the same.
+ * What is known of a conversation's turns: from stored events, from the rule, and from messages that are
+ * being sent. Functions return a new map; a turn keeps its identity while it stays the same.
  */
 import type { ConversationEvent, TurnStatus } from '../generated/schema.js';
 import { impliedStatus, isEnd } from '../reassembly/events.js';
@@ -74,12 +74,12 @@ export function withoutTurn(turns: Turns, id: string): Turns {
 }
 
 /**
- * Those that are shown, in the order of the conversation. Messages without an event come last, in the order in
- * which they were sent.
+ * Those that are shown, in the order of the conversation. Messages without an event come last, in the order
+ * in which they were sent.
  */
 export function shownTurns(turns: Turns): TurnRecord[] {
   const records = [...turns.values()];
-  const replaced = new Set(records.map(({ local }) => local?.replaces));
+  const replaced = new Set(records.map((turn) => questionOf(turn)?.replacesTurnId ?? turn.local?.replaces));
   return records
     .filter((turn) => !replaced.has(turn.id) && !questionOf(turn)?.superseded)
     .map((turn) => ({ turn, position: firstPosition(turn) ?? MAX_POSITION }))

@@ -3,10 +3,11 @@ import { ParlanceError } from '../errors.js';
 import type { Endpoint } from './endpoint.js';
 
 /**
- * `token` and `sign` are called for each request, each connection and each subscription, and may take 15 seconds.
- * `token` keeps a token until it is about to expire, and then gets another one. An error that they throw becomes
- * the cause of a `ParlanceError` with the code `CREDENTIALS`; a `ParlanceError` is passed on as it is, so that
- * one that is `retryable` says that no answer was to be had just now.
+ * `token` and `sign` are called for each request, each connection and each subscription, and may take 15
+ * seconds. `token` keeps a token until it is about to expire, and then gets another one. An error that they
+ * throw becomes the cause of a `ParlanceError`: with the code `NETWORK`, which is retryable, where it is a
+ * `TypeError`, as fetch throws where it reaches nothing, and otherwise with the code `CREDENTIALS`, which is
+ * not. A `ParlanceError` is passed on as it is.
  */
 export type Credentials =
   | { readonly mode: 'API_KEY'; readonly apiKey: string }
@@ -14,8 +15,8 @@ export type Credentials =
   | { readonly mode: 'IAM'; readonly sign: (request: SignableRequest) => Promise<HttpHeaders> };
 
 /**
- * A request to sign by Signature Version 4 for the service appsync. `sign` returns the headers to send: those of
- * the request, the date, the authorization and, with temporary credentials, the security token.
+ * A request to sign by Signature Version 4 for the service appsync. `sign` returns the headers to send: those
+ * of the request, the date, the authorization and, with temporary credentials, the security token.
  */
 export interface SignableRequest {
   readonly method: 'POST';
@@ -92,6 +93,11 @@ async function authorize(
 
 function credentialsError(error: unknown): ParlanceError {
   if (error instanceof ParlanceError) return error;
+  if (error instanceof TypeError) {
+    return new ParlanceError('NETWORK', `The credentials could not be reached: ${error.message}`, {
+      cause: error,
+    });
+  }
   const reason = error instanceof Error ? error.message : String(error);
   return new ParlanceError('CREDENTIALS', `There are no credentials for the request: ${reason}`, {
     cause: error,

@@ -1,6 +1,6 @@
 /**
- * A small model of the API, in memory: conversations, turns, numbered updates and their batches. Tests play the
- * handler by `FakeServer.answer`.
+ * A small model of the API, in memory: conversations, turns, numbered updates and their batches. Tests play
+ * the handler by `FakeServer.answer`.
  */
 import { ParlanceError, type ErrorCode } from '../../src/errors.js';
 import type {
@@ -156,6 +156,7 @@ export class FakeServer implements Transport {
       usage: null,
       failure: null,
       superseded: null,
+      replacesTurnId: null,
       createdAt: this.#now(),
       ...event,
     };
@@ -278,7 +279,7 @@ export class FakeServer implements Transport {
     return [...stored.turns.values()].find(({ turn }) => !isEnd(turn.status)) ?? null;
   }
 
-  #send({ conversationId, id, text }: SendMessageInput): Turn {
+  #send({ conversationId, id, text, replacesTurnId = null }: SendMessageInput): Turn {
     const stored = this.stored(String(conversationId));
     const known = stored.turns.get(String(id));
     if (known) {
@@ -292,12 +293,17 @@ export class FakeServer implements Transport {
       }
       this.answer(stored.conversation.id).end('', 'CANCELLED');
     }
+    for (const [index, event] of stored.events.entries()) {
+      const isReplaced = replacesTurnId !== null && event.turnId === replacesTurnId;
+      if (isReplaced) stored.events[index] = { ...event, superseded: true };
+    }
     const question = this.store(stored.conversation.id, {
       id: String(id),
       turnId: String(id),
       attempt: null,
       sender: { kind: 'USER', id: this.callerId, name: 'Ada' },
       content: [block({ text: text ?? '' })],
+      replacesTurnId,
     });
     const turn: Turn = {
       id: String(id),
@@ -335,8 +341,8 @@ export class FakeServer implements Transport {
         !event.superseded &&
         (event.position <= basePosition || event.attempt === turn.attempt),
     );
-    const asked = batches.filter((batch) => batch.attempt === attempt && batch.sequence > after);
-    return { ...turn, answer, batches: asked.slice(0, 500), hasMoreBatches: asked.length > 500 };
+    const requested = batches.filter((batch) => batch.attempt === attempt && batch.sequence > after);
+    return { ...turn, answer, batches: requested.slice(0, 500), hasMoreBatches: requested.length > 500 };
   }
 
   #cancel(conversationId: string, id: string): Turn {
@@ -481,7 +487,9 @@ export class Answering {
   /** Stores an event that does not end the answer. */
   event(kind: 'AGENT' | 'TOOL', content: ContentBlock[]): this {
     const event = this.#store(kind, content, {});
+    // A later attempt goes on from here.
     this.#stored.basePosition = event.position;
+    this.#stored.continues = true;
     this.update({}, event);
     return this;
   }

@@ -11,10 +11,10 @@ export class RealtimeServer {
   readonly sockets: WebSocket[] = [];
   /** What is answered to a frame. By default everything is acknowledged. */
   answer: (frame: Frame) => unknown = acknowledge;
-  private readonly server: WebSocketServer;
+  readonly #server: WebSocketServer;
 
   private constructor(server: WebSocketServer) {
-    this.server = server;
+    this.#server = server;
     server.on('connection', (socket, request) => {
       this.sockets.push(socket);
       this.protocols.push(
@@ -35,12 +35,12 @@ export class RealtimeServer {
   }
 
   get url(): string {
-    return `http://localhost:${(this.server.address() as AddressInfo).port}/graphql`;
+    return `http://localhost:${(this.#server.address() as AddressInfo).port}/graphql`;
   }
 
   /** The number of connections that are open. */
   get open(): number {
-    return this.server.clients.size;
+    return this.#server.clients.size;
   }
 
   /** The ids of the subscriptions that were started, in order. */
@@ -59,7 +59,7 @@ export class RealtimeServer {
   async close(): Promise<void> {
     for (const socket of this.sockets) socket.terminate();
     await new Promise((resolve) => {
-      this.server.close(resolve);
+      this.#server.close(resolve);
     });
   }
 }

@@ -77,6 +77,16 @@ test('what a provider throws is the cause of an error', async () => {
   });
 });
 
+test('a provider that reaches nothing may be asked again', async () => {
+  const cause = new TypeError('Failed to fetch');
+  const credentials: Credentials = { mode: 'OIDC', token: () => Promise.reject(cause) };
+  await expect(httpHeaders(credentials, endpoint, '{}')).rejects.toMatchObject({
+    code: 'NETWORK',
+    retryable: true,
+    cause,
+  });
+});
+
 test('an error that a provider chose is passed on', async () => {
   const error = new ParlanceError('NETWORK', 'The issuer could not be reached.');
   const credentials: Credentials = { mode: 'OIDC', token: () => Promise.reject(error) };

@@ -137,6 +137,7 @@ fn event(position: u32, kind: SenderKind, content: Vec<ContentBlock>) -> Convers
         usage: None,
         failure: None,
         superseded: None,
+        replaces_turn_id: None,
         answer_position: None,
         created_at: "2026-11-26T12:00:00Z".into(),
     }

@@ -29,9 +29,6 @@ export interface RealtimeOptions {
   readonly now: () => number;
 }
 
-/** The longest timer, in ms. The state machine is asked again then. */
-const LONGEST_TIMER = 3_600_000;
-
 interface Owner {
   readonly observer: SubscriptionObserver;
   toldState: ConnectionState | undefined;
@@ -39,147 +36,146 @@ interface Owner {
 
 /** One connection for all subscriptions, opened with the first and closed five seconds after the last. */
 export class Realtime {
-  private readonly options: RealtimeOptions;
-  private readonly connection = new Connection();
-  private readonly now: () => number;
-  private readonly owners = new Map<string, Owner>();
-  private lastId = 0;
-  private socket: WebSocketLike | undefined;
-  private timer: ReturnType<typeof setTimeout> | undefined;
-  private endWatch: (() => void) | undefined;
-  private isPerforming = false;
+  readonly #options: RealtimeOptions;
+  readonly #connection = new Connection();
+  readonly #owners = new Map<string, Owner>();
+  #lastId = 0;
+  #socket: WebSocketLike | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #endWatch: (() => void) | undefined;
+  #isPerforming = false;
 
   constructor(options: RealtimeOptions) {
-    this.options = options;
-    this.now = steady(options.now);
+    this.#options = options;
   }
 
   subscribe(document: string, variables: Variables, observer: SubscriptionObserver): Subscription {
-    const id = String(++this.lastId);
-    this.owners.set(id, { observer, toldState: undefined });
-    this.connection.subscribe(id, JSON.stringify({ query: document, variables }), this.now());
+    const id = String(++this.#lastId);
+    this.#owners.set(id, { observer, toldState: undefined });
+    this.#connection.subscribe(id, JSON.stringify({ query: document, variables }), this.#options.now());
     // The caller has its subscription before its observer is called.
     queueMicrotask(() => {
-      this.watch();
-      this.perform();
+      this.#watch();
+      this.#perform();
     });
     return {
       unsubscribe: () => {
-        this.owners.delete(id);
-        this.connection.unsubscribe(id, this.now());
-        this.perform();
+        this.#owners.delete(id);
+        this.#input((connection, now) => {
+          connection.unsubscribe(id, now);
+        });
       },
     };
   }
 
   close(): void {
-    this.owners.clear();
-    this.connection.close();
-    this.perform();
+    this.#owners.clear();
+    this.#connection.close();
+    this.#perform();
   }
 
   /** Performs all effects, also those of what observers do meanwhile. */
-  private perform(): void {
-    if (this.isPerforming) return;
-    this.isPerforming = true;
+  #perform(): void {
+    if (this.#isPerforming) return;
+    this.#isPerforming = true;
     do {
       let effect: Effect | undefined;
-      while ((effect = this.connection.pollEffect()) !== undefined) this.performOne(effect);
-      this.tellStates();
-    } while (this.connection.hasEffects());
-    this.isPerforming = false;
-    if (this.owners.size === 0) this.unwatch();
-    this.setTimer();
+      while ((effect = this.#connection.pollEffect()) !== undefined) this.#performOne(effect);
+      this.#tellStates();
+    } while (this.#connection.hasEffects());
+    this.#isPerforming = false;
+    if (this.#owners.size === 0) this.#unwatch();
+    this.#setTimer();
   }
 
-  private performOne(effect: Effect): void {
+  #performOne(effect: Effect): void {
     switch (effect.type) {
       case 'OPEN':
-        void this.open(effect.socket);
+        void this.#open(effect.socket);
         return;
       case 'AUTHORIZE':
-        void this.authorize(effect.socket, effect.id, effect.operation);
+        void this.#authorize(effect.socket, effect.id, effect.operation);
         return;
       case 'SEND':
-        this.socket?.send(textOf(effect.frame));
+        this.#socket?.send(textOf(effect.frame));
         return;
       case 'CLOSE':
-        this.socket?.close();
-        this.socket = undefined;
+        this.#socket?.close();
+        this.#socket = undefined;
         return;
       case 'DELIVER':
-        this.tellStates();
-        this.deliver(effect.id, effect.signal);
+        this.#tellStates();
+        this.#deliver(effect.id, effect.signal);
         return;
     }
   }
 
-  private async open(socket: number): Promise<void> {
-    const { endpoint, credentials } = this.options;
+  async #open(socket: number): Promise<void> {
+    const { endpoint, credentials } = this.#options;
     try {
       const header = await connectionHeader(credentials, endpoint);
-      if (this.connection.isCurrent(socket)) {
-        this.connect(socket, `header-${base64Url(JSON.stringify(header))}`);
+      if (this.#connection.isCurrent(socket)) {
+        this.#connect(socket, `header-${base64Url(JSON.stringify(header))}`);
       }
     } catch (error) {
-      this.failed(socket, undefined, error);
+      this.#failed(socket, undefined, error);
     }
   }
 
-  private connect(number: number, header: string): void {
-    const { WebSocket, endpoint } = this.options;
+  #connect(number: number, header: string): void {
+    const { WebSocket, endpoint } = this.#options;
     if (WebSocket === undefined) {
       throw new Error('this environment has no WebSocket: pass one to createClient');
     }
     // AppSync reads the credentials from a sub-protocol, because browsers cannot set headers on a WebSocket.
     const socket = new WebSocket(endpoint.realtimeUrl, ['graphql-ws', header]);
-    this.socket = socket;
-    const lost = (): void => {
-      this.input((connection) => {
-        connection.onLost(number, this.options.random(), this.now());
+    this.#socket = socket;
+    const onLost = (): void => {
+      this.#input((connection, now, random) => {
+        connection.onLost(number, random, now);
       });
     };
     socket.addEventListener('open', () => {
-      this.input((connection) => {
-        connection.onOpened(number, this.now());
+      this.#input((connection, now) => {
+        connection.onOpened(number, now);
       });
     });
     socket.addEventListener('message', ({ data }) => {
-      this.input((connection) => {
-        connection.onFrame(number, parseFrame(data), this.options.random(), this.now());
+      this.#input((connection, now, random) => {
+        connection.onFrame(number, parseFrame(data), random, now);
       });
     });
-    socket.addEventListener('close', lost);
-    socket.addEventListener('error', lost);
+    socket.addEventListener('close', onLost);
+    socket.addEventListener('error', onLost);
   }
 
-  private async authorize(socket: number, id: string, operation: string): Promise<void> {
-    const { endpoint, credentials } = this.options;
+  async #authorize(socket: number, id: string, operation: string): Promise<void> {
+    const { endpoint, credentials } = this.#options;
     try {
       const header = await subscriptionHeader(credentials, endpoint, operation);
-      this.input((connection) => {
-        connection.onAuthorized(socket, id, header, this.now());
+      this.#input((connection, now) => {
+        connection.onAuthorized(socket, id, header, now);
       });
     } catch (error) {
-      this.failed(socket, id, error);
+      this.#failed(socket, id, error);
     }
   }
 
-  private failed(socket: number, id: string | undefined, cause: unknown): void {
+  #failed(socket: number, id: string | undefined, cause: unknown): void {
     const error = cause instanceof ParlanceError ? cause : cannotOpen(cause);
-    this.input((connection) => {
-      connection.onCredentialsFailed(socket, id, error, this.options.random(), this.now());
+    this.#input((connection, now, random) => {
+      connection.onCredentialsFailed(socket, id, error, random, now);
     });
   }
 
-  private input(tell: (connection: Connection) => void): void {
-    tell(this.connection);
-    this.perform();
+  #input(tell: (connection: Connection, now: number, random: number) => void): void {
+    tell(this.#connection, this.#options.now(), this.#options.random());
+    this.#perform();
   }
 
-  private tellStates(): void {
-    const { state } = this.connection;
-    for (const owner of [...this.owners.values()]) {
+  #tellStates(): void {
+    const { state } = this.#connection;
+    for (const owner of [...this.#owners.values()]) {
       if (owner.toldState === state) continue;
       owner.toldState = state;
       call(() => {
@@ -188,59 +184,53 @@ export class Realtime {
     }
   }
 
-  private deliver(id: string, signal: Signal): void {
-    const observer = this.owners.get(id)?.observer;
+  #deliver(id: string, signal: Signal): void {
+    const observer = this.#owners.get(id)?.observer;
     if (observer === undefined) return;
-    switch (signal.type) {
-      case 'SUBSCRIBED':
-        call(() => {
+    if (signal.type === 'REFUSED') this.#owners.delete(id);
+    call(() => {
+      switch (signal.type) {
+        case 'SUBSCRIBED':
           observer.onSubscribed();
-        });
-        return;
-      case 'DATA':
-        call(() => {
+          break;
+        case 'DATA':
           observer.onData(signal.data);
-        });
-        return;
-      case 'REFUSED':
-        this.owners.delete(id);
-        call(() => {
+          break;
+        case 'REFUSED':
           observer.onError(signal.error);
-        });
-        return;
-    }
+      }
+    });
   }
 
-  private watch(): void {
-    this.endWatch ??= watchNetwork({
+  #watch(): void {
+    this.#endWatch ??= watchNetwork({
       onNetwork: (isOnline) => {
-        this.input((connection) => {
-          connection.onNetwork(isOnline, this.options.random(), this.now());
+        this.#input((connection, now, random) => {
+          connection.onNetwork(isOnline, random, now);
         });
       },
       onShown: () => {
-        this.input((connection) => {
-          connection.onShown(this.options.random(), this.now());
+        this.#input((connection, now, random) => {
+          connection.onShown(random, now);
         });
       },
     });
   }
 
-  private unwatch(): void {
-    this.endWatch?.();
-    this.endWatch = undefined;
+  #unwatch(): void {
+    this.#endWatch?.();
+    this.#endWatch = undefined;
   }
 
-  private setTimer(): void {
-    clearTimeout(this.timer);
-    const at = this.connection.wakeAt();
+  #setTimer(): void {
+    clearTimeout(this.#timer);
+    const at = this.#connection.wakeAt();
     if (at === undefined) return;
-    const delay = Math.min(Math.max(at - this.now(), 0), LONGEST_TIMER);
-    this.timer = setTimeout(() => {
-      this.input((connection) => {
-        connection.advance(this.options.random(), this.now());
+    this.#timer = setTimeout(() => {
+      this.#input((connection, now, random) => {
+        connection.advance(random, now);
       });
-    }, delay);
+    }, at - this.#options.now());
   }
 }
 
@@ -261,18 +251,6 @@ function cannotOpen(cause: unknown): ParlanceError {
     retryable: false,
     cause,
   });
-}
-
-/** A clock that never goes back, also where somebody sets the system's clock. */
-function steady(now: () => number): () => number {
-  let last = now();
-  let offset = 0;
-  return () => {
-    const time = now();
-    if (time < last) offset += last - time;
-    last = time;
-    return time + offset;
-  };
 }
 
 function base64Url(text: string): string {
