@@ -31,14 +31,14 @@ pub fn add_security_headers(headers: &mut HeaderMap, policy: &HeaderValue) {
 
 /// The Content-Security-Policy of the page.
 pub fn content_security_policy(config: &PageConfig) -> String {
+    let api = [&config.graphql_url, &config.realtime_url].into_iter().filter_map(|url| origin(url));
+    let issuers = config.sign_in.iter().filter_map(|mode| mode.issuer()).flat_map(issuer_sources);
     let mut connections = vec!["'self'".to_owned()];
-    for source in [&config.graphql_url, &config.realtime_url].into_iter().filter_map(|url| origin(url)) {
-        connections.push(source);
+    for source in api.chain(issuers) {
+        if !connections.contains(&source) {
+            connections.push(source);
+        }
     }
-    for issuer in config.sign_in.iter().filter_map(|mode| mode.issuer()) {
-        connections.extend(issuer_sources(issuer));
-    }
-    connections.dedup();
     format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data: https:; \
          connect-src {}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -111,5 +111,7 @@ mod tests {
              https://id.example.com:8443"
         );
         assert_eq!(connections(vec![pool, provider]), expected);
+        let local = SignInMode::UserPool { issuer: "http://localhost:4000/pool".into(), client_id: "local".into() };
+        assert_eq!(connections(vec![local]), api);
     }
 }

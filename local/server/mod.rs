@@ -224,8 +224,7 @@ impl Server {
         let recorded = |router| call_recorder.wrap_router(router);
         let database = open_database(&options, &stack, &faults)?;
         let table_url = listeners.serve_on_free_port(recorded(database.router(authenticator.clone()))).await?;
-        let expiry = database.clone();
-        listeners.spawn(async move { expiry.delete_expired_items_every(TTL_INTERVAL).await });
+        delete_expired_items(database.clone(), &mut listeners);
 
         let kms = Kms::open(&stack.encryption_keys, (!options.ephemeral).then_some(options.state.as_path()))?;
         let kms_url = listeners.serve_on_free_port(recorded(kms.router(authenticator.clone()))).await?;
@@ -259,10 +258,9 @@ impl Server {
         let sources = DataSources::new(database.clone(), lambda.clone()).with_kms(kms);
         let apis = api_router(stack.api, stack.events_api, &sources, &authenticator, &faults)?;
         let apis = apis.merge(websocket_api.as_ref().map(WebSocketApi::router).unwrap_or_default());
-        let router = with_publish_faults(apis, &options.fault_plan, &faults)
-            .merge(bedrock_router)
-            .merge(identity::router(&issuers))
-            .merge(chat_page.as_ref().map(ChatPage::router).unwrap_or_default());
+        let page = chat_page.as_ref().map(ChatPage::router).unwrap_or_default();
+        let apis = with_publish_faults(apis, &options.fault_plan, &faults);
+        let router = apis.merge(bedrock_router).merge(identity::router(&issuers)).merge(page);
         listeners.serve_with_tls(listener, recorded(router), tls_acceptor);
         lambda.resume_events();
 
@@ -389,6 +387,10 @@ fn open_database(options: &ServerOptions, stack: &Stack, faults: &FaultInjector)
     let database = if options.ephemeral { DynamoDb::open(None)? } else { DynamoDb::open(Some(&file))? };
     database.create_tables(&stack.tables)?;
     Ok(database.with_faults(faults, &stack.tables)?)
+}
+
+fn delete_expired_items(database: DynamoDb, listeners: &mut Listeners) {
+    listeners.spawn(async move { database.delete_expired_items_every(TTL_INTERVAL).await });
 }
 
 /// The GraphQL API, and the Events API, which has the same principals and modes of its own.

@@ -10,6 +10,9 @@ export default defineConfig(({ command }) => {
     plugins: [react()],
     resolve: { conditions: ['parlance-source', 'module', 'browser', 'development|production'] },
     build: {
+      // The local server builds into another folder, which becomes `dist` when it is complete.
+      outDir: process.env['PARLANCE_CHAT_DIST'] ?? 'dist',
+      emptyOutDir: true,
       target: ['chrome123', 'firefox128', 'safari17.5'],
       // The page's content security policy allows neither data: URLs nor inline scripts.
       assetsInlineLimit: 0,
