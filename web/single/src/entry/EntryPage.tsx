@@ -48,7 +48,9 @@ export function EntryPage({ settings }: { settings: Settings }) {
           </div>
         </div>
       </div>
-      <EntryComposer session={session} snapshot={snapshot} />
+      <div className="bottom">
+        <EntryComposer session={session} snapshot={snapshot} />
+      </div>
       <LiveRegion snapshot={snapshot} />
     </main>
   );
