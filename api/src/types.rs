@@ -26,8 +26,8 @@ pub struct ConversationEvent {
     pub stop_reason: Option<StopReason>,
     pub usage: Option<Usage>,
     pub failure: Option<Failure>,
-    /// True once the answer of a retry has replaced this one, or another message the whole turn. Then the user's
-    /// event has it in the table, and the others of its turn may lack it there.
+    /// True once the answer of a retry has replaced this one, or another message the whole turn. Then the
+    /// user's event has it in the table, and the others of its turn may lack it there.
     pub superseded: Option<bool>,
     /// In a user's event: the turn that the message has replaced.
     pub replaces_turn_id: Option<String>,

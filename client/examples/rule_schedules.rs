@@ -1,5 +1,5 @@
-//! Writes random schedules of the simulation, one JSON text a line in the format of tests/client-rule, so that
-//! another implementation of the rule can be run against them.
+//! Writes random schedules of the simulation, one JSON text a line in the format of tests/client-rule, so
+//! that another implementation of the rule can be run against them.
 //!
 //! `rule_schedules FIRST LAST` writes those of the seeds FIRST to LAST.
 use std::{

@@ -145,7 +145,8 @@ impl<I: AsyncBufRead + Unpin, O: Write> Session<I, O> {
         })
     }
 
-    /// Returns the id of the turn that will be answered; None if there is no turn to retry, continue or replace.
+    /// Returns the id of the turn that will be answered; None if there is no turn to retry, continue or
+    /// replace.
     async fn submit(&mut self, request: TurnRequest<'_>) -> Result<Option<String>, ChatError> {
         match request {
             TurnRequest::Send { text } => self.send_message(text, None).await.map(Some),

@@ -67,8 +67,8 @@ pub fn check(observations: &Observations) -> Vec<Violation> {
     checker.violations
 }
 
-/// The texts of superseded events, without those that another event has as well: short answers of one repeated
-/// word can be part of one another.
+/// The texts of superseded events, without those that another event has as well: short answers of one
+/// repeated word can be part of one another.
 pub fn superseded_texts(items: &[Value]) -> Vec<SupersededText> {
     let items = Items::classify(items);
     let (superseded, current): (Vec<&Value>, Vec<&Value>) =

@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-const shared = { environment: 'node', restoreMocks: true } as const;
+const shared = { environment: 'node', restoreMocks: true, expect: { poll: { timeout: 10_000 } } } as const;
 
 export default defineConfig({
   test: {

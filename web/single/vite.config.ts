@@ -7,8 +7,8 @@ import { viteSingleFile } from 'vite-plugin-singlefile';
 const LOCAL_SERVERS = ['localhost', '127.0.0.1'].flatMap((host) => [`http://${host}:*`, `ws://${host}:*`]);
 
 /**
- * A Content-Security-Policy for the inline script and style, by their hashes. Nothing else runs, and nothing of
- * an answer is loaded but an image that a person clicks on.
+ * A Content-Security-Policy for the inline script and style, by their hashes. Nothing else runs, and nothing
+ * of an answer is loaded but an image that a person clicks on.
  */
 function contentSecurityPolicy(): Plugin {
   return {

@@ -1,5 +1,5 @@
-//! The rule by which a client reassembles updates: shared cases, which hold for every implementation of it, and
-//! random schedules.
+//! The rule by which a client reassembles updates: shared cases, which hold for every implementation of it,
+//! and random schedules.
 mod case_json;
 mod cases;
 mod simulation;

@@ -180,8 +180,8 @@ pub struct OlderEvents {
 }
 
 /// The next page to load, or `None` if there are no older events or no room for them. The number of events is
-/// estimated from the average size of the events at hand. Superseded events take no room, so that those before
-/// them are loaded; at most `context_bytes` of them are read over.
+/// estimated from the average size of the events at hand. Superseded events take no room, so that those
+/// before them are loaded; at most `context_bytes` of them are read over.
 pub fn older_events_to_load(input: &TranscriptInput) -> Option<OlderEvents> {
     if !input.history_cut {
         return None;

@@ -145,7 +145,8 @@ impl Store {
     fn locked_writer(&self) -> Result<IndexWriter, TantivyError> {
         let end = Instant::now() + LOCK_WAIT;
         loop {
-            // One thread: the order of chunks, and with it the order of equal scores, is that of the documents.
+            // One thread: the order of chunks, and with it the order of equal scores, is that of the
+            // documents.
             match self.index.writer_with_num_threads(1, WRITER_BYTES) {
                 Err(TantivyError::LockFailure(..)) if Instant::now() < end => thread::sleep(LOCK_INTERVAL),
                 result => return result,

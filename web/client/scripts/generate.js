@@ -1,6 +1,6 @@
 /**
- * Writes src/generated/schema.ts: the types of what the documents select, of the inputs and of the enums, from
- * schema.graphql.
+ * Writes src/generated/schema.ts: the types of what the documents select, of the inputs and of the enums,
+ * from schema.graphql.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { codegen } from '@graphql-codegen/core';
@@ -12,12 +12,15 @@ const root = new URL('..', import.meta.url);
 const appSync = 'scalar AWSDateTime\nscalar AWSJSON\ndirective @aws_api_key on OBJECT | FIELD_DEFINITION\n';
 const schema = readFileSync(new URL('../../schema.graphql', root), 'utf8');
 
-const { module } = await runnerImport(new URL('src/graphql/documents.ts', root).pathname);
+const load = async (path) => (await runnerImport(new URL(path, root).pathname)).module;
+const { buildDocuments } = await load('src/graphql/documents.ts');
+const { buildAdministratorDocuments } = await load('src/graphql/administratorDocuments.ts');
 const fragments = new Map();
-const documents = module.buildDocuments((type, fields, name = type) => {
+const select = (type, fields, name = type) => {
   fragments.set(name, `fragment ${name} on ${type} { ${fields} }`);
   return `{ ...${name} }`;
-});
+};
+const documents = { ...buildDocuments(select), ...buildAdministratorDocuments(select) };
 const text = [...fragments.values(), ...Object.values(documents)].join('\n');
 
 const filename = new URL('src/generated/schema.ts', root).pathname;

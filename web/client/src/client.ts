@@ -2,7 +2,6 @@
 import type {
   Agent,
   AgentConnection,
-  AgentSettings,
   AnswerToolCallInput,
   Caller,
   CitedDocument,
@@ -17,7 +16,6 @@ import type {
   ListAgentsVariables,
   ListConversationsVariables,
   Participant,
-  PutAgentInput,
   SendMessageInput,
   ShareConversationInput,
   StartedTurn,
@@ -44,8 +42,8 @@ export type UpdateObserver = Omit<SubscriptionObserver, 'onData'> & {
 
 /**
  * The operations of schema.graphql, which describes them. Each rejects with a `ParlanceError`: with the code
- * `NotFound` where there is no such thing. None is repeated by itself: queries may be sent again after an error that
- * is `retryable`, and so may the same `sendMessage` and `createConversation` with an `id`.
+ * `NotFound` where there is no such thing. None is repeated by itself: queries may be sent again after an
+ * error that is `retryable`, and so may the same `sendMessage` and `createConversation` with an `id`.
  */
 export interface Client {
   readonly transport: Transport;
@@ -87,9 +85,6 @@ export interface Client {
   ): Promise<CitedDocument>;
   listAgents(page?: ListAgentsVariables, options?: RequestOptions): Promise<AgentConnection>;
   getAgent(id: string, options?: RequestOptions): Promise<Agent>;
-  /** An agent with the fields that only administrators may read. */
-  getAgentSettings(id: string, options?: RequestOptions): Promise<AgentSettings>;
-  putAgent(input: PutAgentInput, options?: RequestOptions): Promise<AgentSettings>;
   /** Follows the updates of a conversation, across connections. An update that is no valid one is left out. */
   followUpdates(conversationId: string, observer: UpdateObserver): Subscription;
   /** Ends all subscriptions. Later requests fail with the error code `CLOSED`. */
@@ -98,22 +93,8 @@ export interface Client {
 
 /** A client that sends its requests with any transport. */
 export function createClientOf(transport: Transport): Client {
-  async function call<Answer>(
-    document: string,
-    variables: Variables,
-    options?: RequestOptions,
-  ): Promise<Answer | null | undefined> {
-    const data = await transport.request<Record<string, Answer | null>>(document, variables, options?.signal);
-    // Each document has one root field.
-    return Object.values(data)[0];
-  }
-  async function get<Answer>(document: string, variables: Variables, options?: RequestOptions) {
-    const answer = await call<Answer>(document, variables, options);
-    if (answer === null || answer === undefined) {
-      throw new ParlanceError('NotFound', 'There is no such thing.');
-    }
-    return answer;
-  }
+  const get = <Answer>(document: string, variables: Variables, options?: RequestOptions) =>
+    execute<Answer>(transport, document, variables, options);
   return {
     transport,
     getCaller: (options) => get(documents.getCaller, {}, options),
@@ -124,9 +105,8 @@ export function createClientOf(transport: Transport): Client {
     updateConversation: (input, options) => get(documents.updateConversation, { input }, options),
     deleteConversation: (id, options) => get(documents.deleteConversation, { id }, options),
     shareConversation: (input, options) => get(documents.shareConversation, { input }, options),
-    unshareConversation: async (conversationId, userId, options) =>
-      (await call<Participant>(documents.unshareConversation, { conversationId, userId }, options)) ??
-      undefined,
+    unshareConversation: (conversationId, userId, options) =>
+      executeNullable(transport, documents.unshareConversation, { conversationId, userId }, options),
     sendMessage: (input, options) => get(documents.sendMessage, { input }, options),
     cancelTurn: (conversationId, id, options) => get(documents.cancelTurn, { conversationId, id }, options),
     retryTurn: (conversationId, id, options) => get(documents.retryTurn, { conversationId, id }, options),
@@ -138,8 +118,6 @@ export function createClientOf(transport: Transport): Client {
       get(documents.getCitation, { conversationId, eventId, index }, options),
     listAgents: (page = {}, options) => get(documents.listAgents, page, options),
     getAgent: (id, options) => get(documents.getAgent, { id }, options),
-    getAgentSettings: (id, options) => get(documents.getAgentSettings, { id }, options),
-    putAgent: (input, options) => get(documents.putAgent, { input }, options),
     followUpdates: (conversationId, observer) =>
       transport.subscribe(
         documents.onConversationUpdate,
@@ -150,6 +128,28 @@ export function createClientOf(transport: Transport): Client {
       transport.close();
     },
   };
+}
+
+/** Sends a document with one root field, and returns the field's value. Where that is null, there is no such thing. */
+export async function execute<Answer>(
+  transport: Transport,
+  document: string,
+  variables: Variables,
+  options?: RequestOptions,
+): Promise<Answer> {
+  const answer = await executeNullable<Answer>(transport, document, variables, options);
+  if (answer === undefined) throw new ParlanceError('NotFound', 'There is no such thing.');
+  return answer;
+}
+
+async function executeNullable<Answer>(
+  transport: Transport,
+  document: string,
+  variables: Variables,
+  options?: RequestOptions,
+): Promise<Answer | undefined> {
+  const data = await transport.request<Record<string, Answer | null>>(document, variables, options?.signal);
+  return Object.values(data)[0] ?? undefined;
 }
 
 /** An update without its turn is no update of a conversation: the rule finds the gap. */

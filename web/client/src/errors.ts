@@ -86,14 +86,14 @@ const UNAVAILABLE =
 const UNAUTHORIZED = /^(AccessDenied|NotAuthorized|Unauthorized)Exception$/;
 
 /**
- * The error of a response whose `errors` are these and whose HTTP status is this. Of several errors the first one
- * counts that a repetition does not cure. In the realtime protocol errors have an `errorCode`, which is like an
- * HTTP status.
+ * The error of a response whose `errors` are these and whose HTTP status is this. Of several errors the first
+ * one counts that a repetition does not cure. In the realtime protocol errors have an `errorCode`, which is
+ * like an HTTP status.
  */
 export function errorOfResponse(errors: unknown, status?: number): ParlanceError {
   const parsed = toList(errors).map((entry) => errorOfEntry(entry, status));
   const final = parsed.find((error) => !error.retryable) ?? parsed[0];
-  return final ?? new ParlanceError(codeOfStatus(status) ?? 'OTHER', `The API answered ${describe(status)}.`);
+  return final ?? errorOfEntry({ message: status && `The API answered ${status}.` }, status);
 }
 
 /** AppSync sends a list of errors, and for some limits a single object. */
@@ -128,10 +128,8 @@ function codeOfStatus(status: number | undefined): ErrorCode | undefined {
     : undefined;
 }
 
-function describe(status: number | undefined): string {
-  return status === undefined
-    ? 'with an error and no reason'
-    : `with the HTTP status ${status} and no reason`;
+export function closedError(): ParlanceError {
+  return new ParlanceError('CLOSED', 'The client is closed.');
 }
 
 export function isRecord(value: unknown): value is Record<string, unknown> {

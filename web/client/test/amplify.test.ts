@@ -20,7 +20,7 @@ beforeEach(() => {
   vi.resetAllMocks();
   listeners = new Set();
   observers = [];
-  const hub = {
+  const amplifyHub = {
     listen(_channel: 'api', listener: HubListener) {
       listeners.add(listener);
       return () => {
@@ -28,7 +28,7 @@ beforeEach(() => {
       };
     },
   };
-  transport = amplifyTransport({ graphql, cancel }, hub);
+  transport = amplifyTransport({ graphql, cancel }, amplifyHub);
 });
 
 function tellHub(event: string, data: unknown): void {

@@ -1,5 +1,12 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import type { Client, ConversationUpdate, Credentials, UpdateObserver } from '../src/index.js';
+import {
+  getAgentSettings,
+  putAgent,
+  type Client,
+  type ConversationUpdate,
+  type Credentials,
+  type UpdateObserver,
+} from '../src/index.js';
 import { Recorder } from './support/recorder.js';
 import { LocalServer } from './support/server.js';
 import { until } from './support/until.js';
@@ -116,12 +123,12 @@ test('an administrator puts an agent and reads its settings, which others may no
   const input = { id: 'poet', modelId: 'parlance.unicode', systemPrompt: 'Answer in rhymes.' };
   const rename = 'mutation ($id: ID!) { updateConversation(input: {id: $id}) { title } }';
   const tools = [{ name: 'rename', description: 'Renames a conversation.', graphql: { document: rename } }];
-  const put = await administrator.putAgent({ ...input, tools });
+  const put = await putAgent(administrator, { ...input, tools });
   expect(put).toMatchObject({ ...input, tools: [{ name: 'rename', graphql: { document: rename } }] });
-  expect(await administrator.getAgentSettings('poet')).toEqual(put);
+  expect(await getAgentSettings(administrator, 'poet')).toEqual(put);
   const ada = await as('ada');
   expect((await ada.getAgent('poet')).tools[0]).toMatchObject({ name: 'rename', approval: 'ALWAYS' });
-  await expect(ada.getAgentSettings('poet')).rejects.toMatchObject({ code: 'Unauthorized' });
+  await expect(getAgentSettings(ada, 'poet')).rejects.toMatchObject({ code: 'Unauthorized' });
 });
 
 test('a conversation is shared, and followed until it is not', async () => {

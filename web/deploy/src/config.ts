@@ -23,8 +23,8 @@ export interface IssuerMethod {
 type ClientOptions = Pick<Options, 'userPoolClientId' | 'oidcClientId' | 'oidcScope'>;
 
 /**
- * Offers tokens before the API key. Throws where the stack accepts tokens for whose issuer no client is known:
- * a forgotten option would take a way to sign in from the page.
+ * Offers tokens before the API key. Throws where the stack accepts tokens for whose issuer no client is
+ * known: a forgotten option would take a way to sign in from the page.
  */
 export function pageConfig(stack: DeployedStack, options: ClientOptions): PageConfig {
   const signIn = [...userPoolMethod(stack, options), ...oidcMethod(stack, options)];

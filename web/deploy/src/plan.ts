@@ -81,7 +81,7 @@ export function planUploads({ files, config, stored, builds }: PlanInput): Plan 
   const own = [INDEX_KEY, CONFIG_KEY, BUILDS_KEY];
   const assets = files.filter((file) => isAsset(file.key));
   const others = files.filter((file) => !isAsset(file.key) && !own.includes(file.key));
-  const kept = nextBuilds(
+  const keptBuilds = nextBuilds(
     assets.map((file) => file.key),
     builds,
   );
@@ -98,9 +98,14 @@ export function planUploads({ files, config, stored, builds }: PlanInput): Plan 
     [json(CONFIG_KEY, config)],
     files.filter((file) => file.key === INDEX_KEY),
     // After a failure the next upload still knows the build that people have open.
-    [json(BUILDS_KEY, kept)],
+    [json(BUILDS_KEY, keptBuilds)],
   ];
-  const needed = new Set([...files.map((file) => file.key), ...own, ...kept.current, ...kept.previous]);
+  const needed = new Set([
+    ...files.map((file) => file.key),
+    ...own,
+    ...keptBuilds.current,
+    ...keptBuilds.previous,
+  ]);
   return {
     steps: steps.filter((step) => step.length > 0).map((step) => step.map(upload)),
     deletions: stored.map((object) => object.key).filter((key) => !needed.has(key)),

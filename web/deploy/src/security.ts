@@ -16,8 +16,8 @@ export function issuersOf(config: PageConfig): IssuerMethod[] {
 }
 
 /**
- * The sources of `connect-src`: the page's own host, the API, and each issuer's discovery document and tokens.
- * `discoveries` are in the order of `issuersOf`.
+ * The sources of `connect-src`: the page's own host, the API, and each issuer's discovery document and
+ * tokens. `discoveries` are in the order of `issuersOf`.
  */
 export function connectSources(config: PageConfig, discoveries: readonly Discovery[]): string[] {
   const issuers = issuersOf(config).flatMap(({ issuer }, index) => [

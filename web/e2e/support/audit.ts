@@ -1,8 +1,8 @@
 import type { Page } from 'playwright-core';
 
 /**
- * What no answer may contain, in words; empty where all is well. The answers' own text is data: this looks at the
- * elements that the page has made of it.
+ * What no answer may contain, in words; empty where all is well. The answers' own text is data: this looks at
+ * the elements that the page has made of it.
  */
 export async function auditAnswers(page: Page): Promise<string[]> {
   return page.evaluate(() => {

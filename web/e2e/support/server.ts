@@ -76,8 +76,8 @@ export class Server {
   }
 
   /**
-   * Ends the server. The second signal says not to wait for answers that are running; it is another one because
-   * two of the same may arrive as one.
+   * Ends the server. The second signal says not to wait for answers that are running; it is another one
+   * because two of the same may arrive as one.
    */
   async stop(): Promise<void> {
     const exited = new Promise((resolve) => this.#process.once('exit', resolve));
@@ -104,18 +104,18 @@ function commandLine(state: string, options: ServerOptions): string[] {
 
 /** Resolves when the server says that it is running; the rest of its output is dropped. */
 function announcement(process: ChildProcess): Promise<void> {
-  const said: string[] = [];
+  const lines: string[] = [];
   return new Promise((resolve, reject) => {
     for (const stream of [process.stdout, process.stderr]) {
       if (!stream) continue;
       createInterface({ input: stream }).on('line', (line) => {
-        if (said.length < 100) said.push(line);
+        if (lines.length < 100) lines.push(line);
         if (line.startsWith('Parlance is running')) resolve();
       });
     }
     process.once('error', reject);
     process.once('exit', (code) => {
-      reject(new Error(`The local server has ended with ${String(code)}:\n${said.join('\n')}`));
+      reject(new Error(`The local server has ended with ${String(code)}:\n${lines.join('\n')}`));
     });
   });
 }

@@ -14,8 +14,8 @@ interface TraceEvent {
 /** What the page's main thread did, in milliseconds. */
 export interface MainThread {
   /**
-   * The tasks over 10 ms by the time of the processor, longest first. It does not grow when other programs take
-   * the processor away, as the time of the clock does.
+   * The tasks over 10 ms by the time of the processor, longest first. It does not grow when other programs
+   * take the processor away, as the time of the clock does.
    */
   tasks: number[];
   /** The same tasks by the clock. */

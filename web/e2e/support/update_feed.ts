@@ -16,8 +16,8 @@ interface Update {
 }
 
 /**
- * Plays an answer to the page faster than the local server publishes one. The conversation and its turn are those
- * of the server, whose model is silent: only the updates with the answer come from here.
+ * Plays an answer to the page faster than the local server publishes one. The conversation and its turn are
+ * those of the server, whose model is silent: only the updates with the answer come from here.
  */
 export class UpdateFeed {
   #socket: WebSocketRoute | undefined;

@@ -12,7 +12,8 @@ interface Payload {
   text: string | (string | [string, number])[];
 }
 
-// The model answers with the message, so each payload is shown as a message, as a streamed answer and as a stored one.
+// The model answers with the message, so each payload is shown as a message, as a streamed answer and as a
+// stored one.
 const suite = createSuite({
   users: ['ada:administrators'],
   parameters: { ModelId: 'parlance.echo', MessagesPerMinute: '0' },

@@ -48,16 +48,16 @@ test('An answer goes on after 20 seconds without a network', { timeout: 120_000 
   suite.proxy?.cut();
   await chat.page.context().setOffline(true);
   await chat.connectionBanner.waitFor();
-  const shown = await chat.answerText();
+  const textBefore = await chat.answerText();
   // The time of the scenario, not a wait for something.
   await delay(OFFLINE_MILLISECONDS);
-  expect(await chat.answerText()).toBe(shown);
+  expect(await chat.answerText()).toBe(textBefore);
   suite.proxy?.restore();
   await chat.page.context().setOffline(false);
 
   await chat.connectionBanner.waitFor({ state: 'hidden', timeout: 30_000 });
-  await until('the text goes on', async () => (await chat.answerText()).length > shown.length);
-  expect(await chat.answerText()).toContain(shown.trim());
+  await until('the text goes on', async () => (await chat.answerText()).length > textBefore.length);
+  expect(await chat.answerText()).toContain(textBefore.trim());
   await expectStoredText(chat);
 });
 

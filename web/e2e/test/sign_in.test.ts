@@ -10,7 +10,7 @@ async function withoutKey(context: BrowserContext): Promise<void> {
   await context.route('**/config.json', async (route) => {
     const response = await route.fetch();
     const config = (await response.json()) as { signIn: { mode: string; apiKey?: string }[] };
-    for (const way of config.signIn) delete way.apiKey;
+    for (const method of config.signIn) delete method.apiKey;
     await route.fulfill({ response, json: config });
   });
 }

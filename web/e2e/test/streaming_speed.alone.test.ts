@@ -31,9 +31,9 @@ async function openWithFeed(): Promise<{ chat: ChatPage; feed: UpdateFeed }> {
 
 async function ask(chat: ChatPage, feed: UpdateFeed): Promise<void> {
   await chat.startConversation();
-  const begun = feed.begin();
+  const isFeeding = feed.begin();
   await chat.send('Write 20,000 words.');
-  await begun;
+  await isFeeding;
 }
 
 /** Sends the parts at an even pace, by the clock: a part that is late is followed by the next one at once. */

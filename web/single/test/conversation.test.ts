@@ -31,12 +31,12 @@ class Backend {
         event: userEvent(turnId, turn.question),
       };
     }
-    const word = this.words[sequence - 2];
-    if (word === undefined) {
+    const delta = this.words[sequence - 2];
+    if (delta === undefined) {
       turn.status = 'COMPLETED';
       return { type: 'answer', ...name, status: 'COMPLETED', message: this.words.join('') };
     }
-    return { type: 'delta', ...name, metadata: batch(word) };
+    return { type: 'delta', ...name, metadata: batch(delta) };
   }
 
   getTurn({ id, turnId, afterSequence }: Extract<OutgoingMessage, { action: 'history' }>): object {

@@ -313,8 +313,8 @@ fn older_events_are_loaded_only_if_they_exist_and_would_fit() {
     assert_eq!(page("u1:Hi a1:Ho", 7, true, 108), expected(7, 51));
     assert_eq!(page("u1:Hi a1:Ho", 7, true, 4_000_000), expected(7, 1000));
     assert_eq!(page("u1:Hi a1:Ho", 1, true, 1000), None);
-    // Superseded events take no room, up to a bound. Whether an answer without its question is superseded is not
-    // known yet.
+    // Superseded events take no room, up to a bound. Whether an answer without its question is superseded is
+    // not known yet.
     assert_eq!(page("u1-:12345 a1:12345", 7, true, 10), expected(7, 4));
     assert_eq!(page("u1:12 a1-:12345678", 7, true, 8), expected(7, 4));
     assert_eq!(page("u1-:12345 a1:123456", 7, true, 10), None);

@@ -1,5 +1,5 @@
 import { Plus } from 'lucide-react';
-import type { Agent, AgentSettings, Client } from 'parlance-client';
+import { getAgentSettings, type Agent, type AgentSettings, type Client } from 'parlance-client';
 import { useEffect, useState } from 'react';
 
 import { AgentEditor } from './AgentEditor.js';
@@ -108,7 +108,7 @@ function LoadedEditor(props: Omit<SelectedProps, 'selected'> & { readonly id: st
   const version = state.agents?.find((agent) => agent.id === id)?.version;
   useEffect(() => {
     const cancelled = new AbortController();
-    client.getAgentSettings(id, { signal: cancelled.signal }).then(setLoaded, (error: unknown) => {
+    getAgentSettings(client, id, { signal: cancelled.signal }).then(setLoaded, (error: unknown) => {
       if (!cancelled.signal.aborted) setLoaded(error instanceof Error ? error.message : String(error));
     });
     return () => {

@@ -1,4 +1,4 @@
-/** The form of an agent: its fields are texts, as they stand in inputs. */
+/** The form of an agent: its fields are texts, as inputs have them. */
 import type {
   AgentSettings,
   KnowledgeFailure,
@@ -240,8 +240,8 @@ function knowledgeInputOf(form: KnowledgeForm): KnowledgeInput {
 }
 
 /**
- * The agent has each tool of an MCP server as a tool of its own; putAgent takes the server. Tools of one server
- * with the same beginning of their names and the same approval are put as one.
+ * The agent has each tool of an MCP server as a tool of its own; putAgent takes the server. Tools of one
+ * server with the same beginning of their names and the same approval are put as one.
  */
 function joinServers(tools: readonly ToolSettings[]): Omit<ToolForm, 'key'>[] {
   const forms: Omit<ToolForm, 'key'>[] = [];

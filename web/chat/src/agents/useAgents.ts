@@ -1,4 +1,4 @@
-import type { Agent, AgentSettings, Client, PutAgentInput } from 'parlance-client';
+import { putAgent, type Agent, type AgentSettings, type Client, type PutAgentInput } from 'parlance-client';
 import { useCallback, useEffect, useState } from 'react';
 
 /** More agents are not listed. */
@@ -41,7 +41,7 @@ export function useAgents(client: Client): AgentsState {
   }, []);
   const put = useCallback(
     async (input: PutAgentInput) => {
-      const agent = await client.putAgent(input);
+      const agent = await putAgent(client, input);
       reload();
       return agent;
     },

@@ -118,7 +118,7 @@ function AnswerEnd({ message, canRetry, canContinue }: AnswerEndProps) {
             Retry
           </button>
         )}
-        {canContinue && (
+        {canContinue && parts.length > 0 && (
           <button
             type="button"
             className="action"

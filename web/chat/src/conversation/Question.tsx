@@ -35,18 +35,18 @@ export const Question = memo(function Question({ message, isOwn, isEditable }: Q
   return (
     <article className={isOwn ? 'question' : 'question of-other'} aria-label={`Message from ${author}`}>
       {!isOwn && <span className="author">{author}</span>}
-      <div className={delivery === 'SENDING' ? 'bubble sending' : 'bubble'} dir="auto">
-        {text}
+      <div className="bubble-line">
+        {isEditable && !failed && (
+          <button type="button" className="icon-button edit" aria-label="Edit" title="Edit" onClick={edit}>
+            <Pencil aria-hidden size={15} />
+          </button>
+        )}
+        <div className={delivery === 'SENDING' ? 'bubble sending' : 'bubble'} dir="auto">
+          {text}
+        </div>
       </div>
       {failed && <FailedMessage message={message} sentence={sentenceOf(failed)} edit={edit} />}
       {delivery === 'SENDING' && <span className="message-note">Sending…</span>}
-      {isEditable && !failed && (
-        <div className="actions">
-          <button type="button" className="action" aria-label="Edit" title="Edit" onClick={edit}>
-            <Pencil aria-hidden size={15} />
-          </button>
-        </div>
-      )}
     </article>
   );
 });

@@ -28,7 +28,7 @@ export function DeleteDialog({ id, title, onClose }: DeleteDialogProps) {
   return (
     <Dialog title="Delete conversation?" onClose={onClose} isAlert>
       <p>
-        <bdi>“{title}”</bdi> is deleted for everybody with whom it is shared. This cannot be undone.
+        <bdi>“{title}”</bdi> is deleted for everybody with whom it is shared. There is no way back.
       </p>
       {state.failure !== undefined && <p role="alert">{state.failure}</p>}
       <div className="dialog-buttons">

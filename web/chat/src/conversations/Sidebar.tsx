@@ -184,16 +184,14 @@ function AccountMenu({ openHelp }: { openHelp: () => void }) {
 /** Who is signed in, with the id by which others share conversations, and what is used of the quotas. */
 function AccountHeading() {
   const { caller, session } = useWorkspace();
-  if (!caller) return null;
+  if (!caller || session.mode === 'API_KEY') return null;
   const { id, name, tokensToday, tokensPerDay } = caller;
   return (
     <div className="account-heading">
       {name && <strong>{name}</strong>}
-      {session.mode !== 'API_KEY' && (
-        <span>
-          Your user id: <code>{id}</code>
-        </span>
-      )}
+      <span>
+        Your user id: <code>{id}</code>
+      </span>
       {typeof tokensToday === 'number' && (
         <span>
           {tokensToday.toLocaleString()}

@@ -167,13 +167,13 @@ function format(count: number): string {
   return count.toLocaleString();
 }
 
-/** The title of a conversation from its first message: at most 60 characters of the first line. */
+/** The title of a conversation from its first message: at most 60 characters of the first line, without markers. */
 export function titleOf(text: string): string {
-  const line = text.trim().split('\n', 1)[0]?.trim() ?? '';
+  const line = (text.trim().split('\n', 1)[0] ?? '').replace(/^(?:#{1,6}|[-*>]|\d+[.)])\s+/, '').trim();
   if (line.length <= LONGEST_TITLE) return line;
   const cut = line.slice(0, LONGEST_TITLE);
-  const word = cut.lastIndexOf(' ');
-  const end = word > LONGEST_TITLE / 2 ? word : LONGEST_TITLE - 1;
+  const lastBlank = cut.lastIndexOf(' ');
+  const end = lastBlank > LONGEST_TITLE / 2 ? lastBlank : LONGEST_TITLE - 1;
   // Half of a pair of surrogates is no text.
   return `${line.slice(0, end).replace(/[\ud800-\udbff]$/, '')}…`;
 }

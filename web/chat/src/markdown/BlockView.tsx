@@ -1,6 +1,6 @@
 /** A block of an answer. The text of a model becomes elements of this file and of no others, and never HTML. */
 import type { Token, Tokens } from 'marked';
-import { Component, Fragment, memo, useMemo, type ReactNode } from 'react';
+import { Fragment, memo, useMemo, type ReactNode } from 'react';
 import type { Block, MarkdownBlock } from './blocks.js';
 import { insertMarks, splitMarks, takeMarks, type CitationPlace } from './citationMarks.js';
 import { CodeView } from './CodeView.js';
@@ -42,11 +42,7 @@ export const BlockView = memo(function BlockView<Citation extends CitationPlace>
         </p>
       );
     case 'markdown':
-      return (
-        <PlainOnError text={block.source}>
-          <MarkdownView {...props} block={block} />
-        </PlainOnError>
-      );
+      return <MarkdownView {...props} block={block} />;
   }
 }) as <Citation extends CitationPlace>(props: BlockViewProps<Citation>) => ReactNode;
 
@@ -61,14 +57,26 @@ function MarkdownView<Citation extends CitationPlace>({
       start: Math.max(start, block.from) - block.from + block.prefixLength,
       end: end - block.from + block.prefixLength,
     }));
-    const tokens = lex(insertMarks(block.source, places), definitions);
+    const tokens = lexOrPlain(insertMarks(block.source, places), definitions);
     const renderMark = (index: number) => {
       const citation = citations[index];
       return citation && renderCitation(citation);
     };
-    return new TokenRenderer(renderMark, block.listStart).render(tokens);
+    return new TokenRenderer(renderMark, block.listStart).render(tokens, 0);
   }, [block, definitions, citations, renderCitation]);
   return block.continues ? <div className="continued">{content}</div> : content;
+}
+
+/** Deeper quotes, lists and emphasis are shown as they were written. */
+const DEEPEST = 24;
+
+/** A text with thousands of nested quotes is too deep for the lexer. */
+function lexOrPlain(source: string, definitions: LinkDefinitions): Token[] {
+  try {
+    return lex(source, definitions);
+  } catch {
+    return [{ type: 'text', raw: source, text: source }];
+  }
 }
 
 class TokenRenderer {
@@ -80,52 +88,53 @@ class TokenRenderer {
     this.#listStart = listStart;
   }
 
-  render(tokens: readonly Token[]): ReactNode {
-    return tokens.map((token, index) => <Fragment key={index}>{this.#token(token)}</Fragment>);
+  render(tokens: readonly Token[], depth: number): ReactNode {
+    if (depth > DEEPEST) return this.#text(tokens.map(({ raw }) => raw).join(''));
+    return tokens.map((token, index) => <Fragment key={index}>{this.#token(token, depth)}</Fragment>);
   }
 
   /** Kinds that are not known are shown as they were written. */
-  #token(token: Token): ReactNode {
+  #token(token: Token, depth: number): ReactNode {
     switch (token.type) {
       case 'space':
       case 'def':
         return null;
       case 'heading':
-        return this.#heading(token as Tokens.Heading);
+        return this.#heading(token as Tokens.Heading, depth);
       case 'paragraph':
-        return <p dir="auto">{this.#inline(token as Tokens.Paragraph)}</p>;
+        return <p dir="auto">{this.#inline(token as Tokens.Paragraph, depth)}</p>;
       case 'blockquote':
-        return <blockquote dir="auto">{this.#inline(token as Tokens.Blockquote)}</blockquote>;
+        return <blockquote dir="auto">{this.#inline(token as Tokens.Blockquote, depth)}</blockquote>;
       case 'list':
-        return this.#list(token as Tokens.List);
+        return this.#list(token as Tokens.List, depth);
       case 'code':
         return this.#code(token as Tokens.Code);
       case 'table':
-        return this.#table(token as Tokens.Table);
+        return this.#table(token as Tokens.Table, depth);
       case 'hr':
         return <hr />;
       case 'blockMath':
       case 'inlineMath':
         return this.#math(token as unknown as MathToken);
       default:
-        return this.#inlineToken(token);
+        return this.#inlineToken(token, depth);
     }
   }
 
-  #inlineToken(token: Token): ReactNode {
+  #inlineToken(token: Token, depth: number): ReactNode {
     switch (token.type) {
       case 'strong':
-        return <strong>{this.#inline(token as Tokens.Strong)}</strong>;
+        return <strong>{this.#inline(token as Tokens.Strong, depth)}</strong>;
       case 'em':
-        return <em>{this.#inline(token as Tokens.Em)}</em>;
+        return <em>{this.#inline(token as Tokens.Em, depth)}</em>;
       case 'del':
-        return <del>{this.#inline(token as Tokens.Del)}</del>;
+        return <del>{this.#inline(token as Tokens.Del, depth)}</del>;
       case 'br':
         return <br />;
       case 'codespan':
         return this.#withMarks((token as Tokens.Codespan).text, (text) => <code>{text}</code>);
       case 'link':
-        return this.#link(token as Tokens.Link);
+        return this.#link(token as Tokens.Link, depth);
       case 'image':
         return this.#image(token as Tokens.Image);
       case 'html':
@@ -134,7 +143,7 @@ class TokenRenderer {
         return <Checkbox isChecked={(token as Tokens.Checkbox).checked} />;
       case 'text': {
         const { tokens, text } = token as Tokens.Text;
-        return tokens ? this.render(tokens) : this.#text(decodeEntities(text));
+        return tokens ? this.render(tokens, depth + 1) : this.#text(decodeEntities(text));
       }
       case 'escape':
         return this.#text((token as Tokens.Escape).text);
@@ -143,8 +152,8 @@ class TokenRenderer {
     }
   }
 
-  #inline({ tokens }: { tokens: readonly Token[] }): ReactNode {
-    return this.render(tokens);
+  #inline({ tokens }: { tokens: readonly Token[] }, depth: number): ReactNode {
+    return this.render(tokens, depth + 1);
   }
 
   #text(text: string): ReactNode {
@@ -168,12 +177,12 @@ class TokenRenderer {
     );
   }
 
-  #heading(token: Tokens.Heading): ReactNode {
-    // The page and the conversation have the first two levels.
-    const Heading = `h${Math.min(token.depth + 2, 6)}` as 'h3';
+  #heading(token: Tokens.Heading, depth: number): ReactNode {
+    // The title of the conversation has the first level.
+    const Heading = `h${Math.min(token.depth + 1, 6)}` as 'h2';
     return (
       <Heading dir="auto" className={`heading-${token.depth}`}>
-        {this.#inline(token)}
+        {this.#inline(token, depth)}
       </Heading>
     );
   }
@@ -182,10 +191,10 @@ class TokenRenderer {
     return this.#withMarks(source, (code) => <CodeView code={code} language={lang} isOpen={false} />);
   }
 
-  #list({ ordered, start, items, loose }: Tokens.List): ReactNode {
+  #list({ ordered, start, items, loose }: Tokens.List, depth: number): ReactNode {
     const content = items.map((item, index) => (
       <li key={index} dir="auto" className={item.task ? 'task' : undefined}>
-        {this.render(item.tokens)}
+        {this.render(item.tokens, depth + 1)}
       </li>
     ));
     const className = loose ? 'loose' : undefined;
@@ -197,16 +206,16 @@ class TokenRenderer {
     );
   }
 
-  #table({ header, rows }: Tokens.Table): ReactNode {
+  #table({ header, rows }: Tokens.Table, depth: number): ReactNode {
     return (
       <div className="table-scroll" role="region" aria-label="Table" tabIndex={0}>
         <table>
           <thead>
-            <tr>{header.map((cell, index) => this.#cell(cell, index, 'th'))}</tr>
+            <tr>{header.map((cell, index) => this.#cell(cell, index, 'th', depth))}</tr>
           </thead>
           <tbody>
             {rows.map((row, index) => (
-              <tr key={index}>{row.map((cell, column) => this.#cell(cell, column, 'td'))}</tr>
+              <tr key={index}>{row.map((cell, column) => this.#cell(cell, column, 'td', depth))}</tr>
             ))}
           </tbody>
         </table>
@@ -214,18 +223,18 @@ class TokenRenderer {
     );
   }
 
-  #cell({ tokens, align }: Tokens.TableCell, index: number, Cell: 'th' | 'td'): ReactNode {
+  #cell({ tokens, align }: Tokens.TableCell, index: number, Cell: 'th' | 'td', depth: number): ReactNode {
     const className = align === null ? undefined : `align-${align}`;
     return (
       <Cell key={index} dir="auto" className={className} {...(Cell === 'th' ? { scope: 'col' } : {})}>
-        {this.render(tokens)}
+        {this.render(tokens, depth + 1)}
       </Cell>
     );
   }
 
-  #link({ href, title, tokens, text }: Tokens.Link): ReactNode {
+  #link({ href, title, tokens, text }: Tokens.Link, depth: number): ReactNode {
     const address = safeHref(takeMarks(decodeEntities(href)).text);
-    const inner = new TokenRenderer(() => null, undefined).render(tokens);
+    const inner = new TokenRenderer(() => null, undefined).render(tokens, depth + 1);
     return this.#withMarks(text, () =>
       address === undefined ? (
         inner
@@ -257,24 +266,4 @@ class TokenRenderer {
 function Checkbox({ isChecked }: { isChecked: boolean }) {
   const label = isChecked ? 'Done' : 'Not done';
   return <input type="checkbox" checked={isChecked} disabled aria-label={label} className="task-box" />;
-}
-
-/** Shows the text itself where its Markdown cannot be shown, as with thousands of nested quotes. */
-class PlainOnError extends Component<{ text: string; children: ReactNode }, { failed?: string }> {
-  override state: { failed?: string } = {};
-
-  static getDerivedStateFromError(): { failed: string } {
-    return { failed: '' };
-  }
-
-  override componentDidCatch(): void {
-    this.setState({ failed: this.props.text });
-  }
-
-  override render() {
-    const { text, children } = this.props;
-    const { failed } = this.state;
-    if (failed === undefined || (failed !== '' && failed !== text)) return children;
-    return <p className="plain-text">{text}</p>;
-  }
 }

@@ -113,8 +113,8 @@ class BlockReader {
   }
 
   /**
-   * Only the blocks of complete lines, but the last, are sure: a line that is not complete may change what the
-   * lines before it are, as the second line of a table does.
+   * Only the blocks of complete lines, but the last, are sure: a line that is not complete may change what
+   * the lines before it are, as the second line of a table does.
    */
   #readTo(end: number, mayResume: boolean): void {
     const { position, continuation } = this.#resume;

@@ -44,7 +44,7 @@ export function takeMarks(text: string): { text: string; marks: number[] } {
 /** Where a mark goes: in place of a marker; otherwise behind the last word, within a cell of a table. */
 function editOf(source: string, { start, end }: CitationPlace): { from: number; to: number } {
   if (MARKER.test(source.slice(start, end))) return { from: start, to: end };
-  let place = Math.min(end, source.length);
-  while (place > start && /[\s|]/.test(source.charAt(place - 1))) place -= 1;
-  return { from: place, to: place };
+  let mark = Math.min(end, source.length);
+  while (mark > start && /[\s|]/.test(source.charAt(mark - 1))) mark -= 1;
+  return { from: mark, to: mark };
 }

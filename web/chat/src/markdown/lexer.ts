@@ -72,9 +72,16 @@ const options = new Marked({
   },
 }).defaults;
 
-/** The blocks of a text, without their inline content. Their `raw` texts, joined, are the text. */
+/**
+ * The blocks of a text, without their inline content. Their `raw` texts, joined, are the text. A text with
+ * thousands of nested quotes is too deep: it is one block.
+ */
 export function lexBlocks(source: string): Token[] {
-  return new Lexer(options).blockTokens(source);
+  try {
+    return new Lexer(options).blockTokens(source);
+  } catch {
+    return [{ type: 'html', raw: source, text: source }];
+  }
 }
 
 /** The tokens of a text with their inline content. */

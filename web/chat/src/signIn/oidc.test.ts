@@ -74,8 +74,8 @@ function answerOf(url: string): URL {
 describe('sign-in at an issuer', () => {
   test('sends the browser to the issuer with a challenge, and takes tokens for the code', async () => {
     const { url, pending } = await beginSignIn(method(), PAGE, '/c/1');
-    const asked = new URL(url).searchParams;
-    expect(Object.fromEntries(asked)).toMatchObject({
+    const query = new URL(url).searchParams;
+    expect(Object.fromEntries(query)).toMatchObject({
       response_type: 'code',
       client_id: 'page',
       redirect_uri: PAGE,

@@ -55,7 +55,7 @@ export function usePopup(itemRole: 'menuitem' | 'option'): Popup {
       id,
       popover: 'auto',
       onBeforeToggle: (event) => {
-        if (event.newState === 'open') place(button.current, list.current);
+        if (event.newState === 'open') moveTo(button.current, list.current);
       },
       onToggle: (event) => {
         setIsOpen(event.newState === 'open');
@@ -100,7 +100,7 @@ function startingWith(items: readonly HTMLElement[], key: string, from: number):
 }
 
 /** Towards the middle of the window, where there is more room. */
-function place(button: HTMLElement | null, list: HTMLElement | null): void {
+function moveTo(button: HTMLElement | null, list: HTMLElement | null): void {
   if (!button || !list) return;
   const { top, bottom, left, right } = button.getBoundingClientRect();
   const isLow = top > innerHeight / 2;

@@ -108,8 +108,8 @@ export function newestAnswer(store: ConversationStore): AssistantMessage | undef
 }
 
 /**
- * Answers tool calls. Where somebody else has answered a call, or the turn has ended, the updates of the turn show
- * what follows.
+ * Answers tool calls. Where somebody else has answered a call, or the turn has ended, the updates of the turn
+ * show what follows.
  */
 export async function sendAnswers(
   store: ConversationStore,

@@ -27,8 +27,8 @@ export function toAgMessages(messages: readonly Message[]): AgMessage[] {
 }
 
 /**
- * Turns the successive states of an answer into events. Where another attempt replaces what one has brought, a
- * snapshot of all messages takes back the step, and its new events follow.
+ * Turns the successive states of an answer into events. Where another attempt replaces what one has brought,
+ * a snapshot of all messages takes back the step, and its new events follow.
  */
 export class EventWriter {
   readonly #earlier: readonly AgMessage[];

@@ -30,13 +30,13 @@ export type { AdapterOptions } from '../adapters/conversations.js';
 export { toAgMessages };
 
 /**
- * An agent whose `threadId` is the id of a conversation: 1 to 64 of A-Z, a-z, 0-9, _ and -. A conversation that
- * does not exist is created by its first message.
+ * An agent whose `threadId` is the id of a conversation: 1 to 64 of A-Z, a-z, 0-9, _ and -. A conversation
+ * that does not exist is created by its first message.
  *
- * `runAgent` sends the last message, which must be the user's; or it sends the results of the page's tools, which
- * are the last messages, and the answers to interrupts (`resume`). With a user's message that is answered already
- * it retries the newest turn. `connectAgent` reads the conversation and takes up the answer that is being made.
- * `abortRun` cancels the turn.
+ * `runAgent` sends the last message, which must be the user's; or it sends the results of the page's tools,
+ * which are the last messages, and the answers to interrupts (`resume`). With a user's message that is
+ * answered already it retries the newest turn. `connectAgent` reads the conversation and takes up the answer
+ * that is being made. `abortRun` cancels the turn.
  */
 export class ParlanceAgent extends AbstractAgent {
   private conversations: Conversations;

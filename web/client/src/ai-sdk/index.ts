@@ -22,12 +22,12 @@ export type { AdapterOptions } from '../adapters/conversations.js';
 export { toUIMessage };
 
 /**
- * A transport for chats whose id is the id of a conversation: 1 to 64 of A-Z, a-z, 0-9, _ and -. A conversation
- * that does not exist is created by its first message.
+ * A transport for chats whose id is the id of a conversation: 1 to 64 of A-Z, a-z, 0-9, _ and -. A
+ * conversation that does not exist is created by its first message.
  *
- * `stop` cancels the turn, `regenerate` retries it, `addToolOutput` and `addToolApprovalResponse` answer its calls
- * once the chat sends by itself (`sendAutomaticallyWhen`), and `resume` takes up the answer that is being made.
- * `close` ends the subscriptions.
+ * `stop` cancels the turn, `regenerate` retries it, `addToolOutput` and `addToolApprovalResponse` answer its
+ * calls once the chat sends by itself (`sendAutomaticallyWhen`), and `resume` takes up the answer that is
+ * being made. `close` ends the subscriptions.
  */
 export function createChatTransport(client: Client, options: AdapterOptions = {}): ParlanceChatTransport {
   return new Transport(client, options);

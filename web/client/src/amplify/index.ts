@@ -1,6 +1,5 @@
 /** The transport of AWS Amplify v6. */
-import { ParlanceError, errorOfResponse, isRecord, toList } from '../errors.js';
-import { closedError, refuse } from '../transport/refuse.js';
+import { closedError, ParlanceError, errorOfResponse, isRecord, toList } from '../errors.js';
 import type {
   ConnectionState,
   Subscription,
@@ -35,9 +34,10 @@ interface AmplifyObservable {
 }
 
 /**
- * Requests go as Amplify is configured. Amplify tells only its `Hub` when AppSync has acknowledged a subscription
- * and how its connection is; it tells that for all its connections, without saying which. It opens a lost connection
- * again after five seconds, then each minute, and does not tell when AppSync has ended a subscription.
+ * Requests go as Amplify is configured. Amplify tells only its `Hub` when AppSync has acknowledged a
+ * subscription and how its connection is; it tells that for all its connections, without saying which. It
+ * opens a lost connection again after five seconds, then each minute, and does not tell when AppSync has
+ * ended a subscription.
  */
 export function amplifyTransport(client: AmplifyClient, hub: AmplifyHub): Transport {
   const subscriptions = new Set<Subscription>();
@@ -144,8 +144,8 @@ function toState(name: unknown): ConnectionState {
 }
 
 /**
- * Amplify throws an object with `errors`: those of the API, or one that it has made. That one has the failure of a
- * request as its `originalError`, and what AppSync says of a subscription in its text.
+ * Amplify throws an object with `errors`: those of the API, or one that it has made. That one has the failure
+ * of a request as its `originalError`, and what AppSync says of a subscription in its text.
  */
 function errorOfAmplify(thrown: unknown): ParlanceError {
   if (thrown instanceof ParlanceError) return thrown;
@@ -181,4 +181,17 @@ function errorOfFailure(failure: unknown): ParlanceError {
 
 function abortedError(cause: unknown): ParlanceError {
   return new ParlanceError('ABORTED', 'The request was ended.', { cause });
+}
+
+/** A subscription that is refused as soon as its owner has it. */
+function refuse(observer: SubscriptionObserver, error: ParlanceError): Subscription {
+  let isEnded = false;
+  queueMicrotask(() => {
+    if (!isEnded) observer.onError(error);
+  });
+  return {
+    unsubscribe() {
+      isEnded = true;
+    },
+  };
 }

@@ -1,14 +1,22 @@
 /**
  * The GraphQL documents. They are constant: every value is passed as a variable.
  *
- * Selections are joined as text. They are no GraphQL fragments, because AppSync does not document fragments in
- * subscriptions. scripts/generate.js reads them as fragments, so that each becomes a named type.
+ * Selections are joined as text. They are no GraphQL fragments, because AppSync does not document fragments
+ * in subscriptions. scripts/generate.js reads them as fragments, so that each becomes a named type.
  */
 
 /** Writes a selection of fields of a GraphQL type. `name` is the TypeScript type of it, by default the same. */
 export type Select = (type: string, fields: string, name?: string) => string;
 
-/** All documents, with selections as `select` writes them. */
+/** Variables that name a turn. */
+const TURN = 'conversationId: ID!, id: ID!';
+
+/** What a page shows of an agent, without its schemas, which may be long. */
+export const AGENT = 'id version name modelId';
+export const TOOL = 'name title description effect approval client handler';
+export const KNOWLEDGE = 'knowledgeBaseId mode';
+
+/** All documents but those for administrators, with selections as `select` writes them. */
 export function buildDocuments(select: Select) {
   const parts = partsOfEvents(select);
   return {
@@ -18,7 +26,9 @@ export function buildDocuments(select: Select) {
   };
 }
 
-export const documents = buildDocuments((_type, fields) => `{ ${fields} }`);
+export const inline: Select = (_type, fields) => `{ ${fields} }`;
+
+export const documents = buildDocuments(inline);
 
 function partsOfEvents(select: Select) {
   const failure = select('Failure', 'code message retryable');
@@ -46,6 +56,7 @@ function conversationDocuments(select: Select, { citation, event }: Parts) {
   const participant = select('Participant', 'conversationId userId access sharedAt');
   const fields = `id title agentId activeTurn ${activeTurn} createdAt lastActivityAt ownerId access`;
   const conversation = select('Conversation', fields);
+  const further = ', limit: Int, before: Int, after: Int';
   const page = `events(limit: $limit, before: $before, after: $after) ${events}`;
   const details = select(
     'Conversation',
@@ -56,23 +67,15 @@ function conversationDocuments(select: Select, { citation, event }: Parts) {
   const list = select('ConversationConnection', `items ${conversation} nextToken`);
   const citedDocument = select('CitedDocument', `citation ${citation} url expiresAt`);
   return {
-    listConversations: `query ListConversations($limit: Int, $nextToken: String) {
-      listConversations(limit: $limit, nextToken: $nextToken) ${list} }`,
-    getConversation: `query GetConversation($id: ID!, $limit: Int, $before: Int, $after: Int) {
-      getConversation(id: $id) ${details} }`,
-    getEvents: `query GetEvents($id: ID!, $limit: Int, $before: Int, $after: Int) {
-      getConversation(id: $id) ${eventPage} }`,
-    createConversation: `mutation CreateConversation($input: CreateConversationInput) {
-      createConversation(input: $input) ${conversation} }`,
-    updateConversation: `mutation UpdateConversation($input: UpdateConversationInput!) {
-      updateConversation(input: $input) ${conversation} }`,
-    deleteConversation: `mutation DeleteConversation($id: ID!) { deleteConversation(id: $id) ${conversation} }`,
-    shareConversation: `mutation ShareConversation($input: ShareConversationInput!) {
-      shareConversation(input: $input) ${participant} }`,
-    unshareConversation: `mutation UnshareConversation($conversationId: ID!, $userId: ID!) {
-      unshareConversation(conversationId: $conversationId, userId: $userId) ${participant} }`,
-    getCitation: `query GetCitation($conversationId: ID!, $eventId: ID!, $index: Int!) {
-      getCitation(conversationId: $conversationId, eventId: $eventId, index: $index) ${citedDocument} }`,
+    listConversations: query('listConversations', 'limit: Int, nextToken: String', list),
+    getConversation: query('getConversation', 'id: ID!', details, { further }),
+    getEvents: query('getEvents', 'id: ID!', eventPage, { field: 'getConversation', further }),
+    createConversation: mutation('createConversation', 'input: CreateConversationInput', conversation),
+    updateConversation: mutation('updateConversation', 'input: UpdateConversationInput!', conversation),
+    deleteConversation: mutation('deleteConversation', 'id: ID!', conversation),
+    shareConversation: mutation('shareConversation', 'input: ShareConversationInput!', participant),
+    unshareConversation: mutation('unshareConversation', 'conversationId: ID!, userId: ID!', participant),
+    getCitation: query('getCitation', 'conversationId: ID!, eventId: ID!, index: Int!', citedDocument),
   };
 }
 
@@ -96,58 +99,56 @@ function turnDocuments(select: Select, { failure, usage, citation, event }: Part
     `conversationId turnId attempt sequence metadata ${metadata} event ${event}`,
   );
   return {
-    sendMessage: `mutation SendMessage($input: SendMessageInput!) { sendMessage(input: $input) ${started} }`,
-    cancelTurn: `mutation CancelTurn($conversationId: ID!, $id: ID!) {
-      cancelTurn(conversationId: $conversationId, id: $id) ${turn} }`,
-    retryTurn: `mutation RetryTurn($conversationId: ID!, $id: ID!) {
-      retryTurn(conversationId: $conversationId, id: $id) ${started} }`,
-    continueTurn: `mutation ContinueTurn($conversationId: ID!, $id: ID!) {
-      continueTurn(conversationId: $conversationId, id: $id) ${started} }`,
-    answerToolCall: `mutation AnswerToolCall($input: AnswerToolCallInput!) {
-      answerToolCall(input: $input) ${started} }`,
-    getTurn: `query GetTurn($conversationId: ID!, $id: ID!, $attempt: Int, $afterSequence: Int) {
-      getTurn(conversationId: $conversationId, id: $id, attempt: $attempt, afterSequence: $afterSequence) ${turn} }`,
-    onConversationUpdate: `subscription OnConversationUpdate($conversationId: ID!) {
-      onConversationUpdate(conversationId: $conversationId) ${update} }`,
+    sendMessage: mutation('sendMessage', 'input: SendMessageInput!', started),
+    cancelTurn: mutation('cancelTurn', TURN, turn),
+    retryTurn: mutation('retryTurn', TURN, started),
+    continueTurn: mutation('continueTurn', TURN, started),
+    answerToolCall: mutation('answerToolCall', 'input: AnswerToolCallInput!', started),
+    getTurn: query('getTurn', `${TURN}, attempt: Int, afterSequence: Int`, turn),
+    onConversationUpdate: operation('subscription', 'onConversationUpdate', 'conversationId: ID!', update),
   };
 }
 
 function agentDocuments(select: Select) {
-  const { agent, settings } = agentSelections(select);
+  const tool = select('Tool', TOOL);
+  const knowledge = select('Knowledge', KNOWLEDGE);
+  const agent = select('Agent', `${AGENT} tools ${tool} knowledge ${knowledge}`);
   const list = select('AgentConnection', `items ${agent} nextToken`);
   const caller = select(
     'Caller',
     'id name isAdministrator messagesThisMinute messagesPerMinute tokensToday tokensPerDay',
   );
   return {
-    getCaller: `query GetCaller { getCaller ${caller} }`,
-    listAgents: `query ListAgents($limit: Int, $nextToken: String) {
-      listAgents(limit: $limit, nextToken: $nextToken) ${list} }`,
-    getAgent: `query GetAgent($id: ID!) { getAgent(id: $id) ${agent} }`,
-    getAgentSettings: `query GetAgentSettings($id: ID!) { getAgent(id: $id) ${settings} }`,
-    putAgent: `mutation PutAgent($input: PutAgentInput!) { putAgent(input: $input) ${settings} }`,
+    getCaller: query('getCaller', '', caller),
+    listAgents: query('listAgents', 'limit: Int, nextToken: String', list),
+    getAgent: query('getAgent', 'id: ID!', agent),
   };
 }
 
-/** What everybody may read of an agent, and its settings, which only administrators may read. */
-function agentSelections(select: Select) {
-  const inference = select('InferenceSettings', 'maxTokens temperature topP stopSequences');
-  const fields = `id version name modelId inference ${inference} contextBytes maxSteps toolTimeoutSeconds`;
-  const tool = 'name title description inputSchema effect approval client handler';
-  const knowledge = 'knowledgeBaseId mode results search minScore queryModelId onFailure';
-  const agent = select(
-    'Agent',
-    `${fields} tools ${select('Tool', tool)} knowledge ${select('Knowledge', knowledge)}`,
-  );
-  const lambda = select('LambdaTool', 'functionArn');
-  const graphql = select('GraphqlTool', 'document url');
-  const mcp = select('McpTool', 'url authorizationSecretArn toolName');
-  const allOfTool = select('Tool', `${tool} lambda ${lambda} graphql ${graphql} mcp ${mcp}`, 'ToolSettings');
-  const allOfKnowledge = select('Knowledge', `${knowledge} filter rerankModelArn`, 'KnowledgeSettings');
-  const settings = select(
-    'Agent',
-    `${fields} systemPrompt tools ${allOfTool} knowledge ${allOfKnowledge}`,
-    'AgentSettings',
-  );
-  return { agent, settings };
+interface Root {
+  /** The root field, by default the name of the operation. */
+  readonly field?: string;
+  /** Variables for fields below the root field, whose own arguments are all other variables. */
+  readonly further?: string;
+}
+
+export function query(name: string, variables: string, selection: string, root?: Root): string {
+  return operation('query', name, variables, selection, root);
+}
+
+export function mutation(name: string, variables: string, selection: string): string {
+  return operation('mutation', name, variables, selection);
+}
+
+function operation(
+  kind: string,
+  name: string,
+  variables: string,
+  selection: string,
+  root: Root = {},
+): string {
+  const { field = name, further = '' } = root;
+  const declarations = variables && `(${(variables + further).replaceAll(/\w+:/g, '$$$&')})`;
+  const args = variables && `(${variables.replaceAll(/(\w+): [^,]+/g, '$1: $$$1')})`;
+  return `${kind} ${name}${declarations} { ${field}${args} ${selection} }`;
 }

@@ -18,9 +18,9 @@ export function useSnapshot<Snapshot>(store: Store<Snapshot>): Snapshot {
 }
 
 /**
- * A conversation and its store, or a new one without an id. The store follows the conversation while the component
- * is mounted. When a new conversation gets its id, `id` may follow: the store stays the same. Options count when
- * the store is made.
+ * A conversation and its store, or a new one without an id. The store follows the conversation while the
+ * component is mounted. When a new conversation gets its id, `id` may follow: the store stays the same.
+ * Options count when the store is made.
  */
 export function useConversation(
   client: Client,

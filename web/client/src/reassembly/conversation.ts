@@ -1,6 +1,6 @@
 /** Reassembly of a conversation: which turns there are, and the reassembly of each. */
 import type { ConversationEvent, ConversationUpdate, Turn } from '../generated/schema.js';
-import { keepList } from './isEqual.js';
+import { isEqual } from './isEqual.js';
 import { RequestState } from './requestState.js';
 import { TurnReassembly, type Change, type TurnQuery, type TurnView } from './turn.js';
 
@@ -54,8 +54,8 @@ export class ConversationReassembly {
   /** In the order in which the client first saw them, which can differ from the order of the conversation. */
   private readonly turns: TurnEntry[] = [];
   /**
-   * Turns that ended long ago, oldest first. Updates and responses about them are ignored: only the last turn of
-   * a conversation is answered again, and a late response would display such a turn a second time.
+   * Turns that ended long ago, oldest first. Updates and responses about them are ignored: only the last turn
+   * of a conversation is answered again, and a late response would display such a turn a second time.
    */
   private removedIds: string[] = [];
   private position: Position = { kind: 'UNKNOWN', lowestSeen: undefined };
@@ -70,7 +70,8 @@ export class ConversationReassembly {
   }
 
   /**
-   * The caller has started the turn, or started it again: it is reported to its end even if no update arrives.
+   * The caller has started the turn, or started it again: it is reported to its end even if no update
+   * arrives.
    */
   expectTurn(turnId: string, now: number): void {
     this.removedIds = this.removedIds.filter((removed) => removed !== turnId);
@@ -134,7 +135,8 @@ export class ConversationReassembly {
   }
 
   /**
-   * The next request to send. `onEvents` or `onEventsFailed`, or else `onTurn` or `onTurnFailed`, follows each.
+   * The next request to send. `onEvents` or `onEventsFailed`, or else `onTurn` or `onTurnFailed`, follows
+   * each.
    */
   pollFetch(): Fetch | undefined {
     const after = this.position.kind === 'KNOWN' ? this.position.newest : undefined;
@@ -151,15 +153,13 @@ export class ConversationReassembly {
   }
 
   /**
-   * The turns that are kept, in the order in which the client first saw them. The list and each view keep their
-   * identity while they stay the same. A view can change without a change of `pollChange`, and a turn that ended
-   * long ago is left out.
+   * The turns that are kept, in the order in which the client first saw them. The list and each view keep
+   * their identity while they stay the same. A view can change without a change of `pollChange`, and a turn
+   * that ended long ago is left out.
    */
   views(): readonly TurnView[] {
-    this.lastViews = keepList(
-      this.lastViews,
-      this.turns.map((turn) => turn.reassembly.view()),
-    );
+    const views = this.turns.map((turn) => turn.reassembly.view());
+    if (!isEqual(this.lastViews, views)) this.lastViews = views;
     return this.lastViews;
   }
 
@@ -179,8 +179,8 @@ export class ConversationReassembly {
   }
 
   /**
-   * Fetches only the newest of the ended turns, because no other can have been reopened. A turn whose position is
-   * unknown may be the newest.
+   * Fetches only the newest of the ended turns, because no other can have been reopened. A turn whose
+   * position is unknown may be the newest.
    */
   private checkForMissedUpdates(): void {
     this.eventsRequest.markStale();

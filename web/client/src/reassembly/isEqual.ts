@@ -9,10 +9,15 @@ export function isEqual(one: unknown, other: unknown): boolean {
   return [...names].every((name) => isEqual(one[name], other[name]));
 }
 
-/** The old list if it has exactly the items of the new one. */
-export function keepList<T>(old: readonly T[], list: readonly T[]): readonly T[] {
-  const isSame = old.length === list.length && old.every((item, index) => item === list[index]);
-  return isSame ? old : list;
+/** The new object with those members of the old one that are equal; the old one if all are. */
+export function keepEqual<T extends object>(old: T | undefined, object: T): T {
+  if (!old) return object;
+  const names = Object.keys(object) as (keyof T)[];
+  const changed = names.filter((name) => !isEqual(old[name], object[name]));
+  if (changed.length === 0) return old;
+  const merged = { ...old };
+  for (const name of changed) merged[name] = object[name];
+  return merged;
 }
 
 function isNull(value: unknown): boolean {

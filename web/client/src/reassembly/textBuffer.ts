@@ -6,7 +6,7 @@
  */
 import type { Citation, ConversationEvent } from '../generated/schema.js';
 import { textOf } from './events.js';
-import { isEqual, keepList } from './isEqual.js';
+import { isEqual } from './isEqual.js';
 
 /** A change of the text: the end of the new one, or all of it. */
 export type TextChange =
@@ -42,13 +42,13 @@ type Base =
 const NONE: readonly never[] = [];
 
 /**
- * The text is kept as one string beside the events and blocks: to append costs no more than the batch, because
- * JavaScript joins strings lazily.
+ * The text is kept as one string beside the events and blocks: to append costs no more than the batch,
+ * because JavaScript joins strings lazily.
  */
 export class TextBuffer {
-  /** The displayed events, in order. Keeps its identity while they stay the same. */
+  /** The displayed events, in order. */
   events: readonly ConversationEvent[] = NONE;
-  /** The displayed text after `events`. Keeps its identity while it stays the same. */
+  /** The displayed text after `events`. */
   streaming: readonly StreamingBlock[] = NONE;
 
   private text = '';
@@ -147,18 +147,15 @@ export class TextBuffer {
 
   private refresh(): void {
     const own = this.base.kind === 'STORED' ? this.own : NONE;
-    this.events = keepList(this.events, [...this.base.events, ...own]);
+    this.events = [...this.base.events, ...own];
     this.refreshStreaming();
   }
 
   /** The attempt's own events are displayed as events once those before them are known. */
   private refreshStreaming(): void {
-    if (this.base.kind === 'STORED') {
-      this.streaming = this.blocks;
-    } else {
-      const own = this.own.map(blockOfEvent).filter((block) => block.text !== '');
-      this.streaming = keepList(this.streaming, [...this.base.blocks, ...own, ...this.blocks]);
-    }
+    const before =
+      this.base.kind === 'STORED' ? NONE : [...this.base.blocks, ...this.own.flatMap(blocksOfEvent)];
+    this.streaming = [...before, ...this.blocks];
   }
 
   /** The events with those that are displayed already in place of their equals. */
@@ -179,8 +176,9 @@ function blocksOf(base: Base): readonly StreamingBlock[] {
   return base.kind === 'DISPLAYED' ? base.blocks : NONE;
 }
 
-function blockOfEvent(event: ConversationEvent): StreamingBlock {
-  return { type: 'text', contentBlockIndex: 0, text: textOf(event), citations: NONE };
+function blocksOfEvent(event: ConversationEvent): StreamingBlock[] {
+  const text = textOf(event);
+  return text === '' ? [] : [{ type: 'text', contentBlockIndex: 0, text, citations: NONE }];
 }
 
 function appendToBlocks(blocks: readonly StreamingBlock[], batch: BatchText): readonly StreamingBlock[] {
@@ -218,17 +216,17 @@ function placedAfter(
 }
 
 /**
- * The blocks after so much text, which a stored event has. The rest of a block begins a block of the next event,
- * so the places of its citations are not known until that event is stored.
+ * The blocks after so much text, which a stored event has. The rest of a block begins a block of the next
+ * event, so the places of its citations are not known until that event is stored.
  */
 function withoutStart(blocks: readonly StreamingBlock[], length: number): readonly StreamingBlock[] {
   let rest = length;
-  const kept: StreamingBlock[] = [];
+  const remaining: StreamingBlock[] = [];
   for (const block of blocks) {
     const cut = Math.min(rest, block.text.length);
     rest -= cut;
     if (cut === block.text.length) continue;
-    kept.push(cut === 0 ? block : { ...block, text: block.text.slice(cut), citations: NONE });
+    remaining.push(cut === 0 ? block : { ...block, text: block.text.slice(cut), citations: NONE });
   }
-  return kept;
+  return remaining;
 }

@@ -16,7 +16,7 @@ import type {
   Usage,
 } from '../generated/schema.js';
 import { citationsOf, endsAnswer, impliedStatus, isEnd, toolResultsOf, toolUsesOf } from './events.js';
-import { isEqual, keepList } from './isEqual.js';
+import { isEqual, keepEqual } from './isEqual.js';
 import { RequestState } from './requestState.js';
 import { TextBuffer, type StreamingBlock, type TextChange } from './textBuffer.js';
 
@@ -37,8 +37,8 @@ export type Change =
   /** The agent calls a tool. */
   | { readonly type: 'toolCalled'; readonly toolUse: ToolUse }
   /**
-   * The state of a tool call while others of its event still run. The result of a call that has ended follows,
-   * unless the turn ends without it.
+   * The state of a tool call while others of its event still run. The result of a call that has ended
+   * follows, unless the turn ends without it.
    */
   | { readonly type: 'toolProgress'; readonly toolCall: ToolCall }
   /**
@@ -76,8 +76,9 @@ export interface TurnQuery {
 }
 
 /**
- * A turn as it is displayed. The texts of `events` and then of `streaming` are the text that the changes give.
- * Superseded events are not in it. The object and each member keep their identity while they stay the same.
+ * A turn as it is displayed. The texts of `events` and then of `streaming` are the text that the changes
+ * give. Superseded events are not in it. The object and each member keep their identity while they stay the
+ * same.
  */
 export interface TurnView {
   readonly turnId: string;
@@ -116,8 +117,6 @@ type Phase =
   /** The event that ends the answer is stored: nothing of this attempt follows. */
   | { readonly kind: 'END_STORED'; readonly end: TurnEnd };
 
-const NO_CALLS: readonly ToolCall[] = [];
-
 /** The state of an open turn that does not wait. */
 type Progress = 'QUEUED' | 'RUNNING' | 'CANCELLING';
 
@@ -141,8 +140,8 @@ export class TurnReassembly {
   private eventsAfterBase: ConversationEvent[] = [];
   private readonly text = new TextBuffer();
   /**
-   * The tool calls for which the attempt waits; undefined if it does not wait. Nothing of an attempt follows its
-   * wait, except the states of these calls: their answers start a later attempt.
+   * The tool calls for which the attempt waits; undefined if it does not wait. Nothing of an attempt follows
+   * its wait, except the states of these calls: their answers start a later attempt.
    */
   private pending: readonly ToolCall[] | undefined;
   private readonly request = new RequestState<TurnQuery>();
@@ -152,7 +151,7 @@ export class TurnReassembly {
 
   // What `view` shows besides.
   private progress: Progress = 'QUEUED';
-  private toolCalls: readonly ToolCall[] = NO_CALLS;
+  private toolCalls: readonly ToolCall[] = [];
   private note: TurnNote | undefined;
   private lastView: TurnView | undefined;
 
@@ -263,7 +262,7 @@ export class TurnReassembly {
   }
 
   view(): TurnView {
-    const view: TurnView = {
+    this.lastView = keepEqual(this.lastView, {
       turnId: this.turnId,
       question: this.question,
       status: this.status(),
@@ -274,11 +273,8 @@ export class TurnReassembly {
       pending: this.pending,
       note: this.note,
       end: this.end(),
-    };
-    const last = this.lastView;
-    const names = Object.keys(view) as (keyof TurnView)[];
-    if (!last || names.some((name) => view[name] !== last[name])) this.lastView = view;
-    return this.lastView ?? view;
+    });
+    return this.lastView;
   }
 
   private status(): TurnStatus {
@@ -314,7 +310,7 @@ export class TurnReassembly {
     if (hasPreviousEnded) this.changes.push({ type: 'reopened' });
     const hasPreviousWaited = this.pending !== undefined;
     // The results of the calls that were answered follow.
-    this.toolCalls = keepList(NO_CALLS, this.pending?.filter((call) => !needsAnswer(call)) ?? NO_CALLS);
+    this.toolCalls = this.pending?.filter((call) => !needsAnswer(call)) ?? [];
     this.pending = undefined;
     this.pushChange(this.text.startAttempt(hasPreviousEnded || hasPreviousWaited));
     this.phase = { kind: 'AWAITING_BASE' };
@@ -328,7 +324,7 @@ export class TurnReassembly {
   }
 
   private setBase(events: readonly ConversationEvent[]): void {
-    if (this.phase.kind === 'AWAITING_BASE' && events.length === 0) this.toolCalls = NO_CALLS;
+    if (this.phase.kind === 'AWAITING_BASE' && events.length === 0) this.toolCalls = [];
     this.phase = { kind: 'STREAMING' };
     this.pushChange(this.text.setBase(events));
   }
@@ -427,10 +423,7 @@ export class TurnReassembly {
     for (const toolResult of toolResults) this.changes.push({ type: 'toolResult', toolResult });
     if (citations.length > 0) this.changes.push({ type: 'cited', citations });
     const results = new Set(toolResults.map((result) => result.toolUseId));
-    this.toolCalls = keepList(
-      this.toolCalls,
-      this.toolCalls.filter((call) => !results.has(call.id)),
-    );
+    this.toolCalls = this.toolCalls.filter((call) => !results.has(call.id));
   }
 
   private applyLastEvent(event: ConversationEvent, status: TurnStatus): void {

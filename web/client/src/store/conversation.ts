@@ -44,8 +44,8 @@ export interface ConversationOptions {
 }
 
 /**
- * The store of a conversation, or of a new one. It follows the conversation while it has a listener; when it gets
- * one again, it goes on without a gap. It keeps at most 10,000 events.
+ * The store of a conversation, or of a new one. It follows the conversation while it has a listener; when it
+ * gets one again, it goes on without a gap. It keeps at most 10,000 events.
  */
 export function createConversation(client: Client, options: ConversationOptions = {}): ConversationStore {
   return new Conversation(client, options);

@@ -8,9 +8,9 @@ import type { ConversationDetails, Store } from './snapshot.js';
 import { detailsOf } from './state.js';
 
 /**
- * The conversations of the caller and those shared with the caller, latest activity first. The list is read again
- * every 30 seconds while it has a listener and the page is visible (less often where it is long: every 30 seconds
- * for each 100 conversations), and when the page becomes visible.
+ * The conversations of the caller and those shared with the caller, latest activity first. The list is read
+ * again every 30 seconds while it has a listener and the page is visible (less often where it is long: every
+ * 30 seconds for each 100 conversations), and when the page becomes visible.
  */
 export interface ConversationList extends Store<ConversationListSnapshot> {
   /** Loads the next page. Does nothing where there is none. */

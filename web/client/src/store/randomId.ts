@@ -1,6 +1,6 @@
 /**
- * A random id that the API accepts, of 32 hexadecimal digits. Unlike `crypto.randomUUID` it also works on pages
- * that are not served over HTTPS.
+ * A random id that the API accepts, of 32 hexadecimal digits. Unlike `crypto.randomUUID` it also works on
+ * pages that are not served over HTTPS.
  */
 export function randomId(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));

@@ -29,8 +29,9 @@ export interface Store<Snapshot> {
 export interface ConversationStore extends Store<ConversationSnapshot> {
   /**
    * Sends a message; the first one of a new conversation creates it. The message is in the snapshot at once.
-   * Resolves when the API has taken it. Failures that may pass are repeated for about a minute, with the same id,
-   * so that the message is never taken twice. With the id of a message that has failed, sends that one again.
+   * Resolves when the API has taken it. Failures that may pass are repeated for about a minute, with the same
+   * id, so that the message is never taken twice. With the id of a message that has failed, sends that one
+   * again.
    */
   send(text: string, options?: { id?: string }): Promise<void>;
   /** Removes a message that the API has not taken. */

@@ -82,8 +82,8 @@ export function withinBound(state: State): State {
   const { oldest, newest } = range(state.turns);
   if (newest - oldest < MAX_EVENTS + SLACK) return state;
   const first = newest - MAX_EVENTS + 1;
-  const kept = [...state.turns].filter(([, turn]) => (lastPosition(turn) ?? first) >= first);
-  return { ...state, turns: new Map(kept), hasEarlier: true };
+  const newestTurns = [...state.turns].filter(([, turn]) => (lastPosition(turn) ?? first) >= first);
+  return { ...state, turns: new Map(newestTurns), hasEarlier: true };
 }
 
 /** Messages that the API has not taken, or whose event is not known yet. */

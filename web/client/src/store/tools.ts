@@ -8,9 +8,9 @@ import { pendingOf } from './state.js';
 import type { TurnRecord } from './turns.js';
 
 /**
- * What a page does when the agent calls its client tools, by their names. A function returns the result, a JSON
- * value of at most 48 KB, or throws an error whose message the model gets. Calls of other names wait for another
- * page or for a person.
+ * What a page does when the agent calls its client tools, by their names. A function returns the result, a
+ * JSON value of at most 48 KB, or throws an error whose message the model gets. Calls of other names wait for
+ * another page or for a person.
  */
 export type ClientToolFunctions = Readonly<Record<string, (input: unknown, call: ClientToolCall) => unknown>>;
 
@@ -21,9 +21,9 @@ export type ClientTools = (
 ) => ClientToolRunner;
 
 /**
- * The option `tools` of `createConversation`; a page without client tools does not ship their code. A call is run
- * where the user who asked is this client's user. Tabs of a browser agree on one of them by Web Locks, where these
- * are there; other devices of the user may run the same call, and the first result is taken.
+ * The option `tools` of `createConversation`; a page without client tools does not ship their code. A call is
+ * run where the user who asked is this client's user. Tabs of a browser agree on one of them by Web Locks,
+ * where these are there; other devices of the user may run the same call, and the first result is taken.
  */
 export function clientTools(functions: ClientToolFunctions): ClientTools {
   return (client, answer) => new ClientToolRunner(client, functions, answer);

@@ -1,6 +1,6 @@
 /**
- * What is known of a conversation's turns: from stored events, from the rule, and from messages that are being
- * sent. Functions return a new map; a turn keeps its identity while it stays the same.
+ * What is known of a conversation's turns: from stored events, from the rule, and from messages that are
+ * being sent. Functions return a new map; a turn keeps its identity while it stays the same.
  */
 import type { ConversationEvent, TurnStatus } from '../generated/schema.js';
 import { impliedStatus, isEnd } from '../reassembly/events.js';
@@ -74,8 +74,8 @@ export function withoutTurn(turns: Turns, id: string): Turns {
 }
 
 /**
- * Those that are shown, in the order of the conversation. Messages without an event come last, in the order in
- * which they were sent.
+ * Those that are shown, in the order of the conversation. Messages without an event come last, in the order
+ * in which they were sent.
  */
 export function shownTurns(turns: Turns): TurnRecord[] {
   const records = [...turns.values()];

@@ -3,11 +3,11 @@ import { ParlanceError } from '../errors.js';
 import type { Endpoint } from './endpoint.js';
 
 /**
- * `token` and `sign` are called for each request, each connection and each subscription, and may take 15 seconds.
- * `token` keeps a token until it is about to expire, and then gets another one. An error that they throw becomes
- * the cause of a `ParlanceError`: with the code `NETWORK`, which is retryable, where it is a `TypeError`, as fetch
- * throws where it reaches nothing, and otherwise with the code `CREDENTIALS`, which is not. A `ParlanceError` is
- * passed on as it is.
+ * `token` and `sign` are called for each request, each connection and each subscription, and may take 15
+ * seconds. `token` keeps a token until it is about to expire, and then gets another one. An error that they
+ * throw becomes the cause of a `ParlanceError`: with the code `NETWORK`, which is retryable, where it is a
+ * `TypeError`, as fetch throws where it reaches nothing, and otherwise with the code `CREDENTIALS`, which is
+ * not. A `ParlanceError` is passed on as it is.
  */
 export type Credentials =
   | { readonly mode: 'API_KEY'; readonly apiKey: string }
@@ -15,8 +15,8 @@ export type Credentials =
   | { readonly mode: 'IAM'; readonly sign: (request: SignableRequest) => Promise<HttpHeaders> };
 
 /**
- * A request to sign by Signature Version 4 for the service appsync. `sign` returns the headers to send: those of
- * the request, the date, the authorization and, with temporary credentials, the security token.
+ * A request to sign by Signature Version 4 for the service appsync. `sign` returns the headers to send: those
+ * of the request, the date, the authorization and, with temporary credentials, the security token.
  */
 export interface SignableRequest {
   readonly method: 'POST';

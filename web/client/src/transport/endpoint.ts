@@ -8,38 +8,25 @@ export interface Endpoint {
   readonly connectUrl: string;
 }
 
+const APPSYNC_URL = /^(https?:\/\/[^./]+)\.appsync-api(\.[^./]+\.amazonaws\.com(\.cn)?\/)/;
+
 /**
- * An AppSync host has a second host for realtime; a custom domain and the local server serve realtime below the
- * GraphQL path. Throws a `TypeError` where `url` is no absolute http or https URL.
+ * An AppSync host has a second host for realtime; a custom domain and the local server serve realtime below
+ * the GraphQL path. Throws a `TypeError` where `url` is no absolute http or https URL.
  */
 export function endpointOf(url: string, realtimeUrl?: string): Endpoint {
-  const graphql = parse(url);
+  if (!URL.canParse(url) || !/^https?:/i.test(url)) {
+    throw new TypeError(`${url} is not a GraphQL endpoint: it must be an absolute http or https URL`);
+  }
+  const { host, href } = new URL(url);
+  const base = href.replace(/\/+$/, '');
+  const realtime = APPSYNC_URL.test(href)
+    ? href.replace(APPSYNC_URL, '$1.appsync-realtime-api$2')
+    : `${base}/realtime`;
   return {
-    graphqlUrl: graphql.href,
-    realtimeUrl: realtimeUrl ?? realtimeUrlOf(graphql),
-    host: graphql.host,
-    connectUrl: withPath(graphql, 'connect').href,
+    graphqlUrl: href,
+    realtimeUrl: realtimeUrl ?? realtime.replace('http', 'ws'),
+    host,
+    connectUrl: `${base}/connect`,
   };
-}
-
-function parse(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol === 'http:' || url?.protocol === 'https:') return url;
-  throw new TypeError(`${text} is not a GraphQL endpoint: it must be an absolute http or https URL`);
-}
-
-const APPSYNC_HOST = /^([^.]+)\.appsync-api\.([^.]+\.amazonaws\.com(\.cn)?)$/;
-
-function realtimeUrlOf(graphql: URL): string {
-  const isAppSync = APPSYNC_HOST.test(graphql.hostname);
-  const url = isAppSync ? new URL(graphql) : withPath(graphql, 'realtime');
-  if (isAppSync) url.hostname = url.hostname.replace(APPSYNC_HOST, '$1.appsync-realtime-api.$2');
-  url.protocol = url.protocol === 'http:' ? 'ws:' : 'wss:';
-  return url.href;
-}
-
-function withPath(base: URL, segment: string): URL {
-  const url = new URL(base);
-  url.pathname = `${url.pathname.replace(/\/+$/, '')}/${segment}`;
-  return url;
 }

@@ -16,8 +16,8 @@ export interface HttpOptions {
 }
 
 /**
- * Executes a query or a mutation, once: whoever knows that it may be repeated repeats it. AppSync limits a response
- * to 5 MB.
+ * Executes a query or a mutation, once: whoever knows that it may be repeated repeats it. AppSync limits a
+ * response to 5 MB.
  */
 export async function request<Data>(
   options: HttpOptions,

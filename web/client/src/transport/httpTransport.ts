@@ -1,9 +1,9 @@
 /** The transport of fetch and WebSocket. */
+import { closedError } from '../errors.js';
 import type { Credentials } from './credentials.js';
 import { endpointOf } from './endpoint.js';
 import { request, type HttpOptions } from './http.js';
 import { Realtime, type WebSocketConstructor } from './realtime/realtime.js';
-import { closedError, refuse } from './refuse.js';
 import type { Transport } from './transport.js';
 
 export interface ClientOptions {
@@ -36,10 +36,7 @@ export function httpTransport(options: ClientOptions): Transport {
   const realtime = new Realtime({ endpoint, credentials, WebSocket, random, now });
   return {
     request: (document, variables, signal) => request(http, document, variables, signal),
-    subscribe(document, variables, observer) {
-      if (closing.signal.aborted) return refuse(observer, closedError());
-      return realtime.subscribe(document, variables, observer);
-    },
+    subscribe: (document, variables, observer) => realtime.subscribe(document, variables, observer),
     close() {
       closing.abort(closedError());
       realtime.close();

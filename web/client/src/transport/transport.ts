@@ -4,8 +4,8 @@ import type { ParlanceError } from '../errors.js';
 /** `createClient` makes a transport of fetch and WebSocket, `amplifyTransport` makes one of `generateClient()`. */
 export interface Transport {
   /**
-   * Executes a query or a mutation and returns the `data` of its response. Rejects with a `ParlanceError`, also
-   * where the response has data and errors.
+   * Executes a query or a mutation and returns the `data` of its response. Rejects with a `ParlanceError`,
+   * also where the response has data and errors.
    */
   request<Data>(document: string, variables: Variables, signal?: AbortSignal): Promise<Data>;
   /** Follows a subscription, across connections. `observer` is never called before this has returned. */
@@ -33,8 +33,9 @@ export interface SubscriptionObserver {
 }
 
 /**
- * `CONNECTING`: a connection is being opened. `CONNECTED`: updates arrive. `WAITING_TO_RECONNECT`: the connection
- * was lost, or could not be opened; another try follows within 20 seconds. `OFFLINE`: the same while the browser says
- * that there is no network; another try also follows as soon as there is one. `CLOSED`: nothing is connected, and no try follows.
+ * `CONNECTING`: a connection is being opened. `CONNECTED`: updates arrive. `WAITING_TO_RECONNECT`: the
+ * connection was lost, or could not be opened; another try follows within 20 seconds. `OFFLINE`: the same
+ * while the browser says that there is no network; another try also follows as soon as there is one.
+ * `CLOSED`: nothing is connected, and no try follows.
  */
 export type ConnectionState = 'CONNECTING' | 'CONNECTED' | 'WAITING_TO_RECONNECT' | 'OFFLINE' | 'CLOSED';

@@ -459,6 +459,19 @@ describe('edit', () => {
     expect(variables).toMatchObject({ input: { replacesTurnId: 'c1-m2', text: 'Another question' } });
   });
 
+  it('is seen by other clients, and after a reload', async () => {
+    server.seed('c1', 2);
+    const [store, other] = [await opened('c1'), await opened('c1')];
+    await store.edit('c1-m2', 'Another question');
+    server.answer('c1').end('Another answer.');
+    const expected = ['Question 1', 'Answer 1', 'Another question', 'Another answer.'];
+    await until(store, () => texts(store).at(-1) === 'Another answer.');
+    await until(other, () => texts(other).at(-1) === 'Another answer.');
+    expect(texts(store)).toEqual(expected);
+    expect(texts(other)).toEqual(expected);
+    expect(texts(await opened('c1'))).toEqual(expected);
+  });
+
   it('that is refused can be taken back', async () => {
     server.seed('c1', 1);
     const store = await opened('c1');

@@ -1,6 +1,6 @@
 /**
- * A small model of the API, in memory: conversations, turns, numbered updates and their batches. Tests play the
- * handler by `FakeServer.answer`.
+ * A small model of the API, in memory: conversations, turns, numbered updates and their batches. Tests play
+ * the handler by `FakeServer.answer`.
  */
 import { ParlanceError, type ErrorCode } from '../../src/errors.js';
 import type {
@@ -279,7 +279,7 @@ export class FakeServer implements Transport {
     return [...stored.turns.values()].find(({ turn }) => !isEnd(turn.status)) ?? null;
   }
 
-  #send({ conversationId, id, text }: SendMessageInput): Turn {
+  #send({ conversationId, id, text, replacesTurnId = null }: SendMessageInput): Turn {
     const stored = this.stored(String(conversationId));
     const known = stored.turns.get(String(id));
     if (known) {
@@ -293,12 +293,17 @@ export class FakeServer implements Transport {
       }
       this.answer(stored.conversation.id).end('', 'CANCELLED');
     }
+    for (const [index, event] of stored.events.entries()) {
+      const isReplaced = replacesTurnId !== null && event.turnId === replacesTurnId;
+      if (isReplaced) stored.events[index] = { ...event, superseded: true };
+    }
     const question = this.store(stored.conversation.id, {
       id: String(id),
       turnId: String(id),
       attempt: null,
       sender: { kind: 'USER', id: this.callerId, name: 'Ada' },
       content: [block({ text: text ?? '' })],
+      replacesTurnId,
     });
     const turn: Turn = {
       id: String(id),
@@ -336,8 +341,8 @@ export class FakeServer implements Transport {
         !event.superseded &&
         (event.position <= basePosition || event.attempt === turn.attempt),
     );
-    const asked = batches.filter((batch) => batch.attempt === attempt && batch.sequence > after);
-    return { ...turn, answer, batches: asked.slice(0, 500), hasMoreBatches: asked.length > 500 };
+    const requested = batches.filter((batch) => batch.attempt === attempt && batch.sequence > after);
+    return { ...turn, answer, batches: requested.slice(0, 500), hasMoreBatches: requested.length > 500 };
   }
 
   #cancel(conversationId: string, id: string): Turn {

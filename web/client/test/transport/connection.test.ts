@@ -47,7 +47,8 @@ class Scenario {
 
   pass(ms: number): this {
     this.now += ms;
-    this.connection.advance(LONGEST, this.now);
+    const at = this.connection.wakeAt();
+    if (at !== undefined && this.now >= at) this.connection.advance(LONGEST, this.now);
     return this;
   }
 
@@ -458,10 +459,13 @@ describe('a page that is shown again', () => {
   });
 });
 
-test('closing ends everything without a signal', () => {
+test('closing ends everything without a signal, and refuses what follows', () => {
   const scenario = Scenario.active('a', 'b');
   scenario.connection.close();
   expect(scenario.effects()).toEqual([CLOSE]);
   expect(scenario.connection.state).toBe('CLOSED');
   expect(scenario.lose().frame({ type: 'data', id: 'a', data: {} }).effects()).toEqual([]);
+  scenario.connection.subscribe('c', 'operation c', scenario.now);
+  const error = expect.objectContaining({ code: 'CLOSED' }) as unknown;
+  expect(scenario.effects()).toEqual([deliver('c', { type: 'REFUSED', error })]);
 });

@@ -227,8 +227,8 @@ test('closing ends the connection and refuses later subscriptions', async () => 
   await until(() => server.open === 0);
   const later = new Recorder();
   transport.subscribe('subscription S { s }', {}, later);
-  await until(() => later.calls.length === 1);
-  expect(later.calls).toEqual(['error CLOSED']);
+  await until(() => later.calls.length === 2);
+  expect(later.calls).toEqual(['CLOSED', 'error CLOSED']);
   expect(recorder.calls).toEqual(['CONNECTING', 'CONNECTED', 'subscribed']);
 });
 

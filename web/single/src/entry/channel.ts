@@ -13,8 +13,9 @@ export function isApiKey(credential: string): boolean {
 }
 
 /**
- * `secret`: 16 to 50 letters, digits and inner hyphens, which nobody can guess. All callers with the API key are
- * one user, and it names the channels of this one. Throws a sentence for what is neither a key nor a token.
+ * `secret`: 16 to 50 letters, digits and inner hyphens, which nobody can guess. All callers with the API key
+ * are one user, and it names the channels of this one. Throws a sentence for what is neither a key nor a
+ * token.
  */
 export function channelsOf(credential: string, secret: string): Channels {
   const own = isApiKey(credential) ? `api-key/${secret}` : tokenChannel(credential);

@@ -1,8 +1,8 @@
 /**
- * State machine of one connection and its subscriptions. It has no clock, no socket and no credentials: the caller
- * passes in what happened and the time in ms, then performs the effects.
+ * State machine of one connection and its subscriptions. It has no clock, no socket and no credentials: the
+ * caller passes in what happened and the time in ms, then performs the effects.
  */
-import { ParlanceError } from '../../errors.js';
+import { closedError, ParlanceError } from '../../errors.js';
 import { delayOf, type Backoff } from '../backoff.js';
 import type { HttpHeaders } from '../credentials.js';
 import type { ConnectionState } from '../transport.js';
@@ -78,6 +78,7 @@ const UNSENT = { kind: 'UNSENT' } as const;
 export class Connection {
   #current: State = { kind: 'IDLE' };
   #isOnline = true;
+  #isClosed = false;
   /** The number of the socket that is opened or open. Each socket has its own. */
   #socket = 0;
   /** Failed connections since the last stable one. */
@@ -101,8 +102,10 @@ export class Connection {
 
   /** `operation` is `{"query", "variables"}` as a JSON text. No other subscription may have had the id. */
   subscribe(id: string, operation: string, now: number): void {
-    if (this.#subscriptions.size >= MAX_SUBSCRIPTIONS) {
-      const error = new ParlanceError('OTHER', `A client has at most ${MAX_SUBSCRIPTIONS} subscriptions.`);
+    if (this.#isClosed || this.#subscriptions.size >= MAX_SUBSCRIPTIONS) {
+      const error = this.#isClosed
+        ? closedError()
+        : new ParlanceError('OTHER', `A client has at most ${MAX_SUBSCRIPTIONS} subscriptions.`);
       this.#effects.push({ type: 'DELIVER', id, signal: { type: 'REFUSED', error } });
       return;
     }
@@ -121,11 +124,10 @@ export class Connection {
     this.#releaseIfUnused(now);
   }
 
-  /** Ends all subscriptions without a signal. */
+  /** Ends all subscriptions without a signal, and refuses later ones. */
   close(): void {
-    this.#subscriptions.clear();
-    this.#closeSocket();
-    this.#current = { kind: 'IDLE' };
+    this.#isClosed = true;
+    this.#end();
   }
 
   onOpened(socket: number, now: number): void {
@@ -191,8 +193,8 @@ export class Connection {
   }
 
   /**
-   * What the browser says of its network. It is wrong about servers on the same machine, so that without a network
-   * tries go on.
+   * What the browser says of its network. It is wrong about servers on the same machine, so that without a
+   * network tries go on.
    */
   onNetwork(isOnline: boolean, random: number, now: number): void {
     const wasOnline = this.#isOnline;
@@ -212,9 +214,8 @@ export class Connection {
     this.#reconnect(random, now);
   }
 
+  /** The time that `wakeAt` says is there. */
   advance(random: number, now: number): void {
-    const at = this.wakeAt();
-    if (at === undefined || now < at) return;
     if (this.#current.kind === 'WAITING') this.#open(now);
     else this.#reconnect(random, now);
   }
@@ -284,8 +285,8 @@ export class Connection {
   }
 
   /**
-   * AppSync sends some errors without a subscription's id. Those are ignored unless they pass. The credentials of a
-   * subscription that was acknowledged may have expired: new ones are tried.
+   * AppSync sends some errors without a subscription's id. Those are ignored unless they pass. The
+   * credentials of a subscription that was acknowledged may have expired: new ones are tried.
    */
   #onError(id: string, error: ParlanceError, random: number, now: number): void {
     const wasActive = this.#subscriptions.get(id)?.state.kind === 'ACTIVE';
@@ -314,7 +315,7 @@ export class Connection {
   #refuseAll(error: ParlanceError): void {
     const ids = [...this.#subscriptions.keys()];
     for (const id of ids) this.#deliver(id, { type: 'REFUSED', error });
-    this.close();
+    this.#end();
   }
 
   #refuse(id: string, error: ParlanceError, now: number): void {
@@ -327,7 +328,13 @@ export class Connection {
   #releaseIfUnused(now: number): void {
     if (this.#subscriptions.size > 0) return;
     if (this.#current.kind === 'ESTABLISHED') this.#current.unusedSince = now;
-    else this.close();
+    else this.#end();
+  }
+
+  #end(): void {
+    this.#subscriptions.clear();
+    this.#closeSocket();
+    this.#current = { kind: 'IDLE' };
   }
 
   #closeSocket(): void {

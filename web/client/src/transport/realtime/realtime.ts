@@ -29,9 +29,6 @@ export interface RealtimeOptions {
   readonly now: () => number;
 }
 
-/** The longest timer, in ms. The state machine is asked again then. */
-const LONGEST_TIMER = 3_600_000;
-
 interface Owner {
   readonly observer: SubscriptionObserver;
   toldState: ConnectionState | undefined;
@@ -41,7 +38,6 @@ interface Owner {
 export class Realtime {
   readonly #options: RealtimeOptions;
   readonly #connection = new Connection();
-  readonly #now: () => number;
   readonly #owners = new Map<string, Owner>();
   #lastId = 0;
   #socket: WebSocketLike | undefined;
@@ -51,13 +47,12 @@ export class Realtime {
 
   constructor(options: RealtimeOptions) {
     this.#options = options;
-    this.#now = steady(options.now);
   }
 
   subscribe(document: string, variables: Variables, observer: SubscriptionObserver): Subscription {
     const id = String(++this.#lastId);
     this.#owners.set(id, { observer, toldState: undefined });
-    this.#connection.subscribe(id, JSON.stringify({ query: document, variables }), this.#now());
+    this.#connection.subscribe(id, JSON.stringify({ query: document, variables }), this.#options.now());
     // The caller has its subscription before its observer is called.
     queueMicrotask(() => {
       this.#watch();
@@ -135,7 +130,7 @@ export class Realtime {
     // AppSync reads the credentials from a sub-protocol, because browsers cannot set headers on a WebSocket.
     const socket = new WebSocket(endpoint.realtimeUrl, ['graphql-ws', header]);
     this.#socket = socket;
-    const lost = (): void => {
+    const onLost = (): void => {
       this.#input((connection, now, random) => {
         connection.onLost(number, random, now);
       });
@@ -150,8 +145,8 @@ export class Realtime {
         connection.onFrame(number, parseFrame(data), random, now);
       });
     });
-    socket.addEventListener('close', lost);
-    socket.addEventListener('error', lost);
+    socket.addEventListener('close', onLost);
+    socket.addEventListener('error', onLost);
   }
 
   async #authorize(socket: number, id: string, operation: string): Promise<void> {
@@ -174,7 +169,7 @@ export class Realtime {
   }
 
   #input(tell: (connection: Connection, now: number, random: number) => void): void {
-    tell(this.#connection, this.#now(), this.#options.random());
+    tell(this.#connection, this.#options.now(), this.#options.random());
     this.#perform();
   }
 
@@ -236,12 +231,11 @@ export class Realtime {
     clearTimeout(this.#timer);
     const at = this.#connection.wakeAt();
     if (at === undefined) return;
-    const delay = Math.min(Math.max(at - this.#now(), 0), LONGEST_TIMER);
     this.#timer = setTimeout(() => {
       this.#input((connection, now, random) => {
         connection.advance(random, now);
       });
-    }, delay);
+    }, at - this.#options.now());
   }
 }
 
@@ -262,18 +256,6 @@ function cannotOpen(cause: unknown): ParlanceError {
     retryable: false,
     cause,
   });
-}
-
-/** A clock that never goes back, also where somebody sets the system's clock. */
-function steady(now: () => number): () => number {
-  let last = now();
-  let offset = 0;
-  return () => {
-    const time = now();
-    if (time < last) offset += last - time;
-    last = time;
-    return time + offset;
-  };
 }
 
 function base64Url(text: string): string {

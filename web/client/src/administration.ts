@@ -1,0 +1,22 @@
+/** The operations for administrators, as functions of their own: other pages do not ship them. */
+import { execute, type Client, type RequestOptions } from './client.js';
+import type { AgentSettings, PutAgentInput } from './generated/schema.js';
+import { administratorDocuments } from './graphql/administratorDocuments.js';
+
+/** All of an agent, also what only administrators may read. Rejects like the operations of `Client`. */
+export function getAgentSettings(
+  { transport }: Client,
+  id: string,
+  options?: RequestOptions,
+): Promise<AgentSettings> {
+  return execute(transport, administratorDocuments.getAgentSettings, { id }, options);
+}
+
+/** Writes the next version of an agent. Rejects like the operations of `Client`. */
+export function putAgent(
+  { transport }: Client,
+  input: PutAgentInput,
+  options?: RequestOptions,
+): Promise<AgentSettings> {
+  return execute(transport, administratorDocuments.putAgent, { input }, options);
+}
