@@ -1,33 +1,74 @@
 /**
- * Writes src/generated/schema.ts: the types of what the documents select, of the inputs and of the enums,
- * from schema.graphql.
+ * Writes src/generated/schema.ts from schema.graphql: a type for each selection of the documents, with its name, and
+ * the types of variables, inputs and enums.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { codegen } from '@graphql-codegen/core';
 import * as operations from '@graphql-codegen/typescript-operations';
-import { parse } from 'graphql';
+import {
+  buildASTSchema,
+  getNamedType,
+  Kind,
+  parse,
+  print,
+  TypeInfo,
+  visit,
+  visitWithTypeInfo,
+} from 'graphql';
 import { runnerImport } from 'vite';
 
 const root = new URL('..', import.meta.url);
-const appSync = 'scalar AWSDateTime\nscalar AWSJSON\ndirective @aws_api_key on OBJECT | FIELD_DEFINITION\n';
-const schema = readFileSync(new URL('../../schema.graphql', root), 'utf8');
+// AppSync defines its scalars and directives itself.
+const appSync = 'scalar AWSDateTime\nscalar AWSJSON\n';
+const schema = parse(appSync + readFileSync(new URL('../../schema.graphql', root), 'utf8'));
 
-const load = async (path) => (await runnerImport(new URL(path, root).pathname)).module;
-const { buildDocuments } = await load('src/graphql/documents.ts');
-const { buildAdministratorDocuments } = await load('src/graphql/administratorDocuments.ts');
-const fragments = new Map();
-const select = (type, fields, name = type) => {
-  fragments.set(name, `fragment ${name} on ${type} { ${fields} }`);
-  return `{ ...${name} }`;
+const load = async (name) => {
+  const path = fileURLToPath(new URL(`src/graphql/${name}.ts`, root));
+  return (await runnerImport(path)).module;
 };
-const documents = { ...buildDocuments(select), ...buildAdministratorDocuments(select) };
-const text = [...fragments.values(), ...Object.values(documents)].join('\n');
+const { documents } = await load('documents');
+const { administratorDocuments } = await load('administratorDocuments');
+const selections = { ...(await load('selections')), ...(await load('administratorSelections')) };
 
-const filename = new URL('src/generated/schema.ts', root).pathname;
+/** The names of types by the text of their selections. */
+const names = new Map(
+  Object.entries(selections).map(([name, text]) => [
+    print(parse(text)),
+    name.charAt(0).toUpperCase() + name.slice(1),
+  ]),
+);
+/** The code generator names the types of fragments: each selection becomes one. */
+const fragments = new Map();
+
+function withFragments(document) {
+  const types = new TypeInfo(buildASTSchema(schema, { assumeValidSDL: true }));
+  const enter = (field) => {
+    const name = field.selectionSet && names.get(print(field.selectionSet));
+    if (!name) return undefined;
+    addFragment(name, getNamedType(types.getType()).name, field.selectionSet);
+    const spread = { kind: Kind.FRAGMENT_SPREAD, name: { kind: Kind.NAME, value: name } };
+    return { ...field, selectionSet: { kind: Kind.SELECTION_SET, selections: [spread] } };
+  };
+  return visit(document, visitWithTypeInfo(types, { Field: { enter } }));
+}
+
+function addFragment(name, type, selectionSet) {
+  if (fragments.has(name)) return;
+  const fragment = parse(`fragment ${name} on ${type} ${print(selectionSet)}`);
+  fragments.set(name, print(withFragments(fragment)));
+}
+
+const all = Object.values({ ...documents, ...administratorDocuments });
+const operationsText = all.map((text) => print(withFragments(parse(text))));
+
+const filename = fileURLToPath(new URL('src/generated/schema.ts', root));
 const output = await codegen({
   filename,
-  schema: parse(appSync + schema),
-  documents: [{ location: 'documents.ts', document: parse(text) }],
+  schema,
+  documents: [
+    { location: 'documents.ts', document: parse([...fragments.values(), ...operationsText].join('\n')) },
+  ],
   config: {},
   plugins: [
     {

@@ -10,6 +10,7 @@ export { createConversation } from './store/conversation.js';
 export type { ConversationOptions } from './store/conversation.js';
 export { createConversationList } from './store/list.js';
 export type { ConversationList, ConversationListSnapshot } from './store/list.js';
+export { messageText } from './store/messageText.js';
 export type * from './store/snapshot.js';
 export { clientTools } from './store/tools.js';
 export type { ClientToolCall, ClientToolFunctions, ClientTools } from './store/tools.js';

@@ -10,6 +10,7 @@ import { forget, parseRemembered, remember } from '../conversations/remembered.j
 import { readStored, writeStored } from '../lib/stored.js';
 import type { Session } from '../signIn/index.js';
 import { ConversationStores } from './conversationStores.js';
+import { hrefOf } from './router.js';
 import type { Workspace } from './workspace.js';
 
 /** The most pages of agents that are read, of 100 each. */
@@ -67,8 +68,11 @@ function useAgents(client: Client): readonly Agent[] {
       listAgents(client, ended.signal).then(setAgents, () => undefined);
     };
     load();
-    // An administrator may have put another one on the page of agents.
-    addEventListener('hashchange', load, { signal: ended.signal });
+    const onHashChange = ({ oldURL }: HashChangeEvent) => {
+      // An administrator may have put another one there.
+      if (oldURL.endsWith(hrefOf({ page: 'agents' }))) load();
+    };
+    addEventListener('hashchange', onHashChange, { signal: ended.signal });
     return () => {
       ended.abort();
     };

@@ -24,8 +24,8 @@ export function Header({ store, snapshot, title, newAgentId, setNewAgentId, draw
   return (
     <header className="header">
       {drawerButton}
-      <h1 dir="auto" className="title">
-        {title ?? (id === undefined ? 'New conversation' : 'Untitled')}
+      <h1 className="title">
+        <bdi>{title ?? (id === undefined ? 'New conversation' : 'Untitled')}</bdi>
       </h1>
       {id === undefined ? (
         <AgentChoice agentId={newAgentId} onChange={setNewAgentId} />

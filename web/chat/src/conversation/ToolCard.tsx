@@ -93,6 +93,7 @@ function ToolAnswer({ part, needs }: { part: ToolPart; needs: Needs }) {
   const { store } = useConversation();
   const [sent, setSent] = useState<SentAnswer>({ state: 'IDLE' });
   const [isDenying, setIsDenying] = useState(false);
+  const formId = useId();
   const answer = (value: DistributiveOmit<ToolCallAnswer, 'toolUseId'>) => {
     setSent({ state: 'SENDING' });
     store.answerToolCall({ toolUseId: part.toolUseId, ...value }).catch((error: unknown) => {
@@ -116,14 +117,14 @@ function ToolAnswer({ part, needs }: { part: ToolPart; needs: Needs }) {
         <>
           {needs === 'CLIENT' && (
             <ResultForm
-              isBusy={isBusy}
+              formId={formId}
               onResult={(result) => {
                 answer({ result });
               }}
             />
           )}
           <div className="tool-buttons">
-            {needs === 'APPROVAL' && (
+            {needs === 'APPROVAL' ? (
               <button
                 type="button"
                 className="button button-primary"
@@ -134,6 +135,10 @@ function ToolAnswer({ part, needs }: { part: ToolPart; needs: Needs }) {
               >
                 <Check aria-hidden size={16} />
                 Approve
+              </button>
+            ) : (
+              <button type="submit" form={formId} className="button button-primary" disabled={isBusy}>
+                Send result
               </button>
             )}
             <button
@@ -197,12 +202,12 @@ function DenyForm({ isBusy, onDeny, onCancel }: DenyFormProps) {
 }
 
 interface ResultFormProps {
-  readonly isBusy: boolean;
+  readonly formId: string;
   readonly onResult: (result: unknown) => void;
 }
 
 /** This page runs no tools of clients. Who develops one can give the result by hand. */
-function ResultForm({ isBusy, onResult }: ResultFormProps) {
+function ResultForm({ formId, onResult }: ResultFormProps) {
   const [text, setText] = useState('');
   const [failure, setFailure] = useState<string>();
   const submit = (event: SyntheticEvent) => {
@@ -212,7 +217,7 @@ function ResultForm({ isBusy, onResult }: ResultFormProps) {
     else onResult(result);
   };
   return (
-    <form className="form" onSubmit={submit}>
+    <form id={formId} className="form" onSubmit={submit}>
       <p className="hint">
         Another program runs this tool. It answers by itself, or its result is given here.
       </p>
@@ -230,11 +235,6 @@ function ResultForm({ isBusy, onResult }: ResultFormProps) {
         />
       </label>
       {failure !== undefined && <p role="alert">{failure}</p>}
-      <div className="tool-buttons">
-        <button type="submit" className="button button-primary" disabled={isBusy || text.trim() === ''}>
-          Send result
-        </button>
-      </div>
     </form>
   );
 }

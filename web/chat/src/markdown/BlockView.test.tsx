@@ -57,7 +57,7 @@ describe('Markdown', () => {
     ['is $x^2$ and \\(y\\)', '<p dir="auto">is <code>$x^2$</code> and <code>\\(y\\)</code></p>'],
     ['[a](/b) [c](javascript:x)', '<p dir="auto">a c</p>'],
     ['# A', '<h2 dir="auto" class="heading-1">A</h2>'],
-    ['7. a\n8. b', '<ol start="7"><li dir="auto">a</li><li dir="auto">b</li></ol>'],
+    ['7. a\n8. b', '<ol dir="auto" start="7"><li>a</li><li>b</li></ol>'],
     ['a<br>b<u>c</u>', '<p dir="auto">a<br/>b&lt;u&gt;c&lt;/u&gt;</p>'],
   ])('%j', (text, html) => {
     expect(render(text)).toBe(`<div>${html}</div>`);
@@ -98,7 +98,7 @@ describe('citations', () => {
         [0, 3],
         [4, 7],
       ],
-      '<ul><li dir="auto">a<sup>0</sup></li><li dir="auto">b<sup>1</sup></li></ul>',
+      '<ul dir="auto"><li>a<sup>0</sup></li><li>b<sup>1</sup></li></ul>',
     ],
   ])('are at their places: %j', (text, places, html) => {
     const citations = places.map(([start = 0, end = 0]) => ({ start, end }));

@@ -193,14 +193,20 @@ class TokenRenderer {
 
   #list({ ordered, start, items, loose }: Tokens.List, depth: number): ReactNode {
     const content = items.map((item, index) => (
-      <li key={index} dir="auto" className={item.task ? 'task' : undefined}>
+      <li key={index} className={item.task ? 'task' : undefined}>
         {this.render(item.tokens, depth + 1)}
       </li>
     ));
     const className = loose ? 'loose' : undefined;
-    if (!ordered) return <ul className={className}>{content}</ul>;
+    if (!ordered) {
+      return (
+        <ul dir="auto" className={className}>
+          {content}
+        </ul>
+      );
+    }
     return (
-      <ol className={className} start={this.#listStart ?? Number(start)}>
+      <ol dir="auto" className={className} start={this.#listStart ?? Number(start)}>
         {content}
       </ol>
     );

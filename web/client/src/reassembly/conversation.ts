@@ -52,21 +52,21 @@ interface TurnEntry {
  */
 export class ConversationReassembly {
   /** In the order in which the client first saw them, which can differ from the order of the conversation. */
-  private readonly turns: TurnEntry[] = [];
+  readonly #turns: TurnEntry[] = [];
   /**
    * Turns that ended long ago, oldest first. Updates and responses about them are ignored: only the last turn
    * of a conversation is answered again, and a late response would display such a turn a second time.
    */
-  private removedIds: string[] = [];
-  private position: Position = { kind: 'UNKNOWN', lowestSeen: undefined };
+  #removedIds: string[] = [];
+  #position: Position = { kind: 'UNKNOWN', lowestSeen: undefined };
   /** The query is the position after which events are fetched. */
-  private readonly eventsRequest = new RequestState<number | undefined>();
-  private readonly changes: TurnChange[] = [];
-  private lastViews: readonly TurnView[] = [];
+  readonly #eventsRequest = new RequestState<number | undefined>();
+  readonly #changes: TurnChange[] = [];
+  #lastViews: readonly TurnView[] = [];
 
   /** The subscription started, for the first time or again: updates before may have been missed. */
   onSubscribed(): void {
-    this.checkForMissedUpdates();
+    this.#checkForMissedUpdates();
   }
 
   /**
@@ -74,63 +74,63 @@ export class ConversationReassembly {
    * arrives.
    */
   expectTurn(turnId: string, now: number): void {
-    this.removedIds = this.removedIds.filter((removed) => removed !== turnId);
-    const isKnown = this.turns.some((turn) => turn.id === turnId);
-    const turn = this.turn(turnId, now);
+    this.#removedIds = this.#removedIds.filter((removed) => removed !== turnId);
+    const isKnown = this.#turns.some((turn) => turn.id === turnId);
+    const turn = this.#turn(turnId, now);
     if (isKnown) turn.reassembly.markStale();
   }
 
   onUpdate(update: ConversationUpdate, now: number): void {
     const event = update.event ?? undefined;
-    if (event) this.trackPosition(event);
+    if (event) this.#trackPosition(event);
     const turnId = update.turnId ?? undefined;
-    if (turnId === undefined || this.isRemoved(turnId)) return;
-    const turn = this.turn(turnId, now);
+    if (turnId === undefined || this.#isRemoved(turnId)) return;
+    const turn = this.#turn(turnId, now);
     if (event) trackTurnPosition(turn, event);
     turn.reassembly.onUpdate(update, now);
-    this.collectChanges();
+    this.#collectChanges();
   }
 
   /** The response to a fetch of a turn. */
   onTurn(turn: Turn, now: number): void {
     const events = [...(turn.question ? [turn.question] : []), ...(turn.answer ?? [])];
-    for (const event of events) this.trackPosition(event);
-    if (this.isRemoved(turn.id)) return;
-    const entry = this.turn(turn.id, now);
+    for (const event of events) this.#trackPosition(event);
+    if (this.#isRemoved(turn.id)) return;
+    const entry = this.#turn(turn.id, now);
     for (const event of events) trackTurnPosition(entry, event);
     entry.reassembly.onTurn(turn, now);
-    this.collectChanges();
+    this.#collectChanges();
   }
 
   onTurnFailed(turnId: string, now: number): void {
-    if (!this.isRemoved(turnId)) this.turn(turnId, now).reassembly.onTurnFailed(now);
+    if (!this.#isRemoved(turnId)) this.#turn(turnId, now).reassembly.onTurnFailed(now);
   }
 
   /** The response to a fetch of events. */
   onEvents(response: ConversationEvents, now: number): void {
-    if (!this.eventsRequest.complete()) return;
+    if (!this.#eventsRequest.complete()) return;
     const events = response.events?.items ?? [];
     const hasMore = response.events?.hasMore === true;
-    const newest = this.mergeEvents(events, hasMore, now);
-    this.position = { kind: 'KNOWN', newest, checkedAt: now };
-    if (response.activeTurn) this.turn(response.activeTurn.id, now).reassembly.markStale();
+    const newest = this.#mergeEvents(events, hasMore, now);
+    this.#position = { kind: 'KNOWN', newest, checkedAt: now };
+    if (response.activeTurn) this.#turn(response.activeTurn.id, now).reassembly.markStale();
   }
 
   onEventsFailed(now: number): void {
-    this.eventsRequest.backOff(now);
+    this.#eventsRequest.backOff(now);
   }
 
   advance(now: number): void {
-    this.eventsRequest.advance(now);
-    const checkAt = this.checkAt();
-    if (checkAt !== undefined && now >= checkAt) this.checkForMissedUpdates();
-    for (const turn of this.turns) turn.reassembly.advance(now);
+    this.#eventsRequest.advance(now);
+    const checkAt = this.#checkAt();
+    if (checkAt !== undefined && now >= checkAt) this.#checkForMissedUpdates();
+    for (const turn of this.#turns) turn.reassembly.advance(now);
   }
 
   /** When to call `advance`, if nothing else happens before. */
   wakeAt(): number | undefined {
-    const turns = this.turns.map((turn) => turn.reassembly.wakeAt());
-    const times = [...turns, this.eventsRequest.retryAt(), this.checkAt()].filter((at) => at !== undefined);
+    const turns = this.#turns.map((turn) => turn.reassembly.wakeAt());
+    const times = [...turns, this.#eventsRequest.retryAt(), this.#checkAt()].filter((at) => at !== undefined);
     return times.length === 0 ? undefined : Math.min(...times);
   }
 
@@ -139,9 +139,9 @@ export class ConversationReassembly {
    * each.
    */
   pollFetch(): Fetch | undefined {
-    const after = this.position.kind === 'KNOWN' ? this.position.newest : undefined;
-    if (this.eventsRequest.poll(after)) return { type: 'events', after };
-    for (const turn of this.turns) {
+    const after = this.#position.kind === 'KNOWN' ? this.#position.newest : undefined;
+    if (this.#eventsRequest.poll(after)) return { type: 'events', after };
+    for (const turn of this.#turns) {
       const query = turn.reassembly.pollQuery();
       if (query) return { type: 'turn', turnId: turn.id, query };
     }
@@ -149,7 +149,7 @@ export class ConversationReassembly {
   }
 
   pollChange(): TurnChange | undefined {
-    return this.changes.shift();
+    return this.#changes.shift();
   }
 
   /**
@@ -158,23 +158,23 @@ export class ConversationReassembly {
    * that ended long ago is left out.
    */
   views(): readonly TurnView[] {
-    const views = this.turns.map((turn) => turn.reassembly.view());
-    if (!isEqual(this.lastViews, views)) this.lastViews = views;
-    return this.lastViews;
+    const views = this.#turns.map((turn) => turn.reassembly.view());
+    if (!isEqual(this.#lastViews, views)) this.#lastViews = views;
+    return this.#lastViews;
   }
 
-  private mergeEvents(events: readonly ConversationEvent[], hasMore: boolean, now: number): number {
+  #mergeEvents(events: readonly ConversationEvent[], hasMore: boolean, now: number): number {
     const lastPosition = events.reduce((last, event) => Math.max(last, event.position), 0);
-    if (this.position.kind === 'UNKNOWN') {
-      const { lowestSeen } = this.position;
+    if (this.#position.kind === 'UNKNOWN') {
+      const { lowestSeen } = this.#position;
       if (lowestSeen === undefined) return lastPosition;
       // Events between the first update and this response may have been missed.
-      this.eventsRequest.request();
+      this.#eventsRequest.request();
       return Math.min(lastPosition, Math.max(lowestSeen - 1, 0));
     }
-    const { newest } = this.position;
-    for (const event of events) this.markTurnStale(event, now);
-    if (hasMore && events.length > 0) this.eventsRequest.request();
+    const { newest } = this.#position;
+    for (const event of events) this.#markTurnStale(event, now);
+    if (hasMore && events.length > 0) this.#eventsRequest.request();
     return Math.max(newest, lastPosition);
   }
 
@@ -182,71 +182,71 @@ export class ConversationReassembly {
    * Fetches only the newest of the ended turns, because no other can have been reopened. A turn whose
    * position is unknown may be the newest.
    */
-  private checkForMissedUpdates(): void {
-    this.eventsRequest.markStale();
-    const newest = Math.max(...this.turns.map((turn) => turn.position ?? 0));
-    for (const turn of this.turns) {
+  #checkForMissedUpdates(): void {
+    this.#eventsRequest.markStale();
+    const newest = Math.max(...this.#turns.map((turn) => turn.position ?? 0));
+    for (const turn of this.#turns) {
       const isNewest = turn.position === undefined || turn.position === newest;
       if (turn.reassembly.isOpen() || isNewest) turn.reassembly.markStale();
     }
   }
 
-  private checkAt(): number | undefined {
-    if (this.position.kind === 'UNKNOWN' || !this.eventsRequest.isIdle()) return undefined;
-    return this.position.checkedAt + CHECK_INTERVAL;
+  #checkAt(): number | undefined {
+    if (this.#position.kind === 'UNKNOWN' || !this.#eventsRequest.isIdle()) return undefined;
+    return this.#position.checkedAt + CHECK_INTERVAL;
   }
 
   /** Positions are contiguous: a gap proves that events were missed. */
-  private trackPosition({ position }: ConversationEvent): void {
-    if (this.position.kind === 'UNKNOWN') {
-      const { lowestSeen } = this.position;
-      this.position = { kind: 'UNKNOWN', lowestSeen: Math.min(lowestSeen ?? position, position) };
-    } else if (position > this.position.newest + 1) {
-      this.eventsRequest.markStale();
+  #trackPosition({ position }: ConversationEvent): void {
+    if (this.#position.kind === 'UNKNOWN') {
+      const { lowestSeen } = this.#position;
+      this.#position = { kind: 'UNKNOWN', lowestSeen: Math.min(lowestSeen ?? position, position) };
+    } else if (position > this.#position.newest + 1) {
+      this.#eventsRequest.markStale();
     } else {
-      this.position = { ...this.position, newest: Math.max(position, this.position.newest) };
+      this.#position = { ...this.#position, newest: Math.max(position, this.#position.newest) };
     }
   }
 
-  private markTurnStale(event: ConversationEvent, now: number): void {
+  #markTurnStale(event: ConversationEvent, now: number): void {
     const turnId = event.turnId ?? undefined;
-    if (turnId === undefined || this.isRemoved(turnId)) return;
-    const turn = this.turn(turnId, now);
+    if (turnId === undefined || this.#isRemoved(turnId)) return;
+    const turn = this.#turn(turnId, now);
     trackTurnPosition(turn, event);
     turn.reassembly.markStale();
   }
 
   /** The entry of a turn, added if the turn is new. A new turn proves that the turns before it have ended. */
-  private turn(turnId: string, now: number): TurnEntry {
-    const known = this.turns.find((turn) => turn.id === turnId);
+  #turn(turnId: string, now: number): TurnEntry {
+    const known = this.#turns.find((turn) => turn.id === turnId);
     if (known) return known;
-    for (const { reassembly } of this.turns) {
+    for (const { reassembly } of this.#turns) {
       if (reassembly.isOpen()) reassembly.markStale();
     }
-    this.removeOldTurns();
+    this.#removeOldTurns();
     const entry: TurnEntry = { id: turnId, position: undefined, reassembly: new TurnReassembly(turnId, now) };
-    this.turns.push(entry);
+    this.#turns.push(entry);
     return entry;
   }
 
-  private removeOldTurns(): void {
-    while (this.turns.length >= MAX_TURNS) {
-      const index = this.turns.findIndex((turn) => !turn.reassembly.isOpen());
-      const [removed] = index === -1 ? [] : this.turns.splice(index, 1);
+  #removeOldTurns(): void {
+    while (this.#turns.length >= MAX_TURNS) {
+      const index = this.#turns.findIndex((turn) => !turn.reassembly.isOpen());
+      const [removed] = index === -1 ? [] : this.#turns.splice(index, 1);
       if (!removed) return;
-      this.removedIds.push(removed.id);
-      if (this.removedIds.length > MAX_REMOVED_IDS) this.removedIds.shift();
+      this.#removedIds.push(removed.id);
+      if (this.#removedIds.length > MAX_REMOVED_IDS) this.#removedIds.shift();
     }
   }
 
-  private isRemoved(turnId: string): boolean {
-    return this.removedIds.includes(turnId);
+  #isRemoved(turnId: string): boolean {
+    return this.#removedIds.includes(turnId);
   }
 
-  private collectChanges(): void {
-    for (const turn of this.turns) {
+  #collectChanges(): void {
+    for (const turn of this.#turns) {
       for (let change = turn.reassembly.pollChange(); change; change = turn.reassembly.pollChange()) {
-        this.changes.push({ turnId: turn.id, change });
+        this.#changes.push({ turnId: turn.id, change });
       }
     }
   }

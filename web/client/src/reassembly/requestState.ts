@@ -14,52 +14,52 @@ type State<Query> =
 
 /** State of a request of which at most one is in flight. */
 export class RequestState<Query> {
-  private state: State<Query> = { kind: 'IDLE' };
+  #state: State<Query> = { kind: 'IDLE' };
 
   /** Something may have been missed: sends a request even if one is in flight, whose response may be older. */
   markStale(): void {
-    this.state = this.state.kind === 'IN_FLIGHT' ? { ...this.state, isRepeated: true } : { kind: 'DUE' };
+    this.#state = this.#state.kind === 'IN_FLIGHT' ? { ...this.#state, isRepeated: true } : { kind: 'DUE' };
   }
 
   /** Something is missing: sends a request unless one is due, in flight or waiting for its retry. */
   request(): void {
-    if (this.isIdle()) this.state = { kind: 'DUE' };
+    if (this.isIdle()) this.#state = { kind: 'DUE' };
   }
 
   /** The request failed or brought nothing new: sends it again later. */
   backOff(now: number): void {
-    this.state = { kind: 'RETRY_AT', at: now + RETRY_DELAY };
+    this.#state = { kind: 'RETRY_AT', at: now + RETRY_DELAY };
   }
 
   /** Nothing is missing any more. */
   cancelRetry(): void {
-    if (this.state.kind === 'RETRY_AT') this.state = { kind: 'IDLE' };
+    if (this.#state.kind === 'RETRY_AT') this.#state = { kind: 'IDLE' };
   }
 
   advance(now: number): void {
-    if (this.state.kind === 'RETRY_AT' && now >= this.state.at) this.state = { kind: 'DUE' };
+    if (this.#state.kind === 'RETRY_AT' && now >= this.#state.at) this.#state = { kind: 'DUE' };
   }
 
   /** Whether to send the query now. `complete` or `backOff` follows. */
   poll(query: Query): boolean {
-    if (this.state.kind !== 'DUE') return false;
-    this.state = { kind: 'IN_FLIGHT', query, isRepeated: false };
+    if (this.#state.kind !== 'DUE') return false;
+    this.#state = { kind: 'IN_FLIGHT', query, isRepeated: false };
     return true;
   }
 
   /** The response has arrived. Returns the query it answers, or undefined if no request was in flight. */
   complete(): { query: Query } | undefined {
-    if (this.state.kind !== 'IN_FLIGHT') return undefined;
-    const { query, isRepeated } = this.state;
-    this.state = { kind: isRepeated ? 'DUE' : 'IDLE' };
+    if (this.#state.kind !== 'IN_FLIGHT') return undefined;
+    const { query, isRepeated } = this.#state;
+    this.#state = { kind: isRepeated ? 'DUE' : 'IDLE' };
     return { query };
   }
 
   isIdle(): boolean {
-    return this.state.kind === 'IDLE';
+    return this.#state.kind === 'IDLE';
   }
 
   retryAt(): number | undefined {
-    return this.state.kind === 'RETRY_AT' ? this.state.at : undefined;
+    return this.#state.kind === 'RETRY_AT' ? this.#state.at : undefined;
   }
 }

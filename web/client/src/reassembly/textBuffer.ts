@@ -51,50 +51,50 @@ export class TextBuffer {
   /** The displayed text after `events`. */
   streaming: readonly StreamingBlock[] = NONE;
 
-  private text = '';
-  private base: Base = { kind: 'STORED', events: NONE };
+  #text = '';
+  #base: Base = { kind: 'STORED', events: NONE };
   /** Length of the text of the base. */
-  private baseLength = 0;
+  #baseLength = 0;
   /** The attempt's stored events. */
-  private own: readonly ConversationEvent[] = NONE;
+  #own: readonly ConversationEvent[] = NONE;
   /** Length of the text of the base and of the attempt's stored events. Batches brought the rest. */
-  private committedLength = 0;
-  private blocks: readonly StreamingBlock[] = NONE;
+  #committedLength = 0;
+  #blocks: readonly StreamingBlock[] = NONE;
 
   /**
    * Makes the answer so far the base of the next attempt, until `setBase` corrects it. Drops what an attempt
    * brought that continued a base and died: no later attempt continues that text.
    */
   startAttempt(hasPreviousEnded: boolean): TextChange | undefined {
-    const keepsAll = hasPreviousEnded || this.baseLength === 0;
-    this.base = keepsAll
+    const keepsAll = hasPreviousEnded || this.#baseLength === 0;
+    this.#base = keepsAll
       ? { kind: 'DISPLAYED', events: this.events, blocks: this.streaming }
-      : { kind: 'DISPLAYED', events: this.base.events, blocks: blocksOf(this.base) };
-    this.baseLength = keepsAll ? this.text.length : this.baseLength;
-    this.committedLength = this.baseLength;
-    this.own = NONE;
-    this.blocks = NONE;
-    this.refresh();
-    return this.replaceText(this.text.slice(0, this.baseLength));
+      : { kind: 'DISPLAYED', events: this.#base.events, blocks: blocksOf(this.#base) };
+    this.#baseLength = keepsAll ? this.#text.length : this.#baseLength;
+    this.#committedLength = this.#baseLength;
+    this.#own = NONE;
+    this.#blocks = NONE;
+    this.#refresh();
+    return this.#replaceText(this.#text.slice(0, this.#baseLength));
   }
 
   /** Replaces the base by stored events, and keeps after it what the attempt has brought. */
   setBase(events: readonly ConversationEvent[]): TextChange | undefined {
     const baseText = joinedText(events);
-    const text = baseText + this.text.slice(this.baseLength);
-    this.base = { kind: 'STORED', events: this.reuse(events) };
-    this.committedLength += baseText.length - this.baseLength;
-    this.baseLength = baseText.length;
-    this.refresh();
-    return this.replaceText(text);
+    const text = baseText + this.#text.slice(this.#baseLength);
+    this.#base = { kind: 'STORED', events: this.#reuse(events) };
+    this.#committedLength += baseText.length - this.#baseLength;
+    this.#baseLength = baseText.length;
+    this.#refresh();
+    return this.#replaceText(text);
   }
 
   append(batch: BatchText): TextChange | undefined {
     const { text, citations } = batch;
     if (text === '' && citations.length === 0) return undefined;
-    this.text += text;
-    this.blocks = appendToBlocks(this.blocks, batch);
-    this.refreshStreaming();
+    this.#text += text;
+    this.#blocks = appendToBlocks(this.#blocks, batch);
+    this.#refreshStreaming();
     return text === '' ? undefined : { type: 'appended', text };
   }
 
@@ -104,63 +104,63 @@ export class TextBuffer {
    */
   commit(event: ConversationEvent): TextChange | undefined {
     const text = textOf(event);
-    const isDisplayed = this.text.startsWith(text, this.committedLength);
+    const isDisplayed = this.#text.startsWith(text, this.#committedLength);
     if (!isDisplayed) return this.finish(event);
-    this.own = [...this.own, event];
-    this.committedLength += text.length;
-    this.blocks = withoutStart(this.blocks, text.length);
-    this.refresh();
+    this.#own = [...this.#own, event];
+    this.#committedLength += text.length;
+    this.#blocks = withoutStart(this.#blocks, text.length);
+    this.#refresh();
     return undefined;
   }
 
   /** Adds the stored event that ends the answer: nothing follows its text. */
   finish(event: ConversationEvent): TextChange | undefined {
-    const text = this.text.slice(0, this.committedLength) + textOf(event);
-    this.own = [...this.own, event];
-    this.committedLength = text.length;
-    this.blocks = NONE;
-    this.refresh();
-    return this.replaceText(text);
+    const text = this.#text.slice(0, this.#committedLength) + textOf(event);
+    this.#own = [...this.#own, event];
+    this.#committedLength = text.length;
+    this.#blocks = NONE;
+    this.#refresh();
+    return this.#replaceText(text);
   }
 
   /** Replaces everything by the whole stored answer. */
   replace(events: readonly ConversationEvent[]): TextChange | undefined {
     const text = joinedText(events);
-    this.base = { kind: 'STORED', events: this.reuse(events) };
-    this.baseLength = text.length;
-    this.committedLength = text.length;
-    this.own = NONE;
-    this.blocks = NONE;
-    this.refresh();
-    return this.replaceText(text);
+    this.#base = { kind: 'STORED', events: this.#reuse(events) };
+    this.#baseLength = text.length;
+    this.#committedLength = text.length;
+    this.#own = NONE;
+    this.#blocks = NONE;
+    this.#refresh();
+    return this.#replaceText(text);
   }
 
   /** Returns an append where the new text only extends the old one, and undefined where they are equal. */
-  private replaceText(text: string): TextChange | undefined {
-    const old = this.text;
+  #replaceText(text: string): TextChange | undefined {
+    const old = this.#text;
     if (text === old) return undefined;
-    this.text = text;
+    this.#text = text;
     return text.startsWith(old)
       ? { type: 'appended', text: text.slice(old.length) }
       : { type: 'replaced', text };
   }
 
-  private refresh(): void {
-    const own = this.base.kind === 'STORED' ? this.own : NONE;
-    this.events = [...this.base.events, ...own];
-    this.refreshStreaming();
+  #refresh(): void {
+    const own = this.#base.kind === 'STORED' ? this.#own : NONE;
+    this.events = [...this.#base.events, ...own];
+    this.#refreshStreaming();
   }
 
   /** The attempt's own events are displayed as events once those before them are known. */
-  private refreshStreaming(): void {
+  #refreshStreaming(): void {
     const before =
-      this.base.kind === 'STORED' ? NONE : [...this.base.blocks, ...this.own.flatMap(blocksOfEvent)];
-    this.streaming = [...before, ...this.blocks];
+      this.#base.kind === 'STORED' ? NONE : [...this.#base.blocks, ...this.#own.flatMap(blocksOfEvent)];
+    this.streaming = [...before, ...this.#blocks];
   }
 
   /** The events with those that are displayed already in place of their equals. */
-  private reuse(events: readonly ConversationEvent[]): readonly ConversationEvent[] {
-    const known = new Map([...this.base.events, ...this.own].map((event) => [event.id, event]));
+  #reuse(events: readonly ConversationEvent[]): readonly ConversationEvent[] {
+    const known = new Map([...this.#base.events, ...this.#own].map((event) => [event.id, event]));
     return events.map((event) => {
       const old = known.get(event.id);
       return old !== undefined && isEqual(old, event) ? old : event;

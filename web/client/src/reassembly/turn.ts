@@ -122,315 +122,315 @@ type Progress = 'QUEUED' | 'RUNNING' | 'CANCELLING';
 
 /** What a client knows of one turn, and which part of it is missing. Times are in ms since any one moment. */
 export class TurnReassembly {
-  private phase: Phase = { kind: 'STREAMING' };
-  private attempt = 0;
+  #phase: Phase = { kind: 'STREAMING' };
+  #attempt = 0;
   /** The sequence to apply next. */
-  private nextSequence = 1;
+  #nextSequence = 1;
   /** The highest sequence seen in this attempt. */
-  private highestSequence = 0;
+  #highestSequence = 0;
   /** How many agent events of this attempt were applied. */
-  private eventsApplied = 0;
-  private question: ConversationEvent | undefined;
+  #eventsApplied = 0;
+  #question: ConversationEvent | undefined;
   /** The ids of the events whose tool calls, results and citations were reported. */
-  private readonly shownEvents = new Set<string>();
+  readonly #shownEvents = new Set<string>();
   /**
    * Events whose tool calls, results and citations are reported after those of the base, which may have the
    * calls of these results.
    */
-  private eventsAfterBase: ConversationEvent[] = [];
-  private readonly text = new TextBuffer();
+  #eventsAfterBase: ConversationEvent[] = [];
+  readonly #text = new TextBuffer();
   /**
    * The tool calls for which the attempt waits; undefined if it does not wait. Nothing of an attempt follows
    * its wait, except the states of these calls: their answers start a later attempt.
    */
-  private pending: readonly ToolCall[] | undefined;
-  private readonly request = new RequestState<TurnQuery>();
-  private readonly changes: Change[] = [];
+  #pending: readonly ToolCall[] | undefined;
+  readonly #request = new RequestState<TurnQuery>();
+  readonly #changes: Change[] = [];
 
-  private lastActivity: number;
+  #lastActivity: number;
 
   // What `view` shows besides.
-  private progress: Progress = 'QUEUED';
-  private toolCalls: readonly ToolCall[] = [];
-  private note: TurnNote | undefined;
-  private lastView: TurnView | undefined;
+  #progress: Progress = 'QUEUED';
+  #toolCalls: readonly ToolCall[] = [];
+  #note: TurnNote | undefined;
+  #lastView: TurnView | undefined;
 
-  private readonly turnId: string;
+  readonly #turnId: string;
 
   /** A turn of which nothing is known yet. */
   constructor(turnId: string, now: number) {
-    this.turnId = turnId;
-    this.lastActivity = now;
+    this.#turnId = turnId;
+    this.#lastActivity = now;
   }
 
   isOpen(): boolean {
-    return this.phase.kind === 'AWAITING_BASE' || this.phase.kind === 'STREAMING';
+    return this.#phase.kind === 'AWAITING_BASE' || this.#phase.kind === 'STREAMING';
   }
 
   /** An update arrived. One without attempt and sequence belongs to no turn and is ignored. */
   onUpdate(update: ConversationUpdate, now: number): void {
     const attempt = update.attempt ?? undefined;
     const sequence = update.sequence ?? undefined;
-    if (attempt === undefined || sequence === undefined || attempt < this.attempt) return;
-    if (attempt > this.attempt) {
-      this.startAttempt(attempt);
-    } else if (this.phase.kind === 'END_DERIVED') {
+    if (attempt === undefined || sequence === undefined || attempt < this.#attempt) return;
+    if (attempt > this.#attempt) {
+      this.#startAttempt(attempt);
+    } else if (this.#phase.kind === 'END_DERIVED') {
       // The real end may be stored by now.
-      this.request.request();
+      this.#request.request();
       return;
-    } else if (this.phase.kind === 'END_STORED') {
+    } else if (this.#phase.kind === 'END_STORED') {
       return;
     }
-    this.lastActivity = now;
-    this.highestSequence = Math.max(this.highestSequence, sequence);
+    this.#lastActivity = now;
+    this.#highestSequence = Math.max(this.#highestSequence, sequence);
     const metadata = update.metadata ?? undefined;
     const event = update.event ?? undefined;
-    this.raiseProgress(metadata?.status);
+    this.#raiseProgress(metadata?.status);
     const isWait = metadata?.status === 'WAITING';
     // The state of a call is the same wherever it comes in the order.
-    if (this.pending && isWait && metadata.toolCall) this.applyToolCall(metadata.toolCall);
-    const isIncomplete = this.applyInOrder(sequence, metadata, event);
+    if (this.#pending && isWait && metadata.toolCall) this.#applyToolCall(metadata.toolCall);
+    const isIncomplete = this.#applyInOrder(sequence, metadata, event);
     if (this.isOpen() && isIncomplete) {
       // The response under way may be older than the update, and then the next check is a minute away.
       if (isWait) this.markStale();
-      else this.request.request();
+      else this.#request.request();
     }
   }
 
   /** Something may have been missed: calls getTurn. */
   markStale(): void {
-    this.request.markStale();
+    this.#request.markStale();
   }
 
   /** getTurn answered the query that was polled last. */
   onTurn(turn: Turn, now: number): void {
-    const answered = this.request.complete();
+    const answered = this.#request.complete();
     if (!answered) return;
-    this.lastActivity = now;
-    const before = { attempt: this.attempt, nextSequence: this.nextSequence };
-    this.showQuestion(turn.question ?? undefined);
-    if (turn.attempt > this.attempt) this.startAttempt(turn.attempt);
+    this.#lastActivity = now;
+    const before = { attempt: this.#attempt, nextSequence: this.#nextSequence };
+    this.#showQuestion(turn.question ?? undefined);
+    if (turn.attempt > this.#attempt) this.#startAttempt(turn.attempt);
     const { query } = answered;
-    const isOfOtherAttempt = query.attempt !== undefined && query.attempt !== this.attempt;
+    const isOfOtherAttempt = query.attempt !== undefined && query.attempt !== this.#attempt;
     const hasMoreBatches = turn.hasMoreBatches === true;
-    if (turn.attempt === this.attempt && this.phase.kind !== 'END_STORED') {
-      this.mergeTurn(turn, !isOfOtherAttempt && !hasMoreBatches);
+    if (turn.attempt === this.#attempt && this.#phase.kind !== 'END_STORED') {
+      this.#mergeTurn(turn, !isOfOtherAttempt && !hasMoreBatches);
     }
     const isIncomplete =
       isOfOtherAttempt ||
       hasMoreBatches ||
-      this.phase.kind === 'AWAITING_BASE' ||
-      this.highestSequence >= this.nextSequence;
-    if (this.isOpen() && isIncomplete && this.request.isIdle()) {
-      const hasProgressed = this.attempt !== before.attempt || this.nextSequence !== before.nextSequence;
-      if (hasProgressed) this.request.request();
-      else this.request.backOff(now);
+      this.#phase.kind === 'AWAITING_BASE' ||
+      this.#highestSequence >= this.#nextSequence;
+    if (this.isOpen() && isIncomplete && this.#request.isIdle()) {
+      const hasProgressed = this.#attempt !== before.attempt || this.#nextSequence !== before.nextSequence;
+      if (hasProgressed) this.#request.request();
+      else this.#request.backOff(now);
     }
   }
 
   /** The query that was polled last failed. */
   onTurnFailed(now: number): void {
-    this.request.backOff(now);
+    this.#request.backOff(now);
   }
 
   advance(now: number): void {
-    this.request.advance(now);
-    const silenceEndsAt = this.silenceEndsAt();
+    this.#request.advance(now);
+    const silenceEndsAt = this.#silenceEndsAt();
     if (silenceEndsAt === undefined || now < silenceEndsAt) return;
-    if (this.phase.kind === 'END_DERIVED') {
-      this.phase = { ...this.phase, rechecksLeft: this.phase.rechecksLeft - 1 };
+    if (this.#phase.kind === 'END_DERIVED') {
+      this.#phase = { ...this.#phase, rechecksLeft: this.#phase.rechecksLeft - 1 };
     }
-    this.request.request();
+    this.#request.request();
   }
 
   /** When to call `advance`, if nothing else happens before. */
   wakeAt(): number | undefined {
-    return this.request.retryAt() ?? this.silenceEndsAt();
+    return this.#request.retryAt() ?? this.#silenceEndsAt();
   }
 
   /** The arguments to call getTurn with now. `onTurn` or `onTurnFailed` follows. */
   pollQuery(): TurnQuery | undefined {
     const query: TurnQuery =
-      this.attempt === 0
+      this.#attempt === 0
         ? { attempt: undefined, afterSequence: 0 }
-        : { attempt: this.attempt, afterSequence: this.nextSequence - 1 };
-    return this.request.poll(query) ? query : undefined;
+        : { attempt: this.#attempt, afterSequence: this.#nextSequence - 1 };
+    return this.#request.poll(query) ? query : undefined;
   }
 
   pollChange(): Change | undefined {
-    return this.changes.shift();
+    return this.#changes.shift();
   }
 
   view(): TurnView {
-    this.lastView = keepEqual(this.lastView, {
-      turnId: this.turnId,
-      question: this.question,
-      status: this.status(),
-      attempt: this.attempt,
-      events: this.text.events,
-      streaming: this.text.streaming,
-      toolCalls: this.toolCalls,
-      pending: this.pending,
-      note: this.note,
-      end: this.end(),
+    this.#lastView = keepEqual(this.#lastView, {
+      turnId: this.#turnId,
+      question: this.#question,
+      status: this.#status(),
+      attempt: this.#attempt,
+      events: this.#text.events,
+      streaming: this.#text.streaming,
+      toolCalls: this.#toolCalls,
+      pending: this.#pending,
+      note: this.#note,
+      end: this.#end(),
     });
-    return this.lastView;
+    return this.#lastView;
   }
 
-  private status(): TurnStatus {
-    return this.end()?.status ?? (this.pending ? 'WAITING' : this.progress);
+  #status(): TurnStatus {
+    return this.#end()?.status ?? (this.#pending ? 'WAITING' : this.#progress);
   }
 
-  private end(): TurnEnd | undefined {
-    switch (this.phase.kind) {
+  #end(): TurnEnd | undefined {
+    switch (this.#phase.kind) {
       case 'AWAITING_BASE':
       case 'STREAMING':
         return undefined;
       case 'END_DERIVED':
       case 'END_STORED':
-        return this.phase.end;
+        return this.#phase.end;
     }
   }
 
-  private silenceEndsAt(): number | undefined {
-    if (!this.request.isIdle()) return undefined;
-    switch (this.phase.kind) {
+  #silenceEndsAt(): number | undefined {
+    if (!this.#request.isIdle()) return undefined;
+    switch (this.#phase.kind) {
       case 'AWAITING_BASE':
       case 'STREAMING':
-        return this.lastActivity + (this.pending ? WAIT_CHECK_INTERVAL : SILENCE_TIMEOUT);
+        return this.#lastActivity + (this.#pending ? WAIT_CHECK_INTERVAL : SILENCE_TIMEOUT);
       case 'END_DERIVED':
-        return this.phase.rechecksLeft === 0 ? undefined : this.lastActivity + RECHECK_INTERVAL;
+        return this.#phase.rechecksLeft === 0 ? undefined : this.#lastActivity + RECHECK_INTERVAL;
       case 'END_STORED':
         return undefined;
     }
   }
 
-  private startAttempt(attempt: number): void {
+  #startAttempt(attempt: number): void {
     const hasPreviousEnded = !this.isOpen();
-    if (hasPreviousEnded) this.changes.push({ type: 'reopened' });
-    const hasPreviousWaited = this.pending !== undefined;
+    if (hasPreviousEnded) this.#changes.push({ type: 'reopened' });
+    const hasPreviousWaited = this.#pending !== undefined;
     // The results of the calls that were answered follow.
-    this.toolCalls = this.pending?.filter((call) => !needsAnswer(call)) ?? [];
-    this.pending = undefined;
-    this.pushChange(this.text.startAttempt(hasPreviousEnded || hasPreviousWaited));
-    this.phase = { kind: 'AWAITING_BASE' };
-    this.attempt = attempt;
-    this.nextSequence = 1;
-    this.highestSequence = 0;
-    this.eventsApplied = 0;
-    this.eventsAfterBase = [];
-    this.progress = 'QUEUED';
-    this.note = undefined;
+    this.#toolCalls = this.#pending?.filter((call) => !needsAnswer(call)) ?? [];
+    this.#pending = undefined;
+    this.#pushChange(this.#text.startAttempt(hasPreviousEnded || hasPreviousWaited));
+    this.#phase = { kind: 'AWAITING_BASE' };
+    this.#attempt = attempt;
+    this.#nextSequence = 1;
+    this.#highestSequence = 0;
+    this.#eventsApplied = 0;
+    this.#eventsAfterBase = [];
+    this.#progress = 'QUEUED';
+    this.#note = undefined;
   }
 
-  private setBase(events: readonly ConversationEvent[]): void {
-    if (this.phase.kind === 'AWAITING_BASE' && events.length === 0) this.toolCalls = [];
-    this.phase = { kind: 'STREAMING' };
-    this.pushChange(this.text.setBase(events));
+  #setBase(events: readonly ConversationEvent[]): void {
+    if (this.#phase.kind === 'AWAITING_BASE' && events.length === 0) this.#toolCalls = [];
+    this.#phase = { kind: 'STREAMING' };
+    this.#pushChange(this.#text.setBase(events));
   }
 
   /** Applies an update if it is the next one. Returns whether getTurn may know more. */
-  private applyInOrder(
+  #applyInOrder(
     sequence: number,
     metadata: AgentMetadata | undefined,
     event: ConversationEvent | undefined,
   ): boolean {
     // An end can be published under the number of a stored batch that was never published.
-    if (sequence < this.nextSequence) return endStatus(metadata, event) !== undefined;
-    if (sequence > this.nextSequence) return true;
-    this.apply(metadata, event);
-    const awaitsBase = this.phase.kind === 'AWAITING_BASE';
+    if (sequence < this.#nextSequence) return endStatus(metadata, event) !== undefined;
+    if (sequence > this.#nextSequence) return true;
+    this.#apply(metadata, event);
+    const awaitsBase = this.#phase.kind === 'AWAITING_BASE';
     // A stored batch with these calls does not say so: it is stored before the wait begins.
     const pending = metadata?.status === 'WAITING' ? (metadata.pending ?? undefined) : undefined;
-    if (!awaitsBase && pending) this.waitFor(pending);
+    if (!awaitsBase && pending) this.#waitFor(pending);
     return awaitsBase;
   }
 
-  private apply(metadata: AgentMetadata | undefined, event: ConversationEvent | undefined): void {
-    this.nextSequence += 1;
-    if (metadata) this.applyMetadata(metadata);
+  #apply(metadata: AgentMetadata | undefined, event: ConversationEvent | undefined): void {
+    this.#nextSequence += 1;
+    if (metadata) this.#applyMetadata(metadata);
     const end = endStatus(metadata, event);
     if (!event) {
       if (end !== undefined) this.markStale();
     } else if (event.sender.kind === 'USER') {
-      this.applyQuestion(metadata, event);
+      this.#applyQuestion(metadata, event);
     } else if (end === undefined) {
-      this.applyEvent(event);
-    } else if (this.question && this.phase.kind === 'STREAMING') {
-      this.applyLastEvent(event, end);
+      this.#applyEvent(event);
+    } else if (this.#question && this.#phase.kind === 'STREAMING') {
+      this.#applyLastEvent(event, end);
     } else {
       this.markStale();
     }
   }
 
-  private applyMetadata(metadata: AgentMetadata): void {
+  #applyMetadata(metadata: AgentMetadata): void {
     const note = metadata.note ?? undefined;
-    if (note !== undefined) this.changes.push({ type: 'note', note });
-    if (metadata.toolCall) this.applyToolCall(metadata.toolCall);
+    if (note !== undefined) this.#changes.push({ type: 'note', note });
+    if (metadata.toolCall) this.#applyToolCall(metadata.toolCall);
     const text = metadata.agentPartialMessage ?? '';
     const contentBlockIndex = metadata.contentBlockIndex ?? 0;
-    this.pushChange(this.text.append({ contentBlockIndex, text, citations: metadata.citations ?? [] }));
-    this.note = note === undefined ? undefined : { text: note, code: metadata.noteCode ?? undefined };
+    this.#pushChange(this.#text.append({ contentBlockIndex, text, citations: metadata.citations ?? [] }));
+    this.#note = note === undefined ? undefined : { text: note, code: metadata.noteCode ?? undefined };
   }
 
-  private applyToolCall(toolCall: ToolCall): void {
-    if (this.pending) {
-      this.waitFor(this.pending.map((known) => (known.id === toolCall.id ? toolCall : known)));
+  #applyToolCall(toolCall: ToolCall): void {
+    if (this.#pending) {
+      this.#waitFor(this.#pending.map((known) => (known.id === toolCall.id ? toolCall : known)));
     } else {
-      this.changes.push({ type: 'toolProgress', toolCall });
-      this.toolCalls = [...this.toolCalls.filter((known) => known.id !== toolCall.id), toolCall];
+      this.#changes.push({ type: 'toolProgress', toolCall });
+      this.#toolCalls = [...this.#toolCalls.filter((known) => known.id !== toolCall.id), toolCall];
     }
   }
 
   /** The turn waits for these calls. A call that was answered stays so: what says otherwise is older. */
-  private waitFor(calls: readonly ToolCall[]): void {
-    const known = this.pending ?? [];
+  #waitFor(calls: readonly ToolCall[]): void {
+    const known = this.#pending ?? [];
     const pending = calls.map((call) => {
       const old = known.find((other) => other.id === call.id);
       return old && (!needsAnswer(old) || isEqual(old, call)) ? old : call;
     });
-    if (this.pending && isEqual(this.pending, pending)) return;
-    this.changes.push({ type: 'waiting', toolCalls: pending });
-    this.pending = pending;
+    if (this.#pending && isEqual(this.#pending, pending)) return;
+    this.#changes.push({ type: 'waiting', toolCalls: pending });
+    this.#pending = pending;
   }
 
   /** The first update of an attempt carries the question and whether the attempt continues a base text. */
-  private applyQuestion(metadata: AgentMetadata | undefined, question: ConversationEvent): void {
-    this.showQuestion(question);
-    if (metadata?.continues !== true) this.setBase([]);
+  #applyQuestion(metadata: AgentMetadata | undefined, question: ConversationEvent): void {
+    this.#showQuestion(question);
+    if (metadata?.continues !== true) this.#setBase([]);
   }
 
-  private showQuestion(question: ConversationEvent | undefined): void {
-    if (this.question || !question) return;
-    this.question = question;
-    this.changes.push({ type: 'question', event: question });
+  #showQuestion(question: ConversationEvent | undefined): void {
+    if (this.#question || !question) return;
+    this.#question = question;
+    this.#changes.push({ type: 'question', event: question });
   }
 
-  private applyEvent(event: ConversationEvent): void {
-    this.eventsApplied += 1;
-    this.pushChange(this.text.commit(event));
-    if (this.phase.kind === 'AWAITING_BASE') this.eventsAfterBase.push(event);
-    else this.showParts(event);
+  #applyEvent(event: ConversationEvent): void {
+    this.#eventsApplied += 1;
+    this.#pushChange(this.#text.commit(event));
+    if (this.#phase.kind === 'AWAITING_BASE') this.#eventsAfterBase.push(event);
+    else this.#showParts(event);
   }
 
   /** Reports the tool calls, results and citations of an event once. */
-  private showParts(event: ConversationEvent): void {
+  #showParts(event: ConversationEvent): void {
     const [toolUses, toolResults, citations] = [toolUsesOf(event), toolResultsOf(event), citationsOf(event)];
     const hasParts = toolUses.length > 0 || toolResults.length > 0 || citations.length > 0;
-    if (!hasParts || this.shownEvents.has(event.id)) return;
-    this.shownEvents.add(event.id);
-    for (const toolUse of toolUses) this.changes.push({ type: 'toolCalled', toolUse });
-    for (const toolResult of toolResults) this.changes.push({ type: 'toolResult', toolResult });
-    if (citations.length > 0) this.changes.push({ type: 'cited', citations });
+    if (!hasParts || this.#shownEvents.has(event.id)) return;
+    this.#shownEvents.add(event.id);
+    for (const toolUse of toolUses) this.#changes.push({ type: 'toolCalled', toolUse });
+    for (const toolResult of toolResults) this.#changes.push({ type: 'toolResult', toolResult });
+    if (citations.length > 0) this.#changes.push({ type: 'cited', citations });
     const results = new Set(toolResults.map((result) => result.toolUseId));
-    this.toolCalls = this.toolCalls.filter((call) => !results.has(call.id));
+    this.#toolCalls = this.#toolCalls.filter((call) => !results.has(call.id));
   }
 
-  private applyLastEvent(event: ConversationEvent, status: TurnStatus): void {
-    this.pushChange(this.text.finish(event));
-    this.showParts(event);
+  #applyLastEvent(event: ConversationEvent, status: TurnStatus): void {
+    this.#pushChange(this.#text.finish(event));
+    this.#showParts(event);
     const { stopReason, failure, usage } = event;
-    this.finish('END_STORED', {
+    this.#finish('END_STORED', {
       status,
       stopReason: stopReason ?? undefined,
       failure: failure ?? undefined,
@@ -438,65 +438,65 @@ export class TurnReassembly {
     });
   }
 
-  private mergeTurn(turn: Turn, hasAllBatches: boolean): void {
+  #mergeTurn(turn: Turn, hasAllBatches: boolean): void {
     const answer = turn.answer ?? [];
     const { base, own } = splitAnswer(answer, turn.attempt);
     const lastEvent = own.at(-1);
     if (isEnd(turn.status) && lastEvent && endsAnswer(lastEvent)) {
-      this.pushChange(this.text.replace(answer));
-      for (const event of answer) this.showParts(event);
-      this.finish('END_STORED', turnEnd(turn, lastEvent));
+      this.#pushChange(this.#text.replace(answer));
+      for (const event of answer) this.#showParts(event);
+      this.#finish('END_STORED', turnEnd(turn, lastEvent));
       return;
     }
     if (!this.isOpen()) return;
-    this.raiseProgress(turn.status);
-    this.setBase(base);
-    const afterBase = this.eventsAfterBase;
-    this.eventsAfterBase = [];
-    for (const event of [...base, ...afterBase]) this.showParts(event);
-    this.mergeBatches(turn.batches ?? [], own);
+    this.#raiseProgress(turn.status);
+    this.#setBase(base);
+    const afterBase = this.#eventsAfterBase;
+    this.#eventsAfterBase = [];
+    for (const event of [...base, ...afterBase]) this.#showParts(event);
+    this.#mergeBatches(turn.batches ?? [], own);
     const isWaiting = turn.status === 'WAITING';
     if ((isEnd(turn.status) || isWaiting) && hasAllBatches) {
-      for (const event of own.slice(this.eventsApplied)) this.applyEvent(event);
+      for (const event of own.slice(this.#eventsApplied)) this.#applyEvent(event);
     }
     if (isWaiting && hasAllBatches) {
       // A turn may wait for longer than its batches are kept.
-      this.nextSequence = Math.max(this.nextSequence, this.highestSequence + 1);
-      this.waitFor(turn.pending ?? []);
+      this.#nextSequence = Math.max(this.#nextSequence, this.#highestSequence + 1);
+      this.#waitFor(turn.pending ?? []);
     }
-    if (isEnd(turn.status) && hasAllBatches) this.finish('END_DERIVED', turnEnd(turn, lastEvent));
+    if (isEnd(turn.status) && hasAllBatches) this.#finish('END_DERIVED', turnEnd(turn, lastEvent));
   }
 
   /** A sequence missing among the stored batches is that of an agent event: those are stored as events. */
-  private mergeBatches(batches: readonly AgentBatch[], ownEvents: readonly ConversationEvent[]): void {
+  #mergeBatches(batches: readonly AgentBatch[], ownEvents: readonly ConversationEvent[]): void {
     for (const batch of batches) {
-      if (batch.attempt !== this.attempt) continue;
-      while (batch.sequence > this.nextSequence) {
-        const event = ownEvents[this.eventsApplied];
+      if (batch.attempt !== this.#attempt) continue;
+      while (batch.sequence > this.#nextSequence) {
+        const event = ownEvents[this.#eventsApplied];
         if (!event) return;
-        this.applyEvent(event);
-        this.nextSequence += 1;
+        this.#applyEvent(event);
+        this.#nextSequence += 1;
       }
-      if (batch.sequence === this.nextSequence) this.apply(batch.metadata, undefined);
+      if (batch.sequence === this.#nextSequence) this.#apply(batch.metadata, undefined);
     }
   }
 
-  private finish(kind: 'END_DERIVED' | 'END_STORED', end: TurnEnd): void {
-    this.phase = kind === 'END_DERIVED' ? { kind, end, rechecksLeft: RECHECKS } : { kind, end };
-    this.pending = undefined;
-    this.note = undefined;
-    this.request.cancelRetry();
-    this.changes.push({ type: 'ended', end });
+  #finish(kind: 'END_DERIVED' | 'END_STORED', end: TurnEnd): void {
+    this.#phase = kind === 'END_DERIVED' ? { kind, end, rechecksLeft: RECHECKS } : { kind, end };
+    this.#pending = undefined;
+    this.#note = undefined;
+    this.#request.cancelRetry();
+    this.#changes.push({ type: 'ended', end });
   }
 
   /** Within an attempt the states follow one another in this order, whatever arrives first. */
-  private raiseProgress(status: TurnStatus | undefined): void {
-    if (status === 'CANCELLING') this.progress = 'CANCELLING';
-    else if (status === 'RUNNING' && this.progress === 'QUEUED') this.progress = 'RUNNING';
+  #raiseProgress(status: TurnStatus | undefined): void {
+    if (status === 'CANCELLING') this.#progress = 'CANCELLING';
+    else if (status === 'RUNNING' && this.#progress === 'QUEUED') this.#progress = 'RUNNING';
   }
 
-  private pushChange(change: Change | undefined): void {
-    if (change) this.changes.push(change);
+  #pushChange(change: Change | undefined): void {
+    if (change) this.#changes.push(change);
   }
 }
 

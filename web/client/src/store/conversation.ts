@@ -165,6 +165,8 @@ class Conversation implements ConversationStore {
   }
 
   dispose(): void {
+    // A listener may call this, and is told of the state that follows.
+    if (this.#disposed.signal.aborted) return;
     this.#disposed.abort();
     this.#pause();
     this.#follower = undefined;

@@ -26,15 +26,20 @@ export async function request<Data>(
   signal?: AbortSignal,
 ): Promise<Data> {
   const body = JSON.stringify({ query: document, variables });
-  const ended = AbortSignal.any(signal ? [options.closed, signal] : [options.closed]);
   const timeout = new AbortController();
   const timer = setTimeout(() => {
     timeout.abort(new ParlanceError('TIMEOUT', 'The API has not answered in time.'));
   }, REQUEST_TIMEOUT);
-  const either = AbortSignal.any([ended, timeout.signal]);
+  const ended = AbortSignal.any([options.closed, timeout.signal, ...(signal ? [signal] : [])]);
   try {
-    const { response, text } = await unlessAborted(() => exchange(options, body, either), either);
+    ended.throwIfAborted();
+    // A token provider knows nothing of the signal: its answer is not waited for.
+    const { response, text } = await Promise.race([exchange(options, body, ended), rejectionBy(ended)]);
     return dataOf(parse(text), response) as Data;
+  } catch (error) {
+    throw ended.aborted
+      ? errorOf(ended.reason, 'ABORTED', 'The request was ended.')
+      : errorOf(error, 'NETWORK', 'The API could not be reached.');
   } finally {
     clearTimeout(timer);
   }
@@ -56,24 +61,9 @@ async function exchange(
   return { response, text: await response.text() };
 }
 
-/** A token provider knows nothing of the signal: its answer is not waited for. */
-function unlessAborted<T>(run: () => Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      reject(errorOf(signal.reason, 'ABORTED', 'The request was ended.'));
-    };
-    if (signal.aborted) {
-      onAbort();
-      return;
-    }
-    signal.addEventListener('abort', onAbort);
-    run()
-      .then(resolve, (error: unknown) => {
-        reject(errorOf(error, 'NETWORK', 'The API could not be reached.'));
-      })
-      .finally(() => {
-        signal.removeEventListener('abort', onAbort);
-      });
+function rejectionBy(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', reject);
   });
 }
 

@@ -1,5 +1,6 @@
 // @vitest-environment jsdom
 import { AssistantRuntimeProvider, type AssistantRuntime } from '@assistant-ui/react';
+import { useEffect } from 'react';
 import { createRoot, type Root } from 'react-dom/client';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { useParlanceRuntime, type ParlanceRuntimeOptions } from '../../src/assistant-ui/index.js';
@@ -24,8 +25,11 @@ afterEach(() => {
 });
 
 function Page({ options }: { options: ParlanceRuntimeOptions }) {
-  runtime = useParlanceRuntime(client, options);
-  return <AssistantRuntimeProvider runtime={runtime}>{null}</AssistantRuntimeProvider>;
+  const current = useParlanceRuntime(client, options);
+  useEffect(() => {
+    runtime = current;
+  }, [current]);
+  return <AssistantRuntimeProvider runtime={current}>{null}</AssistantRuntimeProvider>;
 }
 
 async function open(options: ParlanceRuntimeOptions = {}) {

@@ -9,11 +9,11 @@ export const TURN_ID = 't';
 
 export function completeUpdate(input: unknown): ConversationUpdate {
   const update = { conversationId: 'c', turnId: TURN_ID, attempt: 1, metadata: {}, ...(input as Json) };
-  return cast<ConversationUpdate>({
+  return {
     ...update,
     metadata: mapped(update.metadata, completeMetadata),
     event: mapped((input as Json)['event'], (event) => completeEvent(event, update)),
-  });
+  } as unknown as ConversationUpdate;
 }
 
 /** The answer of getTurn. */
@@ -34,27 +34,27 @@ export function completeTurn(input: unknown): Turn {
     ...batch,
     metadata: completeMetadata((batch['metadata'] ?? {}) as Json),
   });
-  return cast<Turn>({
+  return {
     ...turn,
     question: mapped(question, (event) => completeEvent(event, owner)),
     answer: mappedItems(answer, (event) => completeEvent(event, owner)),
     batches: mappedItems(batches, completeBatch),
     pending: mappedItems(pending, completeCall),
-  });
+  } as unknown as Turn;
 }
 
 /** The answer of getConversation. */
 export function completeEvents(input: unknown): ConversationEvents {
   const { activeTurn, events } = input as Json;
   const owner = { turnId: TURN_ID, attempt: 1 };
-  return cast<ConversationEvents>({
+  return {
     activeTurn: mapped(activeTurn, (turn) => ({ status: 'RUNNING', ...turn })),
     events: mapped(events, (page) => ({
       hasMore: false,
       ...page,
       items: mappedItems(page['items'], (event) => completeEvent(event, owner)),
     })),
-  });
+  } as unknown as ConversationEvents;
 }
 
 /** `owner` is what the event is in. */
@@ -96,9 +96,4 @@ function mapped(value: unknown, map: (value: Json) => Json): Json | null {
 
 function mappedItems(value: unknown, map: (value: Json) => Json): Json[] | null {
   return value === null || value === undefined ? null : (value as Json[]).map(map);
-}
-
-/** The cases are JSON of the API's types. */
-function cast<T>(value: unknown): T {
-  return value as T;
 }

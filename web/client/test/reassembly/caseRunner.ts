@@ -147,6 +147,13 @@ class ConversationSubject implements Subject {
   }
 }
 
+/** What a change does to the text of a turn. */
+interface DisplayedChange {
+  readonly turnId?: string;
+  readonly appended?: string;
+  readonly replaced?: string;
+}
+
 /** A subject and its clock. */
 class Runner {
   readonly #subject: Subject;
@@ -182,10 +189,9 @@ class Runner {
     this.#checkViews();
   }
 
-  #display(change: Json): void {
-    const turnId = String(change['turnId'] ?? TURN_ID);
+  #display({ turnId = TURN_ID, appended = '', replaced }: DisplayedChange): void {
     const text = this.#texts.get(turnId) ?? '';
-    this.#texts.set(turnId, String(change['replaced'] ?? text + String(change['appended'] ?? '')));
+    this.#texts.set(turnId, replaced ?? text + appended);
   }
 
   #wakeIn(): number | null {

@@ -204,11 +204,13 @@ class Simulation {
     const views = this.#client.views();
     for (const view of views) {
       const text = this.#texts.get(view.turnId) ?? '';
-      if (textOfView(view) !== text)
+      if (textOfView(view) !== text) {
         throw new Error(`${view.turnId} is displayed as ${textOfView(view)}, not ${text}`);
+      }
       const before = this.#views.find(({ turnId }) => turnId === view.turnId);
-      if (before !== view && isEqual(before, view))
+      if (before !== view && isEqual(before, view)) {
         throw new Error(`${view.turnId} is another object and the same`);
+      }
     }
     this.#views = views;
   }
@@ -240,8 +242,9 @@ class Simulation {
       expect(view && textOfView(view)).toBe(storedText(turn));
       expect(view).toMatchObject({ attempt: turn.attempt, status: turn.status });
       expect(view?.pending).toEqual(turn.status === 'WAITING' ? turn.pending : undefined);
-      if (this.#server.hasStoredEnd(turn) || turn.status === 'WAITING')
+      if (this.#server.hasStoredEnd(turn) || turn.status === 'WAITING') {
         expect(view?.events).toEqual(turn.answer);
+      }
     }
   }
 

@@ -180,7 +180,9 @@ export class ServerModel {
     const turn = this.turns.find((stored) => stored.id === id);
     if (!turn) throw new Error(`a client asks only for turns that exist: ${id}`);
     const wanted = attempt ?? turn.attempt;
-    const batches = turn.batches.filter((batch) => batch.attempt === wanted && batch.sequence > afterSequence);
+    const batches = turn.batches.filter(
+      (batch) => batch.attempt === wanted && batch.sequence > afterSequence,
+    );
     return {
       id,
       conversationId: 'c',

@@ -530,4 +530,18 @@ describe('listeners', () => {
     expect(texts(store)).toEqual(['Question 1', 'Answer 1', 'More', 'Yes.']);
     vi.useRealTimers();
   });
+
+  it('may dispose of the store, and are called once more at most', async () => {
+    server.seed('c1', 1);
+    vi.useFakeTimers();
+    const store = createConversation(createClientOf(server), { id: 'c1' });
+    const listener = vi.fn(() => {
+      store.dispose();
+    });
+    store.subscribe(listener);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(listener.mock.calls.length).toBeLessThanOrEqual(2);
+    expect(server.subscriberCount).toBe(0);
+    vi.useRealTimers();
+  });
 });

@@ -187,24 +187,19 @@ export class Realtime {
   #deliver(id: string, signal: Signal): void {
     const observer = this.#owners.get(id)?.observer;
     if (observer === undefined) return;
-    switch (signal.type) {
-      case 'SUBSCRIBED':
-        call(() => {
+    if (signal.type === 'REFUSED') this.#owners.delete(id);
+    call(() => {
+      switch (signal.type) {
+        case 'SUBSCRIBED':
           observer.onSubscribed();
-        });
-        return;
-      case 'DATA':
-        call(() => {
+          break;
+        case 'DATA':
           observer.onData(signal.data);
-        });
-        return;
-      case 'REFUSED':
-        this.#owners.delete(id);
-        call(() => {
+          break;
+        case 'REFUSED':
           observer.onError(signal.error);
-        });
-        return;
-    }
+      }
+    });
   }
 
   #watch(): void {

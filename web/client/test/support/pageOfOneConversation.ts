@@ -1,0 +1,2 @@
+/** What a page of one conversation imports. */
+export { createClient, createConversation, ParlanceError } from '../../src/index.js';
