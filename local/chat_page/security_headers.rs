@@ -63,8 +63,10 @@ fn origin(url: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeSet, path::Path};
+
     use super::*;
-    use crate::chat_page::page_config::SignInMode;
+    use crate::{chat_page::page_config::SignInMode, template};
 
     fn policy(sign_in: Vec<SignInMode>) -> String {
         content_security_policy(&PageConfig {
@@ -96,6 +98,27 @@ mod tests {
         for (name, value) in &HEADERS[1..] {
             assert!(template.contains(value), "{name}: {value}");
         }
+    }
+
+    /// A page that works here works there. Where it connects to is not in the template's policy.
+    #[test]
+    fn policy_is_that_of_the_deployed_page() {
+        let parameters = [("Domain", "none"), ("CertificateArn", "none")];
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let deployed = template::load_chat_page(root, "web/template.yaml", &parameters).unwrap();
+        let directives = |policy: &str| -> BTreeSet<String> {
+            let all = policy.split("; ").map(str::to_owned);
+            all.filter(|directive| !directive.starts_with("connect-src ")).collect()
+        };
+        let config = PageConfig {
+            graphql_url: "http://localhost:4000/graphql".into(),
+            realtime_url: "ws://localhost:4000/graphql/realtime".into(),
+            region: "us-east-1".into(),
+            sign_in: Vec::new(),
+        };
+        let local = directives(&content_security_policy(&config));
+        assert_eq!(local, directives(&deployed.content_security_policy));
+        assert_eq!(local.len(), 9);
     }
 
     #[test]

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { parseConfig } from '../../chat/src/signIn/config.js';
 import { pageConfig, type PageConfig } from '../src/config.js';
 import { parseOptions } from '../src/options.js';
 import { connectSources, discoveryUrl, withConnectSources } from '../src/security.js';
@@ -41,6 +42,12 @@ describe('sign-in', () => {
       { mode: 'OIDC', issuer: OIDC, clientId: 'spa', scope: 'openid offline_access' },
       { mode: 'API_KEY' },
     ]);
+  });
+
+  test('the page understands the configuration', () => {
+    const outputs = { UserPoolIssuer: POOL, UserPoolClientId: 'own', OidcIssuer: OIDC, ApiKey: 'da2-key' };
+    const { region, ...config } = configOf(outputs, '--oidc-client-id', 'spa');
+    expect(parseConfig({ region, ...config })).toEqual(config);
   });
 
   test('the API key is not in the configuration', () => {

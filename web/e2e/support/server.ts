@@ -21,6 +21,7 @@ export interface ServerOptions {
 /** What the server says of itself, in endpoint.json. */
 interface Endpoint {
   url: string;
+  realtimeUrl: string;
   apiKey: string;
   /** With the parameter EventsApi. */
   eventsUrl?: string;

@@ -49,8 +49,9 @@ export function problemOf({ entryPoint, url, credential, secret }: Settings): st
     return `The URL of ${name} begins with ${schemes.toReversed().join('// or ')}//.`;
   }
   // The credential becomes a subprotocol, which has no other characters.
-  if (!/^[\w.-]+$/.test(credential))
+  if (!/^[\w.-]+$/.test(credential)) {
     return 'A key or a token has letters, digits, dots, hyphens and underscores.';
+  }
   if (entryPoint === 'GRAPHQL' && !isApiKey(credential)) return 'An API key begins with da2-.';
   if (entryPoint !== 'EVENTS') return undefined;
   try {

@@ -113,13 +113,15 @@ describe('channels', () => {
       'ä b': 'x--C3-A4-20b',
       "~!'()": 'x--7E-21-27-28-29',
     };
-    for (const [sub, segment] of Object.entries(cases))
+    for (const [sub, segment] of Object.entries(cases)) {
       expect(responses({ sub })).toBe(`/chat/responses/oidc/${segment}`);
+    }
   });
 
   test('are of nobody without a credential', () => {
-    for (const credential of ['', 'abc', 'a.b.c', token({})])
+    for (const credential of ['', 'abc', 'a.b.c', token({})]) {
       expect(() => channelsOf(credential, secret)).toThrow();
+    }
   });
 });
 

@@ -4,6 +4,7 @@ import { useId, useState } from 'react';
 import { hrefOf, type Route } from '../app/router.js';
 import { chooseTheme, storedTheme, type Theme } from '../app/theme.js';
 import { useWorkspace } from '../app/workspace.js';
+import icon from '../icon.svg';
 import { useStore } from '../lib/useStore.js';
 import { sentenceOf } from '../lib/words.js';
 import { Menu } from '../ui/Menu.js';
@@ -22,7 +23,7 @@ export function Sidebar({ route, onNavigate, openHelp }: SidebarProps) {
     <>
       <div className="sidebar-top">
         <span className="brand">
-          <img src="./icon.svg" alt="" width={24} height={24} />
+          <img src={icon} alt="" width={24} height={24} />
           Parlance
         </span>
         <a

@@ -19,7 +19,7 @@ export function EntryPage({ settings }: { settings: Settings }) {
     };
   }, [session]);
   const scroller = useRef<HTMLDivElement>(null);
-  const { onScroll } = useStickToEnd(scroller, snapshot);
+  useStickToEnd(scroller, snapshot);
   const { exchanges } = snapshot;
   return (
     <main className="entry">
@@ -29,7 +29,6 @@ export function EntryPage({ settings }: { settings: Settings }) {
         <div
           className="messages-scroller"
           ref={scroller}
-          onScroll={onScroll}
           tabIndex={0}
           role="log"
           aria-label="Messages"
@@ -48,7 +47,9 @@ export function EntryPage({ settings }: { settings: Settings }) {
           </div>
         </div>
       </div>
-      <EntryComposer session={session} snapshot={snapshot} />
+      <div className="bottom">
+        <EntryComposer session={session} snapshot={snapshot} />
+      </div>
       <LiveRegion snapshot={snapshot} />
     </main>
   );

@@ -123,8 +123,9 @@ interface PendingCallProps {
 function PendingCall({ call, turnId, session }: PendingCallProps) {
   const { id, name, status } = call;
   const title = call.title ?? name;
-  if (status === 'CLIENT_NEEDED')
+  if (status === 'CLIENT_NEEDED') {
     return <div className="message-note">{title} waits for another program.</div>;
+  }
   if (status !== 'APPROVAL_NEEDED') return null;
   const answer = (approved: boolean) => () => {
     session.answerToolCall(turnId, id, approved);

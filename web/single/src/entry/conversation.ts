@@ -152,8 +152,9 @@ export class EntryConversation {
   }
 
   advance(now: number): void {
-    for (const [id, request] of this.#requests)
+    for (const [id, request] of this.#requests) {
       if (now >= request.deadline) this.#onDeadline(id, request, now);
+    }
     for (const entry of this.#entries) entry.reassembly?.advance(now);
     this.#pump(now);
   }
