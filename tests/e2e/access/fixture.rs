@@ -140,13 +140,9 @@ impl SharedConversation {
                 "mutation ($id: ID!, $userId: ID!) { unshareConversation(conversationId: $id, userId: $userId) { userId } }",
                 json!({ "id": self.id, "userId": removed_user }),
             ),
-            "Mutation.sendMessage" => (
+            "Mutation.sendMessage" | "Mutation.sendMessage.replacesTurnId" => (
                 "mutation ($input: SendMessageInput!) { sendMessage(input: $input) { id } }",
-                input(json!({ "conversationId": self.id, "text": "May I?" })),
-            ),
-            "Mutation.sendMessage.replacesTurnId" => (
-                "mutation ($input: SendMessageInput!) { sendMessage(input: $input) { id } }",
-                input(json!({ "conversationId": self.id, "text": "May I?", "replacesTurnId": TURN })),
+                input(self.message(field.ends_with(".replacesTurnId"))),
             ),
             "Mutation.cancelTurn" => (
                 "mutation ($conversationId: ID!, $id: ID!) { cancelTurn(conversationId: $conversationId, id: $id) { id } }",
@@ -180,6 +176,11 @@ impl SharedConversation {
             other => self.tool_query(other),
         };
         GraphQlRequest { document, variables }
+    }
+
+    fn message(&self, replaces_turn: bool) -> Value {
+        let replaced_turn = replaces_turn.then_some(TURN);
+        json!({ "conversationId": self.id, "text": "May I?", "replacesTurnId": replaced_turn })
     }
 
     /// The request for a field with an argument of the gateway.

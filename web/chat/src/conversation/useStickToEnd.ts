@@ -70,8 +70,12 @@ export function useStickToEnd(scroller: RefObject<HTMLElement | null>, content: 
     () => (scroller.current ? follower.attach(scroller.current) : undefined),
     [scroller, follower],
   );
-  useLayoutEffect(follower.follow, [follower, content]);
+  useLayoutEffect(() => {
+    follower.follow();
+  }, [follower, content]);
   // The elements of the list come after the first layout.
-  useEffect(follower.follow, [follower, content]);
+  useEffect(() => {
+    follower.follow();
+  }, [follower, content]);
   return { isAtEnd, scrollToEnd: follower.scrollToEnd };
 }

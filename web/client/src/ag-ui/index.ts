@@ -141,7 +141,7 @@ export class ParlanceAgent extends AbstractAgent {
 }
 
 function emit(subscriber: Subscriber<BaseEvent>, ...events: readonly AGUIEvent[]): void {
-  for (const event of events) subscriber.next(event as BaseEvent);
+  for (const event of events) subscriber.next(event);
 }
 
 function endOf(answer: AssistantMessage | undefined, threadId: string, runId: string): AGUIEvent {

@@ -309,7 +309,7 @@ describe('tool calls', () => {
           tool: toolCall.toolName,
           toolCallId: toolCall.toolCallId,
           output: { color: 'red' },
-        } as never);
+        });
       },
     });
     const { answer } = await ask(chat);

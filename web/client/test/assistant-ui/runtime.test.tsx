@@ -107,7 +107,7 @@ describe('useParlanceRuntime', () => {
       { type: 'tool-call', toolName: 'color' },
     ]);
     const message = runtime.thread.getMessageByIndex(3);
-    message.getMessagePartByIndex(0).respondToToolApproval({ approved: true });
+    void message.getMessagePartByIndex(0).respondToToolApproval({ approved: true });
     message.getMessagePartByIndex(1).addToolResult({ color: 'red' });
     await expect.poll(() => server.count('answerToolCall')).toBe(2);
     const inputs = server.requests
