@@ -9,7 +9,6 @@ use client::{
         ToolStatus, TurnStatus,
     },
 };
-use futures::future::join_all;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use local::{
     fault_injection::{Call, CallPhase, FaultPlan, KillPoint},
@@ -20,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::{
     backend::{Backend, FinishedTurn, expect_api_error, options},
-    killed_handlers::{RETRY_AFTER_LEASE, UNKNOWN},
+    killed_handlers::{RETRY_AFTER_LEASE, UNKNOWN, run_checks},
     lambda_function::{exit_when_input_closes, is_started_as_function},
     subscriber::Subscriber,
 };
@@ -191,10 +190,10 @@ pub async fn check_killed_handlers() {
         Kill { effect: ToolEffect::Write, at: (Call::PutItem, During), runs: 1, status: ToolStatus::Succeeded },
         Kill { effect: ToolEffect::Read, at: (Call::Invoke, During), runs: 2, status: ToolStatus::Succeeded },
     ];
-    join_all(kills.iter().map(check_kill)).await;
+    run_checks(kills.map(check_kill)).await;
 }
 
-async fn check_kill(kill: &Kill) {
+async fn check_kill(kill: Kill) {
     let (call, phase) = kill.at;
     let point = KillPoint { call, number: 1, phase };
     // The first process checks the agent's tools, and then answers the turn.

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 
 use crate::{
     backend::{Backend, expect_api_error, iam_client, new_id, options, send_message},
-    killed_handlers::{RETRY_AFTER_LEASE, UNKNOWN},
+    killed_handlers::{RETRY_AFTER_LEASE, UNKNOWN, run_checks},
     subscriber::Subscriber,
 };
 
@@ -189,7 +189,7 @@ pub async fn check_killed_handlers() {
         (KillPoint { call: Call::Decrypt, number: 1, phase: CallPhase::During }, 1, ToolStatus::Succeeded),
     ];
     let checks = kills.map(|(point, requests, status)| check_kill(point, requests, status));
-    futures::future::join_all(checks).await;
+    run_checks(checks).await;
 }
 
 async fn check_kill(point: KillPoint, requests: usize, status: ToolStatus) {

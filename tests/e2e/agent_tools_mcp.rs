@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     backend::{Backend, expect_api_error, iam_client, options},
-    killed_handlers::RETRY_AFTER_LEASE,
+    killed_handlers::{RETRY_AFTER_LEASE, run_checks},
     mcp_server::McpServer,
     subscriber::Subscriber,
     waiting::{answer_to, updates_until_wait},
@@ -176,7 +176,7 @@ pub async fn check_killed_handlers() {
         (KillPoint { call: Call::PutItem, number: 1, phase: CallPhase::During }, 1, ToolStatus::Succeeded),
     ]
     .map(|(point, calls, status)| check_kill(point, calls, status));
-    futures::future::join_all(checks).await;
+    run_checks(checks).await;
 }
 
 async fn check_kill(point: KillPoint, calls: usize, status: ToolStatus) {
