@@ -114,7 +114,7 @@ export class LocalServer {
     const file = join(this.#state, 'endpoint.json');
     await rm(file, { force: true });
     const users = ['--user', 'ada', '--user', 'bob', '--oidc'];
-    const places = ['--root', ROOT, '--state', this.#state, '--port', String(port)];
+    const places = ['--no-page', '--root', ROOT, '--state', this.#state, '--port', String(port)];
     this.#process = spawn(program(), [...places, ...users], { stdio: ['ignore', 'pipe', 'pipe'] });
     const log: string[] = [];
     const ready = new Promise<void>((resolve, reject) => {
