@@ -32,6 +32,8 @@ const CHROMIUM_ARGUMENTS = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
+  // A page of another host connects to the local server, as one on the Internet does to its stack.
+  '--disable-features=LocalNetworkAccessChecks',
   // Without it a page behind another one stops drawing.
   '--disable-renderer-backgrounding',
 ];

@@ -93,6 +93,8 @@ test('A person signs in with the key of the link and gets an answer', async () =
 test('The page connects to nothing but its stack', async () => {
   const chat = await open();
   chat.problems.expect(/connect-src|Content Security Policy|Refused to connect/);
+  // Of the request without the key, which reaches the API.
+  chat.problems.expect(/status of 401/);
   await chat.composer.waitFor();
   /** `reached`, or the directive that has stopped the request. */
   const outcome = (url: string): Promise<string> =>

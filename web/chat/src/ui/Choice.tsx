@@ -54,8 +54,7 @@ export function Choice({ label, value, options, onChange, isDisabled = false }: 
               }}
             >
               <span>
-                {option.label}
-                {option.description !== undefined && <small>{option.description}</small>}
+                {option.label} {option.description !== undefined && <small>{option.description}</small>}
               </span>
               {option.value === value && <Check aria-hidden size={16} className="popup-check" />}
             </div>
