@@ -42,7 +42,7 @@ async function expectHarmless(chat: ChatPage, name: string, address: string): Pr
 
 const pages = Array.from({ length: Math.ceil(payloads.length / PAYLOADS_PER_PAGE) }, (_, index) => index);
 
-describe.concurrent.each(pages)('Hostile answers, page %i', (index) => {
+describe.each(pages)('Hostile answers, page %i', (index) => {
   const here = payloads.slice(index * PAYLOADS_PER_PAGE, (index + 1) * PAYLOADS_PER_PAGE);
 
   test('nothing runs, nothing is loaded, nothing leads away', { timeout: 240_000 }, async () => {
