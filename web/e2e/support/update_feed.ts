@@ -21,6 +21,9 @@ interface Update {
  */
 export class UpdateFeed {
   #socket: WebSocketRoute | undefined;
+  /** The conversations of the subscriptions, by their ids. */
+  readonly #subscribed = new Map<string | undefined, string>();
+  readonly #followed = new Set<string>();
   #subscription = '';
   #turn: Update | undefined;
   #sequence = 0;
@@ -34,7 +37,12 @@ export class UpdateFeed {
     return feed;
   }
 
-  /** Waits until the page follows a turn that is running. */
+  /** Waits until the page follows a conversation. */
+  async follows(conversationId: string): Promise<void> {
+    await until('the page follows the conversation', () => this.#followed.has(conversationId));
+  }
+
+  /** Waits until a turn is running. */
   async begin(): Promise<void> {
     this.#turn = undefined;
     this.#text = '';
@@ -88,8 +96,17 @@ export class UpdateFeed {
   #connect(socket: WebSocketRoute): void {
     const server = socket.connectToServer();
     this.#socket = socket;
+    socket.onMessage((message) => {
+      const { id, type, payload } = JSON.parse(String(message)) as Frame;
+      if (type === 'start') {
+        const request = JSON.parse(String(payload?.data)) as { variables?: { conversationId?: string } };
+        this.#subscribed.set(id, request.variables?.conversationId ?? '');
+      }
+      server.send(message);
+    });
     server.onMessage((message) => {
       const frame = JSON.parse(String(message)) as Frame;
+      if (frame.type === 'start_ack') this.#followed.add(this.#subscribed.get(frame.id) ?? '');
       const update = (frame.payload?.data as { onConversationUpdate?: Update } | undefined)
         ?.onConversationUpdate;
       if (update && update.turnId === this.#turn?.turnId) return; // its further numbers are given here
