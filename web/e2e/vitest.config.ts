@@ -4,6 +4,8 @@ const shared = {
   environment: 'node',
   testTimeout: 60_000,
   hookTimeout: 60_000,
+  // A browser waits for a busy machine: what fails twice has failed.
+  retry: 1,
   expect: { poll: { timeout: 15_000, interval: 50 } },
 } as const;
 
