@@ -4,7 +4,7 @@ const shared = {
   environment: 'node',
   testTimeout: 60_000,
   hookTimeout: 60_000,
-  // A browser waits for a busy machine: what fails twice has failed.
+  // On a busy machine a browser may be too slow. A test has failed when it fails twice.
   retry: 1,
   expect: { poll: { timeout: 15_000, interval: 50 } },
 } as const;

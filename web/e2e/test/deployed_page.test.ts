@@ -108,7 +108,7 @@ test('The page connects to nothing but its stack', async () => {
             },
             { once: true },
           );
-          // A request that is stopped fails after its violation was told.
+          // A request that is stopped fails after its violation was reported.
           fetch(address, { mode: 'no-cors' }).then(
             () => {
               done('reached');

@@ -69,9 +69,13 @@ describe('Markdown', () => {
     );
   });
 
-  test('a reference may be defined in another block', () => {
-    expect(render('See [a].\n\n[a]: https://example.com/')).toContain('href="https://example.com/"');
-  });
+  test.each(['a', 'A\n b', 'a\\]b', '`a`'])(
+    'a reference is a link where another block defines its label: [%s]',
+    (label) => {
+      const text = `See [${label}] and [x][${label}].\n\n[${label}]: https://example.com/`;
+      expect(render(text).match(/href="https:\/\/example.com\/"/g)).toHaveLength(2);
+    },
+  );
 });
 
 describe('citations', () => {

@@ -61,6 +61,9 @@ const inlineMath: TokenizerExtension = {
   },
 };
 
+/** A label of a link: CommonMark allows 999 characters, and brackets after a backslash. */
+const LABEL = /\[((?:\\[^]|[^[\]\\]){1,999})\]/g;
+
 const options = new Marked({
   extensions: [blockMath, inlineMath],
   tokenizer: {
@@ -94,7 +97,7 @@ export function lex(source: string, definitions: LinkDefinitions): Token[] {
 /** A block copies the definitions that it may use: an answer may have a thousand of each. */
 function usedDefinitions(source: string, definitions: LinkDefinitions): LinkDefinitions {
   const used = Object.create(null) as Record<string, LinkDefinitions[string]>;
-  for (const [, label = ''] of source.matchAll(/\[([^[\]]+)\]/g)) {
+  for (const [, label = ''] of source.matchAll(LABEL)) {
     const tag = label.toLowerCase().replace(/\s+/g, ' ');
     const target = definitions[tag];
     if (target) used[tag] = target;
