@@ -35,6 +35,10 @@ pub struct ConversationEvent {
     /// superseded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer_position: Option<u32>,
+    /// The model that answered; `None` in a user's event.
+    pub model_id: Option<String>,
+    /// What a guardrail did to the answer.
+    pub guardrail: Option<GuardrailIntervention>,
     /// ISO 8601.
     pub created_at: String,
 }
@@ -111,6 +115,59 @@ pub struct ContentBlock {
     pub tool_use: Option<ToolUse>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_result: Option<ToolResult>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<Reasoning>,
+}
+
+/// What a model thought before what follows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reasoning {
+    /// Empty where the model does not show it.
+    pub text: String,
+    /// From the first to the last delta.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub milliseconds: Option<u32>,
+    /// The model's signature of the text. Only the handler and the table have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+    /// Reasoning that the model has encrypted, in Base64. Only the handler and the table have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redacted: Option<String>,
+}
+
+/// What a guardrail did to an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardrailIntervention {
+    /// `None` where Bedrock did not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<GuardrailSource>,
+    /// Without duplicates.
+    pub policies: Vec<GuardrailPolicy>,
+}
+
+/// What a guardrail has assessed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum GuardrailSource {
+    /// The user's message.
+    Input,
+    /// The model's answer.
+    Output,
+}
+
+/// A policy of a guardrail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum GuardrailPolicy {
+    Topic,
+    Content,
+    Word,
+    SensitiveInformation,
+    ContextualGrounding,
+    AutomatedReasoning,
+    /// A policy that this version does not know.
+    #[serde(other)]
+    Other,
 }
 
 impl ContentBlock {
@@ -124,6 +181,10 @@ impl ContentBlock {
 
     pub fn tool_result(tool_result: ToolResult) -> Self {
         Self { tool_result: Some(tool_result), ..Self::default() }
+    }
+
+    pub fn reasoning(reasoning: Reasoning) -> Self {
+        Self { reasoning: Some(reasoning), ..Self::default() }
     }
 }
 
@@ -262,6 +323,8 @@ pub enum StopReason {
     Cancelled,
     /// The agent's largest number of steps is reached.
     MaxSteps,
+    /// The model has thought and then said nothing.
+    NoAnswer,
     /// Any reason that this version does not know.
     #[serde(other)]
     Other,
@@ -306,6 +369,8 @@ pub enum NoteCode {
     KnowledgeResuming,
     /// The answer is made without documents, because they could not be searched.
     KnowledgeUnavailable,
+    /// The agent's model cannot answer, so another model is asked.
+    FallbackModel,
     /// Any code that this version does not know.
     #[serde(other)]
     Other,
