@@ -16,7 +16,7 @@ pub(super) fn check(model_id: &str, transcript: &Transcript) -> Result<(), Bedro
         return Ok(());
     }
     match model_family(model_id) {
-        ModelFamily::Claude(claude) if !takes_points(claude) => return Err(BedrockError::no_prompt_caching()),
+        ModelFamily::Claude(claude) if !takes_points(model_id, claude) => return Err(BedrockError::no_prompt_caching()),
         ModelFamily::Other(_) => return Err(BedrockError::no_prompt_caching()),
         ModelFamily::Nova { .. } => check_nova(transcript)?,
         ModelFamily::Claude(_) | ModelFamily::Scripted => {}
@@ -29,8 +29,9 @@ pub(super) fn check(model_id: &str, transcript: &Transcript) -> Result<(), Bedro
 }
 
 /// All but Claude 3 and the first Claude 3.5 Sonnet.
-fn takes_points(Claude { line, version }: Claude) -> bool {
-    version >= (3, 7) || (line == "haiku" && version == (3, 5))
+fn takes_points(model_id: &str, Claude { line, version }: Claude) -> bool {
+    let is_later_version = line == "haiku" || model_id.contains("20241022");
+    version >= (3, 7) || (version == (3, 5) && is_later_version)
 }
 
 /// Nova takes no cache point in tools or beside tool blocks, and no time. The last message is assumed.
@@ -99,10 +100,7 @@ fn points_with_paths(transcript: &Transcript) -> Vec<(String, &CachePoint)> {
     points
 }
 
-fn of_list<'a>(
-    parent: &str,
-    points: impl Iterator<Item = Option<&'a CachePoint>>,
-) -> Vec<(String, &'a CachePoint)> {
+fn of_list<'a>(parent: &str, points: impl Iterator<Item = Option<&'a CachePoint>>) -> Vec<(String, &'a CachePoint)> {
     let path = |index: usize| format!("{parent}.{}", index.saturating_sub(1));
     points.enumerate().filter_map(|(index, point)| Some((path(index), point?))).collect()
 }
@@ -110,7 +108,7 @@ fn of_list<'a>(
 /// The models that keep a prefix for an hour.
 fn takes_hours(model_id: &str) -> bool {
     match model_family(model_id) {
-        ModelFamily::Claude(Claude { version, .. }) => version >= (4, 5),
+        ModelFamily::Claude(Claude { line, version }) => version >= (4, 5) && line != "mythos",
         ModelFamily::Nova { .. } | ModelFamily::Other(_) => false,
         ModelFamily::Scripted => true,
     }

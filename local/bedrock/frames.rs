@@ -33,10 +33,9 @@ pub(super) fn encode_exception(exception: Exception) -> io::Result<Bytes> {
         Exception::Throttling => {
             ("throttlingException", json!({ "message": "Too many tokens, please wait before trying again." }))
         }
-        Exception::ServiceUnavailable => (
-            "serviceUnavailableException",
-            json!({ "message": "Bedrock is unable to process your request." }),
-        ),
+        Exception::ServiceUnavailable => {
+            ("serviceUnavailableException", json!({ "message": "Bedrock is unable to process your request." }))
+        }
         Exception::InternalServer => (
             "internalServerException",
             json!({ "message": "The system encountered an unexpected error during processing. Try your request again." }),

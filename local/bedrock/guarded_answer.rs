@@ -102,9 +102,8 @@ impl<'a> RequestGuard<'a> {
         if !matches!(self.config.trace.as_deref(), Some("enabled" | "enabled_full")) {
             return None;
         }
-        let report = |assessment, characters| {
-            self.guardrail.report(&self.config.guardrail_version, assessment, characters)
-        };
+        let report =
+            |assessment, characters| self.guardrail.report(&self.config.guardrail_version, assessment, characters);
         let by_id = |value: Value| Value::Object(Map::from_iter([(self.guardrail.id().to_owned(), value)]));
         let decisive = output.filter(|_| !self.input.is_blocked()).filter(|output| output.reason() != "No action.");
         let mut trace = json!({

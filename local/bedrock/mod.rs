@@ -48,9 +48,7 @@ use uuid::Uuid;
 
 pub use faulty_models::{FAULTY_MODELS, FaultyModel, SURROGATES, UNICODE, block_text, long_text};
 pub use forward::{Forwarder, Upstream, UpstreamError, forwarding_router};
-pub use guardrail::{
-    BLOCKED_INPUT_MESSAGE, BLOCKED_OUTPUT_MESSAGE, FORBIDDEN_TOPIC, FORBIDDEN_WORDS, Guardrail,
-};
+pub use guardrail::{BLOCKED_INPUT_MESSAGE, BLOCKED_OUTPUT_MESSAGE, FORBIDDEN_TOPIC, FORBIDDEN_WORDS, Guardrail};
 pub use iam_guard::with_iam_guard;
 pub use model_service::ModelService;
 pub use scripted_models::ScriptedModels;

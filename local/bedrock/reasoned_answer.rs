@@ -114,7 +114,8 @@ fn long_text() -> String {
         if count_tokens(&text) >= LONG_TOKENS {
             break;
         }
-        let thoughts: Vec<String> = (0..20).map(|index| format!("This is thought {number}.{index} of many. ")).collect();
+        let thoughts: Vec<String> =
+            (0..20).map(|index| format!("This is thought {number}.{index} of many. ")).collect();
         text.push_str(&thoughts.concat());
     }
     text

@@ -20,7 +20,12 @@ pub(super) fn check(model_id: &str, transcript: &Transcript) -> Result<(), Bedro
     check_open_loop(transcript)
 }
 
-fn check_block(model_id: &str, message: &Message, path: &str, reasoning: &ReasoningContent) -> Result<(), BedrockError> {
+fn check_block(
+    model_id: &str,
+    message: &Message,
+    path: &str,
+    reasoning: &ReasoningContent,
+) -> Result<(), BedrockError> {
     let takes_reasoning = match model_family(model_id) {
         ModelFamily::Claude(_) => true,
         ModelFamily::Scripted => is_signed(reasoning),
