@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     appsync::AppSync,
-    bedrock::{self, Forwarder, ModelService, Upstream, UpstreamError},
+    bedrock::{self, Forwarder, Guardrail, ModelService, Upstream, UpstreamError},
     chat_page::{ChatPage, PageConfig, SignInMode},
     command_line::CommandLine,
     dynamodb::{DynamoDb, TableSetupError},
@@ -476,9 +476,16 @@ async fn bedrock_router(
 
 async fn models(options: &ServerOptions) -> Result<ModelService, StartError> {
     Ok(match options.models {
-        Models::Scripted => ModelService::scripted(),
+        Models::Scripted => ModelService::scripted(guardrail(options)),
         Models::Bedrock => ModelService::forwarded(Upstream::from_environment("bedrock-runtime").await?),
     })
+}
+
+/// The guardrail of the parameters.
+fn guardrail(options: &ServerOptions) -> Option<Guardrail> {
+    let parameter = |name: &str| options.parameters.get(name).map(String::as_str);
+    let id = parameter("GuardrailId").filter(|id| *id != "none")?;
+    Some(Guardrail::new(id, parameter("GuardrailVersion").unwrap_or_default()))
 }
 
 /// Searches of documents: here, or in Amazon Bedrock if its models are called. The bucket of the documents.
