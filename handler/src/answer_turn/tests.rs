@@ -765,6 +765,7 @@ fn transcript(invocation: &TestInvocation) -> Vec<(Role, Vec<String>)> {
 fn describe(block: &TranscriptBlock) -> String {
     match block {
         TranscriptBlock::Text(text) => text.clone(),
+        TranscriptBlock::Reasoning(reasoning) => format!("({})", reasoning.text),
         TranscriptBlock::SearchResult(result) => format!("{}: {}", result.source, result.text),
         TranscriptBlock::ToolUse(call) => format!("{}: {} {}", call.id, call.name, call.input),
         TranscriptBlock::ToolResult {

@@ -25,7 +25,6 @@ use aws_sdk_bedrockruntime::{
     operation::converse_stream::{ConverseStreamError, ConverseStreamOutput},
     types::{self as sdk, ContentBlockDelta, ContentBlockStart, ReasoningContentBlockDelta},
 };
-use aws_smithy_types::base64;
 use futures::{Stream, StreamExt, TryStreamExt, stream, stream::BoxStream};
 use turn::{
     model::{CitedPassage, Guardrail, ModelError, ModelRequest, ModelStop, StreamEvent, TranscriptBlock},
@@ -291,7 +290,7 @@ fn reasoning_event(block: u32, delta: ReasoningContentBlockDelta) -> StreamEvent
         ReasoningContentBlockDelta::Text(text) => StreamEvent::Reasoning { block, text },
         ReasoningContentBlockDelta::Signature(signature) => StreamEvent::ReasoningSignature { block, signature },
         ReasoningContentBlockDelta::RedactedContent(data) => {
-            StreamEvent::RedactedReasoning { block, data: base64::encode(data) }
+            StreamEvent::RedactedReasoning { block, data: data.into_inner() }
         }
         _ => StreamEvent::Other,
     }

@@ -219,14 +219,24 @@ async fn request_of_an_agent_without_tools_has_no_tool_blocks() {
 }
 
 #[test]
-fn text_keeps_its_block_and_other_deltas_are_other() {
-    let text = StreamEvent::Text { block: 2, text: "Hi".into() };
-    assert_eq!(delta(ContentBlockDelta::Text("Hi".into())), text);
-    for other in [
-        ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::Text("Hm".into())),
-        ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::RedactedContent(Blob::new([1]))),
+fn text_and_reasoning_keep_their_block() {
+    use ReasoningContentBlockDelta::{RedactedContent, Signature, Text};
+    for (sent, expected) in [
+        (ContentBlockDelta::Text("Hi".into()), StreamEvent::Text { block: 2, text: "Hi".into() }),
+        (
+            ContentBlockDelta::ReasoningContent(Text("Hm".into())),
+            StreamEvent::Reasoning { block: 2, text: "Hm".into() },
+        ),
+        (
+            ContentBlockDelta::ReasoningContent(Signature("Eu0E".into())),
+            StreamEvent::ReasoningSignature { block: 2, signature: "Eu0E".into() },
+        ),
+        (
+            ContentBlockDelta::ReasoningContent(RedactedContent(Blob::new([1]))),
+            StreamEvent::RedactedReasoning { block: 2, data: vec![1] },
+        ),
     ] {
-        assert_eq!(delta(other), StreamEvent::Other);
+        assert_eq!(delta(sent), expected);
     }
 }
 
@@ -322,6 +332,7 @@ fn model_request(tools: Vec<Tool>, transcript: Vec<TranscriptMessage>) -> ModelR
         inference: InferenceSettings::default(),
         tools: tools.into(),
         transcript,
+        ..ModelRequest::default()
     }
 }
 
