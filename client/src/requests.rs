@@ -7,8 +7,8 @@ use crate::{
     schema::{
         Access, Agent, AgentConnection, Caller, CitedDocument, Conversation, ConversationConnection,
         ConversationEvents, ConversationParticipants, GuardrailMode, InferenceSettings, KnowledgeFailure,
-        KnowledgeMode, KnowledgeSearch, Model, Participant, PromptCaching, ReasoningSettings, ToolApproval,
-        ToolEffect, Turn,
+        KnowledgeMode, KnowledgeSearch, Model, Participant, PromptCaching, ReasoningSettings, ToolApproval, ToolEffect,
+        Turn,
     },
 };
 

@@ -7,8 +7,8 @@ use std::{
 
 use super::{request_state::RequestState, text_buffer::TextBuffer};
 use crate::schema::{
-    AgentBatch, AgentMetadata, Citation, ConversationEvent, ConversationUpdate, Failure, Reasoning, SenderKind,
-    StopReason, ToolCall, ToolResult, ToolStatus, ToolUse, Turn, TurnStatus, Usage,
+    AgentBatch, AgentMetadata, Citation, ConversationEvent, ConversationUpdate, Failure, GuardrailIntervention,
+    Reasoning, SenderKind, StopReason, ToolCall, ToolResult, ToolStatus, ToolUse, Turn, TurnStatus, Usage,
 };
 
 /// How long an open turn may bring no update before getTurn is called.
@@ -63,6 +63,8 @@ pub struct TurnEnd {
     pub stop_reason: Option<StopReason>,
     pub failure: Option<Failure>,
     pub usage: Option<Usage>,
+    /// What a guardrail did to the answer.
+    pub guardrail: Option<GuardrailIntervention>,
 }
 
 /// The arguments of getTurn.
@@ -403,8 +405,13 @@ impl TurnReassembly {
         self.clear_reasoning();
         self.changes.extend(self.text.finish(event.text_or_empty()));
         self.show_parts(event);
-        let end =
-            TurnEnd { status, stop_reason: event.stop_reason, failure: event.failure.clone(), usage: event.usage };
+        let end = TurnEnd {
+            status,
+            stop_reason: event.stop_reason,
+            failure: event.failure.clone(),
+            usage: event.usage,
+            guardrail: event.guardrail.clone(),
+        };
         self.end(Phase::EndStored, end);
     }
 
@@ -484,6 +491,7 @@ fn turn_end(turn: &Turn, own_events: &[ConversationEvent]) -> TurnEnd {
         stop_reason: last.and_then(|event| event.stop_reason),
         failure: turn.failure.clone().or_else(|| last.and_then(|event| event.failure.clone())),
         usage: turn.usage.or_else(|| last.and_then(|event| event.usage)),
+        guardrail: last.and_then(|event| event.guardrail.clone()),
     }
 }
 

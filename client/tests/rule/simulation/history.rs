@@ -536,11 +536,7 @@ fn text_metadata(text: String) -> AgentMetadata {
 }
 
 fn reasoning_metadata(text: String) -> AgentMetadata {
-    AgentMetadata {
-        agent_partial_reasoning: Some(text),
-        content_block_index: Some(1),
-        ..metadata(TurnStatus::Running)
-    }
+    AgentMetadata { agent_partial_reasoning: Some(text), content_block_index: Some(1), ..metadata(TurnStatus::Running) }
 }
 
 fn interrupted() -> Failure {

@@ -317,9 +317,8 @@ impl<'a> Simulation<'a> {
                 assert!(turn.has_ended, "seed {seed}: {turn_id} did not end");
             }
             assert_eq!(turn.text, last.text, "seed {seed}: {turn_id}");
-            let ends_attempt = |event: &ConversationEvent| {
-                event.ends_answer() && event.attempt == Some(last.turn.attempt)
-            };
+            let ends_attempt =
+                |event: &ConversationEvent| event.ends_answer() && event.attempt == Some(last.turn.attempt);
             let has_stored_end = last.turn.answer.iter().flatten().last().is_some_and(ends_attempt);
             let is_all_stored = turn.streamed_reasoning.is_empty() || !has_stored_end;
             assert!(is_all_stored, "seed {seed}: {turn_id} displays {} beside its events", turn.streamed_reasoning);
