@@ -261,6 +261,10 @@ interface StoredEvent {
   attempt?: number;
   position: number;
   sender: { kind: string; id?: string | null; name?: string | null };
+  /** In an agent's event: the model that answered. */
+  modelId?: string;
+  /** In an agent's event: what a guardrail did. */
+  guardrail?: { source?: string; policies: string[] };
   content: ContentBlock[];
   createdAt: string;
   /** Set where the content is not exactly one block. */
@@ -278,13 +282,22 @@ interface StoredEvent {
   sk?: string;
 }
 
-/** One member is set. The text of an event has neither tool calls nor their results. */
+/** One member is set. The text of an event has neither reasoning nor tool calls nor their results. */
 interface ContentBlock {
   text?: string;
   /** Only beside a text. */
   citations?: any[];
   toolUse?: any;
   toolResult?: any;
+  reasoning?: Reasoning;
+}
+
+/** The schema has no `signature` and no `redacted`: only the handler reads them, from the table. */
+interface Reasoning {
+  text: string;
+  milliseconds?: number;
+  signature?: string;
+  redacted?: string;
 }
 
 /** Times are milliseconds since 1970; positions are those of the conversation. */
@@ -425,6 +438,21 @@ interface Agent {
   toolTimeoutSeconds: number;
   /** Missing where the agent answers without documents. */
   knowledge?: Knowledge;
+  /** Missing for the model's own default. */
+  reasoning?: { effort?: string | null; budgetTokens?: number | null };
+  /** A PromptCaching of the schema. */
+  promptCaching: string;
+  fallbackModelIds: string[];
+  /** Missing where the deployment has none. In the table, the members that the agent has of its own. */
+  guardrail?: Guardrail;
+}
+
+interface Guardrail {
+  id?: string | null;
+  version?: string;
+  /** A GuardrailMode of the schema. */
+  mode?: string;
+  newestMessageOnly?: boolean;
 }
 
 interface Knowledge {
