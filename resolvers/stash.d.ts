@@ -411,9 +411,11 @@ interface EventSearch {
 interface Closing {
   /** The text that was published and is in no event, by the index of its content block. */
   textByBlock: { [index: number]: string };
+  /** The reasoning that was published and is in no event, by the same index. */
+  reasoningByBlock: { [index: number]: string };
   /** The citations of this text, by the same index. */
   citationsByBlock: { [index: number]: any[] };
-  /** The indexes of these content blocks, in order of their first text. */
+  /** The indexes of these content blocks, in the order in which they began. */
   blocks: number[];
   lastSequenceRead: number;
   /** False while there may be more batches than were read. */
