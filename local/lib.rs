@@ -18,6 +18,7 @@ pub mod knowledge_base;
 pub mod lambda;
 mod localhost;
 mod lone_surrogates;
+pub mod openai_models;
 mod private_file;
 mod process_group;
 pub mod realtime;

@@ -18,6 +18,7 @@ use local::{
     identity::PoolUser,
     knowledge_base::{EmbeddingsOptions, KnowledgeOptions, print_reports},
     lambda::LocalFunction,
+    openai_models::ModelServerOptions,
     retrieve::{self, RetrieveOptions},
     secrets_manager::LocalSecret,
     server::{Models, Server, ServerOptions},
@@ -73,6 +74,8 @@ struct ServerArguments {
     /// Call Amazon Bedrock, with your AWS credentials, instead of the scripted models.
     #[arg(long)]
     bedrock: bool,
+    #[command(flatten)]
+    model_server: ModelServerOptions,
     /// Folder for the table, the API key, the issuers' signing keys and endpoint.json.
     #[arg(long, default_value = ".parlance")]
     state: PathBuf,
@@ -181,7 +184,7 @@ async fn serve(options: ServerOptions) -> Result<(), AnyError> {
     let server = Server::start(options.clone()).await?;
     // The signals are handled before the text is printed, because its reader may stop the server at once.
     let mut stop_signals = StopSignals::handle()?;
-    print!("{}", welcome::text(&server.endpoint, &options));
+    print!("{}", welcome::text(&server.endpoint, &server.models, &options));
     if let Some(knowledge) = server.knowledge.clone() {
         tokio::spawn(print_reports(knowledge, io::stdout(), io::stdout().is_terminal()));
     }
@@ -262,6 +265,11 @@ impl ServerArguments {
                 rates.insert(fault, rate);
             }
         }
+        let models = match self.model_server.server() {
+            Some(server) => Models::Server(server),
+            None if self.bedrock => Models::Bedrock,
+            None => Models::Scripted,
+        };
         Ok(ServerOptions {
             root: self.root,
             state: self.state,
@@ -270,7 +278,7 @@ impl ServerArguments {
             parameters: BTreeMap::from_iter(self.parameters),
             users: self.users,
             oidc: self.oidc,
-            models: if self.bedrock { Models::Bedrock } else { Models::Scripted },
+            models,
             handler: self.handler,
             functions: self.functions,
             secrets: self.secrets,

@@ -1,5 +1,7 @@
 //! Amazon Bedrock with scripted models: ConverseStream and Converse over HTTP, with frames, errors and
 //! validation.
+mod account;
+mod advice;
 mod answer_text;
 mod bedrock_error;
 mod canned_text;
@@ -39,6 +41,7 @@ use axum::{
 };
 use uuid::Uuid;
 
+pub use account::AwsAccount;
 pub use faulty_models::{FAULTY_MODELS, FaultyModel, SURROGATES, UNICODE, block_text, long_text};
 pub use forward::{Forwarder, Upstream, UpstreamError, forwarding_router};
 pub use iam_guard::with_iam_guard;
