@@ -208,7 +208,7 @@ mod tests {
         let documents = |url: Option<&str>| {
             let embeddings = EmbeddingsOptions { url: url.map(|url| url.parse().unwrap()), model: None };
             let knowledge = Some(KnowledgeOptions { folder: "docs".into(), embeddings });
-            let text = text(&endpoint(None, true, None), &ServerOptions { knowledge, ..ServerOptions::for_tests() });
+            let text = text(&endpoint(None, true, None), "scripted", &ServerOptions { knowledge, ..ServerOptions::for_tests() });
             text.lines().find(|line| line.contains("Documents")).unwrap().trim().to_owned()
         };
         let hashed = "Documents      docs (found by words and spelling; --embeddings URL adds meaning)";
