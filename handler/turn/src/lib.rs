@@ -6,6 +6,7 @@
 pub mod model;
 pub mod request;
 
+pub mod capabilities;
 pub mod citations;
 pub mod claim;
 pub mod closing_decision;

@@ -2,7 +2,10 @@
 //! of quarkus-langchain4j (#1983), strands (harness-sdk #1223), pi (#3739) and Vercel's AI SDK report them.
 use std::{borrow::Cow, collections::HashMap};
 
-use turn::model::{Role, TranscriptBlock, TranscriptMessage};
+use turn::{
+    capabilities::{self, ToolIds, ToolSupport},
+    model::{Role, TranscriptBlock, TranscriptMessage},
+};
 
 /// Bedrock's message for a model that takes tools in Converse, and not in ConverseStream.
 const NO_STREAMED_TOOLS: &str = "doesn't support tool use in streaming mode";
@@ -11,14 +14,9 @@ const NO_STREAMED_TOOLS: &str = "doesn't support tool use in streaming mode";
 /// of a transcript alternate.
 const ANSWER_ENDED: &str = "(The answer ended here.)";
 
-/// The beginnings of model names, after the prefix of an inference profile.
-const WITHOUT_STREAMED_TOOLS: [&str; 4] = ["meta.llama", "mistral.", "deepseek.r1", "writer."];
-const WITHOUT_MIXED_MESSAGES: [&str; 2] = ["meta.llama", "mistral."];
-const WITH_SHORT_IDS: [&str; 1] = ["mistral."];
-
 /// Whether ConverseStream takes tools for the model. A model that is not known is assumed to do so.
 pub(super) fn streams_with_tools(model_id: &str) -> bool {
-    !is_of(model_id, &WITHOUT_STREAMED_TOOLS)
+    capabilities::of_model(model_id).tools == ToolSupport::Streamed
 }
 
 /// Whether Bedrock refused a request because the model takes no tools in ConverseStream.
@@ -38,20 +36,14 @@ pub(super) fn refuses_search_results(message: &str) -> bool {
 /// The transcript as the model's family takes it.
 pub(super) fn fit_to_family<'a>(transcript: &'a [TranscriptMessage], model_id: &str) -> Cow<'a, [TranscriptMessage]> {
     let mut transcript = Cow::Borrowed(transcript);
-    if is_of(model_id, &WITHOUT_MIXED_MESSAGES) {
+    let capabilities = capabilities::of_model(model_id);
+    if !capabilities.mixed_messages {
         transcript = Cow::Owned(transcript.iter().flat_map(separate).collect());
     }
-    if is_of(model_id, &WITH_SHORT_IDS) {
+    if capabilities.tool_ids == ToolIds::NineAlphanumerics {
         shorten_ids(transcript.to_mut());
     }
     transcript
-}
-
-/// The model id may be an ARN.
-fn is_of(model_id: &str, families: &[&str]) -> bool {
-    let name = model_id.rsplit('/').next().unwrap_or(model_id);
-    let after_profile_prefix = name.split_once('.').map_or("", |(_, rest)| rest);
-    families.iter().any(|family| name.starts_with(family) || after_profile_prefix.starts_with(family))
 }
 
 /// A message whose texts and tool blocks are mixed, without the mixture: a text beside calls is left out, and

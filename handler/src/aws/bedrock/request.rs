@@ -13,6 +13,7 @@ use aws_sdk_bedrockruntime::{
 };
 use serde::de::IgnoredAny;
 use turn::{
+    capabilities,
     model::{ModelRequest, Role, SearchResult, ToolOutput, TranscriptBlock, TranscriptMessage},
     tool::Tool,
     transcript::without_tool_blocks,
@@ -126,7 +127,7 @@ fn result_content(output: &ToolOutput, texts: &mut JsonTexts) -> ToolResultConte
 
 /// Bedrock documents the status of tool results for Claude and Nova alone.
 fn accepts_result_status(model_id: &str) -> bool {
-    ["anthropic.claude", "amazon.nova"].iter().any(|family| model_id.contains(family))
+    capabilities::of_model(model_id).result_status
 }
 
 /// A stored text that is no JSON object must not make the body invalid.
