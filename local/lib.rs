@@ -16,6 +16,7 @@ pub mod json_service;
 pub mod kms;
 pub mod knowledge_base;
 pub mod lambda;
+pub mod list_models;
 mod localhost;
 mod lone_surrogates;
 pub mod openai_models;

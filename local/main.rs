@@ -1,5 +1,5 @@
-//! The `parlance` command: the local server, and the subcommands `chat`, `token`, `schema`, `retrieve`,
-//! `handler` and `gateway`.
+//! The `parlance` command: the local server, and the subcommands `chat`, `token`, `schema`, `models`,
+//! `retrieve`, `handler` and `gateway`.
 use std::{
     collections::BTreeMap,
     error::Error,
@@ -18,6 +18,7 @@ use local::{
     identity::PoolUser,
     knowledge_base::{EmbeddingsOptions, KnowledgeOptions, print_reports},
     lambda::LocalFunction,
+    list_models::{self, ListModelsOptions},
     openai_models::ModelServerOptions,
     retrieve::{self, RetrieveOptions},
     secrets_manager::LocalSecret,
@@ -53,6 +54,8 @@ enum Command {
     Token(TokenOptions),
     /// Print schema.graphql with the directives of the authorization modes that the parameters switch on.
     Schema(SchemaOptions),
+    /// List models that can answer: with --bedrock or --models those that are offered.
+    Models(ListModelsOptions),
     /// Search a folder of documents, or measure how well questions find their sources.
     Retrieve(RetrieveOptions),
     /// Run one Lambda execution environment; the local server starts it.
@@ -156,6 +159,7 @@ fn execute(Arguments { command, server }: Arguments) -> Result<(), AnyError> {
         Some(Command::Token(options)) => {
             println!("{}", block_on(Builder::new_current_thread(), token::fetch(&options))??);
         }
+        Some(Command::Models(options)) => block_on(Builder::new_current_thread(), list_models::run(options))??,
         Some(Command::Retrieve(options)) => block_on(Builder::new_current_thread(), retrieve::run(options))??,
         Some(Command::Schema(options)) => println!("{}", template::filtered_schema(&options)?.trim_end()),
         Some(Command::Handler) => {

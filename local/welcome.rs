@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn pool_without_users_as_the_only_mode_is_a_warning() {
-        let text = text(&endpoint(None, false, None), &ServerOptions::for_tests());
+        let text = text(&endpoint(None, false, None), "scripted", &ServerOptions::for_tests());
         assert!(text.contains("Nobody may call this API: add a user with --user"), "{text}");
     }
 
@@ -208,7 +208,11 @@ mod tests {
         let documents = |url: Option<&str>| {
             let embeddings = EmbeddingsOptions { url: url.map(|url| url.parse().unwrap()), model: None };
             let knowledge = Some(KnowledgeOptions { folder: "docs".into(), embeddings });
-            let text = text(&endpoint(None, true, None), "scripted", &ServerOptions { knowledge, ..ServerOptions::for_tests() });
+            let text = text(
+                &endpoint(None, true, None),
+                "scripted",
+                &ServerOptions { knowledge, ..ServerOptions::for_tests() },
+            );
             text.lines().find(|line| line.contains("Documents")).unwrap().trim().to_owned()
         };
         let hashed = "Documents      docs (found by words and spelling; --embeddings URL adds meaning)";

@@ -41,6 +41,11 @@ fn action(path: &str) -> &'static str {
     if path.ends_with("/converse") { "bedrock:InvokeModel" } else { "bedrock:InvokeModelWithResponseStream" }
 }
 
+/// Whether the role may stream answers of the model.
+pub fn may_invoke(role: &AssumedRole, model_id: &str) -> bool {
+    authorize(role, "bedrock:InvokeModelWithResponseStream", model_id).is_ok()
+}
+
 /// Fails unless the role may do this with the model.
 pub(crate) fn authorize_model(role: &AssumedRole, action: &str, model_id: &str) -> Result<(), BedrockError> {
     authorize(role, action, model_id).map_err(|denied| BedrockError::access_denied(&denied))

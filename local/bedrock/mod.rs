@@ -12,6 +12,7 @@ mod forward;
 mod frames;
 mod iam_guard;
 mod mixed_messages;
+mod model_catalog;
 mod model_service;
 mod playback;
 mod quotes;
@@ -44,7 +45,8 @@ use uuid::Uuid;
 pub use account::AwsAccount;
 pub use faulty_models::{FAULTY_MODELS, FaultyModel, SURROGATES, UNICODE, block_text, long_text};
 pub use forward::{Forwarder, Upstream, UpstreamError, forwarding_router};
-pub use iam_guard::with_iam_guard;
+pub use iam_guard::{may_invoke, with_iam_guard};
+pub use model_catalog::{CatalogError, OfferedModel, offered_models};
 pub use model_service::ModelService;
 
 pub(crate) use answer_text::{ModelFailure, TextStream, read_text};

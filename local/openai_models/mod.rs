@@ -37,7 +37,7 @@ pub use event::{Delta, Event, Usage};
 pub use failure::Failure;
 pub use model_list::{ModelServerError, ServedModels, http_client, list_models};
 pub use request::{ChatRequest, Omissions};
-pub use server_options::{ModelKey, ModelName, ModelServer, ModelServerOptions, ModelServerUrl};
+pub use server_options::{ModelKey, ModelName, ModelServer, ModelServerAddress, ModelServerOptions, ModelServerUrl};
 pub use sse::{MAX_EVENT_BYTES, event_data};
 pub use tool_calls::{MAX_ARGUMENT_BYTES, MAX_TOOL_CALLS};
 

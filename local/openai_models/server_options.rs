@@ -8,6 +8,15 @@ const KEY_VARIABLE: &str = "PARLANCE_MODEL_KEY";
 
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct ModelServerOptions {
+    #[command(flatten)]
+    address: ModelServerAddress,
+    /// The server's model that answers, or the one that answers for a Bedrock model id; may be repeated.
+    #[arg(long = "model", value_name = "[BEDROCK_ID=]NAME", requires = "models_url")]
+    model_names: Vec<ModelName>,
+}
+
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ModelServerAddress {
     /// Let the models of an OpenAI-compatible server answer (Ollama, llama-server, LM Studio, vLLM):
     /// http://localhost:11434/v1
     #[arg(long = "models", value_name = "URL", conflicts_with = "bedrock")]
@@ -15,9 +24,6 @@ pub struct ModelServerOptions {
     /// The server's key; the variable PARLANCE_MODEL_KEY keeps it off the command line.
     #[arg(long, value_name = "KEY", requires = "models_url")]
     model_key: Option<ModelKey>,
-    /// The server's model that answers, or the one that answers for a Bedrock model id; may be repeated.
-    #[arg(long = "model", value_name = "[BEDROCK_ID=]NAME", requires = "models_url")]
-    model_names: Vec<ModelName>,
 }
 
 /// An OpenAI-compatible server, and which of its models answer.
@@ -46,8 +52,15 @@ pub struct ModelName {
 impl ModelServerOptions {
     /// The server, if there is a URL.
     pub fn server(self) -> Option<ModelServer> {
+        self.address.server(self.model_names)
+    }
+}
+
+impl ModelServerAddress {
+    /// The server, if there is a URL.
+    pub fn server(self, names: Vec<ModelName>) -> Option<ModelServer> {
         let key = self.model_key.or_else(|| env::var(KEY_VARIABLE).ok()?.parse().ok());
-        Some(ModelServer { url: self.models_url?, key, names: self.model_names })
+        Some(ModelServer { url: self.models_url?, key, names })
     }
 }
 

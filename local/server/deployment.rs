@@ -24,7 +24,7 @@ const PROGRAM: &str = "bootstrap";
 const HANDLER_CODE: &str = "handler";
 const GATEWAY_CODE: &str = "gateway";
 /// The name of the function that answers turns.
-pub(super) const HANDLER_FUNCTION: &str = "parlance-Handler";
+pub(crate) const HANDLER_FUNCTION: &str = "parlance-Handler";
 
 /// The stack of the template for a server at this URL: `http://localhost:4000`.
 pub(super) fn load_stack(options: &ServerOptions, base_url: &str) -> Result<Stack, StartError> {
@@ -117,7 +117,7 @@ fn add_arns(parameters: &mut BTreeMap<String, String>, name: &str, arns: impl It
 
 /// Defaults of the local server: agents may use the scripted models, and any model id where a server of models
 /// answers for all of them.
-fn local_defaults(models: &Models) -> BTreeMap<String, String> {
+pub(crate) fn local_defaults(models: &Models) -> BTreeMap<String, String> {
     let arns = match models {
         Models::Scripted => "arn:aws:bedrock:*::foundation-model/parlance.*",
         Models::Server(_) => "arn:aws:bedrock:*::foundation-model/*,arn:aws:bedrock:*:*:inference-profile/*",

@@ -35,7 +35,9 @@ use crate::{
     websocket_api::{WebSocketApi, WebSocketSettings},
 };
 
-use deployment::{HANDLER_FUNCTION, load_stack};
+pub(crate) use deployment::{HANDLER_FUNCTION, local_defaults};
+
+use deployment::load_stack;
 use listeners::{Listeners, listen, local_address};
 use tls_certificate::{TlsCertificate, TlsError};
 
