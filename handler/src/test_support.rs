@@ -131,6 +131,7 @@ impl TestInvocation {
             knowledge_bases: None,
             api_keys: &self.api_keys,
             document_links: None,
+            title_model_id: self.title_model_id.as_deref(),
         };
         serve(payload, &context).await
     }

@@ -60,8 +60,9 @@ pub fn forwarding_router(upstream: Upstream) -> Router {
 
 pub(super) fn router(state: Arc<Forwarder>) -> Router {
     Router::new()
-        .route("/model/{model}/converse-stream", post(forward))
-        .route("/model/{model}/converse", post(forward))
+        .route("/model/{model_id}/converse-stream", post(forward))
+        .route("/model/{model_id}/converse", post(forward))
+        .route("/guardrail/{guardrail_id}/version/{version}/apply", post(forward))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES))
         .with_state(state)
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     appsync::AppSync,
-    bedrock::{self, AwsAccount, Forwarder, ModelService, Upstream, UpstreamError},
+    bedrock::{self, AwsAccount, Forwarder, Guardrail, ModelService, Upstream, UpstreamError},
     chat_page::{ChatPage, PageConfig, SignInMode},
     command_line::CommandLine,
     dynamodb::{DynamoDb, TableSetupError},
@@ -490,7 +490,7 @@ async fn bedrock_router(
 /// The models, and which ones they are.
 async fn models(options: &ServerOptions, api: &stack::Api) -> Result<(ModelService, String), StartError> {
     match &options.models {
-        Models::Scripted => Ok((ModelService::scripted(), SCRIPTED_MODELS.into())),
+        Models::Scripted => Ok((ModelService::scripted(guardrail(options)), SCRIPTED_MODELS.into())),
         Models::Bedrock => {
             let account = AwsAccount::load().await?;
             let number = account.number().await?;
@@ -505,6 +505,13 @@ async fn models(options: &ServerOptions, api: &stack::Api) -> Result<(ModelServi
             Ok((ModelService::openai(models), description))
         }
     }
+}
+
+/// The guardrail of the parameters.
+fn guardrail(options: &ServerOptions) -> Option<Guardrail> {
+    let parameter = |name: &str| options.parameters.get(name).map(String::as_str);
+    let id = parameter("GuardrailId").filter(|id| *id != "none")?;
+    Some(Guardrail::new(id, parameter("GuardrailVersion").unwrap_or_default()))
 }
 
 /// Searches of documents: here, or in Amazon Bedrock if its models are called. The bucket of the documents.

@@ -64,12 +64,8 @@ struct FakeState {
 
 impl FakeServer {
     pub async fn start(behaviour: Behaviour) -> Self {
-        let state = FakeState {
-            behaviour,
-            requests: Arc::default(),
-            keys: Arc::default(),
-            open_streams: Arc::default(),
-        };
+        let state =
+            FakeState { behaviour, requests: Arc::default(), keys: Arc::default(), open_streams: Arc::default() };
         let router = Router::new()
             .route("/v1/models", get(list_models))
             .route("/v1/chat/completions", post(complete))

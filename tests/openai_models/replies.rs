@@ -24,8 +24,10 @@ impl Reply {
             return Self { reasoning: "", text: format!("The tool says {content}"), calls: Vec::new() };
         }
         let tools = request["tools"].as_array();
-        let names: Vec<&str> = tools.into_iter().flatten().filter_map(|tool| tool["function"]["name"].as_str()).collect();
-        let calls: Vec<(String, String)> = content.split("call ").skip(1).filter_map(|call| parse(call, &names)).collect();
+        let names: Vec<&str> =
+            tools.into_iter().flatten().filter_map(|tool| tool["function"]["name"].as_str()).collect();
+        let calls: Vec<(String, String)> =
+            content.split("call ").skip(1).filter_map(|call| parse(call, &names)).collect();
         let text = if calls.is_empty() { format!("You said: {content}") } else { String::new() };
         Self { reasoning: "Let me think.", text, calls }
     }
@@ -38,7 +40,8 @@ impl Reply {
             chunks.push(chunk(json!({ "role": "assistant", "content": content }), None));
         }
         for text in pieces(self.reasoning) {
-            let name = if matches!(dialect, Dialect::Ollama | Dialect::LmStudio) { "reasoning" } else { "reasoning_content" };
+            let name =
+                if matches!(dialect, Dialect::Ollama | Dialect::LmStudio) { "reasoning" } else { "reasoning_content" };
             let mut delta = json!({ name: text });
             if dialect == Dialect::Ollama {
                 delta["role"] = "assistant".into();
@@ -81,7 +84,8 @@ impl Reply {
         }
         if !self.calls.is_empty() {
             let calls = self.calls.iter().enumerate();
-            message["tool_calls"] = calls.map(|(number, (name, arguments))| whole_call(number, name, arguments)).collect();
+            message["tool_calls"] =
+                calls.map(|(number, (name, arguments))| whole_call(number, name, arguments)).collect();
         }
         json!({
             "id": "chatcmpl-1", "object": "chat.completion", "model": MODEL, "usage": usage(),

@@ -99,8 +99,7 @@ async fn settings_images_and_documents_are_sent() {
         { "document": { "format": "txt", "name": "notes", "source": { "bytes": "bWVtbw==" } } },
         { "searchResult": { "title": "Leave", "source": "s3://a/leave.md", "content": [{ "text": "25 days" }] } },
     ]));
-    body["inferenceConfig"] =
-        json!({ "maxTokens": 20, "temperature": 0.5, "topP": 0.9, "stopSequences": ["END"] });
+    body["inferenceConfig"] = json!({ "maxTokens": 20, "temperature": 0.5, "topP": 0.9, "stopSequences": ["END"] });
     body["additionalModelRequestFields"] = json!({ "output_config": { "effort": "low" }, "top_k": 3 });
     let (status, answer) = post(&bedrock, "converse", body).await;
     assert_eq!(status, 200, "{answer}");
@@ -199,7 +198,10 @@ async fn errors_of_the_server_become_those_of_bedrock() {
     ] {
         assert_eq!(failure(200, "text/event-stream", body).await.as_deref(), Some(code), "{body}");
     }
-    assert_eq!(failure(200, json, r#"{"error":"Unexpected endpoint"}"#).await.as_deref(), Some("ModelStreamErrorException"));
+    assert_eq!(
+        failure(200, json, r#"{"error":"Unexpected endpoint"}"#).await.as_deref(),
+        Some("ModelStreamErrorException")
+    );
 }
 
 #[tokio::test]

@@ -93,7 +93,10 @@ impl Citations {
                 TranscriptBlock::FoundSearchResults { results, .. } => {
                     self.requested.extend(results.iter().map(|result| result.number));
                 }
-                TranscriptBlock::Text(_) | TranscriptBlock::ToolUse(_) | TranscriptBlock::ToolResult { .. } => {}
+                TranscriptBlock::Text(_)
+                | TranscriptBlock::Reasoning(_)
+                | TranscriptBlock::ToolUse(_)
+                | TranscriptBlock::ToolResult { .. } => {}
             }
         }
     }
@@ -112,9 +115,10 @@ impl Citations {
                         let output = ToolOutput::Json(self.numbered_json(&results));
                         TranscriptBlock::ToolResult { tool_use_id, is_error: false, output }
                     }
-                    TranscriptBlock::Text(_) | TranscriptBlock::ToolUse(_) | TranscriptBlock::ToolResult { .. } => {
-                        block
-                    }
+                    TranscriptBlock::Text(_)
+                    | TranscriptBlock::Reasoning(_)
+                    | TranscriptBlock::ToolUse(_)
+                    | TranscriptBlock::ToolResult { .. } => block,
                 };
                 message.content.push(block);
             }

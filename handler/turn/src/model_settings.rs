@@ -8,7 +8,7 @@ use api::{text::is_blank, types::InferenceSettings};
 use crate::capabilities::{self, Sampling};
 
 /// A setting that a model refuses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RefusedSetting {
     Temperature,
     TopP,

@@ -92,10 +92,11 @@ pub enum StopCode {
 }
 
 impl GenerationRequest {
-    /// `None` for a question that the agent's model answers.
+    /// `None` for a question that the agent's model answers: always where a guardrail assesses the answer.
     pub fn from_question(request: &OneShotRequest) -> Option<Self> {
         let OneShotRequest { agent, text, .. } = request;
-        let knowledge = agent.knowledge.as_ref().filter(|_| request.retrieve_and_generate)?;
+        let knowledge =
+            agent.knowledge.as_ref().filter(|_| request.retrieve_and_generate && agent.guardrail.is_none())?;
         let settings = agent.inference.clone().unwrap_or_default();
         Some(Self {
             search: knowledge.request(text, &Caller::default()),
@@ -189,6 +190,7 @@ impl OneShotFailure {
             | StopReason::StopSequence
             | StopReason::MalformedOutput
             | StopReason::Cancelled
+            | StopReason::NoAnswer
             | StopReason::Other => (StopCode::NoText, true),
         };
         let message = match reason {

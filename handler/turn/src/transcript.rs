@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use api::{
     json_size::{fitting_suffix, json_size},
     text::{is_blank, is_blank_character},
-    types::{ConversationEvent, SenderKind, StopReason, ToolResult, ToolStatus, ToolUse},
+    types::{ConversationEvent, GuardrailSource, Reasoning, SenderKind, StopReason, ToolResult, ToolStatus, ToolUse},
 };
 
 use crate::{
@@ -44,6 +44,8 @@ pub struct TranscriptInput {
     pub kept_answer: Vec<ConversationEvent>,
     /// The size limit of the transcript, in bytes of JSON-escaped text.
     pub context_bytes: usize,
+    /// The model that gets the transcript. It gets its own reasoning back, and no other's.
+    pub model_id: String,
 }
 
 /// The newest whole turns that fit, the question, and what is kept of its answer. A kept answer that breaks
@@ -68,9 +70,13 @@ pub fn build_transcript(input: &TranscriptInput) -> Vec<TranscriptMessage> {
     for event in newest_turns_that_fit(&input.history, budget) {
         transcript.push_event(event, Passages::Removed);
     }
+    // Only the steps of the answer that goes on have their reasoning: no model needs it of ended answers.
     transcript.push_context(&input.context);
     transcript.push_texts(Role::User, input.question.texts());
     for event in steps {
+        if event.model_id.as_ref() == Some(&input.model_id) {
+            transcript.push_reasoning(event);
+        }
         transcript.push_event(event, Passages::Kept);
     }
     if !kept_texts.is_empty() {
@@ -124,29 +130,38 @@ fn trimmed_result(block: &TranscriptBlock) -> Option<TranscriptBlock> {
     let (tool_use_id, is_error) = match block {
         TranscriptBlock::ToolResult { tool_use_id, is_error, .. } => (tool_use_id, *is_error),
         TranscriptBlock::FoundSearchResults { tool_use_id, .. } => (tool_use_id, false),
-        TranscriptBlock::Text(_) | TranscriptBlock::SearchResult(_) | TranscriptBlock::ToolUse(_) => return None,
+        TranscriptBlock::Text(_)
+        | TranscriptBlock::Reasoning(_)
+        | TranscriptBlock::SearchResult(_)
+        | TranscriptBlock::ToolUse(_) => return None,
     };
     let output = ToolOutput::Text(TRIMMED_RESULT.to_owned());
     Some(TranscriptBlock::ToolResult { tool_use_id: tool_use_id.clone(), is_error, output })
 }
 
 /// Turns tool calls and results into text, for an agent without tools: Converse refuses such blocks in a
-/// request without tools.
+/// request without tools. The reasoning that led to a call is of no use then.
 pub fn without_tool_blocks(messages: Vec<TranscriptMessage>) -> Vec<TranscriptMessage> {
     let to_text = |block| match block {
-        TranscriptBlock::Text(_) | TranscriptBlock::SearchResult(_) => block,
-        TranscriptBlock::ToolUse(call) => TranscriptBlock::Text(format!("[Tool call {}: {}]", call.name, call.input)),
+        TranscriptBlock::Reasoning(_) => None,
+        TranscriptBlock::Text(_) | TranscriptBlock::SearchResult(_) => Some(block),
+        TranscriptBlock::ToolUse(call) => {
+            Some(TranscriptBlock::Text(format!("[Tool call {}: {}]", call.name, call.input)))
+        }
         TranscriptBlock::ToolResult { output: ToolOutput::Json(output) | ToolOutput::Text(output), .. } => {
-            TranscriptBlock::Text(format!("[Tool result: {output}]"))
+            Some(TranscriptBlock::Text(format!("[Tool result: {output}]")))
         }
         TranscriptBlock::FoundSearchResults { results, .. } => {
             let texts: Vec<_> = results.iter().map(|result| result.text.as_str()).collect();
-            TranscriptBlock::Text(format!("[Tool result: {}]", texts.join("\n\n")))
+            Some(TranscriptBlock::Text(format!("[Tool result: {}]", texts.join("\n\n"))))
         }
     };
     messages
         .into_iter()
-        .map(|message| TranscriptMessage { content: message.content.into_iter().map(to_text).collect(), ..message })
+        .map(|message| TranscriptMessage {
+            content: message.content.into_iter().filter_map(to_text).collect(),
+            ..message
+        })
         .collect()
 }
 
@@ -158,6 +173,20 @@ fn context_size(blocks: &[TranscriptBlock]) -> usize {
 /// In JSON-escaped bytes.
 pub fn transcript_size(messages: &[TranscriptMessage]) -> usize {
     messages.iter().flat_map(|message| &message.content).map(block_size).sum()
+}
+
+/// Appends a block. Reasoning that was cut at the end of an event becomes one block again, because its
+/// signature is of the whole.
+pub fn push_block(blocks: &mut Vec<TranscriptBlock>, block: TranscriptBlock) {
+    match (blocks.last_mut(), block) {
+        (Some(TranscriptBlock::Reasoning(first)), TranscriptBlock::Reasoning(rest))
+            if first.signature.is_none() && first.redacted.is_none() =>
+        {
+            first.text.push_str(&rest.text);
+            *first = Reasoning { text: std::mem::take(&mut first.text), ..rest };
+        }
+        (_, block) => blocks.push(block),
+    }
 }
 
 /// The result that the model gets of a stored or finished tool call.
@@ -264,8 +293,18 @@ fn turns_with_question(history: &[ConversationEvent]) -> Vec<Vec<&ConversationEv
 
 /// The events of a history, ascending by position, that neither a retry nor another message has replaced.
 pub fn current_events(history: &[ConversationEvent]) -> impl DoubleEndedIterator<Item = &ConversationEvent> {
-    let turns = history.chunk_by(|one, next| one.turn_id == next.turn_id);
+    let turns = history.chunk_by(|one, next| one.turn_id == next.turn_id).filter(|turn| !is_blocked(turn));
     turns.flat_map(|turn| turn.iter().filter(move |event| !is_superseded(event, &turn[0])))
+}
+
+/// Whether a guardrail has blocked the question. It would block every later request that has it, too. Where
+/// Bedrock did not say what it has blocked, it may have been the question.
+fn is_blocked(turn: &[ConversationEvent]) -> bool {
+    let is_of_question = |event: &ConversationEvent| {
+        let source = event.guardrail.as_ref().and_then(|guardrail| guardrail.source);
+        event.stop_reason == Some(StopReason::GuardrailIntervened) && source != Some(GuardrailSource::Output)
+    };
+    turn.iter().any(is_of_question)
 }
 
 /// `first`: the first event of the same turn in the history. If it is the question, it has what a retry has
@@ -305,11 +344,17 @@ fn trimmed_size(event: &ConversationEvent) -> usize {
 fn block_size(block: &TranscriptBlock) -> usize {
     match block {
         TranscriptBlock::Text(text) => json_size(text),
+        TranscriptBlock::Reasoning(reasoning) => reasoning_size(reasoning),
         TranscriptBlock::SearchResult(result) => search_result_size(result),
         TranscriptBlock::ToolUse(call) => call_size(call),
         TranscriptBlock::ToolResult { output: ToolOutput::Json(text) | ToolOutput::Text(text), .. } => json_size(text),
         TranscriptBlock::FoundSearchResults { results, .. } => results.iter().map(search_result_size).sum(),
     }
+}
+
+fn reasoning_size(Reasoning { text, signature, redacted, .. }: &Reasoning) -> usize {
+    let hidden = [signature, redacted].into_iter().flatten().map(|text| text.len()).sum::<usize>();
+    json_size(text) + hidden
 }
 
 fn search_result_size(result: &SearchResult) -> usize {
@@ -365,6 +410,19 @@ impl Transcript {
         }
     }
 
+    /// Reasoning that broke off has no signature.
+    fn push_reasoning(&mut self, event: &ConversationEvent) {
+        let is_broken_off = event.stop_reason.is_some() || event.failure.is_some();
+        let blocks = event.content.iter().filter(|_| !is_broken_off);
+        let blocks: Vec<_> = blocks.filter_map(|block| block.reasoning.clone()).collect();
+        if !blocks.is_empty() {
+            self.complete_open_calls();
+        }
+        for reasoning in blocks {
+            self.push(Role::Assistant, TranscriptBlock::Reasoning(reasoning));
+        }
+    }
+
     fn push_context(&mut self, blocks: &[TranscriptBlock]) {
         self.complete_open_calls();
         for block in blocks {
@@ -404,7 +462,7 @@ impl Transcript {
     /// Appends to the last message if it has the same role, because roles must alternate.
     fn push(&mut self, role: Role, block: TranscriptBlock) {
         match self.messages.last_mut() {
-            Some(last) if last.role == role => last.content.push(block),
+            Some(last) if last.role == role => push_block(&mut last.content, block),
             _ => self.messages.push(TranscriptMessage { role, content: vec![block] }),
         }
     }

@@ -7,6 +7,8 @@ use turn::{
     model::{Role, TranscriptBlock, TranscriptMessage},
 };
 
+use super::reasoning::is_echoed;
+
 /// Bedrock's message for a model that takes tools in Converse, and not in ConverseStream.
 const NO_STREAMED_TOOLS: &str = "doesn't support tool use in streaming mode";
 
@@ -24,6 +26,13 @@ pub(super) fn refuses_streamed_tools(message: &str) -> bool {
     message.contains(NO_STREAMED_TOOLS)
 }
 
+/// Whether Bedrock refused a request because the model takes no cache points. It says so as if the access were
+/// denied: "You invoked an unsupported model or your request did not allow prompt caching. See the documentation
+/// for more information." (opencode#782, litellm#39210)
+pub(super) fn refuses_cache_points(message: &str) -> bool {
+    ["prompt caching", "cachePoint", "cache_control"].iter().any(|words| message.contains(words))
+}
+
 /// Whether Bedrock refused a request because the model takes no search results, or does not cite them.
 /// Recorded from models of OpenAI and others: "This model doesn't support the searchResult field", and for
 /// documents "… for user messages. Remove document and try again."; from Claude Sonnet 4 in September 2025:
@@ -37,6 +46,11 @@ pub(super) fn refuses_search_results(message: &str) -> bool {
 pub(super) fn fit_to_family<'a>(transcript: &'a [TranscriptMessage], model_id: &str) -> Cow<'a, [TranscriptMessage]> {
     let mut transcript = Cow::Borrowed(transcript);
     let capabilities = capabilities::of_model(model_id);
+    if transcript.iter().flat_map(|message| &message.content).any(|block| !is_echoed(block, capabilities)) {
+        let messages = transcript.to_mut();
+        messages.iter_mut().for_each(|message| message.content.retain(|block| is_echoed(block, capabilities)));
+        messages.retain(|message| !message.content.is_empty());
+    }
     if !capabilities.mixed_messages {
         transcript = Cow::Owned(transcript.iter().flat_map(separate).collect());
     }
@@ -74,7 +88,7 @@ fn shorten_ids(transcript: &mut [TranscriptMessage]) {
             TranscriptBlock::ToolUse(call) => &mut call.id,
             TranscriptBlock::ToolResult { tool_use_id, .. }
             | TranscriptBlock::FoundSearchResults { tool_use_id, .. } => tool_use_id,
-            TranscriptBlock::Text(_) | TranscriptBlock::SearchResult(_) => continue,
+            TranscriptBlock::Text(_) | TranscriptBlock::Reasoning(_) | TranscriptBlock::SearchResult(_) => continue,
         };
         let number = short_ids.len();
         let short_id = short_ids.entry(id.clone()).or_insert_with(|| format!("call{number:05}"));

@@ -157,7 +157,9 @@ pub fn of_model(model_id: &str) -> &'static Capabilities {
     let without_prefix = name.split_once('.').map_or("", |(_, rest)| rest);
     let fit = |name: &str| {
         let patterns = FAMILIES.iter().flat_map(|family| family.models.iter().map(move |pattern| (pattern, family)));
-        patterns.filter(|(pattern, _)| fits(pattern, name)).max_by_key(|(pattern, _)| pattern.trim_end_matches('*').len())
+        patterns
+            .filter(|(pattern, _)| fits(pattern, name))
+            .max_by_key(|(pattern, _)| pattern.trim_end_matches('*').len())
     };
     fit(name).or_else(|| fit(without_prefix)).map_or(&UNKNOWN, |(_, family)| family)
 }
