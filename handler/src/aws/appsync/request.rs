@@ -481,7 +481,7 @@ mod tests {
         Update::Event(AgentEvent {
             id: "t1-2-1".into(),
             position: 8,
-            model_id: "m1".into(),
+            model_id: agent.model_id.clone(),
             agent,
             author,
             content,

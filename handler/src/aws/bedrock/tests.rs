@@ -1,4 +1,6 @@
 //! Requests on the wire and recorded streams.
+mod refused_parts;
+
 use std::sync::{Arc, Mutex};
 
 use api::types::{InferenceSettings, StopReason, ToolUse, Usage};
@@ -291,7 +293,7 @@ fn usage_includes_cache_tokens() {
         cache_read_tokens: Some(4),
         cache_write_tokens: Some(1),
     };
-    assert_eq!(stream_event(sdk::ConverseStreamOutput::Metadata(metadata)), StreamEvent::Usage(expected));
+    assert_eq!(stream_events(sdk::ConverseStreamOutput::Metadata(metadata)), [StreamEvent::Usage(expected)]);
 }
 
 fn delta(delta: ContentBlockDelta) -> StreamEvent {
@@ -336,6 +338,20 @@ fn model_request(tools: Vec<Tool>, transcript: Vec<TranscriptMessage>) -> ModelR
     }
 }
 
+/// The bytes of a stream.
+fn frames(events: &[(&'static str, &'static str)]) -> Vec<u8> {
+    let mut stream = Vec::new();
+    for (event_type, payload) in events {
+        let header = |name: &'static str, value: &'static str| Header::new(name, HeaderValue::String(value.into()));
+        let message = Message::new(*payload)
+            .add_header(header(":event-type", event_type))
+            .add_header(header(":content-type", "application/json"))
+            .add_header(header(":message-type", "event"));
+        write_message_to(&message, &mut stream).unwrap();
+    }
+    stream
+}
+
 /// A server in place of Bedrock.
 struct Server {
     bedrock: Bedrock,
@@ -345,15 +361,7 @@ struct Server {
 
 impl Server {
     async fn start(events: &[(&'static str, &'static str)]) -> Self {
-        let mut stream = Vec::new();
-        for (event_type, payload) in events {
-            let header = |name: &'static str, value: &'static str| Header::new(name, HeaderValue::String(value.into()));
-            let message = Message::new(*payload)
-                .add_header(header(":event-type", event_type))
-                .add_header(header(":content-type", "application/json"))
-                .add_header(header(":message-type", "event"));
-            write_message_to(&message, &mut stream).unwrap();
-        }
+        let stream = frames(events);
         let last_body = Arc::new(Mutex::new(String::new()));
         let received = Arc::clone(&last_body);
         let respond = move |body: String| async move {
@@ -373,6 +381,22 @@ impl Server {
             (StatusCode::BAD_REQUEST, [("x-amzn-errortype", "ValidationException")], body)
         };
         Self::serve(Router::new().route("/model/{id}/converse-stream", post(refuse)), paths).await
+    }
+
+    /// Refuses each request whose body has this part. The others are answered.
+    async fn refusing_part(part: &'static str, status: StatusCode, error: &'static str, message: &'static str) -> Self {
+        let paths = Arc::new(Mutex::new(String::new()));
+        let called = Arc::clone(&paths);
+        let respond = move |body: String| async move {
+            called.lock().unwrap().push_str("converse-stream ");
+            if body.contains(part) {
+                let body = json!({ "message": message }).to_string();
+                return (status, [("x-amzn-errortype", error)], body.into_bytes()).into_response();
+            }
+            let stream = frames(&[("messageStop", r#"{"stopReason":"end_turn"}"#)]);
+            ([("content-type", "application/vnd.amazon.eventstream")], stream).into_response()
+        };
+        Self::serve(Router::new().route("/model/{id}/converse-stream", post(respond)), paths).await
     }
 
     /// Refuses each stream as models do that take no tools in one. Converse answers.
