@@ -3,7 +3,7 @@ mod refused_parts;
 
 use std::sync::{Arc, Mutex};
 
-use api::types::{InferenceSettings, StopReason, ToolUse, Usage};
+use api::types::{InferenceSettings, Reasoning, StopReason, ToolUse, Usage};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_bedrockruntime::{
@@ -16,7 +16,7 @@ use aws_sdk_bedrockruntime::{
 };
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
-use axum::{Router, http::StatusCode, routing::post};
+use axum::{Router, http::StatusCode, response::IntoResponse, routing::post};
 use futures::TryStreamExt;
 use serde_json::{Value, json};
 use turn::{
@@ -27,7 +27,7 @@ use turn::{
     tool::{LambdaTool, Tool, ToolApproval, ToolEffect, ToolTarget},
 };
 
-use super::{Bedrock, stream_event};
+use super::{Bedrock, stream_event, stream_events};
 use crate::model::Model;
 
 /// The events of a stream with a tool call that Bedrock has sent.
