@@ -3,6 +3,7 @@ use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -32,6 +33,8 @@ struct State {
     throttles: Mutex<HashMap<u64, u32>>,
     cache: Mutex<PromptCache>,
     guardrail: Option<Guardrail>,
+    /// Whether answers come at once, and not at the pace of a real model.
+    has_no_pauses: bool,
 }
 
 impl ScriptedModels {
@@ -39,11 +42,25 @@ impl ScriptedModels {
         Self(Arc::new(State { guardrail, ..State::default() }))
     }
 
+    /// Models that answer at once.
+    pub fn without_pauses() -> Self {
+        Self(Arc::new(State { has_no_pauses: true, ..State::default() }))
+    }
+
     pub(super) fn guardrail(&self) -> Option<&Guardrail> {
         self.0.guardrail.as_ref()
     }
 
-    pub(super) fn script(&self, model_id: &str, mut transcript: Transcript) -> Script {
+    pub(super) fn script(&self, model_id: &str, transcript: Transcript) -> Script {
+        match self.guarded_script(model_id, transcript) {
+            Script::Stream(steps) if self.0.has_no_pauses => {
+                Script::Stream(steps.into_iter().map(|(_, step)| (Duration::ZERO, step)).collect())
+            }
+            script => script,
+        }
+    }
+
+    fn guarded_script(&self, model_id: &str, mut transcript: Transcript) -> Script {
         let guard = match RequestGuard::find(self.guardrail(), &transcript) {
             Ok(guard) => guard,
             Err(error) => return Script::Error(error),

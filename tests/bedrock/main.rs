@@ -3,6 +3,7 @@ mod caching;
 mod faulty_models;
 mod forwarding;
 mod guardrails;
+mod long_conversation;
 mod reasoning;
 mod recorded;
 mod sdk_client;
