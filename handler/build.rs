@@ -1,4 +1,4 @@
-//! Generates types for the handler's two GraphQL documents, and a table of all enums, from schema.graphql.
+//! Generates types for the handler's GraphQL documents, and a table of all enums, from schema.graphql.
 use std::{env, error::Error, fs, path::Path};
 
 use graphql_client_codegen::{CodegenMode, GraphQLClientCodegenOptions, generate_module_token_stream};
@@ -9,7 +9,16 @@ const DOCUMENTS: &str = "src/aws/publish.graphql";
 /// graphql_client needs a declaration of AppSync's scalars.
 const APPSYNC_SCALARS: &str = "scalar AWSDateTime\nscalar AWSJSON\n";
 /// Enums that the crate `api` defines.
-const API_ENUMS: [&str; 6] = ["TurnStatus", "SenderKind", "StopReason", "FailureCode", "NoteCode", "ToolStatus"];
+const API_ENUMS: [&str; 8] = [
+    "TurnStatus",
+    "SenderKind",
+    "StopReason",
+    "FailureCode",
+    "NoteCode",
+    "ToolStatus",
+    "GuardrailSource",
+    "GuardrailPolicy",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={SCHEMA}");

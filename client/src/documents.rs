@@ -27,7 +27,8 @@ macro_rules! content_fields {
             "{ text citations ",
             citation_fields!(),
             " toolUse { id name title input } \
-             toolResult { toolUseId status json text truncated startedAt endedAt } }"
+             toolResult { toolUseId status json text truncated startedAt endedAt } \
+             reasoning { text milliseconds } }"
         )
     };
 }
@@ -41,7 +42,7 @@ macro_rules! event_fields {
             usage_fields!(),
             " failure ",
             failure_fields!(),
-            " superseded replacesTurnId createdAt }"
+            " superseded replacesTurnId modelId guardrail { source policies } createdAt }"
         )
     };
 }
@@ -55,7 +56,7 @@ macro_rules! tool_call_fields {
 macro_rules! metadata_fields {
     () => {
         concat!(
-            "{ status contentBlockIndex agentPartialMessage note continues toolCall ",
+            "{ status contentBlockIndex agentPartialMessage agentPartialReasoning note continues toolCall ",
             tool_call_fields!(),
             " pending ",
             tool_call_fields!(),
@@ -107,7 +108,9 @@ macro_rules! participant_fields {
 macro_rules! agent_fields {
     () => {
         "{ id version name modelId inference { maxTokens temperature topP stopSequences } contextBytes \
-         tools { name title description inputSchema effect client } maxSteps toolTimeoutSeconds }"
+         tools { name title description inputSchema effect client } maxSteps toolTimeoutSeconds \
+         reasoning { effort budgetTokens } promptCaching fallbackModelIds \
+         guardrail { version mode newestMessageOnly } }"
     };
 }
 
@@ -218,6 +221,9 @@ pub const LIST_AGENTS: &str = concat!(
     " nextToken } }"
 );
 
+pub const LIST_MODELS: &str = "query ListModels { listModels { id family tools reasoning promptCaching images \
+     documents contextTokens } }";
+
 pub const GET_CALLER: &str = "query GetCaller { getCaller { id name isAdministrator \
      messagesThisMinute messagesPerMinute tokensToday tokensPerDay } }";
 
@@ -227,11 +233,11 @@ pub const ON_CONVERSATION_UPDATE: &str = concat!(
     metadata_fields!(),
     " event ",
     event_fields!(),
-    " } }"
+    " title } }"
 );
 
 /// Every document.
-pub const ALL: [&str; 21] = [
+pub const ALL: [&str; 22] = [
     CREATE_CONVERSATION,
     UPDATE_CONVERSATION,
     DELETE_CONVERSATION,
@@ -251,6 +257,7 @@ pub const ALL: [&str; 21] = [
     PUT_AGENT,
     GET_AGENT,
     LIST_AGENTS,
+    LIST_MODELS,
     GET_CALLER,
     ON_CONVERSATION_UPDATE,
 ];

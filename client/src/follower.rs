@@ -12,7 +12,7 @@ use crate::{
     documents,
     errors::Error,
     realtime::{Realtime, Signal, Subscription},
-    reassembly::{ConversationReassembly, Fetch, TurnChange},
+    reassembly::{ConversationChange, ConversationReassembly, Fetch},
     requests::{GetEvents, GetTurn},
     schema::{ConversationEvents, ConversationUpdate, Turn},
 };
@@ -67,7 +67,7 @@ impl Follower {
     }
 
     /// Waits for the next change. After an error nothing more can be followed. Cancel safe.
-    pub async fn next(&mut self) -> Result<TurnChange, Error> {
+    pub async fn next(&mut self) -> Result<ConversationChange, Error> {
         loop {
             if let Some(change) = self.reassembly.poll_change() {
                 return Ok(change);

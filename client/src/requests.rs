@@ -6,8 +6,9 @@ use crate::{
     documents,
     schema::{
         Access, Agent, AgentConnection, Caller, CitedDocument, Conversation, ConversationConnection,
-        ConversationEvents, ConversationParticipants, InferenceSettings, KnowledgeFailure, KnowledgeMode,
-        KnowledgeSearch, Participant, ToolApproval, ToolEffect, Turn,
+        ConversationEvents, ConversationParticipants, GuardrailMode, InferenceSettings, KnowledgeFailure,
+        KnowledgeMode, KnowledgeSearch, Model, Participant, PromptCaching, ReasoningSettings, ToolApproval, ToolEffect,
+        Turn,
     },
 };
 
@@ -246,8 +247,36 @@ pub struct PutAgent {
     /// `None` for an agent without documents.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub knowledge: Option<PutKnowledge>,
+    /// `None` for the model's own default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<ReasoningSettings>,
+    /// `FiveMinutes` if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_caching: Option<PromptCaching>,
+    /// At most 3.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fallback_model_ids: Vec<String>,
+    /// `None` for what the deployment's parameters say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guardrail: Option<PutGuardrail>,
 }
 request!(PutAgent, PUT_AGENT, "putAgent", Agent, |request| json!({ "input": request }));
+
+/// How an agent uses the deployment's guardrail. What is `None` is as the deployment's parameters say.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PutGuardrail {
+    /// The guardrail that the deployment's parameter `GuardrailId` names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// A number, or `DRAFT`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<GuardrailMode>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub newest_message_only: Option<bool>,
+}
 
 /// A tool of an agent, or an MCP server with several. It has exactly one of `lambda`, `graphql`, `handler`,
 /// `client` and `mcp`.
@@ -332,6 +361,11 @@ pub struct ListAgents {
     pub next_token: Option<String>,
 }
 request!(ListAgents, LIST_AGENTS, "listAgents", AgentConnection, |request| json!(request));
+
+/// The models that agents can have. Administrators only.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ListModels;
+request!(ListModels, LIST_MODELS, "listModels", Vec<Model>, |_| json!({}));
 
 /// The caller and its use of the quotas.
 #[derive(Clone, Debug, Serialize)]

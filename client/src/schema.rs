@@ -1,7 +1,8 @@
 //! The API's types as a client reads them. Unknown fields are ignored, so that the API can grow.
 pub use api::types::{
-    Citation, ContentBlock, ConversationEvent, Failure, FailureCode, InferenceSettings, Sender, SenderKind, StopReason,
-    ToolCall, ToolResult, ToolStatus, ToolUse, TurnStatus, Usage,
+    Citation, ContentBlock, ConversationEvent, Failure, FailureCode, GuardrailIntervention, GuardrailPolicy,
+    GuardrailSource, InferenceSettings, NoteCode, Reasoning, Sender, SenderKind, StopReason, ToolCall, ToolResult,
+    ToolStatus, ToolUse, TurnStatus, Usage,
 };
 use serde::{Deserialize, Serialize};
 
@@ -124,6 +125,8 @@ pub struct ConversationUpdate {
     pub sequence: Option<u32>,
     pub metadata: Option<AgentMetadata>,
     pub event: Option<ConversationEvent>,
+    /// The conversation's new title. Such an update has no turn, attempt and sequence.
+    pub title: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -132,6 +135,7 @@ pub struct AgentMetadata {
     pub status: TurnStatus,
     pub content_block_index: Option<u32>,
     pub agent_partial_message: Option<String>,
+    pub agent_partial_reasoning: Option<String>,
     pub note: Option<String>,
     /// Set on the first update of an attempt that continues the answer of earlier runs.
     pub continues: Option<bool>,
@@ -157,6 +161,80 @@ pub struct Agent {
     /// The most requests to the model in one attempt at an answer.
     pub max_steps: Option<u32>,
     pub tool_timeout_seconds: Option<u32>,
+    /// How much the model thinks before it answers; `None` for the model's own default.
+    pub reasoning: Option<ReasoningSettings>,
+    pub prompt_caching: Option<PromptCaching>,
+    /// The models that are asked in turn where the agent's model cannot answer.
+    #[serde(default)]
+    pub fallback_model_ids: Vec<String>,
+    /// `None` for the deployment's guardrail, if it has one.
+    pub guardrail: Option<Guardrail>,
+}
+
+/// How much a model thinks before it answers.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReasoningSettings {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effort: Option<ReasoningEffort>,
+    /// The most tokens to think with, for models that take a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_tokens: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ReasoningEffort {
+    Low,
+    Medium,
+    High,
+}
+
+/// Whether and for how long Bedrock caches the beginning of a request.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum PromptCaching {
+    Off,
+    FiveMinutes,
+    OneHour,
+}
+
+/// How an agent uses the deployment's guardrail, without its id, which only administrators may read.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Guardrail {
+    /// A number, or `DRAFT`.
+    pub version: String,
+    pub mode: GuardrailMode,
+    /// Whether the newest message alone is assessed.
+    pub newest_message_only: bool,
+}
+
+/// Whether text is published before a guardrail has assessed it.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum GuardrailMode {
+    /// It is assessed first.
+    Sync,
+    /// It is published first, and replaced where it turns out to be blocked.
+    Async,
+}
+
+/// A model that agents can have, and what it can do.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Model {
+    pub id: String,
+    /// The family's name; `None` where the backend does not know it.
+    pub family: Option<String>,
+    pub tools: bool,
+    pub reasoning: bool,
+    /// What it takes besides `Off`.
+    pub prompt_caching: Vec<PromptCaching>,
+    pub images: bool,
+    pub documents: bool,
+    /// The tokens of its context window.
+    pub context_tokens: Option<u32>,
 }
 
 /// A tool that an agent's model may call.

@@ -18,6 +18,7 @@ use turn::{
     mutation::EndReason,
     replies::ReplyTo,
     request::{Agent, TurnRequest},
+    title::{is_first_answer, is_titled_after},
     tool::{CallAnswer, Caller, CallerCredential, StoredCalls},
     transcript::{TranscriptInput, build_transcript, calls_without_results, older_events_to_load},
 };
@@ -29,6 +30,7 @@ use crate::{
     clock::{self, iso_8601},
     errors::{HandlerError, log_failure},
     orphan_closer::close_run,
+    title::{Untitled, give_title},
 };
 
 /// All callers with the API key are this user. The same as in resolvers/auth/authenticate.js.
@@ -90,10 +92,16 @@ async fn answer_claimed_turn<E: Effects>(
     let groups = request.caller_groups.clone();
     let is_shared = request.participant_count > 0;
     let reply_to = request.reply_to.clone();
+    let is_untitled = request.untitled;
     let Some(input) = load_transcript_input(request, turn, context.table).await? else {
         tracing::info!("the question has been purged");
         return Ok(());
     };
+    let untitled = (is_untitled && is_first_answer(&input.history, input.history_cut)).then(|| Untitled {
+        conversation_id: run_id.conversation_id.clone(),
+        question: input.question.texts().collect(),
+        guardrail: agent.guardrail.clone(),
+    });
     let caller = caller(&asked_by, groups, &input.question, credential);
     let stored_calls = load_stored_calls(&input.kept_answer, &agent, asked_by.as_deref(), run_id, context).await?;
     let mut attempt = Attempt::new(
@@ -126,9 +134,15 @@ async fn answer_claimed_turn<E: Effects>(
             move_to_top_of_lists(&run_id.conversation_id, context).await;
         }
     };
+    let titling = async {
+        let is_titled = end == AttemptEnd::Published && attempt.end_reason().is_some_and(is_titled_after);
+        if let Some(untitled) = untitled.filter(|_| is_titled) {
+            give_title(untitled, context).await;
+        }
+    };
     if end.ends_work() {
         let until = context.deadlines.give_up_at.min(clock::now() + context.limits.reply_timeout);
-        join!(bookkeeping, replies.send(until));
+        join!(bookkeeping, replies.send(until), titling);
     } else {
         drop(replies);
         bookkeeping.await;
@@ -229,6 +243,7 @@ async fn load_transcript_input(
         context: Vec::new(),
         kept_answer: Vec::new(),
         context_bytes: request.agent.context_bytes,
+        model_id: request.agent.model_id.clone(),
     };
     input.kept_answer = load_kept_answer(conversation_id, &request.turn_id, turn, table).await?;
     load_older_events(&mut input, conversation_id, table).await?;
@@ -327,6 +342,9 @@ pub fn model_request(agent: &Agent, input: &TranscriptInput) -> ModelRequest {
         inference: agent.inference.clone().unwrap_or_default(),
         tools: agent.model_tools(),
         transcript: build_transcript(input),
+        reasoning: agent.reasoning,
+        prompt_caching: agent.prompt_caching,
+        guardrail: agent.guardrail.clone(),
     }
 }
 

@@ -47,6 +47,13 @@ pub trait Effects: Sync {
         keeps_update: bool,
     ) -> impl Future<Output = Result<Accepted, PublishFailure>> + Send;
 
+    /// Gives a conversation a title, once. `Stale` where it has one.
+    fn publish_title(
+        &self,
+        conversation_id: &str,
+        title: &str,
+    ) -> impl Future<Output = Result<(), PublishFailure>> + Send;
+
     /// Returns the turn's status after the write.
     fn write(&self, write: DirectWrite) -> impl Future<Output = Result<TurnStatus, WriteFailure>> + Send;
 

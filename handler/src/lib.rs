@@ -19,6 +19,7 @@ pub mod check_tools;
 pub mod function_arn;
 mod graphql_document;
 pub mod graphql_urls;
+mod list_models;
 mod logging;
 pub mod mcp_urls;
 mod one_shot;
@@ -28,6 +29,7 @@ mod refused_fields;
 mod safe_url;
 #[cfg(test)]
 mod test_support;
+mod title;
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -60,7 +62,7 @@ pub use aws::{ApiKey, DocumentLinks, KnowledgeBases, LinkError, McpServers, Rene
 
 /// The body of a publish, and what AppSync's response to it means.
 pub mod publishing {
-    pub use crate::aws::{accepted_update, classify_response, request_body};
+    pub use crate::aws::{accepted_update, classify_response, request_body, title_body};
 }
 
 /// What the responses of tools mean: a result as JSON text, or an error.
@@ -161,6 +163,7 @@ async fn serve_event<M: Model>(
         knowledge_bases: Some(clients.knowledge_bases()),
         api_keys: &clients.api_keys,
         document_links: Some(&clients.document_links),
+        title_model_id: settings.title_model_id.as_deref(),
     };
     let response = serve(event.payload, &context).await;
     effects.close(context.deadlines.give_up_at).await;
@@ -190,6 +193,8 @@ pub struct InvocationContext<'a, E> {
     pub api_keys: &'a [ApiKey],
     /// Makes links to documents. `None` makes none.
     pub document_links: Option<&'a DocumentLinks>,
+    /// The model that writes titles. `None` takes the first words of the message.
+    pub title_model_id: Option<&'a str>,
 }
 
 impl<E> InvocationContext<'_, E> {
@@ -266,6 +271,7 @@ async fn dispatch<E: Effects>(payload: Value, context: &InvocationContext<'_, E>
             let answer = one_shot::answer_one_shot(*request, context).instrument(span).await;
             Ok(serde_json::to_value(answer).expect("texts always serialize"))
         }
+        Invocation::ListModels(request) => Ok(list_models::list_models(&request)),
         Invocation::RenewApiKey(RenewApiKeyRequest {}) => {
             if context.api_keys.is_empty() {
                 return Err(HandlerError::NoApiKey);

@@ -105,6 +105,7 @@ fn attempt_start<E>(request: OneShotRequest, context: &InvocationContext<'_, E>)
         context: Vec::new(),
         kept_answer: Vec::new(),
         context_bytes: agent.context_bytes,
+        model_id: agent.model_id.clone(),
     };
     let caller = Caller { credential: caller_credential.map(Arc::new), ..Caller::default() };
     let now = clock::now();
@@ -147,6 +148,8 @@ fn question<E>(request: &OneShotRequest, context: &InvocationContext<'_, E>) -> 
         superseded: None,
         replaces_turn_id: None,
         answer_position: None,
+        model_id: None,
+        guardrail: None,
         created_at: iso_8601(context.clock.now()),
     }
 }
@@ -158,6 +161,11 @@ struct Unpublished<'a, E> {
 }
 
 impl<E: Effects> Effects for Unpublished<'_, E> {
+    /// There is no conversation.
+    async fn publish_title(&self, _: &str, _: &str) -> Result<(), PublishFailure> {
+        Err(PublishFailure::Refused)
+    }
+
     fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send {
         self.effects.call_model(request)
     }

@@ -39,6 +39,8 @@ pub struct Settings {
     pub connections_url: Option<String>,
     /// The URLs of the API keys in AppSync's API that this function renews.
     pub api_key_urls: Vec<String>,
+    /// The model that writes titles. `None` takes the first words of the message.
+    pub title_model_id: Option<String>,
     pub limits: Limits,
 }
 
@@ -73,6 +75,7 @@ impl Settings {
                 .into_iter()
                 .filter_map(|name| reader.secret_url(name))
                 .collect(),
+            title_model_id: reader.optional("TITLE_MODEL_ID").filter(|id| id != "none"),
             limits: Limits {
                 model_silence: reader.seconds("MODEL_SILENCE_SECONDS", 1..=900, defaults.model_silence),
                 pacing_first: reader.milliseconds("PACING_FIRST_MILLISECONDS", defaults.pacing_first),
@@ -229,6 +232,7 @@ mod tests {
             ("AWS_ENDPOINT_URL_S3", "http://localhost:4004"),
             ("EVENTS_URL", "https://a.example.com/event"),
             ("CONNECTIONS_URL", "https://b.example.com/prod"),
+            ("TITLE_MODEL_ID", "amazon.nova-micro-v1:0"),
         ]);
         let settings = settings.unwrap();
         assert_eq!(settings.lambda_endpoint.as_deref(), Some("http://localhost:4001"));
@@ -243,6 +247,7 @@ mod tests {
         assert_eq!(settings.s3_endpoint.as_deref(), Some("http://localhost:4004"));
         assert_eq!(settings.events_url.as_deref(), Some("https://a.example.com/event"));
         assert_eq!(settings.connections_url.as_deref(), Some("https://b.example.com/prod"));
+        assert_eq!(settings.title_model_id.as_deref(), Some("amazon.nova-micro-v1:0"));
         let limits = settings.limits;
         assert_eq!(limits.model_silence, Duration::from_secs(3));
         assert_eq!(limits.one_shot_timeout, Duration::from_secs(4));

@@ -51,6 +51,11 @@ fn action(path: &str) -> &'static str {
     if path.ends_with("/converse") { "bedrock:InvokeModel" } else { "bedrock:InvokeModelWithResponseStream" }
 }
 
+/// Whether the role may stream answers of the model.
+pub fn may_invoke(role: &AssumedRole, model_id: &str) -> bool {
+    authorize(role, "bedrock:InvokeModelWithResponseStream", model_id).is_ok()
+}
+
 /// A request with a guardrail needs a permission for it, too. What is no JSON has none.
 async fn check_guardrail(role: &AssumedRole, request: Request) -> Result<Request, BedrockError> {
     #[derive(Default, Deserialize)]

@@ -1,5 +1,7 @@
 //! Amazon Bedrock with scripted models: ConverseStream and Converse over HTTP, with frames, errors and
 //! validation.
+mod account;
+mod advice;
 mod answer_text;
 mod apply_guardrail;
 mod bedrock_error;
@@ -15,6 +17,7 @@ mod guarded_answer;
 mod guardrail;
 mod iam_guard;
 mod mixed_messages;
+mod model_catalog;
 mod model_family;
 mod model_service;
 mod playback;
@@ -46,10 +49,12 @@ use axum::{
 };
 use uuid::Uuid;
 
+pub use account::AwsAccount;
 pub use faulty_models::{FAULTY_MODELS, FaultyModel, SURROGATES, UNICODE, block_text, long_text};
 pub use forward::{Forwarder, Upstream, UpstreamError, forwarding_router};
 pub use guardrail::{BLOCKED_INPUT_MESSAGE, BLOCKED_OUTPUT_MESSAGE, FORBIDDEN_TOPIC, FORBIDDEN_WORDS, Guardrail};
-pub use iam_guard::with_iam_guard;
+pub use iam_guard::{may_invoke, with_iam_guard};
+pub use model_catalog::{CatalogError, OfferedModel, offered_models};
 pub use model_service::ModelService;
 pub use scripted_models::ScriptedModels;
 

@@ -13,8 +13,9 @@ use super::{
     forward::{Forwarder, Upstream, router},
     scripted_router,
 };
+use crate::openai_models::OpenAiModels;
 
-/// Scripted models, or those of Amazon Bedrock. Clones share them.
+/// Scripted models, those of Amazon Bedrock, or those of an OpenAI-compatible server. Clones share them.
 #[derive(Clone)]
 pub struct ModelService(Models);
 
@@ -22,6 +23,7 @@ pub struct ModelService(Models);
 enum Models {
     Scripted(ScriptedModels),
     Forwarded(Arc<Forwarder>),
+    OpenAi(Arc<OpenAiModels>),
 }
 
 impl ModelService {
@@ -33,11 +35,16 @@ impl ModelService {
         Self(Models::Forwarded(Arc::new(Forwarder::new(upstream))))
     }
 
+    pub fn openai(models: OpenAiModels) -> Self {
+        Self(Models::OpenAi(Arc::new(models)))
+    }
+
     /// The routes of ConverseStream and Converse. Must be wrapped in `with_iam_guard`.
     pub fn router(&self) -> Router {
         match &self.0 {
             Models::Scripted(models) => scripted_router(models.clone()),
             Models::Forwarded(forwarder) => router(forwarder.clone()),
+            Models::OpenAi(models) => models.clone().router(),
         }
     }
 
@@ -56,6 +63,7 @@ impl ModelService {
                 let path = format!("/model/{}/converse-stream", percent_encode(model_id));
                 forwarder.forward(&path, body).await
             }
+            Models::OpenAi(models) => models.converse_stream(model_id, body).await,
         }
     }
 }

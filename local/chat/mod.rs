@@ -26,7 +26,7 @@ pub use self::{input::CommandError, tool_command::ToolCommand};
 use self::{
     input::{HELP, Input, TurnRequest},
     last_conversation::LastConversations,
-    renderer::Renderer,
+    renderer::{Details, Renderer},
     session::{Connection, Session},
     target::{Target, choose_conversation},
 };
@@ -60,6 +60,9 @@ pub struct ChatOptions {
     /// Print the passages that an answer cites below its sources
     #[arg(long)]
     pub sources: bool,
+    /// Print what the model thinks before it answers, as far as it shows it
+    #[arg(long)]
+    pub reasoning: bool,
     /// The server's state folder, which holds endpoint.json; the chat stores its last conversations there
     #[arg(long, default_value = ".parlance")]
     pub state: PathBuf,
@@ -146,7 +149,8 @@ where
     O: Write,
 {
     let Console { input, output, is_terminal, mut interrupts } = console;
-    let mut renderer = Renderer::new(output, is_terminal, options.sources);
+    let details = Details { passages: options.sources, reasoning: options.reasoning };
+    let mut renderer = Renderer::new(output, is_terminal, details);
     let request = match options.text.as_deref().map(Input::parse).transpose()? {
         Some(Input::Turn(request)) => Some(request),
         Some(Input::Help) => {

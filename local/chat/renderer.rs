@@ -7,7 +7,10 @@ use std::{
 
 use client::{
     reassembly::TurnEnd,
-    schema::{Citation, StopReason, ToolCall, ToolResult, ToolStatus, ToolUse, TurnStatus},
+    schema::{
+        Citation, GuardrailIntervention, GuardrailPolicy, GuardrailSource, Reasoning, StopReason, ToolCall, ToolResult,
+        ToolStatus, ToolUse, TurnStatus,
+    },
 };
 use jiff::{SpanTotal, Timestamp, Unit};
 
@@ -22,14 +25,33 @@ pub(super) struct Renderer<O> {
     open_calls: Vec<ToolUse>,
     /// What the answer cites, by number.
     sources: BTreeMap<u32, Citation>,
-    /// Whether the passages of sources are printed.
-    shows_passages: bool,
+    /// Whether reasoning was printed, or announced where it is hidden, since the event before.
+    has_reasoned: bool,
+    /// The content block of the reasoning that was printed last, until something else is.
+    reasoning_block: Option<u32>,
+    details: Details,
+}
+
+/// What is printed besides the answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Details {
+    /// The passages of sources.
+    pub passages: bool,
+    pub reasoning: bool,
 }
 
 impl<O: Write> Renderer<O> {
-    pub fn new(output: O, is_terminal: bool, shows_passages: bool) -> Self {
-        let (open_calls, sources) = (Vec::new(), BTreeMap::new());
-        Self { output, is_terminal, is_at_line_start: true, open_calls, sources, shows_passages }
+    pub fn new(output: O, is_terminal: bool, details: Details) -> Self {
+        Self {
+            output,
+            is_terminal,
+            is_at_line_start: true,
+            open_calls: Vec::new(),
+            sources: BTreeMap::new(),
+            has_reasoned: false,
+            reasoning_block: None,
+            details,
+        }
     }
 
     pub fn is_terminal(&self) -> bool {
@@ -47,9 +69,52 @@ impl<O: Write> Renderer<O> {
         if text.is_empty() {
             return Ok(());
         }
+        if self.reasoning_block.take().is_some() {
+            self.finish_line()?;
+        }
         write!(self.output, "{}", self.sanitize(text))?;
         self.is_at_line_start = text.ends_with('\n');
         self.output.flush()
+    }
+
+    /// Prints a part of the reasoning of a content block, or that there is some where it is hidden.
+    pub fn append_reasoning(&mut self, block: u32, text: &str) -> Result<()> {
+        let is_first = !std::mem::replace(&mut self.has_reasoned, true);
+        if !self.details.reasoning {
+            return if is_first && self.is_terminal { self.note("Thinking…") } else { Ok(()) };
+        }
+        if self.reasoning_block.replace(block) != Some(block) {
+            self.finish_line()?;
+        }
+        let text = self.sanitize(text);
+        if self.is_terminal {
+            write!(self.output, "\x1b[2m{text}\x1b[0m")?;
+        } else {
+            write!(self.output, "{text}")?;
+        }
+        self.is_at_line_start = text.ends_with('\n');
+        self.output.flush()
+    }
+
+    /// Another attempt or an event follows the reasoning that was printed.
+    pub fn clear_reasoning(&mut self) {
+        self.reasoning_block = None;
+    }
+
+    /// Prints the reasoning of a stored event, unless it was printed while it streamed.
+    pub fn reasoning(&mut self, blocks: &[Reasoning]) -> Result<()> {
+        if self.details.reasoning && !self.has_reasoned {
+            for (index, block) in (0..).zip(blocks) {
+                if block.text.is_empty() {
+                    self.note("The model does not show its reasoning.")?;
+                } else {
+                    self.append_reasoning(index, &block.text)?;
+                }
+            }
+        }
+        self.reasoning_block = None;
+        self.has_reasoned = false;
+        self.finish_line()
     }
 
     /// Prints the whole answer again: printed text cannot be taken back.
@@ -131,13 +196,15 @@ impl<O: Write> Renderer<O> {
     pub fn end(&mut self, end: &TurnEnd) -> Result<()> {
         for (number, citation) in std::mem::take(&mut self.sources) {
             self.note(&format!("[{number}] {}", source_line(&citation)))?;
-            if self.shows_passages {
+            if self.details.passages {
                 self.note(&citation.passage)?;
             }
         }
         if let Some(note) = end_note(end) {
             self.note(&note)?;
         }
+        self.has_reasoned = false;
+        self.reasoning_block = None;
         self.finish_line()?;
         self.output.flush()
     }
@@ -210,6 +277,9 @@ fn end_note(end: &TurnEnd) -> Option<String> {
             None => "Failed.".to_owned(),
         });
     }
+    if let Some(guardrail) = &end.guardrail {
+        return Some(guardrail_note(guardrail));
+    }
     // A turn that was cancelled while its handler was dead has no event with a stop reason.
     let is_cancelled = end.status == TurnStatus::Cancelled;
     let stop_reason = end.stop_reason.or(is_cancelled.then_some(StopReason::Cancelled))?;
@@ -223,9 +293,33 @@ fn end_note(end: &TurnEnd) -> Option<String> {
         StopReason::Deadline => "The answer ran out of time. /continue continues it.",
         StopReason::Cancelled => "Cancelled. /continue continues the answer.",
         StopReason::MaxSteps => "The answer reached its largest number of steps. /continue continues it.",
+        StopReason::NoAnswer => "The model thought and then said nothing. /retry asks it again.",
         StopReason::Other => "The model stopped early.",
     };
     Some(note.to_owned())
+}
+
+fn guardrail_note(guardrail: &GuardrailIntervention) -> String {
+    let place = match guardrail.source {
+        Some(GuardrailSource::Input) => " in the message",
+        Some(GuardrailSource::Output) => " in the answer",
+        None => "",
+    };
+    let policies: Vec<_> = guardrail.policies.iter().copied().map(policy_name).collect();
+    let cause = if policies.is_empty() { "" } else { " because of its policy: " };
+    format!("A guardrail has intervened{place}{cause}{}.", policies.join(", "))
+}
+
+fn policy_name(policy: GuardrailPolicy) -> &'static str {
+    match policy {
+        GuardrailPolicy::Topic => "denied topics",
+        GuardrailPolicy::Content => "harmful content",
+        GuardrailPolicy::Word => "blocked words",
+        GuardrailPolicy::SensitiveInformation => "sensitive information",
+        GuardrailPolicy::ContextualGrounding => "grounding in the documents",
+        GuardrailPolicy::AutomatedReasoning => "automated reasoning",
+        GuardrailPolicy::Other => "one that this version does not know",
+    }
 }
 
 #[cfg(test)]
@@ -236,12 +330,12 @@ mod tests {
 
     fn printed(is_terminal: bool, print: impl Fn(&mut Renderer<&mut Vec<u8>>) -> Result<()>) -> String {
         let mut bytes = Vec::new();
-        print(&mut Renderer::new(&mut bytes, is_terminal, false)).unwrap();
+        print(&mut Renderer::new(&mut bytes, is_terminal, Details::default())).unwrap();
         String::from_utf8(bytes).unwrap()
     }
 
     fn end(status: TurnStatus, stop_reason: Option<StopReason>, failure: Option<Failure>) -> TurnEnd {
-        TurnEnd { status, stop_reason, failure, usage: None }
+        TurnEnd { status, stop_reason, failure, usage: None, guardrail: None }
     }
 
     #[test]
@@ -330,7 +424,8 @@ mod tests {
             end: 1,
         };
         let mut bytes = Vec::new();
-        let mut renderer = Renderer::new(&mut bytes, false, true);
+        let details = Details { passages: true, ..Details::default() };
+        let mut renderer = Renderer::new(&mut bytes, false, details);
         renderer.append("So [2], and so [1].").unwrap();
         renderer.cite(vec![citation(2, "b.md", None), citation(1, "a.pdf", Some(3))]);
         renderer.cite(vec![citation(2, "b.md", None)]);
@@ -338,6 +433,39 @@ mod tests {
         let expected = "So [2], and so [1].\n([1] a.pdf, page 3: s3://docs/a.pdf)\n(The passage.)\n\
                         ([2] b.md: s3://docs/b.md)\n(The passage.)\n";
         assert_eq!(String::from_utf8(bytes).unwrap(), expected);
+    }
+
+    #[test]
+    fn reasoning_is_dim_and_printed_once() {
+        let blocks = [Reasoning { text: "Hm. Yes.".to_owned(), ..Reasoning::default() }];
+        let print = |is_streamed: bool, details| {
+            let mut bytes = Vec::new();
+            let mut renderer = Renderer::new(&mut bytes, true, details);
+            if is_streamed {
+                renderer.append_reasoning(0, "Hm.").unwrap();
+                renderer.append_reasoning(0, " Yes.").unwrap();
+            }
+            renderer.clear_reasoning();
+            renderer.reasoning(&blocks).unwrap();
+            renderer.append("Because.").unwrap();
+            String::from_utf8(bytes).unwrap()
+        };
+        let shown = Details { reasoning: true, ..Details::default() };
+        assert_eq!(print(true, shown), "\x1b[2mHm.\x1b[0m\x1b[2m Yes.\x1b[0m\nBecause.");
+        assert_eq!(print(false, shown), "\x1b[2mHm. Yes.\x1b[0m\nBecause.");
+        assert_eq!(print(true, Details::default()), "\x1b[2m(Thinking…)\x1b[0m\nBecause.");
+        assert_eq!(print(false, Details::default()), "Because.");
+    }
+
+    #[test]
+    fn intervention_of_a_guardrail_names_its_policies() {
+        let policies = vec![GuardrailPolicy::Topic, GuardrailPolicy::Word];
+        let guardrail = Some(GuardrailIntervention { source: Some(GuardrailSource::Input), policies });
+        let intervened = end(TurnStatus::Completed, Some(StopReason::GuardrailIntervened), None);
+        assert_eq!(
+            end_note(&TurnEnd { guardrail, ..intervened }).unwrap(),
+            "A guardrail has intervened in the message because of its policy: denied topics, blocked words."
+        );
     }
 
     #[test]

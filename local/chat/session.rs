@@ -7,7 +7,7 @@ use api::backoff::Backoff;
 use client::{
     AppSync, Error, Follower,
     errors::ErrorType,
-    reassembly::{Change, TurnEnd},
+    reassembly::{Change, ConversationChange, TurnEnd},
     requests::{CancelTurn, ContinueTurn, GetEvents, GetTurn, Request, RetryTurn, SendMessage},
     schema::{Turn, TurnStatus},
 };
@@ -98,7 +98,12 @@ impl<I: AsyncBufRead + Unpin, O: Write> Session<I, O> {
         loop {
             tokio::select! {
                 line = lines.next_line() => return Ok(line?),
-                change = self.follower.next() => drop(change?),
+                change = self.follower.next() => {
+                    if let ConversationChange::Titled(title) = change? {
+                        self.renderer.note(&title_note(&title))?;
+                        self.renderer.prompt()?;
+                    }
+                }
                 Some(()) = self.interrupts.next() => return Ok(None),
             }
         }
@@ -226,6 +231,11 @@ impl<I: AsyncBufRead + Unpin, O: Write> Session<I, O> {
             match self.next_change(turn_id).await? {
                 Change::Appended(text) => self.renderer.append(&text)?,
                 Change::Replaced(text) => self.renderer.replace(&text)?,
+                Change::ReasoningAppended { content_block_index, text } => {
+                    self.renderer.append_reasoning(content_block_index, &text)?;
+                }
+                Change::ReasoningCleared => self.renderer.clear_reasoning(),
+                Change::Reasoned(blocks) => self.renderer.reasoning(&blocks)?,
                 Change::Note(note) => self.renderer.note(&note)?,
                 Change::ToolCalled(call) => self.renderer.tool_call(&call)?,
                 Change::ToolResult(result) => self.renderer.tool_result(&result)?,
@@ -244,9 +254,10 @@ impl<I: AsyncBufRead + Unpin, O: Write> Session<I, O> {
         loop {
             tokio::select! {
                 next = self.follower.next() => {
-                    let next = next?;
-                    if next.turn_id == turn_id {
-                        return Ok(next.change);
+                    match next? {
+                        ConversationChange::Turn(next) if next.turn_id == turn_id => return Ok(next.change),
+                        ConversationChange::Turn(_) => {}
+                        ConversationChange::Titled(title) => self.renderer.note(&title_note(&title))?,
                     }
                 }
                 Some(()) = self.interrupts.next() => self.cancel_or_leave(turn_id)?,
@@ -302,6 +313,10 @@ async fn send_repeatedly<R: Request<Answer = Turn>>(api: &AppSync, request: &R) 
 async fn sleep_before_retry(retries: &mut u32) {
     *retries += 1;
     tokio::time::sleep(RETRY_BACKOFF.delay(*retries, fastrand::f64())).await;
+}
+
+fn title_note(title: &str) -> String {
+    format!("Title: {title}")
 }
 
 /// The turn with which the conversation is busy, if the error says so.

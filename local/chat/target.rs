@@ -95,6 +95,7 @@ mod tests {
             conversation: None,
             tools: Vec::new(),
             sources: false,
+            reasoning: false,
             state: state.to_owned(),
         }
     }

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, pin::pin};
 
 use client::{
     AppSync, Follower,
-    reassembly::{Change, TurnChange},
+    reassembly::{Change, ConversationChange, TurnChange},
     schema::{ToolStatus, TurnStatus},
 };
 use futures::FutureExt;
@@ -47,7 +47,8 @@ impl Reader {
                 next = timeout(SCENARIO_TIMEOUT, self.follower.next()) => next,
             };
             let next = next.unwrap_or_else(|_| panic!("{}: no change after {text:?}", self.conversation_id));
-            let TurnChange { turn_id, change } = next.expect("the follower keeps its access");
+            let next = next.expect("the follower keeps its access");
+            let ConversationChange::Turn(TurnChange { turn_id, change }) = next else { continue };
             assert_eq!(turn_id, self.turn_id);
             match change {
                 Change::Question(event) => question = Some(event.text_or_empty().to_owned()),
@@ -56,6 +57,7 @@ impl Reader {
                 Change::ToolCalled(call) => drop(calls.insert(call.id, ToolStatus::Running)),
                 Change::ToolProgress(call) => drop(calls.insert(call.id, call.status)),
                 Change::ToolResult(result) => drop(calls.insert(result.tool_use_id, result.status)),
+                Change::ReasoningAppended { .. } | Change::ReasoningCleared | Change::Reasoned(_) => {}
                 Change::Waiting(_) | Change::Note(_) | Change::Cited(_) | Change::Reopened => {}
                 Change::Ended(end) => return DisplayedTurn { question, text, status: end.status, calls },
             }

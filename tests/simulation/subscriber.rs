@@ -8,7 +8,7 @@ use std::{
 
 use client::{
     documents::ON_CONVERSATION_UPDATE,
-    reassembly::{Change, ConversationReassembly, Fetch, TurnChange},
+    reassembly::{Change, ConversationChange, ConversationReassembly, Fetch, TurnChange},
     requests::{GetEvents, GetTurn},
     schema::{ConversationEvents, ConversationUpdate, ToolStatus, Turn},
 };
@@ -280,7 +280,8 @@ impl Subscriber {
 
     fn display_changes(&mut self) {
         let mut turns = self.display.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(TurnChange { turn_id, change }) = self.reassembly.poll_change() {
+        while let Some(change) = self.reassembly.poll_change() {
+            let ConversationChange::Turn(TurnChange { turn_id, change }) = change else { continue };
             let turn = turns.entry(turn_id).or_default();
             match change {
                 Change::Appended(text) => turn.text.push_str(&text),
@@ -293,6 +294,7 @@ impl Subscriber {
                 Change::ToolProgress(call) => drop(turn.calls.insert(call.id, call.status)),
                 Change::Waiting(calls) => turn.calls.extend(calls.into_iter().map(|call| (call.id, call.status))),
                 Change::ToolResult(result) => drop(turn.calls.insert(result.tool_use_id, result.status)),
+                Change::ReasoningAppended { .. } | Change::ReasoningCleared | Change::Reasoned(_) => {}
                 Change::Question(_) | Change::Note(_) | Change::Cited(_) => {}
             }
         }

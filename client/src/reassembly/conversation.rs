@@ -17,6 +17,14 @@ const MAX_REMOVED_IDS: usize = 1024;
 /// How often to check for missed turns without a reconnect: every update of a turn may be lost.
 const CHECK_INTERVAL: Duration = Duration::from_secs(300);
 
+/// A change to what is displayed of a conversation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ConversationChange {
+    Turn(TurnChange),
+    /// The conversation had no title and has this one now.
+    Titled(String),
+}
+
 /// A change to what is displayed of one turn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TurnChange {
@@ -43,7 +51,7 @@ pub struct ConversationReassembly {
     position: Position,
     /// The query is the position after which events are fetched.
     events_request: RequestState<Option<u32>>,
-    changes: VecDeque<TurnChange>,
+    changes: VecDeque<ConversationChange>,
 }
 
 /// Up to which event the conversation is known.
@@ -98,6 +106,9 @@ impl ConversationReassembly {
     }
 
     pub fn on_update(&mut self, update: &ConversationUpdate, now: Instant) {
+        if let Some(title) = &update.title {
+            self.changes.push_back(ConversationChange::Titled(title.clone()));
+        }
         if let Some(event) = &update.event {
             self.track_position(event);
         }
@@ -199,7 +210,7 @@ impl ConversationReassembly {
         })
     }
 
-    pub fn poll_change(&mut self) -> Option<TurnChange> {
+    pub fn poll_change(&mut self) -> Option<ConversationChange> {
         self.changes.pop_front()
     }
 
@@ -279,7 +290,8 @@ impl ConversationReassembly {
     fn collect_changes(&mut self) {
         for turn in &mut self.turns {
             while let Some(change) = turn.reassembly.poll_change() {
-                self.changes.push_back(TurnChange { turn_id: turn.id.clone(), change });
+                let change = TurnChange { turn_id: turn.id.clone(), change };
+                self.changes.push_back(ConversationChange::Turn(change));
             }
         }
     }

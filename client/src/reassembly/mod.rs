@@ -16,5 +16,5 @@ mod turn;
 mod request_state;
 mod text_buffer;
 
-pub use conversation::{ConversationReassembly, Fetch, TurnChange};
+pub use conversation::{ConversationChange, ConversationReassembly, Fetch, TurnChange};
 pub use turn::{Change, TurnEnd, TurnQuery, TurnReassembly};

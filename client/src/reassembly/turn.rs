@@ -7,8 +7,8 @@ use std::{
 
 use super::{request_state::RequestState, text_buffer::TextBuffer};
 use crate::schema::{
-    AgentBatch, AgentMetadata, Citation, ConversationEvent, ConversationUpdate, Failure, SenderKind, StopReason,
-    ToolCall, ToolResult, ToolStatus, ToolUse, Turn, TurnStatus, Usage,
+    AgentBatch, AgentMetadata, Citation, ConversationEvent, ConversationUpdate, Failure, GuardrailIntervention,
+    Reasoning, SenderKind, StopReason, ToolCall, ToolResult, ToolStatus, ToolUse, Turn, TurnStatus, Usage,
 };
 
 /// How long an open turn may bring no update before getTurn is called.
@@ -28,6 +28,12 @@ pub enum Change {
     Appended(String),
     /// The whole text of the answer, in place of what was displayed.
     Replaced(String),
+    /// Text to append to the reasoning of one block, which is shown beside the answer.
+    ReasoningAppended { content_block_index: u32, text: String },
+    /// The reasoning that was appended since the event before is void: an event or another attempt follows.
+    ReasoningCleared,
+    /// The reasoning of a stored event, one item for each block.
+    Reasoned(Vec<Reasoning>),
     /// The agent calls a tool.
     ToolCalled(Box<ToolUse>),
     /// The state of a tool call while others of its event still run. The result of a call that has ended
@@ -57,6 +63,8 @@ pub struct TurnEnd {
     pub stop_reason: Option<StopReason>,
     pub failure: Option<Failure>,
     pub usage: Option<Usage>,
+    /// What a guardrail did to the answer.
+    pub guardrail: Option<GuardrailIntervention>,
 }
 
 /// The arguments of getTurn.
@@ -79,12 +87,13 @@ pub struct TurnReassembly {
     /// How many agent events of this attempt were applied.
     events_applied: usize,
     is_question_shown: bool,
-    /// The ids of the events whose tool calls, results and citations were reported.
+    /// The ids of the events whose parts were reported: reasoning, tool calls, results and citations.
     shown_events: Vec<String>,
-    /// Events whose tool calls, results and citations are reported after those of the base, which may have
-    /// the calls of these results.
+    /// Events whose parts are reported after those of the base, which may have the calls of these results.
     events_after_base: Vec<ConversationEvent>,
     text: TextBuffer,
+    /// Whether batches have brought reasoning that no stored event has.
+    streams_reasoning: bool,
     /// The tool calls for which the attempt waits; `None` if it does not wait. Nothing of an attempt follows
     /// its wait, except the states of these calls: their answers start a later attempt.
     pending: Option<Vec<ToolCall>>,
@@ -118,6 +127,7 @@ impl TurnReassembly {
             shown_events: Vec::new(),
             events_after_base: Vec::new(),
             text: TextBuffer::default(),
+            streams_reasoning: false,
             pending: None,
             last_activity: now,
             request: RequestState::Idle,
@@ -258,6 +268,7 @@ impl TurnReassembly {
         }
         let previous_waited = self.pending.take().is_some();
         let keeps_text = previous_ended || previous_waited;
+        self.clear_reasoning();
         self.changes.extend(self.text.start_attempt(keeps_text));
         self.phase = Phase::AwaitingBase;
         self.attempt = attempt;
@@ -300,6 +311,13 @@ impl TurnReassembly {
         }
         if let Some(tool_call) = &metadata.tool_call {
             self.apply_tool_call(tool_call);
+        }
+        if let Some(text) = &metadata.agent_partial_reasoning
+            && !text.is_empty()
+        {
+            self.streams_reasoning = true;
+            let content_block_index = metadata.content_block_index.unwrap_or(0);
+            self.changes.push_back(Change::ReasoningAppended { content_block_index, text: text.clone() });
         }
         if let Some(text) = &metadata.agent_partial_message {
             self.changes.extend(self.text.append(text));
@@ -348,6 +366,7 @@ impl TurnReassembly {
 
     fn apply_event(&mut self, event: &ConversationEvent) {
         self.events_applied += 1;
+        self.clear_reasoning();
         self.changes.extend(self.text.commit(event.text_or_empty()));
         if matches!(self.phase, Phase::AwaitingBase) {
             self.events_after_base.push(event.clone());
@@ -356,14 +375,25 @@ impl TurnReassembly {
         }
     }
 
-    /// Reports the tool calls, results and citations of an event once.
+    /// The stored event has all of its reasoning. An event that replaces what a guardrail has blocked has none.
+    fn clear_reasoning(&mut self) {
+        if std::mem::take(&mut self.streams_reasoning) {
+            self.changes.push_back(Change::ReasoningCleared);
+        }
+    }
+
+    /// Reports the reasoning, tool calls, results and citations of an event once.
     fn show_parts(&mut self, event: &ConversationEvent) {
+        let reasoning: Vec<Reasoning> = event.content.iter().filter_map(|block| block.reasoning.clone()).collect();
         let citations: Vec<Citation> = event.citations().cloned().collect();
-        let has_parts = event.has_tool_blocks() || !citations.is_empty();
+        let has_parts = event.has_tool_blocks() || !reasoning.is_empty() || !citations.is_empty();
         if !has_parts || self.shown_events.contains(&event.id) {
             return;
         }
         self.shown_events.push(event.id.clone());
+        if !reasoning.is_empty() {
+            self.changes.push_back(Change::Reasoned(reasoning));
+        }
         self.changes.extend(event.tool_uses().map(|call| Change::ToolCalled(Box::new(call.clone()))));
         self.changes.extend(event.tool_results().map(|result| Change::ToolResult(Box::new(result.clone()))));
         if !citations.is_empty() {
@@ -372,10 +402,16 @@ impl TurnReassembly {
     }
 
     fn apply_last_event(&mut self, event: &ConversationEvent, status: TurnStatus) {
+        self.clear_reasoning();
         self.changes.extend(self.text.finish(event.text_or_empty()));
         self.show_parts(event);
-        let end =
-            TurnEnd { status, stop_reason: event.stop_reason, failure: event.failure.clone(), usage: event.usage };
+        let end = TurnEnd {
+            status,
+            stop_reason: event.stop_reason,
+            failure: event.failure.clone(),
+            usage: event.usage,
+            guardrail: event.guardrail.clone(),
+        };
         self.end(Phase::EndStored, end);
     }
 
@@ -385,6 +421,7 @@ impl TurnReassembly {
         let (base, own) = answer.split_at(answer.partition_point(is_of_earlier_run));
         let is_end_stored = turn.status.is_end() && own.last().is_some_and(ConversationEvent::ends_answer);
         if is_end_stored {
+            self.clear_reasoning();
             self.changes.extend(self.text.replace(joined_text(answer)));
             answer.iter().for_each(|event| self.show_parts(event));
             return self.end(Phase::EndStored, turn_end(turn, own));
@@ -454,6 +491,7 @@ fn turn_end(turn: &Turn, own_events: &[ConversationEvent]) -> TurnEnd {
         stop_reason: last.and_then(|event| event.stop_reason),
         failure: turn.failure.clone().or_else(|| last.and_then(|event| event.failure.clone())),
         usage: turn.usage.or_else(|| last.and_then(|event| event.usage)),
+        guardrail: last.and_then(|event| event.guardrail.clone()),
     }
 }
 

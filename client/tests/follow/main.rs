@@ -15,7 +15,7 @@ use client::{
     credentials::IamKeys,
     errors::ErrorType,
     realtime::Realtime,
-    reassembly::Change,
+    reassembly::{Change, ConversationChange, TurnChange},
     requests::{GetTurn, SendMessage},
     schema::TurnStatus,
 };
@@ -71,16 +71,26 @@ fn turn(status: &str, batches: &[(u32, &str)], answer: &[Value]) -> Value {
         "hasMoreBatches": false } } })
 }
 
+async fn next_of_turn(follower: &mut Follower) -> TurnChange {
+    match follower.next().await.unwrap() {
+        ConversationChange::Turn(change) => change,
+        ConversationChange::Titled(title) => panic!("the title {title}"),
+    }
+}
+
 /// Every state of the displayed text until the turn ends, and the status of the end.
 async fn read_to_end(follower: &mut Follower) -> (Vec<String>, TurnStatus) {
     let mut texts = vec![String::new()];
     loop {
         let text = texts.last().cloned().unwrap_or_default();
-        match follower.next().await.unwrap().change {
+        match next_of_turn(follower).await.change {
             Change::Appended(tail) => texts.push(text + &tail),
             Change::Replaced(text) => texts.push(text),
             Change::Ended(end) => return (texts, end.status),
             Change::Question(_)
+            | Change::ReasoningAppended { .. }
+            | Change::ReasoningCleared
+            | Change::Reasoned(_)
             | Change::ToolCalled(_)
             | Change::ToolProgress(_)
             | Change::Waiting(_)
@@ -94,7 +104,7 @@ async fn read_to_end(follower: &mut Follower) -> (Vec<String>, TurnStatus) {
 
 async fn next_text(follower: &mut Follower) -> String {
     loop {
-        if let Change::Appended(text) = follower.next().await.unwrap().change {
+        if let Change::Appended(text) = next_of_turn(follower).await.change {
             return text;
         }
     }
@@ -199,7 +209,7 @@ async fn three_missed_turns_are_all_reported() {
     let mut texts = BTreeMap::<String, String>::new();
     let mut ended_turns = 0;
     while ended_turns < 3 {
-        let next = follower.next().await.unwrap();
+        let next = next_of_turn(&mut follower).await;
         let text = texts.entry(next.turn_id).or_default();
         match next.change {
             Change::Appended(tail) => text.push_str(&tail),

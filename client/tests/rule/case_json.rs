@@ -1,7 +1,7 @@
 //! Changes and requests of the rule as the shared cases write them.
 use std::time::Instant;
 
-use client::reassembly::{Change, Fetch, TurnChange, TurnQuery};
+use client::reassembly::{Change, ConversationChange, Fetch, TurnChange, TurnQuery};
 use serde_json::{Value, json};
 
 pub fn change(change: &Change) -> Value {
@@ -9,6 +9,11 @@ pub fn change(change: &Change) -> Value {
         Change::Question(event) => json!({ "question": event }),
         Change::Appended(text) => json!({ "appended": text }),
         Change::Replaced(text) => json!({ "replaced": text }),
+        Change::ReasoningAppended { content_block_index, text } => {
+            json!({ "reasoningAppended": text, "contentBlockIndex": content_block_index })
+        }
+        Change::ReasoningCleared => json!({ "reasoningCleared": true }),
+        Change::Reasoned(reasoning) => json!({ "reasoned": reasoning }),
         Change::ToolCalled(tool_use) => json!({ "toolCalled": tool_use }),
         Change::ToolProgress(call) => json!({ "toolProgress": call }),
         Change::Waiting(calls) => json!({ "waiting": calls }),
@@ -21,10 +26,15 @@ pub fn change(change: &Change) -> Value {
     }
 }
 
-pub fn turn_change(TurnChange { turn_id, change }: &TurnChange) -> Value {
-    let mut json = self::change(change);
-    json["turnId"] = turn_id.as_str().into();
-    json
+pub fn conversation_change(change: &ConversationChange) -> Value {
+    match change {
+        ConversationChange::Turn(TurnChange { turn_id, change }) => {
+            let mut json = self::change(change);
+            json["turnId"] = turn_id.as_str().into();
+            json
+        }
+        ConversationChange::Titled(title) => json!({ "titled": title }),
+    }
 }
 
 /// The arguments of getTurn. The attempt is null where it is the turn's current one.

@@ -19,7 +19,7 @@ mod signed_http;
 mod tools;
 
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -51,8 +51,8 @@ use kms::Kms;
 use secrets_manager::SecretsManager;
 use tools::{CredentialCache, InvocationTools, Lambda, ToolClients};
 
-pub use appsync::{ApiKey, RenewalError, accepted_update, classify_response, request_body};
-pub use bedrock::Bedrock;
+pub use appsync::{ApiKey, RenewalError, accepted_update, classify_response, request_body, title_body};
+pub use bedrock::{Bedrock, Guardrails};
 pub use document_links::{DocumentLinks, LinkError};
 pub use dynamodb::{CLAIM_RETENTION, ClaimOutcome, StoredAnswer, Table, TableError, with_retries};
 pub use knowledge_base::KnowledgeBases;
@@ -77,6 +77,9 @@ pub struct Clients<M> {
     connections: Option<Connections>,
     knowledge_bases: KnowledgeBases,
     tools: ToolClients,
+    /// Set up when the first result of a tool is assessed: most deployments have no guardrail.
+    guardrails: OnceLock<Guardrails>,
+    config: SdkConfig,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +126,8 @@ impl<M: Model> Clients<M> {
             name,
         });
         Ok(Self {
+            guardrails: OnceLock::new(),
+            config: config.clone(),
             document_links: DocumentLinks::new(signed_http.clone(), bucket),
             table: Table::new(config, &settings.table_name),
             api_keys: settings.api_key_urls.iter().map(|url| ApiKey::new(signed_http.clone(), url)).collect(),
@@ -191,12 +196,26 @@ impl<M: Model> Effects for InvocationClients<'_, M> {
             mcp_sessions: &self.mcp_sessions,
             clock: self.clock,
         };
-        let outcome = ToolRunner { table, backend: &backend, clock: self.clock }.run(&run).await;
+        let outcome = match run.given.clone() {
+            Some(given) => given,
+            None => ToolRunner { table, backend: &backend, clock: self.clock }.run(&run).await,
+        };
+        let outcome = match &run.guardrail {
+            Some(guardrail) => {
+                let Clients { guardrails, config, .. } = self.clients;
+                guardrails.get_or_init(|| Guardrails::new(config)).assess(guardrail, outcome).await
+            }
+            None => outcome,
+        };
         (run.tool_use.id, outcome)
     }
 
     async fn publish(&self, mutation: Arc<Mutation>, keeps_update: bool) -> Result<Accepted, PublishFailure> {
         self.clients.appsync.publish(&mutation, keeps_update).await
+    }
+
+    async fn publish_title(&self, conversation_id: &str, title: &str) -> Result<(), PublishFailure> {
+        self.clients.appsync.publish_title(conversation_id, title).await
     }
 
     async fn write(&self, write: DirectWrite) -> Result<TurnStatus, WriteFailure> {

@@ -1,12 +1,17 @@
 //! The text of an answer: cut into batches while it arrives and into events to store.
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Instant};
 
 use api::{
     json_size::{fitting_prefix, json_size},
-    types::{Citation, ContentBlock},
+    types::{Citation, ContentBlock, Reasoning},
 };
 
-use crate::{limits::Limits, mutation::Batch};
+use base64::{Engine, prelude::BASE64_STANDARD};
+
+use crate::{
+    limits::Limits,
+    mutation::{Batch, BlockKind},
+};
 
 /// The most citations of an event: resolvers loop over them.
 pub const MAX_EVENT_CITATIONS: usize = 64;
@@ -25,6 +30,9 @@ const BLOCK_BYTES: usize = 12;
 /// The largest number of content blocks of an event: resolvers loop over the blocks of one event. The same as
 /// MAX_EVENT_BLOCKS in resolvers/shared.js.
 pub const MAX_EVENT_BLOCKS: usize = 64;
+/// The largest signature and the most encrypted data of a block of reasoning. Longer ones are not stored, and
+/// the model does not get the reasoning back.
+const MAX_SIGNATURE_BYTES: usize = 65_536;
 
 /// All text of one content block is one block of an event, whatever other blocks come in between. Batches are
 /// cut from the open event, so the batches of a block are always a prefix of its text that will be stored.
@@ -50,6 +58,7 @@ pub struct Answer {
 #[derive(Debug)]
 struct Block {
     index: u32,
+    content: BlockContent,
     text: String,
     /// The length of the text in UTF-16 code units.
     utf16_len: u32,
@@ -61,6 +70,21 @@ struct Block {
     citations: Vec<Citation>,
     /// How many of the citations are in batches.
     published_citations: usize,
+}
+
+#[derive(Debug)]
+enum BlockContent {
+    Text,
+    Reasoning(ReasoningParts),
+}
+
+/// What a block of reasoning has besides its text.
+#[derive(Debug)]
+struct ReasoningParts {
+    first_at: Instant,
+    last_at: Instant,
+    signature: Option<String>,
+    redacted: Option<Vec<u8>>,
 }
 
 impl Answer {
@@ -95,7 +119,8 @@ impl Answer {
         if self.citation_count == MAX_EVENT_CITATIONS || self.open_event_bytes + size > self.event_max_bytes {
             return;
         }
-        let Some(block) = self.open_blocks.iter_mut().find(|open| open.index == block) else { return };
+        let is_cited = |open: &&mut Block| open.index == block && open.kind() == BlockKind::Text;
+        let Some(block) = self.open_blocks.iter_mut().find(is_cited) else { return };
         let end = block.utf16_len;
         let start = end.saturating_sub(length.try_into().unwrap_or(u32::MAX));
         block.citations.push(Citation { start, end, ..citation });
@@ -103,10 +128,55 @@ impl Answer {
         self.open_event_bytes += size;
     }
 
-    /// Appends a delta. Text that does not fit into the open event goes into new ones.
-    pub fn push_delta(&mut self, block: u32, mut delta: &str) {
+    /// Appends a delta of text. Text that does not fit into the open event goes into new ones.
+    pub fn push_delta(&mut self, block: u32, delta: &str) {
+        self.push(block, delta, || BlockContent::Text);
+    }
+
+    /// Appends a delta of reasoning, in the same way.
+    pub fn push_reasoning(&mut self, block: u32, delta: &str, now: Instant) {
+        self.push(block, delta, || BlockContent::Reasoning(ReasoningParts::new(now)));
+        if let Some(parts) = self.reasoning_parts(block) {
+            parts.last_at = now;
+        }
+    }
+
+    /// The block's reasoning is complete. It may have no text.
+    pub fn sign_reasoning(&mut self, block: u32, signature: String, now: Instant) {
+        let size = json_size(&signature);
+        let parts = self.open_reasoning(block, now);
+        if size <= MAX_SIGNATURE_BYTES {
+            parts.signature = Some(signature);
+            self.open_event_bytes += size;
+        }
+    }
+
+    /// Adds encrypted reasoning, which comes in one piece or in several.
+    pub fn push_redacted_reasoning(&mut self, block: u32, data: &[u8], now: Instant) {
+        let parts = self.open_reasoning(block, now);
+        let redacted = parts.redacted.get_or_insert_default();
+        if redacted.len() + data.len() <= MAX_SIGNATURE_BYTES {
+            redacted.extend_from_slice(data);
+            self.open_event_bytes += data.len().div_ceil(3) * 4;
+        }
+    }
+
+    /// Puts another text in place of everything that is in no event yet.
+    pub fn replace(&mut self, block: u32, text: &str) {
+        self.full_events.clear();
+        self.take_open_event();
+        self.push_delta(block, text);
+    }
+
+    /// Whether an event without room for more text waits.
+    pub fn has_full_event(&self) -> bool {
+        !self.full_events.is_empty()
+    }
+
+    fn push(&mut self, block: u32, mut delta: &str, new_content: impl Fn() -> BlockContent) {
+        let kind = new_content().kind();
         while !delta.is_empty() {
-            let mut cut = fitting_prefix(delta, self.room_for_text(block)).cut;
+            let mut cut = fitting_prefix(delta, self.room_for_text(block, kind)).cut;
             if cut == 0 && !self.open_blocks.is_empty() {
                 self.seal_open_event();
                 continue;
@@ -116,9 +186,26 @@ impl Answer {
                 cut = delta.ceil_char_boundary(1);
             }
             let (head, tail) = delta.split_at(cut);
-            self.append_to_open_event(block, head);
+            self.append_to_open_event(block, head, &new_content);
             delta = tail;
         }
+    }
+
+    fn reasoning_parts(&mut self, index: u32) -> Option<&mut ReasoningParts> {
+        self.open_blocks.iter_mut().find_map(|block| match &mut block.content {
+            BlockContent::Reasoning(parts) if block.index == index => Some(parts),
+            BlockContent::Reasoning(_) | BlockContent::Text => None,
+        })
+    }
+
+    /// A block of reasoning in the open event.
+    fn open_reasoning(&mut self, index: u32, now: Instant) -> &mut ReasoningParts {
+        if self.reasoning_parts(index).is_none() {
+            self.append_to_open_event(index, "", &|| BlockContent::Reasoning(ReasoningParts::new(now)));
+        }
+        let parts = self.reasoning_parts(index).expect("the block has just been opened");
+        parts.last_at = now;
+        parts
     }
 
     pub fn has_batch(&self) -> bool {
@@ -139,7 +226,7 @@ impl Answer {
         block.published_len += cut;
         block.published_utf16_len += utf16_len(&text);
         self.unpublished_bytes -= json_size(&text);
-        Some(Batch { block: block.index, text, citations: block.take_published_citations() })
+        Some(Batch { block: block.index, kind: block.kind(), text, citations: block.take_published_citations() })
     }
 
     /// The content of the oldest full event. Its last text may be in no batch, because the event carries it.
@@ -180,8 +267,8 @@ impl Answer {
 
     /// The JSON size of text that still fits into the open event. An update carries the text twice: in
     /// `content` and in `text`.
-    fn room_for_text(&self, block: u32) -> usize {
-        let is_open = self.open_blocks.iter().any(|open| open.index == block);
+    fn room_for_text(&self, block: u32, kind: BlockKind) -> usize {
+        let is_open = self.open_blocks.iter().any(|open| open.is(block, kind));
         if !is_open && self.open_blocks.len() == self.event_max_blocks {
             return 0;
         }
@@ -193,11 +280,12 @@ impl Answer {
         self.event_max_bytes.saturating_sub(used_bytes) / 2
     }
 
-    fn append_to_open_event(&mut self, index: u32, text: &str) {
-        match self.open_blocks.iter_mut().find(|block| block.index == index) {
+    fn append_to_open_event(&mut self, index: u32, text: &str, new_content: &impl Fn() -> BlockContent) {
+        let content = new_content();
+        match self.open_blocks.iter_mut().find(|block| block.is(index, content.kind())) {
             Some(block) => block.push(text),
             None => {
-                self.open_blocks.push(Block::new(index, text));
+                self.open_blocks.push(Block::new(index, content, text));
                 self.open_event_bytes += BLOCK_BYTES;
             }
         }
@@ -208,9 +296,10 @@ impl Answer {
 }
 
 impl Block {
-    fn new(index: u32, text: &str) -> Self {
+    fn new(index: u32, content: BlockContent, text: &str) -> Self {
         let mut block = Self {
             index,
+            content,
             text: String::new(),
             utf16_len: 0,
             published_len: 0,
@@ -220,6 +309,14 @@ impl Block {
         };
         block.push(text);
         block
+    }
+
+    fn kind(&self) -> BlockKind {
+        self.content.kind()
+    }
+
+    fn is(&self, index: u32, kind: BlockKind) -> bool {
+        self.index == index && self.kind() == kind
     }
 
     fn push(&mut self, text: &str) {
@@ -236,8 +333,35 @@ impl Block {
     }
 
     fn into_content(self) -> ContentBlock {
-        let citations = (!self.citations.is_empty()).then_some(self.citations);
-        ContentBlock { citations, ..ContentBlock::text(self.text) }
+        match self.content {
+            BlockContent::Text => {
+                let citations = (!self.citations.is_empty()).then_some(self.citations);
+                ContentBlock { citations, ..ContentBlock::text(self.text) }
+            }
+            BlockContent::Reasoning(parts) => ContentBlock::reasoning(parts.into_reasoning(self.text)),
+        }
+    }
+}
+
+impl BlockContent {
+    fn kind(&self) -> BlockKind {
+        match self {
+            Self::Text => BlockKind::Text,
+            Self::Reasoning(_) => BlockKind::Reasoning,
+        }
+    }
+}
+
+impl ReasoningParts {
+    fn new(now: Instant) -> Self {
+        Self { first_at: now, last_at: now, signature: None, redacted: None }
+    }
+
+    fn into_reasoning(self, text: String) -> Reasoning {
+        let thought = self.last_at.saturating_duration_since(self.first_at).as_millis();
+        let milliseconds = Some(thought.try_into().unwrap_or(u32::MAX));
+        let redacted = self.redacted.map(|data| BASE64_STANDARD.encode(data));
+        Reasoning { text, milliseconds, signature: self.signature, redacted }
     }
 }
 

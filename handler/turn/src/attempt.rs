@@ -12,8 +12,8 @@ use api::{
     backoff::jitter_seed,
     text::is_blank,
     types::{
-        ContentBlock, ConversationEvent, FailureCode, NoteCode, SenderKind, StopReason, ToolCall, ToolStatus, ToolUse,
-        TurnStatus, Usage,
+        ContentBlock, ConversationEvent, FailureCode, GuardrailIntervention, NoteCode, SenderKind, StopReason,
+        ToolCall, ToolStatus, ToolUse, TurnStatus, Usage,
     },
 };
 
@@ -26,6 +26,7 @@ use crate::{
     direct_write::WriteFailure,
     effect::{AttemptEnd, Effect},
     failures::Failure,
+    guardrail::GuardedText,
     knowledge::{Knowledge, KnowledgeFailure, KnowledgeMode, Passage, RetrievalRequest, query_for_question},
     knowledge_tool::{SEARCH_TOOL_NAME, passages_of_result, search_tool},
     limits::Limits,
@@ -42,7 +43,7 @@ use crate::{
     tool::{Caller, StoredCalls, Tool, ToolOutcome, ToolTarget},
     tool_calls::{Call, CallCollector, stored_call},
     tool_runs::ToolRuns,
-    transcript::{TranscriptInput, build_transcript, current_events, result_block, trim_tool_results},
+    transcript::{TranscriptInput, build_transcript, current_events, push_block, result_block, trim_tool_results},
 };
 
 /// An event outside of the attempt.
@@ -142,6 +143,14 @@ pub struct Attempt {
     /// At most one for each call of the step.
     tool_progress: VecDeque<ToolCall>,
     tokens: TokenCount,
+    /// What the current step has said.
+    said: Said,
+    /// The text of the current step, where a guardrail assesses it.
+    guarded_text: Option<GuardedText>,
+    /// What the guardrail did to the answer.
+    intervention: Option<GuardrailIntervention>,
+    /// The models to ask in turn where the current one cannot answer. Empty once an answer has begun.
+    fallback_models: VecDeque<String>,
     /// The tokens of what the answer has from earlier attempts.
     kept_usage: Option<Usage>,
     /// A note that is not published yet.
@@ -203,6 +212,13 @@ struct TokenCount {
     answer_bytes: usize,
 }
 
+/// Of what a step has said something.
+#[derive(Clone, Copy, Debug, Default)]
+struct Said {
+    text: bool,
+    reasoning: bool,
+}
+
 impl Attempt {
     pub fn new(start: AttemptStart, now: Instant) -> Self {
         let AttemptStart {
@@ -228,9 +244,12 @@ impl Attempt {
                 stored_call(call, answer, &request.tools)
             };
             let calls = calls.into_iter().map(to_call).collect();
-            ToolRuns::of_stored_calls(calls, position, Answer::event_room(&limits))
+            ToolRuns::of_stored_calls(calls, position, Answer::event_room(&limits), request.guardrail.clone())
         });
-        let step = first_step(retrieval, stored_runs, &limits, deadlines, jitter_seed, now);
+        let fallback_models =
+            if continues { VecDeque::new() } else { agent.fallback_model_ids.iter().cloned().collect() };
+        let first_deadlines = fallback_deadlines(deadlines, &fallback_models, &limits, now);
+        let step = first_step(retrieval, stored_runs, &limits, first_deadlines, jitter_seed, now);
         let mut attempt = Self {
             step,
             step_count: 1,
@@ -241,6 +260,10 @@ impl Attempt {
             step_events: VecDeque::new(),
             tool_progress: VecDeque::new(),
             tokens: TokenCount::default(),
+            said: Said::default(),
+            guarded_text: request.guardrail.is_some().then(GuardedText::default),
+            intervention: None,
+            fallback_models,
             kept_usage,
             note: None,
             pacing: Pacing::new(&limits),
@@ -428,10 +451,31 @@ impl Attempt {
                 self.note.take_if(|note| *note == Note(NoteCode::ModelBusy));
                 model_call.on_content();
                 self.tokens.answer_bytes += text.len();
+                self.said.text |= !is_blank(&text);
+                if let Some(guarded) = &mut self.guarded_text {
+                    guarded.push(&text);
+                }
                 match &mut self.citations {
                     Some(citations) => citations.push_text(&mut self.answer, block, &text),
                     None => self.answer.push_delta(block, &text),
                 }
+            }
+            StreamEvent::Reasoning { block, text } => {
+                self.note.take_if(|note| *note == Note(NoteCode::ModelBusy));
+                model_call.on_content();
+                self.said.reasoning = true;
+                self.tokens.answer_bytes += text.len();
+                self.answer.push_reasoning(block, &text, now);
+            }
+            StreamEvent::ReasoningSignature { block, signature } => {
+                model_call.on_content();
+                self.said.reasoning = true;
+                self.answer.sign_reasoning(block, signature, now);
+            }
+            StreamEvent::RedactedReasoning { block, data } => {
+                model_call.on_content();
+                self.said.reasoning = true;
+                self.answer.push_redacted_reasoning(block, &data, now);
             }
             StreamEvent::Citation { block, cited } => {
                 if let Some(citations) = &mut self.citations {
@@ -446,6 +490,7 @@ impl Attempt {
             StreamEvent::ToolUse { block, id, name } => {
                 self.note.take_if(|note| *note == Note(NoteCode::ModelBusy));
                 model_call.on_content();
+                self.said.text = true;
                 self.calls.push_call(block, id, name);
             }
             StreamEvent::ToolInput { block, json } => {
@@ -453,9 +498,14 @@ impl Attempt {
                 self.calls.push_input(block, &json);
             }
             StreamEvent::MessageStop(stop) => {
-                model_call.on_stop(stop);
+                model_call.on_stop(self.said.stop(stop));
                 if let Some(citations) = &mut self.citations {
                     citations.on_step_end(&mut self.answer);
+                }
+            }
+            StreamEvent::Guardrail(findings) => {
+                if let Some(guarded) = &mut self.guarded_text {
+                    guarded.on_findings(findings);
                 }
             }
             StreamEvent::Usage(usage) => {
@@ -476,9 +526,7 @@ impl Attempt {
             && model_call.repeat_call(now)
         {
             let request = Arc::make_mut(&mut self.request);
-            citations.use_markers(&mut request.transcript);
-            trim_tool_results(&mut request.transcript, self.agent.context_bytes);
-            request.tools = request.tools.iter().map(with_markers).collect();
+            give_markers(request, citations, self.agent.context_bytes);
             return;
         }
         let model_call = match &mut self.step {
@@ -517,16 +565,57 @@ impl Attempt {
                     self.end_step_with_calls();
                     self.next_step_effect(now)
                 }
-                None => None,
+                None if model_call.may_be_replaced() && self.ask_fallback_model(now) => self.next_step_effect(now),
+                None => {
+                    self.end_guarded_step();
+                    None
+                }
             },
             Step::Tools(_) => self.next_tool_effect(now),
             Step::Ended(_) => None,
         }
     }
 
+    fn model_call(&self, now: Instant) -> ModelCall {
+        let deadlines = fallback_deadlines(self.deadlines, &self.fallback_models, &self.limits, now);
+        ModelCall::new(&self.limits, deadlines, self.jitter_seed, now)
+    }
+
+    /// Whether there is a model to ask in place of the one that cannot answer.
+    fn ask_fallback_model(&mut self, now: Instant) -> bool {
+        let Some(model_id) = self.fallback_models.pop_front() else { return false };
+        let request = Arc::make_mut(&mut self.request);
+        request.model_id = model_id;
+        if let Some(citations) = self.citations.as_mut().filter(|citations| citations.style() == CitationStyle::Native)
+            && CitationStyle::of_model(&request.model_id) == CitationStyle::Markers
+        {
+            give_markers(request, citations, self.agent.context_bytes);
+        }
+        self.note = Some(Note(NoteCode::FallbackModel));
+        self.step = Step::Model(self.model_call(now));
+        true
+    }
+
+    /// A guardrail has ended the answer: what it has blocked is not kept.
+    fn end_guarded_step(&mut self) {
+        let reason = EndReason::Stopped(StopReason::GuardrailIntervened);
+        if self.intervention.is_some() || self.end_reason() != Some(reason) {
+            return;
+        }
+        let Some(guarded) = self.guarded_text.take() else {
+            self.intervention = Some(GuardedText::default().intervention());
+            return;
+        };
+        self.intervention = Some(guarded.intervention());
+        if let Some(text) = guarded.replacement() {
+            self.citations = None;
+            self.answer.replace(0, text);
+        }
+    }
+
     /// The model has written the query, or has failed to.
     fn end_query(&mut self, now: Instant) {
-        let next = Step::Model(ModelCall::new(&self.limits, self.deadlines, self.jitter_seed, now));
+        let next = Step::Model(self.model_call(now));
         let Step::Query(step) = std::mem::replace(&mut self.step, next) else { return };
         let QueryStep { call, query, retrieval, stored_runs, .. } = *step;
         let RetrievalStart { knowledge, mut request, transcript, .. } = retrieval;
@@ -557,7 +646,7 @@ impl Attempt {
 
     /// The search is over: the model gets the passages, or is to say that there are none.
     fn end_retrieval(&mut self, result: RetrievalResult, now: Instant) {
-        let next = Step::Model(ModelCall::new(&self.limits, self.deadlines, self.jitter_seed, now));
+        let next = Step::Model(self.model_call(now));
         let Step::Retrieval(step) = std::mem::replace(&mut self.step, next) else { return };
         let RetrievalStep { knowledge, mut transcript, stored_runs, end, .. } = *step;
         let must_fail = result.is_err() && knowledge.on_failure == KnowledgeFailure::Fail;
@@ -644,13 +733,18 @@ impl Attempt {
             return;
         }
         self.count_step_tokens();
+        self.said = Said::default();
+        self.fallback_models.clear();
+        self.guarded_text = self.request.guardrail.is_some().then(GuardedText::default);
         let tool_uses = || calls.iter().map(|call: &Call| call.tool_use.clone());
         let (texts, event) = self.answer.take_step(tool_uses().map(ContentBlock::tool_use).collect());
         let mut message = std::mem::take(&mut self.published_blocks);
-        message.extend(texts.iter().flatten().chain(&event).filter_map(to_transcript_block));
+        for block in texts.iter().flatten().chain(&event).filter_map(to_transcript_block) {
+            push_block(&mut message, block);
+        }
         self.push_message(Role::Assistant, message);
         self.step_events.extend(texts.into_iter().chain([event]).map(|content| (Author::Agent, content)));
-        self.step = Step::Tools(ToolRuns::new(calls, Answer::event_room(&self.limits)));
+        self.step = Step::Tools(ToolRuns::new(calls, Answer::event_room(&self.limits), self.request.guardrail.clone()));
     }
 
     /// The ids of all calls of the transcript.
@@ -659,6 +753,7 @@ impl Attempt {
         let ids = blocks.filter_map(|block| match block {
             TranscriptBlock::ToolUse(tool_use) => Some(tool_use.id.clone()),
             TranscriptBlock::Text(_)
+            | TranscriptBlock::Reasoning(_)
             | TranscriptBlock::SearchResult(_)
             | TranscriptBlock::ToolResult { .. }
             | TranscriptBlock::FoundSearchResults { .. } => None,
@@ -783,8 +878,12 @@ impl Attempt {
             }
             return Some(update);
         }
-        if let Some(content) = self.answer.take_full_event() {
-            self.published_blocks.extend(content.iter().filter_map(to_transcript_block));
+        if !self.holds_events()
+            && let Some(content) = self.answer.take_full_event()
+        {
+            for block in content.iter().filter_map(to_transcript_block) {
+                push_block(&mut self.published_blocks, block);
+            }
             return Some(self.agent_event(Author::Agent, content, None));
         }
         let reason = self.end_reason()?;
@@ -793,6 +892,14 @@ impl Attempt {
         }
         let content = self.answer.take_open_event();
         Some(self.agent_event(Author::Agent, content, Some(AnswerEnd { reason, usage: self.usage() })))
+    }
+
+    /// Whether an event with a part of the step's text waits, because a guardrail may still block the text. The
+    /// batches of what follows it wait as well.
+    fn holds_events(&self) -> bool {
+        self.guarded_text.is_some()
+            && matches!(&self.step, Step::Model(model_call) if model_call.end().is_none())
+            && self.answer.has_full_event()
     }
 
     /// The update that begins the wait for answers, once everything before it is stored.
@@ -815,6 +922,9 @@ impl Attempt {
     }
 
     fn next_batch_at(&self, now: Instant) -> Option<Instant> {
+        if self.holds_events() {
+            return None;
+        }
         if self.answer.has_full_batch() {
             return Some(now);
         }
@@ -824,14 +934,17 @@ impl Attempt {
     fn agent_event(&mut self, author: Author, content: Vec<ContentBlock>, end: Option<AnswerEnd>) -> Update {
         self.event_count += 1;
         let has_calls = content.iter().any(|block| block.tool_use.is_some());
+        let guardrail = if end.is_some() { self.intervention.clone() } else { None };
         Update::Event(AgentEvent {
             id: format!("{}-{}-{}", self.claim.turn_id, self.claim.attempt, self.event_count),
             position: self.claim.last_position + self.event_count,
             agent: Arc::clone(&self.agent),
+            model_id: self.request.model_id.clone(),
             author,
             content,
             step_usage: if has_calls { self.usage() } else { None },
             end,
+            guardrail,
         })
     }
 
@@ -882,11 +995,27 @@ impl QueryStep {
             StreamEvent::MessageStop(_) => self.call.on_stop(ModelStop::Answered(StopReason::EndTurn)),
             StreamEvent::Usage(_) => self.call.on_usage(),
             StreamEvent::Text { .. }
+            | StreamEvent::Reasoning { .. }
+            | StreamEvent::ReasoningSignature { .. }
+            | StreamEvent::RedactedReasoning { .. }
+            | StreamEvent::Guardrail(_)
             | StreamEvent::Citation { .. }
             | StreamEvent::BlockEnd { .. }
             | StreamEvent::ToolUse { .. }
             | StreamEvent::ToolInput { .. }
             | StreamEvent::Other => {}
+        }
+    }
+}
+
+impl Said {
+    /// A model that has only thought has given no answer.
+    fn stop(self, stop: ModelStop) -> ModelStop {
+        match stop {
+            ModelStop::Answered(StopReason::EndTurn | StopReason::StopSequence) if self.reasoning && !self.text => {
+                ModelStop::Answered(StopReason::NoAnswer)
+            }
+            stop => stop,
         }
     }
 }
@@ -909,6 +1038,27 @@ fn number_passages(outcome: ToolOutcome, citations: &mut Citations, max_bytes: u
     }
 }
 
+/// A throttled model is called again for a shorter time where another model can be asked.
+fn fallback_deadlines(
+    deadlines: Deadlines,
+    fallback_models: &VecDeque<String>,
+    limits: &Limits,
+    now: Instant,
+) -> Deadlines {
+    if fallback_models.is_empty() {
+        return deadlines;
+    }
+    let retry_model_until = deadlines.retry_model_until.min(now + limits.fallback_model_delay);
+    Deadlines { retry_model_until, ..deadlines }
+}
+
+/// Gives passages as numbered text to a model that takes no search results.
+fn give_markers(request: &mut ModelRequest, citations: &mut Citations, context_bytes: usize) {
+    citations.use_markers(&mut request.transcript);
+    trim_tool_results(&mut request.transcript, context_bytes);
+    request.tools = request.tools.iter().map(with_markers).collect();
+}
+
 /// The built-in tool asks for markers.
 fn with_markers(tool: &Tool) -> Tool {
     if let ToolTarget::Knowledge(knowledge) = &tool.target {
@@ -920,6 +1070,9 @@ fn with_markers(tool: &Tool) -> Tool {
 fn to_transcript_block(block: &ContentBlock) -> Option<TranscriptBlock> {
     if let Some(tool_use) = &block.tool_use {
         return Some(TranscriptBlock::ToolUse(tool_use.clone()));
+    }
+    if let Some(reasoning) = &block.reasoning {
+        return Some(TranscriptBlock::Reasoning(reasoning.clone()));
     }
     block.text.as_ref().filter(|text| !is_blank(text)).map(|text| TranscriptBlock::Text(text.clone()))
 }

@@ -5,6 +5,7 @@ use api::{json_size::fitting_prefix, types::Citation};
 
 use crate::{
     answer::Answer,
+    capabilities,
     citation_markers::MarkerParser,
     knowledge::Passage,
     knowledge_tool::{numbered_result, result_text},
@@ -18,9 +19,6 @@ const MAX_PASSAGE_BYTES: usize = 1500;
 const MAX_TITLE_BYTES: usize = 250;
 /// A longer address of a document is left out of its citations, in bytes.
 const MAX_SOURCE_BYTES: usize = 1024;
-
-/// Claude models that take no search results, by the beginnings of their names.
-const WITHOUT_SEARCH_RESULTS: [&str; 6] = ["v2", "instant", "3-haiku", "3-sonnet", "3-opus", "3-5-sonnet"];
 
 const ASK_FOR_MARKERS: &str = "Passages from documents follow, each after its number. Answer from them where they help, \
     and cite what you use: put the number of the passage in brackets, such as [1], right after the statement. Do not \
@@ -46,9 +44,7 @@ impl CitationStyle {
     /// results"), so later models are taken to have them as well. A model that refuses them gets markers.
     /// Application inference profiles do not name their model, and get markers.
     pub fn of_model(model_id: &str) -> Self {
-        let Some((_, name)) = model_id.split_once("anthropic.claude-") else { return Self::Markers };
-        let lacks_search_results = WITHOUT_SEARCH_RESULTS.iter().any(|prefix| name.starts_with(prefix));
-        if lacks_search_results { Self::Markers } else { Self::Native }
+        if capabilities::of_model(model_id).search_results { Self::Native } else { Self::Markers }
     }
 }
 
@@ -97,7 +93,10 @@ impl Citations {
                 TranscriptBlock::FoundSearchResults { results, .. } => {
                     self.requested.extend(results.iter().map(|result| result.number));
                 }
-                TranscriptBlock::Text(_) | TranscriptBlock::ToolUse(_) | TranscriptBlock::ToolResult { .. } => {}
+                TranscriptBlock::Text(_)
+                | TranscriptBlock::Reasoning(_)
+                | TranscriptBlock::ToolUse(_)
+                | TranscriptBlock::ToolResult { .. } => {}
             }
         }
     }
@@ -116,9 +115,10 @@ impl Citations {
                         let output = ToolOutput::Json(self.numbered_json(&results));
                         TranscriptBlock::ToolResult { tool_use_id, is_error: false, output }
                     }
-                    TranscriptBlock::Text(_) | TranscriptBlock::ToolUse(_) | TranscriptBlock::ToolResult { .. } => {
-                        block
-                    }
+                    TranscriptBlock::Text(_)
+                    | TranscriptBlock::Reasoning(_)
+                    | TranscriptBlock::ToolUse(_)
+                    | TranscriptBlock::ToolResult { .. } => block,
                 };
                 message.content.push(block);
             }

@@ -1,10 +1,10 @@
 //! How to end a turn that no handler works on any more, and the event that keeps its published text.
-use api::types::{Citation, ContentBlock, FailureCode, StopReason, TurnStatus};
+use api::types::{Citation, ContentBlock, FailureCode, Reasoning, StopReason, TurnStatus};
 
 use crate::{
     claim::StoredTurn,
     failures::Failure,
-    mutation::{Author, EndReason},
+    mutation::{Author, BlockKind, EndReason},
 };
 
 /// The remaining work for a run whose invocations have failed for good.
@@ -41,8 +41,10 @@ impl ClosingDecision {
 pub struct StoredBatch {
     pub sequence: u32,
     pub block: u32,
-    /// `None` if the update was an attempt's start or a note.
+    /// `None` if the update was an attempt's start or a note, or has reasoning.
     pub text: Option<String>,
+    /// Reasoning in place of text.
+    pub reasoning: Option<String>,
     pub citations: Vec<Citation>,
 }
 
@@ -83,23 +85,31 @@ impl ClosingEvent {
 fn join_blocks(batches: &[StoredBatch]) -> Vec<ContentBlock> {
     struct Joined {
         block: u32,
+        kind: BlockKind,
         text: String,
         citations: Vec<Citation>,
     }
     let mut blocks: Vec<Joined> = Vec::new();
     for batch in batches {
-        let Some(text) = batch.text.clone() else { continue };
-        match blocks.iter_mut().find(|joined| joined.block == batch.block) {
+        let (kind, text) = match (&batch.text, &batch.reasoning) {
+            (Some(text), _) => (BlockKind::Text, text.clone()),
+            (None, Some(reasoning)) => (BlockKind::Reasoning, reasoning.clone()),
+            (None, None) => continue,
+        };
+        match blocks.iter_mut().find(|joined| joined.block == batch.block && joined.kind == kind) {
             Some(joined) => {
                 joined.text.push_str(&text);
                 joined.citations.extend_from_slice(&batch.citations);
             }
-            None => blocks.push(Joined { block: batch.block, text, citations: batch.citations.clone() }),
+            None => blocks.push(Joined { block: batch.block, kind, text, citations: batch.citations.clone() }),
         }
     }
-    let content = blocks.into_iter().map(|Joined { text, citations, .. }| ContentBlock {
-        citations: (!citations.is_empty()).then_some(citations),
-        ..ContentBlock::text(text)
+    let content = blocks.into_iter().map(|Joined { kind, text, citations, .. }| match kind {
+        BlockKind::Reasoning => ContentBlock::reasoning(Reasoning { text, ..Reasoning::default() }),
+        BlockKind::Text => {
+            let citations = (!citations.is_empty()).then_some(citations);
+            ContentBlock { citations, ..ContentBlock::text(text) }
+        }
     });
     content.collect()
 }
@@ -183,18 +193,21 @@ mod tests {
             sequence,
             block,
             text: Some(text.into()),
+            reasoning: None,
             citations: Vec::new(),
         };
-        let note = StoredBatch { sequence: 3, block: 0, text: None, citations: Vec::new() };
+        let thought = StoredBatch { text: None, reasoning: Some("Hm.".into()), ..batch(2, 1, "") };
+        let note = StoredBatch { sequence: 3, block: 0, text: None, reasoning: None, citations: Vec::new() };
         let citations = vec![citation(0, 3), citation(4, 10)];
         let cited = StoredBatch { citations: vec![citations[1].clone()], ..batch(4, 0, "be it.") };
         let first = StoredBatch { citations: vec![citations[0].clone()], ..batch(2, 0, "So\r\n") };
-        let batches = [first, note, cited, batch(5, 2, "👩‍👩‍👧")];
+        let batches = [first, thought, note, cited, batch(5, 2, "👩‍👩‍👧")];
         let turn = StoredTurn { run: 3, last_position: 9, last_sequence: 4, ..CLAIMED_TURN };
         let event = ClosingEvent::new("t1", &turn, EndReason::Stopped(StopReason::Cancelled), &batches);
         assert_eq!((event.id.as_str(), event.position, event.sequence), ("t1-closed-3", 10, 6));
         let text = ContentBlock { citations: Some(citations), ..ContentBlock::text("So\r\nbe it.") };
-        assert_eq!(event.content, [text, ContentBlock::text("👩‍👩‍👧")]);
+        let reasoning = ContentBlock::reasoning(Reasoning { text: "Hm.".into(), ..Reasoning::default() });
+        assert_eq!(event.content, [text, reasoning, ContentBlock::text("👩‍👩‍👧")]);
     }
 
     #[test]

@@ -65,6 +65,7 @@ pub const fn no_text_sentence(reason: StopReason) -> &'static str {
         }
         StopReason::MaxSteps => "The model has called tools for as often as it may, without an answer.",
         StopReason::ContentFiltered | StopReason::GuardrailIntervened => "A filter has withheld the answer.",
+        StopReason::NoAnswer => "The model has thought, and said nothing. Try again.",
         StopReason::EndTurn | StopReason::StopSequence | StopReason::MalformedOutput | StopReason::Other => {
             "The model has answered without a text. Try again."
         }

@@ -6,6 +6,7 @@
 pub mod model;
 pub mod request;
 
+pub mod capabilities;
 pub mod citations;
 pub mod claim;
 pub mod closing_decision;
@@ -21,6 +22,7 @@ pub mod model_settings;
 pub mod mutation;
 pub mod one_shot;
 pub mod replies;
+pub mod title;
 pub mod tool;
 pub mod tool_runs;
 pub mod transcript;
@@ -34,6 +36,7 @@ pub mod retrieval;
 
 mod citation_markers;
 mod delivery;
+mod guardrail;
 mod model_call;
 mod query_rewriting;
 mod search_results;

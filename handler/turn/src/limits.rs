@@ -18,6 +18,8 @@ pub struct Limits {
     pub event_max_bytes: usize,
     /// The largest number of content blocks of an event: resolvers loop over the blocks of one event.
     pub event_max_blocks: usize,
+    /// How long a throttled model is called again where the agent has another model to ask.
+    pub fallback_model_delay: Duration,
     /// The longest time between two events of the model's stream.
     pub model_silence: Duration,
     /// The longest time without an accepted update before the lease is renewed directly.
@@ -29,6 +31,8 @@ pub struct Limits {
     /// How long an invocation waits at its end for each write that no turn depends on: the count of tokens,
     /// and the order of the participants' lists.
     pub bookkeeping_timeout: Duration,
+    /// How long the title of a conversation may take after its first answer.
+    pub title_timeout: Duration,
     /// How long an answer may take that its caller waits for. AppSync ends a request after 30 seconds.
     pub one_shot_timeout: Duration,
     /// How long an invocation waits at its end until its replies are sent.
@@ -51,12 +55,14 @@ impl Default for Limits {
             // AppSync drops updates over 240 KB without an error.
             event_max_bytes: 160_000,
             event_max_blocks: MAX_EVENT_BLOCKS,
+            fallback_model_delay: Duration::from_secs(8),
             model_silence: Duration::from_secs(120),
             // A third of a lease.
             renewal_interval: Duration::from_secs(10),
             fallback_delay: Duration::from_secs(10),
             announce_timeout: Duration::from_secs(60),
             bookkeeping_timeout: Duration::from_secs(2),
+            title_timeout: Duration::from_secs(10),
             one_shot_timeout: Duration::from_secs(25),
             reply_timeout: Duration::from_secs(5),
             closing_answer_timeout: Duration::from_secs(3),

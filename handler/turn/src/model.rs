@@ -1,18 +1,73 @@
 //! A request to the model and the events of its answer.
 use std::sync::Arc;
 
-use api::types::{FailureCode, InferenceSettings, StopReason, ToolUse, Usage};
+use api::types::{
+    FailureCode, GuardrailPolicy, GuardrailSource, InferenceSettings, Reasoning, StopReason, ToolUse, Usage,
+};
+use serde::Deserialize;
 
 use crate::tool::Tool;
 
 /// A request to the model.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelRequest {
     pub model_id: String,
     pub system_prompt: Option<String>,
     pub inference: InferenceSettings,
     pub tools: Arc<[Tool]>,
     pub transcript: Vec<TranscriptMessage>,
+    /// `None` for the model's own default.
+    pub reasoning: Option<ReasoningSettings>,
+    pub prompt_caching: PromptCaching,
+    pub guardrail: Option<Guardrail>,
+}
+
+/// How much a model thinks before it answers. At least one member is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReasoningSettings {
+    pub effort: Option<ReasoningEffort>,
+    /// For models that take a number of tokens.
+    pub budget_tokens: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ReasoningEffort {
+    Low,
+    Medium,
+    High,
+}
+
+/// Whether and for how long the beginning of a request is cached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum PromptCaching {
+    Off,
+    #[default]
+    FiveMinutes,
+    OneHour,
+}
+
+/// A guardrail of Amazon Bedrock, and how it is used.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Guardrail {
+    /// The id or the ARN.
+    pub id: String,
+    pub version: String,
+    pub mode: GuardrailMode,
+    /// Whether the newest message alone is assessed, and not the whole request.
+    pub newest_message_only: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum GuardrailMode {
+    /// Text is assessed before it is sent.
+    Sync,
+    /// Text is assessed while it is sent.
+    Async,
 }
 
 /// One message of the transcript. Converse requires at least one block and accepts no blank text.
@@ -32,6 +87,8 @@ pub enum Role {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TranscriptBlock {
     Text(String),
+    /// Only in a message of the assistant, as the model has sent it.
+    Reasoning(Reasoning),
     /// Only in a message of the user, before the question.
     SearchResult(SearchResult),
     /// Only in a message of the assistant. The next message has the result of each call.
@@ -86,6 +143,12 @@ pub enum StreamEvent {
     Text { block: u32, text: String },
     /// The text of a block cites a passage. It comes before the text.
     Citation { block: u32, cited: CitedPassage },
+    /// A delta of reasoning. Its block has no text.
+    Reasoning { block: u32, text: String },
+    /// The signature of a block of reasoning. It is the block's last event.
+    ReasoningSignature { block: u32, signature: String },
+    /// Reasoning that the model has encrypted, or a part of it.
+    RedactedReasoning { block: u32, data: Vec<u8> },
     /// A content block is complete.
     BlockEnd { block: u32 },
     /// A tool call begins.
@@ -94,10 +157,24 @@ pub enum StreamEvent {
     ToolInput { block: u32, json: String },
     /// The model has stopped.
     MessageStop(ModelStop),
+    /// What a guardrail has found. It comes before the usage.
+    Guardrail(GuardrailFindings),
     /// The last event of a stream.
     Usage(Usage),
-    /// An event without text for the user, such as reasoning.
+    /// An event that matters to nobody.
     Other,
+}
+
+/// What a guardrail has found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuardrailFindings {
+    pub source: Option<GuardrailSource>,
+    /// In their order, without duplicates.
+    pub policies: Vec<GuardrailPolicy>,
+    /// Whether something was blocked, and not only masked.
+    pub is_blocked: bool,
+    /// What the model has said before the guardrail changed it. Empty if Bedrock did not say.
+    pub model_output: String,
 }
 
 /// Why the model stopped.
@@ -117,6 +194,8 @@ pub enum ModelError {
     /// The model takes no search results, or does not cite them. The call may be repeated with text in their
     /// place.
     SearchResultsRefused,
+    /// The model has reached the end of its life.
+    Retired,
     /// A repeated call would fail as well, or the failure is not to be hidden by repeating the call.
     Failed(FailureCode),
 }

@@ -23,6 +23,9 @@ pub struct ModelCall {
     backoff: Backoff,
     jitter_seed: u64,
     deadlines: Deadlines,
+    has_content: bool,
+    /// Why the call failed.
+    error: Option<ModelError>,
 }
 
 /// An action on the model's stream.
@@ -67,6 +70,8 @@ impl ModelCall {
             backoff: limits.model_retry,
             jitter_seed,
             deadlines,
+            has_content: false,
+            error: None,
         }
     }
 
@@ -107,13 +112,28 @@ impl ModelCall {
         }
     }
 
+    /// Whether another model may be asked in place of this one: it has sent no content, and is throttled for
+    /// longer than its call may be repeated, is unavailable or silent, or is retired.
+    pub fn may_be_replaced(&self) -> bool {
+        let is_unavailable = match self.error {
+            Some(ModelError::ThrottledBriefly | ModelError::Retired) => true,
+            Some(ModelError::Failed(code)) => {
+                matches!(code, FailureCode::Throttled | FailureCode::ModelUnavailable | FailureCode::ModelSilent)
+            }
+            Some(ModelError::SearchResultsRefused) | None => false,
+        };
+        let has_failed = matches!(self.end(), Some(StepEnd::Answer(EndReason::Failed(_))));
+        has_failed && is_unavailable && !self.has_content
+    }
+
     /// The model sent an event of any kind.
     pub fn on_activity(&mut self, now: Instant) {
         self.last_activity = now;
     }
 
-    /// The model sent text or a tool call.
+    /// The model sent text, reasoning or a tool call.
     pub fn on_content(&mut self) {
+        self.has_content = true;
         if let State::Called { .. } = self.state {
             self.state = State::Streaming;
         }
@@ -136,8 +156,10 @@ impl ModelCall {
         let code = match error {
             ModelError::ThrottledBriefly => FailureCode::Throttled,
             ModelError::SearchResultsRefused => FailureCode::ModelRefused,
+            ModelError::Retired => FailureCode::ModelNotAllowed,
             ModelError::Failed(code) => code,
         };
+        self.error = Some(error);
         match self.state {
             State::Called { throttles } if error == ModelError::ThrottledBriefly => {
                 return self.call_again(throttles + 1, now);

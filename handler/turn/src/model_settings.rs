@@ -5,8 +5,10 @@
 //! profiles. `tests/model-settings.json` holds the cases of both.
 use api::{text::is_blank, types::InferenceSettings};
 
+use crate::capabilities::{self, Sampling};
+
 /// A setting that a model refuses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RefusedSetting {
     Temperature,
     TopP,
@@ -33,14 +35,15 @@ impl RefusedSetting {
 /// stop sequences is documented below the 20 that putAgent allows.
 pub fn refused_by_model(model_id: &str, settings: &InferenceSettings) -> Vec<RefusedSetting> {
     use RefusedSetting::{BlankStopSequences, Temperature, TopP};
-    let Some(name) = claude_name(model_id) else { return Vec::new() };
+    let capabilities = capabilities::of_model(model_id);
     let (temperature, top_p) = (settings.temperature.is_some(), settings.top_p.is_some());
-    let sampling = match sampling(name) {
+    let sampling = match capabilities.sampling {
         Sampling::Both => [None, None],
-        Sampling::OneOfBoth => [None, (temperature && top_p).then_some(TopP)],
+        Sampling::One => [None, (temperature && top_p).then_some(TopP)],
         Sampling::Neither => [temperature.then_some(Temperature), top_p.then_some(TopP)],
     };
-    let blank = has_blank_stop_sequence(settings).then_some(BlankStopSequences);
+    let has_blank = !capabilities.blank_stop_sequences && has_blank_stop_sequence(settings);
+    let blank = has_blank.then_some(BlankStopSequences);
     sampling.into_iter().chain([blank]).flatten().collect()
 }
 
@@ -93,41 +96,6 @@ fn names_any(message: &str, names: &[&str]) -> bool {
 
 fn has_blank_stop_sequence(settings: &InferenceSettings) -> bool {
     settings.stop_sequences.iter().flatten().any(|text| is_blank(text))
-}
-
-/// Which of temperature and topP a model takes.
-enum Sampling {
-    Both,
-    OneOfBoth,
-    Neither,
-}
-
-/// Takes a Claude's name, such as `opus-4-1-20250805-v1:0`.
-fn sampling(name: &str) -> Sampling {
-    let mut parts = name.split(['-', ':']);
-    let family = parts.next().unwrap_or_default();
-    let version =
-        (parts.next().and_then(version_number).unwrap_or(0), parts.next().and_then(version_number).unwrap_or(0));
-    // Names before Claude 4 begin with the version, such as 3-5-sonnet-20240620.
-    let is_family = family.chars().all(|letter| letter.is_ascii_lowercase());
-    match family {
-        _ if !is_family => Sampling::Both,
-        "opus" if version >= (4, 7) => Sampling::Neither,
-        "sonnet" if version >= (5, 0) => Sampling::Neither,
-        "opus" if version == (4, 1) => Sampling::OneOfBoth,
-        _ if version >= (4, 5) => Sampling::OneOfBoth,
-        _ => Sampling::Both,
-    }
-}
-
-/// `None` for a date, which may stand where a version has its second number.
-fn version_number(part: &str) -> Option<u32> {
-    if part.len() <= 2 { part.parse().ok() } else { None }
-}
-
-/// The text after `claude-` in a model id, an inference profile's id or an ARN of either.
-fn claude_name(model_id: &str) -> Option<&str> {
-    model_id.split_once("anthropic.claude-").map(|(_, name)| name)
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 use std::sync::Arc;
 
 use api::types::{
-    Citation, ContentBlock, ConversationEvent, NoteCode, SenderKind, StopReason, ToolCall, TurnStatus, Usage,
+    Citation, ContentBlock, ConversationEvent, GuardrailIntervention, NoteCode, SenderKind, StopReason, ToolCall,
+    TurnStatus, Usage,
 };
 
 use crate::{claim::Claim, failures::Failure, request::Agent};
@@ -44,9 +45,17 @@ pub enum Update {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     pub block: u32,
+    pub kind: BlockKind,
     pub text: String,
     /// Those whose citing text ends in this batch. Their places are in the text of the whole block.
     pub citations: Vec<Citation>,
+}
+
+/// What the deltas of a content block are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockKind {
+    Text,
+    Reasoning,
 }
 
 /// A sentence for the waiting user.
@@ -59,6 +68,7 @@ impl Note {
             NoteCode::ModelBusy => "The model is busy; trying again.",
             NoteCode::KnowledgeResuming => "The documents are being made available. This takes up to a minute.",
             NoteCode::KnowledgeUnavailable => "The documents cannot be searched at the moment.",
+            NoteCode::FallbackModel => "The model cannot answer right now; another one is asked.",
             NoteCode::Other => "Please wait.",
         }
     }
@@ -82,12 +92,16 @@ pub struct AgentEvent {
     pub id: String,
     pub position: u32,
     pub agent: Arc<Agent>,
+    /// The agent's model, or the fallback model that answered.
+    pub model_id: String,
     pub author: Author,
     pub content: Vec<ContentBlock>,
     /// The tokens of the answer up to the calls of a step. Only in an event with tool calls.
     pub step_usage: Option<Usage>,
     /// Only on the last event of an answer.
     pub end: Option<AnswerEnd>,
+    /// Only where a guardrail has ended the answer.
+    pub guardrail: Option<GuardrailIntervention>,
 }
 
 /// Who an attempt's event is from.

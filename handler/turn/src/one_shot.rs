@@ -92,10 +92,11 @@ pub enum StopCode {
 }
 
 impl GenerationRequest {
-    /// `None` for a question that the agent's model answers.
+    /// `None` for a question that the agent's model answers: always where a guardrail assesses the answer.
     pub fn from_question(request: &OneShotRequest) -> Option<Self> {
         let OneShotRequest { agent, text, .. } = request;
-        let knowledge = agent.knowledge.as_ref().filter(|_| request.retrieve_and_generate)?;
+        let knowledge =
+            agent.knowledge.as_ref().filter(|_| request.retrieve_and_generate && agent.guardrail.is_none())?;
         let settings = agent.inference.clone().unwrap_or_default();
         Some(Self {
             search: knowledge.request(text, &Caller::default()),
@@ -189,6 +190,7 @@ impl OneShotFailure {
             | StopReason::StopSequence
             | StopReason::MalformedOutput
             | StopReason::Cancelled
+            | StopReason::NoAnswer
             | StopReason::Other => (StopCode::NoText, true),
         };
         let message = match reason {
@@ -217,7 +219,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        mutation::{AgentEvent, Author, Batch},
+        mutation::{AgentEvent, Author, Batch, BlockKind},
         request::Agent,
         tool::{LambdaTool, ToolApproval, ToolTarget, True},
     };
@@ -232,6 +234,8 @@ mod tests {
             author,
             content,
             step_usage: None,
+            model_id: "any".into(),
+            guardrail: None,
             end: None,
         })
     }
@@ -266,7 +270,7 @@ mod tests {
 
     #[test]
     fn text_of_all_events_is_joined_and_batches_are_not_counted_twice() {
-        let batch = Update::Batch(Batch { block: 0, text: "So ".into(), citations: Vec::new() });
+        let batch = Update::Batch(Batch { block: 0, kind: BlockKind::Text, text: "So ".into(), citations: Vec::new() });
         let updates = [batch, texts(&["So ", "be"]), texts(&[" it."])];
         assert_eq!(answer(&updates, StopReason::EndTurn), text("So be it."));
     }

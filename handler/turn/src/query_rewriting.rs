@@ -8,7 +8,7 @@ use api::{
 
 use crate::{
     knowledge::MAX_QUERY_CHARACTERS,
-    model::{ModelRequest, Role, TranscriptBlock, TranscriptMessage},
+    model::{ModelRequest, PromptCaching, Role, TranscriptBlock, TranscriptMessage},
     transcript::{TranscriptInput, current_events},
 };
 
@@ -38,6 +38,8 @@ pub fn query_request(model_id: &str, input: &TranscriptInput) -> Option<ModelReq
         inference: InferenceSettings { max_tokens: Some(MAX_TOKENS), ..InferenceSettings::default() },
         tools: Arc::default(),
         transcript: vec![TranscriptMessage { role: Role::User, content: vec![TranscriptBlock::Text(text)] }],
+        prompt_caching: PromptCaching::Off,
+        ..ModelRequest::default()
     })
 }
 

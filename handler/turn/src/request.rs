@@ -10,6 +10,7 @@ use crate::{
     claim::RunId,
     knowledge::{Knowledge, KnowledgeMode},
     knowledge_tool::search_tool,
+    model::{Guardrail, PromptCaching, ReasoningSettings},
     replies::ReplyTo,
     tool::{CallerCredential, McpServer, Tool, ToolApproval, ToolEffect, ToolTarget},
 };
@@ -31,6 +32,8 @@ pub enum Invocation {
     LinkDocument(LinkDocumentRequest),
     /// Asks for an answer that the invocation returns.
     OneShot(Box<OneShotRequest>),
+    /// Asks what models can do. The invocation returns it.
+    ListModels(ListModelsRequest),
     /// Ordered by the schedule of the template.
     RenewApiKey(RenewApiKeyRequest),
 }
@@ -69,6 +72,9 @@ pub struct TurnRequest {
     /// With how many users the conversation is shared.
     #[serde(default)]
     pub participant_count: u32,
+    /// Whether the conversation has no title.
+    #[serde(default)]
+    pub untitled: bool,
 }
 
 impl TurnRequest {
@@ -189,6 +195,13 @@ pub struct OneShotRequest {
     pub caller_credential: Option<CallerCredential>,
 }
 
+/// Asks what models can do.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListModelsRequest {
+    pub model_ids: Vec<String>,
+}
+
 /// Asks for a later expiry of the API key. It has no members.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -217,6 +230,13 @@ pub struct Agent {
     #[serde(default = "default_tool_timeout_seconds")]
     pub tool_timeout_seconds: u64,
     pub knowledge: Option<Knowledge>,
+    pub reasoning: Option<ReasoningSettings>,
+    #[serde(default)]
+    pub prompt_caching: PromptCaching,
+    /// At most 3, asked in turn where the agent's model cannot answer.
+    #[serde(default)]
+    pub fallback_model_ids: Vec<String>,
+    pub guardrail: Option<Guardrail>,
 }
 
 impl Agent {

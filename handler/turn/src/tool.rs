@@ -4,7 +4,11 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 use api::types::{ToolStatus, ToolUse};
 use serde::{Deserialize, Serialize};
 
-use crate::{claim::Claim, knowledge::Knowledge, model::ToolOutput};
+use crate::{
+    claim::Claim,
+    knowledge::Knowledge,
+    model::{Guardrail, ToolOutput},
+};
 
 /// The largest size of a tool's result, in JSON-escaped bytes. The rest of a larger one is left out.
 pub const MAX_RESULT_BYTES: usize = 48 * 1024;
@@ -172,6 +176,10 @@ pub struct ToolRun {
     pub position: u32,
     pub tool: Arc<Tool>,
     pub tool_use: ToolUse,
+    /// What a client has returned: the tool is not run, and this is its outcome.
+    pub given: Option<ToolOutcome>,
+    /// What assesses the outcome before a model gets it.
+    pub guardrail: Option<Guardrail>,
     /// The run ends here, with a result or without.
     pub until: Instant,
 }

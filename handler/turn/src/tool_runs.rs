@@ -12,7 +12,7 @@ use api::{
 
 use crate::{
     claim::Claim,
-    model::ToolOutput,
+    model::{Guardrail, ToolOutput},
     mutation::EndReason,
     tool::{CallAnswer, Caller, MAX_RESULT_BYTES, StoredCalls, Tool, ToolOutcome, ToolRun},
     tool_calls::{Call, Refusal},
@@ -46,24 +46,32 @@ pub struct ToolRuns {
     /// Whether the calls to wait for were returned.
     is_wait_taken: bool,
     max_result_bytes: usize,
+    guardrail: Option<Guardrail>,
 }
 
 #[derive(Debug)]
 enum CallState {
     /// A person or a client is to answer the call. The status says which.
     Pending(ToolStatus),
-    /// The tool can be run.
-    Ready(Arc<Tool>),
+    /// The tool can be run, or has been run by a client and its outcome is to be assessed.
+    Ready(Arc<Tool>, Option<ToolOutcome>),
     Running,
     Done(ToolResult),
 }
 
 impl ToolRuns {
     /// `event_max_bytes`: the room for the results of all calls together, in JSON-escaped bytes.
-    pub fn new(calls: Vec<Call>, event_max_bytes: usize) -> Self {
+    pub fn new(calls: Vec<Call>, event_max_bytes: usize, guardrail: Option<Guardrail>) -> Self {
         let max_result_bytes = max_result_bytes(calls.len(), event_max_bytes);
         let calls = calls.into_iter().map(|Call { tool_use, tool, answer }| {
-            let state = first_state(&tool_use, tool, answer, max_result_bytes);
+            let state = match (tool, answer) {
+                (Ok(tool), Some(CallAnswer::Result { json, is_error }))
+                    if guardrail.is_some() && is_for_client(&tool) =>
+                {
+                    CallState::Ready(tool, Some(given_outcome(json, is_error)))
+                }
+                (tool, answer) => first_state(&tool_use, tool, answer, max_result_bytes),
+            };
             (tool_use, state)
         });
         Self {
@@ -75,12 +83,18 @@ impl ToolRuns {
             is_pending_reported: false,
             is_wait_taken: false,
             max_result_bytes,
+            guardrail,
         }
     }
 
     /// The runs of calls whose event was stored by an earlier attempt.
-    pub fn of_stored_calls(calls: Vec<Call>, position: u32, event_max_bytes: usize) -> Self {
-        Self { position: Some(position), is_stored: true, ..Self::new(calls, event_max_bytes) }
+    pub fn of_stored_calls(
+        calls: Vec<Call>,
+        position: u32,
+        event_max_bytes: usize,
+        guardrail: Option<Guardrail>,
+    ) -> Self {
+        Self { position: Some(position), is_stored: true, ..Self::new(calls, event_max_bytes, guardrail) }
     }
 
     /// The event with the calls was published.
@@ -116,14 +130,16 @@ impl ToolRuns {
         if running == MAX_CONCURRENT_RUNS {
             return None;
         }
-        let (tool_use, state) = self.calls.iter_mut().find(|(_, state)| matches!(state, CallState::Ready(_)))?;
-        let CallState::Ready(tool) = std::mem::replace(state, CallState::Running) else { return None };
+        let (tool_use, state) = self.calls.iter_mut().find(|(_, state)| matches!(state, CallState::Ready(..)))?;
+        let CallState::Ready(tool, given) = std::mem::replace(state, CallState::Running) else { return None };
         Some(ToolRun {
             claim: claim.clone(),
             caller: caller.clone(),
             position,
             tool,
             tool_use: tool_use.clone(),
+            given,
+            guardrail: self.guardrail.clone(),
             until: (now + timeout).min(deadline),
         })
     }
@@ -162,7 +178,7 @@ impl ToolRuns {
         self.end = Some(reason);
         for (tool_use, state) in &mut self.calls {
             let text = match state {
-                CallState::Pending(_) | CallState::Ready(_) => "The answer was ended before the tool was run.",
+                CallState::Pending(_) | CallState::Ready(..) => "The answer was ended before the tool was run.",
                 CallState::Running => "The answer was ended while the tool ran. What the tool did is not known.",
                 CallState::Done(_) => continue,
             };
@@ -198,7 +214,7 @@ impl ToolRuns {
     fn pending_calls(&self) -> Vec<ToolCall> {
         let pending = self.calls.iter().filter_map(|(tool_use, state)| match state {
             CallState::Pending(status) => Some(call_state(tool_use, *status)),
-            CallState::Ready(_) | CallState::Running | CallState::Done(_) => None,
+            CallState::Ready(..) | CallState::Running | CallState::Done(_) => None,
         });
         pending.collect()
     }
@@ -213,7 +229,7 @@ impl ToolRuns {
         let is_done = |(_, state): &mut (ToolUse, CallState)| matches!(state, CallState::Done(_));
         let results = self.calls.extract_if(.., is_done).filter_map(|(_, state)| match state {
             CallState::Done(result) => Some(result),
-            CallState::Pending(_) | CallState::Ready(_) | CallState::Running => None,
+            CallState::Pending(_) | CallState::Ready(..) | CallState::Running => None,
         });
         results.map(ContentBlock::tool_result).collect()
     }
@@ -246,8 +262,7 @@ fn first_state(
     answer: Option<CallAnswer>,
     max_bytes: usize,
 ) -> CallState {
-    let pending_status = tool.as_ref().ok().map(|tool| tool.pending_status());
-    let is_for_clients = pending_status.is_none_or(|status| status == Some(ToolStatus::ClientNeeded));
+    let is_for_clients = tool.as_ref().map_or(true, |tool| is_for_client(tool));
     let answer = answer.filter(|answer| is_for_clients || !matches!(answer, CallAnswer::Result { .. }));
     if let Some(result) = answer.as_ref().and_then(|answer| answer_result(tool_use, answer, max_bytes)) {
         return CallState::Done(result);
@@ -255,11 +270,20 @@ fn first_state(
     match tool {
         Err(refusal) => CallState::Done(not_run(tool_use, Refusal::status(), refusal.into_output(), usize::MAX)),
         Ok(tool) => match tool.pending_status() {
-            Some(ToolStatus::ApprovalNeeded) if answer == Some(CallAnswer::Approved) => CallState::Ready(tool),
+            Some(ToolStatus::ApprovalNeeded) if answer == Some(CallAnswer::Approved) => CallState::Ready(tool, None),
             Some(status) => CallState::Pending(status),
-            None => CallState::Ready(tool),
+            None => CallState::Ready(tool, None),
         },
     }
+}
+
+fn is_for_client(tool: &Tool) -> bool {
+    tool.pending_status() == Some(ToolStatus::ClientNeeded)
+}
+
+fn given_outcome(json: String, is_error: bool) -> ToolOutcome {
+    let status = if is_error { ToolStatus::Failed } else { ToolStatus::Succeeded };
+    ToolOutcome { status, output: ToolOutput::Json(json), started_at: None, ended_at: None }
 }
 
 /// The result that an answer implies. `None` for an approval: the tool is to be run.

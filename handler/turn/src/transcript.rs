@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use api::{
     json_size::{fitting_suffix, json_size},
     text::{is_blank, is_blank_character},
-    types::{ConversationEvent, SenderKind, StopReason, ToolResult, ToolStatus, ToolUse},
+    types::{ConversationEvent, GuardrailSource, Reasoning, SenderKind, StopReason, ToolResult, ToolStatus, ToolUse},
 };
 
 use crate::{
@@ -28,6 +28,12 @@ pub const UNKNOWN_RESULT: &str = "The result of this call is not known: the turn
 /// Stands for an old result in a transcript that would otherwise be too large.
 const TRIMMED_RESULT: &str = "[This result was removed to save space. Call the tool again if you need it.]";
 
+/// Of fewer turns none is left out that fits.
+const MIN_TURNS_TO_CUT: usize = 4;
+/// Old tool results are removed in so many parts of the limit, so that the beginning of the transcript stays the
+/// same for many messages.
+const TRIMMING_PARTS: usize = 8;
+
 /// The part of a continued answer that the model always gets, in JSON-escaped bytes.
 const KEPT_ANSWER_MIN_BYTES: usize = 2048;
 
@@ -44,6 +50,8 @@ pub struct TranscriptInput {
     pub kept_answer: Vec<ConversationEvent>,
     /// The size limit of the transcript, in bytes of JSON-escaped text.
     pub context_bytes: usize,
+    /// The model that gets the transcript. It gets its own reasoning back, and no other's.
+    pub model_id: String,
 }
 
 /// The newest whole turns that fit, the question, and what is kept of its answer. A kept answer that breaks
@@ -65,12 +73,16 @@ pub fn build_transcript(input: &TranscriptInput) -> Vec<TranscriptMessage> {
     }
 
     let mut transcript = Transcript::default();
-    for event in newest_turns_that_fit(&input.history, budget) {
+    for event in newest_turns_that_fit(&input.history, input.history_cut, budget) {
         transcript.push_event(event, Passages::Removed);
     }
+    // Only the steps of the answer that goes on have their reasoning: no model needs it of ended answers.
     transcript.push_context(&input.context);
     transcript.push_texts(Role::User, input.question.texts());
     for event in steps {
+        if event.model_id.as_ref() == Some(&input.model_id) {
+            transcript.push_reasoning(event);
+        }
         transcript.push_event(event, Passages::Kept);
     }
     if !kept_texts.is_empty() {
@@ -101,10 +113,12 @@ pub fn calls_without_results(kept_answer: &[ConversationEvent]) -> Option<Stored
     (!calls.is_empty()).then(|| StoredCalls { position: event.position, calls, answers: HashMap::new() })
 }
 
-/// Replaces the oldest tool results until the transcript fits into a limit of JSON-escaped bytes. The results
+/// Replaces the oldest tool results until the transcript fits into a limit of JSON-escaped bytes, and some more, so
+/// that fewer are to be replaced in the next requests: a prompt cache finds only what is the same. The results
 /// in the last message stay: the model has not seen them yet.
 pub fn trim_tool_results(messages: &mut [TranscriptMessage], limit: usize) {
-    let mut excess = transcript_size(messages).saturating_sub(limit);
+    let stride = (limit / TRIMMING_PARTS).max(1);
+    let mut excess = transcript_size(messages).saturating_sub(limit).div_ceil(stride).saturating_mul(stride);
     let Some((_, earlier)) = messages.split_last_mut() else { return };
     for block in earlier.iter_mut().flat_map(|message| &mut message.content) {
         if excess == 0 {
@@ -124,29 +138,38 @@ fn trimmed_result(block: &TranscriptBlock) -> Option<TranscriptBlock> {
     let (tool_use_id, is_error) = match block {
         TranscriptBlock::ToolResult { tool_use_id, is_error, .. } => (tool_use_id, *is_error),
         TranscriptBlock::FoundSearchResults { tool_use_id, .. } => (tool_use_id, false),
-        TranscriptBlock::Text(_) | TranscriptBlock::SearchResult(_) | TranscriptBlock::ToolUse(_) => return None,
+        TranscriptBlock::Text(_)
+        | TranscriptBlock::Reasoning(_)
+        | TranscriptBlock::SearchResult(_)
+        | TranscriptBlock::ToolUse(_) => return None,
     };
     let output = ToolOutput::Text(TRIMMED_RESULT.to_owned());
     Some(TranscriptBlock::ToolResult { tool_use_id: tool_use_id.clone(), is_error, output })
 }
 
 /// Turns tool calls and results into text, for an agent without tools: Converse refuses such blocks in a
-/// request without tools.
+/// request without tools. The reasoning that led to a call is of no use then.
 pub fn without_tool_blocks(messages: Vec<TranscriptMessage>) -> Vec<TranscriptMessage> {
     let to_text = |block| match block {
-        TranscriptBlock::Text(_) | TranscriptBlock::SearchResult(_) => block,
-        TranscriptBlock::ToolUse(call) => TranscriptBlock::Text(format!("[Tool call {}: {}]", call.name, call.input)),
+        TranscriptBlock::Reasoning(_) => None,
+        TranscriptBlock::Text(_) | TranscriptBlock::SearchResult(_) => Some(block),
+        TranscriptBlock::ToolUse(call) => {
+            Some(TranscriptBlock::Text(format!("[Tool call {}: {}]", call.name, call.input)))
+        }
         TranscriptBlock::ToolResult { output: ToolOutput::Json(output) | ToolOutput::Text(output), .. } => {
-            TranscriptBlock::Text(format!("[Tool result: {output}]"))
+            Some(TranscriptBlock::Text(format!("[Tool result: {output}]")))
         }
         TranscriptBlock::FoundSearchResults { results, .. } => {
             let texts: Vec<_> = results.iter().map(|result| result.text.as_str()).collect();
-            TranscriptBlock::Text(format!("[Tool result: {}]", texts.join("\n\n")))
+            Some(TranscriptBlock::Text(format!("[Tool result: {}]", texts.join("\n\n"))))
         }
     };
     messages
         .into_iter()
-        .map(|message| TranscriptMessage { content: message.content.into_iter().map(to_text).collect(), ..message })
+        .map(|message| TranscriptMessage {
+            content: message.content.into_iter().filter_map(to_text).collect(),
+            ..message
+        })
         .collect()
 }
 
@@ -158,6 +181,20 @@ fn context_size(blocks: &[TranscriptBlock]) -> usize {
 /// In JSON-escaped bytes.
 pub fn transcript_size(messages: &[TranscriptMessage]) -> usize {
     messages.iter().flat_map(|message| &message.content).map(block_size).sum()
+}
+
+/// Appends a block. Reasoning that was cut at the end of an event becomes one block again, because its
+/// signature is of the whole.
+pub fn push_block(blocks: &mut Vec<TranscriptBlock>, block: TranscriptBlock) {
+    match (blocks.last_mut(), block) {
+        (Some(TranscriptBlock::Reasoning(first)), TranscriptBlock::Reasoning(rest))
+            if first.signature.is_none() && first.redacted.is_none() =>
+        {
+            first.text.push_str(&rest.text);
+            *first = Reasoning { text: std::mem::take(&mut first.text), ..rest };
+        }
+        (_, block) => blocks.push(block),
+    }
 }
 
 /// The result that the model gets of a stored or finished tool call.
@@ -237,8 +274,12 @@ fn split_after_last_step(kept_answer: &[ConversationEvent]) -> (&[ConversationEv
     kept_answer.split_at(last_step.map_or(0, |index| index + 1))
 }
 
-/// The events of the newest turns, as many whole turns as fit without their tool results.
-fn newest_turns_that_fit(history: &[ConversationEvent], mut budget: usize) -> Vec<&ConversationEvent> {
+/// The events of the newest turns, whole turns that fit without their tool results: all of them, or most.
+fn newest_turns_that_fit(
+    history: &[ConversationEvent],
+    history_cut: bool,
+    mut budget: usize,
+) -> Vec<&ConversationEvent> {
     let turns = turns_with_question(history);
     let mut first_kept = turns.len();
     for (index, turn) in turns.iter().enumerate().rev() {
@@ -249,7 +290,32 @@ fn newest_turns_that_fit(history: &[ConversationEvent], mut budget: usize) -> Ve
         budget -= size;
         first_kept = index;
     }
+    if first_kept > 0 || history_cut {
+        first_kept += steady_start(&turns[first_kept..]);
+    }
     turns[first_kept..].concat()
+}
+
+/// With which of the turns that fit the transcript begins, where not all of the conversation fits. It stays the
+/// same turn for many messages, because a prompt cache finds only beginnings that are the same: the turn of the
+/// first half whose position passes the largest power of two. Few turns all stay.
+fn steady_start(turns: &[Vec<&ConversationEvent>]) -> usize {
+    let (Some(first), Some(last)) = (turns.first(), turns.last()) else { return 0 };
+    if turns.len() < MIN_TURNS_TO_CUT {
+        return 0;
+    }
+    let middle = first[0].position.midpoint(last[0].position);
+    let mut before = first[0].position.saturating_sub(1);
+    let mut best = (0, 0);
+    for (index, turn) in turns.iter().enumerate().take_while(|(_, turn)| turn[0].position <= middle) {
+        let position = turn[0].position;
+        let passed = (before ^ position).checked_ilog2().unwrap_or(0);
+        if passed > best.0 {
+            best = (passed, index);
+        }
+        before = position;
+    }
+    best.1
 }
 
 /// The events of each turn that starts with its question, without superseded and blank events.
@@ -264,8 +330,18 @@ fn turns_with_question(history: &[ConversationEvent]) -> Vec<Vec<&ConversationEv
 
 /// The events of a history, ascending by position, that neither a retry nor another message has replaced.
 pub fn current_events(history: &[ConversationEvent]) -> impl DoubleEndedIterator<Item = &ConversationEvent> {
-    let turns = history.chunk_by(|one, next| one.turn_id == next.turn_id);
+    let turns = history.chunk_by(|one, next| one.turn_id == next.turn_id).filter(|turn| !is_blocked(turn));
     turns.flat_map(|turn| turn.iter().filter(move |event| !is_superseded(event, &turn[0])))
+}
+
+/// Whether a guardrail has blocked the question. It would block every later request that has it, too. Where
+/// Bedrock did not say what it has blocked, it may have been the question.
+fn is_blocked(turn: &[ConversationEvent]) -> bool {
+    let is_of_question = |event: &ConversationEvent| {
+        let source = event.guardrail.as_ref().and_then(|guardrail| guardrail.source);
+        event.stop_reason == Some(StopReason::GuardrailIntervened) && source != Some(GuardrailSource::Output)
+    };
+    turn.iter().any(is_of_question)
 }
 
 /// `first`: the first event of the same turn in the history. If it is the question, it has what a retry has
@@ -305,11 +381,17 @@ fn trimmed_size(event: &ConversationEvent) -> usize {
 fn block_size(block: &TranscriptBlock) -> usize {
     match block {
         TranscriptBlock::Text(text) => json_size(text),
+        TranscriptBlock::Reasoning(reasoning) => reasoning_size(reasoning),
         TranscriptBlock::SearchResult(result) => search_result_size(result),
         TranscriptBlock::ToolUse(call) => call_size(call),
         TranscriptBlock::ToolResult { output: ToolOutput::Json(text) | ToolOutput::Text(text), .. } => json_size(text),
         TranscriptBlock::FoundSearchResults { results, .. } => results.iter().map(search_result_size).sum(),
     }
+}
+
+fn reasoning_size(Reasoning { text, signature, redacted, .. }: &Reasoning) -> usize {
+    let hidden = [signature, redacted].into_iter().flatten().map(|text| text.len()).sum::<usize>();
+    json_size(text) + hidden
 }
 
 fn search_result_size(result: &SearchResult) -> usize {
@@ -365,6 +447,19 @@ impl Transcript {
         }
     }
 
+    /// Reasoning that broke off has no signature.
+    fn push_reasoning(&mut self, event: &ConversationEvent) {
+        let is_broken_off = event.stop_reason.is_some() || event.failure.is_some();
+        let blocks = event.content.iter().filter(|_| !is_broken_off);
+        let blocks: Vec<_> = blocks.filter_map(|block| block.reasoning.clone()).collect();
+        if !blocks.is_empty() {
+            self.complete_open_calls();
+        }
+        for reasoning in blocks {
+            self.push(Role::Assistant, TranscriptBlock::Reasoning(reasoning));
+        }
+    }
+
     fn push_context(&mut self, blocks: &[TranscriptBlock]) {
         self.complete_open_calls();
         for block in blocks {
@@ -404,7 +499,7 @@ impl Transcript {
     /// Appends to the last message if it has the same role, because roles must alternate.
     fn push(&mut self, role: Role, block: TranscriptBlock) {
         match self.messages.last_mut() {
-            Some(last) if last.role == role => last.content.push(block),
+            Some(last) if last.role == role => push_block(&mut last.content, block),
             _ => self.messages.push(TranscriptMessage { role, content: vec![block] }),
         }
     }

@@ -1,4 +1,4 @@
-export { getAgentSettings, putAgent } from './administration.js';
+export { getAgentSettings, listModels, putAgent } from './administration.js';
 export { createClientOf } from './client.js';
 export type { Client, EventPageOptions, RequestOptions, UpdateObserver } from './client.js';
 export { createClient } from './createClient.js';

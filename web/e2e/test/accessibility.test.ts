@@ -29,7 +29,7 @@ const tool = {
   client: true,
 };
 
-const ids: Record<'blocks' | 'failed' | 'waiting', string> = { blocks: '', failed: '', waiting: '' };
+const ids = { blocks: '', failed: '', waiting: '', reasoned: '' };
 
 beforeAll(async () => {
   const api = await suite.apiOf('ada');
@@ -38,6 +38,9 @@ beforeAll(async () => {
   await api.putAgent({ id: 'asking', modelId: 'parlance.any', tools: [tool] });
   ids.blocks = await api.createConversation({ title: 'All blocks', agentId: 'echo' });
   await api.ask(ids.blocks, ALL_BLOCKS);
+  await api.putAgent({ id: 'thinker', modelId: 'parlance.reasoning' });
+  ids.reasoned = await api.createConversation({ title: 'Reasoned', agentId: 'thinker' });
+  await api.ask(ids.reasoned, 'Hello!');
   ids.failed = await api.createConversation({ title: 'Failed', agentId: 'failing' });
   await api.ask(ids.failed, 'Hello!');
   ids.waiting = await api.createConversation({ title: 'Waiting', agentId: 'asking' });
@@ -84,6 +87,15 @@ describe.each([
     await expectNoViolations(chat);
   });
 
+  test('reasoning and tokens, unfolded', async () => {
+    const chat = await suite.signIn('ada', `#/c/${ids.reasoned}`, options);
+    await chat.lastAnswer.getByRole('button', { name: /^Thought/ }).click();
+    await chat.lastAnswer.getByRole('button', { name: /tokens$/ }).click();
+    await chat.lastAnswer.getByText(/reasoning included/).waitFor();
+    await expectNoViolations(chat);
+    await chat.expectNoHorizontalScroll();
+  });
+
   test('failed answer', async () => {
     const chat = await suite.signIn('ada', `#/c/${ids.failed}`, options);
     await chat.button('Retry').waitFor();
@@ -119,6 +131,8 @@ describe.each([
     await expectNoViolations(chat);
     await chat.button('New agent').click();
     await chat.button('Add a tool').click();
+    await chat.page.getByText('Choose from the models of this deployment').click();
+    await chat.page.getByRole('list', { name: 'Models' }).waitFor();
     await expectNoViolations(chat);
   });
 });

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::case_json;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/client-rule");
-const EXPECTATIONS: [&str; 5] = ["changes", "requests", "text", "wakeIn", "isOpen"];
+const EXPECTATIONS: [&str; 6] = ["changes", "requests", "text", "reasoning", "wakeIn", "isOpen"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,6 +39,8 @@ struct Runner {
     now: Instant,
     /// The displayed texts by turn.
     texts: BTreeMap<String, String>,
+    /// The displayed reasoning that no stored event has, by turn.
+    reasoning: BTreeMap<String, String>,
 }
 
 enum Rule {
@@ -96,7 +98,7 @@ impl Runner {
             Subject::Turn => BTreeMap::from([(TURN_ID.to_owned(), String::new())]),
             Subject::Conversation => BTreeMap::new(),
         };
-        Self { rule, now, texts }
+        Self { rule, now, reasoning: texts.clone(), texts }
     }
 
     /// Takes the step's action and compares what follows with what the step expects.
@@ -115,11 +117,8 @@ impl Runner {
         if let Some(expected) = step.get("isOpen") {
             compare("isOpen", expected, &self.is_open())?;
         }
-        match step.get("text") {
-            None => Ok(()),
-            Some(Value::String(text)) => compare("text", &json!({ TURN_ID: text }), &json!(self.texts)),
-            Some(texts) => compare("text", texts, &json!(self.texts)),
-        }
+        compare_texts("text", step.get("text"), &self.texts)?;
+        compare_texts("reasoning", step.get("reasoning"), &self.reasoning)
     }
 
     fn act(&mut self, action: &str, argument: Value) -> Result<(), String> {
@@ -165,10 +164,10 @@ impl Runner {
                 std::iter::from_fn(|| turn.poll_change()).map(|change| case_json::change(&change)).collect()
             }
             Rule::Conversation(conversation) => std::iter::from_fn(|| conversation.poll_change())
-                .map(|change| case_json::turn_change(&change))
+                .map(|change| case_json::conversation_change(&change))
                 .collect(),
         };
-        for change in &changes {
+        for change in changes.iter().filter(|change| change.get("titled").is_none()) {
             let turn_id = change["turnId"].as_str().unwrap_or(TURN_ID);
             let text = self.texts.entry(turn_id.to_owned()).or_default();
             if let Some(appended) = change["appended"].as_str() {
@@ -176,6 +175,13 @@ impl Runner {
             }
             if let Some(replaced) = change["replaced"].as_str() {
                 replaced.clone_into(text);
+            }
+            let reasoning = self.reasoning.entry(turn_id.to_owned()).or_default();
+            if let Some(appended) = change["reasoningAppended"].as_str() {
+                reasoning.push_str(appended);
+            }
+            if change["reasoningCleared"] == true {
+                reasoning.clear();
             }
         }
         changes.into()
@@ -195,6 +201,15 @@ impl Runner {
             Rule::Turn(turn) => turn.is_open().into(),
             Rule::Conversation(_) => Value::Null,
         }
+    }
+}
+
+/// Compares the texts of turns with what a step expects: of the one turn, or by turn.
+fn compare_texts(what: &str, expected: Option<&Value>, actual: &BTreeMap<String, String>) -> Result<(), String> {
+    match expected {
+        None => Ok(()),
+        Some(Value::String(text)) => compare(what, &json!({ TURN_ID: text }), &json!(actual)),
+        Some(texts) => compare(what, texts, &json!(actual)),
     }
 }
 

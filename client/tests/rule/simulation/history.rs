@@ -4,7 +4,7 @@
 //! write.
 use client::schema::{
     AgentBatch, AgentMetadata, Citation, ContentBlock, ConversationEvent, ConversationUpdate, Failure, FailureCode,
-    Sender, SenderKind, StopReason, ToolCall, ToolResult, ToolStatus, ToolUse, Turn, TurnStatus, Usage,
+    Reasoning, Sender, SenderKind, StopReason, ToolCall, ToolResult, ToolStatus, ToolUse, Turn, TurnStatus, Usage,
 };
 use fastrand::Rng;
 
@@ -57,6 +57,8 @@ struct StoredTurn {
     pending: Vec<ToolCall>,
     /// The text of the attempt after its last event.
     tail: String,
+    /// The reasoning of the attempt after its last event.
+    reasoning: String,
 }
 
 /// What becomes of an attempt that is to wait for tool calls.
@@ -214,6 +216,11 @@ impl Generator<'_> {
         }
         let events = self.rng.u32(..3);
         for part in 0..=events {
+            for _ in 0..self.rng.u32(..3) {
+                let text = self.text();
+                turn.reasoning.push_str(&text);
+                self.publish_batch(turn, reasoning_metadata(text), None);
+            }
             for _ in 0..self.rng.u32(..6) {
                 let text = self.text();
                 turn.tail.push_str(&text);
@@ -340,7 +347,12 @@ impl Generator<'_> {
         let text = std::mem::take(&mut turn.tail);
         let mut stored = event(&turn.id, self.position, SenderKind::Agent, &text);
         stored.attempt = Some(turn.attempt);
-        if let Some(block) = stored.content.first_mut()
+        let reasoning = std::mem::take(&mut turn.reasoning);
+        if !reasoning.is_empty() {
+            let reasoning = Reasoning { text: format!("{reasoning} for e{}", self.position), ..Reasoning::default() };
+            stored.content.insert(0, ContentBlock::reasoning(reasoning));
+        }
+        if let Some(block) = stored.content.iter_mut().find(|block| block.text.is_some())
             && self.percent(20)
         {
             block.citations = Some(vec![citation(self.position)]);
@@ -395,6 +407,7 @@ impl StoredTurn {
             answer: Vec::new(),
             pending: Vec::new(),
             tail: String::new(),
+            reasoning: String::new(),
         }
     }
 
@@ -423,6 +436,7 @@ impl StoredTurn {
         self.attempt += 1;
         self.sequence = 0;
         self.tail.clear();
+        self.reasoning.clear();
     }
 
     /// The kept events and those of this attempt. Other events of attempts of this run that died are no part
@@ -462,6 +476,7 @@ impl StoredTurn {
             sequence: Some(self.sequence),
             metadata: Some(metadata),
             event,
+            title: None,
         }
     }
 }
@@ -471,6 +486,7 @@ fn metadata(status: TurnStatus) -> AgentMetadata {
         status,
         content_block_index: Some(0),
         agent_partial_message: None,
+        agent_partial_reasoning: None,
         note: None,
         continues: None,
         tool_call: None,
@@ -519,6 +535,10 @@ fn text_metadata(text: String) -> AgentMetadata {
     AgentMetadata { agent_partial_message: Some(text), ..metadata(TurnStatus::Running) }
 }
 
+fn reasoning_metadata(text: String) -> AgentMetadata {
+    AgentMetadata { agent_partial_reasoning: Some(text), content_block_index: Some(1), ..metadata(TurnStatus::Running) }
+}
+
 fn interrupted() -> Failure {
     Failure { code: Some(FailureCode::Interrupted), message: "Interrupted.".to_owned(), retryable: true }
 }
@@ -539,6 +559,8 @@ fn event(turn_id: &str, position: u32, kind: SenderKind, text: &str) -> Conversa
         superseded: None,
         replaces_turn_id: None,
         answer_position: None,
+        model_id: None,
+        guardrail: None,
         created_at: String::new(),
     }
 }

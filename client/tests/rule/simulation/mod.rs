@@ -10,9 +10,10 @@ use std::{
 };
 
 use client::{
-    reassembly::{Change, ConversationReassembly, Fetch, TurnChange},
+    reassembly::{Change, ConversationChange, ConversationReassembly, Fetch, TurnChange},
     schema::{
-        ActiveTurn, ConversationEventConnection, ConversationEvents, ConversationUpdate, ToolCall, Turn, TurnStatus,
+        ActiveTurn, ConversationEvent, ConversationEventConnection, ConversationEvents, ConversationUpdate, ToolCall,
+        Turn, TurnStatus,
     },
 };
 use fastrand::Rng;
@@ -41,6 +42,10 @@ struct DisplayedTurn {
     text: String,
     has_ended: bool,
     waits_for: Option<Vec<ToolCall>>,
+    /// The reasoning that no stored event has.
+    streamed_reasoning: String,
+    /// The reasoning of stored events.
+    reasoning: Vec<String>,
     /// The ids of tool calls.
     calls: Vec<String>,
     /// The ids of the calls whose results are displayed.
@@ -233,7 +238,7 @@ impl<'a> Simulation<'a> {
         if let Some(steps) = &mut self.steps {
             let mut step = action.to_json();
             step["requests"] = fetches.iter().map(case_json::fetch).collect();
-            step["changes"] = changes.iter().map(case_json::turn_change).collect();
+            step["changes"] = changes.iter().map(case_json::conversation_change).collect();
             step["wakeIn"] = case_json::wake_in(self.client.wake_at(), self.now);
             steps.push(step);
         }
@@ -256,7 +261,8 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    fn display(&mut self, TurnChange { turn_id, change }: TurnChange) {
+    fn display(&mut self, change: ConversationChange) {
+        let ConversationChange::Turn(TurnChange { turn_id, change }) = change else { return };
         let seed = self.seed;
         let turn = self.displayed.entry(turn_id.clone()).or_default();
         let stored = &self.history[..self.happened];
@@ -287,6 +293,9 @@ impl<'a> Simulation<'a> {
                 push_new(&mut turn.results, result.tool_use_id);
             }
             Change::Question(_) | Change::Note(_) | Change::ToolProgress(_) | Change::Cited(_) => {}
+            Change::ReasoningAppended { text, .. } => turn.streamed_reasoning.push_str(&text),
+            Change::ReasoningCleared => turn.streamed_reasoning.clear(),
+            Change::Reasoned(blocks) => blocks.into_iter().for_each(|block| push_new(&mut turn.reasoning, block.text)),
         }
     }
 
@@ -308,7 +317,15 @@ impl<'a> Simulation<'a> {
                 assert!(turn.has_ended, "seed {seed}: {turn_id} did not end");
             }
             assert_eq!(turn.text, last.text, "seed {seed}: {turn_id}");
+            let ends_attempt =
+                |event: &ConversationEvent| event.ends_answer() && event.attempt == Some(last.turn.attempt);
+            let has_stored_end = last.turn.answer.iter().flatten().last().is_some_and(ends_attempt);
+            let is_all_stored = turn.streamed_reasoning.is_empty() || !has_stored_end;
+            assert!(is_all_stored, "seed {seed}: {turn_id} displays {} beside its events", turn.streamed_reasoning);
             for event in last.turn.answer.iter().flatten() {
+                let mut reasoning = event.content.iter().filter_map(|block| block.reasoning.as_ref());
+                let is_reasoning_displayed = reasoning.all(|reasoning| turn.reasoning.contains(&reasoning.text));
+                assert!(is_reasoning_displayed, "seed {seed}: the reasoning of {} was not displayed", event.id);
                 let is_call_displayed = event.tool_uses().all(|call| turn.calls.contains(&call.id));
                 let is_result_displayed = event.tool_results().all(|result| turn.results.contains(&result.tool_use_id));
                 assert!(is_call_displayed && is_result_displayed, "seed {seed}: {} was not displayed", event.id);

@@ -11,7 +11,7 @@ use reqwest::Response;
 use turn::mutation::{Accepted, Mutation, PublishFailure};
 
 pub use api_key::{ApiKey, RenewalError};
-pub use request::request_body;
+pub use request::{request_body, title_body};
 pub use response::{accepted_update, classify_response};
 
 use super::signed_http::{SendError, SignedHttp};
@@ -39,6 +39,15 @@ impl AppSync {
             Err(failure) => tracing::info!(sequence, ?failure, "not published"),
         }
         result
+    }
+
+    /// Gives a conversation a title. `Stale` where it has one.
+    pub async fn publish_title(&self, conversation_id: &str, title: &str) -> Result<(), PublishFailure> {
+        let body = title_body(conversation_id, title);
+        let response = post(&self.http, &self.url, &body).await.map_err(send_failure)?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(|error| send_failure(SendError::Transport(error)))?;
+        classify_response(status, &body).map(drop)
     }
 
     async fn send(&self, body: Vec<u8>, keeps_update: bool) -> Result<Accepted, PublishFailure> {

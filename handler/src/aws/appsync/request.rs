@@ -1,13 +1,15 @@
 //! The body of the GraphQL request for a mutation. The same mutation always has the same bytes.
 use api::types::{
-    Citation, ContentBlock, ConversationEvent, SenderKind, StopReason, ToolCall, ToolResult, ToolUse, TurnStatus, Usage,
+    Citation, ContentBlock, ConversationEvent, GuardrailIntervention, Reasoning, SenderKind, StopReason, ToolCall,
+    ToolResult, ToolUse, TurnStatus, Usage,
 };
 use graphql_client::GraphQLQuery;
 use serde::Serialize;
-use turn::mutation::{AgentEvent, EndReason, Mutation, StoredEvent, Update};
+use turn::mutation::{AgentEvent, BlockKind, EndReason, Mutation, StoredEvent, Update};
 
 use super::documents::{
-    AgentPublishEvent, AgentPublishMetadata, agent_publish_event as event, agent_publish_metadata as metadata,
+    AgentPublishEvent, AgentPublishMetadata, AgentPublishTitle, agent_publish_event as event,
+    agent_publish_metadata as metadata, agent_publish_title as title,
 };
 
 pub fn request_body(mutation: &Mutation) -> Vec<u8> {
@@ -24,7 +26,8 @@ pub fn request_body(mutation: &Mutation) -> Vec<u8> {
         }),
         Update::Batch(batch) => metadata_body(metadata::AgentMetadataInput {
             content_block_index: Some(batch.block.into()),
-            agent_partial_message: Some(batch.text.clone()),
+            agent_partial_message: (batch.kind == BlockKind::Text).then(|| batch.text.clone()),
+            agent_partial_reasoning: (batch.kind == BlockKind::Reasoning).then(|| batch.text.clone()),
             citations: (!batch.citations.is_empty())
                 .then(|| batch.citations.iter().map(batch_citation_input).collect()),
             ..running_metadata(mutation)
@@ -50,6 +53,12 @@ pub fn request_body(mutation: &Mutation) -> Vec<u8> {
         Update::Event(event) => event_body(mutation, event.status(), agent_event_input(event)),
         Update::Stored(event) => event_body(mutation, event.status, stored_event_input(event)),
     }
+}
+
+/// The body that gives a conversation a title.
+pub fn title_body(conversation_id: &str, title: &str) -> Vec<u8> {
+    let data = title::AgentTitleInput { conversation_id: conversation_id.to_owned(), title: title.to_owned() };
+    json_body(&AgentPublishTitle::build_query(title::Variables { data }))
 }
 
 fn metadata_body(data: metadata::AgentMetadataInput) -> Vec<u8> {
@@ -85,6 +94,7 @@ fn running_metadata(mutation: &Mutation) -> metadata::AgentMetadataInput {
         status: TurnStatus::Running,
         content_block_index: None,
         agent_partial_message: None,
+        agent_partial_reasoning: None,
         citations: None,
         note: None,
         note_code: None,
@@ -135,6 +145,7 @@ fn question_input(question: &ConversationEvent) -> metadata::ConversationEventIn
         failure: None,
         model_id: None,
         agent_version: None,
+        guardrail: None,
         replaces_turn_id: question.replaces_turn_id.clone(),
         created_at: Some(question.created_at.clone()),
     }
@@ -142,7 +153,8 @@ fn question_input(question: &ConversationEvent) -> metadata::ConversationEventIn
 
 /// A user's event has only text.
 fn question_block_input(block: &ContentBlock) -> metadata::ContentBlockInput {
-    metadata::ContentBlockInput { text: block.text.clone(), citations: None, tool_use: None, tool_result: None }
+    let text = block.text.clone();
+    metadata::ContentBlockInput { text, citations: None, tool_use: None, tool_result: None, reasoning: None }
 }
 
 fn agent_event_input(event: &AgentEvent) -> event::ConversationEventInput {
@@ -159,8 +171,9 @@ fn agent_event_input(event: &AgentEvent) -> event::ConversationEventInput {
         stop_reason,
         usage: event.usage().map(usage_input),
         failure,
-        model_id: Some(agent.model_id.clone()),
+        model_id: Some(event.model_id.clone()),
         agent_version: Some(agent.version.into()),
+        guardrail: event.guardrail.as_ref().map(guardrail_input),
         replaces_turn_id: None,
         created_at: None,
     }
@@ -178,6 +191,7 @@ fn stored_event_input(event: &StoredEvent) -> event::ConversationEventInput {
         failure: None,
         model_id: None,
         agent_version: None,
+        guardrail: None,
         replaces_turn_id: None,
         created_at: None,
     }
@@ -213,7 +227,21 @@ fn block_input(block: &ContentBlock) -> event::ContentBlockInput {
         citations: block.citations.as_ref().map(|citations| citations.iter().map(citation_input).collect()),
         tool_use: block.tool_use.as_ref().map(tool_use_input),
         tool_result: block.tool_result.as_ref().map(tool_result_input),
+        reasoning: block.reasoning.as_ref().map(reasoning_input),
     }
+}
+
+fn reasoning_input(reasoning: &Reasoning) -> event::ReasoningInput {
+    event::ReasoningInput {
+        text: reasoning.text.clone(),
+        milliseconds: reasoning.milliseconds.map(i64::from),
+        signature: reasoning.signature.clone(),
+        redacted: reasoning.redacted.clone(),
+    }
+}
+
+fn guardrail_input(intervention: &GuardrailIntervention) -> event::GuardrailInterventionInput {
+    event::GuardrailInterventionInput { source: intervention.source, policies: intervention.policies.clone() }
 }
 
 fn citation_input(citation: &Citation) -> event::CitationInput {
@@ -260,6 +288,7 @@ mod tests {
     use turn::{
         claim::Claim,
         failures::Failure,
+        model::PromptCaching,
         mutation::{AnswerEnd, Author, Batch, Note, Wait},
         request::Agent,
     };
@@ -283,6 +312,8 @@ mod tests {
             superseded: None,
             replaces_turn_id: None,
             answer_position: None,
+            model_id: None,
+            guardrail: None,
             created_at: "2026-11-21T09:00:00.000Z".into(),
         };
         let (_, data) = publish(Update::Started { question: question.clone(), continues: false });
@@ -302,7 +333,8 @@ mod tests {
     #[test]
     fn batch_keeps_its_block_and_its_bytes() {
         let text = "\r\n\u{0}👩‍👩‍👧 שלום \"\\n";
-        let (_, data) = publish(Update::Batch(Batch { block: 2, text: text.into(), citations: Vec::new() }));
+        let (_, data) =
+            publish(Update::Batch(Batch { block: 2, kind: BlockKind::Text, text: text.into(), citations: Vec::new() }));
         assert_eq!((&data["contentBlockIndex"], &data["agentPartialMessage"]), (&json!(2), &json!(text)));
         assert_eq!((&data["note"], &data["event"]), (&Value::Null, &Value::Null));
     }
@@ -446,7 +478,17 @@ mod tests {
 
     fn event_with(author: Author, content: Vec<ContentBlock>, end: Option<AnswerEnd>) -> Update {
         let agent = Arc::new(agent());
-        Update::Event(AgentEvent { id: "t1-2-1".into(), position: 8, agent, author, content, step_usage: None, end })
+        Update::Event(AgentEvent {
+            id: "t1-2-1".into(),
+            position: 8,
+            model_id: agent.model_id.clone(),
+            agent,
+            author,
+            content,
+            step_usage: None,
+            end,
+            guardrail: None,
+        })
     }
 
     fn agent() -> Agent {
@@ -462,6 +504,10 @@ mod tests {
             max_steps: 10,
             tool_timeout_seconds: 30,
             knowledge: None,
+            reasoning: None,
+            prompt_caching: PromptCaching::default(),
+            fallback_model_ids: Vec::new(),
+            guardrail: None,
         }
     }
 

@@ -17,6 +17,7 @@ pub(super) fn request_failure(error: &SdkError<ConverseStreamError>) -> ModelErr
         SdkError::ServiceError(service_error) => match service_error.err() {
             Error::ThrottlingException(_) | Error::ModelNotReadyException(_) => throttling(error.message()),
             Error::ValidationException(_) => refusal(error.message()),
+            Error::ResourceNotFoundException(_) if is_retired(error.message()) => ModelError::Retired,
             Error::AccessDeniedException(_) | Error::ResourceNotFoundException(_) => {
                 ModelError::Failed(FailureCode::ModelNotAllowed)
             }
@@ -57,6 +58,11 @@ fn failure_by_status(error: &ConverseStreamError, status: u16) -> ModelError {
         // The handler's own credentials or request: the agent's owner cannot fix these.
         _ => ModelError::Failed(FailureCode::Internal),
     }
+}
+
+/// "This model version has reached the end of its life. Please refer to the AWS documentation for more details."
+fn is_retired(message: Option<&str>) -> bool {
+    message.is_some_and(|message| message.contains("end of its life"))
 }
 
 /// Bedrock names the quota of a day only in the message: "Too many tokens per day, please wait before trying
@@ -116,6 +122,11 @@ mod tests {
         let validation = |message: &str| {
             Error::ValidationException(ValidationException::builder().message(message).meta(metadata(message)).build())
         };
+        let retired = || {
+            let message = "This model version has reached the end of its life.";
+            let error = ResourceNotFoundException::builder().message(message).meta(metadata(message));
+            Error::ResourceNotFoundException(error.build())
+        };
         for (status, error, expected) in [
             (429, throttling("Too many requests, please wait before trying again."), ModelError::ThrottledBriefly),
             (429, throttling("Too many tokens, please wait before trying again."), ModelError::ThrottledBriefly),
@@ -137,6 +148,7 @@ mod tests {
                 Error::AccessDeniedException(AccessDeniedException::builder().build()),
                 failed(FailureCode::ModelNotAllowed),
             ),
+            (404, retired(), ModelError::Retired),
             (
                 404,
                 Error::ResourceNotFoundException(ResourceNotFoundException::builder().build()),

@@ -2,7 +2,12 @@
 //! of quarkus-langchain4j (#1983), strands (harness-sdk #1223), pi (#3739) and Vercel's AI SDK report them.
 use std::{borrow::Cow, collections::HashMap};
 
-use turn::model::{Role, TranscriptBlock, TranscriptMessage};
+use turn::{
+    capabilities::{self, ToolIds, ToolSupport},
+    model::{Role, TranscriptBlock, TranscriptMessage},
+};
+
+use super::reasoning::is_echoed;
 
 /// Bedrock's message for a model that takes tools in Converse, and not in ConverseStream.
 const NO_STREAMED_TOOLS: &str = "doesn't support tool use in streaming mode";
@@ -11,19 +16,21 @@ const NO_STREAMED_TOOLS: &str = "doesn't support tool use in streaming mode";
 /// of a transcript alternate.
 const ANSWER_ENDED: &str = "(The answer ended here.)";
 
-/// The beginnings of model names, after the prefix of an inference profile.
-const WITHOUT_STREAMED_TOOLS: [&str; 4] = ["meta.llama", "mistral.", "deepseek.r1", "writer."];
-const WITHOUT_MIXED_MESSAGES: [&str; 2] = ["meta.llama", "mistral."];
-const WITH_SHORT_IDS: [&str; 1] = ["mistral."];
-
 /// Whether ConverseStream takes tools for the model. A model that is not known is assumed to do so.
 pub(super) fn streams_with_tools(model_id: &str) -> bool {
-    !is_of(model_id, &WITHOUT_STREAMED_TOOLS)
+    capabilities::of_model(model_id).tools == ToolSupport::Streamed
 }
 
 /// Whether Bedrock refused a request because the model takes no tools in ConverseStream.
 pub(super) fn refuses_streamed_tools(message: &str) -> bool {
     message.contains(NO_STREAMED_TOOLS)
+}
+
+/// Whether Bedrock refused a request because the model takes no cache points. It says so as if the access were
+/// denied: "You invoked an unsupported model or your request did not allow prompt caching. See the documentation
+/// for more information." (opencode#782, litellm#39210)
+pub(super) fn refuses_cache_points(message: &str) -> bool {
+    ["prompt caching", "cachePoint", "cache_control"].iter().any(|words| message.contains(words))
 }
 
 /// Whether Bedrock refused a request because the model takes no search results, or does not cite them.
@@ -38,20 +45,19 @@ pub(super) fn refuses_search_results(message: &str) -> bool {
 /// The transcript as the model's family takes it.
 pub(super) fn fit_to_family<'a>(transcript: &'a [TranscriptMessage], model_id: &str) -> Cow<'a, [TranscriptMessage]> {
     let mut transcript = Cow::Borrowed(transcript);
-    if is_of(model_id, &WITHOUT_MIXED_MESSAGES) {
+    let capabilities = capabilities::of_model(model_id);
+    if transcript.iter().flat_map(|message| &message.content).any(|block| !is_echoed(block, capabilities)) {
+        let messages = transcript.to_mut();
+        messages.iter_mut().for_each(|message| message.content.retain(|block| is_echoed(block, capabilities)));
+        messages.retain(|message| !message.content.is_empty());
+    }
+    if !capabilities.mixed_messages {
         transcript = Cow::Owned(transcript.iter().flat_map(separate).collect());
     }
-    if is_of(model_id, &WITH_SHORT_IDS) {
+    if capabilities.tool_ids == ToolIds::NineAlphanumerics {
         shorten_ids(transcript.to_mut());
     }
     transcript
-}
-
-/// The model id may be an ARN.
-fn is_of(model_id: &str, families: &[&str]) -> bool {
-    let name = model_id.rsplit('/').next().unwrap_or(model_id);
-    let after_profile_prefix = name.split_once('.').map_or("", |(_, rest)| rest);
-    families.iter().any(|family| name.starts_with(family) || after_profile_prefix.starts_with(family))
 }
 
 /// A message whose texts and tool blocks are mixed, without the mixture: a text beside calls is left out, and
@@ -82,7 +88,7 @@ fn shorten_ids(transcript: &mut [TranscriptMessage]) {
             TranscriptBlock::ToolUse(call) => &mut call.id,
             TranscriptBlock::ToolResult { tool_use_id, .. }
             | TranscriptBlock::FoundSearchResults { tool_use_id, .. } => tool_use_id,
-            TranscriptBlock::Text(_) | TranscriptBlock::SearchResult(_) => continue,
+            TranscriptBlock::Text(_) | TranscriptBlock::Reasoning(_) | TranscriptBlock::SearchResult(_) => continue,
         };
         let number = short_ids.len();
         let short_id = short_ids.entry(id.clone()).or_insert_with(|| format!("call{number:05}"));

@@ -1,9 +1,12 @@
 //! The model: calls ConverseStream, or Converse for models that take tools in Converse alone, and translates
 //! events and errors.
+mod caching;
 mod errors;
 mod families;
+mod guardrails;
 mod json_texts;
-mod model_ids;
+mod reasoning;
+mod refusals;
 mod request;
 mod stream_repair;
 mod surrogates;
@@ -20,19 +23,19 @@ use aws_sdk_bedrockruntime::{
     config::{self, retry::RetryConfig, timeout::TimeoutConfig},
     error::{ProvideErrorMetadata, SdkError},
     operation::converse_stream::{ConverseStreamError, ConverseStreamOutput},
-    types::{self as sdk, ContentBlockDelta, ContentBlockStart},
+    types::{self as sdk, ContentBlockDelta, ContentBlockStart, ReasoningContentBlockDelta},
 };
-use futures::{Stream, StreamExt, TryStreamExt, future, stream, stream::BoxStream};
+use futures::{Stream, StreamExt, TryStreamExt, stream, stream::BoxStream};
 use turn::{
-    model::{CitedPassage, ModelError, ModelRequest, ModelStop, StreamEvent, TranscriptBlock},
+    model::{CitedPassage, Guardrail, ModelError, ModelRequest, ModelStop, StreamEvent, TranscriptBlock},
     model_settings::{refused_by_message, refused_by_model, without},
+    tool::ToolOutcome,
 };
 
 use crate::model::Model;
 use errors::{request_failure, stream_failure};
-use json_texts::JsonTexts;
-use model_ids::ModelIds;
-use request::{inference_configuration, messages, system_prompt, tool_configuration};
+use refusals::{Refusal, Refusals};
+use request::RequestParts;
 use stream_repair::StreamRepair;
 use whole_answer::AnswerRepair;
 
@@ -42,14 +45,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Bedrock {
     client: Client,
     refusals: Refusals,
-}
-
-/// What models have refused in this environment.
-#[derive(Clone, Default)]
-struct Refusals {
-    /// Tools in ConverseStream.
-    streamed_tools: ModelIds,
-    search_results: ModelIds,
 }
 
 /// How a model answers.
@@ -75,6 +70,22 @@ impl Bedrock {
     }
 }
 
+/// The guardrails of Amazon Bedrock, for what models do not get assessed.
+pub struct Guardrails {
+    client: Client,
+}
+
+impl Guardrails {
+    pub fn new(config: &SdkConfig) -> Self {
+        Self { client: Client::new(config) }
+    }
+
+    /// The outcome of a tool as a model may get it. One that cannot be assessed is withheld.
+    pub async fn assess(&self, guardrail: &Guardrail, outcome: ToolOutcome) -> ToolOutcome {
+        guardrails::assess_outcome(&self.client, guardrail, outcome).await
+    }
+}
+
 impl Model for Bedrock {
     fn answer(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send {
         let client = self.client.clone();
@@ -83,82 +94,138 @@ impl Model for Bedrock {
     }
 }
 
-/// Leaves out the settings that the model refuses, and asks for a whole answer where the model takes no tools
-/// in a stream. Each repeated request has at least one setting less or another mode, so there are at most six
-/// requests. A request with search results is not sent to a model that has refused them before.
+/// What is asked of a model, as far as it does not refuse it.
+#[derive(Clone, Debug)]
+struct Plan {
+    settings: InferenceSettings,
+    mode: Mode,
+    caches: bool,
+    reasons: bool,
+    /// Whether the transcript has the model's reasoning.
+    echoes: bool,
+}
+
+impl Plan {
+    /// Without what the model is known to refuse.
+    fn new(request: &ModelRequest, refusals: &Refusals) -> Self {
+        let model_id = &request.model_id;
+        for setting in refused_by_model(model_id, &request.inference) {
+            refusals.insert(model_id, Refusal::Setting(setting));
+        }
+        let known = refusals.of_model(model_id);
+        let settings = known.iter().filter_map(|refusal| match refusal {
+            Refusal::Setting(setting) => Some(*setting),
+            Refusal::StreamedTools | Refusal::SearchResults | Refusal::CachePoints | Refusal::Reasoning => None,
+        });
+        let refused = |refusal| known.contains(&refusal);
+        let streams_tools = families::streams_with_tools(model_id) && !refused(Refusal::StreamedTools);
+        Self {
+            settings: without(&request.inference, &settings.collect::<Vec<_>>()),
+            mode: if request.tools.is_empty() || streams_tools { Mode::Streamed } else { Mode::Whole },
+            caches: !refused(Refusal::CachePoints),
+            reasons: request.reasoning.is_some() && !refused(Refusal::Reasoning),
+            echoes: true,
+        }
+    }
+
+    /// Leaves out what a message refuses. False if it refuses nothing that the request has.
+    fn leave_out(&mut self, message: &str, request: &ModelRequest, refusals: &Refusals) -> bool {
+        let model_id = &request.model_id;
+        if self.mode == Mode::Streamed && families::refuses_streamed_tools(message) {
+            refusals.insert(model_id, Refusal::StreamedTools);
+            self.mode = Mode::Whole;
+            return true;
+        }
+        if self.caches && families::refuses_cache_points(message) {
+            refusals.insert(model_id, Refusal::CachePoints);
+            self.caches = false;
+            return true;
+        }
+        let has_echo = self.echoes && has_reasoning(request);
+        if (self.reasons || has_echo) && reasoning::refuses_reasoning(message) {
+            if !reasoning::is_about_transcript(message) {
+                refusals.insert(model_id, Refusal::Reasoning);
+            }
+            (self.reasons, self.echoes) = (false, false);
+            return true;
+        }
+        let refused = refused_by_message(message, &self.settings);
+        for setting in &refused {
+            refusals.insert(model_id, Refusal::Setting(*setting));
+        }
+        self.settings = without(&self.settings, &refused);
+        !refused.is_empty()
+    }
+}
+
+/// Sends the request again where the model refuses a part of it, without this part. Each repeated request has at
+/// least one part less, so there are at most eight requests. A request with search results is not sent to a
+/// model that has refused them before.
 async fn open_answer(client: &Client, request: &ModelRequest, refusals: &Refusals) -> Result<AnswerStream, ModelError> {
-    if refusals.search_results.contains(&request.model_id) && has_search_results(request) {
+    if refusals.contains(&request.model_id, Refusal::SearchResults) && has_search_results(request) {
         return Err(ModelError::SearchResultsRefused);
     }
-    let mut refused = refused_by_model(&request.model_id, &request.inference);
-    let mut settings = request.inference.clone();
-    let mut mode = known_mode(request, &refusals.streamed_tools);
+    let mut plan = Plan::new(request, refusals);
     loop {
-        if !refused.is_empty() {
-            let settings = refused.iter().map(|setting| setting.name()).collect::<Vec<_>>();
-            tracing::warn!(model = request.model_id, ?settings, "settings refused by the model are left out");
-        }
-        settings = without(&settings, &refused);
-        let error = match send(client, request, &settings, mode).await {
+        let error = match send(client, request, &plan).await {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
         let message = match &error {
-            SdkError::ServiceError(failure) if failure.err().is_validation_exception() => failure.err().message(),
+            SdkError::ServiceError(failure) if is_refusal(failure.err()) => failure.err().message(),
             _ => None,
         };
         let message = message.unwrap_or_default();
-        if mode == Mode::Streamed && families::refuses_streamed_tools(message) {
-            tracing::info!(model = request.model_id, "the model takes no tools in a stream: its answers come whole");
-            refusals.streamed_tools.insert(&request.model_id);
-            mode = Mode::Whole;
-            refused = Vec::new();
-            continue;
-        }
         if families::refuses_search_results(message) && has_search_results(request) {
-            tracing::info!(model = request.model_id, "the model takes no search results: it gets numbered passages");
-            refusals.search_results.insert(&request.model_id);
+            refusals.insert(&request.model_id, Refusal::SearchResults);
             return Err(ModelError::SearchResultsRefused);
         }
-        refused = refused_by_message(message, &settings);
-        if refused.is_empty() {
+        if !plan.leave_out(message, request, refusals) {
             return Err(request_failure(&error));
         }
     }
 }
 
-fn known_mode(request: &ModelRequest, without_streamed_tools: &ModelIds) -> Mode {
-    let model_id = &request.model_id;
-    let streams_tools = || families::streams_with_tools(model_id) && !without_streamed_tools.contains(model_id);
-    if request.tools.is_empty() || streams_tools() { Mode::Streamed } else { Mode::Whole }
+/// Bedrock refuses cache points as it refuses access.
+fn is_refusal(error: &ConverseStreamError) -> bool {
+    error.is_validation_exception() || error.is_access_denied_exception()
 }
 
 fn has_search_results(request: &ModelRequest) -> bool {
-    let mut blocks = request.transcript.iter().flat_map(|message| &message.content);
-    blocks.any(|block| matches!(block, TranscriptBlock::SearchResult(_) | TranscriptBlock::FoundSearchResults { .. }))
+    blocks(request)
+        .any(|block| matches!(block, TranscriptBlock::SearchResult(_) | TranscriptBlock::FoundSearchResults { .. }))
+}
+
+fn has_reasoning(request: &ModelRequest) -> bool {
+    blocks(request).any(|block| matches!(block, TranscriptBlock::Reasoning(_)))
+}
+
+fn blocks(request: &ModelRequest) -> impl Iterator<Item = &TranscriptBlock> {
+    request.transcript.iter().flat_map(|message| &message.content)
 }
 
 async fn send(
     client: &Client,
     request: &ModelRequest,
-    settings: &InferenceSettings,
-    mode: Mode,
+    plan: &Plan,
 ) -> Result<AnswerStream, SdkError<ConverseStreamError>> {
-    let mut texts = JsonTexts::new();
-    let system = system_prompt(request.system_prompt.as_deref());
-    let inference = inference_configuration(settings);
-    let tools = tool_configuration(&request.tools, &mut texts).map_err(SdkError::construction_failure)?;
-    let messages = Some(messages(request, &mut texts).map_err(SdkError::construction_failure)?);
-    match mode {
+    let parts = RequestParts::new(request, plan).map_err(SdkError::construction_failure)?;
+    let RequestParts { system, inference, tools, messages, fields, texts } = parts;
+    let guardrail = request.guardrail.as_ref();
+    match plan.mode {
         Mode::Streamed => {
+            let guardrail = guardrail.map(guardrails::stream_configuration);
             let call = client.converse_stream().model_id(&request.model_id).set_system(system);
-            let call = call.inference_config(inference).set_tool_config(tools).set_messages(messages);
+            let call = call.inference_config(inference).set_tool_config(tools).set_messages(Some(messages));
+            let call = call.set_additional_model_request_fields(fields).set_guardrail_config(guardrail);
             let output = call.customize().interceptor(texts).interceptor(StreamRepair).send().await?;
             Ok(streamed_answer(output))
         }
         Mode::Whole => {
+            let guardrail = guardrail.map(guardrails::configuration);
             let call = client.converse().model_id(&request.model_id).set_system(system);
-            let call = call.inference_config(inference).set_tool_config(tools).set_messages(messages);
+            let call = call.inference_config(inference).set_tool_config(tools).set_messages(Some(messages));
+            let call = call.set_additional_model_request_fields(fields).set_guardrail_config(guardrail);
             let result = call.customize().interceptor(texts).interceptor(AnswerRepair).send().await;
             let output = result.map_err(|error| error.map_service_error(whole_answer::to_stream_error))?;
             Ok(stream::iter(whole_answer::to_events(output)).map(Ok).boxed())
@@ -171,8 +238,21 @@ fn streamed_answer(output: ConverseStreamOutput) -> AnswerStream {
         let event = receiver.recv().await.map_err(|error| stream_failure(&error))?;
         Ok(event.map(|event| (event, receiver)))
     })
-    .and_then(|event| future::ok(stream_event(event)))
+    .map_ok(|event| stream::iter(stream_events(event)).map(Ok))
+    .try_flatten()
     .boxed()
+}
+
+fn stream_events(event: sdk::ConverseStreamOutput) -> Vec<StreamEvent> {
+    match event {
+        sdk::ConverseStreamOutput::Metadata(metadata) => {
+            let trace = metadata.trace.and_then(|trace| trace.guardrail);
+            let findings = trace.as_ref().and_then(guardrails::findings).map(StreamEvent::Guardrail);
+            let usage = metadata.usage.map(|usage| StreamEvent::Usage(token_usage(&usage)));
+            findings.into_iter().chain(usage).collect()
+        }
+        event => vec![stream_event(event)],
+    }
 }
 
 fn stream_event(event: sdk::ConverseStreamOutput) -> StreamEvent {
@@ -192,6 +272,7 @@ fn stream_event(event: sdk::ConverseStreamOutput) -> StreamEvent {
                 Some(ContentBlockDelta::Citation(delta)) => {
                     StreamEvent::Citation { block: index, cited: cited_passage(delta) }
                 }
+                Some(ContentBlockDelta::ReasoningContent(delta)) => reasoning_event(index, delta),
                 Some(ContentBlockDelta::ToolUse(delta)) => StreamEvent::ToolInput { block: index, json: delta.input },
                 _ => StreamEvent::Other,
             }
@@ -200,8 +281,16 @@ fn stream_event(event: sdk::ConverseStreamOutput) -> StreamEvent {
             StreamEvent::BlockEnd { block: block_index(block.content_block_index) }
         }
         sdk::ConverseStreamOutput::MessageStop(stop) => StreamEvent::MessageStop(model_stop(&stop.stop_reason)),
-        sdk::ConverseStreamOutput::Metadata(metadata) => {
-            metadata.usage.map_or(StreamEvent::Other, |usage| StreamEvent::Usage(token_usage(&usage)))
+        _ => StreamEvent::Other,
+    }
+}
+
+fn reasoning_event(block: u32, delta: ReasoningContentBlockDelta) -> StreamEvent {
+    match delta {
+        ReasoningContentBlockDelta::Text(text) => StreamEvent::Reasoning { block, text },
+        ReasoningContentBlockDelta::Signature(signature) => StreamEvent::ReasoningSignature { block, signature },
+        ReasoningContentBlockDelta::RedactedContent(data) => {
+            StreamEvent::RedactedReasoning { block, data: data.into_inner() }
         }
         _ => StreamEvent::Other,
     }

@@ -1,33 +1,117 @@
 //! The parts of a ConverseStream request.
+use std::borrow::Cow;
+
 use api::{
     text::is_blank,
-    types::{InferenceSettings, ToolUse},
+    types::{InferenceSettings, Reasoning, ToolUse},
 };
 use aws_sdk_bedrockruntime::{
     error::BuildError,
     types::{
-        CitationsConfig, ContentBlock, ConversationRole, InferenceConfiguration, Message, SearchResultBlock,
-        SearchResultContentBlock, SystemContentBlock, Tool as SdkTool, ToolConfiguration, ToolInputSchema,
-        ToolResultBlock, ToolResultContentBlock, ToolResultStatus, ToolSpecification, ToolUseBlock,
+        CachePointBlock, CachePointType, CacheTtl as SdkCacheTtl, CitationsConfig, ContentBlock, ConversationRole,
+        GuardrailConverseContentBlock, GuardrailConverseTextBlock, InferenceConfiguration, Message,
+        ReasoningContentBlock, ReasoningTextBlock, SearchResultBlock, SearchResultContentBlock, SystemContentBlock,
+        Tool as SdkTool, ToolConfiguration, ToolInputSchema, ToolResultBlock, ToolResultContentBlock, ToolResultStatus,
+        ToolSpecification, ToolUseBlock,
     },
 };
+use aws_smithy_types::{Blob, Document, base64};
 use serde::de::IgnoredAny;
 use turn::{
+    capabilities::{self, CacheTtl},
     model::{ModelRequest, Role, SearchResult, ToolOutput, TranscriptBlock, TranscriptMessage},
     tool::Tool,
     transcript::without_tool_blocks,
 };
 
-use super::{families::fit_to_family, json_texts::JsonTexts};
+use super::{
+    Plan,
+    caching::CachePoints,
+    families::fit_to_family,
+    json_texts::JsonTexts,
+    reasoning::{self, ReasoningRequest},
+};
+
+/// The parts of a request to ConverseStream or Converse.
+pub(super) struct RequestParts {
+    pub system: Option<Vec<SystemContentBlock>>,
+    pub inference: InferenceConfiguration,
+    pub tools: Option<ToolConfiguration>,
+    pub messages: Vec<Message>,
+    /// The members of the model's own form.
+    pub fields: Option<Document>,
+    /// What the body has byte for byte.
+    pub texts: JsonTexts,
+}
+
+impl RequestParts {
+    pub fn new(request: &ModelRequest, plan: &Plan) -> Result<Self, BuildError> {
+        let mut texts = JsonTexts::new();
+        let model = capabilities::of_model(&request.model_id);
+        let transcript = fitted_transcript(request, plan);
+        let asked = request.reasoning.filter(|_| plan.reasons && reasoning::may_reason(&transcript, model));
+        let asked = asked.and_then(|settings| ReasoningRequest::new(settings, &plan.settings, model));
+        let (fields, settings) = match asked {
+            Some(ReasoningRequest { fields, inference }) => {
+                (Some(texts.placeholder(&fields.to_string())), Cow::Owned(inference))
+            }
+            None => (None, Cow::Borrowed(&plan.settings)),
+        };
+        let cache = model.cache.as_ref().filter(|_| plan.caches);
+        let points = cache.and_then(|cache| CachePoints::of_request(request, &transcript, cache));
+        let mut tools = tool_configuration(&request.tools, &mut texts)?;
+        let mut system = system_prompt(request.system_prompt.as_deref());
+        let mut messages = messages(request, &transcript, &mut texts)?;
+        if let Some(points) = points {
+            let point = cache_point(points.ttl)?;
+            if let Some(tools) = tools.as_mut().filter(|_| points.after_tools) {
+                tools.tools.push(SdkTool::CachePoint(point.clone()));
+            }
+            if let Some(system) = system.as_mut().filter(|_| points.after_system) {
+                system.push(SystemContentBlock::CachePoint(point.clone()));
+            }
+            for index in points.messages {
+                messages[index].content.push(ContentBlock::CachePoint(point.clone()));
+            }
+        }
+        Ok(Self { system, inference: inference_configuration(&settings), tools, messages, fields, texts })
+    }
+}
+
+/// The transcript as the model takes it. Without tools the blocks of tool calls become text: Bedrock does not
+/// accept them then.
+fn fitted_transcript<'a>(request: &'a ModelRequest, plan: &Plan) -> Cow<'a, [TranscriptMessage]> {
+    if request.tools.is_empty() {
+        return Cow::Owned(without_tool_blocks(request.transcript.clone()));
+    }
+    let transcript = fit_to_family(&request.transcript, &request.model_id);
+    if plan.echoes {
+        return transcript;
+    }
+    let mut transcript = transcript.into_owned();
+    for message in &mut transcript {
+        message.content.retain(|block| !matches!(block, TranscriptBlock::Reasoning(_)));
+    }
+    Cow::Owned(transcript)
+}
+
+/// Five minutes are the default. Nova takes no other, and no member that says so.
+fn cache_point(ttl: CacheTtl) -> Result<CachePointBlock, BuildError> {
+    let ttl = match ttl {
+        CacheTtl::FiveMinutes => None,
+        CacheTtl::OneHour => Some(SdkCacheTtl::OneHour),
+    };
+    CachePointBlock::builder().r#type(CachePointType::Default).set_ttl(ttl).build()
+}
 
 /// `None` for a blank prompt, which Bedrock does not accept.
-pub fn system_prompt(prompt: Option<&str>) -> Option<Vec<SystemContentBlock>> {
+fn system_prompt(prompt: Option<&str>) -> Option<Vec<SystemContentBlock>> {
     let prompt = prompt.filter(|text| !is_blank(text))?;
     Some(vec![SystemContentBlock::Text(prompt.to_owned())])
 }
 
 /// Leaves out empty stop sequences, which Bedrock does not accept.
-pub fn inference_configuration(settings: &InferenceSettings) -> InferenceConfiguration {
+fn inference_configuration(settings: &InferenceSettings) -> InferenceConfiguration {
     let mut stop_sequences = settings.stop_sequences.clone();
     if let Some(stop_sequences) = &mut stop_sequences {
         stop_sequences.retain(|text| !text.is_empty());
@@ -41,7 +125,7 @@ pub fn inference_configuration(settings: &InferenceSettings) -> InferenceConfigu
 }
 
 /// `None` without tools: Bedrock does not accept an empty list.
-pub fn tool_configuration(tools: &[Tool], texts: &mut JsonTexts) -> Result<Option<ToolConfiguration>, BuildError> {
+fn tool_configuration(tools: &[Tool], texts: &mut JsonTexts) -> Result<Option<ToolConfiguration>, BuildError> {
     if tools.is_empty() {
         return Ok(None);
     }
@@ -57,14 +141,29 @@ pub fn tool_configuration(tools: &[Tool], texts: &mut JsonTexts) -> Result<Optio
     Ok(Some(configuration.build()?))
 }
 
-/// Without tools the blocks of tool calls become text: Bedrock does not accept them then.
-pub fn messages(request: &ModelRequest, texts: &mut JsonTexts) -> Result<Vec<Message>, BuildError> {
-    if request.tools.is_empty() {
-        let transcript = without_tool_blocks(request.transcript.clone());
-        return transcript.iter().map(|message| to_message(message, &request.model_id, texts)).collect();
+fn messages(
+    request: &ModelRequest,
+    transcript: &[TranscriptMessage],
+    texts: &mut JsonTexts,
+) -> Result<Vec<Message>, BuildError> {
+    let messages = transcript.iter().map(|message| to_message(message, &request.model_id, texts));
+    let mut messages = messages.collect::<Result<Vec<_>, _>>()?;
+    if request.guardrail.as_ref().is_some_and(|guardrail| guardrail.newest_message_only) {
+        guard_newest_text(&mut messages)?;
     }
-    let transcript = fit_to_family(&request.transcript, &request.model_id);
-    transcript.iter().map(|message| to_message(message, &request.model_id, texts)).collect()
+    Ok(messages)
+}
+
+/// Where a request has a guarded text, nothing else of it is assessed, but by word filters.
+fn guard_newest_text(messages: &mut [Message]) -> Result<(), BuildError> {
+    let of_user = messages.iter_mut().rev().filter(|message| message.role == ConversationRole::User);
+    let mut blocks = of_user.flat_map(|message| message.content.iter_mut().rev());
+    let Some(block) = blocks.find(|block| block.is_text()) else { return Ok(()) };
+    if let ContentBlock::Text(text) = block {
+        let guarded = GuardrailConverseTextBlock::builder().text(std::mem::take(text)).build()?;
+        *block = ContentBlock::GuardContent(GuardrailConverseContentBlock::Text(guarded));
+    }
+    Ok(())
 }
 
 fn to_message(message: &TranscriptMessage, model_id: &str, texts: &mut JsonTexts) -> Result<Message, BuildError> {
@@ -79,6 +178,7 @@ fn to_message(message: &TranscriptMessage, model_id: &str, texts: &mut JsonTexts
 fn content_block(block: &TranscriptBlock, model_id: &str, texts: &mut JsonTexts) -> Result<ContentBlock, BuildError> {
     match block {
         TranscriptBlock::Text(text) => Ok(ContentBlock::Text(text.clone())),
+        TranscriptBlock::Reasoning(reasoning) => Ok(ContentBlock::ReasoningContent(reasoning_block(reasoning)?)),
         TranscriptBlock::SearchResult(result) => Ok(ContentBlock::SearchResult(search_result(result)?)),
         TranscriptBlock::ToolUse(ToolUse { id, name, input, .. }) => {
             let input = texts.placeholder(object_or_empty(input));
@@ -106,6 +206,16 @@ fn content_block(block: &TranscriptBlock, model_id: &str, texts: &mut JsonTexts)
     }
 }
 
+/// Byte for byte as the model has sent it: its signature is of the text.
+fn reasoning_block(reasoning: &Reasoning) -> Result<ReasoningContentBlock, BuildError> {
+    let data = reasoning.redacted.as_deref().and_then(|data| base64::decode(data).ok());
+    if let Some(data) = data {
+        return Ok(ReasoningContentBlock::RedactedContent(Blob::new(data)));
+    }
+    let text = ReasoningTextBlock::builder().text(&reasoning.text).set_signature(reasoning.signature.clone());
+    Ok(ReasoningContentBlock::ReasoningText(text.build()?))
+}
+
 /// Claude wants citations of all search results of a request or of none.
 fn search_result(result: &SearchResult) -> Result<SearchResultBlock, BuildError> {
     SearchResultBlock::builder()
@@ -126,7 +236,7 @@ fn result_content(output: &ToolOutput, texts: &mut JsonTexts) -> ToolResultConte
 
 /// Bedrock documents the status of tool results for Claude and Nova alone.
 fn accepts_result_status(model_id: &str) -> bool {
-    ["anthropic.claude", "amazon.nova"].iter().any(|family| model_id.contains(family))
+    capabilities::of_model(model_id).result_status
 }
 
 /// A stored text that is no JSON object must not make the body invalid.

@@ -150,6 +150,7 @@ enum DeltaKind {
     Text,
     /// The JSON text of a tool call's arguments.
     ToolInput,
+    Reasoning,
 }
 
 impl EventRepair {
@@ -165,6 +166,10 @@ impl EventRepair {
             Ok(BlockDelta { content_block_index, delta: Delta { tool_use: Some(tool_use), .. } }) => {
                 self.repair_delta(message, content_block_index, DeltaKind::ToolInput, &tool_use.input.0)
             }
+            Ok(BlockDelta {
+                content_block_index,
+                delta: Delta { reasoning_content: Some(ReasoningDelta { text: Some(wtf8) }), .. },
+            }) => self.repair_delta(message, content_block_index, DeltaKind::Reasoning, &wtf8.0),
             Ok(_) | Err(_) => self.flush().into_iter().chain([parseable(message)]).collect(),
         }
     }
@@ -202,6 +207,7 @@ fn delta_message(block: u32, kind: DeltaKind, text: &str) -> Message {
     let delta = match kind {
         DeltaKind::Text => json!({ "text": text }),
         DeltaKind::ToolInput => json!({ "toolUse": { "input": text } }),
+        DeltaKind::Reasoning => json!({ "reasoningContent": { "text": text } }),
     };
     event_message("contentBlockDelta", &json!({ "contentBlockIndex": block, "delta": delta }))
 }
@@ -236,6 +242,12 @@ struct BlockDelta {
 struct Delta {
     text: Option<Wtf8>,
     tool_use: Option<ToolInputDelta>,
+    reasoning_content: Option<ReasoningDelta>,
+}
+
+#[derive(Deserialize)]
+struct ReasoningDelta {
+    text: Option<Wtf8>,
 }
 
 #[derive(Deserialize)]
@@ -332,7 +344,7 @@ mod tests {
 
     #[test]
     fn payload_that_is_no_json_becomes_an_event_without_meaning() {
-        for payload in ["{", "", r#"{"delta":{"reasoningContent":{"text":"\ud83d"}}}"#] {
+        for payload in ["{", "", r#"{"other":"\ud83d"}"#] {
             assert_eq!(repair(&[payload]), [json!({})], "{payload}");
         }
     }

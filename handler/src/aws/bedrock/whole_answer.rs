@@ -13,7 +13,10 @@ use aws_sdk_bedrockruntime::{
         converse::{ConverseError, ConverseOutput},
         converse_stream::ConverseStreamError,
     },
-    types::{Citation, CitationGeneratedContent, CitationSourceContent, ContentBlock, ConverseOutput as Output},
+    types::{
+        Citation, CitationGeneratedContent, CitationSourceContent, ContentBlock, ConverseOutput as Output,
+        ReasoningContentBlock,
+    },
 };
 use aws_smithy_types::{Document, Number, body::SdkBody};
 use bytes::Bytes;
@@ -22,7 +25,8 @@ use serde_json::Value;
 use turn::model::{CitedPassage, StreamEvent};
 
 use super::{
-    json_texts::replace_lone_surrogates, model_stop, search_result_index, stream_repair::repair_body, token_usage,
+    guardrails, json_texts::replace_lone_surrogates, model_stop, search_result_index, stream_repair::repair_body,
+    token_usage,
 };
 
 /// The largest answer. Models answer with at most some hundred thousand tokens.
@@ -37,6 +41,8 @@ pub(super) fn to_events(output: ConverseOutput) -> Vec<StreamEvent> {
     let mut events: Vec<StreamEvent> =
         (0..).zip(blocks).flat_map(|(index, block)| block_events(index, block)).collect();
     events.push(StreamEvent::MessageStop(model_stop(&output.stop_reason)));
+    let trace = output.trace.and_then(|trace| trace.guardrail);
+    events.extend(trace.as_ref().and_then(guardrails::findings).map(StreamEvent::Guardrail));
     events.extend(output.usage.map(|usage| StreamEvent::Usage(token_usage(&usage))));
     events
 }
@@ -57,6 +63,13 @@ fn block_events(block: u32, content: ContentBlock) -> Vec<StreamEvent> {
             let json = to_json(&call.input).to_string();
             let (id, name) = (call.tool_use_id, call.name);
             vec![StreamEvent::ToolUse { block, id, name }, StreamEvent::ToolInput { block, json }]
+        }
+        ContentBlock::ReasoningContent(ReasoningContentBlock::ReasoningText(reasoning)) => {
+            let signature = reasoning.signature.map(|signature| StreamEvent::ReasoningSignature { block, signature });
+            [StreamEvent::Reasoning { block, text: reasoning.text }].into_iter().chain(signature).collect()
+        }
+        ContentBlock::ReasoningContent(ReasoningContentBlock::RedactedContent(data)) => {
+            vec![StreamEvent::RedactedReasoning { block, data: data.into_inner() }]
         }
         _ => Vec::new(),
     }

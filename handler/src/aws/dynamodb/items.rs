@@ -1,5 +1,7 @@
 //! The table's items as structs: turns, batches and events.
-use api::types::{Citation, ContentBlock, ConversationEvent, Failure, Sender, StopReason, TurnStatus, Usage};
+use api::types::{
+    Citation, ContentBlock, ConversationEvent, Failure, GuardrailIntervention, Sender, StopReason, TurnStatus, Usage,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use turn::{
     claim::{Claim, StoredTurn},
@@ -36,6 +38,7 @@ pub fn parse_batch(item: Item) -> Result<StoredBatch, TableError> {
         sequence: batch.sequence,
         block: batch.content_block_index.unwrap_or(0),
         text: batch.text,
+        reasoning: batch.reasoning,
         citations: batch.citations,
     })
 }
@@ -77,8 +80,9 @@ pub fn agent_event_item(claim: &Claim, event: &AgentEvent, created_at: String) -
         stop_reason,
         failure,
         usage: event.usage(),
-        model_id: Some(&agent.model_id),
+        model_id: Some(&event.model_id),
         agent_version: Some(agent.version),
+        guardrail: event.guardrail.as_ref(),
         created_at,
     })
 }
@@ -100,6 +104,7 @@ pub fn closing_event_item(claim: &Claim, event: &ClosingEvent, agent_id: String,
         usage: None,
         model_id: None,
         agent_version: None,
+        guardrail: None,
         created_at,
     })
 }
@@ -129,6 +134,7 @@ struct BatchItem {
     sequence: u32,
     content_block_index: Option<u32>,
     text: Option<String>,
+    reasoning: Option<String>,
     #[serde(default)]
     citations: Vec<Citation>,
 }
@@ -180,6 +186,8 @@ struct EventItem<'a> {
     model_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     agent_version: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guardrail: Option<&'a GuardrailIntervention>,
     created_at: String,
 }
 

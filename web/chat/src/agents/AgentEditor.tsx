@@ -1,12 +1,21 @@
 import { Plus } from 'lucide-react';
-import type { AgentSettings, PutAgentInput } from 'parlance-client';
+import type { AgentSettings, Client, PutAgentInput } from 'parlance-client';
 import { useRef, useState, type SyntheticEvent } from 'react';
 
-import { EMPTY_KNOWLEDGE, EMPTY_TOOL, parseForm, type AgentForm, type KnowledgeForm } from './agentForm.js';
+import {
+  EMPTY_KNOWLEDGE,
+  EMPTY_TOOL,
+  parseForm,
+  type AgentForm,
+  type GuardrailForm,
+  type KnowledgeForm,
+} from './agentForm.js';
 import { AreaField, SelectField, TextField } from './fields.js';
+import { ModelList } from './ModelList.js';
 import { ToolFields } from './ToolFields.js';
 
 interface Props {
+  readonly client: Client;
   readonly initial: AgentForm;
   /** Undefined for an agent that does not exist yet. */
   readonly version: number | undefined;
@@ -17,7 +26,7 @@ interface Props {
 type Outcome = { readonly kind: 'PUTTING' } | { readonly kind: 'REFUSED'; readonly reason: string };
 
 /** All settings of an agent. They become its next version: a version never changes. */
-export function AgentEditor({ initial, version, put, onPut }: Props) {
+export function AgentEditor({ client, initial, version, put, onPut }: Props) {
   const [form, setForm] = useState(initial);
   const [outcome, setOutcome] = useState<Outcome>();
   const change = (fields: Partial<AgentForm>): void => {
@@ -51,8 +60,10 @@ export function AgentEditor({ initial, version, put, onPut }: Props) {
     >
       <h2 dir="auto">{isNew ? 'New agent' : form.name || form.id}</h2>
       {!isNew && <p className="agents-detail">Version {version}</p>}
-      <BasicFields form={form} isNew={isNew} change={change} />
+      <BasicFields client={client} form={form} isNew={isNew} change={change} />
       <ModelFields form={form} change={change} />
+      <ReasoningFields form={form} change={change} />
+      <GuardrailFields form={form} change={change} />
       <Tools form={form} change={change} />
       <Knowledge knowledge={form.knowledge} change={change} />
       <div className="agent-editor-end">
@@ -85,7 +96,12 @@ interface PartProps {
   readonly change: (fields: Partial<AgentForm>) => void;
 }
 
-function BasicFields({ form, isNew, change }: PartProps & { readonly isNew: boolean }) {
+function BasicFields({
+  client,
+  form,
+  isNew,
+  change,
+}: PartProps & { readonly client: Client; readonly isNew: boolean }) {
   return (
     <fieldset>
       <legend>Agent</legend>
@@ -113,6 +129,22 @@ function BasicFields({ form, isNew, change }: PartProps & { readonly isNew: bool
         hint="A model id or an inference profile of Bedrock that the deployment allows."
         onChange={(modelId) => {
           change({ modelId });
+        }}
+      />
+      <ModelList
+        client={client}
+        chosen={form.modelId}
+        onChoose={(modelId) => {
+          change({ modelId });
+        }}
+      />
+      <AreaField
+        label="Fallback models"
+        hint="At most 3, one a line: they are asked in turn where the model cannot answer."
+        rows={2}
+        value={form.fallbackModelIds}
+        onChange={(fallbackModelIds) => {
+          change({ fallbackModelIds });
         }}
       />
       <AreaField
@@ -160,6 +192,91 @@ function ModelFields({ form, change }: PartProps) {
         value={form.stopSequences}
         onChange={(stopSequences) => {
           change({ stopSequences });
+        }}
+      />
+    </fieldset>
+  );
+}
+
+function ReasoningFields({ form, change }: PartProps) {
+  return (
+    <fieldset className="agent-editor-grid">
+      <legend>Reasoning and caching</legend>
+      <SelectField
+        label="Reasoning"
+        value={form.reasoningEffort}
+        options={{ '': 'as the model does', LOW: 'little', MEDIUM: 'some', HIGH: 'much' }}
+        onChange={(reasoningEffort) => {
+          change({ reasoningEffort });
+        }}
+      />
+      <TextField
+        label="Tokens to think with"
+        hint="1,024 to 128,000, for models that take a number."
+        inputMode="decimal"
+        value={form.budgetTokens}
+        onChange={(budgetTokens) => {
+          change({ budgetTokens });
+        }}
+      />
+      <SelectField
+        label="Prompt caching"
+        value={form.promptCaching}
+        options={{ FIVE_MINUTES: 'for five minutes', ONE_HOUR: 'for an hour', OFF: 'off' }}
+        onChange={(promptCaching) => {
+          change({ promptCaching });
+        }}
+      />
+    </fieldset>
+  );
+}
+
+function GuardrailFields({ form, change }: PartProps) {
+  const { guardrail } = form;
+  const changeGuardrail = (fields: Partial<GuardrailForm>): void => {
+    change({ guardrail: { ...guardrail, ...fields } });
+  };
+  return (
+    <fieldset className="agent-editor-grid">
+      <legend>Guardrail</legend>
+      <TextField
+        label="Guardrail"
+        hint="The id of the deployment’s; by default that one."
+        value={guardrail.id}
+        onChange={(id) => {
+          changeGuardrail({ id });
+        }}
+      />
+      <TextField
+        label="Version of the guardrail"
+        hint="A number, or DRAFT."
+        value={guardrail.version}
+        onChange={(version) => {
+          changeGuardrail({ version });
+        }}
+      />
+      <SelectField
+        label="Text is shown"
+        value={guardrail.mode}
+        options={{
+          '': 'as the deployment says',
+          SYNC: 'after it is assessed',
+          ASYNC: 'at once, and replaced if it is blocked',
+        }}
+        onChange={(mode) => {
+          changeGuardrail({ mode });
+        }}
+      />
+      <SelectField
+        label="What is assessed"
+        value={guardrail.newestMessageOnly}
+        options={{
+          '': 'as the deployment says',
+          true: 'the newest message alone',
+          false: 'the whole conversation',
+        }}
+        onChange={(newestMessageOnly) => {
+          changeGuardrail({ newestMessageOnly });
         }}
       />
     </fieldset>

@@ -95,7 +95,14 @@ function Selected({ client, selected, state, onPut }: SelectedProps) {
   const modelId = state.agents?.[0]?.modelId ?? '';
   if (selected.kind === 'NEW') {
     return (
-      <AgentEditor key="NEW" initial={newForm(modelId)} version={undefined} put={state.put} onPut={onPut} />
+      <AgentEditor
+        key="NEW"
+        client={client}
+        initial={newForm(modelId)}
+        version={undefined}
+        put={state.put}
+        onPut={onPut}
+      />
     );
   }
   return <LoadedEditor key={selected.id} client={client} id={selected.id} state={state} onPut={onPut} />;
@@ -120,6 +127,7 @@ function LoadedEditor(props: Omit<SelectedProps, 'selected'> & { readonly id: st
   return (
     <AgentEditor
       key={loaded.version}
+      client={client}
       initial={formOf(loaded)}
       version={loaded.version}
       put={state.put}

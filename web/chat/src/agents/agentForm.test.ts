@@ -30,6 +30,10 @@ const AGENT: AgentSettings = {
   inference: { maxTokens: 500, temperature: 0, topP: null, stopSequences: ['END', '---'] },
   tools: [],
   knowledge: null,
+  reasoning: null,
+  promptCaching: 'FIVE_MINUTES',
+  fallbackModelIds: [],
+  guardrail: null,
 };
 
 function inputOf(agent: AgentSettings) {
@@ -103,6 +107,21 @@ describe('the form of an agent', () => {
       onFailure: 'FAIL',
       filter: knowledge.filter,
     });
+  });
+
+  test('has what is set of reasoning, caching, other models and the guardrail', () => {
+    const guardrail = { id: 'gr1', version: '2', mode: 'ASYNC', newestMessageOnly: false } as const;
+    const settings = {
+      reasoning: { effort: 'HIGH', budgetTokens: 4096 },
+      promptCaching: 'ONE_HOUR',
+      fallbackModelIds: ['one', 'two'],
+      guardrail,
+    } as const;
+    expect(inputOf({ ...AGENT, ...settings })).toMatchObject(settings);
+    const cleared = { ...formOf({ ...AGENT, ...settings }), guardrail: newForm('').guardrail };
+    const parsed = parseForm({ ...cleared, budgetTokens: '', reasoningEffort: '' });
+    expect(parsed.ok && Object.keys(parsed.input)).not.toContain('guardrail');
+    expect(parsed.ok && Object.keys(parsed.input)).not.toContain('reasoning');
   });
 
   test('of a new agent leaves everything to the defaults of the API', () => {

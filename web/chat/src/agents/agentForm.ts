@@ -1,11 +1,15 @@
 /** The form of an agent: its fields are texts, as inputs have them. */
 import type {
   AgentSettings,
+  GuardrailInput,
+  GuardrailMode,
   KnowledgeFailure,
   KnowledgeInput,
   KnowledgeMode,
   KnowledgeSearch,
+  PromptCaching,
   PutAgentInput,
+  ReasoningEffort,
   ToolApproval,
   ToolEffect,
   ToolInput,
@@ -28,7 +32,24 @@ export interface AgentForm {
   readonly tools: readonly ToolForm[];
   /** Undefined for an agent without documents. */
   readonly knowledge: KnowledgeForm | undefined;
+  /** Empty for the model's own default. */
+  readonly reasoningEffort: ReasoningEffort | '';
+  readonly budgetTokens: string;
+  readonly promptCaching: PromptCaching;
+  /** One a line. */
+  readonly fallbackModelIds: string;
+  readonly guardrail: GuardrailForm;
 }
+
+/** Empty fields are as the deployment's parameters say. */
+export interface GuardrailForm {
+  readonly id: string;
+  readonly version: string;
+  readonly mode: GuardrailMode | '';
+  readonly newestMessageOnly: 'true' | 'false' | '';
+}
+
+const DEFAULT_GUARDRAIL: GuardrailForm = { id: '', version: '', mode: '', newestMessageOnly: '' };
 
 export interface ToolForm {
   /** Tells tools of the form apart while their names are written. */
@@ -112,12 +133,17 @@ export function newForm(modelId: string): AgentForm {
     toolTimeoutSeconds: '',
     tools: [],
     knowledge: undefined,
+    reasoningEffort: '',
+    budgetTokens: '',
+    promptCaching: 'FIVE_MINUTES',
+    fallbackModelIds: '',
+    guardrail: DEFAULT_GUARDRAIL,
   };
 }
 
 /** The form whose next version would be the agent as it is. */
 export function formOf(agent: AgentSettings): AgentForm {
-  const { inference, knowledge } = agent;
+  const { inference, knowledge, reasoning, guardrail } = agent;
   return {
     id: agent.id,
     name: agent.name ?? '',
@@ -144,6 +170,18 @@ export function formOf(agent: AgentSettings): AgentForm {
           onFailure: knowledge.onFailure,
         }
       : undefined,
+    reasoningEffort: reasoning?.effort ?? '',
+    budgetTokens: textOf(reasoning?.budgetTokens),
+    promptCaching: agent.promptCaching,
+    fallbackModelIds: agent.fallbackModelIds.join('\n'),
+    guardrail: guardrail
+      ? {
+          id: guardrail.id ?? '',
+          version: guardrail.version,
+          mode: guardrail.mode,
+          newestMessageOnly: guardrail.newestMessageOnly ? 'true' : 'false',
+        }
+      : DEFAULT_GUARDRAIL,
   };
 }
 
@@ -164,6 +202,7 @@ function inputOf(form: AgentForm): PutAgentInput {
     topP: numberOf(form.topP, 'Top P'),
     stopSequences: stopSequences.length > 0 ? stopSequences : undefined,
   });
+  const fallbackModelIds = linesOf(form.fallbackModelIds).map((line) => line.trim());
   return {
     id: form.id.trim(),
     modelId: form.modelId.trim(),
@@ -176,6 +215,13 @@ function inputOf(form: AgentForm): PutAgentInput {
       toolTimeoutSeconds: numberOf(form.toolTimeoutSeconds, 'Seconds of a tool'),
       tools: form.tools.length > 0 ? form.tools.map(toolInputOf) : undefined,
       knowledge: form.knowledge && knowledgeInputOf(form.knowledge),
+      reasoning: unlessEmpty({
+        effort: form.reasoningEffort === '' ? undefined : form.reasoningEffort,
+        budgetTokens: numberOf(form.budgetTokens, 'Tokens to think with'),
+      }),
+      promptCaching: form.promptCaching === 'FIVE_MINUTES' ? undefined : form.promptCaching,
+      fallbackModelIds: fallbackModelIds.length > 0 ? fallbackModelIds : undefined,
+      guardrail: guardrailInputOf(form.guardrail),
     }),
   };
 }
@@ -236,6 +282,15 @@ function knowledgeInputOf(form: KnowledgeForm): KnowledgeInput {
     rerankModelArn: optional(form.rerankModelArn),
     queryModelId: optional(form.queryModelId),
     onFailure: form.onFailure,
+  });
+}
+
+function guardrailInputOf(form: GuardrailForm): GuardrailInput | undefined {
+  return unlessEmpty({
+    id: optional(form.id),
+    version: optional(form.version),
+    mode: form.mode === '' ? undefined : form.mode,
+    newestMessageOnly: form.newestMessageOnly === '' ? undefined : form.newestMessageOnly === 'true',
   });
 }
 
@@ -316,6 +371,12 @@ function textOf(value: number | null | undefined): string {
 }
 
 type WithoutEmpty<Fields> = { [Key in keyof Fields]?: Exclude<Fields[Key], undefined> };
+
+/** The fields that are there; undefined where none is. */
+function unlessEmpty<Fields extends object>(fields: Fields): WithoutEmpty<Fields> | undefined {
+  const others = withoutEmpty(fields);
+  return Object.keys(others).length > 0 ? others : undefined;
+}
 
 function withoutEmpty<Fields extends object>(fields: Fields): WithoutEmpty<Fields> {
   return Object.fromEntries(

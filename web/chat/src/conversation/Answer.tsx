@@ -9,13 +9,15 @@ import type {
 import { memo, useCallback, useState } from 'react';
 import { useWorkspace } from '../app/workspace.js';
 import { useCopy } from '../lib/useCopy.js';
-import { endOf, progressOf, usageOf } from '../lib/words.js';
+import { endOf, guardrailOf, progressOf } from '../lib/words.js';
 import { CitationContext } from './CitationButton.js';
 import { CitationDialog } from './CitationDialog.js';
 import { useConversation } from './conversationContext.js';
+import { ReasoningView } from './ReasoningView.js';
 import { SourceList } from './SourceList.js';
 import { TextPartView } from './TextPartView.js';
 import { ToolCard } from './ToolCard.js';
+import { UsageView } from './UsageView.js';
 
 interface AnswerProps {
   readonly message: AssistantMessage;
@@ -72,6 +74,8 @@ function PartView({ part }: { part: Part }) {
   switch (part.type) {
     case 'text':
       return <TextPartView part={part} />;
+    case 'reasoning':
+      return <ReasoningView part={part} />;
     case 'tool':
       return <ToolCard part={part} />;
     default:
@@ -94,10 +98,10 @@ type AnswerEndProps = Pick<AnswerProps, 'message' | 'canRetry' | 'canContinue'>;
 function AnswerEnd({ message, canRetry, canContinue }: AnswerEndProps) {
   const { store } = useConversation();
   const { report } = useWorkspace();
-  const { status, stopReason, usage, failure, parts } = message;
+  const otherModel = useOtherModel(message);
+  const { status, stopReason, guardrail, usage, failure, parts } = message;
   if (status === 'STREAMING' || status === 'WAITING') return null;
-  const end = endOf(status, stopReason);
-  const tokens = usage && usageOf(usage);
+  const end = guardrail ? guardrailOf(guardrail) : endOf(status, stopReason);
   const text = parts.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('\n\n');
   const act = (action: () => Promise<void>) => () => {
     action().catch(report);
@@ -105,6 +109,7 @@ function AnswerEnd({ message, canRetry, canContinue }: AnswerEndProps) {
   return (
     <>
       {end !== undefined && <div className="message-note">{end}</div>}
+      {otherModel !== undefined && <div className="message-note">Answered by {otherModel}.</div>}
       <div className="actions">
         {text !== '' && <CopyAnswer text={text} />}
         {canRetry && (
@@ -129,14 +134,17 @@ function AnswerEnd({ message, canRetry, canContinue }: AnswerEndProps) {
             Continue
           </button>
         )}
-        {tokens && (
-          <span className="usage" title={tokens.long}>
-            {tokens.short}
-          </span>
-        )}
+        {usage && <UsageView usage={usage} hasReasoning={parts.some(({ type }) => type === 'reasoning')} />}
       </div>
     </>
   );
+}
+
+/** The model that answered, where it is not the agent's: a fallback model, or that of an earlier version. */
+function useOtherModel({ modelId, sender }: AssistantMessage): string | undefined {
+  const { agents } = useWorkspace();
+  const agent = agents.find(({ id }) => id === sender?.id);
+  return agent && modelId !== agent.modelId ? modelId : undefined;
 }
 
 function CopyAnswer({ text }: { text: string }) {

@@ -57,7 +57,7 @@ function ConversationView({ store, isNew, newAgentId, setNewAgentId, drawerButto
   const { list, stores, remember } = useWorkspace();
   const snapshot = useStore(store);
   const { id, conversation, phase, error, messages } = snapshot;
-  const title = useTitle(store, id, conversation?.title);
+  const { given, shown: title } = useTitle(store, id, conversation?.title);
   useKeysOfConversation(store, snapshot.status);
 
   useEffect(() => {
@@ -68,10 +68,9 @@ function ConversationView({ store, isNew, newAgentId, setNewAgentId, drawerButto
 
   useEffect(() => {
     if (!conversation) return;
-    const named = { ...conversation, ...(title !== undefined && { title }) };
-    list.put(named);
-    remember(named);
-  }, [conversation, title, list, remember]);
+    list.put({ ...conversation, ...(title !== undefined && { title }) });
+    remember({ ...conversation, ...(given !== undefined && { title: given }) });
+  }, [conversation, title, given, list, remember]);
 
   useEffect(() => {
     document.title = title === undefined ? 'Parlance' : `${title} · Parlance`;
@@ -130,24 +129,23 @@ function Welcome() {
   );
 }
 
-/** The title: what the list knows of it is newer than what was read. One without gets the first message's. */
-function useTitle(
-  store: ConversationStore,
-  id: string | undefined,
-  title: string | undefined,
-): string | undefined {
+interface Title {
+  /** What the conversation is called, if it is. */
+  readonly given: string | undefined;
+  /** Until it has a title, the beginning of its first message is shown as one. */
+  readonly shown: string | undefined;
+}
+
+/** What the list knows of a title is newer than what was read, unless it is what was shown as one. */
+function useTitle(store: ConversationStore, id: string | undefined, title: string | undefined): Title {
   const { list, remembered } = useWorkspace();
   const { items } = useStore(list);
-  const { messages, hasEarlier, conversation } = useStore(store);
+  const { messages, hasEarlier } = useStore(store);
   const first = messages[0];
   const isFirst = first?.role === 'user' && first.delivery === 'SENT' && !hasEarlier;
-  const derived = isFirst && title === undefined ? titleOf(first.text) : '';
-  const isOwner = conversation?.access === 'OWNER';
-  const listed = [...items, ...remembered].find((item) => item.id === id && item.title !== undefined)?.title;
-  const mayTitle = id !== undefined && derived !== '' && isOwner && listed === undefined;
-  useEffect(() => {
-    // A conversation whose title is refused is shown as one without.
-    if (mayTitle) list.rename(id, derived).catch(() => undefined);
-  }, [mayTitle, list, id, derived]);
-  return listed ?? title;
+  const beginning = (isFirst && titleOf(first.text)) || undefined;
+  const isListed = (item: { id: string; title?: string }) =>
+    item.id === id && item.title !== undefined && item.title !== beginning;
+  const given = [...items, ...remembered].find(isListed)?.title ?? title;
+  return { given, shown: given ?? beginning };
 }

@@ -3,7 +3,10 @@ import type {
   AssistantMessage,
   ConversationSnapshot,
   ConversationStatus,
+  GuardrailIntervention,
+  GuardrailPolicy,
   ParlanceError,
+  ReasoningPart,
   StopReason,
   ToolStatus,
   Usage,
@@ -87,7 +90,10 @@ export function endOf(
       return 'The time for this answer ran out.';
     case 'CONTEXT_WINDOW_EXCEEDED':
       return 'The conversation is too long for the model.';
+    case 'NO_ANSWER':
+      return 'The model has thought and then said nothing.';
     case 'GUARDRAIL_INTERVENED':
+      return 'A guardrail has ended this answer.';
     case 'CONTENT_FILTERED':
       return 'A filter has ended this answer.';
     case 'MALFORMED_OUTPUT':
@@ -126,14 +132,52 @@ export function toolStatusOf(status: ToolStatus): string {
   }
 }
 
-export function usageOf({ inputTokens, outputTokens, totalTokens, cacheReadTokens }: Usage): {
-  short: string;
-  long: string;
-} {
-  const cached = cacheReadTokens ? `, ${format(cacheReadTokens)} from the cache` : '';
+/** What a guardrail did, as a sentence. */
+export function guardrailOf({ source, policies }: GuardrailIntervention): string {
+  const where = source === null ? '' : source === 'INPUT' ? ' in the message' : ' in the answer';
+  const names = policies.map((policy) => POLICIES[policy] ?? POLICIES.OTHER).join(', ');
+  return `A guardrail has intervened${where}${names && ` because of its policy: ${names}`}.`;
+}
+
+/** An API that is newer may have others. */
+const POLICIES: Readonly<Partial<Record<GuardrailPolicy, string>> & { OTHER: string }> = {
+  TOPIC: 'denied topics',
+  CONTENT: 'harmful content',
+  WORD: 'blocked words',
+  SENSITIVE_INFORMATION: 'sensitive information',
+  CONTEXTUAL_GROUNDING: 'grounding in the documents',
+  AUTOMATED_REASONING: 'automated reasoning',
+  OTHER: 'one that this page does not know',
+};
+
+/** How long the model has thought, or that it does. `measuredSeconds` is how long this page has seen it think. */
+export function thoughtOf(
+  { isStreaming, milliseconds }: Pick<ReasoningPart, 'isStreaming' | 'milliseconds'>,
+  measuredSeconds: number,
+): string {
+  if (isStreaming) return measuredSeconds > 0 ? `Thinking… ${durationOf(measuredSeconds)}` : 'Thinking…';
+  const seconds = milliseconds === undefined ? measuredSeconds : Math.max(1, Math.round(milliseconds / 1000));
+  return seconds > 0 ? `Thought for ${durationOf(seconds)}` : 'Thought';
+}
+
+function durationOf(seconds: number): string {
+  return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+}
+
+/** The tokens of an answer; `long` says what they were. Bedrock counts reasoning as output. */
+export function usageOf(
+  { inputTokens, outputTokens, totalTokens, cacheReadTokens, cacheWriteTokens }: Usage,
+  hasReasoning: boolean,
+): { short: string; long: string } {
+  const input = [
+    `${format(inputTokens)} tokens read`,
+    ...(cacheReadTokens ? [`${format(cacheReadTokens)} read from the cache`] : []),
+    ...(cacheWriteTokens ? [`${format(cacheWriteTokens)} written to the cache`] : []),
+  ];
+  const reasoning = hasReasoning ? ', reasoning included' : '';
   return {
     short: `${format(totalTokens)} tokens`,
-    long: `${format(inputTokens)} tokens read, ${format(outputTokens)} written${cached}`,
+    long: `${input.join(', ')}; ${format(outputTokens)} tokens of output${reasoning}.`,
   };
 }
 

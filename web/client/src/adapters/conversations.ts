@@ -7,6 +7,7 @@ import {
   type ClientTools,
   type ConversationStore,
   type ErrorCode,
+  type Part,
   type ToolCallAnswer,
 } from '../index.js';
 import { untilSnapshot } from '../store/untilSnapshot.js';
@@ -99,6 +100,11 @@ export function answerOf(store: ConversationStore, turnId: string): AssistantMes
   return messages
     .filter((message) => message.role === 'assistant')
     .find((message) => message.turnId === turnId);
+}
+
+/** The parts with something to show: a model may think without showing what. */
+export function shownPartsOf(parts: readonly Part[]): readonly Part[] {
+  return parts.filter((part) => part.type !== 'reasoning' || part.text !== '');
 }
 
 /** The newest answer, also where it has not begun. */

@@ -8,14 +8,22 @@ import {
   type RunFinishedOutcome,
   type ToolMessage,
 } from '@ag-ui/client';
+import { shownPartsOf } from '../adapters/conversations.js';
 import type { AssistantMessage, Message, ToolPart } from '../index.js';
 
 /** What a run has told of an answer. The parts of a step are one message, and each result is a message. */
 type Sent =
   | { readonly type: 'step'; readonly id: string }
-  | { readonly type: 'text'; readonly id: string; readonly text: string; readonly isDone: boolean }
+  | SentText
   | { readonly type: 'call'; readonly id: string; readonly messageId: string; readonly part: ToolPart }
   | { readonly type: 'result'; readonly id: string; readonly message: ToolMessage };
+
+interface SentText {
+  readonly type: 'text' | 'reasoning';
+  readonly id: string;
+  readonly text: string;
+  readonly isDone: boolean;
+}
 
 /** The messages of a conversation as AG-UI has them. */
 export function toAgMessages(messages: readonly Message[]): AgMessage[] {
@@ -57,8 +65,8 @@ export class EventWriter {
   /** Closes what is open. */
   end(): AGUIEvent[] {
     const last = this.#sent.at(-1);
-    const isOpen = last?.type === 'text' && !last.isDone;
-    return [...(isOpen ? [textEnd(last.id)] : []), ...this.#endStep()];
+    const isOpen = last && isText(last) && !last.isDone;
+    return [...(isOpen ? textEnd(last) : []), ...this.#endStep()];
   }
 
   #changes(before: Sent | undefined, next: Sent): AGUIEvent[] {
@@ -66,7 +74,8 @@ export class EventWriter {
       case 'step':
         return before ? [] : [...this.#endStep(), ...this.#startStep(next.id)];
       case 'text':
-        return textEvents(before?.type === 'text' ? before : undefined, next);
+      case 'reasoning':
+        return textEvents(before && isText(before) ? before : undefined, next);
       case 'call':
         return before ? [] : callEvents(next.messageId, next.part);
       case 'result':
@@ -112,18 +121,19 @@ const APPROVAL_SCHEMA = {
   required: ['approved'],
 };
 
-function sentOf({ parts, status, turnId }: AssistantMessage): Sent[] {
+function sentOf({ parts: allParts, status, turnId }: AssistantMessage): Sent[] {
+  const parts = shownPartsOf(allParts);
   return parts.flatMap((part, index): Sent[] => {
     const isFirst = part.step !== parts[index - 1]?.step;
     const isLast = part.step !== parts[index + 1]?.step;
     const step: Sent[] = isFirst ? [{ type: 'step', id: `${turnId} step ${part.step + 1}` }] : [];
     const ofStep = parts.filter((other) => other.step === part.step);
     const results = isLast ? ofStep.flatMap(resultOf) : [];
-    if (part.type === 'text') {
+    if (part.type !== 'tool') {
       const isDone = index < parts.length - 1 || status !== 'STREAMING';
-      return [...step, { type: 'text', id: part.key, text: part.text, isDone }, ...results];
+      return [...step, { type: part.type, id: part.key, text: part.text, isDone }, ...results];
     }
-    const messageId = ofStep[0]?.key ?? part.key;
+    const messageId = ofStep.find(({ type }) => type !== 'reasoning')?.key ?? part.key;
     return [...step, { type: 'call', id: `${part.key} call`, messageId, part }, ...results];
   });
 }
@@ -146,6 +156,8 @@ function messagesOf(sent: readonly Sent[]): AgMessage[] {
         return messages;
       case 'text':
         return [...messages, { id: one.id, role: 'assistant', content: one.text }];
+      case 'reasoning':
+        return [...messages, { id: one.id, role: 'reasoning', content: one.text }];
       case 'call':
         return withCall(messages, one.messageId, one.part);
       case 'result':
@@ -170,7 +182,7 @@ function withCall(messages: readonly AgMessage[], id: string, part: ToolPart): A
 
 function isContinued(sent: Sent, next: Sent | undefined): boolean {
   if (sent.id !== next?.id) return false;
-  if (sent.type !== 'text' || next.type !== 'text') return sent.type === next.type;
+  if (!isText(sent) || !isText(next)) return sent.type === next.type;
   return sent.isDone ? next.text === sent.text : next.text.startsWith(sent.text);
 }
 
@@ -181,22 +193,37 @@ function stepStart(sent: readonly Sent[], index: number): number {
     .lastIndexOf('step');
 }
 
-function textEvents(
-  before: (Sent & { type: 'text' }) | undefined,
-  next: Sent & { type: 'text' },
-): AGUIEvent[] {
+function isText(sent: Sent): sent is SentText {
+  return sent.type === 'text' || sent.type === 'reasoning';
+}
+
+function textEvents(before: SentText | undefined, next: SentText): AGUIEvent[] {
   const { id: messageId } = next;
   const delta = next.text.slice(before?.text.length ?? 0);
-  const start: AGUIEvent = { type: EventType.TEXT_MESSAGE_START, messageId, role: 'assistant' };
+  const type = next.type === 'text' ? EventType.TEXT_MESSAGE_CONTENT : EventType.REASONING_MESSAGE_CONTENT;
   return [
-    ...(before ? [] : [start]),
-    ...(delta === '' ? [] : [{ type: EventType.TEXT_MESSAGE_CONTENT, messageId, delta } as const]),
-    ...(next.isDone && !before?.isDone ? [textEnd(messageId)] : []),
+    ...(before ? [] : textStart(next)),
+    ...(delta === '' ? [] : [{ type, messageId, delta } as AGUIEvent]),
+    ...(next.isDone && !before?.isDone ? textEnd(next) : []),
   ];
 }
 
-function textEnd(messageId: string): AGUIEvent {
-  return { type: EventType.TEXT_MESSAGE_END, messageId };
+function textStart({ type, id: messageId }: SentText): AGUIEvent[] {
+  return type === 'text'
+    ? [{ type: EventType.TEXT_MESSAGE_START, messageId, role: 'assistant' }]
+    : [
+        { type: EventType.REASONING_START, messageId },
+        { type: EventType.REASONING_MESSAGE_START, messageId, role: 'reasoning' },
+      ];
+}
+
+function textEnd({ type, id: messageId }: SentText): AGUIEvent[] {
+  return type === 'text'
+    ? [{ type: EventType.TEXT_MESSAGE_END, messageId }]
+    : [
+        { type: EventType.REASONING_MESSAGE_END, messageId },
+        { type: EventType.REASONING_END, messageId },
+      ];
 }
 
 function callEvents(

@@ -1,5 +1,6 @@
 /** From an answer of Parlance to the parts and the stream of an answer of the AI SDK. */
 import type { FinishReason, UIMessage, UIMessageChunk } from 'ai';
+import { shownPartsOf } from '../adapters/conversations.js';
 import type { AssistantMessage, Message, PlacedCitation, ToolPart, Usage } from '../index.js';
 
 /** The metadata of answers. */
@@ -15,9 +16,16 @@ type Chunk = UIMessageChunk<ParlanceMetadata>;
 /** What a stream has sent of one part. */
 type Sent =
   | { readonly type: 'step'; readonly id: string }
-  | { readonly type: 'text'; readonly id: string; readonly text: string; readonly isDone: boolean }
+  | SentText
   | { readonly type: 'source'; readonly id: string; readonly chunk: Chunk }
   | { readonly type: 'tool'; readonly id: string; readonly chunks: readonly Chunk[] };
+
+interface SentText {
+  readonly type: 'text' | 'reasoning';
+  readonly id: string;
+  readonly text: string;
+  readonly isDone: boolean;
+}
 
 /** A stream cannot take it back. The backend never changes what it has stored before tool calls. */
 const STEP_CHANGED = 'The answer has changed. Load the conversation again.';
@@ -77,13 +85,17 @@ export function toUIMessage(message: Message): ParlanceUIMessage {
   };
 }
 
-function sentOf({ parts, status }: AssistantMessage): Sent[] {
+function sentOf({ parts: allParts, status }: AssistantMessage): Sent[] {
   const numbers = new Set<number>();
+  const parts = shownPartsOf(allParts);
   return parts.flatMap((part, index): Sent[] => {
     const isFirst = part.step !== parts[index - 1]?.step;
     const step: Sent[] = isFirst ? [{ type: 'step', id: `step ${part.step}` }] : [];
     if (part.type === 'tool') return [...step, { type: 'tool', id: part.key, chunks: toolChunks(part) }];
     const isDone = index < parts.length - 1 || status !== 'STREAMING';
+    if (part.type === 'reasoning') {
+      return [...step, { type: 'reasoning', id: part.key, text: part.text, isDone }];
+    }
     const cited = part.citations.filter(({ number }) => !numbers.has(number) && numbers.add(number));
     const sources = isDone ? cited.map((citation) => sourceOf(part.key, citation)) : [];
     return [...step, { type: 'text', id: part.key, text: part.text, isDone }, ...sources];
@@ -92,7 +104,7 @@ function sentOf({ parts, status }: AssistantMessage): Sent[] {
 
 function isContinued(sent: Sent, next: Sent | undefined): boolean {
   if (sent.id !== next?.id) return false;
-  if (sent.type !== 'text' || next.type !== 'text') return sent.type === next.type;
+  if (!isText(sent) || !isText(next)) return sent.type === next.type;
   return sent.isDone ? next.text === sent.text : next.text.startsWith(sent.text);
 }
 
@@ -102,7 +114,8 @@ function changes(before: Sent | undefined, next: Sent, isLater: boolean): readon
       if (before) return [];
       return isLater ? [{ type: 'finish-step' }, { type: 'start-step' }] : [{ type: 'start-step' }];
     case 'text':
-      return textChanges(before?.type === 'text' ? before : undefined, next);
+    case 'reasoning':
+      return textChanges(before && isText(before) ? before : undefined, next);
     case 'source':
       return before ? [] : [next.chunk];
     case 'tool': {
@@ -112,13 +125,17 @@ function changes(before: Sent | undefined, next: Sent, isLater: boolean): readon
   }
 }
 
-function textChanges(before: (Sent & { type: 'text' }) | undefined, next: Sent & { type: 'text' }): Chunk[] {
-  const { id } = next;
+function isText(sent: Sent): sent is SentText {
+  return sent.type === 'text' || sent.type === 'reasoning';
+}
+
+function textChanges(before: SentText | undefined, next: SentText): Chunk[] {
+  const { type, id } = next;
   const delta = next.text.slice(before?.text.length ?? 0);
   return [
-    ...(before ? [] : [{ type: 'text-start', id } as const]),
-    ...(delta === '' ? [] : [{ type: 'text-delta', id, delta } as const]),
-    ...(next.isDone && !before?.isDone ? [{ type: 'text-end', id } as const] : []),
+    ...(before ? [] : [{ type: `${type}-start`, id } as const]),
+    ...(delta === '' ? [] : [{ type: `${type}-delta`, id, delta } as const]),
+    ...(next.isDone && !before?.isDone ? [{ type: `${type}-end`, id } as const] : []),
   ];
 }
 
@@ -201,7 +218,8 @@ function toUIPart(sent: Sent): UIPart[] {
     case 'step':
       return [{ type: 'step-start' }];
     case 'text':
-      return [{ type: 'text', text: sent.text, state: sent.isDone ? 'done' : 'streaming' }];
+    case 'reasoning':
+      return [{ type: sent.type, text: sent.text, state: sent.isDone ? 'done' : 'streaming' }];
     case 'source':
       return [sent.chunk as UIPart];
     case 'tool':

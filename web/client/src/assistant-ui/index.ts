@@ -7,6 +7,7 @@ import {
   type ThreadMessageLike,
 } from '@assistant-ui/react';
 import { useMemo } from 'react';
+import { shownPartsOf } from '../adapters/conversations.js';
 import {
   createConversationList,
   type AssistantMessage,
@@ -81,7 +82,7 @@ export function toThreadMessage(message: Message): ThreadMessageLike {
   return {
     id: key,
     role: 'assistant',
-    content: parts.flatMap(toThreadParts),
+    content: shownPartsOf(parts).flatMap(toThreadParts),
     status: toThreadStatus(message),
     ...createdAt,
     metadata: { custom: { turnId, usage, failure } },
@@ -137,6 +138,8 @@ function toThreadParts(part: Part): ThreadPart[] {
   switch (part.type) {
     case 'text':
       return [{ type: 'text', text: part.text }, ...sourcesOf(part)];
+    case 'reasoning':
+      return [{ type: 'reasoning', text: part.text }];
     case 'tool':
       return [toToolCall(part)];
   }

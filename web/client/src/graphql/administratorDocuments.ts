@@ -1,8 +1,9 @@
 /** The documents for administrators. */
-import { agentSettings } from './administratorSelections.js';
-import { mutation, query } from './documents.js';
+import { agentSettings, model } from './administratorSelections.js';
+import { documentsOf } from './documents.js';
 
-export const administratorDocuments = {
-  getAgentSettings: query('getAgentSettings', 'id: ID!', agentSettings, { field: 'getAgent' }),
-  putAgent: mutation('putAgent', 'input: PutAgentInput!', agentSettings),
-};
+export const administratorDocuments = documentsOf({
+  getAgentSettings: ['id: ID!', agentSettings, '', 'getAgent'],
+  listModels: ['', model],
+  putAgent: ['input: PutAgentInput!', agentSettings],
+});

@@ -8,5 +8,9 @@ export const toolSettings = `{ name title description effect approval client han
   lambda ${lambdaTool} graphql ${graphqlTool} mcp ${mcpTool} }`;
 export const knowledgeSettings = `{ knowledgeBaseId mode results search minScore filter rerankModelArn
   queryModelId onFailure }`;
+export const reasoningSettings = '{ effort budgetTokens }';
+export const guardrailSettings = '{ id version mode newestMessageOnly }';
+export const model = '{ id family tools reasoning promptCaching images documents contextTokens }';
 export const agentSettings = `{ id version name modelId systemPrompt inference ${inferenceSettings}
-  contextBytes maxSteps toolTimeoutSeconds tools ${toolSettings} knowledge ${knowledgeSettings} }`;
+  contextBytes maxSteps toolTimeoutSeconds tools ${toolSettings} knowledge ${knowledgeSettings}
+  reasoning ${reasoningSettings} promptCaching fallbackModelIds guardrail ${guardrailSettings} }`;

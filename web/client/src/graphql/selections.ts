@@ -8,14 +8,17 @@ export const usage = '{ inputTokens outputTokens totalTokens cacheReadTokens cac
 export const citation = '{ number title source url passage score page start end }';
 export const toolUse = '{ id name title input }';
 export const toolResult = '{ toolUseId status json text truncated startedAt endedAt }';
-export const contentBlock = `{ text citations ${citation} toolUse ${toolUse} toolResult ${toolResult} }`;
+export const reasoning = '{ text milliseconds }';
+export const contentBlock = `{ text citations ${citation} toolUse ${toolUse} toolResult ${toolResult}
+  reasoning ${reasoning} }`;
+export const guardrailIntervention = '{ source policies }';
 export const sender = '{ kind id name }';
 export const conversationEvent = `{ id conversationId position turnId attempt sender ${sender}
   content ${contentBlock} text stopReason usage ${usage} failure ${failure} superseded replacesTurnId
-  createdAt }`;
+  modelId guardrail ${guardrailIntervention} createdAt }`;
 
 export const toolCall = '{ id name title status note }';
-export const agentMetadata = `{ status contentBlockIndex agentPartialMessage citations ${citation}
+export const agentMetadata = `{ status contentBlockIndex agentPartialMessage agentPartialReasoning citations ${citation}
   note noteCode continues toolCall ${toolCall} pending ${toolCall} }`;
 export const agentBatch = `{ attempt sequence metadata ${agentMetadata} }`;
 export const turn = `{ id conversationId status run attempt failure ${failure} question ${conversationEvent}
@@ -24,7 +27,7 @@ export const turn = `{ id conversationId status run attempt failure ${failure} q
 export const startedTurn = `{ id conversationId status run attempt failure ${failure} }`;
 export const activeTurn = '{ id status }';
 export const conversationUpdate = `{ conversationId turnId attempt sequence metadata ${agentMetadata}
-  event ${conversationEvent} }`;
+  event ${conversationEvent} title }`;
 
 const details = `id title agentId activeTurn ${activeTurn} createdAt lastActivityAt ownerId access`;
 export const conversationEventConnection = `{ items ${conversationEvent} hasMore }`;

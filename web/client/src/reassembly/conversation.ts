@@ -1,7 +1,7 @@
 /** Reassembly of a conversation: which turns there are, and the reassembly of each. */
 import type { ConversationEvent, ConversationUpdate, Turn } from '../generated/schema.js';
-import { isEqual } from './isEqual.js';
 import { RequestState } from './requestState.js';
+import { share } from './share.js';
 import { TurnReassembly, type Change, type TurnQuery, type TurnView } from './turn.js';
 
 /** How many turns are kept, so that late updates of ended turns are recognized. Open turns all are. */
@@ -10,6 +10,14 @@ const MAX_TURNS = 16;
 const MAX_REMOVED_IDS = 1024;
 /** How often to check for missed turns without a reconnect, in ms: every update of a turn may be lost. */
 const CHECK_INTERVAL = 300_000;
+
+/** A change to what is displayed of a conversation. */
+export type ConversationChange = TurnChange | TitleChange;
+
+/** The conversation had no title and has this one now. */
+export interface TitleChange {
+  readonly title: string;
+}
 
 /** A change to what is displayed of one turn. */
 export interface TurnChange {
@@ -61,7 +69,7 @@ export class ConversationReassembly {
   #position: Position = { kind: 'UNKNOWN', lowestSeen: undefined };
   /** The query is the position after which events are fetched. */
   readonly #eventsRequest = new RequestState<number | undefined>();
-  readonly #changes: TurnChange[] = [];
+  readonly #changes: ConversationChange[] = [];
   #lastViews: readonly TurnView[] = [];
 
   /** The subscription started, for the first time or again: updates before may have been missed. */
@@ -82,9 +90,10 @@ export class ConversationReassembly {
 
   onUpdate(update: ConversationUpdate, now: number): void {
     const event = update.event ?? undefined;
+    if (update.title) this.#changes.push({ title: update.title });
     if (event) this.#trackPosition(event);
-    const turnId = update.turnId ?? undefined;
-    if (turnId === undefined || this.#isRemoved(turnId)) return;
+    const { turnId } = update;
+    if (!turnId || this.#isRemoved(turnId)) return;
     const turn = this.#turn(turnId, now);
     if (event) trackTurnPosition(turn, event);
     turn.reassembly.onUpdate(update, now);
@@ -148,7 +157,7 @@ export class ConversationReassembly {
     return undefined;
   }
 
-  pollChange(): TurnChange | undefined {
+  pollChange(): ConversationChange | undefined {
     return this.#changes.shift();
   }
 
@@ -159,7 +168,7 @@ export class ConversationReassembly {
    */
   views(): readonly TurnView[] {
     const views = this.#turns.map((turn) => turn.reassembly.view());
-    if (!isEqual(this.#lastViews, views)) this.#lastViews = views;
+    this.#lastViews = share(this.#lastViews, views);
     return this.#lastViews;
   }
 
@@ -209,8 +218,8 @@ export class ConversationReassembly {
   }
 
   #markTurnStale(event: ConversationEvent, now: number): void {
-    const turnId = event.turnId ?? undefined;
-    if (turnId === undefined || this.#isRemoved(turnId)) return;
+    const { turnId } = event;
+    if (!turnId || this.#isRemoved(turnId)) return;
     const turn = this.#turn(turnId, now);
     trackTurnPosition(turn, event);
     turn.reassembly.markStale();

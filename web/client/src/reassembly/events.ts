@@ -1,19 +1,18 @@
 /** What the rule reads of stored events. */
-import type { Citation, ConversationEvent, ToolResult, ToolUse, TurnStatus } from '../generated/schema.js';
+import type { Citation, ContentBlock, ConversationEvent, TurnStatus } from '../generated/schema.js';
+import { isSet } from './isEqual.js';
 
 /** The joined text; empty if there is none. */
 export function textOf(event: ConversationEvent): string {
   return event.text ?? '';
 }
 
-/** The tool calls in the content, in order. */
-export function toolUsesOf(event: ConversationEvent): ToolUse[] {
-  return event.content.flatMap((block) => block.toolUse ?? []);
-}
-
-/** The results of tool calls in the content, in order. */
-export function toolResultsOf(event: ConversationEvent): ToolResult[] {
-  return event.content.flatMap((block) => block.toolResult ?? []);
+/** The tool calls, their results or the reasoning in the content, in order. */
+export function membersOf<Name extends 'toolUse' | 'toolResult' | 'reasoning'>(
+  event: ConversationEvent,
+  name: Name,
+): NonNullable<ContentBlock[Name]>[] {
+  return event.content.flatMap((block) => block[name] ?? []);
 }
 
 /** The citations of the texts, in order. */
@@ -34,10 +33,6 @@ export function impliedStatus(event: ConversationEvent): TurnStatus | undefined 
 }
 
 /** Whether the turn is over. */
-export function isEnd(status: TurnStatus): boolean {
+export function isEnd(status: TurnStatus): status is 'COMPLETED' | 'CANCELLED' | 'FAILED' {
   return status === 'COMPLETED' || status === 'CANCELLED' || status === 'FAILED';
-}
-
-function isSet<T>(value: T | null | undefined): value is T {
-  return value !== null && value !== undefined;
 }

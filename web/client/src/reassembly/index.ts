@@ -13,8 +13,10 @@
  */
 export {
   ConversationReassembly,
+  type ConversationChange,
   type ConversationEvents,
   type Fetch,
+  type TitleChange,
   type TurnChange,
 } from './conversation.js';
 export type { StreamingBlock, TextChange } from './textBuffer.js';

@@ -1,8 +1,8 @@
 /**
  * The displayed answer of one turn: what earlier runs have stored, then what the current attempt has brought.
  *
- * Another kind of content, such as reasoning, is another member of `StreamingBlock`, which `append` adds, and
- * another change of `turn.ts`. A kind that is only in stored events needs nothing here: `events` has it.
+ * Reasoning is no part of the text. It is streamed in blocks of its own, which an event or another attempt
+ * takes away; `events` has what is stored of it.
  */
 import type { Citation, ConversationEvent } from '../generated/schema.js';
 import { textOf } from './events.js';
@@ -12,21 +12,13 @@ import { isEqual } from './isEqual.js';
 export type TextChange =
   { readonly type: 'appended'; readonly text: string } | { readonly type: 'replaced'; readonly text: string };
 
-/** Text that batches have brought and no stored event has yet. */
+/** Text or reasoning that batches have brought and no stored event has yet. */
 export interface StreamingBlock {
-  readonly type: 'text';
+  readonly type: 'text' | 'reasoning';
   /** Not unique: a block goes on in another item after one that comes between, and again after an event. */
   readonly contentBlockIndex: number;
   readonly text: string;
   /** Their places are in `text`. */
-  readonly citations: readonly Citation[];
-}
-
-/** What a batch adds. */
-export interface BatchText {
-  readonly contentBlockIndex: number;
-  readonly text: string;
-  /** Their places are in the whole content block. */
   readonly citations: readonly Citation[];
 }
 
@@ -68,7 +60,7 @@ export class TextBuffer {
   startAttempt(hasPreviousEnded: boolean): TextChange | undefined {
     const keepsAll = hasPreviousEnded || this.#baseLength === 0;
     this.#base = keepsAll
-      ? { kind: 'DISPLAYED', events: this.events, blocks: this.streaming }
+      ? { kind: 'DISPLAYED', events: this.events, blocks: this.streaming.filter(isText) }
       : { kind: 'DISPLAYED', events: this.#base.events, blocks: blocksOf(this.#base) };
     this.#baseLength = keepsAll ? this.#text.length : this.#baseLength;
     this.#committedLength = this.#baseLength;
@@ -89,13 +81,11 @@ export class TextBuffer {
     return this.#replaceText(text);
   }
 
-  append(batch: BatchText): TextChange | undefined {
-    const { text, citations } = batch;
-    if (text === '' && citations.length === 0) return undefined;
-    this.#text += text;
+  /** Adds what a batch has brought. The places of its citations are in the whole content block. */
+  append(batch: StreamingBlock): void {
+    if (isText(batch)) this.#text += batch.text;
     this.#blocks = appendToBlocks(this.#blocks, batch);
     this.#refreshStreaming();
-    return text === '' ? undefined : { type: 'appended', text };
   }
 
   /**
@@ -181,17 +171,21 @@ function blocksOfEvent(event: ConversationEvent): StreamingBlock[] {
   return text === '' ? [] : [{ type: 'text', contentBlockIndex: 0, text, citations: NONE }];
 }
 
-function appendToBlocks(blocks: readonly StreamingBlock[], batch: BatchText): readonly StreamingBlock[] {
-  const { contentBlockIndex, text } = batch;
+function isText({ type }: StreamingBlock): boolean {
+  return type === 'text';
+}
+
+function appendToBlocks(blocks: readonly StreamingBlock[], batch: StreamingBlock): readonly StreamingBlock[] {
+  const { type, contentBlockIndex, text } = batch;
   const last = blocks.at(-1);
-  const isOfLast = last?.contentBlockIndex === contentBlockIndex;
+  const isOfLast = last?.contentBlockIndex === contentBlockIndex && last.type === type;
   const before = isOfLast ? blocks.slice(0, -1) : blocks;
   const block = isOfLast ? last : { text: '', citations: NONE };
   const citations = batch.citations.map((citation) => placedAfter(before, contentBlockIndex, citation));
   return [
     ...before,
     {
-      type: 'text',
+      type,
       contentBlockIndex,
       text: block.text + text,
       citations: citations.length === 0 ? block.citations : [...block.citations, ...citations],
@@ -222,7 +216,7 @@ function placedAfter(
 function withoutStart(blocks: readonly StreamingBlock[], length: number): readonly StreamingBlock[] {
   let rest = length;
   const remaining: StreamingBlock[] = [];
-  for (const block of blocks) {
+  for (const block of blocks.filter(isText)) {
     const cut = Math.min(rest, block.text.length);
     rest -= cut;
     if (cut === block.text.length) continue;

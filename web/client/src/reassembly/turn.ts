@@ -7,6 +7,7 @@ import type {
   ConversationUpdate,
   Failure,
   NoteCode,
+  Reasoning,
   StopReason,
   ToolCall,
   ToolResult,
@@ -15,18 +16,18 @@ import type {
   TurnStatus,
   Usage,
 } from '../generated/schema.js';
-import { citationsOf, endsAnswer, impliedStatus, isEnd, toolResultsOf, toolUsesOf } from './events.js';
-import { isEqual, keepEqual } from './isEqual.js';
+import { citationsOf, endsAnswer, impliedStatus, isEnd, membersOf } from './events.js';
+import { isEqual, isSet } from './isEqual.js';
 import { RequestState } from './requestState.js';
+import { share } from './share.js';
 import { TextBuffer, type StreamingBlock, type TextChange } from './textBuffer.js';
 
 /** How long an open turn may bring no update before getTurn is called, in ms. */
 const SILENCE_TIMEOUT = 10_000;
 /** How often a derived end is checked again: the closer or a late handler may store the real end. */
 const RECHECKS = 12;
-const RECHECK_INTERVAL = 60_000;
-/** The same for a turn that waits for tool calls. */
-const WAIT_CHECK_INTERVAL = 60_000;
+/** How long such an end, and a turn that waits for tool calls, may bring nothing before, in ms. */
+const CHECK_INTERVAL = 60_000;
 
 /** A change to what is displayed of a turn. Kinds may join. */
 export type Change =
@@ -34,6 +35,12 @@ export type Change =
   | { readonly type: 'question'; readonly event: ConversationEvent }
   /** Text to append to the answer; or the whole text of the answer, in place of what was displayed. */
   | TextChange
+  /** Text to append to the reasoning of one block, which is shown beside the answer. */
+  | { readonly type: 'reasoningAppended'; readonly contentBlockIndex: number; readonly text: string }
+  /** The reasoning that was appended since the event before is void: an event or another attempt follows. */
+  | { readonly type: 'reasoningCleared' }
+  /** The reasoning of a stored event, one item for each block. */
+  | { readonly type: 'reasoned'; readonly reasoning: readonly Reasoning[] }
   /** The agent calls a tool. */
   | { readonly type: 'toolCalled'; readonly toolUse: ToolUse }
   /**
@@ -131,14 +138,13 @@ export class TurnReassembly {
   /** How many agent events of this attempt were applied. */
   #eventsApplied = 0;
   #question: ConversationEvent | undefined;
-  /** The ids of the events whose tool calls, results and citations were reported. */
+  /** The ids of the events whose parts were reported: reasoning, tool calls, results and citations. */
   readonly #shownEvents = new Set<string>();
-  /**
-   * Events whose tool calls, results and citations are reported after those of the base, which may have the
-   * calls of these results.
-   */
+  /** Events whose parts are reported after those of the base, which may have the calls of these results. */
   #eventsAfterBase: ConversationEvent[] = [];
   readonly #text = new TextBuffer();
+  /** Whether batches have brought reasoning that no stored event has. */
+  #streamsReasoning = false;
   /**
    * The tool calls for which the attempt waits; undefined if it does not wait. Nothing of an attempt follows
    * its wait, except the states of these calls: their answers start a later attempt.
@@ -164,14 +170,13 @@ export class TurnReassembly {
   }
 
   isOpen(): boolean {
-    return this.#phase.kind === 'AWAITING_BASE' || this.#phase.kind === 'STREAMING';
+    return !('end' in this.#phase);
   }
 
   /** An update arrived. One without attempt and sequence belongs to no turn and is ignored. */
   onUpdate(update: ConversationUpdate, now: number): void {
-    const attempt = update.attempt ?? undefined;
-    const sequence = update.sequence ?? undefined;
-    if (attempt === undefined || sequence === undefined || attempt < this.#attempt) return;
+    const { attempt, sequence } = update;
+    if (!isSet(attempt) || !isSet(sequence) || attempt < this.#attempt) return;
     if (attempt > this.#attempt) {
       this.#startAttempt(attempt);
     } else if (this.#phase.kind === 'END_DERIVED') {
@@ -262,7 +267,7 @@ export class TurnReassembly {
   }
 
   view(): TurnView {
-    this.#lastView = keepEqual(this.#lastView, {
+    this.#lastView = share<TurnView>(this.#lastView, {
       turnId: this.#turnId,
       question: this.#question,
       status: this.#status(),
@@ -282,27 +287,14 @@ export class TurnReassembly {
   }
 
   #end(): TurnEnd | undefined {
-    switch (this.#phase.kind) {
-      case 'AWAITING_BASE':
-      case 'STREAMING':
-        return undefined;
-      case 'END_DERIVED':
-      case 'END_STORED':
-        return this.#phase.end;
-    }
+    return 'end' in this.#phase ? this.#phase.end : undefined;
   }
 
   #silenceEndsAt(): number | undefined {
-    if (!this.#request.isIdle()) return undefined;
-    switch (this.#phase.kind) {
-      case 'AWAITING_BASE':
-      case 'STREAMING':
-        return this.#lastActivity + (this.#pending ? WAIT_CHECK_INTERVAL : SILENCE_TIMEOUT);
-      case 'END_DERIVED':
-        return this.#phase.rechecksLeft === 0 ? undefined : this.#lastActivity + RECHECK_INTERVAL;
-      case 'END_STORED':
-        return undefined;
-    }
+    const hasEnded = !this.isOpen();
+    const isRechecked = this.#phase.kind === 'END_DERIVED' && this.#phase.rechecksLeft > 0;
+    if (!this.#request.isIdle() || (hasEnded && !isRechecked)) return undefined;
+    return this.#lastActivity + (hasEnded || this.#pending ? CHECK_INTERVAL : SILENCE_TIMEOUT);
   }
 
   #startAttempt(attempt: number): void {
@@ -312,6 +304,7 @@ export class TurnReassembly {
     // The results of the calls that were answered follow.
     this.#toolCalls = this.#pending?.filter((call) => !needsAnswer(call)) ?? [];
     this.#pending = undefined;
+    this.#clearReasoning();
     this.#pushChange(this.#text.startAttempt(hasPreviousEnded || hasPreviousWaited));
     this.#phase = { kind: 'AWAITING_BASE' };
     this.#attempt = attempt;
@@ -341,8 +334,7 @@ export class TurnReassembly {
     this.#apply(metadata, event);
     const awaitsBase = this.#phase.kind === 'AWAITING_BASE';
     // A stored batch with these calls does not say so: it is stored before the wait begins.
-    const pending = metadata?.status === 'WAITING' ? (metadata.pending ?? undefined) : undefined;
-    if (!awaitsBase && pending) this.#waitFor(pending);
+    if (!awaitsBase && metadata?.status === 'WAITING' && metadata.pending) this.#waitFor(metadata.pending);
     return awaitsBase;
   }
 
@@ -364,13 +356,29 @@ export class TurnReassembly {
   }
 
   #applyMetadata(metadata: AgentMetadata): void {
-    const note = metadata.note ?? undefined;
-    if (note !== undefined) this.#changes.push({ type: 'note', note });
+    const { note } = metadata;
+    if (note) this.#changes.push({ type: 'note', note });
     if (metadata.toolCall) this.#applyToolCall(metadata.toolCall);
-    const text = metadata.agentPartialMessage ?? '';
+    this.#append(metadata);
+    this.#note = note ? { text: note, code: metadata.noteCode ?? undefined } : undefined;
+  }
+
+  #append({ agentPartialReasoning, agentPartialMessage, citations, ...metadata }: AgentMetadata): void {
+    const isReasoning = Boolean(agentPartialReasoning);
+    const text = agentPartialReasoning || (agentPartialMessage ?? '');
     const contentBlockIndex = metadata.contentBlockIndex ?? 0;
-    this.#pushChange(this.#text.append({ contentBlockIndex, text, citations: metadata.citations ?? [] }));
-    this.#note = note === undefined ? undefined : { text: note, code: metadata.noteCode ?? undefined };
+    if (!text && !citations?.length) return;
+    const type = isReasoning ? 'reasoning' : 'text';
+    this.#text.append({ type, contentBlockIndex, text, citations: citations ?? [] });
+    this.#streamsReasoning ||= isReasoning;
+    if (!text) return;
+    this.#changes.push({ type: isReasoning ? 'reasoningAppended' : 'appended', contentBlockIndex, text });
+  }
+
+  /** The stored event has all of its reasoning. One that replaces what a guardrail has blocked has none. */
+  #clearReasoning(): void {
+    if (this.#streamsReasoning) this.#changes.push({ type: 'reasoningCleared' });
+    this.#streamsReasoning = false;
   }
 
   #applyToolCall(toolCall: ToolCall): void {
@@ -408,18 +416,21 @@ export class TurnReassembly {
 
   #applyEvent(event: ConversationEvent): void {
     this.#eventsApplied += 1;
+    this.#clearReasoning();
     this.#pushChange(this.#text.commit(event));
     if (this.#phase.kind === 'AWAITING_BASE') this.#eventsAfterBase.push(event);
     else this.#showParts(event);
   }
 
-  /** Reports the tool calls, results and citations of an event once. */
+  /** Reports the reasoning, tool calls, results and citations of an event once. */
   #showParts(event: ConversationEvent): void {
-    const [toolUses, toolResults, citations] = [toolUsesOf(event), toolResultsOf(event), citationsOf(event)];
-    const hasParts = toolUses.length > 0 || toolResults.length > 0 || citations.length > 0;
-    if (!hasParts || this.#shownEvents.has(event.id)) return;
+    if (this.#shownEvents.has(event.id)) return;
     this.#shownEvents.add(event.id);
-    for (const toolUse of toolUses) this.#changes.push({ type: 'toolCalled', toolUse });
+    const reasoning = membersOf(event, 'reasoning');
+    const toolResults = membersOf(event, 'toolResult');
+    const citations = citationsOf(event);
+    if (reasoning.length > 0) this.#changes.push({ type: 'reasoned', reasoning });
+    for (const toolUse of membersOf(event, 'toolUse')) this.#changes.push({ type: 'toolCalled', toolUse });
     for (const toolResult of toolResults) this.#changes.push({ type: 'toolResult', toolResult });
     if (citations.length > 0) this.#changes.push({ type: 'cited', citations });
     const results = new Set(toolResults.map((result) => result.toolUseId));
@@ -427,6 +438,7 @@ export class TurnReassembly {
   }
 
   #applyLastEvent(event: ConversationEvent, status: TurnStatus): void {
+    this.#clearReasoning();
     this.#pushChange(this.#text.finish(event));
     this.#showParts(event);
     const { stopReason, failure, usage } = event;
@@ -443,6 +455,7 @@ export class TurnReassembly {
     const { base, own } = splitAnswer(answer, turn.attempt);
     const lastEvent = own.at(-1);
     if (isEnd(turn.status) && lastEvent && endsAnswer(lastEvent)) {
+      this.#clearReasoning();
       this.#pushChange(this.#text.replace(answer));
       for (const event of answer) this.#showParts(event);
       this.#finish('END_STORED', turnEnd(turn, lastEvent));

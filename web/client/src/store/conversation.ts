@@ -7,7 +7,7 @@ import { messagesOf } from './messages.js';
 import { Notifier } from './notifier.js';
 import { randomId } from './randomId.js';
 import { repeat } from './repeat.js';
-import { share } from './share.js';
+import { share } from '../reassembly/share.js';
 import type { ConversationSnapshot, ConversationStore, Message, ToolCallAnswer } from './snapshot.js';
 import {
   detailsOf,
@@ -190,6 +190,10 @@ class Conversation implements ConversationStore {
       },
       onState: (connection) => {
         set({ connection });
+      },
+      onTitle: (title) => {
+        const { conversation } = this.#state;
+        if (conversation) set({ conversation: { ...conversation, title } });
       },
       onFailed: (error) => {
         set({ phase: 'FAILED', error, connection: 'CLOSED' });

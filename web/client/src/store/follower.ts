@@ -16,6 +16,8 @@ export interface FollowerObserver {
   /** Events after those that were known. */
   onEvents(page: EventPage): void;
   onState(state: ConnectionState): void;
+  /** The conversation, which had no title, has this one now. */
+  onTitle(title: string): void;
   /** The conversation cannot be read or followed any more. */
   onFailed(error: ParlanceError): void;
 }
@@ -87,7 +89,9 @@ export class Follower {
   #move(): void {
     if (!this.#subscription) return;
     for (let fetch = this.#rule.pollFetch(); fetch; fetch = this.#rule.pollFetch()) void this.#send(fetch);
-    while (this.#rule.pollChange());
+    for (let change = this.#rule.pollChange(); change; change = this.#rule.pollChange()) {
+      if ('title' in change) this.#observer.onTitle(change.title);
+    }
     this.#observer.onViews(this.#rule.views());
     clearTimeout(this.#timer);
     const wakeAt = this.#rule.wakeAt();

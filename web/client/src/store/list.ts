@@ -3,7 +3,7 @@ import type { Client } from '../client.js';
 import { ParlanceError } from '../errors.js';
 import type { Conversation } from '../generated/schema.js';
 import { Notifier } from './notifier.js';
-import { share } from './share.js';
+import { share } from '../reassembly/share.js';
 import type { ConversationDetails, Store } from './snapshot.js';
 import { detailsOf } from './state.js';
 

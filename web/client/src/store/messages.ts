@@ -15,11 +15,11 @@ import type {
   Message,
   Part,
   PlacedCitation,
-  TextPart,
   ToolOutput,
   ToolPart,
   UserMessage,
 } from './snapshot.js';
+import { present } from './present.js';
 import { answerOf, currentView, questionOf, statusOf, type TurnRecord } from './turns.js';
 
 /** The message of the user, where it is loaded, and the answer, once there is one or it is being made. */
@@ -47,44 +47,39 @@ function assistantMessage(turn: TurnRecord): AssistantMessage | undefined {
   const failure = isEnd(status) ? (end?.failure ?? last?.failure) : undefined;
   const stopReason = isEnd(status) ? (end?.stopReason ?? last?.stopReason) : undefined;
   const usage = end?.usage ?? (last && endsAnswer(last) ? last.usage : undefined);
-  const agent = events.find(({ sender }) => sender.kind === 'AGENT')?.sender;
+  const agentEvents = events.filter(({ sender }) => sender.kind === 'AGENT');
+  const sender = agentEvents[0]?.sender;
+  const { modelId, guardrail } = agentEvents.at(-1) ?? {};
   return {
     role: 'assistant',
     key: `${turn.id}/assistant`,
     turnId: turn.id,
     parts: partsOf(turn, status),
-    status: messageStatus(status),
-    ...(agent && { sender: agent }),
-    ...(stopReason && { stopReason }),
-    ...(usage && { usage }),
-    ...(failure && { failure }),
-    ...(events[0] && { createdAt: events[0].createdAt }),
+    status: isEnd(status) || status === 'WAITING' ? status : 'STREAMING',
+    ...present({
+      sender,
+      modelId,
+      guardrail,
+      stopReason,
+      usage,
+      failure,
+      createdAt: events[0]?.createdAt,
+    }),
   };
-}
-
-function messageStatus(status: TurnStatus): AssistantMessage['status'] {
-  switch (status) {
-    case 'QUEUED':
-    case 'RUNNING':
-    case 'CANCELLING':
-      return 'STREAMING';
-    case 'WAITING':
-    case 'COMPLETED':
-    case 'CANCELLED':
-    case 'FAILED':
-      return status;
-  }
 }
 
 function partsOf(turn: TurnRecord, status: TurnStatus): Part[] {
   const view = currentView(turn);
   const parts = new PartList(turn.id);
   for (const event of answerOf(turn)) parts.addEvent(event);
-  for (const { text, citations } of view?.streaming ?? []) parts.addText(text, citations);
+  for (const { type, text, citations } of view?.streaming ?? []) {
+    if (type === 'text') parts.addText(text, citations);
+    else parts.addReasoning(text);
+  }
   return parts.finish(status, [...(view?.toolCalls ?? []), ...(view?.pending ?? [])]);
 }
 
-/** Joins calls with their results, and texts that follow each other: events and blocks part them anywhere. */
+/** Joins calls with their results, and what follows its like: events and blocks part texts anywhere. */
 class PartList {
   readonly #turnId: string;
   readonly #parts: Part[] = [];
@@ -108,21 +103,24 @@ class PartList {
 
   addText(text: string, citations: readonly PlacedCitation[]): void {
     if (!text) return;
-    const last = this.#parts.at(-1);
-    const before: TextPart =
-      last?.type === 'text'
-        ? last
-        : {
-            type: 'text',
-            key: this.#nextKey(),
-            step: this.#step,
-            text: '',
-            citations: [],
-            isStreaming: false,
-          };
-    if (before === last) this.#parts.pop();
+    const before = this.#takeLast('text') ?? { ...this.#newPart(), type: 'text', citations: [] };
     const placed = citations.map((citation) => moved(citation, before.text.length));
     this.#parts.push({ ...before, text: before.text + text, citations: [...before.citations, ...placed] });
+  }
+
+  /** Each block is a paragraph. */
+  addReasoning(text: string, milliseconds?: number | null): void {
+    const before = this.#takeLast('reasoning') ?? {
+      ...this.#newPart(),
+      key: `${this.#nextKey()}/reasoning`,
+      type: 'reasoning',
+    };
+    const time = (before.milliseconds ?? 0) + (milliseconds ?? 0);
+    this.#parts.push({
+      ...before,
+      text: before.text + (before.text && text && '\n\n') + text,
+      ...present({ milliseconds: time }),
+    });
   }
 
   /** `calls` are the states of calls that have no result yet. */
@@ -132,13 +130,25 @@ class PartList {
       part.type === 'tool' ? withState(part, status, states.get(part.toolUseId)) : part,
     );
     const last = parts.at(-1);
-    if (last?.type === 'text' && (status === 'RUNNING' || status === 'CANCELLING')) {
+    if (last && last.type !== 'tool' && (status === 'RUNNING' || status === 'CANCELLING')) {
       parts[parts.length - 1] = { ...last, isStreaming: true };
     }
     return parts;
   }
 
-  #addBlock({ text, toolUse, toolResult }: ContentBlock, citations: readonly PlacedCitation[]): void {
+  #takeLast<Type extends Part['type']>(type: Type): (Part & { type: Type }) | undefined {
+    return this.#parts.at(-1)?.type === type ? (this.#parts.pop() as Part & { type: Type }) : undefined;
+  }
+
+  #newPart() {
+    return { key: this.#nextKey(), step: this.#step, text: '', isStreaming: false };
+  }
+
+  #addBlock(
+    { text, reasoning, toolUse, toolResult }: ContentBlock,
+    citations: readonly PlacedCitation[],
+  ): void {
+    if (reasoning) this.addReasoning(reasoning.text, reasoning.milliseconds);
     if (text) this.addText(text, citations);
     if (toolUse) this.#parts.push(toolPart(this.#nextKey(), this.#step, toolUse));
     if (toolResult) this.#addResult(toolResult);
@@ -154,8 +164,9 @@ class PartList {
     this.#parts[index] = { ...part, status: result.status, result: outputOf(result) };
   }
 
+  /** Reasoning that is known only at the end, because the model does not show it, changes no other key. */
   #nextKey(): string {
-    return `${this.#turnId}/${this.#parts.length}`;
+    return `${this.#turnId}/${this.#parts.filter(({ type }) => type !== 'reasoning').length}`;
   }
 }
 
@@ -168,7 +179,7 @@ function toolPart(key: string, step: number, toolUse: ToolUse): ToolPart {
     step,
     toolUseId: id,
     name,
-    ...(title && { title }),
+    ...present({ title }),
     ...(input !== null && { input }),
     inputText: toolUse.input,
     status: 'RUNNING',
@@ -183,7 +194,7 @@ function withState(part: ToolPart, turnStatus: TurnStatus, call: ToolCall | unde
   return {
     ...part,
     status: isOver ? 'UNKNOWN' : status,
-    ...(call?.note && { note: call.note }),
+    ...present({ note: call?.note }),
     ...(!isOver && status === 'APPROVAL_NEEDED' && { needs: 'APPROVAL' }),
     ...(!isOver && status === 'CLIENT_NEEDED' && { needs: 'CLIENT' }),
   };
@@ -198,8 +209,7 @@ const outputOf = once(({ json, text, truncated, startedAt, endedAt }: ToolResult
   ...(typeof json === 'string' && { json: parseJson(json) }),
   ...(typeof text === 'string' && { text }),
   isTruncated: truncated === true,
-  ...(startedAt && { startedAt }),
-  ...(endedAt && { endedAt }),
+  ...present({ startedAt, endedAt }),
 }));
 
 function once<Key extends object, Value>(make: (key: Key) => Value): (key: Key) => Value {

@@ -4,6 +4,7 @@ import type {
   Access,
   Citation,
   Failure,
+  GuardrailIntervention,
   NoteCode,
   Participant,
   Sender,
@@ -125,6 +126,10 @@ export interface AssistantMessage {
   readonly parts: readonly Part[];
   readonly status: 'STREAMING' | 'WAITING' | 'COMPLETED' | 'CANCELLED' | 'FAILED';
   readonly sender?: Sender;
+  /** The model that answered last: the agent's, or one of its fallback models. */
+  readonly modelId?: string;
+  /** What a guardrail did to the answer, whose text is then the guardrail's. */
+  readonly guardrail?: GuardrailIntervention;
   readonly stopReason?: StopReason;
   readonly usage?: Usage;
   readonly failure?: Failure;
@@ -132,7 +137,7 @@ export interface AssistantMessage {
 }
 
 /** Kinds of parts may join: show nothing for those that you do not know. */
-export type Part = TextPart | ToolPart;
+export type Part = TextPart | ReasoningPart | ToolPart;
 
 export interface TextPart {
   readonly type: 'text';
@@ -141,6 +146,19 @@ export interface TextPart {
   readonly step: number;
   readonly text: string;
   readonly citations: readonly PlacedCitation[];
+  readonly isStreaming: boolean;
+}
+
+/** What the model thought before the parts that follow. */
+export interface ReasoningPart {
+  readonly type: 'reasoning';
+  readonly key: string;
+  /** How many rounds of tool calls have ended before it. */
+  readonly step: number;
+  /** Empty where the model does not show its reasoning. */
+  readonly text: string;
+  /** How long it thought; undefined while the answer is made, and where it is not known. */
+  readonly milliseconds?: number;
   readonly isStreaming: boolean;
 }
 

@@ -9,6 +9,7 @@ import type {
   ToolCall,
 } from '../generated/schema.js';
 import type { ConnectionState } from '../transport/transport.js';
+import { present } from './present.js';
 import type { ConversationDetails, ConversationSnapshot, ConversationStatus, Message } from './snapshot.js';
 import {
   answerOf,
@@ -96,12 +97,10 @@ export function detailsOf(conversation: Conversation | ConversationWithEvents): 
   const { id, title, agentId, createdAt, lastActivityAt, ownerId, access } = conversation;
   return {
     id,
-    ...(title && { title }),
+    ...present({ title, ownerId, access }),
     agentId,
     createdAt,
     lastActivityAt,
-    ...(ownerId && { ownerId }),
-    ...(access && { access }),
     participants: 'participants' in conversation ? (conversation.participants ?? []) : [],
   };
 }
@@ -136,17 +135,19 @@ export function snapshotOf(
   const { oldest, newest: last } = range(turns);
   const canRestart = status === 'IDLE' && newest !== undefined && canWrite(state);
   return {
-    ...(id !== undefined && { id }),
-    ...(conversation && { conversation: withActivity(conversation, newest) }),
+    ...present({
+      id,
+      conversation: conversation && withActivity(conversation, newest),
+      error: phase === 'FAILED' ? error : undefined,
+    }),
     phase,
-    ...(phase === 'FAILED' && error && { error }),
     connection,
     messages: shownTurns(turns).flatMap(messagesOf),
     hasEarlier: state.hasEarlier && last - oldest < MAX_EVENTS,
     isLoadingEarlier,
     status,
     pending: pendingOf(newest),
-    ...(note && { note: { text: note.text, ...(note.code && { code: note.code }) } }),
+    ...(note && { note: { text: note.text, ...present({ code: note.code }) } }),
     canRetry: canRestart,
     canContinue: canRestart && isUnfinished(newest),
     canWrite: canWrite(state),

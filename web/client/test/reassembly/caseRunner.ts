@@ -3,8 +3,8 @@ import {
   ConversationReassembly,
   TurnReassembly,
   type Change,
+  type ConversationChange,
   type Fetch,
-  type TurnChange,
   type TurnQuery,
   type TurnView,
 } from '../../src/reassembly/index.js';
@@ -16,7 +16,7 @@ export interface Case {
   readonly steps: readonly Json[];
 }
 
-const EXPECTATIONS = ['changes', 'requests', 'text', 'wakeIn', 'isOpen'];
+const EXPECTATIONS = ['changes', 'requests', 'text', 'reasoning', 'wakeIn', 'isOpen'];
 
 /** Throws an error that names the step which does not give what it expects. */
 export function runCase({ of, steps }: Case): void {
@@ -33,7 +33,13 @@ export function runCase({ of, steps }: Case): void {
 /** The text that a view displays. */
 export function textOfView({ events, streaming }: TurnView): string {
   const blocks = events.flatMap((event) => event.content);
-  return [...blocks, ...streaming].map(({ text }) => text ?? '').join('');
+  const streamed = streaming.filter(({ type }) => type === 'text');
+  return [...blocks, ...streamed].map(({ text }) => text ?? '').join('');
+}
+
+/** The reasoning that a view displays and no stored event has. */
+function streamedReasoningOf({ streaming }: TurnView): string {
+  return streaming.map(({ type, text }) => (type === 'reasoning' ? text : '')).join('');
 }
 
 /** One of the two classes of the rule, its answers as the cases write them. */
@@ -131,7 +137,7 @@ class ConversationSubject implements Subject {
   }
 
   changes(): Json[] {
-    return drain(() => this.#conversation.pollChange()).map(turnChangeJson);
+    return drain(() => this.#conversation.pollChange()).map(conversationChangeJson);
   }
 
   views(): readonly TurnView[] {
@@ -147,11 +153,14 @@ class ConversationSubject implements Subject {
   }
 }
 
-/** What a change does to the text of a turn. */
+/** What a change does to the text and the reasoning of a turn. */
 interface DisplayedChange {
   readonly turnId?: string;
+  readonly titled?: string;
   readonly appended?: string;
   readonly replaced?: string;
+  readonly reasoningAppended?: string;
+  readonly reasoningCleared?: boolean;
 }
 
 /** A subject and its clock. */
@@ -160,10 +169,12 @@ class Runner {
   #now = 0;
   /** The texts that the changes give, by turn. */
   readonly #texts = new Map<string, string>();
+  /** The reasoning that the changes give and no stored event has, by turn. */
+  readonly #reasoning = new Map<string, string>();
 
   constructor(subject: Subject) {
     this.#subject = subject;
-    for (const { turnId } of subject.views()) this.#texts.set(turnId, '');
+    for (const { turnId } of subject.views()) this.#display({ turnId });
   }
 
   /** Takes the step's action and compares what follows with what the step expects. */
@@ -183,15 +194,24 @@ class Runner {
     });
     if ('wakeIn' in step) compare('wakeIn', step['wakeIn'], this.#wakeIn());
     if ('isOpen' in step) compare('isOpen', step['isOpen'], this.#subject.isOpen());
-    const { text } = step;
-    const expected = typeof text === 'string' ? { [TURN_ID]: text } : (text ?? {});
-    compare('text', expected, Object.fromEntries(this.#texts));
+    for (const [what, texts] of [
+      ['text', this.#texts],
+      ['reasoning', this.#reasoning],
+    ] as const) {
+      const text = step[what];
+      const expected = typeof text === 'string' ? { [TURN_ID]: text } : (text ?? {});
+      compare(what, expected, Object.fromEntries(texts));
+    }
     this.#checkViews();
   }
 
-  #display({ turnId = TURN_ID, appended = '', replaced }: DisplayedChange): void {
+  #display(change: DisplayedChange): void {
+    if (change.titled !== undefined) return;
+    const { turnId = TURN_ID, appended = '', replaced, reasoningAppended = '' } = change;
     const text = this.#texts.get(turnId) ?? '';
     this.#texts.set(turnId, replaced ?? text + appended);
+    const reasoning = change.reasoningCleared ? '' : (this.#reasoning.get(turnId) ?? '');
+    this.#reasoning.set(turnId, reasoning + reasoningAppended);
   }
 
   #wakeIn(): number | null {
@@ -206,6 +226,8 @@ class Runner {
     });
     for (const view of views) {
       compare(`view of ${view.turnId}`, this.#texts.get(view.turnId) ?? '', textOfView(view));
+      const reasoning = this.#reasoning.get(view.turnId) ?? '';
+      compare(`reasoning in the view of ${view.turnId}`, reasoning, streamedReasoningOf(view));
     }
   }
 }
@@ -231,6 +253,12 @@ function changeJson(change: Change): Json {
       return { appended: change.text };
     case 'replaced':
       return { replaced: change.text };
+    case 'reasoningAppended':
+      return { reasoningAppended: change.text, contentBlockIndex: change.contentBlockIndex };
+    case 'reasoningCleared':
+      return { reasoningCleared: true };
+    case 'reasoned':
+      return { reasoned: change.reasoning };
     case 'toolCalled':
       return { toolCalled: change.toolUse };
     case 'toolProgress':
@@ -250,8 +278,9 @@ function changeJson(change: Change): Json {
   }
 }
 
-function turnChangeJson({ turnId, change }: TurnChange): Json {
-  return { turnId, ...changeJson(change) };
+function conversationChangeJson(change: ConversationChange): Json {
+  if ('title' in change) return { titled: change.title };
+  return { turnId: change.turnId, ...changeJson(change.change) };
 }
 
 function queryJson({ attempt, afterSequence }: TurnQuery): Json {

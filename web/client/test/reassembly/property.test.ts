@@ -191,6 +191,7 @@ class Simulation {
       );
     }
     for (let next = this.#client.pollChange(); next; next = this.#client.pollChange()) {
+      if ('title' in next) continue;
       const { turnId, change } = next;
       const text = this.#texts.get(turnId) ?? '';
       if (change.type === 'appended') this.#texts.set(turnId, text + change.text);

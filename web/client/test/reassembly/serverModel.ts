@@ -252,6 +252,8 @@ export class ServerModel {
       failure: null,
       superseded: null,
       replacesTurnId: null,
+      modelId: null,
+      guardrail: null,
       createdAt: '2026-01-01T00:00:00Z',
       ...end,
     };
@@ -268,7 +270,7 @@ export class ServerModel {
     metadata: AgentMetadata,
     event: ConversationEvent | null,
   ): void {
-    this.#publish(copy({ conversationId: 'c', turnId: id, attempt, sequence, metadata, event }));
+    this.#publish(copy({ conversationId: 'c', turnId: id, attempt, sequence, metadata, event, title: null }));
   }
 }
 
@@ -281,6 +283,7 @@ export const EMPTY_METADATA: AgentMetadata = {
   status: 'RUNNING',
   contentBlockIndex: null,
   agentPartialMessage: null,
+  agentPartialReasoning: null,
   note: null,
   noteCode: null,
   continues: null,
@@ -289,7 +292,13 @@ export const EMPTY_METADATA: AgentMetadata = {
   pending: null,
 };
 
-const EMPTY_BLOCK: ContentBlock = { text: null, citations: null, toolUse: null, toolResult: null };
+const EMPTY_BLOCK: ContentBlock = {
+  text: null,
+  citations: null,
+  toolUse: null,
+  toolResult: null,
+  reasoning: null,
+};
 
 function textBlock(text: string): ContentBlock {
   return { ...EMPTY_BLOCK, text };

@@ -32,7 +32,7 @@ async function opened(id: string, options: ConversationOptions = {}): Promise<Co
 
 function textOf(message: Message | undefined): string {
   if (message?.role !== 'assistant') return message?.text ?? '';
-  return message.parts.map((part) => (part.type === 'text' ? part.text : `[${part.name}]`)).join('');
+  return message.parts.map((part) => (part.type === 'tool' ? `[${part.name}]` : part.text)).join('');
 }
 
 function texts(store: ConversationStore): string[] {

@@ -157,6 +157,8 @@ export class FakeServer implements Transport {
       failure: null,
       superseded: null,
       replacesTurnId: null,
+      modelId: null,
+      guardrail: null,
       createdAt: this.#now(),
       ...event,
     };
@@ -442,12 +444,25 @@ export class Answering {
       this.#stored.batches.push({ attempt: this.#attempt, sequence, metadata: full });
     }
     const { conversationId, id: turnId } = turn;
-    const update = { conversationId, turnId, attempt: this.#attempt, sequence, metadata: full, event };
+    const update = {
+      conversationId,
+      turnId,
+      attempt: this.#attempt,
+      sequence,
+      metadata: full,
+      event,
+      title: null,
+    };
     this.#server.publish(this.#conversationId, update);
   }
 
   text(text: string, citations: Citation[] | null = null): this {
     this.update({ agentPartialMessage: text, contentBlockIndex: 0, citations });
+    return this;
+  }
+
+  reasoning(text: string, contentBlockIndex = 0): this {
+    this.update({ agentPartialReasoning: text, contentBlockIndex });
     return this;
   }
 
@@ -555,6 +570,7 @@ export class Answering {
 const NO_METADATA: Omit<AgentMetadata, 'status'> = {
   contentBlockIndex: null,
   agentPartialMessage: null,
+  agentPartialReasoning: null,
   note: null,
   noteCode: null,
   continues: null,
@@ -564,7 +580,7 @@ const NO_METADATA: Omit<AgentMetadata, 'status'> = {
 };
 
 export function block(content: Partial<ContentBlock>): ContentBlock {
-  return { text: null, citations: null, toolUse: null, toolResult: null, ...content };
+  return { text: null, citations: null, toolUse: null, toolResult: null, reasoning: null, ...content };
 }
 
 function isEnd(status: TurnStatus): boolean {

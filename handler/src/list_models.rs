@@ -1,0 +1,70 @@
+//! What models can do, for the list of those that agents can have.
+use serde::Serialize;
+use serde_json::Value;
+use turn::{
+    capabilities::{self, CacheTtl, ReasoningForm},
+    request::ListModelsRequest,
+};
+
+/// The most models of a list. Further ones are left out.
+const MAX_MODELS: usize = 100;
+
+/// A model in the API.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Model<'a> {
+    id: &'a str,
+    family: Option<&'a str>,
+    tools: bool,
+    reasoning: bool,
+    prompt_caching: Vec<&'static str>,
+    images: bool,
+    documents: bool,
+    context_tokens: Option<u32>,
+}
+
+pub fn list_models(request: &ListModelsRequest) -> Value {
+    let models: Vec<_> = request.model_ids.iter().take(MAX_MODELS).map(|id| model(id)).collect();
+    serde_json::to_value(models).expect("texts and numbers always serialize")
+}
+
+/// Every model takes tools, as far as is known: one that does not take them in a stream is asked without one.
+fn model(id: &str) -> Model<'_> {
+    let known = capabilities::of_model(id);
+    let cached_for = |ttl: CacheTtl| known.cache.as_ref().is_some_and(|cache| cache.ttls.contains(&ttl));
+    let caching = [("FIVE_MINUTES", CacheTtl::FiveMinutes), ("ONE_HOUR", CacheTtl::OneHour)];
+    Model {
+        id,
+        family: known.family.as_deref(),
+        tools: true,
+        reasoning: known.reasoning.is_some_and(|reasoning| reasoning.form != ReasoningForm::Always),
+        prompt_caching: caching.into_iter().filter(|(_, ttl)| cached_for(*ttl)).map(|(name, _)| name).collect(),
+        images: !known.images.is_empty(),
+        documents: !known.documents.is_empty(),
+        context_tokens: known.context_tokens,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn list_has_what_the_table_knows() {
+        let model_ids = vec!["eu.anthropic.claude-sonnet-5".to_owned(), "unknown".to_owned()];
+        let expected = json!([
+            {
+                "id": "eu.anthropic.claude-sonnet-5", "family": "Claude Sonnet 5", "tools": true, "reasoning": true,
+                "promptCaching": ["FIVE_MINUTES", "ONE_HOUR"], "images": true, "documents": true,
+                "contextTokens": 1_000_000
+            },
+            {
+                "id": "unknown", "family": null, "tools": true, "reasoning": false, "promptCaching": [],
+                "images": false, "documents": false, "contextTokens": null
+            },
+        ]);
+        assert_eq!(list_models(&ListModelsRequest { model_ids }), expected);
+    }
+}

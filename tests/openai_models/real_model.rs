@@ -1,0 +1,36 @@
+//! A conversation with a real model, where the variable PARLANCE_REAL_MODELS has the URL of a server:
+//! `tests/openai_models/real_model.sh` starts one.
+use client::schema::{SenderKind, TurnStatus};
+
+use crate::conversations::{backend_with_models, conversation_with_tool};
+
+const SCHEMA: &str = r#"{
+    "type": "object", "properties": { "city": { "type": "string" } }, "required": ["city"]
+}"#;
+
+/// What a small model says differs. That turns end, and that calls are run, does not.
+#[tokio::test]
+async fn conversation_with_a_tool_ends() {
+    let Ok(url) = std::env::var("PARLANCE_REAL_MODELS") else { return };
+    let backend = backend_with_models(&url).await;
+    println!("models: {}", backend.server.models);
+    let conversation = conversation_with_tool(&backend, "Looks up the weather of a city.", SCHEMA).await;
+    for question in ["What is the weather in Paris? Use the tool.", "What is the capital of France?"] {
+        let finished = backend.send_and_wait(&conversation, question).await;
+        println!("\nuser: {question}");
+        for event in finished.turn.answer.iter().flatten() {
+            match event.sender.kind {
+                SenderKind::Agent => println!("agent: {}", event.text_or_empty()),
+                SenderKind::Tool | SenderKind::User => {}
+            }
+            event.tool_uses().for_each(|call| println!("call: {} {}", call.name, call.input));
+            event.tool_results().for_each(|result| println!("result: {:?} {:?}", result.status, result.json));
+            if let Some(usage) = &event.usage {
+                println!("usage: {usage:?}");
+            }
+        }
+        let batches = finished.updates.iter().filter(|update| update.metadata.is_some()).count();
+        println!("status: {:?}, {batches} batches", finished.turn.status);
+        assert_eq!(finished.turn.status, TurnStatus::Completed, "{:?}", finished.turn.failure);
+    }
+}
