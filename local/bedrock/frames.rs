@@ -14,7 +14,7 @@ use super::{
 /// Bedrock pads its events with a prefix of this text, to hide the length of their content.
 const PADDING: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
-const MIN_PADDING: usize = 3;
+const MIN_PADDING: usize = 1;
 
 pub(super) fn encode_event(event: &StreamEvent) -> io::Result<Bytes> {
     if let StreamEvent::Delta { index, delta: Delta::EscapedText(escaped) } = event {

@@ -89,8 +89,8 @@ impl Guardrail {
             report["topicPolicy"] = json!({ "topics": [topic] });
         }
         if assessment.has_words {
-            let word = json!({ "match": FORBIDDEN_WORDS, "action": "BLOCKED", "detected": true });
-            report["wordPolicy"] = json!({ "customWords": [word], "managedWordLists": [] });
+            let custom_word = json!({ "match": FORBIDDEN_WORDS, "action": "BLOCKED", "detected": true });
+            report["wordPolicy"] = json!({ "customWords": [custom_word], "managedWordLists": [] });
         }
         if !assessment.emails.is_empty() {
             let entity = |email| json!({ "match": email, "type": "EMAIL", "action": "ANONYMIZED", "detected": true });

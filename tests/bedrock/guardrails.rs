@@ -77,7 +77,7 @@ async fn trace_is_sent_to_those_who_want_it() {
     configuration.trace = GuardrailTrace::Disabled;
     let request = bedrock.request(MODEL).guardrail_config(configuration);
     let result = receive(request.messages(message(User, "The forbidden topic?"))).await;
-    assert_eq!((stop(&result), result.trace), ("guardrail_intervened", None));
+    assert_eq!((stop(&result), &result.trace), ("guardrail_intervened", &None));
     let passed = ask(&bedrock, MODEL, "Hello").await.trace.expect("a trace");
     assert_eq!(passed.action_reason(), Some("No action."));
     let outputs = &passed.output_assessments().expect("assessments")["gr1"];
@@ -121,9 +121,9 @@ async fn blocked_answer_is_replaced_before_it_is_sent() {
     let trace = result.trace.expect("a trace");
     assert_eq!(trace.action_reason(), Some("Guardrail blocked."));
     assert!(trace.model_output()[0].contains("secret recipe"));
-    let word =
+    let custom_word =
         &trace.output_assessments().expect("assessments")["gr1"][0].word_policy().expect("words").custom_words()[0];
-    assert_eq!((word.r#match(), word.action().as_str()), ("secret recipe", "BLOCKED"));
+    assert_eq!((custom_word.r#match(), custom_word.action().as_str()), ("secret recipe", "BLOCKED"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,7 +132,8 @@ async fn answer_that_was_sent_already_is_followed_by_the_message() {
     let result = ask_async(&bedrock, MODEL, "What is the secret recipe?").await;
     let text = result.text();
     let sent = text.strip_suffix(BLOCKED_OUTPUT_MESSAGE).expect("the message comes last");
-    assert!(sent.starts_with("I am Parlance's scripted model") && sent.ends_with("secret recipe"), "{sent}");
+    assert!(sent.starts_with("I am Parlance's scripted model") && sent.contains("secret recipe"), "{sent}");
+    assert!(!sent.contains("I know nothing about it"), "later text is not sent: {sent}");
     assert_eq!(
         (result.deltas.last().map(String::as_str), stop(&result)),
         (Some(BLOCKED_OUTPUT_MESSAGE), "guardrail_intervened")
