@@ -127,6 +127,11 @@ fn parse_transcript(model_id: &str, body: Result<Bytes, BytesRejection>) -> Resu
     Ok(transcript)
 }
 
+/// The rules that are the same for every model.
+pub(crate) fn check_for_any_model(body: &[u8]) -> Result<(), BedrockError> {
+    transcript_validation::validate(&Transcript::parse(body)?)
+}
+
 /// Why Bedrock refuses a request: its message, if it does. `body` is that of ConverseStream or Converse.
 pub fn refusal(model_id: &str, body: Vec<u8>) -> Option<String> {
     parse_transcript(model_id, Ok(body.into())).err().map(BedrockError::into_message)

@@ -43,7 +43,7 @@ pub use tool_calls::{MAX_ARGUMENT_BYTES, MAX_TOOL_CALLS};
 
 use answer::loggable;
 
-use crate::bedrock::{BedrockError, refusal, with_request_id};
+use crate::bedrock::{BedrockError, check_for_any_model, with_request_id};
 
 /// As long as a request of Bedrock may be.
 const MAX_REQUEST_BYTES: usize = 25_000_000;
@@ -118,9 +118,7 @@ impl OpenAiModels {
     }
 
     async fn answer(&self, model_id: &str, body: &Bytes, is_stream: bool) -> Result<Answer, BedrockError> {
-        if let Some(message) = refusal(model_id, body.to_vec()) {
-            return Err(BedrockError::validation(message));
-        }
+        check_for_any_model(body)?;
         let body = body.clone();
         // Documents are read on the way.
         let request = tokio::task::spawn_blocking(move || ChatRequest::translate(&body)).await;

@@ -1,9 +1,10 @@
 //! How much a model shall think, in the forms of the families of models.
 use serde_json::Value;
 
-/// The largest number of tokens to think with that is a low effort, and that is a medium one.
-const LOW_BUDGET_TOKENS: u64 = 2048;
-const MEDIUM_BUDGET_TOKENS: u64 = 8192;
+/// The largest number of tokens to think with that is a low effort, and that is a medium one: the handler asks
+/// for these.
+const LOW_BUDGET_TOKENS: u64 = 4096;
+const MEDIUM_BUDGET_TOKENS: u64 = 16_384;
 
 /// As `reasoning_effort` of chat completions has it. `fields` are those that the family of the model has for
 /// itself, and `output` is `outputConfig` of Converse.
@@ -47,7 +48,7 @@ mod tests {
             (json!({ "thinking": { "type": "adaptive" }, "output_config": { "effort": "max" } }), Some("high")),
             (json!({ "reasoningConfig": { "type": "enabled", "maxReasoningEffort": "high" } }), Some("high")),
             (json!({ "thinking": { "type": "enabled", "budget_tokens": 1024 } }), Some("low")),
-            (json!({ "thinking": { "type": "enabled", "budget_tokens": 4096 } }), Some("medium")),
+            (json!({ "thinking": { "type": "enabled", "budget_tokens": 16_384 } }), Some("medium")),
             (json!({ "thinking": { "type": "disabled" } }), None),
             (json!({ "top_k": 5 }), None),
             (json!({ "reasoning_effort": "utmost" }), None),

@@ -1,4 +1,5 @@
 //! The scripted Bedrock, called with the AWS SDK. The clock is paused, so scripts take no time.
+mod account;
 mod caching;
 mod faulty_models;
 mod forwarding;

@@ -3,7 +3,10 @@
 use std::{
     convert::Infallible,
     io,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use axum::{
@@ -58,8 +61,7 @@ struct FakeState {
     behaviour: Behaviour,
     requests: Arc<Mutex<Vec<Value>>>,
     keys: Arc<Mutex<Vec<String>>>,
-    /// Dropped with the endless stream.
-    open_streams: Arc<()>,
+    open_streams: Arc<AtomicUsize>,
 }
 
 impl FakeServer {
@@ -87,8 +89,7 @@ impl FakeServer {
 
     /// Whether somebody reads an endless stream.
     pub fn has_open_stream(&self) -> bool {
-        // The server's own state and that of the router.
-        Arc::strong_count(&self.state.open_streams) > 2
+        self.state.open_streams.load(Ordering::SeqCst) > 0
     }
 }
 
@@ -148,7 +149,18 @@ pub fn event_stream(data: &[String]) -> Response {
     ([(CONTENT_TYPE, "text/event-stream; charset=utf-8")], body).into_response()
 }
 
-fn endless(open_stream: Arc<()>) -> Response {
+/// Counts an endless stream as long as somebody reads it.
+struct OpenStream(Arc<AtomicUsize>);
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn endless(open_streams: Arc<AtomicUsize>) -> Response {
+    open_streams.fetch_add(1, Ordering::SeqCst);
+    let open_stream = OpenStream(open_streams);
     let chunk = json!({ "choices": [{ "index": 0, "delta": { "content": "and " }, "finish_reason": null }] });
     let data = format!("data: {chunk}\n\n");
     let ticks = stream::unfold(open_stream, move |open_stream| {

@@ -16,14 +16,13 @@ async fn events(stream: &[u8], length: usize) -> String {
 
 /// One line per event, without what differs from run to run.
 fn lines(events: &[Event]) -> String {
-    let varying = Regex::new(r#""latencyMs":\d+|tooluse_[0-9a-f]{22}"#).unwrap();
+    let latency = Regex::new(r#""latencyMs":\d+"#).unwrap();
+    let new_id = Regex::new("tooluse_[0-9a-f]{22}").unwrap();
     let lines = events.iter().map(|event| {
         let (name, payload) = event.payload();
-        let payload = payload.to_string();
-        let payload = varying.replace_all(&payload, |found: &fancy_regex::Captures<'_, '_>| {
-            if found[0].starts_with('"') { "\"latencyMs\":0".to_owned() } else { "tooluse_new".to_owned() }
-        });
-        format!("{name} {payload}\n")
+        let line = format!("{name} {payload}\n");
+        let line = latency.replace_all(&line, r#""latencyMs":0"#).into_owned();
+        new_id.replace_all(&line, "tooluse_new").into_owned()
     });
     lines.collect()
 }

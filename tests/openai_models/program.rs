@@ -1,6 +1,7 @@
 //! The program with `--models`, started as a user starts it.
 use std::{path::Path, process::Stdio, time::Duration};
 
+use local::openai_models::{MAX_ARGUMENT_BYTES, MAX_EVENT_BYTES, MAX_TOOL_CALLS};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::Command,
@@ -69,4 +70,28 @@ async fn missing_server_or_model_fails_with_one_sentence() {
     let other = server.url.replace("/v1", "/other");
     let sentence = startup_error(&["--models", &other]).await;
     assert!(sentence.contains("there is no OpenAI-compatible server at"), "{sentence}");
+}
+
+#[tokio::test]
+async fn models_of_the_server_are_listed() {
+    let server = FakeServer::start(Behaviour::Dialect(Dialect::Ollama)).await;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_parlance"));
+    command.args(["models", "--models", &server.url]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let output = timeout(TIMEOUT, command.output()).await.unwrap().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0][..4], ["MODEL", "FAMILY", "ALLOWED", "TOOLS"], "{table}");
+    assert_eq!(rows[2][..4], ["small:latest", "unknown", "yes", "streamed"], "{table}");
+}
+
+#[test]
+fn page_has_the_limits() {
+    let page = include_str!("../../docs/real-models.md");
+    for row in [
+        format!("| one event of a stream | {} MiB |", MAX_EVENT_BYTES >> 20),
+        format!("| calls in an answer | {MAX_TOOL_CALLS} |"),
+        format!("| arguments of all calls of an answer | {} MiB |", MAX_ARGUMENT_BYTES >> 20),
+    ] {
+        assert!(page.contains(&row), "docs/real-models.md should have:\n{row}");
+    }
 }

@@ -12,7 +12,8 @@ async fn publish_title(fixture: &Fixture, title: &str) -> Result<Value, Value> {
 }
 
 async fn update_title(fixture: &Fixture, caller: &Caller, title: &str) {
-    let document = "mutation ($title: String) { result: updateConversation(input: { id: \"c1\", title: $title }) { id } }";
+    let document =
+        "mutation ($title: String) { result: updateConversation(input: { id: \"c1\", title: $title }) { id } }";
     fixture.execute(caller, document, json!({ "title": title })).await.expect("a conversation");
 }
 
