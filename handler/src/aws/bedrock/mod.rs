@@ -40,6 +40,8 @@ use stream_repair::StreamRepair;
 use whole_answer::AnswerRepair;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// With the SDK's own retries.
+const ASSESSMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The models of Amazon Bedrock.
 pub struct Bedrock {
@@ -77,7 +79,9 @@ pub struct Guardrails {
 
 impl Guardrails {
     pub fn new(config: &SdkConfig) -> Self {
-        Self { client: Client::new(config) }
+        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(ASSESSMENT_TIMEOUT);
+        let config = config::Builder::from(config).timeout_config(timeouts.build()).build();
+        Self { client: Client::from_conf(config) }
     }
 
     /// The outcome of a tool as a model may get it. One that cannot be assessed is withheld.
