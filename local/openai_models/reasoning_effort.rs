@@ -1,8 +1,8 @@
 //! How much a model shall think, in the forms of the families of models.
 use serde_json::Value;
 
-/// The largest number of tokens to think with that is a low effort, and that is a medium one: the handler asks
-/// for these.
+/// The largest number of tokens to think with that is a low effort, and that is a medium one: the handler
+/// asks for these.
 const LOW_BUDGET_TOKENS: u64 = 4096;
 const MEDIUM_BUDGET_TOKENS: u64 = 16_384;
 

@@ -100,7 +100,7 @@ async fn blocked_message_ends_its_turn_and_blocks_no_later_one() {
             (guardrail.source, &guardrail.policies[..]),
             (Some(GuardrailSource::Input), &[GuardrailPolicy::Topic][..])
         );
-        let next = backend.send_and_wait(&id, "And what is the weather?").await;
+        let next = backend.send_and_wait(&id, "And what is the forecast?").await;
         assert_eq!(next.final_event().stop_reason, Some(StopReason::EndTurn), "{mode} {newest_message_only}");
         assert_eq!(next.final_event().guardrail, None);
     }

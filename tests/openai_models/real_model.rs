@@ -14,8 +14,8 @@ async fn conversation_with_a_tool_ends() {
     let Ok(url) = std::env::var("PARLANCE_REAL_MODELS") else { return };
     let backend = backend_with_models(&url).await;
     println!("models: {}", backend.server.models);
-    let conversation = conversation_with_tool(&backend, "Looks up the weather of a city.", SCHEMA).await;
-    for question in ["What is the weather in Paris? Use the tool.", "What is the capital of France?"] {
+    let conversation = conversation_with_tool(&backend, "Looks up the forecast of a city.", SCHEMA).await;
+    for question in ["What is the forecast in Paris? Use the tool.", "What is the capital of France?"] {
         let finished = backend.send_and_wait(&conversation, question).await;
         println!("\nuser: {question}");
         for event in finished.turn.answer.iter().flatten() {

@@ -162,9 +162,9 @@ impl Plan {
     }
 }
 
-/// Sends the request again where the model refuses a part of it, without this part. Each repeated request has at
-/// least one part less, so there are at most eight requests. A request with search results is not sent to a
-/// model that has refused them before.
+/// Sends the request again where the model refuses a part of it, without this part. Each repeated request has
+/// at least one part less, so there are at most eight requests. A request with search results is not sent to
+/// a model that has refused them before.
 async fn open_answer(client: &Client, request: &ModelRequest, refusals: &Refusals) -> Result<AnswerStream, ModelError> {
     if refusals.contains(&request.model_id, Refusal::SearchResults) && has_search_results(request) {
         return Err(ModelError::SearchResultsRefused);
