@@ -100,7 +100,7 @@ impl ServedModels {
             match listed_name(&listed, name) {
                 Some(listed) => listed.clone_into(name),
                 None => {
-                    return Err(ModelServerError::UnknownName { url, name: name.clone(), names: listed(&listed) });
+                    return Err(ModelServerError::UnknownName { url, name: name.clone(), names: joined_names(&listed) });
                 }
             }
         }
@@ -145,7 +145,7 @@ fn listed_name<'a>(listed: &'a [String], name: &str) -> Option<&'a str> {
     found.map(String::as_str)
 }
 
-fn listed(names: &[String]) -> String {
+fn joined_names(names: &[String]) -> String {
     let first = names.iter().take(MAX_SHOWN_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(MAX_SHOWN_NAMES) {
         0 => first,
@@ -194,6 +194,6 @@ mod tests {
         assert!(none.starts_with("the model server at http://localhost:11434/v1 has no model: load one"), "{none}");
         let unknown = served(&["qwen"], &["a", "b"]).unwrap_err().to_string();
         assert_eq!(unknown, "the model server at http://localhost:11434/v1 has no model qwen; it has a, b");
-        assert_eq!(listed(&vec!["a".to_owned(); 22]), format!("{}a and 2 more", "a, ".repeat(19)));
+        assert_eq!(joined_names(&vec!["a".to_owned(); 22]), format!("{}a and 2 more", "a, ".repeat(19)));
     }
 }
