@@ -29,7 +29,7 @@ pub const UNKNOWN_RESULT: &str = "The result of this call is not known: the turn
 const TRIMMED_RESULT: &str = "[This result was removed to save space. Call the tool again if you need it.]";
 
 /// Of fewer turns none is left out that fits.
-const MIN_TURNS_TO_CUT: usize = 4;
+const MIN_TURNS_TO_CUT: usize = 8;
 /// Old tool results are removed in so many parts of the limit, so that the beginning of the transcript stays
 /// the same for many messages.
 const TRIMMING_PARTS: usize = 8;
