@@ -290,7 +290,8 @@ fn newest_turns_that_fit(
         budget -= size;
         first_kept = index;
     }
-    if first_kept > 0 || history_cut {
+    let has_older = history_cut && history.first().is_some_and(|oldest| oldest.position > 1);
+    if first_kept > 0 || has_older {
         first_kept += steady_start(&turns[first_kept..]);
     }
     turns[first_kept..].concat()
