@@ -100,7 +100,11 @@ impl ServedModels {
             match listed_name(&listed, name) {
                 Some(listed) => listed.clone_into(name),
                 None => {
-                    return Err(ModelServerError::UnknownName { url, name: name.clone(), names: joined_names(&listed) });
+                    return Err(ModelServerError::UnknownName {
+                        url,
+                        name: name.clone(),
+                        names: joined_names(&listed),
+                    });
                 }
             }
         }

@@ -2,8 +2,8 @@
 use client::{
     requests::{GetConversation, PutAgent, SendMessage, UpdateConversation},
     schema::{
-        ConversationUpdate, GuardrailPolicy, GuardrailSource, NoteCode, PromptCaching, ReasoningEffort,
-        ReasoningSettings, StopReason, TurnStatus,
+        ConversationUpdate, GuardrailPolicy, GuardrailSource, PromptCaching, ReasoningEffort, ReasoningSettings,
+        StopReason, TurnStatus,
     },
 };
 use local::bedrock::{BLOCKED_INPUT_MESSAGE, BLOCKED_OUTPUT_MESSAGE};
@@ -31,7 +31,7 @@ fn streamed_reasoning(updates: &[ConversationUpdate]) -> String {
 
 #[tokio::test]
 async fn reasoning_is_streamed_and_stored_beside_the_text() {
-    let backend = Backend::start().await;
+    let backend = Backend::with_parameters([("ModelId", CLAUDE)]).await;
     let reasoning = ReasoningSettings { effort: Some(ReasoningEffort::Low), budget_tokens: None };
     let settings = PutAgent { id: "thinker".into(), model_id: CLAUDE.into(), ..PutAgent::default() };
     let id = agent(&backend, PutAgent { reasoning: Some(reasoning), ..settings }).await;
@@ -61,7 +61,7 @@ async fn model_that_only_thinks_gives_no_answer() {
 
 #[tokio::test]
 async fn second_turn_reads_what_the_first_has_cached() {
-    let backend = Backend::start().await;
+    let backend = Backend::with_parameters([("ModelId", CLAUDE)]).await;
     let settings = PutAgent {
         id: "long".into(),
         model_id: CLAUDE.into(),
@@ -88,9 +88,10 @@ async fn blocked_message_ends_its_turn_and_blocks_no_later_one() {
             ("GuardrailVersion", "1"),
             ("GuardrailMode", mode),
             ("GuardrailNewestMessageOnly", newest_message_only),
+            ("ModelId", CLAUDE),
         ];
         let backend = Backend::with_parameters(parameters).await;
-        let id = backend.conversation_with(CLAUDE).await;
+        let id = backend.conversation().await;
         let blocked = backend.send_and_wait(&id, "Tell me about the forbidden topic.").await;
         let event = blocked.final_event();
         assert_eq!(event.stop_reason, Some(StopReason::GuardrailIntervened));
@@ -113,7 +114,7 @@ async fn blocked_answer_is_replaced_by_the_text_of_the_guardrail() {
         let backend = Backend::with_parameters(parameters).await;
         let id = backend.conversation_with("parlance.echo").await;
         let words = "long ".repeat(40);
-        let finished = backend.send_and_wait(&id, &format!("{words} here is the secret recipe for you: salt.")).await;
+        let finished = backend.send_and_wait(&id, &format!("{words} here is the secret recipe for you.")).await;
         let event = finished.final_event();
         assert_eq!(event.stop_reason, Some(StopReason::GuardrailIntervened), "{mode}");
         assert_eq!(event.text.as_deref(), Some(BLOCKED_OUTPUT_MESSAGE), "{mode}");
@@ -135,8 +136,8 @@ async fn fallback_model_answers_visibly() {
         let finished = backend.send_and_wait(&id, "Hello").await;
         assert_eq!(finished.stored_text(), "Hello", "{model_id}");
         assert_eq!(finished.final_event().model_id.as_deref(), Some("parlance.echo"));
-        let notes = finished.updates.iter().filter_map(|update| update.metadata.as_ref()?.note_code);
-        assert!(notes.into_iter().any(|note| note == NoteCode::FallbackModel), "{model_id}");
+        let notes = finished.updates.iter().filter_map(|update| update.metadata.as_ref()?.note.as_deref());
+        assert!(notes.into_iter().any(|note| note.contains("another one")), "{model_id}");
     }
 }
 
@@ -172,7 +173,8 @@ async fn title_is_published_after_the_first_answer_and_replaces_none() {
 async fn results_of_tools_are_assessed() {
     for (name, expected) in [("Harmless", "Harmless"), ("The forbidden topic", "A guardrail has withheld this result")]
     {
-        let backend = Backend::with_parameters([("GuardrailId", "gr1"), ("GuardrailVersion", "1")]).await;
+        let backend =
+            Backend::with_parameters([("GuardrailId", "gr1"), ("GuardrailVersion", "1"), ("ModelId", CLAUDE)]).await;
         let document = "query Look { getAgent(id: \"looker\") { name } }";
         let input = json!({
             "id": "looker", "name": name, "modelId": CLAUDE,

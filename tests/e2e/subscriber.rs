@@ -35,8 +35,8 @@ impl Subscriber {
         }
     }
 
-    /// Receives updates until one has an end status. All of them belong to this turn, but for the title that an
-    /// earlier turn may have given.
+    /// Receives updates until one has an end status. All of them belong to this turn, but for the title that
+    /// an earlier turn may have given.
     pub async fn updates_until_end(&mut self, turn_id: &str) -> Vec<ConversationUpdate> {
         let is_end = |update: &ConversationUpdate| {
             assert!(update.title.is_some() || update.turn_id.as_deref() == Some(turn_id), "{update:?}");
