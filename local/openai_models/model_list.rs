@@ -101,15 +101,19 @@ impl ServedModels {
             match listed_name(&listed, name) {
                 Some(listed) => listed.clone_into(name),
                 None => {
-                    return Err(ModelServerError::UnknownName { url, name: name.clone(), names: shown(&listed) });
+                    return Err(ModelServerError::UnknownName {
+                        url,
+                        name: name.clone(),
+                        names: joined_names(&listed),
+                    });
                 }
             }
         }
         Ok(Self { listed, names })
     }
 
-    /// The name of the model that answers for a model id or ARN of Bedrock: the one given for it, the model of
-    /// that name, or the one for every other.
+    /// The name of the model that answers for a model id or ARN of Bedrock: the one given for it, the model
+    /// of that name, or the one for every other.
     pub fn name_for(&self, model_id: &str) -> &str {
         // The ids in ARNs have no slash.
         let id = if model_id.starts_with("arn:") { model_id.rsplit('/').next().unwrap_or(model_id) } else { model_id };
@@ -146,11 +150,11 @@ fn listed_name<'a>(listed: &'a [String], name: &str) -> Option<&'a str> {
     found.map(String::as_str)
 }
 
-fn shown(names: &[String]) -> String {
-    let shown = names.iter().take(MAX_SHOWN_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
+fn joined_names(names: &[String]) -> String {
+    let first = names.iter().take(MAX_SHOWN_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(MAX_SHOWN_NAMES) {
-        0 => shown,
-        rest => format!("{shown} and {rest} more"),
+        0 => first,
+        rest => format!("{first} and {rest} more"),
     }
 }
 
@@ -195,6 +199,6 @@ mod tests {
         assert!(none.starts_with("the model server at http://localhost:11434/v1 has no model: load one"), "{none}");
         let unknown = served(&["qwen"], &["a", "b"]).unwrap_err().to_string();
         assert_eq!(unknown, "the model server at http://localhost:11434/v1 has no model qwen; it has a, b");
-        assert_eq!(shown(&vec!["a".to_owned(); 22]), format!("{}a and 2 more", "a, ".repeat(19)));
+        assert_eq!(joined_names(&vec!["a".to_owned(); 22]), format!("{}a and 2 more", "a, ".repeat(19)));
     }
 }

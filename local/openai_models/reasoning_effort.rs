@@ -1,8 +1,8 @@
 //! How much a model shall think, in the forms of the families of models.
 use serde_json::Value;
 
-/// The largest number of tokens to think with that is a low effort, and that is a medium one: the handler asks
-/// for these.
+/// The largest number of tokens to think with that is a low effort, and that is a medium one: the handler
+/// asks for these.
 const LOW_BUDGET_TOKENS: u64 = 4096;
 const MEDIUM_BUDGET_TOKENS: u64 = 16_384;
 
@@ -26,10 +26,12 @@ pub(super) fn reasoning_effort(fields: &Value, output: &Value) -> Option<&'stati
 }
 
 fn effort_of_budget(tokens: u64) -> &'static str {
-    match tokens {
-        ..=LOW_BUDGET_TOKENS => "low",
-        ..=MEDIUM_BUDGET_TOKENS => "medium",
-        _ => "high",
+    if tokens <= LOW_BUDGET_TOKENS {
+        "low"
+    } else if tokens <= MEDIUM_BUDGET_TOKENS {
+        "medium"
+    } else {
+        "high"
     }
 }
 

@@ -69,8 +69,8 @@ impl ToolCalls {
         if self.calls.iter().any(|call| call.name.is_empty()) { Err(Failure::BrokenAnswer) } else { Ok(()) }
     }
 
-    /// The call that a fragment continues. Some servers give every call the index 0, so that a new id begins a
-    /// new call; others give no ids.
+    /// The call that a fragment continues. Some servers give every call the index 0, so that a new id begins
+    /// a new call; others give no ids.
     fn number_of(&mut self, index: u64, fragment: &CallFragment) -> Option<usize> {
         let number = self.calls.iter().rposition(|call| call.index == index)?;
         let call = &mut self.calls[number];

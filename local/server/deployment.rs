@@ -115,8 +115,8 @@ fn add_arns(parameters: &mut BTreeMap<String, String>, name: &str, arns: impl It
     }
 }
 
-/// Defaults of the local server: agents may use the scripted models, and any model id where a server of models
-/// answers for all of them.
+/// Defaults of the local server: agents may use the scripted models, and any model id where a server of
+/// models answers for all of them.
 pub(crate) fn local_defaults(models: &Models) -> BTreeMap<String, String> {
     let arns = match models {
         Models::Scripted => "arn:aws:bedrock:*::foundation-model/parlance.*",

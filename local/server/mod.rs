@@ -244,8 +244,7 @@ impl Server {
         let secrets_url = listeners.serve_on_free_port(recorded(secrets.router(authenticator.clone()))).await?;
 
         let knowledge = start_knowledge(&options, &stack, &faults, &mut listeners)?;
-        let (models, model_description) = models(&options, &stack.api).await?;
-        let bedrock_router = bedrock_router(&options, models, knowledge.clone(), &authenticator).await?;
+        let (bedrock_router, models) = bedrock_router(&options, &stack.api, knowledge.clone(), &authenticator).await?;
         let lambda_listener = listen(0).await?;
         let addresses = ServiceAddresses {
             own: base_url.clone(),
@@ -259,8 +258,11 @@ impl Server {
         };
         let launcher = launcher(&options, process_environment(&authenticator, addresses), &faults, processes);
         let lambda = Lambda::start(&stack.functions, launcher).await?;
-        let lambda_router = recorded(lambda.router(authenticator.clone()));
-        listeners.serve_with_timeout(lambda_listener, lambda_router, INVOCATION_TIMEOUT);
+        listeners.serve_with_timeout(
+            lambda_listener,
+            recorded(lambda.router(authenticator.clone())),
+            INVOCATION_TIMEOUT,
+        );
         let lambda = if options.ephemeral { lambda } else { lambda.with_event_folder(options.state.join("events")) };
 
         let settings = websocket_settings(&options, &faults);
@@ -280,7 +282,7 @@ impl Server {
         build_page(chat_page.clone(), &mut listeners);
         Ok(Self {
             endpoint,
-            models: model_description,
+            models,
             database,
             lambda,
             knowledge,
@@ -476,15 +478,17 @@ fn start_knowledge(
     Ok(Some(knowledge))
 }
 
-/// The models, and what is answered from documents.
+/// The models and what is answered from documents, and which models those are.
 async fn bedrock_router(
     options: &ServerOptions,
-    models: ModelService,
+    api: &stack::Api,
     knowledge: Option<KnowledgeBase>,
     authenticator: &Authenticator,
-) -> Result<Router, StartError> {
+) -> Result<(Router, String), StartError> {
+    let (models, description) = models(options, api).await?;
     let searches = knowledge_router(options, knowledge, models.clone(), authenticator).await?;
-    Ok(bedrock::with_iam_guard(models.router(), authenticator.clone()).merge(searches))
+    let router = bedrock::with_iam_guard(models.router(), authenticator.clone()).merge(searches);
+    Ok((router, description))
 }
 
 /// The models, and which ones they are.

@@ -21,7 +21,7 @@ export function request(ctx) {
   requireInput('toolTimeoutSeconds', isWithin(toolTimeoutSeconds, 1, 300), '1 to 300');
   validateInference(inference ?? {});
   validateForModel(modelId, inference ?? {});
-  validateReasoning(ctx.args.input.reasoning, inference?.maxTokens);
+  validateReasoning(ctx.args.input.reasoning);
   validateFallbackModels(modelId, ctx.args.input.fallbackModelIds ?? []);
   validateGuardrail(ctx.env, ctx.args.input.guardrail);
   validateTools(tools ?? []);
@@ -87,14 +87,12 @@ const TAKES_NEITHER =
 const TAKES_ONE =
   '\\A.*anthropic\\.claude-(opus-4-1|[a-z]+-4-([5-9]|[1-9][0-9])|[a-z]+-([5-9]|[1-9][0-9]))([-:].*)?\\z';
 
-function validateReasoning(reasoning, maxTokens) {
+function validateReasoning(reasoning) {
   if (!reasoning) return;
   const { effort, budgetTokens } = reasoning;
   const hasOne = !isNull(effort) || !isNull(budgetTokens);
   requireInput('reasoning', hasOne, 'left out, or have effort, budgetTokens or both');
   requireInput('reasoning.budgetTokens', isWithin(budgetTokens, 1024, 128000), '1,024 to 128,000');
-  const hasRoom = isNull(budgetTokens) || isNull(maxTokens) || budgetTokens < maxTokens;
-  requireInput('reasoning.budgetTokens', hasRoom, 'less than inference.maxTokens, which counts them too');
 }
 
 function validateFallbackModels(modelId, fallbackModelIds) {

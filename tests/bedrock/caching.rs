@@ -32,7 +32,7 @@ impl<'a> Conversation<'a> {
             bedrock,
             model_id,
             system: text_of(system_tokens),
-            tool_description: "Says the weather.".into(),
+            tool_description: "Says the forecast.".into(),
             ttl: None,
             messages: Vec::new(),
         }

@@ -1,5 +1,5 @@
-//! Servers that speak the dialects of Ollama, llama-server, vLLM and LM Studio. They refuse what such a server
-//! may refuse, and call a tool when the question says so: `call look with {"a":1}`.
+//! Servers that speak the dialects of Ollama, llama-server, vLLM and LM Studio. They refuse what such a
+//! server may refuse, and call a tool when the question says so: `call look with {"a":1}`.
 use std::{
     convert::Infallible,
     io,

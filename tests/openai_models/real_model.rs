@@ -18,8 +18,8 @@ async fn tool_is_run_and_text_is_streamed() {
     let backend = backend_with_models(&url).await;
     println!("models: {}", backend.server.models);
 
-    let with_tool = conversation_with_tool(&backend, "Looks up the weather of a city.", SCHEMA).await;
-    let finished = ask(&backend, &with_tool, "What is the weather in Paris? Use the tool.").await;
+    let with_tool = conversation_with_tool(&backend, "Looks up the forecast of a city.", SCHEMA).await;
+    let finished = ask(&backend, &with_tool, "What is the forecast in Paris? Use the tool.").await;
     let results = finished.turn.answer.iter().flatten().flat_map(|event| event.tool_results());
     assert!(results.into_iter().any(|result| result.status == ToolStatus::Succeeded), "the tool is run");
 

@@ -97,16 +97,6 @@ async fn guardrail_of_a_deployment_without_one_is_refused() {
 }
 
 #[tokio::test]
-async fn budget_that_leaves_no_tokens_for_the_answer_is_refused() {
-    let fixture = Fixture::with_parameters([]);
-    let settings = json!({ "reasoning": { "budgetTokens": 4096 }, "inference": { "maxTokens": 4096 } });
-    let error = put_agent(&fixture, settings).await.expect_err("a refusal");
-    let expected = "reasoning.budgetTokens must be less than inference.maxTokens, which counts them too.";
-    assert_eq!(error["message"], expected);
-    assert_eq!(error["errorType"], "InvalidInput");
-}
-
-#[tokio::test]
 async fn default_agent_has_the_fallback_models_of_the_parameter() {
     let fixture = Fixture::with_parameters([("FallbackModelIds", "m2,m3")]);
     let agent = get_agent(&fixture, &iam_user("ann"), "default").await;

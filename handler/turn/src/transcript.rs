@@ -29,9 +29,9 @@ pub const UNKNOWN_RESULT: &str = "The result of this call is not known: the turn
 const TRIMMED_RESULT: &str = "[This result was removed to save space. Call the tool again if you need it.]";
 
 /// Of fewer turns none is left out that fits.
-const MIN_TURNS_TO_CUT: usize = 4;
-/// Old tool results are removed in so many parts of the limit, so that the beginning of the transcript stays the
-/// same for many messages.
+const MIN_TURNS_TO_CUT: usize = 8;
+/// Old tool results are removed in so many parts of the limit, so that the beginning of the transcript stays
+/// the same for many messages.
 const TRIMMING_PARTS: usize = 8;
 
 /// The part of a continued answer that the model always gets, in JSON-escaped bytes.
@@ -113,9 +113,9 @@ pub fn calls_without_results(kept_answer: &[ConversationEvent]) -> Option<Stored
     (!calls.is_empty()).then(|| StoredCalls { position: event.position, calls, answers: HashMap::new() })
 }
 
-/// Replaces the oldest tool results until the transcript fits into a limit of JSON-escaped bytes, and some more, so
-/// that fewer are to be replaced in the next requests: a prompt cache finds only what is the same. The results
-/// in the last message stay: the model has not seen them yet.
+/// Replaces the oldest tool results until the transcript fits into a limit of JSON-escaped bytes, and some
+/// more, so that fewer are to be replaced in the next requests: a prompt cache finds only what is the same.
+/// The results in the last message stay: the model has not seen them yet.
 pub fn trim_tool_results(messages: &mut [TranscriptMessage], limit: usize) {
     let stride = (limit / TRIMMING_PARTS).max(1);
     let mut excess = transcript_size(messages).saturating_sub(limit).div_ceil(stride).saturating_mul(stride);
@@ -290,15 +290,16 @@ fn newest_turns_that_fit(
         budget -= size;
         first_kept = index;
     }
-    if first_kept > 0 || history_cut {
+    let has_older = history_cut && history.first().is_some_and(|oldest| oldest.position > 1);
+    if first_kept > 0 || has_older {
         first_kept += steady_start(&turns[first_kept..]);
     }
     turns[first_kept..].concat()
 }
 
-/// With which of the turns that fit the transcript begins, where not all of the conversation fits. It stays the
-/// same turn for many messages, because a prompt cache finds only beginnings that are the same: the turn of the
-/// first half whose position passes the largest power of two. Few turns all stay.
+/// With which of the turns that fit the transcript begins, where not all of the conversation fits. It stays
+/// the same turn for many messages, because a prompt cache finds only beginnings that are the same: the turn
+/// of the first half whose position passes the largest power of two. Few turns all stay.
 fn steady_start(turns: &[Vec<&ConversationEvent>]) -> usize {
     let (Some(first), Some(last)) = (turns.first(), turns.last()) else { return 0 };
     if turns.len() < MIN_TURNS_TO_CUT {

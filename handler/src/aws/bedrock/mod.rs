@@ -40,6 +40,8 @@ use stream_repair::StreamRepair;
 use whole_answer::AnswerRepair;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// With the SDK's own retries.
+const ASSESSMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The models of Amazon Bedrock.
 pub struct Bedrock {
@@ -77,7 +79,9 @@ pub struct Guardrails {
 
 impl Guardrails {
     pub fn new(config: &SdkConfig) -> Self {
-        Self { client: Client::new(config) }
+        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(ASSESSMENT_TIMEOUT);
+        let config = config::Builder::from(config).timeout_config(timeouts.build()).build();
+        Self { client: Client::from_conf(config) }
     }
 
     /// The outcome of a tool as a model may get it. One that cannot be assessed is withheld.
@@ -158,9 +162,9 @@ impl Plan {
     }
 }
 
-/// Sends the request again where the model refuses a part of it, without this part. Each repeated request has at
-/// least one part less, so there are at most eight requests. A request with search results is not sent to a
-/// model that has refused them before.
+/// Sends the request again where the model refuses a part of it, without this part. Each repeated request has
+/// at least one part less, so there are at most eight requests. A request with search results is not sent to
+/// a model that has refused them before.
 async fn open_answer(client: &Client, request: &ModelRequest, refusals: &Refusals) -> Result<AnswerStream, ModelError> {
     if refusals.contains(&request.model_id, Refusal::SearchResults) && has_search_results(request) {
         return Err(ModelError::SearchResultsRefused);

@@ -1,4 +1,5 @@
 //! Requests on the wire and recorded streams.
+mod recorded_refusals;
 mod refused_parts;
 
 use std::sync::{Arc, Mutex};

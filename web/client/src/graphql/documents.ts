@@ -53,7 +53,7 @@ export function documentsOf<Name extends string>(
   operationsByName: Readonly<Record<Name, Operation>>,
 ): Readonly<Record<Name, string>> {
   const documentOf = ([name, [variables, selection, further = '', field = name]]: [string, Operation]) => {
-    const kind = /^on/.test(name) ? 'subscription' : /^(get|list)/.test(name) ? 'query' : 'mutation';
+    const kind = name.startsWith('on') ? 'subscription' : /^(get|list)/.test(name) ? 'query' : 'mutation';
     const declarations = variables && `(${(variables + further).replaceAll(/\w+:/g, '$$$&')})`;
     const args = variables && `(${variables.replaceAll(/(\w+): [^,]+/g, '$1: $$$1')})`;
     return [name, `${kind} ${name}${declarations} { ${field}${args} ${selection} }`];

@@ -364,8 +364,8 @@ export class TurnReassembly {
   }
 
   #append({ agentPartialReasoning, agentPartialMessage, citations, ...metadata }: AgentMetadata): void {
-    const isReasoning = Boolean(agentPartialReasoning);
-    const text = agentPartialReasoning || (agentPartialMessage ?? '');
+    const isReasoning = isSet(agentPartialReasoning);
+    const text = agentPartialReasoning ?? agentPartialMessage ?? '';
     const contentBlockIndex = metadata.contentBlockIndex ?? 0;
     if (!text && !citations?.length) return;
     const type = isReasoning ? 'reasoning' : 'text';

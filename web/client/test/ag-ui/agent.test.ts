@@ -2,7 +2,7 @@ import { EventType, type BaseEvent, type Message } from '@ag-ui/client';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ParlanceAgent } from '../../src/ag-ui/index.js';
 import { createClientOf } from '../../src/client.js';
-import { FakeServer } from '../support/fakeServer.js';
+import { block, FakeServer } from '../support/fakeServer.js';
 
 let server: FakeServer;
 let agents: ParlanceAgent[];
@@ -64,6 +64,24 @@ describe('a run', () => {
     ]);
     expect(events.at(-1)).toMatchObject({ threadId: 'c1', outcome: { type: 'success' } });
     expect(textOf(agent)).toEqual(['Hello!', 'Hi there.']);
+  });
+
+  it('tells of reasoning before the text', async () => {
+    const agent = newAgent();
+    const { events, done, answer } = await ask(agent);
+    answer.reasoning('Hm.');
+    await expect.poll(() => textOf(agent)).toEqual(['Hello!', 'Hm.']);
+    answer.endWith([block({ reasoning: { text: 'Hm.', milliseconds: 10 } }), block({ text: 'Yes.' })]);
+    await done;
+    expect(types(events).slice(2, 8)).toEqual([
+      EventType.REASONING_START,
+      EventType.REASONING_MESSAGE_START,
+      EventType.REASONING_MESSAGE_CONTENT,
+      EventType.REASONING_MESSAGE_END,
+      EventType.REASONING_END,
+      EventType.TEXT_MESSAGE_START,
+    ]);
+    expect(agent.messages.map(({ role }) => role)).toEqual(['user', 'reasoning', 'assistant']);
   });
 
   it('that fails is an error, and the next one retries it', async () => {

@@ -13,7 +13,7 @@ import {
   type ParlanceUIMessage,
 } from '../../src/ai-sdk/index.js';
 import { createClientOf } from '../../src/client.js';
-import { FakeServer } from '../support/fakeServer.js';
+import { block, FakeServer } from '../support/fakeServer.js';
 
 /** The state of a chat without a framework, which tells of each change. */
 class State implements ChatState<ParlanceUIMessage> {
@@ -175,6 +175,23 @@ describe('an answer', () => {
     await sent;
     expect(chat.partTypes).toEqual(['step-start', 'text done']);
     expect(chat.text).toBe('Again.');
+  });
+
+  it('has its reasoning before it, unless the model does not show it', async () => {
+    const chat = newChat();
+    const { sent, answer } = await ask(chat);
+    answer.reasoning('Hm.');
+    await chat.until(({ partTypes }) => partTypes.includes('reasoning streaming'));
+    answer.update({ agentPartialMessage: 'Yes', contentBlockIndex: 1 });
+    await chat.until(({ text }) => text === 'Yes');
+    answer.endWith([
+      block({ reasoning: { text: 'Hm.', milliseconds: 10 } }),
+      block({ text: 'Yes.' }),
+      block({ reasoning: { text: '', milliseconds: 10 } }),
+    ]);
+    await sent;
+    expect(chat.partTypes).toEqual(['step-start', 'reasoning done', 'text done']);
+    expect(chat.lastMessage?.parts[1]).toMatchObject({ type: 'reasoning', text: 'Hm.' });
   });
 
   it('that failed is an error, and regenerate retries it', async () => {

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createClientOf } from '../../src/client.js';
 import { createConversation, type ConversationOptions } from '../../src/store/conversation.js';
 import type { AssistantMessage, ConversationStore, Message, UserMessage } from '../../src/store/snapshot.js';
-import { FakeServer } from '../support/fakeServer.js';
+import { block, FakeServer } from '../support/fakeServer.js';
 import { untilSnapshot as until } from '../../src/store/untilSnapshot.js';
 
 let server: FakeServer;
@@ -87,6 +87,60 @@ describe('a new conversation', () => {
       parts: [{ isStreaming: false }],
     });
     expect(store.getSnapshot()).toMatchObject({ canRetry: true, canContinue: false });
+  });
+
+  it('shows reasoning before the text, and has its time once it is stored', async () => {
+    const store = open();
+    await store.send('Why?');
+    await until(store, ({ connection }) => connection === 'CONNECTED');
+    const answer = server.answer(String(store.getSnapshot().id)).reasoning('Let me ').reasoning('think.');
+    await until(store, () => lastAnswer(store).parts.length === 1);
+    expect(lastAnswer(store).parts).toMatchObject([
+      { type: 'reasoning', text: 'Let me think.', isStreaming: true },
+    ]);
+    answer.update({ agentPartialMessage: 'Because.', contentBlockIndex: 1 });
+    await until(store, () => lastAnswer(store).parts.length === 2);
+    const before = lastAnswer(store).parts;
+    expect(before).toMatchObject([{ isStreaming: false }, { type: 'text', isStreaming: true }]);
+    const reasoning = { text: 'Let me think.', milliseconds: 1200 };
+    answer.endWith([block({ reasoning }), block({ text: 'Because.' })], { modelId: 'other' });
+    await until(store, isIdle);
+    const after = lastAnswer(store);
+    expect(after).toMatchObject({ modelId: 'other', parts: [{ milliseconds: 1200 }, { text: 'Because.' }] });
+    expect(after.parts.map(({ key }) => key)).toEqual(before.map(({ key }) => key));
+  });
+
+  it('keeps the key of a text before which hidden reasoning is stored', async () => {
+    const store = open();
+    await store.send('Why?');
+    await until(store, ({ connection }) => connection === 'CONNECTED');
+    const answer = server.answer(String(store.getSnapshot().id)).text('Because.');
+    await until(store, () => texts(store)[1] === 'Because.');
+    const [text] = lastAnswer(store).parts;
+    answer.endWith([block({ reasoning: { text: '', milliseconds: 900 } }), block({ text: 'Because.' })]);
+    await until(store, isIdle);
+    expect(lastAnswer(store).parts).toMatchObject([{ type: 'reasoning', text: '' }, { key: text?.key }]);
+  });
+
+  it('takes back what a guardrail has blocked, reasoning too', async () => {
+    const store = open();
+    await store.send('Why?');
+    await until(store, ({ connection }) => connection === 'CONNECTED');
+    const answer = server.answer(String(store.getSnapshot().id)).reasoning('Hm.').text('Mix the');
+    await until(store, () => lastAnswer(store).parts.length === 2);
+    const guardrail = { source: 'OUTPUT', policies: ['TOPIC'] } as const;
+    answer.endWith([block({ text: 'No.' })], { stopReason: 'GUARDRAIL_INTERVENED', guardrail });
+    await until(store, isIdle);
+    expect(lastAnswer(store)).toMatchObject({ guardrail, parts: [{ type: 'text', text: 'No.' }] });
+  });
+
+  it('gets its title from the backend', async () => {
+    const store = open();
+    await store.send('Why?');
+    await until(store, ({ connection }) => connection === 'CONNECTED');
+    server.title(String(store.getSnapshot().id), 'Reasons');
+    await until(store, ({ conversation }) => conversation?.title === 'Reasons');
+    expect(store.getSnapshot().status).toBe('QUEUED');
   });
 
   it('keeps the keys of messages and parts from the first character to the stored event', async () => {

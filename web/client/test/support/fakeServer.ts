@@ -140,6 +140,14 @@ export class FakeServer implements Transport {
     }
   }
 
+  /** Gives a conversation a title, as the backend does after its first answer. */
+  title(conversationId: string, title: string): void {
+    const stored = this.stored(conversationId);
+    stored.conversation = { ...stored.conversation, title };
+    const none = { turnId: null, attempt: null, sequence: null, metadata: null, event: null };
+    this.publish(conversationId, { conversationId, ...none, title });
+  }
+
   /** Stores an event at the next position. */
   store(
     conversationId: string,
@@ -526,9 +534,13 @@ export class Answering {
       cacheReadTokens: null,
       cacheWriteTokens: null,
     };
-    const content = text === '' ? [] : [block({ text, citations })];
-    const event = this.#store('AGENT', content, { stopReason, usage });
-    this.#close(stopReason === 'CANCELLED' ? 'CANCELLED' : 'COMPLETED', event);
+    this.endWith(text === '' ? [] : [block({ text, citations })], { stopReason, usage });
+  }
+
+  /** Ends the turn with these blocks since the last event. */
+  endWith(content: ContentBlock[], event: Partial<ConversationEvent> = {}): void {
+    const stored = this.#store('AGENT', content, { stopReason: 'END_TURN', ...event });
+    this.#close(stored.stopReason === 'CANCELLED' ? 'CANCELLED' : 'COMPLETED', stored);
   }
 
   fail(text: string): void {

@@ -1,4 +1,5 @@
-//! Requests with cache points, reasoning and guardrails, and what becomes of them where a model refuses a part.
+//! Requests with cache points, reasoning and guardrails, and what becomes of them where a model refuses a
+//! part.
 use turn::model::{
     Guardrail, GuardrailMode, PromptCaching, ReasoningEffort, ReasoningSettings, ToolOutput, TranscriptBlock,
 };
@@ -69,7 +70,8 @@ async fn reasoning_is_asked_for_and_given_back_byte_for_byte() {
     assert_eq!(body["inferenceConfig"]["maxTokens"], 4196);
     let expected = json!({ "reasoningContent": { "reasoningText": { "text": " Hm.\n", "signature": "Eu0E" } } });
     assert_eq!(body["messages"][1]["content"][0], expected);
-    // Without its signature the model would refuse it, and without the reasoning it must not be asked to reason.
+    // Without its signature the model would refuse it, and without the reasoning it must not be asked to
+    // reason.
     let unsigned = body_of(ModelRequest { transcript: open_loop(thought(None)), ..request.clone() }).await;
     assert!(unsigned["messages"][1]["content"][0].get("toolUse").is_some());
     assert_eq!(unsigned.get("additionalModelRequestFields"), None);
