@@ -240,8 +240,7 @@ impl Server {
         let kms = Kms::open(&stack.encryption_keys, (!options.ephemeral).then_some(options.state.as_path()))?;
         let kms_url = listeners.serve_on_free_port(recorded(kms.router(authenticator.clone()))).await?;
 
-        let secrets = SecretsManager::open(options.secrets.clone())?;
-        let secrets_url = listeners.serve_on_free_port(recorded(secrets.router(authenticator.clone()))).await?;
+        let secrets_url = listeners.serve_on_free_port(recorded(secrets_router(&options, &authenticator)?)).await?;
 
         let knowledge = start_knowledge(&options, &stack, &faults, &mut listeners)?;
         let (bedrock_router, models) = bedrock_router(&options, &stack.api, knowledge.clone(), &authenticator).await?;
@@ -258,11 +257,8 @@ impl Server {
         };
         let launcher = launcher(&options, process_environment(&authenticator, addresses), &faults, processes);
         let lambda = Lambda::start(&stack.functions, launcher).await?;
-        listeners.serve_with_timeout(
-            lambda_listener,
-            recorded(lambda.router(authenticator.clone())),
-            INVOCATION_TIMEOUT,
-        );
+        let router = recorded(lambda.router(authenticator.clone()));
+        listeners.serve_with_timeout(lambda_listener, router, INVOCATION_TIMEOUT);
         let lambda = if options.ephemeral { lambda } else { lambda.with_event_folder(options.state.join("events")) };
 
         let settings = websocket_settings(&options, &faults);
@@ -402,6 +398,10 @@ fn open_database(options: &ServerOptions, stack: &Stack, faults: &FaultInjector)
     let database = if options.ephemeral { DynamoDb::open(None)? } else { DynamoDb::open(Some(&file))? };
     database.create_tables(&stack.tables)?;
     Ok(database.with_faults(faults, &stack.tables)?)
+}
+
+fn secrets_router(options: &ServerOptions, authenticator: &Authenticator) -> Result<Router, SecretFileError> {
+    Ok(SecretsManager::open(options.secrets.clone())?.router(authenticator.clone()))
 }
 
 fn delete_expired_items(database: DynamoDb, listeners: &mut Listeners) {
