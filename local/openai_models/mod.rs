@@ -157,8 +157,8 @@ impl OpenAiModels {
         }
     }
 
-    /// Sends a request again whose stream has ended before its first event: llama-cpp-python finds only then that
-    /// it cannot stream calls.
+    /// Sends a request again whose stream has ended before its first event: llama-cpp-python finds only then
+    /// that it cannot stream calls.
     async fn send_whole(&self, name: &str, request: &ChatRequest, omissions: Omissions) -> Result<Answer, Failure> {
         let omissions = Omissions { streams_with_tools: true, ..omissions };
         let response = self.post(&request.body(name, false, omissions)).await?;
