@@ -50,11 +50,12 @@ impl Failure {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Self::KeyRefused,
             StatusCode::NOT_FOUND => Self::ModelMissing,
             StatusCode::PAYLOAD_TOO_LARGE => Self::InputTooLong,
-            status if status.is_server_error() => Self::Unavailable,
+            // Some servers say so with 500.
             _ if is_unsupported(&message, "tool") => Self::ToolsUnsupported,
             _ if is_unsupported(&message, "image") || message.contains("not a multimodal model") => {
                 Self::ImagesUnsupported
             }
+            status if status.is_server_error() => Self::Unavailable,
             _ => Self::Refused,
         }
     }
@@ -124,7 +125,7 @@ fn is_too_long(message: &str) -> bool {
 }
 
 fn is_unsupported(message: &str, feature: &str) -> bool {
-    message.contains(feature) && ["support", "requires --jinja", "only"].iter().any(|text| message.contains(text))
+    message.contains(feature) && ["support", "requires --"].iter().any(|text| message.contains(text))
 }
 
 #[cfg(test)]
@@ -139,8 +140,9 @@ mod tests {
             (404, "model \"qwen3\" not found, try pulling it first", Failure::ModelMissing),
             (400, "the request exceeds the available context size, try increasing it", Failure::InputTooLong),
             (500, "Context size has been exceeded.", Failure::InputTooLong),
-            (500, "tools param requires --jinja flag", Failure::Unavailable),
-            (501, "image input is not supported", Failure::Unavailable),
+            (500, "tools param requires --jinja flag", Failure::ToolsUnsupported),
+            (400, "\"auto\" tool choice requires --enable-auto-tool-choice to be set", Failure::ToolsUnsupported),
+            (500, "image input is not supported", Failure::ImagesUnsupported),
             (400, "This model's maximum context length is 4096 tokens.", Failure::InputTooLong),
             (400, "Requested tokens (5000) exceed context window of 2048", Failure::InputTooLong),
             (400, "qwen is not a multimodal model", Failure::ImagesUnsupported),

@@ -27,7 +27,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, stream, stream::BoxStream};
 use http::{StatusCode, header::CONTENT_TYPE};
 use reqwest::Client;
 use serde_json::Value;
@@ -63,7 +63,8 @@ pub struct OpenAiModels {
 
 /// What a server gives to a request that it does not refuse.
 enum Answer {
-    Stream(reqwest::Response),
+    /// The data of the stream's events.
+    Stream(BoxStream<'static, io::Result<String>>),
     Whole(Vec<u8>),
 }
 
@@ -93,7 +94,7 @@ impl OpenAiModels {
         let started_at = Instant::now();
         let answer = self.answer(model_id, &body, true).await;
         with_request_id(match answer {
-            Ok(Answer::Stream(response)) => stream_response(translated(response, started_at)),
+            Ok(Answer::Stream(data)) => stream_response(answer_events(data, started_at).map(|event| event.encode())),
             Ok(Answer::Whole(body)) => {
                 let events = whole_events(&body, started_at);
                 stream_response(stream::iter(events).map(|event| event.encode()))
@@ -135,7 +136,15 @@ impl OpenAiModels {
             let response = self.post(&body).await?;
             let status = response.status();
             if status.is_success() {
-                return received(response).await;
+                match received(response).await? {
+                    Answer::Stream(data) if body.get("tools").is_some() => {
+                        if let Some(data) = with_first_event(data).await {
+                            return Ok(Answer::Stream(data));
+                        }
+                        return self.send_whole(name, request, omissions).await;
+                    }
+                    answer => return Ok(answer),
+                }
             }
             let body_text = read(response, MAX_ERROR_BYTES).await;
             let message = error_message(&body_text);
@@ -144,9 +153,26 @@ impl OpenAiModels {
             if more == omissions {
                 return Err(Failure::of_response(status, &message));
             }
-            tracing::warn!(model = name, ?more, "what the model server refused is left out from now on");
-            self.omissions.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), more);
+            self.remember(name, more);
         }
+    }
+
+    /// Sends a request again whose stream has ended before its first event: llama-cpp-python finds only then
+    /// that it cannot stream calls.
+    async fn send_whole(&self, name: &str, request: &ChatRequest, omissions: Omissions) -> Result<Answer, Failure> {
+        let omissions = Omissions { streams_with_tools: true, ..omissions };
+        let response = self.post(&request.body(name, false, omissions)).await?;
+        if !response.status().is_success() {
+            return Err(Failure::BrokenAnswer);
+        }
+        let answer = received(response).await?;
+        self.remember(name, omissions);
+        Ok(answer)
+    }
+
+    fn remember(&self, name: &str, omissions: Omissions) {
+        tracing::warn!(model = name, ?omissions, "what the model server refused is left out from now on");
+        self.omissions.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), omissions);
     }
 
     async fn post(&self, body: &Value) -> Result<reqwest::Response, Failure> {
@@ -203,7 +229,7 @@ fn more_omissions(omissions: Omissions, body: &Value, status: StatusCode, messag
 async fn received(response: reqwest::Response) -> Result<Answer, Failure> {
     let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if content_type.starts_with("text/event-stream") {
-        return Ok(Answer::Stream(response));
+        return Ok(Answer::Stream(event_data(chunks(response)).boxed()));
     }
     let body = read(response, MAX_ANSWER_BYTES + 1).await;
     if body.len() > MAX_ANSWER_BYTES { Err(Failure::BrokenAnswer) } else { Ok(Answer::Whole(body)) }
@@ -234,10 +260,18 @@ fn stream_response(frames: impl Stream<Item = io::Result<Bytes>> + Send + 'stati
     ([(CONTENT_TYPE, "application/vnd.amazon.eventstream")], Body::from_stream(frames)).into_response()
 }
 
-/// The frames of an answer that is being received. Dropping them ends the connection to the server.
-fn translated(response: reqwest::Response, started_at: Instant) -> impl Stream<Item = io::Result<Bytes>> + Send {
-    let chunks = stream::try_unfold(response, |mut response| async move {
-        Ok::<_, reqwest::Error>(response.chunk().await?.map(|chunk| (chunk, response)))
-    });
-    answer_events(event_data(chunks).boxed(), started_at).map(|event| event.encode())
+/// What arrives. Dropping it ends the connection to the server.
+fn chunks(response: reqwest::Response) -> impl Stream<Item = reqwest::Result<Bytes>> + Send {
+    stream::try_unfold(
+        response,
+        |mut response| async move { Ok(response.chunk().await?.map(|chunk| (chunk, response))) },
+    )
+}
+
+/// The same data, once there is some. `None` for a stream that ends or breaks without any.
+async fn with_first_event(
+    mut data: BoxStream<'static, io::Result<String>>,
+) -> Option<BoxStream<'static, io::Result<String>>> {
+    let first = data.next().await?.ok()?;
+    Some(stream::once(std::future::ready(Ok(first))).chain(data).boxed())
 }

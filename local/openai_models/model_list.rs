@@ -55,9 +55,10 @@ struct ListedModel {
 
 /// A client without a limit on the time of an answer: whoever waits for the answer has one.
 pub fn http_client() -> Result<Client, ModelServerError> {
-    // A redirect would send the conversation elsewhere.
-    let client = Client::builder().connect_timeout(CONNECT_TIMEOUT).redirect(Policy::none()).build();
-    client.map_err(|error| ModelServerError::Client(error.to_string()))
+    // A redirect would send the conversation elsewhere. Each request has a connection of its own: some
+    // servers close one after a response, without a word, while the next request is on its way.
+    let client = Client::builder().connect_timeout(CONNECT_TIMEOUT).redirect(Policy::none()).pool_max_idle_per_host(0);
+    client.build().map_err(|error| ModelServerError::Client(error.to_string()))
 }
 
 /// The names of the server's models.

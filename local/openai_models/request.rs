@@ -207,9 +207,8 @@ impl ToolConfig {
             "tool" => Some(json!({ "type": "function", "function": { "name": value["name"] } })),
             _ => None,
         });
-        if let Some(choice) = choice {
-            members.insert("tool_choice".into(), choice);
-        }
+        // It is the default, but llama-cpp-python calls no tools without it.
+        members.insert("tool_choice".into(), choice.unwrap_or_else(|| "auto".into()));
         members
     }
 }

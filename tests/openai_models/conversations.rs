@@ -1,7 +1,7 @@
 //! Conversations through the whole backend, with a server of each dialect.
 use client::{
     requests::{CreateConversation, PutAgent, PutLambdaTool, PutTool},
-    schema::{SenderKind, ToolApproval, ToolEffect, ToolStatus, TurnStatus},
+    schema::{InferenceSettings, SenderKind, ToolApproval, ToolEffect, ToolStatus, TurnStatus},
 };
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use local::{
@@ -64,11 +64,14 @@ pub async fn conversation_with_tool(backend: &Backend, description: &str, input_
         lambda: Some(PutLambdaTool { function_arn: function().arn() }),
         ..PutTool::default()
     };
+    let inference = InferenceSettings { max_tokens: Some(200), ..InferenceSettings::default() };
     let agent = PutAgent {
         id: "tools".into(),
         model_id: "small".into(),
         system_prompt: Some("Be brief.".into()),
         tools: Some(vec![tool]),
+        inference: Some(inference),
+        max_steps: Some(3),
         ..PutAgent::default()
     };
     backend.administrator.call(&agent).await.unwrap();

@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{
@@ -49,6 +50,8 @@ pub enum Behaviour {
     Endless,
     /// Refuses a stream with tools, as older servers do.
     NoStreamWithTools,
+    /// Begins a stream with tools and breaks it off before its first event, as llama-cpp-python does.
+    BreaksStreamWithTools,
 }
 
 pub struct FakeServer {
@@ -116,7 +119,17 @@ async fn complete(State(state): State<FakeState>, headers: HeaderMap, Json(reque
             let message = "Cannot use tools with stream";
             return refusal(Dialect::LlamaServer, StatusCode::INTERNAL_SERVER_ERROR, message);
         }
-        Behaviour::NoStreamWithTools => Dialect::LlamaServer,
+        Behaviour::BreaksStreamWithTools if request["stream"] == true && request.get("tools").is_some() => {
+            let started = stream::iter([Ok(Bytes::from_static(b": ping\n\n"))]);
+            // The head and the comment are sent before the connection breaks.
+            let broken = stream::once(async {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                Err(io::Error::from(io::ErrorKind::ConnectionReset))
+            });
+            let broken = begun.chain(broken);
+            return ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(broken)).into_response();
+        }
+        Behaviour::NoStreamWithTools | Behaviour::BreaksStreamWithTools => Dialect::LlamaServer,
         Behaviour::Dialect(dialect) => *dialect,
     };
     if let Err(message) = request_rules::check(dialect, &request) {
@@ -166,7 +179,7 @@ fn endless(open_streams: Arc<AtomicUsize>) -> Response {
     let ticks = stream::unfold(open_stream, move |open_stream| {
         let data = data.clone();
         async move {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
             Some((Ok::<_, Infallible>(data), open_stream))
         }
     });

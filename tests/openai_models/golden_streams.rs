@@ -27,6 +27,29 @@ fn lines(events: &[Event]) -> String {
     lines.collect()
 }
 
+/// The seeds of `changed_streams_end`.
+const CHANGED_STREAMS: u64 = 2_000;
+
+#[tokio::test]
+async fn changed_streams_end() {
+    let streams: Vec<Vec<u8>> = golden_files().iter().map(|path| fs::read(path).unwrap()).collect();
+    for seed in 0..CHANGED_STREAMS {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut stream = streams[rng.usize(..streams.len())].clone();
+        for _ in 0..rng.usize(1..8) {
+            let position = rng.usize(..stream.len());
+            match rng.u8(..3) {
+                0 => stream[position] = rng.u8(..),
+                1 => drop(stream.remove(position)),
+                _ => stream.insert(position, *rng.choice(br#"{}[]":,\ 0n"#).unwrap()),
+            }
+        }
+        let found = events(&stream, rng.usize(1..40)).await;
+        let last = found.lines().last().unwrap_or_default();
+        assert!(last.starts_with("metadata ") || last.contains("Exception "), "seed {seed}: {found}");
+    }
+}
+
 fn golden_files() -> Vec<PathBuf> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/openai_models/golden");
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

@@ -1,6 +1,6 @@
 //! A conversation with a real model, where the variable PARLANCE_REAL_MODELS has the URL of a server:
 //! `tests/openai_models/real_model.sh` starts one.
-use client::schema::{SenderKind, TurnStatus};
+use client::schema::{SenderKind, ToolStatus, TurnStatus};
 
 use crate::conversations::{backend_with_models, conversation_with_tool};
 
@@ -8,13 +8,14 @@ const SCHEMA: &str = r#"{
     "type": "object", "properties": { "city": { "type": "string" } }, "required": ["city"]
 }"#;
 
-/// What a small model says differs. That turns end, and that calls are run, does not.
+/// What a small model says differs. That turns end, and that the tool is run, does not.
 #[tokio::test]
 async fn conversation_with_a_tool_ends() {
     let Ok(url) = std::env::var("PARLANCE_REAL_MODELS") else { return };
     let backend = backend_with_models(&url).await;
     println!("models: {}", backend.server.models);
     let conversation = conversation_with_tool(&backend, "Looks up the forecast of a city.", SCHEMA).await;
+    let mut results = 0;
     for question in ["What is the forecast in Paris? Use the tool.", "What is the capital of France?"] {
         let finished = backend.send_and_wait(&conversation, question).await;
         println!("\nuser: {question}");
@@ -24,13 +25,17 @@ async fn conversation_with_a_tool_ends() {
                 SenderKind::Tool | SenderKind::User => {}
             }
             event.tool_uses().for_each(|call| println!("call: {} {}", call.name, call.input));
-            event.tool_results().for_each(|result| println!("result: {:?} {:?}", result.status, result.json));
+            for result in event.tool_results() {
+                println!("result: {:?} {:?}", result.status, result.json);
+                results += usize::from(result.status == ToolStatus::Succeeded);
+            }
             if let Some(usage) = &event.usage {
                 println!("usage: {usage:?}");
             }
         }
         let batches = finished.updates.iter().filter(|update| update.metadata.is_some()).count();
-        println!("status: {:?}, {batches} batches", finished.turn.status);
+        println!("status: {:?} {:?}, {batches} batches", finished.turn.status, finished.final_event().stop_reason);
         assert_eq!(finished.turn.status, TurnStatus::Completed, "{:?}", finished.turn.failure);
     }
+    assert!(results > 0, "the tool is run");
 }

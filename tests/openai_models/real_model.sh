@@ -13,7 +13,7 @@ if [ ! -e "$folder/installed" ]; then
 fi
 model=$(find "$folder" -name 'SmolLM2-135M-Instruct.Q4_1.gguf' | head -n 1)
 "$folder/bin/python" -m llama_cpp.server --model "$model" --model_alias small --n_ctx 4096 \
-    --host 127.0.0.1 --port "$port" > "$folder/server.log" 2>&1 &
+    --chat_format chatml-function-calling --host 127.0.0.1 --port "$port" > "$folder/server.log" 2>&1 &
 server=$!
 trap 'kill $server 2> /dev/null || true' EXIT
 for _ in $(seq 120); do

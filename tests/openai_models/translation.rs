@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::{
     fake_server::{Behaviour, Dialect, FakeServer, MODEL},
-    sdk_client::{Bedrock, StreamResult},
+    sdk_client::Bedrock,
 };
 
 const MODEL_ID: &str = "us.anthropic.claude-sonnet-5";
@@ -232,17 +232,17 @@ async fn refused_members_are_left_out_from_then_on() {
 
 #[tokio::test]
 async fn server_without_streamed_tools_is_asked_for_whole_answers() {
-    let (server, bedrock) = start(Behaviour::NoStreamWithTools).await;
-    let mut streams = Vec::new();
-    for question in ["call look", "Hello"] {
-        let (status, _) = post(&bedrock, "converse-stream", with_tool(question)).await;
-        assert_eq!(status, 200);
-        streams.extend(server.requests().iter().map(|request| request["stream"] == true).skip(streams.len()));
+    for behaviour in [Behaviour::NoStreamWithTools, Behaviour::BreaksStreamWithTools] {
+        let (server, bedrock) = start(behaviour.clone()).await;
+        for question in ["call look", "Hello"] {
+            let (status, _) = post(&bedrock, "converse-stream", with_tool(question)).await;
+            assert_eq!(status, 200, "{behaviour:?}");
+        }
+        assert_eq!(bedrock.send_text(MODEL_ID, "Hello").await.text(), "You said: Hello");
+        let streams: Vec<bool> = server.requests().iter().map(|request| request["stream"] == true).collect();
+        // Without tools there is a stream.
+        assert_eq!(streams, [true, false, false, true], "{behaviour:?}");
     }
-    let plain: StreamResult = bedrock.send_text(MODEL_ID, "Hello").await;
-    assert_eq!(plain.text(), "You said: Hello");
-    assert_eq!(streams, [true, false, false]);
-    assert_eq!(server.requests()[3]["stream"], true, "without tools there is a stream");
 }
 
 #[tokio::test]
