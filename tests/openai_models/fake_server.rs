@@ -126,7 +126,7 @@ async fn complete(State(state): State<FakeState>, headers: HeaderMap, Json(reque
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 Err(io::Error::from(io::ErrorKind::ConnectionReset))
             });
-            let broken = begun.chain(broken);
+            let broken = started.chain(broken);
             return ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(broken)).into_response();
         }
         Behaviour::NoStreamWithTools | Behaviour::BreaksStreamWithTools => Dialect::LlamaServer,

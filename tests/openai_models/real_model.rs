@@ -1,5 +1,18 @@
-//! A conversation with a real model, where the variable PARLANCE_REAL_MODELS has the URL of a server:
-//! `tests/openai_models/real_model.sh` starts one.
+//! A conversation with a real model. The variable PARLANCE_REAL_MODELS has the URL of its server:
+//! `tests/openai_models/real_model.sh` starts one and runs this test. `cargo test` alone leaves it out.
+#[allow(dead_code, reason = "the end-to-end tests need more of it")]
+#[path = "../e2e/backend.rs"]
+mod backend;
+#[allow(dead_code, reason = "the tests with servers of four dialects need more of it")]
+mod conversations;
+#[allow(dead_code, reason = "the tests with servers of four dialects need more of it")]
+mod fake_server;
+#[path = "../support/lambda_function.rs"]
+mod lambda_function;
+#[allow(dead_code, reason = "the end-to-end tests need more of it")]
+#[path = "../e2e/subscriber.rs"]
+mod subscriber;
+
 use client::schema::{SenderKind, ToolStatus, TurnStatus};
 
 use crate::conversations::{backend_with_models, conversation_with_tool};
@@ -11,7 +24,7 @@ const SCHEMA: &str = r#"{
 /// What a small model says differs. That turns end, and that the tool is run, does not.
 #[tokio::test]
 async fn conversation_with_a_tool_ends() {
-    let Ok(url) = std::env::var("PARLANCE_REAL_MODELS") else { return };
+    let url = std::env::var("PARLANCE_REAL_MODELS").expect("PARLANCE_REAL_MODELS is the URL of a server");
     let backend = backend_with_models(&url).await;
     println!("models: {}", backend.server.models);
     let conversation = conversation_with_tool(&backend, "Looks up the forecast of a city.", SCHEMA).await;

@@ -22,4 +22,4 @@ for _ in $(seq 120); do
     sleep 0.5
 done
 PARLANCE_REAL_MODELS=http://127.0.0.1:$port/v1 \
-    cargo test --test openai_models -- --exact real_model::conversation_with_a_tool_ends --nocapture
+    cargo test --test real_model -- --exact conversation_with_a_tool_ends --nocapture
