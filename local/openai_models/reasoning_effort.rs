@@ -26,10 +26,12 @@ pub(super) fn reasoning_effort(fields: &Value, output: &Value) -> Option<&'stati
 }
 
 fn effort_of_budget(tokens: u64) -> &'static str {
-    match tokens {
-        ..=LOW_BUDGET_TOKENS => "low",
-        ..=MEDIUM_BUDGET_TOKENS => "medium",
-        _ => "high",
+    if tokens <= LOW_BUDGET_TOKENS {
+        "low"
+    } else if tokens <= MEDIUM_BUDGET_TOKENS {
+        "medium"
+    } else {
+        "high"
     }
 }
 
