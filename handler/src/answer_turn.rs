@@ -97,11 +97,7 @@ async fn answer_claimed_turn<E: Effects>(
         tracing::info!("the question has been purged");
         return Ok(());
     };
-    let untitled = (is_untitled && is_first_answer(&input.history, input.history_cut)).then(|| Untitled {
-        conversation_id: run_id.conversation_id.clone(),
-        question: input.question.texts().collect(),
-        guardrail: agent.guardrail.clone(),
-    });
+    let untitled = is_untitled.then(|| untitled(run_id, &input, &agent)).flatten();
     let caller = caller(&asked_by, groups, &input.question, credential);
     let stored_calls = load_stored_calls(&input.kept_answer, &agent, asked_by.as_deref(), run_id, context).await?;
     let mut attempt = Attempt::new(
@@ -153,6 +149,15 @@ async fn answer_claimed_turn<E: Effects>(
         AttemptEnd::Unannounced => Err(HandlerError::Unannounced),
         AttemptEnd::OutOfTime => Err(HandlerError::OutOfTime),
     }
+}
+
+/// `None` where an earlier answer could have given the title.
+fn untitled(run_id: &RunId, input: &TranscriptInput, agent: &Agent) -> Option<Untitled> {
+    is_first_answer(&input.history, input.history_cut).then(|| Untitled {
+        conversation_id: run_id.conversation_id.clone(),
+        question: input.question.texts().collect(),
+        guardrail: agent.guardrail.clone(),
+    })
 }
 
 /// The name is known where the caller has also sent the question: another user may have asked for a retry.

@@ -164,6 +164,7 @@ async fn serve_event<M: Model>(
         api_keys: &clients.api_keys,
         document_links: Some(&clients.document_links),
         title_model_id: settings.title_model_id.as_deref(),
+        more_model_arns: &settings.more_model_arns,
     };
     let response = serve(event.payload, &context).await;
     effects.close(context.deadlines.give_up_at).await;
@@ -195,6 +196,8 @@ pub struct InvocationContext<'a, E> {
     pub document_links: Option<&'a DocumentLinks>,
     /// The model that writes titles. `None` takes the first words of the message.
     pub title_model_id: Option<&'a str>,
+    /// The models that agents may have besides those of the parameters with a single one.
+    pub more_model_arns: &'a [String],
 }
 
 impl<E> InvocationContext<'_, E> {
@@ -271,7 +274,7 @@ async fn dispatch<E: Effects>(payload: Value, context: &InvocationContext<'_, E>
             let answer = one_shot::answer_one_shot(*request, context).instrument(span).await;
             Ok(serde_json::to_value(answer).expect("texts always serialize"))
         }
-        Invocation::ListModels(request) => Ok(list_models::list_models(&request)),
+        Invocation::ListModels(request) => Ok(list_models::list_models(&request, context.more_model_arns)),
         Invocation::RenewApiKey(RenewApiKeyRequest {}) => {
             if context.api_keys.is_empty() {
                 return Err(HandlerError::NoApiKey);

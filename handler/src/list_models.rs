@@ -23,8 +23,15 @@ struct Model<'a> {
     context_tokens: Option<u32>,
 }
 
-pub fn list_models(request: &ListModelsRequest) -> Value {
-    let models: Vec<_> = request.model_ids.iter().take(MAX_MODELS).map(|id| model(id)).collect();
+/// `more`: ARNs that the request does not name. One with `*` names no single model.
+pub fn list_models(request: &ListModelsRequest, more: &[String]) -> Value {
+    let mut ids: Vec<&str> = Vec::new();
+    for id in request.model_ids.iter().chain(more).map(String::as_str).filter(|id| !id.contains('*')) {
+        if ids.len() < MAX_MODELS && !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    let models: Vec<_> = ids.into_iter().map(model).collect();
     serde_json::to_value(models).expect("texts and numbers always serialize")
 }
 
@@ -65,6 +72,7 @@ mod tests {
                 "images": false, "documents": false, "contextTokens": null
             },
         ]);
-        assert_eq!(list_models(&ListModelsRequest { model_ids }), expected);
+        let more = ["unknown".to_owned(), "arn:aws:bedrock:*::foundation-model/*".to_owned()];
+        assert_eq!(list_models(&ListModelsRequest { model_ids }, &more), expected);
     }
 }

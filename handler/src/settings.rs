@@ -41,6 +41,8 @@ pub struct Settings {
     pub api_key_urls: Vec<String>,
     /// The model that writes titles. `None` takes the first words of the message.
     pub title_model_id: Option<String>,
+    /// The models that agents may have besides those of the parameters with a single one. ARNs.
+    pub more_model_arns: Vec<String>,
     pub limits: Limits,
 }
 
@@ -75,6 +77,7 @@ impl Settings {
                 .into_iter()
                 .filter_map(|name| reader.secret_url(name))
                 .collect(),
+            more_model_arns: reader.list("MORE_MODEL_ARNS"),
             title_model_id: reader.optional("TITLE_MODEL_ID").filter(|id| id != "none"),
             limits: Limits {
                 model_silence: reader.seconds("MODEL_SILENCE_SECONDS", 1..=900, defaults.model_silence),
@@ -113,6 +116,12 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
     /// `None` for an empty value.
     fn optional(&self, name: &str) -> Option<String> {
         (self.get_variable)(name).filter(|value| !value.is_empty())
+    }
+
+    /// Texts separated by commas. `none` and an empty value are no text.
+    fn list(&self, name: &str) -> Vec<String> {
+        let list = self.optional(name).filter(|list| list != "none").unwrap_or_default();
+        list.split(',').map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect()
     }
 
     fn url(&mut self, name: &str) -> String {
@@ -233,6 +242,7 @@ mod tests {
             ("EVENTS_URL", "https://a.example.com/event"),
             ("CONNECTIONS_URL", "https://b.example.com/prod"),
             ("TITLE_MODEL_ID", "amazon.nova-micro-v1:0"),
+            ("MORE_MODEL_ARNS", "arn:a,arn:b"),
         ]);
         let settings = settings.unwrap();
         assert_eq!(settings.lambda_endpoint.as_deref(), Some("http://localhost:4001"));
@@ -248,6 +258,7 @@ mod tests {
         assert_eq!(settings.events_url.as_deref(), Some("https://a.example.com/event"));
         assert_eq!(settings.connections_url.as_deref(), Some("https://b.example.com/prod"));
         assert_eq!(settings.title_model_id.as_deref(), Some("amazon.nova-micro-v1:0"));
+        assert_eq!(settings.more_model_arns, ["arn:a", "arn:b"]);
         let limits = settings.limits;
         assert_eq!(limits.model_silence, Duration::from_secs(3));
         assert_eq!(limits.one_shot_timeout, Duration::from_secs(4));

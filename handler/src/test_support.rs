@@ -140,6 +140,7 @@ impl TestInvocation {
             api_keys: &self.api_keys,
             document_links: None,
             title_model_id: self.title_model_id.as_deref(),
+            more_model_arns: &[],
         };
         serve(payload, &context).await
     }

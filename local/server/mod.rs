@@ -225,7 +225,6 @@ impl Server {
         let (tls_acceptor, tls_certificate) = TlsCertificate::load(&options.state, options.ephemeral)?;
         let endpoint = Endpoint::new(&base_url, &options, &stack, &issuers, tls_certificate);
         let authenticator = create_authenticator(&stack, &endpoint);
-
         let faults = FaultInjector::new(&options.fault_plan);
         let processes = Processes::default();
         let call_recorder = CallRecorder::new(&options.fault_plan, faults.clone(), processes.clone());
@@ -239,11 +238,11 @@ impl Server {
 
         let kms = Kms::open(&stack.encryption_keys, (!options.ephemeral).then_some(options.state.as_path()))?;
         let kms_url = listeners.serve_on_free_port(recorded(kms.router(authenticator.clone()))).await?;
-
-        let secrets_url = listeners.serve_on_free_port(recorded(secrets_router(&options, &authenticator)?)).await?;
-
+        let secrets = SecretsManager::open(options.secrets.clone())?;
+        let secrets_url = listeners.serve_on_free_port(recorded(secrets.router(authenticator.clone()))).await?;
         let knowledge = start_knowledge(&options, &stack, &faults, &mut listeners)?;
-        let (bedrock_router, models) = bedrock_router(&options, &stack.api, knowledge.clone(), &authenticator).await?;
+        let (models, model_description) = models(&options, &stack.api).await?;
+        let bedrock_router = bedrock_router(&options, models, knowledge.clone(), &authenticator).await?;
         let lambda_listener = listen(0).await?;
         let addresses = ServiceAddresses {
             own: base_url.clone(),
@@ -257,28 +256,26 @@ impl Server {
         };
         let launcher = launcher(&options, process_environment(&authenticator, addresses), &faults, processes);
         let lambda = Lambda::start(&stack.functions, launcher).await?;
-        let router = recorded(lambda.router(authenticator.clone()));
-        listeners.serve_with_timeout(lambda_listener, router, INVOCATION_TIMEOUT);
+        let lambda_router = recorded(lambda.router(authenticator.clone()));
+        listeners.serve_with_timeout(lambda_listener, lambda_router, INVOCATION_TIMEOUT);
         let lambda = if options.ephemeral { lambda } else { lambda.with_event_folder(options.state.join("events")) };
 
-        let settings = websocket_settings(&options, &faults);
-        let create = |api| WebSocketApi::new(api, lambda.clone(), authenticator.clone(), settings);
-        let websocket_api = stack.websocket_api.map(create);
+        let websocket_api =
+            stack.websocket_api.map(|api| create_websocket_api(api, &lambda, &authenticator, &options, &faults));
         let chat_page = options.chat_page.then(|| create_chat_page(&options, &stack.api, &endpoint));
         let sources = DataSources::new(database.clone(), lambda.clone()).with_kms(kms);
         let apis = api_router(stack.api, stack.events_api, &sources, &authenticator, &faults)?;
         let apis = apis.merge(websocket_api.as_ref().map(WebSocketApi::router).unwrap_or_default());
-        let page = chat_page.as_ref().map(ChatPage::router).unwrap_or_default();
         let apis = with_publish_faults(apis, &options.fault_plan, &faults);
-        let router = apis.merge(bedrock_router).merge(identity::router(&issuers)).merge(page);
+        let page = chat_page.as_ref().map(ChatPage::router);
+        let router = apis.merge(bedrock_router).merge(identity::router(&issuers)).merge(page.unwrap_or_default());
         listeners.serve_with_tls(listener, recorded(router), tls_acceptor);
         lambda.resume_events();
-
-        let endpoint_file = write_endpoint_file(&options, &endpoint)?;
         build_page(chat_page.clone(), &mut listeners);
         Ok(Self {
+            endpoint_file: write_endpoint_file(&options, &endpoint)?,
             endpoint,
-            models,
+            models: model_description,
             database,
             lambda,
             knowledge,
@@ -288,7 +285,6 @@ impl Server {
             issuers,
             chat_page,
             websocket_api,
-            endpoint_file,
             _state_lock: state_lock,
             listeners,
         })
@@ -400,10 +396,6 @@ fn open_database(options: &ServerOptions, stack: &Stack, faults: &FaultInjector)
     Ok(database.with_faults(faults, &stack.tables)?)
 }
 
-fn secrets_router(options: &ServerOptions, authenticator: &Authenticator) -> Result<Router, SecretFileError> {
-    Ok(SecretsManager::open(options.secrets.clone())?.router(authenticator.clone()))
-}
-
 fn delete_expired_items(database: DynamoDb, listeners: &mut Listeners) {
     listeners.spawn(async move { database.delete_expired_items_every(TTL_INTERVAL).await });
 }
@@ -440,8 +432,16 @@ fn build_page(chat_page: Option<ChatPage>, listeners: &mut Listeners) {
     }
 }
 
-fn websocket_settings(options: &ServerOptions, faults: &FaultInjector) -> WebSocketSettings {
-    WebSocketSettings { time_scale: options.time_scale, faults: faults.clone(), ..WebSocketSettings::default() }
+fn create_websocket_api(
+    api: stack::WebSocketApi,
+    lambda: &Lambda,
+    authenticator: &Authenticator,
+    options: &ServerOptions,
+    faults: &FaultInjector,
+) -> WebSocketApi {
+    let settings =
+        WebSocketSettings { time_scale: options.time_scale, faults: faults.clone(), ..WebSocketSettings::default() };
+    WebSocketApi::new(api, lambda.clone(), authenticator.clone(), settings)
 }
 
 /// Starts the processes of functions.
@@ -478,17 +478,15 @@ fn start_knowledge(
     Ok(Some(knowledge))
 }
 
-/// The models and what is answered from documents, and which models those are.
+/// The models, and what is answered from documents.
 async fn bedrock_router(
     options: &ServerOptions,
-    api: &stack::Api,
+    models: ModelService,
     knowledge: Option<KnowledgeBase>,
     authenticator: &Authenticator,
-) -> Result<(Router, String), StartError> {
-    let (models, description) = models(options, api).await?;
+) -> Result<Router, StartError> {
     let searches = knowledge_router(options, knowledge, models.clone(), authenticator).await?;
-    let router = bedrock::with_iam_guard(models.router(), authenticator.clone()).merge(searches);
-    Ok((router, description))
+    Ok(bedrock::with_iam_guard(models.router(), authenticator.clone()).merge(searches))
 }
 
 /// The models, and which ones they are.

@@ -156,6 +156,7 @@ async fn check(payload: Value) -> Option<Value> {
         api_keys: &[],
         document_links: None,
         title_model_id: None,
+        more_model_arns: &[],
     };
     serve(payload, &context).await.ok()
 }

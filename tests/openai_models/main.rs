@@ -8,7 +8,6 @@ mod golden_streams;
 #[path = "../support/lambda_function.rs"]
 mod lambda_function;
 mod program;
-mod real_model;
 mod replies;
 mod request_rules;
 #[allow(dead_code, reason = "the tests of the scripted models need more of it")]

@@ -1,5 +1,20 @@
-//! Conversations with a real model, where the variable PARLANCE_REAL_MODELS has the URL of a server:
-//! `tests/openai_models/real_model.sh` starts one.
+//! Conversations with a real model. The variable PARLANCE_REAL_MODELS has the URL of its server:
+//! `tests/openai_models/real_model.sh` starts one and runs this test. `cargo test` alone leaves it out.
+#[allow(dead_code, reason = "the end-to-end tests need more of it")]
+#[path = "../e2e/backend.rs"]
+mod backend;
+#[allow(dead_code, reason = "the tests with servers of four dialects need more of it")]
+mod conversations;
+#[allow(dead_code, reason = "the tests with servers of four dialects need more of it")]
+mod fake_server;
+#[path = "../support/lambda_function.rs"]
+mod lambda_function;
+mod replies;
+mod request_rules;
+#[allow(dead_code, reason = "the end-to-end tests need more of it")]
+#[path = "../e2e/subscriber.rs"]
+mod subscriber;
+
 use client::schema::{SenderKind, ToolStatus, TurnStatus};
 
 use crate::{
@@ -14,7 +29,7 @@ const SCHEMA: &str = r#"{
 /// What a small model says differs. That the tool is run, that text is streamed and that turns end, does not.
 #[tokio::test]
 async fn tool_is_run_and_text_is_streamed() {
-    let Ok(url) = std::env::var("PARLANCE_REAL_MODELS") else { return };
+    let url = std::env::var("PARLANCE_REAL_MODELS").expect("PARLANCE_REAL_MODELS is the URL of a server");
     let backend = backend_with_models(&url).await;
     println!("models: {}", backend.server.models);
 

@@ -446,37 +446,15 @@ impl Attempt {
             return;
         }
         model_call.on_activity(now);
+        if event.is_content() {
+            model_call.on_content();
+            self.note.take_if(|note| *note == Note(NoteCode::ModelBusy));
+        }
         match event {
-            StreamEvent::Text { block, text } if !text.is_empty() => {
-                self.note.take_if(|note| *note == Note(NoteCode::ModelBusy));
-                model_call.on_content();
-                self.tokens.answer_bytes += text.len();
-                self.said.text |= !is_blank(&text);
-                if let Some(guarded) = &mut self.guarded_text {
-                    guarded.push(&text);
-                }
-                match &mut self.citations {
-                    Some(citations) => citations.push_text(&mut self.answer, block, &text),
-                    None => self.answer.push_delta(block, &text),
-                }
-            }
-            StreamEvent::Reasoning { block, text } => {
-                self.note.take_if(|note| *note == Note(NoteCode::ModelBusy));
-                model_call.on_content();
-                self.said.reasoning = true;
-                self.tokens.answer_bytes += text.len();
-                self.answer.push_reasoning(block, &text, now);
-            }
-            StreamEvent::ReasoningSignature { block, signature } => {
-                model_call.on_content();
-                self.said.reasoning = true;
-                self.answer.sign_reasoning(block, signature, now);
-            }
-            StreamEvent::RedactedReasoning { block, data } => {
-                model_call.on_content();
-                self.said.reasoning = true;
-                self.answer.push_redacted_reasoning(block, &data, now);
-            }
+            StreamEvent::Text { block, text } => self.on_text(block, &text),
+            StreamEvent::Reasoning { .. }
+            | StreamEvent::ReasoningSignature { .. }
+            | StreamEvent::RedactedReasoning { .. } => self.on_reasoning(event, now),
             StreamEvent::Citation { block, cited } => {
                 if let Some(citations) = &mut self.citations {
                     citations.push_citation(&mut self.answer, block, &cited);
@@ -488,8 +466,6 @@ impl Attempt {
                 }
             }
             StreamEvent::ToolUse { block, id, name } => {
-                self.note.take_if(|note| *note == Note(NoteCode::ModelBusy));
-                model_call.on_content();
                 self.said.text = true;
                 self.calls.push_call(block, id, name);
             }
@@ -513,7 +489,36 @@ impl Attempt {
                 self.tokens.is_reported = true;
                 self.tokens.add_reported(usage);
             }
-            StreamEvent::Text { .. } | StreamEvent::Other => {}
+            StreamEvent::Other => {}
+        }
+    }
+
+    fn on_text(&mut self, block: u32, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        self.tokens.answer_bytes += text.len();
+        self.said.text |= !is_blank(text);
+        if let Some(guarded) = &mut self.guarded_text {
+            guarded.push(text);
+        }
+        match &mut self.citations {
+            Some(citations) => citations.push_text(&mut self.answer, block, text),
+            None => self.answer.push_delta(block, text),
+        }
+    }
+
+    /// Events of other kinds change nothing.
+    fn on_reasoning(&mut self, event: StreamEvent, now: Instant) {
+        self.said.reasoning = true;
+        match event {
+            StreamEvent::Reasoning { block, text } => {
+                self.tokens.answer_bytes += text.len();
+                self.answer.push_reasoning(block, &text, now);
+            }
+            StreamEvent::ReasoningSignature { block, signature } => self.answer.sign_reasoning(block, signature, now),
+            StreamEvent::RedactedReasoning { block, data } => self.answer.push_redacted_reasoning(block, &data, now),
+            _ => {}
         }
     }
 

@@ -165,6 +165,26 @@ pub enum StreamEvent {
     Other,
 }
 
+impl StreamEvent {
+    /// Whether the model has said, thought or called something.
+    pub fn is_content(&self) -> bool {
+        match self {
+            Self::Text { text, .. } => !text.is_empty(),
+            Self::Reasoning { .. }
+            | Self::ReasoningSignature { .. }
+            | Self::RedactedReasoning { .. }
+            | Self::ToolUse { .. } => true,
+            Self::Citation { .. }
+            | Self::BlockEnd { .. }
+            | Self::ToolInput { .. }
+            | Self::MessageStop(_)
+            | Self::Guardrail(_)
+            | Self::Usage(_)
+            | Self::Other => false,
+        }
+    }
+}
+
 /// What a guardrail has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuardrailFindings {

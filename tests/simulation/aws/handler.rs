@@ -70,6 +70,7 @@ pub async fn serve(
         api_keys: &[],
         document_links: None,
         title_model_id: None,
+        more_model_arns: &[],
     };
     let result = handler::serve(payload, &context).await;
     if let Err(error) = &result {

@@ -123,11 +123,6 @@ mod tests {
         let validation = |message: &str| {
             Error::ValidationException(ValidationException::builder().message(message).meta(metadata(message)).build())
         };
-        let retired = || {
-            let message = "This model version has reached the end of its life.";
-            let error = ResourceNotFoundException::builder().message(message).meta(metadata(message));
-            Error::ResourceNotFoundException(error.build())
-        };
         for (status, error, expected) in [
             (429, throttling("Too many requests, please wait before trying again."), ModelError::ThrottledBriefly),
             (429, throttling("Too many tokens, please wait before trying again."), ModelError::ThrottledBriefly),
@@ -218,6 +213,12 @@ mod tests {
             let context = format!("{error:?}");
             assert_eq!(stream_failure(&SdkError::service_error(error, ())), expected, "{context}");
         }
+    }
+
+    fn retired() -> ConverseStreamError {
+        let message = "This model version has reached the end of its life.";
+        let error = ResourceNotFoundException::builder().message(message).meta(metadata(message));
+        ConverseStreamError::ResourceNotFoundException(error.build())
     }
 
     fn failed(code: FailureCode) -> ModelError {

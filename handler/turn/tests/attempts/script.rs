@@ -56,7 +56,9 @@ use turn::{
     knowledge::{Knowledge, KnowledgeFailure, KnowledgeMode, Passage, RetrievalError},
     knowledge_tool::search_tool,
     limits::Limits,
-    model::{CitedPassage, Guardrail, GuardrailFindings, ModelError, ModelStop, StreamEvent, ToolOutput},
+    model::{
+        CitedPassage, Guardrail, GuardrailFindings, GuardrailMode, ModelError, ModelStop, StreamEvent, ToolOutput,
+    },
     mutation::PublishFailure,
     replies::{Connection, Listener, ReplyFailure, ReplyTo},
     retrieval::RetrievalResult,
@@ -196,10 +198,7 @@ impl Script {
             "max-steps" => self.max_steps = rest.parse().ok()?,
             "model" => self.model_id = rest.to_owned(),
             "fallback-models" => self.fallback_model_ids = rest.split(' ').map(str::to_owned).collect(),
-            "guardrail" => {
-                let (id, version) = ("gr1".into(), "1".into());
-                self.guardrail = Some(Guardrail { id, version, mode: parse_enum(rest)?, newest_message_only: true });
-            }
+            "guardrail" => self.guardrail = Some(guardrail(parse_enum(rest)?)),
             "knowledge" if rest == "TOOL" => {
                 let knowledge = Knowledge { mode: KnowledgeMode::Tool, ..knowledge(KnowledgeFailure::Answer) };
                 self.tools.push(search_tool(&knowledge, CitationStyle::of_model(&self.model_id)));
@@ -374,6 +373,10 @@ fn parse_model_step(text: &str) -> Option<ModelStep> {
             text: parse_repeated_text(rest)?,
         }),
     })
+}
+
+fn guardrail(mode: GuardrailMode) -> Guardrail {
+    Guardrail { id: "gr1".into(), version: "1".into(), mode, newest_message_only: true }
 }
 
 /// `OUTPUT blocked TOPIC "What the model has said"`.
