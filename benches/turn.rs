@@ -120,6 +120,10 @@ fn attempt_start(now: Instant) -> AttemptStart {
             max_steps: 10,
             tool_timeout_seconds: 30,
             knowledge: None,
+            reasoning: None,
+            prompt_caching: Default::default(),
+            fallback_model_ids: Vec::new(),
+            guardrail: None,
         },
         question: ConversationEvent {
             id: "t1".into(),
@@ -136,6 +140,8 @@ fn attempt_start(now: Instant) -> AttemptStart {
             superseded: None,
             replaces_turn_id: None,
             answer_position: None,
+            model_id: None,
+            guardrail: None,
             created_at: "2026-11-21T09:00:00.000Z".into(),
         },
         continues: false,
@@ -146,7 +152,7 @@ fn attempt_start(now: Instant) -> AttemptStart {
             system_prompt: None,
             inference: InferenceSettings::default(),
             tools: [].into(),
-            transcript: Vec::new(),
+            ..ModelRequest::default()
         },
         limits: Limits::default(),
         deadlines: Deadlines::within(now, Duration::from_secs(900)),

@@ -1,5 +1,5 @@
-//! The `parlance` command: the local server, and the subcommands `chat`, `token`, `schema`, `retrieve`,
-//! `handler` and `gateway`.
+//! The `parlance` command: the local server, and the subcommands `chat`, `token`, `schema`, `models`,
+//! `retrieve`, `handler` and `gateway`.
 use std::{
     collections::BTreeMap,
     error::Error,
@@ -18,6 +18,8 @@ use local::{
     identity::PoolUser,
     knowledge_base::{EmbeddingsOptions, KnowledgeOptions, print_reports},
     lambda::LocalFunction,
+    list_models::{self, ListModelsOptions},
+    openai_models::ModelServerOptions,
     retrieve::{self, RetrieveOptions},
     secrets_manager::LocalSecret,
     server::{Models, Server, ServerOptions},
@@ -52,6 +54,8 @@ enum Command {
     Token(TokenOptions),
     /// Print schema.graphql with the directives of the authorization modes that the parameters switch on.
     Schema(SchemaOptions),
+    /// List models that can answer: with --bedrock or --models those that are offered.
+    Models(ListModelsOptions),
     /// Search a folder of documents, or measure how well questions find their sources.
     Retrieve(RetrieveOptions),
     /// Run one Lambda execution environment; the local server starts it.
@@ -73,6 +77,8 @@ struct ServerArguments {
     /// Call Amazon Bedrock, with your AWS credentials, instead of the scripted models.
     #[arg(long)]
     bedrock: bool,
+    #[command(flatten)]
+    model_server: ModelServerOptions,
     /// Folder for the table, the API key, the issuers' signing keys and endpoint.json.
     #[arg(long, default_value = ".parlance")]
     state: PathBuf,
@@ -153,6 +159,7 @@ fn execute(Arguments { command, server }: Arguments) -> Result<(), AnyError> {
         Some(Command::Token(options)) => {
             println!("{}", block_on(Builder::new_current_thread(), token::fetch(&options))??);
         }
+        Some(Command::Models(options)) => block_on(Builder::new_current_thread(), list_models::run(options))??,
         Some(Command::Retrieve(options)) => block_on(Builder::new_current_thread(), retrieve::run(options))??,
         Some(Command::Schema(options)) => println!("{}", template::filtered_schema(&options)?.trim_end()),
         Some(Command::Handler) => {
@@ -181,7 +188,7 @@ async fn serve(options: ServerOptions) -> Result<(), AnyError> {
     let server = Server::start(options.clone()).await?;
     // The signals are handled before the text is printed, because its reader may stop the server at once.
     let mut stop_signals = StopSignals::handle()?;
-    print!("{}", welcome::text(&server.endpoint, &options));
+    print!("{}", welcome::text(&server.endpoint, &server.models, &options));
     if let Some(knowledge) = server.knowledge.clone() {
         tokio::spawn(print_reports(knowledge, io::stdout(), io::stdout().is_terminal()));
     }
@@ -262,6 +269,11 @@ impl ServerArguments {
                 rates.insert(fault, rate);
             }
         }
+        let models = match self.model_server.server() {
+            Some(server) => Models::Server(server),
+            None if self.bedrock => Models::Bedrock,
+            None => Models::Scripted,
+        };
         Ok(ServerOptions {
             root: self.root,
             state: self.state,
@@ -270,7 +282,7 @@ impl ServerArguments {
             parameters: BTreeMap::from_iter(self.parameters),
             users: self.users,
             oidc: self.oidc,
-            models: if self.bedrock { Models::Bedrock } else { Models::Scripted },
+            models,
             handler: self.handler,
             functions: self.functions,
             secrets: self.secrets,

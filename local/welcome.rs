@@ -2,10 +2,11 @@
 use crate::{
     identity::PoolUser,
     knowledge_base::KnowledgeOptions,
-    server::{AccessKey, Endpoint, Models, ServerOptions},
+    server::{AccessKey, Endpoint, ServerOptions},
 };
 
-pub fn text(endpoint: &Endpoint, options: &ServerOptions) -> String {
+/// `models` says which models answer.
+pub fn text(endpoint: &Endpoint, models: &str, options: &ServerOptions) -> String {
     let ServerOptions { users, functions, secrets, .. } = options;
     let Endpoint { url, realtime_url, administrator: AccessKey { access_key_id, secret_access_key }, .. } = endpoint;
     let api_key = endpoint.api_key.as_deref().unwrap_or("none (API keys are switched off)");
@@ -29,10 +30,6 @@ pub fn text(endpoint: &Endpoint, options: &ServerOptions) -> String {
     let functions: String = functions.iter().map(|function| format!("\n  Function       {}", function.arn())).collect();
     let secrets: String = secrets.iter().map(|secret| format!("\n  Secret         {}", secret.arn())).collect();
     let knowledge = options.knowledge.as_ref().map(knowledge_line).unwrap_or_default();
-    let models = match options.models {
-        Models::Scripted => "scripted (--bedrock calls Amazon Bedrock)",
-        Models::Bedrock => "Amazon Bedrock, with your AWS credentials",
-    };
     let mut commands = String::new();
     if !may_anybody_call(endpoint, users) {
         commands += "\nNobody may call this API: add a user with --user, or let in API keys, OpenID Connect or IAM.\n";
@@ -157,7 +154,8 @@ mod tests {
             (endpoint(None, true, None), &[], Some("--aws-sigv4"), None),
         ];
         for (endpoint, users, curl_credentials, chat_command) in cases {
-            let text = text(&endpoint, &ServerOptions { users: users.to_vec(), ..ServerOptions::for_tests() });
+            let text =
+                text(&endpoint, "scripted", &ServerOptions { users: users.to_vec(), ..ServerOptions::for_tests() });
             assert!(!text.contains("Nobody"), "{text}");
             assert_eq!(text.contains("curl"), curl_credentials.is_some(), "{text}");
             assert_eq!(text.contains("cargo run"), chat_command.is_some(), "{text}");
@@ -171,7 +169,7 @@ mod tests {
         let first_line = |chat_page_url: Option<&str>| {
             let endpoint =
                 Endpoint { chat_page_url: chat_page_url.map(str::to_owned), ..endpoint(Some("da2-x"), true, None) };
-            let text = text(&endpoint, &ServerOptions::for_tests());
+            let text = text(&endpoint, "scripted", &ServerOptions::for_tests());
             text.lines().nth(2).map(str::to_owned)
         };
         let page = first_line(Some("http://localhost:4000/"));
@@ -182,7 +180,7 @@ mod tests {
     #[test]
     fn entry_points_and_certificate_are_printed() {
         let lines = |endpoint: &Endpoint| {
-            let text = text(endpoint, &ServerOptions::for_tests());
+            let text = text(endpoint, "scripted", &ServerOptions::for_tests());
             let names = ["Events ", "WebSocket ", "TLS "];
             let lines = text.lines().map(str::trim).filter(|line| names.iter().any(|name| line.starts_with(name)));
             lines.map(str::to_owned).collect::<Vec<_>>()
@@ -201,7 +199,7 @@ mod tests {
 
     #[test]
     fn pool_without_users_as_the_only_mode_is_a_warning() {
-        let text = text(&endpoint(None, false, None), &ServerOptions::for_tests());
+        let text = text(&endpoint(None, false, None), "scripted", &ServerOptions::for_tests());
         assert!(text.contains("Nobody may call this API: add a user with --user"), "{text}");
     }
 
@@ -210,7 +208,11 @@ mod tests {
         let documents = |url: Option<&str>| {
             let embeddings = EmbeddingsOptions { url: url.map(|url| url.parse().unwrap()), model: None };
             let knowledge = Some(KnowledgeOptions { folder: "docs".into(), embeddings });
-            let text = text(&endpoint(None, true, None), &ServerOptions { knowledge, ..ServerOptions::for_tests() });
+            let text = text(
+                &endpoint(None, true, None),
+                "scripted",
+                &ServerOptions { knowledge, ..ServerOptions::for_tests() },
+            );
             text.lines().find(|line| line.contains("Documents")).unwrap().trim().to_owned()
         };
         let hashed = "Documents      docs (found by words and spelling; --embeddings URL adds meaning)";

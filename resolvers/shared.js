@@ -120,27 +120,64 @@ function requireText(field, text) {
   requireInput(field, jsonSize(text) <= 102400, 'at most 100 KB of JSON-escaped UTF-8');
 }
 
-/** The tool settings of an agent that was put without them, or stored before agents had tools. */
-const TOOL_DEFAULTS = { tools: [], maxSteps: 10, toolTimeoutSeconds: 30 };
+/** The settings of an agent that was put without them, or stored before agents had them. */
+const AGENT_DEFAULTS = {
+  tools: [],
+  maxSteps: 10,
+  toolTimeoutSeconds: 30,
+  promptCaching: 'FIVE_MINUTES',
+  fallbackModelIds: [],
+};
+
+/** An agent with the defaults of what it leaves out. */
+function withAgentDefaults(env, agent) {
+  const { guardrail, ...settings } = agent;
+  return {
+    ...AGENT_DEFAULTS,
+    ...settings,
+    ...(env.GUARDRAIL_ID === 'none' ? {} : { guardrail: effectiveGuardrail(env, guardrail ?? {}) }),
+  };
+}
 
 /**
- * An agent as the caller may see it. Only administrators see its system prompt, what its tools call and the
- * filter of its documents.
+ * The deployment's guardrail, as the agent uses it. An agent cannot do without it. A version counts for the
+ * guardrail for which it was put.
+ */
+function effectiveGuardrail(env, { id, version, mode, newestMessageOnly }) {
+  const ownVersion = id === env.GUARDRAIL_ID ? version : null;
+  return {
+    id: env.GUARDRAIL_ID,
+    version: ownVersion ?? env.GUARDRAIL_VERSION,
+    mode: mode ?? env.GUARDRAIL_MODE,
+    newestMessageOnly: newestMessageOnly ?? env.GUARDRAIL_NEWEST_MESSAGE_ONLY === 'true',
+  };
+}
+
+/**
+ * An agent as the caller may see it. Only administrators see its system prompt, what its tools call, the
+ * filter of its documents and the guardrail's id.
  */
 function toVisibleAgent(ctx, agent) {
   if (ctx.stash.isAdministrator) return agent;
   const tools = agent.tools.map((tool) => ({ ...tool, lambda: null, graphql: null, mcp: null }));
-  const { knowledge } = agent;
-  const visible = knowledge ? { knowledge: { ...knowledge, filter: null, rerankModelArn: null } } : {};
-  return { ...agent, systemPrompt: null, tools, ...visible };
+  const { guardrail, knowledge } = agent;
+  return {
+    ...agent,
+    systemPrompt: null,
+    tools,
+    ...(knowledge ? { knowledge: { ...knowledge, filter: null, rerankModelArn: null } } : {}),
+    ...(guardrail ? { guardrail: { ...guardrail, id: null } } : {}),
+  };
 }
 
 /** An agent as the handler gets it. */
 function toPayloadAgent(agent) {
   const { id, version, name, modelId, systemPrompt, inference, contextBytes } = agent;
+  const { reasoning, promptCaching, fallbackModelIds, guardrail } = agent;
   const { tools, maxSteps, toolTimeoutSeconds, knowledge } = agent;
   const model = { modelId, systemPrompt, inference, contextBytes };
-  return { id, version, name, ...model, tools, maxSteps, toolTimeoutSeconds, knowledge };
+  const powers = { reasoning, promptCaching, fallbackModelIds, guardrail };
+  return { id, version, name, ...model, ...powers, tools, maxSteps, toolTimeoutSeconds, knowledge };
 }
 
 /** Decodes a nextToken: the key of the page's last item, or the empty text where the token is invalid. */

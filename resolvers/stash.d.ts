@@ -261,6 +261,10 @@ interface StoredEvent {
   attempt?: number;
   position: number;
   sender: { kind: string; id?: string | null; name?: string | null };
+  /** In an agent's event: the model that answered. */
+  modelId?: string;
+  /** In an agent's event: what a guardrail did. */
+  guardrail?: { source?: string; policies: string[] };
   content: ContentBlock[];
   createdAt: string;
   /** Set where the content is not exactly one block. */
@@ -278,13 +282,22 @@ interface StoredEvent {
   sk?: string;
 }
 
-/** One member is set. The text of an event has neither tool calls nor their results. */
+/** One member is set. The text of an event has neither reasoning nor tool calls nor their results. */
 interface ContentBlock {
   text?: string;
   /** Only beside a text. */
   citations?: any[];
   toolUse?: any;
   toolResult?: any;
+  reasoning?: Reasoning;
+}
+
+/** The schema has no `signature` and no `redacted`: only the handler reads them, from the table. */
+interface Reasoning {
+  text: string;
+  milliseconds?: number;
+  signature?: string;
+  redacted?: string;
 }
 
 /** Times are milliseconds since 1970; positions are those of the conversation. */
@@ -398,9 +411,11 @@ interface EventSearch {
 interface Closing {
   /** The text that was published and is in no event, by the index of its content block. */
   textByBlock: { [index: number]: string };
+  /** The reasoning that was published and is in no event, by the same index. */
+  reasoningByBlock: { [index: number]: string };
   /** The citations of this text, by the same index. */
   citationsByBlock: { [index: number]: any[] };
-  /** The indexes of these content blocks, in order of their first text. */
+  /** The indexes of these content blocks, in the order in which they began. */
   blocks: number[];
   lastSequenceRead: number;
   /** False while there may be more batches than were read. */
@@ -425,6 +440,21 @@ interface Agent {
   toolTimeoutSeconds: number;
   /** Missing where the agent answers without documents. */
   knowledge?: Knowledge;
+  /** Missing for the model's own default. */
+  reasoning?: { effort?: string | null; budgetTokens?: number | null };
+  /** A PromptCaching of the schema. */
+  promptCaching: string;
+  fallbackModelIds: string[];
+  /** Missing where the deployment has none. In the table, the members that the agent has of its own. */
+  guardrail?: Guardrail;
+}
+
+interface Guardrail {
+  id?: string | null;
+  version?: string;
+  /** A GuardrailMode of the schema. */
+  mode?: string;
+  newestMessageOnly?: boolean;
 }
 
 interface Knowledge {

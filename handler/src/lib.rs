@@ -62,7 +62,7 @@ pub use aws::{ApiKey, DocumentLinks, KnowledgeBases, LinkError, McpServers, Rene
 
 /// The body of a publish, and what AppSync's response to it means.
 pub mod publishing {
-    pub use crate::aws::{accepted_update, classify_response, request_body};
+    pub use crate::aws::{accepted_update, classify_response, request_body, title_body};
 }
 
 /// What the responses of tools mean: a result as JSON text, or an error.

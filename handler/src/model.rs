@@ -112,8 +112,7 @@ mod tests {
             model_id: "any".into(),
             system_prompt: None,
             inference: InferenceSettings::default(),
-            tools: Arc::default(),
-            transcript: Vec::new(),
+            ..ModelRequest::default()
         })
     }
 

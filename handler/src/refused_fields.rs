@@ -5,13 +5,14 @@ const STARTS_A_TURN: &str = "it starts a turn, so an agent could start turns wit
 const PUBLISHES: &str = "only the handler may publish";
 
 /// The fields and the reasons, each of which goes on after a colon.
-const REFUSED_FIELDS: [(&str, &str); 6] = [
+const REFUSED_FIELDS: [(&str, &str); 7] = [
     ("sendMessage", STARTS_A_TURN),
     ("retryTurn", STARTS_A_TURN),
     ("continueTurn", STARTS_A_TURN),
     ("answerToolCall", "it answers tool calls, so an agent could approve its own"),
     ("agentPublishMetadata", PUBLISHES),
     ("agentPublishEvent", PUBLISHES),
+    ("agentPublishTitle", PUBLISHES),
 ];
 
 /// A field that no tool may call.

@@ -66,6 +66,11 @@ pub struct TestInvocation {
     reply_requests: Mutex<Vec<Arc<ReplyRequest>>>,
     /// Whether no request with replies gets a response.
     pub are_replies_hanging: bool,
+    /// The model that writes titles.
+    pub title_model_id: Option<String>,
+    /// The results of the next publishes of titles. Later ones are accepted.
+    pub title_results: Mutex<VecDeque<Result<(), PublishFailure>>>,
+    titles: Mutex<Vec<(String, String)>>,
 }
 
 impl TestInvocation {
@@ -92,6 +97,9 @@ impl TestInvocation {
             model_requests: Mutex::default(),
             reply_requests: Mutex::default(),
             are_replies_hanging: false,
+            title_model_id: None,
+            title_results: Mutex::default(),
+            titles: Mutex::default(),
         }
     }
 
@@ -152,12 +160,22 @@ impl TestInvocation {
     }
 
     /// The runs of tools since the last call of this method.
+    /// The titles published since the last call of this method, each with its conversation.
+    pub fn take_titles(&self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.titles.lock().unwrap())
+    }
+
     pub fn take_tool_runs(&self) -> Vec<ToolRun> {
         std::mem::take(&mut self.tool_runs.lock().unwrap())
     }
 }
 
 impl Effects for TestInvocation {
+    async fn publish_title(&self, conversation_id: &str, title: &str) -> Result<(), PublishFailure> {
+        self.titles.lock().unwrap().push((conversation_id.to_owned(), title.to_owned()));
+        self.title_results.lock().unwrap().pop_front().unwrap_or(Ok(()))
+    }
+
     fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send {
         self.model_requests.lock().unwrap().push(request);
         let scripted = self.model_streams.lock().unwrap().pop_front();

@@ -1,5 +1,5 @@
-//! Gives an untitled conversation a title after its first answer. Nothing depends on it: a conversation without
-//! a title is complete, and so is the turn.
+//! Gives an untitled conversation a title after its first answer. Nothing depends on it: a conversation
+//! without a title is complete, and so is the turn.
 use std::sync::Arc;
 
 use futures::{StreamExt, pin_mut};
@@ -12,8 +12,8 @@ use turn::{
 
 use crate::{InvocationContext, attempt_loop::Effects, clock};
 
-/// How often the title is published. One that was accepted is refused the next time, because the conversation has
-/// a title by then.
+/// How often the title is published. One that was accepted is refused the next time, because the conversation
+/// has a title by then.
 const MAX_TRIES: u32 = 3;
 /// The longest text that is read of a model, in bytes.
 const MAX_TEXT_BYTES: usize = 2000;

@@ -106,6 +106,10 @@ impl Log {
 }
 
 impl Effects for Environment {
+    async fn publish_title(&self, _: &str, _: &str) -> Result<(), PublishFailure> {
+        unreachable!("an attempt gives no title")
+    }
+
     fn call_model(&self, _: Arc<ModelRequest>) -> impl Stream<Item = ModelResult> + Send {
         let script = self.model_streams.lock().unwrap().pop_front().expect("the test scripts a stream per call");
         self.log.push(Record::ModelCalled);
@@ -505,6 +509,7 @@ fn retrieval_start(start: &AttemptStart) -> RetrievalStart {
         question: start.question.clone(),
         context: Vec::new(),
         kept_answer: Vec::new(),
+        model_id: "any".into(),
         context_bytes: 1000,
     };
     RetrievalStart { request: knowledge.request("Why?", &start.caller), knowledge, query_request: None, transcript }
@@ -527,6 +532,10 @@ fn attempt_start(now: std::time::Instant) -> AttemptStart {
             max_steps: 10,
             tool_timeout_seconds: 300,
             knowledge: None,
+            reasoning: None,
+            prompt_caching: Default::default(),
+            fallback_model_ids: Vec::new(),
+            guardrail: None,
         },
         question: ConversationEvent {
             id: "t1".into(),
@@ -543,6 +552,8 @@ fn attempt_start(now: std::time::Instant) -> AttemptStart {
             superseded: None,
             replaces_turn_id: None,
             answer_position: None,
+            model_id: None,
+            guardrail: None,
             created_at: "2026-11-21T09:00:00.000Z".into(),
         },
         continues: false,
@@ -556,7 +567,7 @@ fn attempt_start(now: std::time::Instant) -> AttemptStart {
             system_prompt: None,
             inference: InferenceSettings::default(),
             tools: [].into(),
-            transcript: Vec::new(),
+            ..ModelRequest::default()
         },
         limits: Limits::default(),
         deadlines: Deadlines::within(now, Duration::from_secs(900)),

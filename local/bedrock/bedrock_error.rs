@@ -20,6 +20,11 @@ impl BedrockError {
         Self::new(StatusCode::BAD_REQUEST, "ValidationException", message)
     }
 
+    /// What the model's provider checks, not Bedrock.
+    pub fn refused_by_model(error: &str) -> Self {
+        Self::validation(format!("The model returned the following errors: {error}"))
+    }
+
     pub fn into_message(self) -> String {
         self.message
     }
@@ -60,6 +65,33 @@ impl BedrockError {
     pub fn model_not_found() -> Self {
         let message = "Could not resolve the foundation model from the provided model identifier.";
         Self::new(StatusCode::NOT_FOUND, "ResourceNotFoundException", message)
+    }
+
+    /// The text was recorded.
+    pub fn model_retired() -> Self {
+        let message = "This model version has reached the end of its life. Please refer to the AWS documentation for more \
+            details.";
+        Self::new(StatusCode::NOT_FOUND, "ResourceNotFoundException", message)
+    }
+
+    pub fn model_not_ready() -> Self {
+        let message = "The model specified in the request is not ready to serve inference requests.";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "ModelNotReadyException", message)
+    }
+
+    /// The text was recorded, with this apostrophe.
+    pub fn model_needs_profile(model_id: &str) -> Self {
+        Self::validation(format!(
+            "Invocation of model ID {model_id} with on-demand throughput isn’t supported. Retry your request with the ID \
+             or ARN of an inference profile that contains this model."
+        ))
+    }
+
+    /// The text was recorded.
+    pub fn no_prompt_caching() -> Self {
+        let message = "You invoked an unsupported model or your request did not allow prompt caching. See the \
+            documentation for more information.";
+        Self::new(StatusCode::FORBIDDEN, "AccessDeniedException", message)
     }
 
     pub fn unavailable() -> Self {

@@ -8,12 +8,19 @@ use api::text::is_blank;
 
 use super::{
     bedrock_error::BedrockError,
+    model_family::{Claude, ModelFamily, model_family},
     request::{InferenceConfig, Message, Transcript},
 };
 
 pub(super) fn check(model_id: &str, transcript: &Transcript) -> Result<(), BedrockError> {
-    let Some((_, name)) = model_id.split_once("anthropic.claude-") else { return Ok(()) };
-    check_settings(name, &transcript.inference_config)?;
+    if !model_id.contains("anthropic.claude-") {
+        return Ok(());
+    }
+    let version = match model_family(model_id) {
+        ModelFamily::Claude(claude) => claude,
+        _ => Claude { line: "", version: (0, 0) },
+    };
+    check_settings(version, &transcript.inference_config)?;
     check_tool_names(transcript)?;
     let messages = transcript.messages.windows(2).enumerate();
     for (index, pair) in messages {
@@ -24,10 +31,9 @@ pub(super) fn check(model_id: &str, transcript: &Transcript) -> Result<(), Bedro
     Ok(())
 }
 
-fn check_settings(name: &str, config: &InferenceConfig) -> Result<(), BedrockError> {
-    let (family, version) = family_and_version(name);
-    let takes_neither = matches!(family, "opus" if version >= (4, 7)) || matches!(family, "sonnet" if version.0 >= 5);
-    let takes_one = version >= (4, 5) || (family, version) == ("opus", (4, 1));
+fn check_settings(Claude { line, version }: Claude, config: &InferenceConfig) -> Result<(), BedrockError> {
+    let takes_neither = matches!(line, "opus" if version >= (4, 7)) || matches!(line, "sonnet" if version.0 >= 5);
+    let takes_one = version >= (4, 5) || (line, version) == ("opus", (4, 1));
     let blank_stop_sequence = config.stop_sequences.iter().flatten().any(|text| is_blank(text));
     let error = match (config.temperature, config.top_p) {
         (Some(_), _) if takes_neither => "`temperature` is deprecated for this model.",
@@ -38,7 +44,7 @@ fn check_settings(name: &str, config: &InferenceConfig) -> Result<(), BedrockErr
         _ if blank_stop_sequence => "stop_sequences: each stop sequence must contain non-whitespace",
         _ => return Ok(()),
     };
-    Err(refused_by_model(error))
+    Err(BedrockError::refused_by_model(error))
 }
 
 /// Recorded from Anthropic's own API, and assumed for Bedrock.
@@ -46,7 +52,7 @@ fn check_tool_names(transcript: &Transcript) -> Result<(), BedrockError> {
     let mut seen = BTreeSet::new();
     match transcript.tool_names().all(|name| seen.insert(name)) {
         true => Ok(()),
-        false => Err(refused_by_model("tools: Tool names must be unique.")),
+        false => Err(BedrockError::refused_by_model("tools: Tool names must be unique.")),
     }
 }
 
@@ -58,24 +64,8 @@ fn check_results_first(index: usize, uses: &Message, results: &Message) -> Resul
         return Ok(());
     }
     let missing = uses - leading_results;
-    Err(refused_by_model(&format!(
+    Err(BedrockError::refused_by_model(&format!(
         "messages.{index}: Did not find {missing} tool_result block(s) at the beginning of this message. Messages following \
          tool_use blocks must begin with a matching number of tool_result blocks."
     )))
-}
-
-fn refused_by_model(error: &str) -> BedrockError {
-    BedrockError::validation(format!("The model returned the following errors: {error}"))
-}
-
-/// Parses a name such as `opus-4-1-20250805-v1:0`. Names before Claude 4 begin with the version, such as
-/// `3-5-sonnet-20240620-v1:0`, and give version 0.0.
-fn family_and_version(name: &str) -> (&str, (u32, u32)) {
-    let mut parts = name.split(['-', ':']);
-    let family = parts.next().unwrap_or_default();
-    if !family.chars().all(|letter| letter.is_ascii_lowercase()) {
-        return (family, (0, 0));
-    }
-    let mut number = || parts.next().filter(|part| part.len() < 3).and_then(|part| part.parse().ok()).unwrap_or(0);
-    (family, (number(), number()))
 }

@@ -7,7 +7,7 @@ use super::{
     faulty_tool_models as tools,
     request::Transcript,
     script::{Delta, Exception, Pace, Script, ScriptBuilder, ScriptStep},
-    scripted_citations, scripted_tools, search_results,
+    scripted_citations, scripted_title, scripted_tools, search_results,
 };
 
 /// A model id and its behaviour.
@@ -29,7 +29,7 @@ const fn model(model_id: &'static str, description: &'static str, script: fn(&Sc
 }
 
 /// There is also `parlance.deltas-N-M`: N deltas of five bytes, M milliseconds apart.
-pub const FAULTY_MODELS: [FaultyModel; 41] = [
+pub const FAULTY_MODELS: [FaultyModel; 50] = [
     model("parlance.throttled", "429, always", |_| Script::Error(BedrockError::throttled())),
     model("parlance.throttled-twice", "429 twice for a transcript, then an answer", throttled_twice),
     model("parlance.throttled-midway", "throttlingException after some text", |input| {
@@ -53,7 +53,17 @@ pub const FAULTY_MODELS: [FaultyModel; 41] = [
     model(search_results::REFUSING_MODEL, "400 for search results", plain_answer),
     model("parlance.forbidden", "403 AccessDeniedException", |_| Script::Error(BedrockError::model_access_denied())),
     model("parlance.missing", "404 ResourceNotFoundException", |_| Script::Error(BedrockError::model_not_found())),
+    model("parlance.retired", "404 because the model is at the end of its life", |_| {
+        Script::Error(BedrockError::model_retired())
+    }),
+    model("parlance.needs-profile", "400 because the model needs an inference profile", |_| {
+        Script::Error(BedrockError::model_needs_profile("parlance.needs-profile"))
+    }),
+    model("parlance.not-ready", "429 ModelNotReadyException", |_| Script::Error(BedrockError::model_not_ready())),
     model("parlance.unavailable", "503 ServiceUnavailableException", |_| Script::Error(BedrockError::unavailable())),
+    model("parlance.unavailable-at-once", "serviceUnavailableException before any text", |_| {
+        ScriptBuilder::new(Pace::Natural).end_with(ScriptStep::SendException(Exception::ServiceUnavailable))
+    }),
     model("parlance.cut", "the connection breaks after some text", |input| {
         some_text(input).end_with(ScriptStep::Disconnect)
     }),
@@ -95,6 +105,11 @@ pub const FAULTY_MODELS: [FaultyModel; 41] = [
         some_text(input).close_block().finish("content_filtered", input.transcript)
     }),
     model("parlance.echo", "the user's last text, byte for byte", echo),
+    model("parlance.reasoning", "reasoning with a signature, then an answer", plain_answer),
+    model("parlance.reasoning-redacted", "reasoning that cannot be read, then an answer", plain_answer),
+    model("parlance.reasoning-unsigned", "reasoning without a signature, then an answer", plain_answer),
+    model("parlance.reasoning-only", "reasoning without an answer", plain_answer),
+    model("parlance.reasoning-long", "5,000 tokens of reasoning, then an answer", plain_answer),
     model("parlance.tools.unknown", "a call of a tool that does not exist", tools::unknown),
     model("parlance.tools.no-json", "a call whose arguments are no JSON", tools::no_json),
     model("parlance.tools.list", "a call whose arguments are a JSON list", tools::list),
@@ -124,7 +139,8 @@ pub(super) fn script(model_id: &str, transcript: &Transcript, throttles: u32) ->
 }
 
 fn plain_answer(input: &ScriptInput) -> Script {
-    scripted_tools::script(input.transcript)
+    scripted_title::script(input.transcript)
+        .or_else(|| scripted_tools::script(input.transcript))
         .or_else(|| scripted_citations::script(input.transcript))
         .unwrap_or_else(|| canned_script(input))
 }
@@ -229,10 +245,10 @@ pub const UNICODE: &str = "I am Parlance's scripted model, not a real one.\r\n\
 /// ContentBlock 0 reasons, block 1 speaks and cites, block 2 uses a tool, block 3 speaks.
 fn all_kinds(input: &ScriptInput) -> Script {
     ScriptBuilder::new(Pace::Natural)
-        .delta(Delta::Reasoning("Let me think about"))
-        .delta(Delta::Reasoning(" this."))
-        .delta(Delta::ReasoningSignature("c2lnbmF0dXJl"))
-        .delta(Delta::RedactedReasoning("cmVkYWN0ZWQ="))
+        .delta(Delta::Reasoning("Let me think about".into()))
+        .delta(Delta::Reasoning(" this.".into()))
+        .delta(Delta::ReasoningSignature("c2lnbmF0dXJl".into()))
+        .delta(Delta::RedactedReasoning("cmVkYWN0ZWQ=".into()))
         .close_block()
         .text(split_tokens(INTRODUCTION))
         .delta(Delta::Citation { title: "A handbook".into(), source: "handbook".into(), search_result: None })

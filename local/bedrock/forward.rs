@@ -2,8 +2,7 @@
 //! The credentials stay in this process; the handler's processes never see them.
 use std::{sync::Arc, time::SystemTime};
 
-use aws_config::{BehaviorVersion, default_provider::credentials::DefaultCredentialsChain};
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError};
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SigningSettings, sign},
     sign::v4,
@@ -16,16 +15,26 @@ use axum::{
     routing::post,
 };
 use futures::stream::try_unfold;
-use http::{StatusCode, Uri, header::CONTENT_TYPE};
+use http::{HeaderMap, Method, StatusCode, Uri, header::CONTENT_TYPE};
+use percent_encoding::percent_decode_str;
 
-use super::{BedrockError, REQUEST_BYTES};
+use super::{
+    BedrockError, REQUEST_BYTES,
+    account::AwsAccount,
+    advice::{RENEW, advice},
+};
+
+/// What is read of a refusal, to say what can be done about it.
+const MAX_REFUSAL_BYTES: usize = 64 << 10;
 
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
     #[error("Bedrock needs a region: set AWS_REGION, or a region in your AWS profile")]
     NoRegion,
-    #[error("Bedrock needs AWS credentials, and none were found: {0}")]
-    NoCredentials(#[from] CredentialsError),
+    #[error("Bedrock needs AWS credentials, and none were found: {RENEW}")]
+    NoCredentials,
+    #[error("AWS refuses your credentials ({code}): {RENEW}")]
+    CredentialsRefused { code: String },
 }
 
 /// The endpoint and the credentials of forwarded requests.
@@ -40,12 +49,7 @@ impl Upstream {
     /// An endpoint such as `bedrock-runtime`, with region and credentials from the environment or a profile,
     /// as the AWS command line finds them.
     pub async fn from_environment(endpoint: &str) -> Result<Self, UpstreamError> {
-        let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
-        let region = config.region().ok_or(UpstreamError::NoRegion)?.to_string();
-        let chain = DefaultCredentialsChain::builder().build().await;
-        let credentials = config.credentials_provider().unwrap_or_else(|| SharedCredentialsProvider::new(chain));
-        credentials.provide_credentials().await?;
-        Ok(Self { url: format!("https://{endpoint}.{region}.amazonaws.com"), region, credentials })
+        Ok(AwsAccount::load().await?.upstream(endpoint))
     }
 }
 
@@ -56,8 +60,9 @@ pub fn forwarding_router(upstream: Upstream) -> Router {
 
 pub(super) fn router(state: Arc<Forwarder>) -> Router {
     Router::new()
-        .route("/model/{model}/converse-stream", post(forward))
-        .route("/model/{model}/converse", post(forward))
+        .route("/model/{model_id}/converse-stream", post(forward))
+        .route("/model/{model_id}/converse", post(forward))
+        .route("/guardrail/{guardrail_id}/version/{version}/apply", post(forward))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES))
         .with_state(state)
 }
@@ -79,12 +84,13 @@ impl Forwarder {
 
     /// Sends a POST and relays its response.
     pub async fn forward(&self, path: &str, body: Bytes) -> Response {
-        let result = match self.upstream.sign(path, body).await {
-            Some(request) => self.client.execute(request).await,
-            None => return BedrockError::unknown_credentials().into_response(),
+        let Some(request) = self.upstream.sign(Method::POST, path, body).await else {
+            tracing::warn!("the AWS credentials cannot be loaded: {RENEW}");
+            return BedrockError::unknown_credentials().into_response();
         };
-        match result {
-            Ok(response) => relay(response),
+        match self.client.execute(request).await {
+            Ok(response) if response.status().is_success() => relay(response),
+            Ok(response) => relay_refusal(response, path).await,
             Err(error) => {
                 tracing::warn!(%error, "Bedrock cannot be reached");
                 BedrockError::unavailable().into_response()
@@ -94,8 +100,8 @@ impl Forwarder {
 }
 
 impl Upstream {
-    /// None when the credentials cannot be loaded or the request cannot be signed.
-    async fn sign(&self, path: &str, body: Bytes) -> Option<reqwest::Request> {
+    /// `path` may have a query. None when the credentials cannot be loaded or the request cannot be signed.
+    pub(super) async fn sign(&self, method: Method, path: &str, body: Bytes) -> Option<reqwest::Request> {
         let identity = self.credentials.provide_credentials().await.ok()?.into();
         let parameters = v4::SigningParams::builder()
             .identity(&identity)
@@ -108,9 +114,10 @@ impl Upstream {
             .into();
         let url = format!("{}{path}", self.url);
         let headers = [("content-type", "application/json")].into_iter();
-        let signable = SignableRequest::new("POST", &url, headers, SignableBody::Bytes(&body)).ok()?;
+        let signable = SignableRequest::new(method.as_str(), &url, headers, SignableBody::Bytes(&body)).ok()?;
         let (instructions, _) = sign(signable, &parameters).ok()?.into_parts();
-        let mut request = http::Request::post(&url).header(CONTENT_TYPE, "application/json").body(body).ok()?;
+        let request = http::Request::builder().method(method).uri(&url).header(CONTENT_TYPE, "application/json");
+        let mut request = request.body(body).ok()?;
         instructions.apply_to_request_http1x(&mut request);
         request.try_into().ok()
     }
@@ -121,13 +128,35 @@ pub(crate) const SESSION_ID_HEADER: &str = "x-amzn-bedrock-knowledge-base-sessio
 
 /// Relays status, error type and the frames of the stream as they arrive.
 fn relay(upstream: reqwest::Response) -> Response {
-    let status = upstream.status();
-    let headers = upstream.headers().clone();
+    let (status, headers) = (upstream.status(), upstream.headers().clone());
     let frames = try_unfold(upstream, |mut upstream| async move {
         Ok::<_, reqwest::Error>(upstream.chunk().await?.map(|frame| (frame, upstream)))
     });
-    let mut response = Response::new(Body::from_stream(frames));
-    *response.status_mut() = StatusCode::from_u16(status.as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
+    with_body(status, &headers, Body::from_stream(frames))
+}
+
+/// Relays a refusal, and logs what the user can do about it.
+async fn relay_refusal(mut upstream: reqwest::Response, path: &str) -> Response {
+    let (status, headers) = (upstream.status(), upstream.headers().clone());
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = upstream.chunk().await {
+        body.extend_from_slice(&chunk);
+        if body.len() > MAX_REFUSAL_BYTES {
+            break;
+        }
+    }
+    let error_type = headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    // `/model/MODEL/converse-stream`
+    let model_id = path.split('/').nth(2).map(|id| percent_decode_str(id).decode_utf8_lossy()).unwrap_or_default();
+    if let Some(advice) = advice(status, error_type, &body, &model_id) {
+        tracing::warn!("{advice}");
+    }
+    with_body(status, &headers, body.into())
+}
+
+fn with_body(status: StatusCode, headers: &HeaderMap, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
     for name in ["content-type", "x-amzn-errortype", "x-amzn-requestid", SESSION_ID_HEADER] {
         if let Some(value) = headers.get(name) {
             response.headers_mut().insert(name, value.clone());

@@ -6,10 +6,15 @@ use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::script::{Delta, Exception, StreamEvent};
+use super::{
+    prompt_cache::Lifetime,
+    script::{Delta, Exception, Metadata, StreamEvent},
+};
 
 /// Bedrock pads its events with a prefix of this text, to hide the length of their content.
 const PADDING: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+
+const MIN_PADDING: usize = 1;
 
 pub(super) fn encode_event(event: &StreamEvent) -> io::Result<Bytes> {
     if let StreamEvent::Delta { index, delta: Delta::EscapedText(escaped) } = event {
@@ -18,7 +23,7 @@ pub(super) fn encode_event(event: &StreamEvent) -> io::Result<Bytes> {
     }
     let (name, mut payload) = event_payload(event);
     let text = payload.to_string();
-    let padding = text.len() * 7 % PADDING.len();
+    let padding = MIN_PADDING + text.len() * 7 % (PADDING.len() - MIN_PADDING);
     payload["p"] = PADDING[..padding].into();
     encode_frame("event", ":event-type", name, payload.to_string())
 }
@@ -27,6 +32,9 @@ pub(super) fn encode_exception(exception: Exception) -> io::Result<Bytes> {
     let (name, payload) = match exception {
         Exception::Throttling => {
             ("throttlingException", json!({ "message": "Too many tokens, please wait before trying again." }))
+        }
+        Exception::ServiceUnavailable => {
+            ("serviceUnavailableException", json!({ "message": "Bedrock is unable to process your request." }))
         }
         Exception::InternalServer => (
             "internalServerException",
@@ -60,16 +68,39 @@ fn event_payload(event: &StreamEvent) -> (&'static str, Value) {
         }
         StreamEvent::BlockStop { index } => ("contentBlockStop", json!({ "contentBlockIndex": index })),
         StreamEvent::MessageStop { reason } => ("messageStop", json!({ "stopReason": reason })),
-        StreamEvent::Metadata { input_tokens, output_tokens, latency } => {
-            let total = input_tokens + output_tokens;
-            // Bedrock does not document that `serverToolUsage` is sent without such a use.
-            let usage = json!({
-                "inputTokens": input_tokens, "outputTokens": output_tokens, "serverToolUsage": {}, "totalTokens": total,
-            });
-            let latency = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
-            ("metadata", json!({ "usage": usage, "metrics": { "latencyMs": latency } }))
-        }
+        StreamEvent::Metadata(metadata) => ("metadata", metadata_payload(metadata)),
     }
+}
+
+fn metadata_payload(metadata: &Metadata) -> Value {
+    let mut payload = json!({ "usage": usage_payload(metadata), "metrics": latency_payload(metadata) });
+    if let Some(trace) = &metadata.trace {
+        payload["trace"] = trace.clone();
+    }
+    payload
+}
+
+pub(super) fn latency_payload(metadata: &Metadata) -> Value {
+    json!({ "latencyMs": u64::try_from(metadata.latency.as_millis()).unwrap_or(u64::MAX) })
+}
+
+/// Bedrock does not document that `serverToolUsage` is sent without such a use.
+pub(super) fn usage_payload(metadata: &Metadata) -> Value {
+    let Metadata { input_tokens, output_tokens, cache, .. } = metadata;
+    let cached = cache.as_ref().map_or(0, |cache| cache.read_tokens + cache.write_tokens());
+    let mut usage = json!({
+        "inputTokens": input_tokens,
+        "outputTokens": output_tokens,
+        "serverToolUsage": {},
+        "totalTokens": input_tokens + output_tokens + cached,
+    });
+    if let Some(cache) = cache {
+        usage["cacheReadInputTokens"] = cache.read_tokens.into();
+        usage["cacheWriteInputTokens"] = cache.write_tokens().into();
+        let detail = |(lifetime, tokens): &(Lifetime, usize)| json!({ "ttl": lifetime.name(), "inputTokens": tokens });
+        usage["cacheDetails"] = cache.written_tokens.iter().map(detail).collect();
+    }
+    usage
 }
 
 fn delta_payload(delta: &Delta) -> Value {

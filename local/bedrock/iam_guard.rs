@@ -1,12 +1,14 @@
-//! Checks that the caller's policies allow the model.
+//! Checks that the caller's policies allow the model and the guardrail.
 use axum::{
     Router,
-    extract::{Path, Request, State},
+    body::to_bytes,
+    extract::{RawPathParams, Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
+use serde::Deserialize;
 
-use super::bedrock_error::BedrockError;
+use super::{REQUEST_BYTES, bedrock_error::BedrockError, request::GuardrailConfig};
 use crate::{
     identity::{AccessDenied, AccessRequest, AssumedRole, Authenticator},
     template::{ACCOUNT, REGION},
@@ -23,22 +25,60 @@ pub fn with_iam_guard(models: Router, authenticator: Authenticator) -> Router {
 
 async fn check_permission(
     State(authenticator): State<Authenticator>,
-    Path(model_id): Path<String>,
+    parameters: RawPathParams,
     request: Request,
     next: Next,
 ) -> Response {
     let Some(role) = authenticator.assumed_role(request.headers()) else {
         return BedrockError::unknown_credentials().into_response();
     };
-    match authorize(&role, action(request.uri().path()), &model_id) {
-        Ok(()) => next.run(request).await,
-        Err(denied) => BedrockError::access_denied(&denied).into_response(),
+    let Some((kind, id)) = parameters.iter().next() else { return BedrockError::malformed_request().into_response() };
+    let authorized = match kind {
+        "guardrail_id" => authorize_guardrail(&role, id).map(|()| request),
+        _ => match authorize(&role, action(request.uri().path()), id) {
+            Ok(()) => check_guardrail(&role, request).await,
+            Err(denied) => Err(BedrockError::access_denied(&denied)),
+        },
+    };
+    match authorized {
+        Ok(request) => next.run(request).await,
+        Err(error) => error.into_response(),
     }
 }
 
 /// The action of a path: Converse needs another permission than ConverseStream.
 fn action(path: &str) -> &'static str {
     if path.ends_with("/converse") { "bedrock:InvokeModel" } else { "bedrock:InvokeModelWithResponseStream" }
+}
+
+/// Whether the role may stream answers of the model.
+pub fn may_invoke(role: &AssumedRole, model_id: &str) -> bool {
+    authorize(role, "bedrock:InvokeModelWithResponseStream", model_id).is_ok()
+}
+
+/// A request with a guardrail needs a permission for it, too. What is no JSON has none.
+async fn check_guardrail(role: &AssumedRole, request: Request) -> Result<Request, BedrockError> {
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Guarded {
+        guardrail_config: Option<GuardrailConfig>,
+    }
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, REQUEST_BYTES).await.map_err(|_| BedrockError::malformed_request())?;
+    let guarded: Guarded = serde_json::from_slice(&body).unwrap_or_default();
+    if let Some(config) = guarded.guardrail_config {
+        authorize_guardrail(role, &config.guardrail_identifier)?;
+    }
+    Ok(Request::from_parts(parts, body.into()))
+}
+
+fn authorize_guardrail(role: &AssumedRole, identifier: &str) -> Result<(), BedrockError> {
+    let resource = match identifier.starts_with("arn:") {
+        true => identifier.to_owned(),
+        false => format!("arn:aws:bedrock:{REGION}:{ACCOUNT}:guardrail/{identifier}"),
+    };
+    let request = AccessRequest { action: "bedrock:ApplyGuardrail", resource: &resource, leading_keys: &[] };
+    role.authorize(&request).map_err(|denied| BedrockError::access_denied(&denied))
 }
 
 /// Fails unless the role may do this with the model.

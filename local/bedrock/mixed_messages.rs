@@ -2,8 +2,8 @@
 //! form of tool use ids.
 use super::{
     bedrock_error::BedrockError,
+    model_family::is_of_family,
     request::{Message, Transcript},
-    streaming_tools::is_of_family,
 };
 
 const WITHOUT_MIXED_MESSAGES: [&str; 2] = ["meta.llama", "mistral."];
@@ -22,7 +22,7 @@ pub(super) fn check(model_id: &str, transcript: &Transcript) -> Result<(), Bedro
 }
 
 fn check_message(index: usize, message: &Message) -> Result<(), BedrockError> {
-    let has_text = message.content.iter().any(|block| block.text.is_some());
+    let has_text = message.content.iter().any(|block| block.text().is_some());
     let (has_uses, has_results) = (message.tool_uses().next().is_some(), message.tool_results().next().is_some());
     let kind = match (has_text, has_uses, has_results) {
         (true, true, _) => "tool use",

@@ -9,35 +9,42 @@ use axum::{
 };
 
 use super::{
-    ThrottleCounts, converse_stream,
+    Guardrail, ScriptedModels, converse_stream,
     forward::{Forwarder, Upstream, router},
     scripted_router,
 };
+use crate::openai_models::OpenAiModels;
 
-/// Scripted models, or those of Amazon Bedrock. Clones share them.
+/// Scripted models, those of Amazon Bedrock, or those of an OpenAI-compatible server. Clones share them.
 #[derive(Clone)]
 pub struct ModelService(Models);
 
 #[derive(Clone)]
 enum Models {
-    Scripted(ThrottleCounts),
+    Scripted(ScriptedModels),
     Forwarded(Arc<Forwarder>),
+    OpenAi(Arc<OpenAiModels>),
 }
 
 impl ModelService {
-    pub fn scripted() -> Self {
-        Self(Models::Scripted(ThrottleCounts::default()))
+    pub fn scripted(guardrail: Option<Guardrail>) -> Self {
+        Self(Models::Scripted(ScriptedModels::new(guardrail)))
     }
 
     pub fn forwarded(upstream: Upstream) -> Self {
         Self(Models::Forwarded(Arc::new(Forwarder::new(upstream))))
     }
 
+    pub fn openai(models: OpenAiModels) -> Self {
+        Self(Models::OpenAi(Arc::new(models)))
+    }
+
     /// The routes of ConverseStream and Converse. Must be wrapped in `with_iam_guard`.
     pub fn router(&self) -> Router {
         match &self.0 {
-            Models::Scripted(counts) => scripted_router(counts.clone()),
+            Models::Scripted(models) => scripted_router(models.clone()),
             Models::Forwarded(forwarder) => router(forwarder.clone()),
+            Models::OpenAi(models) => models.clone().router(),
         }
     }
 
@@ -49,13 +56,14 @@ impl ModelService {
     /// The response of ConverseStream. The caller must have been authorized.
     pub(crate) async fn converse_stream(&self, model_id: &str, body: Bytes) -> Response {
         match &self.0 {
-            Models::Scripted(counts) => {
-                converse_stream(State(counts.clone()), Path(model_id.to_owned()), Ok(body)).await
+            Models::Scripted(models) => {
+                converse_stream(State(models.clone()), Path(model_id.to_owned()), Ok(body)).await
             }
             Models::Forwarded(forwarder) => {
                 let path = format!("/model/{}/converse-stream", percent_encode(model_id));
                 forwarder.forward(&path, body).await
             }
+            Models::OpenAi(models) => models.converse_stream(model_id, body).await,
         }
     }
 }

@@ -16,6 +16,13 @@ pub(super) struct Transcript {
     pub inference_config: InferenceConfig,
     #[serde(deserialize_with = "object_only::deserialize_option")]
     pub tool_config: Option<ToolConfig>,
+    /// Members of the model's own, such as how it reasons.
+    pub additional_model_request_fields: Option<Value>,
+    #[serde(deserialize_with = "object_only::deserialize_option")]
+    pub guardrail_config: Option<GuardrailConfig>,
+    /// The request as it was sent, if it has cache points.
+    #[serde(skip)]
+    pub body: Value,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Hash)]
@@ -26,17 +33,71 @@ pub(super) struct Message {
     pub content: Vec<ContentBlock>,
 }
 
-/// A text, a search result, a tool use or a tool result; other kinds of content are not read.
+/// A text, reasoning, a search result, a tool use, a tool result or a cache point; other kinds of content are
+/// not read.
 #[derive(Clone, Debug, Default, Deserialize, Hash)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ContentBlock {
-    pub text: Option<String>,
+    text: Option<String>,
+    #[serde(deserialize_with = "object_only::deserialize_option")]
+    pub guard_content: Option<GuardContent>,
+    #[serde(deserialize_with = "object_only::deserialize_option")]
+    pub reasoning_content: Option<ReasoningContent>,
+    #[serde(deserialize_with = "object_only::deserialize_option")]
+    pub cache_point: Option<CachePoint>,
     #[serde(deserialize_with = "object_only::deserialize_option")]
     pub search_result: Option<SearchResult>,
     #[serde(deserialize_with = "object_only::deserialize_option")]
     pub tool_use: Option<ToolUse>,
     #[serde(deserialize_with = "object_only::deserialize_option")]
     pub tool_result: Option<ToolResult>,
+}
+
+/// A text that a guardrail assesses.
+#[derive(Clone, Debug, Default, Deserialize, Hash)]
+#[serde(default)]
+pub(super) struct GuardContent {
+    #[serde(deserialize_with = "object_only::deserialize")]
+    text: GuardText,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Hash)]
+#[serde(default)]
+struct GuardText {
+    text: String,
+}
+
+/// What a model has thought: readable or not.
+#[derive(Clone, Debug, Default, Deserialize, Hash)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ReasoningContent {
+    #[serde(deserialize_with = "object_only::deserialize_option")]
+    pub reasoning_text: Option<ReasoningText>,
+    /// Base64.
+    pub redacted_content: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Hash)]
+#[serde(default)]
+pub(super) struct ReasoningText {
+    pub text: String,
+    pub signature: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Hash)]
+#[serde(default)]
+pub(super) struct CachePoint {
+    pub ttl: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct GuardrailConfig {
+    /// An id or an ARN.
+    pub guardrail_identifier: String,
+    pub guardrail_version: String,
+    pub trace: Option<String>,
+    pub stream_processing_mode: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Hash)]
@@ -91,18 +152,22 @@ pub(super) struct ToolResultContent {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub(super) struct ToolConfig {
     #[serde(deserialize_with = "object_only::deserialize_list")]
     pub tools: Vec<Tool>,
+    /// `Null` if the request has none.
+    pub tool_choice: Value,
 }
 
-/// A tool with a specification; cache points and the provider's own tools are not read.
+/// A tool with a specification, or a cache point; the provider's own tools are not read.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Tool {
     #[serde(deserialize_with = "object_only::deserialize_option")]
     pub tool_spec: Option<ToolSpec>,
+    #[serde(deserialize_with = "object_only::deserialize_option")]
+    pub cache_point: Option<CachePoint>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -131,20 +196,36 @@ pub(super) struct InferenceConfig {
 
 impl Transcript {
     pub fn parse(body: &[u8]) -> Result<Self, BedrockError> {
-        match serde_json::from_slice(body) {
-            Ok(ObjectOnly(transcript)) => Ok(transcript),
-            Err(_) => Err(BedrockError::malformed_request()),
+        let Ok(ObjectOnly(mut transcript)) = serde_json::from_slice::<ObjectOnly<Self>>(body) else {
+            return Err(BedrockError::malformed_request());
+        };
+        if transcript.cache_points().next().is_some() {
+            transcript.body = serde_json::from_slice(body).map_err(|_| BedrockError::malformed_request())?;
         }
+        Ok(transcript)
+    }
+
+    /// In the order in which Bedrock processes them.
+    pub fn cache_points(&self) -> impl Iterator<Item = &CachePoint> {
+        let tools = self.tools().filter_map(|tool| tool.cache_point.as_ref());
+        let messages = self.messages.iter().flat_map(|message| &message.content);
+        tools.chain(self.system.iter().chain(messages).filter_map(|block| block.cache_point.as_ref()))
     }
 
     /// The texts of the user, oldest first.
     pub fn questions(&self) -> Vec<&str> {
         let user = self.messages.iter().filter(|message| message.role == "user");
-        user.flat_map(|message| &message.content).filter_map(|block| block.text.as_deref()).collect()
+        user.flat_map(|message| &message.content).filter_map(ContentBlock::text).collect()
     }
 
     pub fn system_prompt(&self) -> Option<&str> {
-        self.system.iter().find_map(|block| block.text.as_deref())
+        self.system.iter().find_map(ContentBlock::text)
+    }
+
+    /// The user's last message with a question, and what follows it: calls and their results.
+    pub fn split_at_question(&self) -> Option<(&Message, &[Message])> {
+        let index = self.messages.iter().rposition(Message::is_question)?;
+        Some((&self.messages[index], &self.messages[index + 1..]))
     }
 
     /// The names of the tools that the model may call.
@@ -154,19 +235,31 @@ impl Transcript {
 
     /// The specified tools, with their indices in the request.
     pub fn tool_specs(&self) -> impl Iterator<Item = (usize, &ToolSpec)> {
-        let tools = self.tool_config.iter().flat_map(|config| &config.tools).enumerate();
-        tools.filter_map(|(index, tool)| Some((index, tool.tool_spec.as_ref()?)))
+        self.tools().enumerate().filter_map(|(index, tool)| Some((index, tool.tool_spec.as_ref()?)))
+    }
+
+    pub fn tools(&self) -> impl Iterator<Item = &Tool> {
+        self.tool_config.iter().flat_map(|config| &config.tools)
     }
 
     /// An estimate of the tokens of the request.
     pub fn input_tokens(&self) -> usize {
         let blocks = self.system.iter().chain(self.messages.iter().flat_map(|message| &message.content));
-        let tools = self.tool_specs().map(|(_, spec)| spec.tokens());
-        blocks.map(ContentBlock::tokens).chain(tools).sum()
+        blocks.map(ContentBlock::tokens).chain(self.tools().map(Tool::tokens)).sum()
     }
 }
 
 impl Message {
+    /// Whether a user asks here. The results of tools do not ask.
+    pub fn is_question(&self) -> bool {
+        self.role == "user" && self.tool_results().next().is_none()
+    }
+
+    /// The last text: passages come before it.
+    pub fn last_text(&self) -> Option<&str> {
+        self.content.iter().rev().find_map(ContentBlock::text)
+    }
+
     pub fn tool_uses(&self) -> impl Iterator<Item = &ToolUse> {
         self.content.iter().filter_map(|block| block.tool_use.as_ref())
     }
@@ -177,12 +270,44 @@ impl Message {
 }
 
 impl ContentBlock {
-    fn tokens(&self) -> usize {
-        let text = self.text.iter().map(|text| count_tokens(text));
+    /// Also a text that a guardrail assesses: the model reads both.
+    pub fn text(&self) -> Option<&str> {
+        self.text.as_deref().or(self.guard_content.as_ref().map(|content| content.text.text.as_str()))
+    }
+
+    pub fn text_mut(&mut self) -> Option<&mut String> {
+        self.text.as_mut().or(self.guard_content.as_mut().map(|content| &mut content.text.text))
+    }
+
+    /// An estimate.
+    pub fn tokens(&self) -> usize {
+        let text = self.text().into_iter().map(count_tokens);
+        let reasoning = self.reasoning_content.iter().map(ReasoningContent::tokens);
         let search_result = self.search_result.iter().map(|result| count_tokens(result.text()));
         let tool_use = self.tool_use.iter().map(|tool_use| count_tokens(&tool_use.input.to_string()));
         let results = self.tool_result.iter().flat_map(|result| &result.content).map(|content| content.tokens());
-        text.chain(search_result).chain(tool_use).chain(results).sum()
+        text.chain(reasoning).chain(search_result).chain(tool_use).chain(results).sum()
+    }
+}
+
+impl CachePoint {
+    /// Whether it lasts an hour.
+    pub fn is_long(&self) -> bool {
+        self.ttl.as_deref() == Some("1h")
+    }
+}
+
+impl ReasoningContent {
+    fn tokens(&self) -> usize {
+        let text = self.reasoning_text.iter().map(|reasoning| &reasoning.text);
+        text.chain(&self.redacted_content).map(|text| count_tokens(text)).sum()
+    }
+}
+
+impl Tool {
+    /// An estimate.
+    pub fn tokens(&self) -> usize {
+        self.tool_spec.as_ref().map_or(0, ToolSpec::tokens)
     }
 }
 

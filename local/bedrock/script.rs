@@ -1,11 +1,13 @@
 //! The script of a response: its events and the pauses between them.
 use std::time::Duration;
 
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
     bedrock_error::BedrockError,
     canned_text::{count_tokens, split_bytes},
+    prompt_cache::CacheUsage,
     request::Transcript,
 };
 
@@ -37,7 +39,20 @@ pub(super) enum StreamEvent {
     Delta { index: usize, delta: Delta },
     BlockStop { index: usize },
     MessageStop { reason: &'static str },
-    Metadata { input_tokens: usize, output_tokens: usize, latency: Duration },
+    Metadata(Metadata),
+}
+
+/// What ends a stream.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Metadata {
+    /// Without those that were read from the cache or written to it.
+    pub input_tokens: usize,
+    pub output_tokens: usize,
+    /// None for a request without cache points.
+    pub cache: Option<CacheUsage>,
+    pub latency: Duration,
+    /// What a guardrail has found.
+    pub trace: Option<Value>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -46,10 +61,10 @@ pub(super) enum Delta {
     /// The inside of a JSON string, with escapes: it may be half of a surrogate pair, which no Rust string
     /// can be.
     EscapedText(&'static str),
-    Reasoning(&'static str),
-    ReasoningSignature(&'static str),
+    Reasoning(String),
+    ReasoningSignature(String),
     /// Base64.
-    RedactedReasoning(&'static str),
+    RedactedReasoning(String),
     /// A fragment of a JSON document.
     ToolInput(String),
     Citation {
@@ -65,6 +80,7 @@ pub(super) enum Exception {
     Throttling,
     InternalServer,
     ModelStreamError,
+    ServiceUnavailable,
 }
 
 /// The time until the first token and between tokens.
@@ -88,6 +104,20 @@ pub(super) struct ScriptBuilder {
     output_tokens: usize,
 }
 
+impl Script {
+    /// Changes the metadata of a stream that has any.
+    pub fn update_metadata(&mut self, update: impl FnOnce(&mut Metadata)) {
+        let Self::Stream(steps) = self else { return };
+        let metadata = steps.iter_mut().rev().find_map(|(_, step)| match step {
+            ScriptStep::Send(StreamEvent::Metadata(metadata)) => Some(metadata),
+            _ => None,
+        });
+        if let Some(metadata) = metadata {
+            update(metadata);
+        }
+    }
+}
+
 impl ScriptBuilder {
     pub fn new(pace: Pace) -> Self {
         let delay = match pace {
@@ -104,6 +134,21 @@ impl ScriptBuilder {
             self.output_tokens += count_tokens(&piece);
             self = self.delta(Delta::Text(piece));
         }
+        self
+    }
+
+    /// Adds deltas of reasoning to the open block.
+    pub fn reasoning<'a>(mut self, pieces: impl IntoIterator<Item = &'a str>) -> Self {
+        for piece in pieces {
+            self.output_tokens += count_tokens(piece);
+            self = self.delta(Delta::Reasoning(piece.to_owned()));
+        }
+        self
+    }
+
+    /// Counts tokens that are not sent.
+    pub fn hidden_tokens(mut self, tokens: usize) -> Self {
+        self.output_tokens += tokens;
         self
     }
 
@@ -155,13 +200,19 @@ impl ScriptBuilder {
         let latency = self.steps.iter().map(|(pause, _)| *pause).sum();
         let output_tokens = self.output_tokens;
         let script = self.add(Duration::ZERO, ScriptStep::Send(StreamEvent::MessageStop { reason }));
-        script.end_with(ScriptStep::Send(StreamEvent::Metadata { input_tokens, output_tokens, latency }))
+        let metadata = Metadata { input_tokens, output_tokens, latency, ..Metadata::default() };
+        script.end_with(ScriptStep::Send(StreamEvent::Metadata(metadata)))
     }
 
     /// Ends the stream with any step.
     pub fn end_with(self, last: ScriptStep) -> Script {
         let pause = self.pause();
         Script::Stream(self.add(pause, last).steps)
+    }
+
+    /// The steps so far, and the tokens in them.
+    pub fn into_steps(self) -> (Vec<(Duration, ScriptStep)>, usize) {
+        (self.steps, self.output_tokens)
     }
 
     fn add_paced(self, event: StreamEvent) -> Self {

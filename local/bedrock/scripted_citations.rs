@@ -24,8 +24,8 @@ struct Passage<'a> {
 /// The answer to a question with passages, or a search. None if the request has neither passages nor the
 /// tool.
 pub(super) fn script(transcript: &Transcript) -> Option<Script> {
-    let index = transcript.messages.iter().rposition(is_question)?;
-    let (question, answer) = (question_text(&transcript.messages[index])?, &transcript.messages[index + 1..]);
+    let (message, answer) = transcript.split_at_question()?;
+    let question = message.last_text()?;
     let search_results = search_results(transcript);
     if !search_results.is_empty() {
         let passages = (0..).zip(search_results.iter().copied());
@@ -35,7 +35,7 @@ pub(super) fn script(transcript: &Transcript) -> Option<Script> {
     let found = found_passages(answer);
     let passages: Vec<Passage> = match &found {
         Some(found) => found.iter().map(|(number, text)| Passage { number: *number, text }).collect(),
-        None => numbered_passages(&transcript.messages[index]),
+        None => numbered_passages(message),
     };
     if !passages.is_empty() {
         return Some(answer_with_markers(transcript, &choose_quotes(question, &passages)));
@@ -44,18 +44,9 @@ pub(super) fn script(transcript: &Transcript) -> Option<Script> {
     can_search.then(|| search(transcript, question))
 }
 
-fn is_question(message: &Message) -> bool {
-    message.role == "user" && message.tool_results().next().is_none()
-}
-
-/// The last text: passages come before it.
-fn question_text(message: &Message) -> Option<&str> {
-    message.content.iter().rev().find_map(|block| block.text.as_deref())
-}
-
 /// The passages in the texts before the question, such as `[1] leave.md`, a line break and the passage.
 fn numbered_passages(message: &Message) -> Vec<Passage<'_>> {
-    let texts: Vec<&str> = message.content.iter().filter_map(|block: &ContentBlock| block.text.as_deref()).collect();
+    let texts: Vec<&str> = message.content.iter().filter_map(ContentBlock::text).collect();
     let before_question = texts.split_last().map_or(&[][..], |(_, before)| before);
     before_question.iter().flat_map(|text| text.split("\n\n[")).filter_map(numbered_passage).collect()
 }

@@ -41,11 +41,8 @@ pub(super) fn answer_to_results(transcript: &Transcript) -> Option<Script> {
 
 /// The user's last text and the messages after it.
 fn split_after_question(transcript: &Transcript) -> Option<(&str, &[Message])> {
-    let messages = &transcript.messages;
-    let is_question = |message: &Message| message.role == "user" && message.tool_results().next().is_none();
-    let index = messages.iter().rposition(is_question)?;
-    let text = messages[index].content.iter().rev().find_map(|block| block.text.as_deref())?;
-    Some((text, &messages[index + 1..]))
+    let (question, answer) = transcript.split_at_question()?;
+    Some((question.last_text()?, answer))
 }
 
 fn call_tools(calls: &[RequestedCall], transcript: &Transcript) -> Script {

@@ -117,5 +117,5 @@ fn check_content(index: usize, message: &Message) -> Result<(), BedrockError> {
 }
 
 fn is_blank(block: &ContentBlock) -> bool {
-    block.text.as_deref().is_some_and(api::text::is_blank)
+    block.text().is_some_and(api::text::is_blank)
 }

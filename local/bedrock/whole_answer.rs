@@ -13,7 +13,8 @@ use tokio::time::sleep;
 
 use super::{
     bedrock_error::BedrockError,
-    script::{Delta, Exception, Script, ScriptStep, StreamEvent},
+    frames,
+    script::{Delta, Exception, Metadata, Script, ScriptStep, StreamEvent},
 };
 
 pub(super) async fn play(script: Script) -> Response {
@@ -46,6 +47,7 @@ fn error_of(exception: Exception) -> BedrockError {
         Exception::Throttling => BedrockError::throttled(),
         Exception::InternalServer => BedrockError::internal_error(),
         Exception::ModelStreamError => BedrockError::model_error(),
+        Exception::ServiceUnavailable => BedrockError::unavailable(),
     }
 }
 
@@ -61,13 +63,16 @@ struct Answer {
     /// By the index of the block.
     blocks: Vec<Block>,
     stop_reason: &'static str,
-    usage: Value,
-    latency: u64,
+    metadata: Metadata,
 }
 
 #[derive(Default)]
 struct Block {
     text: String,
+    reasoning: String,
+    signature: String,
+    /// Base64.
+    redacted_reasoning: String,
     tool_use: Option<(String, String)>,
     /// The JSON text of a tool call's arguments.
     input: String,
@@ -79,12 +84,7 @@ impl Answer {
             StreamEvent::ToolUseStart { index, id, name } => self.block(index).tool_use = Some((id, name)),
             StreamEvent::Delta { index, delta } => self.block(index).add(delta),
             StreamEvent::MessageStop { reason } => self.stop_reason = reason,
-            StreamEvent::Metadata { input_tokens, output_tokens, latency } => {
-                let total = input_tokens + output_tokens;
-                self.usage =
-                    json!({ "inputTokens": input_tokens, "outputTokens": output_tokens, "totalTokens": total });
-                self.latency = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
-            }
+            StreamEvent::Metadata(metadata) => self.metadata = metadata,
             StreamEvent::MessageStart | StreamEvent::BlockStop { .. } => {}
         }
     }
@@ -98,27 +98,40 @@ impl Answer {
 
     fn into_body(self) -> Value {
         let content: Vec<Value> = self.blocks.into_iter().filter_map(Block::into_content).collect();
-        json!({
+        let mut body = json!({
             "output": { "message": { "role": "assistant", "content": content } },
             "stopReason": self.stop_reason,
-            "usage": self.usage,
-            "metrics": { "latencyMs": self.latency },
-        })
+            "usage": usage(&self.metadata),
+            "metrics": frames::latency_payload(&self.metadata),
+        });
+        if let Some(trace) = self.metadata.trace {
+            body["trace"] = trace;
+        }
+        body
     }
 }
 
+/// Converse also counts what was read from the cache for a request without cache points, under two names.
+fn usage(metadata: &Metadata) -> Value {
+    let mut usage = frames::usage_payload(metadata);
+    let read = metadata.cache.as_ref().map_or(0, |cache| cache.read_tokens);
+    usage["cacheReadInputTokens"] = read.into();
+    usage["cacheReadInputTokenCount"] = read.into();
+    usage
+}
+
 impl Block {
-    /// Reasoning and citations are left out.
+    /// Citations are left out.
     fn add(&mut self, delta: Delta) {
         match delta {
             Delta::Text(text) => self.text.push_str(&text),
             // Half of a surrogate pair cannot be in a Rust string.
             Delta::EscapedText(_) => self.text.push(char::REPLACEMENT_CHARACTER),
             Delta::ToolInput(fragment) => self.input.push_str(&fragment),
-            Delta::Reasoning(_)
-            | Delta::ReasoningSignature(_)
-            | Delta::RedactedReasoning(_)
-            | Delta::Citation { .. } => {}
+            Delta::Reasoning(text) => self.reasoning.push_str(&text),
+            Delta::ReasoningSignature(signature) => self.signature.push_str(&signature),
+            Delta::RedactedReasoning(data) => self.redacted_reasoning.push_str(&data),
+            Delta::Citation { .. } => {}
         }
     }
 
@@ -126,7 +139,18 @@ impl Block {
     fn into_content(self) -> Option<Value> {
         if let Some((id, name)) = self.tool_use {
             let input = serde_json::from_str::<Map<String, Value>>(&self.input).unwrap_or_default();
-            return Some(json!({ "toolUse": { "toolUseId": id, "name": name, "input": input } }));
+            let tool_use = json!({ "toolUseId": id, "name": name, "input": input, "type": "tool_use" });
+            return Some(json!({ "toolUse": tool_use }));
+        }
+        if !self.redacted_reasoning.is_empty() {
+            return Some(json!({ "reasoningContent": { "redactedContent": self.redacted_reasoning } }));
+        }
+        if !self.reasoning.is_empty() || !self.signature.is_empty() {
+            let mut reasoning = json!({ "text": self.reasoning });
+            if !self.signature.is_empty() {
+                reasoning["signature"] = self.signature.into();
+            }
+            return Some(json!({ "reasoningContent": { "reasoningText": reasoning } }));
         }
         (!self.text.is_empty()).then(|| json!({ "text": self.text }))
     }

@@ -300,14 +300,14 @@ fn end_note(end: &TurnEnd) -> Option<String> {
 }
 
 fn guardrail_note(guardrail: &GuardrailIntervention) -> String {
-    let place = match guardrail.source {
+    let side = match guardrail.source {
         Some(GuardrailSource::Input) => " in the message",
         Some(GuardrailSource::Output) => " in the answer",
         None => "",
     };
     let policies: Vec<_> = guardrail.policies.iter().copied().map(policy_name).collect();
     let cause = if policies.is_empty() { "" } else { " because of its policy: " };
-    format!("A guardrail has intervened{place}{cause}{}.", policies.join(", "))
+    format!("A guardrail has intervened{side}{cause}{}.", policies.join(", "))
 }
 
 fn policy_name(policy: GuardrailPolicy) -> &'static str {
@@ -450,9 +450,9 @@ mod tests {
             renderer.append("Because.").unwrap();
             String::from_utf8(bytes).unwrap()
         };
-        let shown = Details { reasoning: true, ..Details::default() };
-        assert_eq!(print(true, shown), "\x1b[2mHm.\x1b[0m\x1b[2m Yes.\x1b[0m\nBecause.");
-        assert_eq!(print(false, shown), "\x1b[2mHm. Yes.\x1b[0m\nBecause.");
+        let details = Details { reasoning: true, ..Details::default() };
+        assert_eq!(print(true, details), "\x1b[2mHm.\x1b[0m\x1b[2m Yes.\x1b[0m\nBecause.");
+        assert_eq!(print(false, details), "\x1b[2mHm. Yes.\x1b[0m\nBecause.");
         assert_eq!(print(true, Details::default()), "\x1b[2m(Thinking…)\x1b[0m\nBecause.");
         assert_eq!(print(false, Details::default()), "Because.");
     }

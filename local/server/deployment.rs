@@ -24,7 +24,7 @@ const PROGRAM: &str = "bootstrap";
 const HANDLER_CODE: &str = "handler";
 const GATEWAY_CODE: &str = "gateway";
 /// The name of the function that answers turns.
-pub(super) const HANDLER_FUNCTION: &str = "parlance-Handler";
+pub(crate) const HANDLER_FUNCTION: &str = "parlance-Handler";
 
 /// The stack of the template for a server at this URL: `http://localhost:4000`.
 pub(super) fn load_stack(options: &ServerOptions, base_url: &str) -> Result<Stack, StartError> {
@@ -41,7 +41,7 @@ pub(super) fn load_stack(options: &ServerOptions, base_url: &str) -> Result<Stac
 
 fn deployment(options: &ServerOptions, base_url: &str) -> Result<Deployment, StartError> {
     Ok(Deployment {
-        local_defaults: local_defaults(options.models),
+        local_defaults: local_defaults(&options.models),
         api_key: api_key(options, "api-key")?,
         ..Deployment::at(base_url, parameters(options, base_url)?)
     })
@@ -79,6 +79,13 @@ fn parameters(options: &ServerOptions, base_url: &str) -> Result<BTreeMap<String
     if options.parameters.contains_key("KnowledgeBucket") {
         require("KnowledgeBucket", "none".into(), "links would lead to a bucket that the local server does not have")?;
     }
+    if matches!(options.models, Models::Server(_)) && options.parameters.contains_key("GuardrailId") {
+        require(
+            "GuardrailId",
+            "none".into(),
+            "answers would not be assessed: the models of --models have no guardrail",
+        )?;
+    }
     if options.oidc {
         require("OidcIssuer", LocalIssuers::oidc_url(base_url), "the provider of --oidc would not be trusted")?;
         parameters.entry("OidcClientPattern".into()).or_insert_with(|| LOCAL_CLIENT_ID.into());
@@ -108,13 +115,15 @@ fn add_arns(parameters: &mut BTreeMap<String, String>, name: &str, arns: impl It
     }
 }
 
-/// Defaults of the local server: agents may use the scripted models.
-fn local_defaults(models: Models) -> BTreeMap<String, String> {
-    let scripted_models = ("MoreModelArns".to_owned(), "arn:aws:bedrock:*::foundation-model/parlance.*".to_owned());
-    match models {
-        Models::Scripted => [scripted_models].into(),
-        Models::Bedrock => BTreeMap::new(),
-    }
+/// Defaults of the local server: agents may use the scripted models, and any model id where a server of
+/// models answers for all of them.
+pub(crate) fn local_defaults(models: &Models) -> BTreeMap<String, String> {
+    let arns = match models {
+        Models::Scripted => "arn:aws:bedrock:*::foundation-model/parlance.*",
+        Models::Server(_) => "arn:aws:bedrock:*::foundation-model/*,arn:aws:bedrock:*:*:inference-profile/*",
+        Models::Bedrock => return BTreeMap::new(),
+    };
+    [("MoreModelArns".to_owned(), arns.to_owned())].into()
 }
 
 /// Sets the handler's command and that of functions of the gateway, and adds the functions that are commands.

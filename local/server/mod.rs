@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     appsync::AppSync,
-    bedrock::{self, Forwarder, ModelService, Upstream, UpstreamError},
+    bedrock::{self, AwsAccount, Forwarder, Guardrail, ModelService, Upstream, UpstreamError},
     chat_page::{ChatPage, PageConfig, SignInMode},
     command_line::CommandLine,
     dynamodb::{DynamoDb, TableSetupError},
@@ -24,6 +24,7 @@ use crate::{
     kms::{KeyFileError, Kms},
     knowledge_base::{self, KnowledgeBase, KnowledgeError, KnowledgeOptions, Searches},
     lambda::{DestinationError, EnvironmentBuilder, Lambda, Launcher, LocalFunction, Processes},
+    openai_models::{ModelServer, ModelServerError, OpenAiModels},
     private_file::{self, FileError},
     s3,
     secrets_manager::{LocalSecret, SecretFileError, SecretsManager},
@@ -34,7 +35,9 @@ use crate::{
     websocket_api::{WebSocketApi, WebSocketSettings},
 };
 
-use deployment::{HANDLER_FUNCTION, load_stack};
+pub(crate) use deployment::{HANDLER_FUNCTION, local_defaults};
+
+use deployment::load_stack;
 use listeners::{Listeners, listen, local_address};
 use tls_certificate::{TlsCertificate, TlsError};
 
@@ -52,6 +55,8 @@ const CONNECTIONS_URL_VARIABLE: &str = "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI
 
 /// The variable of functions with the issuer of the user pool's tokens, which is not Cognito here.
 const USER_POOL_ISSUER_VARIABLE: &str = "USER_POOL_ISSUER";
+
+const SCRIPTED_MODELS: &str = "scripted (--models and --bedrock call real ones)";
 
 /// The settings of one start.
 #[derive(Clone, Debug)]
@@ -91,12 +96,14 @@ pub struct ServerOptions {
 }
 
 /// Where the models' answers come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Models {
     /// Scripted models in this process.
     Scripted,
     /// Amazon Bedrock, with the AWS credentials of the user who starts the server.
     Bedrock,
+    /// An OpenAI-compatible server.
+    Server(ModelServer),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +122,8 @@ pub enum StartError {
     Lambda(#[from] DestinationError),
     #[error("{0}")]
     Bedrock(#[from] UpstreamError),
+    #[error("{0}")]
+    ModelServer(#[from] ModelServerError),
     #[error("{0}")]
     State(#[from] StateDirError),
     #[error("{0}")]
@@ -184,6 +193,8 @@ pub struct AccessKey {
 /// A running server; it ends with `stop`, or with the process.
 pub struct Server {
     pub endpoint: Endpoint,
+    /// Which models answer, for the start message.
+    pub models: String,
     pub database: DynamoDb,
     pub lambda: Lambda,
     /// The knowledge base of the options.
@@ -233,7 +244,8 @@ impl Server {
         let secrets_url = listeners.serve_on_free_port(recorded(secrets.router(authenticator.clone()))).await?;
 
         let knowledge = start_knowledge(&options, &stack, &faults, &mut listeners)?;
-        let bedrock_router = bedrock_router(&options, knowledge.clone(), &authenticator).await?;
+        let (models, model_description) = models(&options, &stack.api).await?;
+        let bedrock_router = bedrock_router(&options, models, knowledge.clone(), &authenticator).await?;
         let lambda_listener = listen(0).await?;
         let addresses = ServiceAddresses {
             own: base_url.clone(),
@@ -268,6 +280,7 @@ impl Server {
         build_page(chat_page.clone(), &mut listeners);
         Ok(Self {
             endpoint,
+            models: model_description,
             database,
             lambda,
             knowledge,
@@ -466,19 +479,39 @@ fn start_knowledge(
 /// The models, and what is answered from documents.
 async fn bedrock_router(
     options: &ServerOptions,
+    models: ModelService,
     knowledge: Option<KnowledgeBase>,
     authenticator: &Authenticator,
 ) -> Result<Router, StartError> {
-    let models = models(options).await?;
     let searches = knowledge_router(options, knowledge, models.clone(), authenticator).await?;
     Ok(bedrock::with_iam_guard(models.router(), authenticator.clone()).merge(searches))
 }
 
-async fn models(options: &ServerOptions) -> Result<ModelService, StartError> {
-    Ok(match options.models {
-        Models::Scripted => ModelService::scripted(),
-        Models::Bedrock => ModelService::forwarded(Upstream::from_environment("bedrock-runtime").await?),
-    })
+/// The models, and which ones they are.
+async fn models(options: &ServerOptions, api: &stack::Api) -> Result<(ModelService, String), StartError> {
+    match &options.models {
+        Models::Scripted => Ok((ModelService::scripted(guardrail(options)), SCRIPTED_MODELS.into())),
+        Models::Bedrock => {
+            let account = AwsAccount::load().await?;
+            let number = account.number().await?;
+            let owner = number.map_or("an account that AWS does not name".into(), |number| format!("account {number}"));
+            let model = api.environment.get("MODEL_ID").map_or("", String::as_str);
+            let description = format!("{model} of Amazon Bedrock in {}, {owner}", account.region());
+            Ok((ModelService::forwarded(account.upstream("bedrock-runtime")), description))
+        }
+        Models::Server(server) => {
+            let models = OpenAiModels::connect(server.clone()).await?;
+            let description = models.description();
+            Ok((ModelService::openai(models), description))
+        }
+    }
+}
+
+/// The guardrail of the parameters.
+fn guardrail(options: &ServerOptions) -> Option<Guardrail> {
+    let parameter = |name: &str| options.parameters.get(name).map(String::as_str);
+    let id = parameter("GuardrailId").filter(|id| *id != "none")?;
+    Some(Guardrail::new(id, parameter("GuardrailVersion").unwrap_or_default()))
 }
 
 /// Searches of documents: here, or in Amazon Bedrock if its models are called. The bucket of the documents.
@@ -489,12 +522,12 @@ async fn knowledge_router(
     authenticator: &Authenticator,
 ) -> Result<Router, StartError> {
     let objects = knowledge.as_ref().map(|knowledge| s3::router(knowledge.folder().clone(), authenticator.clone()));
-    let searches = match (knowledge, options.models) {
+    let searches = match (knowledge, &options.models) {
         (Some(knowledge), _) => Searches::Local { knowledge, models },
         (None, Models::Bedrock) => {
             Searches::Forwarded(Forwarder::new(Upstream::from_environment("bedrock-agent-runtime").await?))
         }
-        (None, Models::Scripted) => Searches::None,
+        (None, Models::Scripted | Models::Server(_)) => Searches::None,
     };
     Ok(knowledge_base::router(searches, authenticator.clone()).merge(objects.unwrap_or_default()))
 }

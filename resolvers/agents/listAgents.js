@@ -32,7 +32,7 @@ export function response(ctx) {
   // A page of the default agent alone ends with "!", which sorts before every id.
   const lastId = items.length > 0 ? items[items.length - 1].id : '!';
   return {
-    items: [...first, ...items].map((agent) => toVisibleAgent(ctx, { ...TOOL_DEFAULTS, ...agent })),
+    items: [...first, ...items].map((agent) => toVisibleAgent(ctx, withAgentDefaults(ctx.env, agent))),
     nextToken: hasMore ? util.base64Encode(lastId) : null,
   };
 }
@@ -60,19 +60,54 @@ function requireInput(field, isValid, requirement) {
   if (!isValid) util.error(`${field} must be ${requirement}.`, 'InvalidInput', null, { field });
 }
 
-/** The tool settings of an agent that was put without them, or stored before agents had tools. */
-const TOOL_DEFAULTS = { tools: [], maxSteps: 10, toolTimeoutSeconds: 30 };
+/** The settings of an agent that was put without them, or stored before agents had them. */
+const AGENT_DEFAULTS = {
+  tools: [],
+  maxSteps: 10,
+  toolTimeoutSeconds: 30,
+  promptCaching: 'FIVE_MINUTES',
+  fallbackModelIds: [],
+};
+
+/** An agent with the defaults of what it leaves out. */
+function withAgentDefaults(env, agent) {
+  const { guardrail, ...settings } = agent;
+  return {
+    ...AGENT_DEFAULTS,
+    ...settings,
+    ...(env.GUARDRAIL_ID === 'none' ? {} : { guardrail: effectiveGuardrail(env, guardrail ?? {}) }),
+  };
+}
 
 /**
- * An agent as the caller may see it. Only administrators see its system prompt, what its tools call and the
- * filter of its documents.
+ * The deployment's guardrail, as the agent uses it. An agent cannot do without it. A version counts for the
+ * guardrail for which it was put.
+ */
+function effectiveGuardrail(env, { id, version, mode, newestMessageOnly }) {
+  const ownVersion = id === env.GUARDRAIL_ID ? version : null;
+  return {
+    id: env.GUARDRAIL_ID,
+    version: ownVersion ?? env.GUARDRAIL_VERSION,
+    mode: mode ?? env.GUARDRAIL_MODE,
+    newestMessageOnly: newestMessageOnly ?? env.GUARDRAIL_NEWEST_MESSAGE_ONLY === 'true',
+  };
+}
+
+/**
+ * An agent as the caller may see it. Only administrators see its system prompt, what its tools call, the
+ * filter of its documents and the guardrail's id.
  */
 function toVisibleAgent(ctx, agent) {
   if (ctx.stash.isAdministrator) return agent;
   const tools = agent.tools.map((tool) => ({ ...tool, lambda: null, graphql: null, mcp: null }));
-  const { knowledge } = agent;
-  const visible = knowledge ? { knowledge: { ...knowledge, filter: null, rerankModelArn: null } } : {};
-  return { ...agent, systemPrompt: null, tools, ...visible };
+  const { guardrail, knowledge } = agent;
+  return {
+    ...agent,
+    systemPrompt: null,
+    tools,
+    ...(knowledge ? { knowledge: { ...knowledge, filter: null, rerankModelArn: null } } : {}),
+    ...(guardrail ? { guardrail: { ...guardrail, id: null } } : {}),
+  };
 }
 
 /** Decodes a nextToken: the key of the page's last item, or the empty text where the token is invalid. */

@@ -24,7 +24,7 @@ export function response(ctx) {
   const { agentId } = ctx.stash;
   const agent = ctx.result ?? (agentId === 'default' ? defaultAgent(ctx.env) : null);
   if (!agent) util.error(`There is no agent ${agentId}.`, 'NotFound');
-  ctx.stash.agent = { ...TOOL_DEFAULTS, ...agent };
+  ctx.stash.agent = withAgentDefaults(ctx.env, agent);
   return toVisibleAgent(ctx, ctx.stash.agent);
 }
 
@@ -46,6 +46,7 @@ function defaultAgent(env) {
     systemPrompt: env.SYSTEM_PROMPT,
     inference: { maxTokens: JSON.parse(env.MAX_TOKENS) },
     contextBytes: JSON.parse(env.CONTEXT_BYTES),
+    ...(env.FALLBACK_MODEL_IDS === 'none' ? {} : { fallbackModelIds: env.FALLBACK_MODEL_IDS.split(',') }),
     ...(env.KNOWLEDGE_BASE_ID === 'none' ? {} : { knowledge: defaultKnowledge(env) }),
   };
 }
@@ -74,19 +75,54 @@ function requireInput(field, isValid, requirement) {
 
 const isNull = (value) => value === undefined || value === null;
 
-/** The tool settings of an agent that was put without them, or stored before agents had tools. */
-const TOOL_DEFAULTS = { tools: [], maxSteps: 10, toolTimeoutSeconds: 30 };
+/** The settings of an agent that was put without them, or stored before agents had them. */
+const AGENT_DEFAULTS = {
+  tools: [],
+  maxSteps: 10,
+  toolTimeoutSeconds: 30,
+  promptCaching: 'FIVE_MINUTES',
+  fallbackModelIds: [],
+};
+
+/** An agent with the defaults of what it leaves out. */
+function withAgentDefaults(env, agent) {
+  const { guardrail, ...settings } = agent;
+  return {
+    ...AGENT_DEFAULTS,
+    ...settings,
+    ...(env.GUARDRAIL_ID === 'none' ? {} : { guardrail: effectiveGuardrail(env, guardrail ?? {}) }),
+  };
+}
 
 /**
- * An agent as the caller may see it. Only administrators see its system prompt, what its tools call and the
- * filter of its documents.
+ * The deployment's guardrail, as the agent uses it. An agent cannot do without it. A version counts for the
+ * guardrail for which it was put.
+ */
+function effectiveGuardrail(env, { id, version, mode, newestMessageOnly }) {
+  const ownVersion = id === env.GUARDRAIL_ID ? version : null;
+  return {
+    id: env.GUARDRAIL_ID,
+    version: ownVersion ?? env.GUARDRAIL_VERSION,
+    mode: mode ?? env.GUARDRAIL_MODE,
+    newestMessageOnly: newestMessageOnly ?? env.GUARDRAIL_NEWEST_MESSAGE_ONLY === 'true',
+  };
+}
+
+/**
+ * An agent as the caller may see it. Only administrators see its system prompt, what its tools call, the
+ * filter of its documents and the guardrail's id.
  */
 function toVisibleAgent(ctx, agent) {
   if (ctx.stash.isAdministrator) return agent;
   const tools = agent.tools.map((tool) => ({ ...tool, lambda: null, graphql: null, mcp: null }));
-  const { knowledge } = agent;
-  const visible = knowledge ? { knowledge: { ...knowledge, filter: null, rerankModelArn: null } } : {};
-  return { ...agent, systemPrompt: null, tools, ...visible };
+  const { guardrail, knowledge } = agent;
+  return {
+    ...agent,
+    systemPrompt: null,
+    tools,
+    ...(knowledge ? { knowledge: { ...knowledge, filter: null, rerankModelArn: null } } : {}),
+    ...(guardrail ? { guardrail: { ...guardrail, id: null } } : {}),
+  };
 }
 
 /** The sort key of a version of an agent. */

@@ -29,7 +29,7 @@ export function request(ctx) {
 
 /** @param {import('@aws-appsync/utils').Context} ctx */
 export function response(ctx) {
-  if (!ctx.error) return ctx.stash.agent;
+  if (!ctx.error) return withAgentDefaults(ctx.env, ctx.stash.agent);
   const reasons = ctx.result?.cancellationReasons ?? [];
   if (!reasons.some((reason) => isConditionFailed(reason))) raiseTableError(ctx);
   return util.error('Somebody else put the agent just now. Try again.', 'TryAgain');
@@ -38,6 +38,7 @@ export function response(ctx) {
 function nextAgent(ctx) {
   const { id, name, modelId, systemPrompt, inference, contextBytes, maxSteps, toolTimeoutSeconds } =
     ctx.args.input;
+  const { reasoning, promptCaching, fallbackModelIds, guardrail } = ctx.args.input;
   return {
     id,
     version: (ctx.stash.agentVersion ?? 0) + 1,
@@ -46,10 +47,24 @@ function nextAgent(ctx) {
     ...(isNull(systemPrompt) ? {} : { systemPrompt }),
     ...(isNull(inference) ? {} : { inference }),
     contextBytes: contextBytes ?? 400000,
+    ...(isNull(reasoning) ? {} : { reasoning }),
+    promptCaching: promptCaching ?? AGENT_DEFAULTS.promptCaching,
+    fallbackModelIds: fallbackModelIds ?? AGENT_DEFAULTS.fallbackModelIds,
+    ...(isNull(guardrail) ? {} : { guardrail: toStoredGuardrail(ctx.env, guardrail) }),
     tools: ctx.stash.tools,
-    maxSteps: maxSteps ?? TOOL_DEFAULTS.maxSteps,
-    toolTimeoutSeconds: toolTimeoutSeconds ?? TOOL_DEFAULTS.toolTimeoutSeconds,
+    maxSteps: maxSteps ?? AGENT_DEFAULTS.maxSteps,
+    toolTimeoutSeconds: toolTimeoutSeconds ?? AGENT_DEFAULTS.toolTimeoutSeconds,
     ...(isNull(ctx.stash.knowledge) ? {} : { knowledge: ctx.stash.knowledge }),
+  };
+}
+
+/** What is left out stays out, so that it follows the deployment's parameters. */
+function toStoredGuardrail(env, { version, mode, newestMessageOnly }) {
+  return {
+    id: env.GUARDRAIL_ID,
+    ...(isNull(version) ? {} : { version }),
+    ...(isNull(mode) ? {} : { mode }),
+    ...(isNull(newestMessageOnly) ? {} : { newestMessageOnly }),
   };
 }
 
@@ -57,8 +72,38 @@ function nextAgent(ctx) {
 
 const isNull = (value) => value === undefined || value === null;
 
-/** The tool settings of an agent that was put without them, or stored before agents had tools. */
-const TOOL_DEFAULTS = { tools: [], maxSteps: 10, toolTimeoutSeconds: 30 };
+/** The settings of an agent that was put without them, or stored before agents had them. */
+const AGENT_DEFAULTS = {
+  tools: [],
+  maxSteps: 10,
+  toolTimeoutSeconds: 30,
+  promptCaching: 'FIVE_MINUTES',
+  fallbackModelIds: [],
+};
+
+/** An agent with the defaults of what it leaves out. */
+function withAgentDefaults(env, agent) {
+  const { guardrail, ...settings } = agent;
+  return {
+    ...AGENT_DEFAULTS,
+    ...settings,
+    ...(env.GUARDRAIL_ID === 'none' ? {} : { guardrail: effectiveGuardrail(env, guardrail ?? {}) }),
+  };
+}
+
+/**
+ * The deployment's guardrail, as the agent uses it. An agent cannot do without it. A version counts for the
+ * guardrail for which it was put.
+ */
+function effectiveGuardrail(env, { id, version, mode, newestMessageOnly }) {
+  const ownVersion = id === env.GUARDRAIL_ID ? version : null;
+  return {
+    id: env.GUARDRAIL_ID,
+    version: ownVersion ?? env.GUARDRAIL_VERSION,
+    mode: mode ?? env.GUARDRAIL_MODE,
+    newestMessageOnly: newestMessageOnly ?? env.GUARDRAIL_NEWEST_MESSAGE_ONLY === 'true',
+  };
+}
 
 /** The sort key of a version of an agent. */
 const agentVersionKey = (version) => `VERSION#${`${1000000 + version}`.slice(1)}`;

@@ -21,6 +21,9 @@ export function request(ctx) {
   requireInput('toolTimeoutSeconds', isWithin(toolTimeoutSeconds, 1, 300), '1 to 300');
   validateInference(inference ?? {});
   validateForModel(modelId, inference ?? {});
+  validateReasoning(ctx.args.input.reasoning);
+  validateFallbackModels(modelId, ctx.args.input.fallbackModelIds ?? []);
+  validateGuardrail(ctx.env, ctx.args.input.guardrail);
   validateTools(tools ?? []);
   ctx.stash.tools = (tools ?? []).map((tool) => toStoredTool(tool));
   requireInput('tools', jsonSize(ctx.stash.tools) <= 65536, 'at most 64 KB of JSON');
@@ -83,6 +86,34 @@ const TAKES_NEITHER =
 /** Claude Opus 4.1 and every Claude from 4.5 on take temperature or topP, not both. */
 const TAKES_ONE =
   '\\A.*anthropic\\.claude-(opus-4-1|[a-z]+-4-([5-9]|[1-9][0-9])|[a-z]+-([5-9]|[1-9][0-9]))([-:].*)?\\z';
+
+function validateReasoning(reasoning) {
+  if (!reasoning) return;
+  const { effort, budgetTokens } = reasoning;
+  const hasOne = !isNull(effort) || !isNull(budgetTokens);
+  requireInput('reasoning', hasOne, 'left out, or have effort, budgetTokens or both');
+  requireInput('reasoning.budgetTokens', isWithin(budgetTokens, 1024, 128000), '1,024 to 128,000');
+}
+
+function validateFallbackModels(modelId, fallbackModelIds) {
+  requireInput('fallbackModelIds', fallbackModelIds.length <= 3, 'at most 3');
+  const areModelIds = fallbackModelIds.every((id) => util.matches(MODEL_ID, id));
+  requireInput('fallbackModelIds', areModelIds, `each ${MODEL_ID_RULE}`);
+  const areDistinct = fallbackModelIds.every((id, index) => fallbackModelIds.indexOf(id) === index);
+  requireInput('fallbackModelIds', areDistinct, 'without duplicates');
+  requireInput('fallbackModelIds', fallbackModelIds.indexOf(modelId) < 0, 'other models than modelId');
+}
+
+function validateGuardrail(env, guardrail) {
+  if (!guardrail) return;
+  const { id, version } = guardrail;
+  const hasGuardrail = env.GUARDRAIL_ID !== 'none';
+  requireInput('guardrail', hasGuardrail, 'left out: this deployment has no guardrail');
+  const isOwn = isNull(id) || id === env.GUARDRAIL_ID;
+  requireInput('guardrail.id', isOwn, "the deployment's parameter GuardrailId");
+  const isVersion = isNull(version) || util.matches('\\A(DRAFT|[1-9][0-9]{0,7})\\z', version);
+  requireInput('guardrail.version', isVersion, '1 to 99999999, or DRAFT');
+}
 
 /** A filter that refers to the caller must hold in every store. The handler checks the rest of a filter. */
 function validateKnowledge(env, knowledge) {

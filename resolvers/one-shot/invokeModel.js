@@ -51,7 +51,9 @@ function requireInput(field, isValid, requirement) {
 /** An agent as the handler gets it. */
 function toPayloadAgent(agent) {
   const { id, version, name, modelId, systemPrompt, inference, contextBytes } = agent;
+  const { reasoning, promptCaching, fallbackModelIds, guardrail } = agent;
   const { tools, maxSteps, toolTimeoutSeconds, knowledge } = agent;
   const model = { modelId, systemPrompt, inference, contextBytes };
-  return { id, version, name, ...model, tools, maxSteps, toolTimeoutSeconds, knowledge };
+  const powers = { reasoning, promptCaching, fallbackModelIds, guardrail };
+  return { id, version, name, ...model, ...powers, tools, maxSteps, toolTimeoutSeconds, knowledge };
 }

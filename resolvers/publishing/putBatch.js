@@ -9,11 +9,14 @@ import { util } from '@aws-appsync/utils';
  */
 export function request(ctx) {
   const { conversationId, turnId, attempt, sequence, status, note, continues } = ctx.args.data;
-  const { contentBlockIndex, agentPartialMessage, citations, noteCode, toolCall, pending } = ctx.args.data;
+  const { contentBlockIndex, agentPartialMessage, agentPartialReasoning, citations } = ctx.args.data;
+  const { noteCode, toolCall, pending } = ctx.args.data;
   const citationCount = (citations ?? []).length;
   requireInput('citations', citationCount <= MAX_CITATIONS, `at most ${MAX_CITATIONS + 0}`);
+  const isOfOneKind = !agentPartialMessage || !agentPartialReasoning;
+  requireInput('agentPartialReasoning', isOfOneKind, 'left out where agentPartialMessage is given');
   if (status === 'WAITING' && !toolCall) validateWait(ctx.args.data);
-  const text = { text: agentPartialMessage, contentBlockIndex: contentBlockIndex ?? 0 };
+  const index = { contentBlockIndex: contentBlockIndex ?? 0 };
   const batch = {
     conversationId,
     turnId,
@@ -21,7 +24,8 @@ export function request(ctx) {
     sequence,
     status,
     expiresAt: util.time.nowEpochSeconds() + RETENTION_SECONDS,
-    ...(agentPartialMessage ? text : {}),
+    ...(agentPartialMessage ? { text: agentPartialMessage, ...index } : {}),
+    ...(agentPartialReasoning ? { reasoning: agentPartialReasoning, ...index } : {}),
     ...(citationCount > 0 ? { citations } : {}),
     ...(note ? { note } : {}),
     ...(noteCode ? { noteCode } : {}),

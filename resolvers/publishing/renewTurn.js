@@ -106,10 +106,10 @@ export function response(ctx) {
 }
 
 function metadataOf(ctx) {
-  const { contentBlockIndex, agentPartialMessage, citations, note, noteCode } = ctx.args.data;
-  const { continues, toolCall, pending } = ctx.args.data;
+  const { contentBlockIndex, agentPartialMessage, agentPartialReasoning, citations } = ctx.args.data;
+  const { note, noteCode, continues, toolCall, pending } = ctx.args.data;
   const { status } = ctx.result;
-  const text = { contentBlockIndex, agentPartialMessage, citations };
+  const text = { contentBlockIndex, agentPartialMessage, agentPartialReasoning, citations };
   const metadata = { status, ...text, note, noteCode, continues, toolCall };
   return status === 'WAITING' && pending ? { ...metadata, pending } : metadata;
 }

@@ -45,12 +45,13 @@ export function response(ctx) {
  * The pending calls are only of a turn that waits: putBatch stores them before renewTurn knows whether the
  * turn is being cancelled instead.
  */
-function toBatch({ attempt, sequence, text, ...batch }, isWaiting) {
+function toBatch({ attempt, sequence, text, reasoning, ...batch }, isWaiting) {
   const { status, contentBlockIndex, citations, note, noteCode, continues, toolCall, pending } = batch;
   const metadata = {
     status,
     contentBlockIndex,
     agentPartialMessage: text,
+    agentPartialReasoning: reasoning,
     citations,
     note,
     noteCode,

@@ -37,11 +37,16 @@ export function response(ctx) {
     return {};
   }
   const textByBlock = closing ? closing.textByBlock : {};
+  const reasoningByBlock = closing ? closing.reasoningByBlock : {};
   const citationsByBlock = closing ? closing.citationsByBlock : {};
   const blocks = closing ? closing.blocks : [];
   let lastSequenceRead = closing ? closing.lastSequenceRead : turn.lastEventSequence;
-  for (const { contentBlockIndex, citations, sequence, text } of ctx.result.items) {
-    if (text && isNull(textByBlock[contentBlockIndex])) blocks.push(contentBlockIndex);
+  for (const { contentBlockIndex, citations, reasoning, sequence, text } of ctx.result.items) {
+    const isKnown = textByBlock[contentBlockIndex] || reasoningByBlock[contentBlockIndex];
+    if ((text || reasoning) && !isKnown) blocks.push(contentBlockIndex);
+    if (reasoning) {
+      reasoningByBlock[contentBlockIndex] = (reasoningByBlock[contentBlockIndex] ?? '') + reasoning;
+    }
     if (text) textByBlock[contentBlockIndex] = (textByBlock[contentBlockIndex] ?? '') + text;
     if (citations) {
       citationsByBlock[contentBlockIndex] = (citationsByBlock[contentBlockIndex] ?? []).concat(citations);
@@ -52,6 +57,7 @@ export function response(ctx) {
   const isWhole = allPagesRead && blocks.length <= MAX_EVENT_BLOCKS;
   ctx.stash.closing = {
     textByBlock,
+    reasoningByBlock,
     citationsByBlock,
     blocks,
     lastSequenceRead,
@@ -90,6 +96,7 @@ function prepareEndOfWait(ctx, answers) {
   const lastSequenceRead = turn.lastSequence;
   ctx.stash.closing = {
     textByBlock: {},
+    reasoningByBlock: {},
     citationsByBlock: {},
     blocks: [],
     lastSequenceRead,
@@ -161,14 +168,20 @@ function closingEvent(ctx) {
     position: turn.lastPosition + 1,
     createdAt: util.time.nowISO8601(),
     sender: { kind: 'AGENT', id: conversation.agentId },
-    content: closing.blocks.map((index) => closedBlock(closing, index)),
+    content: closing.blocks.flatMap((index) => closedBlocks(closing, index)),
     ...ending,
   });
 }
 
-function closedBlock({ citationsByBlock, textByBlock }, index) {
+/** The signature of reasoning is in no batch, so no model gets this reasoning back. */
+function closedBlocks({ citationsByBlock, reasoningByBlock, textByBlock }, index) {
+  const reasoning = reasoningByBlock[index];
+  const text = textByBlock[index];
   const citations = citationsByBlock[index];
-  return { text: textByBlock[index], ...(citations ? { citations } : {}) };
+  return [
+    ...(reasoning ? [{ reasoning: { text: reasoning } }] : []),
+    ...(text ? [{ text, ...(citations ? { citations } : {}) }] : []),
+  ];
 }
 
 function closedTurn(ctx) {
@@ -198,8 +211,6 @@ const MAX_EVENT_BLOCKS = 64;
  * handler/src/aws/dynamodb/reads.rs.
  */
 const MAX_SEQUENCE = 999999;
-
-const isNull = (value) => value === undefined || value === null;
 
 /** How many bytes a text has. */
 function utf8Length(text) {

@@ -31,6 +31,8 @@ export function request(ctx) {
     participantCount: conversation.participantCount ?? 0,
     callerCredential: callerCredential(ctx),
     replyTo: queuedTurn.replyTo,
+    // The handler makes a title of the first answer.
+    untitled: conversation.title ? undefined : true,
   });
 }
 
@@ -89,10 +91,10 @@ function newestEvents(ctx) {
 
 /**
  * AppSync ends a function after 1,000 iterations. This one makes three for each of at most 201 events, and
- * two for each content block of an event that may have passages. Where the history has more of these blocks,
- * the Lambda handler reads the rest from the table.
+ * two for each content block of an event that may have passages or reasoning. Where the history has more of
+ * these blocks, the Lambda handler reads the rest from the table.
  */
-const MAX_CITING_BLOCKS = 190;
+const MAX_TRIMMED_BLOCKS = 190;
 
 /**
  * The position before which the history ends. The model does not get the turn that the message has just
@@ -110,7 +112,7 @@ function historyBefore(end, newestFirst) {
   const older = newestFirst.filter((event) => event.position < end);
   const { events, searchIds } = withSearches(older);
   for (const event of events) {
-    const content = withoutPassages(event.content, searchIds);
+    const content = trimmed(event.content, searchIds);
     room -= (util.base64Encode(JSON.stringify(content)).length * 3) / 4;
     if (room < 0) break;
     history.unshift(toPayloadEvent({ ...event, content }));
@@ -121,16 +123,16 @@ function historyBefore(end, newestFirst) {
 /** The same as SEARCH_TOOL_NAME in handler/turn/src/knowledge_tool.rs. */
 const SEARCH_TOOL = 'search_documents';
 
-/** The newest events, as many as have no more citing blocks than allowed, and the ids of their searches. */
+/** The newest events, as many as have no more trimmed blocks than allowed, and the ids of their searches. */
 function withSearches(newestFirst) {
   const events = [];
   const searchIds = [];
   let blocks = 0;
   for (const event of newestFirst) {
-    const citingBlocks = mayHavePassages(event.content) ? event.content : [];
-    blocks += citingBlocks.length;
-    if (blocks > MAX_CITING_BLOCKS) break;
-    for (const { toolUse } of citingBlocks) {
+    const trimmedBlocks = mayNeedTrimming(event.content) ? event.content : [];
+    blocks += trimmedBlocks.length;
+    if (blocks > MAX_TRIMMED_BLOCKS) break;
+    for (const { toolUse } of trimmedBlocks) {
       if (toolUse?.name === SEARCH_TOOL) searchIds.push(toolUse.id);
     }
     events.push(event);
@@ -139,19 +141,23 @@ function withSearches(newestFirst) {
 }
 
 /** A text with one of these words is harmless: its blocks are looked at and stay as they are. */
-function mayHavePassages(content) {
+function mayNeedTrimming(content) {
   const json = JSON.stringify(content);
   const has = (word) => json.indexOf(word) >= 0;
-  return has('citations') || has('passages') || has(SEARCH_TOOL);
+  return has('citations') || has('passages') || has('"reasoning":') || has(SEARCH_TOOL);
 }
 
-/** The model never gets the passages of past turns, which would take the room of their texts. */
-function withoutPassages(content, searchIds) {
-  if (!mayHavePassages(content)) return content;
-  return content.map(({ citations, ...block }) => {
-    if (!block.toolResult || searchIds.indexOf(block.toolResult.toolUseId) < 0) return block;
+/**
+ * The model never gets the passages of past turns, which would take the room of their texts. The handler
+ * reads the reasoning that the model gets back from the table.
+ */
+function trimmed(content, searchIds) {
+  if (!mayNeedTrimming(content)) return content;
+  return content.flatMap(({ citations, ...block }) => {
+    if (block.reasoning) return [];
+    if (!block.toolResult || searchIds.indexOf(block.toolResult.toolUseId) < 0) return [block];
     const { json, ...toolResult } = block.toolResult;
-    return { ...block, toolResult };
+    return [{ ...block, toolResult }];
   });
 }
 
@@ -173,9 +179,11 @@ const isNull = (value) => value === undefined || value === null;
 /** An agent as the handler gets it. */
 function toPayloadAgent(agent) {
   const { id, version, name, modelId, systemPrompt, inference, contextBytes } = agent;
+  const { reasoning, promptCaching, fallbackModelIds, guardrail } = agent;
   const { tools, maxSteps, toolTimeoutSeconds, knowledge } = agent;
   const model = { modelId, systemPrompt, inference, contextBytes };
-  return { id, version, name, ...model, tools, maxSteps, toolTimeoutSeconds, knowledge };
+  const powers = { reasoning, promptCaching, fallbackModelIds, guardrail };
+  return { id, version, name, ...model, ...powers, tools, maxSteps, toolTimeoutSeconds, knowledge };
 }
 
 /** All callers with the API key are one user. */

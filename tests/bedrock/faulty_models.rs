@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use aws_sdk_bedrockruntime::types::{
     CitationsConfig, ContentBlock, ConversationRole::User, InferenceConfiguration, Message, SearchResultBlock,
-    SearchResultContentBlock, StopReason,
+    SearchResultContentBlock, StopReason, SystemContentBlock,
 };
 use local::bedrock::FAULTY_MODELS;
 use tokio::time::{Instant, timeout};
@@ -20,7 +20,11 @@ async fn each_failure_has_its_code_and_the_text_before_it() {
         ("parlance.refused", "ValidationException", false),
         ("parlance.forbidden", "AccessDeniedException", false),
         ("parlance.missing", "ResourceNotFoundException", false),
+        ("parlance.retired", "ResourceNotFoundException", false),
+        ("parlance.needs-profile", "ValidationException", false),
+        ("parlance.not-ready", "ModelNotReadyException", false),
         ("parlance.unavailable", "ServiceUnavailableException", false),
+        ("parlance.unavailable-at-once", "ServiceUnavailableException", false),
         ("parlance.cut", "connection", true),
         ("parlance.cut-at-once", "connection", false),
         ("parlance.exception", "InternalServerException", true),
@@ -149,13 +153,39 @@ async fn every_faulty_model_differs_from_a_plain_one() {
     for model in FAULTY_MODELS {
         let started = Instant::now();
         let result = timeout(TIMEOUT, hello(model.model_id)).await;
-        let is_same = result.is_ok_and(|result| result.stop == plain.stop && result.deltas == plain.deltas);
+        let is_same = result.is_ok_and(|result| {
+            (&result.stop, &result.deltas, &result.others) == (&plain.stop, &plain.deltas, &plain.others)
+        });
         let is_as_fast = started.elapsed() < plain_duration * 2;
         // Its name is that of a model that takes search results.
         let refuses_search_results = model.model_id.contains("anthropic.claude-");
         let is_plain = is_same && is_as_fast && !refuses_search_results;
         assert!(!is_plain, "{}: {}", model.model_id, model.description);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn models_that_cannot_be_used_say_why() {
+    let bedrock = Bedrock::start().await;
+    let retired = "This model version has reached the end of its life. Please refer to the AWS documentation for more \
+                   details.";
+    let profile = "Invocation of model ID parlance.needs-profile with on-demand throughput isn’t supported. Retry your \
+                   request with the ID or ARN of an inference profile that contains this model.";
+    for (model_id, message) in [("parlance.retired", retired), ("parlance.needs-profile", profile)] {
+        assert_eq!(bedrock.send_text(model_id, "Hello").await.message.as_deref(), Some(message));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn system_prompt_makes_any_model_write_a_title() {
+    let bedrock = Bedrock::start().await;
+    let system = SystemContentBlock::Text("Write a title for this conversation.".into());
+    let question = message(User, "How long does the battery of the W2 last, please?");
+    let result = receive(bedrock.request("amazon.nova-micro-v1:0").system(system).messages(question)).await;
+    assert_eq!(
+        (result.text().as_str(), result.stop),
+        ("About: How long does the battery of", Some(StopReason::EndTurn))
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,12 @@
 //! The scripted Bedrock, called with the AWS SDK. The clock is paused, so scripts take no time.
+mod account;
+mod caching;
 mod faulty_models;
 mod forwarding;
+mod guardrails;
+mod long_conversation;
+mod reasoning;
+mod recorded;
 mod sdk_client;
 mod tools;
 mod validation;

@@ -9,16 +9,21 @@ use aws_sdk_bedrockruntime::{
     error::{ProvideErrorMetadata, SdkError},
     operation::converse_stream::{ConverseStreamError, builders::ConverseStreamFluentBuilder},
     types::{
-        ContentBlock, ContentBlockDelta, ContentBlockStart, ConversationRole, ConverseStreamOutput,
-        InferenceConfiguration, Message, StopReason, TokenUsage, error::ConverseStreamOutputError,
+        CachePointBlock, CachePointType, CacheTtl, ContentBlock, ContentBlockDelta, ContentBlockStart,
+        ConversationRole, ConverseStreamOutput, GuardrailTraceAssessment, InferenceConfiguration, Message,
+        ReasoningContentBlockDelta, StopReason, TokenUsage, Tool, ToolInputSchema, ToolSpecification,
+        error::ConverseStreamOutputError,
     },
 };
+use aws_smithy_types::{Blob, Document};
 use axum::Router;
+use local::bedrock::{Guardrail, ScriptedModels, scripted_router};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 pub struct Bedrock {
     pub address: SocketAddr,
-    client: Client,
+    pub client: Client,
 }
 
 /// The events of a response, and its failure if it failed.
@@ -27,10 +32,24 @@ pub struct StreamResult {
     pub deltas: Vec<String>,
     /// Deltas that are not text, by kind.
     pub others: Vec<&'static str>,
+    /// The kinds of the blocks, with their indices, in the order of their first deltas.
+    pub blocks: Vec<(i32, &'static str)>,
+    pub reasoning: StreamedReasoning,
     pub calls: Vec<StreamedCall>,
     pub stop: Option<StopReason>,
     pub usage: Option<TokenUsage>,
+    pub trace: Option<GuardrailTraceAssessment>,
     pub failure: Option<Failure>,
+    /// Of the failure.
+    pub message: Option<String>,
+}
+
+/// The reasoning of an answer as it was streamed.
+#[derive(Debug, Default)]
+pub struct StreamedReasoning {
+    pub deltas: Vec<String>,
+    pub signatures: Vec<String>,
+    pub redacted: Vec<Blob>,
 }
 
 /// A tool use as it was streamed.
@@ -52,6 +71,12 @@ pub enum Failure {
 impl Bedrock {
     pub async fn start() -> Self {
         Self::serve(local::bedrock::router()).await
+    }
+
+    /// Knows the guardrail `gr1` in version 1.
+    pub async fn start_with_guardrail() -> Self {
+        let models = ScriptedModels::new(Some(Guardrail::new("gr1", "1")));
+        Self::serve(scripted_router(models)).await
     }
 
     pub async fn serve(router: Router) -> Self {
@@ -114,16 +139,12 @@ impl StreamResult {
 
     fn add(&mut self, event: ConverseStreamOutput) {
         match event {
-            ConverseStreamOutput::ContentBlockDelta(block) => match block.delta.expect("a delta") {
-                ContentBlockDelta::Text(text) => self.deltas.push(text),
-                ContentBlockDelta::ReasoningContent(_) => self.others.push("reasoning"),
-                ContentBlockDelta::ToolUse(delta) => {
-                    self.others.push("tool use");
-                    self.calls.last_mut().expect("a call has begun").fragments.push(delta.input);
+            ConverseStreamOutput::ContentBlockDelta(block) => {
+                let kind = self.add_delta(block.delta.expect("a delta"));
+                if self.blocks.last() != Some(&(block.content_block_index, kind)) {
+                    self.blocks.push((block.content_block_index, kind));
                 }
-                ContentBlockDelta::Citation(_) => self.others.push("citation"),
-                unknown => panic!("{unknown:?}"),
-            },
+            }
             ConverseStreamOutput::ContentBlockStart(block) => match block.start.expect("a start") {
                 ContentBlockStart::ToolUse(start) => {
                     self.calls.push(StreamedCall { id: start.tool_use_id, name: start.name, fragments: Vec::new() });
@@ -131,9 +152,39 @@ impl StreamResult {
                 unknown => panic!("{unknown:?}"),
             },
             ConverseStreamOutput::MessageStop(stop) => self.stop = Some(stop.stop_reason),
-            ConverseStreamOutput::Metadata(metadata) => self.usage = metadata.usage,
+            ConverseStreamOutput::Metadata(metadata) => {
+                self.usage = metadata.usage;
+                self.trace = metadata.trace.and_then(|trace| trace.guardrail);
+            }
             _ => {}
         }
+    }
+
+    /// The kind of the delta.
+    fn add_delta(&mut self, delta: ContentBlockDelta) -> &'static str {
+        let kind = match delta {
+            ContentBlockDelta::Text(text) => {
+                self.deltas.push(text);
+                return "text";
+            }
+            ContentBlockDelta::ReasoningContent(delta) => {
+                match delta {
+                    ReasoningContentBlockDelta::Text(text) => self.reasoning.deltas.push(text),
+                    ReasoningContentBlockDelta::Signature(signature) => self.reasoning.signatures.push(signature),
+                    ReasoningContentBlockDelta::RedactedContent(data) => self.reasoning.redacted.push(data),
+                    unknown => panic!("{unknown:?}"),
+                }
+                "reasoning"
+            }
+            ContentBlockDelta::ToolUse(delta) => {
+                self.calls.last_mut().expect("a call has begun").fragments.push(delta.input);
+                "tool use"
+            }
+            ContentBlockDelta::Citation(_) => "citation",
+            unknown => panic!("{unknown:?}"),
+        };
+        self.others.push(kind);
+        kind
     }
 }
 
@@ -141,12 +192,45 @@ pub fn message(role: ConversationRole, text: &str) -> Message {
     Message::builder().role(role).content(ContentBlock::Text(text.to_owned())).build().expect("a message")
 }
 
+pub fn message_of(role: ConversationRole, content: impl IntoIterator<Item = ContentBlock>) -> Message {
+    Message::builder().role(role).set_content(Some(content.into_iter().collect())).build().expect("a message")
+}
+
+/// For five minutes if the time is left out.
+pub fn cache_point(ttl: Option<CacheTtl>) -> CachePointBlock {
+    CachePointBlock::builder().r#type(CachePointType::Default).set_ttl(ttl).build().expect("a cache point")
+}
+
+/// A tool that takes any object.
+pub fn tool(name: &str, description: Option<&str>) -> Tool {
+    let schema = document(json!({ "type": "object" }));
+    let tool = ToolSpecification::builder().name(name).input_schema(ToolInputSchema::Json(schema));
+    Tool::ToolSpec(tool.set_description(description.map(str::to_owned)).build().expect("a tool"))
+}
+
+/// Has no numbers but positive integers.
+pub fn document(value: Value) -> Document {
+    match value {
+        Value::Null => Document::Null,
+        Value::Bool(value) => Document::Bool(value),
+        Value::Number(value) => value.as_u64().expect("a positive integer").into(),
+        Value::String(value) => Document::String(value),
+        Value::Array(values) => values.into_iter().map(document).collect::<Vec<_>>().into(),
+        Value::Object(members) => {
+            Document::Object(members.into_iter().map(|(name, value)| (name, document(value))).collect())
+        }
+    }
+}
+
 /// Receives a response to its end.
 pub async fn receive(request: ConverseStreamFluentBuilder) -> StreamResult {
     let mut result = StreamResult::default();
     let mut stream = match request.send().await {
         Ok(response) => response.stream,
-        Err(SdkError::ServiceError(error)) => return StreamResult { failure: Some(error_code(error.err())), ..result },
+        Err(SdkError::ServiceError(error)) => {
+            let message = error.err().message().map(str::to_owned);
+            return StreamResult { failure: Some(error_code(error.err())), message, ..result };
+        }
         Err(_) => return StreamResult { failure: Some(Failure::Connection), ..result },
     };
     loop {
@@ -171,6 +255,7 @@ fn exception_name(error: &ConverseStreamOutputError) -> Failure {
         ConverseStreamOutputError::InternalServerException(_) => "InternalServerException",
         ConverseStreamOutputError::ModelStreamErrorException(_) => "ModelStreamErrorException",
         ConverseStreamOutputError::ThrottlingException(_) => "ThrottlingException",
+        ConverseStreamOutputError::ServiceUnavailableException(_) => "ServiceUnavailableException",
         other => panic!("{other:?}"),
     };
     Failure::Service(name.to_owned())

@@ -2,12 +2,12 @@
 use std::collections::HashMap;
 
 use aws_sdk_bedrockruntime::types::{
-    ContentBlock, ConversationRole, Message, StopReason, Tool, ToolConfiguration, ToolInputSchema, ToolResultBlock,
-    ToolResultContentBlock, ToolResultStatus, ToolSpecification, ToolUseBlock,
+    ContentBlock, ConversationRole, Message, StopReason, ToolConfiguration, ToolResultBlock, ToolResultContentBlock,
+    ToolResultStatus, ToolUseBlock,
 };
 use aws_smithy_types::Document;
 
-use crate::sdk_client::{Bedrock, StreamResult, message, receive};
+use crate::sdk_client::{Bedrock, StreamResult, message, receive, tool};
 
 /// A conversation of a user with an agent that has the tools `forecast` and `clock`.
 struct Conversation {
@@ -58,17 +58,11 @@ impl Conversation {
     }
 
     async fn continue_answer(&self) -> StreamResult {
-        let tools = ["forecast", "clock"].map(tool);
+        let tools = ["forecast", "clock"].map(|name| tool(name, None));
         let tools = ToolConfiguration::builder().set_tools(Some(tools.into())).build().expect("tools");
         let request = self.bedrock.request(self.model_id).tool_config(tools);
         receive(request.set_messages(Some(self.messages.clone()))).await
     }
-}
-
-fn tool(name: &str) -> Tool {
-    let schema = HashMap::from([("type".to_owned(), Document::String("object".to_owned()))]);
-    let schema = ToolInputSchema::Json(Document::Object(schema));
-    Tool::ToolSpec(ToolSpecification::builder().name(name).input_schema(schema).build().expect("a tool"))
 }
 
 fn text(text: &str) -> ToolResultContentBlock {

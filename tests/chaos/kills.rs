@@ -24,10 +24,10 @@ const MAX_ROUNDS: usize = 3;
 /// a turn may answer another.
 const MAX_START_TIME: Duration = Duration::from_secs(5);
 
-/// The calls of an undisturbed turn: the claim, the model, and a publish for the start, each delta and the
-/// end.
+/// The calls of an undisturbed turn: the claim, the model, and a publish for the start, each delta, the end
+/// and the title.
 fn expected_calls() -> Vec<Call> {
-    [UpdateItem, ConverseStream].into_iter().chain(repeat_n(Publish, DELTAS + 2)).collect()
+    [UpdateItem, ConverseStream].into_iter().chain(repeat_n(Publish, DELTAS + 3)).collect()
 }
 
 /// Each call, numbered among the calls of its kind.

@@ -77,6 +77,7 @@ impl Backend {
         let state = tempfile::tempdir().unwrap();
         let parameters = owned([
             ("ApiKeyListing", "false"),
+            ("GuardrailId", "a1b2c3d4e5f6"),
             ("OidcClientPattern", LOCAL_CLIENT_ID),
             ("MessagesPerMinute", "0"),
             ("TokensPerDay", "0"),

@@ -22,6 +22,7 @@ mod lambda_function;
 mod long_conversations;
 mod mcp_server;
 mod model_failures;
+mod model_features;
 mod one_shot;
 mod program;
 mod publishing;

@@ -35,13 +35,16 @@ impl Subscriber {
         }
     }
 
-    /// Receives updates until one has an end status. All of them belong to this turn.
+    /// Receives updates until one has an end status. All of them belong to this turn, but for the title that
+    /// an earlier turn may have given.
     pub async fn updates_until_end(&mut self, turn_id: &str) -> Vec<ConversationUpdate> {
-        self.updates_until(|update| {
-            assert_eq!(update.turn_id.as_deref(), Some(turn_id));
+        let is_end = |update: &ConversationUpdate| {
+            assert!(update.title.is_some() || update.turn_id.as_deref() == Some(turn_id), "{update:?}");
             update.metadata.as_ref().is_some_and(|metadata| metadata.status.is_end())
-        })
-        .await
+        };
+        let mut updates = self.updates_until(is_end).await;
+        updates.retain(|update| update.title.is_none());
+        updates
     }
 
     /// Receives updates up to the first one of this kind.

@@ -114,7 +114,7 @@ impl ToolCalls {
             system_prompt: None,
             inference: parse(json!({})),
             tools: agent.tools.clone().into(),
-            transcript: Vec::new(),
+            ..ModelRequest::default()
         };
         let question = json!({
             "id": "t1", "conversationId": "c1", "position": 1, "turnId": "t1", "sender": { "kind": "USER" },
@@ -284,6 +284,10 @@ struct RecordedEffects<'a> {
 }
 
 impl Effects for RecordedEffects<'_> {
+    async fn publish_title(&self, _: &str, _: &str) -> Result<(), PublishFailure> {
+        Err(PublishFailure::Refused)
+    }
+
     fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send {
         self.bedrock.answer(request)
     }

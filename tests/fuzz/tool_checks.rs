@@ -155,6 +155,7 @@ async fn check(payload: Value) -> Option<Value> {
         knowledge_bases: None,
         api_keys: &[],
         document_links: None,
+        title_model_id: None,
     };
     serve(payload, &context).await.ok()
 }
@@ -200,6 +201,10 @@ fn assert_tool(tool: &Value) -> Result<(), String> {
 struct NoEffects;
 
 impl Effects for NoEffects {
+    async fn publish_title(&self, _: &str, _: &str) -> Result<(), PublishFailure> {
+        Err(PublishFailure::Refused)
+    }
+
     fn call_model(&self, _: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send {
         stream::empty()
     }

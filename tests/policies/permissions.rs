@@ -161,6 +161,109 @@ fn only_the_handler_may_use_the_models_of_more_model_arns() {
     assert!(!may_call_model(&parameters, "CloserRole") && !may_call_model(&[], "HandlerRole"));
 }
 
+/// As that of ModelId: the profile in this account, and its model wherever the profile may route.
+#[test]
+fn handler_may_call_the_fallback_models_and_the_title_model() {
+    let may_call = |parameters: &[(&str, &str)], role: &str, resource: &str| {
+        let role = assume_role(&load_stack(parameters), role);
+        let results = ["bedrock:InvokeModelWithResponseStream", "bedrock:InvokeModel"]
+            .map(|action| Case::new(action, resource).is_allowed(&role));
+        assert_eq!(results[0], results[1], "{resource}");
+        results[0]
+    };
+    let resources = |id: &str, model: &str| {
+        [
+            format!("bedrock:inference-profile/{id}"),
+            format!("arn:aws:bedrock:eu-west-1::foundation-model/{model}"),
+            format!("arn:aws:bedrock:::foundation-model/{model}"),
+        ]
+    };
+    let lists = ["us.m1", "us.m1,m2", "m2,us.m1", "eu.m3,us.m1,m2", "global.m3,jp.m4,us.m1"];
+    let fallbacks = lists.map(|list| ("FallbackModelIds", list));
+    for parameter in fallbacks.into_iter().chain([("TitleModelId", "us.m1")]) {
+        for resource in resources("us.m1", "m1") {
+            assert!(may_call(&[parameter], "HandlerRole", &resource), "{resource} with {parameter:?}");
+            assert!(!may_call(&[], "HandlerRole", &resource) && !may_call(&[parameter], "CloserRole", &resource));
+        }
+        for resource in resources("us.m5", "m5").into_iter().chain(resources("us.us.m1", "us.m1")) {
+            assert!(!may_call(&[parameter], "HandlerRole", &resource), "{resource} with {parameter:?}");
+        }
+    }
+    for (id, model) in [("eu.m3", "m3"), ("us.m1", "m1"), ("m2", "m2")] {
+        for resource in resources(id, model) {
+            assert!(may_call(&[("FallbackModelIds", "eu.m3,us.m1,m2")], "HandlerRole", &resource), "{resource}");
+        }
+    }
+}
+
+#[test]
+fn fallback_models_are_at_most_three_ids() {
+    let load = |ids: &str| {
+        let deployment = Deployment::at("http://localhost", [("FallbackModelIds".to_owned(), ids.to_owned())].into());
+        TEMPLATE.load(&deployment).map(|stack| stack.api.environment["FALLBACK_MODEL_IDS"].clone())
+    };
+    let arn = "arn:aws:bedrock:us-east-1:000000000000:application-inference-profile/a1b2c3";
+    let three = format!("us.amazon.nova-pro-v1:0,{arn},m");
+    for ids in ["none", "m", &three] {
+        assert_eq!(load(ids).as_deref(), Ok(ids));
+    }
+    for ids in ["", ",", "m,", "m,,n", "m, n", "a,b,c,d", "m*", &format!("{0},{0},{0}", "m".repeat(171))] {
+        assert!(load(ids).is_err(), "{ids}");
+    }
+}
+
+#[test]
+fn only_the_handler_may_apply_the_guardrail_of_guardrail_id() {
+    let may_apply = |parameters: &[(&str, &str)], role: &str, guardrail: &str| {
+        Case::new("bedrock:ApplyGuardrail", guardrail).is_allowed(&assume_role(&load_stack(parameters), role))
+    };
+    let arn = "arn:aws:bedrock:eu-west-1:111122223333:guardrail/a1b2c3";
+    for (id, resource) in [("a1b2c3", "bedrock:guardrail/a1b2c3"), (arn, arn)] {
+        let parameters = [("GuardrailId", id)];
+        assert!(may_apply(&parameters, "HandlerRole", resource), "{id}");
+        assert!(!may_apply(&[], "HandlerRole", resource), "{id}");
+        for role in ["CloserRole", "HandlerSourceRole", "TableSourceRole"] {
+            assert!(!may_apply(&parameters, role, resource), "{role}");
+        }
+        for other in ["bedrock:guardrail/d4e5f6", "bedrock:guardrail/a1b2c34", "bedrock:guardrail/*"] {
+            assert!(!may_apply(&parameters, "HandlerRole", other), "{other}");
+        }
+        assert_eq!(load_stack(&parameters).api.environment["GUARDRAIL_ID"], id);
+    }
+}
+
+#[test]
+fn guardrail_is_named_by_its_id_or_arn_and_a_version() {
+    let load = |name: &str, value: &str| {
+        let deployment = Deployment::at("http://localhost", [(name.to_owned(), value.to_owned())].into());
+        TEMPLATE.load(&deployment).map(drop)
+    };
+    let arn = "arn:aws:bedrock:eu-west-1:111122223333:guardrail/a1b2c3";
+    for id in ["none", "a1b2c3", arn] {
+        assert_eq!(load("GuardrailId", id), Ok(()), "{id}");
+    }
+    for id in ["", "A1B2C3", "a*", "guardrail/a1b2c3", &arn.replace("guardrail/a1b2c3", "guardrail/*"), "a1,b2"] {
+        assert!(load("GuardrailId", id).is_err(), "{id}");
+    }
+    for version in ["DRAFT", "1", "99999999"] {
+        assert_eq!(load("GuardrailVersion", version), Ok(()), "{version}");
+    }
+    for version in ["", "0", "draft", "100000000", "1.0"] {
+        assert!(load("GuardrailVersion", version).is_err(), "{version}");
+    }
+}
+
+/// An environment value of the API has at most 512 characters, which a list of ARNs may exceed.
+#[test]
+fn handler_has_the_arns_of_more_models_and_the_model_of_titles() {
+    assert_eq!(handler_variable("MoreModelArns", "none", "MORE_MODEL_ARNS").as_deref(), Ok("none"));
+    let arns = [MODEL; 10].join(",");
+    assert_eq!(handler_variable("MoreModelArns", &arns, "MORE_MODEL_ARNS").as_deref(), Ok(arns.as_str()));
+    for id in ["none", "us.amazon.nova-micro-v1:0"] {
+        assert_eq!(handler_variable("TitleModelId", id, "TITLE_MODEL_ID").as_deref(), Ok(id));
+    }
+}
+
 #[test]
 fn only_the_handler_may_invoke_the_functions_of_tool_function_arns() {
     let orders = "arn:aws:lambda:eu-west-1:111122223333:function:orders";

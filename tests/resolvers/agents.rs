@@ -238,6 +238,7 @@ fn page_of_agents_has_at_most_640_tools() {
         let default = json!({ "id": "default", "tools": tools });
         let context = json!({
             "arguments": arguments,
+            "env": { "GUARDRAIL_ID": "none" },
             "stash": { "isAdministrator": is_administrator, "agent": default },
             "result": { "items": agents, "nextToken": null },
         });

@@ -40,15 +40,22 @@ fn handler_may_make_1000_iterations() {
 }
 
 #[test]
-fn history_with_citations_is_sent_within_the_iterations() {
+fn history_with_citations_and_reasoning_is_sent_within_the_iterations() {
     let engine = Engine::new().expect("the engine starts");
     let text = include_str!("../../resolvers/turns/startTurn.js").to_owned();
     let code = Code { path: "startTurn.js".into(), text };
-    for (blocks, is_citing, expected) in
-        [(1, false, 201), (64, false, 201), (1, true, 190), (3, true, 63), (64, true, 2)]
-    {
-        let citing = json!({ "text": "So [1].", "citations": [{ "passage": "Alpha." }] });
-        let block = if is_citing { citing } else { json!({ "text": "So." }) };
+    let plain = json!({ "text": "So." });
+    let citing = json!({ "text": "So [1].", "citations": [{ "passage": "Alpha." }] });
+    let reasoning = json!({ "reasoning": { "text": "Alpha." } });
+    for (blocks, block, expected) in [
+        (1, &plain, 201),
+        (64, &plain, 201),
+        (1, &citing, 190),
+        (3, &citing, 63),
+        (64, &citing, 2),
+        (1, &reasoning, 190),
+        (64, &reasoning, 2),
+    ] {
         let event = |position: u32| json!({ "position": position, "content": vec![block.clone(); blocks] });
         let stash = json!({
             "agent": { "id": "a", "version": 1, "modelId": "m", "contextBytes": 1, "tools": [] },

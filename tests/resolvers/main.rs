@@ -11,8 +11,10 @@ mod conversation_condition;
 mod deployment;
 mod fixture;
 mod limits;
+mod model_settings;
 mod on_behalf;
 mod quotas;
+mod reasoning;
 #[path = "../support/repository_template.rs"]
 mod repository_template;
 mod rust_counterparts;
@@ -20,6 +22,7 @@ mod sharing;
 mod starts;
 mod status;
 mod tables;
+mod titles;
 mod waiting;
 
 use std::path::{Path, PathBuf};

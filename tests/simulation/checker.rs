@@ -474,6 +474,7 @@ impl<'a> Checker<'a> {
             blocks().filter_map(|block| match block {
                 TranscriptBlock::Text(text) => Some(text),
                 TranscriptBlock::SearchResult(_)
+                | TranscriptBlock::Reasoning(_)
                 | TranscriptBlock::ToolUse(_)
                 | TranscriptBlock::ToolResult { .. }
                 | TranscriptBlock::FoundSearchResults { .. } => None,

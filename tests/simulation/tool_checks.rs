@@ -266,6 +266,7 @@ pub async fn check_next_request(environment: &Environment, observations: &Observ
         question,
         kept_answer: Vec::new(),
         context_bytes: 4_000_000,
+        model_id: "anthropic.claude-sonnet-4-20250514-v1:0".into(),
     };
     for has_tools in [true, false] {
         let request = ModelRequest {
@@ -274,6 +275,7 @@ pub async fn check_next_request(environment: &Environment, observations: &Observ
             inference: Default::default(),
             tools: if has_tools { any_tool().tools.into() } else { Arc::default() },
             transcript: build_transcript(&input),
+            ..ModelRequest::default()
         };
         check_request(environment, Arc::new(request)).await;
     }

@@ -375,7 +375,8 @@ impl TurnReassembly {
         }
     }
 
-    /// The stored event has all of its reasoning. An event that replaces what a guardrail has blocked has none.
+    /// The stored event has all of its reasoning. An event that replaces what a guardrail has blocked has
+    /// none.
     fn clear_reasoning(&mut self) {
         if std::mem::take(&mut self.streams_reasoning) {
             self.changes.push_back(Change::ReasoningCleared);

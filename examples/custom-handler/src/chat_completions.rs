@@ -41,6 +41,8 @@ fn messages(message: &TranscriptMessage) -> Vec<Value> {
         match block {
             TranscriptBlock::Text(text) => texts.push(text.as_str()),
             TranscriptBlock::SearchResult(result) => texts.push(&result.text),
+            // Chat completions have no place for it.
+            TranscriptBlock::Reasoning(_) => {}
             TranscriptBlock::ToolUse(call) => calls.push(json!({
                 "type": "function",
                 "id": call.id,

@@ -765,6 +765,7 @@ fn transcript(invocation: &TestInvocation) -> Vec<(Role, Vec<String>)> {
 fn describe(block: &TranscriptBlock) -> String {
     match block {
         TranscriptBlock::Text(text) => text.clone(),
+        TranscriptBlock::Reasoning(reasoning) => format!("({})", reasoning.text),
         TranscriptBlock::SearchResult(result) => format!("{}: {}", result.source, result.text),
         TranscriptBlock::ToolUse(call) => format!("{}: {} {}", call.id, call.name, call.input),
         TranscriptBlock::ToolResult {
@@ -778,5 +779,69 @@ fn describe(block: &TranscriptBlock) -> String {
             let texts: Vec<_> = results.iter().map(|result| result.text.as_str()).collect();
             format!("{tool_use_id} = {}", texts.join(" "))
         }
+    }
+}
+
+/// What the model says of an answer that ends so.
+fn stream_that_ends(reason: StopReason) -> Vec<StreamEvent> {
+    let text = StreamEvent::Text { block: 0, text: "So be it.".into() };
+    vec![text, StreamEvent::MessageStop(ModelStop::Answered(reason))]
+}
+
+#[tokio::test]
+async fn untitled_conversation_gets_the_first_words_or_what_a_model_writes() {
+    let title = |text: &str| vec![StreamEvent::Text { block: 0, text: text.into() }];
+    for (title_model, written, expected) in [
+        (None, Vec::new(), "Why does it rain?"),
+        (Some("amazon.nova-micro-v1:0"), title("\"Rain\"\n"), "Rain"),
+        (Some("amazon.nova-micro-v1:0"), title(" "), "Why does it rain?"),
+    ] {
+        let mut invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
+        invocation.title_model_id = title_model.map(str::to_owned);
+        invocation.script_model_streams([stream_that_ends(StopReason::EndTurn), written]);
+        let members = json!({ "question": question("Why  does\nit rain?"), "untitled": true });
+        invocation.serve(turn_payload(members)).await.unwrap();
+        assert_eq!(invocation.take_titles(), [("c1".to_owned(), expected.to_owned())]);
+    }
+}
+
+#[tokio::test]
+async fn title_follows_the_first_answer_alone() {
+    let earlier = |content: Value| {
+        json!({
+            "id": "t0-1-1", "conversationId": "c1", "position": 6, "turnId": "t0", "sender": { "kind": "AGENT" },
+            "content": content, "createdAt": "2026-11-21T09:00:00.000Z",
+        })
+    };
+    for (members, reason, expected) in [
+        (json!({ "untitled": false }), StopReason::EndTurn, 0),
+        (json!({ "untitled": true, "history": [earlier(json!([{ "text": "Hi" }]))] }), StopReason::EndTurn, 0),
+        (json!({ "untitled": true, "history": [earlier(json!([]))] }), StopReason::EndTurn, 1),
+        (json!({ "untitled": true }), StopReason::GuardrailIntervened, 0),
+        (json!({ "untitled": true }), StopReason::MaxTokens, 1),
+    ] {
+        let invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
+        invocation.script_model_streams([stream_that_ends(reason)]);
+        let mut payload = turn_payload(members);
+        payload["question"] = question("Why?");
+        invocation.serve(payload.clone()).await.unwrap();
+        assert_eq!(invocation.take_titles().len(), expected, "{payload} {reason:?}");
+    }
+}
+
+#[tokio::test]
+async fn title_that_is_not_published_fails_no_turn() {
+    for (results, tries) in [
+        (vec![Err(PublishFailure::Stale)], 1),
+        (vec![Err(PublishFailure::Refused)], 1),
+        (vec![Err(PublishFailure::Retryable), Ok(())], 2),
+        (vec![Err(PublishFailure::Retryable); 9], 3),
+    ] {
+        let invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
+        invocation.title_results.lock().unwrap().extend(results);
+        let members = json!({ "question": question("Why?"), "untitled": true });
+        invocation.serve(turn_payload(members)).await.unwrap();
+        assert_eq!(invocation.take_titles().len(), tries);
+        assert!(invocation.take_published().last().unwrap().closes_turn());
     }
 }

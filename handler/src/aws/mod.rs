@@ -51,7 +51,7 @@ use kms::Kms;
 use secrets_manager::SecretsManager;
 use tools::{CredentialCache, InvocationTools, Lambda, ToolClients};
 
-pub use appsync::{ApiKey, RenewalError, accepted_update, classify_response, request_body};
+pub use appsync::{ApiKey, RenewalError, accepted_update, classify_response, request_body, title_body};
 pub use bedrock::{Bedrock, Guardrails};
 pub use document_links::{DocumentLinks, LinkError};
 pub use dynamodb::{CLAIM_RETENTION, ClaimOutcome, StoredAnswer, Table, TableError, with_retries};

@@ -6,6 +6,8 @@ use api::{
     types::{Citation, ContentBlock, Reasoning},
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD};
+
 use crate::{
     limits::Limits,
     mutation::{Batch, BlockKind},
@@ -82,7 +84,7 @@ struct ReasoningParts {
     first_at: Instant,
     last_at: Instant,
     signature: Option<String>,
-    redacted: Option<String>,
+    redacted: Option<Vec<u8>>,
 }
 
 impl Answer {
@@ -150,12 +152,12 @@ impl Answer {
     }
 
     /// Adds encrypted reasoning, which comes in one piece or in several.
-    pub fn push_redacted_reasoning(&mut self, block: u32, data: &str, now: Instant) {
+    pub fn push_redacted_reasoning(&mut self, block: u32, data: &[u8], now: Instant) {
         let parts = self.open_reasoning(block, now);
         let redacted = parts.redacted.get_or_insert_default();
         if redacted.len() + data.len() <= MAX_SIGNATURE_BYTES {
-            redacted.push_str(data);
-            self.open_event_bytes += data.len();
+            redacted.extend_from_slice(data);
+            self.open_event_bytes += data.len().div_ceil(3) * 4;
         }
     }
 
@@ -358,7 +360,8 @@ impl ReasoningParts {
     fn into_reasoning(self, text: String) -> Reasoning {
         let thought = self.last_at.saturating_duration_since(self.first_at).as_millis();
         let milliseconds = Some(thought.try_into().unwrap_or(u32::MAX));
-        Reasoning { text, milliseconds, signature: self.signature, redacted: self.redacted }
+        let redacted = self.redacted.map(|data| BASE64_STANDARD.encode(data));
+        Reasoning { text, milliseconds, signature: self.signature, redacted }
     }
 }
 

@@ -894,8 +894,8 @@ impl Attempt {
         Some(self.agent_event(Author::Agent, content, Some(AnswerEnd { reason, usage: self.usage() })))
     }
 
-    /// Whether an event with a part of the step's text waits, because a guardrail may still block the text. The
-    /// batches of what follows it wait as well.
+    /// Whether an event with a part of the step's text waits, because a guardrail may still block the text.
+    /// The batches of what follows it wait as well.
     fn holds_events(&self) -> bool {
         self.guarded_text.is_some()
             && matches!(&self.step, Step::Model(model_call) if model_call.end().is_none())

@@ -193,18 +193,21 @@ mod tests {
             sequence,
             block,
             text: Some(text.into()),
+            reasoning: None,
             citations: Vec::new(),
         };
-        let note = StoredBatch { sequence: 3, block: 0, text: None, citations: Vec::new() };
+        let thought = StoredBatch { text: None, reasoning: Some("Hm.".into()), ..batch(2, 1, "") };
+        let note = StoredBatch { sequence: 3, block: 0, text: None, reasoning: None, citations: Vec::new() };
         let citations = vec![citation(0, 3), citation(4, 10)];
         let cited = StoredBatch { citations: vec![citations[1].clone()], ..batch(4, 0, "be it.") };
         let first = StoredBatch { citations: vec![citations[0].clone()], ..batch(2, 0, "So\r\n") };
-        let batches = [first, note, cited, batch(5, 2, "👩‍👩‍👧")];
+        let batches = [first, thought, note, cited, batch(5, 2, "👩‍👩‍👧")];
         let turn = StoredTurn { run: 3, last_position: 9, last_sequence: 4, ..CLAIMED_TURN };
         let event = ClosingEvent::new("t1", &turn, EndReason::Stopped(StopReason::Cancelled), &batches);
         assert_eq!((event.id.as_str(), event.position, event.sequence), ("t1-closed-3", 10, 6));
         let text = ContentBlock { citations: Some(citations), ..ContentBlock::text("So\r\nbe it.") };
-        assert_eq!(event.content, [text, ContentBlock::text("👩‍👩‍👧")]);
+        let reasoning = ContentBlock::reasoning(Reasoning { text: "Hm.".into(), ..Reasoning::default() });
+        assert_eq!(event.content, [text, reasoning, ContentBlock::text("👩‍👩‍👧")]);
     }
 
     #[test]

@@ -147,8 +147,8 @@ pub enum StreamEvent {
     Reasoning { block: u32, text: String },
     /// The signature of a block of reasoning. It is the block's last event.
     ReasoningSignature { block: u32, signature: String },
-    /// Reasoning that the model has encrypted, in Base64.
-    RedactedReasoning { block: u32, data: String },
+    /// Reasoning that the model has encrypted, or a part of it.
+    RedactedReasoning { block: u32, data: Vec<u8> },
     /// A content block is complete.
     BlockEnd { block: u32 },
     /// A tool call begins.

@@ -219,7 +219,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        mutation::{AgentEvent, Author, Batch},
+        mutation::{AgentEvent, Author, Batch, BlockKind},
         request::Agent,
         tool::{LambdaTool, ToolApproval, ToolTarget, True},
     };
@@ -234,6 +234,8 @@ mod tests {
             author,
             content,
             step_usage: None,
+            model_id: "any".into(),
+            guardrail: None,
             end: None,
         })
     }
@@ -268,7 +270,7 @@ mod tests {
 
     #[test]
     fn text_of_all_events_is_joined_and_batches_are_not_counted_twice() {
-        let batch = Update::Batch(Batch { block: 0, text: "So ".into(), citations: Vec::new() });
+        let batch = Update::Batch(Batch { block: 0, kind: BlockKind::Text, text: "So ".into(), citations: Vec::new() });
         let updates = [batch, texts(&["So ", "be"]), texts(&[" it."])];
         assert_eq!(answer(&updates, StopReason::EndTurn), text("So be it."));
     }

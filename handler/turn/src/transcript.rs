@@ -28,6 +28,12 @@ pub const UNKNOWN_RESULT: &str = "The result of this call is not known: the turn
 /// Stands for an old result in a transcript that would otherwise be too large.
 const TRIMMED_RESULT: &str = "[This result was removed to save space. Call the tool again if you need it.]";
 
+/// Of fewer turns none is left out that fits.
+const MIN_TURNS_TO_CUT: usize = 8;
+/// Old tool results are removed in so many parts of the limit, so that the beginning of the transcript stays
+/// the same for many messages.
+const TRIMMING_PARTS: usize = 8;
+
 /// The part of a continued answer that the model always gets, in JSON-escaped bytes.
 const KEPT_ANSWER_MIN_BYTES: usize = 2048;
 
@@ -67,7 +73,7 @@ pub fn build_transcript(input: &TranscriptInput) -> Vec<TranscriptMessage> {
     }
 
     let mut transcript = Transcript::default();
-    for event in newest_turns_that_fit(&input.history, budget) {
+    for event in newest_turns_that_fit(&input.history, input.history_cut, budget) {
         transcript.push_event(event, Passages::Removed);
     }
     // Only the steps of the answer that goes on have their reasoning: no model needs it of ended answers.
@@ -107,10 +113,12 @@ pub fn calls_without_results(kept_answer: &[ConversationEvent]) -> Option<Stored
     (!calls.is_empty()).then(|| StoredCalls { position: event.position, calls, answers: HashMap::new() })
 }
 
-/// Replaces the oldest tool results until the transcript fits into a limit of JSON-escaped bytes. The results
-/// in the last message stay: the model has not seen them yet.
+/// Replaces the oldest tool results until the transcript fits into a limit of JSON-escaped bytes, and some
+/// more, so that fewer are to be replaced in the next requests: a prompt cache finds only what is the same.
+/// The results in the last message stay: the model has not seen them yet.
 pub fn trim_tool_results(messages: &mut [TranscriptMessage], limit: usize) {
-    let mut excess = transcript_size(messages).saturating_sub(limit);
+    let stride = (limit / TRIMMING_PARTS).max(1);
+    let mut excess = transcript_size(messages).saturating_sub(limit).div_ceil(stride).saturating_mul(stride);
     let Some((_, earlier)) = messages.split_last_mut() else { return };
     for block in earlier.iter_mut().flat_map(|message| &mut message.content) {
         if excess == 0 {
@@ -266,8 +274,12 @@ fn split_after_last_step(kept_answer: &[ConversationEvent]) -> (&[ConversationEv
     kept_answer.split_at(last_step.map_or(0, |index| index + 1))
 }
 
-/// The events of the newest turns, as many whole turns as fit without their tool results.
-fn newest_turns_that_fit(history: &[ConversationEvent], mut budget: usize) -> Vec<&ConversationEvent> {
+/// The events of the newest turns, whole turns that fit without their tool results: all of them, or most.
+fn newest_turns_that_fit(
+    history: &[ConversationEvent],
+    history_cut: bool,
+    mut budget: usize,
+) -> Vec<&ConversationEvent> {
     let turns = turns_with_question(history);
     let mut first_kept = turns.len();
     for (index, turn) in turns.iter().enumerate().rev() {
@@ -278,7 +290,33 @@ fn newest_turns_that_fit(history: &[ConversationEvent], mut budget: usize) -> Ve
         budget -= size;
         first_kept = index;
     }
+    let has_older = history_cut && history.first().is_some_and(|oldest| oldest.position > 1);
+    if first_kept > 0 || has_older {
+        first_kept += steady_start(&turns[first_kept..]);
+    }
     turns[first_kept..].concat()
+}
+
+/// With which of the turns that fit the transcript begins, where not all of the conversation fits. It stays
+/// the same turn for many messages, because a prompt cache finds only beginnings that are the same: the turn
+/// of the first half whose position passes the largest power of two. Few turns all stay.
+fn steady_start(turns: &[Vec<&ConversationEvent>]) -> usize {
+    let (Some(first), Some(last)) = (turns.first(), turns.last()) else { return 0 };
+    if turns.len() < MIN_TURNS_TO_CUT {
+        return 0;
+    }
+    let middle = first[0].position.midpoint(last[0].position);
+    let mut before = first[0].position.saturating_sub(1);
+    let mut best = (0, 0);
+    for (index, turn) in turns.iter().enumerate().take_while(|(_, turn)| turn[0].position <= middle) {
+        let position = turn[0].position;
+        let passed = (before ^ position).checked_ilog2().unwrap_or(0);
+        if passed > best.0 {
+            best = (passed, index);
+        }
+        before = position;
+    }
+    best.1
 }
 
 /// The events of each turn that starts with its question, without superseded and blank events.

@@ -124,6 +124,7 @@ impl SharedConversation {
                 id,
             ),
             "Query.listConversations" => ("{ listConversations(limit: 100) { items { id } } }", json!({})),
+            "Query.listModels" => ("{ listModels { id } }", json!({})),
             "Query.getCaller" => ("{ getCaller { id name isAdministrator } }", json!({})),
             "Mutation.invokeModel" | "Subscription.onModelResponse" => (one_shot_document(field), json!({})),
             "Mutation.createConversation" => ("mutation { createConversation { id } }", json!({})),
@@ -168,6 +169,10 @@ impl SharedConversation {
             "Mutation.agentPublishEvent" => (
                 "mutation ($data: AgentEventInput!) { agentPublishEvent(data: $data) { sequence } }",
                 json!({ "data": self.published_update("COMPLETED") }),
+            ),
+            "Mutation.agentPublishTitle" => (
+                "mutation ($data: AgentTitleInput!) { agentPublishTitle(data: $data) { title } }",
+                json!({ "data": { "conversationId": self.id, "title": "Orders" } }),
             ),
             "Subscription.onConversationUpdate" => {
                 ("subscription ($id: ID!) { onConversationUpdate(conversationId: $id) { sequence } }", id)
@@ -304,6 +309,7 @@ fn agent_query(field: &str) -> (&'static str, Value) {
     match field {
         "Query.getAgent" => ("{ getAgent(id: \"default\") { modelId } }", json!({})),
         "Query.getAgent.systemPrompt" => ("{ getAgent(id: \"default\") { systemPrompt } }", json!({})),
+        "Query.getAgent.guardrail" => ("{ getAgent(id: \"default\") { guardrail { id } } }", json!({})),
         "Query.getAgent.tools" => (
             "query ($id: ID!) { getAgent(id: $id) { tools { name title description inputSchema effect approval client } } }",
             json!({ "id": AGENT }),

@@ -129,6 +129,7 @@ fn data_outcome(response: &Value) -> String {
         None if response["type"] == "start_ack" => "ok".into(),
         Some(Value::Null) => "hidden".into(),
         Some(Value::Object(object)) if object.get("systemPrompt") == Some(&Value::Null) => "hidden".into(),
+        Some(Value::Object(object)) if object.get("guardrail") == Some(&json!({ "id": null })) => "hidden".into(),
         Some(Value::Object(object)) if object.get("tools").is_some_and(hides_targets) => "hidden".into(),
         Some(Value::Object(_)) => "ok".into(),
         None | Some(_) => response.to_string(),

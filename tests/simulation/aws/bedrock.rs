@@ -138,6 +138,7 @@ fn random_call_id(rng: &mut Rng, request: &ModelRequest, call: usize, number: u6
     let ids = request.transcript.iter().flat_map(|message| &message.content).filter_map(|block| match block {
         TranscriptBlock::ToolUse(tool_use) => Some(tool_use.id.as_str()),
         TranscriptBlock::Text(_)
+        | TranscriptBlock::Reasoning(_)
         | TranscriptBlock::SearchResult(_)
         | TranscriptBlock::ToolResult { .. }
         | TranscriptBlock::FoundSearchResults { .. } => None,

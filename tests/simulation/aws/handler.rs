@@ -13,7 +13,7 @@ use handler::{
     errors::HandlerError,
     function_arn::AllowedFunctions,
     graphql_urls::GraphqlUrls,
-    publishing::{classify_response, request_body},
+    publishing::{classify_response, request_body, title_body},
     tool::HandlerTools,
     tools::ToolRunner,
 };
@@ -69,6 +69,7 @@ pub async fn serve(
         knowledge_bases: None,
         api_keys: &[],
         document_links: None,
+        title_model_id: None,
     };
     let result = handler::serve(payload, &context).await;
     if let Err(error) = &result {
@@ -108,6 +109,12 @@ impl SimulatedEffects<'_> {
 }
 
 impl Effects for SimulatedEffects<'_> {
+    async fn publish_title(&self, conversation_id: &str, title: &str) -> Result<(), PublishFailure> {
+        let body = self.send_publish(title_body(conversation_id, title)).await;
+        let body = body.map_err(|_| PublishFailure::Retryable)?;
+        classify_response(StatusCode::OK, &body).map(drop)
+    }
+
     fn call_model(&self, request: Arc<ModelRequest>) -> impl Stream<Item = Result<StreamEvent, ModelError>> + Send {
         let request = match self.environment.mutant {
             Some(mutant) => {

@@ -288,6 +288,7 @@ mod tests {
     use turn::{
         claim::Claim,
         failures::Failure,
+        model::PromptCaching,
         mutation::{AnswerEnd, Author, Batch, Note, Wait},
         request::Agent,
     };
@@ -311,6 +312,8 @@ mod tests {
             superseded: None,
             replaces_turn_id: None,
             answer_position: None,
+            model_id: None,
+            guardrail: None,
             created_at: "2026-11-21T09:00:00.000Z".into(),
         };
         let (_, data) = publish(Update::Started { question: question.clone(), continues: false });
@@ -330,7 +333,8 @@ mod tests {
     #[test]
     fn batch_keeps_its_block_and_its_bytes() {
         let text = "\r\n\u{0}👩‍👩‍👧 שלום \"\\n";
-        let (_, data) = publish(Update::Batch(Batch { block: 2, text: text.into(), citations: Vec::new() }));
+        let (_, data) =
+            publish(Update::Batch(Batch { block: 2, kind: BlockKind::Text, text: text.into(), citations: Vec::new() }));
         assert_eq!((&data["contentBlockIndex"], &data["agentPartialMessage"]), (&json!(2), &json!(text)));
         assert_eq!((&data["note"], &data["event"]), (&Value::Null, &Value::Null));
     }
@@ -474,7 +478,17 @@ mod tests {
 
     fn event_with(author: Author, content: Vec<ContentBlock>, end: Option<AnswerEnd>) -> Update {
         let agent = Arc::new(agent());
-        Update::Event(AgentEvent { id: "t1-2-1".into(), position: 8, agent, author, content, step_usage: None, end })
+        Update::Event(AgentEvent {
+            id: "t1-2-1".into(),
+            position: 8,
+            model_id: agent.model_id.clone(),
+            agent,
+            author,
+            content,
+            step_usage: None,
+            end,
+            guardrail: None,
+        })
     }
 
     fn agent() -> Agent {
@@ -490,6 +504,10 @@ mod tests {
             max_steps: 10,
             tool_timeout_seconds: 30,
             knowledge: None,
+            reasoning: None,
+            prompt_caching: PromptCaching::default(),
+            fallback_model_ids: Vec::new(),
+            guardrail: None,
         }
     }
 

@@ -26,7 +26,7 @@ impl CachePoints {
         transcript: &[TranscriptMessage],
         support: &CacheSupport,
     ) -> Option<Self> {
-        let asked = match request.prompt_caching {
+        let wanted = match request.prompt_caching {
             PromptCaching::Off => return None,
             PromptCaching::FiveMinutes => CacheTtl::FiveMinutes,
             PromptCaching::OneHour => CacheTtl::OneHour,
@@ -44,7 +44,7 @@ impl CachePoints {
             after_tools: support.tools && tool_bytes >= min_bytes,
             after_system: system_bytes > tool_bytes && system_bytes >= min_bytes,
             messages: (0..transcript.len()).rev().filter(takes_point).take(2).collect(),
-            ttl: support.ttl(asked),
+            ttl: support.ttl(wanted),
         };
         let is_empty = !points.after_tools && !points.after_system && points.messages.is_empty();
         (!is_empty).then_some(points)

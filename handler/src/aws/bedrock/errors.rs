@@ -60,7 +60,8 @@ fn failure_by_status(error: &ConverseStreamError, status: u16) -> ModelError {
     }
 }
 
-/// "This model version has reached the end of its life. Please refer to the AWS documentation for more details."
+/// "This model version has reached the end of its life. Please refer to the AWS documentation for more
+/// details."
 fn is_retired(message: Option<&str>) -> bool {
     message.is_some_and(|message| message.contains("end of its life"))
 }

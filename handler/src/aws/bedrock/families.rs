@@ -26,9 +26,9 @@ pub(super) fn refuses_streamed_tools(message: &str) -> bool {
     message.contains(NO_STREAMED_TOOLS)
 }
 
-/// Whether Bedrock refused a request because the model takes no cache points. It says so as if the access were
-/// denied: "You invoked an unsupported model or your request did not allow prompt caching. See the documentation
-/// for more information." (opencode#782, litellm#39210)
+/// Whether Bedrock refused a request because the model takes no cache points. It says so as if the access
+/// were denied: "You invoked an unsupported model or your request did not allow prompt caching. See the
+/// documentation for more information." (opencode#782, litellm#39210)
 pub(super) fn refuses_cache_points(message: &str) -> bool {
     ["prompt caching", "cachePoint", "cache_control"].iter().any(|words| message.contains(words))
 }

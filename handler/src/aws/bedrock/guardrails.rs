@@ -20,8 +20,8 @@ use turn::{
     tool::ToolOutcome,
 };
 
-/// The longest text of one assessment, in bytes. ApplyGuardrail takes at most 25 text units of 1,000 characters
-/// in a second by default.
+/// The longest text of one assessment, in bytes. ApplyGuardrail takes at most 25 text units of 1,000
+/// characters in a second by default.
 const MAX_ASSESSED_BYTES: usize = 20_000;
 /// Stands for a result that a guardrail has blocked.
 const WITHHELD: &str = "[A guardrail has withheld this result.]";

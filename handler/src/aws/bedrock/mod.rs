@@ -25,7 +25,6 @@ use aws_sdk_bedrockruntime::{
     operation::converse_stream::{ConverseStreamError, ConverseStreamOutput},
     types::{self as sdk, ContentBlockDelta, ContentBlockStart, ReasoningContentBlockDelta},
 };
-use aws_smithy_types::base64;
 use futures::{Stream, StreamExt, TryStreamExt, stream, stream::BoxStream};
 use turn::{
     model::{CitedPassage, Guardrail, ModelError, ModelRequest, ModelStop, StreamEvent, TranscriptBlock},
@@ -41,6 +40,8 @@ use stream_repair::StreamRepair;
 use whole_answer::AnswerRepair;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// With the SDK's own retries.
+const ASSESSMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The models of Amazon Bedrock.
 pub struct Bedrock {
@@ -78,7 +79,9 @@ pub struct Guardrails {
 
 impl Guardrails {
     pub fn new(config: &SdkConfig) -> Self {
-        Self { client: Client::new(config) }
+        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(ASSESSMENT_TIMEOUT);
+        let config = config::Builder::from(config).timeout_config(timeouts.build()).build();
+        Self { client: Client::from_conf(config) }
     }
 
     /// The outcome of a tool as a model may get it. One that cannot be assessed is withheld.
@@ -159,9 +162,9 @@ impl Plan {
     }
 }
 
-/// Sends the request again where the model refuses a part of it, without this part. Each repeated request has at
-/// least one part less, so there are at most eight requests. A request with search results is not sent to a
-/// model that has refused them before.
+/// Sends the request again where the model refuses a part of it, without this part. Each repeated request has
+/// at least one part less, so there are at most eight requests. A request with search results is not sent to
+/// a model that has refused them before.
 async fn open_answer(client: &Client, request: &ModelRequest, refusals: &Refusals) -> Result<AnswerStream, ModelError> {
     if refusals.contains(&request.model_id, Refusal::SearchResults) && has_search_results(request) {
         return Err(ModelError::SearchResultsRefused);
@@ -291,7 +294,7 @@ fn reasoning_event(block: u32, delta: ReasoningContentBlockDelta) -> StreamEvent
         ReasoningContentBlockDelta::Text(text) => StreamEvent::Reasoning { block, text },
         ReasoningContentBlockDelta::Signature(signature) => StreamEvent::ReasoningSignature { block, signature },
         ReasoningContentBlockDelta::RedactedContent(data) => {
-            StreamEvent::RedactedReasoning { block, data: base64::encode(data) }
+            StreamEvent::RedactedReasoning { block, data: data.into_inner() }
         }
         _ => StreamEvent::Other,
     }

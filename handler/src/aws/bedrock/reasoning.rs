@@ -24,8 +24,8 @@ const REFUSALS: [&str; 8] = [
 pub(super) struct ReasoningRequest {
     /// `additionalModelRequestFields`.
     pub fields: Value,
-    /// The settings that fit: all models count the reasoning as a part of the answer, so its tokens are added to
-    /// maxTokens.
+    /// The settings that fit: all models count the reasoning as a part of the answer, so its tokens are added
+    /// to maxTokens.
     pub inference: InferenceSettings,
 }
 
@@ -82,8 +82,8 @@ pub(super) fn is_echoed(block: &TranscriptBlock, model: &Capabilities) -> bool {
     is_signed && model.reasoning.is_some_and(|reasoning| reasoning.echo == ReasoningEcho::Signed)
 }
 
-/// Whether the model may be asked to reason: where it has called tools in the answer that goes on, it wants its
-/// own reasoning before the last calls.
+/// Whether the model may be asked to reason: where it has called tools in the answer that goes on, it wants
+/// its own reasoning before the last calls.
 pub(super) fn may_reason(transcript: &[TranscriptMessage], model: &Capabilities) -> bool {
     let wants_echo = model.reasoning.is_some_and(|reasoning| reasoning.echo == ReasoningEcho::Signed);
     let Some((last, earlier)) = transcript.split_last() else { return true };

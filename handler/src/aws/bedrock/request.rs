@@ -49,9 +49,9 @@ impl RequestParts {
         let mut texts = JsonTexts::new();
         let model = capabilities::of_model(&request.model_id);
         let transcript = fitted_transcript(request, plan);
-        let asked = request.reasoning.filter(|_| plan.reasons && reasoning::may_reason(&transcript, model));
-        let asked = asked.and_then(|settings| ReasoningRequest::new(settings, &plan.settings, model));
-        let (fields, settings) = match asked {
+        let wanted = request.reasoning.filter(|_| plan.reasons && reasoning::may_reason(&transcript, model));
+        let wanted = wanted.and_then(|settings| ReasoningRequest::new(settings, &plan.settings, model));
+        let (fields, settings) = match wanted {
             Some(ReasoningRequest { fields, inference }) => {
                 (Some(texts.placeholder(&fields.to_string())), Cow::Owned(inference))
             }

@@ -1,7 +1,10 @@
 //! Requests on the wire and recorded streams.
+mod recorded_refusals;
+mod refused_parts;
+
 use std::sync::{Arc, Mutex};
 
-use api::types::{InferenceSettings, StopReason, ToolUse, Usage};
+use api::types::{InferenceSettings, Reasoning, StopReason, ToolUse, Usage};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_bedrockruntime::{
@@ -14,7 +17,7 @@ use aws_sdk_bedrockruntime::{
 };
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
-use axum::{Router, http::StatusCode, routing::post};
+use axum::{Router, http::StatusCode, response::IntoResponse, routing::post};
 use futures::TryStreamExt;
 use serde_json::{Value, json};
 use turn::{
@@ -25,7 +28,7 @@ use turn::{
     tool::{LambdaTool, Tool, ToolApproval, ToolEffect, ToolTarget},
 };
 
-use super::{Bedrock, stream_event};
+use super::{Bedrock, stream_event, stream_events};
 use crate::model::Model;
 
 /// The events of a stream with a tool call that Bedrock has sent.
@@ -219,14 +222,24 @@ async fn request_of_an_agent_without_tools_has_no_tool_blocks() {
 }
 
 #[test]
-fn text_keeps_its_block_and_other_deltas_are_other() {
-    let text = StreamEvent::Text { block: 2, text: "Hi".into() };
-    assert_eq!(delta(ContentBlockDelta::Text("Hi".into())), text);
-    for other in [
-        ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::Text("Hm".into())),
-        ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::RedactedContent(Blob::new([1]))),
+fn text_and_reasoning_keep_their_block() {
+    use ReasoningContentBlockDelta::{RedactedContent, Signature, Text};
+    for (sent, expected) in [
+        (ContentBlockDelta::Text("Hi".into()), StreamEvent::Text { block: 2, text: "Hi".into() }),
+        (
+            ContentBlockDelta::ReasoningContent(Text("Hm".into())),
+            StreamEvent::Reasoning { block: 2, text: "Hm".into() },
+        ),
+        (
+            ContentBlockDelta::ReasoningContent(Signature("Eu0E".into())),
+            StreamEvent::ReasoningSignature { block: 2, signature: "Eu0E".into() },
+        ),
+        (
+            ContentBlockDelta::ReasoningContent(RedactedContent(Blob::new([1]))),
+            StreamEvent::RedactedReasoning { block: 2, data: vec![1] },
+        ),
     ] {
-        assert_eq!(delta(other), StreamEvent::Other);
+        assert_eq!(delta(sent), expected);
     }
 }
 
@@ -281,7 +294,7 @@ fn usage_includes_cache_tokens() {
         cache_read_tokens: Some(4),
         cache_write_tokens: Some(1),
     };
-    assert_eq!(stream_event(sdk::ConverseStreamOutput::Metadata(metadata)), StreamEvent::Usage(expected));
+    assert_eq!(stream_events(sdk::ConverseStreamOutput::Metadata(metadata)), [StreamEvent::Usage(expected)]);
 }
 
 fn delta(delta: ContentBlockDelta) -> StreamEvent {
@@ -322,7 +335,22 @@ fn model_request(tools: Vec<Tool>, transcript: Vec<TranscriptMessage>) -> ModelR
         inference: InferenceSettings::default(),
         tools: tools.into(),
         transcript,
+        ..ModelRequest::default()
     }
+}
+
+/// The bytes of a stream.
+fn frames(events: &[(&'static str, &'static str)]) -> Vec<u8> {
+    let mut stream = Vec::new();
+    for (event_type, payload) in events {
+        let header = |name: &'static str, value: &'static str| Header::new(name, HeaderValue::String(value.into()));
+        let message = Message::new(*payload)
+            .add_header(header(":event-type", event_type))
+            .add_header(header(":content-type", "application/json"))
+            .add_header(header(":message-type", "event"));
+        write_message_to(&message, &mut stream).unwrap();
+    }
+    stream
 }
 
 /// A server in place of Bedrock.
@@ -334,15 +362,7 @@ struct Server {
 
 impl Server {
     async fn start(events: &[(&'static str, &'static str)]) -> Self {
-        let mut stream = Vec::new();
-        for (event_type, payload) in events {
-            let header = |name: &'static str, value: &'static str| Header::new(name, HeaderValue::String(value.into()));
-            let message = Message::new(*payload)
-                .add_header(header(":event-type", event_type))
-                .add_header(header(":content-type", "application/json"))
-                .add_header(header(":message-type", "event"));
-            write_message_to(&message, &mut stream).unwrap();
-        }
+        let stream = frames(events);
         let last_body = Arc::new(Mutex::new(String::new()));
         let received = Arc::clone(&last_body);
         let respond = move |body: String| async move {
@@ -362,6 +382,22 @@ impl Server {
             (StatusCode::BAD_REQUEST, [("x-amzn-errortype", "ValidationException")], body)
         };
         Self::serve(Router::new().route("/model/{id}/converse-stream", post(refuse)), paths).await
+    }
+
+    /// Refuses each request whose body has this part. The others are answered.
+    async fn refusing_part(part: &'static str, status: StatusCode, error: &'static str, message: &'static str) -> Self {
+        let paths = Arc::new(Mutex::new(String::new()));
+        let called = Arc::clone(&paths);
+        let respond = move |body: String| async move {
+            called.lock().unwrap().push_str("converse-stream ");
+            if body.contains(part) {
+                let body = json!({ "message": message }).to_string();
+                return (status, [("x-amzn-errortype", error)], body.into_bytes()).into_response();
+            }
+            let stream = frames(&[("messageStop", r#"{"stopReason":"end_turn"}"#)]);
+            ([("content-type", "application/vnd.amazon.eventstream")], stream).into_response()
+        };
+        Self::serve(Router::new().route("/model/{id}/converse-stream", post(respond)), paths).await
     }
 
     /// Refuses each stream as models do that take no tools in one. Converse answers.

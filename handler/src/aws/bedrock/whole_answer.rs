@@ -18,7 +18,7 @@ use aws_sdk_bedrockruntime::{
         ReasoningContentBlock,
     },
 };
-use aws_smithy_types::{Document, Number, base64, body::SdkBody};
+use aws_smithy_types::{Document, Number, body::SdkBody};
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use serde_json::Value;
@@ -69,7 +69,7 @@ fn block_events(block: u32, content: ContentBlock) -> Vec<StreamEvent> {
             [StreamEvent::Reasoning { block, text: reasoning.text }].into_iter().chain(signature).collect()
         }
         ContentBlock::ReasoningContent(ReasoningContentBlock::RedactedContent(data)) => {
-            vec![StreamEvent::RedactedReasoning { block, data: base64::encode(data) }]
+            vec![StreamEvent::RedactedReasoning { block, data: data.into_inner() }]
         }
         _ => Vec::new(),
     }

@@ -383,6 +383,8 @@ mod tests {
             author,
             content,
             step_usage: None,
+            model_id: "any".into(),
+            guardrail: None,
             end: reason.map(|reason| AnswerEnd { reason: EndReason::Stopped(reason), usage: None }),
         })
     }

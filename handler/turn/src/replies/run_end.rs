@@ -235,6 +235,8 @@ mod tests {
             author,
             content: content.clone(),
             step_usage: None,
+            model_id: "any".into(),
+            guardrail: None,
             end: Some(AnswerEnd { reason, usage: None }),
         };
         RunEnd::of_event(5, &event, step(&[content])).unwrap()
@@ -260,6 +262,8 @@ mod tests {
             superseded: None,
             replaces_turn_id: None,
             answer_position: None,
+            model_id: None,
+            guardrail: None,
             created_at: "2026-11-21T09:00:00.000Z".into(),
         }
     }
@@ -316,6 +320,8 @@ mod tests {
             author: Author::Agent,
             content: Vec::new(),
             step_usage: None,
+            model_id: "any".into(),
+            guardrail: None,
             end: None,
         };
         assert_eq!(RunEnd::of_event(1, &event, StepText::default()), None);

@@ -55,6 +55,20 @@ fn closing_event_is_published_within_two_publish_latencies_of_the_usage() {
 }
 
 #[test]
+fn reasoning_of_5000_tokens_costs_no_more_publishes_than_as_much_text() {
+    for latency in LATENCIES {
+        let publishes = |delta: StreamEvent| {
+            let timeline = simulate(script_of(delta, 5000, 10, latency));
+            timeline.effects.iter().filter(|(_, effect)| matches!(effect, Effect::Publish(_))).count()
+        };
+        let text = publishes(StreamEvent::Text { block: 0, text: "tick ".into() });
+        let reasoning = publishes(StreamEvent::Reasoning { block: 0, text: "tick ".into() });
+        println!("{latency} ms: {text} publishes for text, {reasoning} for reasoning");
+        assert!(reasoning <= text, "{latency} ms: {reasoning} publishes for reasoning, {text} for text");
+    }
+}
+
+#[test]
 fn first_delta_is_published_at_once() {
     let timeline = simulate(script(300, 15, 0));
     let first_text = timeline.effects.iter().find(|(_, effect)| text_bytes(effect) > 0).map(|(at, _)| *at);
@@ -124,8 +138,11 @@ fn text_bytes(effect: &Effect) -> usize {
 }
 
 fn script(deltas: usize, interval: u64, latency: u64) -> Script {
-    let delta = ModelStep::Event(StreamEvent::Text { block: 0, text: "tick ".into() });
-    let mut steps = vec![(Duration::from_millis(interval), delta); deltas];
+    script_of(StreamEvent::Text { block: 0, text: "tick ".into() }, deltas, interval, latency)
+}
+
+fn script_of(delta: StreamEvent, deltas: usize, interval: u64, latency: u64) -> Script {
+    let mut steps = vec![(Duration::from_millis(interval), ModelStep::Event(delta)); deltas];
     steps.push((Duration::ZERO, ModelStep::Event(StreamEvent::MessageStop(ModelStop::Answered(StopReason::EndTurn)))));
     steps.push((Duration::ZERO, ModelStep::Event(StreamEvent::Usage(Usage::default()))));
     Script { latency: Duration::from_millis(latency), model_calls: [steps].into(), ..Script::default() }

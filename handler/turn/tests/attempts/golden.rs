@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use api::types::{Citation, ContentBlock, ToolCall, ToolUse, Usage};
+use api::types::{Citation, ContentBlock, GuardrailIntervention, Reasoning, ToolCall, ToolUse, Usage};
 use serde::Serialize;
 use serde_json::Value;
 use turn::{
@@ -17,7 +17,7 @@ use turn::{
     effect::{AttemptEnd, Effect},
     limits::Limits,
     model::{ModelRequest, SearchResult, StreamEvent, ToolOutput, TranscriptBlock, TranscriptMessage},
-    mutation::{AgentEvent, Author, EndReason, Mutation, Update},
+    mutation::{AgentEvent, Author, BlockKind, EndReason, Mutation, Update},
     replies::{Listener, MessageKind, ReplyFailure, ReplyMessage, ReplyTo},
 };
 
@@ -130,10 +130,16 @@ fn check_invariants(timeline: &Timeline, limits: &Limits, model_text: &str) -> R
             Update::Waiting(_) | Update::CallAnswered(_) => {}
             Update::Batch(batch) => {
                 ensure(json_len(&batch.text) <= limits.batch_max_bytes, "batches are bounded")?;
-                received.push_batch(batch)?;
+                if batch.kind == BlockKind::Text {
+                    received.push_batch(batch)?;
+                }
             }
             Update::Event(event) => {
                 ensure(event_size(&event.content) <= limits.event_max_bytes, "events are bounded")?;
+                if event.guardrail.is_some() {
+                    // The guardrail's text is in place of what was received.
+                    return Ok(());
+                }
                 received.push_event(&event.content)?;
             }
         }
@@ -266,7 +272,8 @@ fn print_update(update: &Update) -> String {
         Update::Note(note) => format!("note {}: {:?}", enum_name(note.0), note.text()),
         Update::Batch(batch) => {
             let citations: String = batch.citations.iter().map(print_citation).collect();
-            format!("batch of block {}: {}{citations}", batch.block, print_text(&batch.text))
+            let kind = if batch.kind == BlockKind::Reasoning { "reasoning of" } else { "of" };
+            format!("batch {kind} block {}: {}{citations}", batch.block, print_text(&batch.text))
         }
         Update::ToolProgress(call) => format!("tool call {}", print_call_state(call)),
         Update::CallAnswered(call) => format!("answered tool call {}", print_call_state(call)),
@@ -296,6 +303,9 @@ fn print_event(event: &AgentEvent) -> String {
     if let Some(usage) = event.step_usage {
         write!(printed, ", {}", print_usage(usage)).unwrap();
     }
+    if event.model_id != event.agent.model_id {
+        write!(printed, ", by {}", event.model_id).unwrap();
+    }
     let Some(end) = event.end else { return printed };
     match end.reason {
         EndReason::Stopped(reason) => write!(printed, ", stop {}", enum_name(reason)).unwrap(),
@@ -306,6 +316,11 @@ fn print_event(event: &AgentEvent) -> String {
     }
     if let Some(usage) = end.usage {
         write!(printed, ", {}", print_usage(usage)).unwrap();
+    }
+    if let Some(GuardrailIntervention { source, policies }) = &event.guardrail {
+        let source = source.map_or("unknown".to_owned(), enum_name);
+        let policies: Vec<_> = policies.iter().map(enum_name).collect();
+        write!(printed, ", guardrail on {source}: {}", policies.join(", ")).unwrap();
     }
     printed
 }
@@ -321,12 +336,15 @@ fn print_usage(usage: Usage) -> String {
 /// The transcript is printed if tools have added to it.
 fn print_call(request: &ModelRequest) -> String {
     let messages: Vec<_> = request.transcript.iter().map(print_message).collect();
-    format!("call model {}", messages.join(" ")).trim_end().to_owned()
+    let is_fallback = request.model_id.starts_with("fallback.");
+    let model = if is_fallback { request.model_id.as_str() } else { "" };
+    format!("call model {model}{}", messages.join(" ")).trim_end().to_owned()
 }
 
 fn print_message(message: &TranscriptMessage) -> String {
     let blocks = message.content.iter().map(|block| match block {
         TranscriptBlock::Text(text) => print_text(text),
+        TranscriptBlock::Reasoning(reasoning) => print_reasoning(reasoning),
         TranscriptBlock::SearchResult(result) => print_search_result(result),
         TranscriptBlock::ToolUse(tool_use) => print_tool_use(tool_use),
         TranscriptBlock::ToolResult { tool_use_id, is_error, output } => {
@@ -353,6 +371,7 @@ fn is_found(block: &TranscriptBlock) -> bool {
 fn print_block(block: &ContentBlock) -> String {
     match block {
         ContentBlock { tool_use: Some(tool_use), .. } => print_tool_use(tool_use),
+        ContentBlock { reasoning: Some(reasoning), .. } => print_reasoning(reasoning),
         ContentBlock { tool_result: Some(result), .. } => {
             let output = result.json.as_deref().or(result.text.as_deref()).unwrap_or_default();
             let truncated = if result.truncated == Some(true) { " truncated" } else { "" };
@@ -363,6 +382,19 @@ fn print_block(block: &ContentBlock) -> String {
             format!("{}{citations}", print_text(text.as_deref().unwrap_or_default()))
         }
     }
+}
+
+fn print_reasoning(Reasoning { text, milliseconds, signature, redacted }: &Reasoning) -> String {
+    let mut printed = format!("reasoning {}", print_text(text));
+    if let Some(milliseconds) = milliseconds {
+        write!(printed, " for {milliseconds} ms").unwrap();
+    }
+    for (name, value) in [("signed", signature), ("redacted", redacted)] {
+        if let Some(value) = value {
+            write!(printed, " {name} {}", print_text(value)).unwrap();
+        }
+    }
+    printed
 }
 
 fn print_citation(citation: &Citation) -> String {

@@ -15,7 +15,7 @@ use turn::{
     knowledge::{KnowledgeFailure, Passage, RetrievalError},
     limits::Limits,
     model::{CitedPassage, ModelError, ModelStop, StreamEvent, ToolOutput},
-    mutation::{Accepted, Mutation, PublishFailure, Update, Wait},
+    mutation::{Accepted, BlockKind, Mutation, PublishFailure, Update, Wait},
     replies::{Listener, MessageKind, ReplyFailure, ReplyRequest, ReplyTo},
     retrieval::RetrievalResult,
     tool::{ToolOutcome, ToolRun},
@@ -141,6 +141,10 @@ fn external_event() -> impl Strategy<Value = ExternalEvent> {
         1 => stop.prop_map(ExternalEvent::ModelEvent),
         1 => Just(ExternalEvent::ModelEvent(StreamEvent::Usage(Usage::default()))),
         1 => Just(ExternalEvent::ModelEvent(StreamEvent::Other)),
+        2 => select(&TEXTS[..]).prop_map(|text| {
+            ExternalEvent::ModelEvent(StreamEvent::Reasoning { block: 9, text: text.to_owned() })
+        }),
+        1 => Just(ExternalEvent::ModelEvent(StreamEvent::ReasoningSignature { block: 9, signature: "Eu0E".into() })),
         1 => error.prop_map(ExternalEvent::ModelFailed),
         1 => Just(ExternalEvent::ModelStreamEnded),
         30 => publish_result().prop_map(ExternalEvent::Published),
@@ -570,7 +574,9 @@ impl Environment {
             Update::Batch(batch) => {
                 assert!(!batch.text.is_empty(), "a batch has text");
                 assert!(json_len(&batch.text) <= self.limits.batch_max_bytes, "batches are bounded");
-                self.received_text.push_batch(batch).unwrap();
+                if batch.kind == BlockKind::Text {
+                    self.received_text.push_batch(batch).unwrap();
+                }
             }
             Update::Event(event) => {
                 assert!(event_size(&event.content) <= self.limits.event_max_bytes, "events are bounded");

@@ -56,7 +56,7 @@ use turn::{
     knowledge::{Knowledge, KnowledgeFailure, KnowledgeMode, Passage, RetrievalError},
     knowledge_tool::search_tool,
     limits::Limits,
-    model::{CitedPassage, ModelError, ModelStop, StreamEvent, ToolOutput},
+    model::{CitedPassage, Guardrail, GuardrailFindings, ModelError, ModelStop, StreamEvent, ToolOutput},
     mutation::PublishFailure,
     replies::{Connection, Listener, ReplyFailure, ReplyTo},
     retrieval::RetrievalResult,
@@ -74,6 +74,8 @@ pub struct Script {
     pub context_bytes: usize,
     pub max_steps: u32,
     pub model_id: String,
+    pub fallback_model_ids: Vec<String>,
+    pub guardrail: Option<Guardrail>,
     pub knowledge: Option<Knowledge>,
     pub passages: Vec<Passage>,
     pub searches: VecDeque<(Duration, RetrievalResult)>,
@@ -116,6 +118,7 @@ pub struct AppSyncPeriod {
 pub enum ModelStep {
     Event(StreamEvent),
     Failed(FailureCode),
+    Retired,
     SearchResultsRefused,
     Ended,
 }
@@ -126,6 +129,7 @@ impl From<ModelStep> for Input {
             ModelStep::Event(event) => Self::ModelEvent(event),
             ModelStep::Failed(FailureCode::Throttled) => Self::ModelFailed(ModelError::ThrottledBriefly),
             ModelStep::Failed(code) => Self::ModelFailed(ModelError::Failed(code)),
+            ModelStep::Retired => Self::ModelFailed(ModelError::Retired),
             ModelStep::SearchResultsRefused => Self::ModelFailed(ModelError::SearchResultsRefused),
             ModelStep::Ended => Self::ModelStreamEnded,
         }
@@ -144,6 +148,8 @@ impl Default for Script {
             context_bytes: 400_000,
             max_steps: 10,
             model_id: "anthropic.some-model".into(),
+            fallback_model_ids: Vec::new(),
+            guardrail: None,
             knowledge: None,
             passages: Vec::new(),
             searches: VecDeque::new(),
@@ -189,6 +195,11 @@ impl Script {
             "context-bytes" => self.context_bytes = rest.parse().ok()?,
             "max-steps" => self.max_steps = rest.parse().ok()?,
             "model" => self.model_id = rest.to_owned(),
+            "fallback-models" => self.fallback_model_ids = rest.split(' ').map(str::to_owned).collect(),
+            "guardrail" => {
+                let (id, version) = ("gr1".into(), "1".into());
+                self.guardrail = Some(Guardrail { id, version, mode: parse_enum(rest)?, newest_message_only: true });
+            }
             "knowledge" if rest == "TOOL" => {
                 let knowledge = Knowledge { mode: KnowledgeMode::Tool, ..knowledge(KnowledgeFailure::Answer) };
                 self.tools.push(search_tool(&knowledge, CitationStyle::of_model(&self.model_id)));
@@ -326,7 +337,21 @@ fn parse_model_step(text: &str) -> Option<ModelStep> {
         "usage" => ModelStep::Event(StreamEvent::Usage(parse_usage(rest)?)),
         "fail" => ModelStep::Failed(parse_enum(rest)?),
         "refuse-search-results" => ModelStep::SearchResultsRefused,
+        "retired" => ModelStep::Retired,
+        "guardrail" => ModelStep::Event(StreamEvent::Guardrail(parse_findings(rest)?)),
         "end" => ModelStep::Ended,
+        _ if keyword.starts_with("reasoning") => ModelStep::Event(StreamEvent::Reasoning {
+            block: parse_block(keyword, "reasoning")?,
+            text: parse_repeated_text(rest)?,
+        }),
+        _ if keyword.starts_with("signature") => ModelStep::Event(StreamEvent::ReasoningSignature {
+            block: parse_block(keyword, "signature")?,
+            signature: rest.to_owned(),
+        }),
+        _ if keyword.starts_with("redacted") => ModelStep::Event(StreamEvent::RedactedReasoning {
+            block: parse_block(keyword, "redacted")?,
+            data: rest.as_bytes().to_vec(),
+        }),
         _ if keyword.starts_with("cite") => {
             let (index, source) = rest.split_once(' ')?;
             let source = serde_json::from_str(source).ok()?;
@@ -348,6 +373,19 @@ fn parse_model_step(text: &str) -> Option<ModelStep> {
             block: parse_block(keyword, "text")?,
             text: parse_repeated_text(rest)?,
         }),
+    })
+}
+
+/// `OUTPUT blocked TOPIC "What the model has said"`.
+fn parse_findings(text: &str) -> Option<GuardrailFindings> {
+    let (source, rest) = text.split_once(' ')?;
+    let (action, rest) = rest.split_once(' ')?;
+    let (policy, model_output) = rest.split_once(' ')?;
+    Some(GuardrailFindings {
+        source: Some(parse_enum(source)?),
+        policies: vec![parse_enum(policy)?],
+        is_blocked: action == "blocked",
+        model_output: serde_json::from_str(model_output).ok()?,
     })
 }
 

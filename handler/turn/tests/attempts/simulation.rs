@@ -14,7 +14,7 @@ use turn::{
     direct_write::DirectWrite,
     effect::{AttemptEnd, Effect},
     knowledge::KnowledgeMode,
-    model::{ModelRequest, StreamEvent},
+    model::{ModelRequest, PromptCaching, StreamEvent},
     mutation::{Accepted, Mutation, Update},
     replies::Replies,
     request::Agent,
@@ -294,6 +294,10 @@ pub fn attempt_start(script: &Script, now: Instant) -> AttemptStart {
             max_steps: script.max_steps,
             tool_timeout_seconds: 30,
             knowledge: script.knowledge.clone(),
+            reasoning: None,
+            prompt_caching: PromptCaching::default(),
+            fallback_model_ids: script.fallback_model_ids.clone(),
+            guardrail: script.guardrail.clone(),
         },
         question: question(),
         continues: script.continues,
@@ -304,7 +308,8 @@ pub fn attempt_start(script: &Script, now: Instant) -> AttemptStart {
             system_prompt: None,
             inference: InferenceSettings::default(),
             tools: script.tools.clone().into(),
-            transcript: Vec::new(),
+            guardrail: script.guardrail.clone(),
+            ..ModelRequest::default()
         },
         stored_passages: BTreeMap::new(),
         reply_to: script.reply_to.clone(),
@@ -315,8 +320,7 @@ pub fn attempt_start(script: &Script, now: Instant) -> AttemptStart {
                     model_id: model_id.clone(),
                     system_prompt: None,
                     inference: InferenceSettings::default(),
-                    tools: Vec::new().into(),
-                    transcript: Vec::new(),
+                    ..ModelRequest::default()
                 }),
                 knowledge,
                 transcript: TranscriptInput {
@@ -325,6 +329,7 @@ pub fn attempt_start(script: &Script, now: Instant) -> AttemptStart {
                     question: question(),
                     context: Vec::new(),
                     kept_answer: Vec::new(),
+                    model_id: "any".into(),
                     context_bytes: script.context_bytes,
                 },
             },
@@ -350,6 +355,8 @@ pub fn question() -> ConversationEvent {
         superseded: None,
         replaces_turn_id: None,
         answer_position: None,
+        model_id: None,
+        guardrail: None,
         created_at: "2026-11-21T09:00:00.000Z".into(),
     }
 }

@@ -339,6 +339,7 @@ fn input(history: &str, context_bytes: usize) -> TranscriptInput {
         question: question(),
         context: Vec::new(),
         kept_answer: Vec::new(),
+        model_id: "any".into(),
         context_bytes,
     }
 }
@@ -351,6 +352,7 @@ fn texts(message: &TranscriptMessage) -> Vec<&str> {
     let texts = message.content.iter().filter_map(|block| match block {
         TranscriptBlock::Text(text) => Some(text.as_str()),
         TranscriptBlock::SearchResult(_)
+        | TranscriptBlock::Reasoning(_)
         | TranscriptBlock::ToolUse(_)
         | TranscriptBlock::ToolResult { .. }
         | TranscriptBlock::FoundSearchResults { .. } => None,
@@ -364,6 +366,7 @@ fn block_word(block: &TranscriptBlock) -> String {
         TranscriptBlock::Text(text) if text.starts_with(CONTINUE_PROMPT_START) => "continue".into(),
         TranscriptBlock::Text(text) => text.clone(),
         TranscriptBlock::SearchResult(result) => format!("{}:{}", result.source, result.text),
+        TranscriptBlock::Reasoning(reasoning) => format!("({})", reasoning.text),
         TranscriptBlock::FoundSearchResults { tool_use_id, results } => {
             let results: Vec<_> = results.iter().map(|result| format!("{}:{}", result.source, result.text)).collect();
             format!("!{tool_use_id}={}", results.join("+"))
@@ -426,6 +429,8 @@ fn event(word: &str, position: u32) -> ConversationEvent {
         superseded: Some(head.ends_with('-')),
         replaces_turn_id: None,
         answer_position: None,
+        model_id: None,
+        guardrail: None,
         created_at: "2026-11-21T09:00:00.000Z".into(),
     }
 }

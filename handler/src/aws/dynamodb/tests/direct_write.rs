@@ -273,8 +273,22 @@ fn store_event_with(author: Author, content: Vec<ContentBlock>, end: Option<Answ
         max_steps: 10,
         tool_timeout_seconds: 30,
         knowledge: None,
+        reasoning: None,
+        prompt_caching: Default::default(),
+        fallback_model_ids: Vec::new(),
+        guardrail: None,
     };
     let (id, agent) = ("t1-1-1".into(), Arc::new(agent));
-    let event = AgentEvent { id, position: 8, agent, author, content, step_usage: None, end };
+    let event = AgentEvent {
+        id,
+        position: 8,
+        model_id: agent.model_id.clone(),
+        agent,
+        author,
+        content,
+        step_usage: None,
+        end,
+        guardrail: None,
+    };
     DirectWrite::StoreEvent(Arc::new(Mutation { claim: claim(), sequence: 4, update: Update::Event(event) }))
 }

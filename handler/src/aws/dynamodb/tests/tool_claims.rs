@@ -165,5 +165,14 @@ fn run(attempt: u32) -> ToolRun {
     let mut claim = claim();
     claim.attempt = attempt;
     let until = clock::now() + Duration::from_secs(30);
-    ToolRun { claim, caller: Caller::default(), position: 8, tool: Arc::new(tool()), tool_use: tool_use(), until }
+    ToolRun {
+        claim,
+        caller: Caller::default(),
+        position: 8,
+        tool: Arc::new(tool()),
+        tool_use: tool_use(),
+        given: None,
+        guardrail: None,
+        until,
+    }
 }

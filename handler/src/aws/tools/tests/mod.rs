@@ -76,6 +76,8 @@ fn run_for(effect: ToolEffect, target: ToolTarget, time_limit: Duration) -> Tool
         position: 8,
         tool: Arc::new(tool),
         tool_use: ToolUse { id: "a.1".into(), name: "look".into(), title: None, input },
+        given: None,
+        guardrail: None,
         until: clock::now() + time_limit,
     }
 }

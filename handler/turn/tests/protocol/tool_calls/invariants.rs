@@ -77,6 +77,7 @@ pub fn has_valid_transcript(results: [Option<Outcome>; CALLS]) -> bool {
         question,
         context: Vec::new(),
         kept_answer: Vec::new(),
+        model_id: "any".into(),
         context_bytes: 100_000,
     });
     has_one_result_of_each_call(&transcript)
@@ -139,6 +140,8 @@ fn event(position: u32, kind: SenderKind, content: Vec<ContentBlock>) -> Convers
         superseded: None,
         replaces_turn_id: None,
         answer_position: None,
+        model_id: None,
+        guardrail: None,
         created_at: "2026-11-26T12:00:00Z".into(),
     }
 }

@@ -1,0 +1,104 @@
+//! Conversations through the whole backend, with a server of each dialect.
+use client::{
+    requests::{CreateConversation, PutAgent, PutLambdaTool, PutTool},
+    schema::{InferenceSettings, SenderKind, ToolApproval, ToolEffect, ToolStatus, TurnStatus},
+};
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use local::{
+    lambda::LocalFunction,
+    openai_models::ModelServer,
+    server::{Models, ServerOptions},
+};
+use serde_json::Value;
+
+use crate::{
+    backend::{Backend, options},
+    fake_server::{Behaviour, Dialect, FakeServer},
+    lambda_function::{exit_when_input_closes, is_started_as_function},
+};
+
+/// The test that is the program of the function.
+const FUNCTION_TEST: &str = "conversations::program_of_the_function";
+
+#[test]
+fn program_of_the_function() {
+    if is_started_as_function() {
+        serve_function();
+    }
+}
+
+/// Serves invocations until standard input closes.
+#[tokio::main(flavor = "current_thread")]
+async fn serve_function() {
+    exit_when_input_closes();
+    lambda_runtime::run(service_fn(run_function)).await.expect("the Runtime API answers");
+}
+
+/// Returns the arguments.
+async fn run_function(event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
+    Ok(event.payload["input"].clone())
+}
+
+fn function() -> LocalFunction {
+    let program = std::env::current_exe().unwrap();
+    format!("tools='{}' {FUNCTION_TEST} --exact --nocapture", program.display()).parse().unwrap()
+}
+
+/// A backend whose models are those of a server.
+pub async fn backend_with_models(url: &str) -> Backend {
+    let state = tempfile::tempdir().unwrap();
+    let server = ModelServer { url: url.parse().unwrap(), key: None, names: vec![] };
+    let options = options(&state, [("ModelId".to_owned(), "us.amazon.nova-2-lite-v1:0".to_owned())].into());
+    let options = ServerOptions { models: Models::Server(server), functions: vec![function()], ..options };
+    Backend::start_with(options, state).await
+}
+
+/// A conversation with an agent of any model id that has a tool `look`.
+pub async fn conversation_with_tool(backend: &Backend, description: &str, input_schema: &str) -> String {
+    let tool = PutTool {
+        name: "look".into(),
+        description: Some(description.into()),
+        input_schema: Some(input_schema.into()),
+        effect: Some(ToolEffect::Read),
+        approval: Some(ToolApproval::Never),
+        lambda: Some(PutLambdaTool { function_arn: function().arn() }),
+        ..PutTool::default()
+    };
+    let inference = InferenceSettings { max_tokens: Some(200), ..InferenceSettings::default() };
+    let agent = PutAgent {
+        id: "tools".into(),
+        model_id: "small".into(),
+        system_prompt: Some("Be brief.".into()),
+        tools: Some(vec![tool]),
+        inference: Some(inference),
+        max_steps: Some(3),
+        ..PutAgent::default()
+    };
+    backend.administrator.call(&agent).await.unwrap();
+    backend.create(CreateConversation { agent_id: Some(agent.id), ..CreateConversation::default() }).await.id
+}
+
+#[tokio::test]
+async fn tool_is_called_and_its_result_answered_with_every_dialect() {
+    for dialect in Dialect::ALL {
+        let server = FakeServer::start(Behaviour::Dialect(dialect)).await;
+        let backend = backend_with_models(&server.url).await;
+        let conversation = conversation_with_tool(&backend, "Looks.", r#"{"type":"object"}"#).await;
+        for question in [r#"Please call look with {"a":1} and call look."#, "Thanks."] {
+            let finished = backend.send_and_wait(&conversation, question).await;
+            assert_eq!(finished.turn.status, TurnStatus::Completed, "{dialect:?}: {:?}", finished.turn.failure);
+        }
+        let events = backend.newest_events(&conversation).await;
+        let kinds: Vec<_> = events.iter().map(|event| event.sender.kind).collect();
+        let (user, agent, tool) = (SenderKind::User, SenderKind::Agent, SenderKind::Tool);
+        assert_eq!(kinds, [user, agent, tool, agent, user, agent], "{dialect:?}");
+        let calls: Vec<_> = events[1].tool_uses().map(|call| call.input.as_str()).collect();
+        assert_eq!(calls, [r#"{"a":1}"#, "{}"], "{dialect:?}");
+        assert!(events[2].tool_results().all(|result| result.status == ToolStatus::Succeeded), "{dialect:?}");
+        assert_eq!(events[3].text_or_empty(), "The tool says {}", "{dialect:?}");
+        assert_eq!(events[5].text_or_empty(), "You said: Thanks.", "{dialect:?}");
+        let last = server.requests().pop().unwrap();
+        let roles: Vec<_> = last["messages"].as_array().unwrap().iter().map(|message| &message["role"]).collect();
+        assert_eq!(roles, ["system", "user", "assistant", "tool", "tool", "assistant", "user"], "{dialect:?}");
+    }
+}
