@@ -22,8 +22,4 @@ for _ in $(seq 120); do
     sleep 0.5
 done
 PARLANCE_REAL_MODELS=http://127.0.0.1:$port/v1 \
-<<<<<<< HEAD
     cargo test --test real_model -- --exact tool_is_run_and_text_is_streamed --nocapture
-=======
-    cargo test --test real_model -- --exact tool_is_run_and_text_is_streamed --nocapture
->>>>>>> powers-models
